@@ -1,0 +1,160 @@
+//! The writer of images, beside their reader. For the desktop: needs the feature `std`.
+
+use std::vec::Vec;
+
+use bytemuck::{Pod, Zeroable};
+
+use super::error::Error;
+use super::manifest::{Manifest, Preamble};
+use super::tensor::{self, Element, Role, Section};
+use super::{MAGIC, VERSION, crc32};
+
+/// A tensor's values, in the order of its section.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Values {
+    /// For sections of `u8`, and of `u16`/`u32` that are already little-endian bytes.
+    Bytes(Vec<u8>),
+    /// For sections of `i8`.
+    I8(Vec<i8>),
+    /// For sections of `i16`.
+    I16(Vec<i16>),
+    /// For sections of `u16`.
+    U16(Vec<u16>),
+    /// For sections of `i32`.
+    I32(Vec<i32>),
+    /// For sections of `f32`, and of `f16`, to which they are rounded (to nearest, ties to even).
+    F32(Vec<f32>),
+}
+
+/// A tensor on its way into an image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    /// What it holds.
+    pub role: Role,
+    /// The layer it belongs to, from 0.
+    pub layer: u8,
+    /// Its values.
+    pub values: Values,
+}
+
+/// Writes an image. `tensors` may come in any order; each section that the manifest calls for must be among them with its exact length.
+///
+/// # Errors
+/// [`Error::Shape`] when a tensor is missing or has another length or type than the manifest gives it, or when the manifest is inconsistent.
+pub fn encode(manifest: &Manifest<'_>, tensors: &[Tensor]) -> Result<Vec<u8>, Error> {
+    manifest.check()?;
+    // The image's length stands in front of the manifest in as many bytes as it needs, so it is found by trying.
+    let mut stated = 0_u32;
+    loop {
+        let header = header(manifest, stated)?;
+        let end = tensor::sections(manifest, header.len()).map(|section| section.offset + section.bytes()).last().unwrap_or(header.len());
+        let image_bytes = u32::try_from(end + 4).map_err(|_| Error::Shape { problem: "the image would be larger than 4 GiB" })?;
+        if image_bytes != stated {
+            stated = image_bytes;
+            continue;
+        }
+        let manifest_end = header.len();
+        let mut bytes = header;
+        for section in tensor::sections(manifest, manifest_end) {
+            bytes.resize(section.offset, 0);
+            bytes.extend(section_bytes(&section, tensors)?);
+        }
+        let crc = crc32(&bytes);
+        bytes.extend(crc.to_le_bytes());
+        return Ok(bytes);
+    }
+}
+
+fn header(manifest: &Manifest<'_>, image_bytes: u32) -> Result<Vec<u8>, Error> {
+    let coded = |result: postcard::Result<Vec<u8>>| result.map_err(|_| Error::Shape { problem: "the manifest cannot be coded" });
+    let mut header = coded(postcard::to_stdvec(&Preamble { magic: MAGIC, version: VERSION }))?;
+    header.extend(coded(postcard::to_stdvec(&image_bytes))?);
+    header.extend(coded(postcard::to_stdvec(manifest))?);
+    Ok(header)
+}
+
+fn section_bytes(section: &Section, tensors: &[Tensor]) -> Result<Vec<u8>, Error> {
+    let tensor = tensors
+        .iter()
+        .find(|tensor| tensor.role == section.role && tensor.layer == section.layer)
+        .ok_or(Error::Shape { problem: "a tensor that the manifest calls for was not given" })?;
+    fn little<const N: usize, T: Copy>(values: &[T], bytes: impl Fn(T) -> [u8; N]) -> Vec<u8> {
+        values.iter().flat_map(|&value| bytes(value)).collect()
+    }
+    let bytes = match (&tensor.values, section.element) {
+        (Values::Bytes(values), Element::U8 | Element::U16 | Element::U32) => values.clone(),
+        (Values::I8(values), Element::I8) => little(values, i8::to_le_bytes),
+        (Values::I16(values), Element::I16) => little(values, i16::to_le_bytes),
+        (Values::U16(values), Element::U16) => little(values, u16::to_le_bytes),
+        (Values::I32(values), Element::I32) => little(values, i32::to_le_bytes),
+        (Values::F32(values), Element::F32) => little(values, f32::to_le_bytes),
+        (Values::F32(values), Element::F16) => little(values, |value| half::f16::from_f32(value).to_le_bytes()),
+        _ => return Err(Error::Shape { problem: "a tensor has another type of elements than its section" }),
+    };
+    if bytes.len() != section.bytes() {
+        return Err(Error::Shape { problem: "a tensor has another number of elements than its section" });
+    }
+    Ok(bytes)
+}
+
+/// Brings an integer layer's weights into the kernels' order `[unit][k/4][gate][4 columns]`; `weight(gate, unit, column)` has
+/// gates i, f, g, o and the columns of [x; h]. Columns are padded with zeros to a multiple of 4.
+pub fn pack_gates_i8(units: usize, columns: usize, weight: impl Fn(usize, usize, usize) -> i8) -> Vec<i8> {
+    let padded = columns.next_multiple_of(4);
+    let mut packed = Vec::with_capacity(units * padded * 4);
+    for unit in 0..units {
+        for block in (0..padded).step_by(4) {
+            for gate in 0..4 {
+                packed.extend((block..block + 4).map(|column| if column < columns { weight(gate, unit, column) } else { 0 }));
+            }
+        }
+    }
+    packed
+}
+
+/// Brings a float layer's weights into the kernels' order `[unit/8][k][gate][8 units]`; units are padded with zeros to a multiple of 8.
+pub fn pack_gates_f32(units: usize, columns: usize, weight: impl Fn(usize, usize, usize) -> f32) -> Vec<f32> {
+    let mut packed = Vec::with_capacity(units.next_multiple_of(8) * columns * 4);
+    for block in (0..units).step_by(8) {
+        for column in 0..columns {
+            for gate in 0..4 {
+                packed.extend((block..block + 8).map(|unit| if unit < units { weight(gate, unit, column) } else { 0.0 }));
+            }
+        }
+    }
+    packed
+}
+
+/// Bytes that start on a multiple of [`super::ALIGNMENT`], as [`super::Image::open`] needs them.
+#[derive(Clone, Debug, Default)]
+pub struct AlignedBytes {
+    blocks: Vec<Block>,
+    len: usize,
+}
+
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C, align(16))]
+struct Block([u8; super::ALIGNMENT]);
+
+impl AlignedBytes {
+    /// Copies bytes to an aligned place.
+    pub fn new(bytes: &[u8]) -> Self {
+        let mut blocks = std::vec![Block([0; super::ALIGNMENT]); bytes.len().div_ceil(super::ALIGNMENT)];
+        bytemuck::cast_slice_mut::<Block, u8>(&mut blocks)[..bytes.len()].copy_from_slice(bytes);
+        AlignedBytes { blocks, len: bytes.len() }
+    }
+}
+
+impl core::ops::Deref for AlignedBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &bytemuck::cast_slice(&self.blocks)[..self.len]
+    }
+}
+
+impl core::ops::DerefMut for AlignedBytes {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut bytemuck::cast_slice_mut(&mut self.blocks)[..self.len]
+    }
+}

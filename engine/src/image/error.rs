@@ -1,0 +1,95 @@
+//! What can be wrong with an image, a state or a buffer: one variant a failure, each with a sentence and a remedy.
+
+use super::tensor::Role;
+
+/// Everything that opening can refuse. After opening there are no errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The bytes do not begin as an image does.
+    #[error("this is no Latch image: it does not begin with the letters LTCH; give a file that `latch export` wrote")]
+    NotAnImage,
+    /// A later version of the format.
+    #[error("the image has format version {found} and this engine reads up to {supported}: update Latch, or export the model again with this version")]
+    NewerVersion {
+        /// The image's version.
+        found: u16,
+        /// The newest version that this engine reads.
+        supported: u16,
+    },
+    /// Fewer bytes than the image says it has.
+    #[error("the image is cut off: it should have {stated} bytes and has {found}; copy it again")]
+    Truncated {
+        /// Bytes that the image says it has; 0 where even that is missing.
+        stated: usize,
+        /// Bytes that are there.
+        found: usize,
+    },
+    /// The bytes changed since they were written.
+    #[error("the image is damaged: its CRC-32 is {computed:08x} and should be {stated:08x}; copy it again or export it anew")]
+    Checksum {
+        /// The checksum in the image.
+        stated: u32,
+        /// The checksum of what was read.
+        computed: u32,
+    },
+    /// The image does not start on a multiple of 16.
+    #[error("the image lies in memory at an address that is no multiple of 16: align the buffer or the flash slot to 16 bytes")]
+    Misaligned,
+    /// The manifest cannot be read although the checksum is right.
+    #[error("the image's manifest describes something that this engine does not know (another kind of model, layer or precision): update Latch")]
+    Manifest,
+    /// The manifest's numbers contradict each other.
+    #[error("the image's manifest is inconsistent: {problem}; export the model again")]
+    Shape {
+        /// What is inconsistent.
+        problem: &'static str,
+    },
+    /// The sections do not fill the image as the manifest says.
+    #[error("the image's sections do not have the sizes that its manifest gives; export the model again")]
+    Sections,
+    /// The vocabulary cannot be read.
+    #[error("the vocabulary is not well formed: {problem}; export the model again")]
+    Vocabulary {
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// A row of weights whose sum does not fit 32 bits.
+    #[error("layer {layer}, row {row} of the gates: the sum of its weights could overflow 32 bits; export the model again with smaller weights")]
+    Overflow {
+        /// The layer, from 0.
+        layer: u8,
+        /// The row: unit times 4 plus gate (i, f, g, o).
+        row: u32,
+    },
+    /// A weight that is an infinity or no number.
+    #[error("tensor {role:?} of layer {layer} holds an infinity or a NaN; train again with a lower learning rate")]
+    NotFinite {
+        /// Which tensor.
+        role: Role,
+        /// The layer, from 0.
+        layer: u8,
+    },
+    /// The image's precision was compiled out of this engine.
+    #[error("the image needs floating point and this engine was built for integers only: export it with --precision int8, or build with the feature `float`")]
+    PrecisionUnavailable,
+    /// A state that is too small for the model.
+    #[error("a stream of this model needs {needed} bytes of state and the buffer has {given}: make it `State<{needed}>`")]
+    StateTooSmall {
+        /// Bytes that [`crate::model::Model::state_bytes`] gives.
+        needed: usize,
+        /// Bytes of the buffer.
+        given: usize,
+    },
+    /// A saved state of another model.
+    #[error("the saved state belongs to the image with CRC-32 {found:08x} and this one has {expected:08x}: resume it with the image it was made with")]
+    StateOfAnotherModel {
+        /// The open model's checksum.
+        expected: u32,
+        /// The checksum in the state.
+        found: u32,
+    },
+    /// A saved state that was changed or cut.
+    #[error("the saved state is damaged: take an earlier one, or reset the stream")]
+    StateDamaged,
+}

@@ -1,0 +1,231 @@
+//! What an image says about itself: plain data, coded with postcard.
+
+use heapless::Vec;
+use serde::{Deserialize, Serialize};
+
+use super::error::Error;
+
+/// Most layers that an image can stack.
+pub const MAX_LAYERS: usize = 4;
+
+/// Most outputs of a head.
+pub const MAX_OUTPUTS: usize = 16;
+
+/// Most rows of an embedding.
+pub const MAX_ROWS: u32 = 1 << 20;
+
+/// Most columns of [x; h], and most units of a layer: with these, sums of the head stay inside 64 bits.
+pub const MAX_WIDTH: u16 = 2048;
+
+/// Read before anything else, so that a newer version is refused by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preamble {
+    /// [`super::MAGIC`].
+    pub magic: [u8; 4],
+    /// [`super::VERSION`] of the writer.
+    pub version: u16,
+}
+
+/// The model that the image holds. Its length stands before it, see [`super`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest<'a> {
+    /// Type of the weights, and with it the arithmetic.
+    pub precision: Precision,
+    /// What the network reads.
+    pub input: Input,
+    /// The table of rows by id.
+    pub embedding: Embedding,
+    /// The recurrent layers, first to last.
+    pub layers: Vec<Layer, MAX_LAYERS>,
+    /// What of the last layer's hidden states the head sees.
+    pub readout: Readout,
+    /// The dense head.
+    pub head: Head,
+    /// Where the model comes from.
+    #[serde(borrow)]
+    pub provenance: Provenance<'a>,
+}
+
+/// Type of the weights in the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Precision {
+    /// 32-bit floats.
+    F32,
+    /// Half-precision storage, 32-bit arithmetic.
+    F16,
+    /// 8-bit integers with a scale a row; integer arithmetic from token to logit.
+    Int8,
+}
+
+impl Precision {
+    /// As it is written on a command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Precision::F32 => "f32",
+            Precision::F16 => "f16",
+            Precision::Int8 => "int8",
+        }
+    }
+}
+
+/// What the network reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Input {
+    /// UTF-8 text through the tokenizer and a vocabulary.
+    Text(Text),
+    /// Ids that the caller makes; the image has no vocabulary.
+    Ids,
+}
+
+/// The vocabulary's shape; see [`crate::input::vocabulary`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Text {
+    /// Number of words; ids are `0..words` in byte order of the words.
+    pub words: u32,
+    /// What a word does that is not in the vocabulary. Unknown marks are always skipped.
+    pub unknown: Unknown,
+    /// Width of the characters' decoding table in bits.
+    pub character_bits: u8,
+    /// Width of the prefixes' decoding table in bits.
+    pub prefix_bits: u8,
+    /// Offsets in the index have 4 bytes in place of 2.
+    pub index_is_wide: bool,
+    /// Bytes of the coded words.
+    pub text_bytes: u32,
+}
+
+/// What a word does that is not in the vocabulary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Unknown {
+    /// It is left out.
+    Skip,
+    /// It reads as id `words`, the embedding's last row.
+    LastRow,
+}
+
+/// Shape of the embedding: `rows × width`, row-major.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Embedding {
+    /// Number of ids.
+    pub rows: u32,
+    /// Features of a row.
+    pub width: u16,
+}
+
+/// A recurrent layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Layer {
+    /// Long short-term memory.
+    Lstm(Lstm),
+}
+
+/// Shape of an LSTM layer (Hochreiter and Schmidhuber 1997, with forget gates after Gers 2000; no peepholes). Gate order i, f, g, o.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lstm {
+    /// Features of its input.
+    pub inputs: u16,
+    /// Units: features of its hidden state.
+    pub units: u16,
+    /// Integer precisions: right shift from accumulator times multiplier to Q3.12. 0 for floats.
+    pub shift: u8,
+}
+
+impl Lstm {
+    /// Columns of [x; h], padded to a multiple of 4 for the integer kernels.
+    pub const fn padded_columns(&self) -> usize {
+        (self.inputs as usize + self.units as usize).next_multiple_of(4)
+    }
+
+    /// Units padded to a multiple of 8 for the float kernels.
+    pub const fn padded_units(&self) -> usize {
+        (self.units as usize).next_multiple_of(8)
+    }
+}
+
+/// What of the last layer's hidden states the head sees. All of them stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Readout {
+    /// The hidden state after the last token.
+    Last,
+    /// The mean over all tokens so far.
+    Mean,
+    /// The largest value of each unit so far.
+    Max,
+}
+
+impl Readout {
+    /// As it is written on a command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Readout::Last => "last",
+            Readout::Mean => "mean",
+            Readout::Max => "max",
+        }
+    }
+}
+
+/// The dense head: `outputs × units` weights, a bias an output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// Number of logits.
+    pub outputs: u16,
+    /// Integer precisions: right shift from accumulator times multiplier to Q15.16. 0 for floats.
+    pub shift: u8,
+}
+
+/// Where the model comes from, for people and for reproducing it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Provenance<'a> {
+    /// Program and version that wrote the image.
+    pub producer: &'a str,
+    /// The training run's seed.
+    pub seed: u64,
+    /// SHA-256 of the training examples.
+    pub data_sha256: [u8; 32],
+    /// Number of training examples.
+    pub examples: u32,
+    /// Epochs trained.
+    pub epochs: u32,
+    /// Accuracy on the validation part, 0 to 1.
+    pub valid_accuracy: f32,
+}
+
+impl Manifest<'_> {
+    /// Checks that the numbers fit each other and the engine's limits.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let wrong = |problem| Err(Error::Shape { problem });
+        if self.embedding.rows == 0 || self.embedding.rows > MAX_ROWS || self.embedding.width == 0 || self.embedding.width > MAX_WIDTH {
+            return wrong("the embedding has no rows or columns, or more than this engine reads");
+        }
+        if let Input::Text(text) = self.input {
+            let rows = u64::from(text.words) + u64::from(text.unknown == Unknown::LastRow);
+            if rows != u64::from(self.embedding.rows) {
+                return wrong("vocabulary and embedding have different numbers of rows");
+            }
+        }
+        if self.layers.is_empty() {
+            return wrong("there is no recurrent layer");
+        }
+        let integer = self.precision == Precision::Int8;
+        let mut features = self.embedding.width;
+        for Layer::Lstm(lstm) in &self.layers {
+            if lstm.inputs != features {
+                return wrong("a layer's inputs are not the outputs of the layer before it");
+            }
+            if lstm.units == 0 || usize::from(lstm.inputs) + usize::from(lstm.units) > usize::from(MAX_WIDTH) {
+                return wrong("a layer has no units, or more columns than this engine reads");
+            }
+            if integer != (1..=30).contains(&lstm.shift) {
+                return wrong("a layer's shift is out of range");
+            }
+            features = lstm.units;
+        }
+        if self.head.outputs == 0 || usize::from(self.head.outputs) > MAX_OUTPUTS {
+            return wrong("the head has no outputs, or more than this engine reads");
+        }
+        if integer != (1..=46).contains(&self.head.shift) {
+            return wrong("the head's shift is out of range");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,164 @@
+//! The sections of an image: which tensors there are, in which order, with which shape, and where.
+
+use super::ALIGNMENT;
+use super::manifest::{Input, Layer, Manifest, Precision};
+use crate::input::vocabulary::BLOCK_WORDS;
+
+/// What a section holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Decoding tables of the vocabulary's two codes: `2^character_bits` then `2^prefix_bits` pairs.
+    VocabularyTables,
+    /// Offset of each block of words.
+    VocabularyIndex,
+    /// The coded words.
+    VocabularyText,
+    /// `rows × width`, row-major.
+    Embedding,
+    /// A layer's kernel and recurrent kernel in the order in which the kernels walk them, see [`crate::kernels`].
+    GateWeights,
+    /// Integer precisions: a multiplier for each unit and gate, `[unit][gate]`.
+    GateMultipliers,
+    /// A bias for each unit and gate; integers `[unit][gate]`, floats `[unit/8][gate][8]`.
+    GateBiases,
+    /// `outputs × units`, row-major.
+    HeadWeights,
+    /// Integer precisions: a multiplier for each output.
+    HeadMultipliers,
+    /// A bias for each output; integers in Q15.16.
+    HeadBiases,
+}
+
+/// Type of a section's elements, all little-endian.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Element {
+    /// Unsigned byte.
+    U8,
+    /// Signed byte.
+    I8,
+    /// 16 bits, signed.
+    I16,
+    /// 16 bits, unsigned.
+    U16,
+    /// 32 bits, signed.
+    I32,
+    /// 32 bits, unsigned.
+    U32,
+    /// IEEE 754 binary16.
+    F16,
+    /// IEEE 754 binary32.
+    F32,
+}
+
+impl Element {
+    /// Bytes of one element.
+    pub const fn bytes(self) -> usize {
+        match self {
+            Element::U8 | Element::I8 => 1,
+            Element::I16 | Element::U16 | Element::F16 => 2,
+            Element::I32 | Element::U32 | Element::F32 => 4,
+        }
+    }
+
+    /// Its name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Element::U8 => "u8",
+            Element::I8 => "i8",
+            Element::I16 => "i16",
+            Element::U16 => "u16",
+            Element::I32 => "i32",
+            Element::U32 => "u32",
+            Element::F16 => "f16",
+            Element::F32 => "f32",
+        }
+    }
+}
+
+/// One section: a tensor of `rows × columns` elements at `offset` bytes from the image's start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Section {
+    /// What it holds.
+    pub role: Role,
+    /// The layer it belongs to, from 0; 0 where that means nothing.
+    pub layer: u8,
+    /// Type of its elements.
+    pub element: Element,
+    /// Rows.
+    pub rows: usize,
+    /// Columns, padding included.
+    pub columns: usize,
+    /// Where it starts, a multiple of [`ALIGNMENT`].
+    pub offset: usize,
+}
+
+impl Section {
+    /// Its size in bytes.
+    pub const fn bytes(&self) -> usize {
+        self.rows.saturating_mul(self.columns).saturating_mul(self.element.bytes())
+    }
+}
+
+/// Sections of the model as a whole that stand before the layers, and behind them, and sections of one layer.
+const BEFORE: usize = 4;
+const PER_LAYER: usize = 3;
+const BEHIND: usize = 3;
+
+/// All sections that a manifest calls for, in the order in which they lie; the first starts at the next multiple of
+/// [`ALIGNMENT`] from `manifest_end`. The same function tells the writer where to write and the reader where to read.
+pub fn sections<'m>(manifest: &'m Manifest<'_>, manifest_end: usize) -> impl Iterator<Item = Section> + 'm {
+    let mut end = manifest_end;
+    (0..BEFORE + PER_LAYER * manifest.layers.len() + BEHIND).filter_map(move |place| {
+        let (role, layer, element, rows, columns) = shape(manifest, place)?;
+        let offset = end.saturating_add(ALIGNMENT - 1) & !(ALIGNMENT - 1);
+        let section = Section { role, layer, element, rows, columns, offset };
+        end = offset.saturating_add(section.bytes());
+        Some(section)
+    })
+}
+
+/// The section at a place of the order, or `None` where this model has none.
+fn shape(manifest: &Manifest<'_>, place: usize) -> Option<(Role, u8, Element, usize, usize)> {
+    let float = match manifest.precision {
+        Precision::F32 => Some(Element::F32),
+        Precision::F16 => Some(Element::F16),
+        Precision::Int8 => None,
+    };
+    let behind = BEFORE + PER_LAYER * manifest.layers.len();
+    if place < BEFORE - 1 {
+        let Input::Text(text) = manifest.input else { return None };
+        let blocks = (text.words as usize).div_ceil(BLOCK_WORDS);
+        return Some(match place {
+            0 => (Role::VocabularyTables, 0, Element::U8, (1 << text.character_bits.min(15)) + (1 << text.prefix_bits.min(15)), 2),
+            1 => (Role::VocabularyIndex, 0, if text.index_is_wide { Element::U32 } else { Element::U16 }, blocks, 1),
+            _ => (Role::VocabularyText, 0, Element::U8, text.text_bytes as usize, 1),
+        });
+    }
+    if place < BEFORE {
+        let (rows, width) = (manifest.embedding.rows as usize, usize::from(manifest.embedding.width));
+        return Some((Role::Embedding, 0, float.unwrap_or(Element::I8), rows, width));
+    }
+    if place < behind {
+        let layer = (place - BEFORE) / PER_LAYER;
+        let Layer::Lstm(lstm) = manifest.layers.get(layer)?;
+        let columns = usize::from(lstm.inputs) + usize::from(lstm.units);
+        let (role, element, rows, columns) = match ((place - BEFORE) % PER_LAYER, float) {
+            (0, Some(float)) => (Role::GateWeights, float, lstm.padded_units() * 4, columns),
+            (0, None) => (Role::GateWeights, Element::I8, usize::from(lstm.units) * 4, lstm.padded_columns()),
+            (1, Some(_)) => return None,
+            (1, None) => (Role::GateMultipliers, Element::U16, usize::from(lstm.units), 4),
+            (_, Some(_)) => (Role::GateBiases, Element::F32, lstm.padded_units(), 4),
+            (_, None) => (Role::GateBiases, Element::I32, usize::from(lstm.units), 4),
+        };
+        return Some((role, layer as u8, element, rows, columns));
+    }
+    let Layer::Lstm(last) = manifest.layers.last()?;
+    let (outputs, units) = (usize::from(manifest.head.outputs), usize::from(last.units));
+    Some(match (place - behind, float) {
+        (0, _) => (Role::HeadWeights, 0, float.unwrap_or(Element::I16), outputs, units),
+        (1, Some(_)) => return None,
+        (1, None) => (Role::HeadMultipliers, 0, Element::U16, outputs, 1),
+        (_, Some(_)) => (Role::HeadBiases, 0, Element::F32, outputs, 1),
+        (_, None) => (Role::HeadBiases, 0, Element::I32, outputs, 1),
+    })
+}

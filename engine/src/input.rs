@@ -1,0 +1,7 @@
+//! From what arrives (text, later samples) to what the network reads (ids).
+//!
+//! [`text`] cuts a stream of UTF-8 bytes into words and marks, [`vocabulary`] finds their ids in place in the image.
+//! Trainer and device run the same lines, so that a word means the same id on both.
+
+pub mod text;
+pub mod vocabulary;

@@ -1,0 +1,263 @@
+//! The arithmetic: one LSTM step, activations, running pools and dot products, over slices and lanes.
+//!
+//! # The flow
+//!
+//! ```text
+//! embedding row -> widen -> [x; h] -> lstm (one step) -> h -> add / max (readout) -> dot (head) -> sigmoid
+//!                             ^------------- narrow -----'
+//! ```
+//!
+//! A [`Backend`] is one set of these kernels for one kind of machine. It is a zero-size token: holding an `Avx2` proves
+//! that this processor has AVX2. The default methods of the trait are the scalar reference, so a backend overrides only
+//! what it speeds up.
+//!
+//! # What it promises
+//!
+//! - **Integers are exact.** Every backend returns the bits that [`Scalar`] returns, for all inputs.
+//! - **Floats are close.** A backend may fuse a multiplication with an addition and may sum in another order.
+//! - No kernel allocates, and none divides integers. `docs/numerics.md` has the formats, the bounds and their proofs.
+//!
+//! # What it leaves out
+//!
+//! Kernels do not know images, layers or models, and check no content: who calls them has checked it at the door. The one
+//! contract is on lengths, stated at every method. A backend may panic when it is broken, and never touches memory
+//! outside the slices.
+
+pub mod activation;
+pub mod scalar;
+#[cfg(target_arch = "x86_64")]
+pub mod x86_64;
+
+use half::f16;
+
+#[cfg(target_arch = "x86_64")]
+pub use x86_64::Avx2;
+
+/// The gates of an integer LSTM layer with `U` units, in the order i, f, g, o (input, forget, cell candidate, output).
+///
+/// `K` is inputs + units, the columns of `[x; h]`, and `K4` is `K` rounded up to a multiple of 4 with zero weights. For
+/// every row the maker of the weights guarantees `128 * multiplier * sum |w| + |bias| <= i32::MAX`, so that no 32-bit
+/// intermediate overflows; otherwise the result wraps, in every backend alike.
+#[derive(Debug, Clone, Copy)]
+pub struct GatesI8<'a> {
+    /// Weights, `[unit][K4 / 4][gate][4 columns]`, length `U * K4 * 4`.
+    pub weights: &'a [i8],
+    /// Multipliers of the rows, `[unit][gate]`, length `4 * U`: accumulator to Q3.12, together with `shift`.
+    pub multiplier: &'a [u16],
+    /// Biases at the scale of `accumulator * multiplier`, `[unit][gate]`, length `4 * U`. The rounding half,
+    /// `1 << (shift - 1)`, is already inside.
+    pub bias: &'a [i32],
+    /// Bits to shift right after bias and multiplier, 0 to 31.
+    pub shift: u32,
+}
+
+/// The gates of a float LSTM layer, in the order i, f, g, o. Units are padded with zero weights to a multiple of 8, `U8`.
+#[derive(Debug, Clone, Copy)]
+pub struct GatesFloat<'a, W> {
+    /// Weights, `[unit / 8][K][gate][8 units]`, length `U8 * K * 4` with `K` = inputs + units (not padded).
+    pub weights: &'a [W],
+    /// Biases, `[unit / 8][gate][8 units]`, length `4 * U8`.
+    pub bias: &'a [f32],
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for half::f16 {}
+}
+
+/// A storage type of float weights: `f32` or [`f16`]. The arithmetic is `f32` for both.
+pub trait FloatWeight: sealed::Sealed + bytemuck::Pod + Send + Sync {
+    /// The value as `f32`; exact, subnormals, infinities and NaN included.
+    fn to_f32(self) -> f32;
+    /// The slice with its type made a value, for backends that load the two types with different instructions.
+    fn view(weights: &[Self]) -> FloatView<'_>;
+}
+
+/// A slice of float weights whose type is known at run time. See [`FloatWeight::view`].
+#[derive(Debug, Clone, Copy)]
+pub enum FloatView<'a> {
+    /// 32-bit storage.
+    F32(&'a [f32]),
+    /// 16-bit storage.
+    F16(&'a [f16]),
+}
+
+impl FloatWeight for f32 {
+    #[inline(always)]
+    fn to_f32(self) -> f32 {
+        self
+    }
+
+    fn view(weights: &[Self]) -> FloatView<'_> {
+        FloatView::F32(weights)
+    }
+}
+
+impl FloatWeight for f16 {
+    // Moving the 15 low bits up by 13 puts exponent and fraction into place but keeps the exponent's bias of 15; the product
+    // with 2^(127 - 15) mends it, exactly, also for subnormals. Only infinity and NaN need the other exponent put in.
+    #[inline(always)]
+    fn to_f32(self) -> f32 {
+        let bits = u32::from(self.to_bits());
+        let magnitude = (bits & 0x7fff) << 13;
+        let finite = (f32::from_bits(magnitude) * f32::from_bits((127 + 112) << 23)).to_bits();
+        let value = if magnitude >= 0x7c00 << 13 { magnitude | 0x7f80_0000 } else { finite };
+        f32::from_bits(value | (bits & 0x8000) << 16)
+    }
+
+    fn view(weights: &[Self]) -> FloatView<'_> {
+        FloatView::F16(weights)
+    }
+}
+
+/// One set of kernels. The default methods are the scalar reference; see the [module](self) for what a backend promises.
+pub trait Backend: Copy + Send + Sync + 'static {
+    /// The name that [`AnyBackend::by_name`] knows it by.
+    fn name(self) -> &'static str;
+
+    /// One step of an integer LSTM layer with `U` units; `h` and `c` are replaced by their next values.
+    ///
+    /// - `xh`: `[x; h_{t-1}; 0..]`, `K4` columns, each in the range of an int8.
+    /// - `h`: hidden state out, Q0.15, length `U`. Not read: the previous one comes in through `xh`.
+    /// - `c`: cell state, Q12.19, length `U`. No value of it, whatever it be, makes a step overflow.
+    ///
+    /// The equations are at [`scalar::lstm_i8`].
+    fn lstm_i8(self, gates: &GatesI8<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
+        scalar::lstm_i8(gates, xh, h, c);
+    }
+
+    /// `out[n] = x[n]`; equal lengths.
+    fn widen_i8(self, x: &[i8], out: &mut [i16]) {
+        scalar::widen_i8(x, out);
+    }
+
+    /// `out[n] = min((h[n] + 128) >> 8, 127)`: Q0.15 to Q0.7, rounded to nearest; equal lengths.
+    fn narrow_q15(self, h: &[i16], out: &mut [i16]) {
+        scalar::narrow_q15(h, out);
+    }
+
+    /// The logistic sigmoid in place, Q3.12 in, Q0.15 out: see [`activation::sigmoid_q15`].
+    fn sigmoid_q15(self, x: &mut [i16]) {
+        scalar::sigmoid_q15(x);
+    }
+
+    /// The hyperbolic tangent in place, Q3.12 in, Q0.15 out: see [`activation::tanh_q15`].
+    fn tanh_q15(self, x: &mut [i16]) {
+        scalar::tanh_q15(x);
+    }
+
+    /// `sum[n] += h[n]`, the running mean's sum; equal lengths. The caller halves before 65,536 tokens (wraps beyond).
+    fn add_i16(self, sum: &mut [i32], h: &[i16]) {
+        scalar::add_i16(sum, h);
+    }
+
+    /// `max[n] = max(max[n], h[n])`; equal lengths.
+    fn max_i16(self, max: &mut [i16], h: &[i16]) {
+        scalar::max_i16(max, h);
+    }
+
+    /// `sum of w[n] * v[n]`, exact; equal lengths, below 2^32.
+    fn dot_i16(self, w: &[i16], v: &[i16]) -> i64 {
+        scalar::dot_i16(w, v)
+    }
+
+    /// One step of a float LSTM layer; `h` and `c` are replaced by their next values.
+    ///
+    /// - `xh`: `[x; h_{t-1}]`, `K` columns.
+    /// - `h`: hidden state out, length `U8`. Not read.
+    /// - `c`: cell state, length `U8`. Units that pad keep 0 in `h` and `c` when they began with `c = 0`.
+    ///
+    /// The equations are at [`scalar::lstm_float`].
+    fn lstm_float<W: FloatWeight>(self, gates: &GatesFloat<'_, W>, xh: &[f32], h: &mut [f32], c: &mut [f32]) {
+        scalar::lstm_float(gates, xh, h, c);
+    }
+
+    /// `out[n] = x[n]` as `f32`, exact; equal lengths.
+    fn widen_float<W: FloatWeight>(self, x: &[W], out: &mut [f32]) {
+        scalar::widen_float(x, out);
+    }
+
+    /// The logistic sigmoid in place: see [`activation::sigmoid_f32`] for the error.
+    fn sigmoid_f32(self, x: &mut [f32]) {
+        scalar::sigmoid_f32(x);
+    }
+
+    /// The hyperbolic tangent in place: see [`activation::tanh_f32`] for the error.
+    fn tanh_f32(self, x: &mut [f32]) {
+        scalar::tanh_f32(x);
+    }
+
+    /// `sum[n] += h[n]`; equal lengths.
+    fn add_f32(self, sum: &mut [f32], h: &[f32]) {
+        scalar::add_f32(sum, h);
+    }
+
+    /// `max[n] = max(max[n], h[n])`; equal lengths. A NaN in `h` is passed over.
+    fn max_f32(self, max: &mut [f32], h: &[f32]) {
+        scalar::max_f32(max, h);
+    }
+
+    /// `sum of w[n] * v[n]`; equal lengths. The order of the sum is the backend's own.
+    fn dot_f32<W: FloatWeight>(self, w: &[W], v: &[f32]) -> f32 {
+        scalar::dot_f32(w, v)
+    }
+}
+
+/// The reference backend: plain Rust, on every machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scalar;
+
+impl Backend for Scalar {
+    fn name(self) -> &'static str {
+        "scalar"
+    }
+}
+
+/// A backend chosen at run time. The choice is made once, around a whole run of tokens, by a `match` on this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnyBackend {
+    /// The reference.
+    Scalar(Scalar),
+    /// 256-bit vectors with fused multiply-add and half-precision loads.
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Avx2),
+}
+
+impl AnyBackend {
+    /// The widest backend of this processor; always the scalar one under `--cfg engine_backend="scalar"`.
+    pub fn detect() -> Self {
+        if cfg!(engine_backend = "scalar") {
+            return Self::Scalar(Scalar);
+        }
+        Self::all().last().unwrap_or(Self::Scalar(Scalar))
+    }
+
+    /// The backend of that name, or `None` when nobody has that name or this processor lacks it.
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::all().find(|backend| backend.name() == name)
+    }
+
+    /// The backends that this processor has, narrowest first. Not narrowed by `engine_backend`.
+    pub fn all() -> impl Iterator<Item = Self> {
+        [
+            Some(Self::Scalar(Scalar)),
+            #[cfg(target_arch = "x86_64")]
+            Avx2::detect().map(Self::Avx2),
+        ]
+        .into_iter()
+        .flatten()
+    }
+
+    /// The name of the backend inside.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Scalar(backend) => backend.name(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(backend) => backend.name(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

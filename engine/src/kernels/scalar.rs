@@ -1,0 +1,200 @@
+//! The reference kernels: plain Rust, no `unsafe`, no machine. They define what every backend computes.
+//!
+//! Loops run over zipped slices, so nothing here can index out of bounds: with lengths that break the contract the extra
+//! elements are left alone.
+
+use super::{FloatWeight, GatesFloat, GatesI8, activation};
+
+/// One step of an integer LSTM layer; shapes at [`Backend::lstm_i8`](super::Backend::lstm_i8).
+///
+/// ```text
+/// for each unit and gate   acc = sum over k of w[k] * xh[k]                          i32
+///                          z = sat16((acc * multiplier + bias) >> shift)             Q3.12
+/// i, f, o = sigmoid_q15(z)      g = tanh_q15(z)                                      Q0.15
+/// c' = (((c * f) >> 16) << 1) + ((i * g + 3 * 2^10) >> 11)                           Q12.19
+/// h  = (o * tanh_q15(sat16((c' + 2^6) >> 7)) + 2^14) >> 15                           Q0.15
+/// ```
+///
+/// 3 * 2^10 is two corrections in one: 2^10 rounds the second product, and 2^11, which is 1 after the shift, is what the
+/// first product loses on average by being cut to an even number. The cell therefore drifts to neither side.
+pub fn lstm_i8(gates: &GatesI8<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
+    // A `max` only so that no width panics; with zero columns there are no rows either.
+    let rows = gates.weights.chunks_exact((4 * xh.len()).max(1));
+    let requantize = gates.multiplier.chunks_exact(4).zip(gates.bias.chunks_exact(4));
+    for (((row, (multiplier, bias)), h), c) in rows.zip(requantize).zip(h).zip(c) {
+        let mut acc = [0_i32; 4];
+        for (w, x) in row.as_chunks::<16>().0.iter().zip(xh.as_chunks::<4>().0) {
+            for (acc, w) in acc.iter_mut().zip(w.as_chunks::<4>().0) {
+                for (&w, &x) in w.iter().zip(x) {
+                    *acc = acc.wrapping_add(i32::from(w) * i32::from(x));
+                }
+            }
+        }
+        let mut z = [0_i16; 4];
+        for (((z, acc), &m), &b) in z.iter_mut().zip(acc).zip(multiplier).zip(bias) {
+            *z = sat16(acc.wrapping_mul(i32::from(m)).wrapping_add(b) >> (gates.shift & 31));
+        }
+        (*h, *c) = cell_q15(z, *c);
+    }
+}
+
+/// The second half of the step above: `(h, c')` from the gates' sums `[i, f, g, o]` in Q3.12 and the cell state in Q12.19.
+#[inline(always)]
+pub(crate) fn cell_q15([i, f, g, o]: [i16; 4], c: i32) -> (i16, i32) {
+    let i = i32::from(activation::sigmoid_q15(i));
+    let f = i32::from(activation::sigmoid_q15(f));
+    let g = i32::from(activation::tanh_q15(g));
+    let o = i32::from(activation::sigmoid_q15(o));
+    let c = (scale_cell(c, f) << 1) + ((i * g + (3 << 10)) >> 11);
+    let tanh_c = i32::from(activation::tanh_q15(sat16((c + (1 << 6)) >> 7)));
+    (((o * tanh_c + (1 << 14)) >> 15) as i16, c)
+}
+
+/// `floor(c * f / 2^16)` for f in 0..=32767, by two 32-bit products of the halves of c: nothing here needs 64 bits.
+#[inline(always)]
+fn scale_cell(c: i32, f: i32) -> i32 {
+    let low = ((c & 0xffff) as u32 * f as u32) >> 16;
+    (c >> 16) * f + low as i32
+}
+
+/// Saturates to 16 bits.
+#[inline(always)]
+fn sat16(x: i32) -> i16 {
+    x.clamp(-32768, 32767) as i16
+}
+
+/// See [`Backend::widen_i8`](super::Backend::widen_i8).
+#[inline(always)]
+pub fn widen_i8(x: &[i8], out: &mut [i16]) {
+    for (out, &x) in out.iter_mut().zip(x) {
+        *out = i16::from(x);
+    }
+}
+
+/// See [`Backend::narrow_q15`](super::Backend::narrow_q15).
+#[inline(always)]
+pub fn narrow_q15(h: &[i16], out: &mut [i16]) {
+    for (out, &h) in out.iter_mut().zip(h) {
+        // Saturating at 32767 and then shifting is the minimum with 127.
+        *out = h.saturating_add(128) >> 8;
+    }
+}
+
+/// See [`Backend::sigmoid_q15`](super::Backend::sigmoid_q15).
+#[inline(always)]
+pub fn sigmoid_q15(x: &mut [i16]) {
+    for x in x {
+        *x = activation::sigmoid_q15(*x);
+    }
+}
+
+/// See [`Backend::tanh_q15`](super::Backend::tanh_q15).
+#[inline(always)]
+pub fn tanh_q15(x: &mut [i16]) {
+    for x in x {
+        *x = activation::tanh_q15(*x);
+    }
+}
+
+/// See [`Backend::add_i16`](super::Backend::add_i16).
+#[inline(always)]
+pub fn add_i16(sum: &mut [i32], h: &[i16]) {
+    for (sum, &h) in sum.iter_mut().zip(h) {
+        *sum = sum.wrapping_add(i32::from(h));
+    }
+}
+
+/// See [`Backend::max_i16`](super::Backend::max_i16).
+#[inline(always)]
+pub fn max_i16(max: &mut [i16], h: &[i16]) {
+    for (max, &h) in max.iter_mut().zip(h) {
+        *max = h.max(*max);
+    }
+}
+
+/// See [`Backend::dot_i16`](super::Backend::dot_i16).
+#[inline(always)]
+pub fn dot_i16(w: &[i16], v: &[i16]) -> i64 {
+    w.iter().zip(v).map(|(&w, &v)| i64::from(i32::from(w) * i32::from(v))).sum()
+}
+
+/// One step of a float LSTM layer; shapes at [`Backend::lstm_float`](super::Backend::lstm_float).
+///
+/// ```text
+/// z = W [x; h] + b          i, f, o = sigmoid(z)      g = tanh(z)
+/// c' = f c + i g            h = o tanh(c')
+/// ```
+pub fn lstm_float<W: FloatWeight>(gates: &GatesFloat<'_, W>, xh: &[f32], h: &mut [f32], c: &mut [f32]) {
+    // Eight units at a time, their 32 sums side by side as the weights are.
+    let blocks = gates.weights.chunks_exact((32 * xh.len()).max(1)).zip(gates.bias.chunks_exact(32));
+    for (((weights, bias), h), c) in blocks.zip(h.chunks_exact_mut(8)).zip(c.chunks_exact_mut(8)) {
+        let mut z = [0.0_f32; 32];
+        z.copy_from_slice(bias);
+        // Arrays, so that their length is known and the 32 sums can stay in registers.
+        for (w, &x) in weights.as_chunks::<32>().0.iter().zip(xh) {
+            for (z, &w) in z.iter_mut().zip(w) {
+                *z += w.to_f32() * x;
+            }
+        }
+        for (unit, (h, c)) in h.iter_mut().zip(c).enumerate() {
+            let i = activation::sigmoid_f32(z[unit]);
+            let f = activation::sigmoid_f32(z[8 + unit]);
+            let g = activation::tanh_f32(z[16 + unit]);
+            let o = activation::sigmoid_f32(z[24 + unit]);
+            *c = f * *c + i * g;
+            *h = o * activation::tanh_f32(*c);
+        }
+    }
+}
+
+/// See [`Backend::widen_float`](super::Backend::widen_float).
+#[inline(always)]
+pub fn widen_float<W: FloatWeight>(x: &[W], out: &mut [f32]) {
+    for (out, &x) in out.iter_mut().zip(x) {
+        *out = x.to_f32();
+    }
+}
+
+/// See [`Backend::sigmoid_f32`](super::Backend::sigmoid_f32).
+#[inline(always)]
+pub fn sigmoid_f32(x: &mut [f32]) {
+    for x in x {
+        *x = activation::sigmoid_f32(*x);
+    }
+}
+
+/// See [`Backend::tanh_f32`](super::Backend::tanh_f32).
+#[inline(always)]
+pub fn tanh_f32(x: &mut [f32]) {
+    for x in x {
+        *x = activation::tanh_f32(*x);
+    }
+}
+
+/// See [`Backend::add_f32`](super::Backend::add_f32).
+#[inline(always)]
+pub fn add_f32(sum: &mut [f32], h: &[f32]) {
+    for (sum, &h) in sum.iter_mut().zip(h) {
+        *sum += h;
+    }
+}
+
+/// See [`Backend::max_f32`](super::Backend::max_f32).
+#[inline(always)]
+pub fn max_f32(max: &mut [f32], h: &[f32]) {
+    for (max, &h) in max.iter_mut().zip(h) {
+        *max = if h > *max { h } else { *max };
+    }
+}
+
+/// See [`Backend::dot_f32`](super::Backend::dot_f32). Four sums side by side, which a pipeline can overlap.
+#[inline(always)]
+pub fn dot_f32<W: FloatWeight>(w: &[W], v: &[f32]) -> f32 {
+    let mut sums = [0.0_f32; 4];
+    for (w, v) in w.chunks(4).zip(v.chunks(4)) {
+        for ((sum, &w), &v) in sums.iter_mut().zip(w).zip(v) {
+            *sum += w.to_f32() * v;
+        }
+    }
+    (sums[0] + sums[1]) + (sums[2] + sums[3])
+}

@@ -1,0 +1,229 @@
+//! A model with a state: one stream, token by token.
+
+#[cfg(feature = "float")]
+use super::state::{Header, Memory};
+use super::{Logit, Model, State, Weights, lstm};
+use crate::image::error::Error;
+use crate::input::text::{Token, Tokenizer};
+use crate::kernels::{AnyBackend, Backend};
+
+/// A stream over a model. Holds `N` bytes of state and borrows the model; many sessions share one model.
+#[derive(Clone, Debug)]
+pub struct Session<'m, 'a, const N: usize> {
+    model: &'m Model<'a>,
+    state: State<N>,
+}
+
+impl<'m, 'a, const N: usize> Session<'m, 'a, N> {
+    pub(super) fn start(model: &'m Model<'a>) -> Result<Self, Error> {
+        check_room::<N>(model)?;
+        let mut session = Session { model, state: State::new() };
+        session.reset();
+        Ok(session)
+    }
+
+    pub(super) fn resume(model: &'m Model<'a>, state: State<N>) -> Result<Self, Error> {
+        check_room::<N>(model)?;
+        state.check(model)?;
+        Ok(Session { model, state })
+    }
+
+    /// Back to the beginning: as a new session.
+    pub fn reset(&mut self) {
+        self.state.begin(self.model);
+    }
+
+    /// The state, to keep it or to look at it.
+    pub fn state(&self) -> &State<N> {
+        &self.state
+    }
+
+    /// Ends the session and gives the state.
+    pub fn into_state(self) -> State<N> {
+        self.state
+    }
+
+    /// The model.
+    pub fn model(&self) -> &'m Model<'a> {
+        self.model
+    }
+
+    /// Tokens that the network has read since the beginning.
+    pub fn tokens(&self) -> u32 {
+        self.state.header().map_or(0, |header| header.tokens)
+    }
+
+    /// Reads one id. An id outside the embedding is left out, and `false` says so.
+    pub fn push_token(&mut self, id: u32) -> bool {
+        self.push_tokens(&[id]) == 1
+    }
+
+    /// Reads ids in order, with one choice of the backend for all of them. Returns how many were inside the embedding.
+    pub fn push_tokens(&mut self, ids: &[u32]) -> usize {
+        match self.model.backend {
+            AnyBackend::Scalar(backend) => self.run_tokens(backend, ids),
+            #[cfg(target_arch = "x86_64")]
+            AnyBackend::Avx2(backend) => self.run_tokens(backend, ids),
+        }
+    }
+
+    fn run_tokens<B: Backend>(&mut self, backend: B, ids: &[u32]) -> usize {
+        ids.iter().filter(|&&id| self.step(backend, id)).count()
+    }
+
+    /// Reads bytes of UTF-8 text in any chunks. A model whose input is no text leaves them out.
+    pub fn push_bytes(&mut self, bytes: &[u8]) {
+        self.push_bytes_each(bytes, |_, _| ());
+    }
+
+    /// As [`Session::push_bytes`], and calls `each` with the session and the token's text after every token that the network read.
+    pub fn push_bytes_each(&mut self, bytes: &[u8], mut each: impl FnMut(&Self, &[u8])) {
+        self.run_text(|tokenizer, emit| tokenizer.push(bytes, |token| emit(token)), &mut each);
+    }
+
+    /// Ends the text: reads the word that was still open. The stream may go on afterwards with another text.
+    pub fn finish(&mut self) {
+        self.finish_each(|_, _| ());
+    }
+
+    /// As [`Session::finish`], and calls `each` as [`Session::push_bytes_each`] does.
+    pub fn finish_each(&mut self, mut each: impl FnMut(&Self, &[u8])) {
+        self.run_text(|tokenizer, emit| tokenizer.finish(|token| emit(token)), &mut each);
+    }
+
+    fn run_text(&mut self, feed: impl FnOnce(&mut Tokenizer, &mut dyn FnMut(Token<'_>)), each: &mut impl FnMut(&Self, &[u8])) {
+        match self.model.backend {
+            AnyBackend::Scalar(backend) => self.run_text_on(backend, feed, each),
+            #[cfg(target_arch = "x86_64")]
+            AnyBackend::Avx2(backend) => self.run_text_on(backend, feed, each),
+        }
+    }
+
+    fn run_text_on<B: Backend>(&mut self, backend: B, feed: impl FnOnce(&mut Tokenizer, &mut dyn FnMut(Token<'_>)), each: &mut impl FnMut(&Self, &[u8])) {
+        let Some(mut tokenizer) = self.state.header().map(|header| header.tokenizer) else { return };
+        feed(&mut tokenizer, &mut |token| {
+            if let Some(id) = self.model.token_id(token)
+                && self.step(backend, id)
+            {
+                each(self, token.bytes());
+            }
+        });
+        if let Some(header) = self.state.header_mut() {
+            header.tokenizer = tokenizer;
+        }
+    }
+
+    /// One token: embedding row, LSTM layers, running readout.
+    #[inline]
+    fn step<B: Backend>(&mut self, backend: B, id: u32) -> bool {
+        let shape = &self.model.shape;
+        let Some((header, memory)) = self.state.split() else { return false };
+        match &self.model.weights {
+            #[cfg(feature = "float")]
+            Weights::F32(model) => step_float(backend, model, shape, id, header, memory),
+            #[cfg(feature = "float")]
+            Weights::F16(model) => step_float(backend, model, shape, id, header, memory),
+            Weights::Int8(model) => match model.embedding.row(id) {
+                Some(row) => {
+                    lstm::step_i8(backend, shape, &model.layers, row, header, memory);
+                    true
+                }
+                None => false,
+            },
+        }
+    }
+
+    /// The first logit; the only one of a model with two classes.
+    pub fn output(&self) -> Logit {
+        self.logit(0)
+    }
+
+    /// Logit `output` after the tokens so far. Before the first token the readout is zero.
+    pub fn logit(&self, output: usize) -> Logit {
+        match self.model.backend {
+            AnyBackend::Scalar(backend) => self.logit_on(backend, output),
+            #[cfg(target_arch = "x86_64")]
+            AnyBackend::Avx2(backend) => self.logit_on(backend, output),
+        }
+    }
+
+    fn logit_on<B: Backend>(&self, backend: B, output: usize) -> Logit {
+        let shape = &self.model.shape;
+        match &self.model.weights {
+            #[cfg(feature = "float")]
+            Weights::F32(model) => model.head.logit(backend, self.state.readout(shape), output),
+            #[cfg(feature = "float")]
+            Weights::F16(model) => model.head.logit(backend, self.state.readout(shape), output),
+            Weights::Int8(model) => model.head.logit(backend, self.state.readout(shape), output),
+        }
+    }
+
+    /// The sigmoid of the first logit: the probability of the positive class.
+    pub fn probability(&self) -> f32 {
+        self.output().probability()
+    }
+}
+
+#[cfg(feature = "float")]
+#[inline]
+fn step_float<B: Backend, W: crate::kernels::FloatWeight>(
+    backend: B,
+    model: &super::Float<'_, W>,
+    shape: &super::StreamShape,
+    id: u32,
+    header: &mut Header,
+    memory: Memory<'_>,
+) -> bool {
+    let Some(row) = model.embedding.row(id) else { return false };
+    lstm::step_float(backend, shape, &model.layers, row, header, memory);
+    true
+}
+
+fn check_room<const N: usize>(model: &Model<'_>) -> Result<(), Error> {
+    if !model.is_available() {
+        return Err(Error::PrecisionUnavailable);
+    }
+    let needed = model.state_bytes();
+    if N < needed { Err(Error::StateTooSmall { needed, given: N }) } else { Ok(()) }
+}
+
+impl Model<'_> {
+    /// The id that the network reads for a token; `None` for one that it leaves out.
+    pub fn token_id(&self, token: Token<'_>) -> Option<u32> {
+        let id = self.vocabulary.as_ref()?.id(token.bytes());
+        match token {
+            Token::Word(_) => id.or(self.unknown),
+            Token::Mark(_) => id,
+        }
+    }
+}
+
+/// A digest of outputs: FNV-1a with 64 bits over the little-endian bits of each logit. Two machines that show the same digest computed the same bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digest(u64);
+
+impl Default for Digest {
+    fn default() -> Self {
+        Digest(0xCBF2_9CE4_8422_2325)
+    }
+}
+
+impl Digest {
+    /// Takes in the next output.
+    pub fn push(&mut self, logit: Logit) {
+        for byte in logit.to_bits().to_le_bytes() {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3);
+        }
+    }
+
+    /// The digest of all outputs so far.
+    pub fn value(self) -> u64 {
+        self.0
+    }
+}
+
+impl core::fmt::Display for Digest {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(formatter, "{:016x}", self.0)
+    }
+}

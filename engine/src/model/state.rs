@@ -1,0 +1,251 @@
+//! What one stream remembers: a value of a fixed size.
+//!
+//! A state is `N` bytes, the same on every machine and in every backend:
+//!
+//! ```text
+//! header     the model's checksum, tokens, count of the running mean, the tokenizer
+//! cells      each layer's cell state c, 32 bits a unit (Q12.19, or f32)
+//! hidden     each layer's hidden state h (Q0.15 in 16 bits, or f32)
+//! pool       readout mean: sum of h, 32 bits a unit · readout max: as h · readout last: nothing
+//! scratch    [x; h] of the step in progress; means nothing between two tokens
+//! ```
+//!
+//! Float layers pad their units to a multiple of 8. All parts start on a multiple of 4.
+
+use bytemuck::{Pod, Zeroable};
+use heapless::Vec;
+
+use super::Model;
+use crate::image::error::Error;
+use crate::image::manifest::{MAX_LAYERS, Precision, Readout};
+use crate::input::text::Tokenizer;
+
+/// What decides the size of a stream's state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamShape {
+    /// Type of the weights.
+    pub precision: Precision,
+    /// What the head sees.
+    pub readout: Readout,
+    /// Features of the embedding.
+    pub inputs: u16,
+    /// Units of each layer.
+    pub units: Vec<u16, MAX_LAYERS>,
+    /// Number of logits.
+    pub outputs: u16,
+}
+
+/// Bytes of state that a stream of this shape needs.
+pub fn state_bytes(shape: &StreamShape) -> usize {
+    stream_bytes(shape.precision, shape.readout, shape.inputs, &shape.units)
+}
+
+/// The same as a constant, for static buffers:
+///
+/// ```
+/// use latch_engine::image::manifest::{Precision, Readout};
+/// use latch_engine::model::{State, stream_bytes};
+///
+/// const BYTES: usize = stream_bytes(Precision::Int8, Readout::Mean, 8, &[32]);
+/// static STATE: State<BYTES> = State::new();
+/// assert!(BYTES <= 512);
+/// ```
+pub const fn stream_bytes(precision: Precision, readout: Readout, inputs: u16, units: &[u16]) -> usize {
+    let integer = matches!(precision, Precision::Int8);
+    let mut bytes = size_of::<Header>();
+    let mut features = inputs as usize;
+    let mut scratch = 0;
+    let mut layer = 0;
+    let mut lanes = 0;
+    while layer < units.len() {
+        let width = units[layer] as usize;
+        lanes = if integer { width } else { width.next_multiple_of(8) };
+        let (cell, hidden, columns) = if integer {
+            (4 * lanes, (2 * lanes).next_multiple_of(4), 2 * (features + width).next_multiple_of(4))
+        } else {
+            (4 * lanes, 4 * lanes, 4 * (features + width))
+        };
+        bytes += cell + hidden;
+        if columns > scratch {
+            scratch = columns;
+        }
+        features = width;
+        layer += 1;
+    }
+    bytes += match readout {
+        Readout::Last => 0,
+        Readout::Mean => 4 * lanes,
+        Readout::Max if integer => (2 * lanes).next_multiple_of(4),
+        Readout::Max => 4 * lanes,
+    };
+    bytes + scratch
+}
+
+/// The beginning of every state.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub(super) struct Header {
+    /// Checksum of the model's image.
+    pub(super) model: u32,
+    /// Tokens so far; stops at the largest number.
+    pub(super) tokens: u32,
+    /// Tokens in the running mean's sum.
+    pub(super) count: u32,
+    pub(super) tokenizer: Tokenizer,
+}
+
+/// A stream's state in `N` bytes. All zero until a session begins with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C, align(16))]
+pub struct State<const N: usize> {
+    bytes: [u8; N],
+}
+
+impl<const N: usize> Default for State<N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<const N: usize> State<N> {
+    /// A state that no stream has used.
+    pub const fn new() -> Self {
+        State { bytes: [0; N] }
+    }
+
+    /// The state as bytes, to keep it anywhere; [`State::from_bytes`] takes them back.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// A state from kept bytes. [`Model::resume`] checks whether it is one of its model.
+    ///
+    /// # Errors
+    /// [`Error::StateDamaged`] when there are not exactly `N` bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
+        bytes.try_into().map(|bytes| State { bytes }).map_err(|_| Error::StateDamaged)
+    }
+
+    /// Begins the stream of a model.
+    pub(super) fn begin(&mut self, model: &Model<'_>) {
+        self.bytes.fill(0);
+        if let Some(header) = self.header_mut() {
+            header.model = model.crc;
+        }
+    }
+
+    pub(super) fn header(&self) -> Option<&Header> {
+        bytemuck::try_from_bytes(self.bytes.get(..size_of::<Header>())?).ok()
+    }
+
+    pub(super) fn header_mut(&mut self) -> Option<&mut Header> {
+        bytemuck::try_from_bytes_mut(self.bytes.get_mut(..size_of::<Header>())?).ok()
+    }
+
+    /// Header and memory at once; `None` only where `N` is smaller than a header, which no session has.
+    pub(super) fn split(&mut self) -> Option<(&mut Header, Memory<'_>)> {
+        let (header, memory) = self.bytes.split_at_mut_checked(size_of::<Header>())?;
+        Some((bytemuck::try_from_bytes_mut(header).ok()?, Memory(memory)))
+    }
+
+    /// What the head sees of this state, with `C` the type of a sum and `H` that of a hidden state. Padded units are left out.
+    pub(super) fn readout<C: Pod, H: Pod>(&self, shape: &StreamShape) -> ReadoutView<'_, C, H> {
+        let bytes = |width: usize, lanes: usize| (width * lanes).next_multiple_of(4);
+        let lanes = |units: u16| if shape.precision == Precision::Int8 { usize::from(units) } else { usize::from(units).next_multiple_of(8) };
+        let (mut hidden, mut pool) = (0, size_of::<Header>());
+        for &units in &shape.units {
+            hidden = pool + 4 * lanes(units);
+            pool = hidden + bytes(size_of::<H>(), lanes(units));
+        }
+        let units = shape.units.last().map_or(0, |&units| usize::from(units));
+        match shape.readout {
+            Readout::Last => ReadoutView::Values(self.slice(hidden, units)),
+            Readout::Max => ReadoutView::Values(self.slice(pool, units)),
+            Readout::Mean => ReadoutView::Mean { sums: self.slice(pool, units), count: self.header().map_or(1, |header| header.count.max(1)) },
+        }
+    }
+
+    /// Typed elements from byte `start` on; empty where they do not lie inside the state, which a session's always do.
+    fn slice<T: Pod>(&self, start: usize, count: usize) -> &[T] {
+        let bytes = self.bytes.get(start..start + count * size_of::<T>()).unwrap_or(&[]);
+        bytemuck::try_cast_slice(bytes).unwrap_or(&[])
+    }
+
+    /// Checks bytes that came from outside against a model, so that no sum can overflow later.
+    pub(super) fn check(&self, model: &Model<'_>) -> Result<(), Error> {
+        let header = self.header().ok_or(Error::StateDamaged)?;
+        if header.model != model.crc {
+            return Err(Error::StateOfAnotherModel { expected: model.crc, found: header.model });
+        }
+        if !header.tokenizer.is_valid() || header.count > MEAN_TOKENS || header.count > header.tokens {
+            return Err(Error::StateDamaged);
+        }
+        // Cells and hidden states may have any bits: the kernels are safe for all of them. Sums must be those of `count` tokens.
+        if model.shape.precision == Precision::Int8
+            && let ReadoutView::Mean { sums, .. } = self.readout::<i32, i16>(&model.shape)
+            && sums.iter().any(|sum| sum.unsigned_abs() > header.count << 15)
+        {
+            return Err(Error::StateDamaged);
+        }
+        Ok(())
+    }
+}
+
+impl<const N: usize> serde::Serialize for State<N> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.bytes)
+    }
+}
+
+impl<'de, const N: usize> serde::Deserialize<'de> for State<N> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bytes<const N: usize>;
+        impl<const N: usize> serde::de::Visitor<'_> for Bytes<N> {
+            type Value = State<N>;
+
+            fn expecting(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                write!(formatter, "{N} bytes of a stream's state")
+            }
+
+            fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<State<N>, E> {
+                State::from_bytes(bytes).map_err(|_| E::invalid_length(bytes.len(), &self))
+            }
+        }
+        deserializer.deserialize_bytes(Bytes::<N>)
+    }
+}
+
+/// What the head sees: one value a unit of the last layer.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum ReadoutView<'s, C, H> {
+    /// The values themselves.
+    Values(&'s [H]),
+    /// Their sums over `count` tokens.
+    Mean { sums: &'s [C], count: u32 },
+}
+
+/// Tokens after which the running mean halves its sum and its count, so that the sum of Q0.15 values stays below `2^31`.
+pub(super) const MEAN_TOKENS: u32 = 65_535;
+
+/// The part of a state behind the header, from which typed slices are cut in order.
+pub(super) struct Memory<'a>(&'a mut [u8]);
+
+impl<'a> Memory<'a> {
+    pub(super) fn over(bytes: &'a mut [u8]) -> Self {
+        Memory(bytes)
+    }
+
+    /// Cuts off the next `count` elements, padded to a multiple of 4 bytes. A session's memory is long enough for all of them
+    /// ([`Model::session`] has checked that); were it not, the slice would be empty and the kernels would do nothing.
+    pub(super) fn take<T: Pod>(&mut self, count: usize) -> &'a mut [T] {
+        let bytes = count * size_of::<T>();
+        let memory = core::mem::take(&mut self.0);
+        match memory.split_at_mut_checked(bytes.next_multiple_of(4)) {
+            Some((head, tail)) => {
+                self.0 = tail;
+                head.get_mut(..bytes).and_then(|head| bytemuck::try_cast_slice_mut(head).ok()).unwrap_or_default()
+            }
+            None => &mut [],
+        }
+    }
+}

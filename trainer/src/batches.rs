@@ -1,0 +1,198 @@
+//! Batches: which sequences are learned together, and in which order.
+//!
+//! A recurrent step costs the same for one long sequence and for sixteen, so sequences of like length belong together. The
+//! plan of an epoch shuffles all sequences, sorts them by length inside windows of some batches, cuts the batches, and shuffles
+//! the order of the batches. It is a pure function of the lengths, the options and the epoch: a resumed run meets the very
+//! batches that the interrupted one would have met.
+
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use serde::{Deserialize, Serialize};
+
+/// A generator for one purpose: the four words are its whole seed, so that no two purposes share a stream.
+pub(crate) fn generator(words: [u64; 4]) -> ChaCha8Rng {
+    let mut seed = [0; 32];
+    for (bytes, word) in seed.chunks_exact_mut(8).zip(words) {
+        bytes.copy_from_slice(&word.to_le_bytes());
+    }
+    ChaCha8Rng::from_seed(seed)
+}
+
+/// Sequences of token ids with one label each, held in one piece of memory.
+///
+/// A sequence may be empty. It makes no step, and its readout is the zero vector: that is the hidden state before the first
+/// token.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Batch {
+    ids: Vec<u32>,
+    ends: Vec<usize>,
+    labels: Vec<f32>,
+}
+
+impl Batch {
+    /// A batch without sequences.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends one sequence of token ids with its label: 0 or 1 for one output, the class number for several.
+    pub fn push(&mut self, ids: &[u32], label: f32) {
+        self.ids.extend_from_slice(ids);
+        self.ends.push(self.ids.len());
+        self.labels.push(label);
+    }
+
+    /// The number of sequences.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether the batch holds no sequence.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The number of tokens of all sequences.
+    pub fn tokens(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// The token ids of sequence `index`.
+    ///
+    /// # Panics
+    /// If `index` is not below [`Batch::len`].
+    pub fn sequence(&self, index: usize) -> &[u32] {
+        let start = if index == 0 { 0 } else { self.ends[index - 1] };
+        &self.ids[start..self.ends[index]]
+    }
+
+    /// All sequences in order.
+    pub fn sequences(&self) -> impl Iterator<Item = &[u32]> {
+        (0..self.len()).map(|index| self.sequence(index))
+    }
+
+    /// The labels, one a sequence.
+    pub fn labels(&self) -> &[f32] {
+        &self.labels
+    }
+}
+
+/// How an epoch is cut into batches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchOptions {
+    /// Sequences in a batch; the last batch of an epoch may hold fewer. Zero is taken as one.
+    pub batch_size: usize,
+    /// Batches in the window inside which sequences are sorted by length. One keeps the shuffled order.
+    pub window: usize,
+    /// The seed of the run.
+    pub seed: u64,
+}
+
+impl Default for BatchOptions {
+    fn default() -> Self {
+        Self { batch_size: 32, window: 50, seed: 0 }
+    }
+}
+
+/// The batches of epoch `epoch`, each a list of sequence numbers: every number below `lengths.len()` exactly once.
+///
+/// `lengths` are the sequences' lengths in tokens. The same arguments always give the same batches.
+pub fn plan(lengths: &[usize], options: &BatchOptions, epoch: u64) -> Vec<Vec<usize>> {
+    let mut rng = generator([options.seed, epoch, u64::MAX, u64::MAX]);
+    let batch_size = options.batch_size.max(1);
+    let window = options.window.max(1).saturating_mul(batch_size);
+    let mut order: Vec<usize> = (0..lengths.len()).collect();
+    order.shuffle(&mut rng);
+    let mut batches = Vec::with_capacity(lengths.len().div_ceil(batch_size));
+    for window in order.chunks_mut(window) {
+        if options.window > 1 {
+            window.sort_by_key(|&index| lengths[index]);
+        }
+        batches.extend(window.chunks(batch_size).map(<[usize]>::to_vec));
+    }
+    batches.shuffle(&mut rng);
+    batches
+}
+
+/// The batches of epoch `epoch` over `(ids, label)` examples, made one at a time in the order of [`plan`].
+pub fn batches<'a, S: AsRef<[u32]>>(
+    sequences: &'a [S],
+    labels: &'a [f32],
+    options: &BatchOptions,
+    epoch: u64,
+) -> impl ExactSizeIterator<Item = Batch> + use<'a, S> {
+    let lengths: Vec<usize> =
+        sequences.iter().zip(labels).map(|(sequence, _)| sequence.as_ref().len()).collect();
+    plan(&lengths, options, epoch).into_iter().map(move |indices| {
+        let mut batch = Batch::new();
+        for index in indices {
+            batch.push(sequences[index].as_ref(), labels[index]);
+        }
+        batch
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lengths() -> Vec<usize> {
+        (0..1000).map(|i| (i * 7919) % 397).collect()
+    }
+
+    #[test]
+    fn every_sequence_appears_once_in_an_epoch() {
+        let options = BatchOptions { batch_size: 32, window: 5, seed: 3 };
+        let plan = plan(&lengths(), &options, 2);
+        let mut all: Vec<usize> = plan.iter().flatten().copied().collect();
+        all.sort_unstable();
+        assert_eq!(all, (0..1000).collect::<Vec<_>>());
+        assert!(plan.iter().all(|batch| batch.len() <= 32));
+    }
+
+    #[test]
+    fn the_plan_depends_on_seed_and_epoch_alone() {
+        let options = BatchOptions { batch_size: 16, window: 4, seed: 3 };
+        assert_eq!(plan(&lengths(), &options, 1), plan(&lengths(), &options, 1));
+        assert_ne!(plan(&lengths(), &options, 1), plan(&lengths(), &options, 2));
+        let other = BatchOptions { seed: 4, ..options };
+        assert_ne!(plan(&lengths(), &other, 1), plan(&lengths(), &options, 1));
+    }
+
+    #[test]
+    fn sequences_of_like_length_share_a_batch() {
+        let lengths = lengths();
+        let padding = |window| {
+            let options = BatchOptions { batch_size: 20, window, seed: 1 };
+            let padded: usize = plan(&lengths, &options, 0)
+                .iter()
+                .map(|batch| {
+                    batch.len() * batch.iter().map(|&i| lengths[i]).max().unwrap_or(0)
+                })
+                .sum();
+            padded as f64 / lengths.iter().sum::<usize>() as f64
+        };
+        assert!(padding(50) < 1.05, "{}", padding(50));
+        assert!(padding(1) > 1.5, "{}", padding(1));
+    }
+
+    #[test]
+    fn batches_carry_the_sequences_of_the_plan() {
+        let sequences = vec![vec![1, 2, 3], vec![], vec![4]];
+        let labels = [1.0, 0.0, 1.0];
+        let options = BatchOptions { batch_size: 3, window: 1, seed: 9 };
+        let batch = batches(&sequences, &labels, &options, 0).next().unwrap();
+        let plan = plan(&[3, 0, 1], &options, 0);
+        for (place, &index) in plan[0].iter().enumerate() {
+            assert_eq!(batch.sequence(place), sequences[index]);
+            assert_eq!(batch.labels()[place], labels[index]);
+        }
+        assert_eq!(batch.tokens(), 4);
+    }
+
+    #[test]
+    fn no_sequences_make_no_batches() {
+        assert!(plan(&[], &BatchOptions::default(), 0).is_empty());
+    }
+}

@@ -1,0 +1,75 @@
+//! What a user types: plain data first, one verb a file.
+//!
+//! Exit codes: 0 done, 1 an internal failure, 2 the input's or the user's fault. With `--json` a verb prints one line for machines on
+//! standard output and everything else on standard error.
+
+pub mod data;
+pub mod train;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use serde::Serialize;
+
+use crate::error::exit_code;
+
+/// Trains an LSTM, packs it into one image for a microcontroller, and runs that image token by token.
+#[derive(Debug, Parser)]
+#[command(name = "latch", version, about, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Data(data::Args),
+    Train(train::Args),
+}
+
+/// Parses the command line, runs the verb, and turns an error into a sentence and an exit code.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way too, with exit code 0; usage errors have 2.
+            let _ = error.print();
+            return ExitCode::from(error.exit_code().clamp(0, 2) as u8);
+        }
+    };
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("LATCH_LOG").unwrap_or_else(|_| "warn".into()),
+        )
+        .without_time()
+        .init();
+    let result = match cli.verb {
+        Verb::Data(args) => data::run(args),
+        Verb::Train(args) => train::run(args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("latch: {error:#}");
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+/// True when whoever read our output has stopped reading, as `head` does: that is no error of this program.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}
+
+/// Prints one line of JSON on standard output.
+fn print_json(value: &impl Serialize) -> Result<()> {
+    use std::io::Write;
+    let line = serde_json::to_string(value)?;
+    writeln!(std::io::stdout().lock(), "{line}")?;
+    Ok(())
+}

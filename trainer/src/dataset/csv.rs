@@ -1,0 +1,226 @@
+//! Comma-separated values with a label and a text, quoted as in RFC 4180.
+//!
+//! This file finds where a record ends, so that a record is limited, counted and refused like a line of any other format; the crate
+//! csv takes the record apart.
+
+use anyhow::Result;
+use csv::{ReaderBuilder, StringRecord};
+
+use super::formats::{Lines, MAX_LINE, too_long};
+use super::{Example, label_at, label_of, quoted};
+use crate::error::{Fault, fault};
+
+const LABEL_COLUMNS: [&str; 2] = ["label", "sentiment"];
+const TEXT_COLUMNS: [&str; 2] = ["text", "review"];
+
+/// Reads examples from the records of a file.
+pub(super) struct Records {
+    lines: Lines,
+    columns: Option<Columns>,
+    /// The current record, its lines joined by LF.
+    record: String,
+    /// The number of its first line.
+    number: u64,
+    fields: StringRecord,
+}
+
+/// Where the label and the text are in a record of `count` fields.
+#[derive(Debug, Clone, Copy)]
+struct Columns {
+    label: usize,
+    text: usize,
+    count: usize,
+}
+
+impl Records {
+    pub(super) fn new(lines: Lines) -> Self {
+        Self {
+            lines,
+            columns: None,
+            record: String::new(),
+            number: 0,
+            fields: StringRecord::new(),
+        }
+    }
+
+    fn read(&mut self) -> Result<Option<Example>> {
+        loop {
+            if !self.next_record()? {
+                return Ok(None);
+            }
+            let columns = match self.columns {
+                Some(columns) => columns,
+                None => {
+                    let (columns, is_header) = columns_of(&self.fields).map_err(|(problem, remedy)| self.fault(problem, remedy))?;
+                    self.columns = Some(columns);
+                    if is_header {
+                        continue;
+                    }
+                    columns
+                }
+            };
+            if self.fields.len() != columns.count {
+                return Err(self
+                    .fault(
+                        format!("the record has {} fields where the first has {}", self.fields.len(), columns.count),
+                        "put a text that has commas or quotes in double quotes",
+                    )
+                    .into());
+            }
+            let label = label_at(&self.fields[columns.label], || self.lines.place_of(self.number))?;
+            let text = self.fields[columns.text].to_owned();
+            return Ok(Some(Example { label, text }));
+        }
+    }
+
+    /// Reads the next record into `fields`; false at the end.
+    fn next_record(&mut self) -> Result<bool> {
+        self.record.clear();
+        if !self.lines.advance_to_text()? {
+            return Ok(false);
+        }
+        self.record.push_str(self.lines.line()?);
+        self.number = self.lines.number();
+        let mut quote = Quote::FieldStart.after(&self.record);
+        while quote == Quote::Inside {
+            if !self.lines.advance()? {
+                return Err(self
+                    .fault("a double quote opens a field here and none closes it", "close it, or double the quotes within a quoted text")
+                    .into());
+            }
+            let line = self.lines.line()?;
+            self.record.push('\n');
+            self.record.push_str(line);
+            quote = quote.after(line);
+            if self.record.len() > MAX_LINE {
+                return Err(too_long(self.lines.place_of(self.number)));
+            }
+        }
+        let mut reader = ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .buffer_capacity(self.record.len().clamp(64, 1 << 16))
+            .from_reader(self.record.as_bytes());
+        Ok(reader.read_record(&mut self.fields)?)
+    }
+
+    fn fault(&self, problem: impl Into<String>, remedy: impl Into<String>) -> Fault {
+        fault(self.lines.place_of(self.number), problem, remedy)
+    }
+}
+
+impl Iterator for Records {
+    type Item = Result<Example>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.read().transpose()
+    }
+}
+
+/// Where the label and the text are, told from the first record, and whether that record is a header; or the problem and the remedy.
+fn columns_of(first: &StringRecord) -> Result<(Columns, bool), (String, String)> {
+    let count = first.len();
+    let column = |names: [&str; 2]| first.iter().position(|field| names.iter().any(|name| field.trim().eq_ignore_ascii_case(name)));
+    match (column(LABEL_COLUMNS), column(TEXT_COLUMNS)) {
+        (Some(label), Some(text)) => return Ok((Columns { label, text, count }, true)),
+        _ if count != 2 => {}
+        _ if label_of(&first[0]).is_some() => return Ok((Columns { label: 0, text: 1, count }, false)),
+        _ if label_of(&first[1]).is_some() => return Ok((Columns { label: 1, text: 0, count }, false)),
+        _ => {}
+    }
+    let shown: Vec<_> = first.iter().take(5).map(quoted).collect();
+    let more = if count > shown.len() { ", …" } else { "" };
+    Err((
+        format!("the first record ({}{more}) is neither a header with a label and a text, nor a label and a text", shown.join(", ")),
+        "call the columns label and text (or sentiment and review) in the first line".to_owned(),
+    ))
+}
+
+/// Where a position in a record is in respect to double quotes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Quote {
+    /// At the start of a field: a quote here opens it.
+    FieldStart,
+    /// In a field without quotes: a quote here is a character like others.
+    Outside,
+    /// In a quoted field, where commas and line ends belong to the text.
+    Inside,
+    /// After a quote in a quoted field: it closes the field, or a second one makes it a character.
+    Closing,
+}
+
+impl Quote {
+    /// Where a position that was `self` is after the line `text`.
+    fn after(self, text: &str) -> Self {
+        text.bytes().fold(self, |quote, byte| match (quote, byte) {
+            (Self::Inside, b'"') => Self::Closing,
+            (Self::Inside, _) => Self::Inside,
+            (Self::FieldStart | Self::Closing, b'"') => Self::Inside,
+            (_, b',') => Self::FieldStart,
+            _ => Self::Outside,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{example, fault_of, load_bytes};
+    use crate::dataset::Dataset;
+
+    fn load(text: &str) -> Dataset {
+        load_bytes("a.csv", text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn columns_are_found_by_name_in_any_order_among_others() {
+        let expected = [example(1, "good, \"really\""), example(0, "bad")];
+        for text in [
+            "label,text\n1,\"good, \"\"really\"\"\"\n0,bad\n",
+            "review,sentiment\n\"good, \"\"really\"\"\",positive\nbad,Negative\n",
+            "id,Text,source, LABEL \n7,\"good, \"\"really\"\"\",x,1\n8,bad,y,0\n",
+            "1,\"good, \"\"really\"\"\"\n0,bad\n",
+            "\"good, \"\"really\"\"\",pos\nbad,neg\n",
+        ] {
+            assert_eq!(load(text).examples, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_quoted_text_may_have_line_ends_and_a_bare_one_may_have_quotes() {
+        let set = load("label,text\r\n1,\"two\r\n\r\nlines\"\r\n\r\n0,a 6\" screen\r\n");
+        assert_eq!(set.examples, [example(1, "two\n\nlines"), example(0, "a 6\" screen")]);
+    }
+
+    #[test]
+    fn faults_name_the_first_line_of_the_record_whatever_the_line_ends() {
+        for end in ["\n", "\r\n"] {
+            let text = ["label,text", "1,\"two", "lines\"", "", "0,bad", "x,y", ""].join(end);
+            let message = fault_of("a.csv", text.as_bytes());
+            assert!(message.contains("a.csv:6: the label \"x\""), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_record_with_too_many_or_too_few_fields_is_a_fault() {
+        let message = fault_of("a.csv", b"label,text\n0,bad\n1,good, really\n");
+        assert!(message.contains("a.csv:3: the record has 3 fields where the first has 2"), "{message}");
+        assert!(fault_of("a.csv", b"label,text\n0\n").contains("a.csv:2: the record has 1 fields"));
+    }
+
+    #[test]
+    fn a_quote_that_is_never_closed_is_a_fault_at_its_line() {
+        let message = fault_of("a.csv", b"label,text\n0,\"bad\n1,good\n");
+        assert!(message.contains("a.csv:2: a double quote opens"), "{message}");
+        // A file with a hundred lines more than the limit is refused before it is read.
+        let long = format!("label,text\n0,\"bad\n{}", "1,good and long enough\n".repeat(300_000));
+        assert!(fault_of("a.csv", long.as_bytes()).contains("a.csv:2: this text is longer"));
+    }
+
+    #[test]
+    fn a_file_without_a_label_or_text_column_is_a_fault_that_shows_the_header() {
+        for text in ["a,b\n1,2\n", "label\n1\n", "id,label\n7,1\n", "id,label,body\n7,1,x\n"] {
+            let message = fault_of("a.csv", text.as_bytes());
+            assert!(message.contains("a.csv:1: the first record (\""), "{message}");
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! Dividing a data set: seeded, with the same share of each class in every part, and without a leak.
+
+use std::collections::HashMap;
+
+use anyhow::Result;
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use sha2::{Digest, Sha256};
+
+use super::{Dataset, Example, class_counts};
+use crate::error::fault;
+
+impl Dataset {
+    /// Divides the examples into `N` parts whose sizes are about `fractions` of the whole.
+    ///
+    /// - Texts that are equal once white space is ignored where it is more than one space always land in the same part, whatever
+    ///   their labels: nothing that is learned from one part is asked again in another.
+    /// - Each class is divided by itself, so that each part has about the class shares of the whole.
+    /// - The same examples, seed and fractions give the same parts. Each part comes shuffled, so that its start is a sample of it.
+    ///
+    /// Each part keeps the data set's name and has a digest of its own.
+    ///
+    /// # Errors
+    /// A [`Fault`](crate::error::Fault) if a fraction is negative or not finite, if they do not add up to 1, or if there are too
+    /// few different texts to give each part with a fraction above 0 an example.
+    pub fn split<const N: usize>(self, seed: u64, fractions: [f64; N]) -> Result<[Self; N]> {
+        let sum: f64 = fractions.iter().sum();
+        let valid = |&fraction: &f64| fraction.is_finite() && fraction >= 0.0;
+        if !fractions.iter().all(valid) || (sum - 1.0).abs() > 1e-6 {
+            return Err(fault(
+                "split",
+                format!("the fractions {fractions:?} are not shares of a whole"),
+                "give fractions from 0 to 1 that add up to 1",
+            )
+            .into());
+        }
+        let Self { examples, name, .. } = self;
+        let total = examples.len();
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+
+        let part_of = assign(&examples, fractions, &mut rng);
+        let mut parts = fractions.map(|_| Vec::new());
+        for (example, part) in examples.into_iter().zip(part_of) {
+            parts[part].push(example);
+        }
+        if let Some(empty) = (0..N).find(|&part| fractions[part] > 0.0 && parts[part].is_empty()) {
+            return Err(fault(
+                name,
+                format!("{total} examples are too few to give {} of them to a part of a split", fractions[empty]),
+                "add examples with other texts",
+            )
+            .into());
+        }
+        Ok(parts.map(|mut part| {
+            part.shuffle(&mut rng);
+            Self::new(name.clone(), part)
+        }))
+    }
+
+    /// `count` of the examples, picked by `seed`, with the classes in the shares that they have in the whole.
+    ///
+    /// # Errors
+    /// A [`Fault`](crate::error::Fault) if the data set has fewer than `count` examples.
+    pub fn sample(self, seed: u64, count: usize) -> Result<Self> {
+        let Self { mut examples, name, .. } = self;
+        let total = examples.len();
+        if count > total {
+            return Err(fault(
+                name,
+                format!("{count} examples were asked for, and there are {total}"),
+                format!("ask for at most {total}"),
+            )
+            .into());
+        }
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        examples.shuffle(&mut rng);
+        // By class, then spread: the k-th of the n examples of a class stands at (k + 1/2) / n of the whole.
+        let sizes = class_counts(&examples);
+        let mut seen = vec![0usize; sizes.len()];
+        let mut placed: Vec<(f64, Example)> = examples
+            .into_iter()
+            .map(|example| {
+                let class = example.label as usize;
+                seen[class] += 1;
+                ((seen[class] as f64 - 0.5) / sizes[class] as f64, example)
+            })
+            .collect();
+        placed.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let mut picked: Vec<_> = placed.into_iter().take(count).map(|(_, example)| example).collect();
+        picked.shuffle(&mut rng);
+        Ok(Self::new(name, picked))
+    }
+}
+
+/// The part of each example.
+fn assign<const N: usize>(examples: &[Example], fractions: [f64; N], rng: &mut ChaCha8Rng) -> Vec<usize> {
+    let groups = groups_of_equal_texts(examples);
+    // A group belongs to the class of most of its examples; the lower one if two have as many.
+    let classes = class_counts(examples).len();
+    let mut strata = vec![Vec::new(); classes];
+    for (index, group) in groups.iter().enumerate() {
+        let counts = class_counts(group.iter().map(|&example| &examples[example]));
+        let class = (0..counts.len()).rev().max_by_key(|&class| counts[class]).unwrap_or(0);
+        strata[class].push(index);
+    }
+    let mut part_of = vec![0; examples.len()];
+    let mut wanted_overall = fractions.map(|fraction| fraction * examples.len() as f64);
+    for stratum in &mut strata {
+        stratum.shuffle(rng);
+        let size: usize = stratum.iter().map(|&group| groups[group].len()).sum();
+        let mut wanted = fractions.map(|fraction| fraction * size as f64);
+        for &group in stratum.iter() {
+            // The part that lacks most of this class; the one that lacks most of all, if several lack as much. A part of
+            // fraction 0 takes nothing.
+            let part = (0..N)
+                .filter(|&part| fractions[part] > 0.0)
+                .max_by(|&a, &b| {
+                    let by_class = wanted[a].total_cmp(&wanted[b]);
+                    // Of equals, max_by takes the last: the order of b and a makes that the first part.
+                    by_class
+                        .then(wanted_overall[a].total_cmp(&wanted_overall[b]))
+                        .then(b.cmp(&a))
+                })
+                .unwrap_or(0);
+            let length = groups[group].len() as f64;
+            wanted[part] -= length;
+            wanted_overall[part] -= length;
+            for &example in &groups[group] {
+                part_of[example] = part;
+            }
+        }
+    }
+    part_of
+}
+
+/// The indices of the examples, those with the same words together, in the order in which they first occur.
+fn groups_of_equal_texts(examples: &[Example]) -> Vec<Vec<usize>> {
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    // A digest for a key costs 32 bytes where the text would cost itself again.
+    let mut group_of: HashMap<[u8; 32], usize> = HashMap::with_capacity(examples.len());
+    for (index, example) in examples.iter().enumerate() {
+        let mut digest = Sha256::new();
+        for word in example.text.split_whitespace() {
+            digest.update(word);
+            digest.update(b" ");
+        }
+        let group = *group_of.entry(digest.finalize().into()).or_insert_with(|| {
+            groups.push(Vec::new());
+            groups.len() - 1
+        });
+        groups[group].push(index);
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::example;
+    use super::*;
+    use crate::error::exit_code;
+    use proptest::prelude::*;
+    use std::collections::HashSet;
+
+    fn words(text: &str) -> String {
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    /// `count` different texts, every third of them positive.
+    fn numbered(count: usize) -> Dataset {
+        let examples = (0..count).map(|i| example(u32::from(i % 3 == 0), &format!("text {i}")));
+        Dataset::new("numbered", examples.collect())
+    }
+
+    #[test]
+    fn parts_have_the_sizes_and_the_class_shares_that_were_asked_for() {
+        let [train, valid, test] = numbered(3000).split(1, [0.8, 0.1, 0.1]).unwrap();
+        assert_eq!(train.class_counts(), [1600, 800]);
+        assert_eq!(valid.class_counts(), [200, 100]);
+        assert_eq!(test.class_counts(), [200, 100]);
+        assert_eq!(train.name, "numbered");
+    }
+
+    #[test]
+    fn a_seed_decides_the_split_and_another_seed_gives_another() {
+        let split = |seed| numbered(500).split(seed, [0.7, 0.3]).unwrap();
+        assert_eq!(split(1), split(1));
+        assert_ne!(split(1)[0].sha256, split(2)[0].sha256);
+    }
+
+    #[test]
+    fn ten_examples_are_enough_for_three_parts_and_three_are_not() {
+        let examples = (0..10).map(|i| example(i % 2, &format!("text {i}"))).collect();
+        let parts = Dataset::new("ten", examples).split(3, [0.8, 0.1, 0.1]).unwrap();
+        assert_eq!(parts.map(|part| part.examples.len()), [8, 1, 1]);
+        let error = numbered(3).split(3, [0.8, 0.1, 0.1]).unwrap_err();
+        assert_eq!(exit_code(&error), 2);
+        assert!(error.to_string().contains("numbered: 3 examples are too few"), "{error}");
+    }
+
+    #[test]
+    fn fractions_that_are_no_shares_are_faults() {
+        for fractions in [[0.5, 0.4], [1.5, -0.5], [f64::NAN, 1.0], [f64::INFINITY, 0.0]] {
+            let error = numbered(10).split(0, fractions).unwrap_err();
+            assert_eq!(exit_code(&error), 2, "{fractions:?}");
+        }
+        let [all, none] = numbered(10).split(0, [1.0, 0.0]).unwrap();
+        assert_eq!((all.examples.len(), none.examples.len()), (10, 0));
+    }
+
+    #[test]
+    fn a_sample_keeps_the_class_shares() {
+        let sample = numbered(3000).sample(5, 30).unwrap();
+        assert_eq!(sample.class_counts(), [20, 10]);
+        assert_eq!(sample, numbered(3000).sample(5, 30).unwrap());
+        assert_ne!(sample, numbered(3000).sample(6, 30).unwrap());
+        assert_eq!(exit_code(&numbered(3).sample(5, 4).unwrap_err()), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_is_ever_in_two_parts_and_none_is_lost(
+            // Few words and odd white space: most texts occur several times, with either label.
+            rows in prop::collection::vec((0u32..2, "( |\t|a|b){0,6}"), 1..200),
+            seed: u64,
+        ) {
+            let examples: Vec<_> = rows.iter().map(|(label, text)| example(*label, text)).collect();
+            let mut expected = examples.clone();
+            if let Ok(parts) = Dataset::new("x", examples).split(seed, [0.6, 0.2, 0.2]) {
+                let texts = parts.each_ref().map(|part| {
+                    part.examples.iter().map(|example| words(&example.text)).collect::<HashSet<_>>()
+                });
+                for (a, b) in [(0, 1), (0, 2), (1, 2)] {
+                    prop_assert!(texts[a].is_disjoint(&texts[b]));
+                }
+                let mut all: Vec<_> = parts.into_iter().flat_map(|part| part.examples).collect();
+                let key = |example: &Example| (example.label, example.text.clone());
+                all.sort_by_key(key);
+                expected.sort_by_key(key);
+                prop_assert_eq!(all, expected);
+            }
+        }
+    }
+}

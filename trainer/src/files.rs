@@ -1,0 +1,253 @@
+//! Files that are whole or absent.
+//!
+//! Whatever the trainer leaves on a disk goes through [`write_atomically`]: a reader, a crash, a full disk or an error halfway
+//! never sees or leaves half a file, and an older file survives until its successor is complete.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::error::{fault, reading, writing};
+
+/// Writes the file `path` through `write`: all of it, or nothing.
+///
+/// The bytes go to a temporary file in the same folder, which is flushed to the disk and then renamed. On any error, also one
+/// that `write` returns, the temporary file is removed and a file that was at `path` before stays as it was. A symbolic link is
+/// followed; the permissions of a file that is replaced are kept.
+///
+/// # Errors
+/// A [`Fault`](crate::error::Fault) if the folder is missing or read-only, if `path` is a folder, a device or write-protected,
+/// or if the disk is full; otherwise what `write` or the system returned.
+pub fn write_atomically(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> Result<()>,
+) -> Result<()> {
+    let target = target_of(path)?;
+    let folder = match target.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".latch-").suffix(".partial");
+    #[cfg(unix)]
+    {
+        // The mode that `File::create` asks for: what the umask leaves of 0666, not the 0600 of a secret.
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    let file = builder
+        .tempfile_in(folder)
+        .map_err(|error| writing(path, error))?;
+
+    let file = fill(path, file, write)?;
+    if let Ok(metadata) = fs::metadata(&target) {
+        file.as_file()
+            .set_permissions(metadata.permissions())
+            .map_err(|error| writing(path, error))?;
+    }
+    file.as_file()
+        .sync_all()
+        .map_err(|error| writing(path, error))?;
+    file.persist(&target)
+        .map_err(|error| writing(path, error.error))?;
+    sync_folder(folder);
+    Ok(())
+}
+
+/// Creates the folder `path` and those above it, if they are missing.
+///
+/// # Errors
+/// A [`Fault`](crate::error::Fault) if a file is in the way, or the place may not be written to.
+pub fn create_folder(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).map_err(|error| writing(path, error))
+}
+
+/// The file that a write to `path` would replace, with symbolic links resolved.
+fn target_of(path: &Path) -> Result<PathBuf> {
+    if path.file_name().is_none() {
+        return Err(fault(path.display(), "this is not the name of a file", "name a file").into());
+    }
+    let Ok(metadata) = fs::metadata(path) else {
+        return Ok(path.to_path_buf());
+    };
+    if metadata.is_dir() {
+        return Err(writing(path, io::ErrorKind::IsADirectory.into()));
+    }
+    if !metadata.is_file() {
+        // Renaming over a device such as /dev/null would replace it for everyone.
+        return Err(fault(path.display(), "it is not an ordinary file", "name a file in a folder").into());
+    }
+    if metadata.permissions().readonly() {
+        return Err(fault(
+            path.display(),
+            "the file is there already and is write-protected",
+            "name another file, or make this one writable",
+        )
+        .into());
+    }
+    fs::canonicalize(path).map_err(|error| reading(path, error))
+}
+
+/// Lets `write` fill `file`, and reports an error of the disk as one about `path`.
+fn fill<W: Write>(
+    path: &Path,
+    file: W,
+    write: impl FnOnce(&mut dyn Write) -> Result<()>,
+) -> Result<W> {
+    let mut file = BufWriter::with_capacity(1 << 16, Watched { file, failure: None });
+    let outcome = write(&mut file).and_then(|()| Ok(file.flush()?));
+    // Taken apart without a second attempt to write what is left in the buffer.
+    let (watched, _) = file.into_parts();
+    match (outcome, watched.failure) {
+        (Ok(()), _) => Ok(watched.file),
+        (Err(_), Some(kind)) => Err(writing(path, kind)),
+        (Err(error), None) => Err(error),
+    }
+}
+
+/// A writer that remembers the last error of the file beneath, so that it can be told from an error of the bytes' producer.
+struct Watched<W> {
+    file: W,
+    failure: Option<io::Error>,
+}
+
+impl<W> Watched<W> {
+    fn watch<T>(&mut self, outcome: io::Result<T>) -> io::Result<T> {
+        outcome.inspect_err(|error| {
+            if error.kind() != io::ErrorKind::Interrupted {
+                self.failure = Some(match error.raw_os_error() {
+                    Some(code) => io::Error::from_raw_os_error(code),
+                    None => error.kind().into(),
+                });
+            }
+        })
+    }
+}
+
+impl<W: Write> Write for Watched<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let outcome = self.file.write(bytes);
+        self.watch(outcome)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let outcome = self.file.flush();
+        self.watch(outcome)
+    }
+}
+
+/// Makes the rename itself survive a power cut, where the system can. The file is complete either way.
+fn sync_folder(folder: &Path) {
+    if cfg!(unix) {
+        let _ = File::open(folder).and_then(|folder| folder.sync_all());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::exit_code;
+    use anyhow::bail;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_is_written_and_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        for text in ["one", "two"] {
+            write_atomically(&path, |file| Ok(file.write_all(text.as_bytes())?)).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+        assert_eq!(names(folder.path()), ["a.txt"]);
+    }
+
+    #[test]
+    fn an_error_halfway_leaves_the_old_file_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        fs::write(&path, "old").unwrap();
+        let outcome = write_atomically(&path, |file| {
+            file.write_all(&[7; 1_000_000])?;
+            bail!("the producer stopped")
+        });
+        assert_eq!(outcome.unwrap_err().to_string(), "the producer stopped");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+        assert_eq!(names(folder.path()), ["a.txt"]);
+    }
+
+    #[test]
+    fn a_missing_folder_a_folder_and_a_file_as_a_folder_are_faults() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("file"), "").unwrap();
+        for path in ["missing/a.txt", "", "file/a.txt"] {
+            let path = folder.path().join(path);
+            let error = write_atomically(&path, |_| Ok(())).unwrap_err();
+            assert_eq!(exit_code(&error), 2, "{error:?}");
+            assert!(error.to_string().contains(&path.display().to_string()), "{error}");
+        }
+        let error = create_folder(&folder.path().join("file/below")).unwrap_err();
+        assert_eq!(exit_code(&error), 2, "{error:?}");
+        let error = create_folder(&folder.path().join("file")).unwrap_err();
+        assert_eq!(exit_code(&error), 2, "{error:?}");
+    }
+
+    #[test]
+    fn a_full_disk_is_a_fault_that_names_the_file() {
+        struct Full;
+        impl Write for Full {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        // Both when the closure meets the error and when the last flush does.
+        for length in [10, 1_000_000] {
+            let outcome = fill(Path::new("big.latch"), Full, |file| {
+                Ok(file.write_all(&vec![0; length])?)
+            });
+            let error = outcome.err().unwrap();
+            assert_eq!(exit_code(&error), 2);
+            assert!(error.to_string().starts_with("big.latch: there is no space"), "{error}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_device_is_refused_and_never_replaced() {
+        let error = write_atomically(Path::new("/dev/null"), |_| Ok(())).unwrap_err();
+        assert_eq!(exit_code(&error), 2);
+        assert!(!fs::metadata("/dev/null").unwrap().is_file());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed_and_permissions_kept_and_write_protection_respected() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let (real, link) = (folder.path().join("real"), folder.path().join("link"));
+        fs::write(&real, "old").unwrap();
+        fs::set_permissions(&real, fs::Permissions::from_mode(0o640)).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        write_atomically(&link, |file| Ok(file.write_all(b"new")?)).unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read_to_string(&real).unwrap(), "new");
+        assert_eq!(fs::metadata(&real).unwrap().permissions().mode() & 0o777, 0o640);
+
+        fs::set_permissions(&real, fs::Permissions::from_mode(0o440)).unwrap();
+        let error = write_atomically(&real, |_| Ok(())).unwrap_err();
+        assert_eq!(exit_code(&error), 2);
+        assert_eq!(fs::read_to_string(&real).unwrap(), "new");
+    }
+}

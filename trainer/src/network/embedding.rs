@@ -1,0 +1,116 @@
+//! The embedding: token ids to vectors.
+//!
+//! Forward: `x_t = E[:, id_t]`. Backward: `dE[:, id] = Σ dx_t` over the tokens t with that id. A batch touches few columns
+//! of a large table, so the gradient is [`SparseColumns`]: the touched ids in rising order and one vector each.
+
+use crate::real::{Real, add, tensor};
+use nalgebra::DMatrix;
+use rand::{Rng, RngExt};
+use serde::{Deserialize, Serialize};
+
+/// A table of vectors, one column a token id.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(bound = "T: Real")]
+pub struct Embedding<T: Real> {
+    /// The vectors, features × vocabulary: the vector of a token is contiguous.
+    #[serde(with = "tensor")]
+    pub table: DMatrix<T>,
+}
+
+impl<T: Real> Embedding<T> {
+    /// A table with values drawn uniformly from ±0.05.
+    pub fn new(vocabulary: usize, features: usize, rng: &mut impl Rng) -> Self {
+        let table = DMatrix::from_fn(features, vocabulary, |_, _| {
+            T::of(rng.random::<f64>().mul_add(0.1, -0.05))
+        });
+        Self { table }
+    }
+
+    /// Writes the vector of every id into `output` (features × ids).
+    ///
+    /// # Panics
+    /// If an id is not below the vocabulary, or if the shape of `output` is wrong.
+    pub fn forward(&self, ids: &[u32], output: &mut [T]) {
+        let features = self.table.nrows();
+        let table = self.table.as_slice();
+        for (&id, vector) in ids.iter().zip(output.chunks_exact_mut(features)) {
+            vector.copy_from_slice(&table[id as usize * features..][..features]);
+        }
+    }
+}
+
+/// Some columns of a matrix, and zero elsewhere: the gradient of an [`Embedding`].
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SparseColumns<T> {
+    /// The column numbers that occur, rising.
+    pub ids: Vec<u32>,
+    /// The columns, features × `ids.len()`, in the order of `ids`.
+    pub values: Vec<T>,
+    /// For every id of the vocabulary its place in `ids`, valid only for those that occur.
+    places: Vec<u32>,
+}
+
+impl<T: Real> SparseColumns<T> {
+    /// Forgets all columns and takes up zero columns for the given ids, which may repeat and must be below `vocabulary`.
+    pub(crate) fn reset(
+        &mut self,
+        ids: impl Iterator<Item = u32>,
+        vocabulary: usize,
+        features: usize,
+    ) {
+        self.ids.clear();
+        self.ids.extend(ids);
+        self.ids.sort_unstable();
+        self.ids.dedup();
+        self.places.resize(vocabulary, 0);
+        for (place, &id) in self.ids.iter().enumerate() {
+            self.places[id as usize] = place as u32;
+        }
+        self.values.clear();
+        self.values.resize(features * self.ids.len(), T::zero());
+    }
+
+    /// Adds each column of `gradients` (features × ids) to the column of its id, in the order of `ids`.
+    pub(crate) fn add(&mut self, ids: &[u32], gradients: &[T], features: usize) {
+        for (&id, gradient) in ids.iter().zip(gradients.chunks_exact(features)) {
+            let place = self.places[id as usize] as usize;
+            add(&mut self.values[place * features..][..features], gradient);
+        }
+    }
+
+    /// The whole matrix, features × `vocabulary`.
+    pub fn dense(&self, features: usize, vocabulary: usize) -> DMatrix<T> {
+        let mut matrix = DMatrix::zeros(features, vocabulary);
+        for (&id, column) in self.ids.iter().zip(self.values.chunks_exact(features.max(1))) {
+            matrix.column_mut(id as usize).copy_from_slice(column);
+        }
+        matrix
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batches::generator;
+
+    #[test]
+    fn a_vector_is_looked_up_by_its_id() {
+        let embedding = Embedding::<f64>::new(5, 3, &mut generator([1, 0, 0, 0]));
+        let mut output = [0.0; 6];
+        embedding.forward(&[4, 0], &mut output);
+        assert_eq!(output[..3], *embedding.table.column(4).as_slice());
+        assert_eq!(output[3..], *embedding.table.column(0).as_slice());
+        assert!(embedding.table.iter().all(|value| value.abs() <= 0.05));
+    }
+
+    #[test]
+    fn repeated_ids_add_up_their_gradients() {
+        let mut gradient = SparseColumns::<f64>::default();
+        gradient.reset([3, 1, 3].into_iter(), 4, 2);
+        gradient.add(&[3, 1, 3], &[1.0, 2.0, 5.0, 6.0, 10.0, 20.0], 2);
+        assert_eq!(gradient.ids, [1, 3]);
+        assert_eq!(gradient.values, [5.0, 6.0, 11.0, 22.0]);
+        let dense = gradient.dense(2, 4);
+        assert_eq!(dense.as_slice(), [0.0, 0.0, 5.0, 6.0, 0.0, 0.0, 11.0, 22.0]);
+    }
+}

@@ -1,0 +1,171 @@
+//! From a trained network in f32 to the tensors of an image, at a precision.
+//!
+//! `f32` and `f16` keep the values (f16 rounds them); `int8` maps them to integers, see [`int8`]. The layout of every tensor is the
+//! engine's: this module fills what [`latch_engine::image::encode`] lays out.
+
+pub mod int8;
+pub mod saturation;
+
+use anyhow::Result;
+use latch_engine::image::encode::{AlignedBytes, Tensor, Values, encode, pack_gates_f32};
+use latch_engine::image::manifest::{Embedding, Head, Input, Layer, Lstm, Manifest, Precision, Provenance, Readout, Text};
+use latch_engine::image::tensor::Role;
+use latch_engine::image::{Image, manifest};
+
+use crate::error::fault;
+use crate::vocabulary::Vocabulary;
+
+/// The weights of a trained network as plain row-major f32, gates in the order i, f, g, o.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Weights {
+    /// `rows × width`.
+    pub embedding: Vec<f32>,
+    /// Features of an embedding row.
+    pub width: usize,
+    /// The recurrent layers, first to last.
+    pub layers: Vec<LstmWeights>,
+    /// What the head sees.
+    pub readout: Readout,
+    /// `outputs × units` of the last layer.
+    pub head: Vec<f32>,
+    /// One for each output.
+    pub head_bias: Vec<f32>,
+}
+
+/// The weights of an LSTM layer with `I` inputs and `H` units. Row `gate·H + unit`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LstmWeights {
+    /// Features of its input, `I`.
+    pub inputs: usize,
+    /// Units, `H`.
+    pub units: usize,
+    /// `4H × I`.
+    pub kernel: Vec<f32>,
+    /// `4H × H`.
+    pub recurrent_kernel: Vec<f32>,
+    /// `4H`.
+    pub bias: Vec<f32>,
+}
+
+impl LstmWeights {
+    /// The weight of a gate's unit for a column of [x; h].
+    pub fn weight(&self, gate: usize, unit: usize, column: usize) -> f32 {
+        let row = gate * self.units + unit;
+        if column < self.inputs {
+            self.kernel[row * self.inputs + column]
+        } else {
+            self.recurrent_kernel[row * self.units + column - self.inputs]
+        }
+    }
+}
+
+/// Where a model comes from: what goes into the image's manifest.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Origin {
+    /// The training run's seed.
+    pub seed: u64,
+    /// SHA-256 of the training examples.
+    pub data_sha256: [u8; 32],
+    /// Number of training examples.
+    pub examples: u32,
+    /// Epochs trained.
+    pub epochs: u32,
+    /// Accuracy on the validation part, 0 to 1.
+    pub valid_accuracy: f32,
+}
+
+/// Tensors of a precision, and the shifts that go with them.
+pub(crate) struct Packed {
+    tensors: Vec<Tensor>,
+    shifts: Vec<u8>,
+    head_shift: u8,
+}
+
+/// Writes the image of a network at a precision, and opens it once to prove that it opens.
+///
+/// # Errors
+/// A fault naming the tensor when a weight is not finite; an error when the shapes do not fit each other or the engine's limits.
+pub fn to_image(weights: &Weights, vocabulary: &Vocabulary, precision: Precision, origin: &Origin) -> Result<AlignedBytes> {
+    check_finite(weights)?;
+    let mut packed = match precision {
+        Precision::F32 | Precision::F16 => pack_floats(weights),
+        Precision::Int8 => int8::pack(weights)?,
+    };
+    let encoded = vocabulary.encode()?;
+    let input = Input::Text(Text {
+        words: encoded.words as u32,
+        unknown: vocabulary.unknown,
+        character_bits: encoded.character_bits,
+        prefix_bits: encoded.prefix_bits,
+        index_is_wide: encoded.index_width == 4,
+        text_bytes: encoded.stream.len() as u32,
+    });
+    for (role, bytes) in
+        [(Role::VocabularyTables, encoded.tables), (Role::VocabularyIndex, encoded.index), (Role::VocabularyText, encoded.stream)]
+    {
+        packed.tensors.push(Tensor { role, layer: 0, values: Values::Bytes(bytes) });
+    }
+    let mut layers = heapless::Vec::new();
+    for (layer, &shift) in weights.layers.iter().zip(&packed.shifts) {
+        layers
+            .push(Layer::Lstm(Lstm { inputs: layer.inputs as u16, units: layer.units as u16, shift }))
+            .map_err(|_| fault("--model layers", format!("an image stacks at most {} layers", manifest::MAX_LAYERS), "train with fewer layers"))?;
+    }
+    let manifest = Manifest {
+        precision,
+        input,
+        embedding: Embedding { rows: (weights.embedding.len() / weights.width) as u32, width: weights.width as u16 },
+        layers,
+        readout: weights.readout,
+        head: Head { outputs: weights.head_bias.len() as u16, shift: packed.head_shift },
+        provenance: Provenance {
+            producer: concat!("latch ", env!("CARGO_PKG_VERSION")),
+            seed: origin.seed,
+            data_sha256: origin.data_sha256,
+            examples: origin.examples,
+            epochs: origin.epochs,
+            valid_accuracy: origin.valid_accuracy,
+        },
+    };
+    let image = AlignedBytes::new(&encode(&manifest, &packed.tensors)?);
+    Image::open(&image)?;
+    Ok(image)
+}
+
+fn check_finite(weights: &Weights) -> Result<()> {
+    let check = |name: &str, values: &[f32]| match values.iter().position(|value| !value.is_finite()) {
+        Some(index) => Err(fault(
+            format!("tensor {name}"),
+            format!("element {index} is {}", values[index]),
+            "train again with a lower learning rate or stronger gradient clipping",
+        )),
+        None => Ok(()),
+    };
+    check("embedding", &weights.embedding)?;
+    for (index, layer) in weights.layers.iter().enumerate() {
+        check(&format!("lstm {index} kernel"), &layer.kernel)?;
+        check(&format!("lstm {index} recurrent kernel"), &layer.recurrent_kernel)?;
+        check(&format!("lstm {index} bias"), &layer.bias)?;
+    }
+    check("head kernel", &weights.head)?;
+    check("head bias", &weights.head_bias)?;
+    Ok(())
+}
+
+fn pack_floats(weights: &Weights) -> Packed {
+    let mut tensors = vec![Tensor { role: Role::Embedding, layer: 0, values: Values::F32(weights.embedding.clone()) }];
+    for (index, layer) in weights.layers.iter().enumerate() {
+        let packed = pack_gates_f32(layer.units, layer.inputs + layer.units, |gate, unit, column| layer.weight(gate, unit, column));
+        let mut bias = Vec::with_capacity(layer.units.next_multiple_of(8) * 4);
+        for block in (0..layer.units).step_by(8) {
+            for gate in 0..4 {
+                bias.extend((block..block + 8).map(|unit| if unit < layer.units { layer.bias[gate * layer.units + unit] } else { 0.0 }));
+            }
+        }
+        tensors.push(Tensor { role: Role::GateWeights, layer: index as u8, values: Values::F32(packed) });
+        tensors.push(Tensor { role: Role::GateBiases, layer: index as u8, values: Values::F32(bias) });
+    }
+    tensors.push(Tensor { role: Role::HeadWeights, layer: 0, values: Values::F32(weights.head.clone()) });
+    tensors.push(Tensor { role: Role::HeadBiases, layer: 0, values: Values::F32(weights.head_bias.clone()) });
+    Packed { tensors, shifts: vec![0; weights.layers.len()], head_shift: 0 }
+}

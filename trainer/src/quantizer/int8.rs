@@ -1,0 +1,141 @@
+//! Integers: every weight in 8 bits, a multiplier a row.
+//!
+//! With `q` the integer columns of [x; h], an LSTM row is
+//!
+//! ```text
+//! z = Σ v·q + b        v[column] = W_x[column]·a[column]   for x, whose column has scale a: x = a·q
+//!                      v[column] = W_h[column]/128         for h = q/128
+//! G = z·2^12 = (Σ w·q)·M >> shift,  + B before the shift   with w = round(v/s),  s = M / 2^(12+shift)
+//! ```
+//!
+//! so x and h share one accumulator although their scales differ: the difference is inside the weights. `M` is an integer and
+//! is chosen *before* the weights are rounded, so that a coarse `M` costs no accuracy. One shift serves a layer.
+//!
+//! The embedding has a scale for each column, found on the training examples: rows count as often as their ids occur, and a column's
+//! largest values are clipped where that lowers the mean squared error.
+
+use anyhow::Result;
+use latch_engine::image::encode::{Tensor, Values, pack_gates_i8};
+use latch_engine::image::tensor::Role;
+
+use super::{LstmWeights, Packed, Weights};
+use crate::error::fault;
+
+/// What the weights of an integer layer became: scales, for reports and tests.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GateIntegers {
+    /// `[unit][k/4][gate][4]`.
+    pub weights: Vec<i8>,
+    /// `[unit][gate]`.
+    pub multipliers: Vec<u16>,
+    /// `[unit][gate]`, the rounding half included.
+    pub biases: Vec<i32>,
+    /// Right shift to Q3.12.
+    pub shift: u8,
+}
+
+pub(super) fn pack(weights: &Weights) -> Result<Packed> {
+    let scales = column_scales(&weights.embedding, weights.width);
+    let embedding: Vec<i8> =
+        weights.embedding.iter().enumerate().map(|(index, &value)| (value / scales[index % weights.width]).round().clamp(-127.0, 127.0) as i8).collect();
+    let mut tensors = vec![Tensor { role: Role::Embedding, layer: 0, values: Values::I8(embedding) }];
+    let mut shifts = Vec::new();
+    for (index, layer) in weights.layers.iter().enumerate() {
+        // The input of a layer above the first is the hidden state below it, in the same scale as its own.
+        let input_scales = if index == 0 { scales.clone() } else { vec![1.0 / 128.0; layer.inputs] };
+        let gates = quantize_gates(layer, &input_scales, index)?;
+        shifts.push(gates.shift);
+        let layer = index as u8;
+        tensors.push(Tensor { role: Role::GateWeights, layer, values: Values::I8(gates.weights) });
+        tensors.push(Tensor { role: Role::GateMultipliers, layer, values: Values::U16(gates.multipliers) });
+        tensors.push(Tensor { role: Role::GateBiases, layer, values: Values::I32(gates.biases) });
+    }
+    let (head, multipliers, biases, head_shift) = quantize_head(&weights.head, &weights.head_bias)?;
+    tensors.push(Tensor { role: Role::HeadWeights, layer: 0, values: Values::I16(head) });
+    tensors.push(Tensor { role: Role::HeadMultipliers, layer: 0, values: Values::U16(multipliers) });
+    tensors.push(Tensor { role: Role::HeadBiases, layer: 0, values: Values::I32(biases) });
+    Ok(Packed { tensors, shifts, head_shift })
+}
+
+/// A scale for each of the `width` columns: the one among clips at 100, 95 … 50 % of the column's largest magnitude that gives the least squared error.
+fn column_scales(embedding: &[f32], width: usize) -> Vec<f32> {
+    (0..width)
+        .map(|column| {
+            let values: Vec<f32> = embedding.iter().skip(column).step_by(width).copied().collect();
+            let largest = values.iter().fold(0.0_f32, |largest, value| largest.max(value.abs())).max(1e-6);
+            let error = |scale: f32| -> f64 {
+                values.iter().map(|&value| f64::from(value - (value / scale).round().clamp(-127.0, 127.0) * scale).powi(2)).sum()
+            };
+            (0..=10)
+                .map(|step| largest * (1.0 - 0.05 * step as f32) / 127.0)
+                .min_by(|a, b| error(*a).total_cmp(&error(*b)))
+                .unwrap_or(largest / 127.0)
+        })
+        .collect()
+}
+
+/// Quantizes one LSTM layer with a scale for each column of its input.
+///
+/// # Errors
+/// A fault when a row's weights are too large for 32-bit sums at any shift.
+pub fn quantize_gates(layer: &LstmWeights, input_scales: &[f32], index: usize) -> Result<GateIntegers> {
+    (4..=20_u8).rev().find_map(|shift| try_shift(layer, input_scales, shift)).ok_or_else(|| {
+        fault(
+            format!("lstm {index} kernel"),
+            "a row's weights are so large that its sum does not fit 32 bits",
+            "train again with weight decay, or export with --precision f16",
+        )
+        .into()
+    })
+}
+
+/// The integers at one shift; `None` when a multiplier, a bias or a sum does not fit.
+fn try_shift(layer: &LstmWeights, input_scales: &[f32], shift: u8) -> Option<GateIntegers> {
+    let columns = layer.inputs + layer.units;
+    let unit_scale = f64::from(1_u32 << 12) * f64::from(1_u32 << shift);
+    let value = |gate: usize, unit: usize, column: usize| {
+        let scale = input_scales.get(column).copied().unwrap_or(1.0 / 128.0);
+        f64::from(layer.weight(gate, unit, column)) * f64::from(scale)
+    };
+    let mut multipliers = Vec::with_capacity(4 * layer.units);
+    let mut biases = Vec::with_capacity(4 * layer.units);
+    for unit in 0..layer.units {
+        for gate in 0..4 {
+            let largest = (0..columns).map(|column| value(gate, unit, column).abs()).fold(0.0, f64::max);
+            let multiplier = (largest / 127.0 * unit_scale).ceil().max(1.0);
+            let bias = (f64::from(layer.bias[gate * layer.units + unit]) * unit_scale).round() + f64::from(1_u32 << (shift - 1));
+            let sum: f64 = (0..columns).map(|column| (value(gate, unit, column) * unit_scale / multiplier).round().abs()).sum();
+            if multiplier > f64::from(u16::MAX) || sum * 128.0 * multiplier + bias.abs() > f64::from(i32::MAX) {
+                return None;
+            }
+            multipliers.push(multiplier as u16);
+            biases.push(bias as i32);
+        }
+    }
+    let weights = pack_gates_i8(layer.units, columns, |gate, unit, column| {
+        (value(gate, unit, column) * unit_scale / f64::from(multipliers[unit * 4 + gate])).round().clamp(-127.0, 127.0) as i8
+    });
+    Some(GateIntegers { weights, multipliers, biases, shift })
+}
+
+/// The head in 16 bits: `logit·2^16 = (Σ w·v)·M >> shift, + B`, with the readout `v` in Q0.15, so that a weight's scale is `M / 2^(shift+1)`.
+#[allow(clippy::type_complexity)] // four parallel pieces of one section group, named where they are taken apart
+fn quantize_head(head: &[f32], bias: &[f32]) -> Result<(Vec<i16>, Vec<u16>, Vec<i32>, u8)> {
+    let units = head.len() / bias.len();
+    let largest = |row: &[f32]| row.iter().fold(0.0_f64, |largest, value| largest.max(f64::from(value.abs())));
+    let multiplier = |row: &[f32], shift: u8| (largest(row) / 32_767.0 * 2_f64.powi(i32::from(shift) + 1)).ceil().max(1.0);
+    let shift = (1..=45_u8)
+        .rev()
+        .find(|&shift| head.chunks(units).all(|row| multiplier(row, shift) <= f64::from(u16::MAX)))
+        .ok_or_else(|| fault("head kernel", "a weight is too large for 16 bits", "train again with weight decay"))?;
+    let mut weights = Vec::new();
+    let mut multipliers = Vec::new();
+    for row in head.chunks(units) {
+        let multiplier = multiplier(row, shift);
+        let scale = multiplier / 2_f64.powi(i32::from(shift) + 1);
+        weights.extend(row.iter().map(|&value| (f64::from(value) / scale).round() as i16));
+        multipliers.push(multiplier as u16);
+    }
+    let biases = bias.iter().map(|&value| (f64::from(value) * 65_536.0).round() as i32).collect();
+    Ok((weights, multipliers, biases, shift))
+}

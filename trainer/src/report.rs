@@ -1,0 +1,110 @@
+//! Reports: curves of a run as SVG and PNG, and tables for the terminal.
+
+use std::sync::Once;
+
+use anyhow::{Result, anyhow};
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::{FontStyle, register_font};
+
+use crate::training::EpochMetrics;
+
+/// Width and height of the curves in pixels.
+const SIZE: (u32, u32) = (960, 420);
+
+/// Loss and accuracy by epoch, as SVG.
+///
+/// # Errors
+/// An internal error of the drawing library.
+pub fn curves_svg(metrics: &[EpochMetrics]) -> Result<String> {
+    let mut svg = String::new();
+    draw_curves(&SVGBackend::with_string(&mut svg, SIZE).into_drawing_area(), metrics)?;
+    Ok(svg)
+}
+
+/// Loss and accuracy by epoch, as PNG.
+///
+/// # Errors
+/// An internal error of the drawing library.
+pub fn curves_png(metrics: &[EpochMetrics]) -> Result<Vec<u8>> {
+    // The backend writes to a path only, so it writes to a temporary one.
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("curves.png");
+    draw_curves(&BitMapBackend::new(&path, SIZE).into_drawing_area(), metrics)?;
+    Ok(std::fs::read(&path)?)
+}
+
+/// Letters come from an embedded font, because a fresh machine may have none.
+fn use_embedded_font() {
+    static REGISTER: Once = Once::new();
+    REGISTER.call_once(|| {
+        if register_font("sans-serif", FontStyle::Normal, dejavu::sans::regular()).is_err() {
+            tracing::warn!("the embedded font cannot be read: plots will have no letters");
+        }
+    });
+}
+
+fn draw_curves<B: DrawingBackend>(area: &DrawingArea<B, Shift>, metrics: &[EpochMetrics]) -> Result<()> {
+    use_embedded_font();
+    area.fill(&WHITE).map_err(drawing)?;
+    let (left, right) = area.split_horizontally(SIZE.0 / 2);
+    let loss = |get: fn(&EpochMetrics) -> f64| metrics.iter().map(|m| (m.epoch as f64, get(m))).collect::<Vec<_>>();
+    panel(&left, "Loss (nats)", &loss(|m| m.train_loss), &loss(|m| m.valid_loss))?;
+    panel(&right, "Accuracy", &loss(|m| m.train_accuracy), &loss(|m| m.valid_accuracy))?;
+    area.present().map_err(drawing)
+}
+
+fn panel<B: DrawingBackend>(
+    area: &DrawingArea<B, Shift>,
+    title: &str,
+    train: &[(f64, f64)],
+    valid: &[(f64, f64)],
+) -> Result<()> {
+    let values = || train.iter().chain(valid).map(|(_, value)| *value);
+    let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
+    let margin = ((high - low) * 0.05).max(0.005);
+    let epochs = train.len().max(2) as f64;
+    let mut chart = ChartBuilder::on(area)
+        .caption(title, ("sans-serif", 18))
+        .margin(10)
+        .x_label_area_size(34)
+        .y_label_area_size(52)
+        .build_cartesian_2d(1.0..epochs, low - margin..high + margin)
+        .map_err(drawing)?;
+    chart.configure_mesh().x_desc("epoch").x_labels(train.len().clamp(2, 12)).light_line_style(WHITE).draw().map_err(drawing)?;
+    for (points, name, color) in [(train, "training", BLUE), (valid, "validation", RED)] {
+        chart
+            .draw_series(LineSeries::new(points.iter().copied(), color.stroke_width(2)).point_size(3))
+            .map_err(drawing)?
+            .label(name)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color.stroke_width(2)));
+    }
+    chart.configure_series_labels().background_style(WHITE.mix(0.8)).border_style(BLACK).draw().map_err(drawing)
+}
+
+fn drawing<E: std::error::Error + Send + Sync>(error: DrawingAreaErrorKind<E>) -> anyhow::Error {
+    anyhow!("drawing the curves: {error}")
+}
+
+/// A table for the terminal: the first row is the heading; numbers, and all columns but the first, stand to the right.
+pub fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut text = String::new();
+    for (number, row) in rows.iter().enumerate() {
+        let cells: Vec<String> = row
+            .iter()
+            .zip(&widths)
+            .enumerate()
+            .map(|(column, (cell, &width))| if column == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") })
+            .collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+        if number == 0 {
+            text.push_str(&"-".repeat(widths.iter().sum::<usize>() + 2 * columns.saturating_sub(1)));
+            text.push('\n');
+        }
+    }
+    text
+}

@@ -1,0 +1,334 @@
+//! A training run: from labelled texts to the network of the best epoch, with everything written down as it goes.
+//!
+//! ```text
+//! texts -> vocabulary -> ids -> epochs of length-bucketed batches -> validation -> best network
+//! ```
+//!
+//! A run is a pure function of its configuration and its data: the same seed gives the same bytes, on one thread and on many,
+//! uninterrupted or resumed.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use latch_engine::image::manifest::Unknown;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::batches::{Batch, BatchOptions, plan};
+use crate::bptt::{LossOptions, Noise, StepOptions, TrainError, Trainer, train_step};
+use crate::dataset::Example;
+use crate::error::fault;
+use crate::network::readout::Readout;
+use crate::network::{Network, NetworkConfig};
+use crate::optimizer::{AdamConfig, Decay, LearningRate};
+use crate::run::{Best, Checkpoint, RunFolder};
+use crate::vocabulary::Vocabulary;
+
+/// What a user chooses of a model: `--model`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Words of the vocabulary.
+    pub vocab: usize,
+    /// Features of an embedding row.
+    pub embedding: usize,
+    /// Units of each LSTM layer.
+    pub lstm: usize,
+    /// Stacked LSTM layers.
+    pub layers: usize,
+    /// What the head sees.
+    pub readout: Readout,
+    /// True when unknown words are left out; false when they share a row.
+    pub skip_unknown: bool,
+    /// Dropout on the inputs of each LSTM layer, one mask a sequence.
+    pub dropout: f64,
+    /// Dropout on the recurrent state, one mask a sequence.
+    pub recurrent_dropout: f64,
+    /// Share of the tokens whose embedding is dropped.
+    pub word_dropout: f64,
+    /// Dropout on what the head sees.
+    pub head_dropout: f64,
+}
+
+/// Everything that decides a run besides its data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// The model.
+    pub model: ModelConfig,
+    /// Most epochs.
+    pub epochs: u64,
+    /// Sequences of a batch.
+    pub batch: usize,
+    /// Learning rate at its peak.
+    pub learning_rate: f64,
+    /// Share of all steps over which the rate rises.
+    pub warmup: f64,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Tokens that are kept of a text: its last ones.
+    pub max_tokens: usize,
+    /// Largest global norm of the gradient.
+    pub clip_norm: f64,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+    /// Share by which labels move to the middle.
+    pub label_smoothing: f64,
+    /// Decay of the moving average of the weights that is judged and exported; 0 for none.
+    pub average: f64,
+    /// Epochs without a lower validation loss after which the run stops.
+    pub patience: u64,
+}
+
+impl TrainConfig {
+    /// The network's shape for a vocabulary of `rows` ids.
+    pub fn network(&self, rows: usize) -> NetworkConfig {
+        let model = &self.model;
+        NetworkConfig {
+            vocabulary: rows,
+            embedding: model.embedding,
+            units: model.lstm,
+            layers: model.layers,
+            readout: model.readout,
+            outputs: 1,
+            dropout: model.dropout,
+            recurrent_dropout: model.recurrent_dropout,
+            word_dropout: model.word_dropout,
+            head_dropout: model.head_dropout,
+        }
+    }
+
+    /// What unknown words do.
+    pub fn unknown(&self) -> Unknown {
+        if self.model.skip_unknown { Unknown::Skip } else { Unknown::LastRow }
+    }
+}
+
+/// Texts as ids, with their labels.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sequences {
+    /// The ids of each text.
+    pub ids: Vec<Vec<u32>>,
+    /// The label of each text, 0 or 1.
+    pub labels: Vec<f32>,
+}
+
+impl Sequences {
+    /// Reads texts with a vocabulary and keeps the last `max_tokens` of each.
+    pub fn read(examples: &[Example], vocabulary: &Vocabulary, max_tokens: usize) -> Self {
+        let ids = examples
+            .par_iter()
+            .map(|example| {
+                let mut ids = vocabulary.ids(&example.text);
+                ids.drain(..ids.len().saturating_sub(max_tokens));
+                ids
+            })
+            .collect();
+        Sequences { ids, labels: examples.iter().map(|example| example.label as f32).collect() }
+    }
+
+    fn batch(&self, indices: &[usize]) -> Batch {
+        let mut batch = Batch::new();
+        for &index in indices {
+            batch.push(&self.ids[index], self.labels[index]);
+        }
+        batch
+    }
+}
+
+/// One epoch in figures, as a line of `metrics.jsonl`. Holds nothing that differs between two runs of the same seed.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochMetrics {
+    /// The epoch, from 1.
+    pub epoch: u64,
+    /// Mean loss over the epoch's batches, with dropout, in nats.
+    pub train_loss: f64,
+    /// Accuracy over the epoch's batches, with dropout.
+    pub train_accuracy: f64,
+    /// Mean loss on the validation part, in nats.
+    pub valid_loss: f64,
+    /// Accuracy on the validation part.
+    pub valid_accuracy: f64,
+    /// Mean norm of the gradient before clipping.
+    pub gradient_norm: f64,
+    /// Learning rate at the epoch's end.
+    pub learning_rate: f64,
+    /// Tokens read.
+    pub tokens: u64,
+}
+
+/// What happens in a run, for whoever shows it.
+pub trait Progress {
+    /// A batch is done.
+    fn batch(&mut self, batch: &BatchProgress);
+    /// An epoch is done; `best` when it is the best so far.
+    fn epoch(&mut self, metrics: &EpochMetrics, elapsed: Duration, best: bool);
+}
+
+/// Where a run stands after a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchProgress {
+    /// The epoch, from 1.
+    pub epoch: u64,
+    /// Batches done in this epoch.
+    pub done: usize,
+    /// Batches of an epoch.
+    pub batches: usize,
+    /// Mean loss of the epoch so far.
+    pub loss: f64,
+    /// Accuracy of the epoch so far.
+    pub accuracy: f64,
+    /// Tokens a second since the run or its resumption began.
+    pub tokens_per_second: f64,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Epochs in all, those before a resumption included.
+    pub epochs: u64,
+    /// The best epoch's figures.
+    pub best: EpochMetrics,
+    /// Tokens a second in this process, validation left out.
+    pub tokens_per_second: f64,
+    /// Wall time in this process.
+    pub elapsed: Duration,
+}
+
+/// How often a running epoch is kept besides its end.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Trains from a checkpoint, or from the beginning where it is `None`, to the end; keeps checkpoints, metrics, curves and the best
+/// network in `folder`.
+///
+/// # Errors
+/// A fault when the loss or a gradient stops being finite, naming epoch and batch, or when the folder cannot be written.
+pub fn train(
+    config: &TrainConfig,
+    vocabulary: &Vocabulary,
+    training: &Sequences,
+    validation: &Sequences,
+    folder: &RunFolder,
+    checkpoint: Option<Checkpoint>,
+    progress: &mut dyn Progress,
+) -> Result<Outcome> {
+    let started = Instant::now();
+    let lengths: Vec<usize> = training.ids.iter().map(Vec::len).collect();
+    let options = BatchOptions { batch_size: config.batch, window: 50, seed: config.seed };
+    let batches = lengths.len().div_ceil(config.batch) as u64;
+    let total = batches * config.epochs;
+    let rate = LearningRate {
+        peak: config.learning_rate,
+        floor: 0.02,
+        warmup: (config.warmup * total as f64) as u64,
+        total,
+        decay: Decay::Cosine,
+    };
+    let mut at = match checkpoint {
+        Some(checkpoint) => checkpoint,
+        None => Checkpoint::beginning(Network::new(&config.network(vocabulary.rows()), config.seed)?, config),
+    };
+    let mut trainer = Trainer::resume(at.network.clone(), at.adam.clone(), at.average.clone());
+    let (mut tokens, mut busy) = (0_u64, Duration::ZERO);
+    while !at.is_finished(config) {
+        let epoch = at.epoch;
+        let plan = plan(&lengths, &options, epoch);
+        let mut kept = Instant::now();
+        for (number, indices) in plan.iter().enumerate().skip(at.batch as usize) {
+            let began = Instant::now();
+            let step = epoch * batches + number as u64;
+            let step_options = StepOptions {
+                learning_rate: rate.at(step),
+                clip_norm: Some(config.clip_norm),
+                loss: LossOptions {
+                    label_smoothing: config.label_smoothing,
+                    noise: Some(Noise { seed: config.seed, epoch, batch: number as u64 }),
+                },
+            };
+            let stats = train_step(&mut trainer, &training.batch(indices), &step_options)
+                .map_err(|error| diverged(&error, epoch, number))?;
+            busy += began.elapsed();
+            tokens += stats.tokens as u64;
+            at.sums.loss += stats.loss_sum;
+            at.sums.correct += stats.correct as u64;
+            at.sums.sequences += stats.sequences as u64;
+            at.sums.tokens += stats.tokens as u64;
+            at.sums.gradient_norm += stats.gradient_norm;
+            at.batch = number as u64 + 1;
+            progress.batch(&BatchProgress {
+                epoch: epoch + 1,
+                done: number + 1,
+                batches: plan.len(),
+                loss: at.sums.loss / at.sums.sequences as f64,
+                accuracy: at.sums.correct as f64 / at.sums.sequences as f64,
+                tokens_per_second: tokens as f64 / busy.as_secs_f64().max(1e-9),
+            });
+            if kept.elapsed() > CHECKPOINT_INTERVAL && number + 1 < plan.len() {
+                at.take(&trainer);
+                folder.write_checkpoint(&at)?;
+                kept = Instant::now();
+            }
+        }
+        let (valid_loss, valid_accuracy) = judge(trainer.best_network(), validation)?;
+        let sums = std::mem::take(&mut at.sums);
+        let metrics = EpochMetrics {
+            epoch: epoch + 1,
+            train_loss: sums.loss / sums.sequences as f64,
+            train_accuracy: sums.correct as f64 / sums.sequences as f64,
+            valid_loss,
+            valid_accuracy,
+            gradient_norm: sums.gradient_norm / plan.len() as f64,
+            learning_rate: rate.at(epoch * batches + batches - 1),
+            tokens: sums.tokens,
+        };
+        let best = at.best().is_none_or(|best| metrics.valid_loss < best.valid_loss);
+        at.metrics.push(metrics);
+        (at.epoch, at.batch) = (epoch + 1, 0);
+        at.take(&trainer);
+        if best {
+            folder.write_best(&Best { metrics, network: trainer.best_network().clone() })?;
+        }
+        folder.write_metrics(&at.metrics)?;
+        folder.write_checkpoint(&at)?;
+        progress.epoch(&metrics, started.elapsed(), best);
+    }
+    folder.write_curves(&at.metrics)?;
+    let best = *at.best().ok_or_else(|| fault("--epochs", "the run has no epoch", "train for at least one epoch"))?;
+    Ok(Outcome {
+        epochs: at.epoch,
+        best,
+        tokens_per_second: tokens as f64 / busy.as_secs_f64().max(1e-9),
+        elapsed: started.elapsed(),
+    })
+}
+
+fn diverged(error: &TrainError, epoch: u64, batch: usize) -> anyhow::Error {
+    match error {
+        TrainError::NonFiniteLoss { .. } | TrainError::NonFiniteGradient { .. } => fault(
+            format!("epoch {} batch {}", epoch + 1, batch + 1),
+            error.to_string(),
+            "start again with a smaller --lr; the last checkpoint is kept",
+        )
+        .into(),
+        _ => anyhow::anyhow!("epoch {} batch {}: {error}", epoch + 1, batch + 1),
+    }
+}
+
+/// Mean loss in nats and accuracy of a network.
+fn judge(network: &Network<f32>, sequences: &Sequences) -> Result<(f64, f64)> {
+    let ids: Vec<&[u32]> = sequences.ids.iter().map(Vec::as_slice).collect();
+    let logits = network.forward(&ids)?;
+    let (mut loss, mut correct) = (0.0, 0);
+    for (&logit, &label) in logits.iter().zip(&sequences.labels) {
+        let z = f64::from(logit);
+        loss += z.max(0.0) - z * f64::from(label) + (-z.abs()).exp().ln_1p();
+        correct += usize::from((z >= 0.0) == (label > 0.5));
+    }
+    let count = sequences.labels.len().max(1) as f64;
+    Ok((loss / count, correct as f64 / count))
+}
+
+/// The optimizer's settings of a run.
+pub(crate) fn adam(config: &TrainConfig) -> AdamConfig {
+    AdamConfig { weight_decay: config.weight_decay, ..AdamConfig::default() }
+}

@@ -1,0 +1,113 @@
+//! The words that a model knows, chosen from training text with the engine's own tokenizer.
+
+use std::collections::HashMap;
+
+use anyhow::Result;
+use latch_engine::image::manifest::Unknown;
+use latch_engine::input::text::{Token, Tokenizer};
+use latch_engine::input::vocabulary::encode::{self, Encoded};
+
+use crate::error::fault;
+
+/// Words in the order of their ids, which is their byte order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Vocabulary {
+    words: Vec<String>,
+    ids: HashMap<String, u32>,
+    /// What a word does that is not among them.
+    pub unknown: Unknown,
+}
+
+impl Vocabulary {
+    /// The `size` most frequent tokens of the texts (fewer where there are not so many); ties go to the smaller word.
+    pub fn build<'t>(texts: impl Iterator<Item = &'t str>, size: usize, unknown: Unknown) -> Self {
+        let mut counts: HashMap<String, u64> = HashMap::new();
+        for text in texts {
+            for_each_token(text, |token| match std::str::from_utf8(token.bytes()) {
+                Ok(word) => match counts.get_mut(word) {
+                    Some(count) => *count += 1,
+                    None => {
+                        counts.insert(word.to_owned(), 1);
+                    }
+                },
+                Err(_) => unreachable_token(),
+            });
+        }
+        let mut ranked: Vec<(u64, String)> = counts.into_iter().map(|(word, count)| (count, word)).collect();
+        ranked.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+        ranked.truncate(size);
+        Self::from_words(ranked.into_iter().map(|(_, word)| word).collect(), unknown)
+    }
+
+    /// A vocabulary of these words; the order does not matter.
+    pub fn from_words(mut words: Vec<String>, unknown: Unknown) -> Self {
+        words.sort_unstable();
+        words.dedup();
+        let ids = words.iter().enumerate().map(|(id, word)| (word.clone(), id as u32)).collect();
+        Vocabulary { words, ids, unknown }
+    }
+
+    /// The words in the order of their ids.
+    pub fn words(&self) -> &[String] {
+        &self.words
+    }
+
+    /// Rows that an embedding needs: the words, and one more where unknown words have a row.
+    pub fn rows(&self) -> usize {
+        self.words.len() + usize::from(self.unknown == Unknown::LastRow)
+    }
+
+    /// The ids of a text: what the engine's [`latch_engine::model::Session::push_bytes`] reads of it.
+    pub fn ids(&self, text: &str) -> Vec<u32> {
+        let unknown = (self.unknown == Unknown::LastRow).then_some(self.words.len() as u32);
+        let mut ids = Vec::new();
+        for_each_token(text, |token| {
+            let known = std::str::from_utf8(token.bytes()).ok().and_then(|word| self.ids.get(word).copied());
+            let id = match token {
+                Token::Word(_) => known.or(unknown),
+                Token::Mark(_) => known,
+            };
+            ids.extend(id);
+        });
+        ids
+    }
+
+    /// The vocabulary as the image holds it.
+    ///
+    /// # Errors
+    /// A fault when a word is longer than the engine's words can be.
+    pub fn encode(&self) -> Result<Encoded> {
+        let words: Vec<&[u8]> = self.words.iter().map(|word| word.as_bytes()).collect();
+        encode::encode(&words).map_err(|error| fault("vocabulary", error.to_string(), "remove that word from the list").into())
+    }
+}
+
+fn for_each_token(text: &str, mut each: impl FnMut(Token<'_>)) {
+    let mut tokenizer = Tokenizer::new();
+    tokenizer.push(text.as_bytes(), &mut each);
+    tokenizer.finish(&mut each);
+}
+
+/// The tokenizer gives UTF-8 only, which its own tests hold it to.
+fn unreachable_token() {
+    tracing::error!("the tokenizer gave a token that is no UTF-8; it was left out");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_frequent_words_get_ids_in_byte_order() {
+        let vocabulary = Vocabulary::build(["b a c b", "a B d"].into_iter(), 2, Unknown::LastRow);
+        assert_eq!(vocabulary.words(), ["a", "b"]);
+        assert_eq!(vocabulary.rows(), 3);
+        assert_eq!(vocabulary.ids("d A b!"), [2, 0, 1]);
+    }
+
+    #[test]
+    fn unknown_words_are_left_out_where_they_are_to_be_skipped() {
+        let vocabulary = Vocabulary::from_words(vec!["good".into(), "not".into()], Unknown::Skip);
+        assert_eq!(vocabulary.ids("this is not really good."), [1, 0]);
+    }
+}
