@@ -40,10 +40,7 @@ fn measure(
         let options = StepOptions {
             learning_rate: 1e-3,
             clip_norm: Some(1.0),
-            loss: LossOptions {
-                label_smoothing: 0.0,
-                noise: Some(Noise { seed: 1, epoch: 0, batch: number }),
-            },
+            loss: LossOptions { label_smoothing: 0.0, noise: Some(Noise { seed: 1, epoch: 0, batch: number }) },
         };
         train_step(&mut trainer, batch, &options)
     };
@@ -85,12 +82,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     measure("6000 x 16, LSTM 32, mean, 50 to 400 tokens, batch 32", &small, 32, 50..=400)?;
     measure("6000 x 16, LSTM 32, mean, 50 to 400 tokens, batch 64", &small, 64, 50..=400)?;
-    let dropped = NetworkConfig {
-        dropout: 0.2,
-        recurrent_dropout: 0.2,
-        word_dropout: 0.1,
-        head_dropout: 0.3,
-        ..small
-    };
+    let dropped = NetworkConfig { dropout: 0.2, recurrent_dropout: 0.2, word_dropout: 0.1, head_dropout: 0.3, ..small };
     measure("the same with dropout", &dropped, 64, 50..=400)
 }

@@ -122,8 +122,7 @@ pub fn batches<'a, S: AsRef<[u32]>>(
     options: &BatchOptions,
     epoch: u64,
 ) -> impl ExactSizeIterator<Item = Batch> + use<'a, S> {
-    let lengths: Vec<usize> =
-        sequences.iter().zip(labels).map(|(sequence, _)| sequence.as_ref().len()).collect();
+    let lengths: Vec<usize> = sequences.iter().zip(labels).map(|(sequence, _)| sequence.as_ref().len()).collect();
     plan(&lengths, options, epoch).into_iter().map(move |indices| {
         let mut batch = Batch::new();
         for index in indices {
@@ -167,9 +166,7 @@ mod tests {
             let options = BatchOptions { batch_size: 20, window, seed: 1 };
             let padded: usize = plan(&lengths, &options, 0)
                 .iter()
-                .map(|batch| {
-                    batch.len() * batch.iter().map(|&i| lengths[i]).max().unwrap_or(0)
-                })
+                .map(|batch| batch.len() * batch.iter().map(|&i| lengths[i]).max().unwrap_or(0))
                 .sum();
             padded as f64 / lengths.iter().sum::<usize>() as f64
         };

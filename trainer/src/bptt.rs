@@ -6,7 +6,7 @@
 
 use crate::batches::{Batch, generator};
 use crate::network::embedding::SparseColumns;
-use crate::network::lstm::PackedLstm;
+use crate::network::lstm::Transposed;
 use crate::network::{Network, NetworkError, Pass};
 pub use crate::optimizer::Gradients;
 use crate::optimizer::{Adam, AdamConfig, Ema};
@@ -106,7 +106,7 @@ impl From<NetworkError> for TrainError {
 #[derive(Debug)]
 pub struct Workspace<T: Real> {
     passes: Vec<Pass<T>>,
-    packed: Vec<PackedLstm<T>>,
+    transposed: Vec<Transposed<T>>,
     gradients: Gradients<T>,
 }
 
@@ -115,7 +115,7 @@ impl<T: Real> Workspace<T> {
     pub fn new(network: &Network<T>) -> Self {
         Self {
             passes: Vec::new(),
-            packed: vec![PackedLstm::default(); network.layers.len()],
+            transposed: vec![Transposed::default(); network.layers.len()],
             gradients: Gradients::zeros(network),
         }
     }
@@ -150,7 +150,9 @@ impl<T: Real> Workspace<T> {
         for ids in batch.sequences() {
             network.check_ids(ids)?;
         }
-        network.pack(&mut self.packed, true);
+        for (layer, transposed) in network.layers.iter().zip(&mut self.transposed) {
+            transposed.update(layer);
+        }
 
         let mut order: Vec<usize> = (0..batch.len()).collect();
         order.sort_by_key(|&index| std::cmp::Reverse(batch.sequence(index).len()));
@@ -158,7 +160,7 @@ impl<T: Real> Workspace<T> {
         if self.passes.len() < shards {
             self.passes.resize_with(shards, || Pass::new(network));
         }
-        let packed = &self.packed;
+        let transposed = &self.transposed;
         let passes = &mut self.passes[..shards];
         let losses: Vec<(f64, usize)> = passes
             .par_iter_mut()
@@ -167,12 +169,11 @@ impl<T: Real> Workspace<T> {
                 // Dealt like cards, so that long and short sequences are spread evenly.
                 let indices: Vec<usize> = order.iter().skip(shard).step_by(shards).copied().collect();
                 pass.steps.gather(&indices, |index| batch.sequence(index));
-                let mut rng = options
-                    .noise
-                    .map(|noise| generator([noise.seed, noise.epoch, noise.batch, shard as u64]));
-                pass.forward(network, packed, rng.as_mut());
+                let mut rng =
+                    options.noise.map(|noise| generator([noise.seed, noise.epoch, noise.batch, shard as u64]));
+                pass.forward(network, rng.as_mut());
                 let loss = loss(pass, batch, options.label_smoothing);
-                pass.backward(network, packed);
+                pass.backward(network, transposed);
                 loss
             })
             .collect();
@@ -182,8 +183,7 @@ impl<T: Real> Workspace<T> {
             loss_sum += loss;
             correct += right;
         }
-        let total =
-            BatchLoss { loss_sum, correct, sequences: batch.len(), tokens: batch.tokens() };
+        let total = BatchLoss { loss_sum, correct, sequences: batch.len(), tokens: batch.tokens() };
         if !loss_sum.is_finite() {
             return Err(TrainError::NonFiniteLoss { loss: loss_sum });
         }
@@ -196,11 +196,7 @@ impl<T: Real> Workspace<T> {
         let Gradients { embedding, layers, head } = &mut self.gradients;
         let passes = &self.passes[..shards];
         let (features, vocabulary) = network.embedding.table.shape();
-        embedding.reset(
-            passes.iter().flat_map(|pass| pass.steps.ids.iter().copied()),
-            vocabulary,
-            features,
-        );
+        embedding.reset(passes.iter().flat_map(|pass| pass.steps.ids.iter().copied()), vocabulary, features);
         for (number, pass) in passes.iter().enumerate() {
             SparseColumns::add(embedding, &pass.steps.ids, &pass.input_gradient, features);
             let put = |sum: &mut [T], part: &[T]| {
@@ -263,8 +259,6 @@ fn loss<T: Real>(pass: &mut Pass<T>, batch: &Batch, smoothing: f64) -> (f64, usi
             let z = logit.as_f64();
             let y = (1.0 - smoothing) * f64::from(label) + 0.5 * smoothing;
             sum += z.max(0.0) - z * y + (-z.abs()).exp().ln_1p();
-            // f64::max drops a NaN; this line keeps it.
-            sum += z - z;
             correct += usize::from((z > 0.0) == (label > 0.5));
             let probability = 1.0 / (1.0 + (-z).exp());
             pass.logit_gradient.push(T::of((probability - y) * share));
@@ -381,11 +375,7 @@ pub fn train_step_through<T: Real>(
     apply(trainer, loss, options)
 }
 
-fn apply<T: Real>(
-    trainer: &mut Trainer<T>,
-    loss: BatchLoss,
-    options: &StepOptions,
-) -> Result<StepStats, TrainError> {
+fn apply<T: Real>(trainer: &mut Trainer<T>, loss: BatchLoss, options: &StepOptions) -> Result<StepStats, TrainError> {
     let gradients = trainer.workspace.gradients_mut();
     let norm = match options.clip_norm {
         Some(limit) => gradients.clip(limit),
@@ -457,9 +447,9 @@ mod tests {
             let mut changed = network.clone();
             let (mut difference, mut size) = (0.0, 0.0);
             for index in 0..gradient.len() {
-                let value = gradient_place(&mut changed, number, index, 1e-5);
+                let value = shift(&mut changed, number, index, 1e-5);
                 let above = mean(&changed);
-                gradient_place(&mut changed, number, index, -2e-5);
+                shift(&mut changed, number, index, -2e-5);
                 let below = mean(&changed);
                 *changed.tensors_mut()[number].1.get_mut(index).unwrap() = value;
                 let expected = (above - below) / 2e-5;
@@ -472,7 +462,7 @@ mod tests {
     }
 
     /// Moves one weight by `by` and returns what it was.
-    fn gradient_place(network: &mut Network<f64>, tensor: usize, index: usize, by: f64) -> f64 {
+    fn shift(network: &mut Network<f64>, tensor: usize, index: usize, by: f64) -> f64 {
         let mut tensors = network.tensors_mut();
         let weight = &mut tensors[tensor].1[index];
         std::mem::replace(weight, *weight + by)
@@ -509,8 +499,7 @@ mod tests {
             let (loss, gradients) = loss_and_gradients(&network, &batch, &options).unwrap();
             let mut loss_sum = 0.0;
             let mut correct = 0;
-            let mut sums: Vec<_> =
-                gradients.tensors(&network).into_iter().map(|(_, tensor)| tensor * 0.0).collect();
+            let mut sums: Vec<_> = gradients.tensors(&network).into_iter().map(|(_, tensor)| tensor * 0.0).collect();
             for (ids, &label) in batch.sequences().zip(batch.labels()) {
                 let mut single = Batch::new();
                 single.push(ids, label);
@@ -534,10 +523,7 @@ mod tests {
         StepOptions {
             learning_rate: 0.01,
             clip_norm: Some(1.0),
-            loss: LossOptions {
-                label_smoothing: 0.05,
-                noise: Some(Noise { seed: 4, epoch: 0, batch }),
-            },
+            loss: LossOptions { label_smoothing: 0.05, noise: Some(Noise { seed: 4, epoch: 0, batch }) },
         }
     }
 
@@ -550,9 +536,8 @@ mod tests {
             pool.install(|| {
                 let network = Network::<f32>::new(&config, 3).unwrap();
                 let mut trainer = Trainer::new(network, &AdamConfig::default()).with_ema(0.9);
-                let stats: Vec<StepStats> = (0..5)
-                    .map(|step| train_step(&mut trainer, &batch, &options(step)).unwrap())
-                    .collect();
+                let stats: Vec<StepStats> =
+                    (0..5).map(|step| train_step(&mut trainer, &batch, &options(step)).unwrap()).collect();
                 let sequences: Vec<&[u32]> = batch.sequences().collect();
                 let logits = trainer.network.forward(&sequences).unwrap();
                 (trainer.network, trainer.adam, trainer.ema, stats, logits)
@@ -588,8 +573,8 @@ mod tests {
         for step in 0..3 {
             train_step(&mut whole, &batch, &options(step)).unwrap();
         }
-        let stored = serde_json::to_string(&(&whole.network, &whole.adam, &whole.ema)).unwrap();
-        let (network, adam, ema) = serde_json::from_str(&stored).unwrap();
+        let stored = postcard::to_stdvec(&(&whole.network, &whole.adam, &whole.ema)).unwrap();
+        let (network, adam, ema) = postcard::from_bytes(&stored).unwrap();
         let mut resumed = Trainer::resume(network, adam, ema);
         for step in 3..6 {
             train_step(&mut whole, &batch, &options(step)).unwrap();
@@ -612,8 +597,7 @@ mod tests {
         let config = NetworkConfig { vocabulary: 12, embedding: 8, units: 12, ..Default::default() };
         let network = Network::<f32>::new(&config, 1).unwrap();
         let mut trainer = Trainer::new(network, &AdamConfig::default());
-        let options =
-            StepOptions { learning_rate: 0.02, clip_norm: None, loss: LossOptions::default() };
+        let options = StepOptions { learning_rate: 0.02, clip_norm: None, loss: LossOptions::default() };
         for _ in 0..60 {
             train_step(&mut trainer, &batch, &options).unwrap();
         }
@@ -642,10 +626,7 @@ mod tests {
             batch.push(ids, label);
             train_step(&mut trainer, &batch, &options(0)).unwrap_err()
         };
-        assert_eq!(
-            refused(&[12], 0.0),
-            TrainError::Network(NetworkError::TokenOutOfRange { id: 12, vocabulary: 12 })
-        );
+        assert_eq!(refused(&[12], 0.0), TrainError::Network(NetworkError::TokenOutOfRange { id: 12, vocabulary: 12 }));
         assert_eq!(refused(&[1], 2.0), TrainError::LabelOutOfRange { label: 2.0, classes: 2 });
         assert!(matches!(refused(&[1], f32::NAN), TrainError::LabelOutOfRange { .. }));
         let empty = train_step(&mut trainer, &Batch::new(), &options(0)).unwrap_err();

@@ -4,6 +4,11 @@
 //! standard output and everything else on standard error.
 
 pub mod data;
+pub mod demo;
+pub mod eval;
+pub mod export;
+pub mod inspect;
+pub mod predict;
 pub mod train;
 
 use std::process::ExitCode;
@@ -24,8 +29,13 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Demo(demo::Args),
     Data(data::Args),
     Train(train::Args),
+    Export(export::Args),
+    Eval(eval::Args),
+    Predict(predict::Args),
+    Inspect(inspect::Args),
 }
 
 /// Parses the command line, runs the verb, and turns an error into a sentence and an exit code.
@@ -46,8 +56,13 @@ pub fn main() -> ExitCode {
         .without_time()
         .init();
     let result = match cli.verb {
+        Verb::Demo(args) => demo::run(args),
         Verb::Data(args) => data::run(args),
         Verb::Train(args) => train::run(args),
+        Verb::Export(args) => export::run(args),
+        Verb::Eval(args) => eval::run(args),
+        Verb::Predict(args) => predict::run(args),
+        Verb::Inspect(args) => inspect::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -72,4 +87,11 @@ fn print_json(value: &impl Serialize) -> Result<()> {
     let line = serde_json::to_string(value)?;
     writeln!(std::io::stdout().lock(), "{line}")?;
     Ok(())
+}
+
+/// Prints text for people: on standard output, or on standard error where standard output is for machines.
+fn say(json: bool, text: std::fmt::Arguments<'_>) {
+    use std::io::Write;
+    // A reader that has gone away does not stop the work.
+    let _ = if json { writeln!(std::io::stderr().lock(), "{text}") } else { writeln!(std::io::stdout().lock(), "{text}") };
 }

@@ -90,13 +90,7 @@ impl fmt::Display for Part {
 /// line that is wrong, and ends there.
 pub fn open(path: &Path, part: Part) -> Result<Examples> {
     let file = formats::locate(path, part)?;
-    Ok(Examples {
-        source: formats::open(&file)?,
-        path: file,
-        seen: [0; CLASSES],
-        empty: 0,
-        ended: false,
-    })
+    Ok(Examples { source: formats::open(&file)?, path: file, seen: [0; CLASSES], empty: 0, ended: false })
 }
 
 /// The stream of examples that [`open`] returns.
@@ -190,11 +184,7 @@ impl Dataset {
             digest.update((example.text.len() as u64).to_le_bytes());
             digest.update(&example.text);
         }
-        Self {
-            examples,
-            sha256: hex(&digest.finalize()),
-            name: name.into(),
-        }
+        Self { examples, sha256: hex(&digest.finalize()), name: name.into() }
     }
 
     /// Loads all examples of `path`; of a folder with several parts, the part to train on.
@@ -301,10 +291,7 @@ mod tests {
     }
 
     pub(super) fn example(label: u32, text: &str) -> Example {
-        Example {
-            label,
-            text: text.into(),
-        }
+        Example { label, text: text.into() }
     }
 
     #[test]

@@ -42,25 +42,15 @@ impl std::error::Error for Fault {}
 /// assert_eq!(fault.to_string(), "reviews.tsv:7: the line has no tab; write label<TAB>text");
 /// ```
 #[must_use]
-pub fn fault(
-    place: impl fmt::Display,
-    problem: impl Into<String>,
-    remedy: impl Into<String>,
-) -> Fault {
-    Fault {
-        place: place.to_string(),
-        problem: problem.into(),
-        remedy: remedy.into(),
-    }
+pub fn fault(place: impl fmt::Display, problem: impl Into<String>, remedy: impl Into<String>) -> Fault {
+    Fault { place: place.to_string(), problem: problem.into(), remedy: remedy.into() }
 }
 
 /// The [`Fault`] within `error`, however many contexts were put around it.
 #[must_use]
 pub fn find_fault(error: &anyhow::Error) -> Option<&Fault> {
     // `downcast_ref` sees a fault that was attached as a context, the chain sees one that is a cause.
-    error
-        .downcast_ref::<Fault>()
-        .or_else(|| error.chain().find_map(|cause| cause.downcast_ref()))
+    error.downcast_ref::<Fault>().or_else(|| error.chain().find_map(|cause| cause.downcast_ref()))
 }
 
 /// The exit code that `error` deserves: [`EXIT_FAULT`] if a [`Fault`] is anywhere in its chain, else [`EXIT_FAILURE`].
@@ -87,15 +77,10 @@ pub fn reading(path: &Path, error: io::Error) -> anyhow::Error {
             "ask its owner for permission to read it, or name a copy",
         )
         .into(),
-        ErrorKind::IsADirectory => {
-            fault(place, "it is a folder where a file is wanted", "name a file").into()
+        ErrorKind::IsADirectory => fault(place, "it is a folder where a file is wanted", "name a file").into(),
+        ErrorKind::NotADirectory => {
+            fault(place, "a part of the path is a file where a folder is wanted", "check the path").into()
         }
-        ErrorKind::NotADirectory => fault(
-            place,
-            "a part of the path is a file where a folder is wanted",
-            "check the path",
-        )
-        .into(),
         ErrorKind::InvalidInput | ErrorKind::InvalidFilename => {
             fault(place, format!("this cannot be a path ({error})"), "check the path").into()
         }
@@ -111,24 +96,16 @@ pub fn reading(path: &Path, error: io::Error) -> anyhow::Error {
 pub fn writing(path: &Path, error: io::Error) -> anyhow::Error {
     let place = path.display();
     match error.kind() {
-        ErrorKind::NotFound => fault(
-            place,
-            "the folder that it should go into does not exist",
-            "create that folder, or name another one",
-        )
-        .into(),
-        ErrorKind::PermissionDenied => fault(
-            place,
-            "the system does not permit writing there",
-            "name a folder that you may write to",
-        )
-        .into(),
-        ErrorKind::ReadOnlyFilesystem => fault(
-            place,
-            "it lies on a file system that is read-only",
-            "name a folder that you may write to",
-        )
-        .into(),
+        ErrorKind::NotFound => {
+            fault(place, "the folder that it should go into does not exist", "create that folder, or name another one")
+                .into()
+        }
+        ErrorKind::PermissionDenied => {
+            fault(place, "the system does not permit writing there", "name a folder that you may write to").into()
+        }
+        ErrorKind::ReadOnlyFilesystem => {
+            fault(place, "it lies on a file system that is read-only", "name a folder that you may write to").into()
+        }
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => fault(
             place,
             "there is no space left to write it",
@@ -141,15 +118,10 @@ pub fn writing(path: &Path, error: io::Error) -> anyhow::Error {
             "raise the limit on file sizes, or name a folder on another disk",
         )
         .into(),
-        ErrorKind::IsADirectory => {
-            fault(place, "it is a folder where a file is wanted", "name a file").into()
+        ErrorKind::IsADirectory => fault(place, "it is a folder where a file is wanted", "name a file").into(),
+        ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
+            fault(place, "a part of the path is a file where a folder is wanted", "check the path").into()
         }
-        ErrorKind::NotADirectory | ErrorKind::AlreadyExists => fault(
-            place,
-            "a part of the path is a file where a folder is wanted",
-            "check the path",
-        )
-        .into(),
         ErrorKind::InvalidInput | ErrorKind::InvalidFilename => {
             fault(place, format!("this cannot be a path ({error})"), "check the path").into()
         }

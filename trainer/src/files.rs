@@ -20,10 +20,7 @@ use crate::error::{fault, reading, writing};
 /// # Errors
 /// A [`Fault`](crate::error::Fault) if the folder is missing or read-only, if `path` is a folder, a device or write-protected,
 /// or if the disk is full; otherwise what `write` or the system returned.
-pub fn write_atomically(
-    path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> Result<()>,
-) -> Result<()> {
+pub fn write_atomically(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
     let target = target_of(path)?;
     let folder = match target.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -37,21 +34,14 @@ pub fn write_atomically(
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
-    let file = builder
-        .tempfile_in(folder)
-        .map_err(|error| writing(path, error))?;
+    let file = builder.tempfile_in(folder).map_err(|error| writing(path, error))?;
 
     let file = fill(path, file, write)?;
     if let Ok(metadata) = fs::metadata(&target) {
-        file.as_file()
-            .set_permissions(metadata.permissions())
-            .map_err(|error| writing(path, error))?;
+        file.as_file().set_permissions(metadata.permissions()).map_err(|error| writing(path, error))?;
     }
-    file.as_file()
-        .sync_all()
-        .map_err(|error| writing(path, error))?;
-    file.persist(&target)
-        .map_err(|error| writing(path, error.error))?;
+    file.as_file().sync_all().map_err(|error| writing(path, error))?;
+    file.persist(&target).map_err(|error| writing(path, error.error))?;
     sync_folder(folder);
     Ok(())
 }
@@ -91,11 +81,7 @@ fn target_of(path: &Path) -> Result<PathBuf> {
 }
 
 /// Lets `write` fill `file`, and reports an error of the disk as one about `path`.
-fn fill<W: Write>(
-    path: &Path,
-    file: W,
-    write: impl FnOnce(&mut dyn Write) -> Result<()>,
-) -> Result<W> {
+fn fill<W: Write>(path: &Path, file: W, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<W> {
     let mut file = BufWriter::with_capacity(1 << 16, Watched { file, failure: None });
     let outcome = write(&mut file).and_then(|()| Ok(file.flush()?));
     // Taken apart without a second attempt to write what is left in the buffer.
@@ -152,10 +138,8 @@ mod tests {
     use anyhow::bail;
 
     fn names(folder: &Path) -> Vec<String> {
-        let mut names: Vec<_> = fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
+        let mut names: Vec<_> =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     }
@@ -214,9 +198,7 @@ mod tests {
         }
         // Both when the closure meets the error and when the last flush does.
         for length in [10, 1_000_000] {
-            let outcome = fill(Path::new("big.latch"), Full, |file| {
-                Ok(file.write_all(&vec![0; length])?)
-            });
+            let outcome = fill(Path::new("big.latch"), Full, |file| Ok(file.write_all(&vec![0; length])?));
             let error = outcome.err().unwrap();
             assert_eq!(exit_code(&error), 2);
             assert!(error.to_string().starts_with("big.latch: there is no space"), "{error}");

@@ -18,7 +18,7 @@ use crate::batches::generator;
 use crate::real::{Real, multiply};
 use dense::Dense;
 use embedding::Embedding;
-use lstm::{Lstm, PackedLstm, Tape};
+use lstm::{Lstm, Tape, Transposed};
 use nalgebra::DMatrix;
 use rand::{Rng, RngExt};
 use rayon::prelude::*;
@@ -200,10 +200,7 @@ impl<T: Real> TryFrom<Parts<T>> for Network<T> {
         let Parts { config, embedding, layers, head } = parts;
         config.validate()?;
         if layers.len() != config.layers {
-            return Err(NetworkError::LayerMismatch {
-                found: layers.len(),
-                expected: config.layers,
-            });
+            return Err(NetworkError::LayerMismatch { found: layers.len(), expected: config.layers });
         }
         let network = Self { config, embedding, layers, head };
         for ((name, tensor), expected) in network.tensors().into_iter().zip(network.shapes()) {
@@ -313,8 +310,6 @@ impl<T: Real> Network<T> {
         for ids in sequences {
             self.check_ids(ids)?;
         }
-        let mut packed = vec![PackedLstm::default(); self.layers.len()];
-        self.pack(&mut packed, false);
         let mut order: Vec<usize> = (0..sequences.len()).collect();
         order.sort_by_key(|&index| std::cmp::Reverse(sequences[index].len()));
         let outputs = self.config.outputs;
@@ -324,7 +319,7 @@ impl<T: Real> Network<T> {
                 || Pass::new(self),
                 |pass, chunk| {
                     pass.steps.gather(chunk, |index| sequences[index]);
-                    pass.forward(self, &packed, None);
+                    pass.forward(self, None);
                     (pass.steps.order.clone(), pass.logits.clone())
                 },
             )
@@ -344,13 +339,6 @@ impl<T: Real> Network<T> {
         match ids.iter().find(|&&id| id as usize >= vocabulary) {
             Some(&id) => Err(NetworkError::TokenOutOfRange { id, vocabulary }),
             None => Ok(()),
-        }
-    }
-
-    /// Packs the recurrent kernels of all layers into `packed`, one a layer.
-    pub(crate) fn pack(&self, packed: &mut [PackedLstm<T>], with_backward: bool) {
-        for (layer, packed) in self.layers.iter().zip(packed) {
-            packed.pack(layer, with_backward);
         }
     }
 }
@@ -373,11 +361,7 @@ pub(crate) struct Steps {
 
 impl Steps {
     /// Takes up the sequences with the given numbers.
-    pub(crate) fn gather<'a>(
-        &mut self,
-        indices: &[usize],
-        sequence: impl Fn(usize) -> &'a [u32],
-    ) {
+    pub(crate) fn gather<'a>(&mut self, indices: &[usize], sequence: impl Fn(usize) -> &'a [u32]) {
         self.order.clear();
         self.order.extend_from_slice(indices);
         self.order.sort_by_key(|&index| std::cmp::Reverse(sequence(index).len()));
@@ -514,12 +498,7 @@ impl<T: Real> Pass<T> {
     }
 
     /// Runs the shard in `self.steps` forward to `self.logits`. With a generator, dropout is applied.
-    pub(crate) fn forward(
-        &mut self,
-        network: &Network<T>,
-        packed: &[PackedLstm<T>],
-        rng: Option<&mut rand_chacha::ChaCha8Rng>,
-    ) {
+    pub(crate) fn forward(&mut self, network: &Network<T>, rng: Option<&mut rand_chacha::ChaCha8Rng>) {
         self.draw_masks(network, rng);
         let config = &network.config;
         let steps = &self.steps;
@@ -540,16 +519,10 @@ impl<T: Real> Pass<T> {
             } else {
                 &below[number - 1].hidden
             };
-            layer.forward(&packed[number], steps, input, &mut tape[0]);
+            layer.forward(steps, input, &mut tape[0]);
         }
         let hidden = &self.tapes[network.layers.len() - 1].hidden;
-        config.readout.forward(
-            config.units,
-            steps,
-            hidden,
-            &mut self.readout,
-            &mut self.winners,
-        );
+        config.readout.forward(config.units, steps, hidden, &mut self.readout, &mut self.winners);
         if !self.head_mask.is_empty() {
             multiply(&mut self.readout, &self.head_mask);
         }
@@ -558,7 +531,7 @@ impl<T: Real> Pass<T> {
 
     /// Goes back from `self.logit_gradient` to the gradients of all weights and of the embedded tokens. Must follow
     /// [`Pass::forward`] on the same network, once.
-    pub(crate) fn backward(&mut self, network: &Network<T>, packed: &[PackedLstm<T>]) {
+    pub(crate) fn backward(&mut self, network: &Network<T>, transposed: &[Transposed<T>]) {
         let config = &network.config;
         let steps = &self.steps;
         network.head.backward(
@@ -571,25 +544,19 @@ impl<T: Real> Pass<T> {
         if !self.head_mask.is_empty() {
             multiply(&mut self.readout_gradient, &self.head_mask);
         }
-        config.readout.backward(
-            config.units,
-            steps,
-            &self.readout_gradient,
-            &self.winners,
-            &mut self.hidden_gradient,
-        );
+        config.readout.backward(config.units, steps, &self.readout_gradient, &self.winners, &mut self.hidden_gradient);
         for (number, layer) in network.layers.iter().enumerate().rev() {
             let (below, tape) = self.tapes.split_at_mut(number);
             let input = match below.last() {
                 Some(below) if self.input_masks[number].is_empty() => &below.hidden,
                 _ => &self.inputs[number],
             };
-            layer.backward(
-                &packed[number],
+            layer.backward(&transposed[number], steps, &mut tape[0], &mut self.hidden_gradient);
+            layer.gradients(
+                &transposed[number],
                 steps,
                 input,
-                &mut tape[0],
-                &mut self.hidden_gradient,
+                &tape[0],
                 &mut self.layer_gradients[number],
                 &mut self.input_gradient,
             );
@@ -685,18 +652,14 @@ mod tests {
         assert_eq!(Network::<f32>::new(&zero, 1), Err(NetworkError::ZeroSize { name: "units" }));
         for value in [1.0, -0.1, f64::NAN] {
             let config = NetworkConfig { word_dropout: value, ..config() };
-            assert!(matches!(
-                config.validate(),
-                Err(NetworkError::DropoutOutOfRange { name: "word_dropout", .. })
-            ));
+            assert!(matches!(config.validate(), Err(NetworkError::DropoutOutOfRange { name: "word_dropout", .. })));
         }
     }
 
     #[test]
     fn logits_come_in_the_order_of_the_sequences() {
         let network = Network::<f64>::new(&config(), 5).unwrap();
-        let sequences: Vec<Vec<u32>> =
-            (0..150).map(|i| (0..i % 13).map(|t| ((i + t) % 11) as u32).collect()).collect();
+        let sequences: Vec<Vec<u32>> = (0..150).map(|i| (0..i % 13).map(|t| ((i + t) % 11) as u32).collect()).collect();
         let sequences: Vec<&[u32]> = sequences.iter().map(Vec::as_slice).collect();
         let together = network.forward(&sequences).unwrap();
         for (index, sequence) in sequences.iter().enumerate() {
@@ -709,8 +672,7 @@ mod tests {
     #[test]
     fn an_empty_sequence_gets_the_bias_of_the_head() {
         for readout in [Readout::Last, Readout::Mean, Readout::Max] {
-            let mut network =
-                Network::<f64>::new(&NetworkConfig { readout, ..config() }, 5).unwrap();
+            let mut network = Network::<f64>::new(&NetworkConfig { readout, ..config() }, 5).unwrap();
             network.head.bias[0] = 0.25;
             assert_eq!(network.forward(&[&[]]).unwrap()[0], 0.25);
         }
@@ -719,10 +681,7 @@ mod tests {
     #[test]
     fn a_token_outside_the_vocabulary_is_refused() {
         let network = Network::<f32>::new(&config(), 5).unwrap();
-        assert_eq!(
-            network.forward(&[&[1], &[2, 11]]),
-            Err(NetworkError::TokenOutOfRange { id: 11, vocabulary: 11 })
-        );
+        assert_eq!(network.forward(&[&[1], &[2, 11]]), Err(NetworkError::TokenOutOfRange { id: 11, vocabulary: 11 }));
     }
 
     #[test]

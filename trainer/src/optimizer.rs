@@ -233,18 +233,10 @@ impl<T: Real> Adam<T> {
 }
 
 /// The step of [`Adam`] for some weights, their means, and their gradients.
-fn update<T: Real>(
-    weights: &mut [T],
-    means: &mut [T],
-    squares: &mut [T],
-    gradients: &[T],
-    rates: Rates<T>,
-) {
+fn update<T: Real>(weights: &mut [T], means: &mut [T], squares: &mut [T], gradients: &[T], rates: Rates<T>) {
     let Rates { beta1, beta2, rate, correction, epsilon, keep } = rates;
     let (rest1, rest2) = (T::one() - beta1, T::one() - beta2);
-    for (((weight, mean), square), &gradient) in
-        weights.iter_mut().zip(means).zip(squares).zip(gradients)
-    {
+    for (((weight, mean), square), &gradient) in weights.iter_mut().zip(means).zip(squares).zip(gradients) {
         *mean = beta1 * *mean + rest1 * gradient;
         *square = beta2 * *square + rest2 * gradient * gradient;
         *weight = keep * *weight - rate * *mean / (square.sqrt() * correction + epsilon);
@@ -322,9 +314,7 @@ impl<T: Real> Ema<T> {
         let t = self.steps as f64;
         self.steps += 1;
         let share = T::of(1.0 - self.decay.min((1.0 + t) / (10.0 + t)));
-        for ((_, average), (_, tensor)) in
-            self.average.tensors_mut().into_iter().zip(network.tensors())
-        {
+        for ((_, average), (_, tensor)) in self.average.tensors_mut().into_iter().zip(network.tensors()) {
             for (average, &weight) in average.as_mut_slice().iter_mut().zip(tensor.as_slice()) {
                 *average += share * (weight - *average);
             }
@@ -345,8 +335,7 @@ mod tests {
     use crate::network::NetworkConfig;
 
     fn network() -> Network<f64> {
-        let config =
-            NetworkConfig { vocabulary: 9, embedding: 3, units: 4, ..NetworkConfig::default() };
+        let config = NetworkConfig { vocabulary: 9, embedding: 3, units: 4, ..NetworkConfig::default() };
         Network::new(&config, 1).unwrap()
     }
 
@@ -410,8 +399,7 @@ mod tests {
     fn clipping_brings_the_norm_down_to_the_limit_and_never_up() {
         let network = network();
         let mut gradients = gradients(&network, &[1, 2, 3]);
-        let squares: f64 =
-            gradients.tensors(&network).iter().map(|(_, tensor)| tensor.norm_squared()).sum();
+        let squares: f64 = gradients.tensors(&network).iter().map(|(_, tensor)| tensor.norm_squared()).sum();
         let norm = gradients.norm();
         assert!((norm - squares.sqrt()).abs() < 1e-12);
         assert_eq!(gradients.clip(2.0 * norm), norm);
@@ -422,8 +410,7 @@ mod tests {
 
     #[test]
     fn the_learning_rate_rises_along_a_line_and_falls_to_its_floor() {
-        let mut rate =
-            LearningRate { peak: 2.0, floor: 0.1, warmup: 4, total: 14, decay: Decay::Linear };
+        let mut rate = LearningRate { peak: 2.0, floor: 0.1, warmup: 4, total: 14, decay: Decay::Linear };
         assert_eq!([rate.at(0), rate.at(1), rate.at(3), rate.at(4)], [0.5, 1.0, 2.0, 2.0]);
         assert!((rate.at(9) - 1.1).abs() < 1e-12);
         assert!((rate.at(14) - 0.2).abs() < 1e-12);
@@ -444,8 +431,8 @@ mod tests {
         let mut adam = Adam::new(&network, &AdamConfig::default());
         let gradients = gradients(&network, &[1, 2]);
         adam.step(&mut network, &gradients, 0.1);
-        let stored = serde_json::to_string(&adam).unwrap();
-        let loaded: Adam<f64> = serde_json::from_str(&stored).unwrap();
+        let stored = postcard::to_stdvec(&adam).unwrap();
+        let loaded: Adam<f64> = postcard::from_bytes(&stored).unwrap();
         assert_eq!(loaded, adam);
         assert!(loaded.fits(&network));
         let other = NetworkConfig { units: 5, ..network.config().clone() };

@@ -12,6 +12,9 @@ use latch_engine::image::manifest::{Embedding, Head, Input, Layer, Lstm, Manifes
 use latch_engine::image::tensor::Role;
 use latch_engine::image::{Image, manifest};
 
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
 use crate::error::fault;
 use crate::vocabulary::Vocabulary;
 
@@ -56,6 +59,35 @@ impl LstmWeights {
         } else {
             self.recurrent_kernel[row * self.units + column - self.inputs]
         }
+    }
+}
+
+impl Weights {
+    /// A network with random weights of the sizes that training gives, for benchmarks and tests: `rows × width` embedding, LSTM layers of
+    /// the given units, one output.
+    pub fn random(rows: usize, width: usize, units: &[usize], readout: Readout, seed: u64) -> Self {
+        let mut generator = ChaCha8Rng::seed_from_u64(seed);
+        let mut uniform = |count: usize, limit: f32| -> Vec<f32> {
+            (0..count).map(|_| generator.random_range(-limit..limit)).collect()
+        };
+        let embedding = uniform(rows * width, 1.0);
+        let mut inputs = width;
+        let layers = units
+            .iter()
+            .map(|&units| {
+                let limit = (6.0 / (inputs + units) as f32).sqrt();
+                let mut bias = uniform(4 * units, 0.2);
+                bias[units..2 * units].iter_mut().for_each(|bias| *bias += 1.0);
+                let kernel = uniform(4 * units * inputs, limit);
+                let recurrent_kernel = uniform(4 * units * units, limit);
+                let layer = LstmWeights { inputs, units, kernel, recurrent_kernel, bias };
+                inputs = units;
+                layer
+            })
+            .collect();
+        let head = uniform(inputs, 2.0);
+        let head_bias = uniform(1, 0.5);
+        Weights { embedding, width, layers, readout, head, head_bias }
     }
 }
 

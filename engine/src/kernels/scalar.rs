@@ -18,10 +18,11 @@ use super::{FloatWeight, GatesFloat, GatesI8, activation};
 /// 3 * 2^10 is two corrections in one: 2^10 rounds the second product, and 2^11, which is 1 after the shift, is what the
 /// first product loses on average by being cut to an even number. The cell therefore drifts to neither side.
 pub fn lstm_i8(gates: &GatesI8<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
-    // A `max` only so that no width panics; with zero columns there are no rows either.
-    let rows = gates.weights.chunks_exact((4 * xh.len()).max(1));
-    let requantize = gates.multiplier.chunks_exact(4).zip(gates.bias.chunks_exact(4));
-    for (((row, (multiplier, bias)), h), c) in rows.zip(requantize).zip(h).zip(c) {
+    let mut weights = gates.weights;
+    let requantize = gates.multiplier.as_chunks::<4>().0.iter().zip(gates.bias.as_chunks::<4>().0);
+    for (((multiplier, bias), h), c) in requantize.zip(h).zip(c) {
+        let Some((row, rest)) = weights.split_at_checked(4 * xh.len()) else { return };
+        weights = rest;
         let mut acc = [0_i32; 4];
         for (w, x) in row.as_chunks::<16>().0.iter().zip(xh.as_chunks::<4>().0) {
             for (acc, w) in acc.iter_mut().zip(w.as_chunks::<4>().0) {
@@ -125,24 +126,24 @@ pub fn dot_i16(w: &[i16], v: &[i16]) -> i64 {
 /// c' = f c + i g            h = o tanh(c')
 /// ```
 pub fn lstm_float<W: FloatWeight>(gates: &GatesFloat<'_, W>, xh: &[f32], h: &mut [f32], c: &mut [f32]) {
-    // Eight units at a time, their 32 sums side by side as the weights are.
-    let blocks = gates.weights.chunks_exact((32 * xh.len()).max(1)).zip(gates.bias.chunks_exact(32));
-    for (((weights, bias), h), c) in blocks.zip(h.chunks_exact_mut(8)).zip(c.chunks_exact_mut(8)) {
-        let mut z = [0.0_f32; 32];
-        z.copy_from_slice(bias);
-        // Arrays, so that their length is known and the 32 sums can stay in registers.
-        for (w, &x) in weights.as_chunks::<32>().0.iter().zip(xh) {
-            for (z, &w) in z.iter_mut().zip(w) {
-                *z += w.to_f32() * x;
+    let mut weights = gates.weights;
+    let blocks = h.as_chunks_mut::<8>().0.iter_mut().zip(c.as_chunks_mut::<8>().0);
+    for (bias, (h, c)) in gates.bias.as_chunks::<32>().0.iter().zip(blocks) {
+        let Some((block, rest)) = weights.split_at_checked(32 * xh.len()) else { return };
+        weights = rest;
+        let mut z = [[0.0_f32; 8]; 4];
+        z.as_flattened_mut().copy_from_slice(bias);
+        for (w, &x) in block.as_chunks::<32>().0.iter().zip(xh) {
+            for (z, w) in z.iter_mut().zip(w.as_chunks::<8>().0) {
+                let w = w.map(FloatWeight::to_f32);
+                *z = core::array::from_fn(|unit| z[unit] + w[unit] * x);
             }
         }
+        let [i, f, g, o] = z;
         for (unit, (h, c)) in h.iter_mut().zip(c).enumerate() {
-            let i = activation::sigmoid_f32(z[unit]);
-            let f = activation::sigmoid_f32(z[8 + unit]);
-            let g = activation::tanh_f32(z[16 + unit]);
-            let o = activation::sigmoid_f32(z[24 + unit]);
-            *c = f * *c + i * g;
-            *h = o * activation::tanh_f32(*c);
+            let ig = activation::sigmoid_f32(i[unit]) * activation::tanh_f32(g[unit]);
+            *c = activation::sigmoid_f32(f[unit]) * *c + ig;
+            *h = activation::sigmoid_f32(o[unit]) * activation::tanh_f32(*c);
         }
     }
 }

@@ -630,7 +630,13 @@ fn lstm_float<W: Lanes>(weights: &[W], bias: &[f32], xh: &[f32], h: &mut [f32], 
 /// One step of `N` blocks of eight units; `weights` has `N * 32 * xh.len()` elements, `bias` `4 * N` vectors.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn units<const N: usize, W: Lanes>(weights: &[W], bias: &[[f32; 8]], xh: &[f32], h: &mut [[f32; 8]], c: &mut [[f32; 8]]) {
+fn units<const N: usize, W: Lanes>(
+    weights: &[W],
+    bias: &[[f32; 8]],
+    xh: &[f32],
+    h: &mut [[f32; 8]],
+    c: &mut [[f32; 8]],
+) {
     let block = 32 * xh.len();
     assert!(weights.len() >= N * block);
     let mut z = [[_mm256_setzero_ps(); 4]; N];

@@ -128,7 +128,8 @@ impl<const N: usize> State<N> {
 
     /// Begins the stream of a model.
     pub(super) fn begin(&mut self, model: &Model<'_>) {
-        self.bytes.fill(0);
+        // What lies behind the model's own bytes is never read.
+        self.bytes.iter_mut().take(model.state_bytes()).for_each(|byte| *byte = 0);
         if let Some(header) = self.header_mut() {
             header.model = model.crc;
         }

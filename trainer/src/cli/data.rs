@@ -25,7 +25,7 @@ const FRACTIONS: [f64; 3] = [0.8, 0.1, 0.1];
 #[derive(Debug, Clone, Parser)]
 #[command(after_help = "Examples:
   latch data imdb --out data/imdb
-  latch data built-in --out data/built-in --examples 2000 --seed 7 --json")]
+  latch data built-in --out data/built-in --examples 20000 --seed 7 --json")]
 pub struct Args {
     /// Which data set
     #[arg(value_enum)]

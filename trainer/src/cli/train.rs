@@ -38,34 +38,34 @@ pub struct Args {
     #[arg(long, default_value = "", hide_default_value = true)]
     model: ModelArg,
     /// Most epochs
-    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = default_config().epochs, value_parser = clap::value_parser!(u64).range(1..))]
     epochs: u64,
     /// Sequences of a batch
-    #[arg(long, default_value_t = 32, value_parser = positive)]
+    #[arg(long, default_value_t = default_config().batch, value_parser = positive)]
     batch: usize,
     /// Learning rate at its peak
-    #[arg(long, default_value_t = 2e-3)]
+    #[arg(long, default_value_t = default_config().learning_rate)]
     lr: f64,
     /// Seed of everything random
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = default_config().seed)]
     seed: u64,
     /// Tokens that are kept of a training text: its last ones
-    #[arg(long, default_value_t = 400, value_parser = positive)]
+    #[arg(long, default_value_t = default_config().max_tokens, value_parser = positive)]
     max_tokens: usize,
     /// Largest global norm of the gradient
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = default_config().clip_norm)]
     clip_norm: f64,
     /// Decoupled weight decay
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = default_config().weight_decay)]
     weight_decay: f64,
     /// Share by which labels move to the middle
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = default_config().label_smoothing)]
     label_smoothing: f64,
     /// Decay of the moving average of the weights that is judged and exported; 0 for none
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = default_config().average)]
     average: f64,
     /// Epochs without a lower validation loss after which training stops
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = default_config().patience, value_parser = clap::value_parser!(u64).range(1..))]
     patience: u64,
     /// Folder of the run
     #[arg(long)]
@@ -118,6 +118,24 @@ pub(crate) const DEFAULT_MODEL: ModelConfig = ModelConfig {
     word_dropout: 0.1,
     head_dropout: 0.2,
 };
+
+/// What the options' defaults give.
+pub(crate) fn default_config() -> TrainConfig {
+    TrainConfig {
+        model: DEFAULT_MODEL,
+        epochs: 12,
+        batch: 32,
+        learning_rate: 2e-3,
+        warmup: 0.05,
+        seed: 1,
+        max_tokens: 400,
+        clip_norm: 1.0,
+        weight_decay: 0.0,
+        label_smoothing: 0.0,
+        average: 0.0,
+        patience: 4,
+    }
+}
 
 impl FromStr for ModelArg {
     type Err = String;
@@ -213,7 +231,7 @@ fn begin(args: Args, folder: &RunFolder) -> Result<Outcome> {
             epochs: args.epochs,
             batch: args.batch,
             learning_rate: args.lr,
-            warmup: 0.05,
+            warmup: default_config().warmup,
             seed: args.seed,
             max_tokens: args.max_tokens,
             clip_norm: args.clip_norm,

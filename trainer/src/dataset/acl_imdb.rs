@@ -32,9 +32,7 @@ struct Class {
 
 impl Reviews {
     pub(super) fn open(folder: &Path) -> Result<Self> {
-        Ok(Self {
-            classes: [Class::open(folder.join("neg"), 0)?, Class::open(folder.join("pos"), 1)?],
-        })
+        Ok(Self { classes: [Class::open(folder.join("neg"), 0)?, Class::open(folder.join("pos"), 1)?] })
     }
 }
 
@@ -56,11 +54,7 @@ impl Class {
             .into());
         }
         names.sort_unstable_by(|a, b| b.cmp(a));
-        Ok(Self {
-            label,
-            folder,
-            names,
-        })
+        Ok(Self { label, folder, names })
     }
 
     fn next(&mut self) -> Option<Result<Example>> {
@@ -73,10 +67,7 @@ impl Class {
 /// The text of one review, without the line ends around it.
 fn read(path: &Path) -> Result<String> {
     let mut bytes = Vec::new();
-    open_file(path)?
-        .take(MAX_LINE as u64 + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| reading(path, error))?;
+    open_file(path)?.take(MAX_LINE as u64 + 1).read_to_end(&mut bytes).map_err(|error| reading(path, error))?;
     if bytes.len() > MAX_LINE {
         return Err(too_long(path.display()));
     }
@@ -140,7 +131,7 @@ mod tests {
             ("pos/0.txt", "no folder neg/"),
             ("neg/0.txt", "no folder pos/"),
             ("aclImdb/README", "name "),
-            ("README", "neither pos/ and neg/"),
+            ("README", "no pos/ and neg/"),
         ] {
             let folder = folder_with(&[(file, b"x")]);
             let error = Dataset::load(folder.path()).unwrap_err();

@@ -3,11 +3,11 @@
 //! Each opinion is a sentence with two words of opposite polarity, of which the sentence's form lets one win: *dull but gripping*, *not
 //! gripping but dull*, *far from dull, it is gripping*, *I have seen better films and few worse*. Exchanging the two gives a sentence of
 //! the same words and the opposite label. [`generate`] makes reviews in such pairs, so that a model that only counts words must answer
-//! both of a pair alike, and is right half the time. About half of the forms let the first of the two words win and half the second, so
-//! that looking at the last word alone does not help either.
+//! both of a pair alike, and is right half the time. In seven of ten opinions the second of the two words wins, in three the first:
+//! whoever looks at the last word alone is right no more often than that, and has a slope to start learning from. Without it, the first
+//! epochs of training see a plain on which no single word and no place in the sentence says anything.
 //!
 //! Around the opinions stand sentences that say nothing about the film's merit, with some three hundred further words.
-
 
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, RngExt, SeedableRng};
@@ -20,6 +20,9 @@ pub const MIN_WORDS: usize = 5;
 
 /// The most words of a review.
 pub const MAX_WORDS: usize = 40;
+
+/// The share of opinions in which the second of the two words wins.
+const LAST_WORD_WINS: f64 = 0.7;
 
 /// `n` reviews of [`MIN_WORDS`] to [`MAX_WORDS`] words, the same for the same `seed`.
 ///
@@ -45,10 +48,7 @@ fn pair(rng: &mut impl Rng) -> [Example; 2] {
         let words = review.text(0).split_whitespace().count();
         if (MIN_WORDS..=MAX_WORDS).contains(&words) {
             let first = u32::from(rng.random_bool(0.5));
-            return [first, 1 - first].map(|label| Example {
-                label,
-                text: review.text(label),
-            });
+            return [first, 1 - first].map(|label| Example { label, text: review.text(label) });
         }
     }
 }
@@ -107,18 +107,15 @@ impl Opinion {
     fn draw(rng: &mut impl Rng) -> Self {
         // Adjectives have the most forms and the most words, and come most often.
         let class = pick(&[&ADJECTIVES, &ADJECTIVES, &ADJECTIVES, &VERBS, &NOUNS, &COMPARATIVES], rng);
-        let (winner, form) = pick(class.forms, rng);
+        let winner = if rng.random_bool(LAST_WORD_WINS) { Winner::B } else { Winner::A };
+        let forms = class.forms.iter().filter(|(wins, _)| *wins == winner);
+        let form = pick(&forms.map(|(_, form)| *form).collect::<Vec<_>>(), rng);
         let mut form = fill(form, rng);
         if rng.random_bool(0.3) {
             form.truncate(form.trim_end_matches('.').len());
             form.push_str(pick(ENDINGS, rng));
         }
-        Self {
-            form,
-            winner,
-            positive: pick(class.positive, rng),
-            negative: pick(class.negative, rng),
-        }
+        Self { form, winner, positive: pick(class.positive, rng), negative: pick(class.negative, rng) }
     }
 
     fn text(&self, label: u32) -> String {
@@ -164,16 +161,80 @@ use Winner::{A, B};
 
 static ADJECTIVES: WordClass = WordClass {
     positive: &[
-        "good", "great", "wonderful", "brilliant", "superb", "charming", "gripping", "moving", "funny", "clever", "beautiful",
-        "excellent", "fantastic", "delightful", "touching", "witty", "fresh", "thrilling", "lovely", "perfect", "engaging",
-        "stunning", "terrific", "convincing", "amusing", "memorable", "inspired", "heartfelt", "exciting", "graceful",
-        "captivating", "splendid", "marvellous", "entertaining", "outstanding", "impressive",
+        "good",
+        "great",
+        "wonderful",
+        "brilliant",
+        "superb",
+        "charming",
+        "gripping",
+        "moving",
+        "funny",
+        "clever",
+        "beautiful",
+        "excellent",
+        "fantastic",
+        "delightful",
+        "touching",
+        "witty",
+        "fresh",
+        "thrilling",
+        "lovely",
+        "perfect",
+        "engaging",
+        "stunning",
+        "terrific",
+        "convincing",
+        "amusing",
+        "memorable",
+        "inspired",
+        "heartfelt",
+        "exciting",
+        "graceful",
+        "captivating",
+        "splendid",
+        "marvellous",
+        "entertaining",
+        "outstanding",
+        "impressive",
     ],
     negative: &[
-        "bad", "awful", "terrible", "dull", "boring", "tedious", "clumsy", "stale", "silly", "stupid", "ugly", "dreadful",
-        "horrible", "annoying", "shallow", "bland", "lifeless", "predictable", "messy", "weak", "pathetic", "painful",
-        "ridiculous", "forgettable", "wooden", "tiresome", "lame", "hollow", "pointless", "poor", "lousy", "dreary", "sloppy",
-        "irritating", "miserable", "disappointing",
+        "bad",
+        "awful",
+        "terrible",
+        "dull",
+        "boring",
+        "tedious",
+        "clumsy",
+        "stale",
+        "silly",
+        "stupid",
+        "ugly",
+        "dreadful",
+        "horrible",
+        "annoying",
+        "shallow",
+        "bland",
+        "lifeless",
+        "predictable",
+        "messy",
+        "weak",
+        "pathetic",
+        "painful",
+        "ridiculous",
+        "forgettable",
+        "wooden",
+        "tiresome",
+        "lame",
+        "hollow",
+        "pointless",
+        "poor",
+        "lousy",
+        "dreary",
+        "sloppy",
+        "irritating",
+        "miserable",
+        "disappointing",
     ],
     forms: &[
         (A, "The {noun} is {A}, not {B}."),
@@ -225,8 +286,34 @@ static VERBS: WordClass = WordClass {
 };
 
 static NOUNS: WordClass = WordClass {
-    positive: &["triumph", "joy", "masterpiece", "pleasure", "delight", "success", "treat", "gem", "marvel", "hit", "feast", "blessing"],
-    negative: &["disaster", "chore", "mess", "pain", "bore", "failure", "flop", "dud", "letdown", "nightmare", "slog", "farce"],
+    positive: &[
+        "triumph",
+        "joy",
+        "masterpiece",
+        "pleasure",
+        "delight",
+        "success",
+        "treat",
+        "gem",
+        "marvel",
+        "hit",
+        "feast",
+        "blessing",
+    ],
+    negative: &[
+        "disaster",
+        "chore",
+        "mess",
+        "pain",
+        "bore",
+        "failure",
+        "flop",
+        "dud",
+        "letdown",
+        "nightmare",
+        "slog",
+        "farce",
+    ],
     forms: &[
         (A, "This is a {A}, not a {B}."),
         (A, "The {film} is a {A}, anything but a {B}."),
@@ -258,8 +345,16 @@ static COMPARATIVES: WordClass = WordClass {
 
 /// What may follow an opinion, in place of its full stop.
 const ENDINGS: &[&str] = &[
-    ", if you ask me.", ", to be honest.", ", at least to me.", ", in my opinion.", ", I must say.", ", as my friends agree.",
-    ", all things considered.", ", and that is that.", ", I think.", ", believe me.",
+    ", if you ask me.",
+    ", to be honest.",
+    ", at least to me.",
+    ", in my opinion.",
+    ", I must say.",
+    ", as my friends agree.",
+    ", all things considered.",
+    ", and that is that.",
+    ", I think.",
+    ", believe me.",
 ];
 
 /// Sentences that say nothing about the film's merit.
@@ -288,29 +383,134 @@ const ASIDES: &[&str] = &[
 
 /// What the places in braces draw from.
 const PLACES: &[(&str, &[&str])] = &[
-    ("{noun}", &[
-        "acting", "plot", "script", "direction", "music", "camera", "dialogue", "pacing", "cast", "ending", "story", "editing",
-        "soundtrack", "opening", "humour", "lead", "sequel", "villain", "hero", "animation", "lighting", "scenery", "romance",
-        "mystery", "finale", "chemistry", "premise", "narration", "middle", "action",
-    ]),
+    (
+        "{noun}",
+        &[
+            "acting",
+            "plot",
+            "script",
+            "direction",
+            "music",
+            "camera",
+            "dialogue",
+            "pacing",
+            "cast",
+            "ending",
+            "story",
+            "editing",
+            "soundtrack",
+            "opening",
+            "humour",
+            "lead",
+            "sequel",
+            "villain",
+            "hero",
+            "animation",
+            "lighting",
+            "scenery",
+            "romance",
+            "mystery",
+            "finale",
+            "chemistry",
+            "premise",
+            "narration",
+            "middle",
+            "action",
+        ],
+    ),
     ("{film}", &["film", "movie", "picture", "feature", "production", "show"]),
     ("{intensifier}", &["entirely", "unusually", "amazingly", "extremely", "undeniably", "absolutely"]),
     ("{weather}", &["rainy", "sunny", "cold", "foggy", "windy", "hot", "grey", "snowy"]),
     ("{day}", &["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]),
-    ("{month}", &[
-        "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December",
-    ]),
-    ("{relative}", &["sister", "brother", "mother", "father", "cousin", "uncle", "aunt", "neighbour", "daughter", "son", "nephew", "colleague"]),
+    (
+        "{month}",
+        &[
+            "January",
+            "February",
+            "March",
+            "April",
+            "May",
+            "June",
+            "July",
+            "August",
+            "September",
+            "October",
+            "November",
+            "December",
+        ],
+    ),
+    (
+        "{relative}",
+        &[
+            "sister",
+            "brother",
+            "mother",
+            "father",
+            "cousin",
+            "uncle",
+            "aunt",
+            "neighbour",
+            "daughter",
+            "son",
+            "nephew",
+            "colleague",
+        ],
+    ),
     ("{snack}", &["popcorn", "lemonade", "sandwich", "coffee", "pretzel", "soda"]),
     ("{size}", &["small", "large", "remote", "quiet", "crowded", "coastal", "nameless", "medieval"]),
-    ("{place}", &["town", "village", "harbour", "hospital", "school", "castle", "hotel", "factory", "station", "library", "valley", "desert"]),
+    (
+        "{place}",
+        &[
+            "town", "village", "harbour", "hospital", "school", "castle", "hotel", "factory", "station", "library",
+            "valley", "desert",
+        ],
+    ),
     ("{direction}", &["north", "south", "east", "west", "mountains", "lowlands"]),
-    ("{profession}", &[
-        "doctor", "teacher", "sailor", "baker", "detective", "painter", "farmer", "pilot", "soldier", "lawyer", "nurse", "student",
-        "clerk", "miner", "singer", "carpenter",
-    ]),
-    ("{city}", &["London", "Paris", "Vienna", "Prague", "Lisbon", "Toronto", "Chicago", "Dublin", "Oslo", "Madrid", "Tokyo", "Cairo"]),
-    ("{thing}", &["letter", "key", "photograph", "map", "suitcase", "clock", "piano", "lamp", "diary", "bicycle", "ring", "telescope"]),
+    (
+        "{profession}",
+        &[
+            "doctor",
+            "teacher",
+            "sailor",
+            "baker",
+            "detective",
+            "painter",
+            "farmer",
+            "pilot",
+            "soldier",
+            "lawyer",
+            "nurse",
+            "student",
+            "clerk",
+            "miner",
+            "singer",
+            "carpenter",
+        ],
+    ),
+    (
+        "{city}",
+        &[
+            "London", "Paris", "Vienna", "Prague", "Lisbon", "Toronto", "Chicago", "Dublin", "Oslo", "Madrid", "Tokyo",
+            "Cairo",
+        ],
+    ),
+    (
+        "{thing}",
+        &[
+            "letter",
+            "key",
+            "photograph",
+            "map",
+            "suitcase",
+            "clock",
+            "piano",
+            "lamp",
+            "diary",
+            "bicycle",
+            "ring",
+            "telescope",
+        ],
+    ),
     ("{number}", &["twelve", "thirty", "forty", "fifty", "eighty", "ninety", "hundred", "nine", "seven", "twenty"]),
     ("{fullness}", &["full", "crowded", "empty", "half empty", "almost full", "packed"]),
 ];
@@ -323,10 +523,7 @@ mod tests {
 
     /// The words of `text` in lower case, without punctuation.
     fn words(text: &str) -> Vec<String> {
-        text.split(|c: char| !c.is_alphanumeric())
-            .filter(|word| !word.is_empty())
-            .map(str::to_lowercase)
-            .collect()
+        text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
     }
 
     /// What is counted: words alone, or words with the punctuation that touches them.
@@ -398,11 +595,13 @@ mod tests {
     }
 
     #[test]
-    fn the_last_word_with_a_polarity_does_not_decide() {
+    fn the_last_word_with_a_polarity_decides_no_more_than_seven_of_ten() {
         let classes = [&ADJECTIVES, &VERBS, &NOUNS, &COMPARATIVES];
         let polarity: HashMap<_, _> = classes
             .iter()
-            .flat_map(|class| class.positive.iter().map(|&word| (word, 1)).chain(class.negative.iter().map(|&word| (word, 0))))
+            .flat_map(|class| {
+                class.positive.iter().map(|&word| (word, 1)).chain(class.negative.iter().map(|&word| (word, 0)))
+            })
             .collect();
         let examples = generate(3, 10_000);
         let right = examples.iter().filter(|example| {
@@ -410,7 +609,7 @@ mod tests {
             last == Some(example.label)
         });
         let share = right.count() as f64 / examples.len() as f64;
-        assert!((0.4..0.6).contains(&share), "{share}");
+        assert!((0.65..0.75).contains(&share), "{share}");
     }
 
     #[test]

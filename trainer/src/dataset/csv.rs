@@ -3,24 +3,22 @@
 //! This file finds where a record ends, so that a record is limited, counted and refused like a line of any other format; the crate
 //! csv takes the record apart.
 
-use anyhow::Result;
-use csv::{ReaderBuilder, StringRecord};
+use std::io::{self, Read};
+
+use anyhow::{Context, Result};
+use csv::{Reader, ReaderBuilder, StringRecord};
 
 use super::formats::{Lines, MAX_LINE, too_long};
 use super::{Example, label_at, label_of, quoted};
-use crate::error::{Fault, fault};
+use crate::error::fault;
 
 const LABEL_COLUMNS: [&str; 2] = ["label", "sentiment"];
 const TEXT_COLUMNS: [&str; 2] = ["text", "review"];
 
 /// Reads examples from the records of a file.
 pub(super) struct Records {
-    lines: Lines,
+    reader: Reader<Feed>,
     columns: Option<Columns>,
-    /// The current record, its lines joined by LF.
-    record: String,
-    /// The number of its first line.
-    number: u64,
     fields: StringRecord,
 }
 
@@ -34,24 +32,29 @@ struct Columns {
 
 impl Records {
     pub(super) fn new(lines: Lines) -> Self {
+        let feed = Feed { lines, record: Vec::new(), given: 0, number: 0, refusal: None };
         Self {
-            lines,
+            reader: ReaderBuilder::new().has_headers(false).flexible(true).from_reader(feed),
             columns: None,
-            record: String::new(),
-            number: 0,
             fields: StringRecord::new(),
         }
     }
 
     fn read(&mut self) -> Result<Option<Example>> {
         loop {
-            if !self.next_record()? {
+            let outcome = self.reader.read_record(&mut self.fields);
+            let feed = self.reader.get_mut();
+            if let Some(refusal) = feed.refusal.take() {
+                return Err(refusal);
+            }
+            if !outcome.with_context(|| feed.place())? {
                 return Ok(None);
             }
             let columns = match self.columns {
                 Some(columns) => columns,
                 None => {
-                    let (columns, is_header) = columns_of(&self.fields).map_err(|(problem, remedy)| self.fault(problem, remedy))?;
+                    let (columns, is_header) =
+                        columns_of(&self.fields).map_err(|(problem, remedy)| fault(feed.place(), problem, remedy))?;
                     self.columns = Some(columns);
                     if is_header {
                         continue;
@@ -60,52 +63,21 @@ impl Records {
                 }
             };
             if self.fields.len() != columns.count {
-                return Err(self
-                    .fault(
-                        format!("the record has {} fields where the first has {}", self.fields.len(), columns.count),
-                        "put a text that has commas or quotes in double quotes",
-                    )
-                    .into());
+                return Err(fault(
+                    feed.place(),
+                    format!(
+                        "the number of fields is {} where the first record has {}",
+                        self.fields.len(),
+                        columns.count
+                    ),
+                    "put a text that has commas or quotes in double quotes",
+                )
+                .into());
             }
-            let label = label_at(&self.fields[columns.label], || self.lines.place_of(self.number))?;
+            let label = label_at(&self.fields[columns.label], || feed.place())?;
             let text = self.fields[columns.text].to_owned();
             return Ok(Some(Example { label, text }));
         }
-    }
-
-    /// Reads the next record into `fields`; false at the end.
-    fn next_record(&mut self) -> Result<bool> {
-        self.record.clear();
-        if !self.lines.advance_to_text()? {
-            return Ok(false);
-        }
-        self.record.push_str(self.lines.line()?);
-        self.number = self.lines.number();
-        let mut quote = Quote::FieldStart.after(&self.record);
-        while quote == Quote::Inside {
-            if !self.lines.advance()? {
-                return Err(self
-                    .fault("a double quote opens a field here and none closes it", "close it, or double the quotes within a quoted text")
-                    .into());
-            }
-            let line = self.lines.line()?;
-            self.record.push('\n');
-            self.record.push_str(line);
-            quote = quote.after(line);
-            if self.record.len() > MAX_LINE {
-                return Err(too_long(self.lines.place_of(self.number)));
-            }
-        }
-        let mut reader = ReaderBuilder::new()
-            .has_headers(false)
-            .flexible(true)
-            .buffer_capacity(self.record.len().clamp(64, 1 << 16))
-            .from_reader(self.record.as_bytes());
-        Ok(reader.read_record(&mut self.fields)?)
-    }
-
-    fn fault(&self, problem: impl Into<String>, remedy: impl Into<String>) -> Fault {
-        fault(self.lines.place_of(self.number), problem, remedy)
     }
 }
 
@@ -117,10 +89,83 @@ impl Iterator for Records {
     }
 }
 
+/// The bytes of a file for the parser, never more than one record ahead, so that the record that the parser has just taken apart is
+/// the one that stands here.
+struct Feed {
+    lines: Lines,
+    /// The current record: its lines, each with LF at its end.
+    record: Vec<u8>,
+    /// How many bytes of it the parser has.
+    given: usize,
+    /// The number of its first line.
+    number: u64,
+    /// Why there is no next record, if that is not the end of the file.
+    refusal: Option<anyhow::Error>,
+}
+
+impl Feed {
+    /// The place of the current record, by its first line.
+    fn place(&self) -> String {
+        self.lines.place_of(self.number)
+    }
+
+    /// Goes to the next record; false at the end.
+    fn advance(&mut self) -> Result<bool> {
+        self.record.clear();
+        self.given = 0;
+        if !self.lines.advance_to_text()? {
+            return Ok(false);
+        }
+        self.number = self.lines.number();
+        let mut quote = Quote::FieldStart;
+        loop {
+            let line = self.lines.line()?;
+            quote = quote.after(line);
+            self.record.extend_from_slice(line.as_bytes());
+            if self.record.len() > MAX_LINE {
+                return Err(too_long(self.place()));
+            }
+            self.record.push(b'\n');
+            if quote != Quote::Inside {
+                return Ok(true);
+            }
+            if !self.lines.advance()? {
+                return Err(fault(
+                    self.place(),
+                    "a double quote opens a field here and none closes it",
+                    "close it, or double the quotes within a quoted text",
+                )
+                .into());
+            }
+        }
+    }
+}
+
+impl Read for Feed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.given == self.record.len() {
+            match self.advance() {
+                Ok(true) => {}
+                Ok(false) => return Ok(0),
+                Err(error) => {
+                    self.refusal = Some(error);
+                    return Err(io::Error::other("the record is refused"));
+                }
+            }
+        }
+        let length = buffer.len().min(self.record.len() - self.given);
+        buffer[..length].copy_from_slice(&self.record[self.given..self.given + length]);
+        self.given += length;
+        Ok(length)
+    }
+}
+
 /// Where the label and the text are, told from the first record, and whether that record is a header; or the problem and the remedy.
 fn columns_of(first: &StringRecord) -> Result<(Columns, bool), (String, String)> {
     let count = first.len();
-    let column = |names: [&str; 2]| first.iter().position(|field| names.iter().any(|name| field.trim().eq_ignore_ascii_case(name)));
+    let column = |names: [&str; 2]| {
+        first.iter().position(|field| names.iter().any(|name| field.trim().eq_ignore_ascii_case(name)))
+    };
     match (column(LABEL_COLUMNS), column(TEXT_COLUMNS)) {
         (Some(label), Some(text)) => return Ok((Columns { label, text, count }, true)),
         _ if count != 2 => {}
@@ -131,7 +176,10 @@ fn columns_of(first: &StringRecord) -> Result<(Columns, bool), (String, String)>
     let shown: Vec<_> = first.iter().take(5).map(quoted).collect();
     let more = if count > shown.len() { ", …" } else { "" };
     Err((
-        format!("the first record ({}{more}) is neither a header with a label and a text, nor a label and a text", shown.join(", ")),
+        format!(
+            "the first record ({}{more}) is neither a header with a label and a text, nor a label and a text",
+            shown.join(", ")
+        ),
         "call the columns label and text (or sentiment and review) in the first line".to_owned(),
     ))
 }
@@ -203,15 +251,15 @@ mod tests {
     #[test]
     fn a_record_with_too_many_or_too_few_fields_is_a_fault() {
         let message = fault_of("a.csv", b"label,text\n0,bad\n1,good, really\n");
-        assert!(message.contains("a.csv:3: the record has 3 fields where the first has 2"), "{message}");
-        assert!(fault_of("a.csv", b"label,text\n0\n").contains("a.csv:2: the record has 1 fields"));
+        assert!(message.contains("a.csv:3: the number of fields is 3 where the first record has 2"), "{message}");
+        assert!(fault_of("a.csv", b"label,text\n0\n").contains("a.csv:2: the number of fields is 1 "));
     }
 
     #[test]
     fn a_quote_that_is_never_closed_is_a_fault_at_its_line() {
         let message = fault_of("a.csv", b"label,text\n0,\"bad\n1,good\n");
         assert!(message.contains("a.csv:2: a double quote opens"), "{message}");
-        // A file with a hundred lines more than the limit is refused before it is read.
+        // And one that would swallow megabytes is refused at the limit.
         let long = format!("label,text\n0,\"bad\n{}", "1,good and long enough\n".repeat(300_000));
         assert!(fault_of("a.csv", long.as_bytes()).contains("a.csv:2: this text is longer"));
     }

@@ -240,7 +240,7 @@ fn reason(log: &str) -> String {
         return "pip says: THESE PACKAGES DO NOT MATCH THE HASHES".to_owned();
     }
     let lines = || log.lines().map(str::trim).filter(|line| !line.is_empty());
-    match lines().find(|line| line.starts_with("ERROR:")).or_else(|| lines().last()) {
+    match lines().find(|line| line.starts_with("ERROR:")).or_else(|| lines().next_back()) {
         Some(line) => format!("pip says: {}", line.chars().take(200).collect::<String>()),
         None => "pip failed without a word".to_owned(),
     }
@@ -289,10 +289,7 @@ mod tests {
 
     fn folder_of(variables: &[(&str, &str)]) -> Result<PathBuf> {
         cache_folder_of(|name| {
-            variables
-                .iter()
-                .find(|(known, _)| *known == name)
-                .map(|(_, value)| OsString::from(value))
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value))
         })
     }
 

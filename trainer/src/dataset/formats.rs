@@ -22,12 +22,8 @@ enum Format {
     JsonLines,
 }
 
-const EXTENSIONS: [(&str, Format); 4] = [
-    (".tsv", Format::Tsv),
-    (".csv", Format::Csv),
-    (".jsonl", Format::JsonLines),
-    (".ndjson", Format::JsonLines),
-];
+const EXTENSIONS: [(&str, Format); 4] =
+    [(".tsv", Format::Tsv), (".csv", Format::Csv), (".jsonl", Format::JsonLines), (".ndjson", Format::JsonLines)];
 
 /// The format that the name of `path` promises, whether it is said to be compressed, and the name without its extensions.
 fn recognise(path: &Path) -> Option<(Format, bool, String)> {
@@ -83,7 +79,7 @@ pub(super) fn locate(path: &Path, part: Part) -> Result<PathBuf> {
         }
         _ => fault(
             place,
-            format!("this folder has no {part} data: neither pos/ and neg/, nor {part}/pos/ and {part}/neg/, nor a file such as {part}.tsv"),
+            format!("this folder has no {part} data: no pos/ and neg/, no {part}/pos/ and {part}/neg/, no file such as {part}.tsv"),
             "name a folder that has, or a .tsv, .csv or .jsonl file",
         ),
     }
@@ -140,24 +136,14 @@ impl Lines {
             )
             .into());
         }
-        let reader: Box<dyn BufRead + Send> = if gzip {
-            Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(file)))
-        } else {
-            Box::new(file)
-        };
+        let reader: Box<dyn BufRead + Send> =
+            if gzip { Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(file))) } else { Box::new(file) };
         Ok(Self::new(path, reader))
     }
 
     /// The lines of `reader`; messages name `path`.
     pub(super) fn new(path: &Path, reader: Box<dyn BufRead + Send>) -> Self {
-        Self {
-            reader,
-            path: path.to_path_buf(),
-            number: 0,
-            start: 0,
-            end: 0,
-            buffer: Vec::new(),
-        }
+        Self { reader, path: path.to_path_buf(), number: 0, start: 0, end: 0, buffer: Vec::new() }
     }
 
     /// Goes to the next line that is not blank; false at the end.
@@ -222,18 +208,13 @@ impl Lines {
     /// What to report for an error of the file or the decompressor.
     fn unreadable(&self, error: io::Error) -> anyhow::Error {
         match error.kind() {
-            io::ErrorKind::UnexpectedEof => fault(
-                self.place(),
-                "the compressed file ends before its text does",
-                "copy or download it again",
-            )
-            .into(),
-            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => fault(
-                self.place(),
-                format!("the compressed file is damaged ({error})"),
-                "copy or download it again",
-            )
-            .into(),
+            io::ErrorKind::UnexpectedEof => {
+                fault(self.place(), "the compressed file ends before its text does", "copy or download it again").into()
+            }
+            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
+                fault(self.place(), format!("the compressed file is damaged ({error})"), "copy or download it again")
+                    .into()
+            }
             _ => reading(&self.path, error),
         }
     }
@@ -250,11 +231,7 @@ pub(super) fn too_long(place: impl std::fmt::Display) -> anyhow::Error {
 }
 
 /// The fault of bytes that are not UTF-8, which start `start` bytes into the file.
-pub(super) fn not_utf8(
-    place: impl std::fmt::Display,
-    error: std::str::Utf8Error,
-    start: u64,
-) -> anyhow::Error {
+pub(super) fn not_utf8(place: impl std::fmt::Display, error: std::str::Utf8Error, start: u64) -> anyhow::Error {
     fault(
         place,
         format!("the text is not UTF-8 at byte offset {} of the file", start + error.valid_up_to() as u64),
@@ -366,10 +343,9 @@ mod tests {
             ("x.csv", format!("0,bad\n1,{long}\n")),
             ("x.jsonl", format!("{{\"label\":0,\"text\":\"bad\"}}\n{{\"label\":1,\"text\":\"{long}\"}}\n")),
         ] {
-            for (name, bytes) in [
-                (name.to_owned(), text.clone().into_bytes()),
-                (format!("{name}.gz"), gzip(text.as_bytes())),
-            ] {
+            for (name, bytes) in
+                [(name.to_owned(), text.clone().into_bytes()), (format!("{name}.gz"), gzip(text.as_bytes()))]
+            {
                 let message = fault_of(&name, &bytes);
                 assert!(message.contains(&format!("{name}:2: this text is longer")), "{message}");
             }
@@ -402,10 +378,7 @@ mod tests {
         std::fs::write(folder.path().join("test.csv"), "0,dull\n1,nice\n").unwrap();
         let load = |part| Dataset::load_part(folder.path(), part);
         assert_eq!(load(Part::Train).unwrap().examples[0].text, "bad film");
-        let dull = Example {
-            label: 0,
-            text: "dull".into(),
-        };
+        let dull = Example { label: 0, text: "dull".into() };
         assert_eq!(load(Part::Test).unwrap().examples[0], dull);
         let error = load(Part::Valid).unwrap_err();
         assert_eq!(exit_code(&error), 2);

@@ -118,9 +118,7 @@ fn assign<const N: usize>(examples: &[Example], fractions: [f64; N], rng: &mut C
                 .max_by(|&a, &b| {
                     let by_class = wanted[a].total_cmp(&wanted[b]);
                     // Of equals, max_by takes the last: the order of b and a makes that the first part.
-                    by_class
-                        .then(wanted_overall[a].total_cmp(&wanted_overall[b]))
-                        .then(b.cmp(&a))
+                    by_class.then(wanted_overall[a].total_cmp(&wanted_overall[b])).then(b.cmp(&a))
                 })
                 .unwrap_or(0);
             let length = groups[group].len() as f64;

@@ -57,10 +57,7 @@ impl Iterator for Rows {
 ///
 /// # Errors
 /// As [`write_atomically`].
-pub fn write_tsv_gz<'a>(
-    path: &Path,
-    examples: impl IntoIterator<Item = &'a Example>,
-) -> Result<()> {
+pub fn write_tsv_gz<'a>(path: &Path, examples: impl IntoIterator<Item = &'a Example>) -> Result<()> {
     write_atomically(path, |file| {
         // No name and no time of day go into the header of the gzip file.
         let mut encoder = BufWriter::with_capacity(1 << 16, GzEncoder::new(file, Compression::default()));
@@ -76,16 +73,9 @@ pub fn write_tsv_gz<'a>(
 /// `text` with a space for each tab and for each character that some reader takes for the end of a line.
 pub(super) fn in_one_line(text: &str) -> Cow<'_, str> {
     let breaks = |c: char| {
-        matches!(
-            c,
-            '\t' | '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}'
-        )
+        matches!(c, '\t' | '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}')
     };
-    if text.contains(breaks) {
-        Cow::Owned(text.replace(breaks, " "))
-    } else {
-        Cow::Borrowed(text)
-    }
+    if text.contains(breaks) { Cow::Owned(text.replace(breaks, " ")) } else { Cow::Borrowed(text) }
 }
 
 #[cfg(test)]
@@ -97,10 +87,7 @@ mod tests {
     #[test]
     fn rows_are_read_with_line_ends_of_either_kind_and_blank_lines() {
         let set = load_bytes("a.tsv", b"0\tbad\r\n\n1\tgood\tand more\n \t \npos\t\"quoted\"").unwrap();
-        assert_eq!(
-            set.examples,
-            [example(0, "bad"), example(1, "good\tand more"), example(1, "\"quoted\"")]
-        );
+        assert_eq!(set.examples, [example(0, "bad"), example(1, "good\tand more"), example(1, "\"quoted\"")]);
     }
 
     #[test]
@@ -121,11 +108,8 @@ mod tests {
     #[test]
     fn what_is_written_is_read_again_and_twice_the_same_bytes() {
         let folder = tempfile::tempdir().unwrap();
-        let examples = vec![
-            example(0, "bad\tand\r\nworse\u{2028}"),
-            example(1, "good \u{feff}<br /> ünïcode"),
-            example(1, ""),
-        ];
+        let examples =
+            vec![example(0, "bad\tand\r\nworse\u{2028}"), example(1, "good \u{feff}<br /> ünïcode"), example(1, "")];
         let path = folder.path().join("a.tsv.gz");
         write_tsv_gz(&path, &examples).unwrap();
         let first = std::fs::read(&path).unwrap();

@@ -1,8 +1,6 @@
 //! The dense head: `logits = W·r + b`.
 
-use crate::real::{
-    Real, add_column_sum, product, product_with_transpose, tensor,
-};
+use crate::real::{Real, add_column_sum, product, product_with_transpose, tensor};
 use nalgebra::DMatrix;
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
@@ -23,9 +21,7 @@ impl<T: Real> Dense<T> {
     /// A layer with a Glorot-uniform kernel and a bias of zero.
     pub fn new(inputs: usize, outputs: usize, rng: &mut impl Rng) -> Self {
         let limit = (6.0 / (inputs + outputs) as f64).sqrt();
-        let kernel = DMatrix::from_fn(outputs, inputs, |_, _| {
-            T::of((rng.random::<f64>() * 2.0 - 1.0) * limit)
-        });
+        let kernel = DMatrix::from_fn(outputs, inputs, |_, _| T::of((rng.random::<f64>() * 2.0 - 1.0) * limit));
         Self { kernel, bias: DMatrix::zeros(outputs, 1) }
     }
 
@@ -92,13 +88,7 @@ mod tests {
             assert!((logits - expected).abs().max() < 1e-13);
 
             let (mut weights, mut input_gradient) = (layer.zeros_like(), Vec::new());
-            layer.backward(
-                input.as_slice(),
-                gradient.as_slice(),
-                columns,
-                &mut weights,
-                &mut input_gradient,
-            );
+            layer.backward(input.as_slice(), gradient.as_slice(), columns, &mut weights, &mut input_gradient);
             assert!((weights.kernel - &gradient * input.transpose()).abs().max() < 1e-13);
             assert!((weights.bias - gradient.column_sum()).abs().max() < 1e-13);
             let input_gradient = DMatrix::from_vec(inputs, columns, input_gradient);

@@ -12,9 +12,7 @@
 //! `dz_t` step by step, then `dW = dZ·Xᵀ`, `dU = dZ·H_prevᵀ` and `dX = Wᵀ·dZ` as one product each.
 
 use super::Steps;
-use crate::real::{
-    PackedKernel, Real, add, add_column_sum, multiply, product, product_with_transpose, tensor,
-};
+use crate::real::{Real, add, add_column_sum, multiply, product, product_with_transpose, tensor, transpose};
 use nalgebra::DMatrix;
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
@@ -34,31 +32,20 @@ pub struct Lstm<T: Real> {
     pub bias: DMatrix<T>,
 }
 
-/// The kernels of a layer in the layouts that its products want, made once a batch and shared by all shards.
+/// The transposed kernels of a layer, made once a batch for the backward passes of all its shards.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct PackedLstm<T> {
-    /// U, for `U·h` of one step.
-    forward: PackedKernel<T>,
-    /// Uᵀ, for `Uᵀ·dz` of one step.
-    backward: PackedKernel<T>,
-    /// Wᵀ (inputs × 4·units), for `dX = Wᵀ·dZ`.
-    kernel_transposed: Vec<T>,
+pub(crate) struct Transposed<T> {
+    /// Wᵀ (inputs × 4·units).
+    kernel: Vec<T>,
+    /// Uᵀ (units × 4·units).
+    recurrent_kernel: Vec<T>,
 }
 
-impl<T: Real> PackedLstm<T> {
-    /// Takes up the weights of `layer`; a backward pass needs `with_backward`.
-    pub(crate) fn pack(&mut self, layer: &Lstm<T>, with_backward: bool) {
-        self.forward.pack(&layer.recurrent_kernel);
-        if with_backward {
-            self.backward.pack_transposed(&layer.recurrent_kernel);
-            let (rows, inputs) = layer.kernel.shape();
-            self.kernel_transposed.resize(rows * inputs, T::zero());
-            for (input, column) in layer.kernel.as_slice().chunks_exact(rows).enumerate() {
-                for (row, &weight) in column.iter().enumerate() {
-                    self.kernel_transposed[row * inputs + input] = weight;
-                }
-            }
-        }
+impl<T: Real> Transposed<T> {
+    /// Takes up the weights of `layer`.
+    pub(crate) fn update(&mut self, layer: &Lstm<T>) {
+        transpose(&layer.kernel, &mut self.kernel);
+        transpose(&layer.recurrent_kernel, &mut self.recurrent_kernel);
     }
 }
 
@@ -88,12 +75,14 @@ impl<T: Real> Lstm<T> {
     /// A layer with a Glorot-uniform kernel, an orthogonal recurrent kernel, and a bias of zero but one for the forget gate.
     pub fn new(inputs: usize, units: usize, rng: &mut impl Rng) -> Self {
         let limit = (6.0 / (inputs + 4 * units) as f64).sqrt();
-        let kernel = DMatrix::from_fn(4 * units, inputs, |_, _| {
-            T::of((rng.random::<f64>() * 2.0 - 1.0) * limit)
-        });
-        let bias = DMatrix::from_fn(4 * units, 1, |row, _| {
-            if (units..2 * units).contains(&row) { T::one() } else { T::zero() }
-        });
+        let kernel = DMatrix::from_fn(4 * units, inputs, |_, _| T::of((rng.random::<f64>() * 2.0 - 1.0) * limit));
+        let bias = DMatrix::from_fn(
+            4 * units,
+            1,
+            |row, _| {
+                if (units..2 * units).contains(&row) { T::one() } else { T::zero() }
+            },
+        );
         Self { kernel, recurrent_kernel: orthogonal(4 * units, units, rng), bias }
     }
 
@@ -110,21 +99,11 @@ impl<T: Real> Lstm<T> {
     /// A layer of zeros in the shape of this one: the place for its gradient.
     pub(crate) fn zeros_like(&self) -> Self {
         let zeros = |matrix: &DMatrix<T>| DMatrix::zeros(matrix.nrows(), matrix.ncols());
-        Self {
-            kernel: zeros(&self.kernel),
-            recurrent_kernel: zeros(&self.recurrent_kernel),
-            bias: zeros(&self.bias),
-        }
+        Self { kernel: zeros(&self.kernel), recurrent_kernel: zeros(&self.recurrent_kernel), bias: zeros(&self.bias) }
     }
 
     /// Runs the layer over `input` (inputs × tokens) and leaves gates, cell and hidden states on the tape.
-    pub(crate) fn forward(
-        &self,
-        packed: &PackedLstm<T>,
-        steps: &Steps,
-        input: &[T],
-        tape: &mut Tape<T>,
-    ) {
+    pub(crate) fn forward(&self, steps: &Steps, input: &[T], tape: &mut Tape<T>) {
         let units = self.units();
         let tokens = steps.tokens();
         tape.gates.resize(4 * units * tokens, T::zero());
@@ -134,13 +113,7 @@ impl<T: Real> Lstm<T> {
         for column in tape.gates.chunks_exact_mut(4 * units) {
             column.copy_from_slice(self.bias.as_slice());
         }
-        product(
-            &mut tape.gates,
-            self.kernel.as_slice(),
-            input,
-            (4 * units, self.inputs(), tokens),
-            T::one(),
-        );
+        product(&mut tape.gates, self.kernel.as_slice(), input, (4 * units, self.inputs(), tokens), T::one());
         tape.previous[..units * steps.count(0)].fill(T::zero());
 
         for step in 0..steps.len() {
@@ -154,7 +127,8 @@ impl<T: Real> Lstm<T> {
                 if !tape.recurrent_mask.is_empty() {
                     multiply(previous, &tape.recurrent_mask);
                 }
-                packed.forward.multiply_add(previous, gates);
+                let shape = (4 * units, units, columns.len());
+                product(gates, self.recurrent_kernel.as_slice(), previous, shape, T::one());
             }
             let (cells_before, cells) = tape.cells.split_at_mut(range.start);
             let cells_before = match step {
@@ -168,17 +142,14 @@ impl<T: Real> Lstm<T> {
                 T::sigmoid_slice(&mut gates[..2 * units]);
                 T::tanh_slice(&mut gates[2 * units..3 * units]);
                 T::sigmoid_slice(&mut gates[3 * units..]);
-                let (i, f, g) =
-                    (&gates[..units], &gates[units..2 * units], &gates[2 * units..3 * units]);
+                let (i, f, g) = (&gates[..units], &gates[units..2 * units], &gates[2 * units..3 * units]);
                 if step == 0 {
                     for ((c, &i), &g) in cell.iter_mut().zip(i).zip(g) {
                         *c = i * g;
                     }
                 } else {
                     let before = &cells_before[column * units..][..units];
-                    for ((((c, &i), &f), &g), &before) in
-                        cell.iter_mut().zip(i).zip(f).zip(g).zip(before)
-                    {
+                    for ((((c, &i), &f), &g), &before) in cell.iter_mut().zip(i).zip(f).zip(g).zip(before) {
                         *c = f * before + i * g;
                     }
                 }
@@ -197,21 +168,16 @@ impl<T: Real> Lstm<T> {
         }
     }
 
-    /// Goes back through all steps. `hidden_gradient` is dL/dh (units × tokens) from the layer above and is overwritten with
-    /// the whole dL/dh; `input` is what the forward pass read. The weights' gradients replace those in `gradient`, and
-    /// `input_gradient` becomes dL/dx (inputs × tokens).
+    /// Goes back through all steps and turns the gates on the tape into dZ. `hidden_gradient` is dL/dh (units × tokens) from the
+    /// layer above and becomes the whole dL/dh. Must follow [`Lstm::forward`], once.
     pub(crate) fn backward(
         &self,
-        packed: &PackedLstm<T>,
+        transposed: &Transposed<T>,
         steps: &Steps,
-        input: &[T],
         tape: &mut Tape<T>,
         hidden_gradient: &mut [T],
-        gradient: &mut Lstm<T>,
-        input_gradient: &mut Vec<T>,
     ) {
         let units = self.units();
-        let tokens = steps.tokens();
         tape.cell_gradient.clear();
         tape.cell_gradient.resize(units * steps.count(0), T::zero());
         tape.hidden_gradient.resize(units * steps.count(0), T::zero());
@@ -238,23 +204,31 @@ impl<T: Real> Lstm<T> {
             if let Some(before) = before {
                 // dh_{t-1} = m ∘ Uᵀ·dz_t
                 let through = &mut tape.hidden_gradient[..range.len()];
-                through.fill(T::zero());
-                packed.backward.multiply_add(gates, through);
+                let shape = (units, 4 * units, columns.len());
+                product(through, &transposed.recurrent_kernel, gates, shape, T::zero());
                 if !tape.recurrent_mask.is_empty() {
                     multiply(through, &tape.recurrent_mask);
                 }
                 add(&mut hidden_gradient[before..][..range.len()], through);
             }
         }
+    }
 
+    /// The gradients that follow from the dZ that [`Lstm::backward`] left on the tape: those of the weights replace what is in
+    /// `gradient`, and `input_gradient` becomes dL/dx (inputs × tokens). `input` is what the forward pass read.
+    pub(crate) fn gradients(
+        &self,
+        transposed: &Transposed<T>,
+        steps: &Steps,
+        input: &[T],
+        tape: &Tape<T>,
+        gradient: &mut Self,
+        input_gradient: &mut Vec<T>,
+    ) {
+        let units = self.units();
+        let tokens = steps.tokens();
         let shape = (4 * units, tokens, self.inputs());
-        product_with_transpose(
-            gradient.kernel.as_mut_slice(),
-            &tape.gates,
-            input,
-            shape,
-            T::zero(),
-        );
+        product_with_transpose(gradient.kernel.as_mut_slice(), &tape.gates, input, shape, T::zero());
         let first = steps.count(0);
         product_with_transpose(
             gradient.recurrent_kernel.as_mut_slice(),
@@ -266,13 +240,7 @@ impl<T: Real> Lstm<T> {
         gradient.bias.fill(T::zero());
         add_column_sum(gradient.bias.as_mut_slice(), &tape.gates);
         input_gradient.resize(self.inputs() * tokens, T::zero());
-        product(
-            input_gradient,
-            &packed.kernel_transposed,
-            &tape.gates,
-            (self.inputs(), 4 * units, tokens),
-            T::zero(),
-        );
+        product(input_gradient, &transposed.kernel, &tape.gates, (self.inputs(), 4 * units, tokens), T::zero());
     }
 }
 
@@ -382,19 +350,15 @@ mod tests {
         (0..count).map(|_| rng.random::<f64>() * 2.0 - 1.0).collect()
     }
 
-    fn run(layer: &Lstm<f64>, input: &[f64], mask: &[f64]) -> (Tape<f64>, PackedLstm<f64>) {
-        let mut packed = PackedLstm::default();
-        packed.pack(layer, true);
+    fn run(layer: &Lstm<f64>, input: &[f64], mask: &[f64]) -> Tape<f64> {
         let mut tape = Tape { recurrent_mask: mask.to_vec(), ..Tape::default() };
-        layer.forward(&packed, &steps(), input, &mut tape);
-        (tape, packed)
+        layer.forward(&steps(), input, &mut tape);
+        tape
     }
 
     fn masks() -> [Vec<f64>; 2] {
-        let dropped = random(UNITS * LENGTHS.len(), 5)
-            .into_iter()
-            .map(|value| if value > 0.3 { 0.0 } else { 1.5 })
-            .collect();
+        let dropped =
+            random(UNITS * LENGTHS.len(), 5).into_iter().map(|value| if value > 0.3 { 0.0 } else { 1.5 }).collect();
         [Vec::new(), dropped]
     }
 
@@ -433,11 +397,10 @@ mod tests {
         let steps = steps();
         let input = random(INPUTS * steps.tokens(), 2);
         for mask in masks() {
-            let (tape, _) = run(&layer, &input, &mask);
+            let tape = run(&layer, &input, &mask);
             for (sequence, &length) in LENGTHS.iter().enumerate() {
-                let inputs: Vec<Vec<f64>> = (0..length)
-                    .map(|t| input[steps.token(t, sequence) * INPUTS..][..INPUTS].to_vec())
-                    .collect();
+                let inputs: Vec<Vec<f64>> =
+                    (0..length).map(|t| input[steps.token(t, sequence) * INPUTS..][..INPUTS].to_vec()).collect();
                 let mask = mask.get(sequence * UNITS..(sequence + 1) * UNITS).unwrap_or(&[]);
                 for (t, expected) in naive(&layer, &inputs, mask).iter().enumerate() {
                     let found = &tape.hidden[steps.token(t, sequence) * UNITS..][..UNITS];
@@ -450,12 +413,7 @@ mod tests {
     }
 
     /// Checks dL/dvalue for every value of `values` against central differences of `loss`.
-    fn assert_gradient(
-        name: &str,
-        values: &[f64],
-        gradient: &[f64],
-        mut loss: impl FnMut(&[f64]) -> f64,
-    ) {
+    fn assert_gradient(name: &str, values: &[f64], gradient: &[f64], mut loss: impl FnMut(&[f64]) -> f64) {
         let mut values = values.to_vec();
         let (mut difference, mut size) = (0.0, 0.0);
         for index in 0..values.len() {
@@ -482,21 +440,16 @@ mod tests {
         let weights = random(UNITS * steps.tokens(), 3);
         for mask in masks() {
             let loss = |layer: &Lstm<f64>, input: &[f64]| -> f64 {
-                let (tape, _) = run(layer, input, &mask);
+                let tape = run(layer, input, &mask);
                 tape.hidden.iter().zip(&weights).map(|(h, w)| h * w).sum()
             };
-            let (mut tape, packed) = run(&layer, &input, &mask);
+            let mut tape = run(&layer, &input, &mask);
+            let mut transposed = Transposed::default();
+            transposed.update(&layer);
             let mut gradient = layer.zeros_like();
             let mut input_gradient = Vec::new();
-            layer.backward(
-                &packed,
-                &steps,
-                &input,
-                &mut tape,
-                &mut weights.clone(),
-                &mut gradient,
-                &mut input_gradient,
-            );
+            layer.backward(&transposed, &steps, &mut tape, &mut weights.clone());
+            layer.gradients(&transposed, &steps, &input, &tape, &mut gradient, &mut input_gradient);
             assert_gradient("input", &input, &input_gradient, |values| loss(&layer, values));
             let mut changed = layer.clone();
             assert_gradient("W", layer.kernel.as_slice(), gradient.kernel.as_slice(), |values| {
@@ -504,15 +457,10 @@ mod tests {
                 loss(&changed, &input)
             });
             let mut changed = layer.clone();
-            assert_gradient(
-                "U",
-                layer.recurrent_kernel.as_slice(),
-                gradient.recurrent_kernel.as_slice(),
-                |values| {
-                    changed.recurrent_kernel.copy_from_slice(values);
-                    loss(&changed, &input)
-                },
-            );
+            assert_gradient("U", layer.recurrent_kernel.as_slice(), gradient.recurrent_kernel.as_slice(), |values| {
+                changed.recurrent_kernel.copy_from_slice(values);
+                loss(&changed, &input)
+            });
             let mut changed = layer.clone();
             assert_gradient("b", layer.bias.as_slice(), gradient.bias.as_slice(), |values| {
                 changed.bias.copy_from_slice(values);

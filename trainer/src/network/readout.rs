@@ -47,8 +47,7 @@ impl Readout {
                 for (sequence, &length) in steps.lengths().iter().enumerate() {
                     if length > 0 {
                         let token = steps.token(length - 1, sequence);
-                        output[sequence * units..][..units]
-                            .copy_from_slice(&hidden[token * units..][..units]);
+                        output[sequence * units..][..units].copy_from_slice(&hidden[token * units..][..units]);
                     }
                 }
             }
@@ -72,9 +71,7 @@ impl Readout {
                         output[..hidden.len()].copy_from_slice(hidden);
                         continue;
                     }
-                    for ((best, winner), &value) in
-                        output.iter_mut().zip(winners.iter_mut()).zip(hidden)
-                    {
+                    for ((best, winner), &value) in output.iter_mut().zip(winners.iter_mut()).zip(hidden) {
                         if value > *best {
                             *best = value;
                             *winner = step as u32;
@@ -109,11 +106,8 @@ impl Readout {
             Self::Mean => {
                 for step in 0..steps.len() {
                     let columns = steps.columns(step);
-                    let target = hidden_gradient[columns.start * units..columns.end * units]
-                        .chunks_exact_mut(units);
-                    for ((target, gradient), &length) in
-                        target.zip(gradient.chunks_exact(units)).zip(steps.lengths())
-                    {
+                    let target = hidden_gradient[columns.start * units..columns.end * units].chunks_exact_mut(units);
+                    for ((target, gradient), &length) in target.zip(gradient.chunks_exact(units)).zip(steps.lengths()) {
                         let share = T::one() / T::of(length as f64);
                         for (target, &gradient) in target.iter_mut().zip(gradient) {
                             *target = gradient * share;

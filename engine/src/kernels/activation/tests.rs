@@ -216,7 +216,11 @@ fn float_sigmoid_stays_inside_its_stated_errors_over_every_float() {
     });
     for (backend, errors) in backends.iter().zip(&errors) {
         std::println!("sigmoid_f32 {}: {:.6e}, {:.6} ulp", backend.name(), errors.absolute, errors.ulp);
-        assert!(errors.absolute <= SIGMOID_F32_MAX_ERROR && errors.ulp <= SIGMOID_F32_MAX_ERROR_ULP, "{}", backend.name());
+        assert!(
+            errors.absolute <= SIGMOID_F32_MAX_ERROR && errors.ulp <= SIGMOID_F32_MAX_ERROR_ULP,
+            "{}",
+            backend.name()
+        );
     }
 }
 

@@ -1,0 +1,115 @@
+//! The time of one LSTM step, by precision, backend and size (inputs = units).
+//!
+//! `step` goes through a session, as an application does: embedding row, [x; h], the LSTM step. `kernel` is the step alone.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use bytemuck::{AnyBitPattern, NoUninit};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput};
+use half::f16;
+use latch_benches::images::{PRECISIONS, step_image};
+use latch_benches::{SIZES, STEP_STATE_BYTES};
+use latch_engine::image::Image;
+use latch_engine::image::manifest::{Layer, Precision};
+use latch_engine::image::tensor::Role;
+use latch_engine::kernels::{AnyBackend, Backend, FloatWeight, GatesFloat, GatesI8};
+use latch_engine::model::{Model, Session};
+
+fn main() -> Result<()> {
+    let mut criterion = Criterion::default()
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_millis(1500))
+        .configure_from_args();
+    for precision in PRECISIONS {
+        let mut group = criterion.benchmark_group(format!("step/{}", precision.name()));
+        for size in SIZES {
+            let image = step_image(precision, size)?;
+            let image = Image::open(&image)?;
+            group.throughput(Throughput::Elements(1));
+            for backend in AnyBackend::all() {
+                let model = Model::new(&image).with_backend(backend);
+                let mut session: Session<STEP_STATE_BYTES> = model.session()?;
+                let mut id = 0;
+                group.bench_function(BenchmarkId::new(backend.name(), size), |bencher| {
+                    bencher.iter(|| {
+                        id = (id + 1) % 8;
+                        session.push_token(black_box(id))
+                    });
+                });
+            }
+        }
+        group.finish();
+        let mut group = criterion.benchmark_group(format!("kernel/{}", precision.name()));
+        for size in SIZES {
+            let image = step_image(precision, size)?;
+            let image = Image::open(&image)?;
+            // Multiplications of weights by columns.
+            group.throughput(Throughput::Elements((8 * size * size) as u64));
+            for backend in AnyBackend::all() {
+                match backend {
+                    AnyBackend::Scalar(backend) => kernel(&mut group, backend, &image, size)?,
+                    #[cfg(target_arch = "x86_64")]
+                    AnyBackend::Avx2(backend) => kernel(&mut group, backend, &image, size)?,
+                }
+            }
+        }
+        group.finish();
+    }
+    criterion.final_summary();
+    Ok(())
+}
+
+/// The step of the image's precision on one backend.
+fn kernel<B: Backend>(group: &mut BenchmarkGroup<'_, WallTime>, backend: B, image: &Image<'_>, size: usize) -> Result<()> {
+    match image.manifest().precision {
+        Precision::F32 => kernel_float::<B, f32>(group, backend, image, size),
+        Precision::F16 => kernel_float::<B, f16>(group, backend, image, size),
+        Precision::Int8 => kernel_i8(group, backend, image, size),
+    }
+}
+
+fn kernel_i8<B: Backend>(group: &mut BenchmarkGroup<'_, WallTime>, backend: B, image: &Image<'_>, size: usize) -> Result<()> {
+    let Layer::Lstm(lstm) = image.manifest().layers.first().context("the image has no layer")?;
+    let gates = GatesI8 {
+        weights: tensor(image, Role::GateWeights)?,
+        multiplier: tensor(image, Role::GateMultipliers)?,
+        bias: tensor(image, Role::GateBiases)?,
+        shift: u32::from(lstm.shift),
+    };
+    let xh: Vec<i16> = (0..2 * size).map(|column| (column * 37 % 255) as i16 - 127).collect();
+    let (mut h, mut c) = (vec![0_i16; size], vec![0_i32; size]);
+    group.bench_function(BenchmarkId::new(backend.name(), size), |bencher| {
+        bencher.iter(|| {
+            backend.lstm_i8(&gates, black_box(&xh), &mut h, &mut c);
+            black_box(&h);
+        });
+    });
+    Ok(())
+}
+
+fn kernel_float<B: Backend, W: FloatWeight>(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    backend: B,
+    image: &Image<'_>,
+    size: usize,
+) -> Result<()> {
+    let gates = GatesFloat::<W> { weights: tensor(image, Role::GateWeights)?, bias: tensor(image, Role::GateBiases)? };
+    let xh: Vec<f32> = (0..2 * size).map(|column| (column * 37 % 255) as f32 / 127.5 - 1.0).collect();
+    let (mut h, mut c) = (vec![0_f32; size], vec![0_f32; size]);
+    group.bench_function(BenchmarkId::new(backend.name(), size), |bencher| {
+        bencher.iter(|| {
+            backend.lstm_float(&gates, black_box(&xh), &mut h, &mut c);
+            black_box(&h);
+        });
+    });
+    Ok(())
+}
+
+/// A tensor of the first layer, where it lies in the image.
+fn tensor<'a, T: AnyBitPattern + NoUninit>(image: &Image<'a>, role: Role) -> Result<&'a [T]> {
+    let section = image.sections().find(|section| section.role == role && section.layer == 0).context("the image has no such tensor")?;
+    bytemuck::try_cast_slice(image.section_bytes(&section)).ok().context("the tensor has other elements")
+}

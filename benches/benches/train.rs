@@ -1,0 +1,62 @@
+//! The speed of training in tokens a second, on batches of random ids and with as many threads as rayon takes
+//! (`RAYON_NUM_THREADS` sets it).
+
+use std::time::Duration;
+
+use anyhow::Result;
+use criterion::{Criterion, Throughput};
+use latch_trainer::batches::Batch;
+use latch_trainer::bptt::{LossOptions, Noise, StepOptions, Trainer, train_step};
+use latch_trainer::network::readout::Readout;
+use latch_trainer::network::{Network, NetworkConfig};
+use latch_trainer::optimizer::AdamConfig;
+
+fn main() -> Result<()> {
+    let mut criterion = Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(5))
+        .configure_from_args();
+    let large =
+        NetworkConfig { vocabulary: 20_000, embedding: 128, units: 128, readout: Readout::Last, ..NetworkConfig::default() };
+    let small = NetworkConfig { vocabulary: 6000, embedding: 16, units: 32, readout: Readout::Mean, ..NetworkConfig::default() };
+    let mut group = criterion.benchmark_group("train");
+    for (name, config, tokens) in [("20000x128-lstm128-last-80x32", large, 80), ("6000x16-lstm32-mean-230x32", small, 230)] {
+        let batch = batch(config.vocabulary, tokens, 32);
+        let mut trainer = Trainer::new(Network::<f32>::new(&config, 1)?, &AdamConfig::default());
+        // The first step also allocates; an error shows itself here.
+        train_step(&mut trainer, &batch, &options(0))?;
+        let mut number = 0;
+        group.throughput(Throughput::Elements(batch.tokens() as u64));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                number += 1;
+                train_step(&mut trainer, &batch, &options(number))
+            });
+        });
+    }
+    group.finish();
+    criterion.final_summary();
+    Ok(())
+}
+
+/// Everything that real training does: clipping, noise where the configuration has some, Adam.
+fn options(batch: u64) -> StepOptions {
+    let noise = Some(Noise { seed: 1, epoch: 0, batch });
+    StepOptions { learning_rate: 1e-3, clip_norm: Some(1.0), loss: LossOptions { label_smoothing: 0.0, noise } }
+}
+
+/// Sequences of equal length and of ids without a pattern: a linear congruential generator's upper bits.
+fn batch(vocabulary: usize, tokens: usize, sequences: usize) -> Batch {
+    let mut state = 1_u64;
+    let mut next = |below: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    let mut batch = Batch::new();
+    for _ in 0..sequences {
+        let ids: Vec<u32> = (0..tokens).map(|_| next(vocabulary as u64) as u32).collect();
+        batch.push(&ids, next(2) as f32);
+    }
+    batch
+}

@@ -1,0 +1,74 @@
+//! What the program asks of the machine it runs on. Everything that differs between a host and a chip is behind this trait.
+
+use latch_engine::model::Logit;
+
+/// A machine with an image in its memory, text coming in, a clock, and somewhere to report to.
+///
+/// `'flash` is how long the flash stays as it is: `'static` on a chip, the simulated memory's life on the host.
+pub trait Board<'flash> {
+    /// What can go wrong with input and output. [`core::convert::Infallible`] where nothing can.
+    type Error;
+
+    /// The slot that holds the image, from its first byte on; it may be longer than the image. Read in place, never copied: it
+    /// must start on a multiple of [`latch_engine::image::ALIGNMENT`].
+    fn image(&self) -> &'flash [u8];
+
+    /// Waits for the next input and puts bytes of text at the front of `buffer`, at most as many as it holds.
+    ///
+    /// # Errors
+    /// When the input fails for good; the program stops.
+    fn read(&mut self, buffer: &mut [u8]) -> Result<Input, Self::Error>;
+
+    /// The clock, in ticks of the board's own length. It wraps at 32 bits: two readings must lie less than `2^32` ticks apart.
+    fn ticks(&mut self) -> u32;
+
+    /// Takes a report. The time it takes is not counted to any token.
+    ///
+    /// # Errors
+    /// When the output fails for good; the program stops.
+    fn report(&mut self, report: Report<'_>) -> Result<(), Self::Error>;
+}
+
+/// What came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// So many bytes of text at the front of the buffer. 0 is no end: it says that there is nothing yet.
+    Bytes(usize),
+    /// The text is complete; another one may follow.
+    EndOfText,
+    /// There is no more input. Ends a text whose bytes have come without an end.
+    End,
+}
+
+/// What the program has to say.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Report<'a> {
+    /// After every token that the network has read.
+    Token(TokenReport<'a>),
+    /// After the end of every text.
+    Verdict(Verdict),
+}
+
+/// One token.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TokenReport<'a> {
+    /// Its bytes: lower-case UTF-8.
+    pub text: &'a [u8],
+    /// From its first byte to its logit in [`Board::ticks`]: tokenizer, vocabulary, embedding, layers and head, together with the
+    /// words before it that the vocabulary left out. Waiting for input and reporting are not in it.
+    pub ticks: u32,
+    /// The first logit after it.
+    pub logit: Logit,
+}
+
+/// The answer to a text.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Verdict {
+    /// The class: of a model with one output 1 where the logit is not negative, else 0; of one with more, the output with the
+    /// largest logit, the first of equals.
+    pub class: u16,
+    /// The logit that decided: the only one, or the largest.
+    pub logit: Logit,
+    /// Tokens of the text that the network read.
+    pub tokens: u32,
+}

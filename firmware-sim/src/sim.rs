@@ -1,0 +1,194 @@
+//! The host board: a named part's memory under the part's rules, this machine's processor and clock.
+//!
+//! ```text
+//! image file -> budget (does it fit?) -> slot of simulated flash -> app::run over a source of texts -> outcome
+//! ```
+//!
+//! A [`Simulator`] is a part with an image in its flash; [`Simulator::run`] puts [`crate::app::run`] over it. The image is read where
+//! it lies in the simulated flash, as on the chip.
+
+pub mod budget;
+pub mod latency;
+pub mod nor;
+pub mod parts;
+pub mod room;
+pub mod source;
+
+use std::time::Instant;
+
+use anyhow::{Result, anyhow};
+use latch_engine::image::Image;
+use latch_engine::image::encode::AlignedBytes;
+use latch_engine::model::Model;
+use latch_trainer::error::{Fault, fault};
+
+use crate::app::{Stop, Summary};
+use crate::board::{Board, Input, Report, Verdict};
+use crate::flash::{Programmed, Slot};
+use budget::Budget;
+use latency::Latency;
+use nor::NorFlash;
+use parts::Part;
+use source::Source;
+
+/// Bytes at the start of the flash that belong to the firmware: its code, its constants and its vector table. The program of
+/// [`crate::app`] with the engine and a small board takes less; the image's slot starts at the first page behind it.
+pub const FIRMWARE_RESERVE: usize = 32 * 1024;
+
+/// A part with an image in its flash.
+#[derive(Debug)]
+pub struct Simulator {
+    part: Part,
+    flash: NorFlash,
+    slot: Slot,
+    programmed: Programmed,
+    image_bytes: usize,
+    budget: Budget,
+    backend: &'static str,
+}
+
+/// What a run gave.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Texts, tokens and the digest.
+    pub summary: Summary,
+    /// How long tokens took on this host.
+    pub latency: Latency,
+}
+
+impl Simulator {
+    /// Checks an image, holds it to the part's flash and RAM, programs it into the slot behind [`FIRMWARE_RESERVE`] and verifies it
+    /// there. `place` names the image in messages. The flash is a used one: everything must be erased before it is programmed.
+    ///
+    /// # Errors
+    /// A [`Fault`] when the bytes are no image, when the image reads no text, or when it does not fit the part: that one has all
+    /// the numbers. Any other error is one of this program.
+    pub fn load(part: Part, image: &[u8], place: &str) -> Result<Self> {
+        let aligned = AlignedBytes::new(image);
+        let opened = Image::open(&aligned).map_err(|error| image_fault(place, &error))?;
+        let model = Model::new(&opened);
+        if model.vocabulary().is_none() {
+            return Err(no_vocabulary(place).into());
+        }
+        let mut flash = NorFlash::used(&part);
+        let slot = Slot::behind(&flash, FIRMWARE_RESERVE);
+        let budget = Budget::new(&part, slot.map(|slot| slot.start()), opened.len(), model.state_bytes());
+        budget.check(&part)?;
+        let slot = slot.ok_or_else(|| anyhow!("{}: the flash has no page behind the firmware", part.name))?;
+        let image = image.get(..opened.len()).unwrap_or(image);
+        let programmed = slot.program(&mut flash, image).map_err(|error| anyhow!(error).context(format!("programming the flash of {}", part.name)))?;
+        Ok(Simulator { part, slot, programmed, image_bytes: image.len(), budget, backend: model.backend().name(), flash })
+    }
+
+    /// The part.
+    pub fn part(&self) -> &Part {
+        &self.part
+    }
+
+    /// What of the part's flash and RAM is used, and for what.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// The simulated flash, with its counts of erases and programs.
+    pub fn flash(&self) -> &NorFlash {
+        &self.flash
+    }
+
+    /// Where in the flash the image lies.
+    pub fn slot(&self) -> Slot {
+        self.slot
+    }
+
+    /// Bytes of the image itself.
+    pub fn image_bytes(&self) -> usize {
+        self.image_bytes
+    }
+
+    /// What programming took.
+    pub fn programmed(&self) -> Programmed {
+        self.programmed
+    }
+
+    /// The engine's backend on this host.
+    pub fn backend(&self) -> &'static str {
+        self.backend
+    }
+
+    /// Runs the program over the texts of a source, handing it at most `chunk` bytes at a time (at least 1, and never more than
+    /// the program's buffer holds). `judged` is called after every text with the verdict and the text's label.
+    ///
+    /// # Errors
+    /// Those of the source and of `judged`; a [`Fault`] when the model's state is larger than any that [`room`] provides.
+    pub fn run(&self, source: &mut dyn Source, chunk: usize, judged: &mut Judged<'_>) -> Result<Outcome> {
+        let mut board =
+            HostBoard { image: self.slot.contents(&self.flash), source, chunk: chunk.max(1), start: Instant::now(), ticks: Vec::new(), judged };
+        let state_bytes = self.budget.state_bytes();
+        let summary = match room::run(state_bytes, &mut board) {
+            Some(Ok(summary)) => summary,
+            Some(Err(Stop::Board(error))) => return Err(error),
+            Some(Err(Stop::Image(error))) => return Err(anyhow!(error).context("opening the image in the simulated flash")),
+            Some(Err(Stop::NoVocabulary)) => return Err(no_vocabulary("the image").into()),
+            None => {
+                let problem = format!("a stream of the model needs {state_bytes} bytes of state and this program provides up to {}", room::LARGEST);
+                return Err(fault(self.part.name, problem, "train a model with fewer units").into());
+            }
+        };
+        Ok(Outcome { summary, latency: Latency::of(board.ticks) })
+    }
+}
+
+/// What is called after every text: the verdict, and the text's label where it has one.
+pub type Judged<'a> = dyn FnMut(Verdict, Option<u32>) -> Result<()> + 'a;
+
+/// The board that the program sees on the host. Its ticks are nanoseconds.
+struct HostBoard<'flash, 'run> {
+    image: &'flash [u8],
+    source: &'run mut dyn Source,
+    chunk: usize,
+    start: Instant,
+    /// Nanoseconds of each token.
+    ticks: Vec<u32>,
+    judged: &'run mut Judged<'run>,
+}
+
+impl<'flash> Board<'flash> for HostBoard<'flash, '_> {
+    type Error = anyhow::Error;
+
+    fn image(&self) -> &'flash [u8] {
+        self.image
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> Result<Input> {
+        let room = self.chunk.min(buffer.len());
+        self.source.read(buffer.get_mut(..room).unwrap_or_default())
+    }
+
+    fn ticks(&mut self) -> u32 {
+        // Wraps every 4.3 seconds, as a chip's counter does.
+        self.start.elapsed().as_nanos() as u32
+    }
+
+    fn report(&mut self, report: Report<'_>) -> Result<()> {
+        match report {
+            Report::Token(token) => {
+                self.ticks.push(token.ticks);
+                Ok(())
+            }
+            Report::Verdict(verdict) => (self.judged)(verdict, self.source.label()),
+        }
+    }
+}
+
+/// The fault in an image named `place`: the engine's sentence, cut into the problem and the remedy.
+pub fn image_fault(place: &str, error: &latch_engine::Error) -> Fault {
+    let sentence = error.to_string();
+    match sentence.split_once("; ").or_else(|| sentence.rsplit_once(": ")) {
+        Some((problem, remedy)) => fault(place, problem, remedy),
+        None => fault(place, sentence, "export the model again"),
+    }
+}
+
+fn no_vocabulary(place: &str) -> Fault {
+    fault(place, "the image has no vocabulary and cannot read text", "export a model of texts")
+}

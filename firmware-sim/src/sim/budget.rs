@@ -1,0 +1,104 @@
+//! What a model takes of a part's flash and RAM, item by item, and the refusal of one that takes too much.
+//!
+//! ```text
+//! flash = firmware (the reserve, filled up to a page) + image (filled up to a program word)
+//! RAM   = state + view (opened image and model) + input buffer + stack reserve
+//! ```
+
+use latch_trainer::error::{Fault, fault};
+
+use super::FIRMWARE_RESERVE;
+use super::parts::Part;
+use crate::app::{INPUT_BYTES, VIEW_BYTES};
+
+/// Bytes of stack for everything that has no item of its own: the frames of the program, of the engine and of a driver, and interrupts.
+pub const STACK_RESERVE: usize = 4 * 1024;
+
+/// One use of a memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// What it is for.
+    pub name: &'static str,
+    /// How many bytes it takes.
+    pub bytes: usize,
+}
+
+/// The uses of a part's flash and RAM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Uses of the flash, from its start on.
+    pub flash: [Item; 2],
+    /// Uses of the RAM.
+    pub ram: [Item; 4],
+}
+
+impl Budget {
+    /// The budget of an image of `image_bytes` bytes in a slot that starts at `slot_start` (`None` where the part has no flash
+    /// behind the reserve), with a stream's state of `state_bytes` bytes.
+    pub fn new(part: &Part, slot_start: Option<usize>, image_bytes: usize, state_bytes: usize) -> Self {
+        let item = |name, bytes| Item { name, bytes };
+        Budget {
+            flash: [
+                item("firmware", slot_start.unwrap_or(FIRMWARE_RESERVE)),
+                item("image", image_bytes.next_multiple_of(part.flash.word_bytes)),
+            ],
+            ram: [
+                item("state", state_bytes),
+                item("model view", VIEW_BYTES),
+                item("input buffer", INPUT_BYTES),
+                item("stack reserve", STACK_RESERVE),
+            ],
+        }
+    }
+
+    /// Bytes of flash in use.
+    pub fn flash_used(&self) -> usize {
+        sum(&self.flash)
+    }
+
+    /// Bytes of RAM in use.
+    pub fn ram_used(&self) -> usize {
+        sum(&self.ram)
+    }
+
+    /// Bytes of a stream's state.
+    pub fn state_bytes(&self) -> usize {
+        self.ram[0].bytes
+    }
+
+    /// Holds the budget to the part's flash and to the largest block of its RAM.
+    ///
+    /// # Errors
+    /// A [`Fault`] with the bytes needed, item by item, the bytes there are, and what to do; for both memories where both are too small.
+    pub fn check(&self, part: &Part) -> Result<(), Fault> {
+        let memories = [
+            ("flash", self.flash_used(), part.flash.bytes(), list(&self.flash), "a smaller vocabulary or embedding"),
+            ("RAM", self.ram_used(), part.ram.block, list(&self.ram), "fewer units"),
+        ];
+        let lacking: Vec<_> = memories.into_iter().filter(|(_, needed, available, ..)| needed > available).collect();
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        let problems: Vec<String> = lacking
+            .iter()
+            .map(|(memory, needed, available, items, _)| {
+                format!("the {memory} is too small: needed are {needed} bytes ({items}) and it has {available}, {} fewer", needed - available)
+            })
+            .collect();
+        let changes: Vec<&str> = lacking.iter().map(|&(.., change)| change).collect();
+        let remedy = format!(
+            "export the model with --precision int8, train it with {}, or take a larger part (`latch-sim parts` lists them)",
+            changes.join(" and ")
+        );
+        Err(fault(part.name, problems.join(", and "), remedy))
+    }
+}
+
+/// Items as a sum: `state 512 + stack reserve 4096`.
+pub fn list(items: &[Item]) -> String {
+    items.iter().map(|item| format!("{} {}", item.name, item.bytes)).collect::<Vec<_>>().join(" + ")
+}
+
+fn sum(items: &[Item]) -> usize {
+    items.iter().map(|item| item.bytes).fold(0, usize::saturating_add)
+}

@@ -1,0 +1,149 @@
+//! Where texts come from on the host: a list of them, or the lines of a stream.
+
+use std::io::BufRead;
+
+use anyhow::{Context, Result};
+
+use crate::board::Input;
+
+/// A source of texts, piece by piece.
+pub trait Source {
+    /// Puts the next bytes at the front of `buffer`, which has room for at least one.
+    ///
+    /// # Errors
+    /// When the source cannot be read or holds something else than texts.
+    fn read(&mut self, buffer: &mut [u8]) -> Result<Input>;
+
+    /// The label of the text that is being read or has just ended, where it has one.
+    fn label(&self) -> Option<u32>;
+}
+
+/// A text, and what is known about it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Text {
+    /// Its bytes, meant to be UTF-8.
+    pub bytes: Vec<u8>,
+    /// Its class.
+    pub label: Option<u32>,
+}
+
+/// The texts of an iterator, one after the other.
+pub struct Texts<I> {
+    texts: I,
+    text: Option<Text>,
+    at: usize,
+    label: Option<u32>,
+}
+
+impl<I: Iterator<Item = Result<Text>>> Texts<I> {
+    /// The source of these texts.
+    pub fn new(texts: I) -> Self {
+        Texts { texts, text: None, at: 0, label: None }
+    }
+}
+
+impl<I: Iterator<Item = Result<Text>>> Source for Texts<I> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<Input> {
+        let text = match &self.text {
+            Some(text) => text,
+            None => match self.texts.next() {
+                None => return Ok(Input::End),
+                Some(text) => {
+                    let text = text?;
+                    self.at = 0;
+                    self.label = text.label;
+                    self.text.insert(text)
+                }
+            },
+        };
+        let rest = text.bytes.get(self.at..).unwrap_or(&[]);
+        if rest.is_empty() {
+            self.text = None;
+            return Ok(Input::EndOfText);
+        }
+        let count = copy(rest, buffer);
+        self.at += count;
+        Ok(Input::Bytes(count))
+    }
+
+    fn label(&self) -> Option<u32> {
+        self.label
+    }
+}
+
+/// The lines of a stream, each a text, as they arrive. A line may be of any length.
+pub struct Lines<R> {
+    reader: R,
+}
+
+impl<R: BufRead> Lines<R> {
+    /// The source of the reader's lines.
+    pub fn new(reader: R) -> Self {
+        Lines { reader }
+    }
+}
+
+impl<R: BufRead> Source for Lines<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<Input> {
+        let bytes = self.reader.fill_buf().context("reading standard input")?;
+        let line = bytes.split(|&byte| byte == b'\n').next().unwrap_or(&[]);
+        let (input, count) = match (bytes.is_empty(), line.is_empty()) {
+            (true, _) => (Input::End, 0),
+            (false, true) => (Input::EndOfText, 1),
+            (false, false) => {
+                let count = copy(line, buffer);
+                (Input::Bytes(count), count)
+            }
+        };
+        self.reader.consume(count);
+        Ok(input)
+    }
+
+    fn label(&self) -> Option<u32> {
+        None
+    }
+}
+
+/// Copies as much as fits, and says how much.
+fn copy(from: &[u8], to: &mut [u8]) -> usize {
+    let count = from.len().min(to.len());
+    for (to, &from) in to.iter_mut().zip(from) {
+        *to = from;
+    }
+    count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Cursor;
+
+    fn collect(source: &mut dyn Source, chunk: usize) -> Vec<String> {
+        let (mut texts, mut open) = (Vec::new(), Vec::new());
+        let mut buffer = vec![0; chunk];
+        loop {
+            match source.read(&mut buffer).expect("memory can be read") {
+                Input::Bytes(count) => open.extend_from_slice(&buffer[..count]),
+                Input::EndOfText => texts.push(String::from_utf8(std::mem::take(&mut open)).expect("UTF-8")),
+                Input::End => {
+                    if !open.is_empty() {
+                        texts.push(String::from_utf8(open).expect("UTF-8"));
+                    }
+                    return texts;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_text_and_a_line_arrive_whole_in_pieces_of_any_size() {
+        let texts = ["not bad", "", "x"];
+        for chunk in 1..9 {
+            let list = texts.map(|text| Ok(Text { bytes: text.into(), label: None }));
+            assert_eq!(collect(&mut Texts::new(list.into_iter()), chunk), texts);
+            assert_eq!(collect(&mut Lines::new(Cursor::new("not bad\n\nx\n")), chunk), texts);
+            assert_eq!(collect(&mut Lines::new(Cursor::new("not bad\n\nx")), chunk), texts);
+            assert_eq!(collect(&mut Lines::new(Cursor::new("")), chunk), Vec::<String>::new());
+        }
+    }
+}

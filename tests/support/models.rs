@@ -1,0 +1,123 @@
+//! Small models with random weights, as images and as networks of the trainer.
+
+use latch_engine::image::encode::AlignedBytes;
+use latch_engine::image::manifest::{Precision, Readout, Unknown};
+use latch_engine::model::{Logit, Session};
+use latch_trainer::network::readout::Readout as TrainerReadout;
+use latch_trainer::network::{Network, NetworkConfig};
+use latch_trainer::quantizer::{Origin, Weights, to_image};
+use latch_trainer::real::Real;
+use latch_trainer::vocabulary::Vocabulary;
+use nalgebra::DMatrix;
+use proptest::prelude::*;
+
+/// All precisions of an image.
+pub const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::F16, Precision::Int8];
+
+/// All readouts.
+pub const READOUTS: [Readout; 3] = [Readout::Last, Readout::Mean, Readout::Max];
+
+/// Bytes of state that hold a stream of any model of these tests.
+pub const ROOM: usize = 8192;
+
+/// `count` different words of letters: `a`, `b` … `z`, `ba`, `bb` …
+pub fn words(count: usize) -> Vec<String> {
+    let word = |mut number: usize| {
+        let mut letters = Vec::new();
+        loop {
+            letters.insert(0, b'a' + (number % 26) as u8);
+            number /= 26;
+            if number == 0 {
+                return String::from_utf8(letters).expect("letters are UTF-8");
+            }
+        }
+    };
+    (0..count).map(word).collect()
+}
+
+/// The vocabulary of a model whose embedding has `rows` rows, the unknown one included if there is one.
+pub fn vocabulary(rows: usize, unknown: Unknown) -> Vocabulary {
+    Vocabulary::from_words(words(rows - usize::from(unknown == Unknown::LastRow)), unknown)
+}
+
+/// The image of some weights, with a vocabulary of as many words as the embedding has rows.
+pub fn image(weights: &Weights, precision: Precision, unknown: Unknown) -> AlignedBytes {
+    let rows = weights.embedding.len() / weights.width;
+    to_image(weights, &vocabulary(rows, unknown), precision, &Origin::default()).expect("random weights fit an image")
+}
+
+/// A network of the trainer with these weights. All layers must have the same units, as the trainer's have.
+pub fn network<T: Real>(weights: &Weights, readout: Readout) -> Network<T> {
+    let config = NetworkConfig {
+        vocabulary: weights.embedding.len() / weights.width,
+        embedding: weights.width,
+        units: weights.layers[0].units,
+        layers: weights.layers.len(),
+        readout: match readout {
+            Readout::Last => TrainerReadout::Last,
+            Readout::Mean => TrainerReadout::Mean,
+            Readout::Max => TrainerReadout::Max,
+        },
+        outputs: weights.head_bias.len(),
+        ..NetworkConfig::default()
+    };
+    let mut network = Network::<T>::new(&config, 0).expect("the sizes describe a network");
+    // The trainer's embedding is features x ids, the weights' is ids x features.
+    let mut values = vec![matrix(weights.width, &weights.embedding).transpose()];
+    for layer in &weights.layers {
+        values.extend([matrix(layer.inputs, &layer.kernel), matrix(layer.units, &layer.recurrent_kernel), matrix(1, &layer.bias)]);
+    }
+    values.extend([matrix(weights.head.len() / weights.head_bias.len(), &weights.head), matrix(1, &weights.head_bias)]);
+    for ((name, tensor), values) in network.tensors_mut().into_iter().zip(values) {
+        assert_eq!(tensor.shape(), values.shape(), "{name}");
+        *tensor = values;
+    }
+    network
+}
+
+/// A matrix from its rows, one after the other.
+fn matrix<T: Real>(columns: usize, values: &[f32]) -> DMatrix<T> {
+    DMatrix::from_row_iterator(values.len() / columns, columns, values.iter().map(|&value| T::of(f64::from(value))))
+}
+
+/// All logits of a session.
+pub fn logits<const N: usize>(session: &Session<'_, '_, N>) -> Vec<Logit> {
+    (0..usize::from(session.model().shape().outputs)).map(|output| session.logit(output)).collect()
+}
+
+/// The shape of a random model: the rows of its embedding, its width, the units of each layer, readout, unknown words and seed.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    /// Rows of the embedding.
+    pub rows: usize,
+    /// Features of a row.
+    pub width: usize,
+    /// Units of each layer.
+    pub units: Vec<usize>,
+    /// What the head sees.
+    pub readout: Readout,
+    /// What unknown words do.
+    pub unknown: Unknown,
+    /// Seed of the weights.
+    pub seed: u64,
+}
+
+impl Shape {
+    /// The random weights.
+    pub fn weights(&self) -> Weights {
+        Weights::random(self.rows, self.width, &self.units, self.readout, self.seed)
+    }
+
+    /// Their image at a precision.
+    pub fn image(&self, precision: Precision) -> AlignedBytes {
+        image(&self.weights(), precision, self.unknown)
+    }
+}
+
+/// Any shape with up to `rows` rows, `width` features, and `layers` layers of up to `units` units.
+pub fn shapes(rows: usize, width: usize, units: usize, layers: usize) -> impl Strategy<Value = Shape> {
+    let unknown = prop_oneof![Just(Unknown::LastRow), Just(Unknown::Skip)];
+    let units = prop::collection::vec(1..=units, 1..=layers);
+    (2..=rows, 1..=width, units, prop::sample::select(&READOUTS[..]), unknown, any::<u64>())
+        .prop_map(|(rows, width, units, readout, unknown, seed)| Shape { rows, width, units, readout, unknown, seed })
+}

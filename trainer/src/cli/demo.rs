@@ -1,0 +1,178 @@
+//! `latch demo`: the whole main job on real reviews, from the data to the simulated device.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::Result;
+use latch_engine::image::Image;
+use latch_engine::image::manifest::Precision;
+use latch_engine::model::Model;
+
+use super::export::{candidates, origin, precision_table};
+use super::predict::{judge, sentence, trail};
+use super::train::{DEFAULT_MODEL, begin_run, default_config};
+use crate::dataset::fetch::{self, Fetched};
+use crate::dataset::{Dataset, Part, built_in, write_tsv_gz};
+use crate::error::fault;
+use crate::evaluate::HostSession;
+use crate::files::{create_folder, write_atomically};
+use crate::run::{RunConfig, RunFolder, Valid};
+use crate::training::{ModelConfig, TrainConfig};
+
+/// Run the whole job once: fetch IMDb reviews, train, quantize, pack images, simulate a device, judge reviews.
+///
+/// Takes a few minutes. Without a network and without reviews fetched before, it goes on with a built-in set of made-up reviews.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  latch demo\n  latch demo --text \"I expected a bore and got a gem.\" --out demo")]
+pub struct Args {
+    /// A text of yours to judge, besides the demo's own; may be repeated
+    #[arg(long)]
+    text: Vec<String>,
+    /// Seed of the split and the training
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Folder to keep data, run and images in [default: a temporary one, removed at the end]
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Use the built-in set although the reviews could be had
+    #[arg(long)]
+    built_in: bool,
+    /// Print one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Where the data came from, with what is trained on it.
+struct Task {
+    data: Dataset,
+    model: ModelConfig,
+    epochs: u64,
+    learning_rate: f64,
+    texts: &'static [&'static str],
+}
+
+/// Examples of the built-in set.
+const BUILT_IN_EXAMPLES: usize = 6_000;
+
+const IMDB_TEXTS: &[&str] = &[
+    "One of the finest films I have seen in years. The acting is superb and the ending left me speechless. 10/10",
+    "I wanted to like it, I really did, but the plot makes no sense and the jokes fall flat. What a waste of two hours!",
+    "It starts slowly and the first half hour is rather dull. Stay with it, though: what follows is wonderful.",
+];
+
+const BUILT_IN_TEXTS: &[&str] = &[
+    "the acting was not good , but the story was great .",
+    "the story was great , but the acting was not good .",
+];
+
+/// Runs the verb.
+///
+/// # Errors
+/// A fault when a folder cannot be written.
+pub fn run(args: Args) -> Result<()> {
+    let began = Instant::now();
+    let temporary;
+    let folder: &Path = match &args.out {
+        Some(path) => {
+            create_folder(path)?;
+            path
+        }
+        None => {
+            temporary = tempfile::tempdir()?;
+            temporary.path()
+        }
+    };
+    let say = |text: std::fmt::Arguments<'_>| super::say(args.json, text);
+    let run = RunFolder::new(folder.join("run"));
+    if run.has_run() {
+        return Err(fault(folder.display(), "this folder already holds a demo", "name another folder").into());
+    }
+
+    let task = task(&args, &say)?;
+    say(format_args!("1. data: {} texts of {}", task.data.examples.len(), task.data.name));
+    let config = prepare(task.data, &task.model, task.epochs, task.learning_rate, args.seed, folder)?;
+    say(format_args!("2. train: embedding {} > LSTM {} > mean over the steps > 1 logit, {} words", task.model.embedding, task.model.lstm, task.model.vocab));
+    let outcome = begin_run(config, &run, args.json)?;
+    say(format_args!(
+        "   best epoch {} of {}, validation accuracy {:.2} %, {:.0} tokens/s\n",
+        outcome.best.epoch,
+        outcome.epochs,
+        100.0 * outcome.best.valid_accuracy,
+        outcome.tokens_per_second
+    ));
+
+    let test = Dataset::load_part(folder, Part::Test)?;
+    let config = run.config()?;
+    let vocabulary = run.vocabulary(&config.train)?;
+    let best = run.best()?;
+    let training_texts = Dataset::load_part(folder, Part::Train)?.examples.len();
+    let candidates = candidates(&best, &vocabulary, &origin(&config, &best, training_texts)?, &test.examples)?;
+    say(format_args!("3. quantize and pack: three images, judged by the engine on {} held-out texts\n", test.examples.len()));
+    say(format_args!("{}", precision_table(&candidates)));
+    for candidate in &candidates {
+        let path = folder.join(format!("{}.latch", candidate.precision.name()));
+        write_atomically(&path, |out| Ok(out.write_all(&candidate.bytes)?))?;
+    }
+
+    let Some(int8) = candidates.iter().find(|candidate| candidate.precision == Precision::Int8) else {
+        anyhow::bail!("no int8 image was made");
+    };
+    let texts: Vec<String> = task.texts.iter().map(|text| (*text).to_owned()).chain(args.text.iter().cloned()).collect();
+
+    say(format_args!("5. judge, by the int8 image; the percentage behind a token is the probability of positive after it"));
+    let image = Image::open(&int8.bytes)?;
+    let model = Model::new(&image);
+    let mut session: HostSession = model.session()?;
+    for text in &texts {
+        let verdict = judge(&mut session, text);
+        say(format_args!("\n  \"{text}\"\n  {}\n{}", sentence(&verdict), trail(&verdict)));
+    }
+    if let Some(path) = &args.out {
+        say(format_args!("\nkept in {}: data, run, images", path.display()));
+    }
+    say(format_args!("\nall in {:.0} s", began.elapsed().as_secs_f64()));
+    Ok(())
+}
+
+/// IMDb where it can be had, else the built-in set, saying why.
+fn task(args: &Args, say: &impl Fn(std::fmt::Arguments<'_>)) -> Result<Task> {
+    if !args.built_in {
+        match fetch::imdb()? {
+            Fetched::Ready(path) => {
+                return Ok(Task {
+                    data: Dataset::load(&path)?,
+                    model: DEFAULT_MODEL,
+                    epochs: 4,
+                    learning_rate: 3e-3,
+                    texts: IMDB_TEXTS,
+                });
+            }
+            Fetched::Offline(reason) => say(format_args!(
+                "the IMDb reviews cannot be fetched ({reason}) and were not fetched before: going on with the built-in set"
+            )),
+        }
+    }
+    Ok(Task {
+        data: Dataset::new("built-in", built_in::generate(args.seed, BUILT_IN_EXAMPLES)),
+        model: ModelConfig { vocab: 1_000, dropout: 0.1, recurrent_dropout: 0.1, word_dropout: 0.0, head_dropout: 0.1, ..DEFAULT_MODEL },
+        epochs: 8,
+        learning_rate: 5e-3,
+        texts: BUILT_IN_TEXTS,
+    })
+}
+
+/// Writes the three parts and gives the run's configuration.
+fn prepare(data: Dataset, model: &ModelConfig, epochs: u64, learning_rate: f64, seed: u64, folder: &Path) -> Result<RunConfig> {
+    let parts = data.split(seed, [0.8, 0.1, 0.1])?;
+    for (part, kind) in parts.iter().zip([Part::Train, Part::Valid, Part::Test]) {
+        write_tsv_gz(&folder.join(format!("{kind}.tsv.gz")), &part.examples)?;
+    }
+    let path = |kind: Part| std::path::absolute(folder.join(format!("{kind}.tsv.gz")));
+    Ok(RunConfig {
+        latch: env!("CARGO_PKG_VERSION").into(),
+        train: TrainConfig { model: model.clone(), epochs, learning_rate, max_tokens: 250, seed, ..default_config() },
+        data: path(Part::Train)?,
+        data_sha256: String::new(),
+        valid: Valid::Path(path(Part::Valid)?),
+    })
+}

@@ -1,0 +1,198 @@
+//! `latch export`: from a run folder to one image.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::ValueEnum;
+use latch_engine::image::Image;
+use latch_engine::image::encode::AlignedBytes;
+use latch_engine::image::manifest::Precision;
+use latch_engine::model::Model;
+use serde::Serialize;
+
+use super::train::load;
+use super::{print_json, say};
+use crate::dataset::{Dataset, Example, Part};
+use crate::error::fault;
+use crate::evaluate::{Evaluation, evaluate};
+use crate::files::write_atomically;
+use crate::quantizer::{Origin, saturation, to_image};
+use crate::report::table;
+use crate::run::{Best, RunConfig, RunFolder, weights};
+use crate::vocabulary::Vocabulary;
+
+/// Write the image of a run's best network.
+///
+/// Prints what each precision would give on the validation part, through the engine, and where the bytes of the written image lie.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  latch export --run runs/imdb --precision int8 --out imdb.latch")]
+pub struct Args {
+    /// Folder of a run
+    #[arg(long)]
+    run: PathBuf,
+    /// Precision of the image
+    #[arg(long, value_enum, default_value = "int8")]
+    precision: PrecisionArg,
+    /// File of the image
+    #[arg(long)]
+    out: PathBuf,
+    /// Labelled texts to report on, in place of the run's validation part
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Print one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// `--precision`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PrecisionArg {
+    /// 32-bit floats
+    F32,
+    /// Half-precision storage
+    F16,
+    /// 8-bit integers, integer arithmetic throughout
+    Int8,
+}
+
+impl From<PrecisionArg> for Precision {
+    fn from(precision: PrecisionArg) -> Self {
+        match precision {
+            PrecisionArg::F32 => Precision::F32,
+            PrecisionArg::F16 => Precision::F16,
+            PrecisionArg::Int8 => Precision::Int8,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    path: &'a Path,
+    precision: &'static str,
+    image_bytes: usize,
+    state_bytes: usize,
+    accuracy: f64,
+    agreement: f64,
+}
+
+/// An image at one precision, and what it gives on some texts.
+pub(crate) struct Candidate {
+    pub(crate) precision: Precision,
+    pub(crate) bytes: AlignedBytes,
+    pub(crate) state_bytes: usize,
+    pub(crate) evaluation: Evaluation,
+}
+
+/// A run's best network at every precision, each judged through the engine. The first is f32.
+pub(crate) fn candidates(best: &Best, vocabulary: &Vocabulary, origin: &Origin, examples: &[Example]) -> Result<Vec<Candidate>> {
+    let weights = weights(&best.network);
+    [Precision::F32, Precision::F16, Precision::Int8]
+        .into_iter()
+        .map(|precision| {
+            let bytes = to_image(&weights, vocabulary, precision, origin)?;
+            let (state_bytes, evaluation) = {
+                let image = Image::open(&bytes)?;
+                let model = Model::new(&image);
+                (model.state_bytes(), evaluate(&model, examples)?)
+            };
+            Ok(Candidate { precision, bytes, state_bytes, evaluation })
+        })
+        .collect()
+}
+
+/// Where the network of a run comes from, for the image.
+pub(crate) fn origin(config: &RunConfig, best: &Best, examples: usize) -> Result<Origin> {
+    let mut data_sha256 = [0; 32];
+    for (byte, digits) in data_sha256.iter_mut().zip(config.data_sha256.as_bytes().chunks(2)) {
+        let digits = std::str::from_utf8(digits)?;
+        *byte = u8::from_str_radix(digits, 16)?;
+    }
+    Ok(Origin {
+        seed: config.train.seed,
+        data_sha256,
+        examples: examples as u32,
+        epochs: best.metrics.epoch as u32,
+        valid_accuracy: best.metrics.valid_accuracy as f32,
+    })
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// A fault when the run, its data or the output cannot be used.
+pub fn run(args: Args) -> Result<()> {
+    let folder = RunFolder::new(&args.run);
+    let mut config = folder.config()?;
+    let vocabulary = folder.vocabulary(&config.train)?;
+    let best = folder.best()?;
+    let sha256 = config.data_sha256.clone();
+    let (training, validation) = load(&mut config).map_err(|error| {
+        error.context("the run's data is needed for the report; where it has moved, put it back")
+    })?;
+    if config.data_sha256 != sha256 {
+        return Err(fault(config.data.display(), "the data is not what the run was trained on: its SHA-256 differs", "put the old data back").into());
+    }
+    let (reported, part) = match &args.data {
+        Some(path) => (Dataset::load_part(path, Part::Test)?.examples, path.display().to_string()),
+        None => (validation, "the run's validation part".to_owned()),
+    };
+    let candidates = candidates(&best, &vocabulary, &origin(&config, &best, training.len())?, &reported)?;
+    let precision = Precision::from(args.precision);
+    let Some(chosen) = candidates.iter().find(|candidate| candidate.precision == precision) else {
+        anyhow::bail!("no image of precision {}", precision.name());
+    };
+    write_atomically(&args.out, |out| Ok(out.write_all(&chosen.bytes)?))?;
+
+    say(args.json, format_args!("{} texts of {part}, through the engine:\n\n{}", reported.len(), precision_table(&candidates)));
+    let image = Image::open(&chosen.bytes)?;
+    if precision == Precision::Int8 {
+        let calibration: Vec<Vec<u32>> =
+            training.iter().take(CALIBRATION_TEXTS).map(|example| vocabulary.ids(&example.text)).collect();
+        let counts = saturation::count(&image, &calibration);
+        say(
+            args.json,
+            format_args!(
+                "saturated on {} training texts: gates {}, cells {}, hidden states {}; embedding weights {}\n",
+                calibration.len(),
+                counts.gates,
+                counts.cells,
+                counts.hidden,
+                counts.embedding
+            ),
+        );
+    }
+    say(args.json, format_args!("{}", super::inspect::sections_table(&image)));
+    say(args.json, format_args!("wrote {} ({}, {} bytes)", args.out.display(), precision.name(), chosen.bytes.len()));
+    if args.json {
+        print_json(&Line {
+            path: &args.out,
+            precision: precision.name(),
+            image_bytes: chosen.bytes.len(),
+            state_bytes: chosen.state_bytes,
+            accuracy: chosen.evaluation.accuracy,
+            agreement: chosen.evaluation.agreement(&candidates[0].evaluation),
+        })?;
+    }
+    Ok(())
+}
+
+/// Training texts on which saturation is counted.
+const CALIBRATION_TEXTS: usize = 256;
+
+/// Precision against accuracy, agreement with f32, image bytes, RAM and time.
+pub(crate) fn precision_table(candidates: &[Candidate]) -> String {
+    let heading = ["precision", "accuracy", "agrees with f32", "image bytes", "RAM bytes a stream", "host ns per token"];
+    let mut rows = vec![heading.map(str::to_owned).to_vec()];
+    for candidate in candidates {
+        let evaluation = &candidate.evaluation;
+        rows.push(vec![
+            candidate.precision.name().to_owned(),
+            format!("{:.2} %", 100.0 * evaluation.accuracy),
+            format!("{:.2} %", 100.0 * evaluation.agreement(&candidates[0].evaluation)),
+            candidate.bytes.len().to_string(),
+            candidate.state_bytes.to_string(),
+            format!("{:.0}", evaluation.ns_per_token),
+        ]);
+    }
+    table(&rows)
+}

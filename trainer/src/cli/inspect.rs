@@ -1,0 +1,206 @@
+//! `latch inspect`: what an image holds, byte by byte.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use latch_engine::image::Image;
+use latch_engine::image::manifest::{Input, Layer, Precision};
+use latch_engine::image::tensor::{Role, Section};
+use latch_engine::model::Model;
+use serde::Serialize;
+
+use super::{print_json, say};
+use crate::evaluate::{open_image, read_image};
+use crate::report::table;
+
+/// Show every section of an image with offset and bytes, its shapes, scales, vocabulary, checksum, RAM and provenance.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  latch inspect imdb.latch")]
+pub struct Args {
+    /// File of the image
+    image: PathBuf,
+    /// Print all words of the vocabulary
+    #[arg(long)]
+    words: bool,
+    /// Print one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Line {
+    version: u16,
+    image_bytes: usize,
+    crc32: String,
+    precision: &'static str,
+    readout: &'static str,
+    rows: u32,
+    width: u16,
+    units: Vec<u16>,
+    words: u32,
+    state_bytes: usize,
+    producer: String,
+    seed: u64,
+    data_sha256: String,
+    examples: u32,
+    epochs: u32,
+    valid_accuracy: f32,
+    sections: Vec<SectionLine>,
+}
+
+#[derive(Serialize)]
+struct SectionLine {
+    name: String,
+    element: &'static str,
+    rows: usize,
+    columns: usize,
+    offset: usize,
+    bytes: usize,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// A fault when the image cannot be used.
+pub fn run(args: Args) -> Result<()> {
+    let bytes = read_image(&args.image)?;
+    let image = open_image(&bytes, &args.image)?;
+    let model = Model::new(&image);
+    let manifest = image.manifest();
+    let provenance = &manifest.provenance;
+    let data_sha256: String = provenance.data_sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+    let units: Vec<u16> = model.shape().units.to_vec();
+    let words = if let Input::Text(text) = manifest.input { text.words } else { 0 };
+    if args.json {
+        return print_json(&Line {
+            version: latch_engine::image::VERSION,
+            image_bytes: image.len(),
+            crc32: format!("{:08x}", image.crc()),
+            precision: manifest.precision.name(),
+            readout: manifest.readout.name(),
+            rows: manifest.embedding.rows,
+            width: manifest.embedding.width,
+            units,
+            words,
+            state_bytes: model.state_bytes(),
+            producer: provenance.producer.into(),
+            seed: provenance.seed,
+            data_sha256,
+            examples: provenance.examples,
+            epochs: provenance.epochs,
+            valid_accuracy: provenance.valid_accuracy,
+            sections: image.sections().map(|section| section_line(&section)).collect(),
+        });
+    }
+    let mut text = String::new();
+    writeln!(text, "image       {} bytes, format version {}, CRC-32 {:08x}", image.len(), latch_engine::image::VERSION, image.crc())?;
+    writeln!(
+        text,
+        "model       {}, embedding {} x {}, LSTM {units:?}, readout {}, {} output",
+        manifest.precision.name(),
+        manifest.embedding.rows,
+        manifest.embedding.width,
+        manifest.readout.name(),
+        manifest.head.outputs
+    )?;
+    writeln!(text, "RAM         {} bytes a stream: State<{}>", model.state_bytes(), model.state_bytes())?;
+    writeln!(
+        text,
+        "provenance  {}, seed {}, {} examples, {} epochs, validation accuracy {:.2} %\n            data SHA-256 {data_sha256}",
+        provenance.producer,
+        provenance.seed,
+        provenance.examples,
+        provenance.epochs,
+        100.0 * provenance.valid_accuracy
+    )?;
+    write!(text, "\n{}", sections_table(&image))?;
+    if let Some(scales) = scales(&image) {
+        write!(text, "\n{scales}")?;
+    }
+    if let Some(vocabulary) = model.vocabulary() {
+        let words: Vec<String> =
+            vocabulary.words().map(|word| String::from_utf8_lossy(word.as_bytes()).into_owned()).collect();
+        if args.words {
+            writeln!(text, "\nvocabulary, {} words:", words.len())?;
+            words.iter().enumerate().try_for_each(|(id, word)| writeln!(text, "{id:6} {word}"))?;
+        } else {
+            let sample: Vec<&str> = words.iter().step_by((words.len() / 12).max(1)).map(String::as_str).collect();
+            writeln!(text, "\nvocabulary  {} words, such as {} (all of them: --words)", words.len(), sample.join(" "))?;
+        }
+    }
+    say(false, format_args!("{}", text.trim_end()));
+    Ok(())
+}
+
+fn section_line(section: &Section) -> SectionLine {
+    SectionLine {
+        name: name(section),
+        element: section.element.name(),
+        rows: section.rows,
+        columns: section.columns,
+        offset: section.offset,
+        bytes: section.bytes(),
+    }
+}
+
+fn name(section: &Section) -> String {
+    let layer = section.layer;
+    match section.role {
+        Role::VocabularyTables => "vocabulary tables".into(),
+        Role::VocabularyIndex => "vocabulary index".into(),
+        Role::VocabularyText => "vocabulary text".into(),
+        Role::Embedding => "embedding".into(),
+        Role::GateWeights => format!("lstm {layer} weights"),
+        Role::GateMultipliers => format!("lstm {layer} multipliers"),
+        Role::GateBiases => format!("lstm {layer} biases"),
+        Role::HeadWeights => "head weights".into(),
+        Role::HeadMultipliers => "head multipliers".into(),
+        Role::HeadBiases => "head biases".into(),
+    }
+}
+
+/// Every section with its shape, offset and bytes; header, padding and checksum included, so that the bytes add up.
+pub(crate) fn sections_table(image: &Image<'_>) -> String {
+    let mut rows = vec![["section", "element", "shape", "offset", "bytes"].map(str::to_owned).to_vec()];
+    rows.push(vec!["preamble and manifest".into(), String::new(), String::new(), "0".into(), image.header_bytes().to_string()]);
+    let mut used = image.header_bytes();
+    for section in image.sections() {
+        used += section.bytes();
+        rows.push(vec![
+            name(&section),
+            section.element.name().into(),
+            format!("{} x {}", section.rows, section.columns),
+            section.offset.to_string(),
+            section.bytes().to_string(),
+        ]);
+    }
+    let end = image.len() - 4;
+    rows.push(vec!["alignment".into(), String::new(), String::new(), String::new(), (end - used).to_string()]);
+    rows.push(vec!["CRC-32".into(), String::new(), String::new(), end.to_string(), "4".into()]);
+    rows.push(vec!["all".into(), String::new(), String::new(), String::new(), image.len().to_string()]);
+    table(&rows)
+}
+
+/// The range of the row scales of each integer layer: real weight = integer · scale, for the columns of h.
+fn scales(image: &Image<'_>) -> Option<String> {
+    if image.manifest().precision != Precision::Int8 {
+        return None;
+    }
+    let mut text = String::new();
+    for (index, Layer::Lstm(lstm)) in image.manifest().layers.iter().enumerate() {
+        let section = image.sections().find(|section| section.role == Role::GateMultipliers && usize::from(section.layer) == index)?;
+        let multipliers = image.section_bytes(&section).chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
+        let (low, high) = multipliers.fold((u16::MAX, 0), |(low, high), multiplier| (low.min(multiplier), high.max(multiplier)));
+        // s = M / 2^(12 + shift) for z; a column of h is in steps of 1/128.
+        let scale = |multiplier: u16| f64::from(multiplier) / 2_f64.powi(12 + i32::from(lstm.shift)) * 128.0;
+        let line = format!(
+            "lstm {index}      row multipliers {low} to {high}, shift {}: recurrent weights in steps of {:.6} to {:.6}\n",
+            lstm.shift,
+            scale(low),
+            scale(high)
+        );
+        text.push_str(&line);
+    }
+    Some(text)
+}
