@@ -163,7 +163,7 @@ def numbers(array):
         return array.tolist()
     if array.ndim > 0:
         return [numbers(part) for part in array]
-    return float(np.format_float_positional(array, unique=True, trim="-", fractional=False))
+    return float(str(array[()]))
 
 
 def write(name, models):

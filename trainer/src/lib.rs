@@ -15,10 +15,7 @@
 pub mod batches;
 pub mod bptt;
 pub mod cli;
-pub mod dataset;
-pub mod error;
 pub mod evaluate;
-pub mod files;
 pub mod network;
 pub mod optimizer;
 pub mod quantizer;
@@ -27,3 +24,5 @@ pub mod report;
 pub mod run;
 pub mod training;
 pub mod vocabulary;
+
+pub use latch_data::{dataset, error, files};

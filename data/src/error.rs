@@ -37,7 +37,7 @@ impl std::error::Error for Fault {}
 /// A [`Fault`] at `place`: what is wrong (`problem`) and what to do about it (`remedy`).
 ///
 /// ```
-/// use latch_trainer::error::fault;
+/// use latch_data::error::fault;
 /// let fault = fault("reviews.tsv:7", "the line has no tab", "write label<TAB>text");
 /// assert_eq!(fault.to_string(), "reviews.tsv:7: the line has no tab; write label<TAB>text");
 /// ```

@@ -1,0 +1,11 @@
+//! Labelled texts: where they come from, how they are checked and divided, and how files are written so that they are whole or absent.
+//!
+//! - [`dataset`] streams and loads texts in every format, divides them without a leak, makes a built-in set, and fetches IMDb's reviews.
+//! - [`error`] marks what is the input's or the user's fault, with place and remedy.
+//! - [`files`] writes to a temporary name and renames.
+//!
+//! Trainer and simulator both read data, and the trainer runs the simulator; so this lies below the two.
+
+pub mod dataset;
+pub mod error;
+pub mod files;
