@@ -63,7 +63,12 @@ fn main() -> Result<()> {
 }
 
 /// The step of the image's precision on one backend.
-fn kernel<B: Backend>(group: &mut BenchmarkGroup<'_, WallTime>, backend: B, image: &Image<'_>, size: usize) -> Result<()> {
+fn kernel<B: Backend>(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    backend: B,
+    image: &Image<'_>,
+    size: usize,
+) -> Result<()> {
     match image.manifest().precision {
         Precision::F32 => kernel_float::<B, f32>(group, backend, image, size),
         Precision::F16 => kernel_float::<B, f16>(group, backend, image, size),
@@ -71,7 +76,12 @@ fn kernel<B: Backend>(group: &mut BenchmarkGroup<'_, WallTime>, backend: B, imag
     }
 }
 
-fn kernel_i8<B: Backend>(group: &mut BenchmarkGroup<'_, WallTime>, backend: B, image: &Image<'_>, size: usize) -> Result<()> {
+fn kernel_i8<B: Backend>(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    backend: B,
+    image: &Image<'_>,
+    size: usize,
+) -> Result<()> {
     let Layer::Lstm(lstm) = image.manifest().layers.first().context("the image has no layer")?;
     let gates = GatesI8 {
         weights: tensor(image, Role::GateWeights)?,
@@ -110,6 +120,9 @@ fn kernel_float<B: Backend, W: FloatWeight>(
 
 /// A tensor of the first layer, where it lies in the image.
 fn tensor<'a, T: AnyBitPattern + NoUninit>(image: &Image<'a>, role: Role) -> Result<&'a [T]> {
-    let section = image.sections().find(|section| section.role == role && section.layer == 0).context("the image has no such tensor")?;
+    let section = image
+        .sections()
+        .find(|section| section.role == role && section.layer == 0)
+        .context("the image has no such tensor")?;
     bytemuck::try_cast_slice(image.section_bytes(&section)).ok().context("the tensor has other elements")
 }

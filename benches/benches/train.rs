@@ -17,11 +17,24 @@ fn main() -> Result<()> {
         .warm_up_time(Duration::from_secs(1))
         .measurement_time(Duration::from_secs(5))
         .configure_from_args();
-    let large =
-        NetworkConfig { vocabulary: 20_000, embedding: 128, units: 128, readout: Readout::Last, ..NetworkConfig::default() };
-    let small = NetworkConfig { vocabulary: 6000, embedding: 16, units: 32, readout: Readout::Mean, ..NetworkConfig::default() };
+    let large = NetworkConfig {
+        vocabulary: 20_000,
+        embedding: 128,
+        units: 128,
+        readout: Readout::Last,
+        ..NetworkConfig::default()
+    };
+    let small = NetworkConfig {
+        vocabulary: 6000,
+        embedding: 16,
+        units: 32,
+        readout: Readout::Mean,
+        ..NetworkConfig::default()
+    };
     let mut group = criterion.benchmark_group("train");
-    for (name, config, tokens) in [("20000x128-lstm128-last-80x32", large, 80), ("6000x16-lstm32-mean-230x32", small, 230)] {
+    for (name, config, tokens) in
+        [("20000x128-lstm128-last-80x32", large, 80), ("6000x16-lstm32-mean-230x32", small, 230)]
+    {
         let batch = batch(config.vocabulary, tokens, 32);
         let mut trainer = Trainer::new(Network::<f32>::new(&config, 1)?, &AdamConfig::default());
         // The first step also allocates; an error shows itself here.

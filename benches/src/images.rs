@@ -45,7 +45,13 @@ pub fn review_image(precision: Precision) -> Result<AlignedBytes> {
     image(&Vocabulary::from_words(words, Unknown::LastRow), 8, 32, Readout::Mean, precision)
 }
 
-fn image(vocabulary: &Vocabulary, width: usize, units: usize, readout: Readout, precision: Precision) -> Result<AlignedBytes> {
+fn image(
+    vocabulary: &Vocabulary,
+    width: usize,
+    units: usize,
+    readout: Readout,
+    precision: Precision,
+) -> Result<AlignedBytes> {
     let weights = Weights::random(vocabulary.rows(), width, &[units], readout, SEED);
     to_image(&weights, vocabulary, precision, &Origin::default())
 }

@@ -49,3 +49,8 @@ pub mod kernels;
 pub mod model;
 
 pub use image::error::Error;
+
+/// The example in the README compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

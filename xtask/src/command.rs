@@ -35,7 +35,14 @@ impl Command {
     pub(crate) fn new(line: &str) -> Self {
         let mut words = line.split_whitespace().map(str::to_owned);
         let program = words.next().unwrap_or_default();
-        Command { program, arguments: words.collect(), set: Vec::new(), removed: Vec::new(), empty: false, folder: root().to_owned() }
+        Command {
+            program,
+            arguments: words.collect(),
+            set: Vec::new(),
+            removed: Vec::new(),
+            empty: false,
+            folder: root().to_owned(),
+        }
     }
 
     /// One more argument, which may have white space in it.
@@ -86,7 +93,8 @@ impl Command {
     /// # Errors
     /// Names the program when it cannot be started.
     pub(crate) fn run(&self, mut each: impl FnMut(&str)) -> Result<bool> {
-        let mut child = self.process().stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start {}", self.program))?;
+        let mut child =
+            self.process().stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start {}", self.program))?;
         if let Some(output) = child.stdout.take() {
             let mut output = BufReader::new(output);
             let mut line = Vec::new();
@@ -138,8 +146,13 @@ mod tests {
 
     #[test]
     fn a_command_shows_itself_as_one_would_type_it() {
-        let command = Command::new("cargo test -p latch-engine").env("RUSTFLAGS", "--cfg engine_backend=\"scalar\"").arg("two words");
-        assert_eq!(command.to_string(), "RUSTFLAGS='--cfg engine_backend=\"scalar\"' cargo test -p latch-engine 'two words'");
+        let command = Command::new("cargo test -p latch-engine")
+            .env("RUSTFLAGS", "--cfg engine_backend=\"scalar\"")
+            .arg("two words");
+        assert_eq!(
+            command.to_string(),
+            "RUSTFLAGS='--cfg engine_backend=\"scalar\"' cargo test -p latch-engine 'two words'"
+        );
     }
 
     #[test]

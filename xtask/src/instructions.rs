@@ -68,7 +68,10 @@ pub(crate) fn run(update: bool) -> Result<bool> {
         return Ok(true);
     }
     if recorded.rustc != measured.rustc {
-        println!("the record was made with {}, this is {}: some change may be the compiler's", recorded.rustc, measured.rustc);
+        println!(
+            "the record was made with {}, this is {}: some change may be the compiler's",
+            recorded.rustc, measured.rustc
+        );
     }
     if recorded.valgrind != measured.valgrind {
         println!("the record was made with {}, this is {}", recorded.valgrind, measured.valgrind);
@@ -133,7 +136,11 @@ fn compare(recorded: &BTreeMap<String, u64>, measured: &BTreeMap<String, u64>) -
     let names: BTreeSet<&String> = recorded.keys().chain(measured.keys()).collect();
     names
         .into_iter()
-        .map(|name| Line { name: name.clone(), recorded: recorded.get(name).copied(), measured: measured.get(name).copied() })
+        .map(|name| Line {
+            name: name.clone(),
+            recorded: recorded.get(name).copied(),
+            measured: measured.get(name).copied(),
+        })
         .collect()
 }
 
@@ -144,9 +151,11 @@ fn measure() -> Result<Record> {
     // The images lie beside the program, so that relative paths name both: the length of this repository's path counts for nothing.
     let release = target_folder().join("release");
     let images = release.join("instructions");
-    let write = Command::new("cargo run --quiet --profile checked -p latch-benches --bin images --").arg(images.display().to_string());
+    let write = Command::new("cargo run --quiet --profile checked -p latch-benches --bin images --")
+        .arg(images.display().to_string());
     // The engine alone is built again, not the trainer. Flags of the caller would count other code than the record's.
-    let build = Command::new("cargo build --quiet --release -p latch-benches --bin steps --no-default-features").env_remove("RUSTFLAGS");
+    let build = Command::new("cargo build --quiet --release -p latch-benches --bin steps --no-default-features")
+        .env_remove("RUSTFLAGS");
     for command in [write, build] {
         println!("$ {command}");
         if !command.run(|_| ())? {
@@ -212,7 +221,9 @@ fn count(case: &Case, release: &Path) -> Result<u64> {
     let [few, many] = case.repetitions;
     let total = |repetitions: u64| count_once(&case.arguments, repetitions, release.to_owned());
     let (less, more) = (total(few)?, total(many)?);
-    let difference = more.checked_sub(less).with_context(|| format!("{}: {many} repetitions took fewer instructions than {few}", case.name))?;
+    let difference = more
+        .checked_sub(less)
+        .with_context(|| format!("{}: {many} repetitions took fewer instructions than {few}", case.name))?;
     Ok((difference + (many - few) / 2) / (many - few))
 }
 

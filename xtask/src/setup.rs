@@ -33,7 +33,8 @@ pub(crate) fn toolchain(target: &str) -> Option<Toolchain> {
     let (sysroot, _) = debian("/usr/bin/rustc --print sysroot").capture().ok()?;
     let source = Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library/core");
     let (version, _) = debian("/usr/bin/rustc --version").capture().ok()?;
-    let usable = source.is_dir() && Path::new("/usr/bin/cargo").is_file() && is_recent(&version, env!("CARGO_PKG_RUST_VERSION"));
+    let usable =
+        source.is_dir() && Path::new("/usr/bin/cargo").is_file() && is_recent(&version, env!("CARGO_PKG_RUST_VERSION"));
     usable.then_some(Toolchain::Debian)
 }
 
@@ -70,7 +71,12 @@ pub(crate) fn missing() -> Vec<String> {
     if valgrind().is_none() {
         missing.push("valgrind".to_owned());
     }
-    missing.extend(TARGETS.into_iter().filter(|target| toolchain(target).is_none()).map(|target| format!("a compiler for {target}")));
+    missing.extend(
+        TARGETS
+            .into_iter()
+            .filter(|target| toolchain(target).is_none())
+            .map(|target| format!("a compiler for {target}")),
+    );
     missing
 }
 

@@ -60,11 +60,15 @@ pub(crate) fn run(quick: bool) -> bool {
     if !quick {
         let missing = setup::missing();
         if !missing.is_empty() {
-            run.step("setup", &format!("cargo xtask setup    # missing: {}", missing.join(", ")), || match setup::run() {
-                Ok(missing) if missing.is_empty() => (Outcome::Passed, None),
-                Ok(missing) => (Outcome::Skipped(format!("could not install {}", missing.join(", "))), None),
-                Err(error) => (Outcome::Failed(format!("{error:#}")), None),
-            });
+            run.step(
+                "setup",
+                &format!("cargo xtask setup    # missing: {}", missing.join(", ")),
+                || match setup::run() {
+                    Ok(missing) if missing.is_empty() => (Outcome::Passed, None),
+                    Ok(missing) => (Outcome::Skipped(format!("could not install {}", missing.join(", "))), None),
+                    Err(error) => (Outcome::Failed(format!("{error:#}")), None),
+                },
+            );
         }
     }
     run.check("format", &Command::new("cargo fmt --all --check"));
@@ -85,7 +89,8 @@ pub(crate) fn run(quick: bool) -> bool {
 
 /// The engine's tests, and the test of parity between trainer and engine, with the scalar backend forced.
 fn scalar_tests() -> Command {
-    let mut line = "cargo test --profile checked --no-fail-fast --target-dir target/scalar -p latch-engine --lib".to_owned();
+    let mut line =
+        "cargo test --profile checked --no-fail-fast --target-dir target/scalar -p latch-engine --lib".to_owned();
     if root().join("tests/tests/parity.rs").is_file() {
         line.push_str(" -p latch-tests --test parity");
     }
@@ -99,7 +104,9 @@ impl Run {
         let start = Instant::now();
         let (outcome, tests) = body();
         let outcome = match outcome {
-            Outcome::Skipped(why) if self.ci => Outcome::Failed(format!("skipped, which CI=true does not allow: {why}")),
+            Outcome::Skipped(why) if self.ci => {
+                Outcome::Failed(format!("skipped, which CI=true does not allow: {why}"))
+            }
             outcome => outcome,
         };
         let report = Report { name: name.to_owned(), duration: start.elapsed(), outcome, tests };
@@ -135,12 +142,19 @@ impl Run {
     fn no_std(&mut self, name: &str, target: &str, features: &str) {
         let build = format!("build --release -p latch-engine --no-default-features{features} --target {target}");
         match setup::toolchain(target) {
-            Some(Toolchain::Rustup) => self.check(name, &Command::new(&format!("cargo {build} --target-dir target/device"))),
+            Some(Toolchain::Rustup) => {
+                self.check(name, &Command::new(&format!("cargo {build} --target-dir target/device")))
+            }
             Some(Toolchain::Debian) => {
                 let source = "-Zbuild-std=core,compiler_builtins -Zbuild-std-features=compiler-builtins-mem";
-                self.check(name, &setup::debian(&format!("/usr/bin/cargo {build} --target-dir target/device-debian {source}")));
+                self.check(
+                    name,
+                    &setup::debian(&format!("/usr/bin/cargo {build} --target-dir target/device-debian {source}")),
+                );
             }
-            None => self.step(name, &format!("cargo {build}"), || (Outcome::Skipped(format!("no compiler for {target}")), None)),
+            None => self.step(name, &format!("cargo {build}"), || {
+                (Outcome::Skipped(format!("no compiler for {target}")), None)
+            }),
         }
     }
 
@@ -185,10 +199,15 @@ fn outcome(command: &Command, each: impl FnMut(&str)) -> Outcome {
 impl Counts {
     /// Adds a line `test result: ok. 12 passed; 0 failed; 1 ignored; ...` of a test program's output; other lines add nothing.
     fn add(&mut self, line: &str) {
-        let Some((_, result)) = line.trim().strip_prefix("test result: ").and_then(|rest| rest.split_once(". ")) else { return };
+        let Some((_, result)) = line.trim().strip_prefix("test result: ").and_then(|rest| rest.split_once(". ")) else {
+            return;
+        };
         for part in result.split(';') {
             let mut words = part.split_whitespace();
-            let (Some(count), Some(kind)) = (words.next().and_then(|count| count.parse::<u64>().ok()), words.next()) else { continue };
+            let (Some(count), Some(kind)) = (words.next().and_then(|count| count.parse::<u64>().ok()), words.next())
+            else {
+                continue;
+            };
             match kind {
                 "passed" => self.passed += count,
                 "failed" => self.failed += count,
@@ -253,7 +272,10 @@ mod tests {
     fn a_test_step_counts_its_tests_and_a_compiler_error_as_one_failure() {
         let tests = Counts { passed: 7, failed: 0, ignored: 2 };
         assert_eq!(report(Outcome::Passed, Some(tests)), tests);
-        assert_eq!(report(Outcome::Failed("why".into()), Some(Counts::default())), Counts { passed: 0, failed: 1, ignored: 0 });
+        assert_eq!(
+            report(Outcome::Failed("why".into()), Some(Counts::default())),
+            Counts { passed: 0, failed: 1, ignored: 0 }
+        );
         let tests = Counts { passed: 7, failed: 3, ignored: 0 };
         assert_eq!(report(Outcome::Failed("why".into()), Some(tests)), tests);
     }

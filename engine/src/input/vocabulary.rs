@@ -53,22 +53,48 @@ impl<'a> Code<'a> {
     }
 }
 
-/// A place in the bit stream. Reading past the end gives zeros, so that decoding never fails; opening proves that it never happens.
+/// A place in the bit stream, with the bits behind it that have been loaded. Reading past the end gives zeros, so that decoding never
+/// fails; opening proves that it never happens.
 #[derive(Clone, Copy)]
 struct Cursor<'a> {
     stream: &'a [u8],
-    bit: usize,
+    /// The next byte to load.
+    next: usize,
+    /// Loaded bits, the next one on top; zeros below them.
+    window: u32,
+    /// How many bits are loaded.
+    loaded: u32,
 }
 
-impl Cursor<'_> {
+impl<'a> Cursor<'a> {
+    fn at_byte(stream: &'a [u8], byte: usize) -> Self {
+        Cursor { stream, next: byte, window: 0, loaded: 0 }
+    }
+
+    /// The place in bits.
+    fn bit(&self) -> usize {
+        self.next * 8 - self.loaded as usize
+    }
+
+    /// Goes on to the next whole byte.
+    fn align(&mut self) {
+        *self = Cursor::at_byte(self.stream, self.bit().div_ceil(8));
+    }
+
     #[inline]
     fn symbol(&mut self, code: Code<'_>) -> u8 {
-        let byte = self.bit / 8;
-        let at = |k: usize| u32::from(self.stream.get(byte + k).copied().unwrap_or(0));
-        let window = (at(0) << 16) | (at(1) << 8) | at(2);
-        let peek = (window >> (24 - code.bits - (self.bit % 8) as u32)) & ((1 << code.bits) - 1);
+        if self.loaded < u32::from(MAX_CODE_BITS) {
+            while self.loaded <= 24 {
+                let byte = self.stream.get(self.next).copied().unwrap_or(0);
+                self.window |= u32::from(byte) << (24 - self.loaded);
+                self.next += 1;
+                self.loaded += 8;
+            }
+        }
+        let peek = self.window >> (32 - code.bits);
         let [symbol, length] = code.table.get(peek as usize).copied().unwrap_or([0, 1]);
-        self.bit += usize::from(length);
+        self.window <<= length;
+        self.loaded -= u32::from(length);
         symbol
     }
 }
@@ -113,14 +139,11 @@ impl<'a> Vocabulary<'a> {
     /// Decodes every word once.
     fn check(&self) -> Result<(), Error> {
         let mut previous = Word::default();
-        let mut expected = 0;
+        let mut cursor = Cursor::at_byte(self.stream, 0);
         for id in 0..self.words {
-            let block = id / BLOCK_WORDS;
-            let mut cursor = Cursor { stream: self.stream, bit: expected };
             if id.is_multiple_of(BLOCK_WORDS) {
-                expected = expected.next_multiple_of(8);
-                cursor.bit = expected;
-                if self.block_start(block) * 8 != expected {
+                cursor.align();
+                if self.block_start(id / BLOCK_WORDS) * 8 != cursor.bit() {
                     return Err(Error::Vocabulary { problem: "an entry of the index does not point at its block" });
                 }
             }
@@ -141,7 +164,7 @@ impl<'a> Vocabulary<'a> {
                 *slot = character;
                 word.len += 1;
             }
-            if cursor.bit > self.stream.len() * 8 {
+            if cursor.bit() > self.stream.len() * 8 {
                 return Err(Error::Vocabulary { problem: "the words run past the end of their section" });
             }
             if word.len == 0 || (id > 0 && word.as_bytes() <= previous.as_bytes()) {
@@ -152,9 +175,8 @@ impl<'a> Vocabulary<'a> {
                 return Err(Error::Vocabulary { problem: "a word's shared prefix is not the longest one" });
             }
             previous = word;
-            expected = cursor.bit;
         }
-        if expected.div_ceil(8) != self.stream.len() {
+        if cursor.bit().div_ceil(8) != self.stream.len() {
             return Err(Error::Vocabulary { problem: "bytes are left over after the last word" });
         }
         Ok(())
@@ -186,7 +208,7 @@ impl<'a> Vocabulary<'a> {
         // Invariant: the first word of every block before `low` is <= word, of every block from `high` on is > word.
         while low < high {
             let middle = low + (high - low) / 2;
-            let mut cursor = Cursor { stream: self.stream, bit: self.block_start(middle) * 8 };
+            let mut cursor = Cursor::at_byte(self.stream, self.block_start(middle));
             match self.compare(&mut cursor, word, &mut 0) {
                 Ordering::Equal => return Some((middle * BLOCK_WORDS) as u32),
                 Ordering::Less => low = middle + 1,
@@ -195,7 +217,7 @@ impl<'a> Vocabulary<'a> {
         }
         let block = low.checked_sub(1)?;
         let first = block * BLOCK_WORDS;
-        let mut cursor = Cursor { stream: self.stream, bit: self.block_start(block) * 8 };
+        let mut cursor = Cursor::at_byte(self.stream, self.block_start(block));
         let mut matched = 0;
         self.compare(&mut cursor, word, &mut matched);
         for id in first + 1..(first + BLOCK_WORDS).min(self.words) {
@@ -238,7 +260,7 @@ impl<'a> Vocabulary<'a> {
 
     /// The words in the order of their ids.
     pub fn words(&self) -> Words<'a> {
-        Words { vocabulary: *self, cursor: Cursor { stream: self.stream, bit: 0 }, next: 0, word: Word::default() }
+        Words { vocabulary: *self, cursor: Cursor::at_byte(self.stream, 0), next: 0, word: Word::default() }
     }
 }
 
@@ -272,7 +294,7 @@ impl Iterator for Words<'_> {
             return None;
         }
         if self.next.is_multiple_of(BLOCK_WORDS) {
-            self.cursor.bit = self.cursor.bit.next_multiple_of(8);
+            self.cursor.align();
             self.word.len = 0;
         } else {
             self.word.len = usize::from(self.cursor.symbol(self.vocabulary.prefixes)).min(WORD_BYTES);

@@ -1,0 +1,187 @@
+//! `latch-sim` as a user meets it: what it prints, and how it refuses.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use latch_engine::image::manifest::{Precision, Readout, Unknown};
+use latch_trainer::quantizer::{Origin, Weights, to_image};
+use latch_trainer::vocabulary::Vocabulary;
+use tempfile::TempDir;
+
+/// A folder with an image and a data set.
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        let words = ["a", "bad", "film", "good", "not"].map(String::from).to_vec();
+        let vocabulary = Vocabulary::from_words(words, Unknown::LastRow);
+        let weights = Weights::random(vocabulary.rows(), 4, &[8], Readout::Mean, 3);
+        let image = to_image(&weights, &vocabulary, Precision::Int8, &Origin::default()).unwrap();
+        let folder = Folder(tempfile::tempdir().unwrap());
+        std::fs::write(folder.image(), &image[..]).unwrap();
+        std::fs::write(folder.data(), "0\tbad film\n1\tgood film\n1\tnot bad\n0\tnot good\n").unwrap();
+        folder
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn image(&self) -> PathBuf {
+        self.path("model.ltch")
+    }
+
+    fn data(&self) -> PathBuf {
+        self.path("data.tsv")
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        run_image(&self.image(), arguments, "")
+    }
+}
+
+fn latch_sim(arguments: &[&str], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_latch-sim"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A command that refuses its arguments does not read.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+fn run_image(image: &Path, arguments: &[&str], input: &str) -> Output {
+    let mut all = vec!["run", "--image", image.to_str().unwrap()];
+    all.extend(arguments);
+    latch_sim(&all, input)
+}
+
+fn printed(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// The one line that a refusal prints, with exit code 2 and nothing on standard output.
+fn refused(output: &Output) -> String {
+    let message = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(output.stdout.is_empty());
+    message
+}
+
+#[test]
+fn one_line_of_json_begins_with_the_fixed_keys() {
+    let folder = Folder::new();
+    let line = printed(&folder.run(&["--board", "nRF52840", "--text", "a good film", "--json"]));
+    assert_eq!(line.lines().count(), 1);
+    let mut rest = line.as_str();
+    for key in ["board", "flash_used", "ram_used", "tokens", "p50_ns", "p99_ns", "digest"] {
+        let at = rest.find('"').unwrap();
+        assert!(rest[at + 1..].starts_with(&format!("{key}\":")), "{key} in {rest}");
+        let value = rest.find(&format!("\"{key}\":")).unwrap() + key.len() + 3;
+        rest = &rest[value..];
+        rest = &rest[rest.find(',').unwrap()..];
+    }
+    let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&value["board"], &value["tokens"], &value["texts"]), (&"nrf52840".into(), &3.into(), &1.into()));
+    assert_eq!(value["digest"].as_str().unwrap().len(), 16);
+    assert!((0.0..=1.0).contains(&value["probability"].as_f64().unwrap()));
+}
+
+#[test]
+fn every_board_and_every_way_of_input_give_the_same_digest() {
+    let folder = Folder::new();
+    let digest = |output: Output| {
+        let value: serde_json::Value = serde_json::from_str(&printed(&output)).unwrap();
+        (value["digest"].to_string(), value["tokens"].to_string())
+    };
+    let data = folder.data();
+    let data = data.to_str().unwrap();
+    let first = digest(folder.run(&["--board", "rp2040", "--data", data, "--json"]));
+    for board in ["stm32f446", "stm32l4r5", "STM32H743", "rp2350", "corstone-300"] {
+        assert_eq!(digest(folder.run(&["--board", board, "--data", data, "--json"])), first);
+    }
+    let lines = "bad film\ngood film\nnot bad\nnot good\n";
+    assert_eq!(digest(run_image(&folder.image(), &["--board", "rp2040", "--json"], lines)), first);
+    let limited = digest(folder.run(&["--board", "rp2040", "--data", data, "--limit", "1", "--json"]));
+    assert_eq!(limited, digest(folder.run(&["--board", "rp2040", "--text", "bad film", "--json"])));
+}
+
+#[test]
+fn people_read_memory_latency_verdict_and_digest() {
+    let folder = Folder::new();
+    let text = printed(&folder.run(&["--board", "stm32l4r5", "--text", "not bad"]));
+    for word in ["part ", "flash ", "RAM ", "state ", "stack reserve ", "tokens    2", "p50", "p99", "this host", "verdict", "probability", "digest"] {
+        assert!(text.contains(word), "{word} in\n{text}");
+    }
+    let data = folder.data();
+    let text = printed(&folder.run(&["--board", "stm32l4r5", "--data", data.to_str().unwrap()]));
+    assert!(text.contains("accuracy") && text.contains("of 4)"), "{text}");
+}
+
+#[test]
+fn every_line_of_standard_input_gets_a_verdict() {
+    let folder = Folder::new();
+    let text = printed(&run_image(&folder.image(), &["--board", "rp2350"], "good\nbad film"));
+    let verdicts: Vec<&str> = text.lines().filter(|line| line.contains("probability")).collect();
+    assert_eq!(verdicts.len(), 2, "{text}");
+    assert!(verdicts[0].ends_with("1 tokens") && verdicts[1].ends_with("2 tokens"), "{text}");
+    assert!(refused(&run_image(&folder.image(), &["--board", "rp2350"], "")).contains("standard input: there is no text"));
+}
+
+#[test]
+fn an_unknown_board_is_refused_and_the_known_ones_are_listed() {
+    let folder = Folder::new();
+    let message = refused(&folder.run(&["--board", "esp32", "--text", "x"]));
+    assert!(message.contains("\"esp32\"") && message.contains("nrf52840") && message.contains("corstone-300"), "{message}");
+}
+
+#[test]
+fn a_missing_a_cut_and_a_foreign_file_are_refused_by_name() {
+    let folder = Folder::new();
+    let arguments = ["--board", "nrf52840", "--text", "x"];
+    let missing = folder.path("none.ltch");
+    let message = refused(&run_image(&missing, &arguments, ""));
+    assert!(message.contains("none.ltch: there is no such file"), "{message}");
+
+    let cut = folder.path("cut.ltch");
+    let bytes = std::fs::read(folder.image()).unwrap();
+    std::fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
+    let message = refused(&run_image(&cut, &arguments, ""));
+    assert!(message.contains("cut.ltch: the image is cut off") && message.contains("copy it again"), "{message}");
+
+    let message = refused(&run_image(&folder.data(), &arguments, ""));
+    assert!(message.contains("data.tsv: this is no Latch image"), "{message}");
+    let message = refused(&run_image(folder.0.path(), &arguments, ""));
+    assert!(message.contains("it is a folder"), "{message}");
+}
+
+#[test]
+fn wrong_data_and_wrong_usage_are_refused() {
+    let folder = Folder::new();
+    let message = refused(&folder.run(&["--board", "rp2040", "--data", "no/such.tsv"]));
+    assert!(message.contains("no/such.tsv"), "{message}");
+    let broken = folder.path("broken.tsv");
+    std::fs::write(&broken, "1\tgood\nno tab\n").unwrap();
+    let message = refused(&folder.run(&["--board", "rp2040", "--data", broken.to_str().unwrap(), "--json"]));
+    assert!(message.contains("broken.tsv:2"), "{message}");
+    refused(&folder.run(&["--board", "rp2040", "--text", "x", "--data", "y"]));
+    refused(&folder.run(&["--board", "rp2040", "--text", "x", "--limit", "3"]));
+    refused(&folder.run(&["--board", "rp2040", "--data", "x", "--limit", "0"]));
+    refused(&folder.run(&["--text", "x"]));
+}
+
+#[test]
+fn help_has_an_example_of_every_verb_and_the_parts_are_listed() {
+    for arguments in [&["--help"][..], &["run", "--help"], &["parts", "--help"]] {
+        assert!(printed(&latch_sim(arguments, "")).contains("Example"), "{arguments:?}");
+    }
+    let text = printed(&latch_sim(&["parts"], ""));
+    for name in ["nrf52840", "stm32f446", "stm32l4r5", "stm32h743", "rp2040", "rp2350", "corstone-300"] {
+        assert!(text.lines().any(|line| line.starts_with(name)), "{name} in\n{text}");
+    }
+}
