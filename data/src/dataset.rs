@@ -37,7 +37,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::fault;
 pub use formats::MAX_LINE;
-pub use tsv::write_tsv_gz;
+pub use tsv::{stage_tsv_gz, write_tsv_gz};
 
 /// The number of classes that the readers know: 0 is negative, 1 is positive.
 pub const CLASSES: usize = 2;

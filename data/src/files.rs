@@ -1,15 +1,26 @@
 //! Files that are whole or absent.
 //!
-//! Whatever the trainer leaves on a disk goes through [`write_atomically`]: a reader, a crash, a full disk or an error halfway
-//! never sees or leaves half a file, and an older file survives until its successor is complete.
+//! Whatever the trainer leaves on a disk goes through [`write_atomically`], or through [`stage`] where several files belong together:
+//! a reader, a crash, a full disk or an error halfway never sees or leaves half a file, and an older file survives until its successor
+//! is complete. Folders are made by [`OutputFolder`], which takes an empty one away again.
+//!
+//! A process that is killed in the middle of a write leaves its temporary file, `.latch-*.partial`, and nothing under the file's name;
+//! [`remove_partial_files`] clears it away.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use tempfile::NamedTempFile;
 
 use crate::error::{fault, reading, writing};
+
+/// How the name of a temporary file begins.
+const PARTIAL_PREFIX: &str = ".latch-";
+
+/// How it ends.
+const PARTIAL_SUFFIX: &str = ".partial";
 
 /// Writes the file `path` through `write`: all of it, or nothing.
 ///
@@ -21,29 +32,124 @@ use crate::error::{fault, reading, writing};
 /// A [`Fault`](crate::error::Fault) if the folder is missing or read-only, if `path` is a folder, a device or write-protected,
 /// or if the disk is full; otherwise what `write` or the system returned.
 pub fn write_atomically(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    stage(path, write)?.keep()
+}
+
+/// A complete file that lies on the disk under a temporary name; dropping it removes it.
+#[derive(Debug)]
+pub struct Staged {
+    file: NamedTempFile,
+    /// As the user named it.
+    path: PathBuf,
+    /// With symbolic links resolved.
+    target: PathBuf,
+}
+
+impl Staged {
+    /// Gives the file its name.
+    ///
+    /// # Errors
+    /// As [`write_atomically`].
+    pub fn keep(self) -> Result<()> {
+        self.file.persist(&self.target).map_err(|error| writing(&self.path, error.error))?;
+        sync_folder(folder_of(&self.target));
+        Ok(())
+    }
+}
+
+/// The first half of [`write_atomically`]: the file is written and flushed, and only its name is missing. Several files that belong
+/// together are staged one after the other, and kept once all of them are there.
+///
+/// # Errors
+/// As [`write_atomically`].
+pub fn stage(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<Staged> {
     let target = target_of(path)?;
-    let folder = match target.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".latch-").suffix(".partial");
+    builder.prefix(PARTIAL_PREFIX).suffix(PARTIAL_SUFFIX);
     #[cfg(unix)]
     {
         // The mode that `File::create` asks for: what the umask leaves of 0666, not the 0600 of a secret.
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
-    let file = builder.tempfile_in(folder).map_err(|error| writing(path, error))?;
+    let file = builder.tempfile_in(folder_of(&target)).map_err(|error| writing(path, error))?;
 
     let file = fill(path, file, write)?;
     if let Ok(metadata) = fs::metadata(&target) {
         file.as_file().set_permissions(metadata.permissions()).map_err(|error| writing(path, error))?;
     }
     file.as_file().sync_all().map_err(|error| writing(path, error))?;
-    file.persist(&target).map_err(|error| writing(path, error.error))?;
-    sync_folder(folder);
+    Ok(Staged { file, path: path.to_path_buf(), target })
+}
+
+/// The folder that the file `path` lies in.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Removes what killed processes left of [`write_atomically`] in `folder`: its temporary files. A folder that is not there has none.
+///
+/// The caller makes sure that no other process is writing there.
+///
+/// # Errors
+/// A [`Fault`](crate::error::Fault) if the folder cannot be read, or such a file not be removed.
+pub fn remove_partial_files(folder: &Path) -> Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(reading(folder, error)),
+    };
+    for entry in entries {
+        let entry = entry.map_err(|error| reading(folder, error))?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        if is_file && name.starts_with(PARTIAL_PREFIX) && name.ends_with(PARTIAL_SUFFIX) {
+            let path = entry.path();
+            fs::remove_file(&path).map_err(|error| writing(&path, error))?;
+        }
+    }
     Ok(())
+}
+
+/// A folder for output, made where it is missing. Unless [`OutputFolder::keep`] says that something has come of it, dropping it removes
+/// those folders again that were made for it and are empty.
+#[derive(Debug)]
+pub struct OutputFolder {
+    /// The folders that were made, the outermost first.
+    made: Vec<PathBuf>,
+}
+
+impl OutputFolder {
+    /// Makes the folder `path` and those above it, if they are missing.
+    ///
+    /// # Errors
+    /// As [`create_folder`]; then no folder is left.
+    pub fn create(path: &Path) -> Result<Self> {
+        let missing = path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists());
+        let mut made: Vec<PathBuf> = missing.map(Path::to_path_buf).collect();
+        made.reverse();
+        let folder = OutputFolder { made };
+        create_folder(path)?;
+        Ok(folder)
+    }
+
+    /// Lets the folder stay.
+    pub fn keep(mut self) {
+        self.made.clear();
+    }
+}
+
+impl Drop for OutputFolder {
+    fn drop(&mut self) {
+        for folder in self.made.iter().rev() {
+            // A folder that holds something refuses, and that is what it should do.
+            let _ = fs::remove_dir(folder);
+        }
+    }
 }
 
 /// Creates the folder `path` and those above it, if they are missing.
@@ -167,6 +273,47 @@ mod tests {
         assert_eq!(outcome.unwrap_err().to_string(), "the producer stopped");
         assert_eq!(fs::read_to_string(&path).unwrap(), "old");
         assert_eq!(names(folder.path()), ["a.txt"]);
+    }
+
+    #[test]
+    fn a_staged_file_has_its_name_once_it_is_kept_and_leaves_nothing_when_it_is_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        fs::write(&path, "old").unwrap();
+        drop(stage(&path, |file| Ok(file.write_all(b"new")?)).unwrap());
+        assert_eq!((names(folder.path()), fs::read_to_string(&path).unwrap()), (vec!["a.txt".to_owned()], "old".to_owned()));
+        stage(&path, |file| Ok(file.write_all(b"new")?)).unwrap().keep().unwrap();
+        assert_eq!((names(folder.path()), fs::read_to_string(&path).unwrap()), (vec!["a.txt".to_owned()], "new".to_owned()));
+    }
+
+    #[test]
+    fn partial_files_are_removed_and_no_others() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in [".latch-x1.partial", ".latch-y2.partial", ".latch-notes", "model.partial", "config.json"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        fs::create_dir(folder.path().join(".latch-folder.partial")).unwrap();
+        remove_partial_files(folder.path()).unwrap();
+        assert_eq!(names(folder.path()), [".latch-folder.partial", ".latch-notes", "config.json", "model.partial"]);
+        remove_partial_files(&folder.path().join("missing")).unwrap();
+    }
+
+    #[test]
+    fn an_output_folder_is_removed_again_unless_it_is_kept_or_holds_something() {
+        let folder = tempfile::tempdir().unwrap();
+        let deep = folder.path().join("a/b");
+        drop(OutputFolder::create(&deep).unwrap());
+        assert!(!folder.path().join("a").exists());
+        OutputFolder::create(&deep).unwrap().keep();
+        drop(OutputFolder::create(&deep.join("c")).unwrap());
+        assert!(deep.is_dir() && !deep.join("c").exists());
+        let full = OutputFolder::create(&deep.join("d")).unwrap();
+        fs::write(deep.join("d/file"), "").unwrap();
+        drop(full);
+        assert!(deep.join("d/file").exists());
+        fs::write(folder.path().join("file"), "").unwrap();
+        assert!(OutputFolder::create(&folder.path().join("file/below")).is_err());
+        assert_eq!(names(folder.path()), ["a", "file"]);
     }
 
     #[test]

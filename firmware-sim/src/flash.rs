@@ -133,7 +133,7 @@ impl Slot {
     pub fn program<F: Flash>(&self, flash: &mut F, image: &[u8]) -> Result<Programmed, SlotError<F::Error>> {
         self.check_place(flash)?;
         let word_bytes = flash.word_bytes();
-        let needed = image.len().next_multiple_of(word_bytes);
+        let needed = image.len().max(1).next_multiple_of(word_bytes);
         if needed > self.bytes {
             return Err(SlotError::TooLarge { needed, available: self.bytes });
         }
@@ -186,7 +186,8 @@ impl Slot {
     fn check_place<F: Flash>(&self, flash: &F) -> Result<(), SlotError<F::Error>> {
         let word_bytes = flash.word_bytes();
         let last = self.start.checked_add(self.bytes).and_then(|end| end.checked_sub(1));
-        let fits = flash.page_at(self.start).is_some_and(|page| page.start == self.start)
+        let fits = self.bytes > 0
+            && flash.page_at(self.start).is_some_and(|page| page.start == self.start)
             && last.and_then(|last| flash.page_at(last)).is_some_and(|page| Some(page.end - 1) == last)
             && self.start.is_multiple_of(ALIGNMENT)
             && word_bytes.is_power_of_two()

@@ -20,7 +20,7 @@ use anyhow::{Result, anyhow};
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
 use latch_engine::model::Model;
-use latch_trainer::error::{Fault, fault};
+use latch_data::error::{Fault, fault};
 
 use crate::app::{Stop, Summary};
 use crate::board::{Board, Input, Report, Verdict};

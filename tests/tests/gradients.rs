@@ -7,7 +7,7 @@ use latch_trainer::network::readout::Readout;
 use latch_trainer::network::{Network, NetworkConfig};
 
 /// Half the distance of the inner points of the difference quotient.
-const STEP: f64 = 1e-4;
+const STEP: f64 = 1e-3;
 
 /// Sequences of different lengths, an empty one and repeated ids among them, with labels for `outputs`.
 fn batch(outputs: usize) -> Batch {

@@ -289,10 +289,10 @@ pub fn train(
             folder.write_best(&Best { metrics, network: trainer.best_network().clone() })?;
         }
         folder.write_metrics(&at.metrics)?;
+        folder.write_curves(&at.metrics)?;
         folder.write_checkpoint(&at)?;
         progress.epoch(&metrics, started.elapsed(), best);
     }
-    folder.write_curves(&at.metrics)?;
     let best = *at.best().ok_or_else(|| fault("--epochs", "the run has no epoch", "train for at least one epoch"))?;
     Ok(Outcome {
         epochs: at.epoch,

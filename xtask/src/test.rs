@@ -91,8 +91,8 @@ pub(crate) fn run(quick: bool) -> bool {
 fn scalar_tests() -> Command {
     let mut line =
         "cargo test --profile checked --no-fail-fast --target-dir target/scalar -p latch-engine --lib".to_owned();
-    if root().join("tests/tests/parity.rs").is_file() {
-        line.push_str(" -p latch-tests --test parity");
+    if root().join("tests/tests/backend_parity.rs").is_file() {
+        line.push_str(" -p latch-tests --test backend_parity");
     }
     Command::new(&line).env("RUSTFLAGS", "--cfg engine_backend=\"scalar\"")
 }

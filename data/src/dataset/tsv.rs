@@ -10,7 +10,7 @@ use flate2::{Compression, write::GzEncoder};
 use super::formats::Lines;
 use super::{Example, label_at};
 use crate::error::fault;
-use crate::files::write_atomically;
+use crate::files::{Staged, stage};
 
 /// Reads examples from the lines of a file. The text is everything after the first tab. A first line `label<TAB>text` is a header.
 pub(super) struct Rows {
@@ -56,9 +56,17 @@ impl Iterator for Rows {
 /// Within a text, each tab and each line break, of whatever kind, becomes a space.
 ///
 /// # Errors
-/// As [`write_atomically`].
+/// As [`write_atomically`](crate::files::write_atomically).
 pub fn write_tsv_gz<'a>(path: &Path, examples: impl IntoIterator<Item = &'a Example>) -> Result<()> {
-    write_atomically(path, |file| {
+    stage_tsv_gz(path, examples)?.keep()
+}
+
+/// [`write_tsv_gz`] up to the point where the file gets its name.
+///
+/// # Errors
+/// As [`stage`].
+pub fn stage_tsv_gz<'a>(path: &Path, examples: impl IntoIterator<Item = &'a Example>) -> Result<Staged> {
+    stage(path, |file| {
         // No name and no time of day go into the header of the gzip file.
         let mut encoder = BufWriter::with_capacity(1 << 16, GzEncoder::new(file, Compression::default()));
         for example in examples {

@@ -14,8 +14,8 @@ use latch_firmware_sim::app::INPUT_BYTES;
 use latch_firmware_sim::board::Verdict;
 use latch_firmware_sim::sim::source::{Lines, Source, Text, Texts};
 use latch_firmware_sim::sim::{Outcome, Simulator, budget, parts};
-use latch_trainer::dataset::{self, Part};
-use latch_trainer::error::{exit_code, fault, open_file};
+use latch_data::dataset::{self, Part};
+use latch_data::error::{exit_code, fault, open_file};
 use serde::Serialize;
 
 /// Runs a Latch image on a simulated part: its flash and its RAM under their rules, on this machine's processor.
@@ -57,7 +57,7 @@ struct Run {
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
     /// Only the first N texts of --data
-    #[arg(long, value_name = "N", requires = "data", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", requires = "data", conflicts_with = "text", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
     /// Print one line of JSON
     #[arg(long)]
@@ -162,7 +162,7 @@ const LARGEST_FILE: u64 = 64 << 20;
 fn read_image(path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let file = open_file(path)?;
-    file.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(|error| latch_trainer::error::reading(path, error))?;
+    file.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(|error| latch_data::error::reading(path, error))?;
     if bytes.len() as u64 > LARGEST_FILE {
         return Err(fault(path.display(), "the file has more than 64 MiB, which no part can hold", "name an image").into());
     }

@@ -5,7 +5,7 @@
 //! RAM   = state + view (opened image and model) + input buffer + stack reserve
 //! ```
 
-use latch_trainer::error::{Fault, fault};
+use latch_data::error::{Fault, fault};
 
 use super::FIRMWARE_RESERVE;
 use super::parts::Part;

@@ -2,7 +2,7 @@
 //!
 //! Sizes are those of the largest flash variant of the part unless the row says otherwise. Nothing here is measured.
 
-use latch_trainer::error::{Fault, fault};
+use latch_data::error::{Fault, fault};
 
 /// A part: what the simulator knows of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,12 +7,16 @@ use anyhow::Result;
 use latch_engine::image::Image;
 use latch_engine::image::manifest::Precision;
 use latch_engine::model::Model;
+use latch_firmware_sim::sim::source::{Text, Texts};
+use latch_firmware_sim::sim::{Simulator, parts};
+use serde::Serialize;
 
+use super::print_json;
 use super::export::{candidates, origin, precision_table};
 use super::predict::{judge, sentence, trail};
 use super::train::{DEFAULT_MODEL, begin_run, default_config};
 use crate::dataset::fetch::{self, Fetched};
-use crate::dataset::{Dataset, Part, built_in, write_tsv_gz};
+use crate::dataset::{Dataset, Example, Part, built_in, write_tsv_gz};
 use crate::error::fault;
 use crate::evaluate::HostSession;
 use crate::files::{create_folder, write_atomically};
@@ -52,7 +56,7 @@ struct Task {
 }
 
 /// Examples of the built-in set.
-const BUILT_IN_EXAMPLES: usize = 6_000;
+const BUILT_IN_EXAMPLES: usize = 10_000;
 
 const IMDB_TEXTS: &[&str] = &[
     "One of the finest films I have seen in years. The acting is superb and the ending left me speechless. 10/10",
@@ -119,6 +123,10 @@ pub fn run(args: Args) -> Result<()> {
     };
     let texts: Vec<String> = task.texts.iter().map(|text| (*text).to_owned()).chain(args.text.iter().cloned()).collect();
 
+    let device = simulate(&int8.bytes, &test.examples)?;
+    say(format_args!("4. flash and run: the int8 image on a simulated device\n"));
+    say(format_args!("{}", device.text));
+
     say(format_args!("5. judge, by the int8 image; the percentage behind a token is the probability of positive after it"));
     let image = Image::open(&int8.bytes)?;
     let model = Model::new(&image);
@@ -131,7 +139,80 @@ pub fn run(args: Args) -> Result<()> {
         say(format_args!("\nkept in {}: data, run, images", path.display()));
     }
     say(format_args!("\nall in {:.0} s", began.elapsed().as_secs_f64()));
+    if args.json {
+        print_json(&Line {
+            data: &test.name,
+            accuracy: int8.evaluation.accuracy,
+            agreement: int8.evaluation.agreement(&candidates[0].evaluation),
+            image_bytes: int8.bytes.len(),
+            state_bytes: int8.state_bytes,
+            ns_per_token: int8.evaluation.ns_per_token,
+            board: DEMO_BOARD,
+            digest: device.digest,
+            seconds: began.elapsed().as_secs_f64(),
+        })?;
+    }
     Ok(())
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    data: &'a str,
+    accuracy: f64,
+    agreement: f64,
+    image_bytes: usize,
+    state_bytes: usize,
+    ns_per_token: f64,
+    board: &'static str,
+    digest: String,
+    seconds: f64,
+}
+
+/// The part that the demo simulates.
+const DEMO_BOARD: &str = "nrf52840";
+
+/// Held-out texts that run on it.
+const DEVICE_TEXTS: usize = 200;
+
+/// What the simulated device showed.
+struct Device {
+    text: String,
+    digest: String,
+}
+
+/// Programs the image into the flash of a simulated part and runs the chip's application over some texts.
+fn simulate(image: &[u8], examples: &[Example]) -> Result<Device> {
+    let part = parts::find(DEMO_BOARD)?;
+    let simulator = Simulator::load(part, image, "the int8 image")?;
+    let texts = examples.iter().take(DEVICE_TEXTS);
+    let mut source =
+        Texts::new(texts.map(|example| Ok(Text { bytes: example.text.as_bytes().to_vec(), label: Some(example.label) })));
+    let mut right = 0;
+    let outcome = simulator.run(&mut source, 16, &mut |verdict, label| {
+        right += u32::from(label == Some(u32::from(verdict.class)));
+        Ok(())
+    })?;
+    let budget = simulator.budget();
+    let (summary, latency) = (outcome.summary, outcome.latency);
+    let digest = summary.digest.to_string();
+    let text = format!(
+        "   {}, {} at {} MHz\n   flash {} of {} bytes, RAM {} of {} bytes\n   {} texts in chunks of 16 bytes, {} right; {} tokens\n   \
+         a token on this host: p50 {} ns, p99 {} ns, max {} ns\n   digest of all outputs {digest}\n",
+        part.title,
+        part.core,
+        part.clock_hz / 1_000_000,
+        budget.flash_used(),
+        part.flash.bytes(),
+        budget.ram_used(),
+        part.ram.total,
+        summary.texts,
+        right,
+        summary.tokens,
+        latency.p50,
+        latency.p99,
+        latency.max,
+    );
+    Ok(Device { text, digest })
 }
 
 /// IMDb where it can be had, else the built-in set, saying why.

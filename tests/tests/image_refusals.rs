@@ -1,0 +1,401 @@
+//! Promise: `Image::open` refuses whatever is not a whole, consistent image, and what it opens runs without a panic.
+
+use latch_engine::Error;
+use latch_engine::image::encode::{AlignedBytes, Tensor, Values, encode};
+use latch_engine::image::manifest::{Input, Layer, Lstm, MAX_OUTPUTS, MAX_ROWS, Manifest, Precision, Preamble, Readout, Unknown};
+use latch_engine::image::tensor::{Element, Role, Section};
+use latch_engine::image::{ALIGNMENT, Image, MAGIC, VERSION};
+use latch_engine::kernels::AnyBackend;
+use latch_engine::model::{Logit, Model, Session};
+use latch_tests::models::{PRECISIONS, ROOM, Shape, logits};
+use proptest::prelude::*;
+
+/// A small model: two layers, an odd number of units on top, an unknown row.
+fn small(precision: Precision) -> AlignedBytes {
+    let shape =
+        Shape { rows: 19, width: 2, units: vec![4, 3], readout: Readout::Mean, unknown: Unknown::LastRow, seed: 11 };
+    shape.image(precision)
+}
+
+/// What a model says after each of `tokens` ids, and then about a text, on every backend; nothing where a stream does not fit.
+fn answers(image: &Image<'_>, tokens: u32) -> Vec<Logit> {
+    let mut answers = Vec::new();
+    for backend in AnyBackend::all() {
+        let model = Model::new(image).with_backend(backend);
+        let Ok(mut session) = model.session::<ROOM>() else { return answers };
+        let rows = image.manifest().embedding.rows;
+        for token in 0..tokens {
+            session.push_token(token.wrapping_mul(7) % (rows + 1));
+            answers.extend(logits(&session));
+        }
+        session.reset();
+        session.push_bytes(b"a b, Zz? c ba");
+        session.finish();
+        assert!(!session.probability().is_nan() || model.shape().precision != Precision::Int8);
+        answers.extend(logits(&session));
+    }
+    answers
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(bytes)
+}
+
+/// Gives changed bytes the checksum that belongs to them, where they still say a length that they have.
+fn mend_checksum(bytes: &mut [u8]) {
+    let Ok((_, rest)) = postcard::take_from_bytes::<Preamble>(bytes) else { return };
+    let Ok((stated, _)) = postcard::take_from_bytes::<u32>(rest) else { return };
+    if let Some((body, trailer)) = bytes.get_mut(..stated as usize).and_then(|image| image.split_last_chunk_mut::<4>()) {
+        *trailer = crc32(body).to_le_bytes();
+    }
+}
+
+/// The bytes of an image with this manifest and these contents of sections, whether or not the two agree.
+fn assemble(version: u16, manifest: &Manifest<'_>, sections: &[&[u8]]) -> AlignedBytes {
+    let mut stated = 0;
+    loop {
+        let mut bytes = postcard::to_stdvec(&Preamble { magic: MAGIC, version }).expect("a preamble can be coded");
+        bytes.extend(postcard::to_stdvec(&(stated as u32)).expect("a number can be coded"));
+        bytes.extend(postcard::to_stdvec(manifest).expect("a manifest can be coded"));
+        for section in sections {
+            bytes.resize(bytes.len().next_multiple_of(ALIGNMENT), 0);
+            bytes.extend(*section);
+        }
+        if bytes.len() + 4 == stated {
+            bytes.extend(crc32(&bytes).to_le_bytes());
+            return AlignedBytes::new(&bytes);
+        }
+        stated = bytes.len() + 4;
+    }
+}
+
+fn contents<'a>(image: &Image<'a>) -> Vec<&'a [u8]> {
+    image.sections().map(|section| image.section_bytes(&section)).collect()
+}
+
+/// The tensors of an image, as its writer takes them.
+fn tensors(image: &Image<'_>) -> Vec<Tensor> {
+    let value = |section: &Section| {
+        let bytes = image.section_bytes(section);
+        match section.element {
+            Element::U8 | Element::U16 | Element::U32 => Values::Bytes(bytes.to_vec()),
+            Element::I8 => Values::I8(bytes.iter().map(|&byte| byte as i8).collect()),
+            Element::I16 => Values::I16(bytes.as_chunks().0.iter().map(|&bytes| i16::from_le_bytes(bytes)).collect()),
+            Element::I32 => Values::I32(bytes.as_chunks().0.iter().map(|&bytes| i32::from_le_bytes(bytes)).collect()),
+            // The tests that go through here replace them all.
+            Element::F16 => Values::F32(vec![0.0; section.rows * section.columns]),
+            Element::F32 => Values::F32(bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()),
+        }
+    };
+    image.sections().map(|section| Tensor { role: section.role, layer: section.layer, values: value(&section) }).collect()
+}
+
+fn tensor(tensors: &mut [Tensor], role: Role, layer: u8) -> &mut Values {
+    let found = tensors.iter_mut().find(|tensor| tensor.role == role && tensor.layer == layer);
+    &mut found.expect("the image has this tensor").values
+}
+
+#[test]
+fn every_truncation_is_refused() {
+    for precision in PRECISIONS {
+        let bytes = small(precision);
+        assert!(Image::open(&bytes).is_ok());
+        for length in 0..bytes.len() {
+            match Image::open(&bytes[..length]) {
+                // Magic and version are five bytes.
+                Err(Error::NotAnImage) if length < 5 => {}
+                Err(Error::Truncated { found, .. }) if length >= 5 => assert_eq!(found, length),
+                outcome => panic!("{} bytes of a {} image: {outcome:?}", length, precision.name()),
+            }
+        }
+    }
+}
+
+#[test]
+fn every_flipped_bit_is_refused() {
+    for precision in PRECISIONS {
+        let whole = small(precision);
+        // As it lies in flash, with room behind it, so that a larger length does not fail for want of bytes.
+        let mut slot = whole.to_vec();
+        slot.resize(4096 + whole.len(), 0xFF);
+        let mut slot = AlignedBytes::new(&slot);
+        for bit in 0..8 * whole.len() {
+            slot[bit / 8] ^= 1 << (bit % 8);
+            let outcome = Image::open(&slot);
+            assert!(outcome.is_err(), "bit {bit} of a {} image: {outcome:?}", precision.name());
+            slot[bit / 8] ^= 1 << (bit % 8);
+        }
+        assert!(Image::open(&slot).is_ok());
+    }
+}
+
+#[test]
+fn a_newer_version_is_refused_by_its_number_whatever_follows_it() {
+    let bytes = small(Precision::Int8);
+    let image = Image::open(&bytes).expect("the image was just made");
+    for version in [VERSION + 1, 300, u16::MAX] {
+        let newer = assemble(version, image.manifest(), &contents(&image));
+        let error = Image::open(&newer).expect_err("a newer version");
+        assert_eq!(error, Error::NewerVersion { found: version, supported: VERSION });
+        assert!(error.to_string().contains(&version.to_string()), "{error}");
+        // What a later version keeps behind its preamble is unknown: a few bytes must do.
+        assert_eq!(Image::open(&newer[..8]).expect_err("a newer version"), error);
+    }
+}
+
+#[test]
+fn another_kind_of_file_is_refused() {
+    let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x10\0\0\0\x10\x08\x06\0\0\0".as_slice();
+    let files: [&[u8]; 8] = [b"", b"L", b"LTC", b"LTCI\x01", png, &[0; 4096], &[0xFF; 4096], b"label\ttext\n1\tgood\n"];
+    for file in files {
+        assert_eq!(Image::open(&AlignedBytes::new(file)).err(), Some(Error::NotAnImage), "{:?}", &file[..file.len().min(8)]);
+    }
+}
+
+#[test]
+fn a_misaligned_buffer_is_refused() {
+    for precision in PRECISIONS {
+        let image = small(precision);
+        for offset in 0..2 * ALIGNMENT {
+            let moved = AlignedBytes::new(&[vec![0; offset], image.to_vec()].concat());
+            match Image::open(&moved[offset..]) {
+                Ok(_) => assert_eq!(offset % ALIGNMENT, 0),
+                Err(error) => assert_eq!((error, offset % ALIGNMENT != 0), (Error::Misaligned, true)),
+            }
+        }
+    }
+}
+
+#[test]
+fn an_image_opens_in_a_longer_slot_and_answers_as_alone() {
+    for precision in PRECISIONS {
+        let alone = small(precision);
+        let slot = AlignedBytes::new(&[alone.to_vec(), vec![0xFF; 10_000]].concat());
+        let (alone, slot) = (Image::open(&alone).expect("it was just made"), Image::open(&slot).expect("it is in there"));
+        assert_eq!((alone.len(), alone.crc(), alone.manifest()), (slot.len(), slot.crc(), slot.manifest()));
+        assert_eq!(answers(&alone, 50), answers(&slot, 50));
+    }
+}
+
+#[test]
+fn row_sums_are_accepted_up_to_the_last_value_of_32_bits_and_refused_beyond_it() {
+    let bytes = small(Precision::Int8);
+    let image = Image::open(&bytes).expect("the image was just made");
+    for (layer, Layer::Lstm(lstm)) in image.manifest().layers.iter().enumerate() {
+        let layer = layer as u8;
+        for row in 0..4 * usize::from(lstm.units) {
+            let mut tensors = tensors(&image);
+            let Values::I8(weights) = tensor(&mut tensors, Role::GateWeights, layer) else { panic!("int8 weights") };
+            let (unit, gate) = (row / 4, row % 4);
+            let magnitude: i64 = weights[unit * 4 * lstm.padded_columns()..][..4 * lstm.padded_columns()]
+                .chunks(16)
+                .flat_map(|word| &word[4 * gate..4 * gate + 4])
+                .map(|weight| i64::from(weight.unsigned_abs()))
+                .sum();
+            let Values::Bytes(multipliers) = tensor(&mut tensors, Role::GateMultipliers, layer) else { panic!("u16") };
+            let multiplier = i64::from(u16::from_le_bytes([multipliers[2 * row], multipliers[2 * row + 1]]));
+            let room = i64::from(i32::MAX) - 128 * magnitude * multiplier;
+            for (bias, fits) in [(room, true), (-room, true), (room + 1, false), (-room - 1, false)] {
+                let Ok(bias) = i32::try_from(bias) else { continue };
+                let Values::I32(biases) = tensor(&mut tensors, Role::GateBiases, layer) else { panic!("i32") };
+                biases[row] = bias;
+                let crafted = AlignedBytes::new(&encode(image.manifest(), &tensors).expect("the shapes are right"));
+                match Image::open(&crafted) {
+                    Ok(image) => {
+                        assert!(fits, "layer {layer}, row {row}, bias {bias}");
+                        answers(&image, 50);
+                    }
+                    Err(error) => assert_eq!((error, fits), (Error::Overflow { layer, row: row as u32 }, false)),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn weights_that_are_infinite_or_no_number_are_refused_by_their_tensors_name() {
+    for precision in [Precision::F32, Precision::F16] {
+        let bytes = small(precision);
+        let image = Image::open(&bytes).expect("the image was just made");
+        let originals = tensors(&image);
+        for section in image.sections().filter(|section| matches!(section.element, Element::F32 | Element::F16)) {
+            for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                for place in [0, section.rows * section.columns - 1] {
+                    let mut tensors = originals.clone();
+                    let Values::F32(values) = tensor(&mut tensors, section.role, section.layer) else { panic!("floats") };
+                    values[place] = bad;
+                    let crafted = AlignedBytes::new(&encode(image.manifest(), &tensors).expect("the shapes are right"));
+                    let expected = Error::NotFinite { role: section.role, layer: section.layer };
+                    assert_eq!(Image::open(&crafted).err(), Some(expected));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_manifest_that_contradicts_itself_is_refused_by_reader_and_writer() {
+    type Edit = fn(&mut Manifest<'_>);
+    fn lstm<'m>(manifest: &'m mut Manifest<'_>, layer: usize) -> &'m mut Lstm {
+        let Layer::Lstm(lstm) = &mut manifest.layers[layer];
+        lstm
+    }
+    let edits: [(&str, Edit); 16] = [
+        ("no rows", |manifest| manifest.embedding.rows = 0),
+        ("too many rows", |manifest| manifest.embedding.rows = MAX_ROWS + 1),
+        ("no features", |manifest| manifest.embedding.width = 0),
+        ("too many features", |manifest| manifest.embedding.width = u16::MAX),
+        ("a row without a word", |manifest| manifest.embedding.rows += 1),
+        ("a word without a row", |manifest| manifest.embedding.rows -= 1),
+        ("no layers", |manifest| manifest.layers.clear()),
+        ("inputs that are not the embedding's", |manifest| lstm(manifest, 0).inputs += 1),
+        ("inputs that are not the units below", |manifest| lstm(manifest, 1).inputs -= 1),
+        ("no units", |manifest| lstm(manifest, 1).units = 0),
+        ("too many columns", |manifest| lstm(manifest, 1).units = 2045),
+        ("the largest units", |manifest| lstm(manifest, 1).units = u16::MAX),
+        ("another precision's shift", |manifest| {
+            lstm(manifest, 0).shift = if manifest.precision == Precision::Int8 { 0 } else { 1 };
+        }),
+        ("a shift beyond 32 bits", |manifest| lstm(manifest, 0).shift = 31),
+        ("no outputs", |manifest| manifest.head.outputs = 0),
+        ("too many outputs", |manifest| manifest.head.outputs = MAX_OUTPUTS as u16 + 1),
+    ];
+    for precision in PRECISIONS {
+        let bytes = small(precision);
+        let image = Image::open(&bytes).expect("the image was just made");
+        assert!(Image::open(&assemble(VERSION, image.manifest(), &contents(&image))).is_ok());
+        for (name, edit) in edits {
+            let mut manifest = image.manifest().clone();
+            edit(&mut manifest);
+            let crafted = assemble(VERSION, &manifest, &contents(&image));
+            let outcome = Image::open(&crafted);
+            assert!(matches!(outcome, Err(Error::Shape { .. })), "{name}, {}: {outcome:?}", precision.name());
+            let outcome = encode(&manifest, &tensors(&image));
+            assert!(matches!(outcome, Err(Error::Shape { .. })), "{name}, {}: {outcome:?}", precision.name());
+        }
+    }
+}
+
+#[test]
+fn a_manifest_that_contradicts_the_sections_is_refused() {
+    type Edit = fn(&mut Manifest<'_>);
+    let edits: [(&str, Edit); 5] = [
+        ("more outputs", |manifest| manifest.head.outputs = 16),
+        ("another precision", |manifest| {
+            manifest.precision = if manifest.precision == Precision::F32 { Precision::F16 } else { Precision::F32 };
+            manifest.head.shift = 0;
+            for Layer::Lstm(lstm) in &mut manifest.layers {
+                lstm.shift = 0;
+            }
+        }),
+        ("no vocabulary", |manifest| manifest.input = Input::Ids),
+        ("one layer less", |manifest| {
+            manifest.layers.pop();
+        }),
+        ("more units", |manifest| {
+            let Layer::Lstm(lstm) = &mut manifest.layers[1];
+            lstm.units = 100;
+        }),
+    ];
+    for precision in PRECISIONS {
+        let bytes = small(precision);
+        let image = Image::open(&bytes).expect("the image was just made");
+        for (name, edit) in edits {
+            let mut manifest = image.manifest().clone();
+            edit(&mut manifest);
+            let crafted = assemble(VERSION, &manifest, &contents(&image));
+            assert!(Image::open(&crafted).is_err(), "{name}, {}", precision.name());
+        }
+    }
+}
+
+#[test]
+fn sections_that_are_not_padded_with_zeros_or_have_bytes_behind_them_are_refused() {
+    for precision in PRECISIONS {
+        let bytes = small(precision);
+        let image = Image::open(&bytes).expect("the image was just made");
+        let longer = [contents(&image), vec![&[0; 16]]].concat();
+        assert_eq!(Image::open(&assemble(VERSION, image.manifest(), &longer)).err(), Some(Error::Sections));
+        let mut end = image.header_bytes();
+        for section in image.sections() {
+            for place in end..section.offset {
+                let mut crafted = AlignedBytes::new(&bytes);
+                crafted[place] = 1;
+                mend_checksum(&mut crafted);
+                assert_eq!(Image::open(&crafted).err(), Some(Error::Sections), "byte {place}");
+            }
+            end = section.offset + section.bytes();
+        }
+    }
+}
+
+/// Any one byte of the header and the vocabulary takes any value, with a right checksum: what opens, runs.
+#[test]
+fn no_single_byte_of_header_or_vocabulary_makes_the_engine_panic() {
+    let shape = Shape { rows: 18, width: 2, units: vec![3], readout: Readout::Mean, unknown: Unknown::Skip, seed: 3 };
+    for precision in PRECISIONS {
+        let whole = shape.image(precision);
+        let image = Image::open(&whole).expect("the image was just made");
+        let end = image.sections().find(|section| section.role == Role::Embedding).map_or(0, |section| section.offset);
+        let mut crafted = AlignedBytes::new(&whole);
+        let mut opened = 0;
+        for place in 0..end {
+            for value in 0..=u8::MAX {
+                crafted[place] = value;
+                mend_checksum(&mut crafted);
+                if let Ok(image) = Image::open(&crafted) {
+                    answers(&image, 4);
+                    opened += 1;
+                }
+                crafted.copy_from_slice(&whole);
+            }
+        }
+        println!("{}: {opened} of {} changed images open", precision.name(), 256 * end);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn random_bytes_are_refused(bytes: Vec<u8>, with_magic: bool) {
+        let bytes = if with_magic { [b"LTCH\x01".as_slice(), &bytes].concat() } else { bytes };
+        prop_assert!(Image::open(&AlignedBytes::new(&bytes)).is_err());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+    #[test]
+    fn random_edits_with_a_right_checksum_open_and_run_or_are_refused(
+        precision in prop::sample::select(&PRECISIONS[..]),
+        readout in prop::sample::select(&latch_tests::models::READOUTS[..]),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), any::<bool>()), 1..6),
+    ) {
+        let shape = Shape { rows: 19, width: 3, units: vec![2, 3], readout, unknown: Unknown::LastRow, seed: 1 };
+        let mut bytes = shape.image(precision);
+        let header = Image::open(&bytes).expect("the image was just made").header_bytes();
+        for (place, value, in_header) in edits {
+            let length = if in_header { header } else { bytes.len() - 4 };
+            bytes[place.index(length)] = value;
+        }
+        mend_checksum(&mut bytes);
+        if let Ok(image) = Image::open(&bytes) {
+            answers(&image, 50);
+        }
+    }
+}
+
+#[test]
+fn a_session_with_one_byte_too_little_is_refused_and_says_what_it_needs() {
+    for precision in PRECISIONS {
+        let bytes = small(precision);
+        let image = Image::open(&bytes).expect("the image was just made");
+        let model = Model::new(&image);
+        let needed = model.state_bytes();
+        assert_eq!(model.session::<16>().err(), Some(Error::StateTooSmall { needed, given: 16 }));
+        let session: Result<Session<ROOM>, _> = model.session();
+        assert!(session.is_ok());
+    }
+}
