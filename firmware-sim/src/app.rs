@@ -4,8 +4,8 @@
 //!
 //! # Memory
 //!
-//! Everything lies on the stack of [`run`], for as long as it runs: the session with its `N` bytes of state, the model's view of
-//! the image ([`VIEW_BYTES`]) and the input buffer ([`INPUT_BYTES`]). A chip calls it once from its entry point, where the stack
+//! Everything lies on the stack of [`run`], for as long as it runs: the session with its `N` bytes of state, the copy of it that
+//! making it takes, the model's view of the image ([`VIEW_BYTES`]) and the input buffer ([`INPUT_BYTES`]). A chip calls it once from its entry point, where the stack
 //! is the RAM that no static has taken.
 
 use latch_engine::image::Image;
@@ -56,10 +56,17 @@ pub fn run<'flash, const N: usize, B: Board<'flash>>(board: &mut B) -> Result<Su
     if model.vocabulary().is_none() {
         return Err(Stop::NoVocabulary);
     }
-    // The session stays where it was made: taking it out of the result would copy the state.
+    // The session stays in its result: taking it out could copy the state once more.
     let mut session = model.session::<N>();
     let session = session.as_mut().map_err(|error| *error)?;
-    let mut meter = Meter { board, outputs: usize::from(model.shape().outputs), mark: 0, spent: 0, tokens: 0, digest: Digest::default() };
+    let mut meter = Meter {
+        board,
+        outputs: usize::from(model.shape().outputs),
+        mark: 0,
+        spent: 0,
+        tokens: 0,
+        digest: Digest::default(),
+    };
 
     let mut buffer = [0; INPUT_BYTES];
     let mut texts = 0;

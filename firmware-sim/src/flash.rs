@@ -63,7 +63,9 @@ pub enum SlotError<E> {
         bytes: usize,
     },
     /// The image is larger than the slot.
-    #[error("the image needs {needed} bytes of flash and the slot has {available}: make the slot larger, or the model smaller")]
+    #[error(
+        "the image needs {needed} bytes of flash and the slot has {available}: make the slot larger, or the model smaller"
+    )]
     TooLarge {
         /// Bytes needed, in whole program words.
         needed: usize,
@@ -74,7 +76,9 @@ pub enum SlotError<E> {
     #[error("the flash refused an operation")]
     Flash(#[source] E),
     /// What was read back is not what was programmed.
-    #[error("the flash reads back another byte than was programmed at {offset:#x}: the flash is worn out or write-protected")]
+    #[error(
+        "the flash reads back another byte than was programmed at {offset:#x}: the flash is worn out or write-protected"
+    )]
     ReadBack {
         /// Offset in the flash of the first byte that differs.
         offset: usize,

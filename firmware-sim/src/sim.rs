@@ -17,10 +17,10 @@ pub mod source;
 use std::time::Instant;
 
 use anyhow::{Result, anyhow};
+use latch_data::error::{Fault, fault};
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
 use latch_engine::model::Model;
-use latch_data::error::{Fault, fault};
 
 use crate::app::{Stop, Summary};
 use crate::board::{Board, Input, Report, Verdict};
@@ -76,8 +76,18 @@ impl Simulator {
         budget.check(&part)?;
         let slot = slot.ok_or_else(|| anyhow!("{}: the flash has no page behind the firmware", part.name))?;
         let image = image.get(..opened.len()).unwrap_or(image);
-        let programmed = slot.program(&mut flash, image).map_err(|error| anyhow!(error).context(format!("programming the flash of {}", part.name)))?;
-        Ok(Simulator { part, slot, programmed, image_bytes: image.len(), budget, backend: model.backend().name(), flash })
+        let programmed = slot
+            .program(&mut flash, image)
+            .map_err(|error| anyhow!(error).context(format!("programming the flash of {}", part.name)))?;
+        Ok(Simulator {
+            part,
+            slot,
+            programmed,
+            image_bytes: image.len(),
+            budget,
+            backend: model.backend().name(),
+            flash,
+        })
     }
 
     /// The part.
@@ -121,16 +131,27 @@ impl Simulator {
     /// # Errors
     /// Those of the source and of `judged`; a [`Fault`] when the model's state is larger than any that [`room`] provides.
     pub fn run(&self, source: &mut dyn Source, chunk: usize, judged: &mut Judged<'_>) -> Result<Outcome> {
-        let mut board =
-            HostBoard { image: self.slot.contents(&self.flash), source, chunk: chunk.max(1), start: Instant::now(), ticks: Vec::new(), judged };
+        let mut board = HostBoard {
+            image: self.slot.contents(&self.flash),
+            source,
+            chunk: chunk.max(1),
+            start: Instant::now(),
+            ticks: Vec::new(),
+            judged,
+        };
         let state_bytes = self.budget.state_bytes();
         let summary = match room::run(state_bytes, &mut board) {
             Some(Ok(summary)) => summary,
             Some(Err(Stop::Board(error))) => return Err(error),
-            Some(Err(Stop::Image(error))) => return Err(anyhow!(error).context("opening the image in the simulated flash")),
+            Some(Err(Stop::Image(error))) => {
+                return Err(anyhow!(error).context("opening the image in the simulated flash"));
+            }
             Some(Err(Stop::NoVocabulary)) => return Err(no_vocabulary("the image").into()),
             None => {
-                let problem = format!("a stream of the model needs {state_bytes} bytes of state and this program provides up to {}", room::LARGEST);
+                let problem = format!(
+                    "a stream of the model needs {state_bytes} bytes of state and this program provides up to {}",
+                    room::LARGEST
+                );
                 return Err(fault(self.part.name, problem, "train a model with fewer units").into());
             }
         };

@@ -1,4 +1,5 @@
 //! `latch-sim` as a user meets it: what it prints, and how it refuses.
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -29,7 +30,7 @@ impl Folder {
     }
 
     fn image(&self) -> PathBuf {
-        self.path("model.ltch")
+        self.path("model.latch")
     }
 
     fn data(&self) -> PathBuf {
@@ -115,7 +116,20 @@ fn every_board_and_every_way_of_input_give_the_same_digest() {
 fn people_read_memory_latency_verdict_and_digest() {
     let folder = Folder::new();
     let text = printed(&folder.run(&["--board", "stm32l4r5", "--text", "not bad"]));
-    for word in ["part ", "flash ", "RAM ", "state ", "stack reserve ", "tokens    2", "p50", "p99", "this host", "verdict", "probability", "digest"] {
+    for word in [
+        "part ",
+        "flash ",
+        "RAM ",
+        "state ",
+        "stack reserve ",
+        "tokens    2",
+        "p50",
+        "p99",
+        "this host",
+        "verdict",
+        "probability",
+        "digest",
+    ] {
         assert!(text.contains(word), "{word} in\n{text}");
     }
     let data = folder.data();
@@ -130,29 +144,34 @@ fn every_line_of_standard_input_gets_a_verdict() {
     let verdicts: Vec<&str> = text.lines().filter(|line| line.contains("probability")).collect();
     assert_eq!(verdicts.len(), 2, "{text}");
     assert!(verdicts[0].ends_with("1 tokens") && verdicts[1].ends_with("2 tokens"), "{text}");
-    assert!(refused(&run_image(&folder.image(), &["--board", "rp2350"], "")).contains("standard input: there is no text"));
+    assert!(
+        refused(&run_image(&folder.image(), &["--board", "rp2350"], "")).contains("standard input: there is no text")
+    );
 }
 
 #[test]
 fn an_unknown_board_is_refused_and_the_known_ones_are_listed() {
     let folder = Folder::new();
     let message = refused(&folder.run(&["--board", "esp32", "--text", "x"]));
-    assert!(message.contains("\"esp32\"") && message.contains("nrf52840") && message.contains("corstone-300"), "{message}");
+    assert!(
+        message.contains("\"esp32\"") && message.contains("nrf52840") && message.contains("corstone-300"),
+        "{message}"
+    );
 }
 
 #[test]
 fn a_missing_a_cut_and_a_foreign_file_are_refused_by_name() {
     let folder = Folder::new();
     let arguments = ["--board", "nrf52840", "--text", "x"];
-    let missing = folder.path("none.ltch");
+    let missing = folder.path("none.latch");
     let message = refused(&run_image(&missing, &arguments, ""));
-    assert!(message.contains("none.ltch: there is no such file"), "{message}");
+    assert!(message.contains("none.latch: there is no such file"), "{message}");
 
-    let cut = folder.path("cut.ltch");
+    let cut = folder.path("cut.latch");
     let bytes = std::fs::read(folder.image()).unwrap();
     std::fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
     let message = refused(&run_image(&cut, &arguments, ""));
-    assert!(message.contains("cut.ltch: the image is cut off") && message.contains("copy it again"), "{message}");
+    assert!(message.contains("cut.latch: the image is cut off") && message.contains("copy it again"), "{message}");
 
     let message = refused(&run_image(&folder.data(), &arguments, ""));
     assert!(message.contains("data.tsv: this is no Latch image"), "{message}");

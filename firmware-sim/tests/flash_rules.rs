@@ -1,4 +1,5 @@
 //! The simulated flash refuses what the part's flash refuses, and a slot holds a whole image or none.
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use std::ops::Range;
 
@@ -47,7 +48,12 @@ fn a_word_is_programmed_whole_aligned_and_inside() {
             assert_eq!(refused, Err(Violation::WordSize { given, word_bytes }), "{}", part.name);
         }
         for offset in [1, word_bytes / 2, word_bytes + 1] {
-            assert_eq!(flash.program_word(offset, &word), Err(Violation::Misaligned { offset, word_bytes }), "{}", part.name);
+            assert_eq!(
+                flash.program_word(offset, &word),
+                Err(Violation::Misaligned { offset, word_bytes }),
+                "{}",
+                part.name
+            );
         }
         let end = part.flash.bytes();
         assert_eq!(flash.program_word(end, &word), Err(Violation::OutOfRange { offset: end, end }), "{}", part.name);
@@ -112,7 +118,9 @@ fn every_part_takes_an_image_and_reads_it_back() {
 fn a_slot_off_the_pages_is_refused_before_anything_is_erased() {
     let part = part("nrf52840");
     let image = image(1);
-    for (start, bytes) in [(4096 + 16, 8192 - 16), (4096, 4096 + 16), (4096, 0), (1 << 20, 4096), (4096, 1 << 20), (4096, usize::MAX)] {
+    for (start, bytes) in
+        [(4096 + 16, 8192 - 16), (4096, 4096 + 16), (4096, 0), (1 << 20, 4096), (4096, 1 << 20), (4096, usize::MAX)]
+    {
         let mut flash = NorFlash::used(&part);
         assert_eq!(Slot::new(start, bytes).program(&mut flash, &image), Err(SlotError::Place { start, bytes }));
         assert_eq!(flash.erases(), 0);

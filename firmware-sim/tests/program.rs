@@ -1,4 +1,5 @@
 //! The program on the host board: the same digest wherever the image lies and however the text is cut, and refusals with numbers.
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use std::cell::RefCell;
 
@@ -16,10 +17,13 @@ use latch_trainer::error::exit_code;
 use latch_trainer::quantizer::{Origin, Weights, to_image};
 use latch_trainer::vocabulary::Vocabulary;
 
-const TEXTS: [&str; 4] = ["A good film, not bad at all!!", "", "bad... bad <br />BAD", "Überraschend gut — 10/10, don't you think?"];
+const TEXTS: [&str; 4] =
+    ["A good film, not bad at all!!", "", "bad... bad <br />BAD", "Überraschend gut — 10/10, don't you think?"];
 
 fn image(precision: Precision, units: &[usize], readout: Readout) -> AlignedBytes {
-    let words = ["!", "!!", "10/10", "a", "all", "bad", "don't", "film", "good", "gut", "not", "überraschend"].map(String::from).to_vec();
+    let words = ["!", "!!", "10/10", "a", "all", "bad", "don't", "film", "good", "gut", "not", "überraschend"]
+        .map(String::from)
+        .to_vec();
     let vocabulary = Vocabulary::from_words(words, Unknown::LastRow);
     let weights = Weights::random(vocabulary.rows(), 6, units, readout, 7);
     to_image(&weights, &vocabulary, precision, &Origin::default()).unwrap()
@@ -30,7 +34,9 @@ fn part(name: &str) -> Part {
 }
 
 fn texts() -> Texts<impl Iterator<Item = anyhow::Result<Text>>> {
-    Texts::new(TEXTS.iter().zip(0..).map(|(text, label)| Ok(Text { bytes: text.as_bytes().to_vec(), label: Some(label) })))
+    Texts::new(
+        TEXTS.iter().zip(0..).map(|(text, label)| Ok(Text { bytes: text.as_bytes().to_vec(), label: Some(label) })),
+    )
 }
 
 fn simulate(simulator: &Simulator, chunk: usize) -> (Outcome, Vec<(Verdict, Option<u32>)>) {
@@ -70,7 +76,7 @@ fn the_flash_of_every_part_gives_the_digest_of_a_plain_buffer() {
         let (digest, tokens, logits) = reference(&image);
         assert!(tokens > 10);
         for part in parts::PARTS {
-            let simulator = Simulator::load(*part, &image, "model.ltch").unwrap();
+            let simulator = Simulator::load(*part, &image, "model.latch").unwrap();
             let (outcome, verdicts) = simulate(&simulator, INPUT_BYTES);
             assert_eq!(outcome.summary.digest, digest, "{} {}", part.name, precision.name());
             assert_eq!((outcome.summary.tokens, outcome.summary.texts), (tokens, TEXTS.len() as u64));
@@ -82,7 +88,7 @@ fn the_flash_of_every_part_gives_the_digest_of_a_plain_buffer() {
 #[test]
 fn every_chunk_size_gives_the_same_digest_and_verdicts() {
     let image = image(Precision::Int8, &[16, 12], Readout::Max);
-    let simulator = Simulator::load(part("rp2040"), &image, "model.ltch").unwrap();
+    let simulator = Simulator::load(part("rp2040"), &image, "model.latch").unwrap();
     let (whole, verdicts) = simulate(&simulator, usize::MAX);
     assert_eq!(verdicts.iter().map(|&(_, label)| label).collect::<Vec<_>>(), [Some(0), Some(1), Some(2), Some(3)]);
     for chunk in 0..=INPUT_BYTES + 1 {
@@ -95,7 +101,7 @@ fn every_chunk_size_gives_the_same_digest_and_verdicts() {
 #[test]
 fn lines_and_texts_give_the_same_digest_with_and_without_a_last_newline() {
     let image = image(Precision::Int8, &[16], Readout::Last);
-    let simulator = Simulator::load(part("nrf52840"), &image, "model.ltch").unwrap();
+    let simulator = Simulator::load(part("nrf52840"), &image, "model.latch").unwrap();
     let (outcome, _) = simulate(&simulator, INPUT_BYTES);
     for end in ["", "\n"] {
         let lines = TEXTS.join("\n") + end;
@@ -109,8 +115,8 @@ fn an_image_in_a_longer_file_is_programmed_without_what_follows_it() {
     let image = image(Precision::Int8, &[16], Readout::Mean);
     let mut longer = image.to_vec();
     longer.extend([7; 5000]);
-    let plain = Simulator::load(part("nrf52840"), &image, "model.ltch").unwrap();
-    let simulator = Simulator::load(part("nrf52840"), &longer, "model.ltch").unwrap();
+    let plain = Simulator::load(part("nrf52840"), &image, "model.latch").unwrap();
+    let simulator = Simulator::load(part("nrf52840"), &longer, "model.latch").unwrap();
     assert_eq!(simulator.image_bytes(), image.len());
     assert_eq!(simulator.programmed(), plain.programmed());
 }
@@ -119,11 +125,11 @@ fn an_image_in_a_longer_file_is_programmed_without_what_follows_it() {
 fn the_budget_names_what_the_flash_and_the_ram_hold() {
     let image = image(Precision::Int8, &[16], Readout::Mean);
     let state = Model::new(&Image::open(&image).unwrap()).state_bytes();
-    let simulator = Simulator::load(part("stm32h743"), &image, "model.ltch").unwrap();
+    let simulator = Simulator::load(part("stm32h743"), &image, "model.latch").unwrap();
     let budget = simulator.budget();
     // The first sector behind 32 KiB starts at 128 KiB.
     assert_eq!(budget.flash_used(), 128 * 1024 + image.len().next_multiple_of(32));
-    assert_eq!(budget.ram_used(), state + VIEW_BYTES + INPUT_BYTES + STACK_RESERVE);
+    assert_eq!(budget.ram_used(), 2 * state + VIEW_BYTES + INPUT_BYTES + STACK_RESERVE);
     assert_eq!(budget.state_bytes(), state);
     assert_eq!(simulator.programmed().pages, 1);
 }
@@ -143,7 +149,7 @@ fn tiny(pages: &'static [Pages], ram: usize) -> Part {
 const ROOMY: &[Pages] = &[Pages { count: 64, bytes: 4096 }];
 
 fn refusal(part: Part, image: &[u8]) -> String {
-    let error = Simulator::load(part, image, "model.ltch").unwrap_err();
+    let error = Simulator::load(part, image, "model.latch").unwrap_err();
     assert_eq!(exit_code(&error), 2, "{error:#}");
     error.to_string()
 }
@@ -166,8 +172,8 @@ fn a_flash_that_is_too_small_is_refused_with_every_number() {
 fn a_ram_that_is_too_small_by_one_byte_is_refused_with_every_number() {
     let image = image(Precision::Int8, &[48], Readout::Mean);
     let state = Model::new(&Image::open(&image).unwrap()).state_bytes();
-    let needed = state + VIEW_BYTES + INPUT_BYTES + STACK_RESERVE;
-    assert!(Simulator::load(tiny(ROOMY, needed), &image, "model.ltch").is_ok());
+    let needed = 2 * state + VIEW_BYTES + INPUT_BYTES + STACK_RESERVE;
+    assert!(Simulator::load(tiny(ROOMY, needed), &image, "model.latch").is_ok());
     let message = refusal(tiny(ROOMY, needed - 1), &image);
     let numbers = [needed, needed - 1, state, VIEW_BYTES, INPUT_BYTES, STACK_RESERVE, 1];
     assert!(numbers.iter().all(|number| message.contains(&number.to_string())), "{message}");
@@ -186,7 +192,7 @@ fn every_cut_image_is_a_fault_that_names_the_file() {
     let image = image(Precision::Int8, &[8], Readout::Mean);
     for length in (0..image.len()).step_by(97) {
         let message = refusal(part("nrf52840"), &image[..length]);
-        assert!(message.starts_with("model.ltch: "), "{message}");
+        assert!(message.starts_with("model.latch: "), "{message}");
     }
 }
 
@@ -205,7 +211,15 @@ struct Bench<'f> {
 impl<'f> Bench<'f> {
     fn new(image: &'f [u8], input: &[Input], text: &'static str) -> Self {
         let input = input.iter().rev().copied().collect();
-        Bench { image, input, text: text.as_bytes(), clock: u32::MAX - 20, calls: usize::MAX, ticks: Vec::new(), verdicts: Vec::new() }
+        Bench {
+            image,
+            input,
+            text: text.as_bytes(),
+            clock: u32::MAX - 20,
+            calls: usize::MAX,
+            ticks: Vec::new(),
+            verdicts: Vec::new(),
+        }
     }
 
     fn call(&mut self) -> Result<(), &'static str> {
@@ -293,7 +307,10 @@ fn a_state_that_has_no_room_and_a_slot_without_an_image_stop_the_program_before_
     let image = image(Precision::Int8, &[8], Readout::Mean);
     let needed = Model::new(&Image::open(&image).unwrap()).state_bytes();
     let mut bench = Bench { calls: 0, ..Bench::new(&image, &[], "") };
-    assert_eq!(app::run::<64, _>(&mut bench), Err(Stop::Image(latch_engine::Error::StateTooSmall { needed, given: 64 })));
+    assert_eq!(
+        app::run::<64, _>(&mut bench),
+        Err(Stop::Image(latch_engine::Error::StateTooSmall { needed, given: 64 }))
+    );
     let erased = [0xFF; 64];
     let mut bench = Bench { calls: 0, ..Bench::new(&erased, &[], "") };
     assert_eq!(app::run::<1024, _>(&mut bench), Err(Stop::Image(latch_engine::Error::NotAnImage)));

@@ -388,7 +388,31 @@ proptest! {
 }
 
 #[test]
-fn a_session_with_one_byte_too_little_is_refused_and_says_what_it_needs() {
+fn an_image_without_a_vocabulary_reads_ids_and_leaves_text_out() {
+    for precision in PRECISIONS {
+        let bytes = small(precision);
+        let text = Image::open(&bytes).expect("the image was just made");
+        let mut manifest = text.manifest().clone();
+        manifest.input = Input::Ids;
+        // The first three sections are the vocabulary's.
+        let crafted = assemble(VERSION, &manifest, &contents(&text)[3..]);
+        let image = Image::open(&crafted).expect("a model of ids");
+        let (model, reference) = (Model::new(&image), Model::new(&text));
+        assert!(model.vocabulary().is_none());
+        let mut session: Session<ROOM> = model.session().expect("there is room");
+        let mut expected: Session<ROOM> = reference.session().expect("there is room");
+        session.push_bytes(b"a b c");
+        session.finish();
+        assert_eq!(session.tokens(), 0);
+        for id in 0..25 {
+            assert_eq!(session.push_token(id), expected.push_token(id));
+            assert_eq!(logits(&session), logits(&expected));
+        }
+    }
+}
+
+#[test]
+fn a_state_that_is_too_small_is_refused_and_the_error_says_what_it_needs() {
     for precision in PRECISIONS {
         let bytes = small(precision);
         let image = Image::open(&bytes).expect("the image was just made");

@@ -11,13 +11,15 @@ pub mod inspect;
 pub mod predict;
 pub mod train;
 
+use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use serde::Serialize;
 
-use crate::error::exit_code;
+use crate::error::{exit_code, writing};
 
 /// Trains an LSTM, packs it into one image for a microcontroller, and runs that image token by token.
 #[derive(Debug, Parser)]
@@ -68,7 +70,8 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("latch: {error:#}");
+            // Where standard error cannot be written to, the exit code still says it.
+            let _ = writeln!(std::io::stderr().lock(), "latch: {error:#}");
             ExitCode::from(exit_code(&error))
         }
     }
@@ -83,15 +86,31 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 
 /// Prints one line of JSON on standard output.
 fn print_json(value: &impl Serialize) -> Result<()> {
-    use std::io::Write;
     let line = serde_json::to_string(value)?;
-    writeln!(std::io::stdout().lock(), "{line}")?;
-    Ok(())
+    print(format_args!("{line}"))
 }
 
-/// Prints text for people: on standard output, or on standard error where standard output is for machines.
+/// Prints a verb's answer on standard output; that it cannot be written is an error, because nothing else is left of it.
+fn print(text: std::fmt::Arguments<'_>) -> Result<()> {
+    writeln!(std::io::stdout().lock(), "{text}").map_err(printing)
+}
+
+/// The error of writing to standard output.
+fn printing(error: std::io::Error) -> anyhow::Error {
+    writing(Path::new("standard output"), error)
+}
+
+/// Prints an answer for people: as [`print`], or on standard error where standard output is for machines.
+fn answer(json: bool, text: std::fmt::Arguments<'_>) -> Result<()> {
+    if json {
+        say(json, text);
+        return Ok(());
+    }
+    print(text)
+}
+
+/// Says how the work goes on: on standard output, or on standard error where standard output is for machines.
 fn say(json: bool, text: std::fmt::Arguments<'_>) {
-    use std::io::Write;
     // A reader that has gone away does not stop the work.
     let _ = if json { writeln!(std::io::stderr().lock(), "{text}") } else { writeln!(std::io::stdout().lock(), "{text}") };
 }

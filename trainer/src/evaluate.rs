@@ -4,14 +4,14 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
-use latch_engine::image::Image;
+use latch_engine::image::{Image, MAGIC};
 use latch_engine::image::encode::AlignedBytes;
 use latch_engine::model::{Model, Session};
 use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::dataset::Example;
-use crate::error::{fault, open_file};
+use crate::error::{Fault, fault, open_file};
 
 /// Bytes of state that hold a stream of any model the engine opens: 4 layers of 2,048 units in f32, their pool and scratch.
 pub const STATE_BYTES: usize = 128 << 10;
@@ -25,11 +25,13 @@ pub type HostSession<'m, 'a> = Session<'m, 'a, STATE_BYTES>;
 /// A fault naming the file when it is missing or is no image that this engine reads.
 pub fn read_image(path: &Path) -> Result<AlignedBytes> {
     use std::io::Read;
-    // No image is larger than 4 GiB; a larger file, or an endless one, is none.
     let mut bytes = Vec::new();
-    open_file(path)?
-        .take(u64::from(u32::MAX) + 1)
-        .read_to_end(&mut bytes)
+    let mut file = open_file(path)?;
+    // What does not begin as an image does is not read any further: it may be a film, or a device without an end.
+    let mut read = |limit: u64| (&mut file).take(limit).read_to_end(&mut bytes).map(|_| bytes.starts_with(&MAGIC));
+    // No image is larger than 4 GiB.
+    read(MAGIC.len() as u64)
+        .and_then(|is_image| if is_image { read(u64::from(u32::MAX)) } else { Ok(false) })
         .map_err(|error| crate::error::reading(path, error))?;
     let bytes = AlignedBytes::new(&bytes);
     open_image(&bytes, path)?;
@@ -41,11 +43,14 @@ pub fn read_image(path: &Path) -> Result<AlignedBytes> {
 /// # Errors
 /// A fault naming the file when it is no image that this engine reads.
 pub fn open_image<'a>(bytes: &'a [u8], path: &Path) -> Result<Image<'a>> {
-    Image::open(bytes).map_err(|error| {
-        let sentence = error.to_string();
-        let (problem, remedy) = sentence.rsplit_once([';', ':']).unwrap_or((&sentence, "export the model again"));
-        fault(path.display(), problem.trim(), remedy.trim()).into()
-    })
+    Image::open(bytes).map_err(|error| image_fault(path.display(), error).into())
+}
+
+/// What the engine says of an image, as a fault at `place`.
+pub(crate) fn image_fault(place: impl std::fmt::Display, error: latch_engine::image::error::Error) -> Fault {
+    let sentence = error.to_string();
+    let (problem, remedy) = sentence.rsplit_once([';', ':']).unwrap_or((&sentence, "export the model again"));
+    fault(place, problem.trim(), remedy.trim())
 }
 
 /// What an image says of a set of labelled texts.

@@ -9,18 +9,21 @@
 //! | `best.network` | the network of the best epoch |
 //! | `checkpoint` | what `--resume` goes on from |
 //!
-//! The last two are postcard with a CRC-32 behind it. Every file is written to a temporary name and renamed.
+//! The last two are postcard with a CRC-32 behind it. Every file is written to a temporary name and renamed. Whoever trains in the folder
+//! holds a lock on `config.json`, which the system releases however the process ends.
 
-use std::io::Write;
+use std::fs::{File, TryLockError};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::bptt::Trainer;
-use crate::error::{fault, reading};
-use crate::files::write_atomically;
+use crate::error::{fault, reading, writing};
+use crate::files::{remove_partial_files, write_atomically};
 use crate::network::Network;
 use crate::optimizer::{Adam, Ema};
 use crate::quantizer::{LstmWeights, Weights};
@@ -107,6 +110,11 @@ impl Checkpoint {
         self.average.clone_from(&trainer.ema);
     }
 
+    /// The network after the last batch.
+    pub fn network(&self) -> &Network<f32> {
+        &self.network
+    }
+
     /// The epoch with the lowest validation loss.
     pub fn best(&self) -> Option<&EpochMetrics> {
         self.metrics.iter().min_by(|a, b| a.valid_loss.total_cmp(&b.valid_loss))
@@ -114,21 +122,55 @@ impl Checkpoint {
 
     /// True after the last epoch, or after `patience` epochs without a better one.
     pub fn is_finished(&self, config: &TrainConfig) -> bool {
-        let stale = self.best().is_some_and(|best| self.epoch >= best.epoch + config.patience);
+        let stale = self.best().is_some_and(|best| self.epoch >= best.epoch.saturating_add(config.patience));
         self.epoch >= config.epochs || stale
     }
 }
+
+/// `config.json` as it is stored: the configuration, and the digest of a validation part that has data of its own.
+#[derive(Serialize)]
+struct Stored<'a> {
+    #[serde(flatten)]
+    config: &'a RunConfig,
+    #[serde(flatten)]
+    validation: ValidDigest,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ValidDigest {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    valid_sha256: Option<String>,
+}
+
+/// The files of a run.
+const FILES: [&str; 7] =
+    ["config.json", "vocabulary.txt", "metrics.jsonl", "curves.svg", "curves.png", "best.network", "checkpoint"];
+
+/// How often a running epoch is kept besides its end.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// A run's folder.
 #[derive(Clone, Debug)]
 pub struct RunFolder {
     path: PathBuf,
+    checkpoint_interval: Duration,
 }
 
 impl RunFolder {
     /// The folder at a path, which need not be there yet.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        RunFolder { path: path.into() }
+        RunFolder { path: path.into(), checkpoint_interval: CHECKPOINT_INTERVAL }
+    }
+
+    /// The same folder, in which a running epoch is kept so often besides its end. Results do not depend on it.
+    #[must_use]
+    pub fn with_checkpoints_every(self, checkpoint_interval: Duration) -> Self {
+        RunFolder { checkpoint_interval, ..self }
+    }
+
+    /// How often a running epoch is kept besides its end.
+    pub fn checkpoint_interval(&self) -> Duration {
+        self.checkpoint_interval
     }
 
     /// The path.
@@ -141,29 +183,92 @@ impl RunFolder {
         self.path.join(name)
     }
 
-    /// True when a run has begun here.
+    /// True when a run has begun here, or when a file lies here that a run would replace.
     pub fn has_run(&self) -> bool {
-        self.file("config.json").exists()
+        FILES.iter().any(|name| self.file(name).exists())
     }
 
-    /// Writes the configuration.
+    /// True when something that was learned is kept here.
+    pub fn has_learned(&self) -> bool {
+        self.file("checkpoint").exists() || self.file("best.network").exists()
+    }
+
+    /// Makes this process the only one that trains in the folder until what is returned is dropped, and removes the temporary files that
+    /// processes left here which were killed. The run must have begun.
     ///
     /// # Errors
-    /// A fault when the folder cannot be written.
-    pub fn write_config(&self, config: &RunConfig) -> Result<()> {
-        let json = serde_json::to_string_pretty(config)?;
+    /// A fault when another process trains here, or when the folder cannot be read or written.
+    pub fn lock(&self) -> Result<File> {
+        let path = self.file("config.json");
+        let file = File::open(&path).map_err(|error| reading(&path, error))?;
+        // Elsewhere a lock would keep `latch export` from reading the file. A file system without locks goes without.
+        if cfg!(unix) && matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+            return Err(fault(
+                self.path.display(),
+                "another process is training in this folder",
+                "wait for it to end, or name another folder",
+            )
+            .into());
+        }
+        remove_partial_files(&self.path)?;
+        Ok(file)
+    }
+
+    /// Removes what a run wrote that has learned nothing yet.
+    ///
+    /// # Errors
+    /// A fault when a file cannot be removed.
+    pub fn remove_beginning(&self) -> Result<()> {
+        for name in ["vocabulary.txt", "config.json"] {
+            let path = self.file(name);
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(writing(&path, error)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the configuration, and the digest of the validation part where that has data of its own.
+    ///
+    /// # Errors
+    /// A fault when the folder cannot be written, or when a path of the configuration is no UTF-8.
+    pub fn write_config(&self, config: &RunConfig, valid_sha256: Option<String>) -> Result<()> {
+        let valid = if let Valid::Path(path) = &config.valid { Some(path) } else { None };
+        for path in [&config.data].into_iter().chain(valid) {
+            if path.to_str().is_none() {
+                return Err(fault(path.display(), "this path is no UTF-8, so that the run could not name its data", "rename it").into());
+            }
+        }
+        let json = serde_json::to_string_pretty(&Stored { config, validation: ValidDigest { valid_sha256 } })?;
         self.write("config.json", |out| writeln!(out, "{json}"))
     }
 
     /// Reads the configuration.
     ///
     /// # Errors
-    /// A fault naming the file when it is missing or is no configuration.
+    /// A fault naming the folder when it holds no run, or the file when it is no configuration.
     pub fn config(&self) -> Result<RunConfig> {
+        self.read_config()
+    }
+
+    /// Reads the digest of a validation part that has data of its own; `None` where it is a share of the data.
+    ///
+    /// # Errors
+    /// As [`RunFolder::config`].
+    pub fn valid_sha256(&self) -> Result<Option<String>> {
+        Ok(self.read_config::<ValidDigest>()?.valid_sha256)
+    }
+
+    fn read_config<T: DeserializeOwned>(&self) -> Result<T> {
         let path = self.file("config.json");
-        let text = std::fs::read_to_string(&path).map_err(|error| reading(&path, error))?;
-        serde_json::from_str(&text).map_err(|error| {
-            fault(path.display(), format!("this is no run's configuration: {error}"), "name the folder that `latch train --out` made").into()
+        if matches!(std::fs::metadata(&path), Err(error) if error.kind() == ErrorKind::NotFound) {
+            let problem = "there is no run in this folder, because it has no config.json";
+            return Err(fault(self.path.display(), problem, "name the folder that `latch train --out` made").into());
+        }
+        serde_json::from_str(&read_text(&path)?).map_err(|error| {
+            let problem = format!("this is no run's configuration: {error}");
+            fault(path.display(), problem, "take the file from a copy, or train again into another folder").into()
         })
     }
 
@@ -180,8 +285,7 @@ impl RunFolder {
     /// # Errors
     /// A fault naming the file when it is missing or is no text.
     pub fn vocabulary(&self, config: &TrainConfig) -> Result<Vocabulary> {
-        let path = self.file("vocabulary.txt");
-        let text = std::fs::read_to_string(&path).map_err(|error| reading(&path, error))?;
+        let text = read_text(&self.file("vocabulary.txt"))?;
         Ok(Vocabulary::from_words(text.lines().map(str::to_owned).collect(), config.unknown()))
     }
 
@@ -218,9 +322,18 @@ impl RunFolder {
     /// # Errors
     /// A fault when there is none, or when it is damaged.
     pub fn best(&self) -> Result<Best> {
-        self.read_coded("best.network")?.ok_or_else(|| {
-            fault(self.path.display(), "the run has no finished epoch", "go on with it: `latch train --resume --out` this folder").into()
-        })
+        if let Some(best) = self.read_coded("best.network")? {
+            return Ok(best);
+        }
+        if self.file("metrics.jsonl").exists() {
+            return Err(fault(
+                self.file("best.network").display(),
+                "the file is missing although the run has finished an epoch",
+                "take it from a copy, or train again into another folder",
+            )
+            .into());
+        }
+        Err(fault(self.path.display(), "the run has no finished epoch", "go on with it: `latch train --resume --out` this folder").into())
     }
 
     /// Writes a checkpoint.
@@ -258,7 +371,8 @@ impl RunFolder {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(reading(&path, error)),
         };
-        let damaged = |problem: &str| fault(path.display(), problem, "take the file from a copy, or delete it and train again");
+        let damaged =
+            |problem: &str| fault(path.display(), problem, "take the file from a copy, or train again into another folder");
         let (coded, stated) = bytes.split_last_chunk::<4>().ok_or_else(|| damaged("the file is cut off"))?;
         let mut crc = flate2::Crc::new();
         crc.update(coded);
@@ -267,6 +381,19 @@ impl RunFolder {
         }
         postcard::from_bytes(coded).map(Some).map_err(|_| damaged("the file was written by another version of Latch").into())
     }
+}
+
+/// A text file of a run.
+fn read_text(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|error| match error.kind() {
+        ErrorKind::InvalidData => fault(
+            path.display(),
+            "the file is damaged: it is no UTF-8",
+            "take the file from a copy, or train again into another folder",
+        )
+        .into(),
+        _ => reading(path, error),
+    })
 }
 
 /// The weights of a network as the quantizer takes them: row-major.

@@ -195,14 +195,13 @@ pub struct Outcome {
     pub elapsed: Duration,
 }
 
-/// How often a running epoch is kept besides its end.
-const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(60);
-
 /// Trains from a checkpoint, or from the beginning where it is `None`, to the end; keeps checkpoints, metrics, curves and the best
-/// network in `folder`.
+/// network in `folder`. From the checkpoint of a finished run nothing
+/// is trained and nothing written.
 ///
 /// # Errors
-/// A fault when the loss or a gradient stops being finite, naming epoch and batch, or when the folder cannot be written.
+/// A fault when the loss or a gradient stops being finite, naming the epoch and, in training, the batch, or when the folder cannot be
+/// written.
 pub fn train(
     config: &TrainConfig,
     vocabulary: &Vocabulary,
@@ -246,7 +245,7 @@ pub fn train(
                 },
             };
             let stats = train_step(&mut trainer, &training.batch(indices), &step_options)
-                .map_err(|error| diverged(&error, epoch, number))?;
+                .map_err(|error| stopped(&error, epoch, number, folder))?;
             busy += began.elapsed();
             tokens += stats.tokens as u64;
             at.sums.loss += stats.loss_sum;
@@ -263,13 +262,17 @@ pub fn train(
                 accuracy: at.sums.correct as f64 / at.sums.sequences as f64,
                 tokens_per_second: tokens as f64 / busy.as_secs_f64().max(1e-9),
             });
-            if kept.elapsed() > CHECKPOINT_INTERVAL && number + 1 < plan.len() {
+            if kept.elapsed() > folder.checkpoint_interval() && number + 1 < plan.len() {
                 at.take(&trainer);
                 folder.write_checkpoint(&at)?;
                 kept = Instant::now();
             }
         }
         let (valid_loss, valid_accuracy) = judge(trainer.best_network(), validation)?;
+        if !valid_loss.is_finite() {
+            let problem = format!("the validation loss is {valid_loss}: the weights have diverged");
+            return Err(diverged(format!("epoch {}", epoch + 1), problem, folder));
+        }
         let sums = std::mem::take(&mut at.sums);
         let metrics = EpochMetrics {
             epoch: epoch + 1,
@@ -302,16 +305,22 @@ pub fn train(
     })
 }
 
-fn diverged(error: &TrainError, epoch: u64, batch: usize) -> anyhow::Error {
+fn stopped(error: &TrainError, epoch: u64, batch: usize, folder: &RunFolder) -> anyhow::Error {
+    let place = format!("epoch {} batch {}", epoch + 1, batch + 1);
     match error {
-        TrainError::NonFiniteLoss { .. } | TrainError::NonFiniteGradient { .. } => fault(
-            format!("epoch {} batch {}", epoch + 1, batch + 1),
-            error.to_string(),
-            "start again with a smaller --lr; the last checkpoint is kept",
-        )
-        .into(),
-        _ => anyhow::anyhow!("epoch {} batch {}: {error}", epoch + 1, batch + 1),
+        TrainError::NonFiniteLoss { .. } | TrainError::NonFiniteGradient { .. } => diverged(place, error.to_string(), folder),
+        _ => anyhow::anyhow!("{place}: {error}"),
     }
+}
+
+/// The fault of weights that have grown beyond all numbers.
+fn diverged(place: String, problem: String, folder: &RunFolder) -> anyhow::Error {
+    let remedy = if folder.has_learned() {
+        format!("train again with a smaller --lr into another folder; what was learned before is kept in {}", folder.path().display())
+    } else {
+        "train again with a smaller --lr".into()
+    };
+    fault(place, problem, remedy).into()
 }
 
 /// Mean loss in nats and accuracy of a network.

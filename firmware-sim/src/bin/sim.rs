@@ -10,19 +10,19 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+use latch_data::dataset::{self, Part};
+use latch_data::error::{exit_code, fault, open_file};
 use latch_firmware_sim::app::INPUT_BYTES;
 use latch_firmware_sim::board::Verdict;
 use latch_firmware_sim::sim::source::{Lines, Source, Text, Texts};
 use latch_firmware_sim::sim::{Outcome, Simulator, budget, parts};
-use latch_data::dataset::{self, Part};
-use latch_data::error::{exit_code, fault, open_file};
 use serde::Serialize;
 
 /// Runs a Latch image on a simulated part: its flash and its RAM under their rules, on this machine's processor.
 #[derive(Debug, Parser)]
 #[command(name = "latch-sim", version, about, propagate_version = true)]
 #[command(after_help = "Examples:\n  \
-    latch-sim run --image model.ltch --board nrf52840 --text \"a wonderful film\"\n  \
+    latch-sim run --image model.latch --board nrf52840 --text \"a wonderful film\"\n  \
     latch-sim parts")]
 struct Cli {
     #[command(subcommand)]
@@ -41,8 +41,8 @@ enum Verb {
 /// machine, not of the part.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
-    latch-sim run --image model.ltch --board nrf52840 --text \"a wonderful film\"\n  \
-    latch-sim run --image model.ltch --board stm32f446 --data imdb/test.tsv.gz --limit 1000 --json")]
+    latch-sim run --image model.latch --board nrf52840 --text \"a wonderful film\"\n  \
+    latch-sim run --image model.latch --board stm32f446 --data imdb/test.tsv.gz --limit 1000 --json")]
 struct Run {
     /// The image, as the trainer wrote it
     #[arg(long, value_name = "FILE")]
@@ -56,7 +56,7 @@ struct Run {
     /// Labelled texts: a file or folder in any format that the trainer reads; of a folder with parts, the test part
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
-    /// Only the first N texts of --data
+    /// Only the first N texts of --data, in their order there
     #[arg(long, value_name = "N", requires = "data", conflicts_with = "text", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
     /// Print one line of JSON
@@ -94,7 +94,9 @@ fn main() -> ExitCode {
 
 /// True when whoever read our output has stopped reading, as `head` does: that is no error of this program.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe))
+    error
+        .chain()
+        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe))
 }
 
 /// What all texts together gave.
@@ -150,9 +152,15 @@ fn run(args: &Run) -> Result<()> {
     };
     let outcome = simulator.run(source.as_mut(), INPUT_BYTES, &mut judged)?;
     if outcome.summary.texts == 0 {
-        return Err(fault("standard input", "there is no text in it", "write one text a line, or give --text or --data").into());
+        return Err(fault(
+            "standard input",
+            "there is no text in it",
+            "write one text a line, or give --text or --data",
+        )
+        .into());
     }
-    let output = if args.json { json(&simulator, &outcome, &tally, args)? } else { table(&simulator, &outcome, &tally, args)? };
+    let output =
+        if args.json { json(&simulator, &outcome, &tally, args)? } else { table(&simulator, &outcome, &tally, args)? };
     io::stdout().lock().write_all(output.as_bytes()).context("writing to standard output")
 }
 
@@ -164,14 +172,18 @@ fn read_image(path: &Path) -> Result<Vec<u8>> {
     let file = open_file(path)?;
     file.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(|error| latch_data::error::reading(path, error))?;
     if bytes.len() as u64 > LARGEST_FILE {
-        return Err(fault(path.display(), "the file has more than 64 MiB, which no part can hold", "name an image").into());
+        return Err(
+            fault(path.display(), "the file has more than 64 MiB, which no part can hold", "name an image").into()
+        );
     }
     Ok(bytes)
 }
 
 /// A verdict for people. The names of classes are those of the trainer where there are two.
 fn sentence(verdict: &Verdict) -> String {
-    let name = ["negative", "positive"].get(usize::from(verdict.class)).map_or_else(|| format!("class {}", verdict.class), ToString::to_string);
+    let name = ["negative", "positive"]
+        .get(usize::from(verdict.class))
+        .map_or_else(|| format!("class {}", verdict.class), ToString::to_string);
     format!("{name}, probability of positive {:.4}, {} tokens", verdict.logit.probability(), verdict.tokens)
 }
 
@@ -239,7 +251,13 @@ fn table(simulator: &Simulator, outcome: &Outcome, tally: &Tally, args: &Run) ->
     writeln!(t, "part      {} ({}, {} MHz)", part.title, part.core, part.clock_hz / 1_000_000)?;
     writeln!(t, "flash     {} of {} bytes: {}", used.flash_used(), part.flash.bytes(), budget::list(&used.flash))?;
     let address = part.flash.base as usize + simulator.slot().start();
-    writeln!(t, "image     {} bytes at {address:#010x}, {} pages erased, {} words programmed, verified", simulator.image_bytes(), programmed.pages, programmed.words)?;
+    writeln!(
+        t,
+        "image     {} bytes at {address:#010x}, {} pages erased, {} words programmed, verified",
+        simulator.image_bytes(),
+        programmed.pages,
+        programmed.words
+    )?;
     writeln!(t, "RAM       {} of {} bytes: {}", used.ram_used(), part.ram.block, budget::list(&used.ram))?;
     writeln!(t, "tokens    {} in {} text(s)", summary.tokens, summary.texts)?;
     writeln!(
@@ -264,7 +282,11 @@ fn table(simulator: &Simulator, outcome: &Outcome, tally: &Tally, args: &Run) ->
 fn list_parts() -> Result<()> {
     let mut text = String::new();
     let kib = |bytes: usize| format!("{} KiB", bytes / 1024);
-    writeln!(text, "{:<13} {:<37} {:<11} {:>8} {:>9} {:>9} {:>14} {:>6}  {:<10} {:<10}", "NAME", "PART", "CORE", "CLOCK", "FLASH", "RAM", "PAGE", "WORD", "FLASH AT", "RAM AT")?;
+    writeln!(
+        text,
+        "{:<13} {:<37} {:<11} {:>8} {:>9} {:>9} {:>14} {:>6}  {:<10} {:<10}",
+        "NAME", "PART", "CORE", "CLOCK", "FLASH", "RAM", "PAGE", "WORD", "FLASH AT", "RAM AT"
+    )?;
     for part in parts::PARTS {
         let mut sizes: Vec<usize> = part.flash.pages.iter().map(|pages| pages.bytes / 1024).collect();
         sizes.dedup();
@@ -284,7 +306,12 @@ fn list_parts() -> Result<()> {
             part.ram.base
         )?;
         if part.ram.block < part.ram.total {
-            writeln!(text, "{:<13} of its RAM {} lie without a gap, and a program is held to these", "", kib(part.ram.block))?;
+            writeln!(
+                text,
+                "{:<13} of its RAM {} lie without a gap, and a program is held to these",
+                "",
+                kib(part.ram.block)
+            )?;
         }
     }
     io::stdout().lock().write_all(text.as_bytes()).context("writing to standard output")

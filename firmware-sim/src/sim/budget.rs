@@ -2,8 +2,11 @@
 //!
 //! ```text
 //! flash = firmware (the reserve, filled up to a page) + image (filled up to a program word)
-//! RAM   = state + view (opened image and model) + input buffer + stack reserve
+//! RAM   = state + its copy + model view (opened image and model) + input buffer + stack reserve
 //! ```
+//!
+//! The copy of the state is the one that [`latch_engine::model::Model::session`] returns by value: compiled for a Cortex-M4, the frame
+//! of [`crate::app::run`] has room for the state twice and for about 660 bytes besides, view and input buffer among them.
 
 use latch_data::error::{Fault, fault};
 
@@ -11,7 +14,8 @@ use super::FIRMWARE_RESERVE;
 use super::parts::Part;
 use crate::app::{INPUT_BYTES, VIEW_BYTES};
 
-/// Bytes of stack for everything that has no item of its own: the frames of the program, of the engine and of a driver, and interrupts.
+/// Bytes of stack for everything that has no item of its own: the frames of the engine (about 1 KiB at the deepest, on a Cortex-M4,
+/// while an image is opened), the board's drivers, and interrupts.
 pub const STACK_RESERVE: usize = 4 * 1024;
 
 /// One use of a memory.
@@ -29,7 +33,7 @@ pub struct Budget {
     /// Uses of the flash, from its start on.
     pub flash: [Item; 2],
     /// Uses of the RAM.
-    pub ram: [Item; 4],
+    pub ram: [Item; 5],
 }
 
 impl Budget {
@@ -44,6 +48,7 @@ impl Budget {
             ],
             ram: [
                 item("state", state_bytes),
+                item("its copy", state_bytes),
                 item("model view", VIEW_BYTES),
                 item("input buffer", INPUT_BYTES),
                 item("stack reserve", STACK_RESERVE),
@@ -82,7 +87,10 @@ impl Budget {
         let problems: Vec<String> = lacking
             .iter()
             .map(|(memory, needed, available, items, _)| {
-                format!("the {memory} is too small: needed are {needed} bytes ({items}) and it has {available}, {} fewer", needed - available)
+                format!(
+                    "the {memory} is too small: needed are {needed} bytes ({items}) and it has {available}, {} fewer",
+                    needed - available
+                )
             })
             .collect();
         let changes: Vec<&str> = lacking.iter().map(|&(.., change)| change).collect();

@@ -22,7 +22,12 @@ impl Latency {
     /// The percentiles of these times, in nanoseconds.
     pub fn of(mut times: Vec<u32>) -> Self {
         times.sort_unstable();
-        Latency { p50: percentile(&times, 50), p99: percentile(&times, 99), max: percentile(&times, 100), clock: clock() }
+        Latency {
+            p50: percentile(&times, 50),
+            p99: percentile(&times, 99),
+            max: percentile(&times, 100),
+            clock: clock(),
+        }
     }
 }
 

@@ -135,7 +135,8 @@ impl Flash for NorFlash {
     }
 
     fn erase_page(&mut self, start: usize) -> Result<(), Violation> {
-        let page = self.page_at(start).filter(|page| page.start == start).ok_or(Violation::NoPageStart { offset: start })?;
+        let page =
+            self.page_at(start).filter(|page| page.start == start).ok_or(Violation::NoPageStart { offset: start })?;
         let words = page.start / self.shape.word_bytes..page.end / self.shape.word_bytes;
         self.bytes_mut().get_mut(page).unwrap_or_default().fill(ERASED);
         self.writes.get_mut(words).unwrap_or_default().fill(0);

@@ -84,7 +84,11 @@ pub const PARTS: &[Part] = &[
         clock_hz: 180_000_000,
         flash: FlashShape {
             base: 0x0800_0000,
-            pages: &[Pages { count: 4, bytes: 16 * KIB }, Pages { count: 1, bytes: 64 * KIB }, Pages { count: 3, bytes: 128 * KIB }],
+            pages: &[
+                Pages { count: 4, bytes: 16 * KIB },
+                Pages { count: 1, bytes: 64 * KIB },
+                Pages { count: 3, bytes: 128 * KIB },
+            ],
             word_bytes: 4,
             writes: u8::MAX,
         },
@@ -98,7 +102,12 @@ pub const PARTS: &[Part] = &[
         title: "ST STM32L4R5xI (dual bank)",
         core: "Cortex-M4F",
         clock_hz: 120_000_000,
-        flash: FlashShape { base: 0x0800_0000, pages: &[Pages { count: 512, bytes: 4 * KIB }], word_bytes: 8, writes: 1 },
+        flash: FlashShape {
+            base: 0x0800_0000,
+            pages: &[Pages { count: 512, bytes: 4 * KIB }],
+            word_bytes: 8,
+            writes: 1,
+        },
         ram: RamShape { base: 0x2000_0000, total: 640 * KIB, block: 640 * KIB },
     },
     // ST, data sheet DS12110 (STM32H743xI) and reference manual RM0433, chapter Embedded flash memory: two banks of 8 sectors, flash
@@ -109,7 +118,12 @@ pub const PARTS: &[Part] = &[
         title: "ST STM32H743xI",
         core: "Cortex-M7",
         clock_hz: 480_000_000,
-        flash: FlashShape { base: 0x0800_0000, pages: &[Pages { count: 16, bytes: 128 * KIB }], word_bytes: 32, writes: 1 },
+        flash: FlashShape {
+            base: 0x0800_0000,
+            pages: &[Pages { count: 16, bytes: 128 * KIB }],
+            word_bytes: 32,
+            writes: 1,
+        },
         ram: RamShape { base: 0x2400_0000, total: MIB, block: 512 * KIB },
     },
     // Raspberry Pi, RP2040 Datasheet (chapters Bus fabric and Memory) and Pico Datasheet: no flash inside; the Pico has a Winbond
@@ -119,7 +133,12 @@ pub const PARTS: &[Part] = &[
         title: "Raspberry Pi RP2040, Pico board",
         core: "Cortex-M0+",
         clock_hz: 133_000_000,
-        flash: FlashShape { base: 0x1000_0000, pages: &[Pages { count: 512, bytes: 4 * KIB }], word_bytes: 256, writes: u8::MAX },
+        flash: FlashShape {
+            base: 0x1000_0000,
+            pages: &[Pages { count: 512, bytes: 4 * KIB }],
+            word_bytes: 256,
+            writes: u8::MAX,
+        },
         ram: RamShape { base: 0x2000_0000, total: 264 * KIB, block: 264 * KIB },
     },
     // Raspberry Pi, RP2350 Datasheet (chapters Bus fabric and Memory) and Pico 2 Datasheet: the Pico 2 has 4 MiB of serial flash with
@@ -129,7 +148,12 @@ pub const PARTS: &[Part] = &[
         title: "Raspberry Pi RP2350, Pico 2 board",
         core: "Cortex-M33",
         clock_hz: 150_000_000,
-        flash: FlashShape { base: 0x1000_0000, pages: &[Pages { count: 1024, bytes: 4 * KIB }], word_bytes: 256, writes: u8::MAX },
+        flash: FlashShape {
+            base: 0x1000_0000,
+            pages: &[Pages { count: 1024, bytes: 4 * KIB }],
+            word_bytes: 256,
+            writes: u8::MAX,
+        },
         ram: RamShape { base: 0x2000_0000, total: 520 * KIB, block: 520 * KIB },
     },
     // Arm, application note AN547 (Corstone-300 on MPS3, the memory map that the FVP shares): 512 KiB of ITCM for code and 512 KiB of
@@ -140,7 +164,12 @@ pub const PARTS: &[Part] = &[
         title: "Arm Corstone-300, MPS3 AN547 and FVP",
         core: "Cortex-M55",
         clock_hz: 32_000_000,
-        flash: FlashShape { base: 0x1000_0000, pages: &[Pages { count: 128, bytes: 4 * KIB }], word_bytes: 4, writes: u8::MAX },
+        flash: FlashShape {
+            base: 0x1000_0000,
+            pages: &[Pages { count: 128, bytes: 4 * KIB }],
+            word_bytes: 4,
+            writes: u8::MAX,
+        },
         ram: RamShape { base: 0x3000_0000, total: 512 * KIB, block: 512 * KIB },
     },
 ];
@@ -153,7 +182,11 @@ pub fn find(name: &str) -> Result<Part, Fault> {
     let plain = |name: &str| name.replace('-', "").to_ascii_lowercase();
     PARTS.iter().find(|part| plain(part.name) == plain(name)).copied().ok_or_else(|| {
         let names: Vec<&str> = PARTS.iter().map(|part| part.name).collect();
-        fault("--board", format!("there is no part with the name {name:?}"), format!("take one of {}", names.join(", ")))
+        fault(
+            "--board",
+            format!("there is no part with the name {name:?}"),
+            format!("take one of {}", names.join(", ")),
+        )
     })
 }
 
@@ -165,7 +198,8 @@ mod tests {
 
     #[test]
     fn every_part_has_the_size_that_its_data_sheet_names() {
-        let sizes: Vec<_> = PARTS.iter().map(|part| (part.name, part.flash.bytes() / KIB, part.ram.total / KIB)).collect();
+        let sizes: Vec<_> =
+            PARTS.iter().map(|part| (part.name, part.flash.bytes() / KIB, part.ram.total / KIB)).collect();
         let expected = [
             ("nrf52840", 1024, 256),
             ("stm32f446", 512, 128),
@@ -185,7 +219,11 @@ mod tests {
             assert!(flash.word_bytes.is_power_of_two() && flash.word_bytes <= MAX_WORD_BYTES, "{}", part.name);
             assert!((flash.base as usize).is_multiple_of(ALIGNMENT), "{}", part.name);
             for pages in flash.pages {
-                assert!(pages.bytes.is_multiple_of(flash.word_bytes) && pages.bytes.is_multiple_of(ALIGNMENT), "{}", part.name);
+                assert!(
+                    pages.bytes.is_multiple_of(flash.word_bytes) && pages.bytes.is_multiple_of(ALIGNMENT),
+                    "{}",
+                    part.name
+                );
             }
             assert!(part.ram.block <= part.ram.total, "{}", part.name);
         }
@@ -195,7 +233,7 @@ mod tests {
     fn a_part_is_found_in_any_case_and_an_unknown_name_lists_the_known_ones() {
         assert_eq!(find("nRF52840").map(|part| part.name), Ok("nrf52840"));
         assert_eq!(find("Corstone300").map(|part| part.name), Ok("corstone-300"));
-        let message = find("esp32").unwrap_err().to_string();
+        let message = find("esp32").expect_err("no such part").to_string();
         for part in PARTS {
             assert!(message.contains(part.name), "{message}");
         }

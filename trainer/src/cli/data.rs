@@ -8,9 +8,9 @@ use clap::{Parser, ValueEnum};
 use serde_json::json;
 
 use crate::dataset::fetch::{self, Fetched};
-use crate::dataset::{Dataset, Part, built_in, write_tsv_gz};
+use crate::dataset::{Dataset, Part, built_in, stage_tsv_gz};
 use crate::error::fault;
-use crate::files::create_folder;
+use crate::files::{OutputFolder, Staged};
 
 /// How many reviews the built-in set has if `--examples` does not say so.
 const BUILT_IN_EXAMPLES: usize = 10_000;
@@ -69,14 +69,21 @@ pub fn run(args: Args) -> Result<()> {
 /// [`run`] with its output named.
 fn run_to(args: &Args, out: &mut dyn Write) -> Result<()> {
     // Before any work: a folder that cannot be written to should not cost a download.
-    create_folder(&args.out)?;
+    let folder = OutputFolder::create(&args.out)?;
     let set = load(args)?;
     let (name, sha256) = (set.name.clone(), set.sha256.clone());
     let parts = set.split(args.seed, FRACTIONS)?;
     let counts = parts.each_ref().map(|part| part.examples.len());
-    for (part, kind) in parts.iter().zip([Part::Train, Part::Valid, Part::Test]) {
-        write_tsv_gz(&args.out.join(format!("{kind}.tsv.gz")), &part.examples)?;
+    // Three files of one split, or none: parts of two splits side by side would share texts.
+    let staged: Vec<Staged> = parts
+        .iter()
+        .zip([Part::Train, Part::Valid, Part::Test])
+        .map(|(part, kind)| stage_tsv_gz(&args.out.join(format!("{kind}.tsv.gz")), &part.examples))
+        .collect::<Result<_>>()?;
+    for file in staged {
+        file.keep()?;
     }
+    folder.keep();
 
     let path = args.out.display().to_string();
     let [train, valid, test] = counts;
@@ -85,9 +92,10 @@ fn run_to(args: &Args, out: &mut dyn Write) -> Result<()> {
             "path": path, "name": name, "seed": args.seed,
             "train": train, "valid": valid, "test": test, "sha256": sha256,
         });
-        writeln!(out, "{line}")?;
+        writeln!(out, "{line}").map_err(super::printing)?;
     } else {
-        writeln!(out, "{name}: {train} examples to train, {valid} to validate, {test} to test, in {path}")?;
+        writeln!(out, "{name}: {train} examples to train, {valid} to validate, {test} to test, in {path}")
+            .map_err(super::printing)?;
     }
     Ok(())
 }

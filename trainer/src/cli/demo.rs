@@ -224,7 +224,7 @@ fn task(args: &Args, say: &impl Fn(std::fmt::Arguments<'_>)) -> Result<Task> {
                     data: Dataset::load(&path)?,
                     model: DEFAULT_MODEL,
                     epochs: 4,
-                    learning_rate: 3e-3,
+                    learning_rate: 5e-3,
                     texts: IMDB_TEXTS,
                 });
             }

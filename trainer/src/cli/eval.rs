@@ -6,7 +6,7 @@ use anyhow::Result;
 use latch_engine::model::Model;
 use serde::Serialize;
 
-use super::{print_json, say};
+use super::{answer, print_json};
 use crate::dataset::{Dataset, Part};
 use crate::evaluate::{evaluate, open_image, read_image};
 
@@ -50,7 +50,7 @@ pub fn run(args: Args) -> Result<()> {
     let data = Dataset::load_part(&args.data, Part::Test)?;
     let result = evaluate(&model, &data.examples)?;
     let [[true_negative, false_positive], [false_negative, true_positive]] = result.confusion;
-    say(
+    answer(
         args.json,
         format_args!(
             "{} texts, {} tokens, {} on backend {}\n\
@@ -78,7 +78,7 @@ pub fn run(args: Args) -> Result<()> {
             "negative",
             "positive",
         ),
-    );
+    )?;
     if args.json {
         print_json(&Line {
             n: result.n,

@@ -1,22 +1,22 @@
 //! `latch export`: from a run folder to one image.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::ValueEnum;
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
+use latch_engine::image::error::Error;
 use latch_engine::image::manifest::Precision;
 use latch_engine::model::Model;
 use serde::Serialize;
 
-use super::train::load;
-use super::{print_json, say};
+use super::train::Beginning;
+use super::{answer, print_json, say};
 use crate::dataset::{Dataset, Example, Part};
-use crate::error::fault;
-use crate::evaluate::{Evaluation, evaluate};
+use crate::evaluate::{Evaluation, evaluate, image_fault};
 use crate::files::write_atomically;
-use crate::quantizer::{Origin, saturation, to_image};
+use crate::quantizer::{Origin, Weights, saturation, to_image};
 use crate::report::table;
 use crate::run::{Best, RunConfig, RunFolder, weights};
 use crate::vocabulary::Vocabulary;
@@ -67,7 +67,7 @@ impl From<PrecisionArg> for Precision {
 
 #[derive(Serialize)]
 struct Line<'a> {
-    path: &'a Path,
+    path: &'a str,
     precision: &'static str,
     image_bytes: usize,
     state_bytes: usize,
@@ -86,18 +86,29 @@ pub(crate) struct Candidate {
 /// A run's best network at every precision, each judged through the engine. The first is f32.
 pub(crate) fn candidates(best: &Best, vocabulary: &Vocabulary, origin: &Origin, examples: &[Example]) -> Result<Vec<Candidate>> {
     let weights = weights(&best.network);
-    [Precision::F32, Precision::F16, Precision::Int8]
-        .into_iter()
-        .map(|precision| {
-            let bytes = to_image(&weights, vocabulary, precision, origin)?;
-            let (state_bytes, evaluation) = {
-                let image = Image::open(&bytes)?;
-                let model = Model::new(&image);
-                (model.state_bytes(), evaluate(&model, examples)?)
-            };
-            Ok(Candidate { precision, bytes, state_bytes, evaluation })
-        })
-        .collect()
+    PRECISIONS.into_iter().map(|precision| candidate(&weights, vocabulary, precision, origin, examples)).collect()
+}
+
+/// The precisions of a report. The first is f32, which the others are measured by.
+const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::F16, Precision::Int8];
+
+fn candidate(
+    weights: &Weights,
+    vocabulary: &Vocabulary,
+    precision: Precision,
+    origin: &Origin,
+    examples: &[Example],
+) -> Result<Candidate> {
+    let bytes = to_image(weights, vocabulary, precision, origin).map_err(|error| match error.downcast_ref::<Error>() {
+        Some(&refused) => image_fault(format_args!("the {} image", precision.name()), refused).into(),
+        None => error,
+    })?;
+    let (state_bytes, evaluation) = {
+        let image = Image::open(&bytes)?;
+        let model = Model::new(&image);
+        (model.state_bytes(), evaluate(&model, examples)?)
+    };
+    Ok(Candidate { precision, bytes, state_bytes, evaluation })
 }
 
 /// Where the network of a run comes from, for the image.
@@ -122,34 +133,40 @@ pub(crate) fn origin(config: &RunConfig, best: &Best, examples: usize) -> Result
 /// A fault when the run, its data or the output cannot be used.
 pub fn run(args: Args) -> Result<()> {
     let folder = RunFolder::new(&args.run);
-    let mut config = folder.config()?;
-    let vocabulary = folder.vocabulary(&config.train)?;
+    let began = Beginning::read(&folder)?;
     let best = folder.best()?;
-    let sha256 = config.data_sha256.clone();
-    let (training, validation) = load(&mut config).map_err(|error| {
-        error.context("the run's data is needed for the report; where it has moved, put it back")
-    })?;
-    if config.data_sha256 != sha256 {
-        return Err(fault(config.data.display(), "the data is not what the run was trained on: its SHA-256 differs", "put the old data back").into());
-    }
+    began.check_network(&folder, "best.network", &best.network)?;
+    let Beginning { config, vocabulary, training, validation } = began;
     let (reported, part) = match &args.data {
         Some(path) => (Dataset::load_part(path, Part::Test)?.examples, path.display().to_string()),
         None => (validation, "the run's validation part".to_owned()),
     };
-    let candidates = candidates(&best, &vocabulary, &origin(&config, &best, training.len())?, &reported)?;
+    let weights = weights(&best.network);
+    let origin = origin(&config, &best, training.len())?;
     let precision = Precision::from(args.precision);
+    let mut candidates = Vec::new();
+    for each in PRECISIONS {
+        match candidate(&weights, &vocabulary, each, &origin, &reported) {
+            Ok(candidate) => candidates.push(candidate),
+            // A precision that was not asked for is only missed in the table.
+            Err(error) if each != precision && each != Precision::F32 => {
+                say(args.json, format_args!("no {} in this table: {error:#}", each.name()));
+            }
+            Err(error) => return Err(error),
+        }
+    }
     let Some(chosen) = candidates.iter().find(|candidate| candidate.precision == precision) else {
         anyhow::bail!("no image of precision {}", precision.name());
     };
     write_atomically(&args.out, |out| Ok(out.write_all(&chosen.bytes)?))?;
 
-    say(args.json, format_args!("{} texts of {part}, through the engine:\n\n{}", reported.len(), precision_table(&candidates)));
+    answer(args.json, format_args!("{} texts of {part}, through the engine:\n\n{}", reported.len(), precision_table(&candidates)))?;
     let image = Image::open(&chosen.bytes)?;
     if precision == Precision::Int8 {
         let calibration: Vec<Vec<u32>> =
             training.iter().take(CALIBRATION_TEXTS).map(|example| vocabulary.ids(&example.text)).collect();
         let counts = saturation::count(&image, &calibration);
-        say(
+        answer(
             args.json,
             format_args!(
                 "saturated on {} training texts: gates {}, cells {}, hidden states {}; embedding weights {}\n",
@@ -159,13 +176,13 @@ pub fn run(args: Args) -> Result<()> {
                 counts.hidden,
                 counts.embedding
             ),
-        );
+        )?;
     }
-    say(args.json, format_args!("{}", super::inspect::sections_table(&image)));
-    say(args.json, format_args!("wrote {} ({}, {} bytes)", args.out.display(), precision.name(), chosen.bytes.len()));
+    answer(args.json, format_args!("{}", super::inspect::sections_table(&image)))?;
+    answer(args.json, format_args!("wrote {} ({}, {} bytes)", args.out.display(), precision.name(), chosen.bytes.len()))?;
     if args.json {
         print_json(&Line {
-            path: &args.out,
+            path: &args.out.display().to_string(),
             precision: precision.name(),
             image_bytes: chosen.bytes.len(),
             state_bytes: chosen.state_bytes,

@@ -10,7 +10,7 @@ use latch_engine::image::tensor::{Role, Section};
 use latch_engine::model::Model;
 use serde::Serialize;
 
-use super::{print_json, say};
+use super::{print, print_json};
 use crate::evaluate::{open_image, read_image};
 use crate::report::table;
 
@@ -46,6 +46,9 @@ struct Line {
     examples: u32,
     epochs: u32,
     valid_accuracy: f32,
+    header_bytes: usize,
+    alignment_bytes: usize,
+    checksum_bytes: usize,
     sections: Vec<SectionLine>,
 }
 
@@ -90,6 +93,9 @@ pub fn run(args: Args) -> Result<()> {
             examples: provenance.examples,
             epochs: provenance.epochs,
             valid_accuracy: provenance.valid_accuracy,
+            header_bytes: image.header_bytes(),
+            alignment_bytes: alignment_bytes(&image),
+            checksum_bytes: CHECKSUM_BYTES,
             sections: image.sections().map(|section| section_line(&section)).collect(),
         });
     }
@@ -129,8 +135,7 @@ pub fn run(args: Args) -> Result<()> {
             writeln!(text, "\nvocabulary  {} words, such as {} (all of them: --words)", words.len(), sample.join(" "))?;
         }
     }
-    say(false, format_args!("{}", text.trim_end()));
-    Ok(())
+    print(format_args!("{}", text.trim_end()))
 }
 
 fn section_line(section: &Section) -> SectionLine {
@@ -164,9 +169,7 @@ fn name(section: &Section) -> String {
 pub(crate) fn sections_table(image: &Image<'_>) -> String {
     let mut rows = vec![["section", "element", "shape", "offset", "bytes"].map(str::to_owned).to_vec()];
     rows.push(vec!["preamble and manifest".into(), String::new(), String::new(), "0".into(), image.header_bytes().to_string()]);
-    let mut used = image.header_bytes();
     for section in image.sections() {
-        used += section.bytes();
         rows.push(vec![
             name(&section),
             section.element.name().into(),
@@ -175,11 +178,20 @@ pub(crate) fn sections_table(image: &Image<'_>) -> String {
             section.bytes().to_string(),
         ]);
     }
-    let end = image.len() - 4;
-    rows.push(vec!["alignment".into(), String::new(), String::new(), String::new(), (end - used).to_string()]);
-    rows.push(vec!["CRC-32".into(), String::new(), String::new(), end.to_string(), "4".into()]);
+    let end = image.len() - CHECKSUM_BYTES;
+    rows.push(vec!["alignment".into(), String::new(), String::new(), String::new(), alignment_bytes(image).to_string()]);
+    rows.push(vec!["CRC-32".into(), String::new(), String::new(), end.to_string(), CHECKSUM_BYTES.to_string()]);
     rows.push(vec!["all".into(), String::new(), String::new(), String::new(), image.len().to_string()]);
     table(&rows)
+}
+
+/// Bytes of the CRC-32 at an image's end.
+const CHECKSUM_BYTES: usize = 4;
+
+/// The zeros between the sections, which begin on multiples of 16.
+fn alignment_bytes(image: &Image<'_>) -> usize {
+    let sections: usize = image.sections().map(|section| section.bytes()).sum();
+    image.len() - CHECKSUM_BYTES - image.header_bytes() - sections
 }
 
 /// The range of the row scales of each integer layer: real weight = integer · scale, for the columns of h.

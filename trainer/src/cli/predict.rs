@@ -1,14 +1,15 @@
 //! `latch predict`: judge a text, and show the probability as it moves.
 
 use std::io::{BufRead, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use latch_engine::model::Model;
 use serde::Serialize;
 
+use super::printing;
 use crate::dataset::MAX_LINE;
-use crate::error::fault;
+use crate::error::{fault, reading};
 use crate::evaluate::{HostSession, open_image, read_image};
 
 /// Judge texts: verdict, probability, and the trail of probabilities token by token.
@@ -54,33 +55,30 @@ pub fn run(args: Args) -> Result<()> {
     let mut line = Vec::new();
     for number in 1.. {
         line.clear();
-        if input.by_ref().take(MAX_LINE as u64 + 1).read_until(b'\n', &mut line)? == 0 {
+        // One CRLF more than a line may have: what is longer than that is not read any further.
+        let outcome = input.by_ref().take(MAX_LINE as u64 + 2).read_until(b'\n', &mut line);
+        if outcome.map_err(|error| reading(Path::new("standard input"), error))? == 0 {
             break;
         }
+        let line = line.strip_suffix(b"\n").map_or(&line[..], |line| line.strip_suffix(b"\r").unwrap_or(line));
         let place = format!("standard input:{number}");
         if line.len() > MAX_LINE {
             return Err(fault(place, format!("the line has more than {MAX_LINE} bytes"), "put one text on a line").into());
         }
-        let text = std::str::from_utf8(&line).map_err(|error| {
+        let text = std::str::from_utf8(line).map_err(|error| {
             fault(place, format!("invalid UTF-8 at byte {}", error.valid_up_to()), "convert the text to UTF-8")
         })?;
-        answer(&mut session, text.trim_end_matches(['\r', '\n']), args.json)?;
+        answer(&mut session, text, args.json)?;
     }
     Ok(())
 }
 
 fn answer(session: &mut HostSession<'_, '_>, text: &str, json: bool) -> Result<()> {
     let verdict = judge(session, text);
+    let text = if json { serde_json::to_string(&verdict)? } else { format!("{}\n{}", sentence(&verdict), trail(&verdict)) };
     let mut out = std::io::stdout().lock();
-    if json {
-        writeln!(out, "{}", serde_json::to_string(&verdict)?)?;
-    } else {
-        writeln!(out, "{}", sentence(&verdict))?;
-        writeln!(out, "{}", trail(&verdict))?;
-    }
     // A reader at the other end of a pipe gets each answer at once.
-    out.flush()?;
-    Ok(())
+    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(printing)
 }
 
 /// Runs one text through a session from its beginning.

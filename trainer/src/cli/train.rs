@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
+use latch_engine::image::manifest::{MAX_LAYERS, MAX_ROWS, MAX_WIDTH};
 use serde::Serialize;
 
-use super::print_json;
+use super::{answer, print_json, say};
 use crate::dataset::{Dataset, Example, Part};
 use crate::error::fault;
-use crate::files::create_folder;
+use crate::files::OutputFolder;
+use crate::network::Network;
 use crate::network::readout::Readout;
 use crate::run::{RunConfig, RunFolder, Valid};
 use crate::training::{BatchProgress, EpochMetrics, ModelConfig, Outcome, Progress, Sequences, TrainConfig, train};
@@ -28,7 +30,7 @@ use crate::vocabulary::Vocabulary;
     latch train --resume --out runs/imdb")]
 pub struct Args {
     /// Labelled texts: an aclImdb folder, or .tsv, .csv, .jsonl, each also .gz
-    #[arg(long, required_unless_present = "resume", conflicts_with = "resume")]
+    #[arg(long, required_unless_present = "resume")]
     data: Option<PathBuf>,
     /// Validation part: a path, or the share of the data to set apart
     #[arg(long, default_value = "0.1")]
@@ -38,7 +40,7 @@ pub struct Args {
     #[arg(long, default_value = "", hide_default_value = true)]
     model: ModelArg,
     /// Most epochs
-    #[arg(long, default_value_t = default_config().epochs, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = default_config().epochs, value_parser = clap::value_parser!(u64).range(1..=MAX_EPOCHS))]
     epochs: u64,
     /// Sequences of a batch
     #[arg(long, default_value_t = default_config().batch, value_parser = positive)]
@@ -71,8 +73,12 @@ pub struct Args {
     #[arg(long)]
     out: PathBuf,
     /// Go on with the run in --out; its configuration is used
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["data", "valid", "model", "epochs", "batch", "lr", "seed", "max_tokens", "clip_norm",
+        "weight_decay", "label_smoothing", "average", "patience"])]
     resume: bool,
+    /// Seconds after which a running epoch is kept; the result does not depend on it
+    #[arg(long, hide = true, value_parser = seconds)]
+    checkpoint_every: Option<Duration>,
     /// Print one line of JSON
     #[arg(long)]
     json: bool,
@@ -83,6 +89,10 @@ fn positive(text: &str) -> Result<usize, String> {
         Ok(0) | Err(_) => Err("must be a whole number from 1".into()),
         Ok(number) => Ok(number),
     }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).ok_or_else(|| "must be seconds from 0".into())
 }
 
 /// `--valid`: a share if it reads as a number between 0 and 1, else a path.
@@ -123,16 +133,16 @@ pub(crate) const DEFAULT_MODEL: ModelConfig = ModelConfig {
 pub(crate) fn default_config() -> TrainConfig {
     TrainConfig {
         model: DEFAULT_MODEL,
-        epochs: 12,
+        epochs: 8,
         batch: 32,
-        learning_rate: 2e-3,
+        learning_rate: 5e-3,
         warmup: 0.05,
         seed: 1,
         max_tokens: 400,
         clip_norm: 1.0,
         weight_decay: 0.0,
-        label_smoothing: 0.0,
-        average: 0.0,
+        label_smoothing: 0.1,
+        average: 0.999,
         patience: 4,
     }
 }
@@ -174,7 +184,10 @@ impl FromStr for ModelArg {
                 "recurrent_dropout" => model.recurrent_dropout = share()?,
                 "word_dropout" => model.word_dropout = share()?,
                 "head_dropout" => model.head_dropout = share()?,
-                _ => return Err(format!("`{key}` is no key of a model")),
+                _ => {
+                    let keys = "vocab, embedding, lstm, layers, readout, unknown, dropout, recurrent_dropout, word_dropout, head_dropout";
+                    return Err(format!("`{key}` is no key of a model; the keys are {keys}"));
+                }
             }
         }
         Ok(ModelArg(model))
@@ -187,8 +200,14 @@ struct Line<'a> {
     best_valid_accuracy: f64,
     tokens_per_s: f64,
     seconds: f64,
-    run: &'a Path,
+    run: &'a str,
 }
+
+/// Most epochs of a run: far more than any needs, and few enough that a run's steps can be counted.
+const MAX_EPOCHS: u64 = 1_000_000;
+
+/// Most sequences of a batch.
+const MAX_BATCH: usize = 1 << 20;
 
 /// Runs the verb.
 ///
@@ -196,6 +215,10 @@ struct Line<'a> {
 /// A fault when the data, the options or the folder cannot be used, or when training diverges.
 pub fn run(args: Args) -> Result<()> {
     let folder = RunFolder::new(&args.out);
+    let folder = match args.checkpoint_every {
+        Some(interval) => folder.with_checkpoints_every(interval),
+        None => folder,
+    };
     let json = args.json;
     let outcome = if args.resume { resume(&folder, json)? } else { begin(args, &folder)? };
     let text = format!(
@@ -208,17 +231,16 @@ pub fn run(args: Args) -> Result<()> {
         outcome.elapsed.as_secs_f64(),
         folder.path().display(),
     );
+    answer(json, format_args!("{text}"))?;
     if json {
-        eprintln!("{text}");
-        return print_json(&Line {
+        print_json(&Line {
             epochs: outcome.epochs,
             best_valid_accuracy: outcome.best.valid_accuracy,
             tokens_per_s: outcome.tokens_per_second,
             seconds: outcome.elapsed.as_secs_f64(),
-            run: folder.path(),
-        });
+            run: &folder.path().display().to_string(),
+        })?;
     }
-    println!("{text}");
     Ok(())
 }
 
@@ -253,9 +275,33 @@ fn begin(args: Args, folder: &RunFolder) -> Result<Outcome> {
 /// Begins a run in a folder that has none. The digest of the data is filled in here.
 ///
 /// # Errors
-/// A fault when the folder already holds a run, or when the data or the folder cannot be used.
+/// A fault when the folder already holds a run, or when the data or the folder cannot be used. If nothing was learned by then, the folder
+/// is as it was before.
 pub(crate) fn begin_run(mut config: RunConfig, folder: &RunFolder, quiet: bool) -> Result<Outcome> {
-    check_options(&config.train)?;
+    check_options(&config.train, "")?;
+    refuse_run(folder)?;
+    let (training, validation, valid_sha256) = load(&mut config)?;
+    let vocabulary = vocabulary(&config, &training)?;
+    let made = OutputFolder::create(folder.path())?;
+    // Reading the data takes time, in which another run may have begun.
+    refuse_run(folder)?;
+    let written = folder.write_config(&config, valid_sha256).and_then(|()| folder.write_vocabulary(&vocabulary));
+    let outcome = written.and_then(|()| {
+        let lock = folder.lock()?;
+        let outcome = go(&config, &vocabulary, &training, &validation, folder, None, quiet);
+        drop(lock);
+        outcome
+    });
+    if outcome.is_err() && !folder.has_learned() {
+        // The first error is the one to report.
+        let _ = folder.remove_beginning();
+    } else {
+        made.keep();
+    }
+    outcome
+}
+
+fn refuse_run(folder: &RunFolder) -> Result<()> {
     if folder.has_run() {
         return Err(fault(
             folder.path().display(),
@@ -264,61 +310,154 @@ pub(crate) fn begin_run(mut config: RunConfig, folder: &RunFolder, quiet: bool) 
         )
         .into());
     }
-    let (training, validation) = load(&mut config)?;
-    let train = &config.train;
-    let vocabulary =
-        Vocabulary::build(training.iter().map(|example| example.text.as_str()), train.model.vocab, train.unknown());
-    if vocabulary.words().is_empty() {
-        return Err(fault(config.data.display(), "the texts hold no word", "check that the text column is the right one").into());
-    }
-    create_folder(folder.path())?;
-    folder.write_vocabulary(&vocabulary)?;
-    folder.write_config(&config)?;
-    go(&config, &vocabulary, &training, &validation, folder, None, quiet)
-}
-
-fn resume(folder: &RunFolder, quiet: bool) -> Result<Outcome> {
-    let mut config = folder.config()?;
-    let sha256 = config.data_sha256.clone();
-    let (training, validation) = load(&mut config)?;
-    if config.data_sha256 != sha256 {
-        return Err(fault(
-            config.data.display(),
-            "the data is not what the run began with: its SHA-256 differs",
-            "put the old data back, or begin a new run",
-        )
-        .into());
-    }
-    let vocabulary = folder.vocabulary(&config.train)?;
-    let checkpoint = folder.checkpoint()?;
-    go(&config, &vocabulary, &training, &validation, folder, checkpoint, quiet)
-}
-
-fn check_options(config: &TrainConfig) -> Result<()> {
-    let check = |option: &str, fits: bool, range: &str| {
-        if fits { Ok(()) } else { Err(fault(option, format!("must be {range}"), "correct the option")) }
-    };
-    check("--lr", config.learning_rate > 0.0 && config.learning_rate.is_finite(), "a positive number")?;
-    check("--clip-norm", config.clip_norm > 0.0, "a positive number")?;
-    check("--weight-decay", (0.0..1.0).contains(&config.weight_decay), "from 0 to below 1")?;
-    check("--label-smoothing", (0.0..1.0).contains(&config.label_smoothing), "from 0 to below 1")?;
-    check("--average", (0.0..1.0).contains(&config.average), "from 0 to below 1")?;
     Ok(())
 }
 
-/// The training and the validation part of a run, and the digest of all the data into the configuration.
-pub(crate) fn load(config: &mut RunConfig) -> Result<(Vec<Example>, Vec<Example>)> {
+/// The vocabulary of a run's training texts.
+fn vocabulary(config: &RunConfig, training: &[Example]) -> Result<Vocabulary> {
+    let train = &config.train;
+    let texts = training.iter().map(|example| example.text.as_str());
+    let vocabulary = Vocabulary::build(texts, train.model.vocab, train.unknown());
+    if vocabulary.words().is_empty() {
+        return Err(fault(config.data.display(), "the texts hold no word", "check that the text column is the right one").into());
+    }
+    if vocabulary.rows() > MAX_ROWS as usize {
+        let problem = format!("{} words are more than an image holds", vocabulary.words().len());
+        return Err(fault("--model vocab", problem, format!("make it smaller than {MAX_ROWS}")).into());
+    }
+    Ok(vocabulary)
+}
+
+fn resume(folder: &RunFolder, quiet: bool) -> Result<Outcome> {
+    folder.config()?;
+    let lock = folder.lock()?;
+    let began = Beginning::read(folder)?;
+    let checkpoint = folder.checkpoint()?;
+    if let Some(checkpoint) = &checkpoint {
+        began.check_network(folder, "checkpoint", checkpoint.network())?;
+        if checkpoint.best().is_some() {
+            began.check_network(folder, "best.network", &folder.best()?.network)?;
+        }
+    }
+    let outcome = go(&began.config, &began.vocabulary, &began.training, &began.validation, folder, checkpoint, quiet);
+    drop(lock);
+    outcome
+}
+
+/// What a run began with, read again.
+pub(crate) struct Beginning {
+    pub(crate) config: RunConfig,
+    pub(crate) vocabulary: Vocabulary,
+    pub(crate) training: Vec<Example>,
+    pub(crate) validation: Vec<Example>,
+}
+
+impl Beginning {
+    /// Reads the configuration, the data and the vocabulary of a run, and checks that they are what the run began with.
+    ///
+    /// # Errors
+    /// A fault that names the file that is missing, damaged or another one.
+    pub(crate) fn read(folder: &RunFolder) -> Result<Self> {
+        let began = folder.config()?;
+        check_options(&began.train, &format!("{}: ", folder.file("config.json").display()))?;
+        let mut config = began.clone();
+        let (training, validation, valid_sha256) =
+            load(&mut config).map_err(|error| error.context("the run's data is needed again; where it has moved, put it back"))?;
+        let changed = |path: &Path| {
+            fault(path.display(), "the data is not what the run began with: its SHA-256 differs", "put the old data back, or begin a new run")
+        };
+        if config.data_sha256 != began.data_sha256 {
+            return Err(changed(&config.data).into());
+        }
+        if let Valid::Path(path) = &config.valid
+            && folder.valid_sha256()?.is_some_and(|began| Some(began) != valid_sha256)
+        {
+            return Err(changed(path).into());
+        }
+        let vocabulary = vocabulary(&config, &training)?;
+        let path = folder.file("vocabulary.txt");
+        if !path.exists() && !folder.has_learned() {
+            // The run was stopped between its first two files.
+            folder.write_vocabulary(&vocabulary)?;
+        }
+        if folder.vocabulary(&config.train)? != vocabulary {
+            return Err(fault(
+                path.display(),
+                "the words are not those of the run's training texts",
+                "take the file from a copy, or train again into another folder",
+            )
+            .into());
+        }
+        Ok(Beginning { config, vocabulary, training, validation })
+    }
+
+    /// Checks that a network has the shape that the configuration and the vocabulary give it.
+    ///
+    /// # Errors
+    /// A fault naming `file`, in which the network was.
+    pub(crate) fn check_network(&self, folder: &RunFolder, file: &str, network: &Network<f32>) -> Result<()> {
+        if *network.config() == self.config.train.network(self.vocabulary.rows()) {
+            return Ok(());
+        }
+        Err(fault(
+            folder.file(file).display(),
+            "its network is not the one of config.json",
+            "take both files from one run, or train again into another folder",
+        )
+        .into())
+    }
+}
+
+/// Checks what does not depend on the data; `within` stands before the option's name.
+fn check_options(config: &TrainConfig, within: &str) -> Result<()> {
+    let check = |option: &str, fits: bool, range: &str| {
+        if fits { Ok(()) } else { Err(fault(format!("{within}{option}"), format!("must be {range}"), "correct it")) }
+    };
+    let share = |value: f64| (0.0..1.0).contains(&value);
+    let below_one = "from 0 to below 1";
+    check("--epochs", (1..=MAX_EPOCHS).contains(&config.epochs), &format!("a whole number from 1 to {MAX_EPOCHS}"))?;
+    check("--batch", (1..=MAX_BATCH).contains(&config.batch), &format!("a whole number from 1 to {MAX_BATCH}"))?;
+    check("--lr", config.learning_rate > 0.0 && config.learning_rate.is_finite(), "a positive number")?;
+    check("--max-tokens", config.max_tokens > 0, "a whole number from 1")?;
+    check("--clip-norm", config.clip_norm > 0.0, "a positive number")?;
+    check("--weight-decay", share(config.weight_decay), below_one)?;
+    check("--label-smoothing", share(config.label_smoothing), below_one)?;
+    check("--average", share(config.average), below_one)?;
+    check("--patience", config.patience > 0, "a whole number from 1")?;
+    check("warmup", (0.0..=1.0).contains(&config.warmup), "from 0 to 1")?;
+
+    // What an image can hold; better said before hours of training than after.
+    let model = &config.model;
+    let width = usize::from(MAX_WIDTH);
+    check("--model vocab", model.vocab > 0, "a whole number from 1")?;
+    check("--model layers", (1..=MAX_LAYERS).contains(&model.layers), &format!("a whole number from 1 to {MAX_LAYERS}"))?;
+    check("--model lstm", (1..width).contains(&model.lstm), &format!("a whole number from 1 to {}", width - 1))?;
+    let room = width - model.lstm;
+    check("--model embedding", (1..=room).contains(&model.embedding), &format!("a whole number from 1, with lstm at most {width}"))?;
+    if model.layers > 1 {
+        check("--model lstm", model.lstm <= width / 2, &format!("at most {} in more than one layer", width / 2))?;
+    }
+    check("--model dropout", share(model.dropout), below_one)?;
+    check("--model recurrent_dropout", share(model.recurrent_dropout), below_one)?;
+    check("--model word_dropout", share(model.word_dropout), below_one)?;
+    check("--model head_dropout", share(model.head_dropout), below_one)?;
+    Ok(())
+}
+
+/// The training and the validation part of a run, the digest of a validation part that has data of its own, and the digest of the
+/// data into the configuration.
+fn load(config: &mut RunConfig) -> Result<(Vec<Example>, Vec<Example>, Option<String>)> {
     let data = Dataset::load(&config.data)?;
     match &config.valid {
         Valid::Fraction(share) => {
             config.data_sha256 = data.sha256.clone();
             let [training, validation] = data.split(config.train.seed, [1.0 - share, *share])?;
-            Ok((training.examples, validation.examples))
+            Ok((training.examples, validation.examples, None))
         }
         Valid::Path(path) => {
             let validation = Dataset::load_part(path, Part::Valid)?;
             config.data_sha256 = data.sha256;
-            Ok((data.examples, validation.examples))
+            Ok((data.examples, validation.examples, Some(validation.sha256)))
         }
     }
 }
@@ -343,7 +482,8 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// A bar a run where standard error is a terminal, and a line an epoch.
+/// A bar a run where standard error is a terminal, and in any case a line an epoch: on standard output, or on standard error where
+/// standard output is for machines.
 struct Terminal {
     bar: Option<ProgressBar>,
     quiet: bool,
@@ -352,7 +492,7 @@ struct Terminal {
 
 impl Terminal {
     fn new(quiet: bool, epochs: u64) -> Self {
-        let bar = std::io::stdout().is_terminal().then(|| {
+        let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(0);
             let style = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} {msg}, {eta} left");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
@@ -388,10 +528,10 @@ impl Progress for Terminal {
             elapsed.as_secs_f64(),
             if best { "  best" } else { "" },
         );
+        let show = || say(self.quiet, format_args!("{line}"));
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{line}")),
-            None if self.quiet => eprintln!("{line}"),
-            None => println!("{line}"),
+            Some(bar) => bar.suspend(show),
+            None => show(),
         }
     }
 }

@@ -1,0 +1,361 @@
+//! Promise: a state is a value. Chunks, interleaving, saving and resuming change no bit, and a state that does not fit is refused.
+
+use latch_engine::Error;
+use latch_engine::image::Image;
+use latch_engine::image::encode::AlignedBytes;
+use latch_engine::image::manifest::{Precision, Readout, Unknown};
+use latch_engine::kernels::AnyBackend;
+use latch_engine::model::{Logit, Model, Session, State};
+use latch_tests::models::{PRECISIONS, READOUTS, Shape, logits};
+use proptest::prelude::*;
+
+/// Bytes of a state of these tests; more than the models need, so that what lies behind is seen to stay as it is.
+const N: usize = 1024;
+
+/// A model with one-letter and two-letter words, a few more rows than letters.
+fn image(precision: Precision, readout: Readout) -> AlignedBytes {
+    Shape { rows: 40, width: 5, units: vec![9, 7], readout, unknown: Unknown::LastRow, seed: 21 }.image(precision)
+}
+
+/// Runs `test` on a model of every precision, readout and backend.
+fn for_every_model(mut test: impl FnMut(&Model<'_>)) {
+    for precision in PRECISIONS {
+        for readout in READOUTS {
+            let bytes = image(precision, readout);
+            let image = Image::open(&bytes).expect("the image was just made");
+            for backend in AnyBackend::all() {
+                test(&Model::new(&image).with_backend(backend));
+            }
+        }
+    }
+}
+
+fn start<'m, 'a>(model: &'m Model<'a>) -> Session<'m, 'a, N> {
+    model.session().expect("there is room")
+}
+
+/// Logits as bits, so that a NaN equals itself.
+fn bits<const N: usize>(session: &Session<'_, '_, N>) -> Vec<u32> {
+    logits(session).into_iter().map(Logit::to_bits).collect()
+}
+
+/// Text of known and unknown words, marks, tags, and bytes that are no text.
+fn texts() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        8 => "[a-z]{1,2} ".prop_map(String::into_bytes),
+        2 => "[a-zA-Z'é0-9./]{1,40}".prop_map(String::into_bytes),
+        1 => "(<br ?/?>|<b|!!|\\.\\.\\.|, )".prop_map(String::into_bytes),
+        1 => prop::collection::vec(any::<u8>(), 0..6),
+    ];
+    prop::collection::vec(piece, 0..20).prop_map(|pieces| pieces.concat())
+}
+
+/// The text in pieces of the given lengths, and the rest.
+fn cut<'t>(mut text: &'t [u8], lengths: &[usize]) -> Vec<&'t [u8]> {
+    let mut chunks = Vec::new();
+    for &length in lengths {
+        let (head, tail) = text.split_at(length.min(text.len()));
+        chunks.push(head);
+        text = tail;
+    }
+    chunks.push(text);
+    chunks
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn any_chunking_gives_the_same_bits(text in texts(), lengths in prop::collection::vec(0_usize..9, 0..40)) {
+        for_every_model(|model| {
+            let (mut whole, mut chunked) = (start(model), start(model));
+            whole.push_bytes(&text);
+            for chunk in cut(&text, &lengths) {
+                chunked.push_bytes(chunk);
+            }
+            assert_eq!(whole.state(), chunked.state());
+            whole.finish();
+            chunked.finish();
+            assert_eq!(whole.state(), chunked.state());
+            assert_eq!(bits(&whole), bits(&chunked));
+        });
+    }
+
+    #[test]
+    fn ids_one_by_one_or_all_at_once_give_the_same_bits(ids in prop::collection::vec(0_u32..45, 0..40)) {
+        for_every_model(|model| {
+            let (mut together, mut alone) = (start(model), start(model));
+            // Ids from 40 on are outside the embedding and are left out.
+            let read = together.push_tokens(&ids);
+            assert_eq!(read, ids.iter().filter(|&&id| alone.push_token(id)).count());
+            assert_eq!(read, ids.iter().filter(|&&id| id < 40).count());
+            assert_eq!(together.tokens() as usize, read);
+            assert_eq!(together.state(), alone.state());
+        });
+    }
+
+    #[test]
+    fn interleaved_streams_do_not_feel_each_other(
+        text in prop::collection::vec(texts(), 3),
+        turns in prop::collection::vec((0_usize..3, 0_usize..9), 0..60),
+    ) {
+        for_every_model(|model| {
+            let mut sessions = [start(model), start(model), start(model)];
+            let mut rests: Vec<&[u8]> = text.iter().map(Vec::as_slice).collect();
+            let last = [(0, usize::MAX), (1, usize::MAX), (2, usize::MAX)];
+            for &(stream, length) in turns.iter().chain(&last) {
+                let (chunk, rest) = rests[stream].split_at(length.min(rests[stream].len()));
+                sessions[stream].push_bytes(chunk);
+                rests[stream] = rest;
+            }
+            for (session, text) in sessions.iter().zip(&text) {
+                let mut alone = start(model);
+                alone.push_bytes(text);
+                assert_eq!(alone.state(), session.state());
+                assert_eq!(bits(&alone), bits(session));
+            }
+        });
+    }
+
+    #[test]
+    fn a_stream_that_was_saved_anywhere_goes_on_with_the_same_bits(text in texts(), place: prop::sample::Index) {
+        for_every_model(|model| {
+            let mut whole = start(model);
+            whole.push_bytes(&text);
+            let (before, behind) = text.split_at(place.index(text.len() + 1));
+            let mut first = start(model);
+            first.push_bytes(before);
+            let bytes = first.state().as_bytes().to_vec();
+            let coded = postcard::to_stdvec(first.state()).expect("a state can be coded");
+            let states = [
+                State::from_bytes(&bytes).expect("these are N bytes"),
+                postcard::from_bytes(&coded).expect("it was just coded"),
+                first.into_state(),
+            ];
+            for state in states {
+                let mut second: Session<N> = model.resume(state).expect("the state is one of this model");
+                second.push_bytes(behind);
+                assert_eq!(second.state(), whole.state());
+                assert_eq!(bits(&second), bits(&whole));
+            }
+        });
+    }
+
+    #[test]
+    fn a_reset_stream_is_a_new_one(text in texts(), next in texts()) {
+        for_every_model(|model| {
+            let (mut used, mut fresh) = (start(model), start(model));
+            used.push_bytes(&text);
+            used.reset();
+            assert_eq!(used.state(), fresh.state());
+            assert_eq!((used.tokens(), bits(&used)), (0, bits(&fresh)));
+            used.push_bytes(&next);
+            fresh.push_bytes(&next);
+            assert_eq!(used.state(), fresh.state());
+        });
+    }
+}
+
+/// A word is saved after each of its bytes, those inside a character, an apostrophe and a tag included.
+#[test]
+fn a_stream_that_was_saved_in_the_middle_of_a_word_goes_on_with_the_same_bits() {
+    let text = "it's a café<br /> a\u{2019}b 10/10 über… zz!!! <br".as_bytes();
+    for_every_model(|model| {
+        let mut whole = start(model);
+        whole.push_bytes(text);
+        whole.finish();
+        for place in 0..=text.len() {
+            let mut first = start(model);
+            first.push_bytes(&text[..place]);
+            let state = State::from_bytes(first.state().as_bytes()).expect("these are N bytes");
+            let mut second: Session<N> = model.resume(state).expect("the state is one of this model");
+            second.push_bytes(&text[place..]);
+            second.finish();
+            assert_eq!(second.state(), whole.state(), "saved after {place} bytes");
+        }
+    });
+}
+
+#[test]
+fn a_stream_may_change_its_backend_in_the_middle_of_an_integer_model() {
+    let bytes = image(Precision::Int8, Readout::Mean);
+    let image = Image::open(&bytes).expect("the image was just made");
+    let models: Vec<Model> = AnyBackend::all().map(|backend| Model::new(&image).with_backend(backend)).collect();
+    let mut alone = start(&models[0]);
+    let mut state = start(&models[0]).into_state();
+    for token in 0..60 {
+        let model = &models[token as usize % models.len()];
+        let mut session: Session<N> = model.resume(state).expect("the state is one of this model");
+        session.push_token(token % 40);
+        alone.push_token(token % 40);
+        state = session.into_state();
+        assert_eq!(&state, alone.state());
+    }
+}
+
+#[test]
+fn a_state_of_another_model_is_refused_by_both_names() {
+    let images = PRECISIONS.map(|precision| image(precision, Readout::Mean));
+    let images: Vec<Image> = images.iter().map(|bytes| Image::open(bytes).expect("it was just made")).collect();
+    for ours in &images {
+        let model = Model::new(ours);
+        for theirs in &images {
+            let state = start(&Model::new(theirs)).into_state();
+            match model.resume(state) {
+                Ok(_) => assert_eq!(ours.crc(), theirs.crc()),
+                Err(error) => {
+                    let expected = Error::StateOfAnotherModel { expected: ours.crc(), found: theirs.crc() };
+                    assert_eq!(error, expected);
+                }
+            }
+        }
+        let unused = State::<N>::new();
+        assert_eq!(model.resume(unused).err(), Some(Error::StateOfAnotherModel { expected: ours.crc(), found: 0 }));
+    }
+}
+
+/// Where the fields of a state's header lie.
+mod header {
+    pub(super) const TOKENS: usize = 4;
+    pub(super) const COUNT: usize = 8;
+    pub(super) const WORD: usize = 12;
+    pub(super) const LENGTH: usize = 44;
+    pub(super) const CONNECTOR: usize = 46;
+    pub(super) const MARK: usize = 47;
+    pub(super) const TAG: usize = 49;
+    pub(super) const MISSING: usize = 50;
+    pub(super) const CODE: usize = 56;
+    pub(super) const END: usize = 60;
+}
+
+#[test]
+fn a_damaged_state_is_refused() {
+    let bytes = image(Precision::Int8, Readout::Mean);
+    let image = Image::open(&bytes).expect("the image was just made");
+    let model = Model::new(&image);
+    let mut session = start(&model);
+    session.push_bytes(b"a b c d");
+    let sound = session.into_state();
+    let sums = header::END + 4 * 9 + 20 + 4 * 7 + 16;
+    let damages: [(&str, usize, &[u8]); 11] = [
+        ("more tokens in the mean than there were", header::COUNT, &[4, 0, 0, 0]),
+        ("more tokens in the mean than it takes", header::COUNT, &[0, 0, 1, 0]),
+        ("no tokens and a mean", header::TOKENS, &[0, 0, 0, 0]),
+        ("a word that is too long", header::LENGTH, &[33]),
+        ("a word that is no UTF-8", header::WORD, &[0xFF]),
+        ("a connector that is no ASCII", header::CONNECTOR, &[0x80]),
+        ("a mark that is no ASCII", header::MARK, &[0xC3]),
+        ("a tag that is no step", header::TAG, &[6]),
+        ("too many missing bytes", header::MISSING, &[4]),
+        ("a code point beyond Unicode", header::CODE, &[0, 0, 0x11, 0]),
+        ("a sum that three tokens cannot have", sums, &[0xFF, 0xFF, 0x01, 0]),
+    ];
+    assert!(model.resume(sound).is_ok());
+    for (name, place, damage) in damages {
+        let mut bytes = sound.as_bytes().to_vec();
+        bytes[place..place + damage.len()].copy_from_slice(damage);
+        let state = State::<N>::from_bytes(&bytes).expect("these are N bytes");
+        assert_eq!(model.resume(state).err(), Some(Error::StateDamaged), "{name}");
+    }
+}
+
+#[test]
+fn a_state_of_another_length_is_refused() {
+    for length in [0, 1, N - 1, N + 1] {
+        assert_eq!(State::<N>::from_bytes(&vec![0; length]).err(), Some(Error::StateDamaged));
+    }
+    let coded = postcard::to_stdvec(&State::<64>::new()).expect("a state can be coded");
+    assert!(postcard::from_bytes::<State<N>>(&coded).is_err());
+    assert!(postcard::from_bytes::<State<64>>(&coded[..coded.len() - 1]).is_err());
+}
+
+/// A state of nonsense: fields of the header that are often valid, and anything behind it.
+fn nonsense() -> impl Strategy<Value = Vec<u8>> {
+    let number = || prop_oneof![Just(0_u32), 1..5_u32, 65_530..=65_535_u32, Just(u32::MAX), any::<u32>()];
+    let ascii = || prop_oneof![Just(0_u8), 0..0x80_u8];
+    let tokenizer = (
+        prop_oneof![prop::collection::vec(0..0x80_u8, 32), prop::collection::vec(any::<u8>(), 32)],
+        0..=32_u8,
+        (any::<u8>(), ascii(), ascii(), any::<u8>()),
+        (0..=5_u8, 0..=3_u8, any::<u8>(), any::<u8>(), any::<u8>(), any::<[u8; 2]>()),
+        prop_oneof![0..=0x10_FFFF_u32, Just(0xD800)],
+    );
+    let fill = prop_oneof![
+        prop::collection::vec(any::<u8>(), N - header::END),
+        // Ends of the ranges of i16 and i32, and quiet NaNs and infinities.
+        prop::sample::select(vec![[0xFF, 0x7F, 0xFF, 0x7F], [0, 0x80, 0, 0x80], [0, 0, 0xC0, 0x7F], [0, 0, 0x80, 0xFF], [0; 4]])
+            .prop_map(|word| word.into_iter().cycle().take(N - header::END).collect()),
+    ];
+    (number(), number(), tokenizer, fill).prop_map(|(tokens, count, (word, length, marks, decoder, code), fill)| {
+        let (cut, connector, mark, repeated) = marks;
+        let (tag, missing, low, high, digit, reserved) = decoder;
+        let mut bytes = vec![0; 4];
+        bytes.extend(tokens.to_le_bytes());
+        bytes.extend(count.min(tokens).to_le_bytes());
+        bytes.extend(word);
+        bytes.extend([length, cut, connector, mark, repeated, tag, missing, low, high, digit]);
+        bytes.extend(reserved);
+        bytes.extend(code.to_le_bytes());
+        assert_eq!(bytes.len(), header::END);
+        bytes.extend(fill);
+        bytes
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn whatever_state_is_resumed_runs_and_integers_agree_on_every_backend(mut state in nonsense(), text in texts()) {
+        for precision in PRECISIONS {
+            for readout in READOUTS {
+                let bytes = image(precision, readout);
+                let image = Image::open(&bytes).expect("the image was just made");
+                state[..4].copy_from_slice(&image.crc().to_le_bytes());
+                let mut seen: Option<(State<N>, Vec<u32>)> = None;
+                for backend in AnyBackend::all() {
+                    let model = Model::new(&image).with_backend(backend);
+                    let state = State::from_bytes(&state).expect("these are N bytes");
+                    let Ok(mut session) = model.resume::<N>(state) else { continue };
+                    let mut answers = bits(&session);
+                    session.push_bytes_each(&text, |session, _| answers.extend(bits(session)));
+                    session.finish_each(|session, _| answers.extend(bits(session)));
+                    for id in 0..45 {
+                        session.push_token(id);
+                        answers.extend(bits(&session));
+                    }
+                    session.probability();
+                    let end = (*session.state(), answers);
+                    if precision == Precision::Int8 {
+                        prop_assert_eq!(&seen.get_or_insert_with(|| end.clone()).0, &end.0);
+                        prop_assert_eq!(&seen.as_ref().expect("it was just put there").1, &end.1);
+                    }
+                    // What such a stream leaves is a state that can be resumed again.
+                    prop_assert!(model.resume::<N>(session.into_state()).is_ok());
+                }
+            }
+        }
+    }
+}
+
+/// The mean halves its sum and its count at 65,535 tokens; nothing overflows, and the answer stays where it was.
+#[test]
+fn a_stream_of_two_hundred_thousand_tokens_keeps_its_mean() {
+    for precision in PRECISIONS {
+        let bytes = image(precision, Readout::Mean);
+        let image = Image::open(&bytes).expect("the image was just made");
+        let model = Model::new(&image);
+        let mut session = start(&model);
+        let ids: Vec<u32> = (0..20_000).map(|token| token % 37).collect();
+        session.push_tokens(&ids);
+        let settled = session.output().to_f32();
+        for _ in 0..9 {
+            session.push_tokens(&ids);
+            let resumed = model.resume(*session.state());
+            assert!(resumed.is_ok(), "{resumed:?}");
+        }
+        assert_eq!(session.tokens(), 200_000);
+        let drift = (session.output().to_f32() - settled).abs();
+        assert!(drift < 1e-2, "{}: {drift}", precision.name());
+    }
+}
