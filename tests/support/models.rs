@@ -65,7 +65,11 @@ pub fn network<T: Real>(weights: &Weights, readout: Readout) -> Network<T> {
     // The trainer's embedding is features x ids, the weights' is ids x features.
     let mut values = vec![matrix(weights.width, &weights.embedding).transpose()];
     for layer in &weights.layers {
-        values.extend([matrix(layer.inputs, &layer.kernel), matrix(layer.units, &layer.recurrent_kernel), matrix(1, &layer.bias)]);
+        values.extend([
+            matrix(layer.inputs, &layer.kernel),
+            matrix(layer.units, &layer.recurrent_kernel),
+            matrix(1, &layer.bias),
+        ]);
     }
     values.extend([matrix(weights.head.len() / weights.head_bias.len(), &weights.head), matrix(1, &weights.head_bias)]);
     for ((name, tensor), values) in network.tensors_mut().into_iter().zip(values) {

@@ -2,7 +2,9 @@
 
 use latch_engine::Error;
 use latch_engine::image::encode::{AlignedBytes, Tensor, Values, encode};
-use latch_engine::image::manifest::{Input, Layer, Lstm, MAX_OUTPUTS, MAX_ROWS, Manifest, Precision, Preamble, Readout, Unknown};
+use latch_engine::image::manifest::{
+    Input, Layer, Lstm, MAX_OUTPUTS, MAX_ROWS, Manifest, Preamble, Precision, Readout, Unknown,
+};
 use latch_engine::image::tensor::{Element, Role, Section};
 use latch_engine::image::{ALIGNMENT, Image, MAGIC, VERSION};
 use latch_engine::kernels::AnyBackend;
@@ -45,7 +47,8 @@ fn crc32(bytes: &[u8]) -> u32 {
 fn mend_checksum(bytes: &mut [u8]) {
     let Ok((_, rest)) = postcard::take_from_bytes::<Preamble>(bytes) else { return };
     let Ok((stated, _)) = postcard::take_from_bytes::<u32>(rest) else { return };
-    if let Some((body, trailer)) = bytes.get_mut(..stated as usize).and_then(|image| image.split_last_chunk_mut::<4>()) {
+    if let Some((body, trailer)) = bytes.get_mut(..stated as usize).and_then(|image| image.split_last_chunk_mut::<4>())
+    {
         *trailer = crc32(body).to_le_bytes();
     }
 }
@@ -87,7 +90,10 @@ fn tensors(image: &Image<'_>) -> Vec<Tensor> {
             Element::F32 => Values::F32(bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()),
         }
     };
-    image.sections().map(|section| Tensor { role: section.role, layer: section.layer, values: value(&section) }).collect()
+    image
+        .sections()
+        .map(|section| Tensor { role: section.role, layer: section.layer, values: value(&section) })
+        .collect()
 }
 
 fn tensor(tensors: &mut [Tensor], role: Role, layer: u8) -> &mut Values {
@@ -148,7 +154,12 @@ fn another_kind_of_file_is_refused() {
     let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x10\0\0\0\x10\x08\x06\0\0\0".as_slice();
     let files: [&[u8]; 8] = [b"", b"L", b"LTC", b"LTCI\x01", png, &[0; 4096], &[0xFF; 4096], b"label\ttext\n1\tgood\n"];
     for file in files {
-        assert_eq!(Image::open(&AlignedBytes::new(file)).err(), Some(Error::NotAnImage), "{:?}", &file[..file.len().min(8)]);
+        assert_eq!(
+            Image::open(&AlignedBytes::new(file)).err(),
+            Some(Error::NotAnImage),
+            "{:?}",
+            &file[..file.len().min(8)]
+        );
     }
 }
 
@@ -171,7 +182,8 @@ fn an_image_opens_in_a_longer_slot_and_answers_as_alone() {
     for precision in PRECISIONS {
         let alone = small(precision);
         let slot = AlignedBytes::new(&[alone.to_vec(), vec![0xFF; 10_000]].concat());
-        let (alone, slot) = (Image::open(&alone).expect("it was just made"), Image::open(&slot).expect("it is in there"));
+        let (alone, slot) =
+            (Image::open(&alone).expect("it was just made"), Image::open(&slot).expect("it is in there"));
         assert_eq!((alone.len(), alone.crc(), alone.manifest()), (slot.len(), slot.crc(), slot.manifest()));
         assert_eq!(answers(&alone, 50), answers(&slot, 50));
     }
@@ -222,7 +234,9 @@ fn weights_that_are_infinite_or_no_number_are_refused_by_their_tensors_name() {
             for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
                 for place in [0, section.rows * section.columns - 1] {
                     let mut tensors = originals.clone();
-                    let Values::F32(values) = tensor(&mut tensors, section.role, section.layer) else { panic!("floats") };
+                    let Values::F32(values) = tensor(&mut tensors, section.role, section.layer) else {
+                        panic!("floats")
+                    };
                     values[place] = bad;
                     let crafted = AlignedBytes::new(&encode(image.manifest(), &tensors).expect("the shapes are right"));
                     let expected = Error::NotFinite { role: section.role, layer: section.layer };

@@ -72,7 +72,12 @@ proptest! {
 }
 
 /// A stream of a shape starts with the `N` bytes that are stated for it, runs in them as in a large state, and is refused one byte less.
-fn needs_exactly<const N: usize, const LESS: usize>(precision: Precision, readout: Readout, width: usize, units: &[usize]) {
+fn needs_exactly<const N: usize, const LESS: usize>(
+    precision: Precision,
+    readout: Readout,
+    width: usize,
+    units: &[usize],
+) {
     assert_eq!(N, LESS + 1);
     let shape = Shape { rows: 6, width, units: units.to_vec(), readout, unknown: Unknown::Skip, seed: 4 };
     let bytes = shape.image(precision);
@@ -86,7 +91,10 @@ fn needs_exactly<const N: usize, const LESS: usize>(precision: Precision, readou
         assert_eq!(tight.output(), large.output());
     }
     assert_eq!(tight.state().as_bytes(), &large.state().as_bytes()[..N]);
-    assert!(large.state().as_bytes()[N..].iter().all(|&byte| byte == 0), "what lies behind a stream's bytes is not touched");
+    assert!(
+        large.state().as_bytes()[N..].iter().all(|&byte| byte == 0),
+        "what lies behind a stream's bytes is not touched"
+    );
 }
 
 macro_rules! every_precision_and_readout {
@@ -157,7 +165,14 @@ fn quantized_logits_stay_near_those_of_f32() {
     for seed in 0..60 {
         for units in [vec![8], vec![32], vec![64], vec![16, 16]] {
             for readout in READOUTS {
-                let shape = Shape { rows: 40, width: 4 + seed as usize % 20, units: units.clone(), readout, unknown: Unknown::Skip, seed };
+                let shape = Shape {
+                    rows: 40,
+                    width: 4 + seed as usize % 20,
+                    units: units.clone(),
+                    readout,
+                    unknown: Unknown::Skip,
+                    seed,
+                };
                 let found = distances(&shape);
                 for (place, distance) in found.into_iter().enumerate() {
                     worst[place] = worst[place].max(distance);
@@ -168,5 +183,8 @@ fn quantized_logits_stay_near_those_of_f32() {
             }
         }
     }
-    println!("f16 and int8 from f32, in lengths of the head: worst {worst:?}, mean of worst {:?}", sum.map(|sum| sum / count));
+    println!(
+        "f16 and int8 from f32, in lengths of the head: worst {worst:?}, mean of worst {:?}",
+        sum.map(|sum| sum / count)
+    );
 }

@@ -29,7 +29,8 @@ fn sigmoid(x: f64) -> f64 {
 }
 
 fn accuracy(sequences: &Sequences, logit: impl Fn(&[u32]) -> f64) -> f64 {
-    let right = sequences.ids.iter().zip(&sequences.labels).filter(|(ids, label)| (logit(ids) >= 0.0) == (**label > 0.5));
+    let right =
+        sequences.ids.iter().zip(&sequences.labels).filter(|(ids, label)| (logit(ids) >= 0.0) == (**label > 0.5));
     right.count() as f64 / sequences.labels.len() as f64
 }
 
@@ -44,7 +45,8 @@ fn a_small_lstm_passes_ninety_per_cent_and_so_do_its_images() {
     assert!(outcome.best.valid_accuracy > 0.9, "{}", outcome.best.valid_accuracy);
     let best = run.best().expect("the run has finished epochs");
     for precision in [Precision::F32, Precision::F16, Precision::Int8] {
-        let bytes = to_image(&weights(&best.network), &task.vocabulary, precision, &Origin::default()).expect("the network fits");
+        let bytes = to_image(&weights(&best.network), &task.vocabulary, precision, &Origin::default())
+            .expect("the network fits");
         let image = Image::open(&bytes).expect("the image was just made");
         let evaluation = evaluate(&Model::new(&image), &task.held_out).expect("there is room");
         println!("{}: {:.3}", precision.name(), evaluation.accuracy);
@@ -117,12 +119,15 @@ fn the_last_word_alone_tells_little() {
     let task = task();
     let mut votes = vec![0_i32; task.vocabulary.rows()];
     for (ids, label) in task.training.ids.iter().zip(&task.training.labels) {
-        if let Some(&last) = ids.iter().rev().find(|&&id| task.vocabulary.words().get(id as usize).is_some_and(|word| word.len() > 1)) {
+        if let Some(&last) =
+            ids.iter().rev().find(|&&id| task.vocabulary.words().get(id as usize).is_some_and(|word| word.len() > 1))
+        {
             votes[last as usize] += if *label > 0.5 { 1 } else { -1 };
         }
     }
     let accuracy = accuracy(&task.validation, |ids| {
-        let last = ids.iter().rev().find(|&&id| task.vocabulary.words().get(id as usize).is_some_and(|word| word.len() > 1));
+        let last =
+            ids.iter().rev().find(|&&id| task.vocabulary.words().get(id as usize).is_some_and(|word| word.len() > 1));
         last.map_or(0.0, |&last| f64::from(votes[last as usize]))
     });
     println!("last word: {accuracy:.3}");

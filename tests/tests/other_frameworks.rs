@@ -129,12 +129,17 @@ impl<L: Layer> Golden<L> {
         for (layer, hidden) in self.hidden.iter().enumerate() {
             for from in (0..hidden[0].len()).step_by(MAX_OUTPUTS) {
                 let weights = self.up_to_layer(layer, from);
-                let shown: Matrix = hidden.iter().map(|row| row[from..from + weights.head_bias.len()].to_vec()).collect();
+                let shown: Matrix =
+                    hidden.iter().map(|row| row[from..from + weights.head_bias.len()].to_vec()).collect();
                 each(&format!("{}, hidden states of layer {layer}", self.name), &weights, &shown);
             }
         }
         for readout in READOUTS {
-            each(&format!("{}, logits of {}", self.name, readout.name()), &self.weights(readout), &self.logits[readout.name()]);
+            each(
+                &format!("{}, logits of {}", self.name, readout.name()),
+                &self.weights(readout),
+                &self.logits[readout.name()],
+            );
         }
     }
 }

@@ -36,7 +36,13 @@ fn task(seed: u64) -> Task {
 }
 
 /// Runs, or goes on with, a task in a folder on `threads` threads.
-fn run(task: &Task, folder: &Path, checkpoint: Option<Checkpoint>, threads: usize, progress: &mut (dyn Progress + Send)) {
+fn run(
+    task: &Task,
+    folder: &Path,
+    checkpoint: Option<Checkpoint>,
+    threads: usize,
+    progress: &mut (dyn Progress + Send),
+) {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
     let run = RunFolder::new(folder);
     pool.install(|| {
@@ -55,7 +61,8 @@ fn files(task: &Task, folder: &Path) -> BTreeMap<String, Vec<u8>> {
     }
     let best = RunFolder::new(folder).best().expect("the run has finished epochs");
     for precision in PRECISIONS {
-        let image = to_image(&weights(&best.network), &task.vocabulary, precision, &Origin::default()).expect("the network fits");
+        let image = to_image(&weights(&best.network), &task.vocabulary, precision, &Origin::default())
+            .expect("the network fits");
         files.insert(format!("{}.latch", precision.name()), image.to_vec());
     }
     for name in ["best.network", "checkpoint", "metrics.jsonl", "f32.latch", "f16.latch", "int8.latch"] {
@@ -67,7 +74,8 @@ fn files(task: &Task, folder: &Path) -> BTreeMap<String, Vec<u8>> {
 /// Fails with the names of the files that differ, and not with their bytes.
 fn assert_same(what: &str, left: &BTreeMap<String, Vec<u8>>, right: &BTreeMap<String, Vec<u8>>) {
     assert!(left.keys().eq(right.keys()), "{what}: {:?} and {:?}", left.keys(), right.keys());
-    let different: Vec<&String> = left.iter().filter(|(name, bytes)| right[*name] != **bytes).map(|(name, _)| name).collect();
+    let different: Vec<&String> =
+        left.iter().filter(|(name, bytes)| right[*name] != **bytes).map(|(name, _)| name).collect();
     assert!(different.is_empty(), "{what}: {different:?} differ");
 }
 
@@ -169,7 +177,9 @@ fn advance(at: Open, task: &Task, count: usize) -> Open {
     let rate = LearningRate { peak: learning_rate, floor: 0.02, warmup, total, decay: Decay::Cosine };
     let mut trainer = Trainer::resume(at.network, at.adam, at.average);
     let mut at = Open { network: trainer.network.clone(), adam: trainer.adam.clone(), average: None, ..at };
-    for (number, indices) in plan(&lengths, &BatchOptions { batch_size: batch, window: 50, seed }, at.epoch).iter().enumerate().take(count) {
+    for (number, indices) in
+        plan(&lengths, &BatchOptions { batch_size: batch, window: 50, seed }, at.epoch).iter().enumerate().take(count)
+    {
         let mut batch = Batch::new();
         indices.iter().for_each(|&index| batch.push(&task.training.ids[index], task.training.labels[index]));
         let noise = Some(Noise { seed, epoch: at.epoch, batch: number as u64 });
@@ -199,7 +209,8 @@ fn a_run_that_is_resumed_from_the_middle_of_an_epoch_ends_in_the_same_bytes() {
 
         fn epoch(&mut self, metrics: &EpochMetrics, _: Duration, _: bool) {
             if metrics.epoch == 1 {
-                let checkpoint = RunFolder::new(self.0).checkpoint().expect("the checkpoint is whole").expect("it is there");
+                let checkpoint =
+                    RunFolder::new(self.0).checkpoint().expect("the checkpoint is whole").expect("it is there");
                 self.1 = Some(postcard::to_stdvec(&checkpoint).expect("a checkpoint can be coded"));
             }
         }

@@ -283,8 +283,14 @@ fn nonsense() -> impl Strategy<Value = Vec<u8>> {
     let fill = prop_oneof![
         prop::collection::vec(any::<u8>(), N - header::END),
         // Ends of the ranges of i16 and i32, and quiet NaNs and infinities.
-        prop::sample::select(vec![[0xFF, 0x7F, 0xFF, 0x7F], [0, 0x80, 0, 0x80], [0, 0, 0xC0, 0x7F], [0, 0, 0x80, 0xFF], [0; 4]])
-            .prop_map(|word| word.into_iter().cycle().take(N - header::END).collect()),
+        prop::sample::select(vec![
+            [0xFF, 0x7F, 0xFF, 0x7F],
+            [0, 0x80, 0, 0x80],
+            [0, 0, 0xC0, 0x7F],
+            [0, 0, 0x80, 0xFF],
+            [0; 4]
+        ])
+        .prop_map(|word| word.into_iter().cycle().take(N - header::END).collect()),
     ];
     (number(), number(), tokenizer, fill).prop_map(|(tokens, count, (word, length, marks, decoder, code), fill)| {
         let (cut, connector, mark, repeated) = marks;

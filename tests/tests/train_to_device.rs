@@ -18,13 +18,15 @@ use latch_trainer::training::train;
 
 /// A network trained on the built-in set, as an image of each precision.
 fn trained() -> (Vec<Example>, Vec<(Precision, Vec<u8>)>) {
-    let task = Task::new(config(8, 16, 3), 3000, 200);
+    let task = Task::new(config(8, 16, 5), 6000, 200);
     let folder = tempfile::tempdir().expect("a folder for the run");
     let run = RunFolder::new(folder.path());
-    train(&task.config, &task.vocabulary, &task.training, &task.validation, &run, None, &mut Silent).expect("the training ends");
+    train(&task.config, &task.vocabulary, &task.training, &task.validation, &run, None, &mut Silent)
+        .expect("the training ends");
     let best = weights(&run.best().expect("the run has finished epochs").network);
     let image = |precision| {
-        let image = to_image(&best, &task.vocabulary, precision, &Origin::default()).expect("the network fits an image");
+        let image =
+            to_image(&best, &task.vocabulary, precision, &Origin::default()).expect("the network fits an image");
         (precision, image.to_vec())
     };
     (task.held_out, PRECISIONS.map(image).to_vec())
@@ -113,7 +115,11 @@ fn the_device_gives_the_logits_of_the_host_after_every_token_and_the_reported_ac
                 let what = format!("{} on {name} in chunks of {chunk}", precision.name());
                 assert!(board.answers == expected, "{what}: the answers differ");
                 assert_eq!(summary.digest, digest, "{what}");
-                assert_eq!((summary.texts, summary.tokens), (examples.len() as u64, expected.tokens.len() as u64), "{what}");
+                assert_eq!(
+                    (summary.texts, summary.tokens),
+                    (examples.len() as u64, expected.tokens.len() as u64),
+                    "{what}"
+                );
             }
             // The same through the simulator's own board, as `latch-sim` runs it, with a state of exactly the stream's size or the next one.
             let mut right = 0;

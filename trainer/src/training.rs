@@ -308,7 +308,10 @@ pub fn train(
 fn stopped(error: &TrainError, epoch: u64, batch: usize, folder: &RunFolder) -> anyhow::Error {
     let place = format!("epoch {} batch {}", epoch + 1, batch + 1);
     match error {
-        TrainError::NonFiniteLoss { .. } | TrainError::NonFiniteGradient { .. } => diverged(place, error.to_string(), folder),
+        TrainError::NonFiniteLoss { loss } => diverged(place, format!("the loss is {loss}: the weights have diverged"), folder),
+        TrainError::NonFiniteGradient { norm } => {
+            diverged(place, format!("the gradient's norm is {norm}: the weights have diverged"), folder)
+        }
         _ => anyhow::anyhow!("{place}: {error}"),
     }
 }

@@ -3,12 +3,14 @@
 //! - [`setup`] installs what the tests need and cargo does not bring.
 //! - [`test`] checks everything, in one order, with one summary.
 //! - [`instructions`] counts what a step costs and holds it against the record in `benches/results/`.
+//! - [`wrapper`] lets a backend be forced without compiling the dependencies again.
 //! - [`command`] runs a program and shows what it ran.
 
 mod command;
 mod instructions;
 mod setup;
 mod test;
+mod wrapper;
 
 use std::process::ExitCode;
 
@@ -40,6 +42,9 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = wrapper::run() {
+        return code;
+    }
     let result = match Arguments::parse().verb {
         Verb::Setup => setup::run().map(|missing| missing.is_empty()),
         Verb::Test { quick } => Ok(test::run(quick)),

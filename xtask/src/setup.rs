@@ -24,10 +24,9 @@ pub(crate) enum Toolchain {
     Debian,
 }
 
-/// The toolchain that can build for a target, or `None`.
-pub(crate) fn toolchain(target: &str) -> Option<Toolchain> {
-    let (sysroot, _) = Command::new("rustc --print sysroot").capture().ok()?;
-    if Path::new(sysroot.trim()).join("lib/rustlib").join(target).join("lib").is_dir() {
+/// The toolchain that can build for all of [`TARGETS`], or `None`.
+pub(crate) fn toolchain() -> Option<Toolchain> {
+    if absent().is_empty() {
         return Some(Toolchain::Rustup);
     }
     let (sysroot, _) = debian("/usr/bin/rustc --print sysroot").capture().ok()?;
@@ -36,6 +35,17 @@ pub(crate) fn toolchain(target: &str) -> Option<Toolchain> {
     let usable =
         source.is_dir() && Path::new("/usr/bin/cargo").is_file() && is_recent(&version, env!("CARGO_PKG_RUST_VERSION"));
     usable.then_some(Toolchain::Debian)
+}
+
+/// The targets for which the toolchain that runs this program has no library.
+fn absent() -> Vec<&'static str> {
+    let sysroot = Command::new("rustc --print sysroot").capture();
+    let has = |target: &str| {
+        sysroot
+            .as_ref()
+            .is_ok_and(|(path, _)| Path::new(path.trim()).join("lib/rustlib").join(target).join("lib").is_dir())
+    };
+    TARGETS.into_iter().filter(|target| !has(target)).collect()
 }
 
 /// A command of Debian's toolchain, kept apart from the one that runs this program.
@@ -71,12 +81,9 @@ pub(crate) fn missing() -> Vec<String> {
     if valgrind().is_none() {
         missing.push("valgrind".to_owned());
     }
-    missing.extend(
-        TARGETS
-            .into_iter()
-            .filter(|target| toolchain(target).is_none())
-            .map(|target| format!("a compiler for {target}")),
-    );
+    if toolchain().is_none() {
+        missing.push("a compiler for the chips".to_owned());
+    }
     missing
 }
 
@@ -85,12 +92,11 @@ pub(crate) fn missing() -> Vec<String> {
 /// # Errors
 /// When a program that exists cannot be started.
 pub(crate) fn run() -> Result<Vec<String>> {
-    let absent: Vec<&str> = TARGETS.into_iter().filter(|target| toolchain(target).is_none()).collect();
     let mut packages = Vec::new();
     if valgrind().is_none() {
         packages.push("valgrind");
     }
-    if !absent.is_empty() && !add_targets(&absent) {
+    if toolchain().is_none() && !add_targets(&absent()) {
         println!("rustup could not add them: Debian's own toolchain serves as well");
         packages.extend(DEBIAN_PACKAGES);
     }

@@ -447,7 +447,9 @@ fn check_options(config: &TrainConfig, within: &str) -> Result<()> {
 /// The training and the validation part of a run, the digest of a validation part that has data of its own, and the digest of the
 /// data into the configuration.
 fn load(config: &mut RunConfig) -> Result<(Vec<Example>, Vec<Example>, Option<String>)> {
-    let data = Dataset::load(&config.data)?;
+    let mut data = Dataset::load(&config.data)?;
+    // A fault of the split is one of this file.
+    data.name = config.data.display().to_string();
     match &config.valid {
         Valid::Fraction(share) => {
             config.data_sha256 = data.sha256.clone();

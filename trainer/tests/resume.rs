@@ -1,0 +1,233 @@
+//! A training that was killed, whenever that was, and resumed ends in the bytes of one that was left alone.
+
+#[path = "support/latch.rs"]
+mod support;
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant, SystemTime};
+
+use support::{Place, RUN_FILES, names, succeed, tree};
+
+/// A training of a second or two, so that there is a middle to kill it in: dropout, weight decay and a moving average, so that whatever a
+/// checkpoint could forget would show.
+const SLOW: [&str; 12] = [
+    "--model",
+    "vocab=120,embedding=8,lstm=24,layers=2,dropout=0.2,recurrent_dropout=0.1,word_dropout=0.1,head_dropout=0.1",
+    "--epochs",
+    "4",
+    "--batch",
+    "8",
+    "--average",
+    "0.99",
+    "--weight-decay",
+    "0.01",
+    "--patience",
+    "4",
+];
+
+/// The slow training of a place, as a command whose output nobody reads.
+fn slow(place: &Place, out: &str, more: &[&str]) -> Command {
+    let more: Vec<&str> = SLOW.iter().chain(more).copied().collect();
+    let mut command = place.training(out, &more);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+/// Waits until something has happened, or the process has ended.
+fn wait(child: &mut Child, mut happened: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !happened() && child.try_wait().expect("a process").is_none() {
+        assert!(began.elapsed() < Duration::from_secs(60), "nothing happened");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Ends a process by a signal and waits for its end; true when it was the signal that ended it.
+fn kill(mut child: Child, signal: &str) -> bool {
+    let sent = Command::new("sh").arg("-c").arg(format!("kill -{signal} {}", child.id())).status().expect("a shell");
+    let ended = child.wait().expect("an end");
+    sent.success() && ended.signal().is_some()
+}
+
+/// Starts the slow training and ends it by a signal once something has happened. What is `left` then must be what the test is about; on a
+/// busy machine a signal comes too late now and then, and the attempt is repeated.
+fn stop(place: &Place, out: &str, more: &[&str], signal: &str, happened: impl Fn() -> bool, left: impl Fn() -> bool) {
+    for _ in 0..20 {
+        let mut child = slow(place, out, more).spawn().expect("latch starts");
+        wait(&mut child, &happened);
+        if kill(child, signal) && left() {
+            return;
+        }
+        fs::remove_dir_all(place.file(out)).expect("a run's folder");
+    }
+    panic!("the training of {out} could not be stopped at the right moment");
+}
+
+/// The epochs that are written down so far.
+fn epochs(run: &Path) -> usize {
+    fs::read_to_string(run.join("metrics.jsonl")).map_or(0, |text| text.lines().count())
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
+}
+
+/// What a run has come to: its files and the images that are exported from it.
+fn results(place: &Place, run: &str) -> Vec<(String, Vec<u8>)> {
+    assert_eq!(names(&place.file(run)), RUN_FILES, "{run}");
+    let mut results: Vec<_> = tree(&place.file(run)).into_iter().collect();
+    for precision in ["f32", "f16", "int8"] {
+        place.export(run, precision);
+        results.push((precision.into(), place.read(&format!("{precision}.latch"))));
+    }
+    results
+}
+
+/// Asserts that two runs have come to the same, file by file.
+fn assert_same(place: &Place, run: &str, whole: &str) {
+    for ((name, bytes), (_, expected)) in results(place, run).iter().zip(results(place, whole)) {
+        assert!(*bytes == expected, "{name} of {run} is not that of {whole}");
+    }
+}
+
+fn resume(place: &Place, run: &str) {
+    succeed(&mut place.latch(["train", "--resume", "--out", run]));
+}
+
+#[test]
+fn a_training_that_is_killed_after_an_epoch_resumes_to_the_same_bytes() {
+    let place = Place::with_data(1200);
+    place.train("whole", &SLOW);
+    for epoch in 1..=3 {
+        let out = format!("killed-{epoch}");
+        let done = || epochs(&place.file(&out));
+        stop(&place, &out, &[], "KILL", || done() >= epoch, || done() == epoch);
+        resume(&place, &out);
+        assert_same(&place, &out, "whole");
+    }
+}
+
+#[test]
+fn a_training_that_is_killed_before_its_first_epoch_ended_resumes_to_the_same_bytes() {
+    let place = Place::with_data(1200);
+    place.train("whole", &SLOW);
+    let config = place.file("killed/config.json");
+    stop(&place, "killed", &[], "KILL", || config.exists(), || !place.file("killed/checkpoint").exists());
+    resume(&place, "killed");
+    assert_same(&place, "killed", "whole");
+}
+
+#[test]
+fn a_training_that_is_interrupted_from_the_keyboard_resumes_to_the_same_bytes() {
+    let place = Place::with_data(1200);
+    place.train("whole", &SLOW);
+    let done = || epochs(&place.file("interrupted"));
+    stop(&place, "interrupted", &[], "INT", || done() >= 1, || done() < 4);
+    resume(&place, "interrupted");
+    assert_same(&place, "interrupted", "whole");
+}
+
+#[test]
+fn a_training_that_is_killed_within_an_epoch_resumes_to_the_same_bytes() {
+    let place = Place::with_data(1200);
+    place.train("whole", &SLOW);
+    // Every batch is kept, so that the checkpoint is the work of a running epoch.
+    let keep = ["--checkpoint-every", "0"];
+    let checkpoint = place.file("killed/checkpoint");
+    let done = || epochs(&place.file("killed"));
+    stop(&place, "killed", &keep, "KILL", || checkpoint.exists(), || done() == 0);
+    // Killed a second time, when it has gone on from there into the second epoch.
+    let mut again = place.latch(["train", "--resume", "--out", "killed"].iter().chain(&keep));
+    let mut child = again.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("latch starts");
+    wait(&mut child, || done() >= 1);
+    kill(child, "KILL");
+    resume(&place, "killed");
+    assert_same(&place, "killed", "whole");
+}
+
+#[test]
+fn how_often_a_running_epoch_is_kept_does_not_change_the_result() {
+    let place = Place::with_data(200);
+    place.train("seldom", &[]);
+    place.train("often", &["--checkpoint-every", "0", "--batch", "32"]);
+    assert_same(&place, "often", "seldom");
+}
+
+#[test]
+fn no_partial_file_is_left_after_a_run_was_resumed_or_begun() {
+    let place = Place::with_run();
+    place.write("run/.latch-abc.partial", "half a checkpoint");
+    resume(&place, "run");
+    assert_eq!(names(&place.file("run")), RUN_FILES);
+    fs::create_dir(place.file("new")).unwrap();
+    place.write("new/.latch-abc.partial", "half a configuration");
+    place.train("new", &[]);
+    assert_eq!(names(&place.file("new")), RUN_FILES);
+    assert_same(&place, "new", "run");
+}
+
+#[test]
+fn a_kill_in_the_middle_of_a_write_leaves_a_partial_file_that_the_resumed_run_removes() {
+    let place = Place::with_data(1200);
+    place.train("whole", &SLOW);
+    // With a checkpoint a batch, a temporary file is there most of the time.
+    let run = place.file("killed");
+    let partial = || run.exists() && names(&run).iter().any(|name| name.ends_with(".partial"));
+    stop(
+        &place,
+        "killed",
+        &["--checkpoint-every", "0"],
+        "KILL",
+        || run.join("checkpoint").exists() && partial(),
+        partial,
+    );
+    resume(&place, "killed");
+    assert_same(&place, "killed", "whole");
+}
+
+#[test]
+fn a_run_that_was_stopped_between_its_first_two_files_resumes() {
+    let place = Place::with_run();
+    fs::create_dir(place.file("stopped")).unwrap();
+    fs::copy(place.file("run/config.json"), place.file("stopped/config.json")).unwrap();
+    resume(&place, "stopped");
+    assert_same(&place, "stopped", "run");
+}
+
+#[test]
+fn resuming_a_finished_run_changes_nothing() {
+    let place = Place::with_run();
+    let before = tree(&place.file("run"));
+    let times = || RUN_FILES.map(|name| modified(&place.file("run").join(name)));
+    let written = times();
+    let answer = succeed(&mut place.latch(["train", "--resume", "--out", "run", "--json"]));
+    assert_eq!((answer.json()["epochs"].as_u64(), answer.json()["run"].as_str()), (Some(2), Some("run")));
+    assert!(tree(&place.file("run")) == before);
+    assert_eq!(times(), written);
+}
+
+#[test]
+fn two_processes_do_not_train_in_one_folder() {
+    let place = Place::with_data(1200);
+    let mut child = slow(&place, "run", &["--checkpoint-every", "0"]).spawn().expect("latch starts");
+    wait(&mut child, || place.file("run/checkpoint").exists());
+    let words = ["run: another process is training in this folder; wait for it to end"];
+    support::refuse(&mut place.latch(["train", "--resume", "--out", "run", "--json"]), &words);
+    assert!(kill(child, "KILL"), "the first process had ended by then");
+    // The system has released what the killed process held.
+    resume(&place, "run");
+}
+
+#[test]
+fn a_run_goes_on_from_any_folder() {
+    let place = Place::with_data(200);
+    place.train("whole", &[]);
+    fs::create_dir(place.file("elsewhere")).unwrap();
+    fs::create_dir(place.file("stopped")).unwrap();
+    fs::copy(place.file("whole/config.json"), place.file("stopped/config.json")).unwrap();
+    succeed(place.latch(["train", "--resume", "--out", "../stopped"]).current_dir(place.file("elsewhere")));
+    assert_same(&place, "stopped", "whole");
+}

@@ -1,0 +1,386 @@
+//! What each verb of `latch` answers, for people and for machines.
+
+#[path = "support/latch.rs"]
+mod support;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::Stdio;
+
+use serde_json::Value;
+use support::{Answer, Place, RUN_FILES, answer, answer_to, latch, names, succeed};
+
+const VERBS: [&str; 7] = ["demo", "data", "train", "export", "eval", "predict", "inspect"];
+
+/// The keys of an object, in order of their names.
+fn keys(object: &Value) -> Vec<&str> {
+    let mut keys: Vec<_> = object.as_object().expect("an object").keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    keys
+}
+
+/// `latch predict` on an image of a place, with this on its standard input: an answer a line.
+fn predict(place: &Place, input: &[u8]) -> Vec<Value> {
+    let answer = answer_to(&mut place.latch(["predict", "--image", "int8.latch", "--json"]), input);
+    assert_eq!(answer.code, Some(0), "{answer:?}");
+    answer.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+// --- help
+
+#[test]
+fn every_verb_has_help_with_an_example_of_itself() {
+    for verb in VERBS {
+        let help = succeed(&mut latch([verb, "--help"]));
+        assert!(help.stderr.is_empty() && help.stdout.contains("Usage: latch "), "{help:?}");
+        let (_, examples) = help.stdout.split_once("Example").unwrap_or_else(|| panic!("{verb} has no example"));
+        assert!(examples.contains(&format!("latch {verb}")), "{examples}");
+        assert!(help.stdout.contains("--json"), "{verb} has no --json");
+    }
+}
+
+#[test]
+fn the_help_of_latch_names_every_verb() {
+    let help = succeed(&mut latch(["--help"]));
+    assert!(VERBS.iter().all(|verb| help.stdout.contains(&format!("\n  {verb} "))), "{help:?}");
+    assert!(succeed(&mut latch(["--version"])).stdout.starts_with("latch 0."));
+}
+
+#[test]
+fn the_examples_of_the_help_are_command_lines_that_latch_understands() {
+    for verb in VERBS {
+        let help = succeed(&mut latch([verb, "--help"])).stdout;
+        let (_, examples) = help.split_once("Example").expect("examples");
+        let lines: Vec<&str> = examples.lines().map(str::trim).filter(|line| line.starts_with("latch ")).collect();
+        assert!(!lines.is_empty(), "{verb}");
+        for line in lines {
+            // With --help at its end the line is taken apart and nothing is done.
+            let script =
+                format!("exec \"$0\" {} --help", line.trim_start_matches("latch ").split(" < ").next().expect("words"));
+            let parsed = answer(std::process::Command::new("sh").args(["-c", &script, support::LATCH]));
+            assert_eq!((parsed.code, parsed.stdout.contains("Usage: ")), (Some(0), true), "{line}: {parsed:?}");
+        }
+    }
+}
+
+#[test]
+fn a_verb_that_does_not_exist_is_a_usage_error() {
+    support::assert_usage_error(&answer(&mut latch(["compress"])), &["compress"]);
+}
+
+// --- one line of JSON
+
+#[test]
+fn train_answers_with_one_line_of_json() {
+    let place = Place::with_data(200);
+    let answer = place.train("run", &["--json"]);
+    let line = answer.json();
+    assert_eq!(keys(&line), ["best_valid_accuracy", "epochs", "run", "seconds", "tokens_per_s"]);
+    assert_eq!((line["epochs"].as_u64(), line["run"].as_str()), (Some(2), Some("run")));
+    let accuracy = line["best_valid_accuracy"].as_f64().unwrap();
+    assert!((0.0..=1.0).contains(&accuracy) && line["tokens_per_s"].as_f64() > Some(0.0), "{line}");
+    // What people read has gone to standard error.
+    assert_eq!(answer.stderr.lines().filter(|line| line.starts_with("epoch ")).count(), 2, "{answer:?}");
+}
+
+#[test]
+fn data_answers_with_one_line_of_json() {
+    let place = Place::with_data(20);
+    let line = succeed(&mut place.latch(["data", "built-in", "--out", "more", "--examples", "100", "--json"])).json();
+    assert_eq!(keys(&line), ["name", "path", "seed", "sha256", "test", "train", "valid"]);
+    assert_eq!(["train", "valid", "test"].map(|part| line[part].as_u64().unwrap()), [80, 10, 10]);
+    assert_eq!(names(&place.file("more")), ["test.tsv.gz", "train.tsv.gz", "valid.tsv.gz"]);
+}
+
+#[test]
+fn export_eval_and_inspect_answer_with_one_line_of_json_and_agree() {
+    let place = Place::with_run();
+    for precision in ["f32", "f16", "int8"] {
+        let exported = place.export("run", precision).json();
+        let image = format!("{precision}.latch");
+        assert_eq!(keys(&exported), ["accuracy", "agreement", "image_bytes", "path", "precision", "state_bytes"]);
+        assert_eq!((exported["path"].as_str(), exported["precision"].as_str()), (Some(&*image), Some(precision)));
+        assert_eq!(exported["image_bytes"].as_u64(), Some(place.read(&image).len() as u64));
+
+        // Export reports on the run's validation part: eval of the image on that part says the same.
+        let eval =
+            succeed(&mut place.latch(["eval", "--image", &image, "--data", "data/valid.tsv.gz", "--json"])).json();
+        for key in ["n", "accuracy", "log_loss", "auc", "precision", "image_bytes", "state_bytes", "ns_per_token"] {
+            assert!(keys(&eval).contains(&key), "{key}: {eval}");
+        }
+        for key in ["accuracy", "precision", "image_bytes", "state_bytes"] {
+            assert_eq!(eval[key], exported[key], "{key} of {precision}");
+        }
+        assert_eq!(eval["n"].as_u64(), Some(20));
+        let confusion: u64 = eval["confusion"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .flat_map(|row| row.as_array().unwrap())
+            .map(|n| n.as_u64().unwrap())
+            .sum();
+        assert_eq!(confusion, 20, "{eval}");
+
+        let inspected = succeed(&mut place.latch(["inspect", &image, "--json"])).json();
+        for key in ["precision", "image_bytes", "state_bytes"] {
+            assert_eq!(inspected[key], exported[key], "{key} of {precision}");
+        }
+    }
+}
+
+#[test]
+fn eval_and_export_report_the_same_accuracy_to_people() {
+    let place = Place::with_images();
+    let percent = |answer: &Answer, row: &str| {
+        let line =
+            answer.stdout.lines().find(|line| line.starts_with(row)).unwrap_or_else(|| panic!("{row}: {answer:?}"));
+        line.split_whitespace().nth(1).unwrap().to_owned()
+    };
+    let export =
+        succeed(&mut place.latch(["export", "--run", "run", "--out", "again.latch", "--data", "data/test.tsv.gz"]));
+    let eval = succeed(&mut place.latch(["eval", "--image", "again.latch", "--data", "data"]));
+    assert_eq!(percent(&export, "int8 "), percent(&eval, "accuracy "));
+    assert_eq!(place.read("again.latch"), place.read("int8.latch"), "the data of the report went into the image");
+}
+
+#[test]
+fn the_bytes_that_inspect_lists_add_up_to_the_file() {
+    let place = Place::with_images();
+    for image in ["int8.latch", "f32.latch"] {
+        let size = place.read(image).len() as u64;
+        let line = succeed(&mut place.latch(["inspect", image, "--json"])).json();
+        let sections: u64 =
+            line["sections"].as_array().unwrap().iter().map(|section| section["bytes"].as_u64().unwrap()).sum();
+        let rest: u64 =
+            ["header_bytes", "alignment_bytes", "checksum_bytes"].iter().map(|key| line[*key].as_u64().unwrap()).sum();
+        assert_eq!((sections + rest, line["image_bytes"].as_u64()), (size, Some(size)), "{line}");
+
+        let text = succeed(&mut place.latch(["inspect", image])).stdout;
+        let (_, table) = text.split_once("section ").unwrap();
+        let (rows, _) = table.split_once("\n\n").unwrap_or((table, ""));
+        let bytes: Vec<u64> =
+            rows.lines().skip(2).filter_map(|row| row.split_whitespace().last()?.parse().ok()).collect();
+        let (all, parts) = bytes.split_last().unwrap();
+        assert_eq!((*all, parts.iter().sum::<u64>()), (size, size), "{text}");
+    }
+}
+
+#[test]
+fn inspect_lists_every_word_that_training_chose() {
+    let place = Place::with_images();
+    let text = succeed(&mut place.latch(["inspect", "int8.latch", "--words"])).stdout;
+    let (_, list) = text.split_once("\nvocabulary, 80 words:\n").unwrap();
+    let words: Vec<&str> = list.lines().map(|line| line.split_whitespace().nth(1).unwrap()).collect();
+    assert_eq!(words.join("\n") + "\n", String::from_utf8(place.read("run/vocabulary.txt")).unwrap());
+}
+
+// --- predict
+
+#[test]
+fn predict_judges_its_argument() {
+    let place = Place::with_images();
+    let answer = succeed(&mut place.latch([
+        "predict",
+        "--image",
+        "int8.latch",
+        "--json",
+        "the story was not dull but gripping .",
+    ]));
+    let line = answer.json();
+    assert_eq!(keys(&line), ["positive", "probability", "tokens", "trail"]);
+    let trail = line["trail"].as_array().unwrap();
+    assert_eq!((trail.len() as u64, line["tokens"].as_u64()), (8, Some(8)), "{line}");
+    assert_eq!(trail[7][1], line["probability"]);
+    let text =
+        succeed(&mut place.latch(["predict", "--image", "int8.latch", "the story was not dull but gripping ."])).stdout;
+    assert!(text.starts_with("positive, ") || text.starts_with("negative, "), "{text}");
+    assert!(text.contains(" 8 tokens\n") && text.contains("gripping "), "{text}");
+}
+
+#[test]
+fn predict_judges_standard_input_line_by_line_whatever_the_lines_are() {
+    let place = Place::with_images();
+    // An empty line, pictures, a line end of another system, and no line end at the end.
+    let answers = predict(&place, "a fine film\n\n\u{1f600}\u{1f44d}\u{1f3fd}\na fine film\r\na fine film".as_bytes());
+    assert_eq!(answers.len(), 5);
+    assert_eq!((answers[1]["tokens"].as_u64(), answers[1]["trail"].as_array().unwrap().len()), (Some(0), 0));
+    assert!(answers[2]["probability"].is_f64());
+    assert_eq!((&answers[3], &answers[4]), (&answers[0], &answers[0]));
+    let alone = succeed(&mut place.latch(["predict", "--image", "int8.latch", "--json", "a fine film"])).json();
+    assert_eq!(alone, answers[0]);
+    assert!(predict(&place, b"").is_empty());
+}
+
+#[test]
+fn predict_reads_a_line_of_four_mebibytes() {
+    let place = Place::with_images();
+    let mut line = vec![b'x'; 4 << 20];
+    line.extend(b"\r\nshort\n");
+    assert_eq!(predict(&place, &line).len(), 2);
+}
+
+#[test]
+fn predict_answers_each_line_at_once() {
+    let place = Place::with_images();
+    let mut command = place.latch(["predict", "--image", "int8.latch", "--json", "-"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    for text in ["a fine film", "a dull film"] {
+        // The pipe stays open: an answer that waited for its end would never come.
+        writeln!(input, "{text}").unwrap();
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        assert!(serde_json::from_str::<Value>(&line).is_ok(), "{line}");
+    }
+    drop(input);
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_no_verb_with_an_error() {
+    let place = Place::with_images();
+    let texts = "a fine film\n".repeat(20_000);
+    let verbs: [(&[&str], &str); 6] = [
+        (&["predict", "--image", "int8.latch", "--json"], &texts),
+        (&["predict", "--image", "int8.latch"], &texts),
+        (&["inspect", "int8.latch", "--words"], ""),
+        (&["eval", "--image", "int8.latch", "--data", "data"], ""),
+        (&["export", "--run", "run", "--out", "again.latch"], ""),
+        (&["train", "--data", "data", "--model", support::TINY, "--epochs", "2", "--out", "new"], ""),
+    ];
+    for (args, input) in verbs {
+        let mut command = place.latch(args);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let feeder = std::thread::spawn({
+            let input = input.to_owned();
+            move || drop(stdin.write_all(input.as_bytes()))
+        });
+        // As `| head -1` does; a verb that has not begun to write finds the pipe closed from the start.
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        if !input.is_empty() {
+            output.read_line(&mut String::new()).unwrap();
+        }
+        drop(output);
+        let mut errors = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+        assert!(child.wait().unwrap().success() && errors.is_empty(), "{args:?}: {errors}");
+        feeder.join().unwrap();
+    }
+    // The work was done all the same.
+    assert_eq!(names(&place.file("new")), RUN_FILES);
+    assert_eq!(place.read("again.latch"), place.read("int8.latch"));
+}
+
+// --- training
+
+#[test]
+fn one_seed_gives_the_same_bytes_in_two_runs_and_on_any_number_of_threads() {
+    let place = Place::with_data(200);
+    let images = |run: &str, threads: Option<&str>| {
+        let mut command = place.training(run, &["--seed", "7"]);
+        if let Some(threads) = threads {
+            command.env("RAYON_NUM_THREADS", threads);
+        }
+        succeed(&mut command);
+        ["f32", "f16", "int8"].map(|precision| {
+            place.export(run, precision);
+            place.read(&format!("{precision}.latch"))
+        })
+    };
+    let first = images("first", None);
+    for (run, threads) in [("second", None), ("one", Some("1")), ("two", Some("2")), ("five", Some("5"))] {
+        assert!(images(run, threads) == first, "{run}");
+        for file in RUN_FILES {
+            assert!(place.read(&format!("{run}/{file}")) == place.read(&format!("first/{file}")), "{run}/{file}");
+        }
+    }
+    place.train("other", &["--seed", "8"]);
+    assert_ne!(place.read("other/best.network"), place.read("first/best.network"));
+}
+
+#[test]
+fn the_same_seed_gives_the_same_data() {
+    let (one, two) = (Place::with_data(100), Place::with_data(100));
+    assert!(support::tree(one.path()) == support::tree(two.path()));
+}
+
+#[test]
+fn an_epoch_is_a_plain_line_where_no_terminal_listens() {
+    let place = Place::with_data(200);
+    let answer = place.train("run", &[]);
+    let lines: Vec<&str> = answer.stdout.lines().collect();
+    assert_eq!(lines.len(), 3, "{answer:?}");
+    assert!(
+        lines[0].starts_with("epoch  1/2  train loss 0.") && lines[1].starts_with("epoch  2/2  train loss 0."),
+        "{answer:?}"
+    );
+    assert!(lines[2].starts_with("best epoch ") && lines[2].ends_with("; run in run"), "{answer:?}");
+    // No escape sequences, no bars, nothing else.
+    assert!(!answer.stdout.contains(['\u{1b}', '\r']) && answer.stderr.is_empty(), "{answer:?}");
+}
+
+#[test]
+fn a_run_folder_holds_what_it_says() {
+    let place = Place::with_run();
+    assert_eq!(names(&place.file("run")), RUN_FILES);
+
+    let config: Value = serde_json::from_slice(&place.read("run/config.json")).unwrap();
+    assert_eq!((config["train"]["epochs"].as_u64(), config["train"]["model"]["vocab"].as_u64()), (Some(2), Some(80)));
+    assert!(
+        config["data"].as_str().unwrap().ends_with("data/train.tsv.gz")
+            && config["data_sha256"].as_str().unwrap().len() == 64
+    );
+
+    let words = String::from_utf8(place.read("run/vocabulary.txt")).unwrap();
+    let words: Vec<&str> = words.lines().collect();
+    assert!(words.len() == 80 && words.is_sorted(), "{words:?}");
+
+    let metrics = String::from_utf8(place.read("run/metrics.jsonl")).unwrap();
+    let metrics: Vec<Value> = metrics.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(metrics.iter().map(|line| line["epoch"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 2]);
+    let of_metrics = [
+        "epoch",
+        "gradient_norm",
+        "learning_rate",
+        "tokens",
+        "train_accuracy",
+        "train_loss",
+        "valid_accuracy",
+        "valid_loss",
+    ];
+    assert_eq!(keys(&metrics[0]), of_metrics);
+
+    let svg = String::from_utf8(place.read("run/curves.svg")).unwrap();
+    assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>") && svg.contains("Accuracy"), "{svg}");
+    assert_eq!(png_size(&place.read("run/curves.png")), (960, 420));
+    assert!(["run/best.network", "run/checkpoint"].iter().all(|file| place.read(file).len() > 1000));
+}
+
+/// Width and height of a PNG, every chunk of which is checked: its name, its length and its checksum.
+fn png_size(bytes: &[u8]) -> (u32, u32) {
+    let word = |bytes: &[u8]| u32::from_be_bytes(bytes[..4].try_into().unwrap());
+    let mut rest = bytes.strip_prefix(b"\x89PNG\r\n\x1a\n").expect("the signature");
+    let (mut names, mut size, mut packed) = (Vec::new(), (0, 0), Vec::new());
+    while !rest.is_empty() {
+        let (chunk, after) = rest.split_at(12 + word(rest) as usize);
+        let (covered, stated) = chunk[4..].split_at(chunk.len() - 8);
+        let mut crc = flate2::Crc::new();
+        crc.update(covered);
+        assert_eq!(crc.sum(), word(stated));
+        let (name, data) = covered.split_at(4);
+        match name {
+            b"IHDR" => size = (word(data), word(&data[4..])),
+            b"IDAT" => packed.extend_from_slice(data),
+            _ => {}
+        }
+        names.push(String::from_utf8(name.to_vec()).unwrap());
+        rest = after;
+    }
+    assert_eq!((names.first().map(String::as_str), names.last().map(String::as_str)), (Some("IHDR"), Some("IEND")));
+    let mut pixels = Vec::new();
+    flate2::read::ZlibDecoder::new(&packed[..]).read_to_end(&mut pixels).unwrap();
+    // A filter byte a line, and three bytes a pixel.
+    assert_eq!(pixels.len(), (1 + 3 * size.0 as usize) * size.1 as usize);
+    size
+}
