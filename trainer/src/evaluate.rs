@@ -6,18 +6,17 @@ use std::time::Instant;
 use anyhow::Result;
 use latch_engine::image::{Image, MAGIC};
 use latch_engine::image::encode::AlignedBytes;
-use latch_engine::model::{Model, Session};
+use latch_engine::model::Model;
 use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::dataset::Example;
 use crate::error::{Fault, fault, open_file};
 
-/// Bytes of state that hold a stream of any model the engine opens: 4 layers of 2,048 units in f32, their pool and scratch.
-pub const STATE_BYTES: usize = 128 << 10;
-
-/// A session with room for any model, for the desktop.
-pub type HostSession<'m, 'a> = Session<'m, 'a, STATE_BYTES>;
+/// Memory for a stream of a model.
+pub fn state_for(model: &Model<'_>) -> AlignedBytes {
+    AlignedBytes::zeroed(model.state_bytes())
+}
 
 /// Reads the file of an image and checks it.
 ///
@@ -86,13 +85,14 @@ impl Evaluation {
 /// Runs every text through the engine from its bytes to its logit.
 ///
 /// # Errors
-/// A fault when the model needs more state than [`STATE_BYTES`].
+/// An error when the engine was built without the model's precision.
 pub fn evaluate(model: &Model<'_>, examples: &[Example]) -> Result<Evaluation> {
     // Each thread takes runs of texts and measures its own time, so that waiting for a core is not counted twice.
     let runs: Vec<Vec<(f32, u32, u64)>> = examples
         .par_chunks(256)
         .map(|chunk| {
-            let mut session: HostSession = model.session()?;
+            let mut state = state_for(model);
+            let mut session = model.session_in(&mut state)?;
             Ok(chunk
                 .iter()
                 .map(|example| {
