@@ -10,7 +10,7 @@ use latch_benches::images::{PRECISIONS, review_image};
 use latch_benches::{REVIEW, REVIEW_STATE_BYTES};
 use latch_engine::image::Image;
 use latch_engine::kernels::AnyBackend;
-use latch_engine::model::{Model, Session};
+use latch_engine::model::{Model, State};
 
 fn main() -> Result<()> {
     let mut criterion = Criterion::default().configure_from_args();
@@ -21,7 +21,8 @@ fn main() -> Result<()> {
         let image = Image::open(&image)?;
         for backend in AnyBackend::all() {
             let model = Model::new(&image).with_backend(backend);
-            let mut session: Session<REVIEW_STATE_BYTES> = model.session()?;
+            let mut state = State::<REVIEW_STATE_BYTES>::new();
+                let mut session = model.session(&mut state)?;
             group.bench_function(BenchmarkId::new(precision.name(), backend.name()), |bencher| {
                 bencher.iter(|| {
                     session.reset();

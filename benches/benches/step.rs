@@ -16,7 +16,7 @@ use latch_engine::image::Image;
 use latch_engine::image::manifest::{Layer, Precision};
 use latch_engine::image::tensor::Role;
 use latch_engine::kernels::{AnyBackend, Backend, FloatWeight, GatesFloat, GatesI8};
-use latch_engine::model::{Model, Session};
+use latch_engine::model::{Model, State};
 
 fn main() -> Result<()> {
     let mut criterion = Criterion::default()
@@ -31,7 +31,8 @@ fn main() -> Result<()> {
             group.throughput(Throughput::Elements(1));
             for backend in AnyBackend::all() {
                 let model = Model::new(&image).with_backend(backend);
-                let mut session: Session<STEP_STATE_BYTES> = model.session()?;
+                let mut state = State::<STEP_STATE_BYTES>::new();
+                let mut session = model.session(&mut state)?;
                 let mut id = 0;
                 group.bench_function(BenchmarkId::new(backend.name(), size), |bencher| {
                     bencher.iter(|| {

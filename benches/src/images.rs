@@ -75,7 +75,7 @@ mod tests {
     use super::*;
     use crate::{REVIEW_STATE_BYTES, SIZES, STEP_STATE_BYTES};
     use latch_engine::image::Image;
-    use latch_engine::model::{Model, Session};
+    use latch_engine::model::{Model, State};
 
     #[test]
     fn every_measured_image_opens_and_its_stream_fits_the_state() -> Result<()> {
@@ -83,12 +83,14 @@ mod tests {
             for size in SIZES {
                 let image = step_image(precision, size)?;
                 let model = Model::new(&Image::open(&image)?);
-                let mut session: Session<STEP_STATE_BYTES> = model.session()?;
+                let mut state = State::<STEP_STATE_BYTES>::new();
+                let mut session = model.session(&mut state)?;
                 assert!(session.push_token(STEP_WORDS as u32 - 1));
             }
             let image = review_image(precision)?;
             let model = Model::new(&Image::open(&image)?);
-            let mut session: Session<REVIEW_STATE_BYTES> = model.session()?;
+            let mut state = State::<REVIEW_STATE_BYTES>::new();
+                let mut session = model.session(&mut state)?;
             session.push_bytes(REVIEW.as_bytes());
             session.finish();
             assert!((200..400).contains(&session.tokens()), "the review has {} tokens", session.tokens());

@@ -8,17 +8,18 @@
 //!
 //! 1. [`Image::open`](image::Image::open) checks every byte of an image once and borrows it where it lies.
 //! 2. [`Model::new`](model::Model::new) cuts it into typed tensors; [`Model::session`](model::Model::session) joins it with a
-//!    [`State`](model::State), a plain value of a size known beforehand.
+//!    [`State`](model::State), a plain value of a size known beforehand that the caller owns.
 //! 3. [`Session::push_bytes`](model::Session::push_bytes) and [`Session::push_token`](model::Session::push_token) move the
 //!    stream on; [`Session::output`](model::Session::output) answers after any token.
 //!
 //! ```
-//! use latch_engine::{image::Image, model::{Model, Session}};
+//! use latch_engine::{image::Image, model::{Model, State}};
 //!
 //! fn judge(image: &[u8], review: &str) -> Result<f32, latch_engine::Error> {
 //!     let image = Image::open(image)?; // checks everything, once
 //!     let model = Model::new(&image);
-//!     let mut session: Session<2048> = model.session()?; // 2048 bytes: the RAM of one stream
+//!     let mut state = State::<2048>::new(); // the RAM of one stream, in memory of yours
+//!     let mut session = model.session(&mut state)?;
 //!     for chunk in review.as_bytes().chunks(16) {
 //!         session.push_bytes(chunk); // as it arrives, in any chunks; from here on nothing can fail
 //!     }

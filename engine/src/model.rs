@@ -125,21 +125,41 @@ impl<'a> Model<'a> {
         self.vocabulary.as_ref()
     }
 
-    /// Starts a stream.
+    /// Starts a stream in a state, whatever the state held before.
     ///
     /// # Errors
     /// [`Error::StateTooSmall`] when `N` is less than [`Model::state_bytes`], [`Error::PrecisionUnavailable`] when the image needs floats
     /// and the engine was built without them.
-    pub fn session<const N: usize>(&self) -> Result<Session<'_, 'a, N>, Error> {
-        Session::start(self)
+    pub fn session<'s, 'm, const N: usize>(&'m self, state: &'s mut State<N>) -> Result<Session<'s, 'm, 'a>, Error> {
+        self.session_in(state.as_bytes_mut())
     }
 
-    /// Goes on with a stream whose state was kept.
+    /// Starts a stream in any memory that starts on a multiple of 4, where its size is known at run time only.
+    ///
+    /// # Errors
+    /// Those of [`Model::session`], and [`Error::StateMisaligned`].
+    pub fn session_in<'s, 'm>(&'m self, memory: &'s mut [u8]) -> Result<Session<'s, 'm, 'a>, Error> {
+        let mut session = Session::over(self, memory)?;
+        session.reset();
+        Ok(session)
+    }
+
+    /// Goes on with the stream whose state was kept, in the middle of a word or anywhere.
     ///
     /// # Errors
     /// [`Error::StateOfAnotherModel`] or [`Error::StateDamaged`] when the state is not one of this model, besides those of [`Model::session`].
-    pub fn resume<const N: usize>(&self, state: State<N>) -> Result<Session<'_, 'a, N>, Error> {
-        Session::resume(self, state)
+    pub fn resume<'s, 'm, const N: usize>(&'m self, state: &'s mut State<N>) -> Result<Session<'s, 'm, 'a>, Error> {
+        self.resume_in(state.as_bytes_mut())
+    }
+
+    /// As [`Model::resume`], in any memory that starts on a multiple of 4.
+    ///
+    /// # Errors
+    /// Those of [`Model::resume`], and [`Error::StateMisaligned`].
+    pub fn resume_in<'s, 'm>(&'m self, memory: &'s mut [u8]) -> Result<Session<'s, 'm, 'a>, Error> {
+        let session = Session::over(self, memory)?;
+        session.check()?;
+        Ok(session)
     }
 
     /// True when this build of the engine has the model's precision.

@@ -4,9 +4,9 @@
 //!
 //! # Memory
 //!
-//! Everything lies on the stack of [`run`], for as long as it runs: the session with its `N` bytes of state, the copy of it that
-//! making it takes, the model's view of the image ([`VIEW_BYTES`]) and the input buffer ([`INPUT_BYTES`]). A chip calls it once from its entry point, where the stack
-//! is the RAM that no static has taken.
+//! The caller owns the memory of the stream's state. On the stack of [`run`] lie, for as long as it runs, the model's view of the
+//! image ([`VIEW_BYTES`]) and the input buffer ([`INPUT_BYTES`]). A chip calls it once from its entry point, where the stack is the
+//! RAM that no static has taken.
 
 use latch_engine::image::Image;
 use latch_engine::model::{Digest, Logit, Model, Session};
@@ -33,7 +33,7 @@ pub struct Summary {
 /// Why the program stopped before its input ended. `E` is [`Board::Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Stop<E> {
-    /// The slot holds no image that this program can run, or one whose state is larger than `N` bytes.
+    /// The slot holds no image that this program can run, or one whose state is larger than the memory for it.
     #[error(transparent)]
     Image(#[from] latch_engine::Error),
     /// The image reads ids, and this program reads text.
@@ -44,21 +44,20 @@ pub enum Stop<E> {
     Board(#[source] E),
 }
 
-/// Runs the board's image over the board's input until that ends. `N` is the room for a stream's state in bytes.
+/// Runs the board's image over the board's input until that ends. `state` is the memory for a stream's state, such as a `State<N>` that the
+/// firmware holds in a static.
 ///
 /// Each text is a stream of its own: the state is reset after its verdict.
 ///
 /// # Errors
 /// [`Stop::Image`] and [`Stop::NoVocabulary`] before anything is read, [`Stop::Board`] as soon as the board fails.
-pub fn run<'flash, const N: usize, B: Board<'flash>>(board: &mut B) -> Result<Summary, Stop<B::Error>> {
+pub fn run<'flash, B: Board<'flash>>(board: &mut B, state: &mut [u8]) -> Result<Summary, Stop<B::Error>> {
     let image = Image::open(board.image())?;
     let model = Model::new(&image);
     if model.vocabulary().is_none() {
         return Err(Stop::NoVocabulary);
     }
-    // The session stays in its result: taking it out could copy the state once more.
-    let mut session = model.session::<N>();
-    let session = session.as_mut().map_err(|error| *error)?;
+    let mut session = model.session_in(state)?;
     let mut meter = Meter {
         board,
         outputs: usize::from(model.shape().outputs),
@@ -81,7 +80,7 @@ pub fn run<'flash, const N: usize, B: Board<'flash>>(board: &mut B) -> Result<Su
         }
         if open || input == Input::EndOfText {
             meter.measure(|each| session.finish_each(each))?;
-            let verdict = verdict(session, meter.outputs);
+            let verdict = verdict(&session, meter.outputs);
             meter.board.report(Report::Verdict(verdict)).map_err(Stop::Board)?;
             session.reset();
             meter.spent = 0;
@@ -109,9 +108,9 @@ struct Meter<'b, B> {
 
 impl<'flash, B: Board<'flash>> Meter<'_, B> {
     /// Runs a piece of a stream and takes in every token that it completes. After the board has failed, tokens are no longer reported.
-    fn measure<'m, 'a: 'm, const N: usize>(
+    fn measure<'s, 'm, 'a: 'm>(
         &mut self,
-        work: impl FnOnce(&mut dyn FnMut(&Session<'m, 'a, N>, &[u8])),
+        work: impl FnOnce(&mut dyn FnMut(&Session<'s, 'm, 'a>, &[u8])),
     ) -> Result<(), Stop<B::Error>> {
         let mut result = Ok(());
         self.mark = self.board.ticks();
@@ -125,7 +124,7 @@ impl<'flash, B: Board<'flash>> Meter<'_, B> {
     }
 
     /// Takes in one token.
-    fn token<const N: usize>(&mut self, session: &Session<'_, '_, N>, text: &[u8]) -> Result<(), B::Error> {
+    fn token(&mut self, session: &Session<'_, '_, '_>, text: &[u8]) -> Result<(), B::Error> {
         let logit = session.output();
         let ticks = self.spent.wrapping_add(self.board.ticks().wrapping_sub(self.mark));
         self.digest.push(logit);
@@ -141,7 +140,7 @@ impl<'flash, B: Board<'flash>> Meter<'_, B> {
 }
 
 /// The answer after the tokens so far.
-fn verdict<const N: usize>(session: &Session<'_, '_, N>, outputs: usize) -> Verdict {
+fn verdict(session: &Session<'_, '_, '_>, outputs: usize) -> Verdict {
     let first = session.output();
     let (class, logit) = if outputs <= 1 {
         (u16::from(first.is_positive()), first)

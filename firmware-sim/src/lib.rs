@@ -13,6 +13,7 @@
 //!    of flash and RAM that a model must fit into, and latencies. The command `latch-sim` is its face.
 //!
 //! ```
+//! use latch_engine::model::State;
 //! use latch_firmware_sim::app::{self, Stop};
 //! use latch_firmware_sim::board::{Board, Input, Report};
 //!
@@ -39,7 +40,7 @@
 //!     }
 //! }
 //!
-//! let stop = app::run::<1024, _>(&mut Bench(b"not bad")).unwrap_err();
+//! let stop = app::run(&mut Bench(b"not bad"), State::<1024>::new().as_bytes_mut()).unwrap_err();
 //! assert!(matches!(stop, Stop::Image(_)));
 //! ```
 //!

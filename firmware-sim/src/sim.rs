@@ -11,7 +11,6 @@ pub mod budget;
 pub mod latency;
 pub mod nor;
 pub mod parts;
-pub mod room;
 pub mod source;
 
 use std::time::Instant;
@@ -22,7 +21,7 @@ use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
 use latch_engine::model::Model;
 
-use crate::app::{Stop, Summary};
+use crate::app::{self, Stop, Summary};
 use crate::board::{Board, Input, Report, Verdict};
 use crate::flash::{Programmed, Slot};
 use budget::Budget;
@@ -129,7 +128,7 @@ impl Simulator {
     /// the program's buffer holds). `judged` is called after every text with the verdict and the text's label.
     ///
     /// # Errors
-    /// Those of the source and of `judged`; a [`Fault`] when the model's state is larger than any that [`room`] provides.
+    /// Those of the source and of `judged`.
     pub fn run(&self, source: &mut dyn Source, chunk: usize, judged: &mut Judged<'_>) -> Result<Outcome> {
         let mut board = HostBoard {
             image: self.slot.contents(&self.flash),
@@ -139,21 +138,12 @@ impl Simulator {
             ticks: Vec::new(),
             judged,
         };
-        let state_bytes = self.budget.state_bytes();
-        let summary = match room::run(state_bytes, &mut board) {
-            Some(Ok(summary)) => summary,
-            Some(Err(Stop::Board(error))) => return Err(error),
-            Some(Err(Stop::Image(error))) => {
-                return Err(anyhow!(error).context("opening the image in the simulated flash"));
-            }
-            Some(Err(Stop::NoVocabulary)) => return Err(no_vocabulary("the image").into()),
-            None => {
-                let problem = format!(
-                    "a stream of the model needs {state_bytes} bytes of state and this program provides up to {}",
-                    room::LARGEST
-                );
-                return Err(fault(self.part.name, problem, "train a model with fewer units").into());
-            }
+        let mut state = AlignedBytes::zeroed(self.budget.state_bytes());
+        let summary = match app::run(&mut board, &mut state) {
+            Ok(summary) => summary,
+            Err(Stop::Board(error)) => return Err(error),
+            Err(Stop::Image(error)) => return Err(anyhow!(error).context("opening the image in the simulated flash")),
+            Err(Stop::NoVocabulary) => return Err(no_vocabulary("the image").into()),
         };
         Ok(Outcome { summary, latency: Latency::of(board.ticks) })
     }

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
 use latch_engine::image::manifest::{Precision, Readout, Unknown};
-use latch_engine::model::{Digest, Logit, Model, Session};
+use latch_engine::model::{Digest, Logit, Model, Session, State};
 use latch_firmware_sim::app::{self, INPUT_BYTES, Stop, VIEW_BYTES};
 use latch_firmware_sim::board::{Board, Input, Report, Verdict};
 use latch_firmware_sim::sim::budget::STACK_RESERVE;
@@ -55,8 +55,9 @@ fn reference(image: &[u8]) -> (Digest, u64, Vec<Logit>) {
     let model = Model::new(&image);
     let state = RefCell::new((Digest::default(), 0));
     let logits = TEXTS.map(|text| {
-        let mut session: Session<8192> = model.session().unwrap();
-        let each = |session: &Session<8192>, _: &[u8]| {
+        let mut memory = State::<8192>::new();
+        let mut session = model.session(&mut memory).unwrap();
+        let each = |session: &Session<'_, '_, '_>, _: &[u8]| {
             let (digest, tokens) = &mut *state.borrow_mut();
             digest.push(session.output());
             *tokens += 1;
@@ -129,7 +130,7 @@ fn the_budget_names_what_the_flash_and_the_ram_hold() {
     let budget = simulator.budget();
     // The first sector behind 32 KiB starts at 128 KiB.
     assert_eq!(budget.flash_used(), 128 * 1024 + image.len().next_multiple_of(32));
-    assert_eq!(budget.ram_used(), 2 * state + VIEW_BYTES + INPUT_BYTES + STACK_RESERVE);
+    assert_eq!(budget.ram_used(), state + VIEW_BYTES + INPUT_BYTES + STACK_RESERVE);
     assert_eq!(budget.state_bytes(), state);
     assert_eq!(simulator.programmed().pages, 1);
 }
@@ -172,7 +173,7 @@ fn a_flash_that_is_too_small_is_refused_with_every_number() {
 fn a_ram_that_is_too_small_by_one_byte_is_refused_with_every_number() {
     let image = image(Precision::Int8, &[48], Readout::Mean);
     let state = Model::new(&Image::open(&image).unwrap()).state_bytes();
-    let needed = 2 * state + VIEW_BYTES + INPUT_BYTES + STACK_RESERVE;
+    let needed = state + VIEW_BYTES + INPUT_BYTES + STACK_RESERVE;
     assert!(Simulator::load(tiny(ROOMY, needed), &image, "model.latch").is_ok());
     let message = refusal(tiny(ROOMY, needed - 1), &image);
     let numbers = [needed, needed - 1, state, VIEW_BYTES, INPUT_BYTES, STACK_RESERVE, 1];
@@ -269,7 +270,7 @@ fn a_tokens_ticks_are_its_pieces_without_waiting_and_reporting_and_survive_the_c
     // `good bad`: the first word ends in the third piece, the second one with the text.
     let input = [Input::Bytes(2), Input::Bytes(0), Input::Bytes(3), Input::Bytes(3), Input::EndOfText, Input::End];
     let mut bench = Bench::new(&image, &input, "good bad");
-    let summary = app::run::<1024, _>(&mut bench).unwrap();
+    let summary = app::run(&mut bench, State::<1024>::new().as_bytes_mut()).unwrap();
     assert_eq!((summary.texts, summary.tokens), (1, 2));
     // Each piece costs one interval of the clock: `go`, nothing, `od ` up to the token; the rest of that piece, `bad`, the end.
     assert_eq!(bench.ticks, [30, 30]);
@@ -281,11 +282,11 @@ fn the_end_of_the_input_ends_an_open_text_and_no_text_twice() {
     let mut closed = Bench::new(&image, &[Input::Bytes(8), Input::EndOfText, Input::End], "good bad");
     let mut open = Bench::new(&image, &[Input::Bytes(8), Input::Bytes(0), Input::End], "good bad");
     let mut none = Bench::new(&image, &[Input::Bytes(0), Input::End], "");
-    let summary = app::run::<1024, _>(&mut closed).unwrap();
-    assert_eq!(app::run::<1024, _>(&mut open).unwrap(), summary);
+    let summary = app::run(&mut closed, State::<1024>::new().as_bytes_mut()).unwrap();
+    assert_eq!(app::run(&mut open, State::<1024>::new().as_bytes_mut()).unwrap(), summary);
     assert_eq!(open.verdicts, closed.verdicts);
     assert_eq!((summary.texts, closed.verdicts.len(), closed.verdicts[0].tokens), (1, 1, 2));
-    assert_eq!(app::run::<1024, _>(&mut none).unwrap().texts, 0);
+    assert_eq!(app::run(&mut none, State::<1024>::new().as_bytes_mut()).unwrap().texts, 0);
 }
 
 #[test]
@@ -293,12 +294,12 @@ fn a_board_that_breaks_stops_the_program_with_its_error_at_every_call() {
     let image = image(Precision::Int8, &[8], Readout::Mean);
     let input = [Input::Bytes(8), Input::EndOfText, Input::End];
     let mut whole = Bench::new(&image, &input, "good bad");
-    app::run::<1024, _>(&mut whole).unwrap();
+    app::run(&mut whole, State::<1024>::new().as_bytes_mut()).unwrap();
     let calls = usize::MAX - whole.calls;
     assert_eq!(calls, 3 + 2 + 1, "reads, tokens, verdict");
     for calls in 0..calls {
         let mut bench = Bench { calls, ..Bench::new(&image, &input, "good bad") };
-        assert_eq!(app::run::<1024, _>(&mut bench), Err(Stop::Board("broken")), "after {calls} calls");
+        assert_eq!(app::run(&mut bench, State::<1024>::new().as_bytes_mut()), Err(Stop::Board("broken")), "after {calls} calls");
     }
 }
 
@@ -308,10 +309,10 @@ fn a_state_that_has_no_room_and_a_slot_without_an_image_stop_the_program_before_
     let needed = Model::new(&Image::open(&image).unwrap()).state_bytes();
     let mut bench = Bench { calls: 0, ..Bench::new(&image, &[], "") };
     assert_eq!(
-        app::run::<64, _>(&mut bench),
+        app::run(&mut bench, State::<64>::new().as_bytes_mut()),
         Err(Stop::Image(latch_engine::Error::StateTooSmall { needed, given: 64 }))
     );
     let erased = [0xFF; 64];
     let mut bench = Bench { calls: 0, ..Bench::new(&erased, &[], "") };
-    assert_eq!(app::run::<1024, _>(&mut bench), Err(Stop::Image(latch_engine::Error::NotAnImage)));
+    assert_eq!(app::run(&mut bench, State::<1024>::new().as_bytes_mut()), Err(Stop::Image(latch_engine::Error::NotAnImage)));
 }

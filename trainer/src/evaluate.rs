@@ -6,18 +6,17 @@ use std::time::Instant;
 use anyhow::Result;
 use latch_engine::image::{Image, MAGIC};
 use latch_engine::image::encode::AlignedBytes;
-use latch_engine::model::{Model, Session};
+use latch_engine::model::Model;
 use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::dataset::Example;
 use crate::error::{Fault, fault, open_file};
 
-/// Bytes of state that hold a stream of any model the engine opens: 4 layers of 2,048 units in f32, their pool and scratch.
-pub const STATE_BYTES: usize = 128 << 10;
-
-/// A session with room for any model, for the desktop.
-pub type HostSession<'m, 'a> = Session<'m, 'a, STATE_BYTES>;
+/// Memory for a stream of a model.
+pub fn state_for(model: &Model<'_>) -> AlignedBytes {
+    AlignedBytes::zeroed(model.state_bytes())
+}
 
 /// Reads the file of an image and checks it.
 ///
@@ -86,47 +85,94 @@ impl Evaluation {
 /// Runs every text through the engine from its bytes to its logit.
 ///
 /// # Errors
-/// A fault when the model needs more state than [`STATE_BYTES`].
+/// An error when the engine was built without the model's precision.
 pub fn evaluate(model: &Model<'_>, examples: &[Example]) -> Result<Evaluation> {
-    // Each thread takes runs of texts and measures its own time, so that waiting for a core is not counted twice.
-    let runs: Vec<Vec<(f32, u32, u64)>> = examples
-        .par_chunks(256)
-        .map(|chunk| {
-            let mut session: HostSession = model.session()?;
-            Ok(chunk
-                .iter()
-                .map(|example| {
-                    let began = Instant::now();
-                    session.reset();
-                    session.push_bytes(example.text.as_bytes());
-                    session.finish();
-                    let nanoseconds = began.elapsed().as_nanos() as u64;
-                    (session.output().to_f32(), session.tokens(), nanoseconds)
-                })
-                .collect())
-        })
-        .collect::<Result<_>>()?;
-    let outputs: Vec<(f32, u32, u64)> = runs.into_iter().flatten().collect();
-    let logits: Vec<f32> = outputs.iter().map(|(logit, ..)| *logit).collect();
-    let labels: Vec<u32> = examples.iter().map(|example| example.label).collect();
-    let mut confusion = [[0; 2]; 2];
-    for (&logit, &label) in logits.iter().zip(&labels) {
-        confusion[usize::from(label == 1)][usize::from(logit >= 0.0)] += 1;
+    let mut evaluator = Evaluator::new(model);
+    evaluator.push(examples)?;
+    Ok(evaluator.finish())
+}
+
+/// The same for texts that come one after the other: holds [`STREAM_TEXTS`] of them at a time, and a logit and a label of each.
+///
+/// # Errors
+/// Those of the stream, besides those of [`evaluate`].
+pub fn evaluate_stream(model: &Model<'_>, mut examples: impl Iterator<Item = Result<Example>>) -> Result<Evaluation> {
+    let mut evaluator = Evaluator::new(model);
+    loop {
+        let texts: Vec<Example> = examples.by_ref().take(STREAM_TEXTS).collect::<Result<_>>()?;
+        if texts.is_empty() {
+            return Ok(evaluator.finish());
+        }
+        evaluator.push(&texts)?;
     }
-    let n = examples.len();
-    let count = n.max(1) as f64;
-    let tokens = outputs.iter().map(|(_, tokens, _)| u64::from(*tokens)).sum::<u64>();
-    let nanoseconds = outputs.iter().map(|(.., nanoseconds)| nanoseconds).sum::<u64>();
-    Ok(Evaluation {
-        n,
-        accuracy: (confusion[0][0] + confusion[1][1]) as f64 / count,
-        log_loss: logits.iter().zip(&labels).map(|(&logit, &label)| log_loss(logit, label)).sum::<f64>() / count,
-        auc: area_under_roc(&logits, &labels),
-        confusion,
-        tokens,
-        ns_per_token: nanoseconds as f64 / tokens.max(1) as f64,
-        logits,
-    })
+}
+
+/// Texts that [`evaluate_stream`] holds at a time.
+pub const STREAM_TEXTS: usize = 4_096;
+
+/// Sums up what a model says of texts.
+struct Evaluator<'e, 'a> {
+    model: &'e Model<'a>,
+    logits: Vec<f32>,
+    labels: Vec<u32>,
+    tokens: u64,
+    nanoseconds: u64,
+}
+
+impl<'e, 'a> Evaluator<'e, 'a> {
+    fn new(model: &'e Model<'a>) -> Self {
+        Evaluator { model, logits: Vec::new(), labels: Vec::new(), tokens: 0, nanoseconds: 0 }
+    }
+
+    fn push(&mut self, examples: &[Example]) -> Result<()> {
+        // Each thread takes runs of texts and measures its own time, so that waiting for a core is not counted twice.
+        let model = self.model;
+        let runs: Vec<Vec<(f32, u32, u64)>> = examples
+            .par_chunks(64)
+            .map(|chunk| {
+                let mut state = state_for(model);
+                let mut session = model.session_in(&mut state)?;
+                Ok(chunk
+                    .iter()
+                    .map(|example| {
+                        let began = Instant::now();
+                        session.reset();
+                        session.push_bytes(example.text.as_bytes());
+                        session.finish();
+                        let nanoseconds = began.elapsed().as_nanos() as u64;
+                        (session.output().to_f32(), session.tokens(), nanoseconds)
+                    })
+                    .collect())
+            })
+            .collect::<Result<_>>()?;
+        self.labels.extend(examples.iter().map(|example| example.label));
+        for (logit, tokens, nanoseconds) in runs.into_iter().flatten() {
+            self.logits.push(logit);
+            self.tokens += u64::from(tokens);
+            self.nanoseconds += nanoseconds;
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Evaluation {
+        let Evaluator { logits, labels, tokens, nanoseconds, .. } = self;
+        let mut confusion = [[0; 2]; 2];
+        for (&logit, &label) in logits.iter().zip(&labels) {
+            confusion[usize::from(label == 1)][usize::from(logit >= 0.0)] += 1;
+        }
+        let n = labels.len();
+        let count = n.max(1) as f64;
+        Evaluation {
+            n,
+            accuracy: (confusion[0][0] + confusion[1][1]) as f64 / count,
+            log_loss: logits.iter().zip(&labels).map(|(&logit, &label)| log_loss(logit, label)).sum::<f64>() / count,
+            auc: area_under_roc(&logits, &labels),
+            confusion,
+            tokens,
+            ns_per_token: nanoseconds as f64 / tokens.max(1) as f64,
+            logits,
+        }
+    }
 }
 
 /// `ln(1 + e^−z)` for label 1, `ln(1 + e^z)` for label 0.

@@ -16,7 +16,7 @@ use latch_benches::{REVIEW, REVIEW_STATE_BYTES, STEP_STATE_BYTES};
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
 use latch_engine::kernels::AnyBackend;
-use latch_engine::model::{Model, Session};
+use latch_engine::model::{Model, State};
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -25,7 +25,8 @@ fn main() -> Result<()> {
         ["step", image, backend, count] => {
             let image = read(image)?;
             let model = open(&image, backend)?;
-            let mut session: Session<STEP_STATE_BYTES> = model.session()?;
+            let mut state = State::<STEP_STATE_BYTES>::new();
+                let mut session = model.session(&mut state)?;
             for id in 0..number(count)? {
                 // The images have eight words.
                 session.push_token(black_box(id % 8));
@@ -35,7 +36,8 @@ fn main() -> Result<()> {
         ["review", image, backend, count] => {
             let image = read(image)?;
             let model = open(&image, backend)?;
-            let mut session: Session<REVIEW_STATE_BYTES> = model.session()?;
+            let mut state = State::<REVIEW_STATE_BYTES>::new();
+                let mut session = model.session(&mut state)?;
             for _ in 0..number(count)? {
                 session.reset();
                 session.push_bytes(black_box(REVIEW.as_bytes()));

@@ -137,11 +137,16 @@ pub struct AlignedBytes {
 struct Block([u8; super::ALIGNMENT]);
 
 impl AlignedBytes {
+    /// So many zeros: room for a stream's state, [`crate::model::Model::session_in`].
+    pub fn zeroed(len: usize) -> Self {
+        AlignedBytes { blocks: std::vec![Block([0; super::ALIGNMENT]); len.div_ceil(super::ALIGNMENT)], len }
+    }
+
     /// Copies bytes to an aligned place.
     pub fn new(bytes: &[u8]) -> Self {
-        let mut blocks = std::vec![Block([0; super::ALIGNMENT]); bytes.len().div_ceil(super::ALIGNMENT)];
-        bytemuck::cast_slice_mut::<Block, u8>(&mut blocks)[..bytes.len()].copy_from_slice(bytes);
-        AlignedBytes { blocks, len: bytes.len() }
+        let mut aligned = Self::zeroed(bytes.len());
+        aligned.copy_from_slice(bytes);
+        aligned
     }
 }
 

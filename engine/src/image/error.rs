@@ -81,6 +81,9 @@ pub enum Error {
         /// Bytes of the buffer.
         given: usize,
     },
+    /// Memory for a state that does not start on a multiple of 4.
+    #[error("the memory for a stream's state lies at an address that is no multiple of 4: take a `State<N>`, or align the buffer")]
+    StateMisaligned,
     /// A saved state of another model.
     #[error("the saved state belongs to the image with CRC-32 {found:08x} and this one has {expected:08x}: resume it with the image it was made with")]
     StateOfAnotherModel {

@@ -2,30 +2,30 @@
 
 #[cfg(feature = "float")]
 use super::state::{Header, Memory};
-use super::{Logit, Model, State, Weights, lstm};
+use super::state::StateBytes;
+use super::{Logit, Model, Weights, lstm};
 use crate::image::error::Error;
 use crate::input::text::{Token, Tokenizer};
 use crate::kernels::{AnyBackend, Backend};
 
-/// A stream over a model. Holds `N` bytes of state and borrows the model; many sessions share one model.
-#[derive(Clone, Debug)]
-pub struct Session<'m, 'a, const N: usize> {
+/// A stream over a model: borrows the model, which many sessions share, and the memory of its state, which is its own.
+#[derive(Debug)]
+pub struct Session<'s, 'm, 'a> {
     model: &'m Model<'a>,
-    state: State<N>,
+    state: StateBytes<'s>,
 }
 
-impl<'m, 'a, const N: usize> Session<'m, 'a, N> {
-    pub(super) fn start(model: &'m Model<'a>) -> Result<Self, Error> {
-        check_room::<N>(model)?;
-        let mut session = Session { model, state: State::new() };
-        session.reset();
-        Ok(session)
+impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
+    /// With the stream as it stands in `state`, unchecked.
+    pub(super) fn over(model: &'m Model<'a>, state: &'s mut [u8]) -> Result<Self, Error> {
+        if !model.is_available() {
+            return Err(Error::PrecisionUnavailable);
+        }
+        Ok(Session { model, state: StateBytes::new(model, state)? })
     }
 
-    pub(super) fn resume(model: &'m Model<'a>, state: State<N>) -> Result<Self, Error> {
-        check_room::<N>(model)?;
-        state.check(model)?;
-        Ok(Session { model, state })
+    pub(super) fn check(&self) -> Result<(), Error> {
+        self.state.check(self.model)
     }
 
     /// Back to the beginning: as a new session.
@@ -33,14 +33,9 @@ impl<'m, 'a, const N: usize> Session<'m, 'a, N> {
         self.state.begin(self.model);
     }
 
-    /// The state, to keep it or to look at it.
-    pub fn state(&self) -> &State<N> {
-        &self.state
-    }
-
-    /// Ends the session and gives the state.
-    pub fn into_state(self) -> State<N> {
-        self.state
+    /// The state's bytes, [`Model::state_bytes`] of them: what [`Model::resume`] goes on from, on this machine or another.
+    pub fn state(&self) -> &[u8] {
+        self.state.as_bytes()
     }
 
     /// The model.
@@ -177,14 +172,6 @@ fn step_float<B: Backend, W: crate::kernels::FloatWeight>(
     let Some(row) = model.embedding.row(id) else { return false };
     lstm::step_float(backend, shape, &model.layers, row, header, memory);
     true
-}
-
-fn check_room<const N: usize>(model: &Model<'_>) -> Result<(), Error> {
-    if !model.is_available() {
-        return Err(Error::PrecisionUnavailable);
-    }
-    let needed = model.state_bytes();
-    if N < needed { Err(Error::StateTooSmall { needed, given: N }) } else { Ok(()) }
 }
 
 impl Model<'_> {

@@ -94,7 +94,7 @@ pub(super) struct Header {
     pub(super) tokenizer: Tokenizer,
 }
 
-/// A stream's state in `N` bytes. All zero until a session begins with it.
+/// A stream's state in `N` bytes: memory that the caller owns and a session borrows. All zero until a session begins with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C, align(16))]
 pub struct State<const N: usize> {
@@ -118,6 +118,11 @@ impl<const N: usize> State<N> {
         &self.bytes
     }
 
+    /// The same, for a session that borrows memory of any size: [`Model::session_in`].
+    pub fn as_bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+
     /// A state from kept bytes. [`Model::resume`] checks whether it is one of its model.
     ///
     /// # Errors
@@ -125,27 +130,44 @@ impl<const N: usize> State<N> {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
         bytes.try_into().map(|bytes| State { bytes }).map_err(|_| Error::StateDamaged)
     }
+}
+
+/// The bytes of a state while a session has them: as many as the model needs, on a multiple of 4. [`StateBytes::new`] checks both.
+#[derive(Debug)]
+pub(super) struct StateBytes<'s>(&'s mut [u8]);
+
+impl<'s> StateBytes<'s> {
+    pub(super) fn new(model: &Model<'_>, bytes: &'s mut [u8]) -> Result<Self, Error> {
+        if bytes.as_ptr().align_offset(align_of::<u32>()) != 0 {
+            return Err(Error::StateMisaligned);
+        }
+        let (needed, given) = (model.state_bytes(), bytes.len());
+        bytes.get_mut(..needed).map(StateBytes).ok_or(Error::StateTooSmall { needed, given })
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        self.0
+    }
 
     /// Begins the stream of a model.
     pub(super) fn begin(&mut self, model: &Model<'_>) {
-        // What lies behind the model's own bytes is never read.
-        self.bytes.iter_mut().take(model.state_bytes()).for_each(|byte| *byte = 0);
+        self.0.fill(0);
         if let Some(header) = self.header_mut() {
             header.model = model.crc;
         }
     }
 
     pub(super) fn header(&self) -> Option<&Header> {
-        bytemuck::try_from_bytes(self.bytes.get(..size_of::<Header>())?).ok()
+        bytemuck::try_from_bytes(self.0.get(..size_of::<Header>())?).ok()
     }
 
     pub(super) fn header_mut(&mut self) -> Option<&mut Header> {
-        bytemuck::try_from_bytes_mut(self.bytes.get_mut(..size_of::<Header>())?).ok()
+        bytemuck::try_from_bytes_mut(self.0.get_mut(..size_of::<Header>())?).ok()
     }
 
-    /// Header and memory at once; `None` only where `N` is smaller than a header, which no session has.
+    /// Header and memory at once; `None` only for fewer bytes than a header has, which no session's state has.
     pub(super) fn split(&mut self) -> Option<(&mut Header, Memory<'_>)> {
-        let (header, memory) = self.bytes.split_at_mut_checked(size_of::<Header>())?;
+        let (header, memory) = self.0.split_at_mut_checked(size_of::<Header>())?;
         Some((bytemuck::try_from_bytes_mut(header).ok()?, Memory(memory)))
     }
 
@@ -168,7 +190,7 @@ impl<const N: usize> State<N> {
 
     /// Typed elements from byte `start` on; empty where they do not lie inside the state, which a session's always do.
     fn slice<T: Pod>(&self, start: usize, count: usize) -> &[T] {
-        let bytes = self.bytes.get(start..start + count * size_of::<T>()).unwrap_or(&[]);
+        let bytes = self.0.get(start..start + count * size_of::<T>()).unwrap_or(&[]);
         bytemuck::try_cast_slice(bytes).unwrap_or(&[])
     }
 

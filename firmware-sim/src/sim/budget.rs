@@ -2,11 +2,8 @@
 //!
 //! ```text
 //! flash = firmware (the reserve, filled up to a page) + image (filled up to a program word)
-//! RAM   = state + its copy + model view (opened image and model) + input buffer + stack reserve
+//! RAM   = state + model view (opened image and model) + input buffer + stack reserve
 //! ```
-//!
-//! The copy of the state is the one that [`latch_engine::model::Model::session`] returns by value: compiled for a Cortex-M4, the frame
-//! of [`crate::app::run`] has room for the state twice and for about 660 bytes besides, view and input buffer among them.
 
 use latch_data::error::{Fault, fault};
 
@@ -33,7 +30,7 @@ pub struct Budget {
     /// Uses of the flash, from its start on.
     pub flash: [Item; 2],
     /// Uses of the RAM.
-    pub ram: [Item; 5],
+    pub ram: [Item; 4],
 }
 
 impl Budget {
@@ -48,7 +45,6 @@ impl Budget {
             ],
             ram: [
                 item("state", state_bytes),
-                item("its copy", state_bytes),
                 item("model view", VIEW_BYTES),
                 item("input buffer", INPUT_BYTES),
                 item("stack reserve", STACK_RESERVE),

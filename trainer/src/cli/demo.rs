@@ -18,7 +18,7 @@ use super::train::{DEFAULT_MODEL, begin_run, default_config};
 use crate::dataset::fetch::{self, Fetched};
 use crate::dataset::{Dataset, Example, Part, built_in, write_tsv_gz};
 use crate::error::fault;
-use crate::evaluate::HostSession;
+use crate::evaluate::state_for;
 use crate::files::{create_folder, write_atomically};
 use crate::run::{RunConfig, RunFolder, Valid};
 use crate::training::{ModelConfig, TrainConfig};
@@ -130,7 +130,8 @@ pub fn run(args: Args) -> Result<()> {
     say(format_args!("5. judge, by the int8 image; the percentage behind a token is the probability of positive after it"));
     let image = Image::open(&int8.bytes)?;
     let model = Model::new(&image);
-    let mut session: HostSession = model.session()?;
+    let mut state = state_for(&model);
+    let mut session = model.session_in(&mut state)?;
     for text in &texts {
         let verdict = judge(&mut session, text);
         say(format_args!("\n  \"{text}\"\n  {}\n{}", sentence(&verdict), trail(&verdict)));

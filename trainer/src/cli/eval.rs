@@ -7,8 +7,8 @@ use latch_engine::model::Model;
 use serde::Serialize;
 
 use super::{answer, print_json};
-use crate::dataset::{Dataset, Part};
-use crate::evaluate::{evaluate, open_image, read_image};
+use crate::dataset::{self, Part};
+use crate::evaluate::{evaluate_stream, open_image, read_image};
 
 /// Judge an image on labelled texts: accuracy, log loss, confusion, ROC AUC, time per token.
 #[derive(Debug, clap::Args)]
@@ -47,8 +47,7 @@ pub fn run(args: Args) -> Result<()> {
     let bytes = read_image(&args.image)?;
     let image = open_image(&bytes, &args.image)?;
     let model = Model::new(&image);
-    let data = Dataset::load_part(&args.data, Part::Test)?;
-    let result = evaluate(&model, &data.examples)?;
+    let result = evaluate_stream(&model, dataset::open(&args.data, Part::Test)?)?;
     let [[true_negative, false_positive], [false_negative, true_positive]] = result.confusion;
     answer(
         args.json,

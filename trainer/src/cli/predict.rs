@@ -4,13 +4,13 @@ use std::io::{BufRead, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use latch_engine::model::Model;
+use latch_engine::model::{Model, Session};
 use serde::Serialize;
 
 use super::printing;
 use crate::dataset::MAX_LINE;
 use crate::error::{fault, reading};
-use crate::evaluate::{HostSession, open_image, read_image};
+use crate::evaluate::{open_image, read_image, state_for};
 
 /// Judge texts: verdict, probability, and the trail of probabilities token by token.
 #[derive(Debug, clap::Args)]
@@ -47,7 +47,8 @@ pub fn run(args: Args) -> Result<()> {
     let bytes = read_image(&args.image)?;
     let image = open_image(&bytes, &args.image)?;
     let model = Model::new(&image);
-    let mut session: HostSession = model.session()?;
+    let mut state = state_for(&model);
+    let mut session = model.session_in(&mut state)?;
     if args.text != "-" {
         return answer(&mut session, &args.text, args.json);
     }
@@ -73,7 +74,7 @@ pub fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-fn answer(session: &mut HostSession<'_, '_>, text: &str, json: bool) -> Result<()> {
+fn answer(session: &mut Session<'_, '_, '_>, text: &str, json: bool) -> Result<()> {
     let verdict = judge(session, text);
     let text = if json { serde_json::to_string(&verdict)? } else { format!("{}\n{}", sentence(&verdict), trail(&verdict)) };
     let mut out = std::io::stdout().lock();
@@ -82,10 +83,10 @@ fn answer(session: &mut HostSession<'_, '_>, text: &str, json: bool) -> Result<(
 }
 
 /// Runs one text through a session from its beginning.
-pub(crate) fn judge(session: &mut HostSession<'_, '_>, text: &str) -> Verdict {
+pub(crate) fn judge(session: &mut Session<'_, '_, '_>, text: &str) -> Verdict {
     session.reset();
     let mut trail = Vec::new();
-    let mut note = |session: &HostSession<'_, '_>, token: &[u8]| {
+    let mut note = |session: &Session<'_, '_, '_>, token: &[u8]| {
         trail.push((String::from_utf8_lossy(token).into_owned(), session.probability()));
     };
     session.push_bytes_each(text.as_bytes(), &mut note);
