@@ -85,7 +85,7 @@ fn matrix<T: Real>(columns: usize, values: &[f32]) -> DMatrix<T> {
 }
 
 /// All logits of a session.
-pub fn logits<const N: usize>(session: &Session<'_, '_, N>) -> Vec<Logit> {
+pub fn logits(session: &Session<'_, '_, '_>) -> Vec<Logit> {
     (0..usize::from(session.model().shape().outputs)).map(|output| session.logit(output)).collect()
 }
 

@@ -3,7 +3,7 @@
 use latch_engine::image::Image;
 use latch_engine::image::manifest::Precision;
 use latch_engine::kernels::AnyBackend;
-use latch_engine::model::{Model, Session};
+use latch_engine::model::{Model, Session, State};
 use latch_tests::models::{ROOM, Shape, logits, shapes};
 use latch_tests::tolerances::BACKENDS;
 use proptest::prelude::*;
@@ -13,12 +13,14 @@ fn side_by_side(
     shape: &Shape,
     precision: Precision,
     ids: &[u32],
-    mut judge: impl FnMut(&Session<ROOM>, &Session<ROOM>),
+    mut judge: impl FnMut(&Session, &Session),
 ) {
     let bytes = shape.image(precision);
     let image = Image::open(&bytes).expect("the image was just made");
     let models: Vec<Model> = AnyBackend::all().map(|backend| Model::new(&image).with_backend(backend)).collect();
-    let mut sessions: Vec<Session<ROOM>> = models.iter().map(|model| model.session().expect("there is room")).collect();
+    let mut states = vec![State::<ROOM>::new(); models.len()];
+    let mut sessions: Vec<Session> =
+        models.iter().zip(&mut states).map(|(model, state)| model.session(state).expect("there is room")).collect();
     assert_eq!(models[0].backend().name(), "scalar", "the narrowest backend is the reference");
     for &id in ids {
         for session in &mut sessions {
@@ -80,9 +82,10 @@ fn one_backend_gives_the_same_bits_twice() {
         for backend in AnyBackend::all() {
             let model = Model::new(&image).with_backend(backend);
             let run = || {
-                let mut session: Session<ROOM> = model.session().expect("there is room");
+                let mut state = State::<ROOM>::new();
+                let mut session = model.session(&mut state).expect("there is room");
                 session.push_tokens(&(0..100).map(|id| id % 30).collect::<Vec<_>>());
-                session.into_state()
+                state
             };
             assert_eq!(run(), run());
         }

@@ -8,7 +8,7 @@ use latch_engine::image::manifest::{
 use latch_engine::image::tensor::{Element, Role, Section};
 use latch_engine::image::{ALIGNMENT, Image, MAGIC, VERSION};
 use latch_engine::kernels::AnyBackend;
-use latch_engine::model::{Logit, Model, Session};
+use latch_engine::model::{Logit, Model, State};
 use latch_tests::models::{PRECISIONS, ROOM, Shape, logits};
 use proptest::prelude::*;
 
@@ -24,7 +24,8 @@ fn answers(image: &Image<'_>, tokens: u32) -> Vec<Logit> {
     let mut answers = Vec::new();
     for backend in AnyBackend::all() {
         let model = Model::new(image).with_backend(backend);
-        let Ok(mut session) = model.session::<ROOM>() else { return answers };
+        let mut state = State::<ROOM>::new();
+        let Ok(mut session) = model.session(&mut state) else { return answers };
         let rows = image.manifest().embedding.rows;
         for token in 0..tokens {
             session.push_token(token.wrapping_mul(7) % (rows + 1));
@@ -413,8 +414,9 @@ fn an_image_without_a_vocabulary_reads_ids_and_leaves_text_out() {
         let image = Image::open(&crafted).expect("a model of ids");
         let (model, reference) = (Model::new(&image), Model::new(&text));
         assert!(model.vocabulary().is_none());
-        let mut session: Session<ROOM> = model.session().expect("there is room");
-        let mut expected: Session<ROOM> = reference.session().expect("there is room");
+        let (mut ours, mut theirs) = (State::<ROOM>::new(), State::<ROOM>::new());
+        let mut session = model.session(&mut ours).expect("there is room");
+        let mut expected = reference.session(&mut theirs).expect("there is room");
         session.push_bytes(b"a b c");
         session.finish();
         assert_eq!(session.tokens(), 0);
@@ -432,8 +434,9 @@ fn a_state_that_is_too_small_is_refused_and_the_error_says_what_it_needs() {
         let image = Image::open(&bytes).expect("the image was just made");
         let model = Model::new(&image);
         let needed = model.state_bytes();
-        assert_eq!(model.session::<16>().err(), Some(Error::StateTooSmall { needed, given: 16 }));
-        let session: Result<Session<ROOM>, _> = model.session();
-        assert!(session.is_ok());
+        assert_eq!(model.session(&mut State::<16>::new()).err(), Some(Error::StateTooSmall { needed, given: 16 }));
+        assert!(model.session(&mut State::<ROOM>::new()).is_ok());
+        let mut shifted = State::<ROOM>::new();
+        assert_eq!(model.session_in(&mut shifted.as_bytes_mut()[2..]).err(), Some(Error::StateMisaligned));
     }
 }

@@ -9,7 +9,7 @@ use std::cell::Cell;
 use latch_engine::image::Image;
 use latch_engine::image::manifest::{Precision, Readout, Unknown};
 use latch_engine::kernels::AnyBackend;
-use latch_engine::model::{Digest, Model, Session, State, stream_bytes};
+use latch_engine::model::{Digest, Model, State, stream_bytes};
 use latch_tests::models::{PRECISIONS, READOUTS, Shape};
 
 thread_local! {
@@ -75,7 +75,8 @@ fn nothing_is_allocated_from_opening_an_image_to_its_answer() {
                 let (digest, allocations) = counted(|| {
                     let image = Image::open(&bytes)?;
                     let model = Model::new(&image).with_backend(backend);
-                    let mut session: Session<BYTES> = model.session()?;
+                    let mut state = State::<BYTES>::new();
+                    let mut session = model.session(&mut state)?;
                     let mut digest = Digest::default();
                     for chunk in TEXT.chunks(5) {
                         session.push_bytes_each(chunk, |session, _| digest.push(session.output()));
@@ -83,7 +84,8 @@ fn nothing_is_allocated_from_opening_an_image_to_its_answer() {
                     session.finish_each(|session, _| digest.push(session.output()));
                     session.push_tokens(&[1, 2, 3, 1000]);
                     digest.push(session.output());
-                    let mut resumed = model.resume(State::<BYTES>::from_bytes(session.state().as_bytes())?)?;
+                    let mut kept = State::<BYTES>::from_bytes(state.as_bytes())?;
+                    let mut resumed = model.resume(&mut kept)?;
                     resumed.push_token(4);
                     digest.push(resumed.output());
                     resumed.reset();
@@ -116,13 +118,11 @@ fn a_state_can_lie_in_static_memory() {
         let image = Image::open(&bytes)?;
         let model = Model::new(&image);
         let mut state = STATE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        *state = model.session()?.into_state();
+        model.session(&mut state)?;
         for _ in 0..3 {
-            let mut session = model.resume(*state)?;
-            session.push_bytes(b"a b ");
-            *state = session.into_state();
+            model.resume(&mut state)?.push_bytes(b"a b ");
         }
-        Ok::<_, latch_engine::Error>(model.resume(*state)?.tokens())
+        Ok::<_, latch_engine::Error>(model.resume(&mut state)?.tokens())
     });
     assert_eq!((tokens, allocations), (Ok(6), 0));
 }

@@ -3,7 +3,7 @@
 use latch_engine::Error;
 use latch_engine::image::Image;
 use latch_engine::image::manifest::{Precision, Readout, Unknown};
-use latch_engine::model::{Model, Session, probability_q15, stream_bytes};
+use latch_engine::model::{Model, State, probability_q15, stream_bytes};
 use latch_tests::models::{PRECISIONS, READOUTS, ROOM, Shape, shapes};
 use latch_tests::tolerances::{PROBABILITY_Q15, QUANTIZED_F16, QUANTIZED_INT8};
 use latch_trainer::quantizer::{Origin, Weights, to_image};
@@ -46,14 +46,15 @@ proptest! {
         prop_assert_eq!(&found, vocabulary.words());
         for text in learned.iter().chain([&text]) {
             let mut ids = Vec::new();
-            let mut session: Session<ROOM> = model.session().expect("there is room");
+            let (mut ours, mut theirs) = (State::<ROOM>::new(), State::<ROOM>::new());
+            let mut session = model.session(&mut ours).expect("there is room");
             let mut read = |word: &[u8]| ids.push(words.id(word).unwrap_or(vocabulary.words().len() as u32));
             session.push_bytes_each(text.as_bytes(), |_, word| read(word));
             session.finish_each(|_, word| read(word));
             prop_assert_eq!(&ids, &vocabulary.ids(text));
             prop_assert_eq!(session.tokens() as usize, ids.len());
             // Not only the ids: the whole stream is the one that these ids give.
-            let mut by_ids: Session<ROOM> = model.session().expect("there is room");
+            let mut by_ids = model.session(&mut theirs).expect("there is room");
             by_ids.push_tokens(&ids);
             prop_assert_eq!(session.state(), by_ids.state());
         }
@@ -83,16 +84,17 @@ fn needs_exactly<const N: usize, const LESS: usize>(
     let bytes = shape.image(precision);
     let image = Image::open(&bytes).expect("the image was just made");
     let model = Model::new(&image);
-    assert_eq!(model.session::<LESS>().err(), Some(Error::StateTooSmall { needed: N, given: LESS }));
-    let mut tight = model.session::<N>().expect("exactly enough");
-    let mut large = model.session::<ROOM>().expect("more than enough");
+    assert_eq!(model.session(&mut State::<LESS>::new()).err(), Some(Error::StateTooSmall { needed: N, given: LESS }));
+    let (mut exactly, mut more) = (State::<N>::new(), State::<ROOM>::new());
+    let mut tight = model.session(&mut exactly).expect("exactly enough");
+    let mut large = model.session(&mut more).expect("more than enough");
     for id in (0..6).cycle().take(50) {
         assert!(tight.push_token(id) && large.push_token(id));
         assert_eq!(tight.output(), large.output());
     }
-    assert_eq!(tight.state().as_bytes(), &large.state().as_bytes()[..N]);
+    assert_eq!(tight.state(), large.state());
     assert!(
-        large.state().as_bytes()[N..].iter().all(|&byte| byte == 0),
+        more.as_bytes()[N..].iter().all(|&byte| byte == 0),
         "what lies behind a stream's bytes is not touched"
     );
 }
@@ -140,7 +142,8 @@ fn distances(shape: &Shape) -> [f32; 2] {
     let logits = |bytes: &[u8]| -> Vec<f32> {
         let image = Image::open(bytes).expect("the image was just made");
         let model = Model::new(&image);
-        let mut session: Session<ROOM> = model.session().expect("there is room");
+        let mut state = State::<ROOM>::new();
+        let mut session = model.session(&mut state).expect("there is room");
         (0..60)
             .map(|token| {
                 session.push_token(token * token % shape.rows as u32);

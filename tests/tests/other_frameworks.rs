@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use latch_engine::image::Image;
 use latch_engine::image::manifest::{MAX_OUTPUTS, Precision, Readout, Unknown};
 use latch_engine::kernels::AnyBackend;
-use latch_engine::model::{Model, Session};
+use latch_engine::model::{Model, State};
 use latch_tests::models::{READOUTS, ROOM, image, logits, network};
 use latch_tests::tolerances;
 use latch_trainer::quantizer::{LstmWeights, Weights};
@@ -184,7 +184,8 @@ fn the_engine_agrees<L: Layer>(goldens: &[Golden<L>], precision: Precision, tole
                 let bytes = image(weights, precision, Unknown::Skip);
                 let image = Image::open(&bytes).expect("the image was just made");
                 let model = Model::new(&image).with_backend(backend);
-                let mut session: Session<ROOM> = model.session().expect("there is room");
+                let mut state = State::<ROOM>::new();
+                let mut session = model.session(&mut state).expect("there is room");
                 for (token, (&id, expected)) in golden.ids.iter().zip(expected).enumerate() {
                     assert!(session.push_token(id));
                     let found: Vec<f64> = logits(&session).iter().map(|logit| f64::from(logit.to_f32())).collect();

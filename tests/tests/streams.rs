@@ -30,12 +30,12 @@ fn for_every_model(mut test: impl FnMut(&Model<'_>)) {
     }
 }
 
-fn start<'m, 'a>(model: &'m Model<'a>) -> Session<'m, 'a, N> {
-    model.session().expect("there is room")
+fn start<'s, 'm, 'a>(model: &'m Model<'a>, state: &'s mut State<N>) -> Session<'s, 'm, 'a> {
+    model.session(state).expect("there is room")
 }
 
 /// Logits as bits, so that a NaN equals itself.
-fn bits<const N: usize>(session: &Session<'_, '_, N>) -> Vec<u32> {
+fn bits(session: &Session<'_, '_, '_>) -> Vec<u32> {
     logits(session).into_iter().map(Logit::to_bits).collect()
 }
 
@@ -68,7 +68,9 @@ proptest! {
     #[test]
     fn any_chunking_gives_the_same_bits(text in texts(), lengths in prop::collection::vec(0_usize..9, 0..40)) {
         for_every_model(|model| {
-            let (mut whole, mut chunked) = (start(model), start(model));
+            let mut states = [State::new(); 2];
+            let [first, second] = &mut states;
+            let (mut whole, mut chunked) = (start(model, first), start(model, second));
             whole.push_bytes(&text);
             for chunk in cut(&text, &lengths) {
                 chunked.push_bytes(chunk);
@@ -84,7 +86,9 @@ proptest! {
     #[test]
     fn ids_one_by_one_or_all_at_once_give_the_same_bits(ids in prop::collection::vec(0_u32..45, 0..40)) {
         for_every_model(|model| {
-            let (mut together, mut alone) = (start(model), start(model));
+            let mut states = [State::new(); 2];
+            let [first, second] = &mut states;
+            let (mut together, mut alone) = (start(model, first), start(model, second));
             // Ids from 40 on are outside the embedding and are left out.
             let read = together.push_tokens(&ids);
             assert_eq!(read, ids.iter().filter(|&&id| alone.push_token(id)).count());
@@ -100,7 +104,8 @@ proptest! {
         turns in prop::collection::vec((0_usize..3, 0_usize..9), 0..60),
     ) {
         for_every_model(|model| {
-            let mut sessions = [start(model), start(model), start(model)];
+            let mut states = [State::new(); 3];
+            let mut sessions = states.each_mut().map(|state| start(model, state));
             let mut rests: Vec<&[u8]> = text.iter().map(Vec::as_slice).collect();
             let last = [(0, usize::MAX), (1, usize::MAX), (2, usize::MAX)];
             for &(stream, length) in turns.iter().chain(&last) {
@@ -109,7 +114,8 @@ proptest! {
                 rests[stream] = rest;
             }
             for (session, text) in sessions.iter().zip(&text) {
-                let mut alone = start(model);
+                let mut state = State::new();
+                let mut alone = start(model, &mut state);
                 alone.push_bytes(text);
                 assert_eq!(alone.state(), session.state());
                 assert_eq!(bits(&alone), bits(session));
@@ -120,20 +126,19 @@ proptest! {
     #[test]
     fn a_stream_that_was_saved_anywhere_goes_on_with_the_same_bits(text in texts(), place: prop::sample::Index) {
         for_every_model(|model| {
-            let mut whole = start(model);
+            let [mut state, mut saved] = [State::new(); 2];
+            let mut whole = start(model, &mut state);
             whole.push_bytes(&text);
             let (before, behind) = text.split_at(place.index(text.len() + 1));
-            let mut first = start(model);
-            first.push_bytes(before);
-            let bytes = first.state().as_bytes().to_vec();
-            let coded = postcard::to_stdvec(first.state()).expect("a state can be coded");
+            start(model, &mut saved).push_bytes(before);
+            let coded = postcard::to_stdvec(&saved).expect("a state can be coded");
             let states = [
-                State::from_bytes(&bytes).expect("these are N bytes"),
+                State::from_bytes(saved.as_bytes()).expect("these are N bytes"),
                 postcard::from_bytes(&coded).expect("it was just coded"),
-                first.into_state(),
+                saved,
             ];
-            for state in states {
-                let mut second: Session<N> = model.resume(state).expect("the state is one of this model");
+            for mut state in states {
+                let mut second = model.resume(&mut state).expect("the state is one of this model");
                 second.push_bytes(behind);
                 assert_eq!(second.state(), whole.state());
                 assert_eq!(bits(&second), bits(&whole));
@@ -144,7 +149,9 @@ proptest! {
     #[test]
     fn a_reset_stream_is_a_new_one(text in texts(), next in texts()) {
         for_every_model(|model| {
-            let (mut used, mut fresh) = (start(model), start(model));
+            let mut states = [State::new(); 2];
+            let [first, second] = &mut states;
+            let (mut used, mut fresh) = (start(model, first), start(model, second));
             used.push_bytes(&text);
             used.reset();
             assert_eq!(used.state(), fresh.state());
@@ -161,14 +168,15 @@ proptest! {
 fn a_stream_that_was_saved_in_the_middle_of_a_word_goes_on_with_the_same_bits() {
     let text = "it's a café<br /> a\u{2019}b 10/10 über… zz!!! <br".as_bytes();
     for_every_model(|model| {
-        let mut whole = start(model);
+        let [mut state, mut saved] = [State::new(); 2];
+        let mut whole = start(model, &mut state);
         whole.push_bytes(text);
         whole.finish();
         for place in 0..=text.len() {
-            let mut first = start(model);
-            first.push_bytes(&text[..place]);
-            let state = State::from_bytes(first.state().as_bytes()).expect("these are N bytes");
-            let mut second: Session<N> = model.resume(state).expect("the state is one of this model");
+            start(model, &mut saved).push_bytes(&text[..place]);
+            // As many bytes as the model needs, in other memory: what a flash page or a file would give back.
+            let mut kept = AlignedBytes::new(&saved.as_bytes()[..model.state_bytes()]);
+            let mut second = model.resume_in(&mut kept).expect("the state is one of this model");
             second.push_bytes(&text[place..]);
             second.finish();
             assert_eq!(second.state(), whole.state(), "saved after {place} bytes");
@@ -181,15 +189,15 @@ fn a_stream_may_change_its_backend_in_the_middle_of_an_integer_model() {
     let bytes = image(Precision::Int8, Readout::Mean);
     let image = Image::open(&bytes).expect("the image was just made");
     let models: Vec<Model> = AnyBackend::all().map(|backend| Model::new(&image).with_backend(backend)).collect();
-    let mut alone = start(&models[0]);
-    let mut state = start(&models[0]).into_state();
+    let [mut other, mut state] = [State::new(); 2];
+    let mut alone = start(&models[0], &mut other);
+    start(&models[0], &mut state);
     for token in 0..60 {
         let model = &models[token as usize % models.len()];
-        let mut session: Session<N> = model.resume(state).expect("the state is one of this model");
+        let mut session = model.resume(&mut state).expect("the state is one of this model");
         session.push_token(token % 40);
         alone.push_token(token % 40);
-        state = session.into_state();
-        assert_eq!(&state, alone.state());
+        assert_eq!(session.state(), alone.state());
     }
 }
 
@@ -200,8 +208,9 @@ fn a_state_of_another_model_is_refused_by_both_names() {
     for ours in &images {
         let model = Model::new(ours);
         for theirs in &images {
-            let state = start(&Model::new(theirs)).into_state();
-            match model.resume(state) {
+            let mut state = State::new();
+            start(&Model::new(theirs), &mut state);
+            match model.resume(&mut state) {
                 Ok(_) => assert_eq!(ours.crc(), theirs.crc()),
                 Err(error) => {
                     let expected = Error::StateOfAnotherModel { expected: ours.crc(), found: theirs.crc() };
@@ -209,8 +218,8 @@ fn a_state_of_another_model_is_refused_by_both_names() {
                 }
             }
         }
-        let unused = State::<N>::new();
-        assert_eq!(model.resume(unused).err(), Some(Error::StateOfAnotherModel { expected: ours.crc(), found: 0 }));
+        let mut unused = State::<N>::new();
+        assert_eq!(model.resume(&mut unused).err(), Some(Error::StateOfAnotherModel { expected: ours.crc(), found: 0 }));
     }
 }
 
@@ -233,9 +242,8 @@ fn a_damaged_state_is_refused() {
     let bytes = image(Precision::Int8, Readout::Mean);
     let image = Image::open(&bytes).expect("the image was just made");
     let model = Model::new(&image);
-    let mut session = start(&model);
-    session.push_bytes(b"a b c d");
-    let sound = session.into_state();
+    let mut sound = State::new();
+    start(&model, &mut sound).push_bytes(b"a b c d");
     let sums = header::END + 4 * 9 + 20 + 4 * 7 + 16;
     let damages: [(&str, usize, &[u8]); 11] = [
         ("more tokens in the mean than there were", header::COUNT, &[4, 0, 0, 0]),
@@ -250,12 +258,12 @@ fn a_damaged_state_is_refused() {
         ("a code point beyond Unicode", header::CODE, &[0, 0, 0x11, 0]),
         ("a sum that three tokens cannot have", sums, &[0xFF, 0xFF, 0x01, 0]),
     ];
-    assert!(model.resume(sound).is_ok());
+    assert!(model.resume(&mut sound).is_ok());
     for (name, place, damage) in damages {
         let mut bytes = sound.as_bytes().to_vec();
         bytes[place..place + damage.len()].copy_from_slice(damage);
-        let state = State::<N>::from_bytes(&bytes).expect("these are N bytes");
-        assert_eq!(model.resume(state).err(), Some(Error::StateDamaged), "{name}");
+        let mut state = State::<N>::from_bytes(&bytes).expect("these are N bytes");
+        assert_eq!(model.resume(&mut state).err(), Some(Error::StateDamaged), "{name}");
     }
 }
 
@@ -318,11 +326,11 @@ proptest! {
                 let bytes = image(precision, readout);
                 let image = Image::open(&bytes).expect("the image was just made");
                 state[..4].copy_from_slice(&image.crc().to_le_bytes());
-                let mut seen: Option<(State<N>, Vec<u32>)> = None;
+                let mut seen: Option<(Vec<u8>, Vec<u32>)> = None;
                 for backend in AnyBackend::all() {
                     let model = Model::new(&image).with_backend(backend);
-                    let state = State::from_bytes(&state).expect("these are N bytes");
-                    let Ok(mut session) = model.resume::<N>(state) else { continue };
+                    let mut state = State::<N>::from_bytes(&state).expect("these are N bytes");
+                    let Ok(mut session) = model.resume(&mut state) else { continue };
                     let mut answers = bits(&session);
                     session.push_bytes_each(&text, |session, _| answers.extend(bits(session)));
                     session.finish_each(|session, _| answers.extend(bits(session)));
@@ -331,13 +339,13 @@ proptest! {
                         answers.extend(bits(&session));
                     }
                     session.probability();
-                    let end = (*session.state(), answers);
+                    let end = (session.state().to_vec(), answers);
                     if precision == Precision::Int8 {
                         prop_assert_eq!(&seen.get_or_insert_with(|| end.clone()).0, &end.0);
                         prop_assert_eq!(&seen.as_ref().expect("it was just put there").1, &end.1);
                     }
                     // What such a stream leaves is a state that can be resumed again.
-                    prop_assert!(model.resume::<N>(session.into_state()).is_ok());
+                    prop_assert!(model.resume(&mut state).is_ok());
                 }
             }
         }
@@ -351,13 +359,15 @@ fn a_stream_of_two_hundred_thousand_tokens_keeps_its_mean() {
         let bytes = image(precision, Readout::Mean);
         let image = Image::open(&bytes).expect("the image was just made");
         let model = Model::new(&image);
-        let mut session = start(&model);
+        let mut state = State::new();
+        let mut session = start(&model, &mut state);
         let ids: Vec<u32> = (0..20_000).map(|token| token % 37).collect();
         session.push_tokens(&ids);
         let settled = session.output().to_f32();
         for _ in 0..9 {
             session.push_tokens(&ids);
-            let resumed = model.resume(*session.state());
+            let mut kept = AlignedBytes::new(session.state());
+            let resumed = model.resume_in(&mut kept);
             assert!(resumed.is_ok(), "{resumed:?}");
         }
         assert_eq!(session.tokens(), 200_000);

@@ -3,7 +3,7 @@
 
 use latch_engine::image::Image;
 use latch_engine::image::manifest::Precision;
-use latch_engine::model::{Digest, Logit, Model, Session};
+use latch_engine::model::{Digest, Logit, Model, Session, State};
 use latch_firmware_sim::app;
 use latch_firmware_sim::board::{Board, Input, Report, Verdict};
 use latch_firmware_sim::sim::source::{Source, Text, Texts};
@@ -81,10 +81,11 @@ impl<'flash, S: Source> Board<'flash> for Recorder<'flash, S> {
 fn on_host(image: &Image<'_>, examples: &[Example]) -> (Answers, Digest) {
     let model = Model::new(image);
     let (mut answers, mut digest) = (Answers::default(), Digest::default());
-    let mut session: Session<ROOM> = model.session().expect("there is room");
+    let mut state = State::<ROOM>::new();
+    let mut session = model.session(&mut state).expect("there is room");
     for example in examples {
         session.reset();
-        let mut each = |session: &Session<ROOM>, text: &[u8]| {
+        let mut each = |session: &Session<'_, '_, '_>, text: &[u8]| {
             digest.push(session.output());
             answers.tokens.push((text.to_vec(), session.output()));
         };
@@ -111,7 +112,7 @@ fn the_device_gives_the_logits_of_the_host_after_every_token_and_the_reported_ac
             for chunk in [1, 7, 64] {
                 let slot = simulator.slot().contents(simulator.flash());
                 let mut board = Recorder { slot, source: source(&examples), chunk, answers: Answers::default() };
-                let summary = app::run::<ROOM, _>(&mut board).expect("the program runs to the end of its input");
+                let summary = app::run(&mut board, State::<ROOM>::new().as_bytes_mut()).expect("the program runs to the end of its input");
                 let what = format!("{} on {name} in chunks of {chunk}", precision.name());
                 assert!(board.answers == expected, "{what}: the answers differ");
                 assert_eq!(summary.digest, digest, "{what}");

@@ -285,19 +285,19 @@ pub(crate) fn begin_run(mut config: RunConfig, folder: &RunFolder, quiet: bool) 
     let made = OutputFolder::create(folder.path())?;
     // Reading the data takes time, in which another run may have begun.
     refuse_run(folder)?;
-    let written = folder.write_config(&config, valid_sha256).and_then(|()| folder.write_vocabulary(&vocabulary));
-    let outcome = written.and_then(|()| {
-        let lock = folder.lock()?;
-        let outcome = go(&config, &vocabulary, &training, &validation, folder, None, quiet);
-        drop(lock);
-        outcome
-    });
+    folder.write_config(&config, valid_sha256)?;
+    // Whoever was quicker to resume this run than its own beginning has it.
+    let lock = folder.lock()?;
+    let outcome = folder
+        .write_vocabulary(&vocabulary)
+        .and_then(|()| go(&config, &vocabulary, &training, &validation, folder, None, quiet));
     if outcome.is_err() && !folder.has_learned() {
         // The first error is the one to report.
         let _ = folder.remove_beginning();
     } else {
         made.keep();
     }
+    drop(lock);
     outcome
 }
 
