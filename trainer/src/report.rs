@@ -27,11 +27,15 @@ pub fn curves_svg(metrics: &[EpochMetrics]) -> Result<String> {
 /// # Errors
 /// An internal error of the drawing library.
 pub fn curves_png(metrics: &[EpochMetrics]) -> Result<Vec<u8>> {
-    // The backend writes to a path only, so it writes to a temporary one.
-    let folder = tempfile::tempdir()?;
-    let path = folder.path().join("curves.png");
-    draw_curves(&BitMapBackend::new(&path, SIZE).into_drawing_area(), metrics)?;
-    Ok(std::fs::read(&path)?)
+    let mut pixels = vec![0; 3 * (SIZE.0 * SIZE.1) as usize];
+    draw_curves(&BitMapBackend::with_buffer(&mut pixels, SIZE).into_drawing_area(), metrics)?;
+    let mut png = Vec::new();
+    let mut encoder = png::Encoder::new(&mut png, SIZE.0, SIZE.1);
+    encoder.set_color(png::ColorType::Rgb);
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(&pixels)?;
+    writer.finish()?;
+    Ok(png)
 }
 
 /// Letters come from an embedded font, because a fresh machine may have none.
