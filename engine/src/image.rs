@@ -59,7 +59,8 @@ impl<'a> Image<'a> {
     /// The variant of [`Error`] says what is wrong and, in its sentence, what to do.
     pub fn open(bytes: &'a [u8]) -> Result<Self, Error> {
         let (preamble, rest) = postcard::take_from_bytes::<Preamble>(bytes).map_err(|_| Error::NotAnImage)?;
-        if preamble.magic != MAGIC {
+        // Versions count from 1.
+        if preamble.magic != MAGIC || preamble.version == 0 {
             return Err(Error::NotAnImage);
         }
         if preamble.version > VERSION {

@@ -212,6 +212,9 @@ pub fn train(
     progress: &mut dyn Progress,
 ) -> Result<Outcome> {
     let started = Instant::now();
+    if training.ids.is_empty() || config.batch == 0 {
+        return Err(fault("training part", "there is nothing to train on", "give it texts, and batches of at least one").into());
+    }
     let lengths: Vec<usize> = training.ids.iter().map(Vec::len).collect();
     let options = BatchOptions { batch_size: config.batch, window: 50, seed: config.seed };
     let batches = lengths.len().div_ceil(config.batch) as u64;

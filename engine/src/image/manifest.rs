@@ -207,6 +207,7 @@ impl Manifest<'_> {
             return wrong("there is no recurrent layer");
         }
         let integer = self.precision == Precision::Int8;
+        let shift_fits = |shift: u8, most: u8| if integer { (1..=most).contains(&shift) } else { shift == 0 };
         let mut features = self.embedding.width;
         for Layer::Lstm(lstm) in &self.layers {
             if lstm.inputs != features {
@@ -215,7 +216,7 @@ impl Manifest<'_> {
             if lstm.units == 0 || usize::from(lstm.inputs) + usize::from(lstm.units) > usize::from(MAX_WIDTH) {
                 return wrong("a layer has no units, or more columns than this engine reads");
             }
-            if integer != (1..=30).contains(&lstm.shift) {
+            if !shift_fits(lstm.shift, 30) {
                 return wrong("a layer's shift is out of range");
             }
             features = lstm.units;
@@ -223,7 +224,7 @@ impl Manifest<'_> {
         if self.head.outputs == 0 || usize::from(self.head.outputs) > MAX_OUTPUTS {
             return wrong("the head has no outputs, or more than this engine reads");
         }
-        if integer != (1..=46).contains(&self.head.shift) {
+        if !shift_fits(self.head.shift, 46) {
             return wrong("the head's shift is out of range");
         }
         Ok(())

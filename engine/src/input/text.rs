@@ -82,6 +82,9 @@ impl Tokenizer {
     /// True when the fields could have come from this tokenizer; a state read from outside is checked with it.
     pub(crate) fn is_valid(&self) -> bool {
         usize::from(self.len) <= WORD_BYTES
+            && self.cut <= u8::from(self.len > 0)
+            && self.repeated <= 1
+            && self.digit <= 1
             && self.tag <= 5
             && self.missing <= 3
             && self.code <= 0x10_FFFF

@@ -143,7 +143,7 @@ impl<'a> Vocabulary<'a> {
         for id in 0..self.words {
             if id.is_multiple_of(BLOCK_WORDS) {
                 cursor.align();
-                if self.block_start(id / BLOCK_WORDS) * 8 != cursor.bit() {
+                if self.block_start(id / BLOCK_WORDS) != cursor.bit() / 8 {
                     return Err(Error::Vocabulary { problem: "an entry of the index does not point at its block" });
                 }
             }

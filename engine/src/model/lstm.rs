@@ -126,7 +126,7 @@ impl<'s, C: bytemuck::Pod, H: bytemuck::Pod> Streams<'s, C, H> {
         let pool = match shape.readout {
             Readout::Last => 0,
             Readout::Mean => last * 4,
-            Readout::Max => last * size_of::<H>(),
+            Readout::Max => (last * size_of::<H>()).next_multiple_of(4),
         };
         let pool = Memory::over(memory.take(pool));
         Streams { layers, pool, rest: memory }

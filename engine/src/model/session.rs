@@ -73,7 +73,7 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
 
     /// As [`Session::push_bytes`], and calls `each` with the session and the token's text after every token that the network read.
     pub fn push_bytes_each(&mut self, bytes: &[u8], mut each: impl FnMut(&Self, &[u8])) {
-        self.run_text(|tokenizer, emit| tokenizer.push(bytes, |token| emit(token)), &mut each);
+        self.run_text(|tokenizer, emit| tokenizer.push(bytes, emit), &mut each);
     }
 
     /// Ends the text: reads the word that was still open. The stream may go on afterwards with another text.
@@ -83,7 +83,7 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
 
     /// As [`Session::finish`], and calls `each` as [`Session::push_bytes_each`] does.
     pub fn finish_each(&mut self, mut each: impl FnMut(&Self, &[u8])) {
-        self.run_text(|tokenizer, emit| tokenizer.finish(|token| emit(token)), &mut each);
+        self.run_text(|tokenizer, emit| tokenizer.finish(emit), &mut each);
     }
 
     fn run_text(&mut self, feed: impl FnOnce(&mut Tokenizer, &mut dyn FnMut(Token<'_>)), each: &mut impl FnMut(&Self, &[u8])) {

@@ -206,7 +206,7 @@ impl<'s> StateBytes<'s> {
         // Cells and hidden states may have any bits: the kernels are safe for all of them. Sums must be those of `count` tokens.
         if model.shape.precision == Precision::Int8
             && let ReadoutView::Mean { sums, .. } = self.readout::<i32, i16>(&model.shape)
-            && sums.iter().any(|sum| sum.unsigned_abs() > header.count << 15)
+            && sums.iter().any(|sum| sum.unsigned_abs() > header.count * i16::MAX as u32)
         {
             return Err(Error::StateDamaged);
         }

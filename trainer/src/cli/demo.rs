@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use latch_engine::image::Image;
-use latch_engine::image::manifest::Precision;
+use latch_engine::image::manifest::{self, Precision};
 use latch_engine::model::Model;
 use latch_firmware_sim::sim::source::{Text, Texts};
 use latch_firmware_sim::sim::{Simulator, parts};
@@ -20,6 +20,7 @@ use crate::dataset::{Dataset, Example, Part, built_in, write_tsv_gz};
 use crate::error::fault;
 use crate::evaluate::state_for;
 use crate::files::{create_folder, write_atomically};
+use crate::network::readout::Readout;
 use crate::run::{RunConfig, RunFolder, Valid};
 use crate::training::{ModelConfig, TrainConfig};
 
@@ -95,7 +96,11 @@ pub fn run(args: Args) -> Result<()> {
     let task = task(&args, &say)?;
     say(format_args!("1. data: {} texts of {}", task.data.examples.len(), task.data.name));
     let config = prepare(task.data, &task.model, task.epochs, task.learning_rate, args.seed, folder)?;
-    say(format_args!("2. train: embedding {} > LSTM {} > mean over the steps > 1 logit, {} words", task.model.embedding, task.model.lstm, task.model.vocab));
+    let readout = manifest::Readout::from(task.model.readout).name();
+    say(format_args!(
+        "2. train: {} words > embedding {} > LSTM {} > readout {readout} > 1 logit",
+        task.model.vocab, task.model.embedding, task.model.lstm
+    ));
     let outcome = begin_run(config, &run, args.json)?;
     say(format_args!(
         "   best epoch {} of {}, validation accuracy {:.2} %, {:.0} tokens/s\n",
@@ -224,7 +229,7 @@ fn task(args: &Args, say: &impl Fn(std::fmt::Arguments<'_>)) -> Result<Task> {
                 return Ok(Task {
                     data: Dataset::load(&path)?,
                     model: DEFAULT_MODEL,
-                    epochs: 4,
+                    epochs: 5,
                     learning_rate: 5e-3,
                     texts: IMDB_TEXTS,
                 });
@@ -236,7 +241,15 @@ fn task(args: &Args, say: &impl Fn(std::fmt::Arguments<'_>)) -> Result<Task> {
     }
     Ok(Task {
         data: Dataset::new("built-in", built_in::generate(args.seed, BUILT_IN_EXAMPLES)),
-        model: ModelConfig { vocab: 1_000, dropout: 0.1, recurrent_dropout: 0.1, word_dropout: 0.0, head_dropout: 0.1, ..DEFAULT_MODEL },
+        model: ModelConfig {
+            vocab: 1_000,
+            readout: Readout::Mean,
+            dropout: 0.1,
+            recurrent_dropout: 0.1,
+            word_dropout: 0.0,
+            head_dropout: 0.1,
+            ..DEFAULT_MODEL
+        },
         epochs: 8,
         learning_rate: 5e-3,
         texts: BUILT_IN_TEXTS,

@@ -121,19 +121,19 @@ pub(crate) const DEFAULT_MODEL: ModelConfig = ModelConfig {
     embedding: 8,
     lstm: 32,
     layers: 1,
-    readout: Readout::Mean,
+    readout: Readout::Max,
     skip_unknown: false,
-    dropout: 0.2,
-    recurrent_dropout: 0.2,
-    word_dropout: 0.1,
-    head_dropout: 0.2,
+    dropout: 0.3,
+    recurrent_dropout: 0.3,
+    word_dropout: 0.3,
+    head_dropout: 0.3,
 };
 
 /// What the options' defaults give.
 pub(crate) fn default_config() -> TrainConfig {
     TrainConfig {
         model: DEFAULT_MODEL,
-        epochs: 8,
+        epochs: 10,
         batch: 32,
         learning_rate: 5e-3,
         warmup: 0.05,
@@ -141,9 +141,9 @@ pub(crate) fn default_config() -> TrainConfig {
         max_tokens: 400,
         clip_norm: 1.0,
         weight_decay: 0.0,
-        label_smoothing: 0.1,
+        label_smoothing: 0.0,
         average: 0.999,
-        patience: 4,
+        patience: 3,
     }
 }
 
