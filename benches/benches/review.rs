@@ -22,7 +22,7 @@ fn main() -> Result<()> {
         for backend in AnyBackend::all() {
             let model = Model::new(&image).with_backend(backend);
             let mut state = State::<REVIEW_STATE_BYTES>::new();
-                let mut session = model.session(&mut state)?;
+            let mut session = model.session(&mut state)?;
             group.bench_function(BenchmarkId::new(precision.name(), backend.name()), |bencher| {
                 bencher.iter(|| {
                     session.reset();

@@ -90,7 +90,7 @@ mod tests {
             let image = review_image(precision)?;
             let model = Model::new(&Image::open(&image)?);
             let mut state = State::<REVIEW_STATE_BYTES>::new();
-                let mut session = model.session(&mut state)?;
+            let mut session = model.session(&mut state)?;
             session.push_bytes(REVIEW.as_bytes());
             session.finish();
             assert!((200..400).contains(&session.tokens()), "the review has {} tokens", session.tokens());

@@ -281,9 +281,15 @@ mod tests {
         let path = folder.path().join("a.txt");
         fs::write(&path, "old").unwrap();
         drop(stage(&path, |file| Ok(file.write_all(b"new")?)).unwrap());
-        assert_eq!((names(folder.path()), fs::read_to_string(&path).unwrap()), (vec!["a.txt".to_owned()], "old".to_owned()));
+        assert_eq!(
+            (names(folder.path()), fs::read_to_string(&path).unwrap()),
+            (vec!["a.txt".to_owned()], "old".to_owned())
+        );
         stage(&path, |file| Ok(file.write_all(b"new")?)).unwrap().keep().unwrap();
-        assert_eq!((names(folder.path()), fs::read_to_string(&path).unwrap()), (vec!["a.txt".to_owned()], "new".to_owned()));
+        assert_eq!(
+            (names(folder.path()), fs::read_to_string(&path).unwrap()),
+            (vec!["a.txt".to_owned()], "new".to_owned())
+        );
     }
 
     #[test]

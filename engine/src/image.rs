@@ -18,7 +18,7 @@ pub mod encode;
 
 use crate::input::vocabulary::Vocabulary;
 use error::Error;
-use manifest::{Input, Layer, Manifest, Precision, Preamble};
+use manifest::{Input, Layer, Manifest, Preamble, Precision};
 use tensor::{Element, Role, Section};
 
 /// The first bytes of every image.
@@ -66,7 +66,8 @@ impl<'a> Image<'a> {
         if preamble.version > VERSION {
             return Err(Error::NewerVersion { found: preamble.version, supported: VERSION });
         }
-        let (image_bytes, rest) = postcard::take_from_bytes::<u32>(rest).map_err(|_| Error::Truncated { stated: 0, found: bytes.len() })?;
+        let (image_bytes, rest) =
+            postcard::take_from_bytes::<u32>(rest).map_err(|_| Error::Truncated { stated: 0, found: bytes.len() })?;
         let stated = image_bytes as usize;
         let image = bytes.get(..stated).ok_or(Error::Truncated { stated, found: bytes.len() })?;
         let header = bytes.len() - rest.len();

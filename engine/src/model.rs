@@ -73,7 +73,9 @@ impl<'a> Model<'a> {
     pub fn new(image: &Image<'a>) -> Self {
         let manifest = image.manifest();
         let (vocabulary, unknown) = match manifest.input {
-            Input::Text(text) => (image.vocabulary().ok().flatten(), (text.unknown == Unknown::LastRow).then_some(text.words)),
+            Input::Text(text) => {
+                (image.vocabulary().ok().flatten(), (text.unknown == Unknown::LastRow).then_some(text.words))
+            }
             Input::Ids => (None, None),
         };
         let mut units = Vec::new();
@@ -173,7 +175,10 @@ impl<'a, W: FloatWeight> Float<'a, W> {
     fn new(image: &Image<'a>) -> Self {
         let mut layers: Vec<_, MAX_LAYERS> = Vec::new();
         for index in 0..image.manifest().layers.len() as u8 {
-            let gates = GatesFloat { weights: image.tensor(Role::GateWeights, index), bias: image.tensor(Role::GateBiases, index) };
+            let gates = GatesFloat {
+                weights: image.tensor(Role::GateWeights, index),
+                bias: image.tensor(Role::GateBiases, index),
+            };
             let _ = layers.push(gates);
         }
         Float { embedding: Embedding::new(image), layers, head: HeadFloat::new(image) }

@@ -299,7 +299,11 @@ fn a_board_that_breaks_stops_the_program_with_its_error_at_every_call() {
     assert_eq!(calls, 3 + 2 + 1, "reads, tokens, verdict");
     for calls in 0..calls {
         let mut bench = Bench { calls, ..Bench::new(&image, &input, "good bad") };
-        assert_eq!(app::run(&mut bench, State::<1024>::new().as_bytes_mut()), Err(Stop::Board("broken")), "after {calls} calls");
+        assert_eq!(
+            app::run(&mut bench, State::<1024>::new().as_bytes_mut()),
+            Err(Stop::Board("broken")),
+            "after {calls} calls"
+        );
     }
 }
 
@@ -314,5 +318,8 @@ fn a_state_that_has_no_room_and_a_slot_without_an_image_stop_the_program_before_
     );
     let erased = [0xFF; 64];
     let mut bench = Bench { calls: 0, ..Bench::new(&erased, &[], "") };
-    assert_eq!(app::run(&mut bench, State::<1024>::new().as_bytes_mut()), Err(Stop::Image(latch_engine::Error::NotAnImage)));
+    assert_eq!(
+        app::run(&mut bench, State::<1024>::new().as_bytes_mut()),
+        Err(Stop::Image(latch_engine::Error::NotAnImage))
+    );
 }

@@ -9,12 +9,7 @@ use latch_tests::tolerances::BACKENDS;
 use proptest::prelude::*;
 
 /// Runs `ids` on every backend side by side and calls `judge` with the reference's session and another's after every token.
-fn side_by_side(
-    shape: &Shape,
-    precision: Precision,
-    ids: &[u32],
-    mut judge: impl FnMut(&Session, &Session),
-) {
+fn side_by_side(shape: &Shape, precision: Precision, ids: &[u32], mut judge: impl FnMut(&Session, &Session)) {
     let bytes = shape.image(precision);
     let image = Image::open(&bytes).expect("the image was just made");
     let models: Vec<Model> = AnyBackend::all().map(|backend| Model::new(&image).with_backend(backend)).collect();

@@ -93,10 +93,7 @@ fn needs_exactly<const N: usize, const LESS: usize>(
         assert_eq!(tight.output(), large.output());
     }
     assert_eq!(tight.state(), large.state());
-    assert!(
-        more.as_bytes()[N..].iter().all(|&byte| byte == 0),
-        "what lies behind a stream's bytes is not touched"
-    );
+    assert!(more.as_bytes()[N..].iter().all(|&byte| byte == 0), "what lies behind a stream's bytes is not touched");
 }
 
 macro_rules! every_precision_and_readout {

@@ -219,7 +219,10 @@ fn a_state_of_another_model_is_refused_by_both_names() {
             }
         }
         let mut unused = State::<N>::new();
-        assert_eq!(model.resume(&mut unused).err(), Some(Error::StateOfAnotherModel { expected: ours.crc(), found: 0 }));
+        assert_eq!(
+            model.resume(&mut unused).err(),
+            Some(Error::StateOfAnotherModel { expected: ours.crc(), found: 0 })
+        );
     }
 }
 

@@ -112,7 +112,8 @@ fn the_device_gives_the_logits_of_the_host_after_every_token_and_the_reported_ac
             for chunk in [1, 7, 64] {
                 let slot = simulator.slot().contents(simulator.flash());
                 let mut board = Recorder { slot, source: source(&examples), chunk, answers: Answers::default() };
-                let summary = app::run(&mut board, State::<ROOM>::new().as_bytes_mut()).expect("the program runs to the end of its input");
+                let summary = app::run(&mut board, State::<ROOM>::new().as_bytes_mut())
+                    .expect("the program runs to the end of its input");
                 let what = format!("{} on {name} in chunks of {chunk}", precision.name());
                 assert!(board.answers == expected, "{what}: the answers differ");
                 assert_eq!(summary.digest, digest, "{what}");

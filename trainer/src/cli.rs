@@ -52,9 +52,7 @@ pub fn main() -> ExitCode {
     };
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("LATCH_LOG").unwrap_or_else(|_| "warn".into()),
-        )
+        .with_env_filter(tracing_subscriber::EnvFilter::try_from_env("LATCH_LOG").unwrap_or_else(|_| "warn".into()))
         .without_time()
         .init();
     let result = match cli.verb {
@@ -112,5 +110,6 @@ fn answer(json: bool, text: std::fmt::Arguments<'_>) -> Result<()> {
 /// Says how the work goes on: on standard output, or on standard error where standard output is for machines.
 fn say(json: bool, text: std::fmt::Arguments<'_>) {
     // A reader that has gone away does not stop the work.
-    let _ = if json { writeln!(std::io::stderr().lock(), "{text}") } else { writeln!(std::io::stdout().lock(), "{text}") };
+    let _ =
+        if json { writeln!(std::io::stderr().lock(), "{text}") } else { writeln!(std::io::stdout().lock(), "{text}") };
 }

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
-use latch_engine::image::{Image, MAGIC};
 use latch_engine::image::encode::AlignedBytes;
+use latch_engine::image::{Image, MAGIC};
 use latch_engine::model::Model;
 use rayon::prelude::*;
 use serde::Serialize;

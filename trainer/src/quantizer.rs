@@ -8,7 +8,9 @@ pub mod saturation;
 
 use anyhow::Result;
 use latch_engine::image::encode::{AlignedBytes, Tensor, Values, encode, pack_gates_f32};
-use latch_engine::image::manifest::{Embedding, Head, Input, Layer, Lstm, Manifest, Precision, Provenance, Readout, Text};
+use latch_engine::image::manifest::{
+    Embedding, Head, Input, Layer, Lstm, Manifest, Precision, Provenance, Readout, Text,
+};
 use latch_engine::image::tensor::Role;
 use latch_engine::image::{Image, manifest};
 
@@ -117,7 +119,12 @@ pub(crate) struct Packed {
 ///
 /// # Errors
 /// A fault naming the tensor when a weight is not finite; an error when the shapes do not fit each other or the engine's limits.
-pub fn to_image(weights: &Weights, vocabulary: &Vocabulary, precision: Precision, origin: &Origin) -> Result<AlignedBytes> {
+pub fn to_image(
+    weights: &Weights,
+    vocabulary: &Vocabulary,
+    precision: Precision,
+    origin: &Origin,
+) -> Result<AlignedBytes> {
     check_finite(weights)?;
     let mut packed = match precision {
         Precision::F32 | Precision::F16 => pack_floats(weights),
@@ -132,16 +139,24 @@ pub fn to_image(weights: &Weights, vocabulary: &Vocabulary, precision: Precision
         index_is_wide: encoded.index_width == 4,
         text_bytes: encoded.stream.len() as u32,
     });
-    for (role, bytes) in
-        [(Role::VocabularyTables, encoded.tables), (Role::VocabularyIndex, encoded.index), (Role::VocabularyText, encoded.stream)]
-    {
+    for (role, bytes) in [
+        (Role::VocabularyTables, encoded.tables),
+        (Role::VocabularyIndex, encoded.index),
+        (Role::VocabularyText, encoded.stream),
+    ] {
         packed.tensors.push(Tensor { role, layer: 0, values: Values::Bytes(bytes) });
     }
     let mut layers = heapless::Vec::new();
     for (layer, &shift) in weights.layers.iter().zip(&packed.shifts) {
-        layers
-            .push(Layer::Lstm(Lstm { inputs: layer.inputs as u16, units: layer.units as u16, shift }))
-            .map_err(|_| fault("--model layers", format!("an image stacks at most {} layers", manifest::MAX_LAYERS), "train with fewer layers"))?;
+        layers.push(Layer::Lstm(Lstm { inputs: layer.inputs as u16, units: layer.units as u16, shift })).map_err(
+            |_| {
+                fault(
+                    "--model layers",
+                    format!("an image stacks at most {} layers", manifest::MAX_LAYERS),
+                    "train with fewer layers",
+                )
+            },
+        )?;
     }
     let manifest = Manifest {
         precision,
@@ -187,11 +202,16 @@ fn check_finite(weights: &Weights) -> Result<()> {
 fn pack_floats(weights: &Weights) -> Packed {
     let mut tensors = vec![Tensor { role: Role::Embedding, layer: 0, values: Values::F32(weights.embedding.clone()) }];
     for (index, layer) in weights.layers.iter().enumerate() {
-        let packed = pack_gates_f32(layer.units, layer.inputs + layer.units, |gate, unit, column| layer.weight(gate, unit, column));
+        let packed = pack_gates_f32(layer.units, layer.inputs + layer.units, |gate, unit, column| {
+            layer.weight(gate, unit, column)
+        });
         let mut bias = Vec::with_capacity(layer.units.next_multiple_of(8) * 4);
         for block in (0..layer.units).step_by(8) {
             for gate in 0..4 {
-                bias.extend((block..block + 8).map(|unit| if unit < layer.units { layer.bias[gate * layer.units + unit] } else { 0.0 }));
+                bias.extend(
+                    (block..block + 8)
+                        .map(|unit| if unit < layer.units { layer.bias[gate * layer.units + unit] } else { 0.0 }),
+                );
             }
         }
         tensors.push(Tensor { role: Role::GateWeights, layer: index as u8, values: Values::F32(packed) });

@@ -75,7 +75,13 @@ fn panel<B: DrawingBackend>(
         .y_label_area_size(52)
         .build_cartesian_2d(1.0..epochs, low - margin..high + margin)
         .map_err(drawing)?;
-    chart.configure_mesh().x_desc("epoch").x_labels(train.len().clamp(2, 12)).light_line_style(WHITE).draw().map_err(drawing)?;
+    chart
+        .configure_mesh()
+        .x_desc("epoch")
+        .x_labels(train.len().clamp(2, 12))
+        .light_line_style(WHITE)
+        .draw()
+        .map_err(drawing)?;
     for (points, name, color) in [(train, "training", BLUE), (valid, "validation", RED)] {
         chart
             .draw_series(LineSeries::new(points.iter().copied(), color.stroke_width(2)).point_size(3))
@@ -93,7 +99,9 @@ fn drawing<E: std::error::Error + Send + Sync>(error: DrawingAreaErrorKind<E>) -
 /// A table for the terminal: the first row is the heading; numbers, and all columns but the first, stand to the right.
 pub fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut text = String::new();
     for (number, row) in rows.iter().enumerate() {
@@ -101,7 +109,11 @@ pub fn table(rows: &[Vec<String>]) -> String {
             .iter()
             .zip(&widths)
             .enumerate()
-            .map(|(column, (cell, &width))| if column == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") })
+            .map(
+                |(column, (cell, &width))| {
+                    if column == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+                },
+            )
             .collect();
         text.push_str(cells.join("  ").trim_end());
         text.push('\n');

@@ -237,7 +237,12 @@ impl RunFolder {
         let valid = if let Valid::Path(path) = &config.valid { Some(path) } else { None };
         for path in [&config.data].into_iter().chain(valid) {
             if path.to_str().is_none() {
-                return Err(fault(path.display(), "this path is no UTF-8, so that the run could not name its data", "rename it").into());
+                return Err(fault(
+                    path.display(),
+                    "this path is no UTF-8, so that the run could not name its data",
+                    "rename it",
+                )
+                .into());
             }
         }
         let json = serde_json::to_string_pretty(&Stored { config, validation: ValidDigest { valid_sha256 } })?;
@@ -308,7 +313,11 @@ impl RunFolder {
         // The PNG is drawn in the folder for temporary files, which may be missing or full.
         let png = report::curves_png(metrics).map_err(|error| {
             let problem = format!("curves.png cannot be drawn in this folder for temporary files ({error:#})");
-            fault(std::env::temp_dir().display(), problem, "free some space there or set TMPDIR to another folder, and go on by --resume")
+            fault(
+                std::env::temp_dir().display(),
+                problem,
+                "free some space there or set TMPDIR to another folder, and go on by --resume",
+            )
         })?;
         self.write("curves.png", |out| out.write_all(&png))
     }
@@ -337,7 +346,12 @@ impl RunFolder {
             )
             .into());
         }
-        Err(fault(self.path.display(), "the run has no finished epoch", "go on with it: `latch train --resume --out` this folder").into())
+        Err(fault(
+            self.path.display(),
+            "the run has no finished epoch",
+            "go on with it: `latch train --resume --out` this folder",
+        )
+        .into())
     }
 
     /// Writes a checkpoint.
@@ -375,15 +389,18 @@ impl RunFolder {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(reading(&path, error)),
         };
-        let damaged =
-            |problem: &str| fault(path.display(), problem, "take the file from a copy, or train again into another folder");
+        let damaged = |problem: &str| {
+            fault(path.display(), problem, "take the file from a copy, or train again into another folder")
+        };
         let (coded, stated) = bytes.split_last_chunk::<4>().ok_or_else(|| damaged("the file is cut off"))?;
         let mut crc = flate2::Crc::new();
         crc.update(coded);
         if crc.sum() != u32::from_le_bytes(*stated) {
             return Err(damaged("the file is damaged: its checksum is wrong").into());
         }
-        postcard::from_bytes(coded).map(Some).map_err(|_| damaged("the file was written by another version of Latch").into())
+        postcard::from_bytes(coded)
+            .map(Some)
+            .map_err(|_| damaged("the file was written by another version of Latch").into())
     }
 }
 

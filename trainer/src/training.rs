@@ -213,7 +213,12 @@ pub fn train(
 ) -> Result<Outcome> {
     let started = Instant::now();
     if training.ids.is_empty() || config.batch == 0 {
-        return Err(fault("training part", "there is nothing to train on", "give it texts, and batches of at least one").into());
+        return Err(fault(
+            "training part",
+            "there is nothing to train on",
+            "give it texts, and batches of at least one",
+        )
+        .into());
     }
     let lengths: Vec<usize> = training.ids.iter().map(Vec::len).collect();
     let options = BatchOptions { batch_size: config.batch, window: 50, seed: config.seed };
@@ -311,7 +316,9 @@ pub fn train(
 fn stopped(error: &TrainError, epoch: u64, batch: usize, folder: &RunFolder) -> anyhow::Error {
     let place = format!("epoch {} batch {}", epoch + 1, batch + 1);
     match error {
-        TrainError::NonFiniteLoss { loss } => diverged(place, format!("the loss is {loss}: the weights have diverged"), folder),
+        TrainError::NonFiniteLoss { loss } => {
+            diverged(place, format!("the loss is {loss}: the weights have diverged"), folder)
+        }
         TrainError::NonFiniteGradient { norm } => {
             diverged(place, format!("the gradient's norm is {norm}: the weights have diverged"), folder)
         }
@@ -322,7 +329,10 @@ fn stopped(error: &TrainError, epoch: u64, batch: usize, folder: &RunFolder) -> 
 /// The fault of weights that have grown beyond all numbers.
 fn diverged(place: String, problem: String, folder: &RunFolder) -> anyhow::Error {
     let remedy = if folder.has_learned() {
-        format!("train again with a smaller --lr into another folder; what was learned before is kept in {}", folder.path().display())
+        format!(
+            "train again with a smaller --lr into another folder; what was learned before is kept in {}",
+            folder.path().display()
+        )
     } else {
         "train again with a smaller --lr".into()
     };

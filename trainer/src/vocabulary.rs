@@ -78,7 +78,8 @@ impl Vocabulary {
     /// A fault when a word is longer than the engine's words can be.
     pub fn encode(&self) -> Result<Encoded> {
         let words: Vec<&[u8]> = self.words.iter().map(|word| word.as_bytes()).collect();
-        encode::encode(&words).map_err(|error| fault("vocabulary", error.to_string(), "remove that word from the list").into())
+        encode::encode(&words)
+            .map_err(|error| fault("vocabulary", error.to_string(), "remove that word from the list").into())
     }
 }
 

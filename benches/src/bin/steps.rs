@@ -26,7 +26,7 @@ fn main() -> Result<()> {
             let image = read(image)?;
             let model = open(&image, backend)?;
             let mut state = State::<STEP_STATE_BYTES>::new();
-                let mut session = model.session(&mut state)?;
+            let mut session = model.session(&mut state)?;
             for id in 0..number(count)? {
                 // The images have eight words.
                 session.push_token(black_box(id % 8));
@@ -37,7 +37,7 @@ fn main() -> Result<()> {
             let image = read(image)?;
             let model = open(&image, backend)?;
             let mut state = State::<REVIEW_STATE_BYTES>::new();
-                let mut session = model.session(&mut state)?;
+            let mut session = model.session(&mut state)?;
             for _ in 0..number(count)? {
                 session.reset();
                 session.push_bytes(black_box(REVIEW.as_bytes()));

@@ -47,8 +47,12 @@ pub fn encode(manifest: &Manifest<'_>, tensors: &[Tensor]) -> Result<Vec<u8>, Er
     let mut stated = 0_u32;
     loop {
         let header = header(manifest, stated)?;
-        let end = tensor::sections(manifest, header.len()).map(|section| section.offset + section.bytes()).last().unwrap_or(header.len());
-        let image_bytes = u32::try_from(end + 4).map_err(|_| Error::Shape { problem: "the image would be larger than 4 GiB" })?;
+        let end = tensor::sections(manifest, header.len())
+            .map(|section| section.offset + section.bytes())
+            .last()
+            .unwrap_or(header.len());
+        let image_bytes =
+            u32::try_from(end + 4).map_err(|_| Error::Shape { problem: "the image would be larger than 4 GiB" })?;
         if image_bytes != stated {
             stated = image_bytes;
             continue;
@@ -66,7 +70,9 @@ pub fn encode(manifest: &Manifest<'_>, tensors: &[Tensor]) -> Result<Vec<u8>, Er
 }
 
 fn header(manifest: &Manifest<'_>, image_bytes: u32) -> Result<Vec<u8>, Error> {
-    let coded = |result: postcard::Result<Vec<u8>>| result.map_err(|_| Error::Shape { problem: "the manifest cannot be coded" });
+    let coded = |result: postcard::Result<Vec<u8>>| {
+        result.map_err(|_| Error::Shape { problem: "the manifest cannot be coded" })
+    };
     let mut header = coded(postcard::to_stdvec(&Preamble { magic: MAGIC, version: VERSION }))?;
     header.extend(coded(postcard::to_stdvec(&image_bytes))?);
     header.extend(coded(postcard::to_stdvec(manifest))?);
@@ -105,7 +111,9 @@ pub fn pack_gates_i8(units: usize, columns: usize, weight: impl Fn(usize, usize,
     for unit in 0..units {
         for block in (0..padded).step_by(4) {
             for gate in 0..4 {
-                packed.extend((block..block + 4).map(|column| if column < columns { weight(gate, unit, column) } else { 0 }));
+                packed.extend(
+                    (block..block + 4).map(|column| if column < columns { weight(gate, unit, column) } else { 0 }),
+                );
             }
         }
     }
@@ -118,7 +126,8 @@ pub fn pack_gates_f32(units: usize, columns: usize, weight: impl Fn(usize, usize
     for block in (0..units).step_by(8) {
         for column in 0..columns {
             for gate in 0..4 {
-                packed.extend((block..block + 8).map(|unit| if unit < units { weight(gate, unit, column) } else { 0.0 }));
+                packed
+                    .extend((block..block + 8).map(|unit| if unit < units { weight(gate, unit, column) } else { 0.0 }));
             }
         }
     }

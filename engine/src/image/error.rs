@@ -10,7 +10,9 @@ pub enum Error {
     #[error("this is no Latch image: it does not begin with the letters LTCH; give a file that `latch export` wrote")]
     NotAnImage,
     /// A later version of the format.
-    #[error("the image has format version {found} and this engine reads up to {supported}: update Latch, or export the model again with this version")]
+    #[error(
+        "the image has format version {found} and this engine reads up to {supported}: update Latch, or export the model again with this version"
+    )]
     NewerVersion {
         /// The image's version.
         found: u16,
@@ -26,7 +28,9 @@ pub enum Error {
         found: usize,
     },
     /// The bytes changed since they were written.
-    #[error("the image is damaged: its CRC-32 is {computed:08x} and should be {stated:08x}; copy it again or export it anew")]
+    #[error(
+        "the image is damaged: its CRC-32 is {computed:08x} and should be {stated:08x}; copy it again or export it anew"
+    )]
     Checksum {
         /// The checksum in the image.
         stated: u32,
@@ -34,10 +38,14 @@ pub enum Error {
         computed: u32,
     },
     /// The image does not start on a multiple of 16.
-    #[error("the image lies in memory at an address that is no multiple of 16: align the buffer or the flash slot to 16 bytes")]
+    #[error(
+        "the image lies in memory at an address that is no multiple of 16: align the buffer or the flash slot to 16 bytes"
+    )]
     Misaligned,
     /// The manifest cannot be read although the checksum is right.
-    #[error("the image's manifest describes something that this engine does not know (another kind of model, layer or precision): update Latch")]
+    #[error(
+        "the image's manifest describes something that this engine does not know (another kind of model, layer or precision): update Latch"
+    )]
     Manifest,
     /// The manifest's numbers contradict each other.
     #[error("the image's manifest is inconsistent: {problem}; export the model again")]
@@ -55,7 +63,9 @@ pub enum Error {
         problem: &'static str,
     },
     /// A row of weights whose sum does not fit 32 bits.
-    #[error("layer {layer}, row {row} of the gates: the sum of its weights could overflow 32 bits; export the model again with smaller weights")]
+    #[error(
+        "layer {layer}, row {row} of the gates: the sum of its weights could overflow 32 bits; export the model again with smaller weights"
+    )]
     Overflow {
         /// The layer, from 0.
         layer: u8,
@@ -71,10 +81,14 @@ pub enum Error {
         layer: u8,
     },
     /// The image's precision was compiled out of this engine.
-    #[error("the image needs floating point and this engine was built for integers only: export it with --precision int8, or build with the feature `float`")]
+    #[error(
+        "the image needs floating point and this engine was built for integers only: export it with --precision int8, or build with the feature `float`"
+    )]
     PrecisionUnavailable,
     /// A state that is too small for the model.
-    #[error("a stream of this model needs {needed} bytes of state and the buffer has {given}: make it `State<{needed}>`")]
+    #[error(
+        "a stream of this model needs {needed} bytes of state and the buffer has {given}: make it `State<{needed}>`"
+    )]
     StateTooSmall {
         /// Bytes that [`crate::model::Model::state_bytes`] gives.
         needed: usize,
@@ -82,10 +96,14 @@ pub enum Error {
         given: usize,
     },
     /// Memory for a state that does not start on a multiple of 4.
-    #[error("the memory for a stream's state lies at an address that is no multiple of 4: take a `State<N>`, or align the buffer")]
+    #[error(
+        "the memory for a stream's state lies at an address that is no multiple of 4: take a `State<N>`, or align the buffer"
+    )]
     StateMisaligned,
     /// A saved state of another model.
-    #[error("the saved state belongs to the image with CRC-32 {found:08x} and this one has {expected:08x}: resume it with the image it was made with")]
+    #[error(
+        "the saved state belongs to the image with CRC-32 {found:08x} and this one has {expected:08x}: resume it with the image it was made with"
+    )]
     StateOfAnotherModel {
         /// The open model's checksum.
         expected: u32,

@@ -194,7 +194,11 @@ impl Manifest<'_> {
     /// Checks that the numbers fit each other and the engine's limits.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let wrong = |problem| Err(Error::Shape { problem });
-        if self.embedding.rows == 0 || self.embedding.rows > MAX_ROWS || self.embedding.width == 0 || self.embedding.width > MAX_WIDTH {
+        if self.embedding.rows == 0
+            || self.embedding.rows > MAX_ROWS
+            || self.embedding.width == 0
+            || self.embedding.width > MAX_WIDTH
+        {
             return wrong("the embedding has no rows or columns, or more than this engine reads");
         }
         if let Input::Text(text) = self.input {

@@ -129,7 +129,13 @@ fn shape(manifest: &Manifest<'_>, place: usize) -> Option<(Role, u8, Element, us
         let Input::Text(text) = manifest.input else { return None };
         let blocks = (text.words as usize).div_ceil(BLOCK_WORDS);
         return Some(match place {
-            0 => (Role::VocabularyTables, 0, Element::U8, (1 << text.character_bits.min(15)) + (1 << text.prefix_bits.min(15)), 2),
+            0 => (
+                Role::VocabularyTables,
+                0,
+                Element::U8,
+                (1 << text.character_bits.min(15)) + (1 << text.prefix_bits.min(15)),
+                2,
+            ),
             1 => (Role::VocabularyIndex, 0, if text.index_is_wide { Element::U32 } else { Element::U16 }, blocks, 1),
             _ => (Role::VocabularyText, 0, Element::U8, text.text_bytes as usize, 1),
         });

@@ -115,7 +115,8 @@ impl Tokenizer {
     /// Decodes UTF-8 (RFC 3629) one byte at a time; what is invalid separates.
     fn byte(&mut self, byte: u8, emit: &mut impl FnMut(Token<'_>)) {
         if self.missing > 0 {
-            let in_range = if self.low != 0 { (self.low..=self.high).contains(&byte) } else { (0x80..=0xBF).contains(&byte) };
+            let in_range =
+                if self.low != 0 { (self.low..=self.high).contains(&byte) } else { (0x80..=0xBF).contains(&byte) };
             if in_range {
                 self.low = 0;
                 self.code = (self.code << 6) | u32::from(byte & 0x3F);
@@ -329,7 +330,8 @@ mod tests {
     fn tokens(chunks: &[&[u8]]) -> Vec<String> {
         let mut tokenizer = Tokenizer::new();
         let mut found = Vec::new();
-        let mut emit = |token: Token<'_>| found.push(std::str::from_utf8(token.bytes()).expect("tokens are UTF-8").to_string());
+        let mut emit =
+            |token: Token<'_>| found.push(std::str::from_utf8(token.bytes()).expect("tokens are UTF-8").to_string());
         for chunk in chunks {
             tokenizer.push(chunk, &mut emit);
         }
@@ -362,12 +364,18 @@ mod tests {
 
     #[test]
     fn runs_of_a_mark_give_one_token() {
-        assert_eq!(of("wow!!!! what?! so... ok\u{2026} ! !"), ["wow", "!!", "what", "?", "!", "so", "..", "ok", "..", "!", "!"]);
+        assert_eq!(
+            of("wow!!!! what?! so... ok\u{2026} ! !"),
+            ["wow", "!!", "what", "?", "!", "so", "..", "ok", "..", "!", "!"]
+        );
     }
 
     #[test]
     fn line_break_tags_separate_and_other_tags_are_text() {
-        assert_eq!(of("good<br /><BR>bad<br/>x< br ><b>y<bra<br"), ["good", "bad", "x", "<", "br", ">", "<", "b", ">", "y", "<", "bra", "<", "br"]);
+        assert_eq!(
+            of("good<br /><BR>bad<br/>x< br ><b>y<bra<br"),
+            ["good", "bad", "x", "<", "br", ">", "<", "b", ">", "y", "<", "bra", "<", "br"]
+        );
         assert_eq!(of("a<br / b"), ["a", "<", "br", "/", "b"]);
     }
 

@@ -47,7 +47,9 @@ impl<'a> Code<'a> {
         let (table, rest) = table.as_chunks::<2>();
         let fits = (1..=MAX_CODE_BITS).contains(&bits) && rest.is_empty() && table.len() == 1 << bits;
         if !fits || table.iter().any(|&[_, length]| length == 0 || length > bits) {
-            return Err(Error::Vocabulary { problem: "a decoding table does not have the stated size, or a code length is out of range" });
+            return Err(Error::Vocabulary {
+                problem: "a decoding table does not have the stated size, or a code length is out of range",
+            });
         }
         Ok(Code { bits: u32::from(bits), table })
     }
@@ -150,7 +152,9 @@ impl<'a> Vocabulary<'a> {
             let prefix = if id.is_multiple_of(BLOCK_WORDS) { 0 } else { usize::from(cursor.symbol(self.prefixes)) };
             let mut word = previous;
             if prefix > word.len {
-                return Err(Error::Vocabulary { problem: "a word shares more bytes with the word before it than that has" });
+                return Err(Error::Vocabulary {
+                    problem: "a word shares more bytes with the word before it than that has",
+                });
             }
             word.len = prefix;
             loop {
@@ -357,7 +361,9 @@ pub mod encode {
             return Err(Error::Vocabulary { problem: "the words are not in ascending order" });
         }
         if words.iter().any(|word| word.is_empty() || word.len() > WORD_BYTES || word.contains(&0)) {
-            return Err(Error::Vocabulary { problem: "a word is empty, longer than the tokenizer's words can be, or has a zero byte" });
+            return Err(Error::Vocabulary {
+                problem: "a word is empty, longer than the tokenizer's words can be, or has a zero byte",
+            });
         }
         let mut coded = Vec::with_capacity(words.len());
         let (mut character_counts, mut prefix_counts) = ([0_u64; 256], [0_u64; 256]);
@@ -391,7 +397,8 @@ pub mod encode {
             stream.put(characters.codes[0]);
         }
         let index_width = if stream.bytes.len() <= usize::from(u16::MAX) { 2 } else { 4 };
-        let index = starts.iter().flat_map(|start| (*start as u32).to_le_bytes().into_iter().take(index_width)).collect();
+        let index =
+            starts.iter().flat_map(|start| (*start as u32).to_le_bytes().into_iter().take(index_width)).collect();
         let mut tables = characters.table();
         tables.extend(prefixes.table());
         Ok(Encoded {
@@ -466,8 +473,12 @@ pub mod encode {
 
     /// Optimal code lengths of at most `limit` bits: the package-merge algorithm (Larmore and Hirschberg, 1990).
     fn limited_lengths(counts: &[u64; 256], limit: u8) -> Vec<u8> {
-        let mut leaves: Vec<(u64, Vec<u8>)> =
-            counts.iter().enumerate().filter(|(_, count)| **count > 0).map(|(symbol, count)| (*count, std::vec![symbol as u8])).collect();
+        let mut leaves: Vec<(u64, Vec<u8>)> = counts
+            .iter()
+            .enumerate()
+            .filter(|(_, count)| **count > 0)
+            .map(|(symbol, count)| (*count, std::vec![symbol as u8]))
+            .collect();
         leaves.sort();
         let mut lengths = std::vec![0_u8; 256];
         if leaves.len() <= 1 {
@@ -479,7 +490,11 @@ pub mod encode {
         let mut packages: Vec<(u64, Vec<u8>)> = Vec::new();
         for _ in 0..limit {
             let mut merged = leaves.clone();
-            merged.extend(packages.chunks_exact(2).map(|pair| (pair[0].0 + pair[1].0, [pair[0].1.as_slice(), &pair[1].1].concat())));
+            merged.extend(
+                packages
+                    .chunks_exact(2)
+                    .map(|pair| (pair[0].0 + pair[1].0, [pair[0].1.as_slice(), &pair[1].1].concat())),
+            );
             merged.sort();
             packages = merged;
         }

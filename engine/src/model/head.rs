@@ -133,7 +133,9 @@ impl<'a, W: FloatWeight> HeadFloat<'a, W> {
     pub(super) fn logit<B: Backend>(&self, backend: B, readout: ReadoutView<'_, f32, f32>, output: usize) -> Logit {
         let dot = match readout {
             ReadoutView::Values(values) => backend.dot_f32(row(self.weights, values.len(), output), values),
-            ReadoutView::Mean { sums, count } => backend.dot_f32(row(self.weights, sums.len(), output), sums) / count as f32,
+            ReadoutView::Mean { sums, count } => {
+                backend.dot_f32(row(self.weights, sums.len(), output), sums) / count as f32
+            }
         };
         Logit::Float(dot + self.biases.get(output).copied().unwrap_or(0.0))
     }

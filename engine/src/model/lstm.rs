@@ -2,8 +2,8 @@
 
 use heapless::Vec;
 
-use super::state::{Header, MEAN_TOKENS, Memory};
 use super::StreamShape;
+use super::state::{Header, MEAN_TOKENS, Memory};
 use crate::image::manifest::{MAX_LAYERS, Readout};
 use crate::kernels::{Backend, GatesI8};
 #[cfg(feature = "float")]
@@ -13,7 +13,14 @@ pub(super) type Layers<G> = Vec<G, MAX_LAYERS>;
 
 /// One token, integers. `row` is the embedding's row, int8.
 #[inline]
-pub(super) fn step_i8<B: Backend>(backend: B, shape: &StreamShape, layers: &[GatesI8<'_>], row: &[i8], header: &mut Header, memory: Memory<'_>) {
+pub(super) fn step_i8<B: Backend>(
+    backend: B,
+    shape: &StreamShape,
+    layers: &[GatesI8<'_>],
+    row: &[i8],
+    header: &mut Header,
+    memory: Memory<'_>,
+) {
     let mut state = Streams::<i32, i16>::cut(shape, memory, |units| units);
     let scratch: &mut [i16] = state.rest.take(scratch_columns(shape, 4));
     for (index, gates) in layers.iter().enumerate() {

@@ -1,8 +1,8 @@
 //! A model with a state: one stream, token by token.
 
+use super::state::StateBytes;
 #[cfg(feature = "float")]
 use super::state::{Header, Memory};
-use super::state::StateBytes;
 use super::{Logit, Model, Weights, lstm};
 use crate::image::error::Error;
 use crate::input::text::{Token, Tokenizer};
@@ -86,7 +86,11 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
         self.run_text(|tokenizer, emit| tokenizer.finish(emit), &mut each);
     }
 
-    fn run_text(&mut self, feed: impl FnOnce(&mut Tokenizer, &mut dyn FnMut(Token<'_>)), each: &mut impl FnMut(&Self, &[u8])) {
+    fn run_text(
+        &mut self,
+        feed: impl FnOnce(&mut Tokenizer, &mut dyn FnMut(Token<'_>)),
+        each: &mut impl FnMut(&Self, &[u8]),
+    ) {
         match self.model.backend {
             AnyBackend::Scalar(backend) => self.run_text_on(backend, feed, each),
             #[cfg(target_arch = "x86_64")]
@@ -94,7 +98,12 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
         }
     }
 
-    fn run_text_on<B: Backend>(&mut self, backend: B, feed: impl FnOnce(&mut Tokenizer, &mut dyn FnMut(Token<'_>)), each: &mut impl FnMut(&Self, &[u8])) {
+    fn run_text_on<B: Backend>(
+        &mut self,
+        backend: B,
+        feed: impl FnOnce(&mut Tokenizer, &mut dyn FnMut(Token<'_>)),
+        each: &mut impl FnMut(&Self, &[u8]),
+    ) {
         let Some(mut tokenizer) = self.state.header().map(|header| header.tokenizer) else { return };
         feed(&mut tokenizer, &mut |token| {
             if let Some(id) = self.model.token_id(token)

@@ -174,7 +174,9 @@ impl<'s> StateBytes<'s> {
     /// What the head sees of this state, with `C` the type of a sum and `H` that of a hidden state. Padded units are left out.
     pub(super) fn readout<C: Pod, H: Pod>(&self, shape: &StreamShape) -> ReadoutView<'_, C, H> {
         let bytes = |width: usize, lanes: usize| (width * lanes).next_multiple_of(4);
-        let lanes = |units: u16| if shape.precision == Precision::Int8 { usize::from(units) } else { usize::from(units).next_multiple_of(8) };
+        let lanes = |units: u16| {
+            if shape.precision == Precision::Int8 { usize::from(units) } else { usize::from(units).next_multiple_of(8) }
+        };
         let (mut hidden, mut pool) = (0, size_of::<Header>());
         for &units in &shape.units {
             hidden = pool + 4 * lanes(units);
@@ -184,7 +186,10 @@ impl<'s> StateBytes<'s> {
         match shape.readout {
             Readout::Last => ReadoutView::Values(self.slice(hidden, units)),
             Readout::Max => ReadoutView::Values(self.slice(pool, units)),
-            Readout::Mean => ReadoutView::Mean { sums: self.slice(pool, units), count: self.header().map_or(1, |header| header.count.max(1)) },
+            Readout::Mean => ReadoutView::Mean {
+                sums: self.slice(pool, units),
+                count: self.header().map_or(1, |header| header.count.max(1)),
+            },
         }
     }
 

@@ -11,9 +11,9 @@ use latch_firmware_sim::sim::source::{Text, Texts};
 use latch_firmware_sim::sim::{Simulator, parts};
 use serde::Serialize;
 
-use super::print_json;
 use super::export::{candidates, origin, precision_table};
 use super::predict::{judge, sentence, trail};
+use super::print_json;
 use super::train::{DEFAULT_MODEL, begin_run, default_config};
 use crate::dataset::fetch::{self, Fetched};
 use crate::dataset::{Dataset, Example, Part, built_in, write_tsv_gz};
@@ -65,10 +65,8 @@ const IMDB_TEXTS: &[&str] = &[
     "It starts slowly and the first half hour is rather dull. Stay with it, though: what follows is wonderful.",
 ];
 
-const BUILT_IN_TEXTS: &[&str] = &[
-    "the acting was not good , but the story was great .",
-    "the story was great , but the acting was not good .",
-];
+const BUILT_IN_TEXTS: &[&str] =
+    &["the acting was not good , but the story was great .", "the story was great , but the acting was not good ."];
 
 /// Runs the verb.
 ///
@@ -116,7 +114,10 @@ pub fn run(args: Args) -> Result<()> {
     let best = run.best()?;
     let training_texts = Dataset::load_part(folder, Part::Train)?.examples.len();
     let candidates = candidates(&best, &vocabulary, &origin(&config, &best, training_texts)?, &test.examples)?;
-    say(format_args!("3. quantize and pack: three images, judged by the engine on {} held-out texts\n", test.examples.len()));
+    say(format_args!(
+        "3. quantize and pack: three images, judged by the engine on {} held-out texts\n",
+        test.examples.len()
+    ));
     say(format_args!("{}", precision_table(&candidates)));
     for candidate in &candidates {
         let path = folder.join(format!("{}.latch", candidate.precision.name()));
@@ -126,13 +127,16 @@ pub fn run(args: Args) -> Result<()> {
     let Some(int8) = candidates.iter().find(|candidate| candidate.precision == Precision::Int8) else {
         anyhow::bail!("no int8 image was made");
     };
-    let texts: Vec<String> = task.texts.iter().map(|text| (*text).to_owned()).chain(args.text.iter().cloned()).collect();
+    let texts: Vec<String> =
+        task.texts.iter().map(|text| (*text).to_owned()).chain(args.text.iter().cloned()).collect();
 
     let device = simulate(&int8.bytes, &test.examples)?;
     say(format_args!("4. flash and run: the int8 image on a simulated device\n"));
     say(format_args!("{}", device.text));
 
-    say(format_args!("5. judge, by the int8 image; the percentage behind a token is the probability of positive after it"));
+    say(format_args!(
+        "5. judge, by the int8 image; the percentage behind a token is the probability of positive after it"
+    ));
     let image = Image::open(&int8.bytes)?;
     let model = Model::new(&image);
     let mut state = state_for(&model);
@@ -191,8 +195,9 @@ fn simulate(image: &[u8], examples: &[Example]) -> Result<Device> {
     let part = parts::find(DEMO_BOARD)?;
     let simulator = Simulator::load(part, image, "the int8 image")?;
     let texts = examples.iter().take(DEVICE_TEXTS);
-    let mut source =
-        Texts::new(texts.map(|example| Ok(Text { bytes: example.text.as_bytes().to_vec(), label: Some(example.label) })));
+    let mut source = Texts::new(
+        texts.map(|example| Ok(Text { bytes: example.text.as_bytes().to_vec(), label: Some(example.label) })),
+    );
     let mut right = 0;
     let outcome = simulator.run(&mut source, 16, &mut |verdict, label| {
         right += u32::from(label == Some(u32::from(verdict.class)));
@@ -257,7 +262,14 @@ fn task(args: &Args, say: &impl Fn(std::fmt::Arguments<'_>)) -> Result<Task> {
 }
 
 /// Writes the three parts and gives the run's configuration.
-fn prepare(data: Dataset, model: &ModelConfig, epochs: u64, learning_rate: f64, seed: u64, folder: &Path) -> Result<RunConfig> {
+fn prepare(
+    data: Dataset,
+    model: &ModelConfig,
+    epochs: u64,
+    learning_rate: f64,
+    seed: u64,
+    folder: &Path,
+) -> Result<RunConfig> {
     let parts = data.split(seed, [0.8, 0.1, 0.1])?;
     for (part, kind) in parts.iter().zip([Part::Train, Part::Valid, Part::Test]) {
         write_tsv_gz(&folder.join(format!("{kind}.tsv.gz")), &part.examples)?;

@@ -84,7 +84,12 @@ pub(crate) struct Candidate {
 }
 
 /// A run's best network at every precision, each judged through the engine. The first is f32.
-pub(crate) fn candidates(best: &Best, vocabulary: &Vocabulary, origin: &Origin, examples: &[Example]) -> Result<Vec<Candidate>> {
+pub(crate) fn candidates(
+    best: &Best,
+    vocabulary: &Vocabulary,
+    origin: &Origin,
+    examples: &[Example],
+) -> Result<Vec<Candidate>> {
     let weights = weights(&best.network);
     PRECISIONS.into_iter().map(|precision| candidate(&weights, vocabulary, precision, origin, examples)).collect()
 }
@@ -99,10 +104,11 @@ fn candidate(
     origin: &Origin,
     examples: &[Example],
 ) -> Result<Candidate> {
-    let bytes = to_image(weights, vocabulary, precision, origin).map_err(|error| match error.downcast_ref::<Error>() {
-        Some(&refused) => image_fault(format_args!("the {} image", precision.name()), refused).into(),
-        None => error,
-    })?;
+    let bytes =
+        to_image(weights, vocabulary, precision, origin).map_err(|error| match error.downcast_ref::<Error>() {
+            Some(&refused) => image_fault(format_args!("the {} image", precision.name()), refused).into(),
+            None => error,
+        })?;
     let (state_bytes, evaluation) = {
         let image = Image::open(&bytes)?;
         let model = Model::new(&image);
@@ -160,7 +166,10 @@ pub fn run(args: Args) -> Result<()> {
     };
     write_atomically(&args.out, |out| Ok(out.write_all(&chosen.bytes)?))?;
 
-    answer(args.json, format_args!("{} texts of {part}, through the engine:\n\n{}", reported.len(), precision_table(&candidates)))?;
+    answer(
+        args.json,
+        format_args!("{} texts of {part}, through the engine:\n\n{}", reported.len(), precision_table(&candidates)),
+    )?;
     let image = Image::open(&chosen.bytes)?;
     if precision == Precision::Int8 {
         let calibration: Vec<Vec<u32>> =
@@ -179,7 +188,10 @@ pub fn run(args: Args) -> Result<()> {
         )?;
     }
     answer(args.json, format_args!("{}", super::inspect::sections_table(&image)))?;
-    answer(args.json, format_args!("wrote {} ({}, {} bytes)", args.out.display(), precision.name(), chosen.bytes.len()))?;
+    answer(
+        args.json,
+        format_args!("wrote {} ({}, {} bytes)", args.out.display(), precision.name(), chosen.bytes.len()),
+    )?;
     if args.json {
         print_json(&Line {
             path: &args.out.display().to_string(),
@@ -198,7 +210,8 @@ const CALIBRATION_TEXTS: usize = 256;
 
 /// Precision against accuracy, agreement with f32, image bytes, RAM and time.
 pub(crate) fn precision_table(candidates: &[Candidate]) -> String {
-    let heading = ["precision", "accuracy", "agrees with f32", "image bytes", "RAM bytes a stream", "host ns per token"];
+    let heading =
+        ["precision", "accuracy", "agrees with f32", "image bytes", "RAM bytes a stream", "host ns per token"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
     for candidate in candidates {
         let evaluation = &candidate.evaluation;

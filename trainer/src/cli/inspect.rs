@@ -100,7 +100,13 @@ pub fn run(args: Args) -> Result<()> {
         });
     }
     let mut text = String::new();
-    writeln!(text, "image       {} bytes, format version {}, CRC-32 {:08x}", image.len(), latch_engine::image::VERSION, image.crc())?;
+    writeln!(
+        text,
+        "image       {} bytes, format version {}, CRC-32 {:08x}",
+        image.len(),
+        latch_engine::image::VERSION,
+        image.crc()
+    )?;
     writeln!(
         text,
         "model       {}, embedding {} x {}, LSTM {units:?}, readout {}, {} output",
@@ -168,7 +174,13 @@ fn name(section: &Section) -> String {
 /// Every section with its shape, offset and bytes; header, padding and checksum included, so that the bytes add up.
 pub(crate) fn sections_table(image: &Image<'_>) -> String {
     let mut rows = vec![["section", "element", "shape", "offset", "bytes"].map(str::to_owned).to_vec()];
-    rows.push(vec!["preamble and manifest".into(), String::new(), String::new(), "0".into(), image.header_bytes().to_string()]);
+    rows.push(vec![
+        "preamble and manifest".into(),
+        String::new(),
+        String::new(),
+        "0".into(),
+        image.header_bytes().to_string(),
+    ]);
     for section in image.sections() {
         rows.push(vec![
             name(&section),
@@ -179,7 +191,13 @@ pub(crate) fn sections_table(image: &Image<'_>) -> String {
         ]);
     }
     let end = image.len() - CHECKSUM_BYTES;
-    rows.push(vec!["alignment".into(), String::new(), String::new(), String::new(), alignment_bytes(image).to_string()]);
+    rows.push(vec![
+        "alignment".into(),
+        String::new(),
+        String::new(),
+        String::new(),
+        alignment_bytes(image).to_string(),
+    ]);
     rows.push(vec!["CRC-32".into(), String::new(), String::new(), end.to_string(), CHECKSUM_BYTES.to_string()]);
     rows.push(vec!["all".into(), String::new(), String::new(), String::new(), image.len().to_string()]);
     table(&rows)
@@ -201,9 +219,13 @@ fn scales(image: &Image<'_>) -> Option<String> {
     }
     let mut text = String::new();
     for (index, Layer::Lstm(lstm)) in image.manifest().layers.iter().enumerate() {
-        let section = image.sections().find(|section| section.role == Role::GateMultipliers && usize::from(section.layer) == index)?;
-        let multipliers = image.section_bytes(&section).chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
-        let (low, high) = multipliers.fold((u16::MAX, 0), |(low, high), multiplier| (low.min(multiplier), high.max(multiplier)));
+        let section = image
+            .sections()
+            .find(|section| section.role == Role::GateMultipliers && usize::from(section.layer) == index)?;
+        let multipliers =
+            image.section_bytes(&section).chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
+        let (low, high) =
+            multipliers.fold((u16::MAX, 0), |(low, high), multiplier| (low.min(multiplier), high.max(multiplier)));
         // s = M / 2^(12 + shift) for z; a column of h is in steps of 1/128.
         let scale = |multiplier: u16| f64::from(multiplier) / 2_f64.powi(12 + i32::from(lstm.shift)) * 128.0;
         let line = format!(

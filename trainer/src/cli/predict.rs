@@ -64,7 +64,9 @@ pub fn run(args: Args) -> Result<()> {
         let line = line.strip_suffix(b"\n").map_or(&line[..], |line| line.strip_suffix(b"\r").unwrap_or(line));
         let place = format!("standard input:{number}");
         if line.len() > MAX_LINE {
-            return Err(fault(place, format!("the line has more than {MAX_LINE} bytes"), "put one text on a line").into());
+            return Err(
+                fault(place, format!("the line has more than {MAX_LINE} bytes"), "put one text on a line").into()
+            );
         }
         let text = std::str::from_utf8(line).map_err(|error| {
             fault(place, format!("invalid UTF-8 at byte {}", error.valid_up_to()), "convert the text to UTF-8")
@@ -76,7 +78,8 @@ pub fn run(args: Args) -> Result<()> {
 
 fn answer(session: &mut Session<'_, '_, '_>, text: &str, json: bool) -> Result<()> {
     let verdict = judge(session, text);
-    let text = if json { serde_json::to_string(&verdict)? } else { format!("{}\n{}", sentence(&verdict), trail(&verdict)) };
+    let text =
+        if json { serde_json::to_string(&verdict)? } else { format!("{}\n{}", sentence(&verdict), trail(&verdict)) };
     let mut out = std::io::stdout().lock();
     // A reader at the other end of a pipe gets each answer at once.
     writeln!(out, "{text}").and_then(|()| out.flush()).map_err(printing)
@@ -91,7 +94,12 @@ pub(crate) fn judge(session: &mut Session<'_, '_, '_>, text: &str) -> Verdict {
     };
     session.push_bytes_each(text.as_bytes(), &mut note);
     session.finish_each(&mut note);
-    Verdict { positive: session.output().is_positive(), probability: session.probability(), tokens: session.tokens(), trail }
+    Verdict {
+        positive: session.output().is_positive(),
+        probability: session.probability(),
+        tokens: session.tokens(),
+        trail,
+    }
 }
 
 /// The verdict in words.

@@ -92,7 +92,10 @@ fn positive(text: &str) -> Result<usize, String> {
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
-    text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).ok_or_else(|| "must be seconds from 0".into())
+    text.parse()
+        .ok()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .ok_or_else(|| "must be seconds from 0".into())
 }
 
 /// `--valid`: a share if it reads as a number between 0 and 1, else a path.
@@ -319,7 +322,12 @@ fn vocabulary(config: &RunConfig, training: &[Example]) -> Result<Vocabulary> {
     let texts = training.iter().map(|example| example.text.as_str());
     let vocabulary = Vocabulary::build(texts, train.model.vocab, train.unknown());
     if vocabulary.words().is_empty() {
-        return Err(fault(config.data.display(), "the texts hold no word", "check that the text column is the right one").into());
+        return Err(fault(
+            config.data.display(),
+            "the texts hold no word",
+            "check that the text column is the right one",
+        )
+        .into());
     }
     if vocabulary.rows() > MAX_ROWS as usize {
         let problem = format!("{} words are more than an image holds", vocabulary.words().len());
@@ -361,10 +369,14 @@ impl Beginning {
         let began = folder.config()?;
         check_options(&began.train, &format!("{}: ", folder.file("config.json").display()))?;
         let mut config = began.clone();
-        let (training, validation, valid_sha256) =
-            load(&mut config).map_err(|error| error.context("the run's data is needed again; where it has moved, put it back"))?;
+        let (training, validation, valid_sha256) = load(&mut config)
+            .map_err(|error| error.context("the run's data is needed again; where it has moved, put it back"))?;
         let changed = |path: &Path| {
-            fault(path.display(), "the data is not what the run began with: its SHA-256 differs", "put the old data back, or begin a new run")
+            fault(
+                path.display(),
+                "the data is not what the run began with: its SHA-256 differs",
+                "put the old data back, or begin a new run",
+            )
         };
         if config.data_sha256 != began.data_sha256 {
             return Err(changed(&config.data).into());
@@ -430,10 +442,18 @@ fn check_options(config: &TrainConfig, within: &str) -> Result<()> {
     let model = &config.model;
     let width = usize::from(MAX_WIDTH);
     check("--model vocab", model.vocab > 0, "a whole number from 1")?;
-    check("--model layers", (1..=MAX_LAYERS).contains(&model.layers), &format!("a whole number from 1 to {MAX_LAYERS}"))?;
+    check(
+        "--model layers",
+        (1..=MAX_LAYERS).contains(&model.layers),
+        &format!("a whole number from 1 to {MAX_LAYERS}"),
+    )?;
     check("--model lstm", (1..width).contains(&model.lstm), &format!("a whole number from 1 to {}", width - 1))?;
     let room = width - model.lstm;
-    check("--model embedding", (1..=room).contains(&model.embedding), &format!("a whole number from 1, with lstm at most {width}"))?;
+    check(
+        "--model embedding",
+        (1..=room).contains(&model.embedding),
+        &format!("a whole number from 1, with lstm at most {width}"),
+    )?;
     if model.layers > 1 {
         check("--model lstm", model.lstm <= width / 2, &format!("at most {} in more than one layer", width / 2))?;
     }

@@ -36,8 +36,12 @@ pub struct GateIntegers {
 
 pub(super) fn pack(weights: &Weights) -> Result<Packed> {
     let scales = column_scales(&weights.embedding, weights.width);
-    let embedding: Vec<i8> =
-        weights.embedding.iter().enumerate().map(|(index, &value)| (value / scales[index % weights.width]).round().clamp(-127.0, 127.0) as i8).collect();
+    let embedding: Vec<i8> = weights
+        .embedding
+        .iter()
+        .enumerate()
+        .map(|(index, &value)| (value / scales[index % weights.width]).round().clamp(-127.0, 127.0) as i8)
+        .collect();
     let mut tensors = vec![Tensor { role: Role::Embedding, layer: 0, values: Values::I8(embedding) }];
     let mut shifts = Vec::new();
     for (index, layer) in weights.layers.iter().enumerate() {
@@ -64,7 +68,10 @@ fn column_scales(embedding: &[f32], width: usize) -> Vec<f32> {
             let values: Vec<f32> = embedding.iter().skip(column).step_by(width).copied().collect();
             let largest = values.iter().fold(0.0_f32, |largest, value| largest.max(value.abs())).max(1e-6);
             let error = |scale: f32| -> f64 {
-                values.iter().map(|&value| f64::from(value - (value / scale).round().clamp(-127.0, 127.0) * scale).powi(2)).sum()
+                values
+                    .iter()
+                    .map(|&value| f64::from(value - (value / scale).round().clamp(-127.0, 127.0) * scale).powi(2))
+                    .sum()
             };
             (0..=10)
                 .map(|step| largest * (1.0 - 0.05 * step as f32) / 127.0)
@@ -103,8 +110,10 @@ fn try_shift(layer: &LstmWeights, input_scales: &[f32], shift: u8) -> Option<Gat
         for gate in 0..4 {
             let largest = (0..columns).map(|column| value(gate, unit, column).abs()).fold(0.0, f64::max);
             let multiplier = (largest / 127.0 * unit_scale).ceil().max(1.0);
-            let bias = (f64::from(layer.bias[gate * layer.units + unit]) * unit_scale).round() + f64::from(1_u32 << (shift - 1));
-            let sum: f64 = (0..columns).map(|column| (value(gate, unit, column) * unit_scale / multiplier).round().abs()).sum();
+            let bias = (f64::from(layer.bias[gate * layer.units + unit]) * unit_scale).round()
+                + f64::from(1_u32 << (shift - 1));
+            let sum: f64 =
+                (0..columns).map(|column| (value(gate, unit, column) * unit_scale / multiplier).round().abs()).sum();
             if multiplier > f64::from(u16::MAX) || sum * 128.0 * multiplier + bias.abs() > f64::from(i32::MAX) {
                 return None;
             }
@@ -113,7 +122,8 @@ fn try_shift(layer: &LstmWeights, input_scales: &[f32], shift: u8) -> Option<Gat
         }
     }
     let weights = pack_gates_i8(layer.units, columns, |gate, unit, column| {
-        (value(gate, unit, column) * unit_scale / f64::from(multipliers[unit * 4 + gate])).round().clamp(-127.0, 127.0) as i8
+        (value(gate, unit, column) * unit_scale / f64::from(multipliers[unit * 4 + gate])).round().clamp(-127.0, 127.0)
+            as i8
     });
     Some(GateIntegers { weights, multipliers, biases, shift })
 }
@@ -123,7 +133,8 @@ fn try_shift(layer: &LstmWeights, input_scales: &[f32], shift: u8) -> Option<Gat
 fn quantize_head(head: &[f32], bias: &[f32]) -> Result<(Vec<i16>, Vec<u16>, Vec<i32>, u8)> {
     let units = head.len() / bias.len();
     let largest = |row: &[f32]| row.iter().fold(0.0_f64, |largest, value| largest.max(f64::from(value.abs())));
-    let multiplier = |row: &[f32], shift: u8| (largest(row) / 32_767.0 * 2_f64.powi(i32::from(shift) + 1)).ceil().max(1.0);
+    let multiplier =
+        |row: &[f32], shift: u8| (largest(row) / 32_767.0 * 2_f64.powi(i32::from(shift) + 1)).ceil().max(1.0);
     let shift = (1..=45_u8)
         .rev()
         .find(|&shift| head.chunks(units).all(|row| multiplier(row, shift) <= f64::from(u16::MAX)))

@@ -34,7 +34,10 @@ pub struct Count {
 
 impl Count {
     fn of<T: Copy>(values: &[T], is_saturated: impl Fn(T) -> bool) -> Self {
-        Count { saturated: values.iter().filter(|&&value| is_saturated(value)).count() as u64, total: values.len() as u64 }
+        Count {
+            saturated: values.iter().filter(|&&value| is_saturated(value)).count() as u64,
+            total: values.len() as u64,
+        }
     }
 
     fn add(self, other: Count) -> Self {
@@ -80,7 +83,10 @@ pub fn count(image: &Image<'_>, sequences: &[Vec<u32>]) -> Saturation {
         })
         .collect();
     let stored = Count::of(embedding, |value| value.unsigned_abs() >= 127);
-    let run = sequences.par_iter().map(|ids| count_one(embedding, width, &layers, ids)).reduce(Saturation::default, Saturation::add);
+    let run = sequences
+        .par_iter()
+        .map(|ids| count_one(embedding, width, &layers, ids))
+        .reduce(Saturation::default, Saturation::add);
     Saturation { embedding: stored, ..run }
 }
 
@@ -94,7 +100,8 @@ fn section<'a, T: bytemuck::Pod>(image: &Image<'a>, role: Role, layer: u8) -> &'
 
 fn count_one(embedding: &[i8], width: usize, layers: &[(usize, GatesI8<'_>)], ids: &[u32]) -> Saturation {
     let mut counts = Saturation::default();
-    let mut states: Vec<(Vec<i16>, Vec<i32>)> = layers.iter().map(|(units, _)| (vec![0; *units], vec![0; *units])).collect();
+    let mut states: Vec<(Vec<i16>, Vec<i32>)> =
+        layers.iter().map(|(units, _)| (vec![0; *units], vec![0; *units])).collect();
     for &id in ids {
         let Some(row) = embedding.get(id as usize * width..(id as usize + 1) * width) else { continue };
         let mut x: Vec<i16> = row.iter().map(|&value| i16::from(value)).collect();
