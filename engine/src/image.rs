@@ -45,6 +45,7 @@ pub struct Image<'a> {
     bytes: &'a [u8],
     manifest: Manifest<'a>,
     manifest_end: usize,
+    vocabulary: Option<Vocabulary<'a>>,
     crc: u32,
 }
 
@@ -83,8 +84,9 @@ impl<'a> Image<'a> {
         let coded = body.get(header..).ok_or(Error::Manifest)?;
         let (manifest, rest) = postcard::take_from_bytes::<Manifest<'a>>(coded).map_err(|_| Error::Manifest)?;
         let manifest_end = body.len() - rest.len();
-        let image = Image { bytes: body, manifest, manifest_end, crc };
+        let mut image = Image { bytes: body, manifest, manifest_end, vocabulary: None, crc };
         image.check()?;
+        image.vocabulary = image.open_vocabulary()?;
         Ok(image)
     }
 
@@ -101,7 +103,6 @@ impl<'a> Image<'a> {
         if end != self.bytes.len() {
             return Err(Error::Sections);
         }
-        self.vocabulary()?;
         for section in self.sections() {
             self.check_values(&section)?;
         }
@@ -113,7 +114,7 @@ impl<'a> Image<'a> {
         Ok(())
     }
 
-    /// Floats are finite; shifts of the vocabulary are checked by opening it.
+    /// Floats are finite.
     fn check_values(&self, section: &Section) -> Result<(), Error> {
         let raw = self.section_bytes(section);
         // A float whose exponent bits are all ones is an infinity or no number.
@@ -199,10 +200,12 @@ impl<'a> Image<'a> {
     }
 
     /// The vocabulary of a text model; `None` where the input is something else.
-    ///
-    /// # Errors
-    /// None after [`Image::open`] has succeeded.
-    pub fn vocabulary(&self) -> Result<Option<Vocabulary<'a>>, Error> {
+    pub fn vocabulary(&self) -> Option<Vocabulary<'a>> {
+        self.vocabulary
+    }
+
+    /// Checks the vocabulary word by word.
+    fn open_vocabulary(&self) -> Result<Option<Vocabulary<'a>>, Error> {
         let Input::Text(text) = &self.manifest.input else { return Ok(None) };
         let index_width = if text.index_is_wide { 4 } else { 2 };
         Vocabulary::open(

@@ -73,9 +73,7 @@ impl<'a> Model<'a> {
     pub fn new(image: &Image<'a>) -> Self {
         let manifest = image.manifest();
         let (vocabulary, unknown) = match manifest.input {
-            Input::Text(text) => {
-                (image.vocabulary().ok().flatten(), (text.unknown == Unknown::LastRow).then_some(text.words))
-            }
+            Input::Text(text) => (image.vocabulary(), (text.unknown == Unknown::LastRow).then_some(text.words)),
             Input::Ids => (None, None),
         };
         let mut units = Vec::new();

@@ -83,15 +83,30 @@ impl<'a> Cursor<'a> {
         *self = Cursor::at_byte(self.stream, self.bit().div_ceil(8));
     }
 
+    /// The up to three bytes that are left, and zeros behind them.
+    #[cold]
+    fn last_bytes(&self) -> u32 {
+        (0..4).fold(0, |word, k| (word << 8) | u32::from(self.stream.get(self.next + k).copied().unwrap_or(0)))
+    }
+
+    /// Goes on behind the end character.
+    #[inline]
+    fn skip_word(&mut self, characters: Code<'_>) {
+        while self.symbol(characters) != 0 {}
+    }
+
     #[inline]
     fn symbol(&mut self, code: Code<'_>) -> u8 {
         if self.loaded < u32::from(MAX_CODE_BITS) {
-            while self.loaded <= 24 {
-                let byte = self.stream.get(self.next).copied().unwrap_or(0);
-                self.window |= u32::from(byte) << (24 - self.loaded);
-                self.next += 1;
-                self.loaded += 8;
-            }
+            // The next four bytes, as many of them as there is room for; what does not fit is loaded again later.
+            let word = match self.stream.get(self.next..).and_then(<[u8]>::first_chunk) {
+                Some(bytes) => u32::from_be_bytes(*bytes),
+                None => self.last_bytes(),
+            };
+            let bytes = (32 - self.loaded) / 8;
+            self.window |= (word >> (32 - 8 * bytes)) << (32 - 8 * bytes - self.loaded);
+            self.next += bytes as usize;
+            self.loaded += 8 * bytes;
         }
         let peek = self.window >> (32 - code.bits);
         let [symbol, length] = code.table.get(peek as usize).copied().unwrap_or([0, 1]);
@@ -209,55 +224,52 @@ impl<'a> Vocabulary<'a> {
     /// that the front coding has not compared before.
     pub fn id(&self, word: &[u8]) -> Option<u32> {
         let (mut low, mut high) = (0, self.words.div_ceil(BLOCK_WORDS));
-        // Invariant: the first word of every block before `low` is <= word, of every block from `high` on is > word.
+        // Invariant: the first word of every block before `low` is < word, of every block from `high` on is > word.
         while low < high {
             let middle = low + (high - low) / 2;
             let mut cursor = Cursor::at_byte(self.stream, self.block_start(middle));
             match self.compare(&mut cursor, word, &mut 0) {
-                Ordering::Equal => return Some((middle * BLOCK_WORDS) as u32),
-                Ordering::Less => low = middle + 1,
-                Ordering::Greater => high = middle,
+                Comparison::Equal => return Some((middle * BLOCK_WORDS) as u32),
+                Comparison::Prefix | Comparison::Less => low = middle + 1,
+                Comparison::Greater => high = middle,
             }
         }
         let block = low.checked_sub(1)?;
         let first = block * BLOCK_WORDS;
         let mut cursor = Cursor::at_byte(self.stream, self.block_start(block));
         let mut matched = 0;
-        self.compare(&mut cursor, word, &mut matched);
+        if self.compare(&mut cursor, word, &mut matched) == Comparison::Less {
+            cursor.skip_word(self.characters);
+        }
         for id in first + 1..(first + BLOCK_WORDS).min(self.words) {
             let prefix = usize::from(cursor.symbol(self.prefixes));
             match prefix.cmp(&matched) {
                 // Differs from the word before it where that agreed with ours, and is larger: larger than ours.
                 Ordering::Less => return None,
                 // Agrees with the word before it where that differed from ours: still smaller than ours.
-                Ordering::Greater => while cursor.symbol(self.characters) != 0 {},
+                Ordering::Greater => cursor.skip_word(self.characters),
                 Ordering::Equal => match self.compare(&mut cursor, word, &mut matched) {
-                    Ordering::Equal => return Some(id as u32),
-                    Ordering::Greater => return None,
-                    Ordering::Less => {}
+                    Comparison::Equal => return Some(id as u32),
+                    Comparison::Greater => return None,
+                    Comparison::Less => cursor.skip_word(self.characters),
+                    Comparison::Prefix => {}
                 },
             }
         }
         None
     }
 
-    /// Compares the rest of the coded word at `cursor` with `word[*matched..]`, reads it to its end where it is smaller, and
-    /// leaves in `matched` how many bytes agree.
-    fn compare(&self, cursor: &mut Cursor<'_>, word: &[u8], matched: &mut usize) -> Ordering {
+    /// Compares the rest of the coded word at `cursor` with `word[*matched..]`, up to the first difference, and leaves in `matched` how
+    /// many bytes agree.
+    fn compare(&self, cursor: &mut Cursor<'_>, word: &[u8], matched: &mut usize) -> Comparison {
         loop {
             let character = cursor.symbol(self.characters);
             match (character, word.get(*matched)) {
-                (0, None) => return Ordering::Equal,
-                (0, Some(_)) => return Ordering::Less,
-                (_, None) => return Ordering::Greater,
+                (0, None) => return Comparison::Equal,
+                (0, Some(_)) => return Comparison::Prefix,
+                (_, None) => return Comparison::Greater,
                 (a, Some(&b)) if a == b => *matched += 1,
-                (a, Some(&b)) => {
-                    if a > b {
-                        return Ordering::Greater;
-                    }
-                    while cursor.symbol(self.characters) != 0 {}
-                    return Ordering::Less;
-                }
+                (a, Some(&b)) => return if a > b { Comparison::Greater } else { Comparison::Less },
             }
         }
     }
@@ -266,6 +278,19 @@ impl<'a> Vocabulary<'a> {
     pub fn words(&self) -> Words<'a> {
         Words { vocabulary: *self, cursor: Cursor::at_byte(self.stream, 0), next: 0, word: Word::default() }
     }
+}
+
+/// What a coded word is beside another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Comparison {
+    /// The same.
+    Equal,
+    /// Smaller, for it is a prefix of the other; it has been read to its end.
+    Prefix,
+    /// Smaller in a byte; it has been read up to that byte.
+    Less,
+    /// Larger.
+    Greater,
 }
 
 /// A decoded word.
