@@ -59,20 +59,25 @@ impl<'a> Image<'a> {
     /// # Errors
     /// The variant of [`Error`] says what is wrong and, in its sentence, what to do.
     pub fn open(bytes: &'a [u8]) -> Result<Self, Error> {
-        let (preamble, rest) = postcard::take_from_bytes::<Preamble>(bytes).map_err(|_| Error::NotAnImage)?;
+        if !bytes.starts_with(&MAGIC) {
+            return Err(Error::NotAnImage);
+        }
+        let cut = Error::HeaderTruncated { found: bytes.len() };
+        let (preamble, rest) = postcard::take_from_bytes::<Preamble>(bytes).map_err(|_| cut)?;
         // Versions count from 1.
-        if preamble.magic != MAGIC || preamble.version == 0 {
+        if preamble.version == 0 {
             return Err(Error::NotAnImage);
         }
         if preamble.version > VERSION {
             return Err(Error::NewerVersion { found: preamble.version, supported: VERSION });
         }
-        let (image_bytes, rest) =
-            postcard::take_from_bytes::<u32>(rest).map_err(|_| Error::Truncated { stated: 0, found: bytes.len() })?;
-        let stated = image_bytes as usize;
+        let (image_bytes, rest) = postcard::take_from_bytes::<u32>(rest).map_err(|_| cut)?;
+        let (stated, header) = (image_bytes as usize, bytes.len() - rest.len());
         let image = bytes.get(..stated).ok_or(Error::Truncated { stated, found: bytes.len() })?;
-        let header = bytes.len() - rest.len();
-        let (body, trailer) = image.split_last_chunk::<4>().ok_or(Error::Truncated { stated, found: bytes.len() })?;
+        let (body, trailer) = image
+            .split_last_chunk::<4>()
+            .filter(|(body, _)| body.len() > header)
+            .ok_or(Error::Shape { problem: "the length that it states is shorter than its header" })?;
         let crc = u32::from_le_bytes(*trailer);
         let computed = crc32(body);
         if crc != computed {

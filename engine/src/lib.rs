@@ -44,6 +44,10 @@
 #[cfg(feature = "std")]
 extern crate std;
 
+// Tensors are read in place, and an image is little-endian.
+#[cfg(not(target_endian = "little"))]
+compile_error!("Latch's engine reads little-endian images in place and supports little-endian machines only");
+
 pub mod image;
 pub mod input;
 pub mod kernels;

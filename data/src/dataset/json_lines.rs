@@ -43,6 +43,9 @@ impl Objects {
         let label = match object.label {
             Some(Value::String(word)) => word,
             Some(Value::Null) | None => return wrong("the object has no label".to_owned()),
+            // Tables with gaps are often written with 1.0 for 1.
+            Some(Value::Number(number)) if number.as_f64() == Some(0.0) => "0".to_owned(),
+            Some(Value::Number(number)) if number.as_f64() == Some(1.0) => "1".to_owned(),
             Some(other) => other.to_string(),
         };
         let Some(text) = object.text else {

@@ -47,7 +47,10 @@ impl Dataset {
         if let Some(empty) = (0..N).find(|&part| fractions[part] > 0.0 && parts[part].is_empty()) {
             return Err(fault(
                 name,
-                format!("{total} examples are too few to give {} of them to a part of a split", fractions[empty]),
+                format!(
+                    "{total} examples are too few to give {:.2} % of them to a part (equal texts stay together)",
+                    100.0 * fractions[empty]
+                ),
                 "add examples with other texts",
             )
             .into());

@@ -19,10 +19,16 @@ pub enum Error {
         /// The newest version that this engine reads.
         supported: u16,
     },
+    /// The bytes end before the image has said how many it has.
+    #[error("the image is cut off within its first bytes: only {found} are there; copy it again")]
+    HeaderTruncated {
+        /// Bytes that are there.
+        found: usize,
+    },
     /// Fewer bytes than the image says it has.
     #[error("the image is cut off: it should have {stated} bytes and has {found}; copy it again")]
     Truncated {
-        /// Bytes that the image says it has; 0 where even that is missing.
+        /// Bytes that the image says it has.
         stated: usize,
         /// Bytes that are there.
         found: usize,

@@ -184,7 +184,7 @@ pub struct Provenance<'a> {
     pub data_sha256: [u8; 32],
     /// Number of training examples.
     pub examples: u32,
-    /// Epochs trained.
+    /// Epochs behind the weights.
     pub epochs: u32,
     /// Accuracy on the validation part, 0 to 1.
     pub valid_accuracy: f32,

@@ -9,7 +9,9 @@
 //! - `/` and `.` between two digits belong to the number: `10/10`, `7.5`.
 //! - Every other printable ASCII character and U+2026 (as `..`) is a mark. A run of one mark gives one token: the mark once where it
 //!   stands alone, twice where it is repeated (`!` and `!!!!` give `!` and `!!`).
-//! - White space, control characters, invalid UTF-8 and the punctuation of other scripts separate. Apostrophes that do not join vanish.
+//! - White space, control characters, the byte-order mark, invalid UTF-8 and the punctuation of other scripts separate. Apostrophes that
+//!   do not join vanish.
+//! - Combining accents are letters: a decomposed `é` is not the composed one. Text is expected in Unicode's form NFC.
 //! - A word longer than [`WORD_BYTES`] is cut to its first [`WORD_BYTES`] bytes, on a character boundary.
 //!
 //! Nothing depends on how the bytes are chunked: the state between two bytes is all in [`Tokenizer`].
@@ -311,8 +313,15 @@ fn classify(code: u32) -> Class {
         0x391..=0x3AB => Class::Word(code + 32),
         // Cyrillic.
         0x400..=0x40F => Class::Word(code + 80),
+        0x4C0 => Class::Word(0x4CF),
+        0x4C1..=0x4CE => Class::Word(code + (code & 1)),
         0x410..=0x42F => Class::Word(code + 32),
         0x460..=0x481 | 0x48A..=0x4BF | 0x4D0..=0x52F => Class::Word(code | 1),
+        // Punctuation of Armenian, Hebrew, Arabic, Devanagari, Ogham and Mongolian, and the byte-order mark.
+        0x55A..=0x55F | 0x589 | 0x58A | 0x5BE | 0x5C0 | 0x5C3 | 0x5C6 | 0x5F3 | 0x5F4 => Class::Separator,
+        0x600..=0x60F | 0x61B..=0x61F | 0x66A..=0x66D | 0x6D4 | 0x964 | 0x965 | 0x1680 | 0x1800..=0x180E | 0xFEFF => {
+            Class::Separator
+        }
         // Marks of other scripts, and what is neither letter nor digit: general punctuation to miscellaneous symbols,
         // CJK punctuation, private use, variation selectors, half and full width forms of ASCII marks, emoji.
         0x2000..=0x2BFF | 0x3000..=0x303F | 0xE000..=0xF8FF | 0xFE00..=0xFE6F => Class::Separator,
@@ -349,6 +358,8 @@ mod tests {
         assert_eq!(of("A GREAT film, truly."), ["a", "great", "film", ",", "truly", "."]);
         assert_eq!(of("Ça ÉTAIT Ğ Ž Ÿ ΆΛΦΑ Жук"), ["ça", "était", "ğ", "ž", "ÿ", "άλφα", "жук"]);
         assert_eq!(of("영화 좋다"), ["영화", "좋다"]);
+        assert_eq!(of("Ӂӂ ӀӃ"), ["ӂӂ", "ӏӄ"]);
+        assert_eq!(of("\u{FEFF}awful\u{60C} film\u{61F}"), ["awful", "film"]);
     }
 
     #[test]

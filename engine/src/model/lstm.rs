@@ -53,7 +53,7 @@ pub(super) fn step_i8<B: Backend>(
         Readout::Max => {
             let largest: &mut [i16] = state.pool.take(h.len());
             if header.tokens == 0 {
-                largest.copy_from_slice(h);
+                largest.iter_mut().zip(h.iter()).for_each(|(largest, h)| *largest = *h);
             } else {
                 backend.max_i16(largest, h);
             }
@@ -105,7 +105,7 @@ pub(super) fn step_float<B: Backend, W: FloatWeight>(
         Readout::Max => {
             let largest: &mut [f32] = state.pool.take(h.len());
             if header.tokens == 0 {
-                largest.copy_from_slice(h);
+                largest.iter_mut().zip(h.iter()).for_each(|(largest, h)| *largest = *h);
             } else {
                 backend.max_f32(largest, h);
             }

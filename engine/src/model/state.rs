@@ -228,7 +228,7 @@ impl<const N: usize> serde::Serialize for State<N> {
 impl<'de, const N: usize> serde::Deserialize<'de> for State<N> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Bytes<const N: usize>;
-        impl<const N: usize> serde::de::Visitor<'_> for Bytes<N> {
+        impl<'de, const N: usize> serde::de::Visitor<'de> for Bytes<N> {
             type Value = State<N>;
 
             fn expecting(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -237,6 +237,18 @@ impl<'de, const N: usize> serde::Deserialize<'de> for State<N> {
 
             fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<State<N>, E> {
                 State::from_bytes(bytes).map_err(|_| E::invalid_length(bytes.len(), &self))
+            }
+
+            // Formats without bytes, such as JSON, write them as a sequence of numbers.
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut sequence: A) -> Result<State<N>, A::Error> {
+                let mut state = State::new();
+                for (index, byte) in state.bytes.iter_mut().enumerate() {
+                    *byte = sequence.next_element()?.ok_or_else(|| serde::de::Error::invalid_length(index, &self))?;
+                }
+                match sequence.next_element::<u8>()? {
+                    None => Ok(state),
+                    Some(_) => Err(serde::de::Error::invalid_length(N + 1, &self)),
+                }
             }
         }
         deserializer.deserialize_bytes(Bytes::<N>)

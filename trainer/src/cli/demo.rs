@@ -65,8 +65,11 @@ const IMDB_TEXTS: &[&str] = &[
     "It starts slowly and the first half hour is rather dull. Stay with it, though: what follows is wonderful.",
 ];
 
-const BUILT_IN_TEXTS: &[&str] =
-    &["the acting was not good , but the story was great .", "the story was great , but the acting was not good ."];
+/// Held-out texts that are judged where the set has none of the demo's own.
+const HELD_OUT_TEXTS: usize = 4;
+
+/// The images that the demo makes.
+const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::F16, Precision::Int8];
 
 /// Runs the verb.
 ///
@@ -81,18 +84,28 @@ pub fn run(args: Args) -> Result<()> {
             path
         }
         None => {
-            temporary = tempfile::tempdir()?;
+            temporary = tempfile::Builder::new().prefix("latch-demo-").tempdir()?;
             temporary.path()
         }
     };
     let say = |text: std::fmt::Arguments<'_>| super::say(args.json, text);
     let run = RunFolder::new(folder.join("run"));
     if run.has_run() {
-        return Err(fault(folder.display(), "this folder already holds a demo", "name another folder").into());
+        let remedy = format!(
+            "name another folder, or go on with its training: latch train --resume --out {}",
+            run.path().display()
+        );
+        return Err(fault(folder.display(), "this folder already holds a demo", remedy).into());
+    }
+    let images = PRECISIONS.map(|precision| format!("{}.latch", precision.name()));
+    let parts = [Part::Train, Part::Valid, Part::Test].map(|part| format!("{part}.tsv.gz"));
+    if let Some(file) = images.iter().chain(&parts).map(|name| folder.join(name)).find(|file| file.exists()) {
+        return Err(fault(file.display(), "the demo would overwrite this file", "name another folder").into());
     }
 
     let task = task(&args, &say)?;
-    say(format_args!("1. data: {} texts of {}", task.data.examples.len(), task.data.name));
+    let name = task.data.name.clone();
+    say(format_args!("1. data: {} texts of {name}", task.data.examples.len()));
     let config = prepare(task.data, &task.model, task.epochs, task.learning_rate, args.seed, folder)?;
     let readout = manifest::Readout::from(task.model.readout).name();
     say(format_args!(
@@ -101,7 +114,7 @@ pub fn run(args: Args) -> Result<()> {
     ));
     let outcome = begin_run(config, &run, args.json)?;
     say(format_args!(
-        "   best epoch {} of {}, validation accuracy {:.2} %, {:.0} tokens/s\n",
+        "   best epoch {} of {} (lowest validation loss), validation accuracy {:.2} %, {:.0} tokens/s\n",
         outcome.best.epoch,
         outcome.epochs,
         100.0 * outcome.best.valid_accuracy,
@@ -127,8 +140,11 @@ pub fn run(args: Args) -> Result<()> {
     let Some(int8) = candidates.iter().find(|candidate| candidate.precision == Precision::Int8) else {
         anyhow::bail!("no int8 image was made");
     };
-    let texts: Vec<String> =
-        task.texts.iter().map(|text| (*text).to_owned()).chain(args.text.iter().cloned()).collect();
+    let mut texts: Vec<String> = task.texts.iter().map(|text| (*text).to_owned()).collect();
+    if texts.is_empty() {
+        texts.extend(test.examples.iter().take(HELD_OUT_TEXTS).map(|example| example.text.clone()));
+    }
+    texts.extend(args.text.iter().cloned());
 
     let device = simulate(&int8.bytes, &test.examples)?;
     say(format_args!("4. flash and run: the int8 image on a simulated device\n"));
@@ -151,7 +167,7 @@ pub fn run(args: Args) -> Result<()> {
     say(format_args!("\nall in {:.0} s", began.elapsed().as_secs_f64()));
     if args.json {
         print_json(&Line {
-            data: &test.name,
+            data: &name,
             accuracy: int8.evaluation.accuracy,
             agreement: int8.evaluation.agreement(&candidates[0].evaluation),
             image_bytes: int8.bytes.len(),
@@ -257,7 +273,7 @@ fn task(args: &Args, say: &impl Fn(std::fmt::Arguments<'_>)) -> Result<Task> {
         },
         epochs: 8,
         learning_rate: 5e-3,
-        texts: BUILT_IN_TEXTS,
+        texts: &[],
     })
 }
 

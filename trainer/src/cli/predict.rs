@@ -22,7 +22,7 @@ pub struct Args {
     #[arg(long)]
     image: PathBuf,
     /// The text, or - for standard input, a text a line
-    #[arg(default_value = "-")]
+    #[arg(default_value = "-", allow_hyphen_values = true)]
     text: String,
     /// Print one line of JSON a text
     #[arg(long)]
@@ -105,11 +105,20 @@ pub(crate) fn judge(session: &mut Session<'_, '_, '_>, text: &str) -> Verdict {
 /// The verdict in words.
 pub(crate) fn sentence(verdict: &Verdict) -> String {
     let word = if verdict.positive { "positive" } else { "negative" };
+    if verdict.tokens == 0 {
+        return format!(
+            "{word}, probability {:.3} of positive: no known word, this is the bias alone",
+            verdict.probability
+        );
+    }
     format!("{word}, probability {:.3} of positive, {} tokens", verdict.probability, verdict.tokens)
 }
 
 /// The trail, several tokens a line, each with the percentage after it.
 pub(crate) fn trail(verdict: &Verdict) -> String {
+    if verdict.trail.is_empty() {
+        return "  (no token)".into();
+    }
     let mut text = String::from(" ");
     let mut column = 0;
     for (token, probability) in &verdict.trail {

@@ -225,7 +225,7 @@ pub fn run(args: Args) -> Result<()> {
     let json = args.json;
     let outcome = if args.resume { resume(&folder, json)? } else { begin(args, &folder)? };
     let text = format!(
-        "best epoch {} of {}: validation accuracy {:.2} %, loss {:.4}; {:.0} tokens/s, {:.1} s; run in {}",
+        "best epoch {} of {} (lowest validation loss): validation accuracy {:.2} %, loss {:.4}; {:.0} tokens/s, {:.1} s; run in {}",
         outcome.best.epoch,
         outcome.epochs,
         100.0 * outcome.best.valid_accuracy,
@@ -431,7 +431,7 @@ fn check_options(config: &TrainConfig, within: &str) -> Result<()> {
     check("--batch", (1..=MAX_BATCH).contains(&config.batch), &format!("a whole number from 1 to {MAX_BATCH}"))?;
     check("--lr", config.learning_rate > 0.0 && config.learning_rate.is_finite(), "a positive number")?;
     check("--max-tokens", config.max_tokens > 0, "a whole number from 1")?;
-    check("--clip-norm", config.clip_norm > 0.0, "a positive number")?;
+    check("--clip-norm", config.clip_norm > 0.0 && config.clip_norm.is_finite(), "a positive number")?;
     check("--weight-decay", share(config.weight_decay), below_one)?;
     check("--label-smoothing", share(config.label_smoothing), below_one)?;
     check("--average", share(config.average), below_one)?;

@@ -11,8 +11,7 @@
 //! so x and h share one accumulator although their scales differ: the difference is inside the weights. `M` is an integer and
 //! is chosen *before* the weights are rounded, so that a coarse `M` costs no accuracy. One shift serves a layer.
 //!
-//! The embedding has a scale for each column, found on the training examples: rows count as often as their ids occur, and a column's
-//! largest values are clipped where that lowers the mean squared error.
+//! The embedding has a scale for each column; a column's largest values are clipped where that lowers its squared error over all rows.
 
 use anyhow::Result;
 use latch_engine::image::encode::{Tensor, Values, pack_gates_i8};
@@ -89,8 +88,8 @@ pub fn quantize_gates(layer: &LstmWeights, input_scales: &[f32], index: usize) -
     (4..=20_u8).rev().find_map(|shift| try_shift(layer, input_scales, shift)).ok_or_else(|| {
         fault(
             format!("lstm {index} kernel"),
-            "a row's weights are so large that its sum does not fit 32 bits",
-            "train again with weight decay, or export with --precision f16",
+            "a row's weights or its bias are so large that their sum does not fit 32 bits",
+            "train again with a lower learning rate or with weight decay, or export with --precision f16",
         )
         .into()
     })
