@@ -295,12 +295,12 @@ mod tests {
 
     #[test]
     fn the_cache_folder_follows_the_environment() {
-        let all = [("LATCH_CACHE", "mine"), ("XDG_CACHE_HOME", "/xdg"), ("HOME", "/home/me")];
+        let all = [("LATCH_CACHE", "mine"), ("XDG_CACHE_HOME", "/xdg"), ("HOME", "/users/me")];
         assert_eq!(folder_of(&all).unwrap(), Path::new("mine"));
         assert_eq!(folder_of(&all[1..]).unwrap(), Path::new("/xdg/latch"));
-        assert_eq!(folder_of(&all[2..]).unwrap(), Path::new("/home/me/.cache/latch"));
-        let odd = [("LATCH_CACHE", ""), ("XDG_CACHE_HOME", "relative"), ("HOME", "/home/me")];
-        assert_eq!(folder_of(&odd).unwrap(), Path::new("/home/me/.cache/latch"));
+        assert_eq!(folder_of(&all[2..]).unwrap(), Path::new("/users/me/.cache/latch"));
+        let odd = [("LATCH_CACHE", ""), ("XDG_CACHE_HOME", "relative"), ("HOME", "/users/me")];
+        assert_eq!(folder_of(&odd).unwrap(), Path::new("/users/me/.cache/latch"));
         assert_eq!(exit_code(&folder_of(&[]).unwrap_err()), 2);
     }
 
