@@ -306,19 +306,11 @@ impl RunFolder {
     /// Draws loss and accuracy by epoch.
     ///
     /// # Errors
-    /// A fault when the folder, or the system's folder for temporary files, cannot be written.
+    /// A fault when the folder cannot be written.
     pub fn write_curves(&self, metrics: &[EpochMetrics]) -> Result<()> {
         let svg = report::curves_svg(metrics)?;
         self.write("curves.svg", |out| out.write_all(svg.as_bytes()))?;
-        // The PNG is drawn in the folder for temporary files, which may be missing or full.
-        let png = report::curves_png(metrics).map_err(|error| {
-            let problem = format!("curves.png cannot be drawn in this folder for temporary files ({error:#})");
-            fault(
-                std::env::temp_dir().display(),
-                problem,
-                "free some space there or set TMPDIR to another folder, and go on by --resume",
-            )
-        })?;
+        let png = report::curves_png(metrics)?;
         self.write("curves.png", |out| out.write_all(&png))
     }
 

@@ -361,16 +361,6 @@ fn a_full_disk_is_refused_and_leaves_what_was_there() {
 }
 
 #[test]
-fn a_folder_for_temporary_files_that_is_missing_stops_a_run_that_can_be_resumed() {
-    let place = Place::with_run();
-    let mut train = place.training("other", &["--json"]);
-    let words = ["/proc/missing: curves.png cannot be drawn", "set TMPDIR to another folder, and go on by --resume"];
-    support::refuse(train.env("TMPDIR", "/proc/missing"), &words);
-    support::succeed(&mut place.latch(["train", "--resume", "--out", "other"]));
-    assert!(tree(&place.file("other")) == tree(&place.file("run")));
-}
-
-#[test]
 fn a_full_standard_output_is_refused_by_every_verb_that_answers_there() {
     let place = Place::with_images();
     for args in [
