@@ -28,10 +28,18 @@ const SLOW: [&str; 12] = [
     "4",
 ];
 
+/// Becomes a program that hears SIGINT. What a shell starts in the background ignores that signal and hands it on so, and these tests may
+/// run there.
+const HEAR_SIGINT: &str =
+    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])";
+
 /// The slow training of a place, as a command whose output nobody reads.
 fn slow(place: &Place, out: &str, more: &[&str]) -> Command {
     let more: Vec<&str> = SLOW.iter().chain(more).copied().collect();
-    let mut command = place.training(out, &more);
+    let training = place.training(out, &more);
+    let mut command = Command::new("python3");
+    command.args(["-c", HEAR_SIGINT]).arg(training.get_program()).args(training.get_args());
+    command.current_dir(place.path()).stdin(Stdio::null());
     command.stdout(Stdio::null()).stderr(Stdio::null());
     command
 }

@@ -293,7 +293,16 @@ fn prepare(
     let path = |kind: Part| std::path::absolute(folder.join(format!("{kind}.tsv.gz")));
     Ok(RunConfig {
         latch: env!("CARGO_PKG_VERSION").into(),
-        train: TrainConfig { model: model.clone(), epochs, learning_rate, max_tokens: 250, seed, ..default_config() },
+        // A set in which order decides begins on a plateau of the loss: no stop before the end.
+        train: TrainConfig {
+            model: model.clone(),
+            epochs,
+            patience: epochs,
+            learning_rate,
+            max_tokens: 250,
+            seed,
+            ..default_config()
+        },
         data: path(Part::Train)?,
         data_sha256: String::new(),
         valid: Valid::Path(path(Part::Valid)?),

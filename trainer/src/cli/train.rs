@@ -293,7 +293,7 @@ pub(crate) fn begin_run(mut config: RunConfig, folder: &RunFolder, quiet: bool) 
     let lock = folder.lock()?;
     let outcome = folder
         .write_vocabulary(&vocabulary)
-        .and_then(|()| go(&config, &vocabulary, &training, &validation, folder, None, quiet));
+        .and_then(|()| go(&config, &vocabulary, training, validation, folder, None, quiet));
     if outcome.is_err() && !folder.has_learned() {
         // The first error is the one to report.
         let _ = folder.remove_beginning();
@@ -347,7 +347,7 @@ fn resume(folder: &RunFolder, quiet: bool) -> Result<Outcome> {
             began.check_network(folder, "best.network", &folder.best()?.network)?;
         }
     }
-    let outcome = go(&began.config, &began.vocabulary, &began.training, &began.validation, folder, checkpoint, quiet);
+    let outcome = go(&began.config, &began.vocabulary, began.training, began.validation, folder, checkpoint, quiet);
     drop(lock);
     outcome
 }
@@ -484,17 +484,24 @@ fn load(config: &mut RunConfig) -> Result<(Vec<Example>, Vec<Example>, Option<St
     }
 }
 
+/// Reads the texts into ids, lets go of them, and trains.
 fn go(
     config: &RunConfig,
     vocabulary: &Vocabulary,
-    training: &[Example],
-    validation: &[Example],
+    training: Vec<Example>,
+    validation: Vec<Example>,
     folder: &RunFolder,
     checkpoint: Option<crate::run::Checkpoint>,
     quiet: bool,
 ) -> Result<Outcome> {
-    let training = Sequences::read(training, vocabulary, config.train.max_tokens);
-    let validation = Sequences::read(validation, vocabulary, usize::MAX);
+    let training = {
+        let texts = training;
+        Sequences::read(&texts, vocabulary, config.train.max_tokens)
+    };
+    let validation = {
+        let texts = validation;
+        Sequences::read(&texts, vocabulary, usize::MAX)
+    };
     let mut progress = Terminal::new(quiet, config.train.epochs);
     train(&config.train, vocabulary, &training, &validation, folder, checkpoint, &mut progress)
 }
