@@ -105,6 +105,7 @@ impl<L: Layer> Golden<L> {
             readout,
             head: transposed(&self.head),
             head_bias: floats(&self.head_bias),
+            occurrences: Vec::new(),
         }
     }
 

@@ -35,6 +35,8 @@ pub struct Weights {
     pub head: Vec<f32>,
     /// One for each output.
     pub head_bias: Vec<f32>,
+    /// How often each row of the embedding occurs in the training examples, `rows`; empty where that is not known. See [`Weights::calibrated`].
+    pub occurrences: Vec<u32>,
 }
 
 /// The weights of an LSTM layer with `I` inputs and `H` units. Row `gate·H + unit`.
@@ -89,7 +91,19 @@ impl Weights {
             .collect();
         let head = uniform(inputs, 2.0);
         let head_bias = uniform(1, 0.5);
-        Weights { embedding, width, layers, readout, head, head_bias }
+        Weights { embedding, width, layers, readout, head, head_bias, occurrences: Vec::new() }
+    }
+
+    /// Calibrates the network on training examples, given as their ids: integer precisions keep the rows that occur often most exactly.
+    #[must_use]
+    pub fn calibrated<'i>(mut self, examples: impl IntoIterator<Item = &'i [u32]>) -> Self {
+        self.occurrences = vec![0; self.embedding.len() / self.width];
+        for &id in examples.into_iter().flatten() {
+            if let Some(count) = self.occurrences.get_mut(id as usize) {
+                *count = count.saturating_add(1);
+            }
+        }
+        self
     }
 }
 

@@ -431,5 +431,6 @@ pub fn weights(network: &Network<f32>) -> Weights {
         readout: network.config().readout.into(),
         head: rows(&network.head.kernel),
         head_bias: network.head.bias.as_slice().to_vec(),
+        occurrences: Vec::new(),
     }
 }

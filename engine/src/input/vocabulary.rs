@@ -11,7 +11,7 @@
 //!
 //! Prefix lengths and characters have a canonical Huffman code each, of at most `bits` bits, so that one look into a table of
 //! `2^bits` entries `(symbol, length)` decodes a symbol. Bits are taken from the most significant end of a byte.
-//! English review words take about 2.4 bytes each, the tables and the index included.
+//! English review words take about 2.4 bytes each, and 2.6 with the tables and the index.
 
 use core::cmp::Ordering;
 

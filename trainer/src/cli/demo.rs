@@ -11,7 +11,7 @@ use latch_firmware_sim::sim::source::{Text, Texts};
 use latch_firmware_sim::sim::{Simulator, parts};
 use serde::Serialize;
 
-use super::export::{candidates, origin, precision_table};
+use super::export::{calibrated, candidates, origin, precision_table};
 use super::predict::{judge, sentence, trail};
 use super::print_json;
 use super::train::{DEFAULT_MODEL, begin_run, default_config};
@@ -125,8 +125,9 @@ pub fn run(args: Args) -> Result<()> {
     let config = run.config()?;
     let vocabulary = run.vocabulary(&config.train)?;
     let best = run.best()?;
-    let training_texts = Dataset::load_part(folder, Part::Train)?.examples.len();
-    let candidates = candidates(&best, &vocabulary, &origin(&config, &best, training_texts)?, &test.examples)?;
+    let training = Dataset::load_part(folder, Part::Train)?.examples;
+    let weights = calibrated(&best, &vocabulary, &training);
+    let candidates = candidates(&weights, &vocabulary, &origin(&config, &best, training.len())?, &test.examples)?;
     say(format_args!(
         "3. quantize and pack: three images, judged by the engine on {} held-out texts\n",
         test.examples.len()

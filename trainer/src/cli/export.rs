@@ -9,6 +9,7 @@ use latch_engine::image::encode::AlignedBytes;
 use latch_engine::image::error::Error;
 use latch_engine::image::manifest::Precision;
 use latch_engine::model::Model;
+use rayon::prelude::*;
 use serde::Serialize;
 
 use super::train::Beginning;
@@ -83,15 +84,20 @@ pub(crate) struct Candidate {
     pub(crate) evaluation: Evaluation,
 }
 
-/// A run's best network at every precision, each judged through the engine. The first is f32.
+/// The weights of a run's best network, calibrated on its training examples.
+pub(crate) fn calibrated(best: &Best, vocabulary: &Vocabulary, training: &[Example]) -> Weights {
+    let ids: Vec<Vec<u32>> = training.par_iter().map(|example| vocabulary.ids(&example.text)).collect();
+    weights(&best.network).calibrated(ids.iter().map(Vec::as_slice))
+}
+
+/// A network at every precision, each judged through the engine. The first is f32.
 pub(crate) fn candidates(
-    best: &Best,
+    weights: &Weights,
     vocabulary: &Vocabulary,
     origin: &Origin,
     examples: &[Example],
 ) -> Result<Vec<Candidate>> {
-    let weights = weights(&best.network);
-    PRECISIONS.into_iter().map(|precision| candidate(&weights, vocabulary, precision, origin, examples)).collect()
+    PRECISIONS.into_iter().map(|precision| candidate(weights, vocabulary, precision, origin, examples)).collect()
 }
 
 /// The precisions of a report. The first is f32, which the others are measured by.
@@ -147,7 +153,7 @@ pub fn run(args: Args) -> Result<()> {
         Some(path) => (Dataset::load_part(path, Part::Test)?.examples, path.display().to_string()),
         None => (validation, "the run's validation part".to_owned()),
     };
-    let weights = weights(&best.network);
+    let weights = calibrated(&best, &vocabulary, &training);
     let origin = origin(&config, &best, training.len())?;
     let precision = Precision::from(args.precision);
     let mut candidates = Vec::new();

@@ -11,7 +11,8 @@
 //! so x and h share one accumulator although their scales differ: the difference is inside the weights. `M` is an integer and
 //! is chosen *before* the weights are rounded, so that a coarse `M` costs no accuracy. One shift serves a layer.
 //!
-//! The embedding has a scale for each column; a column's largest values are clipped where that lowers its squared error over all rows.
+//! The embedding has a scale for each column, calibrated on the training examples: a column's largest values are clipped where that lowers
+//! the squared error of what the examples read, so that a row counts as often as its id occurs.
 
 use anyhow::Result;
 use latch_engine::image::encode::{Tensor, Values, pack_gates_i8};
@@ -34,7 +35,7 @@ pub struct GateIntegers {
 }
 
 pub(super) fn pack(weights: &Weights) -> Result<Packed> {
-    let scales = column_scales(&weights.embedding, weights.width);
+    let scales = column_scales(weights);
     let embedding: Vec<i8> = weights
         .embedding
         .iter()
@@ -60,16 +61,22 @@ pub(super) fn pack(weights: &Weights) -> Result<Packed> {
     Ok(Packed { tensors, shifts, head_shift })
 }
 
-/// A scale for each of the `width` columns: the one among clips at 100, 95 … 50 % of the column's largest magnitude that gives the least squared error.
-fn column_scales(embedding: &[f32], width: usize) -> Vec<f32> {
-    (0..width)
+/// A scale for each of the `width` columns: the one among clips at 100, 95 … 50 % of the column's largest magnitude that gives the
+/// least squared error, `Σ (1 + occurrences)·(value − rounded)²` over the rows: a row that no example has still counts once.
+fn column_scales(weights: &Weights) -> Vec<f32> {
+    let share = |row: usize| 1.0 + f64::from(weights.occurrences.get(row).copied().unwrap_or(0));
+    (0..weights.width)
         .map(|column| {
-            let values: Vec<f32> = embedding.iter().skip(column).step_by(width).copied().collect();
+            let values: Vec<f32> = weights.embedding.iter().skip(column).step_by(weights.width).copied().collect();
             let largest = values.iter().fold(0.0_f32, |largest, value| largest.max(value.abs())).max(1e-6);
             let error = |scale: f32| -> f64 {
                 values
                     .iter()
-                    .map(|&value| f64::from(value - (value / scale).round().clamp(-127.0, 127.0) * scale).powi(2))
+                    .enumerate()
+                    .map(|(row, &value)| {
+                        let rounded = (value / scale).round().clamp(-127.0, 127.0) * scale;
+                        share(row) * f64::from(value - rounded).powi(2)
+                    })
                     .sum()
             };
             (0..=10)
@@ -148,4 +155,31 @@ fn quantize_head(head: &[f32], bias: &[f32]) -> Result<(Vec<i16>, Vec<u16>, Vec<
     }
     let biases = bias.iter().map(|&value| (f64::from(value) * 65_536.0).round() as i32).collect();
     Ok((weights, multipliers, biases, shift))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use latch_engine::image::manifest::Readout;
+
+    /// One column: 400 small values, and a large one in row 0.
+    fn network() -> Weights {
+        let mut weights = Weights::random(401, 1, &[2], Readout::Last, 1);
+        weights.embedding = (0..401).map(|row| if row == 0 { 1.0 } else { 0.001 * (row % 5) as f32 }).collect();
+        weights
+    }
+
+    #[test]
+    fn what_the_examples_read_most_is_kept_most_exactly() {
+        let often: Vec<u32> = (0..401).flat_map(|id| vec![id; if id == 0 { 1_000 } else { 1 }]).collect();
+        let seldom: Vec<u32> = (1..401).cycle().take(4_000_000).collect();
+        let [large, small] = [often, seldom].map(|ids| column_scales(&network().calibrated([ids.as_slice()]))[0]);
+        assert!((large - 1.0 / 127.0).abs() < 1e-6, "the row that is read often is not clipped: {large}");
+        assert!(small < large, "the row that nobody reads is clipped for the others: {small}");
+    }
+
+    #[test]
+    fn an_id_outside_the_embedding_is_left_out_of_the_calibration() {
+        assert_eq!(network().calibrated([[0, 0, 400, 9_999].as_slice()]).occurrences.iter().sum::<u32>(), 3);
+    }
 }
