@@ -83,18 +83,19 @@ fn kernel_i8<B: Backend>(
     image: &Image<'_>,
     size: usize,
 ) -> Result<()> {
-    let Layer::Lstm(lstm) = image.manifest().layers.first().context("the image has no layer")?;
+    let manifest = image.manifest();
+    let Layer::Lstm(lstm) = manifest.layers.first().context("the image has no layer")?;
     let gates = GatesI8 {
         weights: tensor(image, Role::GateWeights)?,
         multiplier: tensor(image, Role::GateMultipliers)?,
         bias: tensor(image, Role::GateBiases)?,
         shift: u32::from(lstm.shift),
     };
-    let xh: Vec<i16> = (0..2 * size).map(|column| (column * 37 % 255) as i16 - 127).collect();
+    let mut xh: Vec<i16> = (0..2 * size).map(|column| (column * 37 % 255) as i16 - 127).collect();
     let (mut h, mut c) = (vec![0_i16; size], vec![0_i32; size]);
     group.bench_function(BenchmarkId::new(backend.name(), size), |bencher| {
         bencher.iter(|| {
-            backend.lstm_i8(&gates, black_box(&xh), &mut h, &mut c);
+            backend.lstm_i8(&gates, black_box(&mut xh), &mut h, &mut c);
             black_box(&h);
         });
     });

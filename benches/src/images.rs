@@ -29,6 +29,15 @@ pub fn step_image(precision: Precision, size: usize) -> Result<AlignedBytes> {
     image(&vocabulary, size, size, Readout::Last, precision)
 }
 
+/// The image for counting one step on a chip: one layer of that many inputs and units, few enough words for the smallest flash.
+///
+/// # Errors
+/// Those of the quantizer; none in practice.
+pub fn chip_image(precision: Precision, (inputs, units): (usize, usize)) -> Result<AlignedBytes> {
+    let vocabulary = Vocabulary::from_words((0..STEP_WORDS).map(invented_word).collect(), Unknown::Skip);
+    image(&vocabulary, inputs, units, Readout::Last, precision)
+}
+
 /// The image for whole reviews: `Embedding(5000, 8) > LSTM(32) > 1`, readout mean; about 64 KiB at int8.
 ///
 /// Its vocabulary has the words of [`REVIEW`] but the long ones, which read as unknown, and is filled up with invented words.

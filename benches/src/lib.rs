@@ -13,6 +13,9 @@ pub mod images;
 /// The sizes at which one step is measured: inputs and units of the layer, which are equal.
 pub const SIZES: [usize; 5] = [16, 32, 64, 128, 256];
 
+/// Inputs and units of the layers whose steps the emulated chips count. The last has the work of EdgeMark's LSTM in 100 steps.
+pub const CHIP_SHAPES: [(usize, usize); 6] = [(64, 64), (32, 32), (16, 16), (8, 8), (1, 1), (40, 64)];
+
 /// Bytes of state that suffice for a stream of every image of [`SIZES`], at every precision.
 pub const STEP_STATE_BYTES: usize = 8192;
 
@@ -25,6 +28,11 @@ pub const REVIEW: &str = include_str!("review.txt");
 /// The name of the file that holds the image for one step at a size; `precision` as the engine names it.
 pub fn step_file(precision: &str, size: usize) -> String {
     format!("step-{precision}-{size:03}.latch")
+}
+
+/// The name of the file that holds the image for one step of a shape of [`CHIP_SHAPES`].
+pub fn chip_file(precision: &str, (inputs, units): (usize, usize)) -> String {
+    format!("chip-{precision}-{inputs}x{units}.latch")
 }
 
 /// The name of the file that holds the review model's image.

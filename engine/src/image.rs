@@ -1,7 +1,8 @@
 //! The image: one file that the trainer writes, flash holds, and the engine reads in place.
 //!
 //! ```text
-//! postcard(Preamble) ++ postcard(image_bytes: u32) ++ postcard(Manifest) ++ zeros to 16 ++ sections ++ CRC-32
+//! postcard(Preamble) ++ postcard(image_bytes: u32) ++ postcard(Manifest) ++ postcard(Provenance) ++
+//! self-test ++ zeros to 16 ++ sections ++ CRC-32
 //! ```
 //!
 //! Every section starts on a multiple of 16 and follows from the manifest alone ([`tensor::sections`]), so that there is no
@@ -11,21 +12,23 @@
 
 pub mod error;
 pub mod manifest;
+mod reader;
 pub mod tensor;
 
 #[cfg(feature = "std")]
 pub mod encode;
 
 use crate::input::vocabulary::Vocabulary;
-use error::Error;
-use manifest::{Input, Layer, Manifest, Preamble, Precision};
+use error::{Error, problem};
+use manifest::{Input, Manifest, Provenance};
+use reader::Reader;
 use tensor::{Element, Role, Section};
 
 /// The first bytes of every image.
 pub const MAGIC: [u8; 4] = *b"LTCH";
 
-/// The version of the format that this engine writes, and the newest that it reads.
-pub const VERSION: u16 = 1;
+/// The version of the format that this engine writes, and the newest that it reads. Version 1, without a self-test, opens as well.
+pub const VERSION: u16 = 2;
 
 /// Sections start on a multiple of this many bytes, in the image and in memory.
 pub const ALIGNMENT: usize = 16;
@@ -39,13 +42,16 @@ pub(crate) fn crc32(bytes: &[u8]) -> u32 {
     CRC.checksum(bytes)
 }
 
-/// An image that has been checked from end to end; borrows its bytes.
-#[derive(Clone, Debug)]
+/// An image that has been checked from end to end; borrows its bytes. As small as a few pointers: the manifest is read anew whenever it
+/// is asked for.
+#[derive(Clone, Copy, Debug)]
 pub struct Image<'a> {
     bytes: &'a [u8],
-    manifest: Manifest<'a>,
-    manifest_end: usize,
-    vocabulary: Option<Vocabulary<'a>>,
+    manifest_start: usize,
+    /// Where the sections' padding begins.
+    header_end: usize,
+    version: u16,
+    self_test: u64,
     crc: u32,
 }
 
@@ -63,7 +69,8 @@ impl<'a> Image<'a> {
             return Err(Error::NotAnImage);
         }
         let cut = Error::HeaderTruncated { found: bytes.len() };
-        let (preamble, rest) = postcard::take_from_bytes::<Preamble>(bytes).map_err(|_| cut)?;
+        let mut reader = Reader(bytes);
+        let preamble = reader.preamble().ok_or(cut)?;
         // Versions count from 1.
         if preamble.version == 0 {
             return Err(Error::NotAnImage);
@@ -71,13 +78,13 @@ impl<'a> Image<'a> {
         if preamble.version > VERSION {
             return Err(Error::NewerVersion { found: preamble.version, supported: VERSION });
         }
-        let (image_bytes, rest) = postcard::take_from_bytes::<u32>(rest).map_err(|_| cut)?;
-        let (stated, header) = (image_bytes as usize, bytes.len() - rest.len());
+        let image_bytes = reader.u32().ok_or(cut)?;
+        let (stated, header) = (image_bytes as usize, bytes.len() - reader.0.len());
         let image = bytes.get(..stated).ok_or(Error::Truncated { stated, found: bytes.len() })?;
         let (body, trailer) = image
             .split_last_chunk::<4>()
             .filter(|(body, _)| body.len() > header)
-            .ok_or(Error::Shape { problem: "the length that it states is shorter than its header" })?;
+            .ok_or(Error::Shape { problem: problem!("the length that it states is shorter than its header") })?;
         let crc = u32::from_le_bytes(*trailer);
         let computed = crc32(body);
         if crc != computed {
@@ -86,19 +93,41 @@ impl<'a> Image<'a> {
         if image.as_ptr().align_offset(ALIGNMENT) != 0 {
             return Err(Error::Misaligned);
         }
-        let coded = body.get(header..).ok_or(Error::Manifest)?;
-        let (manifest, rest) = postcard::take_from_bytes::<Manifest<'a>>(coded).map_err(|_| Error::Manifest)?;
-        let manifest_end = body.len() - rest.len();
-        let mut image = Image { bytes: body, manifest, manifest_end, vocabulary: None, crc };
+        let manifest_start = header;
+        let mut image =
+            Image { bytes: body, manifest_start, header_end: header, version: preamble.version, self_test: 0, crc };
+        image.read_header()?;
         image.check()?;
-        image.vocabulary = image.open_vocabulary()?;
+        image.check_vocabulary()?;
         Ok(image)
     }
 
+    /// Finds where the header ends, and the self-test's digest before that.
+    #[inline(never)]
+    fn read_header(&mut self) -> Result<(), Error> {
+        let mut reader = Reader(self.coded());
+        reader.manifest().ok_or(Error::Manifest)?.check()?;
+        reader.provenance().ok_or(Error::Manifest)?;
+        let mut rest = reader.0;
+        if self.version >= 2 {
+            let (digest, behind) = rest.split_first_chunk::<8>().ok_or(Error::Manifest)?;
+            self.self_test = u64::from_le_bytes(*digest);
+            rest = behind;
+        }
+        self.header_end = self.bytes.len() - rest.len();
+        Ok(())
+    }
+
+    /// The bytes from the manifest on.
+    fn coded(&self) -> &'a [u8] {
+        self.bytes.get(self.manifest_start..).unwrap_or(&[])
+    }
+
+    #[inline(never)]
     fn check(&self) -> Result<(), Error> {
-        self.manifest.check()?;
-        let mut end = self.manifest_end;
-        for section in tensor::sections(&self.manifest, self.manifest_end) {
+        let manifest = &self.manifest();
+        let mut end = self.header_end;
+        for section in tensor::sections(manifest, end) {
             let padding = self.bytes.get(end..section.offset).ok_or(Error::Sections)?;
             if padding.iter().any(|&byte| byte != 0) {
                 return Err(Error::Sections);
@@ -108,12 +137,10 @@ impl<'a> Image<'a> {
         if end != self.bytes.len() {
             return Err(Error::Sections);
         }
-        for section in self.sections() {
+        for section in tensor::sections(manifest, self.header_end) {
             self.check_values(&section)?;
-        }
-        if self.manifest.precision == Precision::Int8 {
-            for (index, layer) in self.manifest.layers.iter().enumerate() {
-                self.check_sums(index as u8, layer)?;
+            if section.role == Role::GateMultipliers {
+                self.check_sums(manifest, section.layer)?;
             }
         }
         Ok(())
@@ -132,12 +159,13 @@ impl<'a> Image<'a> {
     }
 
     /// For every row of a layer: `Σ|w|·128·multiplier + |bias| ≤ i32::MAX`, so that no order of summation can overflow 32 bits.
-    fn check_sums(&self, index: u8, layer: &Layer) -> Result<(), Error> {
-        let Layer::Lstm(lstm) = layer;
-        let weights: &[i8] = self.tensor(Role::GateWeights, index);
-        let multipliers: &[u16] = self.tensor(Role::GateMultipliers, index);
-        let biases: &[i32] = self.tensor(Role::GateBiases, index);
-        let columns = lstm.padded_columns();
+    #[inline(never)]
+    fn check_sums(&self, manifest: &Manifest, index: u8) -> Result<(), Error> {
+        let weights: &[i8] = self.tensor(manifest, Role::GateWeights, index);
+        let multipliers: &[u16] = self.tensor(manifest, Role::GateMultipliers, index);
+        let biases: &[i32] = self.tensor(manifest, Role::GateBiases, index);
+        // [unit][columns / 4][gate][4]: as many bytes a row as the weights have for each multiplier.
+        let columns = weights.len() / multipliers.len().max(1);
         for (row, (&multiplier, &bias)) in multipliers.iter().zip(biases).enumerate() {
             let (unit, gate) = (row / 4, row % 4);
             let words = weights.get(unit * columns * 4..).unwrap_or(&[]).as_chunks::<16>().0;
@@ -157,13 +185,22 @@ impl<'a> Image<'a> {
     }
 
     /// What the image says about itself.
-    pub fn manifest(&self) -> &Manifest<'a> {
-        &self.manifest
+    #[inline(never)]
+    pub fn manifest(&self) -> Manifest {
+        // Opening has read it once already.
+        Reader(self.coded()).manifest().unwrap_or(Manifest::NOTHING)
     }
 
     /// The image's bytes, the checksum left out.
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
+    }
+
+    /// Where the model comes from.
+    pub fn provenance(&self) -> Provenance<'a> {
+        let mut reader = Reader(self.coded());
+        // Opening has read both once already.
+        reader.manifest().and_then(|_| reader.provenance()).unwrap_or_default()
     }
 
     /// Bytes of the whole image, the checksum included.
@@ -181,14 +218,24 @@ impl<'a> Image<'a> {
         self.crc
     }
 
-    /// Bytes of preamble and manifest together.
+    /// The version of the format that it was written in, at most [`VERSION`].
+    pub fn version(&self) -> u16 {
+        self.version
+    }
+
+    /// The digest that the model's self-test must give, [`crate::model::Model::self_test`]; `None` where the writer left none.
+    pub fn self_test(&self) -> Option<u64> {
+        (self.self_test != 0).then_some(self.self_test)
+    }
+
+    /// Bytes of preamble, manifest and self-test together.
     pub fn header_bytes(&self) -> usize {
-        self.manifest_end
+        self.header_end
     }
 
     /// The sections in the order in which they lie.
     pub fn sections(&self) -> impl Iterator<Item = Section> + '_ {
-        tensor::sections(&self.manifest, self.manifest_end)
+        tensor::sections(self.manifest(), self.header_end)
     }
 
     /// The bytes of one of this image's sections.
@@ -196,36 +243,44 @@ impl<'a> Image<'a> {
         self.bytes.get(section.offset..section.offset + section.bytes()).unwrap_or(&[])
     }
 
-    /// A tensor as a slice of its elements; empty when the image has no such tensor or it has other elements.
-    pub(crate) fn tensor<T: bytemuck::Pod>(&self, role: Role, layer: u8) -> &'a [T] {
-        self.sections()
-            .find(|section| section.role == role && section.layer == layer)
-            .and_then(|section| bytemuck::try_cast_slice(self.section_bytes(&section)).ok())
-            .unwrap_or(&[])
+    /// A tensor as a slice of its elements; `manifest` is this image's. Empty when the image has no such tensor or it has other elements.
+    pub(crate) fn tensor<T: bytemuck::Pod>(&self, manifest: &Manifest, role: Role, layer: u8) -> &'a [T] {
+        bytemuck::try_cast_slice(self.raw(manifest, role, layer)).unwrap_or(&[])
     }
 
     /// The vocabulary of a text model; `None` where the input is something else.
     pub fn vocabulary(&self) -> Option<Vocabulary<'a>> {
-        self.vocabulary
+        self.read_vocabulary().ok().flatten()
     }
 
-    /// Checks the vocabulary word by word.
-    fn open_vocabulary(&self) -> Result<Option<Vocabulary<'a>>, Error> {
-        let Input::Text(text) = &self.manifest.input else { return Ok(None) };
+    #[inline(never)]
+    fn read_vocabulary(&self) -> Result<Option<Vocabulary<'a>>, Error> {
+        let manifest = &self.manifest();
+        let Input::Text(text) = manifest.input else { return Ok(None) };
         let index_width = if text.index_is_wide { 4 } else { 2 };
-        Vocabulary::open(
+        Vocabulary::new(
             text.words as usize,
             text.character_bits,
             text.prefix_bits,
-            self.tensor(Role::VocabularyTables, 0),
-            self.raw(Role::VocabularyIndex),
+            self.tensor(manifest, Role::VocabularyTables, 0),
+            self.raw(manifest, Role::VocabularyIndex, 0),
             index_width,
-            self.tensor(Role::VocabularyText, 0),
+            self.tensor(manifest, Role::VocabularyText, 0),
         )
         .map(Some)
     }
 
-    fn raw(&self, role: Role) -> &'a [u8] {
-        self.sections().find(|section| section.role == role).map_or(&[], |section| self.section_bytes(&section))
+    /// Checks the vocabulary word by word.
+    #[inline(never)]
+    fn check_vocabulary(&self) -> Result<(), Error> {
+        self.read_vocabulary()?.map_or(Ok(()), |vocabulary| vocabulary.check())
+    }
+
+    /// A tensor as its bytes. Apart from [`Image::tensor`], so that its code exists once.
+    #[inline(never)]
+    fn raw(&self, manifest: &Manifest, role: Role, layer: u8) -> &'a [u8] {
+        tensor::sections(manifest, self.header_end)
+            .find(|section| section.role == role && section.layer == layer)
+            .map_or(&[], |section| self.section_bytes(&section))
     }
 }

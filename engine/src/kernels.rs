@@ -20,16 +20,28 @@
 //! # What it leaves out
 //!
 //! Kernels do not know images, layers or models, and check no content: who calls them has checked it at the door. The one
-//! contract is on lengths, stated at every method. A backend may panic when it is broken, and never touches memory
-//! outside the slices.
+//! contract is on lengths, and for the integer step on where the weights begin, stated at every method. A backend may panic or do
+//! nothing when it is broken, and never touches memory outside the slices.
 
 pub mod activation;
+#[cfg(latch_backend = "dsp")]
+pub mod cortex_m;
+#[cfg(latch_backend = "helium")]
+pub mod helium;
 pub mod scalar;
+#[cfg(latch_backend = "thumb")]
+pub mod thumb;
 #[cfg(target_arch = "x86_64")]
 pub mod x86_64;
 
 use half::f16;
 
+#[cfg(latch_backend = "dsp")]
+pub use cortex_m::Dsp;
+#[cfg(latch_backend = "helium")]
+pub use helium::Helium;
+#[cfg(latch_backend = "thumb")]
+pub use thumb::Thumb;
 #[cfg(target_arch = "x86_64")]
 pub use x86_64::Avx2;
 
@@ -40,7 +52,8 @@ pub use x86_64::Avx2;
 /// intermediate overflows; otherwise the result wraps, in every backend alike.
 #[derive(Debug, Clone, Copy)]
 pub struct GatesI8<'a> {
-    /// Weights, `[unit][K4 / 4][gate][4 columns]`, length `U * K4 * 4`.
+    /// Weights, `[unit][K4 / 4][gate][4 columns]`, length `U * K4 * 4`. They start on a multiple of 4, as do the multipliers and `xh`:
+    /// chips load them by words.
     pub weights: &'a [i8],
     /// Multipliers of the rows, `[unit][gate]`, length `4 * U`: accumulator to Q3.12, together with `shift`.
     pub multiplier: &'a [u16],
@@ -120,12 +133,13 @@ pub trait Backend: Copy + Send + Sync + 'static {
 
     /// One step of an integer LSTM layer with `U` units; `h` and `c` are replaced by their next values.
     ///
-    /// - `xh`: `[x; h_{t-1}; 0..]`, `K4` columns, each in the range of an int8.
+    /// - `xh`: `[x; h_{t-1}; 0..]`, `K4` columns, each in the range of an int8. A kernel may put it into another order while it works,
+    ///   and leaves it as it found it.
     /// - `h`: hidden state out, Q0.15, length `U`. Not read: the previous one comes in through `xh`.
     /// - `c`: cell state, Q12.19, length `U`. No value of it, whatever it be, makes a step overflow.
     ///
     /// The equations are at [`scalar::lstm_i8`].
-    fn lstm_i8(self, gates: &GatesI8<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
+    fn lstm_i8(self, gates: &GatesI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
         scalar::lstm_i8(gates, xh, h, c);
     }
 
@@ -216,23 +230,76 @@ impl Backend for Scalar {
     }
 }
 
+/// Code that is generic over the backend, for [`AnyBackend::run`]: a closure cannot be.
+pub trait WithBackend {
+    /// What it gives.
+    type Output;
+
+    /// Runs on a backend.
+    fn run<B: Backend>(self, backend: B) -> Self::Output;
+}
+
 /// A backend chosen at run time. The choice is made once, around a whole run of tokens, by a `match` on this.
+///
+/// On a chip the core is known when the firmware is built: there this has one variant, and no code of any other backend is linked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AnyBackend {
     /// The reference.
+    #[cfg(not(latch_backend))]
     Scalar(Scalar),
     /// 256-bit vectors with fused multiply-add and half-precision loads.
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
+    /// Cortex-M4, M7 and M33.
+    #[cfg(latch_backend = "dsp")]
+    Dsp(Dsp),
+    /// Cortex-M55.
+    #[cfg(latch_backend = "helium")]
+    Helium(Helium),
+    /// Cortex-M0.
+    #[cfg(latch_backend = "thumb")]
+    Thumb(Thumb),
 }
 
+/// Runs an expression with the backend inside an [`AnyBackend`], compiled once for each.
+macro_rules! dispatch {
+    ($any:expr, $backend:ident => $run:expr) => {
+        match $any {
+            #[cfg(not(latch_backend))]
+            $crate::kernels::AnyBackend::Scalar($backend) => $run,
+            #[cfg(target_arch = "x86_64")]
+            $crate::kernels::AnyBackend::Avx2($backend) => $run,
+            #[cfg(latch_backend = "dsp")]
+            $crate::kernels::AnyBackend::Dsp($backend) => $run,
+            #[cfg(latch_backend = "helium")]
+            $crate::kernels::AnyBackend::Helium($backend) => $run,
+            #[cfg(latch_backend = "thumb")]
+            $crate::kernels::AnyBackend::Thumb($backend) => $run,
+        }
+    };
+}
+pub(crate) use dispatch;
+
 impl AnyBackend {
+    /// The backend that every processor of this kind has.
+    pub(crate) const BASE: Self = {
+        #[cfg(not(latch_backend))]
+        let base = Self::Scalar(Scalar);
+        #[cfg(latch_backend = "dsp")]
+        let base = Self::Dsp(Dsp::TOKEN);
+        #[cfg(latch_backend = "helium")]
+        let base = Self::Helium(Helium::TOKEN);
+        #[cfg(latch_backend = "thumb")]
+        let base = Self::Thumb(Thumb::TOKEN);
+        base
+    };
+
     /// The widest backend of this processor; always the scalar one under `--cfg engine_backend="scalar"`.
     pub fn detect() -> Self {
         if cfg!(engine_backend = "scalar") {
-            return Self::Scalar(Scalar);
+            return Self::BASE;
         }
-        Self::all().last().unwrap_or(Self::Scalar(Scalar))
+        Self::all().last().unwrap_or(Self::BASE)
     }
 
     /// The backend of that name, or `None` when nobody has that name or this processor lacks it.
@@ -240,10 +307,10 @@ impl AnyBackend {
         Self::all().find(|backend| backend.name() == name)
     }
 
-    /// The backends that this processor has, narrowest first. Not narrowed by `engine_backend`.
+    /// The backends that this processor has, narrowest first. Not narrowed by `engine_backend`, but for chips, whose code it decides.
     pub fn all() -> impl Iterator<Item = Self> {
         [
-            Some(Self::Scalar(Scalar)),
+            Some(Self::BASE),
             #[cfg(target_arch = "x86_64")]
             Avx2::detect().map(Self::Avx2),
         ]
@@ -251,13 +318,14 @@ impl AnyBackend {
         .flatten()
     }
 
+    /// Runs generic code with the backend inside.
+    pub fn run<T: WithBackend>(self, task: T) -> T::Output {
+        dispatch!(self, backend => task.run(backend))
+    }
+
     /// The name of the backend inside.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Scalar(backend) => backend.name(),
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2(backend) => backend.name(),
-        }
+        dispatch!(self, backend => backend.name())
     }
 }
 

@@ -6,10 +6,14 @@
 mod embedding;
 mod head;
 mod lstm;
+mod self_test;
 mod session;
 mod state;
 
 pub use head::{Logit, probability_q15};
+#[cfg(feature = "std")]
+pub use self_test::certify;
+pub use self_test::{SELF_TEST_TOKENS, SelfTest};
 pub use session::{Digest, Session};
 pub use state::{State, StreamShape, state_bytes, stream_bytes};
 
@@ -17,7 +21,7 @@ use heapless::Vec;
 
 use crate::image::Image;
 use crate::image::error::Error;
-use crate::image::manifest::{Input, Layer, MAX_LAYERS, Precision, Unknown};
+use crate::image::manifest::{Input, Layer, MAX_LAYERS, Manifest, Precision, Readout, Unknown};
 use crate::image::tensor::Role;
 use crate::input::vocabulary::Vocabulary;
 use crate::kernels::{AnyBackend, GatesI8};
@@ -38,6 +42,9 @@ pub struct Model<'a> {
     shape: StreamShape,
     weights: Weights<'a>,
     backend: AnyBackend,
+    /// Ids of the embedding.
+    rows: u32,
+    self_test: Option<u64>,
     crc: u32,
 }
 
@@ -71,31 +78,65 @@ struct Int8<'a> {
 impl<'a> Model<'a> {
     /// Cuts an image into typed tensors and takes the widest backend that this machine has.
     pub fn new(image: &Image<'a>) -> Self {
-        let manifest = image.manifest();
-        let (vocabulary, unknown) = match manifest.input {
-            Input::Text(text) => (image.vocabulary(), (text.unknown == Unknown::LastRow).then_some(text.words)),
-            Input::Ids => (None, None),
-        };
-        let mut units = Vec::new();
+        let mut model = Self::NOTHING;
+        model.fill(image);
+        model
+    }
+
+    /// The same in memory of the caller's, for machines with a small stack.
+    pub fn new_in<'p>(place: &'p mut Option<Self>, image: &Image<'a>) -> &'p mut Self {
+        let model = place.insert(Self::NOTHING);
+        model.fill(image);
+        model
+    }
+
+    /// A model of no image.
+    const NOTHING: Self = Model {
+        vocabulary: None,
+        unknown: None,
+        shape: StreamShape {
+            precision: Precision::Int8,
+            readout: Readout::Last,
+            inputs: 0,
+            units: Vec::new(),
+            outputs: 0,
+        },
+        weights: Weights::Int8(Int8 { embedding: Embedding::NOTHING, layers: Vec::new(), head: HeadInt::NOTHING }),
+        backend: AnyBackend::BASE,
+        rows: 0,
+        self_test: None,
+        crc: 0,
+    };
+
+    #[inline(never)]
+    fn fill(&mut self, image: &Image<'a>) {
+        let manifest = &image.manifest();
+        if let Input::Text(text) = manifest.input {
+            self.vocabulary = image.vocabulary();
+            self.unknown = (text.unknown == Unknown::LastRow).then_some(text.words);
+        }
+        self.shape.precision = manifest.precision;
+        self.shape.readout = manifest.readout;
+        self.shape.inputs = manifest.embedding.width;
+        self.shape.outputs = manifest.head.outputs;
         for Layer::Lstm(lstm) in &manifest.layers {
             // The manifest holds at most as many layers as this vector.
-            let _ = units.push(lstm.units);
+            let _ = self.shape.units.push(lstm.units);
         }
-        let shape = StreamShape {
-            precision: manifest.precision,
-            readout: manifest.readout,
-            inputs: manifest.embedding.width,
-            units,
-            outputs: manifest.head.outputs,
-        };
-        let weights = match manifest.precision {
-            #[cfg(feature = "float")]
-            Precision::F32 => Weights::F32(Float::new(image)),
-            #[cfg(feature = "float")]
-            Precision::F16 => Weights::F16(Float::new(image)),
-            _ => Weights::Int8(Int8::new(image)),
-        };
-        Model { vocabulary, unknown, shape, weights, backend: AnyBackend::detect(), crc: image.crc() }
+        self.backend = AnyBackend::detect();
+        self.rows = manifest.embedding.rows;
+        self.self_test = image.self_test();
+        self.crc = image.crc();
+        #[cfg(feature = "float")]
+        match manifest.precision {
+            Precision::F32 => self.weights = Weights::F32(Float::new(image, manifest)),
+            Precision::F16 => self.weights = Weights::F16(Float::new(image, manifest)),
+            Precision::Int8 => {}
+        }
+        #[allow(irrefutable_let_patterns, reason = "not with floats")]
+        if let Weights::Int8(weights) = &mut self.weights {
+            weights.fill(image, manifest);
+        }
     }
 
     /// The same model on another backend; for tests and for comparing speeds.
@@ -170,32 +211,32 @@ impl<'a> Model<'a> {
 
 #[cfg(feature = "float")]
 impl<'a, W: FloatWeight> Float<'a, W> {
-    fn new(image: &Image<'a>) -> Self {
+    fn new(image: &Image<'a>, manifest: &Manifest) -> Self {
         let mut layers: Vec<_, MAX_LAYERS> = Vec::new();
-        for index in 0..image.manifest().layers.len() as u8 {
+        for index in 0..manifest.layers.len() as u8 {
             let gates = GatesFloat {
-                weights: image.tensor(Role::GateWeights, index),
-                bias: image.tensor(Role::GateBiases, index),
+                weights: image.tensor(manifest, Role::GateWeights, index),
+                bias: image.tensor(manifest, Role::GateBiases, index),
             };
             let _ = layers.push(gates);
         }
-        Float { embedding: Embedding::new(image), layers, head: HeadFloat::new(image) }
+        Float { embedding: Embedding::new(image, manifest), layers, head: HeadFloat::new(image, manifest) }
     }
 }
 
 impl<'a> Int8<'a> {
-    fn new(image: &Image<'a>) -> Self {
-        let mut layers: Vec<_, MAX_LAYERS> = Vec::new();
-        for (index, Layer::Lstm(lstm)) in image.manifest().layers.iter().enumerate() {
+    fn fill(&mut self, image: &Image<'a>, manifest: &Manifest) {
+        self.embedding = Embedding::new(image, manifest);
+        self.head = HeadInt::new(image, manifest);
+        for (index, Layer::Lstm(lstm)) in manifest.layers.iter().enumerate() {
             let index = index as u8;
             let gates = GatesI8 {
-                weights: image.tensor(Role::GateWeights, index),
-                multiplier: image.tensor(Role::GateMultipliers, index),
-                bias: image.tensor(Role::GateBiases, index),
+                weights: image.tensor(manifest, Role::GateWeights, index),
+                multiplier: image.tensor(manifest, Role::GateMultipliers, index),
+                bias: image.tensor(manifest, Role::GateBiases, index),
                 shift: u32::from(lstm.shift),
             };
-            let _ = layers.push(gates);
+            let _ = self.layers.push(gates);
         }
-        Int8 { embedding: Embedding::new(image), layers, head: HeadInt::new(image) }
     }
 }

@@ -3,7 +3,7 @@
 use latch_engine::Error;
 use latch_engine::image::encode::{AlignedBytes, Tensor, Values, encode};
 use latch_engine::image::manifest::{
-    Input, Layer, Lstm, MAX_OUTPUTS, MAX_ROWS, Manifest, Preamble, Precision, Readout, Unknown,
+    Input, Layer, Lstm, MAX_OUTPUTS, MAX_ROWS, Manifest, Preamble, Precision, Provenance, Readout, Unknown,
 };
 use latch_engine::image::tensor::{Element, Role, Section};
 use latch_engine::image::{ALIGNMENT, Image, MAGIC, VERSION};
@@ -55,12 +55,16 @@ fn mend_checksum(bytes: &mut [u8]) {
 }
 
 /// The bytes of an image with this manifest and these contents of sections, whether or not the two agree.
-fn assemble(version: u16, manifest: &Manifest<'_>, sections: &[&[u8]]) -> AlignedBytes {
+fn assemble(version: u16, manifest: &Manifest, sections: &[&[u8]]) -> AlignedBytes {
     let mut stated = 0;
     loop {
         let mut bytes = postcard::to_stdvec(&Preamble { magic: MAGIC, version }).expect("a preamble can be coded");
         bytes.extend(postcard::to_stdvec(&(stated as u32)).expect("a number can be coded"));
         bytes.extend(postcard::to_stdvec(manifest).expect("a manifest can be coded"));
+        bytes.extend(postcard::to_stdvec(&Provenance::default()).expect("a provenance can be coded"));
+        if version >= 2 {
+            bytes.extend([0; 8]); // no self-test
+        }
         for section in sections {
             bytes.resize(bytes.len().next_multiple_of(ALIGNMENT), 0);
             bytes.extend(*section);
@@ -142,7 +146,7 @@ fn a_newer_version_is_refused_by_its_number_whatever_follows_it() {
     let bytes = small(Precision::Int8);
     let image = Image::open(&bytes).expect("the image was just made");
     for version in [VERSION + 1, 300, u16::MAX] {
-        let newer = assemble(version, image.manifest(), &contents(&image));
+        let newer = assemble(version, &image.manifest(), &contents(&image));
         let error = Image::open(&newer).expect_err("a newer version");
         assert_eq!(error, Error::NewerVersion { found: version, supported: VERSION });
         assert!(error.to_string().contains(&version.to_string()), "{error}");
@@ -213,7 +217,9 @@ fn row_sums_are_accepted_up_to_the_last_value_of_32_bits_and_refused_beyond_it()
                 let Ok(bias) = i32::try_from(bias) else { continue };
                 let Values::I32(biases) = tensor(&mut tensors, Role::GateBiases, layer) else { panic!("i32") };
                 biases[row] = bias;
-                let crafted = AlignedBytes::new(&encode(image.manifest(), &tensors).expect("the shapes are right"));
+                let crafted = AlignedBytes::new(
+                    &encode(&image.manifest(), &image.provenance(), &tensors).expect("the shapes are right"),
+                );
                 match Image::open(&crafted) {
                     Ok(image) => {
                         assert!(fits, "layer {layer}, row {row}, bias {bias}");
@@ -240,7 +246,9 @@ fn weights_that_are_infinite_or_no_number_are_refused_by_their_tensors_name() {
                         panic!("floats")
                     };
                     values[place] = bad;
-                    let crafted = AlignedBytes::new(&encode(image.manifest(), &tensors).expect("the shapes are right"));
+                    let crafted = AlignedBytes::new(
+                        &encode(&image.manifest(), &image.provenance(), &tensors).expect("the shapes are right"),
+                    );
                     let expected = Error::NotFinite { role: section.role, layer: section.layer };
                     assert_eq!(Image::open(&crafted).err(), Some(expected));
                 }
@@ -251,8 +259,8 @@ fn weights_that_are_infinite_or_no_number_are_refused_by_their_tensors_name() {
 
 #[test]
 fn a_manifest_that_contradicts_itself_is_refused_by_reader_and_writer() {
-    type Edit = fn(&mut Manifest<'_>);
-    fn lstm<'m>(manifest: &'m mut Manifest<'_>, layer: usize) -> &'m mut Lstm {
+    type Edit = fn(&mut Manifest);
+    fn lstm<'m>(manifest: &'m mut Manifest, layer: usize) -> &'m mut Lstm {
         let Layer::Lstm(lstm) = &mut manifest.layers[layer];
         lstm
     }
@@ -279,14 +287,14 @@ fn a_manifest_that_contradicts_itself_is_refused_by_reader_and_writer() {
     for precision in PRECISIONS {
         let bytes = small(precision);
         let image = Image::open(&bytes).expect("the image was just made");
-        assert!(Image::open(&assemble(VERSION, image.manifest(), &contents(&image))).is_ok());
+        assert!(Image::open(&assemble(VERSION, &image.manifest(), &contents(&image))).is_ok());
         for (name, edit) in edits {
             let mut manifest = image.manifest().clone();
             edit(&mut manifest);
             let crafted = assemble(VERSION, &manifest, &contents(&image));
             let outcome = Image::open(&crafted);
             assert!(matches!(outcome, Err(Error::Shape { .. })), "{name}, {}: {outcome:?}", precision.name());
-            let outcome = encode(&manifest, &tensors(&image));
+            let outcome = encode(&manifest, &image.provenance(), &tensors(&image));
             assert!(matches!(outcome, Err(Error::Shape { .. })), "{name}, {}: {outcome:?}", precision.name());
         }
     }
@@ -294,7 +302,7 @@ fn a_manifest_that_contradicts_itself_is_refused_by_reader_and_writer() {
 
 #[test]
 fn a_manifest_that_contradicts_the_sections_is_refused() {
-    type Edit = fn(&mut Manifest<'_>);
+    type Edit = fn(&mut Manifest);
     let edits: [(&str, Edit); 5] = [
         ("more outputs", |manifest| manifest.head.outputs = 16),
         ("another precision", |manifest| {
@@ -331,7 +339,7 @@ fn sections_that_are_not_padded_with_zeros_or_have_bytes_behind_them_are_refused
         let bytes = small(precision);
         let image = Image::open(&bytes).expect("the image was just made");
         let longer = [contents(&image), vec![&[0; 16]]].concat();
-        assert_eq!(Image::open(&assemble(VERSION, image.manifest(), &longer)).err(), Some(Error::Sections));
+        assert_eq!(Image::open(&assemble(VERSION, &image.manifest(), &longer)).err(), Some(Error::Sections));
         let mut end = image.header_bytes();
         for section in image.sections() {
             for place in end..section.offset {

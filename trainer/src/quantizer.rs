@@ -8,11 +8,12 @@ pub mod saturation;
 
 use anyhow::Result;
 use latch_engine::image::encode::{AlignedBytes, Tensor, Values, encode, pack_gates_f32};
+use latch_engine::image::manifest;
 use latch_engine::image::manifest::{
     Embedding, Head, Input, Layer, Lstm, Manifest, Precision, Provenance, Readout, Text,
 };
 use latch_engine::image::tensor::Role;
-use latch_engine::image::{Image, manifest};
+use latch_engine::model::certify;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -179,17 +180,17 @@ pub fn to_image(
         layers,
         readout: weights.readout,
         head: Head { outputs: weights.head_bias.len() as u16, shift: packed.head_shift },
-        provenance: Provenance {
-            producer: concat!("latch ", env!("CARGO_PKG_VERSION")),
-            seed: origin.seed,
-            data_sha256: origin.data_sha256,
-            examples: origin.examples,
-            epochs: origin.epochs,
-            valid_accuracy: origin.valid_accuracy,
-        },
     };
-    let image = AlignedBytes::new(&encode(&manifest, &packed.tensors)?);
-    Image::open(&image)?;
+    let provenance = Provenance {
+        producer: concat!("latch ", env!("CARGO_PKG_VERSION")),
+        seed: origin.seed,
+        data_sha256: origin.data_sha256,
+        examples: origin.examples,
+        epochs: origin.epochs,
+        valid_accuracy: origin.valid_accuracy,
+    };
+    let mut image = AlignedBytes::new(&encode(&manifest, &provenance, &packed.tensors)?);
+    certify(&mut image)?; // opens the image, which checks it
     Ok(image)
 }
 

@@ -5,7 +5,7 @@ use std::vec::Vec;
 use bytemuck::{Pod, Zeroable};
 
 use super::error::Error;
-use super::manifest::{Manifest, Preamble};
+use super::manifest::{Manifest, Preamble, Provenance};
 use super::tensor::{self, Element, Role, Section};
 use super::{MAGIC, VERSION, crc32};
 
@@ -37,16 +37,16 @@ pub struct Tensor {
     pub values: Values,
 }
 
-/// Writes an image. `tensors` may come in any order; each section that the manifest calls for must be among them with its exact length.
+/// Writes an image, without a self-test ([`crate::model::certify`] adds it). `tensors` may come in any order; each section that the manifest calls for must be among them with its exact length.
 ///
 /// # Errors
 /// [`Error::Shape`] when a tensor is missing or has another length or type than the manifest gives it, or when the manifest is inconsistent.
-pub fn encode(manifest: &Manifest<'_>, tensors: &[Tensor]) -> Result<Vec<u8>, Error> {
+pub fn encode(manifest: &Manifest, provenance: &Provenance<'_>, tensors: &[Tensor]) -> Result<Vec<u8>, Error> {
     manifest.check()?;
     // The image's length stands in front of the manifest in as many bytes as it needs, so it is found by trying.
     let mut stated = 0_u32;
     loop {
-        let header = header(manifest, stated)?;
+        let header = header(manifest, provenance, stated)?;
         let end = tensor::sections(manifest, header.len())
             .map(|section| section.offset + section.bytes())
             .last()
@@ -69,13 +69,15 @@ pub fn encode(manifest: &Manifest<'_>, tensors: &[Tensor]) -> Result<Vec<u8>, Er
     }
 }
 
-fn header(manifest: &Manifest<'_>, image_bytes: u32) -> Result<Vec<u8>, Error> {
+fn header(manifest: &Manifest, provenance: &Provenance<'_>, image_bytes: u32) -> Result<Vec<u8>, Error> {
     let coded = |result: postcard::Result<Vec<u8>>| {
         result.map_err(|_| Error::Shape { problem: "the manifest cannot be coded" })
     };
     let mut header = coded(postcard::to_stdvec(&Preamble { magic: MAGIC, version: VERSION }))?;
     header.extend(coded(postcard::to_stdvec(&image_bytes))?);
     header.extend(coded(postcard::to_stdvec(manifest))?);
+    header.extend(coded(postcard::to_stdvec(provenance))?);
+    header.extend([0; SELF_TEST_BYTES]);
     Ok(header)
 }
 
@@ -101,6 +103,28 @@ fn section_bytes(section: &Section, tensors: &[Tensor]) -> Result<Vec<u8>, Error
         return Err(Error::Shape { problem: "a tensor has another number of elements than its section" });
     }
     Ok(bytes)
+}
+
+/// Bytes of the self-test's digest, which stand last in the header.
+const SELF_TEST_BYTES: usize = 8;
+
+/// Puts the digest of the self-test into an image and renews its checksum.
+///
+/// # Errors
+/// Those of [`super::Image::open`]; [`Error::Manifest`] for an image of version 1, whose header has no room for it.
+pub(crate) fn set_self_test(bytes: &mut [u8], digest: u64) -> Result<(), Error> {
+    let (end, length) = {
+        let image = super::Image::open(bytes)?;
+        if image.version() < 2 {
+            return Err(Error::Manifest);
+        }
+        (image.header_bytes(), image.len())
+    };
+    let body = length - 4;
+    bytes[end - SELF_TEST_BYTES..end].copy_from_slice(&digest.to_le_bytes());
+    let crc = crc32(&bytes[..body]);
+    bytes[body..length].copy_from_slice(&crc.to_le_bytes());
+    Ok(())
 }
 
 /// Brings an integer layer's weights into the kernels' order `[unit][k/4][gate][4 columns]`; `weight(gate, unit, column)` has

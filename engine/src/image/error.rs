@@ -2,6 +2,14 @@
 
 use super::tensor::Role;
 
+/// A sentence that only a person reads: nothing, where the engine was built without the feature `messages`.
+macro_rules! problem {
+    ($sentence:literal) => {
+        if cfg!(feature = "messages") { $sentence } else { "" }
+    };
+}
+pub(crate) use problem;
+
 /// Everything that opening can refuse. After opening there are no errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

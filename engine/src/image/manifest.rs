@@ -3,7 +3,7 @@
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
-use super::error::Error;
+use super::error::{Error, problem};
 
 /// Most layers that an image can stack.
 pub const MAX_LAYERS: usize = 4;
@@ -28,7 +28,7 @@ pub struct Preamble {
 
 /// The model that the image holds. Its length stands before it, see [`super`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Manifest<'a> {
+pub struct Manifest {
     /// Type of the weights, and with it the arithmetic.
     pub precision: Precision,
     /// What the network reads.
@@ -41,9 +41,6 @@ pub struct Manifest<'a> {
     pub readout: Readout,
     /// The dense head.
     pub head: Head,
-    /// Where the model comes from.
-    #[serde(borrow)]
-    pub provenance: Provenance<'a>,
 }
 
 /// Type of the weights in the image.
@@ -173,8 +170,8 @@ pub struct Head {
     pub shift: u8,
 }
 
-/// Where the model comes from, for people and for reproducing it.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// Where the model comes from, for people and for reproducing it. Follows the manifest; no part of it, so that a chip need not hold it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Provenance<'a> {
     /// Program and version that wrote the image.
     pub producer: &'a str,
@@ -190,7 +187,17 @@ pub struct Provenance<'a> {
     pub valid_accuracy: f32,
 }
 
-impl Manifest<'_> {
+impl Manifest {
+    /// A manifest of nothing, which no image has.
+    pub(super) const NOTHING: Self = Manifest {
+        precision: Precision::Int8,
+        input: Input::Ids,
+        embedding: Embedding { rows: 0, width: 0 },
+        layers: Vec::new(),
+        readout: Readout::Last,
+        head: Head { outputs: 0, shift: 0 },
+    };
+
     /// Checks that the numbers fit each other and the engine's limits.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let wrong = |problem| Err(Error::Shape { problem });
@@ -199,37 +206,37 @@ impl Manifest<'_> {
             || self.embedding.width == 0
             || self.embedding.width > MAX_WIDTH
         {
-            return wrong("the embedding has no rows or columns, or more than this engine reads");
+            return wrong(problem!("the embedding has no rows or columns, or more than this engine reads"));
         }
         if let Input::Text(text) = self.input {
             let rows = u64::from(text.words) + u64::from(text.unknown == Unknown::LastRow);
             if rows != u64::from(self.embedding.rows) {
-                return wrong("vocabulary and embedding have different numbers of rows");
+                return wrong(problem!("vocabulary and embedding have different numbers of rows"));
             }
         }
         if self.layers.is_empty() {
-            return wrong("there is no recurrent layer");
+            return wrong(problem!("there is no recurrent layer"));
         }
         let integer = self.precision == Precision::Int8;
         let shift_fits = |shift: u8, most: u8| if integer { (1..=most).contains(&shift) } else { shift == 0 };
         let mut features = self.embedding.width;
         for Layer::Lstm(lstm) in &self.layers {
             if lstm.inputs != features {
-                return wrong("a layer's inputs are not the outputs of the layer before it");
+                return wrong(problem!("a layer's inputs are not the outputs of the layer before it"));
             }
             if lstm.units == 0 || usize::from(lstm.inputs) + usize::from(lstm.units) > usize::from(MAX_WIDTH) {
-                return wrong("a layer has no units, or more columns than this engine reads");
+                return wrong(problem!("a layer has no units, or more columns than this engine reads"));
             }
             if !shift_fits(lstm.shift, 30) {
-                return wrong("a layer's shift is out of range");
+                return wrong(problem!("a layer's shift is out of range"));
             }
             features = lstm.units;
         }
         if self.head.outputs == 0 || usize::from(self.head.outputs) > MAX_OUTPUTS {
-            return wrong("the head has no outputs, or more than this engine reads");
+            return wrong(problem!("the head has no outputs, or more than this engine reads"));
         }
         if !shift_fits(self.head.shift, 46) {
-            return wrong("the head's shift is out of range");
+            return wrong(problem!("the head's shift is out of range"));
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! The sections of an image: which tensors there are, in which order, with which shape, and where.
 
+use core::borrow::Borrow;
+
 use super::ALIGNMENT;
 use super::manifest::{Input, Layer, Manifest, Precision};
 use crate::input::vocabulary::BLOCK_WORDS;
@@ -105,11 +107,11 @@ const PER_LAYER: usize = 3;
 const BEHIND: usize = 3;
 
 /// All sections that a manifest calls for, in the order in which they lie; the first starts at the next multiple of
-/// [`ALIGNMENT`] from `manifest_end`. The same function tells the writer where to write and the reader where to read.
-pub fn sections<'m>(manifest: &'m Manifest<'_>, manifest_end: usize) -> impl Iterator<Item = Section> + 'm {
-    let mut end = manifest_end;
-    (0..BEFORE + PER_LAYER * manifest.layers.len() + BEHIND).filter_map(move |place| {
-        let (role, layer, element, rows, columns) = shape(manifest, place)?;
+/// [`ALIGNMENT`] from `header_end`. The same function tells the writer where to write and the reader where to read.
+pub fn sections(manifest: impl Borrow<Manifest>, header_end: usize) -> impl Iterator<Item = Section> {
+    let mut end = header_end;
+    (0..BEFORE + PER_LAYER * manifest.borrow().layers.len() + BEHIND).filter_map(move |place| {
+        let (role, layer, element, rows, columns) = shape(manifest.borrow(), place)?;
         let offset = end.saturating_add(ALIGNMENT - 1) & !(ALIGNMENT - 1);
         let section = Section { role, layer, element, rows, columns, offset };
         end = offset.saturating_add(section.bytes());
@@ -118,7 +120,7 @@ pub fn sections<'m>(manifest: &'m Manifest<'_>, manifest_end: usize) -> impl Ite
 }
 
 /// The section at a place of the order, or `None` where this model has none.
-fn shape(manifest: &Manifest<'_>, place: usize) -> Option<(Role, u8, Element, usize, usize)> {
+fn shape(manifest: &Manifest, place: usize) -> Option<(Role, u8, Element, usize, usize)> {
     let float = match manifest.precision {
         Precision::F32 => Some(Element::F32),
         Precision::F16 => Some(Element::F16),

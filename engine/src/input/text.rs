@@ -232,7 +232,7 @@ impl Tokenizer {
         let start = usize::from(self.len);
         match self.word.get_mut(start..start + encoded.len()) {
             Some(room) if self.cut == 0 => {
-                room.copy_from_slice(encoded);
+                room.iter_mut().zip(encoded).for_each(|(room, &byte)| *room = byte);
                 self.len += encoded.len() as u8;
             }
             _ => self.cut = 1,

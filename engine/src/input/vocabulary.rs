@@ -15,7 +15,7 @@
 
 use core::cmp::Ordering;
 
-use crate::image::error::Error;
+use crate::image::error::{Error, problem};
 use crate::input::text::WORD_BYTES;
 
 /// Words in a block, all but the last of which are full.
@@ -48,7 +48,7 @@ impl<'a> Code<'a> {
         let fits = (1..=MAX_CODE_BITS).contains(&bits) && rest.is_empty() && table.len() == 1 << bits;
         if !fits || table.iter().any(|&[_, length]| length == 0 || length > bits) {
             return Err(Error::Vocabulary {
-                problem: "a decoding table does not have the stated size, or a code length is out of range",
+                problem: problem!("a decoding table does not have the stated size, or a code length is out of range"),
             });
         }
         Ok(Code { bits: u32::from(bits), table })
@@ -132,12 +132,27 @@ impl<'a> Vocabulary<'a> {
         index_width: usize,
         stream: &'a [u8],
     ) -> Result<Self, Error> {
+        let vocabulary = Self::new(words, character_bits, prefix_bits, tables, index, index_width, stream)?;
+        vocabulary.check()?;
+        Ok(vocabulary)
+    }
+
+    /// The same with the words themselves unchecked.
+    pub(crate) fn new(
+        words: usize,
+        character_bits: u8,
+        prefix_bits: u8,
+        tables: &'a [u8],
+        index: &'a [u8],
+        index_width: usize,
+        stream: &'a [u8],
+    ) -> Result<Self, Error> {
         if character_bits > MAX_CODE_BITS || prefix_bits > MAX_CODE_BITS {
-            return Err(Error::Vocabulary { problem: "a decoding table is wider than this engine reads" });
+            return Err(Error::Vocabulary { problem: problem!("a decoding table is wider than this engine reads") });
         }
         let (characters, prefixes) = tables
             .split_at_checked(2 << character_bits)
-            .ok_or(Error::Vocabulary { problem: "the decoding tables are shorter than stated" })?;
+            .ok_or(Error::Vocabulary { problem: problem!("the decoding tables are shorter than stated") })?;
         let vocabulary = Vocabulary {
             words,
             characters: Code::new(character_bits, characters)?,
@@ -147,28 +162,32 @@ impl<'a> Vocabulary<'a> {
             stream,
         };
         if !matches!(index_width, 2 | 4) || index.len() != words.div_ceil(BLOCK_WORDS) * index_width {
-            return Err(Error::Vocabulary { problem: "the index does not have one entry for each block of words" });
+            return Err(Error::Vocabulary {
+                problem: problem!("the index does not have one entry for each block of words"),
+            });
         }
-        vocabulary.check()?;
         Ok(vocabulary)
     }
 
     /// Decodes every word once.
-    fn check(&self) -> Result<(), Error> {
+    #[inline(never)]
+    pub(crate) fn check(&self) -> Result<(), Error> {
         let mut previous = Word::default();
         let mut cursor = Cursor::at_byte(self.stream, 0);
         for id in 0..self.words {
             if id.is_multiple_of(BLOCK_WORDS) {
                 cursor.align();
                 if self.block_start(id / BLOCK_WORDS) != cursor.bit() / 8 {
-                    return Err(Error::Vocabulary { problem: "an entry of the index does not point at its block" });
+                    return Err(Error::Vocabulary {
+                        problem: problem!("an entry of the index does not point at its block"),
+                    });
                 }
             }
             let prefix = if id.is_multiple_of(BLOCK_WORDS) { 0 } else { usize::from(cursor.symbol(self.prefixes)) };
             let mut word = previous;
             if prefix > word.len {
                 return Err(Error::Vocabulary {
-                    problem: "a word shares more bytes with the word before it than that has",
+                    problem: problem!("a word shares more bytes with the word before it than that has"),
                 });
             }
             word.len = prefix;
@@ -178,25 +197,27 @@ impl<'a> Vocabulary<'a> {
                     break;
                 }
                 let Some(slot) = word.bytes.get_mut(word.len) else {
-                    return Err(Error::Vocabulary { problem: "a word is longer than the tokenizer's words can be" });
+                    return Err(Error::Vocabulary {
+                        problem: problem!("a word is longer than the tokenizer's words can be"),
+                    });
                 };
                 *slot = character;
                 word.len += 1;
             }
             if cursor.bit() > self.stream.len() * 8 {
-                return Err(Error::Vocabulary { problem: "the words run past the end of their section" });
+                return Err(Error::Vocabulary { problem: problem!("the words run past the end of their section") });
             }
             if word.len == 0 || (id > 0 && word.as_bytes() <= previous.as_bytes()) {
-                return Err(Error::Vocabulary { problem: "the words are not in ascending order" });
+                return Err(Error::Vocabulary { problem: problem!("the words are not in ascending order") });
             }
             let shared = word.as_bytes().iter().zip(previous.as_bytes()).take_while(|(a, b)| a == b).count();
             if !id.is_multiple_of(BLOCK_WORDS) && shared != prefix {
-                return Err(Error::Vocabulary { problem: "a word's shared prefix is not the longest one" });
+                return Err(Error::Vocabulary { problem: problem!("a word's shared prefix is not the longest one") });
             }
             previous = word;
         }
         if cursor.bit().div_ceil(8) != self.stream.len() {
-            return Err(Error::Vocabulary { problem: "bytes are left over after the last word" });
+            return Err(Error::Vocabulary { problem: problem!("bytes are left over after the last word") });
         }
         Ok(())
     }
@@ -348,7 +369,7 @@ impl Iterator for Words<'_> {
 #[cfg(feature = "std")]
 pub mod encode {
     use super::{BLOCK_WORDS, MAX_CODE_BITS, WORD_BYTES};
-    use crate::image::error::Error;
+    use crate::image::error::{Error, problem};
     use std::vec::Vec;
 
     /// The sections of an encoded vocabulary, as [`super::Vocabulary::open`] takes them.
@@ -383,11 +404,11 @@ pub mod encode {
     /// [`Error::Vocabulary`] when the words are not in order, or one is empty, too long, or has a zero byte.
     pub fn encode(words: &[&[u8]]) -> Result<Encoded, Error> {
         if words.windows(2).any(|pair| pair[0] >= pair[1]) {
-            return Err(Error::Vocabulary { problem: "the words are not in ascending order" });
+            return Err(Error::Vocabulary { problem: problem!("the words are not in ascending order") });
         }
         if words.iter().any(|word| word.is_empty() || word.len() > WORD_BYTES || word.contains(&0)) {
             return Err(Error::Vocabulary {
-                problem: "a word is empty, longer than the tokenizer's words can be, or has a zero byte",
+                problem: problem!("a word is empty, longer than the tokenizer's words can be, or has a zero byte"),
             });
         }
         let mut coded = Vec::with_capacity(words.len());

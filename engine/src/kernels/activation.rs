@@ -82,6 +82,28 @@ impl<const SHIFT: u32> Segments<SHIFT> {
     }
 }
 
+/// [`SIGMOID`] and [`TANH`] for machines that load a segment's constants at once: `[c4, c3', c2', c1', r', b]` of each, with
+/// `c' = c * 2^15 + 2^14`, so that the step `((p * t + 2^14) >> 15) + c` is `(p * t + c') >> 15`.
+#[cfg(any(latch_backend = "dsp", latch_backend = "thumb"))]
+pub(crate) static ROWS: [[[i32; 6]; 8]; 2] = [rows(&SIGMOID), rows(&TANH)];
+
+/// Bytes of one activation in [`ROWS`].
+#[cfg(any(latch_backend = "dsp", latch_backend = "thumb"))]
+pub(crate) const SEGMENT_ROWS_BYTES: usize = size_of::<[[i32; 6]; 8]>();
+
+#[cfg(any(latch_backend = "dsp", latch_backend = "thumb"))]
+const fn rows<const SHIFT: u32>(segments: &Segments<SHIFT>) -> [[i32; 6]; 8] {
+    let mut rows = [[0; 6]; 8];
+    let mut at = 0;
+    while at < 48 {
+        let (segment, column) = (at / 6, at % 6);
+        let c = segments.columns[column][segment] as i32;
+        rows[segment][column] = if column == 0 || column == 5 { c } else { (c << 15) + (1 << 14) };
+        at += 1;
+    }
+    rows
+}
+
 /// The logistic sigmoid `1 / (1 + e^-x)`: Q3.12 in, Q0.15 out, 11 to 32757.
 ///
 /// Off by at most [`SIGMOID_Q15_MAX_ERROR_LSB`], never decreasing, and `sigmoid(x) + sigmoid(-x) = 32768` for every `x`;

@@ -176,7 +176,7 @@ fn all_agree_with_naive(seed: u64, units: usize, inputs: usize, fill: Fill, shif
             let mut xh = vec![0; layer.padded_columns()];
             xh[..inputs].copy_from_slice(x);
             backend.narrow_q15(&h, &mut xh[inputs..inputs + units]);
-            backend.lstm_i8(&gates, &xh, &mut h, &mut c);
+            backend.lstm_i8(&gates, &mut xh, &mut h, &mut c);
             assert_eq!((&h, &c), (&expected.0, &expected.1), "{}, {units} units, {inputs} inputs", backend.name());
         }
     });
@@ -339,7 +339,7 @@ fn integer_lstm_follows_the_real_lstm_over_a_thousand_steps() {
         let mut xh = vec![0; layer.padded_columns()];
         xh[..inputs].fill_with(|| noise.between(-128, 127) as i16);
         Scalar.narrow_q15(&h, &mut xh[inputs..inputs + units]);
-        Scalar.lstm_i8(&gates, &xh, &mut h, &mut c);
+        Scalar.lstm_i8(&gates, &mut xh, &mut h, &mut c);
         // The real network reads the same int8 columns, so what differs is activations, cell and output only.
         for unit in 0..units {
             let z: Vec<f64> = (0..4)

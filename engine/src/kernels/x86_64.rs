@@ -80,7 +80,7 @@ impl Backend for Avx2 {
         "avx2"
     }
 
-    fn lstm_i8(self, gates: &GatesI8<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
+    fn lstm_i8(self, gates: &GatesI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
         hand_over!(self, lstm_i8(gates, xh, h, c));
     }
 

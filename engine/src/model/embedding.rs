@@ -3,6 +3,7 @@
 use bytemuck::Pod;
 
 use crate::image::Image;
+use crate::image::manifest::Manifest;
 use crate::image::tensor::Role;
 
 /// A table of `rows × width` weights, row-major.
@@ -13,8 +14,11 @@ pub(super) struct Embedding<'a, W> {
 }
 
 impl<'a, W: Pod> Embedding<'a, W> {
-    pub(super) fn new(image: &Image<'a>) -> Self {
-        Embedding { width: usize::from(image.manifest().embedding.width), rows: image.tensor(Role::Embedding, 0) }
+    /// A table without rows.
+    pub(super) const NOTHING: Self = Embedding { width: 0, rows: &[] };
+
+    pub(super) fn new(image: &Image<'a>, manifest: &Manifest) -> Self {
+        Embedding { width: usize::from(manifest.embedding.width), rows: image.tensor(manifest, Role::Embedding, 0) }
     }
 
     /// The row of an id; `None` for an id outside the table.

@@ -2,6 +2,7 @@
 
 use super::state::ReadoutView;
 use crate::image::Image;
+use crate::image::manifest::Manifest;
 use crate::image::tensor::Role;
 #[cfg(feature = "float")]
 use crate::kernels::FloatWeight;
@@ -69,12 +70,15 @@ pub(super) struct HeadInt<'a> {
 }
 
 impl<'a> HeadInt<'a> {
-    pub(super) fn new(image: &Image<'a>) -> Self {
+    /// A head without outputs.
+    pub(super) const NOTHING: Self = HeadInt { weights: &[], multipliers: &[], biases: &[], shift: 1 };
+
+    pub(super) fn new(image: &Image<'a>, manifest: &Manifest) -> Self {
         HeadInt {
-            weights: image.tensor(Role::HeadWeights, 0),
-            multipliers: image.tensor(Role::HeadMultipliers, 0),
-            biases: image.tensor(Role::HeadBiases, 0),
-            shift: u32::from(image.manifest().head.shift),
+            weights: image.tensor(manifest, Role::HeadWeights, 0),
+            multipliers: image.tensor(manifest, Role::HeadMultipliers, 0),
+            biases: image.tensor(manifest, Role::HeadBiases, 0),
+            shift: u32::from(manifest.head.shift),
         }
     }
 
@@ -89,7 +93,10 @@ impl<'a> HeadInt<'a> {
                 let count = count as i32;
                 let weights = row(self.weights, sums.len(), output);
                 let mut dot = 0;
-                for (weights, sums) in weights.chunks(TILE).zip(sums.chunks(TILE)) {
+                // Not zipped: counting both sides' tiles first is a division by TILE, which is checked for zero where code is made smallest.
+                let mut tiles = sums.chunks(TILE);
+                for weights in weights.chunks(TILE) {
+                    let sums = tiles.next().unwrap_or(&[]);
                     let mut means = [0; TILE];
                     for (mean, &sum) in means.iter_mut().zip(sums) {
                         let half = if sum < 0 { -(count / 2) } else { count / 2 };
@@ -125,8 +132,11 @@ pub(super) struct HeadFloat<'a, W> {
 
 #[cfg(feature = "float")]
 impl<'a, W: FloatWeight> HeadFloat<'a, W> {
-    pub(super) fn new(image: &Image<'a>) -> Self {
-        HeadFloat { weights: image.tensor(Role::HeadWeights, 0), biases: image.tensor(Role::HeadBiases, 0) }
+    pub(super) fn new(image: &Image<'a>, manifest: &Manifest) -> Self {
+        HeadFloat {
+            weights: image.tensor(manifest, Role::HeadWeights, 0),
+            biases: image.tensor(manifest, Role::HeadBiases, 0),
+        }
     }
 
     /// `logit = Σ w·v + bias`, with `v` the readout, one value a unit.

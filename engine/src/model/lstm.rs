@@ -1,5 +1,6 @@
 //! One token through the stacked LSTM layers and into the running readout.
 
+use bytemuck::Pod;
 use heapless::Vec;
 
 use super::StreamShape;
@@ -21,45 +22,40 @@ pub(super) fn step_i8<B: Backend>(
     header: &mut Header,
     memory: Memory<'_>,
 ) {
-    let mut state = Streams::<i32, i16>::cut(shape, memory, |units| units);
-    let scratch: &mut [i16] = state.rest.take(scratch_columns(shape, 4));
-    for (index, gates) in layers.iter().enumerate() {
-        let (below, here) = state.layers.split_at_mut(index);
-        let Some((c, h)) = here.first_mut() else { return };
-        let inputs = below.last().map_or(row.len(), |(_, h)| h.len());
-        let Some(xh) = scratch.get_mut(..(inputs + h.len()).next_multiple_of(4)) else { return };
-        let Some((x, rest)) = xh.split_at_mut_checked(inputs) else { return };
-        let Some((previous, padding)) = rest.split_at_mut_checked(h.len()) else { return };
-        match below.last() {
-            None => backend.widen_i8(row, x),
-            Some((_, h)) => backend.narrow_q15(h, x),
+    let (mut memory, scratch) = memory.part::<i16>(shape.scratch_start());
+    let mut hidden: &mut [i16] = &mut [];
+    for (index, (gates, &units)) in layers.iter().zip(&shape.units).enumerate() {
+        let units = usize::from(units);
+        let (c, h) = (memory.take(units), memory.take(units));
+        let inputs = if index == 0 { row.len() } else { hidden.len() };
+        let columns = (inputs + units).next_multiple_of(4);
+        let Some(xh) = scratch.get_mut(..columns) else { return };
+        let Some((x, previous)) = xh.split_at_mut_checked(inputs) else { return };
+        let Some((previous, padding)) = previous.split_at_mut_checked(units) else { return };
+        if index == 0 {
+            backend.widen_i8(row, x);
+        } else {
+            backend.narrow_q15(hidden, x);
         }
         backend.narrow_q15(h, previous);
-        padding.fill(0);
+        for column in padding {
+            *column = 0;
+        }
         backend.lstm_i8(gates, xh, h, c);
+        hidden = h;
     }
-    let Some((_, h)) = state.layers.last() else { return };
+    let first = header.count_token();
     match shape.readout {
         Readout::Last => {}
         Readout::Mean => {
-            let sums: &mut [i32] = state.pool.take(h.len());
-            if header.count == MEAN_TOKENS {
+            let sums: &mut [i32] = memory.take(hidden.len());
+            if header.make_room() {
                 sums.iter_mut().for_each(|sum| *sum /= 2);
-                header.count /= 2;
             }
-            backend.add_i16(sums, h);
-            header.count += 1;
+            backend.add_i16(sums, hidden);
         }
-        Readout::Max => {
-            let largest: &mut [i16] = state.pool.take(h.len());
-            if header.tokens == 0 {
-                largest.iter_mut().zip(h.iter()).for_each(|(largest, h)| *largest = *h);
-            } else {
-                backend.max_i16(largest, h);
-            }
-        }
+        Readout::Max => replace_or_max(first, memory.take(hidden.len()), hidden, |max, h| backend.max_i16(max, h)),
     }
-    header.tokens = header.tokens.saturating_add(1);
 }
 
 /// One token, floats. `row` is the embedding's row in the type of the image.
@@ -73,81 +69,63 @@ pub(super) fn step_float<B: Backend, W: FloatWeight>(
     header: &mut Header,
     memory: Memory<'_>,
 ) {
-    let mut state = Streams::<f32, f32>::cut(shape, memory, |units| units.next_multiple_of(8));
-    let scratch: &mut [f32] = state.rest.take(scratch_columns(shape, 1));
+    let (mut memory, scratch) = memory.part::<f32>(shape.scratch_start());
+    let mut hidden: &mut [f32] = &mut [];
     let mut inputs = row.len();
     for (index, (gates, &units)) in layers.iter().zip(&shape.units).enumerate() {
         let units = usize::from(units);
-        let (below, here) = state.layers.split_at_mut(index);
-        let Some((c, h)) = here.first_mut() else { return };
+        let lanes = units.next_multiple_of(8);
+        let (c, h) = (memory.take(lanes), memory.take(lanes));
         let Some(xh) = scratch.get_mut(..inputs + units) else { return };
         let Some((x, previous)) = xh.split_at_mut_checked(inputs) else { return };
-        match below.last() {
-            None => backend.widen_float(row, x),
-            Some((_, h)) => x.iter_mut().zip(h.iter()).for_each(|(x, h)| *x = *h),
+        if index == 0 {
+            backend.widen_float(row, x);
+        } else {
+            x.iter_mut().zip(hidden.iter()).for_each(|(x, h)| *x = *h);
         }
         previous.iter_mut().zip(h.iter()).for_each(|(previous, h)| *previous = *h);
         backend.lstm_float(gates, xh, h, c);
+        hidden = h;
         inputs = units;
     }
-    let Some((_, h)) = state.layers.last() else { return };
+    let first = header.count_token();
     match shape.readout {
         Readout::Last => {}
         Readout::Mean => {
-            let sums: &mut [f32] = state.pool.take(h.len());
-            if header.count == MEAN_TOKENS {
+            let sums: &mut [f32] = memory.take(hidden.len());
+            if header.make_room() {
                 sums.iter_mut().for_each(|sum| *sum /= 2.0);
-                header.count /= 2;
             }
-            backend.add_f32(sums, h);
-            header.count += 1;
+            backend.add_f32(sums, hidden);
         }
-        Readout::Max => {
-            let largest: &mut [f32] = state.pool.take(h.len());
-            if header.tokens == 0 {
-                largest.iter_mut().zip(h.iter()).for_each(|(largest, h)| *largest = *h);
-            } else {
-                backend.max_f32(largest, h);
-            }
-        }
-    }
-    header.tokens = header.tokens.saturating_add(1);
-}
-
-/// A state's memory, cut: `(c, h)` of each layer, then the pool, then the scratch.
-pub(super) struct Streams<'s, C, H> {
-    pub(super) layers: Vec<(&'s mut [C], &'s mut [H]), MAX_LAYERS>,
-    pub(super) pool: Memory<'s>,
-    rest: Memory<'s>,
-}
-
-impl<'s, C: bytemuck::Pod, H: bytemuck::Pod> Streams<'s, C, H> {
-    pub(super) fn cut(shape: &StreamShape, mut memory: Memory<'s>, lanes: impl Fn(usize) -> usize) -> Self {
-        let mut layers = Vec::new();
-        let mut last = 0;
-        for &units in &shape.units {
-            last = lanes(usize::from(units));
-            // As many layers as the shape has fit the vector: both have the same capacity.
-            let _ = layers.push((memory.take(last), memory.take(last)));
-        }
-        let pool = match shape.readout {
-            Readout::Last => 0,
-            Readout::Mean => last * 4,
-            Readout::Max => (last * size_of::<H>()).next_multiple_of(4),
-        };
-        let pool = Memory::over(memory.take(pool));
-        Streams { layers, pool, rest: memory }
+        Readout::Max => replace_or_max(first, memory.take(hidden.len()), hidden, |max, h| backend.max_f32(max, h)),
     }
 }
 
-/// Elements of the longest [x; h], each padded to a multiple of `padding`.
-fn scratch_columns(shape: &StreamShape, padding: usize) -> usize {
-    let mut inputs = usize::from(shape.inputs);
-    let mut columns = 0;
-    for &units in &shape.units {
-        let units = usize::from(units);
-        columns = columns.max((inputs + units).next_multiple_of(padding));
-        inputs = units;
+/// The running maximum; the first token's values are what it begins with.
+fn replace_or_max<H: Pod>(first: bool, largest: &mut [H], hidden: &[H], max: impl FnOnce(&mut [H], &[H])) {
+    if first {
+        largest.iter_mut().zip(hidden).for_each(|(largest, h)| *largest = *h);
+    } else {
+        max(largest, hidden);
     }
-    columns
+}
+
+impl Header {
+    /// One token more; true when it is the stream's first.
+    fn count_token(&mut self) -> bool {
+        let first = self.tokens == 0;
+        self.tokens = self.tokens.saturating_add(1);
+        first
+    }
+
+    /// One token more in the running mean; true when its sum must be halved before, and the count has been.
+    fn make_room(&mut self) -> bool {
+        let full = self.count == MEAN_TOKENS;
+        if full {
+            self.count /= 2;
+        }
+        self.count += 1;
+        full
+    }
 }

@@ -6,7 +6,7 @@ use super::state::{Header, Memory};
 use super::{Logit, Model, Weights, lstm};
 use crate::image::error::Error;
 use crate::input::text::{Token, Tokenizer};
-use crate::kernels::{AnyBackend, Backend};
+use crate::kernels::{Backend, dispatch};
 
 /// A stream over a model: borrows the model, which many sessions share, and the memory of its state, which is its own.
 #[derive(Debug)]
@@ -38,6 +38,13 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
         self.state.as_bytes()
     }
 
+    /// A digest of a layer's cell and hidden state: FNV-1a with 32 bits over their bytes as they lie in the state. Two machines
+    /// whose digests differ part ways in this layer or before it. That of no bytes where there is no such layer.
+    pub fn layer_digest(&self, layer: usize) -> u32 {
+        let bytes = self.state.layer(&self.model.shape, layer);
+        bytes.iter().fold(0x811C_9DC5, |digest, &byte| (digest ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+    }
+
     /// The model.
     pub fn model(&self) -> &'m Model<'a> {
         self.model
@@ -55,11 +62,7 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
 
     /// Reads ids in order, with one choice of the backend for all of them. Returns how many were inside the embedding.
     pub fn push_tokens(&mut self, ids: &[u32]) -> usize {
-        match self.model.backend {
-            AnyBackend::Scalar(backend) => self.run_tokens(backend, ids),
-            #[cfg(target_arch = "x86_64")]
-            AnyBackend::Avx2(backend) => self.run_tokens(backend, ids),
-        }
+        dispatch!(self.model.backend, backend => self.run_tokens(backend, ids))
     }
 
     fn run_tokens<B: Backend>(&mut self, backend: B, ids: &[u32]) -> usize {
@@ -91,11 +94,7 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
         feed: impl FnOnce(&mut Tokenizer, &mut dyn FnMut(Token<'_>)),
         each: &mut impl FnMut(&Self, &[u8]),
     ) {
-        match self.model.backend {
-            AnyBackend::Scalar(backend) => self.run_text_on(backend, feed, each),
-            #[cfg(target_arch = "x86_64")]
-            AnyBackend::Avx2(backend) => self.run_text_on(backend, feed, each),
-        }
+        dispatch!(self.model.backend, backend => self.run_text_on(backend, feed, each));
     }
 
     fn run_text_on<B: Backend>(
@@ -144,11 +143,7 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
 
     /// Logit `output` after the tokens so far. Before the first token the readout is zero.
     pub fn logit(&self, output: usize) -> Logit {
-        match self.model.backend {
-            AnyBackend::Scalar(backend) => self.logit_on(backend, output),
-            #[cfg(target_arch = "x86_64")]
-            AnyBackend::Avx2(backend) => self.logit_on(backend, output),
-        }
+        dispatch!(self.model.backend, backend => self.logit_on(backend, output))
     }
 
     fn logit_on<B: Backend>(&self, backend: B, output: usize) -> Logit {

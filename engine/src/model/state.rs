@@ -35,6 +35,34 @@ pub struct StreamShape {
     pub outputs: u16,
 }
 
+impl StreamShape {
+    /// Where the scratch begins behind the header: after all layers and the pool.
+    pub(super) fn scratch_start(&self) -> usize {
+        let (mut start, mut last) = (0, (0, 0));
+        for &units in &self.units {
+            last = self.layer_bytes(units);
+            start += last.0 + last.1;
+        }
+        start
+            + match self.readout {
+                Readout::Last => 0,
+                Readout::Mean => last.0,
+                Readout::Max => last.1,
+            }
+    }
+
+    /// Bytes of the cell state and of the hidden state of a layer.
+    fn layer_bytes(&self, units: u16) -> (usize, usize) {
+        let units = usize::from(units);
+        if self.precision == Precision::Int8 {
+            (4 * units, (2 * units).next_multiple_of(4))
+        } else {
+            let lanes = units.next_multiple_of(8);
+            (4 * lanes, 4 * lanes)
+        }
+    }
+}
+
 /// Bytes of state that a stream of this shape needs.
 pub fn state_bytes(shape: &StreamShape) -> usize {
     stream_bytes(shape.precision, shape.readout, shape.inputs, &shape.units)
@@ -171,16 +199,26 @@ impl<'s> StateBytes<'s> {
         Some((bytemuck::try_from_bytes_mut(header).ok()?, Memory(memory)))
     }
 
+    /// The bytes of a layer's cell state and hidden state, which lie side by side; empty where there is no such layer.
+    pub(super) fn layer(&self, shape: &StreamShape, layer: usize) -> &[u8] {
+        let mut start = size_of::<Header>();
+        for (index, &units) in shape.units.iter().enumerate() {
+            let (cells, hidden) = shape.layer_bytes(units);
+            if index == layer {
+                return self.0.get(start..start + cells + hidden).unwrap_or(&[]);
+            }
+            start += cells + hidden;
+        }
+        &[]
+    }
+
     /// What the head sees of this state, with `C` the type of a sum and `H` that of a hidden state. Padded units are left out.
     pub(super) fn readout<C: Pod, H: Pod>(&self, shape: &StreamShape) -> ReadoutView<'_, C, H> {
-        let bytes = |width: usize, lanes: usize| (width * lanes).next_multiple_of(4);
-        let lanes = |units: u16| {
-            if shape.precision == Precision::Int8 { usize::from(units) } else { usize::from(units).next_multiple_of(8) }
-        };
         let (mut hidden, mut pool) = (0, size_of::<Header>());
         for &units in &shape.units {
-            hidden = pool + 4 * lanes(units);
-            pool = hidden + bytes(size_of::<H>(), lanes(units));
+            let (cells, bytes) = shape.layer_bytes(units);
+            hidden = pool + cells;
+            pool = hidden + bytes;
         }
         let units = shape.units.last().map_or(0, |&units| usize::from(units));
         match shape.readout {
@@ -271,8 +309,10 @@ pub(super) const MEAN_TOKENS: u32 = 65_535;
 pub(super) struct Memory<'a>(&'a mut [u8]);
 
 impl<'a> Memory<'a> {
-    pub(super) fn over(bytes: &'a mut [u8]) -> Self {
-        Memory(bytes)
+    /// The memory before and behind a place. The part behind as elements: the scratch of a step.
+    pub(super) fn part<T: Pod>(self, place: usize) -> (Self, &'a mut [T]) {
+        let (before, behind) = self.0.split_at_mut_checked(place).unwrap_or_default();
+        (Memory(before), bytemuck::try_cast_slice_mut(behind).unwrap_or_default())
     }
 
     /// Cuts off the next `count` elements, padded to a multiple of 4 bytes. A session's memory is long enough for all of them

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use latch_engine::image::Image;
+use latch_engine::image::encode::AlignedBytes;
 use latch_engine::image::manifest::{Input, Layer, Precision};
 use latch_engine::image::tensor::{Role, Section};
-use latch_engine::model::Model;
+use latch_engine::model::{Model, SELF_TEST_TOKENS, SelfTest};
 use serde::Serialize;
 
 use super::{print, print_json};
@@ -33,6 +34,7 @@ struct Line {
     version: u16,
     image_bytes: usize,
     crc32: String,
+    self_test: Option<String>,
     precision: &'static str,
     readout: &'static str,
     rows: u32,
@@ -62,6 +64,18 @@ struct SectionLine {
     bytes: usize,
 }
 
+/// What the self-test says on this machine.
+fn self_test(model: &Model<'_>) -> Result<String> {
+    let backend = model.backend().name();
+    Ok(match model.self_test(&mut AlignedBytes::zeroed(model.state_bytes()))? {
+        SelfTest::Passed => format!("{SELF_TEST_TOKENS} tokens, passed on this machine (backend {backend})"),
+        SelfTest::Absent => "none: only integer images have one".to_owned(),
+        SelfTest::Failed { expected, found } => {
+            format!("FAILED on this machine (backend {backend}): digest {found:016x}, and the image has {expected:016x}")
+        }
+    })
+}
+
 /// Runs the verb.
 ///
 /// # Errors
@@ -71,15 +85,16 @@ pub fn run(args: Args) -> Result<()> {
     let image = open_image(&bytes, &args.image)?;
     let model = Model::new(&image);
     let manifest = image.manifest();
-    let provenance = &manifest.provenance;
+    let provenance = image.provenance();
     let data_sha256: String = provenance.data_sha256.iter().map(|byte| format!("{byte:02x}")).collect();
     let units: Vec<u16> = model.shape().units.to_vec();
     let words = if let Input::Text(text) = manifest.input { text.words } else { 0 };
     if args.json {
         return print_json(&Line {
-            version: latch_engine::image::VERSION,
+            version: image.version(),
             image_bytes: image.len(),
             crc32: format!("{:08x}", image.crc()),
+            self_test: image.self_test().map(|digest| format!("{digest:016x}")),
             precision: manifest.precision.name(),
             readout: manifest.readout.name(),
             rows: manifest.embedding.rows,
@@ -104,7 +119,7 @@ pub fn run(args: Args) -> Result<()> {
         text,
         "image       {} bytes, format version {}, CRC-32 {:08x}",
         image.len(),
-        latch_engine::image::VERSION,
+        image.version(),
         image.crc()
     )?;
     writeln!(
@@ -117,6 +132,7 @@ pub fn run(args: Args) -> Result<()> {
         manifest.head.outputs
     )?;
     writeln!(text, "RAM         {} bytes a stream: State<{}>", model.state_bytes(), model.state_bytes())?;
+    writeln!(text, "self-test   {}", self_test(&model)?)?;
     writeln!(
         text,
         "provenance  {}, seed {}, {} examples, {} epochs, validation accuracy {:.2} %\n            data SHA-256 {data_sha256}",

@@ -111,7 +111,7 @@ fn count_one(embedding: &[i8], width: usize, layers: &[(usize, GatesI8<'_>)], id
             let mut xh = [x, previous].concat();
             xh.resize(xh.len().next_multiple_of(4), 0);
             counts.gates = counts.gates.add(saturated_gates(gates, &xh));
-            Scalar.lstm_i8(gates, &xh, h, c);
+            Scalar.lstm_i8(gates, &mut xh, h, c);
             counts.cells = counts.cells.add(Count::of(c, |c| c.unsigned_abs() >= 8 << 19));
             counts.hidden = counts.hidden.add(Count::of(h, |h| i32::from(h) + 128 >= 128 << 8));
             x = vec![0; *units];

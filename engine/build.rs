@@ -1,0 +1,43 @@
+//! Names the chips' backend: `latch_backend="dsp" | "helium" | "thumb"`, or nothing where the scalar one serves.
+//!
+//! The instruction sets of Cortex-M are not visible as target features on stable, so that they follow from the target and from
+//! `-C target-cpu`. `--cfg engine_backend="scalar"` leaves the reference alone.
+
+use std::env;
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!(r#"cargo::rustc-check-cfg=cfg(latch_backend, values(none(), "dsp", "helium", "thumb"))"#);
+    println!("cargo::rustc-check-cfg=cfg(latch_fpu, latch_armv8m)");
+    let target = env::var("TARGET").unwrap_or_default();
+    let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
+    let cpu = target_cpu(&flags);
+    if target.starts_with("thumb") && target.ends_with("eabihf") {
+        println!("cargo::rustc-cfg=latch_fpu");
+    }
+    if target.starts_with("thumbv8m") {
+        println!("cargo::rustc-cfg=latch_armv8m");
+    }
+    if env::var("CARGO_CFG_ENGINE_BACKEND").is_ok_and(|backend| backend == "scalar") {
+        return;
+    }
+    let backend = match target.split('-').next().unwrap_or_default() {
+        "thumbv6m" => "thumb",
+        "thumbv7em" => "dsp",
+        // ARMv8-M leaves the DSP extension and Helium to the core.
+        "thumbv8m.main" if matches!(cpu, "cortex-m55" | "cortex-m52" | "cortex-m85") => "helium",
+        "thumbv8m.main" if matches!(cpu, "cortex-m33" | "cortex-m35p") => "dsp",
+        _ => return,
+    };
+    println!("cargo::rustc-cfg=latch_backend");
+    println!("cargo::rustc-cfg=latch_backend=\"{backend}\"");
+}
+
+/// The value of the last `-C target-cpu=`, in either spelling; empty where there is none.
+fn target_cpu(encoded: &str) -> &str {
+    encoded
+        .split('\u{1f}')
+        .filter_map(|flag| flag.trim_start_matches("-C").strip_prefix("target-cpu="))
+        .next_back()
+        .unwrap_or_default()
+}

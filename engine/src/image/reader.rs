@@ -1,0 +1,221 @@
+//! Postcard, read by hand: the few types that a header has, in a fraction of the code that a general reader takes of a chip's flash.
+//!
+//! It takes what `postcard::take_from_bytes` takes, bit for bit, and refuses what that refuses; a property test holds it to that.
+
+use heapless::Vec;
+
+use super::manifest::{
+    Embedding, Head, Input, Layer, Lstm, Manifest, Preamble, Precision, Provenance, Readout, Text, Unknown,
+};
+
+/// The bytes that have not been read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reader<'a>(pub(super) &'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn byte(&mut self) -> Option<u8> {
+        let (&byte, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(byte)
+    }
+
+    fn bytes(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (bytes, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(bytes)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.bytes(N)?.try_into().ok()
+    }
+
+    /// A LEB128 varint of a number with so many bits: at most as many bytes as these fill, and no bit beyond them in the last.
+    #[inline(never)]
+    fn varint(&mut self, bits: u32) -> Option<u64> {
+        let mut value = 0;
+        let mut shift = 0;
+        while shift < bits {
+            let byte = self.byte()?;
+            value |= u64::from(byte & 0x7F) << shift;
+            if byte < 0x80 {
+                let room = bits - shift;
+                return (room >= 7 || u32::from(byte) >> room == 0).then_some(value);
+            }
+            shift += 7;
+        }
+        None
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        self.varint(16).map(|value| value as u16)
+    }
+
+    pub(super) fn u32(&mut self) -> Option<u32> {
+        self.varint(32).map(|value| value as u32)
+    }
+
+    fn bool(&mut self) -> Option<bool> {
+        match self.byte()? {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
+        }
+    }
+
+    fn str(&mut self) -> Option<&'a str> {
+        let count = self.varint(usize::BITS)? as usize;
+        core::str::from_utf8(self.bytes(count)?).ok()
+    }
+
+    pub(super) fn preamble(&mut self) -> Option<Preamble> {
+        Some(Preamble { magic: self.array()?, version: self.u16()? })
+    }
+
+    pub(super) fn manifest(&mut self) -> Option<Manifest> {
+        let precision = match self.u32()? {
+            0 => Precision::F32,
+            1 => Precision::F16,
+            2 => Precision::Int8,
+            _ => return None,
+        };
+        let input = match self.u32()? {
+            0 => Input::Text(Text {
+                words: self.u32()?,
+                unknown: match self.u32()? {
+                    0 => Unknown::Skip,
+                    1 => Unknown::LastRow,
+                    _ => return None,
+                },
+                character_bits: self.byte()?,
+                prefix_bits: self.byte()?,
+                index_is_wide: self.bool()?,
+                text_bytes: self.u32()?,
+            }),
+            1 => Input::Ids,
+            _ => return None,
+        };
+        let embedding = Embedding { rows: self.u32()?, width: self.u16()? };
+        let mut layers = Vec::new();
+        for _ in 0..self.varint(usize::BITS)? {
+            let 0 = self.u32()? else { return None };
+            let lstm = Lstm { inputs: self.u16()?, units: self.u16()?, shift: self.byte()? };
+            layers.push(Layer::Lstm(lstm)).ok()?;
+        }
+        let readout = match self.u32()? {
+            0 => Readout::Last,
+            1 => Readout::Mean,
+            2 => Readout::Max,
+            _ => return None,
+        };
+        let head = Head { outputs: self.u16()?, shift: self.byte()? };
+        Some(Manifest { precision, input, embedding, layers, readout, head })
+    }
+
+    #[inline(never)]
+    pub(super) fn provenance(&mut self) -> Option<Provenance<'a>> {
+        Some(Provenance {
+            producer: self.str()?,
+            seed: self.varint(64)?,
+            data_sha256: self.array()?,
+            examples: self.u32()?,
+            epochs: self.u32()?,
+            valid_accuracy: f32::from_bits(u32::from_le_bytes(self.array()?)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::*;
+    use proptest::prelude::*;
+    use std::string::String;
+    use std::vec::Vec as Bytes;
+
+    fn layers() -> impl Strategy<Value = Bytes<(u16, u16, u8)>> {
+        prop::collection::vec(any::<(u16, u16, u8)>(), 0..=4)
+    }
+
+    /// Any manifest and provenance, most of them nonsense: reading does not check.
+    fn coded() -> impl Strategy<Value = Bytes<u8>> {
+        let text = any::<(u32, bool, u8, u8, bool, u32)>();
+        let front = (0..3_u8, any::<Option<()>>(), text, any::<(u32, u16)>(), layers());
+        let back =
+            (0..3_u8, any::<(u16, u8)>(), any::<String>(), any::<u64>(), any::<[u8; 32]>(), any::<(u32, u32, u32)>());
+        (front, back).prop_map(
+            |((precision, ids, text, embedding, list), (readout, head, producer, seed, sha, run))| {
+                let mut layers = Vec::new();
+                for (inputs, units, shift) in list {
+                    let _ = layers.push(Layer::Lstm(Lstm { inputs, units, shift }));
+                }
+                let manifest = Manifest {
+                    precision: [Precision::F32, Precision::F16, Precision::Int8][usize::from(precision)],
+                    input: match ids {
+                        Some(()) => Input::Ids,
+                        None => Input::Text(Text {
+                            words: text.0,
+                            unknown: if text.1 { Unknown::LastRow } else { Unknown::Skip },
+                            character_bits: text.2,
+                            prefix_bits: text.3,
+                            index_is_wide: text.4,
+                            text_bytes: text.5,
+                        }),
+                    },
+                    embedding: Embedding { rows: embedding.0, width: embedding.1 },
+                    layers,
+                    readout: [Readout::Last, Readout::Mean, Readout::Max][usize::from(readout)],
+                    head: Head { outputs: head.0, shift: head.1 },
+                };
+                let provenance = Provenance {
+                    producer: &producer,
+                    seed,
+                    data_sha256: sha,
+                    examples: run.0,
+                    epochs: run.1,
+                    valid_accuracy: f32::from_bits(run.2),
+                };
+                postcard::to_stdvec(&(manifest, provenance)).expect("a header can be coded")
+            },
+        )
+    }
+
+    /// What both read of some bytes: its own coding, since a NaN equals nothing, and how much is left.
+    fn assert_equal_readings(bytes: &[u8]) {
+        let mut reader = Reader(bytes);
+        let ours = reader.manifest().and_then(|manifest| Some((manifest, reader.provenance()?)));
+        let ours = ours.map(|header| (postcard::to_stdvec(&header).ok(), reader.0.len()));
+        let theirs = postcard::take_from_bytes::<(Manifest, Provenance<'_>)>(bytes)
+            .map(|(header, rest)| (postcard::to_stdvec(&header).ok(), rest.len()))
+            .ok();
+        assert_eq!(ours, theirs, "{bytes:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn a_manifest_reads_as_postcard_reads_it(coded in coded(), behind in any::<[u8; 3]>()) {
+            let bytes = [&coded[..], &behind[..]].concat();
+            assert_equal_readings(&bytes);
+        }
+
+        #[test]
+        fn a_manifest_with_a_changed_byte_or_cut_short_is_taken_or_refused_as_by_postcard(
+            coded in coded(), place in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<prop::sample::Index>()
+        ) {
+            let mut bytes = coded.clone();
+            let place = place.index(bytes.len());
+            bytes[place] = byte;
+            assert_equal_readings(&bytes);
+            assert_equal_readings(&coded[..cut.index(coded.len())]);
+        }
+
+        #[test]
+        fn numbers_of_every_width_are_taken_or_refused_as_by_postcard(bytes in prop::collection::vec(any::<u8>(), 0..12), high in 0..11_usize) {
+            // Continuation bits far in: the lengths at which a number ends are what matters.
+            let bytes: Bytes<u8> = bytes.iter().enumerate().map(|(at, &byte)| if at < high { byte | 0x80 } else { byte & 0x7F }).collect();
+            prop_assert_eq!(Reader(&bytes).u16(), postcard::take_from_bytes::<u16>(&bytes).ok().map(|(value, _)| value));
+            prop_assert_eq!(Reader(&bytes).u32(), postcard::take_from_bytes::<u32>(&bytes).ok().map(|(value, _)| value));
+            prop_assert_eq!(Reader(&bytes).varint(64), postcard::take_from_bytes::<u64>(&bytes).ok().map(|(value, _)| value));
+        }
+    }
+}
