@@ -4,31 +4,20 @@
 //!
 //! # Memory
 //!
-//! The caller owns the memory of the stream's state. On the stack of [`run`] lie, for as long as it runs, the model's view of the
-//! image ([`VIEW_BYTES`]) and the input buffer ([`INPUT_BYTES`]). A chip calls it once from its entry point, where the stack is the
-//! RAM that no static has taken.
+//! The caller owns the memory of the stream's state and, with [`run_in`], that of the model's view of the image ([`VIEW_BYTES`]); else
+//! the view lies on the stack. The input buffer ([`INPUT_BYTES`]) always does.
 
 use latch_engine::image::Image;
-use latch_engine::model::{Digest, Logit, Model, Session};
+use latch_engine::kernels::AnyBackend;
+use latch_engine::model::{Logit, Model, SelfTest, Session};
 
-use crate::board::{Board, Input, Report, TokenReport, Verdict};
+use crate::board::{Board, Input, Ready, Report, Summary, TokenReport, Verdict};
 
-/// Bytes of the input buffer: a FIFO or two of a UART, and small beside any state.
-pub const INPUT_BYTES: usize = 64;
+/// Bytes of the input buffer: the FIFO of a UART, and small beside any state.
+pub const INPUT_BYTES: usize = 16;
 
-/// Bytes of the opened image and the model on this machine: pointers, lengths and shapes, no weights. A 32-bit chip needs fewer.
-pub const VIEW_BYTES: usize = size_of::<Image<'_>>() + size_of::<Model<'_>>();
-
-/// What has been done when the input ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Summary {
-    /// Texts judged.
-    pub texts: u64,
-    /// Tokens that the network read, over all texts.
-    pub tokens: u64,
-    /// The digest of all logits after every token, in order, over all texts.
-    pub digest: Digest,
-}
+/// Bytes of the model on this machine: pointers, lengths and shapes, no weights. A 32-bit chip needs fewer.
+pub const VIEW_BYTES: usize = size_of::<Model<'_>>();
 
 /// Why the program stopped before its input ended. `E` is [`Board::Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,43 +41,102 @@ pub enum Stop<E> {
 /// # Errors
 /// [`Stop::Image`] and [`Stop::NoVocabulary`] before anything is read, [`Stop::Board`] as soon as the board fails.
 pub fn run<'flash, B: Board<'flash>>(board: &mut B, state: &mut [u8]) -> Result<Summary, Stop<B::Error>> {
-    let image = Image::open(board.image())?;
-    let model = Model::new(&image);
+    run_in(board, state, &mut None)
+}
+
+/// As [`run`], with the model in memory of the caller's too: a firmware has it in a static, and its stack stays small. What the place held
+/// before is lost.
+///
+/// # Errors
+/// Those of [`run`].
+pub fn run_in<'flash, B: Board<'flash>>(
+    board: &mut B,
+    state: &mut [u8],
+    place: &mut Option<Model<'flash>>,
+) -> Result<Summary, Stop<B::Error>> {
+    let (model, image) = open(board.image(), place)?;
+    let self_test = model.self_test(state)?;
+    run_model(board, state, image, model, self_test)
+}
+
+/// As [`run`], on a backend of one's choice; for comparing them.
+///
+/// # Errors
+/// Those of [`run`].
+pub fn run_on<'flash, B: Board<'flash>>(
+    board: &mut B,
+    state: &mut [u8],
+    backend: AnyBackend,
+) -> Result<Summary, Stop<B::Error>> {
+    let mut place = None;
+    let (model, image) = open(board.image(), &mut place)?;
+    let model = model.clone().with_backend(backend);
+    let self_test = model.self_test(state)?;
+    run_model(board, state, image, &model, self_test)
+}
+
+/// The model of an image, in a place that outlives the opening, and the image's CRC-32. Never inlined, as the next one: what only
+/// opening needs shall not lie on the stack while the model runs.
+#[inline(never)]
+fn open<'p, 'flash>(
+    bytes: &'flash [u8],
+    place: &'p mut Option<Model<'flash>>,
+) -> Result<(&'p Model<'flash>, u32), latch_engine::Error> {
+    let image = Image::open(bytes)?;
+    Ok((Model::new_in(place, &image), image.crc()))
+}
+
+#[inline(never)]
+fn run_model<'flash, B: Board<'flash>>(
+    board: &mut B,
+    state: &mut [u8],
+    image: u32,
+    model: &Model<'_>,
+    self_test: SelfTest,
+) -> Result<Summary, Stop<B::Error>> {
     if model.vocabulary().is_none() {
         return Err(Stop::NoVocabulary);
     }
     let mut session = model.session_in(state)?;
-    let mut meter = Meter {
-        board,
-        outputs: usize::from(model.shape().outputs),
-        mark: 0,
-        spent: 0,
-        tokens: 0,
-        digest: Digest::default(),
+    let shape = model.shape();
+    let ready = Ready {
+        image,
+        precision: shape.precision,
+        layers: shape.units.len() as u8,
+        state_bytes: model.state_bytes() as u32,
+        self_test,
     };
+    board.report(Report::Ready(ready)).map_err(Stop::Board)?;
+    let mut meter = Meter::new(board, usize::from(shape.outputs));
 
     let mut buffer = [0; INPUT_BYTES];
-    let mut texts = 0;
-    let mut open = false;
     loop {
         let input = meter.board.read(&mut buffer).map_err(Stop::Board)?;
-        if let Input::Bytes(count) = input {
-            let bytes = buffer.get(..count).unwrap_or(&buffer);
-            meter.measure(|each| session.push_bytes_each(bytes, each))?;
-            open |= !bytes.is_empty();
-            continue;
+        match input {
+            Input::Bytes(count) => {
+                let bytes = buffer.get(..count).unwrap_or(&buffer);
+                meter.measure(|each| session.push_bytes_each(bytes, each))?;
+                meter.open |= !bytes.is_empty();
+                continue;
+            }
+            Input::Restart => {
+                session.reset();
+                meter.restart();
+                continue;
+            }
+            Input::EndOfText | Input::End => {}
         }
-        if open || input == Input::EndOfText {
+        if meter.open || input == Input::EndOfText {
             meter.measure(|each| session.finish_each(each))?;
             let verdict = verdict(&session, meter.outputs);
             meter.board.report(Report::Verdict(verdict)).map_err(Stop::Board)?;
             session.reset();
-            meter.spent = 0;
-            texts += 1;
-            open = false;
+            meter.end_text();
         }
         if input == Input::End {
-            return Ok(Summary { texts, tokens: meter.tokens, digest: meter.digest });
+            let summary = meter.summary;
+            meter.board.report(Report::Summary(summary)).map_err(Stop::Board)?;
+            return Ok(summary);
         }
     }
 }
@@ -98,43 +146,58 @@ struct Meter<'b, B> {
     board: &'b mut B,
     /// Logits of the model.
     outputs: usize,
-    /// The clock when the work in progress began.
-    mark: u32,
-    /// Ticks of the token in progress before `mark`.
+    /// True while a text has begun and not ended.
+    open: bool,
+    /// Ticks of the token in progress up to the last stop of the watch.
     spent: u32,
-    tokens: u64,
-    digest: Digest,
+    summary: Summary,
 }
 
-impl<'flash, B: Board<'flash>> Meter<'_, B> {
+impl<'flash, 'b, B: Board<'flash>> Meter<'b, B> {
+    fn new(board: &'b mut B, outputs: usize) -> Self {
+        Meter { board, outputs, open: false, spent: 0, summary: Summary::default() }
+    }
+
+    fn restart(&mut self) {
+        self.open = false;
+        self.spent = 0;
+        self.summary = Summary::default();
+    }
+
+    fn end_text(&mut self) {
+        self.open = false;
+        self.spent = 0;
+        self.summary.texts = self.summary.texts.saturating_add(1);
+    }
+
     /// Runs a piece of a stream and takes in every token that it completes. After the board has failed, tokens are no longer reported.
     fn measure<'s, 'm, 'a: 'm>(
         &mut self,
         work: impl FnOnce(&mut dyn FnMut(&Session<'s, 'm, 'a>, &[u8])),
     ) -> Result<(), Stop<B::Error>> {
         let mut result = Ok(());
-        self.mark = self.board.ticks();
+        self.board.start();
         work(&mut |session, text| {
             if result.is_ok() {
                 result = self.token(session, text);
             }
         });
-        self.spent = self.spent.wrapping_add(self.board.ticks().wrapping_sub(self.mark));
+        self.spent = self.spent.wrapping_add(self.board.stop());
         result.map_err(Stop::Board)
     }
 
     /// Takes in one token.
     fn token(&mut self, session: &Session<'_, '_, '_>, text: &[u8]) -> Result<(), B::Error> {
         let logit = session.output();
-        let ticks = self.spent.wrapping_add(self.board.ticks().wrapping_sub(self.mark));
-        self.digest.push(logit);
+        let ticks = self.spent.wrapping_add(self.board.stop());
+        self.summary.digest.push(logit);
         for output in 1..self.outputs {
-            self.digest.push(session.logit(output));
+            self.summary.digest.push(session.logit(output));
         }
-        self.tokens = self.tokens.saturating_add(1);
-        let result = self.board.report(Report::Token(TokenReport { text, ticks, logit }));
+        self.summary.tokens = self.summary.tokens.saturating_add(1);
+        let result = self.board.report(Report::Token(TokenReport { text, ticks, logit, session }));
         self.spent = 0;
-        self.mark = self.board.ticks();
+        self.board.start();
         result
     }
 }

@@ -1,8 +1,9 @@
 //! What the program asks of the machine it runs on. Everything that differs between a host and a chip is behind this trait.
 
-use latch_engine::model::Logit;
+use latch_engine::image::manifest::Precision;
+use latch_engine::model::{Digest, Logit, SelfTest, Session};
 
-/// A machine with an image in its memory, text coming in, a clock, and somewhere to report to.
+/// A machine with an image in its memory, text coming in, a stopwatch, and somewhere to report to.
 ///
 /// `'flash` is how long the flash stays as it is: `'static` on a chip, the simulated memory's life on the host.
 pub trait Board<'flash> {
@@ -19,8 +20,11 @@ pub trait Board<'flash> {
     /// When the input fails for good; the program stops.
     fn read(&mut self, buffer: &mut [u8]) -> Result<Input, Self::Error>;
 
-    /// The clock, in ticks of the board's own length. It wraps at 32 bits: two readings must lie less than `2^32` ticks apart.
-    fn ticks(&mut self) -> u32;
+    /// Starts the stopwatch: from here on the engine works. Strictly alternates with [`Board::stop`].
+    fn start(&mut self);
+
+    /// Stops the stopwatch and says how long it has run since [`Board::start`], in ticks of the board's own length.
+    fn stop(&mut self) -> u32;
 
     /// Takes a report. The time it takes is not counted to any token.
     ///
@@ -36,29 +40,53 @@ pub enum Input {
     Bytes(usize),
     /// The text is complete; another one may follow.
     EndOfText,
+    /// Another host has taken over: what has come so far is forgotten, the totals included, and an open text gets no verdict.
+    Restart,
     /// There is no more input. Ends a text whose bytes have come without an end.
     End,
 }
 
 /// What the program has to say.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Report<'a> {
+    /// Once, before anything is read: the image has been opened.
+    Ready(Ready),
     /// After every token that the network has read.
     Token(TokenReport<'a>),
     /// After the end of every text.
     Verdict(Verdict),
+    /// After the end of the input; the program's last word.
+    Summary(Summary),
+}
+
+/// The opened image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ready {
+    /// The CRC-32 at the image's end, which names it.
+    pub image: u32,
+    /// The precision of its weights, which says of which kind its logits are.
+    pub precision: Precision,
+    /// Recurrent layers.
+    pub layers: u8,
+    /// Bytes of a stream's state.
+    pub state_bytes: u32,
+    /// Whether this machine computes what the image's writer computed. A board must not give out answers after a failure, unless for
+    /// finding its cause.
+    pub self_test: SelfTest,
 }
 
 /// One token.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 pub struct TokenReport<'a> {
     /// Its bytes: lower-case UTF-8.
     pub text: &'a [u8],
-    /// From its first byte to its logit in [`Board::ticks`]: tokenizer, vocabulary, embedding, layers and head, together with the
-    /// words before it that the vocabulary left out. Waiting for input and reporting are not in it.
+    /// From its first byte to its logit by the board's stopwatch: tokenizer, vocabulary, embedding, layers and head, together with
+    /// the words before it that the vocabulary left out. Waiting for input and reporting are not in it. Wraps at 32 bits.
     pub ticks: u32,
     /// The first logit after it.
     pub logit: Logit,
+    /// The stream after it, for a board that wants to see more.
+    pub session: &'a Session<'a, 'a, 'a>,
 }
 
 /// The answer to a text.
@@ -71,4 +99,15 @@ pub struct Verdict {
     pub logit: Logit,
     /// Tokens of the text that the network read.
     pub tokens: u32,
+}
+
+/// What has been done when the input ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Texts judged; stops at the largest number.
+    pub texts: u32,
+    /// Tokens that the network read, over all texts; stops at the largest number.
+    pub tokens: u32,
+    /// The digest of all logits after every token, in order, over all texts.
+    pub digest: Digest,
 }

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! 1. [`flash`] programs an image into a slot of NOR flash under the rules of the part, and verifies it where it lies.
-//! 2. [`board`] is the one small trait in which machines differ: flash to read, bytes of text coming in, a clock, reports going out.
+//! 2. [`board`] is the one small trait in which machines differ: flash to read, bytes of text coming in, a stopwatch, reports going out.
 //! 3. [`app`] is the program. It knows a [`board::Board`] and the engine and nothing else: the host runs the lines that the chip runs.
 //! 4. [`sim`] (feature `std`) is the host board: a table of real parts, flash that refuses what the part's flash refuses, a budget
 //!    of flash and RAM that a model must fit into, and latencies. The command `latch-sim` is its face.
@@ -32,7 +32,8 @@
 //!         self.0 = tail;
 //!         Ok(if count == 0 { Input::End } else { Input::Bytes(count) })
 //!     }
-//!     fn ticks(&mut self) -> u32 {
+//!     fn start(&mut self) {}
+//!     fn stop(&mut self) -> u32 {
 //!         0
 //!     }
 //!     fn report(&mut self, _: Report<'_>) -> Result<(), Self::Error> {
@@ -59,6 +60,9 @@
 
 pub mod app;
 pub mod board;
+#[cfg(all(feature = "device", target_os = "none"))]
+pub mod device;
 pub mod flash;
+pub mod link;
 #[cfg(feature = "std")]
 pub mod sim;

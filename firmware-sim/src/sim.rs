@@ -19,10 +19,10 @@ use anyhow::{Result, anyhow};
 use latch_data::error::{Fault, fault};
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
-use latch_engine::model::Model;
+use latch_engine::model::{Model, SelfTest};
 
-use crate::app::{self, Stop, Summary};
-use crate::board::{Board, Input, Report, Verdict};
+use crate::app::{self, Stop};
+use crate::board::{Board, Input, Ready, Report, Summary, Verdict};
 use crate::flash::{Programmed, Slot};
 use budget::Budget;
 use latency::Latency;
@@ -32,7 +32,7 @@ use source::Source;
 
 /// Bytes at the start of the flash that belong to the firmware: its code, its constants and its vector table. The program of
 /// [`crate::app`] with the engine and a small board takes less; the image's slot starts at the first page behind it.
-pub const FIRMWARE_RESERVE: usize = 32 * 1024;
+pub const FIRMWARE_RESERVE: usize = latch_emulator::boards::FIRMWARE_RESERVE as usize;
 
 /// A part with an image in its flash.
 #[derive(Debug)]
@@ -175,7 +175,11 @@ impl<'flash> Board<'flash> for HostBoard<'flash, '_> {
         self.source.read(buffer.get_mut(..room).unwrap_or_default())
     }
 
-    fn ticks(&mut self) -> u32 {
+    fn start(&mut self) {
+        self.start = Instant::now();
+    }
+
+    fn stop(&mut self) -> u32 {
         // Wraps every 4.3 seconds, as a chip's counter does.
         self.start.elapsed().as_nanos() as u32
     }
@@ -187,6 +191,10 @@ impl<'flash> Board<'flash> for HostBoard<'flash, '_> {
                 Ok(())
             }
             Report::Verdict(verdict) => (self.judged)(verdict, self.source.label()),
+            Report::Ready(Ready { self_test: SelfTest::Failed { expected, found }, .. }) => Err(anyhow!(
+                "the self-test gives {found:016x} and the image says {expected:016x}: this machine, or the one that wrote the image, computes wrongly"
+            )),
+            Report::Ready(_) | Report::Summary(_) => Ok(()),
         }
     }
 }
@@ -200,6 +208,7 @@ pub fn image_fault(place: &str, error: &latch_engine::Error) -> Fault {
     }
 }
 
-fn no_vocabulary(place: &str) -> Fault {
+/// The fault in an image named `place` that reads ids.
+pub fn no_vocabulary(place: &str) -> Fault {
     fault(place, "the image has no vocabulary and cannot read text", "export a model of texts")
 }

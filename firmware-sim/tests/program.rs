@@ -8,7 +8,7 @@ use latch_engine::image::encode::AlignedBytes;
 use latch_engine::image::manifest::{Precision, Readout, Unknown};
 use latch_engine::model::{Digest, Logit, Model, Session, State};
 use latch_firmware_sim::app::{self, INPUT_BYTES, Stop, VIEW_BYTES};
-use latch_firmware_sim::board::{Board, Input, Report, Verdict};
+use latch_firmware_sim::board::{Board, Input, Ready, Report, Summary, Verdict};
 use latch_firmware_sim::sim::budget::STACK_RESERVE;
 use latch_firmware_sim::sim::parts::{self, FlashShape, Pages, Part, RamShape};
 use latch_firmware_sim::sim::source::{Lines, Text, Texts};
@@ -50,7 +50,7 @@ fn simulate(simulator: &Simulator, chunk: usize) -> (Outcome, Vec<(Verdict, Opti
 }
 
 /// What the engine gives without any board: digest, tokens, and the logit of each text.
-fn reference(image: &[u8]) -> (Digest, u64, Vec<Logit>) {
+fn reference(image: &[u8]) -> (Digest, u32, Vec<Logit>) {
     let image = Image::open(image).unwrap();
     let model = Model::new(&image);
     let state = RefCell::new((Digest::default(), 0));
@@ -80,7 +80,7 @@ fn the_flash_of_every_part_gives_the_digest_of_a_plain_buffer() {
             let simulator = Simulator::load(*part, &image, "model.latch").unwrap();
             let (outcome, verdicts) = simulate(&simulator, INPUT_BYTES);
             assert_eq!(outcome.summary.digest, digest, "{} {}", part.name, precision.name());
-            assert_eq!((outcome.summary.tokens, outcome.summary.texts), (tokens, TEXTS.len() as u64));
+            assert_eq!((outcome.summary.tokens, outcome.summary.texts), (tokens, TEXTS.len() as u32));
             assert_eq!(verdicts.iter().map(|(verdict, _)| verdict.logit).collect::<Vec<_>>(), logits);
         }
     }
@@ -203,10 +203,14 @@ struct Bench<'f> {
     input: Vec<Input>,
     text: &'static [u8],
     clock: u32,
+    /// The clock when the stopwatch was started; `None` while it stands.
+    started: Option<u32>,
     /// Calls of `read` and `report` before the board breaks.
     calls: usize,
     ticks: Vec<u32>,
     verdicts: Vec<Verdict>,
+    ready: Option<Ready>,
+    summary: Option<Summary>,
 }
 
 impl<'f> Bench<'f> {
@@ -217,14 +221,18 @@ impl<'f> Bench<'f> {
             input,
             text: text.as_bytes(),
             clock: u32::MAX - 20,
+            started: None,
             calls: usize::MAX,
             ticks: Vec::new(),
             verdicts: Vec::new(),
+            ready: None,
+            summary: None,
         }
     }
 
     fn call(&mut self) -> Result<(), &'static str> {
         self.calls = self.calls.checked_sub(1).ok_or("broken")?;
+        assert_eq!(self.started, None, "neither waiting nor reporting is timed");
         Ok(())
     }
 }
@@ -248,9 +256,13 @@ impl<'f> Board<'f> for Bench<'f> {
         Ok(input)
     }
 
-    fn ticks(&mut self) -> u32 {
-        self.clock = self.clock.wrapping_add(10);
-        self.clock
+    fn start(&mut self) {
+        assert_eq!(self.started.replace(self.clock), None, "started twice");
+    }
+
+    fn stop(&mut self) -> u32 {
+        self.clock = self.clock.wrapping_add(10); // the work
+        self.clock.wrapping_sub(self.started.take().expect("stopped without a start"))
     }
 
     fn report(&mut self, report: Report<'_>) -> Result<(), Self::Error> {
@@ -258,6 +270,8 @@ impl<'f> Board<'f> for Bench<'f> {
         match report {
             Report::Token(token) => self.ticks.push(token.ticks),
             Report::Verdict(verdict) => self.verdicts.push(verdict),
+            Report::Ready(ready) => self.ready = Some(ready),
+            Report::Summary(summary) => self.summary = Some(summary),
         }
         self.clock = self.clock.wrapping_add(5_000); // printing, which no token pays for
         Ok(())
@@ -272,8 +286,23 @@ fn a_tokens_ticks_are_its_pieces_without_waiting_and_reporting_and_survive_the_c
     let mut bench = Bench::new(&image, &input, "good bad");
     let summary = app::run(&mut bench, State::<1024>::new().as_bytes_mut()).unwrap();
     assert_eq!((summary.texts, summary.tokens), (1, 2));
+    assert_eq!(bench.summary, Some(summary));
     // Each piece costs one interval of the clock: `go`, nothing, `od ` up to the token; the rest of that piece, `bad`, the end.
     assert_eq!(bench.ticks, [30, 30]);
+}
+
+#[test]
+fn a_restart_forgets_the_open_text_and_the_totals() {
+    let image = image(Precision::Int8, &[8], Readout::Mean);
+    let state_bytes = Model::new(&Image::open(&image).unwrap()).state_bytes() as u32;
+    let input = [Input::Bytes(4), Input::EndOfText, Input::Bytes(3), Input::Restart, Input::Bytes(8), Input::EndOfText];
+    let mut restarted = Bench::new(&image, &input, "bad googood bad");
+    let mut fresh = Bench::new(&image, &[Input::Bytes(8), Input::EndOfText], "good bad");
+    let summary = app::run(&mut restarted, State::<1024>::new().as_bytes_mut()).unwrap();
+    assert_eq!(app::run(&mut fresh, State::<1024>::new().as_bytes_mut()).unwrap(), summary);
+    assert_eq!((restarted.verdicts.len(), restarted.verdicts[1]), (2, fresh.verdicts[0]));
+    let ready = restarted.ready.unwrap();
+    assert_eq!((ready.layers, ready.precision, ready.state_bytes), (1, Precision::Int8, state_bytes));
 }
 
 #[test]
@@ -296,7 +325,7 @@ fn a_board_that_breaks_stops_the_program_with_its_error_at_every_call() {
     let mut whole = Bench::new(&image, &input, "good bad");
     app::run(&mut whole, State::<1024>::new().as_bytes_mut()).unwrap();
     let calls = usize::MAX - whole.calls;
-    assert_eq!(calls, 3 + 2 + 1, "reads, tokens, verdict");
+    assert_eq!(calls, 1 + 3 + 2 + 1 + 1, "ready, reads, tokens, verdict, summary");
     for calls in 0..calls {
         let mut bench = Bench { calls, ..Bench::new(&image, &input, "good bad") };
         assert_eq!(

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::{fs, thread};
 
 use anyhow::{Context, Result, bail};
+use latch_emulator::command::{Command, root, target_folder};
 use serde::{Deserialize, Serialize};
 
-use crate::command::{Command, root, target_folder};
 use crate::setup;
 
 /// A line may exceed its record by so many percent: what another inlining decision costs.

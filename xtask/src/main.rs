@@ -3,12 +3,16 @@
 //! - [`setup`] installs what the tests need and cargo does not bring.
 //! - [`test`] checks everything, in one order, with one summary.
 //! - [`instructions`] counts what a step costs and holds it against the record in `benches/results/`.
+//! - [`chips`] counts the same on every emulated chip, and holds it to what Latch promises.
+//! - [`size`] weighs engine and firmware on every chip, and holds them to limits and record.
+//! - [`device`] runs a model on an emulated board.
 //! - [`wrapper`] lets a backend be forced without compiling the dependencies again.
-//! - [`command`] runs a program and shows what it ran.
 
-mod command;
+mod chips;
+mod device;
 mod instructions;
 mod setup;
+mod size;
 mod test;
 mod wrapper;
 
@@ -17,7 +21,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(name = "cargo xtask", about = "Installs what the tests need, checks everything, counts instructions")]
+#[command(
+    name = "cargo xtask",
+    about = "Installs what the tests need, checks everything, counts instructions, runs the chips' boards"
+)]
 struct Arguments {
     #[command(subcommand)]
     verb: Verb,
@@ -25,7 +32,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Installs what the tests need: valgrind, and a compiler for the chips
+    /// Installs what the tests need: valgrind, QEMU, and a compiler for the chips (LATCH_TOOLCHAIN=rustup or =debian chooses which)
     Setup,
     /// Checks everything: format, lints, tests, documentation, the scalar backend, the chips, instruction counts
     Test {
@@ -39,6 +46,34 @@ enum Verb {
         #[arg(long)]
         update: bool,
     },
+    /// Counts the instructions of one step on every emulated chip, and fails where one exceeds its limit or its record
+    Chips {
+        /// Writes the counts into the record
+        #[arg(long)]
+        update: bool,
+    },
+    /// Weighs engine and firmware on every chip, and fails where one exceeds its limit, or its record by more than 1 % and 64 bytes
+    Size {
+        /// Writes the sizes into the record
+        #[arg(long)]
+        update: bool,
+    },
+    /// Builds the firmware of a board, boots it in QEMU with an image in its flash, and judges texts there
+    #[command(after_help = "Example: cargo xtask device microbit --image imdb.latch --text \"a fine film\"\n\n\
+        LATCH_TOOLCHAIN=rustup or =debian chooses the compiler for the chips; without it the first that can.")]
+    Device {
+        /// BOARD --image FILE, and what `latch-sim device --help` lists
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true, value_name = "ARGUMENTS")]
+        arguments: Vec<String>,
+    },
+    /// Boots a program that cargo has built for a chip: `cargo run --target …` calls this
+    #[command(
+        after_help = "LATCH_IMAGE names the image for the board's flash; the text is LATCH_TEXT, or comes from standard input."
+    )]
+    Boot {
+        /// The program, an ELF file
+        elf: String,
+    },
 }
 
 fn main() -> ExitCode {
@@ -49,6 +84,10 @@ fn main() -> ExitCode {
         Verb::Setup => setup::run().map(|missing| missing.is_empty()),
         Verb::Test { quick } => Ok(test::run(quick)),
         Verb::Instructions { update } => instructions::run(update),
+        Verb::Chips { update } => chips::run(update),
+        Verb::Size { update } => size::run(update),
+        Verb::Device { arguments } => device::run(&arguments),
+        Verb::Boot { elf } => device::boot(&elf),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

@@ -1,74 +1,10 @@
-//! Installs what the tests need and cargo does not bring: valgrind, and a compiler for the chips.
+//! Installs what the tests need and cargo does not bring: valgrind, QEMU, and a compiler for the chips.
 //!
-//! The compiler is rustup's own with the chips' standard libraries, where rustup can fetch them; elsewhere Debian's second
-//! toolchain, which builds `core` from its own source.
-
-use std::path::Path;
+//! Rustup is asked first for the chips' libraries; where it cannot fetch them, Debian's own toolchain serves.
 
 use anyhow::Result;
-
-use crate::command::Command;
-
-/// The chips' targets whose `core` the tests need: the smallest Cortex-M, and one with DSP instructions and floats.
-pub(crate) const TARGETS: [&str; 2] = ["thumbv6m-none-eabi", "thumbv7em-none-eabihf"];
-
-/// Debian's packages with a toolchain for the chips.
-const DEBIAN_PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "lld-22"];
-
-/// Who compiles for the chips.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Toolchain {
-    /// The toolchain that runs this program.
-    Rustup,
-    /// Debian's, in `/usr/bin`; builds `core` itself.
-    Debian,
-}
-
-/// The toolchain that can build for all of [`TARGETS`], or `None`.
-pub(crate) fn toolchain() -> Option<Toolchain> {
-    if absent().is_empty() {
-        return Some(Toolchain::Rustup);
-    }
-    let (sysroot, _) = debian("/usr/bin/rustc --print sysroot").capture().ok()?;
-    let source = Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library/core");
-    let (version, _) = debian("/usr/bin/rustc --version").capture().ok()?;
-    let usable =
-        source.is_dir() && Path::new("/usr/bin/cargo").is_file() && is_recent(&version, env!("CARGO_PKG_RUST_VERSION"));
-    usable.then_some(Toolchain::Debian)
-}
-
-/// The targets for which the toolchain that runs this program has no library.
-fn absent() -> Vec<&'static str> {
-    let sysroot = Command::new("rustc --print sysroot").capture();
-    let has = |target: &str| {
-        sysroot
-            .as_ref()
-            .is_ok_and(|(path, _)| Path::new(path.trim()).join("lib/rustlib").join(target).join("lib").is_dir())
-    };
-    TARGETS.into_iter().filter(|target| !has(target)).collect()
-}
-
-/// A command of Debian's toolchain, kept apart from the one that runs this program.
-pub(crate) fn debian(line: &str) -> Command {
-    Command::new(line)
-        .env("RUSTC", "/usr/bin/rustc")
-        .env("RUSTDOC", "/usr/bin/rustdoc")
-        .env("RUSTC_BOOTSTRAP", "1")
-        .env_remove("LD_LIBRARY_PATH")
-        .env_remove("RUSTFLAGS")
-}
-
-/// True when a compiler that says `rustc 1.96.0 (...)` is at least `least`, as `1.95`.
-fn is_recent(version: &str, least: &str) -> bool {
-    let numbers = |text: &str| {
-        let mut parts = text.split('.').map(|part| part.parse::<u32>().ok());
-        Some((parts.next()??, parts.next()??))
-    };
-    match (version.split_whitespace().nth(1).and_then(numbers), numbers(least)) {
-        (Some(found), Some(least)) => found >= least,
-        _ => false,
-    }
-}
+use latch_emulator::command::Command;
+use latch_emulator::toolchain::{DEBIAN_PACKAGES, FORCE, QEMU, Toolchain, absent, absent_qemu};
 
 /// Valgrind's version, or `None` where it is not installed.
 pub(crate) fn valgrind() -> Option<String> {
@@ -81,7 +17,8 @@ pub(crate) fn missing() -> Vec<String> {
     if valgrind().is_none() {
         missing.push("valgrind".to_owned());
     }
-    if toolchain().is_none() {
+    missing.extend(absent_qemu().into_iter().map(str::to_owned));
+    if Toolchain::find().is_err() {
         missing.push("a compiler for the chips".to_owned());
     }
     missing
@@ -96,16 +33,21 @@ pub(crate) fn run() -> Result<Vec<String>> {
     if valgrind().is_none() {
         packages.push("valgrind");
     }
-    if toolchain().is_none() && !add_targets(&absent()) {
-        println!("rustup could not add them: Debian's own toolchain serves as well");
-        packages.extend(DEBIAN_PACKAGES);
+    let qemu = absent_qemu();
+    packages.extend(QEMU.into_iter().filter(|(program, _)| qemu.contains(program)).map(|(_, package)| package));
+    if Toolchain::find().is_err() {
+        let debian = std::env::var(FORCE).is_ok_and(|name| name == "debian");
+        if debian || !add_targets(&absent()) {
+            println!("taking Debian's own toolchain, which serves as well as rustup's");
+            packages.extend(DEBIAN_PACKAGES);
+        }
     }
     if !packages.is_empty() {
         install(&packages)?;
     }
     let missing = missing();
     match &missing[..] {
-        [] => println!("setup: everything is there"),
+        [] => println!("setup: everything is there; the chips' compiler is {}'s", Toolchain::find()?.name()),
         names => println!("setup: still missing: {}", names.join(", ")),
     }
     Ok(missing)
@@ -142,18 +84,4 @@ fn install(packages: &[&str]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_compiler_older_than_the_workspace_asks_for_is_not_used() {
-        assert!(is_recent("rustc 1.96.0 (abc 2026-05-01) (built from a source tarball)", "1.95"));
-        assert!(is_recent("rustc 1.95.1", "1.95"));
-        assert!(is_recent("rustc 2.0.0", "1.95"));
-        assert!(!is_recent("rustc 1.63.0", "1.95"));
-        assert!(!is_recent("something else", "1.95"));
-    }
 }

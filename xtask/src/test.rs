@@ -3,9 +3,11 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::command::Command;
+use latch_emulator::command::Command;
+use latch_emulator::toolchain::{TARGETS, Toolchain};
+
 use crate::instructions;
-use crate::setup::{self, TARGETS, Toolchain};
+use crate::setup;
 use crate::wrapper;
 
 /// What a step came to.
@@ -140,19 +142,10 @@ impl Run {
     fn no_std(&mut self, name: &str, features: &str) {
         let targets = TARGETS.map(|target| format!(" --target {target}")).concat();
         let build = format!("build --release -p latch-engine --no-default-features{features}{targets}");
-        match setup::toolchain() {
-            Some(Toolchain::Rustup) => {
-                self.check(name, &Command::new(&format!("cargo {build} --target-dir target/device")))
-            }
-            Some(Toolchain::Debian) => {
-                let source = "-Zbuild-std=core,compiler_builtins -Zbuild-std-features=compiler-builtins-mem";
-                let line = format!("/usr/bin/cargo {build} --target-dir target/device-debian {source}");
-                self.check(name, &setup::debian(&line));
-            }
-            None => {
-                self.step(name, &format!("cargo {build}"), || {
-                    (Outcome::Skipped("no compiler for the chips".to_owned()), None)
-                });
+        match Toolchain::find() {
+            Ok(toolchain) => self.check(name, &toolchain.cargo(&build)),
+            Err(error) => {
+                self.step(name, &format!("cargo {build}"), || (Outcome::Skipped(format!("{error:#}")), None));
             }
         }
     }

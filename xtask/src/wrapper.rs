@@ -6,7 +6,7 @@
 
 use std::process::{Command as Process, ExitCode};
 
-use crate::command::Command;
+use latch_emulator::command::Command;
 
 /// The variable that makes this program a wrapper around the compiler, and names the backend.
 const BACKEND: &str = "XTASK_ENGINE_BACKEND";

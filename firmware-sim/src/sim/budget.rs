@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! flash = firmware (the reserve, filled up to a page) + image (filled up to a program word)
-//! RAM   = state + model view (opened image and model) + input buffer + stack reserve
+//! RAM   = state + model view + input buffer + stack reserve
 //! ```
 
 use latch_data::error::{Fault, fault};
@@ -11,9 +11,9 @@ use super::FIRMWARE_RESERVE;
 use super::parts::Part;
 use crate::app::{INPUT_BYTES, VIEW_BYTES};
 
-/// Bytes of stack for everything that has no item of its own: the frames of the engine (about 1 KiB at the deepest, on a Cortex-M4,
-/// while an image is opened), the board's drivers, and interrupts.
-pub const STACK_RESERVE: usize = 4 * 1024;
+/// Bytes of stack for everything that has no item of its own: the frames of the engine and the link (at most 1 KiB on every emulated
+/// board, which `cargo xtask device` measures), the board's drivers, and interrupts.
+pub const STACK_RESERVE: usize = 2 * 1024;
 
 /// One use of a memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -125,6 +125,7 @@ mod tests {
             match source.read(&mut buffer).expect("memory can be read") {
                 Input::Bytes(count) => open.extend_from_slice(&buffer[..count]),
                 Input::EndOfText => texts.push(String::from_utf8(std::mem::take(&mut open)).expect("UTF-8")),
+                Input::Restart => panic!("no source begins anew"),
                 Input::End => {
                     if !open.is_empty() {
                         texts.push(String::from_utf8(open).expect("UTF-8"));

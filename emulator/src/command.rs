@@ -8,19 +8,19 @@ use std::process::{Command as Process, Stdio};
 use anyhow::{Context, Result, bail};
 
 /// The repository's root.
-pub(crate) fn root() -> &'static Path {
+pub fn root() -> &'static Path {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
     own.parent().unwrap_or(own)
 }
 
 /// The folder into which cargo builds.
-pub(crate) fn target_folder() -> PathBuf {
+pub fn target_folder() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |folder| root().join(folder))
 }
 
 /// A program with its arguments and what changes in its environment. Shows itself as one would type it into a shell.
 #[derive(Clone, Debug)]
-pub(crate) struct Command {
+pub struct Command {
     program: String,
     arguments: Vec<String>,
     set: Vec<(String, String)>,
@@ -32,7 +32,7 @@ pub(crate) struct Command {
 
 impl Command {
     /// `line` is the program and its arguments, divided by white space.
-    pub(crate) fn new(line: &str) -> Self {
+    pub fn new(line: &str) -> Self {
         let mut words = line.split_whitespace().map(str::to_owned);
         let program = words.next().unwrap_or_default();
         Command {
@@ -45,32 +45,44 @@ impl Command {
         }
     }
 
+    /// More arguments, divided by white space.
+    #[must_use]
+    pub fn args(mut self, line: &str) -> Self {
+        self.arguments.extend(line.split_whitespace().map(str::to_owned));
+        self
+    }
+
     /// One more argument, which may have white space in it.
-    pub(crate) fn arg(mut self, argument: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn arg(mut self, argument: impl Into<String>) -> Self {
         self.arguments.push(argument.into());
         self
     }
 
     /// Sets a variable of the environment.
-    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
         self.set.push((name.to_owned(), value.to_owned()));
         self
     }
 
     /// Removes a variable of the environment.
-    pub(crate) fn env_remove(mut self, name: &str) -> Self {
+    #[must_use]
+    pub fn env_remove(mut self, name: &str) -> Self {
         self.removed.push(name.to_owned());
         self
     }
 
     /// Begins with an empty environment.
-    pub(crate) fn env_clear(mut self) -> Self {
+    #[must_use]
+    pub fn env_clear(mut self) -> Self {
         self.empty = true;
         self
     }
 
     /// Runs in that folder in place of the root.
-    pub(crate) fn in_folder(mut self, folder: PathBuf) -> Self {
+    #[must_use]
+    pub fn in_folder(mut self, folder: PathBuf) -> Self {
         self.folder = folder;
         self
     }
@@ -88,11 +100,20 @@ impl Command {
         process
     }
 
+    /// Runs it with its standard output in place of its own, and says whether it succeeded.
+    ///
+    /// # Errors
+    /// Names the program when it cannot be started.
+    pub fn run_in_place(&self) -> Result<bool> {
+        let status = self.process().stdin(Stdio::inherit()).status();
+        Ok(status.with_context(|| format!("cannot start {}", self.program))?.success())
+    }
+
     /// Runs it with its output shown, and gives each line of its standard output to `each` as well. True when it succeeded.
     ///
     /// # Errors
     /// Names the program when it cannot be started.
-    pub(crate) fn run(&self, mut each: impl FnMut(&str)) -> Result<bool> {
+    pub fn run(&self, mut each: impl FnMut(&str)) -> Result<bool> {
         let mut child =
             self.process().stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start {}", self.program))?;
         if let Some(output) = child.stdout.take() {
@@ -112,7 +133,7 @@ impl Command {
     ///
     /// # Errors
     /// Names the program when it cannot be started or fails, with what it said.
-    pub(crate) fn capture(&self) -> Result<(String, String)> {
+    pub fn capture(&self) -> Result<(String, String)> {
         let output = self.process().output().with_context(|| format!("cannot start {}", self.program))?;
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         let (out, err) = (text(output.stdout), text(output.stderr));

@@ -1,0 +1,218 @@
+//! Holds this chip's backend to the scalar one on the chip itself, kernel by kernel, over random layers of many shapes and over slices of all
+//! short lengths and places: integers bit for bit, floats inside a bound.
+//!
+//! The exit status is 0, or the number of the check that failed (see [`run`]). 101 and 102 are a panic and a fault.
+#![no_std]
+#![no_main]
+
+#[cfg(not(target_os = "none"))]
+compile_error!("the feature `device` is for the chips' targets: leave it out on a host");
+
+use latch_engine::kernels::{AnyBackend, Backend, GatesI8, WithBackend, scalar};
+use latch_firmware_sim::device::{self, entry};
+
+/// Most units and most columns of a layer here; together they keep the weights in the RAM of the smallest board.
+const UNITS: usize = 17;
+const COLUMNS: usize = 48;
+const WEIGHTS: usize = 4 * 720;
+
+/// Units and inputs: on both sides of every width that a backend works in, with one unit and with one input.
+const SHAPES: [(usize, usize); 16] = [
+    (1, 1),
+    (1, 2),
+    (2, 2),
+    (3, 2),
+    (1, 17),
+    (5, 9),
+    (7, 6),
+    (7, 40),
+    (8, 3),
+    (8, 8),
+    (9, 20),
+    (12, 20),
+    (15, 1),
+    (16, 16),
+    (16, 25),
+    (17, 23),
+];
+
+/// The largest difference between two float backends in a hidden state, which lies between -1 and 1; sums of at most 48 products.
+#[cfg(feature = "float")]
+const FLOAT_BOUND: f32 = 2e-6;
+
+#[entry]
+fn main() -> ! {
+    device::exit(AnyBackend::detect().run(Checks))
+}
+
+/// All checks, on one backend.
+struct Checks;
+
+impl WithBackend for Checks {
+    type Output = u32;
+
+    fn run<B: Backend>(self, backend: B) -> u32 {
+        run(backend)
+    }
+}
+
+/// 1 the integer step, 2 what it leaves of `xh`, 3 widening, 4 narrowing, 5 sums, 6 maxima, 7 the dot product, 8 and 9 the float step with
+/// f32 and with f16.
+fn run<B: Backend>(backend: B) -> u32 {
+    let mut noise = Noise(1);
+    for (units, inputs) in SHAPES {
+        for fill in 0..3 {
+            for shift in [1, 12, 16, 30] {
+                let failed = step(backend, &mut noise, units, inputs, fill, shift);
+                if failed != 0 {
+                    return failed;
+                }
+            }
+        }
+    }
+    for round in 0..200 {
+        let failed = slices(backend, &mut noise, round % 33, round / 33 % 3);
+        if failed != 0 {
+            return failed;
+        }
+    }
+    #[cfg(feature = "float")]
+    for (units, inputs) in SHAPES {
+        if !float::<B, f32>(backend, &mut noise, units, inputs, |value| value) {
+            return 8;
+        }
+        if !float::<B, half::f16>(backend, &mut noise, units, inputs, half::f16::from_f32) {
+            return 9;
+        }
+    }
+    0
+}
+
+/// Memory that starts on a multiple of 16, as the tensors of an image do.
+#[repr(align(16))]
+struct Aligned<T>(T);
+
+/// One step on both, from the same layer, columns and cell states. The layers keep the contract of [`GatesI8`].
+fn step<B: Backend>(backend: B, noise: &mut Noise, units: usize, inputs: usize, fill: u32, shift: u32) -> u32 {
+    let columns = (units + inputs).next_multiple_of(4);
+    let mut weights = Aligned([0_i8; WEIGHTS]);
+    let Some(weights) = weights.0.get_mut(..4 * units * columns) else { return 1 };
+    weights.fill_with(|| match fill {
+        0 => noise.next() as i8,
+        1 => -128,
+        _ => [-128, 127][noise.next() as usize & 1],
+    });
+    let (mut multiplier, mut bias) = (Aligned([0_u16; 4 * UNITS]), Aligned([0_i32; 4 * UNITS]));
+    // 48 columns of at most 128 * 128, times this multiplier, are at most half of the range; the bias takes less than the other half.
+    multiplier.0.fill_with(|| noise.next() as u16 % 1_300);
+    bias.0.fill_with(|| noise.next() as i32 >> 2);
+    let mut xh = Aligned([0_i16; COLUMNS]);
+    xh.0.iter_mut().take(units + inputs).for_each(|x| *x = i16::from(noise.next() as i8));
+    let mut c = [0_i32; UNITS];
+    c.fill_with(|| noise.next() as i32 >> (noise.next() % 12));
+
+    let (mut expected_h, mut expected_c, before) = ([0_i16; UNITS], c, xh.0);
+    let mut h = [0_i16; UNITS];
+    let (Some(multiplier), Some(bias)) = (multiplier.0.get(..4 * units), bias.0.get(..4 * units)) else { return 1 };
+    let gates = GatesI8 { weights, multiplier, bias, shift };
+    scalar::lstm_i8(&gates, cut(&mut xh.0, columns), cut(&mut expected_h, units), cut(&mut expected_c, units));
+    backend.lstm_i8(&gates, cut(&mut xh.0, columns), cut(&mut h, units), cut(&mut c, units));
+    if h != expected_h || c != expected_c {
+        return 1;
+    }
+    if xh.0 == before { 0 } else { 2 }
+}
+
+/// The first elements; all where there are fewer.
+fn cut<T>(slice: &mut [T], count: usize) -> &mut [T] {
+    let count = count.min(slice.len());
+    &mut slice[..count]
+}
+
+/// The kernels over slices of a length, from a place on that is not aligned to more than their elements are.
+fn slices<B: Backend>(backend: B, noise: &mut Noise, count: usize, place: usize) -> u32 {
+    const ROOM: usize = 40;
+    let (mut bytes, mut first, mut second) = ([0_i8; ROOM], [0_i16; ROOM], [0_i16; ROOM]);
+    bytes.fill_with(|| noise.next() as i8);
+    first.fill_with(|| noise.next() as i16);
+    // The extremes are where saturation and signs go wrong.
+    second.fill_with(|| [i16::MIN, i16::MAX, 0, -1, noise.next() as i16][noise.next() as usize % 5]);
+    let range = place..place + count;
+    let (Some(x), Some(v), Some(w)) = (bytes.get(range.clone()), first.get(range.clone()), second.get(range)) else {
+        return 3;
+    };
+    // One element more than is asked for, which must stay as it is.
+    let (mut expected, mut out) = ([7_i16; ROOM], [7_i16; ROOM]);
+    scalar::widen_i8(x, cut(&mut expected, count));
+    backend.widen_i8(x, cut(&mut out, count));
+    if out != expected {
+        return 3;
+    }
+    scalar::narrow_q15(w, cut(&mut expected, count));
+    backend.narrow_q15(w, cut(&mut out, count));
+    if out != expected {
+        return 4;
+    }
+    let (mut expected_sums, mut sums) = ([1_i32 << 20; ROOM], [1_i32 << 20; ROOM]);
+    scalar::add_i16(cut(&mut expected_sums, count), w);
+    backend.add_i16(cut(&mut sums, count), w);
+    if sums != expected_sums {
+        return 5;
+    }
+    let (mut expected, mut out) = (first, first);
+    scalar::max_i16(cut(&mut expected, count), w);
+    backend.max_i16(cut(&mut out, count), w);
+    if out != expected {
+        return 6;
+    }
+    if backend.dot_i16(v, w) == scalar::dot_i16(v, w) { 0 } else { 7 }
+}
+
+/// One float step on both.
+#[cfg(feature = "float")]
+fn float<B: Backend, W: latch_engine::kernels::FloatWeight>(
+    backend: B,
+    noise: &mut Noise,
+    units: usize,
+    inputs: usize,
+    store: impl Fn(f32) -> W,
+) -> bool {
+    use latch_engine::kernels::GatesFloat;
+
+    let (lanes, columns) = (units.next_multiple_of(8), units + inputs);
+    let mut weights = Aligned([store(0.0); 4 * 24 * 25]);
+    let Some(weights) = weights.0.get_mut(..4 * lanes * columns) else {
+        return true; // too large for the smallest board, and its shape is like that of another
+    };
+    weights.fill_with(|| store(noise.float()));
+    let (mut bias, mut xh, mut c) = ([0.0; 4 * 24], [0.0; COLUMNS], [0.0; 24]);
+    bias.fill_with(|| noise.float());
+    xh.fill_with(|| noise.float());
+    c.fill_with(|| noise.float());
+    let (mut expected_c, mut expected_h, mut h) = (c, [0.0; 24], [0.0; 24]);
+    let Some(bias) = bias.get(..4 * lanes) else { return false };
+    let gates = GatesFloat { weights, bias };
+    let xh = cut(&mut xh, columns);
+    scalar::lstm_float(&gates, xh, cut(&mut expected_h, lanes), cut(&mut expected_c, lanes));
+    backend.lstm_float(&gates, xh, cut(&mut h, lanes), cut(&mut c, lanes));
+    let close = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() <= FLOAT_BOUND);
+    close(&h, &expected_h) && close(&c, &expected_c)
+}
+
+/// Xorshift: 32 bits, from products of 32.
+struct Noise(u32);
+
+impl Noise {
+    fn next(&mut self) -> u32 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 17;
+        self.0 ^= self.0 << 5;
+        self.0
+    }
+
+    /// In [-1, 1).
+    #[cfg(feature = "float")]
+    fn float(&mut self) -> f32 {
+        (self.next() >> 8) as f32 / 8_388_608.0 - 1.0
+    }
+}

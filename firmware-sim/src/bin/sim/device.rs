@@ -1,0 +1,216 @@
+//! `latch-sim device`: an image on an emulated board, with what it costs there.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use latch_emulator::boards::Board;
+use latch_emulator::counts::{self, Counts};
+use latch_emulator::cycles::{self, Core, Estimate, Memory};
+use latch_emulator::elf::Elf;
+use latch_emulator::firmware::Port;
+use latch_engine::image::manifest::Precision;
+use latch_engine::kernels::AnyBackend;
+use latch_firmware_sim::link::host::batch::{Batch, Transcript};
+use latch_firmware_sim::link::host::reference;
+use serde::Serialize;
+
+use crate::emulated;
+use crate::texts::{Arguments, Loaded, Tally, sentence};
+
+/// Build the firmware for a board, boot it in QEMU with an image in its flash, and judge texts there.
+///
+/// Without --text and --data every line of standard input is a text. Instructions are counted exactly; cycles are an estimate, since
+/// QEMU models no time.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    latch-sim device microbit --image model.latch --text \"a wonderful film\"\n  \
+    latch-sim device mps2-an386 --image model.latch --data imdb/test.tsv.gz --limit 20 --json\n\n\
+    Boards: microbit, mps2-an386, mps2-an500, mps2-an505, mps3-an547, riscv32imac. `cargo xtask setup` installs what they need.")]
+pub(crate) struct Args {
+    /// The board
+    board: String,
+    /// The image, as the trainer wrote it
+    #[arg(long, value_name = "FILE")]
+    image: PathBuf,
+    #[command(flatten)]
+    input: Arguments,
+    /// A firmware for this board that is already built; without it one is built
+    #[arg(long, value_name = "FILE", conflicts_with = "scalar")]
+    elf: Option<PathBuf>,
+    /// Take the plain kernels in place of the board's own
+    #[arg(long)]
+    scalar: bool,
+    /// Do not count instructions: faster, and for a QEMU without plugins
+    #[arg(long)]
+    no_counts: bool,
+    /// Print one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// The line for machines: the first twelve keys are fixed in name and order. What is not known is null.
+#[derive(Serialize)]
+struct Line {
+    board: &'static str,
+    precision: &'static str,
+    tokens: u32,
+    digest: String,
+    host_digest: String,
+    instructions_per_token: Option<f64>,
+    loads_per_token: Option<f64>,
+    stores_per_token: Option<f64>,
+    stack_bytes: Option<u32>,
+    text_bytes: u64,
+    data_bytes: u64,
+    estimated_cycles_per_token: Option<f64>,
+    texts: u32,
+    /// The estimate's band, per token as well.
+    estimated_cycles_low: Option<f64>,
+    estimated_cycles_high: Option<f64>,
+    scalar: bool,
+    image_bytes: usize,
+    state_bytes: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    class: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logit: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    probability: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accuracy: Option<f64>,
+}
+
+/// What a token costs on the average, with the words before it that the vocabulary leaves out.
+struct Costs {
+    instructions: f64,
+    loads: f64,
+    stores: f64,
+    /// The deepest that the stack has been, from reset to the end.
+    stack_bytes: Option<u32>,
+    /// An estimate, from memories as fast as the core; `None` for a core without a table.
+    cycles: Option<Estimate>,
+}
+
+impl Costs {
+    fn new(board: &Board, log: &str, tokens: u32) -> Result<Self> {
+        let counts = Counts::parse(log)?;
+        let per_token = |count: f64| count / f64::from(tokens.max(1));
+        let cycles = Core::find(board.core).map(|core| {
+            let Estimate { cycles, low, high, unknown } = cycles::estimate(&counts, core, Memory::NO_WAITS);
+            Estimate { cycles: per_token(cycles), low: per_token(low), high: per_token(high), unknown }
+        });
+        Ok(Costs {
+            instructions: per_token(counts.instructions as f64),
+            loads: per_token(counts.accesses.loads as f64),
+            stores: per_token(counts.accesses.stores as f64),
+            stack_bytes: counts.stack_low.map(|low| board.ram.end().saturating_sub(low)),
+            cycles,
+        })
+    }
+}
+
+/// Runs the verb.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let board = emulated::board(&args.board)?;
+    let image = Loaded::read(&args.image)?;
+    let texts = args.input.all()?;
+    let batch = Batch::new(texts.iter().map(|text| &text.bytes), false);
+    let elf = match &args.elf {
+        Some(elf) => elf.clone(),
+        None => emulated::build(board, &image, args.scalar, Port::Semihosting)?,
+    };
+    let program = Elf::read(&elf)?;
+    // Whatever of the RAM no variable has is the stack's, which begins at the end.
+    let variables_end = u32::try_from(program.ram_end()).unwrap_or(board.ram.end());
+    let stack = variables_end.clamp(board.ram.base, board.ram.end())..board.ram.end();
+    let plugin = (!args.no_counts).then(|| counts::plugin(board, stack)).transpose()?;
+    let (transcript, outcome) = emulated::session(board, &elf, &image, &batch, plugin)?;
+    let costs = (!args.no_counts).then(|| Costs::new(board, &outcome.plugin, transcript.summary.tokens)).transpose()?;
+    let here = reference::transcript(&image.bytes, AnyBackend::detect(), &batch)?;
+
+    let mut tally = Tally::default();
+    for (answer, text) in transcript.answers.iter().zip(&texts) {
+        tally.add(answer.verdict, text.label);
+    }
+    let verdict = tally.last.filter(|_| args.input.text.is_some());
+    let line = Line {
+        board: board.name,
+        precision: image.precision.name(),
+        tokens: transcript.summary.tokens,
+        digest: digest(&transcript),
+        host_digest: digest(&here),
+        instructions_per_token: costs.as_ref().map(|costs| costs.instructions),
+        loads_per_token: costs.as_ref().map(|costs| costs.loads),
+        stores_per_token: costs.as_ref().map(|costs| costs.stores),
+        stack_bytes: costs.as_ref().and_then(|costs| costs.stack_bytes),
+        text_bytes: program.flash_bytes(),
+        data_bytes: program.ram_bytes(),
+        estimated_cycles_per_token: costs.as_ref().and_then(|costs| Some(costs.cycles?.cycles)),
+        texts: transcript.summary.texts,
+        estimated_cycles_low: costs.as_ref().and_then(|costs| Some(costs.cycles?.low)),
+        estimated_cycles_high: costs.as_ref().and_then(|costs| Some(costs.cycles?.high)),
+        scalar: args.scalar,
+        image_bytes: image.bytes.len(),
+        state_bytes: image.state_bytes,
+        class: verdict.map(|verdict| verdict.class),
+        logit: verdict.map(|verdict| verdict.logit.to_f32()),
+        probability: verdict.map(|verdict| verdict.logit.probability()),
+        accuracy: tally.accuracy(),
+    };
+    let output = if args.json { serde_json::to_string(&line)? + "\n" } else { table(board, &line, &tally, args)? };
+    io::stdout().lock().write_all(output.as_bytes()).context("writing to standard output")?;
+    if image.precision == Precision::Int8 && line.digest != line.host_digest {
+        bail!(
+            "{} computes something else than this host (digests {} and {}); `latch-sim verify --board {0}` says where",
+            board.name,
+            line.digest,
+            line.host_digest
+        );
+    }
+    Ok(())
+}
+
+fn digest(transcript: &Transcript) -> String {
+    format!("{:016x}", transcript.summary.digest)
+}
+
+fn table(board: &Board, line: &Line, tally: &Tally, args: &Args) -> Result<String> {
+    let mut text = String::new();
+    let t = &mut text;
+    let kernels = if line.scalar { "plain kernels" } else { "the board's kernels" };
+    writeln!(t, "board     {} ({}), emulated by QEMU, {kernels}", board.title, board.core)?;
+    writeln!(t, "firmware  {} bytes of flash, {} bytes of RAM besides the stack", line.text_bytes, line.data_bytes)?;
+    if let Some(bytes) = line.stack_bytes {
+        writeln!(t, "stack     {bytes} bytes at the deepest")?;
+    }
+    writeln!(t, "image     {} bytes, {}, {} bytes of state", line.image_bytes, line.precision, line.state_bytes)?;
+    writeln!(t, "tokens    {} in {} text(s)", line.tokens, line.texts)?;
+    if let (Some(instructions), Some(loads), Some(stores)) =
+        (line.instructions_per_token, line.loads_per_token, line.stores_per_token)
+    {
+        writeln!(t, "a token   {instructions:.0} instructions, {loads:.0} loads, {stores:.0} stores")?;
+    }
+    if let (Some(cycles), Some(low), Some(high)) =
+        (line.estimated_cycles_per_token, line.estimated_cycles_low, line.estimated_cycles_high)
+    {
+        writeln!(
+            t,
+            "cycles    an estimated {cycles:.0} a token, between {low:.0} and {high:.0}, from memories without waits"
+        )?;
+    }
+    if let (Some(verdict), true) = (&tally.last, args.input.text.is_some()) {
+        writeln!(t, "verdict   {}", sentence(verdict))?;
+    }
+    if let Some(accuracy) = tally.accuracy() {
+        writeln!(t, "accuracy  {:.2} % ({} of {})", 100.0 * accuracy, tally.correct, tally.labelled)?;
+    }
+    let agrees = if line.digest == line.host_digest {
+        "this host's as well".into()
+    } else {
+        format!("this host has {}", line.host_digest)
+    };
+    writeln!(t, "digest    {}, {agrees}", line.digest)?;
+    Ok(text)
+}

@@ -1,0 +1,71 @@
+//! The firmware on an emulated board: built for it, booted with an image in its flash, asked over files.
+
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use latch_data::error::fault;
+use latch_emulator::boards::{self, Board};
+use latch_emulator::boot::{self, Outcome, Plugin};
+use latch_emulator::firmware::{self, Options, Port, Program};
+use latch_engine::image::manifest::Precision;
+use latch_firmware_sim::link::host::batch::{Batch, Transcript};
+
+use crate::texts::Loaded;
+
+/// The board that a user named.
+pub(crate) fn board(name: &str) -> Result<&'static Board> {
+    boards::find(name).map_err(|error| {
+        let (problem, remedy) = (error.to_string(), "name one of those");
+        fault("board", problem, remedy).into()
+    })
+}
+
+/// Builds the firmware of a board for an image.
+pub(crate) fn build(board: &Board, image: &Loaded, scalar: bool, port: Port) -> Result<PathBuf> {
+    let (bytes, slot) = (image.bytes.len(), board.slot_bytes());
+    if bytes > slot as usize {
+        let problem = format!("it has {bytes} bytes, and the slot of {} has {slot}", board.name);
+        return Err(fault(image.path.display(), problem, "train a smaller model, or take a larger board").into());
+    }
+    if io::stderr().is_terminal() {
+        eprintln!("latch-sim: building the firmware for {}", board.name);
+    }
+    let needed = u32::try_from(image.state_bytes).unwrap_or(u32::MAX);
+    let options = Options {
+        float: image.precision != Precision::Int8,
+        scalar,
+        port,
+        state_bytes: (needed > board.state_bytes).then_some(needed),
+        verbose: false,
+    };
+    firmware::build(board, Program::Firmware, &options)
+}
+
+/// Runs a session of a firmware over files.
+pub(crate) fn session(
+    board: &Board,
+    elf: &Path,
+    image: &Loaded,
+    batch: &Batch,
+    plugin: Option<Plugin>,
+) -> Result<(Transcript, Outcome)> {
+    // QEMU needs far less than a millisecond a token, and ten with a plugin that counts on the slowest board.
+    let timeout =
+        Duration::from_secs(60) + Duration::from_millis(5) * u32::try_from(batch.bytes.len()).unwrap_or(u32::MAX);
+    let outcome = boot::boot(board, elf, Some(&image.path), &batch.bytes, &boot::Options { plugin, timeout })?;
+    let why = match outcome.status {
+        0 => None,
+        4 => Some("its port cannot be opened"),
+        5 => Some("its port failed"),
+        101 => Some("it panicked"),
+        102 => Some("the processor took a fault"),
+        _ => Some("nobody knows why"),
+    };
+    if let Some(why) = why {
+        bail!("the firmware of {} ended with status {}: {why}\n{}", board.name, outcome.status, outcome.log.trim_end());
+    }
+    let transcript = batch.read(&outcome.output).with_context(|| format!("{} over files", board.name))?;
+    Ok((transcript, outcome))
+}

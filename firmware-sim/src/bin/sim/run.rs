@@ -1,0 +1,152 @@
+//! `latch-sim run`: an image on a simulated part.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use latch_firmware_sim::app::INPUT_BYTES;
+use latch_firmware_sim::board::Verdict;
+use latch_firmware_sim::sim::{Outcome, Simulator, budget, parts};
+use serde::Serialize;
+
+use crate::texts::{Arguments, Tally, no_text, read_image, sentence};
+
+/// Program an image into a part's flash, run it there, and report memory, latency and digest.
+///
+/// Without --text and --data every line of standard input is a text, and gets a line with its verdict. Latencies are those of this
+/// machine, not of the part.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    latch-sim run --image model.latch --board nrf52840 --text \"a wonderful film\"\n  \
+    latch-sim run --image model.latch --board stm32f446 --data imdb/test.tsv.gz --limit 1000 --json")]
+pub(crate) struct Args {
+    /// The image, as the trainer wrote it
+    #[arg(long, value_name = "FILE")]
+    image: PathBuf,
+    /// The part; `latch-sim parts` lists them
+    #[arg(long, value_name = "NAME")]
+    board: String,
+    #[command(flatten)]
+    input: Arguments,
+    /// Print one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the verb.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let part = parts::find(&args.board)?;
+    let simulator = Simulator::load(part, &read_image(&args.image)?, &args.image.display().to_string())?;
+
+    let speaks = !args.json && args.input.text.is_none() && args.input.data.is_none();
+    let mut source = args.input.source()?;
+
+    let mut tally = Tally::default();
+    let mut judged = |verdict: Verdict, label: Option<u32>| {
+        tally.add(verdict, label);
+        if speaks {
+            writeln!(io::stdout().lock(), "{}", sentence(&verdict)).context("writing to standard output")?;
+        }
+        Ok(())
+    };
+    let outcome = simulator.run(source.as_mut(), INPUT_BYTES, &mut judged)?;
+    if outcome.summary.texts == 0 {
+        return Err(no_text().into());
+    }
+    let output =
+        if args.json { json(&simulator, &outcome, &tally, args)? } else { table(&simulator, &outcome, &tally, args)? };
+    io::stdout().lock().write_all(output.as_bytes()).context("writing to standard output")
+}
+
+/// The line for machines: the first seven keys are fixed in name and order.
+#[derive(Serialize)]
+struct Line<'a> {
+    board: &'a str,
+    flash_used: usize,
+    ram_used: usize,
+    tokens: u32,
+    p50_ns: u32,
+    p99_ns: u32,
+    digest: String,
+    max_ns: u32,
+    clock_ns: u32,
+    texts: u32,
+    flash_total: usize,
+    ram_total: usize,
+    image_bytes: usize,
+    state_bytes: usize,
+    backend: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    class: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logit: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    probability: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accuracy: Option<f64>,
+}
+
+fn json(simulator: &Simulator, outcome: &Outcome, tally: &Tally, args: &Args) -> Result<String> {
+    let (part, budget, latency) = (simulator.part(), simulator.budget(), outcome.latency);
+    let verdict = tally.last.filter(|_| args.input.text.is_some());
+    let line = Line {
+        board: part.name,
+        flash_used: budget.flash_used(),
+        ram_used: budget.ram_used(),
+        tokens: outcome.summary.tokens,
+        p50_ns: latency.p50,
+        p99_ns: latency.p99,
+        digest: outcome.summary.digest.to_string(),
+        max_ns: latency.max,
+        clock_ns: latency.clock,
+        texts: outcome.summary.texts,
+        flash_total: part.flash.bytes(),
+        ram_total: part.ram.block,
+        image_bytes: simulator.image_bytes(),
+        state_bytes: budget.state_bytes(),
+        backend: simulator.backend(),
+        class: verdict.map(|verdict| verdict.class),
+        logit: verdict.map(|verdict| verdict.logit.to_f32()),
+        probability: verdict.map(|verdict| verdict.logit.probability()),
+        accuracy: tally.accuracy(),
+    };
+    Ok(serde_json::to_string(&line)? + "\n")
+}
+
+fn table(simulator: &Simulator, outcome: &Outcome, tally: &Tally, args: &Args) -> Result<String> {
+    let (part, used, latency, summary) = (simulator.part(), simulator.budget(), outcome.latency, outcome.summary);
+    let programmed = simulator.programmed();
+    let micro = |nanoseconds: u32| f64::from(nanoseconds) / 1000.0;
+    let mut text = String::new();
+    let t = &mut text;
+    writeln!(t, "part      {} ({}, {} MHz)", part.title, part.core, part.clock_hz / 1_000_000)?;
+    writeln!(t, "flash     {} of {} bytes: {}", used.flash_used(), part.flash.bytes(), budget::list(&used.flash))?;
+    let address = part.flash.base as usize + simulator.slot().start();
+    writeln!(
+        t,
+        "image     {} bytes at {address:#010x}, {} pages erased, {} words programmed, verified",
+        simulator.image_bytes(),
+        programmed.pages,
+        programmed.words
+    )?;
+    writeln!(t, "RAM       {} of {} bytes: {}", used.ram_used(), part.ram.block, budget::list(&used.ram))?;
+    writeln!(t, "tokens    {} in {} text(s)", summary.tokens, summary.texts)?;
+    writeln!(
+        t,
+        "latency   p50 {:.2} µs, p99 {:.2} µs, max {:.2} µs a token on this host (backend {}; reading the clock is {:.2} µs of it)",
+        micro(latency.p50),
+        micro(latency.p99),
+        micro(latency.max),
+        simulator.backend(),
+        micro(latency.clock)
+    )?;
+    if let (Some(verdict), true) = (&tally.last, args.input.text.is_some()) {
+        writeln!(t, "verdict   {}", sentence(verdict))?;
+    }
+    if let Some(accuracy) = tally.accuracy() {
+        writeln!(t, "accuracy  {:.2} % ({} of {})", 100.0 * accuracy, tally.correct, tally.labelled)?;
+    }
+    writeln!(t, "digest    {}", summary.digest)?;
+    Ok(text)
+}

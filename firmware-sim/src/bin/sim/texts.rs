@@ -1,0 +1,163 @@
+//! What the verbs have in common: texts to judge, images to judge them with, and verdicts in words.
+
+use std::io::{self, IsTerminal, Read};
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use latch_data::dataset::{self, Part};
+use latch_data::error::{fault, open_file};
+use latch_engine::image::Image;
+use latch_engine::image::encode::AlignedBytes;
+use latch_engine::image::manifest::Precision;
+use latch_engine::model::{Logit, Model, Session};
+use latch_firmware_sim::board::{Input, Verdict};
+use latch_firmware_sim::sim::source::{Lines, Source, Text, Texts};
+use latch_firmware_sim::sim::{image_fault, no_vocabulary};
+
+/// Where the texts come from.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// One text
+    #[arg(long, conflicts_with = "data")]
+    pub(crate) text: Option<String>,
+    /// Labelled texts: a file or folder in any format that the trainer reads; of a folder with parts, the test part
+    #[arg(long, value_name = "PATH")]
+    pub(crate) data: Option<PathBuf>,
+    /// Only the first N texts of --data, in their order there
+    #[arg(long, value_name = "N", requires = "data", conflicts_with = "text", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+}
+
+impl Arguments {
+    /// The texts, as they arrive. Without --text and --data every line of standard input is one.
+    pub(crate) fn source(&self) -> Result<Box<dyn Source>> {
+        Ok(match (&self.text, &self.data) {
+            (Some(text), _) => {
+                Box::new(Texts::new(std::iter::once(Ok(Text { bytes: text.clone().into(), label: None }))))
+            }
+            (None, Some(path)) => Box::new(Texts::new(labelled(path, self.limit)?)),
+            (None, None) => {
+                if io::stdin().is_terminal() {
+                    eprintln!("latch-sim: reading texts from standard input, one a line");
+                }
+                Box::new(Lines::new(io::stdin().lock()))
+            }
+        })
+    }
+
+    /// The same texts, all at once; a fault when there are none.
+    pub(crate) fn all(&self) -> Result<Vec<Text>> {
+        let mut source = self.source()?;
+        let (mut texts, mut open) = (Vec::new(), Vec::new());
+        let mut buffer = [0; 256];
+        loop {
+            let input = source.read(&mut buffer)?;
+            match input {
+                Input::Bytes(count) => open.extend_from_slice(buffer.get(..count).unwrap_or(&buffer)),
+                Input::End if open.is_empty() => {}
+                Input::EndOfText | Input::End => {
+                    texts.push(Text { bytes: std::mem::take(&mut open), label: source.label() });
+                }
+                Input::Restart => open.clear(),
+            }
+            if input == Input::End {
+                return if texts.is_empty() { Err(no_text().into()) } else { Ok(texts) };
+            }
+        }
+    }
+}
+
+/// The first texts of a data set.
+pub(crate) fn labelled(path: &Path, limit: Option<u64>) -> Result<impl Iterator<Item = Result<Text>> + use<>> {
+    let examples = dataset::open(path, Part::Test)?.take(limit.map_or(usize::MAX, |limit| limit as usize));
+    Ok(examples
+        .map(|example| example.map(|example| Text { bytes: example.text.into_bytes(), label: Some(example.label) })))
+}
+
+/// The fault of an input without a text.
+pub(crate) fn no_text() -> latch_data::error::Fault {
+    fault("standard input", "there is no text in it", "write one text a line, or give --text or --data")
+}
+
+/// What all texts together gave.
+#[derive(Default)]
+pub(crate) struct Tally {
+    pub(crate) labelled: u64,
+    pub(crate) correct: u64,
+    pub(crate) last: Option<Verdict>,
+}
+
+impl Tally {
+    pub(crate) fn add(&mut self, verdict: Verdict, label: Option<u32>) {
+        self.labelled += u64::from(label.is_some());
+        self.correct += u64::from(label == Some(u32::from(verdict.class)));
+        self.last = Some(verdict);
+    }
+
+    pub(crate) fn accuracy(&self) -> Option<f64> {
+        (self.labelled > 0).then(|| self.correct as f64 / self.labelled as f64)
+    }
+}
+
+/// The largest file that is read in search of an image. No part has as much flash.
+const LARGEST_FILE: u64 = 64 << 20;
+
+pub(crate) fn read_image(path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = open_file(path)?;
+    file.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(|error| latch_data::error::reading(path, error))?;
+    if bytes.len() as u64 > LARGEST_FILE {
+        return Err(
+            fault(path.display(), "the file has more than 64 MiB, which no part can hold", "name an image").into()
+        );
+    }
+    Ok(bytes)
+}
+
+/// An image that reads text, and what is in it.
+pub(crate) struct Loaded {
+    pub(crate) path: PathBuf,
+    pub(crate) bytes: AlignedBytes,
+    pub(crate) crc: u32,
+    pub(crate) precision: Precision,
+    pub(crate) state_bytes: usize,
+}
+
+impl Loaded {
+    /// Reads and checks a file.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let bytes = AlignedBytes::new(&read_image(path)?);
+        let (crc, precision, state_bytes) = {
+            let image = Image::open(&bytes).map_err(|error| image_fault(&path.display().to_string(), &error))?;
+            let model = Model::new(&image);
+            if model.vocabulary().is_none() {
+                return Err(no_vocabulary(&path.display().to_string()).into());
+            }
+            (image.crc(), image.manifest().precision, model.state_bytes())
+        };
+        Ok(Loaded { path: path.to_owned(), bytes, crc, precision, state_bytes })
+    }
+
+    /// The tokens that the network reads of a text, and the first logit after each, by this machine's widest backend.
+    pub(crate) fn tokens(&self, text: &[u8]) -> Result<Vec<(String, Logit)>> {
+        let image = Image::open(&self.bytes)?;
+        let model = Model::new(&image);
+        let mut state = AlignedBytes::zeroed(self.state_bytes);
+        let mut session = model.session_in(&mut state)?;
+        let mut tokens = Vec::new();
+        let mut each = |session: &Session<'_, '_, '_>, token: &[u8]| {
+            tokens.push((String::from_utf8_lossy(token).into_owned(), session.output()));
+        };
+        session.push_bytes_each(text, &mut each);
+        session.finish_each(&mut each);
+        Ok(tokens)
+    }
+}
+
+/// A verdict for people. The names of classes are those of the trainer where there are two.
+pub(crate) fn sentence(verdict: &Verdict) -> String {
+    let name = ["negative", "positive"]
+        .get(usize::from(verdict.class))
+        .map_or_else(|| format!("class {}", verdict.class), ToString::to_string);
+    format!("{name}, probability of positive {:.4}, {} tokens", verdict.logit.probability(), verdict.tokens)
+}
