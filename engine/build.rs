@@ -1,7 +1,8 @@
 //! Names the chips' backend: `latch_backend="dsp" | "helium" | "thumb"`, or nothing where the scalar one serves.
 //!
 //! The instruction sets of Cortex-M are not visible as target features on stable, so that they follow from the target and from
-//! `-C target-cpu`. `--cfg engine_backend="scalar"` leaves the reference alone.
+//! `-C target-cpu`. `--cfg engine_backend="scalar"` leaves the reference alone; so does the variable `LATCH_ENGINE_BACKEND=scalar`, which
+//! changes no flag, so that a toolchain that builds `core` itself need not build it again.
 
 use std::env;
 
@@ -18,7 +19,9 @@ fn main() {
     if target.starts_with("thumbv8m") {
         println!("cargo::rustc-cfg=latch_armv8m");
     }
-    if env::var("CARGO_CFG_ENGINE_BACKEND").is_ok_and(|backend| backend == "scalar") {
+    println!("cargo::rerun-if-env-changed=LATCH_ENGINE_BACKEND");
+    let is_scalar = |name| env::var(name).is_ok_and(|backend| backend == "scalar");
+    if is_scalar("CARGO_CFG_ENGINE_BACKEND") || is_scalar("LATCH_ENGINE_BACKEND") {
         return;
     }
     let backend = match target.split('-').next().unwrap_or_default() {

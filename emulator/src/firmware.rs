@@ -16,6 +16,8 @@ pub enum Program {
     Firmware,
     /// Holds the board's kernels to the scalar ones, without an image.
     Parity,
+    /// Starts and ends: what every program has.
+    Start,
     /// Pushes tokens one by one between markers, so that one step can be counted.
     Steps,
     /// Judges one text and does nothing else, so that the engine can be weighed.
@@ -28,6 +30,7 @@ impl Program {
         match self {
             Program::Firmware => "firmware",
             Program::Parity => "parity",
+            Program::Start => "start",
             Program::Steps => "steps",
             Program::Engine => "engine",
         }
@@ -79,9 +82,6 @@ pub fn build_with(toolchain: Toolchain, board: &Board, program: Program, options
     };
     let mut flags = toolchain.link_flags();
     flags.extend(board.cpu.map(|cpu| format!("-Ctarget-cpu={cpu}")));
-    if options.scalar {
-        flags.push("--cfg=engine_backend=\"scalar\"".to_owned());
-    }
     // Values of cargo's configuration are TOML; in JSON's strings nothing differs.
     let flags = format!("target.{}.rustflags={}", board.target, serde_json::to_string(&flags)?);
     let state_bytes = options.state_bytes.unwrap_or(board.state_bytes).to_string();
@@ -97,7 +97,8 @@ pub fn build_with(toolchain: Toolchain, board: &Board, program: Program, options
         .arg(format!("profile.firmware.package.latch-engine.opt-level={}", engine_level(board, options)))
         .env("LATCH_BOARD", board.name)
         .env("LATCH_PORT", port)
-        .env("LATCH_STATE_BYTES", &state_bytes);
+        .env("LATCH_STATE_BYTES", &state_bytes)
+        .env("LATCH_ENGINE_BACKEND", if options.scalar { "scalar" } else { "widest" });
     if options.verbose {
         println!("$ {command}");
     }

@@ -32,8 +32,13 @@ fn run(board: &str, code: &[u16]) -> Option<Outcome> {
     std::fs::write(&program, elf(board, code)).expect("writable");
     std::fs::write(&image, b"").expect("writable");
     let plugin = counts::plugin(board, board.ram.base..board.ram.base + STACK).expect("the plugin builds");
-    let outcome =
-        boot::boot(board, Path::new(&program), Some(&image), &[], &Options { plugin: Some(plugin), ..Options::default() });
+    let outcome = boot::boot(
+        board,
+        Path::new(&program),
+        Some(&image),
+        &[],
+        &Options { plugin: Some(plugin), ..Options::default() },
+    );
     Some(outcome.expect("the guest runs to its end"))
 }
 

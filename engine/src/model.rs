@@ -21,7 +21,9 @@ use heapless::Vec;
 
 use crate::image::Image;
 use crate::image::error::Error;
-use crate::image::manifest::{Input, Layer, MAX_LAYERS, Manifest, Precision, Readout, Unknown};
+#[cfg(feature = "float")]
+use crate::image::manifest::MAX_LAYERS;
+use crate::image::manifest::{Input, Layer, Manifest, Precision, Readout, Unknown};
 use crate::image::tensor::Role;
 use crate::input::vocabulary::Vocabulary;
 use crate::kernels::{AnyBackend, GatesI8};

@@ -9,7 +9,7 @@
 
 use latch_engine::image::Image;
 use latch_engine::kernels::AnyBackend;
-use latch_engine::model::{Logit, Model, SelfTest, Session};
+use latch_engine::model::{Model, SelfTest, Session};
 
 use crate::board::{Board, Input, Ready, Report, Summary, TokenReport, Verdict};
 
@@ -210,17 +210,8 @@ fn verdict(session: &Session<'_, '_, '_>, outputs: usize) -> Verdict {
     } else {
         (1..outputs).fold((0, first), |best, output| {
             let logit = session.logit(output);
-            if is_greater(logit, best.1) { (output as u16, logit) } else { best }
+            if logit.is_greater(best.1) { (output as u16, logit) } else { best }
         })
     };
     Verdict { class, logit, tokens: session.tokens() }
-}
-
-/// Compares two logits of one model. A model's logits are all integers or all floats.
-fn is_greater(left: Logit, right: Logit) -> bool {
-    match (left, right) {
-        (Logit::Fixed(left), Logit::Fixed(right)) => left > right,
-        (Logit::Float(left), Logit::Float(right)) => left > right,
-        _ => false,
-    }
 }

@@ -260,7 +260,7 @@ fn weights_that_are_infinite_or_no_number_are_refused_by_their_tensors_name() {
 #[test]
 fn a_manifest_that_contradicts_itself_is_refused_by_reader_and_writer() {
     type Edit = fn(&mut Manifest);
-    fn lstm<'m>(manifest: &'m mut Manifest, layer: usize) -> &'m mut Lstm {
+    fn lstm(manifest: &mut Manifest, layer: usize) -> &mut Lstm {
         let Layer::Lstm(lstm) = &mut manifest.layers[layer];
         lstm
     }

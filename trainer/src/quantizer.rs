@@ -182,7 +182,7 @@ pub fn to_image(
         head: Head { outputs: weights.head_bias.len() as u16, shift: packed.head_shift },
     };
     let provenance = Provenance {
-        producer: concat!("latch ", env!("CARGO_PKG_VERSION")),
+        producer: concat!("latch ", env!("CARGO_PKG_VERSION")).as_bytes(),
         seed: origin.seed,
         data_sha256: origin.data_sha256,
         examples: origin.examples,

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use latch_emulator::command::Command;
-use latch_emulator::toolchain::{TARGETS, Toolchain};
+use latch_emulator::command::{Command, root};
+use latch_emulator::toolchain::{TARGETS, Toolchain, absent_qemu};
 
+use crate::chips;
 use crate::instructions;
 use crate::setup;
+use crate::size;
 use crate::wrapper;
 
 /// What a step came to.
@@ -76,6 +78,8 @@ pub(crate) fn run(quick: bool) -> bool {
     }
     run.check("format", &Command::new("cargo fmt --all --check"));
     run.check("lints", &Command::new("cargo clippy --workspace --all-targets --profile checked -- -D warnings"));
+    // The example is a crate of its own, as it is for who copies it.
+    run.check("format of the example", &Command::new("cargo fmt --check").in_folder(root().join("example")));
     // Library, program and integration tests here, documentation below: together they are what plain `cargo test` runs.
     run.tests("tests", &Command::new("cargo test --workspace --profile checked --no-fail-fast --lib --bins --tests"));
     run.tests("documentation", &Command::new("cargo test --workspace --profile checked --no-fail-fast --doc"));
@@ -84,6 +88,8 @@ pub(crate) fn run(quick: bool) -> bool {
         run.slow(name, |run, name| run.no_std(name, features));
     }
     run.slow("instructions", Run::instructions);
+    run.slow("chips, a step", |run, name| run.chips(name, "cargo xtask chips", || chips::run(false)));
+    run.slow("chips, bytes", |run, name| run.chips(name, "cargo xtask size", || size::run(false)));
     run.finish()
 }
 
@@ -157,6 +163,22 @@ impl Run {
                 Ok(true) => Outcome::Passed,
                 Ok(false) => Outcome::Failed("more instructions than the record".to_owned()),
                 Err(error) => Outcome::Failed(format!("{error:#}")),
+            };
+            (outcome, None)
+        });
+    }
+
+    /// A step that needs QEMU and a compiler for the chips.
+    fn chips(&mut self, name: &str, command: &str, body: impl FnOnce() -> anyhow::Result<bool>) {
+        self.step(name, command, || {
+            let outcome = match (Toolchain::find(), absent_qemu()) {
+                (Err(error), _) => Outcome::Skipped(format!("{error:#}")),
+                (_, absent) if !absent.is_empty() => Outcome::Skipped(format!("no {}", absent.join(", no "))),
+                _ => match body() {
+                    Ok(true) => Outcome::Passed,
+                    Ok(false) => Outcome::Failed("above a limit or the record".to_owned()),
+                    Err(error) => Outcome::Failed(format!("{error:#}")),
+                },
             };
             (outcome, None)
         });

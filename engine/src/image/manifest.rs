@@ -173,8 +173,8 @@ pub struct Head {
 /// Where the model comes from, for people and for reproducing it. Follows the manifest; no part of it, so that a chip need not hold it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Provenance<'a> {
-    /// Program and version that wrote the image.
-    pub producer: &'a str,
+    /// Program and version that wrote the image, as UTF-8; bytes, because a chip has no use for them as text.
+    pub producer: &'a [u8],
     /// The training run's seed.
     pub seed: u64,
     /// SHA-256 of the training examples.

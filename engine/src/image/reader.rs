@@ -62,11 +62,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn str(&mut self) -> Option<&'a str> {
-        let count = self.varint(usize::BITS)? as usize;
-        core::str::from_utf8(self.bytes(count)?).ok()
-    }
-
     pub(super) fn preamble(&mut self) -> Option<Preamble> {
         Some(Preamble { magic: self.array()?, version: self.u16()? })
     }
@@ -111,10 +106,24 @@ impl<'a> Reader<'a> {
         Some(Manifest { precision, input, embedding, layers, readout, head })
     }
 
-    #[inline(never)]
+    /// Passes over the provenance, and says whether it could be read.
+    pub(super) fn skip_provenance(&mut self) -> Option<()> {
+        let producer = self.varint(usize::BITS)? as usize;
+        self.bytes(producer)?;
+        self.varint(64)?; // seed
+        self.bytes(32)?; // digest of the data
+        self.u32()?; // examples
+        self.u32()?; // epochs
+        self.bytes(4)?; // accuracy
+        Some(())
+    }
+
     pub(super) fn provenance(&mut self) -> Option<Provenance<'a>> {
         Some(Provenance {
-            producer: self.str()?,
+            producer: {
+                let count = self.varint(usize::BITS)? as usize;
+                self.bytes(count)?
+            },
             seed: self.varint(64)?,
             data_sha256: self.array()?,
             examples: self.u32()?,
@@ -130,7 +139,6 @@ mod tests {
 
     use super::*;
     use proptest::prelude::*;
-    use std::string::String;
     use std::vec::Vec as Bytes;
 
     fn layers() -> impl Strategy<Value = Bytes<(u16, u16, u8)>> {
@@ -141,8 +149,14 @@ mod tests {
     fn coded() -> impl Strategy<Value = Bytes<u8>> {
         let text = any::<(u32, bool, u8, u8, bool, u32)>();
         let front = (0..3_u8, any::<Option<()>>(), text, any::<(u32, u16)>(), layers());
-        let back =
-            (0..3_u8, any::<(u16, u8)>(), any::<String>(), any::<u64>(), any::<[u8; 32]>(), any::<(u32, u32, u32)>());
+        let back = (
+            0..3_u8,
+            any::<(u16, u8)>(),
+            any::<Bytes<u8>>(),
+            any::<u64>(),
+            any::<[u8; 32]>(),
+            any::<(u32, u32, u32)>(),
+        );
         (front, back).prop_map(
             |((precision, ids, text, embedding, list), (readout, head, producer, seed, sha, run))| {
                 let mut layers = Vec::new();
@@ -188,6 +202,9 @@ mod tests {
         let theirs = postcard::take_from_bytes::<(Manifest, Provenance<'_>)>(bytes)
             .map(|(header, rest)| (postcard::to_stdvec(&header).ok(), rest.len()))
             .ok();
+        let mut skipping = Reader(bytes);
+        let skipped = skipping.manifest().and_then(|_| skipping.skip_provenance()).map(|()| skipping.0.len());
+        assert_eq!(skipped, theirs.as_ref().map(|(_, rest)| *rest), "{bytes:?}");
         assert_eq!(ours, theirs, "{bytes:?}");
     }
 

@@ -70,7 +70,20 @@ pub(crate) const TANH_KNEE_2: u16 = 4 << 12;
 pub(crate) const TANH_TOP: u16 = (4 << 12) - 1;
 
 impl<const SHIFT: u32> Segments<SHIFT> {
+    /// `D` of the equation above at `t` (-32768..=32767) inside `segment` (0..8), from the rows, which the kernel has brought along.
+    #[cfg(any(latch_backend = "dsp", latch_backend = "thumb"))]
+    #[inline(always)]
+    fn distance(&self, segment: usize, t: i32) -> i32 {
+        // The two activations differ in their shift.
+        let [mut p, c @ .., b] = ROWS[usize::from(SHIFT == 2)][segment & 7];
+        for c in c {
+            p = (p * t + c) >> 15;
+        }
+        b + (p >> SHIFT)
+    }
+
     /// `D` of the equation above at `t` (-32768..=32767) inside `segment` (0..8).
+    #[cfg(not(any(latch_backend = "dsp", latch_backend = "thumb")))]
     #[inline(always)]
     fn distance(&self, segment: usize, t: i32) -> i32 {
         let [c4, c3, c2, c1, r, b] = self.columns.each_ref().map(|column| i32::from(column[segment & 7]));

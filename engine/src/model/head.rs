@@ -22,7 +22,18 @@ impl Logit {
     pub fn is_positive(self) -> bool {
         match self {
             Logit::Fixed(value) => value >= 0,
-            Logit::Float(value) => value >= 0.0,
+            // Only the sign counts, and -0.0 is 0: no float instruction, for chips that have none.
+            Logit::Float(value) => value.to_bits() <= 1 << 31,
+        }
+    }
+
+    /// True when this logit is the larger one. Logits of one model are all integers or all floats, and no float is a NaN.
+    pub fn is_greater(self, than: Logit) -> bool {
+        // Floats of one sign are ordered as their bits are, those below zero the other way round.
+        let key = |bits: u32| if bits >> 31 == 0 { bits as i32 } else { -((bits & 0x7FFF_FFFF) as i32) };
+        match (self, than) {
+            (Logit::Fixed(value), Logit::Fixed(than)) => value > than,
+            _ => key(self.to_bits()) > key(than.to_bits()),
         }
     }
 
@@ -34,7 +45,8 @@ impl Logit {
         }
     }
 
-    /// Its value. Exact for floats; a Q15.16 is rounded to the 24 bits of a float.
+    /// Its value. (With the feature `float`.) Exact for floats; a Q15.16 is rounded to the 24 bits of a float.
+    #[cfg(feature = "float")]
     pub fn to_f32(self) -> f32 {
         match self {
             Logit::Fixed(value) => value as f32 / 65_536.0,
@@ -42,7 +54,8 @@ impl Logit {
         }
     }
 
-    /// The sigmoid of the logit.
+    /// The sigmoid of the logit. (With the feature `float`; [`probability_q15`] needs none.)
+    #[cfg(feature = "float")]
     pub fn probability(self) -> f32 {
         let mut value = [self.to_f32()];
         Scalar.sigmoid_f32(&mut value);
@@ -91,18 +104,11 @@ impl<'a> HeadInt<'a> {
             ReadoutView::Values(values) => backend.dot_i16(row(self.weights, values.len(), output), values),
             ReadoutView::Mean { sums, count } => {
                 let count = count as i32;
-                let weights = row(self.weights, sums.len(), output);
                 let mut dot = 0;
-                // Not zipped: counting both sides' tiles first is a division by TILE, which is checked for zero where code is made smallest.
-                let mut tiles = sums.chunks(TILE);
-                for weights in weights.chunks(TILE) {
-                    let sums = tiles.next().unwrap_or(&[]);
-                    let mut means = [0; TILE];
-                    for (mean, &sum) in means.iter_mut().zip(sums) {
-                        let half = if sum < 0 { -(count / 2) } else { count / 2 };
-                        *mean = sum.saturating_add(half).checked_div(count).unwrap_or(0) as i16;
-                    }
-                    dot += backend.dot_i16(weights, means.get(..weights.len()).unwrap_or(&[]));
+                for (&w, &sum) in row(self.weights, sums.len(), output).iter().zip(sums) {
+                    let half = if sum < 0 { -(count / 2) } else { count / 2 };
+                    let mean = sum.saturating_add(half).checked_div(count).unwrap_or(0) as i16;
+                    dot += i64::from(i32::from(w) * i32::from(mean));
                 }
                 dot
             }
@@ -113,9 +119,6 @@ impl<'a> HeadInt<'a> {
         Logit::Fixed((scaled + i64::from(bias)).clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32)
     }
 }
-
-/// Units of a mean that are made at once, on the stack.
-const TILE: usize = 16;
 
 /// Row `output` of an `outputs × units` matrix; empty where there is none.
 fn row<W>(weights: &[W], units: usize, output: usize) -> &[W] {

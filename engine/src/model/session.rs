@@ -157,7 +157,8 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
         }
     }
 
-    /// The sigmoid of the first logit: the probability of the positive class.
+    /// The sigmoid of the first logit: the probability of the positive class. (With the feature `float`.)
+    #[cfg(feature = "float")]
     pub fn probability(&self) -> f32 {
         self.output().probability()
     }

@@ -1,7 +1,7 @@
 //! What the engine weighs: a program that judges one text with it and does nothing else, for `cargo xtask size`.
 //!
-//! Every call that a firmware makes is in it: opening, self-test, text, verdict, probability. So is what any program on this chip has: start,
-//! copying of memory, a handler of panics. It has no port; the exit status is the logit's sign, or 2 where the slot has no image that can run.
+//! Every call that a firmware makes is in it: opening, self-test, text, verdict, probability. What any program on this chip has is that of
+//! `start.rs`. It has no port; the exit status is the logit's sign, or 2 where the slot has no image that can run.
 #![no_std]
 #![no_main]
 

@@ -42,7 +42,7 @@ const VERDICT_BYTES: usize = 1 + 3 + 4 + 5;
 /// The longest [`Item::Summary`]: kind, texts, tokens, digest.
 const SUMMARY_BYTES: usize = 1 + 5 + 5 + 8;
 
-const _: () = assert!(RESPONSE_BYTES <= 250 && 1 + 20 * TOKEN_BYTES <= RESPONSE_BYTES);
+const _: () = assert!(RESPONSE_BYTES <= 250 && 20 * TOKEN_BYTES < RESPONSE_BYTES);
 
 /// What the host asks for, behind the sequence number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -71,7 +71,9 @@ fn self_test(model: &Model<'_>) -> Result<String> {
         SelfTest::Passed => format!("{SELF_TEST_TOKENS} tokens, passed on this machine (backend {backend})"),
         SelfTest::Absent => "none: only integer images have one".to_owned(),
         SelfTest::Failed { expected, found } => {
-            format!("FAILED on this machine (backend {backend}): digest {found:016x}, and the image has {expected:016x}")
+            format!(
+                "FAILED on this machine (backend {backend}): digest {found:016x}, and the image has {expected:016x}"
+            )
         }
     })
 }
@@ -86,6 +88,7 @@ pub fn run(args: Args) -> Result<()> {
     let model = Model::new(&image);
     let manifest = image.manifest();
     let provenance = image.provenance();
+    let producer = String::from_utf8_lossy(provenance.producer);
     let data_sha256: String = provenance.data_sha256.iter().map(|byte| format!("{byte:02x}")).collect();
     let units: Vec<u16> = model.shape().units.to_vec();
     let words = if let Input::Text(text) = manifest.input { text.words } else { 0 };
@@ -102,7 +105,7 @@ pub fn run(args: Args) -> Result<()> {
             units,
             words,
             state_bytes: model.state_bytes(),
-            producer: provenance.producer.into(),
+            producer: producer.into(),
             seed: provenance.seed,
             data_sha256,
             examples: provenance.examples,
@@ -136,7 +139,7 @@ pub fn run(args: Args) -> Result<()> {
     writeln!(
         text,
         "provenance  {}, seed {}, {} examples, {} epochs, validation accuracy {:.2} %\n            data SHA-256 {data_sha256}",
-        provenance.producer,
+        producer,
         provenance.seed,
         provenance.examples,
         provenance.epochs,

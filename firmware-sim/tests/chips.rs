@@ -1,0 +1,301 @@
+//! The certificate: what the emulated boards compute is what this host computes, bit for bit; and what the firmware is made of.
+//!
+//! These tests build the firmware and boot it in QEMU. Where a compiler for the chips or QEMU is missing they say so and pass, and fail where
+//! the variable `CI` is `true`; `cargo xtask setup` installs both.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use latch_data::dataset::{self, Part, built_in};
+use latch_emulator::boards::{BOARDS, Board, find};
+use latch_emulator::boot::{self, boot};
+use latch_emulator::command::{root, target_folder};
+use latch_emulator::elf::{Elf, undefined_symbols};
+use latch_emulator::firmware::{self, Options, Port, Program};
+use latch_emulator::toolchain::{Toolchain, absent_qemu};
+use latch_engine::image::manifest::{Precision, Readout, Unknown};
+use latch_trainer::quantizer::{Origin, Weights, to_image};
+use latch_trainer::vocabulary::Vocabulary;
+use serde_json::Value;
+
+/// Reviews of the certificate, and the fewest tokens that they must come to.
+const REVIEWS: usize = 200;
+const LEAST_TOKENS: u64 = 20_000;
+
+/// The compiler, or `None` where a tool is missing and that is allowed.
+fn toolchain() -> Option<Toolchain> {
+    let mut missing: Vec<String> =
+        absent_qemu().into_iter().map(|program| format!("{program} is not installed")).collect();
+    let found = Toolchain::find().map_err(|error| missing.push(error.to_string())).ok();
+    if missing.is_empty() {
+        return found;
+    }
+    let missing = missing.join("; ");
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "skipped, which CI=true does not allow: {missing}");
+    eprintln!("skipped: {missing}");
+    None
+}
+
+/// The texts of real reviews where the data set is, made-up ones elsewhere; which of them, in words.
+fn reviews() -> (Vec<String>, &'static str) {
+    let path = root().join("../shared/data/imdb_train.tsv.gz");
+    if path.is_file() {
+        let examples = dataset::open(&path, Part::Train).expect("the data set can be opened");
+        let texts = examples.take(REVIEWS).map(|example| example.expect("a review").text).collect();
+        return (texts, "real reviews");
+    }
+    eprintln!("{} is not there: made-up reviews take the place of real ones", path.display());
+    // Their mean length is a fraction of a real one's.
+    (built_in::generate(1, 8 * REVIEWS).into_iter().map(|example| example.text).collect(), "made-up reviews")
+}
+
+/// An image with random weights and a vocabulary of the texts, in a folder with the texts.
+struct Case {
+    folder: tempfile::TempDir,
+}
+
+impl Case {
+    fn new(texts: &[String], width: usize, units: &[usize], readout: Readout, precision: Precision) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let vocabulary = Vocabulary::build(texts.iter().map(String::as_str), 5000, Unknown::LastRow);
+        let weights = Weights::random(vocabulary.rows(), width, units, readout, 7);
+        let image =
+            to_image(&weights, &vocabulary, precision, &Origin::default()).expect("random weights fit an image");
+        std::fs::write(folder.path().join("model.latch"), &image[..]).expect("writable");
+        let clean = |text: &String| text.replace(['\t', '\n', '\r'], " ");
+        let lines: String =
+            texts.iter().enumerate().map(|(number, text)| format!("{}\t{}\n", number % 2, clean(text))).collect();
+        std::fs::write(folder.path().join("texts.tsv"), format!("label\ttext\n{lines}")).expect("writable");
+        Case { folder }
+    }
+
+    fn image(&self) -> PathBuf {
+        self.folder.path().join("model.latch")
+    }
+
+    /// Runs `latch-sim` with these arguments and the case's image; gives its status and its lines of JSON.
+    fn latch_sim(&self, arguments: &[&str]) -> (i32, Vec<Value>) {
+        let output = Command::new(env!("CARGO_BIN_EXE_latch-sim"))
+            .args(arguments)
+            .arg("--json")
+            .arg("--image")
+            .arg(self.image())
+            .current_dir(self.folder.path())
+            .output()
+            .expect("latch-sim starts");
+        let said = String::from_utf8_lossy(&output.stdout);
+        eprint!("{}", String::from_utf8_lossy(&output.stderr));
+        let lines = said.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+        (output.status.code().unwrap_or(-1), lines)
+    }
+
+    /// Holds every board, with plain kernels and with its own, to the digest of this host. Gives the tokens.
+    fn assert_equal_on_every_board(&self, texts: usize) -> u64 {
+        let limit = texts.to_string();
+        let (status, lines) = self.latch_sim(&["verify", "--board", "all", "--data", "texts.tsv", "--limit", &limit]);
+        let mut seen = BTreeSet::new();
+        let mut digests = BTreeSet::new();
+        for line in &lines {
+            assert_eq!(line["equal"], true, "{line}");
+            assert_eq!(line["digest"], line["host_digest"], "{line}");
+            assert_eq!(line["texts"], texts, "{line}");
+            digests.insert(line["digest"].as_str().expect("a digest"));
+            seen.insert((line["board"].as_str().expect("a board"), line["kernels"].as_str().expect("kernels")));
+        }
+        for board in BOARDS {
+            for kernels in ["plain", "own"] {
+                assert!(seen.contains(&(board.name, kernels)), "{} with {kernels} kernels is missing", board.name);
+            }
+        }
+        assert_eq!((status, digests.len()), (0, 1));
+        lines[0]["tokens"].as_u64().expect("a number of tokens")
+    }
+}
+
+#[test]
+fn every_board_computes_what_this_host_computes_over_two_hundred_reviews() {
+    if toolchain().is_none() {
+        return;
+    }
+    let (texts, kind) = reviews();
+    let case = Case::new(&texts, 8, &[32], Readout::Max, Precision::Int8);
+    let tokens = case.assert_equal_on_every_board(texts.len());
+    eprintln!("{} {kind}, {tokens} tokens, the same digest everywhere", texts.len());
+    assert!(tokens >= LEAST_TOKENS, "only {tokens} tokens");
+}
+
+#[test]
+fn two_layers_of_odd_sizes_and_a_running_mean_are_the_same_on_every_board() {
+    if toolchain().is_none() {
+        return;
+    }
+    let texts: Vec<String> = built_in::generate(2, 40).into_iter().map(|example| example.text).collect();
+    let case = Case::new(&texts, 5, &[17, 9], Readout::Mean, Precision::Int8);
+    case.assert_equal_on_every_board(texts.len());
+}
+
+#[test]
+fn float_models_on_a_board_stay_close_to_this_host() {
+    if toolchain().is_none() {
+        return;
+    }
+    let texts: Vec<String> = built_in::generate(3, 10).into_iter().map(|example| example.text).collect();
+    for precision in [Precision::F16, Precision::F32] {
+        let case = Case::new(&texts, 8, &[20], Readout::Last, precision);
+        for board in ["mps2-an386", "mps3-an547"] {
+            let (status, lines) = case.latch_sim(&["verify", "--board", board, "--data", "texts.tsv"]);
+            assert_eq!(status, 0, "{lines:?}");
+            assert_eq!(lines.iter().filter(|line| line["board"] == board).count(), 2);
+        }
+    }
+}
+
+#[test]
+fn the_kernels_of_every_board_equal_the_scalar_ones() {
+    if toolchain().is_none() {
+        return;
+    }
+    for board in BOARDS {
+        // Floats are checked where there are kernels of their own.
+        let has_fpu = board.target.ends_with("eabihf");
+        for float in if has_fpu { &[false, true][..] } else { &[false] } {
+            let elf = build(board, Program::Parity, &Options { float: *float, ..Options::default() });
+            let options = boot::Options { timeout: Duration::from_secs(120), ..boot::Options::default() };
+            let outcome = boot(board, &elf, None, &[], &options).expect("the board boots");
+            assert_eq!(outcome.status, 0, "{}, floats {float}: check {} of bin/parity.rs", board.name, outcome.status);
+        }
+    }
+}
+
+fn build(board: &Board, program: Program, options: &Options) -> PathBuf {
+    firmware::build(board, program, options).unwrap_or_else(|error| panic!("{}: {error:#}", board.name))
+}
+
+/// Names of the compiler's routines for floats without an FPU: Arm's run-time ABI (RTABI 4.1.2) and those of libgcc.
+fn is_soft_float(symbol: &str) -> bool {
+    let arm = symbol.strip_prefix("__aeabi_").is_some_and(|name| {
+        let converts = ["i2f", "i2d", "ui2f", "ui2d", "l2f", "l2d", "ul2f", "ul2d", "h2f"].contains(&name);
+        converts
+            || ["f", "d", "cf", "cd"].iter().any(|prefix| {
+                name.strip_prefix(prefix).is_some_and(|rest| {
+                    ["add", "sub", "rsub", "mul", "div", "cmp", "2", "neg"].iter().any(|start| rest.starts_with(start))
+                })
+            })
+    });
+    let gcc = symbol.starts_with("__")
+        && ["sf2", "sf3", "df2", "df3", "sfsi", "sfdi", "dfsi", "dfdi", "sisf", "disf", "sidf", "didf"]
+            .iter()
+            .any(|ending| symbol.ends_with(ending));
+    arm || gcc
+}
+
+#[test]
+fn soft_float_routines_are_known_by_their_names() {
+    for symbol in [
+        "__aeabi_fadd",
+        "__aeabi_dmul",
+        "__aeabi_f2iz",
+        "__aeabi_i2f",
+        "__aeabi_fcmplt",
+        "__addsf3",
+        "__fixsfsi",
+        "__aeabi_cfcmple",
+    ] {
+        assert!(is_soft_float(symbol), "{symbol}");
+    }
+    for symbol in ["__aeabi_memcpy", "__aeabi_lmul", "__aeabi_uidiv", "__muldi3", "__aeabi_llsl", "main", "__udivsi3"] {
+        assert!(!is_soft_float(symbol), "{symbol}");
+    }
+}
+
+#[test]
+fn the_firmware_cannot_panic_allocate_or_format_and_integers_need_no_floats() {
+    if toolchain().is_none() {
+        return;
+    }
+    for board in BOARDS {
+        for port in [Port::Semihosting, Port::Uart] {
+            let elf = Elf::read(&build(board, Program::Firmware, &Options { port, ..Options::default() }))
+                .expect("an ELF file");
+            assert!(elf.symbols.len() > 50, "{}: the symbols were stripped", board.name);
+            for symbol in &elf.symbols {
+                let name = &symbol.name;
+                // The handler itself is always there; nothing may lead to it.
+                let panics = name.contains("panicking") || name.contains("panic_fmt") || name.contains("unwrap_failed");
+                let allocates = name.contains("__rust_alloc") || name.contains("__rg_alloc");
+                let formats = name.contains("core3fmt") || name.contains("core..fmt");
+                assert!(!panics && !allocates && !formats, "{}: {name}", board.name);
+                assert!(!is_soft_float(name), "{}: {name}", board.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_engines_object_file_for_a_cortex_m0_refers_to_no_float_routine() {
+    let Some(toolchain) = toolchain() else { return };
+    let board = find("microbit").expect("a board of the table");
+    let build = format!("build --quiet --release -p latch-engine --no-default-features --target {}", board.target);
+    toolchain.cargo(&build).capture().expect("the engine compiles");
+    let folder = target_folder().join(match toolchain {
+        Toolchain::Rustup => "device",
+        Toolchain::Debian => "device-debian",
+    });
+    let library = folder.join(board.target).join("release/liblatch_engine.rlib");
+    let symbols = undefined_symbols(&library).expect("a library of object files");
+    assert!(!symbols.is_empty(), "{} refers to nothing at all", library.display());
+    let floats: Vec<&String> = symbols.iter().filter(|symbol| is_soft_float(symbol)).collect();
+    assert!(floats.is_empty(), "{floats:?}");
+}
+
+#[test]
+fn stack_and_ram_beside_the_state_stay_below_a_kibibyte_each() {
+    if toolchain().is_none() {
+        return;
+    }
+    let texts: Vec<String> = built_in::generate(4, 3).into_iter().map(|example| example.text).collect();
+    let case = Case::new(&texts, 8, &[32], Readout::Max, Precision::Int8);
+    for board in BOARDS {
+        let (status, lines) = case.latch_sim(&["device", board.name, "--data", "texts.tsv", "--limit", "3"]);
+        assert_eq!((status, lines.len()), (0, 1), "{}: {lines:?}", board.name);
+        let line = &lines[0];
+        for key in ["instructions_per_token", "loads_per_token", "stores_per_token", "estimated_cycles_per_token"] {
+            assert!(line[key].as_f64().is_some_and(|value| value > 1.0), "{key}: {line}");
+        }
+        assert_eq!(line["digest"], line["host_digest"], "{line}");
+        let stack = line["stack_bytes"].as_u64().expect("a number");
+        assert!((200..=1024).contains(&stack), "{}: {stack} bytes of stack", board.name);
+        let data = line["data_bytes"].as_u64().expect("a number");
+        let beside = data - u64::from(board.state_bytes);
+        assert!(beside <= 1024, "{}: {beside} bytes of RAM beside the state", board.name);
+    }
+}
+
+#[test]
+fn counting_the_same_run_twice_gives_the_same_numbers() {
+    if toolchain().is_none() {
+        return;
+    }
+    let texts: Vec<String> = built_in::generate(5, 2).into_iter().map(|example| example.text).collect();
+    let case = Case::new(&texts, 8, &[16], Readout::Mean, Precision::Int8);
+    let count = || case.latch_sim(&["device", "mps2-an386", "--data", "texts.tsv"]).1;
+    let first = count();
+    assert_eq!(first, count());
+    assert!(first[0]["instructions_per_token"].as_f64().is_some_and(|count| count > 1000.0), "{first:?}");
+}
+
+#[test]
+fn a_name_that_is_no_board_is_answered_with_the_names_that_are() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let output = Command::new(env!("CARGO_BIN_EXE_latch-sim"))
+        .args(["device", "mps2-an387", "--image", "none.latch", "--text", "x"])
+        .current_dir(folder.path())
+        .output()
+        .expect("latch-sim starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(BOARDS.iter().all(|board| said.contains(board.name)), "{said}");
+    assert!(!Path::new("none.latch").exists());
+}
