@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 
+use latch_emulator::cycles::Memory;
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
 use latch_engine::image::manifest::{Precision, Readout, Unknown};
@@ -144,6 +145,8 @@ fn tiny(pages: &'static [Pages], ram: usize) -> Part {
         clock_hz: 1,
         flash: FlashShape { base: 0, pages, word_bytes: 8, writes: 1 },
         ram: RamShape { base: 0x2000_0000, total: 2 * ram, block: ram },
+        memory: Memory::NO_WAITS,
+        current: None,
     }
 }
 
@@ -184,7 +187,7 @@ fn a_ram_that_is_too_small_by_one_byte_is_refused_with_every_number() {
 #[test]
 fn both_memories_are_named_where_both_are_too_small() {
     let image = image(Precision::F32, &[64], Readout::Mean);
-    let message = refusal(tiny(&[Pages { count: 9, bytes: 4096 }], 4096), &image);
+    let message = refusal(tiny(&[Pages { count: 9, bytes: 4096 }], 2048), &image);
     assert!(message.contains("the flash is too small") && message.contains("the RAM is too small"), "{message}");
 }
 

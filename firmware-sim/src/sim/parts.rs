@@ -3,9 +3,11 @@
 //! Sizes are those of the largest flash variant of the part unless the row says otherwise. Nothing here is measured.
 
 use latch_data::error::{Fault, fault};
+use latch_emulator::boards::{BOARDS, Board};
+use latch_emulator::cycles::Memory;
 
 /// A part: what the simulator knows of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Part {
     /// What a user types, in lower case.
     pub name: &'static str,
@@ -19,6 +21,19 @@ pub struct Part {
     pub flash: FlashShape,
     /// The RAM.
     pub ram: RamShape,
+    /// How long flash and RAM keep the core waiting at the highest clock, for the estimate of cycles.
+    pub memory: Memory,
+    /// What the core draws while it runs from flash, where the data sheet has one figure for it.
+    pub current: Option<Current>,
+}
+
+/// A current of the running core.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Current {
+    /// Microamperes a megahertz.
+    pub microamps_per_mhz: f64,
+    /// Volts of the supply.
+    pub volts: f64,
 }
 
 /// A flash: its place, its pages and its rules.
@@ -54,6 +69,14 @@ pub struct RamShape {
     pub block: usize,
 }
 
+impl Part {
+    /// The emulated board whose core executes the same instructions.
+    pub fn board(&self) -> Option<&'static Board> {
+        // ARMv6-M is the same on a Cortex-M0 and an M0+.
+        BOARDS.iter().find(|board| board.core == self.core.trim_end_matches('+'))
+    }
+}
+
 impl FlashShape {
     /// Its size in bytes.
     pub fn bytes(&self) -> usize {
@@ -74,6 +97,10 @@ pub const PARTS: &[Part] = &[
         clock_hz: 64_000_000,
         flash: FlashShape { base: 0, pages: &[Pages { count: 256, bytes: 4 * KIB }], word_bytes: 4, writes: 2 },
         ram: RamShape { base: 0x2000_0000, total: 256 * KIB, block: 256 * KIB },
+        // Two wait states behind an instruction cache of 2 KiB (NVMC, ICACHECNF), which holds a step's loops; data wait.
+        memory: Memory { flash_waits: 2.0, line_bytes: 16.0, code_cached: true, data_cached: false, ram_waits: 0.0 },
+        // CPU running CoreMark from flash, cache on, DC/DC regulator, 3 V: 3.3 mA at 64 MHz.
+        current: Some(Current { microamps_per_mhz: 51.6, volts: 3.0 }),
     },
     // ST, data sheet DS10693 (STM32F446xC/E) and reference manual RM0390, chapter Embedded flash memory: sectors of 4 × 16, 64 and
     // 3 × 128 KiB, programming by 32 bits at 2.7 V and above. SRAM1 112 KiB and SRAM2 16 KiB lie without a gap.
@@ -93,6 +120,9 @@ pub const PARTS: &[Part] = &[
             writes: u8::MAX,
         },
         ram: RamShape { base: 0x2000_0000, total: 128 * KIB, block: 128 * KIB },
+        // Five wait states at 180 MHz behind the ART accelerator: 64 lines of 16 bytes for code, 8 for data.
+        memory: Memory { flash_waits: 5.0, line_bytes: 16.0, code_cached: true, data_cached: true, ram_waits: 0.0 },
+        current: None,
     },
     // ST, data sheet DS12023 (STM32L4R5xx) and reference manual RM0432, chapter Embedded flash memory: double words of 64 bits with
     // their ECC, written once; pages of 4 KiB in the factory's dual-bank mode (8 KiB in single-bank mode). SRAM1 192, SRAM2 64 and
@@ -109,6 +139,10 @@ pub const PARTS: &[Part] = &[
             writes: 1,
         },
         ram: RamShape { base: 0x2000_0000, total: 640 * KIB, block: 640 * KIB },
+        // Five wait states at 120 MHz behind the ART accelerator: 1 KiB for code, 256 bytes for data.
+        memory: Memory { flash_waits: 5.0, line_bytes: 16.0, code_cached: true, data_cached: true, ram_waits: 0.0 },
+        // Run mode from the internal regulator, as the first page has it: 110 µA/MHz.
+        current: Some(Current { microamps_per_mhz: 110.0, volts: 3.3 }),
     },
     // ST, data sheet DS12110 (STM32H743xI) and reference manual RM0433, chapter Embedded flash memory: two banks of 8 sectors, flash
     // words of 256 bits with their ECC, written once. 480 MHz from revision V on. 1 MiB of RAM in several domains; the largest is AXI
@@ -125,6 +159,9 @@ pub const PARTS: &[Part] = &[
             writes: 1,
         },
         ram: RamShape { base: 0x2400_0000, total: MIB, block: 512 * KIB },
+        // Flash behind a bus of half the clock, and 16 KiB of cache each for code and data.
+        memory: Memory { flash_waits: 20.0, line_bytes: 32.0, code_cached: true, data_cached: true, ram_waits: 0.0 },
+        current: None,
     },
     // Raspberry Pi, RP2040 Datasheet (chapters Bus fabric and Memory) and Pico Datasheet: no flash inside; the Pico has a Winbond
     // W25Q16JV of 2 MiB on QSPI, executed in place, with 4 KiB sectors and 256-byte pages. 133 MHz.
@@ -140,6 +177,9 @@ pub const PARTS: &[Part] = &[
             writes: u8::MAX,
         },
         ram: RamShape { base: 0x2000_0000, total: 264 * KIB, block: 264 * KIB },
+        // A miss of the 16 KiB cache reads 8 bytes over four wires at half the clock: 16 serial clocks and as many for the address.
+        memory: Memory { flash_waits: 48.0, line_bytes: 8.0, code_cached: true, data_cached: true, ram_waits: 0.0 },
+        current: None,
     },
     // Raspberry Pi, RP2350 Datasheet (chapters Bus fabric and Memory) and Pico 2 Datasheet: the Pico 2 has 4 MiB of serial flash with
     // 4 KiB sectors and 256-byte pages. 150 MHz.
@@ -155,6 +195,9 @@ pub const PARTS: &[Part] = &[
             writes: u8::MAX,
         },
         ram: RamShape { base: 0x2000_0000, total: 520 * KIB, block: 520 * KIB },
+        // As on the RP2040, with a cache of 16 KiB.
+        memory: Memory { flash_waits: 48.0, line_bytes: 8.0, code_cached: true, data_cached: true, ram_waits: 0.0 },
+        current: None,
     },
     // Arm, application note AN547 (Corstone-300 on MPS3, the memory map that the FVP shares): 512 KiB of ITCM for code and 512 KiB of
     // DTCM for data at their secure addresses, 32 MHz. There is no flash: a debugger or the board's controller loads the ITCM, in
@@ -171,6 +214,8 @@ pub const PARTS: &[Part] = &[
             writes: u8::MAX,
         },
         ram: RamShape { base: 0x3000_0000, total: 512 * KIB, block: 512 * KIB },
+        memory: Memory::NO_WAITS,
+        current: None,
     },
 ];
 
@@ -195,6 +240,14 @@ mod tests {
     use super::*;
     use crate::flash::MAX_WORD_BYTES;
     use latch_engine::image::ALIGNMENT;
+
+    #[test]
+    fn every_part_has_an_emulated_board_with_its_core() {
+        for part in PARTS {
+            let board = part.board().expect(part.name);
+            assert!(part.core.starts_with(board.core), "{}: {}", part.name, board.name);
+        }
+    }
 
     #[test]
     fn every_part_has_the_size_that_its_data_sheet_names() {

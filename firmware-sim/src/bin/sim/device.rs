@@ -6,8 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use latch_emulator::boards::Board;
-use latch_emulator::counts::{self, Counts};
-use latch_emulator::cycles::{self, Core, Estimate, Memory};
+use latch_emulator::cycles::Memory;
 use latch_emulator::elf::Elf;
 use latch_emulator::firmware::Port;
 use latch_engine::image::manifest::Precision;
@@ -16,7 +15,7 @@ use latch_firmware_sim::link::host::batch::{Batch, Transcript};
 use latch_firmware_sim::link::host::reference;
 use serde::Serialize;
 
-use crate::emulated;
+use crate::emulated::{self, Costs};
 use crate::texts::{Arguments, Loaded, Tally, sentence};
 
 /// Build the firmware for a board, boot it in QEMU with an image in its flash, and judge texts there.
@@ -82,35 +81,6 @@ struct Line {
     accuracy: Option<f64>,
 }
 
-/// What a token costs on the average, with the words before it that the vocabulary leaves out.
-struct Costs {
-    instructions: f64,
-    loads: f64,
-    stores: f64,
-    /// The deepest that the stack has been, from reset to the end.
-    stack_bytes: Option<u32>,
-    /// An estimate, from memories as fast as the core; `None` for a core without a table.
-    cycles: Option<Estimate>,
-}
-
-impl Costs {
-    fn new(board: &Board, log: &str, tokens: u32) -> Result<Self> {
-        let counts = Counts::parse(log)?;
-        let per_token = |count: f64| count / f64::from(tokens.max(1));
-        let cycles = Core::find(board.core).map(|core| {
-            let Estimate { cycles, low, high, unknown } = cycles::estimate(&counts, core, Memory::NO_WAITS);
-            Estimate { cycles: per_token(cycles), low: per_token(low), high: per_token(high), unknown }
-        });
-        Ok(Costs {
-            instructions: per_token(counts.instructions as f64),
-            loads: per_token(counts.accesses.loads as f64),
-            stores: per_token(counts.accesses.stores as f64),
-            stack_bytes: counts.stack_low.map(|low| board.ram.end().saturating_sub(low)),
-            cycles,
-        })
-    }
-}
-
 /// Runs the verb.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let board = emulated::board(&args.board)?;
@@ -122,12 +92,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         None => emulated::build(board, &image, args.scalar, Port::Semihosting)?,
     };
     let program = Elf::read(&elf)?;
-    // Whatever of the RAM no variable has is the stack's, which begins at the end.
-    let variables_end = u32::try_from(program.ram_end()).unwrap_or(board.ram.end());
-    let stack = variables_end.clamp(board.ram.base, board.ram.end())..board.ram.end();
-    let plugin = (!args.no_counts).then(|| counts::plugin(board, stack)).transpose()?;
+    let plugin = (!args.no_counts).then(|| emulated::counter(board, &program)).transpose()?;
     let (transcript, outcome) = emulated::session(board, &elf, &image, &batch, plugin)?;
-    let costs = (!args.no_counts).then(|| Costs::new(board, &outcome.plugin, transcript.summary.tokens)).transpose()?;
+    let costs = (!args.no_counts)
+        .then(|| Costs::new(board, &outcome.plugin, transcript.summary.tokens, Memory::NO_WAITS))
+        .transpose()?;
     let here = reference::transcript(&image.bytes, AnyBackend::detect(), &batch)?;
 
     let mut tally = Tally::default();

@@ -8,6 +8,9 @@ use anyhow::{Context, Result, bail};
 use latch_data::error::fault;
 use latch_emulator::boards::{self, Board};
 use latch_emulator::boot::{self, Outcome, Plugin};
+use latch_emulator::counts::{self, Counts};
+use latch_emulator::cycles::{self, Core, Estimate, Memory};
+use latch_emulator::elf::Elf;
 use latch_emulator::firmware::{self, Options, Port, Program};
 use latch_engine::image::manifest::Precision;
 use latch_firmware_sim::link::host::batch::{Batch, Transcript};
@@ -68,4 +71,40 @@ pub(crate) fn session(
     }
     let transcript = batch.read(&outcome.output).with_context(|| format!("{} over files", board.name))?;
     Ok((transcript, outcome))
+}
+
+/// What a token costs on the average, with the words before it that the vocabulary leaves out.
+pub(crate) struct Costs {
+    pub(crate) instructions: f64,
+    pub(crate) loads: f64,
+    pub(crate) stores: f64,
+    /// The deepest that the stack has been, from reset to the end.
+    pub(crate) stack_bytes: Option<u32>,
+    /// An estimate, with the waits of the memories; `None` for a core without a table.
+    pub(crate) cycles: Option<Estimate>,
+}
+
+impl Costs {
+    /// From the plugin's log of so many tokens; `memory` is the chip's.
+    pub(crate) fn new(board: &Board, log: &str, tokens: u32, memory: Memory) -> Result<Self> {
+        let counts = Counts::parse(log)?;
+        let per_token = |count: f64| count / f64::from(tokens.max(1));
+        let cycles = Core::find(board.core).map(|core| {
+            let Estimate { cycles, low, high, unknown } = cycles::estimate(&counts, core, memory);
+            Estimate { cycles: per_token(cycles), low: per_token(low), high: per_token(high), unknown }
+        });
+        Ok(Costs {
+            instructions: per_token(counts.instructions as f64),
+            loads: per_token(counts.accesses.loads as f64),
+            stores: per_token(counts.accesses.stores as f64),
+            stack_bytes: counts.stack_low.map(|low| board.ram.end().saturating_sub(low)),
+            cycles,
+        })
+    }
+}
+
+/// The plugin that counts a firmware. Whatever of the RAM no variable has is the stack's, which begins at the end.
+pub(crate) fn counter(board: &Board, program: &Elf) -> Result<Plugin> {
+    let variables_end = u32::try_from(program.ram_end()).unwrap_or(board.ram.end());
+    counts::plugin(board, variables_end.clamp(board.ram.base, board.ram.end())..board.ram.end())
 }

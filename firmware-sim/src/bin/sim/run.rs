@@ -5,17 +5,25 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use latch_emulator::boards::Board;
+use latch_emulator::cycles::Estimate;
+use latch_emulator::elf::Elf;
+use latch_emulator::firmware::Port;
 use latch_firmware_sim::app::INPUT_BYTES;
-use latch_firmware_sim::board::Verdict;
+use latch_firmware_sim::board::{Summary, Verdict};
+use latch_firmware_sim::link::host::batch::Batch;
+use latch_firmware_sim::sim::parts::Part;
+use latch_firmware_sim::sim::source::Text;
 use latch_firmware_sim::sim::{Outcome, Simulator, budget, parts};
 use serde::Serialize;
 
-use crate::texts::{Arguments, Tally, no_text, read_image, sentence};
+use crate::emulated::{self, Costs};
+use crate::texts::{Arguments, Loaded, Tally, labelled, no_text, read_image, sentence};
 
 /// Program an image into a part's flash, run it there, and report memory, latency and digest.
 ///
 /// Without --text and --data every line of standard input is a text, and gets a line with its verdict. Latencies are those of this
-/// machine, not of the part.
+/// machine; beside them stands an estimate for the part, from the instructions of its firmware on an emulated board with the same core.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     latch-sim run --image model.latch --board nrf52840 --text \"a wonderful film\"\n  \
@@ -29,9 +37,52 @@ pub(crate) struct Args {
     board: String,
     #[command(flatten)]
     input: Arguments,
+    /// Leave out the estimate, which builds firmware and needs QEMU
+    #[arg(long)]
+    no_estimate: bool,
     /// Print one line of JSON
     #[arg(long)]
     json: bool,
+}
+
+/// Texts of --data that are counted for the estimate.
+const COUNTED_TEXTS: usize = 3;
+
+/// What a token takes on the part: an estimate, never a measurement.
+struct Expected {
+    /// The emulated board that was counted.
+    board: &'static Board,
+    instructions: f64,
+    /// Of a token, with the waits of the part's memories.
+    cycles: Estimate,
+    /// Joules of a token, where the part's current is known.
+    joules: Option<f64>,
+}
+
+/// Counts the firmware over the first texts and estimates from that. The reason, where there is no estimate.
+fn expect(part: &Part, args: &Args) -> Result<Expected, String> {
+    let texts: Vec<Text> = match (&args.input.text, &args.input.data) {
+        _ if args.no_estimate => return Err("left out".into()),
+        (Some(text), _) => vec![Text { bytes: text.clone().into(), label: None }],
+        (None, Some(path)) => labelled(path, Some(COUNTED_TEXTS as u64))
+            .and_then(|texts| texts.take(COUNTED_TEXTS).collect())
+            .map_err(|error| format!("{error:#}"))?,
+        (None, None) => return Err("give --text or --data".into()),
+    };
+    let board = part.board().ok_or_else(|| format!("no emulated board has a {}", part.core))?;
+    count(part, board, &texts, args).map_err(|error| format!("{error:#}"))
+}
+
+fn count(part: &Part, board: &'static Board, texts: &[Text], args: &Args) -> Result<Expected> {
+    let image = Loaded::read(&args.image)?;
+    let batch = Batch::new(texts.iter().map(|text| &text.bytes), false);
+    let elf = emulated::build(board, &image, false, Port::Semihosting)?;
+    let plugin = emulated::counter(board, &Elf::read(&elf)?)?;
+    let (transcript, outcome) = emulated::session(board, &elf, &image, &batch, Some(plugin))?;
+    let costs = Costs::new(board, &outcome.plugin, transcript.summary.tokens, part.memory)?;
+    let cycles = costs.cycles.with_context(|| format!("there is no table of costs of a {}", board.core))?;
+    let joules = part.current.map(|current| cycles.joules(current.microamps_per_mhz, current.volts));
+    Ok(Expected { board, instructions: costs.instructions, cycles, joules })
 }
 
 /// Runs the verb.
@@ -54,8 +105,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if outcome.summary.texts == 0 {
         return Err(no_text().into());
     }
-    let output =
-        if args.json { json(&simulator, &outcome, &tally, args)? } else { table(&simulator, &outcome, &tally, args)? };
+    let expected = expect(simulator.part(), args);
+    let output = if args.json {
+        json(&simulator, &outcome, expected.as_ref().ok(), &tally, args)?
+    } else {
+        table(&simulator, &outcome, &expected, &tally, args)?
+    };
     io::stdout().lock().write_all(output.as_bytes()).context("writing to standard output")
 }
 
@@ -77,6 +132,15 @@ struct Line<'a> {
     image_bytes: usize,
     state_bytes: usize,
     backend: &'a str,
+    /// Estimates of the part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimated_cycles_per_token: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimated_us_per_token: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimated_us_per_text: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimated_uj_per_token: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     class: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,7 +151,13 @@ struct Line<'a> {
     accuracy: Option<f64>,
 }
 
-fn json(simulator: &Simulator, outcome: &Outcome, tally: &Tally, args: &Args) -> Result<String> {
+fn json(
+    simulator: &Simulator,
+    outcome: &Outcome,
+    expected: Option<&Expected>,
+    tally: &Tally,
+    args: &Args,
+) -> Result<String> {
     let (part, budget, latency) = (simulator.part(), simulator.budget(), outcome.latency);
     let verdict = tally.last.filter(|_| args.input.text.is_some());
     let line = Line {
@@ -106,6 +176,11 @@ fn json(simulator: &Simulator, outcome: &Outcome, tally: &Tally, args: &Args) ->
         image_bytes: simulator.image_bytes(),
         state_bytes: budget.state_bytes(),
         backend: simulator.backend(),
+        estimated_cycles_per_token: expected.map(|expected| expected.cycles.cycles),
+        estimated_us_per_token: expected.map(|expected| micros(part, expected.cycles.cycles)),
+        estimated_us_per_text: expected
+            .map(|expected| micros(part, expected.cycles.cycles) * tokens_per_text(&outcome.summary)),
+        estimated_uj_per_token: expected.and_then(|expected| expected.joules).map(|joules| 1e6 * joules),
         class: verdict.map(|verdict| verdict.class),
         logit: verdict.map(|verdict| verdict.logit.to_f32()),
         probability: verdict.map(|verdict| verdict.logit.probability()),
@@ -114,7 +189,13 @@ fn json(simulator: &Simulator, outcome: &Outcome, tally: &Tally, args: &Args) ->
     Ok(serde_json::to_string(&line)? + "\n")
 }
 
-fn table(simulator: &Simulator, outcome: &Outcome, tally: &Tally, args: &Args) -> Result<String> {
+fn table(
+    simulator: &Simulator,
+    outcome: &Outcome,
+    expected: &Result<Expected, String>,
+    tally: &Tally,
+    args: &Args,
+) -> Result<String> {
     let (part, used, latency, summary) = (simulator.part(), simulator.budget(), outcome.latency, outcome.summary);
     let programmed = simulator.programmed();
     let micro = |nanoseconds: u32| f64::from(nanoseconds) / 1000.0;
@@ -141,6 +222,31 @@ fn table(simulator: &Simulator, outcome: &Outcome, tally: &Tally, args: &Args) -
         simulator.backend(),
         micro(latency.clock)
     )?;
+    match expected {
+        Ok(Expected { board, instructions, cycles, joules }) => {
+            let Estimate { cycles, low, high, .. } = *cycles;
+            writeln!(
+                t,
+                "estimate  {cycles:.0} cycles a token ({low:.0} to {high:.0}): {:.0} µs at {} MHz, {:.1} ms a text; \
+                 from {instructions:.0} instructions counted on {}, not measured",
+                micros(part, cycles),
+                part.clock_hz / 1_000_000,
+                micros(part, cycles) * tokens_per_text(&summary) / 1000.0,
+                board.name
+            )?;
+            if let (Some(joules), Some(current)) = (joules, part.current) {
+                writeln!(
+                    t,
+                    "energy    {:.1} µJ a token, {:.2} mJ a text: that estimate at {} µA/MHz and {} V",
+                    1e6 * joules,
+                    1e3 * joules * tokens_per_text(&summary),
+                    current.microamps_per_mhz,
+                    current.volts
+                )?;
+            }
+        }
+        Err(why) => writeln!(t, "estimate  none: {why}")?,
+    }
     if let (Some(verdict), true) = (&tally.last, args.input.text.is_some()) {
         writeln!(t, "verdict   {}", sentence(verdict))?;
     }
@@ -149,4 +255,13 @@ fn table(simulator: &Simulator, outcome: &Outcome, tally: &Tally, args: &Args) -
     }
     writeln!(t, "digest    {}", summary.digest)?;
     Ok(text)
+}
+
+/// Microseconds of so many cycles at the part's highest clock.
+fn micros(part: &Part, cycles: f64) -> f64 {
+    1e6 * cycles / f64::from(part.clock_hz)
+}
+
+fn tokens_per_text(summary: &Summary) -> f64 {
+    f64::from(summary.tokens) / f64::from(summary.texts.max(1))
 }
