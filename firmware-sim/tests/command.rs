@@ -15,9 +15,13 @@ struct Folder(TempDir);
 
 impl Folder {
     fn new() -> Self {
+        Self::with(Readout::Mean)
+    }
+
+    fn with(readout: Readout) -> Self {
         let words = ["a", "bad", "film", "good", "not"].map(String::from).to_vec();
         let vocabulary = Vocabulary::from_words(words, Unknown::LastRow);
-        let weights = Weights::random(vocabulary.rows(), 4, &[8], Readout::Mean, 3);
+        let weights = Weights::random(vocabulary.rows(), 4, &[8], readout, 3);
         let image = to_image(&weights, &vocabulary, Precision::Int8, &Origin::default()).unwrap();
         let folder = Folder(tempfile::tempdir().unwrap());
         std::fs::write(folder.image(), &image[..]).unwrap();
@@ -194,11 +198,130 @@ fn wrong_data_and_wrong_usage_are_refused() {
     refused(&folder.run(&["--text", "x"]));
 }
 
+/// A board at the other end of a socket.
+#[cfg(unix)]
+mod socket {
+    use std::io::{self, Read, Write};
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    use latch_engine::image::encode::AlignedBytes;
+    use latch_engine::model::State;
+    use latch_firmware_sim::link::board::{LinkBoard, Machine};
+    use latch_firmware_sim::link::port::Port;
+
+    use super::*;
+
+    struct Bench<'f>(&'f [u8]);
+
+    impl<'f> Machine<'f> for Bench<'f> {
+        fn name(&self) -> &'static str {
+            "bench"
+        }
+
+        fn image(&self) -> &'f [u8] {
+            self.0
+        }
+
+        fn start(&mut self) {}
+
+        fn stop(&mut self) -> u32 {
+            0
+        }
+    }
+
+    struct Socket(UnixStream);
+
+    impl Port for Socket {
+        type Error = io::Error;
+
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.0.read(buffer)
+        }
+
+        fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+            self.0.write_all(bytes)
+        }
+    }
+
+    /// Runs `latch-sim link` with these arguments against a board whose flash holds `image`.
+    fn linked(folder: &Folder, image: &[u8], arguments: &[&str], input: &str) -> Output {
+        let path = folder.path("socket");
+        let _ = std::fs::remove_file(&path);
+        let listener = UnixListener::bind(&path).unwrap();
+        let image = AlignedBytes::new(image);
+        let board = std::thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            // Ends when the host hangs up.
+            let _ = LinkBoard::new(Socket(stream), Bench(&image)).serve(State::<2048>::new().as_bytes_mut());
+        });
+        let mut all = vec!["link", "--port", path.to_str().unwrap()];
+        all.extend(arguments);
+        let output = latch_sim(&all, input);
+        // A command that fails before it connects leaves the board waiting.
+        drop(UnixStream::connect(&path));
+        board.join().unwrap();
+        output
+    }
+
+    #[test]
+    fn a_board_at_a_line_gives_the_digest_of_the_simulated_part() {
+        let folder = Folder::new();
+        let image = std::fs::read(folder.image()).unwrap();
+        let path = folder.image();
+        let path = path.to_str().unwrap();
+        let data = folder.data();
+        let data = data.to_str().unwrap();
+        let parse = |output: &Output| serde_json::from_str::<serde_json::Value>(&printed(output)).unwrap();
+        let run = parse(&folder.run(&["--board", "rp2040", "--data", data, "--no-estimate", "--json"]));
+        let link = parse(&linked(&folder, &image, &["--image", path, "--data", data, "--json"], ""));
+        for key in ["tokens", "texts", "digest", "accuracy"] {
+            assert_eq!(link[key], run[key], "{key}");
+        }
+        assert_eq!((&link["board"], &link["compared"], &link["repeats"]), (&"bench".into(), &true.into(), &0.into()));
+
+        let text = printed(&linked(&folder, &image, &["--image", path], "bad film\nnot good\n"));
+        let words = ["bad ", "film ", "good ", "2 tokens", "every logit as on this host", "digest "];
+        assert!(words.iter().all(|word| text.contains(word)), "{text}");
+        let text = printed(&linked(&folder, &image, &["--text", "not good"], ""));
+        assert!(text.contains("not compared"), "{text}");
+    }
+
+    #[test]
+    fn another_image_in_the_boards_flash_and_an_empty_one_are_told() {
+        let (folder, other) = (Folder::new(), Folder::with(Readout::Max));
+        let image = std::fs::read(other.image()).unwrap();
+        let path = folder.image();
+        let arguments = ["--image", path.to_str().unwrap(), "--text", "good"];
+        let message = refused(&linked(&folder, &image, &arguments, ""));
+        assert!(
+            message.contains("model.latch: its checksum is") && message.contains("the board bench runs"),
+            "{message}"
+        );
+        let output = linked(&folder, &[0xFF; 64], &arguments, "");
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(message.contains("there is no image in the board's flash"), "{message}");
+    }
+}
+
+#[test]
+fn a_port_that_is_none_is_refused_by_name() {
+    let folder = Folder::new();
+    let link = |port: &Path| latch_sim(&["link", "--port", port.to_str().unwrap(), "--text", "x"], "");
+    let message = refused(&link(&folder.path("ttyNone")));
+    assert!(message.contains("ttyNone: there is no such file"), "{message}");
+    let message = refused(&link(&folder.image()));
+    assert!(message.contains("model.latch: it is no serial device"), "{message}");
+    refused(&latch_sim(&["link", "--text", "x"], ""));
+    refused(&latch_sim(&["link", "--board", "microbit", "--text", "x"], ""));
+}
+
 #[test]
 fn help_has_an_example_of_every_verb_and_the_parts_are_listed() {
-    for arguments in [&["--help"][..], &["run", "--help"], &["parts", "--help"]] {
-        assert!(printed(&latch_sim(arguments, "")).contains("Example"), "{arguments:?}");
+    for verb in ["run", "parts", "device", "verify", "link"] {
+        assert!(printed(&latch_sim(&[verb, "--help"], "")).contains("Example"), "{verb}");
     }
+    assert!(printed(&latch_sim(&["--help"], "")).contains("Examples"));
     let text = printed(&latch_sim(&["parts"], ""));
     for name in ["nrf52840", "stm32f446", "stm32l4r5", "stm32h743", "rp2040", "rp2350", "corstone-300"] {
         assert!(text.lines().any(|line| line.starts_with(name)), "{name} in\n{text}");

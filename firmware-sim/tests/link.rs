@@ -14,10 +14,11 @@ use latch_engine::kernels::AnyBackend;
 use latch_engine::model::{Digest, Logit, Model, Session, State};
 use latch_firmware_sim::link::board::{LinkBoard, Machine};
 use latch_firmware_sim::link::host::batch::{Batch, Transcript};
+use latch_firmware_sim::link::host::difference::{self, Difference, Stage};
 use latch_firmware_sim::link::host::reference::{self, Memory};
 use latch_firmware_sim::link::host::wire::Wire;
 use latch_firmware_sim::link::host::{Answer, Client, LinkError, Patience};
-use latch_firmware_sim::link::message::Refusal;
+use latch_firmware_sim::link::message::{Refusal, SelfTest};
 use latch_firmware_sim::link::port::Port;
 use latch_trainer::quantizer::{Origin, Weights, to_image};
 use latch_trainer::vocabulary::Vocabulary;
@@ -26,8 +27,14 @@ use proptest::prelude::*;
 const WORDS: [&str; 12] = ["!", "!!", ".", "/", "<", "a", "bad", "br", "don't", "film", "good", "not"];
 
 fn image(precision: Precision, units: &[usize]) -> AlignedBytes {
+    changed_image(precision, units, |_| ())
+}
+
+/// The same image with some of its weights changed.
+fn changed_image(precision: Precision, units: &[usize], change: impl FnOnce(&mut Weights)) -> AlignedBytes {
     let vocabulary = Vocabulary::from_words(WORDS.map(String::from).to_vec(), Unknown::LastRow);
-    let weights = Weights::random(vocabulary.rows(), 5, units, Readout::Mean, 11);
+    let mut weights = Weights::random(vocabulary.rows(), 5, units, Readout::Mean, 11);
+    change(&mut weights);
     to_image(&weights, &vocabulary, precision, &Origin::default()).unwrap()
 }
 
@@ -419,6 +426,60 @@ fn a_board_without_an_image_that_runs_says_why() {
             );
         });
     }
+}
+
+#[test]
+fn a_board_that_fails_the_self_test_gives_no_answer_but_a_trace() {
+    let mut image = image(Precision::Int8, &[6]);
+    let (header, length) = {
+        let opened = Image::open(&image).unwrap();
+        (opened.header_bytes(), opened.len())
+    };
+    // The digest of the self-test stands last in the header.
+    image[header - 1] ^= 1;
+    let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(&image[..length - 4]);
+    image[length - 4..length].copy_from_slice(&crc.to_le_bytes());
+    let texts = ["not bad".to_owned()];
+    let error = transcript(&image, &texts, false).unwrap_err();
+    assert!(matches!(error, LinkError::Refused(Refusal::SelfTest)), "{error:?}");
+    let traced = transcript(&image, &texts, true).unwrap();
+    assert_eq!((traced.info.self_test, traced.answers.len()), (SelfTest::Failed, 1));
+    Line::new(Vec::new(), Vec::new()).with_board(&image, |line| {
+        let error = Client::greet(line.clone(), PATIENT, false).unwrap_err();
+        assert!(matches!(error, LinkError::Refused(Refusal::SelfTest)), "{error:?}");
+        assert!(Client::greet(line, PATIENT, true).unwrap().judge(b"not bad").is_ok());
+    });
+}
+
+#[test]
+fn a_difference_is_traced_to_the_first_part_of_the_model_that_has_it() {
+    fn turn(values: &mut [f32]) {
+        values.iter_mut().for_each(|value| *value = -*value);
+    }
+    let texts = ["a".to_owned(), "not bad film".to_owned()];
+    let units = [6, 4, 5];
+    let whole = image(Precision::Int8, &units);
+    let traced = |image: &AlignedBytes| transcript(image, &texts, true).unwrap();
+    let part = |image: AlignedBytes| difference::first(&traced(&whole), &traced(&image));
+    let changed = |change: fn(&mut Weights)| part(changed_image(Precision::Int8, &units, change));
+    let at = |text, token, stage| Some(Difference { text, token, stage });
+
+    assert_eq!(changed(|_| ()), None);
+    assert_eq!(changed(|weights| turn(&mut weights.layers[0].kernel)), at(0, 0, Stage::Layer(0)));
+    assert_eq!(changed(|weights| turn(&mut weights.layers[1].kernel)), at(0, 0, Stage::Layer(1)));
+    assert_eq!(changed(|weights| turn(&mut weights.layers[2].bias)), at(0, 0, Stage::Layer(2)));
+    assert_eq!(changed(|weights| turn(&mut weights.head)), at(0, 0, Stage::Head));
+    // The row of `film`, a word of the second text only; the largest weight, which the scale follows, is in another row.
+    let film = WORDS.iter().position(|&word| word == "film").unwrap();
+    let row = |weights: &mut Weights| turn(&mut weights.embedding[5 * film..5 * (film + 1)]);
+    assert_eq!(part(changed_image(Precision::Int8, &units, row)), at(1, 2, Stage::Layer(0)));
+    // Fewer texts, and another word in the place of a word.
+    let fewer = transcript(&whole, &texts[..1], true).unwrap();
+    assert_eq!(difference::first(&traced(&whole), &fewer), at(1, 0, Stage::Head));
+    let other = transcript(&whole, &["a".to_owned(), "not good".to_owned()], true).unwrap();
+    assert_eq!(difference::first(&traced(&whole), &other), at(1, 1, Stage::Tokenizer));
+    assert_eq!(difference::largest(&traced(&whole), &traced(&whole)), 0.0);
+    assert_eq!(difference::largest(&traced(&whole), &other), f32::INFINITY);
 }
 
 #[test]
