@@ -10,7 +10,12 @@
 //! 2. [`board`] is the one small trait in which machines differ: flash to read, bytes of text coming in, a stopwatch, reports going out.
 //! 3. [`app`] is the program. It knows a [`board::Board`] and the engine and nothing else: the host runs the lines that the chip runs.
 //! 4. [`sim`] (feature `std`) is the host board: a table of real parts, flash that refuses what the part's flash refuses, a budget
-//!    of flash and RAM that a model must fit into, and latencies. The command `latch-sim` is its face.
+//!    of flash and RAM that a model must fit into, and latencies.
+//! 5. [`link`] joins a host with a board over any way for bytes; the board at its end is one more [`board::Board`].
+//! 6. `device` (feature `device`, chips' targets) is the chips: what the firmware in `bin/firmware.rs` runs on.
+//!
+//! The command `latch-sim` is the face of all of it on a host: `run` on a simulated part, `device` and `verify` on emulated boards,
+//! `link` with a board at the end of a serial line.
 //!
 //! ```
 //! use latch_engine::model::State;
@@ -47,7 +52,7 @@
 //!
 //! # What it promises
 //!
-//! - The digest of `latch-sim` is the digest of the chip, for integer images bit for bit, and does not depend on how the input is cut.
+//! - The digest of `latch-sim run` is the digest of the chip, for integer images bit for bit, and does not depend on how the input is cut.
 //! - A slot whose programming was interrupted at any point is refused; it is never taken for an image.
 //! - What does not fit a part is refused before it runs, with every number and with what to do about it.
 //! - Without the feature `std` the crate needs neither a standard library nor a heap, and nothing in [`app`] panics.
@@ -55,7 +60,7 @@
 //! # What it leaves out
 //!
 //! The simulator executes no instruction of the chip: it models memory and its rules, not time. Latencies are the host's, and say
-//! so. Bootloaders, two-slot updates and drivers of peripherals are the firmware's own business.
+//! so; instructions are what the crate latch-emulator counts. Bootloaders, two-slot updates and drivers of peripherals are the firmware's own business.
 #![cfg_attr(not(feature = "std"), no_std)]
 
 pub mod app;

@@ -13,6 +13,7 @@ use latch_engine::image::manifest::{Precision, Readout, Unknown};
 use latch_engine::kernels::AnyBackend;
 use latch_engine::model::{Digest, Logit, Model, Session, State};
 use latch_firmware_sim::link::board::{LinkBoard, Machine};
+use latch_firmware_sim::link::frame::Reader;
 use latch_firmware_sim::link::host::batch::{Batch, Transcript};
 use latch_firmware_sim::link::host::difference::{self, Difference, Stage};
 use latch_firmware_sim::link::host::reference::{self, Memory};
@@ -356,6 +357,55 @@ fn every_precision_gives_the_engines_logits_over_more_requests_than_there_are_nu
             assert_eq!(client.judge(texts[0].as_bytes()).unwrap(), transcript.answers[0]);
             assert_eq!((client.info(), client.repeats()), (Some(&info), 0));
         });
+    }
+}
+
+#[test]
+fn the_messages_have_the_bytes_of_the_specification() {
+    fn messages(bytes: &[u8]) -> Vec<Vec<u8>> {
+        let mut reader = Reader::<260>::new();
+        bytes.iter().filter_map(|&byte| Some(reader.take(byte)?.0.to_vec())).collect()
+    }
+    let image = image(Precision::Int8, &[6]);
+    let crc = Image::open(&image).unwrap().crc();
+    let state_bytes = Model::new(&Image::open(&image).unwrap()).state_bytes() as u32;
+    let batch = Batch::new(["a", "good bad"], true);
+    let requests: [&[u8]; 5] = [&[0, 0, 1, 0, 1], &[1, 1, 1, b'a'], &[2, 2], &[3, 1, 1, b'g'], &[4, 1, 1, b'o']];
+    assert_eq!(messages(&batch.bytes)[..5], requests);
+
+    let batch = Batch::new(["a"], false);
+    let transcript = batch.read(&responses(&image, &batch)).unwrap();
+    let logit = transcript.answers[0].verdict.logit.to_bits().to_le_bytes();
+    let number = |number: u32| postcard::to_stdvec(&number).unwrap();
+    let expected = [
+        [&[0, 0, 1, 0, 5][..], b"bench", &number(crc), &[2, 1], &number(state_bytes), &[1]].concat(),
+        vec![1],
+        // The token took the watch's 7 ticks twice: for the request with its text, and for the text's end.
+        [&[2, 1][..], &logit, &[14, 3, 1], &logit, &[1]].concat(),
+        [&[3, 4, 1, 1][..], &transcript.summary.digest.to_le_bytes()].concat(),
+    ];
+    assert_eq!(transcript.answers[0].verdict.class, 1);
+    assert_eq!(messages(&responses(&image, &batch)), expected);
+}
+
+#[test]
+fn a_request_that_comes_again_later_is_answered_again_or_passed_over() {
+    let image = image(Precision::Int8, &[6]);
+    let batch = Batch::new(["not good film", "bad film !"], false);
+    let frames: Vec<&[u8]> = batch.bytes.split_inclusive(|&byte| byte == 0).collect();
+    let whole = responses(&image, &batch);
+    let answers: Vec<&[u8]> = whole.split_inclusive(|&byte| byte == 0).collect();
+    assert_eq!((frames.len(), answers.len()), (batch.requests, batch.requests));
+    for late in 0..frames.len() {
+        for early in 0..=late {
+            let bytes = [&frames[..=late], &[frames[early]], &frames[late + 1..]].concat().concat();
+            let mut expected = answers.clone();
+            if early == late {
+                expected.insert(late, answers[late]);
+            }
+            let found = responses(&image, &Batch { bytes, requests: frames.len() + 1 });
+            assert_eq!(found, expected.concat(), "request {early} after request {late}");
+        }
     }
 }
 
