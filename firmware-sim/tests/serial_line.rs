@@ -50,7 +50,7 @@ impl<W> Faulty<W> {
     }
 
     fn damage(&mut self, bytes: &mut Vec<u8>) {
-        if self.rate == 0 || bytes.is_empty() || self.next() % self.rate != 0 {
+        if self.rate == 0 || bytes.is_empty() || !self.next().is_multiple_of(self.rate) {
             return;
         }
         self.faults += 1;

@@ -3,7 +3,7 @@
 //! - [`Client`] is live: it asks over a [`Wire`], waits, and asks again where no answer comes.
 //! - [`batch`] writes all requests of a session into one file and reads all responses from another, for a line that loses nothing.
 //! - [`difference`] finds where two transcripts part.
-//! - [`reference`] is the same session on this machine, for comparing.
+//! - [`mod@reference`] is the same session on this machine, for comparing.
 //! - [`wire`] makes a wire of anything that reads and writes, serial devices included.
 
 pub mod batch;

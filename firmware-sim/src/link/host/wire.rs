@@ -128,7 +128,8 @@ pub fn open(path: &Path, baud: u32) -> Result<Stream<Box<dyn Write>>> {
         .output()
         .map_err(|error| fault("stty", format!("it cannot be run ({error})"), "install coreutils"))?;
     if !stty.status.success() {
-        let problem = format!("it cannot be set to {baud} baud ({})", String::from_utf8_lossy(&stty.stderr).trim());
+        let said = String::from_utf8_lossy(&stty.stderr);
+        let problem = format!("it cannot be set to {baud} baud ({})", said.lines().next().unwrap_or_default());
         return Err(fault(path.display(), problem, "give a rate that the device has, with --baud").into());
     }
     let reader = file.try_clone().with_context(|| format!("opening {}", path.display()))?;
