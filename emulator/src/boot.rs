@@ -220,7 +220,17 @@ impl Folder {
     /// QEMU with the board, the program and the image in this folder; ports are still to be said.
     fn qemu(&self, board: &Board, elf: &Path) -> Result<Process> {
         let elf = fs::canonicalize(elf).with_context(|| format!("cannot read {}", elf.display()))?;
-        let mut process = Process::new(board.qemu);
+        if !is_program(board.qemu) {
+            bail!("{} is not installed: run `cargo xtask setup`", board.qemu);
+        }
+        // Of util-linux: the kernel ends QEMU when this program ends, however that comes about.
+        let mut process = if is_program("setpriv") {
+            let mut process = Process::new("setpriv");
+            process.args(["--pdeathsig", "KILL", "--", board.qemu]);
+            process
+        } else {
+            Process::new(board.qemu)
+        };
         process.current_dir(self.0.path());
         process.args(["-M", board.machine, "-display", "none", "-monitor", "none", "-parallel", "none"]);
         if board.target.starts_with("riscv") {
@@ -236,10 +246,14 @@ impl Folder {
 }
 
 fn start(board: &Board, process: &mut Process) -> Result<Child> {
-    process.spawn().map_err(|error| match error.kind() {
-        ErrorKind::NotFound => anyhow!("{} is not installed: run `cargo xtask setup`", board.qemu),
-        _ => anyhow!(error).context(format!("cannot start {}", board.qemu)),
-    })
+    process.spawn().with_context(|| format!("cannot start {}", board.qemu))
+}
+
+/// True when there is a program of that name, which may be a path.
+fn is_program(name: &str) -> bool {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    Path::new(name).components().count() > 1 && Path::new(name).is_file()
+        || std::env::split_paths(&folders).any(|folder| folder.join(name).is_file())
 }
 
 /// QEMU's options divide at commas; a comma that is meant is written twice.

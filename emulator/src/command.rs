@@ -100,13 +100,14 @@ impl Command {
         process
     }
 
-    /// Runs it with its standard output in place of its own, and says whether it succeeded.
+    /// Runs it with its standard output in place of its own, and gives its exit code; 1 when a signal ended it.
     ///
     /// # Errors
     /// Names the program when it cannot be started.
-    pub fn run_in_place(&self) -> Result<bool> {
+    pub fn run_in_place(&self) -> Result<u8> {
         let status = self.process().stdin(Stdio::inherit()).status();
-        Ok(status.with_context(|| format!("cannot start {}", self.program))?.success())
+        let status = status.with_context(|| format!("cannot start {}", self.program))?;
+        Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
     }
 
     /// Runs it with its output shown, and gives each line of its standard output to `each` as well. True when it succeeded.

@@ -49,7 +49,7 @@ pub use x86_64::Avx2;
 ///
 /// `K` is inputs + units, the columns of `[x; h]`, and `K4` is `K` rounded up to a multiple of 4 with zero weights. For
 /// every row the maker of the weights guarantees `128 * multiplier * sum |w| + |bias| <= i32::MAX`, so that no 32-bit
-/// intermediate overflows; otherwise the result wraps, in every backend alike.
+/// intermediate overflows; otherwise the result wraps, and backends may differ where a sum becomes exactly `-2^31`.
 #[derive(Debug, Clone, Copy)]
 pub struct GatesI8<'a> {
     /// Weights, `[unit][K4 / 4][gate][4 columns]`, length `U * K4 * 4`. They start on a multiple of 4, as do the multipliers and `xh`:

@@ -81,17 +81,21 @@ fn main() -> ExitCode {
         return code;
     }
     let result = match Arguments::parse().verb {
+        Verb::Device { arguments } => return finish(device::run(&arguments)),
+        Verb::Boot { elf } => return finish(device::boot(&elf)),
         Verb::Setup => setup::run().map(|missing| missing.is_empty()),
         Verb::Test { quick } => Ok(test::run(quick)),
         Verb::Instructions { update } => instructions::run(update),
         Verb::Chips { update } => chips::run(update),
         Verb::Size { update } => size::run(update),
-        Verb::Device { arguments } => device::run(&arguments),
-        Verb::Boot { elf } => device::boot(&elf),
     };
+    finish(result.map(|well| u8::from(!well)))
+}
+
+/// The exit code, or the error shown and 1.
+fn finish(result: anyhow::Result<u8>) -> ExitCode {
     match result {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE

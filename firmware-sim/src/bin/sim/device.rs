@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use latch_data::error::fault;
 use latch_emulator::boards::Board;
 use latch_emulator::cycles::Memory;
 use latch_emulator::elf::Elf;
@@ -92,16 +93,29 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         None => emulated::build(board, &image, args.scalar, Port::Semihosting)?,
     };
     let program = Elf::read(&elf)?;
+    if program.board() != Some(board) {
+        let problem = match program.board() {
+            Some(other) => format!("it was built for {}, and not for {}", other.name, board.name),
+            None => "it is no program of Latch for a chip".to_owned(),
+        };
+        return Err(fault(elf.display(), problem, "name a program for this board, or leave out --elf").into());
+    }
     let plugin = (!args.no_counts).then(|| emulated::counter(board, &program)).transpose()?;
     let (transcript, outcome) = emulated::session(board, &elf, &image, &batch, plugin)?;
     let costs = (!args.no_counts)
         .then(|| Costs::new(board, &outcome.plugin, transcript.summary.tokens, Memory::NO_WAITS))
-        .transpose()?;
+        .transpose()?
+        .flatten();
     let here = reference::transcript(&image.bytes, AnyBackend::detect(), &batch)?;
 
     let mut tally = Tally::default();
     for (answer, text) in transcript.answers.iter().zip(&texts) {
         tally.add(answer.verdict, text.label);
+    }
+    if !args.json && args.input.text.is_none() && args.input.data.is_none() {
+        for answer in &transcript.answers {
+            writeln!(io::stdout().lock(), "{}", sentence(&answer.verdict)).context("writing to standard output")?;
+        }
     }
     let verdict = tally.last.filter(|_| args.input.text.is_some());
     let line = Line {
@@ -148,7 +162,11 @@ fn digest(transcript: &Transcript) -> String {
 fn table(board: &Board, line: &Line, tally: &Tally, args: &Args) -> Result<String> {
     let mut text = String::new();
     let t = &mut text;
-    let kernels = if line.scalar { "plain kernels" } else { "the board's kernels" };
+    let kernels = match (&args.elf, line.scalar) {
+        (Some(_), _) => "the given program",
+        (None, true) => "plain kernels",
+        (None, false) => "the board's kernels",
+    };
     writeln!(t, "board     {} ({}), emulated by QEMU, {kernels}", board.title, board.core)?;
     writeln!(t, "firmware  {} bytes of flash, {} bytes of RAM besides the stack", line.text_bytes, line.data_bytes)?;
     if let Some(bytes) = line.stack_bytes {

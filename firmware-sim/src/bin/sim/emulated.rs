@@ -86,20 +86,24 @@ pub(crate) struct Costs {
 
 impl Costs {
     /// From the plugin's log of so many tokens; `memory` is the chip's.
-    pub(crate) fn new(board: &Board, log: &str, tokens: u32, memory: Memory) -> Result<Self> {
+    /// `None` of no tokens.
+    pub(crate) fn new(board: &Board, log: &str, tokens: u32, memory: Memory) -> Result<Option<Self>> {
         let counts = Counts::parse(log)?;
-        let per_token = |count: f64| count / f64::from(tokens.max(1));
+        if tokens == 0 {
+            return Ok(None);
+        }
+        let per_token = |count: f64| count / f64::from(tokens);
         let cycles = Core::find(board.core).map(|core| {
             let Estimate { cycles, low, high, unknown } = cycles::estimate(&counts, core, memory);
             Estimate { cycles: per_token(cycles), low: per_token(low), high: per_token(high), unknown }
         });
-        Ok(Costs {
+        Ok(Some(Costs {
             instructions: per_token(counts.instructions as f64),
             loads: per_token(counts.accesses.loads as f64),
             stores: per_token(counts.accesses.stores as f64),
             stack_bytes: counts.stack_low.map(|low| board.ram.end().saturating_sub(low)),
             cycles,
-        })
+        }))
     }
 }
 

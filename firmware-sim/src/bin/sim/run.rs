@@ -79,7 +79,8 @@ fn count(part: &Part, board: &'static Board, texts: &[Text], args: &Args) -> Res
     let elf = emulated::build(board, &image, false, Port::Semihosting)?;
     let plugin = emulated::counter(board, &Elf::read(&elf)?)?;
     let (transcript, outcome) = emulated::session(board, &elf, &image, &batch, Some(plugin))?;
-    let costs = Costs::new(board, &outcome.plugin, transcript.summary.tokens, part.memory)?;
+    let costs = Costs::new(board, &outcome.plugin, transcript.summary.tokens, part.memory)?
+        .context("the model reads no token of these texts")?;
     let cycles = costs.cycles.with_context(|| format!("there is no table of costs of a {}", board.core))?;
     let joules = part.current.map(|current| cycles.joules(current.microamps_per_mhz, current.volts));
     Ok(Expected { board, instructions: costs.instructions, cycles, joules })

@@ -18,7 +18,7 @@ use latch_firmware_sim::sim::{image_fault, no_vocabulary};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// One text
-    #[arg(long, conflicts_with = "data")]
+    #[arg(long, conflicts_with = "data", allow_hyphen_values = true)]
     pub(crate) text: Option<String>,
     /// Labelled texts: a file or folder in any format that the trainer reads; of a folder with parts, the test part
     #[arg(long, value_name = "PATH")]
