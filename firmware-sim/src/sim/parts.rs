@@ -1,6 +1,7 @@
 //! The parts that can be named: their memories and clocks, from their data sheets.
 //!
-//! Sizes are those of the largest flash variant of the part unless the row says otherwise. Nothing here is measured.
+//! Sizes are those of the largest flash variant of the part unless the row says otherwise. Nothing here is measured. Wait states and
+//! currents serve the estimate alone; they are typical figures, written down without the data sheets at hand.
 
 use latch_data::error::{Fault, fault};
 use latch_emulator::boards::{BOARDS, Board};
