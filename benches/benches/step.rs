@@ -15,7 +15,7 @@ use latch_benches::{SIZES, STEP_STATE_BYTES};
 use latch_engine::image::Image;
 use latch_engine::image::manifest::{Layer, Precision};
 use latch_engine::image::tensor::Role;
-use latch_engine::kernels::{AnyBackend, Backend, FloatWeight, GatesFloat, GatesI8};
+use latch_engine::kernels::{AnyBackend, Backend, FloatWeight, GatesFloat, GatesI8, Packed, WithBackend};
 use latch_engine::model::{Model, State};
 
 fn main() -> Result<()> {
@@ -50,11 +50,7 @@ fn main() -> Result<()> {
             // Multiplications of weights by columns.
             group.throughput(Throughput::Elements((8 * size * size) as u64));
             for backend in AnyBackend::all() {
-                match backend {
-                    AnyBackend::Scalar(backend) => kernel(&mut group, backend, &image, size)?,
-                    #[cfg(target_arch = "x86_64")]
-                    AnyBackend::Avx2(backend) => kernel(&mut group, backend, &image, size)?,
-                }
+                backend.run(Kernel { group: &mut group, image: &image, size })?;
             }
         }
         group.finish();
@@ -64,16 +60,21 @@ fn main() -> Result<()> {
 }
 
 /// The step of the image's precision on one backend.
-fn kernel<B: Backend>(
-    group: &mut BenchmarkGroup<'_, WallTime>,
-    backend: B,
-    image: &Image<'_>,
+struct Kernel<'a, 'g, 'i> {
+    group: &'a mut BenchmarkGroup<'g, WallTime>,
+    image: &'a Image<'i>,
     size: usize,
-) -> Result<()> {
-    match image.manifest().precision {
-        Precision::F32 => kernel_float::<B, f32>(group, backend, image, size),
-        Precision::F16 => kernel_float::<B, f16>(group, backend, image, size),
-        Precision::Int8 => kernel_i8(group, backend, image, size),
+}
+
+impl WithBackend for Kernel<'_, '_, '_> {
+    type Output = Result<()>;
+
+    fn run<B: Backend>(self, backend: B) -> Result<()> {
+        match self.image.manifest().precision {
+            Precision::F32 => kernel_float::<B, f32>(self.group, backend, self.image, self.size),
+            Precision::F16 => kernel_float::<B, f16>(self.group, backend, self.image, self.size),
+            Precision::Int8 => kernel_i8(self.group, backend, self.image, self.size),
+        }
     }
 }
 
@@ -90,6 +91,7 @@ fn kernel_i8<B: Backend>(
         multiplier: tensor(image, Role::GateMultipliers)?,
         bias: tensor(image, Role::GateBiases)?,
         shift: u32::from(lstm.shift),
+        packed: Packed::NONE,
     };
     let mut xh: Vec<i16> = (0..2 * size).map(|column| (column * 37 % 255) as i16 - 127).collect();
     let (mut h, mut c) = (vec![0_i16; size], vec![0_i32; size]);

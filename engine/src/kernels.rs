@@ -62,7 +62,80 @@ pub struct GatesI8<'a> {
     pub bias: &'a [i32],
     /// Bits to shift right after bias and multiplier, 0 to 31.
     pub shift: u32,
+    /// The same weights in the backend's own order, where somebody had it make one.
+    pub packed: Packed<'a>,
 }
+
+/// A layer's weights in the order that one backend likes best: what [`Backend::pack_i8`] wrote into memory of the caller's, or nothing.
+///
+/// Only the backend that wrote them may be given them. On a chip there is never anything in it: backends there read the image's order.
+#[derive(Debug, Clone, Copy)]
+pub struct Packed<'a>(
+    #[cfg(not(latch_backend))] pub &'a [u8],
+    #[cfg(latch_backend)] pub core::marker::PhantomData<&'a [u8]>,
+);
+
+impl Packed<'_> {
+    /// No weights but those of the image.
+    #[cfg(not(latch_backend))]
+    pub const NONE: Self = Packed(&[]);
+    /// No weights but those of the image.
+    #[cfg(latch_backend)]
+    pub const NONE: Self = Packed(core::marker::PhantomData);
+}
+
+/// What a layer reads at a token.
+#[derive(Debug, Clone, Copy)]
+pub enum Features<'a> {
+    /// A row of the embedding, int8.
+    Row(&'a [i8]),
+    /// The hidden state of the layer before, Q0.15.
+    Hidden(&'a [i16]),
+}
+
+impl Features<'_> {
+    /// How many there are.
+    #[inline(always)]
+    pub fn len(self) -> usize {
+        match self {
+            Features::Row(row) => row.len(),
+            Features::Hidden(hidden) => hidden.len(),
+        }
+    }
+
+    /// True when there are none.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// One of several streams that take a step together, see [`Backend::lstm_i8_many`]; the slices are those of [`Backend::lstm_i8`].
+#[derive(Debug)]
+pub struct StreamI8<'a> {
+    /// `[x; h_{t-1}; 0..]`, `K4` columns.
+    pub xh: &'a mut [i16],
+    /// Hidden state out, Q0.15.
+    pub h: &'a mut [i16],
+    /// Cell state, Q12.19.
+    pub c: &'a mut [i32],
+}
+
+/// One of several streams that take a step together, see [`Backend::lstm_float_many`]; the slices are those of [`Backend::lstm_float`].
+#[derive(Debug)]
+pub struct StreamFloat<'a> {
+    /// `[x; h_{t-1}]`, `K` columns.
+    pub xh: &'a [f32],
+    /// Hidden state out.
+    pub h: &'a mut [f32],
+    /// Cell state.
+    pub c: &'a mut [f32],
+}
+
+/// The most streams that a caller gives to one call of [`Backend::lstm_i8_many`] or [`Backend::lstm_float_many`] with profit.
+pub const MANY: usize = 8;
+
+/// Units whose weights stay in the first-level cache while one stream after the other reads them.
+const MANY_TILE: usize = 16;
 
 /// The gates of a float LSTM layer, in the order i, f, g, o. Units are padded with zero weights to a multiple of 8, `U8`.
 #[derive(Debug, Clone, Copy)]
@@ -143,6 +216,59 @@ pub trait Backend: Copy + Send + Sync + 'static {
         scalar::lstm_i8(gates, xh, h, c);
     }
 
+    /// A step from the features of a token: writes `[x; narrow(h); 0..]` into `xh` and takes [`Backend::lstm_i8`].
+    ///
+    /// - `xh`: `K4` columns out, with `K` the features and the units; with fewer nothing is done.
+    /// - `h`: hidden state in and out, Q0.15, length `U`.
+    /// - `c`: cell state, Q12.19, length `U`.
+    #[inline]
+    fn step_i8(self, gates: &GatesI8<'_>, x: Features<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
+        if join_i8(self, x, xh, h) {
+            self.lstm_i8(gates, xh, h, c);
+        }
+    }
+
+    /// One step of several streams over the same weights, each of which is read from beyond the first-level cache only once. The
+    /// result is that of [`Backend::lstm_i8`] for one stream after the other.
+    fn lstm_i8_many(self, gates: &GatesI8<'_>, streams: &mut [StreamI8<'_>]) {
+        let Some(columns) = streams.first().map(|stream| stream.xh.len()) else { return };
+        let tiles = gates.weights.chunks(MANY_TILE * 4 * columns.max(1));
+        let rows = gates.multiplier.chunks(MANY_TILE * 4).zip(gates.bias.chunks(MANY_TILE * 4));
+        for (tile, (weights, (multiplier, bias))) in tiles.zip(rows).enumerate() {
+            let gates = GatesI8 { weights, multiplier, bias, shift: gates.shift, packed: Packed::NONE };
+            let units = tile * MANY_TILE..tile * MANY_TILE + multiplier.len() / 4;
+            for stream in &mut *streams {
+                let (Some(h), Some(c)) = (stream.h.get_mut(units.clone()), stream.c.get_mut(units.clone())) else {
+                    return;
+                };
+                self.lstm_i8(&gates, stream.xh, h, c);
+            }
+        }
+    }
+
+    /// `out[row] = (sum over k of w[k] * x[k]) * multiplier + bias`, wrapping, for every row: what the features of a token give to the
+    /// gates, where `gates` has the kernel's columns only. As the bias of a step over the recurrent kernel's columns it gives the step
+    /// over all columns, to the bit.
+    ///
+    /// - `x`: `K4` columns in the range of an int8.
+    /// - `out`: `[unit][gate]`, length `4 * U`.
+    fn gates_i8(self, gates: &GatesI8<'_>, x: &[i16], out: &mut [i32]) {
+        scalar::gates_i8(gates, x, out);
+    }
+
+    /// Bytes of memory in which [`Backend::pack_i8`] puts a layer's weights in order; 0 where the image's order is as good as any.
+    /// `columns` is `K4`.
+    fn packed_i8_bytes(self, units: usize, columns: usize) -> usize {
+        let _ = (units, columns);
+        0
+    }
+
+    /// Writes a layer's weights in the backend's own order, for [`GatesI8::packed`]. `packed` has [`Backend::packed_i8_bytes`] bytes
+    /// and starts on a multiple of [`PACKED_ALIGNMENT`]; with another length nothing is written.
+    fn pack_i8(self, weights: &[i8], columns: usize, packed: &mut [u8]) {
+        let _ = (weights, columns, packed);
+    }
+
     /// `out[n] = x[n]`; equal lengths.
     fn widen_i8(self, x: &[i8], out: &mut [i16]) {
         scalar::widen_i8(x, out);
@@ -189,6 +315,36 @@ pub trait Backend: Copy + Send + Sync + 'static {
         scalar::lstm_float(gates, xh, h, c);
     }
 
+    /// One step of several streams over the same weights, as [`Backend::lstm_i8_many`]. A backend may sum in another order than in
+    /// [`Backend::lstm_float`].
+    fn lstm_float_many<W: FloatWeight>(self, gates: &GatesFloat<'_, W>, streams: &mut [StreamFloat<'_>]) {
+        let Some(columns) = streams.first().map(|stream| stream.xh.len()) else { return };
+        let tiles = gates.weights.chunks(MANY_TILE * 4 * columns.max(1));
+        for (tile, (weights, bias)) in tiles.zip(gates.bias.chunks(MANY_TILE * 4)).enumerate() {
+            let gates = GatesFloat { weights, bias };
+            let units = tile * MANY_TILE..tile * MANY_TILE + bias.len() / 4;
+            for stream in &mut *streams {
+                let (Some(h), Some(c)) = (stream.h.get_mut(units.clone()), stream.c.get_mut(units.clone())) else {
+                    return;
+                };
+                self.lstm_float(&gates, stream.xh, h, c);
+            }
+        }
+    }
+
+    /// `out = W x + b`: what the features of a token give to the gates, where `gates` has the kernel's columns only.
+    ///
+    /// - `x`: the kernel's columns.
+    /// - `out`: `[unit / 8][gate][8 units]`, length `4 * U8`.
+    fn gates_float<W: FloatWeight>(self, gates: &GatesFloat<'_, W>, x: &[f32], out: &mut [f32]) {
+        scalar::gates_float(gates, x, out);
+    }
+
+    /// True where weights should start on a multiple of [`PACKED_ALIGNMENT`], because loads that straddle a line of the cache cost twice.
+    fn wants_aligned_floats(self) -> bool {
+        false
+    }
+
     /// `out[n] = x[n]` as `f32`, exact; equal lengths.
     fn widen_float<W: FloatWeight>(self, x: &[W], out: &mut [f32]) {
         scalar::widen_float(x, out);
@@ -218,6 +374,25 @@ pub trait Backend: Copy + Send + Sync + 'static {
     fn dot_f32<W: FloatWeight>(self, w: &[W], v: &[f32]) -> f32 {
         scalar::dot_f32(w, v)
     }
+}
+
+/// Where packed weights start: on a multiple of this many bytes, a line of the cache.
+pub const PACKED_ALIGNMENT: usize = 64;
+
+/// Writes `[x; narrow(h); 0..]`, the columns that the integer step reads. False where `xh` has too few places.
+#[inline(always)]
+fn join_i8<B: Backend>(backend: B, x: Features<'_>, xh: &mut [i16], h: &[i16]) -> bool {
+    let Some((features, previous)) = xh.split_at_mut_checked(x.len()) else { return false };
+    let Some((previous, padding)) = previous.split_at_mut_checked(h.len()) else { return false };
+    match x {
+        Features::Row(row) => backend.widen_i8(row, features),
+        Features::Hidden(hidden) => backend.narrow_q15(hidden, features),
+    }
+    backend.narrow_q15(h, previous);
+    for column in padding {
+        *column = 0;
+    }
+    true
 }
 
 /// The reference backend: plain Rust, on every machine.

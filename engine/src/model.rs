@@ -26,7 +26,7 @@ use crate::image::manifest::MAX_LAYERS;
 use crate::image::manifest::{Input, Layer, Manifest, Precision, Readout, Unknown};
 use crate::image::tensor::Role;
 use crate::input::vocabulary::Vocabulary;
-use crate::kernels::{AnyBackend, GatesI8};
+use crate::kernels::{AnyBackend, GatesI8, Packed};
 #[cfg(feature = "float")]
 use crate::kernels::{FloatWeight, GatesFloat};
 
@@ -237,6 +237,7 @@ impl<'a> Int8<'a> {
                 multiplier: image.tensor(manifest, Role::GateMultipliers, index),
                 bias: image.tensor(manifest, Role::GateBiases, index),
                 shift: u32::from(lstm.shift),
+                packed: Packed::NONE,
             };
             let _ = self.layers.push(gates);
         }

@@ -4,7 +4,7 @@
 //! judge a derivative. A matrix is a slice in column-major order, one column a token or a sequence. The products go to
 //! nalgebra's `gemm`, and through it to matrixmultiply.
 
-use latch_engine::kernels::{AnyBackend, Backend};
+use latch_engine::kernels::{AnyBackend, Backend, WithBackend};
 use nalgebra::{DMatrix, DMatrixView, DMatrixViewMut, Dyn, MatrixView, RealField};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -28,6 +28,28 @@ pub trait Real: RealField + Copy + Default + Send + Sync + Serialize + Deseriali
 /// The engine's kernels for this processor: training squashes its gates with the very functions that inference uses.
 static BACKEND: LazyLock<AnyBackend> = LazyLock::new(AnyBackend::detect);
 
+/// The engine's sigmoid of a slice.
+struct Sigmoid<'a>(&'a mut [f32]);
+
+impl WithBackend for Sigmoid<'_> {
+    type Output = ();
+
+    fn run<B: Backend>(self, backend: B) {
+        backend.sigmoid_f32(self.0);
+    }
+}
+
+/// The engine's tanh of a slice.
+struct Tanh<'a>(&'a mut [f32]);
+
+impl WithBackend for Tanh<'_> {
+    type Output = ();
+
+    fn run<B: Backend>(self, backend: B) {
+        backend.tanh_f32(self.0);
+    }
+}
+
 impl Real for f32 {
     fn of(value: f64) -> Self {
         value as f32
@@ -38,19 +60,11 @@ impl Real for f32 {
     }
 
     fn sigmoid_slice(values: &mut [Self]) {
-        match *BACKEND {
-            AnyBackend::Scalar(backend) => backend.sigmoid_f32(values),
-            #[cfg(target_arch = "x86_64")]
-            AnyBackend::Avx2(backend) => backend.sigmoid_f32(values),
-        }
+        BACKEND.run(Sigmoid(values));
     }
 
     fn tanh_slice(values: &mut [Self]) {
-        match *BACKEND {
-            AnyBackend::Scalar(backend) => backend.tanh_f32(values),
-            #[cfg(target_arch = "x86_64")]
-            AnyBackend::Avx2(backend) => backend.tanh_f32(values),
-        }
+        BACKEND.run(Tanh(values));
     }
 }
 

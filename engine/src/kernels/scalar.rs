@@ -23,19 +23,38 @@ pub fn lstm_i8(gates: &GatesI8<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
     for (((multiplier, bias), h), c) in requantize.zip(h).zip(c) {
         let Some((row, rest)) = weights.split_at_checked(4 * xh.len()) else { return };
         weights = rest;
-        let mut acc = [0_i32; 4];
-        for (w, x) in row.as_chunks::<16>().0.iter().zip(xh.as_chunks::<4>().0) {
-            for (acc, w) in acc.iter_mut().zip(w.as_chunks::<4>().0) {
-                for (&w, &x) in w.iter().zip(x) {
-                    *acc = acc.wrapping_add(i32::from(w) * i32::from(x));
-                }
-            }
-        }
         let mut z = [0_i16; 4];
-        for (((z, acc), &m), &b) in z.iter_mut().zip(acc).zip(multiplier).zip(bias) {
+        for (((z, acc), &m), &b) in z.iter_mut().zip(products(row, xh)).zip(multiplier).zip(bias) {
             *z = sat16(acc.wrapping_mul(i32::from(m)).wrapping_add(b) >> (gates.shift & 31));
         }
         (*h, *c) = cell_q15(z, *c);
+    }
+}
+
+/// The sums of a unit's four gates, i, f, g, o: `sum over k of w[k] * xh[k]`.
+#[inline(always)]
+fn products(row: &[i8], xh: &[i16]) -> [i32; 4] {
+    let mut acc = [0_i32; 4];
+    for (w, x) in row.as_chunks::<16>().0.iter().zip(xh.as_chunks::<4>().0) {
+        for (acc, w) in acc.iter_mut().zip(w.as_chunks::<4>().0) {
+            for (&w, &x) in w.iter().zip(x) {
+                *acc = acc.wrapping_add(i32::from(w) * i32::from(x));
+            }
+        }
+    }
+    acc
+}
+
+/// See [`Backend::gates_i8`](super::Backend::gates_i8).
+pub fn gates_i8(gates: &GatesI8<'_>, x: &[i16], out: &mut [i32]) {
+    let mut weights = gates.weights;
+    let requantize = gates.multiplier.as_chunks::<4>().0.iter().zip(gates.bias.as_chunks::<4>().0);
+    for ((multiplier, bias), out) in requantize.zip(out.as_chunks_mut::<4>().0) {
+        let Some((row, rest)) = weights.split_at_checked(4 * x.len()) else { return };
+        weights = rest;
+        for (((out, acc), &m), &b) in out.iter_mut().zip(products(row, x)).zip(multiplier).zip(bias) {
+            *out = acc.wrapping_mul(i32::from(m)).wrapping_add(b);
+        }
     }
 }
 
@@ -126,15 +145,31 @@ pub fn dot_i16(w: &[i16], v: &[i16]) -> i64 {
 /// c' = f c + i g            h = o tanh(c')
 /// ```
 pub fn lstm_float<W: FloatWeight>(gates: &GatesFloat<'_, W>, xh: &[f32], h: &mut [f32], c: &mut [f32]) {
-    lstm_float_blocks(gates, xh, h, c, |block, xh, mut z| {
-        for (w, &x) in block.as_chunks::<32>().0.iter().zip(xh) {
-            for (z, w) in z.iter_mut().zip(w.as_chunks::<8>().0) {
-                let w = w.map(FloatWeight::to_f32);
-                *z = core::array::from_fn(|unit| z[unit] + w[unit] * x);
-            }
+    lstm_float_blocks(gates, xh, h, c, add_products);
+}
+
+/// `W x + z` of eight units, `[gate][unit]`; a block has 32 weights for every column.
+#[inline(always)]
+fn add_products<W: FloatWeight>(block: &[W], x: &[f32], mut z: [[f32; 8]; 4]) -> [[f32; 8]; 4] {
+    for (w, &x) in block.as_chunks::<32>().0.iter().zip(x) {
+        for (z, w) in z.iter_mut().zip(w.as_chunks::<8>().0) {
+            let w = w.map(FloatWeight::to_f32);
+            *z = core::array::from_fn(|unit| z[unit] + w[unit] * x);
         }
-        z
-    });
+    }
+    z
+}
+
+/// See [`Backend::gates_float`](super::Backend::gates_float).
+pub fn gates_float<W: FloatWeight>(gates: &GatesFloat<'_, W>, x: &[f32], out: &mut [f32]) {
+    let mut weights = gates.weights;
+    for (bias, out) in gates.bias.as_chunks::<32>().0.iter().zip(out.as_chunks_mut::<32>().0) {
+        let Some((block, rest)) = weights.split_at_checked(32 * x.len()) else { return };
+        weights = rest;
+        let mut z = [[0.0_f32; 8]; 4];
+        z.as_flattened_mut().copy_from_slice(bias);
+        out.copy_from_slice(add_products(block, x, z).as_flattened());
+    }
 }
 
 /// The same with the sums of one gate after the other, for machines whose registers hold eight sums and not 32.

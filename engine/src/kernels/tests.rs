@@ -14,11 +14,7 @@ use super::*;
 macro_rules! for_every_backend {
     ($backend:ident => $body:expr) => {
         for any in AnyBackend::all() {
-            match any {
-                AnyBackend::Scalar($backend) => $body,
-                #[cfg(target_arch = "x86_64")]
-                AnyBackend::Avx2($backend) => $body,
-            }
+            dispatch!(any, $backend => $body);
         }
     };
 }
@@ -148,7 +144,8 @@ fn all_agree_with_naive(seed: u64, units: usize, inputs: usize, fill: Fill, shif
     let noise = &mut Noise(seed);
     let layer = PlainI8::new(noise, units, inputs, fill, shift, wild);
     let packed = layer.packed();
-    let gates = GatesI8 { weights: &packed, multiplier: &layer.multiplier, bias: &layer.bias, shift };
+    let gates =
+        GatesI8 { weights: &packed, multiplier: &layer.multiplier, bias: &layer.bias, shift, packed: Packed::NONE };
     let steps: Vec<Vec<i16>> = (0..4)
         .map(|_| {
             let column = |noise: &mut Noise| match fill {
@@ -329,7 +326,8 @@ fn integer_lstm_follows_the_real_lstm_over_a_thousand_steps() {
         *bias = noise.between(-4096, 4096) as i32 * (1 << shift) + (1 << (shift - 1));
     }
     let packed = layer.packed();
-    let gates = GatesI8 { weights: &packed, multiplier: &layer.multiplier, bias: &layer.bias, shift };
+    let gates =
+        GatesI8 { weights: &packed, multiplier: &layer.multiplier, bias: &layer.bias, shift, packed: Packed::NONE };
     let sigmoid = |z: f64| 1.0 / (1.0 + (-z).exp());
 
     let (mut h, mut c) = (vec![0_i16; units], vec![0_i32; units]);

@@ -6,7 +6,7 @@ use heapless::Vec;
 use super::StreamShape;
 use super::state::{Header, MEAN_TOKENS, Memory};
 use crate::image::manifest::{MAX_LAYERS, Readout};
-use crate::kernels::{Backend, GatesI8};
+use crate::kernels::{Backend, Features, GatesI8};
 #[cfg(feature = "float")]
 use crate::kernels::{FloatWeight, GatesFloat};
 
@@ -27,21 +27,9 @@ pub(super) fn step_i8<B: Backend>(
     for (index, (gates, &units)) in layers.iter().zip(&shape.units).enumerate() {
         let units = usize::from(units);
         let (c, h) = (memory.take(units), memory.take(units));
-        let inputs = if index == 0 { row.len() } else { hidden.len() };
-        let columns = (inputs + units).next_multiple_of(4);
-        let Some(xh) = scratch.get_mut(..columns) else { return };
-        let Some((x, previous)) = xh.split_at_mut_checked(inputs) else { return };
-        let Some((previous, padding)) = previous.split_at_mut_checked(units) else { return };
-        if index == 0 {
-            backend.widen_i8(row, x);
-        } else {
-            backend.narrow_q15(hidden, x);
-        }
-        backend.narrow_q15(h, previous);
-        for column in padding {
-            *column = 0;
-        }
-        backend.lstm_i8(gates, xh, h, c);
+        let x = if index == 0 { Features::Row(row) } else { Features::Hidden(hidden) };
+        let Some(xh) = scratch.get_mut(..(x.len() + units).next_multiple_of(4)) else { return };
+        backend.step_i8(gates, x, xh, h, c);
         hidden = h;
     }
     let first = header.count_token();

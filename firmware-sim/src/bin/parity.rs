@@ -8,7 +8,7 @@
 #[cfg(not(target_os = "none"))]
 compile_error!("the feature `device` is for the chips' targets: leave it out on a host");
 
-use latch_engine::kernels::{AnyBackend, Backend, GatesI8, WithBackend, scalar};
+use latch_engine::kernels::{AnyBackend, Backend, GatesI8, Packed, WithBackend, scalar};
 use latch_firmware_sim::device::{self, entry};
 
 /// Most units and most columns of a layer here; together they keep the weights in the RAM of the smallest board.
@@ -114,7 +114,7 @@ fn step<B: Backend>(backend: B, noise: &mut Noise, units: usize, inputs: usize, 
     let (mut expected_h, mut expected_c, before) = ([0_i16; UNITS], c, xh.0);
     let mut h = [0_i16; UNITS];
     let (Some(multiplier), Some(bias)) = (multiplier.0.get(..4 * units), bias.0.get(..4 * units)) else { return 1 };
-    let gates = GatesI8 { weights, multiplier, bias, shift };
+    let gates = GatesI8 { weights, multiplier, bias, shift, packed: Packed::NONE };
     scalar::lstm_i8(&gates, cut(&mut xh.0, columns), cut(&mut expected_h, units), cut(&mut expected_c, units));
     backend.lstm_i8(&gates, cut(&mut xh.0, columns), cut(&mut h, units), cut(&mut c, units));
     if h != expected_h || c != expected_c {

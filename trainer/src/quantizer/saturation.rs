@@ -6,7 +6,7 @@
 use latch_engine::image::Image;
 use latch_engine::image::manifest::Layer;
 use latch_engine::image::tensor::Role;
-use latch_engine::kernels::{Backend, GatesI8, Scalar};
+use latch_engine::kernels::{Backend, GatesI8, Packed, Scalar};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -78,6 +78,7 @@ pub fn count(image: &Image<'_>, sequences: &[Vec<u32>]) -> Saturation {
                 multiplier: section(image, Role::GateMultipliers, index as u8),
                 bias: section(image, Role::GateBiases, index as u8),
                 shift: u32::from(lstm.shift),
+                packed: Packed::NONE,
             };
             (usize::from(lstm.units), gates)
         })

@@ -5,7 +5,7 @@ extern crate std;
 use std::{vec, vec::Vec};
 
 use super::*;
-use crate::kernels::{AnyBackend, Backend, Scalar};
+use crate::kernels::{AnyBackend, Backend, Scalar, dispatch};
 
 fn every_i16() -> impl Iterator<Item = i16> {
     i16::MIN..=i16::MAX
@@ -144,19 +144,11 @@ impl Errors {
 }
 
 fn apply_sigmoid(backend: AnyBackend, x: &mut [f32]) {
-    match backend {
-        AnyBackend::Scalar(backend) => backend.sigmoid_f32(x),
-        #[cfg(target_arch = "x86_64")]
-        AnyBackend::Avx2(backend) => backend.sigmoid_f32(x),
-    }
+    dispatch!(backend, backend => backend.sigmoid_f32(x));
 }
 
 fn apply_tanh(backend: AnyBackend, x: &mut [f32]) {
-    match backend {
-        AnyBackend::Scalar(backend) => backend.tanh_f32(x),
-        #[cfg(target_arch = "x86_64")]
-        AnyBackend::Avx2(backend) => backend.tanh_f32(x),
-    }
+    dispatch!(backend, backend => backend.tanh_f32(x));
 }
 
 /// Calls `visit` with every float from 0 up to `end`, a chunk at a time.
