@@ -43,7 +43,7 @@ pub use helium::Helium;
 #[cfg(latch_backend = "thumb")]
 pub use thumb::Thumb;
 #[cfg(target_arch = "x86_64")]
-pub use x86_64::Avx2;
+pub use x86_64::{Avx2, Avx512, Avx512Vnni};
 
 /// The gates of an integer LSTM layer with `U` units, in the order i, f, g, o (input, forget, cell candidate, output).
 ///
@@ -231,19 +231,7 @@ pub trait Backend: Copy + Send + Sync + 'static {
     /// One step of several streams over the same weights, each of which is read from beyond the first-level cache only once. The
     /// result is that of [`Backend::lstm_i8`] for one stream after the other.
     fn lstm_i8_many(self, gates: &GatesI8<'_>, streams: &mut [StreamI8<'_>]) {
-        let Some(columns) = streams.first().map(|stream| stream.xh.len()) else { return };
-        let tiles = gates.weights.chunks(MANY_TILE * 4 * columns.max(1));
-        let rows = gates.multiplier.chunks(MANY_TILE * 4).zip(gates.bias.chunks(MANY_TILE * 4));
-        for (tile, (weights, (multiplier, bias))) in tiles.zip(rows).enumerate() {
-            let gates = GatesI8 { weights, multiplier, bias, shift: gates.shift, packed: Packed::NONE };
-            let units = tile * MANY_TILE..tile * MANY_TILE + multiplier.len() / 4;
-            for stream in &mut *streams {
-                let (Some(h), Some(c)) = (stream.h.get_mut(units.clone()), stream.c.get_mut(units.clone())) else {
-                    return;
-                };
-                self.lstm_i8(&gates, stream.xh, h, c);
-            }
-        }
+        one_tile_after_the_other(self, gates, streams);
     }
 
     /// `out[row] = (sum over k of w[k] * x[k]) * multiplier + bias`, wrapping, for every row: what the features of a token give to the
@@ -376,6 +364,21 @@ pub trait Backend: Copy + Send + Sync + 'static {
     }
 }
 
+/// One step of several streams by [`Backend::lstm_i8`], a tile of units at a time, so that its weights stay in the first-level cache.
+fn one_tile_after_the_other<B: Backend>(backend: B, gates: &GatesI8<'_>, streams: &mut [StreamI8<'_>]) {
+    let Some(columns) = streams.first().map(|stream| stream.xh.len()) else { return };
+    let tiles = gates.weights.chunks(MANY_TILE * 4 * columns.max(1));
+    let rows = gates.multiplier.chunks(MANY_TILE * 4).zip(gates.bias.chunks(MANY_TILE * 4));
+    for (tile, (weights, (multiplier, bias))) in tiles.zip(rows).enumerate() {
+        let gates = GatesI8 { weights, multiplier, bias, shift: gates.shift, packed: Packed::NONE };
+        let units = tile * MANY_TILE..tile * MANY_TILE + multiplier.len() / 4;
+        for stream in &mut *streams {
+            let (Some(h), Some(c)) = (stream.h.get_mut(units.clone()), stream.c.get_mut(units.clone())) else { return };
+            backend.lstm_i8(&gates, stream.xh, h, c);
+        }
+    }
+}
+
 /// Where packed weights start: on a multiple of this many bytes, a line of the cache.
 pub const PACKED_ALIGNMENT: usize = 64;
 
@@ -425,6 +428,12 @@ pub enum AnyBackend {
     /// 256-bit vectors with fused multiply-add and half-precision loads.
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
+    /// 512-bit vectors for floats.
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Avx512),
+    /// The same, and products of bytes for integers.
+    #[cfg(target_arch = "x86_64")]
+    Avx512Vnni(Avx512Vnni),
     /// Cortex-M4, M7 and M33.
     #[cfg(latch_backend = "dsp")]
     Dsp(Dsp),
@@ -444,6 +453,10 @@ macro_rules! dispatch {
             $crate::kernels::AnyBackend::Scalar($backend) => $run,
             #[cfg(target_arch = "x86_64")]
             $crate::kernels::AnyBackend::Avx2($backend) => $run,
+            #[cfg(target_arch = "x86_64")]
+            $crate::kernels::AnyBackend::Avx512($backend) => $run,
+            #[cfg(target_arch = "x86_64")]
+            $crate::kernels::AnyBackend::Avx512Vnni($backend) => $run,
             #[cfg(latch_backend = "dsp")]
             $crate::kernels::AnyBackend::Dsp($backend) => $run,
             #[cfg(latch_backend = "helium")]
@@ -488,6 +501,10 @@ impl AnyBackend {
             Some(Self::BASE),
             #[cfg(target_arch = "x86_64")]
             Avx2::detect().map(Self::Avx2),
+            #[cfg(target_arch = "x86_64")]
+            Avx512::detect().map(Self::Avx512),
+            #[cfg(target_arch = "x86_64")]
+            Avx512Vnni::detect().map(Self::Avx512Vnni),
         ]
         .into_iter()
         .flatten()

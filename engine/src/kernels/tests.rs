@@ -173,8 +173,93 @@ fn all_agree_with_naive(seed: u64, units: usize, inputs: usize, fill: Fill, shif
             let mut xh = vec![0; layer.padded_columns()];
             xh[..inputs].copy_from_slice(x);
             backend.narrow_q15(&h, &mut xh[inputs..inputs + units]);
+            let before = xh.clone();
             backend.lstm_i8(&gates, &mut xh, &mut h, &mut c);
             assert_eq!((&h, &c), (&expected.0, &expected.1), "{}, {units} units, {inputs} inputs", backend.name());
+            assert_eq!(xh, before, "{} leaves the columns as it found them", backend.name());
+        }
+
+        // The whole step, over weights in the backend's own order where it has one.
+        let memory = PackedMemory::new(backend, &packed, units, layer.padded_columns());
+        let gates = GatesI8 { packed: Packed(memory.bytes()), ..gates };
+        let (mut h, mut c) = (vec![0; units], first_c.clone());
+        for (x, expected) in steps.iter().zip(&expected) {
+            let row: Vec<i8> = x.iter().map(|&x| x as i8).collect();
+            let mut xh = vec![7; layer.padded_columns()];
+            backend.step_i8(&gates, Features::Row(&row), &mut xh, &mut h, &mut c);
+            assert_eq!((&h, &c), (&expected.0, &expected.1), "{}, {units} units, {inputs} inputs", backend.name());
+            assert!(xh[..inputs] == x[..] && xh[inputs + units..].iter().all(|&zero| zero == 0));
+        }
+    });
+}
+
+/// Memory for packed weights that starts where it should, with weights packed by a backend.
+struct PackedMemory {
+    memory: Vec<u8>,
+    start: usize,
+    length: usize,
+}
+
+impl PackedMemory {
+    fn new<B: Backend>(backend: B, weights: &[i8], units: usize, columns: usize) -> Self {
+        let length = backend.packed_i8_bytes(units, columns);
+        // Not zeros: whatever the kernel reads, packing must have written.
+        let mut memory = vec![0xA5; length + PACKED_ALIGNMENT];
+        let start = memory.as_ptr().align_offset(PACKED_ALIGNMENT);
+        backend.pack_i8(weights, columns, &mut memory[start..start + length]);
+        PackedMemory { memory, start, length }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.memory[self.start..self.start + self.length]
+    }
+}
+
+/// Several streams that step together against one after the other, over three steps; packed and not.
+fn many_agree_with_one_by_one(seed: u64, streams: usize, units: usize, inputs: usize, fill: Fill) {
+    let noise = &mut Noise(seed);
+    let layer = PlainI8::new(noise, units, inputs, fill, 14, false);
+    let packed = layer.packed();
+    let gates =
+        GatesI8 { weights: &packed, multiplier: &layer.multiplier, bias: &layer.bias, shift: 14, packed: Packed::NONE };
+    let columns = layer.padded_columns();
+    let mut column = || (0..inputs).map(|_| noise.between(-128, 127) as i16).collect::<Vec<i16>>();
+    let inputs_of: Vec<[Vec<i16>; 3]> = (0..streams).map(|_| [column(), column(), column()]).collect();
+    let first: Vec<Vec<i32>> = (0..streams).map(|_| (0..units).map(|_| noise.next() as i32).collect()).collect();
+    let xh = |x: &[i16], h: &[i16]| {
+        let mut xh = vec![0; columns];
+        xh[..inputs].copy_from_slice(x);
+        Scalar.narrow_q15(h, &mut xh[inputs..inputs + units]);
+        xh
+    };
+
+    let expected: Vec<(Vec<i16>, Vec<i32>)> = inputs_of
+        .iter()
+        .zip(&first)
+        .map(|(steps, c)| {
+            let (mut h, mut c) = (vec![0; units], c.clone());
+            for x in steps {
+                Scalar.lstm_i8(&gates, &mut xh(x, &h), &mut h, &mut c);
+            }
+            (h, c)
+        })
+        .collect();
+    for_every_backend!(backend => {
+        let memory = PackedMemory::new(backend, &packed, units, columns);
+        for weights in [Packed::NONE, Packed(memory.bytes())] {
+            let gates = GatesI8 { packed: weights, ..gates };
+            let mut states: Vec<(Vec<i16>, Vec<i32>)> = first.iter().map(|c| (vec![0; units], c.clone())).collect();
+            for step in 0..3 {
+                let mut columns: Vec<Vec<i16>> =
+                    inputs_of.iter().zip(&states).map(|(steps, (h, _))| xh(&steps[step], h)).collect();
+                let mut together: Vec<StreamI8> = columns
+                    .iter_mut()
+                    .zip(&mut states)
+                    .map(|(xh, (h, c))| StreamI8 { xh, h, c })
+                    .collect();
+                backend.lstm_i8_many(&gates, &mut together);
+            }
+            assert_eq!(states, expected, "{}, {streams} streams, {units} units, {inputs} inputs", backend.name());
         }
     });
 }
@@ -190,6 +275,20 @@ proptest! {
     }
 
     #[test]
+    fn streams_that_step_together_get_the_bits_of_one_after_the_other(
+        seed: u64, streams in 1_usize..=11, units in 1_usize..=70, inputs in 1_usize..=100, fill in prop::sample::select(&FILLS[..]),
+    ) {
+        many_agree_with_one_by_one(seed, streams, units, inputs, fill);
+    }
+
+    #[test]
+    fn features_apart_and_then_the_recurrent_kernel_give_the_bits_of_the_whole_step(
+        seed: u64, units in 1_usize..=70, inputs in 1_usize..=100, fill in prop::sample::select(&FILLS[..]), shift in 0_u32..=31, wild: bool,
+    ) {
+        apart_agrees_with_whole(seed, units, inputs, fill, shift, wild);
+    }
+
+    #[test]
     fn every_backend_wraps_alike_when_the_weights_break_their_contract(
         seed: u64, units in 1_usize..=40, inputs in 1_usize..=100, fill in prop::sample::select(&FILLS[..]), shift in 0_u32..=31,
     ) {
@@ -197,10 +296,59 @@ proptest! {
     }
 }
 
+/// Kernel and recurrent kernel apart: `gates_i8` over the features, and its result as the bias of a step over the hidden state.
+fn apart_agrees_with_whole(seed: u64, units: usize, inputs: usize, fill: Fill, shift: u32, wild: bool) {
+    let noise = &mut Noise(seed);
+    let layer = PlainI8::new(noise, units, inputs, fill, shift, wild);
+    let part = |columns: core::ops::Range<usize>| {
+        let mut packed = Vec::new();
+        for unit in &layer.weights {
+            for first in columns.clone().step_by(4) {
+                for row in unit {
+                    packed.extend((first..first + 4).map(|k| if k < columns.end { row[k] } else { 0 }));
+                }
+            }
+        }
+        packed
+    };
+    let (kernel, recurrent, whole) = (part(0..inputs), part(inputs..inputs + units), layer.packed());
+    let gates =
+        GatesI8 { weights: &whole, multiplier: &layer.multiplier, bias: &layer.bias, shift, packed: Packed::NONE };
+    let mut xh: Vec<i16> = (0..layer.padded_columns()).map(|_| noise.between(-128, 127) as i16).collect();
+    xh[inputs + units..].fill(0);
+    let c: Vec<i32> = (0..units).map(|_| noise.next() as i32).collect();
+    let mut expected = (vec![0; units], c.clone());
+    Scalar.lstm_i8(&gates, &mut xh, &mut expected.0, &mut expected.1);
+
+    let padded = |columns: &[i16]| {
+        let mut columns = columns.to_vec();
+        columns.resize(columns.len().next_multiple_of(4), 0);
+        columns
+    };
+    for_every_backend!(backend => {
+        let mut bias = vec![0; 4 * units];
+        backend.gates_i8(&GatesI8 { weights: &kernel, ..gates }, &padded(&xh[..inputs]), &mut bias);
+        let memory = PackedMemory::new(backend, &recurrent, units, units.next_multiple_of(4));
+        for packed in [Packed::NONE, Packed(memory.bytes())] {
+            let mut found = (vec![0; units], c.clone());
+            let gates = GatesI8 { weights: &recurrent, bias: &bias, packed, ..gates };
+            backend.lstm_i8(&gates, &mut padded(&xh[inputs..inputs + units]), &mut found.0, &mut found.1);
+            assert_eq!(found, expected, "{}, {units} units, {inputs} inputs", backend.name());
+        }
+    });
+}
+
 #[test]
-fn every_number_of_units_up_to_70_gives_the_same_bits_in_every_backend() {
-    for units in 1..=70 {
-        all_agree_with_naive(units as u64, units, 1 + units % 7, Fill::Uniform, 15, false);
+fn every_number_of_units_up_to_300_gives_the_same_bits_in_every_backend() {
+    for units in 1..=300 {
+        all_agree_with_naive(units as u64, units, 1 + units % 7, FILLS[units % FILLS.len()], 15, false);
+    }
+}
+
+#[test]
+fn every_number_of_inputs_up_to_300_gives_the_same_bits_in_every_backend() {
+    for inputs in 1..=300 {
+        all_agree_with_naive(inputs as u64, 1 + inputs % 37, inputs, FILLS[inputs % FILLS.len()], 13, false);
     }
 }
 
@@ -455,11 +603,13 @@ proptest! {
         let expected: Vec<Vec<f64>> = steps.iter().map(|x| { layer.naive_step(x, &mut h, &mut c); h.clone() }).collect();
         for_every_backend!(backend => {
             let full = run_float(backend, &layer, &weights, &bias, &steps);
-            for (ours, expected) in full.iter().flatten().zip(expected.iter().flatten()) {
-                assert!((f64::from(*ours) - expected).abs() < TOLERANCE, "{}: {ours} {expected}", backend.name());
+            // The same numbers stored in 16 bits, which a backend may sum in another order.
+            let half = run_float(backend, &layer, &halves, &bias, &steps);
+            for ours in [full, half] {
+                for (ours, expected) in ours.iter().flatten().zip(expected.iter().flatten()) {
+                    assert!((f64::from(*ours) - expected).abs() < TOLERANCE, "{}: {ours} {expected}", backend.name());
+                }
             }
-            // The same numbers stored in 16 bits give the same bits.
-            assert_eq!(run_float(backend, &layer, &halves, &bias, &steps), full, "{}", backend.name());
         });
     }
 }

@@ -6,6 +6,8 @@
 
 #![allow(unsafe_code)]
 
+mod avx512;
+
 use core::arch::x86_64::*;
 
 use half::f16;
@@ -15,6 +17,8 @@ use super::activation::{
     TANH_TOP,
 };
 use super::{Backend, FloatView, FloatWeight, GatesFloat, GatesI8, scalar};
+
+pub use avx512::{Avx512, Avx512Vnni};
 
 #[cfg(feature = "std")]
 extern crate std;
@@ -433,34 +437,42 @@ fn part_gates(sums: [__m256i; 4]) -> [__m256i; 4] {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn cell_q15(gates: [__m256i; 4], h: &mut [i16; 16], c: &mut [i32; 16]) {
+    let ([c_low, c_high], []) = c.as_chunks_mut::<8>() else { unreachable!() };
+    let (next_h, next) = cell_q15_lanes(gates, [load_i32(c_low), load_i32(c_high)]);
+    store_i32(c_low, next[0]);
+    store_i32(c_high, next[1]);
+    store_i16(h, next_h);
+}
+
+/// The same in registers: `(h, c')` from the gates and `c`.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn cell_q15_lanes(gates: [__m256i; 4], c: [__m256i; 2]) -> (__m256i, [__m256i; 2]) {
     let [i, f, g, o] = gates;
     let (i, f, o) = (sigmoid_q15_lanes(i), sigmoid_q15_lanes(f), sigmoid_q15_lanes(o));
     let g = tanh_q15_lanes(g);
 
     // Unpacking works on each half by itself and leaves units [0..4 | 8..12] and [4..12 | 12..16]; c is brought to that order.
-    let ([c_low, c_high], []) = c.as_chunks_mut::<8>() else { unreachable!() };
-    let (c0, c1) = (load_i32(c_low), load_i32(c_high));
     let zero = _mm256_setzero_si256();
     let rounding = _mm256_set1_epi16(3 << 10);
     let one = _mm256_set1_epi16(1);
     let a = next_cell(
-        _mm256_permute2x128_si256::<0x20>(c0, c1),
+        _mm256_permute2x128_si256::<0x20>(c[0], c[1]),
         _mm256_unpacklo_epi16(f, zero),
         _mm256_madd_epi16(_mm256_unpacklo_epi16(i, one), _mm256_unpacklo_epi16(g, rounding)),
     );
     let b = next_cell(
-        _mm256_permute2x128_si256::<0x31>(c0, c1),
+        _mm256_permute2x128_si256::<0x31>(c[0], c[1]),
         _mm256_unpackhi_epi16(f, zero),
         _mm256_madd_epi16(_mm256_unpackhi_epi16(i, one), _mm256_unpackhi_epi16(g, rounding)),
     );
-    store_i32(c_low, _mm256_permute2x128_si256::<0x20>(a, b));
-    store_i32(c_high, _mm256_permute2x128_si256::<0x31>(a, b));
 
     let half = _mm256_set1_epi32(1 << 6);
     let to_q12 = |c| _mm256_srai_epi32::<7>(_mm256_add_epi32(c, half));
     // Packing undoes the order of unpacking.
     let tanh_c = tanh_q15_lanes(_mm256_packs_epi32(to_q12(a), to_q12(b)));
-    store_i16(h, _mm256_mulhrs_epi16(o, tanh_c));
+    let h = _mm256_mulhrs_epi16(o, tanh_c);
+    (h, [_mm256_permute2x128_si256::<0x20>(a, b), _mm256_permute2x128_si256::<0x31>(a, b)])
 }
 
 /// `(((c * f) >> 16) << 1) + (ig >> 11)` of eight units; f zero-extended to 32 bits, `ig` with its rounding inside.
