@@ -389,6 +389,14 @@ impl Columns {
         unsafe { self.0.as_ptr().add(column).cast::<i32>().read_unaligned() }
     }
 
+    /// The same 128 higher, as unsigned bytes, in every lane.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+    fn unsigned_four(&self, column: usize) -> __m512i {
+        // Turning the highest bit adds 128.
+        _mm512_xor_si512(_mm512_set1_epi32(self.four(column)), _mm512_set1_epi8(-128))
+    }
+
     /// Sixteen columns from a place on.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
@@ -695,6 +703,24 @@ impl<'a> Packed<'a> {
         }
     }
 
+    /// The same for two streams, with one load of each weight.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+    fn add_two(&self, sums: [&mut [__m512i; TILE]; 2], xh: [&Columns; 2], unit: usize, columns: Range<usize>) {
+        let tile = self.tile::<TILE>(unit);
+        assert!(columns.end <= self.columns);
+        let (mut one, mut other) = (*sums[0], *sums[1]); // in registers
+        for column in columns.step_by(4) {
+            let (x, y) = (xh[0].unsigned_four(column), xh[1].unsigned_four(column));
+            for (quad, (one, other)) in one.iter_mut().zip(&mut other).enumerate() {
+                let w = tile.load(column, quad);
+                *one = _mm512_dpbusd_epi32(*one, x, w);
+                *other = _mm512_dpbusd_epi32(*other, y, w);
+            }
+        }
+        (*sums[0], *sums[1]) = (one, other);
+    }
+
     /// The weights of the tile of `N` quads from `unit` on.
     #[inline]
     fn tile<const N: usize>(&self, unit: usize) -> Tile<'a, N> {
@@ -715,15 +741,20 @@ impl<const N: usize> Tile<'_, N> {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
     fn add(self, sums: &mut [__m512i; N], xh: &Columns, column: usize) {
-        debug_assert!(16 * N * (column + 4) <= self.weights.len());
-        // Turning the highest bit adds 128.
-        let x = _mm512_xor_si512(_mm512_set1_epi32(xh.four(column)), _mm512_set1_epi8(-128));
+        let x = xh.unsigned_four(column);
         for (quad, sum) in sums.iter_mut().enumerate() {
-            // SAFETY: a tile has 16 N bytes for each of its columns, a multiple of 4 of them; quad < N and column is one of them and a
-            // multiple of 4, as every caller sees to, so that the 64 bytes are inside `weights`; the load needs no alignment.
-            let w = unsafe { _mm512_loadu_si512(self.weights.as_ptr().add(16 * N * column + 64 * quad).cast()) };
-            *sum = _mm512_dpbusd_epi32(*sum, x, w);
+            *sum = _mm512_dpbusd_epi32(*sum, x, self.load(column, quad));
         }
+    }
+
+    /// The weights of four columns, and of the four units of a quad below `N`.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+    fn load(self, column: usize, quad: usize) -> __m512i {
+        debug_assert!(quad < N && column.is_multiple_of(4) && 16 * N * (column + 4) <= self.weights.len());
+        // SAFETY: a tile has 16 N bytes for each of its columns, a multiple of 4 of them; column is one of them and a multiple of 4, and
+        // quad is below N, as every caller sees to, so that the 64 bytes are inside `weights`; the load needs no alignment.
+        unsafe { _mm512_loadu_si512(self.weights.as_ptr().add(16 * N * column + 64 * quad).cast()) }
     }
 }
 
@@ -750,10 +781,18 @@ fn lstm_i8_many(rows: &Packed<'_>, gates: &GatesI8<'_>, xh: &[Columns], streams:
             let sums = unsafe { sums.assume_init_mut() };
             for first in (0..rows.columns).step_by(PART) {
                 let part = first..rows.columns.min(first + PART);
-                for (sums, xh) in sums.iter_mut().zip(xh) {
-                    let mut local = *sums; // in registers
-                    rows.add(&mut local, xh, units.start, part.clone());
-                    *sums = local;
+                for (sums, xh) in sums.chunks_mut(2).zip(xh.chunks(2)) {
+                    match (sums, xh) {
+                        ([one, other], [first, second]) => {
+                            rows.add_two([one, other], [first, second], units.start, part.clone());
+                        }
+                        ([one, ..], [first, ..]) => {
+                            let mut sums = *one; // in registers
+                            rows.add(&mut sums, first, units.start, part.clone());
+                            *one = sums;
+                        }
+                        _ => {}
+                    }
                 }
             }
             for (sums, stream) in sums.iter().zip(&mut *streams) {
