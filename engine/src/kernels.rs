@@ -223,9 +223,25 @@ pub trait Backend: Copy + Send + Sync + 'static {
     /// - `c`: cell state, Q12.19, length `U`.
     #[inline]
     fn step_i8(self, gates: &GatesI8<'_>, x: Features<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
-        if join_i8(self, x, xh, h) {
+        if self.join_i8(x, xh, h) {
             self.lstm_i8(gates, xh, h, c);
         }
+    }
+
+    /// Writes `[x; narrow(h); 0..]`, the columns of an integer step, into `xh`. False where that has too few places, and nothing is done.
+    #[inline(always)]
+    fn join_i8(self, x: Features<'_>, xh: &mut [i16], h: &[i16]) -> bool {
+        let Some((features, previous)) = xh.split_at_mut_checked(x.len()) else { return false };
+        let Some((previous, padding)) = previous.split_at_mut_checked(h.len()) else { return false };
+        match x {
+            Features::Row(row) => self.widen_i8(row, features),
+            Features::Hidden(hidden) => self.narrow_q15(hidden, features),
+        }
+        self.narrow_q15(h, previous);
+        for column in padding {
+            *column = 0;
+        }
+        true
     }
 
     /// One step of several streams over the same weights, each of which is read from beyond the first-level cache only once. The
@@ -381,22 +397,6 @@ fn one_tile_after_the_other<B: Backend>(backend: B, gates: &GatesI8<'_>, streams
 
 /// Where packed weights start: on a multiple of this many bytes, a line of the cache.
 pub const PACKED_ALIGNMENT: usize = 64;
-
-/// Writes `[x; narrow(h); 0..]`, the columns that the integer step reads. False where `xh` has too few places.
-#[inline(always)]
-fn join_i8<B: Backend>(backend: B, x: Features<'_>, xh: &mut [i16], h: &[i16]) -> bool {
-    let Some((features, previous)) = xh.split_at_mut_checked(x.len()) else { return false };
-    let Some((previous, padding)) = previous.split_at_mut_checked(h.len()) else { return false };
-    match x {
-        Features::Row(row) => backend.widen_i8(row, features),
-        Features::Hidden(hidden) => backend.narrow_q15(hidden, features),
-    }
-    backend.narrow_q15(h, previous);
-    for column in padding {
-        *column = 0;
-    }
-    true
-}
 
 /// The reference backend: plain Rust, on every machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -331,7 +331,7 @@ fn lstm_i8(gates: &GatesI8<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
     assert!(gates.multiplier.len() == 4 * units && gates.bias.len() == 4 * units, "multiplier, bias: [unit][gate]");
     assert!(c.len() == units, "c: [unit]");
     if row == 0 {
-        return; // as the reference: no columns, no rows
+        return scalar::lstm_i8(gates, xh, h, c); // no columns: only biases
     }
 
     let shift = _mm_cvtsi32_si128((gates.shift & 31) as i32);
@@ -626,7 +626,7 @@ fn lstm_float<W: Lanes>(weights: &[W], bias: &[f32], xh: &[f32], h: &mut [f32], 
     assert!(bias.len() == 4 * h.len(), "bias: [U8 / 8][gate][8]");
     assert!(weights.len() == block * h.len(), "weights: [U8 / 8][K][gate][8]");
     if block == 0 {
-        return; // as the reference: no columns, no rows
+        return; // no layer is without columns
     }
 
     let pairs = weights.chunks(2 * block).zip(bias.chunks(8)).zip(h.chunks_mut(2).zip(c.chunks_mut(2)));

@@ -374,7 +374,8 @@ impl Columns {
         let place = place + 32 * whole.len();
         // The step before has written h just now: loads no wider than its stores take over from them without waiting.
         for (block, (h, out)) in rest.chunks(16).zip(out_rest.chunks_mut(16)).enumerate() {
-            let narrow = _mm256_srai_epi16::<8>(_mm256_adds_epi16(load_i16_16(h), _mm256_set1_epi16(128)));
+            let lanes = if h.len() == 8 { _mm256_castsi128_si256(load_i16_8(h)) } else { load_i16_16(h) };
+            let narrow = _mm256_srai_epi16::<8>(_mm256_adds_epi16(lanes, _mm256_set1_epi16(128)));
             self.put(place + 16 * block, _mm256_castsi128_si256(_mm256_cvtepi16_epi8(narrow)));
             store_i16_16(out, narrow);
         }
@@ -484,7 +485,7 @@ fn pack(weights: &[i8], columns: usize, packed: &mut [u8]) {
 fn lstm_i8(gates: &GatesI8<'_>, xh: &Columns, columns: usize, h: &mut [i16], c: &mut [i32]) {
     check_lengths(gates, columns, h.len(), c.len());
     if columns == 0 {
-        return; // as the reference: no columns, no rows
+        return scalar::lstm_i8(gates, &[], h, c); // only biases
     }
     if let Some(packed) = Packed::new(gates, columns) {
         tiles(&packed, gates, xh, h, c);
@@ -1147,7 +1148,7 @@ fn lstm_f32(weights: &[f32], bias: &[f32], xh: &[f32], h: &mut [f32], c: &mut [f
     assert!(bias.len() == 4 * h.len(), "bias: [U8 / 8][gate][8]");
     assert!(weights.len() == block * (h.len() / 8), "weights: [U8 / 8][K][gate][8]");
     if block == 0 {
-        return; // as the reference: no columns, no rows
+        return; // no layer is without columns
     }
     let tiles = weights.chunks(4 * block).zip(bias.chunks(128));
     for ((weights, bias), (h, c)) in tiles.zip(h.chunks_mut(32).zip(c.chunks_mut(32))) {
