@@ -23,6 +23,8 @@
 //! contract is on lengths, and for the integer step on where the weights begin, stated at every method. A backend may panic or do
 //! nothing when it is broken, and never touches memory outside the slices.
 
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+pub mod aarch64;
 pub mod activation;
 #[cfg(latch_backend = "dsp")]
 pub mod cortex_m;
@@ -36,6 +38,8 @@ pub mod x86_64;
 
 use half::f16;
 
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+pub use aarch64::{Neon, NeonDot};
 #[cfg(latch_backend = "dsp")]
 pub use cortex_m::Dsp;
 #[cfg(latch_backend = "helium")]
@@ -434,6 +438,12 @@ pub enum AnyBackend {
     /// The same, and products of bytes for integers.
     #[cfg(target_arch = "x86_64")]
     Avx512Vnni(Avx512Vnni),
+    /// 128-bit vectors of 64-bit Arm.
+    #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+    Neon(Neon),
+    /// The same with dot products of bytes.
+    #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+    NeonDot(NeonDot),
     /// Cortex-M4, M7 and M33.
     #[cfg(latch_backend = "dsp")]
     Dsp(Dsp),
@@ -457,6 +467,10 @@ macro_rules! dispatch {
             $crate::kernels::AnyBackend::Avx512($backend) => $run,
             #[cfg(target_arch = "x86_64")]
             $crate::kernels::AnyBackend::Avx512Vnni($backend) => $run,
+            #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+            $crate::kernels::AnyBackend::Neon($backend) => $run,
+            #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+            $crate::kernels::AnyBackend::NeonDot($backend) => $run,
             #[cfg(latch_backend = "dsp")]
             $crate::kernels::AnyBackend::Dsp($backend) => $run,
             #[cfg(latch_backend = "helium")]
@@ -505,6 +519,10 @@ impl AnyBackend {
             Avx512::detect().map(Self::Avx512),
             #[cfg(target_arch = "x86_64")]
             Avx512Vnni::detect().map(Self::Avx512Vnni),
+            #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+            Some(Self::Neon(Neon)),
+            #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+            NeonDot::detect().map(Self::NeonDot),
         ]
         .into_iter()
         .flatten()

@@ -4,12 +4,14 @@
 //! - [`test`] checks everything, in one order, with one summary.
 //! - [`instructions`] counts what a step costs and holds it against the record in `benches/results/`.
 //! - [`chips`] counts the same on every emulated chip, and holds it to what Latch promises.
+//! - [`foreign`] runs the engine's tests on processors that this machine is not.
 //! - [`size`] weighs engine and firmware on every chip, and holds them to limits and record.
 //! - [`device`] runs a model on an emulated board.
 //! - [`wrapper`] lets a backend be forced without compiling the dependencies again.
 
 mod chips;
 mod device;
+mod foreign;
 mod instructions;
 mod setup;
 mod size;
@@ -32,11 +34,11 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Installs what the tests need: valgrind, QEMU, and a compiler for the chips (LATCH_TOOLCHAIN=rustup or =debian chooses which)
+    /// Installs what the tests need: valgrind, QEMU, a compiler for the chips, libraries for foreign processors (LATCH_TOOLCHAIN=rustup or =debian chooses which)
     Setup,
-    /// Checks everything: format, lints, tests, documentation, the scalar backend, the chips, instruction counts
+    /// Checks everything: format, lints, tests, documentation, the scalar backend, foreign processors, the chips, instruction counts
     Test {
-        /// Leaves out the slow steps: scalar backend, chips, instruction counts
+        /// Leaves out the slow steps: scalar backend, foreign processors, chips, instruction counts
         #[arg(long)]
         quick: bool,
     },
