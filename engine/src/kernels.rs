@@ -47,7 +47,7 @@ pub use helium::Helium;
 #[cfg(latch_backend = "thumb")]
 pub use thumb::Thumb;
 #[cfg(target_arch = "x86_64")]
-pub use x86_64::{Avx2, Avx512, Avx512Vnni};
+pub use x86_64::{Avx2, Avx512, Avx512Vnni, AvxVnni};
 
 /// The gates of an integer LSTM layer with `U` units, in the order i, f, g, o (input, forget, cell candidate, output).
 ///
@@ -432,6 +432,9 @@ pub enum AnyBackend {
     /// 256-bit vectors with fused multiply-add and half-precision loads.
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
+    /// The same, and products of bytes for integers.
+    #[cfg(target_arch = "x86_64")]
+    AvxVnni(AvxVnni),
     /// 512-bit vectors for floats.
     #[cfg(target_arch = "x86_64")]
     Avx512(Avx512),
@@ -463,6 +466,8 @@ macro_rules! dispatch {
             $crate::kernels::AnyBackend::Scalar($backend) => $run,
             #[cfg(target_arch = "x86_64")]
             $crate::kernels::AnyBackend::Avx2($backend) => $run,
+            #[cfg(target_arch = "x86_64")]
+            $crate::kernels::AnyBackend::AvxVnni($backend) => $run,
             #[cfg(target_arch = "x86_64")]
             $crate::kernels::AnyBackend::Avx512($backend) => $run,
             #[cfg(target_arch = "x86_64")]
@@ -515,6 +520,8 @@ impl AnyBackend {
             Some(Self::BASE),
             #[cfg(target_arch = "x86_64")]
             Avx2::detect().map(Self::Avx2),
+            #[cfg(target_arch = "x86_64")]
+            AvxVnni::detect().map(Self::AvxVnni),
             #[cfg(target_arch = "x86_64")]
             Avx512::detect().map(Self::Avx512),
             #[cfg(target_arch = "x86_64")]

@@ -10,11 +10,15 @@ use proptest::prelude::*;
 use super::activation::{SIGMOID_Q15_MAX, TANH_Q15_MAX};
 use super::*;
 
-/// Runs the expression once for every backend of this processor.
+/// Runs the expression once for every backend of this processor, and for AVX-VNNI's where only another coding of its instruction is there.
 macro_rules! for_every_backend {
     ($backend:ident => $body:expr) => {
         for any in AnyBackend::all() {
             dispatch!(any, $backend => $body);
+        }
+        #[cfg(target_arch = "x86_64")]
+        if let Some($backend) = x86_64::Stand::detect() {
+            $body;
         }
     };
 }
