@@ -31,6 +31,8 @@ pub mod helium;
 pub mod scalar;
 #[cfg(latch_backend = "thumb")]
 pub mod thumb;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+pub mod wasm32;
 #[cfg(target_arch = "x86_64")]
 pub mod x86_64;
 
@@ -42,6 +44,8 @@ pub use cortex_m::Dsp;
 pub use helium::Helium;
 #[cfg(latch_backend = "thumb")]
 pub use thumb::Thumb;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+pub use wasm32::Simd128;
 #[cfg(target_arch = "x86_64")]
 pub use x86_64::Avx2;
 
@@ -425,6 +429,9 @@ pub enum AnyBackend {
     /// 256-bit vectors with fused multiply-add and half-precision loads.
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
+    /// 128-bit vectors of WebAssembly.
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    Simd128(Simd128),
     /// Cortex-M4, M7 and M33.
     #[cfg(latch_backend = "dsp")]
     Dsp(Dsp),
@@ -444,6 +451,8 @@ macro_rules! dispatch {
             $crate::kernels::AnyBackend::Scalar($backend) => $run,
             #[cfg(target_arch = "x86_64")]
             $crate::kernels::AnyBackend::Avx2($backend) => $run,
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            $crate::kernels::AnyBackend::Simd128($backend) => $run,
             #[cfg(latch_backend = "dsp")]
             $crate::kernels::AnyBackend::Dsp($backend) => $run,
             #[cfg(latch_backend = "helium")]
@@ -488,6 +497,8 @@ impl AnyBackend {
             Some(Self::BASE),
             #[cfg(target_arch = "x86_64")]
             Avx2::detect().map(Self::Avx2),
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Some(Self::Simd128(Simd128::TOKEN)),
         ]
         .into_iter()
         .flatten()
