@@ -116,12 +116,18 @@ fn load_extend_i8(x: &[i8; 8]) -> v128 {
     unsafe { i16x8_load_extend_i8x8(x.as_ptr()) }
 }
 
-/// Four 16-bit numbers, or the bits of them, zero-extended to 32 bits.
+/// Four numbers, zero-extended to 32 bits.
 #[inline(always)]
-fn load_extend_u16<T: bytemuck::Pod>(x: &[T; 4]) -> v128 {
-    const { assert!(size_of::<T>() == 2) };
-    // SAFETY: the array has the 8 bytes that are read, by the line above; the load needs no alignment.
-    unsafe { u32x4_load_extend_u16x4(x.as_ptr().cast()) }
+fn load_extend_u16(x: &[u16; 4]) -> v128 {
+    // SAFETY: the array has the 8 bytes that are read; the load needs no alignment.
+    unsafe { u32x4_load_extend_u16x4(x.as_ptr()) }
+}
+
+/// The bits of four half-precision numbers, sign-extended to 32 bits.
+#[inline(always)]
+fn load_extend_f16(x: &[f16; 4]) -> v128 {
+    // SAFETY: the array has the 8 bytes that are read, since an `f16` is a `u16` inside; the load needs no alignment.
+    unsafe { i32x4_load_extend_i16x4(x.as_ptr().cast()) }
 }
 
 /// Applies `lanes` to a slice of any length, `N` numbers at a time: a vector of them.
@@ -154,15 +160,14 @@ impl Lanes for f32 {
 }
 
 impl Lanes for f16 {
-    // The steps of `FloatWeight::to_f32`, which says why they are exact.
+    // `FloatWeight::to_f32` says why this is exact. Here the sign goes through the product, and what is too large to be finite is seen
+    // behind it: infinity and NaN become 2^16 and more.
     #[inline(always)]
     fn load4(x: &[f16; 4]) -> v128 {
-        let bits = load_extend_u16(x);
-        let magnitude = i32x4_shl(v128_and(bits, u32x4_splat(0x7fff)), 13);
-        let finite = f32x4_mul(magnitude, u32x4_splat((127 + 112) << 23));
-        let special = i32x4_gt(magnitude, i32x4_splat(0x7bff << 13));
-        let value = v128_or(finite, v128_and(special, u32x4_splat(0x7f80_0000)));
-        v128_or(value, i32x4_shl(v128_and(bits, u32x4_splat(0x8000)), 16))
+        let moved = v128_and(i32x4_shl(load_extend_f16(x), 13), u32x4_splat(0x8fff_e000));
+        let finite = f32x4_mul(moved, u32x4_splat((127 + 112) << 23));
+        let special = f32x4_ge(f32x4_abs(finite), f32x4_splat(65536.0));
+        v128_or(finite, v128_and(special, u32x4_splat(0x7f80_0000)))
     }
 }
 
