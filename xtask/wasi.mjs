@@ -1,10 +1,11 @@
-// Runs a program that was compiled for wasm32-wasip1 under Node, 18 or later: `node --no-warnings xtask/wasi.mjs PROGRAM.wasm [ARGUMENT..]`.
+// Runs a program that was compiled for wasm32-wasip1 under Node, 18.17 or later: `node --no-warnings xtask/wasi.mjs PROGRAM.wasm [ARGUMENT..]`.
 //
-// The program sees its arguments, the environment, the three standard streams and, as its root, the folder that it was started in. Its exit
-// code is this program's; a trap, which is what a panic ends in, is 101, as it is of a program of the host.
+// The program sees its arguments, the environment, the three standard streams and, as its root, the repository. Its exit code is this
+// program's; a trap, which is what a panic ends in, is 101, as it is of a program of the host.
 
 import { readFile } from "node:fs/promises";
-import { argv, cwd, env, exit, stderr } from "node:process";
+import { argv, env, exit, stderr } from "node:process";
+import { fileURLToPath } from "node:url";
 import { WASI } from "node:wasi";
 
 const [program, ...rest] = argv.slice(2);
@@ -19,7 +20,7 @@ try {
         version: "preview1",
         args: [program, ...rest],
         env,
-        preopens: { "/": cwd() },
+        preopens: { "/": fileURLToPath(new URL("..", import.meta.url)) },
         // Before Node 20 the exit code would be this process's at once; since then it is returned, and this is the default.
         returnOnExit: true,
     });

@@ -6,6 +6,7 @@
 //! - [`chips`] counts the same on every emulated chip, and holds it to what Latch promises.
 //! - [`size`] weighs engine and firmware on every chip, and holds them to limits and record.
 //! - [`device`] runs a model on an emulated board.
+//! - [`wasm`] runs the engine's tests as WebAssembly.
 //! - [`wrapper`] lets a backend be forced without compiling the dependencies again.
 
 mod chips;
@@ -14,6 +15,7 @@ mod instructions;
 mod setup;
 mod size;
 mod test;
+mod wasm;
 mod wrapper;
 
 use std::process::ExitCode;
@@ -32,11 +34,11 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Installs what the tests need: valgrind, QEMU, and a compiler for the chips (LATCH_TOOLCHAIN=rustup or =debian chooses which)
+    /// Installs what the tests need: valgrind, QEMU, Node, and compilers for the chips and WebAssembly (LATCH_TOOLCHAIN=rustup or =debian chooses which)
     Setup,
-    /// Checks everything: format, lints, tests, documentation, the scalar backend, the chips, instruction counts
+    /// Checks everything: format, lints, tests, documentation, the scalar backend, WebAssembly, the chips, instruction counts
     Test {
-        /// Leaves out the slow steps: scalar backend, chips, instruction counts
+        /// Leaves out the slow steps: scalar backend, WebAssembly, chips, instruction counts
         #[arg(long)]
         quick: bool,
     },

@@ -1,10 +1,13 @@
-//! Installs what the tests need and cargo does not bring: valgrind, QEMU, and a compiler for the chips.
+//! Installs what the tests need and cargo does not bring: valgrind, QEMU, Node, and compilers for the chips and WebAssembly.
 //!
-//! Rustup is asked first for the chips' libraries; where it cannot fetch them, Debian's own toolchain serves.
+//! Rustup is asked first for the chips' libraries; where it cannot fetch them, Debian's own toolchain serves. Those for
+//! WebAssembly come from rustup alone.
 
 use anyhow::Result;
 use latch_emulator::command::Command;
 use latch_emulator::toolchain::{DEBIAN_PACKAGES, FORCE, QEMU, Toolchain, absent, absent_qemu};
+
+use crate::wasm;
 
 /// Valgrind's version, or `None` where it is not installed.
 pub(crate) fn valgrind() -> Option<String> {
@@ -21,6 +24,7 @@ pub(crate) fn missing() -> Vec<String> {
     if Toolchain::find().is_err() {
         missing.push("a compiler for the chips".to_owned());
     }
+    missing.extend(wasm::absent());
     missing
 }
 
@@ -41,6 +45,13 @@ pub(crate) fn run() -> Result<Vec<String>> {
             println!("taking Debian's own toolchain, which serves as well as rustup's");
             packages.extend(DEBIAN_PACKAGES);
         }
+    }
+    let targets = wasm::absent_targets();
+    if !targets.is_empty() && !add_targets(&targets) {
+        println!("rustup alone brings the library for {}", targets.join(" and "));
+    }
+    if !wasm::has_node() {
+        packages.push(wasm::NODE_PACKAGE);
     }
     if !packages.is_empty() {
         install(&packages)?;

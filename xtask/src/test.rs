@@ -10,6 +10,7 @@ use crate::chips;
 use crate::instructions;
 use crate::setup;
 use crate::size;
+use crate::wasm;
 use crate::wrapper;
 
 /// What a step came to.
@@ -87,6 +88,10 @@ pub(crate) fn run(quick: bool) -> bool {
     for (name, features) in [("engine without std", ""), ("engine without std, with floats", " --features float")] {
         run.slow(name, |run, name| run.no_std(name, features));
     }
+    for (name, command) in wasm::checks() {
+        run.slow(name, |run, name| run.wasm(name, &command, Run::check));
+    }
+    run.slow("wasm, tests", |run, name| run.wasm(name, &wasm::tests(), Run::tests));
     run.slow("instructions", Run::instructions);
     run.slow("chips, a step", |run, name| run.chips(name, "cargo xtask chips", || chips::run(false)));
     run.slow("chips, bytes", |run, name| run.chips(name, "cargo xtask size", || size::run(false)));
@@ -152,6 +157,17 @@ impl Run {
             Ok(toolchain) => self.check(name, &toolchain.cargo(&build)),
             Err(error) => {
                 self.step(name, &format!("cargo {build}"), || (Outcome::Skipped(format!("{error:#}")), None));
+            }
+        }
+    }
+
+    /// A step that needs a compiler for WebAssembly, and Node.
+    fn wasm(&mut self, name: &str, command: &Command, body: fn(&mut Self, &str, &Command)) {
+        match wasm::absent() {
+            absent if absent.is_empty() => body(self, name, command),
+            absent => {
+                let why = format!("no {}", absent.join(", no "));
+                self.step(name, &command.to_string(), || (Outcome::Skipped(why), None));
             }
         }
     }

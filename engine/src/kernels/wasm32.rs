@@ -530,3 +530,53 @@ fn dot_f32<W: Lanes>(w: &[W], v: &[f32]) -> f32 {
     store(&mut lanes, f32x4_add(f32x4_add(sums[0], sums[1]), f32x4_add(sums[2], sums[3])));
     lanes.iter().sum::<f32>() + scalar::dot_f32(w_rest, v_rest)
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::{vec, vec::Vec};
+
+    use super::*;
+    use crate::kernels::Scalar;
+
+    /// Numbers in [-4, 4), another each time.
+    fn numbers(count: usize, seed: u32) -> Vec<f32> {
+        let mut state = seed;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 21) as f32 - 4.0
+        };
+        (0..count).map(|_| next()).collect()
+    }
+
+    #[test]
+    fn a_float_step_has_the_bits_of_the_scalar_backend() {
+        for (units, columns) in [(8, 1), (16, 37), (40, 90)] {
+            let (weights, bias) = (numbers(units * columns * 4, 1), numbers(4 * units, 2));
+            let (xh, first_c) = (numbers(columns, 3), numbers(units, 4));
+            let halves: Vec<f16> = weights.iter().map(|&w| f16::from_f32(w)).collect();
+            let full =
+                (step(Simd128::TOKEN, &weights, &bias, &xh, &first_c), step(Scalar, &weights, &bias, &xh, &first_c));
+            let half =
+                (step(Simd128::TOKEN, &halves, &bias, &xh, &first_c), step(Scalar, &halves, &bias, &xh, &first_c));
+            assert_eq!(full.0, full.1);
+            assert_eq!(half.0, half.1);
+        }
+    }
+
+    /// The sums of the gates, the hidden and the cell state.
+    fn step<W: FloatWeight>(
+        backend: impl Backend,
+        weights: &[W],
+        bias: &[f32],
+        xh: &[f32],
+        c: &[f32],
+    ) -> [Vec<f32>; 3] {
+        let gates = GatesFloat { weights, bias };
+        let (mut sums, mut h, mut c) = (vec![0.0; bias.len()], vec![0.0; c.len()], c.to_vec());
+        backend.gates_float(&gates, xh, &mut sums);
+        backend.lstm_float(&gates, xh, &mut h, &mut c);
+        [sums, h, c]
+    }
+}

@@ -1,0 +1,68 @@
+//! The engine as WebAssembly: lints, builds without the standard library, and its whole test suite under Node.
+//!
+//! The tests are compiled for WASI and run in Node's own, through `wasi.mjs`. There a panic ends the program: the first test that fails
+//! is the last that runs, and what it prints is lost where it is captured.
+
+use std::path::Path;
+
+use latch_emulator::command::{Command, root};
+
+/// The targets: with a system below, for the tests, and with nothing below, as in a browser.
+const TARGETS: [&str; 2] = ["wasm32-wasip1", "wasm32-unknown-unknown"];
+
+/// What Debian's package with Node is called.
+pub(crate) const NODE_PACKAGE: &str = "nodejs";
+
+/// The targets for which the compiler has no library.
+pub(crate) fn absent_targets() -> Vec<&'static str> {
+    let has = |target: &str| {
+        let folder = Command::new("rustc --print target-libdir --target").arg(target).capture();
+        folder.is_ok_and(|(folder, _)| Path::new(folder.trim()).is_dir())
+    };
+    TARGETS.into_iter().filter(|target| !has(target)).collect()
+}
+
+/// True where Node is installed and runs WASI programs without being asked to by a flag.
+pub(crate) fn has_node() -> bool {
+    Command::new("node --no-warnings --eval").arg("require('node:wasi')").capture().is_ok()
+}
+
+/// What the steps need and this machine does not have, by name.
+pub(crate) fn absent() -> Vec<String> {
+    let node = (!has_node()).then(|| "Node 18.17 or later".to_owned());
+    absent_targets().into_iter().map(|target| format!("library for {target}")).chain(node).collect()
+}
+
+/// The engine's tests, with vectors, under Node.
+pub(crate) fn tests() -> Command {
+    let runner = root().join("xtask/wasi.mjs").display().to_string();
+    for_target("test -p latch-engine --lib --profile checked --no-fail-fast", TARGETS[0], true)
+        .arg("--config")
+        .arg(format!("target.{}.runner=[\"node\",\"--no-warnings\",{runner:?}]", TARGETS[0]))
+        .args("-- --no-capture")
+}
+
+/// What is checked besides, by name: lints with the tests, and the engine without the standard library, with vectors and without.
+pub(crate) fn checks() -> [(&'static str, Command); 3] {
+    let bare = "build --profile checked -p latch-engine --no-default-features --features float";
+    [
+        (
+            "wasm, lints",
+            for_target("clippy -p latch-engine --all-targets --profile checked", TARGETS[0], true)
+                .args("-- -D warnings"),
+        ),
+        ("wasm without std", for_target(bare, TARGETS[1], true)),
+        ("wasm without std and vectors", for_target(bare, TARGETS[1], false)),
+    ]
+}
+
+/// A cargo command for the target. Flags of the caller are left out: they are meant for the host.
+fn for_target(line: &str, target: &str, vectors: bool) -> Command {
+    let command = Command::new("cargo").args(line).args("--target").args(target);
+    let command = command.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
+    if vectors {
+        command.arg("--config").arg(format!("target.{target}.rustflags=[\"-Ctarget-feature=+simd128\"]"))
+    } else {
+        command
+    }
+}
