@@ -1,4 +1,4 @@
-//! The engine as WebAssembly: lints, builds without the standard library, and its whole test suite under Node.
+//! The engine as WebAssembly: its lints, with the standard library and without, and its whole test suite under Node.
 //!
 //! The tests are compiled for WASI and run in Node's own, through `wasi.mjs`. There a panic ends the program: the first test that fails
 //! is the last that runs, and what it prints is lost where it is captured.
@@ -42,17 +42,17 @@ pub(crate) fn tests() -> Command {
         .args("-- --no-capture")
 }
 
-/// What is checked besides, by name: lints with the tests, and the engine without the standard library, with vectors and without.
+/// What is checked besides, by name: lints with the tests, and without the standard library, with vectors and without.
 pub(crate) fn checks() -> [(&'static str, Command); 3] {
-    let bare = "build --profile checked -p latch-engine --no-default-features --features float";
+    let lints = |selection: &str, target, vectors| {
+        for_target(&format!("clippy -p latch-engine --profile checked {selection}"), target, vectors)
+            .args("-- -D warnings")
+    };
+    let bare = "--no-default-features --features float";
     [
-        (
-            "wasm, lints",
-            for_target("clippy -p latch-engine --all-targets --profile checked", TARGETS[0], true)
-                .args("-- -D warnings"),
-        ),
-        ("wasm without std", for_target(bare, TARGETS[1], true)),
-        ("wasm without std and vectors", for_target(bare, TARGETS[1], false)),
+        ("wasm, lints", lints("--all-targets", TARGETS[0], true)),
+        ("wasm without std", lints(bare, TARGETS[1], true)),
+        ("wasm without std and vectors", lints(bare, TARGETS[1], false)),
     ]
 }
 
