@@ -33,6 +33,8 @@ pub mod helium;
 pub mod scalar;
 #[cfg(latch_backend = "thumb")]
 pub mod thumb;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+pub mod wasm32;
 #[cfg(target_arch = "x86_64")]
 pub mod x86_64;
 
@@ -46,6 +48,8 @@ pub use cortex_m::Dsp;
 pub use helium::Helium;
 #[cfg(latch_backend = "thumb")]
 pub use thumb::Thumb;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+pub use wasm32::Simd128;
 #[cfg(target_arch = "x86_64")]
 pub use x86_64::{Avx2, Avx512, Avx512Vnni, AvxVnni};
 
@@ -447,6 +451,9 @@ pub enum AnyBackend {
     /// The same with dot products of bytes.
     #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
     NeonDot(NeonDot),
+    /// 128-bit vectors of WebAssembly.
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    Simd128(Simd128),
     /// Cortex-M4, M7 and M33.
     #[cfg(latch_backend = "dsp")]
     Dsp(Dsp),
@@ -476,6 +483,8 @@ macro_rules! dispatch {
             $crate::kernels::AnyBackend::Neon($backend) => $run,
             #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
             $crate::kernels::AnyBackend::NeonDot($backend) => $run,
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            $crate::kernels::AnyBackend::Simd128($backend) => $run,
             #[cfg(latch_backend = "dsp")]
             $crate::kernels::AnyBackend::Dsp($backend) => $run,
             #[cfg(latch_backend = "helium")]
@@ -530,6 +539,8 @@ impl AnyBackend {
             Some(Self::Neon(Neon)),
             #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
             NeonDot::detect().map(Self::NeonDot),
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Some(Self::Simd128(Simd128::TOKEN)),
         ]
         .into_iter()
         .flatten()

@@ -7,6 +7,7 @@
 //! - [`foreign`] runs the engine's tests on processors that this machine is not.
 //! - [`size`] weighs engine and firmware on every chip, and holds them to limits and record.
 //! - [`device`] runs a model on an emulated board.
+//! - [`wasm`] runs the engine's tests as WebAssembly.
 //! - [`wrapper`] lets a backend be forced without compiling the dependencies again.
 
 mod chips;
@@ -16,6 +17,7 @@ mod instructions;
 mod setup;
 mod size;
 mod test;
+mod wasm;
 mod wrapper;
 
 use std::process::ExitCode;
@@ -34,11 +36,11 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Installs what the tests need: valgrind, QEMU, a compiler for the chips, libraries for foreign processors (LATCH_TOOLCHAIN=rustup or =debian chooses which)
+    /// Installs what the tests need: valgrind, QEMU, Node, compilers for the chips and WebAssembly, libraries for foreign processors (LATCH_TOOLCHAIN=rustup or =debian chooses which)
     Setup,
-    /// Checks everything: format, lints, tests, documentation, the scalar backend, foreign processors, the chips, instruction counts
+    /// Checks everything: format, lints, tests, documentation, the scalar backend, foreign processors, WebAssembly, the chips, instruction counts
     Test {
-        /// Leaves out the slow steps: scalar backend, foreign processors, chips, instruction counts
+        /// Leaves out the slow steps: scalar backend, foreign processors, WebAssembly, chips, instruction counts
         #[arg(long)]
         quick: bool,
     },

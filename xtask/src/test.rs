@@ -11,6 +11,7 @@ use crate::foreign::{self, FOREIGN, Foreign};
 use crate::instructions;
 use crate::setup;
 use crate::size;
+use crate::wasm;
 use crate::wrapper;
 
 /// What a step came to.
@@ -67,7 +68,7 @@ pub(crate) fn run(quick: bool) -> bool {
     let mut run = Run { reports: Vec::new(), quick, ci: std::env::var("CI").is_ok_and(|value| value == "true") };
     if !quick {
         let mut missing = setup::missing();
-        missing.extend(foreign::absent_targets().into_iter().map(str::to_owned));
+        missing.extend(foreign::absent_targets().into_iter().chain(wasm::absent_targets()).map(str::to_owned));
         if !missing.is_empty() {
             run.step(
                 "setup",
@@ -94,6 +95,10 @@ pub(crate) fn run(quick: bool) -> bool {
     for (name, features) in [("engine without std", ""), ("engine without std, with floats", " --features float")] {
         run.slow(name, |run, name| run.no_std(name, features));
     }
+    for (name, command) in wasm::checks() {
+        run.slow(name, |run, name| run.wasm(name, &command, Run::check));
+    }
+    run.slow("wasm, tests", |run, name| run.wasm(name, &wasm::tests(), Run::tests));
     run.slow("instructions", Run::instructions);
     run.slow("chips, a step", |run, name| run.chips(name, "cargo xtask chips", || chips::run(false)));
     run.slow("chips, bytes", |run, name| run.chips(name, "cargo xtask size", || size::run(false)));
@@ -172,6 +177,16 @@ impl Run {
             Outcome::Skipped(format!("no {emulator}"))
         } else {
             return self.tests(name, &command);
+        };
+        self.step(name, &command.to_string(), || (missing, None));
+    }
+
+    /// A step that needs a compiler for WebAssembly, and Node.
+    fn wasm(&mut self, name: &str, command: &Command, body: fn(&mut Self, &str, &Command)) {
+        let missing = match &wasm::absent_targets()[..] {
+            [] if wasm::has_node() => return body(self, name, command),
+            [] => Outcome::Skipped(format!("no {}", wasm::NODE)),
+            targets => Outcome::Unavailable(format!("no standard library for {}", targets.join(" and "))),
         };
         self.step(name, &command.to_string(), || (missing, None));
     }
