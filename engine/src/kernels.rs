@@ -229,8 +229,20 @@ pub trait Backend: Copy + Send + Sync + 'static {
     /// - `xh`: `K4` columns out, with `K` the features and the units; with fewer nothing is done.
     /// - `h`: hidden state in and out, Q0.15, length `U`.
     /// - `c`: cell state, Q12.19, length `U`.
+    /// - `backwards`: true at every other token of a stream. A backend may then read the weights from their end, which the step before
+    ///   has left in the cache; the result is the same.
     #[inline]
-    fn step_i8(self, gates: &GatesI8<'_>, x: Features<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
+    #[allow(clippy::too_many_arguments, reason = "what a step needs")]
+    fn step_i8(
+        self,
+        gates: &GatesI8<'_>,
+        x: Features<'_>,
+        xh: &mut [i16],
+        h: &mut [i16],
+        c: &mut [i32],
+        backwards: bool,
+    ) {
+        let _ = backwards;
         if self.join_i8(x, xh, h) {
             self.lstm_i8(gates, xh, h, c);
         }

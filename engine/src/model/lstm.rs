@@ -29,7 +29,7 @@ pub(super) fn step_i8<B: Backend>(
         let (c, h) = (memory.take(units), memory.take(units));
         let x = if index == 0 { Features::Row(row) } else { Features::Hidden(hidden) };
         let Some(xh) = scratch.get_mut(..(x.len() + units).next_multiple_of(4)) else { return };
-        backend.step_i8(gates, x, xh, h, c);
+        backend.step_i8(gates, x, xh, h, c, header.tokens % 2 == 1);
         hidden = h;
     }
     read_out_i8(backend, shape, hidden, header, memory);

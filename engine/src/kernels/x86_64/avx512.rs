@@ -172,16 +172,24 @@ impl Backend for Avx512Vnni {
     fn lstm_i8(self, gates: &GatesI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
         let mut columns = Columns::new();
         if hand_over!(self, columns.take(xh)) {
-            hand_over!(self, lstm_i8(gates, &columns, xh.len(), h, c));
+            hand_over!(self, lstm_i8(gates, &columns, xh.len(), h, c, false));
         } else {
             self.avx2().lstm_i8(gates, xh, h, c);
         }
     }
 
-    fn step_i8(self, gates: &GatesI8<'_>, x: Features<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
+    fn step_i8(
+        self,
+        gates: &GatesI8<'_>,
+        x: Features<'_>,
+        xh: &mut [i16],
+        h: &mut [i16],
+        c: &mut [i32],
+        backwards: bool,
+    ) {
         let mut columns = Columns::new();
         if hand_over!(self, columns.join(x, xh, h)) {
-            hand_over!(self, lstm_i8(gates, &columns, xh.len(), h, c));
+            hand_over!(self, lstm_i8(gates, &columns, xh.len(), h, c, backwards));
         }
     }
 
@@ -482,16 +490,16 @@ fn pack(weights: &[i8], columns: usize, packed: &mut [u8]) {
 
 /// The scalar equations of [`scalar::lstm_i8`], a tile of units at a time.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-fn lstm_i8(gates: &GatesI8<'_>, xh: &Columns, columns: usize, h: &mut [i16], c: &mut [i32]) {
+fn lstm_i8(gates: &GatesI8<'_>, xh: &Columns, columns: usize, h: &mut [i16], c: &mut [i32], backwards: bool) {
     check_lengths(gates, columns, h.len(), c.len());
     if columns == 0 {
         return scalar::lstm_i8(gates, &[], h, c); // only biases
     }
     if let Some(packed) = Packed::new(gates, columns) {
-        tiles(&packed, gates, xh, h, c);
+        tiles(&packed, gates, xh, h, c, backwards);
     } else {
         let offset = xh.sum(columns).wrapping_mul(-128);
-        tiles(&InOrder { weights: gates.weights, columns, offset }, gates, xh, h, c);
+        tiles(&InOrder { weights: gates.weights, columns, offset }, gates, xh, h, c, backwards);
     }
 }
 
@@ -509,11 +517,11 @@ fn check_lengths(gates: &GatesI8<'_>, columns: usize, units: usize, cells: usize
 /// Weights of a layer in one of two orders.
 trait Rows {
     /// The sums of the `N` quads from `unit` on with `xh`: `[unit of 4][gate]` in each vector. Units that the layer does not have come
-    /// out as anything.
+    /// out as anything. `backwards` may turn the order in which the weights are read.
     ///
     /// # Safety
     /// The processor has AVX-512 F, BW, DQ, VL and VNNI.
-    unsafe fn sums<const N: usize>(&self, xh: &Columns, unit: usize) -> [__m512i; N];
+    unsafe fn sums<const N: usize>(&self, xh: &Columns, unit: usize, backwards: bool) -> [__m512i; N];
 }
 
 /// Tiles of 32 units whose gates are kept before they go on together: their activations wait for nothing but themselves, and several
@@ -522,28 +530,33 @@ const KEPT: usize = 8;
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-fn tiles(rows: &impl Rows, gates: &GatesI8<'_>, xh: &Columns, h: &mut [i16], c: &mut [i32]) {
+fn tiles(rows: &impl Rows, gates: &GatesI8<'_>, xh: &Columns, h: &mut [i16], c: &mut [i32], backwards: bool) {
     const UNITS: usize = 4 * TILE;
     let quads = h.len().div_ceil(4);
     let wide = h.len().min(quads / TILE * UNITS);
+    let turned = |number: usize, count: usize| if backwards { count - 1 - number } else { number };
     let mut kept = [const { MaybeUninit::<[__m512i; 4]>::uninit() }; KEPT];
-    for (first, (h, c)) in
-        (0..wide).step_by(KEPT * UNITS).zip(h[..wide].chunks_mut(KEPT * UNITS).zip(c[..wide].chunks_mut(KEPT * UNITS)))
-    {
-        let parts = h.len().div_ceil(UNITS);
-        for (start, kept) in (first..).step_by(UNITS).zip(&mut kept[..parts]) {
-            let requantize = Requantize::new(gates, start..wide.min(start + UNITS));
+    let groups = wide.div_ceil(KEPT * UNITS);
+    for group in 0..groups {
+        let first = turned(group, groups) * KEPT * UNITS;
+        let end = wide.min(first + KEPT * UNITS);
+        let kept = &mut kept[..(end - first).div_ceil(UNITS)];
+        let count = kept.len();
+        for part in 0..count {
+            let part = turned(part, count);
+            let start = first + part * UNITS;
+            let requantize = Requantize::new(gates, start..end.min(start + UNITS));
             // SAFETY: this function was compiled for the same extensions.
-            let sums = unsafe { rows.sums::<TILE>(xh, start) };
-            kept.write(part_gates(requantize.pairs(sums)));
+            let sums = unsafe { rows.sums::<TILE>(xh, start, backwards) };
+            kept[part].write(part_gates(requantize.pairs(sums)));
         }
-        // SAFETY: the loop above has written the first `parts`.
-        let kept = unsafe { kept[..parts].assume_init_mut() };
-        for (kept, c) in kept.iter_mut().zip(c.chunks_mut(UNITS)) {
+        // SAFETY: the loop above has written all of them, in one order or the other.
+        let kept = unsafe { kept.assume_init_mut() };
+        for (kept, c) in kept.iter_mut().zip(c[first..end].chunks_mut(UNITS)) {
             let (o, next) = next_cells_32(*kept, c);
             [kept[0], kept[1]] = [o, next];
         }
-        for (kept, h) in kept.iter().zip(h.chunks_mut(UNITS)) {
+        for (kept, h) in kept.iter().zip(h[first..end].chunks_mut(UNITS)) {
             store_i16(h, _mm512_mulhrs_epi16(kept[0], tanh_q15_lanes(kept[1])));
         }
     }
@@ -571,10 +584,14 @@ struct InOrder<'a> {
 impl Rows for InOrder<'_> {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-    unsafe fn sums<const N: usize>(&self, xh: &Columns, unit: usize) -> [__m512i; N] {
+    unsafe fn sums<const N: usize>(&self, xh: &Columns, unit: usize, backwards: bool) -> [__m512i; N] {
         let mut sums = [_mm512_set1_epi32(self.offset); N];
         let quad = 16 * self.columns;
-        for (sum, weights) in sums.iter_mut().zip(self.weights[4 * unit * self.columns..].chunks(quad)) {
+        let rest = &self.weights[4 * unit * self.columns..];
+        for number in 0..N {
+            let number = if backwards { N - 1 - number } else { number };
+            let Some(weights) = rest.chunks(quad).nth(number) else { continue };
+            let sum = &mut sums[number];
             let groups = if weights.len() == quad {
                 in_order::<4>(weights, xh, self.columns)
             } else if weights.len() == 12 * self.columns {
@@ -643,10 +660,10 @@ struct Packed<'a> {
 impl Rows for Packed<'_> {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-    unsafe fn sums<const N: usize>(&self, xh: &Columns, unit: usize) -> [__m512i; N] {
+    unsafe fn sums<const N: usize>(&self, xh: &Columns, unit: usize, backwards: bool) -> [__m512i; N] {
         let mut sums = self.offsets::<N>(unit);
         if N > 4 {
-            self.add(&mut sums, xh, unit, 0..self.columns);
+            self.add(&mut sums, xh, unit, 0..self.columns, backwards);
         } else {
             // Few sums would wait for each other: two of each, side by side.
             let tile = self.tile::<N>(unit);
@@ -696,11 +713,24 @@ impl<'a> Packed<'a> {
     /// Adds the products of some columns, from a multiple of 4 to another, to the sums of the `N` quads from `unit` on.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-    fn add<const N: usize>(&self, sums: &mut [__m512i; N], xh: &Columns, unit: usize, columns: Range<usize>) {
+    fn add<const N: usize>(
+        &self,
+        sums: &mut [__m512i; N],
+        xh: &Columns,
+        unit: usize,
+        columns: Range<usize>,
+        backwards: bool,
+    ) {
         let tile = self.tile::<N>(unit);
         assert!(columns.end <= self.columns);
-        for column in columns.step_by(4) {
-            tile.add(sums, xh, column);
+        if backwards {
+            for column in columns.step_by(4).rev() {
+                tile.add(sums, xh, column);
+            }
+        } else {
+            for column in columns.step_by(4) {
+                tile.add(sums, xh, column);
+            }
         }
     }
 
@@ -789,7 +819,7 @@ fn lstm_i8_many(rows: &Packed<'_>, gates: &GatesI8<'_>, xh: &[Columns], streams:
                         }
                         ([one, ..], [first, ..]) => {
                             let mut sums = *one; // in registers
-                            rows.add(&mut sums, first, units.start, part.clone());
+                            rows.add(&mut sums, first, units.start, part.clone(), false);
                             *one = sums;
                         }
                         _ => {}
@@ -827,9 +857,9 @@ unsafe fn narrow_tile(
     // SAFETY: the caller keeps the promise.
     unsafe {
         match quads {
-            4 => requantize.pairs(rows.sums::<4>(xh, unit)),
-            2 => requantize.pairs(rows.sums::<2>(xh, unit)),
-            _ => requantize.pairs(rows.sums::<1>(xh, unit)),
+            4 => requantize.pairs(rows.sums::<4>(xh, unit, false)),
+            2 => requantize.pairs(rows.sums::<2>(xh, unit, false)),
+            _ => requantize.pairs(rows.sums::<1>(xh, unit, false)),
         }
     }
 }
