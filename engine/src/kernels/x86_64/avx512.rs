@@ -524,41 +524,19 @@ trait Rows {
     unsafe fn sums<const N: usize>(&self, xh: &Columns, unit: usize, backwards: bool) -> [__m512i; N];
 }
 
-/// Tiles of 32 units whose gates are kept before they go on together: their activations wait for nothing but themselves, and several
-/// tiles' worth of them hides that.
-const KEPT: usize = 8;
-
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
 fn tiles(rows: &impl Rows, gates: &GatesI8<'_>, xh: &Columns, h: &mut [i16], c: &mut [i32], backwards: bool) {
     const UNITS: usize = 4 * TILE;
     let quads = h.len().div_ceil(4);
-    let wide = h.len().min(quads / TILE * UNITS);
-    let turned = |number: usize, count: usize| if backwards { count - 1 - number } else { number };
-    let mut kept = [const { MaybeUninit::<[__m512i; 4]>::uninit() }; KEPT];
-    let groups = wide.div_ceil(KEPT * UNITS);
-    for group in 0..groups {
-        let first = turned(group, groups) * KEPT * UNITS;
-        let end = wide.min(first + KEPT * UNITS);
-        let kept = &mut kept[..(end - first).div_ceil(UNITS)];
-        let count = kept.len();
-        for part in 0..count {
-            let part = turned(part, count);
-            let start = first + part * UNITS;
-            let requantize = Requantize::new(gates, start..end.min(start + UNITS));
-            // SAFETY: this function was compiled for the same extensions.
-            let sums = unsafe { rows.sums::<TILE>(xh, start, backwards) };
-            kept[part].write(part_gates(requantize.pairs(sums)));
-        }
-        // SAFETY: the loop above has written all of them, in one order or the other.
-        let kept = unsafe { kept.assume_init_mut() };
-        for (kept, c) in kept.iter_mut().zip(c[first..end].chunks_mut(UNITS)) {
-            let (o, next) = next_cells_32(*kept, c);
-            [kept[0], kept[1]] = [o, next];
-        }
-        for (kept, h) in kept.iter().zip(h[first..end].chunks_mut(UNITS)) {
-            store_i16(h, _mm512_mulhrs_epi16(kept[0], tanh_q15_lanes(kept[1])));
-        }
+    let wide = quads / TILE;
+    for number in 0..wide {
+        let start = if backwards { wide - 1 - number } else { number } * UNITS;
+        let units = start..h.len().min(start + UNITS);
+        let requantize = Requantize::new(gates, units.clone());
+        // SAFETY: this function was compiled for the same extensions.
+        let sums = unsafe { rows.sums::<TILE>(xh, start, backwards) };
+        cell_32(part_gates(requantize.pairs(sums)), &mut h[units.clone()], &mut c[units]);
     }
 
     let mut quad = quads / TILE * TILE;
@@ -723,15 +701,17 @@ impl<'a> Packed<'a> {
     ) {
         let tile = self.tile::<N>(unit);
         assert!(columns.end <= self.columns);
+        let mut local = *sums; // in registers
         if backwards {
             for column in columns.step_by(4).rev() {
-                tile.add(sums, xh, column);
+                tile.add(&mut local, xh, column);
             }
         } else {
             for column in columns.step_by(4) {
-                tile.add(sums, xh, column);
+                tile.add(&mut local, xh, column);
             }
         }
+        *sums = local;
     }
 
     /// The same for two streams, with one load of each weight.
@@ -818,17 +798,18 @@ fn lstm_i8_many(rows: &Packed<'_>, gates: &GatesI8<'_>, xh: &[Columns], streams:
                             rows.add_two([one, other], [first, second], units.start, part.clone());
                         }
                         ([one, ..], [first, ..]) => {
-                            let mut sums = *one; // in registers
-                            rows.add(&mut sums, first, units.start, part.clone(), false);
-                            *one = sums;
+                            rows.add(one, first, units.start, part.clone(), false);
                         }
                         _ => {}
                     }
                 }
             }
             for (sums, stream) in sums.iter().zip(&mut *streams) {
-                let (o, next) = next_cells_32(part_gates(requantize.pairs(*sums)), &mut stream.c[units.clone()]);
-                store_i16(&mut stream.h[units.clone()], _mm512_mulhrs_epi16(o, tanh_q15_lanes(next)));
+                cell_32(
+                    part_gates(requantize.pairs(*sums)),
+                    &mut stream.h[units.clone()],
+                    &mut stream.c[units.clone()],
+                );
             }
         } else {
             for (stream, xh) in streams.iter_mut().zip(xh) {
@@ -970,10 +951,10 @@ fn cell_16(gates: [__m256i; 4], h: &mut [i16], c: &mut [i32]) {
     }
 }
 
-/// The first half of [`scalar::cell_q15`] of up to 32 units: replaces c by c', and gives o in Q0.15 and c' in Q3.12, of which h comes.
+/// [`scalar::cell_q15`] of up to 32 units: `gates` is `[i, f, g, o]` in Q3.12.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-fn next_cells_32(gates: [__m512i; 4], c: &mut [i32]) -> (__m512i, __m512i) {
+fn cell_32(gates: [__m512i; 4], h: &mut [i16], c: &mut [i32]) {
     let [i, f, g, o] = gates;
     let (i, f, o) = (sigmoid_q15_lanes(i), sigmoid_q15_lanes(f), sigmoid_q15_lanes(o));
     let g = tanh_q15_lanes(g);
@@ -986,7 +967,8 @@ fn next_cells_32(gates: [__m512i; 4], c: &mut [i32]) -> (__m512i, __m512i) {
     store_i32(c_high, b);
     let half = _mm512_set1_epi32(1 << 6);
     let to_q12 = |c| _mm512_cvtsepi32_epi16(_mm512_srai_epi32::<7>(_mm512_add_epi32(c, half)));
-    (o, _mm512_inserti64x4::<1>(_mm512_castsi256_si512(to_q12(a)), to_q12(b)))
+    let tanh_c = tanh_q15_lanes(_mm512_inserti64x4::<1>(_mm512_castsi256_si512(to_q12(a)), to_q12(b)));
+    store_i16(h, _mm512_mulhrs_epi16(o, tanh_c));
 }
 
 /// `(((c * f) >> 16) << 1) + ((i * g + 3 * 2^10) >> 11)` of sixteen units; i and f are not negative.
