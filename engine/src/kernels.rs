@@ -142,7 +142,7 @@ pub struct StreamFloat<'a> {
 /// The most streams that a caller gives to one call of [`Backend::lstm_i8_many`] or [`Backend::lstm_float_many`] with profit.
 pub const MANY: usize = 8;
 
-/// Units whose weights stay in the first-level cache while one stream after the other reads them.
+/// Units whose weights stay in the nearest caches while one stream after the other reads them.
 const MANY_TILE: usize = 16;
 
 /// The gates of a float LSTM layer, in the order i, f, g, o. Units are padded with zero weights to a multiple of 8, `U8`.
@@ -342,18 +342,7 @@ pub trait Backend: Copy + Send + Sync + 'static {
     /// One step of several streams over the same weights, as [`Backend::lstm_i8_many`]. A backend may sum in another order than in
     /// [`Backend::lstm_float`].
     fn lstm_float_many<W: FloatWeight>(self, gates: &GatesFloat<'_, W>, streams: &mut [StreamFloat<'_>]) {
-        let Some(columns) = streams.first().map(|stream| stream.xh.len()) else { return };
-        let tiles = gates.weights.chunks(MANY_TILE * 4 * columns.max(1));
-        for (tile, (weights, bias)) in tiles.zip(gates.bias.chunks(MANY_TILE * 4)).enumerate() {
-            let gates = GatesFloat { weights, bias };
-            let units = tile * MANY_TILE..tile * MANY_TILE + bias.len() / 4;
-            for stream in &mut *streams {
-                let (Some(h), Some(c)) = (stream.h.get_mut(units.clone()), stream.c.get_mut(units.clone())) else {
-                    return;
-                };
-                self.lstm_float(&gates, stream.xh, h, c);
-            }
-        }
+        one_float_tile_after_the_other(self, gates, streams);
     }
 
     /// `out = W x + b`: what the features of a token give to the gates, where `gates` has the kernel's columns only.
@@ -411,6 +400,24 @@ fn one_tile_after_the_other<B: Backend>(backend: B, gates: &GatesI8<'_>, streams
         for stream in &mut *streams {
             let (Some(h), Some(c)) = (stream.h.get_mut(units.clone()), stream.c.get_mut(units.clone())) else { return };
             backend.lstm_i8(&gates, stream.xh, h, c);
+        }
+    }
+}
+
+/// The same by [`Backend::lstm_float`].
+fn one_float_tile_after_the_other<B: Backend, W: FloatWeight>(
+    backend: B,
+    gates: &GatesFloat<'_, W>,
+    streams: &mut [StreamFloat<'_>],
+) {
+    let Some(columns) = streams.first().map(|stream| stream.xh.len()) else { return };
+    let tiles = gates.weights.chunks(MANY_TILE * 4 * columns.max(1));
+    for (tile, (weights, bias)) in tiles.zip(gates.bias.chunks(MANY_TILE * 4)).enumerate() {
+        let gates = GatesFloat { weights, bias };
+        let units = tile * MANY_TILE..tile * MANY_TILE + bias.len() / 4;
+        for stream in &mut *streams {
+            let (Some(h), Some(c)) = (stream.h.get_mut(units.clone()), stream.c.get_mut(units.clone())) else { return };
+            backend.lstm_float(&gates, stream.xh, h, c);
         }
     }
 }

@@ -84,12 +84,12 @@ pub(super) fn step_many_i8<B: Backend>(
     backend: B,
     shape: &StreamShape,
     layers: &[GatesI8<'_>],
-    mut streams: Vec<Stream<'_, '_, i16, i32, i8>, MANY>,
+    streams: &mut Vec<Stream<'_, '_, i16, i32, i8>, MANY>,
 ) {
     for (index, (gates, &units)) in layers.iter().zip(&shape.units).enumerate() {
         let units = usize::from(units);
         let mut together: Vec<StreamI8<'_>, MANY> = Vec::new();
-        for stream in &mut streams {
+        for stream in &mut *streams {
             (stream.c, stream.h) = (stream.memory.take(units), stream.memory.take(units));
             let x = if index == 0 { Features::Row(stream.row) } else { Features::Hidden(stream.hidden) };
             let Some(xh) = stream.scratch.get_mut(..(x.len() + units).next_multiple_of(4)) else { return };
@@ -98,12 +98,12 @@ pub(super) fn step_many_i8<B: Backend>(
         }
         backend.lstm_i8_many(gates, &mut together);
         drop(together);
-        for stream in &mut streams {
+        for stream in &mut *streams {
             stream.hidden = core::mem::take(&mut stream.h);
         }
     }
     for stream in streams {
-        read_out_i8(backend, shape, stream.hidden, stream.header, stream.memory);
+        read_out_i8(backend, shape, stream.hidden, stream.header, stream.memory.rest());
     }
 }
 
@@ -114,14 +114,14 @@ pub(super) fn step_many_float<B: Backend, W: FloatWeight>(
     backend: B,
     shape: &StreamShape,
     layers: &[GatesFloat<'_, W>],
-    mut streams: Vec<Stream<'_, '_, f32, f32, W>, MANY>,
+    streams: &mut Vec<Stream<'_, '_, f32, f32, W>, MANY>,
 ) {
     for (index, (gates, &units)) in layers.iter().zip(&shape.units).enumerate() {
         let units = usize::from(units);
         let lanes = units.next_multiple_of(8);
         let inputs = if index == 0 { usize::from(shape.inputs) } else { usize::from(shape.units[index - 1]) };
         let mut together: Vec<StreamFloat<'_>, MANY> = Vec::new();
-        for stream in &mut streams {
+        for stream in &mut *streams {
             (stream.c, stream.h) = (stream.memory.take(lanes), stream.memory.take(lanes));
             let Some(xh) = stream.scratch.get_mut(..inputs + units) else { return };
             let Some((x, previous)) = xh.split_at_mut_checked(inputs) else { return };
@@ -135,12 +135,12 @@ pub(super) fn step_many_float<B: Backend, W: FloatWeight>(
         }
         backend.lstm_float_many(gates, &mut together);
         drop(together);
-        for stream in &mut streams {
+        for stream in &mut *streams {
             stream.hidden = core::mem::take(&mut stream.h);
         }
     }
     for stream in streams {
-        read_out_float(backend, shape, stream.hidden, stream.header, stream.memory);
+        read_out_float(backend, shape, stream.hidden, stream.header, stream.memory.rest());
     }
 }
 

@@ -175,15 +175,14 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
             #[cfg(feature = "float")]
             Weights::F16(weights) => step_many_float(backend, weights, shape, many),
             Weights::Int8(weights) => {
-                let streams: Vec<_, MANY> = many
-                    .filter_map(|(split, id)| {
-                        let (header, memory) = split?;
-                        Some(lstm::Stream::new(shape, header, memory, weights.embedding.row(id)?))
-                    })
-                    .collect();
-                let count = streams.len();
-                lstm::step_many_i8(backend, shape, &weights.layers, streams);
-                count
+                let mut streams = Vec::new();
+                for (split, id) in many {
+                    if let (Some((header, memory)), Some(row)) = (split, weights.embedding.row(id)) {
+                        let _ = streams.push(lstm::Stream::new(shape, header, memory, row));
+                    }
+                }
+                lstm::step_many_i8(backend, shape, &weights.layers, &mut streams);
+                streams.len()
             }
         }
     }
@@ -239,15 +238,14 @@ fn step_many_float<'s, B: Backend, W: crate::kernels::FloatWeight>(
     shape: &super::StreamShape,
     many: impl Iterator<Item = (Option<(&'s mut Header, Memory<'s>)>, u32)>,
 ) -> usize {
-    let streams: Vec<_, MANY> = many
-        .filter_map(|(split, id)| {
-            let (header, memory) = split?;
-            Some(lstm::Stream::new(shape, header, memory, model.embedding.row(id)?))
-        })
-        .collect();
-    let count = streams.len();
-    lstm::step_many_float(backend, shape, &model.layers, streams);
-    count
+    let mut streams = Vec::new();
+    for (split, id) in many {
+        if let (Some((header, memory)), Some(row)) = (split, model.embedding.row(id)) {
+            let _ = streams.push(lstm::Stream::new(shape, header, memory, row));
+        }
+    }
+    lstm::step_many_float(backend, shape, &model.layers, &mut streams);
+    streams.len()
 }
 
 impl Model<'_> {

@@ -16,11 +16,14 @@ use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 use core::ops::Range;
 
+use half::f16;
+
 use super::super::activation::{
     EXPM1, LN2_HIGH, LN2_LOW, ROUND, SIGMOID, SIGMOID_LOWEST, TANH, TANH_KNEE_1, TANH_KNEE_2, TANH_LOWEST, TANH_TOP,
 };
 use super::super::{
-    Backend, Features, FloatView, FloatWeight, GatesFloat, GatesI8, MANY, StreamI8, one_tile_after_the_other, scalar,
+    Backend, Features, FloatView, FloatWeight, GatesFloat, GatesI8, MANY, StreamFloat, StreamI8,
+    one_tile_after_the_other, scalar,
 };
 use super::{
     Avx2, cell_q15_lanes, load_f32, sigmoid_f32_lanes as sigmoid_f32_8, store_f32, tanh_f32_lanes as tanh_f32_8,
@@ -103,6 +106,13 @@ macro_rules! methods_of_avx512 {
                 FloatView::F32(weights) => hand_over!(self, lstm_f32(weights, gates.bias, xh, h, c)),
                 // Halves are widened eight at a time: the instruction for sixteen takes longer than twice that for eight.
                 FloatView::F16(_) => self.avx2().lstm_float(gates, xh, h, c),
+            }
+        }
+
+        fn lstm_float_many<W: FloatWeight>(self, gates: &GatesFloat<'_, W>, streams: &mut [StreamFloat<'_>]) {
+            match W::view(gates.weights) {
+                FloatView::F32(weights) => hand_over!(self, lstm_float_many(weights, gates.bias, streams)),
+                FloatView::F16(weights) => hand_over!(self, lstm_float_many(weights, gates.bias, streams)),
             }
         }
 
@@ -1178,27 +1188,136 @@ fn lstm_f32(weights: &[f32], bias: &[f32], xh: &[f32], h: &mut [f32], c: &mut [f
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
 fn units<const N: usize>(weights: &[f32], bias: &[f32], xh: &[f32], h: &mut [f32], c: &mut [f32]) {
     let z = products::<N>(weights, bias, xh);
-    let mut pairs = z.chunks_exact(2).zip(h.chunks_exact_mut(16).zip(c.chunks_exact_mut(16)));
-    for (z, (h, c)) in &mut pairs {
-        let ([if_0, go_0], [if_1, go_1]) = (z[0], z[1]);
-        let low = |a, b| _mm512_shuffle_f32x4::<0b01_00_01_00>(a, b);
-        let high = |a, b| _mm512_shuffle_f32x4::<0b11_10_11_10>(a, b);
-        let (i, f, g, o) = (low(if_0, if_1), high(if_0, if_1), low(go_0, go_1), high(go_0, go_1));
-        let ig = _mm512_mul_ps(sigmoid_f32_lanes(i), tanh_f32_lanes(g));
-        let next = _mm512_fmadd_ps(sigmoid_f32_lanes(f), load_f32_16(c), ig);
-        store_f32_16(c, next);
-        store_f32_16(h, _mm512_mul_ps(sigmoid_f32_lanes(o), tanh_f32_lanes(next)));
+    let (h, h_last) = h.split_at_mut(N / 2 * 16);
+    let (c, c_last) = c.split_at_mut(N / 2 * 16);
+    for (z, (h, c)) in z.as_chunks::<2>().0.iter().zip(h.chunks_exact_mut(16).zip(c.chunks_exact_mut(16))) {
+        let (next_h, next_c) = cell_f32(*z, load_f32_16(c));
+        store_f32_16(c, next_c);
+        store_f32_16(h, next_h);
     }
     if N % 2 == 1
-        && let (Some(&[of_if, of_go]), Some((_, h)), Some((_, c))) =
-            (z.last(), h.split_last_chunk_mut::<8>(), c.split_last_chunk_mut::<8>())
+        && let (Some(z), Some(h), Some(c)) = (z.last(), h_last.first_chunk_mut::<8>(), c_last.first_chunk_mut::<8>())
     {
-        let low = _mm512_castps512_ps256;
-        let high = _mm512_extractf32x8_ps::<1>;
-        let ig = _mm256_mul_ps(sigmoid_f32_8(low(of_if)), tanh_f32_8(low(of_go)));
-        let next = _mm256_fmadd_ps(sigmoid_f32_8(high(of_if)), load_f32(c), ig);
-        store_f32(c, next);
-        store_f32(h, _mm256_mul_ps(sigmoid_f32_8(high(of_go)), tanh_f32_8(next)));
+        last_cell_f32(*z, h, c);
+    }
+}
+
+/// `(h, c')` of twice eight units from their sums, `[i f]` and `[g o]` of the first eight and of the others.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn cell_f32([[if_0, go_0], [if_1, go_1]]: [[__m512; 2]; 2], c: __m512) -> (__m512, __m512) {
+    let low = |a, b| _mm512_shuffle_f32x4::<0b01_00_01_00>(a, b);
+    let high = |a, b| _mm512_shuffle_f32x4::<0b11_10_11_10>(a, b);
+    let (i, f, g, o) = (low(if_0, if_1), high(if_0, if_1), low(go_0, go_1), high(go_0, go_1));
+    let ig = _mm512_mul_ps(sigmoid_f32_lanes(i), tanh_f32_lanes(g));
+    let next = _mm512_fmadd_ps(sigmoid_f32_lanes(f), c, ig);
+    (_mm512_mul_ps(sigmoid_f32_lanes(o), tanh_f32_lanes(next)), next)
+}
+
+/// The same of eight units.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+fn last_cell_f32([of_if, of_go]: [__m512; 2], h: &mut [f32; 8], c: &mut [f32; 8]) {
+    let low = _mm512_castps512_ps256;
+    let high = _mm512_extractf32x8_ps::<1>;
+    let ig = _mm256_mul_ps(sigmoid_f32_8(low(of_if)), tanh_f32_8(low(of_go)));
+    let next = _mm256_fmadd_ps(sigmoid_f32_8(high(of_if)), load_f32(c), ig);
+    store_f32(c, next);
+    store_f32(h, _mm256_mul_ps(sigmoid_f32_8(high(of_go)), tanh_f32_8(next)));
+}
+
+/// A stored weight of which sixteen become one vector of floats.
+trait Lanes: FloatWeight {
+    /// Sixteen weights as floats.
+    ///
+    /// # Safety
+    ///
+    /// The processor has AVX-512 F, and sixteen weights are readable at `at`, at any alignment.
+    unsafe fn load16(at: *const Self) -> __m512;
+}
+
+impl Lanes for f32 {
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn load16(at: *const Self) -> __m512 {
+        // SAFETY: sixteen floats are readable at `at`, as the trait demands of the caller.
+        unsafe { _mm512_loadu_ps(at) }
+    }
+}
+
+impl Lanes for f16 {
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn load16(at: *const Self) -> __m512 {
+        // SAFETY: sixteen 16-bit weights are readable at `at`, as the trait demands of the caller.
+        _mm512_cvtph_ps(unsafe { _mm256_loadu_si256(at.cast()) })
+    }
+}
+
+/// The equations of [`scalar::lstm_float`] for several streams, a block of eight units at a time, each of whose weights is loaded once for eight streams.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+fn lstm_float_many<W: Lanes>(weights: &[W], bias: &[f32], streams: &mut [StreamFloat<'_>]) {
+    let Some(columns) = streams.first().map(|stream| stream.xh.len()) else { return };
+    if columns == 0 {
+        return; // no layer is without columns
+    }
+    let blocks = bias.len() / 32;
+    assert!(weights.len() == 32 * columns * blocks, "weights: [U8 / 8][K][gate][8]");
+    for stream in &*streams {
+        assert!(stream.xh.len() == columns, "the same columns for all");
+        assert!(stream.h.len() == 8 * blocks && stream.c.len() == 8 * blocks, "h, c: [U8]");
+    }
+    for (block, (weights, bias)) in weights.chunks_exact(32 * columns).zip(bias.chunks_exact(32)).enumerate() {
+        let mut rest = &mut *streams;
+        while !rest.is_empty() {
+            let count = rest.len().min(MANY);
+            let (now, later) = rest.split_at_mut(if count == MANY { MANY } else { 1 << count.ilog2() });
+            match now.len() {
+                MANY => block_of_many::<MANY, W>(weights, bias, now, block),
+                4 => block_of_many::<4, W>(weights, bias, now, block),
+                2 => block_of_many::<2, W>(weights, bias, now, block),
+                _ => block_of_many::<1, W>(weights, bias, now, block),
+            }
+            rest = later;
+        }
+    }
+}
+
+/// One step of one block in `S` streams.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+fn block_of_many<const S: usize, W: Lanes>(weights: &[W], bias: &[f32], streams: &mut [StreamFloat<'_>], block: usize) {
+    let mut z = [[load_f32_16(&bias[..16]), load_f32_16(&bias[16..])]; S];
+    let columns = weights.len() / 32;
+    assert!(streams.len() >= S && streams.iter().all(|stream| stream.xh.len() >= columns));
+    for (column, w) in weights.as_chunks::<32>().0.iter().enumerate() {
+        // SAFETY: the array has twice the sixteen weights that are read. This function was compiled for AVX-512 F too.
+        let w = unsafe { [W::load16(w.as_ptr()), W::load16(w.as_ptr().add(16))] };
+        for (z, stream) in z.iter_mut().zip(&*streams) {
+            let x = _mm512_set1_ps(stream.xh[column]);
+            *z = [_mm512_fmadd_ps(w[0], x, z[0]), _mm512_fmadd_ps(w[1], x, z[1])];
+        }
+    }
+    let units = 8 * block..8 * block + 8;
+    for (z, streams) in z.as_chunks::<2>().0.iter().zip(streams.as_chunks_mut::<2>().0) {
+        let [one, other] = streams;
+        let c = (&mut one.c[units.clone()], &mut other.c[units.clone()]);
+        let h = (&mut one.h[units.clone()], &mut other.h[units.clone()]);
+        let (Some(c_one), Some(c_other)) = (c.0.first_chunk_mut::<8>(), c.1.first_chunk_mut::<8>()) else { return };
+        let (Some(h_one), Some(h_other)) = (h.0.first_chunk_mut::<8>(), h.1.first_chunk_mut::<8>()) else { return };
+        let both = _mm512_insertf32x8::<1>(_mm512_castps256_ps512(load_f32(c_one)), load_f32(c_other));
+        let (next_h, next_c) = cell_f32(*z, both);
+        store_f32(c_one, _mm512_castps512_ps256(next_c));
+        store_f32(c_other, _mm512_extractf32x8_ps::<1>(next_c));
+        store_f32(h_one, _mm512_castps512_ps256(next_h));
+        store_f32(h_other, _mm512_extractf32x8_ps::<1>(next_h));
+    }
+    if S % 2 == 1
+        && let (Some(z), Some(stream)) = (z.last(), streams.get_mut(S - 1))
+        && let (Some(h), Some(c)) =
+            (stream.h[units.clone()].first_chunk_mut::<8>(), stream.c[units].first_chunk_mut::<8>())
+    {
+        last_cell_f32(*z, h, c);
     }
 }
 
