@@ -9,7 +9,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -99,7 +98,9 @@ fn read_rounds(folder: &Path) -> Result<Rounds> {
     let mut rounds = Rounds::default();
     for paths in files.values_mut() {
         // Ours come first in every table.
-        paths.sort_by_key(|path| (!path.ends_with("rust.csv") && !path.to_string_lossy().ends_with("-rust.csv"), path.clone()));
+        paths.sort_by_key(|path| {
+            (!path.ends_with("rust.csv") && !path.to_string_lossy().ends_with("-rust.csv"), path.clone())
+        });
         let mut rows = Vec::new();
         for path in paths {
             rows.extend(read(path)?);
@@ -144,7 +145,9 @@ fn said(program: &str, arguments: &[&str]) -> Result<String> {
 /// The processor's name and number of cores, and which of the instructions that matter here it has.
 fn machine() -> String {
     let told = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let field = |name: &str| told.lines().find_map(|line| line.strip_prefix(name)?.split_once(':')).map(|(_, value)| value.trim());
+    let field = |name: &str| {
+        told.lines().find_map(|line| line.strip_prefix(name)?.split_once(':')).map(|(_, value)| value.trim())
+    };
     let model = field("model name").unwrap_or(std::env::consts::ARCH);
     let flags = field("flags").unwrap_or_default();
     let features: Vec<&str> = flags

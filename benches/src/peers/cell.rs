@@ -152,9 +152,9 @@ impl Cell {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let (words, []) = bytes.as_chunks::<4>() else { bail!("{} bytes are no whole number of words", bytes.len()) };
         let [inputs, units, values @ ..] = words else { bail!("a shape of two words is missing") };
-        let shape =
-            Shape { inputs: u32::from_le_bytes(*inputs) as usize, units: u32::from_le_bytes(*units) as usize };
-        let parts = [ROWS * shape.inputs, 4 * shape.units * shape.inputs, 4 * shape.units * shape.units, 4 * shape.units];
+        let shape = Shape { inputs: u32::from_le_bytes(*inputs) as usize, units: u32::from_le_bytes(*units) as usize };
+        let parts =
+            [ROWS * shape.inputs, 4 * shape.units * shape.inputs, 4 * shape.units * shape.units, 4 * shape.units];
         let mut rest: Vec<f32> = values.iter().map(|word| f32::from_le_bytes(*word)).collect();
         let expected = parts.iter().sum::<usize>() + shape.units;
         ensure!(rest.len() == expected, "a cell of {shape} has {expected} values, and here are {}", rest.len());

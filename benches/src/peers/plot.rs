@@ -111,7 +111,8 @@ mod tests {
     fn every_engine_is_in_the_plot_and_no_limit_is() -> Result<()> {
         let mut rounds = Rounds::default();
         let rows = [("tract", 5000.0), ("latch-avx2", 100.0), ("load", 10.0)];
-        rounds.push(rows.iter().flat_map(|&(peer, ns)| [16, 64].map(|size| row(peer, "f32", size, ns * size as f64))))?;
+        rounds
+            .push(rows.iter().flat_map(|&(peer, ns)| [16, 64].map(|size| row(peer, "f32", size, ns * size as f64))))?;
         let svg = svg(&rounds)?;
         assert!(svg.contains("tract f32") && svg.contains("latch-avx2 f32"));
         assert!(!svg.contains("load f32"));
