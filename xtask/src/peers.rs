@@ -74,7 +74,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let own = Command::new("cargo run --quiet --profile checked -p latch-benches --bin peers --");
     let cells = folder.join("cells");
     show(&with_sizes(own.clone().arg("prepare").arg(text(&cells)), options))?;
-    let engines = Command::new("cargo bench --quiet --locked --bench peers")
+    let engines = Command::new("cargo bench --quiet --bench peers")
         .args("--manifest-path benches/peers/Cargo.toml --target-dir")
         .arg(text(&folder.join("cargo")));
     show(&engines.clone().arg("--no-run"))

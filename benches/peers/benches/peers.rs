@@ -7,6 +7,7 @@
 //! The order is by size, then by engine, so that engines at one size are measured within a second or two of each other.
 
 use std::path::Path;
+use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use latch_benches::peers::cell::{Cell, SHAPES, Shape};
@@ -22,7 +23,17 @@ mod engines {
 }
 use engines::{burn, candle, latch, rten, tract};
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
     // Cargo adds `--bench`.
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let [folder, file, sizes @ ..] = &arguments[..] else {

@@ -31,14 +31,14 @@ const GATES: [usize; 4] = [0, 3, 1, 2];
 pub fn model(cell: &Cell) -> Vec<u8> {
     let Shape { inputs, units } = cell.shape;
     // B is [Wb; Rb], and one bias is enough.
-    let mut bias = Cell::gates(GATES, 1, &cell.bias);
+    let mut bias = Cell::gates(GATES, &cell.bias);
     bias.resize(8 * units, 0.0);
     let mut graph = Message::default();
     graph.message(1, &node(units));
     graph.text(2, "step");
     for (name, shape, values) in [
-        ("W", vec![1, 4 * units, inputs], Cell::gates(GATES, inputs, &cell.kernel)),
-        ("R", vec![1, 4 * units, units], Cell::gates(GATES, units, &cell.recurrent_kernel)),
+        ("W", vec![1, 4 * units, inputs], Cell::gates(GATES, &cell.kernel)),
+        ("R", vec![1, 4 * units, units], Cell::gates(GATES, &cell.recurrent_kernel)),
         ("B", vec![1, 8 * units], bias),
     ] {
         graph.message(5, &tensor(name, &shape, &values));

@@ -182,9 +182,9 @@ fn multiply_add_nanoseconds(precision: &str) -> Option<f64> {
             black_box(kernel(black_box(rounds)));
             Ok::<(), Infallible>(())
         });
-        return match time {
+        match time {
             Ok(time) => Some(time / (rounds * x86_64::CHAINS * lanes) as f64),
-        };
+        }
     }
     #[cfg(not(target_arch = "x86_64"))]
     {
@@ -202,8 +202,11 @@ mod x86_64 {
     /// Sums that do not wait for each other: more than a multiply-add's latency times the units that do it.
     pub(super) const CHAINS: usize = 12;
 
-    /// A kernel that does so many rounds of [`CHAINS`] multiply-adds, and the multiply-adds of one of its instructions.
-    pub(super) fn multiply_add(integers: bool) -> Option<(fn(usize) -> u64, usize)> {
+    /// Does so many rounds of [`CHAINS`] instructions.
+    type Kernel = fn(usize) -> u64;
+
+    /// A kernel, and the multiply-adds of one of its instructions.
+    pub(super) fn multiply_add(integers: bool) -> Option<(Kernel, usize)> {
         let wide = is_x86_feature_detected!("avx512f");
         match integers {
             true if wide && is_x86_feature_detected!("avx512vnni") => Some((products_512, 64)),
