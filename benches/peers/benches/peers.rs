@@ -53,7 +53,7 @@ fn round(folder: &Path, shapes: &[Shape]) -> Result<Vec<rounds::Row>> {
         rows.push(measure("tract", "f32", &cell, tract::Tract::new(&cell))?);
         rows.push(measure("candle", "f32", &cell, candle::Candle::new(&cell))?);
         // In its own pool, so that no step is handed from one thread to another.
-        rows.push(::rten::threading::thread_pool().run(|| measure("rten", "f32", &cell, rten::Rten::new(&cell)))?);
+        rows.push(::rten::thread_pool().run(|| measure("rten", "f32", &cell, rten::Rten::new(&cell)))?);
         rows.push(measure("burn-ndarray", "f32", &cell, burn::Burn::on_ndarray(&cell))?);
         rows.push(measure("burn-flex", "f32", &cell, burn::Burn::on_flex(&cell))?);
         rows.extend(roofline::rows(shape));

@@ -62,6 +62,6 @@ impl Peer for Burn {
 
     fn hidden(&self) -> Result<Vec<f32>> {
         let state = self.state.as_ref().context("no step has been done")?;
-        state.hidden.to_data().to_vec().map_err(|error| anyhow!("{error:?}"))
+        state.hidden.to_data().try_to_vec().map_err(|error| anyhow!("{error:?}"))
     }
 }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
-use candle_nn::rnn::{LSTM, LSTMConfig, LSTMState, RNN, lstm};
 use candle_nn::VarBuilder;
+use candle_nn::rnn::{LSTM, LSTMConfig, LSTMState, RNN, lstm};
 use latch_benches::peers::cell::Cell;
 use latch_peers::Peer;
 

@@ -20,7 +20,7 @@ impl Tract {
         let row = |values: &[f32]| Ok(Tensor::from_shape(&[1, 1, inputs], values)?.into_tvalue());
         let zeros = || -> Result<TValue> { Ok(Tensor::zero::<f32>(&[1, 1, units])?.into_tvalue()) };
         Ok(Tract {
-            plan: SimplePlan::new(model)?.spawn()?,
+            plan: model.into_runnable()?.spawn()?,
             rows: cell.rows.chunks(inputs).map(row).collect::<Result<_>>()?,
             h: zeros()?,
             c: zeros()?,
