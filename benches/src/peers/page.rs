@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::cell::Shape;
 use super::roofline::{self, ACTIVATIONS, CACHES, LOAD, MULTIPLY_ADD};
-use super::rounds::{AGAINST, Figure, Key, Rounds};
+use super::rounds::{AGAINST, Figure, Key, Rounds, STREAMS, TOGETHER};
 
 /// A table: the first row is its heading.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,7 +45,7 @@ impl Table {
 
 /// All tables, in the order of a page.
 pub fn tables(rounds: &Rounds) -> Vec<Table> {
-    let mut tables = vec![times(rounds), ratios(rounds)];
+    let mut tables = vec![times(rounds), ratios(rounds), own_ratios(rounds)];
     tables.extend(limits(rounds));
     tables.push(differences(rounds));
     tables.extend(caches(rounds));
@@ -111,7 +111,10 @@ fn is_engine(key: &Key) -> bool {
 fn times(rounds: &Rounds) -> Table {
     Table {
         title: "Nanoseconds a step".to_owned(),
-        note: "Inputs x units. Median over the rounds (smallest–largest; rounds).".to_owned(),
+        note: format!(
+            "Inputs x units. Median over the rounds (smallest–largest; rounds). `-packed`: weights in the backend's own order, in memory that was \
+             handed to it. `{TOGETHER}…`: {STREAMS} streams that step together, the time of all."
+        ),
         rows: by_shape(rounds, "engine", is_engine, |key| figure(rounds.ns(key))),
     }
 }
@@ -125,15 +128,62 @@ fn ratios(rounds: &Rounds) -> Table {
         rows: by_shape(
             rounds,
             "engine",
-            |key| is_engine(key) && key.peer != AGAINST,
+            |key| is_engine(key) && key.peer != AGAINST && !key.peer.starts_with(TOGETHER),
             |key| figure(rounds.combine([&against(key.shape), key], |[against, own]| against / own)),
         ),
     }
 }
 
+/// What our precisions, streams that step together, and the strictest peer are to each other.
+fn own_ratios(rounds: &Rounds) -> Table {
+    type Pair = fn(&Rounds, Shape) -> Option<(Key, Key, f64)>;
+    let lines: [(&str, Pair); 4] = [
+        ("int8, times as fast as f32", |rounds, shape| {
+            Some((fastest(rounds, "f32", shape)?, fastest(rounds, "int8", shape)?, 1.0))
+        }),
+        ("f16, times as fast as f32", |rounds, shape| {
+            Some((fastest(rounds, "f32", shape)?, fastest(rounds, "f16", shape)?, 1.0))
+        }),
+        ("f32, times as fast as RTNeural", |rounds, shape| {
+            Some((key("rtneural-eigen", "f32", shape), fastest(rounds, "f32", shape)?, 1.0))
+        }),
+        ("8 int8 streams together, part of 8 single steps", |rounds, shape| {
+            let together = fastest_of(rounds, TOGETHER, "int8", shape)?;
+            Some((together, fastest(rounds, "int8", shape)?, 1.0 / STREAMS as f64))
+        }),
+    ];
+    let shapes = rounds.shapes();
+    let mut rows = vec![
+        std::iter::once("our fastest backend".to_owned())
+            .chain(shapes.iter().map(Shape::to_string))
+            .collect::<Vec<_>>(),
+    ];
+    for (name, pair) in lines {
+        let ratio = |&shape: &Shape| {
+            let (one, other, factor) = pair(rounds, shape)?;
+            rounds.combine([&one, &other], |[one, other]| factor * one / other)
+        };
+        let cells: Vec<Option<Figure>> = shapes.iter().map(ratio).collect();
+        if cells.iter().any(Option::is_some) {
+            rows.push(std::iter::once(name.to_owned()).chain(cells.into_iter().map(figure)).collect());
+        }
+    }
+    Table {
+        title: "Among ourselves".to_owned(),
+        note: "Each ratio is of two figures of the same round; median over the rounds (smallest–largest; rounds)."
+            .to_owned(),
+        rows,
+    }
+}
+
 /// Our peer that is fastest at a shape and precision.
 fn fastest(rounds: &Rounds, precision: &str, shape: Shape) -> Option<Key> {
-    let ours = rounds.keys().iter().filter(|key| key.peer.starts_with("latch-"));
+    fastest_of(rounds, "latch-", precision, shape)
+}
+
+/// The same among the peers whose names begin in a certain way.
+fn fastest_of(rounds: &Rounds, beginning: &str, precision: &str, shape: Shape) -> Option<Key> {
+    let ours = rounds.keys().iter().filter(|key| key.peer.starts_with(beginning));
     ours.filter(|key| key.precision == precision && key.shape == shape)
         .filter_map(|key| Some((key, rounds.ns(key)?.median)))
         .min_by(|(_, a), (_, b)| a.total_cmp(b))

@@ -23,6 +23,12 @@ pub const HEADER: &str = "peer,precision,i,h,ns,difference";
 /// The peer that ratios are against.
 pub const AGAINST: &str = "tract";
 
+/// What the rows of our streams that step together begin with; the backend's name follows. Their time is that of all streams.
+pub const TOGETHER: &str = "latch8-";
+
+/// How many streams step together.
+pub const STREAMS: usize = 8;
+
 /// What an engine's hidden state may differ by from the answer in f64, by the precision of its weights, with the reason.
 pub const TOLERANCES: [(&str, f64); 4] = [
     // Some 500 products and 16 steps in f32.

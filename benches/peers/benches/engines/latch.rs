@@ -1,10 +1,11 @@
-//! Ours: every backend that this processor has, at every precision, through a session.
+//! Ours: every backend that this processor has, at every precision, through a session; with packed weights where the backend packs; and
+//! eight sessions that step together.
 
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use latch_benches::peers::cell::{Cell, Shape, hidden_state, image_file};
-use latch_benches::peers::rounds::Row;
+use latch_benches::peers::rounds::{Row, STREAMS, TOGETHER};
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
 use latch_engine::image::manifest::Precision;
@@ -30,6 +31,27 @@ impl Peer for Latch<'_, '_, '_> {
     }
 }
 
+/// Eight streams that step together. A step of this peer is one of all eight, the hidden state the first one's.
+struct Together<'s, 'm, 'a> {
+    sessions: Vec<Session<'s, 'm, 'a>>,
+    precision: Precision,
+    shape: Shape,
+}
+
+impl Peer for Together<'_, '_, '_> {
+    #[inline]
+    fn step(&mut self, row: usize) -> Result<()> {
+        let read = Session::step_many(&mut self.sessions, &[row as u32; STREAMS]);
+        ensure!(read == STREAMS, "the embedding has no row {row}");
+        Ok(())
+    }
+
+    fn hidden(&self) -> Result<Vec<f32>> {
+        let first = self.sessions.first().context("there are no streams")?;
+        Ok(hidden_state(first, self.precision, self.shape))
+    }
+}
+
 /// The rows of all backends and precisions at the cell's size.
 pub(crate) fn rows(folder: &Path, cell: &Cell) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
@@ -40,9 +62,21 @@ pub(crate) fn rows(folder: &Path, cell: &Cell) -> Result<Vec<Row>> {
         let image = Image::open(&bytes).with_context(|| path.display().to_string())?;
         for backend in AnyBackend::all() {
             let model = Model::new(&image).with_backend(backend);
-            let mut state = AlignedBytes::zeroed(model.state_bytes());
-            let peer = Latch { session: model.session_in(&mut state)?, precision, shape: cell.shape };
-            rows.push(measure(&format!("latch-{}", backend.name()), precision.name(), cell, Ok(peer))?);
+            let mut memory = vec![0; model.packed_bytes()];
+            let packed = model.clone().pack(&mut memory)?;
+            let mut models = vec![(format!("latch-{}", backend.name()), &model)];
+            if model.packed_bytes() > 0 {
+                models.push((format!("latch-{}-packed", backend.name()), &packed));
+            }
+            for (name, model) in models {
+                let mut state = AlignedBytes::zeroed(model.state_bytes());
+                let peer = Latch { session: model.session_in(&mut state)?, precision, shape: cell.shape };
+                rows.push(measure(&name, precision.name(), cell, Ok(peer))?);
+            }
+            let mut states = vec![AlignedBytes::zeroed(packed.state_bytes()); STREAMS];
+            let sessions = states.iter_mut().map(|state| packed.session_in(state)).collect::<Result<_, _>>()?;
+            let peer = Together { sessions, precision, shape: cell.shape };
+            rows.push(measure(&format!("{TOGETHER}{}", backend.name()), precision.name(), cell, Ok(peer))?);
         }
     }
     Ok(rows)
