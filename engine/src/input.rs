@@ -3,5 +3,7 @@
 //! [`text`] cuts a stream of UTF-8 bytes into words and marks, [`vocabulary`] finds their ids in place in the image.
 //! Trainer and device run the same lines, so that a word means the same id on both.
 
+#[cfg(not(latch_backend))]
+mod dictionary;
 pub mod text;
 pub mod vocabulary;

@@ -39,6 +39,9 @@ proptest! {
                     for &id in &ids {
                         session.push_token(id % shape.rows as u32);
                     }
+                    // Known words and unknown ones, found in the image or in the table.
+                    session.push_bytes(b"a bb z ba zz c, d! nobody");
+                    session.finish();
                     let answer: Vec<u32> = logits(&session).into_iter().map(|logit| logit.to_bits()).collect();
                     (answer, state)
                 };

@@ -15,6 +15,8 @@
 
 use core::cmp::Ordering;
 
+#[cfg(not(latch_backend))]
+use super::dictionary::Dictionary;
 use crate::image::error::{Error, problem};
 use crate::input::text::WORD_BYTES;
 
@@ -33,6 +35,9 @@ pub struct Vocabulary<'a> {
     index: &'a [u8],
     index_width: usize,
     stream: &'a [u8],
+    /// The same words in a table, where a caller has given the memory.
+    #[cfg(not(latch_backend))]
+    dictionary: Option<Dictionary<'a>>,
 }
 
 /// A decoding table of `2^bits` pairs (symbol, code length in bits).
@@ -160,6 +165,8 @@ impl<'a> Vocabulary<'a> {
             index,
             index_width,
             stream,
+            #[cfg(not(latch_backend))]
+            dictionary: None,
         };
         if !matches!(index_width, 2 | 4) || index.len() != words.div_ceil(BLOCK_WORDS) * index_width {
             return Err(Error::Vocabulary {
@@ -244,6 +251,10 @@ impl<'a> Vocabulary<'a> {
     /// A binary search over the first words of the blocks, then a walk through one block in which only those bytes are compared
     /// that the front coding has not compared before.
     pub fn id(&self, word: &[u8]) -> Option<u32> {
+        #[cfg(not(latch_backend))]
+        if let Some(dictionary) = &self.dictionary {
+            return dictionary.id(word);
+        }
         let (mut low, mut high) = (0, self.words.div_ceil(BLOCK_WORDS));
         // Invariant: the first word of every block before `low` is < word, of every block from `high` on is > word.
         while low < high {
@@ -293,6 +304,19 @@ impl<'a> Vocabulary<'a> {
                 (a, Some(&b)) => return if a > b { Comparison::Greater } else { Comparison::Less },
             }
         }
+    }
+
+    /// Bytes of memory that [`Vocabulary::unpack`] needs.
+    #[cfg(not(latch_backend))]
+    pub(crate) fn unpacked_bytes(&self) -> usize {
+        Dictionary::bytes(self)
+    }
+
+    /// Decodes all words into memory that starts on a multiple of 4, in which they are found many times as fast. `None` where it is too small.
+    #[cfg(not(latch_backend))]
+    pub(crate) fn unpack(&mut self, memory: &'a mut [u8]) -> Option<()> {
+        self.dictionary = Some(Dictionary::build(self, memory)?);
+        Some(())
     }
 
     /// The words in the order of their ids.
@@ -591,6 +615,16 @@ mod tests {
         }
         for other in others {
             assert_eq!(vocabulary.id(other).is_some(), words.contains(other), "{other:?}");
+        }
+        // The same in a hash table, in memory that held something else; a byte less of it is too little.
+        let mut memory = std::vec![0xA5A5_A5A5_u32; vocabulary.unpacked_bytes().div_ceil(4)];
+        let memory = &mut bytemuck::cast_slice_mut(&mut memory)[..vocabulary.unpacked_bytes()];
+        let shorter = memory.len() - 1;
+        assert!(vocabulary.clone().unpack(&mut memory[..shorter]).is_none());
+        let mut unpacked = vocabulary;
+        assert!(unpacked.unpack(memory).is_some());
+        for word in sorted.into_iter().chain(others.iter().map(Vec::as_slice)) {
+            assert_eq!(unpacked.id(word), vocabulary.id(word), "{word:?}");
         }
     }
 

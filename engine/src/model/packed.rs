@@ -1,25 +1,29 @@
-//! Weights in the order that the backend likes best, in memory of the caller's.
+//! Weights in the order that the backend likes best, and a vocabulary that is found by hashes, in memory of the caller's.
 //!
 //! An image keeps its weights in one order, which every machine reads. Where a wide machine would rather have another, or the same on whole lines of the
-//! cache, [`Model::pack`] makes it once, when a model is loaded. Nothing is packed unless a caller hands over the memory.
+//! cache, [`Model::pack`] makes it once, when a model is loaded; the words of a vocabulary, which lie coded in the image, are decoded into a table.
+//! Nothing of this happens unless a caller hands over the memory.
 
 use super::{Model, Weights};
 use crate::image::error::Error;
+use crate::input::vocabulary::Vocabulary;
 use crate::kernels::{Backend, GatesI8, PACKED_ALIGNMENT, Packed, WithBackend, dispatch};
 #[cfg(feature = "float")]
 use crate::kernels::{FloatWeight, GatesFloat};
 
 impl<'a> Model<'a> {
-    /// Bytes of memory that [`Model::pack`] needs; 0 where this backend reads the image's order as well as any.
+    /// Bytes of memory that [`Model::pack`] needs; 0 for a model without a vocabulary on a backend that reads the image's order as well as
+    /// any.
     pub fn packed_bytes(&self) -> usize {
-        match self.backend.run(Pieces(self)) {
+        let words = self.vocabulary.as_ref().map_or(0, Vocabulary::unpacked_bytes);
+        match self.backend.run(Pieces(self)) + words {
             0 => 0,
             bytes => bytes + PACKED_ALIGNMENT - 1, // wherever the memory starts
         }
     }
 
-    /// Puts the weights in the backend's own order into memory of the caller's, which the model then reads in place of the image. Results
-    /// stay the same to the bit.
+    /// Puts the weights in the backend's own order, and the vocabulary's words in a hash table, into memory of the caller's, which the model
+    /// then reads in place of the image. Results stay the same to the bit.
     ///
     /// ```
     /// # use latch_engine::{Error, image::Image, model::Model};
@@ -40,8 +44,12 @@ impl<'a> Model<'a> {
         }
         if needed > 0 {
             let start = memory.as_ptr().align_offset(PACKED_ALIGNMENT);
-            let memory = memory.get_mut(start..).ok_or(too_small)?;
-            dispatch!(self.backend, backend => pack(backend, &mut self.weights, memory)).ok_or(too_small)?;
+            let mut memory = memory.get_mut(start..).ok_or(too_small)?;
+            let weights = take(&mut memory, self.backend.run(Pieces(&self))).ok_or(too_small)?;
+            dispatch!(self.backend, backend => pack(backend, &mut self.weights, weights)).ok_or(too_small)?;
+            if let Some(vocabulary) = &mut self.vocabulary {
+                vocabulary.unpack(memory).ok_or(too_small)?;
+            }
         }
         Ok(self)
     }
@@ -89,6 +97,7 @@ fn pack<'a, B: Backend>(backend: B, weights: &mut Weights<'a>, memory: &'a mut [
         Weights::Int8(model) => {
             let mut memory = memory;
             for gates in &mut model.layers {
+                // Empty where the backend packs nothing.
                 let piece = take(&mut memory, i8_bytes(backend, gates))?;
                 backend.pack_i8(gates.weights, columns(gates), piece);
                 gates.packed = Packed(piece);
@@ -105,6 +114,9 @@ fn align<'a, B: Backend, W: FloatWeight>(
     layers: &mut [GatesFloat<'a, W>],
     mut memory: &'a mut [u8],
 ) -> Option<()> {
+    if !backend.wants_aligned_floats() {
+        return Some(());
+    }
     for gates in layers {
         let piece = take(&mut memory, float_bytes(backend, gates))?;
         piece.copy_from_slice(bytemuck::cast_slice(gates.weights));
