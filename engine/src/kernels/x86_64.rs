@@ -88,6 +88,10 @@ impl Backend for Avx2 {
         hand_over!(self, lstm_i8(gates, xh, h, c));
     }
 
+    fn gates_i8(self, gates: &GatesI8<'_>, x: &[i16], out: &mut [i32]) {
+        hand_over!(self, gates_i8(gates, x, out));
+    }
+
     fn widen_i8(self, x: &[i8], out: &mut [i16]) {
         hand_over!(self, widen_i8(x, out));
     }
@@ -121,6 +125,10 @@ impl Backend for Avx2 {
             FloatView::F32(weights) => hand_over!(self, lstm_float(weights, gates.bias, xh, h, c)),
             FloatView::F16(weights) => hand_over!(self, lstm_float(weights, gates.bias, xh, h, c)),
         }
+    }
+
+    fn gates_float<W: FloatWeight>(self, gates: &GatesFloat<'_, W>, x: &[f32], out: &mut [f32]) {
+        hand_over!(self, gates_float(gates, x, out));
     }
 
     fn widen_float<W: FloatWeight>(self, x: &[W], out: &mut [f32]) {
@@ -368,6 +376,29 @@ fn lstm_i8(gates: &GatesI8<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
     }
 }
 
+/// As [`scalar::gates_i8`], four units at a time.
+#[target_feature(enable = "avx2")]
+fn gates_i8(gates: &GatesI8<'_>, x: &[i16], out: &mut [i32]) {
+    let row = 4 * x.len(); // bytes of weights of a unit
+    if row == 0 {
+        return;
+    }
+    let quads = gates.weights.chunks(4 * row).zip(gates.multiplier.chunks(16)).zip(gates.bias.chunks(16));
+    for (((weights, multiplier), bias), out) in quads.zip(out.chunks_mut(16)) {
+        let whole = (multiplier.try_into(), bias.try_into(), <&mut [i32; 16]>::try_from(&mut *out));
+        if let (Ok(multiplier), Ok(bias), Ok(out)) = whole
+            && weights.len() == 4 * row
+        {
+            let [sums_01, sums_23] = scaled(rows::<4>(weights, x), multiplier, bias);
+            let ([out_01, out_23], []) = out.as_chunks_mut::<8>() else { unreachable!() };
+            store_i32(out_01, sums_01);
+            store_i32(out_23, sums_23);
+        } else {
+            scalar::gates_i8(&GatesI8 { weights, multiplier, bias, ..*gates }, x, out);
+        }
+    }
+}
+
 /// The products of the rows of `N` units with `xh`, in the first `N` vectors of four: two 32-bit sums a gate, side by side.
 ///
 /// `weights` has at least `N` units of `4 * xh.len()` bytes.
@@ -394,6 +425,15 @@ fn rows<const N: usize>(weights: &[i8], xh: &[i16]) -> [__m256i; 4] {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn requantize(acc: [__m256i; 4], multiplier: &[u16; 16], bias: &[i32; 16], shift: __m128i) -> __m256i {
+    let [sums_01, sums_23] = scaled(acc, multiplier, bias).map(|sums| _mm256_sra_epi32(sums, shift));
+    // [unit 0, unit 2 | unit 1, unit 3], to their order.
+    _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(sums_01, sums_23))
+}
+
+/// `acc * multiplier + bias` for units 0 and 1, and for units 2 and 3, `[unit][gate]`; `acc` as [`rows`] leaves it.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn scaled(acc: [__m256i; 4], multiplier: &[u16; 16], bias: &[i32; 16]) -> [__m256i; 2] {
     let ([multiplier_01, multiplier_23], []) = multiplier.as_chunks::<8>() else { unreachable!() };
     let ([bias_01, bias_23], []) = bias.as_chunks::<8>() else { unreachable!() };
     // Of units a and b: [a.i a.f b.i b.f | a.g a.o b.g b.o], and the middle quarters change places.
@@ -401,11 +441,9 @@ fn requantize(acc: [__m256i; 4], multiplier: &[u16; 16], bias: &[i32; 16], shift
     let sums_23 = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(acc[2], acc[3]));
     let scale = |sums, multiplier: &[u16; 8], bias: &[i32; 8]| {
         let product = _mm256_mullo_epi32(sums, _mm256_cvtepu16_epi32(load_half_i16(multiplier)));
-        _mm256_sra_epi32(_mm256_add_epi32(product, load_i32(bias)), shift)
+        _mm256_add_epi32(product, load_i32(bias))
     };
-    let packed = _mm256_packs_epi32(scale(sums_01, multiplier_01, bias_01), scale(sums_23, multiplier_23, bias_23));
-    // [unit 0, unit 2 | unit 1, unit 3], to their order.
-    _mm256_permute4x64_epi64::<0b11_01_10_00>(packed)
+    [scale(sums_01, multiplier_01, bias_01), scale(sums_23, multiplier_23, bias_23)]
 }
 
 /// From four vectors `[unit][gate]` to four vectors of sixteen units, one a gate.
@@ -512,6 +550,11 @@ fn dot_i16(w: &[i16], v: &[i16]) -> i64 {
 }
 
 // The loops below are plain enough for the compiler: inlined here, the reference is compiled for AVX2.
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn gates_float<W: FloatWeight>(gates: &GatesFloat<'_, W>, x: &[f32], out: &mut [f32]) {
+    scalar::gates_float(gates, x, out);
+}
 
 #[target_feature(enable = "avx2")]
 fn widen_i8(x: &[i8], out: &mut [i16]) {

@@ -1,5 +1,7 @@
 //! A model with a state: one stream, token by token.
 
+#[cfg(feature = "fold")]
+use super::Int8;
 use super::state::StateBytes;
 #[cfg(feature = "float")]
 use super::state::{Header, Memory};
@@ -126,6 +128,10 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
             Weights::F32(model) => step_float(backend, model, shape, id, header, memory),
             #[cfg(feature = "float")]
             Weights::F16(model) => step_float(backend, model, shape, id, header, memory),
+            #[cfg(feature = "fold")]
+            Weights::Int8(Int8 { layers, embedding, folded: Some(folded), .. }) => {
+                lstm::step_folded_i8(backend, shape, (layers, folded, embedding), id, header, memory)
+            }
             Weights::Int8(model) => match model.embedding.row(id) {
                 Some(row) => {
                     lstm::step_i8(backend, shape, &model.layers, row, header, memory);
@@ -174,6 +180,10 @@ fn step_float<B: Backend, W: crate::kernels::FloatWeight>(
     header: &mut Header,
     memory: Memory<'_>,
 ) -> bool {
+    #[cfg(feature = "fold")]
+    if let Some(folded) = &model.folded {
+        return lstm::step_folded_float(backend, shape, (&model.layers, folded, &model.embedding), id, header, memory);
+    }
     let Some(row) = model.embedding.row(id) else { return false };
     lstm::step_float(backend, shape, &model.layers, row, header, memory);
     true
