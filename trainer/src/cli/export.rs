@@ -80,9 +80,11 @@ struct Line<'a> {
     state_bytes: usize,
     accuracy: f64,
     agreement: f64,
-    /// Ids with ready gates.
-    folded: usize,
+    /// Ids with ready gates, where the embedding is folded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    folded: Option<usize>,
     /// The part of the training examples' tokens that are folded ids.
+    #[serde(skip_serializing_if = "Option::is_none")]
     folded_share: Option<f64>,
 }
 
@@ -234,7 +236,7 @@ pub fn run(args: Args) -> Result<()> {
             state_bytes: chosen.state_bytes,
             accuracy: chosen.evaluation.accuracy,
             agreement: chosen.evaluation.agreement(&candidates[0].evaluation),
-            folded: folded.as_ref().map_or(0, |folded| folded.ids),
+            folded: folded.as_ref().map(|folded| folded.ids),
             folded_share: folded.and_then(|folded| folded.share),
         })?;
     }
