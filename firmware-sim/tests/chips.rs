@@ -19,6 +19,7 @@ use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
 use latch_engine::image::manifest::{Precision, Readout, Unknown};
 use latch_engine::model::fold;
+use latch_firmware_sim::link::host::batch::Batch;
 use latch_trainer::quantizer::{Origin, Weights, to_image};
 use latch_trainer::vocabulary::Vocabulary;
 use serde_json::Value;

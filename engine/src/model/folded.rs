@@ -50,6 +50,12 @@ impl<'a, G, Z: Pod> Folded<'a, G, Z> {
         self.ready.get(start..start.checked_add(self.width)?)
     }
 
+    /// Says that an id will be read soon.
+    #[inline]
+    pub(super) fn prefetch<B: Backend>(&self, backend: B, id: u32) {
+        backend.prefetch(self.ready(id).map_or(&[], bytemuck::cast_slice));
+    }
+
     /// The scratch of a step as room for a row, and the rest of it.
     fn split<'s>(&self, scratch: &'s mut [Z]) -> (&'s mut [Z], &'s mut [Z]) {
         scratch.split_at_mut_checked(self.width).unwrap_or_default()
@@ -69,6 +75,8 @@ impl Folded<'_, GatesI8<'_>, i32> {
         let (computed, scratch) = self.split(scratch);
         let scratch: &mut [i16] = bytemuck::try_cast_slice_mut(scratch).unwrap_or_default();
         if let Some(ready) = self.ready(id) {
+            // The step comes to the row piece by piece: it need not wait for each.
+            backend.prefetch(bytemuck::cast_slice(ready));
             return Some((ready, scratch));
         }
         let row = embedding.row(id)?;
@@ -94,6 +102,8 @@ impl<W: FloatWeight> Folded<'_, GatesFloat<'_, W>, f32> {
     ) -> Option<(&'s [f32], &'s mut [f32])> {
         let (computed, scratch) = self.split(scratch);
         if let Some(ready) = self.ready(id) {
+            // The step comes to the row piece by piece: it need not wait for each.
+            backend.prefetch(bytemuck::cast_slice(ready));
             return Some((ready, scratch));
         }
         let row = embedding.row(id)?;

@@ -130,6 +130,10 @@ macro_rules! methods_of_avx512 {
             self.avx2().widen_float(x, out);
         }
 
+        fn prefetch(self, soon: &[u8]) {
+            self.avx2().prefetch(soon);
+        }
+
         fn gates_i8(self, gates: &GatesI8<'_>, x: &[i16], out: &mut [i32]) {
             self.avx2().gates_i8(gates, x, out);
         }
