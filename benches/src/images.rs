@@ -18,15 +18,14 @@ const REVIEW_WORDS: usize = 5000;
 const STEP_WORDS: usize = 8;
 
 /// The seed of all weights.
-const SEED: u64 = 1;
+pub(crate) const SEED: u64 = 1;
 
 /// The image for one step: `Embedding(8, size) > LSTM(size) > 1`, readout last.
 ///
 /// # Errors
 /// Those of the quantizer; none at the [sizes](crate::SIZES) that are measured.
 pub fn step_image(precision: Precision, size: usize) -> Result<AlignedBytes> {
-    let vocabulary = Vocabulary::from_words((0..STEP_WORDS).map(invented_word).collect(), Unknown::Skip);
-    image(&vocabulary, size, size, Readout::Last, precision)
+    image(&invented_words(STEP_WORDS), size, size, Readout::Last, precision)
 }
 
 /// The image for counting one step on a chip: one layer of that many inputs and units, few enough words for the smallest flash.
@@ -34,8 +33,7 @@ pub fn step_image(precision: Precision, size: usize) -> Result<AlignedBytes> {
 /// # Errors
 /// Those of the quantizer; none in practice.
 pub fn chip_image(precision: Precision, (inputs, units): (usize, usize)) -> Result<AlignedBytes> {
-    let vocabulary = Vocabulary::from_words((0..STEP_WORDS).map(invented_word).collect(), Unknown::Skip);
-    image(&vocabulary, inputs, units, Readout::Last, precision)
+    image(&invented_words(STEP_WORDS), inputs, units, Readout::Last, precision)
 }
 
 /// The image for whole reviews: `Embedding(5000, 8) > LSTM(32) > 1`, readout mean; about 64 KiB at int8.
@@ -63,6 +61,11 @@ fn image(
 ) -> Result<AlignedBytes> {
     let weights = Weights::random(vocabulary.rows(), width, &[units], readout, SEED);
     to_image(&weights, vocabulary, precision, &Origin::default())
+}
+
+/// A vocabulary of so many invented words.
+pub(crate) fn invented_words(count: usize) -> Vocabulary {
+    Vocabulary::from_words((0..count).map(invented_word).collect(), Unknown::Skip)
 }
 
 /// Word `number` of an invented language: two or more syllables, each a consonant and a vowel. Different for different numbers.

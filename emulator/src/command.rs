@@ -59,6 +59,18 @@ impl Command {
         self
     }
 
+    /// Runs it by another program, which comes before it: `time`, or `taskset --cpu-list 1`.
+    #[must_use]
+    pub fn run_by(mut self, line: &str) -> Self {
+        let mut words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        if !words.is_empty() {
+            let program = words.remove(0);
+            words.push(std::mem::replace(&mut self.program, program));
+            self.arguments.splice(..0, words);
+        }
+        self
+    }
+
     /// Sets a variable of the environment.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
@@ -175,6 +187,12 @@ mod tests {
             command.to_string(),
             "RUSTFLAGS='--cfg engine_backend=\"scalar\"' cargo test -p latch-engine 'two words'"
         );
+    }
+
+    #[test]
+    fn another_program_comes_before_it() {
+        let command = Command::new("steps review").run_by("taskset --cpu-list 1");
+        assert_eq!(command.to_string(), "taskset --cpu-list 1 steps review");
     }
 
     #[test]

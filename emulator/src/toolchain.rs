@@ -101,15 +101,20 @@ impl Toolchain {
     }
 }
 
-/// The targets for which the toolchain that runs this program has no library.
+/// The chips' targets for which the toolchain that runs this program has no library.
 pub fn absent() -> Vec<&'static str> {
+    without_library(&TARGETS)
+}
+
+/// Those of the targets for which the toolchain that runs this program has no library.
+pub fn without_library(targets: &[&'static str]) -> Vec<&'static str> {
     let sysroot = Command::new("rustc --print sysroot").capture();
     let has = |target: &str| {
         sysroot
             .as_ref()
             .is_ok_and(|(path, _)| Path::new(path.trim()).join("lib/rustlib").join(target).join("lib").is_dir())
     };
-    TARGETS.into_iter().filter(|target| !has(target)).collect()
+    targets.iter().copied().filter(|target| !has(target)).collect()
 }
 
 /// True when Debian's toolchain is installed, with its linker and source, and is recent enough.

@@ -23,6 +23,8 @@
 //! contract is on lengths, and for the integer step on where the weights begin, stated at every method. A backend may panic or do
 //! nothing when it is broken, and never touches memory outside the slices.
 
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+pub mod aarch64;
 pub mod activation;
 #[cfg(latch_backend = "dsp")]
 pub mod cortex_m;
@@ -31,19 +33,25 @@ pub mod helium;
 pub mod scalar;
 #[cfg(latch_backend = "thumb")]
 pub mod thumb;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+pub mod wasm32;
 #[cfg(target_arch = "x86_64")]
 pub mod x86_64;
 
 use half::f16;
 
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+pub use aarch64::{Neon, NeonDot};
 #[cfg(latch_backend = "dsp")]
 pub use cortex_m::Dsp;
 #[cfg(latch_backend = "helium")]
 pub use helium::Helium;
 #[cfg(latch_backend = "thumb")]
 pub use thumb::Thumb;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+pub use wasm32::Simd128;
 #[cfg(target_arch = "x86_64")]
-pub use x86_64::{Avx2, Avx512, Avx512Vnni};
+pub use x86_64::{Avx2, Avx512, Avx512Vnni, AvxVnni};
 
 /// The gates of an integer LSTM layer with `U` units, in the order i, f, g, o (input, forget, cell candidate, output).
 ///
@@ -134,7 +142,7 @@ pub struct StreamFloat<'a> {
 /// The most streams that a caller gives to one call of [`Backend::lstm_i8_many`] or [`Backend::lstm_float_many`] with profit.
 pub const MANY: usize = 8;
 
-/// Units whose weights stay in the first-level cache while one stream after the other reads them.
+/// Units whose weights stay in the nearest caches while one stream after the other reads them.
 const MANY_TILE: usize = 16;
 
 /// The gates of a float LSTM layer, in the order i, f, g, o. Units are padded with zero weights to a multiple of 8, `U8`.
@@ -221,11 +229,39 @@ pub trait Backend: Copy + Send + Sync + 'static {
     /// - `xh`: `K4` columns out, with `K` the features and the units; with fewer nothing is done.
     /// - `h`: hidden state in and out, Q0.15, length `U`.
     /// - `c`: cell state, Q12.19, length `U`.
+    /// - `backwards`: true at every other token of a stream. A backend may then read the weights from their end, which the step before
+    ///   has left in the cache; the result is the same.
     #[inline]
-    fn step_i8(self, gates: &GatesI8<'_>, x: Features<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
-        if join_i8(self, x, xh, h) {
+    #[allow(clippy::too_many_arguments, reason = "what a step needs")]
+    fn step_i8(
+        self,
+        gates: &GatesI8<'_>,
+        x: Features<'_>,
+        xh: &mut [i16],
+        h: &mut [i16],
+        c: &mut [i32],
+        backwards: bool,
+    ) {
+        let _ = backwards;
+        if self.join_i8(x, xh, h) {
             self.lstm_i8(gates, xh, h, c);
         }
+    }
+
+    /// Writes `[x; narrow(h); 0..]`, the columns of an integer step, into `xh`. False where that has too few places, and nothing is done.
+    #[inline(always)]
+    fn join_i8(self, x: Features<'_>, xh: &mut [i16], h: &[i16]) -> bool {
+        let Some((features, previous)) = xh.split_at_mut_checked(x.len()) else { return false };
+        let Some((previous, padding)) = previous.split_at_mut_checked(h.len()) else { return false };
+        match x {
+            Features::Row(row) => self.widen_i8(row, features),
+            Features::Hidden(hidden) => self.narrow_q15(hidden, features),
+        }
+        self.narrow_q15(h, previous);
+        for column in padding {
+            *column = 0;
+        }
+        true
     }
 
     /// One step of several streams over the same weights, each of which is read from beyond the first-level cache only once. The
@@ -311,18 +347,7 @@ pub trait Backend: Copy + Send + Sync + 'static {
     /// One step of several streams over the same weights, as [`Backend::lstm_i8_many`]. A backend may sum in another order than in
     /// [`Backend::lstm_float`].
     fn lstm_float_many<W: FloatWeight>(self, gates: &GatesFloat<'_, W>, streams: &mut [StreamFloat<'_>]) {
-        let Some(columns) = streams.first().map(|stream| stream.xh.len()) else { return };
-        let tiles = gates.weights.chunks(MANY_TILE * 4 * columns.max(1));
-        for (tile, (weights, bias)) in tiles.zip(gates.bias.chunks(MANY_TILE * 4)).enumerate() {
-            let gates = GatesFloat { weights, bias };
-            let units = tile * MANY_TILE..tile * MANY_TILE + bias.len() / 4;
-            for stream in &mut *streams {
-                let (Some(h), Some(c)) = (stream.h.get_mut(units.clone()), stream.c.get_mut(units.clone())) else {
-                    return;
-                };
-                self.lstm_float(&gates, stream.xh, h, c);
-            }
-        }
+        one_float_tile_after_the_other(self, gates, streams);
     }
 
     /// `out = W x + b`: what the features of a token give to the gates, where `gates` has the kernel's columns only.
@@ -384,24 +409,26 @@ fn one_tile_after_the_other<B: Backend>(backend: B, gates: &GatesI8<'_>, streams
     }
 }
 
+/// The same by [`Backend::lstm_float`].
+fn one_float_tile_after_the_other<B: Backend, W: FloatWeight>(
+    backend: B,
+    gates: &GatesFloat<'_, W>,
+    streams: &mut [StreamFloat<'_>],
+) {
+    let Some(columns) = streams.first().map(|stream| stream.xh.len()) else { return };
+    let tiles = gates.weights.chunks(MANY_TILE * 4 * columns.max(1));
+    for (tile, (weights, bias)) in tiles.zip(gates.bias.chunks(MANY_TILE * 4)).enumerate() {
+        let gates = GatesFloat { weights, bias };
+        let units = tile * MANY_TILE..tile * MANY_TILE + bias.len() / 4;
+        for stream in &mut *streams {
+            let (Some(h), Some(c)) = (stream.h.get_mut(units.clone()), stream.c.get_mut(units.clone())) else { return };
+            backend.lstm_float(&gates, stream.xh, h, c);
+        }
+    }
+}
+
 /// Where packed weights start: on a multiple of this many bytes, a line of the cache.
 pub const PACKED_ALIGNMENT: usize = 64;
-
-/// Writes `[x; narrow(h); 0..]`, the columns that the integer step reads. False where `xh` has too few places.
-#[inline(always)]
-fn join_i8<B: Backend>(backend: B, x: Features<'_>, xh: &mut [i16], h: &[i16]) -> bool {
-    let Some((features, previous)) = xh.split_at_mut_checked(x.len()) else { return false };
-    let Some((previous, padding)) = previous.split_at_mut_checked(h.len()) else { return false };
-    match x {
-        Features::Row(row) => backend.widen_i8(row, features),
-        Features::Hidden(hidden) => backend.narrow_q15(hidden, features),
-    }
-    backend.narrow_q15(h, previous);
-    for column in padding {
-        *column = 0;
-    }
-    true
-}
 
 /// The reference backend: plain Rust, on every machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -433,12 +460,24 @@ pub enum AnyBackend {
     /// 256-bit vectors with fused multiply-add and half-precision loads.
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
+    /// The same, and products of bytes for integers.
+    #[cfg(target_arch = "x86_64")]
+    AvxVnni(AvxVnni),
     /// 512-bit vectors for floats.
     #[cfg(target_arch = "x86_64")]
     Avx512(Avx512),
     /// The same, and products of bytes for integers.
     #[cfg(target_arch = "x86_64")]
     Avx512Vnni(Avx512Vnni),
+    /// 128-bit vectors of 64-bit Arm.
+    #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+    Neon(Neon),
+    /// The same with dot products of bytes.
+    #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+    NeonDot(NeonDot),
+    /// 128-bit vectors of WebAssembly.
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    Simd128(Simd128),
     /// Cortex-M4, M7 and M33.
     #[cfg(latch_backend = "dsp")]
     Dsp(Dsp),
@@ -459,9 +498,17 @@ macro_rules! dispatch {
             #[cfg(target_arch = "x86_64")]
             $crate::kernels::AnyBackend::Avx2($backend) => $run,
             #[cfg(target_arch = "x86_64")]
+            $crate::kernels::AnyBackend::AvxVnni($backend) => $run,
+            #[cfg(target_arch = "x86_64")]
             $crate::kernels::AnyBackend::Avx512($backend) => $run,
             #[cfg(target_arch = "x86_64")]
             $crate::kernels::AnyBackend::Avx512Vnni($backend) => $run,
+            #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+            $crate::kernels::AnyBackend::Neon($backend) => $run,
+            #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+            $crate::kernels::AnyBackend::NeonDot($backend) => $run,
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            $crate::kernels::AnyBackend::Simd128($backend) => $run,
             #[cfg(latch_backend = "dsp")]
             $crate::kernels::AnyBackend::Dsp($backend) => $run,
             #[cfg(latch_backend = "helium")]
@@ -507,9 +554,17 @@ impl AnyBackend {
             #[cfg(target_arch = "x86_64")]
             Avx2::detect().map(Self::Avx2),
             #[cfg(target_arch = "x86_64")]
+            AvxVnni::detect().map(Self::AvxVnni),
+            #[cfg(target_arch = "x86_64")]
             Avx512::detect().map(Self::Avx512),
             #[cfg(target_arch = "x86_64")]
             Avx512Vnni::detect().map(Self::Avx512Vnni),
+            #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+            Some(Self::Neon(Neon)),
+            #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+            NeonDot::detect().map(Self::NeonDot),
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Some(Self::Simd128(Simd128::TOKEN)),
         ]
         .into_iter()
         .flatten()

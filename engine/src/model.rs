@@ -10,6 +10,8 @@ mod fold;
 mod folded;
 mod head;
 mod lstm;
+#[cfg(not(latch_backend))]
+mod packed;
 mod self_test;
 mod session;
 mod state;
@@ -163,10 +165,15 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// The same model on another backend; for tests and for comparing speeds.
+    /// The same model on another backend; for tests and for comparing speeds. Weights that [`Model::pack`] has packed are forgotten: they
+    /// are in the order of the backend before.
     #[must_use]
     pub fn with_backend(mut self, backend: AnyBackend) -> Self {
         self.backend = backend;
+        #[allow(irrefutable_let_patterns, reason = "not with floats")]
+        if let Weights::Int8(weights) = &mut self.weights {
+            weights.layers.iter_mut().for_each(|gates| gates.packed = Packed::NONE);
+        }
         self
     }
 

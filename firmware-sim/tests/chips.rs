@@ -151,7 +151,7 @@ fn two_layers_of_odd_sizes_and_a_running_mean_are_the_same_on_every_board() {
     case.assert_equal_on_every_board(texts.len());
 }
 
-/// A third of the ids have a ready row: tokens take both ways through the firmware.
+/// Some ids have a ready row and others not: tokens take both ways through the firmware.
 #[test]
 fn a_folded_embedding_gives_the_same_digest_on_every_board_as_the_image_that_it_was_made_from() {
     if toolchain().is_none() {
@@ -159,7 +159,7 @@ fn a_folded_embedding_gives_the_same_digest_on_every_board_as_the_image_that_it_
     }
     let texts: Vec<String> = built_in::generate(6, 20).into_iter().map(|example| example.text).collect();
     let case = Case::new(&texts, 5, &[17, 9], Readout::Mean, Precision::Int8);
-    let ids: Vec<u32> = (0..).step_by(3).take(60).collect();
+    let ids: Vec<u32> = (0..).step_by(3).take(20).collect();
     let folded = case.folded(&texts, &ids);
     folded.assert_equal_on_every_board(texts.len());
     let digest = |case: &Case| case.latch_sim(&["device", "mps2-an386", "--data", "texts.tsv"]).1[0]["digest"].clone();

@@ -7,7 +7,7 @@ use latch_engine::image::manifest::{Manifest, Precision, Readout, Unknown};
 use latch_engine::image::tensor::{Role, Section};
 use latch_engine::image::{Image, VERSION, VERSION_UNFOLDED};
 use latch_engine::kernels::AnyBackend;
-use latch_engine::model::{Logit, Model, SelfTest, State, fold, folded_image_bytes, folded_stream_bytes};
+use latch_engine::model::{Logit, Model, SelfTest, Session, State, fold, folded_image_bytes, folded_stream_bytes};
 use latch_tests::models::{PRECISIONS, READOUTS, ROOM, Shape, image, logits, shapes, words};
 use latch_tests::tolerances;
 use latch_trainer::folding::most_frequent;
@@ -83,6 +83,9 @@ proptest! {
             for backend in AnyBackend::all() {
                 let (plain, folded) = (Model::new(&plain).with_backend(backend), Model::new(&folded).with_backend(backend));
                 assert_equal_streams(&plain, &folded, &ids);
+                let mut memory = vec![0; folded.packed_bytes()];
+                let packed = folded.clone().pack(&mut memory).expect("as many bytes as it says");
+                assert_equal_streams(&plain, &packed, &ids);
                 let expected = if precision == Precision::Int8 { SelfTest::Passed } else { SelfTest::Absent };
                 prop_assert_eq!(folded.self_test(State::<ROOM>::new().as_bytes_mut()), Ok(expected));
             }
@@ -112,6 +115,32 @@ proptest! {
             prop_assert!(more.as_bytes()[stated..].iter().all(|&byte| byte == 0));
             let mut less = AlignedBytes::zeroed(stated - 1);
             prop_assert_eq!(model.session_in(&mut less).err(), Some(Error::StateTooSmall { needed: stated, given: stated - 1 }));
+        }
+    }
+}
+
+#[test]
+fn streams_that_step_together_over_a_folded_model_are_as_alone() {
+    for precision in PRECISIONS {
+        let plain = small(precision);
+        let bytes = fold(&open(&plain), &[0, 7, 8, 40]).expect("the ids are in the embedding");
+        let image = open(&bytes);
+        for backend in AnyBackend::all() {
+            let model = Model::new(&image).with_backend(backend);
+            let (mut together, mut alone) = ([State::<ROOM>::new(); 11], [State::<ROOM>::new(); 11]);
+            let start = |state| model.session(state).expect("there is room");
+            let mut sessions: Vec<Session<'_, '_, '_>> = together.iter_mut().map(start).collect();
+            let mut expected: Vec<Session<'_, '_, '_>> = alone.iter_mut().map(start).collect();
+            for token in 0..20 {
+                let ids: Vec<u32> = (0..11).map(|stream| (token * 7 + stream * 8) % 73).collect();
+                let read =
+                    expected.iter_mut().zip(&ids).filter_map(|(session, &id)| session.push_token(id).then_some(()));
+                let read = read.count();
+                assert_eq!(Session::step_many(&mut sessions, &ids), read);
+                for (session, expected) in sessions.iter().zip(&expected) {
+                    assert_eq!(session.state(), expected.state());
+                }
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use std::cell::Cell;
 use latch_engine::image::Image;
 use latch_engine::image::manifest::{Precision, Readout, Unknown};
 use latch_engine::kernels::AnyBackend;
-use latch_engine::model::{Digest, Model, State, stream_bytes};
+use latch_engine::model::{Digest, Model, Session, State, stream_bytes};
 use latch_tests::models::{PRECISIONS, READOUTS, Shape};
 
 thread_local! {
@@ -95,6 +95,26 @@ fn nothing_is_allocated_from_opening_an_image_to_its_answer() {
                 assert!(digest.is_ok_and(|digest| digest != Digest::default()));
                 assert_eq!(allocations, 0, "{} {} on {}", precision.name(), readout.name(), backend.name());
             }
+        }
+    }
+}
+
+#[test]
+fn packing_and_stepping_together_allocate_nothing() {
+    for precision in PRECISIONS {
+        let bytes = shape(Readout::Mean).image(precision);
+        for backend in AnyBackend::all() {
+            let image = Image::open(&bytes).expect("the image was just made");
+            let model = Model::new(&image).with_backend(backend);
+            let mut memory = vec![0; model.packed_bytes()];
+            let mut states = [const { State::<BYTES>::new() }; 3];
+            let (count, allocations) = counted(|| {
+                let model = model.pack(&mut memory)?;
+                let [a, b, c] = &mut states;
+                let mut sessions = [model.session(a)?, model.session(b)?, model.session(c)?];
+                Ok::<_, latch_engine::Error>(Session::step_many(&mut sessions, &[1, 2, 3]))
+            });
+            assert_eq!((count, allocations), (Ok(3), 0), "{} on {}", precision.name(), backend.name());
         }
     }
 }

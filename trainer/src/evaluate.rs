@@ -82,12 +82,14 @@ impl Evaluation {
     }
 }
 
-/// Runs every text through the engine from its bytes to its logit.
+/// Runs every text through the engine from its bytes to its logit, over packed weights.
 ///
 /// # Errors
 /// An error when the engine was built without the model's precision.
 pub fn evaluate(model: &Model<'_>, examples: &[Example]) -> Result<Evaluation> {
-    let mut evaluator = Evaluator::new(model);
+    let mut memory = vec![0; model.packed_bytes()];
+    let model = model.clone().pack(&mut memory)?;
+    let mut evaluator = Evaluator::new(&model);
     evaluator.push(examples)?;
     Ok(evaluator.finish())
 }
@@ -97,7 +99,9 @@ pub fn evaluate(model: &Model<'_>, examples: &[Example]) -> Result<Evaluation> {
 /// # Errors
 /// Those of the stream, besides those of [`evaluate`].
 pub fn evaluate_stream(model: &Model<'_>, mut examples: impl Iterator<Item = Result<Example>>) -> Result<Evaluation> {
-    let mut evaluator = Evaluator::new(model);
+    let mut memory = vec![0; model.packed_bytes()];
+    let model = model.clone().pack(&mut memory)?;
+    let mut evaluator = Evaluator::new(&model);
     loop {
         let texts: Vec<Example> = examples.by_ref().take(STREAM_TEXTS).collect::<Result<_>>()?;
         if texts.is_empty() {

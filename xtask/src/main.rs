@@ -4,16 +4,22 @@
 //! - [`test`] checks everything, in one order, with one summary.
 //! - [`instructions`] counts what a step costs and holds it against the record in `benches/results/`.
 //! - [`chips`] counts the same on every emulated chip, and holds it to what Latch promises.
+//! - [`foreign`] runs the engine's tests on processors that this machine is not.
 //! - [`size`] weighs engine and firmware on every chip, and holds them to limits and record.
+//! - [`peers`] compares one step with other engines.
 //! - [`device`] runs a model on an emulated board.
+//! - [`wasm`] runs the engine's tests as WebAssembly.
 //! - [`wrapper`] lets a backend be forced without compiling the dependencies again.
 
 mod chips;
 mod device;
+mod foreign;
 mod instructions;
+mod peers;
 mod setup;
 mod size;
 mod test;
+mod wasm;
 mod wrapper;
 
 use std::process::ExitCode;
@@ -32,11 +38,11 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Installs what the tests need: valgrind, QEMU, and a compiler for the chips (LATCH_TOOLCHAIN=rustup or =debian chooses which)
+    /// Installs what the tests need: valgrind, QEMU, Node, compilers for the chips and WebAssembly, libraries for foreign processors (LATCH_TOOLCHAIN=rustup or =debian chooses which)
     Setup,
-    /// Checks everything: format, lints, tests, documentation, the scalar backend, the chips, instruction counts
+    /// Checks everything: format, lints, tests, documentation, the scalar backend, foreign processors, WebAssembly, the chips, instruction counts
     Test {
-        /// Leaves out the slow steps: scalar backend, chips, instruction counts
+        /// Leaves out the slow steps: scalar backend, foreign processors, WebAssembly, chips, instruction counts
         #[arg(long)]
         quick: bool,
     },
@@ -58,6 +64,9 @@ enum Verb {
         #[arg(long)]
         update: bool,
     },
+    /// Compares the time of one LSTM step with other engines, in one table; the first time takes half an hour and 6 GB
+    #[command(after_help = "Example: cargo xtask peers --rounds 5 --out docs/results")]
+    Peers(peers::Options),
     /// Builds the firmware of a board, boots it in QEMU with an image in its flash, and judges texts there
     #[command(after_help = "Example: cargo xtask device microbit --image imdb.latch --text \"a fine film\"\n\n\
         LATCH_TOOLCHAIN=rustup or =debian chooses the compiler for the chips; without it the first that can.")]
@@ -83,6 +92,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().verb {
         Verb::Device { arguments } => return finish(device::run(&arguments)),
         Verb::Boot { elf } => return finish(device::boot(&elf)),
+        Verb::Peers(options) => return finish(peers::run(&options).map(|()| 0)),
         Verb::Setup => setup::run().map(|missing| missing.is_empty()),
         Verb::Test { quick } => Ok(test::run(quick)),
         Verb::Instructions { update } => instructions::run(update),

@@ -1,10 +1,14 @@
-//! Installs what the tests need and cargo does not bring: valgrind, QEMU, and a compiler for the chips.
+//! Installs what the tests need and cargo does not bring: valgrind, QEMU, Node, a compiler for the chips, and libraries for foreign processors
+//! and WebAssembly.
 //!
-//! Rustup is asked first for the chips' libraries; where it cannot fetch them, Debian's own toolchain serves.
+//! Rustup is asked first for the chips' libraries; where it cannot fetch them, Debian's own toolchain serves. The libraries of the
+//! foreign processors and of WebAssembly come from rustup alone; where it cannot fetch them, the tests there are left out, and nothing else.
 
 use anyhow::Result;
 use latch_emulator::command::Command;
 use latch_emulator::toolchain::{DEBIAN_PACKAGES, FORCE, QEMU, Toolchain, absent, absent_qemu};
+
+use crate::{foreign, wasm};
 
 /// Valgrind's version, or `None` where it is not installed.
 pub(crate) fn valgrind() -> Option<String> {
@@ -18,8 +22,12 @@ pub(crate) fn missing() -> Vec<String> {
         missing.push("valgrind".to_owned());
     }
     missing.extend(absent_qemu().into_iter().map(str::to_owned));
+    missing.extend(foreign::absent_emulators().into_iter().map(|(program, _)| program.to_owned()));
     if Toolchain::find().is_err() {
         missing.push("a compiler for the chips".to_owned());
+    }
+    if !wasm::has_node() {
+        missing.push(wasm::NODE.to_owned());
     }
     missing
 }
@@ -35,12 +43,21 @@ pub(crate) fn run() -> Result<Vec<String>> {
     }
     let qemu = absent_qemu();
     packages.extend(QEMU.into_iter().filter(|(program, _)| qemu.contains(program)).map(|(_, package)| package));
+    packages.extend(foreign::absent_emulators().into_iter().map(|(_, package)| package));
     if Toolchain::find().is_err() {
         let debian = std::env::var(FORCE).is_ok_and(|name| name == "debian");
         if debian || !add_targets(&absent()) {
             println!("taking Debian's own toolchain, which serves as well as rustup's");
             packages.extend(DEBIAN_PACKAGES);
         }
+    }
+    let mut libraries = foreign::absent_targets();
+    libraries.extend(wasm::absent_targets());
+    if !libraries.is_empty() && !add_targets(&libraries) {
+        println!("setup: rustup cannot fetch {}: the tests there are left out", libraries.join(", "));
+    }
+    if !wasm::has_node() {
+        packages.push(wasm::NODE_PACKAGE);
     }
     if !packages.is_empty() {
         install(&packages)?;

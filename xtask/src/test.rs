@@ -7,9 +7,11 @@ use latch_emulator::command::{Command, root};
 use latch_emulator::toolchain::{TARGETS, Toolchain, absent_qemu};
 
 use crate::chips;
+use crate::foreign::{self, FOREIGN, Foreign};
 use crate::instructions;
 use crate::setup;
 use crate::size;
+use crate::wasm;
 use crate::wrapper;
 
 /// What a step came to.
@@ -18,6 +20,8 @@ enum Outcome {
     Passed,
     Failed(String),
     Skipped(String),
+    /// Skipped for the want of what the setup has tried to fetch and could not: allowed everywhere.
+    Unavailable(String),
 }
 
 /// Tests of a step that runs tests.
@@ -44,7 +48,7 @@ impl Report {
         match (&self.outcome, self.tests) {
             (Outcome::Passed, None) => counts.passed += 1,
             (Outcome::Failed(_), _) if counts.failed == 0 => counts.failed += 1,
-            (Outcome::Skipped(_), _) => counts.ignored += 1,
+            (Outcome::Skipped(_) | Outcome::Unavailable(_), _) => counts.ignored += 1,
             _ => {}
         }
         counts
@@ -63,7 +67,8 @@ struct Run {
 pub(crate) fn run(quick: bool) -> bool {
     let mut run = Run { reports: Vec::new(), quick, ci: std::env::var("CI").is_ok_and(|value| value == "true") };
     if !quick {
-        let missing = setup::missing();
+        let mut missing = setup::missing();
+        missing.extend(foreign::absent_targets().into_iter().chain(wasm::absent_targets()).map(str::to_owned));
         if !missing.is_empty() {
             run.step(
                 "setup",
@@ -84,9 +89,16 @@ pub(crate) fn run(quick: bool) -> bool {
     run.tests("tests", &Command::new("cargo test --workspace --profile checked --no-fail-fast --lib --bins --tests"));
     run.tests("documentation", &Command::new("cargo test --workspace --profile checked --no-fail-fast --doc"));
     run.slow("scalar backend", |run, name| run.tests(name, &scalar_tests()));
+    for foreign in &FOREIGN {
+        run.slow(foreign.name, |run, name| run.foreign(name, foreign));
+    }
     for (name, features) in [("engine without std", ""), ("engine without std, with floats", " --features float")] {
         run.slow(name, |run, name| run.no_std(name, features));
     }
+    for (name, command) in wasm::checks() {
+        run.slow(name, |run, name| run.wasm(name, &command, Run::check));
+    }
+    run.slow("wasm, tests", |run, name| run.wasm(name, &wasm::tests(), Run::tests));
     run.slow("instructions", Run::instructions);
     run.slow("chips, a step", |run, name| run.chips(name, "cargo xtask chips", || chips::run(false)));
     run.slow("chips, bytes", |run, name| run.chips(name, "cargo xtask size", || size::run(false)));
@@ -154,6 +166,29 @@ impl Run {
                 self.step(name, &format!("cargo {build}"), || (Outcome::Skipped(format!("{error:#}")), None));
             }
         }
+    }
+
+    /// The engine's tests on another processor. The library for it comes from rustup or from nowhere.
+    fn foreign(&mut self, name: &str, foreign: &Foreign) {
+        let command = foreign.tests();
+        let missing = if !foreign.has_target() {
+            Outcome::Unavailable("no standard library for it".to_owned())
+        } else if let Some(emulator) = foreign.absent_emulator() {
+            Outcome::Skipped(format!("no {emulator}"))
+        } else {
+            return self.tests(name, &command);
+        };
+        self.step(name, &command.to_string(), || (missing, None));
+    }
+
+    /// A step that needs a compiler for WebAssembly, and Node.
+    fn wasm(&mut self, name: &str, command: &Command, body: fn(&mut Self, &str, &Command)) {
+        let missing = match &wasm::absent_targets()[..] {
+            [] if wasm::has_node() => return body(self, name, command),
+            [] => Outcome::Skipped(format!("no {}", wasm::NODE)),
+            targets => Outcome::Unavailable(format!("no standard library for {}", targets.join(" and "))),
+        };
+        self.step(name, &command.to_string(), || (missing, None));
     }
 
     fn instructions(&mut self, name: &str) {
@@ -238,7 +273,7 @@ impl fmt::Display for Report {
         match &self.outcome {
             Outcome::Passed => write!(formatter, "passed")?,
             Outcome::Failed(why) => write!(formatter, "FAILED: {why}")?,
-            Outcome::Skipped(why) => write!(formatter, "skipped: {why}")?,
+            Outcome::Skipped(why) | Outcome::Unavailable(why) => write!(formatter, "skipped: {why}")?,
         }
         if let Some(Counts { passed, failed, ignored }) = self.tests {
             write!(formatter, "  (tests: {passed} passed, {failed} failed, {ignored} ignored)")?;
@@ -302,5 +337,12 @@ mod tests {
         run.ci = false;
         run.step("name", "command", || (Outcome::Skipped("no tool".to_owned()), None));
         assert!(matches!(run.reports[1].outcome, Outcome::Skipped(_)));
+    }
+
+    #[test]
+    fn what_no_setup_could_fetch_is_skipped_and_counted_even_under_ci() {
+        let mut run = Run { reports: Vec::new(), quick: false, ci: true };
+        run.step("name", "command", || (Outcome::Unavailable("no library".to_owned()), None));
+        assert_eq!(run.reports[0].counts(), Counts { passed: 0, failed: 0, ignored: 1 });
     }
 }

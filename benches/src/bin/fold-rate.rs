@@ -1,6 +1,6 @@
 //! Tokens a second with a folded embedding and without: `fold-rate IMAGE FOLDED-IMAGE TEXTS`, or `fold-rate --classic`.
 //!
-//! Reads the texts of a file (a line each, what stands before a tab left out) in turns through both images, on every backend: as ids, which
+//! Reads the texts of a file (a line each, what stands before a tab left out) in turns through both images, on every backend, with packed weights too where it packs: as ids, which
 //! is the network alone, and from their bytes. Of every turn the faster of two runs counts; the ratio is the median over the turns. `--classic`
 //! makes `Embedding(20000, 128) > LSTM(128)` with random weights, folds it in 64 MiB, and reads random ids of Zipf's distribution.
 //!
@@ -77,7 +77,7 @@ fn compare(plain: &Image<'_>, folded: &Image<'_>, texts: &[&str], ids: &[Vec<u32
     writeln!(
         out,
         "{} and {} bytes; {} of {} ids folded, {:.2} % of {tokens} tokens\n\
-         backend      input   Mtokens/s  folded  ratio (median, low, high of {TURNS} turns)",
+         backend             input   Mtokens/s  folded  ratio (median, low, high of {TURNS} turns)",
         plain.len(),
         folded.len(),
         manifest.folded,
@@ -86,32 +86,45 @@ fn compare(plain: &Image<'_>, folded: &Image<'_>, texts: &[&str], ids: &[Vec<u32
     )?;
     for backend in AnyBackend::all() {
         let (plain, folded) = (Model::new(plain).with_backend(backend), Model::new(folded).with_backend(backend));
-        for input in ["ids", "text"] {
-            if input == "text" && texts.is_empty() {
-                continue;
-            }
-            let run = |model: &Model<'_>| if input == "ids" { read_ids(model, ids) } else { read_texts(model, texts) };
-            let mut turns = Vec::new();
-            for _ in 0..TURNS {
-                let (mut first, mut second) = (f64::MAX, f64::MAX);
-                for _ in 0..2 {
-                    let (time, logits) = run(&plain)?;
-                    let (folded_time, folded_logits) = run(&folded)?;
-                    ensure!(logits == folded_logits, "{}: other logits with a folded embedding", backend.name());
-                    (first, second) = (first.min(time), second.min(folded_time));
-                }
-                turns.push((first / second, tokens as f64 / first / 1e6, tokens as f64 / second / 1e6));
-            }
-            turns.sort_by(|a, b| a.0.total_cmp(&b.0));
-            let (ratio, rate, folded_rate) = turns[TURNS / 2];
-            writeln!(
-                out,
-                "{:12} {input:6} {rate:10.3} {folded_rate:7.3}  {ratio:.2} ({:.2} to {:.2})",
-                backend.name(),
-                turns[0].0,
-                turns[TURNS - 1].0
-            )?;
+        compare_models(&mut out, backend.name(), &plain, &folded, texts, ids)?;
+        if plain.packed_bytes() > 0 {
+            let (mut memory, mut folded_memory) = (vec![0; plain.packed_bytes()], vec![0; folded.packed_bytes()]);
+            let (plain, folded) = (plain.pack(&mut memory)?, folded.pack(&mut folded_memory)?);
+            compare_models(&mut out, &format!("{}, packed", backend.name()), &plain, &folded, texts, ids)?;
         }
+    }
+    Ok(())
+}
+
+fn compare_models(
+    out: &mut impl Write,
+    name: &str,
+    plain: &Model<'_>,
+    folded: &Model<'_>,
+    texts: &[&str],
+    ids: &[Vec<u32>],
+) -> Result<()> {
+    let tokens: usize = ids.iter().map(Vec::len).sum();
+    for input in ["ids", "text"] {
+        if input == "text" && texts.is_empty() {
+            continue;
+        }
+        let run = |model: &Model<'_>| if input == "ids" { read_ids(model, ids) } else { read_texts(model, texts) };
+        let mut turns = Vec::new();
+        for _ in 0..TURNS {
+            let (mut first, mut second) = (f64::MAX, f64::MAX);
+            for _ in 0..2 {
+                let (time, logits) = run(plain)?;
+                let (folded_time, folded_logits) = run(folded)?;
+                ensure!(logits == folded_logits, "{name}: other logits with a folded embedding");
+                (first, second) = (first.min(time), second.min(folded_time));
+            }
+            turns.push((first / second, tokens as f64 / first / 1e6, tokens as f64 / second / 1e6));
+        }
+        turns.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let (ratio, rate, folded_rate) = turns[TURNS / 2];
+        let (low, high) = (turns[0].0, turns[TURNS - 1].0);
+        writeln!(out, "{name:19} {input:6} {rate:10.3} {folded_rate:7.3}  {ratio:.2} ({low:.2} to {high:.2})")?;
     }
     Ok(())
 }

@@ -132,6 +132,16 @@ pub enum Error {
         "the memory for a stream's state lies at an address that is no multiple of 4: take a `State<N>`, or align the buffer"
     )]
     StateMisaligned,
+    /// Memory for packed weights that is too small.
+    #[error(
+        "the packed weights of this model need {needed} bytes of memory and {given} were given: give as many as `Model::packed_bytes` says"
+    )]
+    PackedTooSmall {
+        /// Bytes that [`crate::model::Model::packed_bytes`] gives.
+        needed: usize,
+        /// Bytes that were given.
+        given: usize,
+    },
     /// A saved state of another model.
     #[error(
         "the saved state belongs to the image with CRC-32 {found:08x} and this one has {expected:08x}: resume it with the image it was made with"

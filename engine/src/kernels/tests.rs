@@ -10,11 +10,15 @@ use proptest::prelude::*;
 use super::activation::{SIGMOID_Q15_MAX, TANH_Q15_MAX};
 use super::*;
 
-/// Runs the expression once for every backend of this processor.
+/// Runs the expression once for every backend of this processor, and for AVX-VNNI's where only another coding of its instruction is there.
 macro_rules! for_every_backend {
     ($backend:ident => $body:expr) => {
         for any in AnyBackend::all() {
             dispatch!(any, $backend => $body);
+        }
+        #[cfg(target_arch = "x86_64")]
+        if let Some($backend) = x86_64::Stand::detect() {
+            $body;
         }
     };
 }
@@ -183,10 +187,10 @@ fn all_agree_with_naive(seed: u64, units: usize, inputs: usize, fill: Fill, shif
         let memory = PackedMemory::new(backend, &packed, units, layer.padded_columns());
         let gates = GatesI8 { packed: Packed(memory.bytes()), ..gates };
         let (mut h, mut c) = (vec![0; units], first_c.clone());
-        for (x, expected) in steps.iter().zip(&expected) {
+        for (step, (x, expected)) in steps.iter().zip(&expected).enumerate() {
             let row: Vec<i8> = x.iter().map(|&x| x as i8).collect();
             let mut xh = vec![7; layer.padded_columns()];
-            backend.step_i8(&gates, Features::Row(&row), &mut xh, &mut h, &mut c);
+            backend.step_i8(&gates, Features::Row(&row), &mut xh, &mut h, &mut c, step % 2 == 1);
             assert_eq!((&h, &c), (&expected.0, &expected.1), "{}, {units} units, {inputs} inputs", backend.name());
             assert!(xh[..inputs] == x[..] && xh[inputs + units..].iter().all(|&zero| zero == 0));
         }

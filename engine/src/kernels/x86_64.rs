@@ -7,6 +7,7 @@
 #![allow(unsafe_code)]
 
 mod avx512;
+mod vnni;
 
 use core::arch::x86_64::*;
 
@@ -19,6 +20,9 @@ use super::activation::{
 use super::{Backend, FloatView, FloatWeight, GatesFloat, GatesI8, scalar};
 
 pub use avx512::{Avx512, Avx512Vnni};
+pub use vnni::AvxVnni;
+#[cfg(test)]
+pub(crate) use vnni::tests::Stand;
 
 #[cfg(feature = "std")]
 extern crate std;
@@ -334,19 +338,40 @@ fn tanh_q15(x: &mut [i16]) {
     in_place_i16!(x, tanh_q15_lanes);
 }
 
+/// How the products of a layer's rows are summed.
+trait Rows {
+    /// The sums of `N` units, up to four: `[unit of 2][gate]` in each vector, 32 bits each. Units beyond `N` come out as anything.
+    ///
+    /// - `weights`: at least `N` units of `16 * columns / 4` bytes.
+    ///
+    /// # Safety
+    /// The processor has AVX2 and whatever else the implementation was compiled for.
+    unsafe fn sums<const N: usize>(&self, weights: &[i8]) -> [__m256i; 2];
+}
+
+#[target_feature(enable = "avx2")]
+fn lstm_i8(gates: &GatesI8<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
+    // SAFETY: this function was compiled for AVX2, which is all that `Wide` needs.
+    unsafe { lstm_i8_by(&Wide { xh }, gates, xh, h, c) }
+}
+
 /// The scalar equations of [`scalar::lstm_i8`], in tiles of sixteen units.
 ///
 /// Within a tile, the products of four units run together, then all sums are brought to Q3.12 and parted by gate, then one
 /// vector a gate goes through the activations.
+///
+/// # Safety
+/// That of [`Rows::sums`].
+#[inline]
 #[target_feature(enable = "avx2")]
-fn lstm_i8(gates: &GatesI8<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
+unsafe fn lstm_i8_by(rows: &impl Rows, gates: &GatesI8<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
     let units = h.len();
     let row = 4 * xh.len(); // bytes of weights of a unit
     assert!(xh.len().is_multiple_of(4) && gates.weights.len() == units * row, "weights: [unit][K4 / 4][gate][4]");
     assert!(gates.multiplier.len() == 4 * units && gates.bias.len() == 4 * units, "multiplier, bias: [unit][gate]");
     assert!(c.len() == units, "c: [unit]");
     if row == 0 {
-        return; // as the reference: no columns, no rows
+        return scalar::lstm_i8(gates, xh, h, c); // no columns: only biases
     }
 
     let shift = _mm_cvtsi32_si128((gates.shift & 31) as i32);
@@ -357,15 +382,19 @@ fn lstm_i8(gates: &GatesI8<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
         let quads = weights.chunks(4 * row).zip(multiplier.chunks(16)).zip(bias.chunks(16));
         for (sums, ((weights, multiplier), bias)) in sums.iter_mut().zip(quads) {
             *sums = if let (Ok(multiplier), Ok(bias)) = (multiplier.try_into(), bias.try_into()) {
-                requantize(rows::<4>(weights, xh), multiplier, bias, shift)
+                // SAFETY: the caller keeps the promise.
+                requantize(unsafe { rows.sums::<4>(weights) }, multiplier, bias, shift)
             } else {
                 let mut padded = ([0; 16], [0; 16]);
                 padded.0[..multiplier.len()].copy_from_slice(multiplier);
                 padded.1[..bias.len()].copy_from_slice(bias);
-                let products = match weights.len() / row {
-                    1 => rows::<1>(weights, xh),
-                    2 => rows::<2>(weights, xh),
-                    _ => rows::<3>(weights, xh),
+                // SAFETY: as above.
+                let products = unsafe {
+                    match weights.len() / row {
+                        1 => rows.sums::<1>(weights),
+                        2 => rows.sums::<2>(weights),
+                        _ => rows.sums::<3>(weights),
+                    }
                 };
                 requantize(products, &padded.0, &padded.1, shift)
             };
@@ -396,7 +425,9 @@ fn gates_i8(gates: &GatesI8<'_>, x: &[i16], out: &mut [i32]) {
         if let (Ok(multiplier), Ok(bias), Ok(out)) = whole
             && weights.len() == 4 * row
         {
-            let [sums_01, sums_23] = scaled(rows::<4>(weights, x), multiplier, bias);
+            // SAFETY: this function was compiled for AVX2, which is all that `Wide` needs.
+            let sums = unsafe { Wide { xh: x }.sums::<4>(weights) };
+            let [sums_01, sums_23] = scaled(sums, multiplier, bias);
             let ([out_01, out_23], []) = out.as_chunks_mut::<8>() else { unreachable!() };
             store_i32(out_01, sums_01);
             store_i32(out_23, sums_23);
@@ -406,51 +437,54 @@ fn gates_i8(gates: &GatesI8<'_>, x: &[i16], out: &mut [i32]) {
     }
 }
 
-/// The products of the rows of `N` units with `xh`, in the first `N` vectors of four: two 32-bit sums a gate, side by side.
-///
-/// `weights` has at least `N` units of `4 * xh.len()` bytes.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn rows<const N: usize>(weights: &[i8], xh: &[i16]) -> [__m256i; 4] {
-    let row = 4 * xh.len();
-    assert!(N <= 4 && weights.len() >= N * row);
-    let mut acc = [_mm256_setzero_si256(); 4];
-    for (k, x) in xh.as_chunks::<4>().0.iter().enumerate() {
-        let x = _mm256_set1_epi64x(bytemuck::cast(*x));
-        for (unit, acc) in acc.iter_mut().take(N).enumerate() {
-            // SAFETY: unit < N and 16 k + 16 <= 16 * floor(xh.len() / 4) <= row, so the 16 bytes from unit * row + 16 k
-            // end by N * row, which the assertion keeps inside `weights`; the load needs no alignment.
-            let w = unsafe { _mm_loadu_si128(weights.as_ptr().add(unit * row + 16 * k).cast()) };
-            // Widened to 16 bits before they are multiplied, so that -128 needs no care.
-            *acc = _mm256_add_epi32(*acc, _mm256_madd_epi16(_mm256_cvtepi8_epi16(w), x));
-        }
-    }
-    acc
+/// Products of weights that are widened to 16 bits.
+struct Wide<'a> {
+    xh: &'a [i16],
 }
 
-/// `sat16((acc * multiplier + bias) >> shift)` for four units, `[unit][gate]`; `acc` as [`rows`] leaves it.
+impl Rows for Wide<'_> {
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn sums<const N: usize>(&self, weights: &[i8]) -> [__m256i; 2] {
+        let row = 4 * self.xh.len();
+        assert!(N <= 4 && weights.len() >= N * row);
+        let mut acc = [_mm256_setzero_si256(); 4];
+        for (k, x) in self.xh.as_chunks::<4>().0.iter().enumerate() {
+            let x = _mm256_set1_epi64x(bytemuck::cast(*x));
+            for (unit, acc) in acc.iter_mut().take(N).enumerate() {
+                // SAFETY: unit < N and 16 k + 16 <= 16 * floor(xh.len() / 4) <= row, so the 16 bytes from unit * row + 16 k
+                // end by N * row, which the assertion keeps inside `weights`; the load needs no alignment.
+                let w = unsafe { _mm_loadu_si128(weights.as_ptr().add(unit * row + 16 * k).cast()) };
+                // Widened to 16 bits before they are multiplied, so that -128 needs no care.
+                *acc = _mm256_add_epi32(*acc, _mm256_madd_epi16(_mm256_cvtepi8_epi16(w), x));
+            }
+        }
+        // Two sums a gate, side by side. Of units a and b: [a.i a.f b.i b.f | a.g a.o b.g b.o], and the middle quarters change places.
+        let join = |a, b| _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(a, b));
+        [join(acc[0], acc[1]), join(acc[2], acc[3])]
+    }
+}
+
+/// `sat16((acc * multiplier + bias) >> shift)` for four units, `[unit][gate]`; `acc` as [`Rows::sums`] leaves it.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn requantize(acc: [__m256i; 4], multiplier: &[u16; 16], bias: &[i32; 16], shift: __m128i) -> __m256i {
+fn requantize(acc: [__m256i; 2], multiplier: &[u16; 16], bias: &[i32; 16], shift: __m128i) -> __m256i {
     let [sums_01, sums_23] = scaled(acc, multiplier, bias).map(|sums| _mm256_sra_epi32(sums, shift));
     // [unit 0, unit 2 | unit 1, unit 3], to their order.
     _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(sums_01, sums_23))
 }
 
-/// `acc * multiplier + bias` for units 0 and 1, and for units 2 and 3, `[unit][gate]`; `acc` as [`rows`] leaves it.
+/// `acc * multiplier + bias` for units 0 and 1, and for units 2 and 3, `[unit][gate]`; `acc` as [`Rows::sums`] leaves it.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn scaled(acc: [__m256i; 4], multiplier: &[u16; 16], bias: &[i32; 16]) -> [__m256i; 2] {
+fn scaled(acc: [__m256i; 2], multiplier: &[u16; 16], bias: &[i32; 16]) -> [__m256i; 2] {
     let ([multiplier_01, multiplier_23], []) = multiplier.as_chunks::<8>() else { unreachable!() };
     let ([bias_01, bias_23], []) = bias.as_chunks::<8>() else { unreachable!() };
-    // Of units a and b: [a.i a.f b.i b.f | a.g a.o b.g b.o], and the middle quarters change places.
-    let sums_01 = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(acc[0], acc[1]));
-    let sums_23 = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(acc[2], acc[3]));
     let scale = |sums, multiplier: &[u16; 8], bias: &[i32; 8]| {
         let product = _mm256_mullo_epi32(sums, _mm256_cvtepu16_epi32(load_half_i16(multiplier)));
         _mm256_add_epi32(product, load_i32(bias))
     };
-    [scale(sums_01, multiplier_01, bias_01), scale(sums_23, multiplier_23, bias_23)]
+    [scale(acc[0], multiplier_01, bias_01), scale(acc[1], multiplier_23, bias_23)]
 }
 
 /// From four vectors `[unit][gate]` to four vectors of sixteen units, one a gate.
@@ -676,7 +710,7 @@ fn lstm_float<W: Lanes>(weights: &[W], bias: &[f32], xh: &[f32], h: &mut [f32], 
     assert!(bias.len() == 4 * h.len(), "bias: [U8 / 8][gate][8]");
     assert!(weights.len() == block * h.len(), "weights: [U8 / 8][K][gate][8]");
     if block == 0 {
-        return; // as the reference: no columns, no rows
+        return; // no layer is without columns
     }
 
     let pairs = weights.chunks(2 * block).zip(bias.chunks(8)).zip(h.chunks_mut(2).zip(c.chunks_mut(2)));

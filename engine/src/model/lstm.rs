@@ -10,9 +10,9 @@ use super::embedding::Embedding;
 use super::folded::Folded;
 use super::state::{Header, MEAN_TOKENS, Memory};
 use crate::image::manifest::{MAX_LAYERS, Readout};
-use crate::kernels::{Backend, Features, GatesI8};
+use crate::kernels::{Backend, Features, GatesI8, MANY, StreamI8};
 #[cfg(feature = "float")]
-use crate::kernels::{FloatWeight, GatesFloat};
+use crate::kernels::{FloatWeight, GatesFloat, StreamFloat};
 
 pub(super) type Layers<G> = Vec<G, MAX_LAYERS>;
 
@@ -67,9 +67,21 @@ fn layers_i8<B: Backend>(
         let (c, h) = (memory.take(units), memory.take(units));
         let (gates, x) = if index == 0 { (first, Features::Row(row)) } else { (gates, Features::Hidden(hidden)) };
         let Some(xh) = scratch.get_mut(..(x.len() + units).next_multiple_of(4)) else { return };
-        backend.step_i8(gates, x, xh, h, c);
+        backend.step_i8(gates, x, xh, h, c, header.tokens % 2 == 1);
         hidden = h;
     }
+    read_out_i8(backend, shape, hidden, header, memory);
+}
+
+/// The last layer's hidden state into the running readout.
+#[inline]
+fn read_out_i8<B: Backend>(
+    backend: B,
+    shape: &StreamShape,
+    hidden: &[i16],
+    header: &mut Header,
+    mut memory: Memory<'_>,
+) {
     let first = header.count_token();
     match shape.readout {
         Readout::Last => {}
@@ -81,6 +93,92 @@ fn layers_i8<B: Backend>(
             backend.add_i16(sums, hidden);
         }
         Readout::Max => replace_or_max(first, memory.take(hidden.len()), hidden, |max, h| backend.max_i16(max, h)),
+    }
+}
+
+/// One of the streams that take a token together: what is left of its memory, and its place in the layer at hand. `E` is the type of a
+/// hidden state, `C` that of a cell state, `W` that of the embedding.
+pub(super) struct Stream<'s, 'a, E, C, W> {
+    header: &'s mut Header,
+    memory: Memory<'s>,
+    scratch: &'s mut [E],
+    row: &'a [W],
+    hidden: &'s mut [E],
+    h: &'s mut [E],
+    c: &'s mut [C],
+}
+
+impl<'s, 'a, E: Pod, C: Pod, W> Stream<'s, 'a, E, C, W> {
+    /// The stream of a state, before the embedding's row.
+    pub(super) fn new(shape: &StreamShape, header: &'s mut Header, memory: Memory<'s>, row: &'a [W]) -> Self {
+        let (memory, scratch) = memory.part(shape.scratch_start());
+        Stream { header, memory, scratch, row, hidden: &mut [], h: &mut [], c: &mut [] }
+    }
+}
+
+/// One token of several streams, integers: layer by layer, with the weights of each read once. As [`step_i8`] for each, to the bit.
+#[inline]
+pub(super) fn step_many_i8<B: Backend>(
+    backend: B,
+    shape: &StreamShape,
+    layers: &[GatesI8<'_>],
+    streams: &mut Vec<Stream<'_, '_, i16, i32, i8>, MANY>,
+) {
+    for (index, (gates, &units)) in layers.iter().zip(&shape.units).enumerate() {
+        let units = usize::from(units);
+        let mut together: Vec<StreamI8<'_>, MANY> = Vec::new();
+        for stream in &mut *streams {
+            (stream.c, stream.h) = (stream.memory.take(units), stream.memory.take(units));
+            let x = if index == 0 { Features::Row(stream.row) } else { Features::Hidden(stream.hidden) };
+            let Some(xh) = stream.scratch.get_mut(..(x.len() + units).next_multiple_of(4)) else { return };
+            backend.join_i8(x, xh, stream.h);
+            let _ = together.push(StreamI8 { xh, h: stream.h, c: stream.c });
+        }
+        backend.lstm_i8_many(gates, &mut together);
+        drop(together);
+        for stream in &mut *streams {
+            stream.hidden = core::mem::take(&mut stream.h);
+        }
+    }
+    for stream in streams {
+        read_out_i8(backend, shape, stream.hidden, stream.header, stream.memory.rest());
+    }
+}
+
+/// One token of several streams, floats. As [`step_float`] for each, but that a backend may sum in another order.
+#[cfg(feature = "float")]
+#[inline]
+pub(super) fn step_many_float<B: Backend, W: FloatWeight>(
+    backend: B,
+    shape: &StreamShape,
+    layers: &[GatesFloat<'_, W>],
+    streams: &mut Vec<Stream<'_, '_, f32, f32, W>, MANY>,
+) {
+    for (index, (gates, &units)) in layers.iter().zip(&shape.units).enumerate() {
+        let units = usize::from(units);
+        let lanes = units.next_multiple_of(8);
+        let inputs = if index == 0 { usize::from(shape.inputs) } else { usize::from(shape.units[index - 1]) };
+        let mut together: Vec<StreamFloat<'_>, MANY> = Vec::new();
+        for stream in &mut *streams {
+            (stream.c, stream.h) = (stream.memory.take(lanes), stream.memory.take(lanes));
+            let Some(xh) = stream.scratch.get_mut(..inputs + units) else { return };
+            let Some((x, previous)) = xh.split_at_mut_checked(inputs) else { return };
+            if index == 0 {
+                backend.widen_float(stream.row, x);
+            } else {
+                x.iter_mut().zip(stream.hidden.iter()).for_each(|(x, h)| *x = *h);
+            }
+            previous.iter_mut().zip(stream.h.iter()).for_each(|(previous, h)| *previous = *h);
+            let _ = together.push(StreamFloat { xh, h: stream.h, c: stream.c });
+        }
+        backend.lstm_float_many(gates, &mut together);
+        drop(together);
+        for stream in &mut *streams {
+            stream.hidden = core::mem::take(&mut stream.h);
+        }
+    }
+    for stream in streams {
+        read_out_float(backend, shape, stream.hidden, stream.header, stream.memory.rest());
     }
 }
 
@@ -149,6 +247,19 @@ fn layers_float<B: Backend, W: FloatWeight>(
         hidden = h;
         inputs = units;
     }
+    read_out_float(backend, shape, hidden, header, memory);
+}
+
+/// The last layer's hidden state into the running readout.
+#[cfg(feature = "float")]
+#[inline]
+fn read_out_float<B: Backend>(
+    backend: B,
+    shape: &StreamShape,
+    hidden: &[f32],
+    header: &mut Header,
+    mut memory: Memory<'_>,
+) {
     let first = header.count_token();
     match shape.readout {
         Readout::Last => {}

@@ -1,5 +1,7 @@
 //! A model with a state: one stream, token by token.
 
+use heapless::Vec;
+
 #[cfg(feature = "fold")]
 use super::Int8;
 use super::state::StateBytes;
@@ -8,7 +10,7 @@ use super::state::{Header, Memory};
 use super::{Logit, Model, Weights, lstm};
 use crate::image::error::Error;
 use crate::input::text::{Token, Tokenizer};
-use crate::kernels::{Backend, dispatch};
+use crate::kernels::{Backend, MANY, dispatch};
 
 /// A stream over a model: borrows the model, which many sessions share, and the memory of its state, which is its own.
 #[derive(Debug)]
@@ -152,6 +154,60 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
         }
     }
 
+    /// Reads an id each into several streams: `ids[n]` into `sessions[n]`, as [`Session::push_token`] would. Sessions of one model that lie
+    /// side by side step together, up to [`MANY`] of them, so that each weight comes from beyond the first-level cache once for all of them. Integer
+    /// models give the same bits as one stream at a time. Returns how many ids were inside the embedding.
+    ///
+    /// ```
+    /// # use latch_engine::model::{Model, Session};
+    /// fn step(sessions: &mut [Session<'_, '_, '_>], ids: &[u32]) {
+    ///     assert_eq!(sessions.len(), ids.len());
+    ///     Session::step_many(sessions, ids);
+    /// }
+    /// ```
+    pub fn step_many(sessions: &mut [Self], ids: &[u32]) -> usize {
+        let mut count = 0;
+        let mut rest = sessions.iter_mut().zip(ids).peekable();
+        while let Some((first, &id)) = rest.next() {
+            let model = first.model;
+            let mut together: Vec<(&mut Self, u32), MANY> = Vec::new();
+            let _ = together.push((first, id));
+            while together.len() < MANY
+                && let Some((next, &id)) = rest.next_if(|(next, _)| core::ptr::eq(next.model, model))
+            {
+                let _ = together.push((next, id));
+            }
+            count += dispatch!(model.backend, backend => Self::step_together(backend, model, &mut together));
+        }
+        count
+    }
+
+    fn step_together<B: Backend>(backend: B, model: &Model<'_>, sessions: &mut Vec<(&mut Self, u32), MANY>) -> usize {
+        let shape = &model.shape;
+        // Every stream has a bias of its own then, the row of its id: they go one after the other.
+        #[cfg(feature = "fold")]
+        if shape.folded {
+            return sessions.iter_mut().filter_map(|(session, id)| session.step(backend, *id).then_some(())).count();
+        }
+        let many = sessions.iter_mut().map(|(session, id)| (session.state.split(), *id));
+        match &model.weights {
+            #[cfg(feature = "float")]
+            Weights::F32(weights) => step_many_float(backend, weights, shape, many),
+            #[cfg(feature = "float")]
+            Weights::F16(weights) => step_many_float(backend, weights, shape, many),
+            Weights::Int8(weights) => {
+                let mut streams = Vec::new();
+                for (split, id) in many {
+                    if let (Some((header, memory)), Some(row)) = (split, weights.embedding.row(id)) {
+                        let _ = streams.push(lstm::Stream::new(shape, header, memory, row));
+                    }
+                }
+                lstm::step_many_i8(backend, shape, &weights.layers, &mut streams);
+                streams.len()
+            }
+        }
+    }
+
     /// The first logit; the only one of a model with two classes.
     pub fn output(&self) -> Logit {
         self.logit(0)
@@ -197,6 +253,24 @@ fn step_float<B: Backend, W: crate::kernels::FloatWeight>(
     let Some(row) = model.embedding.row(id) else { return false };
     lstm::step_float(backend, shape, &model.layers, row, header, memory);
     true
+}
+
+/// The float half of [`Session::step_many`].
+#[cfg(feature = "float")]
+fn step_many_float<'s, B: Backend, W: crate::kernels::FloatWeight>(
+    backend: B,
+    model: &super::Float<'_, W>,
+    shape: &super::StreamShape,
+    many: impl Iterator<Item = (Option<(&'s mut Header, Memory<'s>)>, u32)>,
+) -> usize {
+    let mut streams = Vec::new();
+    for (split, id) in many {
+        if let (Some((header, memory)), Some(row)) = (split, model.embedding.row(id)) {
+            let _ = streams.push(lstm::Stream::new(shape, header, memory, row));
+        }
+    }
+    lstm::step_many_float(backend, shape, &model.layers, &mut streams);
+    streams.len()
 }
 
 impl Model<'_> {

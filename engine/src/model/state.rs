@@ -339,6 +339,11 @@ impl<'a> Memory<'a> {
         (Memory(before), bytemuck::try_cast_slice_mut(behind).unwrap_or_default())
     }
 
+    /// All that is left, for a while.
+    pub(super) fn rest(&mut self) -> Memory<'_> {
+        Memory(self.0)
+    }
+
     /// Cuts off the next `count` elements, padded to a multiple of 4 bytes. A session's memory is long enough for all of them
     /// ([`Model::session`] has checked that); were it not, the slice would be empty and the kernels would do nothing.
     pub(super) fn take<T: Pod>(&mut self, count: usize) -> &'a mut [T] {

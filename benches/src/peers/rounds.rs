@@ -1,0 +1,307 @@
+//! What the rounds measured, merged: medians with their range, and ratios of figures of one round.
+//!
+//! Every engine writes the same lines, whatever its language:
+//!
+//! ```text
+//! peer,precision,i,h,ns,difference
+//! tract,f32,64,64,7310.2,0.0000002
+//! ```
+//!
+//! `difference` is the largest one of the hidden state from the answer in f64 after 16 steps; it is empty for what computes no step.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::cell::Shape;
+use super::clock::median;
+
+/// The first line of a file of rows.
+pub const HEADER: &str = "peer,precision,i,h,ns,difference";
+
+/// The peer that ratios are against.
+pub const AGAINST: &str = "tract";
+
+/// What an engine's hidden state may differ by from the answer in f64, by the precision of its weights, with the reason.
+pub const TOLERANCES: [(&str, f64); 4] = [
+    // Some 500 products and 16 steps in f32.
+    ("f32", 1e-5),
+    // Weights rounded to 11 bits, about 5e-4 of each.
+    ("f16", 2e-3),
+    // Weights, inputs and hidden state rounded to 8 bits.
+    ("int8", 3e-2),
+    // The same, with one scale for a whole matrix in place of one for a row.
+    ("int8-dynamic", 6e-2),
+];
+
+/// What is measured: the engine, the precision of its weights, and the shape.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    /// The engine; ours is `latch-<backend>`, and what bounds a step is one of [`super::roofline`]'s names.
+    pub peer: String,
+    /// `f32`, `f16`, `int8` or `int8-dynamic`.
+    pub precision: String,
+    /// Inputs and units. 0x0 for what belongs to no size.
+    pub shape: Shape,
+}
+
+/// One line: a figure of one round.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// What was measured.
+    pub key: Key,
+    /// Nanoseconds a step.
+    pub ns: f64,
+    /// See the [module](self).
+    pub difference: Option<f64>,
+}
+
+impl Row {
+    /// A line without its end.
+    pub fn line(&self) -> String {
+        let Key { peer, precision, shape } = &self.key;
+        let difference = self.difference.map_or(String::new(), |difference| format!("{difference:.3e}"));
+        format!("{peer},{precision},{},{},{:.3},{difference}", shape.inputs, shape.units, self.ns)
+    }
+
+    fn parse(line: &str) -> Result<Self> {
+        let fields: Vec<&str> = line.split(',').collect();
+        let [peer, precision, inputs, units, ns, difference] = fields[..] else {
+            bail!("a row has six fields: {HEADER}")
+        };
+        let key = Key {
+            peer: peer.to_owned(),
+            precision: precision.to_owned(),
+            shape: Shape { inputs: inputs.parse()?, units: units.parse()? },
+        };
+        let ns: f64 = ns.parse()?;
+        ensure!(ns.is_finite() && ns > 0.0, "{ns} ns is no time");
+        let difference = if difference.is_empty() { None } else { Some(difference.parse()?) };
+        Ok(Row { key, ns, difference })
+    }
+
+    /// Holds the difference to [`TOLERANCES`].
+    ///
+    /// # Errors
+    /// Names the engine and the size that disagree.
+    pub fn check(&self) -> Result<()> {
+        let Some(difference) = self.difference else { return Ok(()) };
+        let Key { peer, precision, shape } = &self.key;
+        let tolerance = TOLERANCES.iter().find(|(name, _)| name == precision);
+        let &(_, allowed) = tolerance.with_context(|| format!("{peer}: no tolerance for {precision}"))?;
+        // A NaN is not below anything.
+        if difference <= allowed {
+            return Ok(());
+        }
+        bail!("{peer} disagrees at {shape} in {precision}: off by {difference:.1e}, and {allowed:.0e} are allowed");
+    }
+}
+
+/// The rows of a file.
+///
+/// # Errors
+/// Names the file and the line that is none.
+pub fn read(path: &Path) -> Result<Vec<Row>> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    parse(&text).with_context(|| path.display().to_string())
+}
+
+fn parse(text: &str) -> Result<Vec<Row>> {
+    let mut lines = text.lines();
+    ensure!(lines.next() == Some(HEADER), "the first line is not `{HEADER}`");
+    lines
+        .enumerate()
+        .map(|(index, line)| Row::parse(line).with_context(|| format!("line {}: {line}", index + 2)))
+        .collect()
+}
+
+/// The text of a file of rows.
+pub fn text(rows: &[Row]) -> String {
+    let mut text = format!("{HEADER}\n");
+    for row in rows {
+        text.push_str(&row.line());
+        text.push('\n');
+    }
+    text
+}
+
+/// The median over rounds, with its range.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Figure {
+    /// The middle one.
+    pub median: f64,
+    /// The smallest.
+    pub min: f64,
+    /// The largest.
+    pub max: f64,
+    /// Rounds.
+    pub n: usize,
+}
+
+impl Figure {
+    /// Of at least one value.
+    pub fn of(mut values: Vec<f64>) -> Option<Self> {
+        if values.is_empty() {
+            return None;
+        }
+        let median = median(&mut values);
+        Some(Figure { median, min: values[0], max: values[values.len() - 1], n: values.len() })
+    }
+}
+
+/// All rounds, each a table of its own.
+#[derive(Clone, Debug, Default)]
+pub struct Rounds {
+    rounds: Vec<BTreeMap<Key, Row>>,
+    /// Keys in the order in which they came first.
+    order: Vec<Key>,
+}
+
+impl Rounds {
+    /// Adds the rows of one round, of however many files.
+    ///
+    /// # Errors
+    /// Names what is measured twice in one round.
+    pub fn push(&mut self, rows: impl IntoIterator<Item = Row>) -> Result<()> {
+        let mut round = BTreeMap::new();
+        for row in rows {
+            if !self.order.contains(&row.key) {
+                self.order.push(row.key.clone());
+            }
+            let Key { peer, precision, shape } = row.key.clone();
+            let twice = round.insert(row.key.clone(), row).is_some();
+            ensure!(!twice, "{peer} {precision} {shape} is measured twice in one round");
+        }
+        self.rounds.push(round);
+        Ok(())
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.rounds.len()
+    }
+
+    /// True without a round.
+    pub fn is_empty(&self) -> bool {
+        self.rounds.is_empty()
+    }
+
+    /// Everything that is measured, in the order in which it came first.
+    pub fn keys(&self) -> &[Key] {
+        &self.order
+    }
+
+    /// The shapes that are measured, in the order in which they came first.
+    pub fn shapes(&self) -> Vec<Shape> {
+        let mut shapes = Vec::new();
+        for key in &self.order {
+            if key.shape.units > 0 && !shapes.contains(&key.shape) {
+                shapes.push(key.shape);
+            }
+        }
+        shapes
+    }
+
+    /// Peers and precisions that `keep` keeps, in the order in which they came first.
+    pub fn peers(&self, keep: impl Fn(&Key) -> bool) -> Vec<(&str, &str)> {
+        let mut peers = Vec::new();
+        for key in self.order.iter().filter(|key| keep(key)) {
+            let peer = (key.peer.as_str(), key.precision.as_str());
+            if !peers.contains(&peer) {
+                peers.push(peer);
+            }
+        }
+        peers
+    }
+
+    /// Nanoseconds over all rounds.
+    pub fn ns(&self, key: &Key) -> Option<Figure> {
+        self.combine([key], |[ns]| ns)
+    }
+
+    /// The largest difference from the answer over all rounds.
+    pub fn difference(&self, key: &Key) -> Option<f64> {
+        self.rounds.iter().filter_map(|round| round.get(key)?.difference).reduce(f64::max)
+    }
+
+    /// What comes of figures of the *same* round, over all rounds that have them all: a ratio, say. A drift of the machine that lasts
+    /// longer than a round hits all of them alike and drops out.
+    pub fn combine<const N: usize>(&self, keys: [&Key; N], combine: impl Fn([f64; N]) -> f64) -> Option<Figure> {
+        let of_round = |round: &BTreeMap<Key, Row>| {
+            let mut values = [0.0; N];
+            for (value, key) in values.iter_mut().zip(keys) {
+                *value = round.get(key)?.ns;
+            }
+            Some(combine(values))
+        };
+        Figure::of(self.rounds.iter().filter_map(of_round).collect())
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn row(peer: &str, precision: &str, size: usize, ns: f64) -> Row {
+        let shape = Shape { inputs: size, units: size };
+        Row { key: Key { peer: peer.to_owned(), precision: precision.to_owned(), shape }, ns, difference: Some(0.0) }
+    }
+
+    #[test]
+    fn rows_come_back_from_their_text() -> Result<()> {
+        let mut rows = vec![row("tract", "f32", 64, 7310.25), row("load", "bytes", 64, 12.5)];
+        rows[1].difference = None;
+        assert_eq!(parse(&text(&rows))?, rows);
+        Ok(())
+    }
+
+    #[test]
+    fn a_line_that_is_no_row_is_named() {
+        for line in ["tract,f32,64,64,12", "tract,f32,64,64,0,0", "tract,f32,64,64,NaN,0", "tract,f32,a,64,1,0", ""] {
+            let error = parse(&format!("{HEADER}\ntract,f32,16,16,1,0\n{line}\n")).expect_err(line);
+            assert!(error.to_string().starts_with("line 3"), "{error}");
+        }
+        assert!(parse("ns\n").is_err());
+    }
+
+    #[test]
+    fn a_figure_is_the_median_with_its_range_and_number() {
+        let figure = Figure::of(vec![5.0, 1.0, 3.0]);
+        assert_eq!(figure, Some(Figure { median: 3.0, min: 1.0, max: 5.0, n: 3 }));
+        assert_eq!(Figure::of(Vec::new()), None);
+    }
+
+    #[test]
+    fn ratios_pair_figures_of_one_round_so_that_a_drift_drops_out() -> Result<()> {
+        let mut rounds = Rounds::default();
+        for drift in [1.0, 1.5, 2.0] {
+            rounds.push([row("tract", "f32", 16, 6000.0 * drift), row("latch", "f32", 16, 100.0 * drift)])?;
+        }
+        // A round without the other one counts for nothing.
+        rounds.push([row("latch", "f32", 16, 1.0)])?;
+        let (tract, latch) = (&rounds.keys()[0], &rounds.keys()[1]);
+        let ratio = rounds.combine([tract, latch], |[tract, latch]| tract / latch);
+        assert_eq!(ratio, Some(Figure { median: 60.0, min: 60.0, max: 60.0, n: 3 }));
+        assert_eq!(rounds.ns(tract), Some(Figure { median: 9000.0, min: 6000.0, max: 12000.0, n: 3 }));
+        Ok(())
+    }
+
+    #[test]
+    fn one_round_measures_nothing_twice() {
+        let error = Rounds::default().push([row("rten", "f32", 16, 1.0), row("rten", "f32", 16, 2.0)]);
+        assert!(error.is_err_and(|error| error.to_string().contains("rten f32 16x16")));
+    }
+
+    #[test]
+    fn an_engine_that_disagrees_is_named_with_the_size() {
+        let mut row = row("candle", "f32", 128, 1.0);
+        row.difference = Some(1e-6);
+        assert!(row.check().is_ok());
+        for wrong in [2e-5, f64::INFINITY, f64::NAN] {
+            row.difference = Some(wrong);
+            let error = row.check().expect_err("it is off").to_string();
+            assert!(error.contains("candle") && error.contains("128x128"), "{error}");
+        }
+    }
+}

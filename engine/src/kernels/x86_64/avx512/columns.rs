@@ -1,0 +1,150 @@
+//! The columns of a step, as bytes.
+
+use core::arch::x86_64::*;
+use core::mem::MaybeUninit;
+
+use super::super::super::Features;
+use super::{load_i16, load_i16_8, load_i16_16, mask_32, store_i16, store_i16_16};
+
+/// Columns for which there is room: more than any image's layer has.
+pub(super) const ROOM: usize = 2048;
+
+/// `[x; h; 0..]` as signed bytes, with at least 64 zeros behind.
+///
+/// Not cleared before it is filled, which would cost more than a small step.
+#[repr(align(64))]
+pub(super) struct Columns([MaybeUninit<u8>; ROOM + 128]);
+
+impl Columns {
+    #[inline(always)]
+    pub(super) const fn new() -> Self {
+        Columns([MaybeUninit::uninit(); ROOM + 128])
+    }
+
+    /// Writes 32 bytes at a place, which is at most `ROOM + 64`.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+    fn put(&mut self, place: usize, bytes: __m256i) {
+        assert!(place <= ROOM + 64);
+        // SAFETY: by the line above the 32 bytes end before ROOM + 128, the length of the array; the store needs no alignment.
+        unsafe { _mm256_storeu_si256(self.0.as_mut_ptr().add(place).cast(), bytes) }
+    }
+
+    /// Writes 64 zeros behind the columns.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+    fn end(&mut self, columns: usize) {
+        self.put(columns, _mm256_setzero_si256());
+        self.put(columns + 32, _mm256_setzero_si256());
+    }
+
+    /// Takes the columns from 16 bits. False where there are too many.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+    pub(super) fn take(&mut self, xh: &[i16]) -> bool {
+        if xh.len() > ROOM {
+            return false;
+        }
+        for (block, x) in xh.chunks(32).enumerate() {
+            self.put(32 * block, _mm512_cvtepi16_epi8(load_i16(x)));
+        }
+        self.end(xh.len());
+        true
+    }
+
+    /// Takes `[x; narrow(h)]`, and writes the same, with zeros behind, to `xh`. False where that has too few places, or too many.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+    pub(super) fn join(&mut self, x: Features<'_>, xh: &mut [i16], h: &[i16]) -> bool {
+        let (inputs, columns) = (x.len(), xh.len());
+        let Some((features, previous)) = xh.split_at_mut_checked(inputs) else { return false };
+        let Some((previous, padding)) = previous.split_at_mut_checked(h.len()) else { return false };
+        if columns > ROOM {
+            return false;
+        }
+        match x {
+            Features::Row(row) => {
+                for (block, (x, out)) in row.chunks(32).zip(features.chunks_mut(32)).enumerate() {
+                    // SAFETY: the mask has a bit for every byte of the chunk, and what has none is not read.
+                    let bytes = unsafe { _mm256_maskz_loadu_epi8(mask_32(x.len()), x.as_ptr()) };
+                    self.put(32 * block, bytes);
+                    store_i16(out, _mm512_cvtepi8_epi16(bytes));
+                }
+            }
+            Features::Hidden(hidden) => self.narrow(0, hidden, features),
+        }
+        self.narrow(inputs, h, previous);
+        padding.fill(0);
+        self.end(inputs + h.len());
+        true
+    }
+
+    /// Takes a hidden state as columns from `place` on.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+    fn narrow(&mut self, place: usize, h: &[i16], out: &mut [i16]) {
+        let (whole, rest) = h.as_chunks::<32>();
+        let (out, out_rest) = out.split_at_mut((32 * whole.len()).min(out.len()));
+        for (block, (h, out)) in whole.iter().zip(out.chunks_mut(32)).enumerate() {
+            let narrow = narrow_lanes(load_i16(h));
+            self.put(place + 32 * block, _mm512_cvtepi16_epi8(narrow));
+            store_i16(out, narrow);
+        }
+        let place = place + 32 * whole.len();
+        // The step before has written h just now: loads no wider than its stores take over from them without waiting.
+        for (block, (h, out)) in rest.chunks(16).zip(out_rest.chunks_mut(16)).enumerate() {
+            let lanes = if h.len() == 8 { _mm256_castsi128_si256(load_i16_8(h)) } else { load_i16_16(h) };
+            let narrow = _mm256_srai_epi16::<8>(_mm256_adds_epi16(lanes, _mm256_set1_epi16(128)));
+            self.put(place + 16 * block, _mm256_castsi128_si256(_mm256_cvtepi16_epi8(narrow)));
+            store_i16_16(out, narrow);
+        }
+    }
+
+    /// Four columns from a multiple of 4 on, as one number.
+    #[inline(always)]
+    pub(super) fn four(&self, column: usize) -> i32 {
+        assert!(column < ROOM);
+        // SAFETY: the four bytes end inside the array by the line above, and whoever filled the columns has written all up to the last
+        // one and 64 behind it; no caller reads further.
+        unsafe { self.0.as_ptr().add(column).cast::<i32>().read_unaligned() }
+    }
+
+    /// The same 128 higher, as unsigned bytes, in every lane.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+    pub(super) fn unsigned_four(&self, column: usize) -> __m512i {
+        // Turning the highest bit adds 128.
+        _mm512_xor_si512(_mm512_set1_epi32(self.four(column)), _mm512_set1_epi8(-128))
+    }
+
+    /// Sixteen columns from a place on.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+    pub(super) fn sixteen(&self, column: usize) -> __m128i {
+        assert!(column < ROOM);
+        // SAFETY: as above; of sixteen columns that begin before the last one, all lie among the 64 zeros behind it.
+        unsafe { _mm_loadu_si128(self.0.as_ptr().add(column).cast()) }
+    }
+
+    /// The sum of the first `count` columns, counted up to a multiple of 64.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    pub(super) fn sum(&self, count: usize) -> i32 {
+        assert!(count <= ROOM);
+        let mut sum = _mm512_setzero_si512();
+        for column in (0..count).step_by(64) {
+            // SAFETY: as above, with 64 columns.
+            let x = unsafe { _mm512_loadu_si512(self.0.as_ptr().add(column).cast()) };
+            sum = _mm512_dpbusd_epi32(sum, _mm512_set1_epi8(1), x);
+        }
+        _mm512_reduce_add_epi32(sum)
+    }
+}
+
+/// `min((h + 128) >> 8, 127)` of 32 lanes.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+fn narrow_lanes(h: __m512i) -> __m512i {
+    // Saturating at 32767 and then shifting is the minimum with 127.
+    _mm512_srai_epi16::<8>(_mm512_adds_epi16(h, _mm512_set1_epi16(128)))
+}
