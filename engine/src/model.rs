@@ -80,7 +80,7 @@ struct Float<'a, W> {
     layers: Layers<GatesFloat<'a, W>>,
     head: HeadFloat<'a, W>,
     #[cfg(feature = "fold")]
-    folded: Option<Folded<'a, GatesFloat<'a, W>, f32>>,
+    folded: Option<Folded<'a, W, f32>>,
 }
 
 /// An integer model.
@@ -90,7 +90,7 @@ struct Int8<'a> {
     layers: Layers<GatesI8<'a>>,
     head: HeadInt<'a>,
     #[cfg(feature = "fold")]
-    folded: Option<Folded<'a, GatesI8<'a>, i32>>,
+    folded: Option<Folded<'a, i8, i32>>,
 }
 
 impl<'a> Model<'a> {
@@ -251,15 +251,12 @@ impl<'a, W: FloatWeight> Float<'a, W> {
             };
             let _ = layers.push(gates);
         }
-        #[cfg(feature = "fold")]
-        let folded =
-            Folded::new(image, manifest, |weights| layers.first().map(|first| GatesFloat { weights, ..*first }));
         Float {
             embedding: Embedding::new(image, manifest),
             layers,
             head: HeadFloat::new(image, manifest),
             #[cfg(feature = "fold")]
-            folded,
+            folded: Folded::new(image, manifest),
         }
     }
 }
@@ -281,8 +278,7 @@ impl<'a> Int8<'a> {
         }
         #[cfg(feature = "fold")]
         {
-            let first = self.layers.first();
-            self.folded = Folded::new(image, manifest, |weights| first.map(|first| GatesI8 { weights, ..*first }));
+            self.folded = Folded::new(image, manifest);
         }
     }
 }

@@ -11,27 +11,23 @@ use crate::image::Image;
 use crate::image::folded::FoldedIndex;
 use crate::image::manifest::{Layer, Manifest, Precision};
 use crate::image::tensor::Role;
-use crate::kernels::{Backend, GatesI8};
+use crate::kernels::{Backend, GatesI8, Packed};
 #[cfg(feature = "float")]
 use crate::kernels::{FloatWeight, GatesFloat};
 
-/// Ready rows of `Z`, and the kernel's gates `G` for ids without one.
+/// Ready rows of `Z`, and the kernel's weights `W` for ids without one.
 #[derive(Clone, Debug)]
-pub(super) struct Folded<'a, G, Z> {
+pub(super) struct Folded<'a, W, Z> {
     index: FoldedIndex<'a>,
     ready: &'a [Z],
     /// Elements of a row.
     width: usize,
-    kernel: G,
+    kernel: &'a [W],
 }
 
-impl<'a, G, Z: Pod> Folded<'a, G, Z> {
-    /// `None` where the image's embedding is not folded. `kernel` makes gates of the kernel's weights.
-    pub(super) fn new<W: Pod>(
-        image: &Image<'a>,
-        manifest: &Manifest,
-        kernel: impl FnOnce(&'a [W]) -> Option<G>,
-    ) -> Option<Self> {
+impl<'a, W: Pod, Z: Pod> Folded<'a, W, Z> {
+    /// `None` where the image's embedding is not folded.
+    pub(super) fn new(image: &Image<'a>, manifest: &Manifest) -> Option<Self> {
         let index = image.folded_index(manifest)?;
         let Layer::Lstm(first) = manifest.layers.first()?;
         let units = if manifest.precision == Precision::Int8 { usize::from(first.units) } else { first.padded_units() };
@@ -39,7 +35,7 @@ impl<'a, G, Z: Pod> Folded<'a, G, Z> {
             index,
             ready: image.tensor(manifest, Role::FoldedGates, 0),
             width: 4 * units,
-            kernel: kernel(image.tensor(manifest, Role::KernelWeights, 0))?,
+            kernel: image.tensor(manifest, Role::KernelWeights, 0),
         })
     }
 
@@ -62,12 +58,13 @@ impl<'a, G, Z: Pod> Folded<'a, G, Z> {
     }
 }
 
-impl Folded<'_, GatesI8<'_>, i32> {
-    /// The row of an id, and scratch for `[h]`. `None` for an id outside the embedding.
+impl Folded<'_, i8, i32> {
+    /// The row of an id over the first layer's gates, and scratch for `[h]`. `None` for an id outside the embedding.
     #[inline]
     pub(super) fn row<'s, B: Backend>(
         &'s self,
         backend: B,
+        first: &GatesI8<'_>,
         embedding: &Embedding<'_, i8>,
         id: u32,
         scratch: &'s mut [i32],
@@ -84,18 +81,19 @@ impl Folded<'_, GatesI8<'_>, i32> {
         let (features, padding) = x.split_at_mut_checked(row.len())?;
         backend.widen_i8(row, features);
         padding.fill(0);
-        backend.gates_i8(&self.kernel, x, computed);
+        backend.gates_i8(&GatesI8 { weights: self.kernel, packed: Packed::NONE, ..*first }, x, computed);
         Some((computed, scratch))
     }
 }
 
 #[cfg(feature = "float")]
-impl<W: FloatWeight> Folded<'_, GatesFloat<'_, W>, f32> {
-    /// The row of an id, and scratch for `[h]`. `None` for an id outside the embedding.
+impl<W: FloatWeight> Folded<'_, W, f32> {
+    /// The row of an id over the first layer's gates, and scratch for `[h]`. `None` for an id outside the embedding.
     #[inline]
     pub(super) fn row<'s, B: Backend>(
         &'s self,
         backend: B,
+        first: &GatesFloat<'_, W>,
         embedding: &Embedding<'_, W>,
         id: u32,
         scratch: &'s mut [f32],
@@ -109,7 +107,7 @@ impl<W: FloatWeight> Folded<'_, GatesFloat<'_, W>, f32> {
         let row = embedding.row(id)?;
         let x = scratch.get_mut(..row.len())?;
         backend.widen_float(row, x);
-        backend.gates_float(&self.kernel, x, computed);
+        backend.gates_float(&GatesFloat { weights: self.kernel, ..*first }, x, computed);
         Some((computed, scratch))
     }
 }

@@ -38,14 +38,14 @@ pub(super) fn step_i8<B: Backend>(
 pub(super) fn step_folded_i8<B: Backend>(
     backend: B,
     shape: &StreamShape,
-    (layers, folded, embedding): (&[GatesI8<'_>], &Folded<'_, GatesI8<'_>, i32>, &Embedding<'_, i8>),
+    (layers, folded, embedding): (&[GatesI8<'_>], &Folded<'_, i8, i32>, &Embedding<'_, i8>),
     id: u32,
     header: &mut Header,
     memory: Memory<'_>,
 ) -> bool {
     let (memory, scratch) = memory.part::<i32>(shape.scratch_start());
     let Some(first) = layers.first() else { return false };
-    let Some((row, scratch)) = folded.row(backend, embedding, id, scratch) else { return false };
+    let Some((row, scratch)) = folded.row(backend, first, embedding, id, scratch) else { return false };
     layers_i8(backend, shape, layers, (&GatesI8 { bias: row, ..*first }, &[]), scratch, header, memory);
     true
 }
@@ -204,14 +204,14 @@ pub(super) fn step_float<B: Backend, W: FloatWeight>(
 pub(super) fn step_folded_float<B: Backend, W: FloatWeight>(
     backend: B,
     shape: &StreamShape,
-    (layers, folded, embedding): (&[GatesFloat<'_, W>], &Folded<'_, GatesFloat<'_, W>, f32>, &Embedding<'_, W>),
+    (layers, folded, embedding): (&[GatesFloat<'_, W>], &Folded<'_, W, f32>, &Embedding<'_, W>),
     id: u32,
     header: &mut Header,
     memory: Memory<'_>,
 ) -> bool {
     let (memory, scratch) = memory.part::<f32>(shape.scratch_start());
     let Some(first) = layers.first() else { return false };
-    let Some((row, scratch)) = folded.row(backend, embedding, id, scratch) else { return false };
+    let Some((row, scratch)) = folded.row(backend, first, embedding, id, scratch) else { return false };
     layers_float(backend, shape, layers, (&GatesFloat { bias: row, ..*first }, &[]), scratch, header, memory);
     true
 }
