@@ -52,6 +52,8 @@ pub enum Port {
 pub struct Options {
     /// Runs f32 and f16 images too.
     pub float: bool,
+    /// Runs images with a folded embedding too.
+    pub fold: bool,
     /// Takes the scalar backend in place of the board's.
     pub scalar: bool,
     /// Where input comes from.
@@ -75,7 +77,8 @@ pub fn build(board: &Board, program: Program, options: &Options) -> Result<PathB
 /// # Errors
 /// Those of [`build`].
 pub fn build_with(toolchain: Toolchain, board: &Board, program: Program, options: &Options) -> Result<PathBuf> {
-    let features = if options.float { "device,float" } else { "device" };
+    let features =
+        ["device", if options.float { ",float" } else { "" }, if options.fold { ",fold" } else { "" }].concat();
     let port = match options.port {
         Port::Semihosting => "semihosting",
         Port::Uart => "uart",
@@ -130,7 +133,12 @@ fn engine_level(board: &Board, options: &Options) -> &'static str {
 /// `mps2-an386-firmware-float-uart.elf`: everything that makes a difference.
 fn file_name(board: &Board, program: Program, options: &Options, port: &str) -> String {
     let mut name = format!("{}-{}", board.name, program.name());
-    let parts = [(options.float, "float"), (options.scalar, "scalar"), (options.port != Port::Semihosting, port)];
+    let parts = [
+        (options.float, "float"),
+        (options.fold, "fold"),
+        (options.scalar, "scalar"),
+        (options.port != Port::Semihosting, port),
+    ];
     for (_, part) in parts.into_iter().filter(|(given, _)| *given) {
         name = name + "-" + part;
     }
@@ -162,8 +170,9 @@ mod tests {
             for program in [Program::Firmware, Program::Parity, Program::Steps, Program::Engine] {
                 for (port, port_name) in [(Port::Semihosting, "semihosting"), (Port::Uart, "uart")] {
                     for state_bytes in [None, Some(396), Some(1024)] {
-                        for (float, scalar) in [(false, false), (false, true), (true, false), (true, true)] {
-                            let options = Options { float, scalar, port, state_bytes, verbose: false };
+                        for bits in 0..8 {
+                            let (float, fold, scalar) = (bits & 1 != 0, bits & 2 != 0, bits & 4 != 0);
+                            let options = Options { float, fold, scalar, port, state_bytes, verbose: false };
                             names.insert(file_name(board, program, &options, port_name));
                             variants += 1;
                         }

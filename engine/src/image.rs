@@ -1,8 +1,8 @@
 //! The image: one file that the trainer writes, flash holds, and the engine reads in place.
 //!
 //! ```text
-//! postcard(Preamble) ++ postcard(image_bytes: u32) ++ postcard(Manifest) ++ postcard(Provenance) ++
-//! self-test ++ zeros to 16 ++ sections ++ CRC-32
+//! postcard(Preamble) ++ postcard(image_bytes: u32) ++ postcard(Manifest) ++ postcard(folded: u32), from version 3 on ++
+//! postcard(Provenance) ++ self-test ++ zeros to 16 ++ sections ++ CRC-32
 //! ```
 //!
 //! Every section starts on a multiple of 16 and follows from the manifest alone ([`tensor::sections`]), so that there is no
@@ -11,6 +11,8 @@
 //! This module knows bytes and shapes, and no arithmetic beyond the sums that its checks need.
 
 pub mod error;
+#[cfg(feature = "fold")]
+pub mod folded;
 pub mod manifest;
 mod reader;
 pub mod tensor;
@@ -20,6 +22,8 @@ pub mod encode;
 
 use crate::input::vocabulary::Vocabulary;
 use error::{Error, problem};
+#[cfg(feature = "fold")]
+use folded::FoldedIndex;
 use manifest::{Input, Manifest, Provenance};
 use reader::Reader;
 use tensor::{Element, Role, Section};
@@ -27,8 +31,11 @@ use tensor::{Element, Role, Section};
 /// The first bytes of every image.
 pub const MAGIC: [u8; 4] = *b"LTCH";
 
-/// The version of the format that this engine writes, and the newest that it reads. Version 1, without a self-test, opens as well.
-pub const VERSION: u16 = 2;
+/// The newest version of the format that this engine knows: that of images with a folded embedding. All older ones open as well.
+pub const VERSION: u16 = 3;
+
+/// The version that an image without a folded embedding is written in, so that engines which know no other read it.
+pub const VERSION_UNFOLDED: u16 = 2;
 
 /// Sections start on a multiple of this many bytes, in the image and in memory.
 pub const ALIGNMENT: usize = 16;
@@ -92,6 +99,9 @@ impl<'a> Image<'a> {
         if preamble.version > VERSION {
             return Err(Error::NewerVersion { found: preamble.version, supported: VERSION });
         }
+        if cfg!(not(feature = "fold")) && preamble.version > VERSION_UNFOLDED {
+            return Err(Error::FoldingUnavailable);
+        }
         let image_bytes = reader.u32().ok_or(cut)?;
         let (stated, header) = (image_bytes as usize, bytes.len() - reader.0.len());
         let image = bytes.get(..stated).ok_or(Error::Truncated { stated, found: bytes.len() })?;
@@ -120,7 +130,7 @@ impl<'a> Image<'a> {
     #[inline(never)]
     fn read_header(&mut self) -> Result<(), Error> {
         let mut reader = Reader(self.coded());
-        reader.manifest().ok_or(Error::Manifest)?.check()?;
+        self.manifest_from(&mut reader).ok_or(Error::Manifest)?.check()?;
         reader.skip_provenance().ok_or(Error::Manifest)?;
         let mut rest = reader.0;
         if self.version >= 2 {
@@ -130,6 +140,17 @@ impl<'a> Image<'a> {
         }
         self.header_end = self.bytes.len() - rest.len();
         Ok(())
+    }
+
+    /// The manifest; the number of folded ids follows what postcard codes. Version 3 is for images that have some.
+    fn manifest_from(&self, reader: &mut Reader<'_>) -> Option<Manifest> {
+        let manifest = reader.manifest();
+        #[cfg(feature = "fold")]
+        if self.version > VERSION_UNFOLDED {
+            let folded = reader.u32().filter(|&folded| folded > 0)?;
+            return manifest.map(|manifest| Manifest { folded, ..manifest });
+        }
+        manifest
     }
 
     /// The bytes from the manifest on.
@@ -157,6 +178,8 @@ impl<'a> Image<'a> {
                 self.check_sums(manifest, section.layer)?;
             }
         }
+        #[cfg(feature = "fold")]
+        self.check_folded(manifest)?;
         Ok(())
     }
 
@@ -181,18 +204,12 @@ impl<'a> Image<'a> {
         let weights: &[i8] = self.tensor(manifest, Role::GateWeights, index);
         let multipliers: &[u16] = self.tensor(manifest, Role::GateMultipliers, index);
         let biases: &[i32] = self.tensor(manifest, Role::GateBiases, index);
-        // [unit][columns / 4][gate][4]: as many bytes a row as the weights have for each multiplier.
-        let columns = weights.len() / multipliers.len().max(1);
+        #[cfg(feature = "fold")]
+        let kernel: &[i8] = if index == 0 { self.tensor(manifest, Role::KernelWeights, 0) } else { &[] };
         for (row, (&multiplier, &bias)) in multipliers.iter().zip(biases).enumerate() {
-            let (unit, gate) = (row / 4, row % 4);
-            let words = weights.get(unit * columns * 4..).unwrap_or(&[]).as_chunks::<16>().0;
-            let magnitude: u64 = words
-                .iter()
-                .take(columns / 4)
-                .filter_map(|word| word.get(gate * 4..gate * 4 + 4))
-                .flatten()
-                .map(|weight| u64::from(weight.unsigned_abs()))
-                .sum();
+            let magnitude = magnitude(weights, multipliers.len(), row);
+            #[cfg(feature = "fold")]
+            let magnitude = magnitude + self::magnitude(kernel, multipliers.len(), row);
             let largest = magnitude * 128 * u64::from(multiplier) + u64::from(bias.unsigned_abs());
             if largest > i32::MAX as u64 {
                 return Err(Error::Overflow { layer: index, row: row as u32 });
@@ -201,11 +218,46 @@ impl<'a> Image<'a> {
         Ok(())
     }
 
+    /// The index counts the ready rows; of an integer image no row can overflow 32 bits with the hidden state's sum:
+    /// `Σ|w_h|·128·multiplier + |ready| ≤ i32::MAX`.
+    #[cfg(feature = "fold")]
+    fn check_folded(&self, manifest: &Manifest) -> Result<(), Error> {
+        let Some(index) = self.folded_index(manifest) else { return Ok(()) };
+        if !index.is_sound(manifest.embedding.rows, manifest.folded) {
+            return Err(Error::FoldedIndex);
+        }
+        // Empty in float images.
+        let ready: &[i32] = self.tensor(manifest, Role::FoldedGates, 0);
+        let weights: &[i8] = self.tensor(manifest, Role::GateWeights, 0);
+        let multipliers: &[u16] = self.tensor(manifest, Role::GateMultipliers, 0);
+        for (row, &multiplier) in multipliers.iter().enumerate() {
+            let recurrent = magnitude(weights, multipliers.len(), row) * 128 * u64::from(multiplier);
+            let sums = ready.iter().skip(row).step_by(multipliers.len());
+            for (id, ready) in index.ids().zip(sums) {
+                if recurrent + u64::from(ready.unsigned_abs()) > i32::MAX as u64 {
+                    return Err(Error::FoldedOverflow { id, row: row as u32 });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Which ids of a folded embedding have a ready row; `None` where the embedding is not folded.
+    #[cfg(feature = "fold")]
+    pub fn folded(&self) -> Option<FoldedIndex<'a>> {
+        self.folded_index(&self.manifest())
+    }
+
+    #[cfg(feature = "fold")]
+    pub(crate) fn folded_index(&self, manifest: &Manifest) -> Option<FoldedIndex<'a>> {
+        (manifest.folded > 0).then(|| FoldedIndex::new(self.tensor(manifest, Role::FoldedIndex, 0)))
+    }
+
     /// What the image says about itself.
     #[inline(never)]
     pub fn manifest(&self) -> Manifest {
         // Opening has read it once already.
-        Reader(self.coded()).manifest().unwrap_or(Manifest::NOTHING)
+        self.manifest_from(&mut Reader(self.coded())).unwrap_or(Manifest::NOTHING)
     }
 
     /// The image's bytes, the checksum left out.
@@ -217,7 +269,7 @@ impl<'a> Image<'a> {
     pub fn provenance(&self) -> Provenance<'a> {
         let mut reader = Reader(self.coded());
         // Opening has read both once already.
-        reader.manifest().and_then(|_| reader.provenance()).unwrap_or_default()
+        self.manifest_from(&mut reader).and_then(|_| reader.provenance()).unwrap_or_default()
     }
 
     /// Bytes of the whole image, the checksum included.
@@ -300,6 +352,20 @@ impl<'a> Image<'a> {
             .find(|section| section.role == role && section.layer == layer)
             .map_or(&[], |section| self.section_bytes(&section))
     }
+}
+
+/// The sum of the magnitudes of a row, unit times 4 plus gate, of weights `[unit][columns / 4][gate][4]` with so many rows.
+fn magnitude(weights: &[i8], rows: usize, row: usize) -> u64 {
+    let columns = weights.len() / rows.max(1);
+    let (unit, gate) = (row / 4, row % 4);
+    let words = weights.get(unit * columns * 4..).unwrap_or(&[]).as_chunks::<16>().0;
+    words
+        .iter()
+        .take(columns / 4)
+        .filter_map(|word| word.get(gate * 4..gate * 4 + 4))
+        .flatten()
+        .map(|weight| u64::from(weight.unsigned_abs()))
+        .sum()
 }
 
 #[cfg(test)]

@@ -280,6 +280,11 @@ pub trait Backend: Copy + Send + Sync + 'static {
         scalar::gates_i8(gates, x, out);
     }
 
+    /// Says that these bytes will be read soon, so that a machine with caches can begin to fetch them. Changes no result.
+    fn prefetch(self, soon: &[u8]) {
+        let _ = soon;
+    }
+
     /// Bytes of memory in which [`Backend::pack_i8`] puts a layer's weights in order; 0 where the image's order is as good as any.
     /// `columns` is `K4`.
     fn packed_i8_bytes(self, units: usize, columns: usize) -> usize {

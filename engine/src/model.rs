@@ -4,6 +4,10 @@
 //! machine. A [`Session`] is a model with a state. There is no arithmetic here that a kernel could do, no `unsafe` and no choice by architecture.
 
 mod embedding;
+#[cfg(all(feature = "fold", feature = "std"))]
+mod fold;
+#[cfg(feature = "fold")]
+mod folded;
 mod head;
 mod lstm;
 #[cfg(not(latch_backend))]
@@ -12,11 +16,15 @@ mod self_test;
 mod session;
 mod state;
 
+#[cfg(all(feature = "fold", feature = "std"))]
+pub use fold::{fold, folded_image_bytes};
 pub use head::{Logit, probability_q15};
 #[cfg(feature = "std")]
 pub use self_test::certify;
 pub use self_test::{SELF_TEST_TOKENS, SelfTest};
 pub use session::{Digest, Session};
+#[cfg(feature = "fold")]
+pub use state::folded_stream_bytes;
 pub use state::{State, StreamShape, state_bytes, stream_bytes};
 
 use heapless::Vec;
@@ -33,6 +41,8 @@ use crate::kernels::{AnyBackend, GatesI8, Packed};
 use crate::kernels::{FloatWeight, GatesFloat};
 
 use embedding::Embedding;
+#[cfg(feature = "fold")]
+use folded::Folded;
 #[cfg(feature = "float")]
 use head::HeadFloat;
 use head::HeadInt;
@@ -69,6 +79,8 @@ struct Float<'a, W> {
     embedding: Embedding<'a, W>,
     layers: Layers<GatesFloat<'a, W>>,
     head: HeadFloat<'a, W>,
+    #[cfg(feature = "fold")]
+    folded: Option<Folded<'a, W, f32>>,
 }
 
 /// An integer model.
@@ -77,6 +89,8 @@ struct Int8<'a> {
     embedding: Embedding<'a, i8>,
     layers: Layers<GatesI8<'a>>,
     head: HeadInt<'a>,
+    #[cfg(feature = "fold")]
+    folded: Option<Folded<'a, i8, i32>>,
 }
 
 impl<'a> Model<'a> {
@@ -104,8 +118,15 @@ impl<'a> Model<'a> {
             inputs: 0,
             units: Vec::new(),
             outputs: 0,
+            folded: false,
         },
-        weights: Weights::Int8(Int8 { embedding: Embedding::NOTHING, layers: Vec::new(), head: HeadInt::NOTHING }),
+        weights: Weights::Int8(Int8 {
+            embedding: Embedding::NOTHING,
+            layers: Vec::new(),
+            head: HeadInt::NOTHING,
+            #[cfg(feature = "fold")]
+            folded: None,
+        }),
         backend: AnyBackend::BASE,
         rows: 0,
         self_test: None,
@@ -123,6 +144,7 @@ impl<'a> Model<'a> {
         self.shape.readout = manifest.readout;
         self.shape.inputs = manifest.embedding.width;
         self.shape.outputs = manifest.head.outputs;
+        self.shape.folded = manifest.folded > 0;
         for Layer::Lstm(lstm) in &manifest.layers {
             // The manifest holds at most as many layers as this vector.
             let _ = self.shape.units.push(lstm.units);
@@ -229,7 +251,13 @@ impl<'a, W: FloatWeight> Float<'a, W> {
             };
             let _ = layers.push(gates);
         }
-        Float { embedding: Embedding::new(image, manifest), layers, head: HeadFloat::new(image, manifest) }
+        Float {
+            embedding: Embedding::new(image, manifest),
+            layers,
+            head: HeadFloat::new(image, manifest),
+            #[cfg(feature = "fold")]
+            folded: Folded::new(image, manifest),
+        }
     }
 }
 
@@ -247,6 +275,10 @@ impl<'a> Int8<'a> {
                 packed: Packed::NONE,
             };
             let _ = self.layers.push(gates);
+        }
+        #[cfg(feature = "fold")]
+        {
+            self.folded = Folded::new(image, manifest);
         }
     }
 }

@@ -15,7 +15,11 @@ use latch_emulator::command::{root, target_folder};
 use latch_emulator::elf::{Elf, undefined_symbols};
 use latch_emulator::firmware::{self, Options, Port, Program};
 use latch_emulator::toolchain::{Toolchain, absent_qemu};
+use latch_engine::image::Image;
+use latch_engine::image::encode::AlignedBytes;
 use latch_engine::image::manifest::{Precision, Readout, Unknown};
+use latch_engine::model::fold;
+use latch_firmware_sim::link::host::batch::Batch;
 use latch_trainer::quantizer::{Origin, Weights, to_image};
 use latch_trainer::vocabulary::Vocabulary;
 use serde_json::Value;
@@ -58,12 +62,23 @@ struct Case {
 
 impl Case {
     fn new(texts: &[String], width: usize, units: &[usize], readout: Readout, precision: Precision) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
         let vocabulary = Vocabulary::build(texts.iter().map(String::as_str), 5000, Unknown::LastRow);
         let weights = Weights::random(vocabulary.rows(), width, units, readout, 7);
         let image =
             to_image(&weights, &vocabulary, precision, &Origin::default()).expect("random weights fit an image");
-        std::fs::write(folder.path().join("model.latch"), &image[..]).expect("writable");
+        Self::of(texts, &image)
+    }
+
+    /// An image with the embedding of this case's folded for the given ids.
+    fn folded(&self, texts: &[String], ids: &[u32]) -> Self {
+        let bytes = AlignedBytes::new(&std::fs::read(self.image()).expect("it was just written"));
+        let image = Image::open(&bytes).expect("it was just made");
+        Self::of(texts, &fold(&image, ids).expect("the ids are in the embedding"))
+    }
+
+    fn of(texts: &[String], image: &[u8]) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        std::fs::write(folder.path().join("model.latch"), image).expect("writable");
         let clean = |text: &String| text.replace(['\t', '\n', '\r'], " ");
         let lines: String =
             texts.iter().enumerate().map(|(number, text)| format!("{}\t{}\n", number % 2, clean(text))).collect();
@@ -134,6 +149,36 @@ fn two_layers_of_odd_sizes_and_a_running_mean_are_the_same_on_every_board() {
     let texts: Vec<String> = built_in::generate(2, 40).into_iter().map(|example| example.text).collect();
     let case = Case::new(&texts, 5, &[17, 9], Readout::Mean, Precision::Int8);
     case.assert_equal_on_every_board(texts.len());
+}
+
+/// Some ids have a ready row and others not: tokens take both ways through the firmware.
+#[test]
+fn a_folded_embedding_gives_the_same_digest_on_every_board_as_the_image_that_it_was_made_from() {
+    if toolchain().is_none() {
+        return;
+    }
+    let texts: Vec<String> = built_in::generate(6, 20).into_iter().map(|example| example.text).collect();
+    let case = Case::new(&texts, 5, &[17, 9], Readout::Mean, Precision::Int8);
+    let ids: Vec<u32> = (0..).step_by(3).take(20).collect();
+    let folded = case.folded(&texts, &ids);
+    folded.assert_equal_on_every_board(texts.len());
+    let digest = |case: &Case| case.latch_sim(&["device", "mps2-an386", "--data", "texts.tsv"]).1[0]["digest"].clone();
+    assert_eq!(digest(&folded), digest(&case));
+}
+
+#[test]
+fn a_firmware_without_folding_says_so_of_a_folded_image() {
+    if toolchain().is_none() {
+        return;
+    }
+    let texts: Vec<String> = built_in::generate(7, 3).into_iter().map(|example| example.text).collect();
+    let folded = Case::new(&texts, 5, &[6], Readout::Last, Precision::Int8).folded(&texts, &[0, 1]);
+    let board = find("mps2-an386").expect("a board of the table");
+    let elf = build(board, Program::Firmware, &Options::default());
+    let batch = Batch::new(texts.iter().map(String::as_bytes), false);
+    let outcome = boot(board, &elf, Some(&folded.image()), &batch.bytes, &boot::Options::default()).expect("it boots");
+    let error = batch.read(&outcome.output).expect_err("the firmware cannot run it").to_string();
+    assert!(error.contains("folded") && error.contains("--fold-to"), "{error}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use latch_engine::image::manifest::{
     Input, Layer, Lstm, MAX_OUTPUTS, MAX_ROWS, Manifest, Preamble, Precision, Provenance, Readout, Unknown,
 };
 use latch_engine::image::tensor::{Element, Role, Section};
-use latch_engine::image::{ALIGNMENT, Image, MAGIC, VERSION};
+use latch_engine::image::{ALIGNMENT, Image, MAGIC, VERSION, VERSION_UNFOLDED};
 use latch_engine::kernels::AnyBackend;
 use latch_engine::model::{Logit, Model, State};
 use latch_tests::models::{PRECISIONS, ROOM, Shape, logits};
@@ -62,7 +62,7 @@ fn assemble(version: u16, manifest: &Manifest, sections: &[&[u8]]) -> AlignedByt
         bytes.extend(postcard::to_stdvec(&(stated as u32)).expect("a number can be coded"));
         bytes.extend(postcard::to_stdvec(manifest).expect("a manifest can be coded"));
         bytes.extend(postcard::to_stdvec(&Provenance::default()).expect("a provenance can be coded"));
-        if version >= 2 {
+        if version >= VERSION_UNFOLDED {
             bytes.extend([0; 8]); // no self-test
         }
         for section in sections {
@@ -287,11 +287,11 @@ fn a_manifest_that_contradicts_itself_is_refused_by_reader_and_writer() {
     for precision in PRECISIONS {
         let bytes = small(precision);
         let image = Image::open(&bytes).expect("the image was just made");
-        assert!(Image::open(&assemble(VERSION, &image.manifest(), &contents(&image))).is_ok());
+        assert!(Image::open(&assemble(VERSION_UNFOLDED, &image.manifest(), &contents(&image))).is_ok());
         for (name, edit) in edits {
             let mut manifest = image.manifest().clone();
             edit(&mut manifest);
-            let crafted = assemble(VERSION, &manifest, &contents(&image));
+            let crafted = assemble(VERSION_UNFOLDED, &manifest, &contents(&image));
             let outcome = Image::open(&crafted);
             assert!(matches!(outcome, Err(Error::Shape { .. })), "{name}, {}: {outcome:?}", precision.name());
             let outcome = encode(&manifest, &image.provenance(), &tensors(&image));
@@ -327,7 +327,7 @@ fn a_manifest_that_contradicts_the_sections_is_refused() {
         for (name, edit) in edits {
             let mut manifest = image.manifest().clone();
             edit(&mut manifest);
-            let crafted = assemble(VERSION, &manifest, &contents(&image));
+            let crafted = assemble(VERSION_UNFOLDED, &manifest, &contents(&image));
             assert!(Image::open(&crafted).is_err(), "{name}, {}", precision.name());
         }
     }
@@ -339,7 +339,7 @@ fn sections_that_are_not_padded_with_zeros_or_have_bytes_behind_them_are_refused
         let bytes = small(precision);
         let image = Image::open(&bytes).expect("the image was just made");
         let longer = [contents(&image), vec![&[0; 16]]].concat();
-        assert_eq!(Image::open(&assemble(VERSION, &image.manifest(), &longer)).err(), Some(Error::Sections));
+        assert_eq!(Image::open(&assemble(VERSION_UNFOLDED, &image.manifest(), &longer)).err(), Some(Error::Sections));
         let mut end = image.header_bytes();
         for section in image.sections() {
             for place in end..section.offset {
@@ -419,7 +419,7 @@ fn an_image_without_a_vocabulary_reads_ids_and_leaves_text_out() {
         let mut manifest = text.manifest().clone();
         manifest.input = Input::Ids;
         // The first three sections are the vocabulary's.
-        let crafted = assemble(VERSION, &manifest, &contents(&text)[3..]);
+        let crafted = assemble(VERSION_UNFOLDED, &manifest, &contents(&text)[3..]);
         let image = Image::open(&crafted).expect("a model of ids");
         let (model, reference) = (Model::new(&image), Model::new(&text));
         assert!(model.vocabulary().is_none());

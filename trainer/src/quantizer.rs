@@ -180,6 +180,7 @@ pub fn to_image(
         layers,
         readout: weights.readout,
         head: Head { outputs: weights.head_bias.len() as u16, shift: packed.head_shift },
+        folded: 0,
     };
     let provenance = Provenance {
         producer: concat!("latch ", env!("CARGO_PKG_VERSION")).as_bytes(),

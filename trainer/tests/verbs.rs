@@ -128,6 +128,35 @@ fn export_eval_and_inspect_answer_with_one_line_of_json_and_agree() {
 }
 
 #[test]
+fn export_folds_as_many_ids_as_a_budget_has_room_for_and_no_verdict_changes() {
+    let place = Place::with_run();
+    let plain = place.export("run", "int8").json();
+    let bytes = plain["image_bytes"].as_u64().expect("a number");
+    let export = |budget: u64| {
+        let budget = budget.to_string();
+        let more = ["--precision", "int8", "--fold-to", &budget, "--out", "folded.latch"];
+        answer(place.latch(["export", "--run", "run", "--json"]).args(more))
+    };
+    let refused = export(bytes);
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(refused.stderr.contains("--fold-to") && refused.stderr.contains(&bytes.to_string()), "{refused:?}");
+    assert!(!place.file("folded.latch").exists());
+
+    let folded = export(bytes + 30_000).json();
+    let ids = folded["folded"].as_u64().expect("a number");
+    assert!(ids > 1 && folded["folded_share"].as_f64() > Some(0.1), "{folded}");
+    let stated = folded["image_bytes"].as_u64().expect("a number");
+    assert!((bytes..=bytes + 30_000).contains(&stated) && stated == place.read("folded.latch").len() as u64);
+    assert_eq!((&folded["accuracy"], &folded["agreement"]), (&plain["accuracy"], &plain["agreement"]));
+    let inspect = |image: &str| succeed(&mut place.latch(["inspect", image, "--json"])).json();
+    let (inspected, before) = (inspect("folded.latch"), inspect("int8.latch"));
+    assert_eq!((inspected["version"].as_u64(), inspected["folded"].as_u64()), (Some(3), Some(ids)));
+    assert_eq!(inspected["self_test"], before["self_test"]);
+    let shown = succeed(&mut place.latch(["inspect", "folded.latch"])).stdout;
+    assert!(shown.contains(&format!("{ids} of ")) && shown.contains("folded gates"), "{shown}");
+}
+
+#[test]
 fn eval_and_export_report_the_same_accuracy_to_people() {
     let place = Place::with_images();
     let percent = |answer: &Answer, row: &str| {

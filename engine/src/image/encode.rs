@@ -7,12 +7,12 @@ use bytemuck::{Pod, Zeroable};
 use super::error::Error;
 use super::manifest::{Manifest, Preamble, Provenance};
 use super::tensor::{self, Element, Role, Section};
-use super::{MAGIC, VERSION, crc32};
+use super::{MAGIC, crc32};
 
 /// A tensor's values, in the order of its section.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Values {
-    /// For sections of `u8`, and of `u16`/`u32` that are already little-endian bytes.
+    /// For sections of any type that are already little-endian bytes.
     Bytes(Vec<u8>),
     /// For sections of `i8`.
     I8(Vec<i8>),
@@ -43,29 +43,41 @@ pub struct Tensor {
 /// [`Error::Shape`] when a tensor is missing or has another length or type than the manifest gives it, or when the manifest is inconsistent.
 pub fn encode(manifest: &Manifest, provenance: &Provenance<'_>, tensors: &[Tensor]) -> Result<Vec<u8>, Error> {
     manifest.check()?;
+    let (mut bytes, _) = sized_header(manifest, provenance)?;
+    for section in tensor::sections(manifest, bytes.len()) {
+        bytes.resize(section.offset, 0);
+        bytes.extend(section_bytes(&section, tensors)?);
+    }
+    let crc = crc32(&bytes);
+    bytes.extend(crc.to_le_bytes());
+    Ok(bytes)
+}
+
+/// Bytes of the image that [`encode`] would write.
+///
+/// # Errors
+/// [`Error::Shape`] when the manifest is inconsistent or the image would be too large.
+pub fn encoded_bytes(manifest: &Manifest, provenance: &Provenance<'_>) -> Result<usize, Error> {
+    manifest.check()?;
+    Ok(sized_header(manifest, provenance)?.1)
+}
+
+/// The header, and the bytes of the whole image, which stand in it.
+fn sized_header(manifest: &Manifest, provenance: &Provenance<'_>) -> Result<(Vec<u8>, usize), Error> {
     // The image's length stands in front of the manifest in as many bytes as it needs, so it is found by trying.
     let mut stated = 0_u32;
     loop {
         let header = header(manifest, provenance, stated)?;
         let end = tensor::sections(manifest, header.len())
-            .map(|section| section.offset + section.bytes())
+            .map(|section| section.offset.saturating_add(section.bytes()))
             .last()
             .unwrap_or(header.len());
-        let image_bytes =
-            u32::try_from(end + 4).map_err(|_| Error::Shape { problem: "the image would be larger than 4 GiB" })?;
-        if image_bytes != stated {
-            stated = image_bytes;
-            continue;
+        let image_bytes = u32::try_from(end.saturating_add(4))
+            .map_err(|_| Error::Shape { problem: "the image would be larger than 4 GiB" })?;
+        if image_bytes == stated {
+            return Ok((header, image_bytes as usize));
         }
-        let manifest_end = header.len();
-        let mut bytes = header;
-        for section in tensor::sections(manifest, manifest_end) {
-            bytes.resize(section.offset, 0);
-            bytes.extend(section_bytes(&section, tensors)?);
-        }
-        let crc = crc32(&bytes);
-        bytes.extend(crc.to_le_bytes());
-        return Ok(bytes);
+        stated = image_bytes;
     }
 }
 
@@ -73,9 +85,12 @@ fn header(manifest: &Manifest, provenance: &Provenance<'_>, image_bytes: u32) ->
     let coded = |result: postcard::Result<Vec<u8>>| {
         result.map_err(|_| Error::Shape { problem: "the manifest cannot be coded" })
     };
-    let mut header = coded(postcard::to_stdvec(&Preamble { magic: MAGIC, version: VERSION }))?;
+    let mut header = coded(postcard::to_stdvec(&Preamble { magic: MAGIC, version: manifest.version() }))?;
     header.extend(coded(postcard::to_stdvec(&image_bytes))?);
     header.extend(coded(postcard::to_stdvec(manifest))?);
+    if manifest.folded > 0 {
+        header.extend(coded(postcard::to_stdvec(&manifest.folded))?);
+    }
     header.extend(coded(postcard::to_stdvec(provenance))?);
     header.extend([0; SELF_TEST_BYTES]);
     Ok(header)
@@ -90,7 +105,7 @@ fn section_bytes(section: &Section, tensors: &[Tensor]) -> Result<Vec<u8>, Error
         values.iter().flat_map(|&value| bytes(value)).collect()
     }
     let bytes = match (&tensor.values, section.element) {
-        (Values::Bytes(values), Element::U8 | Element::U16 | Element::U32) => values.clone(),
+        (Values::Bytes(values), _) => values.clone(),
         (Values::I8(values), Element::I8) => little(values, i8::to_le_bytes),
         (Values::I16(values), Element::I16) => little(values, i16::to_le_bytes),
         (Values::U16(values), Element::U16) => little(values, u16::to_le_bytes),

@@ -99,6 +99,24 @@ pub enum Error {
         "the image needs floating point and this engine was built for integers only: export it with --precision int8, or build with the feature `float`"
     )]
     PrecisionUnavailable,
+    /// The image has a folded embedding, which was compiled out of this engine.
+    #[error(
+        "the image has a folded embedding and this engine was built without them: export it without --fold-to, or build with the feature `fold`"
+    )]
+    FoldingUnavailable,
+    /// The index of the folded ids does not count them.
+    #[error("the index of the folded ids does not count as many as there are; export the model again")]
+    FoldedIndex,
+    /// A ready row whose sum with the hidden state's weights does not fit 32 bits.
+    #[error(
+        "the folded row of id {id}, row {row} of the gates: its sum with the recurrent weights could overflow 32 bits; export the model again"
+    )]
+    FoldedOverflow {
+        /// The id.
+        id: u32,
+        /// The row: unit times 4 plus gate (i, f, g, o).
+        row: u32,
+    },
     /// A state that is too small for the model.
     #[error(
         "a stream of this model needs {needed} bytes of state and the buffer has {given}: make it `State<{needed}>`"

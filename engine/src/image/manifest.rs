@@ -41,6 +41,10 @@ pub struct Manifest {
     pub readout: Readout,
     /// The dense head.
     pub head: Head,
+    /// Ids whose contribution to the first layer's gates stands ready in the image; 0 where it is computed for all of them. Not coded with the
+    /// other fields: from version 3 on the number follows them, see [`super`].
+    #[serde(skip)]
+    pub folded: u32,
 }
 
 /// Type of the weights in the image.
@@ -196,7 +200,21 @@ impl Manifest {
         layers: Vec::new(),
         readout: Readout::Last,
         head: Head { outputs: 0, shift: 0 },
+        folded: 0,
     };
+
+    /// The lowest version of the format that can express this manifest, which is the one that the writer gives it.
+    pub const fn version(&self) -> u16 {
+        if self.folded == 0 { super::VERSION_UNFOLDED } else { super::VERSION }
+    }
+
+    /// Columns of x among a layer's gate weights: none where the embedding is folded into the first layer.
+    pub fn joined_inputs(&self, layer: usize) -> usize {
+        if cfg!(feature = "fold") && self.folded > 0 && layer == 0 {
+            return 0;
+        }
+        self.layers.get(layer).map_or(0, |Layer::Lstm(lstm)| usize::from(lstm.inputs))
+    }
 
     /// Checks that the numbers fit each other and the engine's limits.
     pub(crate) fn check(&self) -> Result<(), Error> {
@@ -237,6 +255,9 @@ impl Manifest {
         }
         if !shift_fits(self.head.shift, 46) {
             return wrong(problem!("the head's shift is out of range"));
+        }
+        if cfg!(feature = "fold") && self.folded > self.embedding.rows {
+            return wrong(problem!("more ids are folded than the embedding has"));
         }
         Ok(())
     }

@@ -66,6 +66,7 @@ impl<'a> Reader<'a> {
         Some(Preamble { magic: self.array()?, version: self.u16()? })
     }
 
+    /// The fields that postcard codes.
     pub(super) fn manifest(&mut self) -> Option<Manifest> {
         let precision = match self.u32()? {
             0 => Precision::F32,
@@ -103,7 +104,7 @@ impl<'a> Reader<'a> {
             _ => return None,
         };
         let head = Head { outputs: self.u16()?, shift: self.byte()? };
-        Some(Manifest { precision, input, embedding, layers, readout, head })
+        Some(Manifest { precision, input, embedding, layers, readout, head, folded: 0 })
     }
 
     /// Passes over the provenance, and says whether it could be read.
@@ -180,6 +181,7 @@ mod tests {
                     layers,
                     readout: [Readout::Last, Readout::Mean, Readout::Max][usize::from(readout)],
                     head: Head { outputs: head.0, shift: head.1 },
+                    folded: 0,
                 };
                 let provenance = Provenance {
                     producer: &producer,

@@ -17,7 +17,14 @@ pub enum Role {
     VocabularyText,
     /// `rows × width`, row-major.
     Embedding,
-    /// A layer's kernel and recurrent kernel in the order in which the kernels walk them, see [`crate::kernels`].
+    /// Folded embedding: which ids have a ready row, see [`super::folded`].
+    FoldedIndex,
+    /// Folded embedding: a ready row of the first layer's gates for each folded id, in the order of its biases, which are inside.
+    FoldedGates,
+    /// Folded embedding: the first layer's kernel by itself, for ids without a ready row.
+    KernelWeights,
+    /// A layer's kernel and recurrent kernel in the order in which the kernels walk them, see [`crate::kernels`]; of the first layer of a folded
+    /// embedding the recurrent kernel only.
     GateWeights,
     /// Integer precisions: a multiplier for each unit and gate, `[unit][gate]`.
     GateMultipliers,
@@ -101,8 +108,13 @@ impl Section {
     }
 }
 
+/// Ids of a block of the index of a folded embedding.
+pub const BLOCK_IDS: usize = 32;
+
 /// Sections of the model as a whole that stand before the layers, and behind them, and sections of one layer.
-const BEFORE: usize = 4;
+const BEFORE: usize = if cfg!(feature = "fold") { 7 } else { 4 };
+/// The embedding's place, behind the vocabulary.
+const EMBEDDING: usize = 3;
 const PER_LAYER: usize = 3;
 const BEHIND: usize = 3;
 
@@ -127,7 +139,7 @@ fn shape(manifest: &Manifest, place: usize) -> Option<(Role, u8, Element, usize,
         Precision::Int8 => None,
     };
     let behind = BEFORE + PER_LAYER * manifest.layers.len();
-    if place < BEFORE - 1 {
+    if place < EMBEDDING {
         let Input::Text(text) = manifest.input else { return None };
         let blocks = (text.words as usize).div_ceil(BLOCK_WORDS);
         return Some(match place {
@@ -142,17 +154,20 @@ fn shape(manifest: &Manifest, place: usize) -> Option<(Role, u8, Element, usize,
             _ => (Role::VocabularyText, 0, Element::U8, text.text_bytes as usize, 1),
         });
     }
-    if place < BEFORE {
-        let (rows, width) = (manifest.embedding.rows as usize, usize::from(manifest.embedding.width));
+    let (rows, width) = (manifest.embedding.rows as usize, usize::from(manifest.embedding.width));
+    if place == EMBEDDING {
         return Some((Role::Embedding, 0, float.unwrap_or(Element::I8), rows, width));
+    }
+    if place < BEFORE {
+        return folded_shape(manifest, place - EMBEDDING - 1, float);
     }
     if place < behind {
         let layer = (place - BEFORE) / PER_LAYER;
         let Layer::Lstm(lstm) = manifest.layers.get(layer)?;
-        let columns = usize::from(lstm.inputs) + usize::from(lstm.units);
+        let columns = manifest.joined_inputs(layer) + usize::from(lstm.units);
         let (role, element, rows, columns) = match ((place - BEFORE) % PER_LAYER, float) {
             (0, Some(float)) => (Role::GateWeights, float, lstm.padded_units() * 4, columns),
-            (0, None) => (Role::GateWeights, Element::I8, usize::from(lstm.units) * 4, lstm.padded_columns()),
+            (0, None) => (Role::GateWeights, Element::I8, usize::from(lstm.units) * 4, columns.next_multiple_of(4)),
             (1, Some(_)) => return None,
             (1, None) => (Role::GateMultipliers, Element::U16, usize::from(lstm.units), 4),
             (_, Some(_)) => (Role::GateBiases, Element::F32, lstm.padded_units(), 4),
@@ -168,5 +183,23 @@ fn shape(manifest: &Manifest, place: usize) -> Option<(Role, u8, Element, usize,
         (1, None) => (Role::HeadMultipliers, 0, Element::U16, outputs, 1),
         (_, Some(_)) => (Role::HeadBiases, 0, Element::F32, outputs, 1),
         (_, None) => (Role::HeadBiases, 0, Element::I32, outputs, 1),
+    })
+}
+
+/// The sections of a folded embedding: index, ready rows, and the kernel for the other ids.
+fn folded_shape(
+    manifest: &Manifest,
+    place: usize,
+    float: Option<Element>,
+) -> Option<(Role, u8, Element, usize, usize)> {
+    let Layer::Lstm(first) = manifest.layers.first().filter(|_| manifest.folded > 0)?;
+    let units = if float.is_some() { first.padded_units() } else { usize::from(first.units) };
+    let inputs = usize::from(first.inputs);
+    Some(match (place, float) {
+        (0, _) => (Role::FoldedIndex, 0, Element::U32, (manifest.embedding.rows as usize).div_ceil(BLOCK_IDS), 2),
+        (1, Some(_)) => (Role::FoldedGates, 0, Element::F32, manifest.folded as usize, 4 * units),
+        (1, None) => (Role::FoldedGates, 0, Element::I32, manifest.folded as usize, 4 * units),
+        (_, Some(float)) => (Role::KernelWeights, 0, float, 4 * units, inputs),
+        (_, None) => (Role::KernelWeights, 0, Element::I8, 4 * units, inputs.next_multiple_of(4)),
     })
 }

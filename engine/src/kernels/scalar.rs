@@ -161,6 +161,7 @@ fn add_products<W: FloatWeight>(block: &[W], x: &[f32], mut z: [[f32; 8]; 4]) ->
 }
 
 /// See [`Backend::gates_float`](super::Backend::gates_float).
+#[inline(always)]
 pub fn gates_float<W: FloatWeight>(gates: &GatesFloat<'_, W>, x: &[f32], out: &mut [f32]) {
     let mut weights = gates.weights;
     for (bias, out) in gates.bias.as_chunks::<32>().0.iter().zip(out.as_chunks_mut::<32>().0) {

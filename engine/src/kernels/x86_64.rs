@@ -92,6 +92,17 @@ impl Backend for Avx2 {
         hand_over!(self, lstm_i8(gates, xh, h, c));
     }
 
+    fn prefetch(self, soon: &[u8]) {
+        for line in soon.chunks(64) {
+            // SAFETY: a hint that reads nothing and faults nowhere, on every x86-64 processor; the address is the slice's own besides.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) }
+        }
+    }
+
+    fn gates_i8(self, gates: &GatesI8<'_>, x: &[i16], out: &mut [i32]) {
+        hand_over!(self, gates_i8(gates, x, out));
+    }
+
     fn widen_i8(self, x: &[i8], out: &mut [i16]) {
         hand_over!(self, widen_i8(x, out));
     }
@@ -125,6 +136,10 @@ impl Backend for Avx2 {
             FloatView::F32(weights) => hand_over!(self, lstm_float(weights, gates.bias, xh, h, c)),
             FloatView::F16(weights) => hand_over!(self, lstm_float(weights, gates.bias, xh, h, c)),
         }
+    }
+
+    fn gates_float<W: FloatWeight>(self, gates: &GatesFloat<'_, W>, x: &[f32], out: &mut [f32]) {
+        hand_over!(self, gates_float(gates, x, out));
     }
 
     fn widen_float<W: FloatWeight>(self, x: &[W], out: &mut [f32]) {
@@ -397,6 +412,31 @@ unsafe fn lstm_i8_by(rows: &impl Rows, gates: &GatesI8<'_>, xh: &[i16], h: &mut 
     }
 }
 
+/// As [`scalar::gates_i8`], four units at a time.
+#[target_feature(enable = "avx2")]
+fn gates_i8(gates: &GatesI8<'_>, x: &[i16], out: &mut [i32]) {
+    let row = 4 * x.len(); // bytes of weights of a unit
+    if row == 0 {
+        return;
+    }
+    let quads = gates.weights.chunks(4 * row).zip(gates.multiplier.chunks(16)).zip(gates.bias.chunks(16));
+    for (((weights, multiplier), bias), out) in quads.zip(out.chunks_mut(16)) {
+        let whole = (multiplier.try_into(), bias.try_into(), <&mut [i32; 16]>::try_from(&mut *out));
+        if let (Ok(multiplier), Ok(bias), Ok(out)) = whole
+            && weights.len() == 4 * row
+        {
+            // SAFETY: this function was compiled for AVX2, which is all that `Wide` needs.
+            let sums = unsafe { Wide { xh: x }.sums::<4>(weights) };
+            let [sums_01, sums_23] = scaled(sums, multiplier, bias);
+            let ([out_01, out_23], []) = out.as_chunks_mut::<8>() else { unreachable!() };
+            store_i32(out_01, sums_01);
+            store_i32(out_23, sums_23);
+        } else {
+            scalar::gates_i8(&GatesI8 { weights, multiplier, bias, ..*gates }, x, out);
+        }
+    }
+}
+
 /// Products of weights that are widened to 16 bits.
 struct Wide<'a> {
     xh: &'a [i16],
@@ -429,15 +469,22 @@ impl Rows for Wide<'_> {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn requantize(acc: [__m256i; 2], multiplier: &[u16; 16], bias: &[i32; 16], shift: __m128i) -> __m256i {
+    let [sums_01, sums_23] = scaled(acc, multiplier, bias).map(|sums| _mm256_sra_epi32(sums, shift));
+    // [unit 0, unit 2 | unit 1, unit 3], to their order.
+    _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(sums_01, sums_23))
+}
+
+/// `acc * multiplier + bias` for units 0 and 1, and for units 2 and 3, `[unit][gate]`; `acc` as [`Rows::sums`] leaves it.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn scaled(acc: [__m256i; 2], multiplier: &[u16; 16], bias: &[i32; 16]) -> [__m256i; 2] {
     let ([multiplier_01, multiplier_23], []) = multiplier.as_chunks::<8>() else { unreachable!() };
     let ([bias_01, bias_23], []) = bias.as_chunks::<8>() else { unreachable!() };
     let scale = |sums, multiplier: &[u16; 8], bias: &[i32; 8]| {
         let product = _mm256_mullo_epi32(sums, _mm256_cvtepu16_epi32(load_half_i16(multiplier)));
-        _mm256_sra_epi32(_mm256_add_epi32(product, load_i32(bias)), shift)
+        _mm256_add_epi32(product, load_i32(bias))
     };
-    let packed = _mm256_packs_epi32(scale(acc[0], multiplier_01, bias_01), scale(acc[1], multiplier_23, bias_23));
-    // [unit 0, unit 2 | unit 1, unit 3], to their order.
-    _mm256_permute4x64_epi64::<0b11_01_10_00>(packed)
+    [scale(acc[0], multiplier_01, bias_01), scale(acc[1], multiplier_23, bias_23)]
 }
 
 /// From four vectors `[unit][gate]` to four vectors of sixteen units, one a gate.
@@ -544,6 +591,11 @@ fn dot_i16(w: &[i16], v: &[i16]) -> i64 {
 }
 
 // The loops below are plain enough for the compiler: inlined here, the reference is compiled for AVX2.
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn gates_float<W: FloatWeight>(gates: &GatesFloat<'_, W>, x: &[f32], out: &mut [f32]) {
+    scalar::gates_float(gates, x, out);
+}
 
 #[target_feature(enable = "avx2")]
 fn widen_i8(x: &[i8], out: &mut [i16]) {

@@ -4,6 +4,10 @@ use bytemuck::Pod;
 use heapless::Vec;
 
 use super::StreamShape;
+#[cfg(feature = "fold")]
+use super::embedding::Embedding;
+#[cfg(feature = "fold")]
+use super::folded::Folded;
 use super::state::{Header, MEAN_TOKENS, Memory};
 use crate::image::manifest::{MAX_LAYERS, Readout};
 use crate::kernels::{Backend, Features, GatesI8, MANY, StreamI8};
@@ -22,12 +26,46 @@ pub(super) fn step_i8<B: Backend>(
     header: &mut Header,
     memory: Memory<'_>,
 ) {
-    let (mut memory, scratch) = memory.part::<i16>(shape.scratch_start());
+    let (memory, scratch) = memory.part::<i16>(shape.scratch_start());
+    let Some(first) = layers.first() else { return };
+    layers_i8(backend, shape, layers, (first, row), scratch, header, memory);
+}
+
+/// One token, integers, with a folded embedding: the row of the id in the place of the first layer's bias, and no features. False for an
+/// id outside the embedding.
+#[cfg(feature = "fold")]
+#[inline]
+pub(super) fn step_folded_i8<B: Backend>(
+    backend: B,
+    shape: &StreamShape,
+    (layers, folded, embedding): (&[GatesI8<'_>], &Folded<'_, i8, i32>, &Embedding<'_, i8>),
+    id: u32,
+    header: &mut Header,
+    memory: Memory<'_>,
+) -> bool {
+    let (memory, scratch) = memory.part::<i32>(shape.scratch_start());
+    let Some(first) = layers.first() else { return false };
+    let Some((row, scratch)) = folded.row(backend, first, embedding, id, scratch) else { return false };
+    layers_i8(backend, shape, layers, (&GatesI8 { bias: row, ..*first }, &[]), scratch, header, memory);
+    true
+}
+
+/// The layers and the readout; `first` has the gates that the first layer takes, and its features.
+#[inline(always)]
+fn layers_i8<B: Backend>(
+    backend: B,
+    shape: &StreamShape,
+    layers: &[GatesI8<'_>],
+    (first, row): (&GatesI8<'_>, &[i8]),
+    scratch: &mut [i16],
+    header: &mut Header,
+    mut memory: Memory<'_>,
+) {
     let mut hidden: &mut [i16] = &mut [];
     for (index, (gates, &units)) in layers.iter().zip(&shape.units).enumerate() {
         let units = usize::from(units);
         let (c, h) = (memory.take(units), memory.take(units));
-        let x = if index == 0 { Features::Row(row) } else { Features::Hidden(hidden) };
+        let (gates, x) = if index == 0 { (first, Features::Row(row)) } else { (gates, Features::Hidden(hidden)) };
         let Some(xh) = scratch.get_mut(..(x.len() + units).next_multiple_of(4)) else { return };
         backend.step_i8(gates, x, xh, h, c, header.tokens % 2 == 1);
         hidden = h;
@@ -155,10 +193,45 @@ pub(super) fn step_float<B: Backend, W: FloatWeight>(
     header: &mut Header,
     memory: Memory<'_>,
 ) {
-    let (mut memory, scratch) = memory.part::<f32>(shape.scratch_start());
+    let (memory, scratch) = memory.part::<f32>(shape.scratch_start());
+    let Some(first) = layers.first() else { return };
+    layers_float(backend, shape, layers, (first, row), scratch, header, memory);
+}
+
+/// One token, floats, with a folded embedding: as [`step_folded_i8`].
+#[cfg(all(feature = "float", feature = "fold"))]
+#[inline]
+pub(super) fn step_folded_float<B: Backend, W: FloatWeight>(
+    backend: B,
+    shape: &StreamShape,
+    (layers, folded, embedding): (&[GatesFloat<'_, W>], &Folded<'_, W, f32>, &Embedding<'_, W>),
+    id: u32,
+    header: &mut Header,
+    memory: Memory<'_>,
+) -> bool {
+    let (memory, scratch) = memory.part::<f32>(shape.scratch_start());
+    let Some(first) = layers.first() else { return false };
+    let Some((row, scratch)) = folded.row(backend, first, embedding, id, scratch) else { return false };
+    layers_float(backend, shape, layers, (&GatesFloat { bias: row, ..*first }, &[]), scratch, header, memory);
+    true
+}
+
+/// The layers and the readout; `first` has the gates that the first layer takes, and its features.
+#[cfg(feature = "float")]
+#[inline(always)]
+fn layers_float<B: Backend, W: FloatWeight>(
+    backend: B,
+    shape: &StreamShape,
+    layers: &[GatesFloat<'_, W>],
+    (first, row): (&GatesFloat<'_, W>, &[W]),
+    scratch: &mut [f32],
+    header: &mut Header,
+    mut memory: Memory<'_>,
+) {
     let mut hidden: &mut [f32] = &mut [];
     let mut inputs = row.len();
     for (index, (gates, &units)) in layers.iter().zip(&shape.units).enumerate() {
+        let gates = if index == 0 { first } else { gates };
         let units = usize::from(units);
         let lanes = units.next_multiple_of(8);
         let (c, h) = (memory.take(lanes), memory.take(lanes));

@@ -2,6 +2,8 @@
 
 use heapless::Vec;
 
+#[cfg(feature = "fold")]
+use super::Int8;
 use super::state::StateBytes;
 #[cfg(feature = "float")]
 use super::state::{Header, Memory};
@@ -68,7 +70,17 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
     }
 
     fn run_tokens<B: Backend>(&mut self, backend: B, ids: &[u32]) -> usize {
-        ids.iter().filter(|&&id| self.step(backend, id)).count()
+        #[cfg(feature = "fold")]
+        let mut next = ids.iter().skip(1);
+        ids.iter()
+            .filter(|&&id| {
+                #[cfg(feature = "fold")]
+                if let Some(&next) = next.next() {
+                    self.model.prefetch(backend, next);
+                }
+                self.step(backend, id)
+            })
+            .count()
     }
 
     /// Reads bytes of UTF-8 text in any chunks. A model whose input is no text leaves them out.
@@ -128,6 +140,10 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
             Weights::F32(model) => step_float(backend, model, shape, id, header, memory),
             #[cfg(feature = "float")]
             Weights::F16(model) => step_float(backend, model, shape, id, header, memory),
+            #[cfg(feature = "fold")]
+            Weights::Int8(Int8 { layers, embedding, folded: Some(folded), .. }) => {
+                lstm::step_folded_i8(backend, shape, (layers, folded, embedding), id, header, memory)
+            }
             Weights::Int8(model) => match model.embedding.row(id) {
                 Some(row) => {
                     lstm::step_i8(backend, shape, &model.layers, row, header, memory);
@@ -168,6 +184,11 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
 
     fn step_together<B: Backend>(backend: B, model: &Model<'_>, sessions: &mut Vec<(&mut Self, u32), MANY>) -> usize {
         let shape = &model.shape;
+        // Every stream has a bias of its own then, the row of its id: they go one after the other.
+        #[cfg(feature = "fold")]
+        if shape.folded {
+            return sessions.iter_mut().filter_map(|(session, id)| session.step(backend, *id).then_some(())).count();
+        }
         let many = sessions.iter_mut().map(|(session, id)| (session.state.split(), *id));
         match &model.weights {
             #[cfg(feature = "float")]
@@ -225,6 +246,10 @@ fn step_float<B: Backend, W: crate::kernels::FloatWeight>(
     header: &mut Header,
     memory: Memory<'_>,
 ) -> bool {
+    #[cfg(feature = "fold")]
+    if let Some(folded) = &model.folded {
+        return lstm::step_folded_float(backend, shape, (&model.layers, folded, &model.embedding), id, header, memory);
+    }
     let Some(row) = model.embedding.row(id) else { return false };
     lstm::step_float(backend, shape, &model.layers, row, header, memory);
     true
@@ -249,6 +274,20 @@ fn step_many_float<'s, B: Backend, W: crate::kernels::FloatWeight>(
 }
 
 impl Model<'_> {
+    /// Says that an id will be read soon: a ready row is long, and rarely in the nearest cache.
+    #[cfg(feature = "fold")]
+    #[inline]
+    fn prefetch<B: Backend>(&self, backend: B, id: u32) {
+        match &self.weights {
+            #[cfg(feature = "float")]
+            Weights::F32(super::Float { folded: Some(folded), .. }) => folded.prefetch(backend, id),
+            #[cfg(feature = "float")]
+            Weights::F16(super::Float { folded: Some(folded), .. }) => folded.prefetch(backend, id),
+            Weights::Int8(Int8 { folded: Some(folded), .. }) => folded.prefetch(backend, id),
+            _ => {}
+        }
+    }
+
     /// The id that the network reads for a token; `None` for one that it leaves out.
     pub fn token_id(&self, token: Token<'_>) -> Option<u32> {
         let id = self.vocabulary.as_ref()?.id(token.bytes());

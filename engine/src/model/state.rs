@@ -7,7 +7,7 @@
 //! cells      each layer's cell state c, 32 bits a unit (Q12.19, or f32)
 //! hidden     each layer's hidden state h (Q0.15 in 16 bits, or f32)
 //! pool       readout mean: sum of h, 32 bits a unit · readout max: as h · readout last: nothing
-//! scratch    [x; h] of the step in progress; means nothing between two tokens
+//! scratch    [x; h] of the step in progress, and before it with a folded embedding a row of gates; means nothing between two tokens
 //! ```
 //!
 //! Float layers pad their units to a multiple of 8. All parts start on a multiple of 4.
@@ -33,6 +33,8 @@ pub struct StreamShape {
     pub units: Vec<u16, MAX_LAYERS>,
     /// Number of logits.
     pub outputs: u16,
+    /// The embedding is folded into the first layer.
+    pub folded: bool,
 }
 
 impl StreamShape {
@@ -65,7 +67,8 @@ impl StreamShape {
 
 /// Bytes of state that a stream of this shape needs.
 pub fn state_bytes(shape: &StreamShape) -> usize {
-    stream_bytes(shape.precision, shape.readout, shape.inputs, &shape.units)
+    let folded = cfg!(feature = "fold") && shape.folded;
+    bytes_of(shape.precision, shape.readout, shape.inputs, &shape.units, folded)
 }
 
 /// The same as a constant, for static buffers:
@@ -79,12 +82,33 @@ pub fn state_bytes(shape: &StreamShape) -> usize {
 /// assert!(BYTES <= 512);
 /// ```
 pub const fn stream_bytes(precision: Precision, readout: Readout, inputs: u16, units: &[u16]) -> usize {
+    bytes_of(precision, readout, inputs, units, false)
+}
+
+/// As [`stream_bytes`], of a model whose embedding is folded into its first layer.
+#[cfg(feature = "fold")]
+pub const fn folded_stream_bytes(precision: Precision, readout: Readout, inputs: u16, units: &[u16]) -> usize {
+    bytes_of(precision, readout, inputs, units, true)
+}
+
+const fn bytes_of(precision: Precision, readout: Readout, inputs: u16, units: &[u16], folded: bool) -> usize {
     let integer = matches!(precision, Precision::Int8);
     let mut bytes = size_of::<Header>();
     let mut features = inputs as usize;
     let mut scratch = 0;
     let mut layer = 0;
     let mut lanes = 0;
+    if folded && !units.is_empty() {
+        // A row of the first layer's gates, and x in the place where [h] comes afterwards.
+        let (rows, columns) = if integer {
+            (units[0] as usize, 2 * (inputs as usize).next_multiple_of(4))
+        } else {
+            ((units[0] as usize).next_multiple_of(8), 4 * inputs as usize)
+        };
+        bytes += 16 * rows;
+        scratch = columns;
+        features = 0;
+    }
     while layer < units.len() {
         let width = units[layer] as usize;
         lanes = if integer { width } else { width.next_multiple_of(8) };

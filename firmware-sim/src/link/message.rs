@@ -250,6 +250,11 @@ pub enum Refusal {
         /// Bytes that there are.
         given: u32,
     },
+    /// An image with a folded embedding, and a firmware without them.
+    #[error(
+        "the image has a folded embedding and the firmware was built without them; export it without --fold-to, or build the firmware with the feature `fold`"
+    )]
+    NoFolding,
 }
 
 impl Refusal {
@@ -268,6 +273,7 @@ impl Refusal {
             Refusal::NoVocabulary => 9,
             Refusal::SelfTest => 10,
             Refusal::StateTooSmall { .. } => 11,
+            Refusal::NoFolding => 12,
         }
     }
 
@@ -282,6 +288,7 @@ impl Refusal {
                 Error::NewerVersion { .. } => Refusal::NewerVersion,
                 Error::Misaligned => Refusal::Misaligned,
                 Error::PrecisionUnavailable => Refusal::NoFloats,
+                Error::FoldingUnavailable => Refusal::NoFolding,
                 Error::StateTooSmall { needed, given } => {
                     Refusal::StateTooSmall { needed: needed as u32, given: given as u32 }
                 }
@@ -332,6 +339,7 @@ mod tests {
                 Refusal::NoFloats,
                 Refusal::NoVocabulary,
                 Refusal::SelfTest,
+                Refusal::NoFolding,
             ]
             .map(Item::Refused),
         );

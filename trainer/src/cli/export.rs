@@ -17,6 +17,7 @@ use super::{answer, print_json, say};
 use crate::dataset::{Dataset, Example, Part};
 use crate::evaluate::{Evaluation, evaluate, image_fault};
 use crate::files::write_atomically;
+use crate::folding::{Folded, fold_to, parse_bytes};
 use crate::quantizer::{Origin, Weights, saturation, to_image};
 use crate::report::table;
 use crate::run::{Best, RunConfig, RunFolder, weights};
@@ -26,7 +27,8 @@ use crate::vocabulary::Vocabulary;
 ///
 /// Prints what each precision would give on the validation part, through the engine, and where the bytes of the written image lie.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  latch export --run runs/imdb --precision int8 --out imdb.latch")]
+#[command(after_help = "Example:\n  latch export --run runs/imdb --precision int8 --out imdb.latch\n  \
+                  latch export --run runs/imdb --fold-to 512KiB --out imdb-folded.latch")]
 pub struct Args {
     /// Folder of a run
     #[arg(long)]
@@ -37,6 +39,10 @@ pub struct Args {
     /// File of the image
     #[arg(long)]
     out: PathBuf,
+    /// Fold the embedding into the first layer: for as many of the most frequent ids as fit, their part of the first layer's gates stands ready
+    /// in the image. At most so many bytes for the whole image: 262144, 256KiB or 1MiB
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
+    fold_to: Option<usize>,
     /// Labelled texts to report on, in place of the run's validation part
     #[arg(long)]
     data: Option<PathBuf>,
@@ -74,11 +80,19 @@ struct Line<'a> {
     state_bytes: usize,
     accuracy: f64,
     agreement: f64,
+    /// Ids with ready gates, where the embedding is folded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    folded: Option<usize>,
+    /// The part of the training examples' tokens that are folded ids.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    folded_share: Option<f64>,
 }
 
 /// An image at one precision, and what it gives on some texts.
 pub(crate) struct Candidate {
     pub(crate) precision: Precision,
+    /// The embedding is folded.
+    pub(crate) folded: bool,
     pub(crate) bytes: AlignedBytes,
     pub(crate) state_bytes: usize,
     pub(crate) evaluation: Evaluation,
@@ -115,12 +129,17 @@ fn candidate(
             Some(&refused) => image_fault(format_args!("the {} image", precision.name()), refused).into(),
             None => error,
         })?;
-    let (state_bytes, evaluation) = {
+    judged(bytes, examples)
+}
+
+/// An image, judged through the engine.
+fn judged(bytes: AlignedBytes, examples: &[Example]) -> Result<Candidate> {
+    let (precision, folded, state_bytes, evaluation) = {
         let image = Image::open(&bytes)?;
         let model = Model::new(&image);
-        (model.state_bytes(), evaluate(&model, examples)?)
+        (model.shape().precision, model.shape().folded, model.state_bytes(), evaluate(&model, examples)?)
     };
-    Ok(Candidate { precision, bytes, state_bytes, evaluation })
+    Ok(Candidate { precision, folded, bytes, state_bytes, evaluation })
 }
 
 /// Where the network of a run comes from, for the image.
@@ -167,16 +186,24 @@ pub fn run(args: Args) -> Result<()> {
             Err(error) => return Err(error),
         }
     }
-    let Some(chosen) = candidates.iter().find(|candidate| candidate.precision == precision) else {
+    let Some(unfolded) = candidates.iter().position(|candidate| candidate.precision == precision) else {
         anyhow::bail!("no image of precision {}", precision.name());
     };
+    let folded = match args.fold_to {
+        Some(budget) => Some(fold_to(&Image::open(&candidates[unfolded].bytes)?, &weights, budget)?),
+        None => None,
+    };
+    if let Some(folded) = &folded {
+        candidates.push(judged(folded.bytes.clone(), &reported)?);
+    }
+    let chosen = if folded.is_some() { &candidates[candidates.len() - 1] } else { &candidates[unfolded] };
     write_atomically(&args.out, |out| Ok(out.write_all(&chosen.bytes)?))?;
 
     answer(
         args.json,
         format_args!("{} texts of {part}, through the engine:\n\n{}", reported.len(), precision_table(&candidates)),
     )?;
-    let image = Image::open(&chosen.bytes)?;
+    let image = Image::open(&candidates[unfolded].bytes)?;
     if precision == Precision::Int8 {
         let calibration: Vec<Vec<u32>> =
             training.iter().take(CALIBRATION_TEXTS).map(|example| vocabulary.ids(&example.text)).collect();
@@ -193,7 +220,10 @@ pub fn run(args: Args) -> Result<()> {
             ),
         )?;
     }
-    answer(args.json, format_args!("{}", super::inspect::sections_table(&image)))?;
+    if let Some(folded) = &folded {
+        answer(args.json, format_args!("{}", folding(folded, args.fold_to, chosen, &candidates[unfolded])))?;
+    }
+    answer(args.json, format_args!("{}", super::inspect::sections_table(&Image::open(&chosen.bytes)?)))?;
     answer(
         args.json,
         format_args!("wrote {} ({}, {} bytes)", args.out.display(), precision.name(), chosen.bytes.len()),
@@ -206,9 +236,26 @@ pub fn run(args: Args) -> Result<()> {
             state_bytes: chosen.state_bytes,
             accuracy: chosen.evaluation.accuracy,
             agreement: chosen.evaluation.agreement(&candidates[0].evaluation),
+            folded: folded.as_ref().map(|folded| folded.ids),
+            folded_share: folded.and_then(|folded| folded.share),
         })?;
     }
     Ok(())
+}
+
+/// What folding did, in words.
+fn folding(folded: &Folded, budget: Option<usize>, chosen: &Candidate, unfolded: &Candidate) -> String {
+    let share = folded.share.map_or(String::new(), |share| format!(", {:.2} % of the training tokens", 100.0 * share));
+    let same =
+        chosen.evaluation.logits.iter().zip(&unfolded.evaluation.logits).filter(|(a, b)| a.to_bits() == b.to_bits());
+    format!(
+        "folded the {} most frequent ids{share}: {} bytes of a budget of {}; {} of {} logits are the bits of the unfolded image\n",
+        folded.ids,
+        folded.bytes.len(),
+        budget.unwrap_or(folded.bytes.len()),
+        same.count(),
+        chosen.evaluation.n
+    )
 }
 
 /// Training texts on which saturation is counted.
@@ -222,7 +269,7 @@ pub(crate) fn precision_table(candidates: &[Candidate]) -> String {
     for candidate in candidates {
         let evaluation = &candidate.evaluation;
         rows.push(vec![
-            candidate.precision.name().to_owned(),
+            format!("{}{}", candidate.precision.name(), if candidate.folded { ", folded" } else { "" }),
             format!("{:.2} %", 100.0 * evaluation.accuracy),
             format!("{:.2} %", 100.0 * evaluation.agreement(&candidates[0].evaluation)),
             candidate.bytes.len().to_string(),

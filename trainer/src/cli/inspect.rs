@@ -39,6 +39,7 @@ struct Line {
     readout: &'static str,
     rows: u32,
     width: u16,
+    folded: u32,
     units: Vec<u16>,
     words: u32,
     state_bytes: usize,
@@ -102,6 +103,7 @@ pub fn run(args: Args) -> Result<()> {
             readout: manifest.readout.name(),
             rows: manifest.embedding.rows,
             width: manifest.embedding.width,
+            folded: manifest.folded,
             units,
             words,
             state_bytes: model.state_bytes(),
@@ -134,6 +136,13 @@ pub fn run(args: Args) -> Result<()> {
         manifest.readout.name(),
         manifest.head.outputs
     )?;
+    if manifest.folded > 0 {
+        writeln!(
+            text,
+            "folded      {} of {} ids have their part of the first layer's gates ready",
+            manifest.folded, manifest.embedding.rows
+        )?;
+    }
     writeln!(text, "RAM         {} bytes a stream: State<{}>", model.state_bytes(), model.state_bytes())?;
     writeln!(text, "self-test   {}", self_test(&model)?)?;
     writeln!(
@@ -181,6 +190,9 @@ fn name(section: &Section) -> String {
         Role::VocabularyIndex => "vocabulary index".into(),
         Role::VocabularyText => "vocabulary text".into(),
         Role::Embedding => "embedding".into(),
+        Role::FoldedIndex => "folded index".into(),
+        Role::FoldedGates => "folded gates".into(),
+        Role::KernelWeights => format!("lstm {layer} kernel"),
         Role::GateWeights => format!("lstm {layer} weights"),
         Role::GateMultipliers => format!("lstm {layer} multipliers"),
         Role::GateBiases => format!("lstm {layer} biases"),

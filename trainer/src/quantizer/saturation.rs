@@ -63,8 +63,12 @@ impl Saturation {
     }
 }
 
-/// Counts over the ids of some texts, with the kernels that the engine runs. An image that is not int8 saturates nowhere.
+/// Counts over the ids of some texts, with the kernels that the engine runs. An image that is not int8 saturates nowhere, and of a folded
+/// one nothing is counted: the image that it was made from saturates in the same places.
 pub fn count(image: &Image<'_>, sequences: &[Vec<u32>]) -> Saturation {
+    if image.manifest().folded > 0 {
+        return Saturation::default();
+    }
     let embedding: &[i8] = section(image, Role::Embedding, 0);
     let width = usize::from(image.manifest().embedding.width);
     let layers: Vec<(usize, GatesI8<'_>)> = image

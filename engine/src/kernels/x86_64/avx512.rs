@@ -138,6 +138,18 @@ macro_rules! methods_of_avx512 {
             self.avx2().widen_float(x, out);
         }
 
+        fn prefetch(self, soon: &[u8]) {
+            self.avx2().prefetch(soon);
+        }
+
+        fn gates_i8(self, gates: &GatesI8<'_>, x: &[i16], out: &mut [i32]) {
+            self.avx2().gates_i8(gates, x, out);
+        }
+
+        fn gates_float<W: FloatWeight>(self, gates: &GatesFloat<'_, W>, x: &[f32], out: &mut [f32]) {
+            self.avx2().gates_float(gates, x, out);
+        }
+
         fn dot_i16(self, w: &[i16], v: &[i16]) -> i64 {
             self.avx2().dot_i16(w, v)
         }

@@ -55,6 +55,8 @@ impl Backend for AvxVnni {
     }
 
     as_avx2! {
+        prefetch(soon: &[u8]);
+        gates_i8(gates: &GatesI8<'_>, x: &[i16], out: &mut [i32]);
         widen_i8(x: &[i8], out: &mut [i16]);
         narrow_q15(h: &[i16], out: &mut [i16]);
         sigmoid_q15(x: &mut [i16]);
@@ -70,6 +72,10 @@ impl Backend for AvxVnni {
 
     fn lstm_float<W: FloatWeight>(self, gates: &GatesFloat<'_, W>, xh: &[f32], h: &mut [f32], c: &mut [f32]) {
         self.0.lstm_float(gates, xh, h, c);
+    }
+
+    fn gates_float<W: FloatWeight>(self, gates: &GatesFloat<'_, W>, x: &[f32], out: &mut [f32]) {
+        self.0.gates_float(gates, x, out);
     }
 
     fn widen_float<W: FloatWeight>(self, x: &[W], out: &mut [f32]) {

@@ -120,6 +120,8 @@ pub(crate) struct Loaded {
     pub(crate) bytes: AlignedBytes,
     pub(crate) crc: u32,
     pub(crate) precision: Precision,
+    /// The embedding is folded.
+    pub(crate) folded: bool,
     pub(crate) state_bytes: usize,
 }
 
@@ -127,15 +129,15 @@ impl Loaded {
     /// Reads and checks a file.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let bytes = AlignedBytes::new(&read_image(path)?);
-        let (crc, precision, state_bytes) = {
+        let (crc, precision, folded, state_bytes) = {
             let image = Image::open(&bytes).map_err(|error| image_fault(&path.display().to_string(), &error))?;
             let model = Model::new(&image);
             if model.vocabulary().is_none() {
                 return Err(no_vocabulary(&path.display().to_string()).into());
             }
-            (image.crc(), image.manifest().precision, model.state_bytes())
+            (image.crc(), model.shape().precision, model.shape().folded, model.state_bytes())
         };
-        Ok(Loaded { path: path.to_owned(), bytes, crc, precision, state_bytes })
+        Ok(Loaded { path: path.to_owned(), bytes, crc, precision, folded, state_bytes })
     }
 
     /// The tokens that the network reads of a text, and the first logit after each, by this machine's widest backend.

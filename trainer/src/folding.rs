@@ -1,0 +1,115 @@
+//! Folding an embedding into a budget of flash: as many ids as fit, those first that training reads most.
+
+use anyhow::Result;
+use latch_engine::image::Image;
+use latch_engine::image::encode::AlignedBytes;
+use latch_engine::model::{fold, folded_image_bytes};
+
+use crate::error::fault;
+use crate::quantizer::Weights;
+
+/// A folded image, and what it folds.
+#[derive(Clone, Debug)]
+pub struct Folded {
+    /// The image.
+    pub bytes: AlignedBytes,
+    /// Ids with a ready row.
+    pub ids: usize,
+    /// The part of the training examples' tokens that are these ids, 0 to 1; `None` where the network was not calibrated.
+    pub share: Option<f64>,
+}
+
+/// The `count` ids that the training examples read most, most first; ties go to the smaller id.
+pub fn most_frequent(weights: &Weights, count: usize) -> Vec<u32> {
+    let occurrences = |id: u32| weights.occurrences.get(id as usize).copied().unwrap_or(0);
+    let mut ids: Vec<u32> = (0..(weights.embedding.len() / weights.width) as u32).collect();
+    ids.sort_by_key(|&id| (std::cmp::Reverse(occurrences(id)), id));
+    ids.truncate(count);
+    ids
+}
+
+/// Folds the embedding of an image of these weights so that the whole image has at most `budget` bytes.
+///
+/// # Errors
+/// A fault with both sizes when not even one id fits.
+pub fn fold_to(image: &Image<'_>, weights: &Weights, budget: usize) -> Result<Folded> {
+    let rows = image.manifest().embedding.rows;
+    let fits = |ids: u32| folded_image_bytes(image, ids).is_ok_and(|bytes| bytes <= budget);
+    // The size grows with every id: the first number that does not fit, by halving.
+    let (mut most, mut beyond) = (0, rows + 1);
+    while beyond - most > 1 {
+        let middle = most + (beyond - most) / 2;
+        if fits(middle) { most = middle } else { beyond = middle }
+    }
+    if most == 0 {
+        return Err(fault(
+            "--fold-to",
+            format!(
+                "a budget of {budget} bytes: the image has {} bytes without a folded embedding, and {} with a single folded id",
+                image.len(),
+                folded_image_bytes(image, 1)?
+            ),
+            "give more bytes, or leave the option out",
+        )
+        .into());
+    }
+    let ids = most_frequent(weights, most as usize);
+    let all: f64 = weights.occurrences.iter().map(|&count| f64::from(count)).sum();
+    let folded: f64 =
+        ids.iter().filter_map(|&id| weights.occurrences.get(id as usize)).map(|&count| f64::from(count)).sum();
+    Ok(Folded { bytes: fold(image, &ids)?, ids: ids.len(), share: (all > 0.0).then_some(folded / all) })
+}
+
+/// A number of bytes as people write it: `262144`, `256KiB` or `1MiB`.
+///
+/// # Errors
+/// A sentence that says how, for anything else.
+pub fn parse_bytes(text: &str) -> Result<usize, String> {
+    let (number, unit) = match text.strip_suffix("KiB") {
+        Some(number) => (number, 1 << 10),
+        None => text.strip_suffix("MiB").map_or((text, 1), |number| (number, 1 << 20)),
+    };
+    let bytes = number.trim_end().parse::<usize>().ok().and_then(|number| number.checked_mul(unit));
+    bytes.ok_or_else(|| format!("{text:?} is no number of bytes; write 262144, 256KiB or 1MiB"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quantizer::{Origin, to_image};
+    use crate::vocabulary::Vocabulary;
+    use latch_engine::image::manifest::{Precision, Readout, Unknown};
+
+    #[test]
+    fn bytes_are_read_in_three_ways_and_nothing_else_is() {
+        assert_eq!(parse_bytes("262144"), Ok(262_144));
+        assert_eq!(parse_bytes("256KiB"), Ok(262_144));
+        assert_eq!(parse_bytes("2 MiB"), Ok(2_097_152));
+        for text in ["", "KiB", "256KB", "-1", "1.5MiB", "0x10", "99999999999999MiB"] {
+            assert!(parse_bytes(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_image_takes_as_many_ids_as_the_budget_has_room_for_and_no_more() -> Result<()> {
+        let words: Vec<String> = (0..100).map(|number| format!("word{number}")).collect();
+        let vocabulary = Vocabulary::from_words(words, Unknown::LastRow);
+        let often: Vec<u32> = (0..101).flat_map(|id| vec![id; 1 + id as usize % 7]).collect();
+        let weights = Weights::random(101, 4, &[6], Readout::Last, 3).calibrated([often.as_slice()]);
+        for precision in [Precision::Int8, Precision::F16] {
+            let bytes = to_image(&weights, &vocabulary, precision, &Origin::default())?;
+            let image = Image::open(&bytes)?;
+            let (least, all) = (folded_image_bytes(&image, 1)?, folded_image_bytes(&image, 101)?);
+            for budget in least..all + 2 {
+                let ids = fold_to(&image, &weights, budget)?;
+                assert!(ids.bytes.len() <= budget);
+                let more = folded_image_bytes(&image, ids.ids as u32 + 1);
+                assert!(ids.ids == 101 || more.is_ok_and(|bytes| bytes > budget));
+            }
+            assert_eq!(fold_to(&image, &weights, usize::MAX)?.share, Some(1.0));
+            let error = fold_to(&image, &weights, least - 1).expect_err("no id fits").to_string();
+            assert!(error.contains(&least.to_string()) && error.contains(&image.len().to_string()), "{error}");
+        }
+        Ok(())
+    }
+}
