@@ -131,15 +131,6 @@ fn ratios(rounds: &Rounds) -> Table {
     }
 }
 
-/// Our peer that is fastest at a shape and precision.
-fn fastest(rounds: &Rounds, precision: &str, shape: Shape) -> Option<Key> {
-    let ours = rounds.keys().iter().filter(|key| key.peer.starts_with("latch-"));
-    ours.filter(|key| key.precision == precision && key.shape == shape)
-        .filter_map(|key| Some((key, rounds.ns(key)?.median)))
-        .min_by(|(_, a), (_, b)| a.total_cmp(b))
-        .map(|(key, _)| key.clone())
-}
-
 fn limits(rounds: &Rounds) -> Option<Table> {
     let heading = [
         "size",
@@ -165,7 +156,7 @@ fn limits(rounds: &Rounds) -> Option<Table> {
     };
     for precision in roofline::PRECISIONS {
         for shape in rounds.shapes() {
-            let Some(own) = fastest(rounds, precision, shape) else { continue };
+            let Some(own) = rounds.fastest_of_ours(precision, shape) else { continue };
             let limit = |name| key(name, precision, shape);
             let (load, product, activations) = (limit(LOAD), limit(MULTIPLY_ADD), limit(ACTIVATIONS));
             let bound = |[load, product]: [f64; 2]| f64::max(load, product);
@@ -174,14 +165,14 @@ fn limits(rounds: &Rounds) -> Option<Table> {
                 median(rounds.ns(&product)),
                 median(rounds.combine([&load, &product], bound)),
                 median(rounds.ns(&activations)),
-                median(rounds.ns(&own)),
+                median(rounds.ns(own)),
             ) else {
                 continue;
             };
             let bytes = roofline::bytes(precision, shape) as f64;
-            let share = rounds.combine([&load, &product, &own], |[load, product, own]| load.max(product) / own);
+            let share = rounds.combine([&load, &product, own], |[load, product, own]| load.max(product) / own);
             let with_activations = rounds
-                .combine([&load, &product, &activations, &own], |[load, product, activations, own]| {
+                .combine([&load, &product, &activations, own], |[load, product, activations, own]| {
                     (load.max(product) + activations) / own
                 });
             rows.push(vec![
@@ -193,7 +184,7 @@ fn limits(rounds: &Rounds) -> Option<Table> {
                 number(product_ns),
                 number(bound_ns),
                 number(activation_ns),
-                own.peer,
+                own.peer.clone(),
                 number(own_ns),
                 percent(share),
                 percent(with_activations),

@@ -46,6 +46,13 @@ pub struct Key {
     pub shape: Shape,
 }
 
+impl Key {
+    /// True for ours.
+    pub fn is_ours(&self) -> bool {
+        self.peer.starts_with("latch-")
+    }
+}
+
 /// One line: a figure of one round.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
@@ -215,6 +222,14 @@ impl Rounds {
         peers
     }
 
+    /// Ours that is fastest at a shape and precision.
+    pub fn fastest_of_ours(&self, precision: &str, shape: Shape) -> Option<&Key> {
+        let ours = self.order.iter().filter(|key| key.is_ours() && key.precision == precision && key.shape == shape);
+        ours.filter_map(|key| Some((key, self.ns(key)?.median)))
+            .min_by(|(_, a), (_, b)| a.total_cmp(b))
+            .map(|(key, _)| key)
+    }
+
     /// Nanoseconds over all rounds.
     pub fn ns(&self, key: &Key) -> Option<Figure> {
         self.combine([key], |[ns]| ns)
@@ -284,6 +299,24 @@ pub(crate) mod tests {
         let ratio = rounds.combine([tract, latch], |[tract, latch]| tract / latch);
         assert_eq!(ratio, Some(Figure { median: 60.0, min: 60.0, max: 60.0, n: 3 }));
         assert_eq!(rounds.ns(tract), Some(Figure { median: 9000.0, min: 6000.0, max: 12000.0, n: 3 }));
+        Ok(())
+    }
+
+    #[test]
+    fn ours_that_is_fastest_differs_by_precision_and_size() -> Result<()> {
+        let mut rounds = Rounds::default();
+        let slow = [row("latch-scalar", "f32", 16, 50.0), row("latch-avx2", "f32", 16, 60.0)];
+        let fast =
+            [row("latch-scalar", "f32", 64, 900.0), row("latch-avx2", "f32", 64, 800.0), row("tract", "f32", 64, 1.0)];
+        rounds.push(slow.into_iter().chain(fast))?;
+        let fastest = |precision, size| {
+            let key = rounds.fastest_of_ours(precision, Shape { inputs: size, units: size });
+            key.map(|key| key.peer.as_str())
+        };
+        assert_eq!(
+            [fastest("f32", 16), fastest("f32", 64), fastest("f16", 64)],
+            [Some("latch-scalar"), Some("latch-avx2"), None]
+        );
         Ok(())
     }
 
