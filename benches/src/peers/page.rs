@@ -246,7 +246,9 @@ pub fn json(rounds: &Rounds) -> Result<String> {
     for key in rounds.keys() {
         let Some(Figure { median, min, max, n }) = rounds.ns(key) else { continue };
         let Shape { inputs: i, units: h } = key.shape;
-        let line = Line { peer: &key.peer, precision: &key.precision, i, h, ns: median, min, max, n };
+        // Picoseconds are enough.
+        let [ns, min, max] = [median, min, max].map(|ns| (ns * 1e3).round() / 1e3);
+        let line = Line { peer: &key.peer, precision: &key.precision, i, h, ns, min, max, n };
         writeln!(text, "{}", serde_json::to_string(&line)?)?;
     }
     Ok(text)
