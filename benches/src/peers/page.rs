@@ -136,20 +136,21 @@ fn ratios(rounds: &Rounds) -> Table {
 
 /// What our precisions, streams that step together, and the strictest peer are to each other.
 fn own_ratios(rounds: &Rounds) -> Table {
-    type Pair = fn(&Rounds, Shape) -> Option<(Key, Key, f64)>;
+    type Pair = fn(&Rounds, Shape) -> Option<(&Key, &Key, f64)>;
     let lines: [(&str, Pair); 4] = [
         ("int8, times as fast as f32", |rounds, shape| {
-            Some((fastest(rounds, "f32", shape)?, fastest(rounds, "int8", shape)?, 1.0))
+            Some((rounds.fastest_of_ours("f32", shape)?, rounds.fastest_of_ours("int8", shape)?, 1.0))
         }),
         ("f16, times as fast as f32", |rounds, shape| {
-            Some((fastest(rounds, "f32", shape)?, fastest(rounds, "f16", shape)?, 1.0))
+            Some((rounds.fastest_of_ours("f32", shape)?, rounds.fastest_of_ours("f16", shape)?, 1.0))
         }),
         ("f32, times as fast as RTNeural", |rounds, shape| {
-            Some((key("rtneural-eigen", "f32", shape), fastest(rounds, "f32", shape)?, 1.0))
+            let peer = rounds.keys().iter().find(|key| key.peer == "rtneural-eigen" && key.shape == shape)?;
+            Some((peer, rounds.fastest_of_ours("f32", shape)?, 1.0))
         }),
         ("8 int8 streams together, part of 8 single steps", |rounds, shape| {
-            let together = fastest_of(rounds, TOGETHER, "int8", shape)?;
-            Some((together, fastest(rounds, "int8", shape)?, 1.0 / STREAMS as f64))
+            let together = rounds.fastest_of(TOGETHER, "int8", shape)?;
+            Some((together, rounds.fastest_of_ours("int8", shape)?, 1.0 / STREAMS as f64))
         }),
     ];
     let shapes = rounds.shapes();
@@ -161,7 +162,7 @@ fn own_ratios(rounds: &Rounds) -> Table {
     for (name, pair) in lines {
         let ratio = |&shape: &Shape| {
             let (one, other, factor) = pair(rounds, shape)?;
-            rounds.combine([&one, &other], |[one, other]| factor * one / other)
+            rounds.combine([one, other], |[one, other]| factor * one / other)
         };
         let cells: Vec<Option<Figure>> = shapes.iter().map(ratio).collect();
         if cells.iter().any(Option::is_some) {
@@ -174,20 +175,6 @@ fn own_ratios(rounds: &Rounds) -> Table {
             .to_owned(),
         rows,
     }
-}
-
-/// Our peer that is fastest at a shape and precision.
-fn fastest(rounds: &Rounds, precision: &str, shape: Shape) -> Option<Key> {
-    fastest_of(rounds, "latch-", precision, shape)
-}
-
-/// The same among the peers whose names begin in a certain way.
-fn fastest_of(rounds: &Rounds, beginning: &str, precision: &str, shape: Shape) -> Option<Key> {
-    let ours = rounds.keys().iter().filter(|key| key.peer.starts_with(beginning));
-    ours.filter(|key| key.precision == precision && key.shape == shape)
-        .filter_map(|key| Some((key, rounds.ns(key)?.median)))
-        .min_by(|(_, a), (_, b)| a.total_cmp(b))
-        .map(|(key, _)| key.clone())
 }
 
 fn limits(rounds: &Rounds) -> Option<Table> {
@@ -215,7 +202,7 @@ fn limits(rounds: &Rounds) -> Option<Table> {
     };
     for precision in roofline::PRECISIONS {
         for shape in rounds.shapes() {
-            let Some(own) = fastest(rounds, precision, shape) else { continue };
+            let Some(own) = rounds.fastest_of_ours(precision, shape) else { continue };
             let limit = |name| key(name, precision, shape);
             let (load, product, activations) = (limit(LOAD), limit(MULTIPLY_ADD), limit(ACTIVATIONS));
             let bound = |[load, product]: [f64; 2]| f64::max(load, product);
@@ -224,14 +211,14 @@ fn limits(rounds: &Rounds) -> Option<Table> {
                 median(rounds.ns(&product)),
                 median(rounds.combine([&load, &product], bound)),
                 median(rounds.ns(&activations)),
-                median(rounds.ns(&own)),
+                median(rounds.ns(own)),
             ) else {
                 continue;
             };
             let bytes = roofline::bytes(precision, shape) as f64;
-            let share = rounds.combine([&load, &product, &own], |[load, product, own]| load.max(product) / own);
+            let share = rounds.combine([&load, &product, own], |[load, product, own]| load.max(product) / own);
             let with_activations = rounds
-                .combine([&load, &product, &activations, &own], |[load, product, activations, own]| {
+                .combine([&load, &product, &activations, own], |[load, product, activations, own]| {
                     (load.max(product) + activations) / own
                 });
             rows.push(vec![
@@ -243,7 +230,7 @@ fn limits(rounds: &Rounds) -> Option<Table> {
                 number(product_ns),
                 number(bound_ns),
                 number(activation_ns),
-                own.peer,
+                own.peer.clone(),
                 number(own_ns),
                 percent(share),
                 percent(with_activations),
@@ -305,7 +292,9 @@ pub fn json(rounds: &Rounds) -> Result<String> {
     for key in rounds.keys() {
         let Some(Figure { median, min, max, n }) = rounds.ns(key) else { continue };
         let Shape { inputs: i, units: h } = key.shape;
-        let line = Line { peer: &key.peer, precision: &key.precision, i, h, ns: median, min, max, n };
+        // Picoseconds are enough.
+        let [ns, min, max] = [median, min, max].map(|ns| (ns * 1e3).round() / 1e3);
+        let line = Line { peer: &key.peer, precision: &key.precision, i, h, ns, min, max, n };
         writeln!(text, "{}", serde_json::to_string(&line)?)?;
     }
     Ok(text)

@@ -4,12 +4,12 @@
 //!
 //! | peer | what it takes |
 //! | --- | --- |
-//! | `load` | reading as many bytes as a step's weights, biases and multipliers have, with the widest loads, again and again; f16 through the conversion to f32 |
+//! | `load` | reading as many bytes as a step's weights, biases and multipliers have, again and again, with the fastest loads; f16 through the conversion to f32 |
 //! | `multiply-add` | as many multiply-adds as a step has, on registers alone: f32 fused multiply-adds, or int8 products |
 //! | `activations` | three sigmoids and two hyperbolic tangents a unit, by our widest backend |
 //! | `load-L1`, `load-L2`, `load-L3` | reading 1 KiB of a block of half that cache's size |
 //!
-//! The instructions are those of x86-64, with 512 bits where the processor has them and 256 elsewhere; other processors get no such rows but
+//! The instructions are those of x86-64, of 512 bits where the processor has them and of 256; other processors get no such rows but
 //! `activations`.
 //!
 //! # Unsafe
@@ -64,8 +64,8 @@ pub fn rows(shape: Shape) -> Vec<Row> {
             let key = Key { peer: peer.to_owned(), precision: precision.to_owned(), shape };
             rows.push(Row { key, ns, difference: None });
         };
-        if let Some(reader) = Reader::detect(precision) {
-            push(LOAD, reader.nanoseconds(bytes(precision, shape)));
+        if let Some(ns) = load_nanoseconds(precision, bytes(precision, shape)) {
+            push(LOAD, ns);
         }
         if let Some(peak) = multiply_add_nanoseconds(precision) {
             push(MULTIPLY_ADD, peak * shape.multiply_adds() as f64);
@@ -77,13 +77,12 @@ pub fn rows(shape: Shape) -> Vec<Row> {
 
 /// Nanoseconds for 1 KiB out of each cache whose size the system tells.
 pub fn cache_rows() -> Vec<Row> {
-    let Some(reader) = Reader::detect("f32") else { return Vec::new() };
     let row = |name: &str, level: u32| {
         // Half of it, and of the last, which others use too, 8 MiB at most.
         let bytes = (cache_bytes(level)? / 2).min(8 << 20);
         let shape = Shape { inputs: 0, units: 0 };
         let key = Key { peer: name.to_owned(), precision: "KiB".to_owned(), shape };
-        Some(Row { key, ns: reader.nanoseconds(bytes) * 1024.0 / bytes as f64, difference: None })
+        Some(Row { key, ns: load_nanoseconds("f32", bytes)? * 1024.0 / bytes as f64, difference: None })
     };
     CACHES.iter().filter_map(|&(name, level)| row(name, level)).collect()
 }
@@ -133,6 +132,11 @@ impl WithBackend for Activations {
     }
 }
 
+/// Nanoseconds to read so many bytes of weights of a precision once: by the instructions that do it fastest, which need not be the widest.
+fn load_nanoseconds(precision: &str, bytes: usize) -> Option<f64> {
+    Reader::all(precision).into_iter().map(|reader| reader.nanoseconds(bytes)).min_by(f64::total_cmp)
+}
+
 /// A block of memory for loads of 64 bytes.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
@@ -146,20 +150,26 @@ struct Reader(fn(Passes<'_>) -> u64);
 type Passes<'a> = (&'a [Line], usize);
 
 impl Reader {
-    /// The widest that this processor has for weights of a precision.
-    fn detect(precision: &str) -> Option<Self> {
+    /// Those that this processor has for weights of a precision.
+    fn all(precision: &str) -> Vec<Self> {
         #[cfg(target_arch = "x86_64")]
         {
             let halves = precision == "f16";
-            if is_x86_feature_detected!("avx512f") {
-                return Some(Reader(if halves { x86_64::halves_512 } else { x86_64::load_512 }));
-            }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("f16c") {
-                return Some(Reader(if halves { x86_64::halves_256 } else { x86_64::load_256 }));
-            }
+            let wide = is_x86_feature_detected!("avx512f");
+            let narrow = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("f16c");
+            [
+                wide.then_some(Reader(if halves { x86_64::halves_512 } else { x86_64::load_512 })),
+                narrow.then_some(Reader(if halves { x86_64::halves_256 } else { x86_64::load_256 })),
+            ]
+            .into_iter()
+            .flatten()
+            .collect()
         }
-        let _ = precision;
-        None
+        #[cfg(not(target_arch = "x86_64"))]
+        {
+            let _ = precision;
+            Vec::new()
+        }
     }
 
     /// Nanoseconds to read so many bytes once, when they have just been read before. Rounded up to whole lines.
@@ -409,16 +419,15 @@ mod tests {
     #[test]
     fn a_reader_reads_every_byte() {
         for precision in PRECISIONS {
-            let Some(Reader(read)) = Reader::detect(precision) else { continue };
-            for count in [1, 2, 3, 7, 8, 9, 17] {
-                for place in 0..count {
-                    let mut lines = vec![Line([0; 64]); count];
-                    assert_eq!(read((&lines, 1)), 0);
-                    for byte in [0, 31, 32, 63] {
-                        lines[place].0[byte] = 0x3B;
-                        assert_ne!(read((&lines, 1)), 0, "{precision}: byte {byte} of line {place} of {count}");
-                        lines[place].0[byte] = 0;
-                    }
+            for (Reader(read), count) in
+                Reader::all(precision).into_iter().flat_map(|r| [1, 2, 3, 7, 8, 9, 17].map(|n| (r, n)))
+            {
+                let mut lines = vec![Line([0; 64]); count];
+                assert_eq!(read((&lines, 1)), 0);
+                for (line, byte) in (0..count).flat_map(|line| [0, 31, 32, 63].map(|byte| (line, byte))) {
+                    lines[line].0[byte] = 0x3B;
+                    assert_ne!(read((&lines, 1)), 0, "{precision}: byte {byte} of line {line} of {count}");
+                    lines[line].0[byte] = 0;
                 }
             }
         }

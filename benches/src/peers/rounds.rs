@@ -23,6 +23,9 @@ pub const HEADER: &str = "peer,precision,i,h,ns,difference";
 /// The peer that ratios are against.
 pub const AGAINST: &str = "tract";
 
+/// What the names of our rows begin with; the backend's follows.
+pub const OURS: &str = "latch-";
+
 /// What the rows of our streams that step together begin with; the backend's name follows. Their time is that of all streams.
 pub const TOGETHER: &str = "latch8-";
 
@@ -50,6 +53,13 @@ pub struct Key {
     pub precision: String,
     /// Inputs and units. 0x0 for what belongs to no size.
     pub shape: Shape,
+}
+
+impl Key {
+    /// True for ours.
+    pub fn is_ours(&self) -> bool {
+        self.peer.starts_with(OURS)
+    }
 }
 
 /// One line: a figure of one round.
@@ -221,6 +231,20 @@ impl Rounds {
         peers
     }
 
+    /// Ours that is fastest at a shape and precision.
+    pub fn fastest_of_ours(&self, precision: &str, shape: Shape) -> Option<&Key> {
+        self.fastest_of(OURS, precision, shape)
+    }
+
+    /// The same among the peers whose names begin in a certain way.
+    pub fn fastest_of(&self, beginning: &str, precision: &str, shape: Shape) -> Option<&Key> {
+        let keys = self.order.iter().filter(|key| key.peer.starts_with(beginning));
+        keys.filter(|key| key.precision == precision && key.shape == shape)
+            .filter_map(|key| Some((key, self.ns(key)?.median)))
+            .min_by(|(_, a), (_, b)| a.total_cmp(b))
+            .map(|(key, _)| key)
+    }
+
     /// Nanoseconds over all rounds.
     pub fn ns(&self, key: &Key) -> Option<Figure> {
         self.combine([key], |[ns]| ns)
@@ -290,6 +314,24 @@ pub(crate) mod tests {
         let ratio = rounds.combine([tract, latch], |[tract, latch]| tract / latch);
         assert_eq!(ratio, Some(Figure { median: 60.0, min: 60.0, max: 60.0, n: 3 }));
         assert_eq!(rounds.ns(tract), Some(Figure { median: 9000.0, min: 6000.0, max: 12000.0, n: 3 }));
+        Ok(())
+    }
+
+    #[test]
+    fn ours_that_is_fastest_differs_by_precision_and_size() -> Result<()> {
+        let mut rounds = Rounds::default();
+        let slow = [row("latch-scalar", "f32", 16, 50.0), row("latch-avx2", "f32", 16, 60.0)];
+        let fast =
+            [row("latch-scalar", "f32", 64, 900.0), row("latch-avx2", "f32", 64, 800.0), row("tract", "f32", 64, 1.0)];
+        rounds.push(slow.into_iter().chain(fast))?;
+        let fastest = |precision, size| {
+            let key = rounds.fastest_of_ours(precision, Shape { inputs: size, units: size });
+            key.map(|key| key.peer.as_str())
+        };
+        assert_eq!(
+            [fastest("f32", 16), fastest("f32", 64), fastest("f16", 64)],
+            [Some("latch-scalar"), Some("latch-avx2"), None]
+        );
         Ok(())
     }
 
