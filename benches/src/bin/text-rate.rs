@@ -80,6 +80,9 @@ fn run() -> Result<()> {
             backend.with_context(|| format!("this processor has no backend {name}; it has {}", names()))?,
         );
     }
+    // As `latch eval` does: a workstation has the memory.
+    let mut memory = vec![0; model.packed_bytes()];
+    let model = model.pack(&mut memory)?;
     let texts: Vec<String> =
         dataset::open(&arguments.data, Part::Test)?.map(|example| Ok(example?.text)).collect::<Result<_>>()?;
     ensure!(!texts.is_empty(), "{} has no texts", arguments.data.display());
