@@ -20,6 +20,7 @@ use crate::dataset::Example;
 use crate::error::fault;
 use crate::network::readout::Readout;
 use crate::network::{Network, NetworkConfig};
+use crate::ngrams::{Fitted, NgramConfig, Table, fit, hashes};
 use crate::optimizer::{AdamConfig, Decay, LearningRate};
 use crate::run::{Best, Checkpoint, RunFolder};
 use crate::vocabulary::Vocabulary;
@@ -48,6 +49,9 @@ pub struct ModelConfig {
     pub word_dropout: f64,
     /// Dropout on what the head sees.
     pub head_dropout: f64,
+    /// The n-grams whose weights are added to the network's logit.
+    #[serde(default)]
+    pub ngrams: NgramConfig,
 }
 
 /// Everything that decides a run besides its data.
@@ -111,6 +115,17 @@ pub struct Sequences {
     pub ids: Vec<Vec<u32>>,
     /// The label of each text, 0 or 1.
     pub labels: Vec<f32>,
+    /// What is added to each text's logit; empty where it is nothing.
+    pub offsets: Vec<f32>,
+}
+
+/// Chooses and fits the n-grams of training texts; `None` where the configuration has none.
+pub fn fit_ngrams(config: &TrainConfig, examples: &[Example]) -> Option<Fitted> {
+    (config.model.ngrams.count > 0).then(|| {
+        let texts: Vec<Vec<u32>> = examples.par_iter().map(|example| hashes(&example.text)).collect();
+        let labels: Vec<f32> = examples.iter().map(|example| example.label as f32).collect();
+        fit(&texts, &labels, &config.model.ngrams, config.seed)
+    })
 }
 
 impl Sequences {
@@ -124,13 +139,20 @@ impl Sequences {
                 ids
             })
             .collect();
-        Sequences { ids, labels: examples.iter().map(|example| example.label as f32).collect() }
+        Sequences { ids, labels: examples.iter().map(|example| example.label as f32).collect(), offsets: Vec::new() }
+    }
+
+    /// The same beside the logits that a table of n-grams gives to the texts.
+    #[must_use]
+    pub fn beside(mut self, examples: &[Example], table: &Table) -> Self {
+        self.offsets = examples.par_iter().map(|example| table.logit(&hashes(&example.text))).collect();
+        self
     }
 
     fn batch(&self, indices: &[usize]) -> Batch {
         let mut batch = Batch::new();
         for &index in indices {
-            batch.push(&self.ids[index], self.labels[index]);
+            batch.push_beside(&self.ids[index], self.labels[index], self.offsets.get(index).copied().unwrap_or(0.0));
         }
         batch
     }
@@ -343,6 +365,13 @@ fn diverged(place: String, problem: String, folder: &RunFolder) -> anyhow::Error
 fn judge(network: &Network<f32>, sequences: &Sequences) -> Result<(f64, f64)> {
     let ids: Vec<&[u32]> = sequences.ids.iter().map(Vec::as_slice).collect();
     let logits = network.forward(&ids)?;
+    let beside = |index: usize| sequences.offsets.get(index).copied().unwrap_or(0.0);
+    let logits: Vec<f32> = logits.iter().enumerate().map(|(index, logit)| logit + beside(index)).collect();
+    Ok(judge_logits(&logits, sequences))
+}
+
+/// Mean loss in nats and accuracy of logits, one a sequence.
+pub fn judge_logits(logits: &[f32], sequences: &Sequences) -> (f64, f64) {
     let (mut loss, mut correct) = (0.0, 0);
     for (&logit, &label) in logits.iter().zip(&sequences.labels) {
         let z = f64::from(logit);
@@ -350,7 +379,7 @@ fn judge(network: &Network<f32>, sequences: &Sequences) -> Result<(f64, f64)> {
         correct += usize::from((z >= 0.0) == (label > 0.5));
     }
     let count = sequences.labels.len().max(1) as f64;
-    Ok((loss / count, correct as f64 / count))
+    (loss / count, correct as f64 / count)
 }
 
 /// The optimizer's settings of a run.

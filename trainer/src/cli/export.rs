@@ -18,6 +18,7 @@ use crate::dataset::{Dataset, Example, Part};
 use crate::evaluate::{Evaluation, evaluate, image_fault};
 use crate::files::write_atomically;
 use crate::folding::{Folded, fold_to, parse_bytes};
+use crate::ngrams::Fitted;
 use crate::quantizer::{Origin, Weights, saturation, to_image};
 use crate::report::table;
 use crate::run::{Best, RunConfig, RunFolder, weights};
@@ -99,9 +100,15 @@ pub(crate) struct Candidate {
 }
 
 /// The weights of a run's best network, calibrated on its training examples.
-pub(crate) fn calibrated(best: &Best, vocabulary: &Vocabulary, training: &[Example]) -> Weights {
+pub(crate) fn calibrated(
+    best: &Best,
+    vocabulary: &Vocabulary,
+    ngrams: Option<Fitted>,
+    training: &[Example],
+) -> Weights {
     let ids: Vec<Vec<u32>> = training.par_iter().map(|example| vocabulary.ids(&example.text)).collect();
-    weights(&best.network).calibrated(ids.iter().map(Vec::as_slice))
+    let weights = weights(&best.network).calibrated(ids.iter().map(Vec::as_slice));
+    Weights { ngrams: ngrams.map(|ngrams| ngrams.table), ..weights }
 }
 
 /// A network at every precision, each judged through the engine. The first is f32.
@@ -167,12 +174,12 @@ pub fn run(args: Args) -> Result<()> {
     let began = Beginning::read(&folder)?;
     let best = folder.best()?;
     began.check_network(&folder, "best.network", &best.network)?;
-    let Beginning { config, vocabulary, training, validation } = began;
+    let Beginning { config, vocabulary, ngrams, training, validation } = began;
     let (reported, part) = match &args.data {
         Some(path) => (Dataset::load_part(path, Part::Test)?.examples, path.display().to_string()),
         None => (validation, "the run's validation part".to_owned()),
     };
-    let weights = calibrated(&best, &vocabulary, &training);
+    let weights = calibrated(&best, &vocabulary, ngrams, &training);
     let origin = origin(&config, &best, training.len())?;
     let precision = Precision::from(args.precision);
     let mut candidates = Vec::new();
