@@ -13,7 +13,7 @@
 //!
 //! The recurrent network beside the table learns what the n-grams leave open. On its own training texts the table is surer than it may be, so
 //! the network learns beside logits that come from tables which have not seen the text ([`Fitted::offsets`], by cross-validation); `gain`
-//! is what calibrates these.
+//! is what calibrates these. In the end both logits get a gain of their own, fitted on the validation part ([`fuse`]).
 
 pub(crate) mod logistic;
 
@@ -43,7 +43,7 @@ const STRENGTHS: [f32; 4] = [0.01, 0.03, 0.1, 0.3];
 const FEWEST_TEXTS: u32 = 3;
 
 /// What is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NgramConfig {
     /// N-grams of the table.
@@ -52,11 +52,14 @@ pub struct NgramConfig {
     pub longest: u8,
     /// Bits of a weight in the image.
     pub weight_bits: u8,
+    /// Share of the sequences, drawn anew in every epoch, that the network learns without the n-grams' logit: 0 makes it learn what these leave
+    /// open, 1 makes it learn by itself.
+    pub dropout: f64,
 }
 
 impl NgramConfig {
     /// No n-grams; the other fields are what is taken where only their number is given.
-    pub const NONE: Self = NgramConfig { count: 0, longest: 3, weight_bits: 6 };
+    pub const NONE: Self = NgramConfig { count: 0, longest: 3, weight_bits: 6, dropout: 0.5 };
 }
 
 impl Default for NgramConfig {
@@ -274,6 +277,33 @@ fn scaled(features: &Features, ratios: &[f32]) -> Features {
     features.iter().map(|&(slot, value)| (slot, value * ratios[slot as usize])).collect()
 }
 
+/// How the network's logit and the n-grams' become one: `network·z + ngrams·n + bias`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Fusion {
+    /// Gain of the network's logit.
+    pub network: f32,
+    /// Gain of the n-grams' logit.
+    pub ngrams: f32,
+    /// What is added in any case.
+    pub bias: f32,
+    /// Mean loss of the fused logits in nats.
+    pub loss: f64,
+}
+
+/// The gains with the least loss on labelled sequences, given as both logits of each.
+pub fn fuse(network: &[f32], ngrams: &[f32], labels: &[f32]) -> Fusion {
+    let examples = network.iter().zip(ngrams).map(|(&network, &ngrams)| [f64::from(network), f64::from(ngrams), 1.0]);
+    let ([network, ngrams, bias], loss) = logistic::regress(examples, labels, [0.5, 0.5, 0.0]);
+    Fusion { network: network as f32, ngrams: ngrams as f32, bias: bias as f32, loss }
+}
+
+impl Fusion {
+    /// The fused logit.
+    pub fn logit(&self, network: f32, ngrams: f32) -> f32 {
+        self.network * network + self.ngrams * ngrams + self.bias
+    }
+}
+
 /// Chooses the n-grams of training texts, given as hashes, and fits their weights to labels from 0 to 1, of which those above a half are the
 /// positive class. The same arguments give the same bits on any number of threads.
 pub fn fit(texts: &[Vec<u32>], labels: &[f32], config: &NgramConfig, seed: u64) -> Fitted {
@@ -328,7 +358,7 @@ pub fn fit(texts: &[Vec<u32>], labels: &[f32], config: &NgramConfig, seed: u64) 
 mod tests {
     use super::*;
 
-    const CONFIG: NgramConfig = NgramConfig { count: 40, longest: 2, weight_bits: 6 };
+    const CONFIG: NgramConfig = NgramConfig { count: 40, longest: 2, weight_bits: 6, dropout: 0.0 };
 
     /// Texts in which the pair decides, and no word does.
     fn texts() -> (Vec<Vec<u32>>, Vec<f32>) {

@@ -11,16 +11,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use latch_engine::image::manifest::Unknown;
+use rand::RngExt;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::batches::{Batch, BatchOptions, plan};
+use crate::batches::{Batch, BatchOptions, generator, plan};
 use crate::bptt::{LossOptions, Noise, StepOptions, TrainError, Trainer, train_step};
 use crate::dataset::Example;
 use crate::error::fault;
 use crate::network::readout::Readout;
 use crate::network::{Network, NetworkConfig};
-use crate::ngrams::{Fitted, NgramConfig, Table, fit, hashes};
+use crate::ngrams::{Fitted, Fusion, NgramConfig, Table, fit, fuse, hashes};
 use crate::optimizer::{AdamConfig, Decay, LearningRate};
 use crate::run::{Best, Checkpoint, RunFolder};
 use crate::vocabulary::Vocabulary;
@@ -149,10 +150,12 @@ impl Sequences {
         self
     }
 
-    fn batch(&self, indices: &[usize]) -> Batch {
+    /// The batch of some sequences, with the offsets of those that `keeps` one.
+    fn batch(&self, indices: &[usize], keeps: impl Fn(usize) -> bool) -> Batch {
         let mut batch = Batch::new();
         for &index in indices {
-            batch.push_beside(&self.ids[index], self.labels[index], self.offsets.get(index).copied().unwrap_or(0.0));
+            let offset = self.offsets.get(index).copied().filter(|_| keeps(index)).unwrap_or(0.0);
+            batch.push_beside(&self.ids[index], self.labels[index], offset);
         }
         batch
     }
@@ -274,8 +277,9 @@ pub fn train(
                     noise: Some(Noise { seed: config.seed, epoch, batch: number as u64 }),
                 },
             };
-            let stats = train_step(&mut trainer, &training.batch(indices), &step_options)
-                .map_err(|error| stopped(&error, epoch, number, folder))?;
+            let stats =
+                train_step(&mut trainer, &training.batch(indices, |index| keeps(config, epoch, index)), &step_options)
+                    .map_err(|error| stopped(&error, epoch, number, folder))?;
             busy += began.elapsed();
             tokens += stats.tokens as u64;
             at.sums.loss += stats.loss_sum;
@@ -335,6 +339,12 @@ pub fn train(
     })
 }
 
+/// Whether a training sequence keeps the n-grams' logit in an epoch.
+fn keeps(config: &TrainConfig, epoch: u64, index: usize) -> bool {
+    let mut rng = generator([config.seed, epoch, index as u64, 0x6b65_6570]);
+    rng.random_range(0.0..1.0) >= config.model.ngrams.dropout
+}
+
 fn stopped(error: &TrainError, epoch: u64, batch: usize, folder: &RunFolder) -> anyhow::Error {
     let place = format!("epoch {} batch {}", epoch + 1, batch + 1);
     match error {
@@ -361,13 +371,26 @@ fn diverged(place: String, problem: String, folder: &RunFolder) -> anyhow::Error
     fault(place, problem, remedy).into()
 }
 
-/// Mean loss in nats and accuracy of a network.
+/// Mean loss in nats and accuracy of a network, fused with the n-grams where there are some.
 fn judge(network: &Network<f32>, sequences: &Sequences) -> Result<(f64, f64)> {
-    let ids: Vec<&[u32]> = sequences.ids.iter().map(Vec::as_slice).collect();
-    let logits = network.forward(&ids)?;
-    let beside = |index: usize| sequences.offsets.get(index).copied().unwrap_or(0.0);
-    let logits: Vec<f32> = logits.iter().enumerate().map(|(index, logit)| logit + beside(index)).collect();
+    let (mut logits, fusion) = fused(network, sequences)?;
+    if let Some(fusion) = fusion {
+        for (logit, &offset) in logits.iter_mut().zip(&sequences.offsets) {
+            *logit = fusion.logit(*logit, offset);
+        }
+    }
     Ok(judge_logits(&logits, sequences))
+}
+
+/// The network's logits of sequences, and how they are best fused with the n-grams' where there are some.
+///
+/// # Errors
+/// Those of [`Network::forward`].
+pub fn fused(network: &Network<f32>, sequences: &Sequences) -> Result<(Vec<f32>, Option<Fusion>)> {
+    let ids: Vec<&[u32]> = sequences.ids.iter().map(Vec::as_slice).collect();
+    let logits = network.forward(&ids)?.as_slice().to_vec();
+    let fusion = (!sequences.offsets.is_empty()).then(|| fuse(&logits, &sequences.offsets, &sequences.labels));
+    Ok((logits, fusion))
 }
 
 /// Mean loss in nats and accuracy of logits, one a sequence.

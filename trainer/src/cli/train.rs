@@ -42,7 +42,7 @@ pub struct Args {
     valid: ValidArg,
     /// The model, as key=value,…: vocab, embedding, lstm (units), layers, readout (last, mean, max), unknown (row, skip),
     /// dropout, recurrent_dropout, word_dropout, head_dropout; ngrams (how many have a weight beside the network), longest (tokens of an
-    /// n-gram), ngram_bits (of a weight)
+    /// n-gram), ngram_bits (of a weight), ngram_dropout (share of the texts that the network learns without them)
     #[arg(long, default_value = "", hide_default_value = true)]
     model: ModelArg,
     /// Most epochs
@@ -197,12 +197,17 @@ impl FromStr for ModelArg {
                 "ngrams" => {
                     model.ngrams.count = value.parse().map_err(|_| "ngrams: must be a whole number".to_owned())?
                 }
+                "ngram_dropout" => {
+                    let kept: f64 =
+                        value.parse().map_err(|_| "ngram_dropout: must be a number from 0 to 1".to_owned())?;
+                    model.ngrams.dropout = kept;
+                }
                 "longest" => model.ngrams.longest = byte(key, value, 1, MAX_LONGEST as u8)?,
                 "ngram_bits" => {
                     model.ngrams.weight_bits = byte(key, value, *WEIGHT_BITS.start(), *WEIGHT_BITS.end())?;
                 }
                 _ => {
-                    let keys = "vocab, embedding, lstm, layers, readout, unknown, dropout, recurrent_dropout, word_dropout, head_dropout, ngrams, longest, ngram_bits";
+                    let keys = "vocab, embedding, lstm, layers, readout, unknown, dropout, recurrent_dropout, word_dropout, head_dropout, ngrams, longest, ngram_bits, ngram_dropout";
                     return Err(format!("`{key}` is no key of a model; the keys are {keys}"));
                 }
             }
@@ -506,6 +511,7 @@ fn check_options(config: &TrainConfig, within: &str) -> Result<()> {
         check("--model lstm", model.lstm <= width / 2, &format!("at most {} in more than one layer", width / 2))?;
     }
     check("--model ngrams", model.ngrams.count <= MAX_NGRAMS, &format!("at most {MAX_NGRAMS}"))?;
+    check("--model ngram_dropout", (0.0..=1.0).contains(&model.ngrams.dropout), "from 0 to 1")?;
     check("--model longest", (1..=MAX_LONGEST as u8).contains(&model.ngrams.longest), "what an image can hold")?;
     check("--model ngram_bits", WEIGHT_BITS.contains(&model.ngrams.weight_bits), "what an image can hold")?;
     check("--model dropout", share(model.dropout), below_one)?;

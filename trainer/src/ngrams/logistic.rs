@@ -117,39 +117,59 @@ fn newton(dual: &mut [f64; 2], c: f64, a: f64, margin: f64) -> (f64, f64) {
     (side * (z - old), first)
 }
 
-/// Gain and bias that make `gain·z + bias` the best logits for the labels, by Newton's method (Platt 1999), and their mean loss in nats.
+/// Gain and bias that make `gain·z + bias` the best logits for the labels (Platt 1999), and their mean loss in nats.
 pub(crate) fn calibrate(logits: &[f32], labels: &[f32]) -> (f32, f32, f64) {
-    let (mut gain, mut bias) = (1.0_f64, 0.0_f64);
+    let ([gain, bias], loss) = regress(logits.iter().map(|&z| [f64::from(z), 1.0]), labels, [1.0, 0.0]);
+    (gain as f32, bias as f32, loss)
+}
+
+/// Weights `w` with the least mean loss of the logits `w·x` in nats, and that loss, by Newton's method from `begin`. Few features, many
+/// examples. A weight stays inside ±10, where examples that can be told apart without an error would send it to infinity.
+pub(crate) fn regress<const N: usize>(
+    examples: impl Iterator<Item = [f64; N]> + Clone,
+    labels: &[f32],
+    begin: [f64; N],
+) -> ([f64; N], f64) {
+    let dot = |w: &[f64; N], x: &[f64; N]| w.iter().zip(x).map(|(w, x)| w * x).sum::<f64>();
+    let mut w = begin;
     for _ in 0..30 {
-        let (mut g, mut h) = ([0.0; 2], [1e-9, 0.0, 1e-9]);
-        for (&z, &y) in logits.iter().zip(labels) {
-            let z = f64::from(z);
-            let p = 1.0 / (1.0 + (-(gain * z + bias)).exp());
-            let (error, curvature) = (p - f64::from(y), p * (1.0 - p));
-            g = [g[0] + error * z, g[1] + error];
-            h = [h[0] + curvature * z * z, h[1] + curvature * z, h[2] + curvature];
+        let mut gradient = [0.0; N];
+        let mut curvature = [[0.0; N]; N];
+        for (x, &y) in examples.clone().zip(labels) {
+            let p = 1.0 / (1.0 + (-dot(&w, &x)).exp());
+            for i in 0..N {
+                gradient[i] += (p - f64::from(y)) * x[i];
+                for j in 0..N {
+                    curvature[i][j] += p * (1.0 - p) * x[i] * x[j];
+                }
+            }
         }
-        let determinant = h[0] * h[2] - h[1] * h[1];
-        if determinant <= 1e-12 {
-            break;
-        }
-        let step = [(h[2] * g[0] - h[1] * g[1]) / determinant, (h[0] * g[1] - h[1] * g[0]) / determinant];
-        // Logits that tell the classes apart without an error would send the gain to infinity.
-        gain = (gain - step[0].clamp(-1.0, 1.0)).clamp(0.01, 10.0);
-        bias -= step[1].clamp(-1.0, 1.0);
-        if step[0].abs() + step[1].abs() < 1e-9 {
+        // A little of the identity keeps features that are always zero where they are.
+        (0..N).for_each(|i| curvature[i][i] += 1e-6);
+        let step = solve(curvature, gradient);
+        (0..N).for_each(|i| w[i] = (w[i] - step[i].clamp(-1.0, 1.0)).clamp(-10.0, 10.0));
+        if step.iter().all(|step| step.abs() < 1e-9) {
             break;
         }
     }
-    let loss: f64 = logits
-        .iter()
-        .zip(labels)
-        .map(|(&z, &y)| {
-            let z = gain * f64::from(z) + bias;
-            z.max(0.0) - z * f64::from(y) + (-z.abs()).exp().ln_1p()
-        })
-        .sum();
-    (gain as f32, bias as f32, loss / logits.len().max(1) as f64)
+    let loss = |z: f64, y: f64| z.max(0.0) - z * y + (-z.abs()).exp().ln_1p();
+    let sum: f64 = examples.zip(labels).map(|(x, &y)| loss(dot(&w, &x), f64::from(y))).sum();
+    (w, sum / labels.len().max(1) as f64)
+}
+
+/// Solves `a·x = b` for a positive definite matrix, by Gaussian elimination.
+fn solve<const N: usize>(mut a: [[f64; N]; N], mut b: [f64; N]) -> [f64; N] {
+    for i in 0..N {
+        for j in i + 1..N {
+            let factor = a[j][i] / a[i][i];
+            (i..N).for_each(|k| a[j][k] -= factor * a[i][k]);
+            b[j] -= factor * b[i];
+        }
+    }
+    for i in (0..N).rev() {
+        b[i] = (b[i] - (i + 1..N).map(|k| a[i][k] * b[k]).sum::<f64>()) / a[i][i];
+    }
+    b
 }
 
 #[cfg(test)]
