@@ -223,11 +223,16 @@ impl Table {
     pub fn quantized(&self) -> (manifest::Ngrams, Vec<u16>) {
         let most = f32::from((1_i16 << (self.shape.weight_bits - 1)) - 1);
         let largest = self.weights.iter().fold(0.0_f32, |largest, weight| largest.max(weight.abs())).max(1e-6);
-        let multiplier = |clip: f32| (largest * clip / most * 65_536.0).round().max(1.0);
-        let rounded = |weight: f32, multiplier: f32| (weight * 65_536.0 / multiplier).round().clamp(-most, most);
+        let multiplier = |clip: f32| (largest * clip / (most * most) * 65_536.0).round().max(1.0);
+        // The nearest of code·|code|: the square root, rounded, errs by a hair between two codes only.
+        let code = |weight: f32, multiplier: f32| {
+            let square = weight * 65_536.0 / multiplier;
+            (square.abs().sqrt().round().min(most)).copysign(square)
+        };
         let error = |multiplier: f32| -> f64 {
             let errors = self.weights.iter().zip(&self.occurrences).map(|(&weight, &occurrences)| {
-                let error = weight - rounded(weight, multiplier) * multiplier / 65_536.0;
+                let code = code(weight, multiplier);
+                let error = weight - code * code.abs() * multiplier / 65_536.0;
                 f64::from(error).powi(2) * f64::from(occurrences)
             });
             errors.sum()
@@ -241,7 +246,7 @@ impl Table {
             .keys
             .iter()
             .zip(&self.weights)
-            .map(|(&key, &weight)| key | if key == 0 { 0 } else { rounded(weight, best) as i16 as u16 & mask })
+            .map(|(&key, &weight)| key | if key == 0 { 0 } else { code(weight, best) as i16 as u16 & mask })
             .collect();
         (manifest::Ngrams { multiplier: best as u32, ..self.shape }, entries)
     }
@@ -405,8 +410,11 @@ mod tests {
         let (shape, entries) = table.quantized();
         for ((&entry, &key), &weight) in entries.iter().zip(&table.keys).zip(&table.weights) {
             assert_eq!(entry >> 6 << 6, key);
-            let value = (i32::from(entry) << 26 >> 26) as f32 * shape.multiplier as f32 / 65_536.0;
-            assert!((value - weight).abs() <= 0.6 * shape.multiplier as f32 / 65_536.0, "{value} for {weight}");
+            let code = (i32::from(entry) << 26 >> 26) as f32;
+            let step = shape.multiplier as f32 / 65_536.0;
+            let value = code * code.abs() * step;
+            // Between code·|code| and its neighbour lie 2·|code| + 1 steps.
+            assert!((value - weight).abs() <= (code.abs() + 0.6) * step, "{value} for {weight}");
         }
     }
 }

@@ -5,11 +5,14 @@
 //!
 //! ```text
 //! contribution = Σ weight(n-gram) · multiplier / (tokens + prior)        Q15.16, over all n-grams that end at a token so far
+//! weight       = code·|code|
 //! ```
+//!
+//! The square gives the many weights near zero finer steps than the few large ones.
 //!
 //! The table holds neither words nor ids but hashes of tokens' bytes, so that it needs no vocabulary and knows words that the vocabulary does
 //! not. It is a cuckoo table (Pagh and Rodler 2004) with three places for each n-gram (Fotakis et al. 2005), and an entry of 16 bits
-//! is a key and a weight, 0 where it is empty:
+//! is a key and a code, 0 where it is empty:
 //!
 //! ```text
 //! w₀ w₁ w₂ …   hashes of the newest token and of those before it       w = FNV-1a of its bytes
@@ -17,7 +20,7 @@
 //! f₁ = mix(k)  f(n+1) = mix(f(n) ^ 85EBCA77)       mix: the finaliser of MurmurHash3
 //! places       f₁·entries >> 32,  f₂·entries >> 32,  f₃·entries >> 32
 //! key          the lowest bits of f₁, 1 where they are all zero
-//! entry        key << weight_bits | weight in two's complement
+//! entry        key << weight_bits | code in two's complement
 //! ```
 //!
 //! An n-gram that is not in the table meets an equal key now and then, in about `3 / 2^key bits` of the cases; whoever fits the weights sees that too.
@@ -33,10 +36,10 @@ pub const MAX_LONGEST: usize = 8;
 pub const PLACES: usize = 3;
 
 /// The fewest and the most bits of an entry that are its weight.
-pub const WEIGHT_BITS: core::ops::RangeInclusive<u8> = 2..=8;
+pub const WEIGHT_BITS: core::ops::RangeInclusive<u8> = 2..=7;
 
 /// Tokens after which sum and count are halved, so that the sum stays inside 32 bits.
-const MOST_TOKENS: u32 = 1 << 20;
+const MOST_TOKENS: u32 = 1 << 15;
 
 /// The hash of a token: FNV-1a with 32 bits over its bytes.
 pub fn token_hash(bytes: &[u8]) -> u32 {
@@ -114,7 +117,8 @@ impl<'a> Ngrams<'a> {
     fn weight(&self, key: u32) -> i32 {
         let unused = 32 - u32::from(self.shape.weight_bits);
         let entry = self.find(key).and_then(|slot| self.entries.get(slot));
-        entry.map_or(0, |&entry| ((u32::from(entry) << unused) as i32) >> unused)
+        let code = entry.map_or(0, |&entry| ((u32::from(entry) << unused) as i32) >> unused);
+        code * code.abs()
     }
 }
 
@@ -158,7 +162,7 @@ impl Sum {
 
     /// True when the fields could have come from a stream over this table.
     pub(crate) fn is_valid(&self, shape: &manifest::Ngrams) -> bool {
-        let most = u64::from(self.count) * u64::from(shape.longest) << (shape.weight_bits - 1);
+        let most = u64::from(self.count) * u64::from(shape.longest) << (2 * (shape.weight_bits - 1));
         self.count <= MOST_TOKENS && u64::from(self.sum.unsigned_abs()) <= most
     }
 }
@@ -199,12 +203,12 @@ mod tests {
         let entries = table(&[(good, 31), (pair, -3), (lengthen(pair, not), -32), (lengthen(a, good), 7)]);
         let table = Ngrams::new(shape(), &entries);
         let (mut sum, mut history) = (Sum::zeroed(), [0; 2]);
-        for (token, expected) in [(not, 0), (a, 0), (good, 31 - 3 - 32), (a, -4 + 7)] {
+        for (token, expected) in [(not, 0), (a, 0), (good, 961 - 9 - 1024), (a, -72 + 49)] {
             sum.push(&table, &mut history, token);
             assert_eq!(sum.sum, expected);
         }
-        // 3 · 3 / (4 + 10) = 0.642857…
-        assert_eq!(sum.contribution(table.shape()), (9.0 / 14.0 * 65_536.0_f64).round() as i64);
+        // −23 · 3 / (4 + 10) = −4.928571…
+        assert_eq!(sum.contribution(table.shape()), (-69.0 / 14.0 * 65_536.0_f64).round() as i64);
         assert!(sum.is_valid(table.shape()));
     }
 
@@ -230,9 +234,9 @@ mod tests {
         let a = token_hash(b"a");
         let entries = table(&[(a, -32)]);
         let table = Ngrams::new(shape(), &entries);
-        let mut sum = Sum { sum: -32 * MOST_TOKENS as i32, count: MOST_TOKENS };
+        let mut sum = Sum { sum: -1024 * MOST_TOKENS as i32, count: MOST_TOKENS };
         sum.push(&table, &mut [], a);
-        assert_eq!((sum.sum, sum.count), (-32 * (MOST_TOKENS as i32 / 2 + 1), MOST_TOKENS / 2 + 1));
+        assert_eq!((sum.sum, sum.count), (-1024 * (MOST_TOKENS as i32 / 2 + 1), MOST_TOKENS / 2 + 1));
     }
 
     #[test]
