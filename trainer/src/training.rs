@@ -340,7 +340,7 @@ fn diverged(place: String, problem: String, folder: &RunFolder) -> anyhow::Error
 }
 
 /// Mean loss in nats and accuracy of a network.
-fn judge(network: &Network<f32>, sequences: &Sequences) -> Result<(f64, f64)> {
+pub(crate) fn judge(network: &Network<f32>, sequences: &Sequences) -> Result<(f64, f64)> {
     let ids: Vec<&[u32]> = sequences.ids.iter().map(Vec::as_slice).collect();
     let logits = network.forward(&ids)?;
     let (mut loss, mut correct) = (0.0, 0);
