@@ -233,6 +233,20 @@ impl<T: Real> Network<T> {
         Ok(Self { config: config.clone(), embedding, layers, head })
     }
 
+    /// A network of weights that are there already.
+    ///
+    /// # Errors
+    /// Those of [`NetworkConfig::validate`]; [`NetworkError::LayerMismatch`] or [`NetworkError::ShapeMismatch`] if the weights are not those
+    /// that the configuration describes.
+    pub fn from_weights(
+        config: NetworkConfig,
+        embedding: Embedding<T>,
+        layers: Vec<Lstm<T>>,
+        head: Dense<T>,
+    ) -> Result<Self, NetworkError> {
+        Parts { config, embedding, layers, head }.try_into()
+    }
+
     /// The configuration.
     pub fn config(&self) -> &NetworkConfig {
         &self.config

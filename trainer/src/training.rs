@@ -372,7 +372,7 @@ fn diverged(place: String, problem: String, folder: &RunFolder) -> anyhow::Error
 }
 
 /// Mean loss in nats and accuracy of a network, fused with the n-grams where there are some.
-fn judge(network: &Network<f32>, sequences: &Sequences) -> Result<(f64, f64)> {
+pub(crate) fn judge(network: &Network<f32>, sequences: &Sequences) -> Result<(f64, f64)> {
     let (mut logits, fusion) = fused(network, sequences)?;
     if let Some(fusion) = fusion {
         for (logit, &offset) in logits.iter_mut().zip(&sequences.offsets) {

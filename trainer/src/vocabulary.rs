@@ -6,7 +6,9 @@ use anyhow::Result;
 use latch_engine::image::manifest::Unknown;
 use latch_engine::input::text::{Token, Tokenizer};
 use latch_engine::input::vocabulary::encode::{self, Encoded};
+use sha2::{Digest, Sha256};
 
+use crate::dataset::hex;
 use crate::error::fault;
 
 /// Words in the order of their ids, which is their byte order.
@@ -50,6 +52,13 @@ impl Vocabulary {
     /// The words in the order of their ids.
     pub fn words(&self) -> &[String] {
         &self.words
+    }
+
+    /// SHA-256 of the words, each with a line end behind it, in lower-case hexadecimal digits.
+    pub fn sha256(&self) -> String {
+        let mut digest = Sha256::new();
+        self.words.iter().for_each(|word| digest.update(format!("{word}\n")));
+        hex(&digest.finalize())
     }
 
     /// Rows that an embedding needs: the words, and one more where unknown words have a row.

@@ -308,5 +308,6 @@ fn prepare(
         data: path(Part::Train)?,
         data_sha256: String::new(),
         valid: Valid::Path(path(Part::Valid)?),
+        imported: None,
     })
 }

@@ -90,7 +90,7 @@ pub struct Args {
     json: bool,
 }
 
-fn positive(text: &str) -> Result<usize, String> {
+pub(crate) fn positive(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) | Err(_) => Err("must be a whole number from 1".into()),
         Ok(number) => Ok(number),
@@ -106,7 +106,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
 
 /// `--valid`: a share if it reads as a number between 0 and 1, else a path.
 #[derive(Clone, Debug)]
-struct ValidArg(Valid);
+pub(crate) struct ValidArg(pub(crate) Valid);
 
 impl FromStr for ValidArg {
     type Err = String;
@@ -302,6 +302,7 @@ fn begin(args: Args, folder: &RunFolder) -> Result<Outcome> {
             Valid::Path(path) => Valid::Path(absolute(&path)),
             share => share,
         },
+        imported: None,
     };
     begin_run(config, folder, args.json)
 }
@@ -339,7 +340,7 @@ pub(crate) fn begin_run(mut config: RunConfig, folder: &RunFolder, quiet: bool) 
     outcome
 }
 
-fn refuse_run(folder: &RunFolder) -> Result<()> {
+pub(crate) fn refuse_run(folder: &RunFolder) -> Result<()> {
     if folder.has_run() {
         return Err(fault(
             folder.path().display(),
@@ -356,23 +357,37 @@ fn vocabulary(config: &RunConfig, training: &[Example]) -> Result<Vocabulary> {
     let train = &config.train;
     let texts = training.iter().map(|example| example.text.as_str());
     let vocabulary = Vocabulary::build(texts, train.model.vocab, train.unknown());
-    if vocabulary.words().is_empty() {
-        return Err(fault(
-            config.data.display(),
-            "the texts hold no word",
-            "check that the text column is the right one",
-        )
-        .into());
-    }
-    if vocabulary.rows() > MAX_ROWS as usize {
-        let problem = format!("{} words are more than an image holds", vocabulary.words().len());
-        return Err(fault("--model vocab", problem, format!("make it smaller than {MAX_ROWS}")).into());
-    }
+    check_vocabulary(&vocabulary, &config.data, "--model vocab")?;
     Ok(vocabulary)
 }
 
+/// Checks that there is a word, and that the words are not more than an image holds; `data` is where they come from, `option` says how
+/// many there are to be.
+pub(crate) fn check_vocabulary(vocabulary: &Vocabulary, data: &Path, option: &str) -> Result<()> {
+    if vocabulary.words().is_empty() {
+        return Err(
+            fault(data.display(), "the texts hold no word", "check that the text column is the right one").into()
+        );
+    }
+    if vocabulary.rows() > MAX_ROWS as usize {
+        let problem = format!("{} words are more than an image holds", vocabulary.words().len());
+        return Err(fault(option, problem, format!("make it smaller than {MAX_ROWS}")).into());
+    }
+    Ok(())
+}
+
 fn resume(folder: &RunFolder, quiet: bool) -> Result<Outcome> {
-    folder.config()?;
+    if let Some(imported) = folder.config()?.imported {
+        return Err(fault(
+            folder.path().display(),
+            format!(
+                "its network was imported from {}, so that no training is kept to go on with",
+                imported.file.display()
+            ),
+            "train on where it comes from and import it again, or train a network of your own into another folder",
+        )
+        .into());
+    }
     let lock = folder.lock()?;
     let began = Beginning::read(folder)?;
     let checkpoint = folder.checkpoint()?;
@@ -423,8 +438,20 @@ impl Beginning {
         {
             return Err(changed(path).into());
         }
-        let vocabulary = vocabulary(&config, &training)?;
         let path = folder.file("vocabulary.txt");
+        if let Some(imported) = &config.imported {
+            let vocabulary = folder.vocabulary(&config.train)?;
+            if vocabulary.sha256() != imported.vocabulary_sha256 {
+                return Err(fault(
+                    path.display(),
+                    "the words are not those of the imported network",
+                    "take the file from a copy, or import the network again into another folder",
+                )
+                .into());
+            }
+            return Ok(Beginning { config, vocabulary, ngrams: None, training, validation });
+        }
+        let vocabulary = vocabulary(&config, &training)?;
         if !path.exists() && !folder.has_learned() {
             // The run was stopped between its first two files.
             folder.write_vocabulary(&vocabulary)?;
@@ -474,7 +501,7 @@ impl Beginning {
 }
 
 /// Checks what does not depend on the data; `within` stands before the option's name.
-fn check_options(config: &TrainConfig, within: &str) -> Result<()> {
+pub(crate) fn check_options(config: &TrainConfig, within: &str) -> Result<()> {
     let check = |option: &str, fits: bool, range: &str| {
         if fits { Ok(()) } else { Err(fault(format!("{within}{option}"), format!("must be {range}"), "correct it")) }
     };
@@ -521,9 +548,12 @@ fn check_options(config: &TrainConfig, within: &str) -> Result<()> {
     Ok(())
 }
 
-/// The training and the validation part of a run, the digest of a validation part that has data of its own, and the digest of the
+/// The training and the validation part of a run (empty where a network was imported without data), the digest of a validation part that has data of its own, and the digest of the
 /// data into the configuration.
-fn load(config: &mut RunConfig) -> Result<(Vec<Example>, Vec<Example>, Option<String>)> {
+pub(crate) fn load(config: &mut RunConfig) -> Result<(Vec<Example>, Vec<Example>, Option<String>)> {
+    if config.imported.is_some() && config.data.as_os_str().is_empty() {
+        return Ok((Vec::new(), Vec::new(), None));
+    }
     let mut data = Dataset::load(&config.data)?;
     // A fault of the split is one of this file.
     data.name = config.data.display().to_string();
@@ -585,7 +615,7 @@ fn go(
 }
 
 /// The path from the root, so that a run finds its data from any folder.
-fn absolute(path: &Path) -> PathBuf {
+pub(crate) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
