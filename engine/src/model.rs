@@ -3,6 +3,8 @@
 //! A [`Model`] is shared and immutable. A [`State`] is what one stream remembers: a value of a fixed size, the same bytes on every
 //! machine. A [`Session`] is a model with a state. There is no arithmetic here that a kernel could do, no `unsafe` and no choice by architecture.
 
+#[cfg(feature = "extended")]
+mod bag;
 mod embedding;
 #[cfg(all(feature = "fold", feature = "std"))]
 mod fold;

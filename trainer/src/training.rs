@@ -32,9 +32,9 @@ pub struct ModelConfig {
     pub vocab: usize,
     /// Features of an embedding row.
     pub embedding: usize,
-    /// Units of each LSTM layer.
+    /// Units of each LSTM layer; means nothing without one.
     pub lstm: usize,
-    /// Stacked LSTM layers.
+    /// Stacked LSTM layers; 0 for a bag of embeddings.
     pub layers: usize,
     /// What the head sees.
     pub readout: Readout,

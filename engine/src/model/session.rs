@@ -4,6 +4,8 @@ use heapless::Vec;
 
 #[cfg(feature = "fold")]
 use super::Int8;
+#[cfg(feature = "extended")]
+use super::bag;
 use super::state::StateBytes;
 #[cfg(feature = "float")]
 use super::state::{Header, Memory};
@@ -145,6 +147,11 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
                 lstm::step_folded_i8(backend, shape, (layers, folded, embedding), id, header, memory)
             }
             Weights::Int8(model) => match model.embedding.row(id) {
+                #[cfg(feature = "extended")]
+                Some(row) if shape.is_bag() => {
+                    bag::step_i8(backend, shape, row, header, memory);
+                    true
+                }
                 Some(row) => {
                     lstm::step_i8(backend, shape, &model.layers, row, header, memory);
                     true
@@ -184,9 +191,9 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
 
     fn step_together<B: Backend>(backend: B, model: &Model<'_>, sessions: &mut Vec<(&mut Self, u32), MANY>) -> usize {
         let shape = &model.shape;
-        // Every stream has a bias of its own then, the row of its id: they go one after the other.
+        // They go one after the other where nothing is to be shared: every stream has a bias of its own, the row of its id, or there are no layers.
         #[cfg(feature = "fold")]
-        if shape.folded {
+        if shape.folded || shape.is_bag() {
             return sessions.iter_mut().filter_map(|(session, id)| session.step(backend, *id).then_some(())).count();
         }
         let many = sessions.iter_mut().map(|(session, id)| (session.state.split(), *id));
@@ -251,6 +258,11 @@ fn step_float<B: Backend, W: crate::kernels::FloatWeight>(
         return lstm::step_folded_float(backend, shape, (&model.layers, folded, &model.embedding), id, header, memory);
     }
     let Some(row) = model.embedding.row(id) else { return false };
+    #[cfg(feature = "extended")]
+    if shape.is_bag() {
+        bag::step_float(backend, shape, row, header, memory);
+        return true;
+    }
     lstm::step_float(backend, shape, &model.layers, row, header, memory);
     true
 }

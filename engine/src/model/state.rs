@@ -5,7 +5,7 @@
 //! ```text
 //! header     the model's checksum, tokens, count of the running mean, the tokenizer
 //! cells      each layer's cell state c, 32 bits a unit (Q12.19, or f32)
-//! hidden     each layer's hidden state h (Q0.15 in 16 bits, or f32)
+//! hidden     each layer's hidden state h (Q0.15 in 16 bits, or f32); where there are no layers, the last token's embedding in its place
 //! pool       readout mean: sum of h, 32 bits a unit · readout max: as h · readout last: nothing
 //! scratch    [x; h] of the step in progress, and before it with a folded embedding a row of gates; means nothing between two tokens
 //! ```
@@ -29,7 +29,7 @@ pub struct StreamShape {
     pub readout: Readout,
     /// Features of the embedding.
     pub inputs: u16,
-    /// Units of each layer.
+    /// Units of each layer; none in a bag of embeddings.
     pub units: Vec<u16, MAX_LAYERS>,
     /// Number of logits.
     pub outputs: u16,
@@ -41,6 +41,10 @@ impl StreamShape {
     /// Where the scratch begins behind the header: after all layers and the pool.
     pub(super) fn scratch_start(&self) -> usize {
         let (mut start, mut last) = (0, (0, 0));
+        if self.is_bag() {
+            last = self.layer_bytes(self.inputs);
+            start = last.1;
+        }
         for &units in &self.units {
             last = self.layer_bytes(units);
             start += last.0 + last.1;
@@ -51,6 +55,12 @@ impl StreamShape {
                 Readout::Mean => last.0,
                 Readout::Max => last.1,
             }
+    }
+
+    /// True where there is no recurrent layer, and the readout is over the embedding's rows.
+    #[inline]
+    pub(super) fn is_bag(&self) -> bool {
+        cfg!(feature = "extended") && self.units.is_empty()
     }
 
     /// Bytes of the cell state and of the hidden state of a layer.
@@ -98,6 +108,11 @@ const fn bytes_of(precision: Precision, readout: Readout, inputs: u16, units: &[
     let mut scratch = 0;
     let mut layer = 0;
     let mut lanes = 0;
+    if cfg!(feature = "extended") && units.is_empty() {
+        let width = inputs as usize;
+        lanes = if integer { width } else { width.next_multiple_of(8) };
+        bytes += if integer { (2 * lanes).next_multiple_of(4) } else { 4 * lanes };
+    }
     if folded && !units.is_empty() {
         // A row of the first layer's gates, and x in the place where [h] comes afterwards.
         let (rows, columns) = if integer {
@@ -244,7 +259,12 @@ impl<'s> StateBytes<'s> {
             hidden = pool + cells;
             pool = hidden + bytes;
         }
-        let units = shape.units.last().map_or(0, |&units| usize::from(units));
+        let mut units = shape.units.last().map_or(0, |&units| usize::from(units));
+        if shape.is_bag() {
+            units = usize::from(shape.inputs);
+            hidden = pool;
+            pool += shape.layer_bytes(shape.inputs).1;
+        }
         match shape.readout {
             Readout::Last => ReadoutView::Values(self.slice(hidden, units)),
             Readout::Max => ReadoutView::Values(self.slice(pool, units)),

@@ -127,9 +127,10 @@ pub fn run(args: Args) -> Result<()> {
         image.version(),
         image.crc()
     )?;
+    let layers = if units.is_empty() { "no LSTM (a bag of embeddings)".to_owned() } else { format!("LSTM {units:?}") };
     writeln!(
         text,
-        "model       {}, embedding {} x {}, LSTM {units:?}, readout {}, {} output",
+        "model       {}, embedding {} x {}, {layers}, readout {}, {} output",
         manifest.precision.name(),
         manifest.embedding.rows,
         manifest.embedding.width,

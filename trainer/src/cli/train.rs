@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::{answer, print_json, say};
 use crate::dataset::{Dataset, Example, Part};
-use crate::error::fault;
+use crate::error::{Fault, fault};
 use crate::files::OutputFolder;
 use crate::network::Network;
 use crate::network::readout::Readout;
@@ -36,7 +36,7 @@ pub struct Args {
     #[arg(long, default_value = "0.1")]
     valid: ValidArg,
     /// The model, as key=value,…: vocab, embedding, lstm (units), layers, readout (last, mean, max), unknown (row, skip),
-    /// dropout, recurrent_dropout, word_dropout, head_dropout
+    /// dropout, recurrent_dropout, word_dropout, head_dropout; or bag (width) for a bag of embeddings, without lstm and layers
     #[arg(long, default_value = "", hide_default_value = true)]
     model: ModelArg,
     /// Most epochs
@@ -155,9 +155,11 @@ impl FromStr for ModelArg {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let mut model = DEFAULT_MODEL;
+        let mut keys = Vec::new();
         for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').ok_or_else(|| format!("`{pair}` is not of the form key=value"))?;
             let (key, value) = (key.trim(), value.trim());
+            keys.push(key);
             let size = || positive(value).map_err(|problem| format!("{key}: {problem}"));
             let share = || match value.parse::<f64>() {
                 Ok(share) if (0.0..1.0).contains(&share) => Ok(share),
@@ -166,6 +168,7 @@ impl FromStr for ModelArg {
             match key {
                 "vocab" => model.vocab = size()?,
                 "embedding" => model.embedding = size()?,
+                "bag" => (model.embedding, model.layers) = (size()?, 0),
                 "lstm" => model.lstm = size()?,
                 "layers" => model.layers = size()?,
                 "readout" => {
@@ -188,9 +191,20 @@ impl FromStr for ModelArg {
                 "word_dropout" => model.word_dropout = share()?,
                 "head_dropout" => model.head_dropout = share()?,
                 _ => {
-                    let keys = "vocab, embedding, lstm, layers, readout, unknown, dropout, recurrent_dropout, word_dropout, head_dropout";
+                    let keys = "vocab, embedding, lstm, layers, bag, readout, unknown, dropout, recurrent_dropout, word_dropout, head_dropout";
                     return Err(format!("`{key}` is no key of a model; the keys are {keys}"));
                 }
+            }
+        }
+        if keys.contains(&"bag") {
+            // A bag has the embedding's width and no recurrent layer.
+            let other = ["embedding", "lstm", "layers", "dropout", "recurrent_dropout"];
+            if let Some(key) = other.into_iter().find(|key| keys.contains(key)) {
+                return Err(format!("a bag of embeddings has no {key}; leave out {key} or bag"));
+            }
+            (model.layers, model.lstm, model.dropout, model.recurrent_dropout) = (0, 0, 0.0, 0.0);
+            if !keys.contains(&"readout") {
+                model.readout = Readout::Mean;
             }
         }
         Ok(ModelArg(model))
@@ -442,11 +456,12 @@ fn check_options(config: &TrainConfig, within: &str) -> Result<()> {
     let model = &config.model;
     let width = usize::from(MAX_WIDTH);
     check("--model vocab", model.vocab > 0, "a whole number from 1")?;
-    check(
-        "--model layers",
-        (1..=MAX_LAYERS).contains(&model.layers),
-        &format!("a whole number from 1 to {MAX_LAYERS}"),
-    )?;
+    check("--model layers", model.layers <= MAX_LAYERS, &format!("a whole number from 1 to {MAX_LAYERS}"))?;
+    if model.layers == 0 {
+        let fits = (1..=width).contains(&model.embedding);
+        check("--model bag", fits, &format!("a whole number from 1 to {width}"))?;
+        return check_dropout(model, &check);
+    }
     check("--model lstm", (1..width).contains(&model.lstm), &format!("a whole number from 1 to {}", width - 1))?;
     let room = width - model.lstm;
     check(
@@ -457,10 +472,20 @@ fn check_options(config: &TrainConfig, within: &str) -> Result<()> {
     if model.layers > 1 {
         check("--model lstm", model.lstm <= width / 2, &format!("at most {} in more than one layer", width / 2))?;
     }
-    check("--model dropout", share(model.dropout), below_one)?;
-    check("--model recurrent_dropout", share(model.recurrent_dropout), below_one)?;
-    check("--model word_dropout", share(model.word_dropout), below_one)?;
-    check("--model head_dropout", share(model.head_dropout), below_one)?;
+    check_dropout(model, &check)
+}
+
+/// The part of [`check_options`] about what is dropped.
+fn check_dropout(model: &ModelConfig, check: &impl Fn(&str, bool, &str) -> Result<(), Fault>) -> Result<()> {
+    let shares = [
+        ("--model dropout", model.dropout),
+        ("--model recurrent_dropout", model.recurrent_dropout),
+        ("--model word_dropout", model.word_dropout),
+        ("--model head_dropout", model.head_dropout),
+    ];
+    for (option, value) in shares {
+        check(option, (0.0..1.0).contains(&value), "from 0 to below 1")?;
+    }
     Ok(())
 }
 
