@@ -35,6 +35,8 @@ use crate::image::Image;
 use crate::image::error::Error;
 #[cfg(feature = "float")]
 use crate::image::manifest::MAX_LAYERS;
+#[cfg(feature = "extended")]
+use crate::image::manifest::Units;
 use crate::image::manifest::{Input, Layer, Manifest, Precision, Readout, Unknown};
 use crate::image::tensor::Role;
 use crate::input::vocabulary::Vocabulary;
@@ -55,6 +57,8 @@ use lstm::Layers;
 pub struct Model<'a> {
     vocabulary: Option<Vocabulary<'a>>,
     unknown: Option<u32>,
+    #[cfg(feature = "extended")]
+    units: Units,
     shape: StreamShape,
     weights: Weights<'a>,
     backend: AnyBackend,
@@ -114,6 +118,8 @@ impl<'a> Model<'a> {
     const NOTHING: Self = Model {
         vocabulary: None,
         unknown: None,
+        #[cfg(feature = "extended")]
+        units: Units::Words,
         shape: StreamShape {
             precision: Precision::Int8,
             readout: Readout::Last,
@@ -141,6 +147,10 @@ impl<'a> Model<'a> {
         if let Input::Text(text) = manifest.input {
             self.vocabulary = image.vocabulary();
             self.unknown = (text.unknown == Unknown::LastRow).then_some(text.words);
+        }
+        #[cfg(feature = "extended")]
+        {
+            self.units = manifest.extended.units;
         }
         self.shape.precision = manifest.precision;
         self.shape.readout = manifest.readout;

@@ -291,7 +291,8 @@ impl RunFolder {
     /// A fault naming the file when it is missing or is no text.
     pub fn vocabulary(&self, config: &TrainConfig) -> Result<Vocabulary> {
         let text = read_text(&self.file("vocabulary.txt"))?;
-        Ok(Vocabulary::from_words(text.lines().map(str::to_owned).collect(), config.unknown()))
+        let words = text.lines().map(str::to_owned).collect();
+        Ok(Vocabulary { units: config.units(), ..Vocabulary::from_words(words, config.unknown()) })
     }
 
     /// Writes the figures of all epochs.

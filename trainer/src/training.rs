@@ -10,7 +10,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use latch_engine::image::manifest::Unknown;
+use latch_engine::image::manifest::{Units, Unknown};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +40,9 @@ pub struct ModelConfig {
     pub readout: Readout,
     /// True when unknown words are left out; false when they share a row.
     pub skip_unknown: bool,
+    /// True when Hangul syllables are tokens of their own. Runs of older versions do not say so: they have words only.
+    #[serde(default)]
+    pub syllables: bool,
     /// Dropout on the inputs of each LSTM layer, one mask a sequence.
     pub dropout: f64,
     /// Dropout on the recurrent state, one mask a sequence.
@@ -96,6 +99,11 @@ impl TrainConfig {
             word_dropout: model.word_dropout,
             head_dropout: model.head_dropout,
         }
+    }
+
+    /// What a token is.
+    pub fn units(&self) -> Units {
+        if self.model.syllables { Units::Syllables } else { Units::Words }
     }
 
     /// What unknown words do.

@@ -221,6 +221,10 @@ impl<'s> StateBytes<'s> {
         self.0.fill(0);
         if let Some(header) = self.header_mut() {
             header.model = model.crc;
+            #[cfg(feature = "extended")]
+            {
+                header.tokenizer = Tokenizer::of(model.units);
+            }
         }
     }
 
@@ -288,6 +292,10 @@ impl<'s> StateBytes<'s> {
             return Err(Error::StateOfAnotherModel { expected: model.crc, found: header.model });
         }
         if !header.tokenizer.is_valid() || header.count > MEAN_TOKENS || header.count > header.tokens {
+            return Err(Error::StateDamaged);
+        }
+        #[cfg(feature = "extended")]
+        if header.tokenizer.units() != model.units {
             return Err(Error::StateDamaged);
         }
         // Cells and hidden states may have any bits: the kernels are safe for all of them. Sums must be those of `count` tokens.

@@ -6,8 +6,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
-use latch_engine::image::manifest::{MAX_LAYERS, MAX_ROWS, MAX_WIDTH};
+use latch_engine::image::manifest::{MAX_LAYERS, MAX_ROWS, MAX_WIDTH, Units};
 use serde::Serialize;
 
 use super::{answer, print_json, say};
@@ -18,7 +19,7 @@ use crate::network::Network;
 use crate::network::readout::Readout;
 use crate::run::{RunConfig, RunFolder, Valid};
 use crate::training::{BatchProgress, EpochMetrics, ModelConfig, Outcome, Progress, Sequences, TrainConfig, train};
-use crate::vocabulary::Vocabulary;
+use crate::vocabulary::{Vocabulary, units_of};
 
 /// Train a network on labelled texts.
 ///
@@ -39,6 +40,9 @@ pub struct Args {
     /// dropout, recurrent_dropout, word_dropout, head_dropout; or bag (width) for a bag of embeddings, without lstm and layers
     #[arg(long, default_value = "", hide_default_value = true)]
     model: ModelArg,
+    /// What a token is
+    #[arg(long, value_enum, default_value = "auto")]
+    units: UnitsArg,
     /// Most epochs
     #[arg(long, default_value_t = default_config().epochs, value_parser = clap::value_parser!(u64).range(1..=MAX_EPOCHS))]
     epochs: u64,
@@ -73,7 +77,7 @@ pub struct Args {
     #[arg(long)]
     out: PathBuf,
     /// Go on with the run in --out; its configuration is used
-    #[arg(long, conflicts_with_all = ["data", "valid", "model", "epochs", "batch", "lr", "seed", "max_tokens", "clip_norm",
+    #[arg(long, conflicts_with_all = ["data", "valid", "model", "units", "epochs", "batch", "lr", "seed", "max_tokens", "clip_norm",
         "weight_decay", "label_smoothing", "average", "patience"])]
     resume: bool,
     /// Seconds after which a running epoch is kept; the result does not depend on it
@@ -82,6 +86,17 @@ pub struct Args {
     /// Print one line of JSON
     #[arg(long)]
     json: bool,
+}
+
+/// `--units`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum UnitsArg {
+    /// Words and marks
+    Words,
+    /// The same, but each Hangul syllable by itself
+    Syllables,
+    /// Syllables where more than half of the training texts' letters are Hangul
+    Auto,
 }
 
 fn positive(text: &str) -> Result<usize, String> {
@@ -126,6 +141,7 @@ pub(crate) const DEFAULT_MODEL: ModelConfig = ModelConfig {
     layers: 1,
     readout: Readout::Max,
     skip_unknown: false,
+    syllables: false,
     dropout: 0.3,
     recurrent_dropout: 0.3,
     word_dropout: 0.3,
@@ -286,18 +302,23 @@ fn begin(args: Args, folder: &RunFolder) -> Result<Outcome> {
             share => share,
         },
     };
-    begin_run(config, folder, args.json)
+    begin_run(config, args.units, folder, args.json)
 }
 
-/// Begins a run in a folder that has none. The digest of the data is filled in here.
+/// Begins a run in a folder that has none. The digest of the data and the units are filled in here.
 ///
 /// # Errors
 /// A fault when the folder already holds a run, or when the data or the folder cannot be used. If nothing was learned by then, the folder
 /// is as it was before.
-pub(crate) fn begin_run(mut config: RunConfig, folder: &RunFolder, quiet: bool) -> Result<Outcome> {
+pub(crate) fn begin_run(mut config: RunConfig, units: UnitsArg, folder: &RunFolder, quiet: bool) -> Result<Outcome> {
     check_options(&config.train, "")?;
     refuse_run(folder)?;
     let (training, validation, valid_sha256) = load(&mut config)?;
+    config.train.model.syllables = match units {
+        UnitsArg::Words => false,
+        UnitsArg::Syllables => true,
+        UnitsArg::Auto => units_of(training.iter().map(|example| example.text.as_str())) == Units::Syllables,
+    };
     let vocabulary = vocabulary(&config, &training)?;
     let made = OutputFolder::create(folder.path())?;
     // Reading the data takes time, in which another run may have begun.
@@ -334,7 +355,7 @@ fn refuse_run(folder: &RunFolder) -> Result<()> {
 fn vocabulary(config: &RunConfig, training: &[Example]) -> Result<Vocabulary> {
     let train = &config.train;
     let texts = training.iter().map(|example| example.text.as_str());
-    let vocabulary = Vocabulary::build(texts, train.model.vocab, train.unknown());
+    let vocabulary = Vocabulary::build_of(train.units(), texts, train.model.vocab, train.unknown());
     if vocabulary.words().is_empty() {
         return Err(fault(
             config.data.display(),
