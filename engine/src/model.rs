@@ -39,6 +39,8 @@ use crate::image::manifest::MAX_LAYERS;
 use crate::image::manifest::Units;
 use crate::image::manifest::{Input, Layer, Manifest, Precision, Readout, Unknown};
 use crate::image::tensor::Role;
+#[cfg(feature = "extended")]
+use crate::input::ngrams::Ngrams;
 use crate::input::vocabulary::Vocabulary;
 use crate::kernels::{AnyBackend, GatesI8, Packed};
 #[cfg(feature = "float")]
@@ -59,6 +61,8 @@ pub struct Model<'a> {
     unknown: Option<u32>,
     #[cfg(feature = "extended")]
     units: Units,
+    #[cfg(feature = "extended")]
+    ngrams: Option<Ngrams<'a>>,
     shape: StreamShape,
     weights: Weights<'a>,
     backend: AnyBackend,
@@ -120,6 +124,8 @@ impl<'a> Model<'a> {
         unknown: None,
         #[cfg(feature = "extended")]
         units: Units::Words,
+        #[cfg(feature = "extended")]
+        ngrams: None,
         shape: StreamShape {
             precision: Precision::Int8,
             readout: Readout::Last,
@@ -127,6 +133,7 @@ impl<'a> Model<'a> {
             units: Vec::new(),
             outputs: 0,
             folded: false,
+            ngrams: 0,
         },
         weights: Weights::Int8(Int8 {
             embedding: Embedding::NOTHING,
@@ -157,6 +164,11 @@ impl<'a> Model<'a> {
         self.shape.inputs = manifest.embedding.width;
         self.shape.outputs = manifest.head.outputs;
         self.shape.folded = manifest.folded > 0;
+        #[cfg(feature = "extended")]
+        if let Some(shape) = manifest.extended.ngrams {
+            self.shape.ngrams = shape.longest;
+            self.ngrams = Some(Ngrams::new(shape, image.tensor(manifest, Role::Ngrams, 0)));
+        }
         for Layer::Lstm(lstm) in &manifest.layers {
             // The manifest holds at most as many layers as this vector.
             let _ = self.shape.units.push(lstm.units);

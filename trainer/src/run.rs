@@ -25,6 +25,7 @@ use crate::bptt::Trainer;
 use crate::error::{fault, reading, writing};
 use crate::files::{remove_partial_files, write_atomically};
 use crate::network::Network;
+use crate::ngrams::Fitted;
 use crate::optimizer::{Adam, Ema};
 use crate::quantizer::{LstmWeights, Weights};
 use crate::report;
@@ -143,8 +144,16 @@ struct ValidDigest {
 }
 
 /// The files of a run.
-const FILES: [&str; 7] =
-    ["config.json", "vocabulary.txt", "metrics.jsonl", "curves.svg", "curves.png", "best.network", "checkpoint"];
+const FILES: [&str; 8] = [
+    "config.json",
+    "vocabulary.txt",
+    "ngrams",
+    "metrics.jsonl",
+    "curves.svg",
+    "curves.png",
+    "best.network",
+    "checkpoint",
+];
 
 /// How often a running epoch is kept besides its end.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(60);
@@ -219,7 +228,7 @@ impl RunFolder {
     /// # Errors
     /// A fault when a file cannot be removed.
     pub fn remove_beginning(&self) -> Result<()> {
-        for name in ["vocabulary.txt", "config.json"] {
+        for name in ["ngrams", "vocabulary.txt", "config.json"] {
             let path = self.file(name);
             match std::fs::remove_file(&path) {
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(writing(&path, error)),
@@ -292,7 +301,33 @@ impl RunFolder {
     pub fn vocabulary(&self, config: &TrainConfig) -> Result<Vocabulary> {
         let text = read_text(&self.file("vocabulary.txt"))?;
         let words = text.lines().map(str::to_owned).collect();
-        Ok(Vocabulary { units: config.units(), ..Vocabulary::from_words(words, config.unknown()) })
+        let mut vocabulary = Vocabulary::from_words(words, config.unknown());
+        vocabulary.units = config.units();
+        Ok(vocabulary)
+    }
+
+    /// Writes the n-grams.
+    ///
+    /// # Errors
+    /// A fault when the folder cannot be written.
+    pub fn write_ngrams(&self, ngrams: &Fitted) -> Result<()> {
+        self.write_coded("ngrams", ngrams)
+    }
+
+    /// Reads the n-grams; `None` where the run has none.
+    ///
+    /// # Errors
+    /// A fault when the file is damaged, or missing although the configuration has n-grams.
+    pub fn ngrams(&self, config: &TrainConfig) -> Result<Option<Fitted>> {
+        if config.model.ngrams.count == 0 {
+            return Ok(None);
+        }
+        let ngrams: Option<Fitted> = self.read_coded("ngrams")?;
+        if ngrams.is_none() {
+            let remedy = "take the file from a copy, or train again into another folder";
+            return Err(fault(self.file("ngrams").display(), "the run's n-grams are missing", remedy).into());
+        }
+        Ok(ngrams)
     }
 
     /// Writes the figures of all epochs.
@@ -433,5 +468,6 @@ pub fn weights(network: &Network<f32>) -> Weights {
         head: rows(&network.head.kernel),
         head_bias: network.head.bias.as_slice().to_vec(),
         occurrences: Vec::new(),
+        ngrams: None,
     }
 }

@@ -8,6 +8,7 @@
 //! hidden     each layer's hidden state h (Q0.15 in 16 bits, or f32); where there are no layers, the last token's embedding in its place
 //! pool       readout mean: sum of h, 32 bits a unit · readout max: as h · readout last: nothing
 //! scratch    [x; h] of the step in progress, and before it with a folded embedding a row of gates; means nothing between two tokens
+//! n-grams    sum of weights, tokens, and the hashes of the last tokens; nothing where the image has no n-grams
 //! ```
 //!
 //! Float layers pad their units to a multiple of 8. All parts start on a multiple of 4.
@@ -18,6 +19,8 @@ use heapless::Vec;
 use super::Model;
 use crate::image::error::Error;
 use crate::image::manifest::{MAX_LAYERS, Precision, Readout};
+#[cfg(feature = "extended")]
+use crate::input::ngrams::Sum;
 use crate::input::text::Tokenizer;
 
 /// What decides the size of a stream's state.
@@ -35,16 +38,14 @@ pub struct StreamShape {
     pub outputs: u16,
     /// The embedding is folded into the first layer.
     pub folded: bool,
+    /// Tokens of the longest n-gram; 0 where there are none.
+    pub ngrams: u8,
 }
 
 impl StreamShape {
     /// Where the scratch begins behind the header: after all layers and the pool.
     pub(super) fn scratch_start(&self) -> usize {
         let (mut start, mut last) = (0, (0, 0));
-        if self.is_bag() {
-            last = self.layer_bytes(self.inputs);
-            start = last.1;
-        }
         for &units in &self.units {
             last = self.layer_bytes(units);
             start += last.0 + last.1;
@@ -78,10 +79,21 @@ impl StreamShape {
 /// Bytes of state that a stream of this shape needs.
 pub fn state_bytes(shape: &StreamShape) -> usize {
     let folded = cfg!(feature = "fold") && shape.folded;
-    bytes_of(shape.precision, shape.readout, shape.inputs, &shape.units, folded)
+    bytes_of(shape.precision, shape.readout, shape.inputs, &shape.units, folded) + ngram_bytes(shape)
 }
 
-/// The same as a constant, for static buffers:
+/// Bytes of the n-grams' part, the last one.
+fn ngram_bytes(shape: &StreamShape) -> usize {
+    #[cfg(feature = "extended")]
+    return crate::input::ngrams::stream_bytes(shape.ngrams);
+    #[cfg(not(feature = "extended"))]
+    {
+        let _ = shape;
+        0
+    }
+}
+
+/// The same as a constant, for static buffers; n-grams need [`crate::input::ngrams::stream_bytes`] more:
 ///
 /// ```
 /// use latch_engine::image::manifest::{Precision, Readout};
@@ -242,6 +254,21 @@ impl<'s> StateBytes<'s> {
         Some((bytemuck::try_from_bytes_mut(header).ok()?, Memory(memory)))
     }
 
+    /// The n-grams' part: what is summed, and the hashes of the last tokens. `None` where the model has none.
+    #[cfg(feature = "extended")]
+    pub(super) fn ngrams_mut(&mut self, shape: &StreamShape) -> Option<(&mut Sum, &mut [u32])> {
+        let start = self.0.len().checked_sub(ngram_bytes(shape)).filter(|_| shape.ngrams > 0)?;
+        let (sum, history) = self.0.get_mut(start..)?.split_at_mut_checked(size_of::<Sum>())?;
+        Some((bytemuck::try_from_bytes_mut(sum).ok()?, bytemuck::try_cast_slice_mut(history).ok()?))
+    }
+
+    /// What is summed of the n-grams.
+    #[cfg(feature = "extended")]
+    pub(super) fn ngrams(&self, shape: &StreamShape) -> Option<&Sum> {
+        let start = self.0.len().checked_sub(ngram_bytes(shape)).filter(|_| shape.ngrams > 0)?;
+        bytemuck::try_from_bytes(self.0.get(start..)?.get(..size_of::<Sum>())?).ok()
+    }
+
     /// The bytes of a layer's cell state and hidden state, which lie side by side; empty where there is no such layer.
     pub(super) fn layer(&self, shape: &StreamShape, layer: usize) -> &[u8] {
         let mut start = size_of::<Header>();
@@ -296,6 +323,12 @@ impl<'s> StateBytes<'s> {
         }
         #[cfg(feature = "extended")]
         if header.tokenizer.units() != model.units {
+            return Err(Error::StateDamaged);
+        }
+        #[cfg(feature = "extended")]
+        if let (Some(table), Some(sum)) = (&model.ngrams, self.ngrams(&model.shape))
+            && !sum.is_valid(table.shape())
+        {
             return Err(Error::StateDamaged);
         }
         // Cells and hidden states may have any bits: the kernels are safe for all of them. Sums must be those of `count` tokens.

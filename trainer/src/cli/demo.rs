@@ -126,7 +126,8 @@ pub fn run(args: Args) -> Result<()> {
     let vocabulary = run.vocabulary(&config.train)?;
     let best = run.best()?;
     let training = Dataset::load_part(folder, Part::Train)?.examples;
-    let weights = calibrated(&best, &vocabulary, &training);
+    let validation = Dataset::load_part(folder, Part::Valid)?.examples;
+    let weights = calibrated(&best, &vocabulary, run.ngrams(&config.train)?, &training, &validation)?;
     let candidates = candidates(&weights, &vocabulary, &origin(&config, &best, training.len())?, &test.examples)?;
     say(format_args!(
         "3. quantize and pack: three images, judged by the engine on {} held-out texts\n",

@@ -18,9 +18,11 @@ use crate::dataset::{Dataset, Example, Part};
 use crate::evaluate::{Evaluation, evaluate, image_fault};
 use crate::files::write_atomically;
 use crate::folding::{Folded, fold_to, parse_bytes};
+use crate::ngrams::Fitted;
 use crate::quantizer::{Origin, Weights, saturation, to_image};
 use crate::report::table;
 use crate::run::{Best, RunConfig, RunFolder, weights};
+use crate::training::{Sequences, fused};
 use crate::vocabulary::Vocabulary;
 
 /// Write the image of a run's best network.
@@ -98,10 +100,28 @@ pub(crate) struct Candidate {
     pub(crate) evaluation: Evaluation,
 }
 
-/// The weights of a run's best network, calibrated on its training examples.
-pub(crate) fn calibrated(best: &Best, vocabulary: &Vocabulary, training: &[Example]) -> Weights {
+/// The weights of a run's best network, calibrated on its training examples, and fused with the run's n-grams on its validation part.
+pub(crate) fn calibrated(
+    best: &Best,
+    vocabulary: &Vocabulary,
+    ngrams: Option<Fitted>,
+    training: &[Example],
+    validation: &[Example],
+) -> Result<Weights> {
     let ids: Vec<Vec<u32>> = training.par_iter().map(|example| vocabulary.ids(&example.text)).collect();
-    weights(&best.network).calibrated(ids.iter().map(Vec::as_slice))
+    let mut weights = weights(&best.network).calibrated(ids.iter().map(Vec::as_slice));
+    if let Some(Fitted { mut table, .. }) = ngrams {
+        let validation =
+            Sequences::read(validation, vocabulary, usize::MAX).beside(validation, vocabulary.units, &table);
+        if let (_, Some(fusion)) = fused(&best.network, &validation)? {
+            weights.head.iter_mut().chain(&mut weights.head_bias).for_each(|weight| *weight *= fusion.network);
+            weights.head_bias.iter_mut().for_each(|bias| *bias += fusion.bias);
+            table.weights.iter_mut().for_each(|weight| *weight *= fusion.ngrams);
+            table.bias *= fusion.ngrams;
+        }
+        weights.ngrams = Some(table);
+    }
+    Ok(weights)
 }
 
 /// A network at every precision, each judged through the engine. The first is f32.
@@ -167,12 +187,12 @@ pub fn run(args: Args) -> Result<()> {
     let began = Beginning::read(&folder)?;
     let best = folder.best()?;
     began.check_network(&folder, "best.network", &best.network)?;
-    let Beginning { config, vocabulary, training, validation } = began;
+    let Beginning { config, vocabulary, ngrams, training, validation } = began;
+    let weights = calibrated(&best, &vocabulary, ngrams, &training, &validation)?;
     let (reported, part) = match &args.data {
         Some(path) => (Dataset::load_part(path, Part::Test)?.examples, path.display().to_string()),
         None => (validation, "the run's validation part".to_owned()),
     };
-    let weights = calibrated(&best, &vocabulary, &training);
     let origin = origin(&config, &best, training.len())?;
     let precision = Precision::from(args.precision);
     let mut candidates = Vec::new();
