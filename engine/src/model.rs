@@ -3,6 +3,8 @@
 //! A [`Model`] is shared and immutable. A [`State`] is what one stream remembers: a value of a fixed size, the same bytes on every
 //! machine. A [`Session`] is a model with a state. There is no arithmetic here that a kernel could do, no `unsafe` and no choice by architecture.
 
+#[cfg(feature = "extended")]
+mod bag;
 mod embedding;
 #[cfg(all(feature = "fold", feature = "std"))]
 mod fold;
@@ -33,6 +35,8 @@ use crate::image::Image;
 use crate::image::error::Error;
 #[cfg(feature = "float")]
 use crate::image::manifest::MAX_LAYERS;
+#[cfg(feature = "extended")]
+use crate::image::manifest::Units;
 use crate::image::manifest::{Input, Layer, Manifest, Precision, Readout, Unknown};
 use crate::image::tensor::Role;
 #[cfg(feature = "extended")]
@@ -55,6 +59,8 @@ use lstm::Layers;
 pub struct Model<'a> {
     vocabulary: Option<Vocabulary<'a>>,
     unknown: Option<u32>,
+    #[cfg(feature = "extended")]
+    units: Units,
     #[cfg(feature = "extended")]
     ngrams: Option<Ngrams<'a>>,
     shape: StreamShape,
@@ -117,6 +123,8 @@ impl<'a> Model<'a> {
         vocabulary: None,
         unknown: None,
         #[cfg(feature = "extended")]
+        units: Units::Words,
+        #[cfg(feature = "extended")]
         ngrams: None,
         shape: StreamShape {
             precision: Precision::Int8,
@@ -146,6 +154,10 @@ impl<'a> Model<'a> {
         if let Input::Text(text) = manifest.input {
             self.vocabulary = image.vocabulary();
             self.unknown = (text.unknown == Unknown::LastRow).then_some(text.words);
+        }
+        #[cfg(feature = "extended")]
+        {
+            self.units = manifest.extended.units;
         }
         self.shape.precision = manifest.precision;
         self.shape.readout = manifest.readout;

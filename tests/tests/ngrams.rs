@@ -3,7 +3,7 @@
 use latch_engine::Error;
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
-use latch_engine::image::manifest::{Precision, Unknown};
+use latch_engine::image::manifest::{Precision, Units, Unknown};
 use latch_engine::kernels::AnyBackend;
 use latch_engine::model::{Logit, Model, State};
 use latch_tests::training::{Task, config};
@@ -20,7 +20,7 @@ const N: usize = 512;
 /// Reviews, and n-grams fitted to them.
 fn fitted() -> (Vec<Example>, Fitted) {
     let examples = built_in::generate(3, 400);
-    let texts: Vec<Vec<u32>> = examples.iter().map(|example| hashes(&example.text)).collect();
+    let texts: Vec<Vec<u32>> = examples.iter().map(|example| hashes(Units::Words, &example.text)).collect();
     let labels: Vec<f32> = examples.iter().map(|example| example.label as f32).collect();
     let fitted = fit(&texts, &labels, &NGRAMS, 1);
     (examples, fitted)
@@ -57,7 +57,7 @@ fn the_engine_adds_what_the_trainer_fitted() {
         let (without, with) = (Model::new(&without), Model::new(&with));
         for example in &examples[..100] {
             let added = logit(&with, &example.text, 7).to_f32() - logit(&without, &example.text, 7).to_f32();
-            let expected = fitted.table.logit(&hashes(&example.text));
+            let expected = fitted.table.logit(&hashes(Units::Words, &example.text));
             // Six bits a weight, over a few dozen n-grams: the errors are independent.
             assert!((added - expected).abs() < 0.15 * expected.abs().max(1.0), "{added} for {expected}");
         }

@@ -91,13 +91,15 @@ pub struct Fitted {
     pub offsets: Vec<f32>,
 }
 
-/// The hashes of a text's tokens, in order.
-pub fn hashes(text: &str) -> Vec<u32> {
+/// The hashes of a text's tokens of a kind, in order.
+pub fn hashes(units: manifest::Units, text: &str) -> Vec<u32> {
     let mut hashes = Vec::new();
-    let mut tokenizer = Tokenizer::new();
-    let mut push = |token: latch_engine::input::text::Token<'_>| hashes.push(token_hash(token.bytes()));
-    tokenizer.push(text.as_bytes(), &mut push);
-    tokenizer.finish(&mut push);
+    let mut tokenizer = Tokenizer::of(units);
+    let mut push = |token: latch_engine::input::text::Token<'_>, first: bool| {
+        hashes.push(token_hash(token.bytes(), units == manifest::Units::Syllables && first));
+    };
+    tokenizer.push_each(text.as_bytes(), &mut push);
+    tokenizer.finish_each(&mut push);
     hashes
 }
 
@@ -372,7 +374,10 @@ mod tests {
             let filler = ["film", "scene", "plot", "cast", "music"][index / 4 % 5];
             let first = if not { "not" } else { "very" };
             let second = if good { "good" } else { "bad" };
-            (hashes(&format!("a {filler} {first} {second} indeed")), f32::from(u8::from(not != good)))
+            (
+                hashes(manifest::Units::Words, &format!("a {filler} {first} {second} indeed")),
+                f32::from(u8::from(not != good)),
+            )
         };
         (0..400).map(text).unzip()
     }

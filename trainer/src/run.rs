@@ -314,7 +314,9 @@ impl RunFolder {
     /// # Errors
     /// A fault naming the file when it is missing or is no text.
     pub fn vocabulary(&self, config: &TrainConfig) -> Result<Vocabulary> {
-        Ok(Vocabulary::from_words(read_words(&self.file("vocabulary.txt"))?, config.unknown()))
+        let mut vocabulary = Vocabulary::from_words(read_words(&self.file("vocabulary.txt"))?, config.unknown());
+        vocabulary.units = config.units();
+        Ok(vocabulary)
     }
 
     /// Writes the n-grams.

@@ -10,7 +10,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use latch_engine::image::manifest::Unknown;
+use latch_engine::image::manifest::{Units, Unknown};
 use rand::RngExt;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -34,14 +34,17 @@ pub struct ModelConfig {
     pub vocab: usize,
     /// Features of an embedding row.
     pub embedding: usize,
-    /// Units of each LSTM layer.
+    /// Units of each LSTM layer; means nothing without one.
     pub lstm: usize,
-    /// Stacked LSTM layers.
+    /// Stacked LSTM layers; 0 for a bag of embeddings.
     pub layers: usize,
     /// What the head sees.
     pub readout: Readout,
     /// True when unknown words are left out; false when they share a row.
     pub skip_unknown: bool,
+    /// True when Hangul syllables are tokens of their own. Runs of older versions do not say so: they have words only.
+    #[serde(default)]
+    pub syllables: bool,
     /// Dropout on the inputs of each LSTM layer, one mask a sequence.
     pub dropout: f64,
     /// Dropout on the recurrent state, one mask a sequence.
@@ -103,6 +106,11 @@ impl TrainConfig {
         }
     }
 
+    /// What a token is.
+    pub fn units(&self) -> Units {
+        if self.model.syllables { Units::Syllables } else { Units::Words }
+    }
+
     /// What unknown words do.
     pub fn unknown(&self) -> Unknown {
         if self.model.skip_unknown { Unknown::Skip } else { Unknown::LastRow }
@@ -123,7 +131,7 @@ pub struct Sequences {
 /// Chooses and fits the n-grams of training texts; `None` where the configuration has none.
 pub fn fit_ngrams(config: &TrainConfig, examples: &[Example]) -> Option<Fitted> {
     (config.model.ngrams.count > 0).then(|| {
-        let texts: Vec<Vec<u32>> = examples.par_iter().map(|example| hashes(&example.text)).collect();
+        let texts: Vec<Vec<u32>> = examples.par_iter().map(|example| hashes(config.units(), &example.text)).collect();
         let labels: Vec<f32> = examples.iter().map(|example| example.label as f32).collect();
         fit(&texts, &labels, &config.model.ngrams, config.seed)
     })
@@ -145,8 +153,8 @@ impl Sequences {
 
     /// The same beside the logits that a table of n-grams gives to the texts.
     #[must_use]
-    pub fn beside(mut self, examples: &[Example], table: &Table) -> Self {
-        self.offsets = examples.par_iter().map(|example| table.logit(&hashes(&example.text))).collect();
+    pub fn beside(mut self, examples: &[Example], units: Units, table: &Table) -> Self {
+        self.offsets = examples.par_iter().map(|example| table.logit(&hashes(units, &example.text))).collect();
         self
     }
 

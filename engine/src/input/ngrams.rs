@@ -15,7 +15,8 @@
 //! is a key and a code, 0 where it is empty:
 //!
 //! ```text
-//! w₀ w₁ w₂ …   hashes of the newest token and of those before it       w = FNV-1a of its bytes
+//! w₀ w₁ w₂ …   hashes of the newest token and of those before it       w = FNV-1a of its bytes, from the complement of FNV's basis
+//!              where tokens are syllables and this one begins a word
 //! k₁ = w₀      k(n+1) = (rotl(k(n), 5) ^ w(n)) · 9E3779B1
 //! f₁ = mix(k)  f(n+1) = mix(f(n) ^ 85EBCA77)       mix: the finaliser of MurmurHash3
 //! places       f₁·entries >> 32,  f₂·entries >> 32,  f₃·entries >> 32
@@ -41,9 +42,10 @@ pub const WEIGHT_BITS: core::ops::RangeInclusive<u8> = 2..=7;
 /// Tokens after which sum and count are halved, so that the sum stays inside 32 bits.
 const MOST_TOKENS: u32 = 1 << 15;
 
-/// The hash of a token: FNV-1a with 32 bits over its bytes.
-pub fn token_hash(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0x811C_9DC5, |hash, &byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+/// The hash of a token: FNV-1a with 32 bits over its bytes. A syllable that begins a word has another one than the same syllable inside it.
+pub fn token_hash(bytes: &[u8], begins: bool) -> u32 {
+    let basis = if begins { !0x811C_9DC5 } else { 0x811C_9DC5 };
+    bytes.iter().fold(basis, |hash, &byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
 /// The running key of an n-gram, lengthened by the token before it.
@@ -198,7 +200,7 @@ mod tests {
 
     #[test]
     fn the_sum_is_that_of_the_weights_of_all_ngrams_that_end_at_a_token() {
-        let [not, a, good] = ["not", "a", "good"].map(|word| token_hash(word.as_bytes()));
+        let [not, a, good] = ["not", "a", "good"].map(|word| token_hash(word.as_bytes(), false));
         let pair = lengthen(good, a);
         let entries = table(&[(good, 31), (pair, -3), (lengthen(pair, not), -32), (lengthen(a, good), 7)]);
         let table = Ngrams::new(shape(), &entries);
@@ -214,7 +216,7 @@ mod tests {
 
     #[test]
     fn before_the_beginning_there_is_nothing() {
-        let a = token_hash(b"a");
+        let a = token_hash(b"a", false);
         // A history of zeros is not three tokens with the hash 0.
         let entries = table(&[(lengthen(a, 0), 5)]);
         let (mut sum, mut history) = (Sum::zeroed(), [0; 2]);
@@ -231,7 +233,7 @@ mod tests {
 
     #[test]
     fn no_stream_is_too_long() {
-        let a = token_hash(b"a");
+        let a = token_hash(b"a", false);
         let entries = table(&[(a, -32)]);
         let table = Ngrams::new(shape(), &entries);
         let mut sum = Sum { sum: -1024 * MOST_TOKENS as i32, count: MOST_TOKENS };

@@ -139,7 +139,8 @@ pub(crate) fn calibrated(
     let ids: Vec<Vec<u32>> = training.par_iter().map(|example| vocabulary.ids(&example.text)).collect();
     let mut weights = weights(&best.network).calibrated(ids.iter().map(Vec::as_slice));
     if let Some(Fitted { mut table, .. }) = ngrams {
-        let validation = Sequences::read(validation, vocabulary, usize::MAX).beside(validation, &table);
+        let validation =
+            Sequences::read(validation, vocabulary, usize::MAX).beside(validation, vocabulary.units, &table);
         if let (_, Some(fusion)) = fused(&best.network, &validation)? {
             weights.head.iter_mut().chain(&mut weights.head_bias).for_each(|weight| *weight *= fusion.network);
             weights.head_bias.iter_mut().for_each(|bias| *bias += fusion.bias);

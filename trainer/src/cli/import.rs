@@ -89,6 +89,7 @@ pub fn run(args: Args) -> Result<()> {
                 word_dropout: 0.0,
                 head_dropout: 0.0,
                 ngrams: NgramConfig::NONE,
+                syllables: false,
             },
             ..default_config()
         },

@@ -6,8 +6,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
-use latch_engine::image::manifest::{MAX_LAYERS, MAX_ROWS, MAX_WIDTH};
+use latch_engine::image::manifest::{MAX_LAYERS, MAX_ROWS, MAX_WIDTH, Units};
 use latch_engine::input::ngrams::{MAX_LONGEST, WEIGHT_BITS};
 use serde::Serialize;
 
@@ -23,7 +24,7 @@ use crate::training::{
     BatchProgress, EpochMetrics, ModelConfig, Outcome, Progress, Sequences, TrainConfig, fit_ngrams, judge_logits,
     train,
 };
-use crate::vocabulary::Vocabulary;
+use crate::vocabulary::{Vocabulary, units_of};
 
 /// Train a network on labelled texts.
 ///
@@ -41,10 +42,13 @@ pub struct Args {
     #[arg(long, default_value = "0.1")]
     valid: ValidArg,
     /// The model, as key=value,…: vocab, embedding, lstm (units), layers, readout (last, mean, max), unknown (row, skip),
-    /// dropout, recurrent_dropout, word_dropout, head_dropout; ngrams (how many have a weight beside the network), longest (tokens of an
-    /// n-gram), ngram_bits (of a weight), ngram_dropout (share of the texts that the network learns without them)
+    /// dropout, recurrent_dropout, word_dropout, head_dropout; bag (width of an embedding without LSTM) in place of embedding, lstm and
+    /// layers; ngrams (how many have a weight beside the network), longest (tokens of an n-gram), ngram_bits (of a weight), ngram_dropout (share of the texts that the network learns without them)
     #[arg(long, default_value = "", hide_default_value = true)]
     model: ModelArg,
+    /// What a token is
+    #[arg(long, value_enum, default_value = "auto")]
+    units: UnitsArg,
     /// Most epochs
     #[arg(long, default_value_t = default_config().epochs, value_parser = clap::value_parser!(u64).range(1..=MAX_EPOCHS))]
     epochs: u64,
@@ -79,7 +83,7 @@ pub struct Args {
     #[arg(long)]
     out: PathBuf,
     /// Go on with the run in --out; its configuration is used
-    #[arg(long, conflicts_with_all = ["data", "valid", "model", "epochs", "batch", "lr", "seed", "max_tokens", "clip_norm",
+    #[arg(long, conflicts_with_all = ["data", "valid", "model", "units", "epochs", "batch", "lr", "seed", "max_tokens", "clip_norm",
         "weight_decay", "label_smoothing", "average", "patience"])]
     resume: bool,
     /// Seconds after which a running epoch is kept; the result does not depend on it
@@ -88,6 +92,17 @@ pub struct Args {
     /// Print one line of JSON
     #[arg(long)]
     json: bool,
+}
+
+/// `--units`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum UnitsArg {
+    /// Words and marks
+    Words,
+    /// The same, but each Hangul syllable by itself
+    Syllables,
+    /// Syllables where more than half of the training texts' letters are Hangul
+    Auto,
 }
 
 pub(crate) fn positive(text: &str) -> Result<usize, String> {
@@ -132,6 +147,7 @@ pub(crate) const DEFAULT_MODEL: ModelConfig = ModelConfig {
     layers: 1,
     readout: Readout::Max,
     skip_unknown: false,
+    syllables: false,
     dropout: 0.3,
     recurrent_dropout: 0.3,
     word_dropout: 0.3,
@@ -162,9 +178,11 @@ impl FromStr for ModelArg {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let mut model = DEFAULT_MODEL;
+        let mut keys = Vec::new();
         for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').ok_or_else(|| format!("`{pair}` is not of the form key=value"))?;
             let (key, value) = (key.trim(), value.trim());
+            keys.push(key);
             let size = || positive(value).map_err(|problem| format!("{key}: {problem}"));
             let share = || match value.parse::<f64>() {
                 Ok(share) if (0.0..1.0).contains(&share) => Ok(share),
@@ -173,6 +191,7 @@ impl FromStr for ModelArg {
             match key {
                 "vocab" => model.vocab = size()?,
                 "embedding" => model.embedding = size()?,
+                "bag" => (model.embedding, model.layers) = (size()?, 0),
                 "lstm" => model.lstm = size()?,
                 "layers" => model.layers = size()?,
                 "readout" => {
@@ -207,9 +226,20 @@ impl FromStr for ModelArg {
                     model.ngrams.weight_bits = byte(key, value, *WEIGHT_BITS.start(), *WEIGHT_BITS.end())?;
                 }
                 _ => {
-                    let keys = "vocab, embedding, lstm, layers, readout, unknown, dropout, recurrent_dropout, word_dropout, head_dropout, ngrams, longest, ngram_bits, ngram_dropout";
+                    let keys = "vocab, embedding, lstm, layers, bag, readout, unknown, dropout, recurrent_dropout, word_dropout, head_dropout, ngrams, longest, ngram_bits, ngram_dropout";
                     return Err(format!("`{key}` is no key of a model; the keys are {keys}"));
                 }
+            }
+        }
+        if keys.contains(&"bag") {
+            // A bag has the embedding's width and no recurrent layer.
+            let other = ["embedding", "lstm", "layers", "dropout", "recurrent_dropout"];
+            if let Some(key) = other.into_iter().find(|key| keys.contains(key)) {
+                return Err(format!("a bag of embeddings has no {key}; leave out {key} or bag"));
+            }
+            (model.layers, model.lstm, model.dropout, model.recurrent_dropout) = (0, 0, 0.0, 0.0);
+            if !keys.contains(&"readout") {
+                model.readout = Readout::Mean;
             }
         }
         Ok(ModelArg(model))
@@ -304,18 +334,23 @@ fn begin(args: Args, folder: &RunFolder) -> Result<Outcome> {
         },
         imported: None,
     };
-    begin_run(config, folder, args.json)
+    begin_run(config, args.units, folder, args.json)
 }
 
-/// Begins a run in a folder that has none. The digest of the data is filled in here.
+/// Begins a run in a folder that has none. The digest of the data and the units are filled in here.
 ///
 /// # Errors
 /// A fault when the folder already holds a run, or when the data or the folder cannot be used. If nothing was learned by then, the folder
 /// is as it was before.
-pub(crate) fn begin_run(mut config: RunConfig, folder: &RunFolder, quiet: bool) -> Result<Outcome> {
+pub(crate) fn begin_run(mut config: RunConfig, units: UnitsArg, folder: &RunFolder, quiet: bool) -> Result<Outcome> {
     check_options(&config.train, "")?;
     refuse_run(folder)?;
     let (training, validation, valid_sha256) = load(&mut config)?;
+    config.train.model.syllables = match units {
+        UnitsArg::Words => false,
+        UnitsArg::Syllables => true,
+        UnitsArg::Auto => units_of(training.iter().map(|example| example.text.as_str())) == Units::Syllables,
+    };
     let vocabulary = vocabulary(&config, &training)?;
     let made = OutputFolder::create(folder.path())?;
     // Reading the data takes time, in which another run may have begun.
@@ -356,7 +391,7 @@ pub(crate) fn refuse_run(folder: &RunFolder) -> Result<()> {
 fn vocabulary(config: &RunConfig, training: &[Example]) -> Result<Vocabulary> {
     let train = &config.train;
     let texts = training.iter().map(|example| example.text.as_str());
-    let vocabulary = Vocabulary::build(texts, train.model.vocab, train.unknown());
+    let vocabulary = Vocabulary::build_of(train.units(), texts, train.model.vocab, train.unknown());
     check_vocabulary(&vocabulary, &config.data, "--model vocab")?;
     Ok(vocabulary)
 }
@@ -522,20 +557,21 @@ pub(crate) fn check_options(config: &TrainConfig, within: &str) -> Result<()> {
     let model = &config.model;
     let width = usize::from(MAX_WIDTH);
     check("--model vocab", model.vocab > 0, "a whole number from 1")?;
-    check(
-        "--model layers",
-        (1..=MAX_LAYERS).contains(&model.layers),
-        &format!("a whole number from 1 to {MAX_LAYERS}"),
-    )?;
-    check("--model lstm", (1..width).contains(&model.lstm), &format!("a whole number from 1 to {}", width - 1))?;
-    let room = width - model.lstm;
-    check(
-        "--model embedding",
-        (1..=room).contains(&model.embedding),
-        &format!("a whole number from 1, with lstm at most {width}"),
-    )?;
-    if model.layers > 1 {
-        check("--model lstm", model.lstm <= width / 2, &format!("at most {} in more than one layer", width / 2))?;
+    check("--model layers", model.layers <= MAX_LAYERS, &format!("a whole number from 1 to {MAX_LAYERS}"))?;
+    if model.layers == 0 {
+        let fits = (1..=width).contains(&model.embedding);
+        check("--model bag", fits, &format!("a whole number from 1 to {width}"))?;
+    } else {
+        check("--model lstm", (1..width).contains(&model.lstm), &format!("a whole number from 1 to {}", width - 1))?;
+        let room = width - model.lstm;
+        check(
+            "--model embedding",
+            (1..=room).contains(&model.embedding),
+            &format!("a whole number from 1, with lstm at most {width}"),
+        )?;
+        if model.layers > 1 {
+            check("--model lstm", model.lstm <= width / 2, &format!("at most {} in more than one layer", width / 2))?;
+        }
     }
     check("--model ngrams", model.ngrams.count <= MAX_NGRAMS, &format!("at most {MAX_NGRAMS}"))?;
     check("--model ngram_dropout", (0.0..=1.0).contains(&model.ngrams.dropout), "from 0 to 1")?;
@@ -591,7 +627,7 @@ fn go(
         let texts = validation;
         let sequences = Sequences::read(&texts, vocabulary, usize::MAX);
         match ngrams {
-            Some(ngrams) => sequences.beside(&texts, &ngrams.table),
+            Some(ngrams) => sequences.beside(&texts, vocabulary.units, &ngrams.table),
             None => sequences,
         }
     };
