@@ -54,6 +54,9 @@ pub struct Model<'a> {
     vocabulary: Option<Vocabulary<'a>>,
     unknown: Option<u32>,
     shape: StreamShape,
+    /// [`Model::scratch_start`], where the bytes of code that keep it are not counted.
+    #[cfg(not(latch_backend))]
+    scratch: usize,
     weights: Weights<'a>,
     backend: AnyBackend,
     /// Ids of the embedding.
@@ -120,6 +123,8 @@ impl<'a> Model<'a> {
             outputs: 0,
             folded: false,
         },
+        #[cfg(not(latch_backend))]
+        scratch: 0,
         weights: Weights::Int8(Int8 {
             embedding: Embedding::NOTHING,
             layers: Vec::new(),
@@ -148,6 +153,10 @@ impl<'a> Model<'a> {
         for Layer::Lstm(lstm) in &manifest.layers {
             // The manifest holds at most as many layers as this vector.
             let _ = self.shape.units.push(lstm.units);
+        }
+        #[cfg(not(latch_backend))]
+        {
+            self.scratch = self.shape.scratch_start();
         }
         self.backend = AnyBackend::detect();
         self.rows = manifest.embedding.rows;
@@ -232,6 +241,15 @@ impl<'a> Model<'a> {
         let session = Session::over(self, memory)?;
         session.check()?;
         Ok(session)
+    }
+
+    /// Where the scratch of a step begins behind the header.
+    #[inline(always)]
+    fn scratch_start(&self) -> usize {
+        #[cfg(not(latch_backend))]
+        return self.scratch;
+        #[cfg(latch_backend)]
+        self.shape.scratch_start()
     }
 
     /// True when this build of the engine has the model's precision.
