@@ -54,6 +54,8 @@ pub struct Options {
     pub float: bool,
     /// Runs images with a folded embedding too.
     pub fold: bool,
+    /// Runs images of the format's version 4 too, those with a folded embedding among them.
+    pub extended: bool,
     /// Takes the scalar backend in place of the board's.
     pub scalar: bool,
     /// Where input comes from.
@@ -77,8 +79,14 @@ pub fn build(board: &Board, program: Program, options: &Options) -> Result<PathB
 /// # Errors
 /// Those of [`build`].
 pub fn build_with(toolchain: Toolchain, board: &Board, program: Program, options: &Options) -> Result<PathBuf> {
-    let features =
-        ["device", if options.float { ",float" } else { "" }, if options.fold { ",fold" } else { "" }].concat();
+    let feature = |wanted: bool, name: &'static str| if wanted { name } else { "" };
+    let features = [
+        "device",
+        feature(options.float, ",float"),
+        feature(options.fold, ",fold"),
+        feature(options.extended, ",extended"),
+    ]
+    .concat();
     let port = match options.port {
         Port::Semihosting => "semihosting",
         Port::Uart => "uart",
@@ -136,6 +144,7 @@ fn file_name(board: &Board, program: Program, options: &Options, port: &str) -> 
     let parts = [
         (options.float, "float"),
         (options.fold, "fold"),
+        (options.extended, "extended"),
         (options.scalar, "scalar"),
         (options.port != Port::Semihosting, port),
     ];
@@ -172,7 +181,7 @@ mod tests {
                     for state_bytes in [None, Some(396), Some(1024)] {
                         for bits in 0..8 {
                             let (float, fold, scalar) = (bits & 1 != 0, bits & 2 != 0, bits & 4 != 0);
-                            let options = Options { float, fold, scalar, port, state_bytes, verbose: false };
+                            let options = Options { float, fold, extended: false, scalar, port, state_bytes, verbose: false };
                             names.insert(file_name(board, program, &options, port_name));
                             variants += 1;
                         }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! postcard(Preamble) ++ postcard(image_bytes: u32) ++ postcard(Manifest) ++ postcard(folded: u32), from version 3 on ++
-//! postcard(Provenance) ++ self-test ++ zeros to 16 ++ sections ++ CRC-32
+//! postcard(Extended), from version 4 on ++ postcard(Provenance) ++ self-test ++ zeros to 16 ++ sections ++ CRC-32
 //! ```
 //!
 //! Every section starts on a multiple of 16 and follows from the manifest alone ([`tensor::sections`]), so that there is no
@@ -31,8 +31,11 @@ use tensor::{Element, Role, Section};
 /// The first bytes of every image.
 pub const MAGIC: [u8; 4] = *b"LTCH";
 
-/// The newest version of the format that this engine knows: that of images with a folded embedding. All older ones open as well.
-pub const VERSION: u16 = 3;
+/// The newest version of the format that this engine knows. All older ones open as well.
+pub const VERSION: u16 = 4;
+
+/// The version of images with a folded embedding that have nothing of what version 4 added.
+pub const VERSION_FOLDED: u16 = 3;
 
 /// The version that an image without a folded embedding is written in, so that engines which know no other read it.
 pub const VERSION_UNFOLDED: u16 = 2;
@@ -99,7 +102,10 @@ impl<'a> Image<'a> {
         if preamble.version > VERSION {
             return Err(Error::NewerVersion { found: preamble.version, supported: VERSION });
         }
-        if cfg!(not(feature = "fold")) && preamble.version > VERSION_UNFOLDED {
+        if cfg!(not(feature = "extended")) && preamble.version > VERSION_FOLDED {
+            return Err(Error::ExtensionUnavailable);
+        }
+        if cfg!(not(feature = "fold")) && preamble.version == VERSION_FOLDED {
             return Err(Error::FoldingUnavailable);
         }
         let image_bytes = reader.u32().ok_or(cut)?;
@@ -142,15 +148,26 @@ impl<'a> Image<'a> {
         Ok(())
     }
 
-    /// The manifest; the number of folded ids follows what postcard codes. Version 3 is for images that have some.
+    /// The manifest; the number of folded ids follows what postcard codes, and what version 4 added follows that. Version 3 is for images
+    /// that have the one, version 4 for those that have the other.
     fn manifest_from(&self, reader: &mut Reader<'_>) -> Option<Manifest> {
-        let manifest = reader.manifest();
+        #[allow(unused_mut, reason = "not with these features")]
+        let mut manifest = reader.manifest()?;
         #[cfg(feature = "fold")]
         if self.version > VERSION_UNFOLDED {
-            let folded = reader.u32().filter(|&folded| folded > 0)?;
-            return manifest.map(|manifest| Manifest { folded, ..manifest });
+            manifest.folded = reader.u32()?;
+            if self.version == VERSION_FOLDED && manifest.folded == 0 {
+                return None;
+            }
         }
-        manifest
+        #[cfg(feature = "extended")]
+        if self.version > VERSION_FOLDED {
+            manifest.extended = reader.extended()?;
+            if manifest.extended == manifest::Extended::default() {
+                return None;
+            }
+        }
+        Some(manifest)
     }
 
     /// The bytes from the manifest on.

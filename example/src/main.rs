@@ -90,6 +90,7 @@ fn explain(error: Error) -> &'static str {
     match error {
         Error::NotAnImage => "there is no image: put one into the chip's flash",
         Error::PrecisionUnavailable => "the image needs floats: export it with --precision int8",
+        Error::ExtensionUnavailable => "the image needs the engine's feature `extended`",
         Error::FoldingUnavailable => "the image has a folded embedding: export it without --fold-to",
         Error::StateTooSmall { .. } => "STATE_BYTES is too small for the model: `latch inspect` says how many it needs",
         Error::NewerVersion { .. } => "the image is newer than this program: build the program with its Latch",

@@ -181,6 +181,7 @@ pub fn to_image(
         readout: weights.readout,
         head: Head { outputs: weights.head_bias.len() as u16, shift: packed.head_shift },
         folded: 0,
+        extended: manifest::Extended::default(),
     };
     let provenance = Provenance {
         producer: concat!("latch ", env!("CARGO_PKG_VERSION")).as_bytes(),

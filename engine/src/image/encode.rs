@@ -88,8 +88,12 @@ fn header(manifest: &Manifest, provenance: &Provenance<'_>, image_bytes: u32) ->
     let mut header = coded(postcard::to_stdvec(&Preamble { magic: MAGIC, version: manifest.version() }))?;
     header.extend(coded(postcard::to_stdvec(&image_bytes))?);
     header.extend(coded(postcard::to_stdvec(manifest))?);
-    if manifest.folded > 0 {
+    if manifest.version() > super::VERSION_UNFOLDED {
         header.extend(coded(postcard::to_stdvec(&manifest.folded))?);
+    }
+    #[cfg(feature = "extended")]
+    if manifest.version() > super::VERSION_FOLDED {
+        header.extend(coded(postcard::to_stdvec(&manifest.extended))?);
     }
     header.extend(coded(postcard::to_stdvec(provenance))?);
     header.extend([0; SELF_TEST_BYTES]);

@@ -104,6 +104,11 @@ pub enum Error {
         "the image has a folded embedding and this engine was built without them: export it without --fold-to, or build with the feature `fold`"
     )]
     FoldingUnavailable,
+    /// The image has something of version 4, which this engine was built without.
+    #[error(
+        "the image needs what format version 4 added (four-bit weights, n-grams, syllables, early answers or other outputs), and this engine was built without it: build it with the feature `extended`"
+    )]
+    ExtensionUnavailable,
     /// The index of the folded ids does not count them.
     #[error("the index of the folded ids does not count as many as there are; export the model again")]
     FoldedIndex,

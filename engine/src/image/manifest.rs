@@ -45,6 +45,98 @@ pub struct Manifest {
     /// other fields: from version 3 on the number follows them, see [`super`].
     #[serde(skip)]
     pub folded: u32,
+    /// What version 4 added. Not coded with the other fields either: from version 4 on it follows `folded`.
+    #[cfg(feature = "extended")]
+    #[serde(skip)]
+    pub extended: Extended,
+}
+
+/// What version 4 of the format added; all of it at its default is a model of version 2 or 3. (With the feature `extended`.)
+#[cfg(feature = "extended")]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Extended {
+    /// Which tensors of an integer model have four bits a weight.
+    pub nibbles: Nibbles,
+    /// What a token of the text is.
+    pub units: Units,
+    /// The table of n-grams that adds to the logit.
+    pub ngrams: Option<Ngrams>,
+    /// What the outputs mean.
+    pub answer: Answer,
+    /// After how many tokens which logit is certain enough to stop, by rising tokens; empty where none was chosen.
+    pub early: Vec<Early, MAX_EARLY>,
+}
+
+/// Most steps of the thresholds for an early answer.
+#[cfg(feature = "extended")]
+pub const MAX_EARLY: usize = 8;
+
+/// Tensors with two weights in a byte, the lower four bits first.
+#[cfg(feature = "extended")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nibbles {
+    /// The embedding.
+    pub embedding: bool,
+    /// The gates of all layers.
+    pub gates: bool,
+}
+
+/// What a token of the text is.
+#[cfg(feature = "extended")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Units {
+    /// Words and marks.
+    #[default]
+    Words,
+    /// The same, but a word's Hangul syllables are tokens of their own.
+    Syllables,
+}
+
+/// A table of n-grams, each with a weight that is added to the logit; see [`crate::input::ngrams`].
+#[cfg(feature = "extended")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ngrams {
+    /// Buckets of four entries.
+    pub buckets: u32,
+    /// Tokens of the longest n-gram.
+    pub longest: u8,
+    /// Bits of an entry that are its weight; the others, of 16, are its key.
+    pub weight_bits: u8,
+    /// Added to the number of tokens, by which the weights' sum is divided.
+    pub prior: u16,
+    /// From the sum's quotient to Q15.16.
+    pub multiplier: u32,
+}
+
+/// What the outputs mean.
+#[cfg(feature = "extended")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Logits of classes, or values.
+    pub kind: AnswerKind,
+    /// An answer belongs to every step, not only to the whole sequence.
+    pub each_step: bool,
+}
+
+/// What an output is.
+#[cfg(feature = "extended")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AnswerKind {
+    /// A logit: of the positive class where there is one output, else one a class.
+    #[default]
+    Classes,
+    /// A value of a regression.
+    Values,
+}
+
+/// One step of the thresholds for an early answer.
+#[cfg(feature = "extended")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Early {
+    /// From so many tokens on
+    pub tokens: u32,
+    /// a logit of at least this magnitude, Q15.16, is certain.
+    pub logit: u32,
 }
 
 /// Type of the weights in the image.
@@ -201,11 +293,23 @@ impl Manifest {
         readout: Readout::Last,
         head: Head { outputs: 0, shift: 0 },
         folded: 0,
+        #[cfg(feature = "extended")]
+        extended: Extended {
+            nibbles: Nibbles { embedding: false, gates: false },
+            units: Units::Words,
+            ngrams: None,
+            answer: Answer { kind: AnswerKind::Classes, each_step: false },
+            early: Vec::new(),
+        },
     };
 
     /// The lowest version of the format that can express this manifest, which is the one that the writer gives it.
-    pub const fn version(&self) -> u16 {
-        if self.folded == 0 { super::VERSION_UNFOLDED } else { super::VERSION }
+    pub fn version(&self) -> u16 {
+        #[cfg(feature = "extended")]
+        if self.extended != Extended::default() {
+            return super::VERSION;
+        }
+        if self.folded == 0 { super::VERSION_UNFOLDED } else { super::VERSION_FOLDED }
     }
 
     /// Columns of x among a layer's gate weights: none where the embedding is folded into the first layer.

@@ -4,6 +4,8 @@
 
 use heapless::Vec;
 
+#[cfg(feature = "extended")]
+use super::manifest::{Answer, AnswerKind, Early, Extended, Ngrams, Nibbles, Units};
 use super::manifest::{
     Embedding, Head, Input, Layer, Lstm, Manifest, Preamble, Precision, Provenance, Readout, Text, Unknown,
 };
@@ -104,7 +106,50 @@ impl<'a> Reader<'a> {
             _ => return None,
         };
         let head = Head { outputs: self.u16()?, shift: self.byte()? };
-        Some(Manifest { precision, input, embedding, layers, readout, head, folded: 0 })
+        Some(Manifest {
+            precision,
+            input,
+            embedding,
+            layers,
+            readout,
+            head,
+            folded: 0,
+            #[cfg(feature = "extended")]
+            extended: Extended::default(),
+        })
+    }
+
+    /// What version 4 added.
+    #[cfg(feature = "extended")]
+    pub(super) fn extended(&mut self) -> Option<Extended> {
+        let nibbles = Nibbles { embedding: self.bool()?, gates: self.bool()? };
+        let units = match self.u32()? {
+            0 => Units::Words,
+            1 => Units::Syllables,
+            _ => return None,
+        };
+        let ngrams = if self.bool()? {
+            Some(Ngrams {
+                buckets: self.u32()?,
+                longest: self.byte()?,
+                weight_bits: self.byte()?,
+                prior: self.u16()?,
+                multiplier: self.u32()?,
+            })
+        } else {
+            None
+        };
+        let kind = match self.u32()? {
+            0 => AnswerKind::Classes,
+            1 => AnswerKind::Values,
+            _ => return None,
+        };
+        let answer = Answer { kind, each_step: self.bool()? };
+        let mut early = Vec::new();
+        for _ in 0..self.varint(usize::BITS)? {
+            early.push(Early { tokens: self.u32()?, logit: self.u32()? }).ok()?;
+        }
+        Some(Extended { nibbles, units, ngrams, answer, early })
     }
 
     /// Passes over the provenance, and says whether it could be read.
@@ -182,6 +227,8 @@ mod tests {
                     readout: [Readout::Last, Readout::Mean, Readout::Max][usize::from(readout)],
                     head: Head { outputs: head.0, shift: head.1 },
                     folded: 0,
+                    #[cfg(feature = "extended")]
+                    extended: Extended::default(),
                 };
                 let provenance = Provenance {
                     producer: &producer,

@@ -255,6 +255,11 @@ pub enum Refusal {
         "the image has a folded embedding and the firmware was built without them; export it without --fold-to, or build the firmware with the feature `fold`"
     )]
     NoFolding,
+    /// An image of the format's version 4, and a firmware without what that added.
+    #[error(
+        "the image needs what version 4 of the format added and the firmware was built without it; build the firmware with the feature `extended`"
+    )]
+    NoExtension,
 }
 
 impl Refusal {
@@ -274,6 +279,7 @@ impl Refusal {
             Refusal::SelfTest => 10,
             Refusal::StateTooSmall { .. } => 11,
             Refusal::NoFolding => 12,
+            Refusal::NoExtension => 13,
         }
     }
 
@@ -289,6 +295,7 @@ impl Refusal {
                 Error::Misaligned => Refusal::Misaligned,
                 Error::PrecisionUnavailable => Refusal::NoFloats,
                 Error::FoldingUnavailable => Refusal::NoFolding,
+                Error::ExtensionUnavailable => Refusal::NoExtension,
                 Error::StateTooSmall { needed, given } => {
                     Refusal::StateTooSmall { needed: needed as u32, given: given as u32 }
                 }
@@ -340,6 +347,7 @@ mod tests {
                 Refusal::NoVocabulary,
                 Refusal::SelfTest,
                 Refusal::NoFolding,
+                Refusal::NoExtension,
             ]
             .map(Item::Refused),
         );

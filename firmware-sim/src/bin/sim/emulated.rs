@@ -39,6 +39,7 @@ pub(crate) fn build(board: &Board, image: &Loaded, scalar: bool, port: Port) -> 
     let options = Options {
         float: image.precision != Precision::Int8,
         fold: image.folded,
+        extended: image.extended,
         scalar,
         port,
         state_bytes: (needed > board.state_bytes).then_some(needed),

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use latch_data::dataset::{self, Part};
 use latch_data::error::{fault, open_file};
-use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
 use latch_engine::image::manifest::Precision;
+use latch_engine::image::{Image, VERSION_FOLDED};
 use latch_engine::model::{Logit, Model, Session};
 use latch_firmware_sim::board::{Input, Verdict};
 use latch_firmware_sim::sim::source::{Lines, Source, Text, Texts};
@@ -122,6 +122,8 @@ pub(crate) struct Loaded {
     pub(crate) precision: Precision,
     /// The embedding is folded.
     pub(crate) folded: bool,
+    /// The image has something that version 4 of the format added.
+    pub(crate) extended: bool,
     pub(crate) state_bytes: usize,
 }
 
@@ -129,15 +131,21 @@ impl Loaded {
     /// Reads and checks a file.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let bytes = AlignedBytes::new(&read_image(path)?);
-        let (crc, precision, folded, state_bytes) = {
+        let (crc, precision, folded, extended, state_bytes) = {
             let image = Image::open(&bytes).map_err(|error| image_fault(&path.display().to_string(), &error))?;
             let model = Model::new(&image);
             if model.vocabulary().is_none() {
                 return Err(no_vocabulary(&path.display().to_string()).into());
             }
-            (image.crc(), model.shape().precision, model.shape().folded, model.state_bytes())
+            (
+                image.crc(),
+                model.shape().precision,
+                model.shape().folded,
+                image.version() > VERSION_FOLDED,
+                model.state_bytes(),
+            )
         };
-        Ok(Loaded { path: path.to_owned(), bytes, crc, precision, folded, state_bytes })
+        Ok(Loaded { path: path.to_owned(), bytes, crc, precision, folded, extended, state_bytes })
     }
 
     /// The tokens that the network reads of a text, and the first logit after each, by this machine's widest backend.
