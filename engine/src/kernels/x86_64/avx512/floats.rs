@@ -6,7 +6,7 @@ use half::f16;
 
 use super::super::super::activation::{EXPM1, ROUND};
 use super::super::super::{FloatWeight, MANY, StreamFloat};
-use super::super::{load_f32, sigmoid_f32_lanes as sigmoid_f32_8, store_f32, tanh_f32_lanes as tanh_f32_8};
+use super::super::{load_f32, store_f32};
 use super::{load_f32_16, store_f32_16};
 
 /// `(e^(k x) - 1, e^(k x) + 1)` of sixteen lanes, with `|k x|` held below `TOP`; `K` is -1 or 2.
@@ -181,16 +181,13 @@ fn cell_f32([[if_0, go_0], [if_1, go_1]]: [[__m512; 2]; 2], c: __m512) -> (__m51
     (_mm512_div_ps(tanh, _mm512_mul_ps(over_o, over_tanh)), next)
 }
 
-/// The same of eight units.
+/// The same of eight units, by the same arithmetic, so that a unit has the same activations wherever it stands.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-fn last_cell_f32([of_if, of_go]: [__m512; 2], h: &mut [f32; 8], c: &mut [f32; 8]) {
-    let low = _mm512_castps512_ps256;
-    let high = _mm512_extractf32x8_ps::<1>;
-    let ig = _mm256_mul_ps(sigmoid_f32_8(low(of_if)), tanh_f32_8(low(of_go)));
-    let next = _mm256_fmadd_ps(sigmoid_f32_8(high(of_if)), load_f32(c), ig);
-    store_f32(c, next);
-    store_f32(h, _mm256_mul_ps(sigmoid_f32_8(high(of_go)), tanh_f32_8(next)));
+fn last_cell_f32(z: [__m512; 2], h: &mut [f32; 8], c: &mut [f32; 8]) {
+    let (next_h, next_c) = cell_f32([z, z], _mm512_castps256_ps512(load_f32(c)));
+    store_f32(c, _mm512_castps512_ps256(next_c));
+    store_f32(h, _mm512_castps512_ps256(next_h));
 }
 
 /// A stored weight of which sixteen become one vector of floats.
