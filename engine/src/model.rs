@@ -64,6 +64,9 @@ pub struct Model<'a> {
     #[cfg(feature = "extended")]
     ngrams: Option<Ngrams<'a>>,
     shape: StreamShape,
+    /// [`Model::scratch_start`], where the bytes of code that keep it are not counted.
+    #[cfg(not(latch_backend))]
+    scratch: usize,
     weights: Weights<'a>,
     backend: AnyBackend,
     /// Ids of the embedding.
@@ -135,6 +138,8 @@ impl<'a> Model<'a> {
             folded: false,
             ngrams: 0,
         },
+        #[cfg(not(latch_backend))]
+        scratch: 0,
         weights: Weights::Int8(Int8 {
             embedding: Embedding::NOTHING,
             layers: Vec::new(),
@@ -172,6 +177,10 @@ impl<'a> Model<'a> {
         for Layer::Lstm(lstm) in &manifest.layers {
             // The manifest holds at most as many layers as this vector.
             let _ = self.shape.units.push(lstm.units);
+        }
+        #[cfg(not(latch_backend))]
+        {
+            self.scratch = self.shape.scratch_start();
         }
         self.backend = AnyBackend::detect();
         self.rows = manifest.embedding.rows;
@@ -256,6 +265,15 @@ impl<'a> Model<'a> {
         let session = Session::over(self, memory)?;
         session.check()?;
         Ok(session)
+    }
+
+    /// Where the scratch of a step begins behind the header.
+    #[inline(always)]
+    fn scratch_start(&self) -> usize {
+        #[cfg(not(latch_backend))]
+        return self.scratch;
+        #[cfg(latch_backend)]
+        self.shape.scratch_start()
     }
 
     /// True when this build of the engine has the model's precision.

@@ -67,7 +67,7 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
 
     /// Reads one id. An id outside the embedding is left out, and `false` says so.
     pub fn push_token(&mut self, id: u32) -> bool {
-        self.push_tokens(&[id]) == 1
+        dispatch!(self.model.backend, backend => self.step(backend, id))
     }
 
     /// Reads ids in order, with one choice of the backend for all of them. Returns how many were inside the embedding.
@@ -147,7 +147,7 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
     /// One token: embedding row, LSTM layers, running readout.
     #[inline]
     fn step<B: Backend>(&mut self, backend: B, id: u32) -> bool {
-        let shape = &self.model.shape;
+        let shape = (&self.model.shape, self.model.scratch_start());
         let Some((header, memory)) = self.state.split() else { return false };
         match &self.model.weights {
             #[cfg(feature = "float")]
@@ -160,8 +160,8 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
             }
             Weights::Int8(model) => match model.embedding.row(id) {
                 #[cfg(feature = "extended")]
-                Some(row) if shape.is_bag() => {
-                    bag::step_i8(backend, shape, row, header, memory);
+                Some(row) if shape.0.is_bag() => {
+                    bag::step_i8(backend, shape.0, row, header, memory);
                     true
                 }
                 Some(row) => {
@@ -202,7 +202,7 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
     }
 
     fn step_together<B: Backend>(backend: B, model: &Model<'_>, sessions: &mut Vec<(&mut Self, u32), MANY>) -> usize {
-        let shape = &model.shape;
+        let (shape, start) = (&model.shape, model.scratch_start());
         // They go one after the other where nothing is to be shared: every stream has a bias of its own, the row of its id, or there are no layers.
         #[cfg(feature = "fold")]
         if shape.folded || shape.is_bag() {
@@ -211,14 +211,14 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
         let many = sessions.iter_mut().map(|(session, id)| (session.state.split(), *id));
         match &model.weights {
             #[cfg(feature = "float")]
-            Weights::F32(weights) => step_many_float(backend, weights, shape, many),
+            Weights::F32(weights) => step_many_float(backend, weights, (shape, start), many),
             #[cfg(feature = "float")]
-            Weights::F16(weights) => step_many_float(backend, weights, shape, many),
+            Weights::F16(weights) => step_many_float(backend, weights, (shape, start), many),
             Weights::Int8(weights) => {
                 let mut streams = Vec::new();
                 for (split, id) in many {
                     if let (Some((header, memory)), Some(row)) = (split, weights.embedding.row(id)) {
-                        let _ = streams.push(lstm::Stream::new(shape, header, memory, row));
+                        let _ = streams.push(lstm::Stream::new(start, header, memory, row));
                     }
                 }
                 lstm::step_many_i8(backend, shape, &weights.layers, &mut streams);
@@ -266,7 +266,7 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
 fn step_float<B: Backend, W: crate::kernels::FloatWeight>(
     backend: B,
     model: &super::Float<'_, W>,
-    shape: &super::StreamShape,
+    shape: (&super::StreamShape, usize),
     id: u32,
     header: &mut Header,
     memory: Memory<'_>,
@@ -277,8 +277,8 @@ fn step_float<B: Backend, W: crate::kernels::FloatWeight>(
     }
     let Some(row) = model.embedding.row(id) else { return false };
     #[cfg(feature = "extended")]
-    if shape.is_bag() {
-        bag::step_float(backend, shape, row, header, memory);
+    if shape.0.is_bag() {
+        bag::step_float(backend, shape.0, row, header, memory);
         return true;
     }
     lstm::step_float(backend, shape, &model.layers, row, header, memory);
@@ -290,13 +290,13 @@ fn step_float<B: Backend, W: crate::kernels::FloatWeight>(
 fn step_many_float<'s, B: Backend, W: crate::kernels::FloatWeight>(
     backend: B,
     model: &super::Float<'_, W>,
-    shape: &super::StreamShape,
+    (shape, start): (&super::StreamShape, usize),
     many: impl Iterator<Item = (Option<(&'s mut Header, Memory<'s>)>, u32)>,
 ) -> usize {
     let mut streams = Vec::new();
     for (split, id) in many {
         if let (Some((header, memory)), Some(row)) = (split, model.embedding.row(id)) {
-            let _ = streams.push(lstm::Stream::new(shape, header, memory, row));
+            let _ = streams.push(lstm::Stream::new(start, header, memory, row));
         }
     }
     lstm::step_many_float(backend, shape, &model.layers, &mut streams);
