@@ -67,6 +67,14 @@ const INSIDE: u8 = 4;
 /// The open token was the first of them.
 const FIRST: u8 = 8;
 
+/// Whether a token is the first since the text's beginning or a character that separates; nothing at all without the feature `extended`, so that
+/// it costs a chip nothing.
+#[cfg(feature = "extended")]
+pub type First = bool;
+/// As with the feature `extended`, which this build is without.
+#[cfg(not(feature = "extended"))]
+pub type First = ();
+
 /// A token that the tokenizer cut from the text, in lower-case UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Token<'a> {
@@ -130,8 +138,8 @@ impl Tokenizer {
     }
 
     /// As [`Tokenizer::push`], and says of every token whether it is the first since the text's beginning or a character that separates: of
-    /// `영화, don't` the tokens `영` and `don't` are, of their words the other ones are not. Always false without the feature `extended`.
-    pub fn push_each(&mut self, bytes: &[u8], mut emit: impl FnMut(Token<'_>, bool)) {
+    /// `영화, don't` the tokens `영` and `don't` are, of their words the other ones are not. Says nothing without the feature `extended`.
+    pub fn push_each(&mut self, bytes: &[u8], mut emit: impl FnMut(Token<'_>, First)) {
         for &byte in bytes {
             self.byte(byte, &mut emit);
         }
@@ -143,7 +151,7 @@ impl Tokenizer {
     }
 
     /// As [`Tokenizer::finish`], and says what [`Tokenizer::push_each`] says.
-    pub fn finish_each(&mut self, mut emit: impl FnMut(Token<'_>, bool)) {
+    pub fn finish_each(&mut self, mut emit: impl FnMut(Token<'_>, First)) {
         if self.missing > 0 {
             self.missing = 0;
             self.character(SEPARATOR, &mut emit);
@@ -151,11 +159,15 @@ impl Tokenizer {
         self.replay_tag(&mut emit);
         self.end_word(&mut emit);
         self.end_mark(&mut emit);
-        *self = Tokenizer { flags: if cfg!(feature = "extended") { self.flags & SYLLABLES } else { 0 }, ..Self::new() };
+        let flags = self.flags & SYLLABLES;
+        *self = Self::new();
+        if cfg!(feature = "extended") {
+            self.flags = flags;
+        }
     }
 
     /// Decodes UTF-8 (RFC 3629) one byte at a time; what is invalid separates.
-    fn byte(&mut self, byte: u8, emit: &mut impl FnMut(Token<'_>, bool)) {
+    fn byte(&mut self, byte: u8, emit: &mut impl FnMut(Token<'_>, First)) {
         if self.missing > 0 {
             let in_range =
                 if self.low != 0 { (self.low..=self.high).contains(&byte) } else { (0x80..=0xBF).contains(&byte) };
@@ -187,7 +199,7 @@ impl Tokenizer {
     }
 
     /// Matches `<br />`, and hands on what is none.
-    fn character(&mut self, code: u32, emit: &mut impl FnMut(Token<'_>, bool)) {
+    fn character(&mut self, code: u32, emit: &mut impl FnMut(Token<'_>, First)) {
         let lower = if code < 0x80 { (code as u8).to_ascii_lowercase() } else { 0xFF };
         let next = match (self.tag, lower) {
             (0, b'<') => 1,
@@ -212,7 +224,7 @@ impl Tokenizer {
     }
 
     /// What looked like the beginning of `<br />` was none: reads it as ordinary text.
-    fn replay_tag(&mut self, emit: &mut impl FnMut(Token<'_>, bool)) {
+    fn replay_tag(&mut self, emit: &mut impl FnMut(Token<'_>, First)) {
         let matched = core::mem::take(&mut self.tag);
         for (step, code) in [(1, '<'), (2, 'b'), (3, 'r'), (4, ' '), (5, '/')] {
             if step <= matched {
@@ -221,13 +233,13 @@ impl Tokenizer {
         }
     }
 
-    fn plain(&mut self, code: u32, emit: &mut impl FnMut(Token<'_>, bool)) {
+    fn plain(&mut self, code: u32, emit: &mut impl FnMut(Token<'_>, First)) {
         match classify(code) {
             Class::Word(code) => {
-                let mut utf8 = [0; 4];
-                let encoded = char::from_u32(code).unwrap_or('\u{FFFD}').encode_utf8(&mut utf8).as_bytes();
                 let alone = self.stands_alone(code);
                 if alone || self.has(ALONE) {
+                    let mut utf8 = [0; 4];
+                    let encoded = char::from_u32(code).unwrap_or('\u{FFFD}').encode_utf8(&mut utf8).as_bytes();
                     if (0x3131..=0x318E).contains(&code) && self.has(ALONE) && self.word.starts_with(encoded) {
                         if usize::from(self.len) == encoded.len() {
                             self.append(encoded);
@@ -250,7 +262,9 @@ impl Tokenizer {
                     self.end_mark(emit);
                     self.begin();
                 }
-                self.append(encoded);
+                let mut utf8 = [0; 4];
+                let encoded = char::from_u32(code).unwrap_or('\u{FFFD}').encode_utf8(&mut utf8);
+                self.append(encoded.as_bytes());
                 self.digit = u8::from(digit);
                 if alone {
                     self.flags |= ALONE;
@@ -293,6 +307,14 @@ impl Tokenizer {
         cfg!(feature = "extended") && self.flags & flag != 0
     }
 
+    #[cfg(feature = "extended")]
+    fn first(&self) -> First {
+        self.has(FIRST)
+    }
+
+    #[cfg(not(feature = "extended"))]
+    fn first(&self) -> First {}
+
     /// A token begins.
     fn begin(&mut self) {
         if cfg!(feature = "extended") {
@@ -314,12 +336,12 @@ impl Tokenizer {
     }
 
     /// Emits the open word, and lets an undecided connector be the mark that it is.
-    fn end_word(&mut self, emit: &mut impl FnMut(Token<'_>, bool)) {
+    fn end_word(&mut self, emit: &mut impl FnMut(Token<'_>, First)) {
         if self.len == 0 {
             return;
         }
         if let Some(word) = self.word.get(..usize::from(self.len)) {
-            emit(Token::Word(word), self.has(FIRST));
+            emit(Token::Word(word), self.first());
         }
         (self.len, self.cut, self.digit) = (0, 0, 0);
         if cfg!(feature = "extended") {
@@ -331,7 +353,7 @@ impl Tokenizer {
         }
     }
 
-    fn count_mark(&mut self, mark: u8, emit: &mut impl FnMut(Token<'_>, bool)) {
+    fn count_mark(&mut self, mark: u8, emit: &mut impl FnMut(Token<'_>, First)) {
         if self.mark == mark {
             self.repeated = 1;
             return;
@@ -344,12 +366,12 @@ impl Tokenizer {
         }
     }
 
-    fn end_mark(&mut self, emit: &mut impl FnMut(Token<'_>, bool)) {
+    fn end_mark(&mut self, emit: &mut impl FnMut(Token<'_>, First)) {
         let mark = core::mem::take(&mut self.mark);
         let repeated = core::mem::take(&mut self.repeated);
         if mark != 0 {
             let run = [mark; 2];
-            emit(Token::Mark(if repeated == 1 { &run } else { &run[..1] }), self.has(FIRST));
+            emit(Token::Mark(if repeated == 1 { &run } else { &run[..1] }), self.first());
         }
     }
 }

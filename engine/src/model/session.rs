@@ -15,7 +15,7 @@ use crate::image::error::Error;
 use crate::image::manifest::Units;
 #[cfg(feature = "extended")]
 use crate::input::ngrams;
-use crate::input::text::{Token, Tokenizer};
+use crate::input::text::{First, Token, Tokenizer};
 use crate::kernels::{Backend, MANY, dispatch};
 
 /// A stream over a model: borrows the model, which many sessions share, and the memory of its state, which is its own.
@@ -111,7 +111,7 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
 
     fn run_text(
         &mut self,
-        feed: impl FnOnce(&mut Tokenizer, &mut dyn FnMut(Token<'_>, bool)),
+        feed: impl FnOnce(&mut Tokenizer, &mut dyn FnMut(Token<'_>, First)),
         each: &mut impl FnMut(&Self, &[u8]),
     ) {
         dispatch!(self.model.backend, backend => self.run_text_on(backend, feed, each));
@@ -120,7 +120,7 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
     fn run_text_on<B: Backend>(
         &mut self,
         backend: B,
-        feed: impl FnOnce(&mut Tokenizer, &mut dyn FnMut(Token<'_>, bool)),
+        feed: impl FnOnce(&mut Tokenizer, &mut dyn FnMut(Token<'_>, First)),
         each: &mut impl FnMut(&Self, &[u8]),
     ) {
         let Some(mut tokenizer) = self.state.header().map(|header| header.tokenizer) else { return };
