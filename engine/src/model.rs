@@ -3,6 +3,8 @@
 //! A [`Model`] is shared and immutable. A [`State`] is what one stream remembers: a value of a fixed size, the same bytes on every
 //! machine. A [`Session`] is a model with a state. There is no arithmetic here that a kernel could do, no `unsafe` and no choice by architecture.
 
+#[cfg(feature = "extended")]
+mod bag;
 mod embedding;
 #[cfg(all(feature = "fold", feature = "std"))]
 mod fold;
@@ -33,8 +35,12 @@ use crate::image::Image;
 use crate::image::error::Error;
 #[cfg(feature = "float")]
 use crate::image::manifest::MAX_LAYERS;
+#[cfg(feature = "extended")]
+use crate::image::manifest::Units;
 use crate::image::manifest::{Input, Layer, Manifest, Precision, Readout, Unknown};
 use crate::image::tensor::Role;
+#[cfg(feature = "extended")]
+use crate::input::ngrams::Ngrams;
 use crate::input::vocabulary::Vocabulary;
 use crate::kernels::{AnyBackend, GatesI8, Packed};
 #[cfg(feature = "float")]
@@ -53,6 +59,10 @@ use lstm::Layers;
 pub struct Model<'a> {
     vocabulary: Option<Vocabulary<'a>>,
     unknown: Option<u32>,
+    #[cfg(feature = "extended")]
+    units: Units,
+    #[cfg(feature = "extended")]
+    ngrams: Option<Ngrams<'a>>,
     shape: StreamShape,
     /// [`Model::scratch_start`], where the bytes of code that keep it are not counted.
     #[cfg(not(latch_backend))]
@@ -115,6 +125,10 @@ impl<'a> Model<'a> {
     const NOTHING: Self = Model {
         vocabulary: None,
         unknown: None,
+        #[cfg(feature = "extended")]
+        units: Units::Words,
+        #[cfg(feature = "extended")]
+        ngrams: None,
         shape: StreamShape {
             precision: Precision::Int8,
             readout: Readout::Last,
@@ -122,6 +136,7 @@ impl<'a> Model<'a> {
             units: Vec::new(),
             outputs: 0,
             folded: false,
+            ngrams: 0,
         },
         #[cfg(not(latch_backend))]
         scratch: 0,
@@ -145,11 +160,20 @@ impl<'a> Model<'a> {
             self.vocabulary = image.vocabulary();
             self.unknown = (text.unknown == Unknown::LastRow).then_some(text.words);
         }
+        #[cfg(feature = "extended")]
+        {
+            self.units = manifest.extended.units;
+        }
         self.shape.precision = manifest.precision;
         self.shape.readout = manifest.readout;
         self.shape.inputs = manifest.embedding.width;
         self.shape.outputs = manifest.head.outputs;
         self.shape.folded = manifest.folded > 0;
+        #[cfg(feature = "extended")]
+        if let Some(shape) = manifest.extended.ngrams {
+            self.shape.ngrams = shape.longest;
+            self.ngrams = Some(Ngrams::new(shape, image.tensor(manifest, Role::Ngrams, 0)));
+        }
         for Layer::Lstm(lstm) in &manifest.layers {
             // The manifest holds at most as many layers as this vector.
             let _ = self.shape.units.push(lstm.units);

@@ -10,16 +10,18 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use latch_engine::image::manifest::Unknown;
+use latch_engine::image::manifest::{Units, Unknown};
+use rand::RngExt;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::batches::{Batch, BatchOptions, plan};
+use crate::batches::{Batch, BatchOptions, generator, plan};
 use crate::bptt::{LossOptions, Noise, StepOptions, TrainError, Trainer, train_step};
 use crate::dataset::Example;
 use crate::error::fault;
 use crate::network::readout::Readout;
 use crate::network::{Network, NetworkConfig};
+use crate::ngrams::{Fitted, Fusion, NgramConfig, Table, fit, fuse, hashes};
 use crate::optimizer::{AdamConfig, Decay, LearningRate};
 use crate::run::{Best, Checkpoint, RunFolder};
 use crate::vocabulary::Vocabulary;
@@ -32,14 +34,17 @@ pub struct ModelConfig {
     pub vocab: usize,
     /// Features of an embedding row.
     pub embedding: usize,
-    /// Units of each LSTM layer.
+    /// Units of each LSTM layer; means nothing without one.
     pub lstm: usize,
-    /// Stacked LSTM layers.
+    /// Stacked LSTM layers; 0 for a bag of embeddings.
     pub layers: usize,
     /// What the head sees.
     pub readout: Readout,
     /// True when unknown words are left out; false when they share a row.
     pub skip_unknown: bool,
+    /// True when Hangul syllables are tokens of their own. Runs of older versions do not say so: they have words only.
+    #[serde(default)]
+    pub syllables: bool,
     /// Dropout on the inputs of each LSTM layer, one mask a sequence.
     pub dropout: f64,
     /// Dropout on the recurrent state, one mask a sequence.
@@ -48,6 +53,9 @@ pub struct ModelConfig {
     pub word_dropout: f64,
     /// Dropout on what the head sees.
     pub head_dropout: f64,
+    /// The n-grams whose weights are added to the network's logit.
+    #[serde(default)]
+    pub ngrams: NgramConfig,
 }
 
 /// Everything that decides a run besides its data.
@@ -98,6 +106,11 @@ impl TrainConfig {
         }
     }
 
+    /// What a token is.
+    pub fn units(&self) -> Units {
+        if self.model.syllables { Units::Syllables } else { Units::Words }
+    }
+
     /// What unknown words do.
     pub fn unknown(&self) -> Unknown {
         if self.model.skip_unknown { Unknown::Skip } else { Unknown::LastRow }
@@ -111,6 +124,17 @@ pub struct Sequences {
     pub ids: Vec<Vec<u32>>,
     /// The label of each text, 0 or 1.
     pub labels: Vec<f32>,
+    /// What is added to each text's logit; empty where it is nothing.
+    pub offsets: Vec<f32>,
+}
+
+/// Chooses and fits the n-grams of training texts; `None` where the configuration has none.
+pub fn fit_ngrams(config: &TrainConfig, examples: &[Example]) -> Option<Fitted> {
+    (config.model.ngrams.count > 0).then(|| {
+        let texts: Vec<Vec<u32>> = examples.par_iter().map(|example| hashes(config.units(), &example.text)).collect();
+        let labels: Vec<f32> = examples.iter().map(|example| example.label as f32).collect();
+        fit(&texts, &labels, &config.model.ngrams, config.seed)
+    })
 }
 
 impl Sequences {
@@ -124,13 +148,22 @@ impl Sequences {
                 ids
             })
             .collect();
-        Sequences { ids, labels: examples.iter().map(|example| example.label as f32).collect() }
+        Sequences { ids, labels: examples.iter().map(|example| example.label as f32).collect(), offsets: Vec::new() }
     }
 
-    fn batch(&self, indices: &[usize]) -> Batch {
+    /// The same beside the logits that a table of n-grams gives to the texts.
+    #[must_use]
+    pub fn beside(mut self, examples: &[Example], units: Units, table: &Table) -> Self {
+        self.offsets = examples.par_iter().map(|example| table.logit(&hashes(units, &example.text))).collect();
+        self
+    }
+
+    /// The batch of some sequences, with the offsets of those that `keeps` one.
+    fn batch(&self, indices: &[usize], keeps: impl Fn(usize) -> bool) -> Batch {
         let mut batch = Batch::new();
         for &index in indices {
-            batch.push(&self.ids[index], self.labels[index]);
+            let offset = self.offsets.get(index).copied().filter(|_| keeps(index)).unwrap_or(0.0);
+            batch.push_beside(&self.ids[index], self.labels[index], offset);
         }
         batch
     }
@@ -252,8 +285,9 @@ pub fn train(
                     noise: Some(Noise { seed: config.seed, epoch, batch: number as u64 }),
                 },
             };
-            let stats = train_step(&mut trainer, &training.batch(indices), &step_options)
-                .map_err(|error| stopped(&error, epoch, number, folder))?;
+            let stats =
+                train_step(&mut trainer, &training.batch(indices, |index| keeps(config, epoch, index)), &step_options)
+                    .map_err(|error| stopped(&error, epoch, number, folder))?;
             busy += began.elapsed();
             tokens += stats.tokens as u64;
             at.sums.loss += stats.loss_sum;
@@ -313,6 +347,12 @@ pub fn train(
     })
 }
 
+/// Whether a training sequence keeps the n-grams' logit in an epoch.
+fn keeps(config: &TrainConfig, epoch: u64, index: usize) -> bool {
+    let mut rng = generator([config.seed, epoch, index as u64, 0x6b65_6570]);
+    rng.random_range(0.0..1.0) >= config.model.ngrams.dropout
+}
+
 fn stopped(error: &TrainError, epoch: u64, batch: usize, folder: &RunFolder) -> anyhow::Error {
     let place = format!("epoch {} batch {}", epoch + 1, batch + 1);
     match error {
@@ -339,10 +379,30 @@ fn diverged(place: String, problem: String, folder: &RunFolder) -> anyhow::Error
     fault(place, problem, remedy).into()
 }
 
-/// Mean loss in nats and accuracy of a network.
-fn judge(network: &Network<f32>, sequences: &Sequences) -> Result<(f64, f64)> {
+/// Mean loss in nats and accuracy of a network, fused with the n-grams where there are some.
+pub(crate) fn judge(network: &Network<f32>, sequences: &Sequences) -> Result<(f64, f64)> {
+    let (mut logits, fusion) = fused(network, sequences)?;
+    if let Some(fusion) = fusion {
+        for (logit, &offset) in logits.iter_mut().zip(&sequences.offsets) {
+            *logit = fusion.logit(*logit, offset);
+        }
+    }
+    Ok(judge_logits(&logits, sequences))
+}
+
+/// The network's logits of sequences, and how they are best fused with the n-grams' where there are some.
+///
+/// # Errors
+/// Those of [`Network::forward`].
+pub fn fused(network: &Network<f32>, sequences: &Sequences) -> Result<(Vec<f32>, Option<Fusion>)> {
     let ids: Vec<&[u32]> = sequences.ids.iter().map(Vec::as_slice).collect();
-    let logits = network.forward(&ids)?;
+    let logits = network.forward(&ids)?.as_slice().to_vec();
+    let fusion = (!sequences.offsets.is_empty()).then(|| fuse(&logits, &sequences.offsets, &sequences.labels));
+    Ok((logits, fusion))
+}
+
+/// Mean loss in nats and accuracy of logits, one a sequence.
+pub fn judge_logits(logits: &[f32], sequences: &Sequences) -> (f64, f64) {
     let (mut loss, mut correct) = (0.0, 0);
     for (&logit, &label) in logits.iter().zip(&sequences.labels) {
         let z = f64::from(logit);
@@ -350,7 +410,7 @@ fn judge(network: &Network<f32>, sequences: &Sequences) -> Result<(f64, f64)> {
         correct += usize::from((z >= 0.0) == (label > 0.5));
     }
     let count = sequences.labels.len().max(1) as f64;
-    Ok((loss / count, correct as f64 / count))
+    (loss / count, correct as f64 / count)
 }
 
 /// The optimizer's settings of a run.

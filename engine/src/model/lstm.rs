@@ -75,7 +75,7 @@ fn layers_i8<B: Backend>(
 
 /// The last layer's hidden state into the running readout.
 #[inline]
-fn read_out_i8<B: Backend>(
+pub(super) fn read_out_i8<B: Backend>(
     backend: B,
     shape: &StreamShape,
     hidden: &[i16],
@@ -248,7 +248,7 @@ fn of_layer<W>(hidden: &[f32], units: usize) -> FeaturesFloat<'_, W> {
 /// The last layer's hidden state into the running readout.
 #[cfg(feature = "float")]
 #[inline]
-fn read_out_float<B: Backend>(
+pub(super) fn read_out_float<B: Backend>(
     backend: B,
     shape: &StreamShape,
     hidden: &[f32],
