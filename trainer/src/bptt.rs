@@ -1,16 +1,18 @@
 //! Back-propagation through time: from a batch to a loss, its gradients, and a step of the optimizer.
 //!
+//! What depends on a token's id alone is computed once an id ([`crate::network`]'s lookup), if nothing is dropped there.
 //! A batch is dealt out to shards of at most sixteen sequences, and rayon runs the shards. Neither the number of shards nor
 //! the order in which their gradients are added depends on the number of threads, so that a run gives the same bits on one
 //! core and on many. Dropout masks are drawn from (seed, epoch, batch, shard).
 
 use crate::batches::{Batch, generator};
 use crate::network::embedding::SparseColumns;
-use crate::network::lstm::Transposed;
+use crate::network::lookup::{Lookup, add_up};
+use crate::network::lstm::Kernels;
 use crate::network::{Network, NetworkError, Pass};
 pub use crate::optimizer::Gradients;
 use crate::optimizer::{Adam, AdamConfig, Ema};
-use crate::real::{Real, add};
+use crate::real::Real;
 use rayon::prelude::*;
 use std::fmt;
 
@@ -106,7 +108,8 @@ impl From<NetworkError> for TrainError {
 #[derive(Debug)]
 pub struct Workspace<T: Real> {
     passes: Vec<Pass<T>>,
-    transposed: Vec<Transposed<T>>,
+    kernels: Vec<Kernels<T>>,
+    lookup: Lookup<T>,
     gradients: Gradients<T>,
 }
 
@@ -115,7 +118,8 @@ impl<T: Real> Workspace<T> {
     pub fn new(network: &Network<T>) -> Self {
         Self {
             passes: Vec::new(),
-            transposed: vec![Transposed::default(); network.layers.len()],
+            kernels: vec![Kernels::default(); network.layers.len()],
+            lookup: Lookup::default(),
             gradients: Gradients::zeros(network),
         }
     }
@@ -150,8 +154,14 @@ impl<T: Real> Workspace<T> {
         for ids in batch.sequences() {
             network.check_ids(ids)?;
         }
-        for (layer, transposed) in network.layers.iter().zip(&mut self.transposed) {
-            transposed.update(layer);
+        self.kernels.par_iter_mut().zip(&network.layers).for_each(|(kernels, layer)| kernels.update(layer));
+        let (features, vocabulary) = network.embedding.table.shape();
+        self.gradients.embedding.reset(batch.sequences().flatten().copied(), vocabulary, features);
+        // What is dropped between embedding and kernel differs from token to token of the same id.
+        let config = network.config();
+        let plain = options.noise.is_none() || (config.dropout == 0.0 && config.word_dropout == 0.0);
+        if plain {
+            self.lookup.forward(network, &self.kernels[0], &self.gradients.embedding);
         }
 
         let mut order: Vec<usize> = (0..batch.len()).collect();
@@ -160,7 +170,7 @@ impl<T: Real> Workspace<T> {
         if self.passes.len() < shards {
             self.passes.resize_with(shards, || Pass::new(network));
         }
-        let transposed = &self.transposed;
+        let (kernels, lookup) = (&self.kernels, plain.then_some(&self.lookup));
         let passes = &mut self.passes[..shards];
         let losses: Vec<(f64, usize)> = passes
             .par_iter_mut()
@@ -171,9 +181,9 @@ impl<T: Real> Workspace<T> {
                 pass.steps.gather(&indices, |index| batch.sequence(index));
                 let mut rng =
                     options.noise.map(|noise| generator([noise.seed, noise.epoch, noise.batch, shard as u64]));
-                pass.forward(network, rng.as_mut());
+                pass.forward(network, kernels, lookup, rng.as_mut());
                 let loss = loss(pass, batch, options.label_smoothing);
-                pass.backward(network, transposed);
+                pass.backward(network, kernels, plain);
                 loss
             })
             .collect();
@@ -187,28 +197,33 @@ impl<T: Real> Workspace<T> {
         if !loss_sum.is_finite() {
             return Err(TrainError::NonFiniteLoss { loss: loss_sum });
         }
-        self.add_shards(network, shards);
+        self.add_shards(network, shards, plain);
         Ok(total)
     }
 
-    /// Adds up the gradients of the first `shards` passes, in their order.
-    fn add_shards(&mut self, network: &Network<T>, shards: usize) {
+    /// Adds up the gradients of the first `shards` passes, in their order; with `plain`, what lies below the lowest layer's gates
+    /// comes from the lookup.
+    fn add_shards(&mut self, network: &Network<T>, shards: usize, plain: bool) {
         let Gradients { embedding, layers, head } = &mut self.gradients;
         let passes = &self.passes[..shards];
-        let (features, vocabulary) = network.embedding.table.shape();
-        embedding.reset(passes.iter().flat_map(|pass| pass.steps.ids.iter().copied()), vocabulary, features);
-        for (number, pass) in passes.iter().enumerate() {
-            SparseColumns::add(embedding, &pass.steps.ids, &pass.input_gradient, features);
-            let put = |sum: &mut [T], part: &[T]| {
-                if number == 0 { sum.copy_from_slice(part) } else { add(sum, part) }
-            };
-            for (sum, part) in layers.iter_mut().zip(&pass.layer_gradients) {
-                put(sum.kernel.as_mut_slice(), part.kernel.as_slice());
-                put(sum.recurrent_kernel.as_mut_slice(), part.recurrent_kernel.as_slice());
-                put(sum.bias.as_mut_slice(), part.bias.as_slice());
+        for (number, sum) in layers.iter_mut().enumerate() {
+            let part = |pass: usize| &passes[pass].layer_gradients[number];
+            add_up(sum.recurrent_kernel.as_mut_slice(), |pass| part(pass).recurrent_kernel.as_slice(), shards);
+            if number > 0 || !plain {
+                add_up(sum.kernel.as_mut_slice(), |pass| part(pass).kernel.as_slice(), shards);
+                add_up(sum.bias.as_mut_slice(), |pass| part(pass).bias.as_slice(), shards);
             }
-            put(head.kernel.as_mut_slice(), pass.head_gradient.kernel.as_slice());
-            put(head.bias.as_mut_slice(), pass.head_gradient.bias.as_slice());
+        }
+        add_up(head.kernel.as_mut_slice(), |pass| passes[pass].head_gradient.kernel.as_slice(), shards);
+        add_up(head.bias.as_mut_slice(), |pass| passes[pass].head_gradient.bias.as_slice(), shards);
+        if plain {
+            self.lookup.backward(network, &self.kernels[0], passes, &mut layers[0], embedding);
+        } else {
+            embedding.clear();
+            let features = network.embedding.table.nrows();
+            for pass in passes {
+                SparseColumns::add(embedding, &pass.steps.ids, &pass.input_gradient, features);
+            }
         }
     }
 }
@@ -529,12 +544,21 @@ mod tests {
 
     #[test]
     fn any_number_of_threads_gives_the_same_bits() {
-        let config = NetworkConfig { vocabulary: 50, embedding: 8, units: 12, layers: 2, ..config() };
-        let batch = batch(70, 20, 2, 50);
+        let dropping = NetworkConfig { vocabulary: 50, embedding: 8, units: 12, layers: 2, ..config() };
+        // Without dropout below the kernel, which goes through the lookup, and large enough for many pieces of work.
+        let plain =
+            NetworkConfig { vocabulary: 3000, dropout: 0.0, word_dropout: 0.0, embedding: 40, ..dropping.clone() };
+        for config in [dropping, plain] {
+            the_bits_are_the_same(&config);
+        }
+    }
+
+    fn the_bits_are_the_same(config: &NetworkConfig) {
+        let batch = batch(70, 20, 2, config.vocabulary as u32);
         let run = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
-                let network = Network::<f32>::new(&config, 3).unwrap();
+                let network = Network::<f32>::new(config, 3).unwrap();
                 let mut trainer = Trainer::new(network, &AdamConfig::default()).with_ema(0.9);
                 let stats: Vec<StepStats> =
                     (0..5).map(|step| train_step(&mut trainer, &batch, &options(step)).unwrap()).collect();

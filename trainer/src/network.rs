@@ -11,6 +11,7 @@
 
 pub mod dense;
 pub mod embedding;
+pub(crate) mod lookup;
 pub mod lstm;
 pub mod readout;
 
@@ -18,7 +19,8 @@ use crate::batches::generator;
 use crate::real::{Real, multiply};
 use dense::Dense;
 use embedding::Embedding;
-use lstm::{Lstm, Tape, Transposed};
+use lookup::Lookup;
+use lstm::{Input, Kernels, Lstm, Tape};
 use nalgebra::DMatrix;
 use rand::{Rng, RngExt};
 use rayon::prelude::*;
@@ -331,13 +333,15 @@ impl<T: Real> Network<T> {
         let mut order: Vec<usize> = (0..sequences.len()).collect();
         order.sort_by_key(|&index| std::cmp::Reverse(sequences[index].len()));
         let outputs = self.config.outputs;
+        let mut kernels = vec![Kernels::default(); self.layers.len()];
+        self.layers.iter().zip(&mut kernels).for_each(|(layer, kernels)| kernels.forward(layer));
         let shards: Vec<(Vec<usize>, Vec<T>)> = order
             .par_chunks(EVALUATION_SHARD)
             .map_init(
                 || Pass::new(self),
                 |pass, chunk| {
                     pass.steps.gather(chunk, |index| sequences[index]);
-                    pass.forward(self, None);
+                    pass.forward(self, &kernels, None, None);
                     (pass.steps.order.clone(), pass.logits.clone())
                 },
             )
@@ -494,6 +498,11 @@ impl<T: Real> Pass<T> {
         }
     }
 
+    /// dL/dz of the lowest layer at a token (4·units), after [`Pass::backward`].
+    pub(crate) fn gate_gradient(&self, token: usize, rows: usize) -> &[T] {
+        &self.tapes[0].gates[rows * token..][..rows]
+    }
+
     /// Draws the dropout masks of the shard, in a fixed order; without a generator nothing is dropped.
     fn draw_masks(&mut self, network: &Network<T>, rng: Option<&mut impl Rng>) {
         let config = &network.config;
@@ -516,15 +525,24 @@ impl<T: Real> Pass<T> {
         draw_mask(&mut self.head_mask, config.features() * sequences, config.head_dropout, rng);
     }
 
-    /// Runs the shard in `self.steps` forward to `self.logits`. With a generator, dropout is applied.
-    pub(crate) fn forward(&mut self, network: &Network<T>, rng: Option<&mut rand_chacha::ChaCha8Rng>) {
+    /// Runs the shard in `self.steps` forward to `self.logits`. With a generator, dropout is applied. With a lookup, the lowest layer
+    /// reads that; nothing of its input can be dropped then.
+    pub(crate) fn forward(
+        &mut self,
+        network: &Network<T>,
+        kernels: &[Kernels<T>],
+        lookup: Option<&Lookup<T>>,
+        rng: Option<&mut rand_chacha::ChaCha8Rng>,
+    ) {
         self.draw_masks(network, rng);
         let config = &network.config;
         let steps = &self.steps;
-        self.inputs[0].resize(config.embedding * steps.tokens(), T::zero());
-        network.embedding.forward(&steps.ids, &mut self.inputs[0]);
-        scale_columns(&mut self.inputs[0], &self.word_mask, config.embedding);
-        steps.mask(&mut self.inputs[0], &self.input_masks[0], config.embedding);
+        if lookup.is_none() {
+            self.inputs[0].resize(config.embedding * steps.tokens(), T::zero());
+            network.embedding.forward(&steps.ids, &mut self.inputs[0]);
+            scale_columns(&mut self.inputs[0], &self.word_mask, config.embedding);
+            steps.mask(&mut self.inputs[0], &self.input_masks[0], config.embedding);
+        }
         for (number, layer) in network.layers.iter().enumerate() {
             let (below, tape) = self.tapes.split_at_mut(number);
             let input = if number == 0 || !self.input_masks[number].is_empty() {
@@ -538,7 +556,11 @@ impl<T: Real> Pass<T> {
             } else {
                 &below[number - 1].hidden
             };
-            layer.forward(steps, input, &mut tape[0]);
+            let input = match lookup {
+                Some(lookup) if number == 0 => lookup.input(),
+                _ => Input::Tokens(input),
+            };
+            layer.forward(&kernels[number], steps, input, &mut tape[0]);
         }
         let hidden = self.tapes.last().map_or(&self.inputs[0], |tape| &tape.hidden);
         config.readout.forward(config.features(), steps, hidden, &mut self.readout, &mut self.winners);
@@ -549,8 +571,9 @@ impl<T: Real> Pass<T> {
     }
 
     /// Goes back from `self.logit_gradient` to the gradients of all weights and of the embedded tokens. Must follow
-    /// [`Pass::forward`] on the same network, once.
-    pub(crate) fn backward(&mut self, network: &Network<T>, transposed: &[Transposed<T>]) {
+    /// [`Pass::forward`] on the same network, once. After a forward pass through a lookup, the lowest layer's dZ stay on the tape, and
+    /// what follows from them for W, b and the embedding is left to [`Lookup::backward`].
+    pub(crate) fn backward(&mut self, network: &Network<T>, kernels: &[Kernels<T>], lookup: bool) {
         let config = &network.config;
         let steps = &self.steps;
         network.head.backward(
@@ -572,15 +595,13 @@ impl<T: Real> Pass<T> {
                 Some(below) if self.input_masks[number].is_empty() => &below.hidden,
                 _ => &self.inputs[number],
             };
-            layer.backward(&transposed[number], steps, &mut tape[0], &mut self.hidden_gradient);
-            layer.gradients(
-                &transposed[number],
-                steps,
-                input,
-                &tape[0],
-                &mut self.layer_gradients[number],
-                &mut self.input_gradient,
-            );
+            let (kernels, gradient) = (&kernels[number], &mut self.layer_gradients[number]);
+            layer.backward(kernels, steps, &mut tape[0], &mut self.hidden_gradient);
+            layer.recurrent_gradient(steps, &mut tape[0], gradient);
+            if lookup && number == 0 {
+                return;
+            }
+            layer.input_gradients(kernels, steps, input, &mut tape[0], gradient, &mut self.input_gradient);
             steps.mask(&mut self.input_gradient, &self.input_masks[number], layer.inputs());
             if number > 0 {
                 std::mem::swap(&mut self.hidden_gradient, &mut self.input_gradient);
