@@ -229,6 +229,30 @@ impl<L: Labels> Dataset<L> {
         Ok(Self::new(formats::name(path), examples))
     }
 
+    /// The task with as many classes as the examples have, where it leaves that to them.
+    ///
+    /// # Errors
+    /// A [`Fault`](crate::error::Fault) if a class between 0 and the largest has no example.
+    pub fn resolve(&self, task: Task) -> Result<Task> {
+        let (Task::Classes(0) | Task::Tags(0)) = task else { return Ok(task) };
+        let mut seen = [false; MAX_CLASSES as usize];
+        for example in &self.examples {
+            for &class in example.label.numbers().iter() {
+                seen[class as usize] = true;
+            }
+        }
+        let classes = seen.iter().rposition(|&seen| seen).map_or(0, |last| last + 1);
+        match seen[..classes].iter().position(|&seen| !seen) {
+            None => Ok(task.with_classes(classes as u32)),
+            Some(class) => Err(fault(
+                &self.name,
+                format!("the largest class is {}, and no example has class {class}", classes - 1),
+                "number the classes from 0 without a gap, or say how many there are by --classes",
+            )
+            .into()),
+        }
+    }
+
     /// The number of examples of each class, at least [`CLASSES`] numbers.
     #[must_use]
     pub fn class_counts(&self) -> Vec<usize> {

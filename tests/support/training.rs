@@ -55,6 +55,7 @@ pub fn config(embedding: usize, units: usize, epochs: u64) -> TrainConfig {
             word_dropout: 0.0,
             head_dropout: 0.0,
         },
+        task: Default::default(),
         epochs,
         batch: 32,
         learning_rate: 1e-2,

@@ -7,6 +7,7 @@
 //! - [`dataset`] loads labelled texts and divides them; [`vocabulary`] chooses words with the engine's tokenizer; [`batches`] orders them.
 //! - [`network`], [`bptt`] and [`optimizer`] learn; [`training`] is the loop, [`run`] the folder in which it leaves its traces.
 //! - [`quantizer`] turns a network into an image, [`folding`] trades flash for time in it; [`evaluate`] runs the engine on it, so that a reported accuracy is the device's.
+//! - [`calibration`] says how sure answers are, and puts it right; [`early`] finds out when one is certain before the text ends.
 //! - [`cli`] is what a user types, one verb a file; [`error`] says what is the user's fault and what is ours.
 //!
 //! What it promises: results depend on the configuration, the data and the seed alone, not on the number of threads; and no command
@@ -14,7 +15,9 @@
 
 pub mod batches;
 pub mod bptt;
+pub mod calibration;
 pub mod cli;
+pub mod early;
 pub mod evaluate;
 pub mod folding;
 pub mod network;

@@ -19,7 +19,7 @@ pub enum Task {
     /// One of two classes a text: 0, `neg` or `negative`, else 1, `pos` or `positive`.
     #[default]
     Verdict,
-    /// A class a text: a whole number below this many.
+    /// A class a text: a whole number below this many; 0 where the data is to say how many there are.
     Classes(u32),
     /// A value a text: any finite number.
     Values,
@@ -91,10 +91,10 @@ impl Task {
                 None => unknown("is unknown", "write 0, neg or negative, or else 1, pos or positive"),
             },
             Task::Classes(classes) | Task::Tags(classes) => match word.parse::<u32>() {
-                Ok(class) if class < classes => Ok(class as f32),
+                Ok(class) if class < most(classes) => Ok(class as f32),
                 _ => unknown(
                     "is no class",
-                    &format!("number the classes from 0; a class is a whole number from 0 to {}", classes - 1),
+                    &format!("number the classes from 0; a class is a whole number from 0 to {}", most(classes) - 1),
                 ),
             },
             Task::Values | Task::TagValues => match word.parse::<f32>() {
@@ -109,6 +109,11 @@ impl Task {
         let fits = |word: &str| self.number(word, String::new).is_ok();
         if self.each_step() { word.split_whitespace().all(fits) } else { fits(word.trim()) }
     }
+}
+
+/// The most classes where a task says `classes`.
+fn most(classes: u32) -> u32 {
+    if classes == 0 { MAX_CLASSES } else { classes }
 }
 
 /// The class of two that `word` names, if it names one.
@@ -150,6 +155,11 @@ pub trait Labels: From<Label> + Clone + Send + Sync {
     /// The class by which a data set is divided evenly; 0 for labels that are no classes of whole texts.
     fn stratum(&self) -> u32;
 
+    /// Whether there is a number for each token, and not one for the text.
+    fn each_step(&self) -> bool {
+        false
+    }
+
     /// Takes the label into the digest of a data set.
     fn digest(&self, digest: &mut Sha256);
 }
@@ -175,6 +185,10 @@ impl Labels for Label {
             Label::Value(value) => Cow::Owned(vec![*value]),
             Label::Each(labels) => Cow::Borrowed(labels),
         }
+    }
+
+    fn each_step(&self) -> bool {
+        matches!(self, Label::Each(_))
     }
 
     fn stratum(&self) -> u32 {
