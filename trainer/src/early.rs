@@ -68,8 +68,8 @@ fn each<L: Labels, R: Send>(
 /// Where a text would stop within one step of the thresholds, for every level: after so many tokens, and whether the verdict is right there.
 type Stops = Vec<Option<(u32, bool)>>;
 
-/// The thresholds that save the most tokens of these texts, while at most the share `allowed` of them turns from right to wrong; none where
-/// no threshold does.
+/// Thresholds that save many tokens of these texts, while at most the share `allowed` of them turns from right to wrong, a standard deviation of
+/// that count included; none where no threshold does. They go down one level at a time, always where the most tokens are saved for what it harms.
 pub fn choose(trails: &[Trail], allowed: f64) -> heapless::Vec<Early, MAX_EARLY> {
     let starts = starts(trails);
     let levels = levels(trails);
@@ -83,7 +83,8 @@ pub fn choose(trails: &[Trail], allowed: f64) -> heapless::Vec<Early, MAX_EARLY>
             Some((stops(trail, &starts, &levels), right, trail.logits.len() as u64))
         })
         .collect();
-    let most = (allowed * texts.len() as f64) as u64;
+    // What happens to other texts differs from what happened to these: by a standard deviation of the count, √count, in one case of six.
+    let fits = |harmed: u64| harmed as f64 + (harmed as f64).sqrt() <= allowed * texts.len() as f64;
     // Tokens read, and texts that turn from right to wrong. Level 0 is none.
     let judge = |chosen: &[usize]| -> (u64, u64) {
         texts.iter().fold((0, 0), |(read, harmed), (stops, right, tokens)| {
@@ -106,7 +107,7 @@ pub fn choose(trails: &[Trail], allowed: f64) -> heapless::Vec<Early, MAX_EARLY>
                 let saved = now.0.saturating_sub(then.0) as f64;
                 (saved / (then.1.saturating_sub(now.1) as f64 + 0.1), step, then)
             })
-            .filter(|(_, _, then)| then.1 <= most)
+            .filter(|(_, _, then)| fits(then.1))
             .collect();
         let best = candidates.into_iter().max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)));
         let Some((_, step, then)) = best else { break };

@@ -5,9 +5,10 @@ use std::time::Instant;
 
 use anyhow::Result;
 use latch_engine::image::encode::AlignedBytes;
-use latch_engine::image::manifest::{Answer, AnswerKind};
+use latch_engine::image::manifest::AnswerKind;
 use latch_engine::image::{Image, MAGIC};
 use latch_engine::model::{Model, Session};
+use latch_firmware_sim::board::Meaning;
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -120,15 +121,7 @@ fn determination(values: &[f32], labels: &[f32]) -> f64 {
 
 /// The task whose labels an image can be judged by.
 pub fn task_of(model: &Model<'_>) -> Task {
-    let classes = u32::from(model.shape().outputs).max(2);
-    let Answer { kind, each_step } = model.answer();
-    match (kind, each_step) {
-        (AnswerKind::Values, false) => Task::Values,
-        (AnswerKind::Values, true) => Task::TagValues,
-        (AnswerKind::Classes, true) => Task::Tags(classes),
-        (AnswerKind::Classes, false) if classes == 2 => Task::Verdict,
-        (AnswerKind::Classes, false) => Task::Classes(classes),
-    }
+    Meaning::of(model).task()
 }
 
 /// Runs every text through the engine from its bytes to its answers, over packed weights.
