@@ -5,6 +5,8 @@
 
 #[cfg(feature = "extended")]
 mod answer;
+#[cfg(feature = "extended")]
+mod bag;
 mod embedding;
 #[cfg(all(feature = "fold", feature = "std"))]
 mod fold;
@@ -37,8 +39,12 @@ use crate::image::Image;
 use crate::image::error::Error;
 #[cfg(feature = "float")]
 use crate::image::manifest::MAX_LAYERS;
+#[cfg(feature = "extended")]
+use crate::image::manifest::Units;
 use crate::image::manifest::{Input, Layer, Manifest, Precision, Readout, Unknown};
 use crate::image::tensor::Role;
+#[cfg(feature = "extended")]
+use crate::input::ngrams::Ngrams;
 use crate::input::vocabulary::Vocabulary;
 use crate::kernels::{AnyBackend, GatesI8, Packed};
 #[cfg(feature = "float")]
@@ -57,6 +63,10 @@ use lstm::Layers;
 pub struct Model<'a> {
     vocabulary: Option<Vocabulary<'a>>,
     unknown: Option<u32>,
+    #[cfg(feature = "extended")]
+    units: Units,
+    #[cfg(feature = "extended")]
+    ngrams: Option<Ngrams<'a>>,
     shape: StreamShape,
     weights: Weights<'a>,
     backend: AnyBackend,
@@ -120,6 +130,10 @@ impl<'a> Model<'a> {
     const NOTHING: Self = Model {
         vocabulary: None,
         unknown: None,
+        #[cfg(feature = "extended")]
+        units: Units::Words,
+        #[cfg(feature = "extended")]
+        ngrams: None,
         shape: StreamShape {
             precision: Precision::Int8,
             readout: Readout::Last,
@@ -127,6 +141,7 @@ impl<'a> Model<'a> {
             units: Vec::new(),
             outputs: 0,
             folded: false,
+            ngrams: 0,
         },
         weights: Weights::Int8(Int8 {
             embedding: Embedding::NOTHING,
@@ -152,11 +167,20 @@ impl<'a> Model<'a> {
             self.vocabulary = image.vocabulary();
             self.unknown = (text.unknown == Unknown::LastRow).then_some(text.words);
         }
+        #[cfg(feature = "extended")]
+        {
+            self.units = manifest.extended.units;
+        }
         self.shape.precision = manifest.precision;
         self.shape.readout = manifest.readout;
         self.shape.inputs = manifest.embedding.width;
         self.shape.outputs = manifest.head.outputs;
         self.shape.folded = manifest.folded > 0;
+        #[cfg(feature = "extended")]
+        if let Some(shape) = manifest.extended.ngrams {
+            self.shape.ngrams = shape.longest;
+            self.ngrams = Some(Ngrams::new(shape, image.tensor(manifest, Role::Ngrams, 0)));
+        }
         for Layer::Lstm(lstm) in &manifest.layers {
             // The manifest holds at most as many layers as this vector.
             let _ = self.shape.units.push(lstm.units);

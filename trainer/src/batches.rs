@@ -29,6 +29,7 @@ pub struct Batch {
     ends: Vec<usize>,
     labels: Vec<f32>,
     label_ends: Vec<usize>,
+    offsets: Vec<f32>,
 }
 
 impl Batch {
@@ -42,12 +43,21 @@ impl Batch {
         self.push_each(ids, &[label]);
     }
 
+    /// Appends one sequence to whose logit something else is added before the loss: `offset`.
+    pub fn push_beside(&mut self, ids: &[u32], label: f32, offset: f32) {
+        self.push_each(ids, &[label]);
+        if let Some(last) = self.offsets.last_mut() {
+            *last = offset;
+        }
+    }
+
     /// Appends one sequence of token ids with a label for each of them; NaN where a token has none.
     pub fn push_each(&mut self, ids: &[u32], labels: &[f32]) {
         self.ids.extend_from_slice(ids);
         self.ends.push(self.ids.len());
         self.labels.extend_from_slice(labels);
         self.label_ends.push(self.labels.len());
+        self.offsets.push(0.0);
     }
 
     /// The number of sequences.
@@ -77,6 +87,11 @@ impl Batch {
     /// All sequences in order.
     pub fn sequences(&self) -> impl Iterator<Item = &[u32]> {
         (0..self.len()).map(|index| self.sequence(index))
+    }
+
+    /// What is added to the sequences' logits, one a sequence.
+    pub fn offsets(&self) -> &[f32] {
+        &self.offsets
     }
 
     /// The labels of all sequences in order.

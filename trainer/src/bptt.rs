@@ -293,19 +293,19 @@ fn loss<T: Real>(
     let Pass { steps, logits, logit_gradient, .. } = pass;
     logit_gradient.clear();
     let mut columns = logits.chunks_exact(config.outputs);
-    let mut answer = |label: f32| {
+    let mut answer = |label: f32, offset: f32| {
         let Some(logits) = columns.next() else { return };
-        let (loss, right) = answer_loss(logits, label, options, share, logit_gradient);
+        let (loss, right) = answer_loss(logits, (label, offset), options, share, logit_gradient);
         sum += loss;
         correct += usize::from(right);
     };
     if config.readout == Readout::Each {
         for step in 0..steps.len() {
             let running = &steps.order[..steps.count(step)];
-            running.iter().for_each(|&index| answer(batch.labels_of(index)[step]));
+            running.iter().for_each(|&index| answer(batch.labels_of(index)[step], batch.offsets()[index]));
         }
     } else {
-        steps.order.iter().for_each(|&index| answer(batch.labels_of(index)[0]));
+        steps.order.iter().for_each(|&index| answer(batch.labels_of(index)[0], batch.offsets()[index]));
     }
     (sum, correct)
 }
@@ -313,13 +313,13 @@ fn loss<T: Real>(
 /// The loss of one answer, whether it is right, and its part of the gradient behind `gradient`.
 ///
 /// ```text
-/// one output:   L = max(z, 0) - z·y + ln(1 + e^{-|z|})       dL/dz   = σ(z) - y
+/// one output:   L = max(z, 0) - z·y + ln(1 + e^{-|z|})       dL/dz   = σ(z) - y,  z with the sequence's offset
 /// several:      L = ln Σ e^{z_k} - Σ y_k·z_k                  dL/dz_k = softmax(z)_k - y_k
 /// values:       L = Σ (z_k - y)²                              dL/dz_k = 2·(z_k - y)
 /// ```
 fn answer_loss<T: Real>(
     logits: &[T],
-    label: f32,
+    (label, offset): (f32, f32),
     options: &LossOptions,
     share: f64,
     gradient: &mut Vec<T>,
@@ -339,7 +339,7 @@ fn answer_loss<T: Real>(
         return (loss, false);
     }
     if let &[logit] = logits {
-        let z = logit.as_f64();
+        let z = logit.as_f64() + f64::from(offset);
         let y = (1.0 - smoothing) * f64::from(label) + 0.5 * smoothing;
         let probability = 1.0 / (1.0 + (-z).exp());
         gradient.push(T::of((probability - y) * share));

@@ -118,11 +118,15 @@ pub fn temperature(logits: &[f32], labels: &[f32], outputs: usize) -> f64 {
 }
 
 impl Weights {
-    /// The same network with all logits divided by a temperature.
+    /// The same network with all logits divided by a temperature, those of its n-grams too.
     #[must_use]
     pub fn at_temperature(mut self, temperature: f64) -> Self {
         for weight in self.head.iter_mut().chain(&mut self.head_bias) {
             *weight = (f64::from(*weight) / temperature) as f32;
+        }
+        if let Some(table) = &mut self.ngrams {
+            table.weights.iter_mut().for_each(|weight| *weight = (f64::from(*weight) / temperature) as f32);
+            table.bias = (f64::from(table.bias) / temperature) as f32;
         }
         self
     }

@@ -8,6 +8,7 @@
 //! - [`network`], [`bptt`] and [`optimizer`] learn; [`training`] is the loop, [`run`] the folder in which it leaves its traces.
 //! - [`quantizer`] turns a network into an image, [`folding`] trades flash for time in it; [`evaluate`] runs the engine on it, so that a reported accuracy is the device's.
 //! - [`calibration`] says how sure answers are, and puts it right; [`early`] finds out when one is certain before the text ends.
+//! - [`exchange`] writes a network for PyTorch or Keras, and reads what they trained.
 //! - [`cli`] is what a user types, one verb a file; [`error`] says what is the user's fault and what is ours.
 //!
 //! What it promises: results depend on the configuration, the data and the seed alone, not on the number of threads; and no command
@@ -19,8 +20,10 @@ pub mod calibration;
 pub mod cli;
 pub mod early;
 pub mod evaluate;
+pub mod exchange;
 pub mod folding;
 pub mod network;
+pub mod ngrams;
 pub mod optimizer;
 pub mod quantizer;
 pub mod real;

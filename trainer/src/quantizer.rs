@@ -19,6 +19,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::error::fault;
+use crate::ngrams::Table;
 use crate::vocabulary::Vocabulary;
 
 /// The weights of a trained network as plain row-major f32, gates in the order i, f, g, o.
@@ -28,16 +29,18 @@ pub struct Weights {
     pub embedding: Vec<f32>,
     /// Features of an embedding row.
     pub width: usize,
-    /// The recurrent layers, first to last.
+    /// The recurrent layers, first to last; none in a bag of embeddings.
     pub layers: Vec<LstmWeights>,
     /// What the head sees.
     pub readout: Readout,
-    /// `outputs × units` of the last layer.
+    /// `outputs × units` of the last layer, or `outputs × width` without one.
     pub head: Vec<f32>,
     /// One for each output.
     pub head_bias: Vec<f32>,
     /// How often each row of the embedding occurs in the training examples, `rows`; empty where that is not known. See [`Weights::calibrated`].
     pub occurrences: Vec<u32>,
+    /// The n-grams whose contribution is added to the logit.
+    pub ngrams: Option<Table>,
 }
 
 /// The weights of an LSTM layer with `I` inputs and `H` units. Row `gate·H + unit`.
@@ -92,7 +95,7 @@ impl Weights {
             .collect();
         let head = uniform(inputs, 2.0);
         let head_bias = uniform(1, 0.5);
-        Weights { embedding, width, layers, readout, head, head_bias, occurrences: Vec::new() }
+        Weights { embedding, width, layers, readout, head, head_bias, occurrences: Vec::new(), ngrams: None }
     }
 
     /// Calibrates the network on training examples, given as their ids: integer precisions keep the rows that occur often most exactly.
@@ -141,6 +144,16 @@ pub fn to_image(
     origin: &Origin,
 ) -> Result<AlignedBytes> {
     check_finite(weights)?;
+    let beside;
+    let weights = match &weights.ngrams {
+        // The table has no bias of its own: the head's is one for both.
+        Some(table) => {
+            let head_bias = weights.head_bias.iter().map(|bias| bias + table.bias).collect();
+            beside = Weights { head_bias, ..weights.clone() };
+            &beside
+        }
+        None => weights,
+    };
     let mut packed = match precision {
         Precision::F32 | Precision::F16 => pack_floats(weights),
         Precision::Int8 => int8::pack(weights)?,
@@ -160,6 +173,12 @@ pub fn to_image(
         (Role::VocabularyText, encoded.stream),
     ] {
         packed.tensors.push(Tensor { role, layer: 0, values: Values::Bytes(bytes) });
+    }
+    let mut extended = manifest::Extended { units: vocabulary.units, ..manifest::Extended::default() };
+    if let Some(table) = &weights.ngrams {
+        let (shape, entries) = table.quantized();
+        extended.ngrams = Some(shape);
+        packed.tensors.push(Tensor { role: Role::Ngrams, layer: 0, values: Values::U16(entries) });
     }
     let mut layers = heapless::Vec::new();
     for (layer, &shift) in weights.layers.iter().zip(&packed.shifts) {
@@ -181,7 +200,7 @@ pub fn to_image(
         readout: weights.readout,
         head: Head { outputs: weights.head_bias.len() as u16, shift: packed.head_shift },
         folded: 0,
-        extended: manifest::Extended::default(),
+        extended,
     };
     let provenance = Provenance {
         producer: concat!("latch ", env!("CARGO_PKG_VERSION")).as_bytes(),
@@ -213,6 +232,9 @@ fn check_finite(weights: &Weights) -> Result<()> {
     }
     check("head kernel", &weights.head)?;
     check("head bias", &weights.head_bias)?;
+    if let Some(table) = &weights.ngrams {
+        check("n-grams", &table.weights)?;
+    }
     Ok(())
 }
 

@@ -10,7 +10,8 @@
 //! | `checkpoint` | what `--resume` goes on from |
 //! | `calibration.json` | what `latch export` last found out about the answers: temperature, thresholds of an early one |
 //!
-//! `best.network` and `checkpoint` are postcard with a CRC-32 behind it. Every file is written to a temporary name and renamed. Whoever trains in the folder
+//! The folder of an imported network has the first two and `best.network`. `best.network` and `checkpoint` are postcard with a CRC-32 behind it.
+//! Every file is written to a temporary name and renamed. Whoever trains in the folder
 //! holds a lock on `config.json`, which the system releases however the process ends.
 
 use std::fs::{File, TryLockError};
@@ -24,8 +25,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::bptt::{Objective, Trainer};
 use crate::error::{fault, reading, writing};
-use crate::files::{remove_partial_files, write_atomically};
+use crate::files::{Staged, remove_partial_files, stage, write_atomically};
 use crate::network::Network;
+use crate::ngrams::Fitted;
 use crate::optimizer::{Adam, Ema};
 use crate::quantizer::{LstmWeights, Weights};
 use crate::report;
@@ -39,12 +41,26 @@ pub struct RunConfig {
     pub latch: String,
     /// What decides the run besides its data.
     pub train: TrainConfig,
-    /// Where the data lies.
+    /// Where the data lies; empty where a network was imported without any.
     pub data: PathBuf,
-    /// SHA-256 of the data's examples.
+    /// SHA-256 of the data's examples; empty where there are none.
     pub data_sha256: String,
     /// The validation part.
     pub valid: Valid,
+    /// Where the network comes from, if it was not trained here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<Imported>,
+}
+
+/// Where a network comes from that another framework trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Imported {
+    /// Its file.
+    pub file: PathBuf,
+    /// SHA-256 of the file.
+    pub sha256: String,
+    /// SHA-256 of `vocabulary.txt`, which no data can give again.
+    pub vocabulary_sha256: String,
 }
 
 /// Where the validation part comes from.
@@ -159,9 +175,10 @@ struct ValidDigest {
 }
 
 /// The files of a run.
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "config.json",
     "vocabulary.txt",
+    "ngrams",
     "metrics.jsonl",
     "curves.svg",
     "curves.png",
@@ -243,7 +260,7 @@ impl RunFolder {
     /// # Errors
     /// A fault when a file cannot be removed.
     pub fn remove_beginning(&self) -> Result<()> {
-        for name in ["vocabulary.txt", "config.json"] {
+        for name in ["ngrams", "vocabulary.txt", "config.json"] {
             let path = self.file(name);
             match std::fs::remove_file(&path) {
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(writing(&path, error)),
@@ -259,7 +276,8 @@ impl RunFolder {
     /// A fault when the folder cannot be written, or when a path of the configuration is no UTF-8.
     pub fn write_config(&self, config: &RunConfig, valid_sha256: Option<String>) -> Result<()> {
         let valid = if let Valid::Path(path) = &config.valid { Some(path) } else { None };
-        for path in [&config.data].into_iter().chain(valid) {
+        let file = config.imported.as_ref().map(|imported| &imported.file);
+        for path in [&config.data].into_iter().chain(valid).chain(file) {
             if path.to_str().is_none() {
                 return Err(fault(
                     path.display(),
@@ -306,7 +324,7 @@ impl RunFolder {
     /// # Errors
     /// A fault when the folder cannot be written.
     pub fn write_vocabulary(&self, vocabulary: &Vocabulary) -> Result<()> {
-        self.write("vocabulary.txt", |out| vocabulary.words().iter().try_for_each(|word| writeln!(out, "{word}")))
+        stage_words(&self.file("vocabulary.txt"), vocabulary)?.keep()
     }
 
     /// Reads the vocabulary of a run.
@@ -314,8 +332,33 @@ impl RunFolder {
     /// # Errors
     /// A fault naming the file when it is missing or is no text.
     pub fn vocabulary(&self, config: &TrainConfig) -> Result<Vocabulary> {
-        let text = read_text(&self.file("vocabulary.txt"))?;
-        Ok(Vocabulary::from_words(text.lines().map(str::to_owned).collect(), config.unknown()))
+        let mut vocabulary = Vocabulary::from_words(read_words(&self.file("vocabulary.txt"))?, config.unknown());
+        vocabulary.units = config.units();
+        Ok(vocabulary)
+    }
+
+    /// Writes the n-grams.
+    ///
+    /// # Errors
+    /// A fault when the folder cannot be written.
+    pub fn write_ngrams(&self, ngrams: &Fitted) -> Result<()> {
+        self.write_coded("ngrams", ngrams)
+    }
+
+    /// Reads the n-grams; `None` where the run has none.
+    ///
+    /// # Errors
+    /// A fault when the file is damaged, or missing although the configuration has n-grams.
+    pub fn ngrams(&self, config: &TrainConfig) -> Result<Option<Fitted>> {
+        if config.model.ngrams.count == 0 {
+            return Ok(None);
+        }
+        let ngrams: Option<Fitted> = self.read_coded("ngrams")?;
+        if ngrams.is_none() {
+            let remedy = "take the file from a copy, or train again into another folder";
+            return Err(fault(self.file("ngrams").display(), "the run's n-grams are missing", remedy).into());
+        }
+        Ok(ngrams)
     }
 
     /// Writes the figures of all epochs.
@@ -429,6 +472,22 @@ impl RunFolder {
     }
 }
 
+/// Writes the words of a vocabulary in the order of their ids, one a line, under a temporary name.
+///
+/// # Errors
+/// A fault when the file cannot be written.
+pub fn stage_words(path: &Path, vocabulary: &Vocabulary) -> Result<Staged> {
+    stage(path, |out| Ok(vocabulary.words().iter().try_for_each(|word| writeln!(out, "{word}"))?))
+}
+
+/// The words of a vocabulary's file, one a line.
+///
+/// # Errors
+/// A fault naming the file when it is missing or is no text.
+pub fn read_words(path: &Path) -> Result<Vec<String>> {
+    Ok(read_text(path)?.lines().map(str::to_owned).collect())
+}
+
 /// A text file of a run.
 fn read_text(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).map_err(|error| match error.kind() {
@@ -465,5 +524,6 @@ pub fn weights(network: &Network<f32>) -> Weights {
         head: rows(&network.head.kernel),
         head_bias: network.head.bias.as_slice().to_vec(),
         occurrences: Vec::new(),
+        ngrams: None,
     }
 }

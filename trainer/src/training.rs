@@ -10,16 +10,18 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use latch_engine::image::manifest::Unknown;
+use latch_engine::image::manifest::{Units, Unknown};
+use rand::RngExt;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::batches::{Batch, BatchOptions, plan};
+use crate::batches::{Batch, BatchOptions, generator, plan};
 use crate::bptt::{LossOptions, Noise, Objective, StepOptions, TrainError, Trainer, train_step};
 use crate::dataset::{Example, Labels, Task};
 use crate::error::fault;
 use crate::network::readout::Readout;
 use crate::network::{Network, NetworkConfig};
+use crate::ngrams::{Fitted, Fusion, NgramConfig, Table, fit, fuse, hashes};
 use crate::optimizer::{AdamConfig, Decay, LearningRate};
 use crate::run::{Best, Checkpoint, RunFolder};
 use crate::vocabulary::Vocabulary;
@@ -32,14 +34,17 @@ pub struct ModelConfig {
     pub vocab: usize,
     /// Features of an embedding row.
     pub embedding: usize,
-    /// Units of each LSTM layer.
+    /// Units of each LSTM layer; means nothing without one.
     pub lstm: usize,
-    /// Stacked LSTM layers.
+    /// Stacked LSTM layers; 0 for a bag of embeddings.
     pub layers: usize,
     /// What the head sees.
     pub readout: Readout,
     /// True when unknown words are left out; false when they share a row.
     pub skip_unknown: bool,
+    /// True when Hangul syllables are tokens of their own. Runs of older versions do not say so: they have words only.
+    #[serde(default)]
+    pub syllables: bool,
     /// Dropout on the inputs of each LSTM layer, one mask a sequence.
     pub dropout: f64,
     /// Dropout on the recurrent state, one mask a sequence.
@@ -48,6 +53,9 @@ pub struct ModelConfig {
     pub word_dropout: f64,
     /// Dropout on what the head sees.
     pub head_dropout: f64,
+    /// The n-grams whose weights are added to the network's logit.
+    #[serde(default)]
+    pub ngrams: NgramConfig,
 }
 
 /// Everything that decides a run besides its data.
@@ -101,6 +109,11 @@ impl TrainConfig {
         }
     }
 
+    /// What a token is.
+    pub fn units(&self) -> Units {
+        if self.model.syllables { Units::Syllables } else { Units::Words }
+    }
+
     /// What unknown words do.
     pub fn unknown(&self) -> Unknown {
         if self.model.skip_unknown { Unknown::Skip } else { Unknown::LastRow }
@@ -114,6 +127,17 @@ pub struct Sequences {
     pub ids: Vec<Vec<u32>>,
     /// The labels of each text: a class or a value, or one for each of its ids, NaN where an id has none.
     pub labels: Vec<Vec<f32>>,
+    /// What is added to each text's logit; empty where it is nothing.
+    pub offsets: Vec<f32>,
+}
+
+/// Chooses and fits the n-grams of training texts; `None` where the configuration has none.
+pub fn fit_ngrams<L: Labels>(config: &TrainConfig, examples: &[Example<L>]) -> Option<Fitted> {
+    (config.model.ngrams.count > 0).then(|| {
+        let texts: Vec<Vec<u32>> = examples.par_iter().map(|example| hashes(config.units(), &example.text)).collect();
+        let labels: Vec<f32> = examples.iter().flat_map(|example| example.label.numbers().into_owned()).collect();
+        fit(&texts, &labels, &config.model.ngrams, config.seed)
+    })
 }
 
 impl Sequences {
@@ -145,7 +169,7 @@ impl Sequences {
                 (ids, labels)
             })
             .unzip();
-        Sequences { ids, labels }
+        Sequences { ids, labels, offsets: Vec::new() }
     }
 
     /// Brings values to a mean of 0 and a deviation of 1, as `scale` has them.
@@ -157,10 +181,22 @@ impl Sequences {
         self
     }
 
-    fn batch(&self, indices: &[usize]) -> Batch {
+    /// The same beside the logits that a table of n-grams gives to the texts.
+    #[must_use]
+    pub fn beside<L: Labels>(mut self, examples: &[Example<L>], units: Units, table: &Table) -> Self {
+        self.offsets = examples.par_iter().map(|example| table.logit(&hashes(units, &example.text))).collect();
+        self
+    }
+
+    /// The batch of some sequences, with the offsets of those that `keeps` one.
+    fn batch(&self, indices: &[usize], keeps: impl Fn(usize) -> bool) -> Batch {
         let mut batch = Batch::new();
         for &index in indices {
-            batch.push_each(&self.ids[index], &self.labels[index]);
+            let offset = self.offsets.get(index).copied().filter(|_| keeps(index)).unwrap_or(0.0);
+            match self.labels[index][..] {
+                [label] => batch.push_beside(&self.ids[index], label, offset),
+                ref labels => batch.push_each(&self.ids[index], labels),
+            }
         }
         batch
     }
@@ -310,8 +346,9 @@ pub fn train(
                     objective,
                 },
             };
-            let stats = train_step(&mut trainer, &training.batch(indices), &step_options)
-                .map_err(|error| stopped(&error, epoch, number, folder))?;
+            let stats =
+                train_step(&mut trainer, &training.batch(indices, |index| keeps(config, epoch, index)), &step_options)
+                    .map_err(|error| stopped(&error, epoch, number, folder))?;
             busy += began.elapsed();
             tokens += stats.tokens as u64;
             at.sums.loss += stats.loss_sum;
@@ -371,6 +408,12 @@ pub fn train(
     })
 }
 
+/// Whether a training sequence keeps the n-grams' logit in an epoch.
+fn keeps(config: &TrainConfig, epoch: u64, index: usize) -> bool {
+    let mut rng = generator([config.seed, epoch, index as u64, 0x6b65_6570]);
+    rng.random_range(0.0..1.0) >= config.model.ngrams.dropout
+}
+
 fn stopped(error: &TrainError, epoch: u64, batch: usize, folder: &RunFolder) -> anyhow::Error {
     let place = format!("epoch {} batch {}", epoch + 1, batch + 1);
     match error {
@@ -397,28 +440,53 @@ fn diverged(place: String, problem: String, folder: &RunFolder) -> anyhow::Error
     fault(place, problem, remedy).into()
 }
 
-/// Mean loss and accuracy of a network; of values R².
-fn judge(network: &Network<f32>, sequences: &Sequences, objective: Objective) -> Result<(f64, f64)> {
-    let ids: Vec<&[u32]> = sequences.ids.iter().map(Vec::as_slice).collect();
-    let logits = network.forward(&ids)?;
-    let (mut loss, mut correct, mut count) = (0.0, 0, 0_u64);
-    let mut labels = (0.0, 0.0);
-    let answers = logits.as_slice().chunks_exact(network.config().outputs);
-    for (logits, &label) in answers.zip(sequences.labels.iter().flatten()).filter(|(_, label)| !label.is_nan()) {
-        count += 1;
-        let y = f64::from(label);
-        if objective == Objective::SquaredError {
-            loss += (f64::from(logits[0]) - y).powi(2);
-            labels = (labels.0 + y, labels.1 + y * y);
-        } else {
-            loss += cross_entropy(logits, label);
-            correct += u64::from(class_of(logits) == label as usize);
+/// Mean loss and accuracy of a network, fused with the n-grams where there are some; of values R².
+pub(crate) fn judge(network: &Network<f32>, sequences: &Sequences, objective: Objective) -> Result<(f64, f64)> {
+    let (mut logits, fusion) = fused(network, sequences)?;
+    if let Some(fusion) = fusion {
+        for (logit, &offset) in logits.iter_mut().zip(&sequences.offsets) {
+            *logit = fusion.logit(*logit, offset);
         }
     }
+    if objective == Objective::CrossEntropy {
+        return Ok(judge_logits(&logits, sequences));
+    }
+    let values = logits.chunks_exact(network.config().outputs).map(|values| f64::from(values[0]));
+    let (mut squares, mut sum, mut sum_of_squares, mut count) = (0.0, 0.0, 0.0, 0.0);
+    for (value, &label) in values.zip(sequences.labels.iter().flatten()).filter(|(_, label)| !label.is_nan()) {
+        let label = f64::from(label);
+        squares += (value - label).powi(2);
+        (sum, sum_of_squares, count) = (sum + label, sum_of_squares + label * label, count + 1.0);
+    }
+    let count = f64::max(count, 1.0);
+    let variance = (sum_of_squares - sum * sum / count).max(f64::MIN_POSITIVE);
+    Ok((squares / count, 1.0 - squares / variance))
+}
+
+/// The network's logits of sequences, and how they are best fused with the n-grams' where there are some.
+///
+/// # Errors
+/// Those of [`Network::forward`].
+pub fn fused(network: &Network<f32>, sequences: &Sequences) -> Result<(Vec<f32>, Option<Fusion>)> {
+    let ids: Vec<&[u32]> = sequences.ids.iter().map(Vec::as_slice).collect();
+    let logits = network.forward(&ids)?.as_slice().to_vec();
+    let labels = || sequences.labels.iter().flatten().copied().collect::<Vec<f32>>();
+    let fusion = (!sequences.offsets.is_empty()).then(|| fuse(&logits, &sequences.offsets, &labels()));
+    Ok((logits, fusion))
+}
+
+/// Mean loss in nats and accuracy of logits, as many an answer as there are for each label.
+pub fn judge_logits(logits: &[f32], sequences: &Sequences) -> (f64, f64) {
+    let labels: Vec<f32> = sequences.labels.iter().flatten().copied().collect();
+    let outputs = (logits.len() / labels.len().max(1)).max(1);
+    let (mut loss, mut correct, mut count) = (0.0, 0, 0_u64);
+    for (logits, &label) in logits.chunks_exact(outputs).zip(&labels).filter(|(_, label)| !label.is_nan()) {
+        count += 1;
+        loss += cross_entropy(logits, label);
+        correct += u64::from(class_of(logits) == label as usize);
+    }
     let count = count.max(1) as f64;
-    let variance = (labels.1 - labels.0 * labels.0 / count).max(f64::MIN_POSITIVE);
-    let accuracy = if objective == Objective::SquaredError { 1.0 - loss / variance } else { correct as f64 / count };
-    Ok((loss / count, accuracy))
+    (loss / count, correct as f64 / count)
 }
 
 /// The class of one answer: of one logit 1 where it is not negative, of several the largest, the first of equals.

@@ -35,7 +35,7 @@ pub struct Manifest {
     pub input: Input,
     /// The table of rows by id.
     pub embedding: Embedding,
-    /// The recurrent layers, first to last.
+    /// The recurrent layers, first to last. None in a bag of embeddings, whose readout is over the embedding's rows (with the feature `extended`).
     pub layers: Vec<Layer, MAX_LAYERS>,
     /// What of the last layer's hidden states the head sees.
     pub readout: Readout,
@@ -67,6 +67,10 @@ pub struct Extended {
     pub early: Vec<Early, MAX_EARLY>,
 }
 
+/// Most entries of a table of n-grams.
+#[cfg(feature = "extended")]
+pub const MAX_NGRAMS: u32 = 1 << 26;
+
 /// Most steps of the thresholds for an early answer.
 #[cfg(feature = "extended")]
 pub const MAX_EARLY: usize = 8;
@@ -96,8 +100,8 @@ pub enum Units {
 #[cfg(feature = "extended")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ngrams {
-    /// Buckets of four entries.
-    pub buckets: u32,
+    /// Entries.
+    pub entries: u32,
     /// Tokens of the longest n-gram.
     pub longest: u8,
     /// Bits of an entry that are its weight; the others, of 16, are its key.
@@ -306,7 +310,7 @@ impl Manifest {
     /// The lowest version of the format that can express this manifest, which is the one that the writer gives it.
     pub fn version(&self) -> u16 {
         #[cfg(feature = "extended")]
-        if self.extended != Extended::default() {
+        if self.extended != Extended::default() || self.layers.is_empty() {
             return super::VERSION;
         }
         if self.folded == 0 { super::VERSION_UNFOLDED } else { super::VERSION_FOLDED }
@@ -318,6 +322,12 @@ impl Manifest {
             return 0;
         }
         self.layers.get(layer).map_or(0, |Layer::Lstm(lstm)| usize::from(lstm.inputs))
+    }
+
+    /// Features that the head sees: the units of the last layer, or the embedding's where there is none.
+    pub fn features(&self) -> usize {
+        let width = usize::from(self.embedding.width);
+        self.layers.last().map_or(width, |Layer::Lstm(last)| usize::from(last.units))
     }
 
     /// Checks that the numbers fit each other and the engine's limits.
@@ -336,7 +346,7 @@ impl Manifest {
                 return wrong(problem!("vocabulary and embedding have different numbers of rows"));
             }
         }
-        if self.layers.is_empty() {
+        if self.layers.is_empty() && (cfg!(not(feature = "extended")) || self.folded > 0) {
             return wrong(problem!("there is no recurrent layer"));
         }
         let integer = self.precision == Precision::Int8;
@@ -359,6 +369,22 @@ impl Manifest {
         }
         if !shift_fits(self.head.shift, 46) {
             return wrong(problem!("the head's shift is out of range"));
+        }
+        #[cfg(feature = "extended")]
+        if let Some(ngrams) = self.extended.ngrams {
+            use crate::input::ngrams::{MAX_LONGEST, WEIGHT_BITS};
+            if !matches!(self.input, Input::Text(_)) || self.head.outputs != 1 {
+                return wrong(problem!("n-grams need text as the input, and one output"));
+            }
+            if ngrams.entries == 0
+                || ngrams.entries > MAX_NGRAMS
+                || !(1..=MAX_LONGEST).contains(&usize::from(ngrams.longest))
+                || !WEIGHT_BITS.contains(&ngrams.weight_bits)
+            {
+                return wrong(problem!(
+                    "the table of n-grams has no entries, or more or others than this engine reads"
+                ));
+            }
         }
         if cfg!(feature = "fold") && self.folded > self.embedding.rows {
             return wrong(problem!("more ids are folded than the embedding has"));

@@ -17,6 +17,8 @@ pub enum Role {
     VocabularyText,
     /// `rows × width`, row-major.
     Embedding,
+    /// Entries of the table of n-grams, see [`crate::input::ngrams`].
+    Ngrams,
     /// Folded embedding: which ids have a ready row, see [`super::folded`].
     FoldedIndex,
     /// Folded embedding: a ready row of the first layer's gates for each folded id, in the order of its biases, which are inside.
@@ -112,7 +114,8 @@ impl Section {
 pub const BLOCK_IDS: usize = 32;
 
 /// Sections of the model as a whole that stand before the layers, and behind them, and sections of one layer.
-const BEFORE: usize = if cfg!(feature = "fold") { 7 } else { 4 };
+const BEFORE: usize =
+    EMBEDDING + 1 + if cfg!(feature = "fold") { 3 } else { 0 } + if cfg!(feature = "extended") { 1 } else { 0 };
 /// The embedding's place, behind the vocabulary.
 const EMBEDDING: usize = 3;
 const PER_LAYER: usize = 3;
@@ -158,6 +161,11 @@ fn shape(manifest: &Manifest, place: usize) -> Option<(Role, u8, Element, usize,
     if place == EMBEDDING {
         return Some((Role::Embedding, 0, float.unwrap_or(Element::I8), rows, width));
     }
+    #[cfg(feature = "extended")]
+    if place == BEFORE - 1 {
+        let ngrams = manifest.extended.ngrams?;
+        return Some((Role::Ngrams, 0, Element::U16, ngrams.entries as usize, 1));
+    }
     if place < BEFORE {
         return folded_shape(manifest, place - EMBEDDING - 1, float);
     }
@@ -175,8 +183,13 @@ fn shape(manifest: &Manifest, place: usize) -> Option<(Role, u8, Element, usize,
         };
         return Some((role, layer as u8, element, rows, columns));
     }
-    let Layer::Lstm(last) = manifest.layers.last()?;
-    let (outputs, units) = (usize::from(manifest.head.outputs), usize::from(last.units));
+    let units = if cfg!(feature = "extended") {
+        manifest.features()
+    } else {
+        let Layer::Lstm(last) = manifest.layers.last()?;
+        usize::from(last.units)
+    };
+    let outputs = usize::from(manifest.head.outputs);
     Some(match (place - behind, float) {
         (0, _) => (Role::HeadWeights, 0, float.unwrap_or(Element::I16), outputs, units),
         (1, Some(_)) => return None,

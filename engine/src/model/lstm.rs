@@ -75,7 +75,7 @@ fn layers_i8<B: Backend>(
 
 /// The last layer's hidden state into the running readout.
 #[inline]
-fn read_out_i8<B: Backend>(
+pub(super) fn read_out_i8<B: Backend>(
     backend: B,
     shape: &StreamShape,
     hidden: &[i16],
@@ -253,7 +253,7 @@ fn layers_float<B: Backend, W: FloatWeight>(
 /// The last layer's hidden state into the running readout.
 #[cfg(feature = "float")]
 #[inline]
-fn read_out_float<B: Backend>(
+pub(super) fn read_out_float<B: Backend>(
     backend: B,
     shape: &StreamShape,
     hidden: &[f32],

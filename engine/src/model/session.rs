@@ -4,11 +4,17 @@ use heapless::Vec;
 
 #[cfg(feature = "fold")]
 use super::Int8;
+#[cfg(feature = "extended")]
+use super::bag;
 use super::state::StateBytes;
 #[cfg(feature = "float")]
 use super::state::{Header, Memory};
 use super::{Logit, Model, Weights, lstm};
 use crate::image::error::Error;
+#[cfg(feature = "extended")]
+use crate::image::manifest::Units;
+#[cfg(feature = "extended")]
+use crate::input::ngrams;
 use crate::input::text::{Token, Tokenizer};
 use crate::kernels::{Backend, MANY, dispatch};
 
@@ -90,7 +96,7 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
 
     /// As [`Session::push_bytes`], and calls `each` with the session and the token's text after every token that the network read.
     pub fn push_bytes_each(&mut self, bytes: &[u8], mut each: impl FnMut(&Self, &[u8])) {
-        self.run_text(|tokenizer, emit| tokenizer.push(bytes, emit), &mut each);
+        self.run_text(|tokenizer, emit| tokenizer.push_each(bytes, emit), &mut each);
     }
 
     /// Ends the text: reads the word that was still open. The stream may go on afterwards with another text.
@@ -100,12 +106,12 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
 
     /// As [`Session::finish`], and calls `each` as [`Session::push_bytes_each`] does.
     pub fn finish_each(&mut self, mut each: impl FnMut(&Self, &[u8])) {
-        self.run_text(|tokenizer, emit| tokenizer.finish(emit), &mut each);
+        self.run_text(|tokenizer, emit| tokenizer.finish_each(emit), &mut each);
     }
 
     fn run_text(
         &mut self,
-        feed: impl FnOnce(&mut Tokenizer, &mut dyn FnMut(Token<'_>)),
+        feed: impl FnOnce(&mut Tokenizer, &mut dyn FnMut(Token<'_>, bool)),
         each: &mut impl FnMut(&Self, &[u8]),
     ) {
         dispatch!(self.model.backend, backend => self.run_text_on(backend, feed, each));
@@ -114,11 +120,19 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
     fn run_text_on<B: Backend>(
         &mut self,
         backend: B,
-        feed: impl FnOnce(&mut Tokenizer, &mut dyn FnMut(Token<'_>)),
+        feed: impl FnOnce(&mut Tokenizer, &mut dyn FnMut(Token<'_>, bool)),
         each: &mut impl FnMut(&Self, &[u8]),
     ) {
         let Some(mut tokenizer) = self.state.header().map(|header| header.tokenizer) else { return };
-        feed(&mut tokenizer, &mut |token| {
+        #[cfg(feature = "extended")]
+        let units = tokenizer.units();
+        feed(&mut tokenizer, &mut |token, _first| {
+            #[cfg(feature = "extended")]
+            if let Some(table) = &self.model.ngrams
+                && let Some((sum, history)) = self.state.ngrams_mut(&self.model.shape)
+            {
+                sum.push(table, history, ngrams::token_hash(token.bytes(), units == Units::Syllables && _first));
+            }
             if let Some(id) = self.model.token_id(token)
                 && self.step(backend, id)
             {
@@ -145,6 +159,11 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
                 lstm::step_folded_i8(backend, shape, (layers, folded, embedding), id, header, memory)
             }
             Weights::Int8(model) => match model.embedding.row(id) {
+                #[cfg(feature = "extended")]
+                Some(row) if shape.is_bag() => {
+                    bag::step_i8(backend, shape, row, header, memory);
+                    true
+                }
                 Some(row) => {
                     lstm::step_i8(backend, shape, &model.layers, row, header, memory);
                     true
@@ -184,9 +203,9 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
 
     fn step_together<B: Backend>(backend: B, model: &Model<'_>, sessions: &mut Vec<(&mut Self, u32), MANY>) -> usize {
         let shape = &model.shape;
-        // Every stream has a bias of its own then, the row of its id: they go one after the other.
+        // They go one after the other where nothing is to be shared: every stream has a bias of its own, the row of its id, or there are no layers.
         #[cfg(feature = "fold")]
-        if shape.folded {
+        if shape.folded || shape.is_bag() {
             return sessions.iter_mut().filter_map(|(session, id)| session.step(backend, *id).then_some(())).count();
         }
         let many = sessions.iter_mut().map(|(session, id)| (session.state.split(), *id));
@@ -220,13 +239,19 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
 
     fn logit_on<B: Backend>(&self, backend: B, output: usize) -> Logit {
         let shape = &self.model.shape;
-        match &self.model.weights {
+        #[allow(clippy::let_and_return, reason = "not with n-grams")]
+        let logit = match &self.model.weights {
             #[cfg(feature = "float")]
             Weights::F32(model) => model.head.logit(backend, self.state.readout(shape), output),
             #[cfg(feature = "float")]
             Weights::F16(model) => model.head.logit(backend, self.state.readout(shape), output),
             Weights::Int8(model) => model.head.logit(backend, self.state.readout(shape), output),
+        };
+        #[cfg(feature = "extended")]
+        if let (Some(table), Some(sum)) = (&self.model.ngrams, self.state.ngrams(shape)) {
+            return logit.plus(sum.contribution(table.shape()));
         }
+        logit
     }
 
     /// The sigmoid of the first logit: the probability of the positive class. (With the feature `float`.)
@@ -251,6 +276,11 @@ fn step_float<B: Backend, W: crate::kernels::FloatWeight>(
         return lstm::step_folded_float(backend, shape, (&model.layers, folded, &model.embedding), id, header, memory);
     }
     let Some(row) = model.embedding.row(id) else { return false };
+    #[cfg(feature = "extended")]
+    if shape.is_bag() {
+        bag::step_float(backend, shape, row, header, memory);
+        return true;
+    }
     lstm::step_float(backend, shape, &model.layers, row, header, memory);
     true
 }

@@ -5,9 +5,10 @@
 //! ```text
 //! header     the model's checksum, tokens, count of the running mean, the tokenizer
 //! cells      each layer's cell state c, 32 bits a unit (Q12.19, or f32)
-//! hidden     each layer's hidden state h (Q0.15 in 16 bits, or f32)
+//! hidden     each layer's hidden state h (Q0.15 in 16 bits, or f32); where there are no layers, the last token's embedding in its place
 //! pool       readout mean: sum of h, 32 bits a unit · readout max: as h · readout last: nothing
 //! scratch    [x; h] of the step in progress, and before it with a folded embedding a row of gates; means nothing between two tokens
+//! n-grams    sum of weights, tokens, and the hashes of the last tokens; nothing where the image has no n-grams
 //! ```
 //!
 //! Float layers pad their units to a multiple of 8. All parts start on a multiple of 4.
@@ -18,6 +19,8 @@ use heapless::Vec;
 use super::Model;
 use crate::image::error::Error;
 use crate::image::manifest::{MAX_LAYERS, Precision, Readout};
+#[cfg(feature = "extended")]
+use crate::input::ngrams::Sum;
 use crate::input::text::Tokenizer;
 
 /// What decides the size of a stream's state.
@@ -29,12 +32,14 @@ pub struct StreamShape {
     pub readout: Readout,
     /// Features of the embedding.
     pub inputs: u16,
-    /// Units of each layer.
+    /// Units of each layer; none in a bag of embeddings.
     pub units: Vec<u16, MAX_LAYERS>,
     /// Number of logits.
     pub outputs: u16,
     /// The embedding is folded into the first layer.
     pub folded: bool,
+    /// Tokens of the longest n-gram; 0 where there are none.
+    pub ngrams: u8,
 }
 
 impl StreamShape {
@@ -53,6 +58,12 @@ impl StreamShape {
             }
     }
 
+    /// True where there is no recurrent layer, and the readout is over the embedding's rows.
+    #[inline]
+    pub(super) fn is_bag(&self) -> bool {
+        cfg!(feature = "extended") && self.units.is_empty()
+    }
+
     /// Bytes of the cell state and of the hidden state of a layer.
     fn layer_bytes(&self, units: u16) -> (usize, usize) {
         let units = usize::from(units);
@@ -68,10 +79,21 @@ impl StreamShape {
 /// Bytes of state that a stream of this shape needs.
 pub fn state_bytes(shape: &StreamShape) -> usize {
     let folded = cfg!(feature = "fold") && shape.folded;
-    bytes_of(shape.precision, shape.readout, shape.inputs, &shape.units, folded)
+    bytes_of(shape.precision, shape.readout, shape.inputs, &shape.units, folded) + ngram_bytes(shape)
 }
 
-/// The same as a constant, for static buffers:
+/// Bytes of the n-grams' part, the last one.
+fn ngram_bytes(shape: &StreamShape) -> usize {
+    #[cfg(feature = "extended")]
+    return crate::input::ngrams::stream_bytes(shape.ngrams);
+    #[cfg(not(feature = "extended"))]
+    {
+        let _ = shape;
+        0
+    }
+}
+
+/// The same as a constant, for static buffers; n-grams need [`crate::input::ngrams::stream_bytes`] more:
 ///
 /// ```
 /// use latch_engine::image::manifest::{Precision, Readout};
@@ -98,6 +120,11 @@ const fn bytes_of(precision: Precision, readout: Readout, inputs: u16, units: &[
     let mut scratch = 0;
     let mut layer = 0;
     let mut lanes = 0;
+    if cfg!(feature = "extended") && units.is_empty() {
+        let width = inputs as usize;
+        lanes = if integer { width } else { width.next_multiple_of(8) };
+        bytes += if integer { (2 * lanes).next_multiple_of(4) } else { 4 * lanes };
+    }
     if folded && !units.is_empty() {
         // A row of the first layer's gates, and x in the place where [h] comes afterwards.
         let (rows, columns) = if integer {
@@ -206,6 +233,10 @@ impl<'s> StateBytes<'s> {
         self.0.fill(0);
         if let Some(header) = self.header_mut() {
             header.model = model.crc;
+            #[cfg(feature = "extended")]
+            {
+                header.tokenizer = Tokenizer::of(model.units);
+            }
         }
     }
 
@@ -221,6 +252,21 @@ impl<'s> StateBytes<'s> {
     pub(super) fn split(&mut self) -> Option<(&mut Header, Memory<'_>)> {
         let (header, memory) = self.0.split_at_mut_checked(size_of::<Header>())?;
         Some((bytemuck::try_from_bytes_mut(header).ok()?, Memory(memory)))
+    }
+
+    /// The n-grams' part: what is summed, and the hashes of the last tokens. `None` where the model has none.
+    #[cfg(feature = "extended")]
+    pub(super) fn ngrams_mut(&mut self, shape: &StreamShape) -> Option<(&mut Sum, &mut [u32])> {
+        let start = self.0.len().checked_sub(ngram_bytes(shape)).filter(|_| shape.ngrams > 0)?;
+        let (sum, history) = self.0.get_mut(start..)?.split_at_mut_checked(size_of::<Sum>())?;
+        Some((bytemuck::try_from_bytes_mut(sum).ok()?, bytemuck::try_cast_slice_mut(history).ok()?))
+    }
+
+    /// What is summed of the n-grams.
+    #[cfg(feature = "extended")]
+    pub(super) fn ngrams(&self, shape: &StreamShape) -> Option<&Sum> {
+        let start = self.0.len().checked_sub(ngram_bytes(shape)).filter(|_| shape.ngrams > 0)?;
+        bytemuck::try_from_bytes(self.0.get(start..)?.get(..size_of::<Sum>())?).ok()
     }
 
     /// The bytes of a layer's cell state and hidden state, which lie side by side; empty where there is no such layer.
@@ -244,7 +290,12 @@ impl<'s> StateBytes<'s> {
             hidden = pool + cells;
             pool = hidden + bytes;
         }
-        let units = shape.units.last().map_or(0, |&units| usize::from(units));
+        let mut units = shape.units.last().map_or(0, |&units| usize::from(units));
+        if shape.is_bag() {
+            units = usize::from(shape.inputs);
+            hidden = pool;
+            pool += shape.layer_bytes(shape.inputs).1;
+        }
         match shape.readout {
             Readout::Last => ReadoutView::Values(self.slice(hidden, units)),
             Readout::Max => ReadoutView::Values(self.slice(pool, units)),
@@ -268,6 +319,16 @@ impl<'s> StateBytes<'s> {
             return Err(Error::StateOfAnotherModel { expected: model.crc, found: header.model });
         }
         if !header.tokenizer.is_valid() || header.count > MEAN_TOKENS || header.count > header.tokens {
+            return Err(Error::StateDamaged);
+        }
+        #[cfg(feature = "extended")]
+        if header.tokenizer.units() != model.units {
+            return Err(Error::StateDamaged);
+        }
+        #[cfg(feature = "extended")]
+        if let (Some(table), Some(sum)) = (&model.ngrams, self.ngrams(&model.shape))
+            && !sum.is_valid(table.shape())
+        {
             return Err(Error::StateDamaged);
         }
         // Cells and hidden states may have any bits: the kernels are safe for all of them. Sums must be those of `count` tokens.

@@ -1,4 +1,4 @@
-//! `latch export`: from a run folder to one image.
+//! `latch export`: from a run folder to one image, or to a file for another framework.
 
 use std::path::PathBuf;
 
@@ -19,29 +19,39 @@ use crate::dataset::{Dataset, Example, Label, Labels, Part, Task};
 use crate::early::{self, EarlyReport};
 use crate::error::fault;
 use crate::evaluate::{Evaluation, evaluate, image_fault};
+use crate::exchange::{Layout, to_bytes};
 use crate::files::write_atomically;
 use crate::folding::{Folded, fold_to, parse_bytes};
+use crate::ngrams::Fitted;
 use crate::quantizer::{Origin, Weights, saturation, to_image};
 use crate::report::table;
 use crate::run::{Best, RunConfig, RunFolder, weights};
-use crate::training::Scale;
+use crate::training::{Scale, Sequences, fused};
 use crate::vocabulary::Vocabulary;
 
-/// Write the image of a run's best network.
+/// Write a run's best network as an image, or as safetensors for PyTorch or Keras.
 ///
-/// Prints what each precision would give on the validation part, through the engine, and where the bytes of the written image lie.
+/// For an image, prints what each precision would give on the validation part, through the engine, and where the bytes of the image lie.
+/// A safetensors file holds the weights in f32 and the vocabulary; docs/frameworks.md has the names of its tensors.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  latch export --run runs/imdb --precision int8 --out imdb.latch\n  \
                   latch export --run runs/imdb --fold-to 512KiB --out imdb-folded.latch\n  \
-                  latch export --run runs/imdb --early-error 0.5% --out imdb-early.latch")]
+                  latch export --run runs/imdb --early-error 0.5% --out imdb-early.latch\n  \
+                  latch export --run runs/imdb --format safetensors --layout pytorch --out net.safetensors")]
 pub struct Args {
     /// Folder of a run
     #[arg(long)]
     run: PathBuf,
-    /// Precision of the image
-    #[arg(long, value_enum, default_value = "int8")]
-    precision: PrecisionArg,
-    /// File of the image
+    /// What to write
+    #[arg(long, value_enum, default_value = "image")]
+    format: Format,
+    /// Precision of the image [default: int8]
+    #[arg(long, value_enum)]
+    precision: Option<PrecisionArg>,
+    /// Names and shapes of the tensors of safetensors [default: pytorch]
+    #[arg(long, value_enum)]
+    layout: Option<Layout>,
+    /// File of the image or of the tensors
     #[arg(long)]
     out: PathBuf,
     /// Fold the embedding into the first layer: for as many of the most frequent ids as fit, their part of the first layer's gates stands ready
@@ -73,6 +83,15 @@ fn parse_share(text: &str) -> Result<f64, String> {
         Ok(share) if (0.0..1.0).contains(&share) => Ok(share),
         _ => Err("must be a share such as 0.5% or 0.005, from 0 to below 1".into()),
     }
+}
+
+/// `--format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// What the engine runs
+    Image,
+    /// What PyTorch and Keras read
+    Safetensors,
 }
 
 /// `--precision`.
@@ -118,6 +137,15 @@ struct Line<'a> {
     folded_share: Option<f64>,
 }
 
+#[derive(Serialize)]
+struct TensorsLine<'a> {
+    path: &'a str,
+    layout: &'static str,
+    weights: usize,
+    words: usize,
+    bytes: usize,
+}
+
 /// An image at one precision, and what it gives on some texts.
 pub(crate) struct Candidate {
     pub(crate) precision: Precision,
@@ -128,10 +156,28 @@ pub(crate) struct Candidate {
     pub(crate) evaluation: Evaluation,
 }
 
-/// The weights of a run's best network, calibrated on its training examples.
-pub(crate) fn calibrated<L: Labels>(best: &Best, vocabulary: &Vocabulary, training: &[Example<L>]) -> Weights {
+/// The weights of a run's best network, calibrated on its training examples, and fused with the run's n-grams on its validation part.
+pub(crate) fn calibrated<L: Labels>(
+    best: &Best,
+    vocabulary: &Vocabulary,
+    ngrams: Option<Fitted>,
+    training: &[Example<L>],
+    validation: &[Example<L>],
+) -> Result<Weights> {
     let ids: Vec<Vec<u32>> = training.par_iter().map(|example| vocabulary.ids(&example.text)).collect();
-    weights(&best.network).calibrated(ids.iter().map(Vec::as_slice))
+    let mut weights = weights(&best.network).calibrated(ids.iter().map(Vec::as_slice));
+    if let Some(Fitted { mut table, .. }) = ngrams {
+        let validation =
+            Sequences::read(validation, vocabulary, usize::MAX).beside(validation, vocabulary.units, &table);
+        if let (_, Some(fusion)) = fused(&best.network, &validation)? {
+            weights.head.iter_mut().chain(&mut weights.head_bias).for_each(|weight| *weight *= fusion.network);
+            weights.head_bias.iter_mut().for_each(|bias| *bias += fusion.bias);
+            table.weights.iter_mut().for_each(|weight| *weight *= fusion.ngrams);
+            table.bias *= fusion.ngrams;
+        }
+        weights.ngrams = Some(table);
+    }
+    Ok(weights)
 }
 
 /// A network at every precision, each judged through the engine. The first is f32.
@@ -205,7 +251,23 @@ pub fn run(args: Args) -> Result<()> {
     let began = Beginning::read(&folder)?;
     let best = folder.best()?;
     began.check_network(&folder, "best.network", &best.network)?;
-    let Beginning { config, vocabulary, training, validation } = began;
+    let Beginning { config, vocabulary, ngrams, training, validation } = began;
+    if args.format == Format::Safetensors {
+        if ngrams.is_some() {
+            let problem = "the run has n-grams, which no other framework knows, and the network was fused with them";
+            return Err(fault(args.run.display(), problem, "train a run without n-grams to exchange").into());
+        }
+        return write_tensors(&args, &best, &vocabulary);
+    }
+    if args.layout.is_some() {
+        return Err(
+            fault("--layout", "an image has no layout to choose", "add --format safetensors, or leave it out").into()
+        );
+    }
+    if config.data.as_os_str().is_empty() && args.data.is_none() {
+        let problem = "its network was imported without data, so that there is no text to judge the image by";
+        return Err(fault(args.run.display(), problem, "add --data, labelled texts to report on").into());
+    }
     let task = config.train.task;
     let kind = if task.has_values() { AnswerKind::Values } else { AnswerKind::Classes };
     let answer_of = Answer { kind, each_step: task.each_step() };
@@ -217,22 +279,26 @@ pub fn run(args: Args) -> Result<()> {
         )
         .into());
     }
+    if args.early_error.is_some() && validation.is_empty() {
+        let problem = "the run has no validation part to choose thresholds on";
+        return Err(fault("--early-error", problem, "train on labelled texts, or leave it out").into());
+    }
+    let mut weights = calibrated(&best, &vocabulary, ngrams, &training, &validation)?;
     let (reported, part) = match &args.data {
         Some(path) => (&Dataset::load_for(path, Part::Test, task)?.examples, path.display().to_string()),
         None => (&validation, "the run's validation part".to_owned()),
     };
-    let mut weights = calibrated(&best, &vocabulary, &training);
     let origin = origin(&config, &best, training.len())?;
     let mut found = Findings { answers: "validation part", ..Findings::default() };
     if task.has_values() {
         weights = weights.in_the_unit_of(Scale::of(&training));
-    } else if !args.no_calibrate {
+    } else if !args.no_calibrate && !validation.is_empty() {
         let plain = candidate(&weights, &vocabulary, Precision::F32, &origin, answer_of, &validation)?;
         let calibration = Calibration::of(&plain.evaluation);
         weights = weights.at_temperature(calibration.temperature);
         found.calibration = Some(calibration);
     }
-    let precision = Precision::from(args.precision);
+    let precision = Precision::from(args.precision.unwrap_or(PrecisionArg::Int8));
     let mut candidates = Vec::new();
     for each in PRECISIONS {
         let made = fits_integers(&weights, each, task)
@@ -278,7 +344,7 @@ pub fn run(args: Args) -> Result<()> {
         answer(args.json, format_args!("{text}"))?;
     }
     let image = Image::open(&candidates[unfolded].bytes)?;
-    if precision == Precision::Int8 {
+    if precision == Precision::Int8 && !training.is_empty() {
         let calibration: Vec<Vec<u32>> =
             training.iter().take(CALIBRATION_TEXTS).map(|example| vocabulary.ids(&example.text)).collect();
         let counts = saturation::count(&image, &calibration);
@@ -427,6 +493,43 @@ fn fits_integers(weights: &Weights, precision: Precision, task: Task) -> Result<
         "divide the labels by a constant and train again, or export with --precision f16",
     )
     .into())
+}
+
+/// Writes the network as it was trained, in f32, with its vocabulary.
+fn write_tensors(args: &Args, best: &Best, vocabulary: &Vocabulary) -> Result<()> {
+    for (option, given) in [
+        ("--precision", args.precision.is_some()),
+        ("--fold-to", args.fold_to.is_some()),
+        ("--data", args.data.is_some()),
+    ] {
+        if given {
+            return Err(fault(option, "it is for images, and safetensors hold f32", "leave it out").into());
+        }
+    }
+    let layout = args.layout.unwrap_or(Layout::PyTorch);
+    let bytes = to_bytes(&best.network, vocabulary, layout)?;
+    write_atomically(&args.out, |out| Ok(out.write_all(&bytes)?))?;
+    let weights = best.network.weights();
+    answer(
+        args.json,
+        format_args!(
+            "wrote {} (safetensors in the layout {}, {weights} weights, {} words, {} bytes)",
+            args.out.display(),
+            layout.name(),
+            vocabulary.words().len(),
+            bytes.len()
+        ),
+    )?;
+    if args.json {
+        print_json(&TensorsLine {
+            path: &args.out.display().to_string(),
+            layout: layout.name(),
+            weights,
+            words: vocabulary.words().len(),
+            bytes: bytes.len(),
+        })?;
+    }
+    Ok(())
 }
 
 /// What folding did, in words.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
-use latch_engine::image::manifest::{AnswerKind, Early, Input, Layer, Precision};
+use latch_engine::image::manifest::{AnswerKind, Early, Input, Layer, Precision, Units};
 use latch_engine::image::tensor::{Role, Section};
 use latch_engine::model::{Model, SELF_TEST_TOKENS, SelfTest};
 use serde::Serialize;
@@ -135,9 +135,10 @@ pub fn run(args: Args) -> Result<()> {
         image.version(),
         image.crc()
     )?;
+    let layers = if units.is_empty() { "no LSTM (a bag of embeddings)".to_owned() } else { format!("LSTM {units:?}") };
     writeln!(
         text,
-        "model       {}, embedding {} x {}, LSTM {units:?}, readout {}, {} output{}",
+        "model       {}, embedding {} x {}, {layers}, readout {}, {} output{}",
         manifest.precision.name(),
         manifest.embedding.rows,
         manifest.embedding.width,
@@ -158,6 +159,9 @@ pub fn run(args: Args) -> Result<()> {
     for Early { tokens, logit } in model.early() {
         let logit = f64::from(*logit) / 65_536.0;
         writeln!(text, "early       from {tokens} tokens on, a logit of at least {logit:.3} either way is certain")?;
+    }
+    if manifest.extended.units == Units::Syllables {
+        writeln!(text, "tokens      words and marks; each Hangul syllable is a word of its own")?;
     }
     if manifest.folded > 0 {
         writeln!(
@@ -212,6 +216,7 @@ fn name(section: &Section) -> String {
         Role::VocabularyTables => "vocabulary tables".into(),
         Role::VocabularyIndex => "vocabulary index".into(),
         Role::VocabularyText => "vocabulary text".into(),
+        Role::Ngrams => "n-grams".into(),
         Role::Embedding => "embedding".into(),
         Role::FoldedIndex => "folded index".into(),
         Role::FoldedGates => "folded gates".into(),

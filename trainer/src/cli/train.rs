@@ -8,7 +8,8 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
-use latch_engine::image::manifest::{MAX_LAYERS, MAX_OUTPUTS, MAX_ROWS, MAX_WIDTH};
+use latch_engine::image::manifest::{MAX_LAYERS, MAX_OUTPUTS, MAX_ROWS, MAX_WIDTH, Units};
+use latch_engine::input::ngrams::{MAX_LONGEST, WEIGHT_BITS};
 use serde::Serialize;
 
 use super::{answer, print_json, say};
@@ -17,11 +18,13 @@ use crate::error::fault;
 use crate::files::OutputFolder;
 use crate::network::Network;
 use crate::network::readout::Readout;
+use crate::ngrams::{Fitted, NgramConfig};
 use crate::run::{RunConfig, RunFolder, Valid};
 use crate::training::{
-    BatchProgress, EpochMetrics, ModelConfig, Outcome, Progress, Scale, Sequences, TrainConfig, train,
+    BatchProgress, EpochMetrics, ModelConfig, Outcome, Progress, Scale, Sequences, TrainConfig, fit_ngrams,
+    judge_logits, train,
 };
-use crate::vocabulary::Vocabulary;
+use crate::vocabulary::{Vocabulary, units_of};
 
 /// Train a network on labelled texts.
 ///
@@ -49,9 +52,13 @@ pub struct Args {
     #[arg(long, default_value = "0.1")]
     valid: ValidArg,
     /// The model, as key=value,…: vocab, embedding, lstm (units), layers, readout (last, mean, max), unknown (row, skip),
-    /// dropout, recurrent_dropout, word_dropout, head_dropout
+    /// dropout, recurrent_dropout, word_dropout, head_dropout; bag (width of an embedding without LSTM) in place of embedding, lstm and
+    /// layers; ngrams (how many have a weight beside the network), longest (tokens of an n-gram), ngram_bits (of a weight), ngram_dropout (share of the texts that the network learns without them)
     #[arg(long, default_value = "", hide_default_value = true)]
     model: ModelArg,
+    /// What a token is
+    #[arg(long, value_enum, default_value = "auto")]
+    units: UnitsArg,
     /// Most epochs
     #[arg(long, default_value_t = default_config().epochs, value_parser = clap::value_parser!(u64).range(1..=MAX_EPOCHS))]
     epochs: u64,
@@ -86,7 +93,7 @@ pub struct Args {
     #[arg(long)]
     out: PathBuf,
     /// Go on with the run in --out; its configuration is used
-    #[arg(long, conflicts_with_all = ["data", "task", "classes", "valid", "model", "epochs", "batch", "lr", "seed", "max_tokens", "clip_norm",
+    #[arg(long, conflicts_with_all = ["data", "task", "classes", "valid", "model", "units", "epochs", "batch", "lr", "seed", "max_tokens", "clip_norm",
         "weight_decay", "label_smoothing", "average", "patience"])]
     resume: bool,
     /// Seconds after which a running epoch is kept; the result does not depend on it
@@ -136,7 +143,18 @@ fn task(args: &Args) -> Result<Task> {
     Ok(task.with_classes(classes))
 }
 
-fn positive(text: &str) -> Result<usize, String> {
+/// `--units`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum UnitsArg {
+    /// Words and marks
+    Words,
+    /// The same, but each Hangul syllable by itself
+    Syllables,
+    /// Syllables where more than half of the training texts' letters are Hangul
+    Auto,
+}
+
+pub(crate) fn positive(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) | Err(_) => Err("must be a whole number from 1".into()),
         Ok(number) => Ok(number),
@@ -152,7 +170,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
 
 /// `--valid`: a share if it reads as a number between 0 and 1, else a path.
 #[derive(Clone, Debug)]
-struct ValidArg(Valid);
+pub(crate) struct ValidArg(pub(crate) Valid);
 
 impl FromStr for ValidArg {
     type Err = String;
@@ -178,10 +196,12 @@ pub(crate) const DEFAULT_MODEL: ModelConfig = ModelConfig {
     layers: 1,
     readout: Readout::Max,
     skip_unknown: false,
+    syllables: false,
     dropout: 0.3,
     recurrent_dropout: 0.3,
     word_dropout: 0.3,
     head_dropout: 0.3,
+    ngrams: NgramConfig::NONE,
 };
 
 /// What the options' defaults give.
@@ -208,9 +228,11 @@ impl FromStr for ModelArg {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let mut model = DEFAULT_MODEL;
+        let mut keys = Vec::new();
         for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').ok_or_else(|| format!("`{pair}` is not of the form key=value"))?;
             let (key, value) = (key.trim(), value.trim());
+            keys.push(key);
             let size = || positive(value).map_err(|problem| format!("{key}: {problem}"));
             let share = || match value.parse::<f64>() {
                 Ok(share) if (0.0..1.0).contains(&share) => Ok(share),
@@ -219,6 +241,7 @@ impl FromStr for ModelArg {
             match key {
                 "vocab" => model.vocab = size()?,
                 "embedding" => model.embedding = size()?,
+                "bag" => (model.embedding, model.layers) = (size()?, 0),
                 "lstm" => model.lstm = size()?,
                 "layers" => model.layers = size()?,
                 "readout" => {
@@ -240,14 +263,46 @@ impl FromStr for ModelArg {
                 "recurrent_dropout" => model.recurrent_dropout = share()?,
                 "word_dropout" => model.word_dropout = share()?,
                 "head_dropout" => model.head_dropout = share()?,
+                "ngrams" => {
+                    model.ngrams.count = value.parse().map_err(|_| "ngrams: must be a whole number".to_owned())?
+                }
+                "ngram_dropout" => {
+                    let kept: f64 =
+                        value.parse().map_err(|_| "ngram_dropout: must be a number from 0 to 1".to_owned())?;
+                    model.ngrams.dropout = kept;
+                }
+                "longest" => model.ngrams.longest = byte(key, value, 1, MAX_LONGEST as u8)?,
+                "ngram_bits" => {
+                    model.ngrams.weight_bits = byte(key, value, *WEIGHT_BITS.start(), *WEIGHT_BITS.end())?;
+                }
                 _ => {
-                    let keys = "vocab, embedding, lstm, layers, readout, unknown, dropout, recurrent_dropout, word_dropout, head_dropout";
+                    let keys = "vocab, embedding, lstm, layers, bag, readout, unknown, dropout, recurrent_dropout, word_dropout, head_dropout, ngrams, longest, ngram_bits, ngram_dropout";
                     return Err(format!("`{key}` is no key of a model; the keys are {keys}"));
                 }
             }
         }
+        if keys.contains(&"bag") {
+            // A bag has the embedding's width and no recurrent layer.
+            let other = ["embedding", "lstm", "layers", "dropout", "recurrent_dropout"];
+            if let Some(key) = other.into_iter().find(|key| keys.contains(key)) {
+                return Err(format!("a bag of embeddings has no {key}; leave out {key} or bag"));
+            }
+            (model.layers, model.lstm, model.dropout, model.recurrent_dropout) = (0, 0, 0.0, 0.0);
+            if !keys.contains(&"readout") {
+                model.readout = Readout::Mean;
+            }
+        }
         Ok(ModelArg(model))
     }
+}
+
+/// A small whole number of a range.
+fn byte(key: &str, value: &str, least: u8, most: u8) -> Result<u8, String> {
+    value
+        .parse()
+        .ok()
+        .filter(|number| (least..=most).contains(number))
+        .ok_or_else(|| format!("{key}: must be a whole number from {least} to {most}"))
 }
 
 #[derive(Serialize)]
@@ -261,6 +316,9 @@ struct Line<'a> {
 
 /// Most epochs of a run: far more than any needs, and few enough that a run's steps can be counted.
 const MAX_EPOCHS: u64 = 1_000_000;
+
+/// Most n-grams of a table.
+const MAX_NGRAMS: usize = 1 << 25;
 
 /// Most sequences of a batch.
 const MAX_BATCH: usize = 1 << 20;
@@ -326,19 +384,25 @@ fn begin(args: Args, folder: &RunFolder) -> Result<Outcome> {
             Valid::Path(path) => Valid::Path(absolute(&path)),
             share => share,
         },
+        imported: None,
     };
-    begin_run(config, folder, args.json)
+    begin_run(config, args.units, folder, args.json)
 }
 
-/// Begins a run in a folder that has none. The digest of the data is filled in here.
+/// Begins a run in a folder that has none. The digest of the data and the units are filled in here.
 ///
 /// # Errors
 /// A fault when the folder already holds a run, or when the data or the folder cannot be used. If nothing was learned by then, the folder
 /// is as it was before.
-pub(crate) fn begin_run(mut config: RunConfig, folder: &RunFolder, quiet: bool) -> Result<Outcome> {
+pub(crate) fn begin_run(mut config: RunConfig, units: UnitsArg, folder: &RunFolder, quiet: bool) -> Result<Outcome> {
     check_options(&config.train, "")?;
     refuse_run(folder)?;
     let (training, validation, valid_sha256) = load(&mut config)?;
+    config.train.model.syllables = match units {
+        UnitsArg::Words => false,
+        UnitsArg::Syllables => true,
+        UnitsArg::Auto => units_of(training.iter().map(|example| example.text.as_str())) == Units::Syllables,
+    };
     let vocabulary = vocabulary(&config, &training)?;
     let made = OutputFolder::create(folder.path())?;
     // Reading the data takes time, in which another run may have begun.
@@ -346,9 +410,13 @@ pub(crate) fn begin_run(mut config: RunConfig, folder: &RunFolder, quiet: bool) 
     folder.write_config(&config, valid_sha256)?;
     // Whoever was quicker to resume this run than its own beginning has it.
     let lock = folder.lock()?;
-    let outcome = folder
-        .write_vocabulary(&vocabulary)
-        .and_then(|()| go(&config, &vocabulary, training, validation, folder, None, quiet));
+    let outcome = folder.write_vocabulary(&vocabulary).and_then(|()| {
+        let ngrams = fit_ngrams(&config.train, &training);
+        if let Some(ngrams) = &ngrams {
+            folder.write_ngrams(ngrams)?;
+        }
+        go(&config, (&vocabulary, ngrams.as_ref()), training, validation, folder, None, quiet)
+    });
     if outcome.is_err() && !folder.has_learned() {
         // The first error is the one to report.
         let _ = folder.remove_beginning();
@@ -359,7 +427,7 @@ pub(crate) fn begin_run(mut config: RunConfig, folder: &RunFolder, quiet: bool) 
     outcome
 }
 
-fn refuse_run(folder: &RunFolder) -> Result<()> {
+pub(crate) fn refuse_run(folder: &RunFolder) -> Result<()> {
     if folder.has_run() {
         return Err(fault(
             folder.path().display(),
@@ -375,24 +443,38 @@ fn refuse_run(folder: &RunFolder) -> Result<()> {
 fn vocabulary<L>(config: &RunConfig, training: &[Example<L>]) -> Result<Vocabulary> {
     let train = &config.train;
     let texts = training.iter().map(|example| example.text.as_str());
-    let vocabulary = Vocabulary::build(texts, train.model.vocab, train.unknown());
-    if vocabulary.words().is_empty() {
-        return Err(fault(
-            config.data.display(),
-            "the texts hold no word",
-            "check that the text column is the right one",
-        )
-        .into());
-    }
-    if vocabulary.rows() > MAX_ROWS as usize {
-        let problem = format!("{} words are more than an image holds", vocabulary.words().len());
-        return Err(fault("--model vocab", problem, format!("make it smaller than {MAX_ROWS}")).into());
-    }
+    let vocabulary = Vocabulary::build_of(train.units(), texts, train.model.vocab, train.unknown());
+    check_vocabulary(&vocabulary, &config.data, "--model vocab")?;
     Ok(vocabulary)
 }
 
+/// Checks that there is a word, and that the words are not more than an image holds; `data` is where they come from, `option` says how
+/// many there are to be.
+pub(crate) fn check_vocabulary(vocabulary: &Vocabulary, data: &Path, option: &str) -> Result<()> {
+    if vocabulary.words().is_empty() {
+        return Err(
+            fault(data.display(), "the texts hold no word", "check that the text column is the right one").into()
+        );
+    }
+    if vocabulary.rows() > MAX_ROWS as usize {
+        let problem = format!("{} words are more than an image holds", vocabulary.words().len());
+        return Err(fault(option, problem, format!("make it smaller than {MAX_ROWS}")).into());
+    }
+    Ok(())
+}
+
 fn resume(folder: &RunFolder, quiet: bool) -> Result<Outcome> {
-    folder.config()?;
+    if let Some(imported) = folder.config()?.imported {
+        return Err(fault(
+            folder.path().display(),
+            format!(
+                "its network was imported from {}, so that no training is kept to go on with",
+                imported.file.display()
+            ),
+            "train on where it comes from and import it again, or train a network of your own into another folder",
+        )
+        .into());
+    }
     let lock = folder.lock()?;
     let began = Beginning::read(folder)?;
     let checkpoint = folder.checkpoint()?;
@@ -402,7 +484,8 @@ fn resume(folder: &RunFolder, quiet: bool) -> Result<Outcome> {
             began.check_network(folder, "best.network", &folder.best()?.network)?;
         }
     }
-    let outcome = go(&began.config, &began.vocabulary, began.training, began.validation, folder, checkpoint, quiet);
+    let known = (&began.vocabulary, began.ngrams.as_ref());
+    let outcome = go(&began.config, known, began.training, began.validation, folder, checkpoint, quiet);
     drop(lock);
     outcome
 }
@@ -411,6 +494,7 @@ fn resume(folder: &RunFolder, quiet: bool) -> Result<Outcome> {
 pub(crate) struct Beginning {
     pub(crate) config: RunConfig,
     pub(crate) vocabulary: Vocabulary,
+    pub(crate) ngrams: Option<Fitted>,
     pub(crate) training: Vec<Example<Label>>,
     pub(crate) validation: Vec<Example<Label>>,
 }
@@ -441,8 +525,20 @@ impl Beginning {
         {
             return Err(changed(path).into());
         }
-        let vocabulary = vocabulary(&config, &training)?;
         let path = folder.file("vocabulary.txt");
+        if let Some(imported) = &config.imported {
+            let vocabulary = folder.vocabulary(&config.train)?;
+            if vocabulary.sha256() != imported.vocabulary_sha256 {
+                return Err(fault(
+                    path.display(),
+                    "the words are not those of the imported network",
+                    "take the file from a copy, or import the network again into another folder",
+                )
+                .into());
+            }
+            return Ok(Beginning { config, vocabulary, ngrams: None, training, validation });
+        }
+        let vocabulary = vocabulary(&config, &training)?;
         if !path.exists() && !folder.has_learned() {
             // The run was stopped between its first two files.
             folder.write_vocabulary(&vocabulary)?;
@@ -455,7 +551,23 @@ impl Beginning {
             )
             .into());
         }
-        Ok(Beginning { config, vocabulary, training, validation })
+        let config_has = config.train.model.ngrams.count > 0;
+        if config_has && !folder.file("ngrams").exists() && !folder.has_learned() {
+            // Likewise between its second file and its third.
+            if let Some(fitted) = fit_ngrams(&config.train, &training) {
+                folder.write_ngrams(&fitted)?;
+            }
+        }
+        let ngrams = folder.ngrams(&config.train)?;
+        if ngrams.as_ref().is_some_and(|ngrams| ngrams.offsets.len() != training.len()) {
+            return Err(fault(
+                folder.file("ngrams").display(),
+                "the n-grams are not those of the run's training texts",
+                "take the file from a copy, or train again into another folder",
+            )
+            .into());
+        }
+        Ok(Beginning { config, vocabulary, ngrams, training, validation })
     }
 
     /// Checks that a network has the shape that the configuration and the vocabulary give it.
@@ -476,7 +588,7 @@ impl Beginning {
 }
 
 /// Checks what does not depend on the data; `within` stands before the option's name.
-fn check_options(config: &TrainConfig, within: &str) -> Result<()> {
+pub(crate) fn check_options(config: &TrainConfig, within: &str) -> Result<()> {
     let check = |option: &str, fits: bool, range: &str| {
         if fits { Ok(()) } else { Err(fault(format!("{within}{option}"), format!("must be {range}"), "correct it")) }
     };
@@ -497,21 +609,30 @@ fn check_options(config: &TrainConfig, within: &str) -> Result<()> {
     let model = &config.model;
     let width = usize::from(MAX_WIDTH);
     check("--model vocab", model.vocab > 0, "a whole number from 1")?;
-    check(
-        "--model layers",
-        (1..=MAX_LAYERS).contains(&model.layers),
-        &format!("a whole number from 1 to {MAX_LAYERS}"),
-    )?;
-    check("--model lstm", (1..width).contains(&model.lstm), &format!("a whole number from 1 to {}", width - 1))?;
-    let room = width - model.lstm;
-    check(
-        "--model embedding",
-        (1..=room).contains(&model.embedding),
-        &format!("a whole number from 1, with lstm at most {width}"),
-    )?;
-    if model.layers > 1 {
-        check("--model lstm", model.lstm <= width / 2, &format!("at most {} in more than one layer", width / 2))?;
+    check("--model layers", model.layers <= MAX_LAYERS, &format!("a whole number from 1 to {MAX_LAYERS}"))?;
+    if model.layers == 0 {
+        let fits = (1..=width).contains(&model.embedding);
+        check("--model bag", fits, &format!("a whole number from 1 to {width}"))?;
+    } else {
+        check("--model lstm", (1..width).contains(&model.lstm), &format!("a whole number from 1 to {}", width - 1))?;
+        let room = width - model.lstm;
+        check(
+            "--model embedding",
+            (1..=room).contains(&model.embedding),
+            &format!("a whole number from 1, with lstm at most {width}"),
+        )?;
+        if model.layers > 1 {
+            check("--model lstm", model.lstm <= width / 2, &format!("at most {} in more than one layer", width / 2))?;
+        }
     }
+    let plain = config.task == Task::Verdict || model.ngrams.count == 0;
+    check("--task", plain, "verdict where the model has n-grams")?;
+    let steps = !config.task.each_step() || model.layers > 0;
+    check("--model layers", steps, "at least 1 where each token has an answer")?;
+    check("--model ngrams", model.ngrams.count <= MAX_NGRAMS, &format!("at most {MAX_NGRAMS}"))?;
+    check("--model ngram_dropout", (0.0..=1.0).contains(&model.ngrams.dropout), "from 0 to 1")?;
+    check("--model longest", (1..=MAX_LONGEST as u8).contains(&model.ngrams.longest), "what an image can hold")?;
+    check("--model ngram_bits", WEIGHT_BITS.contains(&model.ngrams.weight_bits), "what an image can hold")?;
     check("--model dropout", share(model.dropout), below_one)?;
     check("--model recurrent_dropout", share(model.recurrent_dropout), below_one)?;
     check("--model word_dropout", share(model.word_dropout), below_one)?;
@@ -522,9 +643,12 @@ fn check_options(config: &TrainConfig, within: &str) -> Result<()> {
 /// What [`load`] gives.
 type Parts = (Vec<Example<Label>>, Vec<Example<Label>>, Option<String>);
 
-/// The training and the validation part of a run, the digest of a validation part that has data of its own, and the digest of the
-/// data and, where the task leaves it to the data, the number of classes into the configuration.
-fn load(config: &mut RunConfig) -> Result<Parts> {
+/// The training and the validation part of a run (empty where a network was imported without data), the digest of a validation part that has
+/// data of its own, and the digest of the data and, where the task leaves it to the data, the number of classes into the configuration.
+pub(crate) fn load(config: &mut RunConfig) -> Result<Parts> {
+    if config.imported.is_some() && config.data.as_os_str().is_empty() {
+        return Ok((Vec::new(), Vec::new(), None));
+    }
     let mut data = Dataset::load_for(&config.data, Part::Train, config.train.task)?;
     // A fault of the split is one of this file.
     data.name = config.data.display().to_string();
@@ -546,7 +670,7 @@ fn load(config: &mut RunConfig) -> Result<Parts> {
 /// Reads the texts into ids, lets go of them, and trains.
 fn go(
     config: &RunConfig,
-    vocabulary: &Vocabulary,
+    (vocabulary, ngrams): (&Vocabulary, Option<&Fitted>),
     training: Vec<Example<Label>>,
     validation: Vec<Example<Label>>,
     folder: &RunFolder,
@@ -560,18 +684,39 @@ fn go(
     };
     let training = {
         let texts = training;
-        normalised(Sequences::read(&texts, vocabulary, config.train.max_tokens))
+        let sequences = normalised(Sequences::read(&texts, vocabulary, config.train.max_tokens));
+        let offsets = ngrams.map_or(Vec::new(), |ngrams| ngrams.offsets.clone());
+        Sequences { offsets, ..sequences }
     };
     let validation = {
         let texts = validation;
-        normalised(Sequences::read(&texts, vocabulary, usize::MAX))
+        let sequences = normalised(Sequences::read(&texts, vocabulary, usize::MAX));
+        match ngrams {
+            Some(ngrams) => sequences.beside(&texts, vocabulary.units, &ngrams.table),
+            None => sequences,
+        }
     };
+    if let Some(ngrams) = ngrams.filter(|_| checkpoint.is_none()) {
+        let (unseen, alone) =
+            (judge_logits(&training.offsets, &training), judge_logits(&validation.offsets, &validation));
+        say(
+            quiet,
+            format_args!(
+                "{} n-grams alone: cross-validated loss {:.4}, accuracy {:.2} %  validation loss {:.4}, accuracy {:.2} %",
+                ngrams.table.len(),
+                unseen.0,
+                100.0 * unseen.1,
+                alone.0,
+                100.0 * alone.1
+            ),
+        );
+    }
     let mut progress = Terminal::new(quiet, config.train.epochs, config.train.task);
     train(&config.train, vocabulary, &training, &validation, folder, checkpoint, &mut progress)
 }
 
 /// The path from the root, so that a run finds its data from any folder.
-fn absolute(path: &Path) -> PathBuf {
+pub(crate) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
