@@ -45,7 +45,7 @@ pub struct NetworkConfig {
     pub layers: usize,
     /// Which vector of a sequence the head sees.
     pub readout: Readout,
-    /// Logits of the head: one for a binary answer, else one a class.
+    /// Logits of the head: one for a binary answer or a value, else one a class.
     pub outputs: usize,
     /// Share of the input features of each LSTM layer that is dropped, the same at every step of a sequence.
     pub dropout: f64,
@@ -322,7 +322,7 @@ impl<T: Real> Network<T> {
     }
 
     /// The logits (outputs × sequences) of all sequences, without dropout. The sequences are shared out over rayon's threads;
-    /// the result does not depend on their number.
+    /// the result does not depend on their number. Where each step has an answer the columns are the tokens, sequence after sequence.
     ///
     /// # Errors
     /// [`NetworkError::TokenOutOfRange`] if a token id is not below the vocabulary.
@@ -335,21 +335,36 @@ impl<T: Real> Network<T> {
         let outputs = self.config.outputs;
         let mut kernels = vec![Kernels::default(); self.layers.len()];
         self.layers.iter().zip(&mut kernels).for_each(|(layer, kernels)| kernels.forward(layer));
-        let shards: Vec<(Vec<usize>, Vec<T>)> = order
+        let shards: Vec<(Vec<(usize, usize)>, Vec<T>)> = order
             .par_chunks(EVALUATION_SHARD)
             .map_init(
                 || Pass::new(self),
                 |pass, chunk| {
                     pass.steps.gather(chunk, |index| sequences[index]);
                     pass.forward(self, &kernels, None, None);
-                    (pass.steps.order.clone(), pass.logits.clone())
+                    let place = |sequence: usize, step: usize| (pass.steps.order[sequence], step);
+                    let places: Vec<(usize, usize)> = if self.config.readout == Readout::Each {
+                        let steps = &pass.steps;
+                        (0..steps.len())
+                            .flat_map(|step| (0..steps.count(step)).map(move |at| place(at, step)))
+                            .collect()
+                    } else {
+                        (0..pass.steps.sequences()).map(|sequence| place(sequence, 0)).collect()
+                    };
+                    (places, pass.logits.clone())
                 },
             )
             .collect();
-        let mut logits = DMatrix::zeros(outputs, sequences.len());
-        for (order, values) in shards {
-            for (index, column) in order.into_iter().zip(values.chunks_exact(outputs)) {
-                logits.column_mut(index).copy_from_slice(column);
+        // The column at which each sequence begins.
+        let mut starts = vec![0];
+        for ids in sequences {
+            let columns = if self.config.readout == Readout::Each { ids.len() } else { 1 };
+            starts.push(starts[starts.len() - 1] + columns);
+        }
+        let mut logits = DMatrix::zeros(outputs, starts[sequences.len()]);
+        for (places, values) in shards {
+            for ((index, step), column) in places.into_iter().zip(values.chunks_exact(outputs)) {
+                logits.column_mut(starts[index] + step).copy_from_slice(column);
             }
         }
         Ok(logits)
@@ -463,7 +478,7 @@ pub(crate) struct Pass<T: Real> {
     winners: Vec<u32>,
     /// Dropout of the readout (units × sequences), or empty.
     head_mask: Vec<T>,
-    /// The logits (outputs × sequences) in the order of the shard.
+    /// The logits (outputs × sequences, or × tokens where each step has an answer) in the order of the shard.
     pub(crate) logits: Vec<T>,
     /// dL/dlogits, set by the caller between forward and backward.
     pub(crate) logit_gradient: Vec<T>,
@@ -564,10 +579,8 @@ impl<T: Real> Pass<T> {
         }
         let hidden = self.tapes.last().map_or(&self.inputs[0], |tape| &tape.hidden);
         config.readout.forward(config.features(), steps, hidden, &mut self.readout, &mut self.winners);
-        if !self.head_mask.is_empty() {
-            multiply(&mut self.readout, &self.head_mask);
-        }
-        network.head.forward(&self.readout, steps.sequences(), &mut self.logits);
+        drop_features(&mut self.readout, &self.head_mask, config, steps);
+        network.head.forward(&self.readout, config.readout.columns(steps), &mut self.logits);
     }
 
     /// Goes back from `self.logit_gradient` to the gradients of all weights and of the embedded tokens. Must follow
@@ -579,13 +592,11 @@ impl<T: Real> Pass<T> {
         network.head.backward(
             &self.readout,
             &self.logit_gradient,
-            steps.sequences(),
+            config.readout.columns(steps),
             &mut self.head_gradient,
             &mut self.readout_gradient,
         );
-        if !self.head_mask.is_empty() {
-            multiply(&mut self.readout_gradient, &self.head_mask);
-        }
+        drop_features(&mut self.readout_gradient, &self.head_mask, config, steps);
         // Without layers the readout's inputs are the embedded tokens.
         let target = if network.layers.is_empty() { &mut self.input_gradient } else { &mut self.hidden_gradient };
         config.readout.backward(config.features(), steps, &self.readout_gradient, &self.winners, target);
@@ -608,6 +619,15 @@ impl<T: Real> Pass<T> {
             }
         }
         scale_columns(&mut self.input_gradient, &self.word_mask, config.embedding);
+    }
+}
+
+/// Applies the head's dropout (units × sequences), the same at every step of a sequence.
+fn drop_features<T: Real>(values: &mut [T], mask: &[T], config: &NetworkConfig, steps: &Steps) {
+    if config.readout == Readout::Each {
+        steps.mask(values, mask, config.features());
+    } else if !mask.is_empty() {
+        multiply(values, mask);
     }
 }
 
