@@ -56,7 +56,7 @@ fn main() -> Result<()> {
 /// Everything that real training does: clipping, noise where the configuration has some, Adam.
 fn options(batch: u64) -> StepOptions {
     let noise = Some(Noise { seed: 1, epoch: 0, batch });
-    StepOptions { learning_rate: 1e-3, clip_norm: Some(1.0), loss: LossOptions { label_smoothing: 0.0, noise } }
+    StepOptions { learning_rate: 1e-3, clip_norm: Some(1.0), loss: LossOptions { noise, ..LossOptions::default() } }
 }
 
 /// Batches that take turns, so that a step meets other rows of the embedding than the step before, as in real training.

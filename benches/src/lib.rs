@@ -2,6 +2,7 @@
 //!
 //! - [`images`] makes the images with the trainer (feature `images`).
 //! - `benches/` measures time with criterion.
+//! - [`keras`] compares the speed of training with Keras: `cargo xtask keras`.
 //! - [`peers`] compares a step with other engines: `cargo xtask peers`. `src/bin/text-rate.rs` measures the whole path, text in, verdict out.
 //! - `src/bin/images.rs` writes the images to files, and `src/bin/steps.rs` runs one of them and nothing else, so that its
 //!   instructions can be counted. `cargo xtask instructions` does both.
@@ -10,6 +11,8 @@
 
 #[cfg(feature = "images")]
 pub mod images;
+#[cfg(feature = "images")]
+pub mod keras;
 pub mod peers;
 
 /// The sizes at which one step is measured: inputs and units of the layer, which are equal.

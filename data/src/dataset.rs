@@ -14,7 +14,9 @@
 //! | `.jsonl`, `.ndjson` | `{"label": 1, "text": "…"}`, one object a line |
 //! | any of these with `.gz` | the same, compressed |
 //!
-//! A label is 0, `neg` or `negative`, or else 1, `pos` or `positive`, in upper or lower case. Text is UTF-8; a byte-order mark at
+//! A label is 0, `neg` or `negative`, or else 1, `pos` or `positive`, in upper or lower case; [`open_for`] reads those of every other
+//! [`Task`]: one of several classes, a value, or one of them for each token (`{"tokens": ["…"], "labels": [0]}`, `{"text": "…", "labels": [0]}`,
+//! or labels with spaces between them in a table). Text is UTF-8; a byte-order mark at
 //! the start, CRLF line ends and blank lines are tolerated. Texts without a word are tolerated up to one in a hundred, or three in a
 //! smaller set. A line, or a CSV record, may have [`MAX_LINE`] bytes.
 //!
@@ -26,10 +28,12 @@ mod csv;
 pub mod fetch;
 mod formats;
 mod json_lines;
+mod label;
 mod split;
 mod tsv;
 
 use std::fmt::{self, Write as _};
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -37,16 +41,17 @@ use sha2::{Digest, Sha256};
 
 use crate::error::fault;
 pub use formats::MAX_LINE;
+pub use label::{Label, Labels, MAX_CLASSES, Task};
 pub use tsv::{stage_tsv_gz, write_tsv_gz};
 
-/// The number of classes that the readers know: 0 is negative, 1 is positive.
+/// The number of classes of a verdict: 0 is negative, 1 is positive.
 pub const CLASSES: usize = 2;
 
-/// One labelled text.
+/// One labelled text. Its label is a class, below [`CLASSES`], where no other type is named: 0 is negative, 1 is positive.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Example {
-    /// The class, below [`CLASSES`]: 0 is negative, 1 is positive.
-    pub label: u32,
+pub struct Example<L = u32> {
+    /// The label.
+    pub label: L,
     /// The text, as it stands in the source, without the end of its line.
     pub text: String,
 }
@@ -89,44 +94,65 @@ impl fmt::Display for Part {
 /// A [`Fault`](crate::error::Fault) if `path` cannot be read or its format is unknown; the stream itself yields one for the first
 /// line that is wrong, and ends there.
 pub fn open(path: &Path, part: Part) -> Result<Examples> {
+    open_for(path, part, Task::Verdict)
+}
+
+/// As [`open`], with labels of any task.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_for<L: Labels>(path: &Path, part: Part, task: Task) -> Result<Examples<L>> {
     let file = formats::locate(path, part)?;
-    Ok(Examples { source: formats::open(&file)?, path: file, seen: [0; CLASSES], empty: 0, ended: false })
+    let source = formats::open(&file, task)?;
+    let seen = Seen { texts: 0, empty: 0, labels: 0, range: None };
+    Ok(Examples { source, task, path: file, seen, ended: false, label: PhantomData })
 }
 
 /// The stream of examples that [`open`] returns.
-pub struct Examples {
+pub struct Examples<L = u32> {
     source: Source,
+    task: Task,
     path: PathBuf,
-    seen: [u64; CLASSES],
-    empty: u64,
+    seen: Seen,
     ended: bool,
+    label: PhantomData<fn() -> L>,
 }
 
 /// What a reader of one format is.
-type Source = Box<dyn Iterator<Item = Result<Example>> + Send>;
+type Source = Box<dyn Iterator<Item = Result<Example<Label>>> + Send>;
 
-impl Examples {
+/// What a stream has brought.
+struct Seen {
+    texts: u64,
+    empty: u64,
+    labels: u64,
+    /// The smallest and the largest label.
+    range: Option<(f32, f32)>,
+}
+
+impl<L> Examples<L> {
     /// What is wrong with the examples as a whole, once the last one was read.
     fn verdict(&self) -> Result<()> {
         let place = self.path.display();
-        let total: u64 = self.seen.iter().sum();
+        let Seen { texts: total, empty, labels, range } = self.seen;
         if total == 0 {
             return Err(fault(place, "there is no example in it", "name a file with labelled texts").into());
         }
-        let mut present = (0..CLASSES).filter(|&class| self.seen[class] > 0);
-        if let (Some(class), None) = (present.next(), present.next()) {
-            let name = ["negative", "positive"][class];
-            return Err(fault(
-                place,
-                format!("all {total} examples have the label {class} ({name})"),
-                "add examples of the other class",
-            )
-            .into());
+        if let Some((low, high)) = range
+            && low == high
+        {
+            let (problem, remedy) = if self.task == Task::Verdict {
+                let name = ["negative", "positive"][usize::from(low > 0.0)];
+                (format!("all {total} examples have the label {low} ({name})"), "add examples of the other class")
+            } else {
+                (format!("all {labels} labels are {low}"), "add examples with other labels")
+            };
+            return Err(fault(place, problem, remedy).into());
         }
-        if self.empty > (total / 100).max(3) {
+        if empty > (total / 100).max(3) {
             return Err(fault(
                 place,
-                format!("{} of {total} texts are empty", self.empty),
+                format!("{empty} of {total} texts are empty"),
                 "check that the text is where the format expects it, or remove these rows",
             )
             .into());
@@ -135,8 +161,8 @@ impl Examples {
     }
 }
 
-impl Iterator for Examples {
-    type Item = Result<Example>;
+impl<L: Labels> Iterator for Examples<L> {
+    type Item = Result<Example<L>>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.ended {
@@ -144,9 +170,15 @@ impl Iterator for Examples {
         }
         match self.source.next() {
             Some(Ok(example)) => {
-                self.seen[example.label as usize] += 1;
-                self.empty += u64::from(example.text.trim().is_empty());
-                Some(Ok(example))
+                let seen = &mut self.seen;
+                seen.texts += 1;
+                seen.empty += u64::from(example.text.trim().is_empty());
+                for &label in example.label.numbers().iter() {
+                    let (low, high) = seen.range.unwrap_or((label, label));
+                    seen.range = Some((low.min(label), high.max(label)));
+                    seen.labels += 1;
+                }
+                Some(Ok(Example { label: example.label.into(), text: example.text }))
             }
             Some(Err(error)) => {
                 self.ended = true;
@@ -162,31 +194,73 @@ impl Iterator for Examples {
 
 /// Examples in memory, with the digest that says which ones they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Dataset {
+pub struct Dataset<L = u32> {
     /// The examples, in the order of the source or of the split.
-    pub examples: Vec<Example>,
+    pub examples: Vec<Example<L>>,
     /// SHA-256 of the labels and texts in their order, 64 lower-case hexadecimal digits; see [`Dataset::new`].
     pub sha256: String,
     /// What to call it: the file's or folder's name without its extension.
     pub name: String,
 }
 
-impl Dataset {
+impl<L: Labels> Dataset<L> {
     /// The data set `name` of `examples`.
     ///
-    /// Its digest is SHA-256 over, for each example in order, the label (u32, little endian), the text's length in bytes (u64, little
-    /// endian) and the text. It does not depend on the format or the compression of the file that the examples came from.
+    /// Its digest is SHA-256 over, for each example in order, the label (a class as a u32, a value or the labels of the tokens as f32, little
+    /// endian), the text's length in bytes (u64, little endian) and the text. It does not depend on the format or the compression of the file
+    /// that the examples came from.
     #[must_use]
-    pub fn new(name: impl Into<String>, examples: Vec<Example>) -> Self {
+    pub fn new(name: impl Into<String>, examples: Vec<Example<L>>) -> Self {
         let mut digest = Sha256::new();
         for example in &examples {
-            digest.update(example.label.to_le_bytes());
+            example.label.digest(&mut digest);
             digest.update((example.text.len() as u64).to_le_bytes());
             digest.update(&example.text);
         }
         Self { examples, sha256: hex(&digest.finalize()), name: name.into() }
     }
 
+    /// Loads all examples of `path` with the labels of a task; of a folder with several parts, `part`.
+    ///
+    /// # Errors
+    /// As [`open`] and its stream.
+    pub fn load_for(path: &Path, part: Part, task: Task) -> Result<Self> {
+        let examples = open_for(path, part, task)?.collect::<Result<_>>()?;
+        Ok(Self::new(formats::name(path), examples))
+    }
+
+    /// The task with as many classes as the examples have, where it leaves that to them.
+    ///
+    /// # Errors
+    /// A [`Fault`](crate::error::Fault) if a class between 0 and the largest has no example.
+    pub fn resolve(&self, task: Task) -> Result<Task> {
+        let (Task::Classes(0) | Task::Tags(0)) = task else { return Ok(task) };
+        let mut seen = [false; MAX_CLASSES as usize];
+        for example in &self.examples {
+            for &class in example.label.numbers().iter() {
+                seen[class as usize] = true;
+            }
+        }
+        let classes = seen.iter().rposition(|&seen| seen).map_or(0, |last| last + 1);
+        match seen[..classes].iter().position(|&seen| !seen) {
+            None => Ok(task.with_classes(classes as u32)),
+            Some(class) => Err(fault(
+                &self.name,
+                format!("the largest class is {}, and no example has class {class}", classes - 1),
+                "number the classes from 0 without a gap, or say how many there are by --classes",
+            )
+            .into()),
+        }
+    }
+
+    /// The number of examples of each class, at least [`CLASSES`] numbers.
+    #[must_use]
+    pub fn class_counts(&self) -> Vec<usize> {
+        class_counts(&self.examples)
+    }
+}
+
+impl Dataset {
     /// Loads all examples of `path`; of a folder with several parts, the part to train on.
     ///
     /// # Errors
@@ -200,22 +274,15 @@ impl Dataset {
     /// # Errors
     /// As [`open`] and its stream.
     pub fn load_part(path: &Path, part: Part) -> Result<Self> {
-        let examples = open(path, part)?.collect::<Result<_>>()?;
-        Ok(Self::new(formats::name(path), examples))
-    }
-
-    /// The number of examples of each class, at least [`CLASSES`] numbers.
-    #[must_use]
-    pub fn class_counts(&self) -> Vec<usize> {
-        class_counts(&self.examples)
+        Self::load_for(path, part, Task::Verdict)
     }
 }
 
 /// The number of examples of each class, at least [`CLASSES`] numbers.
-fn class_counts<'a>(examples: impl IntoIterator<Item = &'a Example>) -> Vec<usize> {
+fn class_counts<'a, L: Labels + 'a>(examples: impl IntoIterator<Item = &'a Example<L>>) -> Vec<usize> {
     let mut counts = vec![0; CLASSES];
     for example in examples {
-        let class = example.label as usize;
+        let class = example.label.stratum() as usize;
         if class >= counts.len() {
             counts.resize(class + 1, 0);
         }
@@ -230,34 +297,6 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
-    })
-}
-
-/// The class that `word` names, if it names one.
-fn label_of(word: &str) -> Option<u32> {
-    let word = word.trim();
-    let is = |name: &str| word.eq_ignore_ascii_case(name);
-    if is("0") || is("neg") || is("negative") {
-        Some(0)
-    } else if is("1") || is("pos") || is("positive") {
-        Some(1)
-    } else {
-        None
-    }
-}
-
-/// The class that `word`, found at `place()`, names.
-///
-/// # Errors
-/// A [`Fault`](crate::error::Fault) that shows the word, shortened, if it names none.
-fn label_at(word: &str, place: impl FnOnce() -> String) -> Result<u32> {
-    label_of(word).ok_or_else(|| {
-        fault(
-            place(),
-            format!("the label {} is unknown", quoted(word)),
-            "write 0, neg or negative, or else 1, pos or positive",
-        )
-        .into()
     })
 }
 
@@ -345,10 +384,10 @@ mod tests {
     #[test]
     fn labels_are_known_by_number_and_by_word() {
         for (word, label) in [("0", 0), (" Neg", 0), ("NEGATIVE", 0), ("1", 1), ("pos ", 1), ("Positive", 1)] {
-            assert_eq!(label_of(word), Some(label), "{word}");
+            assert_eq!(label::class_named(word), Some(label), "{word}");
         }
         for word in ["", "2", "-1", "1.0", "good", "negativ", "00"] {
-            assert_eq!(label_of(word), None, "{word}");
+            assert_eq!(label::class_named(word), None, "{word}");
         }
     }
 

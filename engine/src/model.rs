@@ -4,6 +4,8 @@
 //! machine. A [`Session`] is a model with a state. There is no arithmetic here that a kernel could do, no `unsafe` and no choice by architecture.
 
 #[cfg(feature = "extended")]
+mod answer;
+#[cfg(feature = "extended")]
 mod bag;
 mod embedding;
 #[cfg(all(feature = "fold", feature = "std"))]
@@ -18,6 +20,8 @@ mod self_test;
 mod session;
 mod state;
 
+#[cfg(all(feature = "extended", feature = "std"))]
+pub use answer::with_answer;
 #[cfg(all(feature = "fold", feature = "std"))]
 pub use fold::{fold, folded_image_bytes};
 pub use head::{Logit, probability_q15};
@@ -73,6 +77,10 @@ pub struct Model<'a> {
     rows: u32,
     self_test: Option<u64>,
     crc: u32,
+    #[cfg(feature = "extended")]
+    answer: crate::image::manifest::Answer,
+    #[cfg(feature = "extended")]
+    early: Vec<crate::image::manifest::Early, { crate::image::manifest::MAX_EARLY }>,
 }
 
 /// The tensors of each precision.
@@ -151,6 +159,10 @@ impl<'a> Model<'a> {
         rows: 0,
         self_test: None,
         crc: 0,
+        #[cfg(feature = "extended")]
+        answer: crate::image::manifest::Answer { kind: crate::image::manifest::AnswerKind::Classes, each_step: false },
+        #[cfg(feature = "extended")]
+        early: Vec::new(),
     };
 
     #[inline(never)]
@@ -186,6 +198,11 @@ impl<'a> Model<'a> {
         self.rows = manifest.embedding.rows;
         self.self_test = image.self_test();
         self.crc = image.crc();
+        #[cfg(feature = "extended")]
+        {
+            self.answer = manifest.extended.answer;
+            self.early.clone_from(&manifest.extended.early);
+        }
         #[cfg(feature = "float")]
         match manifest.precision {
             Precision::F32 => self.weights = Weights::F32(Float::new(image, manifest)),

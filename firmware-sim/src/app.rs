@@ -11,7 +11,7 @@ use latch_engine::image::Image;
 use latch_engine::kernels::AnyBackend;
 use latch_engine::model::{Model, SelfTest, Session};
 
-use crate::board::{Board, Input, Ready, Report, Summary, TokenReport, Verdict};
+use crate::board::{Board, Input, Meaning, Ready, Report, Summary, TokenReport, Verdict};
 
 /// Bytes of the input buffer: the FIFO of a UART, and small beside any state.
 pub const INPUT_BYTES: usize = 16;
@@ -102,6 +102,7 @@ fn run_model<'flash, B: Board<'flash>>(
     let ready = Ready {
         image,
         precision: shape.precision,
+        meaning: Meaning::of(model),
         layers: shape.units.len() as u8,
         state_bytes: model.state_bytes() as u32,
         self_test,
@@ -128,7 +129,7 @@ fn run_model<'flash, B: Board<'flash>>(
         }
         if meter.open || input == Input::EndOfText {
             meter.measure(|each| session.finish_each(each))?;
-            let verdict = verdict(&session, meter.outputs);
+            let verdict = verdict(&session, ready.meaning);
             meter.board.report(Report::Verdict(verdict)).map_err(Stop::Board)?;
             session.reset();
             meter.end_text();
@@ -203,9 +204,12 @@ impl<'flash, 'b, B: Board<'flash>> Meter<'b, B> {
 }
 
 /// The answer after the tokens so far.
-fn verdict(session: &Session<'_, '_, '_>, outputs: usize) -> Verdict {
+pub fn verdict(session: &Session<'_, '_, '_>, meaning: Meaning) -> Verdict {
     let first = session.output();
-    let (class, logit) = if outputs <= 1 {
+    let outputs = usize::from(meaning.outputs);
+    let (class, logit) = if meaning.values {
+        (0, first)
+    } else if outputs <= 1 {
         (u16::from(first.is_positive()), first)
     } else {
         (1..outputs).fold((0, first), |best, output| {

@@ -1,7 +1,7 @@
 //! What the program asks of the machine it runs on. Everything that differs between a host and a chip is behind this trait.
 
 use latch_engine::image::manifest::Precision;
-use latch_engine::model::{Digest, Logit, SelfTest, Session};
+use latch_engine::model::{Digest, Logit, Model, SelfTest, Session};
 
 /// A machine with an image in its memory, text coming in, a stopwatch, and somewhere to report to.
 ///
@@ -66,6 +66,8 @@ pub struct Ready {
     pub image: u32,
     /// The precision of its weights, which says of which kind its logits are.
     pub precision: Precision,
+    /// What its outputs mean.
+    pub meaning: Meaning,
     /// Recurrent layers.
     pub layers: u8,
     /// Bytes of a stream's state.
@@ -73,6 +75,56 @@ pub struct Ready {
     /// Whether this machine computes what the image's writer computed. A board must not give out answers after a failure, unless for
     /// finding its cause.
     pub self_test: SelfTest,
+}
+
+/// What a model's outputs mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Meaning {
+    /// Outputs: one of a verdict of two classes and of a value, else one a class.
+    pub outputs: u8,
+    /// They are values, and no logits of classes.
+    pub values: bool,
+    /// Every token has an answer of its own.
+    pub each_step: bool,
+}
+
+impl Meaning {
+    /// That of a model.
+    pub fn of(model: &Model<'_>) -> Self {
+        let outputs = model.shape().outputs as u8;
+        #[cfg(feature = "extended")]
+        {
+            use latch_engine::image::manifest::{Answer, AnswerKind};
+            let Answer { kind, each_step } = model.answer();
+            Meaning { outputs, values: kind == AnswerKind::Values, each_step }
+        }
+        #[cfg(not(feature = "extended"))]
+        Meaning { outputs, values: false, each_step: false }
+    }
+
+    /// As the link carries it: the outputs in five bits, then `values`, then `each_step`.
+    pub fn to_byte(self) -> u8 {
+        self.outputs & 31 | u8::from(self.values) << 5 | u8::from(self.each_step) << 6
+    }
+
+    /// What [`Meaning::to_byte`] has made.
+    pub fn from_byte(byte: u8) -> Self {
+        Meaning { outputs: byte & 31, values: byte >> 5 & 1 == 1, each_step: byte >> 6 & 1 == 1 }
+    }
+
+    /// The task of labels that such answers can be judged by.
+    #[cfg(feature = "std")]
+    pub fn task(self) -> latch_data::dataset::Task {
+        use latch_data::dataset::Task;
+        let classes = u32::from(self.outputs).max(2);
+        match (self.values, self.each_step) {
+            (true, false) => Task::Values,
+            (true, true) => Task::TagValues,
+            (false, true) => Task::Tags(classes),
+            (false, false) if classes == 2 => Task::Verdict,
+            (false, false) => Task::Classes(classes),
+        }
+    }
 }
 
 /// One token.
@@ -93,9 +145,9 @@ pub struct TokenReport<'a> {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Verdict {
     /// The class: of a model with one output 1 where the logit is not negative, else 0; of one with more, the output with the
-    /// largest logit, the first of equals.
+    /// largest logit, the first of equals; of a model of values 0.
     pub class: u16,
-    /// The logit that decided: the only one, or the largest.
+    /// The logit that decided: the only one, or the largest; or the value.
     pub logit: Logit,
     /// Tokens of the text that the network read.
     pub tokens: u32,

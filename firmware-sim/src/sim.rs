@@ -22,7 +22,7 @@ use latch_engine::image::encode::AlignedBytes;
 use latch_engine::model::{Model, SelfTest};
 
 use crate::app::{self, Stop};
-use crate::board::{Board, Input, Ready, Report, Summary, Verdict};
+use crate::board::{Board, Input, Meaning, Ready, Report, Summary, Verdict};
 use crate::flash::{Programmed, Slot};
 use budget::Budget;
 use latency::Latency;
@@ -44,6 +44,8 @@ pub struct Simulator {
     image_bytes: usize,
     budget: Budget,
     backend: &'static str,
+    meaning: Meaning,
+    answers_early: bool,
 }
 
 /// What a run gave.
@@ -53,6 +55,23 @@ pub struct Outcome {
     pub summary: Summary,
     /// How long tokens took on this host.
     pub latency: Latency,
+    /// What stopping at the first certain verdict would have done, where the image has thresholds for that.
+    pub early: Option<EarlyAnswers>,
+    /// The tokens of the last text with the answer after each, where the model has one for every token.
+    pub steps: Vec<(String, Verdict)>,
+}
+
+/// What an application saves that stops reading a text at the first certain verdict, and what that costs. The texts were read to their ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EarlyAnswers {
+    /// Texts that stop before their end.
+    pub stopped: u64,
+    /// Tokens that are read.
+    pub read: u64,
+    /// Texts with a label.
+    pub labelled: u64,
+    /// Of these, right where they stop.
+    pub correct: u64,
 }
 
 impl Simulator {
@@ -85,6 +104,8 @@ impl Simulator {
             image_bytes: image.len(),
             budget,
             backend: model.backend().name(),
+            meaning: Meaning::of(&model),
+            answers_early: !model.early().is_empty(),
             flash,
         })
     }
@@ -119,6 +140,11 @@ impl Simulator {
         self.programmed
     }
 
+    /// What the model's outputs mean.
+    pub fn meaning(&self) -> Meaning {
+        self.meaning
+    }
+
     /// The engine's backend on this host.
     pub fn backend(&self) -> &'static str {
         self.backend
@@ -137,6 +163,11 @@ impl Simulator {
             start: Instant::now(),
             ticks: Vec::new(),
             judged,
+            meaning: self.meaning,
+            early: EarlyAnswers::default(),
+            stop: None,
+            steps: Vec::new(),
+            ended: true,
         };
         let mut state = AlignedBytes::zeroed(self.budget.state_bytes());
         let summary = match app::run(&mut board, &mut state) {
@@ -145,7 +176,8 @@ impl Simulator {
             Err(Stop::Image(error)) => return Err(anyhow!(error).context("opening the image in the simulated flash")),
             Err(Stop::NoVocabulary) => return Err(no_vocabulary("the image").into()),
         };
-        Ok(Outcome { summary, latency: Latency::of(board.ticks) })
+        let early = self.answers_early.then_some(board.early);
+        Ok(Outcome { summary, latency: Latency::of(board.ticks), early, steps: board.steps })
     }
 }
 
@@ -161,6 +193,13 @@ struct HostBoard<'flash, 'run> {
     /// Nanoseconds of each token.
     ticks: Vec<u32>,
     judged: &'run mut Judged<'run>,
+    meaning: Meaning,
+    early: EarlyAnswers,
+    /// After how many tokens of the text the verdict was first certain, and which it was.
+    stop: Option<(u32, bool)>,
+    steps: Vec<(String, Verdict)>,
+    /// The text of `steps` has ended.
+    ended: bool,
 }
 
 impl<'flash> Board<'flash> for HostBoard<'flash, '_> {
@@ -188,9 +227,28 @@ impl<'flash> Board<'flash> for HostBoard<'flash, '_> {
         match report {
             Report::Token(token) => {
                 self.ticks.push(token.ticks);
+                if self.stop.is_none() {
+                    self.stop = token.session.early().map(|verdict| (token.session.tokens(), verdict));
+                }
+                if self.meaning.each_step {
+                    if std::mem::take(&mut self.ended) {
+                        self.steps.clear();
+                    }
+                    let word = String::from_utf8_lossy(token.text).into_owned();
+                    self.steps.push((word, app::verdict(token.session, self.meaning)));
+                }
                 Ok(())
             }
-            Report::Verdict(verdict) => (self.judged)(verdict, self.source.label()),
+            Report::Verdict(verdict) => {
+                let label = self.source.label();
+                let (read, positive) = self.stop.take().unwrap_or((verdict.tokens, verdict.class == 1));
+                self.early.stopped += u64::from(read < verdict.tokens);
+                self.early.read += u64::from(read);
+                self.early.labelled += u64::from(label.is_some());
+                self.early.correct += u64::from(label == Some(u32::from(positive)));
+                self.ended = true;
+                (self.judged)(verdict, label)
+            }
             Report::Ready(Ready { self_test: SelfTest::Failed { expected, found }, .. }) => Err(anyhow!(
                 "the self-test gives {found:016x} and the image says {expected:016x}: this machine, or the one that wrote the image, computes wrongly"
             )),

@@ -203,4 +203,5 @@ def main():
     write("onnx_lstm.json", onnx_models)
 
 
-main()
+if __name__ == "__main__":
+    main()

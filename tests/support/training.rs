@@ -58,6 +58,7 @@ pub fn config(embedding: usize, units: usize, epochs: u64) -> TrainConfig {
             head_dropout: 0.0,
             ngrams: NgramConfig::NONE,
         },
+        task: Default::default(),
         epochs,
         batch: 32,
         learning_rate: 1e-2,

@@ -37,7 +37,7 @@ fn largest_difference(config: &NetworkConfig, options: &LossOptions, seed: u64) 
                 network.tensors_mut()[place].1[element] = before + offset;
                 let (loss, _) = loss_and_gradients(&network, &batch, options).expect("the batch suits the network");
                 network.tensors_mut()[place].1[element] = before;
-                loss.loss_sum / loss.sequences as f64
+                loss.loss_sum / loss.answers as f64
             };
             let near = loss(STEP) - loss(-STEP);
             let far = loss(2.0 * STEP) - loss(-2.0 * STEP);
@@ -60,7 +60,7 @@ fn every_derivative_is_right(readout: Readout) {
         let config = config(layers, readout);
         println!("{layers} layers, {readout:?}: {:.1e}", largest_difference(&config, &LossOptions::default(), 7));
         let several = NetworkConfig { outputs: 3, ..config };
-        let smoothed = LossOptions { label_smoothing: 0.1, noise: None };
+        let smoothed = LossOptions { label_smoothing: 0.1, ..LossOptions::default() };
         println!("{layers} layers, {readout:?}, three classes: {:.1e}", largest_difference(&several, &smoothed, 8));
     }
 }
@@ -93,7 +93,11 @@ fn every_derivative_is_right_under_fixed_dropout_masks() {
             };
             for batch in [1, 2] {
                 let noise = Some(Noise { seed: 3, epoch: 1, batch });
-                let worst = largest_difference(&config, &LossOptions { label_smoothing: 0.05, noise }, 10);
+                let worst = largest_difference(
+                    &config,
+                    &LossOptions { label_smoothing: 0.05, noise, ..LossOptions::default() },
+                    10,
+                );
                 println!("{layers} layers, {readout:?}, masks {batch}: {worst:.1e}");
             }
         }
@@ -105,7 +109,7 @@ fn another_batch_number_draws_other_masks_and_the_same_one_draws_the_same() {
     let config = NetworkConfig { dropout: 0.4, recurrent_dropout: 0.4, ..config(2, Readout::Last) };
     let network = Network::<f64>::new(&config, 1).expect("the sizes describe a network");
     let loss = |number| {
-        let options = LossOptions { label_smoothing: 0.0, noise: Some(Noise { seed: 3, epoch: 0, batch: number }) };
+        let options = LossOptions { noise: Some(Noise { seed: 3, epoch: 0, batch: number }), ..LossOptions::default() };
         loss_and_gradients(&network, &batch(1), &options).expect("the batch suits the network").0.loss_sum
     };
     assert_eq!(loss(1), loss(1));

@@ -30,7 +30,7 @@ fn sigmoid(x: f64) -> f64 {
 
 fn accuracy(sequences: &Sequences, logit: impl Fn(&[u32]) -> f64) -> f64 {
     let right =
-        sequences.ids.iter().zip(&sequences.labels).filter(|(ids, label)| (logit(ids) >= 0.0) == (**label > 0.5));
+        sequences.ids.iter().zip(&sequences.labels).filter(|(ids, label)| (logit(ids) >= 0.0) == (label[0] > 0.5));
     right.count() as f64 / sequences.labels.len() as f64
 }
 
@@ -62,7 +62,7 @@ fn a_logistic_regression_on_counts_of_words_stays_under_sixty_per_cent() {
         weights[weights.len() - 1] + ids.iter().map(|&id| weights[id as usize]).sum::<f64>()
     };
     epochs(10, task.training.ids.len(), |number, rate| {
-        let (ids, label) = (&task.training.ids[number], f64::from(task.training.labels[number]));
+        let (ids, label) = (&task.training.ids[number], f64::from(task.training.labels[number][0]));
         let gradient = (sigmoid(logit(&weights, ids)) - label) * rate * 0.1;
         ids.iter().for_each(|&id| weights[id as usize] -= gradient);
         *weights.last_mut().expect("there is a bias") -= gradient;
@@ -92,7 +92,7 @@ fn a_mean_of_embeddings_stays_under_sixty_per_cent() {
     };
     let dot = |head: &[f64; WIDTH], values: &[f64; WIDTH]| head.iter().zip(values).map(|(w, x)| w * x).sum::<f64>();
     epochs(6, task.training.ids.len(), |number, rate| {
-        let (ids, label) = (&task.training.ids[number], f64::from(task.training.labels[number]));
+        let (ids, label) = (&task.training.ids[number], f64::from(task.training.labels[number][0]));
         let x = mean(&table, ids);
         let h = squash(&hidden, &x);
         let error = (sigmoid(dot(&head, &h)) - label) * rate;
@@ -122,7 +122,7 @@ fn the_last_word_alone_tells_little() {
         if let Some(&last) =
             ids.iter().rev().find(|&&id| task.vocabulary.words().get(id as usize).is_some_and(|word| word.len() > 1))
         {
-            votes[last as usize] += if *label > 0.5 { 1 } else { -1 };
+            votes[last as usize] += if label[0] > 0.5 { 1 } else { -1 };
         }
     }
     let accuracy = accuracy(&task.validation, |ids| {

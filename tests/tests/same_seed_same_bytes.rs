@@ -161,7 +161,7 @@ struct Open {
     batch: u64,
     loss: f64,
     correct: u64,
-    sequences: u64,
+    answers: u64,
     tokens: u64,
     gradient_norm: f64,
     metrics: Vec<EpochMetrics>,
@@ -181,17 +181,17 @@ fn advance(at: Open, task: &Task, count: usize) -> Open {
         plan(&lengths, &BatchOptions { batch_size: batch, window: 50, seed }, at.epoch).iter().enumerate().take(count)
     {
         let mut batch = Batch::new();
-        indices.iter().for_each(|&index| batch.push(&task.training.ids[index], task.training.labels[index]));
+        indices.iter().for_each(|&index| batch.push_each(&task.training.ids[index], &task.training.labels[index]));
         let noise = Some(Noise { seed, epoch: at.epoch, batch: number as u64 });
         let options = StepOptions {
             learning_rate: rate.at(at.epoch * batches + number as u64),
             clip_norm: Some(clip_norm),
-            loss: LossOptions { label_smoothing, noise },
+            loss: LossOptions { label_smoothing, noise, ..LossOptions::default() },
         };
         let stats = train_step(&mut trainer, &batch, &options).expect("the loss is finite");
         at.loss += stats.loss_sum;
         at.correct += stats.correct as u64;
-        at.sequences += stats.sequences as u64;
+        at.answers += stats.answers as u64;
         at.tokens += stats.tokens as u64;
         at.gradient_norm += stats.gradient_norm;
         at.batch = number as u64 + 1;

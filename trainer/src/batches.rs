@@ -19,7 +19,7 @@ pub(crate) fn generator(words: [u64; 4]) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(seed)
 }
 
-/// Sequences of token ids with one label each, held in one piece of memory.
+/// Sequences of token ids with one label each, or with one for each of their tokens, held in one piece of memory.
 ///
 /// A sequence may be empty. It makes no step, and its readout is the zero vector: that is the hidden state before the first
 /// token.
@@ -28,6 +28,7 @@ pub struct Batch {
     ids: Vec<u32>,
     ends: Vec<usize>,
     labels: Vec<f32>,
+    label_ends: Vec<usize>,
     offsets: Vec<f32>,
 }
 
@@ -37,17 +38,26 @@ impl Batch {
         Self::default()
     }
 
-    /// Appends one sequence of token ids with its label: 0 or 1 for one output, the class number for several.
+    /// Appends one sequence of token ids with its label: 0 or 1 for one output, the class number for several, or a value.
     pub fn push(&mut self, ids: &[u32], label: f32) {
-        self.push_beside(ids, label, 0.0);
+        self.push_each(ids, &[label]);
     }
 
     /// Appends one sequence to whose logit something else is added before the loss: `offset`.
     pub fn push_beside(&mut self, ids: &[u32], label: f32, offset: f32) {
+        self.push_each(ids, &[label]);
+        if let Some(last) = self.offsets.last_mut() {
+            *last = offset;
+        }
+    }
+
+    /// Appends one sequence of token ids with a label for each of them; NaN where a token has none.
+    pub fn push_each(&mut self, ids: &[u32], labels: &[f32]) {
         self.ids.extend_from_slice(ids);
         self.ends.push(self.ids.len());
-        self.labels.push(label);
-        self.offsets.push(offset);
+        self.labels.extend_from_slice(labels);
+        self.label_ends.push(self.labels.len());
+        self.offsets.push(0.0);
     }
 
     /// The number of sequences.
@@ -84,9 +94,18 @@ impl Batch {
         &self.offsets
     }
 
-    /// The labels, one a sequence.
+    /// The labels of all sequences in order.
     pub fn labels(&self) -> &[f32] {
         &self.labels
+    }
+
+    /// The labels of sequence `index`: one, or one a token.
+    ///
+    /// # Panics
+    /// If `index` is not below [`Batch::len`].
+    pub fn labels_of(&self, index: usize) -> &[f32] {
+        let start = if index == 0 { 0 } else { self.label_ends[index - 1] };
+        &self.labels[start..self.label_ends[index]]
     }
 }
 

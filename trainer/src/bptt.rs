@@ -1,16 +1,19 @@
 //! Back-propagation through time: from a batch to a loss, its gradients, and a step of the optimizer.
 //!
+//! What depends on a token's id alone is computed once an id ([`crate::network`]'s lookup), if nothing is dropped there.
 //! A batch is dealt out to shards of at most sixteen sequences, and rayon runs the shards. Neither the number of shards nor
 //! the order in which their gradients are added depends on the number of threads, so that a run gives the same bits on one
 //! core and on many. Dropout masks are drawn from (seed, epoch, batch, shard).
 
 use crate::batches::{Batch, generator};
 use crate::network::embedding::SparseColumns;
-use crate::network::lstm::Transposed;
-use crate::network::{Network, NetworkError, Pass};
+use crate::network::lookup::{Lookup, add_up};
+use crate::network::lstm::Kernels;
+use crate::network::readout::Readout;
+use crate::network::{Network, NetworkConfig, NetworkError, Pass};
 pub use crate::optimizer::Gradients;
 use crate::optimizer::{Adam, AdamConfig, Ema};
-use crate::real::{Real, add};
+use crate::real::Real;
 use rayon::prelude::*;
 use std::fmt;
 
@@ -35,17 +38,29 @@ pub struct LossOptions {
     pub label_smoothing: f64,
     /// The seed of the dropout masks, or nothing: no dropout, whatever the network's configuration says.
     pub noise: Option<Noise>,
+    /// What is to become small.
+    pub objective: Objective,
+}
+
+/// What is to become small.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Objective {
+    /// The cross-entropy of classes.
+    #[default]
+    CrossEntropy,
+    /// The squared error of values.
+    SquaredError,
 }
 
 /// The loss of a batch.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct BatchLoss {
-    /// The sum of the sequences' losses in nats; the gradients are those of the mean.
+    /// The sum of the answers' losses, in nats or squares; the gradients are those of the mean.
     pub loss_sum: f64,
-    /// Sequences whose most probable class is the label.
+    /// Answers whose most probable class is the label; none of values.
     pub correct: usize,
-    /// Sequences of the batch.
-    pub sequences: usize,
+    /// Labelled answers of the batch: sequences, or tokens where each step has an answer.
+    pub answers: usize,
     /// Tokens of the batch.
     pub tokens: usize,
 }
@@ -63,6 +78,13 @@ pub enum TrainError {
         label: f32,
         /// The number of classes.
         classes: usize,
+    },
+    /// A sequence has another number of labels than the network has answers for it.
+    LabelCount {
+        /// The labels.
+        found: usize,
+        /// The answers.
+        expected: usize,
     },
     /// The loss is infinite or not a number: the weights have diverged.
     NonFiniteLoss {
@@ -83,6 +105,9 @@ impl fmt::Display for TrainError {
             Self::Network(error) => error.fmt(f),
             Self::LabelOutOfRange { label, classes } => {
                 write!(f, "label {label} is not one of {classes} classes")
+            }
+            Self::LabelCount { found, expected } => {
+                write!(f, "a sequence has {found} labels where the network has {expected} answers")
             }
             Self::NonFiniteLoss { loss } => {
                 write!(f, "the loss is {loss}: training has diverged, try a smaller learning rate")
@@ -106,7 +131,8 @@ impl From<NetworkError> for TrainError {
 #[derive(Debug)]
 pub struct Workspace<T: Real> {
     passes: Vec<Pass<T>>,
-    transposed: Vec<Transposed<T>>,
+    kernels: Vec<Kernels<T>>,
+    lookup: Lookup<T>,
     gradients: Gradients<T>,
 }
 
@@ -115,7 +141,8 @@ impl<T: Real> Workspace<T> {
     pub fn new(network: &Network<T>) -> Self {
         Self {
             passes: Vec::new(),
-            transposed: vec![Transposed::default(); network.layers.len()],
+            kernels: vec![Kernels::default(); network.layers.len()],
+            lookup: Lookup::default(),
             gradients: Gradients::zeros(network),
         }
     }
@@ -133,7 +160,8 @@ impl<T: Real> Workspace<T> {
     /// Computes the loss of `batch` and leaves the gradients of its mean in [`Workspace::gradients`].
     ///
     /// One output is a binary logit with labels from 0 to 1 and the binary cross-entropy; several outputs are classes with
-    /// labels 0, 1, 2 ... and the cross-entropy of their softmax.
+    /// labels 0, 1, 2 ... and the cross-entropy of their softmax. Values have the squared error. With a readout of each step the mean is
+    /// that over all steps that have a label.
     ///
     /// # Errors
     /// See [`TrainError`]. After an error the gradients are not meaningful.
@@ -146,12 +174,18 @@ impl<T: Real> Workspace<T> {
         if batch.is_empty() {
             return Err(TrainError::EmptyBatch);
         }
-        check_labels(batch, network.config().outputs)?;
+        let answers = check_labels(batch, network.config(), options.objective)?;
         for ids in batch.sequences() {
             network.check_ids(ids)?;
         }
-        for (layer, transposed) in network.layers.iter().zip(&mut self.transposed) {
-            transposed.update(layer);
+        self.kernels.par_iter_mut().zip(&network.layers).for_each(|(kernels, layer)| kernels.update(layer));
+        let (features, vocabulary) = network.embedding.table.shape();
+        self.gradients.embedding.reset(batch.sequences().flatten().copied(), vocabulary, features);
+        // What is dropped between embedding and kernel differs from token to token of the same id.
+        let config = network.config();
+        let plain = options.noise.is_none() || (config.dropout == 0.0 && config.word_dropout == 0.0);
+        if plain {
+            self.lookup.forward(network, &self.kernels[0], &self.gradients.embedding);
         }
 
         let mut order: Vec<usize> = (0..batch.len()).collect();
@@ -160,7 +194,7 @@ impl<T: Real> Workspace<T> {
         if self.passes.len() < shards {
             self.passes.resize_with(shards, || Pass::new(network));
         }
-        let transposed = &self.transposed;
+        let (kernels, lookup) = (&self.kernels, plain.then_some(&self.lookup));
         let passes = &mut self.passes[..shards];
         let losses: Vec<(f64, usize)> = passes
             .par_iter_mut()
@@ -171,9 +205,9 @@ impl<T: Real> Workspace<T> {
                 pass.steps.gather(&indices, |index| batch.sequence(index));
                 let mut rng =
                     options.noise.map(|noise| generator([noise.seed, noise.epoch, noise.batch, shard as u64]));
-                pass.forward(network, rng.as_mut());
-                let loss = loss(pass, batch, options.label_smoothing);
-                pass.backward(network, transposed);
+                pass.forward(network, kernels, lookup, rng.as_mut());
+                let loss = loss(pass, batch, network.config(), options, answers);
+                pass.backward(network, kernels, plain);
                 loss
             })
             .collect();
@@ -183,32 +217,37 @@ impl<T: Real> Workspace<T> {
             loss_sum += loss;
             correct += right;
         }
-        let total = BatchLoss { loss_sum, correct, sequences: batch.len(), tokens: batch.tokens() };
+        let total = BatchLoss { loss_sum, correct, answers, tokens: batch.tokens() };
         if !loss_sum.is_finite() {
             return Err(TrainError::NonFiniteLoss { loss: loss_sum });
         }
-        self.add_shards(network, shards);
+        self.add_shards(network, shards, plain);
         Ok(total)
     }
 
-    /// Adds up the gradients of the first `shards` passes, in their order.
-    fn add_shards(&mut self, network: &Network<T>, shards: usize) {
+    /// Adds up the gradients of the first `shards` passes, in their order; with `plain`, what lies below the lowest layer's gates
+    /// comes from the lookup.
+    fn add_shards(&mut self, network: &Network<T>, shards: usize, plain: bool) {
         let Gradients { embedding, layers, head } = &mut self.gradients;
         let passes = &self.passes[..shards];
-        let (features, vocabulary) = network.embedding.table.shape();
-        embedding.reset(passes.iter().flat_map(|pass| pass.steps.ids.iter().copied()), vocabulary, features);
-        for (number, pass) in passes.iter().enumerate() {
-            SparseColumns::add(embedding, &pass.steps.ids, &pass.input_gradient, features);
-            let put = |sum: &mut [T], part: &[T]| {
-                if number == 0 { sum.copy_from_slice(part) } else { add(sum, part) }
-            };
-            for (sum, part) in layers.iter_mut().zip(&pass.layer_gradients) {
-                put(sum.kernel.as_mut_slice(), part.kernel.as_slice());
-                put(sum.recurrent_kernel.as_mut_slice(), part.recurrent_kernel.as_slice());
-                put(sum.bias.as_mut_slice(), part.bias.as_slice());
+        for (number, sum) in layers.iter_mut().enumerate() {
+            let part = |pass: usize| &passes[pass].layer_gradients[number];
+            add_up(sum.recurrent_kernel.as_mut_slice(), |pass| part(pass).recurrent_kernel.as_slice(), shards);
+            if number > 0 || !plain {
+                add_up(sum.kernel.as_mut_slice(), |pass| part(pass).kernel.as_slice(), shards);
+                add_up(sum.bias.as_mut_slice(), |pass| part(pass).bias.as_slice(), shards);
             }
-            put(head.kernel.as_mut_slice(), pass.head_gradient.kernel.as_slice());
-            put(head.bias.as_mut_slice(), pass.head_gradient.bias.as_slice());
+        }
+        add_up(head.kernel.as_mut_slice(), |pass| passes[pass].head_gradient.kernel.as_slice(), shards);
+        add_up(head.bias.as_mut_slice(), |pass| passes[pass].head_gradient.bias.as_slice(), shards);
+        if plain {
+            self.lookup.backward(network, &self.kernels[0], passes, &mut layers[0], embedding);
+        } else {
+            embedding.clear();
+            let features = network.embedding.table.nrows();
+            for pass in passes {
+                SparseColumns::add(embedding, &pass.steps.ids, &pass.input_gradient, features);
+            }
         }
     }
 }
@@ -227,61 +266,116 @@ pub fn loss_and_gradients<T: Real>(
     Ok((loss, workspace.gradients))
 }
 
-/// Checks that every label belongs to one of the network's classes.
-fn check_labels(batch: &Batch, outputs: usize) -> Result<(), TrainError> {
-    for &label in batch.labels() {
-        let fits = match outputs {
-            1 => (0.0..=1.0).contains(&label),
-            _ => label >= 0.0 && label.fract() == 0.0 && label < outputs as f32,
-        };
-        if !fits {
-            return Err(TrainError::LabelOutOfRange { label, classes: outputs.max(2) });
+/// Checks that every label is one of the objective and that every answer has one; the number of labels.
+fn check_labels(batch: &Batch, config: &NetworkConfig, objective: Objective) -> Result<usize, TrainError> {
+    let (outputs, each) = (config.outputs, config.readout == Readout::Each);
+    let mut labelled = 0;
+    for (index, ids) in batch.sequences().enumerate() {
+        let labels = batch.labels_of(index);
+        let expected = if each { ids.len() } else { 1 };
+        if labels.len() != expected {
+            return Err(TrainError::LabelCount { found: labels.len(), expected });
+        }
+        for &label in labels {
+            if each && label.is_nan() {
+                continue;
+            }
+            let fits = match (objective, outputs) {
+                (Objective::SquaredError, _) => label.is_finite(),
+                (_, 1) => (0.0..=1.0).contains(&label),
+                _ => label >= 0.0 && label.fract() == 0.0 && label < outputs as f32,
+            };
+            if !fits {
+                return Err(TrainError::LabelOutOfRange { label, classes: outputs.max(2) });
+            }
+            labelled += 1;
         }
     }
-    Ok(())
+    Ok(labelled)
 }
 
 /// Turns the logits of a shard into the sum of its losses and the number of right answers, and leaves dL/dlogits of the mean
-/// over the whole batch in the pass.
+/// over all `answers` of the batch in the pass. A step without a label has no loss and no gradient.
+fn loss<T: Real>(
+    pass: &mut Pass<T>,
+    batch: &Batch,
+    config: &NetworkConfig,
+    options: &LossOptions,
+    answers: usize,
+) -> (f64, usize) {
+    let share = 1.0 / answers.max(1) as f64;
+    let (mut sum, mut correct) = (0.0, 0);
+    let Pass { steps, logits, logit_gradient, .. } = pass;
+    logit_gradient.clear();
+    let mut columns = logits.chunks_exact(config.outputs);
+    let mut answer = |label: f32, offset: f32| {
+        let Some(logits) = columns.next() else { return };
+        let (loss, right) = answer_loss(logits, (label, offset), options, share, logit_gradient);
+        sum += loss;
+        correct += usize::from(right);
+    };
+    if config.readout == Readout::Each {
+        for step in 0..steps.len() {
+            let running = &steps.order[..steps.count(step)];
+            running.iter().for_each(|&index| answer(batch.labels_of(index)[step], batch.offsets()[index]));
+        }
+    } else {
+        steps.order.iter().for_each(|&index| answer(batch.labels_of(index)[0], batch.offsets()[index]));
+    }
+    (sum, correct)
+}
+
+/// The loss of one answer, whether it is right, and its part of the gradient behind `gradient`.
 ///
 /// ```text
 /// one output:   L = max(z, 0) - z·y + ln(1 + e^{-|z|})       dL/dz   = σ(z) - y,  z with the sequence's offset
 /// several:      L = ln Σ e^{z_k} - Σ y_k·z_k                  dL/dz_k = softmax(z)_k - y_k
+/// values:       L = Σ (z_k - y)²                              dL/dz_k = 2·(z_k - y)
 /// ```
-fn loss<T: Real>(pass: &mut Pass<T>, batch: &Batch, smoothing: f64) -> (f64, usize) {
-    let outputs = pass.logits.len() / pass.steps.sequences();
-    let share = 1.0 / batch.len() as f64;
-    let (mut sum, mut correct) = (0.0, 0);
-    pass.logit_gradient.clear();
-    for (logits, &index) in pass.logits.chunks_exact(outputs).zip(&pass.steps.order) {
-        let label = batch.labels()[index];
-        if let &[logit] = logits {
-            let z = logit.as_f64() + f64::from(batch.offsets()[index]);
-            let y = (1.0 - smoothing) * f64::from(label) + 0.5 * smoothing;
-            sum += z.max(0.0) - z * y + (-z.abs()).exp().ln_1p();
-            correct += usize::from((z > 0.0) == (label > 0.5));
-            let probability = 1.0 / (1.0 + (-z).exp());
-            pass.logit_gradient.push(T::of((probability - y) * share));
-        } else {
-            let label = label as usize;
-            let largest = logits.iter().map(|z| z.as_f64()).fold(f64::NEG_INFINITY, f64::max);
-            let total: f64 = logits.iter().map(|z| (z.as_f64() - largest).exp()).sum();
-            let mut best = 0;
-            for (class, z) in logits.iter().enumerate() {
-                if *z > logits[best] {
-                    best = class;
-                }
-                let z = z.as_f64();
-                let hit = if class == label { 1.0 - smoothing } else { 0.0 };
-                let y = hit + smoothing / outputs as f64;
-                let probability = (z - largest).exp() / total;
-                sum += y * (largest + total.ln() - z);
-                pass.logit_gradient.push(T::of((probability - y) * share));
-            }
-            correct += usize::from(best == label);
-        }
+fn answer_loss<T: Real>(
+    logits: &[T],
+    (label, offset): (f32, f32),
+    options: &LossOptions,
+    share: f64,
+    gradient: &mut Vec<T>,
+) -> (f64, bool) {
+    let (smoothing, outputs) = (options.label_smoothing, logits.len());
+    if label.is_nan() {
+        gradient.extend(logits.iter().map(|_| T::zero()));
+        return (0.0, false);
     }
-    (sum, correct)
+    if options.objective == Objective::SquaredError {
+        let mut loss = 0.0;
+        for z in logits {
+            let error = z.as_f64() - f64::from(label);
+            loss += error * error;
+            gradient.push(T::of(2.0 * error * share));
+        }
+        return (loss, false);
+    }
+    if let &[logit] = logits {
+        let z = logit.as_f64() + f64::from(offset);
+        let y = (1.0 - smoothing) * f64::from(label) + 0.5 * smoothing;
+        let probability = 1.0 / (1.0 + (-z).exp());
+        gradient.push(T::of((probability - y) * share));
+        return (z.max(0.0) - z * y + (-z.abs()).exp().ln_1p(), (z > 0.0) == (label > 0.5));
+    }
+    let label = label as usize;
+    let largest = logits.iter().map(|z| z.as_f64()).fold(f64::NEG_INFINITY, f64::max);
+    let total: f64 = logits.iter().map(|z| (z.as_f64() - largest).exp()).sum();
+    let (mut loss, mut best) = (0.0, 0);
+    for (class, z) in logits.iter().enumerate() {
+        if *z > logits[best] {
+            best = class;
+        }
+        let z = z.as_f64();
+        let hit = if class == label { 1.0 - smoothing } else { 0.0 };
+        let y = hit + smoothing / outputs as f64;
+        let probability = (z - largest).exp() / total;
+        loss += y * (largest + total.ln() - z);
+        gradient.push(T::of((probability - y) * share));
+    }
+    (loss, best == label)
 }
 
 /// What one step needs besides the batch.
@@ -298,12 +392,12 @@ pub struct StepOptions {
 /// What a step has seen.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepStats {
-    /// The sum of the sequences' losses in nats.
+    /// The sum of the answers' losses, in nats or squares.
     pub loss_sum: f64,
-    /// Sequences whose most probable class is the label.
+    /// Answers whose most probable class is the label; none of values.
     pub correct: usize,
-    /// Sequences of the batch.
-    pub sequences: usize,
+    /// Labelled answers of the batch: sequences, or tokens where each step has an answer.
+    pub answers: usize,
     /// Tokens of the batch.
     pub tokens: usize,
     /// The global norm of the gradients before clipping.
@@ -388,15 +482,13 @@ fn apply<T: Real>(trainer: &mut Trainer<T>, loss: BatchLoss, options: &StepOptio
     if let Some(ema) = &mut trainer.ema {
         ema.update(&trainer.network);
     }
-    let BatchLoss { loss_sum, correct, sequences, tokens } = loss;
-    Ok(StepStats { loss_sum, correct, sequences, tokens, gradient_norm: norm })
+    let BatchLoss { loss_sum, correct, answers, tokens } = loss;
+    Ok(StepStats { loss_sum, correct, answers, tokens, gradient_norm: norm })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::NetworkConfig;
-    use crate::network::readout::Readout;
     use rand::RngExt;
 
     const NOISE: Option<Noise> = Some(Noise { seed: 1, epoch: 2, batch: 3 });
@@ -422,6 +514,17 @@ mod tests {
         network
     }
 
+    /// As [`batch`], with a class for each token, and none for the third of a sequence.
+    fn tagged(sequences: usize, longest: usize, classes: u32, vocabulary: u32) -> Batch {
+        let mut tagged = Batch::new();
+        for ids in batch(sequences, longest, classes, vocabulary).sequences() {
+            let label =
+                |(step, &id): (usize, &u32)| if step == 2 { f32::NAN } else { ((id + step as u32) % classes) as f32 };
+            tagged.push_each(ids, &ids.iter().enumerate().map(label).collect::<Vec<_>>());
+        }
+        tagged
+    }
+
     fn batch(sequences: usize, longest: usize, classes: u32, vocabulary: u32) -> Batch {
         let mut rng = generator([9, 0, 0, 0]);
         let mut batch = Batch::new();
@@ -437,10 +540,11 @@ mod tests {
     /// Compares every tensor's gradient with central differences, relative to the tensor's whole gradient.
     fn assert_gradients(config: &NetworkConfig, options: &LossOptions) {
         let network = network(config);
-        let batch = batch(6, 5, config.outputs.max(2) as u32, 12);
+        let classes = config.outputs.max(2) as u32;
+        let batch = if config.readout == Readout::Each { tagged(6, 5, classes, 12) } else { batch(6, 5, classes, 12) };
         let mean = |network: &Network<f64>| {
             let (loss, _) = loss_and_gradients(network, &batch, options).unwrap();
-            loss.loss_sum / batch.len() as f64
+            loss.loss_sum / loss.answers as f64
         };
         let (_, gradients) = loss_and_gradients(&network, &batch, options).unwrap();
         for (number, (name, gradient)) in gradients.tensors(&network).into_iter().enumerate() {
@@ -474,7 +578,7 @@ mod tests {
             for readout in [Readout::Last, Readout::Mean, Readout::Max] {
                 let config = NetworkConfig { layers, readout, ..config() };
                 for noise in [None, NOISE] {
-                    assert_gradients(&config, &LossOptions { label_smoothing: 0.0, noise });
+                    assert_gradients(&config, &LossOptions { noise, ..LossOptions::default() });
                 }
             }
         }
@@ -484,8 +588,38 @@ mod tests {
     fn gradients_equal_finite_differences_for_classes_and_smoothed_labels() {
         for outputs in [1, 3] {
             let config = NetworkConfig { outputs, ..config() };
-            assert_gradients(&config, &LossOptions { label_smoothing: 0.1, noise: None });
+            assert_gradients(&config, &LossOptions { label_smoothing: 0.1, ..LossOptions::default() });
         }
+    }
+
+    #[test]
+    fn gradients_equal_finite_differences_for_values_and_for_an_answer_each_step() {
+        let values = LossOptions { objective: Objective::SquaredError, ..LossOptions::default() };
+        for readout in [Readout::Last, Readout::Max, Readout::Each] {
+            for noise in [None, NOISE] {
+                assert_gradients(&NetworkConfig { readout, ..config() }, &LossOptions { noise, ..values.clone() });
+                let classes = NetworkConfig { readout, outputs: 3, layers: 2, ..config() };
+                assert_gradients(&classes, &LossOptions { noise, ..LossOptions::default() });
+            }
+        }
+    }
+
+    #[test]
+    fn the_loss_of_a_step_without_a_label_is_not_counted() {
+        let config = NetworkConfig { readout: Readout::Each, ..config() };
+        let network = network(&config);
+        let run = |labels: &[f32]| {
+            let mut batch = Batch::new();
+            batch.push_each(&[1, 2, 3], labels);
+            loss_and_gradients(&network, &batch, &LossOptions::default()).unwrap()
+        };
+        let (whole, _) = run(&[1.0, 0.0, 1.0]);
+        let (part, gradients) = run(&[1.0, f32::NAN, 1.0]);
+        assert_eq!((whole.answers, part.answers), (3, 2));
+        assert!(part.loss_sum < whole.loss_sum);
+        let (none, still) = run(&[f32::NAN; 3]);
+        assert_eq!((none.answers, none.loss_sum), (0, 0.0));
+        assert!(gradients.norm() > 0.0 && still.norm() == 0.0);
     }
 
     #[test]
@@ -523,18 +657,31 @@ mod tests {
         StepOptions {
             learning_rate: 0.01,
             clip_norm: Some(1.0),
-            loss: LossOptions { label_smoothing: 0.05, noise: Some(Noise { seed: 4, epoch: 0, batch }) },
+            loss: LossOptions {
+                label_smoothing: 0.05,
+                noise: Some(Noise { seed: 4, epoch: 0, batch }),
+                ..LossOptions::default()
+            },
         }
     }
 
     #[test]
     fn any_number_of_threads_gives_the_same_bits() {
-        let config = NetworkConfig { vocabulary: 50, embedding: 8, units: 12, layers: 2, ..config() };
-        let batch = batch(70, 20, 2, 50);
+        let dropping = NetworkConfig { vocabulary: 50, embedding: 8, units: 12, layers: 2, ..config() };
+        // Without dropout below the kernel, which goes through the lookup, and large enough for many pieces of work.
+        let plain =
+            NetworkConfig { vocabulary: 3000, dropout: 0.0, word_dropout: 0.0, embedding: 40, ..dropping.clone() };
+        for config in [dropping, plain] {
+            the_bits_are_the_same(&config);
+        }
+    }
+
+    fn the_bits_are_the_same(config: &NetworkConfig) {
+        let batch = batch(70, 20, 2, config.vocabulary as u32);
         let run = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
-                let network = Network::<f32>::new(&config, 3).unwrap();
+                let network = Network::<f32>::new(config, 3).unwrap();
                 let mut trainer = Trainer::new(network, &AdamConfig::default()).with_ema(0.9);
                 let stats: Vec<StepStats> =
                     (0..5).map(|step| train_step(&mut trainer, &batch, &options(step)).unwrap()).collect();
@@ -553,7 +700,7 @@ mod tests {
         let config = NetworkConfig { layers: 2, readout: Readout::Max, ..config() };
         let network = network(&config);
         let mut workspace = Workspace::new(&network);
-        let noisy = LossOptions { label_smoothing: 0.0, noise: NOISE };
+        let noisy = LossOptions { noise: NOISE, ..LossOptions::default() };
         for (sequences, longest) in [(40, 12), (3, 5), (20, 17), (1, 3)] {
             for options in [&LossOptions::default(), &noisy] {
                 let batch = batch(sequences, longest, 2, 12);
@@ -621,7 +768,7 @@ mod tests {
     fn what_cannot_be_learned_is_refused_and_changes_nothing() {
         let network = Network::<f32>::new(&config(), 3).unwrap();
         let mut trainer = Trainer::new(network.clone(), &AdamConfig::default());
-        let mut refused = |ids: &[u32], label: f32| {
+        let mut refused = |ids: &[u32], label| {
             let mut batch = Batch::new();
             batch.push(ids, label);
             train_step(&mut trainer, &batch, &options(0)).unwrap_err()
@@ -629,6 +776,11 @@ mod tests {
         assert_eq!(refused(&[12], 0.0), TrainError::Network(NetworkError::TokenOutOfRange { id: 12, vocabulary: 12 }));
         assert_eq!(refused(&[1], 2.0), TrainError::LabelOutOfRange { label: 2.0, classes: 2 });
         assert!(matches!(refused(&[1], f32::NAN), TrainError::LabelOutOfRange { .. }));
+        let each = Network::<f32>::new(&NetworkConfig { readout: Readout::Each, ..config() }, 3).unwrap();
+        let mut batch = Batch::new();
+        batch.push(&[1, 2], 0.0);
+        let error = loss_and_gradients(&each, &batch, &LossOptions::default()).unwrap_err();
+        assert_eq!(error, TrainError::LabelCount { found: 1, expected: 2 });
         let empty = train_step(&mut trainer, &Batch::new(), &options(0)).unwrap_err();
         assert_eq!(empty, TrainError::EmptyBatch);
         assert_eq!(trainer.network, network);

@@ -5,13 +5,17 @@ use std::time::Instant;
 
 use anyhow::Result;
 use latch_engine::image::encode::AlignedBytes;
+use latch_engine::image::manifest::AnswerKind;
 use latch_engine::image::{Image, MAGIC};
-use latch_engine::model::Model;
+use latch_engine::model::{Model, Session};
+use latch_firmware_sim::board::Meaning;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::dataset::Example;
+use crate::calibration::{Reliability, mean_loss, reliability};
+use crate::dataset::{Example, Labels, Task};
 use crate::error::{Fault, fault, open_file};
+use crate::training::class_of;
 
 /// Memory for a stream of a model.
 pub fn state_for(model: &Model<'_>) -> AlignedBytes {
@@ -55,38 +59,76 @@ pub(crate) fn image_fault(place: impl std::fmt::Display, error: latch_engine::im
 /// What an image says of a set of labelled texts.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Evaluation {
-    /// Examples.
+    /// Answers that were judged: texts, or tokens where each step has an answer.
     pub n: usize,
-    /// Share of right verdicts.
+    /// Share of right verdicts; of values R², `1 − mean square of the errors / variance of the labels`.
     pub accuracy: f64,
-    /// Mean cross-entropy in nats.
+    /// Mean cross-entropy in nats; 0 of values.
     pub log_loss: f64,
-    /// Area under the ROC curve; ties count a half.
-    pub auc: f64,
-    /// `[label][verdict]`.
-    pub confusion: [[u64; 2]; 2],
+    /// What the probabilities are worth; of values nothing is in it.
+    pub reliability: Reliability,
+    /// Area under the ROC curve; ties count a half. Of one logit only.
+    pub auc: Option<f64>,
+    /// `[label][verdict]`; empty of values.
+    pub confusion: Vec<Vec<u64>>,
+    /// The errors of values.
+    pub errors: Option<Errors>,
     /// Tokens that the network read.
     pub tokens: u64,
     /// Wall time of a token on one core: text in, state moved on; the evaluation's threads work side by side.
     pub ns_per_token: f64,
-    /// The first logit of each example, in order.
+    /// Logits of an answer.
+    pub outputs: usize,
+    /// The logits of each answer, in order.
     #[serde(skip)]
     pub logits: Vec<f32>,
+    /// The label of each answer.
+    #[serde(skip)]
+    pub labels: Vec<f32>,
+}
+
+/// How far values are from their labels, in the labels' unit.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Errors {
+    /// The root of the mean square.
+    pub rmse: f64,
+    /// The mean magnitude.
+    pub mae: f64,
 }
 
 impl Evaluation {
-    /// The share of examples on which two evaluations of the same examples give the same verdict.
+    /// The share of examples on which two evaluations of the same examples give the same verdict; of values 1 less the mean square of their
+    /// differences over the other's variance.
     pub fn agreement(&self, other: &Evaluation) -> f64 {
-        let same = self.logits.iter().zip(&other.logits).filter(|(a, b)| (**a >= 0.0) == (**b >= 0.0)).count();
-        same as f64 / self.logits.len().max(1) as f64
+        if self.errors.is_some() {
+            return determination(&self.logits, &other.logits);
+        }
+        let verdicts = |evaluation: &Evaluation| -> Vec<usize> {
+            evaluation.logits.chunks_exact(evaluation.outputs).map(class_of).collect()
+        };
+        let same = verdicts(self).into_iter().zip(verdicts(other)).filter(|(a, b)| a == b).count();
+        same as f64 / self.n.max(1) as f64
     }
 }
 
-/// Runs every text through the engine from its bytes to its logit, over packed weights.
+/// R²: `1 − Σ (value − label)² / Σ (label − mean)²`.
+fn determination(values: &[f32], labels: &[f32]) -> f64 {
+    let mean = labels.iter().map(|&label| f64::from(label)).sum::<f64>() / labels.len().max(1) as f64;
+    let variance: f64 = labels.iter().map(|&label| (f64::from(label) - mean).powi(2)).sum();
+    let squares: f64 = values.iter().zip(labels).map(|(&value, &label)| f64::from(value - label).powi(2)).sum();
+    1.0 - squares / variance.max(f64::MIN_POSITIVE)
+}
+
+/// The task whose labels an image can be judged by.
+pub fn task_of(model: &Model<'_>) -> Task {
+    Meaning::of(model).task()
+}
+
+/// Runs every text through the engine from its bytes to its answers, over packed weights.
 ///
 /// # Errors
 /// An error when the engine was built without the model's precision.
-pub fn evaluate(model: &Model<'_>, examples: &[Example]) -> Result<Evaluation> {
+pub fn evaluate<L: Labels>(model: &Model<'_>, examples: &[Example<L>]) -> Result<Evaluation> {
     let mut memory = vec![0; model.packed_bytes()];
     let model = model.clone().pack(&mut memory)?;
     let mut evaluator = Evaluator::new(&model);
@@ -94,16 +136,19 @@ pub fn evaluate(model: &Model<'_>, examples: &[Example]) -> Result<Evaluation> {
     Ok(evaluator.finish())
 }
 
-/// The same for texts that come one after the other: holds [`STREAM_TEXTS`] of them at a time, and a logit and a label of each.
+/// The same for texts that come one after the other: holds [`STREAM_TEXTS`] of them at a time, and the logits and labels of each.
 ///
 /// # Errors
 /// Those of the stream, besides those of [`evaluate`].
-pub fn evaluate_stream(model: &Model<'_>, mut examples: impl Iterator<Item = Result<Example>>) -> Result<Evaluation> {
+pub fn evaluate_stream<L: Labels>(
+    model: &Model<'_>,
+    mut examples: impl Iterator<Item = Result<Example<L>>>,
+) -> Result<Evaluation> {
     let mut memory = vec![0; model.packed_bytes()];
     let model = model.clone().pack(&mut memory)?;
     let mut evaluator = Evaluator::new(&model);
     loop {
-        let texts: Vec<Example> = examples.by_ref().take(STREAM_TEXTS).collect::<Result<_>>()?;
+        let texts: Vec<Example<L>> = examples.by_ref().take(STREAM_TEXTS).collect::<Result<_>>()?;
         if texts.is_empty() {
             return Ok(evaluator.finish());
         }
@@ -118,40 +163,33 @@ pub const STREAM_TEXTS: usize = 4_096;
 struct Evaluator<'e, 'a> {
     model: &'e Model<'a>,
     logits: Vec<f32>,
-    labels: Vec<u32>,
+    labels: Vec<f32>,
     tokens: u64,
     nanoseconds: u64,
 }
+
+/// The logits of all answers of a text, its tokens, and the time it took.
+type Answers = (Vec<f32>, u32, u64);
 
 impl<'e, 'a> Evaluator<'e, 'a> {
     fn new(model: &'e Model<'a>) -> Self {
         Evaluator { model, logits: Vec::new(), labels: Vec::new(), tokens: 0, nanoseconds: 0 }
     }
 
-    fn push(&mut self, examples: &[Example]) -> Result<()> {
+    fn push<L: Labels>(&mut self, examples: &[Example<L>]) -> Result<()> {
         // Each thread takes runs of texts and measures its own time, so that waiting for a core is not counted twice.
         let model = self.model;
-        let runs: Vec<Vec<(f32, u32, u64)>> = examples
+        let runs: Vec<Vec<Answers>> = examples
             .par_chunks(64)
             .map(|chunk| {
                 let mut state = state_for(model);
                 let mut session = model.session_in(&mut state)?;
-                Ok(chunk
-                    .iter()
-                    .map(|example| {
-                        let began = Instant::now();
-                        session.reset();
-                        session.push_bytes(example.text.as_bytes());
-                        session.finish();
-                        let nanoseconds = began.elapsed().as_nanos() as u64;
-                        (session.output().to_f32(), session.tokens(), nanoseconds)
-                    })
-                    .collect())
+                Ok(chunk.iter().map(|example| read(&mut session, example)).collect())
             })
             .collect::<Result<_>>()?;
-        self.labels.extend(examples.iter().map(|example| example.label));
-        for (logit, tokens, nanoseconds) in runs.into_iter().flatten() {
-            self.logits.push(logit);
+        self.labels.extend(examples.iter().flat_map(|example| example.label.numbers().into_owned()));
+        for (logits, tokens, nanoseconds) in runs.into_iter().flatten() {
+            self.logits.extend(logits);
             self.tokens += u64::from(tokens);
             self.nanoseconds += nanoseconds;
         }
@@ -159,44 +197,82 @@ impl<'e, 'a> Evaluator<'e, 'a> {
     }
 
     fn finish(self) -> Evaluation {
-        let Evaluator { logits, labels, tokens, nanoseconds, .. } = self;
-        let mut confusion = [[0; 2]; 2];
-        for (&logit, &label) in logits.iter().zip(&labels) {
-            confusion[usize::from(label == 1)][usize::from(logit >= 0.0)] += 1;
-        }
+        let Evaluator { model, logits, labels, tokens, nanoseconds } = self;
+        let outputs = usize::from(model.shape().outputs).max(1);
         let n = labels.len();
-        let count = n.max(1) as f64;
-        Evaluation {
+        let mut evaluation = Evaluation {
             n,
-            accuracy: (confusion[0][0] + confusion[1][1]) as f64 / count,
-            log_loss: logits.iter().zip(&labels).map(|(&logit, &label)| log_loss(logit, label)).sum::<f64>() / count,
-            auc: area_under_roc(&logits, &labels),
-            confusion,
+            accuracy: 0.0,
+            log_loss: 0.0,
+            reliability: Reliability::default(),
+            auc: None,
+            confusion: Vec::new(),
+            errors: None,
             tokens,
             ns_per_token: nanoseconds as f64 / tokens.max(1) as f64,
-            logits,
+            outputs,
+            logits: Vec::new(),
+            labels: Vec::new(),
+        };
+        let count = n.max(1) as f64;
+        if model.answer().kind == AnswerKind::Values {
+            let errors = || logits.iter().zip(&labels).map(|(&value, &label)| f64::from(value - label).abs());
+            let rmse = (errors().map(|error| error * error).sum::<f64>() / count).sqrt();
+            evaluation.errors = Some(Errors { rmse, mae: errors().sum::<f64>() / count });
+            evaluation.accuracy = determination(&logits, &labels);
+        } else {
+            let classes = outputs.max(2);
+            let mut confusion = vec![vec![0; classes]; classes];
+            for (logits, &label) in logits.chunks_exact(outputs).zip(&labels) {
+                confusion[label as usize][class_of(logits)] += 1;
+            }
+            evaluation.accuracy = (0..classes).map(|class| confusion[class][class]).sum::<u64>() as f64 / count;
+            evaluation.confusion = confusion;
+            evaluation.log_loss = mean_loss(&logits, &labels, outputs, 1.0);
+            evaluation.reliability = reliability(&logits, &labels, outputs);
+            evaluation.auc = (outputs == 1).then(|| area_under_roc(&logits, &labels));
         }
+        Evaluation { logits, labels, ..evaluation }
     }
 }
 
-/// `ln(1 + e^−z)` for label 1, `ln(1 + e^z)` for label 0.
-fn log_loss(logit: f32, label: u32) -> f64 {
-    let z = if label == 1 { f64::from(logit) } else { -f64::from(logit) };
-    (-z).max(0.0) + (-z.abs()).exp().ln_1p()
+/// Reads a text with a fresh stream. Where each token has a label, its answer is the one that stands after it.
+fn read<L: Labels>(session: &mut Session<'_, '_, '_>, example: &Example<L>) -> Answers {
+    let began = Instant::now();
+    session.reset();
+    let mut logits = Vec::new();
+    let outputs = usize::from(session.model().shape().outputs);
+    let mut answer = |session: &Session<'_, '_, '_>| {
+        logits.extend((0..outputs).map(|output| session.logit(output).to_f32()));
+    };
+    if example.label.each_step() {
+        for token in example.text.split_whitespace() {
+            session.push_bytes(token.as_bytes());
+            session.push_bytes(b" ");
+            answer(session);
+        }
+        session.finish();
+        return (logits, session.tokens(), began.elapsed().as_nanos() as u64);
+    }
+    session.push_bytes(example.text.as_bytes());
+    session.finish();
+    let nanoseconds = began.elapsed().as_nanos() as u64;
+    answer(session);
+    (logits, session.tokens(), nanoseconds)
 }
 
 /// The probability that a positive example has a larger logit than a negative one (Mann and Whitney's U, by ranks).
-pub fn area_under_roc(logits: &[f32], labels: &[u32]) -> f64 {
+pub fn area_under_roc(logits: &[f32], labels: &[f32]) -> f64 {
     let mut order: Vec<usize> = (0..logits.len()).collect();
     order.sort_by(|&a, &b| logits[a].total_cmp(&logits[b]));
-    let positives = labels.iter().filter(|&&label| label == 1).count() as f64;
+    let positives = labels.iter().filter(|&&label| label > 0.5).count() as f64;
     let negatives = labels.len() as f64 - positives;
     let mut rank_sum = 0.0;
     let mut start = 0;
     for tie in order.chunk_by(|&a, &b| logits[a] == logits[b]) {
         // Ranks count from 1; equal logits share the mean of their ranks.
         let rank = start as f64 + (tie.len() as f64 + 1.0) / 2.0;
-        rank_sum += rank * tie.iter().filter(|&&index| labels[index] == 1).count() as f64;
+        rank_sum += rank * tie.iter().filter(|&&index| labels[index] > 0.5).count() as f64;
         start += tie.len();
     }
     if positives == 0.0 || negatives == 0.0 {
@@ -211,15 +287,22 @@ mod tests {
 
     #[test]
     fn the_area_under_the_curve_counts_ties_as_a_half() {
-        assert_eq!(area_under_roc(&[0.0, 1.0, 2.0, 3.0], &[0, 0, 1, 1]), 1.0);
-        assert_eq!(area_under_roc(&[3.0, 2.0, 1.0, 0.0], &[0, 0, 1, 1]), 0.0);
-        assert_eq!(area_under_roc(&[1.0; 4], &[0, 1, 0, 1]), 0.5);
-        assert_eq!(area_under_roc(&[1.0, 2.0, 2.0, 3.0], &[0, 0, 1, 1]), 0.875);
+        assert_eq!(area_under_roc(&[0.0, 1.0, 2.0, 3.0], &[0.0, 0.0, 1.0, 1.0]), 1.0);
+        assert_eq!(area_under_roc(&[3.0, 2.0, 1.0, 0.0], &[0.0, 0.0, 1.0, 1.0]), 0.0);
+        assert_eq!(area_under_roc(&[1.0; 4], &[0.0, 1.0, 0.0, 1.0]), 0.5);
+        assert_eq!(area_under_roc(&[1.0, 2.0, 2.0, 3.0], &[0.0, 0.0, 1.0, 1.0]), 0.875);
     }
 
     #[test]
     fn the_loss_of_a_sure_right_answer_is_small_and_of_a_sure_wrong_one_large() {
-        assert!(log_loss(20.0, 1) < 1e-6 && log_loss(-20.0, 0) < 1e-6);
-        assert!((log_loss(-20.0, 1) - 20.0).abs() < 1e-6 && (log_loss(0.0, 1) - std::f64::consts::LN_2).abs() < 1e-12);
+        let loss = |logit, label| mean_loss(&[logit], &[label], 1, 1.0);
+        assert!(loss(20.0, 1.0) < 1e-6 && loss(-20.0, 0.0) < 1e-6);
+        assert!((loss(-20.0, 1.0) - 20.0).abs() < 1e-6 && (loss(0.0, 1.0) - std::f64::consts::LN_2).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_determination_is_one_of_the_labels_themselves_and_zero_of_their_mean() {
+        assert_eq!(determination(&[1.0, 2.0, 6.0], &[1.0, 2.0, 6.0]), 1.0);
+        assert_eq!(determination(&[3.0; 3], &[1.0, 2.0, 6.0]), 0.0);
     }
 }

@@ -5,8 +5,9 @@
 //! ```
 //!
 //! - [`dataset`] loads labelled texts and divides them; [`vocabulary`] chooses words with the engine's tokenizer; [`batches`] orders them.
-//! - [`network`], [`bptt`] and [`optimizer`] learn; [`training`] is the loop, [`run`] the folder in which it leaves its traces.
+//! - [`network`], [`bptt`] and [`optimizer`] learn, by the [`products`] of [`real`] numbers; [`training`] is the loop, [`run`] the folder in which it leaves its traces.
 //! - [`quantizer`] turns a network into an image, [`folding`] trades flash for time in it; [`evaluate`] runs the engine on it, so that a reported accuracy is the device's.
+//! - [`calibration`] says how sure answers are, and puts it right; [`early`] finds out when one is certain before the text ends.
 //! - [`exchange`] writes a network for PyTorch or Keras, and reads what they trained.
 //! - [`cli`] is what a user types, one verb a file; [`error`] says what is the user's fault and what is ours.
 //!
@@ -15,13 +16,16 @@
 
 pub mod batches;
 pub mod bptt;
+pub mod calibration;
 pub mod cli;
+pub mod early;
 pub mod evaluate;
 pub mod exchange;
 pub mod folding;
 pub mod network;
 pub mod ngrams;
 pub mod optimizer;
+pub mod products;
 pub mod quantizer;
 pub mod real;
 pub mod report;

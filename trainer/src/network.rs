@@ -11,6 +11,7 @@
 
 pub mod dense;
 pub mod embedding;
+pub(crate) mod lookup;
 pub mod lstm;
 pub mod readout;
 
@@ -18,7 +19,8 @@ use crate::batches::generator;
 use crate::real::{Real, multiply};
 use dense::Dense;
 use embedding::Embedding;
-use lstm::{Lstm, Tape, Transposed};
+use lookup::Lookup;
+use lstm::{Input, Kernels, Lstm, Tape};
 use nalgebra::DMatrix;
 use rand::{Rng, RngExt};
 use rayon::prelude::*;
@@ -43,7 +45,7 @@ pub struct NetworkConfig {
     pub layers: usize,
     /// Which vector of a sequence the head sees.
     pub readout: Readout,
-    /// Logits of the head: one for a binary answer, else one a class.
+    /// Logits of the head: one for a binary answer or a value, else one a class.
     pub outputs: usize,
     /// Share of the input features of each LSTM layer that is dropped, the same at every step of a sequence.
     pub dropout: f64,
@@ -320,7 +322,7 @@ impl<T: Real> Network<T> {
     }
 
     /// The logits (outputs × sequences) of all sequences, without dropout. The sequences are shared out over rayon's threads;
-    /// the result does not depend on their number.
+    /// the result does not depend on their number. Where each step has an answer the columns are the tokens, sequence after sequence.
     ///
     /// # Errors
     /// [`NetworkError::TokenOutOfRange`] if a token id is not below the vocabulary.
@@ -331,21 +333,38 @@ impl<T: Real> Network<T> {
         let mut order: Vec<usize> = (0..sequences.len()).collect();
         order.sort_by_key(|&index| std::cmp::Reverse(sequences[index].len()));
         let outputs = self.config.outputs;
-        let shards: Vec<(Vec<usize>, Vec<T>)> = order
+        let mut kernels = vec![Kernels::default(); self.layers.len()];
+        self.layers.iter().zip(&mut kernels).for_each(|(layer, kernels)| kernels.forward(layer));
+        let shards: Vec<(Vec<(usize, usize)>, Vec<T>)> = order
             .par_chunks(EVALUATION_SHARD)
             .map_init(
                 || Pass::new(self),
                 |pass, chunk| {
                     pass.steps.gather(chunk, |index| sequences[index]);
-                    pass.forward(self, None);
-                    (pass.steps.order.clone(), pass.logits.clone())
+                    pass.forward(self, &kernels, None, None);
+                    let place = |sequence: usize, step: usize| (pass.steps.order[sequence], step);
+                    let places: Vec<(usize, usize)> = if self.config.readout == Readout::Each {
+                        let steps = &pass.steps;
+                        (0..steps.len())
+                            .flat_map(|step| (0..steps.count(step)).map(move |at| place(at, step)))
+                            .collect()
+                    } else {
+                        (0..pass.steps.sequences()).map(|sequence| place(sequence, 0)).collect()
+                    };
+                    (places, pass.logits.clone())
                 },
             )
             .collect();
-        let mut logits = DMatrix::zeros(outputs, sequences.len());
-        for (order, values) in shards {
-            for (index, column) in order.into_iter().zip(values.chunks_exact(outputs)) {
-                logits.column_mut(index).copy_from_slice(column);
+        // The column at which each sequence begins.
+        let mut starts = vec![0];
+        for ids in sequences {
+            let columns = if self.config.readout == Readout::Each { ids.len() } else { 1 };
+            starts.push(starts[starts.len() - 1] + columns);
+        }
+        let mut logits = DMatrix::zeros(outputs, starts[sequences.len()]);
+        for (places, values) in shards {
+            for ((index, step), column) in places.into_iter().zip(values.chunks_exact(outputs)) {
+                logits.column_mut(starts[index] + step).copy_from_slice(column);
             }
         }
         Ok(logits)
@@ -459,7 +478,7 @@ pub(crate) struct Pass<T: Real> {
     winners: Vec<u32>,
     /// Dropout of the readout (units × sequences), or empty.
     head_mask: Vec<T>,
-    /// The logits (outputs × sequences) in the order of the shard.
+    /// The logits (outputs × sequences, or × tokens where each step has an answer) in the order of the shard.
     pub(crate) logits: Vec<T>,
     /// dL/dlogits, set by the caller between forward and backward.
     pub(crate) logit_gradient: Vec<T>,
@@ -494,6 +513,11 @@ impl<T: Real> Pass<T> {
         }
     }
 
+    /// dL/dz of the lowest layer at a token (4·units), after [`Pass::backward`].
+    pub(crate) fn gate_gradient(&self, token: usize, rows: usize) -> &[T] {
+        &self.tapes[0].gates[rows * token..][..rows]
+    }
+
     /// Draws the dropout masks of the shard, in a fixed order; without a generator nothing is dropped.
     fn draw_masks(&mut self, network: &Network<T>, rng: Option<&mut impl Rng>) {
         let config = &network.config;
@@ -516,15 +540,24 @@ impl<T: Real> Pass<T> {
         draw_mask(&mut self.head_mask, config.features() * sequences, config.head_dropout, rng);
     }
 
-    /// Runs the shard in `self.steps` forward to `self.logits`. With a generator, dropout is applied.
-    pub(crate) fn forward(&mut self, network: &Network<T>, rng: Option<&mut rand_chacha::ChaCha8Rng>) {
+    /// Runs the shard in `self.steps` forward to `self.logits`. With a generator, dropout is applied. With a lookup, the lowest layer
+    /// reads that; nothing of its input can be dropped then.
+    pub(crate) fn forward(
+        &mut self,
+        network: &Network<T>,
+        kernels: &[Kernels<T>],
+        lookup: Option<&Lookup<T>>,
+        rng: Option<&mut rand_chacha::ChaCha8Rng>,
+    ) {
         self.draw_masks(network, rng);
         let config = &network.config;
         let steps = &self.steps;
-        self.inputs[0].resize(config.embedding * steps.tokens(), T::zero());
-        network.embedding.forward(&steps.ids, &mut self.inputs[0]);
-        scale_columns(&mut self.inputs[0], &self.word_mask, config.embedding);
-        steps.mask(&mut self.inputs[0], &self.input_masks[0], config.embedding);
+        if lookup.is_none() {
+            self.inputs[0].resize(config.embedding * steps.tokens(), T::zero());
+            network.embedding.forward(&steps.ids, &mut self.inputs[0]);
+            scale_columns(&mut self.inputs[0], &self.word_mask, config.embedding);
+            steps.mask(&mut self.inputs[0], &self.input_masks[0], config.embedding);
+        }
         for (number, layer) in network.layers.iter().enumerate() {
             let (below, tape) = self.tapes.split_at_mut(number);
             let input = if number == 0 || !self.input_masks[number].is_empty() {
@@ -538,31 +571,32 @@ impl<T: Real> Pass<T> {
             } else {
                 &below[number - 1].hidden
             };
-            layer.forward(steps, input, &mut tape[0]);
+            let input = match lookup {
+                Some(lookup) if number == 0 => lookup.input(),
+                _ => Input::Tokens(input),
+            };
+            layer.forward(&kernels[number], steps, input, &mut tape[0]);
         }
         let hidden = self.tapes.last().map_or(&self.inputs[0], |tape| &tape.hidden);
         config.readout.forward(config.features(), steps, hidden, &mut self.readout, &mut self.winners);
-        if !self.head_mask.is_empty() {
-            multiply(&mut self.readout, &self.head_mask);
-        }
-        network.head.forward(&self.readout, steps.sequences(), &mut self.logits);
+        drop_features(&mut self.readout, &self.head_mask, config, steps);
+        network.head.forward(&self.readout, config.readout.columns(steps), &mut self.logits);
     }
 
     /// Goes back from `self.logit_gradient` to the gradients of all weights and of the embedded tokens. Must follow
-    /// [`Pass::forward`] on the same network, once.
-    pub(crate) fn backward(&mut self, network: &Network<T>, transposed: &[Transposed<T>]) {
+    /// [`Pass::forward`] on the same network, once. After a forward pass through a lookup, the lowest layer's dZ stay on the tape, and
+    /// what follows from them for W, b and the embedding is left to [`Lookup::backward`].
+    pub(crate) fn backward(&mut self, network: &Network<T>, kernels: &[Kernels<T>], lookup: bool) {
         let config = &network.config;
         let steps = &self.steps;
         network.head.backward(
             &self.readout,
             &self.logit_gradient,
-            steps.sequences(),
+            config.readout.columns(steps),
             &mut self.head_gradient,
             &mut self.readout_gradient,
         );
-        if !self.head_mask.is_empty() {
-            multiply(&mut self.readout_gradient, &self.head_mask);
-        }
+        drop_features(&mut self.readout_gradient, &self.head_mask, config, steps);
         // Without layers the readout's inputs are the embedded tokens.
         let target = if network.layers.is_empty() { &mut self.input_gradient } else { &mut self.hidden_gradient };
         config.readout.backward(config.features(), steps, &self.readout_gradient, &self.winners, target);
@@ -572,21 +606,28 @@ impl<T: Real> Pass<T> {
                 Some(below) if self.input_masks[number].is_empty() => &below.hidden,
                 _ => &self.inputs[number],
             };
-            layer.backward(&transposed[number], steps, &mut tape[0], &mut self.hidden_gradient);
-            layer.gradients(
-                &transposed[number],
-                steps,
-                input,
-                &tape[0],
-                &mut self.layer_gradients[number],
-                &mut self.input_gradient,
-            );
+            let (kernels, gradient) = (&kernels[number], &mut self.layer_gradients[number]);
+            layer.backward(kernels, steps, &mut tape[0], &mut self.hidden_gradient);
+            layer.recurrent_gradient(steps, &mut tape[0], gradient);
+            if lookup && number == 0 {
+                return;
+            }
+            layer.input_gradients(kernels, steps, input, &mut tape[0], gradient, &mut self.input_gradient);
             steps.mask(&mut self.input_gradient, &self.input_masks[number], layer.inputs());
             if number > 0 {
                 std::mem::swap(&mut self.hidden_gradient, &mut self.input_gradient);
             }
         }
         scale_columns(&mut self.input_gradient, &self.word_mask, config.embedding);
+    }
+}
+
+/// Applies the head's dropout (units × sequences), the same at every step of a sequence.
+fn drop_features<T: Real>(values: &mut [T], mask: &[T], config: &NetworkConfig, steps: &Steps) {
+    if config.readout == Readout::Each {
+        steps.mask(values, mask, config.features());
+    } else if !mask.is_empty() {
+        multiply(values, mask);
     }
 }
 

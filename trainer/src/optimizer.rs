@@ -5,8 +5,10 @@ use crate::network::Network;
 use crate::network::dense::Dense;
 use crate::network::embedding::SparseColumns;
 use crate::network::lstm::Lstm;
+use crate::products::vectorized;
 use crate::real::{Real, tensor};
 use nalgebra::DMatrix;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// The gradient of a loss with respect to every weight of a network.
@@ -60,10 +62,10 @@ impl<T: Real> Gradients<T> {
 
     /// The Euclidean norm over all gradients, the embedding's included, summed in `f64` in a fixed order.
     pub fn norm(&self) -> f64 {
-        let squares = |values: &[T]| {
-            // Eight sums side by side, which the compiler can keep in vector registers.
-            let mut sums = [0.0; 8];
-            let mut chunks = values.chunks_exact(8);
+        let piece = |values: &[T]| {
+            // Sums side by side, which the compiler can keep in vector registers.
+            let mut sums = [0.0; 32];
+            let mut chunks = values.chunks_exact(32);
             for chunk in &mut chunks {
                 for (sum, value) in sums.iter_mut().zip(chunk) {
                     *sum += value.as_f64() * value.as_f64();
@@ -71,6 +73,10 @@ impl<T: Real> Gradients<T> {
             }
             let rest: f64 = chunks.remainder().iter().map(|v| v.as_f64() * v.as_f64()).sum();
             sums.iter().sum::<f64>() + rest
+        };
+        let squares = |values: &[T]| -> f64 {
+            let pieces: Vec<f64> = values.par_chunks(ELEMENTS).map(|values| vectorized(|| piece(values))).collect();
+            pieces.into_iter().sum()
         };
         let mut sum = squares(&self.embedding.values);
         for tensor in self.dense() {
@@ -206,29 +212,65 @@ impl<T: Real> Adam<T> {
         };
         let mut tensors = network.tensors_mut().into_iter().zip(&mut self.moments);
         if let Some(((_, table), moments)) = tensors.next() {
-            let features = table.nrows();
-            let sparse = &gradients.embedding;
-            for (&id, gradient) in sparse.ids.iter().zip(sparse.values.chunks_exact(features)) {
-                let column = id as usize * features..(id as usize + 1) * features;
-                update(
-                    &mut table.as_mut_slice()[column.clone()],
-                    &mut moments.mean.as_mut_slice()[column.clone()],
-                    &mut moments.square.as_mut_slice()[column],
-                    gradient,
-                    rates,
-                );
-            }
+            let SparseColumns { ids, values, .. } = &gradients.embedding;
+            let columns = Columns {
+                first: 0,
+                weights: table.as_mut_slice(),
+                means: moments.mean.as_mut_slice(),
+                squares: moments.square.as_mut_slice(),
+            };
+            columns.update(ids, values, rates);
         }
         for (((name, tensor), moments), gradient) in tensors.zip(gradients.dense()) {
             let keep = if name.ends_with("bias") { T::one() } else { rates.keep };
-            update(
-                tensor.as_mut_slice(),
-                moments.mean.as_mut_slice(),
-                moments.square.as_mut_slice(),
-                gradient.as_slice(),
-                Rates { keep, ..rates },
-            );
+            let weights = tensor.as_mut_slice().par_chunks_mut(ELEMENTS);
+            let means = moments.mean.as_mut_slice().par_chunks_mut(ELEMENTS);
+            let squares = moments.square.as_mut_slice().par_chunks_mut(ELEMENTS);
+            let gradients = gradient.as_slice().par_chunks(ELEMENTS);
+            weights.zip(means).zip(squares).zip(gradients).for_each(|(((weights, means), squares), gradients)| {
+                update(weights, means, squares, gradients, Rates { keep, ..rates });
+            });
         }
+    }
+}
+
+/// Weights that a thread updates in one piece.
+const ELEMENTS: usize = 16_384;
+
+/// Neighbouring columns of the embedding's table, from the one of id `first` on, with their means.
+struct Columns<'a, T> {
+    first: usize,
+    weights: &'a mut [T],
+    means: &'a mut [T],
+    squares: &'a mut [T],
+}
+
+impl<T: Real> Columns<'_, T> {
+    /// The step of [`Adam`] for the columns of `ids`, which rise, shared out over the threads.
+    fn update(self, ids: &[u32], gradients: &[T], rates: Rates<T>) {
+        let Self { first, weights, means, squares } = self;
+        if ids.is_empty() {
+            return;
+        }
+        let features = gradients.len() / ids.len();
+        if ids.len() * features <= ELEMENTS || ids.len() == 1 {
+            for (&id, gradient) in ids.iter().zip(gradients.chunks_exact(features)) {
+                let column = (id as usize - first) * features..(id as usize - first + 1) * features;
+                let (weights, means) = (&mut weights[column.clone()], &mut means[column.clone()]);
+                update(weights, means, &mut squares[column], gradient, rates);
+            }
+            return;
+        }
+        let half = ids.len() / 2;
+        let middle = ids[half] as usize;
+        let at = (middle - first) * features;
+        let (weights, means, squares) = (weights.split_at_mut(at), means.split_at_mut(at), squares.split_at_mut(at));
+        let below = Columns { first, weights: weights.0, means: means.0, squares: squares.0 };
+        let above = Columns { first: middle, weights: weights.1, means: means.1, squares: squares.1 };
+        rayon::join(
+            || below.update(&ids[..half], &gradients[..half * features], rates),
+            || above.update(&ids[half..], &gradients[half * features..], rates),
+        );
     }
 }
 
@@ -236,11 +278,13 @@ impl<T: Real> Adam<T> {
 fn update<T: Real>(weights: &mut [T], means: &mut [T], squares: &mut [T], gradients: &[T], rates: Rates<T>) {
     let Rates { beta1, beta2, rate, correction, epsilon, keep } = rates;
     let (rest1, rest2) = (T::one() - beta1, T::one() - beta2);
-    for (((weight, mean), square), &gradient) in weights.iter_mut().zip(means).zip(squares).zip(gradients) {
-        *mean = beta1 * *mean + rest1 * gradient;
-        *square = beta2 * *square + rest2 * gradient * gradient;
-        *weight = keep * *weight - rate * *mean / (square.sqrt() * correction + epsilon);
-    }
+    vectorized(|| {
+        for (((weight, mean), square), &gradient) in weights.iter_mut().zip(means).zip(squares).zip(gradients) {
+            *mean = beta1 * *mean + rest1 * gradient;
+            *square = beta2 * *square + rest2 * gradient * gradient;
+            *weight = keep * *weight - rate * *mean / (square.sqrt() * correction + epsilon);
+        }
+    });
 }
 
 /// How the learning rate falls after the warm-up.

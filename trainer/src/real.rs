@@ -4,8 +4,9 @@
 //! judge a derivative. A matrix is a slice in column-major order, one column a token or a sequence. The products go to
 //! nalgebra's `gemm`, and through it to matrixmultiply.
 
+use crate::products::{self, Packed};
 use latch_engine::kernels::{AnyBackend, Backend, WithBackend};
-use nalgebra::{DMatrix, DMatrixView, DMatrixViewMut, Dyn, MatrixView, RealField};
+use nalgebra::{DMatrixView, DMatrixViewMut, Dyn, MatrixView, RealField};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::LazyLock;
@@ -23,6 +24,10 @@ pub trait Real: RealField + Copy + Default + Send + Sync + Serialize + Deseriali
 
     /// `x ← tanh(x)` for every element.
     fn tanh_slice(values: &mut [Self]);
+
+    /// `C ← A·B`, or `C + A·B` with `keep`: `b(j)` is column j of B. C has whole columns of at least one row,
+    /// and A at least one column.
+    fn product<'b>(c: &mut [Self], a: &Packed<Self>, b: impl Fn(usize) -> &'b [Self], keep: bool);
 }
 
 /// The engine's kernels for this processor: training squashes its gates with the very functions that inference uses.
@@ -66,6 +71,10 @@ impl Real for f32 {
     fn tanh_slice(values: &mut [Self]) {
         BACKEND.run(Tanh(values));
     }
+
+    fn product<'b>(c: &mut [Self], a: &Packed<Self>, b: impl Fn(usize) -> &'b [Self], keep: bool) {
+        products::vectors(c, a, b, keep);
+    }
 }
 
 impl Real for f64 {
@@ -87,6 +96,10 @@ impl Real for f64 {
         for value in values {
             *value = f64::tanh(*value);
         }
+    }
+
+    fn product<'b>(c: &mut [Self], a: &Packed<Self>, b: impl Fn(usize) -> &'b [Self], keep: bool) {
+        products::plain(c, a, b, keep);
     }
 }
 
@@ -116,6 +129,7 @@ pub(crate) fn product_with_transpose<T: Real>(c: &mut [T], a: &[T], b: &[T], sha
 }
 
 /// `sums[r] += Σ columns[r, j]` over a column-major matrix with `sums.len()` rows.
+#[inline(always)]
 pub(crate) fn add_column_sum<T: Real>(sums: &mut [T], columns: &[T]) {
     for column in columns.chunks_exact(sums.len()) {
         for (sum, &value) in sums.iter_mut().zip(column) {
@@ -125,6 +139,7 @@ pub(crate) fn add_column_sum<T: Real>(sums: &mut [T], columns: &[T]) {
 }
 
 /// `y ← y + x`, element by element.
+#[inline(always)]
 pub(crate) fn add<T: Real>(y: &mut [T], x: &[T]) {
     for (y, &x) in y.iter_mut().zip(x) {
         *y += x;
@@ -132,20 +147,10 @@ pub(crate) fn add<T: Real>(y: &mut [T], x: &[T]) {
 }
 
 /// `y ← y ∘ x`, element by element.
+#[inline(always)]
 pub(crate) fn multiply<T: Real>(y: &mut [T], x: &[T]) {
     for (y, &x) in y.iter_mut().zip(x) {
         *y *= x;
-    }
-}
-
-/// Replaces `transpose` with the transpose of `matrix` (rows × columns), in column-major order.
-pub(crate) fn transpose<T: Real>(matrix: &DMatrix<T>, transpose: &mut Vec<T>) {
-    let (rows, columns) = matrix.shape();
-    transpose.resize(rows * columns, T::zero());
-    for (column, values) in matrix.as_slice().chunks_exact(rows.max(1)).enumerate() {
-        for (row, &value) in values.iter().enumerate() {
-            transpose[row * columns + column] = value;
-        }
     }
 }
 
@@ -231,14 +236,6 @@ mod tests {
                 assert!(beside.into_iter().all(|&value| value == 77.0), "{m} x {k} x {n}");
             }
         }
-    }
-
-    #[test]
-    fn a_transpose_swaps_rows_and_columns() {
-        let matrix = DMatrix::from_vec(3, 5, numbers(15));
-        let mut found = Vec::new();
-        transpose(&matrix, &mut found);
-        assert_eq!(found, matrix.transpose().as_slice());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Reports: curves of a run as SVG and PNG, and tables for the terminal.
+//! Reports: curves of a run as SVG and PNG, the reliability of its answers as SVG, and tables for the terminal.
 
 use std::sync::Once;
 
@@ -7,6 +7,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::{FontStyle, register_font};
 
+use crate::calibration::Reliability;
 use crate::training::EpochMetrics;
 
 /// Width and height of the curves in pixels.
@@ -90,6 +91,47 @@ fn panel<B: DrawingBackend>(
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color.stroke_width(2)));
     }
     chart.configure_series_labels().background_style(WHITE.mix(0.8)).border_style(BLACK).draw().map_err(drawing)
+}
+
+/// Confidence against accuracy, a bar a bin, beside the diagonal on which a calibrated model's bars end; as SVG.
+///
+/// # Errors
+/// An internal error of the drawing library.
+pub fn reliability_svg(reliability: &Reliability) -> Result<String> {
+    use_embedded_font();
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, (SIZE.1, SIZE.1)).into_drawing_area();
+        area.fill(&WHITE).map_err(drawing)?;
+        let error = 100.0 * reliability.calibration_error;
+        let mut chart = ChartBuilder::on(&area)
+            .caption(format!("Expected calibration error {error:.2} %"), ("sans-serif", 18))
+            .margin(10)
+            .x_label_area_size(34)
+            .y_label_area_size(52)
+            .build_cartesian_2d(0.0..1.0, 0.0..1.0)
+            .map_err(drawing)?;
+        chart
+            .configure_mesh()
+            .x_desc("confidence: the verdict's probability")
+            .y_desc("accuracy")
+            .light_line_style(WHITE)
+            .draw()
+            .map_err(drawing)?;
+        let width = 1.0 / reliability.bins.len().max(1) as f64;
+        let filled = reliability.bins.iter().enumerate().filter(|(_, bin)| bin.count > 0);
+        chart
+            .draw_series(filled.clone().map(|(number, bin)| {
+                let corners = [(number as f64 * width, 0.0), ((number + 1) as f64 * width, bin.accuracy)];
+                Rectangle::new(corners, BLUE.mix(0.4).filled())
+            }))
+            .map_err(drawing)?;
+        chart.draw_series(LineSeries::new([(0.0, 0.0), (1.0, 1.0)], BLACK.mix(0.5))).map_err(drawing)?;
+        let points = filled.map(|(_, bin)| Circle::new((bin.confidence, bin.accuracy), 3, RED.filled()));
+        chart.draw_series(points).map_err(drawing)?;
+        area.present().map_err(drawing)?;
+    }
+    Ok(svg)
 }
 
 fn drawing<E: std::error::Error + Send + Sync>(error: DrawingAreaErrorKind<E>) -> anyhow::Error {

@@ -8,8 +8,10 @@
 //! | `curves.svg`, `curves.png` | loss and accuracy by epoch |
 //! | `best.network` | the network of the best epoch |
 //! | `checkpoint` | what `--resume` goes on from |
+//! | `calibration.json` | what `latch export` last found out about the answers: temperature, thresholds of an early one |
 //!
-//! The folder of an imported network has the first two and `best.network`. The last two are postcard with a CRC-32 behind it. Every file is written to a temporary name and renamed. Whoever trains in the folder
+//! The folder of an imported network has the first two and `best.network`. `best.network` and `checkpoint` are postcard with a CRC-32 behind it.
+//! Every file is written to a temporary name and renamed. Whoever trains in the folder
 //! holds a lock on `config.json`, which the system releases however the process ends.
 
 use std::fs::{File, TryLockError};
@@ -21,7 +23,7 @@ use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::bptt::Trainer;
+use crate::bptt::{Objective, Trainer};
 use crate::error::{fault, reading, writing};
 use crate::files::{Staged, remove_partial_files, stage, write_atomically};
 use crate::network::Network;
@@ -85,9 +87,24 @@ pub struct Best {
 pub struct Sums {
     pub(crate) loss: f64,
     pub(crate) correct: u64,
-    pub(crate) sequences: u64,
+    pub(crate) answers: u64,
     pub(crate) tokens: u64,
     pub(crate) gradient_norm: f64,
+}
+
+impl Sums {
+    /// The mean loss of an answer.
+    pub(crate) fn mean_loss(&self) -> f64 {
+        self.loss / self.answers.max(1) as f64
+    }
+
+    /// The share of right answers; of values R², for their labels have a variance of 1.
+    pub(crate) fn accuracy(&self, objective: Objective) -> f64 {
+        match objective {
+            Objective::CrossEntropy => self.correct as f64 / self.answers.max(1) as f64,
+            Objective::SquaredError => 1.0 - self.mean_loss(),
+        }
+    }
 }
 
 /// All that a run remembers between two batches.
@@ -158,7 +175,7 @@ struct ValidDigest {
 }
 
 /// The files of a run.
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "config.json",
     "vocabulary.txt",
     "ngrams",
@@ -167,6 +184,7 @@ const FILES: [&str; 8] = [
     "curves.png",
     "best.network",
     "checkpoint",
+    "calibration.json",
 ];
 
 /// How often a running epoch is kept besides its end.
@@ -361,6 +379,15 @@ impl RunFolder {
         self.write("curves.svg", |out| out.write_all(svg.as_bytes()))?;
         let png = report::curves_png(metrics)?;
         self.write("curves.png", |out| out.write_all(&png))
+    }
+
+    /// Writes what an export found out about the answers.
+    ///
+    /// # Errors
+    /// A fault when the folder cannot be written.
+    pub fn write_calibration(&self, calibration: &impl Serialize) -> Result<()> {
+        let json = serde_json::to_string_pretty(calibration)?;
+        self.write("calibration.json", |out| writeln!(out, "{json}"))
     }
 
     /// Writes the best network.

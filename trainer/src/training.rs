@@ -16,8 +16,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::batches::{Batch, BatchOptions, generator, plan};
-use crate::bptt::{LossOptions, Noise, StepOptions, TrainError, Trainer, train_step};
-use crate::dataset::Example;
+use crate::bptt::{LossOptions, Noise, Objective, StepOptions, TrainError, Trainer, train_step};
+use crate::dataset::{Example, Labels, Task};
 use crate::error::fault;
 use crate::network::readout::Readout;
 use crate::network::{Network, NetworkConfig};
@@ -64,6 +64,9 @@ pub struct ModelConfig {
 pub struct TrainConfig {
     /// The model.
     pub model: ModelConfig,
+    /// What the labels mean, and with it the head and the loss.
+    #[serde(default)]
+    pub task: Task,
     /// Most epochs.
     pub epochs: u64,
     /// Sequences of a batch.
@@ -97,8 +100,8 @@ impl TrainConfig {
             embedding: model.embedding,
             units: model.lstm,
             layers: model.layers,
-            readout: model.readout,
-            outputs: 1,
+            readout: if self.task.each_step() { Readout::Each } else { model.readout },
+            outputs: self.task.outputs(),
             dropout: model.dropout,
             recurrent_dropout: model.recurrent_dropout,
             word_dropout: model.word_dropout,
@@ -122,38 +125,65 @@ impl TrainConfig {
 pub struct Sequences {
     /// The ids of each text.
     pub ids: Vec<Vec<u32>>,
-    /// The label of each text, 0 or 1.
-    pub labels: Vec<f32>,
+    /// The labels of each text: a class or a value, or one for each of its ids, NaN where an id has none.
+    pub labels: Vec<Vec<f32>>,
     /// What is added to each text's logit; empty where it is nothing.
     pub offsets: Vec<f32>,
 }
 
 /// Chooses and fits the n-grams of training texts; `None` where the configuration has none.
-pub fn fit_ngrams(config: &TrainConfig, examples: &[Example]) -> Option<Fitted> {
+pub fn fit_ngrams<L: Labels>(config: &TrainConfig, examples: &[Example<L>]) -> Option<Fitted> {
     (config.model.ngrams.count > 0).then(|| {
         let texts: Vec<Vec<u32>> = examples.par_iter().map(|example| hashes(config.units(), &example.text)).collect();
-        let labels: Vec<f32> = examples.iter().map(|example| example.label as f32).collect();
+        let labels: Vec<f32> = examples.iter().flat_map(|example| example.label.numbers().into_owned()).collect();
         fit(&texts, &labels, &config.model.ngrams, config.seed)
     })
 }
 
 impl Sequences {
     /// Reads texts with a vocabulary and keeps the last `max_tokens` of each.
-    pub fn read(examples: &[Example], vocabulary: &Vocabulary, max_tokens: usize) -> Self {
-        let ids = examples
+    ///
+    /// A labelled token of the text may be several for the engine, or none. Its label belongs to the last of them, after which the network
+    /// has read all of it; a token that the network does not read is not learned from.
+    pub fn read<L: Labels>(examples: &[Example<L>], vocabulary: &Vocabulary, max_tokens: usize) -> Self {
+        let (ids, labels) = examples
             .par_iter()
             .map(|example| {
-                let mut ids = vocabulary.ids(&example.text);
-                ids.drain(..ids.len().saturating_sub(max_tokens));
-                ids
+                let numbers = example.label.numbers();
+                if !example.label.each_step() {
+                    let mut ids = vocabulary.ids(&example.text);
+                    ids.drain(..ids.len().saturating_sub(max_tokens));
+                    return (ids, numbers.into_owned());
+                }
+                let (mut ids, mut labels) = (Vec::new(), Vec::new());
+                for (token, &label) in example.text.split_whitespace().zip(numbers.iter()) {
+                    ids.extend(vocabulary.ids(token));
+                    if ids.len() > labels.len() {
+                        labels.resize(ids.len() - 1, f32::NAN);
+                        labels.push(label);
+                    }
+                }
+                let surplus = ids.len().saturating_sub(max_tokens);
+                ids.drain(..surplus);
+                labels.drain(..surplus);
+                (ids, labels)
             })
-            .collect();
-        Sequences { ids, labels: examples.iter().map(|example| example.label as f32).collect(), offsets: Vec::new() }
+            .unzip();
+        Sequences { ids, labels, offsets: Vec::new() }
+    }
+
+    /// Brings values to a mean of 0 and a deviation of 1, as `scale` has them.
+    #[must_use]
+    pub fn normalised(mut self, scale: Scale) -> Self {
+        for label in self.labels.iter_mut().flatten() {
+            *label = ((f64::from(*label) - scale.mean) / scale.deviation) as f32;
+        }
+        self
     }
 
     /// The same beside the logits that a table of n-grams gives to the texts.
     #[must_use]
-    pub fn beside(mut self, examples: &[Example], units: Units, table: &Table) -> Self {
+    pub fn beside<L: Labels>(mut self, examples: &[Example<L>], units: Units, table: &Table) -> Self {
         self.offsets = examples.par_iter().map(|example| table.logit(&hashes(units, &example.text))).collect();
         self
     }
@@ -163,9 +193,38 @@ impl Sequences {
         let mut batch = Batch::new();
         for &index in indices {
             let offset = self.offsets.get(index).copied().filter(|_| keeps(index)).unwrap_or(0.0);
-            batch.push_beside(&self.ids[index], self.labels[index], offset);
+            match self.labels[index][..] {
+                [label] => batch.push_beside(&self.ids[index], label, offset),
+                ref labels => batch.push_each(&self.ids[index], labels),
+            }
         }
         batch
+    }
+}
+
+/// The scale of values: a network learns them with a mean of 0 and a deviation of 1, and an image gives them as they were.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scale {
+    /// The mean of the training labels.
+    pub mean: f64,
+    /// Their standard deviation; 1 where they are all the same.
+    pub deviation: f64,
+}
+
+impl Scale {
+    /// That of the labels of these examples.
+    pub fn of<L: Labels>(examples: &[Example<L>]) -> Self {
+        let sum = |part: &dyn Fn(f64) -> f64| -> f64 {
+            examples
+                .iter()
+                .flat_map(|example| example.label.numbers().into_owned())
+                .map(|label| part(f64::from(label)))
+                .sum()
+        };
+        let count = sum(&|_| 1.0).max(1.0);
+        let mean = sum(&|label| label) / count;
+        let deviation = (sum(&|label| (label - mean).powi(2)) / count).sqrt();
+        Scale { mean, deviation: if deviation > 0.0 { deviation } else { 1.0 } }
     }
 }
 
@@ -174,13 +233,13 @@ impl Sequences {
 pub struct EpochMetrics {
     /// The epoch, from 1.
     pub epoch: u64,
-    /// Mean loss over the epoch's batches, with dropout, in nats.
+    /// Mean loss over the epoch's batches, with dropout: in nats; of values the mean square, in parts of the training labels' variance.
     pub train_loss: f64,
-    /// Accuracy over the epoch's batches, with dropout.
+    /// Accuracy over the epoch's batches, with dropout; of values R², `1 − mean square / variance`.
     pub train_accuracy: f64,
-    /// Mean loss on the validation part, in nats.
+    /// Mean loss on the validation part, in the same unit.
     pub valid_loss: f64,
-    /// Accuracy on the validation part.
+    /// Accuracy on the validation part; of values R².
     pub valid_accuracy: f64,
     /// Mean norm of the gradient before clipping.
     pub gradient_norm: f64,
@@ -209,7 +268,7 @@ pub struct BatchProgress {
     pub batches: usize,
     /// Mean loss of the epoch so far.
     pub loss: f64,
-    /// Accuracy of the epoch so far.
+    /// Accuracy of the epoch so far; of values R².
     pub accuracy: f64,
     /// Tokens a second since the run or its resumption began.
     pub tokens_per_second: f64,
@@ -253,6 +312,7 @@ pub fn train(
         )
         .into());
     }
+    let objective = if config.task.has_values() { Objective::SquaredError } else { Objective::CrossEntropy };
     let lengths: Vec<usize> = training.ids.iter().map(Vec::len).collect();
     let options = BatchOptions { batch_size: config.batch, window: 50, seed: config.seed };
     let batches = lengths.len().div_ceil(config.batch) as u64;
@@ -283,6 +343,7 @@ pub fn train(
                 loss: LossOptions {
                     label_smoothing: config.label_smoothing,
                     noise: Some(Noise { seed: config.seed, epoch, batch: number as u64 }),
+                    objective,
                 },
             };
             let stats =
@@ -292,7 +353,7 @@ pub fn train(
             tokens += stats.tokens as u64;
             at.sums.loss += stats.loss_sum;
             at.sums.correct += stats.correct as u64;
-            at.sums.sequences += stats.sequences as u64;
+            at.sums.answers += stats.answers as u64;
             at.sums.tokens += stats.tokens as u64;
             at.sums.gradient_norm += stats.gradient_norm;
             at.batch = number as u64 + 1;
@@ -300,8 +361,8 @@ pub fn train(
                 epoch: epoch + 1,
                 done: number + 1,
                 batches: plan.len(),
-                loss: at.sums.loss / at.sums.sequences as f64,
-                accuracy: at.sums.correct as f64 / at.sums.sequences as f64,
+                loss: at.sums.mean_loss(),
+                accuracy: at.sums.accuracy(objective),
                 tokens_per_second: tokens as f64 / busy.as_secs_f64().max(1e-9),
             });
             if kept.elapsed() > folder.checkpoint_interval() && number + 1 < plan.len() {
@@ -310,7 +371,7 @@ pub fn train(
                 kept = Instant::now();
             }
         }
-        let (valid_loss, valid_accuracy) = judge(trainer.best_network(), validation)?;
+        let (valid_loss, valid_accuracy) = judge(trainer.best_network(), validation, objective)?;
         if !valid_loss.is_finite() {
             let problem = format!("the validation loss is {valid_loss}: the weights have diverged");
             return Err(diverged(format!("epoch {}", epoch + 1), problem, folder));
@@ -318,8 +379,8 @@ pub fn train(
         let sums = std::mem::take(&mut at.sums);
         let metrics = EpochMetrics {
             epoch: epoch + 1,
-            train_loss: sums.loss / sums.sequences as f64,
-            train_accuracy: sums.correct as f64 / sums.sequences as f64,
+            train_loss: sums.mean_loss(),
+            train_accuracy: sums.accuracy(objective),
             valid_loss,
             valid_accuracy,
             gradient_norm: sums.gradient_norm / plan.len() as f64,
@@ -379,15 +440,27 @@ fn diverged(place: String, problem: String, folder: &RunFolder) -> anyhow::Error
     fault(place, problem, remedy).into()
 }
 
-/// Mean loss in nats and accuracy of a network, fused with the n-grams where there are some.
-pub(crate) fn judge(network: &Network<f32>, sequences: &Sequences) -> Result<(f64, f64)> {
+/// Mean loss and accuracy of a network, fused with the n-grams where there are some; of values R².
+pub(crate) fn judge(network: &Network<f32>, sequences: &Sequences, objective: Objective) -> Result<(f64, f64)> {
     let (mut logits, fusion) = fused(network, sequences)?;
     if let Some(fusion) = fusion {
         for (logit, &offset) in logits.iter_mut().zip(&sequences.offsets) {
             *logit = fusion.logit(*logit, offset);
         }
     }
-    Ok(judge_logits(&logits, sequences))
+    if objective == Objective::CrossEntropy {
+        return Ok(judge_logits(&logits, sequences));
+    }
+    let values = logits.chunks_exact(network.config().outputs).map(|values| f64::from(values[0]));
+    let (mut squares, mut sum, mut sum_of_squares, mut count) = (0.0, 0.0, 0.0, 0.0);
+    for (value, &label) in values.zip(sequences.labels.iter().flatten()).filter(|(_, label)| !label.is_nan()) {
+        let label = f64::from(label);
+        squares += (value - label).powi(2);
+        (sum, sum_of_squares, count) = (sum + label, sum_of_squares + label * label, count + 1.0);
+    }
+    let count = f64::max(count, 1.0);
+    let variance = (sum_of_squares - sum * sum / count).max(f64::MIN_POSITIVE);
+    Ok((squares / count, 1.0 - squares / variance))
 }
 
 /// The network's logits of sequences, and how they are best fused with the n-grams' where there are some.
@@ -397,20 +470,43 @@ pub(crate) fn judge(network: &Network<f32>, sequences: &Sequences) -> Result<(f6
 pub fn fused(network: &Network<f32>, sequences: &Sequences) -> Result<(Vec<f32>, Option<Fusion>)> {
     let ids: Vec<&[u32]> = sequences.ids.iter().map(Vec::as_slice).collect();
     let logits = network.forward(&ids)?.as_slice().to_vec();
-    let fusion = (!sequences.offsets.is_empty()).then(|| fuse(&logits, &sequences.offsets, &sequences.labels));
+    let labels = || sequences.labels.iter().flatten().copied().collect::<Vec<f32>>();
+    let fusion = (!sequences.offsets.is_empty()).then(|| fuse(&logits, &sequences.offsets, &labels()));
     Ok((logits, fusion))
 }
 
-/// Mean loss in nats and accuracy of logits, one a sequence.
+/// Mean loss in nats and accuracy of logits, as many an answer as there are for each label.
 pub fn judge_logits(logits: &[f32], sequences: &Sequences) -> (f64, f64) {
-    let (mut loss, mut correct) = (0.0, 0);
-    for (&logit, &label) in logits.iter().zip(&sequences.labels) {
-        let z = f64::from(logit);
-        loss += z.max(0.0) - z * f64::from(label) + (-z.abs()).exp().ln_1p();
-        correct += usize::from((z >= 0.0) == (label > 0.5));
+    let labels: Vec<f32> = sequences.labels.iter().flatten().copied().collect();
+    let outputs = (logits.len() / labels.len().max(1)).max(1);
+    let (mut loss, mut correct, mut count) = (0.0, 0, 0_u64);
+    for (logits, &label) in logits.chunks_exact(outputs).zip(&labels).filter(|(_, label)| !label.is_nan()) {
+        count += 1;
+        loss += cross_entropy(logits, label);
+        correct += u64::from(class_of(logits) == label as usize);
     }
-    let count = sequences.labels.len().max(1) as f64;
+    let count = count.max(1) as f64;
     (loss / count, correct as f64 / count)
+}
+
+/// The class of one answer: of one logit 1 where it is not negative, of several the largest, the first of equals.
+pub(crate) fn class_of(logits: &[f32]) -> usize {
+    if let [logit] = logits {
+        return usize::from(*logit >= 0.0);
+    }
+    (1..logits.len()).fold(0, |best, class| if logits[class] > logits[best] { class } else { best })
+}
+
+/// The loss of one answer in nats: `ln Σ e^{z_k} − z_y`; of one logit that of (0, z).
+pub(crate) fn cross_entropy(logits: &[f32], label: f32) -> f64 {
+    if let [logit] = logits {
+        let z = f64::from(*logit);
+        return z.max(0.0) - z * f64::from(label) + (-z.abs()).exp().ln_1p();
+    }
+    let z = |class: usize| f64::from(logits[class]);
+    let largest = (0..logits.len()).map(z).fold(f64::NEG_INFINITY, f64::max);
+    let total: f64 = (0..logits.len()).map(|class| (z(class) - largest).exp()).sum();
+    largest + total.ln() - z(label as usize)
 }
 
 /// The optimizer's settings of a run.

@@ -97,14 +97,28 @@ fn export_eval_and_inspect_answer_with_one_line_of_json_and_agree() {
     for precision in ["f32", "f16", "int8"] {
         let exported = place.export("run", precision).json();
         let image = format!("{precision}.latch");
-        assert_eq!(keys(&exported), ["accuracy", "agreement", "image_bytes", "path", "precision", "state_bytes"]);
+        assert_eq!(
+            keys(&exported),
+            ["accuracy", "agreement", "image_bytes", "path", "precision", "state_bytes", "temperature"]
+        );
         assert_eq!((exported["path"].as_str(), exported["precision"].as_str()), (Some(&*image), Some(precision)));
         assert_eq!(exported["image_bytes"].as_u64(), Some(place.read(&image).len() as u64));
 
         // Export reports on the run's validation part: eval of the image on that part says the same.
         let eval =
             succeed(&mut place.latch(["eval", "--image", &image, "--data", "data/valid.tsv.gz", "--json"])).json();
-        for key in ["n", "accuracy", "log_loss", "auc", "precision", "image_bytes", "state_bytes", "ns_per_token"] {
+        for key in [
+            "n",
+            "accuracy",
+            "log_loss",
+            "brier",
+            "calibration_error",
+            "auc",
+            "precision",
+            "image_bytes",
+            "state_bytes",
+            "ns_per_token",
+        ] {
             assert!(keys(&eval).contains(&key), "{key}: {eval}");
         }
         for key in ["accuracy", "precision", "image_bytes", "state_bytes"] {
@@ -125,6 +139,127 @@ fn export_eval_and_inspect_answer_with_one_line_of_json_and_agree() {
             assert_eq!(inspected[key], exported[key], "{key} of {precision}");
         }
     }
+}
+
+/// Texts in which the words `one`, `two`, `three` say everything: what a task's labels are made of.
+fn counted(line: impl Fn(&[&str], usize) -> String) -> String {
+    let words = ["one", "two", "three"];
+    let text =
+        |number: usize| -> Vec<&str> { (0..3 + number % 4).map(|at| words[(number * 7 + at * at) % 3]).collect() };
+    (0..400).map(|number| line(&text(number), number) + "\n").collect()
+}
+
+/// Trains, exports and judges a task in a place; what `eval --json` says.
+fn task_through_all_verbs(place: &Place, data: &str, task: &str) -> Value {
+    let model = ["--model", "vocab=20,embedding=4,lstm=8,dropout=0,recurrent_dropout=0,word_dropout=0,head_dropout=0"];
+    let more = ["--epochs", "12", "--lr", "0.02", "--average", "0.9", "--batch", "16", "--out", task];
+    succeed(place.latch(["train", "--data", data, "--task", task]).args(model).args(more));
+    succeed(&mut place.latch(["export", "--run", task, "--precision", "int8", "--out", "task.latch"]));
+    succeed(&mut place.latch(["eval", "--image", "task.latch", "--data", data, "--json"])).json()
+}
+
+fn predicted(place: &Place, text: &str) -> Value {
+    succeed(&mut place.latch(["predict", "--image", "task.latch", text, "--json"])).json()
+}
+
+#[test]
+fn classes_go_through_every_verb() {
+    let place = Place::with_data(20);
+    // The class is the last word.
+    let class = |text: &[&str]| ["one", "two", "three"].iter().position(|word| text.last() == Some(word)).unwrap();
+    std::fs::write(place.file("classes.tsv"), counted(|text, _| format!("{}\t{}", class(text), text.join(" "))))
+        .unwrap();
+    let line = task_through_all_verbs(&place, "classes.tsv", "classes");
+    assert!(line["accuracy"].as_f64() > Some(0.9) && line["confusion"].as_array().unwrap().len() == 3, "{line}");
+    let said = predicted(&place, "one one three");
+    assert_eq!((said["class"].as_u64(), said["probabilities"].as_array().map(Vec::len)), (Some(2), Some(3)), "{said}");
+    let inspected = succeed(&mut place.latch(["inspect", "task.latch"])).stdout;
+    assert!(inspected.contains("one of 3 classes, for the whole text"), "{inspected}");
+}
+
+#[test]
+fn values_come_out_in_the_unit_of_their_labels() {
+    let place = Place::with_data(20);
+    let value = |text: &[&str]| 1000 + 10 * text.iter().filter(|word| **word == "two").count();
+    std::fs::write(place.file("values.tsv"), counted(|text, _| format!("{}\t{}", value(text), text.join(" "))))
+        .unwrap();
+    let line = task_through_all_verbs(&place, "values.tsv", "values");
+    assert!(line["accuracy"].as_f64() > Some(0.8) && line["rmse"].as_f64() < Some(6.0), "{line}");
+    let said = predicted(&place, "one two three");
+    assert!((1_000.0..1_030.0).contains(&said["value"].as_f64().unwrap()), "{said}");
+    support::refuse(
+        &mut place.latch(["eval", "--image", "task.latch", "--data", "values.tsv", "--plot", "x.svg"]),
+        &["--plot"],
+    );
+}
+
+#[test]
+fn every_token_has_an_answer_where_it_has_a_label() {
+    let place = Place::with_data(20);
+    let line = |text: &[&str], _: usize| {
+        // A token that the engine reads as two, and one that it cannot read, keep their one label.
+        let mut tokens: Vec<String> = text.iter().map(ToString::to_string).collect();
+        tokens.push("one-two".into());
+        tokens.push("\u{1F600}".into());
+        let after_two = |at: usize| usize::from(at > 0 && tokens[at - 1] == "two");
+        let mut labels: Vec<usize> = (0..tokens.len()).map(after_two).collect();
+        *labels.last_mut().unwrap() = labels[labels.len() - 2];
+        serde_json::json!({ "tokens": tokens, "labels": labels }).to_string()
+    };
+    std::fs::write(place.file("tags.jsonl"), counted(line)).unwrap();
+    let line = task_through_all_verbs(&place, "tags.jsonl", "tags");
+    assert!(line["accuracy"].as_f64() > Some(0.95), "{line}");
+    assert_eq!(line["n"].as_u64(), Some((0..400).map(|number| 5 + number % 4).sum()), "{line}");
+    let said = predicted(&place, "one two three");
+    let classes: Vec<_> = said["trail"].as_array().unwrap().iter().map(|step| step[1]["class"].as_u64()).collect();
+    assert_eq!(classes, [Some(0), Some(0), Some(1)], "{said}");
+}
+
+#[test]
+fn an_early_answer_is_exported_judged_and_predicted() {
+    let place = Place::with_run();
+    let plain = ["eval", "--image", "plain.latch", "--data", "data/valid.tsv.gz", "--early"];
+    succeed(&mut place.latch(["export", "--run", "run", "--out", "plain.latch"]));
+    support::refuse(&mut place.latch(plain), &["plain.latch", "--early-error"]);
+    let export = ["export", "--run", "run", "--early-error", "60%", "--out", "early.latch", "--json"];
+    let exported = succeed(&mut place.latch(export)).json();
+    assert!(exported["early"]["read"].as_u64() < exported["early"]["tokens"].as_u64(), "{exported}");
+    assert!(names(&place.file("run")).contains(&"calibration.json".to_owned()));
+    let eval =
+        ["eval", "--image", "early.latch", "--data", "data/valid.tsv.gz", "--early", "--plot", "r.svg", "--json"];
+    let judged = succeed(&mut place.latch(eval)).json();
+    assert_eq!(judged["early"], exported["early"]);
+    assert!(String::from_utf8(place.read("r.svg")).unwrap().contains("<svg"));
+    let said = predicted_by(&place, "early.latch");
+    assert!(said["certain_after"].as_u64() <= said["tokens"].as_u64(), "{said}");
+}
+
+/// What an image says of the first text that it is certain of.
+fn predicted_by(place: &Place, image: &str) -> Value {
+    let texts =
+        succeed(&mut place.latch(["predict", "--image", image, "a good film a good film a good film", "--json"]));
+    texts.json()
+}
+
+#[test]
+fn labels_that_do_not_suit_their_task_are_refused_with_file_and_line() {
+    let place = Place::with_data(20);
+    let refuse = |name: &str, text: &str, task: &[&str], words: &[&str]| {
+        std::fs::write(place.file(name), text).unwrap();
+        support::refuse(place.latch(["train", "--data", name, "--out", "none"]).args(task), words);
+        assert!(!place.file("none").exists());
+    };
+    refuse("a.tsv", "0\ta\n7\tb\n", &[], &["a.tsv:2: ", "\"7\""]);
+    refuse("a.tsv", "0\ta\n1\tb\n3\tc\n", &["--task", "classes", "--classes", "3"], &["a.tsv:3: ", "from 0 to 2"]);
+    refuse("a.tsv", "0\ta\n3\tb\n", &["--task", "classes"], &["a.tsv: ", "no example has class 1"]);
+    refuse("a.tsv", "0.5\ta\ngood\tb\n", &["--task", "values"], &["a.tsv:2: ", "is no value"]);
+    refuse(
+        "a.jsonl",
+        "{\"tokens\":[\"a\",\"b\"],\"labels\":[0]}\n",
+        &["--task", "tags"],
+        &["a.jsonl:1: ", "number of labels is 1"],
+    );
+    refuse("a.tsv", "0\ta\n1\tb\n", &["--classes", "3"], &["--classes"]);
 }
 
 #[test]

@@ -7,6 +7,7 @@
 //! - [`foreign`] runs the engine's tests on processors that this machine is not.
 //! - [`size`] weighs engine and firmware on every chip, and holds them to limits and record.
 //! - [`peers`] compares one step with other engines.
+//! - [`keras`] compares the speed of training with Keras.
 //! - [`device`] runs a model on an emulated board.
 //! - [`wasm`] runs the engine's tests as WebAssembly.
 //! - [`wrapper`] lets a backend be forced without compiling the dependencies again.
@@ -15,6 +16,7 @@ mod chips;
 mod device;
 mod foreign;
 mod instructions;
+mod keras;
 mod peers;
 mod setup;
 mod size;
@@ -67,6 +69,9 @@ enum Verb {
     /// Compares the time of one LSTM step with other engines, in one table; the first time takes half an hour and 6 GB
     #[command(after_help = "Example: cargo xtask peers --rounds 5 --out docs/results")]
     Peers(peers::Options),
+    /// Compares the speed of training with Keras, from the same weights on the same batches, and fails where the loss curves part; installs 1.4 GB
+    #[command(after_help = "Example: cargo xtask keras --rounds 3 --out training-speed.md")]
+    Keras(keras::Options),
     /// Builds the firmware of a board, boots it in QEMU with an image in its flash, and judges texts there
     #[command(after_help = "Example: cargo xtask device microbit --image imdb.latch --text \"a fine film\"\n\n\
         LATCH_TOOLCHAIN=rustup or =debian chooses the compiler for the chips; without it the first that can.")]
@@ -92,6 +97,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().verb {
         Verb::Device { arguments } => return finish(device::run(&arguments)),
         Verb::Boot { elf } => return finish(device::boot(&elf)),
+        Verb::Keras(options) => return finish(keras::run(&options).map(|()| 0)),
         Verb::Peers(options) => return finish(peers::run(&options).map(|()| 0)),
         Verb::Setup => setup::run().map(|missing| missing.is_empty()),
         Verb::Test { quick } => Ok(test::run(quick)),

@@ -81,7 +81,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         .context("the other engines' crates do not build; the first time takes a quarter of an hour")?;
     let mut programs = vec![("rust", engines.arg("--"))];
     if !options.no_python {
-        let python = python(&folder).context("without the Python packages: cargo xtask peers --no-python")?;
+        let requirements = root().join("benches/peers/requirements.txt");
+        let python =
+            python(&folder, &requirements).context("without the Python packages: cargo xtask peers --no-python")?;
         programs.push(("python", Command::new(&text(&python)).arg("benches/peers/peers.py")));
     }
     if !options.no_rtneural {
@@ -170,7 +172,7 @@ fn pinned_crates(manifest: &str) -> Vec<String> {
 }
 
 /// Names and versions of the lines `name==1.2.3`.
-fn pinned_packages(requirements: &str) -> Vec<String> {
+pub(crate) fn pinned_packages(requirements: &str) -> Vec<String> {
     requirements
         .lines()
         .filter_map(|line| line.split_once("=="))
@@ -179,12 +181,10 @@ fn pinned_packages(requirements: &str) -> Vec<String> {
 }
 
 /// Makes the environment of Python where it is missing or of other packages, and gives its interpreter.
-fn python(folder: &Path) -> Result<PathBuf> {
+pub(crate) fn python(folder: &Path, requirements: &Path) -> Result<PathBuf> {
     let environment = folder.join("python");
     let interpreter = environment.join("bin/python");
-    let requirements = root().join("benches/peers/requirements.txt");
-    let wanted =
-        fs::read_to_string(&requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
+    let wanted = fs::read_to_string(requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
     // Written last: an environment without it is not finished.
     let stamp = environment.join("requirements.txt");
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
@@ -195,7 +195,7 @@ fn python(folder: &Path) -> Result<PathBuf> {
         .capture()
         .context("python3 and its module venv make the environment: apt-get install python3 python3-venv")?;
     let install = Command::new(&text(&interpreter)).args("-m pip install --quiet --disable-pip-version-check -r");
-    show(&install.arg(text(&requirements))).context("pip could not install the pinned packages")?;
+    show(&install.arg(text(requirements))).context("pip could not install the pinned packages")?;
     write_whole(&stamp, &wanted)?;
     Ok(interpreter)
 }
@@ -277,7 +277,7 @@ fn write_whole(path: &Path, content: &str) -> Result<()> {
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn text(path: &Path) -> String {
+pub(crate) fn text(path: &Path) -> String {
     path.display().to_string()
 }
 
@@ -292,7 +292,7 @@ fn on_one_core(command: &Command, core: usize) -> Command {
 }
 
 /// Says what it runs, and runs it. What it says goes to standard error, so that standard output has the table alone.
-fn show(command: &Command) -> Result<()> {
+pub(crate) fn show(command: &Command) -> Result<()> {
     eprintln!("$ {command}");
     ensure!(command.run_in_place()? == 0, "`{command}` failed");
     Ok(())

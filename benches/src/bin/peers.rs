@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
 use latch_benches::peers::cell::{SHAPES, Shape};
-use latch_benches::peers::page::{About, csv, json, markdown, tables};
+use latch_benches::peers::page::{About, csv, json, machine, markdown, said, tables};
 use latch_benches::peers::plot::svg;
 use latch_benches::peers::prepare;
 use latch_benches::peers::rounds::{Rounds, Row, read};
@@ -144,27 +144,4 @@ fn write(out: &Path, rounds: &Rounds, command: String, notes: Vec<String>) -> Re
         eprintln!("written: {}", path.display());
     }
     Ok(())
-}
-
-/// What a program prints, without its end of line.
-fn said(program: &str, arguments: &[&str]) -> Result<String> {
-    let output = std::process::Command::new(program).args(arguments).output();
-    let output = output.with_context(|| format!("cannot start {program}"))?;
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-}
-
-/// The processor's name and number of cores, and which of the instructions that matter here it has.
-fn machine() -> String {
-    let told = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let field = |name: &str| {
-        told.lines().find_map(|line| line.strip_prefix(name)?.split_once(':')).map(|(_, value)| value.trim())
-    };
-    let model = field("model name").unwrap_or(std::env::consts::ARCH);
-    let flags = field("flags").unwrap_or_default();
-    let features: Vec<&str> = flags
-        .split(' ')
-        .filter(|flag| ["avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512_vnni", "avx_vnni"].contains(flag))
-        .collect();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    format!("{model}, {cores} cores, {} ({})", std::env::consts::OS, features.join(" "))
 }

@@ -1,8 +1,9 @@
 //! The tables: for the terminal, for a page of results, and one line of JSON a row.
 
 use std::fmt::Write as _;
+use std::fs;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::cell::Shape;
@@ -58,7 +59,7 @@ fn key(peer: &str, precision: &str, shape: Shape) -> Key {
 }
 
 /// Three digits, and thousands apart.
-fn number(value: f64) -> String {
+pub fn number(value: f64) -> String {
     let digits = if value < 10.0 {
         format!("{value:.2}")
     } else if value < 100.0 {
@@ -350,6 +351,32 @@ pub fn markdown(about: &About, rounds: &Rounds) -> String {
         text.push_str(&format!("\n{}", table.markdown()));
     }
     text
+}
+
+/// What a program prints, without its end of line.
+///
+/// # Errors
+/// Names the program when it cannot be started.
+pub fn said(program: &str, arguments: &[&str]) -> Result<String> {
+    let output = std::process::Command::new(program).args(arguments).output();
+    let output = output.with_context(|| format!("cannot start {program}"))?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// The processor's name and number of cores, and which of the instructions that matter here it has.
+pub fn machine() -> String {
+    let told = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let field = |name: &str| {
+        told.lines().find_map(|line| line.strip_prefix(name)?.split_once(':')).map(|(_, value)| value.trim())
+    };
+    let model = field("model name").unwrap_or(std::env::consts::ARCH);
+    let flags = field("flags").unwrap_or_default();
+    let features: Vec<&str> = flags
+        .split(' ')
+        .filter(|flag| ["avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512_vnni", "avx_vnni"].contains(flag))
+        .collect();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    format!("{model}, {cores} cores, {} ({})", std::env::consts::OS, features.join(" "))
 }
 
 #[cfg(test)]

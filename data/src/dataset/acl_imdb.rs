@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::Example;
 use super::formats::{MAX_LINE, not_utf8, too_long};
+use super::{Example, Label};
 use crate::error::{fault, open_file, reading};
 
 /// Whether `folder` is one part of the set: whether it has a folder `pos` and a folder `neg`.
@@ -57,9 +57,9 @@ impl Class {
         Ok(Self { label, folder, names })
     }
 
-    fn next(&mut self) -> Option<Result<Example>> {
+    fn next(&mut self) -> Option<Result<Example<Label>>> {
         let name = self.names.pop()?;
-        let label = self.label;
+        let label = Label::Class(self.label);
         Some(read(&self.folder.join(name)).map(|text| Example { label, text }))
     }
 }
@@ -77,7 +77,7 @@ fn read(path: &Path) -> Result<String> {
 }
 
 impl Iterator for Reviews {
-    type Item = Result<Example>;
+    type Item = Result<Example<Label>>;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.classes.iter_mut().find_map(Class::next)

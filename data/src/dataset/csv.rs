@@ -9,15 +9,16 @@ use anyhow::{Context, Result};
 use csv::{Reader, ReaderBuilder, StringRecord};
 
 use super::formats::{Lines, MAX_LINE, too_long};
-use super::{Example, label_at, label_of, quoted};
+use super::{Example, Label, Task, quoted};
 use crate::error::fault;
 
-const LABEL_COLUMNS: [&str; 2] = ["label", "sentiment"];
+const LABEL_COLUMNS: [&str; 3] = ["label", "labels", "sentiment"];
 const TEXT_COLUMNS: [&str; 2] = ["text", "review"];
 
 /// Reads examples from the records of a file.
 pub(super) struct Records {
     reader: Reader<Feed>,
+    task: Task,
     columns: Option<Columns>,
     fields: StringRecord,
 }
@@ -31,16 +32,17 @@ struct Columns {
 }
 
 impl Records {
-    pub(super) fn new(lines: Lines) -> Self {
+    pub(super) fn new(lines: Lines, task: Task) -> Self {
         let feed = Feed { lines, record: Vec::new(), given: 0, number: 0, refusal: None };
         Self {
             reader: ReaderBuilder::new().has_headers(false).flexible(true).from_reader(feed),
+            task,
             columns: None,
             fields: StringRecord::new(),
         }
     }
 
-    fn read(&mut self) -> Result<Option<Example>> {
+    fn read(&mut self) -> Result<Option<Example<Label>>> {
         loop {
             let outcome = self.reader.read_record(&mut self.fields);
             let feed = self.reader.get_mut();
@@ -53,8 +55,8 @@ impl Records {
             let columns = match self.columns {
                 Some(columns) => columns,
                 None => {
-                    let (columns, is_header) =
-                        columns_of(&self.fields).map_err(|(problem, remedy)| fault(feed.place(), problem, remedy))?;
+                    let (columns, is_header) = columns_of(&self.fields, self.task)
+                        .map_err(|(problem, remedy)| fault(feed.place(), problem, remedy))?;
                     self.columns = Some(columns);
                     if is_header {
                         continue;
@@ -74,15 +76,15 @@ impl Records {
                 )
                 .into());
             }
-            let label = label_at(&self.fields[columns.label], || feed.place())?;
             let text = self.fields[columns.text].to_owned();
+            let label = self.task.label(&self.fields[columns.label], &text, || feed.place())?;
             return Ok(Some(Example { label, text }));
         }
     }
 }
 
 impl Iterator for Records {
-    type Item = Result<Example>;
+    type Item = Result<Example<Label>>;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.read().transpose()
@@ -161,16 +163,16 @@ impl Read for Feed {
 }
 
 /// Where the label and the text are, told from the first record, and whether that record is a header; or the problem and the remedy.
-fn columns_of(first: &StringRecord) -> Result<(Columns, bool), (String, String)> {
+fn columns_of(first: &StringRecord, task: Task) -> Result<(Columns, bool), (String, String)> {
     let count = first.len();
-    let column = |names: [&str; 2]| {
+    let column = |names: &[&str]| {
         first.iter().position(|field| names.iter().any(|name| field.trim().eq_ignore_ascii_case(name)))
     };
-    match (column(LABEL_COLUMNS), column(TEXT_COLUMNS)) {
+    match (column(&LABEL_COLUMNS), column(&TEXT_COLUMNS)) {
         (Some(label), Some(text)) => return Ok((Columns { label, text, count }, true)),
         _ if count != 2 => {}
-        _ if label_of(&first[0]).is_some() => return Ok((Columns { label: 0, text: 1, count }, false)),
-        _ if label_of(&first[1]).is_some() => return Ok((Columns { label: 1, text: 0, count }, false)),
+        _ if task.takes(&first[0]) => return Ok((Columns { label: 0, text: 1, count }, false)),
+        _ if task.takes(&first[1]) => return Ok((Columns { label: 1, text: 0, count }, false)),
         _ => {}
     }
     let shown: Vec<_> = first.iter().take(5).map(quoted).collect();

@@ -17,7 +17,8 @@ use anyhow::{Context, Result};
 use csv::ReaderBuilder;
 use sha2::{Digest, Sha256};
 
-use super::{Example, hex, label_of, write_tsv_gz};
+use super::label::class_named;
+use super::{Example, hex, write_tsv_gz};
 use crate::error::{fault, reading};
 use crate::files::{create_folder, write_atomically};
 
@@ -268,7 +269,7 @@ fn read_table(path: &Path) -> Result<Vec<Example>> {
         if source != "imdb" {
             continue;
         }
-        let label = label_of(&label).with_context(wrong)?;
+        let label = class_named(&label).with_context(wrong)?;
         counts[label as usize] += 1;
         // As the file will be read back, so that whoever keeps these examples has the same ones.
         let text = super::tsv::in_one_line(&text).into_owned();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use flate2::bufread::MultiGzDecoder;
 
-use super::{Part, Source, acl_imdb, csv, json_lines, tsv};
+use super::{Part, Source, Task, acl_imdb, csv, json_lines, tsv};
 use crate::error::{fault, open_file, reading};
 
 /// The longest line, CSV record or review file that is read: 4 MiB. The longest IMDb review has 14 kB; a line beyond this limit is
@@ -87,8 +87,16 @@ pub(super) fn locate(path: &Path, part: Part) -> Result<PathBuf> {
 }
 
 /// Opens what [`locate`] found.
-pub(super) fn open(path: &Path) -> Result<Source> {
+pub(super) fn open(path: &Path, task: Task) -> Result<Source> {
     if path.is_dir() {
+        if !matches!(task, Task::Verdict | Task::Classes(_)) {
+            return Err(fault(
+                path.display(),
+                "a folder with pos/ and neg/ has two classes and no other labels",
+                "name a .tsv, .csv or .jsonl file",
+            )
+            .into());
+        }
         return Ok(Box::new(acl_imdb::Reviews::open(path)?));
     }
     let Some((format, compressed, _)) = recognise(path) else {
@@ -103,9 +111,9 @@ pub(super) fn open(path: &Path) -> Result<Source> {
     };
     let lines = Lines::open(path, compressed)?;
     Ok(match format {
-        Format::Tsv => Box::new(tsv::Rows::new(lines)),
-        Format::Csv => Box::new(csv::Records::new(lines)),
-        Format::JsonLines => Box::new(json_lines::Objects::new(lines)),
+        Format::Tsv => Box::new(tsv::Rows::new(lines, task)),
+        Format::Csv => Box::new(csv::Records::new(lines, task)),
+        Format::JsonLines => Box::new(json_lines::Objects::new(lines, task)),
     })
 }
 

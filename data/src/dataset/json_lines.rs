@@ -1,16 +1,17 @@
-//! JSON lines: one object a line with a label and a text, whatever else it holds.
+//! JSON lines: one object a line with a label and a text, or with tokens and a label for each of them, whatever else it holds.
 
 use anyhow::Result;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::formats::Lines;
-use super::{Example, label_at};
+use super::{Example, Label, Task};
 use crate::error::fault;
 
 /// Reads examples from the lines of a file.
 pub(super) struct Objects {
     lines: Lines,
+    task: Task,
 }
 
 #[derive(Deserialize)]
@@ -19,20 +20,26 @@ struct Object {
     label: Option<Value>,
     #[serde(alias = "review")]
     text: Option<String>,
+    labels: Option<Vec<Value>>,
+    tokens: Option<Vec<String>>,
 }
 
 impl Objects {
-    pub(super) fn new(lines: Lines) -> Self {
-        Self { lines }
+    pub(super) fn new(lines: Lines, task: Task) -> Self {
+        Self { lines, task }
     }
 
-    fn read(&mut self) -> Result<Option<Example>> {
+    fn read(&mut self) -> Result<Option<Example<Label>>> {
         if !self.lines.advance_to_text()? {
             return Ok(None);
         }
         let parsed: Result<Object, _> = serde_json::from_str(self.lines.line()?);
         let wrong = |problem: String| {
-            let remedy = "write {\"label\": 0, \"text\": \"…\"} on one line";
+            let remedy = if self.task.each_step() {
+                "write {\"tokens\": [\"…\"], \"labels\": [0]} on one line"
+            } else {
+                "write {\"label\": 0, \"text\": \"…\"} on one line"
+            };
             Err(fault(self.lines.place(), problem, remedy).into())
         };
         let object = match parsed {
@@ -40,24 +47,39 @@ impl Objects {
             Err(error) if error.is_data() => return wrong(format!("this is not a labelled text ({})", reason(&error))),
             Err(error) => return wrong(format!("this is not JSON ({} in column {})", reason(&error), error.column())),
         };
-        let label = match object.label {
-            Some(Value::String(word)) => word,
-            Some(Value::Null) | None => return wrong("the object has no label".to_owned()),
+        let word = |label: Value| match label {
+            Value::String(word) => word,
             // Tables with gaps are often written with 1.0 for 1.
-            Some(Value::Number(number)) if number.as_f64() == Some(0.0) => "0".to_owned(),
-            Some(Value::Number(number)) if number.as_f64() == Some(1.0) => "1".to_owned(),
-            Some(other) => other.to_string(),
+            Value::Number(number) => match number.as_f64() {
+                Some(whole) if whole.fract() == 0.0 && whole.abs() < 1e9 => format!("{whole:.0}"),
+                _ => number.to_string(),
+            },
+            other => other.to_string(),
         };
-        let Some(text) = object.text else {
-            return wrong("the object has no text".to_owned());
+        let label = match (self.task.each_step(), object.label, object.labels) {
+            (true, _, Some(labels)) => labels.into_iter().map(word).collect::<Vec<_>>().join(" "),
+            (true, _, None) => return wrong("the object has no labels".to_owned()),
+            (false, Some(Value::Null) | None, _) => return wrong("the object has no label".to_owned()),
+            (false, Some(label), _) => word(label),
         };
-        let label = label_at(&label, || self.lines.place())?;
+        let text = match (object.text, object.tokens) {
+            (Some(text), _) => text,
+            (None, Some(tokens)) => {
+                let divided = |token: &String| token.split_whitespace().ne([token.as_str()]);
+                if let Some(number) = tokens.iter().position(divided) {
+                    return wrong(format!("token {} is empty or has white space in it", number + 1));
+                }
+                tokens.join(" ")
+            }
+            (None, None) => return wrong("the object has no text".to_owned()),
+        };
+        let label = self.task.label(&label, &text, || self.lines.place())?;
         Ok(Some(Example { label, text }))
     }
 }
 
 impl Iterator for Objects {
-    type Item = Result<Example>;
+    type Item = Result<Example<Label>>;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.read().transpose()

@@ -8,15 +8,15 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use sha2::{Digest, Sha256};
 
-use super::{Dataset, Example, class_counts};
+use super::{Dataset, Example, Labels, class_counts};
 use crate::error::fault;
 
-impl Dataset {
+impl<L: Labels> Dataset<L> {
     /// Divides the examples into `N` parts whose sizes are about `fractions` of the whole.
     ///
     /// - Texts that are equal once white space is ignored where it is more than one space always land in the same part, whatever
     ///   their labels: nothing that is learned from one part is asked again in another.
-    /// - Each class is divided by itself, so that each part has about the class shares of the whole.
+    /// - Each class is divided by itself, so that each part has about the class shares of the whole. Labels that are no classes of whole texts count as one class.
     /// - The same examples, seed and fractions give the same parts. Each part comes shuffled, so that its start is a sample of it.
     ///
     /// Each part keeps the data set's name and has a digest of its own.
@@ -81,10 +81,10 @@ impl Dataset {
         // By class, then spread: the k-th of the n examples of a class stands at (k + 1/2) / n of the whole.
         let sizes = class_counts(&examples);
         let mut seen = vec![0usize; sizes.len()];
-        let mut placed: Vec<(f64, Example)> = examples
+        let mut placed: Vec<(f64, Example<L>)> = examples
             .into_iter()
             .map(|example| {
-                let class = example.label as usize;
+                let class = example.label.stratum() as usize;
                 seen[class] += 1;
                 ((seen[class] as f64 - 0.5) / sizes[class] as f64, example)
             })
@@ -97,7 +97,7 @@ impl Dataset {
 }
 
 /// The part of each example.
-fn assign<const N: usize>(examples: &[Example], fractions: [f64; N], rng: &mut ChaCha8Rng) -> Vec<usize> {
+fn assign<L: Labels, const N: usize>(examples: &[Example<L>], fractions: [f64; N], rng: &mut ChaCha8Rng) -> Vec<usize> {
     let groups = groups_of_equal_texts(examples);
     // A group belongs to the class of most of its examples; the lower one if two have as many.
     let classes = class_counts(examples).len();
@@ -136,7 +136,7 @@ fn assign<const N: usize>(examples: &[Example], fractions: [f64; N], rng: &mut C
 }
 
 /// The indices of the examples, those with the same words together, in the order in which they first occur.
-fn groups_of_equal_texts(examples: &[Example]) -> Vec<Vec<usize>> {
+fn groups_of_equal_texts<L>(examples: &[Example<L>]) -> Vec<Vec<usize>> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     // A digest for a key costs 32 bytes where the text would cost itself again.
     let mut group_of: HashMap<[u8; 32], usize> = HashMap::with_capacity(examples.len());

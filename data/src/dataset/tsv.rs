@@ -8,21 +8,22 @@ use anyhow::Result;
 use flate2::{Compression, write::GzEncoder};
 
 use super::formats::Lines;
-use super::{Example, label_at};
+use super::{Example, Label, Task};
 use crate::error::fault;
 use crate::files::{Staged, stage};
 
 /// Reads examples from the lines of a file. The text is everything after the first tab. A first line `label<TAB>text` is a header.
 pub(super) struct Rows {
     lines: Lines,
+    task: Task,
 }
 
 impl Rows {
-    pub(super) fn new(lines: Lines) -> Self {
-        Self { lines }
+    pub(super) fn new(lines: Lines, task: Task) -> Self {
+        Self { lines, task }
     }
 
-    fn read(&mut self) -> Result<Option<Example>> {
+    fn read(&mut self) -> Result<Option<Example<Label>>> {
         while self.lines.advance_to_text()? {
             let Some((label, text)) = self.lines.line()?.split_once('\t') else {
                 return Err(fault(
@@ -32,10 +33,12 @@ impl Rows {
                 )
                 .into());
             };
-            if self.lines.number() == 1 && label.trim().eq_ignore_ascii_case("label") {
+            if self.lines.number() == 1
+                && ["label", "labels"].iter().any(|name| label.trim().eq_ignore_ascii_case(name))
+            {
                 continue;
             }
-            let label = label_at(label, || self.lines.place())?;
+            let label = self.task.label(label, text, || self.lines.place())?;
             let text = text.to_owned();
             return Ok(Some(Example { label, text }));
         }
@@ -44,7 +47,7 @@ impl Rows {
 }
 
 impl Iterator for Rows {
-    type Item = Result<Example>;
+    type Item = Result<Example<Label>>;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.read().transpose()

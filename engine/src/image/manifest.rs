@@ -389,6 +389,20 @@ impl Manifest {
         if cfg!(feature = "fold") && self.folded > self.embedding.rows {
             return wrong(problem!("more ids are folded than the embedding has"));
         }
+        #[cfg(feature = "extended")]
+        {
+            let Extended { answer, early, .. } = &self.extended;
+            if answer.each_step && self.readout != Readout::Last {
+                return wrong(problem!("an answer each step needs the readout of the last hidden state"));
+            }
+            let one_verdict = answer.kind == AnswerKind::Classes && !answer.each_step && self.head.outputs == 1;
+            if !early.is_empty() && !one_verdict {
+                return wrong(problem!("only one verdict of two classes has an early answer"));
+            }
+            if early.windows(2).any(|steps| steps[0].tokens >= steps[1].tokens || steps[0].logit < steps[1].logit) {
+                return wrong(problem!("an early answer's thresholds do not fall as the tokens rise"));
+            }
+        }
         Ok(())
     }
 }

@@ -164,6 +164,7 @@ impl<'flash, P: Port, M: Machine<'flash>> LinkBoard<P, M> {
                 board: self.machine.name(),
                 image: ready.image,
                 precision: ready.precision,
+                meaning: ready.meaning.to_byte(),
                 layers: ready.layers,
                 state_bytes: ready.state_bytes,
                 self_test: ready.self_test.into(),

@@ -22,7 +22,7 @@ use super::frame::{FRAME_OVERHEAD, Frame, Reader};
 use super::message::{
     self, Item, REQUEST_BYTES, RESPONSE_BYTES, Refusal, Request, SelfTest, TEXT_BYTES, TRACED_TEXT_BYTES, VERSION,
 };
-use crate::board::Verdict;
+use crate::board::{Meaning, Verdict};
 use wire::Wire;
 
 /// What a board says of itself.
@@ -34,6 +34,8 @@ pub struct Info {
     pub image: u32,
     /// The precision of that image.
     pub precision: Precision,
+    /// What its outputs mean.
+    pub meaning: Meaning,
     /// Its recurrent layers.
     pub layers: usize,
     /// Bytes of a stream's state.
@@ -174,12 +176,22 @@ impl Response {
             items = rest;
             match item {
                 Item::Info(info) => {
-                    let message::Info { version, session, board, image, precision, layers, state_bytes, self_test } =
-                        info;
+                    let message::Info {
+                        version,
+                        session,
+                        board,
+                        image,
+                        precision,
+                        meaning,
+                        layers,
+                        state_bytes,
+                        self_test,
+                    } = info;
                     let info = Info {
                         board: board.into(),
                         image,
                         precision,
+                        meaning: Meaning::from_byte(meaning),
                         layers: layers.into(),
                         state_bytes: state_bytes as usize,
                         self_test,

@@ -19,7 +19,7 @@ use super::frame::Frame;
 use crate::app::Stop;
 
 /// The version of the link that this program speaks.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// The most bytes of text in a request.
 pub const TEXT_BYTES: usize = 16;
@@ -113,7 +113,7 @@ impl Item<'_> {
                 frame.number(info.board.len() as u32);
                 frame.raw(info.board.as_bytes());
                 frame.number(info.image);
-                frame.raw(&[info.precision as u8, info.layers]);
+                frame.raw(&[info.precision as u8, info.meaning, info.layers]);
                 frame.number(info.state_bytes);
                 frame.byte(info.self_test as u8);
             }
@@ -162,6 +162,8 @@ pub struct Info<'a> {
     pub image: u32,
     /// The precision of its weights.
     pub precision: Precision,
+    /// What its outputs mean, see [`crate::board::Meaning::to_byte`].
+    pub meaning: u8,
     /// Its recurrent layers.
     pub layers: u8,
     /// Bytes of a stream's state.
@@ -318,6 +320,7 @@ mod tests {
             board: "a board of the longest name there",
             image: 300,
             precision: Precision::Int8,
+            meaning: 3,
             layers: 4,
             state_bytes: 70_000,
             self_test: SelfTest::Failed,

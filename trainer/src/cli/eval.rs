@@ -1,42 +1,73 @@
 //! `latch eval`: an image against labelled texts, through the engine.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Result;
 use latch_engine::model::Model;
 use serde::Serialize;
 
+use super::export::early_words;
 use super::{answer, print_json};
-use crate::dataset::{self, Part};
-use crate::evaluate::{evaluate_stream, open_image, read_image};
+use crate::calibration::BINS;
+use crate::dataset::{self, Dataset, Label, Part, Task};
+use crate::early::{self, EarlyReport};
+use crate::error::fault;
+use crate::evaluate::{Errors, Evaluation, evaluate_stream, open_image, read_image, task_of};
+use crate::files::write_atomically;
+use crate::report::{reliability_svg, table};
 
-/// Judge an image on labelled texts: accuracy, log loss, confusion, ROC AUC, time per token.
+/// Judge an image on labelled texts: accuracy, log loss, calibration, confusion, ROC AUC, or the errors of values; time per token.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  latch eval --image imdb.latch --data imdb/test.tsv.gz")]
+#[command(after_help = "Examples:\n  latch eval --image imdb.latch --data imdb/test.tsv.gz\n  \
+                  latch eval --image imdb.latch --data imdb/test.tsv.gz --plot reliability.svg\n  \
+                  latch eval --image imdb-early.latch --data imdb/test.tsv.gz --early")]
 pub struct Args {
     /// File of the image
     #[arg(long)]
     image: PathBuf,
-    /// Labelled texts: an aclImdb folder (its test part), or .tsv, .csv, .jsonl, each also .gz
+    /// Texts with labels of the image's task: an aclImdb folder (its test part), or .tsv, .csv, .jsonl, each also .gz
     #[arg(long)]
     data: PathBuf,
+    /// Draw confidence against accuracy into this file, as SVG
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
+    /// Also stop each text as soon as its verdict is certain, and say what that saves and costs
+    #[arg(long)]
+    early: bool,
     /// Print one line of JSON
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Serialize)]
-struct Line {
+struct Line<'a> {
     n: usize,
     accuracy: f64,
-    log_loss: f64,
-    auc: f64,
+    #[serde(flatten)]
+    judgement: Judgement<'a>,
     precision: &'static str,
     image_bytes: usize,
     state_bytes: usize,
     ns_per_token: f64,
     tokens: u64,
-    confusion: [[u64; 2]; 2],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    early: Option<EarlyReport>,
+}
+
+/// What only classes or only values have.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Judgement<'a> {
+    Classes {
+        log_loss: f64,
+        brier: f64,
+        calibration_error: f64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        auc: Option<f64>,
+        confusion: &'a [Vec<u64>],
+    },
+    Values(Errors),
 }
 
 /// Runs the verb.
@@ -47,50 +78,96 @@ pub fn run(args: Args) -> Result<()> {
     let bytes = read_image(&args.image)?;
     let image = open_image(&bytes, &args.image)?;
     let model = Model::new(&image);
-    let result = evaluate_stream(&model, dataset::open(&args.data, Part::Test)?)?;
-    let [[true_negative, false_positive], [false_negative, true_positive]] = result.confusion;
-    answer(
-        args.json,
-        format_args!(
-            "{} texts, {} tokens, {} on backend {}\n\
-             accuracy      {:.2} %\n\
-             log loss      {:.4} nats\n\
-             ROC AUC       {:.4}\n\
-             time          {:.0} ns per token (text in, state moved on)\n\
-             image         {} bytes, {} bytes of RAM a stream\n\n\
-             {:>22}  {:>10}  {:>10}\n\
-             {:>22}  {true_negative:>10}  {false_positive:>10}\n\
-             {:>22}  {false_negative:>10}  {true_positive:>10}",
-            result.n,
-            result.tokens,
-            image.manifest().precision.name(),
-            model.backend().name(),
-            100.0 * result.accuracy,
-            result.log_loss,
-            result.auc,
-            result.ns_per_token,
-            image.len(),
-            model.state_bytes(),
-            "label \\ verdict",
-            "negative",
-            "positive",
-            "negative",
-            "positive",
-        ),
-    )?;
+    let task = task_of(&model);
+    if args.plot.is_some() && task.has_values() {
+        return Err(fault("--plot", "values have no confidence to plot", "leave it out for this image").into());
+    }
+    let early = if args.early {
+        if model.early().is_empty() {
+            let remedy = "export it with --early-error";
+            return Err(fault(args.image.display(), "the image has no thresholds of an early answer", remedy).into());
+        }
+        let texts = Dataset::<Label>::load_for(&args.data, Part::Test, task)?;
+        Some(early::report(&model, &texts.examples)?)
+    } else {
+        None
+    };
+    let result = evaluate_stream(&model, dataset::open_for::<Label>(&args.data, Part::Test, task)?)?;
+    if let Some(path) = &args.plot {
+        let svg = reliability_svg(&result.reliability)?;
+        write_atomically(path, |out| Ok(out.write_all(svg.as_bytes())?))?;
+    }
+    let mut text = String::new();
+    let things = if task.each_step() { "labelled tokens" } else { "texts" };
+    let (n, precision) = (result.n, image.manifest().precision.name());
+    writeln!(text, "{n} {things}, {} tokens read, {precision} on backend {}", result.tokens, model.backend().name())?;
+    judgement(&mut text, &result)?;
+    writeln!(text, "time          {:.0} ns per token (text in, state moved on)", result.ns_per_token)?;
+    writeln!(text, "image         {} bytes, {} bytes of RAM a stream", image.len(), model.state_bytes())?;
+    if let Some(early) = &early {
+        writeln!(text, "{}", early_words(early, "of these"))?;
+    }
+    if !result.confusion.is_empty() {
+        write!(text, "\n{}", confusion(&result.confusion, task))?;
+    }
+    answer(args.json, format_args!("{}", text.trim_end()))?;
     if args.json {
+        let judgement = match result.errors {
+            Some(errors) => Judgement::Values(errors),
+            None => Judgement::Classes {
+                log_loss: result.log_loss,
+                brier: result.reliability.brier,
+                calibration_error: result.reliability.calibration_error,
+                auc: result.auc,
+                confusion: &result.confusion,
+            },
+        };
         print_json(&Line {
             n: result.n,
             accuracy: result.accuracy,
-            log_loss: result.log_loss,
-            auc: result.auc,
-            precision: image.manifest().precision.name(),
+            judgement,
+            precision,
             image_bytes: image.len(),
             state_bytes: model.state_bytes(),
             ns_per_token: result.ns_per_token,
             tokens: result.tokens,
-            confusion: result.confusion,
+            early,
         })?;
     }
     Ok(())
+}
+
+/// The figures of classes or of values.
+fn judgement(text: &mut String, result: &Evaluation) -> Result<()> {
+    if let Some(Errors { rmse, mae }) = result.errors {
+        writeln!(text, "RMSE          {rmse:.4}")?;
+        writeln!(text, "MAE           {mae:.4}")?;
+        writeln!(text, "R²            {:.4}", result.accuracy)?;
+        return Ok(());
+    }
+    writeln!(text, "accuracy      {:.2} %", 100.0 * result.accuracy)?;
+    writeln!(text, "log loss      {:.4} nats", result.log_loss)?;
+    writeln!(text, "Brier score   {:.4}", result.reliability.brier)?;
+    let error = 100.0 * result.reliability.calibration_error;
+    writeln!(
+        text,
+        "calibration   {error:.2} % expected error, {BINS} bins of equal width of the verdict's probability"
+    )?;
+    if let Some(auc) = result.auc {
+        writeln!(text, "ROC AUC       {auc:.4}")?;
+    }
+    Ok(())
+}
+
+/// Labels against verdicts.
+fn confusion(counts: &[Vec<u64>], task: Task) -> String {
+    let name = |class: usize| match task {
+        Task::Verdict => ["negative", "positive"][class].to_owned(),
+        _ => class.to_string(),
+    };
+    let heading = std::iter::once("label \\ verdict".to_owned()).chain((0..counts.len()).map(name)).collect();
+    let row = |(class, row): (usize, &Vec<u64>)| {
+        std::iter::once(name(class)).chain(row.iter().map(u64::to_string)).collect::<Vec<_>>()
+    };
+    table(&std::iter::once(heading).chain(counts.iter().enumerate().map(row)).collect::<Vec<_>>())
 }

@@ -7,14 +7,16 @@ use clap::ValueEnum;
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
 use latch_engine::image::error::Error;
-use latch_engine::image::manifest::Precision;
-use latch_engine::model::Model;
+use latch_engine::image::manifest::{Answer, AnswerKind, Early, Precision};
+use latch_engine::model::{Model, with_answer};
 use rayon::prelude::*;
 use serde::Serialize;
 
 use super::train::Beginning;
 use super::{answer, print_json, say};
-use crate::dataset::{Dataset, Example, Part};
+use crate::calibration::{BINS, mean_loss, reliability, temperature};
+use crate::dataset::{Dataset, Example, Label, Labels, Part, Task};
+use crate::early::{self, EarlyReport};
 use crate::error::fault;
 use crate::evaluate::{Evaluation, evaluate, image_fault};
 use crate::exchange::{Layout, to_bytes};
@@ -24,7 +26,7 @@ use crate::ngrams::Fitted;
 use crate::quantizer::{Origin, Weights, saturation, to_image};
 use crate::report::table;
 use crate::run::{Best, RunConfig, RunFolder, weights};
-use crate::training::{Sequences, fused};
+use crate::training::{Scale, Sequences, fused};
 use crate::vocabulary::Vocabulary;
 
 /// Write a run's best network as an image, or as safetensors for PyTorch or Keras.
@@ -34,6 +36,7 @@ use crate::vocabulary::Vocabulary;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  latch export --run runs/imdb --precision int8 --out imdb.latch\n  \
                   latch export --run runs/imdb --fold-to 512KiB --out imdb-folded.latch\n  \
+                  latch export --run runs/imdb --early-error 0.5% --out imdb-early.latch\n  \
                   latch export --run runs/imdb --format safetensors --layout pytorch --out net.safetensors")]
 pub struct Args {
     /// Folder of a run
@@ -55,12 +58,31 @@ pub struct Args {
     /// in the image. At most so many bytes for the whole image: 262144, 256KiB or 1MiB
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
     fold_to: Option<usize>,
+    /// Leave the probabilities as they were learned. Else the head is scaled so that they fit the validation part (temperature scaling)
+    #[arg(long)]
+    no_calibrate: bool,
+    /// Let a stream stop as soon as its verdict is certain: thresholds by which at most this share of the validation texts turns from right to
+    /// wrong, as 0.5% or 0.005
+    #[arg(long, value_name = "SHARE", value_parser = parse_share)]
+    early_error: Option<f64>,
     /// Labelled texts to report on, in place of the run's validation part
     #[arg(long)]
     data: Option<PathBuf>,
     /// Print one line of JSON
     #[arg(long)]
     json: bool,
+}
+
+/// A share from 0 to below 1, as `0.5%` or `0.005`.
+fn parse_share(text: &str) -> Result<f64, String> {
+    let share = match text.strip_suffix('%') {
+        Some(percent) => percent.trim_end().parse::<f64>().map(|percent| percent / 100.0),
+        None => text.parse(),
+    };
+    match share {
+        Ok(share) if (0.0..1.0).contains(&share) => Ok(share),
+        _ => Err("must be a share such as 0.5% or 0.005, from 0 to below 1".into()),
+    }
 }
 
 /// `--format`.
@@ -101,6 +123,12 @@ struct Line<'a> {
     state_bytes: usize,
     accuracy: f64,
     agreement: f64,
+    /// By which the logits were divided, where they were calibrated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
+    /// What an early answer saves on the validation part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    early: Option<EarlyReport>,
     /// Ids with ready gates, where the embedding is folded.
     #[serde(skip_serializing_if = "Option::is_none")]
     folded: Option<usize>,
@@ -129,12 +157,12 @@ pub(crate) struct Candidate {
 }
 
 /// The weights of a run's best network, calibrated on its training examples, and fused with the run's n-grams on its validation part.
-pub(crate) fn calibrated(
+pub(crate) fn calibrated<L: Labels>(
     best: &Best,
     vocabulary: &Vocabulary,
     ngrams: Option<Fitted>,
-    training: &[Example],
-    validation: &[Example],
+    training: &[Example<L>],
+    validation: &[Example<L>],
 ) -> Result<Weights> {
     let ids: Vec<Vec<u32>> = training.par_iter().map(|example| vocabulary.ids(&example.text)).collect();
     let mut weights = weights(&best.network).calibrated(ids.iter().map(Vec::as_slice));
@@ -153,35 +181,43 @@ pub(crate) fn calibrated(
 }
 
 /// A network at every precision, each judged through the engine. The first is f32.
-pub(crate) fn candidates(
+pub(crate) fn candidates<L: Labels>(
     weights: &Weights,
     vocabulary: &Vocabulary,
     origin: &Origin,
-    examples: &[Example],
+    examples: &[Example<L>],
 ) -> Result<Vec<Candidate>> {
-    PRECISIONS.into_iter().map(|precision| candidate(weights, vocabulary, precision, origin, examples)).collect()
+    let answer = Answer::default();
+    PRECISIONS
+        .into_iter()
+        .map(|precision| candidate(weights, vocabulary, precision, origin, answer, examples))
+        .collect()
 }
 
 /// The precisions of a report. The first is f32, which the others are measured by.
 const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::F16, Precision::Int8];
 
-fn candidate(
+fn candidate<L: Labels>(
     weights: &Weights,
     vocabulary: &Vocabulary,
     precision: Precision,
     origin: &Origin,
-    examples: &[Example],
+    answer: Answer,
+    examples: &[Example<L>],
 ) -> Result<Candidate> {
-    let bytes =
+    let mut bytes =
         to_image(weights, vocabulary, precision, origin).map_err(|error| match error.downcast_ref::<Error>() {
             Some(&refused) => image_fault(format_args!("the {} image", precision.name()), refused).into(),
             None => error,
         })?;
+    if answer != Answer::default() {
+        bytes = with_answer(&Image::open(&bytes)?, answer, &[])?;
+    }
     judged(bytes, examples)
 }
 
 /// An image, judged through the engine.
-fn judged(bytes: AlignedBytes, examples: &[Example]) -> Result<Candidate> {
+fn judged<L: Labels>(bytes: AlignedBytes, examples: &[Example<L>]) -> Result<Candidate> {
     let (precision, folded, state_bytes, evaluation) = {
         let image = Image::open(&bytes)?;
         let model = Model::new(&image);
@@ -232,16 +268,42 @@ pub fn run(args: Args) -> Result<()> {
         let problem = "its network was imported without data, so that there is no text to judge the image by";
         return Err(fault(args.run.display(), problem, "add --data, labelled texts to report on").into());
     }
-    let weights = calibrated(&best, &vocabulary, ngrams, &training, &validation)?;
+    let task = config.train.task;
+    let kind = if task.has_values() { AnswerKind::Values } else { AnswerKind::Classes };
+    let answer_of = Answer { kind, each_step: task.each_step() };
+    if args.early_error.is_some() && (answer_of != Answer::default() || task.outputs() > 1) {
+        return Err(fault(
+            "--early-error",
+            "only a verdict of two classes on a whole text can be given early",
+            "leave it out for this run",
+        )
+        .into());
+    }
+    if args.early_error.is_some() && validation.is_empty() {
+        let problem = "the run has no validation part to choose thresholds on";
+        return Err(fault("--early-error", problem, "train on labelled texts, or leave it out").into());
+    }
+    let mut weights = calibrated(&best, &vocabulary, ngrams, &training, &validation)?;
     let (reported, part) = match &args.data {
-        Some(path) => (Dataset::load_part(path, Part::Test)?.examples, path.display().to_string()),
-        None => (validation, "the run's validation part".to_owned()),
+        Some(path) => (&Dataset::load_for(path, Part::Test, task)?.examples, path.display().to_string()),
+        None => (&validation, "the run's validation part".to_owned()),
     };
     let origin = origin(&config, &best, training.len())?;
+    let mut found = Findings { answers: "validation part", ..Findings::default() };
+    if task.has_values() {
+        weights = weights.in_the_unit_of(Scale::of(&training));
+    } else if !args.no_calibrate && !validation.is_empty() {
+        let plain = candidate(&weights, &vocabulary, Precision::F32, &origin, answer_of, &validation)?;
+        let calibration = Calibration::of(&plain.evaluation);
+        weights = weights.at_temperature(calibration.temperature);
+        found.calibration = Some(calibration);
+    }
     let precision = Precision::from(args.precision.unwrap_or(PrecisionArg::Int8));
     let mut candidates = Vec::new();
     for each in PRECISIONS {
-        match candidate(&weights, &vocabulary, each, &origin, &reported) {
+        let made = fits_integers(&weights, each, task)
+            .and_then(|()| candidate(&weights, &vocabulary, each, &origin, answer_of, reported));
+        match made {
             Ok(candidate) => candidates.push(candidate),
             // A precision that was not asked for is only missed in the table.
             Err(error) if each != precision && each != Precision::F32 => {
@@ -253,20 +315,34 @@ pub fn run(args: Args) -> Result<()> {
     let Some(unfolded) = candidates.iter().position(|candidate| candidate.precision == precision) else {
         anyhow::bail!("no image of precision {}", precision.name());
     };
+    if let Some(allowed) = args.early_error {
+        let (bytes, steps, report) = answer_early(&candidates[unfolded].bytes, &validation, allowed)?;
+        candidates[unfolded].bytes = bytes;
+        found.early = Some(EarlyAnswers { allowed, report, thresholds: steps });
+    }
     let folded = match args.fold_to {
         Some(budget) => Some(fold_to(&Image::open(&candidates[unfolded].bytes)?, &weights, budget)?),
         None => None,
     };
     if let Some(folded) = &folded {
-        candidates.push(judged(folded.bytes.clone(), &reported)?);
+        candidates.push(judged(folded.bytes.clone(), reported)?);
     }
     let chosen = if folded.is_some() { &candidates[candidates.len() - 1] } else { &candidates[unfolded] };
     write_atomically(&args.out, |out| Ok(out.write_all(&chosen.bytes)?))?;
+    if found.calibration.is_some() || found.early.is_some() {
+        // The image is what was asked for; a run that cannot be written to is no reason to do without it.
+        if let Err(error) = folder.write_calibration(&found) {
+            say(args.json, format_args!("calibration.json is not kept in the run: {error:#}"));
+        }
+    }
 
     answer(
         args.json,
         format_args!("{} texts of {part}, through the engine:\n\n{}", reported.len(), precision_table(&candidates)),
     )?;
+    if let Some(text) = found.words() {
+        answer(args.json, format_args!("{text}"))?;
+    }
     let image = Image::open(&candidates[unfolded].bytes)?;
     if precision == Precision::Int8 && !training.is_empty() {
         let calibration: Vec<Vec<u32>> =
@@ -300,11 +376,123 @@ pub fn run(args: Args) -> Result<()> {
             state_bytes: chosen.state_bytes,
             accuracy: chosen.evaluation.accuracy,
             agreement: chosen.evaluation.agreement(&candidates[0].evaluation),
+            temperature: found.calibration.map(|calibration| calibration.temperature),
+            early: found.early.as_ref().map(|early| early.report),
             folded: folded.as_ref().map(|folded| folded.ids),
             folded_share: folded.and_then(|folded| folded.share),
         })?;
     }
     Ok(())
+}
+
+/// What an export finds out about the answers: `calibration.json` in the run's folder.
+#[derive(Default, Serialize)]
+struct Findings {
+    /// On which examples.
+    answers: &'static str,
+    calibration: Option<Calibration>,
+    early: Option<EarlyAnswers>,
+}
+
+/// A temperature, and what it does on the validation part.
+#[derive(Clone, Copy, Serialize)]
+struct Calibration {
+    temperature: f64,
+    log_loss_before: f64,
+    log_loss: f64,
+    calibration_error_before: f64,
+    calibration_error: f64,
+}
+
+impl Calibration {
+    /// The temperature that fits what an f32 image says.
+    fn of(evaluation: &Evaluation) -> Self {
+        let Evaluation { logits, labels, outputs, .. } = evaluation;
+        let temperature = temperature(logits, labels, *outputs);
+        let scaled: Vec<f32> = logits.iter().map(|&logit| (f64::from(logit) / temperature) as f32).collect();
+        Calibration {
+            temperature,
+            log_loss_before: evaluation.log_loss,
+            log_loss: mean_loss(logits, labels, *outputs, temperature),
+            calibration_error_before: evaluation.reliability.calibration_error,
+            calibration_error: reliability(&scaled, labels, *outputs).calibration_error,
+        }
+    }
+}
+
+/// The thresholds of an early answer, and what they do on the validation part.
+#[derive(Serialize)]
+struct EarlyAnswers {
+    allowed: f64,
+    report: EarlyReport,
+    thresholds: Vec<Early>,
+}
+
+impl Findings {
+    fn words(&self) -> Option<String> {
+        let mut text = String::new();
+        if let Some(found) = &self.calibration {
+            text += &format!(
+                "temperature {:.3}, fitted on the validation part and folded into the head: log loss {:.4} (before {:.4}), expected calibration \
+                 error {:.2} % (before {:.2} %; {BINS} bins)\n",
+                found.temperature,
+                found.log_loss,
+                found.log_loss_before,
+                100.0 * found.calibration_error,
+                100.0 * found.calibration_error_before
+            );
+        }
+        if let Some(early) = &self.early {
+            text += &format!("{}\n", early_words(&early.report, "of the validation part"));
+            for Early { tokens, logit } in &early.thresholds {
+                text += &format!("  from {tokens:>5} tokens on a logit of {:.3}\n", f64::from(*logit) / 65_536.0);
+            }
+        }
+        (!text.is_empty()).then_some(text)
+    }
+}
+
+/// What early answers save and cost, in words.
+pub(crate) fn early_words(report: &EarlyReport, of: &str) -> String {
+    format!(
+        "early answers: {} of {} texts {of} stop before their end, {:.1} % of the tokens saved; accuracy {:.2} %, to the end {:.2} %",
+        report.stopped,
+        report.texts,
+        100.0 * report.saved(),
+        100.0 * report.early_accuracy,
+        100.0 * report.accuracy
+    )
+}
+
+/// Chooses the thresholds of an early answer by what the image itself says after every token.
+fn answer_early(
+    bytes: &AlignedBytes,
+    validation: &[Example<Label>],
+    allowed: f64,
+) -> Result<(AlignedBytes, Vec<Early>, EarlyReport)> {
+    let image = Image::open(bytes)?;
+    let model = Model::new(&image);
+    let steps = early::choose(&early::trails(&model, validation)?, allowed);
+    let certain = with_answer(&image, model.answer(), &steps)?;
+    let report = early::report(&Model::new(&Image::open(&certain)?), validation)?;
+    Ok((certain, steps.to_vec(), report))
+}
+
+/// Checks that the values of a head lie in Q15.16, which integer images compute in.
+fn fits_integers(weights: &Weights, precision: Precision, task: Task) -> Result<()> {
+    let units = weights.head.len() / weights.head_bias.len();
+    let reach = |(row, bias): (&[f32], &f32)| row.iter().map(|weight| weight.abs()).sum::<f32>() + bias.abs();
+    let largest = weights.head.chunks(units).zip(&weights.head_bias).map(reach).fold(0.0, f32::max);
+    if !task.has_values() || precision != Precision::Int8 || largest < 32_767.0 {
+        return Ok(());
+    }
+    let problem = format!("values of this model reach {largest}, and an integer image has them up to 32767");
+    Err(fault(
+        "the int8 image",
+        problem,
+        "divide the labels by a constant and train again, or export with --precision f16",
+    )
+    .into())
 }
 
 /// Writes the network as it was trained, in f32, with its vocabulary.
@@ -364,15 +552,21 @@ const CALIBRATION_TEXTS: usize = 256;
 
 /// Precision against accuracy, agreement with f32, image bytes, RAM and time.
 pub(crate) fn precision_table(candidates: &[Candidate]) -> String {
-    let heading =
-        ["precision", "accuracy", "agrees with f32", "image bytes", "RAM bytes a stream", "host ns per token"];
+    let values = candidates.iter().any(|candidate| candidate.evaluation.errors.is_some());
+    let (first, second) = if values { ("RMSE", "R² to f32") } else { ("accuracy", "agrees with f32") };
+    let heading = ["precision", first, second, "image bytes", "RAM bytes a stream", "host ns per token"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
     for candidate in candidates {
         let evaluation = &candidate.evaluation;
+        let agreement = evaluation.agreement(&candidates[0].evaluation);
+        let (first, second) = match evaluation.errors {
+            Some(errors) => (format!("{:.4}", errors.rmse), format!("{agreement:.6}")),
+            None => (format!("{:.2} %", 100.0 * evaluation.accuracy), format!("{:.2} %", 100.0 * agreement)),
+        };
         rows.push(vec![
             format!("{}{}", candidate.precision.name(), if candidate.folded { ", folded" } else { "" }),
-            format!("{:.2} %", 100.0 * evaluation.accuracy),
-            format!("{:.2} %", 100.0 * evaluation.agreement(&candidates[0].evaluation)),
+            first,
+            second,
             candidate.bytes.len().to_string(),
             candidate.state_bytes.to_string(),
             format!("{:.0}", evaluation.ns_per_token),

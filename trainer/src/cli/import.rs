@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::train::{ValidArg, absolute, check_options, default_config, load, refuse_run};
 use super::{answer, print_json};
+use crate::bptt::Objective;
 use crate::dataset::hex;
 use crate::error::fault;
 use crate::exchange::{Given, from_bytes, read_file};
@@ -110,7 +111,8 @@ pub fn run(args: Args) -> Result<()> {
     let judged = if validation.is_empty() {
         None
     } else {
-        let (loss, accuracy) = judge(&network, &Sequences::read(&validation, &vocabulary, usize::MAX))?;
+        let (loss, accuracy) =
+            judge(&network, &Sequences::read(&validation, &vocabulary, usize::MAX), Objective::CrossEntropy)?;
         if !loss.is_finite() {
             let problem = format!("the validation loss is {loss}");
             return Err(fault(args.file.display(), problem, "import a network whose training has not diverged").into());

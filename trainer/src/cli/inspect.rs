@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
-use latch_engine::image::manifest::{Input, Layer, Precision, Units};
+use latch_engine::image::manifest::{AnswerKind, Early, Input, Layer, Precision, Units};
 use latch_engine::image::tensor::{Role, Section};
 use latch_engine::model::{Model, SELF_TEST_TOKENS, SelfTest};
 use serde::Serialize;
@@ -40,6 +40,10 @@ struct Line {
     rows: u32,
     width: u16,
     folded: u32,
+    outputs: u16,
+    answer: &'static str,
+    each_step: bool,
+    early: Vec<Early>,
     units: Vec<u16>,
     words: u32,
     state_bytes: usize,
@@ -104,6 +108,10 @@ pub fn run(args: Args) -> Result<()> {
             rows: manifest.embedding.rows,
             width: manifest.embedding.width,
             folded: manifest.folded,
+            outputs: manifest.head.outputs,
+            answer: model.answer().kind.name(),
+            each_step: model.answer().each_step,
+            early: model.early().to_vec(),
             units,
             words,
             state_bytes: model.state_bytes(),
@@ -130,13 +138,28 @@ pub fn run(args: Args) -> Result<()> {
     let layers = if units.is_empty() { "no LSTM (a bag of embeddings)".to_owned() } else { format!("LSTM {units:?}") };
     writeln!(
         text,
-        "model       {}, embedding {} x {}, {layers}, readout {}, {} output",
+        "model       {}, embedding {} x {}, {layers}, readout {}, {} output{}",
         manifest.precision.name(),
         manifest.embedding.rows,
         manifest.embedding.width,
         manifest.readout.name(),
-        manifest.head.outputs
+        manifest.head.outputs,
+        if manifest.head.outputs == 1 { "" } else { "s" }
     )?;
+    writeln!(
+        text,
+        "answer      {}, {}",
+        match (model.answer().kind, manifest.head.outputs) {
+            (AnswerKind::Values, _) => "a value".to_owned(),
+            (AnswerKind::Classes, 1) => "one of 2 classes".to_owned(),
+            (AnswerKind::Classes, classes) => format!("one of {classes} classes"),
+        },
+        if model.answer().each_step { "after each token" } else { "for the whole text" }
+    )?;
+    for Early { tokens, logit } in model.early() {
+        let logit = f64::from(*logit) / 65_536.0;
+        writeln!(text, "early       from {tokens} tokens on, a logit of at least {logit:.3} either way is certain")?;
+    }
     if manifest.extended.units == Units::Syllables {
         writeln!(text, "tokens      words and marks; each Hangul syllable is a word of its own")?;
     }

@@ -1,18 +1,21 @@
-//! `latch predict`: judge a text, and show the probability as it moves.
+//! `latch predict`: judge a text, and show the answer as it moves.
 
 use std::io::{BufRead, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use latch_engine::image::manifest::AnswerKind;
 use latch_engine::model::{Model, Session};
 use serde::Serialize;
 
 use super::printing;
+use crate::calibration::probabilities;
 use crate::dataset::MAX_LINE;
 use crate::error::{fault, reading};
 use crate::evaluate::{open_image, read_image, state_for};
+use crate::training::class_of;
 
-/// Judge texts: verdict, probability, and the trail of probabilities token by token.
+/// Judge texts: verdict and probability, class or value, and the trail of them token by token; where each token has an answer, these.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     latch predict --image imdb.latch \"not a good film, but a great one\"\n  \
@@ -37,6 +40,82 @@ pub(crate) struct Verdict {
     pub(crate) tokens: u32,
     /// Each token that the network read, and the probability after it.
     pub(crate) trail: Vec<(String, f32)>,
+    /// The token after which the verdict was certain for the first time, where the image has thresholds for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) certain_after: Option<u32>,
+}
+
+/// What a model of several classes, of values, or with an answer each step says of a text.
+#[derive(Debug, Serialize)]
+struct Response {
+    #[serde(flatten)]
+    answer: Said,
+    /// The class of each probability is its place.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    probabilities: Vec<f64>,
+    tokens: u32,
+    /// Each token that the network read, and the answer after it.
+    trail: Vec<(String, Said)>,
+    #[serde(skip)]
+    each_step: bool,
+}
+
+/// One answer.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Said {
+    Class(usize),
+    Value(f32),
+}
+
+impl std::fmt::Display for Said {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Said::Class(class) => write!(f, "{class}"),
+            Said::Value(value) => write!(f, "{value:.4}"),
+        }
+    }
+}
+
+impl Response {
+    fn words(&self) -> String {
+        let trail: Vec<String> = self.trail.iter().map(|(token, said)| format!("{token} {said}")).collect();
+        let trail = lines(trail.iter().map(String::as_str));
+        if self.each_step {
+            return trail;
+        }
+        match self.answer {
+            Said::Value(value) => format!("value {value:.4}, {} tokens\n{trail}", self.tokens),
+            Said::Class(class) => {
+                let all: Vec<String> = self.probabilities.iter().map(|p| format!("{p:.3}")).collect();
+                format!("class {class}, probabilities {}, {} tokens\n{trail}", all.join(" "), self.tokens)
+            }
+        }
+    }
+}
+
+/// Runs one text through a session from its beginning.
+fn respond(session: &mut Session<'_, '_, '_>, text: &str) -> Response {
+    let shape = session.model().shape();
+    let (outputs, kind) = (usize::from(shape.outputs), session.model().answer().kind);
+    let logits = |session: &Session<'_, '_, '_>| -> Vec<f32> {
+        (0..outputs).map(|output| session.logit(output).to_f32()).collect()
+    };
+    let said = |logits: &[f32]| match kind {
+        AnswerKind::Values => Said::Value(logits[0]),
+        AnswerKind::Classes => Said::Class(class_of(logits)),
+    };
+    session.reset();
+    let mut trail = Vec::new();
+    let mut note = |session: &Session<'_, '_, '_>, token: &[u8]| {
+        trail.push((String::from_utf8_lossy(token).into_owned(), said(&logits(session))));
+    };
+    session.push_bytes_each(text.as_bytes(), &mut note);
+    session.finish_each(&mut note);
+    let last = logits(session);
+    let probabilities = if kind == AnswerKind::Classes { probabilities(&last) } else { Vec::new() };
+    let each_step = session.model().answer().each_step;
+    Response { answer: said(&last), probabilities, tokens: session.tokens(), trail, each_step }
 }
 
 /// Runs the verb.
@@ -77,9 +156,15 @@ pub fn run(args: Args) -> Result<()> {
 }
 
 fn answer(session: &mut Session<'_, '_, '_>, text: &str, json: bool) -> Result<()> {
-    let verdict = judge(session, text);
-    let text =
-        if json { serde_json::to_string(&verdict)? } else { format!("{}\n{}", sentence(&verdict), trail(&verdict)) };
+    let model = session.model();
+    let text = if model.answer().kind == AnswerKind::Classes && model.shape().outputs == 1 && !model.answer().each_step
+    {
+        let verdict = judge(session, text);
+        if json { serde_json::to_string(&verdict)? } else { format!("{}\n{}", sentence(&verdict), trail(&verdict)) }
+    } else {
+        let response = respond(session, text);
+        if json { serde_json::to_string(&response)? } else { response.words() }
+    };
     let mut out = std::io::stdout().lock();
     // A reader at the other end of a pipe gets each answer at once.
     writeln!(out, "{text}").and_then(|()| out.flush()).map_err(printing)
@@ -88,9 +173,10 @@ fn answer(session: &mut Session<'_, '_, '_>, text: &str, json: bool) -> Result<(
 /// Runs one text through a session from its beginning.
 pub(crate) fn judge(session: &mut Session<'_, '_, '_>, text: &str) -> Verdict {
     session.reset();
-    let mut trail = Vec::new();
+    let (mut trail, mut certain_after) = (Vec::new(), None);
     let mut note = |session: &Session<'_, '_, '_>, token: &[u8]| {
         trail.push((String::from_utf8_lossy(token).into_owned(), session.probability()));
+        certain_after = certain_after.or_else(|| session.is_certain().then(|| session.tokens()));
     };
     session.push_bytes_each(text.as_bytes(), &mut note);
     session.finish_each(&mut note);
@@ -99,6 +185,7 @@ pub(crate) fn judge(session: &mut Session<'_, '_, '_>, text: &str) -> Verdict {
         probability: session.probability(),
         tokens: session.tokens(),
         trail,
+        certain_after,
     }
 }
 
@@ -111,24 +198,30 @@ pub(crate) fn sentence(verdict: &Verdict) -> String {
             verdict.probability
         );
     }
-    format!("{word}, probability {:.3} of positive, {} tokens", verdict.probability, verdict.tokens)
+    let certain = verdict.certain_after.map_or(String::new(), |tokens| format!(", certain after {tokens}"));
+    format!("{word}, probability {:.3} of positive, {} tokens{certain}", verdict.probability, verdict.tokens)
 }
 
 /// The trail, several tokens a line, each with the percentage after it.
 pub(crate) fn trail(verdict: &Verdict) -> String {
-    if verdict.trail.is_empty() {
-        return "  (no token)".into();
-    }
+    let steps: Vec<String> =
+        verdict.trail.iter().map(|(token, probability)| format!("{token} {:.0}%", 100.0 * probability)).collect();
+    lines(steps.iter().map(String::as_str))
+}
+
+/// Steps of a trail in lines that fit a terminal.
+fn lines<'s>(steps: impl Iterator<Item = &'s str>) -> String {
     let mut text = String::from(" ");
     let mut column = 0;
-    for (token, probability) in &verdict.trail {
-        let step = format!(" {token} {:.0}%", 100.0 * probability);
-        if column + step.chars().count() > 100 {
+    for step in steps {
+        let width = step.chars().count() + 1;
+        if column + width > 100 {
             text.push_str("\n ");
             column = 0;
         }
-        column += step.chars().count();
-        text.push_str(&step);
+        column += width;
+        text.push(' ');
+        text.push_str(step);
     }
-    text
+    if column == 0 { "  (no token)".into() } else { text }
 }

@@ -8,12 +8,12 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
-use latch_engine::image::manifest::{MAX_LAYERS, MAX_ROWS, MAX_WIDTH, Units};
+use latch_engine::image::manifest::{MAX_LAYERS, MAX_OUTPUTS, MAX_ROWS, MAX_WIDTH, Units};
 use latch_engine::input::ngrams::{MAX_LONGEST, WEIGHT_BITS};
 use serde::Serialize;
 
 use super::{answer, print_json, say};
-use crate::dataset::{Dataset, Example, Part};
+use crate::dataset::{Dataset, Example, Label, MAX_CLASSES, Part, Task};
 use crate::error::fault;
 use crate::files::OutputFolder;
 use crate::network::Network;
@@ -21,8 +21,8 @@ use crate::network::readout::Readout;
 use crate::ngrams::{Fitted, NgramConfig};
 use crate::run::{RunConfig, RunFolder, Valid};
 use crate::training::{
-    BatchProgress, EpochMetrics, ModelConfig, Outcome, Progress, Sequences, TrainConfig, fit_ngrams, judge_logits,
-    train,
+    BatchProgress, EpochMetrics, ModelConfig, Outcome, Progress, Scale, Sequences, TrainConfig, fit_ngrams,
+    judge_logits, train,
 };
 use crate::vocabulary::{Vocabulary, units_of};
 
@@ -33,11 +33,21 @@ use crate::vocabulary::{Vocabulary, units_of};
 #[command(after_help = "Examples:\n  \
     latch train --data imdb/train.tsv.gz --out runs/imdb\n  \
     latch train --data reviews.csv --model vocab=2000,embedding=8,lstm=16 --epochs 5 --out runs/small\n  \
+    latch train --data topics.csv --task classes --out runs/topics\n  \
+    latch train --data stars.tsv --task values --out runs/stars\n  \
+    latch train --data entities.jsonl --task tags --out runs/entities\n  \
     latch train --resume --out runs/imdb")]
 pub struct Args {
     /// Labelled texts: an aclImdb folder, or .tsv, .csv, .jsonl, each also .gz
     #[arg(long, required_unless_present = "resume")]
     data: Option<PathBuf>,
+    /// What the labels mean: verdict (0 or 1), classes (0, 1, 2 …), values (any number), tags (a class for each token, as
+    /// {"tokens": ["…"], "labels": [0]} a line) or tag-values
+    #[arg(long, value_enum, default_value = "verdict", hide_possible_values = true)]
+    task: TaskArg,
+    /// Number of classes of --task classes and tags [default: as many as the data has]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(2..=i64::from(MAX_CLASSES)))]
+    classes: Option<u32>,
     /// Validation part: a path, or the share of the data to set apart
     #[arg(long, default_value = "0.1")]
     valid: ValidArg,
@@ -83,7 +93,7 @@ pub struct Args {
     #[arg(long)]
     out: PathBuf,
     /// Go on with the run in --out; its configuration is used
-    #[arg(long, conflicts_with_all = ["data", "valid", "model", "units", "epochs", "batch", "lr", "seed", "max_tokens", "clip_norm",
+    #[arg(long, conflicts_with_all = ["data", "task", "classes", "valid", "model", "units", "epochs", "batch", "lr", "seed", "max_tokens", "clip_norm",
         "weight_decay", "label_smoothing", "average", "patience"])]
     resume: bool,
     /// Seconds after which a running epoch is kept; the result does not depend on it
@@ -92,6 +102,45 @@ pub struct Args {
     /// Print one line of JSON
     #[arg(long)]
     json: bool,
+}
+
+/// `--task`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum TaskArg {
+    /// One of two classes a text
+    Verdict,
+    /// One of several classes a text
+    Classes,
+    /// A value a text
+    Values,
+    /// A class for each token
+    #[value(alias = "each-step")]
+    Tags,
+    /// A value for each token
+    TagValues,
+}
+
+const _: () = assert!(MAX_CLASSES as usize == MAX_OUTPUTS);
+
+/// The task of `--task` and `--classes`.
+fn task(args: &Args) -> Result<Task> {
+    let task = match args.task {
+        TaskArg::Verdict => Task::Verdict,
+        TaskArg::Classes => Task::Classes(0),
+        TaskArg::Values => Task::Values,
+        TaskArg::Tags => Task::Tags(0),
+        TaskArg::TagValues => Task::TagValues,
+    };
+    let Some(classes) = args.classes else { return Ok(task) };
+    if task.with_classes(classes) == task {
+        return Err(fault(
+            "--classes",
+            "this task has no number of classes",
+            "leave it out, or give --task classes or tags",
+        )
+        .into());
+    }
+    Ok(task.with_classes(classes))
 }
 
 /// `--units`.
@@ -159,6 +208,7 @@ pub(crate) const DEFAULT_MODEL: ModelConfig = ModelConfig {
 pub(crate) fn default_config() -> TrainConfig {
     TrainConfig {
         model: DEFAULT_MODEL,
+        task: Task::Verdict,
         epochs: 10,
         batch: 32,
         learning_rate: 5e-3,
@@ -286,10 +336,10 @@ pub fn run(args: Args) -> Result<()> {
     let json = args.json;
     let outcome = if args.resume { resume(&folder, json)? } else { begin(args, &folder)? };
     let text = format!(
-        "best epoch {} of {} (lowest validation loss): validation accuracy {:.2} %, loss {:.4}; {:.0} tokens/s, {:.1} s; run in {}",
+        "best epoch {} of {} (lowest validation loss): validation {}, loss {:.4}; {:.0} tokens/s, {:.1} s; run in {}",
         outcome.best.epoch,
         outcome.epochs,
-        100.0 * outcome.best.valid_accuracy,
+        accuracy(folder.config()?.train.task, outcome.best.valid_accuracy),
         outcome.best.valid_loss,
         outcome.tokens_per_second,
         outcome.elapsed.as_secs_f64(),
@@ -309,11 +359,13 @@ pub fn run(args: Args) -> Result<()> {
 }
 
 fn begin(args: Args, folder: &RunFolder) -> Result<Outcome> {
+    let task = task(&args)?;
     let Some(data) = args.data else { bail!("--data is missing although --resume is not given") };
     let config = RunConfig {
         latch: env!("CARGO_PKG_VERSION").into(),
         train: TrainConfig {
             model: args.model.0,
+            task,
             epochs: args.epochs,
             batch: args.batch,
             learning_rate: args.lr,
@@ -388,7 +440,7 @@ pub(crate) fn refuse_run(folder: &RunFolder) -> Result<()> {
 }
 
 /// The vocabulary of a run's training texts.
-fn vocabulary(config: &RunConfig, training: &[Example]) -> Result<Vocabulary> {
+fn vocabulary<L>(config: &RunConfig, training: &[Example<L>]) -> Result<Vocabulary> {
     let train = &config.train;
     let texts = training.iter().map(|example| example.text.as_str());
     let vocabulary = Vocabulary::build_of(train.units(), texts, train.model.vocab, train.unknown());
@@ -443,8 +495,8 @@ pub(crate) struct Beginning {
     pub(crate) config: RunConfig,
     pub(crate) vocabulary: Vocabulary,
     pub(crate) ngrams: Option<Fitted>,
-    pub(crate) training: Vec<Example>,
-    pub(crate) validation: Vec<Example>,
+    pub(crate) training: Vec<Example<Label>>,
+    pub(crate) validation: Vec<Example<Label>>,
 }
 
 impl Beginning {
@@ -573,6 +625,10 @@ pub(crate) fn check_options(config: &TrainConfig, within: &str) -> Result<()> {
             check("--model lstm", model.lstm <= width / 2, &format!("at most {} in more than one layer", width / 2))?;
         }
     }
+    let plain = config.task == Task::Verdict || model.ngrams.count == 0;
+    check("--task", plain, "verdict where the model has n-grams")?;
+    let steps = !config.task.each_step() || model.layers > 0;
+    check("--model layers", steps, "at least 1 where each token has an answer")?;
     check("--model ngrams", model.ngrams.count <= MAX_NGRAMS, &format!("at most {MAX_NGRAMS}"))?;
     check("--model ngram_dropout", (0.0..=1.0).contains(&model.ngrams.dropout), "from 0 to 1")?;
     check("--model longest", (1..=MAX_LONGEST as u8).contains(&model.ngrams.longest), "what an image can hold")?;
@@ -584,15 +640,19 @@ pub(crate) fn check_options(config: &TrainConfig, within: &str) -> Result<()> {
     Ok(())
 }
 
-/// The training and the validation part of a run (empty where a network was imported without data), the digest of a validation part that has data of its own, and the digest of the
-/// data into the configuration.
-pub(crate) fn load(config: &mut RunConfig) -> Result<(Vec<Example>, Vec<Example>, Option<String>)> {
+/// What [`load`] gives.
+type Parts = (Vec<Example<Label>>, Vec<Example<Label>>, Option<String>);
+
+/// The training and the validation part of a run (empty where a network was imported without data), the digest of a validation part that has
+/// data of its own, and the digest of the data and, where the task leaves it to the data, the number of classes into the configuration.
+pub(crate) fn load(config: &mut RunConfig) -> Result<Parts> {
     if config.imported.is_some() && config.data.as_os_str().is_empty() {
         return Ok((Vec::new(), Vec::new(), None));
     }
-    let mut data = Dataset::load(&config.data)?;
+    let mut data = Dataset::load_for(&config.data, Part::Train, config.train.task)?;
     // A fault of the split is one of this file.
     data.name = config.data.display().to_string();
+    config.train.task = data.resolve(config.train.task)?;
     match &config.valid {
         Valid::Fraction(share) => {
             config.data_sha256 = data.sha256.clone();
@@ -600,7 +660,7 @@ pub(crate) fn load(config: &mut RunConfig) -> Result<(Vec<Example>, Vec<Example>
             Ok((training.examples, validation.examples, None))
         }
         Valid::Path(path) => {
-            let validation = Dataset::load_part(path, Part::Valid)?;
+            let validation = Dataset::load_for(path, Part::Valid, config.train.task)?;
             config.data_sha256 = data.sha256;
             Ok((data.examples, validation.examples, Some(validation.sha256)))
         }
@@ -611,21 +671,26 @@ pub(crate) fn load(config: &mut RunConfig) -> Result<(Vec<Example>, Vec<Example>
 fn go(
     config: &RunConfig,
     (vocabulary, ngrams): (&Vocabulary, Option<&Fitted>),
-    training: Vec<Example>,
-    validation: Vec<Example>,
+    training: Vec<Example<Label>>,
+    validation: Vec<Example<Label>>,
     folder: &RunFolder,
     checkpoint: Option<crate::run::Checkpoint>,
     quiet: bool,
 ) -> Result<Outcome> {
+    let scale = config.train.task.has_values().then(|| Scale::of(&training));
+    let normalised = |sequences: Sequences| match scale {
+        Some(scale) => sequences.normalised(scale),
+        None => sequences,
+    };
     let training = {
         let texts = training;
-        let sequences = Sequences::read(&texts, vocabulary, config.train.max_tokens);
+        let sequences = normalised(Sequences::read(&texts, vocabulary, config.train.max_tokens));
         let offsets = ngrams.map_or(Vec::new(), |ngrams| ngrams.offsets.clone());
         Sequences { offsets, ..sequences }
     };
     let validation = {
         let texts = validation;
-        let sequences = Sequences::read(&texts, vocabulary, usize::MAX);
+        let sequences = normalised(Sequences::read(&texts, vocabulary, usize::MAX));
         match ngrams {
             Some(ngrams) => sequences.beside(&texts, vocabulary.units, &ngrams.table),
             None => sequences,
@@ -646,7 +711,7 @@ fn go(
             ),
         );
     }
-    let mut progress = Terminal::new(quiet, config.train.epochs);
+    let mut progress = Terminal::new(quiet, config.train.epochs, config.train.task);
     train(&config.train, vocabulary, &training, &validation, folder, checkpoint, &mut progress)
 }
 
@@ -661,17 +726,23 @@ struct Terminal {
     bar: Option<ProgressBar>,
     quiet: bool,
     epochs: u64,
+    task: Task,
+}
+
+/// An accuracy in words; of values it is R².
+fn accuracy(task: Task, accuracy: f64) -> String {
+    if task.has_values() { format!("R² {accuracy:.4}") } else { format!("accuracy {:.2} %", 100.0 * accuracy) }
 }
 
 impl Terminal {
-    fn new(quiet: bool, epochs: u64) -> Self {
+    fn new(quiet: bool, epochs: u64, task: Task) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(0);
             let style = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} {msg}, {eta} left");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar
         });
-        Terminal { bar, quiet, epochs }
+        Terminal { bar, quiet, epochs, task }
     }
 }
 
@@ -682,22 +753,22 @@ impl Progress for Terminal {
         bar.set_position((batch.epoch - 1) * batch.batches as u64 + batch.done as u64);
         bar.set_prefix(format!("epoch {}/{}", batch.epoch, self.epochs));
         bar.set_message(format!(
-            "loss {:.4}, accuracy {:.2} %, {:.0} tokens/s",
+            "loss {:.4}, {}, {:.0} tokens/s",
             batch.loss,
-            100.0 * batch.accuracy,
+            accuracy(self.task, batch.accuracy),
             batch.tokens_per_second
         ));
     }
 
     fn epoch(&mut self, metrics: &EpochMetrics, elapsed: Duration, best: bool) {
         let line = format!(
-            "epoch {:2}/{}  train loss {:.4}, accuracy {:.2} %  validation loss {:.4}, accuracy {:.2} %  {:.1} s{}",
+            "epoch {:2}/{}  train loss {:.4}, {}  validation loss {:.4}, {}  {:.1} s{}",
             metrics.epoch,
             self.epochs,
             metrics.train_loss,
-            100.0 * metrics.train_accuracy,
+            accuracy(self.task, metrics.train_accuracy),
             metrics.valid_loss,
-            100.0 * metrics.valid_accuracy,
+            accuracy(self.task, metrics.valid_accuracy),
             elapsed.as_secs_f64(),
             if best { "  best" } else { "" },
         );

@@ -24,15 +24,23 @@ impl<T: Real> Embedding<T> {
         Self { table }
     }
 
+    /// The vector of an id.
+    ///
+    /// # Panics
+    /// If the id is not below the vocabulary.
+    pub fn vector(&self, id: u32) -> &[T] {
+        let features = self.table.nrows();
+        &self.table.as_slice()[id as usize * features..][..features]
+    }
+
     /// Writes the vector of every id into `output` (features × ids).
     ///
     /// # Panics
     /// If an id is not below the vocabulary, or if the shape of `output` is wrong.
     pub fn forward(&self, ids: &[u32], output: &mut [T]) {
         let features = self.table.nrows();
-        let table = self.table.as_slice();
         for (&id, vector) in ids.iter().zip(output.chunks_exact_mut(features)) {
-            vector.copy_from_slice(&table[id as usize * features..][..features]);
+            vector.copy_from_slice(self.vector(id));
         }
     }
 }
@@ -55,18 +63,28 @@ impl<T: PartialEq> PartialEq for SparseColumns<T> {
 }
 
 impl<T: Real> SparseColumns<T> {
-    /// Forgets all columns and takes up zero columns for the given ids, which may repeat and must be below `vocabulary`.
+    /// Forgets all columns and takes up columns for the given ids, which may repeat and must be below `vocabulary`. What is in them has
+    /// no meaning until [`SparseColumns::clear`], or until the caller has written them.
     pub(crate) fn reset(&mut self, ids: impl Iterator<Item = u32>, vocabulary: usize, features: usize) {
-        self.ids.clear();
-        self.ids.extend(ids);
-        self.ids.sort_unstable();
-        self.ids.dedup();
+        self.places.clear();
         self.places.resize(vocabulary, 0);
-        for (place, &id) in self.ids.iter().enumerate() {
-            self.places[id as usize] = place as u32;
+        ids.for_each(|id| self.places[id as usize] = 1);
+        self.ids.clear();
+        for (id, place) in self.places.iter_mut().enumerate().filter(|(_, place)| **place > 0) {
+            *place = self.ids.len() as u32;
+            self.ids.push(id as u32);
         }
-        self.values.clear();
         self.values.resize(features * self.ids.len(), T::zero());
+    }
+
+    /// Makes all columns zero.
+    pub(crate) fn clear(&mut self) {
+        self.values.fill(T::zero());
+    }
+
+    /// For every id of the vocabulary its place in `ids`, valid only for those that occur.
+    pub(crate) fn places(&self) -> &Vec<u32> {
+        &self.places
     }
 
     /// Adds each column of `gradients` (features × ids) to the column of its id, in the order of `ids`.
@@ -106,6 +124,7 @@ mod tests {
     fn repeated_ids_add_up_their_gradients() {
         let mut gradient = SparseColumns::<f64>::default();
         gradient.reset([3, 1, 3].into_iter(), 4, 2);
+        gradient.clear();
         gradient.add(&[3, 1, 3], &[1.0, 2.0, 5.0, 6.0, 10.0, 20.0], 2);
         assert_eq!(gradient.ids, [1, 3]);
         assert_eq!(gradient.values, [5.0, 6.0, 11.0, 22.0]);

@@ -12,7 +12,8 @@
 //! `dz_t` step by step, then `dW = dZ·Xᵀ`, `dU = dZ·H_prevᵀ` and `dX = Wᵀ·dZ` as one product each.
 
 use super::Steps;
-use crate::real::{Real, add, add_column_sum, multiply, product, product_with_transpose, tensor, transpose};
+use crate::products::{Outer, Packed, outer, product, vectorized};
+use crate::real::{Real, add, add_column_sum, multiply, tensor};
 use nalgebra::DMatrix;
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
@@ -32,20 +33,38 @@ pub struct Lstm<T: Real> {
     pub bias: DMatrix<T>,
 }
 
-/// The transposed kernels of a layer, made once a batch for the backward passes of all its shards.
+/// A layer's kernels in the order in which the products walk them, made once a batch for all its shards.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Transposed<T> {
+pub(crate) struct Kernels<T> {
+    /// W (4·units × inputs).
+    pub(crate) kernel: Packed<T>,
+    /// U (4·units × units).
+    recurrent_kernel: Packed<T>,
     /// Wᵀ (inputs × 4·units).
-    kernel: Vec<T>,
+    pub(crate) kernel_transpose: Packed<T>,
     /// Uᵀ (units × 4·units).
-    recurrent_kernel: Vec<T>,
+    recurrent_transpose: Packed<T>,
 }
 
-impl<T: Real> Transposed<T> {
-    /// Takes up the weights of `layer`.
+impl<T: Real> Kernels<T> {
+    /// Takes up what the forward pass of `layer` needs.
+    pub(crate) fn forward(&mut self, layer: &Lstm<T>) {
+        let (rows, inputs, units) = (4 * layer.units(), layer.inputs(), layer.units());
+        let (kernel, recurrent) = (layer.kernel.as_slice(), layer.recurrent_kernel.as_slice());
+        self.kernel.pack(rows, inputs, |column| &kernel[column * rows..][..rows]);
+        self.recurrent_kernel.pack(rows, units, |column| &recurrent[column * rows..][..rows]);
+    }
+
+    /// Takes up what both passes of `layer` need.
     pub(crate) fn update(&mut self, layer: &Lstm<T>) {
-        transpose(&layer.kernel, &mut self.kernel);
-        transpose(&layer.recurrent_kernel, &mut self.recurrent_kernel);
+        let (rows, inputs, units) = (4 * layer.units(), layer.inputs(), layer.units());
+        let (kernel, recurrent) = (layer.kernel.as_slice(), layer.recurrent_kernel.as_slice());
+        let Self { kernel_transpose, recurrent_transpose, .. } = self;
+        rayon::join(
+            || kernel_transpose.pack_transpose(kernel, inputs, rows),
+            || recurrent_transpose.pack_transpose(recurrent, units, rows),
+        );
+        self.forward(layer);
     }
 }
 
@@ -54,7 +73,7 @@ impl<T: Real> Transposed<T> {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tape<T> {
     /// The gates i, f, g, o after their activations (4·units × tokens); the backward pass turns them into dZ.
-    gates: Vec<T>,
+    pub(crate) gates: Vec<T>,
     /// The cell states c (units × tokens).
     cells: Vec<T>,
     /// tanh(c) (units × tokens).
@@ -69,6 +88,16 @@ pub(crate) struct Tape<T> {
     cell_gradient: Vec<T>,
     /// The gradient of h_{t-1} that comes through U (units × sequences).
     hidden_gradient: Vec<T>,
+    outer: Outer<T>,
+}
+
+/// What a layer reads.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Input<'a, T> {
+    /// The features of every token (inputs × tokens).
+    Tokens(&'a [T]),
+    /// `W·x + b`, which has been computed, of every id that occurs, and the place of each id of the vocabulary among them.
+    Gates(&'a [T], &'a [u32]),
 }
 
 impl<T: Real> Lstm<T> {
@@ -102,18 +131,27 @@ impl<T: Real> Lstm<T> {
         Self { kernel: zeros(&self.kernel), recurrent_kernel: zeros(&self.recurrent_kernel), bias: zeros(&self.bias) }
     }
 
-    /// Runs the layer over `input` (inputs × tokens) and leaves gates, cell and hidden states on the tape.
-    pub(crate) fn forward(&self, steps: &Steps, input: &[T], tape: &mut Tape<T>) {
+    /// Runs the layer over `input` and leaves gates, cell and hidden states on the tape.
+    pub(crate) fn forward(&self, kernels: &Kernels<T>, steps: &Steps, input: Input<'_, T>, tape: &mut Tape<T>) {
         let units = self.units();
         let tokens = steps.tokens();
         tape.gates.resize(4 * units * tokens, T::zero());
         for buffer in [&mut tape.cells, &mut tape.squashed, &mut tape.hidden, &mut tape.previous] {
             buffer.resize(units * tokens, T::zero());
         }
-        for column in tape.gates.chunks_exact_mut(4 * units) {
-            column.copy_from_slice(self.bias.as_slice());
+        let columns = tape.gates.chunks_exact_mut(4 * units);
+        match input {
+            Input::Tokens(input) => {
+                columns.for_each(|column| column.copy_from_slice(self.bias.as_slice()));
+                let inputs = self.inputs();
+                product(&mut tape.gates, &kernels.kernel, |token| &input[token * inputs..][..inputs], true);
+            }
+            Input::Gates(gates, places) => {
+                for (column, &id) in columns.zip(&steps.ids) {
+                    column.copy_from_slice(&gates[4 * units * places[id as usize] as usize..][..4 * units]);
+                }
+            }
         }
-        product(&mut tape.gates, self.kernel.as_slice(), input, (4 * units, self.inputs(), tokens), T::one());
         tape.previous[..units * steps.count(0)].fill(T::zero());
 
         for step in 0..steps.len() {
@@ -127,8 +165,8 @@ impl<T: Real> Lstm<T> {
                 if !tape.recurrent_mask.is_empty() {
                     multiply(previous, &tape.recurrent_mask);
                 }
-                let shape = (4 * units, units, columns.len());
-                product(gates, self.recurrent_kernel.as_slice(), previous, shape, T::one());
+                let previous = &*previous;
+                product(gates, &kernels.recurrent_kernel, |column| &previous[column * units..][..units], true);
             }
             let (cells_before, cells) = tape.cells.split_at_mut(range.start);
             let cells_before = match step {
@@ -143,16 +181,19 @@ impl<T: Real> Lstm<T> {
                 T::tanh_slice(&mut gates[2 * units..3 * units]);
                 T::sigmoid_slice(&mut gates[3 * units..]);
                 let (i, f, g) = (&gates[..units], &gates[units..2 * units], &gates[2 * units..3 * units]);
-                if step == 0 {
-                    for ((c, &i), &g) in cell.iter_mut().zip(i).zip(g) {
-                        *c = i * g;
+                let before = cells_before.get(column * units..(column + 1) * units);
+                vectorized(|| match before {
+                    None => {
+                        for ((c, &i), &g) in cell.iter_mut().zip(i).zip(g) {
+                            *c = i * g;
+                        }
                     }
-                } else {
-                    let before = &cells_before[column * units..][..units];
-                    for ((((c, &i), &f), &g), &before) in cell.iter_mut().zip(i).zip(f).zip(g).zip(before) {
-                        *c = f * before + i * g;
+                    Some(before) => {
+                        for ((((c, &i), &f), &g), &before) in cell.iter_mut().zip(i).zip(f).zip(g).zip(before) {
+                            *c = f * before + i * g;
+                        }
                     }
-                }
+                });
             }
             let squashed = &mut tape.squashed[range.clone()];
             squashed.copy_from_slice(cells);
@@ -161,22 +202,18 @@ impl<T: Real> Lstm<T> {
             for ((hidden, squashed), gates) in
                 hidden.zip(squashed.chunks_exact(units)).zip(gates.chunks_exact(4 * units))
             {
-                for ((h, &s), &o) in hidden.iter_mut().zip(squashed).zip(&gates[3 * units..]) {
-                    *h = o * s;
-                }
+                vectorized(|| {
+                    for ((h, &s), &o) in hidden.iter_mut().zip(squashed).zip(&gates[3 * units..]) {
+                        *h = o * s;
+                    }
+                });
             }
         }
     }
 
     /// Goes back through all steps and turns the gates on the tape into dZ. `hidden_gradient` is dL/dh (units × tokens) from the
     /// layer above and becomes the whole dL/dh. Must follow [`Lstm::forward`], once.
-    pub(crate) fn backward(
-        &self,
-        transposed: &Transposed<T>,
-        steps: &Steps,
-        tape: &mut Tape<T>,
-        hidden_gradient: &mut [T],
-    ) {
+    pub(crate) fn backward(&self, kernels: &Kernels<T>, steps: &Steps, tape: &mut Tape<T>, hidden_gradient: &mut [T]) {
         let units = self.units();
         tape.cell_gradient.clear();
         tape.cell_gradient.resize(units * steps.count(0), T::zero());
@@ -193,19 +230,21 @@ impl<T: Real> Lstm<T> {
             for column in 0..columns.len() {
                 let at = range.start + column * units;
                 let before = before.map(|start| &tape.cells[start + column * units..][..units]);
-                gates_backward(
-                    &mut gates[4 * column * units..][..4 * units],
-                    before,
-                    &tape.squashed[at..][..units],
-                    &hidden_gradient[at..][..units],
-                    &mut tape.cell_gradient[column * units..][..units],
-                );
+                let gates = &mut gates[4 * column * units..][..4 * units];
+                let (squashed, hidden_gradient) = (&tape.squashed[at..][..units], &hidden_gradient[at..][..units]);
+                let cell_gradient = &mut tape.cell_gradient[column * units..][..units];
+                vectorized(|| gates_backward(gates, before, squashed, hidden_gradient, cell_gradient));
             }
             if let Some(before) = before {
                 // dh_{t-1} = m ∘ Uᵀ·dz_t
                 let through = &mut tape.hidden_gradient[..range.len()];
-                let shape = (units, 4 * units, columns.len());
-                product(through, &transposed.recurrent_kernel, gates, shape, T::zero());
+                let gates = &*gates;
+                product(
+                    through,
+                    &kernels.recurrent_transpose,
+                    |column| &gates[4 * units * column..][..4 * units],
+                    false,
+                );
                 if !tape.recurrent_mask.is_empty() {
                     multiply(through, &tape.recurrent_mask);
                 }
@@ -214,33 +253,42 @@ impl<T: Real> Lstm<T> {
         }
     }
 
-    /// The gradients that follow from the dZ that [`Lstm::backward`] left on the tape: those of the weights replace what is in
-    /// `gradient`, and `input_gradient` becomes dL/dx (inputs × tokens). `input` is what the forward pass read.
-    pub(crate) fn gradients(
+    /// The gradient of U that follows from the dZ that [`Lstm::backward`] left on the tape. It replaces what is in `gradient`.
+    pub(crate) fn recurrent_gradient(&self, steps: &Steps, tape: &mut Tape<T>, gradient: &mut Self) {
+        let units = self.units();
+        let first = steps.count(0);
+        let Tape { gates, previous, outer: memory, .. } = tape;
+        let (gates, previous) = (&gates[4 * units * first..], &previous[units * first..]);
+        outer(
+            gradient.recurrent_kernel.as_mut_slice(),
+            (4 * units, units),
+            steps.tokens() - first,
+            |token| &gates[4 * units * token..][..4 * units],
+            |token| &previous[units * token..][..units],
+            memory,
+        );
+    }
+
+    /// The gradients of W and b, which replace what is in `gradient`, and dL/dx (inputs × tokens) into `input_gradient`, from the
+    /// same dZ. `input` is what the forward pass read.
+    pub(crate) fn input_gradients(
         &self,
-        transposed: &Transposed<T>,
+        kernels: &Kernels<T>,
         steps: &Steps,
         input: &[T],
-        tape: &Tape<T>,
+        tape: &mut Tape<T>,
         gradient: &mut Self,
         input_gradient: &mut Vec<T>,
     ) {
-        let units = self.units();
-        let tokens = steps.tokens();
-        let shape = (4 * units, tokens, self.inputs());
-        product_with_transpose(gradient.kernel.as_mut_slice(), &tape.gates, input, shape, T::zero());
-        let first = steps.count(0);
-        product_with_transpose(
-            gradient.recurrent_kernel.as_mut_slice(),
-            &tape.gates[4 * units * first..],
-            &tape.previous[units * first..],
-            (4 * units, tokens - first, units),
-            T::zero(),
-        );
+        let (rows, inputs) = (4 * self.units(), self.inputs());
+        let Tape { gates, outer: memory, .. } = tape;
+        let column = |token: usize| &gates[rows * token..][..rows];
+        let feature = |token: usize| &input[inputs * token..][..inputs];
+        outer(gradient.kernel.as_mut_slice(), (rows, inputs), steps.tokens(), column, feature, memory);
         gradient.bias.fill(T::zero());
-        add_column_sum(gradient.bias.as_mut_slice(), &tape.gates);
-        input_gradient.resize(self.inputs() * tokens, T::zero());
-        product(input_gradient, &transposed.kernel, &tape.gates, (self.inputs(), 4 * units, tokens), T::zero());
+        add_column_sum(gradient.bias.as_mut_slice(), gates);
+        input_gradient.resize(inputs * steps.tokens(), T::zero());
+        product(input_gradient, &kernels.kernel_transpose, column, false);
     }
 }
 
@@ -256,7 +304,7 @@ impl<T: Real> Lstm<T> {
 /// ```
 ///
 /// `before` is c_{t-1}, or nothing at the first step, where it is zero.
-#[inline]
+#[inline(always)]
 fn gates_backward<T: Real>(
     gates: &mut [T],
     before: Option<&[T]>,
@@ -352,7 +400,9 @@ mod tests {
 
     fn run(layer: &Lstm<f64>, input: &[f64], mask: &[f64]) -> Tape<f64> {
         let mut tape = Tape { recurrent_mask: mask.to_vec(), ..Tape::default() };
-        layer.forward(&steps(), input, &mut tape);
+        let mut kernels = Kernels::default();
+        kernels.forward(layer);
+        layer.forward(&kernels, &steps(), Input::Tokens(input), &mut tape);
         tape
     }
 
@@ -444,12 +494,13 @@ mod tests {
                 tape.hidden.iter().zip(&weights).map(|(h, w)| h * w).sum()
             };
             let mut tape = run(&layer, &input, &mask);
-            let mut transposed = Transposed::default();
-            transposed.update(&layer);
+            let mut kernels = Kernels::default();
+            kernels.update(&layer);
             let mut gradient = layer.zeros_like();
             let mut input_gradient = Vec::new();
-            layer.backward(&transposed, &steps, &mut tape, &mut weights.clone());
-            layer.gradients(&transposed, &steps, &input, &tape, &mut gradient, &mut input_gradient);
+            layer.backward(&kernels, &steps, &mut tape, &mut weights.clone());
+            layer.recurrent_gradient(&steps, &mut tape, &mut gradient);
+            layer.input_gradients(&kernels, &steps, &input, &mut tape, &mut gradient, &mut input_gradient);
             assert_gradient("input", &input, &input_gradient, |values| loss(&layer, values));
             let mut changed = layer.clone();
             assert_gradient("W", layer.kernel.as_slice(), gradient.kernel.as_slice(), |values| {

@@ -1,6 +1,6 @@
-//! The readout: from the hidden states of all steps of a sequence to one vector.
+//! The readout: from the hidden states of all steps of a sequence to one vector, or to one a step.
 //!
-//! A sequence without tokens has the zero vector as its readout, whatever the kind.
+//! A sequence without tokens has the zero vector as its readout, and none where each step has one.
 
 use super::Steps;
 use crate::real::{Real, add};
@@ -18,12 +18,15 @@ pub enum Readout {
     Mean,
     /// The largest value of each feature over all steps; of equal values the earliest counts.
     Max,
+    /// The hidden state of each step: an answer a step. The head's columns are the tokens, in the order of [`Steps`].
+    Each,
 }
 
 impl From<Readout> for latch_engine::image::manifest::Readout {
     fn from(readout: Readout) -> Self {
         match readout {
-            Readout::Last => Self::Last,
+            // After each step the engine's stream has just read its last token.
+            Readout::Last | Readout::Each => Self::Last,
             Readout::Mean => Self::Mean,
             Readout::Max => Self::Max,
         }
@@ -31,7 +34,12 @@ impl From<Readout> for latch_engine::image::manifest::Readout {
 }
 
 impl Readout {
-    /// Writes the readout of every sequence into `output` (units × sequences) from `hidden` (units × tokens). For
+    /// The columns of the head: sequences, or tokens.
+    pub(crate) fn columns(self, steps: &Steps) -> usize {
+        if self == Self::Each { steps.tokens() } else { steps.sequences() }
+    }
+
+    /// Writes the readout of every sequence, or of every step, into `output` (units × columns) from `hidden` (units × tokens). For
     /// [`Readout::Max`], `winners` (units × sequences) becomes the step at which each value was met.
     pub(crate) fn forward<T: Real>(
         self,
@@ -42,8 +50,9 @@ impl Readout {
         winners: &mut Vec<u32>,
     ) {
         output.clear();
-        output.resize(units * steps.sequences(), T::zero());
+        output.resize(units * self.columns(steps), T::zero());
         match self {
+            Self::Each => output.copy_from_slice(&hidden[..units * steps.tokens()]),
             Self::Last => {
                 for (sequence, &length) in steps.lengths().iter().enumerate() {
                     if length > 0 {
@@ -83,7 +92,7 @@ impl Readout {
         }
     }
 
-    /// Writes dL/dh of every token into `hidden_gradient` (units × tokens) from `gradient`, dL/dreadout (units × sequences).
+    /// Writes dL/dh of every token into `hidden_gradient` (units × tokens) from `gradient`, dL/dreadout (units × columns).
     pub(crate) fn backward<T: Real>(
         self,
         units: usize,
@@ -95,6 +104,7 @@ impl Readout {
         hidden_gradient.clear();
         hidden_gradient.resize(units * steps.tokens(), T::zero());
         match self {
+            Self::Each => hidden_gradient.copy_from_slice(gradient),
             Self::Last => {
                 for (sequence, &length) in steps.lengths().iter().enumerate() {
                     if length > 0 {

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use latch_data::dataset::Task;
 use latch_data::error::fault;
 use latch_emulator::boards::Board;
 use latch_emulator::cycles::Memory;
@@ -12,6 +13,7 @@ use latch_emulator::elf::Elf;
 use latch_emulator::firmware::Port;
 use latch_engine::image::manifest::Precision;
 use latch_engine::kernels::AnyBackend;
+use latch_firmware_sim::board::Meaning;
 use latch_firmware_sim::link::host::batch::{Batch, Transcript};
 use latch_firmware_sim::link::host::reference;
 use serde::Serialize;
@@ -86,7 +88,7 @@ struct Line {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let board = emulated::board(&args.board)?;
     let image = Loaded::read(&args.image)?;
-    let texts = args.input.all()?;
+    let texts = args.input.all(image.meaning.task())?;
     let batch = Batch::new(texts.iter().map(|text| &text.bytes), false);
     let elf = match &args.elf {
         Some(elf) => elf.clone(),
@@ -114,7 +116,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     if !args.json && args.input.text.is_none() && args.input.data.is_none() {
         for answer in &transcript.answers {
-            writeln!(io::stdout().lock(), "{}", sentence(&answer.verdict)).context("writing to standard output")?;
+            writeln!(io::stdout().lock(), "{}", sentence(&answer.verdict, image.meaning))
+                .context("writing to standard output")?;
         }
     }
     let verdict = tally.last.filter(|_| args.input.text.is_some());
@@ -137,12 +140,18 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         scalar: args.scalar,
         image_bytes: image.bytes.len(),
         state_bytes: image.state_bytes,
-        class: verdict.map(|verdict| verdict.class),
+        class: verdict.filter(|_| !image.meaning.values).map(|verdict| verdict.class),
         logit: verdict.map(|verdict| verdict.logit.to_f32()),
-        probability: verdict.map(|verdict| verdict.logit.probability()),
+        probability: verdict
+            .filter(|_| image.meaning.task() == Task::Verdict)
+            .map(|verdict| verdict.logit.probability()),
         accuracy: tally.accuracy(),
     };
-    let output = if args.json { serde_json::to_string(&line)? + "\n" } else { table(board, &line, &tally, args)? };
+    let output = if args.json {
+        serde_json::to_string(&line)? + "\n"
+    } else {
+        table(board, &line, &tally, image.meaning, args)?
+    };
     io::stdout().lock().write_all(output.as_bytes()).context("writing to standard output")?;
     if image.precision == Precision::Int8 && line.digest != line.host_digest {
         bail!(
@@ -159,7 +168,7 @@ fn digest(transcript: &Transcript) -> String {
     format!("{:016x}", transcript.summary.digest)
 }
 
-fn table(board: &Board, line: &Line, tally: &Tally, args: &Args) -> Result<String> {
+fn table(board: &Board, line: &Line, tally: &Tally, meaning: Meaning, args: &Args) -> Result<String> {
     let mut text = String::new();
     let t = &mut text;
     let kernels = match (&args.elf, line.scalar) {
@@ -188,7 +197,7 @@ fn table(board: &Board, line: &Line, tally: &Tally, args: &Args) -> Result<Strin
         )?;
     }
     if let (Some(verdict), true) = (&tally.last, args.input.text.is_some()) {
-        writeln!(t, "verdict   {}", sentence(verdict))?;
+        writeln!(t, "verdict   {}", sentence(verdict, meaning))?;
     }
     if let Some(accuracy) = tally.accuracy() {
         writeln!(t, "accuracy  {:.2} % ({} of {})", 100.0 * accuracy, tally.correct, tally.labelled)?;

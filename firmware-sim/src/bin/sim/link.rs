@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use latch_data::dataset::Task;
 use latch_data::error::fault;
 use latch_emulator::boot;
 use latch_emulator::firmware::Port;
 use latch_engine::image::manifest::Precision;
 use latch_engine::model::Logit;
-use latch_firmware_sim::board::{Input, Verdict};
+use latch_firmware_sim::board::{Input, Meaning, Verdict};
 use latch_firmware_sim::link::host::wire::{self, Wire};
 use latch_firmware_sim::link::host::{Client, Info, Patience, Summary, Token};
 use serde::Serialize;
@@ -111,11 +112,11 @@ fn converse(wire: impl Wire, patience: Patience, args: &Args, image: Option<&Loa
     if !args.json && io::stderr().is_terminal() {
         eprintln!("latch-sim: {} runs the {} image {:08x}", info.board, info.precision.name(), info.image);
     }
-    let mut source = args.input.source()?;
+    let mut source = args.input.source(info.meaning.task())?;
     let mut tally = Tally::default();
     let mut text = Vec::new();
     let mut buffer = [0; 64];
-    let mut show = Show { tokens: Vec::new(), image, expected: Vec::new(), quiet: args.json };
+    let mut show = Show { tokens: Vec::new(), image, expected: Vec::new(), quiet: args.json, meaning: info.meaning };
     loop {
         let input = source.read(&mut buffer)?;
         match input {
@@ -158,6 +159,7 @@ struct Show<'a> {
     /// The words and logits of the text so far by this host, where there is an image.
     expected: Vec<(String, Logit)>,
     quiet: bool,
+    meaning: Meaning,
 }
 
 impl Show<'_> {
@@ -174,7 +176,13 @@ impl Show<'_> {
         if !self.quiet {
             let word = self.expected.get(self.tokens.len()).map_or("", |(word, _)| word);
             let mut out = io::stdout().lock();
-            let _ = write!(out, " {word} {:.0}%", 100.0 * token.logit.probability()).and_then(|()| out.flush());
+            let answer = match self.meaning {
+                Meaning { values: true, .. } => format!(" {:.4}", token.logit.to_f32()),
+                Meaning { outputs: 0 | 1, .. } => format!(" {:.0}%", 100.0 * token.logit.probability()),
+                // The board tells the class with the verdict only.
+                _ => String::new(),
+            };
+            let _ = write!(out, " {word}{answer}").and_then(|()| out.flush());
         }
         self.tokens.push(token);
     }
@@ -185,7 +193,8 @@ impl Show<'_> {
         let expected = std::mem::take(&mut self.expected);
         if !self.quiet {
             let line = if tokens.is_empty() { "" } else { "\n" };
-            writeln!(io::stdout().lock(), "{line}{}", sentence(verdict)).context("writing to standard output")?;
+            writeln!(io::stdout().lock(), "{line}{}", sentence(verdict, self.meaning))
+                .context("writing to standard output")?;
         }
         if self.image.is_none() {
             return Ok(());
@@ -225,9 +234,11 @@ fn json(info: &Info, summary: &Summary, tally: &Tally, repeats: u64, args: &Args
         digest: format!("{:016x}", summary.digest),
         compared: args.image.is_some(),
         repeats,
-        class: verdict.map(|verdict| verdict.class),
+        class: verdict.filter(|_| !info.meaning.values).map(|verdict| verdict.class),
         logit: verdict.map(|verdict| verdict.logit.to_f32()),
-        probability: verdict.map(|verdict| verdict.logit.probability()),
+        probability: verdict
+            .filter(|_| info.meaning.task() == Task::Verdict)
+            .map(|verdict| verdict.logit.probability()),
         accuracy: tally.accuracy(),
     };
     Ok(serde_json::to_string(&line)? + "\n")

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use latch_data::dataset::Task;
 use latch_emulator::boards::Board;
 use latch_emulator::cycles::Estimate;
 use latch_emulator::elf::Elf;
@@ -14,7 +15,7 @@ use latch_firmware_sim::board::{Summary, Verdict};
 use latch_firmware_sim::link::host::batch::Batch;
 use latch_firmware_sim::sim::parts::Part;
 use latch_firmware_sim::sim::source::Text;
-use latch_firmware_sim::sim::{Outcome, Simulator, budget, parts};
+use latch_firmware_sim::sim::{EarlyAnswers, Outcome, Simulator, budget, parts};
 use serde::Serialize;
 
 use crate::emulated::{self, Costs};
@@ -60,11 +61,11 @@ struct Expected {
 }
 
 /// Counts the firmware over the first texts and estimates from that. The reason, where there is no estimate.
-fn expect(part: &Part, args: &Args) -> Result<Expected, String> {
+fn expect(part: &Part, task: Task, args: &Args) -> Result<Expected, String> {
     let texts: Vec<Text> = match (&args.input.text, &args.input.data) {
         _ if args.no_estimate => return Err("left out".into()),
         (Some(text), _) => vec![Text { bytes: text.clone().into(), label: None }],
-        (None, Some(path)) => labelled(path, Some(COUNTED_TEXTS as u64))
+        (None, Some(path)) => labelled(path, Some(COUNTED_TEXTS as u64), task)
             .and_then(|texts| texts.take(COUNTED_TEXTS).collect())
             .map_err(|error| format!("{error:#}"))?,
         (None, None) => return Err("give --text or --data".into()),
@@ -92,13 +93,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let simulator = Simulator::load(part, &read_image(&args.image)?, &args.image.display().to_string())?;
 
     let speaks = !args.json && args.input.text.is_none() && args.input.data.is_none();
-    let mut source = args.input.source()?;
+    let meaning = simulator.meaning();
+    let mut source = args.input.source(meaning.task())?;
 
     let mut tally = Tally::default();
     let mut judged = |verdict: Verdict, label: Option<u32>| {
         tally.add(verdict, label);
         if speaks {
-            writeln!(io::stdout().lock(), "{}", sentence(&verdict)).context("writing to standard output")?;
+            writeln!(io::stdout().lock(), "{}", sentence(&verdict, meaning)).context("writing to standard output")?;
         }
         Ok(())
     };
@@ -106,7 +108,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if outcome.summary.texts == 0 {
         return Err(no_text().into());
     }
-    let expected = expect(simulator.part(), args);
+    let expected = expect(simulator.part(), meaning.task(), args);
     let output = if args.json {
         json(&simulator, &outcome, expected.as_ref().ok(), &tally, args)?
     } else {
@@ -150,6 +152,12 @@ struct Line<'a> {
     probability: Option<f32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     accuracy: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    early_saved: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    early_accuracy: Option<f64>,
 }
 
 fn json(
@@ -161,6 +169,7 @@ fn json(
 ) -> Result<String> {
     let (part, budget, latency) = (simulator.part(), simulator.budget(), outcome.latency);
     let verdict = tally.last.filter(|_| args.input.text.is_some());
+    let meaning = simulator.meaning();
     let line = Line {
         board: part.name,
         flash_used: budget.flash_used(),
@@ -182,10 +191,16 @@ fn json(
         estimated_us_per_text: expected
             .map(|expected| micros(part, expected.cycles.cycles) * tokens_per_text(&outcome.summary)),
         estimated_uj_per_token: expected.and_then(|expected| expected.joules).map(|joules| 1e6 * joules),
-        class: verdict.map(|verdict| verdict.class),
-        logit: verdict.map(|verdict| verdict.logit.to_f32()),
-        probability: verdict.map(|verdict| verdict.logit.probability()),
+        class: verdict.filter(|_| !meaning.values).map(|verdict| verdict.class),
+        logit: verdict.filter(|_| !meaning.values).map(|verdict| verdict.logit.to_f32()),
+        probability: verdict.filter(|_| meaning.task() == Task::Verdict).map(|verdict| verdict.logit.probability()),
         accuracy: tally.accuracy(),
+        value: verdict.filter(|_| meaning.values).map(|verdict| verdict.logit.to_f32()),
+        early_saved: outcome.early.as_ref().map(|early| saved(early, &outcome.summary)),
+        early_accuracy: outcome
+            .early
+            .filter(|early| early.labelled > 0)
+            .map(|early| early.correct as f64 / early.labelled as f64),
     };
     Ok(serde_json::to_string(&line)? + "\n")
 }
@@ -249,13 +264,37 @@ fn table(
         Err(why) => writeln!(t, "estimate  none: {why}")?,
     }
     if let (Some(verdict), true) = (&tally.last, args.input.text.is_some()) {
-        writeln!(t, "verdict   {}", sentence(verdict))?;
+        writeln!(t, "verdict   {}", sentence(verdict, simulator.meaning()))?;
+        if !outcome.steps.is_empty() {
+            let step = |(word, verdict): &(String, Verdict)| match simulator.meaning().values {
+                true => format!("{word} {:.4}", verdict.logit.to_f32()),
+                false => format!("{word} {}", verdict.class),
+            };
+            writeln!(t, "answers   {}", outcome.steps.iter().map(step).collect::<Vec<_>>().join(", "))?;
+        }
     }
     if let Some(accuracy) = tally.accuracy() {
         writeln!(t, "accuracy  {:.2} % ({} of {})", 100.0 * accuracy, tally.correct, tally.labelled)?;
     }
+    if let Some(early) = &outcome.early {
+        let accuracy = match early.labelled {
+            0 => String::new(),
+            labelled => format!("; accuracy then {:.2} %", 100.0 * early.correct as f64 / labelled as f64),
+        };
+        writeln!(
+            t,
+            "early     {} text(s) certain before their end, {:.1} % of the tokens could be saved{accuracy}",
+            early.stopped,
+            100.0 * saved(early, &summary)
+        )?;
+    }
     writeln!(t, "digest    {}", summary.digest)?;
     Ok(text)
+}
+
+/// The share of the tokens that early answers save.
+fn saved(early: &EarlyAnswers, summary: &Summary) -> f64 {
+    1.0 - early.read as f64 / f64::from(summary.tokens.max(1))
 }
 
 /// Microseconds of so many cycles at the part's highest clock.

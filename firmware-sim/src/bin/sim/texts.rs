@@ -4,13 +4,13 @@ use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use latch_data::dataset::{self, Part};
+use latch_data::dataset::{self, Label, Part, Task};
 use latch_data::error::{fault, open_file};
 use latch_engine::image::encode::AlignedBytes;
 use latch_engine::image::manifest::Precision;
 use latch_engine::image::{Image, VERSION_FOLDED};
 use latch_engine::model::{Logit, Model, Session};
-use latch_firmware_sim::board::{Input, Verdict};
+use latch_firmware_sim::board::{Input, Meaning, Verdict};
 use latch_firmware_sim::sim::source::{Lines, Source, Text, Texts};
 use latch_firmware_sim::sim::{image_fault, no_vocabulary};
 
@@ -30,12 +30,13 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     /// The texts, as they arrive. Without --text and --data every line of standard input is one.
-    pub(crate) fn source(&self) -> Result<Box<dyn Source>> {
+    /// `task` is that of the image.
+    pub(crate) fn source(&self, task: Task) -> Result<Box<dyn Source>> {
         Ok(match (&self.text, &self.data) {
             (Some(text), _) => {
                 Box::new(Texts::new(std::iter::once(Ok(Text { bytes: text.clone().into(), label: None }))))
             }
-            (None, Some(path)) => Box::new(Texts::new(labelled(path, self.limit)?)),
+            (None, Some(path)) => Box::new(Texts::new(labelled(path, self.limit, task)?)),
             (None, None) => {
                 if io::stdin().is_terminal() {
                     eprintln!("latch-sim: reading texts from standard input, one a line");
@@ -46,8 +47,8 @@ impl Arguments {
     }
 
     /// The same texts, all at once; a fault when there are none.
-    pub(crate) fn all(&self) -> Result<Vec<Text>> {
-        let mut source = self.source()?;
+    pub(crate) fn all(&self, task: Task) -> Result<Vec<Text>> {
+        let mut source = self.source(task)?;
         let (mut texts, mut open) = (Vec::new(), Vec::new());
         let mut buffer = [0; 256];
         loop {
@@ -67,11 +68,19 @@ impl Arguments {
     }
 }
 
-/// The first texts of a data set.
-pub(crate) fn labelled(path: &Path, limit: Option<u64>) -> Result<impl Iterator<Item = Result<Text>> + use<>> {
-    let examples = dataset::open(path, Part::Test)?.take(limit.map_or(usize::MAX, |limit| limit as usize));
-    Ok(examples
-        .map(|example| example.map(|example| Text { bytes: example.text.into_bytes(), label: Some(example.label) })))
+/// The first texts of a data set. Only classes of whole texts are kept as labels: `latch eval` judges the others.
+pub(crate) fn labelled(
+    path: &Path,
+    limit: Option<u64>,
+    task: Task,
+) -> Result<impl Iterator<Item = Result<Text>> + use<>> {
+    let examples = dataset::open_for(path, Part::Test, task)?.take(limit.map_or(usize::MAX, |limit| limit as usize));
+    Ok(examples.map(|example| {
+        example.map(|example| Text {
+            bytes: example.text.into_bytes(),
+            label: if let Label::Class(class) = example.label { Some(class) } else { None },
+        })
+    }))
 }
 
 /// The fault of an input without a text.
@@ -125,13 +134,14 @@ pub(crate) struct Loaded {
     /// The image has something that version 4 of the format added.
     pub(crate) extended: bool,
     pub(crate) state_bytes: usize,
+    pub(crate) meaning: Meaning,
 }
 
 impl Loaded {
     /// Reads and checks a file.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let bytes = AlignedBytes::new(&read_image(path)?);
-        let (crc, precision, folded, extended, state_bytes) = {
+        let (crc, precision, folded, extended, state_bytes, meaning) = {
             let image = Image::open(&bytes).map_err(|error| image_fault(&path.display().to_string(), &error))?;
             let model = Model::new(&image);
             if model.vocabulary().is_none() {
@@ -143,9 +153,10 @@ impl Loaded {
                 model.shape().folded,
                 image.version() > VERSION_FOLDED,
                 model.state_bytes(),
+                Meaning::of(&model),
             )
         };
-        Ok(Loaded { path: path.to_owned(), bytes, crc, precision, folded, extended, state_bytes })
+        Ok(Loaded { path: path.to_owned(), bytes, crc, precision, folded, extended, state_bytes, meaning })
     }
 
     /// The tokens that the network reads of a text, and the first logit after each, by this machine's widest backend.
@@ -165,9 +176,15 @@ impl Loaded {
 }
 
 /// A verdict for people. The names of classes are those of the trainer where there are two.
-pub(crate) fn sentence(verdict: &Verdict) -> String {
-    let name = ["negative", "positive"]
-        .get(usize::from(verdict.class))
-        .map_or_else(|| format!("class {}", verdict.class), ToString::to_string);
-    format!("{name}, probability of positive {:.4}, {} tokens", verdict.logit.probability(), verdict.tokens)
+pub(crate) fn sentence(verdict: &Verdict, meaning: Meaning) -> String {
+    let Verdict { class, logit, tokens } = verdict;
+    let last = if meaning.each_step { "after the last token: " } else { "" };
+    if meaning.values {
+        return format!("{last}value {:.4}, {tokens} tokens", logit.to_f32());
+    }
+    if meaning.outputs > 1 {
+        return format!("{last}class {class}, logit {:.4}, {tokens} tokens", logit.to_f32());
+    }
+    let name = ["negative", "positive"][usize::from(*class > 0)];
+    format!("{last}{name}, probability of positive {:.4}, {tokens} tokens", logit.probability())
 }

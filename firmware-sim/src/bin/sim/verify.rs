@@ -77,7 +77,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         if args.board == "all" { BOARDS.iter().collect() } else { vec![emulated::board(&args.board)?] };
     let image = Loaded::read(&args.image)?;
     let texts: Vec<Text> = match &args.data {
-        Some(path) => labelled(path, Some(args.limit))?.collect::<Result<_>>()?,
+        Some(path) => labelled(path, Some(args.limit), image.meaning.task())?.collect::<Result<_>>()?,
         None => {
             let reviews = built_in::generate(SEED, args.limit as usize).into_iter();
             reviews.map(|review| Text { bytes: review.text.into(), label: Some(review.label) }).collect()

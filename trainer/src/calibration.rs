@@ -1,0 +1,217 @@
+//! How sure answers are: probabilities of logits, what is wrong with them, and the temperature that puts it right.
+//!
+//! A network that says 90 % should be right nine times of ten. Temperature scaling (Guo, Pleiss, Sun and Weinberger, "On Calibration of
+//! Modern Neural Networks", 2017) divides all logits by one number T that is fitted on validation examples; no verdict changes. The head is
+//! linear, so that T goes into its weights and biases and costs a device nothing.
+
+use serde::Serialize;
+
+use crate::quantizer::Weights;
+use crate::training::{Scale, class_of, cross_entropy};
+
+/// Bins of equal width in which confidences from 0 to 1 are compared with what was right.
+pub const BINS: usize = 15;
+
+/// The answers of one confidence.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Bin {
+    /// How many there are.
+    pub count: u64,
+    /// The mean of their confidences; 0 where there is none.
+    pub confidence: f64,
+    /// The share that is right; 0 where there is none.
+    pub accuracy: f64,
+}
+
+/// What probabilities are worth on labelled answers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Reliability {
+    /// The mean of the squared differences to certainty: `(p − y)²` of one logit, else `Σ (p_k − y_k)²`.
+    pub brier: f64,
+    /// The expected calibration error, `Σ bin count / n · |accuracy − confidence|`, over [`BINS`] bins of equal width of the confidence, which is the
+    /// probability of the answer given.
+    pub calibration_error: f64,
+    /// The bins.
+    pub bins: Vec<Bin>,
+}
+
+/// The probabilities of all classes: softmax, and of one logit `(1 − σ(z), σ(z))`.
+pub fn probabilities(logits: &[f32]) -> Vec<f64> {
+    let z: Vec<f64> = match logits {
+        [logit] => vec![0.0, f64::from(*logit)],
+        _ => logits.iter().map(|&logit| f64::from(logit)).collect(),
+    };
+    let largest = z.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let powers: Vec<f64> = z.iter().map(|z| (z - largest).exp()).collect();
+    let total: f64 = powers.iter().sum();
+    powers.into_iter().map(|power| power / total).collect()
+}
+
+/// Compares the probabilities of answers, each of `outputs` logits, with their labels.
+pub fn reliability(logits: &[f32], labels: &[f32], outputs: usize) -> Reliability {
+    let mut bins = vec![Bin::default(); BINS];
+    let mut brier = 0.0;
+    for (logits, &label) in logits.chunks_exact(outputs).zip(labels) {
+        let (p, label) = (probabilities(logits), label as usize);
+        let squares: f64 = p.iter().enumerate().map(|(k, p)| (p - f64::from(u8::from(k == label))).powi(2)).sum();
+        // Of two classes both squares are the same.
+        brier += if outputs == 1 { squares / 2.0 } else { squares };
+        let verdict = class_of(logits);
+        let bin = &mut bins[((p[verdict] * BINS as f64) as usize).min(BINS - 1)];
+        bin.count += 1;
+        bin.confidence += p[verdict];
+        bin.accuracy += f64::from(u8::from(verdict == label));
+    }
+    let n = labels.len().max(1) as f64;
+    let mut calibration_error = 0.0;
+    for bin in bins.iter_mut().filter(|bin| bin.count > 0) {
+        calibration_error += (bin.accuracy - bin.confidence).abs() / n;
+        bin.accuracy /= bin.count as f64;
+        bin.confidence /= bin.count as f64;
+    }
+    Reliability { brier: brier / n, calibration_error, bins }
+}
+
+/// The mean loss in nats of answers whose logits are divided by a temperature.
+pub fn mean_loss(logits: &[f32], labels: &[f32], outputs: usize, temperature: f64) -> f64 {
+    let scaled: Vec<f32> = logits.iter().map(|&logit| (f64::from(logit) / temperature) as f32).collect();
+    let loss: f64 = scaled.chunks_exact(outputs).zip(labels).map(|(logits, &label)| cross_entropy(logits, label)).sum();
+    loss / labels.len().max(1) as f64
+}
+
+/// The temperatures that are looked at.
+const TEMPERATURES: (f64, f64) = (0.05, 20.0);
+
+/// The temperature of the least loss on validation answers, each of `outputs` logits; 1 where none lowers it.
+///
+/// Labels count as Platt's: of class k, which has `n_k` examples, `(n_k + 1) / (n_k + K)`, and the rest shared by the others ("Probabilistic
+/// outputs for support vector machines", 1999). So even answers that are all right do not become certain.
+pub fn temperature(logits: &[f32], labels: &[f32], outputs: usize) -> f64 {
+    let classes = outputs.max(2);
+    let mut counts = vec![0.0; classes];
+    labels.iter().for_each(|&label| counts[label as usize] += 1.0);
+    // The derivative of the loss by 1/T, which rises with it: Σ (softmax(z/T)_k − y_k)·z_k.
+    let slope = |inverse: f64| -> f64 {
+        let answers = logits.chunks_exact(outputs).zip(labels);
+        answers
+            .map(|(logits, &label)| {
+                let scaled: Vec<f32> = logits.iter().map(|&z| (f64::from(z) * inverse) as f32).collect();
+                let offset = classes - outputs;
+                let target = |class: usize| {
+                    let hit = f64::from(u8::from(class == label as usize));
+                    (counts[label as usize] * hit + 1.0) / (counts[label as usize] + classes as f64)
+                };
+                let parts = probabilities(&scaled);
+                let part = |(k, &z): (usize, &f32)| (parts[k + offset] - target(k + offset)) * f64::from(z);
+                logits.iter().enumerate().map(part).sum::<f64>()
+            })
+            .sum()
+    };
+    let (mut low, mut high) = ((1.0 / TEMPERATURES.1).ln(), (1.0 / TEMPERATURES.0).ln());
+    for _ in 0..50 {
+        let middle = (low + high) / 2.0;
+        if slope(middle.exp()) < 0.0 { low = middle } else { high = middle }
+    }
+    let found = (-(low + high) / 2.0).exp();
+    let lower = mean_loss(logits, labels, outputs, found) < mean_loss(logits, labels, outputs, 1.0);
+    if lower { found } else { 1.0 }
+}
+
+impl Weights {
+    /// The same network with all logits divided by a temperature, those of its n-grams too.
+    #[must_use]
+    pub fn at_temperature(mut self, temperature: f64) -> Self {
+        for weight in self.head.iter_mut().chain(&mut self.head_bias) {
+            *weight = (f64::from(*weight) / temperature) as f32;
+        }
+        if let Some(table) = &mut self.ngrams {
+            table.weights.iter_mut().for_each(|weight| *weight = (f64::from(*weight) / temperature) as f32);
+            table.bias = (f64::from(table.bias) / temperature) as f32;
+        }
+        self
+    }
+
+    /// The same network with its values in the labels' own unit: `value·deviation + mean`.
+    #[must_use]
+    pub fn in_the_unit_of(mut self, scale: Scale) -> Self {
+        for weight in self.head.iter_mut().chain(&mut self.head_bias) {
+            *weight = (f64::from(*weight) * scale.deviation) as f32;
+        }
+        for bias in &mut self.head_bias {
+            *bias = (f64::from(*bias) + scale.mean) as f32;
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    /// Answers whose labels are drawn from the very probabilities of their logits, divided by `temperature` afterwards.
+    fn drawn(count: usize, outputs: usize, temperature: f64) -> (Vec<f32>, Vec<f32>) {
+        let mut rng = ChaCha8Rng::seed_from_u64(11);
+        let (mut logits, mut labels) = (Vec::new(), Vec::new());
+        for _ in 0..count {
+            let z: Vec<f32> = (0..outputs).map(|_| rng.random_range(-3.0..3.0_f32)).collect();
+            let mut chance = rng.random::<f64>();
+            let p = probabilities(&z);
+            let class = p.iter().position(|p| {
+                chance -= p;
+                chance < 0.0
+            });
+            labels.push(class.unwrap_or(p.len() - 1) as f32);
+            logits.extend(z.iter().map(|z| (f64::from(*z) / temperature) as f32));
+        }
+        (logits, labels)
+    }
+
+    #[test]
+    fn the_calibration_error_of_a_calibrated_set_is_near_zero_and_of_a_boastful_one_it_is_not() {
+        for outputs in [1, 4] {
+            let (logits, labels) = drawn(40_000, outputs, 1.0);
+            let calibrated = reliability(&logits, &labels, outputs);
+            assert!(calibrated.calibration_error < 0.01, "{}", calibrated.calibration_error);
+            let (logits, labels) = drawn(40_000, outputs, 0.25);
+            let boastful = reliability(&logits, &labels, outputs);
+            assert!(boastful.calibration_error > 0.08, "{}", boastful.calibration_error);
+            assert!(boastful.brier > calibrated.brier);
+            assert_eq!(boastful.bins.iter().map(|bin| bin.count).sum::<u64>(), 40_000);
+        }
+    }
+
+    #[test]
+    fn the_temperature_is_found_again_and_lowers_the_loss() {
+        for outputs in [1, 3] {
+            for expected in [0.4, 1.0, 3.0] {
+                let (logits, labels) = drawn(20_000, outputs, 1.0 / expected);
+                let found = temperature(&logits, &labels, outputs);
+                assert!((found / expected - 1.0).abs() < 0.05, "{found} is not {expected}");
+                let [before, after] = [1.0, found].map(|t| mean_loss(&logits, &labels, outputs, t));
+                assert!(after <= before, "{after} {before}");
+                let near = [found * 1.05, found / 1.05].map(|t| mean_loss(&logits, &labels, outputs, t));
+                assert!(near.iter().all(|&loss| loss > after - 1e-6), "{near:?} {after}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_few_answers_that_are_all_right_do_not_become_certain() {
+        let (logits, labels) = ([-1.0, 1.0, -0.5, 2.0], [0.0, 1.0, 0.0, 1.0]);
+        let temperature = temperature(&logits, &labels, 1);
+        assert!((0.2..1.5).contains(&temperature), "{temperature}");
+    }
+
+    #[test]
+    fn probabilities_of_one_logit_are_those_of_two() {
+        for z in [-30.0, -1.0, 0.0, 0.7, 80.0] {
+            for (one, two) in probabilities(&[z]).iter().zip(probabilities(&[0.0, z])) {
+                assert!((one - two).abs() < 1e-12);
+            }
+        }
+        let brier = |logits: &[f32], outputs| reliability(logits, &[1.0], outputs).brier;
+        assert!((2.0 * brier(&[0.4], 1) - brier(&[0.0, 0.4], 2)).abs() < 1e-7);
+    }
+}
