@@ -9,6 +9,7 @@ pub mod eval;
 pub mod export;
 pub mod inspect;
 pub mod predict;
+pub mod search;
 pub mod train;
 
 use std::io::Write;
@@ -34,6 +35,7 @@ enum Verb {
     Demo(demo::Args),
     Data(data::Args),
     Train(train::Args),
+    Search(search::Args),
     Export(export::Args),
     Eval(eval::Args),
     Predict(predict::Args),
@@ -59,6 +61,7 @@ pub fn main() -> ExitCode {
         Verb::Demo(args) => demo::run(args),
         Verb::Data(args) => data::run(args),
         Verb::Train(args) => train::run(args),
+        Verb::Search(args) => search::run(args),
         Verb::Export(args) => export::run(args),
         Verb::Eval(args) => eval::run(args),
         Verb::Predict(args) => predict::run(args),

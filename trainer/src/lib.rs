@@ -7,6 +7,7 @@
 //! - [`dataset`] loads labelled texts and divides them; [`vocabulary`] chooses words with the engine's tokenizer; [`batches`] orders them.
 //! - [`network`], [`bptt`] and [`optimizer`] learn; [`training`] is the loop, [`run`] the folder in which it leaves its traces.
 //! - [`quantizer`] turns a network into an image, [`folding`] trades flash for time in it; [`evaluate`] runs the engine on it, so that a reported accuracy is the device's.
+//! - [`search`] tries many models within a budget of bytes and time, and keeps the best.
 //! - [`cli`] is what a user types, one verb a file; [`error`] says what is the user's fault and what is ours.
 //!
 //! What it promises: results depend on the configuration, the data and the seed alone, not on the number of threads; and no command
@@ -24,6 +25,7 @@ pub mod quantizer;
 pub mod real;
 pub mod report;
 pub mod run;
+pub mod search;
 pub mod training;
 pub mod vocabulary;
 

@@ -21,20 +21,7 @@ pub struct Vocabulary {
 impl Vocabulary {
     /// The `size` most frequent tokens of the texts (fewer where there are not so many); ties go to the smaller word.
     pub fn build<'t>(texts: impl Iterator<Item = &'t str>, size: usize, unknown: Unknown) -> Self {
-        let mut counts: HashMap<String, u64> = HashMap::new();
-        for text in texts {
-            for_each_token(text, |token| match std::str::from_utf8(token.bytes()) {
-                Ok(word) => match counts.get_mut(word) {
-                    Some(count) => *count += 1,
-                    None => {
-                        counts.insert(word.to_owned(), 1);
-                    }
-                },
-                Err(_) => unreachable_token(),
-            });
-        }
-        let mut ranked: Vec<(u64, String)> = counts.into_iter().map(|(word, count)| (count, word)).collect();
-        ranked.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+        let mut ranked = ranked(texts);
         ranked.truncate(size);
         Self::from_words(ranked.into_iter().map(|(_, word)| word).collect(), unknown)
     }
@@ -81,6 +68,25 @@ impl Vocabulary {
         encode::encode(&words)
             .map_err(|error| fault("vocabulary", error.to_string(), "remove that word from the list").into())
     }
+}
+
+/// The tokens of the texts with their number, the most frequent first; ties go to the smaller word.
+pub fn ranked<'t>(texts: impl Iterator<Item = &'t str>) -> Vec<(u64, String)> {
+    let mut counts: HashMap<String, u64> = HashMap::new();
+    for text in texts {
+        for_each_token(text, |token| match std::str::from_utf8(token.bytes()) {
+            Ok(word) => match counts.get_mut(word) {
+                Some(count) => *count += 1,
+                None => {
+                    counts.insert(word.to_owned(), 1);
+                }
+            },
+            Err(_) => unreachable_token(),
+        });
+    }
+    let mut ranked: Vec<(u64, String)> = counts.into_iter().map(|(word, count)| (count, word)).collect();
+    ranked.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+    ranked
 }
 
 fn for_each_token(text: &str, mut each: impl FnMut(Token<'_>)) {

@@ -11,6 +11,7 @@ use latch_engine::image::manifest::{MAX_LAYERS, MAX_ROWS, MAX_WIDTH};
 use latch_engine::input::ngrams::{MAX_LONGEST, WEIGHT_BITS};
 use serde::Serialize;
 
+use super::search::{BudgetArgs, TRIALS, go_on, search};
 use super::{answer, print_json, say};
 use crate::dataset::{Dataset, Example, Part};
 use crate::error::fault;
@@ -19,6 +20,7 @@ use crate::network::Network;
 use crate::network::readout::Readout;
 use crate::ngrams::{Fitted, NgramConfig};
 use crate::run::{RunConfig, RunFolder, Valid};
+use crate::search::has_search;
 use crate::training::{
     BatchProgress, EpochMetrics, ModelConfig, Outcome, Progress, Sequences, TrainConfig, fit_ngrams, judge_logits,
     train,
@@ -32,6 +34,7 @@ use crate::vocabulary::Vocabulary;
 #[command(after_help = "Examples:\n  \
     latch train --data imdb/train.tsv.gz --out runs/imdb\n  \
     latch train --data reviews.csv --model vocab=2000,embedding=8,lstm=16 --epochs 5 --out runs/small\n  \
+    latch train --data imdb/train.tsv.gz --flash 64KiB --ram 4KiB --out runs/search    as latch search\n  \
     latch train --resume --out runs/imdb")]
 pub struct Args {
     /// Labelled texts: an aclImdb folder, or .tsv, .csv, .jsonl, each also .gz
@@ -75,12 +78,15 @@ pub struct Args {
     /// Epochs without a lower validation loss after which training stops
     #[arg(long, default_value_t = default_config().patience, value_parser = clap::value_parser!(u64).range(1..))]
     patience: u64,
+    /// Search for the best model within this budget, as `latch search` does, whose --help says more
+    #[command(flatten, next_help_heading = "Within a budget")]
+    budget: BudgetArgs,
     /// Folder of the run
     #[arg(long)]
     out: PathBuf,
     /// Go on with the run in --out; its configuration is used
     #[arg(long, conflicts_with_all = ["data", "valid", "model", "epochs", "batch", "lr", "seed", "max_tokens", "clip_norm",
-        "weight_decay", "label_smoothing", "average", "patience"])]
+        "weight_decay", "label_smoothing", "average", "patience", "flash", "ram", "latency", "board"])]
     resume: bool,
     /// Seconds after which a running epoch is kept; the result does not depend on it
     #[arg(long, hide = true, value_parser = seconds)]
@@ -90,7 +96,7 @@ pub struct Args {
     json: bool,
 }
 
-fn positive(text: &str) -> Result<usize, String> {
+pub(crate) fn positive(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) | Err(_) => Err("must be a whole number from 1".into()),
         Ok(number) => Ok(number),
@@ -106,7 +112,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
 
 /// `--valid`: a share if it reads as a number between 0 and 1, else a path.
 #[derive(Clone, Debug)]
-struct ValidArg(Valid);
+pub(crate) struct ValidArg(pub(crate) Valid);
 
 impl FromStr for ValidArg {
     type Err = String;
@@ -235,7 +241,7 @@ struct Line<'a> {
 }
 
 /// Most epochs of a run: far more than any needs, and few enough that a run's steps can be counted.
-const MAX_EPOCHS: u64 = 1_000_000;
+pub(crate) const MAX_EPOCHS: u64 = 1_000_000;
 
 /// Most n-grams of a table.
 const MAX_NGRAMS: usize = 1 << 25;
@@ -248,6 +254,14 @@ const MAX_BATCH: usize = 1 << 20;
 /// # Errors
 /// A fault when the data, the options or the folder cannot be used, or when training diverges.
 pub fn run(args: Args) -> Result<()> {
+    if args.resume && has_search(&args.out) {
+        return go_on(args.out, args.json);
+    }
+    if let Some(budget) = args.budget.clone().budget() {
+        let train = train_config(&args);
+        let Some(data) = args.data else { bail!("--data is missing although --resume is not given") };
+        return search(data, args.valid.0, budget, train, TRIALS, None, args.out, args.json);
+    }
     let folder = RunFolder::new(&args.out);
     let folder = match args.checkpoint_every {
         Some(interval) => folder.with_checkpoints_every(interval),
@@ -278,25 +292,30 @@ pub fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
+/// What the options say of a training.
+fn train_config(args: &Args) -> TrainConfig {
+    TrainConfig {
+        model: args.model.0.clone(),
+        epochs: args.epochs,
+        batch: args.batch,
+        learning_rate: args.lr,
+        warmup: default_config().warmup,
+        seed: args.seed,
+        max_tokens: args.max_tokens,
+        clip_norm: args.clip_norm,
+        weight_decay: args.weight_decay,
+        label_smoothing: args.label_smoothing,
+        average: args.average,
+        patience: args.patience,
+    }
+}
+
 fn begin(args: Args, folder: &RunFolder) -> Result<Outcome> {
-    let Some(data) = args.data else { bail!("--data is missing although --resume is not given") };
+    let Some(data) = &args.data else { bail!("--data is missing although --resume is not given") };
     let config = RunConfig {
         latch: env!("CARGO_PKG_VERSION").into(),
-        train: TrainConfig {
-            model: args.model.0,
-            epochs: args.epochs,
-            batch: args.batch,
-            learning_rate: args.lr,
-            warmup: default_config().warmup,
-            seed: args.seed,
-            max_tokens: args.max_tokens,
-            clip_norm: args.clip_norm,
-            weight_decay: args.weight_decay,
-            label_smoothing: args.label_smoothing,
-            average: args.average,
-            patience: args.patience,
-        },
-        data: absolute(&data),
+        train: train_config(&args),
+        data: absolute(data),
         data_sha256: String::new(),
         valid: match args.valid.0 {
             Valid::Path(path) => Valid::Path(absolute(&path)),
@@ -474,7 +493,7 @@ impl Beginning {
 }
 
 /// Checks what does not depend on the data; `within` stands before the option's name.
-fn check_options(config: &TrainConfig, within: &str) -> Result<()> {
+pub(crate) fn check_options(config: &TrainConfig, within: &str) -> Result<()> {
     let check = |option: &str, fits: bool, range: &str| {
         if fits { Ok(()) } else { Err(fault(format!("{within}{option}"), format!("must be {range}"), "correct it")) }
     };
@@ -523,7 +542,7 @@ fn check_options(config: &TrainConfig, within: &str) -> Result<()> {
 
 /// The training and the validation part of a run, the digest of a validation part that has data of its own, and the digest of the
 /// data into the configuration.
-fn load(config: &mut RunConfig) -> Result<(Vec<Example>, Vec<Example>, Option<String>)> {
+pub(crate) fn load(config: &mut RunConfig) -> Result<(Vec<Example>, Vec<Example>, Option<String>)> {
     let mut data = Dataset::load(&config.data)?;
     // A fault of the split is one of this file.
     data.name = config.data.display().to_string();
@@ -585,7 +604,7 @@ fn go(
 }
 
 /// The path from the root, so that a run finds its data from any folder.
-fn absolute(path: &Path) -> PathBuf {
+pub(crate) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
