@@ -550,3 +550,155 @@ impl<'f> Search<'f> {
 fn is_of_the_weights(error: &anyhow::Error) -> bool {
     find_fault(error).is_some_and(|fault| fault.place.starts_with("epoch ") || fault.place.starts_with("tensor "))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::train::default_config;
+    use crate::dataset::{built_in, write_tsv_gz};
+    use crate::run::Valid;
+    use crate::training::{BatchProgress, EpochMetrics};
+
+    /// Stops the search after so many trials.
+    struct After(usize);
+
+    impl Progress for After {
+        fn batch(&mut self, _: &BatchProgress) {}
+        fn epoch(&mut self, _: &EpochMetrics, _: Duration, _: bool) {}
+    }
+
+    impl Observer for After {
+        fn planned(&mut self, _: &[(usize, u64)]) {}
+        fn begins(&mut self, _: usize, _: usize, _: usize, _: usize) {}
+        fn done(&mut self, _: &Trial, _: &[Trial]) -> Result<()> {
+            self.0 -= 1;
+            if self.0 == 0 { Err(anyhow::anyhow!("stopped")) } else { Ok(()) }
+        }
+        fn round_done(&mut self, _: &[Trial]) {}
+    }
+
+    const NEVER: usize = usize::MAX;
+
+    /// A search on the built-in set, whose data goes into `folder`.
+    fn plan(folder: &Path, budget: Budget) -> Plan {
+        let data = folder.join("data.tsv.gz");
+        write_tsv_gz(&data, &built_in::generate(1, 400)).expect("a file");
+        let train = TrainConfig { epochs: 4, seed: 3, ..default_config() };
+        let latch = String::from("test");
+        let valid = Valid::Fraction(0.2);
+        let base = RunConfig { latch: latch.clone(), train, data, data_sha256: String::new(), valid };
+        Plan { latch, budget, trials: 9, minutes: None, base, valid_sha256: None }
+    }
+
+    fn budget() -> Budget {
+        Budget { flash: 4096, ram: Some(1024), board: Some("STM32F446".into()), latency: Some(500.0) }
+    }
+
+    fn lines(folder: &Path) -> Vec<Trial> {
+        let text = std::fs::read_to_string(folder.join("search.jsonl")).expect("trials");
+        text.lines().map(|line| serde_json::from_str(line).expect("a trial")).collect()
+    }
+
+    #[test]
+    fn a_search_ends_with_an_image_that_fits_and_every_image_has_the_bytes_that_were_predicted() {
+        let place = tempfile::tempdir().expect("a folder");
+        let out = place.path().join("search");
+        let outcome = begin(plan(place.path(), budget()), &out, &mut After(NEVER)).expect("an image");
+        let bytes = std::fs::read(&outcome.image).expect("the best image");
+        let aligned = latch_engine::image::encode::AlignedBytes::new(&bytes);
+        let image = Image::open(&aligned).expect("an image that opens");
+        let model = Model::new(&image);
+        assert!(bytes.len() <= 4096 && model.state_bytes() <= 1024);
+        assert_eq!(outcome.images[0].state_bytes, model.state_bytes());
+
+        let lines = lines(&out);
+        assert_eq!(
+            lines.iter().map(|line| line.round).collect::<Vec<_>>(),
+            [[1; 9].as_slice(), &[2; 3], &[3]].concat()
+        );
+        let of = |kind: fn(&ModelConfig) -> bool| lines.iter().filter(|line| kind(&line.model)).count();
+        assert!(of(|model| model.ngrams.count > 0) > 1 && of(|model| model.ngrams.count == 0) > 1);
+        assert!(of(|model| model.layers > 1) > 0 && of(|model| model.vocab < 100) > 0);
+        for line in &lines {
+            let (written, ..) = line.measured().unwrap_or_else(|| panic!("{line:?}"));
+            // The multiplier of n-grams is not known before training.
+            let unknown = if line.model.ngrams.count > 0 { 16 } else { 0 };
+            assert!((written..=written + unknown).contains(&line.predicted_bytes), "{line:?}");
+            assert!(line.predicted_bytes <= 4096 && line.latency_us.is_some_and(|time| time <= 500.0), "{line:?}");
+            let image = std::fs::read(out.join(&line.run).join("image.latch")).expect("an image");
+            let aligned = latch_engine::image::encode::AlignedBytes::new(&image);
+            assert_eq!(Model::new(&Image::open(&aligned).expect("opens")).state_bytes(), line.state_bytes);
+        }
+    }
+
+    #[test]
+    fn a_search_that_was_stopped_and_resumed_ends_in_the_bytes_of_one_that_was_not() {
+        let place = tempfile::tempdir().expect("a folder");
+        let [whole, stopped] = ["whole", "stopped"].map(|name| place.path().join(name));
+        let plan = plan(place.path(), budget());
+        begin(plan.clone(), &whole, &mut After(NEVER)).expect("an image");
+        begin(plan.clone(), &stopped, &mut After(4)).expect_err("stopped in the first round");
+        resume(&stopped, &mut After(7)).expect_err("stopped in the second");
+        // As if it had been killed before the line was written: the trial's folder is further than the search knows.
+        let text = std::fs::read_to_string(stopped.join("search.jsonl")).expect("trials");
+        let fewer: String = text.lines().take(10).map(|line| format!("{line}\n")).collect();
+        std::fs::write(stopped.join("search.jsonl"), fewer).expect("a file");
+        resume(&stopped, &mut After(NEVER)).expect("an image");
+        for name in ["search.jsonl", "pareto.svg", "best.latch"] {
+            let bytes = [&whole, &stopped].map(|folder| std::fs::read(folder.join(name)).expect(name));
+            assert!(bytes[0] == bytes[1], "{name}");
+        }
+        let again = begin(plan, &stopped, &mut After(NEVER)).expect_err("there is a search").to_string();
+        assert!(again.contains("--resume"), "{again}");
+    }
+
+    #[test]
+    fn a_budget_that_nothing_fits_is_refused_with_the_least_that_would() {
+        let place = tempfile::tempdir().expect("a folder");
+        let out = place.path().join("search");
+        let refusal = |budget: Budget| {
+            let error = begin(plan(place.path(), budget), &out, &mut After(NEVER)).expect_err("nothing fits");
+            assert!(!out.exists(), "{error}");
+            error.to_string()
+        };
+        let tight = refusal(Budget { flash: 300, ram: Some(40), ..budget() });
+        assert!(tight.starts_with("--flash:") && tight.contains("--ram"), "{tight}");
+        // What it names is enough, and one byte less is not.
+        let least: usize =
+            tight.split(' ').skip_while(|word| *word != "--flash").nth(1).and_then(|n| n.parse().ok()).expect("bytes");
+        assert!(refusal(Budget { flash: least - 1, ..budget() }).contains(&format!("--flash {least} ")));
+        let barely = plan(place.path(), Budget { flash: least, ..budget() });
+        let outcome = begin(barely, &place.path().join("least"), &mut After(NEVER)).expect("an image");
+        assert_eq!(outcome.images[0].measured().map(|(bytes, ..)| bytes), Some(least));
+        let slow = refusal(Budget { latency: Some(1.0), ..budget() });
+        assert!(slow.starts_with("--latency:"), "{slow}");
+        let nameless = refusal(Budget { board: Some("esp32".into()), ..budget() });
+        assert!(nameless.contains("stm32f446") && nameless.contains("rp2040"), "{nameless}");
+    }
+
+    #[test]
+    fn the_front_has_what_nothing_smaller_equals() {
+        let image = |trial, image_bytes, accuracy| Trial {
+            round: 1,
+            trial,
+            run: trial_name(trial),
+            epochs: 1,
+            precision: "int8".into(),
+            predicted_bytes: image_bytes,
+            state_bytes: 0,
+            latency_us: None,
+            model: default_config().model,
+            verdict: Verdict::Measured { image_bytes, accuracy, loss: 0.5 },
+        };
+        let images =
+            [image(1, 300, 0.8), image(2, 100, 0.7), image(3, 200, 0.7), image(4, 400, 0.9), image(5, 300, 0.75)];
+        assert_eq!(front(&images).iter().map(|trial| trial.trial).collect::<Vec<_>>(), [2, 1, 4]);
+    }
+
+    #[test]
+    fn every_round_keeps_a_third_and_goes_three_times_as_far() {
+        assert_eq!(rounds(18, 10), [(18, 2), (6, 4), (2, 10)]);
+        assert_eq!(rounds(9, 1), [(9, 1)]);
+        assert_eq!(rounds(1, 9), [(1, 1), (1, 3), (1, 9)]);
+    }
+}

@@ -78,9 +78,6 @@ pub struct Args {
     /// Epochs without a lower validation loss after which training stops
     #[arg(long, default_value_t = default_config().patience, value_parser = clap::value_parser!(u64).range(1..))]
     patience: u64,
-    /// Search for the best model within this budget, as `latch search` does, whose --help says more
-    #[command(flatten, next_help_heading = "Within a budget")]
-    budget: BudgetArgs,
     /// Folder of the run
     #[arg(long)]
     out: PathBuf,
@@ -94,6 +91,9 @@ pub struct Args {
     /// Print one line of JSON
     #[arg(long)]
     json: bool,
+    // Behind all others, because options that follow would stand under its heading.
+    #[command(flatten, next_help_heading = "Search for the best model within a budget, as `latch search` does")]
+    budget: BudgetArgs,
 }
 
 pub(crate) fn positive(text: &str) -> Result<usize, String> {
