@@ -10,6 +10,7 @@ pub mod export;
 pub mod import;
 pub mod inspect;
 pub mod predict;
+pub mod search;
 pub mod tokens;
 pub mod train;
 
@@ -36,6 +37,7 @@ enum Verb {
     Demo(demo::Args),
     Data(data::Args),
     Train(train::Args),
+    Search(search::Args),
     Export(export::Args),
     Import(import::Args),
     Tokens(tokens::Args),
@@ -63,6 +65,7 @@ pub fn main() -> ExitCode {
         Verb::Demo(args) => demo::run(args),
         Verb::Data(args) => data::run(args),
         Verb::Train(args) => train::run(args),
+        Verb::Search(args) => search::run(args),
         Verb::Export(args) => export::run(args),
         Verb::Import(args) => import::run(args),
         Verb::Tokens(args) => tokens::run(args),

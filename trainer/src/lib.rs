@@ -9,6 +9,7 @@
 //! - [`quantizer`] turns a network into an image, [`folding`] trades flash for time in it; [`evaluate`] runs the engine on it, so that a reported accuracy is the device's.
 //! - [`calibration`] says how sure answers are, and puts it right; [`early`] finds out when one is certain before the text ends.
 //! - [`exchange`] writes a network for PyTorch or Keras, and reads what they trained.
+//! - [`search`] tries many models within a budget of bytes and time, and keeps the best.
 //! - [`cli`] is what a user types, one verb a file; [`error`] says what is the user's fault and what is ours.
 //!
 //! What it promises: results depend on the configuration, the data and the seed alone, not on the number of threads; and no command
@@ -30,6 +31,7 @@ pub mod quantizer;
 pub mod real;
 pub mod report;
 pub mod run;
+pub mod search;
 pub mod training;
 pub mod vocabulary;
 

@@ -25,6 +25,7 @@ use latch_engine::input::text::Tokenizer;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::dataset::{Example, Labels};
 use logistic::{Features, Problem};
 
 /// Sequences of every fold of the cross-validation are every such one.
@@ -148,6 +149,20 @@ fn choose(texts: &[&[u32]], labels: &[f32], config: &NgramConfig) -> Vec<u32> {
     scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     scored.truncate(config.count);
     scored.into_iter().map(|(_, key)| key).collect()
+}
+
+/// All n-grams of training texts that [`fit`] chooses from, the surest first, by their running keys: a table of fewer has the first of them.
+pub fn rank<L: Labels>(units: manifest::Units, examples: &[Example<L>], config: &NgramConfig) -> Vec<u32> {
+    let texts: Vec<Vec<u32>> = examples.par_iter().map(|example| hashes(units, &example.text)).collect();
+    let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
+    let labels: Vec<f32> =
+        examples.iter().map(|example| example.label.numbers().first().copied().unwrap_or(0.0)).collect();
+    choose(&texts, &labels, &NgramConfig { count: usize::MAX, ..*config })
+}
+
+/// The shape of the table that these n-grams get; its multiplier is not fitted yet.
+pub fn shape(keys: &[u32], config: &NgramConfig) -> manifest::Ngrams {
+    build(keys, config).0
 }
 
 /// The keys' entries in a cuckoo table, nine tenths full where that succeeds.

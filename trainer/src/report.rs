@@ -134,6 +134,56 @@ pub fn reliability_svg(reliability: &Reliability) -> Result<String> {
     Ok(svg)
 }
 
+/// An image of a search: its bytes, its accuracy, and whether no other has fewer bytes and more accuracy.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Point {
+    /// Bytes of the image.
+    pub bytes: usize,
+    /// Accuracy on the validation part, 0 to 1.
+    pub accuracy: f64,
+    /// It is on the Pareto front.
+    pub front: bool,
+}
+
+/// Image bytes against validation accuracy, the front as a line, `flash` as the axis' end; as SVG. `points` may come in any order.
+///
+/// # Errors
+/// An internal error of the drawing library.
+pub fn pareto_svg(points: &[Point], flash: usize) -> Result<String> {
+    use_embedded_font();
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+        area.fill(&WHITE).map_err(drawing)?;
+        let percent = |point: &Point| (point.bytes as f64 / 1024.0, 100.0 * point.accuracy);
+        let accuracies = || points.iter().map(|point| 100.0 * point.accuracy);
+        let (low, high) = (accuracies().fold(100.0, f64::min), accuracies().fold(0.0, f64::max).max(0.0));
+        let margin = ((high - low) * 0.05).max(0.5);
+        let mut chart = ChartBuilder::on(&area)
+            .caption("Images within the budget", ("sans-serif", 18))
+            .margin(10)
+            .x_label_area_size(40)
+            .y_label_area_size(60)
+            .build_cartesian_2d(0.0..flash as f64 / 1024.0, low.min(high) - margin..high + margin)
+            .map_err(drawing)?;
+        chart
+            .configure_mesh()
+            .x_desc("KiB of the image")
+            .y_desc("validation accuracy, %")
+            .light_line_style(WHITE)
+            .draw()
+            .map_err(drawing)?;
+        let mut front: Vec<(f64, f64)> = points.iter().filter(|point| point.front).map(percent).collect();
+        front.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let others = points.iter().filter(|point| !point.front).map(percent);
+        chart.draw_series(others.map(|at| Circle::new(at, 3, BLACK.mix(0.4).filled()))).map_err(drawing)?;
+        chart.draw_series(LineSeries::new(front.iter().copied(), RED.stroke_width(2))).map_err(drawing)?;
+        chart.draw_series(front.iter().map(|&at| Circle::new(at, 4, RED.filled()))).map_err(drawing)?;
+        area.present().map_err(drawing)?;
+    }
+    Ok(svg)
+}
+
 fn drawing<E: std::error::Error + Send + Sync>(error: DrawingAreaErrorKind<E>) -> anyhow::Error {
     anyhow!("drawing the curves: {error}")
 }

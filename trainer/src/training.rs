@@ -303,6 +303,25 @@ pub fn train(
     checkpoint: Option<Checkpoint>,
     progress: &mut dyn Progress,
 ) -> Result<Outcome> {
+    train_until(config, vocabulary, training, validation, folder, checkpoint, progress, u64::MAX)
+}
+
+/// As [`train`], but only to the end of an epoch, from 1, where that comes first. Whoever goes on from the checkpoint then ends in the bytes
+/// of a run that was not stopped.
+///
+/// # Errors
+/// Those of [`train`].
+#[expect(clippy::too_many_arguments, reason = "those of `train`, and one")]
+pub fn train_until(
+    config: &TrainConfig,
+    vocabulary: &Vocabulary,
+    training: &Sequences,
+    validation: &Sequences,
+    folder: &RunFolder,
+    checkpoint: Option<Checkpoint>,
+    progress: &mut dyn Progress,
+    until: u64,
+) -> Result<Outcome> {
     let started = Instant::now();
     if training.ids.is_empty() || config.batch == 0 {
         return Err(fault(
@@ -330,7 +349,7 @@ pub fn train(
     };
     let mut trainer = Trainer::resume(at.network.clone(), at.adam.clone(), at.average.clone());
     let (mut tokens, mut busy) = (0_u64, Duration::ZERO);
-    while !at.is_finished(config) {
+    while at.epoch < until && !at.is_finished(config) {
         let epoch = at.epoch;
         let plan = plan(&lengths, &options, epoch);
         let mut kept = Instant::now();

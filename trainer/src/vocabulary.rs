@@ -30,20 +30,7 @@ impl Vocabulary {
 
     /// The same with tokens of a kind.
     pub fn build_of<'t>(units: Units, texts: impl Iterator<Item = &'t str>, size: usize, unknown: Unknown) -> Self {
-        let mut counts: HashMap<String, u64> = HashMap::new();
-        for text in texts {
-            for_each_token(units, text, |token| match std::str::from_utf8(token.bytes()) {
-                Ok(word) => match counts.get_mut(word) {
-                    Some(count) => *count += 1,
-                    None => {
-                        counts.insert(word.to_owned(), 1);
-                    }
-                },
-                Err(_) => unreachable_token(),
-            });
-        }
-        let mut ranked: Vec<(u64, String)> = counts.into_iter().map(|(word, count)| (count, word)).collect();
-        ranked.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+        let mut ranked = ranked(units, texts);
         ranked.truncate(size);
         let words = ranked.into_iter().map(|(_, word)| word).collect();
         Vocabulary { units, ..Self::from_words(words, unknown) }
@@ -108,6 +95,25 @@ pub fn units_of<'t>(texts: impl Iterator<Item = &'t str>) -> Units {
         hangul += u64::from(matches!(letter, '가'..='힣' | 'ㄱ'..='ㆎ'));
     }
     if 2 * hangul > letters { Units::Syllables } else { Units::Words }
+}
+
+/// The tokens of the texts with their number, the most frequent first; ties go to the smaller word.
+pub fn ranked<'t>(units: Units, texts: impl Iterator<Item = &'t str>) -> Vec<(u64, String)> {
+    let mut counts: HashMap<String, u64> = HashMap::new();
+    for text in texts {
+        for_each_token(units, text, |token| match std::str::from_utf8(token.bytes()) {
+            Ok(word) => match counts.get_mut(word) {
+                Some(count) => *count += 1,
+                None => {
+                    counts.insert(word.to_owned(), 1);
+                }
+            },
+            Err(_) => unreachable_token(),
+        });
+    }
+    let mut ranked: Vec<(u64, String)> = counts.into_iter().map(|(word, count)| (count, word)).collect();
+    ranked.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+    ranked
 }
 
 fn for_each_token(units: Units, text: &str, mut each: impl FnMut(Token<'_>)) {

@@ -12,6 +12,7 @@ use latch_engine::image::manifest::{MAX_LAYERS, MAX_OUTPUTS, MAX_ROWS, MAX_WIDTH
 use latch_engine::input::ngrams::{MAX_LONGEST, WEIGHT_BITS};
 use serde::Serialize;
 
+use super::search::{BudgetArgs, TRIALS, go_on, search};
 use super::{answer, print_json, say};
 use crate::dataset::{Dataset, Example, Label, MAX_CLASSES, Part, Task};
 use crate::error::fault;
@@ -20,6 +21,7 @@ use crate::network::Network;
 use crate::network::readout::Readout;
 use crate::ngrams::{Fitted, NgramConfig};
 use crate::run::{RunConfig, RunFolder, Valid};
+use crate::search::has_search;
 use crate::training::{
     BatchProgress, EpochMetrics, ModelConfig, Outcome, Progress, Scale, Sequences, TrainConfig, fit_ngrams,
     judge_logits, train,
@@ -36,6 +38,7 @@ use crate::vocabulary::{Vocabulary, units_of};
     latch train --data topics.csv --task classes --out runs/topics\n  \
     latch train --data stars.tsv --task values --out runs/stars\n  \
     latch train --data entities.jsonl --task tags --out runs/entities\n  \
+    latch train --data imdb/train.tsv.gz --flash 64KiB --ram 4KiB --out runs/search    as latch search\n  \
     latch train --resume --out runs/imdb")]
 pub struct Args {
     /// Labelled texts: an aclImdb folder, or .tsv, .csv, .jsonl, each also .gz
@@ -94,7 +97,7 @@ pub struct Args {
     out: PathBuf,
     /// Go on with the run in --out; its configuration is used
     #[arg(long, conflicts_with_all = ["data", "task", "classes", "valid", "model", "units", "epochs", "batch", "lr", "seed", "max_tokens", "clip_norm",
-        "weight_decay", "label_smoothing", "average", "patience"])]
+        "weight_decay", "label_smoothing", "average", "patience", "flash", "ram", "latency", "board"])]
     resume: bool,
     /// Seconds after which a running epoch is kept; the result does not depend on it
     #[arg(long, hide = true, value_parser = seconds)]
@@ -102,6 +105,9 @@ pub struct Args {
     /// Print one line of JSON
     #[arg(long)]
     json: bool,
+    // Behind all others, because options that follow would stand under its heading.
+    #[command(flatten, next_help_heading = "Search for the best model within a budget, as `latch search` does")]
+    budget: BudgetArgs,
 }
 
 /// `--task`.
@@ -315,7 +321,7 @@ struct Line<'a> {
 }
 
 /// Most epochs of a run: far more than any needs, and few enough that a run's steps can be counted.
-const MAX_EPOCHS: u64 = 1_000_000;
+pub(crate) const MAX_EPOCHS: u64 = 1_000_000;
 
 /// Most n-grams of a table.
 const MAX_NGRAMS: usize = 1 << 25;
@@ -328,6 +334,14 @@ const MAX_BATCH: usize = 1 << 20;
 /// # Errors
 /// A fault when the data, the options or the folder cannot be used, or when training diverges.
 pub fn run(args: Args) -> Result<()> {
+    if args.resume && has_search(&args.out) {
+        return go_on(args.out, args.json);
+    }
+    if let Some(budget) = args.budget.clone().budget() {
+        let train = train_config(&args);
+        let Some(data) = args.data else { bail!("--data is missing although --resume is not given") };
+        return search(data, args.valid.0, budget, train, TRIALS, None, args.out, args.json);
+    }
     let folder = RunFolder::new(&args.out);
     let folder = match args.checkpoint_every {
         Some(interval) => folder.with_checkpoints_every(interval),
@@ -358,27 +372,32 @@ pub fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
+/// What the options say of a training.
+fn train_config(args: &Args) -> TrainConfig {
+    TrainConfig {
+        model: args.model.0.clone(),
+        task: Task::Verdict,
+        epochs: args.epochs,
+        batch: args.batch,
+        learning_rate: args.lr,
+        warmup: default_config().warmup,
+        seed: args.seed,
+        max_tokens: args.max_tokens,
+        clip_norm: args.clip_norm,
+        weight_decay: args.weight_decay,
+        label_smoothing: args.label_smoothing,
+        average: args.average,
+        patience: args.patience,
+    }
+}
+
 fn begin(args: Args, folder: &RunFolder) -> Result<Outcome> {
-    let task = task(&args)?;
-    let Some(data) = args.data else { bail!("--data is missing although --resume is not given") };
+    let train = TrainConfig { task: task(&args)?, ..train_config(&args) };
+    let Some(data) = &args.data else { bail!("--data is missing although --resume is not given") };
     let config = RunConfig {
         latch: env!("CARGO_PKG_VERSION").into(),
-        train: TrainConfig {
-            model: args.model.0,
-            task,
-            epochs: args.epochs,
-            batch: args.batch,
-            learning_rate: args.lr,
-            warmup: default_config().warmup,
-            seed: args.seed,
-            max_tokens: args.max_tokens,
-            clip_norm: args.clip_norm,
-            weight_decay: args.weight_decay,
-            label_smoothing: args.label_smoothing,
-            average: args.average,
-            patience: args.patience,
-        },
-        data: absolute(&data),
+        train,
+        data: absolute(data),
         data_sha256: String::new(),
         valid: match args.valid.0 {
             Valid::Path(path) => Valid::Path(absolute(&path)),

@@ -1,0 +1,337 @@
+//! Candidates of a search: what each would cost, known before it is trained, and a seeded sampler of those that fit a budget.
+//!
+//! Bytes are those of the image that the engine's own writer would make: the vocabulary is really coded, the n-grams are really placed, and
+//! the manifest is sized by [`encoded_bytes`]. Only the coded length of the n-grams' multiplier is not known before training; the longest is
+//! taken, so that an image with n-grams may have 16 bytes less than predicted, never more. Without n-grams the number is exact.
+//!
+//! What can be chosen stands in the constants of this file and in [`propose`]; another kind of model is another draw there.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use latch_engine::image::encode::encoded_bytes;
+use latch_engine::image::manifest::{self, Extended, Input, Layer, Lstm, Manifest, Precision, Provenance, Text};
+use latch_engine::model::{StreamShape, state_bytes};
+use latch_firmware_sim::sim::parts::{self, Part};
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+
+use super::latency::{Microseconds, estimate};
+use crate::batches::generator;
+use crate::dataset::{Example, Label};
+use crate::error::{Fault, fault};
+use crate::network::readout::Readout;
+use crate::ngrams::{self, NgramConfig};
+use crate::quantizer::Origin;
+use crate::training::{ModelConfig, TrainConfig};
+use crate::vocabulary::{self, Vocabulary};
+
+/// The precisions that are tried: the one place to add another. All have to be integers, which the estimate of time is for.
+pub const PRECISIONS: [Precision; 1] = [Precision::Int8];
+
+/// Features of an embedding row.
+const WIDTHS: [usize; 8] = [2, 4, 6, 8, 12, 16, 24, 32];
+
+/// Units of an LSTM layer.
+const UNITS: [usize; 10] = [4, 8, 12, 16, 24, 32, 48, 64, 96, 128];
+
+/// Layers; one of them is drawn with the same chance as any other.
+const LAYERS: [usize; 4] = [1, 1, 1, 2];
+
+/// Readouts, likewise.
+const READOUTS: [Readout; 5] = [Readout::Max, Readout::Max, Readout::Mean, Readout::Mean, Readout::Last];
+
+/// Eighths of the bytes that go to n-grams, likewise. They are few, so that candidates share tables: a table takes longer to fit than some
+/// epochs take to train.
+const NGRAM_EIGHTHS: [usize; 6] = [0, 0, 2, 4, 6, 7];
+
+/// Quarters of the flash that a candidate may take, likewise: the front needs small images too.
+const FLASH_QUARTERS: [usize; 4] = [4, 4, 4, 2];
+
+/// Fewest words of a vocabulary, where the texts have so many.
+const FEWEST_WORDS: usize = 16;
+
+/// Draws for each candidate that is asked for, after which there are no more.
+const DRAWS: usize = 50;
+
+/// Draws in all.
+const MOST_DRAWS: usize = 20_000;
+
+/// What an image may take.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Budget {
+    /// Bytes of the image.
+    pub flash: usize,
+    /// Bytes of a stream's state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ram: Option<usize>,
+    /// Name of the part that tokens are timed for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub board: Option<String>,
+    /// Microseconds of a token on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency: Option<f64>,
+}
+
+/// A model, and how it is stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidate {
+    /// The model.
+    pub model: ModelConfig,
+    /// The precision of its image.
+    pub precision: Precision,
+}
+
+/// What a candidate takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cost {
+    /// Bytes of the image.
+    pub image_bytes: usize,
+    /// Bytes of a stream's state.
+    pub state_bytes: usize,
+    /// Time of a token, where a part is named.
+    pub latency: Option<Microseconds>,
+}
+
+impl Budget {
+    /// The named part; `None` where none is.
+    ///
+    /// # Errors
+    /// A fault that lists the parts when there is none of that name, and one when a latency is given without a part.
+    pub fn part(&self) -> Result<Option<Part>> {
+        let part = self.board.as_deref().map(parts::find).transpose()?;
+        if self.latency.is_some() && part.is_none() {
+            let names: Vec<&str> = parts::PARTS.iter().map(|part| part.name).collect();
+            let remedy = format!("name the part by --board: {}", names.join(", "));
+            return Err(fault("--latency", "a time needs a part that takes it", remedy).into());
+        }
+        Ok(part)
+    }
+
+    fn holds(&self, cost: &Cost) -> bool {
+        self.misses(cost).is_empty()
+    }
+
+    /// What is too small for a cost, each with what it would have to be.
+    fn misses(&self, cost: &Cost) -> Vec<String> {
+        let mut misses = Vec::new();
+        if cost.image_bytes > self.flash {
+            misses.push(format!("--flash {} (it is {})", cost.image_bytes, self.flash));
+        }
+        if let Some(ram) = self.ram.filter(|&ram| cost.state_bytes > ram) {
+            misses.push(format!("--ram {} (it is {ram})", cost.state_bytes));
+        }
+        if let (Some(limit), Some(time)) = (self.latency, cost.latency)
+            && time.high > limit
+        {
+            misses.push(format!("--latency {:.0}us (it is {limit:.0}us)", time.high.ceil()));
+        }
+        misses
+    }
+}
+
+/// Knows what candidates cost on given training texts.
+#[derive(Debug)]
+pub struct Sizer {
+    base: TrainConfig,
+    origin: Origin,
+    part: Option<Part>,
+    /// The words, most frequent first.
+    words: Vec<String>,
+    /// The n-grams, surest first.
+    ngrams: Vec<u32>,
+    texts: RefCell<BTreeMap<usize, Text>>,
+    tables: RefCell<BTreeMap<usize, manifest::Ngrams>>,
+}
+
+impl Sizer {
+    /// Reads the texts once. Of `base`, everything counts that a candidate does not choose.
+    pub fn new(base: &TrainConfig, training: &[Example<Label>], part: Option<Part>) -> Self {
+        let ranked = vocabulary::ranked(base.units(), training.iter().map(|example| example.text.as_str()));
+        // What occurs once tells nothing.
+        let useful = ranked.iter().take_while(|(count, _)| *count > 1).count().max(FEWEST_WORDS).min(ranked.len());
+        let words =
+            ranked.into_iter().take(useful.min(manifest::MAX_ROWS as usize - 1)).map(|(_, word)| word).collect();
+        let origin = Origin {
+            seed: base.seed,
+            examples: training.len() as u32,
+            epochs: base.epochs as u32,
+            ..Origin::default()
+        };
+        Sizer {
+            ngrams: ngrams::rank(base.units(), training, &base.model.ngrams),
+            base: base.clone(),
+            origin,
+            part,
+            words,
+            texts: RefCell::default(),
+            tables: RefCell::default(),
+        }
+    }
+
+    /// The vocabulary of so many words.
+    pub fn vocabulary(&self, words: usize) -> Vocabulary {
+        Vocabulary::from_words(self.words[..words.min(self.words.len())].to_vec(), self.base.unknown())
+    }
+
+    fn text(&self, words: usize) -> Result<Text> {
+        if let Some(text) = self.texts.borrow().get(&words) {
+            return Ok(*text);
+        }
+        let text = self.vocabulary(words).encode().map(|encoded| Text {
+            words: encoded.words as u32,
+            unknown: self.base.unknown(),
+            character_bits: encoded.character_bits,
+            prefix_bits: encoded.prefix_bits,
+            index_is_wide: encoded.index_width == 4,
+            text_bytes: encoded.stream.len() as u32,
+        })?;
+        self.texts.borrow_mut().insert(words, text);
+        Ok(text)
+    }
+
+    fn table(&self, config: &NgramConfig) -> manifest::Ngrams {
+        let place = || {
+            let shape = ngrams::shape(&self.ngrams[..config.count.min(self.ngrams.len())], config);
+            // The multiplier comes from training: the longest that can be coded.
+            manifest::Ngrams { multiplier: u32::MAX, ..shape }
+        };
+        *self.tables.borrow_mut().entry(config.count).or_insert_with(place)
+    }
+
+    /// What a candidate takes.
+    ///
+    /// # Errors
+    /// A fault when a word cannot be coded, an error of the engine when no image can hold the model.
+    pub fn cost(&self, candidate: &Candidate) -> Result<Cost> {
+        let Candidate { model, precision } = candidate;
+        let text = self.text(model.vocab)?;
+        // Numbers that training gives have one byte whatever they are.
+        let shift = u8::from(matches!(precision, Precision::Int8));
+        let mut layers = heapless::Vec::new();
+        let mut inputs = model.embedding;
+        for _ in 0..model.layers {
+            // More layers than an image holds are refused before a search begins.
+            let _ = layers.push(Layer::Lstm(Lstm { inputs: inputs as u16, units: model.lstm as u16, shift }));
+            inputs = model.lstm;
+        }
+        let ngrams = (model.ngrams.count > 0).then(|| self.table(&model.ngrams));
+        let rows = text.words + u32::from(text.unknown == manifest::Unknown::LastRow);
+        let manifest = Manifest {
+            precision: *precision,
+            input: Input::Text(text),
+            embedding: manifest::Embedding { rows, width: model.embedding as u16 },
+            layers,
+            readout: model.readout.into(),
+            head: manifest::Head { outputs: 1, shift },
+            folded: 0,
+            extended: Extended { ngrams, ..Extended::default() },
+        };
+        let provenance = Provenance {
+            producer: concat!("latch ", env!("CARGO_PKG_VERSION")).as_bytes(),
+            seed: self.origin.seed,
+            data_sha256: self.origin.data_sha256,
+            examples: self.origin.examples,
+            epochs: self.origin.epochs,
+            valid_accuracy: 0.0,
+        };
+        let shape = StreamShape {
+            precision: *precision,
+            readout: model.readout.into(),
+            inputs: model.embedding as u16,
+            units: std::iter::repeat_n(model.lstm as u16, model.layers).collect(),
+            outputs: 1,
+            folded: false,
+            ngrams: ngrams.map_or(0, |ngrams| ngrams.longest),
+        };
+        Ok(Cost {
+            image_bytes: encoded_bytes(&manifest, &provenance)?,
+            state_bytes: state_bytes(&shape),
+            latency: self.part.as_ref().and_then(|part| estimate(part, model)),
+        })
+    }
+
+    /// The candidate with as many words as go into `flash` bytes, where it holds the rest of the budget.
+    fn filled(&self, mut candidate: Candidate, flash: usize, budget: &Budget) -> Result<Option<Candidate>> {
+        let budget = Budget { flash, ..budget.clone() };
+        let mut fits = |words: usize| -> Result<bool> {
+            candidate.model.vocab = words;
+            Ok(budget.holds(&self.cost(&candidate)?))
+        };
+        let (mut low, mut high) = (FEWEST_WORDS.min(self.words.len()), self.words.len());
+        if !fits(low)? {
+            return Ok(None);
+        }
+        while low < high {
+            let middle = (low + high).div_ceil(2);
+            if fits(middle)? { low = middle } else { high = middle - 1 }
+        }
+        candidate.model.vocab = low;
+        Ok(Some(candidate))
+    }
+
+    /// So many n-grams as `bytes` hold: two bytes each, and a tenth of the table is free.
+    fn ngrams(&self, bytes: usize) -> NgramConfig {
+        NgramConfig { count: (bytes * 9 / 20).min(self.ngrams.len()), ..self.base.model.ngrams }
+    }
+}
+
+/// Up to `trials` different candidates that fit, in the order in which they are tried: the default shape with words in all of the flash, the
+/// same with n-grams in half of it, then what the seed draws. Fewer where there are no more.
+///
+/// # Errors
+/// A fault that names what would have to be larger, and how large, where not even the smallest candidate fits.
+pub fn propose(sizer: &Sizer, budget: &Budget, trials: usize) -> Result<Vec<Candidate>> {
+    let base = &sizer.base.model;
+    let none = NgramConfig { count: 0, ..base.ngrams };
+    let of = |embedding, lstm, layers, readout, ngrams| ModelConfig {
+        embedding,
+        lstm,
+        layers,
+        readout,
+        ngrams,
+        ..base.clone()
+    };
+    let smallest = of(WIDTHS[0], UNITS[0], 1, Readout::Last, none);
+    let vocab = FEWEST_WORDS.min(sizer.words.len());
+    let precision = PRECISIONS[PRECISIONS.len() - 1];
+    let smallest = Candidate { model: ModelConfig { vocab, ..smallest }, precision };
+    let misses = budget.misses(&sizer.cost(&smallest)?);
+    if !misses.is_empty() {
+        return Err(too_small(&misses).into());
+    }
+    let mut candidates: Vec<Candidate> = Vec::new();
+    // True when there are enough.
+    let mut take = |candidate: Candidate, flash: usize| -> Result<bool> {
+        let filled = sizer.filled(candidate, flash, budget)?;
+        if let Some(filled) = filled.filter(|filled| candidates.len() < trials && !candidates.contains(filled)) {
+            candidates.push(filled);
+        }
+        Ok(candidates.len() >= trials)
+    };
+    for ngrams in [none, sizer.ngrams(budget.flash / 2)] {
+        let model = of(base.embedding, base.lstm, base.layers, base.readout, ngrams);
+        take(Candidate { model, precision: PRECISIONS[0] }, budget.flash)?;
+    }
+    let mut draws = generator([sizer.base.seed, 0, 0, 0x7365_6172]);
+    for _ in 0..trials.saturating_mul(DRAWS).min(MOST_DRAWS) {
+        let mut draw = |count: usize| draws.random_range(0..count);
+        let flash = budget.flash * FLASH_QUARTERS[draw(FLASH_QUARTERS.len())] / 4;
+        let ngrams = sizer.ngrams(flash / 8 * NGRAM_EIGHTHS[draw(NGRAM_EIGHTHS.len())]);
+        let (width, units) = (WIDTHS[draw(WIDTHS.len())], UNITS[draw(UNITS.len())]);
+        let model = of(width, units, LAYERS[draw(LAYERS.len())], READOUTS[draw(READOUTS.len())], ngrams);
+        if take(Candidate { model, precision: PRECISIONS[draw(PRECISIONS.len())] }, flash)? {
+            break;
+        }
+    }
+    take(smallest, budget.flash)?;
+    Ok(candidates)
+}
+
+/// The fault of a budget that nothing fits.
+fn too_small(misses: &[String]) -> Fault {
+    let option = misses[0].split(' ').next().unwrap_or_default();
+    fault(option, "not even the smallest model of the search fits", format!("raise it: {}", misses.join(", ")))
+}
