@@ -9,6 +9,8 @@ use super::state::StateBytes;
 use super::state::{Header, Memory};
 use super::{Logit, Model, Weights, lstm};
 use crate::image::error::Error;
+#[cfg(feature = "extended")]
+use crate::image::manifest::Nibbles;
 use crate::input::text::{Token, Tokenizer};
 use crate::kernels::{Backend, MANY, dispatch};
 
@@ -136,6 +138,10 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
         let shape = &self.model.shape;
         let Some((header, memory)) = self.state.split() else { return false };
         match &self.model.weights {
+            #[cfg(feature = "extended")]
+            Weights::Int8(model) if shape.nibbles != Nibbles::default() => {
+                super::nibbles::step(backend, model, shape, id, header, memory)
+            }
             #[cfg(feature = "float")]
             Weights::F32(model) => step_float(backend, model, shape, id, header, memory),
             #[cfg(feature = "float")]
@@ -184,9 +190,10 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
 
     fn step_together<B: Backend>(backend: B, model: &Model<'_>, sessions: &mut Vec<(&mut Self, u32), MANY>) -> usize {
         let shape = &model.shape;
-        // Every stream has a bias of its own then, the row of its id: they go one after the other.
+        // Every stream has a bias of its own then, the row of its id: they go one after the other. So do those that widen nibbles, which
+        // each has room for.
         #[cfg(feature = "fold")]
-        if shape.folded {
+        if shape.folded || shape.widens() {
             return sessions.iter_mut().filter_map(|(session, id)| session.step(backend, *id).then_some(())).count();
         }
         let many = sessions.iter_mut().map(|(session, id)| (session.state.split(), *id));
