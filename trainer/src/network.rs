@@ -15,6 +15,7 @@ pub mod lstm;
 pub mod readout;
 
 use crate::batches::generator;
+use crate::quantizer::aware::Integers;
 use crate::real::{Real, multiply};
 use dense::Dense;
 use embedding::Embedding;
@@ -500,6 +501,37 @@ impl<T: Real> Pass<T> {
     /// Runs the shard in `self.steps` forward to `self.logits`. With a generator, dropout is applied.
     pub(crate) fn forward(&mut self, network: &Network<T>, rng: Option<&mut rand_chacha::ChaCha8Rng>) {
         self.draw_masks(network, rng);
+        self.run(network);
+    }
+
+    /// The same with the integers of a network's image: without dropout what the engine computes, but for the readout's mean, which may be off by
+    /// one unit of 2^-15.
+    pub(crate) fn forward_integers(&mut self, integers: &Integers<T>, rng: Option<&mut rand_chacha::ChaCha8Rng>) {
+        self.draw_masks(&integers.real, rng);
+        let config = &integers.real.config;
+        let steps = &self.steps;
+        let features = config.embedding;
+        self.inputs[0].resize(features * steps.tokens(), T::zero());
+        for (&id, column) in steps.ids.iter().zip(self.inputs[0].chunks_exact_mut(features)) {
+            column.copy_from_slice(&integers.embedding[id as usize * features..][..features]);
+        }
+        scale_columns(&mut self.inputs[0], &self.word_mask, features);
+        steps.mask(&mut self.inputs[0], &self.input_masks[0], features);
+        for (number, layer) in integers.layers.iter().enumerate() {
+            let (below, tape) = self.tapes.split_at_mut(number);
+            let input = &mut self.inputs[number];
+            if let Some(below) = below.last() {
+                input.clear();
+                input.extend_from_slice(&below.narrowed);
+                steps.mask(input, &self.input_masks[number], config.units);
+            }
+            layer.forward(steps, input, &mut tape[0]);
+        }
+        self.read_out(config);
+        integers.head.forward(&self.readout, &mut self.logits);
+    }
+
+    fn run(&mut self, network: &Network<T>) {
         let config = &network.config;
         let steps = &self.steps;
         self.inputs[0].resize(config.embedding * steps.tokens(), T::zero());
@@ -521,17 +553,27 @@ impl<T: Real> Pass<T> {
             };
             layer.forward(steps, input, &mut tape[0]);
         }
-        let hidden = &self.tapes[network.layers.len() - 1].hidden;
-        config.readout.forward(config.units, steps, hidden, &mut self.readout, &mut self.winners);
+        self.read_out(config);
+        network.head.forward(&self.readout, self.steps.sequences(), &mut self.logits);
+    }
+
+    /// From the last layer's hidden states to what the head sees.
+    fn read_out(&mut self, config: &NetworkConfig) {
+        let hidden = &self.tapes[config.layers - 1].hidden;
+        config.readout.forward(config.units, &self.steps, hidden, &mut self.readout, &mut self.winners);
         if !self.head_mask.is_empty() {
             multiply(&mut self.readout, &self.head_mask);
         }
-        network.head.forward(&self.readout, steps.sequences(), &mut self.logits);
     }
 
     /// Goes back from `self.logit_gradient` to the gradients of all weights and of the embedded tokens. Must follow
-    /// [`Pass::forward`] on the same network, once.
-    pub(crate) fn backward(&mut self, network: &Network<T>, transposed: &[Transposed<T>]) {
+    /// [`Pass::forward`] on the same network, once, or [`Pass::forward_integers`]: then `network` has the real values of the `integers`.
+    pub(crate) fn backward(
+        &mut self,
+        network: &Network<T>,
+        integers: Option<&Integers<T>>,
+        transposed: &[Transposed<T>],
+    ) {
         let config = &network.config;
         let steps = &self.steps;
         network.head.backward(
@@ -548,7 +590,7 @@ impl<T: Real> Pass<T> {
         for (number, layer) in network.layers.iter().enumerate().rev() {
             let (below, tape) = self.tapes.split_at_mut(number);
             let input = match below.last() {
-                Some(below) if self.input_masks[number].is_empty() => &below.hidden,
+                Some(below) if self.input_masks[number].is_empty() && integers.is_none() => &below.hidden,
                 _ => &self.inputs[number],
             };
             layer.backward(&transposed[number], steps, &mut tape[0], &mut self.hidden_gradient);
@@ -560,6 +602,9 @@ impl<T: Real> Pass<T> {
                 &mut self.layer_gradients[number],
                 &mut self.input_gradient,
             );
+            if let Some(integers) = integers {
+                integers.layers[number].scale_gradients(&mut self.layer_gradients[number]);
+            }
             steps.mask(&mut self.input_gradient, &self.input_masks[number], layer.inputs());
             if number > 0 {
                 std::mem::swap(&mut self.hidden_gradient, &mut self.input_gradient);

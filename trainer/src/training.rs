@@ -2,7 +2,10 @@
 //!
 //! ```text
 //! texts -> vocabulary -> ids -> epochs of length-bucketed batches -> validation -> best network
+//!                               best network -> epochs with integers -> the engine on validation -> best quantized network
 //! ```
+//!
+//! The second line is there where the configuration asks for it, see [`crate::quantizer::aware`].
 //!
 //! A run is a pure function of its configuration and its data: the same seed gives the same bytes, on one thread and on many,
 //! uninterrupted or resumed.
@@ -10,18 +13,23 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use latch_engine::image::Image;
 use latch_engine::image::manifest::Unknown;
+use latch_engine::model::Model;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::batches::{Batch, BatchOptions, plan};
-use crate::bptt::{LossOptions, Noise, StepOptions, TrainError, Trainer, train_step};
+use crate::bptt::{LossOptions, Noise, StepOptions, TrainError, Trainer, train_step, train_step_quantized};
 use crate::dataset::Example;
 use crate::error::fault;
+use crate::evaluate::state_for;
 use crate::network::readout::Readout;
 use crate::network::{Network, NetworkConfig};
 use crate::optimizer::{AdamConfig, Decay, LearningRate};
-use crate::run::{Best, Checkpoint, RunFolder};
+use crate::quantizer::aware::{Integers, embedding_scales};
+use crate::quantizer::{Origin, Storage, Weights, occurrences, to_image};
+use crate::run::{Best, BestQuantized, Checkpoint, RunFolder, weights};
 use crate::vocabulary::Vocabulary;
 
 /// What a user chooses of a model: `--model`.
@@ -78,6 +86,9 @@ pub struct TrainConfig {
     pub average: f64,
     /// Epochs without a lower validation loss after which the run stops.
     pub patience: u64,
+    /// Training on with integers, from the best network on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantize: Option<QuantizeConfig>,
 }
 
 impl TrainConfig {
@@ -104,11 +115,25 @@ impl TrainConfig {
     }
 }
 
+/// Training on with the integers of an image: `--quantize`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QuantizeConfig {
+    /// What the network learns for.
+    pub storage: Storage,
+    /// Epochs.
+    pub epochs: u64,
+    /// Learning rate at its peak.
+    pub learning_rate: f64,
+}
+
 /// Texts as ids, with their labels.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sequences {
     /// The ids of each text.
     pub ids: Vec<Vec<u32>>,
+    /// How often each id occurs in the whole texts.
+    pub occurrences: Vec<u32>,
     /// The label of each text, 0 or 1.
     pub labels: Vec<f32>,
 }
@@ -116,15 +141,12 @@ pub struct Sequences {
 impl Sequences {
     /// Reads texts with a vocabulary and keeps the last `max_tokens` of each.
     pub fn read(examples: &[Example], vocabulary: &Vocabulary, max_tokens: usize) -> Self {
-        let ids = examples
-            .par_iter()
-            .map(|example| {
-                let mut ids = vocabulary.ids(&example.text);
-                ids.drain(..ids.len().saturating_sub(max_tokens));
-                ids
-            })
-            .collect();
-        Sequences { ids, labels: examples.iter().map(|example| example.label as f32).collect() }
+        let mut ids: Vec<Vec<u32>> = examples.par_iter().map(|example| vocabulary.ids(&example.text)).collect();
+        let occurrences = occurrences(ids.iter().map(Vec::as_slice), vocabulary.rows());
+        for ids in &mut ids {
+            ids.drain(..ids.len().saturating_sub(max_tokens));
+        }
+        Sequences { ids, occurrences, labels: examples.iter().map(|example| example.label as f32).collect() }
     }
 
     fn batch(&self, indices: &[usize]) -> Batch {
@@ -189,6 +211,8 @@ pub struct Outcome {
     pub epochs: u64,
     /// The best epoch's figures.
     pub best: EpochMetrics,
+    /// Those of the best of the epochs that learned with integers.
+    pub quantized: Option<EpochMetrics>,
     /// Tokens a second in this process, validation left out.
     pub tokens_per_second: f64,
     /// Wall time in this process.
@@ -196,8 +220,8 @@ pub struct Outcome {
 }
 
 /// Trains from a checkpoint, or from the beginning where it is `None`, to the end; keeps checkpoints, metrics, curves and the best
-/// network in `folder`. From the checkpoint of a finished run nothing
-/// is trained and nothing written.
+/// network in `folder`. Where the configuration says so, training goes on with integers, from the checkpoint of its own that `folder` may have. From the
+/// checkpoint of a finished run nothing is trained and nothing written.
 ///
 /// # Errors
 /// A fault when the loss or a gradient stops being finite, naming the epoch and, in training, the batch, or when the folder cannot be
@@ -220,109 +244,215 @@ pub fn train(
         )
         .into());
     }
-    let lengths: Vec<usize> = training.ids.iter().map(Vec::len).collect();
-    let options = BatchOptions { batch_size: config.batch, window: 50, seed: config.seed };
-    let batches = lengths.len().div_ceil(config.batch) as u64;
-    let total = batches * config.epochs;
-    let rate = LearningRate {
-        peak: config.learning_rate,
-        floor: 0.02,
-        warmup: (config.warmup * total as f64) as u64,
-        total,
-        decay: Decay::Cosine,
-    };
+    let mut pace = Pace { started, busy: Duration::ZERO, tokens: 0 };
     let mut at = match checkpoint {
         Some(checkpoint) => checkpoint,
         None => Checkpoint::beginning(Network::new(&config.network(vocabulary.rows()), config.seed)?, config),
     };
-    let mut trainer = Trainer::resume(at.network.clone(), at.adam.clone(), at.average.clone());
-    let (mut tokens, mut busy) = (0_u64, Duration::ZERO);
-    while !at.is_finished(config) {
-        let epoch = at.epoch;
-        let plan = plan(&lengths, &options, epoch);
-        let mut kept = Instant::now();
-        for (number, indices) in plan.iter().enumerate().skip(at.batch as usize) {
-            let began = Instant::now();
-            let step = epoch * batches + number as u64;
-            let step_options = StepOptions {
-                learning_rate: rate.at(step),
-                clip_norm: Some(config.clip_norm),
-                loss: LossOptions {
-                    label_smoothing: config.label_smoothing,
-                    noise: Some(Noise { seed: config.seed, epoch, batch: number as u64 }),
-                },
-            };
-            let stats = train_step(&mut trainer, &training.batch(indices), &step_options)
-                .map_err(|error| stopped(&error, epoch, number, folder))?;
-            busy += began.elapsed();
-            tokens += stats.tokens as u64;
-            at.sums.loss += stats.loss_sum;
-            at.sums.correct += stats.correct as u64;
-            at.sums.sequences += stats.sequences as u64;
-            at.sums.tokens += stats.tokens as u64;
-            at.sums.gradient_norm += stats.gradient_norm;
-            at.batch = number as u64 + 1;
-            progress.batch(&BatchProgress {
-                epoch: epoch + 1,
-                done: number + 1,
-                batches: plan.len(),
-                loss: at.sums.loss / at.sums.sequences as f64,
-                accuracy: at.sums.correct as f64 / at.sums.sequences as f64,
-                tokens_per_second: tokens as f64 / busy.as_secs_f64().max(1e-9),
-            });
-            if kept.elapsed() > folder.checkpoint_interval() && number + 1 < plan.len() {
-                at.take(&trainer);
-                folder.write_checkpoint(&at)?;
-                kept = Instant::now();
-            }
-        }
-        let (valid_loss, valid_accuracy) = judge(trainer.best_network(), validation)?;
-        if !valid_loss.is_finite() {
-            let problem = format!("the validation loss is {valid_loss}: the weights have diverged");
-            return Err(diverged(format!("epoch {}", epoch + 1), problem, folder));
-        }
-        let sums = std::mem::take(&mut at.sums);
-        let metrics = EpochMetrics {
-            epoch: epoch + 1,
-            train_loss: sums.loss / sums.sequences as f64,
-            train_accuracy: sums.correct as f64 / sums.sequences as f64,
-            valid_loss,
-            valid_accuracy,
-            gradient_norm: sums.gradient_norm / plan.len() as f64,
-            learning_rate: rate.at(epoch * batches + batches - 1),
-            tokens: sums.tokens,
-        };
-        let best = at.best().is_none_or(|best| metrics.valid_loss < best.valid_loss);
-        at.metrics.push(metrics);
-        (at.epoch, at.batch) = (epoch + 1, 0);
-        at.take(&trainer);
-        if best {
-            folder.write_best(&Best { metrics, network: trainer.best_network().clone() })?;
-        }
-        folder.write_metrics(&at.metrics)?;
-        folder.write_curves(&at.metrics)?;
-        folder.write_checkpoint(&at)?;
-        progress.epoch(&metrics, started.elapsed(), best);
-    }
+    let data = Data { vocabulary, training, validation, folder };
+    let float = Phase { config, before: &[], epochs: config.epochs, patience: config.patience, quantize: None };
+    float.run(&mut at, &data, config.learning_rate, &mut pace, progress)?;
     let best = *at.best().ok_or_else(|| fault("--epochs", "the run has no epoch", "train for at least one epoch"))?;
-    Ok(Outcome {
-        epochs: at.epoch,
-        best,
-        tokens_per_second: tokens as f64 / busy.as_secs_f64().max(1e-9),
-        elapsed: started.elapsed(),
-    })
+    let mut quantized = None;
+    let mut epochs = at.epoch;
+    if let Some(quantize) = &config.quantize {
+        let network = folder.best()?.network;
+        let scales = embedding_scales(&network, training.occurrences.clone(), quantize.storage);
+        let mut after = match folder.quantized_checkpoint()? {
+            Some(checkpoint) => checkpoint,
+            None => Checkpoint::beginning(network, config),
+        };
+        let phase = Phase {
+            config,
+            before: &at.metrics,
+            epochs: quantize.epochs,
+            patience: u64::MAX,
+            quantize: Some(Quantize { storage: quantize.storage, scales }),
+        };
+        phase.run(&mut after, &data, quantize.learning_rate, &mut pace, progress)?;
+        epochs += after.epoch;
+        quantized = after.best().copied();
+    }
+    Ok(Outcome { epochs, best, quantized, tokens_per_second: pace.tokens_per_second(), elapsed: started.elapsed() })
 }
 
-fn stopped(error: &TrainError, epoch: u64, batch: usize, folder: &RunFolder) -> anyhow::Error {
+/// What a run reads, and where it writes.
+struct Data<'a> {
+    vocabulary: &'a Vocabulary,
+    training: &'a Sequences,
+    validation: &'a Sequences,
+    folder: &'a RunFolder,
+}
+
+/// How fast a run goes in this process, validation left out.
+struct Pace {
+    started: Instant,
+    busy: Duration,
+    tokens: u64,
+}
+
+impl Pace {
+    fn tokens_per_second(&self) -> f64 {
+        self.tokens as f64 / self.busy.as_secs_f64().max(1e-9)
+    }
+}
+
+/// Epochs in a row with one schedule: those in floats, or those with integers after them.
+struct Phase<'a> {
+    config: &'a TrainConfig,
+    /// The epochs before this phase.
+    before: &'a [EpochMetrics],
+    epochs: u64,
+    patience: u64,
+    quantize: Option<Quantize>,
+}
+
+/// What the epochs with integers hold fast.
+struct Quantize {
+    storage: Storage,
+    /// Of the embedding's columns.
+    scales: Vec<f32>,
+}
+
+impl Phase<'_> {
+    fn run(
+        &self,
+        at: &mut Checkpoint,
+        data: &Data<'_>,
+        learning_rate: f64,
+        pace: &mut Pace,
+        progress: &mut dyn Progress,
+    ) -> Result<()> {
+        let &Phase { config, before, epochs, patience, .. } = self;
+        let &Data { training, validation, folder, .. } = data;
+        let lengths: Vec<usize> = training.ids.iter().map(Vec::len).collect();
+        let options = BatchOptions { batch_size: config.batch, window: 50, seed: config.seed };
+        let batches = lengths.len().div_ceil(config.batch) as u64;
+        let total = batches * epochs;
+        let rate = LearningRate {
+            peak: learning_rate,
+            floor: 0.02,
+            warmup: (config.warmup * total as f64) as u64,
+            total,
+            decay: Decay::Cosine,
+        };
+        if at.is_finished(epochs, patience) {
+            return Ok(());
+        }
+        let mut trainer = Trainer::resume(at.network.clone(), at.adam.clone(), at.average.clone());
+        let mut integers = match &self.quantize {
+            Some(quantize) => Some(Integers::new(&trainer.network, quantize.storage, quantize.scales.clone())?),
+            None => None,
+        };
+        while !at.is_finished(epochs, patience) {
+            // Counted from the run's beginning: every epoch has its own order and its own noise.
+            let epoch = before.len() as u64 + at.epoch;
+            let plan = plan(&lengths, &options, epoch);
+            let mut kept = Instant::now();
+            for (number, indices) in plan.iter().enumerate().skip(at.batch as usize) {
+                let began = Instant::now();
+                let step_options = StepOptions {
+                    learning_rate: rate.at(at.epoch * batches + number as u64),
+                    clip_norm: Some(config.clip_norm),
+                    loss: LossOptions {
+                        label_smoothing: config.label_smoothing,
+                        noise: Some(Noise { seed: config.seed, epoch, batch: number as u64 }),
+                    },
+                };
+                let batch = training.batch(indices);
+                let stats = match &mut integers {
+                    Some(integers) => train_step_quantized(&mut trainer, integers, &batch, &step_options),
+                    None => train_step(&mut trainer, &batch, &step_options).map_err(anyhow::Error::from),
+                };
+                let stats = stats.map_err(|error| stopped(error, epoch, number, folder))?;
+                pace.busy += began.elapsed();
+                pace.tokens += stats.tokens as u64;
+                at.sums.loss += stats.loss_sum;
+                at.sums.correct += stats.correct as u64;
+                at.sums.sequences += stats.sequences as u64;
+                at.sums.tokens += stats.tokens as u64;
+                at.sums.gradient_norm += stats.gradient_norm;
+                at.batch = number as u64 + 1;
+                progress.batch(&BatchProgress {
+                    epoch: epoch + 1,
+                    done: number + 1,
+                    batches: plan.len(),
+                    loss: at.sums.loss / at.sums.sequences as f64,
+                    accuracy: at.sums.correct as f64 / at.sums.sequences as f64,
+                    tokens_per_second: pace.tokens_per_second(),
+                });
+                if kept.elapsed() > folder.checkpoint_interval() && number + 1 < plan.len() {
+                    at.take(&trainer);
+                    folder.write_checkpoint(at, self.quantize.is_some())?;
+                    kept = Instant::now();
+                }
+            }
+            let network = trainer.best_network();
+            let (valid_loss, valid_accuracy) = match &self.quantize {
+                Some(quantize) => {
+                    judge_image(&quantize.weights(network), data.vocabulary, quantize.storage, validation)?
+                }
+                None => judge(network, validation)?,
+            };
+            if !valid_loss.is_finite() {
+                let problem = format!("the validation loss is {valid_loss}: the weights have diverged");
+                return Err(diverged(format!("epoch {}", epoch + 1), problem, folder));
+            }
+            let sums = std::mem::take(&mut at.sums);
+            let metrics = EpochMetrics {
+                epoch: epoch + 1,
+                train_loss: sums.loss / sums.sequences as f64,
+                train_accuracy: sums.correct as f64 / sums.sequences as f64,
+                valid_loss,
+                valid_accuracy,
+                gradient_norm: sums.gradient_norm / plan.len() as f64,
+                learning_rate: rate.at(at.epoch * batches + batches - 1),
+                tokens: sums.tokens,
+            };
+            let best = at.best().is_none_or(|best| metrics.valid_loss < best.valid_loss);
+            at.metrics.push(metrics);
+            (at.epoch, at.batch) = (at.epoch + 1, 0);
+            at.take(&trainer);
+            if best {
+                let best = Best { metrics, network: trainer.best_network().clone() };
+                match &self.quantize {
+                    Some(Quantize { storage, scales }) => folder.write_quantized(&BestQuantized {
+                        best,
+                        storage: *storage,
+                        embedding_scales: scales.clone(),
+                    })?,
+                    None => folder.write_best(&best)?,
+                }
+            }
+            let all = [before, &at.metrics].concat();
+            let quantized = self.quantize.as_ref().map(|quantize| (quantize.storage, at.metrics.len()));
+            folder.write_metrics(&all, quantized)?;
+            folder.write_curves(&all)?;
+            folder.write_checkpoint(at, self.quantize.is_some())?;
+            progress.epoch(&metrics, pace.started.elapsed(), best);
+        }
+        Ok(())
+    }
+}
+
+impl Quantize {
+    /// A network as the quantizer takes it, with the scales of this training.
+    fn weights(&self, network: &Network<f32>) -> Weights {
+        Weights { embedding_scales: self.scales.clone(), ..weights(network) }
+    }
+}
+
+fn stopped(error: anyhow::Error, epoch: u64, batch: usize, folder: &RunFolder) -> anyhow::Error {
     let place = format!("epoch {} batch {}", epoch + 1, batch + 1);
-    match error {
-        TrainError::NonFiniteLoss { loss } => {
+    match error.downcast_ref() {
+        Some(TrainError::NonFiniteLoss { loss }) => {
             diverged(place, format!("the loss is {loss}: the weights have diverged"), folder)
         }
-        TrainError::NonFiniteGradient { norm } => {
+        Some(TrainError::NonFiniteGradient { norm }) => {
             diverged(place, format!("the gradient's norm is {norm}: the weights have diverged"), folder)
         }
-        _ => anyhow::anyhow!("{place}: {error}"),
+        Some(error) => anyhow::anyhow!("{place}: {error}"),
+        None => error,
     }
 }
 
@@ -343,6 +473,32 @@ fn diverged(place: String, problem: String, folder: &RunFolder) -> anyhow::Error
 fn judge(network: &Network<f32>, sequences: &Sequences) -> Result<(f64, f64)> {
     let ids: Vec<&[u32]> = sequences.ids.iter().map(Vec::as_slice).collect();
     let logits = network.forward(&ids)?;
+    Ok(loss_and_accuracy(logits.as_slice(), sequences))
+}
+
+/// Mean loss in nats and accuracy of the image of some weights, from the engine itself.
+fn judge_image(
+    weights: &Weights,
+    vocabulary: &Vocabulary,
+    storage: Storage,
+    sequences: &Sequences,
+) -> Result<(f64, f64)> {
+    let bytes = to_image(weights, vocabulary, storage, &Origin::default())?;
+    let image = Image::open(&bytes)?;
+    let model = Model::new(&image);
+    let mut memory = vec![0; model.packed_bytes()];
+    let model = model.pack(&mut memory)?;
+    let logit = |ids: &Vec<u32>| {
+        let mut state = state_for(&model);
+        let mut session = model.session_in(&mut state)?;
+        session.push_tokens(ids);
+        Ok(session.output().to_f32())
+    };
+    let logits: Vec<f32> = sequences.ids.par_iter().map(logit).collect::<Result<_>>()?;
+    Ok(loss_and_accuracy(&logits, sequences))
+}
+
+fn loss_and_accuracy(logits: &[f32], sequences: &Sequences) -> (f64, f64) {
     let (mut loss, mut correct) = (0.0, 0);
     for (&logit, &label) in logits.iter().zip(&sequences.labels) {
         let z = f64::from(logit);
@@ -350,7 +506,7 @@ fn judge(network: &Network<f32>, sequences: &Sequences) -> Result<(f64, f64)> {
         correct += usize::from((z >= 0.0) == (label > 0.5));
     }
     let count = sequences.labels.len().max(1) as f64;
-    Ok((loss / count, correct as f64 / count))
+    (loss / count, correct as f64 / count)
 }
 
 /// The optimizer's settings of a run.

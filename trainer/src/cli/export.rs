@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::ValueEnum;
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
 use latch_engine::image::error::Error;
@@ -18,12 +17,12 @@ use crate::dataset::{Dataset, Example, Part};
 use crate::evaluate::{Evaluation, evaluate, image_fault};
 use crate::files::write_atomically;
 use crate::folding::{Folded, fold_to, parse_bytes};
-use crate::quantizer::{Origin, Weights, saturation, to_image};
+use crate::quantizer::{Origin, Storage, Weights, saturation, to_image};
 use crate::report::table;
-use crate::run::{Best, RunConfig, RunFolder, weights};
+use crate::run::{Best, BestQuantized, RunConfig, RunFolder, weights};
 use crate::vocabulary::Vocabulary;
 
-/// Write the image of a run's best network.
+/// Write the image of a run's best network; of one that learned with integers, if the run has such for the precision asked for.
 ///
 /// Prints what each precision would give on the validation part, through the engine, and where the bytes of the written image lie.
 #[derive(Debug, clap::Args)]
@@ -35,7 +34,7 @@ pub struct Args {
     run: PathBuf,
     /// Precision of the image
     #[arg(long, value_enum, default_value = "int8")]
-    precision: PrecisionArg,
+    precision: Storage,
     /// File of the image
     #[arg(long)]
     out: PathBuf,
@@ -51,27 +50,6 @@ pub struct Args {
     json: bool,
 }
 
-/// `--precision`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum PrecisionArg {
-    /// 32-bit floats
-    F32,
-    /// Half-precision storage
-    F16,
-    /// 8-bit integers, integer arithmetic throughout
-    Int8,
-}
-
-impl From<PrecisionArg> for Precision {
-    fn from(precision: PrecisionArg) -> Self {
-        match precision {
-            PrecisionArg::F32 => Precision::F32,
-            PrecisionArg::F16 => Precision::F16,
-            PrecisionArg::Int8 => Precision::Int8,
-        }
-    }
-}
-
 #[derive(Serialize)]
 struct Line<'a> {
     path: &'a str,
@@ -80,6 +58,9 @@ struct Line<'a> {
     state_bytes: usize,
     accuracy: f64,
     agreement: f64,
+    /// The network learned with the integers of this precision.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    quantization_aware: bool,
     /// Ids with ready gates, where the embedding is folded.
     #[serde(skip_serializing_if = "Option::is_none")]
     folded: Option<usize>,
@@ -90,7 +71,9 @@ struct Line<'a> {
 
 /// An image at one precision, and what it gives on some texts.
 pub(crate) struct Candidate {
-    pub(crate) precision: Precision,
+    pub(crate) storage: Storage,
+    /// The network learned with the integers of this storage.
+    pub(crate) aware: bool,
     /// The embedding is folded.
     pub(crate) folded: bool,
     pub(crate) bytes: AlignedBytes,
@@ -104,42 +87,40 @@ pub(crate) fn calibrated(best: &Best, vocabulary: &Vocabulary, training: &[Examp
     weights(&best.network).calibrated(ids.iter().map(Vec::as_slice))
 }
 
-/// A network at every precision, each judged through the engine. The first is f32.
+/// A network at each of some precisions, judged through the engine.
 pub(crate) fn candidates(
     weights: &Weights,
     vocabulary: &Vocabulary,
     origin: &Origin,
     examples: &[Example],
+    storages: &[Storage],
 ) -> Result<Vec<Candidate>> {
-    PRECISIONS.into_iter().map(|precision| candidate(weights, vocabulary, precision, origin, examples)).collect()
+    storages.iter().map(|&storage| candidate(weights, vocabulary, storage, origin, examples)).collect()
 }
-
-/// The precisions of a report. The first is f32, which the others are measured by.
-const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::F16, Precision::Int8];
 
 fn candidate(
     weights: &Weights,
     vocabulary: &Vocabulary,
-    precision: Precision,
+    storage: Storage,
     origin: &Origin,
     examples: &[Example],
 ) -> Result<Candidate> {
     let bytes =
-        to_image(weights, vocabulary, precision, origin).map_err(|error| match error.downcast_ref::<Error>() {
-            Some(&refused) => image_fault(format_args!("the {} image", precision.name()), refused).into(),
+        to_image(weights, vocabulary, storage, origin).map_err(|error| match error.downcast_ref::<Error>() {
+            Some(&refused) => image_fault(format_args!("the {} image", storage.name()), refused).into(),
             None => error,
         })?;
-    judged(bytes, examples)
+    judged(bytes, storage, examples)
 }
 
 /// An image, judged through the engine.
-fn judged(bytes: AlignedBytes, examples: &[Example]) -> Result<Candidate> {
-    let (precision, folded, state_bytes, evaluation) = {
+fn judged(bytes: AlignedBytes, storage: Storage, examples: &[Example]) -> Result<Candidate> {
+    let (folded, state_bytes, evaluation) = {
         let image = Image::open(&bytes)?;
         let model = Model::new(&image);
-        (model.shape().precision, model.shape().folded, model.state_bytes(), evaluate(&model, examples)?)
+        (model.shape().folded, model.state_bytes(), evaluate(&model, examples)?)
     };
-    Ok(Candidate { precision, folded, bytes, state_bytes, evaluation })
+    Ok(Candidate { storage, aware: false, folded, bytes, state_bytes, evaluation })
 }
 
 /// Where the network of a run comes from, for the image.
@@ -167,34 +148,48 @@ pub fn run(args: Args) -> Result<()> {
     let began = Beginning::read(&folder)?;
     let best = folder.best()?;
     began.check_network(&folder, "best.network", &best.network)?;
+    let quantized = folder.quantized()?;
+    if let Some(quantized) = &quantized {
+        began.check_network(&folder, "quantized.network", &quantized.best.network)?;
+    }
     let Beginning { config, vocabulary, training, validation } = began;
     let (reported, part) = match &args.data {
         Some(path) => (Dataset::load_part(path, Part::Test)?.examples, path.display().to_string()),
         None => (validation, "the run's validation part".to_owned()),
     };
-    let weights = calibrated(&best, &vocabulary, &training);
-    let origin = origin(&config, &best, training.len())?;
-    let precision = Precision::from(args.precision);
+    let mut weights = calibrated(&best, &vocabulary, &training);
+    let best_origin = origin(&config, &best, training.len())?;
+    let storage = args.precision;
     let mut candidates = Vec::new();
-    for each in PRECISIONS {
-        match candidate(&weights, &vocabulary, each, &origin, &reported) {
+    for each in Storage::ALL {
+        match candidate(&weights, &vocabulary, each, &best_origin, &reported) {
             Ok(candidate) => candidates.push(candidate),
             // A precision that was not asked for is only missed in the table.
-            Err(error) if each != precision && each != Precision::F32 => {
+            Err(error) if each != storage && each != Storage::F32 => {
                 say(args.json, format_args!("no {} in this table: {error:#}", each.name()));
             }
             Err(error) => return Err(error),
         }
     }
-    let Some(unfolded) = candidates.iter().position(|candidate| candidate.precision == precision) else {
-        anyhow::bail!("no image of precision {}", precision.name());
+    if let Some(BestQuantized { best, storage: learned, embedding_scales }) = quantized {
+        let aware = Weights { embedding_scales, ..calibrated(&best, &vocabulary, &training) };
+        let origin = origin(&config, &best, training.len())?;
+        let candidate = candidate(&aware, &vocabulary, learned, &origin, &reported)?;
+        candidates.push(Candidate { aware: true, ..candidate });
+        if learned == storage {
+            weights = aware;
+        }
+    }
+    let Some(unfolded) = candidates.iter().rposition(|candidate| candidate.storage == storage) else {
+        anyhow::bail!("no image of precision {}", storage.name());
     };
     let folded = match args.fold_to {
         Some(budget) => Some(fold_to(&Image::open(&candidates[unfolded].bytes)?, &weights, budget)?),
         None => None,
     };
     if let Some(folded) = &folded {
-        candidates.push(judged(folded.bytes.clone(), &reported)?);
+        let aware = candidates[unfolded].aware;
+        candidates.push(Candidate { aware, ..judged(folded.bytes.clone(), storage, &reported)? });
     }
     let chosen = if folded.is_some() { &candidates[candidates.len() - 1] } else { &candidates[unfolded] };
     write_atomically(&args.out, |out| Ok(out.write_all(&chosen.bytes)?))?;
@@ -204,7 +199,7 @@ pub fn run(args: Args) -> Result<()> {
         format_args!("{} texts of {part}, through the engine:\n\n{}", reported.len(), precision_table(&candidates)),
     )?;
     let image = Image::open(&candidates[unfolded].bytes)?;
-    if precision == Precision::Int8 {
+    if storage.precision() == Precision::Int8 {
         let calibration: Vec<Vec<u32>> =
             training.iter().take(CALIBRATION_TEXTS).map(|example| vocabulary.ids(&example.text)).collect();
         let counts = saturation::count(&image, &calibration);
@@ -224,14 +219,12 @@ pub fn run(args: Args) -> Result<()> {
         answer(args.json, format_args!("{}", folding(folded, args.fold_to, chosen, &candidates[unfolded])))?;
     }
     answer(args.json, format_args!("{}", super::inspect::sections_table(&Image::open(&chosen.bytes)?)))?;
-    answer(
-        args.json,
-        format_args!("wrote {} ({}, {} bytes)", args.out.display(), precision.name(), chosen.bytes.len()),
-    )?;
+    answer(args.json, format_args!("wrote {} ({}, {} bytes)", args.out.display(), storage.name(), chosen.bytes.len()))?;
     if args.json {
         print_json(&Line {
             path: &args.out.display().to_string(),
-            precision: precision.name(),
+            precision: storage.name(),
+            quantization_aware: chosen.aware,
             image_bytes: chosen.bytes.len(),
             state_bytes: chosen.state_bytes,
             accuracy: chosen.evaluation.accuracy,
@@ -269,7 +262,12 @@ pub(crate) fn precision_table(candidates: &[Candidate]) -> String {
     for candidate in candidates {
         let evaluation = &candidate.evaluation;
         rows.push(vec![
-            format!("{}{}", candidate.precision.name(), if candidate.folded { ", folded" } else { "" }),
+            format!(
+                "{}{}{}",
+                candidate.storage.name(),
+                if candidate.aware { ", trained" } else { "" },
+                if candidate.folded { ", folded" } else { "" }
+            ),
             format!("{:.2} %", 100.0 * evaluation.accuracy),
             format!("{:.2} %", 100.0 * evaluation.agreement(&candidates[0].evaluation)),
             candidate.bytes.len().to_string(),
