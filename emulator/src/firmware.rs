@@ -181,7 +181,8 @@ mod tests {
                     for state_bytes in [None, Some(396), Some(1024)] {
                         for bits in 0..8 {
                             let (float, fold, scalar) = (bits & 1 != 0, bits & 2 != 0, bits & 4 != 0);
-                            let options = Options { float, fold, extended: false, scalar, port, state_bytes, verbose: false };
+                            let options =
+                                Options { float, fold, extended: false, scalar, port, state_bytes, verbose: false };
                             names.insert(file_name(board, program, &options, port_name));
                             variants += 1;
                         }

@@ -41,6 +41,8 @@ use crate::image::manifest::MAX_LAYERS;
 use crate::image::manifest::Nibbles;
 use crate::image::manifest::{Input, Layer, Manifest, Precision, Readout, Unknown};
 use crate::image::tensor::Role;
+#[cfg(feature = "extended")]
+use crate::input::ngrams::Ngrams;
 use crate::input::vocabulary::Vocabulary;
 use crate::kernels::{AnyBackend, GatesI8, Packed};
 #[cfg(feature = "float")]
@@ -59,6 +61,8 @@ use lstm::Layers;
 pub struct Model<'a> {
     vocabulary: Option<Vocabulary<'a>>,
     unknown: Option<u32>,
+    #[cfg(feature = "extended")]
+    ngrams: Option<Ngrams<'a>>,
     shape: StreamShape,
     weights: Weights<'a>,
     backend: AnyBackend,
@@ -121,6 +125,8 @@ impl<'a> Model<'a> {
     const NOTHING: Self = Model {
         vocabulary: None,
         unknown: None,
+        #[cfg(feature = "extended")]
+        ngrams: None,
         shape: StreamShape {
             precision: Precision::Int8,
             readout: Readout::Last,
@@ -130,6 +136,7 @@ impl<'a> Model<'a> {
             folded: false,
             #[cfg(feature = "extended")]
             nibbles: Nibbles { embedding: false, gates: false },
+            ngrams: 0,
         },
         weights: Weights::Int8(Int8 {
             #[cfg(feature = "extended")]
@@ -161,6 +168,11 @@ impl<'a> Model<'a> {
         #[cfg(feature = "extended")]
         {
             self.shape.nibbles = manifest.extended.nibbles;
+        }
+        #[cfg(feature = "extended")]
+        if let Some(shape) = manifest.extended.ngrams {
+            self.shape.ngrams = shape.longest;
+            self.ngrams = Some(Ngrams::new(shape, image.tensor(manifest, Role::Ngrams, 0)));
         }
         for Layer::Lstm(lstm) in &manifest.layers {
             // The manifest holds at most as many layers as this vector.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use latch_trainer::dataset::{Example, built_in};
 use latch_trainer::network::readout::Readout;
+use latch_trainer::ngrams::NgramConfig;
 use latch_trainer::training::{BatchProgress, EpochMetrics, ModelConfig, Progress, Sequences, TrainConfig};
 use latch_trainer::vocabulary::Vocabulary;
 
@@ -54,6 +55,7 @@ pub fn config(embedding: usize, units: usize, epochs: u64) -> TrainConfig {
             recurrent_dropout: 0.0,
             word_dropout: 0.0,
             head_dropout: 0.0,
+            ngrams: NgramConfig::NONE,
         },
         epochs,
         batch: 32,

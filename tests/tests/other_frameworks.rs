@@ -107,6 +107,7 @@ impl<L: Layer> Golden<L> {
             head_bias: floats(&self.head_bias),
             occurrences: Vec::new(),
             embedding_scales: Vec::new(),
+            ngrams: None,
         }
     }
 

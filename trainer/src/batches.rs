@@ -28,6 +28,7 @@ pub struct Batch {
     ids: Vec<u32>,
     ends: Vec<usize>,
     labels: Vec<f32>,
+    offsets: Vec<f32>,
 }
 
 impl Batch {
@@ -38,9 +39,15 @@ impl Batch {
 
     /// Appends one sequence of token ids with its label: 0 or 1 for one output, the class number for several.
     pub fn push(&mut self, ids: &[u32], label: f32) {
+        self.push_beside(ids, label, 0.0);
+    }
+
+    /// Appends one sequence to whose logit something else is added before the loss: `offset`.
+    pub fn push_beside(&mut self, ids: &[u32], label: f32, offset: f32) {
         self.ids.extend_from_slice(ids);
         self.ends.push(self.ids.len());
         self.labels.push(label);
+        self.offsets.push(offset);
     }
 
     /// The number of sequences.
@@ -70,6 +77,11 @@ impl Batch {
     /// All sequences in order.
     pub fn sequences(&self) -> impl Iterator<Item = &[u32]> {
         (0..self.len()).map(|index| self.sequence(index))
+    }
+
+    /// What is added to the sequences' logits, one a sequence.
+    pub fn offsets(&self) -> &[f32] {
+        &self.offsets
     }
 
     /// The labels, one a sequence.

@@ -272,7 +272,7 @@ fn check_labels(batch: &Batch, outputs: usize) -> Result<(), TrainError> {
 /// over the whole batch in the pass.
 ///
 /// ```text
-/// one output:   L = max(z, 0) - z·y + ln(1 + e^{-|z|})       dL/dz   = σ(z) - y
+/// one output:   L = max(z, 0) - z·y + ln(1 + e^{-|z|})       dL/dz   = σ(z) - y,  z with the sequence's offset
 /// several:      L = ln Σ e^{z_k} - Σ y_k·z_k                  dL/dz_k = softmax(z)_k - y_k
 /// ```
 fn loss<T: Real>(pass: &mut Pass<T>, batch: &Batch, smoothing: f64) -> (f64, usize) {
@@ -283,7 +283,7 @@ fn loss<T: Real>(pass: &mut Pass<T>, batch: &Batch, smoothing: f64) -> (f64, usi
     for (logits, &index) in pass.logits.chunks_exact(outputs).zip(&pass.steps.order) {
         let label = batch.labels()[index];
         if let &[logit] = logits {
-            let z = logit.as_f64();
+            let z = logit.as_f64() + f64::from(batch.offsets()[index]);
             let y = (1.0 - smoothing) * f64::from(label) + 0.5 * smoothing;
             sum += z.max(0.0) - z * y + (-z.abs()).exp().ln_1p();
             correct += usize::from((z > 0.0) == (label > 0.5));

@@ -18,6 +18,7 @@ pub mod cli;
 pub mod evaluate;
 pub mod folding;
 pub mod network;
+pub mod ngrams;
 pub mod optimizer;
 pub mod quantizer;
 pub mod real;

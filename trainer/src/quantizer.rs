@@ -22,6 +22,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::error::fault;
+use crate::ngrams::Table;
 use crate::vocabulary::Vocabulary;
 
 /// How an image holds its weights: `--precision`.
@@ -99,6 +100,8 @@ pub struct Weights {
     pub occurrences: Vec<u32>,
     /// The scale of each of the embedding's columns in integer precisions, `width`; empty where the quantizer is to choose them.
     pub embedding_scales: Vec<f32>,
+    /// The n-grams whose contribution is added to the logit.
+    pub ngrams: Option<Table>,
 }
 
 /// The weights of an LSTM layer with `I` inputs and `H` units. Row `gate·H + unit`.
@@ -154,7 +157,7 @@ impl Weights {
         let head = uniform(inputs, 2.0);
         let head_bias = uniform(1, 0.5);
         let (occurrences, embedding_scales) = (Vec::new(), Vec::new());
-        Weights { embedding, width, layers, readout, head, head_bias, occurrences, embedding_scales }
+        Weights { embedding, width, layers, readout, head, head_bias, occurrences, embedding_scales, ngrams: None }
     }
 
     /// Calibrates the network on training examples, given as their ids: integer precisions keep the rows that occur often most exactly.
@@ -211,6 +214,16 @@ pub fn to_image(
     let storage: Storage = storage.into();
     let precision = storage.precision();
     check_finite(weights)?;
+    let beside;
+    let weights = match &weights.ngrams {
+        // The table has no bias of its own: the head's is one for both.
+        Some(table) => {
+            let head_bias = weights.head_bias.iter().map(|bias| bias + table.bias).collect();
+            beside = Weights { head_bias, ..weights.clone() };
+            &beside
+        }
+        None => weights,
+    };
     let mut packed = match precision {
         Precision::F32 | Precision::F16 => pack_floats(weights),
         Precision::Int8 => integers::pack(weights, storage)?,
@@ -230,6 +243,12 @@ pub fn to_image(
         (Role::VocabularyText, encoded.stream),
     ] {
         packed.tensors.push(Tensor { role, layer: 0, values: Values::Bytes(bytes) });
+    }
+    let mut extended = manifest::Extended::default();
+    if let Some(table) = &weights.ngrams {
+        let (shape, entries) = table.quantized();
+        extended.ngrams = Some(shape);
+        packed.tensors.push(Tensor { role: Role::Ngrams, layer: 0, values: Values::U16(entries) });
     }
     let mut layers = heapless::Vec::new();
     for (layer, &shift) in weights.layers.iter().zip(&packed.shifts) {
@@ -251,7 +270,7 @@ pub fn to_image(
         readout: weights.readout,
         head: Head { outputs: weights.head_bias.len() as u16, shift: packed.head_shift },
         folded: 0,
-        extended: manifest::Extended { nibbles: storage.nibbles(), ..manifest::Extended::default() },
+        extended: manifest::Extended { nibbles: storage.nibbles(), ..extended },
     };
     let provenance = Provenance {
         producer: concat!("latch ", env!("CARGO_PKG_VERSION")).as_bytes(),
@@ -283,6 +302,9 @@ fn check_finite(weights: &Weights) -> Result<()> {
     }
     check("head kernel", &weights.head)?;
     check("head bias", &weights.head_bias)?;
+    if let Some(table) = &weights.ngrams {
+        check("n-grams", &table.weights)?;
+    }
     Ok(())
 }
 

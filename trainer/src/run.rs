@@ -26,6 +26,7 @@ use crate::bptt::Trainer;
 use crate::error::{fault, reading, writing};
 use crate::files::{remove_partial_files, write_atomically};
 use crate::network::Network;
+use crate::ngrams::Fitted;
 use crate::optimizer::{Adam, Ema};
 use crate::quantizer::{LstmWeights, Storage, Weights};
 use crate::report;
@@ -157,9 +158,10 @@ struct ValidDigest {
 }
 
 /// The files of a run.
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "config.json",
     "vocabulary.txt",
+    "ngrams",
     "metrics.jsonl",
     "curves.svg",
     "curves.png",
@@ -242,7 +244,7 @@ impl RunFolder {
     /// # Errors
     /// A fault when a file cannot be removed.
     pub fn remove_beginning(&self) -> Result<()> {
-        for name in ["vocabulary.txt", "config.json"] {
+        for name in ["ngrams", "vocabulary.txt", "config.json"] {
             let path = self.file(name);
             match std::fs::remove_file(&path) {
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(writing(&path, error)),
@@ -315,6 +317,30 @@ impl RunFolder {
     pub fn vocabulary(&self, config: &TrainConfig) -> Result<Vocabulary> {
         let text = read_text(&self.file("vocabulary.txt"))?;
         Ok(Vocabulary::from_words(text.lines().map(str::to_owned).collect(), config.unknown()))
+    }
+
+    /// Writes the n-grams.
+    ///
+    /// # Errors
+    /// A fault when the folder cannot be written.
+    pub fn write_ngrams(&self, ngrams: &Fitted) -> Result<()> {
+        self.write_coded("ngrams", ngrams)
+    }
+
+    /// Reads the n-grams; `None` where the run has none.
+    ///
+    /// # Errors
+    /// A fault when the file is damaged, or missing although the configuration has n-grams.
+    pub fn ngrams(&self, config: &TrainConfig) -> Result<Option<Fitted>> {
+        if config.model.ngrams.count == 0 {
+            return Ok(None);
+        }
+        let ngrams: Option<Fitted> = self.read_coded("ngrams")?;
+        if ngrams.is_none() {
+            let remedy = "take the file from a copy, or train again into another folder";
+            return Err(fault(self.file("ngrams").display(), "the run's n-grams are missing", remedy).into());
+        }
+        Ok(ngrams)
     }
 
     /// Writes the figures of all epochs; the last `quantized.1` of them learned with integers.
@@ -492,5 +518,6 @@ pub fn weights(network: &Network<f32>) -> Weights {
         head_bias: network.head.bias.as_slice().to_vec(),
         occurrences: Vec::new(),
         embedding_scales: Vec::new(),
+        ngrams: None,
     }
 }

@@ -16,16 +16,18 @@ use anyhow::Result;
 use latch_engine::image::Image;
 use latch_engine::image::manifest::Unknown;
 use latch_engine::model::Model;
+use rand::RngExt;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::batches::{Batch, BatchOptions, plan};
+use crate::batches::{Batch, BatchOptions, generator, plan};
 use crate::bptt::{LossOptions, Noise, StepOptions, TrainError, Trainer, train_step, train_step_quantized};
 use crate::dataset::Example;
 use crate::error::fault;
 use crate::evaluate::state_for;
 use crate::network::readout::Readout;
 use crate::network::{Network, NetworkConfig};
+use crate::ngrams::{Fitted, Fusion, NgramConfig, Table, fit, fuse, hashes};
 use crate::optimizer::{AdamConfig, Decay, LearningRate};
 use crate::quantizer::aware::{Integers, embedding_scales};
 use crate::quantizer::{Origin, Storage, Weights, occurrences, to_image};
@@ -56,6 +58,9 @@ pub struct ModelConfig {
     pub word_dropout: f64,
     /// Dropout on what the head sees.
     pub head_dropout: f64,
+    /// The n-grams whose weights are added to the network's logit.
+    #[serde(default)]
+    pub ngrams: NgramConfig,
 }
 
 /// Everything that decides a run besides its data.
@@ -136,6 +141,17 @@ pub struct Sequences {
     pub occurrences: Vec<u32>,
     /// The label of each text, 0 or 1.
     pub labels: Vec<f32>,
+    /// What is added to each text's logit; empty where it is nothing.
+    pub offsets: Vec<f32>,
+}
+
+/// Chooses and fits the n-grams of training texts; `None` where the configuration has none.
+pub fn fit_ngrams(config: &TrainConfig, examples: &[Example]) -> Option<Fitted> {
+    (config.model.ngrams.count > 0).then(|| {
+        let texts: Vec<Vec<u32>> = examples.par_iter().map(|example| hashes(&example.text)).collect();
+        let labels: Vec<f32> = examples.iter().map(|example| example.label as f32).collect();
+        fit(&texts, &labels, &config.model.ngrams, config.seed)
+    })
 }
 
 impl Sequences {
@@ -146,13 +162,23 @@ impl Sequences {
         for ids in &mut ids {
             ids.drain(..ids.len().saturating_sub(max_tokens));
         }
-        Sequences { ids, occurrences, labels: examples.iter().map(|example| example.label as f32).collect() }
+        let labels = examples.iter().map(|example| example.label as f32).collect();
+        Sequences { ids, occurrences, labels, offsets: Vec::new() }
     }
 
-    fn batch(&self, indices: &[usize]) -> Batch {
+    /// The same beside the logits that a table of n-grams gives to the texts.
+    #[must_use]
+    pub fn beside(mut self, examples: &[Example], table: &Table) -> Self {
+        self.offsets = examples.par_iter().map(|example| table.logit(&hashes(&example.text))).collect();
+        self
+    }
+
+    /// The batch of some sequences, with the offsets of those that `keeps` one.
+    fn batch(&self, indices: &[usize], keeps: impl Fn(usize) -> bool) -> Batch {
         let mut batch = Batch::new();
         for &index in indices {
-            batch.push(&self.ids[index], self.labels[index]);
+            let offset = self.offsets.get(index).copied().filter(|_| keeps(index)).unwrap_or(0.0);
+            batch.push_beside(&self.ids[index], self.labels[index], offset);
         }
         batch
     }
@@ -276,6 +302,12 @@ pub fn train(
     Ok(Outcome { epochs, best, quantized, tokens_per_second: pace.tokens_per_second(), elapsed: started.elapsed() })
 }
 
+/// Whether a training sequence keeps the n-grams' logit in an epoch.
+fn keeps(config: &TrainConfig, epoch: u64, index: usize) -> bool {
+    let mut rng = generator([config.seed, epoch, index as u64, 0x6b65_6570]);
+    rng.random_range(0.0..1.0) >= config.model.ngrams.dropout
+}
+
 /// What a run reads, and where it writes.
 struct Data<'a> {
     vocabulary: &'a Vocabulary,
@@ -359,7 +391,7 @@ impl Phase<'_> {
                         noise: Some(Noise { seed: config.seed, epoch, batch: number as u64 }),
                     },
                 };
-                let batch = training.batch(indices);
+                let batch = training.batch(indices, |index| keeps(config, epoch, index));
                 let stats = match &mut integers {
                     Some(integers) => train_step_quantized(&mut trainer, integers, &batch, &step_options),
                     None => train_step(&mut trainer, &batch, &step_options).map_err(anyhow::Error::from),
@@ -469,14 +501,37 @@ fn diverged(place: String, problem: String, folder: &RunFolder) -> anyhow::Error
     fault(place, problem, remedy).into()
 }
 
-/// Mean loss in nats and accuracy of a network.
+/// Mean loss in nats and accuracy of a network, fused with the n-grams where there are some.
 fn judge(network: &Network<f32>, sequences: &Sequences) -> Result<(f64, f64)> {
-    let ids: Vec<&[u32]> = sequences.ids.iter().map(Vec::as_slice).collect();
-    let logits = network.forward(&ids)?;
-    Ok(loss_and_accuracy(logits.as_slice(), sequences))
+    let (logits, fusion) = fused(network, sequences)?;
+    Ok(judge_fused(logits, fusion, sequences))
 }
 
-/// Mean loss in nats and accuracy of the image of some weights, from the engine itself.
+fn judge_fused(mut logits: Vec<f32>, fusion: Option<Fusion>, sequences: &Sequences) -> (f64, f64) {
+    if let Some(fusion) = fusion {
+        for (logit, &offset) in logits.iter_mut().zip(&sequences.offsets) {
+            *logit = fusion.logit(*logit, offset);
+        }
+    }
+    judge_logits(&logits, sequences)
+}
+
+/// The network's logits of sequences, and how they are best fused with the n-grams' where there are some.
+///
+/// # Errors
+/// Those of [`Network::forward`].
+pub fn fused(network: &Network<f32>, sequences: &Sequences) -> Result<(Vec<f32>, Option<Fusion>)> {
+    let ids: Vec<&[u32]> = sequences.ids.iter().map(Vec::as_slice).collect();
+    let logits = network.forward(&ids)?.as_slice().to_vec();
+    let fusion = fusion(&logits, sequences);
+    Ok((logits, fusion))
+}
+
+fn fusion(logits: &[f32], sequences: &Sequences) -> Option<Fusion> {
+    (!sequences.offsets.is_empty()).then(|| fuse(logits, &sequences.offsets, &sequences.labels))
+}
+
+/// Mean loss in nats and accuracy of the image of some weights, from the engine itself; fused as [`judge`] does.
 fn judge_image(
     weights: &Weights,
     vocabulary: &Vocabulary,
@@ -495,10 +550,12 @@ fn judge_image(
         Ok(session.output().to_f32())
     };
     let logits: Vec<f32> = sequences.ids.par_iter().map(logit).collect::<Result<_>>()?;
-    Ok(loss_and_accuracy(&logits, sequences))
+    let fusion = fusion(&logits, sequences);
+    Ok(judge_fused(logits, fusion, sequences))
 }
 
-fn loss_and_accuracy(logits: &[f32], sequences: &Sequences) -> (f64, f64) {
+/// Mean loss in nats and accuracy of logits, one a sequence.
+pub fn judge_logits(logits: &[f32], sequences: &Sequences) -> (f64, f64) {
     let (mut loss, mut correct) = (0.0, 0);
     for (&logit, &label) in logits.iter().zip(&sequences.labels) {
         let z = f64::from(logit);

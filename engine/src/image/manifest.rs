@@ -67,6 +67,10 @@ pub struct Extended {
     pub early: Vec<Early, MAX_EARLY>,
 }
 
+/// Most entries of a table of n-grams.
+#[cfg(feature = "extended")]
+pub const MAX_NGRAMS: u32 = 1 << 26;
+
 /// Most steps of the thresholds for an early answer.
 #[cfg(feature = "extended")]
 pub const MAX_EARLY: usize = 8;
@@ -96,8 +100,8 @@ pub enum Units {
 #[cfg(feature = "extended")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ngrams {
-    /// Buckets of four entries.
-    pub buckets: u32,
+    /// Entries.
+    pub entries: u32,
     /// Tokens of the longest n-gram.
     pub longest: u8,
     /// Bits of an entry that are its weight; the others, of 16, are its key.
@@ -375,6 +379,22 @@ impl Manifest {
         }
         if !shift_fits(self.head.shift, 46) {
             return wrong(problem!("the head's shift is out of range"));
+        }
+        #[cfg(feature = "extended")]
+        if let Some(ngrams) = self.extended.ngrams {
+            use crate::input::ngrams::{MAX_LONGEST, WEIGHT_BITS};
+            if !matches!(self.input, Input::Text(_)) || self.head.outputs != 1 {
+                return wrong(problem!("n-grams need text as the input, and one output"));
+            }
+            if ngrams.entries == 0
+                || ngrams.entries > MAX_NGRAMS
+                || !(1..=MAX_LONGEST).contains(&usize::from(ngrams.longest))
+                || !WEIGHT_BITS.contains(&ngrams.weight_bits)
+            {
+                return wrong(problem!(
+                    "the table of n-grams has no entries, or more or others than this engine reads"
+                ));
+            }
         }
         if cfg!(feature = "fold") && self.folded > self.embedding.rows {
             return wrong(problem!("more ids are folded than the embedding has"));

@@ -130,7 +130,7 @@ impl<'a> Reader<'a> {
         };
         let ngrams = if self.bool()? {
             Some(Ngrams {
-                buckets: self.u32()?,
+                entries: self.u32()?,
                 longest: self.byte()?,
                 weight_bits: self.byte()?,
                 prior: self.u16()?,

@@ -17,6 +17,8 @@ pub enum Role {
     VocabularyText,
     /// `rows × width`, row-major.
     Embedding,
+    /// Entries of the table of n-grams, see [`crate::input::ngrams`].
+    Ngrams,
     /// Folded embedding: which ids have a ready row, see [`super::folded`].
     FoldedIndex,
     /// Folded embedding: a ready row of the first layer's gates for each folded id, in the order of its biases, which are inside.
@@ -123,7 +125,8 @@ impl Section {
 pub const BLOCK_IDS: usize = 32;
 
 /// Sections of the model as a whole that stand before the layers, and behind them, and sections of one layer.
-const BEFORE: usize = if cfg!(feature = "fold") { 7 } else { 4 };
+const BEFORE: usize =
+    EMBEDDING + 1 + if cfg!(feature = "fold") { 3 } else { 0 } + if cfg!(feature = "extended") { 1 } else { 0 };
 /// The embedding's place, behind the vocabulary.
 const EMBEDDING: usize = 3;
 const PER_LAYER: usize = 3;
@@ -190,6 +193,11 @@ fn shape(manifest: &Manifest, place: usize) -> Option<(Role, u8, Element, usize,
     let (rows, width) = (manifest.embedding.rows as usize, usize::from(manifest.embedding.width));
     if place == EMBEDDING {
         return Some((Role::Embedding, 0, float.unwrap_or(manifest.embedding_integer()), rows, width));
+    }
+    #[cfg(feature = "extended")]
+    if place == BEFORE - 1 {
+        let ngrams = manifest.extended.ngrams?;
+        return Some((Role::Ngrams, 0, Element::U16, ngrams.entries as usize, 1));
     }
     if place < BEFORE {
         return folded_shape(manifest, place - EMBEDDING - 1, float);

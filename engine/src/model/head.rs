@@ -45,6 +45,21 @@ impl Logit {
         }
     }
 
+    /// With a number in Q15.16 added, which integers saturate at their ends.
+    #[cfg(feature = "extended")]
+    pub(super) fn plus(self, addend: i64) -> Self {
+        match self {
+            Logit::Fixed(value) => {
+                let sum = i64::from(value).saturating_add(addend);
+                Logit::Fixed(sum.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32)
+            }
+            #[cfg(feature = "float")]
+            Logit::Float(value) => Logit::Float(value + addend as f32 / 65_536.0),
+            #[cfg(not(feature = "float"))]
+            Logit::Float(_) => self,
+        }
+    }
+
     /// Its value. (With the feature `float`.) Exact for floats; a Q15.16 is rounded to the 24 bits of a float.
     #[cfg(feature = "float")]
     pub fn to_f32(self) -> f32 {

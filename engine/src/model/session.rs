@@ -11,6 +11,8 @@ use super::{Logit, Model, Weights, lstm};
 use crate::image::error::Error;
 #[cfg(feature = "extended")]
 use crate::image::manifest::Nibbles;
+#[cfg(feature = "extended")]
+use crate::input::ngrams;
 use crate::input::text::{Token, Tokenizer};
 use crate::kernels::{Backend, MANY, dispatch};
 
@@ -121,6 +123,12 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
     ) {
         let Some(mut tokenizer) = self.state.header().map(|header| header.tokenizer) else { return };
         feed(&mut tokenizer, &mut |token| {
+            #[cfg(feature = "extended")]
+            if let Some(table) = &self.model.ngrams
+                && let Some((sum, history)) = self.state.ngrams_mut(&self.model.shape)
+            {
+                sum.push(table, history, ngrams::token_hash(token.bytes()));
+            }
             if let Some(id) = self.model.token_id(token)
                 && self.step(backend, id)
             {
@@ -227,13 +235,19 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
 
     fn logit_on<B: Backend>(&self, backend: B, output: usize) -> Logit {
         let shape = &self.model.shape;
-        match &self.model.weights {
+        #[allow(clippy::let_and_return, reason = "not with n-grams")]
+        let logit = match &self.model.weights {
             #[cfg(feature = "float")]
             Weights::F32(model) => model.head.logit(backend, self.state.readout(shape), output),
             #[cfg(feature = "float")]
             Weights::F16(model) => model.head.logit(backend, self.state.readout(shape), output),
             Weights::Int8(model) => model.head.logit(backend, self.state.readout(shape), output),
+        };
+        #[cfg(feature = "extended")]
+        if let (Some(table), Some(sum)) = (&self.model.ngrams, self.state.ngrams(shape)) {
+            return logit.plus(sum.contribution(table.shape()));
         }
+        logit
     }
 
     /// The sigmoid of the first logit: the probability of the positive class. (With the feature `float`.)

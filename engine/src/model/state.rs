@@ -9,6 +9,7 @@
 //! pool       readout mean: sum of h, 32 bits a unit · readout max: as h · readout last: nothing
 //! scratch    [x; h] of the step in progress, and before it with a folded embedding a row of gates, and before that with four-bit weights a row
 //!            of the embedding and the gates of a unit as int8; means nothing between two tokens
+//! n-grams    sum of weights, tokens, and the hashes of the last tokens; nothing where the image has no n-grams
 //! ```
 //!
 //! Float layers pad their units to a multiple of 8. All parts start on a multiple of 4.
@@ -21,6 +22,8 @@ use crate::image::error::Error;
 #[cfg(feature = "extended")]
 use crate::image::manifest::Nibbles;
 use crate::image::manifest::{MAX_LAYERS, Precision, Readout};
+#[cfg(feature = "extended")]
+use crate::input::ngrams::Sum;
 use crate::input::text::Tokenizer;
 
 /// What decides the size of a stream's state.
@@ -41,6 +44,8 @@ pub struct StreamShape {
     /// Which tensors have four bits a weight.
     #[cfg(feature = "extended")]
     pub nibbles: Nibbles,
+    /// Tokens of the longest n-gram; 0 where there are none.
+    pub ngrams: u8,
 }
 
 impl StreamShape {
@@ -89,13 +94,24 @@ impl StreamShape {
 /// Bytes of state that a stream of this shape needs.
 pub fn state_bytes(shape: &StreamShape) -> usize {
     let folded = cfg!(feature = "fold") && shape.folded;
-    let bytes = bytes_of(shape.precision, shape.readout, shape.inputs, &shape.units, folded);
+    let bytes = bytes_of(shape.precision, shape.readout, shape.inputs, &shape.units, folded) + ngram_bytes(shape);
     #[cfg(feature = "extended")]
     let bytes = bytes + shape.nibble_room().0 + shape.nibble_room().1;
     bytes
 }
 
-/// The same as a constant, for static buffers:
+/// Bytes of the n-grams' part, the last one.
+fn ngram_bytes(shape: &StreamShape) -> usize {
+    #[cfg(feature = "extended")]
+    return crate::input::ngrams::stream_bytes(shape.ngrams);
+    #[cfg(not(feature = "extended"))]
+    {
+        let _ = shape;
+        0
+    }
+}
+
+/// The same as a constant, for static buffers; n-grams need [`crate::input::ngrams::stream_bytes`] more:
 ///
 /// ```
 /// use latch_engine::image::manifest::{Precision, Readout};
@@ -276,6 +292,21 @@ impl<'s> StateBytes<'s> {
         Some((bytemuck::try_from_bytes_mut(header).ok()?, Memory(memory)))
     }
 
+    /// The n-grams' part: what is summed, and the hashes of the last tokens. `None` where the model has none.
+    #[cfg(feature = "extended")]
+    pub(super) fn ngrams_mut(&mut self, shape: &StreamShape) -> Option<(&mut Sum, &mut [u32])> {
+        let start = self.0.len().checked_sub(ngram_bytes(shape)).filter(|_| shape.ngrams > 0)?;
+        let (sum, history) = self.0.get_mut(start..)?.split_at_mut_checked(size_of::<Sum>())?;
+        Some((bytemuck::try_from_bytes_mut(sum).ok()?, bytemuck::try_cast_slice_mut(history).ok()?))
+    }
+
+    /// What is summed of the n-grams.
+    #[cfg(feature = "extended")]
+    pub(super) fn ngrams(&self, shape: &StreamShape) -> Option<&Sum> {
+        let start = self.0.len().checked_sub(ngram_bytes(shape)).filter(|_| shape.ngrams > 0)?;
+        bytemuck::try_from_bytes(self.0.get(start..)?.get(..size_of::<Sum>())?).ok()
+    }
+
     /// The bytes of a layer's cell state and hidden state, which lie side by side; empty where there is no such layer.
     pub(super) fn layer(&self, shape: &StreamShape, layer: usize) -> &[u8] {
         let mut start = size_of::<Header>();
@@ -321,6 +352,12 @@ impl<'s> StateBytes<'s> {
             return Err(Error::StateOfAnotherModel { expected: model.crc, found: header.model });
         }
         if !header.tokenizer.is_valid() || header.count > MEAN_TOKENS || header.count > header.tokens {
+            return Err(Error::StateDamaged);
+        }
+        #[cfg(feature = "extended")]
+        if let (Some(table), Some(sum)) = (&model.ngrams, self.ngrams(&model.shape))
+            && !sum.is_valid(table.shape())
+        {
             return Err(Error::StateDamaged);
         }
         // Cells and hidden states may have any bits: the kernels are safe for all of them. Sums must be those of `count` tokens.

@@ -127,7 +127,15 @@ pub fn run(args: Args) -> Result<()> {
     let vocabulary = run.vocabulary(&config.train)?;
     let best = run.best()?;
     let training = Dataset::load_part(folder, Part::Train)?.examples;
-    let weights = calibrated(&best, &vocabulary, &training);
+    let validation = Dataset::load_part(folder, Part::Valid)?.examples;
+    let weights = calibrated(
+        &best.network,
+        &best.network,
+        &vocabulary,
+        run.ngrams(&config.train)?,
+        &training,
+        &validation,
+    )?;
     let origin = origin(&config, &best, training.len())?;
     let candidates = candidates(&weights, &vocabulary, &origin, &test.examples, &PRECISIONS)?;
     say(format_args!(

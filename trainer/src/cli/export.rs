@@ -17,9 +17,13 @@ use crate::dataset::{Dataset, Example, Part};
 use crate::evaluate::{Evaluation, evaluate, image_fault};
 use crate::files::write_atomically;
 use crate::folding::{Folded, fold_to, parse_bytes};
+use crate::network::Network;
+use crate::ngrams::Fitted;
+use crate::quantizer::aware::Integers;
 use crate::quantizer::{Origin, Storage, Weights, saturation, to_image};
 use crate::report::table;
 use crate::run::{Best, BestQuantized, RunConfig, RunFolder, weights};
+use crate::training::{Sequences, fused};
 use crate::vocabulary::Vocabulary;
 
 /// Write the image of a run's best network; of one that learned with integers, if the run has such for the precision asked for.
@@ -81,10 +85,29 @@ pub(crate) struct Candidate {
     pub(crate) evaluation: Evaluation,
 }
 
-/// The weights of a run's best network, calibrated on its training examples.
-pub(crate) fn calibrated(best: &Best, vocabulary: &Vocabulary, training: &[Example]) -> Weights {
+/// The weights of a run's network, calibrated on its training examples, and fused with the run's n-grams on its validation part by the logits of `judged`,
+/// the network itself or what it becomes.
+pub(crate) fn calibrated(
+    network: &Network<f32>,
+    judged: &Network<f32>,
+    vocabulary: &Vocabulary,
+    ngrams: Option<Fitted>,
+    training: &[Example],
+    validation: &[Example],
+) -> Result<Weights> {
     let ids: Vec<Vec<u32>> = training.par_iter().map(|example| vocabulary.ids(&example.text)).collect();
-    weights(&best.network).calibrated(ids.iter().map(Vec::as_slice))
+    let mut weights = weights(network).calibrated(ids.iter().map(Vec::as_slice));
+    if let Some(Fitted { mut table, .. }) = ngrams {
+        let validation = Sequences::read(validation, vocabulary, usize::MAX).beside(validation, &table);
+        if let (_, Some(fusion)) = fused(judged, &validation)? {
+            weights.head.iter_mut().chain(&mut weights.head_bias).for_each(|weight| *weight *= fusion.network);
+            weights.head_bias.iter_mut().for_each(|bias| *bias += fusion.bias);
+            table.weights.iter_mut().for_each(|weight| *weight *= fusion.ngrams);
+            table.bias *= fusion.ngrams;
+        }
+        weights.ngrams = Some(table);
+    }
+    Ok(weights)
 }
 
 /// A network at each of some precisions, judged through the engine.
@@ -152,12 +175,20 @@ pub fn run(args: Args) -> Result<()> {
     if let Some(quantized) = &quantized {
         began.check_network(&folder, "quantized.network", &quantized.best.network)?;
     }
-    let Beginning { config, vocabulary, training, validation } = began;
+    let Beginning { config, vocabulary, ngrams, training, validation } = began;
+    let mut weights = calibrated(&best.network, &best.network, &vocabulary, ngrams.clone(), &training, &validation)?;
+    let aware = match quantized {
+        Some(BestQuantized { best, storage, embedding_scales }) => {
+            let judged = Integers::new(&best.network, storage, embedding_scales.clone())?.real;
+            let weights = calibrated(&best.network, &judged, &vocabulary, ngrams, &training, &validation)?;
+            Some((Weights { embedding_scales, ..weights }, storage, origin(&config, &best, training.len())?))
+        }
+        None => None,
+    };
     let (reported, part) = match &args.data {
         Some(path) => (Dataset::load_part(path, Part::Test)?.examples, path.display().to_string()),
         None => (validation, "the run's validation part".to_owned()),
     };
-    let mut weights = calibrated(&best, &vocabulary, &training);
     let best_origin = origin(&config, &best, training.len())?;
     let storage = args.precision;
     let mut candidates = Vec::new();
@@ -171,9 +202,7 @@ pub fn run(args: Args) -> Result<()> {
             Err(error) => return Err(error),
         }
     }
-    if let Some(BestQuantized { best, storage: learned, embedding_scales }) = quantized {
-        let aware = Weights { embedding_scales, ..calibrated(&best, &vocabulary, &training) };
-        let origin = origin(&config, &best, training.len())?;
+    if let Some((aware, learned, origin)) = aware {
         let candidate = candidate(&aware, &vocabulary, learned, &origin, &reported)?;
         candidates.push(Candidate { aware: true, ..candidate });
         if learned == storage {

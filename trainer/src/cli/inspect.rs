@@ -189,6 +189,7 @@ fn name(section: &Section) -> String {
         Role::VocabularyTables => "vocabulary tables".into(),
         Role::VocabularyIndex => "vocabulary index".into(),
         Role::VocabularyText => "vocabulary text".into(),
+        Role::Ngrams => "n-grams".into(),
         Role::Embedding => "embedding".into(),
         Role::FoldedIndex => "folded index".into(),
         Role::FoldedGates => "folded gates".into(),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use latch_engine::image::manifest::{MAX_LAYERS, MAX_ROWS, MAX_WIDTH};
+use latch_engine::input::ngrams::{MAX_LONGEST, WEIGHT_BITS};
 use serde::Serialize;
 
 use super::{answer, print_json, say};
@@ -16,10 +17,12 @@ use crate::error::fault;
 use crate::files::OutputFolder;
 use crate::network::Network;
 use crate::network::readout::Readout;
+use crate::ngrams::{Fitted, NgramConfig};
 use crate::quantizer::Storage;
 use crate::run::{RunConfig, RunFolder, Valid};
 use crate::training::{
-    BatchProgress, EpochMetrics, ModelConfig, Outcome, Progress, QuantizeConfig, Sequences, TrainConfig, train,
+    BatchProgress, EpochMetrics, ModelConfig, Outcome, Progress, QuantizeConfig, Sequences, TrainConfig, fit_ngrams,
+    judge_logits, train,
 };
 use crate::vocabulary::Vocabulary;
 
@@ -39,7 +42,8 @@ pub struct Args {
     #[arg(long, default_value = "0.1")]
     valid: ValidArg,
     /// The model, as key=value,…: vocab, embedding, lstm (units), layers, readout (last, mean, max), unknown (row, skip),
-    /// dropout, recurrent_dropout, word_dropout, head_dropout
+    /// dropout, recurrent_dropout, word_dropout, head_dropout; ngrams (how many have a weight beside the network), longest (tokens of an
+    /// n-gram), ngram_bits (of a weight), ngram_dropout (share of the texts that the network learns without them)
     #[arg(long, default_value = "", hide_default_value = true)]
     model: ModelArg,
     /// Most epochs
@@ -163,6 +167,7 @@ pub(crate) const DEFAULT_MODEL: ModelConfig = ModelConfig {
     recurrent_dropout: 0.3,
     word_dropout: 0.3,
     head_dropout: 0.3,
+    ngrams: NgramConfig::NONE,
 };
 
 /// What the options' defaults give.
@@ -221,14 +226,35 @@ impl FromStr for ModelArg {
                 "recurrent_dropout" => model.recurrent_dropout = share()?,
                 "word_dropout" => model.word_dropout = share()?,
                 "head_dropout" => model.head_dropout = share()?,
+                "ngrams" => {
+                    model.ngrams.count = value.parse().map_err(|_| "ngrams: must be a whole number".to_owned())?
+                }
+                "ngram_dropout" => {
+                    let kept: f64 =
+                        value.parse().map_err(|_| "ngram_dropout: must be a number from 0 to 1".to_owned())?;
+                    model.ngrams.dropout = kept;
+                }
+                "longest" => model.ngrams.longest = byte(key, value, 1, MAX_LONGEST as u8)?,
+                "ngram_bits" => {
+                    model.ngrams.weight_bits = byte(key, value, *WEIGHT_BITS.start(), *WEIGHT_BITS.end())?;
+                }
                 _ => {
-                    let keys = "vocab, embedding, lstm, layers, readout, unknown, dropout, recurrent_dropout, word_dropout, head_dropout";
+                    let keys = "vocab, embedding, lstm, layers, readout, unknown, dropout, recurrent_dropout, word_dropout, head_dropout, ngrams, longest, ngram_bits, ngram_dropout";
                     return Err(format!("`{key}` is no key of a model; the keys are {keys}"));
                 }
             }
         }
         Ok(ModelArg(model))
     }
+}
+
+/// A small whole number of a range.
+fn byte(key: &str, value: &str, least: u8, most: u8) -> Result<u8, String> {
+    value
+        .parse()
+        .ok()
+        .filter(|number| (least..=most).contains(number))
+        .ok_or_else(|| format!("{key}: must be a whole number from {least} to {most}"))
 }
 
 #[derive(Serialize)]
@@ -244,6 +270,9 @@ struct Line<'a> {
 
 /// Most epochs of a run: far more than any needs, and few enough that a run's steps can be counted.
 const MAX_EPOCHS: u64 = 1_000_000;
+
+/// Most n-grams of a table.
+const MAX_NGRAMS: usize = 1 << 25;
 
 /// Most sequences of a batch.
 const MAX_BATCH: usize = 1 << 20;
@@ -342,9 +371,13 @@ pub(crate) fn begin_run(mut config: RunConfig, folder: &RunFolder, quiet: bool) 
     folder.write_config(&config, valid_sha256)?;
     // Whoever was quicker to resume this run than its own beginning has it.
     let lock = folder.lock()?;
-    let outcome = folder
-        .write_vocabulary(&vocabulary)
-        .and_then(|()| go(&config, &vocabulary, training, validation, folder, None, quiet));
+    let outcome = folder.write_vocabulary(&vocabulary).and_then(|()| {
+        let ngrams = fit_ngrams(&config.train, &training);
+        if let Some(ngrams) = &ngrams {
+            folder.write_ngrams(ngrams)?;
+        }
+        go(&config, (&vocabulary, ngrams.as_ref()), training, validation, folder, None, quiet)
+    });
     if outcome.is_err() && !folder.has_learned() {
         // The first error is the one to report.
         let _ = folder.remove_beginning();
@@ -401,7 +434,8 @@ fn resume(folder: &RunFolder, quiet: bool) -> Result<Outcome> {
             began.check_network(folder, "best.network", &folder.best()?.network)?;
         }
     }
-    let outcome = go(&began.config, &began.vocabulary, began.training, began.validation, folder, checkpoint, quiet);
+    let known = (&began.vocabulary, began.ngrams.as_ref());
+    let outcome = go(&began.config, known, began.training, began.validation, folder, checkpoint, quiet);
     drop(lock);
     outcome
 }
@@ -410,6 +444,7 @@ fn resume(folder: &RunFolder, quiet: bool) -> Result<Outcome> {
 pub(crate) struct Beginning {
     pub(crate) config: RunConfig,
     pub(crate) vocabulary: Vocabulary,
+    pub(crate) ngrams: Option<Fitted>,
     pub(crate) training: Vec<Example>,
     pub(crate) validation: Vec<Example>,
 }
@@ -454,7 +489,23 @@ impl Beginning {
             )
             .into());
         }
-        Ok(Beginning { config, vocabulary, training, validation })
+        let config_has = config.train.model.ngrams.count > 0;
+        if config_has && !folder.file("ngrams").exists() && !folder.has_learned() {
+            // Likewise between its second file and its third.
+            if let Some(fitted) = fit_ngrams(&config.train, &training) {
+                folder.write_ngrams(&fitted)?;
+            }
+        }
+        let ngrams = folder.ngrams(&config.train)?;
+        if ngrams.as_ref().is_some_and(|ngrams| ngrams.offsets.len() != training.len()) {
+            return Err(fault(
+                folder.file("ngrams").display(),
+                "the n-grams are not those of the run's training texts",
+                "take the file from a copy, or train again into another folder",
+            )
+            .into());
+        }
+        Ok(Beginning { config, vocabulary, ngrams, training, validation })
     }
 
     /// Checks that a network has the shape that the configuration and the vocabulary give it.
@@ -519,6 +570,10 @@ fn check_options(config: &TrainConfig, within: &str) -> Result<()> {
     if model.layers > 1 {
         check("--model lstm", model.lstm <= width / 2, &format!("at most {} in more than one layer", width / 2))?;
     }
+    check("--model ngrams", model.ngrams.count <= MAX_NGRAMS, &format!("at most {MAX_NGRAMS}"))?;
+    check("--model ngram_dropout", (0.0..=1.0).contains(&model.ngrams.dropout), "from 0 to 1")?;
+    check("--model longest", (1..=MAX_LONGEST as u8).contains(&model.ngrams.longest), "what an image can hold")?;
+    check("--model ngram_bits", WEIGHT_BITS.contains(&model.ngrams.weight_bits), "what an image can hold")?;
     check("--model dropout", share(model.dropout), below_one)?;
     check("--model recurrent_dropout", share(model.recurrent_dropout), below_one)?;
     check("--model word_dropout", share(model.word_dropout), below_one)?;
@@ -549,7 +604,7 @@ fn load(config: &mut RunConfig) -> Result<(Vec<Example>, Vec<Example>, Option<St
 /// Reads the texts into ids, lets go of them, and trains.
 fn go(
     config: &RunConfig,
-    vocabulary: &Vocabulary,
+    (vocabulary, ngrams): (&Vocabulary, Option<&Fitted>),
     training: Vec<Example>,
     validation: Vec<Example>,
     folder: &RunFolder,
@@ -558,12 +613,33 @@ fn go(
 ) -> Result<Outcome> {
     let training = {
         let texts = training;
-        Sequences::read(&texts, vocabulary, config.train.max_tokens)
+        let sequences = Sequences::read(&texts, vocabulary, config.train.max_tokens);
+        let offsets = ngrams.map_or(Vec::new(), |ngrams| ngrams.offsets.clone());
+        Sequences { offsets, ..sequences }
     };
     let validation = {
         let texts = validation;
-        Sequences::read(&texts, vocabulary, usize::MAX)
+        let sequences = Sequences::read(&texts, vocabulary, usize::MAX);
+        match ngrams {
+            Some(ngrams) => sequences.beside(&texts, &ngrams.table),
+            None => sequences,
+        }
     };
+    if let Some(ngrams) = ngrams.filter(|_| checkpoint.is_none()) {
+        let (unseen, alone) =
+            (judge_logits(&training.offsets, &training), judge_logits(&validation.offsets, &validation));
+        say(
+            quiet,
+            format_args!(
+                "{} n-grams alone: cross-validated loss {:.4}, accuracy {:.2} %  validation loss {:.4}, accuracy {:.2} %",
+                ngrams.table.len(),
+                unseen.0,
+                100.0 * unseen.1,
+                alone.0,
+                100.0 * alone.1
+            ),
+        );
+    }
     let quantized = config.train.quantize.as_ref().map_or(0, |quantize| quantize.epochs);
     let mut progress = Terminal::new(quiet, config.train.epochs.saturating_add(quantized));
     train(&config.train, vocabulary, &training, &validation, folder, checkpoint, &mut progress)

@@ -1,0 +1,247 @@
+//! N-grams of tokens: runs of one to a few neighbouring tokens, each with a weight of its own in a table that the image holds.
+//!
+//! A recurrent network of a few kilobytes reads order, but cannot know ten thousand phrases; a linear model over n-grams knows phrases, and
+//! nothing else (Wang and Manning 2012). So the two add up: beside the network's logit stands
+//!
+//! ```text
+//! contribution = Σ weight(n-gram) · multiplier / (tokens + prior)        Q15.16, over all n-grams that end at a token so far
+//! ```
+//!
+//! The table holds neither words nor ids but hashes of tokens' bytes, so that it needs no vocabulary and knows words that the vocabulary does
+//! not. It is a cuckoo table (Pagh and Rodler 2004) with three places for each n-gram (Fotakis et al. 2005), and an entry of 16 bits
+//! is a key and a weight, 0 where it is empty:
+//!
+//! ```text
+//! w₀ w₁ w₂ …   hashes of the newest token and of those before it       w = FNV-1a of its bytes
+//! k₁ = w₀      k(n+1) = (rotl(k(n), 5) ^ w(n)) · 9E3779B1
+//! f₁ = mix(k)  f(n+1) = mix(f(n) ^ 85EBCA77)       mix: the finaliser of MurmurHash3
+//! places       f₁·entries >> 32,  f₂·entries >> 32,  f₃·entries >> 32
+//! key          the lowest bits of f₁, 1 where they are all zero
+//! entry        key << weight_bits | weight in two's complement
+//! ```
+//!
+//! An n-gram that is not in the table meets an equal key now and then, in about `3 / 2^key bits` of the cases; whoever fits the weights sees that too.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::image::manifest;
+
+/// Tokens of the longest n-gram that an image may ask for.
+pub const MAX_LONGEST: usize = 8;
+
+/// Places of an n-gram.
+pub const PLACES: usize = 3;
+
+/// The fewest and the most bits of an entry that are its weight.
+pub const WEIGHT_BITS: core::ops::RangeInclusive<u8> = 2..=8;
+
+/// Tokens after which sum and count are halved, so that the sum stays inside 32 bits.
+const MOST_TOKENS: u32 = 1 << 20;
+
+/// The hash of a token: FNV-1a with 32 bits over its bytes.
+pub fn token_hash(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811C_9DC5, |hash, &byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
+/// The running key of an n-gram, lengthened by the token before it.
+pub const fn lengthen(key: u32, before: u32) -> u32 {
+    (key.rotate_left(5) ^ before).wrapping_mul(0x9E37_79B1)
+}
+
+/// Where an n-gram may stand, and its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Numbers of entries; some may be the same.
+    pub entries: [u32; PLACES],
+    /// Its key, never 0.
+    pub key: u16,
+}
+
+impl Place {
+    /// The place of a running key in a table of so many entries, which have weights of `weight_bits` bits.
+    pub const fn of(key: u32, entries: u32, weight_bits: u8) -> Self {
+        let f = mix(key);
+        let g = mix(f ^ 0x85EB_CA77);
+        let h = mix(g ^ 0x85EB_CA77);
+        let low = f & ((1 << (16 - weight_bits)) - 1);
+        Place {
+            entries: [share(f, entries), share(g, entries), share(h, entries)],
+            key: if low == 0 { 1 } else { low as u16 },
+        }
+    }
+}
+
+/// A hash as a number below `entries`.
+const fn share(hash: u32, entries: u32) -> u32 {
+    ((hash as u64 * entries as u64) >> 32) as u32
+}
+
+/// The finaliser of MurmurHash3.
+const fn mix(mut hash: u32) -> u32 {
+    hash = (hash ^ (hash >> 16)).wrapping_mul(0x85EB_CA6B);
+    hash = (hash ^ (hash >> 13)).wrapping_mul(0xC2B2_AE35);
+    hash ^ (hash >> 16)
+}
+
+/// The table, as it lies in the image.
+#[derive(Clone, Copy, Debug)]
+pub struct Ngrams<'a> {
+    shape: manifest::Ngrams,
+    entries: &'a [u16],
+}
+
+impl<'a> Ngrams<'a> {
+    /// A table over its entries.
+    pub fn new(shape: manifest::Ngrams, entries: &'a [u16]) -> Self {
+        Ngrams { shape, entries }
+    }
+
+    /// Its shape.
+    pub fn shape(&self) -> &manifest::Ngrams {
+        &self.shape
+    }
+
+    /// The number of the entry in which an n-gram is found, its first place first; `None` where it is in none.
+    pub fn find(&self, key: u32) -> Option<usize> {
+        let bits = self.shape.weight_bits;
+        let place = Place::of(key, self.shape.entries, bits);
+        let is_it = |&entry: &usize| self.entries.get(entry).is_some_and(|&entry| entry >> bits == place.key);
+        place.entries.into_iter().map(|entry| entry as usize).find(is_it)
+    }
+
+    /// The weight of an n-gram; 0 where the table does not have it.
+    #[inline]
+    fn weight(&self, key: u32) -> i32 {
+        let unused = 32 - u32::from(self.shape.weight_bits);
+        let entry = self.find(key).and_then(|slot| self.entries.get(slot));
+        entry.map_or(0, |&entry| ((u32::from(entry) << unused) as i32) >> unused)
+    }
+}
+
+/// What a stream remembers of its n-grams; all zero is the beginning of a text.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct Sum {
+    /// The weights' sum.
+    sum: i32,
+    /// Tokens in it.
+    count: u32,
+}
+
+impl Sum {
+    /// One token more. `history` has the hashes of the tokens before it, the newest first: as many as the longest n-gram has, less one.
+    pub(crate) fn push(&mut self, table: &Ngrams<'_>, history: &mut [u32], hash: u32) {
+        if self.count >= MOST_TOKENS {
+            self.sum /= 2;
+            self.count /= 2;
+        }
+        let mut key = hash;
+        self.sum += table.weight(key);
+        for &before in history.iter().take(self.count as usize) {
+            key = lengthen(key, before);
+            self.sum += table.weight(key);
+        }
+        self.count += 1;
+        if let Some(last) = history.len().checked_sub(1) {
+            history.copy_within(..last, 1);
+            history[0] = hash;
+        }
+    }
+
+    /// What is added to the logit, in Q15.16; a half is rounded away from zero.
+    pub(crate) fn contribution(&self, shape: &manifest::Ngrams) -> i64 {
+        let tokens = i64::from(self.count) + i64::from(shape.prior);
+        let scaled = i64::from(self.sum) * i64::from(shape.multiplier);
+        let half = if scaled < 0 { -(tokens / 2) } else { tokens / 2 };
+        (scaled + half).checked_div(tokens).unwrap_or(0)
+    }
+
+    /// True when the fields could have come from a stream over this table.
+    pub(crate) fn is_valid(&self, shape: &manifest::Ngrams) -> bool {
+        let most = u64::from(self.count) * u64::from(shape.longest) << (shape.weight_bits - 1);
+        self.count <= MOST_TOKENS && u64::from(self.sum.unsigned_abs()) <= most
+    }
+}
+
+/// Bytes of a stream's state that n-grams of up to `longest` tokens take; 0 for none.
+pub const fn stream_bytes(longest: u8) -> usize {
+    if longest == 0 { 0 } else { size_of::<Sum>() + 4 * (longest as usize - 1) }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::*;
+    use std::vec;
+    use std::vec::Vec;
+
+    fn shape() -> manifest::Ngrams {
+        manifest::Ngrams { entries: 200, longest: 3, weight_bits: 6, prior: 10, multiplier: 3 << 16 }
+    }
+
+    /// A table that holds each key in its first place that is free.
+    fn table(weights: &[(u32, i16)]) -> Vec<u16> {
+        let shape = shape();
+        let mut entries = vec![0_u16; shape.entries as usize];
+        for &(key, weight) in weights {
+            let place = Place::of(key, shape.entries, shape.weight_bits);
+            let free = place.entries.into_iter().find(|&entry| entries[entry as usize] == 0).expect("a place is free");
+            entries[free as usize] = place.key << shape.weight_bits | (weight as u16 & 0x3F);
+        }
+        entries
+    }
+
+    #[test]
+    fn the_sum_is_that_of_the_weights_of_all_ngrams_that_end_at_a_token() {
+        let [not, a, good] = ["not", "a", "good"].map(|word| token_hash(word.as_bytes()));
+        let pair = lengthen(good, a);
+        let entries = table(&[(good, 31), (pair, -3), (lengthen(pair, not), -32), (lengthen(a, good), 7)]);
+        let table = Ngrams::new(shape(), &entries);
+        let (mut sum, mut history) = (Sum::zeroed(), [0; 2]);
+        for (token, expected) in [(not, 0), (a, 0), (good, 31 - 3 - 32), (a, -4 + 7)] {
+            sum.push(&table, &mut history, token);
+            assert_eq!(sum.sum, expected);
+        }
+        // 3 · 3 / (4 + 10) = 0.642857…
+        assert_eq!(sum.contribution(table.shape()), (9.0 / 14.0 * 65_536.0_f64).round() as i64);
+        assert!(sum.is_valid(table.shape()));
+    }
+
+    #[test]
+    fn before_the_beginning_there_is_nothing() {
+        let a = token_hash(b"a");
+        // A history of zeros is not three tokens with the hash 0.
+        let entries = table(&[(lengthen(a, 0), 5)]);
+        let (mut sum, mut history) = (Sum::zeroed(), [0; 2]);
+        sum.push(&Ngrams::new(shape(), &entries), &mut history, a);
+        assert_eq!(sum.sum, 0);
+    }
+
+    #[test]
+    fn an_empty_entry_is_no_ngram() {
+        let entries = vec![0; 200];
+        let table = Ngrams::new(shape(), &entries);
+        assert!((0..100_000).all(|key| table.find(key).is_none()));
+    }
+
+    #[test]
+    fn no_stream_is_too_long() {
+        let a = token_hash(b"a");
+        let entries = table(&[(a, -32)]);
+        let table = Ngrams::new(shape(), &entries);
+        let mut sum = Sum { sum: -32 * MOST_TOKENS as i32, count: MOST_TOKENS };
+        sum.push(&table, &mut [], a);
+        assert_eq!((sum.sum, sum.count), (-32 * (MOST_TOKENS as i32 / 2 + 1), MOST_TOKENS / 2 + 1));
+    }
+
+    #[test]
+    fn contributions_round_to_the_nearest_and_alike_on_both_sides() {
+        let shape = manifest::Ngrams { prior: 0, multiplier: 1, ..shape() };
+        let rounded = |sum, count| Sum { sum, count }.contribution(&shape);
+        assert_eq!(
+            [rounded(7, 4), rounded(-7, 4), rounded(6, 4), rounded(-6, 4), rounded(5, 4), rounded(0, 0)],
+            [2, -2, 2, -2, 1, 0]
+        );
+    }
+}
