@@ -128,14 +128,8 @@ pub fn run(args: Args) -> Result<()> {
     let best = run.best()?;
     let training = Dataset::load_part(folder, Part::Train)?.examples;
     let validation = Dataset::load_part(folder, Part::Valid)?.examples;
-    let weights = calibrated(
-        &best.network,
-        &best.network,
-        &vocabulary,
-        run.ngrams(&config.train)?,
-        &training,
-        &validation,
-    )?;
+    let weights =
+        calibrated(&best.network, &best.network, &vocabulary, run.ngrams(&config.train)?, &training, &validation)?;
     let origin = origin(&config, &best, training.len())?;
     let candidates = candidates(&weights, &vocabulary, &origin, &test.examples, &PRECISIONS)?;
     say(format_args!(
