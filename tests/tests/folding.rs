@@ -5,7 +5,7 @@ use latch_engine::Error;
 use latch_engine::image::encode::{AlignedBytes, Tensor, Values, encode};
 use latch_engine::image::manifest::{Manifest, Precision, Readout, Unknown};
 use latch_engine::image::tensor::{Role, Section};
-use latch_engine::image::{Image, VERSION, VERSION_UNFOLDED};
+use latch_engine::image::{Image, VERSION_FOLDED, VERSION_UNFOLDED};
 use latch_engine::kernels::AnyBackend;
 use latch_engine::model::{Logit, Model, SelfTest, Session, State, fold, folded_image_bytes, folded_stream_bytes};
 use latch_tests::models::{PRECISIONS, READOUTS, ROOM, Shape, image, logits, shapes, words};
@@ -188,7 +188,7 @@ fn an_image_without_folded_ids_is_written_in_the_version_that_every_engine_reads
         assert_eq!((plain.version(), plain.manifest().folded), (VERSION_UNFOLDED, 0));
         assert!(plain.folded().is_none());
         let bytes = fold(&plain, &[4, 69]).expect("the ids are in the embedding");
-        assert_eq!(open(&bytes).version(), VERSION);
+        assert_eq!(open(&bytes).version(), VERSION_FOLDED);
     }
 }
 
