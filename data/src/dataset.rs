@@ -225,7 +225,8 @@ fn class_counts<'a>(examples: impl IntoIterator<Item = &'a Example>) -> Vec<usiz
 }
 
 /// `bytes` in lower-case hexadecimal digits.
-fn hex(bytes: &[u8]) -> String {
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text

@@ -136,7 +136,12 @@ impl<'a> Image<'a> {
     #[inline(never)]
     fn read_header(&mut self) -> Result<(), Error> {
         let mut reader = Reader(self.coded());
-        self.manifest_from(&mut reader).ok_or(Error::Manifest)?.check()?;
+        let manifest = self.manifest_from(&mut reader).ok_or(Error::Manifest)?;
+        manifest.check()?;
+        #[cfg(feature = "extended")]
+        if manifest.layers.is_empty() && self.version < VERSION {
+            return Err(Error::Shape { problem: problem!("there is no recurrent layer") });
+        }
         reader.skip_provenance().ok_or(Error::Manifest)?;
         let mut rest = reader.0;
         if self.version >= 2 {
@@ -163,9 +168,10 @@ impl<'a> Image<'a> {
         #[cfg(feature = "extended")]
         if self.version > VERSION_FOLDED {
             manifest.extended = reader.extended()?;
-            if manifest.extended == manifest::Extended::default() {
-                return None;
-            }
+        }
+        #[cfg(feature = "extended")]
+        if self.version == VERSION && manifest.version() != VERSION {
+            return None;
         }
         Some(manifest)
     }

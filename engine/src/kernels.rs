@@ -119,6 +119,31 @@ impl Features<'_> {
     }
 }
 
+/// The same of floats.
+#[derive(Debug, Clone, Copy)]
+pub enum FeaturesFloat<'a, W> {
+    /// A row of the embedding.
+    Row(&'a [W]),
+    /// The hidden state of the layer before.
+    Hidden(&'a [f32]),
+}
+
+impl<W> FeaturesFloat<'_, W> {
+    /// How many there are.
+    #[inline(always)]
+    pub fn len(self) -> usize {
+        match self {
+            FeaturesFloat::Row(row) => row.len(),
+            FeaturesFloat::Hidden(hidden) => hidden.len(),
+        }
+    }
+
+    /// True when there are none.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// One of several streams that take a step together, see [`Backend::lstm_i8_many`]; the slices are those of [`Backend::lstm_i8`].
 #[derive(Debug)]
 pub struct StreamI8<'a> {
@@ -344,6 +369,41 @@ pub trait Backend: Copy + Send + Sync + 'static {
     /// The equations are at [`scalar::lstm_float`].
     fn lstm_float<W: FloatWeight>(self, gates: &GatesFloat<'_, W>, xh: &[f32], h: &mut [f32], c: &mut [f32]) {
         scalar::lstm_float(gates, xh, h, c);
+    }
+
+    /// A step from the features of a token, over `[x; h]`, as [`Backend::lstm_float`].
+    ///
+    /// - `xh`: scratch of as many columns as features and units, for `[x; h]`; what it holds afterwards means nothing.
+    /// - `h`: hidden state in and out, length `U8`.
+    /// - `c`: cell state, length `U8`.
+    /// - `backwards`: as at [`Backend::step_i8`]; the order of the sum may turn with it.
+    #[inline]
+    #[allow(clippy::too_many_arguments, reason = "what a step needs")]
+    fn step_float<W: FloatWeight>(
+        self,
+        gates: &GatesFloat<'_, W>,
+        x: FeaturesFloat<'_, W>,
+        xh: &mut [f32],
+        h: &mut [f32],
+        c: &mut [f32],
+        backwards: bool,
+    ) {
+        let _ = backwards;
+        if self.join_float(x, xh, h) {
+            self.lstm_float(gates, xh, h, c);
+        }
+    }
+
+    /// Writes `[x; h]`, the columns of a float step, into `xh`. False where that has too few places, and nothing is done.
+    #[inline(always)]
+    fn join_float<W: FloatWeight>(self, x: FeaturesFloat<'_, W>, xh: &mut [f32], h: &[f32]) -> bool {
+        let Some((features, previous)) = xh.split_at_mut_checked(x.len()) else { return false };
+        match x {
+            FeaturesFloat::Row(row) => self.widen_float(row, features),
+            FeaturesFloat::Hidden(hidden) => features.iter_mut().zip(hidden).for_each(|(x, h)| *x = *h),
+        }
+        previous.iter_mut().zip(h).for_each(|(previous, h)| *previous = *h);
+        true
     }
 
     /// One step of several streams over the same weights, as [`Backend::lstm_i8_many`]. A backend may sum in another order than in

@@ -3,6 +3,8 @@
 //! A [`Model`] is shared and immutable. A [`State`] is what one stream remembers: a value of a fixed size, the same bytes on every
 //! machine. A [`Session`] is a model with a state. There is no arithmetic here that a kernel could do, no `unsafe` and no choice by architecture.
 
+#[cfg(feature = "extended")]
+mod bag;
 mod embedding;
 #[cfg(all(feature = "fold", feature = "std"))]
 mod fold;
@@ -37,9 +39,9 @@ use crate::image::Image;
 use crate::image::error::Error;
 #[cfg(feature = "float")]
 use crate::image::manifest::MAX_LAYERS;
-#[cfg(feature = "extended")]
-use crate::image::manifest::Nibbles;
 use crate::image::manifest::{Input, Layer, Manifest, Precision, Readout, Unknown};
+#[cfg(feature = "extended")]
+use crate::image::manifest::{Nibbles, Units};
 use crate::image::tensor::Role;
 #[cfg(feature = "extended")]
 use crate::input::ngrams::Ngrams;
@@ -62,8 +64,13 @@ pub struct Model<'a> {
     vocabulary: Option<Vocabulary<'a>>,
     unknown: Option<u32>,
     #[cfg(feature = "extended")]
+    units: Units,
+    #[cfg(feature = "extended")]
     ngrams: Option<Ngrams<'a>>,
     shape: StreamShape,
+    /// [`Model::scratch_start`], where the bytes of code that keep it are not counted.
+    #[cfg(not(latch_backend))]
+    scratch: usize,
     weights: Weights<'a>,
     backend: AnyBackend,
     /// Ids of the embedding.
@@ -126,6 +133,8 @@ impl<'a> Model<'a> {
         vocabulary: None,
         unknown: None,
         #[cfg(feature = "extended")]
+        units: Units::Words,
+        #[cfg(feature = "extended")]
         ngrams: None,
         shape: StreamShape {
             precision: Precision::Int8,
@@ -138,6 +147,8 @@ impl<'a> Model<'a> {
             nibbles: Nibbles { embedding: false, gates: false },
             ngrams: 0,
         },
+        #[cfg(not(latch_backend))]
+        scratch: 0,
         weights: Weights::Int8(Int8 {
             #[cfg(feature = "extended")]
             nibbles: false,
@@ -160,6 +171,10 @@ impl<'a> Model<'a> {
             self.vocabulary = image.vocabulary();
             self.unknown = (text.unknown == Unknown::LastRow).then_some(text.words);
         }
+        #[cfg(feature = "extended")]
+        {
+            self.units = manifest.extended.units;
+        }
         self.shape.precision = manifest.precision;
         self.shape.readout = manifest.readout;
         self.shape.inputs = manifest.embedding.width;
@@ -177,6 +192,10 @@ impl<'a> Model<'a> {
         for Layer::Lstm(lstm) in &manifest.layers {
             // The manifest holds at most as many layers as this vector.
             let _ = self.shape.units.push(lstm.units);
+        }
+        #[cfg(not(latch_backend))]
+        {
+            self.scratch = self.shape.scratch_start();
         }
         self.backend = AnyBackend::detect();
         self.rows = manifest.embedding.rows;
@@ -261,6 +280,15 @@ impl<'a> Model<'a> {
         let session = Session::over(self, memory)?;
         session.check()?;
         Ok(session)
+    }
+
+    /// Where the scratch of a step begins behind the header.
+    #[inline(always)]
+    fn scratch_start(&self) -> usize {
+        #[cfg(not(latch_backend))]
+        return self.scratch;
+        #[cfg(latch_backend)]
+        self.shape.scratch_start()
     }
 
     /// True when this build of the engine has the model's precision.

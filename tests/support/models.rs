@@ -51,7 +51,7 @@ pub fn network<T: Real>(weights: &Weights, readout: Readout) -> Network<T> {
     let config = NetworkConfig {
         vocabulary: weights.embedding.len() / weights.width,
         embedding: weights.width,
-        units: weights.layers[0].units,
+        units: weights.layers.first().map_or(1, |layer| layer.units),
         layers: weights.layers.len(),
         readout: match readout {
             Readout::Last => TrainerReadout::Last,
@@ -118,10 +118,10 @@ impl Shape {
     }
 }
 
-/// Any shape with up to `rows` rows, `width` features, and `layers` layers of up to `units` units.
+/// Any shape with up to `rows` rows, `width` features, and `layers` layers of up to `units` units; with none it is a bag of embeddings.
 pub fn shapes(rows: usize, width: usize, units: usize, layers: usize) -> impl Strategy<Value = Shape> {
     let unknown = prop_oneof![Just(Unknown::LastRow), Just(Unknown::Skip)];
-    let units = prop::collection::vec(1..=units, 1..=layers);
+    let units = prop::collection::vec(1..=units, 0..=layers);
     (2..=rows, 1..=width, units, prop::sample::select(&READOUTS[..]), unknown, any::<u64>())
         .prop_map(|(rows, width, units, readout, unknown, seed)| Shape { rows, width, units, readout, unknown, seed })
 }

@@ -51,6 +51,7 @@ pub fn config(embedding: usize, units: usize, epochs: u64) -> TrainConfig {
             layers: 1,
             readout: Readout::Mean,
             skip_unknown: false,
+            syllables: false,
             dropout: 0.0,
             recurrent_dropout: 0.0,
             word_dropout: 0.0,

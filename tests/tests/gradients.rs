@@ -56,7 +56,7 @@ fn config(layers: usize, readout: Readout) -> NetworkConfig {
 }
 
 fn every_derivative_is_right(readout: Readout) {
-    for layers in [1, 2] {
+    for layers in [0, 1, 2] {
         let config = config(layers, readout);
         println!("{layers} layers, {readout:?}: {:.1e}", largest_difference(&config, &LossOptions::default(), 7));
         let several = NetworkConfig { outputs: 3, ..config };
@@ -83,7 +83,7 @@ fn every_derivative_is_right_when_the_head_sees_the_maximum() {
 #[test]
 fn every_derivative_is_right_under_fixed_dropout_masks() {
     for readout in [Readout::Last, Readout::Mean, Readout::Max] {
-        for layers in [1, 2] {
+        for layers in [0, 1, 2] {
             let config = NetworkConfig {
                 dropout: 0.3,
                 recurrent_dropout: 0.3,

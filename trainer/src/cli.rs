@@ -7,8 +7,10 @@ pub mod data;
 pub mod demo;
 pub mod eval;
 pub mod export;
+pub mod import;
 pub mod inspect;
 pub mod predict;
+pub mod tokens;
 pub mod train;
 
 use std::io::Write;
@@ -35,6 +37,8 @@ enum Verb {
     Data(data::Args),
     Train(train::Args),
     Export(export::Args),
+    Import(import::Args),
+    Tokens(tokens::Args),
     Eval(eval::Args),
     Predict(predict::Args),
     Inspect(inspect::Args),
@@ -60,6 +64,8 @@ pub fn main() -> ExitCode {
         Verb::Data(args) => data::run(args),
         Verb::Train(args) => train::run(args),
         Verb::Export(args) => export::run(args),
+        Verb::Import(args) => import::run(args),
+        Verb::Tokens(args) => tokens::run(args),
         Verb::Eval(args) => eval::run(args),
         Verb::Predict(args) => predict::run(args),
         Verb::Inspect(args) => inspect::run(args),

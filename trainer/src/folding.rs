@@ -31,8 +31,16 @@ pub fn most_frequent(weights: &Weights, count: usize) -> Vec<u32> {
 /// Folds the embedding of an image of these weights so that the whole image has at most `budget` bytes.
 ///
 /// # Errors
-/// A fault with both sizes when not even one id fits.
+/// A fault with both sizes when not even one id fits, and one for a model without recurrent layers.
 pub fn fold_to(image: &Image<'_>, weights: &Weights, budget: usize) -> Result<Folded> {
+    if weights.layers.is_empty() {
+        return Err(fault(
+            "--fold-to",
+            "a bag of embeddings has no recurrent layer to fold into",
+            "leave the option out: its step is a few additions already",
+        )
+        .into());
+    }
     let rows = image.manifest().embedding.rows;
     let fits = |ids: u32| folded_image_bytes(image, ids).is_ok_and(|bytes| bytes <= budget);
     // The size grows with every id: the first number that does not fit, by halving.

@@ -1,4 +1,4 @@
-//! The network: embedding > stacked LSTM > readout > dense head.
+//! The network: embedding > stacked LSTM > readout > dense head; without LSTM layers a bag of embeddings.
 //!
 //! ```text
 //! ids ──embedding──> x (embedding × tokens) ──LSTM──> h (units × tokens) ─ ... ──readout──> r (units × sequences)
@@ -38,9 +38,9 @@ pub struct NetworkConfig {
     pub vocabulary: usize,
     /// Features of an embedded token.
     pub embedding: usize,
-    /// Hidden features of each LSTM layer.
+    /// Hidden features of each LSTM layer; means nothing without one.
     pub units: usize,
-    /// LSTM layers, one above the other.
+    /// LSTM layers, one above the other. None: a bag of embeddings, whose readout is over the embedded tokens.
     pub layers: usize,
     /// Which vector of a sequence the head sees.
     pub readout: Readout,
@@ -83,8 +83,7 @@ impl NetworkConfig {
         let sizes = [
             ("vocabulary", self.vocabulary),
             ("embedding", self.embedding),
-            ("units", self.units),
-            ("layers", self.layers),
+            ("units", self.units.max(usize::from(self.layers == 0))),
             ("outputs", self.outputs),
         ];
         for (name, size) in sizes {
@@ -104,6 +103,11 @@ impl NetworkConfig {
             }
         }
         Ok(())
+    }
+
+    /// Features that the head sees.
+    fn features(&self) -> usize {
+        if self.layers == 0 { self.embedding } else { self.units }
     }
 }
 
@@ -230,8 +234,22 @@ impl<T: Real> Network<T> {
                 Lstm::new(inputs, config.units, rng)
             })
             .collect();
-        let head = Dense::new(config.units, config.outputs, rng);
+        let head = Dense::new(config.features(), config.outputs, rng);
         Ok(Self { config: config.clone(), embedding, layers, head })
+    }
+
+    /// A network of weights that are there already.
+    ///
+    /// # Errors
+    /// Those of [`NetworkConfig::validate`]; [`NetworkError::LayerMismatch`] or [`NetworkError::ShapeMismatch`] if the weights are not those
+    /// that the configuration describes.
+    pub fn from_weights(
+        config: NetworkConfig,
+        embedding: Embedding<T>,
+        layers: Vec<Lstm<T>>,
+        head: Dense<T>,
+    ) -> Result<Self, NetworkError> {
+        Parts { config, embedding, layers, head }.try_into()
     }
 
     /// The configuration.
@@ -274,7 +292,7 @@ impl<T: Real> Network<T> {
             let inputs = if layer == 0 { embedding } else { units };
             shapes.extend([(4 * units, inputs), (4 * units, units), (4 * units, 1)]);
         }
-        shapes.extend([(outputs, units), (outputs, 1)]);
+        shapes.extend([(outputs, self.config.features()), (outputs, 1)]);
         shapes
     }
 
@@ -430,7 +448,8 @@ impl Steps {
 #[derive(Debug, Clone)]
 pub(crate) struct Pass<T: Real> {
     pub(crate) steps: Steps,
-    /// What each layer read (inputs × tokens); above the lowest only where dropout makes it differ from h of the layer below.
+    /// What each layer read (inputs × tokens); above the lowest only where dropout makes it differ from h of the layer below. Without layers
+    /// the embedded tokens alone.
     inputs: Vec<Vec<T>>,
     /// Dropout of each layer's input (inputs × sequences), or empty.
     input_masks: Vec<Vec<T>>,
@@ -459,8 +478,8 @@ impl<T: Real> Pass<T> {
         let layers = network.layers.len();
         Self {
             steps: Steps::default(),
-            inputs: vec![Vec::new(); layers],
-            input_masks: vec![Vec::new(); layers],
+            inputs: vec![Vec::new(); layers.max(1)],
+            input_masks: vec![Vec::new(); layers.max(1)],
             word_mask: Vec::new(),
             tapes: vec![Tape::default(); layers],
             readout: Vec::new(),
@@ -495,7 +514,7 @@ impl<T: Real> Pass<T> {
             let mask = &mut self.tapes[number].recurrent_mask;
             draw_mask(mask, units, config.recurrent_dropout, rng);
         }
-        draw_mask(&mut self.head_mask, config.units * sequences, config.head_dropout, rng);
+        draw_mask(&mut self.head_mask, config.features() * sequences, config.head_dropout, rng);
     }
 
     /// Runs the shard in `self.steps` forward to `self.logits`. With a generator, dropout is applied.
@@ -557,10 +576,10 @@ impl<T: Real> Pass<T> {
         network.head.forward(&self.readout, self.steps.sequences(), &mut self.logits);
     }
 
-    /// From the last layer's hidden states to what the head sees.
+    /// From the last layer's hidden states to what the head sees; without layers from the embedded tokens.
     fn read_out(&mut self, config: &NetworkConfig) {
-        let hidden = &self.tapes[config.layers - 1].hidden;
-        config.readout.forward(config.units, &self.steps, hidden, &mut self.readout, &mut self.winners);
+        let hidden = self.tapes.last().map_or(&self.inputs[0], |tape| &tape.hidden);
+        config.readout.forward(config.features(), &self.steps, hidden, &mut self.readout, &mut self.winners);
         if !self.head_mask.is_empty() {
             multiply(&mut self.readout, &self.head_mask);
         }
@@ -586,7 +605,9 @@ impl<T: Real> Pass<T> {
         if !self.head_mask.is_empty() {
             multiply(&mut self.readout_gradient, &self.head_mask);
         }
-        config.readout.backward(config.units, steps, &self.readout_gradient, &self.winners, &mut self.hidden_gradient);
+        // Without layers the readout's inputs are the embedded tokens.
+        let target = if network.layers.is_empty() { &mut self.input_gradient } else { &mut self.hidden_gradient };
+        config.readout.backward(config.features(), steps, &self.readout_gradient, &self.winners, target);
         for (number, layer) in network.layers.iter().enumerate().rev() {
             let (below, tape) = self.tapes.split_at_mut(number);
             let input = match below.last() {

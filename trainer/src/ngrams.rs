@@ -91,13 +91,15 @@ pub struct Fitted {
     pub offsets: Vec<f32>,
 }
 
-/// The hashes of a text's tokens, in order.
-pub fn hashes(text: &str) -> Vec<u32> {
+/// The hashes of a text's tokens of a kind, in order.
+pub fn hashes(units: manifest::Units, text: &str) -> Vec<u32> {
     let mut hashes = Vec::new();
-    let mut tokenizer = Tokenizer::new();
-    let mut push = |token: latch_engine::input::text::Token<'_>| hashes.push(token_hash(token.bytes()));
-    tokenizer.push(text.as_bytes(), &mut push);
-    tokenizer.finish(&mut push);
+    let mut tokenizer = Tokenizer::of(units);
+    let mut push = |token: latch_engine::input::text::Token<'_>, first: bool| {
+        hashes.push(token_hash(token.bytes(), units == manifest::Units::Syllables && first));
+    };
+    tokenizer.push_each(text.as_bytes(), &mut push);
+    tokenizer.finish_each(&mut push);
     hashes
 }
 
@@ -223,11 +225,16 @@ impl Table {
     pub fn quantized(&self) -> (manifest::Ngrams, Vec<u16>) {
         let most = f32::from((1_i16 << (self.shape.weight_bits - 1)) - 1);
         let largest = self.weights.iter().fold(0.0_f32, |largest, weight| largest.max(weight.abs())).max(1e-6);
-        let multiplier = |clip: f32| (largest * clip / most * 65_536.0).round().max(1.0);
-        let rounded = |weight: f32, multiplier: f32| (weight * 65_536.0 / multiplier).round().clamp(-most, most);
+        let multiplier = |clip: f32| (largest * clip / (most * most) * 65_536.0).round().max(1.0);
+        // The nearest of code·|code|: the square root, rounded, errs by a hair between two codes only.
+        let code = |weight: f32, multiplier: f32| {
+            let square = weight * 65_536.0 / multiplier;
+            (square.abs().sqrt().round().min(most)).copysign(square)
+        };
         let error = |multiplier: f32| -> f64 {
             let errors = self.weights.iter().zip(&self.occurrences).map(|(&weight, &occurrences)| {
-                let error = weight - rounded(weight, multiplier) * multiplier / 65_536.0;
+                let code = code(weight, multiplier);
+                let error = weight - code * code.abs() * multiplier / 65_536.0;
                 f64::from(error).powi(2) * f64::from(occurrences)
             });
             errors.sum()
@@ -241,7 +248,7 @@ impl Table {
             .keys
             .iter()
             .zip(&self.weights)
-            .map(|(&key, &weight)| key | if key == 0 { 0 } else { rounded(weight, best) as i16 as u16 & mask })
+            .map(|(&key, &weight)| key | if key == 0 { 0 } else { code(weight, best) as i16 as u16 & mask })
             .collect();
         (manifest::Ngrams { multiplier: best as u32, ..self.shape }, entries)
     }
@@ -367,7 +374,10 @@ mod tests {
             let filler = ["film", "scene", "plot", "cast", "music"][index / 4 % 5];
             let first = if not { "not" } else { "very" };
             let second = if good { "good" } else { "bad" };
-            (hashes(&format!("a {filler} {first} {second} indeed")), f32::from(u8::from(not != good)))
+            (
+                hashes(manifest::Units::Words, &format!("a {filler} {first} {second} indeed")),
+                f32::from(u8::from(not != good)),
+            )
         };
         (0..400).map(text).unzip()
     }
@@ -405,8 +415,11 @@ mod tests {
         let (shape, entries) = table.quantized();
         for ((&entry, &key), &weight) in entries.iter().zip(&table.keys).zip(&table.weights) {
             assert_eq!(entry >> 6 << 6, key);
-            let value = (i32::from(entry) << 26 >> 26) as f32 * shape.multiplier as f32 / 65_536.0;
-            assert!((value - weight).abs() <= 0.6 * shape.multiplier as f32 / 65_536.0, "{value} for {weight}");
+            let code = (i32::from(entry) << 26 >> 26) as f32;
+            let step = shape.multiplier as f32 / 65_536.0;
+            let value = code * code.abs() * step;
+            // Between code·|code| and its neighbour lie 2·|code| + 1 steps.
+            assert!((value - weight).abs() <= (code.abs() + 0.6) * step, "{value} for {weight}");
         }
     }
 }

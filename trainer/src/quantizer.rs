@@ -88,11 +88,11 @@ pub struct Weights {
     pub embedding: Vec<f32>,
     /// Features of an embedding row.
     pub width: usize,
-    /// The recurrent layers, first to last.
+    /// The recurrent layers, first to last; none in a bag of embeddings.
     pub layers: Vec<LstmWeights>,
     /// What the head sees.
     pub readout: Readout,
-    /// `outputs × units` of the last layer.
+    /// `outputs × units` of the last layer, or `outputs × width` without one.
     pub head: Vec<f32>,
     /// One for each output.
     pub head_bias: Vec<f32>,
@@ -244,7 +244,7 @@ pub fn to_image(
     ] {
         packed.tensors.push(Tensor { role, layer: 0, values: Values::Bytes(bytes) });
     }
-    let mut extended = manifest::Extended::default();
+    let mut extended = manifest::Extended { units: vocabulary.units, ..manifest::Extended::default() };
     if let Some(table) = &weights.ngrams {
         let (shape, entries) = table.quantized();
         extended.ngrams = Some(shape);

@@ -10,7 +10,8 @@
 //! | `checkpoint` | what `--resume` goes on from |
 //! | `quantized.network`, `quantized.checkpoint` | the same of the epochs that learned with integers, where there are any |
 //!
-//! Networks and checkpoints are postcard with a CRC-32 behind it. Every file is written to a temporary name and renamed. Whoever trains in the folder
+//! The folder of an imported network has the first two and `best.network`. Networks and checkpoints are postcard with a CRC-32 behind it. Every file
+//! is written to a temporary name and renamed. Whoever trains in the folder
 //! holds a lock on `config.json`, which the system releases however the process ends.
 
 use std::fs::{File, TryLockError};
@@ -24,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bptt::Trainer;
 use crate::error::{fault, reading, writing};
-use crate::files::{remove_partial_files, write_atomically};
+use crate::files::{Staged, remove_partial_files, stage, write_atomically};
 use crate::network::Network;
 use crate::ngrams::Fitted;
 use crate::optimizer::{Adam, Ema};
@@ -40,12 +41,26 @@ pub struct RunConfig {
     pub latch: String,
     /// What decides the run besides its data.
     pub train: TrainConfig,
-    /// Where the data lies.
+    /// Where the data lies; empty where a network was imported without any.
     pub data: PathBuf,
-    /// SHA-256 of the data's examples.
+    /// SHA-256 of the data's examples; empty where there are none.
     pub data_sha256: String,
     /// The validation part.
     pub valid: Valid,
+    /// Where the network comes from, if it was not trained here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<Imported>,
+}
+
+/// Where a network comes from that another framework trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Imported {
+    /// Its file.
+    pub file: PathBuf,
+    /// SHA-256 of the file.
+    pub sha256: String,
+    /// SHA-256 of `vocabulary.txt`, which no data can give again.
+    pub vocabulary_sha256: String,
 }
 
 /// Where the validation part comes from.
@@ -260,7 +275,8 @@ impl RunFolder {
     /// A fault when the folder cannot be written, or when a path of the configuration is no UTF-8.
     pub fn write_config(&self, config: &RunConfig, valid_sha256: Option<String>) -> Result<()> {
         let valid = if let Valid::Path(path) = &config.valid { Some(path) } else { None };
-        for path in [&config.data].into_iter().chain(valid) {
+        let file = config.imported.as_ref().map(|imported| &imported.file);
+        for path in [&config.data].into_iter().chain(valid).chain(file) {
             if path.to_str().is_none() {
                 return Err(fault(
                     path.display(),
@@ -307,7 +323,7 @@ impl RunFolder {
     /// # Errors
     /// A fault when the folder cannot be written.
     pub fn write_vocabulary(&self, vocabulary: &Vocabulary) -> Result<()> {
-        self.write("vocabulary.txt", |out| vocabulary.words().iter().try_for_each(|word| writeln!(out, "{word}")))
+        stage_words(&self.file("vocabulary.txt"), vocabulary)?.keep()
     }
 
     /// Reads the vocabulary of a run.
@@ -315,8 +331,9 @@ impl RunFolder {
     /// # Errors
     /// A fault naming the file when it is missing or is no text.
     pub fn vocabulary(&self, config: &TrainConfig) -> Result<Vocabulary> {
-        let text = read_text(&self.file("vocabulary.txt"))?;
-        Ok(Vocabulary::from_words(text.lines().map(str::to_owned).collect(), config.unknown()))
+        let mut vocabulary = Vocabulary::from_words(read_words(&self.file("vocabulary.txt"))?, config.unknown());
+        vocabulary.units = config.units();
+        Ok(vocabulary)
     }
 
     /// Writes the n-grams.
@@ -479,6 +496,22 @@ impl RunFolder {
             .map(Some)
             .map_err(|_| damaged("the file was written by another version of Latch").into())
     }
+}
+
+/// Writes the words of a vocabulary in the order of their ids, one a line, under a temporary name.
+///
+/// # Errors
+/// A fault when the file cannot be written.
+pub fn stage_words(path: &Path, vocabulary: &Vocabulary) -> Result<Staged> {
+    stage(path, |out| Ok(vocabulary.words().iter().try_for_each(|word| writeln!(out, "{word}"))?))
+}
+
+/// The words of a vocabulary's file, one a line.
+///
+/// # Errors
+/// A fault naming the file when it is missing or is no text.
+pub fn read_words(path: &Path) -> Result<Vec<String>> {
+    Ok(read_text(path)?.lines().map(str::to_owned).collect())
 }
 
 /// A text file of a run.

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use latch_engine::image::Image;
-use latch_engine::image::manifest::Unknown;
+use latch_engine::image::manifest::{Units, Unknown};
 use latch_engine::model::Model;
 use rand::RngExt;
 use rayon::prelude::*;
@@ -42,14 +42,17 @@ pub struct ModelConfig {
     pub vocab: usize,
     /// Features of an embedding row.
     pub embedding: usize,
-    /// Units of each LSTM layer.
+    /// Units of each LSTM layer; means nothing without one.
     pub lstm: usize,
-    /// Stacked LSTM layers.
+    /// Stacked LSTM layers; 0 for a bag of embeddings.
     pub layers: usize,
     /// What the head sees.
     pub readout: Readout,
     /// True when unknown words are left out; false when they share a row.
     pub skip_unknown: bool,
+    /// True when Hangul syllables are tokens of their own. Runs of older versions do not say so: they have words only.
+    #[serde(default)]
+    pub syllables: bool,
     /// Dropout on the inputs of each LSTM layer, one mask a sequence.
     pub dropout: f64,
     /// Dropout on the recurrent state, one mask a sequence.
@@ -114,6 +117,11 @@ impl TrainConfig {
         }
     }
 
+    /// What a token is.
+    pub fn units(&self) -> Units {
+        if self.model.syllables { Units::Syllables } else { Units::Words }
+    }
+
     /// What unknown words do.
     pub fn unknown(&self) -> Unknown {
         if self.model.skip_unknown { Unknown::Skip } else { Unknown::LastRow }
@@ -148,7 +156,7 @@ pub struct Sequences {
 /// Chooses and fits the n-grams of training texts; `None` where the configuration has none.
 pub fn fit_ngrams(config: &TrainConfig, examples: &[Example]) -> Option<Fitted> {
     (config.model.ngrams.count > 0).then(|| {
-        let texts: Vec<Vec<u32>> = examples.par_iter().map(|example| hashes(&example.text)).collect();
+        let texts: Vec<Vec<u32>> = examples.par_iter().map(|example| hashes(config.units(), &example.text)).collect();
         let labels: Vec<f32> = examples.iter().map(|example| example.label as f32).collect();
         fit(&texts, &labels, &config.model.ngrams, config.seed)
     })
@@ -168,8 +176,8 @@ impl Sequences {
 
     /// The same beside the logits that a table of n-grams gives to the texts.
     #[must_use]
-    pub fn beside(mut self, examples: &[Example], table: &Table) -> Self {
-        self.offsets = examples.par_iter().map(|example| table.logit(&hashes(&example.text))).collect();
+    pub fn beside(mut self, examples: &[Example], units: Units, table: &Table) -> Self {
+        self.offsets = examples.par_iter().map(|example| table.logit(&hashes(units, &example.text))).collect();
         self
     }
 
@@ -502,7 +510,7 @@ fn diverged(place: String, problem: String, folder: &RunFolder) -> anyhow::Error
 }
 
 /// Mean loss in nats and accuracy of a network, fused with the n-grams where there are some.
-fn judge(network: &Network<f32>, sequences: &Sequences) -> Result<(f64, f64)> {
+pub(crate) fn judge(network: &Network<f32>, sequences: &Sequences) -> Result<(f64, f64)> {
     let (logits, fusion) = fused(network, sequences)?;
     Ok(judge_fused(logits, fusion, sequences))
 }

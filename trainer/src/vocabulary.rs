@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 
 use anyhow::Result;
-use latch_engine::image::manifest::Unknown;
+use latch_engine::image::manifest::{Units, Unknown};
 use latch_engine::input::text::{Token, Tokenizer};
 use latch_engine::input::vocabulary::encode::{self, Encoded};
+use sha2::{Digest, Sha256};
 
+use crate::dataset::hex;
 use crate::error::fault;
 
 /// Words in the order of their ids, which is their byte order.
@@ -16,14 +18,21 @@ pub struct Vocabulary {
     ids: HashMap<String, u32>,
     /// What a word does that is not among them.
     pub unknown: Unknown,
+    /// What a token is.
+    pub units: Units,
 }
 
 impl Vocabulary {
     /// The `size` most frequent tokens of the texts (fewer where there are not so many); ties go to the smaller word.
     pub fn build<'t>(texts: impl Iterator<Item = &'t str>, size: usize, unknown: Unknown) -> Self {
+        Self::build_of(Units::Words, texts, size, unknown)
+    }
+
+    /// The same with tokens of a kind.
+    pub fn build_of<'t>(units: Units, texts: impl Iterator<Item = &'t str>, size: usize, unknown: Unknown) -> Self {
         let mut counts: HashMap<String, u64> = HashMap::new();
         for text in texts {
-            for_each_token(text, |token| match std::str::from_utf8(token.bytes()) {
+            for_each_token(units, text, |token| match std::str::from_utf8(token.bytes()) {
                 Ok(word) => match counts.get_mut(word) {
                     Some(count) => *count += 1,
                     None => {
@@ -36,7 +45,8 @@ impl Vocabulary {
         let mut ranked: Vec<(u64, String)> = counts.into_iter().map(|(word, count)| (count, word)).collect();
         ranked.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
         ranked.truncate(size);
-        Self::from_words(ranked.into_iter().map(|(_, word)| word).collect(), unknown)
+        let words = ranked.into_iter().map(|(_, word)| word).collect();
+        Vocabulary { units, ..Self::from_words(words, unknown) }
     }
 
     /// A vocabulary of these words; the order does not matter.
@@ -44,12 +54,19 @@ impl Vocabulary {
         words.sort_unstable();
         words.dedup();
         let ids = words.iter().enumerate().map(|(id, word)| (word.clone(), id as u32)).collect();
-        Vocabulary { words, ids, unknown }
+        Vocabulary { words, ids, unknown, units: Units::Words }
     }
 
     /// The words in the order of their ids.
     pub fn words(&self) -> &[String] {
         &self.words
+    }
+
+    /// SHA-256 of the words, each with a line end behind it, in lower-case hexadecimal digits.
+    pub fn sha256(&self) -> String {
+        let mut digest = Sha256::new();
+        self.words.iter().for_each(|word| digest.update(format!("{word}\n")));
+        hex(&digest.finalize())
     }
 
     /// Rows that an embedding needs: the words, and one more where unknown words have a row.
@@ -61,7 +78,7 @@ impl Vocabulary {
     pub fn ids(&self, text: &str) -> Vec<u32> {
         let unknown = (self.unknown == Unknown::LastRow).then_some(self.words.len() as u32);
         let mut ids = Vec::new();
-        for_each_token(text, |token| {
+        for_each_token(self.units, text, |token| {
             let known = std::str::from_utf8(token.bytes()).ok().and_then(|word| self.ids.get(word).copied());
             let id = match token {
                 Token::Word(_) => known.or(unknown),
@@ -83,8 +100,18 @@ impl Vocabulary {
     }
 }
 
-fn for_each_token(text: &str, mut each: impl FnMut(Token<'_>)) {
-    let mut tokenizer = Tokenizer::new();
+/// The units for texts: syllables where more than half of their letters are Hangul.
+pub fn units_of<'t>(texts: impl Iterator<Item = &'t str>) -> Units {
+    let (mut letters, mut hangul) = (0_u64, 0_u64);
+    for letter in texts.flat_map(str::chars).filter(|letter| letter.is_alphabetic()) {
+        letters += 1;
+        hangul += u64::from(matches!(letter, '가'..='힣' | 'ㄱ'..='ㆎ'));
+    }
+    if 2 * hangul > letters { Units::Syllables } else { Units::Words }
+}
+
+fn for_each_token(units: Units, text: &str, mut each: impl FnMut(Token<'_>)) {
+    let mut tokenizer = Tokenizer::of(units);
     tokenizer.push(text.as_bytes(), &mut each);
     tokenizer.finish(&mut each);
 }
@@ -104,6 +131,18 @@ mod tests {
         assert_eq!(vocabulary.words(), ["a", "b"]);
         assert_eq!(vocabulary.rows(), 3);
         assert_eq!(vocabulary.ids("d A b!"), [2, 0, 1]);
+    }
+
+    #[test]
+    fn syllables_are_the_units_where_most_letters_are_hangul() {
+        let of = |texts: &[&str]| units_of(texts.iter().copied());
+        assert_eq!(of(&["정말 좋다 ㅋㅋ", "so good"]), Units::Syllables);
+        assert_eq!(of(&["정말", "so"]), Units::Words);
+        assert_eq!(of(&["", "123 !!"]), Units::Words);
+        let texts = ["영화 좋다", "영화 good"];
+        let vocabulary = Vocabulary::build_of(Units::Syllables, texts.into_iter(), 3, Unknown::LastRow);
+        assert_eq!(vocabulary.words(), ["good", "영", "화"]);
+        assert_eq!(vocabulary.ids("good영 화좋"), [0, 1, 2, 3]);
     }
 
     #[test]

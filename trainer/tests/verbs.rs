@@ -9,7 +9,7 @@ use std::process::Stdio;
 use serde_json::Value;
 use support::{Answer, Place, RUN_FILES, answer, answer_to, latch, names, succeed};
 
-const VERBS: [&str; 7] = ["demo", "data", "train", "export", "eval", "predict", "inspect"];
+const VERBS: [&str; 9] = ["demo", "data", "train", "export", "import", "tokens", "eval", "predict", "inspect"];
 
 /// The keys of an object, in order of their names.
 fn keys(object: &Value) -> Vec<&str> {

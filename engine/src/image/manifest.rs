@@ -35,7 +35,7 @@ pub struct Manifest {
     pub input: Input,
     /// The table of rows by id.
     pub embedding: Embedding,
-    /// The recurrent layers, first to last.
+    /// The recurrent layers, first to last. None in a bag of embeddings, whose readout is over the embedding's rows (with the feature `extended`).
     pub layers: Vec<Layer, MAX_LAYERS>,
     /// What of the last layer's hidden states the head sees.
     pub readout: Readout,
@@ -310,7 +310,7 @@ impl Manifest {
     /// The lowest version of the format that can express this manifest, which is the one that the writer gives it.
     pub fn version(&self) -> u16 {
         #[cfg(feature = "extended")]
-        if self.extended != Extended::default() {
+        if self.extended != Extended::default() || self.layers.is_empty() {
             return super::VERSION;
         }
         if self.folded == 0 { super::VERSION_UNFOLDED } else { super::VERSION_FOLDED }
@@ -336,6 +336,12 @@ impl Manifest {
         self.layers.get(layer).map_or(0, |Layer::Lstm(lstm)| usize::from(lstm.inputs))
     }
 
+    /// Features that the head sees: the units of the last layer, or the embedding's where there is none.
+    pub fn features(&self) -> usize {
+        let width = usize::from(self.embedding.width);
+        self.layers.last().map_or(width, |Layer::Lstm(last)| usize::from(last.units))
+    }
+
     /// Checks that the numbers fit each other and the engine's limits.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let wrong = |problem| Err(Error::Shape { problem });
@@ -352,7 +358,7 @@ impl Manifest {
                 return wrong(problem!("vocabulary and embedding have different numbers of rows"));
             }
         }
-        if self.layers.is_empty() {
+        if self.layers.is_empty() && (cfg!(not(feature = "extended")) || self.folded > 0) {
             return wrong(problem!("there is no recurrent layer"));
         }
         let integer = self.precision == Precision::Int8;

@@ -218,8 +218,13 @@ fn shape(manifest: &Manifest, place: usize) -> Option<(Role, u8, Element, usize,
         };
         return Some((role, layer as u8, element, rows, columns));
     }
-    let Layer::Lstm(last) = manifest.layers.last()?;
-    let (outputs, units) = (usize::from(manifest.head.outputs), usize::from(last.units));
+    let units = if cfg!(feature = "extended") {
+        manifest.features()
+    } else {
+        let Layer::Lstm(last) = manifest.layers.last()?;
+        usize::from(last.units)
+    };
+    let outputs = usize::from(manifest.head.outputs);
     Some(match (place - behind, float) {
         (0, _) => (Role::HeadWeights, 0, float.unwrap_or(Element::I16), outputs, units),
         (1, Some(_)) => return None,

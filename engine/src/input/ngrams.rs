@@ -5,19 +5,23 @@
 //!
 //! ```text
 //! contribution = Σ weight(n-gram) · multiplier / (tokens + prior)        Q15.16, over all n-grams that end at a token so far
+//! weight       = code·|code|
 //! ```
+//!
+//! The square gives the many weights near zero finer steps than the few large ones.
 //!
 //! The table holds neither words nor ids but hashes of tokens' bytes, so that it needs no vocabulary and knows words that the vocabulary does
 //! not. It is a cuckoo table (Pagh and Rodler 2004) with three places for each n-gram (Fotakis et al. 2005), and an entry of 16 bits
-//! is a key and a weight, 0 where it is empty:
+//! is a key and a code, 0 where it is empty:
 //!
 //! ```text
-//! w₀ w₁ w₂ …   hashes of the newest token and of those before it       w = FNV-1a of its bytes
+//! w₀ w₁ w₂ …   hashes of the newest token and of those before it       w = FNV-1a of its bytes, from the complement of FNV's basis
+//!              where tokens are syllables and this one begins a word
 //! k₁ = w₀      k(n+1) = (rotl(k(n), 5) ^ w(n)) · 9E3779B1
 //! f₁ = mix(k)  f(n+1) = mix(f(n) ^ 85EBCA77)       mix: the finaliser of MurmurHash3
 //! places       f₁·entries >> 32,  f₂·entries >> 32,  f₃·entries >> 32
 //! key          the lowest bits of f₁, 1 where they are all zero
-//! entry        key << weight_bits | weight in two's complement
+//! entry        key << weight_bits | code in two's complement
 //! ```
 //!
 //! An n-gram that is not in the table meets an equal key now and then, in about `3 / 2^key bits` of the cases; whoever fits the weights sees that too.
@@ -33,14 +37,15 @@ pub const MAX_LONGEST: usize = 8;
 pub const PLACES: usize = 3;
 
 /// The fewest and the most bits of an entry that are its weight.
-pub const WEIGHT_BITS: core::ops::RangeInclusive<u8> = 2..=8;
+pub const WEIGHT_BITS: core::ops::RangeInclusive<u8> = 2..=7;
 
 /// Tokens after which sum and count are halved, so that the sum stays inside 32 bits.
-const MOST_TOKENS: u32 = 1 << 20;
+const MOST_TOKENS: u32 = 1 << 15;
 
-/// The hash of a token: FNV-1a with 32 bits over its bytes.
-pub fn token_hash(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0x811C_9DC5, |hash, &byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+/// The hash of a token: FNV-1a with 32 bits over its bytes. A syllable that begins a word has another one than the same syllable inside it.
+pub fn token_hash(bytes: &[u8], begins: bool) -> u32 {
+    let basis = if begins { !0x811C_9DC5 } else { 0x811C_9DC5 };
+    bytes.iter().fold(basis, |hash, &byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
 /// The running key of an n-gram, lengthened by the token before it.
@@ -114,7 +119,8 @@ impl<'a> Ngrams<'a> {
     fn weight(&self, key: u32) -> i32 {
         let unused = 32 - u32::from(self.shape.weight_bits);
         let entry = self.find(key).and_then(|slot| self.entries.get(slot));
-        entry.map_or(0, |&entry| ((u32::from(entry) << unused) as i32) >> unused)
+        let code = entry.map_or(0, |&entry| ((u32::from(entry) << unused) as i32) >> unused);
+        code * code.abs()
     }
 }
 
@@ -158,7 +164,7 @@ impl Sum {
 
     /// True when the fields could have come from a stream over this table.
     pub(crate) fn is_valid(&self, shape: &manifest::Ngrams) -> bool {
-        let most = u64::from(self.count) * u64::from(shape.longest) << (shape.weight_bits - 1);
+        let most = u64::from(self.count) * u64::from(shape.longest) << (2 * (shape.weight_bits - 1));
         self.count <= MOST_TOKENS && u64::from(self.sum.unsigned_abs()) <= most
     }
 }
@@ -194,23 +200,23 @@ mod tests {
 
     #[test]
     fn the_sum_is_that_of_the_weights_of_all_ngrams_that_end_at_a_token() {
-        let [not, a, good] = ["not", "a", "good"].map(|word| token_hash(word.as_bytes()));
+        let [not, a, good] = ["not", "a", "good"].map(|word| token_hash(word.as_bytes(), false));
         let pair = lengthen(good, a);
         let entries = table(&[(good, 31), (pair, -3), (lengthen(pair, not), -32), (lengthen(a, good), 7)]);
         let table = Ngrams::new(shape(), &entries);
         let (mut sum, mut history) = (Sum::zeroed(), [0; 2]);
-        for (token, expected) in [(not, 0), (a, 0), (good, 31 - 3 - 32), (a, -4 + 7)] {
+        for (token, expected) in [(not, 0), (a, 0), (good, 961 - 9 - 1024), (a, -72 + 49)] {
             sum.push(&table, &mut history, token);
             assert_eq!(sum.sum, expected);
         }
-        // 3 · 3 / (4 + 10) = 0.642857…
-        assert_eq!(sum.contribution(table.shape()), (9.0 / 14.0 * 65_536.0_f64).round() as i64);
+        // −23 · 3 / (4 + 10) = −4.928571…
+        assert_eq!(sum.contribution(table.shape()), (-69.0 / 14.0 * 65_536.0_f64).round() as i64);
         assert!(sum.is_valid(table.shape()));
     }
 
     #[test]
     fn before_the_beginning_there_is_nothing() {
-        let a = token_hash(b"a");
+        let a = token_hash(b"a", false);
         // A history of zeros is not three tokens with the hash 0.
         let entries = table(&[(lengthen(a, 0), 5)]);
         let (mut sum, mut history) = (Sum::zeroed(), [0; 2]);
@@ -227,12 +233,12 @@ mod tests {
 
     #[test]
     fn no_stream_is_too_long() {
-        let a = token_hash(b"a");
+        let a = token_hash(b"a", false);
         let entries = table(&[(a, -32)]);
         let table = Ngrams::new(shape(), &entries);
-        let mut sum = Sum { sum: -32 * MOST_TOKENS as i32, count: MOST_TOKENS };
+        let mut sum = Sum { sum: -1024 * MOST_TOKENS as i32, count: MOST_TOKENS };
         sum.push(&table, &mut [], a);
-        assert_eq!((sum.sum, sum.count), (-32 * (MOST_TOKENS as i32 / 2 + 1), MOST_TOKENS / 2 + 1));
+        assert_eq!((sum.sum, sum.count), (-1024 * (MOST_TOKENS as i32 / 2 + 1), MOST_TOKENS / 2 + 1));
     }
 
     #[test]

@@ -12,11 +12,16 @@
 //! - White space, control characters, the byte-order mark, invalid UTF-8 and the punctuation of other scripts separate. Apostrophes that
 //!   do not join vanish.
 //! - Combining accents are letters: a decomposed `é` is not the composed one. Text is expected in Unicode's form NFC.
+//! - Where the units are syllables ([`Units::Syllables`]), each Hangul syllable (U+AC00 to U+D7A3) is a word of its own, and so is a run of one
+//!   compatibility jamo (U+3131 to U+318E), which counts as a run of a mark does: `ㅋ` where it stands alone, `ㅋㅋ` where it is repeated.
 //! - A word longer than [`WORD_BYTES`] is cut to its first [`WORD_BYTES`] bytes, on a character boundary.
 //!
 //! Nothing depends on how the bytes are chunked: the state between two bytes is all in [`Tokenizer`].
 
 use bytemuck::{Pod, Zeroable};
+
+#[cfg(feature = "extended")]
+use crate::image::manifest::Units;
 
 /// The longest word in bytes of UTF-8; what is longer is cut.
 pub const WORD_BYTES: usize = 32;
@@ -46,10 +51,21 @@ pub struct Tokenizer {
     high: u8,
     /// 1 when the last character of the word is an ASCII digit.
     digit: u8,
-    reserved: [u8; 2],
+    /// [`SYLLABLES`] and the bits behind it; 0 without the feature `extended`.
+    flags: u8,
+    reserved: u8,
     /// The code point read so far.
     code: u32,
 }
+
+/// In `flags`: Hangul syllables are words of their own.
+const SYLLABLES: u8 = 1;
+/// The open word is such a syllable, or a run of a jamo.
+const ALONE: u8 = 2;
+/// A token has begun since the last character that separates.
+const INSIDE: u8 = 4;
+/// The open token was the first of them.
+const FIRST: u8 = 8;
 
 /// A token that the tokenizer cut from the text, in lower-case UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,12 +97,25 @@ impl Tokenizer {
         Self::zeroed()
     }
 
+    /// The beginning of a text whose tokens are of this kind. (With the feature `extended`.)
+    #[cfg(feature = "extended")]
+    pub fn of(units: Units) -> Self {
+        Tokenizer { flags: if units == Units::Syllables { SYLLABLES } else { 0 }, ..Self::new() }
+    }
+
+    /// Of which kind the tokens are. (With the feature `extended`.)
+    #[cfg(feature = "extended")]
+    pub fn units(&self) -> Units {
+        if self.flags & SYLLABLES == 0 { Units::Words } else { Units::Syllables }
+    }
+
     /// True when the fields could have come from this tokenizer; a state read from outside is checked with it.
     pub(crate) fn is_valid(&self) -> bool {
         usize::from(self.len) <= WORD_BYTES
             && self.cut <= u8::from(self.len > 0)
             && self.repeated <= 1
             && self.digit <= 1
+            && (cfg!(not(feature = "extended")) || (self.flags < 16 && (self.flags & ALONE == 0 || self.len > 0)))
             && self.tag <= 5
             && self.missing <= 3
             && self.code <= 0x10_FFFF
@@ -97,6 +126,12 @@ impl Tokenizer {
 
     /// Takes bytes of a text in any chunks and calls `emit` for every token that they complete, in order.
     pub fn push(&mut self, bytes: &[u8], mut emit: impl FnMut(Token<'_>)) {
+        self.push_each(bytes, |token, _| emit(token));
+    }
+
+    /// As [`Tokenizer::push`], and says of every token whether it is the first since the text's beginning or a character that separates: of
+    /// `영화, don't` the tokens `영` and `don't` are, of their words the other ones are not. Always false without the feature `extended`.
+    pub fn push_each(&mut self, bytes: &[u8], mut emit: impl FnMut(Token<'_>, bool)) {
         for &byte in bytes {
             self.byte(byte, &mut emit);
         }
@@ -104,6 +139,11 @@ impl Tokenizer {
 
     /// Ends the text: emits what is still open, and goes back to the beginning.
     pub fn finish(&mut self, mut emit: impl FnMut(Token<'_>)) {
+        self.finish_each(|token, _| emit(token));
+    }
+
+    /// As [`Tokenizer::finish`], and says what [`Tokenizer::push_each`] says.
+    pub fn finish_each(&mut self, mut emit: impl FnMut(Token<'_>, bool)) {
         if self.missing > 0 {
             self.missing = 0;
             self.character(SEPARATOR, &mut emit);
@@ -111,11 +151,11 @@ impl Tokenizer {
         self.replay_tag(&mut emit);
         self.end_word(&mut emit);
         self.end_mark(&mut emit);
-        *self = Self::new();
+        *self = Tokenizer { flags: if cfg!(feature = "extended") { self.flags & SYLLABLES } else { 0 }, ..Self::new() };
     }
 
     /// Decodes UTF-8 (RFC 3629) one byte at a time; what is invalid separates.
-    fn byte(&mut self, byte: u8, emit: &mut impl FnMut(Token<'_>)) {
+    fn byte(&mut self, byte: u8, emit: &mut impl FnMut(Token<'_>, bool)) {
         if self.missing > 0 {
             let in_range =
                 if self.low != 0 { (self.low..=self.high).contains(&byte) } else { (0x80..=0xBF).contains(&byte) };
@@ -147,7 +187,7 @@ impl Tokenizer {
     }
 
     /// Matches `<br />`, and hands on what is none.
-    fn character(&mut self, code: u32, emit: &mut impl FnMut(Token<'_>)) {
+    fn character(&mut self, code: u32, emit: &mut impl FnMut(Token<'_>, bool)) {
         let lower = if code < 0x80 { (code as u8).to_ascii_lowercase() } else { 0xFF };
         let next = match (self.tag, lower) {
             (0, b'<') => 1,
@@ -172,7 +212,7 @@ impl Tokenizer {
     }
 
     /// What looked like the beginning of `<br />` was none: reads it as ordinary text.
-    fn replay_tag(&mut self, emit: &mut impl FnMut(Token<'_>)) {
+    fn replay_tag(&mut self, emit: &mut impl FnMut(Token<'_>, bool)) {
         let matched = core::mem::take(&mut self.tag);
         for (step, code) in [(1, '<'), (2, 'b'), (3, 'r'), (4, ' '), (5, '/')] {
             if step <= matched {
@@ -181,9 +221,21 @@ impl Tokenizer {
         }
     }
 
-    fn plain(&mut self, code: u32, emit: &mut impl FnMut(Token<'_>)) {
+    fn plain(&mut self, code: u32, emit: &mut impl FnMut(Token<'_>, bool)) {
         match classify(code) {
             Class::Word(code) => {
+                let mut utf8 = [0; 4];
+                let encoded = char::from_u32(code).unwrap_or('\u{FFFD}').encode_utf8(&mut utf8).as_bytes();
+                let alone = self.stands_alone(code);
+                if alone || self.has(ALONE) {
+                    if (0x3131..=0x318E).contains(&code) && self.has(ALONE) && self.word.starts_with(encoded) {
+                        if usize::from(self.len) == encoded.len() {
+                            self.append(encoded);
+                        }
+                        return;
+                    }
+                    self.end_word(emit);
+                }
                 let digit = (0x30..=0x39).contains(&code);
                 if self.connector != 0 {
                     let joins = self.connector == b'\'' || (digit && self.digit == 1);
@@ -196,15 +248,17 @@ impl Tokenizer {
                 }
                 if self.len == 0 {
                     self.end_mark(emit);
+                    self.begin();
                 }
-                let mut utf8 = [0; 4];
-                let encoded = char::from_u32(code).unwrap_or('\u{FFFD}').encode_utf8(&mut utf8);
-                self.append(encoded.as_bytes());
+                self.append(encoded);
                 self.digit = u8::from(digit);
+                if alone {
+                    self.flags |= ALONE;
+                }
             }
             Class::Mark(mark) => {
                 let may_join = match mark {
-                    b'\'' => true,
+                    b'\'' => !self.has(ALONE),
                     b'/' | b'.' => self.digit == 1,
                     _ => false,
                 };
@@ -223,7 +277,27 @@ impl Tokenizer {
             Class::Separator => {
                 self.end_word(emit);
                 self.end_mark(emit);
+                if cfg!(feature = "extended") {
+                    self.flags &= !INSIDE;
+                }
             }
+        }
+    }
+
+    /// True for a character that is a word of its own.
+    fn stands_alone(&self, code: u32) -> bool {
+        self.has(SYLLABLES) && matches!(code, 0xAC00..=0xD7A3 | 0x3131..=0x318E)
+    }
+
+    fn has(&self, flag: u8) -> bool {
+        cfg!(feature = "extended") && self.flags & flag != 0
+    }
+
+    /// A token begins.
+    fn begin(&mut self) {
+        if cfg!(feature = "extended") {
+            let first = if self.has(INSIDE) { 0 } else { FIRST };
+            self.flags = (self.flags & !FIRST) | INSIDE | first;
         }
     }
 
@@ -240,21 +314,24 @@ impl Tokenizer {
     }
 
     /// Emits the open word, and lets an undecided connector be the mark that it is.
-    fn end_word(&mut self, emit: &mut impl FnMut(Token<'_>)) {
+    fn end_word(&mut self, emit: &mut impl FnMut(Token<'_>, bool)) {
         if self.len == 0 {
             return;
         }
         if let Some(word) = self.word.get(..usize::from(self.len)) {
-            emit(Token::Word(word));
+            emit(Token::Word(word), self.has(FIRST));
         }
         (self.len, self.cut, self.digit) = (0, 0, 0);
+        if cfg!(feature = "extended") {
+            self.flags &= !ALONE;
+        }
         let connector = core::mem::take(&mut self.connector);
         if connector != 0 {
             self.count_mark(connector, emit);
         }
     }
 
-    fn count_mark(&mut self, mark: u8, emit: &mut impl FnMut(Token<'_>)) {
+    fn count_mark(&mut self, mark: u8, emit: &mut impl FnMut(Token<'_>, bool)) {
         if self.mark == mark {
             self.repeated = 1;
             return;
@@ -262,14 +339,17 @@ impl Tokenizer {
         self.end_mark(emit);
         // Apostrophes that join nothing are quotation marks of no meaning here.
         self.mark = if mark == b'\'' { 0 } else { mark };
+        if self.mark != 0 {
+            self.begin();
+        }
     }
 
-    fn end_mark(&mut self, emit: &mut impl FnMut(Token<'_>)) {
+    fn end_mark(&mut self, emit: &mut impl FnMut(Token<'_>, bool)) {
         let mark = core::mem::take(&mut self.mark);
         let repeated = core::mem::take(&mut self.repeated);
         if mark != 0 {
             let run = [mark; 2];
-            emit(Token::Mark(if repeated == 1 { &run } else { &run[..1] }));
+            emit(Token::Mark(if repeated == 1 { &run } else { &run[..1] }), self.has(FIRST));
         }
     }
 }
@@ -404,7 +484,84 @@ mod tests {
         assert_eq!(of(&odd), [std::format!("x{}", "é".repeat(15))]);
     }
 
+    /// The tokens of a text whose units are syllables; `^` stands before the first of what separators enclose.
+    #[cfg(feature = "extended")]
+    fn syllables(chunks: &[&[u8]]) -> Vec<String> {
+        let mut tokenizer = Tokenizer::of(Units::Syllables);
+        let mut found = Vec::new();
+        let mut emit = |token: Token<'_>, first: bool| {
+            let text = std::str::from_utf8(token.bytes()).expect("tokens are UTF-8");
+            found.push([if first { "^" } else { "" }, text].concat());
+        };
+        for chunk in chunks {
+            tokenizer.push_each(chunk, &mut emit);
+        }
+        tokenizer.finish_each(&mut emit);
+        assert_eq!(tokenizer, Tokenizer::of(Units::Syllables), "finish goes back to the beginning");
+        found
+    }
+
+    #[cfg(feature = "extended")]
+    #[test]
+    fn syllables_are_words_of_their_own_and_other_words_stay_whole() {
+        let of = |text: &str| syllables(&[text.as_bytes()]);
+        assert_eq!(of("이 영화 don't 2시간"), ["^이", "^영", "화", "^don't", "^2", "시", "간"]);
+        assert_eq!(of("영화3.5점, '최고'!!"), ["^영", "화", "3.5", "점", ",", "^최", "고", "!!"]);
+        assert_eq!(of("한'a b'한 3.한"), ["^한", "a", "^b", "한", "^3", ".", "한"]);
+        assert_eq!(of("영<br />화<b"), ["^영", "^화", "<", "b"]);
+        assert_eq!(of("...영 ! 。영"), ["^..", "영", "^!", "^영"]);
+    }
+
+    #[cfg(feature = "extended")]
+    #[test]
+    fn a_run_of_one_jamo_counts_once_or_twice() {
+        let of = |text: &str| syllables(&[text.as_bytes()]);
+        assert_eq!(of("ㅋ ㅋㅋ ㅋㅋㅋㅋ"), ["^ㅋ", "^ㅋㅋ", "^ㅋㅋ"]);
+        assert_eq!(of("ㅠㅠㅜㅜㅜ좋아ㅎ.ㅎ좋좋"), ["^ㅠㅠ", "ㅜㅜ", "좋", "아", "ㅎ", ".", "ㅎ", "좋", "좋"]);
+        assert_eq!(of("ㅋ'ㅋ"), ["^ㅋ", "ㅋ"]);
+    }
+
+    #[cfg(feature = "extended")]
+    #[test]
+    fn words_and_marks_know_whether_they_come_first() {
+        let mut tokenizer = Tokenizer::new();
+        let mut found = Vec::new();
+        let text = "Don't, 영화 'so'... (a<br>b\u{1F600}c";
+        tokenizer.push_each(text.as_bytes(), |_, first| found.push(first));
+        tokenizer.finish_each(|_, first| found.push(first));
+        //               don't  ,      영화  so    ..     (     a      b     c
+        assert_eq!(found, [true, false, true, true, false, true, false, true, true]);
+    }
+
     proptest::proptest! {
+        #[cfg(feature = "extended")]
+        #[test]
+        fn any_chunking_gives_the_same_syllables(bytes: Vec<u8>, text in "[ a-z0-9'/.<>br!é한글ㅋㅠ\u{2019}]{0,60}", cuts: Vec<u8>) {
+            for input in [bytes.as_slice(), text.as_bytes()] {
+                let mut chunks = Vec::new();
+                let mut rest = input;
+                for cut in &cuts {
+                    let (head, tail) = rest.split_at(usize::from(*cut % 8).min(rest.len()));
+                    chunks.push(head);
+                    rest = tail;
+                }
+                chunks.push(rest);
+                proptest::prop_assert_eq!(syllables(&[input]), syllables(&chunks));
+            }
+        }
+
+        #[cfg(feature = "extended")]
+        #[test]
+        fn the_state_between_two_bytes_of_syllables_is_always_valid(bytes: Vec<u8>, text in "[ a-z0-9'/.<>br!é한글ㅋㅠ\u{2019}]{0,60}") {
+            for input in [bytes.as_slice(), text.as_bytes()] {
+                let mut tokenizer = Tokenizer::of(Units::Syllables);
+                for &byte in input {
+                    tokenizer.push(&[byte], |_| ());
+                    proptest::prop_assert!(tokenizer.is_valid());
+                }
+            }
+        }
+
         #[test]
         fn any_chunking_gives_the_same_tokens(bytes: Vec<u8>, text in "[ a-zA-Z0-9'/.<>br!é한\u{2019}]{0,60}", cuts: Vec<u8>) {
             for input in [bytes.as_slice(), text.as_bytes()] {

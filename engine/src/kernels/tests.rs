@@ -569,21 +569,30 @@ impl PlainFloat {
     }
 }
 
-/// Runs the backend over the steps; the hidden states after each, without padding, and checks that padding stays zero.
+/// Runs the backend over the steps, by whole steps or over columns; the hidden states after each, without padding, and checks that padding
+/// stays zero.
 fn run_float<B: Backend, W: FloatWeight>(
     backend: B,
     layer: &PlainFloat,
     weights: &[W],
     bias: &[f32],
     steps: &[Vec<f32>],
+    whole: bool,
 ) -> Vec<Vec<f32>> {
     let padded = layer.units.next_multiple_of(8);
     let (mut h, mut c) = (vec![0.0; padded], vec![0.0; padded]);
     steps
         .iter()
-        .map(|x| {
-            let xh: Vec<f32> = x.iter().chain(&h[..layer.units]).copied().collect();
-            backend.lstm_float(&GatesFloat { weights, bias }, &xh, &mut h, &mut c);
+        .enumerate()
+        .map(|(number, x)| {
+            let gates = GatesFloat { weights, bias };
+            if whole {
+                let mut xh = vec![f32::NAN; x.len() + layer.units];
+                backend.step_float(&gates, FeaturesFloat::Hidden(x), &mut xh, &mut h, &mut c, number % 2 == 1);
+            } else {
+                let xh: Vec<f32> = x.iter().chain(&h[..layer.units]).copied().collect();
+                backend.lstm_float(&gates, &xh, &mut h, &mut c);
+            }
             assert!(h[layer.units..].iter().chain(&c[layer.units..]).all(|&pad| pad == 0.0));
             h[..layer.units].to_vec()
         })
@@ -606,10 +615,11 @@ proptest! {
         let (mut h, mut c) = (vec![0.0; units], vec![0.0; units]);
         let expected: Vec<Vec<f64>> = steps.iter().map(|x| { layer.naive_step(x, &mut h, &mut c); h.clone() }).collect();
         for_every_backend!(backend => {
-            let full = run_float(backend, &layer, &weights, &bias, &steps);
+            let full = run_float(backend, &layer, &weights, &bias, &steps, false);
+            let whole = run_float(backend, &layer, &weights, &bias, &steps, true);
             // The same numbers stored in 16 bits, which a backend may sum in another order.
-            let half = run_float(backend, &layer, &halves, &bias, &steps);
-            for ours in [full, half] {
+            let half = run_float(backend, &layer, &halves, &bias, &steps, true);
+            for ours in [full, whole, half] {
                 for (ours, expected) in ours.iter().flatten().zip(expected.iter().flatten()) {
                     assert!((f64::from(*ours) - expected).abs() < TOLERANCE, "{}: {ours} {expected}", backend.name());
                 }

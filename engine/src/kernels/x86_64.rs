@@ -517,16 +517,17 @@ fn part_gates(sums: [__m256i; 4]) -> [__m256i; 4] {
 #[target_feature(enable = "avx2")]
 fn cell_q15(gates: [__m256i; 4], h: &mut [i16; 16], c: &mut [i32; 16]) {
     let ([c_low, c_high], []) = c.as_chunks_mut::<8>() else { unreachable!() };
-    let (next_h, next) = cell_q15_lanes(gates, [load_i32(c_low), load_i32(c_high)]);
+    let (next_h, next) = cell_q15_lanes::<0>(gates, [load_i32(c_low), load_i32(c_high)]);
     store_i32(c_low, next[0]);
     store_i32(c_high, next[1]);
     store_i16(h, next_h);
 }
 
-/// The same in registers: `(h, c')` from the gates and `c`.
+/// The same in registers: `(h, c')` from the gates and `c`. Every caller has a `CALLER` of its own, so that the compiler puts the code there: vectors
+/// would come and go through memory in a call.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn cell_q15_lanes(gates: [__m256i; 4], c: [__m256i; 2]) -> (__m256i, [__m256i; 2]) {
+fn cell_q15_lanes<const CALLER: u8>(gates: [__m256i; 4], c: [__m256i; 2]) -> (__m256i, [__m256i; 2]) {
     let [i, f, g, o] = gates;
     let (i, f, o) = (sigmoid_q15_lanes(i), sigmoid_q15_lanes(f), sigmoid_q15_lanes(o));
     let g = tanh_q15_lanes(g);

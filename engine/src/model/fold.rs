@@ -32,6 +32,9 @@ pub fn fold(image: &Image<'_>, ids: &[u32]) -> Result<AlignedBytes, Error> {
     let mut ids = ids.to_vec();
     ids.sort_unstable();
     ids.dedup();
+    if manifest.layers.is_empty() {
+        return Err(Error::Shape { problem: "there is no recurrent layer" });
+    }
     if manifest.folded > 0 {
         return Err(Error::Shape { problem: "its embedding is folded already: fold the image that it was made from" });
     }

@@ -12,21 +12,21 @@ use super::state::{Header, MEAN_TOKENS, Memory};
 use crate::image::manifest::{MAX_LAYERS, Readout};
 use crate::kernels::{Backend, Features, GatesI8, MANY, StreamI8};
 #[cfg(feature = "float")]
-use crate::kernels::{FloatWeight, GatesFloat, StreamFloat};
+use crate::kernels::{FeaturesFloat, FloatWeight, GatesFloat, StreamFloat};
 
 pub(super) type Layers<G> = Vec<G, MAX_LAYERS>;
 
-/// One token, integers. `row` is the embedding's row, int8.
+/// One token, integers. `row` is the embedding's row, int8; `start` is [`StreamShape::scratch_start`], here and below.
 #[inline]
 pub(super) fn step_i8<B: Backend>(
     backend: B,
-    shape: &StreamShape,
+    (shape, start): (&StreamShape, usize),
     layers: &[GatesI8<'_>],
     row: &[i8],
     header: &mut Header,
     memory: Memory<'_>,
 ) {
-    let (memory, scratch) = memory.part::<i16>(shape.scratch_start());
+    let (memory, scratch) = memory.part::<i16>(start);
     let Some(first) = layers.first() else { return };
     layers_i8(backend, shape, layers, (first, row), scratch, header, memory, |gates, x, xh, h, c, odd| {
         backend.step_i8(gates, x, xh, h, c, odd);
@@ -39,13 +39,13 @@ pub(super) fn step_i8<B: Backend>(
 #[inline]
 pub(super) fn step_folded_i8<B: Backend>(
     backend: B,
-    shape: &StreamShape,
+    (shape, start): (&StreamShape, usize),
     (layers, folded, embedding): (&[GatesI8<'_>], &Folded<'_, i8, i32>, &Embedding<'_, i8>),
     id: u32,
     header: &mut Header,
     memory: Memory<'_>,
 ) -> bool {
-    let (memory, scratch) = memory.part::<i32>(shape.scratch_start());
+    let (memory, scratch) = memory.part::<i32>(start);
     let Some(first) = layers.first() else { return false };
     let Some((row, scratch)) = folded.row(backend, first, embedding, id, scratch) else { return false };
     let first = &GatesI8 { bias: row, ..*first };
@@ -82,7 +82,7 @@ pub(super) fn layers_i8<B: Backend>(
 
 /// The last layer's hidden state into the running readout.
 #[inline]
-fn read_out_i8<B: Backend>(
+pub(super) fn read_out_i8<B: Backend>(
     backend: B,
     shape: &StreamShape,
     hidden: &[i16],
@@ -117,8 +117,8 @@ pub(super) struct Stream<'s, 'a, E, C, W> {
 
 impl<'s, 'a, E: Pod, C: Pod, W> Stream<'s, 'a, E, C, W> {
     /// The stream of a state, before the embedding's row.
-    pub(super) fn new(shape: &StreamShape, header: &'s mut Header, memory: Memory<'s>, row: &'a [W]) -> Self {
-        let (memory, scratch) = memory.part(shape.scratch_start());
+    pub(super) fn new(start: usize, header: &'s mut Header, memory: Memory<'s>, row: &'a [W]) -> Self {
+        let (memory, scratch) = memory.part(start);
         Stream { header, memory, scratch, row, hidden: &mut [], h: &mut [], c: &mut [] }
     }
 }
@@ -164,18 +164,13 @@ pub(super) fn step_many_float<B: Backend, W: FloatWeight>(
     for (index, (gates, &units)) in layers.iter().zip(&shape.units).enumerate() {
         let units = usize::from(units);
         let lanes = units.next_multiple_of(8);
-        let inputs = if index == 0 { usize::from(shape.inputs) } else { usize::from(shape.units[index - 1]) };
+        let inputs = if index == 0 { 0 } else { usize::from(shape.units[index - 1]) };
         let mut together: Vec<StreamFloat<'_>, MANY> = Vec::new();
         for stream in &mut *streams {
             (stream.c, stream.h) = (stream.memory.take(lanes), stream.memory.take(lanes));
-            let Some(xh) = stream.scratch.get_mut(..inputs + units) else { return };
-            let Some((x, previous)) = xh.split_at_mut_checked(inputs) else { return };
-            if index == 0 {
-                backend.widen_float(stream.row, x);
-            } else {
-                x.iter_mut().zip(stream.hidden.iter()).for_each(|(x, h)| *x = *h);
-            }
-            previous.iter_mut().zip(stream.h.iter()).for_each(|(previous, h)| *previous = *h);
+            let x = if index == 0 { FeaturesFloat::Row(stream.row) } else { of_layer(stream.hidden, inputs) };
+            let Some(xh) = stream.scratch.get_mut(..x.len() + units) else { return };
+            backend.join_float(x, xh, stream.h);
             let _ = together.push(StreamFloat { xh, h: stream.h, c: stream.c });
         }
         backend.lstm_float_many(gates, &mut together);
@@ -194,13 +189,13 @@ pub(super) fn step_many_float<B: Backend, W: FloatWeight>(
 #[inline]
 pub(super) fn step_float<B: Backend, W: FloatWeight>(
     backend: B,
-    shape: &StreamShape,
+    (shape, start): (&StreamShape, usize),
     layers: &[GatesFloat<'_, W>],
     row: &[W],
     header: &mut Header,
     memory: Memory<'_>,
 ) {
-    let (memory, scratch) = memory.part::<f32>(shape.scratch_start());
+    let (memory, scratch) = memory.part::<f32>(start);
     let Some(first) = layers.first() else { return };
     layers_float(backend, shape, layers, (first, row), scratch, header, memory);
 }
@@ -210,13 +205,13 @@ pub(super) fn step_float<B: Backend, W: FloatWeight>(
 #[inline]
 pub(super) fn step_folded_float<B: Backend, W: FloatWeight>(
     backend: B,
-    shape: &StreamShape,
+    (shape, start): (&StreamShape, usize),
     (layers, folded, embedding): (&[GatesFloat<'_, W>], &Folded<'_, W, f32>, &Embedding<'_, W>),
     id: u32,
     header: &mut Header,
     memory: Memory<'_>,
 ) -> bool {
-    let (memory, scratch) = memory.part::<f32>(shape.scratch_start());
+    let (memory, scratch) = memory.part::<f32>(start);
     let Some(first) = layers.first() else { return false };
     let Some((row, scratch)) = folded.row(backend, first, embedding, id, scratch) else { return false };
     layers_float(backend, shape, layers, (&GatesFloat { bias: row, ..*first }, &[]), scratch, header, memory);
@@ -236,31 +231,31 @@ fn layers_float<B: Backend, W: FloatWeight>(
     mut memory: Memory<'_>,
 ) {
     let mut hidden: &mut [f32] = &mut [];
-    let mut inputs = row.len();
+    let mut inputs = 0;
     for (index, (gates, &units)) in layers.iter().zip(&shape.units).enumerate() {
-        let gates = if index == 0 { first } else { gates };
         let units = usize::from(units);
         let lanes = units.next_multiple_of(8);
         let (c, h) = (memory.take(lanes), memory.take(lanes));
-        let Some(xh) = scratch.get_mut(..inputs + units) else { return };
-        let Some((x, previous)) = xh.split_at_mut_checked(inputs) else { return };
-        if index == 0 {
-            backend.widen_float(row, x);
-        } else {
-            x.iter_mut().zip(hidden.iter()).for_each(|(x, h)| *x = *h);
-        }
-        previous.iter_mut().zip(h.iter()).for_each(|(previous, h)| *previous = *h);
-        backend.lstm_float(gates, xh, h, c);
+        let (gates, x) = if index == 0 { (first, FeaturesFloat::Row(row)) } else { (gates, of_layer(hidden, inputs)) };
+        let Some(xh) = scratch.get_mut(..x.len() + units) else { return };
+        backend.step_float(gates, x, xh, h, c, header.tokens % 2 == 1);
         hidden = h;
         inputs = units;
     }
     read_out_float(backend, shape, hidden, header, memory);
 }
 
+/// The units of a hidden state, without its padding, as what the next layer reads.
+#[cfg(feature = "float")]
+#[inline(always)]
+fn of_layer<W>(hidden: &[f32], units: usize) -> FeaturesFloat<'_, W> {
+    FeaturesFloat::Hidden(hidden.get(..units).unwrap_or(hidden))
+}
+
 /// The last layer's hidden state into the running readout.
 #[cfg(feature = "float")]
 #[inline]
-fn read_out_float<B: Backend>(
+pub(super) fn read_out_float<B: Backend>(
     backend: B,
     shape: &StreamShape,
     hidden: &[f32],

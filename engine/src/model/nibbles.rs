@@ -4,7 +4,7 @@
 //! they are then.
 
 use super::state::{Header, Memory};
-use super::{Int8, StreamShape, lstm};
+use super::{Int8, StreamShape, bag, lstm};
 use crate::kernels::{Backend, GatesI8, nibbles};
 
 /// One token. False for an id outside the embedding.
@@ -12,17 +12,20 @@ use crate::kernels::{Backend, GatesI8, nibbles};
 pub(super) fn step<B: Backend>(
     backend: B,
     model: &Int8<'_>,
-    shape: &StreamShape,
+    (shape, start): (&StreamShape, usize),
     id: u32,
     header: &mut Header,
     memory: Memory<'_>,
 ) -> bool {
-    let (memory, scratch) = memory.part::<i8>(shape.scratch_start());
+    let (memory, scratch) = memory.part::<i8>(start);
     let (row, unit) = shape.nibble_room();
     let Some((row, scratch)) = scratch.split_at_mut_checked(row) else { return false };
     let Some((unit, scratch)) = scratch.split_at_mut_checked(unit) else { return false };
-    let Some(first) = model.layers.first() else { return false };
     let Some(row) = read_row(model, shape, id, row) else { return false };
+    let Some(first) = model.layers.first() else {
+        bag::step_i8(backend, shape, row, header, memory);
+        return true;
+    };
     let packed = !model.nibbles;
     let (bias, row, scratch) = match &model.folded {
         None => (first.bias, row, bytemuck::try_cast_slice_mut(scratch).unwrap_or_default()),

@@ -4,13 +4,15 @@ use heapless::Vec;
 
 #[cfg(feature = "fold")]
 use super::Int8;
+#[cfg(feature = "extended")]
+use super::bag;
 use super::state::StateBytes;
 #[cfg(feature = "float")]
 use super::state::{Header, Memory};
 use super::{Logit, Model, Weights, lstm};
 use crate::image::error::Error;
 #[cfg(feature = "extended")]
-use crate::image::manifest::Nibbles;
+use crate::image::manifest::{Nibbles, Units};
 #[cfg(feature = "extended")]
 use crate::input::ngrams;
 use crate::input::text::{Token, Tokenizer};
@@ -65,7 +67,7 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
 
     /// Reads one id. An id outside the embedding is left out, and `false` says so.
     pub fn push_token(&mut self, id: u32) -> bool {
-        self.push_tokens(&[id]) == 1
+        dispatch!(self.model.backend, backend => self.step(backend, id))
     }
 
     /// Reads ids in order, with one choice of the backend for all of them. Returns how many were inside the embedding.
@@ -94,7 +96,7 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
 
     /// As [`Session::push_bytes`], and calls `each` with the session and the token's text after every token that the network read.
     pub fn push_bytes_each(&mut self, bytes: &[u8], mut each: impl FnMut(&Self, &[u8])) {
-        self.run_text(|tokenizer, emit| tokenizer.push(bytes, emit), &mut each);
+        self.run_text(|tokenizer, emit| tokenizer.push_each(bytes, emit), &mut each);
     }
 
     /// Ends the text: reads the word that was still open. The stream may go on afterwards with another text.
@@ -104,12 +106,12 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
 
     /// As [`Session::finish`], and calls `each` as [`Session::push_bytes_each`] does.
     pub fn finish_each(&mut self, mut each: impl FnMut(&Self, &[u8])) {
-        self.run_text(|tokenizer, emit| tokenizer.finish(emit), &mut each);
+        self.run_text(|tokenizer, emit| tokenizer.finish_each(emit), &mut each);
     }
 
     fn run_text(
         &mut self,
-        feed: impl FnOnce(&mut Tokenizer, &mut dyn FnMut(Token<'_>)),
+        feed: impl FnOnce(&mut Tokenizer, &mut dyn FnMut(Token<'_>, bool)),
         each: &mut impl FnMut(&Self, &[u8]),
     ) {
         dispatch!(self.model.backend, backend => self.run_text_on(backend, feed, each));
@@ -118,16 +120,18 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
     fn run_text_on<B: Backend>(
         &mut self,
         backend: B,
-        feed: impl FnOnce(&mut Tokenizer, &mut dyn FnMut(Token<'_>)),
+        feed: impl FnOnce(&mut Tokenizer, &mut dyn FnMut(Token<'_>, bool)),
         each: &mut impl FnMut(&Self, &[u8]),
     ) {
         let Some(mut tokenizer) = self.state.header().map(|header| header.tokenizer) else { return };
-        feed(&mut tokenizer, &mut |token| {
+        #[cfg(feature = "extended")]
+        let units = tokenizer.units();
+        feed(&mut tokenizer, &mut |token, _first| {
             #[cfg(feature = "extended")]
             if let Some(table) = &self.model.ngrams
                 && let Some((sum, history)) = self.state.ngrams_mut(&self.model.shape)
             {
-                sum.push(table, history, ngrams::token_hash(token.bytes()));
+                sum.push(table, history, ngrams::token_hash(token.bytes(), units == Units::Syllables && _first));
             }
             if let Some(id) = self.model.token_id(token)
                 && self.step(backend, id)
@@ -143,11 +147,11 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
     /// One token: embedding row, LSTM layers, running readout.
     #[inline]
     fn step<B: Backend>(&mut self, backend: B, id: u32) -> bool {
-        let shape = &self.model.shape;
+        let shape = (&self.model.shape, self.model.scratch_start());
         let Some((header, memory)) = self.state.split() else { return false };
         match &self.model.weights {
             #[cfg(feature = "extended")]
-            Weights::Int8(model) if shape.nibbles != Nibbles::default() => {
+            Weights::Int8(model) if shape.0.nibbles != Nibbles::default() => {
                 super::nibbles::step(backend, model, shape, id, header, memory)
             }
             #[cfg(feature = "float")]
@@ -159,6 +163,11 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
                 lstm::step_folded_i8(backend, shape, (layers, folded, embedding), id, header, memory)
             }
             Weights::Int8(model) => match model.embedding.row(id) {
+                #[cfg(feature = "extended")]
+                Some(row) if shape.0.is_bag() => {
+                    bag::step_i8(backend, shape.0, row, header, memory);
+                    true
+                }
                 Some(row) => {
                     lstm::step_i8(backend, shape, &model.layers, row, header, memory);
                     true
@@ -197,24 +206,24 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
     }
 
     fn step_together<B: Backend>(backend: B, model: &Model<'_>, sessions: &mut Vec<(&mut Self, u32), MANY>) -> usize {
-        let shape = &model.shape;
-        // Every stream has a bias of its own then, the row of its id: they go one after the other. So do those that widen nibbles, which
-        // each has room for.
+        let (shape, start) = (&model.shape, model.scratch_start());
+        // They go one after the other where nothing is to be shared: every stream has a bias of its own, the row of its id, or there are no layers;
+        // and where each widens nibbles in its own room.
         #[cfg(feature = "fold")]
-        if shape.folded || shape.widens() {
+        if shape.folded || shape.is_bag() || shape.widens() {
             return sessions.iter_mut().filter_map(|(session, id)| session.step(backend, *id).then_some(())).count();
         }
         let many = sessions.iter_mut().map(|(session, id)| (session.state.split(), *id));
         match &model.weights {
             #[cfg(feature = "float")]
-            Weights::F32(weights) => step_many_float(backend, weights, shape, many),
+            Weights::F32(weights) => step_many_float(backend, weights, (shape, start), many),
             #[cfg(feature = "float")]
-            Weights::F16(weights) => step_many_float(backend, weights, shape, many),
+            Weights::F16(weights) => step_many_float(backend, weights, (shape, start), many),
             Weights::Int8(weights) => {
                 let mut streams = Vec::new();
                 for (split, id) in many {
                     if let (Some((header, memory)), Some(row)) = (split, weights.embedding.row(id)) {
-                        let _ = streams.push(lstm::Stream::new(shape, header, memory, row));
+                        let _ = streams.push(lstm::Stream::new(start, header, memory, row));
                     }
                 }
                 lstm::step_many_i8(backend, shape, &weights.layers, &mut streams);
@@ -262,7 +271,7 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
 fn step_float<B: Backend, W: crate::kernels::FloatWeight>(
     backend: B,
     model: &super::Float<'_, W>,
-    shape: &super::StreamShape,
+    shape: (&super::StreamShape, usize),
     id: u32,
     header: &mut Header,
     memory: Memory<'_>,
@@ -272,6 +281,11 @@ fn step_float<B: Backend, W: crate::kernels::FloatWeight>(
         return lstm::step_folded_float(backend, shape, (&model.layers, folded, &model.embedding), id, header, memory);
     }
     let Some(row) = model.embedding.row(id) else { return false };
+    #[cfg(feature = "extended")]
+    if shape.0.is_bag() {
+        bag::step_float(backend, shape.0, row, header, memory);
+        return true;
+    }
     lstm::step_float(backend, shape, &model.layers, row, header, memory);
     true
 }
@@ -281,13 +295,13 @@ fn step_float<B: Backend, W: crate::kernels::FloatWeight>(
 fn step_many_float<'s, B: Backend, W: crate::kernels::FloatWeight>(
     backend: B,
     model: &super::Float<'_, W>,
-    shape: &super::StreamShape,
+    (shape, start): (&super::StreamShape, usize),
     many: impl Iterator<Item = (Option<(&'s mut Header, Memory<'s>)>, u32)>,
 ) -> usize {
     let mut streams = Vec::new();
     for (split, id) in many {
         if let (Some((header, memory)), Some(row)) = (split, model.embedding.row(id)) {
-            let _ = streams.push(lstm::Stream::new(shape, header, memory, row));
+            let _ = streams.push(lstm::Stream::new(start, header, memory, row));
         }
     }
     lstm::step_many_float(backend, shape, &model.layers, &mut streams);

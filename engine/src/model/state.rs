@@ -5,7 +5,7 @@
 //! ```text
 //! header     the model's checksum, tokens, count of the running mean, the tokenizer
 //! cells      each layer's cell state c, 32 bits a unit (Q12.19, or f32)
-//! hidden     each layer's hidden state h (Q0.15 in 16 bits, or f32)
+//! hidden     each layer's hidden state h (Q0.15 in 16 bits, or f32); where there are no layers, the last token's embedding in its place
 //! pool       readout mean: sum of h, 32 bits a unit · readout max: as h · readout last: nothing
 //! scratch    [x; h] of the step in progress, and before it with a folded embedding a row of gates, and before that with four-bit weights a row
 //!            of the embedding and the gates of a unit as int8; means nothing between two tokens
@@ -35,7 +35,7 @@ pub struct StreamShape {
     pub readout: Readout,
     /// Features of the embedding.
     pub inputs: u16,
-    /// Units of each layer.
+    /// Units of each layer; none in a bag of embeddings.
     pub units: Vec<u16, MAX_LAYERS>,
     /// Number of logits.
     pub outputs: u16,
@@ -77,6 +77,12 @@ impl StreamShape {
         return self.nibbles.embedding || self.nibbles.gates;
         #[cfg(not(feature = "extended"))]
         false
+    }
+
+    /// True where there is no recurrent layer, and the readout is over the embedding's rows.
+    #[inline]
+    pub(super) fn is_bag(&self) -> bool {
+        cfg!(feature = "extended") && self.units.is_empty()
     }
 
     /// Bytes of the cell state and of the hidden state of a layer.
@@ -167,6 +173,11 @@ const fn bytes_of(precision: Precision, readout: Readout, inputs: u16, units: &[
     let mut scratch = 0;
     let mut layer = 0;
     let mut lanes = 0;
+    if cfg!(feature = "extended") && units.is_empty() {
+        let width = inputs as usize;
+        lanes = if integer { width } else { width.next_multiple_of(8) };
+        bytes += if integer { (2 * lanes).next_multiple_of(4) } else { 4 * lanes };
+    }
     if folded && !units.is_empty() {
         // A row of the first layer's gates, and x in the place where [h] comes afterwards.
         let (rows, columns) = if integer {
@@ -275,6 +286,10 @@ impl<'s> StateBytes<'s> {
         self.0.fill(0);
         if let Some(header) = self.header_mut() {
             header.model = model.crc;
+            #[cfg(feature = "extended")]
+            {
+                header.tokenizer = Tokenizer::of(model.units);
+            }
         }
     }
 
@@ -328,7 +343,12 @@ impl<'s> StateBytes<'s> {
             hidden = pool + cells;
             pool = hidden + bytes;
         }
-        let units = shape.units.last().map_or(0, |&units| usize::from(units));
+        let mut units = shape.units.last().map_or(0, |&units| usize::from(units));
+        if shape.is_bag() {
+            units = usize::from(shape.inputs);
+            hidden = pool;
+            pool += shape.layer_bytes(shape.inputs).1;
+        }
         match shape.readout {
             Readout::Last => ReadoutView::Values(self.slice(hidden, units)),
             Readout::Max => ReadoutView::Values(self.slice(pool, units)),
@@ -352,6 +372,10 @@ impl<'s> StateBytes<'s> {
             return Err(Error::StateOfAnotherModel { expected: model.crc, found: header.model });
         }
         if !header.tokenizer.is_valid() || header.count > MEAN_TOKENS || header.count > header.tokens {
+            return Err(Error::StateDamaged);
+        }
+        #[cfg(feature = "extended")]
+        if header.tokenizer.units() != model.units {
             return Err(Error::StateDamaged);
         }
         #[cfg(feature = "extended")]

@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::export::{calibrated, candidates, origin, precision_table};
 use super::predict::{judge, sentence, trail};
 use super::print_json;
-use super::train::{DEFAULT_MODEL, begin_run, default_config};
+use super::train::{DEFAULT_MODEL, UnitsArg, begin_run, default_config};
 use crate::dataset::fetch::{self, Fetched};
 use crate::dataset::{Dataset, Example, Part, built_in, write_tsv_gz};
 use crate::error::fault;
@@ -113,7 +113,7 @@ pub fn run(args: Args) -> Result<()> {
         "2. train: {} words > embedding {} > LSTM {} > readout {readout} > 1 logit",
         task.model.vocab, task.model.embedding, task.model.lstm
     ));
-    let outcome = begin_run(config, &run, args.json)?;
+    let outcome = begin_run(config, UnitsArg::Auto, &run, args.json)?;
     say(format_args!(
         "   best epoch {} of {} (lowest validation loss), validation accuracy {:.2} %, {:.0} tokens/s\n",
         outcome.best.epoch,
@@ -311,5 +311,6 @@ fn prepare(
         data: path(Part::Train)?,
         data_sha256: String::new(),
         valid: Valid::Path(path(Part::Valid)?),
+        imported: None,
     })
 }

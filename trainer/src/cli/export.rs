@@ -1,8 +1,9 @@
-//! `latch export`: from a run folder to one image.
+//! `latch export`: from a run folder to one image, or to a file for another framework.
 
 use std::path::PathBuf;
 
 use anyhow::Result;
+use clap::ValueEnum;
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
 use latch_engine::image::error::Error;
@@ -14,7 +15,9 @@ use serde::Serialize;
 use super::train::Beginning;
 use super::{answer, print_json, say};
 use crate::dataset::{Dataset, Example, Part};
+use crate::error::fault;
 use crate::evaluate::{Evaluation, evaluate, image_fault};
+use crate::exchange::{Layout, to_bytes};
 use crate::files::write_atomically;
 use crate::folding::{Folded, fold_to, parse_bytes};
 use crate::network::Network;
@@ -26,20 +29,30 @@ use crate::run::{Best, BestQuantized, RunConfig, RunFolder, weights};
 use crate::training::{Sequences, fused};
 use crate::vocabulary::Vocabulary;
 
-/// Write the image of a run's best network; of one that learned with integers, if the run has such for the precision asked for.
+/// Write a run's best network as an image, or as safetensors for PyTorch or Keras.
 ///
-/// Prints what each precision would give on the validation part, through the engine, and where the bytes of the written image lie.
+/// An image is of a network that learned with integers, if the run has such for the precision asked for.
+///
+/// For an image, prints what each precision would give on the validation part, through the engine, and where the bytes of the image lie.
+/// A safetensors file holds the weights in f32 and the vocabulary; docs/frameworks.md has the names of its tensors.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  latch export --run runs/imdb --precision int8 --out imdb.latch\n  \
-                  latch export --run runs/imdb --fold-to 512KiB --out imdb-folded.latch")]
+                  latch export --run runs/imdb --fold-to 512KiB --out imdb-folded.latch\n  \
+                  latch export --run runs/imdb --format safetensors --layout pytorch --out net.safetensors")]
 pub struct Args {
     /// Folder of a run
     #[arg(long)]
     run: PathBuf,
-    /// Precision of the image
-    #[arg(long, value_enum, default_value = "int8")]
-    precision: Storage,
-    /// File of the image
+    /// What to write
+    #[arg(long, value_enum, default_value = "image")]
+    format: Format,
+    /// Precision of the image [default: int8]
+    #[arg(long, value_enum)]
+    precision: Option<Storage>,
+    /// Names and shapes of the tensors of safetensors [default: pytorch]
+    #[arg(long, value_enum)]
+    layout: Option<Layout>,
+    /// File of the image or of the tensors
     #[arg(long)]
     out: PathBuf,
     /// Fold the embedding into the first layer: for as many of the most frequent ids as fit, their part of the first layer's gates stands ready
@@ -52,6 +65,15 @@ pub struct Args {
     /// Print one line of JSON
     #[arg(long)]
     json: bool,
+}
+
+/// `--format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// What the engine runs
+    Image,
+    /// What PyTorch and Keras read
+    Safetensors,
 }
 
 #[derive(Serialize)]
@@ -71,6 +93,15 @@ struct Line<'a> {
     /// The part of the training examples' tokens that are folded ids.
     #[serde(skip_serializing_if = "Option::is_none")]
     folded_share: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct TensorsLine<'a> {
+    path: &'a str,
+    layout: &'static str,
+    weights: usize,
+    words: usize,
+    bytes: usize,
 }
 
 /// An image at one precision, and what it gives on some texts.
@@ -98,7 +129,8 @@ pub(crate) fn calibrated(
     let ids: Vec<Vec<u32>> = training.par_iter().map(|example| vocabulary.ids(&example.text)).collect();
     let mut weights = weights(network).calibrated(ids.iter().map(Vec::as_slice));
     if let Some(Fitted { mut table, .. }) = ngrams {
-        let validation = Sequences::read(validation, vocabulary, usize::MAX).beside(validation, &table);
+        let validation =
+            Sequences::read(validation, vocabulary, usize::MAX).beside(validation, vocabulary.units, &table);
         if let (_, Some(fusion)) = fused(judged, &validation)? {
             weights.head.iter_mut().chain(&mut weights.head_bias).for_each(|weight| *weight *= fusion.network);
             weights.head_bias.iter_mut().for_each(|bias| *bias += fusion.bias);
@@ -176,6 +208,22 @@ pub fn run(args: Args) -> Result<()> {
         began.check_network(&folder, "quantized.network", &quantized.best.network)?;
     }
     let Beginning { config, vocabulary, ngrams, training, validation } = began;
+    if args.format == Format::Safetensors {
+        if ngrams.is_some() {
+            let problem = "the run has n-grams, which no other framework knows, and the network was fused with them";
+            return Err(fault(args.run.display(), problem, "train a run without n-grams to exchange").into());
+        }
+        return write_tensors(&args, &best, &vocabulary);
+    }
+    if args.layout.is_some() {
+        return Err(
+            fault("--layout", "an image has no layout to choose", "add --format safetensors, or leave it out").into()
+        );
+    }
+    if config.data.as_os_str().is_empty() && args.data.is_none() {
+        let problem = "its network was imported without data, so that there is no text to judge the image by";
+        return Err(fault(args.run.display(), problem, "add --data, labelled texts to report on").into());
+    }
     let mut weights = calibrated(&best.network, &best.network, &vocabulary, ngrams.clone(), &training, &validation)?;
     let aware = match quantized {
         Some(BestQuantized { best, storage, embedding_scales }) => {
@@ -190,7 +238,7 @@ pub fn run(args: Args) -> Result<()> {
         None => (validation, "the run's validation part".to_owned()),
     };
     let best_origin = origin(&config, &best, training.len())?;
-    let storage = args.precision;
+    let storage = args.precision.unwrap_or(Storage::Int8);
     let mut candidates = Vec::new();
     for each in Storage::ALL {
         match candidate(&weights, &vocabulary, each, &best_origin, &reported) {
@@ -228,7 +276,7 @@ pub fn run(args: Args) -> Result<()> {
         format_args!("{} texts of {part}, through the engine:\n\n{}", reported.len(), precision_table(&candidates)),
     )?;
     let image = Image::open(&candidates[unfolded].bytes)?;
-    if storage.precision() == Precision::Int8 {
+    if storage.precision() == Precision::Int8 && !training.is_empty() {
         let calibration: Vec<Vec<u32>> =
             training.iter().take(CALIBRATION_TEXTS).map(|example| vocabulary.ids(&example.text)).collect();
         let counts = saturation::count(&image, &calibration);
@@ -260,6 +308,43 @@ pub fn run(args: Args) -> Result<()> {
             agreement: chosen.evaluation.agreement(&candidates[0].evaluation),
             folded: folded.as_ref().map(|folded| folded.ids),
             folded_share: folded.and_then(|folded| folded.share),
+        })?;
+    }
+    Ok(())
+}
+
+/// Writes the network as it was trained, in f32, with its vocabulary.
+fn write_tensors(args: &Args, best: &Best, vocabulary: &Vocabulary) -> Result<()> {
+    for (option, given) in [
+        ("--precision", args.precision.is_some()),
+        ("--fold-to", args.fold_to.is_some()),
+        ("--data", args.data.is_some()),
+    ] {
+        if given {
+            return Err(fault(option, "it is for images, and safetensors hold f32", "leave it out").into());
+        }
+    }
+    let layout = args.layout.unwrap_or(Layout::PyTorch);
+    let bytes = to_bytes(&best.network, vocabulary, layout)?;
+    write_atomically(&args.out, |out| Ok(out.write_all(&bytes)?))?;
+    let weights = best.network.weights();
+    answer(
+        args.json,
+        format_args!(
+            "wrote {} (safetensors in the layout {}, {weights} weights, {} words, {} bytes)",
+            args.out.display(),
+            layout.name(),
+            vocabulary.words().len(),
+            bytes.len()
+        ),
+    )?;
+    if args.json {
+        print_json(&TensorsLine {
+            path: &args.out.display().to_string(),
+            layout: layout.name(),
+            weights,
+            words: vocabulary.words().len(),
+            bytes: bytes.len(),
         })?;
     }
     Ok(())

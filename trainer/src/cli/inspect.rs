@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
-use latch_engine::image::manifest::{Input, Layer, Precision};
+use latch_engine::image::manifest::{Input, Layer, Precision, Units};
 use latch_engine::image::tensor::{Role, Section};
 use latch_engine::model::{Model, SELF_TEST_TOKENS, SelfTest};
 use serde::Serialize;
@@ -127,15 +127,19 @@ pub fn run(args: Args) -> Result<()> {
         image.version(),
         image.crc()
     )?;
+    let layers = if units.is_empty() { "no LSTM (a bag of embeddings)".to_owned() } else { format!("LSTM {units:?}") };
     writeln!(
         text,
-        "model       {}, embedding {} x {}, LSTM {units:?}, readout {}, {} output",
+        "model       {}, embedding {} x {}, {layers}, readout {}, {} output",
         manifest.precision_name(),
         manifest.embedding.rows,
         manifest.embedding.width,
         manifest.readout.name(),
         manifest.head.outputs
     )?;
+    if manifest.extended.units == Units::Syllables {
+        writeln!(text, "tokens      words and marks; each Hangul syllable is a word of its own")?;
+    }
     if manifest.folded > 0 {
         writeln!(
             text,

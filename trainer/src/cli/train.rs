@@ -6,8 +6,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
-use latch_engine::image::manifest::{MAX_LAYERS, MAX_ROWS, MAX_WIDTH};
+use latch_engine::image::manifest::{MAX_LAYERS, MAX_ROWS, MAX_WIDTH, Units};
 use latch_engine::input::ngrams::{MAX_LONGEST, WEIGHT_BITS};
 use serde::Serialize;
 
@@ -24,7 +25,7 @@ use crate::training::{
     BatchProgress, EpochMetrics, ModelConfig, Outcome, Progress, QuantizeConfig, Sequences, TrainConfig, fit_ngrams,
     judge_logits, train,
 };
-use crate::vocabulary::Vocabulary;
+use crate::vocabulary::{Vocabulary, units_of};
 
 /// Train a network on labelled texts.
 ///
@@ -42,10 +43,13 @@ pub struct Args {
     #[arg(long, default_value = "0.1")]
     valid: ValidArg,
     /// The model, as key=value,…: vocab, embedding, lstm (units), layers, readout (last, mean, max), unknown (row, skip),
-    /// dropout, recurrent_dropout, word_dropout, head_dropout; ngrams (how many have a weight beside the network), longest (tokens of an
-    /// n-gram), ngram_bits (of a weight), ngram_dropout (share of the texts that the network learns without them)
+    /// dropout, recurrent_dropout, word_dropout, head_dropout; bag (width of an embedding without LSTM) in place of embedding, lstm and
+    /// layers; ngrams (how many have a weight beside the network), longest (tokens of an n-gram), ngram_bits (of a weight), ngram_dropout (share of the texts that the network learns without them)
     #[arg(long, default_value = "", hide_default_value = true)]
     model: ModelArg,
+    /// What a token is
+    #[arg(long, value_enum, default_value = "auto")]
+    units: UnitsArg,
     /// Most epochs
     #[arg(long, default_value_t = default_config().epochs, value_parser = clap::value_parser!(u64).range(1..=MAX_EPOCHS))]
     epochs: u64,
@@ -89,7 +93,7 @@ pub struct Args {
     #[arg(long)]
     out: PathBuf,
     /// Go on with the run in --out; its configuration is used
-    #[arg(long, conflicts_with_all = ["data", "valid", "model", "epochs", "batch", "lr", "seed", "max_tokens", "clip_norm",
+    #[arg(long, conflicts_with_all = ["data", "valid", "model", "units", "epochs", "batch", "lr", "seed", "max_tokens", "clip_norm",
         "weight_decay", "label_smoothing", "average", "patience", "quantize", "quantize_epochs", "quantize_lr"])]
     resume: bool,
     /// Seconds after which a running epoch is kept; the result does not depend on it
@@ -121,7 +125,18 @@ impl From<QuantizeArg> for Storage {
     }
 }
 
-fn positive(text: &str) -> Result<usize, String> {
+/// `--units`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum UnitsArg {
+    /// Words and marks
+    Words,
+    /// The same, but each Hangul syllable by itself
+    Syllables,
+    /// Syllables where more than half of the training texts' letters are Hangul
+    Auto,
+}
+
+pub(crate) fn positive(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) | Err(_) => Err("must be a whole number from 1".into()),
         Ok(number) => Ok(number),
@@ -137,7 +152,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
 
 /// `--valid`: a share if it reads as a number between 0 and 1, else a path.
 #[derive(Clone, Debug)]
-struct ValidArg(Valid);
+pub(crate) struct ValidArg(pub(crate) Valid);
 
 impl FromStr for ValidArg {
     type Err = String;
@@ -163,6 +178,7 @@ pub(crate) const DEFAULT_MODEL: ModelConfig = ModelConfig {
     layers: 1,
     readout: Readout::Max,
     skip_unknown: false,
+    syllables: false,
     dropout: 0.3,
     recurrent_dropout: 0.3,
     word_dropout: 0.3,
@@ -194,9 +210,11 @@ impl FromStr for ModelArg {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let mut model = DEFAULT_MODEL;
+        let mut keys = Vec::new();
         for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').ok_or_else(|| format!("`{pair}` is not of the form key=value"))?;
             let (key, value) = (key.trim(), value.trim());
+            keys.push(key);
             let size = || positive(value).map_err(|problem| format!("{key}: {problem}"));
             let share = || match value.parse::<f64>() {
                 Ok(share) if (0.0..1.0).contains(&share) => Ok(share),
@@ -205,6 +223,7 @@ impl FromStr for ModelArg {
             match key {
                 "vocab" => model.vocab = size()?,
                 "embedding" => model.embedding = size()?,
+                "bag" => (model.embedding, model.layers) = (size()?, 0),
                 "lstm" => model.lstm = size()?,
                 "layers" => model.layers = size()?,
                 "readout" => {
@@ -239,9 +258,20 @@ impl FromStr for ModelArg {
                     model.ngrams.weight_bits = byte(key, value, *WEIGHT_BITS.start(), *WEIGHT_BITS.end())?;
                 }
                 _ => {
-                    let keys = "vocab, embedding, lstm, layers, readout, unknown, dropout, recurrent_dropout, word_dropout, head_dropout, ngrams, longest, ngram_bits, ngram_dropout";
+                    let keys = "vocab, embedding, lstm, layers, bag, readout, unknown, dropout, recurrent_dropout, word_dropout, head_dropout, ngrams, longest, ngram_bits, ngram_dropout";
                     return Err(format!("`{key}` is no key of a model; the keys are {keys}"));
                 }
+            }
+        }
+        if keys.contains(&"bag") {
+            // A bag has the embedding's width and no recurrent layer.
+            let other = ["embedding", "lstm", "layers", "dropout", "recurrent_dropout"];
+            if let Some(key) = other.into_iter().find(|key| keys.contains(key)) {
+                return Err(format!("a bag of embeddings has no {key}; leave out {key} or bag"));
+            }
+            (model.layers, model.lstm, model.dropout, model.recurrent_dropout) = (0, 0, 0.0, 0.0);
+            if !keys.contains(&"readout") {
+                model.readout = Readout::Mean;
             }
         }
         Ok(ModelArg(model))
@@ -351,19 +381,25 @@ fn begin(args: Args, folder: &RunFolder) -> Result<Outcome> {
             Valid::Path(path) => Valid::Path(absolute(&path)),
             share => share,
         },
+        imported: None,
     };
-    begin_run(config, folder, args.json)
+    begin_run(config, args.units, folder, args.json)
 }
 
-/// Begins a run in a folder that has none. The digest of the data is filled in here.
+/// Begins a run in a folder that has none. The digest of the data and the units are filled in here.
 ///
 /// # Errors
 /// A fault when the folder already holds a run, or when the data or the folder cannot be used. If nothing was learned by then, the folder
 /// is as it was before.
-pub(crate) fn begin_run(mut config: RunConfig, folder: &RunFolder, quiet: bool) -> Result<Outcome> {
+pub(crate) fn begin_run(mut config: RunConfig, units: UnitsArg, folder: &RunFolder, quiet: bool) -> Result<Outcome> {
     check_options(&config.train, "")?;
     refuse_run(folder)?;
     let (training, validation, valid_sha256) = load(&mut config)?;
+    config.train.model.syllables = match units {
+        UnitsArg::Words => false,
+        UnitsArg::Syllables => true,
+        UnitsArg::Auto => units_of(training.iter().map(|example| example.text.as_str())) == Units::Syllables,
+    };
     let vocabulary = vocabulary(&config, &training)?;
     let made = OutputFolder::create(folder.path())?;
     // Reading the data takes time, in which another run may have begun.
@@ -388,7 +424,7 @@ pub(crate) fn begin_run(mut config: RunConfig, folder: &RunFolder, quiet: bool) 
     outcome
 }
 
-fn refuse_run(folder: &RunFolder) -> Result<()> {
+pub(crate) fn refuse_run(folder: &RunFolder) -> Result<()> {
     if folder.has_run() {
         return Err(fault(
             folder.path().display(),
@@ -404,24 +440,38 @@ fn refuse_run(folder: &RunFolder) -> Result<()> {
 fn vocabulary(config: &RunConfig, training: &[Example]) -> Result<Vocabulary> {
     let train = &config.train;
     let texts = training.iter().map(|example| example.text.as_str());
-    let vocabulary = Vocabulary::build(texts, train.model.vocab, train.unknown());
-    if vocabulary.words().is_empty() {
-        return Err(fault(
-            config.data.display(),
-            "the texts hold no word",
-            "check that the text column is the right one",
-        )
-        .into());
-    }
-    if vocabulary.rows() > MAX_ROWS as usize {
-        let problem = format!("{} words are more than an image holds", vocabulary.words().len());
-        return Err(fault("--model vocab", problem, format!("make it smaller than {MAX_ROWS}")).into());
-    }
+    let vocabulary = Vocabulary::build_of(train.units(), texts, train.model.vocab, train.unknown());
+    check_vocabulary(&vocabulary, &config.data, "--model vocab")?;
     Ok(vocabulary)
 }
 
+/// Checks that there is a word, and that the words are not more than an image holds; `data` is where they come from, `option` says how
+/// many there are to be.
+pub(crate) fn check_vocabulary(vocabulary: &Vocabulary, data: &Path, option: &str) -> Result<()> {
+    if vocabulary.words().is_empty() {
+        return Err(
+            fault(data.display(), "the texts hold no word", "check that the text column is the right one").into()
+        );
+    }
+    if vocabulary.rows() > MAX_ROWS as usize {
+        let problem = format!("{} words are more than an image holds", vocabulary.words().len());
+        return Err(fault(option, problem, format!("make it smaller than {MAX_ROWS}")).into());
+    }
+    Ok(())
+}
+
 fn resume(folder: &RunFolder, quiet: bool) -> Result<Outcome> {
-    folder.config()?;
+    if let Some(imported) = folder.config()?.imported {
+        return Err(fault(
+            folder.path().display(),
+            format!(
+                "its network was imported from {}, so that no training is kept to go on with",
+                imported.file.display()
+            ),
+            "train on where it comes from and import it again, or train a network of your own into another folder",
+        )
+        .into());
+    }
     let lock = folder.lock()?;
     let began = Beginning::read(folder)?;
     let checkpoint = folder.checkpoint()?;
@@ -475,8 +525,20 @@ impl Beginning {
         {
             return Err(changed(path).into());
         }
-        let vocabulary = vocabulary(&config, &training)?;
         let path = folder.file("vocabulary.txt");
+        if let Some(imported) = &config.imported {
+            let vocabulary = folder.vocabulary(&config.train)?;
+            if vocabulary.sha256() != imported.vocabulary_sha256 {
+                return Err(fault(
+                    path.display(),
+                    "the words are not those of the imported network",
+                    "take the file from a copy, or import the network again into another folder",
+                )
+                .into());
+            }
+            return Ok(Beginning { config, vocabulary, ngrams: None, training, validation });
+        }
+        let vocabulary = vocabulary(&config, &training)?;
         if !path.exists() && !folder.has_learned() {
             // The run was stopped between its first two files.
             folder.write_vocabulary(&vocabulary)?;
@@ -526,7 +588,7 @@ impl Beginning {
 }
 
 /// Checks what does not depend on the data; `within` stands before the option's name.
-fn check_options(config: &TrainConfig, within: &str) -> Result<()> {
+pub(crate) fn check_options(config: &TrainConfig, within: &str) -> Result<()> {
     let check = |option: &str, fits: bool, range: &str| {
         if fits { Ok(()) } else { Err(fault(format!("{within}{option}"), format!("must be {range}"), "correct it")) }
     };
@@ -544,6 +606,7 @@ fn check_options(config: &TrainConfig, within: &str) -> Result<()> {
     if let Some(quantize) = &config.quantize {
         let integers = !matches!(quantize.storage, Storage::F32 | Storage::F16);
         check("--quantize", integers, "int8, mixed or int4")?;
+        check("--quantize", config.model.layers > 0, "left out for a model without LSTM layers")?;
         let range = format!("a whole number from 1 to {MAX_EPOCHS}");
         check("--quantize-epochs", (1..=MAX_EPOCHS).contains(&quantize.epochs), &range)?;
         let rate = quantize.learning_rate;
@@ -555,20 +618,21 @@ fn check_options(config: &TrainConfig, within: &str) -> Result<()> {
     let model = &config.model;
     let width = usize::from(MAX_WIDTH);
     check("--model vocab", model.vocab > 0, "a whole number from 1")?;
-    check(
-        "--model layers",
-        (1..=MAX_LAYERS).contains(&model.layers),
-        &format!("a whole number from 1 to {MAX_LAYERS}"),
-    )?;
-    check("--model lstm", (1..width).contains(&model.lstm), &format!("a whole number from 1 to {}", width - 1))?;
-    let room = width - model.lstm;
-    check(
-        "--model embedding",
-        (1..=room).contains(&model.embedding),
-        &format!("a whole number from 1, with lstm at most {width}"),
-    )?;
-    if model.layers > 1 {
-        check("--model lstm", model.lstm <= width / 2, &format!("at most {} in more than one layer", width / 2))?;
+    check("--model layers", model.layers <= MAX_LAYERS, &format!("a whole number from 1 to {MAX_LAYERS}"))?;
+    if model.layers == 0 {
+        let fits = (1..=width).contains(&model.embedding);
+        check("--model bag", fits, &format!("a whole number from 1 to {width}"))?;
+    } else {
+        check("--model lstm", (1..width).contains(&model.lstm), &format!("a whole number from 1 to {}", width - 1))?;
+        let room = width - model.lstm;
+        check(
+            "--model embedding",
+            (1..=room).contains(&model.embedding),
+            &format!("a whole number from 1, with lstm at most {width}"),
+        )?;
+        if model.layers > 1 {
+            check("--model lstm", model.lstm <= width / 2, &format!("at most {} in more than one layer", width / 2))?;
+        }
     }
     check("--model ngrams", model.ngrams.count <= MAX_NGRAMS, &format!("at most {MAX_NGRAMS}"))?;
     check("--model ngram_dropout", (0.0..=1.0).contains(&model.ngrams.dropout), "from 0 to 1")?;
@@ -581,9 +645,12 @@ fn check_options(config: &TrainConfig, within: &str) -> Result<()> {
     Ok(())
 }
 
-/// The training and the validation part of a run, the digest of a validation part that has data of its own, and the digest of the
+/// The training and the validation part of a run (empty where a network was imported without data), the digest of a validation part that has data of its own, and the digest of the
 /// data into the configuration.
-fn load(config: &mut RunConfig) -> Result<(Vec<Example>, Vec<Example>, Option<String>)> {
+pub(crate) fn load(config: &mut RunConfig) -> Result<(Vec<Example>, Vec<Example>, Option<String>)> {
+    if config.imported.is_some() && config.data.as_os_str().is_empty() {
+        return Ok((Vec::new(), Vec::new(), None));
+    }
     let mut data = Dataset::load(&config.data)?;
     // A fault of the split is one of this file.
     data.name = config.data.display().to_string();
@@ -621,7 +688,7 @@ fn go(
         let texts = validation;
         let sequences = Sequences::read(&texts, vocabulary, usize::MAX);
         match ngrams {
-            Some(ngrams) => sequences.beside(&texts, &ngrams.table),
+            Some(ngrams) => sequences.beside(&texts, vocabulary.units, &ngrams.table),
             None => sequences,
         }
     };
@@ -646,7 +713,7 @@ fn go(
 }
 
 /// The path from the root, so that a run finds its data from any folder.
-fn absolute(path: &Path) -> PathBuf {
+pub(crate) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 

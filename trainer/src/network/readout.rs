@@ -4,10 +4,11 @@
 
 use super::Steps;
 use crate::real::{Real, add};
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 /// Which vector of a sequence the head sees.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Readout {
     /// The hidden state after the last token.

@@ -11,6 +11,8 @@
 //! so x and h share one accumulator although their scales differ: the difference is inside the weights. `M` is an integer and
 //! is chosen *before* the weights are rounded, so that a coarse `M` costs no accuracy. One shift serves a layer.
 //!
+//! Where there is no layer the head reads `q/128` of the embedding: its row is `W[column]·128·a[column]`.
+//!
 //! The embedding has a scale for each column, calibrated on the training examples: a column's largest values are clipped where that lowers
 //! the squared error of what the examples read, so that a row counts as often as its id occurs.
 //!
@@ -98,7 +100,12 @@ pub(super) fn pack(weights: &Weights, storage: Storage) -> Result<Packed> {
         tensors.push(Tensor { role: Role::GateMultipliers, layer, values: Values::U16(gates.multipliers) });
         tensors.push(Tensor { role: Role::GateBiases, layer, values: Values::I32(gates.biases) });
     }
-    let (head, multipliers, biases, head_shift) = quantize_head(&weights.head, &weights.head_bias)?;
+    // Without layers the head reads the embedding's bytes, as q/128: the scales of their columns go into its weights.
+    let head: Vec<f32> = match weights.layers.is_empty() {
+        true => weights.head.iter().zip(scales.iter().cycle()).map(|(&weight, scale)| weight * scale * 128.0).collect(),
+        false => weights.head.clone(),
+    };
+    let (head, multipliers, biases, head_shift) = quantize_head(&head, &weights.head_bias)?;
     tensors.push(Tensor { role: Role::HeadWeights, layer: 0, values: Values::I16(head) });
     tensors.push(Tensor { role: Role::HeadMultipliers, layer: 0, values: Values::U16(multipliers) });
     tensors.push(Tensor { role: Role::HeadBiases, layer: 0, values: Values::I32(biases) });

@@ -19,13 +19,13 @@ mod integers;
 use core::arch::x86_64::*;
 
 use super::super::{
-    Backend, Features, FloatView, FloatWeight, GatesFloat, GatesI8, MANY, StreamFloat, StreamI8,
+    Backend, Features, FeaturesFloat, FloatView, FloatWeight, GatesFloat, GatesI8, MANY, StreamFloat, StreamI8,
     one_tile_after_the_other, scalar,
 };
 use super::Avx2;
 use columns::{Columns, ROOM};
-use floats::{lstm_f32, lstm_float_many, sigmoid_f32, tanh_f32};
-use integers::{Packed, check_lengths, lstm_i8, lstm_i8_many, pack, packed_bytes, sigmoid_q15, tanh_q15};
+use floats::{lstm_f32, lstm_float_many, step_f32};
+use integers::{Packed, check_lengths, lstm_i8, lstm_i8_many, pack, packed_bytes, sigmoid_q15, small_step, tanh_q15};
 
 #[cfg(feature = "std")]
 extern crate std;
@@ -107,6 +107,26 @@ macro_rules! methods_of_avx512 {
             }
         }
 
+        fn step_float<W: FloatWeight>(
+            self,
+            gates: &GatesFloat<'_, W>,
+            x: FeaturesFloat<'_, W>,
+            xh: &mut [f32],
+            h: &mut [f32],
+            c: &mut [f32],
+            backwards: bool,
+        ) {
+            let features = match x {
+                FeaturesFloat::Row(row) => W::view(row),
+                FeaturesFloat::Hidden(hidden) => FloatView::F32(hidden),
+            };
+            if let (FloatView::F32(weights), FloatView::F32(x)) = (W::view(gates.weights), features) {
+                hand_over!(self, step_f32(weights, gates.bias, x, xh, h, c, backwards));
+            } else if self.join_float(x, xh, h) {
+                self.lstm_float(gates, xh, h, c);
+            }
+        }
+
         fn lstm_float_many<W: FloatWeight>(self, gates: &GatesFloat<'_, W>, streams: &mut [StreamFloat<'_>]) {
             match W::view(gates.weights) {
                 FloatView::F32(weights) => hand_over!(self, lstm_float_many(weights, gates.bias, streams)),
@@ -119,11 +139,11 @@ macro_rules! methods_of_avx512 {
         }
 
         fn sigmoid_f32(self, x: &mut [f32]) {
-            hand_over!(self, sigmoid_f32(x));
+            self.avx2().sigmoid_f32(x);
         }
 
         fn tanh_f32(self, x: &mut [f32]) {
-            hand_over!(self, tanh_f32(x));
+            self.avx2().tanh_f32(x);
         }
 
         fn add_f32(self, sum: &mut [f32], h: &[f32]) {
@@ -207,6 +227,9 @@ impl Backend for Avx512Vnni {
         c: &mut [i32],
         backwards: bool,
     ) {
+        if matches!(h.len(), 16 | 32) && hand_over!(self, small_step(gates, x, xh, h, c)) {
+            return;
+        }
         let mut columns = Columns::new();
         if hand_over!(self, columns.join(x, xh, h)) {
             hand_over!(self, lstm_i8(gates, &columns, xh.len(), h, c, backwards));

@@ -144,7 +144,7 @@ impl Columns {
 /// `min((h + 128) >> 8, 127)` of 32 lanes.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-fn narrow_lanes(h: __m512i) -> __m512i {
+pub(super) fn narrow_lanes(h: __m512i) -> __m512i {
     // Saturating at 32767 and then shifting is the minimum with 127.
     _mm512_srai_epi16::<8>(_mm512_adds_epi16(h, _mm512_set1_epi16(128)))
 }

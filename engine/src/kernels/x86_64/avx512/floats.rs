@@ -4,97 +4,153 @@ use core::arch::x86_64::*;
 
 use half::f16;
 
-use super::super::super::activation::{EXPM1, LN2_HIGH, LN2_LOW, ROUND, SIGMOID_LOWEST, TANH_LOWEST};
+use super::super::super::activation::{EXPM1, ROUND};
 use super::super::super::{FloatWeight, MANY, StreamFloat};
-use super::super::{load_f32, sigmoid_f32_lanes as sigmoid_f32_8, store_f32, tanh_f32_lanes as tanh_f32_8};
+use super::super::{load_f32, store_f32};
 use super::{load_f32_16, store_f32_16};
 
-/// `(s, p)` with `e^y = s + s p`, as `exp_parts` in `activation.rs`.
+/// `(e^(k x) - 1, e^(k x) + 1)` of sixteen lanes, with `|k x|` held below `TOP`; `K` is -1 or 2.
+///
+/// ```text
+/// n = round(k x / ln 2),   r = x - n ln 2 / k,   s = 2^n,   p = e^(k r) - 1,   s p + (s - 1),   s p + (s + 1)
+/// ```
+///
+/// The steps of [`exp_parts`](super::super::super::activation), arranged for few in a row, with ln 2 in one piece: `n` times what that leaves off is
+/// below 3e-8 where the activations are not yet flat, and that is an error relative to `e^(k x)`.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn exp_parts(y: __m512) -> (__m512, __m512) {
-    let round = _mm512_set1_ps(ROUND);
-    let shifted = _mm512_fmadd_ps(y, _mm512_set1_ps(core::f32::consts::LOG2_E), round);
-    let n = _mm512_sub_ps(shifted, round);
-    let r = _mm512_fnmadd_ps(n, _mm512_set1_ps(LN2_LOW), _mm512_fnmadd_ps(n, _mm512_set1_ps(LN2_HIGH), y));
-    let mut q = _mm512_set1_ps(EXPM1[4]);
-    for &c in EXPM1[..4].iter().rev() {
-        q = _mm512_fmadd_ps(q, r, _mm512_set1_ps(c));
-    }
-    let biased = _mm512_add_epi32(_mm512_castps_si512(shifted), _mm512_set1_epi32(127));
-    let s = _mm512_castsi512_ps(_mm512_slli_epi32::<23>(biased));
-    (s, _mm512_fmadd_ps(_mm512_mul_ps(r, r), q, r))
-}
-
-/// [`activation::sigmoid_f32`](super::super::activation::sigmoid_f32) of sixteen lanes.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-fn sigmoid_f32_lanes(x: __m512) -> __m512 {
-    let y = _mm512_or_ps(x, _mm512_set1_ps(-0.0));
+fn exp_less_and_more<const K: i32, const TOP: i32>(x: __m512) -> (__m512, __m512) {
+    const { assert!(K == -1 || K == 2) };
+    let set = |value: f32| _mm512_set1_ps(value);
+    let k = K as f32;
+    // With the exponent's bias in the constant, the low bits are those of s.
+    let round = set(ROUND + 127.0);
+    let top = TOP as f32 / k.abs();
     // The second operand is what comes out when it is NaN.
-    let (s, p) = exp_parts(_mm512_max_ps(_mm512_set1_ps(SIGMOID_LOWEST), y));
-    let e = _mm512_fmadd_ps(s, p, s);
-    let one = _mm512_set1_ps(1.0);
-    // The sign bit of x chooses; at x = -0, e is 1 too.
-    let numerator = _mm512_mask_mov_ps(one, _mm512_movepi32_mask(_mm512_castps_si512(x)), e);
-    _mm512_div_ps(numerator, _mm512_add_ps(one, e))
+    let x = _mm512_min_ps(set(top), _mm512_max_ps(set(-top), x));
+    let shifted = _mm512_fmadd_ps(x, set(k * core::f32::consts::LOG2_E), round);
+    let n = _mm512_sub_ps(shifted, round);
+    let r = _mm512_fnmadd_ps(n, set(core::f32::consts::LN_2 / k), x);
+    let s = _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_castps_si512(shifted)));
+    // p = k r + (k r)^2 (q0 + q1 k r + q2 (k r)^2 + (k r)^3 (q3 + q4 k r)), as a tree.
+    let [q0, q1, q2, q3, q4] = EXPM1;
+    let r2 = _mm512_mul_ps(r, r);
+    let low = _mm512_fmadd_ps(set(k * k * k * q1), r, set(k * k * q0));
+    let high = _mm512_fmadd_ps(set(k * k * k * k * k * q3), r, set(k * k * k * k * q2));
+    let low = _mm512_fmadd_ps(low, r2, _mm512_mul_ps(r, set(k)));
+    let high = _mm512_fmadd_ps(set(k * k * k * k * k * k * q4), r2, high);
+    let p = _mm512_fmadd_ps(high, _mm512_mul_ps(r2, r2), low);
+    let one = set(1.0);
+    (_mm512_fmadd_ps(s, p, _mm512_sub_ps(s, one)), _mm512_fmadd_ps(s, p, _mm512_add_ps(s, one)))
 }
 
-/// [`activation::tanh_f32`](super::super::activation::tanh_f32) of sixteen lanes.
+/// `1 / sigmoid(x)`, 1 / (1 + e^60) at least.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-fn tanh_f32_lanes(x: __m512) -> __m512 {
-    let sign = _mm512_set1_ps(-0.0);
-    let y = _mm512_or_ps(_mm512_add_ps(x, x), sign);
-    let (s, p) = exp_parts(_mm512_max_ps(_mm512_set1_ps(TANH_LOWEST), y));
-    let m = _mm512_fmadd_ps(s, p, _mm512_sub_ps(s, _mm512_set1_ps(1.0)));
-    let magnitude = _mm512_andnot_ps(sign, _mm512_div_ps(m, _mm512_add_ps(_mm512_set1_ps(2.0), m)));
-    _mm512_or_ps(magnitude, _mm512_and_ps(sign, x))
+#[target_feature(enable = "avx512f")]
+fn over_sigmoid(x: __m512) -> __m512 {
+    exp_less_and_more::<-1, 60>(x).1
 }
 
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-pub(super) fn sigmoid_f32(x: &mut [f32]) {
-    for x in x.chunks_mut(16) {
-        let y = sigmoid_f32_lanes(load_f32_16(x));
-        store_f32_16(x, y);
-    }
-}
-
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-pub(super) fn tanh_f32(x: &mut [f32]) {
-    for x in x.chunks_mut(16) {
-        let y = tanh_f32_lanes(load_f32_16(x));
-        store_f32_16(x, y);
-    }
+/// `(a, b)` with `tanh(x) = a / b`.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn tanh_parts(x: __m512) -> (__m512, __m512) {
+    exp_less_and_more::<2, 20>(x)
 }
 
 /// The equations of [`scalar::lstm_float`], four blocks of eight units at a time: two vectors a block, `[i f]` and `[g o]`, and eight sums
 /// in flight, which hide the latency of the fused multiply-add.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
 pub(super) fn lstm_f32(weights: &[f32], bias: &[f32], xh: &[f32], h: &mut [f32], c: &mut [f32]) {
-    let block = 32 * xh.len();
-    assert!(h.len().is_multiple_of(8) && h.len() == c.len(), "h, c: [U8]");
-    assert!(bias.len() == 4 * h.len(), "bias: [U8 / 8][gate][8]");
-    assert!(weights.len() == block * (h.len() / 8), "weights: [U8 / 8][K][gate][8]");
-    if block == 0 {
+    check(weights, bias, xh.len(), h.len(), c.len());
+    if xh.is_empty() {
         return; // no layer is without columns
     }
-    let tiles = weights.chunks(4 * block).zip(bias.chunks(128));
-    for ((weights, bias), (h, c)) in tiles.zip(h.chunks_mut(32).zip(c.chunks_mut(32))) {
-        match h.len() {
-            8 => units::<1>(weights, bias, xh, h, c),
-            16 => units::<2>(weights, bias, xh, h, c),
-            24 => units::<3>(weights, bias, xh, h, c),
-            _ => units::<4>(weights, bias, xh, h, c),
-        }
+    let (mut weights, mut bias, mut h, mut c) = (weights, bias, h, c);
+    while !h.is_empty() {
+        // Not by `chunks`, which divides.
+        let length = h.len().min(UNITS);
+        let (tile, later_weights) = weights.split_at(4 * xh.len() * length);
+        let (tile_bias, later_bias) = bias.split_at(4 * length);
+        let (tile_h, later_h) = h.split_at_mut(length);
+        let (tile_c, later_c) = c.split_at_mut(length);
+        one_tile(tile, tile_bias, xh, Some(&[]), tile_h, tile_c, false);
+        (weights, bias, h, c) = (later_weights, later_bias, later_h, later_c);
     }
 }
 
-/// One step of `N` blocks of eight units; `weights` has `N * 32 * xh.len()` elements, `bias` `32 * N`, `h` and `c` `8 * N`.
+/// The same over `[x; h]` from its parts. `xh` and `backwards` are those of [`Backend::step_float`](super::super::super::Backend::step_float).
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+pub(super) fn step_f32(
+    weights: &[f32],
+    bias: &[f32],
+    x: &[f32],
+    xh: &mut [f32],
+    h: &mut [f32],
+    c: &mut [f32],
+    backwards: bool,
+) {
+    check(weights, bias, xh.len(), h.len(), c.len());
+    if h.len() <= UNITS {
+        return one_tile(weights, bias, x, None, h, c, backwards);
+    }
+    let Some((features, previous)) = xh.split_at_mut_checked(x.len()) else { return };
+    let Some(last) = h.get(..previous.len()) else { return };
+    // Some units are replaced while others still have to read them.
+    features.copy_from_slice(x);
+    previous.copy_from_slice(last);
+    lstm_f32(weights, bias, xh, h, c);
+}
+
+/// Units of a tile.
+const UNITS: usize = 32;
+
+/// Panics where lengths break the contract of [`Backend::lstm_float`](super::super::super::Backend::lstm_float).
+#[inline(always)]
+fn check(weights: &[f32], bias: &[f32], columns: usize, units: usize, cells: usize) {
+    assert!(units.is_multiple_of(8) && units == cells, "h, c: [U8]");
+    assert!(bias.len() == 4 * units, "bias: [U8 / 8][gate][8]");
+    assert!(weights.len() == 4 * columns * units, "weights: [U8 / 8][K][gate][8]");
+}
+
+/// One step of up to [`UNITS`] units; without `previous`, `h` has it.
+///
+/// Everything goes down in registers or words of its own: a structure that is written by the word and read by the vector would wait until
+/// the step before has ended.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
-fn units<const N: usize>(weights: &[f32], bias: &[f32], xh: &[f32], h: &mut [f32], c: &mut [f32]) {
-    let z = products::<N>(weights, bias, xh);
+fn one_tile(
+    weights: &[f32],
+    bias: &[f32],
+    x: &[f32],
+    previous: Option<&[f32]>,
+    h: &mut [f32],
+    c: &mut [f32],
+    backwards: bool,
+) {
+    match h.len() {
+        8 => units::<1>(weights, bias, x, previous, h, c, backwards),
+        16 => units::<2>(weights, bias, x, previous, h, c, backwards),
+        24 => units::<3>(weights, bias, x, previous, h, c, backwards),
+        32 => units::<4>(weights, bias, x, previous, h, c, backwards),
+        _ => {}
+    }
+}
+
+/// One step of `N` blocks of eight units; `weights` has `N * 32` elements a column, `bias` `32 * N`, `h` and `c` `8 * N`.
+#[inline(never)]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+fn units<const N: usize>(
+    weights: &[f32],
+    bias: &[f32],
+    x: &[f32],
+    previous: Option<&[f32]>,
+    h: &mut [f32],
+    c: &mut [f32],
+    backwards: bool,
+) {
+    let previous = previous.unwrap_or(&h[..weights.len() / (32 * N) - x.len()]);
+    let z = products::<N>(weights, bias, x, previous, backwards);
     let (h, h_last) = h.split_at_mut(N / 2 * 16);
     let (c, c_last) = c.split_at_mut(N / 2 * 16);
     for (z, (h, c)) in z.as_chunks::<2>().0.iter().zip(h.chunks_exact_mut(16).zip(c.chunks_exact_mut(16))) {
@@ -109,28 +165,29 @@ fn units<const N: usize>(weights: &[f32], bias: &[f32], xh: &[f32], h: &mut [f32
     }
 }
 
-/// `(h, c')` of twice eight units from their sums, `[i f]` and `[g o]` of the first eight and of the others.
+/// `(h, c')` of twice eight units from their sums, `[i f]` and `[g o]` of the first eight and of the others. A product of two activations is one
+/// quotient.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 fn cell_f32([[if_0, go_0], [if_1, go_1]]: [[__m512; 2]; 2], c: __m512) -> (__m512, __m512) {
     let low = |a, b| _mm512_shuffle_f32x4::<0b01_00_01_00>(a, b);
     let high = |a, b| _mm512_shuffle_f32x4::<0b11_10_11_10>(a, b);
     let (i, f, g, o) = (low(if_0, if_1), high(if_0, if_1), low(go_0, go_1), high(go_0, go_1));
-    let ig = _mm512_mul_ps(sigmoid_f32_lanes(i), tanh_f32_lanes(g));
-    let next = _mm512_fmadd_ps(sigmoid_f32_lanes(f), c, ig);
-    (_mm512_mul_ps(sigmoid_f32_lanes(o), tanh_f32_lanes(next)), next)
+    let (over_i, (g, over_g)) = (over_sigmoid(i), tanh_parts(g));
+    let ig = _mm512_div_ps(g, _mm512_mul_ps(over_i, over_g));
+    let f = _mm512_div_ps(_mm512_set1_ps(1.0), over_sigmoid(f));
+    let next = _mm512_fmadd_ps(f, c, ig);
+    let (over_o, (tanh, over_tanh)) = (over_sigmoid(o), tanh_parts(next));
+    (_mm512_div_ps(tanh, _mm512_mul_ps(over_o, over_tanh)), next)
 }
 
-/// The same of eight units.
+/// The same of eight units, by the same arithmetic, so that a unit has the same activations wherever it stands.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-fn last_cell_f32([of_if, of_go]: [__m512; 2], h: &mut [f32; 8], c: &mut [f32; 8]) {
-    let low = _mm512_castps512_ps256;
-    let high = _mm512_extractf32x8_ps::<1>;
-    let ig = _mm256_mul_ps(sigmoid_f32_8(low(of_if)), tanh_f32_8(low(of_go)));
-    let next = _mm256_fmadd_ps(sigmoid_f32_8(high(of_if)), load_f32(c), ig);
-    store_f32(c, next);
-    store_f32(h, _mm256_mul_ps(sigmoid_f32_8(high(of_go)), tanh_f32_8(next)));
+fn last_cell_f32(z: [__m512; 2], h: &mut [f32; 8], c: &mut [f32; 8]) {
+    let (next_h, next_c) = cell_f32([z, z], _mm512_castps256_ps512(load_f32(c)));
+    store_f32(c, _mm512_castps512_ps256(next_c));
+    store_f32(h, _mm512_castps512_ps256(next_h));
 }
 
 /// A stored weight of which sixteen become one vector of floats.
@@ -228,43 +285,56 @@ fn block_of_many<const S: usize, W: Lanes>(weights: &[W], bias: &[f32], streams:
     }
 }
 
-/// `W xh + bias` of `N` blocks of eight units: `[i f]` and `[g o]` of each.
+/// `W [x; h] + bias` of `N` blocks of eight units: `[i f]` and `[g o]` of each.
+///
+/// The columns of x come first: they can be summed while the step before still works on h. `backwards` turns the order within both.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
-fn products<const N: usize>(weights: &[f32], bias: &[f32], xh: &[f32]) -> [[__m512; 2]; N] {
-    let columns = xh.len();
-    let block = 32 * columns;
+fn products<const N: usize>(weights: &[f32], bias: &[f32], x: &[f32], h: &[f32], backwards: bool) -> [[__m512; 2]; N] {
+    let block = 32 * (x.len() + h.len());
     assert!(weights.len() >= N * block);
     let mut z = [[_mm512_setzero_ps(); 2]; N];
-    for (z, bias) in z.iter_mut().zip(bias.chunks_exact(32)) {
-        *z = [load_f32_16(&bias[..16]), load_f32_16(&bias[16..])];
+    if let Some(bias) = bias.as_chunks::<16>().0.as_chunks::<2>().0.first_chunk::<N>() {
+        for (z, bias) in z.iter_mut().zip(bias) {
+            *z = [load_f32_16(&bias[0]), load_f32_16(&bias[1])];
+        }
     }
-    let step = |z: &mut [[__m512; 2]; N], column: usize, x: f32| {
-        let x = _mm512_set1_ps(x);
-        for (n, z) in z.iter_mut().enumerate() {
-            for (half, z) in z.iter_mut().enumerate() {
-                // SAFETY: n < N, column < columns and half < 2, so the sixteen weights from n * block + 32 column + 16 half end by
-                // N * block, inside `weights` by the assertion; the load needs no alignment.
-                let w = unsafe { _mm512_loadu_ps(weights.as_ptr().add(n * block + 32 * column + 16 * half)) };
-                *z = _mm512_fmadd_ps(w, x, *z);
+    // Few sums would wait for each other: two of each, side by side.
+    let mut others = [[_mm512_setzero_ps(); 2]; N];
+    for (values, start) in [(x, 0), (h, x.len())] {
+        let step = |z: &mut [[__m512; 2]; N], column: usize, value: f32| {
+            let value = _mm512_set1_ps(value);
+            for (n, z) in z.iter_mut().enumerate() {
+                for (half, z) in z.iter_mut().enumerate() {
+                    // SAFETY: n < N, start + column is one of the columns and half < 2, so the sixteen weights end by N * block, inside
+                    // `weights` by the assertion; the load needs no alignment.
+                    let w =
+                        unsafe { _mm512_loadu_ps(weights.as_ptr().add(n * block + 32 * (start + column) + 16 * half)) };
+                    *z = _mm512_fmadd_ps(w, value, *z);
+                }
+            }
+        };
+        let count = values.len();
+        if N <= 2 {
+            let (pairs, last) = values.as_chunks::<2>();
+            for (pair, [one, other]) in pairs.iter().enumerate() {
+                step(&mut z, 2 * pair, *one);
+                step(&mut others, 2 * pair + 1, *other);
+            }
+            if let [last] = last {
+                step(&mut z, count - 1, *last);
+            }
+        } else if backwards {
+            for (column, value) in values.iter().enumerate().rev() {
+                step(&mut z, column, *value);
+            }
+        } else {
+            for (column, value) in values.iter().enumerate() {
+                step(&mut z, column, *value);
             }
         }
-    };
-    if N > 2 {
-        for (column, &x) in xh.iter().enumerate() {
-            step(&mut z, column, x);
-        }
-    } else {
-        // Few sums would wait for each other: two of each, side by side.
-        let mut others = [[_mm512_setzero_ps(); 2]; N];
-        let (first, second) = xh.split_at(columns.div_ceil(2));
-        for (column, (&x, &y)) in first.iter().zip(second).enumerate() {
-            step(&mut z, column, x);
-            step(&mut others, first.len() + column, y);
-        }
-        if first.len() > second.len() {
-            step(&mut z, first.len() - 1, first[first.len() - 1]);
-        }
+    }
+    if N <= 2 {
         for (z, other) in z.as_flattened_mut().iter_mut().zip(others.as_flattened()) {
             *z = _mm512_add_ps(*z, *other);
         }

@@ -5,11 +5,12 @@ use core::mem::MaybeUninit;
 use core::ops::Range;
 
 use super::super::super::activation::{SIGMOID, TANH, TANH_KNEE_1, TANH_KNEE_2, TANH_TOP};
-use super::super::super::{GatesI8, MANY, StreamI8, scalar};
+use super::super::super::{Features, GatesI8, MANY, StreamI8, scalar};
 use super::super::cell_q15_lanes;
-use super::columns::{Columns, ROOM};
+use super::columns::{Columns, ROOM, narrow_lanes};
 use super::{
-    load_i16, load_i16_16, load_i32, load_i32_8, mask_16, store_i16, store_i16_8, store_i16_16, store_i32, store_i32_8,
+    load_i16, load_i16_16, load_i32, load_i32_8, mask_16, mask_32, store_i16, store_i16_8, store_i16_16, store_i32,
+    store_i32_8,
 };
 
 /// The most quads, groups of four units, that are computed together.
@@ -78,6 +79,105 @@ pub(super) fn lstm_i8(
     } else {
         let offset = xh.sum(columns).wrapping_mul(-128);
         tiles(&InOrder { weights: gates.weights, columns, offset }, gates, xh, h, c, backwards);
+    }
+}
+
+/// A whole step of a packed layer of 16 or 32 units after an embedding, as [`Backend::step_i8`](super::super::super::Backend::step_i8): there the time
+/// goes from h to h, not to the products. False for every other layer, and nothing is done.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+pub(super) fn small_step(gates: &GatesI8<'_>, x: Features<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) -> bool {
+    let Features::Row(row) = x else { return false };
+    if !row.len().is_multiple_of(4) || xh.len() != row.len() + h.len() {
+        return false;
+    }
+    let Some(packed) = Packed::new(gates, xh.len()).filter(|packed| packed.columns <= ROOM) else { return false };
+    match h.len() {
+        16 => small::<4>(packed.weights, packed.sums, gates, row, xh, h, c),
+        32 => small::<8>(packed.weights, packed.sums, gates, row, xh, h, c),
+        _ => return false,
+    }
+    true
+}
+
+/// [`small_step`] of `N` quads, four or eight, from h to h in registers. The columns of x come first: they can be summed while the step before still works
+/// on h.
+#[inline(never)]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+fn small<const N: usize>(
+    weights: &[u8],
+    sums: &[u8],
+    gates: &GatesI8<'_>,
+    row: &[i8],
+    xh: &mut [i16],
+    h: &mut [i16],
+    c: &mut [i32],
+) {
+    const { assert!(N == 4 || N == 8) };
+    let units = 4 * N;
+    assert!(h.len() == units && c.len() == units, "h, c: [unit]");
+    assert!(gates.multiplier.len() == 4 * units && gates.bias.len() == 4 * units, "multiplier, bias: [unit][gate]");
+    let (features, previous) = xh.split_at_mut(row.len());
+    assert!(previous.len() == units, "xh: [x; h]");
+    let packed = Packed { weights, sums, columns: row.len() + units };
+    let tile = packed.tile::<N>(0);
+    let mut sums = packed.offsets::<N>(0);
+    // Few sums would wait for each other: two of each, side by side.
+    let mut others = [_mm512_setzero_si512(); N];
+    let add = |sums: &mut [__m512i; N], x: __m512i, column: usize| {
+        for (quad, sum) in sums.iter_mut().enumerate() {
+            *sum = _mm512_dpbusd_epi32(*sum, x, tile.load(column, quad));
+        }
+    };
+
+    // Turning the highest bit adds 128.
+    let high = _mm512_set1_epi8(-128);
+    let unsigned = |four: &[i8; 4]| _mm512_xor_si512(_mm512_set1_epi32(bytemuck::cast(*four)), high);
+    let (pairs, last) = row.as_chunks::<4>().0.as_chunks::<2>();
+    for (pair, [one, other]) in pairs.iter().enumerate() {
+        add(&mut sums, unsigned(one), 8 * pair);
+        add(&mut others, unsigned(other), 8 * pair + 4);
+    }
+    if let [last] = last {
+        add(&mut sums, unsigned(last), row.len() - 4);
+    }
+    for (x, out) in row.chunks(32).zip(features.chunks_mut(32)) {
+        // SAFETY: the mask has a bit for every byte of the chunk, and what has none is not read.
+        let bytes = unsafe { _mm256_maskz_loadu_epi8(mask_32(x.len()), x.as_ptr()) };
+        store_i16(out, _mm512_cvtepi8_epi16(bytes));
+    }
+
+    // As bytes, with zeros behind.
+    let bytes = if N == 4 {
+        let narrow = _mm256_srai_epi16::<8>(_mm256_adds_epi16(load_i16_16(h), _mm256_set1_epi16(128)));
+        store_i16_16(previous, narrow);
+        _mm512_castsi128_si512(_mm256_cvtepi16_epi8(narrow))
+    } else {
+        let narrow = narrow_lanes(load_i16(h));
+        store_i16(previous, narrow);
+        _mm512_castsi256_si512(_mm512_cvtepi16_epi8(narrow))
+    };
+    let bytes = _mm512_xor_si512(bytes, high);
+    for pair in 0..N / 2 {
+        let four = |group: usize| _mm512_permutexvar_epi32(_mm512_set1_epi32(group as i32), bytes);
+        add(&mut sums, four(2 * pair), row.len() + 8 * pair);
+        add(&mut others, four(2 * pair + 1), row.len() + 8 * pair + 4);
+    }
+    for (sum, other) in sums.iter_mut().zip(others) {
+        *sum = _mm512_add_epi32(*sum, other);
+    }
+
+    let pairs = Requantize::new(gates, 0..units).pairs(sums);
+    if N == 4 {
+        let (next_h, next) = cell_q15_lanes::<2>(part_gates_16(pairs), [load_i32_8(&c[..8]), load_i32_8(&c[8..16])]);
+        store_i32_8(&mut c[..8], next[0]);
+        store_i32_8(&mut c[8..16], next[1]);
+        store_i16_16(h, next_h);
+    } else {
+        let (next_h, next) = cell_32_lanes::<1>(part_gates(pairs), [load_i32(&c[..16]), load_i32(&c[16..])]);
+        store_i32(&mut c[..16], next[0]);
+        store_i32(&mut c[16..], next[1]);
+        store_i16(h, next_h);
     }
 }
 
@@ -519,7 +619,7 @@ fn part_gates_16(pairs: [__m512i; 4]) -> [__m256i; 4] {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2")]
 fn cell_16(gates: [__m256i; 4], h: &mut [i16], c: &mut [i32]) {
     let (c_low, c_high) = c.split_at_mut(c.len().min(8));
-    let (next_h, next) = cell_q15_lanes(gates, [load_i32_8(c_low), load_i32_8(c_high)]);
+    let (next_h, next) = cell_q15_lanes::<1>(gates, [load_i32_8(c_low), load_i32_8(c_high)]);
     store_i32_8(c_low, next[0]);
     store_i32_8(c_high, next[1]);
     if h.len() == 8 {
@@ -533,20 +633,28 @@ fn cell_16(gates: [__m256i; 4], h: &mut [i16], c: &mut [i32]) {
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 fn cell_32(gates: [__m512i; 4], h: &mut [i16], c: &mut [i32]) {
+    let (c_low, c_high) = c.split_at_mut(c.len().min(16));
+    let (next_h, next) = cell_32_lanes::<0>(gates, [load_i32(c_low), load_i32(c_high)]);
+    store_i32(c_low, next[0]);
+    store_i32(c_high, next[1]);
+    store_i16(h, next_h);
+}
+
+/// The same in registers: `(h, c')`. Every caller has a `CALLER` of its own, as at AVX2's [`cell_q15_lanes`].
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn cell_32_lanes<const CALLER: u8>(gates: [__m512i; 4], c: [__m512i; 2]) -> (__m512i, [__m512i; 2]) {
     let [i, f, g, o] = gates;
     let (i, f, o) = (sigmoid_q15_lanes(i), sigmoid_q15_lanes(f), sigmoid_q15_lanes(o));
     let g = tanh_q15_lanes(g);
-    let (c_low, c_high) = c.split_at_mut(c.len().min(16));
     let low = _mm512_castsi512_si256;
     let high = _mm512_extracti64x4_epi64::<1>;
-    let a = next_cell(load_i32(c_low), low(f), low(i), low(g));
-    let b = next_cell(load_i32(c_high), high(f), high(i), high(g));
-    store_i32(c_low, a);
-    store_i32(c_high, b);
+    let a = next_cell(c[0], low(f), low(i), low(g));
+    let b = next_cell(c[1], high(f), high(i), high(g));
     let half = _mm512_set1_epi32(1 << 6);
     let to_q12 = |c| _mm512_cvtsepi32_epi16(_mm512_srai_epi32::<7>(_mm512_add_epi32(c, half)));
     let tanh_c = tanh_q15_lanes(_mm512_inserti64x4::<1>(_mm512_castsi256_si512(to_q12(a)), to_q12(b)));
-    store_i16(h, _mm512_mulhrs_epi16(o, tanh_c));
+    (_mm512_mulhrs_epi16(o, tanh_c), [a, b])
 }
 
 /// `(((c * f) >> 16) << 1) + ((i * g + 3 * 2^10) >> 11)` of sixteen units; i and f are not negative.

@@ -1,0 +1,101 @@
+//! Promise: n-grams add to the logit what the trainer says, to the same bits in any chunks, on any backend, after any pause.
+
+use latch_engine::Error;
+use latch_engine::image::Image;
+use latch_engine::image::encode::AlignedBytes;
+use latch_engine::image::manifest::{Precision, Units, Unknown};
+use latch_engine::kernels::AnyBackend;
+use latch_engine::model::{Logit, Model, State};
+use latch_tests::training::{Task, config};
+use latch_trainer::dataset::{Example, built_in};
+use latch_trainer::ngrams::{Fitted, NgramConfig, fit, hashes};
+use latch_trainer::quantizer::{Origin, Weights, to_image};
+use latch_trainer::vocabulary::Vocabulary;
+
+const NGRAMS: NgramConfig = NgramConfig { count: 300, longest: 3, weight_bits: 6, dropout: 1.0 };
+
+/// Bytes of a state, enough for the models of these tests.
+const N: usize = 512;
+
+/// Reviews, and n-grams fitted to them.
+fn fitted() -> (Vec<Example>, Fitted) {
+    let examples = built_in::generate(3, 400);
+    let texts: Vec<Vec<u32>> = examples.iter().map(|example| hashes(Units::Words, &example.text)).collect();
+    let labels: Vec<f32> = examples.iter().map(|example| example.label as f32).collect();
+    let fitted = fit(&texts, &labels, &NGRAMS, 1);
+    (examples, fitted)
+}
+
+/// A network of random weights, with and without n-grams.
+fn images(precision: Precision) -> (Vec<Example>, Fitted, AlignedBytes, AlignedBytes) {
+    let (examples, fitted) = fitted();
+    let texts = examples.iter().map(|example| example.text.as_str());
+    let vocabulary = Vocabulary::build(texts, 50, Unknown::LastRow);
+    let task = Task::new(config(5, 9, 1), 10, 10);
+    let weights = Weights::random(vocabulary.rows(), 5, &[9], task.config.model.readout.into(), 2);
+    let image = |weights: &Weights| to_image(weights, &vocabulary, precision, &Origin::default()).expect("it fits");
+    let without = image(&weights);
+    let with = image(&Weights { ngrams: Some(fitted.table.clone()), ..weights });
+    (examples, fitted, without, with)
+}
+
+/// The logit of a text that comes in chunks of so many bytes.
+fn logit(model: &Model<'_>, text: &str, chunk: usize) -> Logit {
+    let mut state = State::<N>::new();
+    let mut session = model.session(&mut state).expect("there is room");
+    text.as_bytes().chunks(chunk).for_each(|chunk| session.push_bytes(chunk));
+    session.finish();
+    session.output()
+}
+
+#[test]
+fn the_engine_adds_what_the_trainer_fitted() {
+    for precision in [Precision::F32, Precision::F16, Precision::Int8] {
+        let (examples, fitted, without, with) = images(precision);
+        let (without, with) = (Image::open(&without).expect("it opens"), Image::open(&with).expect("it opens"));
+        assert_eq!((without.version(), with.version()), (2, 4));
+        let (without, with) = (Model::new(&without), Model::new(&with));
+        for example in &examples[..100] {
+            let added = logit(&with, &example.text, 7).to_f32() - logit(&without, &example.text, 7).to_f32();
+            let expected = fitted.table.logit(&hashes(Units::Words, &example.text));
+            // Six bits a weight, over a few dozen n-grams: the errors are independent.
+            assert!((added - expected).abs() < 0.15 * expected.abs().max(1.0), "{added} for {expected}");
+        }
+    }
+}
+
+#[test]
+fn chunks_backends_and_pauses_change_no_bit() {
+    let (examples, _, _, bytes) = images(Precision::Int8);
+    let image = Image::open(&bytes).expect("it opens");
+    let model = Model::new(&image);
+    for example in &examples[..30] {
+        let expected = logit(&model, &example.text, usize::MAX);
+        for backend in AnyBackend::all() {
+            assert_eq!(logit(&model.clone().with_backend(backend), &example.text, 1), expected);
+        }
+        let half = example.text.len() / 2;
+        let mut state = State::<N>::new();
+        model.session(&mut state).expect("there is room").push_bytes(&example.text.as_bytes()[..half]);
+        let mut kept = State::<N>::from_bytes(state.as_bytes()).expect("as many bytes");
+        let mut session = model.resume(&mut kept).expect("a state of this model");
+        session.push_bytes(&example.text.as_bytes()[half..]);
+        session.finish();
+        assert_eq!(session.output(), expected);
+        session.reset();
+        assert_eq!(session.output(), logit(&model, "", 1), "a reset stream remembers no n-gram");
+    }
+}
+
+#[test]
+fn a_state_with_a_sum_that_no_text_gives_is_refused() {
+    let (_, _, _, bytes) = images(Precision::Int8);
+    let image = Image::open(&bytes).expect("it opens");
+    let model = Model::new(&image);
+    let mut state = State::<N>::new();
+    model.session(&mut state).expect("there is room").push_bytes(b"a fine film ");
+    // The n-grams' part is the last: sum, tokens, and two hashes.
+    let sum = model.state_bytes() - 16;
+    state.as_bytes_mut()[sum..sum + 4].copy_from_slice(&30_000_000_i32.to_le_bytes());
+    assert_eq!(model.resume(&mut state).err(), Some(Error::StateDamaged));
+}

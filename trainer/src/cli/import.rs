@@ -1,0 +1,179 @@
+//! `latch import`: from a safetensors file of another framework to a run folder.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::train::{ValidArg, absolute, check_options, default_config, load, refuse_run};
+use super::{answer, print_json};
+use crate::dataset::hex;
+use crate::error::fault;
+use crate::exchange::{Given, from_bytes, read_file};
+use crate::files::OutputFolder;
+use crate::network::readout::Readout;
+use crate::ngrams::NgramConfig;
+use crate::run::{Best, Imported, RunConfig, RunFolder, Valid, read_words};
+use crate::training::{EpochMetrics, ModelConfig, Sequences, TrainConfig, judge};
+
+/// Make a run folder of a network that PyTorch or Keras trained.
+///
+/// The file is safetensors, in either layout that `latch export --format safetensors` writes; docs/frameworks.md has the names of the tensors.
+/// Training data is not needed, but with it the int8 image keeps the most frequent words most exactly, and says what it was trained on.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    latch import net.safetensors --data imdb/train.tsv.gz --valid imdb/valid.tsv.gz --out runs/torch\n  \
+    latch import weights.safetensors --vocabulary vocabulary.txt --readout last --out runs/torch")]
+pub struct Args {
+    /// File of the network
+    file: PathBuf,
+    /// Its words, one a line in their byte order, if its metadata does not hold them
+    #[arg(long)]
+    vocabulary: Option<PathBuf>,
+    /// What the head sees, if its metadata does not say it
+    #[arg(long, value_enum)]
+    readout: Option<Readout>,
+    /// Labelled texts that it was trained on: a folder, or .tsv, .csv, .jsonl, each also .gz
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Validation part: a path, or the share of the data to set apart
+    #[arg(long, default_value = "0.1", requires = "data")]
+    valid: ValidArg,
+    /// Folder of the run
+    #[arg(long)]
+    out: PathBuf,
+    /// Print one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    run: &'a str,
+    layout: &'static str,
+    words: usize,
+    embedding: usize,
+    units: usize,
+    layers: usize,
+    readout: Readout,
+    weights: usize,
+    /// Null without data.
+    valid_accuracy: Option<f64>,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// A fault when the file, the vocabulary, the data or the folder cannot be used. Then the folder is as it was before.
+pub fn run(args: Args) -> Result<()> {
+    let folder = RunFolder::new(&args.out);
+    refuse_run(&folder)?;
+    let bytes = read_file(&args.file)?;
+    let vocabulary = args.vocabulary.as_deref().map(read_words).transpose()?;
+    let received = from_bytes(&bytes, args.file.display(), &Given { vocabulary, readout: args.readout })?;
+    let (network, vocabulary) = (received.network, received.vocabulary);
+    let shape = network.config().clone();
+    let mut config = RunConfig {
+        latch: env!("CARGO_PKG_VERSION").into(),
+        train: TrainConfig {
+            model: ModelConfig {
+                vocab: vocabulary.words().len(),
+                embedding: shape.embedding,
+                lstm: shape.units,
+                layers: shape.layers,
+                readout: shape.readout,
+                skip_unknown: vocabulary.rows() == vocabulary.words().len(),
+                dropout: 0.0,
+                recurrent_dropout: 0.0,
+                word_dropout: 0.0,
+                head_dropout: 0.0,
+                ngrams: NgramConfig::NONE,
+                syllables: false,
+            },
+            ..default_config()
+        },
+        data: args.data.as_deref().map(absolute).unwrap_or_default(),
+        data_sha256: String::new(),
+        valid: match args.valid.0 {
+            Valid::Path(path) => Valid::Path(absolute(&path)),
+            share => share,
+        },
+        imported: Some(Imported {
+            file: absolute(&args.file),
+            sha256: hex(&Sha256::digest(&bytes)),
+            vocabulary_sha256: vocabulary.sha256(),
+        }),
+    };
+    check_options(&config.train, &format!("{}: ", args.file.display()))?;
+    let (_, validation, valid_sha256) = load(&mut config)?;
+    let judged = if validation.is_empty() {
+        None
+    } else {
+        let (loss, accuracy) = judge(&network, &Sequences::read(&validation, &vocabulary, usize::MAX))?;
+        if !loss.is_finite() {
+            let problem = format!("the validation loss is {loss}");
+            return Err(fault(args.file.display(), problem, "import a network whose training has not diverged").into());
+        }
+        Some((loss, accuracy))
+    };
+    let (valid_loss, valid_accuracy) = judged.unwrap_or_default();
+    let metrics = EpochMetrics {
+        epoch: 0,
+        train_loss: 0.0,
+        train_accuracy: 0.0,
+        valid_loss,
+        valid_accuracy,
+        gradient_norm: 0.0,
+        learning_rate: 0.0,
+        tokens: 0,
+    };
+    let weights = network.weights();
+
+    let made = OutputFolder::create(folder.path())?;
+    // Reading the data takes time, in which a run may have begun.
+    refuse_run(&folder)?;
+    folder.write_config(&config, valid_sha256)?;
+    let lock = folder.lock()?;
+    let written = folder.write_vocabulary(&vocabulary).and_then(|()| folder.write_best(&Best { metrics, network }));
+    if written.is_err() {
+        // The first error is the one to report.
+        let _ = folder.remove_beginning();
+    } else {
+        made.keep();
+    }
+    drop(lock);
+    written?;
+
+    let accuracy = match judged {
+        Some((loss, accuracy)) => format!("validation accuracy {:.2} %, loss {loss:.4}", 100.0 * accuracy),
+        None => "not judged, as no data was given".to_owned(),
+    };
+    answer(
+        args.json,
+        format_args!(
+            "{} words > embedding {} > {} x LSTM {} > readout {} > 1 logit, {weights} weights in the layout {}; {accuracy}; run in {}",
+            vocabulary.words().len(),
+            shape.embedding,
+            shape.layers,
+            shape.units,
+            latch_engine::image::manifest::Readout::from(shape.readout).name(),
+            received.layout.name(),
+            folder.path().display(),
+        ),
+    )?;
+    if args.json {
+        print_json(&Line {
+            run: &folder.path().display().to_string(),
+            layout: received.layout.name(),
+            words: vocabulary.words().len(),
+            embedding: shape.embedding,
+            units: shape.units,
+            layers: shape.layers,
+            readout: shape.readout,
+            weights,
+            valid_accuracy: judged.map(|(_, accuracy)| accuracy),
+        })?;
+    }
+    Ok(())
+}

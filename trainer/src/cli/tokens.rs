@@ -1,0 +1,129 @@
+//! `latch tokens`: from labelled texts to ids, so that no other framework needs a tokenizer.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::train::{check_vocabulary, positive};
+use super::{answer, print_json};
+use crate::dataset::Dataset;
+use crate::error::fault;
+use crate::exchange::UnknownRule;
+use crate::files::stage;
+use crate::run::{RunFolder, read_words, stage_words};
+use crate::vocabulary::Vocabulary;
+
+/// Write labelled texts as ids, a line of JSON a text: {"ids":[7,1,42],"label":1}.
+///
+/// The words have the ids of their lines in the vocabulary's file, from 0; an unknown word has the id behind the last, or is left out.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    latch tokens --data imdb/train.tsv.gz --words 5000 --vocabulary vocabulary.txt --out train.jsonl\n  \
+    latch tokens --data imdb/valid.tsv.gz --vocabulary vocabulary.txt --out valid.jsonl\n  \
+    latch tokens --data imdb/valid.tsv.gz --run runs/imdb --out valid.jsonl")]
+#[command(group = clap::ArgGroup::new("words_of").required(true).args(["run", "vocabulary"]))]
+pub struct Args {
+    /// Labelled texts: an aclImdb folder, or .tsv, .csv, .jsonl, each also .gz
+    #[arg(long)]
+    data: PathBuf,
+    /// Folder of a run whose words to use
+    #[arg(long, conflicts_with_all = ["words", "unknown"])]
+    run: Option<PathBuf>,
+    /// File of the words, one a line
+    #[arg(long)]
+    vocabulary: Option<PathBuf>,
+    /// Choose so many words, the most frequent of the data, and write them into --vocabulary
+    #[arg(long, value_name = "COUNT", value_parser = positive)]
+    words: Option<usize>,
+    /// What a word does that is not in --vocabulary
+    #[arg(long, value_enum, default_value = "row")]
+    unknown: UnknownRule,
+    /// File of the ids
+    #[arg(long)]
+    out: PathBuf,
+    /// Print one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Text {
+    ids: Vec<u32>,
+    label: u32,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    path: &'a str,
+    texts: usize,
+    tokens: usize,
+    words: usize,
+    /// Rows that an embedding needs: the words, and one more where unknown words have a row.
+    rows: usize,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// A fault when the data, the vocabulary or the output cannot be used. Then no file is written.
+pub fn run(args: Args) -> Result<()> {
+    let data = Dataset::load(&args.data)?;
+    let unknown = args.unknown.into();
+    let vocabulary = match (&args.run, &args.vocabulary, args.words) {
+        (Some(run), _, _) => {
+            let folder = RunFolder::new(run);
+            folder.vocabulary(&folder.config()?.train)?
+        }
+        (None, _, Some(count)) => {
+            let texts = data.examples.iter().map(|example| example.text.as_str());
+            Vocabulary::build(texts, count, unknown)
+        }
+        (None, Some(path), None) => {
+            let words = read_words(path)?;
+            if let Some(pair) = words.windows(2).find(|pair| pair[0] >= pair[1]) {
+                let problem =
+                    format!("{:?} stands before {:?}, but words have ids in their byte order", pair[0], pair[1]);
+                return Err(fault(path.display(), problem, "name a file that `latch tokens --words` wrote").into());
+            }
+            Vocabulary::from_words(words, unknown)
+        }
+        (None, None, None) => anyhow::bail!("neither --run nor --vocabulary is given"),
+    };
+    check_vocabulary(&vocabulary, &args.data, "--words")?;
+    let texts: Vec<Text> = data
+        .examples
+        .par_iter()
+        .map(|example| Text { ids: vocabulary.ids(&example.text), label: example.label })
+        .collect();
+    let ids = stage(&args.out, |out| {
+        texts.iter().try_for_each(|text| {
+            serde_json::to_writer(&mut *out, text)?;
+            Ok(out.write_all(b"\n")?)
+        })
+    })?;
+    if let (Some(_), Some(path)) = (args.words, &args.vocabulary) {
+        stage_words(path, &vocabulary)?.keep()?;
+    }
+    ids.keep()?;
+    let tokens = texts.iter().map(|text| text.ids.len()).sum();
+    let line = Line {
+        path: &args.out.display().to_string(),
+        texts: texts.len(),
+        tokens,
+        words: vocabulary.words().len(),
+        rows: vocabulary.rows(),
+    };
+    answer(
+        args.json,
+        format_args!(
+            "{} texts, {tokens} tokens of {} words, for an embedding of {} rows; wrote {}",
+            line.texts, line.words, line.rows, line.path
+        ),
+    )?;
+    if args.json {
+        print_json(&line)?;
+    }
+    Ok(())
+}
