@@ -197,6 +197,8 @@ impl<'a> Image<'a> {
         }
         for section in tensor::sections(manifest, self.header_end) {
             self.check_values(&section)?;
+            #[cfg(feature = "extended")]
+            self.check_row_padding(&section)?;
             if section.role == Role::GateMultipliers {
                 self.check_sums(manifest, section.layer)?;
             }
@@ -217,8 +219,22 @@ impl<'a> Image<'a> {
             Element::F32 => raw.chunks_exact(4).all(|b| b[3] & 0x7F != 0x7F || b[2] & 0x80 == 0),
             Element::F16 => raw.chunks_exact(2).all(|b| b[1] & 0x7C != 0x7C),
             Element::U8 | Element::I8 | Element::I16 | Element::U16 | Element::I32 | Element::U32 => true,
+            #[cfg(feature = "extended")]
+            Element::I4 => true,
         };
         if finite { Ok(()) } else { Err(Error::NotFinite { role: section.role, layer: section.layer }) }
+    }
+
+    /// The upper half of the last byte of a row with an odd number of four-bit features is zero.
+    #[cfg(feature = "extended")]
+    fn check_row_padding(&self, section: &Section) -> Result<(), Error> {
+        if section.element == Element::I4 && section.columns % 2 == 1 {
+            let mut rows = self.section_bytes(section).chunks(section.columns.div_ceil(2));
+            if let Some(row) = rows.position(|row| row.last().is_some_and(|last| last >> 4 != 0)) {
+                return Err(Error::RowPadding { row: row as u32 });
+            }
+        }
+        Ok(())
     }
 
     /// For every row of a layer: `Σ|w|·128·multiplier + |bias| ≤ i32::MAX`, so that no order of summation can overflow 32 bits.
@@ -229,11 +245,12 @@ impl<'a> Image<'a> {
         let biases: &[i32] = self.tensor(manifest, Role::GateBiases, index);
         #[cfg(feature = "fold")]
         let kernel: &[i8] = if index == 0 { self.tensor(manifest, Role::KernelWeights, 0) } else { &[] };
+        let magnitude = magnitudes(manifest);
         for (row, (&multiplier, &bias)) in multipliers.iter().zip(biases).enumerate() {
-            let magnitude = magnitude(weights, multipliers.len(), row);
+            let sum = magnitude(weights, multipliers.len(), row);
             #[cfg(feature = "fold")]
-            let magnitude = magnitude + self::magnitude(kernel, multipliers.len(), row);
-            let largest = magnitude * 128 * u64::from(multiplier) + u64::from(bias.unsigned_abs());
+            let sum = sum + magnitude(kernel, multipliers.len(), row);
+            let largest = sum * 128 * u64::from(multiplier) + u64::from(bias.unsigned_abs());
             if largest > i32::MAX as u64 {
                 return Err(Error::Overflow { layer: index, row: row as u32 });
             }
@@ -253,6 +270,7 @@ impl<'a> Image<'a> {
         let ready: &[i32] = self.tensor(manifest, Role::FoldedGates, 0);
         let weights: &[i8] = self.tensor(manifest, Role::GateWeights, 0);
         let multipliers: &[u16] = self.tensor(manifest, Role::GateMultipliers, 0);
+        let magnitude = magnitudes(manifest);
         for (row, &multiplier) in multipliers.iter().enumerate() {
             let recurrent = magnitude(weights, multipliers.len(), row) * 128 * u64::from(multiplier);
             let sums = ready.iter().skip(row).step_by(multipliers.len());
@@ -375,6 +393,32 @@ impl<'a> Image<'a> {
             .find(|section| section.role == role && section.layer == layer)
             .map_or(&[], |section| self.section_bytes(&section))
     }
+}
+
+/// How the magnitudes of a row of a manifest's gates are added up.
+#[inline(always)]
+fn magnitudes(manifest: &Manifest) -> fn(&[i8], usize, usize) -> u64 {
+    #[cfg(feature = "extended")]
+    if manifest.extended.nibbles.gates {
+        return magnitude_of_nibbles;
+    }
+    let _ = manifest;
+    magnitude
+}
+
+/// As [`magnitude`], of weights with four bits each.
+#[cfg(feature = "extended")]
+fn magnitude_of_nibbles(nibbles: &[i8], rows: usize, row: usize) -> u64 {
+    let columns = 2 * nibbles.len() / rows.max(1);
+    let (unit, gate) = (row / 4, row % 4);
+    let blocks = nibbles.get(unit * columns * 2..).unwrap_or(&[]).as_chunks::<8>().0;
+    let mut sum = 0;
+    for block in blocks.iter().take(columns / 4) {
+        let mut weights = [0; 16];
+        crate::kernels::nibbles::widen_gates(block, &mut weights);
+        sum += magnitude(&weights, 4, gate);
+    }
+    sum
 }
 
 /// The sum of the magnitudes of a row, unit times 4 plus gate, of weights `[unit][columns / 4][gate][4]` with so many rows.

@@ -30,6 +30,8 @@ pub mod activation;
 pub mod cortex_m;
 #[cfg(latch_backend = "helium")]
 pub mod helium;
+#[cfg(feature = "extended")]
+pub mod nibbles;
 pub mod scalar;
 #[cfg(latch_backend = "thumb")]
 pub mod thumb;

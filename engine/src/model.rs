@@ -14,6 +14,8 @@ mod fold;
 mod folded;
 mod head;
 mod lstm;
+#[cfg(feature = "extended")]
+mod nibbles;
 #[cfg(not(latch_backend))]
 mod packed;
 mod self_test;
@@ -31,6 +33,8 @@ pub use self_test::{SELF_TEST_TOKENS, SelfTest};
 pub use session::{Digest, Session};
 #[cfg(feature = "fold")]
 pub use state::folded_stream_bytes;
+#[cfg(feature = "extended")]
+pub use state::nibble_stream_bytes;
 pub use state::{State, StreamShape, state_bytes, stream_bytes};
 
 use heapless::Vec;
@@ -39,9 +43,9 @@ use crate::image::Image;
 use crate::image::error::Error;
 #[cfg(feature = "float")]
 use crate::image::manifest::MAX_LAYERS;
-#[cfg(feature = "extended")]
-use crate::image::manifest::Units;
 use crate::image::manifest::{Input, Layer, Manifest, Precision, Readout, Unknown};
+#[cfg(feature = "extended")]
+use crate::image::manifest::{Nibbles, Units};
 use crate::image::tensor::Role;
 #[cfg(feature = "extended")]
 use crate::input::ngrams::Ngrams;
@@ -107,6 +111,9 @@ struct Float<'a, W> {
 /// An integer model.
 #[derive(Clone, Debug)]
 struct Int8<'a> {
+    /// The layers' weights are nibbles, two in each of their bytes.
+    #[cfg(feature = "extended")]
+    nibbles: bool,
     embedding: Embedding<'a, i8>,
     layers: Layers<GatesI8<'a>>,
     head: HeadInt<'a>,
@@ -144,11 +151,15 @@ impl<'a> Model<'a> {
             units: Vec::new(),
             outputs: 0,
             folded: false,
+            #[cfg(feature = "extended")]
+            nibbles: Nibbles { embedding: false, gates: false },
             ngrams: 0,
         },
         #[cfg(not(latch_backend))]
         scratch: 0,
         weights: Weights::Int8(Int8 {
+            #[cfg(feature = "extended")]
+            nibbles: false,
             embedding: Embedding::NOTHING,
             layers: Vec::new(),
             head: HeadInt::NOTHING,
@@ -181,6 +192,10 @@ impl<'a> Model<'a> {
         self.shape.inputs = manifest.embedding.width;
         self.shape.outputs = manifest.head.outputs;
         self.shape.folded = manifest.folded > 0;
+        #[cfg(feature = "extended")]
+        {
+            self.shape.nibbles = manifest.extended.nibbles;
+        }
         #[cfg(feature = "extended")]
         if let Some(shape) = manifest.extended.ngrams {
             self.shape.ngrams = shape.longest;
@@ -323,6 +338,14 @@ impl<'a, W: FloatWeight> Float<'a, W> {
 impl<'a> Int8<'a> {
     fn fill(&mut self, image: &Image<'a>, manifest: &Manifest) {
         self.embedding = Embedding::new(image, manifest);
+        #[cfg(feature = "extended")]
+        if manifest.extended.nibbles.embedding {
+            self.embedding.halve();
+        }
+        #[cfg(feature = "extended")]
+        {
+            self.nibbles = manifest.extended.nibbles.gates;
+        }
         self.head = HeadInt::new(image, manifest);
         for (index, Layer::Lstm(lstm)) in manifest.layers.iter().enumerate() {
             let index = index as u8;

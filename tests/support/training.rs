@@ -70,6 +70,7 @@ pub fn config(embedding: usize, units: usize, epochs: u64) -> TrainConfig {
         label_smoothing: 0.0,
         average: 0.0,
         patience: epochs,
+        quantize: None,
     }
 }
 

@@ -16,6 +16,7 @@ pub mod lstm;
 pub mod readout;
 
 use crate::batches::generator;
+use crate::quantizer::aware::Integers;
 use crate::real::{Real, multiply};
 use dense::Dense;
 use embedding::Embedding;
@@ -577,16 +578,55 @@ impl<T: Real> Pass<T> {
             };
             layer.forward(&kernels[number], steps, input, &mut tape[0]);
         }
+        self.read_out(config);
+        network.head.forward(&self.readout, config.readout.columns(&self.steps), &mut self.logits);
+    }
+
+    /// The same with the integers of a network's image: without dropout what the engine computes, but for the readout's mean, which may be off by
+    /// one unit of 2^-15.
+    pub(crate) fn forward_integers(&mut self, integers: &Integers<T>, rng: Option<&mut rand_chacha::ChaCha8Rng>) {
+        self.draw_masks(&integers.real, rng);
+        let config = &integers.real.config;
+        let steps = &self.steps;
+        let features = config.embedding;
+        self.inputs[0].resize(features * steps.tokens(), T::zero());
+        for (&id, column) in steps.ids.iter().zip(self.inputs[0].chunks_exact_mut(features)) {
+            column.copy_from_slice(&integers.embedding[id as usize * features..][..features]);
+        }
+        scale_columns(&mut self.inputs[0], &self.word_mask, features);
+        steps.mask(&mut self.inputs[0], &self.input_masks[0], features);
+        for (number, layer) in integers.layers.iter().enumerate() {
+            let (below, tape) = self.tapes.split_at_mut(number);
+            let input = &mut self.inputs[number];
+            if let Some(below) = below.last() {
+                input.clear();
+                input.extend_from_slice(&below.narrowed);
+                steps.mask(input, &self.input_masks[number], config.units);
+            }
+            layer.forward(steps, input, &mut tape[0]);
+        }
+        self.read_out(config);
+        integers.head.forward(&self.readout, &mut self.logits);
+    }
+
+    /// From the last layer's hidden states to what the head sees; without layers from the embedded tokens.
+    fn read_out(&mut self, config: &NetworkConfig) {
         let hidden = self.tapes.last().map_or(&self.inputs[0], |tape| &tape.hidden);
-        config.readout.forward(config.features(), steps, hidden, &mut self.readout, &mut self.winners);
-        drop_features(&mut self.readout, &self.head_mask, config, steps);
-        network.head.forward(&self.readout, config.readout.columns(steps), &mut self.logits);
+        config.readout.forward(config.features(), &self.steps, hidden, &mut self.readout, &mut self.winners);
+        drop_features(&mut self.readout, &self.head_mask, config, &self.steps);
     }
 
     /// Goes back from `self.logit_gradient` to the gradients of all weights and of the embedded tokens. Must follow
-    /// [`Pass::forward`] on the same network, once. After a forward pass through a lookup, the lowest layer's dZ stay on the tape, and
-    /// what follows from them for W, b and the embedding is left to [`Lookup::backward`].
-    pub(crate) fn backward(&mut self, network: &Network<T>, kernels: &[Kernels<T>], lookup: bool) {
+    /// [`Pass::forward`] on the same network, once, or [`Pass::forward_integers`]: then `network` has the real values of the `integers`.
+    /// After a forward pass through a lookup, the lowest layer's dZ stay on the tape, and what follows from them for W, b and the
+    /// embedding is left to [`Lookup::backward`].
+    pub(crate) fn backward(
+        &mut self,
+        network: &Network<T>,
+        integers: Option<&Integers<T>>,
+        kernels: &[Kernels<T>],
+        lookup: bool,
+    ) {
         let config = &network.config;
         let steps = &self.steps;
         network.head.backward(
@@ -603,7 +643,7 @@ impl<T: Real> Pass<T> {
         for (number, layer) in network.layers.iter().enumerate().rev() {
             let (below, tape) = self.tapes.split_at_mut(number);
             let input = match below.last() {
-                Some(below) if self.input_masks[number].is_empty() => &below.hidden,
+                Some(below) if self.input_masks[number].is_empty() && integers.is_none() => &below.hidden,
                 _ => &self.inputs[number],
             };
             let (kernels, gradient) = (&kernels[number], &mut self.layer_gradients[number]);
@@ -613,6 +653,9 @@ impl<T: Real> Pass<T> {
                 return;
             }
             layer.input_gradients(kernels, steps, input, &mut tape[0], gradient, &mut self.input_gradient);
+            if let Some(integers) = integers {
+                integers.layers[number].scale_gradients(&mut self.layer_gradients[number]);
+            }
             steps.mask(&mut self.input_gradient, &self.input_masks[number], layer.inputs());
             if number > 0 {
                 std::mem::swap(&mut self.hidden_gradient, &mut self.input_gradient);

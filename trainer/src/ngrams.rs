@@ -60,7 +60,7 @@ pub struct NgramConfig {
 
 impl NgramConfig {
     /// No n-grams; the other fields are what is taken where only their number is given.
-    pub const NONE: Self = NgramConfig { count: 0, longest: 3, weight_bits: 6, dropout: 0.5 };
+    pub const NONE: Self = NgramConfig { count: 0, longest: 3, weight_bits: 6, dropout: 1.0 };
 }
 
 impl Default for NgramConfig {

@@ -1,26 +1,85 @@
 //! From a trained network in f32 to the tensors of an image, at a precision.
 //!
-//! `f32` and `f16` keep the values (f16 rounds them); `int8` maps them to integers, see [`int8`]. The layout of every tensor is the
-//! engine's: this module fills what [`latch_engine::image::encode`] lays out.
+//! `f32` and `f16` keep the values (f16 rounds them); `int8`, `mixed` and `int4` map them to integers, see [`integers`], and a network can learn with
+//! them, see [`aware`]. The layout of every tensor is the engine's: this module fills what [`latch_engine::image::encode`] lays out.
 
-pub mod int8;
+pub mod aware;
+pub mod integers;
 pub mod saturation;
 
 use anyhow::Result;
+use clap::ValueEnum;
 use latch_engine::image::encode::{AlignedBytes, Tensor, Values, encode, pack_gates_f32};
 use latch_engine::image::manifest;
 use latch_engine::image::manifest::{
-    Embedding, Head, Input, Layer, Lstm, Manifest, Precision, Provenance, Readout, Text,
+    Embedding, Head, Input, Layer, Lstm, Manifest, Nibbles, Precision, Provenance, Readout, Text,
 };
 use latch_engine::image::tensor::Role;
 use latch_engine::model::certify;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 
 use crate::error::fault;
 use crate::ngrams::Table;
 use crate::vocabulary::Vocabulary;
+
+/// How an image holds its weights: `--precision`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Storage {
+    /// 32-bit floats
+    F32,
+    /// Half-precision storage
+    F16,
+    /// 8-bit integers, integer arithmetic throughout
+    Int8,
+    /// The same with 4 bits a weight in the embedding
+    Mixed,
+    /// 4-bit integers in the embedding and in the gates
+    Int4,
+}
+
+impl Storage {
+    /// All of them. The first is f32, which the others are measured by.
+    pub const ALL: [Self; 5] = [Storage::F32, Storage::F16, Storage::Int8, Storage::Mixed, Storage::Int4];
+
+    /// As it is written on a command line, and as [`Manifest::precision_name`] says it of an image.
+    pub fn name(self) -> &'static str {
+        match self {
+            Storage::F32 => "f32",
+            Storage::F16 => "f16",
+            Storage::Int8 => "int8",
+            Storage::Mixed => "mixed",
+            Storage::Int4 => "int4",
+        }
+    }
+
+    /// The arithmetic.
+    pub fn precision(self) -> Precision {
+        match self {
+            Storage::F32 => Precision::F32,
+            Storage::F16 => Precision::F16,
+            Storage::Int8 | Storage::Mixed | Storage::Int4 => Precision::Int8,
+        }
+    }
+
+    /// Which tensors have four bits a weight.
+    pub fn nibbles(self) -> Nibbles {
+        Nibbles { embedding: matches!(self, Storage::Mixed | Storage::Int4), gates: self == Storage::Int4 }
+    }
+}
+
+impl From<Precision> for Storage {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Storage::F32,
+            Precision::F16 => Storage::F16,
+            Precision::Int8 => Storage::Int8,
+        }
+    }
+}
 
 /// The weights of a trained network as plain row-major f32, gates in the order i, f, g, o.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +98,8 @@ pub struct Weights {
     pub head_bias: Vec<f32>,
     /// How often each row of the embedding occurs in the training examples, `rows`; empty where that is not known. See [`Weights::calibrated`].
     pub occurrences: Vec<u32>,
+    /// The scale of each of the embedding's columns in integer precisions, `width`; empty where the quantizer is to choose them.
+    pub embedding_scales: Vec<f32>,
     /// The n-grams whose contribution is added to the logit.
     pub ngrams: Option<Table>,
 }
@@ -95,20 +156,27 @@ impl Weights {
             .collect();
         let head = uniform(inputs, 2.0);
         let head_bias = uniform(1, 0.5);
-        Weights { embedding, width, layers, readout, head, head_bias, occurrences: Vec::new(), ngrams: None }
+        let (occurrences, embedding_scales) = (Vec::new(), Vec::new());
+        Weights { embedding, width, layers, readout, head, head_bias, occurrences, embedding_scales, ngrams: None }
     }
 
     /// Calibrates the network on training examples, given as their ids: integer precisions keep the rows that occur often most exactly.
     #[must_use]
     pub fn calibrated<'i>(mut self, examples: impl IntoIterator<Item = &'i [u32]>) -> Self {
-        self.occurrences = vec![0; self.embedding.len() / self.width];
-        for &id in examples.into_iter().flatten() {
-            if let Some(count) = self.occurrences.get_mut(id as usize) {
-                *count = count.saturating_add(1);
-            }
-        }
+        self.occurrences = occurrences(examples, self.embedding.len() / self.width);
         self
     }
+}
+
+/// How often each of `rows` ids occurs.
+pub(crate) fn occurrences<'i>(examples: impl IntoIterator<Item = &'i [u32]>, rows: usize) -> Vec<u32> {
+    let mut occurrences = vec![0_u32; rows];
+    for &id in examples.into_iter().flatten() {
+        if let Some(count) = occurrences.get_mut(id as usize) {
+            *count = count.saturating_add(1);
+        }
+    }
+    occurrences
 }
 
 /// Where a model comes from: what goes into the image's manifest.
@@ -133,16 +201,18 @@ pub(crate) struct Packed {
     head_shift: u8,
 }
 
-/// Writes the image of a network at a precision, and opens it once to prove that it opens.
+/// Writes the image of a network at a precision or another storage of its weights, and opens it once to prove that it opens.
 ///
 /// # Errors
 /// A fault naming the tensor when a weight is not finite; an error when the shapes do not fit each other or the engine's limits.
 pub fn to_image(
     weights: &Weights,
     vocabulary: &Vocabulary,
-    precision: Precision,
+    storage: impl Into<Storage>,
     origin: &Origin,
 ) -> Result<AlignedBytes> {
+    let storage: Storage = storage.into();
+    let precision = storage.precision();
     check_finite(weights)?;
     let beside;
     let weights = match &weights.ngrams {
@@ -156,7 +226,7 @@ pub fn to_image(
     };
     let mut packed = match precision {
         Precision::F32 | Precision::F16 => pack_floats(weights),
-        Precision::Int8 => int8::pack(weights)?,
+        Precision::Int8 => integers::pack(weights, storage)?,
     };
     let encoded = vocabulary.encode()?;
     let input = Input::Text(Text {
@@ -200,7 +270,7 @@ pub fn to_image(
         readout: weights.readout,
         head: Head { outputs: weights.head_bias.len() as u16, shift: packed.head_shift },
         folded: 0,
-        extended,
+        extended: manifest::Extended { nibbles: storage.nibbles(), ..extended },
     };
     let provenance = Provenance {
         producer: concat!("latch ", env!("CARGO_PKG_VERSION")).as_bytes(),

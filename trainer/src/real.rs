@@ -19,6 +19,12 @@ pub trait Real: RealField + Copy + Default + Send + Sync + Serialize + Deseriali
     /// This number as an `f64`, exactly.
     fn as_f64(self) -> f64;
 
+    /// An integer; in `f32` exact up to 2^24.
+    fn of_integer(value: i32) -> Self;
+
+    /// This number cut to an integer, or the nearest one there is.
+    fn to_integer(self) -> i32;
+
     /// `x ← 1 / (1 + e⁻ˣ)` for every element.
     fn sigmoid_slice(values: &mut [Self]);
 
@@ -55,7 +61,47 @@ impl WithBackend for Tanh<'_> {
     }
 }
 
+/// The engine's integer sigmoid of a slice.
+struct SigmoidQ15<'a>(&'a mut [i16]);
+
+impl WithBackend for SigmoidQ15<'_> {
+    type Output = ();
+
+    fn run<B: Backend>(self, backend: B) {
+        backend.sigmoid_q15(self.0);
+    }
+}
+
+/// The engine's integer tanh of a slice.
+struct TanhQ15<'a>(&'a mut [i16]);
+
+impl WithBackend for TanhQ15<'_> {
+    type Output = ();
+
+    fn run<B: Backend>(self, backend: B) {
+        backend.tanh_q15(self.0);
+    }
+}
+
+/// The engine's sigmoid in place, Q3.12 in, Q0.15 out.
+pub(crate) fn sigmoid_q15(values: &mut [i16]) {
+    BACKEND.run(SigmoidQ15(values));
+}
+
+/// The engine's tanh in place, Q3.12 in, Q0.15 out.
+pub(crate) fn tanh_q15(values: &mut [i16]) {
+    BACKEND.run(TanhQ15(values));
+}
+
 impl Real for f32 {
+    fn of_integer(value: i32) -> Self {
+        value as f32
+    }
+
+    fn to_integer(self) -> i32 {
+        self as i32
+    }
+
     fn of(value: f64) -> Self {
         value as f32
     }
@@ -78,6 +124,14 @@ impl Real for f32 {
 }
 
 impl Real for f64 {
+    fn of_integer(value: i32) -> Self {
+        f64::from(value)
+    }
+
+    fn to_integer(self) -> i32 {
+        self as i32
+    }
+
     fn of(value: f64) -> Self {
         value
     }

@@ -8,9 +8,10 @@
 //! | `curves.svg`, `curves.png` | loss and accuracy by epoch |
 //! | `best.network` | the network of the best epoch |
 //! | `checkpoint` | what `--resume` goes on from |
+//! | `quantized.network`, `quantized.checkpoint` | the same of the epochs that learned with integers, where there are any |
 //! | `calibration.json` | what `latch export` last found out about the answers: temperature, thresholds of an early one |
 //!
-//! The folder of an imported network has the first two and `best.network`. `best.network` and `checkpoint` are postcard with a CRC-32 behind it.
+//! The folder of an imported network has the first two and `best.network`. Networks and checkpoints are postcard with a CRC-32 behind it.
 //! Every file is written to a temporary name and renamed. Whoever trains in the folder
 //! holds a lock on `config.json`, which the system releases however the process ends.
 
@@ -29,7 +30,7 @@ use crate::files::{Staged, remove_partial_files, stage, write_atomically};
 use crate::network::Network;
 use crate::ngrams::Fitted;
 use crate::optimizer::{Adam, Ema};
-use crate::quantizer::{LstmWeights, Weights};
+use crate::quantizer::{LstmWeights, Storage, Weights};
 use crate::report;
 use crate::training::{EpochMetrics, TrainConfig, adam};
 use crate::vocabulary::Vocabulary;
@@ -82,6 +83,17 @@ pub struct Best {
     pub network: Network<f32>,
 }
 
+/// The best epoch of those that learned with integers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BestQuantized {
+    /// The epoch and its network.
+    pub best: Best,
+    /// The storage that it learned for.
+    pub storage: Storage,
+    /// The scales of its embedding's columns.
+    pub embedding_scales: Vec<f32>,
+}
+
 /// Sums over the batches of the running epoch.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Sums {
@@ -122,6 +134,7 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
+    /// Before the first step of a network.
     pub(crate) fn beginning(network: Network<f32>, config: &TrainConfig) -> Self {
         let trainer = Trainer::new(network, &adam(config));
         let trainer = if config.average > 0.0 { trainer.with_ema(config.average) } else { trainer };
@@ -152,10 +165,11 @@ impl Checkpoint {
         self.metrics.iter().min_by(|a, b| a.valid_loss.total_cmp(&b.valid_loss))
     }
 
-    /// True after the last epoch, or after `patience` epochs without a better one.
-    pub fn is_finished(&self, config: &TrainConfig) -> bool {
-        let stale = self.best().is_some_and(|best| self.epoch >= best.epoch.saturating_add(config.patience));
-        self.epoch >= config.epochs || stale
+    /// True after the last of so many epochs, or after `patience` epochs without a better one.
+    pub(crate) fn is_finished(&self, epochs: u64, patience: u64) -> bool {
+        let since =
+            |best: &EpochMetrics| self.metrics.iter().rev().take_while(|epoch| epoch.epoch > best.epoch).count();
+        self.epoch >= epochs || self.best().is_some_and(|best| since(best) as u64 >= patience)
     }
 }
 
@@ -175,7 +189,7 @@ struct ValidDigest {
 }
 
 /// The files of a run.
-const FILES: [&str; 9] = [
+const FILES: [&str; 11] = [
     "config.json",
     "vocabulary.txt",
     "ngrams",
@@ -185,6 +199,8 @@ const FILES: [&str; 9] = [
     "best.network",
     "checkpoint",
     "calibration.json",
+    "quantized.network",
+    "quantized.checkpoint",
 ];
 
 /// How often a running epoch is kept besides its end.
@@ -361,12 +377,24 @@ impl RunFolder {
         Ok(ngrams)
     }
 
-    /// Writes the figures of all epochs.
+    /// Writes the figures of all epochs; the last `quantized.1` of them learned with integers.
     ///
     /// # Errors
     /// A fault when the folder cannot be written.
-    pub fn write_metrics(&self, metrics: &[EpochMetrics]) -> Result<()> {
-        let lines = metrics.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
+    pub fn write_metrics(&self, metrics: &[EpochMetrics], quantized: Option<(Storage, usize)>) -> Result<()> {
+        #[derive(Serialize)]
+        struct Line<'a> {
+            #[serde(flatten)]
+            metrics: &'a EpochMetrics,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            quantize: Option<Storage>,
+        }
+        let float = metrics.len() - quantized.map_or(0, |(_, epochs)| epochs);
+        let line = |(place, metrics)| {
+            let quantize = quantized.filter(|_| place >= float).map(|(storage, _)| storage);
+            serde_json::to_string(&Line { metrics, quantize })
+        };
+        let lines = metrics.iter().enumerate().map(line).collect::<Result<Vec<_>, _>>()?;
         self.write("metrics.jsonl", |out| lines.iter().try_for_each(|line| writeln!(out, "{line}")))
     }
 
@@ -422,12 +450,36 @@ impl RunFolder {
         .into())
     }
 
-    /// Writes a checkpoint.
+    /// Writes the best network of those that learned with integers.
     ///
     /// # Errors
     /// A fault when the folder cannot be written.
-    pub fn write_checkpoint(&self, checkpoint: &Checkpoint) -> Result<()> {
-        self.write_coded("checkpoint", checkpoint)
+    pub fn write_quantized(&self, best: &BestQuantized) -> Result<()> {
+        self.write_coded("quantized.network", best)
+    }
+
+    /// Reads the best network of those that learned with integers; `None` where none has.
+    ///
+    /// # Errors
+    /// A fault when it is damaged.
+    pub fn quantized(&self) -> Result<Option<BestQuantized>> {
+        self.read_coded("quantized.network")
+    }
+
+    /// Writes a checkpoint; `quantized` is one of the epochs that learn with integers.
+    ///
+    /// # Errors
+    /// A fault when the folder cannot be written.
+    pub fn write_checkpoint(&self, checkpoint: &Checkpoint, quantized: bool) -> Result<()> {
+        self.write_coded(if quantized { "quantized.checkpoint" } else { "checkpoint" }, checkpoint)
+    }
+
+    /// Reads the checkpoint of the epochs that learn with integers; `None` before the first.
+    ///
+    /// # Errors
+    /// A fault when it is damaged.
+    pub fn quantized_checkpoint(&self) -> Result<Option<Checkpoint>> {
+        self.read_coded("quantized.checkpoint")
     }
 
     /// Reads the checkpoint; `None` when the run was stopped before the first.
@@ -524,6 +576,7 @@ pub fn weights(network: &Network<f32>) -> Weights {
         head: rows(&network.head.kernel),
         head_bias: network.head.bias.as_slice().to_vec(),
         occurrences: Vec::new(),
+        embedding_scales: Vec::new(),
         ngrams: None,
     }
 }

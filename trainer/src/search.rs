@@ -508,7 +508,7 @@ impl<'f> Search<'f> {
         }
         let best = folder.best()?;
         let ngrams = fitted.map(|fitted| (*fitted).clone());
-        let weights = calibrated(&best, &vocabulary, ngrams, &self.training, &self.validation)?;
+        let weights = calibrated(&best.network, &best.network, &vocabulary, ngrams, &self.training, &self.validation)?;
         let image =
             to_image(&weights, &vocabulary, candidate.precision, &origin(&config, &best, self.training.len())?)?;
         write_atomically(&folder.file("image.latch"), |out| Ok(out.write_all(&image)?))?;

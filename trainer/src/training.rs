@@ -2,7 +2,10 @@
 //!
 //! ```text
 //! texts -> vocabulary -> ids -> epochs of length-bucketed batches -> validation -> best network
+//!                               best network -> epochs with integers -> the engine on validation -> best quantized network
 //! ```
+//!
+//! The second line is there where the configuration asks for it, see [`crate::quantizer::aware`].
 //!
 //! A run is a pure function of its configuration and its data: the same seed gives the same bytes, on one thread and on many,
 //! uninterrupted or resumed.
@@ -10,20 +13,25 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use latch_engine::image::Image;
 use latch_engine::image::manifest::{Units, Unknown};
+use latch_engine::model::Model;
 use rand::RngExt;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::batches::{Batch, BatchOptions, generator, plan};
-use crate::bptt::{LossOptions, Noise, Objective, StepOptions, TrainError, Trainer, train_step};
+use crate::bptt::{LossOptions, Noise, Objective, StepOptions, TrainError, Trainer, train_step, train_step_quantized};
 use crate::dataset::{Example, Labels, Task};
 use crate::error::fault;
+use crate::evaluate::state_for;
 use crate::network::readout::Readout;
 use crate::network::{Network, NetworkConfig};
 use crate::ngrams::{Fitted, Fusion, NgramConfig, Table, fit, fuse, hashes};
 use crate::optimizer::{AdamConfig, Decay, LearningRate};
-use crate::run::{Best, Checkpoint, RunFolder};
+use crate::quantizer::aware::{Integers, embedding_scales};
+use crate::quantizer::{Origin, Storage, Weights, occurrences, to_image};
+use crate::run::{Best, BestQuantized, Checkpoint, RunFolder, weights};
 use crate::vocabulary::Vocabulary;
 
 /// What a user chooses of a model: `--model`.
@@ -89,6 +97,9 @@ pub struct TrainConfig {
     pub average: f64,
     /// Epochs without a lower validation loss after which the run stops.
     pub patience: u64,
+    /// Training on with integers, from the best network on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantize: Option<QuantizeConfig>,
 }
 
 impl TrainConfig {
@@ -120,11 +131,25 @@ impl TrainConfig {
     }
 }
 
+/// Training on with the integers of an image: `--quantize`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QuantizeConfig {
+    /// What the network learns for.
+    pub storage: Storage,
+    /// Epochs.
+    pub epochs: u64,
+    /// Learning rate at its peak.
+    pub learning_rate: f64,
+}
+
 /// Texts as ids, with their labels.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sequences {
     /// The ids of each text.
     pub ids: Vec<Vec<u32>>,
+    /// How often each id occurs in the whole texts.
+    pub occurrences: Vec<u32>,
     /// The labels of each text: a class or a value, or one for each of its ids, NaN where an id has none.
     pub labels: Vec<Vec<f32>>,
     /// What is added to each text's logit; empty where it is nothing.
@@ -146,14 +171,12 @@ impl Sequences {
     /// A labelled token of the text may be several for the engine, or none. Its label belongs to the last of them, after which the network
     /// has read all of it; a token that the network does not read is not learned from.
     pub fn read<L: Labels>(examples: &[Example<L>], vocabulary: &Vocabulary, max_tokens: usize) -> Self {
-        let (ids, labels) = examples
+        let (mut ids, mut labels): (Vec<Vec<u32>>, Vec<Vec<f32>>) = examples
             .par_iter()
             .map(|example| {
                 let numbers = example.label.numbers();
                 if !example.label.each_step() {
-                    let mut ids = vocabulary.ids(&example.text);
-                    ids.drain(..ids.len().saturating_sub(max_tokens));
-                    return (ids, numbers.into_owned());
+                    return (vocabulary.ids(&example.text), numbers.into_owned());
                 }
                 let (mut ids, mut labels) = (Vec::new(), Vec::new());
                 for (token, &label) in example.text.split_whitespace().zip(numbers.iter()) {
@@ -163,13 +186,18 @@ impl Sequences {
                         labels.push(label);
                     }
                 }
-                let surplus = ids.len().saturating_sub(max_tokens);
-                ids.drain(..surplus);
-                labels.drain(..surplus);
                 (ids, labels)
             })
             .unzip();
-        Sequences { ids, labels, offsets: Vec::new() }
+        let occurrences = occurrences(ids.iter().map(Vec::as_slice), vocabulary.rows());
+        for ((ids, labels), example) in ids.iter_mut().zip(&mut labels).zip(examples) {
+            let surplus = ids.len().saturating_sub(max_tokens);
+            ids.drain(..surplus);
+            if example.label.each_step() {
+                labels.drain(..surplus);
+            }
+        }
+        Sequences { ids, occurrences, labels, offsets: Vec::new() }
     }
 
     /// Brings values to a mean of 0 and a deviation of 1, as `scale` has them.
@@ -281,6 +309,8 @@ pub struct Outcome {
     pub epochs: u64,
     /// The best epoch's figures.
     pub best: EpochMetrics,
+    /// Those of the best of the epochs that learned with integers.
+    pub quantized: Option<EpochMetrics>,
     /// Tokens a second in this process, validation left out.
     pub tokens_per_second: f64,
     /// Wall time in this process.
@@ -288,8 +318,8 @@ pub struct Outcome {
 }
 
 /// Trains from a checkpoint, or from the beginning where it is `None`, to the end; keeps checkpoints, metrics, curves and the best
-/// network in `folder`. From the checkpoint of a finished run nothing
-/// is trained and nothing written.
+/// network in `folder`. Where the configuration says so, training goes on with integers, from the checkpoint of its own that `folder` may have. From the
+/// checkpoint of a finished run nothing is trained and nothing written.
 ///
 /// # Errors
 /// A fault when the loss or a gradient stops being finite, naming the epoch and, in training, the batch, or when the folder cannot be
@@ -331,100 +361,37 @@ pub fn train_until(
         )
         .into());
     }
-    let objective = if config.task.has_values() { Objective::SquaredError } else { Objective::CrossEntropy };
-    let lengths: Vec<usize> = training.ids.iter().map(Vec::len).collect();
-    let options = BatchOptions { batch_size: config.batch, window: 50, seed: config.seed };
-    let batches = lengths.len().div_ceil(config.batch) as u64;
-    let total = batches * config.epochs;
-    let rate = LearningRate {
-        peak: config.learning_rate,
-        floor: 0.02,
-        warmup: (config.warmup * total as f64) as u64,
-        total,
-        decay: Decay::Cosine,
-    };
+    let mut pace = Pace { started, busy: Duration::ZERO, tokens: 0 };
     let mut at = match checkpoint {
         Some(checkpoint) => checkpoint,
         None => Checkpoint::beginning(Network::new(&config.network(vocabulary.rows()), config.seed)?, config),
     };
-    let mut trainer = Trainer::resume(at.network.clone(), at.adam.clone(), at.average.clone());
-    let (mut tokens, mut busy) = (0_u64, Duration::ZERO);
-    while at.epoch < until && !at.is_finished(config) {
-        let epoch = at.epoch;
-        let plan = plan(&lengths, &options, epoch);
-        let mut kept = Instant::now();
-        for (number, indices) in plan.iter().enumerate().skip(at.batch as usize) {
-            let began = Instant::now();
-            let step = epoch * batches + number as u64;
-            let step_options = StepOptions {
-                learning_rate: rate.at(step),
-                clip_norm: Some(config.clip_norm),
-                loss: LossOptions {
-                    label_smoothing: config.label_smoothing,
-                    noise: Some(Noise { seed: config.seed, epoch, batch: number as u64 }),
-                    objective,
-                },
-            };
-            let stats =
-                train_step(&mut trainer, &training.batch(indices, |index| keeps(config, epoch, index)), &step_options)
-                    .map_err(|error| stopped(&error, epoch, number, folder))?;
-            busy += began.elapsed();
-            tokens += stats.tokens as u64;
-            at.sums.loss += stats.loss_sum;
-            at.sums.correct += stats.correct as u64;
-            at.sums.answers += stats.answers as u64;
-            at.sums.tokens += stats.tokens as u64;
-            at.sums.gradient_norm += stats.gradient_norm;
-            at.batch = number as u64 + 1;
-            progress.batch(&BatchProgress {
-                epoch: epoch + 1,
-                done: number + 1,
-                batches: plan.len(),
-                loss: at.sums.mean_loss(),
-                accuracy: at.sums.accuracy(objective),
-                tokens_per_second: tokens as f64 / busy.as_secs_f64().max(1e-9),
-            });
-            if kept.elapsed() > folder.checkpoint_interval() && number + 1 < plan.len() {
-                at.take(&trainer);
-                folder.write_checkpoint(&at)?;
-                kept = Instant::now();
-            }
-        }
-        let (valid_loss, valid_accuracy) = judge(trainer.best_network(), validation, objective)?;
-        if !valid_loss.is_finite() {
-            let problem = format!("the validation loss is {valid_loss}: the weights have diverged");
-            return Err(diverged(format!("epoch {}", epoch + 1), problem, folder));
-        }
-        let sums = std::mem::take(&mut at.sums);
-        let metrics = EpochMetrics {
-            epoch: epoch + 1,
-            train_loss: sums.mean_loss(),
-            train_accuracy: sums.accuracy(objective),
-            valid_loss,
-            valid_accuracy,
-            gradient_norm: sums.gradient_norm / plan.len() as f64,
-            learning_rate: rate.at(epoch * batches + batches - 1),
-            tokens: sums.tokens,
-        };
-        let best = at.best().is_none_or(|best| metrics.valid_loss < best.valid_loss);
-        at.metrics.push(metrics);
-        (at.epoch, at.batch) = (epoch + 1, 0);
-        at.take(&trainer);
-        if best {
-            folder.write_best(&Best { metrics, network: trainer.best_network().clone() })?;
-        }
-        folder.write_metrics(&at.metrics)?;
-        folder.write_curves(&at.metrics)?;
-        folder.write_checkpoint(&at)?;
-        progress.epoch(&metrics, started.elapsed(), best);
-    }
+    let data = Data { vocabulary, training, validation, folder };
+    let float = Phase { config, before: &[], epochs: config.epochs, patience: config.patience, until, quantize: None };
+    float.run(&mut at, &data, config.learning_rate, &mut pace, progress)?;
     let best = *at.best().ok_or_else(|| fault("--epochs", "the run has no epoch", "train for at least one epoch"))?;
-    Ok(Outcome {
-        epochs: at.epoch,
-        best,
-        tokens_per_second: tokens as f64 / busy.as_secs_f64().max(1e-9),
-        elapsed: started.elapsed(),
-    })
+    let mut quantized = None;
+    let mut epochs = at.epoch;
+    if let Some(quantize) = config.quantize.as_ref().filter(|_| at.is_finished(config.epochs, config.patience)) {
+        let network = folder.best()?.network;
+        let scales = embedding_scales(&network, training.occurrences.clone(), quantize.storage);
+        let mut after = match folder.quantized_checkpoint()? {
+            Some(checkpoint) => checkpoint,
+            None => Checkpoint::beginning(network, config),
+        };
+        let phase = Phase {
+            config,
+            before: &at.metrics,
+            epochs: quantize.epochs,
+            patience: u64::MAX,
+            until: u64::MAX,
+            quantize: Some(Quantize { storage: quantize.storage, scales }),
+        };
+        phase.run(&mut after, &data, quantize.learning_rate, &mut pace, progress)?;
+        epochs += after.epoch;
+        quantized = after.best().copied();
+    }
+    Ok(Outcome { epochs, best, quantized, tokens_per_second: pace.tokens_per_second(), elapsed: started.elapsed() })
 }
 
 /// Whether a training sequence keeps the n-grams' logit in an epoch.
@@ -433,16 +400,192 @@ fn keeps(config: &TrainConfig, epoch: u64, index: usize) -> bool {
     rng.random_range(0.0..1.0) >= config.model.ngrams.dropout
 }
 
-fn stopped(error: &TrainError, epoch: u64, batch: usize, folder: &RunFolder) -> anyhow::Error {
+/// The loss of a run's task.
+fn objective(config: &TrainConfig) -> Objective {
+    if config.task.has_values() { Objective::SquaredError } else { Objective::CrossEntropy }
+}
+
+/// What a run reads, and where it writes.
+struct Data<'a> {
+    vocabulary: &'a Vocabulary,
+    training: &'a Sequences,
+    validation: &'a Sequences,
+    folder: &'a RunFolder,
+}
+
+/// How fast a run goes in this process, validation left out.
+struct Pace {
+    started: Instant,
+    busy: Duration,
+    tokens: u64,
+}
+
+impl Pace {
+    fn tokens_per_second(&self) -> f64 {
+        self.tokens as f64 / self.busy.as_secs_f64().max(1e-9)
+    }
+}
+
+/// Epochs in a row with one schedule: those in floats, or those with integers after them.
+struct Phase<'a> {
+    config: &'a TrainConfig,
+    /// The epochs before this phase.
+    before: &'a [EpochMetrics],
+    epochs: u64,
+    patience: u64,
+    /// The epoch at which to stop for now.
+    until: u64,
+    quantize: Option<Quantize>,
+}
+
+/// What the epochs with integers hold fast.
+struct Quantize {
+    storage: Storage,
+    /// Of the embedding's columns.
+    scales: Vec<f32>,
+}
+
+impl Phase<'_> {
+    fn run(
+        &self,
+        at: &mut Checkpoint,
+        data: &Data<'_>,
+        learning_rate: f64,
+        pace: &mut Pace,
+        progress: &mut dyn Progress,
+    ) -> Result<()> {
+        let &Phase { config, before, epochs, patience, .. } = self;
+        let &Data { training, validation, folder, .. } = data;
+        let objective = objective(config);
+        let lengths: Vec<usize> = training.ids.iter().map(Vec::len).collect();
+        let options = BatchOptions { batch_size: config.batch, window: 50, seed: config.seed };
+        let batches = lengths.len().div_ceil(config.batch) as u64;
+        let total = batches * epochs;
+        let rate = LearningRate {
+            peak: learning_rate,
+            floor: 0.02,
+            warmup: (config.warmup * total as f64) as u64,
+            total,
+            decay: Decay::Cosine,
+        };
+        if at.epoch >= self.until || at.is_finished(epochs, patience) {
+            return Ok(());
+        }
+        let mut trainer = Trainer::resume(at.network.clone(), at.adam.clone(), at.average.clone());
+        let mut integers = match &self.quantize {
+            Some(quantize) => Some(Integers::new(&trainer.network, quantize.storage, quantize.scales.clone())?),
+            None => None,
+        };
+        while at.epoch < self.until && !at.is_finished(epochs, patience) {
+            // Counted from the run's beginning: every epoch has its own order and its own noise.
+            let epoch = before.len() as u64 + at.epoch;
+            let plan = plan(&lengths, &options, epoch);
+            let mut kept = Instant::now();
+            for (number, indices) in plan.iter().enumerate().skip(at.batch as usize) {
+                let began = Instant::now();
+                let step_options = StepOptions {
+                    learning_rate: rate.at(at.epoch * batches + number as u64),
+                    clip_norm: Some(config.clip_norm),
+                    loss: LossOptions {
+                        label_smoothing: config.label_smoothing,
+                        noise: Some(Noise { seed: config.seed, epoch, batch: number as u64 }),
+                        objective,
+                    },
+                };
+                let batch = training.batch(indices, |index| keeps(config, epoch, index));
+                let stats = match &mut integers {
+                    Some(integers) => train_step_quantized(&mut trainer, integers, &batch, &step_options),
+                    None => train_step(&mut trainer, &batch, &step_options).map_err(anyhow::Error::from),
+                };
+                let stats = stats.map_err(|error| stopped(error, epoch, number, folder))?;
+                pace.busy += began.elapsed();
+                pace.tokens += stats.tokens as u64;
+                at.sums.loss += stats.loss_sum;
+                at.sums.correct += stats.correct as u64;
+                at.sums.answers += stats.answers as u64;
+                at.sums.tokens += stats.tokens as u64;
+                at.sums.gradient_norm += stats.gradient_norm;
+                at.batch = number as u64 + 1;
+                progress.batch(&BatchProgress {
+                    epoch: epoch + 1,
+                    done: number + 1,
+                    batches: plan.len(),
+                    loss: at.sums.mean_loss(),
+                    accuracy: at.sums.accuracy(objective),
+                    tokens_per_second: pace.tokens_per_second(),
+                });
+                if kept.elapsed() > folder.checkpoint_interval() && number + 1 < plan.len() {
+                    at.take(&trainer);
+                    folder.write_checkpoint(at, self.quantize.is_some())?;
+                    kept = Instant::now();
+                }
+            }
+            let network = trainer.best_network();
+            let (valid_loss, valid_accuracy) = match &self.quantize {
+                Some(quantize) => {
+                    judge_image(&quantize.weights(network), data.vocabulary, quantize.storage, validation, config)?
+                }
+                None => judge(network, validation, objective)?,
+            };
+            if !valid_loss.is_finite() {
+                let problem = format!("the validation loss is {valid_loss}: the weights have diverged");
+                return Err(diverged(format!("epoch {}", epoch + 1), problem, folder));
+            }
+            let sums = std::mem::take(&mut at.sums);
+            let metrics = EpochMetrics {
+                epoch: epoch + 1,
+                train_loss: sums.mean_loss(),
+                train_accuracy: sums.accuracy(objective),
+                valid_loss,
+                valid_accuracy,
+                gradient_norm: sums.gradient_norm / plan.len() as f64,
+                learning_rate: rate.at(at.epoch * batches + batches - 1),
+                tokens: sums.tokens,
+            };
+            let best = at.best().is_none_or(|best| metrics.valid_loss < best.valid_loss);
+            at.metrics.push(metrics);
+            (at.epoch, at.batch) = (at.epoch + 1, 0);
+            at.take(&trainer);
+            if best {
+                let best = Best { metrics, network: trainer.best_network().clone() };
+                match &self.quantize {
+                    Some(Quantize { storage, scales }) => folder.write_quantized(&BestQuantized {
+                        best,
+                        storage: *storage,
+                        embedding_scales: scales.clone(),
+                    })?,
+                    None => folder.write_best(&best)?,
+                }
+            }
+            let all = [before, &at.metrics].concat();
+            let quantized = self.quantize.as_ref().map(|quantize| (quantize.storage, at.metrics.len()));
+            folder.write_metrics(&all, quantized)?;
+            folder.write_curves(&all)?;
+            folder.write_checkpoint(at, self.quantize.is_some())?;
+            progress.epoch(&metrics, pace.started.elapsed(), best);
+        }
+        Ok(())
+    }
+}
+
+impl Quantize {
+    /// A network as the quantizer takes it, with the scales of this training.
+    fn weights(&self, network: &Network<f32>) -> Weights {
+        Weights { embedding_scales: self.scales.clone(), ..weights(network) }
+    }
+}
+
+fn stopped(error: anyhow::Error, epoch: u64, batch: usize, folder: &RunFolder) -> anyhow::Error {
     let place = format!("epoch {} batch {}", epoch + 1, batch + 1);
-    match error {
-        TrainError::NonFiniteLoss { loss } => {
+    match error.downcast_ref() {
+        Some(TrainError::NonFiniteLoss { loss }) => {
             diverged(place, format!("the loss is {loss}: the weights have diverged"), folder)
         }
-        TrainError::NonFiniteGradient { norm } => {
+        Some(TrainError::NonFiniteGradient { norm }) => {
             diverged(place, format!("the gradient's norm is {norm}: the weights have diverged"), folder)
         }
-        _ => anyhow::anyhow!("{place}: {error}"),
+        Some(error) => anyhow::anyhow!("{place}: {error}"),
+        None => error,
     }
 }
 
@@ -461,16 +604,26 @@ fn diverged(place: String, problem: String, folder: &RunFolder) -> anyhow::Error
 
 /// Mean loss and accuracy of a network, fused with the n-grams where there are some; of values R².
 pub(crate) fn judge(network: &Network<f32>, sequences: &Sequences, objective: Objective) -> Result<(f64, f64)> {
-    let (mut logits, fusion) = fused(network, sequences)?;
+    let (logits, fusion) = fused(network, sequences)?;
+    Ok(judge_fused(logits, fusion, network.config().outputs, sequences, objective))
+}
+
+fn judge_fused(
+    mut logits: Vec<f32>,
+    fusion: Option<Fusion>,
+    outputs: usize,
+    sequences: &Sequences,
+    objective: Objective,
+) -> (f64, f64) {
     if let Some(fusion) = fusion {
         for (logit, &offset) in logits.iter_mut().zip(&sequences.offsets) {
             *logit = fusion.logit(*logit, offset);
         }
     }
     if objective == Objective::CrossEntropy {
-        return Ok(judge_logits(&logits, sequences));
+        return judge_logits(&logits, sequences);
     }
-    let values = logits.chunks_exact(network.config().outputs).map(|values| f64::from(values[0]));
+    let values = logits.chunks_exact(outputs).map(|values| f64::from(values[0]));
     let (mut squares, mut sum, mut sum_of_squares, mut count) = (0.0, 0.0, 0.0, 0.0);
     for (value, &label) in values.zip(sequences.labels.iter().flatten()).filter(|(_, label)| !label.is_nan()) {
         let label = f64::from(label);
@@ -479,7 +632,7 @@ pub(crate) fn judge(network: &Network<f32>, sequences: &Sequences, objective: Ob
     }
     let count = f64::max(count, 1.0);
     let variance = (sum_of_squares - sum * sum / count).max(f64::MIN_POSITIVE);
-    Ok((squares / count, 1.0 - squares / variance))
+    (squares / count, 1.0 - squares / variance)
 }
 
 /// The network's logits of sequences, and how they are best fused with the n-grams' where there are some.
@@ -489,9 +642,45 @@ pub(crate) fn judge(network: &Network<f32>, sequences: &Sequences, objective: Ob
 pub fn fused(network: &Network<f32>, sequences: &Sequences) -> Result<(Vec<f32>, Option<Fusion>)> {
     let ids: Vec<&[u32]> = sequences.ids.iter().map(Vec::as_slice).collect();
     let logits = network.forward(&ids)?.as_slice().to_vec();
-    let labels = || sequences.labels.iter().flatten().copied().collect::<Vec<f32>>();
-    let fusion = (!sequences.offsets.is_empty()).then(|| fuse(&logits, &sequences.offsets, &labels()));
+    let fusion = fusion(&logits, sequences);
     Ok((logits, fusion))
+}
+
+fn fusion(logits: &[f32], sequences: &Sequences) -> Option<Fusion> {
+    let labels = || sequences.labels.iter().flatten().copied().collect::<Vec<f32>>();
+    (!sequences.offsets.is_empty()).then(|| fuse(logits, &sequences.offsets, &labels()))
+}
+
+/// Mean loss and accuracy of the image of some weights, from the engine itself; fused as [`judge`] does.
+fn judge_image(
+    weights: &Weights,
+    vocabulary: &Vocabulary,
+    storage: Storage,
+    sequences: &Sequences,
+    config: &TrainConfig,
+) -> Result<(f64, f64)> {
+    let bytes = to_image(weights, vocabulary, storage, &Origin::default())?;
+    let image = Image::open(&bytes)?;
+    let model = Model::new(&image);
+    let mut memory = vec![0; model.packed_bytes()];
+    let model = model.pack(&mut memory)?;
+    let outputs = usize::from(model.shape().outputs);
+    let answers = |ids: &Vec<u32>| {
+        let mut state = state_for(&model);
+        let mut session = model.session_in(&mut state)?;
+        let mut logits = Vec::new();
+        // An answer a token, or one behind the last.
+        let answers: Vec<&[u32]> = if config.task.each_step() { ids.chunks(1).collect() } else { vec![ids] };
+        for ids in answers {
+            session.push_tokens(ids);
+            logits.extend((0..outputs).map(|output| session.logit(output).to_f32()));
+        }
+        Ok(logits)
+    };
+    let logits: Vec<Vec<f32>> = sequences.ids.par_iter().map(answers).collect::<Result<_>>()?;
+    let logits = logits.concat();
+    let fusion = fusion(&logits, sequences);
+    Ok(judge_fused(logits, fusion, outputs, sequences, objective(config)))
 }
 
 /// Mean loss in nats and accuracy of logits, as many an answer as there are for each label.

@@ -157,6 +157,29 @@ fn a_training_that_is_killed_within_an_epoch_resumes_to_the_same_bytes() {
 }
 
 #[test]
+fn a_training_with_integers_that_is_killed_resumes_to_the_same_bytes() {
+    let place = Place::with_data(1200);
+    let quantize = ["--quantize", "int4", "--quantize-epochs", "2"];
+    let keep = [&quantize[..], &["--checkpoint-every", "0"]].concat();
+    place.train("whole", &[&SLOW[..], &quantize].concat());
+    let run = place.file("killed");
+    let checkpoint = run.join("quantized.checkpoint");
+    stop(&place, "killed", &keep, "KILL", || checkpoint.exists(), || checkpoint.exists() && epochs(&run) == 4);
+    resume(&place, "killed");
+    let images = ["whole", "killed"].map(|run| {
+        place.export(run, "int4");
+        place.read("int4.latch")
+    });
+    assert!(images[0] == images[1], "the image of the killed run is not that of the whole one");
+    assert!(tree(&run) == tree(&place.file("whole")), "the files of the killed run are not those of the whole one");
+    assert_eq!(epochs(&run), 6);
+    // Nothing of a finished run is written again.
+    let written = modified(&checkpoint);
+    resume(&place, "killed");
+    assert_eq!(modified(&checkpoint), written);
+}
+
+#[test]
 fn how_often_a_running_epoch_is_kept_does_not_change_the_result() {
     let place = Place::with_data(200);
     place.train("seldom", &[]);

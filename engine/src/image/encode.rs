@@ -111,6 +111,8 @@ fn section_bytes(section: &Section, tensors: &[Tensor]) -> Result<Vec<u8>, Error
     let bytes = match (&tensor.values, section.element) {
         (Values::Bytes(values), _) => values.clone(),
         (Values::I8(values), Element::I8) => little(values, i8::to_le_bytes),
+        #[cfg(feature = "extended")]
+        (Values::I8(values), Element::I4) => nibbles(section, values)?,
         (Values::I16(values), Element::I16) => little(values, i16::to_le_bytes),
         (Values::U16(values), Element::U16) => little(values, u16::to_le_bytes),
         (Values::I32(values), Element::I32) => little(values, i32::to_le_bytes),
@@ -122,6 +124,49 @@ fn section_bytes(section: &Section, tensors: &[Tensor]) -> Result<Vec<u8>, Error
         return Err(Error::Shape { problem: "a tensor has another number of elements than its section" });
     }
     Ok(bytes)
+}
+
+/// Two int8 weights a byte, in the order of [`crate::kernels::nibbles`].
+#[cfg(feature = "extended")]
+fn nibbles(section: &Section, values: &[i8]) -> Result<Vec<u8>, Error> {
+    if values.iter().any(|value| value % 16 != 0) {
+        return Err(Error::Shape { problem: "a tensor of four bits a weight has a value that is no multiple of 16" });
+    }
+    if values.len() != section.rows * section.columns {
+        return Err(Error::Shape { problem: "a tensor has another number of elements than its section" });
+    }
+    let pair = |below: i8, above: i8| (below as u8 >> 4) | (above as u8 & 0xF0);
+    if section.role == Role::Embedding {
+        let rows = values.chunks(section.columns);
+        return Ok(rows
+            .flat_map(|row| row.chunks(2))
+            .map(|two| pair(two[0], two.get(1).copied().unwrap_or(0)))
+            .collect());
+    }
+    let blocks = values.as_chunks::<16>().0.iter();
+    Ok(blocks.flat_map(|block| (0..8).map(move |byte| pair(block[byte], block[byte + 8]))).collect())
+}
+
+/// The int8 weights of a section of an integer model: its bytes, or what its nibbles stand for. Empty for other elements.
+pub fn widened(image: &super::Image<'_>, section: &Section) -> Vec<i8> {
+    let bytes: &[i8] = bytemuck::cast_slice(image.section_bytes(section));
+    match section.element {
+        Element::I8 => bytes.to_vec(),
+        #[cfg(feature = "extended")]
+        Element::I4 => {
+            use crate::kernels::nibbles::{widen_gates, widen_row};
+
+            let mut values = std::vec![0; section.rows * section.columns];
+            if section.role == Role::Embedding {
+                let rows = bytes.chunks(section.columns.div_ceil(2));
+                rows.zip(values.chunks_mut(section.columns)).for_each(|(row, out)| widen_row(row, out));
+            } else {
+                widen_gates(bytes, &mut values);
+            }
+            values
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// Bytes of the self-test's digest, which stand last in the header.

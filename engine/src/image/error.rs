@@ -109,6 +109,12 @@ pub enum Error {
         "the image needs what format version 4 added (four-bit weights, n-grams, syllables, early answers or other outputs), and this engine was built without it: build it with the feature `extended`"
     )]
     ExtensionUnavailable,
+    /// The half byte behind a row of an odd number of four-bit features holds something.
+    #[error("row {row} of the embedding is padded with something other than zero; export the model again")]
+    RowPadding {
+        /// The row.
+        row: u32,
+    },
     /// The index of the folded ids does not count them.
     #[error("the index of the folded ids does not count as many as there are; export the model again")]
     FoldedIndex,

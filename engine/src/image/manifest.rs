@@ -75,7 +75,7 @@ pub const MAX_NGRAMS: u32 = 1 << 26;
 #[cfg(feature = "extended")]
 pub const MAX_EARLY: usize = 8;
 
-/// Tensors with two weights in a byte, the lower four bits first.
+/// Tensors of an integer model with two weights in a byte; [`crate::kernels::nibbles`] has their order and what they stand for.
 #[cfg(feature = "extended")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Nibbles {
@@ -316,6 +316,18 @@ impl Manifest {
         if self.folded == 0 { super::VERSION_UNFOLDED } else { super::VERSION_FOLDED }
     }
 
+    /// The precision as it is written on a command line: that of [`Precision::name`], but `int4` where the gates have four bits a weight, and
+    /// `mixed` where only the embedding has.
+    pub fn precision_name(&self) -> &'static str {
+        #[cfg(feature = "extended")]
+        match self.extended.nibbles {
+            Nibbles { gates: true, .. } => return "int4",
+            Nibbles { embedding: true, .. } => return "mixed",
+            _ => {}
+        }
+        self.precision.name()
+    }
+
     /// Columns of x among a layer's gate weights: none where the embedding is folded into the first layer.
     pub fn joined_inputs(&self, layer: usize) -> usize {
         if cfg!(feature = "fold") && self.folded > 0 && layer == 0 {
@@ -350,6 +362,10 @@ impl Manifest {
             return wrong(problem!("there is no recurrent layer"));
         }
         let integer = self.precision == Precision::Int8;
+        #[cfg(feature = "extended")]
+        if !integer && self.extended.nibbles != Nibbles::default() {
+            return wrong(problem!("weights of four bits belong to integer models only"));
+        }
         let shift_fits = |shift: u8, most: u8| if integer { (1..=most).contains(&shift) } else { shift == 0 };
         let mut features = self.embedding.width;
         for Layer::Lstm(lstm) in &self.layers {

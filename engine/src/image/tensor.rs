@@ -45,6 +45,9 @@ pub enum Role {
 pub enum Element {
     /// Unsigned byte.
     U8,
+    /// The upper four bits of a signed byte, two in a byte, see [`crate::kernels::nibbles`].
+    #[cfg(feature = "extended")]
+    I4,
     /// Signed byte.
     I8,
     /// 16 bits, signed.
@@ -62,10 +65,12 @@ pub enum Element {
 }
 
 impl Element {
-    /// Bytes of one element.
+    /// Bytes of one element, those of four bits rounded up.
     pub const fn bytes(self) -> usize {
         match self {
             Element::U8 | Element::I8 => 1,
+            #[cfg(feature = "extended")]
+            Element::I4 => 1,
             Element::I16 | Element::U16 | Element::F16 => 2,
             Element::I32 | Element::U32 | Element::F32 => 4,
         }
@@ -75,6 +80,8 @@ impl Element {
     pub const fn name(self) -> &'static str {
         match self {
             Element::U8 => "u8",
+            #[cfg(feature = "extended")]
+            Element::I4 => "i4",
             Element::I8 => "i8",
             Element::I16 => "i16",
             Element::U16 => "u16",
@@ -104,8 +111,12 @@ pub struct Section {
 }
 
 impl Section {
-    /// Its size in bytes.
+    /// Its size in bytes; a row of four-bit elements is padded to whole bytes.
     pub const fn bytes(&self) -> usize {
+        #[cfg(feature = "extended")]
+        if matches!(self.element, Element::I4) {
+            return self.rows.saturating_mul(self.columns.div_ceil(2));
+        }
         self.rows.saturating_mul(self.columns).saturating_mul(self.element.bytes())
     }
 }
@@ -134,6 +145,28 @@ pub fn sections(manifest: impl Borrow<Manifest>, header_end: usize) -> impl Iter
     })
 }
 
+impl Manifest {
+    /// Type of an integer embedding's elements.
+    #[inline(always)]
+    const fn embedding_integer(&self) -> Element {
+        #[cfg(feature = "extended")]
+        if self.extended.nibbles.embedding {
+            return Element::I4;
+        }
+        Element::I8
+    }
+
+    /// Type of an integer layer's weights.
+    #[inline(always)]
+    const fn gates_integer(&self) -> Element {
+        #[cfg(feature = "extended")]
+        if self.extended.nibbles.gates {
+            return Element::I4;
+        }
+        Element::I8
+    }
+}
+
 /// The section at a place of the order, or `None` where this model has none.
 fn shape(manifest: &Manifest, place: usize) -> Option<(Role, u8, Element, usize, usize)> {
     let float = match manifest.precision {
@@ -159,7 +192,7 @@ fn shape(manifest: &Manifest, place: usize) -> Option<(Role, u8, Element, usize,
     }
     let (rows, width) = (manifest.embedding.rows as usize, usize::from(manifest.embedding.width));
     if place == EMBEDDING {
-        return Some((Role::Embedding, 0, float.unwrap_or(Element::I8), rows, width));
+        return Some((Role::Embedding, 0, float.unwrap_or(manifest.embedding_integer()), rows, width));
     }
     #[cfg(feature = "extended")]
     if place == BEFORE - 1 {
@@ -175,7 +208,9 @@ fn shape(manifest: &Manifest, place: usize) -> Option<(Role, u8, Element, usize,
         let columns = manifest.joined_inputs(layer) + usize::from(lstm.units);
         let (role, element, rows, columns) = match ((place - BEFORE) % PER_LAYER, float) {
             (0, Some(float)) => (Role::GateWeights, float, lstm.padded_units() * 4, columns),
-            (0, None) => (Role::GateWeights, Element::I8, usize::from(lstm.units) * 4, columns.next_multiple_of(4)),
+            (0, None) => {
+                (Role::GateWeights, manifest.gates_integer(), usize::from(lstm.units) * 4, columns.next_multiple_of(4))
+            }
             (1, Some(_)) => return None,
             (1, None) => (Role::GateMultipliers, Element::U16, usize::from(lstm.units), 4),
             (_, Some(_)) => (Role::GateBiases, Element::F32, lstm.padded_units(), 4),
@@ -213,6 +248,6 @@ fn folded_shape(
         (1, Some(_)) => (Role::FoldedGates, 0, Element::F32, manifest.folded as usize, 4 * units),
         (1, None) => (Role::FoldedGates, 0, Element::I32, manifest.folded as usize, 4 * units),
         (_, Some(float)) => (Role::KernelWeights, 0, float, 4 * units, inputs),
-        (_, None) => (Role::KernelWeights, 0, Element::I8, 4 * units, inputs.next_multiple_of(4)),
+        (_, None) => (Role::KernelWeights, 0, manifest.gates_integer(), 4 * units, inputs.next_multiple_of(4)),
     })
 }

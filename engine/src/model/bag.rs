@@ -8,7 +8,7 @@
 //! Classification*), without its n-grams: the least that a recurrent layer of as many bytes has to beat.
 //!
 //! The embedding of the last token stands where a layer would have its hidden state. In integer models that is `q·256`: the embedding's byte as
-//! the Q0.15 that the head reads, exactly; the scale of its column is inside the head's weights. A byte of −128, which no quantizer here writes, reads as −127, so that a
+//! the Q0.15 that the head reads, exactly; the scale of its column is inside the head's weights. A byte of −128, which only four bits a weight come to, reads as −127, so that a
 //! mean whose sum was halved stays inside 16 bits.
 
 use super::StreamShape;

@@ -21,6 +21,12 @@ impl<'a, W: Pod> Embedding<'a, W> {
         Embedding { width: usize::from(manifest.embedding.width), rows: image.tensor(manifest, Role::Embedding, 0) }
     }
 
+    /// The same table with two features in each of its elements.
+    #[cfg(feature = "extended")]
+    pub(super) fn halve(&mut self) {
+        self.width = self.width.div_ceil(2);
+    }
+
     /// The row of an id; `None` for an id outside the table.
     #[inline]
     pub(super) fn row(&self, id: u32) -> Option<&'a [W]> {

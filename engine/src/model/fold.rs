@@ -78,7 +78,7 @@ pub fn fold(image: &Image<'_>, ids: &[u32]) -> Result<AlignedBytes, Error> {
 type Parts = (Values, Values, Values);
 
 fn integers(image: &Image<'_>, manifest: &Manifest, first: Lstm, ids: &[u32]) -> Parts {
-    let weights: &[i8] = image.tensor(manifest, Role::GateWeights, 0);
+    let weights = &int8(image, Role::GateWeights);
     let (inputs, units, width) = (usize::from(first.inputs), usize::from(first.units), first.padded_columns());
     // [unit][column / 4][gate][column % 4]
     let pack = |columns: usize, skipped: usize| {
@@ -95,7 +95,7 @@ fn integers(image: &Image<'_>, manifest: &Manifest, first: Lstm, ids: &[u32]) ->
         shift: u32::from(first.shift),
         packed: Packed::NONE,
     };
-    let embedding: &[i8] = image.tensor(manifest, Role::Embedding, 0);
+    let embedding = &int8(image, Role::Embedding);
     let mut ready = vec![0; 4 * units * ids.len()];
     let mut x = vec![0; inputs.next_multiple_of(4)];
     for (&id, row) in ids.iter().zip(ready.chunks_mut(4 * units)) {
@@ -103,6 +103,12 @@ fn integers(image: &Image<'_>, manifest: &Manifest, first: Lstm, ids: &[u32]) ->
         Scalar.gates_i8(&gates, &x, row);
     }
     (Values::I8(kernel), Values::I8(recurrent), Values::I32(ready))
+}
+
+/// The weights of the first layer or of the embedding of an integer image as int8.
+fn int8(image: &Image<'_>, role: Role) -> Vec<i8> {
+    let section = image.sections().find(|section| (section.role, section.layer) == (role, 0));
+    section.map_or(Vec::new(), |section| crate::image::encode::widened(image, &section))
 }
 
 #[cfg(feature = "float")]

@@ -69,6 +69,21 @@ impl Folded<'_, i8, i32> {
         id: u32,
         scratch: &'s mut [i32],
     ) -> Option<(&'s [i32], &'s mut [i16])> {
+        let row = embedding.row(id)?;
+        self.row_by(backend, first, row, id, scratch, |gates, x, out| backend.gates_i8(gates, x, out))
+    }
+
+    /// The same of the embedding's `row`, with [`Backend::gates_i8`] left to `compute`.
+    #[inline(always)]
+    pub(super) fn row_by<'s, B: Backend>(
+        &'s self,
+        backend: B,
+        first: &GatesI8<'_>,
+        row: &[i8],
+        id: u32,
+        scratch: &'s mut [i32],
+        compute: impl FnOnce(&GatesI8<'_>, &[i16], &mut [i32]),
+    ) -> Option<(&'s [i32], &'s mut [i16])> {
         let (computed, scratch) = self.split(scratch);
         let scratch: &mut [i16] = bytemuck::try_cast_slice_mut(scratch).unwrap_or_default();
         if let Some(ready) = self.ready(id) {
@@ -76,12 +91,11 @@ impl Folded<'_, i8, i32> {
             backend.prefetch(bytemuck::cast_slice(ready));
             return Some((ready, scratch));
         }
-        let row = embedding.row(id)?;
         let x = scratch.get_mut(..row.len().next_multiple_of(4))?;
         let (features, padding) = x.split_at_mut_checked(row.len())?;
         backend.widen_i8(row, features);
         padding.fill(0);
-        backend.gates_i8(&GatesI8 { weights: self.kernel, packed: Packed::NONE, ..*first }, x, computed);
+        compute(&GatesI8 { weights: self.kernel, packed: Packed::NONE, ..*first }, x, computed);
         Some((computed, scratch))
     }
 }

@@ -28,7 +28,9 @@ pub(super) fn step_i8<B: Backend>(
 ) {
     let (memory, scratch) = memory.part::<i16>(start);
     let Some(first) = layers.first() else { return };
-    layers_i8(backend, shape, layers, (first, row), scratch, header, memory);
+    layers_i8(backend, shape, layers, (first, row), scratch, header, memory, |gates, x, xh, h, c, odd| {
+        backend.step_i8(gates, x, xh, h, c, odd);
+    });
 }
 
 /// One token, integers, with a folded embedding: the row of the id in the place of the first layer's bias, and no features. False for an
@@ -46,13 +48,17 @@ pub(super) fn step_folded_i8<B: Backend>(
     let (memory, scratch) = memory.part::<i32>(start);
     let Some(first) = layers.first() else { return false };
     let Some((row, scratch)) = folded.row(backend, first, embedding, id, scratch) else { return false };
-    layers_i8(backend, shape, layers, (&GatesI8 { bias: row, ..*first }, &[]), scratch, header, memory);
+    let first = &GatesI8 { bias: row, ..*first };
+    layers_i8(backend, shape, layers, (first, &[]), scratch, header, memory, |gates, x, xh, h, c, odd| {
+        backend.step_i8(gates, x, xh, h, c, odd);
+    });
     true
 }
 
-/// The layers and the readout; `first` has the gates that the first layer takes, and its features.
+/// The layers and the readout; `first` has the gates that the first layer takes, and its features, and `step` is [`Backend::step_i8`].
 #[inline(always)]
-fn layers_i8<B: Backend>(
+#[allow(clippy::too_many_arguments, reason = "what a token needs")]
+pub(super) fn layers_i8<B: Backend>(
     backend: B,
     shape: &StreamShape,
     layers: &[GatesI8<'_>],
@@ -60,6 +66,7 @@ fn layers_i8<B: Backend>(
     scratch: &mut [i16],
     header: &mut Header,
     mut memory: Memory<'_>,
+    mut step: impl FnMut(&GatesI8<'_>, Features<'_>, &mut [i16], &mut [i16], &mut [i32], bool),
 ) {
     let mut hidden: &mut [i16] = &mut [];
     for (index, (gates, &units)) in layers.iter().zip(&shape.units).enumerate() {
@@ -67,7 +74,7 @@ fn layers_i8<B: Backend>(
         let (c, h) = (memory.take(units), memory.take(units));
         let (gates, x) = if index == 0 { (first, Features::Row(row)) } else { (gates, Features::Hidden(hidden)) };
         let Some(xh) = scratch.get_mut(..(x.len() + units).next_multiple_of(4)) else { return };
-        backend.step_i8(gates, x, xh, h, c, header.tokens % 2 == 1);
+        step(gates, x, xh, h, c, header.tokens % 2 == 1);
         hidden = h;
     }
     read_out_i8(backend, shape, hidden, header, memory);

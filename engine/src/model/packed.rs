@@ -4,9 +4,14 @@
 //! cache, [`Model::pack`] makes it once, when a model is loaded; the words of a vocabulary, which lie coded in the image, are decoded into a table.
 //! Nothing of this happens unless a caller hands over the memory.
 
-use super::{Model, Weights};
+use heapless::Vec;
+
+use super::{Int8, Model, Weights};
 use crate::image::error::Error;
+use crate::image::manifest::MAX_LAYERS;
 use crate::input::vocabulary::Vocabulary;
+#[cfg(feature = "extended")]
+use crate::kernels::nibbles;
 use crate::kernels::{Backend, GatesI8, PACKED_ALIGNMENT, Packed, WithBackend, dispatch};
 #[cfg(feature = "float")]
 use crate::kernels::{FloatWeight, GatesFloat};
@@ -68,18 +73,32 @@ impl WithBackend for Pieces<'_, '_> {
             Weights::F32(model) => model.layers.iter().map(|gates| lines(float_bytes(backend, gates))).sum(),
             #[cfg(feature = "float")]
             Weights::F16(model) => model.layers.iter().map(|gates| lines(float_bytes(backend, gates))).sum(),
-            Weights::Int8(model) => model.layers.iter().map(|gates| lines(i8_bytes(backend, gates))).sum(),
+            Weights::Int8(model) => {
+                let bytes = |gates| lines(widened_bytes(model, gates)) + lines(i8_bytes(backend, model, gates));
+                model.layers.iter().map(bytes).sum()
+            }
         }
     }
 }
 
-/// Columns of an integer layer, padding included.
-fn columns(gates: &GatesI8<'_>) -> usize {
-    gates.weights.len().checked_div(gates.multiplier.len()).unwrap_or(0)
+/// Columns of an integer layer with so many weights, padding included.
+fn columns(gates: &GatesI8<'_>, weights: usize) -> usize {
+    weights.checked_div(gates.multiplier.len()).unwrap_or(0)
 }
 
-fn i8_bytes<B: Backend>(backend: B, gates: &GatesI8<'_>) -> usize {
-    backend.packed_i8_bytes(gates.multiplier.len() / 4, columns(gates))
+/// Bytes of a layer's four-bit weights as int8; 0 where they are.
+fn widened_bytes(model: &Int8<'_>, gates: &GatesI8<'_>) -> usize {
+    #[cfg(feature = "extended")]
+    if model.nibbles {
+        return 2 * gates.weights.len();
+    }
+    let _ = (model, gates);
+    0
+}
+
+fn i8_bytes<B: Backend>(backend: B, model: &Int8<'_>, gates: &GatesI8<'_>) -> usize {
+    let weights = gates.weights.len().max(widened_bytes(model, gates));
+    backend.packed_i8_bytes(gates.multiplier.len() / 4, columns(gates, weights))
 }
 
 #[cfg(feature = "float")]
@@ -96,11 +115,24 @@ fn pack<'a, B: Backend>(backend: B, weights: &mut Weights<'a>, memory: &'a mut [
         Weights::F16(model) => align(backend, &mut model.layers, memory),
         Weights::Int8(model) => {
             let mut memory = memory;
-            for gates in &mut model.layers {
+            let sizes = |gates| (widened_bytes(model, gates), i8_bytes(backend, model, gates));
+            let sizes: Vec<_, MAX_LAYERS> = model.layers.iter().map(sizes).collect();
+            for (gates, (widened, packed)) in model.layers.iter_mut().zip(sizes) {
+                #[cfg(feature = "extended")]
+                if widened > 0 {
+                    let weights = bytemuck::cast_slice_mut(take(&mut memory, widened)?);
+                    nibbles::widen_gates(gates.weights, weights);
+                    gates.weights = weights;
+                }
+                let _ = widened;
                 // Empty where the backend packs nothing.
-                let piece = take(&mut memory, i8_bytes(backend, gates))?;
-                backend.pack_i8(gates.weights, columns(gates), piece);
+                let piece = take(&mut memory, packed)?;
+                backend.pack_i8(gates.weights, columns(gates, gates.weights.len()), piece);
                 gates.packed = Packed(piece);
+            }
+            #[cfg(feature = "extended")]
+            {
+                model.nibbles = false;
             }
             Some(())
         }

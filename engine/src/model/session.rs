@@ -12,7 +12,7 @@ use super::state::{Header, Memory};
 use super::{Logit, Model, Weights, lstm};
 use crate::image::error::Error;
 #[cfg(feature = "extended")]
-use crate::image::manifest::Units;
+use crate::image::manifest::{Nibbles, Units};
 #[cfg(feature = "extended")]
 use crate::input::ngrams;
 use crate::input::text::{First, Token, Tokenizer};
@@ -150,6 +150,10 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
         let shape = (&self.model.shape, self.model.scratch_start());
         let Some((header, memory)) = self.state.split() else { return false };
         match &self.model.weights {
+            #[cfg(feature = "extended")]
+            Weights::Int8(model) if shape.0.nibbles != Nibbles::default() => {
+                super::nibbles::step(backend, model, shape, id, header, memory)
+            }
             #[cfg(feature = "float")]
             Weights::F32(model) => step_float(backend, model, shape, id, header, memory),
             #[cfg(feature = "float")]
@@ -203,9 +207,10 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
 
     fn step_together<B: Backend>(backend: B, model: &Model<'_>, sessions: &mut Vec<(&mut Self, u32), MANY>) -> usize {
         let (shape, start) = (&model.shape, model.scratch_start());
-        // They go one after the other where nothing is to be shared: every stream has a bias of its own, the row of its id, or there are no layers.
+        // They go one after the other where nothing is to be shared: every stream has a bias of its own, the row of its id, or there are no layers;
+        // and where each widens nibbles in its own room.
         #[cfg(feature = "fold")]
-        if shape.folded || shape.is_bag() {
+        if shape.folded || shape.is_bag() || shape.widens() {
             return sessions.iter_mut().filter_map(|(session, id)| session.step(backend, *id).then_some(())).count();
         }
         let many = sessions.iter_mut().map(|(session, id)| (session.state.split(), *id));

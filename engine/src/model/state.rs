@@ -7,7 +7,8 @@
 //! cells      each layer's cell state c, 32 bits a unit (Q12.19, or f32)
 //! hidden     each layer's hidden state h (Q0.15 in 16 bits, or f32); where there are no layers, the last token's embedding in its place
 //! pool       readout mean: sum of h, 32 bits a unit · readout max: as h · readout last: nothing
-//! scratch    [x; h] of the step in progress, and before it with a folded embedding a row of gates; means nothing between two tokens
+//! scratch    [x; h] of the step in progress, and before it with a folded embedding a row of gates, and before that with four-bit weights a row
+//!            of the embedding and the gates of a unit as int8; means nothing between two tokens
 //! n-grams    sum of weights, tokens, and the hashes of the last tokens; nothing where the image has no n-grams
 //! ```
 //!
@@ -18,6 +19,8 @@ use heapless::Vec;
 
 use super::Model;
 use crate::image::error::Error;
+#[cfg(feature = "extended")]
+use crate::image::manifest::Nibbles;
 use crate::image::manifest::{MAX_LAYERS, Precision, Readout};
 #[cfg(feature = "extended")]
 use crate::input::ngrams::Sum;
@@ -38,6 +41,9 @@ pub struct StreamShape {
     pub outputs: u16,
     /// The embedding is folded into the first layer.
     pub folded: bool,
+    /// Which tensors have four bits a weight.
+    #[cfg(feature = "extended")]
+    pub nibbles: Nibbles,
     /// Tokens of the longest n-gram; 0 where there are none.
     pub ngrams: u8,
 }
@@ -56,6 +62,21 @@ impl StreamShape {
                 Readout::Mean => last.0,
                 Readout::Max => last.1,
             }
+    }
+
+    /// Bytes at the scratch's beginning for a row of the embedding as int8, and for the gates of one unit.
+    #[cfg(feature = "extended")]
+    pub(super) fn nibble_room(&self) -> (usize, usize) {
+        nibble_room(self.nibbles, self.inputs, &self.units, self.folded)
+    }
+
+    /// True where a step widens four-bit weights first.
+    #[cfg(feature = "fold")]
+    pub(super) fn widens(&self) -> bool {
+        #[cfg(feature = "extended")]
+        return self.nibbles.embedding || self.nibbles.gates;
+        #[cfg(not(feature = "extended"))]
+        false
     }
 
     /// True where there is no recurrent layer, and the readout is over the embedding's rows.
@@ -79,7 +100,10 @@ impl StreamShape {
 /// Bytes of state that a stream of this shape needs.
 pub fn state_bytes(shape: &StreamShape) -> usize {
     let folded = cfg!(feature = "fold") && shape.folded;
-    bytes_of(shape.precision, shape.readout, shape.inputs, &shape.units, folded) + ngram_bytes(shape)
+    let bytes = bytes_of(shape.precision, shape.readout, shape.inputs, &shape.units, folded) + ngram_bytes(shape);
+    #[cfg(feature = "extended")]
+    let bytes = bytes + shape.nibble_room().0 + shape.nibble_room().1;
+    bytes
 }
 
 /// Bytes of the n-grams' part, the last one.
@@ -111,6 +135,35 @@ pub const fn stream_bytes(precision: Precision, readout: Readout, inputs: u16, u
 #[cfg(feature = "fold")]
 pub const fn folded_stream_bytes(precision: Precision, readout: Readout, inputs: u16, units: &[u16]) -> usize {
     bytes_of(precision, readout, inputs, units, true)
+}
+
+/// As [`stream_bytes`], of an integer model with four-bit weights.
+#[cfg(feature = "extended")]
+pub const fn nibble_stream_bytes(nibbles: Nibbles, readout: Readout, inputs: u16, units: &[u16]) -> usize {
+    let (row, unit) = nibble_room(nibbles, inputs, units, false);
+    bytes_of(Precision::Int8, readout, inputs, units, false) + row + unit
+}
+
+/// Bytes for a row of the embedding as int8, and for the gates of one unit of the widest layer.
+#[cfg(feature = "extended")]
+const fn nibble_room(nibbles: Nibbles, inputs: u16, units: &[u16], folded: bool) -> (usize, usize) {
+    let row = if nibbles.embedding { (inputs as usize).next_multiple_of(4) } else { 0 };
+    let (mut columns, mut features, mut layer) = (0, inputs as usize, 0);
+    while nibbles.gates && layer < units.len() {
+        let width = units[layer] as usize;
+        // Folded, the first layer's kernel and its recurrent kernel are widened one after the other.
+        let joined = match folded && layer == 0 {
+            true if features > width => features,
+            true => width,
+            false => features + width,
+        };
+        if joined.next_multiple_of(4) > columns {
+            columns = joined.next_multiple_of(4);
+        }
+        features = width;
+        layer += 1;
+    }
+    (row, 4 * columns)
 }
 
 const fn bytes_of(precision: Precision, readout: Readout, inputs: u16, units: &[u16], folded: bool) -> usize {

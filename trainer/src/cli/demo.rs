@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use latch_engine::image::Image;
-use latch_engine::image::manifest::{self, Precision};
+use latch_engine::image::manifest;
 use latch_engine::model::Model;
 use latch_firmware_sim::sim::source::{Text, Texts};
 use latch_firmware_sim::sim::{Simulator, parts};
@@ -21,6 +21,7 @@ use crate::error::fault;
 use crate::evaluate::state_for;
 use crate::files::{create_folder, write_atomically};
 use crate::network::readout::Readout;
+use crate::quantizer::Storage;
 use crate::run::{RunConfig, RunFolder, Valid};
 use crate::training::{ModelConfig, TrainConfig};
 
@@ -69,7 +70,7 @@ const IMDB_TEXTS: &[&str] = &[
 const HELD_OUT_TEXTS: usize = 4;
 
 /// The images that the demo makes.
-const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::F16, Precision::Int8];
+const PRECISIONS: [Storage; 3] = [Storage::F32, Storage::F16, Storage::Int8];
 
 /// Runs the verb.
 ///
@@ -127,19 +128,21 @@ pub fn run(args: Args) -> Result<()> {
     let best = run.best()?;
     let training = Dataset::load_part(folder, Part::Train)?.examples;
     let validation = Dataset::load_part(folder, Part::Valid)?.examples;
-    let weights = calibrated(&best, &vocabulary, run.ngrams(&config.train)?, &training, &validation)?;
-    let candidates = candidates(&weights, &vocabulary, &origin(&config, &best, training.len())?, &test.examples)?;
+    let weights =
+        calibrated(&best.network, &best.network, &vocabulary, run.ngrams(&config.train)?, &training, &validation)?;
+    let origin = origin(&config, &best, training.len())?;
+    let candidates = candidates(&weights, &vocabulary, &origin, &test.examples, &PRECISIONS)?;
     say(format_args!(
         "3. quantize and pack: three images, judged by the engine on {} held-out texts\n",
         test.examples.len()
     ));
     say(format_args!("{}", precision_table(&candidates)));
     for candidate in &candidates {
-        let path = folder.join(format!("{}.latch", candidate.precision.name()));
+        let path = folder.join(format!("{}.latch", candidate.storage.name()));
         write_atomically(&path, |out| Ok(out.write_all(&candidate.bytes)?))?;
     }
 
-    let Some(int8) = candidates.iter().find(|candidate| candidate.precision == Precision::Int8) else {
+    let Some(int8) = candidates.iter().find(|candidate| candidate.storage == Storage::Int8) else {
         anyhow::bail!("no int8 image was made");
     };
     let mut texts: Vec<String> = task.texts.iter().map(|text| (*text).to_owned()).collect();

@@ -99,7 +99,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     let mut text = String::new();
     let things = if task.each_step() { "labelled tokens" } else { "texts" };
-    let (n, precision) = (result.n, image.manifest().precision.name());
+    let (n, precision) = (result.n, image.manifest().precision_name());
     writeln!(text, "{n} {things}, {} tokens read, {precision} on backend {}", result.tokens, model.backend().name())?;
     judgement(&mut text, &result)?;
     writeln!(text, "time          {:.0} ns per token (text in, state moved on)", result.ns_per_token)?;

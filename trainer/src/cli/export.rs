@@ -22,14 +22,18 @@ use crate::evaluate::{Evaluation, evaluate, image_fault};
 use crate::exchange::{Layout, to_bytes};
 use crate::files::write_atomically;
 use crate::folding::{Folded, fold_to, parse_bytes};
+use crate::network::Network;
 use crate::ngrams::Fitted;
-use crate::quantizer::{Origin, Weights, saturation, to_image};
+use crate::quantizer::aware::Integers;
+use crate::quantizer::{Origin, Storage, Weights, saturation, to_image};
 use crate::report::table;
-use crate::run::{Best, RunConfig, RunFolder, weights};
+use crate::run::{Best, BestQuantized, RunConfig, RunFolder, weights};
 use crate::training::{Scale, Sequences, fused};
 use crate::vocabulary::Vocabulary;
 
 /// Write a run's best network as an image, or as safetensors for PyTorch or Keras.
+///
+/// An image is of a network that learned with integers, if the run has such for the precision asked for.
 ///
 /// For an image, prints what each precision would give on the validation part, through the engine, and where the bytes of the image lie.
 /// A safetensors file holds the weights in f32 and the vocabulary; docs/frameworks.md has the names of its tensors.
@@ -47,7 +51,7 @@ pub struct Args {
     format: Format,
     /// Precision of the image [default: int8]
     #[arg(long, value_enum)]
-    precision: Option<PrecisionArg>,
+    precision: Option<Storage>,
     /// Names and shapes of the tensors of safetensors [default: pytorch]
     #[arg(long, value_enum)]
     layout: Option<Layout>,
@@ -94,27 +98,6 @@ pub enum Format {
     Safetensors,
 }
 
-/// `--precision`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum PrecisionArg {
-    /// 32-bit floats
-    F32,
-    /// Half-precision storage
-    F16,
-    /// 8-bit integers, integer arithmetic throughout
-    Int8,
-}
-
-impl From<PrecisionArg> for Precision {
-    fn from(precision: PrecisionArg) -> Self {
-        match precision {
-            PrecisionArg::F32 => Precision::F32,
-            PrecisionArg::F16 => Precision::F16,
-            PrecisionArg::Int8 => Precision::Int8,
-        }
-    }
-}
-
 #[derive(Serialize)]
 struct Line<'a> {
     path: &'a str,
@@ -129,6 +112,9 @@ struct Line<'a> {
     /// What an early answer saves on the validation part.
     #[serde(skip_serializing_if = "Option::is_none")]
     early: Option<EarlyReport>,
+    /// The network learned with the integers of this precision.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    quantization_aware: bool,
     /// Ids with ready gates, where the embedding is folded.
     #[serde(skip_serializing_if = "Option::is_none")]
     folded: Option<usize>,
@@ -148,7 +134,9 @@ struct TensorsLine<'a> {
 
 /// An image at one precision, and what it gives on some texts.
 pub(crate) struct Candidate {
-    pub(crate) precision: Precision,
+    pub(crate) storage: Storage,
+    /// The network learned with the integers of this storage.
+    pub(crate) aware: bool,
     /// The embedding is folded.
     pub(crate) folded: bool,
     pub(crate) bytes: AlignedBytes,
@@ -156,20 +144,22 @@ pub(crate) struct Candidate {
     pub(crate) evaluation: Evaluation,
 }
 
-/// The weights of a run's best network, calibrated on its training examples, and fused with the run's n-grams on its validation part.
+/// The weights of a run's network, calibrated on its training examples, and fused with the run's n-grams on its validation part by the logits of `judged`,
+/// the network itself or what it becomes.
 pub(crate) fn calibrated<L: Labels>(
-    best: &Best,
+    network: &Network<f32>,
+    judged: &Network<f32>,
     vocabulary: &Vocabulary,
     ngrams: Option<Fitted>,
     training: &[Example<L>],
     validation: &[Example<L>],
 ) -> Result<Weights> {
     let ids: Vec<Vec<u32>> = training.par_iter().map(|example| vocabulary.ids(&example.text)).collect();
-    let mut weights = weights(&best.network).calibrated(ids.iter().map(Vec::as_slice));
+    let mut weights = weights(network).calibrated(ids.iter().map(Vec::as_slice));
     if let Some(Fitted { mut table, .. }) = ngrams {
         let validation =
             Sequences::read(validation, vocabulary, usize::MAX).beside(validation, vocabulary.units, &table);
-        if let (_, Some(fusion)) = fused(&best.network, &validation)? {
+        if let (_, Some(fusion)) = fused(judged, &validation)? {
             weights.head.iter_mut().chain(&mut weights.head_bias).for_each(|weight| *weight *= fusion.network);
             weights.head_bias.iter_mut().for_each(|bias| *bias += fusion.bias);
             table.weights.iter_mut().for_each(|weight| *weight *= fusion.ngrams);
@@ -180,50 +170,45 @@ pub(crate) fn calibrated<L: Labels>(
     Ok(weights)
 }
 
-/// A network at every precision, each judged through the engine. The first is f32.
+/// A network at each of some precisions, judged through the engine.
 pub(crate) fn candidates<L: Labels>(
     weights: &Weights,
     vocabulary: &Vocabulary,
     origin: &Origin,
     examples: &[Example<L>],
+    storages: &[Storage],
 ) -> Result<Vec<Candidate>> {
     let answer = Answer::default();
-    PRECISIONS
-        .into_iter()
-        .map(|precision| candidate(weights, vocabulary, precision, origin, answer, examples))
-        .collect()
+    storages.iter().map(|&storage| candidate(weights, vocabulary, storage, origin, answer, examples)).collect()
 }
-
-/// The precisions of a report. The first is f32, which the others are measured by.
-const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::F16, Precision::Int8];
 
 fn candidate<L: Labels>(
     weights: &Weights,
     vocabulary: &Vocabulary,
-    precision: Precision,
+    storage: Storage,
     origin: &Origin,
     answer: Answer,
     examples: &[Example<L>],
 ) -> Result<Candidate> {
     let mut bytes =
-        to_image(weights, vocabulary, precision, origin).map_err(|error| match error.downcast_ref::<Error>() {
-            Some(&refused) => image_fault(format_args!("the {} image", precision.name()), refused).into(),
+        to_image(weights, vocabulary, storage, origin).map_err(|error| match error.downcast_ref::<Error>() {
+            Some(&refused) => image_fault(format_args!("the {} image", storage.name()), refused).into(),
             None => error,
         })?;
     if answer != Answer::default() {
         bytes = with_answer(&Image::open(&bytes)?, answer, &[])?;
     }
-    judged(bytes, examples)
+    judged(bytes, storage, examples)
 }
 
 /// An image, judged through the engine.
-fn judged<L: Labels>(bytes: AlignedBytes, examples: &[Example<L>]) -> Result<Candidate> {
-    let (precision, folded, state_bytes, evaluation) = {
+fn judged<L: Labels>(bytes: AlignedBytes, storage: Storage, examples: &[Example<L>]) -> Result<Candidate> {
+    let (folded, state_bytes, evaluation) = {
         let image = Image::open(&bytes)?;
         let model = Model::new(&image);
-        (model.shape().precision, model.shape().folded, model.state_bytes(), evaluate(&model, examples)?)
+        (model.shape().folded, model.state_bytes(), evaluate(&model, examples)?)
     };
-    Ok(Candidate { precision, folded, bytes, state_bytes, evaluation })
+    Ok(Candidate { storage, aware: false, folded, bytes, state_bytes, evaluation })
 }
 
 /// Where the network of a run comes from, for the image.
@@ -251,6 +236,10 @@ pub fn run(args: Args) -> Result<()> {
     let began = Beginning::read(&folder)?;
     let best = folder.best()?;
     began.check_network(&folder, "best.network", &best.network)?;
+    let quantized = folder.quantized()?;
+    if let Some(quantized) = &quantized {
+        began.check_network(&folder, "quantized.network", &quantized.best.network)?;
+    }
     let Beginning { config, vocabulary, ngrams, training, validation } = began;
     if args.format == Format::Safetensors {
         if ngrams.is_some() {
@@ -283,37 +272,57 @@ pub fn run(args: Args) -> Result<()> {
         let problem = "the run has no validation part to choose thresholds on";
         return Err(fault("--early-error", problem, "train on labelled texts, or leave it out").into());
     }
-    let mut weights = calibrated(&best, &vocabulary, ngrams, &training, &validation)?;
+    let mut weights = calibrated(&best.network, &best.network, &vocabulary, ngrams.clone(), &training, &validation)?;
+    let mut aware = match quantized {
+        Some(BestQuantized { best, storage, embedding_scales }) => {
+            let judged = Integers::new(&best.network, storage, embedding_scales.clone())?.real;
+            let weights = calibrated(&best.network, &judged, &vocabulary, ngrams, &training, &validation)?;
+            Some((Weights { embedding_scales, ..weights }, storage, origin(&config, &best, training.len())?))
+        }
+        None => None,
+    };
     let (reported, part) = match &args.data {
         Some(path) => (&Dataset::load_for(path, Part::Test, task)?.examples, path.display().to_string()),
         None => (&validation, "the run's validation part".to_owned()),
     };
-    let origin = origin(&config, &best, training.len())?;
+    let best_origin = origin(&config, &best, training.len())?;
+    let storage = args.precision.unwrap_or(Storage::Int8);
     let mut found = Findings { answers: "validation part", ..Findings::default() };
     if task.has_values() {
-        weights = weights.in_the_unit_of(Scale::of(&training));
+        let scale = Scale::of(&training);
+        weights = weights.in_the_unit_of(scale);
+        aware = aware.map(|(aware, storage, origin)| (aware.in_the_unit_of(scale), storage, origin));
     } else if !args.no_calibrate && !validation.is_empty() {
-        let plain = candidate(&weights, &vocabulary, Precision::F32, &origin, answer_of, &validation)?;
+        let plain = candidate(&weights, &vocabulary, Storage::F32, &best_origin, answer_of, &validation)?;
         let calibration = Calibration::of(&plain.evaluation);
         weights = weights.at_temperature(calibration.temperature);
+        // The weights that learned with integers are those of the same network some epochs later: its temperature is theirs.
+        aware = aware.map(|(aware, storage, origin)| (aware.at_temperature(calibration.temperature), storage, origin));
         found.calibration = Some(calibration);
     }
-    let precision = Precision::from(args.precision.unwrap_or(PrecisionArg::Int8));
     let mut candidates = Vec::new();
-    for each in PRECISIONS {
+    for each in Storage::ALL {
         let made = fits_integers(&weights, each, task)
-            .and_then(|()| candidate(&weights, &vocabulary, each, &origin, answer_of, reported));
+            .and_then(|()| candidate(&weights, &vocabulary, each, &best_origin, answer_of, reported));
         match made {
             Ok(candidate) => candidates.push(candidate),
             // A precision that was not asked for is only missed in the table.
-            Err(error) if each != precision && each != Precision::F32 => {
+            Err(error) if each != storage && each != Storage::F32 => {
                 say(args.json, format_args!("no {} in this table: {error:#}", each.name()));
             }
             Err(error) => return Err(error),
         }
     }
-    let Some(unfolded) = candidates.iter().position(|candidate| candidate.precision == precision) else {
-        anyhow::bail!("no image of precision {}", precision.name());
+    if let Some((aware, learned, origin)) = aware {
+        fits_integers(&aware, learned, task)?;
+        let candidate = candidate(&aware, &vocabulary, learned, &origin, answer_of, reported)?;
+        candidates.push(Candidate { aware: true, ..candidate });
+        if learned == storage {
+            weights = aware;
+        }
+    }
+    let Some(unfolded) = candidates.iter().rposition(|candidate| candidate.storage == storage) else {
+        anyhow::bail!("no image of precision {}", storage.name());
     };
     if let Some(allowed) = args.early_error {
         let (bytes, steps, report) = answer_early(&candidates[unfolded].bytes, &validation, allowed)?;
@@ -325,7 +334,8 @@ pub fn run(args: Args) -> Result<()> {
         None => None,
     };
     if let Some(folded) = &folded {
-        candidates.push(judged(folded.bytes.clone(), reported)?);
+        let aware = candidates[unfolded].aware;
+        candidates.push(Candidate { aware, ..judged(folded.bytes.clone(), storage, reported)? });
     }
     let chosen = if folded.is_some() { &candidates[candidates.len() - 1] } else { &candidates[unfolded] };
     write_atomically(&args.out, |out| Ok(out.write_all(&chosen.bytes)?))?;
@@ -344,7 +354,7 @@ pub fn run(args: Args) -> Result<()> {
         answer(args.json, format_args!("{text}"))?;
     }
     let image = Image::open(&candidates[unfolded].bytes)?;
-    if precision == Precision::Int8 && !training.is_empty() {
+    if storage.precision() == Precision::Int8 && !training.is_empty() {
         let calibration: Vec<Vec<u32>> =
             training.iter().take(CALIBRATION_TEXTS).map(|example| vocabulary.ids(&example.text)).collect();
         let counts = saturation::count(&image, &calibration);
@@ -364,14 +374,12 @@ pub fn run(args: Args) -> Result<()> {
         answer(args.json, format_args!("{}", folding(folded, args.fold_to, chosen, &candidates[unfolded])))?;
     }
     answer(args.json, format_args!("{}", super::inspect::sections_table(&Image::open(&chosen.bytes)?)))?;
-    answer(
-        args.json,
-        format_args!("wrote {} ({}, {} bytes)", args.out.display(), precision.name(), chosen.bytes.len()),
-    )?;
+    answer(args.json, format_args!("wrote {} ({}, {} bytes)", args.out.display(), storage.name(), chosen.bytes.len()))?;
     if args.json {
         print_json(&Line {
             path: &args.out.display().to_string(),
-            precision: precision.name(),
+            precision: storage.name(),
+            quantization_aware: chosen.aware,
             image_bytes: chosen.bytes.len(),
             state_bytes: chosen.state_bytes,
             accuracy: chosen.evaluation.accuracy,
@@ -479,16 +487,16 @@ fn answer_early(
 }
 
 /// Checks that the values of a head lie in Q15.16, which integer images compute in.
-fn fits_integers(weights: &Weights, precision: Precision, task: Task) -> Result<()> {
+fn fits_integers(weights: &Weights, storage: Storage, task: Task) -> Result<()> {
     let units = weights.head.len() / weights.head_bias.len();
     let reach = |(row, bias): (&[f32], &f32)| row.iter().map(|weight| weight.abs()).sum::<f32>() + bias.abs();
     let largest = weights.head.chunks(units).zip(&weights.head_bias).map(reach).fold(0.0, f32::max);
-    if !task.has_values() || precision != Precision::Int8 || largest < 32_767.0 {
+    if !task.has_values() || storage.precision() != Precision::Int8 || largest < 32_767.0 {
         return Ok(());
     }
     let problem = format!("values of this model reach {largest}, and an integer image has them up to 32767");
     Err(fault(
-        "the int8 image",
+        format!("the {} image", storage.name()),
         problem,
         "divide the labels by a constant and train again, or export with --precision f16",
     )
@@ -564,7 +572,12 @@ pub(crate) fn precision_table(candidates: &[Candidate]) -> String {
             None => (format!("{:.2} %", 100.0 * evaluation.accuracy), format!("{:.2} %", 100.0 * agreement)),
         };
         rows.push(vec![
-            format!("{}{}", candidate.precision.name(), if candidate.folded { ", folded" } else { "" }),
+            format!(
+                "{}{}{}",
+                candidate.storage.name(),
+                if candidate.aware { ", trained" } else { "" },
+                if candidate.folded { ", folded" } else { "" }
+            ),
             first,
             second,
             candidate.bytes.len().to_string(),

@@ -103,7 +103,7 @@ pub fn run(args: Args) -> Result<()> {
             image_bytes: image.len(),
             crc32: format!("{:08x}", image.crc()),
             self_test: image.self_test().map(|digest| format!("{digest:016x}")),
-            precision: manifest.precision.name(),
+            precision: manifest.precision_name(),
             readout: manifest.readout.name(),
             rows: manifest.embedding.rows,
             width: manifest.embedding.width,
@@ -139,7 +139,7 @@ pub fn run(args: Args) -> Result<()> {
     writeln!(
         text,
         "model       {}, embedding {} x {}, {layers}, readout {}, {} output{}",
-        manifest.precision.name(),
+        manifest.precision_name(),
         manifest.embedding.rows,
         manifest.embedding.width,
         manifest.readout.name(),

@@ -20,11 +20,12 @@ use crate::files::OutputFolder;
 use crate::network::Network;
 use crate::network::readout::Readout;
 use crate::ngrams::{Fitted, NgramConfig};
+use crate::quantizer::Storage;
 use crate::run::{RunConfig, RunFolder, Valid};
 use crate::search::has_search;
 use crate::training::{
-    BatchProgress, EpochMetrics, ModelConfig, Outcome, Progress, Scale, Sequences, TrainConfig, fit_ngrams,
-    judge_logits, train,
+    BatchProgress, EpochMetrics, ModelConfig, Outcome, Progress, QuantizeConfig, Scale, Sequences, TrainConfig,
+    fit_ngrams, judge_logits, train,
 };
 use crate::vocabulary::{Vocabulary, units_of};
 
@@ -92,12 +93,21 @@ pub struct Args {
     /// Epochs without a lower validation loss after which training stops
     #[arg(long, default_value_t = default_config().patience, value_parser = clap::value_parser!(u64).range(1..))]
     patience: u64,
+    /// Train on with the integers of an image, from the best network on: the forward pass computes what the engine will
+    #[arg(long, value_enum)]
+    quantize: Option<QuantizeArg>,
+    /// Epochs with integers
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=MAX_EPOCHS), requires = "quantize")]
+    quantize_epochs: u64,
+    /// Learning rate with integers at its peak
+    #[arg(long, default_value_t = 1e-3, requires = "quantize")]
+    quantize_lr: f64,
     /// Folder of the run
     #[arg(long)]
     out: PathBuf,
     /// Go on with the run in --out; its configuration is used
     #[arg(long, conflicts_with_all = ["data", "task", "classes", "valid", "model", "units", "epochs", "batch", "lr", "seed", "max_tokens", "clip_norm",
-        "weight_decay", "label_smoothing", "average", "patience", "flash", "ram", "latency", "board"])]
+        "weight_decay", "label_smoothing", "average", "patience", "quantize", "quantize_epochs", "quantize_lr", "flash", "ram", "latency", "board"])]
     resume: bool,
     /// Seconds after which a running epoch is kept; the result does not depend on it
     #[arg(long, hide = true, value_parser = seconds)]
@@ -147,6 +157,27 @@ fn task(args: &Args) -> Result<Task> {
         .into());
     }
     Ok(task.with_classes(classes))
+}
+
+/// `--quantize`: the storages of integers.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum QuantizeArg {
+    /// 8-bit integers
+    Int8,
+    /// The same with 4 bits a weight in the embedding
+    Mixed,
+    /// 4-bit integers in the embedding and in the gates
+    Int4,
+}
+
+impl From<QuantizeArg> for Storage {
+    fn from(storage: QuantizeArg) -> Self {
+        match storage {
+            QuantizeArg::Int8 => Storage::Int8,
+            QuantizeArg::Mixed => Storage::Mixed,
+            QuantizeArg::Int4 => Storage::Int4,
+        }
+    }
 }
 
 /// `--units`.
@@ -226,6 +257,7 @@ pub(crate) fn default_config() -> TrainConfig {
         label_smoothing: 0.0,
         average: 0.999,
         patience: 3,
+        quantize: None,
     }
 }
 
@@ -315,6 +347,8 @@ fn byte(key: &str, value: &str, least: u8, most: u8) -> Result<u8, String> {
 struct Line<'a> {
     epochs: u64,
     best_valid_accuracy: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quantized_valid_accuracy: Option<f64>,
     tokens_per_s: f64,
     seconds: f64,
     run: &'a str,
@@ -360,10 +394,20 @@ pub fn run(args: Args) -> Result<()> {
         folder.path().display(),
     );
     answer(json, format_args!("{text}"))?;
+    if let Some(quantized) = &outcome.quantized {
+        let text = format!(
+            "with integers: best epoch {}: validation {}, loss {:.4}, of the image, through the engine",
+            quantized.epoch,
+            accuracy(folder.config()?.train.task, quantized.valid_accuracy),
+            quantized.valid_loss
+        );
+        answer(json, format_args!("{text}"))?;
+    }
     if json {
         print_json(&Line {
             epochs: outcome.epochs,
             best_valid_accuracy: outcome.best.valid_accuracy,
+            quantized_valid_accuracy: outcome.quantized.map(|quantized| quantized.valid_accuracy),
             tokens_per_s: outcome.tokens_per_second,
             seconds: outcome.elapsed.as_secs_f64(),
             run: &folder.path().display().to_string(),
@@ -388,6 +432,11 @@ fn train_config(args: &Args) -> TrainConfig {
         label_smoothing: args.label_smoothing,
         average: args.average,
         patience: args.patience,
+        quantize: args.quantize.map(|storage| QuantizeConfig {
+            storage: storage.into(),
+            epochs: args.quantize_epochs,
+            learning_rate: args.quantize_lr,
+        }),
     }
 }
 
@@ -497,6 +546,9 @@ fn resume(folder: &RunFolder, quiet: bool) -> Result<Outcome> {
     let lock = folder.lock()?;
     let began = Beginning::read(folder)?;
     let checkpoint = folder.checkpoint()?;
+    if let Some(checkpoint) = folder.quantized_checkpoint()? {
+        began.check_network(folder, "quantized.checkpoint", checkpoint.network())?;
+    }
     if let Some(checkpoint) = &checkpoint {
         began.check_network(folder, "checkpoint", checkpoint.network())?;
         if checkpoint.best().is_some() {
@@ -622,6 +674,15 @@ pub(crate) fn check_options(config: &TrainConfig, within: &str) -> Result<()> {
     check("--label-smoothing", share(config.label_smoothing), below_one)?;
     check("--average", share(config.average), below_one)?;
     check("--patience", config.patience > 0, "a whole number from 1")?;
+    if let Some(quantize) = &config.quantize {
+        let integers = !matches!(quantize.storage, Storage::F32 | Storage::F16);
+        check("--quantize", integers, "int8, mixed or int4")?;
+        check("--quantize", config.model.layers > 0, "left out for a model without LSTM layers")?;
+        let range = format!("a whole number from 1 to {MAX_EPOCHS}");
+        check("--quantize-epochs", (1..=MAX_EPOCHS).contains(&quantize.epochs), &range)?;
+        let rate = quantize.learning_rate;
+        check("--quantize-lr", rate > 0.0 && rate.is_finite(), "a positive number")?;
+    }
     check("warmup", (0.0..=1.0).contains(&config.warmup), "from 0 to 1")?;
 
     // What an image can hold; better said before hours of training than after.
@@ -730,7 +791,8 @@ fn go(
             ),
         );
     }
-    let mut progress = Terminal::new(quiet, config.train.epochs, config.train.task);
+    let quantized = config.train.quantize.as_ref().map_or(0, |quantize| quantize.epochs);
+    let mut progress = Terminal::new(quiet, config.train.epochs.saturating_add(quantized), config.train.task);
     train(&config.train, vocabulary, &training, &validation, folder, checkpoint, &mut progress)
 }
 

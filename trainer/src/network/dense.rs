@@ -67,6 +67,47 @@ impl<T: Real> Dense<T> {
     }
 }
 
+/// The integers of a head, as an image has them: `logit·2^16 = ((Σ w·v)·M + 2^(shift - 1) >> shift) + B`, with the readout v in Q0.15.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IntegerHead {
+    /// outputs × inputs, row-major.
+    pub(crate) weights: Vec<i16>,
+    /// One an output.
+    pub(crate) multipliers: Vec<u16>,
+    /// One an output, Q15.16.
+    pub(crate) biases: Vec<i32>,
+    pub(crate) shift: u8,
+}
+
+impl IntegerHead {
+    /// The logits (outputs × columns) of `input` (inputs × columns), which is rounded to Q0.15. Sums stay below 2^53, so that `f64` holds them exactly.
+    pub(crate) fn forward<T: Real>(&self, input: &[T], output: &mut Vec<T>) {
+        let inputs = self.weights.len() / self.multipliers.len();
+        output.clear();
+        for column in input.chunks_exact(inputs) {
+            let rows = self.weights.chunks_exact(inputs).zip(&self.multipliers).zip(&self.biases);
+            output.extend(rows.map(|((row, &multiplier), &bias)| {
+                let value = |v: T| (v.as_f64() * 32_768.0).round();
+                let sum: f64 = row.iter().zip(column).map(|(&w, &v)| f64::from(w) * value(v)).sum();
+                let scaled = (sum * f64::from(multiplier) / 2_f64.powi(i32::from(self.shift)) + 0.5).floor();
+                T::of((scaled + f64::from(bias)).clamp(f64::from(i32::MIN), f64::from(i32::MAX)) / 65_536.0)
+            }));
+        }
+    }
+
+    /// Writes the real values of the integers into a layer of the same shape.
+    pub(crate) fn write_real<T: Real>(&self, layer: &mut Dense<T>) {
+        let (outputs, inputs) = layer.kernel.shape();
+        for output in 0..outputs {
+            let scale = f64::from(self.multipliers[output]) / 2_f64.powi(i32::from(self.shift) + 1);
+            for input in 0..inputs {
+                layer.kernel[(output, input)] = T::of(f64::from(self.weights[output * inputs + input]) * scale);
+            }
+            layer.bias[output] = T::of(f64::from(self.biases[output]) / 65_536.0);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,6 +11,8 @@
 //! `W·X` is one product over all tokens of the shard; only `U·h` must wait for the step before. The way back mirrors this:
 //! `dz_t` step by step, then `dW = dZ·Xᵀ`, `dU = dZ·H_prevᵀ` and `dX = Wᵀ·dZ` as one product each.
 
+pub mod integers;
+
 use super::Steps;
 use crate::products::{Outer, Packed, outer, product, vectorized};
 use crate::real::{Real, add, add_column_sum, multiply, tensor};
@@ -82,6 +84,8 @@ pub(crate) struct Tape<T> {
     pub(crate) hidden: Vec<T>,
     /// What multiplied U: h of the step before, masked; zero at step 0 (units × tokens).
     previous: Vec<T>,
+    /// In a forward pass of integers the hidden states as the next step and the next layer read them, in Q0.7 (units × tokens).
+    pub(crate) narrowed: Vec<T>,
     /// The dropout mask of h_{t-1} (units × sequences), or empty: no dropout.
     pub(crate) recurrent_mask: Vec<T>,
     /// The gradient of c that comes from the step after (units × sequences).

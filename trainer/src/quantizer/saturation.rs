@@ -4,6 +4,7 @@
 //! a scale is wrong.
 
 use latch_engine::image::Image;
+use latch_engine::image::encode::widened;
 use latch_engine::image::manifest::Layer;
 use latch_engine::image::tensor::Role;
 use latch_engine::kernels::{Backend, GatesI8, Packed, Scalar};
@@ -19,7 +20,7 @@ pub struct Saturation {
     pub cells: Count,
     /// Hidden states that int8 cannot hold: 127.5/128 and above.
     pub hidden: Count,
-    /// Weights of the embedding at ±127.
+    /// Weights of the embedding at the ends of their range: ±127, or of four bits 7 and -8 sixteenths of 128.
     pub embedding: Count,
 }
 
@@ -69,8 +70,10 @@ pub fn count(image: &Image<'_>, sequences: &[Vec<u32>]) -> Saturation {
     if image.manifest().folded > 0 {
         return Saturation::default();
     }
-    let embedding: &[i8] = section(image, Role::Embedding, 0);
+    let embedding = &int8(image, Role::Embedding, 0);
     let width = usize::from(image.manifest().embedding.width);
+    let weights: Vec<Vec<i8>> =
+        (0..image.manifest().layers.len()).map(|index| int8(image, Role::GateWeights, index as u8)).collect();
     let layers: Vec<(usize, GatesI8<'_>)> = image
         .manifest()
         .layers
@@ -78,7 +81,7 @@ pub fn count(image: &Image<'_>, sequences: &[Vec<u32>]) -> Saturation {
         .enumerate()
         .map(|(index, Layer::Lstm(lstm))| {
             let gates = GatesI8 {
-                weights: section(image, Role::GateWeights, index as u8),
+                weights: &weights[index],
                 multiplier: section(image, Role::GateMultipliers, index as u8),
                 bias: section(image, Role::GateBiases, index as u8),
                 shift: u32::from(lstm.shift),
@@ -87,12 +90,19 @@ pub fn count(image: &Image<'_>, sequences: &[Vec<u32>]) -> Saturation {
             (usize::from(lstm.units), gates)
         })
         .collect();
-    let stored = Count::of(embedding, |value| value.unsigned_abs() >= 127);
+    let highest = if image.manifest().extended.nibbles.embedding { 112 } else { 127 };
+    let stored = Count::of(embedding, |value| value == -128 || value.unsigned_abs() >= highest);
     let run = sequences
         .par_iter()
         .map(|ids| count_one(embedding, width, &layers, ids))
         .reduce(Saturation::default, Saturation::add);
     Saturation { embedding: stored, ..run }
+}
+
+/// The weights of a section as int8.
+fn int8(image: &Image<'_>, role: Role, layer: u8) -> Vec<i8> {
+    let section = image.sections().find(|section| section.role == role && section.layer == layer);
+    section.map_or(Vec::new(), |section| widened(image, &section))
 }
 
 fn section<'a, T: bytemuck::Pod>(image: &Image<'a>, role: Role, layer: u8) -> &'a [T] {

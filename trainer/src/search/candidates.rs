@@ -23,12 +23,12 @@ use crate::dataset::{Example, Label};
 use crate::error::{Fault, fault};
 use crate::network::readout::Readout;
 use crate::ngrams::{self, NgramConfig};
-use crate::quantizer::Origin;
+use crate::quantizer::{Origin, Storage};
 use crate::training::{ModelConfig, TrainConfig};
 use crate::vocabulary::{self, Vocabulary};
 
 /// The precisions that are tried: the one place to add another. All have to be integers, which the estimate of time is for.
-pub const PRECISIONS: [Precision; 1] = [Precision::Int8];
+pub const PRECISIONS: [Storage; 3] = [Storage::Int8, Storage::Mixed, Storage::Int4];
 
 /// Features of an embedding row.
 const WIDTHS: [usize; 8] = [2, 4, 6, 8, 12, 16, 24, 32];
@@ -81,7 +81,7 @@ pub struct Candidate {
     /// The model.
     pub model: ModelConfig,
     /// The precision of its image.
-    pub precision: Precision,
+    pub precision: Storage,
 }
 
 /// What a candidate takes.
@@ -209,7 +209,7 @@ impl Sizer {
         let Candidate { model, precision } = candidate;
         let text = self.text(model.vocab)?;
         // Numbers that training gives have one byte whatever they are.
-        let shift = u8::from(matches!(precision, Precision::Int8));
+        let shift = u8::from(precision.precision() == Precision::Int8);
         let mut layers = heapless::Vec::new();
         let mut inputs = model.embedding;
         for _ in 0..model.layers {
@@ -220,14 +220,14 @@ impl Sizer {
         let ngrams = (model.ngrams.count > 0).then(|| self.table(&model.ngrams));
         let rows = text.words + u32::from(text.unknown == manifest::Unknown::LastRow);
         let manifest = Manifest {
-            precision: *precision,
+            precision: precision.precision(),
             input: Input::Text(text),
             embedding: manifest::Embedding { rows, width: model.embedding as u16 },
             layers,
             readout: model.readout.into(),
             head: manifest::Head { outputs: 1, shift },
             folded: 0,
-            extended: Extended { ngrams, ..Extended::default() },
+            extended: Extended { ngrams, nibbles: precision.nibbles(), ..Extended::default() },
         };
         let provenance = Provenance {
             producer: concat!("latch ", env!("CARGO_PKG_VERSION")).as_bytes(),
@@ -238,12 +238,13 @@ impl Sizer {
             valid_accuracy: 0.0,
         };
         let shape = StreamShape {
-            precision: *precision,
+            precision: precision.precision(),
             readout: model.readout.into(),
             inputs: model.embedding as u16,
             units: std::iter::repeat_n(model.lstm as u16, model.layers).collect(),
             outputs: 1,
             folded: false,
+            nibbles: precision.nibbles(),
             ngrams: ngrams.map_or(0, |ngrams| ngrams.longest),
         };
         Ok(Cost {

@@ -123,7 +123,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let verdict = tally.last.filter(|_| args.input.text.is_some());
     let line = Line {
         board: board.name,
-        precision: image.precision.name(),
+        precision: image.precision_name,
         tokens: transcript.summary.tokens,
         digest: digest(&transcript),
         host_digest: digest(&here),

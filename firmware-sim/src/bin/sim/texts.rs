@@ -129,6 +129,8 @@ pub(crate) struct Loaded {
     pub(crate) bytes: AlignedBytes,
     pub(crate) crc: u32,
     pub(crate) precision: Precision,
+    /// The precision as it is written on a command line.
+    pub(crate) precision_name: &'static str,
     /// The embedding is folded.
     pub(crate) folded: bool,
     /// The image has something that version 4 of the format added.
@@ -141,7 +143,7 @@ impl Loaded {
     /// Reads and checks a file.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let bytes = AlignedBytes::new(&read_image(path)?);
-        let (crc, precision, folded, extended, state_bytes, meaning) = {
+        let (crc, precision, precision_name, folded, extended, state_bytes, meaning) = {
             let image = Image::open(&bytes).map_err(|error| image_fault(&path.display().to_string(), &error))?;
             let model = Model::new(&image);
             if model.vocabulary().is_none() {
@@ -150,13 +152,24 @@ impl Loaded {
             (
                 image.crc(),
                 model.shape().precision,
+                image.manifest().precision_name(),
                 model.shape().folded,
                 image.version() > VERSION_FOLDED,
                 model.state_bytes(),
                 Meaning::of(&model),
             )
         };
-        Ok(Loaded { path: path.to_owned(), bytes, crc, precision, folded, extended, state_bytes, meaning })
+        Ok(Loaded {
+            path: path.to_owned(),
+            bytes,
+            crc,
+            precision,
+            precision_name,
+            folded,
+            extended,
+            state_bytes,
+            meaning,
+        })
     }
 
     /// The tokens that the network reads of a text, and the first logit after each, by this machine's widest backend.

@@ -158,7 +158,7 @@ impl Certificate<'_> {
         Line {
             board,
             kernels,
-            precision: self.image.precision.name(),
+            precision: self.image.precision_name,
             texts: 0,
             tokens: 0,
             digest: None,

@@ -1,4 +1,4 @@
-//! Integers: every weight in 8 bits, a multiplier a row.
+//! Integers: every weight in 8 bits or in 4, a multiplier a row.
 //!
 //! With `q` the integer columns of [x; h], an LSTM row is
 //!
@@ -15,12 +15,15 @@
 //!
 //! The embedding has a scale for each column, calibrated on the training examples: a column's largest values are clipped where that lowers
 //! the squared error of what the examples read, so that a row counts as often as its id occurs.
+//!
+//! A weight of four bits is a multiple of 16 from -128 to 112 in all of the above: the grid is coarser, and nothing else changes. A row of gates is then
+//! clipped too, where that lowers the squared error of its weights.
 
 use anyhow::Result;
 use latch_engine::image::encode::{Tensor, Values, pack_gates_i8};
 use latch_engine::image::tensor::Role;
 
-use super::{LstmWeights, Packed, Weights};
+use super::{LstmWeights, Packed, Storage, Weights};
 use crate::error::fault;
 
 /// What the weights of an integer layer became: scales, for reports and tests.
@@ -36,20 +39,61 @@ pub struct GateIntegers {
     pub shift: u8,
 }
 
-pub(super) fn pack(weights: &Weights) -> Result<Packed> {
-    let scales = column_scales(weights);
+/// The integers that a weight can become: multiples of `step` from `lowest` to `highest`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Grid {
+    step: f32,
+    lowest: f32,
+    highest: f32,
+}
+
+impl Grid {
+    /// Of eight bits; symmetric.
+    pub const INT8: Self = Grid { step: 1.0, lowest: -127.0, highest: 127.0 };
+    /// Of four bits, the upper ones of eight.
+    pub const INT4: Self = Grid { step: 16.0, lowest: -128.0, highest: 112.0 };
+
+    /// Of the embedding.
+    pub fn of_embedding(storage: Storage) -> Self {
+        if storage.nibbles().embedding { Self::INT4 } else { Self::INT8 }
+    }
+
+    /// Of the gates.
+    pub fn of_gates(storage: Storage) -> Self {
+        if storage.nibbles().gates { Self::INT4 } else { Self::INT8 }
+    }
+
+    /// The integer for a value in units of its scale: the nearest, halves away from zero, or the end of the range.
+    pub fn round(self, value: f32) -> f32 {
+        (value / self.step).round().clamp(self.lowest / self.step, self.highest / self.step) * self.step
+    }
+
+    fn round_f64(self, value: f64) -> f64 {
+        let [step, lowest, highest] = [self.step, self.lowest, self.highest].map(f64::from);
+        (value / step).round().clamp(lowest / step, highest / step) * step
+    }
+
+    /// True beyond the ends of the range, on the side to which a step against `gradient` would go further.
+    pub(crate) fn leaves(self, value: f32, gradient: f32) -> bool {
+        (value > self.highest && gradient < 0.0) || (value < self.lowest && gradient > 0.0)
+    }
+}
+
+pub(super) fn pack(weights: &Weights, storage: Storage) -> Result<Packed> {
+    let scales = column_scales(weights, storage);
+    let grid = Grid::of_embedding(storage);
     let embedding: Vec<i8> = weights
         .embedding
         .iter()
         .enumerate()
-        .map(|(index, &value)| (value / scales[index % weights.width]).round().clamp(-127.0, 127.0) as i8)
+        .map(|(index, &value)| grid.round(value / scales[index % weights.width]) as i8)
         .collect();
     let mut tensors = vec![Tensor { role: Role::Embedding, layer: 0, values: Values::I8(embedding) }];
     let mut shifts = Vec::new();
     for (index, layer) in weights.layers.iter().enumerate() {
         // The input of a layer above the first is the hidden state below it, in the same scale as its own.
         let input_scales = if index == 0 { scales.clone() } else { vec![1.0 / 128.0; layer.inputs] };
-        let gates = quantize_gates(layer, &input_scales, index)?;
+        let gates = quantize_gates(layer, &input_scales, Grid::of_gates(storage), index)?;
         shifts.push(gates.shift);
         let layer = index as u8;
         tensors.push(Tensor { role: Role::GateWeights, layer, values: Values::I8(gates.weights) });
@@ -70,7 +114,13 @@ pub(super) fn pack(weights: &Weights) -> Result<Packed> {
 
 /// A scale for each of the `width` columns: the one among clips at 100, 95 … 50 % of the column's largest magnitude that gives the
 /// least squared error, `Σ (1 + occurrences)·(value − rounded)²` over the rows: a row that no example has still counts once.
-fn column_scales(weights: &Weights) -> Vec<f32> {
+///
+/// The scales that the weights bring with them, where they do.
+pub(crate) fn column_scales(weights: &Weights, storage: Storage) -> Vec<f32> {
+    if !weights.embedding_scales.is_empty() {
+        return weights.embedding_scales.clone();
+    }
+    let grid = Grid::of_embedding(storage);
     let share = |row: usize| 1.0 + f64::from(weights.occurrences.get(row).copied().unwrap_or(0));
     (0..weights.width)
         .map(|column| {
@@ -81,15 +131,15 @@ fn column_scales(weights: &Weights) -> Vec<f32> {
                     .iter()
                     .enumerate()
                     .map(|(row, &value)| {
-                        let rounded = (value / scale).round().clamp(-127.0, 127.0) * scale;
+                        let rounded = grid.round(value / scale) * scale;
                         share(row) * f64::from(value - rounded).powi(2)
                     })
                     .sum()
             };
             (0..=10)
-                .map(|step| largest * (1.0 - 0.05 * step as f32) / 127.0)
+                .map(|step| largest * (1.0 - 0.05 * step as f32) / grid.highest)
                 .min_by(|a, b| error(*a).total_cmp(&error(*b)))
-                .unwrap_or(largest / 127.0)
+                .unwrap_or(largest / grid.highest)
         })
         .collect()
 }
@@ -98,8 +148,9 @@ fn column_scales(weights: &Weights) -> Vec<f32> {
 ///
 /// # Errors
 /// A fault when a row's weights are too large for 32-bit sums at any shift.
-pub fn quantize_gates(layer: &LstmWeights, input_scales: &[f32], index: usize) -> Result<GateIntegers> {
-    (4..=20_u8).rev().find_map(|shift| try_shift(layer, input_scales, shift)).ok_or_else(|| {
+pub fn quantize_gates(layer: &LstmWeights, input_scales: &[f32], grid: Grid, index: usize) -> Result<GateIntegers> {
+    let kept = kept_ranges(layer, input_scales, grid);
+    (4..=20_u8).rev().find_map(|shift| try_shift(layer, input_scales, grid, &kept, shift)).ok_or_else(|| {
         fault(
             format!("lstm {index} kernel"),
             "a row's weights or its bias are so large that their sum does not fit 32 bits",
@@ -109,24 +160,48 @@ pub fn quantize_gates(layer: &LstmWeights, input_scales: &[f32], index: usize) -
     })
 }
 
+/// A row's weight in units of its column's integers.
+fn scaled(layer: &LstmWeights, input_scales: &[f32], gate: usize, unit: usize, column: usize) -> f64 {
+    let scale = input_scales.get(column).copied().unwrap_or(1.0 / 128.0);
+    f64::from(layer.weight(gate, unit, column)) * f64::from(scale)
+}
+
+/// The magnitude, `[unit][gate]`, that the highest integer of each row shall stand for: the largest of the row; of four bits, the one among 100, 95 … 50 %
+/// of it that gives the least squared error.
+fn kept_ranges(layer: &LstmWeights, input_scales: &[f32], grid: Grid) -> Vec<f64> {
+    let columns = layer.inputs + layer.units;
+    let range = |row: usize| {
+        let values: Vec<f64> =
+            (0..columns).map(|column| scaled(layer, input_scales, row % 4, row / 4, column)).collect();
+        let largest = values.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
+        if grid == Grid::INT8 || largest == 0.0 {
+            return largest;
+        }
+        let error = |kept: f64| -> f64 {
+            let scale = kept / f64::from(grid.highest);
+            values.iter().map(|&value| (value - grid.round_f64(value / scale) * scale).powi(2)).sum()
+        };
+        let clips = (0..=10).map(|step| largest * (1.0 - 0.05 * f64::from(step)));
+        clips.min_by(|a, b| error(*a).total_cmp(&error(*b))).unwrap_or(largest)
+    };
+    (0..4 * layer.units).map(range).collect()
+}
+
 /// The integers at one shift; `None` when a multiplier, a bias or a sum does not fit.
-fn try_shift(layer: &LstmWeights, input_scales: &[f32], shift: u8) -> Option<GateIntegers> {
+fn try_shift(layer: &LstmWeights, input_scales: &[f32], grid: Grid, kept: &[f64], shift: u8) -> Option<GateIntegers> {
     let columns = layer.inputs + layer.units;
     let unit_scale = f64::from(1_u32 << 12) * f64::from(1_u32 << shift);
-    let value = |gate: usize, unit: usize, column: usize| {
-        let scale = input_scales.get(column).copied().unwrap_or(1.0 / 128.0);
-        f64::from(layer.weight(gate, unit, column)) * f64::from(scale)
+    let integer = |gate: usize, unit: usize, column: usize, multiplier: f64| {
+        grid.round_f64(scaled(layer, input_scales, gate, unit, column) * unit_scale / multiplier)
     };
     let mut multipliers = Vec::with_capacity(4 * layer.units);
     let mut biases = Vec::with_capacity(4 * layer.units);
     for unit in 0..layer.units {
         for gate in 0..4 {
-            let largest = (0..columns).map(|column| value(gate, unit, column).abs()).fold(0.0, f64::max);
-            let multiplier = (largest / 127.0 * unit_scale).ceil().max(1.0);
+            let multiplier = (kept[unit * 4 + gate] / f64::from(grid.highest) * unit_scale).ceil().max(1.0);
             let bias = (f64::from(layer.bias[gate * layer.units + unit]) * unit_scale).round()
                 + f64::from(1_u32 << (shift - 1));
-            let sum: f64 =
-                (0..columns).map(|column| (value(gate, unit, column) * unit_scale / multiplier).round().abs()).sum();
+            let sum: f64 = (0..columns).map(|column| integer(gate, unit, column, multiplier).abs()).sum();
             if multiplier > f64::from(u16::MAX) || sum * 128.0 * multiplier + bias.abs() > f64::from(i32::MAX) {
                 return None;
             }
@@ -135,15 +210,14 @@ fn try_shift(layer: &LstmWeights, input_scales: &[f32], shift: u8) -> Option<Gat
         }
     }
     let weights = pack_gates_i8(layer.units, columns, |gate, unit, column| {
-        (value(gate, unit, column) * unit_scale / f64::from(multipliers[unit * 4 + gate])).round().clamp(-127.0, 127.0)
-            as i8
+        integer(gate, unit, column, f64::from(multipliers[unit * 4 + gate])) as i8
     });
     Some(GateIntegers { weights, multipliers, biases, shift })
 }
 
 /// The head in 16 bits: `logit·2^16 = (Σ w·v)·M >> shift, + B`, with the readout `v` in Q0.15, so that a weight's scale is `M / 2^(shift+1)`.
 #[allow(clippy::type_complexity)] // four parallel pieces of one section group, named where they are taken apart
-fn quantize_head(head: &[f32], bias: &[f32]) -> Result<(Vec<i16>, Vec<u16>, Vec<i32>, u8)> {
+pub(super) fn quantize_head(head: &[f32], bias: &[f32]) -> Result<(Vec<i16>, Vec<u16>, Vec<i32>, u8)> {
     let units = head.len() / bias.len();
     let largest = |row: &[f32]| row.iter().fold(0.0_f64, |largest, value| largest.max(f64::from(value.abs())));
     let multiplier =
@@ -180,7 +254,8 @@ mod tests {
     fn what_the_examples_read_most_is_kept_most_exactly() {
         let often: Vec<u32> = (0..401).flat_map(|id| vec![id; if id == 0 { 1_000 } else { 1 }]).collect();
         let seldom: Vec<u32> = (1..401).cycle().take(4_000_000).collect();
-        let [large, small] = [often, seldom].map(|ids| column_scales(&network().calibrated([ids.as_slice()]))[0]);
+        let [large, small] =
+            [often, seldom].map(|ids| column_scales(&network().calibrated([ids.as_slice()]), Storage::Int8)[0]);
         assert!((large - 1.0 / 127.0).abs() < 1e-6, "the row that is read often is not clipped: {large}");
         assert!(small < large, "the row that nobody reads is clipped for the others: {small}");
     }

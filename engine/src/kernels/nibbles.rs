@@ -1,0 +1,113 @@
+//! Weights of four bits: a nibble is the upper half of an int8 whose lower half is zero.
+//!
+//! So an int4 weight n, -8 to 7, stands for the int8 16 n, and everything else, multipliers, biases, bounds and bits, is that of the int8 layer with
+//! those weights. A step widens one unit's gates after the other into a small buffer and has the backend's own int8 kernel take that unit; the
+//! result is therefore the backend's for the widened layer, which is the reference's, bit for bit.
+//!
+//! # The order of the nibbles
+//!
+//! ```text
+//! embedding   byte n of a row holds feature 2 n below and feature 2 n + 1 above; an odd row's last upper half is zero
+//! gates       of every 16 weights [gate][4 columns] byte n holds weight n below (gates i, f) and weight n + 8 above (g, o)
+//! ```
+//!
+//! The second order lets a machine widen whole words: `(w << 4) & 0xf0f0f0f0` and `w & 0xf0f0f0f0` are four weights each, in their places.
+
+use super::{Backend, Features, GatesI8, Packed};
+
+/// The lower halves of four bytes as int8 weights.
+const UPPER: u32 = 0xF0F0_F0F0;
+
+/// Widens a row of the embedding: `row.len() == out.len().div_ceil(2)`.
+pub fn widen_row(row: &[i8], out: &mut [i8]) {
+    for (&pair, out) in row.iter().zip(out.chunks_mut(2)) {
+        let halves = [pair << 4, pair & !0xF];
+        out.iter_mut().zip(halves).for_each(|(out, half)| *out = half);
+    }
+}
+
+/// Widens gates, a whole number of blocks of 16 weights: `nibbles.len() == out.len() / 2`.
+pub fn widen_gates(nibbles: &[i8], out: &mut [i8]) {
+    for (block, out) in nibbles.as_chunks::<8>().0.iter().zip(out.as_chunks_mut::<16>().0) {
+        let [a, b, c, d, e, f, g, h] = block.map(|byte| byte as u8);
+        let words = [u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])];
+        let halves = [(words[0] << 4) & UPPER, (words[1] << 4) & UPPER, words[0] & UPPER, words[1] & UPPER];
+        for (out, half) in out.as_chunks_mut::<4>().0.iter_mut().zip(halves) {
+            *out = half.to_le_bytes().map(|byte| byte as i8);
+        }
+    }
+}
+
+/// [`Backend::step_i8`] of a layer whose `gates.weights` are nibbles, half as many bytes. `room`: `4 * K4` bytes that start on a multiple of 4.
+pub fn step<B: Backend>(
+    backend: B,
+    gates: &GatesI8<'_>,
+    x: Features<'_>,
+    xh: &mut [i16],
+    (h, c): (&mut [i16], &mut [i32]),
+    room: &mut [i8],
+) {
+    if !backend.join_i8(x, xh, h) {
+        return;
+    }
+    let states = h.chunks_mut(1).zip(c.chunks_mut(1));
+    each_unit(gates, xh.len(), room, states, |gates, (h, c)| backend.lstm_i8(gates, xh, h, c));
+}
+
+/// [`Backend::gates_i8`] of a layer whose `gates.weights` are nibbles. `room` as in [`step`], with `K4` the columns of x.
+pub fn gates<B: Backend>(backend: B, gates: &GatesI8<'_>, x: &[i16], out: &mut [i32], room: &mut [i8]) {
+    each_unit(gates, x.len(), room, out.chunks_mut(4), |gates, out| backend.gates_i8(gates, x, out));
+}
+
+/// Widens the gates of one unit after the other into `room`, and calls `run` with them and with what `units` gives for that unit.
+#[inline]
+fn each_unit<U>(
+    gates: &GatesI8<'_>,
+    columns: usize,
+    room: &mut [i8],
+    units: impl Iterator<Item = U>,
+    mut run: impl FnMut(&GatesI8<'_>, U),
+) {
+    let Some(room) = room.get_mut(..4 * columns) else { return };
+    let rows = gates.multiplier.chunks_exact(4).zip(gates.bias.chunks_exact(4));
+    let nibbles = gates.weights.chunks_exact((2 * columns).max(1));
+    for ((nibbles, (multiplier, bias)), unit) in nibbles.zip(rows).zip(units) {
+        widen_gates(nibbles, room);
+        run(&GatesI8 { weights: room, multiplier, bias, shift: gates.shift, packed: Packed::NONE }, unit);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sixteen times each nibble in the order of its bytes, lower half first: the definition, bit by bit.
+    fn halves(bytes: &[i8]) -> impl Iterator<Item = [i8; 2]> {
+        let signed = |nibble: u8| if nibble < 8 { nibble as i8 } else { nibble as i8 - 16 };
+        bytes.iter().map(move |&byte| [signed(byte as u8 & 15) * 16, signed(byte as u8 >> 4) * 16])
+    }
+
+    #[test]
+    fn every_byte_of_a_row_widens_to_its_two_features() {
+        let row: [i8; 256] = core::array::from_fn(|byte| byte as u8 as i8);
+        for features in [512, 511, 7, 1] {
+            let mut out = [1; 512];
+            widen_row(&row[..usize::div_ceil(features, 2)], &mut out[..features]);
+            for (found, expected) in out[..features].chunks(2).zip(halves(&row)) {
+                assert_eq!(found, &expected[..found.len()]);
+            }
+        }
+    }
+
+    #[test]
+    fn every_byte_of_the_gates_widens_to_a_weight_and_the_eighth_after_it() {
+        for start in 0..=255_u8 {
+            let block: [i8; 8] = core::array::from_fn(|byte| start.wrapping_add(37 * byte as u8) as i8);
+            let mut out = [1; 16];
+            widen_gates(&block, &mut out);
+            for (byte, [below, above]) in halves(&block).enumerate() {
+                assert_eq!([out[byte], out[byte + 8]], [below, above]);
+            }
+        }
+    }
+}
