@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::calibration::{Reliability, mean_loss, reliability};
 use crate::dataset::{Example, Labels, Task};
 use crate::error::{Fault, fault, open_file};
-use crate::training::class_of;
+use crate::training::{self, class_of};
 
 /// Memory for a stream of a model.
 pub fn state_for(model: &Model<'_>) -> AlignedBytes {
@@ -111,12 +111,12 @@ impl Evaluation {
     }
 }
 
-/// R²: `1 − Σ (value − label)² / Σ (label − mean)²`.
+/// R² of values, see [`training::determination`].
 fn determination(values: &[f32], labels: &[f32]) -> f64 {
     let mean = labels.iter().map(|&label| f64::from(label)).sum::<f64>() / labels.len().max(1) as f64;
     let variance: f64 = labels.iter().map(|&label| (f64::from(label) - mean).powi(2)).sum();
     let squares: f64 = values.iter().zip(labels).map(|(&value, &label)| f64::from(value - label).powi(2)).sum();
-    1.0 - squares / variance.max(f64::MIN_POSITIVE)
+    training::determination(squares, variance)
 }
 
 /// The task whose labels an image can be judged by.
@@ -304,5 +304,7 @@ mod tests {
     fn the_determination_is_one_of_the_labels_themselves_and_zero_of_their_mean() {
         assert_eq!(determination(&[1.0, 2.0, 6.0], &[1.0, 2.0, 6.0]), 1.0);
         assert_eq!(determination(&[3.0; 3], &[1.0, 2.0, 6.0]), 0.0);
+        // Of labels that are all the same there is nothing to explain.
+        assert_eq!(determination(&[3.0; 2], &[1.0; 2]), 0.0);
     }
 }

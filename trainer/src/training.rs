@@ -631,8 +631,12 @@ fn judge_fused(
         (sum, sum_of_squares, count) = (sum + label, sum_of_squares + label * label, count + 1.0);
     }
     let count = f64::max(count, 1.0);
-    let variance = (sum_of_squares - sum * sum / count).max(f64::MIN_POSITIVE);
-    (squares / count, 1.0 - squares / variance)
+    (squares / count, determination(squares, sum_of_squares - sum * sum / count))
+}
+
+/// R² of values: `1 − Σ (value − label)² / Σ (label − mean)²`; 0 where the labels are all the same.
+pub(crate) fn determination(squares: f64, variance: f64) -> f64 {
+    if variance > 1e-9 * squares { 1.0 - squares / variance } else { 0.0 }
 }
 
 /// The network's logits of sequences, and how they are best fused with the n-grams' where there are some.

@@ -144,8 +144,10 @@ fn export_eval_and_inspect_answer_with_one_line_of_json_and_agree() {
 /// Texts in which the words `one`, `two`, `three` say everything: what a task's labels are made of.
 fn counted(line: impl Fn(&[&str], usize) -> String) -> String {
     let words = ["one", "two", "three"];
-    let text =
-        |number: usize| -> Vec<&str> { (0..3 + number % 4).map(|at| words[(number * 7 + at * at) % 3]).collect() };
+    let text = |number: usize| -> Vec<&str> {
+        // The digits of a number that differs from line to line.
+        (0..3 + number % 4).map(|at| words[(number * 7_919 / 3_usize.pow(at as u32)) % 3]).collect()
+    };
     (0..400).map(|number| line(&text(number), number) + "\n").collect()
 }
 
