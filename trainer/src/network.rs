@@ -33,6 +33,9 @@ use std::ops::Range;
 /// Sequences that [`Network::forward`] takes together.
 const EVALUATION_SHARD: usize = 64;
 
+/// The number of a sequence, and the step of an answer in it; 0 where the sequence has one answer.
+type Place = (usize, usize);
+
 /// The shape of a network, and what is dropped while it learns.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NetworkConfig {
@@ -336,7 +339,7 @@ impl<T: Real> Network<T> {
         let outputs = self.config.outputs;
         let mut kernels = vec![Kernels::default(); self.layers.len()];
         self.layers.iter().zip(&mut kernels).for_each(|(layer, kernels)| kernels.forward(layer));
-        let shards: Vec<(Vec<(usize, usize)>, Vec<T>)> = order
+        let shards: Vec<(Vec<Place>, Vec<T>)> = order
             .par_chunks(EVALUATION_SHARD)
             .map_init(
                 || Pass::new(self),
@@ -344,7 +347,7 @@ impl<T: Real> Network<T> {
                     pass.steps.gather(chunk, |index| sequences[index]);
                     pass.forward(self, &kernels, None, None);
                     let place = |sequence: usize, step: usize| (pass.steps.order[sequence], step);
-                    let places: Vec<(usize, usize)> = if self.config.readout == Readout::Each {
+                    let places: Vec<Place> = if self.config.readout == Readout::Each {
                         let steps = &pass.steps;
                         (0..steps.len())
                             .flat_map(|step| (0..steps.count(step)).map(move |at| place(at, step)))
