@@ -83,9 +83,10 @@ proptest! {
             }
             let some = stored(&narrow, Nibbles { embedding, gates });
             let plain = Image::open(&some).expect("the image was just made");
-            let folded = fold(&plain, &ready).expect("the ids are in the embedding");
-            let folded = Image::open(&folded).expect("the image was just made");
-            for image in [plain, folded] {
+            // A bag of embeddings has no layer to fold into.
+            let folded = (!shape.units.is_empty()).then(|| fold(&plain, &ready).expect("the ids are in the embedding"));
+            let folded = folded.as_ref().map(|bytes| Image::open(bytes).expect("the image was just made"));
+            for image in [Some(plain), folded].into_iter().flatten() {
                 for backend in AnyBackend::all() {
                     let model = Model::new(&image).with_backend(backend);
                     let mut memory = vec![0xA5; slack + model.packed_bytes()];

@@ -56,6 +56,11 @@ impl StreamShape {
             last = self.layer_bytes(units);
             start += last.0 + last.1;
         }
+        if self.is_bag() {
+            // The last token's embedding stands where a layer would have its hidden state.
+            last = self.layer_bytes(self.inputs);
+            start = last.1;
+        }
         start
             + match self.readout {
                 Readout::Last => 0,
