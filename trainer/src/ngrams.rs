@@ -385,7 +385,7 @@ mod tests {
     /// Texts in which the pair decides, and no word does.
     fn texts() -> (Vec<Vec<u32>>, Vec<f32>) {
         let text = |index: usize| -> (Vec<u32>, f32) {
-            let (not, good) = (index % 2 == 0, index / 2 % 2 == 0);
+            let (not, good) = (index & 1 == 0, index & 2 == 0);
             let filler = ["film", "scene", "plot", "cast", "music"][index / 4 % 5];
             let first = if not { "not" } else { "very" };
             let second = if good { "good" } else { "bad" };

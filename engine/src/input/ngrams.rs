@@ -164,7 +164,7 @@ impl Sum {
 
     /// True when the fields could have come from a stream over this table.
     pub(crate) fn is_valid(&self, shape: &manifest::Ngrams) -> bool {
-        let most = u64::from(self.count) * u64::from(shape.longest) << (2 * (shape.weight_bits - 1));
+        let most = (u64::from(self.count) * u64::from(shape.longest)) << (2 * (shape.weight_bits - 1));
         self.count <= MOST_TOKENS && u64::from(self.sum.unsigned_abs()) <= most
     }
 }

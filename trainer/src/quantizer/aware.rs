@@ -278,9 +278,9 @@ mod tests {
         integers.hold(&network, &mut gradients);
         let (mut held, mut kept) = (0, 0);
         for (place, &id) in before.ids.iter().enumerate() {
-            for feature in 0..4 {
+            for (feature, scale) in halved.iter().enumerate() {
                 let (was, is) = (before.values[4 * place + feature], gradients.embedding.values[4 * place + feature]);
-                let value = network.embedding.table[(feature, id as usize)] / halved[feature];
+                let value = network.embedding.table[(feature, id as usize)] / scale;
                 let outwards = (value > 112.0 && was < 0.0) || (value < -128.0 && was > 0.0);
                 assert_eq!(is, if outwards { 0.0 } else { was });
                 held += usize::from(outwards);
