@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn every_byte_of_the_gates_widens_to_a_weight_and_the_eighth_after_it() {
         for start in 0..=255_u8 {
-            let block: [i8; 8] = core::array::from_fn(|byte| start.wrapping_add(37 * byte as u8) as i8);
+            let block: [i8; 8] = core::array::from_fn(|byte| start.wrapping_add(37_u8.wrapping_mul(byte as u8)) as i8);
             let mut out = [1; 16];
             widen_gates(&block, &mut out);
             for (byte, [below, above]) in halves(&block).enumerate() {
