@@ -370,7 +370,7 @@ fn the_messages_have_the_bytes_of_the_specification() {
     let crc = Image::open(&image).unwrap().crc();
     let state_bytes = Model::new(&Image::open(&image).unwrap()).state_bytes() as u32;
     let batch = Batch::new(["a", "good bad"], true);
-    let requests: [&[u8]; 5] = [&[0, 0, 1, 0, 1], &[1, 1, 1, b'a'], &[2, 2], &[3, 1, 1, b'g'], &[4, 1, 1, b'o']];
+    let requests: [&[u8]; 5] = [&[0, 0, 2, 0, 1], &[1, 1, 1, b'a'], &[2, 2], &[3, 1, 1, b'g'], &[4, 1, 1, b'o']];
     assert_eq!(messages(&batch.bytes)[..5], requests);
 
     let batch = Batch::new(["a"], false);
@@ -378,7 +378,7 @@ fn the_messages_have_the_bytes_of_the_specification() {
     let logit = transcript.answers[0].verdict.logit.to_bits().to_le_bytes();
     let number = |number: u32| postcard::to_stdvec(&number).unwrap();
     let expected = [
-        [&[0, 0, 1, 0, 5][..], b"bench", &number(crc), &[2, 1], &number(state_bytes), &[1]].concat(),
+        [&[0, 0, 2, 0, 5][..], b"bench", &number(crc), &[2, 1, 1], &number(state_bytes), &[1]].concat(),
         vec![1],
         // The token took the watch's 7 ticks twice: for the request with its text, and for the text's end.
         [&[2, 1][..], &logit, &[14, 3, 1], &logit, &[1]].concat(),
