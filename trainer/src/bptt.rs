@@ -193,10 +193,11 @@ impl<T: Real> Workspace<T> {
         self.kernels.par_iter_mut().zip(&network.layers).for_each(|(kernels, layer)| kernels.update(layer));
         let (features, vocabulary) = network.embedding.table.shape();
         self.gradients.embedding.reset(batch.sequences().flatten().copied(), vocabulary, features);
-        // What is dropped between embedding and kernel differs from token to token of the same id. Integers are not looked up.
+        // What is dropped between embedding and kernel differs from token to token of the same id. Integers are not looked up,
+        // and a bag of embeddings has no kernel to look up.
         let config = network.config();
         let dropped = options.noise.is_some() && (config.dropout > 0.0 || config.word_dropout > 0.0);
-        let plain = integers.is_none() && !dropped;
+        let plain = integers.is_none() && !dropped && !self.kernels.is_empty();
         if plain {
             self.lookup.forward(network, &self.kernels[0], &self.gradients.embedding);
         }

@@ -199,7 +199,7 @@ fn resume_takes_no_options_that_it_would_ignore() {
 fn a_loss_that_is_no_number_ends_the_run_and_leaves_nothing() {
     let place = Place::with_data(200);
     place.refuse(
-        &mut place.training("runs/diverged", &["--lr", "1e30", "--json"]),
+        &mut place.training("runs/diverged", &["--lr", "3e38", "--json"]),
         &["epoch 1 batch", "diverged; train again with a smaller --lr"],
     );
     place.train("runs/diverged", &[]);
@@ -230,7 +230,7 @@ fn other_files_in_the_output_folder_are_kept() {
     let place = Place::with_data(200);
     fs::create_dir(place.file("notes")).unwrap();
     place.write("notes/mine.txt", "mine");
-    place.refuse(&mut place.training("notes", &["--lr", "1e30", "--json"]), &["epoch 1"]);
+    place.refuse(&mut place.training("notes", &["--lr", "3e38", "--json"]), &["epoch 1"]);
     place.train("notes", &[]);
     assert_eq!(place.read("notes/mine.txt"), b"mine");
 }

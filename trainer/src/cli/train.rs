@@ -39,7 +39,7 @@ use crate::vocabulary::{Vocabulary, units_of};
     latch train --data topics.csv --task classes --out runs/topics\n  \
     latch train --data stars.tsv --task values --out runs/stars\n  \
     latch train --data entities.jsonl --task tags --out runs/entities\n  \
-    latch train --data imdb/train.tsv.gz --flash 64KiB --ram 4KiB --out runs/search    as latch search\n  \
+    latch train --data imdb/train.tsv.gz --flash 64KiB --ram 4KiB --out runs/search\n  \
     latch train --resume --out runs/imdb")]
 pub struct Args {
     /// Labelled texts: an aclImdb folder, or .tsv, .csv, .jsonl, each also .gz
