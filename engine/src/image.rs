@@ -360,12 +360,12 @@ impl<'a> Image<'a> {
 
     /// The vocabulary of a text model; `None` where the input is something else.
     pub fn vocabulary(&self) -> Option<Vocabulary<'a>> {
-        self.read_vocabulary().ok().flatten()
+        self.read_vocabulary(&self.manifest()).ok().flatten()
     }
 
+    /// The vocabulary that a manifest of this image speaks of.
     #[inline(never)]
-    fn read_vocabulary(&self) -> Result<Option<Vocabulary<'a>>, Error> {
-        let manifest = &self.manifest();
+    pub(crate) fn read_vocabulary(&self, manifest: &Manifest) -> Result<Option<Vocabulary<'a>>, Error> {
         let Input::Text(text) = manifest.input else { return Ok(None) };
         let index_width = if text.index_is_wide { 4 } else { 2 };
         Vocabulary::new(
@@ -383,7 +383,7 @@ impl<'a> Image<'a> {
     /// Checks the vocabulary word by word.
     #[inline(never)]
     fn check_vocabulary(&self) -> Result<(), Error> {
-        self.read_vocabulary()?.map_or(Ok(()), |vocabulary| vocabulary.check())
+        self.read_vocabulary(&self.manifest())?.map_or(Ok(()), |vocabulary| vocabulary.check())
     }
 
     /// A tensor as its bytes. Apart from [`Image::tensor`], so that its code exists once.

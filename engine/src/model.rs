@@ -180,7 +180,8 @@ impl<'a> Model<'a> {
     fn fill(&mut self, image: &Image<'a>) {
         let manifest = &image.manifest();
         if let Input::Text(text) = manifest.input {
-            self.vocabulary = image.vocabulary();
+            // Opening has read it once already.
+            self.vocabulary = image.read_vocabulary(manifest).ok().flatten();
             self.unknown = (text.unknown == Unknown::LastRow).then_some(text.words);
         }
         #[cfg(feature = "extended")]
