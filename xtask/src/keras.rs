@@ -1,9 +1,10 @@
 //! Compares the speed of training with Keras: `cargo xtask keras`.
 //!
 //! Both sides train the network of `latch_benches::keras::task` from the same weights on the same batches: ours by `training run`
-//! (`benches/src/bin/training.rs`), Keras's by `benches/keras/keras_training.py`. First each mode of Keras is tried shortly; the rounds then take
-//! the fastest of those that follow our optimizer's rule, whose loss curve must be ours, and beside it the fastest of the others where it is faster
-//! still. Round follows round, A B A B, and a drift of the machine hits both alike. `--threads` is held on both sides by `taskset`, too.
+//! (`benches/src/bin/training.rs`), Keras's by `benches/keras/keras_training.py`. First each mode of Keras is tried shortly. The rounds then take
+//! the fastest of those that follow our optimizer's rule, whose loss curve must be ours, the fastest of the others where it is faster still, and
+//! the mode that leaves every choice to Keras, as most people write it. Round follows round, A B A B, and a drift of the machine hits all alike.
+//! `--threads` is held on both sides by `taskset`, too.
 //!
 //! What it installs lies under `target/keras/`: an environment of Python with the packages that `benches/keras/requirements.txt` pins.
 
@@ -17,6 +18,9 @@ use crate::peers::{pinned_packages, python, show, text};
 
 /// The modes of Keras's side, as its script knows them.
 const MODES: [&str; 4] = ["unrolled-lazy", "loop-lazy", "unrolled", "xla"];
+
+/// The mode that leaves every choice to Keras, as most people do; each round has it.
+const STOCK: &str = "stock";
 
 /// What the name of a mode ends with that follows our rule.
 const OUR_RULE: &str = "lazy";
@@ -90,7 +94,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         for (&(threads, batch), modes) in settings.iter().zip(&chosen) {
             let ours = own.clone().arg("run").arg(text(&runs)).args(&format!("--batch {batch} --threads {threads}"));
             show(&pinned(ours, threads).env("RAYON_NUM_THREADS", &threads.to_string()))?;
-            for mode in modes {
+            for mode in modes.iter().map(String::as_str).chain([STOCK]) {
                 show(&pinned(keras(&runs, batch, threads, mode), threads))?;
             }
         }
@@ -121,7 +125,8 @@ fn table(own: Command, options: &Options, runs: &Path, requirements: &Path, befo
         format!(
             "Versions: {}. The modes of Keras: {}. Those that end in `lazy` have an Adam by Latch's rule, which moves only those rows of \
              the embedding that a batch touches, and their loss curves must be Latch's; the others have Keras's own, which moves all rows at every step. \
-             Every mode was tried, and the rounds have the fastest by Latch's rule, and the fastest of all where that is another one.",
+             Every mode was tried, and the rounds have the fastest by Latch's rule, and the fastest of all where that is another one. `stock` is the network as most \
+             people write it, `LSTM(128)`, `compile` and `fit`, with every other choice left to Keras.",
             pinned_packages(&pinned).join(", "),
             MODES.join(", ")
         ),
