@@ -73,7 +73,8 @@ const FIRST: u8 = 8;
 pub type First = bool;
 /// As with the feature `extended`, which this build is without.
 #[cfg(not(feature = "extended"))]
-pub type First = ();
+#[derive(Clone, Copy, Debug)]
+pub struct First;
 
 /// A token that the tokenizer cut from the text, in lower-case UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -313,7 +314,9 @@ impl Tokenizer {
     }
 
     #[cfg(not(feature = "extended"))]
-    fn first(&self) -> First {}
+    fn first(&self) -> First {
+        First
+    }
 
     /// A token begins.
     fn begin(&mut self) {
