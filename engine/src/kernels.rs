@@ -251,9 +251,9 @@ pub trait Backend: Copy + Send + Sync + 'static {
         scalar::lstm_i8(gates, xh, h, c);
     }
 
-    /// A step from the features of a token: writes `[x; narrow(h); 0..]` into `xh` and takes [`Backend::lstm_i8`].
+    /// A step from the features of a token: [`Backend::lstm_i8`] over `[x; narrow(h); 0..]`.
     ///
-    /// - `xh`: `K4` columns out, with `K` the features and the units; with fewer nothing is done.
+    /// - `xh`: scratch of `K4` columns, with `K` the features and the units; what it holds afterwards means nothing. With fewer nothing is done.
     /// - `h`: hidden state in and out, Q0.15, length `U`.
     /// - `c`: cell state, Q12.19, length `U`.
     /// - `backwards`: true at every other token of a stream. A backend may then read the weights from their end, which the step before

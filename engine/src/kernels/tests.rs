@@ -192,7 +192,6 @@ fn all_agree_with_naive(seed: u64, units: usize, inputs: usize, fill: Fill, shif
             let mut xh = vec![7; layer.padded_columns()];
             backend.step_i8(&gates, Features::Row(&row), &mut xh, &mut h, &mut c, step % 2 == 1);
             assert_eq!((&h, &c), (&expected.0, &expected.1), "{}, {units} units, {inputs} inputs", backend.name());
-            assert!(xh[..inputs] == x[..] && xh[inputs + units..].iter().all(|&zero| zero == 0));
         }
     });
 }

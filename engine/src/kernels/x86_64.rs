@@ -517,34 +517,38 @@ fn part_gates(sums: [__m256i; 4]) -> [__m256i; 4] {
 #[target_feature(enable = "avx2")]
 fn cell_q15(gates: [__m256i; 4], h: &mut [i16; 16], c: &mut [i32; 16]) {
     let ([c_low, c_high], []) = c.as_chunks_mut::<8>() else { unreachable!() };
-    let (next_h, next) = cell_q15_lanes::<0>(gates, [load_i32(c_low), load_i32(c_high)]);
+    let (next_h, next) = cell_q15_lanes(gates, [load_i32(c_low), load_i32(c_high)]);
     store_i32(c_low, next[0]);
     store_i32(c_high, next[1]);
     store_i16(h, next_h);
 }
 
-/// The same in registers: `(h, c')` from the gates and `c`. Every caller has a `CALLER` of its own, so that the compiler puts the code there: vectors
-/// would come and go through memory in a call.
+/// The same in registers: `(h, c')` from the gates and `c`.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn cell_q15_lanes<const CALLER: u8>(gates: [__m256i; 4], c: [__m256i; 2]) -> (__m256i, [__m256i; 2]) {
+fn cell_q15_lanes(gates: [__m256i; 4], c: [__m256i; 2]) -> (__m256i, [__m256i; 2]) {
     let [i, f, g, o] = gates;
-    let (i, f, o) = (sigmoid_q15_lanes(i), sigmoid_q15_lanes(f), sigmoid_q15_lanes(o));
-    let g = tanh_q15_lanes(g);
+    // In the order in which the next c waits for them.
+    let (g, i, f) = (tanh_q15_lanes(g), sigmoid_q15_lanes(i), sigmoid_q15_lanes(f));
+    next_q15_lanes([i, f, g, sigmoid_q15_lanes(o)], c)
+}
 
+/// `(h, c')` from the gates behind their activations, `[i, f, g, o]` in Q0.15, and `c`.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn next_q15_lanes([i, f, g, o]: [__m256i; 4], c: [__m256i; 2]) -> (__m256i, [__m256i; 2]) {
     // Unpacking works on each half by itself and leaves units [0..4 | 8..12] and [4..12 | 12..16]; c is brought to that order.
     let zero = _mm256_setzero_si256();
-    let rounding = _mm256_set1_epi16(3 << 10);
-    let one = _mm256_set1_epi16(1);
+    let (ig_low, ig_high) = (_mm256_mullo_epi16(i, g), _mm256_mulhi_epi16(i, g));
     let a = next_cell(
         _mm256_permute2x128_si256::<0x20>(c[0], c[1]),
         _mm256_unpacklo_epi16(f, zero),
-        _mm256_madd_epi16(_mm256_unpacklo_epi16(i, one), _mm256_unpacklo_epi16(g, rounding)),
+        _mm256_unpacklo_epi16(ig_low, ig_high),
     );
     let b = next_cell(
         _mm256_permute2x128_si256::<0x31>(c[0], c[1]),
         _mm256_unpackhi_epi16(f, zero),
-        _mm256_madd_epi16(_mm256_unpackhi_epi16(i, one), _mm256_unpackhi_epi16(g, rounding)),
+        _mm256_unpackhi_epi16(ig_low, ig_high),
     );
 
     let half = _mm256_set1_epi32(1 << 6);
@@ -555,7 +559,7 @@ fn cell_q15_lanes<const CALLER: u8>(gates: [__m256i; 4], c: [__m256i; 2]) -> (__
     (h, [_mm256_permute2x128_si256::<0x20>(a, b), _mm256_permute2x128_si256::<0x31>(a, b)])
 }
 
-/// `(((c * f) >> 16) << 1) + (ig >> 11)` of eight units; f zero-extended to 32 bits, `ig` with its rounding inside.
+/// `(((c * f) >> 16) << 1) + ((ig + 3 * 2^10) >> 11)` of eight units; f zero-extended to 32 bits, `ig` the product of i and g.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn next_cell(c: __m256i, f: __m256i, ig: __m256i) -> __m256i {
@@ -563,7 +567,8 @@ fn next_cell(c: __m256i, f: __m256i, ig: __m256i) -> __m256i {
     let low = _mm256_mulhi_epu16(c, f);
     let high = _mm256_madd_epi16(c, _mm256_slli_epi32::<16>(f));
     let kept = _mm256_add_epi32(low, high);
-    _mm256_add_epi32(_mm256_add_epi32(kept, kept), _mm256_srai_epi32::<11>(ig))
+    let ig = _mm256_srai_epi32::<11>(_mm256_add_epi32(ig, _mm256_set1_epi32(3 << 10)));
+    _mm256_add_epi32(_mm256_add_epi32(kept, kept), ig)
 }
 
 /// The exact dot product. `pmaddwd` adds two products in 32 bits, which overflows in one case only, four times -32768: the

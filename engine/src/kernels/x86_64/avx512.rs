@@ -227,11 +227,11 @@ impl Backend for Avx512Vnni {
         c: &mut [i32],
         backwards: bool,
     ) {
-        if matches!(h.len(), 16 | 32) && hand_over!(self, small_step(gates, x, xh, h, c)) {
+        if matches!(h.len(), 16 | 32) && hand_over!(self, small_step(gates, x, h, c)) {
             return;
         }
         let mut columns = Columns::new();
-        if hand_over!(self, columns.join(x, xh, h)) {
+        if hand_over!(self, columns.join(x, h, xh.len())) {
             hand_over!(self, lstm_i8(gates, &columns, xh.len(), h, c, backwards));
         }
     }

@@ -4,7 +4,7 @@ use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
 use super::super::super::Features;
-use super::{load_i16, load_i16_8, load_i16_16, mask_32, store_i16, store_i16_16};
+use super::{load_i16, load_i16_8, load_i16_16, mask_32};
 
 /// Columns for which there is room: more than any image's layer has.
 pub(super) const ROOM: usize = 2048;
@@ -52,29 +52,25 @@ impl Columns {
         true
     }
 
-    /// Takes `[x; narrow(h)]`, and writes the same, with zeros behind, to `xh`. False where that has too few places, or too many.
+    /// Takes `[x; narrow(h)]`. False where there are more than `columns`, which is rounded up to a multiple of 4, or too many.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-    pub(super) fn join(&mut self, x: Features<'_>, xh: &mut [i16], h: &[i16]) -> bool {
-        let (inputs, columns) = (x.len(), xh.len());
-        let Some((features, previous)) = xh.split_at_mut_checked(inputs) else { return false };
-        let Some((previous, padding)) = previous.split_at_mut_checked(h.len()) else { return false };
-        if columns > ROOM {
+    pub(super) fn join(&mut self, x: Features<'_>, h: &[i16], columns: usize) -> bool {
+        let inputs = x.len();
+        if columns > ROOM || inputs + h.len() > columns {
             return false;
         }
         match x {
             Features::Row(row) => {
-                for (block, (x, out)) in row.chunks(32).zip(features.chunks_mut(32)).enumerate() {
+                for (block, x) in row.chunks(32).enumerate() {
                     // SAFETY: the mask has a bit for every byte of the chunk, and what has none is not read.
                     let bytes = unsafe { _mm256_maskz_loadu_epi8(mask_32(x.len()), x.as_ptr()) };
                     self.put(32 * block, bytes);
-                    store_i16(out, _mm512_cvtepi8_epi16(bytes));
                 }
             }
-            Features::Hidden(hidden) => self.narrow(0, hidden, features),
+            Features::Hidden(hidden) => self.narrow(0, hidden),
         }
-        self.narrow(inputs, h, previous);
-        padding.fill(0);
+        self.narrow(inputs, h);
         self.end(inputs + h.len());
         true
     }
@@ -82,21 +78,17 @@ impl Columns {
     /// Takes a hidden state as columns from `place` on.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-    fn narrow(&mut self, place: usize, h: &[i16], out: &mut [i16]) {
+    fn narrow(&mut self, place: usize, h: &[i16]) {
         let (whole, rest) = h.as_chunks::<32>();
-        let (out, out_rest) = out.split_at_mut((32 * whole.len()).min(out.len()));
-        for (block, (h, out)) in whole.iter().zip(out.chunks_mut(32)).enumerate() {
-            let narrow = narrow_lanes(load_i16(h));
-            self.put(place + 32 * block, _mm512_cvtepi16_epi8(narrow));
-            store_i16(out, narrow);
+        for (block, h) in whole.iter().enumerate() {
+            self.put(place + 32 * block, _mm512_cvtepi16_epi8(narrow_lanes(load_i16(h))));
         }
         let place = place + 32 * whole.len();
         // The step before has written h just now: loads no wider than its stores take over from them without waiting.
-        for (block, (h, out)) in rest.chunks(16).zip(out_rest.chunks_mut(16)).enumerate() {
+        for (block, h) in rest.chunks(16).enumerate() {
             let lanes = if h.len() == 8 { _mm256_castsi128_si256(load_i16_8(h)) } else { load_i16_16(h) };
             let narrow = _mm256_srai_epi16::<8>(_mm256_adds_epi16(lanes, _mm256_set1_epi16(128)));
             self.put(place + 16 * block, _mm256_castsi128_si256(_mm256_cvtepi16_epi8(narrow)));
-            store_i16_16(out, narrow);
         }
     }
 
