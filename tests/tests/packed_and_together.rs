@@ -68,7 +68,8 @@ proptest! {
                     for &step in &steps {
                         read += usize::from(session.push_token(id(step, stream)));
                     }
-                    expected.push((logits(&session), session.tokens()));
+                    let (memory, ngrams) = session.remembered();
+                    expected.push((logits(&session), session.tokens(), (memory.to_vec(), ngrams.to_vec())));
                 }
                 for model in [plain, packed] {
                     let mut states = vec![State::<ROOM>::new(); streams];
@@ -80,8 +81,11 @@ proptest! {
                         count += Session::step_many(&mut sessions, &ids);
                     }
                     assert_eq!(count, read);
-                    for (session, (logits_alone, tokens)) in sessions.iter().zip(&expected) {
+                    for (session, (logits_alone, tokens, (memory, ngrams))) in sessions.iter().zip(&expected) {
                         assert_eq!(session.tokens(), *tokens);
+                        if precision == Precision::Int8 {
+                            assert_eq!(session.remembered(), (&memory[..], &ngrams[..]), "{}", model.backend().name());
+                        }
                         for (ours, alone) in logits(session).into_iter().zip(logits_alone) {
                             if precision == Precision::Int8 {
                                 assert_eq!(ours, *alone, "{}", model.backend().name());
@@ -90,10 +94,6 @@ proptest! {
                                 assert!((ours - alone).abs() <= BACKENDS * (1.0 + alone.abs()), "{ours} {alone}");
                             }
                         }
-                    }
-                    drop(sessions);
-                    if precision == Precision::Int8 {
-                        assert_eq!(states, alone, "{}", model.backend().name());
                     }
                 }
             });

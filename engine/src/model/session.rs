@@ -6,9 +6,9 @@ use heapless::Vec;
 use super::Int8;
 #[cfg(feature = "extended")]
 use super::bag;
-use super::state::StateBytes;
 #[cfg(feature = "float")]
 use super::state::{Header, Memory};
+use super::state::{StateBytes, ngram_bytes};
 use super::{Logit, Model, Weights, lstm};
 use crate::image::error::Error;
 #[cfg(feature = "extended")]
@@ -46,6 +46,15 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
     /// The state's bytes, [`Model::state_bytes`] of them: what [`Model::resume`] goes on from, on this machine or another.
     pub fn state(&self) -> &[u8] {
         self.state.as_bytes()
+    }
+
+    /// What of the state means something between two tokens: the header, the layers and the pool, then the sums over n-grams. Integer models
+    /// have the same bits here on every backend; the scratch of a step, which lies between, is each backend's own.
+    pub fn remembered(&self) -> (&[u8], &[u8]) {
+        let state = self.state.as_bytes();
+        let scratch = size_of::<Header>() + self.model.scratch_start();
+        let ngrams = state.len().saturating_sub(ngram_bytes(&self.model.shape));
+        (state.get(..scratch).unwrap_or_default(), state.get(ngrams..).unwrap_or_default())
     }
 
     /// A digest of a layer's cell and hidden state: FNV-1a with 32 bits over their bytes as they lie in the state. Two machines

@@ -1,6 +1,6 @@
 //! What one stream remembers: a value of a fixed size.
 //!
-//! A state is `N` bytes, the same on every machine and in every backend:
+//! A state is `N` bytes. An integer model's are the same on every machine and in every backend, but for the scratch:
 //!
 //! ```text
 //! header     the model's checksum, tokens, count of the running mean, the tokenizer
@@ -8,7 +8,7 @@
 //! hidden     each layer's hidden state h (Q0.15 in 16 bits, or f32); where there are no layers, the last token's embedding in its place
 //! pool       readout mean: sum of h, 32 bits a unit · readout max: as h · readout last: nothing
 //! scratch    [x; h] of the step in progress, and before it with a folded embedding a row of gates, and before that with four-bit weights a row
-//!            of the embedding and the gates of a unit as int8; means nothing between two tokens
+//!            of the embedding and the gates of a unit as int8; means nothing between two tokens, and is each backend's own
 //! n-grams    sum of weights, tokens, and the hashes of the last tokens; nothing where the image has no n-grams
 //! ```
 //!
@@ -112,7 +112,7 @@ pub fn state_bytes(shape: &StreamShape) -> usize {
 }
 
 /// Bytes of the n-grams' part, the last one.
-fn ngram_bytes(shape: &StreamShape) -> usize {
+pub(super) fn ngram_bytes(shape: &StreamShape) -> usize {
     #[cfg(feature = "extended")]
     return crate::input::ngrams::stream_bytes(shape.ngrams);
     #[cfg(not(feature = "extended"))]
