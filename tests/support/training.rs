@@ -6,7 +6,7 @@ use latch_trainer::dataset::{Example, built_in};
 use latch_trainer::network::readout::Readout;
 use latch_trainer::ngrams::NgramConfig;
 use latch_trainer::training::{BatchProgress, EpochMetrics, ModelConfig, Progress, Sequences, TrainConfig};
-use latch_trainer::vocabulary::Vocabulary;
+use latch_trainer::vocabulary::{Vocabulary, Words};
 
 /// What a training reads: its examples are pairs of the same words in another order with opposite labels, and no pair is divided
 /// between the two parts.
@@ -50,6 +50,7 @@ pub fn config(embedding: usize, units: usize, epochs: u64) -> TrainConfig {
             lstm: units,
             layers: 1,
             readout: Readout::Mean,
+            words: Words::Count,
             skip_unknown: false,
             syllables: false,
             dropout: 0.0,

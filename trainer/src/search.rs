@@ -464,7 +464,7 @@ impl<'f> Search<'f> {
         let train = TrainConfig { model: candidate.model.clone(), ..self.plan.base.train.clone() };
         let config = RunConfig { train, ..self.plan.base.clone() };
         let folder = RunFolder::new(self.folder.join(trial_name(index)));
-        let vocabulary = self.sizer.vocabulary(candidate.model.vocab);
+        let vocabulary = self.sizer.vocabulary(&candidate.model);
         let checkpoint = folder.checkpoint()?;
         if checkpoint.is_some() {
             if folder.config()? != config {

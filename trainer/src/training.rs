@@ -32,7 +32,7 @@ use crate::optimizer::{AdamConfig, Decay, LearningRate};
 use crate::quantizer::aware::{Integers, embedding_scales};
 use crate::quantizer::{Origin, Storage, Weights, occurrences, to_image};
 use crate::run::{Best, BestQuantized, Checkpoint, RunFolder, weights};
-use crate::vocabulary::Vocabulary;
+use crate::vocabulary::{Vocabulary, Words};
 
 /// What a user chooses of a model: `--model`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,6 +40,9 @@ use crate::vocabulary::Vocabulary;
 pub struct ModelConfig {
     /// Words of the vocabulary.
     pub vocab: usize,
+    /// Which words they are. Runs of older versions do not say so: they have the most frequent ones.
+    #[serde(default)]
+    pub words: Words,
     /// Features of an embedding row.
     pub embedding: usize,
     /// Units of each LSTM layer; means nothing without one.

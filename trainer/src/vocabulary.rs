@@ -6,10 +6,23 @@ use anyhow::Result;
 use latch_engine::image::manifest::{Units, Unknown};
 use latch_engine::input::text::{Token, Tokenizer};
 use latch_engine::input::vocabulary::encode::{self, Encoded};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::dataset::hex;
+use crate::dataset::{Example, Labels, hex};
 use crate::error::fault;
+use crate::training::TrainConfig;
+
+/// Which words of the training texts a vocabulary takes: `--model words`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Words {
+    /// The most frequent ones.
+    #[default]
+    Count,
+    /// Those that tell the classes of texts apart most, [`ranked_by_use`].
+    Useful,
+}
 
 /// Words in the order of their ids, which is their byte order.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,10 +43,15 @@ impl Vocabulary {
 
     /// The same with tokens of a kind.
     pub fn build_of<'t>(units: Units, texts: impl Iterator<Item = &'t str>, size: usize, unknown: Unknown) -> Self {
-        let mut ranked = ranked(units, texts);
-        ranked.truncate(size);
-        let words = ranked.into_iter().map(|(_, word)| word).collect();
+        let words = ranked(units, texts).into_iter().take(size).map(|(_, word)| word).collect();
         Vocabulary { units, ..Self::from_words(words, unknown) }
+    }
+
+    /// The vocabulary that a run's configuration takes of its training texts.
+    pub fn of_run<L: Labels>(config: &TrainConfig, examples: &[Example<L>]) -> Self {
+        let ranked = rank(config.units(), config.model.words, examples);
+        let words = ranked.into_iter().take(config.model.vocab).map(|(_, word)| word).collect();
+        Vocabulary { units: config.units(), ..Self::from_words(words, config.unknown()) }
     }
 
     /// A vocabulary of these words; the order does not matter.
@@ -116,6 +134,66 @@ pub fn ranked<'t>(units: Units, texts: impl Iterator<Item = &'t str>) -> Vec<(u6
     ranked
 }
 
+/// The words of training texts with a number of each, those first that a vocabulary takes first: by [`ranked`] or by [`ranked_by_use`].
+pub fn rank<L: Labels>(units: Units, words: Words, examples: &[Example<L>]) -> Vec<(u64, String)> {
+    match words {
+        Words::Count => ranked(units, examples.iter().map(|example| example.text.as_str())),
+        Words::Useful => {
+            ranked_by_use(units, examples.iter().map(|example| (example.text.as_str(), example.label.stratum())))
+        }
+    }
+}
+
+/// The tokens of texts with their classes, each with the number of texts that have it, the most useful first: a word's use is the number of its texts
+/// times how far they shift the odds of a class (the log-count ratio of Wang and Manning 2012, of the class that they shift most),
+///
+/// ```text
+/// use(w) = n · max over classes c of |ln((n_c + 1) / (N_c + 2)) − ln((n − n_c + 1) / (N − N_c + 2))|
+/// ```
+///
+/// with n the texts that have w, n_c those of class c among them, and N and N_c the same of all texts. What is in one text only comes behind all others.
+/// Ties go to the smaller word.
+pub fn ranked_by_use<'t>(units: Units, texts: impl Iterator<Item = (&'t str, u32)>) -> Vec<(u64, String)> {
+    let mut totals: Vec<u64> = Vec::new();
+    // The texts that have a word, by class, and the last of them.
+    let mut words: HashMap<String, (Vec<u64>, usize)> = HashMap::new();
+    for (number, (text, class)) in texts.enumerate() {
+        let class = class as usize;
+        totals.resize(totals.len().max(class + 1), 0);
+        totals[class] += 1;
+        for_each_token(units, text, |token| match std::str::from_utf8(token.bytes()) {
+            Ok(word) => {
+                if !words.contains_key(word) {
+                    words.insert(word.to_owned(), (Vec::new(), usize::MAX));
+                }
+                if let Some((counts, last)) = words.get_mut(word).filter(|(_, last)| *last != number) {
+                    counts.resize(counts.len().max(class + 1), 0);
+                    counts[class] += 1;
+                    *last = number;
+                }
+            }
+            Err(_) => unreachable_token(),
+        });
+    }
+    let all: u64 = totals.iter().sum();
+    let use_of = |counts: &[u64]| {
+        let texts: u64 = counts.iter().sum();
+        let share = |part: u64, whole: u64| ((part + 1) as f64 / (whole + 2) as f64).ln();
+        let shift = |(class, &total): (usize, &u64)| {
+            let inside = counts.get(class).copied().unwrap_or(0);
+            (share(inside, total) - share(texts - inside, all - total)).abs()
+        };
+        texts as f64 * totals.iter().enumerate().map(shift).fold(0.0, f64::max)
+    };
+    let mut ranked: Vec<(f64, u64, String)> =
+        words.into_iter().map(|(word, (counts, _))| (use_of(&counts), counts.iter().sum(), word)).collect();
+    ranked.sort_by(|a, b| {
+        let of_one = |texts: u64| texts < 2;
+        of_one(a.1).cmp(&of_one(b.1)).then(b.0.total_cmp(&a.0)).then_with(|| a.2.cmp(&b.2))
+    });
+    ranked.into_iter().map(|(_, texts, word)| (texts, word)).collect()
+}
+
 fn for_each_token(units: Units, text: &str, mut each: impl FnMut(Token<'_>)) {
     let mut tokenizer = Tokenizer::of(units);
     tokenizer.push(text.as_bytes(), &mut each);
@@ -149,6 +227,32 @@ mod tests {
         let vocabulary = Vocabulary::build_of(Units::Syllables, texts.into_iter(), 3, Unknown::LastRow);
         assert_eq!(vocabulary.words(), ["good", "영", "화"]);
         assert_eq!(vocabulary.ids("good영 화좋"), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn the_most_useful_words_tell_classes_apart_and_words_of_one_text_come_last() {
+        let texts = [
+            ("the plot is dull dull", 0),
+            ("the film is dull", 0),
+            ("the plot is fine", 1),
+            ("the film is fine but long", 1),
+            ("the film is about a plot", 2),
+        ];
+        let ranked = ranked_by_use(Units::Words, texts.into_iter());
+        let words: Vec<(u64, &str)> = ranked.iter().map(|(texts, word)| (*texts, word.as_str())).collect();
+        assert_eq!(words[..2], [(2, "dull"), (2, "fine")]);
+        assert_eq!(words.len(), 10);
+        assert_eq!(words[6..].iter().map(|(texts, _)| *texts).collect::<Vec<_>>(), [1; 4]);
+        // Two classes of 200 texts: 40 with a word that shifts the odds by a half go before 100 with one that hardly does.
+        let text = |number: u32| {
+            let (class, place) = (number % 2, number / 2);
+            let weak = if place < 50 + class { "weak" } else { "" };
+            let strong = if place < 15 + 10 * class { "strong" } else { "" };
+            (format!("{weak} {strong}"), class)
+        };
+        let texts: Vec<(String, u32)> = (0..400).map(text).collect();
+        let ranked = ranked_by_use(Units::Words, texts.iter().map(|(text, class)| (text.as_str(), *class)));
+        assert_eq!(ranked, [(40, "strong".to_owned()), (101, "weak".to_owned())]);
     }
 
     #[test]

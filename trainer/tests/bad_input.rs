@@ -133,10 +133,11 @@ fn an_unknown_key_of_the_model_is_refused_with_the_keys_that_there_are() {
     let train = |model| place.latch(["train", "--data", "data", "--out", "run", "--json", "--model", model]);
     place.refuse_usage(
         &mut train("vocab=80,heads=4"),
-        &["--model", "`heads` is no key of a model", "vocab, embedding, lstm"],
+        &["--model", "`heads` is no key of a model", "vocab, words, embedding, lstm"],
     );
     place.refuse_usage(&mut train("vocab"), &["--model", "key=value"]);
     place.refuse_usage(&mut train("lstm=0"), &["--model", "lstm: must be a whole number from 1"]);
+    place.refuse_usage(&mut train("words=best"), &["--model", "words: must be count or useful"]);
     place.refuse_usage(&mut train("dropout=1"), &["--model", "dropout: must be a number from 0 to below 1"]);
 }
 

@@ -179,6 +179,30 @@ fn classes_go_through_every_verb() {
     assert!(inspected.contains("one of 3 classes, for the whole text"), "{inspected}");
 }
 
+/// Three words of ten say everything, and are not the most frequent ones.
+#[test]
+fn useful_words_are_chosen_where_labels_are_classes_of_texts_and_refused_elsewhere() {
+    let place = Place::with_data(20);
+    let class = |text: &[&str]| ["one", "two", "three"].iter().position(|word| text.last() == Some(word)).unwrap();
+    let line = |text: &[&str], number: usize| {
+        format!("{}\tthe a of in it is to {number} the a of in it is to {}", class(text), text[text.len() - 1])
+    };
+    std::fs::write(place.file("classes.tsv"), counted(line)).unwrap();
+    let data = ["train", "--data", "classes.tsv", "--epochs", "1", "--task"];
+    let vocabulary = |words: &str, out: &str| {
+        let model = format!("vocab=3,embedding=2,lstm=4,words={words}");
+        succeed(place.latch(data).args(["classes", "--model", &model, "--out", out]));
+        succeed(&mut place.latch(["train", "--resume", "--out", out]));
+        std::fs::read_to_string(place.file(out).join("vocabulary.txt")).unwrap()
+    };
+    assert_eq!(vocabulary("useful", "useful"), "one\nthree\ntwo\n");
+    assert_eq!(vocabulary("count", "count"), "a\nin\nis\n");
+    support::refuse(
+        place.latch(data).args(["values", "--model", "words=useful", "--out", "values"]),
+        &["--model words: must be count where the labels are no classes of whole texts"],
+    );
+}
+
 #[test]
 fn values_come_out_in_the_unit_of_their_labels() {
     let place = Place::with_data(20);

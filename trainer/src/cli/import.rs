@@ -17,6 +17,7 @@ use crate::network::readout::Readout;
 use crate::ngrams::NgramConfig;
 use crate::run::{Best, Imported, RunConfig, RunFolder, Valid, read_words};
 use crate::training::{EpochMetrics, ModelConfig, Sequences, TrainConfig, judge};
+use crate::vocabulary::Words;
 
 /// Make a run folder of a network that PyTorch or Keras trained.
 ///
@@ -84,6 +85,7 @@ pub fn run(args: Args) -> Result<()> {
                 lstm: shape.units,
                 layers: shape.layers,
                 readout: shape.readout,
+                words: Words::Count,
                 skip_unknown: vocabulary.rows() == vocabulary.words().len(),
                 dropout: 0.0,
                 recurrent_dropout: 0.0,

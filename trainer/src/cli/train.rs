@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::search::{BudgetArgs, TRIALS, go_on, search};
 use super::{answer, print_json, say};
-use crate::dataset::{Dataset, Example, Label, MAX_CLASSES, Part, Task};
+use crate::dataset::{Dataset, Example, Label, Labels, MAX_CLASSES, Part, Task};
 use crate::error::fault;
 use crate::files::OutputFolder;
 use crate::network::Network;
@@ -27,7 +27,7 @@ use crate::training::{
     BatchProgress, EpochMetrics, ModelConfig, Outcome, Progress, QuantizeConfig, Scale, Sequences, TrainConfig,
     fit_ngrams, judge_logits, train,
 };
-use crate::vocabulary::{Vocabulary, units_of};
+use crate::vocabulary::{Vocabulary, Words, units_of};
 
 /// Train a network on labelled texts.
 ///
@@ -55,7 +55,7 @@ pub struct Args {
     /// Validation part: a path, or the share of the data to set apart
     #[arg(long, default_value = "0.1")]
     valid: ValidArg,
-    /// The model, as key=value,…: vocab, embedding, lstm (units), layers, readout (last, mean, max), unknown (row, skip),
+    /// The model, as key=value,…: vocab, words (count, useful), embedding, lstm (units), layers, readout (last, mean, max), unknown (row, skip),
     /// dropout, recurrent_dropout, word_dropout, head_dropout; bag (width of an embedding without LSTM) in place of embedding, lstm and
     /// layers; ngrams (how many have a weight beside the network), longest (tokens of an n-gram), ngram_bits (of a weight), ngram_dropout (share of the texts that the network learns without them)
     #[arg(long, default_value = "", hide_default_value = true)]
@@ -228,6 +228,7 @@ struct ModelArg(ModelConfig);
 /// The model whose int8 image fits 64 KiB.
 pub(crate) const DEFAULT_MODEL: ModelConfig = ModelConfig {
     vocab: 5_000,
+    words: Words::Count,
     embedding: 8,
     lstm: 32,
     layers: 1,
@@ -278,6 +279,13 @@ impl FromStr for ModelArg {
             };
             match key {
                 "vocab" => model.vocab = size()?,
+                "words" => {
+                    model.words = match value {
+                        "count" => Words::Count,
+                        "useful" => Words::Useful,
+                        _ => return Err("words: must be count or useful".into()),
+                    }
+                }
                 "embedding" => model.embedding = size()?,
                 "bag" => (model.embedding, model.layers) = (size()?, 0),
                 "lstm" => model.lstm = size()?,
@@ -314,7 +322,7 @@ impl FromStr for ModelArg {
                     model.ngrams.weight_bits = byte(key, value, *WEIGHT_BITS.start(), *WEIGHT_BITS.end())?;
                 }
                 _ => {
-                    let keys = "vocab, embedding, lstm, layers, bag, readout, unknown, dropout, recurrent_dropout, word_dropout, head_dropout, ngrams, longest, ngram_bits, ngram_dropout";
+                    let keys = "vocab, words, embedding, lstm, layers, bag, readout, unknown, dropout, recurrent_dropout, word_dropout, head_dropout, ngrams, longest, ngram_bits, ngram_dropout";
                     return Err(format!("`{key}` is no key of a model; the keys are {keys}"));
                 }
             }
@@ -508,10 +516,8 @@ pub(crate) fn refuse_run(folder: &RunFolder) -> Result<()> {
 }
 
 /// The vocabulary of a run's training texts.
-fn vocabulary<L>(config: &RunConfig, training: &[Example<L>]) -> Result<Vocabulary> {
-    let train = &config.train;
-    let texts = training.iter().map(|example| example.text.as_str());
-    let vocabulary = Vocabulary::build_of(train.units(), texts, train.model.vocab, train.unknown());
+fn vocabulary<L: Labels>(config: &RunConfig, training: &[Example<L>]) -> Result<Vocabulary> {
+    let vocabulary = Vocabulary::of_run(&config.train, training);
     check_vocabulary(&vocabulary, &config.data, "--model vocab")?;
     Ok(vocabulary)
 }
@@ -707,6 +713,8 @@ pub(crate) fn check_options(config: &TrainConfig, within: &str) -> Result<()> {
     }
     let plain = config.task == Task::Verdict || model.ngrams.count == 0;
     check("--task", plain, "verdict where the model has n-grams")?;
+    let classes = matches!(config.task, Task::Verdict | Task::Classes(_)) || model.words == Words::Count;
+    check("--model words", classes, "count where the labels are no classes of whole texts")?;
     let steps = !config.task.each_step() || model.layers > 0;
     check("--model layers", steps, "at least 1 where each token has an answer")?;
     check("--model ngrams", model.ngrams.count <= MAX_NGRAMS, &format!("at most {MAX_NGRAMS}"))?;

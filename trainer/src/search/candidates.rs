@@ -25,7 +25,7 @@ use crate::network::readout::Readout;
 use crate::ngrams::{self, NgramConfig};
 use crate::quantizer::{Origin, Storage};
 use crate::training::{ModelConfig, TrainConfig};
-use crate::vocabulary::{self, Vocabulary};
+use crate::vocabulary::{self, Vocabulary, Words};
 
 /// The precisions that are tried: the one place to add another. All have to be integers, which the estimate of time is for.
 pub const PRECISIONS: [Storage; 3] = [Storage::Int8, Storage::Mixed, Storage::Int4];
@@ -138,22 +138,24 @@ pub struct Sizer {
     base: TrainConfig,
     origin: Origin,
     part: Option<Part>,
-    /// The words, most frequent first.
-    words: Vec<String>,
+    /// The words in the order in which a vocabulary takes them.
+    words: BTreeMap<Words, Vec<String>>,
     /// The n-grams, surest first.
     ngrams: Vec<u32>,
-    texts: RefCell<BTreeMap<usize, Text>>,
+    texts: RefCell<BTreeMap<(Words, usize), Text>>,
     tables: RefCell<BTreeMap<usize, manifest::Ngrams>>,
 }
 
 impl Sizer {
     /// Reads the texts once. Of `base`, everything counts that a candidate does not choose.
     pub fn new(base: &TrainConfig, training: &[Example<Label>], part: Option<Part>) -> Self {
-        let ranked = vocabulary::ranked(base.units(), training.iter().map(|example| example.text.as_str()));
-        // What occurs once tells nothing.
-        let useful = ranked.iter().take_while(|(count, _)| *count > 1).count().max(FEWEST_WORDS).min(ranked.len());
-        let words =
-            ranked.into_iter().take(useful.min(manifest::MAX_ROWS as usize - 1)).map(|(_, word)| word).collect();
+        let words = |kind: Words| {
+            let ranked = vocabulary::rank(base.units(), kind, training);
+            // What occurs once tells nothing.
+            let useful = ranked.iter().take_while(|(count, _)| *count > 1).count().max(FEWEST_WORDS).min(ranked.len());
+            let most = useful.min(manifest::MAX_ROWS as usize - 1);
+            (kind, ranked.into_iter().take(most).map(|(_, word)| word).collect())
+        };
         let origin = Origin {
             seed: base.seed,
             examples: training.len() as u32,
@@ -165,22 +167,29 @@ impl Sizer {
             base: base.clone(),
             origin,
             part,
-            words,
+            words: [words(base.model.words)].into(),
             texts: RefCell::default(),
             tables: RefCell::default(),
         }
     }
 
-    /// The vocabulary of so many words.
-    pub fn vocabulary(&self, words: usize) -> Vocabulary {
-        Vocabulary::from_words(self.words[..words.min(self.words.len())].to_vec(), self.base.unknown())
+    /// The words that a model may have, in the order in which its vocabulary takes them.
+    fn words(&self, model: &ModelConfig) -> &[String] {
+        self.words.get(&model.words).map_or(&[], Vec::as_slice)
     }
 
-    fn text(&self, words: usize) -> Result<Text> {
-        if let Some(text) = self.texts.borrow().get(&words) {
+    /// The vocabulary of a model.
+    pub fn vocabulary(&self, model: &ModelConfig) -> Vocabulary {
+        let words = self.words(model);
+        Vocabulary::from_words(words[..model.vocab.min(words.len())].to_vec(), self.base.unknown())
+    }
+
+    fn text(&self, model: &ModelConfig) -> Result<Text> {
+        let key = (model.words, model.vocab);
+        if let Some(text) = self.texts.borrow().get(&key) {
             return Ok(*text);
         }
-        let text = self.vocabulary(words).encode().map(|encoded| Text {
+        let text = self.vocabulary(model).encode().map(|encoded| Text {
             words: encoded.words as u32,
             unknown: self.base.unknown(),
             character_bits: encoded.character_bits,
@@ -188,7 +197,7 @@ impl Sizer {
             index_is_wide: encoded.index_width == 4,
             text_bytes: encoded.stream.len() as u32,
         })?;
-        self.texts.borrow_mut().insert(words, text);
+        self.texts.borrow_mut().insert(key, text);
         Ok(text)
     }
 
@@ -207,7 +216,7 @@ impl Sizer {
     /// A fault when a word cannot be coded, an error of the engine when no image can hold the model.
     pub fn cost(&self, candidate: &Candidate) -> Result<Cost> {
         let Candidate { model, precision } = candidate;
-        let text = self.text(model.vocab)?;
+        let text = self.text(model)?;
         // Numbers that training gives have one byte whatever they are.
         let shift = u8::from(precision.precision() == Precision::Int8);
         let mut layers = heapless::Vec::new();
@@ -257,11 +266,12 @@ impl Sizer {
     /// The candidate with as many words as go into `flash` bytes, where it holds the rest of the budget.
     fn filled(&self, mut candidate: Candidate, flash: usize, budget: &Budget) -> Result<Option<Candidate>> {
         let budget = Budget { flash, ..budget.clone() };
+        let most = self.words(&candidate.model).len();
         let mut fits = |words: usize| -> Result<bool> {
             candidate.model.vocab = words;
             Ok(budget.holds(&self.cost(&candidate)?))
         };
-        let (mut low, mut high) = (FEWEST_WORDS.min(self.words.len()), self.words.len());
+        let (mut low, mut high) = (FEWEST_WORDS.min(most), most);
         if !fits(low)? {
             return Ok(None);
         }
@@ -296,7 +306,7 @@ pub fn propose(sizer: &Sizer, budget: &Budget, trials: usize) -> Result<Vec<Cand
         ..base.clone()
     };
     let smallest = of(WIDTHS[0], UNITS[0], 1, Readout::Last, none);
-    let vocab = FEWEST_WORDS.min(sizer.words.len());
+    let vocab = FEWEST_WORDS.min(sizer.words(base).len());
     let precision = PRECISIONS[PRECISIONS.len() - 1];
     let smallest = Candidate { model: ModelConfig { vocab, ..smallest }, precision };
     let misses = budget.misses(&sizer.cost(&smallest)?);
