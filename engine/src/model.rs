@@ -66,7 +66,7 @@ use lstm::Layers;
 #[derive(Clone, Debug)]
 pub struct Model<'a> {
     vocabulary: Option<Vocabulary<'a>>,
-    unknown: Option<u32>,
+    unknown: Unknown,
     #[cfg(feature = "extended")]
     units: Units,
     #[cfg(feature = "extended")]
@@ -139,7 +139,7 @@ impl<'a> Model<'a> {
     /// A model of no image.
     const NOTHING: Self = Model {
         vocabulary: None,
-        unknown: None,
+        unknown: Unknown::Skip,
         #[cfg(feature = "extended")]
         units: Units::Words,
         #[cfg(feature = "extended")]
@@ -182,7 +182,7 @@ impl<'a> Model<'a> {
         if let Input::Text(text) = manifest.input {
             // Opening has read it once already.
             self.vocabulary = image.read_vocabulary(manifest).ok().flatten();
-            self.unknown = (text.unknown == Unknown::LastRow).then_some(text.words);
+            self.unknown = text.unknown;
         }
         #[cfg(feature = "extended")]
         {

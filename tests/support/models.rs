@@ -37,7 +37,7 @@ pub fn words(count: usize) -> Vec<String> {
 
 /// The vocabulary of a model whose embedding has `rows` rows, the unknown one included if there is one.
 pub fn vocabulary(rows: usize, unknown: Unknown) -> Vocabulary {
-    Vocabulary::from_words(words(rows - usize::from(unknown == Unknown::LastRow)), unknown)
+    Vocabulary::from_words(words(rows - unknown.rows() as usize), unknown)
 }
 
 /// The image of some weights, with a vocabulary of as many words as the embedding has rows.

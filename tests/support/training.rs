@@ -52,6 +52,7 @@ pub fn config(embedding: usize, units: usize, epochs: u64) -> TrainConfig {
             readout: Readout::Mean,
             words: Words::Count,
             skip_unknown: false,
+            hashed: None,
             syllables: false,
             dropout: 0.0,
             recurrent_dropout: 0.0,

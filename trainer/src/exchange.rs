@@ -93,11 +93,20 @@ impl From<UnknownRule> for Unknown {
     }
 }
 
-impl From<Unknown> for UnknownRule {
-    fn from(unknown: Unknown) -> Self {
+impl UnknownRule {
+    /// The rule of a vocabulary.
+    ///
+    /// # Errors
+    /// A fault where unknown words share rows by their hash, which no other framework's tokens do.
+    fn of(unknown: Unknown) -> Result<Self> {
         match unknown {
-            Unknown::LastRow => UnknownRule::Row,
-            Unknown::Skip => UnknownRule::Skip,
+            Unknown::LastRow => Ok(UnknownRule::Row),
+            Unknown::Skip => Ok(UnknownRule::Skip),
+            Unknown::Hashed(_) => {
+                let problem = "its unknown words share rows by their hash, which a file of tensors cannot say";
+                Err(fault("unknown", problem, "train with --model unknown=row or unknown=skip, or export an image")
+                    .into())
+            }
         }
     }
 }
@@ -195,7 +204,7 @@ const KEY: &str = "latch";
 /// The file of a network: f32, the vocabulary and all that is not in the tensors in its metadata. The same network gives the same bytes.
 ///
 /// # Errors
-/// An internal failure when the library refuses to write it.
+/// A fault where unknown words share rows by their hash; an internal failure when the library refuses to write it.
 pub fn to_bytes(network: &Network<f32>, vocabulary: &Vocabulary, layout: Layout) -> Result<Vec<u8>> {
     let config = network.config();
     let mut tensors: Vec<(String, Vec<usize>, Vec<f32>)> = Vec::new();
@@ -227,7 +236,7 @@ pub fn to_bytes(network: &Network<f32>, vocabulary: &Vocabulary, layout: Layout)
         units: Some(config.units),
         layers: Some(config.layers),
         readout: Some(config.readout),
-        unknown: Some(vocabulary.unknown.into()),
+        unknown: Some(UnknownRule::of(vocabulary.unknown)?),
         vocabulary: Some(vocabulary.words().to_vec()),
     };
     let coded: Vec<(String, Vec<usize>, Vec<u8>)> = tensors

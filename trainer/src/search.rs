@@ -632,6 +632,24 @@ mod tests {
     }
 
     #[test]
+    fn the_bytes_of_useful_words_and_of_rows_by_hash_are_predicted_too() {
+        use latch_engine::image::manifest::{Hashed, Spelling};
+        let place = tempfile::tempdir().expect("a folder");
+        let mut plan = plan(place.path(), Budget { flash: 4096, ram: None, board: None, latency: None });
+        plan.trials = 4;
+        plan.base.train.epochs = 1;
+        plan.base.train.model.words = crate::vocabulary::Words::Useful;
+        plan.base.train.model.hashed = Some(Hashed { rows: 21, of: Spelling::Ending });
+        let out = place.path().join("search");
+        begin(plan, &out, &mut After(NEVER)).expect("an image");
+        for line in lines(&out) {
+            let (written, ..) = line.measured().unwrap_or_else(|| panic!("{line:?}"));
+            let unknown = if line.model.ngrams.count > 0 { 16 } else { 0 };
+            assert!((written..=written + unknown).contains(&line.predicted_bytes), "{line:?}");
+        }
+    }
+
+    #[test]
     fn a_search_that_was_stopped_and_resumed_ends_in_the_bytes_of_one_that_was_not() {
         let place = tempfile::tempdir().expect("a folder");
         let [whole, stopped] = ["whole", "stopped"].map(|name| place.path().join(name));

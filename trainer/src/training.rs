@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use latch_engine::image::Image;
-use latch_engine::image::manifest::{Units, Unknown};
+use latch_engine::image::manifest::{Hashed, Units, Unknown};
 use latch_engine::model::Model;
 use rand::RngExt;
 use rayon::prelude::*;
@@ -53,6 +53,9 @@ pub struct ModelConfig {
     pub readout: Readout,
     /// True when unknown words are left out; false when they share a row.
     pub skip_unknown: bool,
+    /// Rows that unknown words share by their hash, in place of the one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hashed: Option<Hashed>,
     /// True when Hangul syllables are tokens of their own. Runs of older versions do not say so: they have words only.
     #[serde(default)]
     pub syllables: bool,
@@ -67,6 +70,17 @@ pub struct ModelConfig {
     /// The n-grams whose weights are added to the network's logit.
     #[serde(default)]
     pub ngrams: NgramConfig,
+}
+
+impl ModelConfig {
+    /// What unknown words do.
+    pub fn unknown(&self) -> Unknown {
+        match self.hashed {
+            Some(hashed) => Unknown::Hashed(hashed),
+            None if self.skip_unknown => Unknown::Skip,
+            None => Unknown::LastRow,
+        }
+    }
 }
 
 /// Everything that decides a run besides its data.
@@ -130,7 +144,7 @@ impl TrainConfig {
 
     /// What unknown words do.
     pub fn unknown(&self) -> Unknown {
-        if self.model.skip_unknown { Unknown::Skip } else { Unknown::LastRow }
+        self.model.unknown()
     }
 }
 

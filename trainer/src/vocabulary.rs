@@ -74,19 +74,18 @@ impl Vocabulary {
         hex(&digest.finalize())
     }
 
-    /// Rows that an embedding needs: the words, and one more where unknown words have a row.
+    /// Rows that an embedding needs: the words, and more where unknown words have some.
     pub fn rows(&self) -> usize {
-        self.words.len() + usize::from(self.unknown == Unknown::LastRow)
+        self.words.len() + self.unknown.rows() as usize
     }
 
     /// The ids of a text: what the engine's [`latch_engine::model::Session::push_bytes`] reads of it.
     pub fn ids(&self, text: &str) -> Vec<u32> {
-        let unknown = (self.unknown == Unknown::LastRow).then_some(self.words.len() as u32);
         let mut ids = Vec::new();
         for_each_token(self.units, text, |token| {
             let known = std::str::from_utf8(token.bytes()).ok().and_then(|word| self.ids.get(word).copied());
             let id = match token {
-                Token::Word(_) => known.or(unknown),
+                Token::Word(word) => known.or_else(|| self.unknown.id(self.words.len() as u32, word)),
                 Token::Mark(_) => known,
             };
             ids.extend(id);

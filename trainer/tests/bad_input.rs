@@ -138,6 +138,15 @@ fn an_unknown_key_of_the_model_is_refused_with_the_keys_that_there_are() {
     place.refuse_usage(&mut train("vocab"), &["--model", "key=value"]);
     place.refuse_usage(&mut train("lstm=0"), &["--model", "lstm: must be a whole number from 1"]);
     place.refuse_usage(&mut train("words=best"), &["--model", "words: must be count or useful"]);
+    for (rule, words) in [
+        ("unknown=some", "unknown: must be row, skip, hashed:ROWS or ending:ROWS"),
+        ("unknown=row:5", "unknown: must be row, skip"),
+        ("unknown=hashed", "unknown: must be row, skip"),
+        ("unknown=hashed:0", "unknown: hashed: must be a whole number from 1"),
+        ("unknown=ending:x", "unknown: ending: must be a whole number from 1"),
+    ] {
+        place.refuse_usage(&mut train(rule), &["--model", words]);
+    }
     place.refuse_usage(&mut train("dropout=1"), &["--model", "dropout: must be a number from 0 to below 1"]);
 }
 
@@ -179,6 +188,8 @@ fn a_model_that_no_image_can_hold_is_refused_before_it_is_trained() {
         ("lstm=2000,embedding=100", "--model embedding: must be"),
         ("lstm=1500,layers=2", "--model lstm: must be at most 1024 in more than one layer"),
         ("embedding=999999999999", "--model embedding: must be"),
+        ("unknown=hashed:1048576", "--model unknown: must be of rows from 1 to below 1048576"),
+        ("unknown=ending:1048570", "rows for unknown words are more than an image holds"),
     ] {
         let mut train = place.latch(["train", "--data", "data", "--out", "run", "--json", "--model", model]);
         place.refuse(&mut train, &[words]);

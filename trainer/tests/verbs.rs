@@ -204,6 +204,33 @@ fn useful_words_are_chosen_where_labels_are_classes_of_texts_and_refused_elsewhe
 }
 
 #[test]
+fn unknown_words_share_rows_through_every_verb_but_not_in_a_file_of_tensors() {
+    let place = Place::with_data(200);
+    for (rule, said) in [
+        ("row", "share one row"),
+        ("skip", "are left out"),
+        ("hashed:9", "share 9 rows by their hash"),
+        ("ending:5", "share 5 rows by the hash of their last three characters"),
+    ] {
+        let out = rule.replace(':', "-");
+        let model = format!("vocab=30,embedding=2,lstm=4,unknown={rule}");
+        succeed(&mut place.latch(["train", "--data", "data", "--epochs", "1", "--model", &model, "--out", &out]));
+        succeed(&mut place.latch(["train", "--resume", "--out", &out]));
+        place.export(&out, "int8");
+        let image = succeed(&mut place.latch(["inspect", "int8.latch"])).stdout;
+        assert!(image.contains(&format!("unknown     words that are not in the vocabulary {said}\n")), "{image}");
+        let image = succeed(&mut place.latch(["inspect", "int8.latch", "--json"])).json();
+        let rows = rule.split_once(':').map_or(u64::from(rule == "row"), |(_, rows)| rows.parse().unwrap());
+        assert_eq!((image["unknown"].as_str(), image["rows"].as_u64()), (Some(said), Some(30 + rows)), "{image}");
+        succeed(&mut place.latch(["eval", "--image", "int8.latch", "--data", "data"]));
+    }
+    support::refuse(
+        &mut place.latch(["export", "--run", "ending-5", "--format", "safetensors", "--out", "ending.safetensors"]),
+        &["unknown: its unknown words share rows by their hash"],
+    );
+}
+
+#[test]
 fn values_come_out_in_the_unit_of_their_labels() {
     let place = Place::with_data(20);
     let value = |text: &[&str]| 1000 + 10 * text.iter().filter(|word| **word == "two").count();

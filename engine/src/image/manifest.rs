@@ -198,6 +198,54 @@ pub enum Unknown {
     Skip,
     /// It reads as id `words`, the embedding's last row.
     LastRow,
+    /// It reads as one of the embedding's last rows, by its hash. (With the feature `extended`.)
+    #[cfg(feature = "extended")]
+    Hashed(Hashed),
+}
+
+/// Rows that the words share that are not in the vocabulary; see [`Hashed::row`].
+#[cfg(feature = "extended")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hashed {
+    /// Rows, at least 1.
+    pub rows: u32,
+    /// What of the word is hashed.
+    pub of: Spelling,
+}
+
+/// What of a word's spelling decides its row.
+#[cfg(feature = "extended")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Spelling {
+    /// All of it.
+    Whole,
+    /// Its last three characters.
+    Ending,
+}
+
+impl Unknown {
+    /// Rows of the embedding behind those of the vocabulary's words.
+    pub const fn rows(self) -> u32 {
+        match self {
+            Unknown::Skip => 0,
+            Unknown::LastRow => 1,
+            #[cfg(feature = "extended")]
+            Unknown::Hashed(hashed) => hashed.rows,
+        }
+    }
+
+    /// The id of a word that is not in the vocabulary of so many words; `None` where it is left out.
+    #[inline]
+    pub fn id(self, words: u32, word: &[u8]) -> Option<u32> {
+        let _ = word;
+        match self {
+            Unknown::Skip => None,
+            Unknown::LastRow => Some(words),
+            #[cfg(feature = "extended")]
+            Unknown::Hashed(hashed) => Some(words + hashed.row(word)),
+        }
+    }
 }
 
 /// Shape of the embedding: `rows × width`, row-major.
@@ -353,9 +401,13 @@ impl Manifest {
             return wrong(problem!("the embedding has no rows or columns, or more than this engine reads"));
         }
         if let Input::Text(text) = self.input {
-            let rows = u64::from(text.words) + u64::from(text.unknown == Unknown::LastRow);
+            let rows = u64::from(text.words) + u64::from(text.unknown.rows());
             if rows != u64::from(self.embedding.rows) {
                 return wrong(problem!("vocabulary and embedding have different numbers of rows"));
+            }
+            #[cfg(feature = "extended")]
+            if matches!(text.unknown, Unknown::Hashed(Hashed { rows: 0, .. })) {
+                return wrong(problem!("unknown words have no row to share"));
             }
         }
         if self.layers.is_empty() && (cfg!(not(feature = "extended")) || self.folded > 0) {

@@ -5,7 +5,7 @@
 use heapless::Vec;
 
 #[cfg(feature = "extended")]
-use super::manifest::{Answer, AnswerKind, Early, Extended, Ngrams, Nibbles, Units};
+use super::manifest::{Answer, AnswerKind, Early, Extended, Hashed, Ngrams, Nibbles, Spelling, Units};
 use super::manifest::{
     Embedding, Head, Input, Layer, Lstm, Manifest, Preamble, Precision, Provenance, Readout, Text, Unknown,
 };
@@ -82,6 +82,8 @@ impl<'a> Reader<'a> {
                 unknown: match self.u32()? {
                     0 => Unknown::Skip,
                     1 => Unknown::LastRow,
+                    #[cfg(feature = "extended")]
+                    2 => Unknown::Hashed(Hashed { rows: self.u32()?, of: self.spelling()? }),
                     _ => return None,
                 },
                 character_bits: self.byte()?,
@@ -117,6 +119,15 @@ impl<'a> Reader<'a> {
             #[cfg(feature = "extended")]
             extended: Extended::default(),
         })
+    }
+
+    #[cfg(feature = "extended")]
+    fn spelling(&mut self) -> Option<Spelling> {
+        match self.u32()? {
+            0 => Some(Spelling::Whole),
+            1 => Some(Spelling::Ending),
+            _ => None,
+        }
     }
 
     /// What version 4 added.
@@ -191,9 +202,18 @@ mod tests {
         prop::collection::vec(any::<(u16, u16, u8)>(), 0..=4)
     }
 
+    fn unknown() -> impl Strategy<Value = Unknown> {
+        #[cfg(feature = "extended")]
+        let hashed = (any::<u32>(), prop_oneof![Just(Spelling::Whole), Just(Spelling::Ending)])
+            .prop_map(|(rows, of)| Unknown::Hashed(Hashed { rows, of }));
+        #[cfg(not(feature = "extended"))]
+        let hashed = Just(Unknown::Skip);
+        prop_oneof![Just(Unknown::Skip), Just(Unknown::LastRow), hashed]
+    }
+
     /// Any manifest and provenance, most of them nonsense: reading does not check.
     fn coded() -> impl Strategy<Value = Bytes<u8>> {
-        let text = any::<(u32, bool, u8, u8, bool, u32)>();
+        let text = (any::<u32>(), unknown(), any::<u8>(), any::<u8>(), any::<bool>(), any::<u32>());
         let front = (0..3_u8, any::<Option<()>>(), text, any::<(u32, u16)>(), layers());
         let back = (
             0..3_u8,
@@ -215,7 +235,7 @@ mod tests {
                         Some(()) => Input::Ids,
                         None => Input::Text(Text {
                             words: text.0,
-                            unknown: if text.1 { Unknown::LastRow } else { Unknown::Skip },
+                            unknown: text.1,
                             character_bits: text.2,
                             prefix_bits: text.3,
                             index_is_wide: text.4,

@@ -77,12 +77,12 @@ impl Place {
 }
 
 /// A hash as a number below `entries`.
-const fn share(hash: u32, entries: u32) -> u32 {
+pub(super) const fn share(hash: u32, entries: u32) -> u32 {
     ((hash as u64 * entries as u64) >> 32) as u32
 }
 
 /// The finaliser of MurmurHash3.
-const fn mix(mut hash: u32) -> u32 {
+pub(super) const fn mix(mut hash: u32) -> u32 {
     hash = (hash ^ (hash >> 16)).wrapping_mul(0x85EB_CA6B);
     hash = (hash ^ (hash >> 13)).wrapping_mul(0xC2B2_AE35);
     hash ^ (hash >> 16)

@@ -334,9 +334,10 @@ impl Model<'_> {
 
     /// The id that the network reads for a token; `None` for one that it leaves out.
     pub fn token_id(&self, token: Token<'_>) -> Option<u32> {
-        let id = self.vocabulary.as_ref()?.id(token.bytes());
+        let vocabulary = self.vocabulary.as_ref()?;
+        let id = vocabulary.id(token.bytes());
         match token {
-            Token::Word(_) => id.or(self.unknown),
+            Token::Word(word) => id.or_else(|| self.unknown.id(vocabulary.len() as u32, word)),
             Token::Mark(_) => id,
         }
     }

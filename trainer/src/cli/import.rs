@@ -87,6 +87,7 @@ pub fn run(args: Args) -> Result<()> {
                 readout: shape.readout,
                 words: Words::Count,
                 skip_unknown: vocabulary.rows() == vocabulary.words().len(),
+                hashed: None,
                 dropout: 0.0,
                 recurrent_dropout: 0.0,
                 word_dropout: 0.0,

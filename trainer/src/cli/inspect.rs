@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
-use latch_engine::image::manifest::{AnswerKind, Early, Input, Layer, Precision, Units};
+use latch_engine::image::manifest::{AnswerKind, Early, Hashed, Input, Layer, Precision, Spelling, Units, Unknown};
 use latch_engine::image::tensor::{Role, Section};
 use latch_engine::model::{Model, SELF_TEST_TOKENS, SelfTest};
 use serde::Serialize;
@@ -46,6 +46,7 @@ struct Line {
     early: Vec<Early>,
     units: Vec<u16>,
     words: u32,
+    unknown: String,
     state_bytes: usize,
     producer: String,
     seed: u64,
@@ -67,6 +68,18 @@ struct SectionLine {
     columns: usize,
     offset: usize,
     bytes: usize,
+}
+
+/// What words do that are not in the vocabulary.
+fn unknown_words(unknown: Unknown) -> String {
+    match unknown {
+        Unknown::Skip => "are left out".to_owned(),
+        Unknown::LastRow => "share one row".to_owned(),
+        Unknown::Hashed(Hashed { rows, of: Spelling::Whole }) => format!("share {rows} rows by their hash"),
+        Unknown::Hashed(Hashed { rows, of: Spelling::Ending }) => {
+            format!("share {rows} rows by the hash of their last three characters")
+        }
+    }
 }
 
 /// What the self-test says on this machine.
@@ -96,7 +109,10 @@ pub fn run(args: Args) -> Result<()> {
     let producer = String::from_utf8_lossy(provenance.producer);
     let data_sha256: String = provenance.data_sha256.iter().map(|byte| format!("{byte:02x}")).collect();
     let units: Vec<u16> = model.shape().units.to_vec();
-    let words = if let Input::Text(text) = manifest.input { text.words } else { 0 };
+    let (words, unknown) = match manifest.input {
+        Input::Text(text) => (text.words, unknown_words(text.unknown)),
+        Input::Ids => (0, String::new()),
+    };
     if args.json {
         return print_json(&Line {
             version: image.version(),
@@ -114,6 +130,7 @@ pub fn run(args: Args) -> Result<()> {
             early: model.early().to_vec(),
             units,
             words,
+            unknown,
             state_bytes: model.state_bytes(),
             producer: producer.into(),
             seed: provenance.seed,
@@ -162,6 +179,9 @@ pub fn run(args: Args) -> Result<()> {
     }
     if manifest.extended.units == Units::Syllables {
         writeln!(text, "tokens      words and marks; each Hangul syllable is a word of its own")?;
+    }
+    if !unknown.is_empty() {
+        writeln!(text, "unknown     words that are not in the vocabulary {unknown}")?;
     }
     if manifest.folded > 0 {
         writeln!(

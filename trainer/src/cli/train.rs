@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
-use latch_engine::image::manifest::{MAX_LAYERS, MAX_OUTPUTS, MAX_ROWS, MAX_WIDTH, Units};
+use latch_engine::image::manifest::{Hashed, MAX_LAYERS, MAX_OUTPUTS, MAX_ROWS, MAX_WIDTH, Spelling, Units};
 use latch_engine::input::ngrams::{MAX_LONGEST, WEIGHT_BITS};
 use serde::Serialize;
 
@@ -55,7 +55,8 @@ pub struct Args {
     /// Validation part: a path, or the share of the data to set apart
     #[arg(long, default_value = "0.1")]
     valid: ValidArg,
-    /// The model, as key=value,…: vocab, words (count, useful), embedding, lstm (units), layers, readout (last, mean, max), unknown (row, skip),
+    /// The model, as key=value,…: vocab, words (count, useful), embedding, lstm (units), layers, readout (last, mean, max), unknown (row, skip, hashed:ROWS or ending:ROWS,
+    /// rows that unknown words share by their hash or that of their last three characters),
     /// dropout, recurrent_dropout, word_dropout, head_dropout; bag (width of an embedding without LSTM) in place of embedding, lstm and
     /// layers; ngrams (how many have a weight beside the network), longest (tokens of an n-gram), ngram_bits (of a weight), ngram_dropout (share of the texts that the network learns without them)
     #[arg(long, default_value = "", hide_default_value = true)]
@@ -234,6 +235,7 @@ pub(crate) const DEFAULT_MODEL: ModelConfig = ModelConfig {
     layers: 1,
     readout: Readout::Max,
     skip_unknown: false,
+    hashed: None,
     syllables: false,
     dropout: 0.3,
     recurrent_dropout: 0.3,
@@ -299,11 +301,17 @@ impl FromStr for ModelArg {
                     }
                 }
                 "unknown" => {
-                    model.skip_unknown = match value {
-                        "skip" => true,
-                        "row" => false,
-                        _ => return Err("unknown: must be row or skip".into()),
-                    }
+                    let (rule, rows) = value.split_once(':').map_or((value, None), |(rule, rows)| (rule, Some(rows)));
+                    let of = match (rule, rows) {
+                        ("row" | "skip", None) => None,
+                        ("hashed", Some(_)) => Some(Spelling::Whole),
+                        ("ending", Some(_)) => Some(Spelling::Ending),
+                        _ => return Err("unknown: must be row, skip, hashed:ROWS or ending:ROWS".into()),
+                    };
+                    let rows = rows.map(|rows| positive(rows).map_err(|problem| format!("{key}: {rule}: {problem}")));
+                    let rows = rows.transpose()?.map_or(0, |rows| u32::try_from(rows).unwrap_or(u32::MAX));
+                    model.skip_unknown = rule == "skip";
+                    model.hashed = of.map(|of| Hashed { rows, of });
                 }
                 "dropout" => model.dropout = share()?,
                 "recurrent_dropout" => model.recurrent_dropout = share()?,
@@ -531,8 +539,9 @@ pub(crate) fn check_vocabulary(vocabulary: &Vocabulary, data: &Path, option: &st
         );
     }
     if vocabulary.rows() > MAX_ROWS as usize {
-        let problem = format!("{} words are more than an image holds", vocabulary.words().len());
-        return Err(fault(option, problem, format!("make it smaller than {MAX_ROWS}")).into());
+        let (words, rows) = (vocabulary.words().len(), vocabulary.unknown.rows());
+        let problem = format!("{words} words and {rows} rows for unknown words are more than an image holds");
+        return Err(fault(option, problem, format!("make them no more than {MAX_ROWS} together")).into());
     }
     Ok(())
 }
@@ -711,6 +720,8 @@ pub(crate) fn check_options(config: &TrainConfig, within: &str) -> Result<()> {
             check("--model lstm", model.lstm <= width / 2, &format!("at most {} in more than one layer", width / 2))?;
         }
     }
+    let hashed = model.hashed.is_none_or(|hashed| (1..MAX_ROWS).contains(&hashed.rows));
+    check("--model unknown", hashed, &format!("of rows from 1 to below {MAX_ROWS}"))?;
     let plain = config.task == Task::Verdict || model.ngrams.count == 0;
     check("--task", plain, "verdict where the model has n-grams")?;
     let classes = matches!(config.task, Task::Verdict | Task::Classes(_)) || model.words == Words::Count;

@@ -181,17 +181,18 @@ impl Sizer {
     /// The vocabulary of a model.
     pub fn vocabulary(&self, model: &ModelConfig) -> Vocabulary {
         let words = self.words(model);
-        Vocabulary::from_words(words[..model.vocab.min(words.len())].to_vec(), self.base.unknown())
+        Vocabulary::from_words(words[..model.vocab.min(words.len())].to_vec(), model.unknown())
     }
 
     fn text(&self, model: &ModelConfig) -> Result<Text> {
         let key = (model.words, model.vocab);
+        let unknown = model.unknown();
         if let Some(text) = self.texts.borrow().get(&key) {
-            return Ok(*text);
+            return Ok(Text { unknown, ..*text });
         }
         let text = self.vocabulary(model).encode().map(|encoded| Text {
             words: encoded.words as u32,
-            unknown: self.base.unknown(),
+            unknown,
             character_bits: encoded.character_bits,
             prefix_bits: encoded.prefix_bits,
             index_is_wide: encoded.index_width == 4,
@@ -227,7 +228,7 @@ impl Sizer {
             inputs = model.lstm;
         }
         let ngrams = (model.ngrams.count > 0).then(|| self.table(&model.ngrams));
-        let rows = text.words + u32::from(text.unknown == manifest::Unknown::LastRow);
+        let rows = text.words + text.unknown.rows();
         let manifest = Manifest {
             precision: precision.precision(),
             input: Input::Text(text),
