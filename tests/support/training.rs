@@ -73,6 +73,8 @@ pub fn config(embedding: usize, units: usize, epochs: u64) -> TrainConfig {
         average: 0.0,
         patience: epochs,
         quantize: None,
+        distill: None,
+        leave_out: None,
     }
 }
 

@@ -30,6 +30,8 @@ pub struct Batch {
     labels: Vec<f32>,
     label_ends: Vec<usize>,
     offsets: Vec<f32>,
+    targets: Vec<f32>,
+    target_ends: Vec<usize>,
 }
 
 impl Batch {
@@ -58,6 +60,15 @@ impl Batch {
         self.labels.extend_from_slice(labels);
         self.label_ends.push(self.labels.len());
         self.offsets.push(0.0);
+        self.target_ends.push(self.targets.len());
+    }
+
+    /// Gives the last sequence the probabilities that teachers have for it: of class 1 for one output, else one a class.
+    pub fn teach(&mut self, probabilities: &[f32]) {
+        self.targets.extend_from_slice(probabilities);
+        if let Some(last) = self.target_ends.last_mut() {
+            *last = self.targets.len();
+        }
     }
 
     /// The number of sequences.
@@ -97,6 +108,15 @@ impl Batch {
     /// The labels of all sequences in order.
     pub fn labels(&self) -> &[f32] {
         &self.labels
+    }
+
+    /// The teachers' probabilities for sequence `index`; none where it has no teacher.
+    ///
+    /// # Panics
+    /// If `index` is not below [`Batch::len`].
+    pub fn targets_of(&self, index: usize) -> &[f32] {
+        let start = if index == 0 { 0 } else { self.target_ends[index - 1] };
+        &self.targets[start..self.target_ends[index]]
     }
 
     /// The labels of sequence `index`: one, or one a token.

@@ -6,6 +6,7 @@
 //! core and on many. Dropout masks are drawn from (seed, epoch, batch, shard).
 
 use crate::batches::{Batch, generator};
+use crate::distillation::Distill;
 use crate::network::embedding::SparseColumns;
 use crate::network::lookup::{Lookup, add_up};
 use crate::network::lstm::Kernels;
@@ -41,6 +42,8 @@ pub struct LossOptions {
     pub noise: Option<Noise>,
     /// What is to become small.
     pub objective: Objective,
+    /// How much the teachers' probabilities count, for sequences that have some; of cross-entropies only.
+    pub distill: Option<Distill>,
 }
 
 /// What is to become small.
@@ -337,19 +340,30 @@ fn loss<T: Real>(
     let Pass { steps, logits, logit_gradient, .. } = pass;
     logit_gradient.clear();
     let mut columns = logits.chunks_exact(config.outputs);
-    let mut answer = |label: f32, offset: f32| {
+    let mut answer = |label: f32, index: usize| {
         let Some(logits) = columns.next() else { return };
-        let (loss, right) = answer_loss(logits, (label, offset), options, share, logit_gradient);
+        let offset = batch.offsets()[index];
+        let distill = options.distill.filter(|_| !batch.targets_of(index).is_empty());
+        let shares = distill.map_or([share, 0.0], |distill| [share * (1.0 - distill.share), share * distill.share]);
+        let begin = logit_gradient.len();
+        let (mut loss, right) = answer_loss(logits, (label, offset), options, shares[0], logit_gradient);
+        if let Some(distill) = distill {
+            let z = |class: usize| logits[class].as_f64() + f64::from(offset);
+            let taught = distill.loss(z, batch.targets_of(index), |class, derivative| {
+                logit_gradient[begin + class] += T::of(shares[1] * derivative);
+            });
+            loss = (1.0 - distill.share) * loss + distill.share * taught;
+        }
         sum += loss;
         correct += usize::from(right);
     };
     if config.readout == Readout::Each {
         for step in 0..steps.len() {
             let running = &steps.order[..steps.count(step)];
-            running.iter().for_each(|&index| answer(batch.labels_of(index)[step], batch.offsets()[index]));
+            running.iter().for_each(|&index| answer(batch.labels_of(index)[step], index));
         }
     } else {
-        steps.order.iter().for_each(|&index| answer(batch.labels_of(index)[0], batch.offsets()[index]));
+        steps.order.iter().for_each(|&index| answer(batch.labels_of(index)[0], index));
     }
     (sum, correct)
 }
@@ -565,6 +579,13 @@ mod tests {
             let length = if index == 1 { 0 } else { rng.random_range(1..=longest) };
             let ids: Vec<u32> = (0..length).map(|_| rng.random_range(0..vocabulary)).collect();
             batch.push(&ids, rng.random_range(0..classes) as f32);
+            // The last sequence has no teacher.
+            if index + 1 < sequences {
+                let p = 0.1 + 0.8 * rng.random::<f32>();
+                let others =
+                    vec![(1.0 - p) / (classes - 1) as f32; if classes == 2 { 0 } else { classes as usize - 1 }];
+                batch.teach(&[&[p], &others[..]].concat());
+            }
         }
         batch
     }
@@ -621,6 +642,15 @@ mod tests {
         for outputs in [1, 3] {
             let config = NetworkConfig { outputs, ..config() };
             assert_gradients(&config, &LossOptions { label_smoothing: 0.1, ..LossOptions::default() });
+        }
+    }
+
+    #[test]
+    fn gradients_equal_finite_differences_with_teachers() {
+        let distill = Some(Distill { share: 0.7, temperature: 2.0 });
+        for outputs in [1, 3] {
+            let config = NetworkConfig { outputs, ..config() };
+            assert_gradients(&config, &LossOptions { label_smoothing: 0.1, distill, ..LossOptions::default() });
         }
     }
 

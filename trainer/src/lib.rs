@@ -7,6 +7,7 @@
 //! - [`dataset`] loads labelled texts and divides them; [`vocabulary`] chooses words with the engine's tokenizer; [`batches`] orders them.
 //! - [`network`], [`bptt`] and [`optimizer`] learn, by the [`products`] of [`real`] numbers; [`training`] is the loop, [`run`] the folder in which it leaves its traces.
 //! - [`quantizer`] turns a network into an image, [`folding`] trades flash for time in it; [`evaluate`] runs the engine on it, so that a reported accuracy is the device's.
+//! - [`distillation`] asks other runs what they think of the training texts.
 //! - [`calibration`] says how sure answers are, and puts it right; [`early`] finds out when one is certain before the text ends.
 //! - [`exchange`] writes a network for PyTorch or Keras, and reads what they trained.
 //! - [`search`] tries many models within a budget of bytes and time, and keeps the best.
@@ -19,6 +20,7 @@ pub mod batches;
 pub mod bptt;
 pub mod calibration;
 pub mod cli;
+pub mod distillation;
 pub mod early;
 pub mod evaluate;
 pub mod exchange;

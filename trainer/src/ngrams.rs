@@ -40,8 +40,12 @@ const UNIT: f32 = 256.0;
 /// Strengths `C` of the loss against the weights' norm; the cross-validation takes the best.
 const STRENGTHS: [f32; 4] = [0.01, 0.03, 0.1, 0.3];
 
-/// Texts that an n-gram must occur in.
+/// Texts that an n-gram must occur in, where nothing else is asked for.
 const FEWEST_TEXTS: u32 = 3;
+
+fn fewest_texts() -> u32 {
+    FEWEST_TEXTS
+}
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,11 +60,14 @@ pub struct NgramConfig {
     /// Share of the sequences, drawn anew in every epoch, that the network learns without the n-grams' logit: 0 makes it learn what these leave
     /// open, 1 makes it learn by itself.
     pub dropout: f64,
+    /// Texts that an n-gram must occur in. Runs of older versions do not say so.
+    #[serde(default = "fewest_texts")]
+    pub fewest: u32,
 }
 
 impl NgramConfig {
     /// No n-grams; the other fields are what is taken where only their number is given.
-    pub const NONE: Self = NgramConfig { count: 0, longest: 3, weight_bits: 6, dropout: 1.0 };
+    pub const NONE: Self = NgramConfig { count: 0, longest: 3, weight_bits: 6, dropout: 1.0, fewest: FEWEST_TEXTS };
 }
 
 impl Default for NgramConfig {
@@ -138,7 +145,7 @@ fn choose(texts: &[&[u32]], labels: &[f32], config: &NgramConfig) -> Vec<u32> {
     let prior = (labels.len() - positive).max(1) as f64 / positive as f64;
     let mut scored: Vec<(f64, u32)> = seen
         .chunk_by(|a, b| a >> 1 == b >> 1)
-        .filter(|texts| texts.len() >= FEWEST_TEXTS as usize)
+        .filter(|texts| texts.len() >= config.fewest as usize)
         .map(|texts| {
             let of_positive = texts.iter().filter(|&&text| text & 1 == 1).count() as f64 + 0.5;
             let of_negative = texts.len() as f64 + 1.0 - of_positive;
@@ -327,8 +334,9 @@ impl Fusion {
 }
 
 /// Chooses the n-grams of training texts, given as hashes, and fits their weights to labels from 0 to 1, of which those above a half are the
-/// positive class. The same arguments give the same bits on any number of threads.
-pub fn fit(texts: &[Vec<u32>], labels: &[f32], config: &NgramConfig, seed: u64) -> Fitted {
+/// positive class. N-grams are chosen and logits calibrated by `labels`, weights fitted to `targets`, which are the same where nobody teaches.
+/// The same arguments give the same bits on any number of threads.
+pub fn fit(texts: &[Vec<u32>], labels: &[f32], targets: &[f32], config: &NgramConfig, seed: u64) -> Fitted {
     // For every fold, a logit of each strength for each of its texts.
     let folds: Vec<Vec<(usize, [f32; STRENGTHS.len()])>> = (0..FOLDS)
         .into_par_iter()
@@ -336,10 +344,11 @@ pub fn fit(texts: &[Vec<u32>], labels: &[f32], config: &NgramConfig, seed: u64) 
             let rest: Vec<usize> = (0..texts.len()).filter(|index| index % FOLDS != fold).collect();
             let texts_of_rest: Vec<&[u32]> = rest.iter().map(|&index| texts[index].as_slice()).collect();
             let labels_of_rest: Vec<f32> = rest.iter().map(|&index| labels[index]).collect();
+            let targets_of_rest: Vec<f32> = rest.iter().map(|&index| targets[index]).collect();
             let (counted, features) = count(&texts_of_rest, &labels_of_rest, config);
             let features: Vec<Features> = features.iter().map(|features| scaled(features, &counted.ratios)).collect();
             let fits = STRENGTHS.map(|strength| {
-                let problem = Problem { features: &features, labels: &labels_of_rest, width: counted.ratios.len() };
+                let problem = Problem { features: &features, labels: &targets_of_rest, width: counted.ratios.len() };
                 problem.solve(strength, seed)
             });
             (fold..texts.len())
@@ -368,7 +377,7 @@ pub fn fit(texts: &[Vec<u32>], labels: &[f32], config: &NgramConfig, seed: u64) 
     let all: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
     let (Counted { mut table, ratios }, features) = count(&all, labels, config);
     let features: Vec<Features> = features.iter().map(|features| scaled(features, &ratios)).collect();
-    let problem = Problem { features: &features, labels, width: ratios.len() };
+    let problem = Problem { features: &features, labels: targets, width: ratios.len() };
     let fitted = problem.solve(STRENGTHS[strength], seed);
     table.weights = fitted.weights.iter().zip(&ratios).map(|(weight, ratio)| gain * weight * ratio * UNIT).collect();
     table.bias = gain * fitted.bias + offset;
@@ -380,7 +389,7 @@ pub fn fit(texts: &[Vec<u32>], labels: &[f32], config: &NgramConfig, seed: u64) 
 mod tests {
     use super::*;
 
-    const CONFIG: NgramConfig = NgramConfig { count: 40, longest: 2, weight_bits: 6, dropout: 0.0 };
+    const CONFIG: NgramConfig = NgramConfig { count: 40, longest: 2, weight_bits: 6, dropout: 0.0, fewest: 3 };
 
     /// Texts in which the pair decides, and no word does.
     fn texts() -> (Vec<Vec<u32>>, Vec<f32>) {
@@ -400,7 +409,7 @@ mod tests {
     #[test]
     fn pairs_of_words_are_learned_that_no_single_word_tells() {
         let (texts, labels) = texts();
-        let fitted = fit(&texts, &labels, &CONFIG, 1);
+        let fitted = fit(&texts, &labels, &labels, &CONFIG, 1);
         for (text, &label) in texts.iter().zip(&labels) {
             assert_eq!(fitted.table.logit(text) > 0.0, label > 0.5);
         }
@@ -411,7 +420,10 @@ mod tests {
     fn the_same_texts_give_the_same_table() {
         let (texts, labels) = texts();
         let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-        assert_eq!(fit(&texts, &labels, &CONFIG, 1), one.install(|| fit(&texts, &labels, &CONFIG, 1)));
+        assert_eq!(
+            fit(&texts, &labels, &labels, &CONFIG, 1),
+            one.install(|| fit(&texts, &labels, &labels, &CONFIG, 1))
+        );
     }
 
     #[test]
@@ -426,7 +438,7 @@ mod tests {
     #[test]
     fn quantized_weights_are_near_and_keys_untouched() {
         let (texts, labels) = texts();
-        let table = fit(&texts, &labels, &CONFIG, 1).table;
+        let table = fit(&texts, &labels, &labels, &CONFIG, 1).table;
         let (shape, entries) = table.quantized();
         for ((&entry, &key), &weight) in entries.iter().zip(&table.keys).zip(&table.weights) {
             assert_eq!(entry >> 6 << 6, key);

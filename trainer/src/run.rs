@@ -4,6 +4,8 @@
 //! | --- | --- |
 //! | `config.json` | the configuration, the data's place and digest, the validation part |
 //! | `vocabulary.txt` | the words in the order of their ids, one a line |
+//! | `ngrams` | the n-grams beside the network, where there are some |
+//! | `teachers` | what the teachers say of the training texts, where there are some |
 //! | `metrics.jsonl` | an epoch a line; equal in two runs of one seed |
 //! | `curves.svg`, `curves.png` | loss and accuracy by epoch |
 //! | `best.network` | the network of the best epoch |
@@ -25,6 +27,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::bptt::{Objective, Trainer};
+use crate::distillation::Targets;
 use crate::error::{fault, reading, writing};
 use crate::files::{Staged, remove_partial_files, stage, write_atomically};
 use crate::network::Network;
@@ -189,9 +192,10 @@ struct ValidDigest {
 }
 
 /// The files of a run.
-const FILES: [&str; 11] = [
+const FILES: [&str; 12] = [
     "config.json",
     "vocabulary.txt",
+    "teachers",
     "ngrams",
     "metrics.jsonl",
     "curves.svg",
@@ -276,7 +280,7 @@ impl RunFolder {
     /// # Errors
     /// A fault when a file cannot be removed.
     pub fn remove_beginning(&self) -> Result<()> {
-        for name in ["ngrams", "vocabulary.txt", "config.json"] {
+        for name in ["ngrams", "teachers", "vocabulary.txt", "config.json"] {
             let path = self.file(name);
             match std::fs::remove_file(&path) {
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(writing(&path, error)),
@@ -375,6 +379,30 @@ impl RunFolder {
             return Err(fault(self.file("ngrams").display(), "the run's n-grams are missing", remedy).into());
         }
         Ok(ngrams)
+    }
+
+    /// Writes what the teachers say of the training texts.
+    ///
+    /// # Errors
+    /// A fault when the folder cannot be written.
+    pub fn write_targets(&self, targets: &Targets) -> Result<()> {
+        self.write_coded("teachers", targets)
+    }
+
+    /// Reads what the teachers say of the training texts; `None` where the run has no teachers.
+    ///
+    /// # Errors
+    /// A fault when the file is damaged, or missing although the configuration has teachers.
+    pub fn targets(&self, config: &TrainConfig) -> Result<Option<Targets>> {
+        if config.distill.is_none() {
+            return Ok(None);
+        }
+        let targets: Option<Targets> = self.read_coded("teachers")?;
+        if targets.is_none() {
+            let remedy = "take the file from a copy, or train again into another folder";
+            return Err(fault(self.file("teachers").display(), "what the teachers say is missing", remedy).into());
+        }
+        Ok(targets)
     }
 
     /// Writes the figures of all epochs; the last `quantized.1` of them learned with integers.

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::batches::{Batch, BatchOptions, generator, plan};
 use crate::bptt::{LossOptions, Noise, Objective, StepOptions, TrainError, Trainer, train_step, train_step_quantized};
 use crate::dataset::{Example, Labels, Task};
+use crate::distillation::{DistillConfig, Fold, Targets};
 use crate::error::fault;
 use crate::evaluate::state_for;
 use crate::network::readout::Readout;
@@ -117,6 +118,12 @@ pub struct TrainConfig {
     /// Training on with integers, from the best network on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantize: Option<QuantizeConfig>,
+    /// Learning from other runs besides the labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distill: Option<DistillConfig>,
+    /// The part of the training texts that the run leaves out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leave_out: Option<Fold>,
 }
 
 impl TrainConfig {
@@ -171,14 +178,26 @@ pub struct Sequences {
     pub labels: Vec<Vec<f32>>,
     /// What is added to each text's logit; empty where it is nothing.
     pub offsets: Vec<f32>,
+    /// What teachers say of each text; empty without teachers.
+    pub targets: Targets,
 }
 
 /// Chooses and fits the n-grams of training texts; `None` where the configuration has none.
-pub fn fit_ngrams<L: Labels>(config: &TrainConfig, examples: &[Example<L>]) -> Option<Fitted> {
+///
+/// With teachers, the weights are fitted to labels between the texts' own and the teachers' probabilities.
+pub fn fit_ngrams<L: Labels>(
+    config: &TrainConfig,
+    examples: &[Example<L>],
+    targets: Option<&Targets>,
+) -> Option<Fitted> {
     (config.model.ngrams.count > 0).then(|| {
         let texts: Vec<Vec<u32>> = examples.par_iter().map(|example| hashes(config.units(), &example.text)).collect();
         let labels: Vec<f32> = examples.iter().flat_map(|example| example.label.numbers().into_owned()).collect();
-        fit(&texts, &labels, &config.model.ngrams, config.seed)
+        let taught: Option<Vec<f32>> = targets.zip(config.distill.as_ref()).map(|(targets, distill)| {
+            let share = distill.share as f32;
+            labels.iter().zip(&targets.values).map(|(label, p)| (1.0 - share) * label + share * p).collect()
+        });
+        fit(&texts, &labels, taught.as_ref().unwrap_or(&labels), &config.model.ngrams, config.seed)
     })
 }
 
@@ -214,7 +233,7 @@ impl Sequences {
                 labels.drain(..surplus);
             }
         }
-        Sequences { ids, occurrences, labels, offsets: Vec::new() }
+        Sequences { ids, occurrences, labels, ..Sequences::default() }
     }
 
     /// Brings values to a mean of 0 and a deviation of 1, as `scale` has them.
@@ -242,6 +261,7 @@ impl Sequences {
                 [label] => batch.push_beside(&self.ids[index], label, offset),
                 ref labels => batch.push_each(&self.ids[index], labels),
             }
+            batch.teach(self.targets.of(index));
         }
         batch
     }
@@ -507,6 +527,7 @@ impl Phase<'_> {
                         label_smoothing: config.label_smoothing,
                         noise: Some(Noise { seed: config.seed, epoch, batch: number as u64 }),
                         objective,
+                        distill: config.distill.as_ref().map(DistillConfig::in_a_loss),
                     },
                 };
                 let batch = training.batch(indices, |index| keeps(config, epoch, index));

@@ -240,7 +240,7 @@ pub fn run(args: Args) -> Result<()> {
     if let Some(quantized) = &quantized {
         began.check_network(&folder, "quantized.network", &quantized.best.network)?;
     }
-    let Beginning { config, vocabulary, ngrams, training, validation } = began;
+    let Beginning { config, vocabulary, ngrams, training, validation, .. } = began;
     if args.format == Format::Safetensors {
         if ngrams.is_some() {
             let problem = "the run has n-grams, which no other framework knows, and the network was fused with them";

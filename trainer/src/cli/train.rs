@@ -15,6 +15,7 @@ use serde::Serialize;
 use super::search::{BudgetArgs, TRIALS, go_on, search};
 use super::{answer, print_json, say};
 use crate::dataset::{Dataset, Example, Label, Labels, MAX_CLASSES, Part, Task};
+use crate::distillation::{DistillConfig, Fold, Targets, Teacher, teach};
 use crate::error::fault;
 use crate::files::OutputFolder;
 use crate::network::Network;
@@ -58,7 +59,7 @@ pub struct Args {
     /// The model, as key=value,…: vocab, words (count, useful), embedding, lstm (units), layers, readout (last, mean, max), unknown (row, skip, hashed:ROWS or ending:ROWS,
     /// rows that unknown words share by their hash or that of their last three characters),
     /// dropout, recurrent_dropout, word_dropout, head_dropout; bag (width of an embedding without LSTM) in place of embedding, lstm and
-    /// layers; ngrams (how many have a weight beside the network), longest (tokens of an n-gram), ngram_bits (of a weight), ngram_dropout (share of the texts that the network learns without them)
+    /// layers; ngrams (how many have a weight beside the network), longest (tokens of an n-gram), ngram_texts (that an n-gram must occur in), ngram_bits (of a weight), ngram_dropout (share of the texts that the network learns without them)
     #[arg(long, default_value = "", hide_default_value = true)]
     model: ModelArg,
     /// What a token is
@@ -94,6 +95,19 @@ pub struct Args {
     /// Epochs without a lower validation loss after which training stops
     #[arg(long, default_value_t = default_config().patience, value_parser = clap::value_parser!(u64).range(1..))]
     patience: u64,
+    /// Learn from these runs' probabilities besides the labels (distillation): folders of runs with the same task and validation part, separated by commas. A
+    /// text is taught by the runs that have not learned from it, where there are some
+    #[arg(long, value_name = "RUN,…", value_delimiter = ',')]
+    teacher: Vec<PathBuf>,
+    /// Share of the loss that is about the teachers' probabilities
+    #[arg(long, value_name = "SHARE", default_value_t = 0.5, requires = "teacher")]
+    distill: f64,
+    /// Temperature at which the teachers' probabilities are learned
+    #[arg(long, value_name = "T", default_value_t = 1.0, requires = "teacher")]
+    distill_temperature: f64,
+    /// Leave out one of some equal parts of the training texts, as 2/5: so that the run can teach that part without having seen it
+    #[arg(long, value_name = "PART/PARTS")]
+    leave_out: Option<Fold>,
     /// Train on with the integers of an image, from the best network on: the forward pass computes what the engine will
     #[arg(long, value_enum)]
     quantize: Option<QuantizeArg>,
@@ -108,7 +122,7 @@ pub struct Args {
     out: PathBuf,
     /// Go on with the run in --out; its configuration is used
     #[arg(long, conflicts_with_all = ["data", "task", "classes", "valid", "model", "units", "epochs", "batch", "lr", "seed", "max_tokens", "clip_norm",
-        "weight_decay", "label_smoothing", "average", "patience", "quantize", "quantize_epochs", "quantize_lr", "flash", "ram", "latency", "board"])]
+        "weight_decay", "label_smoothing", "average", "patience", "teacher", "leave_out", "quantize", "quantize_epochs", "quantize_lr", "flash", "ram", "latency", "board"])]
     resume: bool,
     /// Seconds after which a running epoch is kept; the result does not depend on it
     #[arg(long, hide = true, value_parser = seconds)]
@@ -261,6 +275,8 @@ pub(crate) fn default_config() -> TrainConfig {
         average: 0.999,
         patience: 3,
         quantize: None,
+        distill: None,
+        leave_out: None,
     }
 }
 
@@ -325,12 +341,15 @@ impl FromStr for ModelArg {
                         value.parse().map_err(|_| "ngram_dropout: must be a number from 0 to 1".to_owned())?;
                     model.ngrams.dropout = kept;
                 }
+                "ngram_texts" => {
+                    model.ngrams.fewest = size()?.try_into().map_err(|_| "ngram_texts: is too large".to_owned())?;
+                }
                 "longest" => model.ngrams.longest = byte(key, value, 1, MAX_LONGEST as u8)?,
                 "ngram_bits" => {
                     model.ngrams.weight_bits = byte(key, value, *WEIGHT_BITS.start(), *WEIGHT_BITS.end())?;
                 }
                 _ => {
-                    let keys = "vocab, words, embedding, lstm, layers, bag, readout, unknown, dropout, recurrent_dropout, word_dropout, head_dropout, ngrams, longest, ngram_bits, ngram_dropout";
+                    let keys = "vocab, words, embedding, lstm, layers, bag, readout, unknown, dropout, recurrent_dropout, word_dropout, head_dropout, ngrams, longest, ngram_texts, ngram_bits, ngram_dropout";
                     return Err(format!("`{key}` is no key of a model; the keys are {keys}"));
                 }
             }
@@ -388,6 +407,10 @@ pub fn run(args: Args) -> Result<()> {
         return go_on(args.out, args.json);
     }
     if let Some(budget) = args.budget.clone().budget() {
+        if !args.teacher.is_empty() {
+            let remedy = "search without teachers, and train the model that was found with them";
+            return Err(fault("--teacher", "a search learns from the labels alone", remedy).into());
+        }
         let train = train_config(&args);
         let Some(data) = args.data else { bail!("--data is missing although --resume is not given") };
         return search(data, args.valid.0, budget, train, TRIALS, None, args.out, args.json);
@@ -453,11 +476,19 @@ fn train_config(args: &Args) -> TrainConfig {
             epochs: args.quantize_epochs,
             learning_rate: args.quantize_lr,
         }),
+        distill: None,
+        leave_out: args.leave_out,
     }
 }
 
 fn begin(args: Args, folder: &RunFolder) -> Result<Outcome> {
-    let train = TrainConfig { task: task(&args)?, ..train_config(&args) };
+    let teachers = args.teacher.iter().map(|run| Teacher::read(absolute(run))).collect::<Result<Vec<_>>>()?;
+    let distill = (!teachers.is_empty()).then(|| DistillConfig {
+        teachers,
+        share: args.distill,
+        temperature: args.distill_temperature,
+    });
+    let train = TrainConfig { task: task(&args)?, distill, ..train_config(&args) };
     let Some(data) = &args.data else { bail!("--data is missing although --resume is not given") };
     let config = RunConfig {
         latch: env!("CARGO_PKG_VERSION").into(),
@@ -488,6 +519,7 @@ pub(crate) fn begin_run(mut config: RunConfig, units: UnitsArg, folder: &RunFold
         UnitsArg::Auto => units_of(training.iter().map(|example| example.text.as_str())) == Units::Syllables,
     };
     let vocabulary = vocabulary(&config, &training)?;
+    let targets = teach(&config.train, &training, &validation)?;
     let made = OutputFolder::create(folder.path())?;
     // Reading the data takes time, in which another run may have begun.
     refuse_run(folder)?;
@@ -495,11 +527,14 @@ pub(crate) fn begin_run(mut config: RunConfig, units: UnitsArg, folder: &RunFold
     // Whoever was quicker to resume this run than its own beginning has it.
     let lock = folder.lock()?;
     let outcome = folder.write_vocabulary(&vocabulary).and_then(|()| {
-        let ngrams = fit_ngrams(&config.train, &training);
+        if let Some(targets) = &targets {
+            folder.write_targets(targets)?;
+        }
+        let ngrams = fit_ngrams(&config.train, &training, targets.as_ref());
         if let Some(ngrams) = &ngrams {
             folder.write_ngrams(ngrams)?;
         }
-        go(&config, (&vocabulary, ngrams.as_ref()), training, validation, folder, None, quiet)
+        go(&config, (&vocabulary, ngrams.as_ref(), targets), training, validation, folder, None, quiet)
     });
     if outcome.is_err() && !folder.has_learned() {
         // The first error is the one to report.
@@ -570,7 +605,7 @@ fn resume(folder: &RunFolder, quiet: bool) -> Result<Outcome> {
             began.check_network(folder, "best.network", &folder.best()?.network)?;
         }
     }
-    let known = (&began.vocabulary, began.ngrams.as_ref());
+    let known = (&began.vocabulary, began.ngrams.as_ref(), began.targets);
     let outcome = go(&began.config, known, began.training, began.validation, folder, checkpoint, quiet);
     drop(lock);
     outcome
@@ -581,6 +616,7 @@ pub(crate) struct Beginning {
     pub(crate) config: RunConfig,
     pub(crate) vocabulary: Vocabulary,
     pub(crate) ngrams: Option<Fitted>,
+    pub(crate) targets: Option<Targets>,
     pub(crate) training: Vec<Example<Label>>,
     pub(crate) validation: Vec<Example<Label>>,
 }
@@ -622,7 +658,7 @@ impl Beginning {
                 )
                 .into());
             }
-            return Ok(Beginning { config, vocabulary, ngrams: None, training, validation });
+            return Ok(Beginning { config, vocabulary, ngrams: None, targets: None, training, validation });
         }
         let vocabulary = vocabulary(&config, &training)?;
         if !path.exists() && !folder.has_learned() {
@@ -637,10 +673,22 @@ impl Beginning {
             )
             .into());
         }
+        if config.train.distill.is_some() && !folder.file("teachers").exists() && !folder.has_learned() {
+            // Likewise between its second file and its third.
+            if let Some(targets) = teach(&config.train, &training, &validation)? {
+                folder.write_targets(&targets)?;
+            }
+        }
+        let targets = folder.targets(&config.train)?;
+        if targets.as_ref().is_some_and(|targets| targets.len() != training.len()) {
+            let remedy = "take the file from a copy, or train again into another folder";
+            let problem = "the teachers' probabilities are not those of the run's training texts";
+            return Err(fault(folder.file("teachers").display(), problem, remedy).into());
+        }
         let config_has = config.train.model.ngrams.count > 0;
         if config_has && !folder.file("ngrams").exists() && !folder.has_learned() {
-            // Likewise between its second file and its third.
-            if let Some(fitted) = fit_ngrams(&config.train, &training) {
+            // Likewise between that file and the next.
+            if let Some(fitted) = fit_ngrams(&config.train, &training, targets.as_ref()) {
                 folder.write_ngrams(&fitted)?;
             }
         }
@@ -653,7 +701,7 @@ impl Beginning {
             )
             .into());
         }
-        Ok(Beginning { config, vocabulary, ngrams, training, validation })
+        Ok(Beginning { config, vocabulary, ngrams, targets, training, validation })
     }
 
     /// Checks that a network has the shape that the configuration and the vocabulary give it.
@@ -697,6 +745,13 @@ pub(crate) fn check_options(config: &TrainConfig, within: &str) -> Result<()> {
         check("--quantize-epochs", (1..=MAX_EPOCHS).contains(&quantize.epochs), &range)?;
         let rate = quantize.learning_rate;
         check("--quantize-lr", rate > 0.0 && rate.is_finite(), "a positive number")?;
+    }
+    if let Some(distill) = &config.distill {
+        check("--distill", (0.0..=1.0).contains(&distill.share), "from 0 to 1")?;
+        let temperature = distill.temperature;
+        check("--distill-temperature", temperature >= 0.01 && temperature <= 100.0, "from 0.01 to 100")?;
+        let fits = matches!(config.task, Task::Verdict | Task::Classes(_));
+        check("--teacher", fits, "left out where a text has no class")?;
     }
     check("warmup", (0.0..=1.0).contains(&config.warmup), "from 0 to 1")?;
 
@@ -756,20 +811,32 @@ pub(crate) fn load(config: &mut RunConfig) -> Result<Parts> {
         Valid::Fraction(share) => {
             config.data_sha256 = data.sha256.clone();
             let [training, validation] = data.split(config.train.seed, [1.0 - share, *share])?;
-            Ok((training.examples, validation.examples, None))
+            Ok((left(training.examples, config)?, validation.examples, None))
         }
         Valid::Path(path) => {
             let validation = Dataset::load_for(path, Part::Valid, config.train.task)?;
             config.data_sha256 = data.sha256;
-            Ok((data.examples, validation.examples, Some(validation.sha256)))
+            Ok((left(data.examples, config)?, validation.examples, Some(validation.sha256)))
         }
     }
+}
+
+/// The training texts without the part that the run leaves out.
+fn left(mut training: Vec<Example<Label>>, config: &RunConfig) -> Result<Vec<Example<Label>>> {
+    if let Some(fold) = config.train.leave_out {
+        training.retain(|example| !fold.holds(&example.text));
+        if training.is_empty() {
+            let problem = "no training text is left";
+            return Err(fault("--leave-out", problem, "divide the texts into more parts, or leave it out").into());
+        }
+    }
+    Ok(training)
 }
 
 /// Reads the texts into ids, lets go of them, and trains.
 fn go(
     config: &RunConfig,
-    (vocabulary, ngrams): (&Vocabulary, Option<&Fitted>),
+    (vocabulary, ngrams, targets): (&Vocabulary, Option<&Fitted>, Option<Targets>),
     training: Vec<Example<Label>>,
     validation: Vec<Example<Label>>,
     folder: &RunFolder,
@@ -785,7 +852,7 @@ fn go(
         let texts = training;
         let sequences = normalised(Sequences::read(&texts, vocabulary, config.train.max_tokens));
         let offsets = ngrams.map_or(Vec::new(), |ngrams| ngrams.offsets.clone());
-        Sequences { offsets, ..sequences }
+        Sequences { offsets, targets: targets.unwrap_or_default(), ..sequences }
     };
     let validation = {
         let texts = validation;

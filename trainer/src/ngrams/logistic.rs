@@ -18,7 +18,7 @@ pub(crate) type Features = Vec<(u32, f32)>;
 pub(crate) struct Problem<'a> {
     /// The sequences' features.
     pub(crate) features: &'a [Features],
-    /// Above a half for the positive class.
+    /// From 0 to 1: between, a text counts as so much of one of the positive class and the rest of one of the other.
     pub(crate) labels: &'a [f32],
     /// Numbers of features lie below this.
     pub(crate) width: usize,
@@ -55,9 +55,13 @@ impl Problem<'_> {
             .collect();
         // α near zero is where all begin; C − α is kept beside it, exact near both ends.
         let begin = (0.001 * c).min(1e-8);
-        let mut duals = vec![[begin, c - begin]; self.features.len()];
+        // A label between has w = Σ y·(α − C·u)·x with u = |y's label − label|, for its part of the other class pulls the other way.
+        let mut duals = Vec::with_capacity(self.features.len());
         for (features, &label) in self.features.iter().zip(self.labels) {
-            solution.add(features, (begin * sign(label)) as f32);
+            let other = c * f64::from(label.min(1.0 - label)).max(0.0);
+            let dual = other.max(begin);
+            duals.push([dual, c - dual]);
+            solution.add(features, ((dual - other) * sign(label)) as f32);
         }
         let mut order: Vec<usize> = (0..self.features.len()).collect();
         let mut rng = generator([seed, 0x6e67_7261, 0, 0]);
