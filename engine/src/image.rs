@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! postcard(Preamble) ++ postcard(image_bytes: u32) ++ postcard(Manifest) ++ postcard(folded: u32), from version 3 on ++
-//! postcard(Extended), from version 4 on ++ postcard(Provenance) ++ self-test ++ zeros to 16 ++ sections ++ CRC-32
+//! postcard(Extended), from version 4 on ++ postcard(Tiers), from version 5 on ++ postcard(Provenance) ++ self-test ++ zeros to 16 ++ sections ++ CRC-32
 //! ```
 //!
 //! Every section starts on a multiple of 16 and follows from the manifest alone ([`tensor::sections`]), so that there is no
@@ -12,7 +12,7 @@
 
 pub mod error;
 #[cfg(feature = "fold")]
-pub mod folded;
+pub mod ids;
 pub mod manifest;
 mod reader;
 pub mod tensor;
@@ -23,7 +23,7 @@ pub mod encode;
 use crate::input::vocabulary::Vocabulary;
 use error::{Error, problem};
 #[cfg(feature = "fold")]
-use folded::FoldedIndex;
+use ids::IdSet;
 use manifest::{Input, Manifest, Provenance};
 use reader::Reader;
 use tensor::{Element, Role, Section};
@@ -32,7 +32,10 @@ use tensor::{Element, Role, Section};
 pub const MAGIC: [u8; 4] = *b"LTCH";
 
 /// The newest version of the format that this engine knows. All older ones open as well.
-pub const VERSION: u16 = 4;
+pub const VERSION: u16 = 5;
+
+/// The version of images with something of what version 4 added, whose embedding has one tier.
+pub const VERSION_EXTENDED: u16 = 4;
 
 /// The version of images with a folded embedding that have nothing of what version 4 added.
 pub const VERSION_FOLDED: u16 = 3;
@@ -139,7 +142,7 @@ impl<'a> Image<'a> {
         let manifest = self.manifest_from(&mut reader).ok_or(Error::Manifest)?;
         manifest.check()?;
         #[cfg(feature = "extended")]
-        if manifest.layers.is_empty() && self.version < VERSION {
+        if manifest.layers.is_empty() && self.version < VERSION_EXTENDED {
             return Err(Error::Shape { problem: problem!("there is no recurrent layer") });
         }
         reader.skip_provenance().ok_or(Error::Manifest)?;
@@ -154,7 +157,7 @@ impl<'a> Image<'a> {
     }
 
     /// The manifest; the number of folded ids follows what postcard codes, and what version 4 added follows that. Version 3 is for images
-    /// that have the one, version 4 for those that have the other.
+    /// that have the one, version 4 for those that have the other, and version 5 for those with an embedding in tiers.
     fn manifest_from(&self, reader: &mut Reader<'_>) -> Option<Manifest> {
         #[allow(unused_mut, reason = "not with these features")]
         let mut manifest = reader.manifest()?;
@@ -168,10 +171,12 @@ impl<'a> Image<'a> {
         #[cfg(feature = "extended")]
         if self.version > VERSION_FOLDED {
             manifest.extended = reader.extended()?;
-        }
-        #[cfg(feature = "extended")]
-        if self.version == VERSION && manifest.version() != VERSION {
-            return None;
+            if self.version > VERSION_EXTENDED {
+                manifest.extended.tiers = Some(reader.tiers()?);
+            }
+            if manifest.version() != self.version {
+                return None;
+            }
         }
         Some(manifest)
     }
@@ -205,6 +210,12 @@ impl<'a> Image<'a> {
         }
         #[cfg(feature = "fold")]
         self.check_folded(manifest)?;
+        #[cfg(feature = "extended")]
+        if let Some(tiers) = manifest.extended.tiers
+            && !IdSet::new(self.tensor(manifest, Role::WholeRows, 0)).is_sound(manifest.embedding.rows, tiers.whole)
+        {
+            return Err(Error::TierIndex);
+        }
         Ok(())
     }
 
@@ -285,13 +296,13 @@ impl<'a> Image<'a> {
 
     /// Which ids of a folded embedding have a ready row; `None` where the embedding is not folded.
     #[cfg(feature = "fold")]
-    pub fn folded(&self) -> Option<FoldedIndex<'a>> {
+    pub fn folded(&self) -> Option<IdSet<'a>> {
         self.folded_index(&self.manifest())
     }
 
     #[cfg(feature = "fold")]
-    pub(crate) fn folded_index(&self, manifest: &Manifest) -> Option<FoldedIndex<'a>> {
-        (manifest.folded > 0).then(|| FoldedIndex::new(self.tensor(manifest, Role::FoldedIndex, 0)))
+    pub(crate) fn folded_index(&self, manifest: &Manifest) -> Option<IdSet<'a>> {
+        (manifest.folded > 0).then(|| IdSet::new(self.tensor(manifest, Role::FoldedIndex, 0)))
     }
 
     /// What the image says about itself.

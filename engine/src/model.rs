@@ -89,6 +89,7 @@ pub struct Model<'a> {
 
 /// The tensors of each precision.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "one lives as long as the program, and there is no heap")]
 enum Weights<'a> {
     #[cfg(feature = "float")]
     F32(Float<'a, f32>),
@@ -114,6 +115,8 @@ struct Int8<'a> {
     /// The layers' weights are nibbles, two in each of their bytes.
     #[cfg(feature = "extended")]
     nibbles: bool,
+    #[cfg(feature = "extended")]
+    tiers: Option<embedding::Tiered<'a>>,
     embedding: Embedding<'a, i8>,
     layers: Layers<GatesI8<'a>>,
     head: HeadInt<'a>,
@@ -153,6 +156,8 @@ impl<'a> Model<'a> {
             folded: false,
             #[cfg(feature = "extended")]
             nibbles: Nibbles { embedding: false, gates: false },
+            #[cfg(feature = "extended")]
+            tiers: false,
             ngrams: 0,
         },
         #[cfg(not(latch_backend))]
@@ -160,6 +165,8 @@ impl<'a> Model<'a> {
         weights: Weights::Int8(Int8 {
             #[cfg(feature = "extended")]
             nibbles: false,
+            #[cfg(feature = "extended")]
+            tiers: None,
             embedding: Embedding::NOTHING,
             layers: Vec::new(),
             head: HeadInt::NOTHING,
@@ -196,6 +203,7 @@ impl<'a> Model<'a> {
         #[cfg(feature = "extended")]
         {
             self.shape.nibbles = manifest.extended.nibbles;
+            self.shape.tiers = manifest.extended.tiers.is_some();
         }
         #[cfg(feature = "extended")]
         if let Some(shape) = manifest.extended.ngrams {
@@ -346,6 +354,7 @@ impl<'a> Int8<'a> {
         #[cfg(feature = "extended")]
         {
             self.nibbles = manifest.extended.nibbles.gates;
+            self.tiers = manifest.extended.tiers.map(|tiers| embedding::Tiered::new(image, manifest, tiers));
         }
         self.head = HeadInt::new(image, manifest);
         for (index, Layer::Lstm(lstm)) in manifest.layers.iter().enumerate() {

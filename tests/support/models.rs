@@ -1,8 +1,10 @@
 //! Small models with random weights, as images and as networks of the trainer.
 
-use latch_engine::image::encode::AlignedBytes;
+use latch_engine::image::Image;
+use latch_engine::image::encode::{AlignedBytes, Tensor, Values, widened};
 use latch_engine::image::manifest::{Precision, Readout, Unknown};
-use latch_engine::model::{Logit, Session};
+use latch_engine::image::tensor::{Element, Section};
+use latch_engine::model::{Logit, Model, Session, State};
 use latch_trainer::network::readout::Readout as TrainerReadout;
 use latch_trainer::network::{Network, NetworkConfig};
 use latch_trainer::quantizer::{Origin, Weights, to_image};
@@ -124,4 +126,33 @@ pub fn shapes(rows: usize, width: usize, units: usize, layers: usize) -> impl St
     let units = prop::collection::vec(1..=units, 0..=layers);
     (2..=rows, 1..=width, units, prop::sample::select(&READOUTS[..]), unknown, any::<u64>())
         .prop_map(|(rows, width, units, readout, unknown, seed)| Shape { rows, width, units, readout, unknown, seed })
+}
+
+/// The sections of an image as tensors, with weights of four bits widened.
+pub fn tensors(image: &Image<'_>) -> Vec<Tensor> {
+    let values = |section: &Section| match section.element {
+        Element::I4 => Values::I8(widened(image, section)),
+        _ => Values::Bytes(image.section_bytes(section).to_vec()),
+    };
+    let tensor = |section: Section| Tensor { role: section.role, layer: section.layer, values: values(&section) };
+    image.sections().map(tensor).collect()
+}
+
+/// All logits after each id and after a text, and the state without its checksum and its scratch.
+pub fn run(model: &Model<'_>, ids: &[u32]) -> Vec<u32> {
+    let mut state = State::<ROOM>::new();
+    let mut session = model.session(&mut state).expect("there is room");
+    let mut answers = Vec::new();
+    let mut answer = |session: &Session<'_, '_, '_>| {
+        answers.extend(logits(session).into_iter().map(|logit| logit.to_bits()));
+        answers.extend((0..model.shape().units.len()).map(|layer| session.layer_digest(layer)));
+    };
+    for &id in ids {
+        session.push_token(id);
+        answer(&session);
+    }
+    session.push_bytes(b"a bb z ba zz c, d! nobody");
+    session.finish();
+    answer(&session);
+    answers
 }

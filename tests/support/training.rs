@@ -45,6 +45,7 @@ impl Task {
 pub fn config(embedding: usize, units: usize, epochs: u64) -> TrainConfig {
     TrainConfig {
         model: ModelConfig {
+            tiers: None,
             vocab: 1000,
             embedding,
             lstm: units,

@@ -5,7 +5,7 @@ use latch_engine::Error;
 use latch_engine::image::encode::{AlignedBytes, encode};
 use latch_engine::image::manifest::{Layer, Lstm, Manifest, Precision, Readout, Unknown};
 use latch_engine::image::tensor::Role;
-use latch_engine::image::{Image, VERSION};
+use latch_engine::image::{Image, VERSION_EXTENDED};
 use latch_engine::model::{Logit, Model, SelfTest, State, fold};
 use latch_tests::models::{PRECISIONS, READOUTS, ROOM, Shape, logits, network};
 use proptest::prelude::*;
@@ -68,7 +68,7 @@ fn a_bag_is_an_image_of_version_4_with_a_self_test_that_passes() {
     for readout in READOUTS {
         let bytes = bag(readout, 3).image(Precision::Int8);
         let image = Image::open(&bytes).expect("the image was just made");
-        assert_eq!((image.version(), image.manifest().layers.len()), (VERSION, 0));
+        assert_eq!((image.version(), image.manifest().layers.len()), (VERSION_EXTENDED, 0));
         let mut state = State::<ROOM>::new();
         assert_eq!(Model::new(&image).self_test(state.as_bytes_mut()), Ok(SelfTest::Passed));
     }

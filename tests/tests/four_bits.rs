@@ -2,29 +2,19 @@
 //! alone or with other streams. What is wrong with its bytes is refused.
 
 use latch_engine::Error;
-use latch_engine::image::encode::{AlignedBytes, Tensor, Values, encode, widened};
+use latch_engine::image::encode::{AlignedBytes, Values, encode};
 use latch_engine::image::manifest::{Extended, Manifest, Nibbles, Precision, Provenance, Readout, Unknown};
-use latch_engine::image::tensor::{Element, Role, Section};
-use latch_engine::image::{Image, VERSION, VERSION_UNFOLDED};
+use latch_engine::image::tensor::{Element, Role};
+use latch_engine::image::{Image, VERSION_EXTENDED, VERSION_UNFOLDED};
 use latch_engine::kernels::AnyBackend;
 use latch_engine::model::{Model, SelfTest, Session, State, certify, fold, nibble_stream_bytes};
-use latch_tests::models::{ROOM, Shape, logits, shapes, vocabulary};
+use latch_tests::models::{ROOM, Shape, run, shapes, tensors, vocabulary};
 use latch_trainer::quantizer::{Origin, Storage, to_image};
 use proptest::prelude::*;
 
 fn four_bits(shape: &Shape, storage: Storage) -> AlignedBytes {
     let words = vocabulary(shape.rows, shape.unknown);
     to_image(&shape.weights(), &words, storage, &Origin::default()).expect("random weights fit an image")
-}
-
-/// The sections of an image as tensors, with weights of four bits widened.
-fn tensors(image: &Image<'_>) -> Vec<Tensor> {
-    let values = |section: &Section| match section.element {
-        Element::I4 => Values::I8(widened(image, section)),
-        _ => Values::Bytes(image.section_bytes(section).to_vec()),
-    };
-    let tensor = |section: Section| Tensor { role: section.role, layer: section.layer, values: values(&section) };
-    image.sections().map(tensor).collect()
 }
 
 /// The same model with other tensors of four bits.
@@ -37,25 +27,6 @@ fn stored(image: &Image<'_>, nibbles: Nibbles) -> AlignedBytes {
 }
 
 const EIGHT: Nibbles = Nibbles { embedding: false, gates: false };
-
-/// All logits after each id and after a text, and the state without its checksum and its scratch.
-fn run(model: &Model<'_>, ids: &[u32]) -> Vec<u32> {
-    let mut state = State::<ROOM>::new();
-    let mut session = model.session(&mut state).expect("there is room");
-    let mut answers = Vec::new();
-    let mut answer = |session: &Session<'_, '_, '_>| {
-        answers.extend(logits(session).into_iter().map(|logit| logit.to_bits()));
-        answers.extend((0..model.shape().units.len()).map(|layer| session.layer_digest(layer)));
-    };
-    for &id in ids {
-        session.push_token(id);
-        answer(&session);
-    }
-    session.push_bytes(b"a bb z ba zz c, d! nobody");
-    session.finish();
-    answer(&session);
-    answers
-}
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
@@ -145,7 +116,7 @@ fn images_of_four_bits_open_compute_what_they_computed_then_and_are_still_writte
     for (storage, bytes) in GOLDENS {
         let bytes = AlignedBytes::new(bytes);
         let image = Image::open(&bytes).expect("the golden is readable");
-        assert_eq!((image.version(), image.manifest().precision_name()), (VERSION, storage.name()));
+        assert_eq!((image.version(), image.manifest().precision_name()), (VERSION_EXTENDED, storage.name()));
         assert_eq!(image.manifest().precision, Precision::Int8);
         let self_test = Model::new(&image).self_test(State::<ROOM>::new().as_bytes_mut());
         assert_eq!(self_test, Ok(SelfTest::Passed));

@@ -12,7 +12,7 @@ use latch_trainer::ngrams::{Fitted, NgramConfig, fit, hashes};
 use latch_trainer::quantizer::{Origin, Weights, to_image};
 use latch_trainer::vocabulary::Vocabulary;
 
-const NGRAMS: NgramConfig = NgramConfig { count: 300, longest: 3, weight_bits: 6, dropout: 1.0 };
+const NGRAMS: NgramConfig = NgramConfig { count: 300, longest: 3, weight_bits: 6, dropout: 1.0, fewest: 3 };
 
 /// Bytes of a state, enough for the models of these tests.
 const N: usize = 512;
@@ -22,7 +22,7 @@ fn fitted() -> (Vec<Example>, Fitted) {
     let examples = built_in::generate(3, 400);
     let texts: Vec<Vec<u32>> = examples.iter().map(|example| hashes(Units::Words, &example.text)).collect();
     let labels: Vec<f32> = examples.iter().map(|example| example.label as f32).collect();
-    let fitted = fit(&texts, &labels, &NGRAMS, 1);
+    let fitted = fit(&texts, &labels, &labels, &NGRAMS, 1);
     (examples, fitted)
 }
 

@@ -106,6 +106,7 @@ impl<L: Layer> Golden<L> {
             head: transposed(&self.head),
             head_bias: floats(&self.head_bias),
             occurrences: Vec::new(),
+            tiers: None,
             embedding_scales: Vec::new(),
             ngrams: None,
         }

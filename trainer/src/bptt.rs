@@ -11,6 +11,7 @@ use crate::network::embedding::SparseColumns;
 use crate::network::lookup::{Lookup, add_up};
 use crate::network::lstm::Kernels;
 use crate::network::readout::Readout;
+use crate::network::tiers::Tiers;
 use crate::network::{Network, NetworkConfig, NetworkError, Pass};
 pub use crate::optimizer::Gradients;
 use crate::optimizer::{Adam, AdamConfig, Ema};
@@ -456,6 +457,8 @@ pub struct Trainer<T: Real> {
     pub adam: Adam<T>,
     /// The moving average of the weights, if one is kept.
     pub ema: Option<Ema<T>>,
+    /// The tiers of the embedding, where it has them.
+    pub tiers: Option<Tiers<T>>,
     workspace: Workspace<T>,
 }
 
@@ -469,7 +472,7 @@ impl<T: Real> Trainer<T> {
     /// A trainer that goes on where a stored one stopped. The optimizer must fit the network; see [`Adam::fits`].
     pub fn resume(network: Network<T>, adam: Adam<T>, ema: Option<Ema<T>>) -> Self {
         let workspace = Workspace::new(&network);
-        Self { network, adam, ema, workspace }
+        Self { network, adam, ema, tiers: None, workspace }
     }
 
     /// Keeps a moving average of the weights from here on.
@@ -523,6 +526,10 @@ fn apply<T: Real>(trainer: &mut Trainer<T>, loss: BatchLoss, options: &StepOptio
     };
     if !norm.is_finite() {
         return Err(TrainError::NonFiniteGradient { norm });
+    }
+    if let Some(tiers) = &mut trainer.tiers {
+        let (features, vocabulary) = trainer.network.embedding.table.shape();
+        tiers.share(&mut gradients.embedding, vocabulary, features);
     }
     trainer.adam.step(&mut trainer.network, gradients, options.learning_rate);
     if let Some(ema) = &mut trainer.ema {

@@ -36,7 +36,7 @@ struct Cli {
 enum Verb {
     Demo(demo::Args),
     Data(data::Args),
-    Train(train::Args),
+    Train(Box<train::Args>),
     Search(search::Args),
     Export(export::Args),
     Import(import::Args),
@@ -64,7 +64,7 @@ pub fn main() -> ExitCode {
     let result = match cli.verb {
         Verb::Demo(args) => demo::run(args),
         Verb::Data(args) => data::run(args),
-        Verb::Train(args) => train::run(args),
+        Verb::Train(args) => train::run(*args),
         Verb::Search(args) => search::run(args),
         Verb::Export(args) => export::run(args),
         Verb::Import(args) => import::run(args),

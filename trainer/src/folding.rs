@@ -6,6 +6,7 @@ use latch_engine::image::encode::AlignedBytes;
 use latch_engine::model::{fold, folded_image_bytes};
 
 use crate::error::fault;
+use crate::network::tiers;
 use crate::quantizer::Weights;
 
 /// A folded image, and what it folds.
@@ -21,11 +22,7 @@ pub struct Folded {
 
 /// The `count` ids that the training examples read most, most first; ties go to the smaller id.
 pub fn most_frequent(weights: &Weights, count: usize) -> Vec<u32> {
-    let occurrences = |id: u32| weights.occurrences.get(id as usize).copied().unwrap_or(0);
-    let mut ids: Vec<u32> = (0..(weights.embedding.len() / weights.width) as u32).collect();
-    ids.sort_by_key(|&id| (std::cmp::Reverse(occurrences(id)), id));
-    ids.truncate(count);
-    ids
+    tiers::most_frequent(&weights.occurrences, weights.embedding.len() / weights.width, count)
 }
 
 /// Folds the embedding of an image of these weights so that the whole image has at most `budget` bytes.
@@ -40,6 +37,10 @@ pub fn fold_to(image: &Image<'_>, weights: &Weights, budget: usize) -> Result<Fo
             "leave the option out: its step is a few additions already",
         )
         .into());
+    }
+    if weights.tiers.is_some() {
+        let problem = "an embedding in tiers cannot be folded";
+        return Err(fault("--fold-to", problem, "leave the option out, or train without whole=").into());
     }
     let rows = image.manifest().embedding.rows;
     let fits = |ids: u32| folded_image_bytes(image, ids).is_ok_and(|bytes| bytes <= budget);

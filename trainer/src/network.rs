@@ -14,6 +14,7 @@ pub mod embedding;
 pub(crate) mod lookup;
 pub mod lstm;
 pub mod readout;
+pub mod tiers;
 
 use crate::batches::generator;
 use crate::quantizer::aware::Integers;

@@ -102,6 +102,8 @@ pub struct Weights {
     pub embedding_scales: Vec<f32>,
     /// The n-grams whose contribution is added to the logit.
     pub ngrams: Option<Table>,
+    /// The form of the rows of the ids that occur seldom, in integer precisions. Who they are follows from `occurrences`.
+    pub tiers: Option<manifest::Tiers>,
 }
 
 /// The weights of an LSTM layer with `I` inputs and `H` units. Row `gate·H + unit`.
@@ -157,7 +159,18 @@ impl Weights {
         let head = uniform(inputs, 2.0);
         let head_bias = uniform(1, 0.5);
         let (occurrences, embedding_scales) = (Vec::new(), Vec::new());
-        Weights { embedding, width, layers, readout, head, head_bias, occurrences, embedding_scales, ngrams: None }
+        Weights {
+            embedding,
+            width,
+            layers,
+            readout,
+            head,
+            head_bias,
+            occurrences,
+            embedding_scales,
+            ngrams: None,
+            tiers: None,
+        }
     }
 
     /// Calibrates the network on training examples, given as their ids: integer precisions keep the rows that occur often most exactly.
@@ -270,7 +283,12 @@ pub fn to_image(
         readout: weights.readout,
         head: Head { outputs: weights.head_bias.len() as u16, shift: packed.head_shift },
         folded: 0,
-        extended: manifest::Extended { nibbles: storage.nibbles(), ..extended },
+        extended: manifest::Extended {
+            nibbles: storage.nibbles(),
+            // Floats have a whole row for every id.
+            tiers: weights.tiers.filter(|_| precision == Precision::Int8),
+            ..extended
+        },
     };
     let provenance = Provenance {
         producer: concat!("latch ", env!("CARGO_PKG_VERSION")).as_bytes(),

@@ -606,5 +606,6 @@ pub fn weights(network: &Network<f32>) -> Weights {
         occurrences: Vec::new(),
         embedding_scales: Vec::new(),
         ngrams: None,
+        tiers: None,
     }
 }

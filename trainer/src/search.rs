@@ -202,6 +202,12 @@ fn rounds(trials: usize, epochs: u64) -> Vec<(usize, u64)> {
 /// no trial ends with an image.
 pub fn begin(mut plan: Plan, folder: &Path, observer: &mut dyn Observer) -> Result<Outcome> {
     check_options(&plan.base.train, "")?;
+    if plan.base.train.model.tiers.is_some() {
+        let problem = "a search chooses the rows of the embedding itself";
+        return Err(
+            fault("--model whole", problem, "leave it out here, and train the model that was found with it").into()
+        );
+    }
     let part = plan.budget.part()?;
     refuse(folder)?;
     let (training, validation, valid_sha256) = load(&mut plan.base)?;

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use latch_engine::image::Image;
-use latch_engine::image::manifest::{Hashed, Units, Unknown};
+use latch_engine::image::manifest::{self, Hashed, Units, Unknown};
 use latch_engine::model::Model;
 use rand::RngExt;
 use rayon::prelude::*;
@@ -27,11 +27,13 @@ use crate::distillation::{DistillConfig, Fold, Targets};
 use crate::error::fault;
 use crate::evaluate::state_for;
 use crate::network::readout::Readout;
+use crate::network::tiers::Tiers;
 use crate::network::{Network, NetworkConfig};
 use crate::ngrams::{Fitted, Fusion, NgramConfig, Table, fit, fuse, hashes};
 use crate::optimizer::{AdamConfig, Decay, LearningRate};
 use crate::quantizer::aware::{Integers, embedding_scales};
 use crate::quantizer::{Origin, Storage, Weights, occurrences, to_image};
+use crate::real::Real;
 use crate::run::{Best, BestQuantized, Checkpoint, RunFolder, weights};
 use crate::vocabulary::{Vocabulary, Words};
 
@@ -46,6 +48,9 @@ pub struct ModelConfig {
     pub words: Words,
     /// Features of an embedding row.
     pub embedding: usize,
+    /// The form of the embedding's rows for ids that occur seldom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tiers: Option<manifest::Tiers>,
     /// Units of each LSTM layer; means nothing without one.
     pub lstm: usize,
     /// Stacked LSTM layers; 0 for a bag of embeddings.
@@ -142,6 +147,12 @@ impl TrainConfig {
             word_dropout: model.word_dropout,
             head_dropout: model.head_dropout,
         }
+    }
+
+    /// The tiers of the embedding, where it has them.
+    fn tiers<T: Real>(&self, training: &Sequences) -> Option<Tiers<T>> {
+        let rows = training.occurrences.len();
+        self.model.tiers.map(|shape| Tiers::new(shape, &training.occurrences, rows))
     }
 
     /// What a token is.
@@ -401,7 +412,13 @@ pub fn train_until(
     let mut pace = Pace { started, busy: Duration::ZERO, tokens: 0 };
     let mut at = match checkpoint {
         Some(checkpoint) => checkpoint,
-        None => Checkpoint::beginning(Network::new(&config.network(vocabulary.rows()), config.seed)?, config),
+        None => {
+            let mut network = Network::new(&config.network(vocabulary.rows()), config.seed)?;
+            if let Some(tiers) = config.tiers(training) {
+                tiers.begin(&mut network.embedding.table);
+            }
+            Checkpoint::beginning(network, config)
+        }
     };
     let data = Data { vocabulary, training, validation, folder };
     let float = Phase { config, before: &[], epochs: config.epochs, patience: config.patience, until, quantize: None };
@@ -509,6 +526,7 @@ impl Phase<'_> {
             return Ok(());
         }
         let mut trainer = Trainer::resume(at.network.clone(), at.adam.clone(), at.average.clone());
+        trainer.tiers = config.tiers(training);
         let mut integers = match &self.quantize {
             Some(quantize) => Some(Integers::new(&trainer.network, quantize.storage, quantize.scales.clone())?),
             None => None,

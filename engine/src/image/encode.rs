@@ -95,6 +95,10 @@ fn header(manifest: &Manifest, provenance: &Provenance<'_>, image_bytes: u32) ->
     if manifest.version() > super::VERSION_FOLDED {
         header.extend(coded(postcard::to_stdvec(&manifest.extended))?);
     }
+    #[cfg(feature = "extended")]
+    if let Some(tiers) = &manifest.extended.tiers {
+        header.extend(coded(postcard::to_stdvec(tiers))?);
+    }
     header.extend(coded(postcard::to_stdvec(provenance))?);
     header.extend([0; SELF_TEST_BYTES]);
     Ok(header)
@@ -136,7 +140,7 @@ fn nibbles(section: &Section, values: &[i8]) -> Result<Vec<u8>, Error> {
         return Err(Error::Shape { problem: "a tensor has another number of elements than its section" });
     }
     let pair = |below: i8, above: i8| (below as u8 >> 4) | (above as u8 & 0xF0);
-    if section.role == Role::Embedding {
+    if section.role.has_rows() {
         let rows = values.chunks(section.columns);
         return Ok(rows
             .flat_map(|row| row.chunks(2))
@@ -157,7 +161,7 @@ pub fn widened(image: &super::Image<'_>, section: &Section) -> Vec<i8> {
             use crate::kernels::nibbles::{widen_gates, widen_row};
 
             let mut values = std::vec![0; section.rows * section.columns];
-            if section.role == Role::Embedding {
+            if section.role.has_rows() {
                 let rows = bytes.chunks(section.columns.div_ceil(2));
                 rows.zip(values.chunks_mut(section.columns)).for_each(|(row, out)| widen_row(row, out));
             } else {

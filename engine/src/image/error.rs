@@ -115,6 +115,9 @@ pub enum Error {
         /// The row.
         row: u32,
     },
+    /// The index of the ids with a whole row does not count them.
+    #[error("the index of the embedding's whole rows does not count as many as there are; export the model again")]
+    TierIndex,
     /// The index of the folded ids does not count them.
     #[error("the index of the folded ids does not count as many as there are; export the model again")]
     FoldedIndex,

@@ -65,6 +65,40 @@ pub struct Extended {
     pub answer: Answer,
     /// After how many tokens which logit is certain enough to stop, by rising tokens; empty where none was chosen.
     pub early: Vec<Early, MAX_EARLY>,
+    /// Other rows of an integer model's embedding for the ids that are read seldom. Not coded with the other fields: from version 5 on it
+    /// follows them.
+    #[serde(skip)]
+    pub tiers: Option<Tiers>,
+}
+
+/// An embedding in two tiers: whole rows for the ids that are read often, and for the n-th of the others
+///
+/// ```text
+/// [A[n]; 0..]                              without remainders: only the first `width` features (Grave et al. 2017, section 2)
+/// [A[n / remainders]; B[n % remainders]]   with them: quotient and remainder, joined (Shi et al. 2020, section 2)
+/// ```
+///
+/// A has `width` features and B what is left of the embedding's. All rows have the scales of the embedding's columns, so that a row is
+/// put together from bytes and no arithmetic. See [`crate::image::ids`] for who has a whole row.
+#[cfg(feature = "extended")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tiers {
+    /// Ids with a whole row, at least 1 and fewer than all.
+    pub whole: u32,
+    /// Features of a row of A.
+    pub width: u16,
+    /// Rows of B; 0 where the other features are zero.
+    pub remainders: u32,
+    /// A and B have four bits a weight.
+    pub nibbles: bool,
+}
+
+#[cfg(feature = "extended")]
+impl Tiers {
+    /// Rows of A for so many ids without a whole row.
+    pub const fn quotients(self, others: u32) -> u32 {
+        if self.remainders == 0 { others } else { others.div_ceil(self.remainders) }
+    }
 }
 
 /// Most entries of a table of n-grams.
@@ -352,14 +386,19 @@ impl Manifest {
             ngrams: None,
             answer: Answer { kind: AnswerKind::Classes, each_step: false },
             early: Vec::new(),
+            tiers: None,
         },
     };
 
     /// The lowest version of the format that can express this manifest, which is the one that the writer gives it.
     pub fn version(&self) -> u16 {
         #[cfg(feature = "extended")]
-        if self.extended != Extended::default() || self.layers.is_empty() {
+        if self.extended.tiers.is_some() {
             return super::VERSION;
+        }
+        #[cfg(feature = "extended")]
+        if self.extended != Extended::default() || self.layers.is_empty() {
+            return super::VERSION_EXTENDED;
         }
         if self.folded == 0 { super::VERSION_UNFOLDED } else { super::VERSION_FOLDED }
     }
@@ -459,7 +498,22 @@ impl Manifest {
         }
         #[cfg(feature = "extended")]
         {
-            let Extended { answer, early, .. } = &self.extended;
+            let Extended { answer, early, tiers, .. } = &self.extended;
+            if let Some(tiers) = tiers {
+                if !integer || self.folded > 0 {
+                    return wrong(problem!(
+                        "an embedding in tiers belongs to integer models whose embedding is not folded"
+                    ));
+                }
+                let others = self.embedding.rows.saturating_sub(tiers.whole);
+                if tiers.whole == 0 || others == 0 {
+                    return wrong(problem!("one of the embedding's tiers has no ids"));
+                }
+                let most = if tiers.remainders == 0 { self.embedding.width } else { self.embedding.width - 1 };
+                if tiers.width == 0 || tiers.width > most || tiers.remainders > others {
+                    return wrong(problem!("the rows of the embedding's lower tier do not fit the embedding"));
+                }
+            }
             if answer.each_step && self.readout != Readout::Last {
                 return wrong(problem!("an answer each step needs the readout of the last hidden state"));
             }

@@ -5,7 +5,7 @@
 use heapless::Vec;
 
 #[cfg(feature = "extended")]
-use super::manifest::{Answer, AnswerKind, Early, Extended, Hashed, Ngrams, Nibbles, Spelling, Units};
+use super::manifest::{Answer, AnswerKind, Early, Extended, Hashed, Ngrams, Nibbles, Spelling, Tiers, Units};
 use super::manifest::{
     Embedding, Head, Input, Layer, Lstm, Manifest, Preamble, Precision, Provenance, Readout, Text, Unknown,
 };
@@ -160,7 +160,13 @@ impl<'a> Reader<'a> {
         for _ in 0..self.varint(usize::BITS)? {
             early.push(Early { tokens: self.u32()?, logit: self.u32()? }).ok()?;
         }
-        Some(Extended { nibbles, units, ngrams, answer, early })
+        Some(Extended { nibbles, units, ngrams, answer, early, tiers: None })
+    }
+
+    /// What version 5 added.
+    #[cfg(feature = "extended")]
+    pub(super) fn tiers(&mut self) -> Option<Tiers> {
+        Some(Tiers { whole: self.u32()?, width: self.u16()?, remainders: self.u32()?, nibbles: self.bool()? })
     }
 
     /// Passes over the provenance, and says whether it could be read.

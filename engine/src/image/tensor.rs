@@ -15,11 +15,17 @@ pub enum Role {
     VocabularyIndex,
     /// The coded words.
     VocabularyText,
-    /// `rows × width`, row-major.
+    /// `rows × width`, row-major; in tiers only the whole rows.
     Embedding,
     /// Entries of the table of n-grams, see [`crate::input::ngrams`].
     Ngrams,
-    /// Folded embedding: which ids have a ready row, see [`super::folded`].
+    /// Embedding in tiers: which ids have a whole row, see [`super::ids`].
+    WholeRows,
+    /// Embedding in tiers: A of [`Tiers`](super::manifest::Tiers), row-major.
+    Quotients,
+    /// Embedding in tiers: B likewise.
+    Remainders,
+    /// Folded embedding: which ids have a ready row, see [`super::ids`].
     FoldedIndex,
     /// Folded embedding: a ready row of the first layer's gates for each folded id, in the order of its biases, which are inside.
     FoldedGates,
@@ -38,6 +44,14 @@ pub enum Role {
     HeadMultipliers,
     /// A bias for each output; integers in Q15.16.
     HeadBiases,
+}
+
+impl Role {
+    /// True of rows of an embedding, whose four-bit weights are padded and in an order of their own.
+    #[cfg(all(feature = "std", feature = "extended"))]
+    pub(crate) const fn has_rows(self) -> bool {
+        matches!(self, Role::Embedding | Role::Quotients | Role::Remainders)
+    }
 }
 
 /// Type of a section's elements, all little-endian.
@@ -121,12 +135,12 @@ impl Section {
     }
 }
 
-/// Ids of a block of the index of a folded embedding.
+/// Ids of a block of an index of ids.
 pub const BLOCK_IDS: usize = 32;
 
 /// Sections of the model as a whole that stand before the layers, and behind them, and sections of one layer.
 const BEFORE: usize =
-    EMBEDDING + 1 + if cfg!(feature = "fold") { 3 } else { 0 } + if cfg!(feature = "extended") { 1 } else { 0 };
+    EMBEDDING + 1 + if cfg!(feature = "fold") { 3 } else { 0 } + if cfg!(feature = "extended") { 4 } else { 0 };
 /// The embedding's place, behind the vocabulary.
 const EMBEDDING: usize = 3;
 const PER_LAYER: usize = 3;
@@ -191,6 +205,10 @@ fn shape(manifest: &Manifest, place: usize) -> Option<(Role, u8, Element, usize,
         });
     }
     let (rows, width) = (manifest.embedding.rows as usize, usize::from(manifest.embedding.width));
+    #[cfg(feature = "extended")]
+    let all = rows;
+    #[cfg(feature = "extended")]
+    let rows = manifest.extended.tiers.map_or(rows, |tiers| tiers.whole as usize);
     if place == EMBEDDING {
         return Some((Role::Embedding, 0, float.unwrap_or(manifest.embedding_integer()), rows, width));
     }
@@ -198,6 +216,10 @@ fn shape(manifest: &Manifest, place: usize) -> Option<(Role, u8, Element, usize,
     if place == BEFORE - 1 {
         let ngrams = manifest.extended.ngrams?;
         return Some((Role::Ngrams, 0, Element::U16, ngrams.entries as usize, 1));
+    }
+    #[cfg(feature = "extended")]
+    if (BEFORE - 4..BEFORE).contains(&place) {
+        return tiers_shape(manifest, place - (BEFORE - 4), all, width);
     }
     if place < BEFORE {
         return folded_shape(manifest, place - EMBEDDING - 1, float);
@@ -231,6 +253,28 @@ fn shape(manifest: &Manifest, place: usize) -> Option<(Role, u8, Element, usize,
         (1, None) => (Role::HeadMultipliers, 0, Element::U16, outputs, 1),
         (_, Some(_)) => (Role::HeadBiases, 0, Element::F32, outputs, 1),
         (_, None) => (Role::HeadBiases, 0, Element::I32, outputs, 1),
+    })
+}
+
+/// The sections of an embedding in tiers beside the whole rows: who has one, and the rows of which the others are put together.
+#[cfg(feature = "extended")]
+fn tiers_shape(
+    manifest: &Manifest,
+    place: usize,
+    rows: usize,
+    width: usize,
+) -> Option<(Role, u8, Element, usize, usize)> {
+    let tiers = manifest.extended.tiers?;
+    let element = if tiers.nibbles { Element::I4 } else { Element::I8 };
+    let features = usize::from(tiers.width);
+    Some(match place {
+        0 => (Role::WholeRows, 0, Element::U32, rows.div_ceil(BLOCK_IDS), 2),
+        1 => {
+            let others = manifest.embedding.rows.saturating_sub(tiers.whole);
+            (Role::Quotients, 0, element, tiers.quotients(others) as usize, features)
+        }
+        _ if tiers.remainders == 0 => return None,
+        _ => (Role::Remainders, 0, element, tiers.remainders as usize, width.saturating_sub(features)),
     })
 }
 

@@ -6,7 +6,7 @@ use std::vec::Vec;
 use crate::image::Image;
 use crate::image::encode::{AlignedBytes, Tensor, Values, encode, encoded_bytes};
 use crate::image::error::Error;
-use crate::image::folded::FoldedIndex;
+use crate::image::ids::IdSet;
 use crate::image::manifest::{Layer, Lstm, Manifest, Precision};
 use crate::image::tensor::Role;
 use crate::kernels::{Backend, GatesI8, Packed, Scalar};
@@ -38,6 +38,10 @@ pub fn fold(image: &Image<'_>, ids: &[u32]) -> Result<AlignedBytes, Error> {
     if manifest.folded > 0 {
         return Err(Error::Shape { problem: "its embedding is folded already: fold the image that it was made from" });
     }
+    #[cfg(feature = "extended")]
+    if manifest.extended.tiers.is_some() {
+        return Err(Error::Shape { problem: "its embedding is in tiers, which cannot be folded" });
+    }
     if ids.last().is_none_or(|&last| last >= manifest.embedding.rows) {
         return Err(Error::Shape { problem: "there is no id to fold, or one that the embedding does not have" });
     }
@@ -55,7 +59,7 @@ pub fn fold(image: &Image<'_>, ids: &[u32]) -> Result<AlignedBytes, Error> {
         return Err(Error::Shape { problem: "there is no recurrent layer" });
     };
     let rows = manifest.embedding.rows as usize;
-    add(Role::FoldedIndex, Values::Bytes(FoldedIndex::encode(rows, &ids)));
+    add(Role::FoldedIndex, Values::Bytes(IdSet::encode(rows, &ids)));
     let (kernel, recurrent, ready) = match manifest.precision {
         Precision::Int8 => integers(image, &manifest, first, &ids),
         #[cfg(feature = "float")]

@@ -8,7 +8,7 @@ use bytemuck::Pod;
 
 use super::embedding::Embedding;
 use crate::image::Image;
-use crate::image::folded::FoldedIndex;
+use crate::image::ids::IdSet;
 use crate::image::manifest::{Layer, Manifest, Precision};
 use crate::image::tensor::Role;
 use crate::kernels::{Backend, GatesI8, Packed};
@@ -18,7 +18,7 @@ use crate::kernels::{FloatWeight, GatesFloat};
 /// Ready rows of `Z`, and the kernel's weights `W` for ids without one.
 #[derive(Clone, Debug)]
 pub(super) struct Folded<'a, W, Z> {
-    index: FoldedIndex<'a>,
+    index: IdSet<'a>,
     ready: &'a [Z],
     /// Elements of a row.
     width: usize,

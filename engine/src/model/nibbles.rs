@@ -1,8 +1,10 @@
-//! One token of a model with four-bit weights: rows and gates are widened to int8 in the state's scratch, and the step is that of int8.
+//! One token of a model with four-bit weights or with an embedding in tiers: rows and gates are widened to int8, and rows put together, in the
+//! state's scratch, and the step is that of int8.
 //!
 //! Bits are those of the int8 model with the widened weights, on every backend. Gates that [`super::Model::pack`] has widened once and for all are taken as
 //! they are then.
 
+use super::embedding::Place;
 use super::state::{Header, Memory};
 use super::{Int8, StreamShape, bag, lstm};
 use crate::kernels::{Backend, GatesI8, nibbles};
@@ -62,9 +64,20 @@ pub(super) fn step<B: Backend>(
     true
 }
 
-/// The row of an id: where it lies, or widened into `room`.
+/// The row of an id: where it lies, or widened or put together in `room`.
 fn read_row<'r>(model: &Int8<'r>, shape: &StreamShape, id: u32, room: &'r mut [i8]) -> Option<&'r [i8]> {
-    let row = model.embedding.row(id)?;
+    let mut place = id;
+    if let Some(tiers) = &model.tiers {
+        match tiers.place(id)? {
+            Place::Whole(at) => place = at,
+            Place::Other(number) => {
+                let room = room.get_mut(..usize::from(shape.inputs))?;
+                tiers.put_together(number, room)?;
+                return Some(room);
+            }
+        }
+    }
+    let row = model.embedding.row(place)?;
     if !shape.nibbles.embedding {
         return Some(row);
     }

@@ -12,7 +12,7 @@ use super::state::{StateBytes, ngram_bytes};
 use super::{Logit, Model, Weights, lstm};
 use crate::image::error::Error;
 #[cfg(feature = "extended")]
-use crate::image::manifest::{Nibbles, Units};
+use crate::image::manifest::Units;
 #[cfg(feature = "extended")]
 use crate::input::ngrams;
 use crate::input::text::{First, Token, Tokenizer};
@@ -160,9 +160,7 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
         let Some((header, memory)) = self.state.split() else { return false };
         match &self.model.weights {
             #[cfg(feature = "extended")]
-            Weights::Int8(model) if shape.0.nibbles != Nibbles::default() => {
-                super::nibbles::step(backend, model, shape, id, header, memory)
-            }
+            Weights::Int8(model) if shape.0.widens() => super::nibbles::step(backend, model, shape, id, header, memory),
             #[cfg(feature = "float")]
             Weights::F32(model) => step_float(backend, model, shape, id, header, memory),
             #[cfg(feature = "float")]

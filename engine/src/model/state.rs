@@ -44,6 +44,9 @@ pub struct StreamShape {
     /// Which tensors have four bits a weight.
     #[cfg(feature = "extended")]
     pub nibbles: Nibbles,
+    /// The embedding is in tiers.
+    #[cfg(feature = "extended")]
+    pub tiers: bool,
     /// Tokens of the longest n-gram; 0 where there are none.
     pub ngrams: u8,
 }
@@ -72,14 +75,16 @@ impl StreamShape {
     /// Bytes at the scratch's beginning for a row of the embedding as int8, and for the gates of one unit.
     #[cfg(feature = "extended")]
     pub(super) fn nibble_room(&self) -> (usize, usize) {
-        nibble_room(self.nibbles, self.inputs, &self.units, self.folded)
+        // A row that is put together needs the same room as one that is widened.
+        let nibbles = Nibbles { embedding: self.nibbles.embedding || self.tiers, ..self.nibbles };
+        nibble_room(nibbles, self.inputs, &self.units, self.folded)
     }
 
-    /// True where a step widens four-bit weights first.
+    /// True where a step widens four-bit weights first, or puts a row of the embedding together.
     #[cfg(feature = "fold")]
     pub(super) fn widens(&self) -> bool {
         #[cfg(feature = "extended")]
-        return self.nibbles.embedding || self.nibbles.gates;
+        return self.nibbles.embedding || self.nibbles.gates || self.tiers;
         #[cfg(not(feature = "extended"))]
         false
     }

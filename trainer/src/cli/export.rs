@@ -273,6 +273,7 @@ pub fn run(args: Args) -> Result<()> {
         return Err(fault("--early-error", problem, "train on labelled texts, or leave it out").into());
     }
     let mut weights = calibrated(&best.network, &best.network, &vocabulary, ngrams.clone(), &training, &validation)?;
+    weights.tiers = config.train.model.tiers;
     let mut aware = match quantized {
         Some(BestQuantized { best, storage, embedding_scales }) => {
             let judged = Integers::new(&best.network, storage, embedding_scales.clone())?.real;

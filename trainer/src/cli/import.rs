@@ -88,6 +88,7 @@ pub fn run(args: Args) -> Result<()> {
                 words: Words::Count,
                 skip_unknown: vocabulary.rows() == vocabulary.words().len(),
                 hashed: None,
+                tiers: None,
                 dropout: 0.0,
                 recurrent_dropout: 0.0,
                 word_dropout: 0.0,

@@ -183,6 +183,18 @@ pub fn run(args: Args) -> Result<()> {
     if !unknown.is_empty() {
         writeln!(text, "unknown     words that are not in the vocabulary {unknown}")?;
     }
+    if let Some(tiers) = manifest.extended.tiers {
+        let bits = if tiers.nibbles { 4 } else { 8 };
+        let rest = match tiers.remainders {
+            0 => String::new(),
+            remainders => format!(", of a quotient and one of {remainders} remainders"),
+        };
+        writeln!(
+            text,
+            "tiers       {} of {} ids have whole rows; the others {} features of {bits} bits{rest}",
+            tiers.whole, manifest.embedding.rows, tiers.width
+        )?;
+    }
     if manifest.folded > 0 {
         writeln!(
             text,
@@ -238,6 +250,9 @@ fn name(section: &Section) -> String {
         Role::VocabularyText => "vocabulary text".into(),
         Role::Ngrams => "n-grams".into(),
         Role::Embedding => "embedding".into(),
+        Role::WholeRows => "index of whole rows".into(),
+        Role::Quotients => "other rows".into(),
+        Role::Remainders => "their remainders".into(),
         Role::FoldedIndex => "folded index".into(),
         Role::FoldedGates => "folded gates".into(),
         Role::KernelWeights => format!("lstm {layer} kernel"),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
-use latch_engine::image::manifest::{Hashed, MAX_LAYERS, MAX_OUTPUTS, MAX_ROWS, MAX_WIDTH, Spelling, Units};
+use latch_engine::image::manifest::{Hashed, MAX_LAYERS, MAX_OUTPUTS, MAX_ROWS, MAX_WIDTH, Spelling, Tiers, Units};
 use latch_engine::input::ngrams::{MAX_LONGEST, WEIGHT_BITS};
 use serde::Serialize;
 
@@ -56,7 +56,8 @@ pub struct Args {
     /// Validation part: a path, or the share of the data to set apart
     #[arg(long, default_value = "0.1")]
     valid: ValidArg,
-    /// The model, as key=value,…: vocab, words (count, useful), embedding, lstm (units), layers, readout (last, mean, max), unknown (row, skip, hashed:ROWS or ending:ROWS,
+    /// The model, as key=value,…: vocab, words (count, useful), embedding, whole (ids with whole rows, those that occur most; the others have rows of `rare` features
+    /// with rare_bits each, and with quotient=M the other features from M rows that they share), lstm (units), layers, readout (last, mean, max), unknown (row, skip, hashed:ROWS or ending:ROWS,
     /// rows that unknown words share by their hash or that of their last three characters),
     /// dropout, recurrent_dropout, word_dropout, head_dropout; bag (width of an embedding without LSTM) in place of embedding, lstm and
     /// layers; ngrams (how many have a weight beside the network), longest (tokens of an n-gram), ngram_texts (that an n-gram must occur in), ngram_bits (of a weight), ngram_dropout (share of the texts that the network learns without them)
@@ -250,6 +251,7 @@ pub(crate) const DEFAULT_MODEL: ModelConfig = ModelConfig {
     readout: Readout::Max,
     skip_unknown: false,
     hashed: None,
+    tiers: None,
     syllables: false,
     dropout: 0.3,
     recurrent_dropout: 0.3,
@@ -286,6 +288,7 @@ impl FromStr for ModelArg {
     fn from_str(text: &str) -> Result<Self, String> {
         let mut model = DEFAULT_MODEL;
         let mut keys = Vec::new();
+        let (mut whole, mut rare, mut quotient, mut four) = (None, None, None, None);
         for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').ok_or_else(|| format!("`{pair}` is not of the form key=value"))?;
             let (key, value) = (key.trim(), value.trim());
@@ -305,6 +308,16 @@ impl FromStr for ModelArg {
                     }
                 }
                 "embedding" => model.embedding = size()?,
+                "whole" => whole = Some(size()?),
+                "rare" => rare = Some(size()?),
+                "quotient" => quotient = Some(size()?),
+                "rare_bits" => {
+                    four = match value {
+                        "8" => Some(false),
+                        "4" => Some(true),
+                        _ => return Err("rare_bits: must be 8 or 4".into()),
+                    }
+                }
                 "bag" => (model.embedding, model.layers) = (size()?, 0),
                 "lstm" => model.lstm = size()?,
                 "layers" => model.layers = size()?,
@@ -349,10 +362,22 @@ impl FromStr for ModelArg {
                     model.ngrams.weight_bits = byte(key, value, *WEIGHT_BITS.start(), *WEIGHT_BITS.end())?;
                 }
                 _ => {
-                    let keys = "vocab, words, embedding, lstm, layers, bag, readout, unknown, dropout, recurrent_dropout, word_dropout, head_dropout, ngrams, longest, ngram_texts, ngram_bits, ngram_dropout";
+                    let keys = "vocab, words, embedding, whole, rare, rare_bits, quotient, lstm, layers, bag, readout, unknown, dropout, recurrent_dropout, word_dropout, head_dropout, ngrams, longest, ngram_texts, ngram_bits, ngram_dropout";
                     return Err(format!("`{key}` is no key of a model; the keys are {keys}"));
                 }
             }
+        }
+        let number = |value: Option<usize>| value.map(|value| u32::try_from(value).unwrap_or(u32::MAX));
+        if let Some(whole) = number(whole) {
+            let width = rare.unwrap_or(model.embedding.div_ceil(2));
+            model.tiers = Some(Tiers {
+                whole,
+                width: u16::try_from(width).unwrap_or(u16::MAX),
+                remainders: number(quotient).unwrap_or(0),
+                nibbles: four.unwrap_or(false),
+            });
+        } else if rare.is_some() || quotient.is_some() || four.is_some() {
+            return Err("rare, rare_bits and quotient are about the ids beyond whole=; give that too".into());
         }
         if keys.contains(&"bag") {
             // A bag has the embedding's width and no recurrent layer.
@@ -483,7 +508,7 @@ fn train_config(args: &Args) -> TrainConfig {
 
 fn begin(args: Args, folder: &RunFolder) -> Result<Outcome> {
     let teachers = args.teacher.iter().map(|run| Teacher::read(absolute(run))).collect::<Result<Vec<_>>>()?;
-    let distill = (!teachers.is_empty()).then(|| DistillConfig {
+    let distill = (!teachers.is_empty()).then_some(DistillConfig {
         teachers,
         share: args.distill,
         temperature: args.distill_temperature,
@@ -519,6 +544,18 @@ pub(crate) fn begin_run(mut config: RunConfig, units: UnitsArg, folder: &RunFold
         UnitsArg::Auto => units_of(training.iter().map(|example| example.text.as_str())) == Units::Syllables,
     };
     let vocabulary = vocabulary(&config, &training)?;
+    if let Some(tiers) = config.train.model.tiers {
+        let others = (vocabulary.rows() as u32).saturating_sub(tiers.whole);
+        if others == 0 || tiers.remainders > others {
+            let problem = format!(
+                "the embedding has {} rows, {} of them whole: {others} are left for {} remainders",
+                vocabulary.rows(),
+                tiers.whole,
+                tiers.remainders.max(1)
+            );
+            return Err(fault("--model whole", problem, "give fewer whole rows or remainders, or more words").into());
+        }
+    }
     let targets = teach(&config.train, &training, &validation)?;
     let made = OutputFolder::create(folder.path())?;
     // Reading the data takes time, in which another run may have begun.
@@ -749,7 +786,7 @@ pub(crate) fn check_options(config: &TrainConfig, within: &str) -> Result<()> {
     if let Some(distill) = &config.distill {
         check("--distill", (0.0..=1.0).contains(&distill.share), "from 0 to 1")?;
         let temperature = distill.temperature;
-        check("--distill-temperature", temperature >= 0.01 && temperature <= 100.0, "from 0.01 to 100")?;
+        check("--distill-temperature", (0.01..=100.0).contains(&temperature), "from 0.01 to 100")?;
         let fits = matches!(config.task, Task::Verdict | Task::Classes(_));
         check("--teacher", fits, "left out where a text has no class")?;
     }
@@ -777,6 +814,13 @@ pub(crate) fn check_options(config: &TrainConfig, within: &str) -> Result<()> {
     }
     let hashed = model.hashed.is_none_or(|hashed| (1..MAX_ROWS).contains(&hashed.rows));
     check("--model unknown", hashed, &format!("of rows from 1 to below {MAX_ROWS}"))?;
+    if let Some(tiers) = model.tiers {
+        let most = if tiers.remainders == 0 { model.embedding } else { model.embedding - 1 };
+        let narrow = (1..=most).contains(&usize::from(tiers.width));
+        check("--model rare", narrow, &format!("a whole number from 1 to {most}"))?;
+        check("--model whole", !config.task.each_step(), "left out where each token has an answer")?;
+        check("--quantize", config.quantize.is_none(), "left out where the model has whole=")?;
+    }
     let plain = config.task == Task::Verdict || model.ngrams.count == 0;
     check("--task", plain, "verdict where the model has n-grams")?;
     let classes = matches!(config.task, Task::Verdict | Task::Classes(_)) || model.words == Words::Count;

@@ -82,6 +82,12 @@ impl<T: Real> SparseColumns<T> {
         self.values.fill(T::zero());
     }
 
+    /// The column of an id that occurs.
+    pub(crate) fn column_mut(&mut self, id: u32, features: usize) -> &mut [T] {
+        let place = self.places[id as usize] as usize;
+        &mut self.values[place * features..][..features]
+    }
+
     /// For every id of the vocabulary its place in `ids`, valid only for those that occur.
     pub(crate) fn places(&self) -> &Vec<u32> {
         &self.places
@@ -90,8 +96,7 @@ impl<T: Real> SparseColumns<T> {
     /// Adds each column of `gradients` (features × ids) to the column of its id, in the order of `ids`.
     pub(crate) fn add(&mut self, ids: &[u32], gradients: &[T], features: usize) {
         for (&id, gradient) in ids.iter().zip(gradients.chunks_exact(features)) {
-            let place = self.places[id as usize] as usize;
-            add(&mut self.values[place * features..][..features], gradient);
+            add(self.column_mut(id, features), gradient);
         }
     }
 

@@ -19,12 +19,17 @@
 //! A weight of four bits is a multiple of 16 from -128 to 112 in all of the above: the grid is coarser, and nothing else changes. A row of gates is then
 //! clipped too, where that lowers the squared error of its weights.
 
+use std::ops::Range;
+
 use anyhow::Result;
 use latch_engine::image::encode::{Tensor, Values, pack_gates_i8};
+use latch_engine::image::ids::IdSet;
+use latch_engine::image::manifest::Tiers;
 use latch_engine::image::tensor::Role;
 
 use super::{LstmWeights, Packed, Storage, Weights};
 use crate::error::fault;
+use crate::network::tiers;
 
 /// What the weights of an integer layer became: scales, for reports and tests.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,16 +84,65 @@ impl Grid {
     }
 }
 
+/// The embedding's tensors in tiers. `rounded` are some elements of the table as integers of a grid, `grid` is that of whole rows.
+fn pack_tiers(
+    weights: &Weights,
+    shape: Tiers,
+    grid: Grid,
+    rounded: impl Fn(Grid, Range<usize>) -> Vec<i8>,
+) -> Result<Vec<Tensor>> {
+    let width = weights.width;
+    let rows = weights.embedding.len() / width;
+    let others = tiers::Tiers::<f32>::new(shape, &weights.occurrences, rows).others().to_vec();
+    let whole: Vec<u32> = (0..rows as u32).filter(|id| others.binary_search(id).is_err()).collect();
+    let place = |id: u32| width * id as usize;
+    let of = |id: u32, features: Range<usize>| &weights.embedding[place(id)..][..width][features];
+    let (narrow, remainders) = (usize::from(shape.width), shape.remainders as usize);
+    // A number that is not the first with its quotient or remainder has the row of the first.
+    let in_form = others.iter().enumerate().all(|(number, &id)| match number.checked_rem(remainders) {
+        None => of(id, narrow..width).iter().all(|&value| value == 0.0),
+        Some(remainder) => {
+            of(id, 0..narrow) == of(others[number - remainder], 0..narrow)
+                && of(id, narrow..width) == of(others[remainder], narrow..width)
+        }
+    });
+    if !in_form {
+        let problem = "the rows of the ids that occur seldom are not in the form that the model has for them";
+        return Err(fault("tensor embedding", problem, "export with the data that the run learned from").into());
+    }
+    let below = if shape.nibbles { Grid::INT4 } else { Grid::INT8 };
+    let firsts = others.iter().step_by(remainders.max(1));
+    let quotients = firsts.flat_map(|&id| rounded(below, place(id)..place(id) + narrow)).collect();
+    let mut tensors = vec![
+        Tensor {
+            role: Role::Embedding,
+            layer: 0,
+            values: Values::I8(whole.iter().flat_map(|&id| rounded(grid, place(id)..place(id) + width)).collect()),
+        },
+        Tensor { role: Role::WholeRows, layer: 0, values: Values::Bytes(IdSet::encode(rows, &whole)) },
+        Tensor { role: Role::Quotients, layer: 0, values: Values::I8(quotients) },
+    ];
+    if remainders > 0 {
+        let rows = others.iter().take(remainders);
+        let rows = rows.flat_map(|&id| rounded(below, place(id) + narrow..place(id) + width)).collect();
+        tensors.push(Tensor { role: Role::Remainders, layer: 0, values: Values::I8(rows) });
+    }
+    Ok(tensors)
+}
+
 pub(super) fn pack(weights: &Weights, storage: Storage) -> Result<Packed> {
     let scales = column_scales(weights, storage);
     let grid = Grid::of_embedding(storage);
-    let embedding: Vec<i8> = weights
-        .embedding
-        .iter()
-        .enumerate()
-        .map(|(index, &value)| grid.round(value / scales[index % weights.width]) as i8)
-        .collect();
-    let mut tensors = vec![Tensor { role: Role::Embedding, layer: 0, values: Values::I8(embedding) }];
+    let rounded = |grid: Grid, range: Range<usize>| -> Vec<i8> {
+        range.map(|index| grid.round(weights.embedding[index] / scales[index % weights.width]) as i8).collect()
+    };
+    let mut tensors = match weights.tiers {
+        Some(tiers) => pack_tiers(weights, tiers, grid, rounded)?,
+        None => {
+            let embedding = rounded(grid, 0..weights.embedding.len());
+            vec![Tensor { role: Role::Embedding, layer: 0, values: Values::I8(embedding) }]
+        }
+    };
     let mut shifts = Vec::new();
     for (index, layer) in weights.layers.iter().enumerate() {
         // The input of a layer above the first is the hidden state below it, in the same scale as its own.

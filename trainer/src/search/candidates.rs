@@ -237,7 +237,7 @@ impl Sizer {
             readout: model.readout.into(),
             head: manifest::Head { outputs: 1, shift },
             folded: 0,
-            extended: Extended { ngrams, nibbles: precision.nibbles(), ..Extended::default() },
+            extended: Extended { ngrams, nibbles: precision.nibbles(), tiers: model.tiers, ..Extended::default() },
         };
         let provenance = Provenance {
             producer: concat!("latch ", env!("CARGO_PKG_VERSION")).as_bytes(),
@@ -255,6 +255,7 @@ impl Sizer {
             outputs: 1,
             folded: false,
             nibbles: precision.nibbles(),
+            tiers: model.tiers.is_some(),
             ngrams: ngrams.map_or(0, |ngrams| ngrams.longest),
         };
         Ok(Cost {
