@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use latch_engine::image::manifest::Tiers;
 use latch_tests::models::PRECISIONS;
 use latch_tests::training::{Silent, Task, config};
 use latch_trainer::batches::{Batch, BatchOptions, plan};
@@ -32,6 +33,7 @@ fn task(seed: u64) -> Task {
     config.average = 0.9;
     config.batch = 50;
     config.seed = seed;
+    config.model.tiers = Some(Tiers { whole: 12, width: 4, remainders: 3, nibbles: false });
     Task::new(config, 600, 100)
 }
 
@@ -176,6 +178,7 @@ fn advance(at: Open, task: &Task, count: usize) -> Open {
     let warmup = (warmup * total as f64) as u64;
     let rate = LearningRate { peak: learning_rate, floor: 0.02, warmup, total, decay: Decay::Cosine };
     let mut trainer = Trainer::resume(at.network, at.adam, at.average);
+    trainer.tiers = task.config.tiers(&task.training);
     let mut at = Open { network: trainer.network.clone(), adam: trainer.adam.clone(), average: None, ..at };
     for (number, indices) in
         plan(&lengths, &BatchOptions { batch_size: batch, window: 50, seed }, at.epoch).iter().enumerate().take(count)

@@ -150,7 +150,7 @@ impl TrainConfig {
     }
 
     /// The tiers of the embedding, where it has them.
-    fn tiers<T: Real>(&self, training: &Sequences) -> Option<Tiers<T>> {
+    pub fn tiers<T: Real>(&self, training: &Sequences) -> Option<Tiers<T>> {
         let rows = training.occurrences.len();
         self.model.tiers.map(|shape| Tiers::new(shape, &training.occurrences, rows))
     }

@@ -133,7 +133,7 @@ fn an_unknown_key_of_the_model_is_refused_with_the_keys_that_there_are() {
     let train = |model| place.latch(["train", "--data", "data", "--out", "run", "--json", "--model", model]);
     place.refuse_usage(
         &mut train("vocab=80,heads=4"),
-        &["--model", "`heads` is no key of a model", "vocab, words, embedding, lstm"],
+        &["--model", "`heads` is no key of a model", "vocab, words, embedding, whole"],
     );
     place.refuse_usage(&mut train("vocab"), &["--model", "key=value"]);
     place.refuse_usage(&mut train("lstm=0"), &["--model", "lstm: must be a whole number from 1"]);
@@ -144,6 +144,9 @@ fn an_unknown_key_of_the_model_is_refused_with_the_keys_that_there_are() {
         ("unknown=hashed", "unknown: must be row, skip"),
         ("unknown=hashed:0", "unknown: hashed: must be a whole number from 1"),
         ("unknown=ending:x", "unknown: ending: must be a whole number from 1"),
+        ("rare=2", "rare, rare_bits and quotient are about the ids beyond whole="),
+        ("whole=0", "whole: must be a whole number from 1"),
+        ("whole=9,rare_bits=5", "rare_bits: must be 8 or 4"),
     ] {
         place.refuse_usage(&mut train(rule), &["--model", words]);
     }
@@ -188,6 +191,10 @@ fn a_model_that_no_image_can_hold_is_refused_before_it_is_trained() {
         ("lstm=2000,embedding=100", "--model embedding: must be"),
         ("lstm=1500,layers=2", "--model lstm: must be at most 1024 in more than one layer"),
         ("embedding=999999999999", "--model embedding: must be"),
+        ("whole=5,rare=9", "--model rare: must be a whole number from 1 to 8"),
+        ("whole=5,quotient=2,rare=8", "--model rare: must be a whole number from 1 to 7"),
+        ("vocab=9,whole=4000000000", "--model whole: the embedding has"),
+        ("vocab=9,whole=5,quotient=90", "are left for 90 remainders"),
         ("unknown=hashed:1048576", "--model unknown: must be of rows from 1 to below 1048576"),
         ("unknown=ending:1048570", "rows for unknown words are more than an image holds"),
     ] {

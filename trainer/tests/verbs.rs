@@ -231,6 +231,77 @@ fn unknown_words_share_rows_through_every_verb_but_not_in_a_file_of_tensors() {
 }
 
 #[test]
+fn an_embedding_in_tiers_goes_through_every_verb() {
+    let place = Place::with_data(200);
+    for (out, tiers, said, storage) in [
+        ("narrow", "whole=10,rare=1", "10 of 31 ids have whole rows; the others 1 features of 8 bits", "int8"),
+        ("four", "whole=9,rare=3,rare_bits=4", "9 of 31 ids have whole rows; the others 3 features of 4 bits", "mixed"),
+        (
+            "quotient",
+            "whole=8,quotient=5",
+            "the others 2 features of 8 bits, of a quotient and one of 5 remainders",
+            "int4",
+        ),
+    ] {
+        let model = format!("vocab=30,embedding=3,lstm=4,{tiers}");
+        succeed(&mut place.latch(["train", "--data", "data", "--epochs", "2", "--model", &model, "--out", out]));
+        succeed(&mut place.latch(["train", "--resume", "--out", out]));
+        for precision in ["f32", storage] {
+            place.export(out, precision);
+            let image = format!("{precision}.latch");
+            let text = succeed(&mut place.latch(["inspect", &image])).stdout;
+            assert_eq!(text.contains(said), precision != "f32", "{text}");
+            succeed(&mut place.latch(["eval", "--image", &image, "--data", "data"]));
+        }
+    }
+    support::refuse(
+        &mut place.latch(["export", "--run", "quotient", "--fold-to", "64KiB", "--out", "folded.latch"]),
+        &["--fold-to: an embedding in tiers cannot be folded"],
+    );
+    let searched = "search --data data --flash 16KiB --model vocab=30,whole=10 --out searched";
+    assert!(!place.latch(searched.split(' ')).output().unwrap().status.success());
+}
+
+#[test]
+fn a_run_learns_from_teachers_and_goes_on_without_them() {
+    let place = Place::with_data(200);
+    let tiny = "vocab=30,embedding=3,lstm=4";
+    let train = |more: &[&str]| {
+        let options = ["train", "--data", "data", "--epochs", "2", "--json", "--model"];
+        place.latch(
+            options
+                .iter()
+                .copied()
+                .chain([if more.contains(&"n-grams") { "vocab=30,embedding=3,lstm=4,ngrams=20" } else { tiny }])
+                .chain(more.iter().copied().filter(|word| *word != "n-grams")),
+        )
+    };
+    for part in ["1", "2"] {
+        succeed(&mut train(&["--leave-out", &format!("{part}/2"), "--out", &format!("teacher-{part}")]));
+    }
+    let taught = ["--teacher", "teacher-1,teacher-2", "--distill", "0.7", "--distill-temperature", "2"];
+    for out in ["one", "two"] {
+        succeed(&mut train(&[&taught[..], &["n-grams", "--out", out]].concat()));
+    }
+    succeed(&mut train(&["n-grams", "--out", "untaught"]));
+    let best = |run: &str| std::fs::read(place.file(run).join("best.network")).unwrap();
+    assert_eq!(best("one"), best("two"));
+    assert_ne!(best("one"), best("untaught"));
+    // What the teachers say is kept with the run.
+    std::fs::remove_dir_all(place.file("teacher-1")).unwrap();
+    succeed(&mut place.latch(["train", "--resume", "--out", "one"]));
+    place.export("one", "int8");
+    support::refuse(&mut train(&[&taught[..], &["--out", "three"]].concat()), &["teacher-1"]);
+    // Another seed has another validation part, from which the teacher has learned.
+    let leaks = ["--teacher", "teacher-2", "--seed", "2", "--out", "four"];
+    support::refuse(&mut train(&leaks), &["teacher-2", "has learned from", "validation texts"]);
+    std::fs::write(place.file("one").join("teachers"), b"nothing").unwrap();
+    support::refuse(&mut place.latch(["train", "--resume", "--out", "one"]), &["teachers"]);
+    std::fs::remove_file(place.file("one").join("teachers")).unwrap();
+    support::refuse(&mut place.latch(["train", "--resume", "--out", "one"]), &["what the teachers say is missing"]);
+}
+
+#[test]
 fn values_come_out_in_the_unit_of_their_labels() {
     let place = Place::with_data(20);
     let value = |text: &[&str]| 1000 + 10 * text.iter().filter(|word| **word == "two").count();
