@@ -651,7 +651,8 @@ impl<T: Real> Pass<T> {
                 _ => &self.inputs[number],
             };
             let (kernels, gradient) = (&kernels[number], &mut self.layer_gradients[number]);
-            layer.backward(kernels, steps, &mut tape[0], &mut self.hidden_gradient, gradient);
+            layer.backward(kernels, steps, &mut tape[0], &mut self.hidden_gradient);
+            layer.recurrent_gradient(steps, &mut tape[0], gradient);
             if lookup && number == 0 {
                 return;
             }

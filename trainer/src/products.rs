@@ -20,7 +20,7 @@ use std::sync::LazyLock;
 const PANEL: usize = 32;
 
 /// Outer products that [`outer`] puts in order together: so many that a block of 512 rows stays in the second-level cache.
-pub(crate) const BLOCK: usize = 128;
+const BLOCK: usize = 128;
 
 /// Rows and columns of a piece that is transposed at once.
 const LOT: usize = 16;
@@ -105,102 +105,55 @@ pub(crate) fn product<'b, T: Real>(c: &mut [T], a: &Packed<T>, b: impl Fn(usize)
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Outer<T> {
     left: Packed<T>,
-    right: Packed<T>,
+    right: Vec<T>,
 }
 
-/// `C ← Σ a(l)·b(l)ᵀ` over `l` in `0..count`, or `C ← C + Σ` with `keep`; C is `m × n` and `shape` `(m, n)`.
+/// `C ← Σ a(l)·b(l)ᵀ` over `l` in `0..count`, with C `m × n` and `shape` `(m, n)`.
 pub(crate) fn outer<'v, T: Real>(
     c: &mut [T],
     (m, n): (usize, usize),
     count: usize,
     a: impl Fn(usize) -> &'v [T],
     b: impl Fn(usize) -> &'v [T],
-    keep: bool,
     memory: &mut Outer<T>,
 ) {
-    if count == 0 && !keep {
+    if count == 0 {
         c.fill(T::zero());
     }
-    let Outer { left, right } = memory;
     for first in (0..count).step_by(BLOCK) {
         let depth = BLOCK.min(count - first);
+        let Outer { left, right } = memory;
         left.pack(m, depth, |l| a(first + l));
-        right.pack(n, depth, |l| b(first + l));
-        T::product_with_transpose(c, left, right, keep || first > 0);
+        right.resize(n * BLOCK, T::zero());
+        // A few rows at a time, whose ends stay in the first-level cache.
+        for (lot, rows) in right.chunks_mut(LOT * BLOCK).enumerate() {
+            for l in 0..depth {
+                for (row, &value) in rows.chunks_exact_mut(BLOCK).zip(&b(first + l)[lot * LOT..]) {
+                    row[l] = value;
+                }
+            }
+        }
+        product(c, left, |j| &right[j * BLOCK..][..depth], first > 0);
     }
 }
 
-/// The products by their definition: the gradient tests' `f64`.
-pub(crate) mod plain {
-    use super::{PANEL, Packed};
-    use crate::real::Real;
-
-    /// [`super::product`].
-    pub(crate) fn product<'b, T: Real>(c: &mut [T], a: &Packed<T>, b: impl Fn(usize) -> &'b [T], keep: bool) {
-        every(c, a, |l, j| b(j)[l], keep);
-    }
-
-    /// `C ← A·Bᵀ`, or `C ← C + A·Bᵀ` with `keep`.
-    pub(crate) fn product_with_transpose<T: Real>(c: &mut [T], a: &Packed<T>, b: &Packed<T>, keep: bool) {
-        every(c, a, |l, j| b.values[(j / PANEL * b.depth + l) * PANEL + j % PANEL], keep);
-    }
-
-    /// The product with the right operand's element `(l, j)`.
-    fn every<T: Real>(c: &mut [T], a: &Packed<T>, b: impl Fn(usize, usize) -> T, keep: bool) {
-        for (j, column) in c.chunks_exact_mut(a.rows).enumerate() {
-            for (row, c) in column.iter_mut().enumerate() {
-                let weights = a.values[row / PANEL * a.depth * PANEL + row % PANEL..].iter().step_by(PANEL);
-                let start = if keep { *c } else { T::zero() };
-                *c = weights.take(a.depth).enumerate().fold(start, |sum, (l, &weight)| sum + weight * b(l, j));
-            }
+/// The product by its definition: the gradient tests' `f64`.
+pub(crate) fn plain<'b, T: Real>(c: &mut [T], a: &Packed<T>, b: impl Fn(usize) -> &'b [T], keep: bool) {
+    for (j, column) in c.chunks_exact_mut(a.rows).enumerate() {
+        for (row, c) in column.iter_mut().enumerate() {
+            let weights = a.values[row / PANEL * a.depth * PANEL + row % PANEL..].iter().step_by(PANEL);
+            let start = if keep { *c } else { T::zero() };
+            *c = weights.zip(&b(j)[..a.depth]).fold(start, |sum, (&weight, &value)| sum + weight * value);
         }
     }
 }
 
-/// The products in `f32`, with vectors.
-pub(crate) mod vectors {
-    use super::{Columns, Packed, Product, vectorized};
-
-    /// [`super::product`].
-    pub(crate) fn product<'b>(c: &mut [f32], a: &Packed<f32>, b: impl Fn(usize) -> &'b [f32], keep: bool) {
-        vectorized(Product { c, a, b: Columns(b), keep });
-    }
-
-    /// `C ← A·Bᵀ`, or `C ← C + A·Bᵀ` with `keep`.
-    pub(crate) fn product_with_transpose(c: &mut [f32], a: &Packed<f32>, b: &Packed<f32>, keep: bool) {
-        vectorized(Product { c, a, b, keep });
-    }
+/// [`product`] in `f32`, with vectors.
+pub(crate) fn vectors<'b>(c: &mut [f32], a: &Packed<f32>, b: impl Fn(usize) -> &'b [f32], keep: bool) {
+    vectorized(Product { c, a, b, keep });
 }
 
-/// The right operand of a product.
-trait Right {
-    /// What gives elements `(l, j)` to `(l, j + N - 1)` for each `l` below `depth`; `j` is a multiple of `N`.
-    fn rows<const N: usize>(&self, depth: usize, j: usize) -> impl Fn(usize) -> [f32; N];
-}
-
-/// A right operand whose columns lie anywhere.
-struct Columns<B>(B);
-
-impl<'b, B: Fn(usize) -> &'b [f32]> Right for Columns<B> {
-    #[inline(always)]
-    fn rows<const N: usize>(&self, depth: usize, j: usize) -> impl Fn(usize) -> [f32; N] {
-        let columns: [&[f32]; N] = std::array::from_fn(|n| &(self.0)(j + n)[..depth]);
-        #[inline(always)]
-        move |l| std::array::from_fn(|n| columns[n][l])
-    }
-}
-
-/// The transpose of a matrix in panels.
-impl Right for &Packed<f32> {
-    #[inline(always)]
-    fn rows<const N: usize>(&self, depth: usize, j: usize) -> impl Fn(usize) -> [f32; N] {
-        let rows = &self.values.as_chunks::<PANEL>().0[j / PANEL * depth..][..depth];
-        #[inline(always)]
-        move |l| rows[l].as_chunks::<N>().0[j % PANEL / N]
-    }
-}
-
-/// The arguments of a product.
+/// The arguments of [`product`].
 struct Product<'c, B> {
     c: &'c mut [f32],
     a: &'c Packed<f32>,
@@ -208,7 +161,7 @@ struct Product<'c, B> {
     keep: bool,
 }
 
-impl<B: Right> WithSimd for Product<'_, B> {
+impl<'b, B: Fn(usize) -> &'b [f32]> WithSimd for Product<'_, B> {
     type Output = ();
 
     #[inline(always)]
@@ -223,7 +176,7 @@ impl<B: Right> WithSimd for Product<'_, B> {
     }
 }
 
-impl<B: Right> Product<'_, B> {
+impl<'b, B: Fn(usize) -> &'b [f32]> Product<'_, B> {
     /// `V` vectors make a panel; `N` columns are taken at once, and what is left of them in smaller lots.
     #[inline(always)]
     fn panels<S: Simd, const V: usize, const N: usize>(mut self, simd: S) {
@@ -272,10 +225,10 @@ impl<B: Right> Product<'_, B> {
                 }
             }
         }
-        let values = self.b.rows::<N>(depth, j);
+        let columns: [&[f32]; N] = std::array::from_fn(|n| &(self.b)(j + n)[..depth]);
         for (l, weights) in weights.chunks_exact(V).enumerate() {
-            for (sums, value) in sums.iter_mut().zip(values(l)) {
-                let value = simd.splat_f32s(value);
+            for (sums, column) in sums.iter_mut().zip(&columns) {
+                let value = simd.splat_f32s(column[l]);
                 for (sum, &weight) in sums.iter_mut().zip(weights) {
                     *sum = simd.mul_add_f32s(weight, value, *sum);
                 }
@@ -353,7 +306,7 @@ mod tests {
         for count in [0, 1, BLOCK, 2 * BLOCK + 3] {
             let (a, b): (Vec<f32>, Vec<f32>) = (numbers(m * count, 1), numbers(n * count, 2));
             let mut c = vec![f32::NAN; m * n];
-            outer(&mut c, (m, n), count, |l| &a[l * m..][..m], |l| &b[l * n..][..n], false, &mut memory);
+            outer(&mut c, (m, n), count, |l| &a[l * m..][..m], |l| &b[l * n..][..n], &mut memory);
             for (i, j) in (0..n).flat_map(|j| (0..m).map(move |i| (i, j))) {
                 let expected: f64 = (0..count).map(|l| f64::from(a[l * m + i]) * f64::from(b[l * n + j])).sum();
                 assert!((f64::from(c[j * m + i]) - expected).abs() < 1e-4, "{count} at {i}, {j}");

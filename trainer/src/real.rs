@@ -34,9 +34,6 @@ pub trait Real: RealField + Copy + Default + Send + Sync + Serialize + Deseriali
     /// `C ← A·B`, or `C + A·B` with `keep`: `b(j)` is column j of B. C has whole columns of at least one row,
     /// and A at least one column.
     fn product<'b>(c: &mut [Self], a: &Packed<Self>, b: impl Fn(usize) -> &'b [Self], keep: bool);
-
-    /// `C ← A·Bᵀ`, or `C + A·Bᵀ` with `keep`, of two matrices in panels.
-    fn product_with_transpose(c: &mut [Self], a: &Packed<Self>, b: &Packed<Self>, keep: bool);
 }
 
 /// The engine's kernels for this processor: training squashes its gates with the very functions that inference uses.
@@ -122,11 +119,7 @@ impl Real for f32 {
     }
 
     fn product<'b>(c: &mut [Self], a: &Packed<Self>, b: impl Fn(usize) -> &'b [Self], keep: bool) {
-        products::vectors::product(c, a, b, keep);
-    }
-
-    fn product_with_transpose(c: &mut [Self], a: &Packed<Self>, b: &Packed<Self>, keep: bool) {
-        products::vectors::product_with_transpose(c, a, b, keep);
+        products::vectors(c, a, b, keep);
     }
 }
 
@@ -160,11 +153,7 @@ impl Real for f64 {
     }
 
     fn product<'b>(c: &mut [Self], a: &Packed<Self>, b: impl Fn(usize) -> &'b [Self], keep: bool) {
-        products::plain::product(c, a, b, keep);
-    }
-
-    fn product_with_transpose(c: &mut [Self], a: &Packed<Self>, b: &Packed<Self>, keep: bool) {
-        products::plain::product_with_transpose(c, a, b, keep);
+        products::plain(c, a, b, keep);
     }
 }
 

@@ -107,7 +107,7 @@ impl<T: Real> Lookup<T> {
             let sum = |place: usize| &sums[rows * place..][..rows];
             let vector = |place: usize| Embedding::vector(&network.embedding, ids[place]);
             product(values, &kernels.kernel_transpose, sum, false);
-            outer(kernel, (rows, features), ids.len(), sum, vector, false, memory);
+            outer(kernel, (rows, features), ids.len(), sum, vector, memory);
             bias.fill(T::zero());
             vectorized(|| add_column_sum(bias, sums));
         });

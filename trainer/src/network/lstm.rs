@@ -9,12 +9,12 @@
 //! ```
 //!
 //! `W·X` is one product over all tokens of the shard; only `U·h` must wait for the step before. The way back mirrors this:
-//! `dz_t` step by step, with `dU = dZ·H_prevᵀ` over some steps at once, then `dW = dZ·Xᵀ` and `dX = Wᵀ·dZ` as one product each.
+//! `dz_t` step by step, then `dW = dZ·Xᵀ`, `dU = dZ·H_prevᵀ` and `dX = Wᵀ·dZ` as one product each.
 
 pub mod integers;
 
 use super::Steps;
-use crate::products::{BLOCK, Outer, Packed, outer, product, vectorized};
+use crate::products::{Outer, Packed, outer, product, vectorized};
 use crate::real::{Real, add, add_column_sum, multiply, tensor};
 use nalgebra::DMatrix;
 use rand::{Rng, RngExt};
@@ -143,11 +143,18 @@ impl<T: Real> Lstm<T> {
         for buffer in [&mut tape.cells, &mut tape.squashed, &mut tape.hidden, &mut tape.previous] {
             buffer.resize(units * tokens, T::zero());
         }
-        if let Input::Tokens(input) = input {
-            let columns = tape.gates.chunks_exact_mut(4 * units);
-            columns.for_each(|column| column.copy_from_slice(self.bias.as_slice()));
-            let inputs = self.inputs();
-            product(&mut tape.gates, &kernels.kernel, |token| &input[token * inputs..][..inputs], true);
+        let columns = tape.gates.chunks_exact_mut(4 * units);
+        match input {
+            Input::Tokens(input) => {
+                columns.for_each(|column| column.copy_from_slice(self.bias.as_slice()));
+                let inputs = self.inputs();
+                product(&mut tape.gates, &kernels.kernel, |token| &input[token * inputs..][..inputs], true);
+            }
+            Input::Gates(gates, places) => {
+                for (column, &id) in columns.zip(&steps.ids) {
+                    column.copy_from_slice(&gates[4 * units * places[id as usize] as usize..][..4 * units]);
+                }
+            }
         }
         tape.previous[..units * steps.count(0)].fill(T::zero());
 
@@ -155,12 +162,6 @@ impl<T: Real> Lstm<T> {
             let columns = steps.columns(step);
             let range = units * columns.start..units * columns.end;
             let gates = &mut tape.gates[4 * range.start..4 * range.end];
-            if let Input::Gates(looked_up, places) = input {
-                // Step by step, so that the product finds them in the first caches.
-                for (column, &id) in gates.chunks_exact_mut(4 * units).zip(&steps.ids[columns.clone()]) {
-                    column.copy_from_slice(&looked_up[4 * units * places[id as usize] as usize..][..4 * units]);
-                }
-            }
             if step > 0 {
                 let before = units * steps.columns(step - 1).start;
                 let previous = &mut tape.previous[range.clone()];
@@ -214,20 +215,10 @@ impl<T: Real> Lstm<T> {
         }
     }
 
-    /// Goes back through all steps and turns the gates on the tape into dZ; the gradient of U replaces the one in `gradient`.
-    /// `hidden_gradient` is dL/dh (units × tokens) from the layer above and becomes the whole dL/dh. Must follow [`Lstm::forward`], once.
-    pub(crate) fn backward(
-        &self,
-        kernels: &Kernels<T>,
-        steps: &Steps,
-        tape: &mut Tape<T>,
-        hidden_gradient: &mut [T],
-        gradient: &mut Self,
-    ) {
+    /// Goes back through all steps and turns the gates on the tape into dZ. `hidden_gradient` is dL/dh (units × tokens) from the
+    /// layer above and becomes the whole dL/dh. Must follow [`Lstm::forward`], once.
+    pub(crate) fn backward(&self, kernels: &Kernels<T>, steps: &Steps, tape: &mut Tape<T>, hidden_gradient: &mut [T]) {
         let units = self.units();
-        gradient.recurrent_kernel.fill(T::zero());
-        // Up to this token dU is not yet added up.
-        let mut end = steps.tokens();
         tape.cell_gradient.clear();
         tape.cell_gradient.resize(units * steps.count(0), T::zero());
         tape.hidden_gradient.resize(units * steps.count(0), T::zero());
@@ -262,22 +253,24 @@ impl<T: Real> Lstm<T> {
                     multiply(through, &tape.recurrent_mask);
                 }
                 add(&mut hidden_gradient[before..][..range.len()], through);
-                // dU = dZ·H_prevᵀ in blocks of whole steps, while their dZ are in the caches.
-                if step == 1 || end - steps.columns(step - 1).start > BLOCK {
-                    let Tape { gates, previous, outer: memory, .. } = &mut *tape;
-                    outer(
-                        gradient.recurrent_kernel.as_mut_slice(),
-                        (4 * units, units),
-                        end - columns.start,
-                        |token| &gates[4 * units * (columns.start + token)..][..4 * units],
-                        |token| &previous[units * (columns.start + token)..][..units],
-                        true,
-                        memory,
-                    );
-                    end = columns.start;
-                }
             }
         }
+    }
+
+    /// The gradient of U that follows from the dZ that [`Lstm::backward`] left on the tape. It replaces what is in `gradient`.
+    pub(crate) fn recurrent_gradient(&self, steps: &Steps, tape: &mut Tape<T>, gradient: &mut Self) {
+        let units = self.units();
+        let first = steps.count(0);
+        let Tape { gates, previous, outer: memory, .. } = tape;
+        let (gates, previous) = (&gates[4 * units * first..], &previous[units * first..]);
+        outer(
+            gradient.recurrent_kernel.as_mut_slice(),
+            (4 * units, units),
+            steps.tokens() - first,
+            |token| &gates[4 * units * token..][..4 * units],
+            |token| &previous[units * token..][..units],
+            memory,
+        );
     }
 
     /// The gradients of W and b, which replace what is in `gradient`, and dL/dx (inputs × tokens) into `input_gradient`, from the
@@ -295,7 +288,7 @@ impl<T: Real> Lstm<T> {
         let Tape { gates, outer: memory, .. } = tape;
         let column = |token: usize| &gates[rows * token..][..rows];
         let feature = |token: usize| &input[inputs * token..][..inputs];
-        outer(gradient.kernel.as_mut_slice(), (rows, inputs), steps.tokens(), column, feature, false, memory);
+        outer(gradient.kernel.as_mut_slice(), (rows, inputs), steps.tokens(), column, feature, memory);
         gradient.bias.fill(T::zero());
         add_column_sum(gradient.bias.as_mut_slice(), gates);
         input_gradient.resize(inputs * steps.tokens(), T::zero());
@@ -509,7 +502,8 @@ mod tests {
             kernels.update(&layer);
             let mut gradient = layer.zeros_like();
             let mut input_gradient = Vec::new();
-            layer.backward(&kernels, &steps, &mut tape, &mut weights.clone(), &mut gradient);
+            layer.backward(&kernels, &steps, &mut tape, &mut weights.clone());
+            layer.recurrent_gradient(&steps, &mut tape, &mut gradient);
             layer.input_gradients(&kernels, &steps, &input, &mut tape, &mut gradient, &mut input_gradient);
             assert_gradient("input", &input, &input_gradient, |values| loss(&layer, values));
             let mut changed = layer.clone();
