@@ -52,7 +52,7 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
     /// have the same bits here on every backend; the scratch of a step, which lies between, is each backend's own.
     pub fn remembered(&self) -> (&[u8], &[u8]) {
         let state = self.state.as_bytes();
-        let scratch = size_of::<Header>() + self.model.scratch_start();
+        let scratch = size_of::<super::state::Header>() + self.model.scratch_start();
         let ngrams = state.len().saturating_sub(ngram_bytes(&self.model.shape));
         (state.get(..scratch).unwrap_or_default(), state.get(ngrams..).unwrap_or_default())
     }
