@@ -7,6 +7,7 @@
 //!                                                 merges the lines, and fails where the loss curves part
 //! ```
 
+use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -14,9 +15,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use latch_benches::keras::report::{Run, TOLERANCE, WANTED, agreement, rows, tables};
+use latch_benches::keras::report::{Row, Run, TOLERANCE, WANTED, agreement, rows, tables};
 use latch_benches::keras::task;
-use latch_benches::peers::page::{machine, said};
+use latch_benches::peers::page::{machine, number, said};
+use latch_benches::peers::roofline::multiply_add_nanoseconds;
 use latch_trainer::files::write_atomically;
 
 #[derive(Parser)]
@@ -108,6 +110,7 @@ fn table(file: &Path, json: bool, out: Option<&Path>, command: &str, notes: &[St
         ),
         _ => format!("Nothing was measured with {threads} threads, for which {wanted} is wanted."),
     };
+    let peak = peak(&rows);
     let tables = tables(&runs)?;
     if json {
         for row in &rows {
@@ -116,6 +119,7 @@ fn table(file: &Path, json: bool, out: Option<&Path>, command: &str, notes: &[St
     } else {
         tables.iter().for_each(|table| println!("{}", table.plain()));
         println!("{least}");
+        peak.iter().for_each(|peak| println!("{peak}"));
         if let Ok(verdict) = &verdict {
             println!("{verdict}");
         }
@@ -124,11 +128,40 @@ fn table(file: &Path, json: bool, out: Option<&Path>, command: &str, notes: &[St
         let date = said("date", &["-u", "+%Y-%m-%d"])?;
         let mut page = format!("# {date} · The speed of training beside Keras\n\n{}. ", machine());
         page.push_str(&format!("{}.\n\n```sh\n{command}\n```\n\n", said("rustc", &["--version"])?));
-        notes.iter().for_each(|note| page.push_str(&format!("{note}\n\n")));
+        notes.iter().chain(&peak).for_each(|note| page.push_str(&format!("{note}\n\n")));
         page.push_str(&format!("{least} {verdict}\n\n"));
         page.push_str(&tables.iter().map(|table| table.markdown()).collect::<Vec<_>>().join("\n"));
         write_atomically(out, |file| Ok(file.write_all(page.as_bytes())?))?;
         eprintln!("written: {}", out.display());
     }
     agreed.map(|_| ())
+}
+
+/// What no training by the same sums can exceed here: a paragraph a size of batch, from the peak of one core, measured now.
+fn peak(rows: &[Row]) -> Vec<String> {
+    let Some(nanoseconds) = multiply_add_nanoseconds("f32") else { return Vec::new() };
+    let batches: BTreeSet<usize> = rows.iter().map(|row| row.batch).collect();
+    let paragraph = |batch: usize| {
+        let [own, all] = [false, true].map(|all| task::multiply_adds(batch, all));
+        let of = |engine: &str, threads: usize| {
+            let same = |row: &&Row| (row.batch, row.threads) == (batch, threads) && row.engine.ends_with(engine);
+            rows.iter().find(same).map_or(f64::NAN, |row| row.speed)
+        };
+        let threads: BTreeSet<usize> = rows.iter().filter(|row| row.batch == batch).map(|row| row.threads).collect();
+        let limits = threads.into_iter().map(|threads| {
+            let most = threads as f64 * 1e9 / (nanoseconds * own);
+            let [reached, needed] = [of("latch", threads), WANTED.1 * of("stock", threads)].map(|speed| 100.0 * speed / most);
+            let most = number(most);
+            format!("{most} with {threads}, of which Latch reaches {reached:.0} %, and {} times Keras as it comes would be {needed:.0} %", WANTED.1)
+        });
+        format!(
+            "At batch {batch} a token takes {} multiply-adds, {} if each token were taken by itself. One core does {:.1} a nanosecond on registers \
+             alone, measured after the rounds. So many tokens a second are the most for so many threads: {}.",
+            number(own),
+            number(all),
+            1.0 / nanoseconds,
+            limits.collect::<Vec<_>>().join("; "),
+        )
+    };
+    batches.into_iter().map(paragraph).collect()
 }

@@ -12,6 +12,7 @@
 //! tokens-32.u32     steps × 32 × 80 ids          labels-32.f32     steps × 32 labels          and so for every size of batch
 //! ```
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::time::Instant;
@@ -111,6 +112,16 @@ pub fn prepare(folder: &Path, sizes: &[usize]) -> Result<()> {
         write(format!("labels-{size}.f32"), bytemuck::cast_slice(&labels))?;
     }
     Ok(())
+}
+
+/// Multiply-adds of a step a token, as Latch takes it: those of the LSTM's matrix products, forward, backward and for the weights. What
+/// the kernel multiplies depends on the id alone and is done once an id ([`latch_trainer::bptt`]); `all` takes each token by itself.
+pub fn multiply_adds(size: usize, all: bool) -> f64 {
+    let distinct = |batch: &Batch| batch.sequences().flatten().collect::<BTreeSet<_>>().len();
+    let batches = batches(size);
+    let tokens = (batches.len() * size * TOKENS) as f64;
+    let looked_up = if all { 1.0 } else { batches.iter().map(distinct).sum::<usize>() as f64 / tokens };
+    (3 * 4 * UNITS * UNITS) as f64 * (1.0 + looked_up)
 }
 
 /// Trains once, with as many threads as rayon takes, which must be `threads`.

@@ -187,8 +187,8 @@ impl Reader {
     }
 }
 
-/// Nanoseconds of one multiply-add at the processor's peak: of f32, also for f16 storage, or of int8.
-fn multiply_add_nanoseconds(precision: &str) -> Option<f64> {
+/// Nanoseconds of one multiply-add at the peak of one core: of f32, also for f16 storage, or of int8. Nothing where it is not measured.
+pub fn multiply_add_nanoseconds(precision: &str) -> Option<f64> {
     #[cfg(target_arch = "x86_64")]
     {
         let (kernel, lanes) = x86_64::multiply_add(precision == "int8")?;
