@@ -15,7 +15,7 @@ use std::{env, fs};
 #[allow(dead_code, unreachable_pub)] // It is a module of another crate, which uses all of it.
 mod boards;
 
-use boards::{BOARDS, Board, Clock, FIRMWARE_RESERVE, Uart};
+use boards::{BOARDS, Board, Clock, Uart};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -116,7 +116,7 @@ fn memory_map(board: &Board) -> String {
          latch_image_start = {:#x};\nlatch_image_end = {:#x};\n\"latch_board.{}\" = 0;\n",
         board.title,
         board.flash.base,
-        FIRMWARE_RESERVE,
+        board.image_address - board.flash.base,
         board.ram.base,
         board.ram.bytes,
         board.image_address,

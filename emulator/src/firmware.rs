@@ -131,11 +131,13 @@ pub fn build_with(toolchain: Toolchain, board: &Board, program: Program, options
 }
 
 /// How the engine is optimised: for size where its kernels are assembly, for speed where they are Rust, which is RISC-V, the scalar backend
-/// and the floats of an FPU. Floats without one are for comparison only, and must fit the reserve.
+/// and the floats of an FPU, unless all of the format has to fit the reserve, too. Floats without an FPU are for comparison only, and must fit it.
 fn engine_level(board: &Board, options: &Options) -> &'static str {
     let has_fpu = board.target.ends_with("hf");
-    let is_rust = options.scalar || board.target.starts_with("riscv");
-    if if options.float { has_fpu } else { is_rust } { "2" } else { "\"z\"" }
+    let is_riscv = board.target.starts_with("riscv");
+    let is_for_speed = if options.float { has_fpu } else { options.scalar || is_riscv };
+    // RISC-V's board has room for more than the reserve.
+    if is_for_speed && (is_riscv || !options.extended) { "2" } else { "\"z\"" }
 }
 
 /// `mps2-an386-firmware-float-uart.elf`: everything that makes a difference.

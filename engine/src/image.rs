@@ -32,7 +32,10 @@ use tensor::{Element, Role, Section};
 pub const MAGIC: [u8; 4] = *b"LTCH";
 
 /// The newest version of the format that this engine knows. All older ones open as well.
-pub const VERSION: u16 = 5;
+pub const VERSION: u16 = 6;
+
+/// The version of images whose embedding is in tiers, with another readout than attention.
+pub const VERSION_TIERED: u16 = 5;
 
 /// The version of images with something of what version 4 added, whose embedding has one tier.
 pub const VERSION_EXTENDED: u16 = 4;
@@ -157,7 +160,8 @@ impl<'a> Image<'a> {
     }
 
     /// The manifest; the number of folded ids follows what postcard codes, and what version 4 added follows that. Version 3 is for images
-    /// that have the one, version 4 for those that have the other, and version 5 for those with an embedding in tiers.
+    /// that have the one, version 4 for those that have the other, version 5 for those with an embedding in tiers, and version 6 for a readout by
+    /// attention.
     fn manifest_from(&self, reader: &mut Reader<'_>) -> Option<Manifest> {
         #[allow(unused_mut, reason = "not with these features")]
         let mut manifest = reader.manifest()?;
@@ -171,7 +175,7 @@ impl<'a> Image<'a> {
         #[cfg(feature = "extended")]
         if self.version > VERSION_FOLDED {
             manifest.extended = reader.extended()?;
-            if self.version > VERSION_EXTENDED {
+            if self.version == VERSION_TIERED || self.version > VERSION_TIERED && reader.bool()? {
                 manifest.extended.tiers = Some(reader.tiers()?);
             }
             if manifest.version() != self.version {
@@ -284,7 +288,7 @@ impl<'a> Image<'a> {
         let magnitude = magnitudes(manifest);
         for (row, &multiplier) in multipliers.iter().enumerate() {
             let recurrent = magnitude(weights, multipliers.len(), row) * 128 * u64::from(multiplier);
-            let sums = ready.iter().skip(row).step_by(multipliers.len());
+            let sums = ready.iter().skip(row).step_by(multipliers.len().max(1));
             for (id, ready) in index.ids().zip(sums) {
                 if recurrent + u64::from(ready.unsigned_abs()) > i32::MAX as u64 {
                     return Err(Error::FoldedOverflow { id, row: row as u32 });

@@ -6,6 +6,8 @@
 #[cfg(feature = "extended")]
 mod answer;
 #[cfg(feature = "extended")]
+mod attention;
+#[cfg(feature = "extended")]
 mod bag;
 mod embedding;
 #[cfg(all(feature = "fold", feature = "std"))]
@@ -24,6 +26,10 @@ mod state;
 
 #[cfg(all(feature = "extended", feature = "std"))]
 pub use answer::with_answer;
+#[cfg(feature = "extended")]
+pub use attention::attention_weight;
+#[cfg(all(feature = "extended", feature = "float"))]
+pub use attention::attention_weight_f32;
 #[cfg(all(feature = "fold", feature = "std"))]
 pub use fold::{fold, folded_image_bytes};
 pub use head::{Logit, probability_q15};

@@ -20,11 +20,13 @@ def build(rows, embedding, units, layers, readout, dropout=0.3):
         named[f"lstm.{layer}"] = keras.layers.LSTM(units, return_sequences=True)
         hidden = named[f"lstm.{layer}"](hidden, mask=inside)
     inside = inside[..., None]
+    counts = lambda: ops.where(inside, ops.exp(4.0 * hidden[..., :1]), 0.0)
     seen = {
         # Behind the end Keras repeats the last state.
         "last": lambda: hidden[:, -1],
         "mean": lambda: ops.sum(ops.where(inside, hidden, 0.0), 1) / ops.sum(ops.cast(inside, "float32"), 1),
         "max": lambda: ops.max(ops.where(inside, hidden, -np.inf), 1),
+        "attention": lambda: ops.sum(counts() * hidden, 1) / ops.sum(counts(), 1),
     }[readout]()
     return keras.Model(ids, named["head"](keras.layers.Dropout(dropout)(seen))), named
 
@@ -57,7 +59,7 @@ def main():
     source.add_argument("--start", help="file of `latch export --format safetensors --layout keras`, to go on from")
     for name, default in [("embedding", 16), ("units", 32), ("layers", 1), ("epochs", 8), ("batch", 32), ("tokens", 400), ("lr", 3e-3)]:
         parser.add_argument(f"--{name}", type=type(default), default=default)
-    parser.add_argument("--readout", choices=["last", "mean", "max"], default="max")
+    parser.add_argument("--readout", choices=["last", "mean", "max", "attention"], default="attention")
     args = parser.parse_args()
     keras.utils.set_random_seed(1)
     training, validation = read(args.train, args.tokens), read(args.valid, args.tokens)

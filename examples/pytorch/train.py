@@ -34,7 +34,9 @@ class Net(nn.Module):
         lengths = lengths.to(hidden.device)[:, None]
         padding = (torch.arange(hidden.shape[1], device=hidden.device) >= lengths)[..., None]
         largest = hidden.masked_fill(padding, float("-inf")).amax(1)
-        seen = {"last": final[-1], "mean": hidden.sum(1) / lengths, "max": largest}[self.readout]
+        counts = torch.exp(4 * hidden[..., :1]).masked_fill(padding, 0.0)
+        attended = (counts * hidden).sum(1) / counts.sum(1)
+        seen = {"last": final[-1], "mean": hidden.sum(1) / lengths, "max": largest, "attention": attended}[self.readout]
         return self.head(self.dropout(seen)).squeeze(1)
 
 
@@ -62,7 +64,7 @@ def main():
     source.add_argument("--start", help="file of `latch export --format safetensors`, to go on from")
     for name, default in [("embedding", 16), ("units", 32), ("layers", 1), ("epochs", 8), ("batch", 32), ("tokens", 400), ("lr", 3e-3)]:
         parser.add_argument(f"--{name}", type=type(default), default=default)
-    parser.add_argument("--readout", choices=["last", "mean", "max"], default="max")
+    parser.add_argument("--readout", choices=["last", "mean", "max", "attention"], default="attention")
     args = parser.parse_args()
     random.seed(1), torch.manual_seed(1)
     training, validation = read(args.train, args.tokens), read(args.valid, args.tokens)

@@ -151,6 +151,16 @@ fn two_layers_of_odd_sizes_and_a_running_mean_are_the_same_on_every_board() {
     case.assert_equal_on_every_board(texts.len());
 }
 
+#[test]
+fn a_readout_by_attention_is_the_same_on_every_board() {
+    if toolchain().is_none() {
+        return;
+    }
+    let texts: Vec<String> = built_in::generate(8, 20).into_iter().map(|example| example.text).collect();
+    let case = Case::new(&texts, 5, &[17, 9], Readout::Attention, Precision::Int8);
+    case.assert_equal_on_every_board(texts.len());
+}
+
 /// Some ids have a ready row and others not: tokens take both ways through the firmware.
 #[test]
 fn a_folded_embedding_gives_the_same_digest_on_every_board_as_the_image_that_it_was_made_from() {

@@ -5,7 +5,8 @@
     venv/bin/python make_lstm.py
 
 Each model is Embedding > LSTM, one or two > Dense. A file holds its weights in the framework's own layout, the ids it read,
-and after every token the hidden state of every layer and the logits for three readouts of the last one (last, mean, max).
+and after every token the hidden state of every layer and the logits for four readouts of the last one (last, mean, max,
+attention: the mean with weights of e^(4 h[0])).
 
     Keras          gates i, f, c, o    kernel inputs x 4 units, recurrent_kernel units x 4 units, bias 4 units
     ONNX           gates i, o, f, c    W 4 units x inputs, R 4 units x units, B 8 units: biases of W, then of R
@@ -28,6 +29,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
+READOUTS = ["last", "mean", "max", "attention"]
 FOLDER = pathlib.Path(__file__).parent
 
 # name, vocabulary, width of the embedding, units of each layer, outputs, tokens, seed
@@ -82,15 +84,18 @@ def keras_run(weights):
     last = hidden[:, -1, :]
     mean = keras.layers.GlobalAveragePooling1D()(hidden)
     largest = keras.layers.GlobalMaxPooling1D()(hidden)
-    model = keras.Model(ids, outputs + [head(last), head(mean), head(largest)])
+    weight = keras.ops.exp(4.0 * hidden[..., :1])
+    attention = keras.ops.sum(weight * hidden, 1) / keras.ops.sum(weight, 1)
+    model = keras.Model(ids, outputs + [head(last), head(mean), head(largest), head(attention)])
     embedding.set_weights([weights["embedding"]])
     for layer, (kernel, recurrent, bias) in zip(layers, weights["layers"]):
         layer.set_weights([kernel, recurrent, bias])
     head.set_weights([weights["head"], weights["head_bias"]])
-    logits = {"last": [], "mean": [], "max": []}
+    logits = {name: [] for name in READOUTS}
     for length in range(1, len(weights["ids"]) + 1):
-        *hidden, last, mean, largest = model(weights["ids"][None, :length])
-        for name, value in [("last", last), ("mean", mean), ("max", largest)]:
+        values = model(weights["ids"][None, :length])
+        hidden = values[: -len(READOUTS)]
+        for name, value in zip(READOUTS, values[-len(READOUTS) :]):
             logits[name].append(np.asarray(value)[0])
     return [np.asarray(layer)[0] for layer in hidden], {name: np.stack(value) for name, value in logits.items()}
 
@@ -133,25 +138,32 @@ def onnx_run(weights, layers):
     nodes.append(helper.make_node("Gather", [hidden, constant("final", np.array(-1))], ["r_last"], axis=0))
     nodes.append(helper.make_node("ReduceMean", [hidden, constant("zero", np.array([0]))], ["r_mean"], keepdims=0))
     nodes.append(helper.make_node("ReduceMax", [hidden, "zero"], ["r_max"], keepdims=0))
+    # The first unit of each step, tokens x batch x 1.
+    nodes.append(helper.make_node("Gather", [hidden, constant("first", np.array([0]))], ["score"], axis=2))
+    nodes.append(helper.make_node("Mul", ["score", constant("four", np.float32(4.0))], ["scaled"]))
+    nodes.append(helper.make_node("Softmax", ["scaled"], ["shares"], axis=0))
+    nodes.append(helper.make_node("Mul", ["shares", hidden], ["weighted"]))
+    nodes.append(helper.make_node("ReduceSum", ["weighted", "zero"], ["r_attention"], keepdims=0))
     constant("head", weights["head"])
     constant("head_bias", weights["head_bias"])
-    for name in ["last", "mean", "max"]:
+    for name in READOUTS:
         nodes.append(helper.make_node("Gemm", [f"r_{name}", "head", "head_bias"], [name]))
     graph = helper.make_graph(
         nodes,
         "lstm",
         [helper.make_tensor_value_info("ids", TensorProto.INT64, ["tokens", 1])],
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * 3) for name in outputs]
-        + [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * 2) for name in ["last", "mean", "max"]],
+        + [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * 2) for name in READOUTS],
         constants,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 22)], ir_version=10)
     onnx.checker.check_model(model)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    logits = {"last": [], "mean": [], "max": []}
+    logits = {name: [] for name in READOUTS}
     for length in range(1, len(weights["ids"]) + 1):
-        *hidden, last, mean, largest = session.run(None, {"ids": weights["ids"][:length, None]})
-        for name, value in [("last", last), ("mean", mean), ("max", largest)]:
+        values = session.run(None, {"ids": weights["ids"][:length, None]})
+        hidden = values[: -len(READOUTS)]
+        for name, value in zip(READOUTS, values[-len(READOUTS) :]):
             logits[name].append(value[0])
     return [layer[:, 0, :] for layer in hidden], {name: np.stack(value) for name, value in logits.items()}
 

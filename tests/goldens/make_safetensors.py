@@ -28,7 +28,7 @@ FOLDER = pathlib.Path(__file__).parent
 ROWS, WIDTH, UNITS, LAYERS = 12, 5, 6, 2
 WORDS = ["!", "a", "bad", "but", "film", "fine", "is", "not", "the", "this", "very"]
 TEXTS = [[9, 6, 1, 5, 4, 0], [4], [7, 1, 2, 4, 3, 11, 10, 5, 0, 0, 11, 8, 4, 6, 7, 2], [11, 11, 5]]
-READOUTS = ["last", "mean", "max"]
+READOUTS = ["last", "mean", "max", "attention"]
 
 
 def example(framework):

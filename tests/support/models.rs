@@ -17,7 +17,7 @@ use proptest::prelude::*;
 pub const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::F16, Precision::Int8];
 
 /// All readouts.
-pub const READOUTS: [Readout; 3] = [Readout::Last, Readout::Mean, Readout::Max];
+pub const READOUTS: [Readout; 4] = [Readout::Last, Readout::Mean, Readout::Max, Readout::Attention];
 
 /// Bytes of state that hold a stream of any model of these tests.
 pub const ROOM: usize = 8192;
@@ -59,6 +59,7 @@ pub fn network<T: Real>(weights: &Weights, readout: Readout) -> Network<T> {
             Readout::Last => TrainerReadout::Last,
             Readout::Mean => TrainerReadout::Mean,
             Readout::Max => TrainerReadout::Max,
+            Readout::Attention => TrainerReadout::Attention,
         },
         outputs: weights.head_bias.len(),
         ..NetworkConfig::default()
@@ -124,8 +125,13 @@ impl Shape {
 pub fn shapes(rows: usize, width: usize, units: usize, layers: usize) -> impl Strategy<Value = Shape> {
     let unknown = prop_oneof![Just(Unknown::LastRow), Just(Unknown::Skip)];
     let units = prop::collection::vec(1..=units, 0..=layers);
-    (2..=rows, 1..=width, units, prop::sample::select(&READOUTS[..]), unknown, any::<u64>())
-        .prop_map(|(rows, width, units, readout, unknown, seed)| Shape { rows, width, units, readout, unknown, seed })
+    (2..=rows, 1..=width, units, prop::sample::select(&READOUTS[..]), unknown, any::<u64>()).prop_map(
+        |(rows, width, units, readout, unknown, seed)| {
+            // A bag has no unit whose state could say how much a step counts.
+            let readout = if units.is_empty() && readout == Readout::Attention { Readout::Mean } else { readout };
+            Shape { rows, width, units, readout, unknown, seed }
+        },
+    )
 }
 
 /// The sections of an image as tensors, with weights of four bits widened.

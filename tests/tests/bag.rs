@@ -7,7 +7,7 @@ use latch_engine::image::manifest::{Layer, Lstm, Manifest, Precision, Readout, U
 use latch_engine::image::tensor::Role;
 use latch_engine::image::{Image, VERSION_EXTENDED};
 use latch_engine::model::{Logit, Model, SelfTest, State, fold};
-use latch_tests::models::{PRECISIONS, READOUTS, ROOM, Shape, logits, network};
+use latch_tests::models::{PRECISIONS, ROOM, Shape, logits, network};
 use proptest::prelude::*;
 
 fn bag(readout: Readout, seed: u64) -> Shape {
@@ -27,7 +27,7 @@ fn logit(bytes: &[u8], ids: &[u32]) -> Logit {
 proptest! {
     #[test]
     fn the_engine_computes_what_the_trainer_computes(seed: u64, ids in prop::collection::vec(0_u32..40, 0..60)) {
-        for readout in READOUTS {
+        for readout in [Readout::Last, Readout::Mean, Readout::Max] {
             let shape = bag(readout, seed);
             let network = network::<f64>(&shape.weights(), readout);
             let expected = network.forward(&[&ids]).expect("the ids are in the embedding")[0];
@@ -65,7 +65,7 @@ proptest! {
 
 #[test]
 fn a_bag_is_an_image_of_version_4_with_a_self_test_that_passes() {
-    for readout in READOUTS {
+    for readout in [Readout::Last, Readout::Mean, Readout::Max] {
         let bytes = bag(readout, 3).image(Precision::Int8);
         let image = Image::open(&bytes).expect("the image was just made");
         assert_eq!((image.version(), image.manifest().layers.len()), (VERSION_EXTENDED, 0));

@@ -77,7 +77,7 @@ fn build(toolchain: Toolchain, folder: &Path, features: &str) -> Result<PathBuf>
 
 fn model() -> AlignedBytes {
     let shape =
-        Shape { rows: 200, width: 8, units: vec![24], readout: Readout::Max, unknown: Unknown::LastRow, seed: 7 };
+        Shape { rows: 200, width: 8, units: vec![24], readout: Readout::Attention, unknown: Unknown::LastRow, seed: 7 };
     shape.image(Precision::Int8)
 }
 

@@ -30,7 +30,8 @@ fn golden() -> Golden {
 const PYTORCH: &[u8] = include_bytes!("../goldens/pytorch.safetensors");
 const KERAS: &[u8] = include_bytes!("../goldens/keras.safetensors");
 
-const READOUTS: [(Readout, &str); 3] = [(Readout::Last, "last"), (Readout::Mean, "mean"), (Readout::Max, "max")];
+const READOUTS: [(Readout, &str); 4] =
+    [(Readout::Last, "last"), (Readout::Mean, "mean"), (Readout::Max, "max"), (Readout::Attention, "attention")];
 
 /// PyTorch's file, which has no metadata.
 fn pytorch(golden: &Golden, readout: Readout) -> Received {
@@ -62,8 +63,9 @@ fn assert_agrees(what: &str, received: &Received, texts: &[Vec<u32>], expected: 
     });
     let engine = worst(engine, expected);
     println!("{what}: trainer off by {trainer:.1e}, engine by {engine:.1e}");
+    let allowed = if what.ends_with("attention") { tolerances::ATTENTION_F32 } else { tolerances::ENGINE_F32 };
     assert!(trainer <= tolerances::FRAMEWORK_F32, "{what}: the trainer is off by {trainer:.1e}");
-    assert!(engine <= tolerances::ENGINE_F32, "{what}: the engine is off by {engine:.1e}");
+    assert!(engine <= allowed, "{what}: the engine is off by {engine:.1e}");
 }
 
 #[test]

@@ -82,7 +82,7 @@ fn every_derivative_is_right_when_the_head_sees_the_maximum() {
 
 #[test]
 fn every_derivative_is_right_under_fixed_dropout_masks() {
-    for readout in [Readout::Last, Readout::Mean, Readout::Max] {
+    for readout in [Readout::Last, Readout::Mean, Readout::Max, Readout::Attention] {
         for layers in [0, 1, 2] {
             let config = NetworkConfig {
                 dropout: 0.3,

@@ -5,7 +5,7 @@ use latch_engine::Error;
 use latch_engine::image::encode::{AlignedBytes, Tensor, Values, encode, widened};
 use latch_engine::image::manifest::{Extended, Manifest, Readout, Tiers, Unknown};
 use latch_engine::image::tensor::Role;
-use latch_engine::image::{Image, VERSION, VERSION_UNFOLDED};
+use latch_engine::image::{Image, VERSION, VERSION_TIERED, VERSION_UNFOLDED};
 use latch_engine::kernels::AnyBackend;
 use latch_engine::model::{Model, SelfTest, Session, State, certify, fold};
 use latch_tests::models::{ROOM, Shape, run, shapes, tensors, vocabulary};
@@ -95,7 +95,8 @@ proptest! {
         let form = tiers_of(&shape, numbers, nibbles);
         let bytes = image(&weights(&shape, form), storage, shape.unknown);
         let tiered = Image::open(&bytes).expect("the image was just made");
-        prop_assert_eq!((tiered.version(), tiered.manifest().extended.tiers), (VERSION, Some(form)));
+        let version = if shape.readout == Readout::Attention { VERSION } else { VERSION_TIERED };
+        prop_assert_eq!((tiered.version(), tiered.manifest().extended.tiers), (version, Some(form)));
         let wide = written_out(&tiered);
         let wide = Image::open(&wide).expect("the image was just made");
         let scalar = AnyBackend::by_name("scalar").expect("every machine has it");

@@ -635,7 +635,7 @@ mod tests {
     #[test]
     fn gradients_equal_finite_differences_for_every_readout_and_depth() {
         for layers in [1, 2] {
-            for readout in [Readout::Last, Readout::Mean, Readout::Max] {
+            for readout in [Readout::Last, Readout::Mean, Readout::Max, Readout::Attention] {
                 let config = NetworkConfig { layers, readout, ..config() };
                 for noise in [None, NOISE] {
                     assert_gradients(&config, &LossOptions { noise, ..LossOptions::default() });
@@ -693,7 +693,7 @@ mod tests {
 
     #[test]
     fn a_batch_equals_its_sequences_one_at_a_time() {
-        for readout in [Readout::Last, Readout::Mean, Readout::Max] {
+        for readout in [Readout::Last, Readout::Mean, Readout::Max, Readout::Attention] {
             let config = NetworkConfig { layers: 2, readout, ..config() };
             let network = network(&config);
             // More than two shards, and lengths from zero to twenty.

@@ -360,7 +360,11 @@ impl File<'_> {
                 "leave the option out",
             )),
             (stated, given) => stated.or(given).ok_or_else(|| {
-                fault(self.place, "what the head sees is not stated in it", "add --readout last, mean or max")
+                fault(
+                    self.place,
+                    "what the head sees is not stated in it",
+                    "add --readout last, mean, max or attention",
+                )
             }),
         }
     }

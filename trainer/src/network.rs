@@ -481,6 +481,8 @@ pub(crate) struct Pass<T: Real> {
     tapes: Vec<Tape<T>>,
     readout: Vec<T>,
     winners: Vec<u32>,
+    /// The share of each step in a readout by attention (one a token).
+    attention: Vec<T>,
     /// Dropout of the readout (units × sequences), or empty.
     head_mask: Vec<T>,
     /// The logits (outputs × sequences, or × tokens where each step has an answer) in the order of the shard.
@@ -507,6 +509,7 @@ impl<T: Real> Pass<T> {
             tapes: vec![Tape::default(); layers],
             readout: Vec::new(),
             winners: Vec::new(),
+            attention: Vec::new(),
             head_mask: Vec::new(),
             logits: Vec::new(),
             logit_gradient: Vec::new(),
@@ -616,7 +619,8 @@ impl<T: Real> Pass<T> {
     /// From the last layer's hidden states to what the head sees; without layers from the embedded tokens.
     fn read_out(&mut self, config: &NetworkConfig) {
         let hidden = self.tapes.last().map_or(&self.inputs[0], |tape| &tape.hidden);
-        config.readout.forward(config.features(), &self.steps, hidden, &mut self.readout, &mut self.winners);
+        let (readout, winners, weights) = (&mut self.readout, &mut self.winners, &mut self.attention);
+        config.readout.forward(config.features(), &self.steps, hidden, readout, winners, weights);
         drop_features(&mut self.readout, &self.head_mask, config, &self.steps);
     }
 
@@ -643,7 +647,9 @@ impl<T: Real> Pass<T> {
         drop_features(&mut self.readout_gradient, &self.head_mask, config, steps);
         // Without layers the readout's inputs are the embedded tokens.
         let target = if network.layers.is_empty() { &mut self.input_gradient } else { &mut self.hidden_gradient };
-        config.readout.backward(config.features(), steps, &self.readout_gradient, &self.winners, target);
+        let hidden = self.tapes.last().map_or(&self.inputs[0], |tape| &tape.hidden);
+        let found = (&hidden[..], &self.winners[..], &self.attention[..]);
+        config.readout.backward(config.features(), steps, &self.readout_gradient, found, target);
         for (number, layer) in network.layers.iter().enumerate().rev() {
             let (below, tape) = self.tapes.split_at_mut(number);
             let input = match below.last() {
@@ -780,7 +786,7 @@ mod tests {
 
     #[test]
     fn an_empty_sequence_gets_the_bias_of_the_head() {
-        for readout in [Readout::Last, Readout::Mean, Readout::Max] {
+        for readout in [Readout::Last, Readout::Mean, Readout::Max, Readout::Attention] {
             let mut network = Network::<f64>::new(&NetworkConfig { readout, ..config() }, 5).unwrap();
             network.head.bias[0] = 0.25;
             assert_eq!(network.forward(&[&[]]).unwrap()[0], 0.25);

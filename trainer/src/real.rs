@@ -6,6 +6,7 @@
 
 use crate::products::{self, Packed};
 use latch_engine::kernels::{AnyBackend, Backend, WithBackend};
+use latch_engine::model::attention_weight_f32;
 use nalgebra::{DMatrixView, DMatrixViewMut, Dyn, MatrixView, RealField};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -30,6 +31,9 @@ pub trait Real: RealField + Copy + Default + Send + Sync + Serialize + Deseriali
 
     /// `x ← tanh(x)` for every element.
     fn tanh_slice(values: &mut [Self]);
+
+    /// The weight of a step in a readout by attention, of its first hidden feature: `e^(4·(h - 1))`; in `f32` the engine's.
+    fn attention_weight(self) -> Self;
 
     /// `C ← A·B`, or `C + A·B` with `keep`: `b(j)` is column j of B. C has whole columns of at least one row,
     /// and A at least one column.
@@ -118,6 +122,10 @@ impl Real for f32 {
         BACKEND.run(Tanh(values));
     }
 
+    fn attention_weight(self) -> Self {
+        attention_weight_f32(self) as f32 / 65_536.0
+    }
+
     fn product<'b>(c: &mut [Self], a: &Packed<Self>, b: impl Fn(usize) -> &'b [Self], keep: bool) {
         products::vectors(c, a, b, keep);
     }
@@ -150,6 +158,10 @@ impl Real for f64 {
         for value in values {
             *value = f64::tanh(*value);
         }
+    }
+
+    fn attention_weight(self) -> Self {
+        f64::exp(4.0 * (self - 1.0))
     }
 
     fn product<'b>(c: &mut [Self], a: &Packed<Self>, b: impl Fn(usize) -> &'b [Self], keep: bool) {

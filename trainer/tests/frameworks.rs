@@ -290,7 +290,7 @@ fn a_file_without_metadata_needs_vocabulary_and_readout() {
         refuse(
             &place,
             &file.bytes(),
-            &["net.safetensors: what the head sees is not stated", "add --readout last, mean or max"],
+            &["net.safetensors: what the head sees is not stated", "add --readout last, mean, max or attention"],
         );
         let import = |more: &[&'static str]| {
             let fixed = ["import", "net.safetensors", "--out", layout.name(), "--json", "--readout", "mean"];

@@ -96,7 +96,9 @@ fn header(manifest: &Manifest, provenance: &Provenance<'_>, image_bytes: u32) ->
         header.extend(coded(postcard::to_stdvec(&manifest.extended))?);
     }
     #[cfg(feature = "extended")]
-    if let Some(tiers) = &manifest.extended.tiers {
+    if manifest.version() > super::VERSION_TIERED {
+        header.extend(coded(postcard::to_stdvec(&manifest.extended.tiers))?);
+    } else if let Some(tiers) = &manifest.extended.tiers {
         header.extend(coded(postcard::to_stdvec(tiers))?);
     }
     header.extend(coded(postcard::to_stdvec(provenance))?);

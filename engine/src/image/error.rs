@@ -104,9 +104,9 @@ pub enum Error {
         "the image has a folded embedding and this engine was built without them: export it without --fold-to, or build with the feature `fold`"
     )]
     FoldingUnavailable,
-    /// The image has something of version 4, which this engine was built without.
+    /// The image has something of version 4 or a later one, which this engine was built without.
     #[error(
-        "the image needs what format version 4 added (four-bit weights, n-grams, syllables, early answers or other outputs), and this engine was built without it: build it with the feature `extended`"
+        "the image needs what format versions 4 to 6 added (four-bit weights, n-grams, syllables, early answers, other outputs, tiers or attention), and this engine was built without it: build it with the feature `extended`"
     )]
     ExtensionUnavailable,
     /// The half byte behind a row of an odd number of four-bit features holds something.

@@ -66,7 +66,7 @@ pub struct Extended {
     /// After how many tokens which logit is certain enough to stop, by rising tokens; empty where none was chosen.
     pub early: Vec<Early, MAX_EARLY>,
     /// Other rows of an integer model's embedding for the ids that are read seldom. Not coded with the other fields: from version 5 on it
-    /// follows them.
+    /// follows them, and from version 6 on whether there are any comes before.
     #[serde(skip)]
     pub tiers: Option<Tiers>,
 }
@@ -330,6 +330,9 @@ pub enum Readout {
     Mean,
     /// The largest value of each unit so far.
     Max,
+    /// The mean over all tokens so far, each with the weight e^(4·h) of the first unit's h. (With the feature `extended`.) Needs a layer.
+    #[cfg(feature = "extended")]
+    Attention,
 }
 
 impl Readout {
@@ -339,6 +342,8 @@ impl Readout {
             Readout::Last => "last",
             Readout::Mean => "mean",
             Readout::Max => "max",
+            #[cfg(feature = "extended")]
+            Readout::Attention => "attention",
         }
     }
 }
@@ -393,8 +398,12 @@ impl Manifest {
     /// The lowest version of the format that can express this manifest, which is the one that the writer gives it.
     pub fn version(&self) -> u16 {
         #[cfg(feature = "extended")]
-        if self.extended.tiers.is_some() {
+        if self.readout == Readout::Attention {
             return super::VERSION;
+        }
+        #[cfg(feature = "extended")]
+        if self.extended.tiers.is_some() {
+            return super::VERSION_TIERED;
         }
         #[cfg(feature = "extended")]
         if self.extended != Extended::default() || self.layers.is_empty() {
@@ -451,6 +460,10 @@ impl Manifest {
         }
         if self.layers.is_empty() && (cfg!(not(feature = "extended")) || self.folded > 0) {
             return wrong(problem!("there is no recurrent layer"));
+        }
+        #[cfg(feature = "extended")]
+        if self.layers.is_empty() && self.readout == Readout::Attention {
+            return wrong(problem!("a readout by attention needs a recurrent layer"));
         }
         let integer = self.precision == Precision::Int8;
         #[cfg(feature = "extended")]

@@ -56,7 +56,7 @@ impl<'a> Reader<'a> {
         self.varint(32).map(|value| value as u32)
     }
 
-    fn bool(&mut self) -> Option<bool> {
+    pub(super) fn bool(&mut self) -> Option<bool> {
         match self.byte()? {
             0 => Some(false),
             1 => Some(true),
@@ -105,6 +105,8 @@ impl<'a> Reader<'a> {
             0 => Readout::Last,
             1 => Readout::Mean,
             2 => Readout::Max,
+            #[cfg(feature = "extended")]
+            3 => Readout::Attention,
             _ => return None,
         };
         let head = Head { outputs: self.u16()?, shift: self.byte()? };

@@ -50,13 +50,15 @@ pub fn step<B: Backend>(
     if !backend.join_i8(x, xh, h) {
         return;
     }
-    let states = h.chunks_mut(1).zip(c.chunks_mut(1));
+    let states = h.as_chunks_mut::<1>().0.iter_mut().zip(c.as_chunks_mut::<1>().0);
     each_unit(gates, xh.len(), room, states, |gates, (h, c)| backend.lstm_i8(gates, xh, h, c));
 }
 
 /// [`Backend::gates_i8`] of a layer whose `gates.weights` are nibbles. `room` as in [`step`], with `K4` the columns of x.
 pub fn gates<B: Backend>(backend: B, gates: &GatesI8<'_>, x: &[i16], out: &mut [i32], room: &mut [i8]) {
-    each_unit(gates, x.len(), room, out.chunks_mut(4), |gates, out| backend.gates_i8(gates, x, out));
+    each_unit(gates, x.len(), room, out.as_chunks_mut::<4>().0.iter_mut(), |gates, out| {
+        backend.gates_i8(gates, x, out)
+    });
 }
 
 /// Widens the gates of one unit after the other into `room`, and calls `run` with them and with what `units` gives for that unit.
@@ -69,9 +71,11 @@ fn each_unit<U>(
     mut run: impl FnMut(&GatesI8<'_>, U),
 ) {
     let Some(room) = room.get_mut(..4 * columns) else { return };
-    let rows = gates.multiplier.chunks_exact(4).zip(gates.bias.chunks_exact(4));
-    let nibbles = gates.weights.chunks_exact((2 * columns).max(1));
-    for ((nibbles, (multiplier, bias)), unit) in nibbles.zip(rows).zip(units) {
+    let rows = gates.multiplier.as_chunks::<4>().0.iter().zip(gates.bias.as_chunks::<4>().0);
+    let mut weights = gates.weights;
+    for ((multiplier, bias), unit) in rows.zip(units) {
+        let Some((nibbles, behind)) = weights.split_at_checked(2 * columns) else { return };
+        weights = behind;
         widen_gates(nibbles, room);
         run(&GatesI8 { weights: room, multiplier, bias, shift: gates.shift, packed: Packed::NONE }, unit);
     }

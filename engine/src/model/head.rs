@@ -1,5 +1,7 @@
 //! The dense head, and the logit that it gives.
 
+#[cfg(feature = "extended")]
+use super::attention::quotient;
 use super::state::ReadoutView;
 use crate::image::Image;
 use crate::image::manifest::Manifest;
@@ -127,6 +129,11 @@ impl<'a> HeadInt<'a> {
                 }
                 dot
             }
+            #[cfg(feature = "extended")]
+            ReadoutView::Attention { sums, total } => {
+                let weights = row(self.weights, sums.len(), output).iter().zip(sums);
+                weights.map(|(&w, &sum)| i64::from(i32::from(w) * i32::from(quotient(sum, total)))).sum()
+            }
         };
         let multiplier = self.multipliers.get(output).copied().unwrap_or(0);
         let bias = self.biases.get(output).copied().unwrap_or(0);
@@ -163,6 +170,10 @@ impl<'a, W: FloatWeight> HeadFloat<'a, W> {
             ReadoutView::Values(values) => backend.dot_f32(row(self.weights, values.len(), output), values),
             ReadoutView::Mean { sums, count } => {
                 backend.dot_f32(row(self.weights, sums.len(), output), sums) / count as f32
+            }
+            #[cfg(feature = "extended")]
+            ReadoutView::Attention { sums, total } => {
+                backend.dot_f32(row(self.weights, sums.len(), output), sums) / total.max(1) as f32
             }
         };
         Logit::Float(dot + self.biases.get(output).copied().unwrap_or(0.0))

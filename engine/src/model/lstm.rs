@@ -4,6 +4,10 @@ use bytemuck::Pod;
 use heapless::Vec;
 
 use super::StreamShape;
+#[cfg(all(feature = "extended", feature = "float"))]
+use super::attention::attention_weight_f32;
+#[cfg(feature = "extended")]
+use super::attention::{add_weight, add_weighted, attention_weight};
 #[cfg(feature = "fold")]
 use super::embedding::Embedding;
 #[cfg(feature = "fold")]
@@ -100,6 +104,15 @@ pub(super) fn read_out_i8<B: Backend>(
             backend.add_i16(sums, hidden);
         }
         Readout::Max => replace_or_max(first, memory.take(hidden.len()), hidden, |max, h| backend.max_i16(max, h)),
+        #[cfg(feature = "extended")]
+        Readout::Attention => {
+            let sums: &mut [i32] = memory.take(hidden.len());
+            let weight = attention_weight(hidden.first().copied().unwrap_or(0));
+            if add_weight(&mut header.count, weight) {
+                sums.iter_mut().for_each(|sum| *sum /= 2);
+            }
+            add_weighted(sums, hidden, weight);
+        }
     }
 }
 
@@ -273,6 +286,15 @@ pub(super) fn read_out_float<B: Backend>(
             backend.add_f32(sums, hidden);
         }
         Readout::Max => replace_or_max(first, memory.take(hidden.len()), hidden, |max, h| backend.max_f32(max, h)),
+        #[cfg(feature = "extended")]
+        Readout::Attention => {
+            let sums: &mut [f32] = memory.take(hidden.len());
+            let weight = attention_weight_f32(hidden.first().copied().unwrap_or(0.0));
+            if add_weight(&mut header.count, weight) {
+                sums.iter_mut().for_each(|sum| *sum /= 2.0);
+            }
+            sums.iter_mut().zip(hidden).for_each(|(sum, &h)| *sum += weight as f32 * h);
+        }
     }
 }
 

@@ -3,10 +3,10 @@
 //! A state is `N` bytes. An integer model's are the same on every machine and in every backend, but for the scratch:
 //!
 //! ```text
-//! header     the model's checksum, tokens, count of the running mean, the tokenizer
+//! header     the model's checksum, tokens, count of the running mean or sum of attention's weights, the tokenizer
 //! cells      each layer's cell state c, 32 bits a unit (Q12.19, or f32)
 //! hidden     each layer's hidden state h (Q0.15 in 16 bits, or f32); where there are no layers, the last token's embedding in its place
-//! pool       readout mean: sum of h, 32 bits a unit · readout max: as h · readout last: nothing
+//! pool       readout mean or attention: sum of h, 32 bits a unit · readout max: as h · readout last: nothing
 //! scratch    [x; h] of the step in progress, and before it with a folded embedding a row of gates, and before that with four-bit weights a row
 //!            of the embedding and the gates of a unit as int8; means nothing between two tokens, and is each backend's own
 //! n-grams    sum of weights, tokens, and the hashes of the last tokens; nothing where the image has no n-grams
@@ -18,6 +18,8 @@ use bytemuck::{Pod, Zeroable};
 use heapless::Vec;
 
 use super::Model;
+#[cfg(feature = "extended")]
+use super::attention;
 use crate::image::error::Error;
 #[cfg(feature = "extended")]
 use crate::image::manifest::Nibbles;
@@ -69,6 +71,8 @@ impl StreamShape {
                 Readout::Last => 0,
                 Readout::Mean => last.0,
                 Readout::Max => last.1,
+                #[cfg(feature = "extended")]
+                Readout::Attention => last.0,
             }
     }
 
@@ -217,6 +221,8 @@ const fn bytes_of(precision: Precision, readout: Readout, inputs: u16, units: &[
     bytes += match readout {
         Readout::Last => 0,
         Readout::Mean => 4 * lanes,
+        #[cfg(feature = "extended")]
+        Readout::Attention => 4 * lanes,
         Readout::Max if integer => (2 * lanes).next_multiple_of(4),
         Readout::Max => 4 * lanes,
     };
@@ -231,7 +237,7 @@ pub(super) struct Header {
     pub(super) model: u32,
     /// Tokens so far; stops at the largest number.
     pub(super) tokens: u32,
-    /// Tokens in the running mean's sum.
+    /// Tokens in the running mean's sum; with a readout by attention the sum of their weights.
     pub(super) count: u32,
     pub(super) tokenizer: Tokenizer,
 }
@@ -366,6 +372,11 @@ impl<'s> StateBytes<'s> {
                 sums: self.slice(pool, units),
                 count: self.header().map_or(1, |header| header.count.max(1)),
             },
+            #[cfg(feature = "extended")]
+            Readout::Attention => ReadoutView::Attention {
+                sums: self.slice(pool, units),
+                total: self.header().map_or(0, |header| header.count),
+            },
         }
     }
 
@@ -381,7 +392,15 @@ impl<'s> StateBytes<'s> {
         if header.model != model.crc {
             return Err(Error::StateOfAnotherModel { expected: model.crc, found: header.model });
         }
-        if !header.tokenizer.is_valid() || header.count > MEAN_TOKENS || header.count > header.tokens {
+        #[cfg(feature = "extended")]
+        let attends = model.shape.readout == Readout::Attention;
+        #[cfg(not(feature = "extended"))]
+        let attends = false;
+        if !header.tokenizer.is_valid() || !attends && (header.count > MEAN_TOKENS || header.count > header.tokens) {
+            return Err(Error::StateDamaged);
+        }
+        #[cfg(feature = "extended")]
+        if attends && header.count > attention::MOST {
             return Err(Error::StateDamaged);
         }
         #[cfg(feature = "extended")]
@@ -398,6 +417,13 @@ impl<'s> StateBytes<'s> {
         if model.shape.precision == Precision::Int8
             && let ReadoutView::Mean { sums, .. } = self.readout::<i32, i16>(&model.shape)
             && sums.iter().any(|sum| sum.unsigned_abs() > header.count * i16::MAX as u32)
+        {
+            return Err(Error::StateDamaged);
+        }
+        #[cfg(feature = "extended")]
+        if model.shape.precision == Precision::Int8
+            && let ReadoutView::Attention { sums, total } = self.readout::<i32, i16>(&model.shape)
+            && sums.iter().any(|sum| sum.unsigned_abs() > 8 * total)
         {
             return Err(Error::StateDamaged);
         }
@@ -448,6 +474,9 @@ pub(super) enum ReadoutView<'s, C, H> {
     Values(&'s [H]),
     /// Their sums over `count` tokens.
     Mean { sums: &'s [C], count: u32 },
+    /// Their sums with weights, and the sum of the weights.
+    #[cfg(feature = "extended")]
+    Attention { sums: &'s [C], total: u32 },
 }
 
 /// Tokens after which the running mean halves its sum and its count, so that the sum of Q0.15 values stays below `2^31`.

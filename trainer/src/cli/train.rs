@@ -57,7 +57,7 @@ pub struct Args {
     #[arg(long, default_value = "0.1")]
     valid: ValidArg,
     /// The model, as key=value,…: vocab, words (count, useful), embedding, whole (ids with whole rows, those that occur most; the others have rows of `rare` features
-    /// with rare_bits each, and with quotient=M the other features from M rows that they share), lstm (units), layers, readout (last, mean, max), unknown (row, skip, hashed:ROWS or ending:ROWS,
+    /// with rare_bits each, and with quotient=M the other features from M rows that they share), lstm (units), layers, readout (last, mean, max, attention), unknown (row, skip, hashed:ROWS or ending:ROWS,
     /// rows that unknown words share by their hash or that of their last three characters),
     /// dropout, recurrent_dropout, word_dropout, head_dropout; bag (width of an embedding without LSTM) in place of embedding, lstm and
     /// layers; ngrams (how many have a weight beside the network), longest (tokens of an n-gram), ngram_texts (that an n-gram must occur in), ngram_bits (of a weight), ngram_dropout (share of the texts that the network learns without them)
@@ -248,15 +248,15 @@ pub(crate) const DEFAULT_MODEL: ModelConfig = ModelConfig {
     embedding: 8,
     lstm: 32,
     layers: 1,
-    readout: Readout::Max,
+    readout: Readout::Attention,
     skip_unknown: false,
     hashed: None,
     tiers: None,
     syllables: false,
-    dropout: 0.3,
-    recurrent_dropout: 0.3,
+    dropout: 0.0,
+    recurrent_dropout: 0.0,
     word_dropout: 0.3,
-    head_dropout: 0.3,
+    head_dropout: 0.0,
     ngrams: NgramConfig::NONE,
 };
 
@@ -326,7 +326,8 @@ impl FromStr for ModelArg {
                         "last" => Readout::Last,
                         "mean" => Readout::Mean,
                         "max" => Readout::Max,
-                        _ => return Err("readout: must be last, mean or max".into()),
+                        "attention" => Readout::Attention,
+                        _ => return Err("readout: must be last, mean, max or attention".into()),
                     }
                 }
                 "unknown" => {
@@ -826,6 +827,8 @@ pub(crate) fn check_options(config: &TrainConfig, within: &str) -> Result<()> {
     let classes = matches!(config.task, Task::Verdict | Task::Classes(_)) || model.words == Words::Count;
     check("--model words", classes, "count where the labels are no classes of whole texts")?;
     let steps = !config.task.each_step() || model.layers > 0;
+    let attends = model.readout != Readout::Attention || model.layers > 0;
+    check("--model readout", attends, "last, mean or max where there is no recurrent layer")?;
     check("--model layers", steps, "at least 1 where each token has an answer")?;
     check("--model ngrams", model.ngrams.count <= MAX_NGRAMS, &format!("at most {MAX_NGRAMS}"))?;
     check("--model ngram_dropout", (0.0..=1.0).contains(&model.ngrams.dropout), "from 0 to 1")?;

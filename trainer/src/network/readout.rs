@@ -7,6 +7,9 @@ use crate::real::{Real, add};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+/// How fast a weight of [`Readout::Attention`] grows: the 4 of `e^(4·h)`.
+const RATE: f64 = 4.0;
+
 /// Which vector of a sequence the head sees.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -18,6 +21,12 @@ pub enum Readout {
     Mean,
     /// The largest value of each feature over all steps; of equal values the earliest counts.
     Max,
+    /// The mean of the hidden states of all steps, each with the weight e^(4·h) of its first feature's h:
+    ///
+    /// ```text
+    /// r = Σ a_t·h_t / Σ a_t           dh_t = a_t·dr / Σ a,   dh_t[0] += 4·a_t·(dr·(h_t - r)) / Σ a
+    /// ```
+    Attention,
     /// The hidden state of each step: an answer a step. The head's columns are the tokens, in the order of [`Steps`].
     Each,
 }
@@ -29,6 +38,7 @@ impl From<Readout> for latch_engine::image::manifest::Readout {
             Readout::Last | Readout::Each => Self::Last,
             Readout::Mean => Self::Mean,
             Readout::Max => Self::Max,
+            Readout::Attention => Self::Attention,
         }
     }
 }
@@ -40,7 +50,8 @@ impl Readout {
     }
 
     /// Writes the readout of every sequence, or of every step, into `output` (units × columns) from `hidden` (units × tokens). For
-    /// [`Readout::Max`], `winners` (units × sequences) becomes the step at which each value was met.
+    /// [`Readout::Max`], `winners` (units × sequences) becomes the step at which each value was met; for [`Readout::Attention`], `weights` (one a
+    /// token) the share of each step.
     pub(crate) fn forward<T: Real>(
         self,
         units: usize,
@@ -48,6 +59,7 @@ impl Readout {
         hidden: &[T],
         output: &mut Vec<T>,
         winners: &mut Vec<u32>,
+        weights: &mut Vec<T>,
     ) {
         output.clear();
         output.resize(units * self.columns(steps), T::zero());
@@ -71,6 +83,23 @@ impl Readout {
                     output.iter_mut().for_each(|value| *value *= share);
                 }
             }
+            Self::Attention => {
+                weights.clear();
+                weights.extend(hidden.chunks_exact(units).map(|h| h[0].attention_weight()));
+                let mut totals = vec![T::zero(); steps.sequences()];
+                for step in 0..steps.len() {
+                    add(&mut totals, &weights[steps.columns(step)]);
+                }
+                for step in 0..steps.len() {
+                    let columns = steps.columns(step);
+                    let hidden = hidden[columns.start * units..].chunks_exact(units);
+                    let outputs = output.chunks_exact_mut(units).zip(&totals);
+                    for ((weight, hidden), (output, &total)) in weights[columns].iter_mut().zip(hidden).zip(outputs) {
+                        *weight /= total;
+                        output.iter_mut().zip(hidden).for_each(|(output, &h)| *output += *weight * h);
+                    }
+                }
+            }
             Self::Max => {
                 winners.clear();
                 winners.resize(units * steps.sequences(), 0);
@@ -92,13 +121,14 @@ impl Readout {
         }
     }
 
-    /// Writes dL/dh of every token into `hidden_gradient` (units × tokens) from `gradient`, dL/dreadout (units × columns).
+    /// Writes dL/dh of every token into `hidden_gradient` (units × tokens) from `gradient`, dL/dreadout (units × columns). Before it the forward
+    /// pass's hidden states, winners and weights.
     pub(crate) fn backward<T: Real>(
         self,
         units: usize,
         steps: &Steps,
         gradient: &[T],
-        winners: &[u32],
+        (hidden, winners, weights): (&[T], &[u32], &[T]),
         hidden_gradient: &mut Vec<T>,
     ) {
         hidden_gradient.clear();
@@ -123,6 +153,30 @@ impl Readout {
                         for (target, &gradient) in target.iter_mut().zip(gradient) {
                             *target = gradient * share;
                         }
+                    }
+                }
+            }
+            Self::Attention => {
+                let rate = T::of(RATE);
+                // dr·h_t, and its mean dr·r: from the gradient, for what the head saw may have lost some features to dropout.
+                let along = |sequence: usize, token: usize| {
+                    let pairs = gradient[sequence * units..][..units].iter().zip(&hidden[token * units..]);
+                    pairs.fold(T::zero(), |sum, (&g, &h)| sum + g * h)
+                };
+                let mut means = vec![T::zero(); steps.sequences()];
+                for step in 0..steps.len() {
+                    for (sequence, token) in steps.columns(step).enumerate() {
+                        means[sequence] += weights[token] * along(sequence, token);
+                    }
+                }
+                for step in 0..steps.len() {
+                    for (sequence, token) in steps.columns(step).enumerate() {
+                        let weight = weights[token];
+                        let target = &mut hidden_gradient[token * units..][..units];
+                        for (target, &g) in target.iter_mut().zip(&gradient[sequence * units..]) {
+                            *target = weight * g;
+                        }
+                        target[0] += rate * weight * (along(sequence, token) - means[sequence]);
                     }
                 }
             }
@@ -154,9 +208,10 @@ mod tests {
         let mut steps = Steps::default();
         steps.gather(&[0, 1, 2], |index| sequences[index]);
         let (mut output, mut winners, mut gradient) = (Vec::new(), Vec::new(), Vec::new());
-        readout.forward(2, &steps, &HIDDEN, &mut output, &mut winners);
+        let mut weights = Vec::new();
+        readout.forward(2, &steps, &HIDDEN, &mut output, &mut winners, &mut weights);
         let from_head = [30.0, 60.0, 7.0, 8.0, 9.0, 10.0];
-        readout.backward(2, &steps, &from_head, &winners, &mut gradient);
+        readout.backward(2, &steps, &from_head, (&HIDDEN, &winners, &weights), &mut gradient);
         (output, gradient)
     }
 
@@ -174,6 +229,20 @@ mod tests {
         for (found, expected) in gradient.iter().zip([10.0, 20.0, 7.0, 8.0, 10.0, 20.0, 10.0, 20.0]) {
             assert!((found - expected).abs() < 1e-12);
         }
+    }
+
+    #[test]
+    fn attention_weighs_the_steps_by_their_first_feature() {
+        let (output, gradient) = run(Readout::Attention);
+        // e^(4·(1 - 5)) and e^(4·(3 - 5)) beside 1, of the first feature's 1, 5 and 3.
+        let weights = [(-16.0_f64).exp(), 1.0, (-8.0_f64).exp()];
+        let total: f64 = weights.iter().sum();
+        let [a, b, c] = weights.map(|weight| weight / total);
+        let expected = [a * 1.0 + b * 5.0 + c * 3.0, a * 6.0 + b * 2.0 + c * 4.0, -3.0, -4.0, 0.0, 0.0];
+        output.iter().zip(expected).for_each(|(found, expected)| assert!((found - expected).abs() < 1e-12));
+        // A sequence of one token has its hidden state, whatever its weight.
+        assert_eq!(gradient[2..4], [7.0, 8.0]);
+        assert!((gradient[1] - a * 60.0).abs() < 1e-12 && (gradient[5] - b * 60.0).abs() < 1e-12);
     }
 
     #[test]

@@ -211,14 +211,14 @@ mod tests {
         #[test]
         fn training_computes_the_logits_of_the_engine(
             (embedding, units, layers) in (1_usize..20, 1_usize..40, 1_usize..4),
-            readout in prop::sample::select(&[Readout::Last, Readout::Mean, Readout::Max][..]),
+            readout in prop::sample::select(&[Readout::Last, Readout::Mean, Readout::Max, Readout::Attention][..]),
             sequences in prop::collection::vec(prop::collection::vec(0_u32..30, 0..40), 1..8),
         ) {
             let network = network(30, embedding, units, layers, readout);
             for storage in STORAGES {
                 let ours = forward(&integers(&network, storage), &sequences);
                 for (ours, engine) in ours.into_iter().zip(engine(&network, storage, &sequences)) {
-                    if readout == Readout::Mean {
+                    if [Readout::Mean, Readout::Attention].contains(&readout) {
                         prop_assert!((ours - engine).abs() < 1e-3, "{} {ours} {engine}", storage.name());
                     } else {
                         prop_assert_eq!(ours, engine, "{}", storage.name());

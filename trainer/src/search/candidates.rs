@@ -40,7 +40,7 @@ const UNITS: [usize; 10] = [4, 8, 12, 16, 24, 32, 48, 64, 96, 128];
 const LAYERS: [usize; 4] = [1, 1, 1, 2];
 
 /// Readouts, likewise.
-const READOUTS: [Readout; 5] = [Readout::Max, Readout::Max, Readout::Mean, Readout::Mean, Readout::Last];
+const READOUTS: [Readout; 5] = [Readout::Attention, Readout::Attention, Readout::Max, Readout::Mean, Readout::Last];
 
 /// Eighths of the bytes that go to n-grams, likewise. They are few, so that candidates share tables: a table takes longer to fit than some
 /// epochs take to train.
