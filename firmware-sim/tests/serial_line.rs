@@ -91,7 +91,7 @@ fn session(board: &Board, image: &AlignedBytes, texts: &[String], rate: u32) -> 
     std::fs::write(&path, &image[..]).expect("writable");
     let options = Options { port: Port::Uart, ..Options::default() };
     let elf = firmware::build(board, Program::Firmware, &options).expect("the firmware builds");
-    let wire = boot_serial(board, &elf, Some(&path), Duration::from_secs(10)).expect("the board boots");
+    let wire = boot_serial(board, &elf, Some(&path), Duration::from_secs(60)).expect("the board boots");
     let mut line = Faulty { wire, rate, noise: 0x9E37_79B9, faults: 0 };
     // A lost frame costs the host this wait; a board takes a few milliseconds an answer.
     let patience = Patience { answer: Duration::from_millis(400), tries: 40 };

@@ -23,10 +23,6 @@ pub const FRAMEWORK_F32: f64 = 5e-7;
 /// (measured: 9e-7).
 pub const ENGINE_F32: f64 = 4e-6;
 
-/// What a readout by attention adds in f32 to one of exact powers: a weight is within 0.02 % of its power, so a mean of values in (-1, 1) is within twice that,
-/// and a logit as much for each 1 of the head's absolute sum, less what cancels (measured: 8.2e-5).
-pub const ATTENTION_F32: f64 = 2e-4;
-
 /// An f16 image: weights are rounded to 11 bits, 2^-12 relative; 20 steps of sums of up to 25 such products, and a head of up to 16
 /// (measured: 2.5e-3).
 pub const ENGINE_F16: f64 = 8e-3;

@@ -160,9 +160,6 @@ fn onnx() -> Vec<Golden<OnnxLayer>> {
 fn assert_close(what: &str, found: &[f64], expected: &[f64], tolerance: f64) -> f64 {
     assert_eq!(found.len(), expected.len(), "{what}");
     let worst = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-    // In f64 a weight of attention is a power; else it is an integer near it.
-    let rounds = what.contains("attention") && tolerance >= tolerances::TRAINER_F32;
-    let tolerance = if rounds { tolerance.max(tolerances::ATTENTION_F32) } else { tolerance };
     assert!(worst <= tolerance, "{what}: off by {worst:.2e}, allowed {tolerance:.0e}: {found:?} is not {expected:?}");
     worst
 }

@@ -26,7 +26,7 @@ use lstm::{Input, Kernels, Lstm, Tape};
 use nalgebra::DMatrix;
 use rand::{Rng, RngExt};
 use rayon::prelude::*;
-use readout::Readout;
+use readout::{Readout, ReadoutTape};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::Range;
@@ -480,9 +480,7 @@ pub(crate) struct Pass<T: Real> {
     word_mask: Vec<T>,
     tapes: Vec<Tape<T>>,
     readout: Vec<T>,
-    winners: Vec<u32>,
-    /// The share of each step in a readout by attention (one a token).
-    attention: Vec<T>,
+    readout_tape: ReadoutTape<T>,
     /// Dropout of the readout (units × sequences), or empty.
     head_mask: Vec<T>,
     /// The logits (outputs × sequences, or × tokens where each step has an answer) in the order of the shard.
@@ -508,8 +506,7 @@ impl<T: Real> Pass<T> {
             word_mask: Vec::new(),
             tapes: vec![Tape::default(); layers],
             readout: Vec::new(),
-            winners: Vec::new(),
-            attention: Vec::new(),
+            readout_tape: ReadoutTape::default(),
             head_mask: Vec::new(),
             logits: Vec::new(),
             logit_gradient: Vec::new(),
@@ -585,7 +582,7 @@ impl<T: Real> Pass<T> {
             };
             layer.forward(&kernels[number], steps, input, &mut tape[0]);
         }
-        self.read_out(config);
+        self.read_out(config, T::attention_weight);
         network.head.forward(&self.readout, config.readout.columns(&self.steps), &mut self.logits);
     }
 
@@ -612,15 +609,21 @@ impl<T: Real> Pass<T> {
             }
             layer.forward(steps, input, &mut tape[0]);
         }
-        self.read_out(config);
+        self.read_out(config, T::attention_weight_of_integers);
         integers.head.forward(&self.readout, &mut self.logits);
     }
 
-    /// From the last layer's hidden states to what the head sees; without layers from the embedded tokens.
-    fn read_out(&mut self, config: &NetworkConfig) {
+    /// From the last layer's hidden states to what the head sees; without layers from the embedded tokens. `weigh` gives attention's weights.
+    fn read_out(&mut self, config: &NetworkConfig, weigh: fn(T) -> T) {
         let hidden = self.tapes.last().map_or(&self.inputs[0], |tape| &tape.hidden);
-        let (readout, winners, weights) = (&mut self.readout, &mut self.winners, &mut self.attention);
-        config.readout.forward(config.features(), &self.steps, hidden, readout, winners, weights);
+        config.readout.forward(
+            config.features(),
+            &self.steps,
+            hidden,
+            weigh,
+            &mut self.readout,
+            &mut self.readout_tape,
+        );
         drop_features(&mut self.readout, &self.head_mask, config, &self.steps);
     }
 
@@ -648,7 +651,7 @@ impl<T: Real> Pass<T> {
         // Without layers the readout's inputs are the embedded tokens.
         let target = if network.layers.is_empty() { &mut self.input_gradient } else { &mut self.hidden_gradient };
         let hidden = self.tapes.last().map_or(&self.inputs[0], |tape| &tape.hidden);
-        let found = (&hidden[..], &self.winners[..], &self.attention[..]);
+        let found = (&hidden[..], &self.readout_tape);
         config.readout.backward(config.features(), steps, &self.readout_gradient, found, target);
         for (number, layer) in network.layers.iter().enumerate().rev() {
             let (below, tape) = self.tapes.split_at_mut(number);

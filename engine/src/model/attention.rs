@@ -9,7 +9,7 @@
 //! scores: what such a layer would compute of the hidden state, the unit's gates compute of the one before and of the token.
 //!
 //! Integers: `w` is `a·e^-4` in Q0.16, 22 to 65,528, and each addend is rounded: `sum += (w·h + 2^11) >> 12`. So an addend is at most `8·w` in
-//! magnitude, and a sum at most `8·Σ w`, which is below `2^31` as long as `Σ w ≤ MOST`.
+//! magnitude, and a sum at most `8·Σ w`, which is below `2^31` as long as `Σ w ≤ MOST`. Floats: `w` is `a·e^-4` itself, and both sums are floats.
 
 /// Sums of weights are at most this.
 pub(super) const MOST: u32 = (1 << 28) - 1;
@@ -34,11 +34,33 @@ pub fn attention_weight(hidden: i16) -> u32 {
     ((power + ((1 << whole) >> 1)) >> whole).min(LARGEST)
 }
 
-/// The same of a hidden state in floats.
+/// `e^(4·(h - 1))` of a hidden state in floats, within `4·10^-7` of it for 1 and less; the same bits of the same h everywhere.
+///
+/// ```text
+/// y = (1 - h)·4·log2(e),  2^-y = 2^-⌊y⌋·2^-frac(y)          with the polynomial through six Chebyshev points for 2^-f, off by 6·10^-8
+/// ```
 #[cfg(feature = "float")]
-pub fn attention_weight_f32(hidden: f32) -> u32 {
-    attention_weight((hidden * 32_768.0) as i16)
+pub fn attention_weight_f32(hidden: f32) -> f32 {
+    const POWER: [f32; 6] = [-0.000_946_877, 0.009_209_18, -0.055_298_12, 0.240_178_96, -0.693_143_1, 0.999_999_94];
+    let y = ((1.0 - hidden) * 5.770_78).clamp(0.0, 126.0);
+    let whole = (y as u32).min(126);
+    let f = y - whole as f32;
+    POWER.into_iter().fold(0.0, |sum, coefficient| sum * f + coefficient) * f32::from_bits((127 - whole) << 23)
 }
+
+/// Adds a weight to the sum of weights, whose bits `total` has; true when both sums must be halved before, and this one has been.
+#[cfg(feature = "float")]
+pub(super) fn add_weight_f32(total: &mut u32, weight: f32) -> bool {
+    let sum = f32::from_bits(*total);
+    // Where the integers are full, too.
+    let full = sum > MOST_F32 - 1.0;
+    *total = (if full { sum / 2.0 } else { sum } + weight).to_bits();
+    full
+}
+
+/// [`MOST`] of floats.
+#[cfg(feature = "float")]
+pub(super) const MOST_F32: f32 = 4_096.0;
 
 /// Adds a weight to the sum of weights; true when both sums must be halved before, and this one has been.
 pub(super) fn add_weight(total: &mut u32, weight: u32) -> bool {
@@ -92,6 +114,24 @@ mod tests {
             before = weight;
         }
         assert_eq!((attention_weight(i16::MIN), before), (22, 65_528));
+    }
+
+    #[cfg(feature = "float")]
+    #[test]
+    fn a_weight_in_floats_is_its_power() {
+        for step in -1_000_000..=1_000_000 {
+            let hidden = step as f32 / 1e6;
+            let exact = (4.0 * (f64::from(hidden) - 1.0)).exp();
+            let weight = f64::from(attention_weight_f32(hidden));
+            assert!((weight / exact - 1.0).abs() < 4e-7, "{hidden}: {weight}, {exact}");
+        }
+        // No hidden state has these.
+        for hidden in [f32::NEG_INFINITY, f32::MIN, 1.0 + f32::EPSILON, f32::MAX, f32::INFINITY] {
+            assert!((0.0..=1.0).contains(&attention_weight_f32(hidden)), "{hidden}");
+        }
+        let mut total = 0.0_f32.to_bits();
+        let halved = (0..10_000).filter(|_| add_weight_f32(&mut total, 1.0)).count();
+        assert_eq!((halved, f32::from_bits(total) <= MOST_F32), (3, true));
     }
 
     #[test]

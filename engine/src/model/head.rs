@@ -173,7 +173,8 @@ impl<'a, W: FloatWeight> HeadFloat<'a, W> {
             }
             #[cfg(feature = "extended")]
             ReadoutView::Attention { sums, total } => {
-                backend.dot_f32(row(self.weights, sums.len(), output), sums) / total.max(1) as f32
+                backend.dot_f32(row(self.weights, sums.len(), output), sums)
+                    / f32::from_bits(total).max(f32::MIN_POSITIVE)
             }
         };
         Logit::Float(dot + self.biases.get(output).copied().unwrap_or(0.0))

@@ -4,10 +4,10 @@ use bytemuck::Pod;
 use heapless::Vec;
 
 use super::StreamShape;
-#[cfg(all(feature = "extended", feature = "float"))]
-use super::attention::attention_weight_f32;
 #[cfg(feature = "extended")]
 use super::attention::{add_weight, add_weighted, attention_weight};
+#[cfg(all(feature = "extended", feature = "float"))]
+use super::attention::{add_weight_f32, attention_weight_f32};
 #[cfg(feature = "fold")]
 use super::embedding::Embedding;
 #[cfg(feature = "fold")]
@@ -290,10 +290,10 @@ pub(super) fn read_out_float<B: Backend>(
         Readout::Attention => {
             let sums: &mut [f32] = memory.take(hidden.len());
             let weight = attention_weight_f32(hidden.first().copied().unwrap_or(0.0));
-            if add_weight(&mut header.count, weight) {
+            if add_weight_f32(&mut header.count, weight) {
                 sums.iter_mut().for_each(|sum| *sum /= 2.0);
             }
-            sums.iter_mut().zip(hidden).for_each(|(sum, &h)| *sum += weight as f32 * h);
+            sums.iter_mut().zip(hidden).for_each(|(sum, &h)| *sum += weight * h);
         }
     }
 }

@@ -237,7 +237,7 @@ pub(super) struct Header {
     pub(super) model: u32,
     /// Tokens so far; stops at the largest number.
     pub(super) tokens: u32,
-    /// Tokens in the running mean's sum; with a readout by attention the sum of their weights.
+    /// Tokens in the running mean's sum; with a readout by attention the sum of their weights, of a float model as the bits of a float.
     pub(super) count: u32,
     pub(super) tokenizer: Tokenizer,
 }
@@ -400,8 +400,16 @@ impl<'s> StateBytes<'s> {
             return Err(Error::StateDamaged);
         }
         #[cfg(feature = "extended")]
-        if attends && header.count > attention::MOST {
-            return Err(Error::StateDamaged);
+        if attends {
+            #[cfg(feature = "float")]
+            let most =
+                if model.shape.precision == Precision::Int8 { attention::MOST } else { attention::MOST_F32.to_bits() };
+            #[cfg(not(feature = "float"))]
+            let most = attention::MOST;
+            // Bits of floats from 0 on rise as the floats do, and those of others are larger.
+            if header.count > most {
+                return Err(Error::StateDamaged);
+            }
         }
         #[cfg(feature = "extended")]
         if header.tokenizer.units() != model.units {
@@ -474,7 +482,7 @@ pub(super) enum ReadoutView<'s, C, H> {
     Values(&'s [H]),
     /// Their sums over `count` tokens.
     Mean { sums: &'s [C], count: u32 },
-    /// Their sums with weights, and the sum of the weights.
+    /// Their sums with weights, and the sum of the weights as the header has it.
     #[cfg(feature = "extended")]
     Attention { sums: &'s [C], total: u32 },
 }

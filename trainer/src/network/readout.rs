@@ -43,23 +43,31 @@ impl From<Readout> for latch_engine::image::manifest::Readout {
     }
 }
 
+/// What a readout's backward pass needs of its forward pass besides the hidden states.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ReadoutTape<T> {
+    /// For [`Readout::Max`]: the step at which each value was met (units × sequences).
+    winners: Vec<u32>,
+    /// For [`Readout::Attention`]: the share of each step (one a token).
+    shares: Vec<T>,
+}
+
 impl Readout {
     /// The columns of the head: sequences, or tokens.
     pub(crate) fn columns(self, steps: &Steps) -> usize {
         if self == Self::Each { steps.tokens() } else { steps.sequences() }
     }
 
-    /// Writes the readout of every sequence, or of every step, into `output` (units × columns) from `hidden` (units × tokens). For
-    /// [`Readout::Max`], `winners` (units × sequences) becomes the step at which each value was met; for [`Readout::Attention`], `weights` (one a
-    /// token) the share of each step.
+    /// Writes the readout of every sequence, or of every step, into `output` (units × columns) from `hidden` (units × tokens). `weigh` gives a step's
+    /// weight of its first feature, for [`Readout::Attention`].
     pub(crate) fn forward<T: Real>(
         self,
         units: usize,
         steps: &Steps,
         hidden: &[T],
+        weigh: fn(T) -> T,
         output: &mut Vec<T>,
-        winners: &mut Vec<u32>,
-        weights: &mut Vec<T>,
+        tape: &mut ReadoutTape<T>,
     ) {
         output.clear();
         output.resize(units * self.columns(steps), T::zero());
@@ -84,8 +92,9 @@ impl Readout {
                 }
             }
             Self::Attention => {
+                let weights = &mut tape.shares;
                 weights.clear();
-                weights.extend(hidden.chunks_exact(units).map(|h| h[0].attention_weight()));
+                weights.extend(hidden.chunks_exact(units).map(|h| weigh(h[0])));
                 let mut totals = vec![T::zero(); steps.sequences()];
                 for step in 0..steps.len() {
                     add(&mut totals, &weights[steps.columns(step)]);
@@ -101,6 +110,7 @@ impl Readout {
                 }
             }
             Self::Max => {
+                let winners = &mut tape.winners;
                 winners.clear();
                 winners.resize(units * steps.sequences(), 0);
                 for step in 0..steps.len() {
@@ -121,14 +131,14 @@ impl Readout {
         }
     }
 
-    /// Writes dL/dh of every token into `hidden_gradient` (units × tokens) from `gradient`, dL/dreadout (units × columns). Before it the forward
-    /// pass's hidden states, winners and weights.
+    /// Writes dL/dh of every token into `hidden_gradient` (units × tokens) from `gradient`, dL/dreadout (units × columns), and from the hidden states
+    /// and the tape of the forward pass.
     pub(crate) fn backward<T: Real>(
         self,
         units: usize,
         steps: &Steps,
         gradient: &[T],
-        (hidden, winners, weights): (&[T], &[u32], &[T]),
+        (hidden, tape): (&[T], &ReadoutTape<T>),
         hidden_gradient: &mut Vec<T>,
     ) {
         hidden_gradient.clear();
@@ -166,12 +176,12 @@ impl Readout {
                 let mut means = vec![T::zero(); steps.sequences()];
                 for step in 0..steps.len() {
                     for (sequence, token) in steps.columns(step).enumerate() {
-                        means[sequence] += weights[token] * along(sequence, token);
+                        means[sequence] += tape.shares[token] * along(sequence, token);
                     }
                 }
                 for step in 0..steps.len() {
                     for (sequence, token) in steps.columns(step).enumerate() {
-                        let weight = weights[token];
+                        let weight = tape.shares[token];
                         let target = &mut hidden_gradient[token * units..][..units];
                         for (target, &g) in target.iter_mut().zip(&gradient[sequence * units..]) {
                             *target = weight * g;
@@ -187,7 +197,7 @@ impl Readout {
                     }
                     for feature in 0..units {
                         let place = sequence * units + feature;
-                        let token = steps.token(winners[place] as usize, sequence);
+                        let token = steps.token(tape.winners[place] as usize, sequence);
                         hidden_gradient[token * units + feature] = gradient[place];
                     }
                 }
@@ -207,11 +217,10 @@ mod tests {
         let sequences: [&[u32]; 3] = [&[0, 0, 0], &[0], &[]];
         let mut steps = Steps::default();
         steps.gather(&[0, 1, 2], |index| sequences[index]);
-        let (mut output, mut winners, mut gradient) = (Vec::new(), Vec::new(), Vec::new());
-        let mut weights = Vec::new();
-        readout.forward(2, &steps, &HIDDEN, &mut output, &mut winners, &mut weights);
+        let (mut output, mut tape, mut gradient) = (Vec::new(), ReadoutTape::default(), Vec::new());
+        readout.forward(2, &steps, &HIDDEN, f64::attention_weight, &mut output, &mut tape);
         let from_head = [30.0, 60.0, 7.0, 8.0, 9.0, 10.0];
-        readout.backward(2, &steps, &from_head, (&HIDDEN, &winners, &weights), &mut gradient);
+        readout.backward(2, &steps, &from_head, (&HIDDEN, &tape), &mut gradient);
         (output, gradient)
     }
 
