@@ -1,53 +1,31 @@
 //! The image: one file that the trainer writes, flash holds, and the engine reads in place.
 //!
 //! ```text
-//! postcard(Preamble) ++ postcard(image_bytes: u32) ++ postcard(Manifest) ++ postcard(folded: u32), from version 3 on ++
-//! postcard(Extended), from version 4 on ++ postcard(Tiers), from version 5 on ++ postcard(Provenance) ++ self-test ++ zeros to 16 ++ sections ++ CRC-32
+//! preamble ++ records ++ zeros to 16 ++ sections, each on a multiple of 16 ++ CRC-32
 //! ```
 //!
-//! Every section starts on a multiple of 16 and follows from the manifest alone ([`tensor::sections`]), so that there is no
+//! Which sections there are, their order and their shapes follow from the records alone ([`header::Description::sections`]), so that there is no
 //! table of offsets that could contradict the shapes. The CRC-32 (ISO-HDLC, little-endian) covers everything before it. `docs/image-format.md` has every byte.
-//!
-//! This module knows bytes and shapes, and no arithmetic beyond the sums that its checks need.
-
-pub mod error;
-#[cfg(feature = "fold")]
-pub mod ids;
-pub mod manifest;
-mod reader;
-pub mod tensor;
 
 #[cfg(feature = "std")]
 pub mod encode;
+pub mod header;
+pub mod ids;
+pub(crate) mod reader;
+pub mod role;
+pub mod section;
 
+pub use header::{Description, MAGIC, VERSION};
+pub use section::ALIGNMENT;
+
+use crate::error::{Error, problem};
+use crate::features::{FLOAT, PROJECTION, TEXT};
 use crate::input::vocabulary::Vocabulary;
-use error::{Error, problem};
-#[cfg(feature = "fold")]
-use ids::IdSet;
-use manifest::{Input, Manifest, Provenance};
-use reader::Reader;
-use tensor::{Element, Role, Section};
-
-/// The first bytes of every image.
-pub const MAGIC: [u8; 4] = *b"LTCH";
-
-/// The newest version of the format that this engine knows. All older ones open as well.
-pub const VERSION: u16 = 6;
-
-/// The version of images whose embedding is in tiers, with another readout than attention.
-pub const VERSION_TIERED: u16 = 5;
-
-/// The version of images with something of what version 4 added, whose embedding has one tier.
-pub const VERSION_EXTENDED: u16 = 4;
-
-/// The version of images with a folded embedding that have nothing of what version 4 added.
-pub const VERSION_FOLDED: u16 = 3;
-
-/// The version that an image without a folded embedding is written in, so that engines which know no other read it.
-pub const VERSION_UNFOLDED: u16 = 2;
-
-/// Sections start on a multiple of this many bytes, in the image and in memory.
-pub const ALIGNMENT: usize = 16;
+use crate::layers::{Arithmetic, Opened, embedding};
+use crate::numbers::Precision;
+use half::f16;
+use header::{AnswerKind, Earlies, Input, Metadata, Names, PREAMBLE_BYTES, Provenance, tags};
+use section::{Cursor, Section};
 
 /// The checksum of an image: CRC-32/ISO-HDLC, as in zip and PNG.
 #[cfg(feature = "std")]
@@ -56,15 +34,18 @@ pub(crate) fn crc32(bytes: &[u8]) -> u32 {
     CRC.checksum(bytes)
 }
 
-/// The same bit by bit, in 40 bytes of a chip's flash. It runs once, when the image is opened.
-#[cfg(any(not(feature = "std"), test))]
-fn crc32_by_bits(bytes: &[u8]) -> u32 {
+/// The same bit by bit, in 40 bytes of a chip's flash. It runs once, when the image is opened, or while a program is compiled.
+pub(crate) const fn crc32_by_bits(bytes: &[u8]) -> u32 {
     let mut crc = u32::MAX;
-    for &byte in bytes {
-        crc ^= u32::from(byte);
-        for _ in 0..8 {
+    let mut rest = bytes;
+    while let Some((&byte, behind)) = rest.split_first() {
+        crc ^= byte as u32;
+        let mut bit = 0;
+        while bit < 8 {
             crc = (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg());
+            bit += 1;
         }
+        rest = behind;
     }
     !crc
 }
@@ -72,22 +53,92 @@ fn crc32_by_bits(bytes: &[u8]) -> u32 {
 #[cfg(not(feature = "std"))]
 use crc32_by_bits as crc32;
 
-/// An image that has been checked from end to end; borrows its bytes. As small as a few pointers: the manifest is read anew whenever it
+/// An image that has been checked from end to end; borrows its bytes. As small as a few pointers: the header is read anew whenever it
 /// is asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Image<'a> {
+    /// Without the checksum.
     bytes: &'a [u8],
-    manifest_start: usize,
-    /// Where the sections' padding begins.
+    /// Where the records end and the sections' padding begins.
     header_end: usize,
-    version: u16,
-    self_test: u64,
     crc: u32,
 }
 
+/// The first bytes: where the image ends and where its header does.
+const fn preamble(bytes: &[u8]) -> Result<(usize, usize), Error> {
+    let Some((&[m0, m1, m2, m3, v0, v1, r0, r1, i0, i1, i2, i3, h0, h1, h2, h3], _)) =
+        bytes.split_first_chunk::<PREAMBLE_BYTES>()
+    else {
+        let is_begun = matches!(bytes, [b'L', b'T', b'C', b'H', ..]);
+        return Err(if is_begun { Error::HeaderTruncated { found: bytes.len() } } else { Error::NotAnImage });
+    };
+    if !matches!([m0, m1, m2, m3], [b'L', b'T', b'C', b'H']) {
+        return Err(Error::NotAnImage);
+    }
+    // Versions 1 to 6 had one byte here, and no other version has these.
+    if v0 >= 1 && v0 < VERSION as u8 {
+        return Err(Error::OlderVersion { found: v0 as u16 });
+    }
+    let version = u16::from_le_bytes([v0, v1]);
+    if version == 0 {
+        return Err(Error::NotAnImage);
+    }
+    if version != VERSION {
+        return Err(Error::NewerVersion { found: version });
+    }
+    let image = u32::from_le_bytes([i0, i1, i2, i3]) as usize;
+    let header = u32::from_le_bytes([h0, h1, h2, h3]) as usize;
+    if header < PREAMBLE_BYTES || image < header || image - header < 4 || r0 != 0 || r1 != 0 {
+        return Err(Error::Shape { problem: problem!("the lengths that it states contradict each other") });
+    }
+    if image > bytes.len() {
+        return Err(Error::Truncated { stated: image, found: bytes.len() });
+    }
+    Ok((image, header))
+}
+
+/// What can be known of an image while a program is compiled: everything but the values of its sections. [`Image::open`] checks those when the program
+/// starts.
+///
+/// # Errors
+/// Those of [`Image::open`] that concern length, checksum, header and sections' sizes.
+pub const fn check_header(bytes: &[u8]) -> Result<Description, Error> {
+    let (end, header_end) = match preamble(bytes) {
+        Ok(ends) => ends,
+        Err(error) => return Err(error),
+    };
+    let Some((image, _)) = bytes.split_at_checked(end) else { return Err(Error::Sections) };
+    let Some((body, trailer)) = image.split_last_chunk::<4>() else { return Err(Error::Sections) };
+    let (stated, computed) = (u32::from_le_bytes(*trailer), crc32_by_bits(body));
+    if stated != computed {
+        return Err(Error::Checksum { stated, computed });
+    }
+    let description = match describe(body, header_end) {
+        Ok(description) => description,
+        Err(error) => return Err(error),
+    };
+    if let Err(error) = description.check() {
+        return Err(error);
+    }
+    if description.sections_end(header_end) != body.len() {
+        return Err(Error::Sections);
+    }
+    Ok(description)
+}
+
+const fn describe(body: &[u8], header_end: usize) -> Result<Description, Error> {
+    match body.split_at_checked(header_end) {
+        Some((header, _)) => match header.split_at_checked(PREAMBLE_BYTES) {
+            Some((_, records)) => Description::read(records),
+            None => Err(Error::Sections),
+        },
+        None => Err(Error::Sections),
+    }
+}
+
 impl<'a> Image<'a> {
-    /// Checks an image, once and for all: magic, version, length, CRC-32, the manifest, every shape and offset, alignment, the
-    /// vocabulary word by word, that no sum of the integer path can overflow, and that every float is finite.
+    /// Checks an image, once and for all: magic, version, length, CRC-32, every record, that the layers fit each other, the sections' sizes and alignment, the
+    /// vocabulary word by word, that no integer sum can overflow, that every float is finite and no float sum can become an infinity.
     ///
     /// `bytes` may be longer than the image, as a slot of flash is; what follows the image is not looked at. It must start on a
     /// multiple of [`ALIGNMENT`].
@@ -95,32 +146,9 @@ impl<'a> Image<'a> {
     /// # Errors
     /// The variant of [`Error`] says what is wrong and, in its sentence, what to do.
     pub fn open(bytes: &'a [u8]) -> Result<Self, Error> {
-        if !bytes.starts_with(&MAGIC) {
-            return Err(Error::NotAnImage);
-        }
-        let cut = Error::HeaderTruncated { found: bytes.len() };
-        let mut reader = Reader(bytes);
-        let preamble = reader.preamble().ok_or(cut)?;
-        // Versions count from 1.
-        if preamble.version == 0 {
-            return Err(Error::NotAnImage);
-        }
-        if preamble.version > VERSION {
-            return Err(Error::NewerVersion { found: preamble.version, supported: VERSION });
-        }
-        if cfg!(not(feature = "extended")) && preamble.version > VERSION_FOLDED {
-            return Err(Error::ExtensionUnavailable);
-        }
-        if cfg!(not(feature = "fold")) && preamble.version == VERSION_FOLDED {
-            return Err(Error::FoldingUnavailable);
-        }
-        let image_bytes = reader.u32().ok_or(cut)?;
-        let (stated, header) = (image_bytes as usize, bytes.len() - reader.0.len());
-        let image = bytes.get(..stated).ok_or(Error::Truncated { stated, found: bytes.len() })?;
-        let (body, trailer) = image
-            .split_last_chunk::<4>()
-            .filter(|(body, _)| body.len() > header)
-            .ok_or(Error::Shape { problem: problem!("the length that it states is shorter than its header") })?;
+        let (end, header_end) = preamble(bytes)?;
+        let image = bytes.get(..end).ok_or(Error::Sections)?;
+        let (body, trailer) = image.split_last_chunk::<4>().ok_or(Error::Sections)?;
         let crc = u32::from_le_bytes(*trailer);
         let computed = crc32(body);
         if crc != computed {
@@ -129,191 +157,102 @@ impl<'a> Image<'a> {
         if image.as_ptr().align_offset(ALIGNMENT) != 0 {
             return Err(Error::Misaligned);
         }
-        let manifest_start = header;
-        let mut image =
-            Image { bytes: body, manifest_start, header_end: header, version: preamble.version, self_test: 0, crc };
-        image.read_header()?;
+        let image = Image { bytes: body, header_end, crc };
         image.check()?;
-        image.check_vocabulary()?;
         Ok(image)
-    }
-
-    /// Finds where the header ends, and the self-test's digest before that.
-    #[inline(never)]
-    fn read_header(&mut self) -> Result<(), Error> {
-        let mut reader = Reader(self.coded());
-        let manifest = self.manifest_from(&mut reader).ok_or(Error::Manifest)?;
-        manifest.check()?;
-        #[cfg(feature = "extended")]
-        if manifest.layers.is_empty() && self.version < VERSION_EXTENDED {
-            return Err(Error::Shape { problem: problem!("there is no recurrent layer") });
-        }
-        reader.skip_provenance().ok_or(Error::Manifest)?;
-        let mut rest = reader.0;
-        if self.version >= 2 {
-            let (digest, behind) = rest.split_first_chunk::<8>().ok_or(Error::Manifest)?;
-            self.self_test = u64::from_le_bytes(*digest);
-            rest = behind;
-        }
-        self.header_end = self.bytes.len() - rest.len();
-        Ok(())
-    }
-
-    /// The manifest; the number of folded ids follows what postcard codes, and what version 4 added follows that. Version 3 is for images
-    /// that have the one, version 4 for those that have the other, version 5 for those with an embedding in tiers, and version 6 for a readout by
-    /// attention.
-    fn manifest_from(&self, reader: &mut Reader<'_>) -> Option<Manifest> {
-        #[allow(unused_mut, reason = "not with these features")]
-        let mut manifest = reader.manifest()?;
-        #[cfg(feature = "fold")]
-        if self.version > VERSION_UNFOLDED {
-            manifest.folded = reader.u32()?;
-            if self.version == VERSION_FOLDED && manifest.folded == 0 {
-                return None;
-            }
-        }
-        #[cfg(feature = "extended")]
-        if self.version > VERSION_FOLDED {
-            manifest.extended = reader.extended()?;
-            if self.version == VERSION_TIERED || self.version > VERSION_TIERED && reader.bool()? {
-                manifest.extended.tiers = Some(reader.tiers()?);
-            }
-            if manifest.version() != self.version {
-                return None;
-            }
-        }
-        Some(manifest)
-    }
-
-    /// The bytes from the manifest on.
-    fn coded(&self) -> &'a [u8] {
-        self.bytes.get(self.manifest_start..).unwrap_or(&[])
     }
 
     #[inline(never)]
     fn check(&self) -> Result<(), Error> {
-        let manifest = &self.manifest();
-        let mut end = self.header_end;
-        for section in tensor::sections(manifest, end) {
-            let padding = self.bytes.get(end..section.offset).ok_or(Error::Sections)?;
-            if padding.iter().any(|&byte| byte != 0) {
-                return Err(Error::Sections);
-            }
-            end = section.offset.checked_add(section.bytes()).ok_or(Error::Sections)?;
+        let description = describe(self.bytes, self.header_end)?;
+        description.check()?;
+        if let Some(feature) = description.missing() {
+            return Err(Error::Feature { feature });
         }
-        if end != self.bytes.len() {
-            return Err(Error::Sections);
+        self.check_early(&description)?;
+        match description.precision {
+            Precision::Int8 => self.check_sections::<i8>(&description),
+            Precision::F32 if FLOAT => self.check_sections::<f32>(&description),
+            Precision::F16 if FLOAT => self.check_sections::<f16>(&description),
+            _ => Err(Error::Feature { feature: "float" }),
         }
-        for section in tensor::sections(manifest, self.header_end) {
-            self.check_values(&section)?;
-            #[cfg(feature = "extended")]
-            self.check_row_padding(&section)?;
-            if section.role == Role::GateMultipliers {
-                self.check_sums(manifest, section.layer)?;
-            }
-        }
-        #[cfg(feature = "fold")]
-        self.check_folded(manifest)?;
-        #[cfg(feature = "extended")]
-        if let Some(tiers) = manifest.extended.tiers
-            && !IdSet::new(self.tensor(manifest, Role::WholeRows, 0)).is_sound(manifest.embedding.rows, tiers.whole)
-        {
-            return Err(Error::TierIndex);
+    }
+
+    fn check_early(&self, description: &Description) -> Result<(), Error> {
+        let early = self.early();
+        early.check()?;
+        let answer = description.answer();
+        let one_verdict = answer.kind == AnswerKind::Classes && !answer.each_step && description.outputs() == 1;
+        if early.count() > 0 && !one_verdict {
+            let problem = problem!("only one verdict of two classes has an early exit");
+            return Err(Error::Shape { problem });
         }
         Ok(())
     }
 
-    /// Floats are finite. An engine without floats runs no image that has some, and has no need to look.
-    fn check_values(&self, section: &Section) -> Result<(), Error> {
-        if cfg!(not(feature = "float")) {
-            return Ok(());
-        }
-        let raw = self.section_bytes(section);
-        // A float whose exponent bits are all ones is an infinity or no number.
-        let finite = match section.element {
-            Element::F32 => raw.chunks_exact(4).all(|b| b[3] & 0x7F != 0x7F || b[2] & 0x80 == 0),
-            Element::F16 => raw.chunks_exact(2).all(|b| b[1] & 0x7C != 0x7C),
-            Element::U8 | Element::I8 | Element::I16 | Element::U16 | Element::I32 | Element::U32 => true,
-            #[cfg(feature = "extended")]
-            Element::I4 => true,
-        };
-        if finite { Ok(()) } else { Err(Error::NotFinite { role: section.role, layer: section.layer }) }
-    }
-
-    /// The upper half of the last byte of a row with an odd number of four-bit features is zero.
-    #[cfg(feature = "extended")]
-    fn check_row_padding(&self, section: &Section) -> Result<(), Error> {
-        if section.element == Element::I4 && section.columns % 2 == 1 {
-            let mut rows = self.section_bytes(section).chunks(section.columns.div_ceil(2));
-            if let Some(row) = rows.position(|row| row.last().is_some_and(|last| last >> 4 != 0)) {
-                return Err(Error::RowPadding { row: row as u32 });
-            }
-        }
-        Ok(())
-    }
-
-    /// For every row of a layer: `Σ|w|·128·multiplier + |bias| ≤ i32::MAX`, so that no order of summation can overflow 32 bits.
+    /// Every layer cuts its sections off and checks them.
     #[inline(never)]
-    fn check_sums(&self, manifest: &Manifest, index: u8) -> Result<(), Error> {
-        let weights: &[i8] = self.tensor(manifest, Role::GateWeights, index);
-        let multipliers: &[u16] = self.tensor(manifest, Role::GateMultipliers, index);
-        let biases: &[i32] = self.tensor(manifest, Role::GateBiases, index);
-        #[cfg(feature = "fold")]
-        let kernel: &[i8] = if index == 0 { self.tensor(manifest, Role::KernelWeights, 0) } else { &[] };
-        let magnitude = magnitudes(manifest);
-        for (row, (&multiplier, &bias)) in multipliers.iter().zip(biases).enumerate() {
-            let sum = magnitude(weights, multipliers.len(), row);
-            #[cfg(feature = "fold")]
-            let sum = sum + magnitude(kernel, multipliers.len(), row);
-            let largest = sum * 128 * u64::from(multiplier) + u64::from(bias.unsigned_abs());
-            if largest > i32::MAX as u64 {
-                return Err(Error::Overflow { layer: index, row: row as u32 });
+    fn check_sections<N: Arithmetic>(&self, description: &Description) -> Result<(), Error> {
+        let mut cursor = self.cursor();
+        if let Some(vocabulary) = Self::open_vocabulary(description, &mut cursor)? {
+            vocabulary.check()?;
+        }
+        let shape = &description.embedding;
+        let embedding = embedding::Opened::<N>::open(shape, description.projected_sums(), &mut cursor)?;
+        let mut limit = embedding.check(shape)?;
+        let mut inputs = shape.width;
+        for (place, layer) in description.layers.iter().enumerate() {
+            let place = place as u8;
+            cursor.layer = place;
+            let opened = Opened::<N>::open(layer, inputs, &mut cursor)?;
+            limit = opened.check(limit, place)?;
+            inputs = layer.outputs(inputs);
+            if PROJECTION
+                && let (Opened::Lstm(first), Some((index, ready))) = (&opened, embedding.projected())
+                && place == 0
+            {
+                N::check_projected(first, index.ids(), ready)?;
             }
         }
-        Ok(())
-    }
-
-    /// The index counts the ready rows; of an integer image no row can overflow 32 bits with the hidden state's sum:
-    /// `Σ|w_h|·128·multiplier + |ready| ≤ i32::MAX`.
-    #[cfg(feature = "fold")]
-    fn check_folded(&self, manifest: &Manifest) -> Result<(), Error> {
-        let Some(index) = self.folded_index(manifest) else { return Ok(()) };
-        if !index.is_sound(manifest.embedding.rows, manifest.folded) {
-            return Err(Error::FoldedIndex);
+        if let Some(ngrams) = &description.ngrams {
+            cursor.next(Some(ngrams.section()))?;
         }
-        // Empty in float images.
-        let ready: &[i32] = self.tensor(manifest, Role::FoldedGates, 0);
-        let weights: &[i8] = self.tensor(manifest, Role::GateWeights, 0);
-        let multipliers: &[u16] = self.tensor(manifest, Role::GateMultipliers, 0);
-        let magnitude = magnitudes(manifest);
-        for (row, &multiplier) in multipliers.iter().enumerate() {
-            let recurrent = magnitude(weights, multipliers.len(), row) * 128 * u64::from(multiplier);
-            let sums = ready.iter().skip(row).step_by(multipliers.len().max(1));
-            for (id, ready) in index.ids().zip(sums) {
-                if recurrent + u64::from(ready.unsigned_abs()) > i32::MAX as u64 {
-                    return Err(Error::FoldedOverflow { id, row: row as u32 });
-                }
-            }
-        }
-        Ok(())
+        if cursor.is_at_end() { Ok(()) } else { Err(Error::Sections) }
     }
 
-    /// Which ids of a folded embedding have a ready row; `None` where the embedding is not folded.
-    #[cfg(feature = "fold")]
-    pub fn folded(&self) -> Option<IdSet<'a>> {
-        self.folded_index(&self.manifest())
+    /// Before the first section.
+    pub(crate) fn cursor(&self) -> Cursor<'a> {
+        Cursor::new(self.bytes, self.header_end)
     }
 
-    #[cfg(feature = "fold")]
-    pub(crate) fn folded_index(&self, manifest: &Manifest) -> Option<IdSet<'a>> {
-        (manifest.folded > 0).then(|| IdSet::new(self.tensor(manifest, Role::FoldedIndex, 0)))
-    }
-
-    /// What the image says about itself.
+    /// Cuts the vocabulary off the sections; `None` where the input is something else.
+    ///
+    /// # Errors
+    /// Those of [`Vocabulary::open`] and [`Cursor::next`].
     #[inline(never)]
-    pub fn manifest(&self) -> Manifest {
+    pub(crate) fn open_vocabulary(
+        description: &Description,
+        cursor: &mut Cursor<'a>,
+    ) -> Result<Option<Vocabulary<'a>>, Error> {
+        let Input::Text(text) = &description.input else { return Ok(None) };
+        if !TEXT {
+            return Err(Error::Feature { feature: "text" });
+        }
+        let (tables, index, words) =
+            (cursor.next(text.section(0))?, cursor.next(text.section(1))?, cursor.next(text.section(2))?);
+        Vocabulary::new(text, tables, index, words).map(Some)
+    }
+
+    /// The records.
+    fn records(&self) -> &'a [u8] {
+        self.bytes.get(PREAMBLE_BYTES..self.header_end).unwrap_or(&[])
+    }
+
+    /// The model that the image holds.
+    #[inline(never)]
+    pub fn description(&self) -> Description {
         // Opening has read it once already.
-        self.manifest_from(&mut Reader(self.coded())).unwrap_or(Manifest::NOTHING)
+        Description::read(self.records()).unwrap_or(Description::NOTHING)
     }
 
     /// The image's bytes, the checksum left out.
@@ -321,11 +260,29 @@ impl<'a> Image<'a> {
         self.bytes
     }
 
-    /// Where the model comes from.
+    /// Where the model comes from; empty where the writer has not said.
     pub fn provenance(&self) -> Provenance<'a> {
-        let mut reader = Reader(self.coded());
-        // Opening has read both once already.
-        self.manifest_from(&mut reader).and_then(|_| reader.provenance()).unwrap_or_default()
+        Provenance::of(self.records()).unwrap_or_default()
+    }
+
+    /// The thresholds of an early exit, by rising tokens and falling logits; none where the image has none.
+    pub fn early(&self) -> Earlies<'a> {
+        Earlies::of(self.records())
+    }
+
+    /// The names of the classes in the order of the outputs, two of a model with one output; none where the image has none.
+    pub fn class_names(&self) -> Names<'a> {
+        Names::of(self.records(), tags::CLASS_NAMES)
+    }
+
+    /// The units of the values in the order of the outputs; none where the image has none.
+    pub fn units(&self) -> Names<'a> {
+        Names::of(self.records(), tags::UNITS)
+    }
+
+    /// The keys and values that the writer left.
+    pub fn metadata(&self) -> Metadata<'a> {
+        Metadata::of(self.records())
     }
 
     /// Bytes of the whole image, the checksum included.
@@ -343,24 +300,20 @@ impl<'a> Image<'a> {
         self.crc
     }
 
-    /// The version of the format that it was written in, at most [`VERSION`].
-    pub fn version(&self) -> u16 {
-        self.version
-    }
-
     /// The digest that the model's self-test must give, [`crate::model::Model::self_test`]; `None` where the writer left none.
     pub fn self_test(&self) -> Option<u64> {
-        (self.self_test != 0).then_some(self.self_test)
+        let digest = u64::from_le_bytes(header::find(self.records(), tags::SELF_TEST)?.array()?);
+        (digest != 0).then_some(digest)
     }
 
-    /// Bytes of preamble, manifest and self-test together.
+    /// Bytes of preamble and records together.
     pub fn header_bytes(&self) -> usize {
         self.header_end
     }
 
     /// The sections in the order in which they lie.
-    pub fn sections(&self) -> impl Iterator<Item = Section> + '_ {
-        tensor::sections(self.manifest(), self.header_end)
+    pub fn sections(&self) -> impl Iterator<Item = Section> + use<> {
+        self.description().sections(self.header_end)
     }
 
     /// The bytes of one of this image's sections.
@@ -368,90 +321,64 @@ impl<'a> Image<'a> {
         self.bytes.get(section.offset..section.offset + section.bytes()).unwrap_or(&[])
     }
 
-    /// A tensor as a slice of its elements; `manifest` is this image's. Empty when the image has no such tensor or it has other elements.
-    pub(crate) fn tensor<T: bytemuck::Pod>(&self, manifest: &Manifest, role: Role, layer: u8) -> &'a [T] {
-        bytemuck::try_cast_slice(self.raw(manifest, role, layer)).unwrap_or(&[])
-    }
-
     /// The vocabulary of a text model; `None` where the input is something else.
     pub fn vocabulary(&self) -> Option<Vocabulary<'a>> {
-        self.read_vocabulary(&self.manifest()).ok().flatten()
-    }
-
-    /// The vocabulary that a manifest of this image speaks of.
-    #[inline(never)]
-    pub(crate) fn read_vocabulary(&self, manifest: &Manifest) -> Result<Option<Vocabulary<'a>>, Error> {
-        let Input::Text(text) = manifest.input else { return Ok(None) };
-        let index_width = if text.index_is_wide { 4 } else { 2 };
-        Vocabulary::new(
-            text.words as usize,
-            text.character_bits,
-            text.prefix_bits,
-            self.tensor(manifest, Role::VocabularyTables, 0),
-            self.raw(manifest, Role::VocabularyIndex, 0),
-            index_width,
-            self.tensor(manifest, Role::VocabularyText, 0),
-        )
-        .map(Some)
-    }
-
-    /// Checks the vocabulary word by word.
-    #[inline(never)]
-    fn check_vocabulary(&self) -> Result<(), Error> {
-        self.read_vocabulary(&self.manifest())?.map_or(Ok(()), |vocabulary| vocabulary.check())
-    }
-
-    /// A tensor as its bytes. Apart from [`Image::tensor`], so that its code exists once.
-    #[inline(never)]
-    fn raw(&self, manifest: &Manifest, role: Role, layer: u8) -> &'a [u8] {
-        tensor::sections(manifest, self.header_end)
-            .find(|section| section.role == role && section.layer == layer)
-            .map_or(&[], |section| self.section_bytes(&section))
+        Self::open_vocabulary(&self.description(), &mut self.cursor()).ok().flatten()
     }
 }
 
-/// How the magnitudes of a row of a manifest's gates are added up.
-#[inline(always)]
-fn magnitudes(manifest: &Manifest) -> fn(&[i8], usize, usize) -> u64 {
-    #[cfg(feature = "extended")]
-    if manifest.extended.nibbles.gates {
-        return magnitude_of_nibbles;
-    }
-    let _ = manifest;
-    magnitude
-}
+/// An image in a program: `include_image!(pub Sentiment = "model.latch")` makes a type `Sentiment` whose image lies aligned in flash.
+///
+/// The image is read while the program is compiled: one that is cut off, damaged, of another version or inconsistent is a compile error with the reason. The path is
+/// relative to the file with this line. The type has
+///
+/// - `BYTES`: the image, for [`Image::open`];
+/// - `STATE_BYTES`: the `N` of [`State<N>`](crate::model::State);
+/// - `open()`: [`Image::open`].
+///
+/// ```ignore
+/// latch_engine::include_image!(pub Sentiment = "model.latch");
+///
+/// static STATE: State<{ Sentiment::STATE_BYTES }> = State::new();
+/// let image = Sentiment::open()?;
+/// ```
+#[macro_export]
+macro_rules! include_image {
+    ($visibility:vis $name:ident = $path:expr) => {
+        /// An image that lies in this program.
+        $visibility struct $name;
 
-/// As [`magnitude`], of weights with four bits each.
-#[cfg(feature = "extended")]
-fn magnitude_of_nibbles(nibbles: &[i8], rows: usize, row: usize) -> u64 {
-    let columns = 2 * nibbles.len() / rows.max(1);
-    let (unit, gate) = (row / 4, row % 4);
-    let blocks = nibbles.get(unit * columns * 2..).unwrap_or(&[]).as_chunks::<8>().0;
-    let mut sum = 0;
-    for block in blocks.iter().take(columns / 4) {
-        let mut weights = [0; 16];
-        crate::kernels::nibbles::widen_gates(block, &mut weights);
-        sum += magnitude(&weights, 4, gate);
-    }
-    sum
-}
+        impl $name {
+            /// The image, on a multiple of 16.
+            $visibility const BYTES: &'static [u8] = {
+                #[repr(C, align(16))]
+                struct Aligned<T: ?Sized>(T);
+                static ALIGNED: &Aligned<[u8]> = &Aligned(*include_bytes!($path));
+                &ALIGNED.0
+            };
 
-/// The sum of the magnitudes of a row, unit times 4 plus gate, of weights `[unit][columns / 4][gate][4]` with so many rows.
-fn magnitude(weights: &[i8], rows: usize, row: usize) -> u64 {
-    let columns = weights.len() / rows.max(1);
-    let (unit, gate) = (row / 4, row % 4);
-    let words = weights.get(unit * columns * 4..).unwrap_or(&[]).as_chunks::<16>().0;
-    words
-        .iter()
-        .take(columns / 4)
-        .filter_map(|word| word.get(gate * 4..gate * 4 + 4))
-        .flatten()
-        .map(|weight| u64::from(weight.unsigned_abs()))
-        .sum()
+            /// Bytes of state that a stream needs.
+            #[allow(long_running_const_eval, reason = "the checksum of a large image")]
+            $visibility const STATE_BYTES: usize = match $crate::image::check_header(Self::BYTES) {
+                Ok(description) => $crate::model::Layout::of(&description).bytes(),
+                Err(error) => panic!("{}", error.reason()),
+            };
+
+            /// The image, checked.
+            ///
+            /// # Errors
+            /// Those of [`Image::open`]($crate::image::Image::open).
+            $visibility fn open() -> Result<$crate::image::Image<'static>, $crate::Error> {
+                $crate::image::Image::open(Self::BYTES)
+            }
+        }
+    };
 }
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
     use super::*;
 
     #[test]

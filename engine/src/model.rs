@@ -1,134 +1,78 @@
-//! An opened image made ready to run: embedding, recurrent layers, readout and head, joined with the kernels.
+//! An opened image made ready to run: its chain of layers, joined with the kernels.
 //!
-//! A [`Model`] is shared and immutable. A [`State`] is what one stream remembers: a value of a fixed size, the same bytes on every
-//! machine. A [`Session`] is a model with a state. There is no arithmetic here that a kernel could do, no `unsafe` and no choice by architecture.
+//! A [`Model`] is shared and immutable. A [`State`](crate::State) is what one stream remembers: a value of a fixed size, the same bytes on every
+//! machine. A [`Session`](crate::Session) is a model with a state. There is no arithmetic here that a kernel could do, no `unsafe` and no choice by architecture.
 
-#[cfg(feature = "extended")]
-mod answer;
-#[cfg(feature = "extended")]
-mod attention;
-#[cfg(feature = "extended")]
-mod bag;
-mod embedding;
-#[cfg(all(feature = "fold", feature = "std"))]
-mod fold;
-#[cfg(feature = "fold")]
-mod folded;
-mod head;
-mod lstm;
-#[cfg(feature = "extended")]
-mod nibbles;
+#[cfg(feature = "std")]
+mod certify;
+mod chain;
 #[cfg(not(latch_backend))]
 mod packed;
-mod self_test;
-mod session;
-mod state;
-
-#[cfg(all(feature = "extended", feature = "std"))]
-pub use answer::with_answer;
-#[cfg(feature = "extended")]
-pub use attention::attention_weight;
-#[cfg(all(feature = "extended", feature = "float"))]
-pub use attention::attention_weight_f32;
-#[cfg(all(feature = "fold", feature = "std"))]
-pub use fold::{fold, folded_image_bytes};
-pub use head::{Logit, probability_q15};
 #[cfg(feature = "std")]
-pub use self_test::certify;
-pub use self_test::{SELF_TEST_TOKENS, SelfTest};
-pub use session::{Digest, Session};
-#[cfg(feature = "fold")]
-pub use state::folded_stream_bytes;
-#[cfg(feature = "extended")]
-pub use state::nibble_stream_bytes;
-pub use state::{State, StreamShape, state_bytes, stream_bytes};
+mod project;
+mod self_test;
 
-use heapless::Vec;
+#[cfg(feature = "std")]
+pub use certify::{certify, with_answer};
+#[cfg(feature = "std")]
+pub use project::{project, projected_image_bytes};
+pub use self_test::{SELF_TEST_STEPS, SelfTest};
 
+use half::f16;
+
+use crate::error::Error;
+use crate::features::{FLOAT, NGRAMS, TEXT};
 use crate::image::Image;
-use crate::image::error::Error;
-#[cfg(feature = "float")]
-use crate::image::manifest::MAX_LAYERS;
-use crate::image::manifest::{Input, Layer, Manifest, Precision, Readout, Unknown};
-#[cfg(feature = "extended")]
-use crate::image::manifest::{Nibbles, Units};
-use crate::image::tensor::Role;
-#[cfg(feature = "extended")]
-use crate::input::ngrams::Ngrams;
+use crate::image::header::{Answer, Description, Earlies, Input};
+use crate::input::ngrams;
+use crate::input::text::{Text, Token, Tokenizer, Tokens, Unknown};
 use crate::input::vocabulary::Vocabulary;
-use crate::kernels::{AnyBackend, GatesI8, Packed};
-#[cfg(feature = "float")]
-use crate::kernels::{FloatWeight, GatesFloat};
+use crate::kernels::AnyBackend;
+use crate::numbers::Precision;
+use crate::state::Layout;
 
-use embedding::Embedding;
-#[cfg(feature = "fold")]
-use folded::Folded;
-#[cfg(feature = "float")]
-use head::HeadFloat;
-use head::HeadInt;
-use lstm::Layers;
+pub(crate) use chain::Chain;
 
 /// A model over an opened image: typed tensors that borrow the image's bytes.
 #[derive(Clone, Debug)]
 pub struct Model<'a> {
     vocabulary: Option<Vocabulary<'a>>,
     unknown: Unknown,
-    #[cfg(feature = "extended")]
-    units: Units,
-    #[cfg(feature = "extended")]
-    ngrams: Option<Ngrams<'a>>,
-    shape: StreamShape,
-    /// [`Model::scratch_start`], where the bytes of code that keep it are not counted.
-    #[cfg(not(latch_backend))]
-    scratch: usize,
-    weights: Weights<'a>,
-    backend: AnyBackend,
-    /// Ids of the embedding.
-    rows: u32,
+    tokens: Tokens,
+    ngrams: Option<ngrams::Table<'a>>,
+    pub(crate) layout: Layout,
+    pub(crate) weights: Weights<'a>,
+    pub(crate) backend: AnyBackend,
     self_test: Option<u64>,
-    crc: u32,
-    #[cfg(feature = "extended")]
-    answer: crate::image::manifest::Answer,
-    #[cfg(feature = "extended")]
-    early: Vec<crate::image::manifest::Early, { crate::image::manifest::MAX_EARLY }>,
+    pub(crate) crc: u32,
+    precision: Precision,
+    outputs: u16,
+    layers: u8,
+    answer: Answer,
+    early: Earlies<'a>,
 }
 
-/// The tensors of each precision.
+/// The chain in each precision.
 #[derive(Clone, Debug)]
 #[allow(clippy::large_enum_variant, reason = "one lives as long as the program, and there is no heap")]
-enum Weights<'a> {
-    #[cfg(feature = "float")]
-    F32(Float<'a, f32>),
-    #[cfg(feature = "float")]
-    F16(Float<'a, half::f16>),
-    Int8(Int8<'a>),
+pub(crate) enum Weights<'a> {
+    F32(Chain<'a, f32>),
+    F16(Chain<'a, f16>),
+    Int8(Chain<'a, i8>),
 }
 
-/// A float model: storage in `W`, arithmetic in f32.
-#[cfg(feature = "float")]
-#[derive(Clone, Debug)]
-struct Float<'a, W> {
-    embedding: Embedding<'a, W>,
-    layers: Layers<GatesFloat<'a, W>>,
-    head: HeadFloat<'a, W>,
-    #[cfg(feature = "fold")]
-    folded: Option<Folded<'a, W, f32>>,
+/// Runs an expression with the chain of a model's precision; what this build cannot run gives `$absent`, and no session is made of it.
+macro_rules! with_chain {
+    ($weights:expr, $chain:ident => $run:expr, $absent:expr) => {
+        match $weights {
+            $crate::model::Weights::Int8($chain) => $run,
+            $crate::model::Weights::F32($chain) if $crate::features::FLOAT => $run,
+            $crate::model::Weights::F16($chain) if $crate::features::FLOAT => $run,
+            _ => $absent,
+        }
+    };
 }
-
-/// An integer model.
-#[derive(Clone, Debug)]
-struct Int8<'a> {
-    /// The layers' weights are nibbles, two in each of their bytes.
-    #[cfg(feature = "extended")]
-    nibbles: bool,
-    #[cfg(feature = "extended")]
-    tiers: Option<embedding::Tiered<'a>>,
-    embedding: Embedding<'a, i8>,
-    layers: Layers<GatesI8<'a>>,
-    head: HeadInt<'a>,
-    #[cfg(feature = "fold")]
-    folded: Option<Folded<'a, i8, i32>>,
-}
+pub(crate) use with_chain;
 
 impl<'a> Model<'a> {
     /// Cuts an image into typed tensors and takes the widest backend that this machine has.
@@ -149,100 +93,52 @@ impl<'a> Model<'a> {
     const NOTHING: Self = Model {
         vocabulary: None,
         unknown: Unknown::Skip,
-        #[cfg(feature = "extended")]
-        units: Units::Words,
-        #[cfg(feature = "extended")]
+        tokens: Tokens::Words,
         ngrams: None,
-        shape: StreamShape {
-            precision: Precision::Int8,
-            readout: Readout::Last,
-            inputs: 0,
-            units: Vec::new(),
-            outputs: 0,
-            folded: false,
-            #[cfg(feature = "extended")]
-            nibbles: Nibbles { embedding: false, gates: false },
-            #[cfg(feature = "extended")]
-            tiers: false,
-            ngrams: 0,
-        },
-        #[cfg(not(latch_backend))]
-        scratch: 0,
-        weights: Weights::Int8(Int8 {
-            #[cfg(feature = "extended")]
-            nibbles: false,
-            #[cfg(feature = "extended")]
-            tiers: None,
-            embedding: Embedding::NOTHING,
-            layers: Vec::new(),
-            head: HeadInt::NOTHING,
-            #[cfg(feature = "fold")]
-            folded: None,
-        }),
+        layout: Layout::NOTHING,
+        weights: Weights::Int8(Chain::NOTHING),
         backend: AnyBackend::BASE,
-        rows: 0,
         self_test: None,
         crc: 0,
-        #[cfg(feature = "extended")]
-        answer: crate::image::manifest::Answer { kind: crate::image::manifest::AnswerKind::Classes, each_step: false },
-        #[cfg(feature = "extended")]
-        early: Vec::new(),
+        precision: Precision::Int8,
+        outputs: 0,
+        layers: 0,
+        answer: Answer { kind: crate::image::header::AnswerKind::Classes, each_step: false },
+        early: Earlies::NONE,
     };
 
     #[inline(never)]
     fn fill(&mut self, image: &Image<'a>) {
-        let manifest = &image.manifest();
-        if let Input::Text(text) = manifest.input {
-            // Opening has read it once already.
-            self.vocabulary = image.read_vocabulary(manifest).ok().flatten();
-            self.unknown = text.unknown;
-        }
-        #[cfg(feature = "extended")]
-        {
-            self.units = manifest.extended.units;
-        }
-        self.shape.precision = manifest.precision;
-        self.shape.readout = manifest.readout;
-        self.shape.inputs = manifest.embedding.width;
-        self.shape.outputs = manifest.head.outputs;
-        self.shape.folded = manifest.folded > 0;
-        #[cfg(feature = "extended")]
-        {
-            self.shape.nibbles = manifest.extended.nibbles;
-            self.shape.tiers = manifest.extended.tiers.is_some();
-        }
-        #[cfg(feature = "extended")]
-        if let Some(shape) = manifest.extended.ngrams {
-            self.shape.ngrams = shape.longest;
-            self.ngrams = Some(Ngrams::new(shape, image.tensor(manifest, Role::Ngrams, 0)));
-        }
-        for Layer::Lstm(lstm) in &manifest.layers {
-            // The manifest holds at most as many layers as this vector.
-            let _ = self.shape.units.push(lstm.units);
-        }
-        #[cfg(not(latch_backend))]
-        {
-            self.scratch = self.shape.scratch_start();
-        }
+        let description = &image.description();
+        self.layout = Layout::of(description);
         self.backend = AnyBackend::detect();
-        self.rows = manifest.embedding.rows;
         self.self_test = image.self_test();
         self.crc = image.crc();
-        #[cfg(feature = "extended")]
-        {
-            self.answer = manifest.extended.answer;
-            self.early.clone_from(&manifest.extended.early);
+        self.precision = description.precision;
+        self.outputs = description.outputs();
+        self.layers = description.layers.count() as u8;
+        self.answer = description.answer();
+        self.early = image.early();
+        if let Input::Text(Text { tokens, unknown, .. }) = description.input {
+            (self.tokens, self.unknown) = (tokens, unknown);
         }
-        #[cfg(feature = "float")]
-        match manifest.precision {
-            Precision::F32 => self.weights = Weights::F32(Float::new(image, manifest)),
-            Precision::F16 => self.weights = Weights::F16(Float::new(image, manifest)),
-            Precision::Int8 => {}
+        // Opening has done all of this once already, so that nothing fails here.
+        let _ = self.cut(image, description);
+    }
+
+    fn cut(&mut self, image: &Image<'a>, description: &Description) -> Result<(), Error> {
+        let mut cursor = image.cursor();
+        self.vocabulary = Image::open_vocabulary(description, &mut cursor)?;
+        match description.precision {
+            Precision::F32 if FLOAT => self.weights = Weights::F32(Chain::NOTHING),
+            Precision::F16 if FLOAT => self.weights = Weights::F16(Chain::NOTHING),
+            _ => {}
         }
-        #[allow(irrefutable_let_patterns, reason = "not with floats")]
-        if let Weights::Int8(weights) = &mut self.weights {
-            weights.fill(image, manifest);
+        with_chain!(&mut self.weights, chain => chain.fill(description, &mut cursor)?, ());
+        if NGRAMS && let Some(shape) = description.ngrams {
+            self.ngrams = ngrams::Table::new(shape, cursor.tensor(Some(shape.section()))?);
         }
+        Ok(())
     }
 
     /// The same model on another backend; for tests and for comparing speeds. Weights that [`Model::pack`] has packed are forgotten: they
@@ -250,9 +146,8 @@ impl<'a> Model<'a> {
     #[must_use]
     pub fn with_backend(mut self, backend: AnyBackend) -> Self {
         self.backend = backend;
-        #[allow(irrefutable_let_patterns, reason = "not with floats")]
-        if let Weights::Int8(weights) = &mut self.weights {
-            weights.layers.iter_mut().for_each(|gates| gates.packed = Packed::NONE);
+        if let Weights::Int8(chain) = &mut self.weights {
+            chain.forget_packed();
         }
         self
     }
@@ -262,14 +157,39 @@ impl<'a> Model<'a> {
         self.backend
     }
 
-    /// Bytes of state that a stream of this model needs: the least `N` of [`State<N>`].
+    /// Bytes of state that a stream of this model needs: the least `N` of [`State<N>`](crate::State).
     pub fn state_bytes(&self) -> usize {
-        state_bytes(&self.shape)
+        self.layout.bytes
     }
 
-    /// The shape that decides how large a stream's state is.
-    pub fn shape(&self) -> &StreamShape {
-        &self.shape
+    /// Type of the weights.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Number of outputs: one of a verdict of two classes, else one a class or a value.
+    pub fn outputs(&self) -> u16 {
+        self.outputs
+    }
+
+    /// Number of layers behind the embedding.
+    pub fn layers(&self) -> u8 {
+        self.layers
+    }
+
+    /// Number of ids that the network reads.
+    pub fn ids(&self) -> u32 {
+        with_chain!(&self.weights, chain => chain.embedding.ids(), 0)
+    }
+
+    /// What the outputs mean.
+    pub fn answer(&self) -> Answer {
+        self.answer
+    }
+
+    /// The thresholds of an early exit, by rising tokens and falling logits; none where the image has none.
+    pub fn early(&self) -> Earlies<'a> {
+        self.early
     }
 
     /// The vocabulary of a text model.
@@ -277,106 +197,34 @@ impl<'a> Model<'a> {
         self.vocabulary.as_ref()
     }
 
-    /// Starts a stream in a state, whatever the state held before.
-    ///
-    /// # Errors
-    /// [`Error::StateTooSmall`] when `N` is less than [`Model::state_bytes`], [`Error::PrecisionUnavailable`] when the image needs floats
-    /// and the engine was built without them.
-    pub fn session<'s, 'm, const N: usize>(&'m self, state: &'s mut State<N>) -> Result<Session<'s, 'm, 'a>, Error> {
-        self.session_in(state.as_bytes_mut())
+    /// The n-grams beside the network.
+    pub(crate) fn ngrams(&self) -> Option<&ngrams::Table<'a>> {
+        if NGRAMS { self.ngrams.as_ref() } else { None }
     }
 
-    /// Starts a stream in any memory that starts on a multiple of 4, where its size is known at run time only.
-    ///
-    /// # Errors
-    /// Those of [`Model::session`], and [`Error::StateMisaligned`].
-    pub fn session_in<'s, 'm>(&'m self, memory: &'s mut [u8]) -> Result<Session<'s, 'm, 'a>, Error> {
-        let mut session = Session::over(self, memory)?;
-        session.reset();
-        Ok(session)
+    /// The beginning of a text; `None` where the model reads none.
+    pub(crate) fn tokenizer(&self) -> Option<Tokenizer> {
+        if TEXT && self.vocabulary.is_some() { Some(Tokenizer::of(self.tokens)) } else { None }
     }
 
-    /// Goes on with the stream whose state was kept, in the middle of a word or anywhere.
-    ///
-    /// # Errors
-    /// [`Error::StateOfAnotherModel`] or [`Error::StateDamaged`] when the state is not one of this model, besides those of [`Model::session`].
-    pub fn resume<'s, 'm, const N: usize>(&'m self, state: &'s mut State<N>) -> Result<Session<'s, 'm, 'a>, Error> {
-        self.resume_in(state.as_bytes_mut())
+    /// What a token of the text is.
+    pub fn tokens(&self) -> Tokens {
+        self.tokens
     }
 
-    /// As [`Model::resume`], in any memory that starts on a multiple of 4.
-    ///
-    /// # Errors
-    /// Those of [`Model::resume`], and [`Error::StateMisaligned`].
-    pub fn resume_in<'s, 'm>(&'m self, memory: &'s mut [u8]) -> Result<Session<'s, 'm, 'a>, Error> {
-        let session = Session::over(self, memory)?;
-        session.check()?;
-        Ok(session)
-    }
-
-    /// Where the scratch of a step begins behind the header.
-    #[inline(always)]
-    fn scratch_start(&self) -> usize {
-        #[cfg(not(latch_backend))]
-        return self.scratch;
-        #[cfg(latch_backend)]
-        self.shape.scratch_start()
-    }
-
-    /// True when this build of the engine has the model's precision.
-    fn is_available(&self) -> bool {
-        cfg!(feature = "float") || self.shape.precision == Precision::Int8
-    }
-}
-
-#[cfg(feature = "float")]
-impl<'a, W: FloatWeight> Float<'a, W> {
-    fn new(image: &Image<'a>, manifest: &Manifest) -> Self {
-        let mut layers: Vec<_, MAX_LAYERS> = Vec::new();
-        for index in 0..manifest.layers.len() as u8 {
-            let gates = GatesFloat {
-                weights: image.tensor(manifest, Role::GateWeights, index),
-                bias: image.tensor(manifest, Role::GateBiases, index),
-            };
-            let _ = layers.push(gates);
-        }
-        Float {
-            embedding: Embedding::new(image, manifest),
-            layers,
-            head: HeadFloat::new(image, manifest),
-            #[cfg(feature = "fold")]
-            folded: Folded::new(image, manifest),
+    /// The id that the network reads for a token; `None` for one that it leaves out.
+    pub fn token_id(&self, token: Token<'_>) -> Option<u32> {
+        let vocabulary = self.vocabulary.as_ref()?;
+        let id = vocabulary.id(token.bytes());
+        match token {
+            Token::Word(word) => id.or_else(|| self.unknown.id(vocabulary.len() as u32, word)),
+            Token::Mark(_) => id,
         }
     }
-}
 
-impl<'a> Int8<'a> {
-    fn fill(&mut self, image: &Image<'a>, manifest: &Manifest) {
-        self.embedding = Embedding::new(image, manifest);
-        #[cfg(feature = "extended")]
-        if manifest.extended.nibbles.embedding {
-            self.embedding.halve();
-        }
-        #[cfg(feature = "extended")]
-        {
-            self.nibbles = manifest.extended.nibbles.gates;
-            self.tiers = manifest.extended.tiers.map(|tiers| embedding::Tiered::new(image, manifest, tiers));
-        }
-        self.head = HeadInt::new(image, manifest);
-        for (index, Layer::Lstm(lstm)) in manifest.layers.iter().enumerate() {
-            let index = index as u8;
-            let gates = GatesI8 {
-                weights: image.tensor(manifest, Role::GateWeights, index),
-                multiplier: image.tensor(manifest, Role::GateMultipliers, index),
-                bias: image.tensor(manifest, Role::GateBiases, index),
-                shift: u32::from(lstm.shift),
-                packed: Packed::NONE,
-            };
-            let _ = self.layers.push(gates);
-        }
-        #[cfg(feature = "fold")]
-        {
-            self.folded = Folded::new(image, manifest);
-        }
+    /// Where the state of a layer lies; `None` where it has none, or there is no such layer.
+    pub(crate) fn layer_bytes(&self, layer: usize) -> Option<core::ops::Range<usize>> {
+        let start = self.layout.layers + self.layout.kept;
+        with_chain!(&self.weights, chain => chain.layer_bytes(layer, start, self.layout.steps), None)
     }
 }

@@ -1,13 +1,18 @@
 //! The writer of images, beside their reader. For the desktop: needs the feature `std`.
 
+use std::string::String;
 use std::vec::Vec;
 
 use bytemuck::{Pod, Zeroable};
+use serde::Serialize;
 
-use super::error::Error;
-use super::manifest::{Manifest, Preamble, Provenance};
-use super::tensor::{self, Element, Role, Section};
-use super::{MAGIC, crc32};
+use super::header::{Description, Early, Input, MAGIC, PREAMBLE_BYTES, Provenance, VERSION, find, tags};
+use super::reader::CRITICAL;
+use super::role::Role;
+use super::section::{ALIGNMENT, Element, Section};
+use crate::error::Error;
+use crate::kernels::int4::{widen_row, widen_rows};
+use crate::layers::Layer;
 
 /// A tensor's values, in the order of its section.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,18 +42,48 @@ pub struct Tensor {
     pub values: Values,
 }
 
-/// Writes an image, without a self-test ([`crate::model::certify`] adds it). `tensors` may come in any order; each section that the manifest calls for must be among them with its exact length.
+/// What an image says beside its model: all of it may be left out.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Notes<'a> {
+    /// Where the model comes from.
+    pub provenance: Provenance<'a>,
+    /// The thresholds of an early exit.
+    pub early: Vec<Early>,
+    /// Names of the classes in the order of the outputs, two of a model with one output.
+    pub class_names: Vec<String>,
+    /// Units of the values in the order of the outputs.
+    pub units: Vec<String>,
+    /// Free keys and values.
+    pub metadata: Vec<(String, String)>,
+}
+
+impl<'a> Notes<'a> {
+    /// Those of an image.
+    pub fn of(image: &super::Image<'a>) -> Self {
+        let owned = |names: super::header::Names<'_>| names.map(String::from).collect();
+        Notes {
+            provenance: image.provenance(),
+            early: image.early().collect(),
+            class_names: owned(image.class_names()),
+            units: owned(image.units()),
+            metadata: image.metadata().map(|(key, value)| (key.into(), value.into())).collect(),
+        }
+    }
+}
+
+/// Writes an image, with room for a self-test ([`crate::certify`] fills it). `tensors` may come in any order; each section that the description calls for must be
+/// among them with its exact length.
 ///
 /// # Errors
-/// [`Error::Shape`] when a tensor is missing or has another length or type than the manifest gives it, or when the manifest is inconsistent.
-pub fn encode(manifest: &Manifest, provenance: &Provenance<'_>, tensors: &[Tensor]) -> Result<Vec<u8>, Error> {
-    manifest.check()?;
-    let (mut bytes, _) = sized_header(manifest, provenance)?;
-    for section in tensor::sections(manifest, bytes.len()) {
+/// [`Error::Shape`] when a tensor is missing or has another length or type than the description gives it, or when the description is inconsistent.
+pub fn encode(description: &Description, notes: &Notes<'_>, tensors: &[Tensor]) -> Result<Vec<u8>, Error> {
+    description.check()?;
+    let (mut bytes, _) = header(description, notes)?;
+    for section in description.sections(bytes.len()) {
         bytes.resize(section.offset, 0);
         bytes.extend(section_bytes(&section, tensors)?);
     }
-    let crc = crc32(&bytes);
+    let crc = super::crc32(&bytes);
     bytes.extend(crc.to_le_bytes());
     Ok(bytes)
 }
@@ -56,69 +91,90 @@ pub fn encode(manifest: &Manifest, provenance: &Provenance<'_>, tensors: &[Tenso
 /// Bytes of the image that [`encode`] would write.
 ///
 /// # Errors
-/// [`Error::Shape`] when the manifest is inconsistent or the image would be too large.
-pub fn encoded_bytes(manifest: &Manifest, provenance: &Provenance<'_>) -> Result<usize, Error> {
-    manifest.check()?;
-    Ok(sized_header(manifest, provenance)?.1)
+/// [`Error::Shape`] when the description is inconsistent or the image would be too large.
+pub fn encoded_bytes(description: &Description, notes: &Notes<'_>) -> Result<usize, Error> {
+    description.check()?;
+    Ok(header(description, notes)?.1)
 }
 
-/// The header, and the bytes of the whole image, which stand in it.
-fn sized_header(manifest: &Manifest, provenance: &Provenance<'_>) -> Result<(Vec<u8>, usize), Error> {
-    // The image's length stands in front of the manifest in as many bytes as it needs, so it is found by trying.
-    let mut stated = 0_u32;
-    loop {
-        let header = header(manifest, provenance, stated)?;
-        let end = tensor::sections(manifest, header.len())
-            .map(|section| section.offset.saturating_add(section.bytes()))
-            .last()
-            .unwrap_or(header.len());
-        let image_bytes = u32::try_from(end.saturating_add(4))
-            .map_err(|_| Error::Shape { problem: "the image would be larger than 4 GiB" })?;
-        if image_bytes == stated {
-            return Ok((header, image_bytes as usize));
+/// Adds a record: tag, length, content.
+fn push_record(bytes: &mut Vec<u8>, tag: u8, content: &[u8]) -> Result<(), Error> {
+    bytes.push(tag);
+    bytes.extend(coded(&content)?);
+    Ok(())
+}
+
+fn coded(value: &(impl Serialize + ?Sized)) -> Result<Vec<u8>, Error> {
+    postcard::to_stdvec(value).map_err(|_| Error::Shape { problem: "a record cannot be coded" })
+}
+
+/// Preamble and records, and the bytes of the whole image, which stand in the preamble.
+fn header(description: &Description, notes: &Notes<'_>) -> Result<(Vec<u8>, usize), Error> {
+    let mut bytes = std::vec![0; PREAMBLE_BYTES];
+    push_record(&mut bytes, tags::MODEL | CRITICAL, &coded(&(precision(description), description.answer))?)?;
+    push_record(&mut bytes, tags::INPUT | CRITICAL, &coded::<Input>(&description.input)?)?;
+    push_record(&mut bytes, tags::EMBEDDING | CRITICAL, &coded(&description.embedding)?)?;
+    for layer in description.layers.iter() {
+        let content = match layer {
+            Layer::Lstm(layer) => coded(layer),
+            Layer::Gru(layer) => coded(layer),
+            Layer::Rnn(layer) => coded(layer),
+            Layer::Dense(layer) => coded(layer),
+            Layer::Pooling(layer) => coded(layer),
+        }?;
+        push_record(&mut bytes, layer.tag() | CRITICAL, &content)?;
+    }
+    if let Some(ngrams) = &description.ngrams {
+        push_record(&mut bytes, tags::NGRAMS | CRITICAL, &coded(ngrams)?)?;
+    }
+    if description.precision.is_integer() {
+        push_record(&mut bytes, tags::SELF_TEST, &[0; 8])?;
+    }
+    push_record(&mut bytes, tags::PROVENANCE, &coded(&notes.provenance)?)?;
+    if !notes.early.is_empty() {
+        push_record(&mut bytes, tags::EARLY, &coded(&notes.early)?)?;
+    }
+    for (tag, names) in [(tags::CLASS_NAMES, &notes.class_names), (tags::UNITS, &notes.units)] {
+        if !names.is_empty() {
+            push_record(&mut bytes, tag, &coded(names)?)?;
         }
-        stated = image_bytes;
     }
+    for pair in &notes.metadata {
+        push_record(&mut bytes, tags::METADATA, &coded(pair)?)?;
+    }
+    let end = description.sections_end(bytes.len()).saturating_add(4);
+    let too_large = Error::Shape { problem: "the image would be larger than 4 GiB" };
+    let header = u32::try_from(bytes.len()).map_err(|_| too_large)?;
+    let image = u32::try_from(end).map_err(|_| too_large)?;
+    bytes[..4].copy_from_slice(&MAGIC);
+    bytes[4..6].copy_from_slice(&VERSION.to_le_bytes());
+    bytes[8..12].copy_from_slice(&image.to_le_bytes());
+    bytes[12..16].copy_from_slice(&header.to_le_bytes());
+    Ok((bytes, end))
 }
 
-fn header(manifest: &Manifest, provenance: &Provenance<'_>, image_bytes: u32) -> Result<Vec<u8>, Error> {
-    let coded = |result: postcard::Result<Vec<u8>>| {
-        result.map_err(|_| Error::Shape { problem: "the manifest cannot be coded" })
-    };
-    let mut header = coded(postcard::to_stdvec(&Preamble { magic: MAGIC, version: manifest.version() }))?;
-    header.extend(coded(postcard::to_stdvec(&image_bytes))?);
-    header.extend(coded(postcard::to_stdvec(manifest))?);
-    if manifest.version() > super::VERSION_UNFOLDED {
-        header.extend(coded(postcard::to_stdvec(&manifest.folded))?);
+/// The precision's number in the record of the model.
+fn precision(description: &Description) -> u32 {
+    use crate::numbers::Precision;
+    match description.precision {
+        Precision::F32 => 0,
+        Precision::F16 => 1,
+        Precision::Int8 => 2,
     }
-    #[cfg(feature = "extended")]
-    if manifest.version() > super::VERSION_FOLDED {
-        header.extend(coded(postcard::to_stdvec(&manifest.extended))?);
-    }
-    #[cfg(feature = "extended")]
-    if manifest.version() > super::VERSION_TIERED {
-        header.extend(coded(postcard::to_stdvec(&manifest.extended.tiers))?);
-    } else if let Some(tiers) = &manifest.extended.tiers {
-        header.extend(coded(postcard::to_stdvec(tiers))?);
-    }
-    header.extend(coded(postcard::to_stdvec(provenance))?);
-    header.extend([0; SELF_TEST_BYTES]);
-    Ok(header)
 }
 
 fn section_bytes(section: &Section, tensors: &[Tensor]) -> Result<Vec<u8>, Error> {
     let tensor = tensors
         .iter()
         .find(|tensor| tensor.role == section.role && tensor.layer == section.layer)
-        .ok_or(Error::Shape { problem: "a tensor that the manifest calls for was not given" })?;
+        .ok_or(Error::Shape { problem: "a tensor that the description calls for was not given" })?;
     fn little<const N: usize, T: Copy>(values: &[T], bytes: impl Fn(T) -> [u8; N]) -> Vec<u8> {
         values.iter().flat_map(|&value| bytes(value)).collect()
     }
     let bytes = match (&tensor.values, section.element) {
         (Values::Bytes(values), _) => values.clone(),
         (Values::I8(values), Element::I8) => little(values, i8::to_le_bytes),
-        #[cfg(feature = "extended")]
-        (Values::I8(values), Element::I4) => nibbles(section, values)?,
+        (Values::I8(values), Element::I4) => four_bits(section, values)?,
         (Values::I16(values), Element::I16) => little(values, i16::to_le_bytes),
         (Values::U16(values), Element::U16) => little(values, u16::to_le_bytes),
         (Values::I32(values), Element::I32) => little(values, i32::to_le_bytes),
@@ -132,9 +188,8 @@ fn section_bytes(section: &Section, tensors: &[Tensor]) -> Result<Vec<u8>, Error
     Ok(bytes)
 }
 
-/// Two int8 weights a byte, in the order of [`crate::kernels::nibbles`].
-#[cfg(feature = "extended")]
-fn nibbles(section: &Section, values: &[i8]) -> Result<Vec<u8>, Error> {
+/// Two int8 weights a byte, in the order of [`crate::kernels::int4`].
+fn four_bits(section: &Section, values: &[i8]) -> Result<Vec<u8>, Error> {
     if values.iter().any(|value| value % 16 != 0) {
         return Err(Error::Shape { problem: "a tensor of four bits a weight has a value that is no multiple of 16" });
     }
@@ -153,21 +208,18 @@ fn nibbles(section: &Section, values: &[i8]) -> Result<Vec<u8>, Error> {
     Ok(blocks.flat_map(|block| (0..8).map(move |byte| pair(block[byte], block[byte + 8]))).collect())
 }
 
-/// The int8 weights of a section of an integer model: its bytes, or what its nibbles stand for. Empty for other elements.
+/// The int8 weights of a section of an integer model: its bytes, or what its four bits stand for. Empty for other elements.
 pub fn widened(image: &super::Image<'_>, section: &Section) -> Vec<i8> {
     let bytes: &[i8] = bytemuck::cast_slice(image.section_bytes(section));
     match section.element {
         Element::I8 => bytes.to_vec(),
-        #[cfg(feature = "extended")]
         Element::I4 => {
-            use crate::kernels::nibbles::{widen_gates, widen_row};
-
             let mut values = std::vec![0; section.rows * section.columns];
             if section.role.has_rows() {
                 let rows = bytes.chunks(section.columns.div_ceil(2));
                 rows.zip(values.chunks_mut(section.columns)).for_each(|(row, out)| widen_row(row, out));
             } else {
-                widen_gates(bytes, &mut values);
+                widen_rows(bytes, &mut values);
             }
             values
         }
@@ -175,60 +227,70 @@ pub fn widened(image: &super::Image<'_>, section: &Section) -> Vec<i8> {
     }
 }
 
-/// Bytes of the self-test's digest, which stand last in the header.
-const SELF_TEST_BYTES: usize = 8;
-
 /// Puts the digest of the self-test into an image and renews its checksum.
 ///
 /// # Errors
-/// Those of [`super::Image::open`]; [`Error::Manifest`] for an image of version 1, whose header has no room for it.
+/// Those of [`super::Image::open`]; [`Error::Record`] for an image without room for it.
 pub(crate) fn set_self_test(bytes: &mut [u8], digest: u64) -> Result<(), Error> {
-    let (end, length) = {
+    let (place, length) = {
         let image = super::Image::open(bytes)?;
-        if image.version() < 2 {
-            return Err(Error::Manifest);
-        }
-        (image.header_bytes(), image.len())
+        let header = &image.bytes()[..image.header_bytes()];
+        let content = find(&header[PREAMBLE_BYTES..], tags::SELF_TEST).filter(|content| content.0.len() == 8);
+        let content = content.ok_or(Error::Record { tag: tags::SELF_TEST })?;
+        (content.0.as_ptr() as usize - bytes.as_ptr() as usize, image.len())
     };
     let body = length - 4;
-    bytes[end - SELF_TEST_BYTES..end].copy_from_slice(&digest.to_le_bytes());
-    let crc = crc32(&bytes[..body]);
+    bytes[place..place + 8].copy_from_slice(&digest.to_le_bytes());
+    let crc = super::crc32(&bytes[..body]);
     bytes[body..length].copy_from_slice(&crc.to_le_bytes());
     Ok(())
 }
 
-/// Brings an integer layer's weights into the kernels' order `[unit][k/4][gate][4 columns]`; `weight(gate, unit, column)` has
+/// Brings the rows of an integer matrix into the kernels' order `[row / 4][column / 4][row % 4][column % 4]`; rows and columns are padded with zeros to
+/// multiples of 4.
+pub fn pack_rows_i8(rows: usize, columns: usize, weight: impl Fn(usize, usize) -> i8) -> Vec<i8> {
+    let (padded_rows, padded) = (rows.next_multiple_of(4), columns.next_multiple_of(4));
+    let mut packed = Vec::with_capacity(padded_rows * padded);
+    for quad in (0..padded_rows).step_by(4) {
+        for block in (0..padded).step_by(4) {
+            for row in quad..quad + 4 {
+                packed.extend((block..block + 4).map(|column| {
+                    if row < rows && column < columns { weight(row, column) } else { 0 }
+                }));
+            }
+        }
+    }
+    packed
+}
+
+/// Brings the rows of a float matrix into the kernels' order `[row / 32][column][row % 32]`, where the last block may have 8, 16 or 24 rows; `rows` is a multiple
+/// of 8.
+pub fn pack_rows_f32(rows: usize, columns: usize, weight: impl Fn(usize, usize) -> f32) -> Vec<f32> {
+    let mut packed = Vec::with_capacity(rows * columns);
+    for block in (0..rows).step_by(32) {
+        for column in 0..columns {
+            packed.extend((block..rows.min(block + 32)).map(|row| weight(row, column)));
+        }
+    }
+    packed
+}
+
+/// Brings an integer LSTM layer's weights into the kernels' order `[unit][k/4][gate][4 columns]`; `weight(gate, unit, column)` has
 /// gates i, f, g, o and the columns of [x; h]. Columns are padded with zeros to a multiple of 4.
 pub fn pack_gates_i8(units: usize, columns: usize, weight: impl Fn(usize, usize, usize) -> i8) -> Vec<i8> {
-    let padded = columns.next_multiple_of(4);
-    let mut packed = Vec::with_capacity(units * padded * 4);
-    for unit in 0..units {
-        for block in (0..padded).step_by(4) {
-            for gate in 0..4 {
-                packed.extend(
-                    (block..block + 4).map(|column| if column < columns { weight(gate, unit, column) } else { 0 }),
-                );
-            }
-        }
-    }
-    packed
+    pack_rows_i8(4 * units, columns, |row, column| weight(row % 4, row / 4, column))
 }
 
-/// Brings a float layer's weights into the kernels' order `[unit/8][k][gate][8 units]`; units are padded with zeros to a multiple of 8.
+/// Brings a float LSTM layer's weights into the kernels' order `[unit/8][k][gate][8 units]`; units are padded with zeros to a multiple of 8.
 pub fn pack_gates_f32(units: usize, columns: usize, weight: impl Fn(usize, usize, usize) -> f32) -> Vec<f32> {
-    let mut packed = Vec::with_capacity(units.next_multiple_of(8) * columns * 4);
-    for block in (0..units).step_by(8) {
-        for column in 0..columns {
-            for gate in 0..4 {
-                packed
-                    .extend((block..block + 8).map(|unit| if unit < units { weight(gate, unit, column) } else { 0.0 }));
-            }
-        }
-    }
-    packed
+    pack_rows_f32(4 * units.next_multiple_of(8), columns, |row, column| {
+        let (block, gate, lane) = (row / 32, row % 32 / 8, row % 8);
+        let unit = 8 * block + lane;
+        if unit < units { weight(gate, unit, column) } else { 0.0 }
+    })
 }
 
-/// Bytes that start on a multiple of [`super::ALIGNMENT`], as [`super::Image::open`] needs them.
+/// Bytes that start on a multiple of [`ALIGNMENT`], as [`super::Image::open`] needs them.
 #[derive(Clone, Debug, Default)]
 pub struct AlignedBytes {
     blocks: Vec<Block>,
@@ -237,12 +299,12 @@ pub struct AlignedBytes {
 
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C, align(16))]
-struct Block([u8; super::ALIGNMENT]);
+struct Block([u8; ALIGNMENT]);
 
 impl AlignedBytes {
-    /// So many zeros: room for a stream's state, [`crate::model::Model::session_in`].
+    /// So many zeros: room for a stream's state, [`crate::Model::session_in`].
     pub fn zeroed(len: usize) -> Self {
-        AlignedBytes { blocks: std::vec![Block([0; super::ALIGNMENT]); len.div_ceil(super::ALIGNMENT)], len }
+        AlignedBytes { blocks: std::vec![Block([0; ALIGNMENT]); len.div_ceil(ALIGNMENT)], len }
     }
 
     /// Copies bytes to an aligned place.

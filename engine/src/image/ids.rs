@@ -1,9 +1,10 @@
-//! Which ids of an embedding have a row in a table: those with a ready row of a folded embedding, or with a whole row of one in tiers. A bit an
+//! Which ids of an embedding have a row in a table: those with a projected row, or with a whole row of an embedding in tiers. A bit an
 //! id, and in front of every block of bits how many ids came before it.
 //!
 //! The row of an id is found by one look and one count of bits, in a quarter of a byte an id.
 
-use super::tensor::BLOCK_IDS;
+/// Ids of a block of an index of ids.
+pub const BLOCK_IDS: usize = 32;
 
 /// The index of an image; a block is `[ids of the set before it, bits of its ids]`, the lowest bit the lowest id's.
 #[derive(Clone, Copy, Debug)]

@@ -9,7 +9,7 @@
 //! text     the words' bytes, one after the other
 //! ```
 
-use super::vocabulary::Vocabulary;
+use super::vocabulary::Word;
 
 /// The table, borrowed from the memory in which [`Dictionary::build`] made it.
 #[derive(Clone, Copy, Debug)]
@@ -17,51 +17,57 @@ pub(crate) struct Dictionary<'a> {
     slots: &'a [u32],
     starts: &'a [u32],
     text: &'a [u8],
+    /// Where hashes begin.
+    seed: u32,
 }
 
-/// Numbers of slots and of starts, and bytes of text.
-fn sizes(vocabulary: &Vocabulary<'_>) -> (usize, usize, usize) {
-    let words = vocabulary.len();
-    let text = vocabulary.words().map(|word| word.as_bytes().len()).sum();
-    ((2 * words).next_power_of_two(), words + 1, text)
+/// Numbers of slots and of starts.
+fn sizes(words: usize) -> (usize, usize) {
+    ((2 * words).next_power_of_two(), words + 1)
 }
+
+/// The most slots that a word may be away from its hash. With as many slots as there are, words of equal hash come to more, which a vocabulary
+/// can be made to have; another seed parts them.
+const MOST_AWAY: usize = 64;
+
+/// Seeds that are tried.
+const SEEDS: [u32; 4] = [0x811C_9DC5, 0x9E37_79B9, 0x85EB_CA6B, 0xC2B2_AE35];
 
 impl<'a> Dictionary<'a> {
-    /// Bytes of memory that [`Dictionary::build`] needs.
-    pub(crate) fn bytes(vocabulary: &Vocabulary<'_>) -> usize {
-        let (slots, starts, text) = sizes(vocabulary);
+    /// Bytes of memory that [`Dictionary::build`] needs for so many words with so many bytes of text.
+    pub(crate) fn bytes(words: usize, text: usize) -> usize {
+        let (slots, starts) = sizes(words);
         size_of::<u32>() * (slots + starts) + text
     }
 
-    /// Decodes the words into memory that starts on a multiple of 4. `None` where it is too small.
-    pub(crate) fn build(vocabulary: &Vocabulary<'_>, memory: &'a mut [u8]) -> Option<Self> {
-        let (slots, starts, text) = sizes(vocabulary);
-        let (numbers, rest) = memory.split_at_mut_checked(size_of::<u32>() * (slots + starts))?;
+    /// Decodes the words into memory that starts on a multiple of 4. `None` where it is too small; `Some(None)` where the words cannot be told apart by hashes,
+    /// and are to be found in place.
+    pub(crate) fn build<W: Iterator<Item = Word>>(
+        count: usize,
+        words: impl Fn() -> W,
+        memory: &'a mut [u8],
+    ) -> Option<Option<Self>> {
+        let (slots, starts) = sizes(count);
+        let (numbers, text) = memory.split_at_mut_checked(size_of::<u32>() * (slots + starts))?;
         let (slots, starts) = bytemuck::try_cast_slice_mut::<u8, u32>(numbers).ok()?.split_at_mut_checked(slots)?;
-        let text = rest.get_mut(..text)?;
-        slots.fill(0);
         let mut end = 0;
-        for (id, word) in vocabulary.words().enumerate() {
+        for (id, word) in words().enumerate() {
             let word = word.as_bytes();
             *starts.get_mut(id)? = end as u32;
             text.get_mut(end..end + word.len())?.copy_from_slice(word);
             end += word.len();
-            let mut slot = hash(word) as usize & (slots.len() - 1);
-            // There are twice as many slots as words, so that one is empty.
-            while *slots.get(slot)? != 0 {
-                slot = (slot + 1) & (slots.len() - 1);
-            }
-            *slots.get_mut(slot)? = id as u32 + 1;
         }
         *starts.last_mut()? = end as u32;
-        Some(Dictionary { slots, starts, text })
+        let text = text.get(..end)?;
+        let seed = SEEDS.into_iter().find(|&seed| fill(slots, starts, text, seed).is_some());
+        Some(seed.map(|seed| Dictionary { slots, starts, text, seed }))
     }
 
     /// The id of a word.
     #[inline]
     pub(crate) fn id(&self, word: &[u8]) -> Option<u32> {
         let mask = self.slots.len().wrapping_sub(1);
-        let mut slot = hash(word) as usize & mask;
+        let mut slot = hash(word, self.seed) as usize & mask;
         loop {
             let id = self.slots.get(slot)?.checked_sub(1)?;
             if self.word(id as usize)? == word {
@@ -78,9 +84,29 @@ impl<'a> Dictionary<'a> {
     }
 }
 
-/// FNV-1a with 32 bits, and its upper half folded into the lower.
+/// Puts every word where its hash says. `None` where one would come too far away.
+fn fill(slots: &mut [u32], starts: &[u32], text: &[u8], seed: u32) -> Option<()> {
+    slots.fill(0);
+    for (id, bounds) in starts.windows(2).enumerate() {
+        let word = text.get(bounds[0] as usize..bounds[1] as usize)?;
+        let mut slot = hash(word, seed) as usize & (slots.len() - 1);
+        let mut away = 0;
+        // There are twice as many slots as words, so that one is empty.
+        while *slots.get(slot)? != 0 {
+            slot = (slot + 1) & (slots.len() - 1);
+            away += 1;
+            if away > MOST_AWAY {
+                return None;
+            }
+        }
+        *slots.get_mut(slot)? = id as u32 + 1;
+    }
+    Some(())
+}
+
+/// FNV-1a with 32 bits from a seed, and its upper half folded into the lower.
 #[inline]
-fn hash(word: &[u8]) -> u32 {
-    let hash = word.iter().fold(0x811C_9DC5_u32, |hash, &byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+fn hash(word: &[u8], seed: u32) -> u32 {
+    let hash = word.iter().fold(seed, |hash, &byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     hash ^ (hash >> 16)
 }

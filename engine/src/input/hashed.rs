@@ -8,12 +8,42 @@
 //! last three characters it is a fallback to a part of the word, as in the character n-grams of Bojanowski et al. 2017: an English suffix, most often.
 
 use super::ngrams::{mix, share, token_hash};
-use crate::image::manifest::{Hashed, Spelling};
+use crate::image::reader::{Reader, some};
+use serde::{Deserialize, Serialize};
+
+/// Rows that the words share that are not in the vocabulary; see [`Hashed::row`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hashed {
+    /// Rows, at least 1.
+    pub rows: u32,
+    /// What of the word is hashed.
+    pub of: Spelling,
+}
+
+/// What of a word's spelling decides its row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Spelling {
+    /// All of it.
+    Whole,
+    /// Its last three characters.
+    Ending,
+}
 
 /// Characters of an ending.
 const ENDING: usize = 3;
 
 impl Hashed {
+    pub(crate) const fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let rows = some!(reader.u32());
+        let of = match some!(reader.u32()) {
+            0 => Spelling::Whole,
+            1 => Spelling::Ending,
+            _ => return None,
+        };
+        Some(Hashed { rows, of })
+    }
+
     /// The row of a word among those that are shared, below [`Hashed::rows`].
     pub fn row(self, word: &[u8]) -> u32 {
         let spelling = match self.of {

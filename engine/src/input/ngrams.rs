@@ -28,7 +28,62 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::image::manifest;
+use serde::{Deserialize, Serialize};
+
+use crate::error::problem;
+use crate::image::reader::{Reader, some};
+use crate::image::role::Role;
+use crate::image::section::{Element, SectionShape};
+
+/// Most entries of a table of n-grams.
+pub const MAX_NGRAMS: u32 = 1 << 26;
+
+/// A table of n-grams, each with a weight that is added to the logit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ngrams {
+    /// Entries.
+    pub entries: u32,
+    /// Tokens of the longest n-gram.
+    pub longest: u8,
+    /// Bits of an entry that are its weight; the others, of 16, are its key.
+    pub weight_bits: u8,
+    /// Added to the number of tokens, by which the weights' sum is divided.
+    pub prior: u16,
+    /// From the sum's quotient to Q15.16.
+    pub multiplier: u32,
+}
+
+impl Ngrams {
+    pub(crate) const fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        Some(Ngrams {
+            entries: some!(reader.u32()),
+            longest: some!(reader.byte()),
+            weight_bits: some!(reader.byte()),
+            prior: some!(reader.u16()),
+            multiplier: some!(reader.u32()),
+        })
+    }
+
+    /// Checks its own numbers.
+    pub(crate) const fn check(&self) -> Result<(), &'static str> {
+        let (fewest, most) = (*WEIGHT_BITS.start(), *WEIGHT_BITS.end());
+        if self.entries == 0
+            || self.entries > MAX_NGRAMS
+            || self.longest == 0
+            || self.longest as usize > MAX_LONGEST
+            || self.weight_bits < fewest
+            || self.weight_bits > most
+        {
+            return Err(problem!("the table of n-grams has no entries, or more or others than this engine reads"));
+        }
+        Ok(())
+    }
+
+    /// Its one section.
+    pub(crate) const fn section(&self) -> SectionShape {
+        SectionShape::new(Role::Ngrams, Element::U16, self.entries as usize, 1)
+    }
+}
 
 /// Tokens of the longest n-gram that an image may ask for.
 pub const MAX_LONGEST: usize = 8;
@@ -90,19 +145,19 @@ pub(super) const fn mix(mut hash: u32) -> u32 {
 
 /// The table, as it lies in the image.
 #[derive(Clone, Copy, Debug)]
-pub struct Ngrams<'a> {
-    shape: manifest::Ngrams,
+pub struct Table<'a> {
+    shape: Ngrams,
     entries: &'a [u16],
 }
 
-impl<'a> Ngrams<'a> {
-    /// A table over its entries.
-    pub fn new(shape: manifest::Ngrams, entries: &'a [u16]) -> Self {
-        Ngrams { shape, entries }
+impl<'a> Table<'a> {
+    /// A table over its entries. `None` for a shape that no image has.
+    pub fn new(shape: Ngrams, entries: &'a [u16]) -> Option<Self> {
+        shape.check().ok().map(|()| Table { shape, entries })
     }
 
     /// Its shape.
-    pub fn shape(&self) -> &manifest::Ngrams {
+    pub fn shape(&self) -> &Ngrams {
         &self.shape
     }
 
@@ -136,7 +191,7 @@ pub(crate) struct Sum {
 
 impl Sum {
     /// One token more. `history` has the hashes of the tokens before it, the newest first: as many as the longest n-gram has, less one.
-    pub(crate) fn push(&mut self, table: &Ngrams<'_>, history: &mut [u32], hash: u32) {
+    pub(crate) fn push(&mut self, table: &Table<'_>, history: &mut [u32], hash: u32) {
         if self.count >= MOST_TOKENS {
             self.sum /= 2;
             self.count /= 2;
@@ -155,7 +210,7 @@ impl Sum {
     }
 
     /// What is added to the logit, in Q15.16; a half is rounded away from zero.
-    pub(crate) fn contribution(&self, shape: &manifest::Ngrams) -> i64 {
+    pub(crate) fn contribution(&self, shape: &Ngrams) -> i64 {
         let tokens = i64::from(self.count) + i64::from(shape.prior);
         let scaled = i64::from(self.sum) * i64::from(shape.multiplier);
         let half = if scaled < 0 { -(tokens / 2) } else { tokens / 2 };
@@ -163,7 +218,7 @@ impl Sum {
     }
 
     /// True when the fields could have come from a stream over this table.
-    pub(crate) fn is_valid(&self, shape: &manifest::Ngrams) -> bool {
+    pub(crate) fn is_valid(&self, shape: &Ngrams) -> bool {
         let most = (u64::from(self.count) * u64::from(shape.longest)) << (2 * (shape.weight_bits - 1));
         self.count <= MOST_TOKENS && u64::from(self.sum.unsigned_abs()) <= most
     }
@@ -182,8 +237,8 @@ mod tests {
     use std::vec;
     use std::vec::Vec;
 
-    fn shape() -> manifest::Ngrams {
-        manifest::Ngrams { entries: 200, longest: 3, weight_bits: 6, prior: 10, multiplier: 3 << 16 }
+    fn shape() -> Ngrams {
+        Ngrams { entries: 200, longest: 3, weight_bits: 6, prior: 10, multiplier: 3 << 16 }
     }
 
     /// A table that holds each key in its first place that is free.
@@ -203,7 +258,7 @@ mod tests {
         let [not, a, good] = ["not", "a", "good"].map(|word| token_hash(word.as_bytes(), false));
         let pair = lengthen(good, a);
         let entries = table(&[(good, 31), (pair, -3), (lengthen(pair, not), -32), (lengthen(a, good), 7)]);
-        let table = Ngrams::new(shape(), &entries);
+        let table = Table::new(shape(), &entries).expect("the shape is sound");
         let (mut sum, mut history) = (Sum::zeroed(), [0; 2]);
         for (token, expected) in [(not, 0), (a, 0), (good, 961 - 9 - 1024), (a, -72 + 49)] {
             sum.push(&table, &mut history, token);
@@ -220,14 +275,14 @@ mod tests {
         // A history of zeros is not three tokens with the hash 0.
         let entries = table(&[(lengthen(a, 0), 5)]);
         let (mut sum, mut history) = (Sum::zeroed(), [0; 2]);
-        sum.push(&Ngrams::new(shape(), &entries), &mut history, a);
+        sum.push(&Table::new(shape(), &entries).expect("the shape is sound"), &mut history, a);
         assert_eq!(sum.sum, 0);
     }
 
     #[test]
     fn an_empty_entry_is_no_ngram() {
         let entries = vec![0; 200];
-        let table = Ngrams::new(shape(), &entries);
+        let table = Table::new(shape(), &entries).expect("the shape is sound");
         assert!((0..100_000).all(|key| table.find(key).is_none()));
     }
 
@@ -235,7 +290,7 @@ mod tests {
     fn no_stream_is_too_long() {
         let a = token_hash(b"a", false);
         let entries = table(&[(a, -32)]);
-        let table = Ngrams::new(shape(), &entries);
+        let table = Table::new(shape(), &entries).expect("the shape is sound");
         let mut sum = Sum { sum: -1024 * MOST_TOKENS as i32, count: MOST_TOKENS };
         sum.push(&table, &mut [], a);
         assert_eq!((sum.sum, sum.count), (-1024 * (MOST_TOKENS as i32 / 2 + 1), MOST_TOKENS / 2 + 1));
@@ -243,7 +298,7 @@ mod tests {
 
     #[test]
     fn contributions_round_to_the_nearest_and_alike_on_both_sides() {
-        let shape = manifest::Ngrams { prior: 0, multiplier: 1, ..shape() };
+        let shape = Ngrams { prior: 0, multiplier: 1, ..shape() };
         let rounded = |sum, count| Sum { sum, count }.contribution(&shape);
         assert_eq!(
             [rounded(7, 4), rounded(-7, 4), rounded(6, 4), rounded(-6, 4), rounded(5, 4), rounded(0, 0)],

@@ -12,16 +12,156 @@
 //! - White space, control characters, the byte-order mark, invalid UTF-8 and the punctuation of other scripts separate. Apostrophes that
 //!   do not join vanish.
 //! - Combining accents are letters: a decomposed `é` is not the composed one. Text is expected in Unicode's form NFC.
-//! - Where the units are syllables ([`Units::Syllables`]), each Hangul syllable (U+AC00 to U+D7A3) is a word of its own, and so is a run of one
+//! - Where tokens are syllables ([`Tokens::Syllables`]), each Hangul syllable (U+AC00 to U+D7A3) is a word of its own, and so is a run of one
 //!   compatibility jamo (U+3131 to U+318E), which counts as a run of a mark does: `ㅋ` where it stands alone, `ㅋㅋ` where it is repeated.
 //! - A word longer than [`WORD_BYTES`] is cut to its first [`WORD_BYTES`] bytes, on a character boundary.
 //!
 //! Nothing depends on how the bytes are chunked: the state between two bytes is all in [`Tokenizer`].
 
 use bytemuck::{Pod, Zeroable};
+use serde::{Deserialize, Serialize};
 
-#[cfg(feature = "extended")]
-use crate::image::manifest::Units;
+use super::hashed::Hashed;
+use crate::error::problem;
+use crate::features::{SYLLABLES as HAS_SYLLABLES, TIERS};
+use crate::image::reader::{Reader, some};
+use crate::image::role::Role;
+use crate::image::section::{Element, SectionShape};
+
+/// Text as a model reads it: what a token is, and the vocabulary's shape; see [`super::vocabulary`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Text {
+    /// What a token is.
+    pub tokens: Tokens,
+    /// Number of words; ids are `0..words` in byte order of the words.
+    pub words: u32,
+    /// What a word does that is not in the vocabulary. Unknown marks are always skipped.
+    pub unknown: Unknown,
+    /// Width of the characters' decoding table in bits.
+    pub character_bits: u8,
+    /// Width of the prefixes' decoding table in bits.
+    pub prefix_bits: u8,
+    /// Offsets in the index have 4 bytes in place of 2.
+    pub index_is_wide: bool,
+    /// Bytes of the coded words.
+    pub text_bytes: u32,
+}
+
+/// What a token of the text is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Tokens {
+    /// Words and marks.
+    #[default]
+    Words,
+    /// The same, but a word's Hangul syllables are tokens of their own.
+    Syllables,
+}
+
+/// What a word does that is not in the vocabulary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Unknown {
+    /// It is left out.
+    Skip,
+    /// It reads as id `words`, the embedding's last row.
+    LastRow,
+    /// It reads as one of the embedding's last rows, by its hash.
+    Hashed(Hashed),
+}
+
+impl Unknown {
+    /// Rows of the embedding behind those of the vocabulary's words.
+    pub const fn rows(self) -> u32 {
+        match self {
+            Unknown::Skip => 0,
+            Unknown::LastRow => 1,
+            Unknown::Hashed(hashed) => hashed.rows,
+        }
+    }
+
+    /// The id of a word that is not in the vocabulary of so many words; `None` where it is left out.
+    #[inline]
+    pub fn id(self, words: u32, word: &[u8]) -> Option<u32> {
+        match self {
+            Unknown::LastRow => Some(words),
+            Unknown::Hashed(hashed) if TIERS => Some(words + hashed.row(word)),
+            _ => None,
+        }
+    }
+}
+
+impl Text {
+    /// Sections: decoding tables, index, words.
+    pub(crate) const SECTIONS: usize = 3;
+
+    pub(crate) const fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let tokens = match some!(reader.u32()) {
+            0 => Tokens::Words,
+            1 => Tokens::Syllables,
+            _ => return None,
+        };
+        let words = some!(reader.u32());
+        let unknown = match some!(reader.u32()) {
+            0 => Unknown::Skip,
+            1 => Unknown::LastRow,
+            2 => Unknown::Hashed(some!(Hashed::read(reader))),
+            _ => return None,
+        };
+        Some(Text {
+            tokens,
+            words,
+            unknown,
+            character_bits: some!(reader.byte()),
+            prefix_bits: some!(reader.byte()),
+            index_is_wide: some!(reader.bool()),
+            text_bytes: some!(reader.u32()),
+        })
+    }
+
+    /// The feature that this build lacks for it.
+    pub(crate) const fn missing(&self) -> Option<&'static str> {
+        if !HAS_SYLLABLES && matches!(self.tokens, Tokens::Syllables) {
+            Some("syllables")
+        } else if !TIERS && matches!(self.unknown, Unknown::Hashed(_)) {
+            Some("tiers")
+        } else {
+            None
+        }
+    }
+
+    /// Checks it against the number of the embedding's rows.
+    pub(crate) const fn check(&self, rows: u32) -> Result<(), &'static str> {
+        if self.words as u64 + self.unknown.rows() as u64 != rows as u64 {
+            return Err(problem!("vocabulary and embedding have different numbers of rows"));
+        }
+        if matches!(self.unknown, Unknown::Hashed(Hashed { rows: 0, .. })) {
+            return Err(problem!("unknown words have no row to share"));
+        }
+        Ok(())
+    }
+
+    /// The section at a place of the order.
+    pub(crate) const fn section(&self, place: usize) -> Option<SectionShape> {
+        const fn entries(bits: u8) -> usize {
+            1 << if bits < 15 { bits } else { 15 }
+        }
+        let blocks = (self.words as usize).div_ceil(BLOCK_WORDS);
+        match place {
+            0 => {
+                let entries = entries(self.character_bits) + entries(self.prefix_bits);
+                Some(SectionShape::new(Role::VocabularyTables, Element::U8, entries, 2))
+            }
+            1 => {
+                let element = if self.index_is_wide { Element::U32 } else { Element::U16 };
+                Some(SectionShape::new(Role::VocabularyIndex, element, blocks, 1))
+            }
+            2 => Some(SectionShape::new(Role::VocabularyText, Element::U8, self.text_bytes as usize, 1)),
+            _ => None,
+        }
+    }
+}
+
+/// Words in a block of the vocabulary, all but the last of which are full.
+pub const BLOCK_WORDS: usize = 16;
 
 /// The longest word in bytes of UTF-8; what is longer is cut.
 pub const WORD_BYTES: usize = 32;
@@ -51,7 +191,7 @@ pub struct Tokenizer {
     high: u8,
     /// 1 when the last character of the word is an ASCII digit.
     digit: u8,
-    /// [`SYLLABLES`] and the bits behind it; 0 without the feature `extended`.
+    /// [`SYLLABLES`] and the bits behind it; 0 without the feature `syllables`.
     flags: u8,
     reserved: u8,
     /// The code point read so far.
@@ -67,14 +207,8 @@ const INSIDE: u8 = 4;
 /// The open token was the first of them.
 const FIRST: u8 = 8;
 
-/// Whether a token is the first since the text's beginning or a character that separates; nothing at all without the feature `extended`, so that
-/// it costs a chip nothing.
-#[cfg(feature = "extended")]
+/// Whether a token is the first since the text's beginning or a character that separates. False where the engine was built without syllables.
 pub type First = bool;
-/// As with the feature `extended`, which this build is without.
-#[cfg(not(feature = "extended"))]
-#[derive(Clone, Copy, Debug)]
-pub struct First;
 
 /// A token that the tokenizer cut from the text, in lower-case UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,16 +240,14 @@ impl Tokenizer {
         Self::zeroed()
     }
 
-    /// The beginning of a text whose tokens are of this kind. (With the feature `extended`.)
-    #[cfg(feature = "extended")]
-    pub fn of(units: Units) -> Self {
-        Tokenizer { flags: if units == Units::Syllables { SYLLABLES } else { 0 }, ..Self::new() }
+    /// The beginning of a text whose tokens are of this kind.
+    pub fn of(tokens: Tokens) -> Self {
+        Tokenizer { flags: if tokens == Tokens::Syllables { SYLLABLES } else { 0 }, ..Self::new() }
     }
 
-    /// Of which kind the tokens are. (With the feature `extended`.)
-    #[cfg(feature = "extended")]
-    pub fn units(&self) -> Units {
-        if self.flags & SYLLABLES == 0 { Units::Words } else { Units::Syllables }
+    /// Of which kind the tokens are.
+    pub fn tokens(&self) -> Tokens {
+        if self.flags & SYLLABLES == 0 { Tokens::Words } else { Tokens::Syllables }
     }
 
     /// True when the fields could have come from this tokenizer; a state read from outside is checked with it.
@@ -124,7 +256,7 @@ impl Tokenizer {
             && self.cut <= u8::from(self.len > 0)
             && self.repeated <= 1
             && self.digit <= 1
-            && (cfg!(not(feature = "extended")) || (self.flags < 16 && (self.flags & ALONE == 0 || self.len > 0)))
+            && (!HAS_SYLLABLES || (self.flags < 16 && (self.flags & ALONE == 0 || self.len > 0)))
             && self.tag <= 5
             && self.missing <= 3
             && self.code <= 0x10_FFFF
@@ -139,7 +271,7 @@ impl Tokenizer {
     }
 
     /// As [`Tokenizer::push`], and says of every token whether it is the first since the text's beginning or a character that separates: of
-    /// `영화, don't` the tokens `영` and `don't` are, of their words the other ones are not. Says nothing without the feature `extended`.
+    /// `영화, don't` the tokens `영` and `don't` are, of their words the other ones are not.
     pub fn push_each(&mut self, bytes: &[u8], mut emit: impl FnMut(Token<'_>, First)) {
         for &byte in bytes {
             self.byte(byte, &mut emit);
@@ -162,7 +294,7 @@ impl Tokenizer {
         self.end_mark(&mut emit);
         let flags = self.flags & SYLLABLES;
         *self = Self::new();
-        if cfg!(feature = "extended") {
+        if HAS_SYLLABLES {
             self.flags = flags;
         }
     }
@@ -292,7 +424,7 @@ impl Tokenizer {
             Class::Separator => {
                 self.end_word(emit);
                 self.end_mark(emit);
-                if cfg!(feature = "extended") {
+                if HAS_SYLLABLES {
                     self.flags &= !INSIDE;
                 }
             }
@@ -305,22 +437,16 @@ impl Tokenizer {
     }
 
     fn has(&self, flag: u8) -> bool {
-        cfg!(feature = "extended") && self.flags & flag != 0
+        HAS_SYLLABLES && self.flags & flag != 0
     }
 
-    #[cfg(feature = "extended")]
     fn first(&self) -> First {
         self.has(FIRST)
     }
 
-    #[cfg(not(feature = "extended"))]
-    fn first(&self) -> First {
-        First
-    }
-
     /// A token begins.
     fn begin(&mut self) {
-        if cfg!(feature = "extended") {
+        if HAS_SYLLABLES {
             let first = if self.has(INSIDE) { 0 } else { FIRST };
             self.flags = (self.flags & !FIRST) | INSIDE | first;
         }
@@ -347,7 +473,7 @@ impl Tokenizer {
             emit(Token::Word(word), self.first());
         }
         (self.len, self.cut, self.digit) = (0, 0, 0);
-        if cfg!(feature = "extended") {
+        if HAS_SYLLABLES {
             self.flags &= !ALONE;
         }
         let connector = core::mem::take(&mut self.connector);

@@ -17,11 +17,9 @@ use core::cmp::Ordering;
 
 #[cfg(not(latch_backend))]
 use super::dictionary::Dictionary;
-use crate::image::error::{Error, problem};
-use crate::input::text::WORD_BYTES;
-
-/// Words in a block, all but the last of which are full.
-pub const BLOCK_WORDS: usize = 16;
+pub use super::text::BLOCK_WORDS;
+use super::text::{Text, WORD_BYTES};
+use crate::error::{Error, problem};
 
 /// The widest decoding table, in bits.
 pub const MAX_CODE_BITS: u8 = 12;
@@ -122,36 +120,22 @@ impl<'a> Cursor<'a> {
 }
 
 impl<'a> Vocabulary<'a> {
-    /// Borrows and checks a vocabulary of `words` words: every code, offset, order and length.
+    /// Borrows and checks a vocabulary: every code, offset, order and length.
     ///
     /// `tables` holds the characters' decoding table, then the prefixes'; `index` a little-endian offset of 2 or 4 bytes a block.
     ///
     /// # Errors
     /// [`Error::Vocabulary`] names what is wrong.
-    pub fn open(
-        words: usize,
-        character_bits: u8,
-        prefix_bits: u8,
-        tables: &'a [u8],
-        index: &'a [u8],
-        index_width: usize,
-        stream: &'a [u8],
-    ) -> Result<Self, Error> {
-        let vocabulary = Self::new(words, character_bits, prefix_bits, tables, index, index_width, stream)?;
+    pub fn open(shape: &Text, tables: &'a [u8], index: &'a [u8], stream: &'a [u8]) -> Result<Self, Error> {
+        let vocabulary = Self::new(shape, tables, index, stream)?;
         vocabulary.check()?;
         Ok(vocabulary)
     }
 
     /// The same with the words themselves unchecked.
-    pub(crate) fn new(
-        words: usize,
-        character_bits: u8,
-        prefix_bits: u8,
-        tables: &'a [u8],
-        index: &'a [u8],
-        index_width: usize,
-        stream: &'a [u8],
-    ) -> Result<Self, Error> {
+    pub(crate) fn new(shape: &Text, tables: &'a [u8], index: &'a [u8], stream: &'a [u8]) -> Result<Self, Error> {
+        let (words, index_width) = (shape.words as usize, if shape.index_is_wide { 4 } else { 2 });
+        let (character_bits, prefix_bits) = (shape.character_bits, shape.prefix_bits);
         if character_bits > MAX_CODE_BITS || prefix_bits > MAX_CODE_BITS {
             return Err(Error::Vocabulary { problem: problem!("a decoding table is wider than this engine reads") });
         }
@@ -168,7 +152,7 @@ impl<'a> Vocabulary<'a> {
             #[cfg(not(latch_backend))]
             dictionary: None,
         };
-        if !matches!(index_width, 2 | 4) || index.len() != words.div_ceil(BLOCK_WORDS) * index_width {
+        if index.len() != words.div_ceil(BLOCK_WORDS) * index_width {
             return Err(Error::Vocabulary {
                 problem: problem!("the index does not have one entry for each block of words"),
             });
@@ -309,13 +293,14 @@ impl<'a> Vocabulary<'a> {
     /// Bytes of memory that [`Vocabulary::unpack`] needs.
     #[cfg(not(latch_backend))]
     pub(crate) fn unpacked_bytes(&self) -> usize {
-        Dictionary::bytes(self)
+        Dictionary::bytes(self.len(), self.words().map(|word| word.as_bytes().len()).sum())
     }
 
     /// Decodes all words into memory that starts on a multiple of 4, in which they are found many times as fast. `None` where it is too small.
     #[cfg(not(latch_backend))]
     pub(crate) fn unpack(&mut self, memory: &'a mut [u8]) -> Option<()> {
-        self.dictionary = Some(Dictionary::build(self, memory)?);
+        // Without a table words are found in place.
+        self.dictionary = Dictionary::build(self.len(), || self.words(), memory)?;
         Some(())
     }
 
@@ -393,7 +378,7 @@ impl Iterator for Words<'_> {
 #[cfg(feature = "std")]
 pub mod encode {
     use super::{BLOCK_WORDS, MAX_CODE_BITS, WORD_BYTES};
-    use crate::image::error::{Error, problem};
+    use crate::error::{Error, problem};
     use std::vec::Vec;
 
     /// The sections of an encoded vocabulary, as [`super::Vocabulary::open`] takes them.

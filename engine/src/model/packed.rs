@@ -4,34 +4,33 @@
 //! cache, [`Model::pack`] makes it once, when a model is loaded; the words of a vocabulary, which lie coded in the image, are decoded into a table.
 //! Nothing of this happens unless a caller hands over the memory.
 
-use heapless::Vec;
-
-use super::{Int8, Model, Weights};
-use crate::image::error::Error;
-use crate::image::manifest::MAX_LAYERS;
+use super::{Model, with_chain};
+use crate::error::Error;
 use crate::input::vocabulary::Vocabulary;
-#[cfg(feature = "extended")]
-use crate::kernels::nibbles;
-use crate::kernels::{Backend, GatesI8, PACKED_ALIGNMENT, Packed, WithBackend, dispatch};
-#[cfg(feature = "float")]
-use crate::kernels::{FloatWeight, GatesFloat};
+use crate::kernels::{Backend, PACKED_ALIGNMENT, dispatch};
+use crate::layers::{Arithmetic, Opened};
 
 impl<'a> Model<'a> {
     /// Bytes of memory that [`Model::pack`] needs; 0 for a model without a vocabulary on a backend that reads the image's order as well as
     /// any.
     pub fn packed_bytes(&self) -> usize {
         let words = self.vocabulary.as_ref().map_or(0, Vocabulary::unpacked_bytes);
-        match self.backend.run(Pieces(self)) + words {
+        match self.packed_weights() + words {
             0 => 0,
             bytes => bytes + PACKED_ALIGNMENT - 1, // wherever the memory starts
         }
+    }
+
+    /// The bytes of all pieces of the weights, each on a line of its own.
+    fn packed_weights(&self) -> usize {
+        with_chain!(&self.weights, chain => dispatch!(self.backend, backend => bytes(backend, &chain.layers)), 0)
     }
 
     /// Puts the weights in the backend's own order, and the vocabulary's words in a hash table, into memory of the caller's, which the model
     /// then reads in place of the image. Results stay the same to the bit.
     ///
     /// ```
-    /// # use latch_engine::{Error, image::Image, model::Model};
+    /// # use latch_engine::{Error, Model, image::Image};
     /// fn fastest<'a>(image: &Image<'a>, memory: &'a mut Vec<u8>) -> Result<Model<'a>, Error> {
     ///     let model = Model::new(image);
     ///     memory.resize(model.packed_bytes(), 0);
@@ -50,8 +49,9 @@ impl<'a> Model<'a> {
         if needed > 0 {
             let start = memory.as_ptr().align_offset(PACKED_ALIGNMENT);
             let mut memory = memory.get_mut(start..).ok_or(too_small)?;
-            let weights = take(&mut memory, self.backend.run(Pieces(&self))).ok_or(too_small)?;
-            dispatch!(self.backend, backend => pack(backend, &mut self.weights, weights)).ok_or(too_small)?;
+            let weights = take(&mut memory, self.packed_weights()).ok_or(too_small)?;
+            with_chain!(&mut self.weights, chain =>
+                dispatch!(self.backend, backend => pack(backend, &mut chain.layers, weights)).ok_or(too_small)?, ());
             if let Some(vocabulary) = &mut self.vocabulary {
                 vocabulary.unpack(memory).ok_or(too_small)?;
             }
@@ -60,99 +60,31 @@ impl<'a> Model<'a> {
     }
 }
 
-/// The bytes of all pieces of a model, each on a line of its own.
-struct Pieces<'m, 'a>(&'m Model<'a>);
-
-impl WithBackend for Pieces<'_, '_> {
-    type Output = usize;
-
-    fn run<B: Backend>(self, backend: B) -> usize {
-        let lines = |bytes: usize| bytes.next_multiple_of(PACKED_ALIGNMENT);
-        match &self.0.weights {
-            #[cfg(feature = "float")]
-            Weights::F32(model) => model.layers.iter().map(|gates| lines(float_bytes(backend, gates))).sum(),
-            #[cfg(feature = "float")]
-            Weights::F16(model) => model.layers.iter().map(|gates| lines(float_bytes(backend, gates))).sum(),
-            Weights::Int8(model) => {
-                let bytes = |gates| lines(widened_bytes(model, gates)) + lines(i8_bytes(backend, model, gates));
-                model.layers.iter().map(bytes).sum()
-            }
-        }
+/// The pieces of a layer: what a backend makes of its weights.
+fn pieces<B: Backend, N: Arithmetic>(backend: B, layer: &Opened<'_, N>) -> [usize; 2] {
+    match layer {
+        Opened::Lstm(layer) => N::packed_bytes(backend, layer),
+        _ => [0, 0],
     }
 }
 
-/// Columns of an integer layer with so many weights, padding included.
-fn columns(gates: &GatesI8<'_>, weights: usize) -> usize {
-    weights.checked_div(gates.multiplier.len()).unwrap_or(0)
-}
-
-/// Bytes of a layer's four-bit weights as int8; 0 where they are.
-fn widened_bytes(model: &Int8<'_>, gates: &GatesI8<'_>) -> usize {
-    #[cfg(feature = "extended")]
-    if model.nibbles {
-        return 2 * gates.weights.len();
-    }
-    let _ = (model, gates);
-    0
-}
-
-fn i8_bytes<B: Backend>(backend: B, model: &Int8<'_>, gates: &GatesI8<'_>) -> usize {
-    let weights = gates.weights.len().max(widened_bytes(model, gates));
-    backend.packed_i8_bytes(gates.multiplier.len() / 4, columns(gates, weights))
-}
-
-#[cfg(feature = "float")]
-fn float_bytes<B: Backend, W: FloatWeight>(backend: B, gates: &GatesFloat<'_, W>) -> usize {
-    if backend.wants_aligned_floats() { size_of_val(gates.weights) } else { 0 }
+fn bytes<B: Backend, N: Arithmetic>(backend: B, layers: &[Opened<'_, N>]) -> usize {
+    let lines = |bytes: usize| bytes.next_multiple_of(PACKED_ALIGNMENT);
+    layers.iter().flat_map(|layer| pieces(backend, layer)).map(lines).sum()
 }
 
 /// `None` where the memory ends too early.
-fn pack<'a, B: Backend>(backend: B, weights: &mut Weights<'a>, memory: &'a mut [u8]) -> Option<()> {
-    match weights {
-        #[cfg(feature = "float")]
-        Weights::F32(model) => align(backend, &mut model.layers, memory),
-        #[cfg(feature = "float")]
-        Weights::F16(model) => align(backend, &mut model.layers, memory),
-        Weights::Int8(model) => {
-            let mut memory = memory;
-            let sizes = |gates| (widened_bytes(model, gates), i8_bytes(backend, model, gates));
-            let sizes: Vec<_, MAX_LAYERS> = model.layers.iter().map(sizes).collect();
-            for (gates, (widened, packed)) in model.layers.iter_mut().zip(sizes) {
-                #[cfg(feature = "extended")]
-                if widened > 0 {
-                    let weights = bytemuck::cast_slice_mut(take(&mut memory, widened)?);
-                    nibbles::widen_gates(gates.weights, weights);
-                    gates.weights = weights;
-                }
-                let _ = widened;
-                // Empty where the backend packs nothing.
-                let piece = take(&mut memory, packed)?;
-                backend.pack_i8(gates.weights, columns(gates, gates.weights.len()), piece);
-                gates.packed = Packed(piece);
-            }
-            #[cfg(feature = "extended")]
-            {
-                model.nibbles = false;
-            }
-            Some(())
-        }
-    }
-}
-
-/// Copies the weights of float layers to where lines of the cache begin.
-#[cfg(feature = "float")]
-fn align<'a, B: Backend, W: FloatWeight>(
+fn pack<'a, B: Backend, N: Arithmetic>(
     backend: B,
-    layers: &mut [GatesFloat<'a, W>],
+    layers: &mut [Opened<'a, N>],
     mut memory: &'a mut [u8],
 ) -> Option<()> {
-    if !backend.wants_aligned_floats() {
-        return Some(());
-    }
-    for gates in layers {
-        let piece = take(&mut memory, float_bytes(backend, gates))?;
-        piece.copy_from_slice(bytemuck::cast_slice(gates.weights));
-        gates.weights = bytemuck::try_cast_slice(piece).ok()?;
+    for layer in layers {
+        let [first, second] = pieces(backend, layer);
+        let (first, second) = (take(&mut memory, first)?, take(&mut memory, second)?);
+        if let Opened::Lstm(layer) = layer {
+            N::pack(backend, layer, first, second);
+        }
     }
     Some(())
 }

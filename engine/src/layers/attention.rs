@@ -1,4 +1,4 @@
-//! The readout by attention: a mean of the hidden states in which each step has a weight of its own.
+//! Pooling by attention: a mean of the hidden states in which each step has a weight of its own.
 //!
 //! ```text
 //! a_t = e^(4·h_t[0])              the last layer's first unit says how much its step counts
@@ -39,7 +39,6 @@ pub fn attention_weight(hidden: i16) -> u32 {
 /// ```text
 /// y = (1 - h)·4·log2(e),  2^-y = 2^-⌊y⌋·2^-frac(y)          with the polynomial through six Chebyshev points for 2^-f, off by 6·10^-8
 /// ```
-#[cfg(feature = "float")]
 pub fn attention_weight_f32(hidden: f32) -> f32 {
     const POWER: [f32; 6] = [-0.000_946_877, 0.009_209_18, -0.055_298_12, 0.240_178_96, -0.693_143_1, 0.999_999_94];
     let y = ((1.0 - hidden) * 5.770_78).clamp(0.0, 126.0);
@@ -49,7 +48,6 @@ pub fn attention_weight_f32(hidden: f32) -> f32 {
 }
 
 /// Adds a weight to the sum of weights, whose bits `total` has; true when both sums must be halved before, and this one has been.
-#[cfg(feature = "float")]
 pub(super) fn add_weight_f32(total: &mut u32, weight: f32) -> bool {
     let sum = f32::from_bits(*total);
     // Where the integers are full, too.
@@ -59,7 +57,6 @@ pub(super) fn add_weight_f32(total: &mut u32, weight: f32) -> bool {
 }
 
 /// [`MOST`] of floats.
-#[cfg(feature = "float")]
 pub(super) const MOST_F32: f32 = 4_096.0;
 
 /// Adds a weight to the sum of weights; true when both sums must be halved before, and this one has been.
@@ -116,7 +113,6 @@ mod tests {
         assert_eq!((attention_weight(i16::MIN), before), (22, 65_528));
     }
 
-    #[cfg(feature = "float")]
     #[test]
     fn a_weight_in_floats_is_its_power() {
         for step in -1_000_000..=1_000_000 {

@@ -1,0 +1,638 @@
+//! What the header of an image says: the records that describe the model, and those that people read.
+//!
+//! ```text
+//! LTCH ++ version u16 ++ 0 u16 ++ image bytes u32 ++ header bytes u32 ++ records          (the four numbers little-endian)
+//! record = tag u8 ++ length (varint) ++ content (postcard)
+//! ```
+//!
+//! A record whose tag has [`CRITICAL`](super::reader::CRITICAL) set must be understood; any other may be skipped.
+
+use serde::{Deserialize, Serialize};
+
+use super::reader::{Reader, Record, record, some};
+use super::section::{Section, SectionShape};
+use crate::error::{Error, problem};
+use crate::features::{DEEP, DENSE, NGRAMS, TEXT};
+use crate::input::ngrams::Ngrams;
+use crate::input::text::Text;
+use crate::layers::dense::{Activation, Dense, MAX_OUTPUTS};
+use crate::layers::embedding::Embedding;
+use crate::layers::pooling::Pooling;
+use crate::layers::{Layer, MAX_LAYERS};
+use crate::numbers::Precision;
+
+/// The first bytes of every image.
+pub const MAGIC: [u8; 4] = *b"LTCH";
+
+/// The version of the format.
+pub const VERSION: u16 = 7;
+
+/// Bytes in front of the records.
+pub const PREAMBLE_BYTES: usize = 16;
+
+/// Tags of the records that are no layers, without the bit that says that they are critical.
+pub mod tags {
+    /// Precision and the kind of answer. Critical.
+    pub const MODEL: u8 = 0x01;
+    /// What the network reads. Critical.
+    pub const INPUT: u8 = 0x02;
+    /// The embedding. Critical.
+    pub const EMBEDDING: u8 = 0x08;
+    /// N-grams beside the network. Critical.
+    pub const NGRAMS: u8 = 0x20;
+    /// Thresholds of an early exit.
+    pub const EARLY: u8 = 0x21;
+    /// The digest of the self-test: 8 bytes, little-endian.
+    pub const SELF_TEST: u8 = 0x40;
+    /// Where the model comes from.
+    pub const PROVENANCE: u8 = 0x41;
+    /// Names of the classes, in the order of the outputs; two of a model with one output.
+    pub const CLASS_NAMES: u8 = 0x42;
+    /// Units of the values, in the order of the outputs.
+    pub const UNITS: u8 = 0x43;
+    /// A key and its value, free for everybody; may occur more than once.
+    pub const METADATA: u8 = 0x44;
+}
+
+/// What the outputs are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AnswerKind {
+    /// A logit: of the positive class where there is one output, else one a class.
+    #[default]
+    Classes,
+    /// A value of a regression.
+    Values,
+}
+
+impl AnswerKind {
+    /// As people read it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            AnswerKind::Classes => "classes",
+            AnswerKind::Values => "values",
+        }
+    }
+}
+
+/// What the outputs mean.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// Logits of classes, or values.
+    pub kind: AnswerKind,
+    /// An answer belongs to every step, not only to the whole sequence: a chain without pooling.
+    pub each_step: bool,
+}
+
+/// What the network reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Input {
+    /// UTF-8 text through the tokenizer and a vocabulary.
+    Text(Text),
+    /// Ids that the caller makes; the image has no vocabulary.
+    #[default]
+    Ids,
+}
+
+/// The layers behind the embedding, in order.
+#[derive(Clone, Copy)]
+pub struct Layers {
+    layers: [Layer; MAX_LAYERS],
+    count: u8,
+}
+
+impl Layers {
+    /// No layer.
+    pub const EMPTY: Self = Layers { layers: [Layer::Pooling(Pooling::Last); MAX_LAYERS], count: 0 };
+
+    /// Adds a layer at the end; `false` where there is no room.
+    pub const fn push(&mut self, layer: Layer) -> bool {
+        let count = self.count as usize;
+        if count < MAX_LAYERS {
+            self.layers[count] = layer;
+            self.count += 1;
+        }
+        count < MAX_LAYERS
+    }
+
+    /// The layer at a place.
+    pub(crate) const fn at(&self, place: usize) -> Option<&Layer> {
+        if place < self.count as usize && place < MAX_LAYERS { Some(&self.layers[place]) } else { None }
+    }
+
+    /// How many there are.
+    pub const fn count(&self) -> usize {
+        self.count as usize
+    }
+}
+
+impl core::ops::Deref for Layers {
+    type Target = [Layer];
+
+    fn deref(&self) -> &[Layer] {
+        self.layers.get(..usize::from(self.count)).unwrap_or(&[])
+    }
+}
+
+impl core::ops::DerefMut for Layers {
+    fn deref_mut(&mut self) -> &mut [Layer] {
+        self.layers.get_mut(..usize::from(self.count)).unwrap_or(&mut [])
+    }
+}
+
+impl FromIterator<Layer> for Layers {
+    /// The first [`MAX_LAYERS`] of them.
+    fn from_iter<I: IntoIterator<Item = Layer>>(layers: I) -> Self {
+        let mut all = Layers::EMPTY;
+        for layer in layers {
+            all.push(layer);
+        }
+        all
+    }
+}
+
+impl PartialEq for Layers {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl core::fmt::Debug for Layers {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        (**self).fmt(formatter)
+    }
+}
+
+/// The model that an image holds: a chain of layers between an input and an answer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Description {
+    /// Type of the weights, and with it the arithmetic.
+    pub precision: Precision,
+    /// What the outputs are.
+    pub answer: AnswerKind,
+    /// What the network reads.
+    pub input: Input,
+    /// The table of rows by id.
+    pub embedding: Embedding,
+    /// The layers behind it.
+    pub layers: Layers,
+    /// The table of n-grams that adds to the logit.
+    pub ngrams: Option<Ngrams>,
+}
+
+impl Description {
+    /// A description of nothing, which no image has.
+    pub const NOTHING: Self = Description {
+        precision: Precision::Int8,
+        answer: AnswerKind::Classes,
+        input: Input::Ids,
+        embedding: Embedding { rows: 0, width: 0, int4: false, tiers: None, projected: 0 },
+        layers: Layers::EMPTY,
+        ngrams: None,
+    };
+
+    /// Reads the records; those that people read are passed over.
+    ///
+    /// # Errors
+    /// [`Error::Record`], [`Error::UnknownRecord`], [`Error::Shape`].
+    pub(crate) const fn read(records: &[u8]) -> Result<Self, Error> {
+        let mut description = Self::NOTHING;
+        let mut header = Reader(records);
+        let (mut models, mut inputs, mut embeddings) = (0, 0, 0);
+        while !header.is_empty() {
+            let Some(mut record) = record(&mut header) else { return Err(Error::Record { tag: 0 }) };
+            let tag = record.tag;
+            let understood = match tag {
+                tags::MODEL => {
+                    models += 1;
+                    description.read_model(&mut record.content)
+                }
+                tags::INPUT => {
+                    inputs += 1;
+                    description.read_input(&mut record.content)
+                }
+                tags::EMBEDDING => {
+                    embeddings += 1;
+                    match Embedding::read(&mut record.content) {
+                        Some(embedding) => {
+                            description.embedding = embedding;
+                            Some(())
+                        }
+                        None => None,
+                    }
+                }
+                tags::NGRAMS if description.ngrams.is_none() => {
+                    description.ngrams = Ngrams::read(&mut record.content);
+                    if description.ngrams.is_some() { Some(()) } else { None }
+                }
+                _ => match Layer::read(tag, &mut record.content) {
+                    Some(Some(layer)) if description.layers.push(layer) => Some(()),
+                    Some(_) => None,
+                    None if record.critical => return Err(Error::UnknownRecord { tag }),
+                    None => continue,
+                },
+            };
+            if understood.is_none() || !record.content.is_empty() {
+                return Err(Error::Record { tag });
+            }
+        }
+        if models != 1 || inputs != 1 || embeddings != 1 {
+            return Err(Error::Shape { problem: problem!("a record is missing, or there twice") });
+        }
+        Ok(description)
+    }
+
+    const fn read_model(&mut self, content: &mut Reader<'_>) -> Option<()> {
+        self.precision = match some!(content.u32()) {
+            0 => Precision::F32,
+            1 => Precision::F16,
+            2 => Precision::Int8,
+            _ => return None,
+        };
+        self.answer = match some!(content.u32()) {
+            0 => AnswerKind::Classes,
+            1 => AnswerKind::Values,
+            _ => return None,
+        };
+        Some(())
+    }
+
+    const fn read_input(&mut self, content: &mut Reader<'_>) -> Option<()> {
+        self.input = match some!(content.u32()) {
+            0 => Input::Text(some!(Text::read(content))),
+            1 => Input::Ids,
+            _ => return None,
+        };
+        Some(())
+    }
+
+    /// The feature that this build lacks for the model.
+    pub(crate) const fn missing(&self) -> Option<&'static str> {
+        if !crate::features::FLOAT && !self.precision.is_integer() {
+            return Some("float");
+        }
+        if let Input::Text(text) = &self.input {
+            if !TEXT {
+                return Some("text");
+            }
+            if let Some(feature) = text.missing() {
+                return Some(feature);
+            }
+        }
+        if !NGRAMS && self.ngrams.is_some() {
+            return Some("ngrams");
+        }
+        if let Some(feature) = self.embedding.missing() {
+            return Some(feature);
+        }
+        if !DEEP && self.layers.count() > crate::layers::OPENED_LAYERS {
+            return Some("deep");
+        }
+        let mut dense = 0;
+        let mut place = 0;
+        while let Some(layer) = self.layers.at(place) {
+            if let Some(feature) = layer.missing() {
+                return Some(feature);
+            }
+            dense += matches!(layer, Layer::Dense(_)) as u32;
+            place += 1;
+        }
+        if !DENSE && dense > 1 { Some("dense") } else { None }
+    }
+
+    /// Checks that the numbers fit each other and the engine's limits, and that the layers stand in an order that makes sense.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] and [`Error::Layer`] say what does not fit.
+    pub const fn check(&self) -> Result<(), Error> {
+        let precision = self.precision;
+        if let Err(problem) = self.embedding.check(precision) {
+            return Err(Error::Shape { problem });
+        }
+        if let Input::Text(text) = &self.input
+            && let Err(problem) = text.check(self.embedding.rows)
+        {
+            return Err(Error::Shape { problem });
+        }
+        let mut features = self.embedding.width;
+        let (mut place, mut cells, mut is_pooled) = (0, 0, false);
+        while let Some(layer) = self.layers.at(place) {
+            if let Err(problem) = self.check_layer(place, layer, features, cells, is_pooled) {
+                return Err(Error::Layer { layer: place as u8, problem });
+            }
+            cells += layer.is_cell() as u32;
+            is_pooled |= matches!(layer, Layer::Pooling(_));
+            features = layer.outputs(features);
+            place += 1;
+        }
+        match self.layers.at(place.wrapping_sub(1)) {
+            Some(Layer::Dense(dense)) if dense.outputs as usize > MAX_OUTPUTS => {
+                return Err(Error::Shape { problem: problem!("it has more outputs than this engine reads") });
+            }
+            Some(Layer::Dense(dense))
+                if matches!(self.answer, AnswerKind::Classes) && !matches!(dense.activation, Activation::Linear) =>
+            {
+                return Err(Error::Shape { problem: problem!("the layer that gives logits of classes is not linear") });
+            }
+            Some(Layer::Dense(_)) => {}
+            _ => return Err(Error::Shape { problem: problem!("the last layer is not dense, so that it has no answer") }),
+        }
+        if let Some(ngrams) = &self.ngrams {
+            if !matches!(self.input, Input::Text(_)) || features != 1 {
+                return Err(Error::Shape { problem: problem!("n-grams need text as the input, and one output") });
+            }
+            if let Err(problem) = ngrams.check() {
+                return Err(Error::Shape { problem });
+            }
+        }
+        Ok(())
+    }
+
+    const fn check_layer(
+        &self,
+        place: usize,
+        layer: &Layer,
+        features: u16,
+        cells: u32,
+        is_pooled: bool,
+    ) -> Result<(), &'static str> {
+        if let Err(problem) = layer.check(self.precision) {
+            return Err(problem);
+        }
+        if let Some(inputs) = layer.inputs()
+            && inputs != features
+        {
+            return Err(problem!("its inputs are not the outputs of the layer before it"));
+        }
+        if layer.is_cell() && is_pooled {
+            return Err(problem!("a recurrent layer cannot follow pooling, which leaves one vector and no steps"));
+        }
+        if let Layer::Pooling(pooling) = layer {
+            if is_pooled {
+                return Err(problem!("there is nothing left to pool behind pooling"));
+            }
+            if matches!(pooling, Pooling::Attention) && cells == 0 {
+                return Err(problem!("attention needs a recurrent layer before it"));
+            }
+        }
+        let is_projected = matches!(layer, Layer::Lstm(lstm) if lstm.projected);
+        let wants_projection = place == 0 && self.embedding.projected > 0;
+        if wants_projection && !matches!(layer, Layer::Lstm(_)) {
+            return Err(problem!("a projected embedding needs an LSTM layer behind it"));
+        }
+        if is_projected != wants_projection {
+            return Err(problem!("the embedding and the layer disagree about the projection of its inputs"));
+        }
+        Ok(())
+    }
+
+    /// What the outputs mean.
+    pub const fn answer(&self) -> Answer {
+        let (mut place, mut each_step) = (0, true);
+        while let Some(layer) = self.layers.at(place) {
+            each_step &= !matches!(layer, Layer::Pooling(_));
+            place += 1;
+        }
+        Answer { kind: self.answer, each_step }
+    }
+
+    /// What of the steps the dense layers at the end see; last where a step's answer is its own.
+    pub const fn pooling(&self) -> Pooling {
+        let mut place = 0;
+        while let Some(layer) = self.layers.at(place) {
+            if let Layer::Pooling(pooling) = layer {
+                return *pooling;
+            }
+            place += 1;
+        }
+        Pooling::Last
+    }
+
+    /// Number of outputs.
+    pub const fn outputs(&self) -> u16 {
+        match self.layers.at(self.layers.count().wrapping_sub(1)) {
+            Some(Layer::Dense(Dense { outputs, .. })) => *outputs,
+            _ => 0,
+        }
+    }
+
+    /// The precision as it is written on a command line: that of [`Precision::name`], but `int4` where a layer's weights have four bits, and
+    /// `mixed` where only the embedding has.
+    pub fn precision_name(&self) -> &'static str {
+        if self.layers.iter().any(Layer::is_int4) {
+            "int4"
+        } else if self.embedding.int4 {
+            "mixed"
+        } else {
+            self.precision.name()
+        }
+    }
+
+    /// Lanes of a projected row of the embedding: the sums of the first layer.
+    pub(crate) const fn projected_sums(&self) -> usize {
+        match self.layers.at(0) {
+            Some(Layer::Lstm(lstm)) => lstm.sums(self.precision),
+            _ => 0,
+        }
+    }
+
+    /// The section at a place of the order, and its layer; `None` for one that this model does not have.
+    const fn section(&self, place: usize) -> Option<(u8, SectionShape)> {
+        let shape = if place < Text::SECTIONS {
+            match &self.input {
+                Input::Text(text) => text.section(place),
+                Input::Ids => None,
+            }
+        } else if place < FRONT {
+            self.embedding.section(self.precision, self.projected_sums(), place - Text::SECTIONS)
+        } else {
+            let (layer, place) = ((place - FRONT) / Layer::SECTIONS, (place - FRONT) % Layer::SECTIONS);
+            match (self.layers.at(layer), &self.ngrams) {
+                (Some(shape), _) => {
+                    return match shape.section(self.precision, place) {
+                        Some(shape) => Some((layer as u8, shape)),
+                        None => None,
+                    };
+                }
+                (None, Some(ngrams)) if place == 0 => Some(ngrams.section()),
+                _ => None,
+            }
+        };
+        match shape {
+            Some(shape) => Some((0, shape)),
+            None => None,
+        }
+    }
+
+    /// One more than the last place of [`Description::section`].
+    const fn section_places(&self) -> usize {
+        FRONT + Layer::SECTIONS * self.layers.count() + 1
+    }
+
+    /// Where the last section ends when the header ends at `end`.
+    pub(crate) const fn sections_end(&self, mut end: usize) -> usize {
+        let mut place = 0;
+        while place < self.section_places() {
+            if let Some((_, shape)) = self.section(place) {
+                end = shape.place(end).1;
+            }
+            place += 1;
+        }
+        end
+    }
+
+    /// All sections in the order in which they lie, when the header ends at `end`: text, embedding, the layers one after the other, n-grams.
+    pub fn sections(self, mut end: usize) -> impl Iterator<Item = Section> {
+        (0..self.section_places()).filter_map(move |place| {
+            let (layer, SectionShape { role, element, rows, columns }) = self.section(place)?;
+            let (offset, behind) = SectionShape { role, element, rows, columns }.place(end);
+            end = behind;
+            Some(Section { role, layer, element, rows, columns, offset })
+        })
+    }
+}
+
+/// Places of sections in front of the layers'.
+const FRONT: usize = Text::SECTIONS + Embedding::SECTIONS;
+
+/// One step of the thresholds for an early exit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Early {
+    /// From so many tokens on
+    pub tokens: u32,
+    /// a logit of at least this magnitude, Q15.16, is certain.
+    pub logit: u32,
+}
+
+/// Most steps of the thresholds for an early exit.
+pub const MAX_EARLY: usize = 8;
+
+/// The thresholds of an early exit, by rising tokens and falling logits, as they lie in the image.
+#[derive(Clone, Copy, Debug)]
+pub struct Earlies<'a>(Reader<'a>);
+
+impl<'a> Earlies<'a> {
+    /// No threshold.
+    pub(crate) const NONE: Self = Earlies(Reader(&[]));
+
+    pub(crate) fn of(records: &'a [u8]) -> Self {
+        let mut content = find(records, tags::EARLY).unwrap_or(Reader(&[]));
+        // How many there are, which the record's end says as well.
+        content.u32();
+        Earlies(content)
+    }
+
+    /// Checks that thresholds can be read, and fall as tokens rise.
+    pub(crate) fn check(self) -> Result<(), Error> {
+        let mut rest = self;
+        let mut before: Option<Early> = None;
+        for count in 0.. {
+            if rest.0.is_empty() {
+                break;
+            }
+            let early = rest.next().filter(|_| count < MAX_EARLY).ok_or(Error::Record { tag: tags::EARLY })?;
+            if before.is_some_and(|before| before.tokens >= early.tokens || before.logit < early.logit) {
+                let problem = problem!("the thresholds of an early exit do not fall as the tokens rise");
+                return Err(Error::Shape { problem });
+            }
+            before = Some(early);
+        }
+        Ok(())
+    }
+}
+
+impl Iterator for Earlies<'_> {
+    type Item = Early;
+
+    fn next(&mut self) -> Option<Early> {
+        Some(Early { tokens: self.0.u32()?, logit: self.0.u32()? })
+    }
+}
+
+/// Where the model comes from, for people and for reproducing it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Provenance<'a> {
+    /// Program and version that wrote the image, as UTF-8; bytes, because a chip has no use for them as text.
+    pub producer: &'a [u8],
+    /// The training run's seed.
+    pub seed: u64,
+    /// SHA-256 of the training examples.
+    pub data_sha256: [u8; 32],
+    /// Number of training examples.
+    pub examples: u32,
+    /// Epochs behind the weights.
+    pub epochs: u32,
+    /// Score on the validation part: accuracy of classes, 0 to 1; R² of values.
+    pub valid_accuracy: f32,
+}
+
+impl<'a> Provenance<'a> {
+    pub(crate) fn of(records: &'a [u8]) -> Option<Self> {
+        let mut content = find(records, tags::PROVENANCE)?;
+        let provenance = Provenance {
+            producer: content.sequence()?,
+            seed: content.u64()?,
+            data_sha256: content.array()?,
+            examples: content.u32()?,
+            epochs: content.u32()?,
+            valid_accuracy: f32::from_bits(u32::from_le_bytes(content.array()?)),
+        };
+        // A score is a number.
+        let is_number = provenance.valid_accuracy.to_bits() << 1 < 0xFF00_0000;
+        (content.is_empty() && is_number).then_some(provenance)
+    }
+}
+
+/// Strings of a record: names of classes, or units of values. What is no UTF-8 reads as an empty string.
+#[derive(Clone, Debug)]
+pub struct Names<'a>(Reader<'a>);
+
+impl<'a> Names<'a> {
+    pub(crate) fn of(records: &'a [u8], tag: u8) -> Self {
+        let mut content = find(records, tag).unwrap_or(Reader(&[]));
+        content.u32();
+        Names(content)
+    }
+}
+
+impl<'a> Iterator for Names<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        self.0.sequence().map(|name| core::str::from_utf8(name).unwrap_or_default())
+    }
+}
+
+/// Keys and values that the writer left, in order.
+#[derive(Clone, Debug)]
+pub struct Metadata<'a>(Reader<'a>);
+
+impl<'a> Metadata<'a> {
+    pub(crate) fn of(records: &'a [u8]) -> Self {
+        Metadata(Reader(records))
+    }
+}
+
+impl<'a> Iterator for Metadata<'a> {
+    type Item = (&'a str, &'a str);
+
+    fn next(&mut self) -> Option<(&'a str, &'a str)> {
+        loop {
+            let Record { tag, mut content, .. } = record(&mut self.0)?;
+            if tag == tags::METADATA {
+                let text = |bytes| core::str::from_utf8(bytes).unwrap_or_default();
+                return Some((text(content.sequence()?), text(content.sequence()?)));
+            }
+        }
+    }
+}
+
+/// The content of the first record with a tag.
+pub(crate) fn find(records: &[u8], tag: u8) -> Option<Reader<'_>> {
+    let mut header = Reader(records);
+    loop {
+        let record = record(&mut header)?;
+        if record.tag == tag {
+            return Some(record.content);
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! What a section of an image holds.
+
+/// What a section holds. Together with the number of its layer it names a tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Decoding tables of the vocabulary's two codes: `2^character_bits` then `2^prefix_bits` pairs.
+    VocabularyTables,
+    /// Offset of each block of words.
+    VocabularyIndex,
+    /// The coded words.
+    VocabularyText,
+    /// Rows of the embedding, `rows × width`, row-major; in tiers the whole rows only.
+    Embedding,
+    /// Embedding in tiers: which ids have a whole row, see [`super::ids`].
+    WholeRows,
+    /// Embedding in tiers: A of [`Tiers`](crate::layers::embedding::Tiers), row-major.
+    Quotients,
+    /// Embedding in tiers: B likewise.
+    Remainders,
+    /// Precomputed input projection: which ids have a ready row, see [`super::ids`].
+    ProjectedIndex,
+    /// Precomputed input projection: for each such id the first layer's `W x + b`, in the order of its biases.
+    ProjectedRows,
+    /// Kernel of the inputs by itself, where the layer's input is projected.
+    Kernel,
+    /// A layer's weights in the order in which the kernels walk them, see [`crate::kernels`].
+    Weights,
+    /// Integer precisions: a multiplier for each row of the weights.
+    Multipliers,
+    /// A bias for each row of the weights.
+    Biases,
+    /// The second matrix of a layer that has two.
+    RecurrentWeights,
+    /// Its multipliers.
+    RecurrentMultipliers,
+    /// Its biases.
+    RecurrentBiases,
+    /// Entries of the table of n-grams, see [`crate::input::ngrams`].
+    Ngrams,
+}
+
+impl Role {
+    /// True of rows of an embedding, whose four-bit weights are padded and in an order of their own.
+    pub const fn has_rows(self) -> bool {
+        matches!(self, Role::Embedding | Role::Quotients | Role::Remainders)
+    }
+
+    /// As it is written in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Role::VocabularyTables => "vocabulary tables",
+            Role::VocabularyIndex => "vocabulary index",
+            Role::VocabularyText => "vocabulary text",
+            Role::Embedding => "embedding",
+            Role::WholeRows => "index of whole rows",
+            Role::Quotients => "other rows",
+            Role::Remainders => "their remainders",
+            Role::ProjectedIndex => "index of projected rows",
+            Role::ProjectedRows => "projected rows",
+            Role::Kernel => "kernel",
+            Role::Weights => "weights",
+            Role::Multipliers => "multipliers",
+            Role::Biases => "biases",
+            Role::RecurrentWeights => "recurrent weights",
+            Role::RecurrentMultipliers => "recurrent multipliers",
+            Role::RecurrentBiases => "recurrent biases",
+            Role::Ngrams => "n-grams",
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! The layers of a chain: one file each, with its description and checks, its sections, its bytes of state, and its step for integers and floats.
+//!
+//! This file is the only list of them. A layer joins an image and the kernels, without `unsafe` and without a choice by machine.
+//!
+//! ```text
+//! embedding > (lstm | gru | rnn | dense)* > pooling? > dense+
+//! ```
+
+pub mod attention;
+pub mod dense;
+pub mod embedding;
+pub mod gru;
+pub mod lstm;
+pub mod pooling;
+pub mod rnn;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, problem};
+use crate::features::{DENSE, GRU, INT4, LSTM, RNN};
+use crate::image::reader::{Reader, some};
+use crate::image::section::{Cursor, SectionShape};
+use crate::kernels::Backend;
+use crate::logit::Logit;
+use crate::memory::Memory;
+use crate::numbers::{Numbers, Precision, Values};
+
+use dense::Dense;
+use gru::Gru;
+use lstm::Lstm;
+use pooling::Pooling;
+use rnn::Rnn;
+
+/// Most layers behind the embedding.
+pub const MAX_LAYERS: usize = 16;
+
+/// Most columns of [x; h], and most units of a layer: with these, sums of a dense layer stay inside 64 bits.
+pub const MAX_WIDTH: u16 = 2048;
+
+/// Layers that an opened model has room for.
+pub(crate) const OPENED_LAYERS: usize = if crate::features::DEEP { MAX_LAYERS } else { 4 };
+
+/// A layer behind the embedding, as an image describes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Layer {
+    /// Long short-term memory.
+    Lstm(Lstm),
+    /// Gated recurrent unit.
+    Gru(Gru),
+    /// Simple recurrent unit.
+    Rnn(Rnn),
+    /// Dense.
+    Dense(Dense),
+    /// One vector for all steps.
+    Pooling(Pooling),
+}
+
+impl Layer {
+    /// The most sections that a layer has.
+    pub(crate) const SECTIONS: usize = 6;
+
+    /// Its name in a chain.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Layer::Lstm(_) => "lstm",
+            Layer::Gru(_) => "gru",
+            Layer::Rnn(_) => "rnn",
+            Layer::Dense(_) => "dense",
+            Layer::Pooling(pooling) => pooling.name(),
+        }
+    }
+
+    /// The tag of its record.
+    pub const fn tag(&self) -> u8 {
+        match self {
+            Layer::Lstm(_) => 0x10,
+            Layer::Gru(_) => 0x11,
+            Layer::Rnn(_) => 0x12,
+            Layer::Dense(_) => 0x13,
+            Layer::Pooling(_) => 0x14,
+        }
+    }
+
+    /// The layer of a record; `None` where the tag is no layer's, `Some(None)` where the record cannot be read.
+    pub(crate) const fn read(tag: u8, reader: &mut Reader<'_>) -> Option<Option<Self>> {
+        macro_rules! layer {
+            ($kind:ident) => {
+                match $kind::read(reader) {
+                    Some(layer) => Some(Layer::$kind(layer)),
+                    None => None,
+                }
+            };
+        }
+        Some(match tag {
+            0x10 => layer!(Lstm),
+            0x11 => layer!(Gru),
+            0x12 => layer!(Rnn),
+            0x13 => layer!(Dense),
+            0x14 => layer!(Pooling),
+            _ => return None,
+        })
+    }
+
+    /// The feature that this build lacks for it.
+    pub(crate) const fn missing(&self) -> Option<&'static str> {
+        let (missing, int4) = match self {
+            Layer::Lstm(layer) if LSTM => (None, layer.int4),
+            Layer::Gru(layer) if GRU => (None, layer.int4),
+            Layer::Rnn(layer) if RNN => (None, layer.int4),
+            Layer::Lstm(_) => (Some("lstm"), false),
+            Layer::Gru(_) => (Some("gru"), false),
+            Layer::Rnn(_) => (Some("rnn"), false),
+            Layer::Dense(layer) if !DENSE && !matches!(layer.activation, dense::Activation::Linear) => {
+                (Some("dense"), false)
+            }
+            Layer::Dense(_) => (None, false),
+            Layer::Pooling(pooling) => (pooling.missing(), false),
+        };
+        if !INT4 && int4 { Some("int4") } else { missing }
+    }
+
+    /// Checks its own numbers.
+    pub(crate) const fn check(&self, precision: Precision) -> Result<(), &'static str> {
+        match self {
+            Layer::Lstm(layer) => layer.check(precision),
+            Layer::Gru(layer) => layer.check(precision),
+            Layer::Rnn(layer) => layer.check(precision),
+            Layer::Dense(layer) => layer.check(precision),
+            Layer::Pooling(_) => Ok(()),
+        }
+    }
+
+    /// Features of its input; `None` where it takes any number and hands on as many.
+    pub const fn inputs(&self) -> Option<u16> {
+        match self {
+            Layer::Lstm(Lstm { inputs, .. })
+            | Layer::Gru(Gru { inputs, .. })
+            | Layer::Rnn(Rnn { inputs, .. })
+            | Layer::Dense(Dense { inputs, .. }) => Some(*inputs),
+            Layer::Pooling(_) => None,
+        }
+    }
+
+    /// Features that it hands on, of as many `inputs`.
+    pub const fn outputs(&self, inputs: u16) -> u16 {
+        match self {
+            Layer::Lstm(Lstm { units, .. }) | Layer::Gru(Gru { units, .. }) | Layer::Rnn(Rnn { units, .. }) => *units,
+            Layer::Dense(Dense { outputs, .. }) => *outputs,
+            Layer::Pooling(_) => inputs,
+        }
+    }
+
+    /// True of a layer that remembers a hidden state from step to step.
+    pub const fn is_cell(&self) -> bool {
+        matches!(self, Layer::Lstm(_) | Layer::Gru(_) | Layer::Rnn(_))
+    }
+
+    /// True where its weights have four bits.
+    pub const fn is_int4(&self) -> bool {
+        matches!(
+            self,
+            Layer::Lstm(Lstm { int4: true, .. }) | Layer::Gru(Gru { int4: true, .. }) | Layer::Rnn(Rnn { int4: true, .. })
+        )
+    }
+
+    /// The section at a place of its order; `None` for one that it does not have.
+    pub(crate) const fn section(&self, precision: Precision, place: usize) -> Option<SectionShape> {
+        match self {
+            Layer::Lstm(layer) => layer.section(precision, place),
+            Layer::Gru(layer) => layer.section(precision, place),
+            Layer::Rnn(layer) => layer.section(precision, place),
+            Layer::Dense(layer) => layer.section(precision, place),
+            Layer::Pooling(_) => None,
+        }
+    }
+
+    /// Bytes of the state in front of its hidden state, and all of its bytes, of as many `inputs`.
+    pub(crate) const fn state(&self, precision: Precision, inputs: u16) -> (usize, usize) {
+        match self {
+            Layer::Lstm(layer) => {
+                let (cells, hidden) = layer.state(precision);
+                (cells, cells + hidden)
+            }
+            Layer::Gru(layer) => (0, layer.state(precision)),
+            Layer::Rnn(layer) => (0, layer.state(precision)),
+            Layer::Dense(layer) => (0, precision.values_bytes(layer.outputs as usize)),
+            Layer::Pooling(pooling) => (0, pooling.state(precision, inputs as usize)),
+        }
+    }
+
+    /// Bytes of scratch of a step of as many `inputs`. Dense and pooling layers widen a row of the embedding.
+    pub(crate) const fn scratch(&self, precision: Precision, inputs: u16) -> usize {
+        match self {
+            Layer::Lstm(layer) => layer.scratch(precision),
+            Layer::Gru(layer) => layer.scratch(precision),
+            Layer::Rnn(layer) => layer.scratch(precision),
+            Layer::Dense(_) | Layer::Pooling(_) => precision.values_bytes(inputs as usize),
+        }
+    }
+
+    /// Multiply-adds of a step.
+    pub const fn multiply_adds(&self) -> usize {
+        match self {
+            Layer::Lstm(Lstm { inputs, units, .. }) => 4 * *units as usize * (*inputs as usize + *units as usize),
+            Layer::Gru(Gru { inputs, units, .. }) => 3 * *units as usize * (*inputs as usize + *units as usize),
+            Layer::Rnn(Rnn { inputs, units, .. }) => *units as usize * (*inputs as usize + *units as usize),
+            Layer::Dense(Dense { inputs, outputs, .. }) => *inputs as usize * *outputs as usize,
+            Layer::Pooling(_) => 0,
+        }
+    }
+}
+
+/// The shift of integer rows is in range, and float rows have none and no four bits.
+const fn check_rows(precision: Precision, shift: u8, int4: bool) -> Result<(), &'static str> {
+    if !precision.is_integer() {
+        return if shift == 0 && !int4 {
+            Ok(())
+        } else {
+            Err(problem!("a shift or weights of four bits belong to integer models only"))
+        };
+    }
+    if shift >= 1 && shift <= 30 { Ok(()) } else { Err(problem!("its shift is out of range")) }
+}
+
+/// Bytes in which four rows of so many columns are widened from four bits.
+const fn int4_room(int4: bool, columns: usize) -> usize {
+    if int4 { 4 * columns.next_multiple_of(4) } else { 0 }
+}
+
+/// Where a layer is at a step.
+#[derive(Debug)]
+pub(crate) struct Place<'s, 't> {
+    /// The state from this layer on.
+    pub(crate) memory: Memory<'s>,
+    /// Scratch, whose content means nothing.
+    pub(crate) scratch: Memory<'t>,
+    /// Steps before this one.
+    pub(crate) steps: u32,
+}
+
+/// One of several streams that take a step together.
+#[derive(Debug)]
+pub(crate) struct Stream<'s, 'x, N: Numbers> {
+    pub(crate) place: Place<'s, 's>,
+    /// What the next layer reads.
+    pub(crate) x: Values<'x, N>,
+    /// Hidden and cell state in the layer at hand.
+    h: &'s mut [N::Value],
+    c: &'s mut [N::Sum],
+}
+
+impl<'s, 'x, N: Numbers> Stream<'s, 'x, N> {
+    pub(crate) fn new(place: Place<'s, 's>, x: Values<'x, N>) -> Self {
+        Stream { place, x, h: &mut [], c: &mut [] }
+    }
+}
+
+/// What a dense layer or pooling reads: a row of the embedding is widened first.
+#[inline]
+fn hidden<'x, N: Numbers, B: Backend>(backend: B, x: Values<'x, N>, scratch: &mut Memory<'x>) -> &'x [N::Value] {
+    match x {
+        Values::Hidden(hidden) => hidden,
+        Values::Row(row) => {
+            let out: &mut [N::Value] = scratch.take(row.len());
+            N::widen(backend, row, out);
+            out
+        }
+        Values::Projected(_) => &[],
+    }
+}
+
+/// All that layers compute in one arithmetic.
+pub(crate) trait Arithmetic: lstm::Steps + gru::Steps + rnn::Steps + dense::Steps + pooling::Steps {}
+
+impl<N: lstm::Steps + gru::Steps + rnn::Steps + dense::Steps + pooling::Steps> Arithmetic for N {}
+
+/// A layer of an opened model.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Opened<'a, N: Arithmetic> {
+    Lstm(lstm::Opened<'a, N>),
+    Gru(gru::Opened<'a, N>),
+    Rnn(rnn::Opened<'a, N>),
+    Dense(dense::Opened<'a, N>),
+    Pooling(pooling::Opened),
+}
+
+impl<'a, N: Arithmetic> Opened<'a, N> {
+    /// Cuts a layer with so many inputs off the sections.
+    ///
+    /// # Errors
+    /// Those of [`Cursor::next`], and [`Error::Feature`].
+    pub(crate) fn open(layer: &Layer, inputs: u16, cursor: &mut Cursor<'a>) -> Result<Self, Error> {
+        if let Some(feature) = layer.missing() {
+            return Err(Error::Feature { feature });
+        }
+        Ok(match layer {
+            Layer::Lstm(layer) if LSTM => Opened::Lstm(lstm::Opened::open(layer, cursor)?),
+            Layer::Gru(layer) if GRU => Opened::Gru(gru::Opened::open(layer, cursor)?),
+            Layer::Rnn(layer) if RNN => Opened::Rnn(rnn::Opened::open(layer, cursor)?),
+            Layer::Dense(layer) => Opened::Dense(dense::Opened::open(layer, cursor)?),
+            Layer::Pooling(kind) => Opened::Pooling(pooling::Opened { kind: *kind, width: inputs }),
+            _ => return Err(Error::Sections),
+        })
+    }
+
+    /// Checks that no sum of it can overflow, where its inputs have a limit; gives the limit of its values.
+    ///
+    /// # Errors
+    /// [`Error::Overflow`] or [`Error::TooLarge`].
+    pub(crate) fn check(&self, limit: N::Limit, layer: u8) -> Result<N::Limit, Error> {
+        match self {
+            Opened::Lstm(opened) if LSTM => opened.check(limit, layer),
+            Opened::Gru(opened) if GRU => opened.check(limit, layer),
+            Opened::Rnn(opened) if RNN => opened.check(limit, layer),
+            Opened::Dense(opened) => opened.check(limit, layer),
+            _ => Ok(limit),
+        }
+    }
+
+    /// One step: takes its state off the place's memory and gives what the next layer reads.
+    #[inline(always)]
+    pub(crate) fn step<'x, 's: 'x, B: Backend>(
+        &self,
+        backend: B,
+        x: Values<'x, N>,
+        place: &mut Place<'s, '_>,
+    ) -> Values<'x, N> {
+        match self {
+            Opened::Lstm(layer) if LSTM => layer.step(backend, x, place),
+            Opened::Gru(layer) if GRU => layer.step(backend, x, place),
+            Opened::Rnn(layer) if RNN => layer.step(backend, x, place),
+            Opened::Dense(layer) if DENSE => layer.step(backend, x, place),
+            Opened::Pooling(layer) => {
+                layer.step(backend, x, place);
+                x
+            }
+            _ => x,
+        }
+    }
+
+    /// Bytes of its state.
+    pub(crate) fn state_bytes(&self) -> usize {
+        let values = |units: u16| N::PRECISION.values_bytes(N::PRECISION.lanes(usize::from(units)));
+        match self {
+            Opened::Lstm(layer) => 4 * N::PRECISION.lanes(usize::from(layer.units)) + values(layer.units),
+            Opened::Gru(layer) => values(layer.units),
+            Opened::Rnn(layer) => values(layer.units),
+            Opened::Dense(layer) => N::PRECISION.values_bytes(usize::from(layer.outputs())),
+            Opened::Pooling(layer) => layer.kind.state(N::PRECISION, usize::from(layer.width)),
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! The gated recurrent unit (Cho et al. 2014). Gate order z, r, n: update, reset, candidate.
+//!
+//! ```text
+//! z = sigmoid(W_z x + U_z h + b_z)          r = sigmoid(W_r x + U_r h + b_r)          h' = n + z (h - n)
+//! n = tanh(W_n x + b_n + r * (U_n h + c_n))               reset after the product: Keras's default, PyTorch, cuDNN
+//! n = tanh(W_n x + b_n + U_n (r * h))                     reset before it: Cho et al., ONNX's default
+//! ```
+//!
+//! State: the hidden state h, a value a unit (Q0.15, or f32).
+
+use serde::{Deserialize, Serialize};
+
+use super::{MAX_WIDTH, Place, int4_room};
+use crate::error::{Error, problem};
+use crate::features::INT4;
+use crate::image::reader::{Reader, some};
+use crate::image::role::Role;
+use crate::image::section::{Cursor, Element, SectionShape};
+use crate::kernels::cell::gru::{GruFloat, GruI8, Reset, scratch_float, scratch_i8};
+use crate::kernels::{Backend, int4};
+use crate::numbers::{FloatNumbers, Matrix, Numbers, Precision, Values, features, float_features};
+
+/// Shape of a GRU layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gru {
+    /// Features of its input.
+    pub inputs: u16,
+    /// Units: features of its hidden state.
+    pub units: u16,
+    /// Integers: right shift from accumulator times multiplier to Q3.12. 0 for floats.
+    pub shift: u8,
+    /// Integers: four bits a weight.
+    pub int4: bool,
+    /// The reset gate multiplies the recurrent kernel's product, and not h before it.
+    pub reset_after: bool,
+}
+
+impl Gru {
+    pub(crate) const fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        Some(Gru {
+            inputs: some!(reader.u16()),
+            units: some!(reader.u16()),
+            shift: some!(reader.byte()),
+            int4: some!(reader.bool()),
+            reset_after: some!(reader.bool()),
+        })
+    }
+
+    pub(crate) const fn check(&self, precision: Precision) -> Result<(), &'static str> {
+        if self.units == 0 || self.inputs as u32 + self.units as u32 > MAX_WIDTH as u32 {
+            return Err(problem!("it has no units, or more columns than this engine reads"));
+        }
+        super::check_rows(precision, self.shift, self.int4)
+    }
+
+    /// Rows of either kernel, padding included.
+    const fn rows(&self, precision: Precision) -> usize {
+        precision.rows(3 * precision.lanes(self.units as usize))
+    }
+
+    pub(crate) const fn section(&self, precision: Precision, place: usize) -> Option<SectionShape> {
+        let (rows, weights) = (self.rows(precision), precision.weight(self.int4));
+        let (inputs, units) = (self.inputs as usize, self.units as usize);
+        match place {
+            0 => Some(SectionShape::new(Role::Weights, weights, rows, precision.columns(inputs))),
+            1 if precision.is_integer() => Some(SectionShape::new(Role::Multipliers, Element::U16, rows, 1)),
+            2 => Some(SectionShape::new(Role::Biases, precision.sum(), rows, 1)),
+            3 => Some(SectionShape::new(Role::RecurrentWeights, weights, rows, precision.columns(units))),
+            4 if precision.is_integer() => Some(SectionShape::new(Role::RecurrentMultipliers, Element::U16, rows, 1)),
+            5 if self.reset_after => {
+                Some(SectionShape::new(Role::RecurrentBiases, precision.sum(), precision.lanes(units), 1))
+            }
+            _ => None,
+        }
+    }
+
+    /// Bytes of the hidden state.
+    pub(crate) const fn state(&self, precision: Precision) -> usize {
+        precision.values_bytes(precision.lanes(self.units as usize))
+    }
+
+    /// Bytes of scratch of a step.
+    pub(crate) const fn scratch(&self, precision: Precision) -> usize {
+        let (inputs, units) = (self.inputs as usize, self.units as usize);
+        let words = if precision.is_integer() { scratch_i8(inputs, units) } else { scratch_float(inputs, units) };
+        4 * words + int4_room(self.int4, if inputs > units { inputs } else { units })
+    }
+}
+
+/// A GRU layer of an opened model.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Opened<'a, N: Steps> {
+    layer: N::Gru<'a>,
+    inputs: u16,
+    pub(super) units: u16,
+    int4: bool,
+}
+
+impl<'a, N: Steps> Opened<'a, N> {
+    /// Cuts the layer off the sections.
+    ///
+    /// # Errors
+    /// Those of [`Cursor::next`].
+    pub(crate) fn open(shape: &Gru, cursor: &mut Cursor<'a>) -> Result<Self, Error> {
+        let section = |place| shape.section(N::PRECISION, place);
+        let kernel = (cursor.tensor(section(0))?, cursor.tensor(section(1))?, cursor.tensor(section(2))?);
+        let kernel = N::rows(kernel.0, kernel.1, kernel.2, shape.shift);
+        let recurrent = (cursor.tensor(section(3))?, cursor.tensor(section(4))?, cursor.tensor(section(5))?);
+        let recurrent = N::rows(recurrent.0, recurrent.1, recurrent.2, shape.shift);
+        let reset = if shape.reset_after { Reset::After } else { Reset::Before };
+        let layer = N::layer(kernel, recurrent, reset);
+        Ok(Opened { layer, inputs: shape.inputs, units: shape.units, int4: shape.int4 })
+    }
+
+    /// Checks every row's sum.
+    ///
+    /// # Errors
+    /// [`Error::Overflow`] or [`Error::TooLarge`].
+    pub(crate) fn check(&self, limit: N::Limit, layer: u8) -> Result<N::Limit, Error> {
+        N::check_layer(&self.layer, limit, (self.units, self.int4), layer)?;
+        Ok(N::UNIT)
+    }
+
+    /// One step: `h` in the state is replaced by its next value. Gives h without its padding.
+    #[inline(always)]
+    pub(crate) fn step<'s, B: Backend>(
+        &self,
+        backend: B,
+        x: Values<'_, N>,
+        place: &mut Place<'s, '_>,
+    ) -> Values<'s, N> {
+        let units = usize::from(self.units);
+        let h: &mut [N::Value] = place.memory.take(N::PRECISION.lanes(units));
+        let mut scratch = place.scratch.rest();
+        let mut room = None;
+        if INT4 && self.int4 {
+            room = Some(scratch.take(int4_room(true, self.inputs.max(self.units).into())));
+        }
+        N::gru(backend, &self.layer, x, scratch.all(), h, room);
+        Values::Hidden(if N::PRECISION.is_integer() { h } else { h.get(..units).unwrap_or(h) })
+    }
+}
+
+/// What a GRU layer computes, by integers and by floats.
+pub(crate) trait Steps: Numbers {
+    /// The layer as the kernels take it.
+    type Gru<'a>: Copy + core::fmt::Debug;
+
+    /// The layer from its matrices.
+    fn layer<'a>(kernel: Self::Rows<'a>, recurrent: Self::Rows<'a>, reset: Reset) -> Self::Gru<'a>;
+
+    /// [`Backend::gru_i8`] or [`Backend::gru_float`]; `room` is for weights of four bits.
+    fn gru<B: Backend>(
+        backend: B,
+        layer: &Self::Gru<'_>,
+        x: Values<'_, Self>,
+        scratch: &mut [Self::Sum],
+        h: &mut [Self::Value],
+        room: Option<&mut [i8]>,
+    );
+
+    /// Checks that no sum of the layer can overflow.
+    ///
+    /// # Errors
+    /// [`Error::Overflow`] or [`Error::TooLarge`] with the row.
+    fn check_layer(
+        layer: &Self::Gru<'_>,
+        limit: Self::Limit,
+        units_int4: (u16, bool),
+        index: u8,
+    ) -> Result<(), Error>;
+}
+
+impl Steps for i8 {
+    type Gru<'a> = GruI8<'a>;
+
+    fn layer<'a>(kernel: Self::Rows<'a>, recurrent: Self::Rows<'a>, reset: Reset) -> GruI8<'a> {
+        GruI8 { kernel, recurrent, reset }
+    }
+
+    #[inline(always)]
+    fn gru<B: Backend>(
+        backend: B,
+        layer: &GruI8<'_>,
+        x: Values<'_, i8>,
+        scratch: &mut [i32],
+        h: &mut [i16],
+        room: Option<&mut [i8]>,
+    ) {
+        match room {
+            Some(room) if INT4 => int4::gru_step(backend, layer, features(x), scratch, h, room),
+            _ => backend.gru_i8(layer, features(x), scratch, h),
+        }
+    }
+
+    /// Rows of z and r, and of n too with the reset before the product, are sums over both kernels; with the reset after it those of n are two sums, each within
+    /// 32 bits.
+    fn check_layer(layer: &GruI8<'_>, (): (), (units, int4): (u16, bool), index: u8) -> Result<(), Error> {
+        let matrix = |rows: &crate::kernels::RowsI8<'_>| Matrix {
+            weights: rows.weights,
+            multipliers: rows.multiplier,
+            rows: rows.multiplier.len(),
+            limit: (),
+            inputs: 0,
+            others: (),
+            int4,
+        };
+        // All rows together are stricter than what rows of n with two biases need by no more than a factor of 2 for each: they are checked apart.
+        let (kernel, recurrent) = (matrix(&layer.kernel), matrix(&layer.recurrent));
+        let units = usize::from(units);
+        for row in 0..kernel.rows {
+            let is_candidate = layer.reset == Reset::After && row >= 2 * units;
+            let of = |matrix: &Matrix<'_, i8>| {
+                let multiplier = u64::from(matrix.multipliers.get(row).copied().unwrap_or(0));
+                crate::numbers::magnitude(matrix, row) * 128 * multiplier
+            };
+            let bias = |bias: Option<&i32>| bias.map_or(0, |bias| u64::from(bias.unsigned_abs()));
+            let (x, h) = (of(&kernel) + bias(layer.kernel.bias.get(row)), of(&recurrent));
+            let largest = if is_candidate {
+                x.max(h + bias(layer.recurrent.bias.get(row - 2 * units)))
+            } else {
+                x + h
+            };
+            if largest > i32::MAX as u64 {
+                return Err(Error::Overflow { layer: index, row: row as u32 });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<W: FloatNumbers> Steps for W {
+    type Gru<'a> = GruFloat<'a, W>;
+
+    fn layer<'a>(kernel: Self::Rows<'a>, recurrent: Self::Rows<'a>, reset: Reset) -> GruFloat<'a, W> {
+        GruFloat { kernel, recurrent, reset }
+    }
+
+    #[inline(always)]
+    fn gru<B: Backend>(
+        backend: B,
+        layer: &GruFloat<'_, W>,
+        x: Values<'_, W>,
+        scratch: &mut [f32],
+        h: &mut [f32],
+        _: Option<&mut [i8]>,
+    ) {
+        backend.gru_float(layer, float_features(x), scratch, h);
+    }
+
+    /// Both kernels by themselves: the sum of two of their rows is still far from an infinity.
+    fn check_layer(layer: &GruFloat<'_, W>, limit: f32, (units, _): (u16, bool), index: u8) -> Result<(), Error> {
+        let lanes = W::PRECISION.lanes(usize::from(units));
+        let matrix = |weights, rows| Matrix {
+            weights,
+            multipliers: &[],
+            rows,
+            limit,
+            inputs: usize::MAX,
+            others: W::UNIT,
+            int4: false,
+        };
+        W::check(&[matrix(layer.kernel.weights, 3 * lanes)], layer.kernel.bias, index)?;
+        // Those of z and r, and then those of n in the same order.
+        let all = layer.recurrent.weights;
+        let (gates, candidate) = all.split_at_checked(all.len() / 3 * 2).unwrap_or_default();
+        W::check(&[Matrix { limit: W::UNIT, ..matrix(gates, 2 * lanes) }], &[], index)?;
+        W::check(&[Matrix { limit: W::UNIT, ..matrix(candidate, lanes) }], layer.recurrent.bias, index)?;
+        Ok(())
+    }
+}

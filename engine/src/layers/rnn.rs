@@ -1,0 +1,190 @@
+//! The simple recurrent unit (Elman 1990).
+//!
+//! ```text
+//! h' = f(W x + U h + b)          f = tanh or max(0, ·)
+//! ```
+//!
+//! State: the hidden state h, a value a unit (Q0.15, or f32). Of integers the rectifier saturates at 1 − 2^-15; of floats at [`MOST_RECTIFIED`].
+
+use serde::{Deserialize, Serialize};
+
+use super::{MAX_WIDTH, Place, int4_room};
+use crate::error::{Error, problem};
+use crate::features::INT4;
+use crate::image::reader::{Reader, some};
+use crate::image::role::Role;
+use crate::image::section::{Cursor, Element, SectionShape};
+use crate::kernels::cell::rnn::{Activation, MOST_RECTIFIED, RnnFloat, RnnI8, scratch_float, scratch_i8};
+use crate::kernels::{Backend, int4};
+use crate::numbers::{FloatNumbers, Matrix, Numbers, Precision, Values, features, float_features};
+
+/// Shape of a simple recurrent layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rnn {
+    /// Features of its input.
+    pub inputs: u16,
+    /// Units: features of its hidden state.
+    pub units: u16,
+    /// Integers: right shift from accumulator times multiplier to Q3.12, and of the rectifier to Q0.15. 0 for floats.
+    pub shift: u8,
+    /// Integers: four bits a weight.
+    pub int4: bool,
+    /// The rectifier in place of the hyperbolic tangent.
+    pub relu: bool,
+}
+
+impl Rnn {
+    pub(crate) const fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        Some(Rnn {
+            inputs: some!(reader.u16()),
+            units: some!(reader.u16()),
+            shift: some!(reader.byte()),
+            int4: some!(reader.bool()),
+            relu: some!(reader.bool()),
+        })
+    }
+
+    pub(crate) const fn check(&self, precision: Precision) -> Result<(), &'static str> {
+        if self.units == 0 || self.inputs as u32 + self.units as u32 > MAX_WIDTH as u32 {
+            return Err(problem!("it has no units, or more columns than this engine reads"));
+        }
+        super::check_rows(precision, self.shift, self.int4)
+    }
+
+    pub(crate) const fn section(&self, precision: Precision, place: usize) -> Option<SectionShape> {
+        let rows = precision.rows(precision.lanes(self.units as usize));
+        let columns = precision.columns(self.inputs as usize + self.units as usize);
+        match place {
+            0 => Some(SectionShape::new(Role::Weights, precision.weight(self.int4), rows, columns)),
+            1 if precision.is_integer() => Some(SectionShape::new(Role::Multipliers, Element::U16, rows, 1)),
+            2 => Some(SectionShape::new(Role::Biases, precision.sum(), rows, 1)),
+            _ => None,
+        }
+    }
+
+    /// Bytes of the hidden state.
+    pub(crate) const fn state(&self, precision: Precision) -> usize {
+        precision.values_bytes(precision.lanes(self.units as usize))
+    }
+
+    /// Bytes of scratch of a step.
+    pub(crate) const fn scratch(&self, precision: Precision) -> usize {
+        let (inputs, units) = (self.inputs as usize, self.units as usize);
+        let words = if precision.is_integer() { scratch_i8(inputs, units) } else { scratch_float(inputs, units) };
+        4 * words + int4_room(self.int4, inputs + units)
+    }
+}
+
+/// A simple recurrent layer of an opened model.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Opened<'a, N: Numbers> {
+    rows: N::Rows<'a>,
+    activation: Activation,
+    inputs: u16,
+    pub(super) units: u16,
+    int4: bool,
+}
+
+impl<'a, N: Steps> Opened<'a, N> {
+    /// Cuts the layer off the sections.
+    ///
+    /// # Errors
+    /// Those of [`Cursor::next`].
+    pub(crate) fn open(shape: &Rnn, cursor: &mut Cursor<'a>) -> Result<Self, Error> {
+        let section = |place| shape.section(N::PRECISION, place);
+        let tensors = (cursor.tensor(section(0))?, cursor.tensor(section(1))?, cursor.tensor(section(2))?);
+        Ok(Opened {
+            rows: N::rows(tensors.0, tensors.1, tensors.2, shape.shift),
+            activation: if shape.relu { Activation::Relu } else { Activation::Tanh },
+            inputs: shape.inputs,
+            units: shape.units,
+            int4: shape.int4,
+        })
+    }
+
+    /// Checks every row's sum, and says how large h can become.
+    ///
+    /// # Errors
+    /// [`Error::Overflow`] or [`Error::TooLarge`].
+    pub(crate) fn check(&self, limit: N::Limit, layer: u8) -> Result<N::Limit, Error> {
+        let relu = self.activation == Activation::Relu;
+        let others = if relu { N::RECTIFIED } else { N::UNIT };
+        let (weights, multipliers, bias) = N::parts(&self.rows);
+        let rows = N::PRECISION.rows(N::PRECISION.lanes(usize::from(self.units)));
+        let inputs = usize::from(self.inputs);
+        let matrix = Matrix { weights, multipliers, rows, limit, inputs, others, int4: self.int4 };
+        N::check(&[matrix], bias, layer)?;
+        Ok(others)
+    }
+
+    /// One step: `h` in the state is replaced by its next value. Gives h without its padding.
+    #[inline(always)]
+    pub(crate) fn step<'s, B: Backend>(
+        &self,
+        backend: B,
+        x: Values<'_, N>,
+        place: &mut Place<'s, '_>,
+    ) -> Values<'s, N> {
+        let units = usize::from(self.units);
+        let h: &mut [N::Value] = place.memory.take(N::PRECISION.lanes(units));
+        let mut scratch = place.scratch.rest();
+        let mut room = None;
+        if INT4 && self.int4 {
+            room = Some(scratch.take(int4_room(true, usize::from(self.inputs) + units)));
+        }
+        N::rnn(backend, (&self.rows, self.activation), x, scratch.all(), h, room);
+        Values::Hidden(if N::PRECISION.is_integer() { h } else { h.get(..units).unwrap_or(h) })
+    }
+}
+
+/// What a simple recurrent layer computes, by integers and by floats.
+pub(crate) trait Steps: Numbers {
+    /// How large the rectifier's values can become.
+    const RECTIFIED: Self::Limit;
+
+    /// [`Backend::rnn_i8`] or [`Backend::rnn_float`]; `room` is for weights of four bits.
+    fn rnn<B: Backend>(
+        backend: B,
+        layer: (&Self::Rows<'_>, Activation),
+        x: Values<'_, Self>,
+        scratch: &mut [Self::Sum],
+        h: &mut [Self::Value],
+        room: Option<&mut [i8]>,
+    );
+}
+
+impl Steps for i8 {
+    const RECTIFIED: () = ();
+
+    #[inline(always)]
+    fn rnn<B: Backend>(
+        backend: B,
+        (rows, activation): (&Self::Rows<'_>, Activation),
+        x: Values<'_, i8>,
+        scratch: &mut [i32],
+        h: &mut [i16],
+        room: Option<&mut [i8]>,
+    ) {
+        let layer = RnnI8 { rows: *rows, activation };
+        match room {
+            Some(room) if INT4 => int4::rnn_step(backend, &layer, features(x), scratch, h, room),
+            _ => backend.rnn_i8(&layer, features(x), scratch, h),
+        }
+    }
+}
+
+impl<W: FloatNumbers> Steps for W {
+    const RECTIFIED: f32 = MOST_RECTIFIED;
+
+    #[inline(always)]
+    fn rnn<B: Backend>(
+        backend: B,
+        (rows, activation): (&Self::Rows<'_>, Activation),
+        x: Values<'_, W>,
+        scratch: &mut [f32],
+        h: &mut [f32],
+        _: Option<&mut [i8]>,
+    ) {
+        backend.rnn_float(&RnnFloat { rows: *rows, activation }, float_features(x), scratch, h);
+    }
+}

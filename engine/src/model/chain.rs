@@ -1,0 +1,183 @@
+//! The layers of an opened model in one arithmetic, and what runs when.
+
+use heapless::Vec;
+
+use crate::error::Error;
+use crate::features::DENSE;
+use crate::image::header::Description;
+use crate::image::section::Cursor;
+use crate::kernels::{Backend, MANY, Packed};
+use crate::layers::{Arithmetic, OPENED_LAYERS, Opened, Place, Stream, dense, embedding};
+use crate::logit::Logit;
+use crate::numbers::Values;
+use crate::state::{Layout, Parts};
+
+/// An opened chain. The dense layer that answers stands by itself, since every chain has one.
+#[derive(Clone, Debug)]
+pub(crate) struct Chain<'a, N: Arithmetic> {
+    pub(crate) embedding: embedding::Opened<'a, N>,
+    /// All layers but the last.
+    pub(crate) layers: Vec<Opened<'a, N>, OPENED_LAYERS>,
+    answer: dense::Opened<'a, N>,
+}
+
+impl<'a, N: Arithmetic> Chain<'a, N> {
+    /// A chain of nothing.
+    pub(crate) const NOTHING: Self =
+        Chain { embedding: embedding::Opened::NOTHING, layers: Vec::new(), answer: dense::Opened::NOTHING };
+
+    /// Cuts all layers off the sections.
+    ///
+    /// # Errors
+    /// None of an image that has been opened.
+    pub(crate) fn fill(&mut self, description: &Description, cursor: &mut Cursor<'a>) -> Result<(), Error> {
+        let shape = &description.embedding;
+        self.embedding = embedding::Opened::open(shape, description.projected_sums(), cursor)?;
+        let mut inputs = shape.width;
+        for layer in description.layers.iter() {
+            let opened = Opened::open(layer, inputs, cursor)?;
+            inputs = layer.outputs(inputs);
+            if let Opened::Dense(dense) = opened {
+                self.answer = dense;
+            }
+            let _ = self.layers.push(opened);
+        }
+        // The last one is the answer.
+        self.layers.pop();
+        Ok(())
+    }
+
+    /// One step: the embedding's row through all layers that run at every step. False for an id outside the embedding.
+    #[inline(always)]
+    pub(crate) fn step<B: Backend>(&self, backend: B, layout: &Layout, id: u32, parts: Parts<'_>) -> bool {
+        let Parts { header, memory, scratch } = parts;
+        let mut place = Place { memory, scratch, steps: header.steps };
+        let Some(mut x) = self.embedding.read(backend, id, &mut place) else { return false };
+        if layout.kept > 0 {
+            self.keep(backend, x, layout.width, &mut place);
+        }
+        for layer in self.layers.iter().take(layout.steps) {
+            x = layer.step(backend, x, &mut place);
+        }
+        header.steps = header.steps.saturating_add(1);
+        true
+    }
+
+    /// The embedding's row into the state, where no layer remembers it.
+    #[inline(never)]
+    fn keep<B: Backend>(&self, backend: B, x: Values<'_, N>, width: usize, place: &mut Place<'_, '_>) {
+        let kept: &mut [N::Value] = place.memory.take(width);
+        if let Values::Row(row) = x {
+            N::widen(backend, row, kept);
+        }
+    }
+
+    /// Where the state of a layer lies, when those of the layers that run at every step begin at `start`.
+    pub(crate) fn layer_bytes(&self, layer: usize, start: usize, steps: usize) -> Option<core::ops::Range<usize>> {
+        let mut end = start;
+        for (place, opened) in self.layers.iter().take(steps).enumerate() {
+            let begin = end;
+            end += opened.state_bytes();
+            if place == layer {
+                return Some(begin..end);
+            }
+        }
+        None
+    }
+
+    /// One of the outputs after the steps so far; zeros before the first step. `answered` says that the scratch holds what the last dense layer reads.
+    #[inline(never)]
+    pub(crate) fn answer<B: Backend>(
+        &self,
+        backend: B,
+        layout: &Layout,
+        parts: Parts<'_>,
+        answered: bool,
+        output: usize,
+    ) -> Logit {
+        let Parts { memory, mut scratch, .. } = parts;
+        let (_, mut source) = memory.split(layout.source - layout.layers);
+        let pooled = layout.steps.checked_sub(1).and_then(|last| self.layers.get(last));
+        let mut values: &[N::Value] = match pooled {
+            Some(Opened::Pooling(pooling)) => {
+                let out = scratch.take(layout.width);
+                if !answered {
+                    pooling.finish::<N>(source, out);
+                }
+                out
+            }
+            _ => source.take(layout.width),
+        };
+        if DENSE {
+            for layer in self.layers.iter().skip(layout.steps) {
+                if let Opened::Dense(dense) = layer {
+                    let out = scratch.take(usize::from(dense.outputs()));
+                    if !answered {
+                        dense.values(backend, values, out);
+                    }
+                    values = out;
+                }
+            }
+        }
+        self.answer.answer(backend, values, output)
+    }
+
+    /// One step of several streams; as [`Chain::step`] for one after the other, but that LSTM layers step together. Returns how many ids were inside the
+    /// embedding.
+    #[inline(never)]
+    pub(crate) fn step_many<'s, B: Backend>(
+        &self,
+        backend: B,
+        layout: &Layout,
+        streams: impl Iterator<Item = (Parts<'s>, u32)>,
+    ) -> usize {
+        let mut together: Vec<Stream<'s, '_, N>, MANY> = Vec::new();
+        for (Parts { header, memory, scratch }, id) in streams {
+            let mut place = Place { memory, scratch, steps: header.steps };
+            let Some(x) = self.embedding.read(backend, id, &mut place) else { continue };
+            if layout.kept > 0 {
+                self.keep(backend, x, layout.width, &mut place);
+            }
+            header.steps = header.steps.saturating_add(1);
+            let _ = together.push(Stream::new(place, x));
+        }
+        for layer in self.layers.iter().take(layout.steps) {
+            match layer {
+                Opened::Lstm(layer) if layer.steps_together() && crate::features::LSTM => {
+                    layer.step_many(backend, &mut together);
+                }
+                layer => {
+                    for stream in &mut together {
+                        stream.x = layer.step(backend, stream.x, &mut stream.place);
+                    }
+                }
+            }
+        }
+        together.len()
+    }
+
+    /// True when the states of all layers could have come from a stream of so many steps.
+    pub(crate) fn is_sound(&self, layout: &Layout, parts: Parts<'_>) -> bool {
+        let Parts { header, mut memory, .. } = parts;
+        if !N::are_finite(memory.rest().all()) {
+            return false;
+        }
+        // Cells and hidden states of integers may have any bits: the kernels are safe for all of them. Sums must be those of the steps.
+        let (_, source) = memory.split(layout.source - layout.layers);
+        match layout.steps.checked_sub(1).and_then(|last| self.layers.get(last)) {
+            Some(Opened::Pooling(pooling)) => pooling.is_sound::<N>(source, header.steps),
+            _ => true,
+        }
+    }
+}
+
+impl Chain<'_, i8> {
+    /// Forgets weights in a backend's own order.
+    pub(crate) fn forget_packed(&mut self) {
+        for layer in &mut self.layers {
+            if let Opened::Lstm(layer) = layer {
+                layer.rows.packed = Packed::NONE;
+            }
+        }
+    }
+}

@@ -1,0 +1,397 @@
+//! The arithmetic of a model: integers, or floats in one of two storages. Layers are written once over it.
+//!
+//! What one layer alone computes stands in that layer's file, as a trait over [`Numbers`] with an implementation for integers and one for floats.
+
+use core::fmt::Debug;
+
+use bytemuck::Pod;
+use half::f16;
+
+use crate::error::Error;
+use crate::image::section::Element;
+use crate::kernels::{Backend, Features, FeaturesFloat, FloatWeight, Packed, RowsFloat, RowsI8, int4};
+
+/// Type of the weights, and with it the arithmetic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// 32-bit floats.
+    F32,
+    /// Half-precision storage, 32-bit arithmetic.
+    F16,
+    /// 8-bit integers with a scale a row, integer arithmetic from the token to the logit. Some tensors may have 4 bits a weight.
+    Int8,
+}
+
+impl Precision {
+    /// As it is written on a command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Precision::F32 => "f32",
+            Precision::F16 => "f16",
+            Precision::Int8 => "int8",
+        }
+    }
+
+    /// True where the arithmetic is that of integers.
+    pub const fn is_integer(self) -> bool {
+        matches!(self, Precision::Int8)
+    }
+
+    /// Type of the weights of rows in an image.
+    pub const fn weight(self, int4: bool) -> Element {
+        match self {
+            Precision::F32 => Element::F32,
+            Precision::F16 => Element::F16,
+            Precision::Int8 if int4 => Element::I4,
+            Precision::Int8 => Element::I8,
+        }
+    }
+
+    /// Type of biases, of sums and of cell states.
+    pub const fn sum(self) -> Element {
+        if self.is_integer() { Element::I32 } else { Element::F32 }
+    }
+
+    /// Bytes of a value that a layer hands on: Q0.15 or f32.
+    pub const fn value_bytes(self) -> usize {
+        if self.is_integer() { 2 } else { 4 }
+    }
+
+    /// Bytes of so many values as the state holds them: padded to a multiple of 4.
+    pub const fn values_bytes(self, count: usize) -> usize {
+        (self.value_bytes() * count).next_multiple_of(4)
+    }
+
+    /// Units of a layer with the padding that kernels read: floats to a multiple of 8.
+    pub const fn lanes(self, units: usize) -> usize {
+        if self.is_integer() { units } else { units.next_multiple_of(8) }
+    }
+
+    /// Rows of a matrix with padding: integers to a multiple of 4; those of floats are given in lanes.
+    pub const fn rows(self, rows: usize) -> usize {
+        if self.is_integer() { rows.next_multiple_of(4) } else { rows }
+    }
+
+    /// Columns of a matrix with padding: integers to a multiple of 4.
+    pub const fn columns(self, columns: usize) -> usize {
+        if self.is_integer() { columns.next_multiple_of(4) } else { columns }
+    }
+}
+
+/// What a layer reads at a step.
+#[derive(Debug)]
+pub(crate) enum Values<'x, N: Numbers> {
+    /// A row of the embedding, as the image has it.
+    Row(&'x [N::Weight]),
+    /// What the layer before hands on.
+    Hidden(&'x [N::Value]),
+    /// `W x + b` of the first layer, precomputed.
+    Projected(&'x [N::Sum]),
+}
+
+impl<N: Numbers> Clone for Values<'_, N> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<N: Numbers> Copy for Values<'_, N> {}
+
+/// One arithmetic; named by the type of its weights.
+pub(crate) trait Numbers: Pod + Debug {
+    /// Type of the weights of rows and of the embedding.
+    type Weight: Pod + Debug;
+    /// Type of what a layer hands on: Q0.15 or f32.
+    type Value: Pod + Debug;
+    /// Type of sums, biases and cell states.
+    type Sum: Pod + Debug;
+    /// A matrix as the kernels take it.
+    type Rows<'a>: Copy + Debug;
+    /// How large a value can become; nothing for integers, which saturate.
+    type Limit: Copy;
+    /// The precision.
+    const PRECISION: Precision;
+    /// Values in (-1, 1).
+    const UNIT: Self::Limit;
+    /// A matrix without rows.
+    const NO_ROWS: Self::Rows<'static>;
+
+    /// A matrix from its tensors.
+    fn rows<'a>(
+        weights: &'a [Self::Weight],
+        multiplier: &'a [u16],
+        bias: &'a [Self::Sum],
+        shift: u8,
+    ) -> Self::Rows<'a>;
+
+    /// Weights, multipliers and biases of rows.
+    #[allow(clippy::type_complexity, reason = "the three tensors of rows")]
+    fn parts<'a>(rows: &Self::Rows<'a>) -> (&'a [Self::Weight], &'a [u16], &'a [Self::Sum]);
+
+    /// The same rows with other weights.
+    fn with_weights<'a>(rows: &Self::Rows<'a>, weights: &'a [Self::Weight]) -> Self::Rows<'a>;
+
+    /// The same rows with other biases.
+    fn with_bias<'r>(rows: &Self::Rows<'r>, bias: &'r [Self::Sum]) -> Self::Rows<'r>;
+
+    /// A row of the embedding as values: integers `q·256`, where −128 reads as −127.
+    fn widen<B: Backend>(backend: B, row: &[Self::Weight], out: &mut [Self::Value]);
+
+    /// Writes `rows` times `x` with their biases into `out`. `room` holds four rows as int8 where `int4` says that they have four bits.
+    fn product<B: Backend>(
+        backend: B,
+        rows: &Self::Rows<'_>,
+        x: &mut [Self::Value],
+        out: &mut [Self::Sum],
+        room: Option<&mut [i8]>,
+    );
+
+    /// As columns of an integer product or of a float one: the values of `x` in the format that rows read.
+    fn join<B: Backend>(backend: B, x: Values<'_, Self>, columns: &mut [Self::Value]) -> bool;
+
+    /// Checks that no row of these matrices, which are summed, can overflow.
+    ///
+    /// # Errors
+    /// [`Error::Overflow`] or [`Error::TooLarge`] with the row.
+    fn check(matrices: &[Matrix<'_, Self>], bias: &[Self::Sum], layer: u8) -> Result<Self::Limit, Error>;
+
+    /// False where a state from outside holds an infinity or a NaN.
+    fn are_finite(sums: &[Self::Sum]) -> bool;
+
+    /// How large the values of an embedding's rows are.
+    fn largest(rows: &[Self::Weight]) -> Self::Limit;
+}
+
+/// A matrix at the door.
+pub(crate) struct Matrix<'a, N: Numbers> {
+    /// Its weights.
+    pub(crate) weights: &'a [N::Weight],
+    /// Integers: a multiplier a row.
+    pub(crate) multipliers: &'a [u16],
+    /// Rows, padding included.
+    pub(crate) rows: usize,
+    /// How large the values of the first columns are,
+    pub(crate) limit: N::Limit,
+    /// how many columns that are,
+    pub(crate) inputs: usize,
+    /// and how large those of the others are.
+    pub(crate) others: N::Limit,
+    /// The weights have four bits.
+    pub(crate) int4: bool,
+}
+
+impl Numbers for i8 {
+    type Weight = i8;
+    type Value = i16;
+    type Sum = i32;
+    type Rows<'a> = RowsI8<'a>;
+    type Limit = ();
+    const PRECISION: Precision = Precision::Int8;
+    const UNIT: () = ();
+    const NO_ROWS: RowsI8<'static> =
+        RowsI8 { weights: &[], multiplier: &[], bias: &[], shift: 1, packed: Packed::NONE };
+
+    fn rows<'a>(weights: &'a [i8], multiplier: &'a [u16], bias: &'a [i32], shift: u8) -> RowsI8<'a> {
+        RowsI8 { weights, multiplier, bias, shift: u32::from(shift), packed: Packed::NONE }
+    }
+
+    fn parts<'a>(rows: &Self::Rows<'a>) -> (&'a [i8], &'a [u16], &'a [i32]) {
+        (rows.weights, rows.multiplier, rows.bias)
+    }
+
+    fn with_weights<'a>(rows: &Self::Rows<'a>, weights: &'a [i8]) -> Self::Rows<'a> {
+        RowsI8 { weights, packed: Packed::NONE, ..*rows }
+    }
+
+    fn with_bias<'r>(rows: &Self::Rows<'r>, bias: &'r [i32]) -> Self::Rows<'r> {
+        RowsI8 { bias, ..*rows }
+    }
+
+    fn widen<B: Backend>(_: B, row: &[i8], out: &mut [i16]) {
+        out.iter_mut().zip(row).for_each(|(h, &x)| *h = i16::from(x.max(-127)) << 8);
+    }
+
+    fn product<B: Backend>(
+        backend: B,
+        rows: &RowsI8<'_>,
+        x: &mut [i16],
+        out: &mut [i32],
+        room: Option<&mut [i8]>,
+    ) {
+        match room {
+            Some(room) => int4::rows(backend, rows, x, out, room),
+            None => backend.rows_i8(rows, x, out),
+        }
+    }
+
+    fn join<B: Backend>(backend: B, x: Values<'_, i8>, columns: &mut [i16]) -> bool {
+        backend.join_i8(features(x), columns, &[])
+    }
+
+    /// `Σ|w|·128·multiplier` of all matrices, and `|bias|`, are at most `2^31 − 1` for every row, so that no order of summation can overflow 32 bits.
+    #[inline(never)]
+    fn check(matrices: &[Matrix<'_, i8>], bias: &[i32], layer: u8) -> Result<(), Error> {
+        let rows = matrices.first().map_or(0, |matrix| matrix.rows);
+        for row in 0..rows {
+            let mut largest = bias.get(row).map_or(0, |bias| u64::from(bias.unsigned_abs()));
+            for matrix in matrices {
+                let multiplier = u64::from(matrix.multipliers.get(row).copied().unwrap_or(0));
+                largest += magnitude(matrix, row) * 128 * multiplier;
+            }
+            if largest > i32::MAX as u64 {
+                return Err(Error::Overflow { layer, row: row as u32 });
+            }
+        }
+        Ok(())
+    }
+
+    fn are_finite(_: &[i32]) -> bool {
+        true
+    }
+
+    fn largest(_: &[i8]) {}
+}
+
+/// The sum of the magnitudes of a row of weights `[row / 4][columns / 4][row % 4][4]`.
+pub(crate) fn magnitude(matrix: &Matrix<'_, i8>, row: usize) -> u64 {
+    let bytes = matrix.weights.len().checked_div(matrix.rows / 4).unwrap_or(0);
+    let quad = matrix.weights.get(row / 4 * bytes..).and_then(|rest| rest.get(..bytes)).unwrap_or(&[]);
+    let of = |word: &[i8; 16]| {
+        let row = word.get(row % 4 * 4..row % 4 * 4 + 4).unwrap_or(&[]);
+        row.iter().map(|weight| u64::from(weight.unsigned_abs())).sum::<u64>()
+    };
+    if crate::features::INT4 && matrix.int4 {
+        let mut sum = 0;
+        for block in quad.as_chunks::<8>().0 {
+            let mut word = [0; 16];
+            int4::widen_rows(block, &mut word);
+            sum += of(&word);
+        }
+        return sum;
+    }
+    quad.as_chunks::<16>().0.iter().map(of).sum()
+}
+
+/// What an integer kernel reads.
+#[inline(always)]
+pub(crate) fn features(x: Values<'_, i8>) -> Features<'_> {
+    match x {
+        Values::Row(row) => Features::Row(row),
+        Values::Hidden(hidden) => Features::Hidden(hidden),
+        Values::Projected(_) => Features::Row(&[]),
+    }
+}
+
+/// What a float kernel reads.
+#[inline(always)]
+pub(crate) fn float_features<N: FloatNumbers>(x: Values<'_, N>) -> FeaturesFloat<'_, N> {
+    match x {
+        Values::Row(row) => FeaturesFloat::Row(row),
+        Values::Hidden(hidden) => FeaturesFloat::Hidden(hidden),
+        Values::Projected(_) => FeaturesFloat::Row(&[]),
+    }
+}
+
+/// Sums of floats stay below this at the door, far from an infinity.
+pub(crate) const MOST: f32 = f32::from_bits((127 + 100) << 23);
+
+/// The two arithmetics of floats.
+pub(crate) trait FloatNumbers:
+    FloatWeight + for<'a> Numbers<Weight = Self, Value = f32, Sum = f32, Limit = f32, Rows<'a> = RowsFloat<'a, Self>>
+{
+}
+
+impl FloatNumbers for f32 {}
+impl FloatNumbers for f16 {}
+
+macro_rules! float_numbers {
+    ($weight:ty, $precision:expr) => {
+        impl Numbers for $weight {
+            type Weight = $weight;
+            type Value = f32;
+            type Sum = f32;
+            type Rows<'a> = RowsFloat<'a, $weight>;
+            type Limit = f32;
+            const PRECISION: Precision = $precision;
+            const UNIT: f32 = 1.0;
+            const NO_ROWS: RowsFloat<'static, $weight> = RowsFloat { weights: &[], bias: &[] };
+
+            fn rows<'a>(weights: &'a [$weight], _: &'a [u16], bias: &'a [f32], _: u8) -> RowsFloat<'a, $weight> {
+                RowsFloat { weights, bias }
+            }
+
+            fn parts<'a>(rows: &Self::Rows<'a>) -> (&'a [$weight], &'a [u16], &'a [f32]) {
+                (rows.weights, &[], rows.bias)
+            }
+
+            fn with_weights<'a>(rows: &Self::Rows<'a>, weights: &'a [$weight]) -> Self::Rows<'a> {
+                RowsFloat { weights, ..*rows }
+            }
+
+            fn with_bias<'r>(rows: &Self::Rows<'r>, bias: &'r [f32]) -> Self::Rows<'r> {
+                RowsFloat { bias, ..*rows }
+            }
+
+            fn widen<B: Backend>(backend: B, row: &[$weight], out: &mut [f32]) {
+                backend.widen_float(row, out);
+            }
+
+            fn product<B: Backend>(
+                backend: B,
+                rows: &RowsFloat<'_, $weight>,
+                x: &mut [f32],
+                out: &mut [f32],
+                _: Option<&mut [i8]>,
+            ) {
+                backend.rows_float(rows, x, out);
+            }
+
+            fn join<B: Backend>(backend: B, x: Values<'_, $weight>, columns: &mut [f32]) -> bool {
+                backend.join_float(float_features(x), columns, &[])
+            }
+
+            fn check(matrices: &[Matrix<'_, $weight>], bias: &[f32], layer: u8) -> Result<f32, Error> {
+                check_floats(matrices, bias, layer)
+            }
+
+            fn are_finite(sums: &[f32]) -> bool {
+                // The sum of attention's weights is a float, and the count of a mean is one as well when read so.
+                sums.iter().all(|sum| sum.is_finite())
+            }
+
+            fn largest(rows: &[$weight]) -> f32 {
+                rows.iter().fold(0.0, |largest: f32, weight| largest.max(FloatWeight::to_f32(*weight).abs()))
+            }
+        }
+    };
+}
+
+float_numbers!(f32, Precision::F32);
+float_numbers!(f16, Precision::F16);
+
+/// `Σ|w|·limit + |bias|` is finite and far from an infinity for every row, so that no sum becomes an infinity, and no difference of sums a NaN. Gives the
+/// largest of these.
+fn check_floats<N: FloatNumbers>(matrices: &[Matrix<'_, N>], bias: &[f32], layer: u8) -> Result<f32, Error> {
+    let rows = matrices.first().map_or(0, |matrix| matrix.rows);
+    let mut most = 0.0_f32;
+    for row in 0..rows {
+        let mut largest = bias.get(row).map_or(0.0, |bias| bias.abs());
+        for matrix in matrices {
+            let columns = matrix.weights.len().checked_div(matrix.rows).unwrap_or(0);
+            // [row / 32][column][row % 32], where the last block may have fewer rows.
+            let block = row / 32 * 32;
+            let width = (matrix.rows - block).min(32);
+            let weights = matrix.weights.iter().skip(block * columns + row - block).step_by(width).take(columns);
+            for (column, weight) in weights.enumerate() {
+                let limit = if column < matrix.inputs { matrix.limit } else { matrix.others };
+                largest += FloatWeight::to_f32(*weight).abs() * limit;
+            }
+        }
+        // Also where it is no number.
+        if !(largest < MOST) {
+            return Err(Error::TooLarge { layer, row: row as u32 });
+        }
+        most = most.max(largest);
+    }
+    Ok(most)
+}

@@ -1,0 +1,313 @@
+//! A model with a state: one stream, step by step.
+
+use heapless::Vec;
+
+use crate::error::Error;
+use crate::features::{SYLLABLES, TEXT};
+use crate::input::ngrams::token_hash;
+use crate::input::text::{First, Token, Tokenizer, Tokens};
+use crate::kernels::{Backend, MANY, dispatch};
+use crate::logit::{Digest, Logit};
+use crate::model::{Model, with_chain};
+use crate::state::{State, StateBytes};
+
+/// A stream over a model: borrows the model, which many sessions share, and the memory of its state, which is its own.
+///
+/// It reads ([`Session::push_token`], [`Session::push_bytes`], [`Session::finish`], [`Session::reset`]) and can be saved ([`Session::state`]); its answers are those of
+/// its [`View`].
+#[derive(Debug)]
+pub struct Session<'s, 'm, 'a>(View<'s, 'm, 'a>);
+
+/// The answers of a stream after the steps so far. This is what callbacks see: in the middle of a chunk of text there is no state to be saved.
+#[derive(Debug)]
+pub struct View<'s, 'm, 'a> {
+    model: &'m Model<'a>,
+    state: StateBytes<'s>,
+    /// The scratch holds what the last dense layer reads.
+    answered: bool,
+}
+
+impl<'s, 'm, 'a> core::ops::Deref for Session<'s, 'm, 'a> {
+    type Target = View<'s, 'm, 'a>;
+
+    fn deref(&self) -> &View<'s, 'm, 'a> {
+        &self.0
+    }
+}
+
+impl core::ops::DerefMut for Session<'_, '_, '_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
+
+impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
+    /// With the stream as it stands in `state`, unchecked.
+    pub(crate) fn over(model: &'m Model<'a>, state: &'s mut [u8]) -> Result<Self, Error> {
+        Ok(Session(View { model, state: StateBytes::new(&model.layout, state)?, answered: false }))
+    }
+
+    /// Checks a state that came from outside, so that no sum can overflow later.
+    pub(crate) fn check(&mut self) -> Result<(), Error> {
+        let View { model, state, .. } = &mut self.0;
+        let header = state.header().ok_or(Error::StateDamaged)?;
+        if header.model != model.crc {
+            return Err(Error::StateOfAnotherModel { expected: model.crc, found: header.model });
+        }
+        if let Some(beginning) = model.tokenizer() {
+            let tokenizer = state.tokenizer().ok_or(Error::StateDamaged)?;
+            if !tokenizer.is_valid() || tokenizer.tokens() != beginning.tokens() {
+                return Err(Error::StateDamaged);
+            }
+        }
+        if let (Some(table), Some(sum)) = (model.ngrams(), state.ngrams(&model.layout))
+            && !sum.is_valid(table.shape())
+        {
+            return Err(Error::StateDamaged);
+        }
+        let parts = state.parts(&model.layout).ok_or(Error::StateDamaged)?;
+        let is_sound = with_chain!(&model.weights, chain => chain.is_sound(&model.layout, parts), false);
+        if is_sound { Ok(()) } else { Err(Error::StateDamaged) }
+    }
+
+    /// Back to the beginning: as a new session.
+    pub fn reset(&mut self) {
+        self.0.answered = false;
+        self.0.state.begin(self.0.model.crc, self.0.model.tokenizer());
+    }
+
+    /// The state's bytes, [`Model::state_bytes`] of them: what [`Model::resume`] goes on from, on this machine or another.
+    pub fn state(&self) -> &[u8] {
+        self.0.state.as_bytes()
+    }
+
+    /// What of the state means something between two steps: all but the scratch, which is each backend's own. Integer models have the same bits here on every backend.
+    pub fn remembered(&self) -> &[u8] {
+        self.state().get(..self.0.model.layout.remembered()).unwrap_or_default()
+    }
+
+    /// Reads one id. An id outside the embedding is left out, and `false` says so.
+    pub fn push_token(&mut self, id: u32) -> bool {
+        dispatch!(self.0.model.backend, backend => self.0.step(backend, id))
+    }
+
+    /// Reads ids in order, with one choice of the backend for all of them. Returns how many were inside the embedding.
+    pub fn push_tokens(&mut self, ids: &[u32]) -> usize {
+        dispatch!(self.0.model.backend, backend => self.0.run_tokens(backend, ids))
+    }
+
+    /// Reads bytes of UTF-8 text in any chunks. A model whose input is no text leaves them out.
+    pub fn push_bytes(&mut self, bytes: &[u8]) {
+        self.push_bytes_each(bytes, |_, _| ());
+    }
+
+    /// As [`Session::push_bytes`], and calls `each` with the stream's answers and the token's text after every token that the network read.
+    pub fn push_bytes_each(&mut self, bytes: &[u8], mut each: impl FnMut(&mut View<'s, 'm, 'a>, &[u8])) {
+        self.0.run_text(|tokenizer, emit| tokenizer.push_each(bytes, emit), &mut each);
+    }
+
+    /// Ends the text: reads the word that was still open. What is pushed afterwards goes on in the same stream; for another text call [`Session::reset`] first.
+    pub fn finish(&mut self) {
+        self.finish_each(|_, _| ());
+    }
+
+    /// As [`Session::finish`], and calls `each` as [`Session::push_bytes_each`] does.
+    pub fn finish_each(&mut self, mut each: impl FnMut(&mut View<'s, 'm, 'a>, &[u8])) {
+        self.0.run_text(|tokenizer, emit| tokenizer.finish_each(emit), &mut each);
+    }
+
+    /// Reads an id each into several streams: `ids[n]` into `sessions[n]`, as [`Session::push_token`] would. Sessions of one model that lie
+    /// side by side step together, up to [`MANY`] of them, so that each weight comes from beyond the first-level cache once for all of them. Integer
+    /// models give the same bits as one stream at a time. Returns how many ids were inside the embedding.
+    ///
+    /// ```
+    /// # use latch_engine::Session;
+    /// fn step(sessions: &mut [Session<'_, '_, '_>], ids: &[u32]) {
+    ///     assert_eq!(sessions.len(), ids.len());
+    ///     Session::step_many(sessions, ids);
+    /// }
+    /// ```
+    pub fn step_many(sessions: &mut [Self], ids: &[u32]) -> usize {
+        let mut count = 0;
+        let mut rest = sessions.iter_mut().zip(ids).peekable();
+        while let Some((first, &id)) = rest.next() {
+            let model = first.0.model;
+            let mut together: Vec<(&mut View<'s, 'm, 'a>, u32), MANY> = Vec::new();
+            let _ = together.push((&mut first.0, id));
+            while together.len() < MANY
+                && let Some((next, &id)) = rest.next_if(|(next, _)| core::ptr::eq(next.0.model, model))
+            {
+                let _ = together.push((&mut next.0, id));
+            }
+            let streams = together.iter_mut().filter_map(|(view, id)| {
+                view.answered = false;
+                Some((view.state.parts(&model.layout)?, *id))
+            });
+            count += with_chain!(&model.weights,
+                chain => dispatch!(model.backend, backend => chain.step_many(backend, &model.layout, streams)), 0);
+        }
+        count
+    }
+}
+
+impl<'a> Model<'a> {
+    /// Starts a stream in a state, whatever the state held before.
+    ///
+    /// # Errors
+    /// [`Error::StateTooSmall`] when `N` is less than [`Model::state_bytes`].
+    pub fn session<'s, 'm, const N: usize>(&'m self, state: &'s mut State<N>) -> Result<Session<'s, 'm, 'a>, Error> {
+        self.session_in(state.as_bytes_mut())
+    }
+
+    /// Starts a stream in any memory that starts on a multiple of 4, where its size is known at run time only.
+    ///
+    /// # Errors
+    /// Those of [`Model::session`], and [`Error::StateMisaligned`].
+    pub fn session_in<'s, 'm>(&'m self, memory: &'s mut [u8]) -> Result<Session<'s, 'm, 'a>, Error> {
+        let mut session = Session::over(self, memory)?;
+        session.reset();
+        Ok(session)
+    }
+
+    /// Goes on with the stream whose state was kept, in the middle of a word or anywhere.
+    ///
+    /// # Errors
+    /// [`Error::StateOfAnotherModel`] or [`Error::StateDamaged`] when the state is not one of this model, besides those of [`Model::session`].
+    pub fn resume<'s, 'm, const N: usize>(&'m self, state: &'s mut State<N>) -> Result<Session<'s, 'm, 'a>, Error> {
+        self.resume_in(state.as_bytes_mut())
+    }
+
+    /// As [`Model::resume`], in any memory that starts on a multiple of 4.
+    ///
+    /// # Errors
+    /// Those of [`Model::resume`], and [`Error::StateMisaligned`].
+    pub fn resume_in<'s, 'm>(&'m self, memory: &'s mut [u8]) -> Result<Session<'s, 'm, 'a>, Error> {
+        let mut session = Session::over(self, memory)?;
+        session.check()?;
+        Ok(session)
+    }
+}
+
+impl<'s, 'm, 'a> View<'s, 'm, 'a> {
+    /// The model.
+    pub fn model(&self) -> &'m Model<'a> {
+        self.model
+    }
+
+    /// Steps since the beginning: tokens that the network has read.
+    pub fn tokens(&self) -> u32 {
+        self.state.header().map_or(0, |header| header.steps)
+    }
+
+    /// The first output; the only one of a model with two classes.
+    pub fn output(&mut self) -> Logit {
+        self.logit(0)
+    }
+
+    /// Output `output` after the steps so far. Before the first step the last layer reads zeros.
+    pub fn logit(&mut self, output: usize) -> Logit {
+        dispatch!(self.model.backend, backend => self.logit_on(backend, output))
+    }
+
+    fn logit_on<B: Backend>(&mut self, backend: B, output: usize) -> Logit {
+        let layout = &self.model.layout;
+        let Some(parts) = self.state.parts(layout) else { return Logit::Fixed(0) };
+        let logit = with_chain!(&self.model.weights,
+            chain => chain.answer(backend, layout, parts, self.answered, output), Logit::Fixed(0));
+        self.answered = true;
+        if let (Some(table), Some(sum)) = (self.model.ngrams(), self.state.ngrams(layout)) {
+            return logit.plus(sum.contribution(table.shape()));
+        }
+        logit
+    }
+
+    /// The sigmoid of the first output: the probability of the positive class. Computes with floats.
+    pub fn probability(&mut self) -> f32 {
+        self.output().probability()
+    }
+
+    /// The verdict, as soon as it is certain: where the logit's magnitude is at least the threshold for so many tokens. `None` before that, and
+    /// always of a model without thresholds. The stream stays as it is; a later token may take the certainty back.
+    pub fn early(&mut self) -> Option<bool> {
+        let tokens = self.tokens();
+        let step = self.model.early().take_while(|step| step.tokens <= tokens).last()?;
+        let logit = self.output();
+        (logit.magnitude() >= step.logit).then(|| logit.is_positive())
+    }
+
+    /// True when [`View::early`] has a verdict.
+    pub fn is_certain(&mut self) -> bool {
+        self.early().is_some()
+    }
+
+    /// Takes all outputs into a digest, in order.
+    pub fn digest(&mut self, digest: &mut Digest) {
+        for output in 0..usize::from(self.model.outputs()) {
+            digest.push(self.logit(output));
+        }
+    }
+
+    /// A digest of a layer's state: FNV-1a with 32 bits over its bytes as they lie there. Two machines whose digests differ part ways in this layer or before
+    /// it. That of no bytes where the layer has no state, or there is no such layer.
+    pub fn layer_digest(&self, layer: usize) -> u32 {
+        let bytes = self.model.layer_bytes(layer).and_then(|range| self.state.as_bytes().get(range)).unwrap_or(&[]);
+        bytes.iter().fold(0x811C_9DC5, |digest, &byte| (digest ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+    }
+
+    /// One step.
+    #[inline(always)]
+    fn step<B: Backend>(&mut self, backend: B, id: u32) -> bool {
+        self.answered = false;
+        let layout = &self.model.layout;
+        let Some(parts) = self.state.parts(layout) else { return false };
+        with_chain!(&self.model.weights, chain => chain.step(backend, layout, id, parts), false)
+    }
+
+    fn run_tokens<B: Backend>(&mut self, backend: B, ids: &[u32]) -> usize {
+        let mut next = ids.iter().skip(1);
+        let mut count = 0;
+        for &id in ids {
+            if let Some(&next) = next.next() {
+                with_chain!(&self.model.weights, chain => chain.embedding.prefetch(backend, next), ());
+            }
+            count += usize::from(self.step(backend, id));
+        }
+        count
+    }
+
+    fn run_text(
+        &mut self,
+        feed: impl FnOnce(&mut Tokenizer, &mut dyn FnMut(Token<'_>, First)),
+        each: &mut impl FnMut(&mut Self, &[u8]),
+    ) {
+        if TEXT && self.model.vocabulary().is_some() {
+            dispatch!(self.model.backend, backend => self.run_text_on(backend, feed, each));
+        }
+    }
+
+    fn run_text_on<B: Backend>(
+        &mut self,
+        backend: B,
+        feed: impl FnOnce(&mut Tokenizer, &mut dyn FnMut(Token<'_>, First)),
+        each: &mut impl FnMut(&mut Self, &[u8]),
+    ) {
+        let Some(mut tokenizer) = self.state.tokenizer().copied() else { return };
+        let syllables = SYLLABLES && tokenizer.tokens() == Tokens::Syllables;
+        feed(&mut tokenizer, &mut |token, first| {
+            if let Some(table) = self.model.ngrams()
+                && let Some((sum, history)) = self.state.ngrams_mut(&self.model.layout)
+            {
+                sum.push(table, history, token_hash(token.bytes(), syllables && first));
+                self.answered = false;
+            }
+            if let Some(id) = self.model.token_id(token)
+                && self.step(backend, id)
+            {
+                each(self, token.bytes());
+            }
+        });
+        if let Some(place) = self.state.tokenizer_mut() {
+            *place = tokenizer;
+        }
+    }
+}

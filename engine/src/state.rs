@@ -1,0 +1,313 @@
+//! What one stream remembers: a value of a fixed size, and the one function that lays it out.
+//!
+//! A state is `N` bytes. An integer model's are the same on every machine and in every backend, but for the scratch:
+//!
+//! ```text
+//! header      the model's checksum, steps so far
+//! tokenizer   of text models
+//! n-grams     sum of weights, tokens, and the hashes of the last tokens; nothing where the image has no n-grams
+//! embedding   the last step's row, where nothing behind it remembers it
+//! layers      each layer's own state, in the order of the chain: its file in [`crate::layers`] says what that is
+//! scratch     of the step in progress, and of the answer; means nothing between two steps, and is each backend's own
+//! ```
+//!
+//! Float layers pad their units to a multiple of 8. All parts start on a multiple of 4.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::error::Error;
+use crate::features::{NGRAMS, TEXT};
+use crate::image::header::{Description, Input};
+use crate::input::ngrams;
+use crate::input::text::Tokenizer;
+use crate::layers::Layer;
+use crate::memory::Memory;
+
+/// Where the parts of a stream's state are. The one place that computes it, also while a program is compiled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Layout {
+    /// Bytes of the tokenizer.
+    pub(crate) tokenizer: usize,
+    /// Bytes of what n-grams remember.
+    pub(crate) ngrams: usize,
+    /// Where the embedding's kept row and then the layers begin.
+    pub(crate) layers: usize,
+    /// Bytes of the row of the embedding that is kept.
+    pub(crate) kept: usize,
+    /// Layers from the first that run at every step; those behind them run when an answer is asked for.
+    pub(crate) steps: usize,
+    /// Where what those behind them read begins: the hidden state of the last cell, the row of the embedding, or the state of pooling.
+    pub(crate) source: usize,
+    /// How many values they read.
+    pub(crate) width: usize,
+    /// Where the scratch begins.
+    pub(crate) scratch: usize,
+    /// All bytes.
+    pub(crate) bytes: usize,
+}
+
+impl Layout {
+    /// The layout of a model.
+    pub const fn of(description: &Description) -> Self {
+        let precision = description.precision;
+        let mut layout = Layout::NOTHING;
+        if matches!(description.input, Input::Text(_)) {
+            layout.tokenizer = size_of::<Tokenizer>();
+        }
+        if let Some(ngrams) = &description.ngrams {
+            layout.ngrams = ngrams::stream_bytes(ngrams.longest);
+        }
+        layout.layers = size_of::<Header>() + layout.tokenizer + layout.ngrams;
+        layout.width = description.embedding.width as usize;
+        layout.source = layout.layers;
+        let pools = !description.pooling().is_last();
+        layout.steps = steps(description, pools);
+        if layout.steps == 0 {
+            layout.kept = precision.values_bytes(layout.width);
+        }
+        let mut end = layout.layers + layout.kept;
+        let mut features = description.embedding.width;
+        let (mut place, mut scratch) = (0, 0);
+        while place < layout.steps
+            && let Some(layer) = description.layers.at(place)
+        {
+            let (before, bytes) = layer.state(precision, features);
+            layout.source = end + before;
+            end += bytes;
+            let needed = layer.scratch(precision, features);
+            if needed > scratch {
+                scratch = needed;
+            }
+            features = layer.outputs(features);
+            layout.width = features as usize;
+            place += 1;
+        }
+        scratch += description.embedding.room();
+        let answer = answer_bytes(description, layout.steps, layout.width, pools);
+        layout.scratch = end;
+        layout.bytes = end + if answer > scratch { answer } else { scratch };
+        layout
+    }
+
+    /// Bytes of state that a stream needs: the least `N` of [`State<N>`].
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Bytes that mean something between two steps, from the beginning.
+    pub const fn remembered(&self) -> usize {
+        self.scratch
+    }
+
+    pub(crate) const NOTHING: Self = Layout {
+        tokenizer: 0,
+        ngrams: 0,
+        layers: size_of::<Header>(),
+        kept: 0,
+        steps: 0,
+        source: 0,
+        width: 0,
+        scratch: 0,
+        bytes: size_of::<Header>(),
+    };
+}
+
+/// Layers that run at every step: up to pooling over all steps, else up to the last cell.
+const fn steps(description: &Description, pools: bool) -> usize {
+    let (mut place, mut steps) = (0, 0);
+    while let Some(layer) = description.layers.at(place) {
+        place += 1;
+        if if pools { matches!(layer, Layer::Pooling(_)) } else { layer.is_cell() } {
+            steps = place;
+        }
+    }
+    steps
+}
+
+/// Bytes of scratch of an answer: what pooling has come to, and the values of all dense layers but the last.
+const fn answer_bytes(description: &Description, steps: usize, width: usize, pools: bool) -> usize {
+    let precision = description.precision;
+    let mut bytes = if pools { precision.values_bytes(width) } else { 0 };
+    let mut place = steps;
+    while place + 1 < description.layers.count()
+        && let Some(layer) = description.layers.at(place)
+    {
+        if let Layer::Dense(dense) = layer {
+            bytes += precision.values_bytes(dense.outputs as usize);
+        }
+        place += 1;
+    }
+    bytes
+}
+
+/// The bytes of state of a model whose image has this description; for static buffers see [`crate::include_image`].
+pub const fn state_bytes(description: &Description) -> usize {
+    Layout::of(description).bytes
+}
+
+/// The beginning of every state.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct Header {
+    /// Checksum of the model's image.
+    pub(crate) model: u32,
+    /// Steps so far; stops at the largest number.
+    pub(crate) steps: u32,
+}
+
+/// A stream's state in `N` bytes: memory that the caller owns and a session borrows. All zero until a session begins with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C, align(16))]
+pub struct State<const N: usize> {
+    bytes: [u8; N],
+}
+
+impl<const N: usize> Default for State<N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<const N: usize> State<N> {
+    /// A state that no stream has used.
+    pub const fn new() -> Self {
+        State { bytes: [0; N] }
+    }
+
+    /// The state as bytes, to keep it anywhere; [`State::from_bytes`] takes them back.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The same, for a session that borrows memory of any size: [`crate::model::Model::session_in`].
+    pub fn as_bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+
+    /// A state from kept bytes. [`crate::model::Model::resume`] checks whether it is one of its model.
+    ///
+    /// # Errors
+    /// [`Error::StateDamaged`] when there are not exactly `N` bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
+        bytes.try_into().map(|bytes| State { bytes }).map_err(|_| Error::StateDamaged)
+    }
+}
+
+/// The bytes of a state while a session has them: as many as the model needs, on a multiple of 4. [`StateBytes::new`] checks both.
+#[derive(Debug)]
+pub(crate) struct StateBytes<'s>(&'s mut [u8]);
+
+/// The parts of a state.
+pub(crate) struct Parts<'p> {
+    pub(crate) header: &'p mut Header,
+    /// The embedding's kept row and the layers' states.
+    pub(crate) memory: Memory<'p>,
+    pub(crate) scratch: Memory<'p>,
+}
+
+impl<'s> StateBytes<'s> {
+    pub(crate) fn new(layout: &Layout, bytes: &'s mut [u8]) -> Result<Self, Error> {
+        if bytes.as_ptr().align_offset(align_of::<u32>()) != 0 {
+            return Err(Error::StateMisaligned);
+        }
+        let (needed, given) = (layout.bytes, bytes.len());
+        bytes.get_mut(..needed).map(StateBytes).ok_or(Error::StateTooSmall { needed, given })
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.0
+    }
+
+    /// Begins a stream.
+    pub(crate) fn begin(&mut self, model: u32, tokenizer: Option<Tokenizer>) {
+        self.0.fill(0);
+        if let Some(header) = self.header_mut() {
+            header.model = model;
+        }
+        if TEXT && let (Some(place), Some(tokenizer)) = (self.tokenizer_mut(), tokenizer) {
+            *place = tokenizer;
+        }
+    }
+
+    pub(crate) fn header(&self) -> Option<&Header> {
+        bytemuck::try_from_bytes(self.0.get(..size_of::<Header>())?).ok()
+    }
+
+    pub(crate) fn header_mut(&mut self) -> Option<&mut Header> {
+        bytemuck::try_from_bytes_mut(self.0.get_mut(..size_of::<Header>())?).ok()
+    }
+
+    pub(crate) fn tokenizer(&self) -> Option<&Tokenizer> {
+        let start = size_of::<Header>();
+        bytemuck::try_from_bytes(self.0.get(start..start + size_of::<Tokenizer>())?).ok()
+    }
+
+    pub(crate) fn tokenizer_mut(&mut self) -> Option<&mut Tokenizer> {
+        let start = size_of::<Header>();
+        bytemuck::try_from_bytes_mut(self.0.get_mut(start..start + size_of::<Tokenizer>())?).ok()
+    }
+
+    /// Header, layers and scratch at once; `None` only for fewer bytes than a layout has, which no session's state has.
+    #[inline(always)]
+    pub(crate) fn parts(&mut self, layout: &Layout) -> Option<Parts<'_>> {
+        let (header, rest) = self.0.split_at_mut_checked(size_of::<Header>())?;
+        let (_, layers) = rest.split_at_mut_checked(layout.layers - size_of::<Header>())?;
+        let (memory, scratch) = Memory::new(layers).split(layout.scratch - layout.layers);
+        Some(Parts { header: bytemuck::try_from_bytes_mut(header).ok()?, memory, scratch })
+    }
+
+    /// What n-grams remember: what is summed, and the hashes of the last tokens. `None` where the model has none.
+    pub(crate) fn ngrams_mut(&mut self, layout: &Layout) -> Option<(&mut ngrams::Sum, &mut [u32])> {
+        if !NGRAMS || layout.ngrams == 0 {
+            return None;
+        }
+        let start = size_of::<Header>() + layout.tokenizer;
+        let bytes = self.0.get_mut(start..start + layout.ngrams)?;
+        let (sum, history) = bytes.split_at_mut_checked(size_of::<ngrams::Sum>())?;
+        Some((bytemuck::try_from_bytes_mut(sum).ok()?, bytemuck::try_cast_slice_mut(history).ok()?))
+    }
+
+    /// What is summed of the n-grams.
+    pub(crate) fn ngrams(&self, layout: &Layout) -> Option<&ngrams::Sum> {
+        if !NGRAMS || layout.ngrams == 0 {
+            return None;
+        }
+        let start = size_of::<Header>() + layout.tokenizer;
+        bytemuck::try_from_bytes(self.0.get(start..start + size_of::<ngrams::Sum>())?).ok()
+    }
+}
+
+impl<const N: usize> serde::Serialize for State<N> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.bytes)
+    }
+}
+impl<'de, const N: usize> serde::Deserialize<'de> for State<N> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bytes<const N: usize>;
+        impl<'de, const N: usize> serde::de::Visitor<'de> for Bytes<N> {
+            type Value = State<N>;
+
+            fn expecting(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                write!(formatter, "{N} bytes of a stream's state")
+            }
+
+            fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<State<N>, E> {
+                State::from_bytes(bytes).map_err(|_| E::invalid_length(bytes.len(), &self))
+            }
+
+            // Formats without bytes, such as JSON, write them as a sequence of numbers.
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut sequence: A) -> Result<State<N>, A::Error> {
+                let mut state = State::new();
+                for (index, byte) in state.bytes.iter_mut().enumerate() {
+                    *byte = sequence.next_element()?.ok_or_else(|| serde::de::Error::invalid_length(index, &self))?;
+                }
+                match sequence.next_element::<u8>()? {
+                    None => Ok(state),
+                    Some(_) => Err(serde::de::Error::invalid_length(N + 1, &self)),
+                }
+            }
+        }
+        deserializer.deserialize_bytes(Bytes::<N>)
+    }
+}
