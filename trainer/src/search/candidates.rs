@@ -19,13 +19,12 @@ use serde::{Deserialize, Serialize};
 
 use super::latency::{Microseconds, estimate};
 use crate::batches::generator;
+use crate::config::{ModelConfig, NgramConfig, Readout, Storage, TrainConfig, Words};
 use crate::dataset::{Example, Label};
 use crate::error::{Fault, fault};
-use crate::network::readout::Readout;
-use crate::ngrams::{self, NgramConfig};
-use crate::quantizer::{Origin, Storage};
-use crate::training::{ModelConfig, TrainConfig};
-use crate::vocabulary::{self, Vocabulary, Words};
+use crate::ngrams;
+use crate::quantizer::Origin;
+use crate::vocabulary::{self, Vocabulary};
 
 /// The precisions that are tried: the one place to add another. All have to be integers, which the estimate of time is for.
 pub const PRECISIONS: [Storage; 3] = [Storage::Int8, Storage::Mixed, Storage::Int4];

@@ -13,7 +13,7 @@
 use latch_firmware_sim::sim::parts::Part;
 use serde::{Deserialize, Serialize};
 
-use crate::training::ModelConfig;
+use crate::config::ModelConfig;
 
 /// What a core takes.
 struct Core {
@@ -93,7 +93,7 @@ pub fn estimate(part: &Part, model: &ModelConfig) -> Option<Microseconds> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::train::DEFAULT_MODEL;
+    use crate::config::DEFAULT_MODEL;
     use latch_firmware_sim::sim::parts::{PARTS, find};
 
     fn step(core: &Core, size: usize) -> f64 {

@@ -14,316 +14,31 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use latch_engine::image::Image;
-use latch_engine::image::manifest::{self, Hashed, Units, Unknown};
 use latch_engine::model::Model;
 use rand::RngExt;
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 
-use crate::batches::{Batch, BatchOptions, generator, plan};
-use crate::bptt::{LossOptions, Noise, Objective, StepOptions, TrainError, Trainer, train_step, train_step_quantized};
-use crate::dataset::{Example, Labels, Task};
-use crate::distillation::{DistillConfig, Fold, Targets};
+use super::loss::Distill;
+use super::sequences::Sequences;
+use crate::batches::{BatchOptions, generator, plan};
+use crate::bptt::{LossOptions, Noise, StepOptions, TrainError, Trainer, train_step, train_step_quantized};
+use crate::config::{Objective, Storage, TrainConfig};
 use crate::error::fault;
 use crate::evaluate::state_for;
+use crate::metrics::{self, EpochMetrics, determination};
+use crate::network::integers::Integers;
 use crate::network::readout::Readout;
 use crate::network::tiers::Tiers;
 use crate::network::{Network, NetworkConfig};
-use crate::ngrams::{Fitted, Fusion, NgramConfig, Table, fit, fuse, hashes};
+use crate::ngrams::{Fusion, fuse};
 use crate::optimizer::{AdamConfig, Decay, LearningRate};
-use crate::quantizer::aware::{Integers, embedding_scales};
-use crate::quantizer::{Origin, Storage, Weights, occurrences, to_image};
+use crate::quantizer::aware::embedding_scales;
+use crate::quantizer::{Origin, Weights, to_image};
 use crate::real::Real;
-use crate::run::{Best, BestQuantized, Checkpoint, RunFolder, weights};
-use crate::vocabulary::{Vocabulary, Words};
-
-/// What a user chooses of a model: `--model`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ModelConfig {
-    /// Words of the vocabulary.
-    pub vocab: usize,
-    /// Which words they are. Runs of older versions do not say so: they have the most frequent ones.
-    #[serde(default)]
-    pub words: Words,
-    /// Features of an embedding row.
-    pub embedding: usize,
-    /// The form of the embedding's rows for ids that occur seldom.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tiers: Option<manifest::Tiers>,
-    /// Units of each LSTM layer; means nothing without one.
-    pub lstm: usize,
-    /// Stacked LSTM layers; 0 for a bag of embeddings.
-    pub layers: usize,
-    /// What the head sees.
-    pub readout: Readout,
-    /// True when unknown words are left out; false when they share a row.
-    pub skip_unknown: bool,
-    /// Rows that unknown words share by their hash, in place of the one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hashed: Option<Hashed>,
-    /// True when Hangul syllables are tokens of their own. Runs of older versions do not say so: they have words only.
-    #[serde(default)]
-    pub syllables: bool,
-    /// Dropout on the inputs of each LSTM layer, one mask a sequence.
-    pub dropout: f64,
-    /// Dropout on the recurrent state, one mask a sequence.
-    pub recurrent_dropout: f64,
-    /// Share of the tokens whose embedding is dropped.
-    pub word_dropout: f64,
-    /// Dropout on what the head sees.
-    pub head_dropout: f64,
-    /// The n-grams whose weights are added to the network's logit.
-    #[serde(default)]
-    pub ngrams: NgramConfig,
-}
-
-impl ModelConfig {
-    /// What unknown words do.
-    pub fn unknown(&self) -> Unknown {
-        match self.hashed {
-            Some(hashed) => Unknown::Hashed(hashed),
-            None if self.skip_unknown => Unknown::Skip,
-            None => Unknown::LastRow,
-        }
-    }
-}
-
-/// Everything that decides a run besides its data.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TrainConfig {
-    /// The model.
-    pub model: ModelConfig,
-    /// What the labels mean, and with it the head and the loss.
-    #[serde(default)]
-    pub task: Task,
-    /// Most epochs.
-    pub epochs: u64,
-    /// Sequences of a batch.
-    pub batch: usize,
-    /// Learning rate at its peak.
-    pub learning_rate: f64,
-    /// Share of all steps over which the rate rises.
-    pub warmup: f64,
-    /// Seed of everything random.
-    pub seed: u64,
-    /// Tokens that are kept of a text: its last ones.
-    pub max_tokens: usize,
-    /// Largest global norm of the gradient.
-    pub clip_norm: f64,
-    /// Decoupled weight decay.
-    pub weight_decay: f64,
-    /// Share by which labels move to the middle.
-    pub label_smoothing: f64,
-    /// Decay of the moving average of the weights that is judged and exported; 0 for none.
-    pub average: f64,
-    /// Epochs without a lower validation loss after which the run stops.
-    pub patience: u64,
-    /// Training on with integers, from the best network on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub quantize: Option<QuantizeConfig>,
-    /// Learning from other runs besides the labels.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub distill: Option<DistillConfig>,
-    /// The part of the training texts that the run leaves out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub leave_out: Option<Fold>,
-}
-
-impl TrainConfig {
-    /// The network's shape for a vocabulary of `rows` ids.
-    pub fn network(&self, rows: usize) -> NetworkConfig {
-        let model = &self.model;
-        NetworkConfig {
-            vocabulary: rows,
-            embedding: model.embedding,
-            units: model.lstm,
-            layers: model.layers,
-            readout: if self.task.each_step() { Readout::Each } else { model.readout },
-            outputs: self.task.outputs(),
-            dropout: model.dropout,
-            recurrent_dropout: model.recurrent_dropout,
-            word_dropout: model.word_dropout,
-            head_dropout: model.head_dropout,
-        }
-    }
-
-    /// The tiers of the embedding, where it has them.
-    pub fn tiers<T: Real>(&self, training: &Sequences) -> Option<Tiers<T>> {
-        let rows = training.occurrences.len();
-        self.model.tiers.map(|shape| Tiers::new(shape, &training.occurrences, rows))
-    }
-
-    /// What a token is.
-    pub fn units(&self) -> Units {
-        if self.model.syllables { Units::Syllables } else { Units::Words }
-    }
-
-    /// What unknown words do.
-    pub fn unknown(&self) -> Unknown {
-        self.model.unknown()
-    }
-}
-
-/// Training on with the integers of an image: `--quantize`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct QuantizeConfig {
-    /// What the network learns for.
-    pub storage: Storage,
-    /// Epochs.
-    pub epochs: u64,
-    /// Learning rate at its peak.
-    pub learning_rate: f64,
-}
-
-/// Texts as ids, with their labels.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Sequences {
-    /// The ids of each text.
-    pub ids: Vec<Vec<u32>>,
-    /// How often each id occurs in the whole texts.
-    pub occurrences: Vec<u32>,
-    /// The labels of each text: a class or a value, or one for each of its ids, NaN where an id has none.
-    pub labels: Vec<Vec<f32>>,
-    /// What is added to each text's logit; empty where it is nothing.
-    pub offsets: Vec<f32>,
-    /// What teachers say of each text; empty without teachers.
-    pub targets: Targets,
-}
-
-/// Chooses and fits the n-grams of training texts; `None` where the configuration has none.
-///
-/// With teachers, the weights are fitted to labels between the texts' own and the teachers' probabilities.
-pub fn fit_ngrams<L: Labels>(
-    config: &TrainConfig,
-    examples: &[Example<L>],
-    targets: Option<&Targets>,
-) -> Option<Fitted> {
-    (config.model.ngrams.count > 0).then(|| {
-        let texts: Vec<Vec<u32>> = examples.par_iter().map(|example| hashes(config.units(), &example.text)).collect();
-        let labels: Vec<f32> = examples.iter().flat_map(|example| example.label.numbers().into_owned()).collect();
-        let taught: Option<Vec<f32>> = targets.zip(config.distill.as_ref()).map(|(targets, distill)| {
-            let share = distill.share as f32;
-            labels.iter().zip(&targets.values).map(|(label, p)| (1.0 - share) * label + share * p).collect()
-        });
-        fit(&texts, &labels, taught.as_ref().unwrap_or(&labels), &config.model.ngrams, config.seed)
-    })
-}
-
-impl Sequences {
-    /// Reads texts with a vocabulary and keeps the last `max_tokens` of each.
-    ///
-    /// A labelled token of the text may be several for the engine, or none. Its label belongs to the last of them, after which the network
-    /// has read all of it; a token that the network does not read is not learned from.
-    pub fn read<L: Labels>(examples: &[Example<L>], vocabulary: &Vocabulary, max_tokens: usize) -> Self {
-        let (mut ids, mut labels): (Vec<Vec<u32>>, Vec<Vec<f32>>) = examples
-            .par_iter()
-            .map(|example| {
-                let numbers = example.label.numbers();
-                if !example.label.each_step() {
-                    return (vocabulary.ids(&example.text), numbers.into_owned());
-                }
-                let (mut ids, mut labels) = (Vec::new(), Vec::new());
-                for (token, &label) in example.text.split_whitespace().zip(numbers.iter()) {
-                    ids.extend(vocabulary.ids(token));
-                    if ids.len() > labels.len() {
-                        labels.resize(ids.len() - 1, f32::NAN);
-                        labels.push(label);
-                    }
-                }
-                (ids, labels)
-            })
-            .unzip();
-        let occurrences = occurrences(ids.iter().map(Vec::as_slice), vocabulary.rows());
-        for ((ids, labels), example) in ids.iter_mut().zip(&mut labels).zip(examples) {
-            let surplus = ids.len().saturating_sub(max_tokens);
-            ids.drain(..surplus);
-            if example.label.each_step() {
-                labels.drain(..surplus);
-            }
-        }
-        Sequences { ids, occurrences, labels, ..Sequences::default() }
-    }
-
-    /// Brings values to a mean of 0 and a deviation of 1, as `scale` has them.
-    #[must_use]
-    pub fn normalised(mut self, scale: Scale) -> Self {
-        for label in self.labels.iter_mut().flatten() {
-            *label = ((f64::from(*label) - scale.mean) / scale.deviation) as f32;
-        }
-        self
-    }
-
-    /// The same beside the logits that a table of n-grams gives to the texts.
-    #[must_use]
-    pub fn beside<L: Labels>(mut self, examples: &[Example<L>], units: Units, table: &Table) -> Self {
-        self.offsets = examples.par_iter().map(|example| table.logit(&hashes(units, &example.text))).collect();
-        self
-    }
-
-    /// The batch of some sequences, with the offsets of those that `keeps` one.
-    fn batch(&self, indices: &[usize], keeps: impl Fn(usize) -> bool) -> Batch {
-        let mut batch = Batch::new();
-        for &index in indices {
-            let offset = self.offsets.get(index).copied().filter(|_| keeps(index)).unwrap_or(0.0);
-            match self.labels[index][..] {
-                [label] => batch.push_beside(&self.ids[index], label, offset),
-                ref labels => batch.push_each(&self.ids[index], labels),
-            }
-            batch.teach(self.targets.of(index));
-        }
-        batch
-    }
-}
-
-/// The scale of values: a network learns them with a mean of 0 and a deviation of 1, and an image gives them as they were.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Scale {
-    /// The mean of the training labels.
-    pub mean: f64,
-    /// Their standard deviation; 1 where they are all the same.
-    pub deviation: f64,
-}
-
-impl Scale {
-    /// That of the labels of these examples.
-    pub fn of<L: Labels>(examples: &[Example<L>]) -> Self {
-        let sum = |part: &dyn Fn(f64) -> f64| -> f64 {
-            examples
-                .iter()
-                .flat_map(|example| example.label.numbers().into_owned())
-                .map(|label| part(f64::from(label)))
-                .sum()
-        };
-        let count = sum(&|_| 1.0).max(1.0);
-        let mean = sum(&|label| label) / count;
-        let deviation = (sum(&|label| (label - mean).powi(2)) / count).sqrt();
-        Scale { mean, deviation: if deviation > 0.0 { deviation } else { 1.0 } }
-    }
-}
-
-/// One epoch in figures, as a line of `metrics.jsonl`. Holds nothing that differs between two runs of the same seed.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct EpochMetrics {
-    /// The epoch, from 1.
-    pub epoch: u64,
-    /// Mean loss over the epoch's batches, with dropout: in nats; of values the mean square, in parts of the training labels' variance.
-    pub train_loss: f64,
-    /// Accuracy over the epoch's batches, with dropout; of values R², `1 − mean square / variance`.
-    pub train_accuracy: f64,
-    /// Mean loss on the validation part, in the same unit.
-    pub valid_loss: f64,
-    /// Accuracy on the validation part; of values R².
-    pub valid_accuracy: f64,
-    /// Mean norm of the gradient before clipping.
-    pub gradient_norm: f64,
-    /// Learning rate at the epoch's end.
-    pub learning_rate: f64,
-    /// Tokens read.
-    pub tokens: u64,
-}
+use crate::report;
+use crate::runs::checkpoint::{Best, BestQuantized, Checkpoint, Sums};
+use crate::runs::folder::RunFolder;
+use crate::vocabulary::Vocabulary;
 
 /// What happens in a run, for whoever shows it.
 pub trait Progress {
@@ -331,6 +46,8 @@ pub trait Progress {
     fn batch(&mut self, batch: &BatchProgress);
     /// An epoch is done; `best` when it is the best so far.
     fn epoch(&mut self, metrics: &EpochMetrics, elapsed: Duration, best: bool);
+    /// Something else is known that a reader may want to know.
+    fn note(&mut self, _text: &str) {}
 }
 
 /// Where a run stands after a batch.
@@ -417,7 +134,7 @@ pub fn train_until(
             if let Some(tiers) = config.tiers(training) {
                 tiers.begin(&mut network.embedding.table);
             }
-            Checkpoint::beginning(network, config)
+            beginning(network, config)
         }
     };
     let data = Data { vocabulary, training, validation, folder };
@@ -431,7 +148,7 @@ pub fn train_until(
         let scales = embedding_scales(&network, training.occurrences.clone(), quantize.storage);
         let mut after = match folder.quantized_checkpoint()? {
             Some(checkpoint) => checkpoint,
-            None => Checkpoint::beginning(network, config),
+            None => beginning(network, config),
         };
         let phase = Phase {
             config,
@@ -448,15 +165,57 @@ pub fn train_until(
     Ok(Outcome { epochs, best, quantized, tokens_per_second: pace.tokens_per_second(), elapsed: started.elapsed() })
 }
 
+/// The state of a run before the first step of a network.
+fn beginning(network: Network<f32>, config: &TrainConfig) -> Checkpoint {
+    let trainer = Trainer::new(network, &adam(config));
+    let trainer = if config.average > 0.0 { trainer.with_ema(config.average) } else { trainer };
+    Checkpoint {
+        network: trainer.network,
+        adam: trainer.adam,
+        average: trainer.ema,
+        epoch: 0,
+        batch: 0,
+        sums: Sums::default(),
+        metrics: Vec::new(),
+    }
+}
+
+/// Takes up where the trainer stands.
+fn take(at: &mut Checkpoint, trainer: &Trainer<f32>) {
+    at.network.clone_from(&trainer.network);
+    at.adam.clone_from(&trainer.adam);
+    at.average.clone_from(&trainer.ema);
+}
+
+impl TrainConfig {
+    /// The network's shape for a vocabulary of `rows` ids.
+    pub fn network(&self, rows: usize) -> NetworkConfig {
+        let model = &self.model;
+        NetworkConfig {
+            vocabulary: rows,
+            embedding: model.embedding,
+            units: model.lstm,
+            layers: model.layers,
+            readout: if self.task.each_step() { Readout::Each } else { model.readout },
+            outputs: self.task.outputs(),
+            dropout: model.dropout,
+            recurrent_dropout: model.recurrent_dropout,
+            word_dropout: model.word_dropout,
+            head_dropout: model.head_dropout,
+        }
+    }
+
+    /// The tiers of the embedding, where it has them.
+    pub fn tiers<T: Real>(&self, training: &Sequences) -> Option<Tiers<T>> {
+        let rows = training.occurrences.len();
+        self.model.tiers.map(|shape| Tiers::new(shape, &training.occurrences, rows))
+    }
+}
+
 /// Whether a training sequence keeps the n-grams' logit in an epoch.
 fn keeps(config: &TrainConfig, epoch: u64, index: usize) -> bool {
     let mut rng = generator([config.seed, epoch, index as u64, 0x6b65_6570]);
     rng.random_range(0.0..1.0) >= config.model.ngrams.dropout
-}
-
-/// The loss of a run's task.
-fn objective(config: &TrainConfig) -> Objective {
-    if config.task.has_values() { Objective::SquaredError } else { Objective::CrossEntropy }
 }
 
 /// What a run reads, and where it writes.
@@ -510,7 +269,7 @@ impl Phase<'_> {
     ) -> Result<()> {
         let &Phase { config, before, epochs, patience, .. } = self;
         let &Data { training, validation, folder, .. } = data;
-        let objective = objective(config);
+        let objective = config.objective();
         let lengths: Vec<usize> = training.ids.iter().map(Vec::len).collect();
         let options = BatchOptions { batch_size: config.batch, window: 50, seed: config.seed };
         let batches = lengths.len().div_ceil(config.batch) as u64;
@@ -545,7 +304,7 @@ impl Phase<'_> {
                         label_smoothing: config.label_smoothing,
                         noise: Some(Noise { seed: config.seed, epoch, batch: number as u64 }),
                         objective,
-                        distill: config.distill.as_ref().map(DistillConfig::in_a_loss),
+                        distill: config.distill.as_ref().map(Distill::from),
                     },
                 };
                 let batch = training.batch(indices, |index| keeps(config, epoch, index));
@@ -571,7 +330,7 @@ impl Phase<'_> {
                     tokens_per_second: pace.tokens_per_second(),
                 });
                 if kept.elapsed() > folder.checkpoint_interval() && number + 1 < plan.len() {
-                    at.take(&trainer);
+                    take(at, &trainer);
                     folder.write_checkpoint(at, self.quantize.is_some())?;
                     kept = Instant::now();
                 }
@@ -601,7 +360,7 @@ impl Phase<'_> {
             let best = at.best().is_none_or(|best| metrics.valid_loss < best.valid_loss);
             at.metrics.push(metrics);
             (at.epoch, at.batch) = (at.epoch + 1, 0);
-            at.take(&trainer);
+            take(at, &trainer);
             if best {
                 let best = Best { metrics, network: trainer.best_network().clone() };
                 match &self.quantize {
@@ -616,7 +375,7 @@ impl Phase<'_> {
             let all = [before, &at.metrics].concat();
             let quantized = self.quantize.as_ref().map(|quantize| (quantize.storage, at.metrics.len()));
             folder.write_metrics(&all, quantized)?;
-            folder.write_curves(&all)?;
+            folder.write_curves(&report::curves_svg(&all)?, &report::curves_png(&all)?)?;
             folder.write_checkpoint(at, self.quantize.is_some())?;
             progress.epoch(&metrics, pace.started.elapsed(), best);
         }
@@ -627,7 +386,7 @@ impl Phase<'_> {
 impl Quantize {
     /// A network as the quantizer takes it, with the scales of this training.
     fn weights(&self, network: &Network<f32>) -> Weights {
-        Weights { embedding_scales: self.scales.clone(), ..weights(network) }
+        Weights { embedding_scales: self.scales.clone(), ..Weights::of(network) }
     }
 }
 
@@ -677,7 +436,7 @@ fn judge_fused(
         }
     }
     if objective == Objective::CrossEntropy {
-        return judge_logits(&logits, sequences);
+        return metrics::judge(&logits, &sequences.labels.concat());
     }
     let values = logits.chunks_exact(outputs).map(|values| f64::from(values[0]));
     let (mut squares, mut sum, mut sum_of_squares, mut count) = (0.0, 0.0, 0.0, 0.0);
@@ -688,11 +447,6 @@ fn judge_fused(
     }
     let count = f64::max(count, 1.0);
     (squares / count, determination(squares, sum_of_squares - sum * sum / count))
-}
-
-/// R² of values: `1 − Σ (value − label)² / Σ (label − mean)²`; 0 where the labels are all the same.
-pub(crate) fn determination(squares: f64, variance: f64) -> f64 {
-    if variance > 1e-9 * squares { 1.0 - squares / variance } else { 0.0 }
 }
 
 /// The network's logits of sequences, and how they are best fused with the n-grams' where there are some.
@@ -740,41 +494,7 @@ fn judge_image(
     let logits: Vec<Vec<f32>> = sequences.ids.par_iter().map(answers).collect::<Result<_>>()?;
     let logits = logits.concat();
     let fusion = fusion(&logits, sequences);
-    Ok(judge_fused(logits, fusion, outputs, sequences, objective(config)))
-}
-
-/// Mean loss in nats and accuracy of logits, as many an answer as there are for each label.
-pub fn judge_logits(logits: &[f32], sequences: &Sequences) -> (f64, f64) {
-    let labels: Vec<f32> = sequences.labels.iter().flatten().copied().collect();
-    let outputs = (logits.len() / labels.len().max(1)).max(1);
-    let (mut loss, mut correct, mut count) = (0.0, 0, 0_u64);
-    for (logits, &label) in logits.chunks_exact(outputs).zip(&labels).filter(|(_, label)| !label.is_nan()) {
-        count += 1;
-        loss += cross_entropy(logits, label);
-        correct += u64::from(class_of(logits) == label as usize);
-    }
-    let count = count.max(1) as f64;
-    (loss / count, correct as f64 / count)
-}
-
-/// The class of one answer: of one logit 1 where it is not negative, of several the largest, the first of equals.
-pub(crate) fn class_of(logits: &[f32]) -> usize {
-    if let [logit] = logits {
-        return usize::from(*logit >= 0.0);
-    }
-    (1..logits.len()).fold(0, |best, class| if logits[class] > logits[best] { class } else { best })
-}
-
-/// The loss of one answer in nats: `ln Σ e^{z_k} − z_y`; of one logit that of (0, z).
-pub(crate) fn cross_entropy(logits: &[f32], label: f32) -> f64 {
-    if let [logit] = logits {
-        let z = f64::from(*logit);
-        return z.max(0.0) - z * f64::from(label) + (-z.abs()).exp().ln_1p();
-    }
-    let z = |class: usize| f64::from(logits[class]);
-    let largest = (0..logits.len()).map(z).fold(f64::NEG_INFINITY, f64::max);
-    let total: f64 = (0..logits.len()).map(|class| (z(class) - largest).exp()).sum();
-    largest + total.ln() - z(label as usize)
+    Ok(judge_fused(logits, fusion, outputs, sequences, config.objective()))
 }
 
 /// The optimizer's settings of a run.

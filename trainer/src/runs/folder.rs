@@ -26,155 +26,14 @@ use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::bptt::{Objective, Trainer};
-use crate::distillation::Targets;
-use crate::error::{fault, reading, writing};
+use super::checkpoint::{Best, BestQuantized, Checkpoint};
+use crate::config::{RunConfig, Storage, TrainConfig, Valid};
+use crate::error::{Fault, fault, reading, writing};
 use crate::files::{Staged, remove_partial_files, stage, write_atomically};
-use crate::network::Network;
+use crate::learning::sequences::Targets;
+use crate::metrics::EpochMetrics;
 use crate::ngrams::Fitted;
-use crate::optimizer::{Adam, Ema};
-use crate::quantizer::{LstmWeights, Storage, Weights};
-use crate::report;
-use crate::training::{EpochMetrics, TrainConfig, adam};
 use crate::vocabulary::Vocabulary;
-
-/// `config.json`: everything that a run needs to be repeated, resumed or exported.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RunConfig {
-    /// Version of Latch that began the run.
-    pub latch: String,
-    /// What decides the run besides its data.
-    pub train: TrainConfig,
-    /// Where the data lies; empty where a network was imported without any.
-    pub data: PathBuf,
-    /// SHA-256 of the data's examples; empty where there are none.
-    pub data_sha256: String,
-    /// The validation part.
-    pub valid: Valid,
-    /// Where the network comes from, if it was not trained here.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub imported: Option<Imported>,
-}
-
-/// Where a network comes from that another framework trained.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Imported {
-    /// Its file.
-    pub file: PathBuf,
-    /// SHA-256 of the file.
-    pub sha256: String,
-    /// SHA-256 of `vocabulary.txt`, which no data can give again.
-    pub vocabulary_sha256: String,
-}
-
-/// Where the validation part comes from.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Valid {
-    /// A share of the data, set apart by the seed.
-    Fraction(f64),
-    /// Data of its own.
-    Path(PathBuf),
-}
-
-/// The best epoch and its network.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Best {
-    /// The epoch's figures.
-    pub metrics: EpochMetrics,
-    /// The network.
-    pub network: Network<f32>,
-}
-
-/// The best epoch of those that learned with integers.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct BestQuantized {
-    /// The epoch and its network.
-    pub best: Best,
-    /// The storage that it learned for.
-    pub storage: Storage,
-    /// The scales of its embedding's columns.
-    pub embedding_scales: Vec<f32>,
-}
-
-/// Sums over the batches of the running epoch.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub struct Sums {
-    pub(crate) loss: f64,
-    pub(crate) correct: u64,
-    pub(crate) answers: u64,
-    pub(crate) tokens: u64,
-    pub(crate) gradient_norm: f64,
-}
-
-impl Sums {
-    /// The mean loss of an answer.
-    pub(crate) fn mean_loss(&self) -> f64 {
-        self.loss / self.answers.max(1) as f64
-    }
-
-    /// The share of right answers; of values R², for their labels have a variance of 1.
-    pub(crate) fn accuracy(&self, objective: Objective) -> f64 {
-        match objective {
-            Objective::CrossEntropy => self.correct as f64 / self.answers.max(1) as f64,
-            Objective::SquaredError => 1.0 - self.mean_loss(),
-        }
-    }
-}
-
-/// All that a run remembers between two batches.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Checkpoint {
-    pub(crate) network: Network<f32>,
-    pub(crate) adam: Adam<f32>,
-    pub(crate) average: Option<Ema<f32>>,
-    /// Epochs done.
-    pub(crate) epoch: u64,
-    /// Batches done in the running epoch.
-    pub(crate) batch: u64,
-    pub(crate) sums: Sums,
-    pub(crate) metrics: Vec<EpochMetrics>,
-}
-
-impl Checkpoint {
-    /// Before the first step of a network.
-    pub(crate) fn beginning(network: Network<f32>, config: &TrainConfig) -> Self {
-        let trainer = Trainer::new(network, &adam(config));
-        let trainer = if config.average > 0.0 { trainer.with_ema(config.average) } else { trainer };
-        Checkpoint {
-            network: trainer.network,
-            adam: trainer.adam,
-            average: trainer.ema,
-            epoch: 0,
-            batch: 0,
-            sums: Sums::default(),
-            metrics: Vec::new(),
-        }
-    }
-
-    pub(crate) fn take(&mut self, trainer: &Trainer<f32>) {
-        self.network.clone_from(&trainer.network);
-        self.adam.clone_from(&trainer.adam);
-        self.average.clone_from(&trainer.ema);
-    }
-
-    /// The network after the last batch.
-    pub fn network(&self) -> &Network<f32> {
-        &self.network
-    }
-
-    /// The epoch with the lowest validation loss.
-    pub fn best(&self) -> Option<&EpochMetrics> {
-        self.metrics.iter().min_by(|a, b| a.valid_loss.total_cmp(&b.valid_loss))
-    }
-
-    /// True after the last of so many epochs, or after `patience` epochs without a better one.
-    pub(crate) fn is_finished(&self, epochs: u64, patience: u64) -> bool {
-        let since =
-            |best: &EpochMetrics| self.metrics.iter().rev().take_while(|epoch| epoch.epoch > best.epoch).count();
-        self.epoch >= epochs || self.best().is_some_and(|best| since(best) as u64 >= patience)
-    }
-}
 
 /// `config.json` as it is stored: the configuration, and the digest of a validation part that has data of its own.
 #[derive(Serialize)]
@@ -247,6 +106,18 @@ impl RunFolder {
     /// True when a run has begun here, or when a file lies here that a run would replace.
     pub fn has_run(&self) -> bool {
         FILES.iter().any(|name| self.file(name).exists())
+    }
+
+    /// Checks that no run has begun here.
+    ///
+    /// # Errors
+    /// A fault naming the folder where one has.
+    pub fn refuse_run(&self) -> Result<(), Fault> {
+        if self.has_run() {
+            let remedy = "go on with it by --resume, or name another folder";
+            return Err(fault(self.path.display(), "this folder already holds a run", remedy));
+        }
+        Ok(())
     }
 
     /// True when something that was learned is kept here.
@@ -426,15 +297,13 @@ impl RunFolder {
         self.write("metrics.jsonl", |out| lines.iter().try_for_each(|line| writeln!(out, "{line}")))
     }
 
-    /// Draws loss and accuracy by epoch.
+    /// Writes loss and accuracy by epoch as they were drawn.
     ///
     /// # Errors
     /// A fault when the folder cannot be written.
-    pub fn write_curves(&self, metrics: &[EpochMetrics]) -> Result<()> {
-        let svg = report::curves_svg(metrics)?;
+    pub fn write_curves(&self, svg: &str, png: &[u8]) -> Result<()> {
         self.write("curves.svg", |out| out.write_all(svg.as_bytes()))?;
-        let png = report::curves_png(metrics)?;
-        self.write("curves.png", |out| out.write_all(&png))
+        self.write("curves.png", |out| out.write_all(png))
     }
 
     /// Writes what an export found out about the answers.
@@ -579,33 +448,4 @@ fn read_text(path: &Path) -> Result<String> {
         .into(),
         _ => reading(path, error),
     })
-}
-
-/// The weights of a network as the quantizer takes them: row-major.
-pub fn weights(network: &Network<f32>) -> Weights {
-    // nalgebra's matrices are column-major, so that a transpose's storage is the row-major original.
-    let rows = |matrix: &nalgebra::DMatrix<f32>| matrix.transpose().as_slice().to_vec();
-    Weights {
-        // The embedding table is features × ids: its columns are the rows of an image's embedding.
-        embedding: network.embedding.table.as_slice().to_vec(),
-        width: network.config().embedding,
-        layers: network
-            .layers
-            .iter()
-            .map(|layer| LstmWeights {
-                inputs: layer.kernel.ncols(),
-                units: layer.recurrent_kernel.ncols(),
-                kernel: rows(&layer.kernel),
-                recurrent_kernel: rows(&layer.recurrent_kernel),
-                bias: layer.bias.as_slice().to_vec(),
-            })
-            .collect(),
-        readout: network.config().readout.into(),
-        head: rows(&network.head.kernel),
-        head_bias: network.head.bias.as_slice().to_vec(),
-        occurrences: Vec::new(),
-        embedding_scales: Vec::new(),
-        ngrams: None,
-        tiers: None,
-    }
 }
