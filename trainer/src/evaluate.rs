@@ -5,10 +5,9 @@ use std::time::Instant;
 
 use anyhow::Result;
 use latch_engine::image::encode::AlignedBytes;
-use latch_engine::image::manifest::AnswerKind;
+use latch_engine::image::manifest::{Answer, AnswerKind};
 use latch_engine::image::{Image, MAGIC};
 use latch_engine::model::{Model, Session};
-use latch_firmware_sim::board::Meaning;
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -112,7 +111,8 @@ impl Evaluation {
 
 /// The task whose labels an image can be judged by.
 pub fn task_of(model: &Model<'_>) -> Task {
-    Meaning::of(model).task()
+    let Answer { kind, each_step } = model.answer();
+    Task::of_answers(model.shape().outputs.into(), kind == AnswerKind::Values, each_step)
 }
 
 /// Runs every text through the engine from its bytes to its answers, over packed weights.

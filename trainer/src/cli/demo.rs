@@ -8,7 +8,7 @@ use latch_engine::image::Image;
 use latch_engine::image::manifest;
 use latch_engine::model::Model;
 use latch_firmware_sim::sim::source::{Text, Texts};
-use latch_firmware_sim::sim::{Simulator, parts};
+use latch_firmware_sim::sim::{Simulator, part};
 use serde::Serialize;
 
 use super::export::precision_table;
@@ -216,7 +216,7 @@ struct Device {
 
 /// Programs the image into the flash of a simulated part and runs the chip's application over some texts.
 fn simulate(image: &[u8], examples: &[Example]) -> Result<Device> {
-    let part = parts::find(DEMO_BOARD)?;
+    let part = part(DEMO_BOARD)?;
     let simulator = Simulator::load(part, image, "the int8 image")?;
     let texts = examples.iter().take(DEVICE_TEXTS);
     let mut source = Texts::new(

@@ -13,7 +13,7 @@ use anyhow::Result;
 use latch_engine::image::encode::encoded_bytes;
 use latch_engine::image::manifest::{self, Extended, Input, Layer, Lstm, Manifest, Precision, Provenance, Text};
 use latch_engine::model::{StreamShape, state_bytes};
-use latch_firmware_sim::sim::parts::{self, Part};
+use latch_parts::parts::{self, Part};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
@@ -100,7 +100,8 @@ impl Budget {
     /// # Errors
     /// A fault that lists the parts when there is none of that name, and one when a latency is given without a part.
     pub fn part(&self) -> Result<Option<Part>> {
-        let part = self.board.as_deref().map(parts::find).transpose()?;
+        let named = self.board.as_deref().map(parts::find).transpose();
+        let part = named.map_err(|error| fault("--board", error.to_string(), error.remedy().to_string()))?;
         if self.latency.is_some() && part.is_none() {
             let names: Vec<&str> = parts::PARTS.iter().map(|part| part.name).collect();
             let remedy = format!("name the part by --board: {}", names.join(", "));

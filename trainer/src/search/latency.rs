@@ -10,7 +10,7 @@
 //! (`docs/results/2026-11-23-chips.md`); waits are those of `docs/cycle-estimate.md`. `g` is judgement. Nothing here is measured, and
 //! `latch-sim run --board` says more once there is an image. Holds for integer models; floats take twice as long or more.
 
-use latch_firmware_sim::sim::parts::Part;
+use latch_parts::parts::Part;
 use serde::{Deserialize, Serialize};
 
 use crate::config::ModelConfig;
@@ -94,7 +94,7 @@ pub fn estimate(part: &Part, model: &ModelConfig) -> Option<Microseconds> {
 mod tests {
     use super::*;
     use crate::config::DEFAULT_MODEL;
-    use latch_firmware_sim::sim::parts::{PARTS, find};
+    use latch_parts::parts::{PARTS, find};
 
     fn step(core: &Core, size: usize) -> f64 {
         core.instructions(&ModelConfig { embedding: size, lstm: size, ..DEFAULT_MODEL }).0 - core.text

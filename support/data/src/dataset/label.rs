@@ -30,6 +30,19 @@ pub enum Task {
 }
 
 impl Task {
+    /// The task whose labels the answers of a model can be judged by: so many outputs, `values` or logits of classes, one answer a text
+    /// or one at `each_step`.
+    pub fn of_answers(outputs: usize, values: bool, each_step: bool) -> Self {
+        let classes = u32::try_from(outputs).unwrap_or(u32::MAX).max(2);
+        match (values, each_step) {
+            (true, false) => Task::Values,
+            (true, true) => Task::TagValues,
+            (false, true) => Task::Tags(classes),
+            (false, false) if classes == 2 => Task::Verdict,
+            (false, false) => Task::Classes(classes),
+        }
+    }
+
     /// Whether each token has a label of its own.
     pub fn each_step(self) -> bool {
         matches!(self, Task::Tags(_) | Task::TagValues)

@@ -5,9 +5,9 @@
 use std::path::Path;
 use std::process::Command;
 
-use latch_emulator::boards::{self, Board};
 use latch_emulator::boot::{self, Options, Outcome};
 use latch_emulator::counts::{self, Accesses, Counts, Executed};
+use latch_parts::boards::{self, Board};
 
 const A: u16 = 0xbf50;
 const B: u16 = 0xbf60;

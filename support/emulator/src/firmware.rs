@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::boards::Board;
 use crate::command::target_folder;
 use crate::toolchain::Toolchain;
+use latch_parts::boards::Board;
 
 /// Which program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,7 +170,7 @@ fn replace(from: &Path, to: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::boards::BOARDS;
+    use latch_parts::boards::BOARDS;
     use std::collections::BTreeSet;
 
     #[test]

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 /// The repository's root.
 pub fn root() -> &'static Path {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
-    own.parent().unwrap_or(own)
+    own.ancestors().nth(2).unwrap_or(own)
 }
 
 /// The folder into which cargo builds.

@@ -6,7 +6,7 @@
 //! board -> toolchain -> firmware (an ELF file) -> boot (QEMU, the image in its flash) -> output, status
 //! ```
 //!
-//! 1. [`boards`] is the table of boards: processor, memories, ports.
+//! 1. The table of boards is [`latch_parts::boards`]: processor, memories, ports.
 //! 2. [`toolchain`] finds the compiler for their targets.
 //! 3. [`firmware`] builds one of the two programs for a board; [`elf`] says how large it became and what it refers to.
 //! 4. [`boot`] runs it, with input and output in files, or over the emulated serial port.
@@ -25,7 +25,6 @@
 //!
 //! It does not know what the firmware says: bytes go in and come out. QEMU executes the chips' instructions and models no time.
 
-pub mod boards;
 pub mod boot;
 pub mod command;
 pub mod counts;

@@ -11,9 +11,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::boards::Board;
 use crate::boot::Plugin;
 use crate::command::Command;
+use latch_parts::boards::Board;
 
 /// Builds the plugin for this machine, with arguments that watch the addresses `stack` for the lowest store and tell loads from the
 /// board's flash from others.

@@ -1,13 +1,12 @@
-//! The parts that can be named: their memories and clocks, from their data sheets.
+//! The parts that can be named, chips as they are sold: their memories and clocks, from their data sheets.
 //!
 //! Sizes are those of the largest flash variant of the part unless the row says otherwise. Nothing here is measured. Wait states and
 //! currents serve the estimate alone; they are typical figures, written down without the data sheets at hand.
 
-use latch_data::error::{Fault, fault};
-use latch_emulator::boards::{BOARDS, Board};
-use latch_emulator::cycles::Memory;
+use crate::boards::{BOARDS, Board};
+use crate::cores::MemoryTiming;
 
-/// A part: what the simulator knows of it.
+/// A part: what is known of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Part {
     /// What a user types, in lower case.
@@ -23,7 +22,7 @@ pub struct Part {
     /// The RAM.
     pub ram: RamShape,
     /// How long flash and RAM keep the core waiting at the highest clock, for the estimate of cycles.
-    pub memory: Memory,
+    pub memory: MemoryTiming,
     /// What the core draws while it runs from flash, where the data sheet has one figure for it.
     pub current: Option<Current>,
 }
@@ -99,7 +98,13 @@ pub const PARTS: &[Part] = &[
         flash: FlashShape { base: 0, pages: &[Pages { count: 256, bytes: 4 * KIB }], word_bytes: 4, writes: 2 },
         ram: RamShape { base: 0x2000_0000, total: 256 * KIB, block: 256 * KIB },
         // Two wait states behind an instruction cache of 2 KiB (NVMC, ICACHECNF), which holds a step's loops; data wait.
-        memory: Memory { flash_waits: 2.0, line_bytes: 16.0, code_cached: true, data_cached: false, ram_waits: 0.0 },
+        memory: MemoryTiming {
+            flash_waits: 2.0,
+            line_bytes: 16.0,
+            code_cached: true,
+            data_cached: false,
+            ram_waits: 0.0,
+        },
         // CPU running CoreMark from flash, cache on, DC/DC regulator, 3 V: 3.3 mA at 64 MHz.
         current: Some(Current { microamps_per_mhz: 51.6, volts: 3.0 }),
     },
@@ -122,7 +127,13 @@ pub const PARTS: &[Part] = &[
         },
         ram: RamShape { base: 0x2000_0000, total: 128 * KIB, block: 128 * KIB },
         // Five wait states at 180 MHz behind the ART accelerator: 64 lines of 16 bytes for code, 8 for data.
-        memory: Memory { flash_waits: 5.0, line_bytes: 16.0, code_cached: true, data_cached: true, ram_waits: 0.0 },
+        memory: MemoryTiming {
+            flash_waits: 5.0,
+            line_bytes: 16.0,
+            code_cached: true,
+            data_cached: true,
+            ram_waits: 0.0,
+        },
         current: None,
     },
     // ST, data sheet DS12023 (STM32L4R5xx) and reference manual RM0432, chapter Embedded flash memory: double words of 64 bits with
@@ -141,7 +152,13 @@ pub const PARTS: &[Part] = &[
         },
         ram: RamShape { base: 0x2000_0000, total: 640 * KIB, block: 640 * KIB },
         // Five wait states at 120 MHz behind the ART accelerator: 1 KiB for code, 256 bytes for data.
-        memory: Memory { flash_waits: 5.0, line_bytes: 16.0, code_cached: true, data_cached: true, ram_waits: 0.0 },
+        memory: MemoryTiming {
+            flash_waits: 5.0,
+            line_bytes: 16.0,
+            code_cached: true,
+            data_cached: true,
+            ram_waits: 0.0,
+        },
         // Run mode from the internal regulator, as the first page has it: 110 µA/MHz.
         current: Some(Current { microamps_per_mhz: 110.0, volts: 3.3 }),
     },
@@ -161,7 +178,13 @@ pub const PARTS: &[Part] = &[
         },
         ram: RamShape { base: 0x2400_0000, total: MIB, block: 512 * KIB },
         // Flash behind a bus of half the clock, and 16 KiB of cache each for code and data.
-        memory: Memory { flash_waits: 20.0, line_bytes: 32.0, code_cached: true, data_cached: true, ram_waits: 0.0 },
+        memory: MemoryTiming {
+            flash_waits: 20.0,
+            line_bytes: 32.0,
+            code_cached: true,
+            data_cached: true,
+            ram_waits: 0.0,
+        },
         current: None,
     },
     // Raspberry Pi, RP2040 Datasheet (chapters Bus fabric and Memory) and Pico Datasheet: no flash inside; the Pico has a Winbond
@@ -179,7 +202,13 @@ pub const PARTS: &[Part] = &[
         },
         ram: RamShape { base: 0x2000_0000, total: 264 * KIB, block: 264 * KIB },
         // A miss of the 16 KiB cache reads 8 bytes over four wires at half the clock: 16 serial clocks and as many for the address.
-        memory: Memory { flash_waits: 48.0, line_bytes: 8.0, code_cached: true, data_cached: true, ram_waits: 0.0 },
+        memory: MemoryTiming {
+            flash_waits: 48.0,
+            line_bytes: 8.0,
+            code_cached: true,
+            data_cached: true,
+            ram_waits: 0.0,
+        },
         current: None,
     },
     // Raspberry Pi, RP2350 Datasheet (chapters Bus fabric and Memory) and Pico 2 Datasheet: the Pico 2 has 4 MiB of serial flash with
@@ -197,7 +226,13 @@ pub const PARTS: &[Part] = &[
         },
         ram: RamShape { base: 0x2000_0000, total: 520 * KIB, block: 520 * KIB },
         // As on the RP2040, with a cache of 16 KiB.
-        memory: Memory { flash_waits: 48.0, line_bytes: 8.0, code_cached: true, data_cached: true, ram_waits: 0.0 },
+        memory: MemoryTiming {
+            flash_waits: 48.0,
+            line_bytes: 8.0,
+            code_cached: true,
+            data_cached: true,
+            ram_waits: 0.0,
+        },
         current: None,
     },
     // Arm, application note AN547 (Corstone-300 on MPS3, the memory map that the FVP shares): 512 KiB of ITCM for code and 512 KiB of
@@ -215,7 +250,7 @@ pub const PARTS: &[Part] = &[
             writes: u8::MAX,
         },
         ram: RamShape { base: 0x3000_0000, total: 512 * KIB, block: 512 * KIB },
-        memory: Memory::NO_WAITS,
+        memory: MemoryTiming::NO_WAITS,
         current: None,
     },
 ];
@@ -223,24 +258,44 @@ pub const PARTS: &[Part] = &[
 /// The part of that name; case and `-` do not matter.
 ///
 /// # Errors
-/// A [`Fault`] that lists the names when there is none.
-pub fn find(name: &str) -> Result<Part, Fault> {
-    let plain = |name: &str| name.replace('-', "").to_ascii_lowercase();
-    PARTS.iter().find(|part| plain(part.name) == plain(name)).copied().ok_or_else(|| {
-        let names: Vec<&str> = PARTS.iter().map(|part| part.name).collect();
-        fault(
-            "--board",
-            format!("there is no part with the name {name:?}"),
-            format!("take one of {}", names.join(", ")),
-        )
-    })
+/// [`UnknownPart`], which lists the names.
+pub fn find(name: &str) -> Result<Part, UnknownPart<'_>> {
+    fn plain(name: &str) -> impl Iterator<Item = char> {
+        name.chars().filter(|&character| character != '-').map(|character| character.to_ascii_lowercase())
+    }
+    PARTS.iter().find(|part| plain(part.name).eq(plain(name))).copied().ok_or(UnknownPart(name))
 }
+
+/// There is no part with this name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownPart<'n>(pub &'n str);
+
+impl UnknownPart<'_> {
+    /// What to do about it: the names there are.
+    pub fn remedy(&self) -> impl core::fmt::Display {
+        core::fmt::from_fn(|formatter| {
+            for (index, part) in PARTS.iter().enumerate() {
+                write!(formatter, "{}{}", if index == 0 { "take one of " } else { ", " }, part.name)?;
+            }
+            Ok(())
+        })
+    }
+}
+
+impl core::fmt::Display for UnknownPart<'_> {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(formatter, "there is no part with the name {:?}", self.0)
+    }
+}
+
+impl core::error::Error for UnknownPart<'_> {}
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flash::MAX_WORD_BYTES;
-    use latch_engine::image::ALIGNMENT;
+
+    /// What an image asks of its address: `latch_engine::image::ALIGNMENT`.
+    const ALIGNMENT: usize = 16;
 
     #[test]
     fn every_part_has_an_emulated_board_with_its_core() {
@@ -270,7 +325,7 @@ mod tests {
     fn every_part_can_hold_an_aligned_image_in_whole_words() {
         for part in PARTS {
             let flash = &part.flash;
-            assert!(flash.word_bytes.is_power_of_two() && flash.word_bytes <= MAX_WORD_BYTES, "{}", part.name);
+            assert!(flash.word_bytes.is_power_of_two(), "{}", part.name);
             assert!((flash.base as usize).is_multiple_of(ALIGNMENT), "{}", part.name);
             for pages in flash.pages {
                 assert!(
@@ -287,7 +342,8 @@ mod tests {
     fn a_part_is_found_in_any_case_and_an_unknown_name_lists_the_known_ones() {
         assert_eq!(find("nRF52840").map(|part| part.name), Ok("nrf52840"));
         assert_eq!(find("Corstone300").map(|part| part.name), Ok("corstone-300"));
-        let message = find("esp32").expect_err("no such part").to_string();
+        let error = find("esp32").expect_err("no such part");
+        let message = format!("{error}; {}", error.remedy());
         for part in PARTS {
             assert!(message.contains(part.name), "{message}");
         }

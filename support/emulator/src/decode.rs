@@ -3,50 +3,7 @@
 //! Knows Thumb with the DSP, floating-point and Helium extensions, and RV32IMAC. Kinds, not instructions: an addition and a shift
 //! are one kind, because every core here takes the same time for both. What it does not know is [`Kind::Other`].
 
-/// A kind of instruction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Kind {
-    /// Moves, sums, logic, shifts, bit fields, extensions, comparisons, saturation, hints, and the start of a hardware loop.
-    Alu,
-    /// A product without a sum, of any width.
-    Multiply,
-    /// A product and a sum: `mla`, `smlad`, `smlal` and their like.
-    MultiplyAccumulate,
-    /// A quotient or remainder.
-    Divide,
-    /// A load: words. Two and more for pairs, multiples and pops.
-    Load(u8),
-    /// A store: words. Two and more for pairs, multiples and pushes.
-    Store(u8),
-    /// A branch to a fixed place, with or without a condition.
-    Branch,
-    /// A branch to a fixed place that keeps where it came from.
-    Call,
-    /// A branch to where a register or a table says.
-    BranchIndirect,
-    /// The end of a hardware loop (`le`, `letp`), or its start that may skip it (`wls`).
-    LoopEnd,
-    /// Float sums, products, minima, absolute values, immediate values.
-    Float,
-    /// A float product and sum: `vmla`, `vfma`.
-    FloatAccumulate,
-    /// A float quotient or square root.
-    FloatDivide,
-    /// Between floats and integers, halves and singles; float comparisons.
-    FloatConvert,
-    /// Between a float register and others.
-    FloatMove,
-    /// A Helium operation on registers.
-    Vector,
-    /// A Helium load or store of neighbouring elements; interleaving loads and stores count each instruction.
-    VectorAccess,
-    /// A Helium load or store of elements at addresses of their own: elements' number is not known here, so 4 words.
-    VectorScatter,
-    /// Barriers, special registers, exceptions.
-    System,
-    /// What this table does not know.
-    Other,
-}
+pub use latch_parts::cores::Kind;
 
 /// The kind of a Thumb instruction of `size` bytes. A wide one has its first halfword in the low half.
 pub fn thumb(opcode: u32, size: u8) -> Kind {

@@ -11,7 +11,7 @@ use std::{fmt, thread};
 use anyhow::{Context, Result, anyhow, bail};
 use tempfile::TempDir;
 
-use crate::boards::Board;
+use latch_parts::boards::Board;
 
 /// How a run may go.
 #[derive(Clone, Debug)]
@@ -270,7 +270,7 @@ fn said(log: &str) -> String {
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
-    use crate::boards::BOARDS;
+    use latch_parts::boards::BOARDS;
 
     /// A folder with a program and an image, and a board whose programs are shell scripts.
     fn bench(script: &str) -> (TempDir, Board) {

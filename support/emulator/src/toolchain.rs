@@ -152,7 +152,7 @@ pub fn absent_qemu() -> Vec<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::boards::BOARDS;
+    use latch_parts::boards::BOARDS;
 
     #[test]
     fn a_compiler_older_than_the_workspace_asks_for_is_not_used() {

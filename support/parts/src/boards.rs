@@ -1,8 +1,7 @@
 //! The boards that QEMU models and the firmware runs on: processor, memories, and where the image lies.
 //!
-//! The one table of this. The build script of the firmware includes this file as it is, so it uses nothing but `core`; the linker's
-//! memory map, the address QEMU loads an image to, and the compiler's `target-cpu` come from here. The clock of a real chip is not in it:
-//! QEMU models none.
+//! The one table of this: the linker's memory map, the address that QEMU loads an image to, and the compiler's `target-cpu` come from
+//! here. The clock of a real chip is not in it: QEMU models none.
 
 const KIB: u32 = 1024;
 const MIB: u32 = 1024 * KIB;

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use object::read::archive::ArchiveFile;
 use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, SymbolKind, elf};
 
-use crate::boards::{BOARDS, Board};
+use latch_parts::boards::{BOARDS, Board};
 
 /// A linked program.
 #[derive(Clone, Debug, PartialEq, Eq)]
