@@ -11,17 +11,12 @@
 use std::path::PathBuf;
 use std::{env, fs};
 
-#[path = "../emulator/src/boards.rs"]
-#[allow(dead_code, unreachable_pub)] // It is a module of another crate, which uses all of it.
-mod boards;
-
-use boards::{BOARDS, Board, Clock, Uart};
+use latch_parts::boards::{self, BOARDS, Board, Clock, Uart};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-changed=../emulator/src/boards.rs");
     println!(r#"cargo::rustc-check-cfg=cfg(latch_port, values("semihosting", "uart"))"#);
     println!(r#"cargo::rustc-check-cfg=cfg(latch_uart, values("cmsdk", "nrf51", "ns16550"))"#);
     println!(r#"cargo::rustc-check-cfg=cfg(latch_clock, values("none", "systick", "mcycle"))"#);

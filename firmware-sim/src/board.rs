@@ -115,15 +115,7 @@ impl Meaning {
     /// The task of labels that such answers can be judged by.
     #[cfg(feature = "std")]
     pub fn task(self) -> latch_data::dataset::Task {
-        use latch_data::dataset::Task;
-        let classes = u32::from(self.outputs).max(2);
-        match (self.values, self.each_step) {
-            (true, false) => Task::Values,
-            (true, true) => Task::TagValues,
-            (false, true) => Task::Tags(classes),
-            (false, false) if classes == 2 => Task::Verdict,
-            (false, false) => Task::Classes(classes),
-        }
+        latch_data::dataset::Task::of_answers(self.outputs.into(), self.values, self.each_step)
     }
 }
 

@@ -10,7 +10,6 @@
 pub mod budget;
 pub mod latency;
 pub mod nor;
-pub mod parts;
 pub mod source;
 
 use std::time::Instant;
@@ -25,14 +24,22 @@ use crate::app::{self, Stop};
 use crate::board::{Board, Input, Meaning, Ready, Report, Summary, Verdict};
 use crate::flash::{Programmed, Slot};
 use budget::Budget;
+use latch_parts::parts::{self, Part};
 use latency::Latency;
 use nor::NorFlash;
-use parts::Part;
 use source::Source;
 
 /// Bytes at the start of the flash that belong to the firmware: its code, its constants and its vector table. The program of
 /// [`crate::app`] with the engine and a small board takes less; the image's slot starts at the first page behind it.
-pub const FIRMWARE_RESERVE: usize = latch_emulator::boards::FIRMWARE_RESERVE as usize;
+pub const FIRMWARE_RESERVE: usize = latch_parts::boards::FIRMWARE_RESERVE as usize;
+
+/// The part that `--board` names; case and `-` do not matter.
+///
+/// # Errors
+/// A [`Fault`] that lists the names when there is none.
+pub fn part(name: &str) -> Result<Part, Fault> {
+    parts::find(name).map_err(|error| fault("--board", error.to_string(), error.remedy().to_string()))
+}
 
 /// A part with an image in its flash.
 #[derive(Debug)]

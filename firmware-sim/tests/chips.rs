@@ -9,7 +9,6 @@ use std::process::Command;
 use std::time::Duration;
 
 use latch_data::dataset::{self, Part, built_in};
-use latch_emulator::boards::{BOARDS, Board, find};
 use latch_emulator::boot::{self, boot};
 use latch_emulator::command::{root, target_folder};
 use latch_emulator::elf::{Elf, undefined_symbols};
@@ -20,6 +19,7 @@ use latch_engine::image::encode::AlignedBytes;
 use latch_engine::image::manifest::{Precision, Readout, Unknown};
 use latch_engine::model::fold;
 use latch_firmware_sim::link::host::batch::Batch;
+use latch_parts::boards::{BOARDS, Board, find};
 use latch_trainer::quantizer::{Origin, Weights, to_image};
 use latch_trainer::vocabulary::Vocabulary;
 use serde_json::Value;

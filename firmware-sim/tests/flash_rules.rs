@@ -8,7 +8,7 @@ use latch_engine::image::encode::AlignedBytes;
 use latch_engine::image::manifest::{Precision, Readout, Unknown};
 use latch_firmware_sim::flash::{ERASED, Flash, Slot, SlotError};
 use latch_firmware_sim::sim::nor::{NorFlash, Violation};
-use latch_firmware_sim::sim::parts::{self, Part};
+use latch_parts::parts::{self, Part};
 use latch_trainer::quantizer::{Origin, Weights, to_image};
 use latch_trainer::vocabulary::Vocabulary;
 

@@ -3,7 +3,6 @@
 
 use std::cell::RefCell;
 
-use latch_emulator::cycles::Memory;
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
 use latch_engine::image::manifest::{Precision, Readout, Unknown};
@@ -11,9 +10,10 @@ use latch_engine::model::{Digest, Logit, Model, Session, State};
 use latch_firmware_sim::app::{self, INPUT_BYTES, Stop, VIEW_BYTES};
 use latch_firmware_sim::board::{Board, Input, Ready, Report, Summary, Verdict};
 use latch_firmware_sim::sim::budget::STACK_RESERVE;
-use latch_firmware_sim::sim::parts::{self, FlashShape, Pages, Part, RamShape};
 use latch_firmware_sim::sim::source::{Lines, Text, Texts};
 use latch_firmware_sim::sim::{FIRMWARE_RESERVE, Outcome, Simulator};
+use latch_parts::cores::MemoryTiming;
+use latch_parts::parts::{self, FlashShape, Pages, Part, RamShape};
 use latch_trainer::error::exit_code;
 use latch_trainer::quantizer::{Origin, Weights, to_image};
 use latch_trainer::vocabulary::Vocabulary;
@@ -145,7 +145,7 @@ fn tiny(pages: &'static [Pages], ram: usize) -> Part {
         clock_hz: 1,
         flash: FlashShape { base: 0, pages, word_bytes: 8, writes: 1 },
         ram: RamShape { base: 0x2000_0000, total: 2 * ram, block: ram },
-        memory: Memory::NO_WAITS,
+        memory: MemoryTiming::NO_WAITS,
         current: None,
     }
 }

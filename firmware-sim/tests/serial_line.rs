@@ -7,7 +7,6 @@ use std::io;
 use std::time::Duration;
 
 use latch_data::dataset::built_in;
-use latch_emulator::boards::{BOARDS, Board};
 use latch_emulator::boot::boot_serial;
 use latch_emulator::firmware::{self, Options, Port, Program};
 use latch_emulator::toolchain::{Toolchain, absent_qemu};
@@ -17,6 +16,7 @@ use latch_engine::kernels::AnyBackend;
 use latch_firmware_sim::link::host::batch::Batch;
 use latch_firmware_sim::link::host::wire::Wire;
 use latch_firmware_sim::link::host::{Client, LinkError, Patience, Summary, reference};
+use latch_parts::boards::{BOARDS, Board};
 use latch_trainer::quantizer::{Origin, Weights, to_image};
 use latch_trainer::vocabulary::Vocabulary;
 

@@ -5,8 +5,15 @@ use std::time::Duration;
 use latch_trainer::dataset::{Example, built_in};
 use latch_trainer::network::readout::Readout;
 use latch_trainer::ngrams::NgramConfig;
-use latch_trainer::training::{BatchProgress, EpochMetrics, ModelConfig, Progress, Sequences, TrainConfig};
-use latch_trainer::vocabulary::{Vocabulary, Words};
+use latch_trainer::vocabulary::Vocabulary;
+use latch_trainer::{
+    config::{ModelConfig, TrainConfig, Words},
+    learning::{
+        sequences::Sequences,
+        training::{BatchProgress, Progress},
+    },
+    metrics::EpochMetrics,
+};
 
 /// What a training reads: its examples are pairs of the same words in another order with opposite labels, and no pair is divided
 /// between the two parts.

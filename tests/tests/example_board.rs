@@ -8,7 +8,6 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use latch_emulator::boards;
 use latch_emulator::boot::boot_serial;
 use latch_emulator::command::root;
 use latch_emulator::elf::Elf;
@@ -17,6 +16,7 @@ use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
 use latch_engine::image::manifest::{Precision, Readout, Unknown};
 use latch_engine::model::{Model, SelfTest, State, probability_q15};
+use latch_parts::boards;
 use latch_tests::models::{ROOM, Shape, words};
 
 const FILES: [&str; 7] =
@@ -44,12 +44,12 @@ fn copy() -> Result<tempfile::TempDir> {
     for file in FILES {
         let to = folder.path().join(file);
         fs::create_dir_all(to.parent().context("a file is in a folder")?)?;
-        fs::copy(root().join("example").join(file), to).context(file)?;
+        fs::copy(root().join("examples/board").join(file), to).context(file)?;
     }
     let manifest = fs::read_to_string(folder.path().join("Cargo.toml"))?;
     let engine = format!("path = {:?}", root().join("engine"));
-    assert!(manifest.contains("path = \"../engine\""), "{manifest}");
-    fs::write(folder.path().join("Cargo.toml"), manifest.replace("path = \"../engine\"", &engine))?;
+    assert!(manifest.contains("path = \"../../engine\""), "{manifest}");
+    fs::write(folder.path().join("Cargo.toml"), manifest.replace("path = \"../../engine\"", &engine))?;
     Ok(folder)
 }
 

@@ -10,8 +10,8 @@ use latch_tests::models::ROOM;
 use latch_tests::tolerances;
 use latch_trainer::exchange::{Given, Layout, Received, from_bytes};
 use latch_trainer::network::readout::Readout;
+use latch_trainer::quantizer::Weights;
 use latch_trainer::quantizer::{Origin, to_image};
-use latch_trainer::run::weights;
 use serde::Deserialize;
 
 /// What the frameworks computed.
@@ -51,7 +51,7 @@ fn assert_agrees(what: &str, received: &Received, texts: &[Vec<u32>], expected: 
     let logits = received.network.convert::<f64>().forward(&ids).expect("the ids are in the vocabulary");
     let trainer = worst(logits.iter().copied(), expected);
 
-    let bytes = to_image(&weights(&received.network), &received.vocabulary, Precision::F32, &Origin::default())
+    let bytes = to_image(&Weights::of(&received.network), &received.vocabulary, Precision::F32, &Origin::default())
         .expect("it fits an image");
     let image = Image::open(&bytes).expect("the image was just made");
     let model = Model::new(&image);

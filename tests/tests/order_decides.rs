@@ -5,9 +5,9 @@ use latch_engine::image::manifest::Precision;
 use latch_engine::model::Model;
 use latch_tests::training::{Silent, Task, config};
 use latch_trainer::evaluate::evaluate;
-use latch_trainer::quantizer::{Origin, to_image};
-use latch_trainer::run::{RunFolder, weights};
-use latch_trainer::training::{Sequences, train};
+use latch_trainer::learning::{sequences::Sequences, training::train};
+use latch_trainer::quantizer::{Origin, Weights, to_image};
+use latch_trainer::runs::folder::RunFolder;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -45,7 +45,7 @@ fn a_small_lstm_passes_ninety_per_cent_and_so_do_its_images() {
     assert!(outcome.best.valid_accuracy > 0.9, "{}", outcome.best.valid_accuracy);
     let best = run.best().expect("the run has finished epochs");
     for precision in [Precision::F32, Precision::F16, Precision::Int8] {
-        let bytes = to_image(&weights(&best.network), &task.vocabulary, precision, &Origin::default())
+        let bytes = to_image(&Weights::of(&best.network), &task.vocabulary, precision, &Origin::default())
             .expect("the network fits");
         let image = Image::open(&bytes).expect("the image was just made");
         let evaluation = evaluate(&Model::new(&image), &task.held_out).expect("there is room");

@@ -14,9 +14,13 @@ use latch_trainer::bptt::{LossOptions, Noise, StepOptions, Trainer, train_step};
 use latch_trainer::network::Network;
 use latch_trainer::network::readout::Readout;
 use latch_trainer::optimizer::{Adam, Decay, Ema, LearningRate};
-use latch_trainer::quantizer::{Origin, to_image};
-use latch_trainer::run::{Checkpoint, RunFolder, weights};
-use latch_trainer::training::{BatchProgress, EpochMetrics, Progress, TrainConfig, train};
+use latch_trainer::quantizer::{Origin, Weights, to_image};
+use latch_trainer::runs::{checkpoint::Checkpoint, folder::RunFolder};
+use latch_trainer::{
+    config::TrainConfig,
+    learning::training::{BatchProgress, Progress, train},
+    metrics::EpochMetrics,
+};
 use serde::{Deserialize, Serialize};
 
 /// A training of three epochs with everything that draws lots: dropouts of every kind, shuffled batches, and an average of the weights.
@@ -63,7 +67,7 @@ fn files(task: &Task, folder: &Path) -> BTreeMap<String, Vec<u8>> {
     }
     let best = RunFolder::new(folder).best().expect("the run has finished epochs");
     for precision in PRECISIONS {
-        let image = to_image(&weights(&best.network), &task.vocabulary, precision, &Origin::default())
+        let image = to_image(&Weights::of(&best.network), &task.vocabulary, precision, &Origin::default())
             .expect("the network fits");
         files.insert(format!("{}.latch", precision.name()), image.to_vec());
     }

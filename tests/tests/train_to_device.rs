@@ -6,15 +6,16 @@ use latch_engine::image::manifest::Precision;
 use latch_engine::model::{Digest, Logit, Model, Session, State};
 use latch_firmware_sim::app;
 use latch_firmware_sim::board::{Board, Input, Report, Verdict};
+use latch_firmware_sim::sim::Simulator;
 use latch_firmware_sim::sim::source::{Source, Text, Texts};
-use latch_firmware_sim::sim::{Simulator, parts};
+use latch_parts::parts;
 use latch_tests::models::{PRECISIONS, ROOM};
 use latch_tests::training::{Silent, Task, config};
 use latch_trainer::dataset::Example;
 use latch_trainer::evaluate::evaluate;
-use latch_trainer::quantizer::{Origin, to_image};
-use latch_trainer::run::{RunFolder, weights};
-use latch_trainer::training::train;
+use latch_trainer::learning::training::train;
+use latch_trainer::quantizer::{Origin, Weights, to_image};
+use latch_trainer::runs::folder::RunFolder;
 
 /// A network trained on the built-in set, as an image of each precision.
 fn trained() -> (Vec<Example>, Vec<(Precision, Vec<u8>)>) {
@@ -23,7 +24,7 @@ fn trained() -> (Vec<Example>, Vec<(Precision, Vec<u8>)>) {
     let run = RunFolder::new(folder.path());
     train(&task.config, &task.vocabulary, &task.training, &task.validation, &run, None, &mut Silent)
         .expect("the training ends");
-    let best = weights(&run.best().expect("the run has finished epochs").network);
+    let best = Weights::of(&run.best().expect("the run has finished epochs").network);
     let image = |precision| {
         let image =
             to_image(&best, &task.vocabulary, precision, &Origin::default()).expect("the network fits an image");

@@ -6,8 +6,10 @@
 //! core and on many. Dropout masks are drawn from (seed, epoch, batch, shard).
 
 use crate::batches::{Batch, generator};
-use crate::distillation::Distill;
+pub use crate::config::Objective;
+use crate::learning::loss::Distill;
 use crate::network::embedding::SparseColumns;
+use crate::network::integers::Integers;
 use crate::network::lookup::{Lookup, add_up};
 use crate::network::lstm::Kernels;
 use crate::network::readout::Readout;
@@ -15,7 +17,6 @@ use crate::network::tiers::Tiers;
 use crate::network::{Network, NetworkConfig, NetworkError, Pass};
 pub use crate::optimizer::Gradients;
 use crate::optimizer::{Adam, AdamConfig, Ema};
-use crate::quantizer::aware::Integers;
 use crate::real::Real;
 use rayon::prelude::*;
 use std::fmt;
@@ -45,16 +46,6 @@ pub struct LossOptions {
     pub objective: Objective,
     /// How much the teachers' probabilities count, for sequences that have some; of cross-entropies only.
     pub distill: Option<Distill>,
-}
-
-/// What is to become small.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Objective {
-    /// The cross-entropy of classes.
-    #[default]
-    CrossEntropy,
-    /// The squared error of values.
-    SquaredError,
 }
 
 /// The loss of a batch.

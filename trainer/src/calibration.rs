@@ -4,80 +4,9 @@
 //! Modern Neural Networks", 2017) divides all logits by one number T that is fitted on validation examples; no verdict changes. The head is
 //! linear, so that T goes into its weights and biases and costs a device nothing.
 
-use serde::Serialize;
-
+use crate::learning::sequences::Scale;
+use crate::metrics::{mean_loss, probabilities};
 use crate::quantizer::Weights;
-use crate::training::{Scale, class_of, cross_entropy};
-
-/// Bins of equal width in which confidences from 0 to 1 are compared with what was right.
-pub const BINS: usize = 15;
-
-/// The answers of one confidence.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Bin {
-    /// How many there are.
-    pub count: u64,
-    /// The mean of their confidences; 0 where there is none.
-    pub confidence: f64,
-    /// The share that is right; 0 where there is none.
-    pub accuracy: f64,
-}
-
-/// What probabilities are worth on labelled answers.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Reliability {
-    /// The mean of the squared differences to certainty: `(p − y)²` of one logit, else `Σ (p_k − y_k)²`.
-    pub brier: f64,
-    /// The expected calibration error, `Σ bin count / n · |accuracy − confidence|`, over [`BINS`] bins of equal width of the confidence, which is the
-    /// probability of the answer given.
-    pub calibration_error: f64,
-    /// The bins.
-    pub bins: Vec<Bin>,
-}
-
-/// The probabilities of all classes: softmax, and of one logit `(1 − σ(z), σ(z))`.
-pub fn probabilities(logits: &[f32]) -> Vec<f64> {
-    let z: Vec<f64> = match logits {
-        [logit] => vec![0.0, f64::from(*logit)],
-        _ => logits.iter().map(|&logit| f64::from(logit)).collect(),
-    };
-    let largest = z.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let powers: Vec<f64> = z.iter().map(|z| (z - largest).exp()).collect();
-    let total: f64 = powers.iter().sum();
-    powers.into_iter().map(|power| power / total).collect()
-}
-
-/// Compares the probabilities of answers, each of `outputs` logits, with their labels.
-pub fn reliability(logits: &[f32], labels: &[f32], outputs: usize) -> Reliability {
-    let mut bins = vec![Bin::default(); BINS];
-    let mut brier = 0.0;
-    for (logits, &label) in logits.chunks_exact(outputs).zip(labels) {
-        let (p, label) = (probabilities(logits), label as usize);
-        let squares: f64 = p.iter().enumerate().map(|(k, p)| (p - f64::from(u8::from(k == label))).powi(2)).sum();
-        // Of two classes both squares are the same.
-        brier += if outputs == 1 { squares / 2.0 } else { squares };
-        let verdict = class_of(logits);
-        let bin = &mut bins[((p[verdict] * BINS as f64) as usize).min(BINS - 1)];
-        bin.count += 1;
-        bin.confidence += p[verdict];
-        bin.accuracy += f64::from(u8::from(verdict == label));
-    }
-    let n = labels.len().max(1) as f64;
-    let mut calibration_error = 0.0;
-    for bin in bins.iter_mut().filter(|bin| bin.count > 0) {
-        calibration_error += (bin.accuracy - bin.confidence).abs() / n;
-        bin.accuracy /= bin.count as f64;
-        bin.confidence /= bin.count as f64;
-    }
-    Reliability { brier: brier / n, calibration_error, bins }
-}
-
-/// The mean loss in nats of answers whose logits are divided by a temperature.
-pub fn mean_loss(logits: &[f32], labels: &[f32], outputs: usize, temperature: f64) -> f64 {
-    let scaled: Vec<f32> = logits.iter().map(|&logit| (f64::from(logit) / temperature) as f32).collect();
-    let loss: f64 = scaled.chunks_exact(outputs).zip(labels).map(|(logits, &label)| cross_entropy(logits, label)).sum();
-    loss / labels.len().max(1) as f64
-}
 
 /// The temperatures that are looked at.
 const TEMPERATURES: (f64, f64) = (0.05, 20.0);
@@ -147,6 +76,7 @@ impl Weights {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::reliability;
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 

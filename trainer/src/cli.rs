@@ -3,26 +3,26 @@
 //! Exit codes: 0 done, 1 an internal failure, 2 the input's or the user's fault. With `--json` a verb prints one line for machines on
 //! standard output and everything else on standard error.
 
+mod args;
 pub mod data;
 pub mod demo;
 pub mod eval;
 pub mod export;
 pub mod import;
 pub mod inspect;
+mod model;
+mod output;
 pub mod predict;
 pub mod search;
 pub mod tokens;
 pub mod train;
 
 use std::io::Write;
-use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Result;
 use clap::{Parser, Subcommand};
-use serde::Serialize;
 
-use crate::error::{exit_code, writing};
+use crate::error::exit_code;
 
 /// Trains an LSTM, packs it into one image for a microcontroller, and runs that image token by token.
 #[derive(Debug, Parser)]
@@ -89,36 +89,4 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
     })
-}
-
-/// Prints one line of JSON on standard output.
-fn print_json(value: &impl Serialize) -> Result<()> {
-    let line = serde_json::to_string(value)?;
-    print(format_args!("{line}"))
-}
-
-/// Prints a verb's answer on standard output; that it cannot be written is an error, because nothing else is left of it.
-fn print(text: std::fmt::Arguments<'_>) -> Result<()> {
-    writeln!(std::io::stdout().lock(), "{text}").map_err(printing)
-}
-
-/// The error of writing to standard output.
-fn printing(error: std::io::Error) -> anyhow::Error {
-    writing(Path::new("standard output"), error)
-}
-
-/// Prints an answer for people: as [`print`], or on standard error where standard output is for machines.
-fn answer(json: bool, text: std::fmt::Arguments<'_>) -> Result<()> {
-    if json {
-        say(json, text);
-        return Ok(());
-    }
-    print(text)
-}
-
-/// Says how the work goes on: on standard output, or on standard error where standard output is for machines.
-fn say(json: bool, text: std::fmt::Arguments<'_>) {
-    // A reader that has gone away does not stop the work.
-    let _ =
-        if json { writeln!(std::io::stderr().lock(), "{text}") } else { writeln!(std::io::stdout().lock(), "{text}") };
 }

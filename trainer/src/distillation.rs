@@ -7,56 +7,28 @@
 //! ```
 //!
 //! Of a text that a teacher has learned from it is too sure. So a text is taught by those teachers that have not learned from it, and by all of them only
-//! where there is no such teacher. Teachers that each leave out a [`Fold`] of the texts teach all of them so (cross-fitting). N-grams beside
+//! where there is no such teacher. Teachers that each leave out a [`Fold`](crate::config::Fold) of the texts teach all of them so (cross-fitting). N-grams beside
 //! the network have the labels `(1 − a)·y + a·p` in their regression.
 //!
 //! The probabilities are computed once, when a run begins, and kept in its folder: to resume it no teacher is needed.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use anyhow::Result;
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::calibration::{probabilities, temperature};
-use crate::cli::train::Beginning;
+use crate::calibration::temperature;
+use crate::config::{Teacher, TrainConfig};
 use crate::dataset::{Example, Label, Task, hex};
 use crate::error::{fault, reading};
+use crate::learning::sequences::{Sequences, Targets};
+use crate::learning::training::fused;
+use crate::metrics::probabilities;
 use crate::ngrams::hashes;
-use crate::run::RunFolder;
-use crate::training::{Sequences, TrainConfig, fused};
-
-/// Who teaches, and how much of it counts.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DistillConfig {
-    /// The teachers.
-    pub teachers: Vec<Teacher>,
-    /// The share `a` of the loss that is about the teachers' probabilities, from 0 to 1.
-    pub share: f64,
-    /// The temperature `T`, above 0.
-    pub temperature: f64,
-}
-
-impl DistillConfig {
-    /// What of it a loss depends on.
-    pub fn in_a_loss(&self) -> Distill {
-        Distill { share: self.share, temperature: self.temperature }
-    }
-}
-
-/// A run that teaches.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Teacher {
-    /// Its folder.
-    pub run: PathBuf,
-    /// SHA-256 of its `best.network`.
-    pub sha256: String,
-}
+use crate::runs::folder::RunFolder;
+use crate::runs::opened::Opened;
 
 impl Teacher {
     /// The run in a folder, as it is now.
@@ -73,69 +45,12 @@ impl Teacher {
     }
 }
 
-/// One of some equal parts of the training texts, which a run leaves out: `--leave-out 2/5`. Equal texts are in the same part whatever their
-/// order and the run's seed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Fold {
-    /// Its number, from 1.
-    pub number: u32,
-    /// How many parts there are.
-    pub of: u32,
-}
-
-impl FromStr for Fold {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let problem = || "must be a part and their number, as 2/5".to_owned();
-        let (number, of) = text.split_once('/').ok_or_else(problem)?;
-        let fold = Fold { number: number.parse().map_err(|_| problem())?, of: of.parse().map_err(|_| problem())? };
-        if fold.of < 2 || !(1..=fold.of).contains(&fold.number) { Err(problem()) } else { Ok(fold) }
-    }
-}
-
-impl Fold {
-    /// Whether a text belongs to the part.
-    pub fn holds(self, text: &str) -> bool {
-        let digest = Sha256::digest(text);
-        let number = digest.iter().take(8).fold(0, |number: u64, &byte| number << 8 | u64::from(byte));
-        number % u64::from(self.of) == u64::from(self.number) - 1
-    }
-}
-
-/// What teachers say of one text: the probability of class 1 where the network has one output, else one a class.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Targets {
-    /// Probabilities of a text.
-    pub width: usize,
-    /// Those of all texts, in order.
-    pub values: Vec<f32>,
-}
-
-impl Targets {
-    /// The probabilities of a text; none where there are no teachers.
-    pub fn of(&self, text: usize) -> &[f32] {
-        self.values.get(text * self.width..(text + 1) * self.width).unwrap_or_default()
-    }
-
-    /// How many texts there are.
-    pub fn len(&self) -> usize {
-        self.values.len().checked_div(self.width).unwrap_or(0)
-    }
-
-    /// True without texts.
-    pub fn is_empty(&self) -> bool {
-        self.values.is_empty()
-    }
-}
-
 /// What the teachers of a configuration say of its training texts; nothing where it has none.
 ///
 /// # Errors
 /// A fault naming the teacher that is no run, has changed since `config` was made, has another task, cannot be read with its data, or has learned from a text of
 /// `validation`.
-pub(crate) fn teach(
+pub fn teach(
     config: &TrainConfig,
     training: &[Example<Label>],
     validation: &[Example<Label>],
@@ -151,7 +66,7 @@ pub(crate) fn teach(
             refuse("this teacher is not the one that the run began with".into(), remedy)?;
         }
         let folder = RunFolder::new(&teacher.run);
-        let began = Beginning::read(&folder)?;
+        let began = Opened::read(&folder)?;
         if began.training.is_empty() || began.validation.is_empty() {
             let problem = "this teacher was imported without data, so that it is not known what it has learned from";
             refuse(problem.into(), "name runs of `latch train`")?;
@@ -221,78 +136,5 @@ fn named(task: Task) -> String {
         Task::Values => "values".into(),
         Task::Tags(classes) => format!("tags with {classes} classes"),
         Task::TagValues => "tag-values".into(),
-    }
-}
-
-/// How much the teachers' probabilities count in a loss.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Distill {
-    /// The share `a` of the loss.
-    pub share: f64,
-    /// The temperature `T`.
-    pub temperature: f64,
-}
-
-impl Distill {
-    /// `T²·CE(q, z/T)` of the logits `z(k)`, from the probabilities `p` of [`Targets::of`]; calls `each` with its derivative by each of them.
-    ///
-    /// ```text
-    /// dL/dz_k = T·(softmax(z/T)_k − q_k)
-    /// ```
-    pub(crate) fn loss(&self, z: impl Fn(usize) -> f64, p: &[f32], mut each: impl FnMut(usize, f64)) -> f64 {
-        let t = self.temperature;
-        if let &[p] = p {
-            // q = σ(ln(p/(1 − p))/T); certainty has a logit without bounds, so that it is held a hair below.
-            let p = f64::from(p).clamp(1e-6, 1.0 - 1e-6);
-            let q = 1.0 / (1.0 + (-(p / (1.0 - p)).ln() / t).exp());
-            let z = z(0) / t;
-            each(0, t * (1.0 / (1.0 + (-z).exp()) - q));
-            return t * t * (z.max(0.0) - z * q + (-z.abs()).exp().ln_1p());
-        }
-        let largest = (0..p.len()).map(&z).fold(f64::NEG_INFINITY, f64::max) / t;
-        let total: f64 = (0..p.len()).map(|k| (z(k) / t - largest).exp()).sum();
-        let power = |p: f32| f64::from(p).max(1e-9).powf(1.0 / t);
-        let powers: f64 = p.iter().map(|&p| power(p)).sum();
-        let mut loss = 0.0;
-        for (k, &p) in p.iter().enumerate() {
-            let (z, q) = (z(k) / t, power(p) / powers);
-            each(k, t * ((z - largest).exp() / total - q));
-            loss += q * (largest + total.ln() - z);
-        }
-        t * t * loss
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_text_is_in_one_fold() {
-        for text in ["a fine film", "", "boring", "not only good"] {
-            let folds = (1..=5).filter(|&number| Fold { number, of: 5 }.holds(text)).count();
-            assert_eq!(folds, 1);
-        }
-        let held = (0..10_000).filter(|number| Fold { number: 2, of: 5 }.holds(&number.to_string())).count();
-        assert!((1_800..2_200).contains(&held), "{held}");
-    }
-
-    #[test]
-    fn a_fold_is_read_as_it_is_written() {
-        assert_eq!("2/5".parse(), Ok(Fold { number: 2, of: 5 }));
-        for wrong in ["", "2", "0/5", "6/5", "1/1", "a/b", "-1/5"] {
-            assert!(wrong.parse::<Fold>().is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn one_logit_has_the_loss_of_two_classes() {
-        let distill = Distill { share: 1.0, temperature: 3.0 };
-        let (mut one, mut two) = (Vec::new(), Vec::new());
-        let single = distill.loss(|_| 1.5, &[0.2], |_, derivative| one.push(derivative));
-        let double = distill.loss(|k| [0.0, 1.5][k], &[0.8, 0.2], |_, derivative| two.push(derivative));
-        assert!((single - double).abs() < 1e-6 && (one[0] - two[1]).abs() < 1e-6);
-        // Sure as the teachers are, there is nothing left to learn.
-        distill.loss(|_| (0.2_f64 / 0.8).ln(), &[0.2], |_, derivative| assert!(derivative.abs() < 1e-6));
     }
 }

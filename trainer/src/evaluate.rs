@@ -5,17 +5,15 @@ use std::time::Instant;
 
 use anyhow::Result;
 use latch_engine::image::encode::AlignedBytes;
-use latch_engine::image::manifest::AnswerKind;
+use latch_engine::image::manifest::{Answer, AnswerKind};
 use latch_engine::image::{Image, MAGIC};
 use latch_engine::model::{Model, Session};
-use latch_firmware_sim::board::Meaning;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::calibration::{Reliability, mean_loss, reliability};
 use crate::dataset::{Example, Labels, Task};
 use crate::error::{Fault, fault, open_file};
-use crate::training::{self, class_of};
+use crate::metrics::{Reliability, area_under_roc, class_of, determination_of, mean_loss, reliability};
 
 /// Memory for a stream of a model.
 pub fn state_for(model: &Model<'_>) -> AlignedBytes {
@@ -101,7 +99,7 @@ impl Evaluation {
     /// differences over the other's variance.
     pub fn agreement(&self, other: &Evaluation) -> f64 {
         if self.errors.is_some() {
-            return determination(&self.logits, &other.logits);
+            return determination_of(&self.logits, &other.logits);
         }
         let verdicts = |evaluation: &Evaluation| -> Vec<usize> {
             evaluation.logits.chunks_exact(evaluation.outputs).map(class_of).collect()
@@ -111,17 +109,10 @@ impl Evaluation {
     }
 }
 
-/// R² of values, see [`training::determination`].
-fn determination(values: &[f32], labels: &[f32]) -> f64 {
-    let mean = labels.iter().map(|&label| f64::from(label)).sum::<f64>() / labels.len().max(1) as f64;
-    let variance: f64 = labels.iter().map(|&label| (f64::from(label) - mean).powi(2)).sum();
-    let squares: f64 = values.iter().zip(labels).map(|(&value, &label)| f64::from(value - label).powi(2)).sum();
-    training::determination(squares, variance)
-}
-
 /// The task whose labels an image can be judged by.
 pub fn task_of(model: &Model<'_>) -> Task {
-    Meaning::of(model).task()
+    let Answer { kind, each_step } = model.answer();
+    Task::of_answers(model.shape().outputs.into(), kind == AnswerKind::Values, each_step)
 }
 
 /// Runs every text through the engine from its bytes to its answers, over packed weights.
@@ -219,7 +210,7 @@ impl<'e, 'a> Evaluator<'e, 'a> {
             let errors = || logits.iter().zip(&labels).map(|(&value, &label)| f64::from(value - label).abs());
             let rmse = (errors().map(|error| error * error).sum::<f64>() / count).sqrt();
             evaluation.errors = Some(Errors { rmse, mae: errors().sum::<f64>() / count });
-            evaluation.accuracy = determination(&logits, &labels);
+            evaluation.accuracy = determination_of(&logits, &labels);
         } else {
             let classes = outputs.max(2);
             let mut confusion = vec![vec![0; classes]; classes];
@@ -259,52 +250,4 @@ fn read<L: Labels>(session: &mut Session<'_, '_, '_>, example: &Example<L>) -> A
     let nanoseconds = began.elapsed().as_nanos() as u64;
     answer(session);
     (logits, session.tokens(), nanoseconds)
-}
-
-/// The probability that a positive example has a larger logit than a negative one (Mann and Whitney's U, by ranks).
-pub fn area_under_roc(logits: &[f32], labels: &[f32]) -> f64 {
-    let mut order: Vec<usize> = (0..logits.len()).collect();
-    order.sort_by(|&a, &b| logits[a].total_cmp(&logits[b]));
-    let positives = labels.iter().filter(|&&label| label > 0.5).count() as f64;
-    let negatives = labels.len() as f64 - positives;
-    let mut rank_sum = 0.0;
-    let mut start = 0;
-    for tie in order.chunk_by(|&a, &b| logits[a] == logits[b]) {
-        // Ranks count from 1; equal logits share the mean of their ranks.
-        let rank = start as f64 + (tie.len() as f64 + 1.0) / 2.0;
-        rank_sum += rank * tie.iter().filter(|&&index| labels[index] > 0.5).count() as f64;
-        start += tie.len();
-    }
-    if positives == 0.0 || negatives == 0.0 {
-        return 0.5;
-    }
-    (rank_sum - positives * (positives + 1.0) / 2.0) / (positives * negatives)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_area_under_the_curve_counts_ties_as_a_half() {
-        assert_eq!(area_under_roc(&[0.0, 1.0, 2.0, 3.0], &[0.0, 0.0, 1.0, 1.0]), 1.0);
-        assert_eq!(area_under_roc(&[3.0, 2.0, 1.0, 0.0], &[0.0, 0.0, 1.0, 1.0]), 0.0);
-        assert_eq!(area_under_roc(&[1.0; 4], &[0.0, 1.0, 0.0, 1.0]), 0.5);
-        assert_eq!(area_under_roc(&[1.0, 2.0, 2.0, 3.0], &[0.0, 0.0, 1.0, 1.0]), 0.875);
-    }
-
-    #[test]
-    fn the_loss_of_a_sure_right_answer_is_small_and_of_a_sure_wrong_one_large() {
-        let loss = |logit, label| mean_loss(&[logit], &[label], 1, 1.0);
-        assert!(loss(20.0, 1.0) < 1e-6 && loss(-20.0, 0.0) < 1e-6);
-        assert!((loss(-20.0, 1.0) - 20.0).abs() < 1e-6 && (loss(0.0, 1.0) - std::f64::consts::LN_2).abs() < 1e-12);
-    }
-
-    #[test]
-    fn the_determination_is_one_of_the_labels_themselves_and_zero_of_their_mean() {
-        assert_eq!(determination(&[1.0, 2.0, 6.0], &[1.0, 2.0, 6.0]), 1.0);
-        assert_eq!(determination(&[3.0; 3], &[1.0, 2.0, 6.0]), 0.0);
-        // Of labels that are all the same there is nothing to explain.
-        assert_eq!(determination(&[3.0; 2], &[1.0; 2]), 0.0);
-    }
 }

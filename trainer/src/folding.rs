@@ -69,35 +69,12 @@ pub fn fold_to(image: &Image<'_>, weights: &Weights, budget: usize) -> Result<Fo
     Ok(Folded { bytes: fold(image, &ids)?, ids: ids.len(), share: (all > 0.0).then_some(folded / all) })
 }
 
-/// A number of bytes as people write it: `262144`, `256KiB` or `1MiB`.
-///
-/// # Errors
-/// A sentence that says how, for anything else.
-pub fn parse_bytes(text: &str) -> Result<usize, String> {
-    let (number, unit) = match text.strip_suffix("KiB") {
-        Some(number) => (number, 1 << 10),
-        None => text.strip_suffix("MiB").map_or((text, 1), |number| (number, 1 << 20)),
-    };
-    let bytes = number.trim_end().parse::<usize>().ok().and_then(|number| number.checked_mul(unit));
-    bytes.ok_or_else(|| format!("{text:?} is no number of bytes; write 262144, 256KiB or 1MiB"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::quantizer::{Origin, to_image};
     use crate::vocabulary::Vocabulary;
     use latch_engine::image::manifest::{Precision, Readout, Unknown};
-
-    #[test]
-    fn bytes_are_read_in_three_ways_and_nothing_else_is() {
-        assert_eq!(parse_bytes("262144"), Ok(262_144));
-        assert_eq!(parse_bytes("256KiB"), Ok(262_144));
-        assert_eq!(parse_bytes("2 MiB"), Ok(2_097_152));
-        for text in ["", "KiB", "256KB", "-1", "1.5MiB", "0x10", "99999999999999MiB"] {
-            assert!(parse_bytes(text).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn the_image_takes_as_many_ids_as_the_budget_has_room_for_and_no_more() -> Result<()> {

@@ -4,11 +4,14 @@
 //! dataset -> vocabulary -> batches -> network + bptt + optimizer -> run folder -> quantizer -> image -> evaluate
 //! ```
 //!
+//! - [`config`] is what a user chooses, [`metrics`] are plain scores; neither knows anything else of the trainer.
 //! - [`dataset`] loads labelled texts and divides them; [`vocabulary`] chooses words with the engine's tokenizer; [`batches`] orders them.
-//! - [`network`], [`bptt`] and [`optimizer`] learn, by the [`products`] of [`real`] numbers; [`training`] is the loop, [`run`] the folder in which it leaves its traces.
-//! - [`quantizer`] turns a network into an image, [`folding`] trades flash for time in it; [`evaluate`] runs the engine on it, so that a reported accuracy is the device's.
+//! - [`network`], [`bptt`] and [`optimizer`] learn, by the [`products`] of [`real`] numbers; [`learning`] holds the sequences, the losses and the loop.
+//! - [`runs`] begins a run, goes on with it and opens it again; its folder holds all that a run leaves.
+//! - [`quantizer`] turns a network into an image, [`folding`] trades flash for time in it; [`evaluate`] runs the engine on it, so that a
+//!   reported accuracy is the device's; [`export`] is the way from a run to its image, whoever asks.
 //! - [`distillation`] asks other runs what they think of the training texts.
-//! - [`calibration`] says how sure answers are, and puts it right; [`early`] finds out when one is certain before the text ends.
+//! - [`calibration`] puts right how sure answers are; [`early`] finds out when one is certain before the text ends.
 //! - [`exchange`] writes a network for PyTorch or Keras, and reads what they trained.
 //! - [`search`] tries many models within a budget of bytes and time, and keeps the best.
 //! - [`cli`] is what a user types, one verb a file; [`error`] says what is the user's fault and what is ours.
@@ -20,11 +23,15 @@ pub mod batches;
 pub mod bptt;
 pub mod calibration;
 pub mod cli;
+pub mod config;
 pub mod distillation;
 pub mod early;
 pub mod evaluate;
 pub mod exchange;
+pub mod export;
 pub mod folding;
+pub mod learning;
+pub mod metrics;
 pub mod network;
 pub mod ngrams;
 pub mod optimizer;
@@ -32,9 +39,8 @@ pub mod products;
 pub mod quantizer;
 pub mod real;
 pub mod report;
-pub mod run;
+pub mod runs;
 pub mod search;
-pub mod training;
 pub mod vocabulary;
 
 pub use latch_data::{dataset, error, files};

@@ -11,16 +11,17 @@
 
 pub mod dense;
 pub mod embedding;
+pub mod integers;
 pub(crate) mod lookup;
 pub mod lstm;
 pub mod readout;
 pub mod tiers;
 
 use crate::batches::generator;
-use crate::quantizer::aware::Integers;
 use crate::real::{Real, multiply};
 use dense::Dense;
 use embedding::Embedding;
+use integers::Integers;
 use lookup::Lookup;
 use lstm::{Input, Kernels, Lstm, Tape};
 use nalgebra::DMatrix;

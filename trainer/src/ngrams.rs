@@ -25,6 +25,7 @@ use latch_engine::input::text::Tokenizer;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+pub use crate::config::NgramConfig;
 use crate::dataset::{Example, Labels};
 use logistic::{Features, Problem};
 
@@ -39,42 +40,6 @@ const UNIT: f32 = 256.0;
 
 /// Strengths `C` of the loss against the weights' norm; the cross-validation takes the best.
 const STRENGTHS: [f32; 4] = [0.01, 0.03, 0.1, 0.3];
-
-/// Texts that an n-gram must occur in, where nothing else is asked for.
-const FEWEST_TEXTS: u32 = 3;
-
-fn fewest_texts() -> u32 {
-    FEWEST_TEXTS
-}
-
-/// What is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NgramConfig {
-    /// N-grams of the table.
-    pub count: usize,
-    /// Tokens of the longest.
-    pub longest: u8,
-    /// Bits of a weight in the image.
-    pub weight_bits: u8,
-    /// Share of the sequences, drawn anew in every epoch, that the network learns without the n-grams' logit: 0 makes it learn what these leave
-    /// open, 1 makes it learn by itself.
-    pub dropout: f64,
-    /// Texts that an n-gram must occur in. Runs of older versions do not say so.
-    #[serde(default = "fewest_texts")]
-    pub fewest: u32,
-}
-
-impl NgramConfig {
-    /// No n-grams; the other fields are what is taken where only their number is given.
-    pub const NONE: Self = NgramConfig { count: 0, longest: 3, weight_bits: 6, dropout: 1.0, fewest: FEWEST_TEXTS };
-}
-
-impl Default for NgramConfig {
-    fn default() -> Self {
-        Self::NONE
-    }
-}
 
 /// A table with the weights of its entries.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

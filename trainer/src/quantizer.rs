@@ -8,78 +8,22 @@ pub mod integers;
 pub mod saturation;
 
 use anyhow::Result;
-use clap::ValueEnum;
 use latch_engine::image::encode::{AlignedBytes, Tensor, Values, encode, pack_gates_f32};
 use latch_engine::image::manifest;
 use latch_engine::image::manifest::{
-    Embedding, Head, Input, Layer, Lstm, Manifest, Nibbles, Precision, Provenance, Readout, Text,
+    Embedding, Head, Input, Layer, Lstm, Manifest, Precision, Provenance, Readout, Text,
 };
 use latch_engine::image::tensor::Role;
 use latch_engine::model::certify;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use serde::{Deserialize, Serialize};
 
+pub use crate::config::Storage;
 use crate::error::fault;
+use crate::network::Network;
 use crate::ngrams::Table;
 use crate::vocabulary::Vocabulary;
-
-/// How an image holds its weights: `--precision`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Storage {
-    /// 32-bit floats
-    F32,
-    /// Half-precision storage
-    F16,
-    /// 8-bit integers, integer arithmetic throughout
-    Int8,
-    /// The same with 4 bits a weight in the embedding
-    Mixed,
-    /// 4-bit integers in the embedding and in the gates
-    Int4,
-}
-
-impl Storage {
-    /// All of them. The first is f32, which the others are measured by.
-    pub const ALL: [Self; 5] = [Storage::F32, Storage::F16, Storage::Int8, Storage::Mixed, Storage::Int4];
-
-    /// As it is written on a command line, and as [`Manifest::precision_name`] says it of an image.
-    pub fn name(self) -> &'static str {
-        match self {
-            Storage::F32 => "f32",
-            Storage::F16 => "f16",
-            Storage::Int8 => "int8",
-            Storage::Mixed => "mixed",
-            Storage::Int4 => "int4",
-        }
-    }
-
-    /// The arithmetic.
-    pub fn precision(self) -> Precision {
-        match self {
-            Storage::F32 => Precision::F32,
-            Storage::F16 => Precision::F16,
-            Storage::Int8 | Storage::Mixed | Storage::Int4 => Precision::Int8,
-        }
-    }
-
-    /// Which tensors have four bits a weight.
-    pub fn nibbles(self) -> Nibbles {
-        Nibbles { embedding: matches!(self, Storage::Mixed | Storage::Int4), gates: self == Storage::Int4 }
-    }
-}
-
-impl From<Precision> for Storage {
-    fn from(precision: Precision) -> Self {
-        match precision {
-            Precision::F32 => Storage::F32,
-            Precision::F16 => Storage::F16,
-            Precision::Int8 => Storage::Int8,
-        }
-    }
-}
 
 /// The weights of a trained network as plain row-major f32, gates in the order i, f, g, o.
 #[derive(Clone, Debug, PartialEq)]
@@ -134,6 +78,35 @@ impl LstmWeights {
 }
 
 impl Weights {
+    /// The weights of a network, row-major.
+    pub fn of(network: &Network<f32>) -> Self {
+        // nalgebra's matrices are column-major, so that a transpose's storage is the row-major original.
+        let rows = |matrix: &nalgebra::DMatrix<f32>| matrix.transpose().as_slice().to_vec();
+        Weights {
+            // The embedding table is features × ids: its columns are the rows of an image's embedding.
+            embedding: network.embedding.table.as_slice().to_vec(),
+            width: network.config().embedding,
+            layers: network
+                .layers
+                .iter()
+                .map(|layer| LstmWeights {
+                    inputs: layer.kernel.ncols(),
+                    units: layer.recurrent_kernel.ncols(),
+                    kernel: rows(&layer.kernel),
+                    recurrent_kernel: rows(&layer.recurrent_kernel),
+                    bias: layer.bias.as_slice().to_vec(),
+                })
+                .collect(),
+            readout: network.config().readout.into(),
+            head: rows(&network.head.kernel),
+            head_bias: network.head.bias.as_slice().to_vec(),
+            occurrences: Vec::new(),
+            embedding_scales: Vec::new(),
+            ngrams: None,
+            tiers: None,
+        }
+    }
+
     /// A network with random weights of the sizes that training gives, for benchmarks and tests: `rows × width` embedding, LSTM layers of
     /// the given units, one output.
     pub fn random(rows: usize, width: usize, units: &[usize], readout: Readout, seed: u64) -> Self {

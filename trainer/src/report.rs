@@ -7,8 +7,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::{FontStyle, register_font};
 
-use crate::calibration::Reliability;
-use crate::training::EpochMetrics;
+use crate::metrics::{EpochMetrics, Reliability};
 
 /// Width and height of the curves in pixels.
 const SIZE: (u32, u32) = (960, 420);

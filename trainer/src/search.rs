@@ -35,17 +35,19 @@ use latch_engine::image::Image;
 use latch_engine::model::Model;
 use serde::{Deserialize, Serialize};
 
-use crate::cli::export::{calibrated, origin};
-use crate::cli::train::{check_options, load};
+use crate::config::{ModelConfig, RunConfig, TrainConfig};
 use crate::dataset::{Example, Label};
 use crate::error::{fault, find_fault, reading};
 use crate::evaluate::evaluate;
+use crate::export::{calibrated, origin};
 use crate::files::{OutputFolder, create_folder, remove_partial_files, write_atomically};
+use crate::learning::sequences::{Sequences, fit_ngrams};
+use crate::learning::training::{Progress, train_until};
 use crate::ngrams::Fitted;
 use crate::quantizer::to_image;
 use crate::report::{Point, pareto_svg};
-use crate::run::{RunConfig, RunFolder};
-use crate::training::{ModelConfig, Progress, Sequences, TrainConfig, fit_ngrams, train_until};
+use crate::runs::folder::RunFolder;
+use crate::runs::opened::load;
 use candidates::{Budget, Candidate, Cost, Sizer, propose};
 
 /// Of the trials of a round, one in so many goes on, with so many times the epochs.
@@ -201,7 +203,7 @@ fn rounds(trials: usize, epochs: u64) -> Vec<(usize, u64)> {
 /// A fault when the folder already holds a search or a run, when an option or the data cannot be used, when nothing fits the budget, or when
 /// no trial ends with an image.
 pub fn begin(mut plan: Plan, folder: &Path, observer: &mut dyn Observer) -> Result<Outcome> {
-    check_options(&plan.base.train, "")?;
+    plan.base.train.check("")?;
     if plan.base.train.model.tiers.is_some() {
         let problem = "a search chooses the rows of the embedding itself";
         return Err(
@@ -245,7 +247,7 @@ pub fn resume(folder: &Path, observer: &mut dyn Observer) -> Result<Outcome> {
         fault(path.display(), format!("this is no search: {error}"), remedy)
     })?;
     let lock = lock(folder)?;
-    check_options(&plan.base.train, &format!("{}: ", path.display()))?;
+    plan.base.train.check(&format!("{}: ", path.display()))?;
     let mut base = plan.base.clone();
     let (training, validation, valid_sha256) = load(&mut base)?;
     if base.data_sha256 != plan.base.data_sha256 || valid_sha256 != plan.valid_sha256 {
@@ -560,10 +562,10 @@ fn is_of_the_weights(error: &anyhow::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::train::default_config;
+    use crate::config::{Valid, default_config};
     use crate::dataset::{built_in, write_tsv_gz};
-    use crate::run::Valid;
-    use crate::training::{BatchProgress, EpochMetrics};
+    use crate::learning::training::BatchProgress;
+    use crate::metrics::EpochMetrics;
 
     /// Stops the search after so many trials.
     struct After(usize);
@@ -644,7 +646,7 @@ mod tests {
         let mut plan = plan(place.path(), Budget { flash: 4096, ram: None, board: None, latency: None });
         plan.trials = 4;
         plan.base.train.epochs = 1;
-        plan.base.train.model.words = crate::vocabulary::Words::Useful;
+        plan.base.train.model.words = crate::config::Words::Useful;
         plan.base.train.model.hashed = Some(Hashed { rows: 21, of: Spelling::Ending });
         let out = place.path().join("search");
         begin(plan, &out, &mut After(NEVER)).expect("an image");

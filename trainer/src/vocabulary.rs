@@ -1,28 +1,17 @@
 //! The words that a model knows, chosen from training text with the engine's own tokenizer.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use anyhow::Result;
-use latch_engine::image::manifest::{Units, Unknown};
+use latch_engine::image::manifest::{MAX_ROWS, Units, Unknown};
 use latch_engine::input::text::{Token, Tokenizer};
 use latch_engine::input::vocabulary::encode::{self, Encoded};
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::config::{TrainConfig, Words};
 use crate::dataset::{Example, Labels, hex};
 use crate::error::fault;
-use crate::training::TrainConfig;
-
-/// Which words of the training texts a vocabulary takes: `--model words`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Words {
-    /// The most frequent ones.
-    #[default]
-    Count,
-    /// Those that tell the classes of texts apart most, [`ranked_by_use`].
-    Useful,
-}
 
 /// Words in the order of their ids, which is their byte order.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,6 +80,24 @@ impl Vocabulary {
             ids.extend(id);
         });
         ids
+    }
+
+    /// Checks that there is a word, and that the words are not more than an image holds; `data` is where they come from, `option` says how
+    /// many there are to be.
+    ///
+    /// # Errors
+    /// A fault naming the data or the option.
+    pub fn check(&self, data: &Path, option: &str) -> Result<()> {
+        if self.words.is_empty() {
+            let remedy = "check that the text column is the right one";
+            return Err(fault(data.display(), "the texts hold no word", remedy).into());
+        }
+        if self.rows() > MAX_ROWS as usize {
+            let (words, rows) = (self.words.len(), self.unknown.rows());
+            let problem = format!("{words} words and {rows} rows for unknown words are more than an image holds");
+            return Err(fault(option, problem, format!("make them no more than {MAX_ROWS} together")).into());
+        }
+        Ok(())
     }
 
     /// The vocabulary as the image holds it.

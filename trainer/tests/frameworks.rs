@@ -10,7 +10,7 @@ use half::{bf16, f16};
 use latch_trainer::exchange::{Given, Layout, from_bytes, to_bytes};
 use latch_trainer::network::readout::Readout;
 use latch_trainer::network::{Network, NetworkConfig};
-use latch_trainer::run::{Best, RunFolder};
+use latch_trainer::runs::{checkpoint::Best, folder::RunFolder};
 use latch_trainer::vocabulary::Vocabulary;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};

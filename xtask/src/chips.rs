@@ -9,14 +9,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use latch_emulator::boards::{BOARDS, Board};
 use latch_emulator::boot::{self, boot};
 use latch_emulator::command::{Command, root, target_folder};
 use latch_emulator::counts::{self, Counts};
-use latch_emulator::cycles::{Core, Memory, estimate};
+use latch_emulator::cycles::estimate;
 use latch_emulator::elf::Elf;
 use latch_emulator::firmware::{self, Program};
 use latch_emulator::toolchain::Toolchain;
+use latch_parts::boards::{BOARDS, Board};
+use latch_parts::cores::{Core, MemoryTiming};
 use serde::{Deserialize, Serialize};
 
 /// A line may exceed its record by so many percent: what another compiler costs outside of the kernels.
@@ -195,7 +196,7 @@ fn step(board: &Board, counts: &Counts) -> Result<Step> {
         instructions: counts.instructions.div_ceil(regions),
         loads: counts.accesses.loads.div_ceil(regions),
         stores: counts.accesses.stores.div_ceil(regions),
-        estimated_cycles: (estimate(counts, core, Memory::NO_WAITS).cycles / regions as f64).round() as u64,
+        estimated_cycles: (estimate(counts, core, MemoryTiming::NO_WAITS).cycles / regions as f64).round() as u64,
     })
 }
 

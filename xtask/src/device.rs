@@ -4,10 +4,10 @@ use std::env::VarError;
 use std::path::{Path, absolute};
 
 use anyhow::{Context, Result, anyhow, bail};
-use latch_emulator::boards;
 use latch_emulator::boot;
 use latch_emulator::command::Command;
 use latch_emulator::elf::Elf;
+use latch_parts::boards;
 
 /// `latch-sim device` with those arguments, in the profile of the tests. Gives its exit code.
 ///

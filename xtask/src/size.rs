@@ -12,11 +12,11 @@ use std::ops::AddAssign;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use latch_emulator::boards::BOARDS;
 use latch_emulator::command::{Command, root};
 use latch_emulator::elf::Elf;
 use latch_emulator::firmware::{self, Options, Port, Program};
 use latch_emulator::toolchain::Toolchain;
+use latch_parts::boards::BOARDS;
 use serde::{Deserialize, Serialize};
 
 /// What is weighed on every board. All of it runs int8 images only, as firmware does that is to be small.

@@ -84,7 +84,7 @@ pub(crate) fn run(quick: bool) -> bool {
     run.check("format", &Command::new("cargo fmt --all --check"));
     run.check("lints", &Command::new("cargo clippy --workspace --all-targets --profile checked -- -D warnings"));
     // The example is a crate of its own, as it is for who copies it.
-    run.check("format of the example", &Command::new("cargo fmt --check").in_folder(root().join("example")));
+    run.check("format of the example", &Command::new("cargo fmt --check").in_folder(root().join("examples/board")));
     // Library, program and integration tests here, documentation below: together they are what plain `cargo test` runs.
     run.tests("tests", &Command::new("cargo test --workspace --profile checked --no-fail-fast --lib --bins --tests"));
     run.tests("documentation", &Command::new("cargo test --workspace --profile checked --no-fail-fast --doc"));

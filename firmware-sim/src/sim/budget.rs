@@ -8,8 +8,8 @@
 use latch_data::error::{Fault, fault};
 
 use super::FIRMWARE_RESERVE;
-use super::parts::Part;
 use crate::app::{INPUT_BYTES, VIEW_BYTES};
+use latch_parts::parts::Part;
 
 /// Bytes of stack for everything that has no item of its own: the frames of the engine and the link (at most 1 KiB on every emulated
 /// board, which `cargo xtask device` measures), the board's drivers, and interrupts.

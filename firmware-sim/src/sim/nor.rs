@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use bytemuck::{Pod, Zeroable};
 
-use super::parts::{FlashShape, Part};
 use crate::flash::{ERASED, Flash};
+use latch_parts::parts::{FlashShape, Part};
 
 /// 16 bytes on a multiple of 16: the flash is mapped to an aligned address, as on every part.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]

@@ -92,10 +92,10 @@ fn run_to(args: &Args, out: &mut dyn Write) -> Result<()> {
             "path": path, "name": name, "seed": args.seed,
             "train": train, "valid": valid, "test": test, "sha256": sha256,
         });
-        writeln!(out, "{line}").map_err(super::printing)?;
+        writeln!(out, "{line}").map_err(super::output::printing)?;
     } else {
         writeln!(out, "{name}: {train} examples to train, {valid} to validate, {test} to test, in {path}")
-            .map_err(super::printing)?;
+            .map_err(super::output::printing)?;
     }
     Ok(())
 }

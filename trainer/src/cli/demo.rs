@@ -8,22 +8,22 @@ use latch_engine::image::Image;
 use latch_engine::image::manifest;
 use latch_engine::model::Model;
 use latch_firmware_sim::sim::source::{Text, Texts};
-use latch_firmware_sim::sim::{Simulator, parts};
+use latch_firmware_sim::sim::{Simulator, part};
 use serde::Serialize;
 
-use super::export::{calibrated, candidates, origin, precision_table};
+use super::export::precision_table;
+use super::output::{print_json, say as say_to};
 use super::predict::{judge, sentence, trail};
-use super::print_json;
-use super::train::{DEFAULT_MODEL, UnitsArg, begin_run, default_config};
+use super::train::terminal::Terminal;
+use crate::config::{DEFAULT_MODEL, ModelConfig, Readout, RunConfig, Storage, TrainConfig, Valid, default_config};
 use crate::dataset::fetch::{self, Fetched};
 use crate::dataset::{Dataset, Example, Part, built_in, write_tsv_gz};
 use crate::error::fault;
 use crate::evaluate::state_for;
+use crate::export::{calibrated, candidates, origin};
 use crate::files::{create_folder, write_atomically};
-use crate::network::readout::Readout;
-use crate::quantizer::Storage;
-use crate::run::{RunConfig, RunFolder, Valid};
-use crate::training::{ModelConfig, TrainConfig};
+use crate::runs::begin::begin;
+use crate::runs::folder::RunFolder;
 
 /// Run the whole job once: fetch IMDb reviews, train, quantize, pack images, simulate a device, judge reviews.
 ///
@@ -89,7 +89,7 @@ pub fn run(args: Args) -> Result<()> {
             temporary.path()
         }
     };
-    let say = |text: std::fmt::Arguments<'_>| super::say(args.json, text);
+    let say = |text: std::fmt::Arguments<'_>| say_to(args.json, text);
     let run = RunFolder::new(folder.join("run"));
     if run.has_run() {
         let remedy = format!(
@@ -113,7 +113,10 @@ pub fn run(args: Args) -> Result<()> {
         "2. train: {} words > embedding {} > LSTM {} > readout {readout} > 1 logit",
         task.model.vocab, task.model.embedding, task.model.lstm
     ));
-    let outcome = begin_run(config, UnitsArg::Auto, &run, args.json)?;
+    let outcome = {
+        let mut terminal = Terminal::new(args.json, &config.train);
+        begin(config, None, &run, &mut terminal)?
+    };
     say(format_args!(
         "   best epoch {} of {} (lowest validation loss), validation accuracy {:.2} %, {:.0} tokens/s\n",
         outcome.best.epoch,
@@ -213,7 +216,7 @@ struct Device {
 
 /// Programs the image into the flash of a simulated part and runs the chip's application over some texts.
 fn simulate(image: &[u8], examples: &[Example]) -> Result<Device> {
-    let part = parts::find(DEMO_BOARD)?;
+    let part = part(DEMO_BOARD)?;
     let simulator = Simulator::load(part, image, "the int8 image")?;
     let texts = examples.iter().take(DEVICE_TEXTS);
     let mut source = Texts::new(

@@ -8,13 +8,13 @@ use latch_engine::model::Model;
 use serde::Serialize;
 
 use super::export::early_words;
-use super::{answer, print_json};
-use crate::calibration::BINS;
+use super::output::{answer, print_json};
 use crate::dataset::{self, Dataset, Label, Part, Task};
 use crate::early::{self, EarlyReport};
 use crate::error::fault;
 use crate::evaluate::{Errors, Evaluation, evaluate_stream, open_image, read_image, task_of};
 use crate::files::write_atomically;
+use crate::metrics::BINS;
 use crate::report::{reliability_svg, table};
 
 /// Judge an image on labelled texts: accuracy, log loss, calibration, confusion, ROC AUC, or the errors of values; time per token.

@@ -5,30 +5,27 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::ValueEnum;
 use latch_engine::image::Image;
-use latch_engine::image::encode::AlignedBytes;
-use latch_engine::image::error::Error;
 use latch_engine::image::manifest::{Answer, AnswerKind, Early, Precision};
-use latch_engine::model::{Model, with_answer};
-use rayon::prelude::*;
 use serde::Serialize;
 
-use super::train::Beginning;
-use super::{answer, print_json, say};
-use crate::calibration::{BINS, mean_loss, reliability, temperature};
-use crate::dataset::{Dataset, Example, Label, Labels, Part, Task};
-use crate::early::{self, EarlyReport};
+use super::args::{parse_bytes, parse_share};
+use super::output::{answer, print_json, say};
+use crate::config::Storage;
+use crate::dataset::{Dataset, Part};
+use crate::early::EarlyReport;
 use crate::error::fault;
-use crate::evaluate::{Evaluation, evaluate, image_fault};
 use crate::exchange::{Layout, to_bytes};
+use crate::export::{Calibration, Candidate, answer_early, calibrated, candidate, fits_integers, judged, origin};
 use crate::files::write_atomically;
-use crate::folding::{Folded, fold_to, parse_bytes};
-use crate::network::Network;
-use crate::ngrams::Fitted;
-use crate::quantizer::aware::Integers;
-use crate::quantizer::{Origin, Storage, Weights, saturation, to_image};
+use crate::folding::{Folded, fold_to};
+use crate::learning::sequences::Scale;
+use crate::metrics::BINS;
+use crate::network::integers::Integers;
+use crate::quantizer::{Weights, saturation};
 use crate::report::table;
-use crate::run::{Best, BestQuantized, RunConfig, RunFolder, weights};
-use crate::training::{Scale, Sequences, fused};
+use crate::runs::checkpoint::{Best, BestQuantized};
+use crate::runs::folder::RunFolder;
+use crate::runs::opened::Opened;
 use crate::vocabulary::Vocabulary;
 
 /// Write a run's best network as an image, or as safetensors for PyTorch or Keras.
@@ -77,18 +74,6 @@ pub struct Args {
     json: bool,
 }
 
-/// A share from 0 to below 1, as `0.5%` or `0.005`.
-fn parse_share(text: &str) -> Result<f64, String> {
-    let share = match text.strip_suffix('%') {
-        Some(percent) => percent.trim_end().parse::<f64>().map(|percent| percent / 100.0),
-        None => text.parse(),
-    };
-    match share {
-        Ok(share) if (0.0..1.0).contains(&share) => Ok(share),
-        _ => Err("must be a share such as 0.5% or 0.005, from 0 to below 1".into()),
-    }
-}
-
 /// `--format`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -132,115 +117,20 @@ struct TensorsLine<'a> {
     bytes: usize,
 }
 
-/// An image at one precision, and what it gives on some texts.
-pub(crate) struct Candidate {
-    pub(crate) storage: Storage,
-    /// The network learned with the integers of this storage.
-    pub(crate) aware: bool,
-    /// The embedding is folded.
-    pub(crate) folded: bool,
-    pub(crate) bytes: AlignedBytes,
-    pub(crate) state_bytes: usize,
-    pub(crate) evaluation: Evaluation,
-}
-
-/// The weights of a run's network, calibrated on its training examples, and fused with the run's n-grams on its validation part by the logits of `judged`,
-/// the network itself or what it becomes.
-pub(crate) fn calibrated<L: Labels>(
-    network: &Network<f32>,
-    judged: &Network<f32>,
-    vocabulary: &Vocabulary,
-    ngrams: Option<Fitted>,
-    training: &[Example<L>],
-    validation: &[Example<L>],
-) -> Result<Weights> {
-    let ids: Vec<Vec<u32>> = training.par_iter().map(|example| vocabulary.ids(&example.text)).collect();
-    let mut weights = weights(network).calibrated(ids.iter().map(Vec::as_slice));
-    if let Some(Fitted { mut table, .. }) = ngrams {
-        let validation =
-            Sequences::read(validation, vocabulary, usize::MAX).beside(validation, vocabulary.units, &table);
-        if let (_, Some(fusion)) = fused(judged, &validation)? {
-            weights.head.iter_mut().chain(&mut weights.head_bias).for_each(|weight| *weight *= fusion.network);
-            weights.head_bias.iter_mut().for_each(|bias| *bias += fusion.bias);
-            table.weights.iter_mut().for_each(|weight| *weight *= fusion.ngrams);
-            table.bias *= fusion.ngrams;
-        }
-        weights.ngrams = Some(table);
-    }
-    Ok(weights)
-}
-
-/// A network at each of some precisions, judged through the engine.
-pub(crate) fn candidates<L: Labels>(
-    weights: &Weights,
-    vocabulary: &Vocabulary,
-    origin: &Origin,
-    examples: &[Example<L>],
-    storages: &[Storage],
-) -> Result<Vec<Candidate>> {
-    let answer = Answer::default();
-    storages.iter().map(|&storage| candidate(weights, vocabulary, storage, origin, answer, examples)).collect()
-}
-
-fn candidate<L: Labels>(
-    weights: &Weights,
-    vocabulary: &Vocabulary,
-    storage: Storage,
-    origin: &Origin,
-    answer: Answer,
-    examples: &[Example<L>],
-) -> Result<Candidate> {
-    let mut bytes =
-        to_image(weights, vocabulary, storage, origin).map_err(|error| match error.downcast_ref::<Error>() {
-            Some(&refused) => image_fault(format_args!("the {} image", storage.name()), refused).into(),
-            None => error,
-        })?;
-    if answer != Answer::default() {
-        bytes = with_answer(&Image::open(&bytes)?, answer, &[])?;
-    }
-    judged(bytes, storage, examples)
-}
-
-/// An image, judged through the engine.
-fn judged<L: Labels>(bytes: AlignedBytes, storage: Storage, examples: &[Example<L>]) -> Result<Candidate> {
-    let (folded, state_bytes, evaluation) = {
-        let image = Image::open(&bytes)?;
-        let model = Model::new(&image);
-        (model.shape().folded, model.state_bytes(), evaluate(&model, examples)?)
-    };
-    Ok(Candidate { storage, aware: false, folded, bytes, state_bytes, evaluation })
-}
-
-/// Where the network of a run comes from, for the image.
-pub(crate) fn origin(config: &RunConfig, best: &Best, examples: usize) -> Result<Origin> {
-    let mut data_sha256 = [0; 32];
-    for (byte, digits) in data_sha256.iter_mut().zip(config.data_sha256.as_bytes().chunks(2)) {
-        let digits = std::str::from_utf8(digits)?;
-        *byte = u8::from_str_radix(digits, 16)?;
-    }
-    Ok(Origin {
-        seed: config.train.seed,
-        data_sha256,
-        examples: examples as u32,
-        epochs: best.metrics.epoch as u32,
-        valid_accuracy: best.metrics.valid_accuracy as f32,
-    })
-}
-
 /// Runs the verb.
 ///
 /// # Errors
 /// A fault when the run, its data or the output cannot be used.
 pub fn run(args: Args) -> Result<()> {
     let folder = RunFolder::new(&args.run);
-    let began = Beginning::read(&folder)?;
+    let began = Opened::read(&folder)?;
     let best = folder.best()?;
     began.check_network(&folder, "best.network", &best.network)?;
     let quantized = folder.quantized()?;
     if let Some(quantized) = &quantized {
         began.check_network(&folder, "quantized.network", &quantized.best.network)?;
     }
-    let Beginning { config, vocabulary, ngrams, training, validation, .. } = began;
+    let Opened { config, vocabulary, ngrams, training, validation, .. } = began;
     if args.format == Format::Safetensors {
         if ngrams.is_some() {
             let problem = "the run has n-grams, which no other framework knows, and the network was fused with them";
@@ -403,32 +293,6 @@ struct Findings {
     early: Option<EarlyAnswers>,
 }
 
-/// A temperature, and what it does on the validation part.
-#[derive(Clone, Copy, Serialize)]
-struct Calibration {
-    temperature: f64,
-    log_loss_before: f64,
-    log_loss: f64,
-    calibration_error_before: f64,
-    calibration_error: f64,
-}
-
-impl Calibration {
-    /// The temperature that fits what an f32 image says.
-    fn of(evaluation: &Evaluation) -> Self {
-        let Evaluation { logits, labels, outputs, .. } = evaluation;
-        let temperature = temperature(logits, labels, *outputs);
-        let scaled: Vec<f32> = logits.iter().map(|&logit| (f64::from(logit) / temperature) as f32).collect();
-        Calibration {
-            temperature,
-            log_loss_before: evaluation.log_loss,
-            log_loss: mean_loss(logits, labels, *outputs, temperature),
-            calibration_error_before: evaluation.reliability.calibration_error,
-            calibration_error: reliability(&scaled, labels, *outputs).calibration_error,
-        }
-    }
-}
-
 /// The thresholds of an early answer, and what they do on the validation part.
 #[derive(Serialize)]
 struct EarlyAnswers {
@@ -471,37 +335,6 @@ pub(crate) fn early_words(report: &EarlyReport, of: &str) -> String {
         100.0 * report.early_accuracy,
         100.0 * report.accuracy
     )
-}
-
-/// Chooses the thresholds of an early answer by what the image itself says after every token.
-fn answer_early(
-    bytes: &AlignedBytes,
-    validation: &[Example<Label>],
-    allowed: f64,
-) -> Result<(AlignedBytes, Vec<Early>, EarlyReport)> {
-    let image = Image::open(bytes)?;
-    let model = Model::new(&image);
-    let steps = early::choose(&early::trails(&model, validation)?, allowed);
-    let certain = with_answer(&image, model.answer(), &steps)?;
-    let report = early::report(&Model::new(&Image::open(&certain)?), validation)?;
-    Ok((certain, steps.to_vec(), report))
-}
-
-/// Checks that the values of a head lie in Q15.16, which integer images compute in.
-fn fits_integers(weights: &Weights, storage: Storage, task: Task) -> Result<()> {
-    let units = weights.head.len() / weights.head_bias.len();
-    let reach = |(row, bias): (&[f32], &f32)| row.iter().map(|weight| weight.abs()).sum::<f32>() + bias.abs();
-    let largest = weights.head.chunks(units).zip(&weights.head_bias).map(reach).fold(0.0, f32::max);
-    if !task.has_values() || storage.precision() != Precision::Int8 || largest < 32_767.0 {
-        return Ok(());
-    }
-    let problem = format!("values of this model reach {largest}, and an integer image has them up to 32767");
-    Err(fault(
-        format!("the {} image", storage.name()),
-        problem,
-        "divide the labels by a constant and train again, or export with --precision f16",
-    )
-    .into())
 }
 
 /// Writes the network as it was trained, in f32, with its vocabulary.

@@ -6,18 +6,21 @@ use anyhow::Result;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::train::{ValidArg, absolute, check_options, default_config, load, refuse_run};
-use super::{answer, print_json};
-use crate::bptt::Objective;
+use super::args::{ValidArg, absolute};
+use super::output::{answer, print_json};
+use crate::config::{
+    Imported, ModelConfig, NgramConfig, Objective, Readout, RunConfig, TrainConfig, Words, default_config,
+};
 use crate::dataset::hex;
 use crate::error::fault;
 use crate::exchange::{Given, from_bytes, read_file};
 use crate::files::OutputFolder;
-use crate::network::readout::Readout;
-use crate::ngrams::NgramConfig;
-use crate::run::{Best, Imported, RunConfig, RunFolder, Valid, read_words};
-use crate::training::{EpochMetrics, ModelConfig, Sequences, TrainConfig, judge};
-use crate::vocabulary::Words;
+use crate::learning::sequences::Sequences;
+use crate::learning::training::judge;
+use crate::metrics::EpochMetrics;
+use crate::runs::checkpoint::Best;
+use crate::runs::folder::{RunFolder, read_words};
+use crate::runs::opened::load;
 
 /// Make a run folder of a network that PyTorch or Keras trained.
 ///
@@ -70,7 +73,7 @@ struct Line<'a> {
 /// A fault when the file, the vocabulary, the data or the folder cannot be used. Then the folder is as it was before.
 pub fn run(args: Args) -> Result<()> {
     let folder = RunFolder::new(&args.out);
-    refuse_run(&folder)?;
+    folder.refuse_run()?;
     let bytes = read_file(&args.file)?;
     let vocabulary = args.vocabulary.as_deref().map(read_words).transpose()?;
     let received = from_bytes(&bytes, args.file.display(), &Given { vocabulary, readout: args.readout })?;
@@ -100,17 +103,14 @@ pub fn run(args: Args) -> Result<()> {
         },
         data: args.data.as_deref().map(absolute).unwrap_or_default(),
         data_sha256: String::new(),
-        valid: match args.valid.0 {
-            Valid::Path(path) => Valid::Path(absolute(&path)),
-            share => share,
-        },
+        valid: args.valid.absolute(),
         imported: Some(Imported {
             file: absolute(&args.file),
             sha256: hex(&Sha256::digest(&bytes)),
             vocabulary_sha256: vocabulary.sha256(),
         }),
     };
-    check_options(&config.train, &format!("{}: ", args.file.display()))?;
+    config.train.check(&format!("{}: ", args.file.display()))?;
     let (_, validation, valid_sha256) = load(&mut config)?;
     let judged = if validation.is_empty() {
         None
@@ -138,7 +138,7 @@ pub fn run(args: Args) -> Result<()> {
 
     let made = OutputFolder::create(folder.path())?;
     // Reading the data takes time, in which a run may have begun.
-    refuse_run(&folder)?;
+    folder.refuse_run()?;
     folder.write_config(&config, valid_sha256)?;
     let lock = folder.lock()?;
     let written = folder.write_vocabulary(&vocabulary).and_then(|()| folder.write_best(&Best { metrics, network }));

@@ -11,7 +11,7 @@ use latch_engine::image::tensor::{Role, Section};
 use latch_engine::model::{Model, SELF_TEST_TOKENS, SelfTest};
 use serde::Serialize;
 
-use super::{print, print_json};
+use super::output::{print, print_json};
 use crate::evaluate::{open_image, read_image};
 use crate::report::table;
 

@@ -8,12 +8,11 @@ use latch_engine::image::manifest::AnswerKind;
 use latch_engine::model::{Model, Session};
 use serde::Serialize;
 
-use super::printing;
-use crate::calibration::probabilities;
+use super::output::printing;
 use crate::dataset::MAX_LINE;
 use crate::error::{fault, reading};
 use crate::evaluate::{open_image, read_image, state_for};
-use crate::training::class_of;
+use crate::metrics::{class_of, probabilities};
 
 /// Judge texts: verdict and probability, class or value, and the trail of them token by token; where each token has an answer, these.
 #[derive(Debug, clap::Args)]

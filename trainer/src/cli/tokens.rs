@@ -6,13 +6,13 @@ use anyhow::Result;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::train::{check_vocabulary, positive};
-use super::{answer, print_json};
+use super::args::positive;
+use super::output::{answer, print_json};
 use crate::dataset::Dataset;
 use crate::error::fault;
 use crate::exchange::UnknownRule;
 use crate::files::stage;
-use crate::run::{RunFolder, read_words, stage_words};
+use crate::runs::folder::{RunFolder, read_words, stage_words};
 use crate::vocabulary::Vocabulary;
 
 /// Write labelled texts as ids, a line of JSON a text: {"ids":[7,1,42],"label":1}.
@@ -91,7 +91,7 @@ pub fn run(args: Args) -> Result<()> {
         }
         (None, None, None) => anyhow::bail!("neither --run nor --vocabulary is given"),
     };
-    check_vocabulary(&vocabulary, &args.data, "--words")?;
+    vocabulary.check(&args.data, "--words")?;
     let texts: Vec<Text> = data
         .examples
         .par_iter()

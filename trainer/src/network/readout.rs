@@ -3,45 +3,11 @@
 //! A sequence without tokens has the zero vector as its readout, and none where each step has one.
 
 use super::Steps;
+pub use crate::config::Readout;
 use crate::real::{Real, add};
-use clap::ValueEnum;
-use serde::{Deserialize, Serialize};
 
 /// How fast a weight of [`Readout::Attention`] grows: the 4 of `e^(4·h)`.
 const RATE: f64 = 4.0;
-
-/// Which vector of a sequence the head sees.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Readout {
-    /// The hidden state after the last token.
-    #[default]
-    Last,
-    /// The mean of the hidden states of all steps.
-    Mean,
-    /// The largest value of each feature over all steps; of equal values the earliest counts.
-    Max,
-    /// The mean of the hidden states of all steps, each with the weight e^(4·h) of its first feature's h:
-    ///
-    /// ```text
-    /// r = Σ a_t·h_t / Σ a_t           dh_t = a_t·dr / Σ a,   dh_t[0] += 4·a_t·(dr·(h_t - r)) / Σ a
-    /// ```
-    Attention,
-    /// The hidden state of each step: an answer a step. The head's columns are the tokens, in the order of [`Steps`].
-    Each,
-}
-
-impl From<Readout> for latch_engine::image::manifest::Readout {
-    fn from(readout: Readout) -> Self {
-        match readout {
-            // After each step the engine's stream has just read its last token.
-            Readout::Last | Readout::Each => Self::Last,
-            Readout::Mean => Self::Mean,
-            Readout::Max => Self::Max,
-            Readout::Attention => Self::Attention,
-        }
-    }
-}
 
 /// What a readout's backward pass needs of its forward pass besides the hidden states.
 #[derive(Debug, Clone, Default)]

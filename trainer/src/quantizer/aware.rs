@@ -12,29 +12,14 @@ use super::integers::{Grid, column_scales, quantize_gates, quantize_head};
 use super::{Storage, Weights};
 use crate::network::Network;
 use crate::network::dense::IntegerHead;
+use crate::network::integers::Integers;
 use crate::network::lstm::integers::{HIDDEN_SCALE, IntegerGates};
 use crate::optimizer::Gradients;
 use crate::products::Packed;
-use crate::real::Real;
-use crate::run::weights;
-
-/// A network's integers, and the real values that they stand for.
-#[derive(Debug, Clone)]
-pub struct Integers<T: Real> {
-    storage: Storage,
-    /// What the embedding's columns are worth.
-    scales: Vec<f32>,
-    /// The network that the integers stand for.
-    pub(crate) real: Network<T>,
-    /// Integers of the embedding, features × vocabulary.
-    pub(crate) embedding: Vec<T>,
-    pub(crate) layers: Vec<IntegerGates<T>>,
-    pub(crate) head: IntegerHead,
-}
 
 /// The scales that the quantizer chooses for the columns of a network's embedding.
 pub fn embedding_scales(network: &Network<f32>, occurrences: Vec<u32>, storage: Storage) -> Vec<f32> {
-    column_scales(&Weights { occurrences, ..weights(network) }, storage)
+    column_scales(&Weights { occurrences, ..Weights::of(network) }, storage)
 }
 
 impl Integers<f32> {
@@ -55,7 +40,7 @@ impl Integers<f32> {
     /// # Errors
     /// A fault when the weights are too large for integers.
     pub fn update(&mut self, network: &Network<f32>) -> Result<()> {
-        let Weights { embedding, layers, head, head_bias, .. } = weights(network);
+        let Weights { embedding, layers, head, head_bias, .. } = Weights::of(network);
         let grid = Grid::of_embedding(self.storage);
         self.embedding.clear();
         let table = self.real.embedding.table.as_mut_slice();
@@ -193,7 +178,7 @@ mod tests {
         let rows = network.config().vocabulary;
         let words = (0..rows).map(|word| format!("w{}", "x".repeat(word))).collect();
         let vocabulary = Vocabulary::from_words(words, Unknown::Skip);
-        let weights = Weights { embedding_scales: scales, ..weights(network) };
+        let weights = Weights { embedding_scales: scales, ..Weights::of(network) };
         let bytes = to_image(&weights, &vocabulary, storage, &Origin::default()).unwrap();
         let model = Model::new(&Image::open(&bytes).unwrap());
         let logit = |ids: &Vec<u32>| {

@@ -13,19 +13,18 @@ use anyhow::Result;
 use latch_engine::image::encode::encoded_bytes;
 use latch_engine::image::manifest::{self, Extended, Input, Layer, Lstm, Manifest, Precision, Provenance, Text};
 use latch_engine::model::{StreamShape, state_bytes};
-use latch_firmware_sim::sim::parts::{self, Part};
+use latch_parts::parts::{self, Part};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use super::latency::{Microseconds, estimate};
 use crate::batches::generator;
+use crate::config::{ModelConfig, NgramConfig, Readout, Storage, TrainConfig, Words};
 use crate::dataset::{Example, Label};
 use crate::error::{Fault, fault};
-use crate::network::readout::Readout;
-use crate::ngrams::{self, NgramConfig};
-use crate::quantizer::{Origin, Storage};
-use crate::training::{ModelConfig, TrainConfig};
-use crate::vocabulary::{self, Vocabulary, Words};
+use crate::ngrams;
+use crate::quantizer::Origin;
+use crate::vocabulary::{self, Vocabulary};
 
 /// The precisions that are tried: the one place to add another. All have to be integers, which the estimate of time is for.
 pub const PRECISIONS: [Storage; 3] = [Storage::Int8, Storage::Mixed, Storage::Int4];
@@ -101,7 +100,8 @@ impl Budget {
     /// # Errors
     /// A fault that lists the parts when there is none of that name, and one when a latency is given without a part.
     pub fn part(&self) -> Result<Option<Part>> {
-        let part = self.board.as_deref().map(parts::find).transpose()?;
+        let named = self.board.as_deref().map(parts::find).transpose();
+        let part = named.map_err(|error| fault("--board", error.to_string(), error.remedy().to_string()))?;
         if self.latency.is_some() && part.is_none() {
             let names: Vec<&str> = parts::PARTS.iter().map(|part| part.name).collect();
             let remedy = format!("name the part by --board: {}", names.join(", "));

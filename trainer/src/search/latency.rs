@@ -10,10 +10,10 @@
 //! (`docs/results/2026-11-23-chips.md`); waits are those of `docs/cycle-estimate.md`. `g` is judgement. Nothing here is measured, and
 //! `latch-sim run --board` says more once there is an image. Holds for integer models; floats take twice as long or more.
 
-use latch_firmware_sim::sim::parts::Part;
+use latch_parts::parts::Part;
 use serde::{Deserialize, Serialize};
 
-use crate::training::ModelConfig;
+use crate::config::ModelConfig;
 
 /// What a core takes.
 struct Core {
@@ -93,8 +93,8 @@ pub fn estimate(part: &Part, model: &ModelConfig) -> Option<Microseconds> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::train::DEFAULT_MODEL;
-    use latch_firmware_sim::sim::parts::{PARTS, find};
+    use crate::config::DEFAULT_MODEL;
+    use latch_parts::parts::{PARTS, find};
 
     fn step(core: &Core, size: usize) -> f64 {
         core.instructions(&ModelConfig { embedding: size, lstm: size, ..DEFAULT_MODEL }).0 - core.text

@@ -7,8 +7,6 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use latch_data::dataset::Task;
 use latch_data::error::fault;
-use latch_emulator::boards::Board;
-use latch_emulator::cycles::Memory;
 use latch_emulator::elf::Elf;
 use latch_emulator::firmware::Port;
 use latch_engine::image::manifest::Precision;
@@ -16,6 +14,8 @@ use latch_engine::kernels::AnyBackend;
 use latch_firmware_sim::board::Meaning;
 use latch_firmware_sim::link::host::batch::{Batch, Transcript};
 use latch_firmware_sim::link::host::reference;
+use latch_parts::boards::Board;
+use latch_parts::cores::MemoryTiming;
 use serde::Serialize;
 
 use crate::emulated::{self, Costs};
@@ -105,7 +105,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let plugin = (!args.no_counts).then(|| emulated::counter(board, &program)).transpose()?;
     let (transcript, outcome) = emulated::session(board, &elf, &image, &batch, plugin)?;
     let costs = (!args.no_counts)
-        .then(|| Costs::new(board, &outcome.plugin, transcript.summary.tokens, Memory::NO_WAITS))
+        .then(|| Costs::new(board, &outcome.plugin, transcript.summary.tokens, MemoryTiming::NO_WAITS))
         .transpose()?
         .flatten();
     let here = reference::transcript(&image.bytes, AnyBackend::detect(), &batch)?;

@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use latch_data::error::fault;
-use latch_emulator::boards::{self, Board};
 use latch_emulator::boot::{self, Outcome, Plugin};
 use latch_emulator::counts::{self, Counts};
-use latch_emulator::cycles::{self, Core, Estimate, Memory};
+use latch_emulator::cycles::{self, Estimate};
 use latch_emulator::elf::Elf;
 use latch_emulator::firmware::{self, Options, Port, Program};
 use latch_engine::image::manifest::Precision;
 use latch_firmware_sim::link::host::batch::{Batch, Transcript};
+use latch_parts::boards::{self, Board};
+use latch_parts::cores::{Core, MemoryTiming};
 
 use crate::texts::Loaded;
 
@@ -89,7 +90,7 @@ pub(crate) struct Costs {
 impl Costs {
     /// From the plugin's log of so many tokens; `memory` is the chip's.
     /// `None` of no tokens.
-    pub(crate) fn new(board: &Board, log: &str, tokens: u32, memory: Memory) -> Result<Option<Self>> {
+    pub(crate) fn new(board: &Board, log: &str, tokens: u32, memory: MemoryTiming) -> Result<Option<Self>> {
         let counts = Counts::parse(log)?;
         if tokens == 0 {
             return Ok(None);

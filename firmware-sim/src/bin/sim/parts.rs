@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use anyhow::{Context, Result};
-use latch_firmware_sim::sim::parts;
+use latch_parts::parts;
 
 /// List the parts.
 #[derive(Debug, clap::Args)]

@@ -6,16 +6,16 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use latch_data::dataset::Task;
-use latch_emulator::boards::Board;
 use latch_emulator::cycles::Estimate;
 use latch_emulator::elf::Elf;
 use latch_emulator::firmware::Port;
 use latch_firmware_sim::app::INPUT_BYTES;
 use latch_firmware_sim::board::{Summary, Verdict};
 use latch_firmware_sim::link::host::batch::Batch;
-use latch_firmware_sim::sim::parts::Part;
 use latch_firmware_sim::sim::source::Text;
-use latch_firmware_sim::sim::{EarlyAnswers, Outcome, Simulator, budget, parts};
+use latch_firmware_sim::sim::{EarlyAnswers, Outcome, Simulator, budget, part};
+use latch_parts::boards::Board;
+use latch_parts::parts::Part;
 use serde::Serialize;
 
 use crate::emulated::{self, Costs};
@@ -89,7 +89,7 @@ fn count(part: &Part, board: &'static Board, texts: &[Text], args: &Args) -> Res
 
 /// Runs the verb.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let part = parts::find(&args.board)?;
+    let part = part(&args.board)?;
     let simulator = Simulator::load(part, &read_image(&args.image)?, &args.image.display().to_string())?;
 
     let speaks = !args.json && args.input.text.is_none() && args.input.data.is_none();

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use latch_data::dataset::built_in;
-use latch_emulator::boards::{BOARDS, Board};
 use latch_emulator::firmware::Port;
 use latch_engine::image::manifest::Precision;
 use latch_engine::kernels::AnyBackend;
@@ -14,6 +13,7 @@ use latch_firmware_sim::link::host::difference::{self, Difference};
 use latch_firmware_sim::link::host::{LinkError, reference};
 use latch_firmware_sim::link::message::Refusal;
 use latch_firmware_sim::sim::source::Text;
+use latch_parts::boards::{BOARDS, Board};
 use serde::Serialize;
 
 use crate::emulated;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use latch_data::error::{fault, reading};
+#[cfg(feature = "command")]
 use latch_emulator::boot::Serial;
 
 /// Bytes in and out, where those that come in may fail to come.
@@ -81,6 +82,7 @@ impl<W: Write> Wire for Stream<W> {
     }
 }
 
+#[cfg(feature = "command")]
 impl Wire for Serial {
     fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.write_all(bytes)?;

@@ -1,0 +1,172 @@
+//! Options that several verbs share, and how their values are read.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use latch_engine::image::manifest::Units;
+
+use crate::config::Valid;
+use crate::search::candidates::Budget;
+
+/// `--units`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum UnitsArg {
+    /// Words and marks
+    Words,
+    /// The same, but each Hangul syllable by itself
+    Syllables,
+    /// Syllables where more than half of the training texts' letters are Hangul
+    Auto,
+}
+
+impl UnitsArg {
+    /// The units; `None` where the texts are to decide.
+    pub(super) fn units(self) -> Option<Units> {
+        match self {
+            UnitsArg::Words => Some(Units::Words),
+            UnitsArg::Syllables => Some(Units::Syllables),
+            UnitsArg::Auto => None,
+        }
+    }
+}
+
+pub(super) fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("must be a whole number from 1".into()),
+        Ok(number) => Ok(number),
+    }
+}
+
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
+    text.parse()
+        .ok()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .ok_or_else(|| "must be seconds from 0".into())
+}
+
+/// `--valid`: a share if it reads as a number between 0 and 1, else a path.
+#[derive(Clone, Debug)]
+pub(super) struct ValidArg(pub(super) Valid);
+
+impl FromStr for ValidArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse::<f64>() {
+            Ok(share) if share > 0.0 && share < 1.0 => Ok(ValidArg(Valid::Fraction(share))),
+            Ok(_) => Err("a share must lie between 0 and 1".into()),
+            Err(_) => Ok(ValidArg(Valid::Path(text.into()))),
+        }
+    }
+}
+
+impl ValidArg {
+    /// The validation part, its path from the root.
+    pub(super) fn absolute(self) -> Valid {
+        match self.0 {
+            Valid::Path(path) => Valid::Path(absolute(&path)),
+            share => share,
+        }
+    }
+}
+
+/// The path from the root, so that a run finds its data from any folder.
+pub(super) fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// A share from 0 to below 1, as `0.5%` or `0.005`.
+pub(super) fn parse_share(text: &str) -> Result<f64, String> {
+    let share = match text.strip_suffix('%') {
+        Some(percent) => percent.trim_end().parse::<f64>().map(|percent| percent / 100.0),
+        None => text.parse(),
+    };
+    match share {
+        Ok(share) if (0.0..1.0).contains(&share) => Ok(share),
+        _ => Err("must be a share such as 0.5% or 0.005, from 0 to below 1".into()),
+    }
+}
+
+/// A number of bytes as people write it: `262144`, `256KiB` or `1MiB`.
+///
+/// # Errors
+/// A sentence that says how, for anything else.
+pub(super) fn parse_bytes(text: &str) -> Result<usize, String> {
+    let (number, unit) = match text.strip_suffix("KiB") {
+        Some(number) => (number, 1 << 10),
+        None => text.strip_suffix("MiB").map_or((text, 1), |number| (number, 1 << 20)),
+    };
+    let bytes = number.trim_end().parse::<usize>().ok().and_then(|number| number.checked_mul(unit));
+    bytes.ok_or_else(|| format!("{text:?} is no number of bytes; write 262144, 256KiB or 1MiB"))
+}
+
+/// What an image may take.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct BudgetArgs {
+    /// Most bytes of the image, tokenizer and vocabulary included: 65536, 64KiB or 1MiB
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
+    flash: Option<usize>,
+    /// Most bytes of a stream's state
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes, requires = "flash")]
+    ram: Option<usize>,
+    /// Longest time of a token on --board, by the upper end of an estimate: 500us, 2ms
+    #[arg(long, value_name = "TIME", value_parser = microseconds, requires_all = ["flash", "board"])]
+    latency: Option<f64>,
+    /// Part that tokens are timed for, as `latch-sim run` names it
+    #[arg(long, requires = "flash")]
+    board: Option<String>,
+}
+
+impl BudgetArgs {
+    /// The budget; `None` where no flash is given.
+    pub(super) fn budget(self) -> Option<Budget> {
+        let BudgetArgs { flash, ram, latency, board } = self;
+        flash.map(|flash| Budget { flash, ram, board, latency })
+    }
+}
+
+/// Candidates where none are asked for.
+pub(super) const TRIALS: usize = 18;
+
+pub(super) fn minutes(text: &str) -> Result<f64, String> {
+    let minutes = text.parse().ok().filter(|minutes: &f64| *minutes > 0.0 && *minutes <= 1e6);
+    minutes.ok_or_else(|| "must be a positive number of minutes".into())
+}
+
+/// A time in microseconds.
+pub(super) fn microseconds(text: &str) -> Result<f64, String> {
+    let units = [("us", 1.0), ("µs", 1.0), ("ms", 1e3), ("s", 1e6)];
+    units
+        .iter()
+        .find_map(|(unit, factor)| text.strip_suffix(unit).map(|number| (number, factor)))
+        .and_then(|(number, factor)| Some(number.trim_end().parse::<f64>().ok()? * factor))
+        .filter(|time| *time > 0.0 && time.is_finite())
+        .ok_or_else(|| format!("{text:?} is no time; write 500us, 2ms or 1s"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_read_in_three_ways_and_nothing_else_is() {
+        assert_eq!(parse_bytes("262144"), Ok(262_144));
+        assert_eq!(parse_bytes("256KiB"), Ok(262_144));
+        assert_eq!(parse_bytes("2 MiB"), Ok(2_097_152));
+        for text in ["", "KiB", "256KB", "-1", "1.5MiB", "0x10", "99999999999999MiB"] {
+            assert!(parse_bytes(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_are_read_with_their_unit_and_nothing_else_is() {
+        assert_eq!(microseconds("500us"), Ok(500.0));
+        assert_eq!(microseconds("1.5 ms"), Ok(1_500.0));
+        assert_eq!(microseconds("1s"), Ok(1e6));
+        for text in ["", "500", "us", "-1ms", "0us", "infs", "NaNs"] {
+            assert!(microseconds(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! The options of `latch train`, and what they say of a run.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+use latch_engine::image::manifest::MAX_OUTPUTS;
+
+use crate::cli::args::{BudgetArgs, UnitsArg, ValidArg, absolute, positive, seconds};
+use crate::cli::model::ModelArg;
+use crate::config::{
+    DistillConfig, Fold, MAX_EPOCHS, QuantizeConfig, RunConfig, Storage, Teacher, TrainConfig, default_config,
+};
+use crate::dataset::{MAX_CLASSES, Task};
+use crate::error::fault;
+
+/// Train a network on labelled texts.
+///
+/// The defaults train a model whose int8 image, tokenizer and vocabulary included, has at most 64 KiB.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    latch train --data imdb/train.tsv.gz --out runs/imdb\n  \
+    latch train --data reviews.csv --model vocab=2000,embedding=8,lstm=16 --epochs 5 --out runs/small\n  \
+    latch train --data topics.csv --task classes --out runs/topics\n  \
+    latch train --data stars.tsv --task values --out runs/stars\n  \
+    latch train --data entities.jsonl --task tags --out runs/entities\n  \
+    latch train --data imdb/train.tsv.gz --flash 64KiB --ram 4KiB --out runs/search\n  \
+    latch train --resume --out runs/imdb")]
+pub struct Args {
+    /// Labelled texts: an aclImdb folder, or .tsv, .csv, .jsonl, each also .gz
+    #[arg(long, required_unless_present = "resume")]
+    pub(super) data: Option<PathBuf>,
+    /// What the labels mean: verdict (0 or 1), classes (0, 1, 2 …), values (any number), tags (a class for each token, as
+    /// {"tokens": ["…"], "labels": [0]} a line) or tag-values
+    #[arg(long, value_enum, default_value = "verdict", hide_possible_values = true)]
+    task: TaskArg,
+    /// Number of classes of --task classes and tags [default: as many as the data has]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(2..=i64::from(MAX_CLASSES)))]
+    classes: Option<u32>,
+    /// Validation part: a path, or the share of the data to set apart
+    #[arg(long, default_value = "0.1")]
+    valid: ValidArg,
+    /// The model, as key=value,…: vocab, words (count, useful), embedding, whole (ids with whole rows, those that occur most; the others have rows of `rare` features
+    /// with rare_bits each, and with quotient=M the other features from M rows that they share), lstm (units), layers, readout (last, mean, max, attention), unknown (row, skip, hashed:ROWS or ending:ROWS,
+    /// rows that unknown words share by their hash or that of their last three characters),
+    /// dropout, recurrent_dropout, word_dropout, head_dropout; bag (width of an embedding without LSTM) in place of embedding, lstm and
+    /// layers; ngrams (how many have a weight beside the network), longest (tokens of an n-gram), ngram_texts (that an n-gram must occur in), ngram_bits (of a weight), ngram_dropout (share of the texts that the network learns without them)
+    #[arg(long, default_value = "", hide_default_value = true)]
+    model: ModelArg,
+    /// What a token is
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(super) units: UnitsArg,
+    /// Most epochs
+    #[arg(long, default_value_t = default_config().epochs, value_parser = clap::value_parser!(u64).range(1..=MAX_EPOCHS))]
+    epochs: u64,
+    /// Sequences of a batch
+    #[arg(long, default_value_t = default_config().batch, value_parser = positive)]
+    batch: usize,
+    /// Learning rate at its peak
+    #[arg(long, default_value_t = default_config().learning_rate)]
+    lr: f64,
+    /// Seed of everything random
+    #[arg(long, default_value_t = default_config().seed)]
+    seed: u64,
+    /// Tokens that are kept of a training text: its last ones
+    #[arg(long, default_value_t = default_config().max_tokens, value_parser = positive)]
+    max_tokens: usize,
+    /// Largest global norm of the gradient
+    #[arg(long, default_value_t = default_config().clip_norm)]
+    clip_norm: f64,
+    /// Decoupled weight decay
+    #[arg(long, default_value_t = default_config().weight_decay)]
+    weight_decay: f64,
+    /// Share by which labels move to the middle
+    #[arg(long, default_value_t = default_config().label_smoothing)]
+    label_smoothing: f64,
+    /// Decay of the moving average of the weights that is judged and exported; 0 for none
+    #[arg(long, default_value_t = default_config().average)]
+    average: f64,
+    /// Epochs without a lower validation loss after which training stops
+    #[arg(long, default_value_t = default_config().patience, value_parser = clap::value_parser!(u64).range(1..))]
+    patience: u64,
+    /// Learn from these runs' probabilities besides the labels (distillation): folders of runs with the same task and validation part, separated by commas. A
+    /// text is taught by the runs that have not learned from it, where there are some
+    #[arg(long, value_name = "RUN,…", value_delimiter = ',')]
+    pub(super) teacher: Vec<PathBuf>,
+    /// Share of the loss that is about the teachers' probabilities
+    #[arg(long, value_name = "SHARE", default_value_t = 0.5, requires = "teacher")]
+    distill: f64,
+    /// Temperature at which the teachers' probabilities are learned
+    #[arg(long, value_name = "T", default_value_t = 1.0, requires = "teacher")]
+    distill_temperature: f64,
+    /// Leave out one of some equal parts of the training texts, as 2/5: so that the run can teach that part without having seen it
+    #[arg(long, value_name = "PART/PARTS")]
+    leave_out: Option<Fold>,
+    /// Train on with the integers of an image, from the best network on: the forward pass computes what the engine will
+    #[arg(long, value_enum)]
+    quantize: Option<QuantizeArg>,
+    /// Epochs with integers
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=MAX_EPOCHS), requires = "quantize")]
+    quantize_epochs: u64,
+    /// Learning rate with integers at its peak
+    #[arg(long, default_value_t = 1e-3, requires = "quantize")]
+    quantize_lr: f64,
+    /// Folder of the run
+    #[arg(long)]
+    pub(super) out: PathBuf,
+    /// Go on with the run in --out; its configuration is used
+    #[arg(long, conflicts_with_all = ["data", "task", "classes", "valid", "model", "units", "epochs", "batch", "lr", "seed", "max_tokens", "clip_norm",
+        "weight_decay", "label_smoothing", "average", "patience", "teacher", "leave_out", "quantize", "quantize_epochs", "quantize_lr", "flash", "ram", "latency", "board"])]
+    pub(super) resume: bool,
+    /// Seconds after which a running epoch is kept; the result does not depend on it
+    #[arg(long, hide = true, value_parser = seconds)]
+    pub(super) checkpoint_every: Option<Duration>,
+    /// Print one line of JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    // Behind all others, because options that follow would stand under its heading.
+    #[command(flatten, next_help_heading = "Search for the best model within a budget, as `latch search` does")]
+    pub(super) budget: BudgetArgs,
+}
+
+/// `--task`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum TaskArg {
+    /// One of two classes a text
+    Verdict,
+    /// One of several classes a text
+    Classes,
+    /// A value a text
+    Values,
+    /// A class for each token
+    #[value(alias = "each-step")]
+    Tags,
+    /// A value for each token
+    TagValues,
+}
+
+const _: () = assert!(MAX_CLASSES as usize == MAX_OUTPUTS);
+
+impl Args {
+    /// The run that the options describe.
+    ///
+    /// # Errors
+    /// A fault when two of them contradict each other, or when a teacher is no run.
+    pub(super) fn config(&self) -> Result<RunConfig> {
+        let Some(data) = &self.data else { bail!("--data is missing although --resume is not given") };
+        let teachers = self.teacher.iter().map(|run| Teacher::read(absolute(run))).collect::<Result<Vec<_>>>()?;
+        let (share, temperature) = (self.distill, self.distill_temperature);
+        let distill = (!teachers.is_empty()).then_some(DistillConfig { teachers, share, temperature });
+        let train = TrainConfig {
+            model: self.model.0.clone(),
+            task: task(self)?,
+            epochs: self.epochs,
+            batch: self.batch,
+            learning_rate: self.lr,
+            warmup: default_config().warmup,
+            seed: self.seed,
+            max_tokens: self.max_tokens,
+            clip_norm: self.clip_norm,
+            weight_decay: self.weight_decay,
+            label_smoothing: self.label_smoothing,
+            average: self.average,
+            patience: self.patience,
+            quantize: self.quantize.map(|storage| QuantizeConfig {
+                storage: storage.into(),
+                epochs: self.quantize_epochs,
+                learning_rate: self.quantize_lr,
+            }),
+            distill,
+            leave_out: self.leave_out,
+        };
+        Ok(RunConfig {
+            latch: env!("CARGO_PKG_VERSION").into(),
+            train,
+            data: absolute(data),
+            data_sha256: String::new(),
+            valid: self.valid.clone().absolute(),
+            imported: None,
+        })
+    }
+}
+
+/// The task of `--task` and `--classes`.
+fn task(args: &Args) -> Result<Task> {
+    let task = match args.task {
+        TaskArg::Verdict => Task::Verdict,
+        TaskArg::Classes => Task::Classes(0),
+        TaskArg::Values => Task::Values,
+        TaskArg::Tags => Task::Tags(0),
+        TaskArg::TagValues => Task::TagValues,
+    };
+    let Some(classes) = args.classes else { return Ok(task) };
+    if task.with_classes(classes) == task {
+        return Err(fault(
+            "--classes",
+            "this task has no number of classes",
+            "leave it out, or give --task classes or tags",
+        )
+        .into());
+    }
+    Ok(task.with_classes(classes))
+}
+
+/// `--quantize`: the storages of integers.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum QuantizeArg {
+    /// 8-bit integers
+    Int8,
+    /// The same with 4 bits a weight in the embedding
+    Mixed,
+    /// 4-bit integers in the embedding and in the gates
+    Int4,
+}
+
+impl From<QuantizeArg> for Storage {
+    fn from(storage: QuantizeArg) -> Self {
+        match storage {
+            QuantizeArg::Int8 => Storage::Int8,
+            QuantizeArg::Mixed => Storage::Mixed,
+            QuantizeArg::Int4 => Storage::Int4,
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Learning: what a network learns from, what is to become small, and the loop.
+
+pub mod loss;
+pub mod sequences;
+pub mod training;

@@ -1,0 +1,503 @@
+//! A training run: from labelled texts to the network of the best epoch, with everything written down as it goes.
+//!
+//! ```text
+//! texts -> vocabulary -> ids -> epochs of length-bucketed batches -> validation -> best network
+//!                               best network -> epochs with integers -> the engine on validation -> best quantized network
+//! ```
+//!
+//! The second line is there where the configuration asks for it, see [`crate::quantizer::aware`].
+//!
+//! A run is a pure function of its configuration and its data: the same seed gives the same bytes, on one thread and on many,
+//! uninterrupted or resumed.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use latch_engine::image::Image;
+use latch_engine::model::Model;
+use rand::RngExt;
+use rayon::prelude::*;
+
+use super::loss::Distill;
+use super::sequences::Sequences;
+use crate::batches::{BatchOptions, generator, plan};
+use crate::bptt::{LossOptions, Noise, StepOptions, TrainError, Trainer, train_step, train_step_quantized};
+use crate::config::{Objective, Storage, TrainConfig};
+use crate::error::fault;
+use crate::evaluate::state_for;
+use crate::metrics::{self, EpochMetrics, determination};
+use crate::network::integers::Integers;
+use crate::network::readout::Readout;
+use crate::network::tiers::Tiers;
+use crate::network::{Network, NetworkConfig};
+use crate::ngrams::{Fusion, fuse};
+use crate::optimizer::{AdamConfig, Decay, LearningRate};
+use crate::quantizer::aware::embedding_scales;
+use crate::quantizer::{Origin, Weights, to_image};
+use crate::real::Real;
+use crate::report;
+use crate::runs::checkpoint::{Best, BestQuantized, Checkpoint, Sums};
+use crate::runs::folder::RunFolder;
+use crate::vocabulary::Vocabulary;
+
+/// What happens in a run, for whoever shows it.
+pub trait Progress {
+    /// A batch is done.
+    fn batch(&mut self, batch: &BatchProgress);
+    /// An epoch is done; `best` when it is the best so far.
+    fn epoch(&mut self, metrics: &EpochMetrics, elapsed: Duration, best: bool);
+    /// Something else is known that a reader may want to know.
+    fn note(&mut self, _text: &str) {}
+}
+
+/// Where a run stands after a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchProgress {
+    /// The epoch, from 1.
+    pub epoch: u64,
+    /// Batches done in this epoch.
+    pub done: usize,
+    /// Batches of an epoch.
+    pub batches: usize,
+    /// Mean loss of the epoch so far.
+    pub loss: f64,
+    /// Accuracy of the epoch so far; of values R².
+    pub accuracy: f64,
+    /// Tokens a second since the run or its resumption began.
+    pub tokens_per_second: f64,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Epochs in all, those before a resumption included.
+    pub epochs: u64,
+    /// The best epoch's figures.
+    pub best: EpochMetrics,
+    /// Those of the best of the epochs that learned with integers.
+    pub quantized: Option<EpochMetrics>,
+    /// Tokens a second in this process, validation left out.
+    pub tokens_per_second: f64,
+    /// Wall time in this process.
+    pub elapsed: Duration,
+}
+
+/// Trains from a checkpoint, or from the beginning where it is `None`, to the end; keeps checkpoints, metrics, curves and the best
+/// network in `folder`. Where the configuration says so, training goes on with integers, from the checkpoint of its own that `folder` may have. From the
+/// checkpoint of a finished run nothing is trained and nothing written.
+///
+/// # Errors
+/// A fault when the loss or a gradient stops being finite, naming the epoch and, in training, the batch, or when the folder cannot be
+/// written.
+pub fn train(
+    config: &TrainConfig,
+    vocabulary: &Vocabulary,
+    training: &Sequences,
+    validation: &Sequences,
+    folder: &RunFolder,
+    checkpoint: Option<Checkpoint>,
+    progress: &mut dyn Progress,
+) -> Result<Outcome> {
+    train_until(config, vocabulary, training, validation, folder, checkpoint, progress, u64::MAX)
+}
+
+/// As [`train`], but only to the end of an epoch, from 1, where that comes first. Whoever goes on from the checkpoint then ends in the bytes
+/// of a run that was not stopped.
+///
+/// # Errors
+/// Those of [`train`].
+#[expect(clippy::too_many_arguments, reason = "those of `train`, and one")]
+pub fn train_until(
+    config: &TrainConfig,
+    vocabulary: &Vocabulary,
+    training: &Sequences,
+    validation: &Sequences,
+    folder: &RunFolder,
+    checkpoint: Option<Checkpoint>,
+    progress: &mut dyn Progress,
+    until: u64,
+) -> Result<Outcome> {
+    let started = Instant::now();
+    if training.ids.is_empty() || config.batch == 0 {
+        return Err(fault(
+            "training part",
+            "there is nothing to train on",
+            "give it texts, and batches of at least one",
+        )
+        .into());
+    }
+    let mut pace = Pace { started, busy: Duration::ZERO, tokens: 0 };
+    let mut at = match checkpoint {
+        Some(checkpoint) => checkpoint,
+        None => {
+            let mut network = Network::new(&config.network(vocabulary.rows()), config.seed)?;
+            if let Some(tiers) = config.tiers(training) {
+                tiers.begin(&mut network.embedding.table);
+            }
+            beginning(network, config)
+        }
+    };
+    let data = Data { vocabulary, training, validation, folder };
+    let float = Phase { config, before: &[], epochs: config.epochs, patience: config.patience, until, quantize: None };
+    float.run(&mut at, &data, config.learning_rate, &mut pace, progress)?;
+    let best = *at.best().ok_or_else(|| fault("--epochs", "the run has no epoch", "train for at least one epoch"))?;
+    let mut quantized = None;
+    let mut epochs = at.epoch;
+    if let Some(quantize) = config.quantize.as_ref().filter(|_| at.is_finished(config.epochs, config.patience)) {
+        let network = folder.best()?.network;
+        let scales = embedding_scales(&network, training.occurrences.clone(), quantize.storage);
+        let mut after = match folder.quantized_checkpoint()? {
+            Some(checkpoint) => checkpoint,
+            None => beginning(network, config),
+        };
+        let phase = Phase {
+            config,
+            before: &at.metrics,
+            epochs: quantize.epochs,
+            patience: u64::MAX,
+            until: u64::MAX,
+            quantize: Some(Quantize { storage: quantize.storage, scales }),
+        };
+        phase.run(&mut after, &data, quantize.learning_rate, &mut pace, progress)?;
+        epochs += after.epoch;
+        quantized = after.best().copied();
+    }
+    Ok(Outcome { epochs, best, quantized, tokens_per_second: pace.tokens_per_second(), elapsed: started.elapsed() })
+}
+
+/// The state of a run before the first step of a network.
+fn beginning(network: Network<f32>, config: &TrainConfig) -> Checkpoint {
+    let trainer = Trainer::new(network, &adam(config));
+    let trainer = if config.average > 0.0 { trainer.with_ema(config.average) } else { trainer };
+    Checkpoint {
+        network: trainer.network,
+        adam: trainer.adam,
+        average: trainer.ema,
+        epoch: 0,
+        batch: 0,
+        sums: Sums::default(),
+        metrics: Vec::new(),
+    }
+}
+
+/// Takes up where the trainer stands.
+fn take(at: &mut Checkpoint, trainer: &Trainer<f32>) {
+    at.network.clone_from(&trainer.network);
+    at.adam.clone_from(&trainer.adam);
+    at.average.clone_from(&trainer.ema);
+}
+
+impl TrainConfig {
+    /// The network's shape for a vocabulary of `rows` ids.
+    pub fn network(&self, rows: usize) -> NetworkConfig {
+        let model = &self.model;
+        NetworkConfig {
+            vocabulary: rows,
+            embedding: model.embedding,
+            units: model.lstm,
+            layers: model.layers,
+            readout: if self.task.each_step() { Readout::Each } else { model.readout },
+            outputs: self.task.outputs(),
+            dropout: model.dropout,
+            recurrent_dropout: model.recurrent_dropout,
+            word_dropout: model.word_dropout,
+            head_dropout: model.head_dropout,
+        }
+    }
+
+    /// The tiers of the embedding, where it has them.
+    pub fn tiers<T: Real>(&self, training: &Sequences) -> Option<Tiers<T>> {
+        let rows = training.occurrences.len();
+        self.model.tiers.map(|shape| Tiers::new(shape, &training.occurrences, rows))
+    }
+}
+
+/// Whether a training sequence keeps the n-grams' logit in an epoch.
+fn keeps(config: &TrainConfig, epoch: u64, index: usize) -> bool {
+    let mut rng = generator([config.seed, epoch, index as u64, 0x6b65_6570]);
+    rng.random_range(0.0..1.0) >= config.model.ngrams.dropout
+}
+
+/// What a run reads, and where it writes.
+struct Data<'a> {
+    vocabulary: &'a Vocabulary,
+    training: &'a Sequences,
+    validation: &'a Sequences,
+    folder: &'a RunFolder,
+}
+
+/// How fast a run goes in this process, validation left out.
+struct Pace {
+    started: Instant,
+    busy: Duration,
+    tokens: u64,
+}
+
+impl Pace {
+    fn tokens_per_second(&self) -> f64 {
+        self.tokens as f64 / self.busy.as_secs_f64().max(1e-9)
+    }
+}
+
+/// Epochs in a row with one schedule: those in floats, or those with integers after them.
+struct Phase<'a> {
+    config: &'a TrainConfig,
+    /// The epochs before this phase.
+    before: &'a [EpochMetrics],
+    epochs: u64,
+    patience: u64,
+    /// The epoch at which to stop for now.
+    until: u64,
+    quantize: Option<Quantize>,
+}
+
+/// What the epochs with integers hold fast.
+struct Quantize {
+    storage: Storage,
+    /// Of the embedding's columns.
+    scales: Vec<f32>,
+}
+
+impl Phase<'_> {
+    fn run(
+        &self,
+        at: &mut Checkpoint,
+        data: &Data<'_>,
+        learning_rate: f64,
+        pace: &mut Pace,
+        progress: &mut dyn Progress,
+    ) -> Result<()> {
+        let &Phase { config, before, epochs, patience, .. } = self;
+        let &Data { training, validation, folder, .. } = data;
+        let objective = config.objective();
+        let lengths: Vec<usize> = training.ids.iter().map(Vec::len).collect();
+        let options = BatchOptions { batch_size: config.batch, window: 50, seed: config.seed };
+        let batches = lengths.len().div_ceil(config.batch) as u64;
+        let total = batches * epochs;
+        let rate = LearningRate {
+            peak: learning_rate,
+            floor: 0.02,
+            warmup: (config.warmup * total as f64) as u64,
+            total,
+            decay: Decay::Cosine,
+        };
+        if at.epoch >= self.until || at.is_finished(epochs, patience) {
+            return Ok(());
+        }
+        let mut trainer = Trainer::resume(at.network.clone(), at.adam.clone(), at.average.clone());
+        trainer.tiers = config.tiers(training);
+        let mut integers = match &self.quantize {
+            Some(quantize) => Some(Integers::new(&trainer.network, quantize.storage, quantize.scales.clone())?),
+            None => None,
+        };
+        while at.epoch < self.until && !at.is_finished(epochs, patience) {
+            // Counted from the run's beginning: every epoch has its own order and its own noise.
+            let epoch = before.len() as u64 + at.epoch;
+            let plan = plan(&lengths, &options, epoch);
+            let mut kept = Instant::now();
+            for (number, indices) in plan.iter().enumerate().skip(at.batch as usize) {
+                let began = Instant::now();
+                let step_options = StepOptions {
+                    learning_rate: rate.at(at.epoch * batches + number as u64),
+                    clip_norm: Some(config.clip_norm),
+                    loss: LossOptions {
+                        label_smoothing: config.label_smoothing,
+                        noise: Some(Noise { seed: config.seed, epoch, batch: number as u64 }),
+                        objective,
+                        distill: config.distill.as_ref().map(Distill::from),
+                    },
+                };
+                let batch = training.batch(indices, |index| keeps(config, epoch, index));
+                let stats = match &mut integers {
+                    Some(integers) => train_step_quantized(&mut trainer, integers, &batch, &step_options),
+                    None => train_step(&mut trainer, &batch, &step_options).map_err(anyhow::Error::from),
+                };
+                let stats = stats.map_err(|error| stopped(error, epoch, number, folder))?;
+                pace.busy += began.elapsed();
+                pace.tokens += stats.tokens as u64;
+                at.sums.loss += stats.loss_sum;
+                at.sums.correct += stats.correct as u64;
+                at.sums.answers += stats.answers as u64;
+                at.sums.tokens += stats.tokens as u64;
+                at.sums.gradient_norm += stats.gradient_norm;
+                at.batch = number as u64 + 1;
+                progress.batch(&BatchProgress {
+                    epoch: epoch + 1,
+                    done: number + 1,
+                    batches: plan.len(),
+                    loss: at.sums.mean_loss(),
+                    accuracy: at.sums.accuracy(objective),
+                    tokens_per_second: pace.tokens_per_second(),
+                });
+                if kept.elapsed() > folder.checkpoint_interval() && number + 1 < plan.len() {
+                    take(at, &trainer);
+                    folder.write_checkpoint(at, self.quantize.is_some())?;
+                    kept = Instant::now();
+                }
+            }
+            let network = trainer.best_network();
+            let (valid_loss, valid_accuracy) = match &self.quantize {
+                Some(quantize) => {
+                    judge_image(&quantize.weights(network), data.vocabulary, quantize.storage, validation, config)?
+                }
+                None => judge(network, validation, objective)?,
+            };
+            if !valid_loss.is_finite() {
+                let problem = format!("the validation loss is {valid_loss}: the weights have diverged");
+                return Err(diverged(format!("epoch {}", epoch + 1), problem, folder));
+            }
+            let sums = std::mem::take(&mut at.sums);
+            let metrics = EpochMetrics {
+                epoch: epoch + 1,
+                train_loss: sums.mean_loss(),
+                train_accuracy: sums.accuracy(objective),
+                valid_loss,
+                valid_accuracy,
+                gradient_norm: sums.gradient_norm / plan.len() as f64,
+                learning_rate: rate.at(at.epoch * batches + batches - 1),
+                tokens: sums.tokens,
+            };
+            let best = at.best().is_none_or(|best| metrics.valid_loss < best.valid_loss);
+            at.metrics.push(metrics);
+            (at.epoch, at.batch) = (at.epoch + 1, 0);
+            take(at, &trainer);
+            if best {
+                let best = Best { metrics, network: trainer.best_network().clone() };
+                match &self.quantize {
+                    Some(Quantize { storage, scales }) => folder.write_quantized(&BestQuantized {
+                        best,
+                        storage: *storage,
+                        embedding_scales: scales.clone(),
+                    })?,
+                    None => folder.write_best(&best)?,
+                }
+            }
+            let all = [before, &at.metrics].concat();
+            let quantized = self.quantize.as_ref().map(|quantize| (quantize.storage, at.metrics.len()));
+            folder.write_metrics(&all, quantized)?;
+            folder.write_curves(&report::curves_svg(&all)?, &report::curves_png(&all)?)?;
+            folder.write_checkpoint(at, self.quantize.is_some())?;
+            progress.epoch(&metrics, pace.started.elapsed(), best);
+        }
+        Ok(())
+    }
+}
+
+impl Quantize {
+    /// A network as the quantizer takes it, with the scales of this training.
+    fn weights(&self, network: &Network<f32>) -> Weights {
+        Weights { embedding_scales: self.scales.clone(), ..Weights::of(network) }
+    }
+}
+
+fn stopped(error: anyhow::Error, epoch: u64, batch: usize, folder: &RunFolder) -> anyhow::Error {
+    let place = format!("epoch {} batch {}", epoch + 1, batch + 1);
+    match error.downcast_ref() {
+        Some(TrainError::NonFiniteLoss { loss }) => {
+            diverged(place, format!("the loss is {loss}: the weights have diverged"), folder)
+        }
+        Some(TrainError::NonFiniteGradient { norm }) => {
+            diverged(place, format!("the gradient's norm is {norm}: the weights have diverged"), folder)
+        }
+        Some(error) => anyhow::anyhow!("{place}: {error}"),
+        None => error,
+    }
+}
+
+/// The fault of weights that have grown beyond all numbers.
+fn diverged(place: String, problem: String, folder: &RunFolder) -> anyhow::Error {
+    let remedy = if folder.has_learned() {
+        format!(
+            "train again with a smaller --lr into another folder; what was learned before is kept in {}",
+            folder.path().display()
+        )
+    } else {
+        "train again with a smaller --lr".into()
+    };
+    fault(place, problem, remedy).into()
+}
+
+/// Mean loss and accuracy of a network, fused with the n-grams where there are some; of values R².
+pub(crate) fn judge(network: &Network<f32>, sequences: &Sequences, objective: Objective) -> Result<(f64, f64)> {
+    let (logits, fusion) = fused(network, sequences)?;
+    Ok(judge_fused(logits, fusion, network.config().outputs, sequences, objective))
+}
+
+fn judge_fused(
+    mut logits: Vec<f32>,
+    fusion: Option<Fusion>,
+    outputs: usize,
+    sequences: &Sequences,
+    objective: Objective,
+) -> (f64, f64) {
+    if let Some(fusion) = fusion {
+        for (logit, &offset) in logits.iter_mut().zip(&sequences.offsets) {
+            *logit = fusion.logit(*logit, offset);
+        }
+    }
+    if objective == Objective::CrossEntropy {
+        return metrics::judge(&logits, &sequences.labels.concat());
+    }
+    let values = logits.chunks_exact(outputs).map(|values| f64::from(values[0]));
+    let (mut squares, mut sum, mut sum_of_squares, mut count) = (0.0, 0.0, 0.0, 0.0);
+    for (value, &label) in values.zip(sequences.labels.iter().flatten()).filter(|(_, label)| !label.is_nan()) {
+        let label = f64::from(label);
+        squares += (value - label).powi(2);
+        (sum, sum_of_squares, count) = (sum + label, sum_of_squares + label * label, count + 1.0);
+    }
+    let count = f64::max(count, 1.0);
+    (squares / count, determination(squares, sum_of_squares - sum * sum / count))
+}
+
+/// The network's logits of sequences, and how they are best fused with the n-grams' where there are some.
+///
+/// # Errors
+/// Those of [`Network::forward`].
+pub fn fused(network: &Network<f32>, sequences: &Sequences) -> Result<(Vec<f32>, Option<Fusion>)> {
+    let ids: Vec<&[u32]> = sequences.ids.iter().map(Vec::as_slice).collect();
+    let logits = network.forward(&ids)?.as_slice().to_vec();
+    let fusion = fusion(&logits, sequences);
+    Ok((logits, fusion))
+}
+
+fn fusion(logits: &[f32], sequences: &Sequences) -> Option<Fusion> {
+    let labels = || sequences.labels.iter().flatten().copied().collect::<Vec<f32>>();
+    (!sequences.offsets.is_empty()).then(|| fuse(logits, &sequences.offsets, &labels()))
+}
+
+/// Mean loss and accuracy of the image of some weights, from the engine itself; fused as [`judge`] does.
+fn judge_image(
+    weights: &Weights,
+    vocabulary: &Vocabulary,
+    storage: Storage,
+    sequences: &Sequences,
+    config: &TrainConfig,
+) -> Result<(f64, f64)> {
+    let bytes = to_image(weights, vocabulary, storage, &Origin::default())?;
+    let image = Image::open(&bytes)?;
+    let model = Model::new(&image);
+    let mut memory = vec![0; model.packed_bytes()];
+    let model = model.pack(&mut memory)?;
+    let outputs = usize::from(model.shape().outputs);
+    let answers = |ids: &Vec<u32>| {
+        let mut state = state_for(&model);
+        let mut session = model.session_in(&mut state)?;
+        let mut logits = Vec::new();
+        // An answer a token, or one behind the last.
+        let answers: Vec<&[u32]> = if config.task.each_step() { ids.chunks(1).collect() } else { vec![ids] };
+        for ids in answers {
+            session.push_tokens(ids);
+            logits.extend((0..outputs).map(|output| session.logit(output).to_f32()));
+        }
+        Ok(logits)
+    };
+    let logits: Vec<Vec<f32>> = sequences.ids.par_iter().map(answers).collect::<Result<_>>()?;
+    let logits = logits.concat();
+    let fusion = fusion(&logits, sequences);
+    Ok(judge_fused(logits, fusion, outputs, sequences, config.objective()))
+}
+
+/// The optimizer's settings of a run.
+pub(crate) fn adam(config: &TrainConfig) -> AdamConfig {
+    AdamConfig { weight_decay: config.weight_decay, ..AdamConfig::default() }
+}

@@ -1,0 +1,6 @@
+//! Runs: the folder that a training leaves its traces in, and how a run begins, goes on and is opened again.
+
+pub mod begin;
+pub mod checkpoint;
+pub mod folder;
+pub mod opened;

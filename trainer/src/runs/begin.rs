@@ -1,0 +1,181 @@
+//! How a run begins, and how it goes on after it was stopped.
+
+use anyhow::Result;
+use latch_engine::image::manifest::Units;
+
+use super::checkpoint::Checkpoint;
+use super::folder::RunFolder;
+use super::opened::{Opened, load};
+use crate::config::RunConfig;
+use crate::distillation::teach;
+use crate::error::{Fault, fault};
+use crate::files::OutputFolder;
+use crate::learning::sequences::{Scale, Sequences, fit_ngrams};
+use crate::learning::training::{Outcome, Progress, train};
+use crate::metrics::judge;
+use crate::vocabulary::{Vocabulary, units_of};
+
+/// Begins a run in a folder that has none, and trains it. The digest of the data and the units are filled in here: syllables or words as the training
+/// texts have them where `units` is `None`.
+///
+/// # Errors
+/// A fault when the folder already holds a run, or when the data or the folder cannot be used. If nothing was learned by then, the folder
+/// is as it was before.
+pub fn begin(
+    mut config: RunConfig,
+    units: Option<Units>,
+    folder: &RunFolder,
+    progress: &mut dyn Progress,
+) -> Result<Outcome> {
+    config.train.check("")?;
+    folder.refuse_run()?;
+    let (training, validation, valid_sha256) = load(&mut config)?;
+    let units = units.unwrap_or_else(|| units_of(training.iter().map(|example| example.text.as_str())));
+    config.train.model.syllables = units == Units::Syllables;
+    let vocabulary = Vocabulary::of_run(&config.train, &training);
+    vocabulary.check(&config.data, "--model vocab")?;
+    check_tiers(&config, &vocabulary)?;
+    let targets = teach(&config.train, &training, &validation)?;
+    let made = OutputFolder::create(folder.path())?;
+    // Reading the data takes time, in which another run may have begun.
+    folder.refuse_run()?;
+    folder.write_config(&config, valid_sha256)?;
+    // Whoever was quicker to resume this run than its own beginning has it.
+    let lock = folder.lock()?;
+    let outcome = folder.write_vocabulary(&vocabulary).and_then(|()| {
+        if let Some(targets) = &targets {
+            folder.write_targets(targets)?;
+        }
+        let ngrams = fit_ngrams(&config.train, &training, targets.as_ref());
+        if let Some(ngrams) = &ngrams {
+            folder.write_ngrams(ngrams)?;
+        }
+        go(Opened { config, vocabulary, ngrams, targets, training, validation }, folder, None, progress)
+    });
+    if outcome.is_err() && !folder.has_learned() {
+        // The first error is the one to report.
+        let _ = folder.remove_beginning();
+    } else {
+        made.keep();
+    }
+    drop(lock);
+    outcome
+}
+
+/// Checks that an embedding in tiers has rows beyond its whole ones.
+fn check_tiers(config: &RunConfig, vocabulary: &Vocabulary) -> Result<(), Fault> {
+    let Some(tiers) = config.train.model.tiers else { return Ok(()) };
+    let others = (vocabulary.rows() as u32).saturating_sub(tiers.whole);
+    if others > 0 && tiers.remainders <= others {
+        return Ok(());
+    }
+    let problem = format!(
+        "the embedding has {} rows, {} of them whole: {others} are left for {} remainders",
+        vocabulary.rows(),
+        tiers.whole,
+        tiers.remainders.max(1)
+    );
+    Err(fault("--model whole", problem, "give fewer whole rows or remainders, or more words"))
+}
+
+/// Goes on with the run in a folder; of one that is done, gives its end again.
+///
+/// # Errors
+/// A fault when the folder holds no run, one that another process trains or one that was imported, and when a file of it or its data is not
+/// what the run began with.
+pub fn resume(folder: &RunFolder, progress: &mut dyn Progress) -> Result<Outcome> {
+    if let Some(imported) = folder.config()?.imported {
+        return Err(fault(
+            folder.path().display(),
+            format!(
+                "its network was imported from {}, so that no training is kept to go on with",
+                imported.file.display()
+            ),
+            "train on where it comes from and import it again, or train a network of your own into another folder",
+        )
+        .into());
+    }
+    let lock = folder.lock()?;
+    let mut opened = Opened::read(folder)?;
+    mend(folder, &mut opened)?;
+    let checkpoint = folder.checkpoint()?;
+    if let Some(checkpoint) = folder.quantized_checkpoint()? {
+        opened.check_network(folder, "quantized.checkpoint", checkpoint.network())?;
+    }
+    if let Some(checkpoint) = &checkpoint {
+        opened.check_network(folder, "checkpoint", checkpoint.network())?;
+        if checkpoint.best().is_some() {
+            opened.check_network(folder, "best.network", &folder.best()?.network)?;
+        }
+    }
+    let outcome = go(opened, folder, checkpoint, progress);
+    drop(lock);
+    outcome
+}
+
+/// Writes what a run lacks that was stopped between its first files.
+fn mend(folder: &RunFolder, opened: &mut Opened) -> Result<()> {
+    if folder.has_learned() {
+        return Ok(());
+    }
+    let Opened { config, vocabulary, ngrams, targets, training, validation } = opened;
+    folder.write_vocabulary(vocabulary)?;
+    if targets.is_none() {
+        *targets = teach(&config.train, training, validation)?;
+        if let Some(targets) = targets {
+            folder.write_targets(targets)?;
+        }
+    }
+    if ngrams.is_none() {
+        *ngrams = fit_ngrams(&config.train, training, targets.as_ref());
+        if let Some(ngrams) = ngrams {
+            folder.write_ngrams(ngrams)?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads the texts into ids, lets go of them, and trains.
+fn go(
+    opened: Opened,
+    folder: &RunFolder,
+    checkpoint: Option<Checkpoint>,
+    progress: &mut dyn Progress,
+) -> Result<Outcome> {
+    let Opened { config, vocabulary, ngrams, targets, training, validation } = opened;
+    let (vocabulary, ngrams) = (&vocabulary, ngrams.as_ref());
+    let scale = config.train.task.has_values().then(|| Scale::of(&training));
+    let normalised = |sequences: Sequences| match scale {
+        Some(scale) => sequences.normalised(scale),
+        None => sequences,
+    };
+    let training = {
+        let texts = training;
+        let sequences = normalised(Sequences::read(&texts, vocabulary, config.train.max_tokens));
+        let offsets = ngrams.map_or(Vec::new(), |ngrams| ngrams.offsets.clone());
+        Sequences { offsets, targets: targets.unwrap_or_default(), ..sequences }
+    };
+    let validation = {
+        let texts = validation;
+        let sequences = normalised(Sequences::read(&texts, vocabulary, usize::MAX));
+        match ngrams {
+            Some(ngrams) => sequences.beside(&texts, vocabulary.units, &ngrams.table),
+            None => sequences,
+        }
+    };
+    if let Some(ngrams) = ngrams.filter(|_| checkpoint.is_none()) {
+        let (unseen, alone) = (
+            judge(&training.offsets, &training.labels.concat()),
+            judge(&validation.offsets, &validation.labels.concat()),
+        );
+        progress.note(&format!(
+            "{} n-grams alone: cross-validated loss {:.4}, accuracy {:.2} %  validation loss {:.4}, accuracy {:.2} %",
+            ngrams.table.len(),
+            unseen.0,
+            100.0 * unseen.1,
+            alone.0,
+            100.0 * alone.1
+        ));
+    }
+    train(&config.train, vocabulary, &training, &validation, folder, checkpoint, progress)
+}

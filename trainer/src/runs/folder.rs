@@ -1,0 +1,451 @@
+//! The folder of a training run: what it holds, and how it is written so that nothing half-written remains.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `config.json` | the configuration, the data's place and digest, the validation part |
+//! | `vocabulary.txt` | the words in the order of their ids, one a line |
+//! | `ngrams` | the n-grams beside the network, where there are some |
+//! | `teachers` | what the teachers say of the training texts, where there are some |
+//! | `metrics.jsonl` | an epoch a line; equal in two runs of one seed |
+//! | `curves.svg`, `curves.png` | loss and accuracy by epoch |
+//! | `best.network` | the network of the best epoch |
+//! | `checkpoint` | what `--resume` goes on from |
+//! | `quantized.network`, `quantized.checkpoint` | the same of the epochs that learned with integers, where there are any |
+//! | `calibration.json` | what `latch export` last found out about the answers: temperature, thresholds of an early one |
+//!
+//! The folder of an imported network has the first two and `best.network`. Networks and checkpoints are postcard with a CRC-32 behind it.
+//! Every file is written to a temporary name and renamed. Whoever trains in the folder
+//! holds a lock on `config.json`, which the system releases however the process ends.
+
+use std::fs::{File, TryLockError};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::checkpoint::{Best, BestQuantized, Checkpoint};
+use crate::config::{RunConfig, Storage, TrainConfig, Valid};
+use crate::error::{Fault, fault, reading, writing};
+use crate::files::{Staged, remove_partial_files, stage, write_atomically};
+use crate::learning::sequences::Targets;
+use crate::metrics::EpochMetrics;
+use crate::ngrams::Fitted;
+use crate::vocabulary::Vocabulary;
+
+/// `config.json` as it is stored: the configuration, and the digest of a validation part that has data of its own.
+#[derive(Serialize)]
+struct Stored<'a> {
+    #[serde(flatten)]
+    config: &'a RunConfig,
+    #[serde(flatten)]
+    validation: ValidDigest,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ValidDigest {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    valid_sha256: Option<String>,
+}
+
+/// The files of a run.
+const FILES: [&str; 12] = [
+    "config.json",
+    "vocabulary.txt",
+    "teachers",
+    "ngrams",
+    "metrics.jsonl",
+    "curves.svg",
+    "curves.png",
+    "best.network",
+    "checkpoint",
+    "calibration.json",
+    "quantized.network",
+    "quantized.checkpoint",
+];
+
+/// How often a running epoch is kept besides its end.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// A run's folder.
+#[derive(Clone, Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+    checkpoint_interval: Duration,
+}
+
+impl RunFolder {
+    /// The folder at a path, which need not be there yet.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        RunFolder { path: path.into(), checkpoint_interval: CHECKPOINT_INTERVAL }
+    }
+
+    /// The same folder, in which a running epoch is kept so often besides its end. Results do not depend on it.
+    #[must_use]
+    pub fn with_checkpoints_every(self, checkpoint_interval: Duration) -> Self {
+        RunFolder { checkpoint_interval, ..self }
+    }
+
+    /// How often a running epoch is kept besides its end.
+    pub fn checkpoint_interval(&self) -> Duration {
+        self.checkpoint_interval
+    }
+
+    /// The path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A file in it.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// True when a run has begun here, or when a file lies here that a run would replace.
+    pub fn has_run(&self) -> bool {
+        FILES.iter().any(|name| self.file(name).exists())
+    }
+
+    /// Checks that no run has begun here.
+    ///
+    /// # Errors
+    /// A fault naming the folder where one has.
+    pub fn refuse_run(&self) -> Result<(), Fault> {
+        if self.has_run() {
+            let remedy = "go on with it by --resume, or name another folder";
+            return Err(fault(self.path.display(), "this folder already holds a run", remedy));
+        }
+        Ok(())
+    }
+
+    /// True when something that was learned is kept here.
+    pub fn has_learned(&self) -> bool {
+        self.file("checkpoint").exists() || self.file("best.network").exists()
+    }
+
+    /// Makes this process the only one that trains in the folder until what is returned is dropped, and removes the temporary files that
+    /// processes left here which were killed. The run must have begun.
+    ///
+    /// # Errors
+    /// A fault when another process trains here, or when the folder cannot be read or written.
+    pub fn lock(&self) -> Result<File> {
+        let path = self.file("config.json");
+        let file = File::open(&path).map_err(|error| reading(&path, error))?;
+        // Elsewhere a lock would keep `latch export` from reading the file. A file system without locks goes without.
+        if cfg!(unix) && matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+            return Err(fault(
+                self.path.display(),
+                "another process is training in this folder",
+                "wait for it to end, or name another folder",
+            )
+            .into());
+        }
+        remove_partial_files(&self.path)?;
+        Ok(file)
+    }
+
+    /// Removes what a run wrote that has learned nothing yet.
+    ///
+    /// # Errors
+    /// A fault when a file cannot be removed.
+    pub fn remove_beginning(&self) -> Result<()> {
+        for name in ["ngrams", "teachers", "vocabulary.txt", "config.json"] {
+            let path = self.file(name);
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(writing(&path, error)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the configuration, and the digest of the validation part where that has data of its own.
+    ///
+    /// # Errors
+    /// A fault when the folder cannot be written, or when a path of the configuration is no UTF-8.
+    pub fn write_config(&self, config: &RunConfig, valid_sha256: Option<String>) -> Result<()> {
+        let valid = if let Valid::Path(path) = &config.valid { Some(path) } else { None };
+        let file = config.imported.as_ref().map(|imported| &imported.file);
+        for path in [&config.data].into_iter().chain(valid).chain(file) {
+            if path.to_str().is_none() {
+                return Err(fault(
+                    path.display(),
+                    "this path is no UTF-8, so that the run could not name its data",
+                    "rename it",
+                )
+                .into());
+            }
+        }
+        let json = serde_json::to_string_pretty(&Stored { config, validation: ValidDigest { valid_sha256 } })?;
+        self.write("config.json", |out| writeln!(out, "{json}"))
+    }
+
+    /// Reads the configuration.
+    ///
+    /// # Errors
+    /// A fault naming the folder when it holds no run, or the file when it is no configuration.
+    pub fn config(&self) -> Result<RunConfig> {
+        self.read_config()
+    }
+
+    /// Reads the digest of a validation part that has data of its own; `None` where it is a share of the data.
+    ///
+    /// # Errors
+    /// As [`RunFolder::config`].
+    pub fn valid_sha256(&self) -> Result<Option<String>> {
+        Ok(self.read_config::<ValidDigest>()?.valid_sha256)
+    }
+
+    fn read_config<T: DeserializeOwned>(&self) -> Result<T> {
+        let path = self.file("config.json");
+        if matches!(std::fs::metadata(&path), Err(error) if error.kind() == ErrorKind::NotFound) {
+            let problem = "there is no run in this folder, because it has no config.json";
+            return Err(fault(self.path.display(), problem, "name the folder that `latch train --out` made").into());
+        }
+        serde_json::from_str(&read_text(&path)?).map_err(|error| {
+            let problem = format!("this is no run's configuration: {error}");
+            fault(path.display(), problem, "take the file from a copy, or train again into another folder").into()
+        })
+    }
+
+    /// Writes the vocabulary.
+    ///
+    /// # Errors
+    /// A fault when the folder cannot be written.
+    pub fn write_vocabulary(&self, vocabulary: &Vocabulary) -> Result<()> {
+        stage_words(&self.file("vocabulary.txt"), vocabulary)?.keep()
+    }
+
+    /// Reads the vocabulary of a run.
+    ///
+    /// # Errors
+    /// A fault naming the file when it is missing or is no text.
+    pub fn vocabulary(&self, config: &TrainConfig) -> Result<Vocabulary> {
+        let mut vocabulary = Vocabulary::from_words(read_words(&self.file("vocabulary.txt"))?, config.unknown());
+        vocabulary.units = config.units();
+        Ok(vocabulary)
+    }
+
+    /// Writes the n-grams.
+    ///
+    /// # Errors
+    /// A fault when the folder cannot be written.
+    pub fn write_ngrams(&self, ngrams: &Fitted) -> Result<()> {
+        self.write_coded("ngrams", ngrams)
+    }
+
+    /// Reads the n-grams; `None` where the run has none.
+    ///
+    /// # Errors
+    /// A fault when the file is damaged, or missing although the configuration has n-grams.
+    pub fn ngrams(&self, config: &TrainConfig) -> Result<Option<Fitted>> {
+        if config.model.ngrams.count == 0 {
+            return Ok(None);
+        }
+        let ngrams: Option<Fitted> = self.read_coded("ngrams")?;
+        if ngrams.is_none() {
+            let remedy = "take the file from a copy, or train again into another folder";
+            return Err(fault(self.file("ngrams").display(), "the run's n-grams are missing", remedy).into());
+        }
+        Ok(ngrams)
+    }
+
+    /// Writes what the teachers say of the training texts.
+    ///
+    /// # Errors
+    /// A fault when the folder cannot be written.
+    pub fn write_targets(&self, targets: &Targets) -> Result<()> {
+        self.write_coded("teachers", targets)
+    }
+
+    /// Reads what the teachers say of the training texts; `None` where the run has no teachers.
+    ///
+    /// # Errors
+    /// A fault when the file is damaged, or missing although the configuration has teachers.
+    pub fn targets(&self, config: &TrainConfig) -> Result<Option<Targets>> {
+        if config.distill.is_none() {
+            return Ok(None);
+        }
+        let targets: Option<Targets> = self.read_coded("teachers")?;
+        if targets.is_none() {
+            let remedy = "take the file from a copy, or train again into another folder";
+            return Err(fault(self.file("teachers").display(), "what the teachers say is missing", remedy).into());
+        }
+        Ok(targets)
+    }
+
+    /// Writes the figures of all epochs; the last `quantized.1` of them learned with integers.
+    ///
+    /// # Errors
+    /// A fault when the folder cannot be written.
+    pub fn write_metrics(&self, metrics: &[EpochMetrics], quantized: Option<(Storage, usize)>) -> Result<()> {
+        #[derive(Serialize)]
+        struct Line<'a> {
+            #[serde(flatten)]
+            metrics: &'a EpochMetrics,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            quantize: Option<Storage>,
+        }
+        let float = metrics.len() - quantized.map_or(0, |(_, epochs)| epochs);
+        let line = |(place, metrics)| {
+            let quantize = quantized.filter(|_| place >= float).map(|(storage, _)| storage);
+            serde_json::to_string(&Line { metrics, quantize })
+        };
+        let lines = metrics.iter().enumerate().map(line).collect::<Result<Vec<_>, _>>()?;
+        self.write("metrics.jsonl", |out| lines.iter().try_for_each(|line| writeln!(out, "{line}")))
+    }
+
+    /// Writes loss and accuracy by epoch as they were drawn.
+    ///
+    /// # Errors
+    /// A fault when the folder cannot be written.
+    pub fn write_curves(&self, svg: &str, png: &[u8]) -> Result<()> {
+        self.write("curves.svg", |out| out.write_all(svg.as_bytes()))?;
+        self.write("curves.png", |out| out.write_all(png))
+    }
+
+    /// Writes what an export found out about the answers.
+    ///
+    /// # Errors
+    /// A fault when the folder cannot be written.
+    pub fn write_calibration(&self, calibration: &impl Serialize) -> Result<()> {
+        let json = serde_json::to_string_pretty(calibration)?;
+        self.write("calibration.json", |out| writeln!(out, "{json}"))
+    }
+
+    /// Writes the best network.
+    ///
+    /// # Errors
+    /// A fault when the folder cannot be written.
+    pub fn write_best(&self, best: &Best) -> Result<()> {
+        self.write_coded("best.network", best)
+    }
+
+    /// Reads the best network.
+    ///
+    /// # Errors
+    /// A fault when there is none, or when it is damaged.
+    pub fn best(&self) -> Result<Best> {
+        if let Some(best) = self.read_coded("best.network")? {
+            return Ok(best);
+        }
+        if self.file("metrics.jsonl").exists() {
+            return Err(fault(
+                self.file("best.network").display(),
+                "the file is missing although the run has finished an epoch",
+                "take it from a copy, or train again into another folder",
+            )
+            .into());
+        }
+        Err(fault(
+            self.path.display(),
+            "the run has no finished epoch",
+            "go on with it: `latch train --resume --out` this folder",
+        )
+        .into())
+    }
+
+    /// Writes the best network of those that learned with integers.
+    ///
+    /// # Errors
+    /// A fault when the folder cannot be written.
+    pub fn write_quantized(&self, best: &BestQuantized) -> Result<()> {
+        self.write_coded("quantized.network", best)
+    }
+
+    /// Reads the best network of those that learned with integers; `None` where none has.
+    ///
+    /// # Errors
+    /// A fault when it is damaged.
+    pub fn quantized(&self) -> Result<Option<BestQuantized>> {
+        self.read_coded("quantized.network")
+    }
+
+    /// Writes a checkpoint; `quantized` is one of the epochs that learn with integers.
+    ///
+    /// # Errors
+    /// A fault when the folder cannot be written.
+    pub fn write_checkpoint(&self, checkpoint: &Checkpoint, quantized: bool) -> Result<()> {
+        self.write_coded(if quantized { "quantized.checkpoint" } else { "checkpoint" }, checkpoint)
+    }
+
+    /// Reads the checkpoint of the epochs that learn with integers; `None` before the first.
+    ///
+    /// # Errors
+    /// A fault when it is damaged.
+    pub fn quantized_checkpoint(&self) -> Result<Option<Checkpoint>> {
+        self.read_coded("quantized.checkpoint")
+    }
+
+    /// Reads the checkpoint; `None` when the run was stopped before the first.
+    ///
+    /// # Errors
+    /// A fault when it is damaged.
+    pub fn checkpoint(&self) -> Result<Option<Checkpoint>> {
+        self.read_coded("checkpoint")
+    }
+
+    fn write(&self, name: &str, content: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
+        write_atomically(&self.file(name), |out| Ok(content(out)?))
+    }
+
+    fn write_coded<T: Serialize>(&self, name: &str, value: &T) -> Result<()> {
+        let mut bytes = postcard::to_stdvec(value).context("coding a run's file")?;
+        let mut crc = flate2::Crc::new();
+        crc.update(&bytes);
+        bytes.extend(crc.sum().to_le_bytes());
+        self.write(name, |out| out.write_all(&bytes))
+    }
+
+    fn read_coded<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
+        let path = self.file(name);
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(reading(&path, error)),
+        };
+        let damaged = |problem: &str| {
+            fault(path.display(), problem, "take the file from a copy, or train again into another folder")
+        };
+        let (coded, stated) = bytes.split_last_chunk::<4>().ok_or_else(|| damaged("the file is cut off"))?;
+        let mut crc = flate2::Crc::new();
+        crc.update(coded);
+        if crc.sum() != u32::from_le_bytes(*stated) {
+            return Err(damaged("the file is damaged: its checksum is wrong").into());
+        }
+        postcard::from_bytes(coded)
+            .map(Some)
+            .map_err(|_| damaged("the file was written by another version of Latch").into())
+    }
+}
+
+/// Writes the words of a vocabulary in the order of their ids, one a line, under a temporary name.
+///
+/// # Errors
+/// A fault when the file cannot be written.
+pub fn stage_words(path: &Path, vocabulary: &Vocabulary) -> Result<Staged> {
+    stage(path, |out| Ok(vocabulary.words().iter().try_for_each(|word| writeln!(out, "{word}"))?))
+}
+
+/// The words of a vocabulary's file, one a line.
+///
+/// # Errors
+/// A fault naming the file when it is missing or is no text.
+pub fn read_words(path: &Path) -> Result<Vec<String>> {
+    Ok(read_text(path)?.lines().map(str::to_owned).collect())
+}
+
+/// A text file of a run.
+fn read_text(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|error| match error.kind() {
+        ErrorKind::InvalidData => fault(
+            path.display(),
+            "the file is damaged: it is no UTF-8",
+            "take the file from a copy, or train again into another folder",
+        )
+        .into(),
+        _ => reading(path, error),
+    })
+}

@@ -1,0 +1,142 @@
+//! A run opened again: its configuration, its words and its data, checked to be what the run began with. Nothing here writes.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::folder::RunFolder;
+use crate::config::{RunConfig, Valid};
+use crate::dataset::{Dataset, Example, Label, Part};
+use crate::error::{Fault, fault};
+use crate::learning::sequences::Targets;
+use crate::network::Network;
+use crate::ngrams::Fitted;
+use crate::vocabulary::Vocabulary;
+
+/// What to do about a file that belongs to another run, or to none.
+pub(super) const FROM_A_COPY: &str = "take the file from a copy, or train again into another folder";
+
+/// What a run began with.
+pub struct Opened {
+    /// The configuration.
+    pub config: RunConfig,
+    /// The words.
+    pub vocabulary: Vocabulary,
+    /// The n-grams beside the network, where there are some.
+    pub ngrams: Option<Fitted>,
+    /// What teachers say of the training texts, where there are some.
+    pub targets: Option<Targets>,
+    /// The training texts; none where a network was imported without data.
+    pub training: Vec<Example<Label>>,
+    /// The validation texts, likewise.
+    pub validation: Vec<Example<Label>>,
+}
+
+impl Opened {
+    /// Reads the configuration, the data and the vocabulary of a run, and checks that they are what the run began with. Of a run that was
+    /// stopped before it had learned anything, n-grams and targets may be missing.
+    ///
+    /// # Errors
+    /// A fault that names the file that is missing, damaged or another one.
+    pub fn read(folder: &RunFolder) -> Result<Self> {
+        let began = folder.config()?;
+        began.train.check(&format!("{}: ", folder.file("config.json").display()))?;
+        let mut config = began.clone();
+        let (training, validation, valid_sha256) = load(&mut config)
+            .map_err(|error| error.context("the run's data is needed again; where it has moved, put it back"))?;
+        let changed = |path: &Path| {
+            let problem = "the data is not what the run began with: its SHA-256 differs";
+            fault(path.display(), problem, "put the old data back, or begin a new run")
+        };
+        if config.data_sha256 != began.data_sha256 {
+            return Err(changed(&config.data).into());
+        }
+        if let Valid::Path(path) = &config.valid
+            && folder.valid_sha256()?.is_some_and(|began| Some(began) != valid_sha256)
+        {
+            return Err(changed(path).into());
+        }
+        let path = folder.file("vocabulary.txt");
+        if let Some(imported) = &config.imported {
+            let vocabulary = folder.vocabulary(&config.train)?;
+            if vocabulary.sha256() != imported.vocabulary_sha256 {
+                let remedy = "take the file from a copy, or import the network again into another folder";
+                let problem = "the words are not those of the imported network";
+                return Err(fault(path.display(), problem, remedy).into());
+            }
+            return Ok(Opened { config, vocabulary, ngrams: None, targets: None, training, validation });
+        }
+        let vocabulary = Vocabulary::of_run(&config.train, &training);
+        vocabulary.check(&config.data, "--model vocab")?;
+        if (path.exists() || folder.has_learned()) && folder.vocabulary(&config.train)? != vocabulary {
+            let problem = "the words are not those of the run's training texts";
+            return Err(fault(path.display(), problem, FROM_A_COPY).into());
+        }
+        let there = |name: &str| folder.file(name).exists() || folder.has_learned();
+        let targets = if there("teachers") { folder.targets(&config.train)? } else { None };
+        if targets.as_ref().is_some_and(|targets| targets.len() != training.len()) {
+            let problem = "the teachers' probabilities are not those of the run's training texts";
+            return Err(fault(folder.file("teachers").display(), problem, FROM_A_COPY).into());
+        }
+        let ngrams = if there("ngrams") { folder.ngrams(&config.train)? } else { None };
+        if ngrams.as_ref().is_some_and(|ngrams| ngrams.offsets.len() != training.len()) {
+            let problem = "the n-grams are not those of the run's training texts";
+            return Err(fault(folder.file("ngrams").display(), problem, FROM_A_COPY).into());
+        }
+        Ok(Opened { config, vocabulary, ngrams, targets, training, validation })
+    }
+
+    /// Checks that a network has the shape that the configuration and the vocabulary give it.
+    ///
+    /// # Errors
+    /// A fault naming `file`, in which the network was.
+    pub fn check_network(&self, folder: &RunFolder, file: &str, network: &Network<f32>) -> Result<(), Fault> {
+        if *network.config() == self.config.train.network(self.vocabulary.rows()) {
+            return Ok(());
+        }
+        let remedy = "take both files from one run, or train again into another folder";
+        Err(fault(folder.file(file).display(), "its network is not the one of config.json", remedy))
+    }
+}
+
+/// What [`load`] gives.
+type Parts = (Vec<Example<Label>>, Vec<Example<Label>>, Option<String>);
+
+/// The training and the validation part of a run (empty where a network was imported without data), the digest of a validation part that has
+/// data of its own, and the digest of the data and, where the task leaves it to the data, the number of classes into the configuration.
+///
+/// # Errors
+/// A fault when the data cannot be used.
+pub fn load(config: &mut RunConfig) -> Result<Parts> {
+    if config.imported.is_some() && config.data.as_os_str().is_empty() {
+        return Ok((Vec::new(), Vec::new(), None));
+    }
+    let mut data = Dataset::load_for(&config.data, Part::Train, config.train.task)?;
+    // A fault of the split is one of this file.
+    data.name = config.data.display().to_string();
+    config.train.task = data.resolve(config.train.task)?;
+    match &config.valid {
+        Valid::Fraction(share) => {
+            config.data_sha256 = data.sha256.clone();
+            let [training, validation] = data.split(config.train.seed, [1.0 - share, *share])?;
+            Ok((left(training.examples, config)?, validation.examples, None))
+        }
+        Valid::Path(path) => {
+            let validation = Dataset::load_for(path, Part::Valid, config.train.task)?;
+            config.data_sha256 = data.sha256;
+            Ok((left(data.examples, config)?, validation.examples, Some(validation.sha256)))
+        }
+    }
+}
+
+/// The training texts without the part that the run leaves out.
+fn left(mut training: Vec<Example<Label>>, config: &RunConfig) -> Result<Vec<Example<Label>>> {
+    if let Some(fold) = config.train.leave_out {
+        training.retain(|example| !fold.holds(&example.text));
+        if training.is_empty() {
+            let problem = "no training text is left";
+            return Err(fault("--leave-out", problem, "divide the texts into more parts, or leave it out").into());
+        }
+    }
+    Ok(training)
+}
