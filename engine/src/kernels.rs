@@ -31,7 +31,6 @@ pub mod cell;
 pub mod cortex_m;
 #[cfg(latch_backend = "helium")]
 pub mod helium;
-#[cfg(feature = "extended")]
 pub mod nibbles;
 pub mod scalar;
 #[cfg(latch_backend = "thumb")]

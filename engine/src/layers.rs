@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, problem};
 use crate::features::{DENSE, GRU, INT4, LSTM, RNN};
-use crate::image::reader::{Reader, some};
+use crate::image::reader::Reader;
 use crate::image::section::{Cursor, SectionShape};
 use crate::kernels::Backend;
 use crate::logit::Logit;

@@ -1,19 +1,17 @@
-//! Latch's engine: runs a recurrent network from one image, token by token, without a heap and without an operating system.
+//! Latch's engine: runs a recurrent network from one image, step by step, without a heap and without an operating system.
 //!
 //! # The flow
 //!
 //! ```text
-//! text -> input (tokenizer, vocabulary) -> ids -> embedding -> LSTM steps -> readout -> head -> answer
+//! text | ids -> embedding -> layers in order (lstm, gru, rnn, dense, pooling) -> dense -> answer
 //! ```
 //!
 //! 1. [`Image::open`](image::Image::open) checks every byte of an image once and borrows it where it lies.
-//! 2. [`Model::new`](model::Model::new) cuts it into typed tensors; [`Model::session`](model::Model::session) joins it with a
-//!    [`State`](model::State), a plain value of a size known beforehand that the caller owns.
-//! 3. [`Session::push_bytes`](model::Session::push_bytes) and [`Session::push_token`](model::Session::push_token) move the
-//!    stream on; [`Session::output`](model::Session::output) answers after any token.
+//! 2. [`Model::new`] cuts it into typed tensors; [`Model::session`] joins it with a [`State`], a plain value of a size known beforehand that the caller owns.
+//! 3. [`Session::push_bytes`] and [`Session::push_token`] move the stream on; [`View::output`] answers after any step.
 //!
 //! ```
-//! use latch_engine::{image::Image, model::{Model, State}};
+//! use latch_engine::{Model, State, image::Image};
 //!
 //! fn judge(image: &[u8], review: &str) -> Result<f32, latch_engine::Error> {
 //!     let image = Image::open(image)?; // checks everything, once
@@ -31,7 +29,7 @@
 //!
 //! # What it promises
 //!
-//! - After `Image::open` and `Model::session` have succeeded, nothing on the path of a token can fail, panic or allocate.
+//! - After `Image::open` and `Model::session` have succeeded, nothing on the path of a step can fail, panic or allocate.
 //! - Integer images use integers from the token to the logit, and every backend gives the same bits ([`kernels`]).
 //! - Any chunking of the same bytes, and any interleaving of streams, gives the same bits.
 //!
@@ -39,6 +37,11 @@
 //!
 //! Training, quantization and files: those are the trainer's. Only [`image::encode`] (feature `std`) writes, because the
 //! writer of a format belongs beside its reader.
+//!
+//! # Features
+//!
+//! A firmware leaves out what its image does not need; [`features`] has the list, and `latch inspect` prints the line for Cargo.toml. An image that needs
+//! more than was built in is refused with the feature's name.
 #![no_std]
 
 #[cfg(feature = "std")]
@@ -48,12 +51,27 @@ extern crate std;
 #[cfg(not(target_endian = "little"))]
 compile_error!("Latch's engine reads little-endian images in place and supports little-endian machines only");
 
+mod error;
+pub mod features;
 pub mod image;
 pub mod input;
 pub mod kernels;
-pub mod model;
+pub mod layers;
+mod logit;
+mod memory;
+mod model;
+mod numbers;
+mod session;
+mod state;
 
-pub use image::error::Error;
+pub use error::Error;
+pub use logit::{Digest, Logit, probability_q15};
+pub use model::{Model, SELF_TEST_STEPS, SelfTest};
+#[cfg(feature = "std")]
+pub use model::{certify, project, projected_image_bytes, with_answer};
+pub use numbers::Precision;
+pub use session::{Session, View};
+pub use state::{Layout, State, state_bytes};
 
 /// The example in the README compiles and runs.
 #[cfg(doctest)]

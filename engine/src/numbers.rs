@@ -9,7 +9,7 @@ use half::f16;
 
 use crate::error::Error;
 use crate::image::section::Element;
-use crate::kernels::{Backend, Features, FeaturesFloat, FloatWeight, Packed, RowsFloat, RowsI8, int4};
+use crate::kernels::{Backend, Features, FeaturesFloat, FloatWeight, Packed, RowsFloat, RowsI8, nibbles};
 
 /// Type of the weights, and with it the arithmetic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,8 +113,6 @@ pub(crate) trait Numbers: Pod + Debug {
     const PRECISION: Precision;
     /// Values in (-1, 1).
     const UNIT: Self::Limit;
-    /// A matrix without rows.
-    const NO_ROWS: Self::Rows<'static>;
 
     /// A matrix from its tensors.
     fn rows<'a>(
@@ -129,10 +127,10 @@ pub(crate) trait Numbers: Pod + Debug {
     fn parts<'a>(rows: &Self::Rows<'a>) -> (&'a [Self::Weight], &'a [u16], &'a [Self::Sum]);
 
     /// The same rows with other weights.
-    fn with_weights<'a>(rows: &Self::Rows<'a>, weights: &'a [Self::Weight]) -> Self::Rows<'a>;
+    fn with_weights<'a>(rows: &'a Self::Rows<'_>, weights: &'a [Self::Weight]) -> Self::Rows<'a>;
 
     /// The same rows with other biases.
-    fn with_bias<'r>(rows: &Self::Rows<'r>, bias: &'r [Self::Sum]) -> Self::Rows<'r>;
+    fn with_bias<'r>(rows: &'r Self::Rows<'_>, bias: &'r [Self::Sum]) -> Self::Rows<'r>;
 
     /// A row of the embedding as values: integers `q·256`, where −128 reads as −127.
     fn widen<B: Backend>(backend: B, row: &[Self::Weight], out: &mut [Self::Value]);
@@ -188,7 +186,6 @@ impl Numbers for i8 {
     type Limit = ();
     const PRECISION: Precision = Precision::Int8;
     const UNIT: () = ();
-    const NO_ROWS: RowsI8<'static> =
         RowsI8 { weights: &[], multiplier: &[], bias: &[], shift: 1, packed: Packed::NONE };
 
     fn rows<'a>(weights: &'a [i8], multiplier: &'a [u16], bias: &'a [i32], shift: u8) -> RowsI8<'a> {
@@ -199,11 +196,11 @@ impl Numbers for i8 {
         (rows.weights, rows.multiplier, rows.bias)
     }
 
-    fn with_weights<'a>(rows: &Self::Rows<'a>, weights: &'a [i8]) -> Self::Rows<'a> {
+    fn with_weights<'a>(rows: &'a Self::Rows<'_>, weights: &'a [i8]) -> Self::Rows<'a> {
         RowsI8 { weights, packed: Packed::NONE, ..*rows }
     }
 
-    fn with_bias<'r>(rows: &Self::Rows<'r>, bias: &'r [i32]) -> Self::Rows<'r> {
+    fn with_bias<'r>(rows: &'r Self::Rows<'_>, bias: &'r [i32]) -> Self::Rows<'r> {
         RowsI8 { bias, ..*rows }
     }
 
@@ -219,7 +216,7 @@ impl Numbers for i8 {
         room: Option<&mut [i8]>,
     ) {
         match room {
-            Some(room) => int4::rows(backend, rows, x, out, room),
+            Some(room) => nibbles::rows(backend, rows, x, out, room),
             None => backend.rows_i8(rows, x, out),
         }
     }
@@ -264,7 +261,7 @@ pub(crate) fn magnitude(matrix: &Matrix<'_, i8>, row: usize) -> u64 {
         let mut sum = 0;
         for block in quad.as_chunks::<8>().0 {
             let mut word = [0; 16];
-            int4::widen_rows(block, &mut word);
+            nibbles::widen_gates(block, &mut word);
             sum += of(&word);
         }
         return sum;
@@ -314,7 +311,6 @@ macro_rules! float_numbers {
             type Limit = f32;
             const PRECISION: Precision = $precision;
             const UNIT: f32 = 1.0;
-            const NO_ROWS: RowsFloat<'static, $weight> = RowsFloat { weights: &[], bias: &[] };
 
             fn rows<'a>(weights: &'a [$weight], _: &'a [u16], bias: &'a [f32], _: u8) -> RowsFloat<'a, $weight> {
                 RowsFloat { weights, bias }
@@ -324,11 +320,11 @@ macro_rules! float_numbers {
                 (rows.weights, &[], rows.bias)
             }
 
-            fn with_weights<'a>(rows: &Self::Rows<'a>, weights: &'a [$weight]) -> Self::Rows<'a> {
+            fn with_weights<'a>(rows: &'a Self::Rows<'_>, weights: &'a [$weight]) -> Self::Rows<'a> {
                 RowsFloat { weights, ..*rows }
             }
 
-            fn with_bias<'r>(rows: &Self::Rows<'r>, bias: &'r [f32]) -> Self::Rows<'r> {
+            fn with_bias<'r>(rows: &'r Self::Rows<'_>, bias: &'r [f32]) -> Self::Rows<'r> {
                 RowsFloat { bias, ..*rows }
             }
 

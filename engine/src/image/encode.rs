@@ -6,12 +6,12 @@ use std::vec::Vec;
 use bytemuck::{Pod, Zeroable};
 use serde::Serialize;
 
-use super::header::{Description, Early, Input, MAGIC, PREAMBLE_BYTES, Provenance, VERSION, find, tags};
+use super::header::{Description, Early, MAGIC, PREAMBLE_BYTES, Provenance, VERSION, find, tags};
 use super::reader::CRITICAL;
 use super::role::Role;
 use super::section::{ALIGNMENT, Element, Section};
 use crate::error::Error;
-use crate::kernels::int4::{widen_row, widen_rows};
+use crate::kernels::nibbles::{widen_row, widen_gates};
 use crate::layers::Layer;
 
 /// A tensor's values, in the order of its section.
@@ -112,7 +112,7 @@ fn coded(value: &(impl Serialize + ?Sized)) -> Result<Vec<u8>, Error> {
 fn header(description: &Description, notes: &Notes<'_>) -> Result<(Vec<u8>, usize), Error> {
     let mut bytes = std::vec![0; PREAMBLE_BYTES];
     push_record(&mut bytes, tags::MODEL | CRITICAL, &coded(&(precision(description), description.answer))?)?;
-    push_record(&mut bytes, tags::INPUT | CRITICAL, &coded::<Input>(&description.input)?)?;
+    push_record(&mut bytes, tags::INPUT | CRITICAL, &coded(&description.input)?)?;
     push_record(&mut bytes, tags::EMBEDDING | CRITICAL, &coded(&description.embedding)?)?;
     for layer in description.layers.iter() {
         let content = match layer {
@@ -188,7 +188,7 @@ fn section_bytes(section: &Section, tensors: &[Tensor]) -> Result<Vec<u8>, Error
     Ok(bytes)
 }
 
-/// Two int8 weights a byte, in the order of [`crate::kernels::int4`].
+/// Two int8 weights a byte, in the order of [`crate::kernels::nibbles`].
 fn four_bits(section: &Section, values: &[i8]) -> Result<Vec<u8>, Error> {
     if values.iter().any(|value| value % 16 != 0) {
         return Err(Error::Shape { problem: "a tensor of four bits a weight has a value that is no multiple of 16" });
@@ -219,7 +219,7 @@ pub fn widened(image: &super::Image<'_>, section: &Section) -> Vec<i8> {
                 let rows = bytes.chunks(section.columns.div_ceil(2));
                 rows.zip(values.chunks_mut(section.columns)).for_each(|(row, out)| widen_row(row, out));
             } else {
-                widen_rows(bytes, &mut values);
+                widen_gates(bytes, &mut values);
             }
             values
         }

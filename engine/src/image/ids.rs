@@ -32,7 +32,7 @@ impl<'a> IdSet<'a> {
     }
 
     /// The ids with a row, ascending, which is the order of the rows.
-    pub fn ids(self) -> impl Iterator<Item = u32> + 'a {
+    pub fn ids(self) -> impl Iterator<Item = u32> + Clone + 'a {
         (0..).zip(self.0).flat_map(|(block, &[_, bits])| {
             (0..BLOCK_IDS as u32).filter(move |bit| bits >> bit & 1 == 1).map(move |bit| block * BLOCK_IDS as u32 + bit)
         })

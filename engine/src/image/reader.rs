@@ -115,7 +115,7 @@ pub(crate) struct Record<'a> {
 }
 
 /// The bit of a tag that marks a record without which the model cannot be understood.
-pub const CRITICAL: u8 = 0x80;
+pub(crate) const CRITICAL: u8 = 0x80;
 
 /// The next record; `None` when the bytes end within it.
 pub(crate) const fn record<'a>(header: &mut Reader<'a>) -> Option<Record<'a>> {

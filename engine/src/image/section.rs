@@ -14,7 +14,7 @@ pub const ALIGNMENT: usize = 16;
 pub enum Element {
     /// Unsigned byte.
     U8,
-    /// The upper four bits of a signed byte, two in a byte, see [`crate::kernels::int4`].
+    /// The upper four bits of a signed byte, two in a byte, see [`crate::kernels::nibbles`].
     I4,
     /// Signed byte.
     I8,

@@ -13,7 +13,7 @@ use crate::image::reader::{Reader, some};
 use crate::image::role::Role;
 use crate::image::section::{Cursor, Element, SectionShape};
 use crate::kernels::Backend;
-use crate::kernels::int4::widen_row;
+use crate::kernels::nibbles::widen_row;
 use crate::numbers::{Numbers, Precision, Values};
 
 /// Most rows of an embedding.

@@ -17,7 +17,7 @@ use crate::image::reader::{Reader, some};
 use crate::image::role::Role;
 use crate::image::section::{Cursor, Element, SectionShape};
 use crate::kernels::cell::gru::{GruFloat, GruI8, Reset, scratch_float, scratch_i8};
-use crate::kernels::{Backend, int4};
+use crate::kernels::{Backend, RowsI8, nibbles};
 use crate::numbers::{FloatNumbers, Matrix, Numbers, Precision, Values, features, float_features};
 
 /// Shape of a GRU layer.
@@ -188,7 +188,7 @@ impl Steps for i8 {
         room: Option<&mut [i8]>,
     ) {
         match room {
-            Some(room) if INT4 => int4::gru_step(backend, layer, features(x), scratch, h, room),
+            Some(room) if INT4 => nibbles::gru_step(backend, layer, features(x), scratch, h, room),
             _ => backend.gru_i8(layer, features(x), scratch, h),
         }
     }
@@ -196,17 +196,11 @@ impl Steps for i8 {
     /// Rows of z and r, and of n too with the reset before the product, are sums over both kernels; with the reset after it those of n are two sums, each within
     /// 32 bits.
     fn check_layer(layer: &GruI8<'_>, (): (), (units, int4): (u16, bool), index: u8) -> Result<(), Error> {
-        let matrix = |rows: &crate::kernels::RowsI8<'_>| Matrix {
-            weights: rows.weights,
-            multipliers: rows.multiplier,
-            rows: rows.multiplier.len(),
-            limit: (),
-            inputs: 0,
-            others: (),
-            int4,
-        };
-        // All rows together are stricter than what rows of n with two biases need by no more than a factor of 2 for each: they are checked apart.
-        let (kernel, recurrent) = (matrix(&layer.kernel), matrix(&layer.recurrent));
+        fn matrix<'a>(rows: &RowsI8<'a>, int4: bool) -> Matrix<'a, i8> {
+            let (weights, multipliers) = (rows.weights, rows.multiplier);
+            Matrix { weights, multipliers, rows: multipliers.len(), limit: (), inputs: 0, others: (), int4 }
+        }
+        let (kernel, recurrent) = (matrix(&layer.kernel, int4), matrix(&layer.recurrent, int4));
         let units = usize::from(units);
         for row in 0..kernel.rows {
             let is_candidate = layer.reset == Reset::After && row >= 2 * units;

@@ -15,7 +15,7 @@ use crate::features::{INT4, PROJECTION};
 use crate::image::reader::{Reader, some};
 use crate::image::role::Role;
 use crate::image::section::{Cursor, Element, SectionShape};
-use crate::kernels::{Backend, MANY, StreamFloat, StreamI8, int4};
+use crate::kernels::{Backend, MANY, StreamFloat, StreamI8, nibbles};
 use crate::numbers::{FloatNumbers, Matrix, Numbers, Precision, Values, features, float_features, magnitude};
 
 /// Shape of an LSTM layer.
@@ -99,7 +99,7 @@ impl Lstm {
 /// An LSTM layer of an opened model.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Opened<'a, N: Numbers> {
-    pub(super) rows: N::Rows<'a>,
+    pub(crate) rows: N::Rows<'a>,
     /// The kernel by itself, of a layer whose input is projected.
     kernel: &'a [N::Weight],
     pub(super) inputs: u16,
@@ -202,7 +202,7 @@ impl<'a, N: Steps> Opened<'a, N> {
         N::lstm_many(backend, &self.rows, &mut together);
         drop(together);
         for stream in streams {
-            let h: &'s [N::Value] = core::mem::take(&mut stream.h);
+            let h: &'s mut [N::Value] = core::mem::take(&mut stream.h);
             stream.x = Values::Hidden(h.get(..units).unwrap_or(h));
         }
     }
@@ -305,7 +305,7 @@ impl Steps for i8 {
         odd: bool,
     ) {
         match room {
-            Some(room) if INT4 => int4::step(backend, rows, features(x), xh, (h, c), room),
+            Some(room) if INT4 => nibbles::step(backend, rows, features(x), xh, (h, c), room),
             _ => backend.step_i8(rows, features(x), xh, h, c, odd),
         }
     }
@@ -340,7 +340,7 @@ impl Steps for i8 {
     fn pack<'a, B: Backend>(backend: B, layer: &mut Opened<'a, i8>, widened: &'a mut [u8], packed: &'a mut [u8]) {
         if !widened.is_empty() {
             let weights: &mut [i8] = bytemuck::cast_slice_mut(widened);
-            int4::widen_rows(layer.rows.weights, weights);
+            nibbles::widen_gates(layer.rows.weights, weights);
             layer.rows.weights = weights;
             layer.int4 = false;
         }

@@ -15,7 +15,7 @@ use crate::image::reader::{Reader, some};
 use crate::image::role::Role;
 use crate::image::section::{Cursor, Element, SectionShape};
 use crate::kernels::cell::rnn::{Activation, MOST_RECTIFIED, RnnFloat, RnnI8, scratch_float, scratch_i8};
-use crate::kernels::{Backend, int4};
+use crate::kernels::{Backend, nibbles};
 use crate::numbers::{FloatNumbers, Matrix, Numbers, Precision, Values, features, float_features};
 
 /// Shape of a simple recurrent layer.
@@ -167,7 +167,7 @@ impl Steps for i8 {
     ) {
         let layer = RnnI8 { rows: *rows, activation };
         match room {
-            Some(room) if INT4 => int4::rnn_step(backend, &layer, features(x), scratch, h, room),
+            Some(room) if INT4 => nibbles::rnn_step(backend, &layer, features(x), scratch, h, room),
             _ => backend.rnn_i8(&layer, features(x), scratch, h),
         }
     }

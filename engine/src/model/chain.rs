@@ -130,7 +130,10 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
         backend: B,
         layout: &Layout,
         streams: impl Iterator<Item = (Parts<'s>, u32)>,
-    ) -> usize {
+    ) -> usize
+    where
+        'a: 's,
+    {
         let mut together: Vec<Stream<'s, '_, N>, MANY> = Vec::new();
         for (Parts { header, memory, scratch }, id) in streams {
             let mut place = Place { memory, scratch, steps: header.steps };

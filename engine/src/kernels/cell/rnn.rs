@@ -8,9 +8,12 @@ use super::{AsTheyLie, RowProducts, shift_q12, without_subnormals};
 pub enum Activation {
     /// The hyperbolic tangent.
     Tanh,
-    /// `max(x, 0)`. Integers saturate it at `1 - 2^-15`, where the hidden state's format ends; floats do not.
+    /// `max(x, 0)`. Integers saturate it at `1 - 2^-15`, where the hidden state's format ends; floats at [`MOST_RECTIFIED`].
     Relu,
 }
+
+/// The most that the rectifier gives in floats, so that no stream comes to an infinity.
+pub const MOST_RECTIFIED: f32 = 16_777_216.0;
 
 /// An integer layer with `U` units.
 #[derive(Debug, Clone, Copy)]
@@ -93,7 +96,15 @@ pub fn step_float<B: Backend, W: FloatWeight>(
     match rnn.activation {
         Activation::Tanh => backend.tanh_f32(h),
         // Not `f32::max`, which would turn NaN into a number.
-        Activation::Relu => h.iter_mut().for_each(|h| *h = if *h < 0.0 { 0.0 } else { *h }),
+        Activation::Relu => h.iter_mut().for_each(|h| {
+            *h = if *h < 0.0 {
+                0.0
+            } else if *h > MOST_RECTIFIED {
+                MOST_RECTIFIED
+            } else {
+                *h
+            }
+        }),
     }
     h.iter_mut().for_each(|h| *h = without_subnormals(*h));
 }
