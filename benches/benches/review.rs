@@ -10,7 +10,7 @@ use latch_benches::images::{PRECISIONS, review_image};
 use latch_benches::{REVIEW, REVIEW_STATE_BYTES};
 use latch_engine::image::Image;
 use latch_engine::kernels::AnyBackend;
-use latch_engine::model::{Model, State};
+use latch_engine::{Model, State};
 
 fn main() -> Result<()> {
     let mut criterion = Criterion::default().configure_from_args();

@@ -2,7 +2,9 @@
 
 use anyhow::Result;
 use latch_engine::image::encode::AlignedBytes;
-use latch_engine::image::manifest::{Precision, Readout, Unknown};
+use latch_engine::Precision;
+use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::input::text::Unknown;
 use latch_trainer::quantizer::{Origin, Weights, to_image};
 use latch_trainer::vocabulary::Vocabulary;
 
@@ -87,7 +89,7 @@ mod tests {
     use super::*;
     use crate::{REVIEW_STATE_BYTES, SIZES, STEP_STATE_BYTES};
     use latch_engine::image::Image;
-    use latch_engine::model::{Model, State};
+    use latch_engine::{Model, State};
 
     #[test]
     fn every_measured_image_opens_and_its_stream_fits_the_state() -> Result<()> {

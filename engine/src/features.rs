@@ -33,3 +33,21 @@ pub const NGRAMS: bool = cfg!(feature = "ngrams");
 pub const DEEP: bool = cfg!(feature = "deep");
 /// Problems in words inside the errors: about a kilobyte of flash.
 pub const MESSAGES: bool = cfg!(feature = "messages");
+
+/// The names of all features that an image may need, as [`crate::Error::Feature`] gives them.
+pub const NAMES: [&str; 14] = [
+    "float",
+    "text",
+    "lstm",
+    "gru",
+    "rnn",
+    "dense",
+    "pooling",
+    "attention",
+    "int4",
+    "tiers",
+    "projection",
+    "syllables",
+    "ngrams",
+    "deep",
+];

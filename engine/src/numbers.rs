@@ -12,7 +12,7 @@ use crate::image::section::Element;
 use crate::kernels::{Backend, Features, FeaturesFloat, FloatWeight, Packed, RowsFloat, RowsI8, nibbles};
 
 /// Type of the weights, and with it the arithmetic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Precision {
     /// 32-bit floats.
     F32,
@@ -105,8 +105,6 @@ pub(crate) trait Numbers: Pod + Debug {
     type Value: Pod + Debug;
     /// Type of sums, biases and cell states.
     type Sum: Pod + Debug;
-    /// A matrix as the kernels take it.
-    type Rows<'a>: Copy + Debug;
     /// How large a value can become; nothing for integers, which saturate.
     type Limit: Copy;
     /// The precision.
@@ -114,31 +112,13 @@ pub(crate) trait Numbers: Pod + Debug {
     /// Values in (-1, 1).
     const UNIT: Self::Limit;
 
-    /// A matrix from its tensors.
-    fn rows<'a>(
-        weights: &'a [Self::Weight],
-        multiplier: &'a [u16],
-        bias: &'a [Self::Sum],
-        shift: u8,
-    ) -> Self::Rows<'a>;
-
-    /// Weights, multipliers and biases of rows.
-    #[allow(clippy::type_complexity, reason = "the three tensors of rows")]
-    fn parts<'a>(rows: &Self::Rows<'a>) -> (&'a [Self::Weight], &'a [u16], &'a [Self::Sum]);
-
-    /// The same rows with other weights.
-    fn with_weights<'a>(rows: &'a Self::Rows<'_>, weights: &'a [Self::Weight]) -> Self::Rows<'a>;
-
-    /// The same rows with other biases.
-    fn with_bias<'r>(rows: &'r Self::Rows<'_>, bias: &'r [Self::Sum]) -> Self::Rows<'r>;
-
     /// A row of the embedding as values: integers `q·256`, where −128 reads as −127.
     fn widen<B: Backend>(backend: B, row: &[Self::Weight], out: &mut [Self::Value]);
 
     /// Writes `rows` times `x` with their biases into `out`. `room` holds four rows as int8 where `int4` says that they have four bits.
     fn product<B: Backend>(
         backend: B,
-        rows: &Self::Rows<'_>,
+        rows: Rows<'_, Self>,
         x: &mut [Self::Value],
         out: &mut [Self::Sum],
         room: Option<&mut [i8]>,
@@ -158,6 +138,51 @@ pub(crate) trait Numbers: Pod + Debug {
 
     /// How large the values of an embedding's rows are.
     fn largest(rows: &[Self::Weight]) -> Self::Limit;
+}
+
+/// A matrix of an opened layer: borrowed tensors.
+#[derive(Debug)]
+pub(crate) struct Rows<'a, N: Numbers> {
+    pub(crate) weights: &'a [N::Weight],
+    /// Integers: a multiplier a row.
+    pub(crate) multipliers: &'a [u16],
+    pub(crate) biases: &'a [N::Sum],
+    /// Integers: bits by which sums are shifted right.
+    pub(crate) shift: u32,
+    /// Integers: the weights in a backend's own order.
+    pub(crate) packed: Packed<'a>,
+}
+
+impl<N: Numbers> Clone for Rows<'_, N> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<N: Numbers> Copy for Rows<'_, N> {}
+
+impl<'a, N: Numbers> Rows<'a, N> {
+    /// From their tensors.
+    pub(crate) fn new(weights: &'a [N::Weight], multipliers: &'a [u16], biases: &'a [N::Sum], shift: u8) -> Self {
+        Rows { weights, multipliers, biases, shift: u32::from(shift), packed: Packed::NONE }
+    }
+}
+
+impl<'a> Rows<'a, i8> {
+    /// As the integer kernels take them.
+    #[inline(always)]
+    pub(crate) fn integers(self) -> RowsI8<'a> {
+        let Rows { weights, multipliers, biases, shift, packed } = self;
+        RowsI8 { weights, multiplier: multipliers, bias: biases, shift, packed }
+    }
+}
+
+impl<'a, W: FloatNumbers> Rows<'a, W> {
+    /// As the float kernels take them.
+    #[inline(always)]
+    pub(crate) fn floats(self) -> RowsFloat<'a, W> {
+        RowsFloat { weights: self.weights, bias: self.biases }
+    }
 }
 
 /// A matrix at the door.
@@ -182,27 +207,9 @@ impl Numbers for i8 {
     type Weight = i8;
     type Value = i16;
     type Sum = i32;
-    type Rows<'a> = RowsI8<'a>;
     type Limit = ();
     const PRECISION: Precision = Precision::Int8;
     const UNIT: () = ();
-        RowsI8 { weights: &[], multiplier: &[], bias: &[], shift: 1, packed: Packed::NONE };
-
-    fn rows<'a>(weights: &'a [i8], multiplier: &'a [u16], bias: &'a [i32], shift: u8) -> RowsI8<'a> {
-        RowsI8 { weights, multiplier, bias, shift: u32::from(shift), packed: Packed::NONE }
-    }
-
-    fn parts<'a>(rows: &Self::Rows<'a>) -> (&'a [i8], &'a [u16], &'a [i32]) {
-        (rows.weights, rows.multiplier, rows.bias)
-    }
-
-    fn with_weights<'a>(rows: &'a Self::Rows<'_>, weights: &'a [i8]) -> Self::Rows<'a> {
-        RowsI8 { weights, packed: Packed::NONE, ..*rows }
-    }
-
-    fn with_bias<'r>(rows: &'r Self::Rows<'_>, bias: &'r [i32]) -> Self::Rows<'r> {
-        RowsI8 { bias, ..*rows }
-    }
 
     fn widen<B: Backend>(_: B, row: &[i8], out: &mut [i16]) {
         out.iter_mut().zip(row).for_each(|(h, &x)| *h = i16::from(x.max(-127)) << 8);
@@ -210,14 +217,14 @@ impl Numbers for i8 {
 
     fn product<B: Backend>(
         backend: B,
-        rows: &RowsI8<'_>,
+        rows: Rows<'_, i8>,
         x: &mut [i16],
         out: &mut [i32],
         room: Option<&mut [i8]>,
     ) {
         match room {
-            Some(room) => nibbles::rows(backend, rows, x, out, room),
-            None => backend.rows_i8(rows, x, out),
+            Some(room) => nibbles::rows(backend, &rows.integers(), x, out, room),
+            None => backend.rows_i8(&rows.integers(), x, out),
         }
     }
 
@@ -294,7 +301,7 @@ pub(crate) const MOST: f32 = f32::from_bits((127 + 100) << 23);
 
 /// The two arithmetics of floats.
 pub(crate) trait FloatNumbers:
-    FloatWeight + for<'a> Numbers<Weight = Self, Value = f32, Sum = f32, Limit = f32, Rows<'a> = RowsFloat<'a, Self>>
+    FloatWeight + Numbers<Weight = Self, Value = f32, Sum = f32, Limit = f32>
 {
 }
 
@@ -307,26 +314,9 @@ macro_rules! float_numbers {
             type Weight = $weight;
             type Value = f32;
             type Sum = f32;
-            type Rows<'a> = RowsFloat<'a, $weight>;
             type Limit = f32;
             const PRECISION: Precision = $precision;
             const UNIT: f32 = 1.0;
-
-            fn rows<'a>(weights: &'a [$weight], _: &'a [u16], bias: &'a [f32], _: u8) -> RowsFloat<'a, $weight> {
-                RowsFloat { weights, bias }
-            }
-
-            fn parts<'a>(rows: &Self::Rows<'a>) -> (&'a [$weight], &'a [u16], &'a [f32]) {
-                (rows.weights, &[], rows.bias)
-            }
-
-            fn with_weights<'a>(rows: &'a Self::Rows<'_>, weights: &'a [$weight]) -> Self::Rows<'a> {
-                RowsFloat { weights, ..*rows }
-            }
-
-            fn with_bias<'r>(rows: &'r Self::Rows<'_>, bias: &'r [f32]) -> Self::Rows<'r> {
-                RowsFloat { bias, ..*rows }
-            }
 
             fn widen<B: Backend>(backend: B, row: &[$weight], out: &mut [f32]) {
                 backend.widen_float(row, out);
@@ -334,12 +324,12 @@ macro_rules! float_numbers {
 
             fn product<B: Backend>(
                 backend: B,
-                rows: &RowsFloat<'_, $weight>,
+                rows: Rows<'_, $weight>,
                 x: &mut [f32],
                 out: &mut [f32],
                 _: Option<&mut [i8]>,
             ) {
-                backend.rows_float(rows, x, out);
+                backend.rows_float(&rows.floats(), x, out);
             }
 
             fn join<B: Backend>(backend: B, x: Values<'_, $weight>, columns: &mut [f32]) -> bool {

@@ -9,7 +9,7 @@
 
 use latch_engine::image::Image;
 use latch_engine::kernels::AnyBackend;
-use latch_engine::model::{Model, SelfTest, Session};
+use latch_engine::{Model, SelfTest, View};
 
 use crate::board::{Board, Input, Meaning, Ready, Report, Summary, TokenReport, Verdict};
 
@@ -98,17 +98,16 @@ fn run_model<'flash, B: Board<'flash>>(
         return Err(Stop::NoVocabulary);
     }
     let mut session = model.session_in(state)?;
-    let shape = model.shape();
     let ready = Ready {
         image,
-        precision: shape.precision,
+        precision: model.precision(),
         meaning: Meaning::of(model),
-        layers: shape.units.len() as u8,
+        layers: model.layers(),
         state_bytes: model.state_bytes() as u32,
         self_test,
     };
     board.report(Report::Ready(ready)).map_err(Stop::Board)?;
-    let mut meter = Meter::new(board, usize::from(shape.outputs));
+    let mut meter = Meter::new(board, usize::from(model.outputs()));
 
     let mut buffer = [0; INPUT_BYTES];
     loop {
@@ -129,7 +128,7 @@ fn run_model<'flash, B: Board<'flash>>(
         }
         if meter.open || input == Input::EndOfText {
             meter.measure(|each| session.finish_each(each))?;
-            let verdict = verdict(&session, ready.meaning);
+            let verdict = verdict(&mut session, ready.meaning);
             meter.board.report(Report::Verdict(verdict)).map_err(Stop::Board)?;
             session.reset();
             meter.end_text();
@@ -174,7 +173,7 @@ impl<'flash, 'b, B: Board<'flash>> Meter<'b, B> {
     /// Runs a piece of a stream and takes in every token that it completes. After the board has failed, tokens are no longer reported.
     fn measure<'s, 'm, 'a: 'm>(
         &mut self,
-        work: impl FnOnce(&mut dyn FnMut(&Session<'s, 'm, 'a>, &[u8])),
+        work: impl FnOnce(&mut dyn FnMut(&mut View<'s, 'm, 'a>, &[u8])),
     ) -> Result<(), Stop<B::Error>> {
         let mut result = Ok(());
         self.board.start();
@@ -188,7 +187,7 @@ impl<'flash, 'b, B: Board<'flash>> Meter<'b, B> {
     }
 
     /// Takes in one token.
-    fn token(&mut self, session: &Session<'_, '_, '_>, text: &[u8]) -> Result<(), B::Error> {
+    fn token(&mut self, session: &mut View<'_, '_, '_>, text: &[u8]) -> Result<(), B::Error> {
         let logit = session.output();
         let ticks = self.spent.wrapping_add(self.board.stop());
         self.summary.digest.push(logit);
@@ -196,7 +195,7 @@ impl<'flash, 'b, B: Board<'flash>> Meter<'b, B> {
             self.summary.digest.push(session.logit(output));
         }
         self.summary.tokens = self.summary.tokens.saturating_add(1);
-        let result = self.board.report(Report::Token(TokenReport { text, ticks, logit, session }));
+        let result = self.board.token(TokenReport { text, ticks, logit }, session);
         self.spent = 0;
         self.board.start();
         result
@@ -204,7 +203,7 @@ impl<'flash, 'b, B: Board<'flash>> Meter<'b, B> {
 }
 
 /// The answer after the tokens so far.
-pub fn verdict(session: &Session<'_, '_, '_>, meaning: Meaning) -> Verdict {
+pub fn verdict(session: &mut View<'_, '_, '_>, meaning: Meaning) -> Verdict {
     let first = session.output();
     let outputs = usize::from(meaning.outputs);
     let (class, logit) = if meaning.values {

@@ -1,7 +1,7 @@
 //! What the program asks of the machine it runs on. Everything that differs between a host and a chip is behind this trait.
 
-use latch_engine::image::manifest::Precision;
-use latch_engine::model::{Digest, Logit, Model, SelfTest, Session};
+use latch_engine::image::header::{Answer, AnswerKind};
+use latch_engine::{Digest, Logit, Model, Precision, SelfTest, View};
 
 /// A machine with an image in its memory, text coming in, a stopwatch, and somewhere to report to.
 ///
@@ -30,7 +30,13 @@ pub trait Board<'flash> {
     ///
     /// # Errors
     /// When the output fails for good; the program stops.
-    fn report(&mut self, report: Report<'_>) -> Result<(), Self::Error>;
+    fn report(&mut self, report: Report) -> Result<(), Self::Error>;
+
+    /// Takes a token that the network has read. `stream` is the stream after it, for a board that wants to see more. The time it takes is not counted to any token.
+    ///
+    /// # Errors
+    /// When the output fails for good; the program stops.
+    fn token(&mut self, token: TokenReport<'_>, stream: &mut View<'_, '_, '_>) -> Result<(), Self::Error>;
 }
 
 /// What came in.
@@ -48,11 +54,9 @@ pub enum Input {
 
 /// What the program has to say.
 #[derive(Clone, Copy, Debug)]
-pub enum Report<'a> {
+pub enum Report {
     /// Once, before anything is read: the image has been opened.
     Ready(Ready),
-    /// After every token that the network has read.
-    Token(TokenReport<'a>),
     /// After the end of every text.
     Verdict(Verdict),
     /// After the end of the input; the program's last word.
@@ -81,7 +85,7 @@ pub struct Ready {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Meaning {
     /// Outputs: one of a verdict of two classes and of a value, else one a class.
-    pub outputs: u8,
+    pub outputs: u16,
     /// They are values, and no logits of classes.
     pub values: bool,
     /// Every token has an answer of its own.
@@ -91,25 +95,18 @@ pub struct Meaning {
 impl Meaning {
     /// That of a model.
     pub fn of(model: &Model<'_>) -> Self {
-        let outputs = model.shape().outputs as u8;
-        #[cfg(feature = "extended")]
-        {
-            use latch_engine::image::manifest::{Answer, AnswerKind};
-            let Answer { kind, each_step } = model.answer();
-            Meaning { outputs, values: kind == AnswerKind::Values, each_step }
-        }
-        #[cfg(not(feature = "extended"))]
-        Meaning { outputs, values: false, each_step: false }
+        let Answer { kind, each_step } = model.answer();
+        Meaning { outputs: model.outputs(), values: kind == AnswerKind::Values, each_step }
     }
 
-    /// As the link carries it: the outputs in five bits, then `values`, then `each_step`.
-    pub fn to_byte(self) -> u8 {
-        self.outputs & 31 | u8::from(self.values) << 5 | u8::from(self.each_step) << 6
+    /// As the link carries it: `values`, `each_step`, and the outputs above these two bits.
+    pub fn to_number(self) -> u16 {
+        u16::from(self.values) | u16::from(self.each_step) << 1 | self.outputs << 2
     }
 
-    /// What [`Meaning::to_byte`] has made.
-    pub fn from_byte(byte: u8) -> Self {
-        Meaning { outputs: byte & 31, values: byte >> 5 & 1 == 1, each_step: byte >> 6 & 1 == 1 }
+    /// What [`Meaning::to_number`] has made.
+    pub fn from_number(number: u16) -> Self {
+        Meaning { outputs: number >> 2, values: number & 1 == 1, each_step: number >> 1 & 1 == 1 }
     }
 
     /// The task of labels that such answers can be judged by.
@@ -129,8 +126,6 @@ pub struct TokenReport<'a> {
     pub ticks: u32,
     /// The first logit after it.
     pub logit: Logit,
-    /// The stream after it, for a board that wants to see more.
-    pub session: &'a Session<'a, 'a, 'a>,
 }
 
 /// The answer to a text.

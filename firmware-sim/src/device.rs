@@ -35,7 +35,7 @@ use core::cell::UnsafeCell;
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use latch_engine::model::State;
+use latch_engine::State;
 
 use crate::link::board::Machine;
 

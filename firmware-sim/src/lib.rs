@@ -18,7 +18,7 @@
 //! `link` with a board at the end of a serial line.
 //!
 //! ```
-//! use latch_engine::model::State;
+//! use latch_engine::State;
 //! use latch_firmware_sim::app::{self, Stop};
 //! use latch_firmware_sim::board::{Board, Input, Report};
 //!
@@ -41,7 +41,10 @@
 //!     fn stop(&mut self) -> u32 {
 //!         0
 //!     }
-//!     fn report(&mut self, _: Report<'_>) -> Result<(), Self::Error> {
+//!     fn report(&mut self, _: Report) -> Result<(), Self::Error> {
+//!         Ok(())
+//!     }
+//!     fn token(&mut self, _: TokenReport<'_>, _: &mut View<'_, '_, '_>) -> Result<(), Self::Error> {
 //!         Ok(())
 //!     }
 //! }

@@ -18,10 +18,10 @@ use anyhow::{Result, anyhow};
 use latch_data::error::{Fault, fault};
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
-use latch_engine::model::{Model, SelfTest};
+use latch_engine::{Model, SelfTest, View};
 
 use crate::app::{self, Stop};
-use crate::board::{Board, Input, Meaning, Ready, Report, Summary, Verdict};
+use crate::board::{Board, Input, Meaning, Ready, Report, Summary, TokenReport, Verdict};
 use crate::flash::{Programmed, Slot};
 use budget::Budget;
 use latch_parts::parts::{self, Part};
@@ -112,7 +112,7 @@ impl Simulator {
             budget,
             backend: model.backend().name(),
             meaning: Meaning::of(&model),
-            answers_early: !model.early().is_empty(),
+            answers_early: model.early().count() > 0,
             flash,
         })
     }
@@ -230,22 +230,23 @@ impl<'flash> Board<'flash> for HostBoard<'flash, '_> {
         self.start.elapsed().as_nanos() as u32
     }
 
-    fn report(&mut self, report: Report<'_>) -> Result<()> {
-        match report {
-            Report::Token(token) => {
-                self.ticks.push(token.ticks);
-                if self.stop.is_none() {
-                    self.stop = token.session.early().map(|verdict| (token.session.tokens(), verdict));
-                }
-                if self.meaning.each_step {
-                    if std::mem::take(&mut self.ended) {
-                        self.steps.clear();
-                    }
-                    let word = String::from_utf8_lossy(token.text).into_owned();
-                    self.steps.push((word, app::verdict(token.session, self.meaning)));
-                }
-                Ok(())
+    fn token(&mut self, token: TokenReport<'_>, stream: &mut View<'_, '_, '_>) -> Result<()> {
+        self.ticks.push(token.ticks);
+        if self.stop.is_none() {
+            self.stop = stream.early().map(|verdict| (stream.tokens(), verdict));
+        }
+        if self.meaning.each_step {
+            if std::mem::take(&mut self.ended) {
+                self.steps.clear();
             }
+            let word = String::from_utf8_lossy(token.text).into_owned();
+            self.steps.push((word, app::verdict(stream, self.meaning)));
+        }
+        Ok(())
+    }
+
+    fn report(&mut self, report: Report) -> Result<()> {
+        match report {
             Report::Verdict(verdict) => {
                 let label = self.source.label();
                 let (read, positive) = self.stop.take().unwrap_or((verdict.tokens, verdict.class == 1));

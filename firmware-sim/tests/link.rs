@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
-use latch_engine::image::manifest::{Precision, Readout, Unknown};
+use latch_engine::{Digest, Logit, Model, Precision, Session, State};
+use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::input::text::Unknown;
 use latch_engine::kernels::AnyBackend;
-use latch_engine::model::{Digest, Logit, Model, Session, State};
 use latch_firmware_sim::link::board::{LinkBoard, Machine};
 use latch_firmware_sim::link::frame::Reader;
 use latch_firmware_sim::link::host::batch::{Batch, Transcript};

@@ -5,8 +5,9 @@ use std::cell::RefCell;
 
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
-use latch_engine::image::manifest::{Precision, Readout, Unknown};
-use latch_engine::model::{Digest, Logit, Model, Session, State};
+use latch_engine::{Digest, Logit, Model, Precision, Session, State};
+use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::input::text::Unknown;
 use latch_firmware_sim::app::{self, INPUT_BYTES, Stop, VIEW_BYTES};
 use latch_firmware_sim::board::{Board, Input, Ready, Report, Summary, Verdict};
 use latch_firmware_sim::sim::budget::STACK_RESERVE;

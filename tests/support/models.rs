@@ -2,9 +2,10 @@
 
 use latch_engine::image::Image;
 use latch_engine::image::encode::{AlignedBytes, Tensor, Values, widened};
-use latch_engine::image::manifest::{Precision, Readout, Unknown};
-use latch_engine::image::tensor::{Element, Section};
-use latch_engine::model::{Logit, Model, Session, State};
+use latch_engine::{Logit, Model, Precision, Session, State};
+use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::input::text::Unknown;
+use latch_engine::image::section::{Element, Section};
 use latch_trainer::network::readout::Readout as TrainerReadout;
 use latch_trainer::network::{Network, NetworkConfig};
 use latch_trainer::quantizer::{Origin, Weights, to_image};

@@ -1,12 +1,14 @@
 //! Promise: a readout by attention is the weighted mean that it says it is: sums and weights to the bit, in a state that can be kept and resumed. What
 //! is wrong with it is refused.
 
-use latch_engine::Error;
+use latch_engine::{Error, Model, Precision, SelfTest, State};
 use latch_engine::image::encode::{AlignedBytes, encode};
-use latch_engine::image::manifest::{Extended, Manifest, Precision, Readout, Tiers, Unknown};
-use latch_engine::image::{Image, VERSION, VERSION_EXTENDED, VERSION_TIERED};
+use latch_engine::image::{Description, Image, VERSION, VERSION_EXTENDED, VERSION_TIERED};
+use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::layers::embedding::Tiers;
+use latch_engine::input::text::Unknown;
 use latch_engine::kernels::AnyBackend;
-use latch_engine::model::{Model, SelfTest, State, attention_weight, stream_bytes};
+use latch_engine::layers::attention::attention_weight;
 use latch_tests::models::{ROOM, Shape, image, tensors};
 use latch_trainer::quantizer::Weights;
 use nalgebra::DMatrix;

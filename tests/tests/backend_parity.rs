@@ -1,9 +1,8 @@
 //! Promise: integer models give the same bits on every backend; float models stay inside the table's bound.
 
 use latch_engine::image::Image;
-use latch_engine::image::manifest::Precision;
+use latch_engine::{Model, Precision, Session, State};
 use latch_engine::kernels::AnyBackend;
-use latch_engine::model::{Model, Session, State};
 use latch_tests::models::{ROOM, Shape, logits, shapes};
 use latch_tests::tolerances::BACKENDS;
 use proptest::prelude::*;
@@ -67,8 +66,8 @@ fn one_backend_gives_the_same_bits_twice() {
         rows: 30,
         width: 13,
         units: vec![37, 21],
-        readout: latch_engine::image::manifest::Readout::Mean,
-        unknown: latch_engine::image::manifest::Unknown::Skip,
+        readout: latch_engine::layers::pooling::Pooling::Mean,
+        unknown: latch_engine::input::text::Unknown::Skip,
         seed: 5,
     };
     for precision in latch_tests::models::PRECISIONS {
@@ -105,8 +104,8 @@ fn a_new_model_takes_the_widest_backend_or_the_scalar_one_where_that_is_forced()
         rows: 2,
         width: 1,
         units: vec![1],
-        readout: latch_engine::image::manifest::Readout::Last,
-        unknown: latch_engine::image::manifest::Unknown::Skip,
+        readout: latch_engine::layers::pooling::Pooling::Last,
+        unknown: latch_engine::input::text::Unknown::Skip,
         seed: 0,
     };
     let bytes = shape.image(Precision::Int8);

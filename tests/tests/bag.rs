@@ -1,12 +1,14 @@
 //! Promise: a model without recurrent layers is the readout over its embedding's rows, in trainer and engine alike, and only version 4 of the
 //! format has it. (That backends, packing and streams keep its bits is in the tests of all shapes.)
 
-use latch_engine::Error;
+use latch_engine::{Error, Logit, Model, Precision, SelfTest, State, project};
 use latch_engine::image::encode::{AlignedBytes, encode};
-use latch_engine::image::manifest::{Layer, Lstm, Manifest, Precision, Readout, Unknown};
-use latch_engine::image::tensor::Role;
-use latch_engine::image::{Image, VERSION_EXTENDED};
-use latch_engine::model::{Logit, Model, SelfTest, State, fold};
+use latch_engine::layers::Layer;
+use latch_engine::layers::lstm::Lstm;
+use latch_engine::image::{Description, Image, VERSION_EXTENDED};
+use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::input::text::Unknown;
+use latch_engine::image::role::Role;
 use latch_tests::models::{PRECISIONS, ROOM, Shape, logits, network};
 use proptest::prelude::*;
 

@@ -1,13 +1,14 @@
 //! Promise: folding an embedding into the first layer changes no bit of an integer model and little of a float one, and a folded image
 //! that contradicts itself is refused.
 
-use latch_engine::Error;
+use latch_engine::{Error, Logit, Model, Precision, SelfTest, Session, State, project, projected_image_bytes};
 use latch_engine::image::encode::{AlignedBytes, Tensor, Values, encode};
-use latch_engine::image::manifest::{Manifest, Precision, Readout, Unknown};
-use latch_engine::image::tensor::{Role, Section};
-use latch_engine::image::{Image, VERSION_FOLDED, VERSION_UNFOLDED};
+use latch_engine::image::{Description, Image, VERSION_FOLDED, VERSION_UNFOLDED};
+use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::input::text::Unknown;
+use latch_engine::image::role::Role;
+use latch_engine::image::section::Section;
 use latch_engine::kernels::AnyBackend;
-use latch_engine::model::{Logit, Model, SelfTest, Session, State, fold, folded_image_bytes, folded_stream_bytes};
 use latch_tests::models::{PRECISIONS, READOUTS, ROOM, Shape, image, logits, shapes, words};
 use latch_tests::tolerances;
 use latch_trainer::folding::most_frequent;
@@ -213,14 +214,14 @@ fn changed(bytes: &AlignedBytes, role: Role, change: impl FnOnce(&mut [u8])) -> 
 fn an_index_that_does_not_count_its_ids_is_refused() {
     let plain = small(Precision::Int8);
     let bytes = fold(&open(&plain), &[0, 31, 32, 69]).expect("the ids are in the embedding");
-    assert!(Image::open(&changed(&bytes, Role::FoldedIndex, |_| ())).is_ok());
+    assert!(Image::open(&changed(&bytes, Role::ProjectedIndex, |_| ())).is_ok());
     let blocks = 3;
     for bit in 0..64 * blocks {
-        let damaged = changed(&bytes, Role::FoldedIndex, |index| index[bit / 8] ^= 1 << (bit % 8));
+        let damaged = changed(&bytes, Role::ProjectedIndex, |index| index[bit / 8] ^= 1 << (bit % 8));
         assert_eq!(Image::open(&damaged).err(), Some(Error::FoldedIndex), "bit {bit}");
     }
     // As many ids as before, one of them beyond the embedding's 70 rows.
-    let damaged = changed(&bytes, Role::FoldedIndex, |index| (index[20], index[21]) = (0, 0b100_0000));
+    let damaged = changed(&bytes, Role::ProjectedIndex, |index| (index[20], index[21]) = (0, 0b100_0000));
     assert_eq!(Image::open(&damaged).err(), Some(Error::FoldedIndex));
 }
 
@@ -234,7 +235,7 @@ fn a_ready_row_is_accepted_up_to_the_last_value_of_32_bits_and_refused_beyond_it
         let found = folded.sections().find(|section| section.role == role && section.layer == 0).expect("it is there");
         folded.section_bytes(&found)
     };
-    let (weights, multipliers) = (section(Role::GateWeights), section(Role::GateMultipliers));
+    let (weights, multipliers) = (section(Role::Weights), section(Role::Multipliers));
     let rows = multipliers.len() / 2;
     let width = weights.len() / rows;
     assert_eq!((rows, width), (28, 8), "the columns of h only");
@@ -249,7 +250,7 @@ fn a_ready_row_is_accepted_up_to_the_last_value_of_32_bits_and_refused_beyond_it
             let room = i64::from(i32::MAX) - 128 * sum * multiplier;
             for (value, fits) in [(room, true), (-room, true), (room + 1, false), (-room - 1, false)] {
                 let Ok(value) = i32::try_from(value) else { continue };
-                let crafted = changed(&bytes, Role::FoldedGates, |ready| {
+                let crafted = changed(&bytes, Role::ProjectedRows, |ready| {
                     ready[4 * (place * rows + row)..][..4].copy_from_slice(&value.to_le_bytes());
                 });
                 let expected = (!fits).then_some(Error::FoldedOverflow { id, row: row as u32 });
@@ -269,9 +270,9 @@ fn kernel_weights_count_in_the_sums_of_a_folded_image_too() {
         for tensor in tensors.iter_mut().filter(|tensor| tensor.layer == 0) {
             let Values::Bytes(values) = &mut tensor.values else { panic!("all tensors are bytes") };
             match tensor.role {
-                Role::KernelWeights => values.fill(127),
-                Role::GateWeights | Role::FoldedGates | Role::GateBiases => values.fill(0),
-                Role::GateMultipliers => {
+                Role::Kernel => values.fill(127),
+                Role::Weights | Role::ProjectedRows | Role::Biases => values.fill(0),
+                Role::Multipliers => {
                     values.as_chunks_mut().0.iter_mut().for_each(|value| *value = multiplier.to_le_bytes());
                 }
                 _ => {}
@@ -310,8 +311,8 @@ fn a_float_row_that_is_infinite_or_no_number_is_refused_by_its_tensors_name() {
         let plain = small(precision);
         let bytes = fold(&open(&plain), &[1]).expect("the id is in the embedding");
         for value in [f32::NAN, f32::INFINITY] {
-            let damaged = changed(&bytes, Role::FoldedGates, |ready| ready[4..8].copy_from_slice(&value.to_le_bytes()));
-            assert_eq!(Image::open(&damaged).err(), Some(Error::NotFinite { role: Role::FoldedGates, layer: 0 }));
+            let damaged = changed(&bytes, Role::ProjectedRows, |ready| ready[4..8].copy_from_slice(&value.to_le_bytes()));
+            assert_eq!(Image::open(&damaged).err(), Some(Error::NotFinite { role: Role::ProjectedRows, layer: 0 }));
         }
     }
 }

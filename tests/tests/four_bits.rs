@@ -1,13 +1,15 @@
 //! Promise: a model with four bits a weight is the int8 model with the widened weights, to the bit: on every backend, packed or not, folded or not,
 //! alone or with other streams. What is wrong with its bytes is refused.
 
-use latch_engine::Error;
+use latch_engine::{Error, Model, Precision, SelfTest, Session, State, certify, project};
 use latch_engine::image::encode::{AlignedBytes, Values, encode};
-use latch_engine::image::manifest::{Extended, Manifest, Nibbles, Precision, Provenance, Readout, Unknown};
-use latch_engine::image::tensor::{Element, Role};
-use latch_engine::image::{Image, VERSION_EXTENDED, VERSION_UNFOLDED};
+use latch_engine::image::{Description, Image, VERSION_EXTENDED, VERSION_UNFOLDED};
+use latch_engine::image::header::Provenance;
+use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::input::text::Unknown;
+use latch_engine::image::section::Element;
+use latch_engine::image::role::Role;
 use latch_engine::kernels::AnyBackend;
-use latch_engine::model::{Model, SelfTest, Session, State, certify, fold, nibble_stream_bytes};
 use latch_tests::models::{ROOM, Shape, run, shapes, tensors, vocabulary};
 use latch_trainer::quantizer::{Origin, Storage, to_image};
 use proptest::prelude::*;
@@ -144,7 +146,7 @@ fn four_bits_take_half_the_bytes_and_their_own_version() {
         .map(|section| (section.role, section.bytes()))
         .collect();
     // Rows of five features take three bytes; twelve columns and 28 rows of gates take half a byte a weight.
-    assert_eq!(sizes, [(Role::Embedding, 40 * 3), (Role::GateWeights, 28 * 12 / 2)]);
+    assert_eq!(sizes, [(Role::Embedding, 40 * 3), (Role::Weights, 28 * 12 / 2)]);
     let wide = stored(&image, EIGHT);
     assert_eq!(Image::open(&wide).map(|image| image.version()), Ok(VERSION_UNFOLDED));
 }
@@ -187,7 +189,7 @@ fn a_row_of_gates_that_could_overflow_is_refused_in_four_bits_too() {
     let manifest = Image::open(&bytes).expect("the image is whole").manifest();
     assert!(manifest.extended.nibbles.gates);
     // The upper half of a multiplier: 128 times the sum of the row no longer fits.
-    let changed = with_byte(&bytes, Role::GateMultipliers, 2 * 9 + 1, |_| 0xFF);
+    let changed = with_byte(&bytes, Role::Multipliers, 2 * 9 + 1, |_| 0xFF);
     assert!(matches!(Image::open(&changed), Err(Error::Overflow { layer: 0, row: 9 })), "row 9");
 }
 
@@ -195,7 +197,7 @@ fn a_row_of_gates_that_could_overflow_is_refused_in_four_bits_too() {
 fn what_four_bits_cannot_hold_is_not_written() {
     let bytes = four_bits(&small(), Storage::Int4);
     let image = Image::open(&bytes).expect("the image was just made");
-    for role in [Role::Embedding, Role::GateWeights] {
+    for role in [Role::Embedding, Role::Weights] {
         let mut tensors = tensors(&image);
         let tensor = tensors.iter_mut().find(|tensor| tensor.role == role).expect("the image has this tensor");
         if let Values::I8(values) = &mut tensor.values {

@@ -4,8 +4,7 @@
 use std::collections::HashMap;
 
 use latch_engine::image::Image;
-use latch_engine::image::manifest::Precision;
-use latch_engine::model::{Model, State};
+use latch_engine::{Model, Precision, State};
 use latch_tests::models::ROOM;
 use latch_tests::tolerances;
 use latch_trainer::exchange::{Given, Layout, Received, from_bytes};

@@ -1,14 +1,18 @@
 //! Promise: `Image::open` refuses whatever is not a whole, consistent image, and what it opens runs without a panic.
 
-use latch_engine::Error;
+use latch_engine::{Error, Logit, Model, Precision, State};
 use latch_engine::image::encode::{AlignedBytes, Tensor, Values, encode};
-use latch_engine::image::manifest::{
-    Input, Layer, Lstm, MAX_OUTPUTS, MAX_ROWS, Manifest, Preamble, Precision, Provenance, Readout, Unknown,
-};
-use latch_engine::image::tensor::{Element, Role, Section};
-use latch_engine::image::{ALIGNMENT, Image, MAGIC, VERSION, VERSION_UNFOLDED};
+use latch_engine::image::header::{Input, Provenance};
+use latch_engine::layers::Layer;
+use latch_engine::layers::lstm::Lstm;
+use latch_engine::layers::dense::MAX_OUTPUTS;
+use latch_engine::layers::embedding::MAX_ROWS;
+use latch_engine::image::{ALIGNMENT, Description, Image, MAGIC, VERSION, VERSION_UNFOLDED};
+use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::input::text::Unknown;
+use latch_engine::image::section::{Element, Section};
+use latch_engine::image::role::Role;
 use latch_engine::kernels::AnyBackend;
-use latch_engine::model::{Logit, Model, State};
 use latch_tests::models::{PRECISIONS, ROOM, Shape, logits};
 use proptest::prelude::*;
 
@@ -204,19 +208,19 @@ fn row_sums_are_accepted_up_to_the_last_value_of_32_bits_and_refused_beyond_it()
         let layer = layer as u8;
         for row in 0..4 * usize::from(lstm.units) {
             let mut tensors = tensors(&image);
-            let Values::I8(weights) = tensor(&mut tensors, Role::GateWeights, layer) else { panic!("int8 weights") };
+            let Values::I8(weights) = tensor(&mut tensors, Role::Weights, layer) else { panic!("int8 weights") };
             let (unit, gate) = (row / 4, row % 4);
             let magnitude: i64 = weights[unit * 4 * lstm.padded_columns()..][..4 * lstm.padded_columns()]
                 .chunks(16)
                 .flat_map(|word| &word[4 * gate..4 * gate + 4])
                 .map(|weight| i64::from(weight.unsigned_abs()))
                 .sum();
-            let Values::Bytes(multipliers) = tensor(&mut tensors, Role::GateMultipliers, layer) else { panic!("u16") };
+            let Values::Bytes(multipliers) = tensor(&mut tensors, Role::Multipliers, layer) else { panic!("u16") };
             let multiplier = i64::from(u16::from_le_bytes([multipliers[2 * row], multipliers[2 * row + 1]]));
             let room = i64::from(i32::MAX) - 128 * magnitude * multiplier;
             for (bias, fits) in [(room, true), (-room, true), (room + 1, false), (-room - 1, false)] {
                 let Ok(bias) = i32::try_from(bias) else { continue };
-                let Values::I32(biases) = tensor(&mut tensors, Role::GateBiases, layer) else { panic!("i32") };
+                let Values::I32(biases) = tensor(&mut tensors, Role::Biases, layer) else { panic!("i32") };
                 biases[row] = bias;
                 let crafted = AlignedBytes::new(
                     &encode(&image.manifest(), &image.provenance(), &tensors).expect("the shapes are right"),

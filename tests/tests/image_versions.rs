@@ -1,11 +1,11 @@
 //! Images of older formats open and compute what they always have; an image of this format carries a self-test, and it can fail.
 
-use latch_engine::Error;
+use latch_engine::{Digest, Error, Model, Precision, SelfTest, State, certify, project};
 use latch_engine::image::encode::AlignedBytes;
-use latch_engine::image::manifest::{Precision, Readout, Unknown};
+use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::input::text::Unknown;
 use latch_engine::image::{Image, VERSION_FOLDED, VERSION_UNFOLDED};
 use latch_engine::kernels::AnyBackend;
-use latch_engine::model::{Digest, Model, SelfTest, State, certify, fold};
 use latch_tests::models::{ROOM, Shape, logits};
 
 /// Written by the writer of version 1, which is no more, from `Shape { rows: 40, width: 5, units: [7], Max, LastRow, seed: 3 }`.

@@ -1,9 +1,9 @@
 //! Promise: trainer and engine mean the same by a word, streams need the memory that was stated, and quantized models stay near f32.
 
-use latch_engine::Error;
+use latch_engine::{Error, Model, Precision, State, probability_q15};
 use latch_engine::image::Image;
-use latch_engine::image::manifest::{Precision, Readout, Unknown};
-use latch_engine::model::{Model, State, probability_q15, stream_bytes};
+use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::input::text::Unknown;
 use latch_tests::models::{PRECISIONS, READOUTS, ROOM, Shape, shapes};
 use latch_tests::tolerances::{PROBABILITY_Q15, QUANTIZED_F16, QUANTIZED_INT8};
 use latch_trainer::quantizer::{Origin, Weights, to_image};

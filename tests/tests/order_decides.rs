@@ -1,8 +1,7 @@
 //! Promise: the LSTM reads the order of words. On a set where only the order tells, it learns what a bag of words cannot.
 
 use latch_engine::image::Image;
-use latch_engine::image::manifest::Precision;
-use latch_engine::model::Model;
+use latch_engine::{Model, Precision};
 use latch_tests::training::{Silent, Task, config};
 use latch_trainer::evaluate::evaluate;
 use latch_trainer::learning::{sequences::Sequences, training::train};

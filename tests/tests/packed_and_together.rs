@@ -1,11 +1,9 @@
 //! Promise: weights in a backend's own order, and streams that step together, change no bit of an integer model and keep float models inside
 //! the table's bound.
 
-use latch_engine::Error;
+use latch_engine::{Error, Model, Precision, Session, State};
 use latch_engine::image::Image;
-use latch_engine::image::manifest::Precision;
 use latch_engine::kernels::AnyBackend;
-use latch_engine::model::{Model, Session, State};
 use latch_tests::models::{PRECISIONS, ROOM, Shape, logits, shapes};
 use latch_tests::tolerances::BACKENDS;
 use proptest::prelude::*;
@@ -107,8 +105,8 @@ fn small() -> Shape {
         rows: 5,
         width: 3,
         units: vec![21, 6],
-        readout: latch_engine::image::manifest::Readout::Last,
-        unknown: latch_engine::image::manifest::Unknown::Skip,
+        readout: latch_engine::layers::pooling::Pooling::Last,
+        unknown: latch_engine::input::text::Unknown::Skip,
         seed: 3,
     }
 }

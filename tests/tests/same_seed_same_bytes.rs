@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use latch_engine::image::manifest::Tiers;
+use latch_engine::layers::embedding::Tiers;
 use latch_tests::models::PRECISIONS;
 use latch_tests::training::{Silent, Task, config};
 use latch_trainer::batches::{Batch, BatchOptions, plan};

@@ -1,11 +1,11 @@
 //! Promise: a state is a value. Chunks, interleaving, saving and resuming change no bit, and a state that does not fit is refused.
 
-use latch_engine::Error;
+use latch_engine::{Error, Logit, Model, Precision, Session, State};
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
-use latch_engine::image::manifest::{Precision, Readout, Unknown};
+use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::input::text::Unknown;
 use latch_engine::kernels::AnyBackend;
-use latch_engine::model::{Logit, Model, Session, State};
 use latch_tests::models::{PRECISIONS, READOUTS, Shape, logits};
 use proptest::prelude::*;
 

@@ -1,13 +1,14 @@
 //! Promise: a model whose embedding is in tiers is the model with all rows written out, to the bit: on every backend, packed or not, alone or with other
 //! streams. What is wrong with its bytes is refused.
 
-use latch_engine::Error;
+use latch_engine::{Error, Model, SelfTest, Session, State, certify, project};
 use latch_engine::image::encode::{AlignedBytes, Tensor, Values, encode, widened};
-use latch_engine::image::manifest::{Extended, Manifest, Readout, Tiers, Unknown};
-use latch_engine::image::tensor::Role;
-use latch_engine::image::{Image, VERSION, VERSION_TIERED, VERSION_UNFOLDED};
+use latch_engine::image::{Description, Image, VERSION, VERSION_TIERED, VERSION_UNFOLDED};
+use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::layers::embedding::Tiers;
+use latch_engine::input::text::Unknown;
+use latch_engine::image::role::Role;
 use latch_engine::kernels::AnyBackend;
-use latch_engine::model::{Model, SelfTest, Session, State, certify, fold};
 use latch_tests::models::{ROOM, Shape, run, shapes, tensors, vocabulary};
 use latch_trainer::network::tiers;
 use latch_trainer::quantizer::{Origin, Storage, Weights, to_image};

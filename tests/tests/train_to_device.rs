@@ -2,8 +2,7 @@
 //! logits of the engine on the host after every token, and the accuracy that the trainer's evaluation reports.
 
 use latch_engine::image::Image;
-use latch_engine::image::manifest::Precision;
-use latch_engine::model::{Digest, Logit, Model, Session, State};
+use latch_engine::{Digest, Logit, Model, Precision, Session, State};
 use latch_firmware_sim::app;
 use latch_firmware_sim::board::{Board, Input, Report, Verdict};
 use latch_firmware_sim::sim::Simulator;

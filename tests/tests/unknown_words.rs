@@ -1,12 +1,13 @@
 //! Promise: a word that is not in the vocabulary has the same row for trainer and engine, whatever the rule; and images whose unknown words share rows by
 //! their hash keep opening.
 
-use latch_engine::Error;
+use latch_engine::{Digest, Error, Model, Precision, SelfTest, State};
 use latch_engine::image::encode::{AlignedBytes, encode};
-use latch_engine::image::manifest::{Hashed, Input, Manifest, Precision, Readout, Spelling, Unknown};
-use latch_engine::image::{Image, VERSION_UNFOLDED};
-use latch_engine::input::text::Tokenizer;
-use latch_engine::model::{Digest, Model, SelfTest, State};
+use latch_engine::input::hashed::{Hashed, Spelling};
+use latch_engine::image::header::Input;
+use latch_engine::image::{Description, Image, VERSION_UNFOLDED};
+use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::input::text::{Tokenizer, Unknown};
 use latch_tests::models::{PRECISIONS, ROOM, Shape, logits, vocabulary};
 use proptest::prelude::*;
 

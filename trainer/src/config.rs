@@ -6,9 +6,12 @@ use std::str::FromStr;
 use clap::ValueEnum;
 use latch_data::dataset::Task;
 use latch_data::error::{Fault, fault};
-use latch_engine::image::manifest::{
-    self, Hashed, MAX_LAYERS, MAX_ROWS, MAX_WIDTH, Nibbles, Precision, Units, Unknown,
-};
+use latch_engine::image::header as manifest;
+use latch_engine::input::hashed::Hashed;
+use latch_engine::layers::{MAX_LAYERS, MAX_WIDTH};
+use latch_engine::layers::embedding::MAX_ROWS;
+use latch_engine::Precision;
+use latch_engine::input::text::{Tokens as Units, Unknown};
 use latch_engine::input::ngrams::{MAX_LONGEST, WEIGHT_BITS};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -34,7 +37,7 @@ pub enum Readout {
     Each,
 }
 
-impl From<Readout> for latch_engine::image::manifest::Readout {
+impl From<Readout> for latch_engine::layers::pooling::Pooling {
     fn from(readout: Readout) -> Self {
         match readout {
             // After each step the engine's stream has just read its last token.

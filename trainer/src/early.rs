@@ -5,8 +5,8 @@
 //! tokens rise, and a text that was right to its end and would be wrong where it stops counts against them in full, however many gain.
 
 use anyhow::Result;
-use latch_engine::image::manifest::{Early, MAX_EARLY};
-use latch_engine::model::{Model, Session};
+use latch_engine::image::header::{Early, MAX_EARLY};
+use latch_engine::{Model, Session};
 use rayon::prelude::*;
 use serde::Serialize;
 

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use anyhow::Result;
 use latch_engine::image::encode::AlignedBytes;
-use latch_engine::image::manifest::{Answer, AnswerKind};
+use latch_engine::image::header::{Answer, AnswerKind};
 use latch_engine::image::{Image, MAGIC};
-use latch_engine::model::{Model, Session};
+use latch_engine::{Model, Session};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -48,7 +48,7 @@ pub fn open_image<'a>(bytes: &'a [u8], path: &Path) -> Result<Image<'a>> {
 }
 
 /// What the engine says of an image, as a fault at `place`.
-pub(crate) fn image_fault(place: impl std::fmt::Display, error: latch_engine::image::error::Error) -> Fault {
+pub(crate) fn image_fault(place: impl std::fmt::Display, error: latch_engine::Error) -> Fault {
     let sentence = error.to_string();
     let (problem, remedy) = sentence.rsplit_once([';', ':']).unwrap_or((&sentence, "export the model again"));
     fault(place, problem.trim(), remedy.trim())

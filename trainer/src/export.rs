@@ -3,9 +3,8 @@
 use anyhow::Result;
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
-use latch_engine::image::error::Error;
-use latch_engine::image::manifest::{Answer, Early, Precision};
-use latch_engine::model::{Model, with_answer};
+use latch_engine::{Error, Model, Precision, with_answer};
+use latch_engine::image::header::{Answer, Early};
 use rayon::prelude::*;
 use serde::Serialize;
 

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
-use latch_engine::model::{fold, folded_image_bytes};
+use latch_engine::{project, projected_image_bytes};
 
 use crate::error::fault;
 use crate::network::tiers;
@@ -74,7 +74,9 @@ mod tests {
     use super::*;
     use crate::quantizer::{Origin, to_image};
     use crate::vocabulary::Vocabulary;
-    use latch_engine::image::manifest::{Precision, Readout, Unknown};
+    use latch_engine::Precision;
+    use latch_engine::layers::pooling::Pooling as Readout;
+    use latch_engine::input::text::Unknown;
 
     #[test]
     fn the_image_takes_as_many_ids_as_the_budget_has_room_for_and_no_more() -> Result<()> {

@@ -19,7 +19,7 @@ pub(crate) mod logistic;
 
 use std::cmp::Ordering;
 
-use latch_engine::image::manifest;
+use latch_engine::image::header as manifest;
 use latch_engine::input::ngrams::{Ngrams, PLACES, Place, lengthen, token_hash};
 use latch_engine::input::text::Tokenizer;
 use rayon::prelude::*;

@@ -9,12 +9,15 @@ pub mod saturation;
 
 use anyhow::Result;
 use latch_engine::image::encode::{AlignedBytes, Tensor, Values, encode, pack_gates_f32};
-use latch_engine::image::manifest;
-use latch_engine::image::manifest::{
-    Embedding, Head, Input, Layer, Lstm, Manifest, Precision, Provenance, Readout, Text,
-};
-use latch_engine::image::tensor::Role;
-use latch_engine::model::certify;
+use latch_engine::image::{Description, header as manifest};
+use latch_engine::layers::embedding::Embedding;
+use latch_engine::image::header::{Input, Provenance};
+use latch_engine::layers::Layer;
+use latch_engine::layers::lstm::Lstm;
+use latch_engine::{Precision, certify};
+use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::input::text::Text;
+use latch_engine::image::role::Role;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -314,8 +317,8 @@ fn pack_floats(weights: &Weights) -> Packed {
                 );
             }
         }
-        tensors.push(Tensor { role: Role::GateWeights, layer: index as u8, values: Values::F32(packed) });
-        tensors.push(Tensor { role: Role::GateBiases, layer: index as u8, values: Values::F32(bias) });
+        tensors.push(Tensor { role: Role::Weights, layer: index as u8, values: Values::F32(packed) });
+        tensors.push(Tensor { role: Role::Biases, layer: index as u8, values: Values::F32(bias) });
     }
     tensors.push(Tensor { role: Role::HeadWeights, layer: 0, values: Values::F32(weights.head.clone()) });
     tensors.push(Tensor { role: Role::HeadBiases, layer: 0, values: Values::F32(weights.head_bias.clone()) });

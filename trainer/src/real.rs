@@ -6,7 +6,7 @@
 
 use crate::products::{self, Packed};
 use latch_engine::kernels::{AnyBackend, Backend, WithBackend};
-use latch_engine::model::{attention_weight, attention_weight_f32};
+use latch_engine::layers::attention::{attention_weight, attention_weight_f32};
 use nalgebra::{DMatrixView, DMatrixViewMut, Dyn, MatrixView, RealField};
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use latch_engine::image::Image;
-use latch_engine::model::Model;
+use latch_engine::Model;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{ModelConfig, RunConfig, TrainConfig};
@@ -641,7 +641,7 @@ mod tests {
 
     #[test]
     fn the_bytes_of_useful_words_and_of_rows_by_hash_are_predicted_too() {
-        use latch_engine::image::manifest::{Hashed, Spelling};
+        use latch_engine::input::hashed::{Hashed, Spelling};
         let place = tempfile::tempdir().expect("a folder");
         let mut plan = plan(place.path(), Budget { flash: 4096, ram: None, board: None, latency: None });
         plan.trials = 4;

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::Result;
-use latch_engine::image::manifest::{MAX_ROWS, Units, Unknown};
-use latch_engine::input::text::{Token, Tokenizer};
+use latch_engine::layers::embedding::MAX_ROWS;
+use latch_engine::input::text::{Token, Tokenizer, Tokens as Units, Unknown};
 use latch_engine::input::vocabulary::encode::{self, Encoded};
 use sha2::{Digest, Sha256};
 
@@ -68,7 +68,7 @@ impl Vocabulary {
         self.words.len() + self.unknown.rows() as usize
     }
 
-    /// The ids of a text: what the engine's [`latch_engine::model::Session::push_bytes`] reads of it.
+    /// The ids of a text: what the engine's [`latch_engine::Session::push_bytes`] reads of it.
     pub fn ids(&self, text: &str) -> Vec<u32> {
         let mut ids = Vec::new();
         for_each_token(self.units, text, |token| {

@@ -17,7 +17,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 use support::{Place, answer, names, succeed};
 
-use latch_engine::image::manifest::Unknown;
+use latch_engine::input::text::Unknown;
 
 const LAYOUTS: [Layout; 2] = [Layout::PyTorch, Layout::Keras];
 

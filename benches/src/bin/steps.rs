@@ -16,7 +16,7 @@ use latch_benches::{REVIEW, REVIEW_STATE_BYTES, STEP_STATE_BYTES};
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
 use latch_engine::kernels::AnyBackend;
-use latch_engine::model::{Model, State};
+use latch_engine::{Model, State};
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

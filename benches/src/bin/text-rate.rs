@@ -16,7 +16,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use latch_benches::peers::rounds::Figure;
 use latch_engine::kernels::AnyBackend;
-use latch_engine::model::Model;
+use latch_engine::Model;
 use latch_trainer::dataset::{self, Part};
 use latch_trainer::evaluate::{open_image, read_image, state_for};
 use latch_trainer::report;

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail, ensure};
-use latch_engine::image::manifest::{Precision, Readout};
-use latch_engine::model::{Session, stream_bytes};
+use latch_engine::{Precision, Session};
+use latch_engine::layers::pooling::Pooling as Readout;
 
 /// Different inputs; step `t` reads number `t mod ROWS`.
 pub const ROWS: usize = 8;

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use latch_engine::image::encode::AlignedBytes;
-use latch_engine::image::manifest::{Precision, Readout};
+use latch_engine::Precision;
+use latch_engine::layers::pooling::Pooling as Readout;
 use latch_trainer::quantizer::{Origin, Weights, to_image};
 
 use super::cell::{Cell, ROWS, Shape, cell_file, image_file, onnx_file};
@@ -70,7 +71,7 @@ mod tests {
     use crate::peers::rounds::{Key, Row};
     use latch_engine::image::Image;
     use latch_engine::kernels::AnyBackend;
-    use latch_engine::model::{Model, State};
+    use latch_engine::{Model, State};
 
     #[test]
     fn every_backend_gives_the_answer_at_every_size_and_precision() -> Result<()> {

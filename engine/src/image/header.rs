@@ -14,7 +14,7 @@ use super::section::{Section, SectionShape};
 use crate::error::{Error, problem};
 use crate::features::{DEEP, DENSE, NGRAMS, TEXT};
 use crate::input::ngrams::Ngrams;
-use crate::input::text::Text;
+use crate::input::text::{Text, Tokens, Unknown};
 use crate::layers::dense::{Activation, Dense, MAX_OUTPUTS};
 use crate::layers::embedding::Embedding;
 use crate::layers::pooling::Pooling;
@@ -425,6 +425,37 @@ impl Description {
         } else {
             self.precision.name()
         }
+    }
+
+    /// The features of the engine that the model needs.
+    pub fn features(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let has = |is: fn(&Layer) -> bool| self.layers.iter().any(is);
+        let dense = self.layers.iter().filter(|layer| matches!(layer, Layer::Dense(_))).count();
+        let active = |layer: &Layer| matches!(layer, Layer::Dense(dense) if dense.activation != Activation::Linear);
+        let text = match self.input {
+            Input::Text(text) => Some(text),
+            Input::Ids => None,
+        };
+        let hashed = text.is_some_and(|text| matches!(text.unknown, Unknown::Hashed(_)));
+        let tiers = self.embedding.tiers;
+        [
+            ("float", !self.precision.is_integer()),
+            ("text", text.is_some()),
+            ("lstm", has(|layer| matches!(layer, Layer::Lstm(_)))),
+            ("gru", has(|layer| matches!(layer, Layer::Gru(_)))),
+            ("rnn", has(|layer| matches!(layer, Layer::Rnn(_)))),
+            ("dense", dense > 1 || self.layers.iter().any(active)),
+            ("pooling", has(|layer| matches!(layer, Layer::Pooling(Pooling::Mean | Pooling::Max)))),
+            ("attention", has(|layer| matches!(layer, Layer::Pooling(Pooling::Attention)))),
+            ("int4", self.embedding.int4 || tiers.is_some_and(|tiers| tiers.int4) || has(Layer::is_int4)),
+            ("tiers", tiers.is_some() || hashed),
+            ("projection", self.embedding.projected > 0),
+            ("syllables", text.is_some_and(|text| text.tokens == Tokens::Syllables)),
+            ("ngrams", self.ngrams.is_some()),
+            ("deep", self.layers.count() > 4),
+        ]
+        .into_iter()
+        .filter_map(|(feature, needed)| needed.then_some(feature))
     }
 
     /// Lanes of a projected row of the embedding: the sums of the first layer.

@@ -17,8 +17,8 @@ use crate::image::reader::{Reader, some};
 use crate::image::role::Role;
 use crate::image::section::{Cursor, Element, SectionShape};
 use crate::kernels::cell::gru::{GruFloat, GruI8, Reset, scratch_float, scratch_i8};
-use crate::kernels::{Backend, RowsI8, nibbles};
-use crate::numbers::{FloatNumbers, Matrix, Numbers, Precision, Values, features, float_features};
+use crate::kernels::{Backend, nibbles};
+use crate::numbers::{FloatNumbers, Matrix, Numbers, Precision, Rows, Values, features, float_features};
 
 /// Shape of a GRU layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,10 +87,18 @@ impl Gru {
     }
 }
 
+/// The matrices of a GRU layer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Matrices<'a, N: Numbers> {
+    kernel: Rows<'a, N>,
+    recurrent: Rows<'a, N>,
+    reset: Reset,
+}
+
 /// A GRU layer of an opened model.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Opened<'a, N: Steps> {
-    layer: N::Gru<'a>,
+pub(crate) struct Opened<'a, N: Numbers> {
+    layer: Matrices<'a, N>,
     inputs: u16,
     pub(super) units: u16,
     int4: bool,
@@ -104,11 +112,11 @@ impl<'a, N: Steps> Opened<'a, N> {
     pub(crate) fn open(shape: &Gru, cursor: &mut Cursor<'a>) -> Result<Self, Error> {
         let section = |place| shape.section(N::PRECISION, place);
         let kernel = (cursor.tensor(section(0))?, cursor.tensor(section(1))?, cursor.tensor(section(2))?);
-        let kernel = N::rows(kernel.0, kernel.1, kernel.2, shape.shift);
+        let kernel = Rows::new(kernel.0, kernel.1, kernel.2, shape.shift);
         let recurrent = (cursor.tensor(section(3))?, cursor.tensor(section(4))?, cursor.tensor(section(5))?);
-        let recurrent = N::rows(recurrent.0, recurrent.1, recurrent.2, shape.shift);
+        let recurrent = Rows::new(recurrent.0, recurrent.1, recurrent.2, shape.shift);
         let reset = if shape.reset_after { Reset::After } else { Reset::Before };
-        let layer = N::layer(kernel, recurrent, reset);
+        let layer = Matrices { kernel, recurrent, reset };
         Ok(Opened { layer, inputs: shape.inputs, units: shape.units, int4: shape.int4 })
     }
 
@@ -143,16 +151,10 @@ impl<'a, N: Steps> Opened<'a, N> {
 
 /// What a GRU layer computes, by integers and by floats.
 pub(crate) trait Steps: Numbers {
-    /// The layer as the kernels take it.
-    type Gru<'a>: Copy + core::fmt::Debug;
-
-    /// The layer from its matrices.
-    fn layer<'a>(kernel: Self::Rows<'a>, recurrent: Self::Rows<'a>, reset: Reset) -> Self::Gru<'a>;
-
     /// [`Backend::gru_i8`] or [`Backend::gru_float`]; `room` is for weights of four bits.
     fn gru<B: Backend>(
         backend: B,
-        layer: &Self::Gru<'_>,
+        layer: &Matrices<'_, Self>,
         x: Values<'_, Self>,
         scratch: &mut [Self::Sum],
         h: &mut [Self::Value],
@@ -164,7 +166,7 @@ pub(crate) trait Steps: Numbers {
     /// # Errors
     /// [`Error::Overflow`] or [`Error::TooLarge`] with the row.
     fn check_layer(
-        layer: &Self::Gru<'_>,
+        layer: &Matrices<'_, Self>,
         limit: Self::Limit,
         units_int4: (u16, bool),
         index: u8,
@@ -172,21 +174,17 @@ pub(crate) trait Steps: Numbers {
 }
 
 impl Steps for i8 {
-    type Gru<'a> = GruI8<'a>;
-
-    fn layer<'a>(kernel: Self::Rows<'a>, recurrent: Self::Rows<'a>, reset: Reset) -> GruI8<'a> {
-        GruI8 { kernel, recurrent, reset }
-    }
-
     #[inline(always)]
     fn gru<B: Backend>(
         backend: B,
-        layer: &GruI8<'_>,
+        layer: &Matrices<'_, i8>,
         x: Values<'_, i8>,
         scratch: &mut [i32],
         h: &mut [i16],
         room: Option<&mut [i8]>,
     ) {
+        let Matrices { kernel, recurrent, reset } = *layer;
+        let layer = &GruI8 { kernel: kernel.integers(), recurrent: recurrent.integers(), reset };
         match room {
             Some(room) if INT4 => nibbles::gru_step(backend, layer, features(x), scratch, h, room),
             _ => backend.gru_i8(layer, features(x), scratch, h),
@@ -195,9 +193,9 @@ impl Steps for i8 {
 
     /// Rows of z and r, and of n too with the reset before the product, are sums over both kernels; with the reset after it those of n are two sums, each within
     /// 32 bits.
-    fn check_layer(layer: &GruI8<'_>, (): (), (units, int4): (u16, bool), index: u8) -> Result<(), Error> {
-        fn matrix<'a>(rows: &RowsI8<'a>, int4: bool) -> Matrix<'a, i8> {
-            let (weights, multipliers) = (rows.weights, rows.multiplier);
+    fn check_layer(layer: &Matrices<'_, i8>, (): (), (units, int4): (u16, bool), index: u8) -> Result<(), Error> {
+        fn matrix<'a>(rows: &Rows<'a, i8>, int4: bool) -> Matrix<'a, i8> {
+            let Rows { weights, multipliers, .. } = *rows;
             Matrix { weights, multipliers, rows: multipliers.len(), limit: (), inputs: 0, others: (), int4 }
         }
         let (kernel, recurrent) = (matrix(&layer.kernel, int4), matrix(&layer.recurrent, int4));
@@ -209,9 +207,9 @@ impl Steps for i8 {
                 crate::numbers::magnitude(matrix, row) * 128 * multiplier
             };
             let bias = |bias: Option<&i32>| bias.map_or(0, |bias| u64::from(bias.unsigned_abs()));
-            let (x, h) = (of(&kernel) + bias(layer.kernel.bias.get(row)), of(&recurrent));
+            let (x, h) = (of(&kernel) + bias(layer.kernel.biases.get(row)), of(&recurrent));
             let largest = if is_candidate {
-                x.max(h + bias(layer.recurrent.bias.get(row - 2 * units)))
+                x.max(h + bias(layer.recurrent.biases.get(row - 2 * units)))
             } else {
                 x + h
             };
@@ -224,26 +222,22 @@ impl Steps for i8 {
 }
 
 impl<W: FloatNumbers> Steps for W {
-    type Gru<'a> = GruFloat<'a, W>;
-
-    fn layer<'a>(kernel: Self::Rows<'a>, recurrent: Self::Rows<'a>, reset: Reset) -> GruFloat<'a, W> {
-        GruFloat { kernel, recurrent, reset }
-    }
-
     #[inline(always)]
     fn gru<B: Backend>(
         backend: B,
-        layer: &GruFloat<'_, W>,
+        layer: &Matrices<'_, W>,
         x: Values<'_, W>,
         scratch: &mut [f32],
         h: &mut [f32],
         _: Option<&mut [i8]>,
     ) {
+        let Matrices { kernel, recurrent, reset } = *layer;
+        let layer = &GruFloat { kernel: kernel.floats(), recurrent: recurrent.floats(), reset };
         backend.gru_float(layer, float_features(x), scratch, h);
     }
 
     /// Both kernels by themselves: the sum of two of their rows is still far from an infinity.
-    fn check_layer(layer: &GruFloat<'_, W>, limit: f32, (units, _): (u16, bool), index: u8) -> Result<(), Error> {
+    fn check_layer(layer: &Matrices<'_, W>, limit: f32, (units, _): (u16, bool), index: u8) -> Result<(), Error> {
         let lanes = W::PRECISION.lanes(usize::from(units));
         let matrix = |weights, rows| Matrix {
             weights,
@@ -254,12 +248,12 @@ impl<W: FloatNumbers> Steps for W {
             others: W::UNIT,
             int4: false,
         };
-        W::check(&[matrix(layer.kernel.weights, 3 * lanes)], layer.kernel.bias, index)?;
+        W::check(&[matrix(layer.kernel.weights, 3 * lanes)], layer.kernel.biases, index)?;
         // Those of z and r, and then those of n in the same order.
         let all = layer.recurrent.weights;
         let (gates, candidate) = all.split_at_checked(all.len() / 3 * 2).unwrap_or_default();
         W::check(&[Matrix { limit: W::UNIT, ..matrix(gates, 2 * lanes) }], &[], index)?;
-        W::check(&[Matrix { limit: W::UNIT, ..matrix(candidate, lanes) }], layer.recurrent.bias, index)?;
+        W::check(&[Matrix { limit: W::UNIT, ..matrix(candidate, lanes) }], layer.recurrent.biases, index)?;
         Ok(())
     }
 }

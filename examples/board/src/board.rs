@@ -18,7 +18,7 @@ use core::panic::PanicInfo;
 pub use cortex_m_rt::entry;
 
 /// Bytes of RAM for the state of one stream. `latch inspect model.latch` says how many the model needs, and so does this program where
-/// they are too few; `latch_engine::model::stream_bytes` computes them from the model's shape.
+/// they are too few; `latch_engine::stream_bytes` computes them from the model's shape.
 pub const STATE_BYTES: usize = 1024;
 
 /// Bits a second, 8N1, as the register wants them: 0x0027_5000 for 9,600, 0x01D7_E000 for 115,200. Six bytes must take longer than the

@@ -7,9 +7,8 @@
 mod board;
 
 use board::{STATE_BYTES, Uart};
-use latch_engine::Error;
+use latch_engine::{Error, Logit, Model, SelfTest, State, probability_q15};
 use latch_engine::image::Image;
-use latch_engine::model::{Logit, Model, SelfTest, State, probability_q15};
 
 #[board::entry]
 fn main() -> ! {

@@ -10,7 +10,7 @@ compile_error!("the feature `device` is for the chips' targets: leave it out on 
 
 use core::mem::MaybeUninit;
 
-use latch_engine::model::Model;
+use latch_engine::Model;
 use latch_firmware_sim::app::{self, Stop};
 use latch_firmware_sim::device::{self, Chip, ChipPort, Once, entry};
 use latch_firmware_sim::link::board::LinkBoard;

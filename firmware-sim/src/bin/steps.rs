@@ -15,8 +15,7 @@
 compile_error!("the feature `device` is for the chips' targets: leave it out on a host");
 
 use latch_engine::image::Image;
-use latch_engine::image::manifest::Precision;
-use latch_engine::model::{Digest, Model};
+use latch_engine::{Digest, Model, Precision};
 use latch_firmware_sim::device::{self, Chip, ChipPort, entry};
 use latch_firmware_sim::link::board::Machine;
 use latch_firmware_sim::link::port::Port;

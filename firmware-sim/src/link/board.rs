@@ -6,10 +6,10 @@
 //!
 //! A firmware is [`LinkBoard::serve`] over its chip. On a serial line that never ends; over files it ends with the file.
 
-use latch_engine::model::SelfTest;
+use latch_engine::{SelfTest, View};
 
 use super::frame::{FRAME_OVERHEAD, Frame, Reader};
-use super::message::{Info, Item, REQUEST_BYTES, RESPONSE_BYTES, Refusal, Request, VERSION};
+use super::message::{Info, Item, REQUEST_BYTES, RESPONSE_BYTES, Refusal, Request, TRACED_LAYERS, VERSION};
 use super::port::Port;
 use crate::app::{self, Stop};
 use crate::board::{Board, Input, Ready, Report, Summary, TokenReport, Verdict};
@@ -164,7 +164,7 @@ impl<'flash, P: Port, M: Machine<'flash>> LinkBoard<P, M> {
                 board: self.machine.name(),
                 image: ready.image,
                 precision: ready.precision,
-                meaning: ready.meaning.to_byte(),
+                meaning: ready.meaning.to_number(),
                 layers: ready.layers,
                 state_bytes: ready.state_bytes,
                 self_test: ready.self_test.into(),
@@ -173,12 +173,12 @@ impl<'flash, P: Port, M: Machine<'flash>> LinkBoard<P, M> {
         }
     }
 
-    fn token(&mut self, token: &TokenReport<'_>) {
+    fn write_token(&mut self, token: TokenReport<'_>, stream: &View<'_, '_, '_>) {
         Item::Token { logit: token.logit.to_bits(), ticks: token.ticks }.write(&mut self.response);
         if self.trace {
             Item::Trace(fnv(token.text)).write(&mut self.response);
-            for layer in 0..self.ready.map_or(0, |ready| ready.layers) {
-                Item::Trace(token.session.layer_digest(usize::from(layer))).write(&mut self.response);
+            for layer in 0..self.ready.map_or(0, |ready| usize::from(ready.layers)).min(TRACED_LAYERS) {
+                Item::Trace(stream.layer_digest(layer)).write(&mut self.response);
             }
         }
     }
@@ -251,12 +251,18 @@ impl<'flash, P: Port, M: Machine<'flash>> Board<'flash> for LinkBoard<P, M> {
         self.machine.stop()
     }
 
-    fn report(&mut self, report: Report<'_>) -> Result<(), P::Error> {
+    fn token(&mut self, token: TokenReport<'_>, stream: &mut View<'_, '_, '_>) -> Result<(), P::Error> {
+        if self.pending {
+            self.write_token(token, stream);
+        }
+        Ok(())
+    }
+
+    fn report(&mut self, report: Report) -> Result<(), P::Error> {
         if let Report::Ready(ready) = report {
             self.ready = Some(ready);
         } else if self.pending {
             match report {
-                Report::Token(token) => self.token(&token),
                 Report::Verdict(Verdict { class, logit, tokens }) => {
                     Item::Verdict { class, logit: logit.to_bits(), tokens }.write(&mut self.response);
                 }

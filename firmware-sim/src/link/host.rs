@@ -15,8 +15,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::time::{Duration, Instant};
 
-use latch_engine::image::manifest::Precision;
-use latch_engine::model::Logit;
+use latch_engine::{Logit, Precision};
 
 use super::frame::{FRAME_OVERHEAD, Frame, Reader};
 use super::message::{
@@ -71,7 +70,7 @@ pub struct Summary {
     pub texts: u32,
     /// Tokens in them.
     pub tokens: u32,
-    /// The digest of all logits, see [`latch_engine::model::Digest`].
+    /// The digest of all logits, see [`latch_engine::Digest`].
     pub digest: u64,
 }
 
@@ -191,7 +190,7 @@ impl Response {
                         board: board.into(),
                         image,
                         precision,
-                        meaning: Meaning::from_byte(meaning),
+                        meaning: Meaning::from_number(meaning),
                         layers: layers.into(),
                         state_bytes: state_bytes as usize,
                         self_test,

@@ -10,9 +10,7 @@
 //! at most five tokens are undecided (`a.<br /` may still become `a`, `.`, `<`, `br`, `/`), and the last byte of a request decides
 //! none that it is part of: 16 bytes complete at most 20 tokens, one byte or the text's end at most 5.
 
-use latch_engine::image::error::Error;
-use latch_engine::image::manifest::{MAX_LAYERS, Precision};
-use latch_engine::model;
+use latch_engine::{Error, Precision, features};
 use serde::{Deserialize, Serialize};
 
 use super::frame::Frame;
@@ -20,6 +18,9 @@ use crate::app::Stop;
 
 /// The version of the link that this program speaks.
 pub const VERSION: u8 = 2;
+
+/// Layers that a trace has a digest of: the first ones of a chain.
+pub const TRACED_LAYERS: usize = 4;
 
 /// The most bytes of text in a request.
 pub const TEXT_BYTES: usize = 16;
@@ -31,7 +32,7 @@ pub const TRACED_TEXT_BYTES: usize = 1;
 pub const REQUEST_BYTES: usize = 3 + TEXT_BYTES;
 
 /// The longest response: the sequence, five traced tokens, a verdict and a summary.
-pub const RESPONSE_BYTES: usize = 1 + 5 * (TOKEN_BYTES + 5 * (1 + MAX_LAYERS)) + VERDICT_BYTES + SUMMARY_BYTES;
+pub const RESPONSE_BYTES: usize = 1 + 5 * (TOKEN_BYTES + 5 * (1 + TRACED_LAYERS)) + VERDICT_BYTES + SUMMARY_BYTES;
 
 /// The longest [`Item::Token`]: kind, logit, ticks.
 const TOKEN_BYTES: usize = 1 + 4 + 5;
@@ -78,7 +79,7 @@ pub enum Item<'a> {
         ticks: u32,
     },
     /// One digest of the token before it: first of its bytes, then of every layer's state, see
-    /// [`latch_engine::model::Session::layer_digest`].
+    /// [`latch_engine::Session::layer_digest`].
     Trace(#[serde(with = "postcard::fixint::le")] u32),
     /// The verdict on a text.
     Verdict {
@@ -113,7 +114,9 @@ impl Item<'_> {
                 frame.number(info.board.len() as u32);
                 frame.raw(info.board.as_bytes());
                 frame.number(info.image);
-                frame.raw(&[info.precision as u8, info.meaning, info.layers]);
+                frame.byte(info.precision as u8);
+                frame.number(info.meaning.into());
+                frame.byte(info.layers);
                 frame.number(info.state_bytes);
                 frame.byte(info.self_test as u8);
             }
@@ -140,9 +143,13 @@ impl Item<'_> {
             }
             Item::Refused(refusal) => {
                 frame.raw(&[5, refusal.code()]);
-                if let Refusal::StateTooSmall { needed, given } = refusal {
-                    frame.number(needed);
-                    frame.number(given);
+                match refusal {
+                    Refusal::StateTooSmall { needed, given } => {
+                        frame.number(needed);
+                        frame.number(given);
+                    }
+                    Refusal::MissingFeature { feature } => frame.byte(feature),
+                    _ => {}
                 }
             }
         }
@@ -162,8 +169,8 @@ pub struct Info<'a> {
     pub image: u32,
     /// The precision of its weights.
     pub precision: Precision,
-    /// What its outputs mean, see [`crate::board::Meaning::to_byte`].
-    pub meaning: u8,
+    /// What its outputs mean, see [`crate::board::Meaning::to_number`].
+    pub meaning: u16,
     /// Its recurrent layers.
     pub layers: u8,
     /// Bytes of a stream's state.
@@ -172,7 +179,7 @@ pub struct Info<'a> {
     pub self_test: SelfTest,
 }
 
-/// What the image's self-test came to, see [`latch_engine::model::Model::self_test`].
+/// What the image's self-test came to, see [`latch_engine::Model::self_test`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SelfTest {
     /// The image has none.
@@ -183,12 +190,12 @@ pub enum SelfTest {
     Failed,
 }
 
-impl From<model::SelfTest> for SelfTest {
-    fn from(outcome: model::SelfTest) -> Self {
+impl From<latch_engine::SelfTest> for SelfTest {
+    fn from(outcome: latch_engine::SelfTest) -> Self {
         match outcome {
-            model::SelfTest::Absent => SelfTest::Absent,
-            model::SelfTest::Passed => SelfTest::Passed,
-            model::SelfTest::Failed { .. } => SelfTest::Failed,
+            latch_engine::SelfTest::Absent => SelfTest::Absent,
+            latch_engine::SelfTest::Passed => SelfTest::Passed,
+            latch_engine::SelfTest::Failed { .. } => SelfTest::Failed,
         }
     }
 }
@@ -229,11 +236,12 @@ pub enum Refusal {
         "the image in the board's flash is not one that the firmware understands; export it again, with the firmware's version of Latch"
     )]
     Malformed,
-    /// A float image, and a firmware for integers only.
-    #[error(
-        "the image needs floating point and the firmware was built for integers only; export it with --precision int8, or build the firmware with floats"
-    )]
-    NoFloats,
+    /// The firmware was built without something that the image needs.
+    #[error("the image needs the feature `{}`, which the firmware was built without; build it with that feature", feature_name(*feature))]
+    MissingFeature {
+        /// Its place in [`features::NAMES`].
+        feature: u8,
+    },
     /// The image reads no text.
     #[error("the image has no vocabulary and cannot read text; export a model of texts")]
     NoVocabulary,
@@ -252,16 +260,11 @@ pub enum Refusal {
         /// Bytes that there are.
         given: u32,
     },
-    /// An image with a folded embedding, and a firmware without them.
-    #[error(
-        "the image has a folded embedding and the firmware was built without them; export it without --fold-to, or build the firmware with the feature `fold`"
-    )]
-    NoFolding,
-    /// An image of the format's version 4, and a firmware without what that added.
-    #[error(
-        "the image needs what version 4 of the format added and the firmware was built without it; build the firmware with the feature `extended`"
-    )]
-    NoExtension,
+}
+
+/// The name of a feature by its place.
+fn feature_name(feature: u8) -> &'static str {
+    features::NAMES.get(usize::from(feature)).copied().unwrap_or("of a newer engine")
 }
 
 impl Refusal {
@@ -276,12 +279,10 @@ impl Refusal {
             Refusal::NewerVersion => 5,
             Refusal::Misaligned => 6,
             Refusal::Malformed => 7,
-            Refusal::NoFloats => 8,
+            Refusal::MissingFeature { .. } => 8,
             Refusal::NoVocabulary => 9,
             Refusal::SelfTest => 10,
             Refusal::StateTooSmall { .. } => 11,
-            Refusal::NoFolding => 12,
-            Refusal::NoExtension => 13,
         }
     }
 
@@ -295,9 +296,11 @@ impl Refusal {
                 Error::HeaderTruncated { .. } | Error::Truncated { .. } | Error::Checksum { .. } => Refusal::Damaged,
                 Error::NewerVersion { .. } => Refusal::NewerVersion,
                 Error::Misaligned => Refusal::Misaligned,
-                Error::PrecisionUnavailable => Refusal::NoFloats,
-                Error::FoldingUnavailable => Refusal::NoFolding,
-                Error::ExtensionUnavailable => Refusal::NoExtension,
+                Error::OlderVersion { .. } => Refusal::Malformed,
+                Error::Feature { feature } => {
+                    let place = features::NAMES.iter().position(|&name| name == feature);
+                    Refusal::MissingFeature { feature: place.unwrap_or(features::NAMES.len()) as u8 }
+                }
                 Error::StateTooSmall { needed, given } => {
                     Refusal::StateTooSmall { needed: needed as u32, given: given as u32 }
                 }
@@ -346,11 +349,9 @@ mod tests {
                 Refusal::NewerVersion,
                 Refusal::Misaligned,
                 Refusal::Malformed,
-                Refusal::NoFloats,
+                Refusal::MissingFeature { feature: 3 },
                 Refusal::NoVocabulary,
                 Refusal::SelfTest,
-                Refusal::NoFolding,
-                Refusal::NoExtension,
             ]
             .map(Item::Refused),
         );

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use latch_engine::image::manifest::Units;
+use latch_engine::input::text::Tokens as Units;
 
 use crate::config::Valid;
 use crate::search::candidates::Budget;

@@ -4,9 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Result;
-use latch_engine::image::Image;
-use latch_engine::image::manifest;
-use latch_engine::model::Model;
+use latch_engine::image::{Image, header as manifest};
+use latch_engine::Model;
 use latch_firmware_sim::sim::source::{Text, Texts};
 use latch_firmware_sim::sim::{Simulator, part};
 use serde::Serialize;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use latch_engine::model::Model;
+use latch_engine::Model;
 use serde::Serialize;
 
 use super::export::early_words;

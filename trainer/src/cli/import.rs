@@ -163,7 +163,7 @@ pub fn run(args: Args) -> Result<()> {
             shape.embedding,
             shape.layers,
             shape.units,
-            latch_engine::image::manifest::Readout::from(shape.readout).name(),
+            latch_engine::layers::pooling::Pooling::from(shape.readout).name(),
             received.layout.name(),
             folder.path().display(),
         ),

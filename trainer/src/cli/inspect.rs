@@ -6,9 +6,13 @@ use std::path::PathBuf;
 use anyhow::Result;
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
-use latch_engine::image::manifest::{AnswerKind, Early, Hashed, Input, Layer, Precision, Spelling, Units, Unknown};
-use latch_engine::image::tensor::{Role, Section};
-use latch_engine::model::{Model, SELF_TEST_TOKENS, SelfTest};
+use latch_engine::image::header::{AnswerKind, Early, Input};
+use latch_engine::input::hashed::{Hashed, Spelling};
+use latch_engine::layers::Layer;
+use latch_engine::{Model, Precision, SELF_TEST_STEPS, SelfTest};
+use latch_engine::input::text::{Tokens as Units, Unknown};
+use latch_engine::image::role::Role;
+use latch_engine::image::section::Section;
 use serde::Serialize;
 
 use super::output::{print, print_json};
@@ -253,12 +257,12 @@ fn name(section: &Section) -> String {
         Role::WholeRows => "index of whole rows".into(),
         Role::Quotients => "other rows".into(),
         Role::Remainders => "their remainders".into(),
-        Role::FoldedIndex => "folded index".into(),
-        Role::FoldedGates => "folded gates".into(),
-        Role::KernelWeights => format!("lstm {layer} kernel"),
-        Role::GateWeights => format!("lstm {layer} weights"),
-        Role::GateMultipliers => format!("lstm {layer} multipliers"),
-        Role::GateBiases => format!("lstm {layer} biases"),
+        Role::ProjectedIndex => "folded index".into(),
+        Role::ProjectedRows => "folded gates".into(),
+        Role::Kernel => format!("lstm {layer} kernel"),
+        Role::Weights => format!("lstm {layer} weights"),
+        Role::Multipliers => format!("lstm {layer} multipliers"),
+        Role::Biases => format!("lstm {layer} biases"),
         Role::HeadWeights => "head weights".into(),
         Role::HeadMultipliers => "head multipliers".into(),
         Role::HeadBiases => "head biases".into(),
@@ -315,7 +319,7 @@ fn scales(image: &Image<'_>) -> Option<String> {
     for (index, Layer::Lstm(lstm)) in image.manifest().layers.iter().enumerate() {
         let section = image
             .sections()
-            .find(|section| section.role == Role::GateMultipliers && usize::from(section.layer) == index)?;
+            .find(|section| section.role == Role::Multipliers && usize::from(section.layer) == index)?;
         let multipliers =
             image.section_bytes(&section).chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
         let (low, high) =

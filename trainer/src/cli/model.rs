@@ -2,7 +2,8 @@
 
 use std::str::FromStr;
 
-use latch_engine::image::manifest::{Hashed, Spelling, Tiers};
+use latch_engine::input::hashed::{Hashed, Spelling};
+use latch_engine::layers::embedding::Tiers;
 use latch_engine::input::ngrams::{MAX_LONGEST, WEIGHT_BITS};
 
 use super::args::positive;

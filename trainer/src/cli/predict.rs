@@ -4,8 +4,8 @@ use std::io::{BufRead, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use latch_engine::image::manifest::AnswerKind;
-use latch_engine::model::{Model, Session};
+use latch_engine::image::header::AnswerKind;
+use latch_engine::{Model, Session};
 use serde::Serialize;
 
 use super::output::printing;

@@ -5,7 +5,7 @@ mod terminal;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use latch_engine::image::manifest;
+use latch_engine::image::header as manifest;
 use serde::Serialize;
 
 use self::terminal::Terminal;

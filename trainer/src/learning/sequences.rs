@@ -9,7 +9,7 @@ use crate::dataset::{Example, Labels};
 use crate::ngrams::{Fitted, Table, fit, hashes};
 use crate::quantizer::occurrences;
 use crate::vocabulary::Vocabulary;
-use latch_engine::image::manifest::Units;
+use latch_engine::input::text::Tokens as Units;
 
 /// What teachers say of one text: the probability of class 1 where the network has one output, else one a class.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use latch_engine::image::Image;
-use latch_engine::model::Model;
+use latch_engine::Model;
 use rand::RngExt;
 use rayon::prelude::*;
 

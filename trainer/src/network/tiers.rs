@@ -1,5 +1,5 @@
 //! An embedding in two tiers, while it is learned: the ids that are read often have whole rows, the others rows that are narrower or put
-//! together from few, as [`latch_engine::image::manifest::Tiers`] has them.
+//! together from few, as [`latch_engine::layers::embedding::Tiers`] has them.
 //!
 //! The network's table keeps a whole vector for each id. The vectors of the others are held in their form by their gradients: where a
 //! feature is zero its gradient is, and where features are one parameter, the quotient's or the remainder's,
@@ -10,7 +10,7 @@
 //!
 //! each of them gets the sum. The optimizer is the same for equal elements with equal gradients, so that they stay equal to the bit.
 
-use latch_engine::image::manifest::Tiers as Shape;
+use latch_engine::layers::embedding::Tiers;
 use nalgebra::DMatrix;
 
 use super::embedding::SparseColumns;

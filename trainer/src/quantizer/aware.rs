@@ -143,8 +143,8 @@ mod tests {
     use crate::quantizer::{Origin, to_image};
     use crate::vocabulary::Vocabulary;
     use latch_engine::image::Image;
-    use latch_engine::image::manifest::Unknown;
-    use latch_engine::model::Model;
+    use latch_engine::input::text::Unknown;
+    use latch_engine::Model;
     use proptest::prelude::*;
 
     const STORAGES: [Storage; 3] = [Storage::Int8, Storage::Mixed, Storage::Int4];

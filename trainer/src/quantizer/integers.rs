@@ -24,8 +24,8 @@ use std::ops::Range;
 use anyhow::Result;
 use latch_engine::image::encode::{Tensor, Values, pack_gates_i8};
 use latch_engine::image::ids::IdSet;
-use latch_engine::image::manifest::Tiers;
-use latch_engine::image::tensor::Role;
+use latch_engine::layers::embedding::Tiers;
+use latch_engine::image::role::Role;
 
 use super::{LstmWeights, Packed, Storage, Weights};
 use crate::error::fault;
@@ -150,9 +150,9 @@ pub(super) fn pack(weights: &Weights, storage: Storage) -> Result<Packed> {
         let gates = quantize_gates(layer, &input_scales, Grid::of_gates(storage), index)?;
         shifts.push(gates.shift);
         let layer = index as u8;
-        tensors.push(Tensor { role: Role::GateWeights, layer, values: Values::I8(gates.weights) });
-        tensors.push(Tensor { role: Role::GateMultipliers, layer, values: Values::U16(gates.multipliers) });
-        tensors.push(Tensor { role: Role::GateBiases, layer, values: Values::I32(gates.biases) });
+        tensors.push(Tensor { role: Role::Weights, layer, values: Values::I8(gates.weights) });
+        tensors.push(Tensor { role: Role::Multipliers, layer, values: Values::U16(gates.multipliers) });
+        tensors.push(Tensor { role: Role::Biases, layer, values: Values::I32(gates.biases) });
     }
     // Without layers the head reads the embedding's bytes, as q/128: the scales of their columns go into its weights.
     let head: Vec<f32> = match weights.layers.is_empty() {
@@ -295,7 +295,7 @@ pub(super) fn quantize_head(head: &[f32], bias: &[f32]) -> Result<(Vec<i16>, Vec
 #[cfg(test)]
 mod tests {
     use super::*;
-    use latch_engine::image::manifest::Readout;
+    use latch_engine::layers::pooling::Pooling as Readout;
 
     /// One column: 400 small values, and a large one in row 0.
     fn network() -> Weights {

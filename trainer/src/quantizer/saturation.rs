@@ -5,8 +5,8 @@
 
 use latch_engine::image::Image;
 use latch_engine::image::encode::widened;
-use latch_engine::image::manifest::Layer;
-use latch_engine::image::tensor::Role;
+use latch_engine::layers::Layer;
+use latch_engine::image::role::Role;
 use latch_engine::kernels::{Backend, Packed, RowsI8, Scalar};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -73,7 +73,7 @@ pub fn count(image: &Image<'_>, sequences: &[Vec<u32>]) -> Saturation {
     let embedding = &int8(image, Role::Embedding, 0);
     let width = usize::from(image.manifest().embedding.width);
     let weights: Vec<Vec<i8>> =
-        (0..image.manifest().layers.len()).map(|index| int8(image, Role::GateWeights, index as u8)).collect();
+        (0..image.manifest().layers.len()).map(|index| int8(image, Role::Weights, index as u8)).collect();
     let layers: Vec<(usize, RowsI8<'_>)> = image
         .manifest()
         .layers
@@ -82,8 +82,8 @@ pub fn count(image: &Image<'_>, sequences: &[Vec<u32>]) -> Saturation {
         .map(|(index, Layer::Lstm(lstm))| {
             let gates = RowsI8 {
                 weights: &weights[index],
-                multiplier: section(image, Role::GateMultipliers, index as u8),
-                bias: section(image, Role::GateBiases, index as u8),
+                multiplier: section(image, Role::Multipliers, index as u8),
+                bias: section(image, Role::Biases, index as u8),
                 shift: u32::from(lstm.shift),
                 packed: Packed::NONE,
             };

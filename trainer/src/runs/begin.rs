@@ -1,7 +1,7 @@
 //! How a run begins, and how it goes on after it was stopped.
 
 use anyhow::Result;
-use latch_engine::image::manifest::Units;
+use latch_engine::input::text::Tokens as Units;
 
 use super::checkpoint::Checkpoint;
 use super::folder::RunFolder;

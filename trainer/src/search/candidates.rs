@@ -11,8 +11,12 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use latch_engine::image::encode::encoded_bytes;
-use latch_engine::image::manifest::{self, Extended, Input, Layer, Lstm, Manifest, Precision, Provenance, Text};
-use latch_engine::model::{StreamShape, state_bytes};
+use latch_engine::image::{Description, header as manifest};
+use latch_engine::image::header::{Input, Provenance};
+use latch_engine::layers::Layer;
+use latch_engine::layers::lstm::Lstm;
+use latch_engine::{Precision, state_bytes};
+use latch_engine::input::text::Text;
 use latch_parts::parts::{self, Part};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};

@@ -8,9 +8,8 @@ use latch_benches::peers::cell::{Cell, Shape, hidden_state, image_file};
 use latch_benches::peers::rounds::{Row, STREAMS, TOGETHER};
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
-use latch_engine::image::manifest::Precision;
+use latch_engine::{Model, Precision, Session};
 use latch_engine::kernels::AnyBackend;
-use latch_engine::model::{Model, Session};
 use latch_peers::{Peer, measure};
 
 struct Latch<'s, 'm, 'a> {

@@ -9,7 +9,7 @@ use latch_data::dataset::Task;
 use latch_data::error::fault;
 use latch_emulator::elf::Elf;
 use latch_emulator::firmware::Port;
-use latch_engine::image::manifest::Precision;
+use latch_engine::Precision;
 use latch_engine::kernels::AnyBackend;
 use latch_firmware_sim::board::Meaning;
 use latch_firmware_sim::link::host::batch::{Batch, Transcript};

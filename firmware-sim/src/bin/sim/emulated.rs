@@ -11,7 +11,7 @@ use latch_emulator::counts::{self, Counts};
 use latch_emulator::cycles::{self, Estimate};
 use latch_emulator::elf::Elf;
 use latch_emulator::firmware::{self, Options, Port, Program};
-use latch_engine::image::manifest::Precision;
+use latch_engine::Precision;
 use latch_firmware_sim::link::host::batch::{Batch, Transcript};
 use latch_parts::boards::{self, Board};
 use latch_parts::cores::{Core, MemoryTiming};

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use latch_data::dataset::built_in;
 use latch_emulator::firmware::Port;
-use latch_engine::image::manifest::Precision;
+use latch_engine::Precision;
 use latch_engine::kernels::AnyBackend;
 use latch_firmware_sim::link::host::batch::{Batch, Transcript};
 use latch_firmware_sim::link::host::difference::{self, Difference};

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
 use latch_engine::kernels::AnyBackend;
-use latch_engine::model::Model;
+use latch_engine::Model;
 
 use super::LinkError;
 use super::batch::{Batch, Transcript};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clap::ValueEnum;
-use latch_engine::image::manifest::MAX_OUTPUTS;
+use latch_engine::layers::dense::MAX_OUTPUTS;
 
 use crate::cli::args::{BudgetArgs, UnitsArg, ValidArg, absolute, positive, seconds};
 use crate::cli::model::ModelArg;
