@@ -5,7 +5,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use bytemuck::{AnyBitPattern, NoUninit};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput};
@@ -13,10 +13,10 @@ use half::f16;
 use latch_benches::images::{PRECISIONS, step_image};
 use latch_benches::{SIZES, STEP_STATE_BYTES};
 use latch_engine::image::Image;
-use latch_engine::layers::Layer;
-use latch_engine::{Model, Precision, State};
 use latch_engine::image::role::Role;
 use latch_engine::kernels::{AnyBackend, Backend, FloatWeight, Packed, RowsFloat, RowsI8, WithBackend};
+use latch_engine::layers::Layer;
+use latch_engine::{Model, Precision, State};
 
 fn main() -> Result<()> {
     let mut criterion = Criterion::default()
@@ -70,7 +70,7 @@ impl WithBackend for Kernel<'_, '_, '_> {
     type Output = Result<()>;
 
     fn run<B: Backend>(self, backend: B) -> Result<()> {
-        match self.image.manifest().precision {
+        match self.image.description().precision {
             Precision::F32 => kernel_float::<B, f32>(self.group, backend, self.image, self.size),
             Precision::F16 => kernel_float::<B, f16>(self.group, backend, self.image, self.size),
             Precision::Int8 => kernel_i8(self.group, backend, self.image, self.size),
@@ -84,8 +84,10 @@ fn kernel_i8<B: Backend>(
     image: &Image<'_>,
     size: usize,
 ) -> Result<()> {
-    let manifest = image.manifest();
-    let Layer::Lstm(lstm) = manifest.layers.first().context("the image has no layer")?;
+    let description = image.description();
+    let Some(Layer::Lstm(lstm)) = description.layers.first() else {
+        bail!("the image does not begin with an LSTM layer")
+    };
     let gates = RowsI8 {
         weights: tensor(image, Role::Weights)?,
         multiplier: tensor(image, Role::Multipliers)?,

@@ -1,10 +1,10 @@
 //! Images of random weights, made by the trainer as it makes those of trained networks.
 
 use anyhow::Result;
-use latch_engine::image::encode::AlignedBytes;
 use latch_engine::Precision;
-use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::image::encode::AlignedBytes;
 use latch_engine::input::text::Unknown;
+use latch_engine::layers::pooling::Pooling as Readout;
 use latch_trainer::quantizer::{Origin, Weights, to_image};
 use latch_trainer::vocabulary::Vocabulary;
 

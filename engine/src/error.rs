@@ -122,7 +122,9 @@ pub enum Error {
         layer: u8,
     },
     /// The image needs a feature that was left out of this build of the engine.
-    #[error("the image needs the feature `{feature}`, which this engine was built without: add it to the features of latch-engine")]
+    #[error(
+        "the image needs the feature `{feature}`, which this engine was built without: add it to the features of latch-engine"
+    )]
     Feature {
         /// The feature of the crate.
         feature: &'static str,
@@ -201,7 +203,9 @@ impl Error {
             Error::Record { .. } => "a record of the image's header cannot be read: export the model again",
             Error::UnknownRecord { .. } => "the image needs something that this engine does not know: update Latch",
             Error::Shape { problem } | Error::Layer { problem, .. } if !problem.is_empty() => problem,
-            Error::Sections => "the image's sections do not have the sizes that its header gives: export the model again",
+            Error::Sections => {
+                "the image's sections do not have the sizes that its header gives: export the model again"
+            }
             Error::Feature { feature } => feature,
             _ => "the image is inconsistent: export the model again",
         }

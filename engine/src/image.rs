@@ -321,6 +321,12 @@ impl<'a> Image<'a> {
         self.bytes.get(section.offset..section.offset + section.bytes()).unwrap_or(&[])
     }
 
+    /// Which ids of the embedding have a projected row; `None` where none has.
+    pub fn projected(&self) -> Option<ids::IdSet<'a>> {
+        let section = self.sections().find(|section| section.role == role::Role::ProjectedIndex)?;
+        bytemuck::try_cast_slice(self.section_bytes(&section)).ok().map(ids::IdSet::new)
+    }
+
     /// The vocabulary of a text model; `None` where the input is something else.
     pub fn vocabulary(&self) -> Option<Vocabulary<'a>> {
         Self::open_vocabulary(&self.description(), &mut self.cursor()).ok().flatten()

@@ -159,7 +159,9 @@ impl Layer {
     pub const fn is_int4(&self) -> bool {
         matches!(
             self,
-            Layer::Lstm(Lstm { int4: true, .. }) | Layer::Gru(Gru { int4: true, .. }) | Layer::Rnn(Rnn { int4: true, .. })
+            Layer::Lstm(Lstm { int4: true, .. })
+                | Layer::Gru(Gru { int4: true, .. })
+                | Layer::Rnn(Rnn { int4: true, .. })
         )
     }
 

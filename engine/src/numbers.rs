@@ -215,13 +215,7 @@ impl Numbers for i8 {
         out.iter_mut().zip(row).for_each(|(h, &x)| *h = i16::from(x.max(-127)) << 8);
     }
 
-    fn product<B: Backend>(
-        backend: B,
-        rows: Rows<'_, i8>,
-        x: &mut [i16],
-        out: &mut [i32],
-        room: Option<&mut [i8]>,
-    ) {
+    fn product<B: Backend>(backend: B, rows: Rows<'_, i8>, x: &mut [i16], out: &mut [i32], room: Option<&mut [i8]>) {
         match room {
             Some(room) => nibbles::rows(backend, &rows.integers(), x, out, room),
             None => backend.rows_i8(&rows.integers(), x, out),

@@ -247,11 +247,18 @@ impl<'s, 'm, 'a> View<'s, 'm, 'a> {
         }
     }
 
+    /// The bytes of a layer's state, as [`crate::layers`] describes them: of an LSTM layer its cell state and then its hidden state. Empty where the layer has
+    /// none, or there is no such layer.
+    pub fn layer_state(&self, layer: usize) -> &[u8] {
+        self.model.layer_bytes(layer).and_then(|range| self.state.as_bytes().get(range)).unwrap_or(&[])
+    }
+
     /// A digest of a layer's state: FNV-1a with 32 bits over its bytes as they lie there. Two machines whose digests differ part ways in this layer or before
     /// it. That of no bytes where the layer has no state, or there is no such layer.
     pub fn layer_digest(&self, layer: usize) -> u32 {
-        let bytes = self.model.layer_bytes(layer).and_then(|range| self.state.as_bytes().get(range)).unwrap_or(&[]);
-        bytes.iter().fold(0x811C_9DC5, |digest, &byte| (digest ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+        self.layer_state(layer)
+            .iter()
+            .fold(0x811C_9DC5, |digest, &byte| (digest ^ u32::from(byte)).wrapping_mul(0x0100_0193))
     }
 
     /// One step.

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use latch_engine::Precision;
-use latch_engine::layers::pooling::Pooling as Readout;
 use latch_engine::input::text::Unknown;
+use latch_engine::layers::pooling::Pooling as Readout;
 use latch_trainer::quantizer::{Origin, Weights, to_image};
 use latch_trainer::vocabulary::Vocabulary;
 use tempfile::TempDir;
@@ -206,8 +206,8 @@ mod socket {
     use std::io::{self, Read, Write};
     use std::os::unix::net::{UnixListener, UnixStream};
 
-    use latch_engine::image::encode::AlignedBytes;
     use latch_engine::State;
+    use latch_engine::image::encode::AlignedBytes;
     use latch_firmware_sim::link::board::{LinkBoard, Machine};
     use latch_firmware_sim::link::port::Port;
 

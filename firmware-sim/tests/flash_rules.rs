@@ -3,11 +3,11 @@
 
 use std::ops::Range;
 
+use latch_engine::Precision;
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
-use latch_engine::Precision;
-use latch_engine::layers::pooling::Pooling as Readout;
 use latch_engine::input::text::Unknown;
+use latch_engine::layers::pooling::Pooling as Readout;
 use latch_firmware_sim::flash::{ERASED, Flash, Slot, SlotError};
 use latch_firmware_sim::sim::nor::{NorFlash, Violation};
 use latch_parts::parts::{self, Part};

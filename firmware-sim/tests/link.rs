@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
-use latch_engine::{Digest, Logit, Model, Precision, Session, State};
-use latch_engine::layers::pooling::Pooling as Readout;
 use latch_engine::input::text::Unknown;
 use latch_engine::kernels::AnyBackend;
+use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::{Digest, Logit, Model, Precision, Session, State, View};
 use latch_firmware_sim::link::board::{LinkBoard, Machine};
 use latch_firmware_sim::link::frame::Reader;
 use latch_firmware_sim::link::host::batch::{Batch, Transcript};
@@ -68,7 +68,7 @@ fn reference(image: &[u8], texts: &[String]) -> (Vec<Vec<Logit>>, u64) {
     let logits = texts.iter().map(|text| {
         let mut session = model.session(&mut state).unwrap();
         let mut logits = Vec::new();
-        let mut each = |session: &Session<'_, '_, '_>, _: &[u8]| {
+        let mut each = |session: &mut View<'_, '_, '_>, _: &[u8]| {
             digest.push(session.output());
             logits.push(session.output());
         };

@@ -5,9 +5,9 @@ use std::cell::RefCell;
 
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
-use latch_engine::{Digest, Logit, Model, Precision, Session, State};
-use latch_engine::layers::pooling::Pooling as Readout;
 use latch_engine::input::text::Unknown;
+use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::{Digest, Logit, Model, Precision, Session, State, View};
 use latch_firmware_sim::app::{self, INPUT_BYTES, Stop, VIEW_BYTES};
 use latch_firmware_sim::board::{Board, Input, Ready, Report, Summary, Verdict};
 use latch_firmware_sim::sim::budget::STACK_RESERVE;
@@ -59,7 +59,7 @@ fn reference(image: &[u8]) -> (Digest, u32, Vec<Logit>) {
     let logits = TEXTS.map(|text| {
         let mut memory = State::<8192>::new();
         let mut session = model.session(&mut memory).unwrap();
-        let each = |session: &Session<'_, '_, '_>, _: &[u8]| {
+        let each = |session: &mut View<'_, '_, '_>, _: &[u8]| {
             let (digest, tokens) = &mut *state.borrow_mut();
             digest.push(session.output());
             *tokens += 1;

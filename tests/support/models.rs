@@ -2,10 +2,10 @@
 
 use latch_engine::image::Image;
 use latch_engine::image::encode::{AlignedBytes, Tensor, Values, widened};
-use latch_engine::{Logit, Model, Precision, Session, State};
-use latch_engine::layers::pooling::Pooling as Readout;
-use latch_engine::input::text::Unknown;
 use latch_engine::image::section::{Element, Section};
+use latch_engine::input::text::Unknown;
+use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::{Logit, Model, Precision, State, View};
 use latch_trainer::network::readout::Readout as TrainerReadout;
 use latch_trainer::network::{Network, NetworkConfig};
 use latch_trainer::quantizer::{Origin, Weights, to_image};
@@ -89,8 +89,8 @@ fn matrix<T: Real>(columns: usize, values: &[f32]) -> DMatrix<T> {
 }
 
 /// All logits of a session.
-pub fn logits(session: &Session<'_, '_, '_>) -> Vec<Logit> {
-    (0..usize::from(session.model().shape().outputs)).map(|output| session.logit(output)).collect()
+pub fn logits(session: &mut View<'_, '_, '_>) -> Vec<Logit> {
+    (0..usize::from(session.model().outputs())).map(|output| session.logit(output)).collect()
 }
 
 /// The shape of a random model: the rows of its embedding, its width, the units of each layer, readout, unknown words and seed.
@@ -150,16 +150,16 @@ pub fn run(model: &Model<'_>, ids: &[u32]) -> Vec<u32> {
     let mut state = State::<ROOM>::new();
     let mut session = model.session(&mut state).expect("there is room");
     let mut answers = Vec::new();
-    let mut answer = |session: &Session<'_, '_, '_>| {
+    let mut answer = |session: &mut View<'_, '_, '_>| {
         answers.extend(logits(session).into_iter().map(|logit| logit.to_bits()));
-        answers.extend((0..model.shape().units.len()).map(|layer| session.layer_digest(layer)));
+        answers.extend((0..usize::from(model.layers())).map(|layer| session.layer_digest(layer)));
     };
     for &id in ids {
         session.push_token(id);
-        answer(&session);
+        answer(&mut session);
     }
     session.push_bytes(b"a bb z ba zz c, d! nobody");
     session.finish();
-    answer(&session);
+    answer(&mut session);
     answers
 }

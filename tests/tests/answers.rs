@@ -1,11 +1,11 @@
 //! Promise: an image says what its outputs mean and when a verdict is certain; both change nothing of what it computes.
 
-use latch_engine::{Error, Model, Precision, SelfTest, Session, State, project, with_answer};
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
 use latch_engine::image::header::{Answer, AnswerKind, Early};
-use latch_engine::layers::pooling::Pooling as Readout;
 use latch_engine::input::text::Unknown;
+use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::{Error, Model, Precision, SelfTest, Session, State, View, project, with_answer};
 use latch_tests::models::{PRECISIONS, ROOM, Shape};
 
 const TEXT: &[u8] = b"a b zz ab m, n. x a b c d e f g h i j k l m n o p q r s t u v w x y z";
@@ -28,7 +28,7 @@ fn run(bytes: &AlignedBytes) -> Vec<(u32, Option<bool>)> {
     });
     let mut session = model.session(&mut state).expect("there is room");
     let mut outputs = Vec::new();
-    let mut note = |session: &Session<'_, '_, '_>, _: &[u8]| {
+    let mut note = |session: &mut View<'_, '_, '_>, _: &[u8]| {
         assert_eq!(session.is_certain(), session.early().is_some());
         outputs.push((session.output().to_bits(), session.early()));
     };

@@ -1,14 +1,14 @@
 //! Promise: a readout by attention is the weighted mean that it says it is: sums and weights to the bit, in a state that can be kept and resumed. What
 //! is wrong with it is refused.
 
-use latch_engine::{Error, Model, Precision, SelfTest, State};
 use latch_engine::image::encode::{AlignedBytes, encode};
 use latch_engine::image::{Description, Image, VERSION, VERSION_EXTENDED, VERSION_TIERED};
-use latch_engine::layers::pooling::Pooling as Readout;
-use latch_engine::layers::embedding::Tiers;
 use latch_engine::input::text::Unknown;
 use latch_engine::kernels::AnyBackend;
 use latch_engine::layers::attention::attention_weight;
+use latch_engine::layers::embedding::Tiers;
+use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::{Error, Model, Precision, SelfTest, State};
 use latch_tests::models::{ROOM, Shape, image, tensors};
 use latch_trainer::quantizer::Weights;
 use nalgebra::DMatrix;
@@ -86,7 +86,7 @@ fn images_of_version_6_open_compute_what_they_computed_then_and_are_still_writte
     for (precision, bytes) in GOLDENS {
         let bytes = AlignedBytes::new(bytes);
         let image = Image::open(&bytes).expect("the golden is readable");
-        assert_eq!((image.version(), image.manifest().readout), (6, Readout::Attention));
+        assert_eq!((image.version(), image.description().readout), (6, Readout::Attention));
         let self_test = Model::new(&image).self_test(State::<ROOM>::new().as_bytes_mut());
         let expected = if precision == Precision::Int8 { SelfTest::Passed } else { SelfTest::Absent };
         assert_eq!(self_test, Ok(expected));
@@ -108,7 +108,7 @@ fn write_the_goldens() {
 fn attention_without_a_layer_is_refused() {
     let bytes = Shape { units: vec![], readout: Readout::Mean, ..small() }.image(Precision::Int8);
     let image = Image::open(&bytes).expect("the image was just made");
-    let manifest = Manifest { readout: Readout::Attention, ..image.manifest() };
+    let manifest = Manifest { readout: Readout::Attention, ..image.description() };
     let result = encode(&manifest, &image.provenance(), &tensors(&image));
     assert!(matches!(result, Err(Error::Shape { .. })), "{result:?}");
 }
@@ -133,7 +133,7 @@ fn attention_under_the_number_of_an_older_version_is_refused() {
 fn a_version_6_says_whether_there_are_tiers() {
     let bytes = small().image(Precision::Int8);
     let image = Image::open(&bytes).expect("the image was just made");
-    assert_eq!(image.manifest().extended, Extended::default());
+    assert_eq!(image.description().extended, Extended::default());
     let form = Tiers { whole: 9, width: 3, remainders: 0, nibbles: false };
     let mut weights = small().weights();
     weights.occurrences = (0..40).rev().collect();
@@ -143,7 +143,7 @@ fn a_version_6_says_whether_there_are_tiers() {
     weights.tiers = Some(form);
     let bytes = latch_tests::models::image(&weights, Precision::Int8, Unknown::LastRow);
     let image = Image::open(&bytes).expect("the image was just made");
-    assert_eq!((image.version(), image.manifest().extended.tiers), (VERSION, Some(form)));
+    assert_eq!((image.version(), image.description().extended.tiers), (VERSION, Some(form)));
 }
 
 #[test]

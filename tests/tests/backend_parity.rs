@@ -1,8 +1,8 @@
 //! Promise: integer models give the same bits on every backend; float models stay inside the table's bound.
 
 use latch_engine::image::Image;
-use latch_engine::{Model, Precision, Session, State};
 use latch_engine::kernels::AnyBackend;
+use latch_engine::{Model, Precision, Session, State};
 use latch_tests::models::{ROOM, Shape, logits, shapes};
 use latch_tests::tolerances::BACKENDS;
 use proptest::prelude::*;

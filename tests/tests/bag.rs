@@ -1,14 +1,14 @@
 //! Promise: a model without recurrent layers is the readout over its embedding's rows, in trainer and engine alike, and only version 4 of the
 //! format has it. (That backends, packing and streams keep its bits is in the tests of all shapes.)
 
-use latch_engine::{Error, Logit, Model, Precision, SelfTest, State, project};
 use latch_engine::image::encode::{AlignedBytes, encode};
+use latch_engine::image::role::Role;
+use latch_engine::image::{Description, Image, VERSION_EXTENDED};
+use latch_engine::input::text::Unknown;
 use latch_engine::layers::Layer;
 use latch_engine::layers::lstm::Lstm;
-use latch_engine::image::{Description, Image, VERSION_EXTENDED};
 use latch_engine::layers::pooling::Pooling as Readout;
-use latch_engine::input::text::Unknown;
-use latch_engine::image::role::Role;
+use latch_engine::{Error, Logit, Model, Precision, SelfTest, State, project};
 use latch_tests::models::{PRECISIONS, ROOM, Shape, logits, network};
 use proptest::prelude::*;
 
@@ -59,7 +59,7 @@ proptest! {
             .sum();
         let multiplier = number(section(Role::HeadMultipliers), 0) & 0xFFFF;
         let bias = section(Role::HeadBiases).try_into().map(i32::from_le_bytes).expect("one bias of 32 bits");
-        let shift = image.manifest().head.shift;
+        let shift = image.description().head.shift;
         let expected = ((dot * multiplier + (1 << (shift - 1))) >> shift) + i64::from(bias);
         prop_assert_eq!(logit(&bytes, &ids), Logit::Fixed(expected as i32));
     }
@@ -70,7 +70,7 @@ fn a_bag_is_an_image_of_version_4_with_a_self_test_that_passes() {
     for readout in [Readout::Last, Readout::Mean, Readout::Max] {
         let bytes = bag(readout, 3).image(Precision::Int8);
         let image = Image::open(&bytes).expect("the image was just made");
-        assert_eq!((image.version(), image.manifest().layers.len()), (VERSION_EXTENDED, 0));
+        assert_eq!((image.version(), image.description().layers.len()), (VERSION_EXTENDED, 0));
         let mut state = State::<ROOM>::new();
         assert_eq!(Model::new(&image).self_test(state.as_bytes_mut()), Ok(SelfTest::Passed));
     }
@@ -107,7 +107,7 @@ fn a_bag_cannot_be_folded_and_says_why() {
         let image = Image::open(&bytes).expect("the image was just made");
         let refused = fold(&image, &[1, 2]).expect_err("there is nothing to fold into");
         assert!(matches!(refused, Error::Shape { problem } if problem.contains("no recurrent layer")), "{refused}");
-        let manifest = Manifest { folded: 2, ..image.manifest() };
+        let manifest = Manifest { folded: 2, ..image.description() };
         assert!(matches!(encode(&manifest, &image.provenance(), &[]), Err(Error::Shape { .. })));
     }
 }

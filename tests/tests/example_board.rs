@@ -14,9 +14,9 @@ use latch_emulator::elf::Elf;
 use latch_emulator::toolchain::{Toolchain, absent_qemu};
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
-use latch_engine::{Model, Precision, SelfTest, State, probability_q15};
-use latch_engine::layers::pooling::Pooling as Readout;
 use latch_engine::input::text::Unknown;
+use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::{Model, Precision, SelfTest, State, probability_q15};
 use latch_parts::boards;
 use latch_tests::models::{ROOM, Shape, words};
 

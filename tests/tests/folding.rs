@@ -1,14 +1,14 @@
 //! Promise: folding an embedding into the first layer changes no bit of an integer model and little of a float one, and a folded image
 //! that contradicts itself is refused.
 
-use latch_engine::{Error, Logit, Model, Precision, SelfTest, Session, State, project, projected_image_bytes};
 use latch_engine::image::encode::{AlignedBytes, Tensor, Values, encode};
-use latch_engine::image::{Description, Image, VERSION_FOLDED, VERSION_UNFOLDED};
-use latch_engine::layers::pooling::Pooling as Readout;
-use latch_engine::input::text::Unknown;
 use latch_engine::image::role::Role;
 use latch_engine::image::section::Section;
+use latch_engine::image::{Description, Image, VERSION_FOLDED, VERSION_UNFOLDED};
+use latch_engine::input::text::Unknown;
 use latch_engine::kernels::AnyBackend;
+use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::{Error, Logit, Model, Precision, SelfTest, Session, State, project, projected_image_bytes};
 use latch_tests::models::{PRECISIONS, READOUTS, ROOM, Shape, image, logits, shapes, words};
 use latch_tests::tolerances;
 use latch_trainer::folding::most_frequent;
@@ -207,7 +207,7 @@ fn changed(bytes: &AlignedBytes, role: Role, change: impl FnOnce(&mut [u8])) -> 
         tensors.iter_mut().find(|tensor| tensor.role == role && tensor.layer == 0).expect("it has this tensor");
     let Values::Bytes(values) = &mut tensor.values else { panic!("all tensors are bytes") };
     change(values);
-    AlignedBytes::new(&encode(&image.manifest(), &image.provenance(), &tensors).expect("the shapes are right"))
+    AlignedBytes::new(&encode(&image.description(), &image.provenance(), &tensors).expect("the shapes are right"))
 }
 
 #[test]
@@ -278,7 +278,7 @@ fn kernel_weights_count_in_the_sums_of_a_folded_image_too() {
                 _ => {}
             }
         }
-        let crafted = encode(&image.manifest(), &image.provenance(), &tensors).expect("the shapes are right");
+        let crafted = encode(&image.description(), &image.provenance(), &tensors).expect("the shapes are right");
         Image::open(&AlignedBytes::new(&crafted)).err()
     };
     // Five columns of x are eight with padding: 128 * 8 * 127 * 16,513 = 2^31 - 1,024.
@@ -311,7 +311,8 @@ fn a_float_row_that_is_infinite_or_no_number_is_refused_by_its_tensors_name() {
         let plain = small(precision);
         let bytes = fold(&open(&plain), &[1]).expect("the id is in the embedding");
         for value in [f32::NAN, f32::INFINITY] {
-            let damaged = changed(&bytes, Role::ProjectedRows, |ready| ready[4..8].copy_from_slice(&value.to_le_bytes()));
+            let damaged =
+                changed(&bytes, Role::ProjectedRows, |ready| ready[4..8].copy_from_slice(&value.to_le_bytes()));
             assert_eq!(Image::open(&damaged).err(), Some(Error::NotFinite { role: Role::ProjectedRows, layer: 0 }));
         }
     }
@@ -322,7 +323,7 @@ fn a_manifest_with_more_folded_ids_than_the_embedding_has_is_refused() {
     let plain = small(Precision::Int8);
     let bytes = fold(&open(&plain), &[1]).expect("the id is in the embedding");
     let image = open(&bytes);
-    let manifest = Manifest { folded: 71, ..image.manifest() };
+    let manifest = Manifest { folded: 71, ..image.description() };
     assert!(matches!(encode(&manifest, &image.provenance(), &tensors(&image)), Err(Error::Shape { .. })));
 }
 

@@ -1,15 +1,15 @@
 //! Promise: a model with four bits a weight is the int8 model with the widened weights, to the bit: on every backend, packed or not, folded or not,
 //! alone or with other streams. What is wrong with its bytes is refused.
 
-use latch_engine::{Error, Model, Precision, SelfTest, Session, State, certify, project};
 use latch_engine::image::encode::{AlignedBytes, Values, encode};
-use latch_engine::image::{Description, Image, VERSION_EXTENDED, VERSION_UNFOLDED};
 use latch_engine::image::header::Provenance;
-use latch_engine::layers::pooling::Pooling as Readout;
-use latch_engine::input::text::Unknown;
-use latch_engine::image::section::Element;
 use latch_engine::image::role::Role;
+use latch_engine::image::section::Element;
+use latch_engine::image::{Description, Image, VERSION_EXTENDED, VERSION_UNFOLDED};
+use latch_engine::input::text::Unknown;
 use latch_engine::kernels::AnyBackend;
+use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::{Error, Model, Precision, SelfTest, Session, State, certify, project};
 use latch_tests::models::{ROOM, Shape, run, shapes, tensors, vocabulary};
 use latch_trainer::quantizer::{Origin, Storage, to_image};
 use proptest::prelude::*;
@@ -21,7 +21,7 @@ fn four_bits(shape: &Shape, storage: Storage) -> AlignedBytes {
 
 /// The same model with other tensors of four bits.
 fn stored(image: &Image<'_>, nibbles: Nibbles) -> AlignedBytes {
-    let manifest = Manifest { extended: Extended { nibbles, ..Extended::default() }, ..image.manifest() };
+    let manifest = Manifest { extended: Extended { nibbles, ..Extended::default() }, ..image.description() };
     let bytes = encode(&manifest, &image.provenance(), &tensors(image)).expect("the tensors fit the manifest");
     let mut bytes = AlignedBytes::new(&bytes);
     certify(&mut bytes).expect("the image opens");
@@ -118,8 +118,8 @@ fn images_of_four_bits_open_compute_what_they_computed_then_and_are_still_writte
     for (storage, bytes) in GOLDENS {
         let bytes = AlignedBytes::new(bytes);
         let image = Image::open(&bytes).expect("the golden is readable");
-        assert_eq!((image.version(), image.manifest().precision_name()), (VERSION_EXTENDED, storage.name()));
-        assert_eq!(image.manifest().precision, Precision::Int8);
+        assert_eq!((image.version(), image.description().precision_name()), (VERSION_EXTENDED, storage.name()));
+        assert_eq!(image.description().precision, Precision::Int8);
         let self_test = Model::new(&image).self_test(State::<ROOM>::new().as_bytes_mut());
         assert_eq!(self_test, Ok(SelfTest::Passed));
         assert_eq!(&four_bits(&small(), storage)[..], &bytes[..], "{}", storage.name());
@@ -203,9 +203,9 @@ fn what_four_bits_cannot_hold_is_not_written() {
         if let Values::I8(values) = &mut tensor.values {
             values[3] |= 1;
         }
-        let refused = encode(&image.manifest(), &Provenance::default(), &tensors);
+        let refused = encode(&image.description(), &Provenance::default(), &tensors);
         assert!(matches!(refused, Err(Error::Shape { .. })), "{role:?}");
     }
-    let float = Manifest { precision: Precision::F32, ..image.manifest() };
+    let float = Manifest { precision: Precision::F32, ..image.description() };
     assert!(matches!(encode(&float, &Provenance::default(), &[]), Err(Error::Shape { .. })));
 }

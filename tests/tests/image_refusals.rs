@@ -1,18 +1,18 @@
 //! Promise: `Image::open` refuses whatever is not a whole, consistent image, and what it opens runs without a panic.
 
-use latch_engine::{Error, Logit, Model, Precision, State};
 use latch_engine::image::encode::{AlignedBytes, Tensor, Values, encode};
 use latch_engine::image::header::{Input, Provenance};
+use latch_engine::image::role::Role;
+use latch_engine::image::section::{Element, Section};
+use latch_engine::image::{ALIGNMENT, Description, Image, MAGIC, VERSION, VERSION_UNFOLDED};
+use latch_engine::input::text::Unknown;
+use latch_engine::kernels::AnyBackend;
 use latch_engine::layers::Layer;
-use latch_engine::layers::lstm::Lstm;
 use latch_engine::layers::dense::MAX_OUTPUTS;
 use latch_engine::layers::embedding::MAX_ROWS;
-use latch_engine::image::{ALIGNMENT, Description, Image, MAGIC, VERSION, VERSION_UNFOLDED};
+use latch_engine::layers::lstm::Lstm;
 use latch_engine::layers::pooling::Pooling as Readout;
-use latch_engine::input::text::Unknown;
-use latch_engine::image::section::{Element, Section};
-use latch_engine::image::role::Role;
-use latch_engine::kernels::AnyBackend;
+use latch_engine::{Error, Logit, Model, Precision, State};
 use latch_tests::models::{PRECISIONS, ROOM, Shape, logits};
 use proptest::prelude::*;
 
@@ -30,7 +30,7 @@ fn answers(image: &Image<'_>, tokens: u32) -> Vec<Logit> {
         let model = Model::new(image).with_backend(backend);
         let mut state = State::<ROOM>::new();
         let Ok(mut session) = model.session(&mut state) else { return answers };
-        let rows = image.manifest().embedding.rows;
+        let rows = image.description().embedding.rows;
         for token in 0..tokens {
             session.push_token(token.wrapping_mul(7) % (rows + 1));
             answers.extend(logits(&session));
@@ -38,7 +38,7 @@ fn answers(image: &Image<'_>, tokens: u32) -> Vec<Logit> {
         session.reset();
         session.push_bytes(b"a b, Zz? c ba");
         session.finish();
-        assert!(!session.probability().is_nan() || model.shape().precision != Precision::Int8);
+        assert!(!session.probability().is_nan() || model.precision() != Precision::Int8);
         answers.extend(logits(&session));
     }
     answers
@@ -151,7 +151,7 @@ fn a_newer_version_is_refused_by_its_number_whatever_follows_it() {
     let bytes = small(Precision::Int8);
     let image = Image::open(&bytes).expect("the image was just made");
     for version in [VERSION + 1, 300, u16::MAX] {
-        let newer = assemble(version, &image.manifest(), &contents(&image));
+        let newer = assemble(version, &image.description(), &contents(&image));
         let error = Image::open(&newer).expect_err("a newer version");
         assert_eq!(error, Error::NewerVersion { found: version, supported: VERSION });
         assert!(error.to_string().contains(&version.to_string()), "{error}");
@@ -204,7 +204,7 @@ fn an_image_opens_in_a_longer_slot_and_answers_as_alone() {
 fn row_sums_are_accepted_up_to_the_last_value_of_32_bits_and_refused_beyond_it() {
     let bytes = small(Precision::Int8);
     let image = Image::open(&bytes).expect("the image was just made");
-    for (layer, Layer::Lstm(lstm)) in image.manifest().layers.iter().enumerate() {
+    for (layer, Layer::Lstm(lstm)) in image.description().layers.iter().enumerate() {
         let layer = layer as u8;
         for row in 0..4 * usize::from(lstm.units) {
             let mut tensors = tensors(&image);
@@ -223,7 +223,7 @@ fn row_sums_are_accepted_up_to_the_last_value_of_32_bits_and_refused_beyond_it()
                 let Values::I32(biases) = tensor(&mut tensors, Role::Biases, layer) else { panic!("i32") };
                 biases[row] = bias;
                 let crafted = AlignedBytes::new(
-                    &encode(&image.manifest(), &image.provenance(), &tensors).expect("the shapes are right"),
+                    &encode(&image.description(), &image.provenance(), &tensors).expect("the shapes are right"),
                 );
                 match Image::open(&crafted) {
                     Ok(image) => {
@@ -252,7 +252,7 @@ fn weights_that_are_infinite_or_no_number_are_refused_by_their_tensors_name() {
                     };
                     values[place] = bad;
                     let crafted = AlignedBytes::new(
-                        &encode(&image.manifest(), &image.provenance(), &tensors).expect("the shapes are right"),
+                        &encode(&image.description(), &image.provenance(), &tensors).expect("the shapes are right"),
                     );
                     let expected = Error::NotFinite { role: section.role, layer: section.layer };
                     assert_eq!(Image::open(&crafted).err(), Some(expected));
@@ -292,9 +292,9 @@ fn a_manifest_that_contradicts_itself_is_refused_by_reader_and_writer() {
     for precision in PRECISIONS {
         let bytes = small(precision);
         let image = Image::open(&bytes).expect("the image was just made");
-        assert!(Image::open(&assemble(VERSION_UNFOLDED, &image.manifest(), &contents(&image))).is_ok());
+        assert!(Image::open(&assemble(VERSION_UNFOLDED, &image.description(), &contents(&image))).is_ok());
         for (name, edit) in edits {
-            let mut manifest = image.manifest().clone();
+            let mut manifest = image.description().clone();
             edit(&mut manifest);
             let crafted = assemble(VERSION_UNFOLDED, &manifest, &contents(&image));
             let outcome = Image::open(&crafted);
@@ -330,7 +330,7 @@ fn a_manifest_that_contradicts_the_sections_is_refused() {
         let bytes = small(precision);
         let image = Image::open(&bytes).expect("the image was just made");
         for (name, edit) in edits {
-            let mut manifest = image.manifest().clone();
+            let mut manifest = image.description().clone();
             edit(&mut manifest);
             let crafted = assemble(VERSION_UNFOLDED, &manifest, &contents(&image));
             assert!(Image::open(&crafted).is_err(), "{name}, {}", precision.name());
@@ -344,7 +344,10 @@ fn sections_that_are_not_padded_with_zeros_or_have_bytes_behind_them_are_refused
         let bytes = small(precision);
         let image = Image::open(&bytes).expect("the image was just made");
         let longer = [contents(&image), vec![&[0; 16]]].concat();
-        assert_eq!(Image::open(&assemble(VERSION_UNFOLDED, &image.manifest(), &longer)).err(), Some(Error::Sections));
+        assert_eq!(
+            Image::open(&assemble(VERSION_UNFOLDED, &image.description(), &longer)).err(),
+            Some(Error::Sections)
+        );
         let mut end = image.header_bytes();
         for section in image.sections() {
             for place in end..section.offset {

@@ -1,11 +1,11 @@
 //! Images of older formats open and compute what they always have; an image of this format carries a self-test, and it can fail.
 
-use latch_engine::{Digest, Error, Model, Precision, SelfTest, State, certify, project};
 use latch_engine::image::encode::AlignedBytes;
-use latch_engine::layers::pooling::Pooling as Readout;
-use latch_engine::input::text::Unknown;
 use latch_engine::image::{Image, VERSION_FOLDED, VERSION_UNFOLDED};
+use latch_engine::input::text::Unknown;
 use latch_engine::kernels::AnyBackend;
+use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::{Digest, Error, Model, Precision, SelfTest, State, certify, project};
 use latch_tests::models::{ROOM, Shape, logits};
 
 /// Written by the writer of version 1, which is no more, from `Shape { rows: 40, width: 5, units: [7], Max, LastRow, seed: 3 }`.
@@ -55,7 +55,7 @@ fn images_of_versions_2_and_3_open_compute_what_they_computed_then_and_are_still
     for (version, precision, bytes) in LATER {
         let bytes = AlignedBytes::new(bytes);
         let image = Image::open(&bytes).expect("this version is readable");
-        assert_eq!((image.version(), image.manifest().precision), (version, precision));
+        assert_eq!((image.version(), image.description().precision), (version, precision));
         let model = Model::new(&image);
         let mut state = State::<ROOM>::new();
         let expected = if precision == Precision::Int8 { SelfTest::Passed } else { SelfTest::Absent };

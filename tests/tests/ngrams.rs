@@ -1,10 +1,10 @@
 //! Promise: n-grams add to the logit what the trainer says, to the same bits in any chunks, on any backend, after any pause.
 
-use latch_engine::{Error, Logit, Model, Precision, State};
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
 use latch_engine::input::text::{Tokens as Units, Unknown};
 use latch_engine::kernels::AnyBackend;
+use latch_engine::{Error, Logit, Model, Precision, State};
 use latch_tests::training::{Task, config};
 use latch_trainer::dataset::{Example, built_in};
 use latch_trainer::ngrams::{Fitted, NgramConfig, fit, hashes};

@@ -7,10 +7,10 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use latch_engine::image::Image;
-use latch_engine::{Digest, Model, Precision, Session, State};
-use latch_engine::layers::pooling::Pooling as Readout;
 use latch_engine::input::text::Unknown;
 use latch_engine::kernels::AnyBackend;
+use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::{Digest, Model, Precision, Session, State};
 use latch_tests::models::{PRECISIONS, READOUTS, Shape};
 
 thread_local! {

@@ -1,9 +1,9 @@
 //! Promise: trainer and engine mean the same by a word, streams need the memory that was stated, and quantized models stay near f32.
 
-use latch_engine::{Error, Model, Precision, State, probability_q15};
 use latch_engine::image::Image;
-use latch_engine::layers::pooling::Pooling as Readout;
 use latch_engine::input::text::Unknown;
+use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::{Error, Model, Precision, State, probability_q15};
 use latch_tests::models::{PRECISIONS, READOUTS, ROOM, Shape, shapes};
 use latch_tests::tolerances::{PROBABILITY_Q15, QUANTIZED_F16, QUANTIZED_INT8};
 use latch_trainer::quantizer::{Origin, Weights, to_image};
@@ -145,7 +145,7 @@ fn distances(shape: &Shape) -> [f32; 2] {
             .map(|token| {
                 session.push_token(token * token % shape.rows as u32);
                 let logit = session.output();
-                if model.shape().precision == Precision::Int8 {
+                if model.precision() == Precision::Int8 {
                     let difference = f32::from(probability_q15(logit) as i16) / 32_768.0 - logit.probability();
                     assert!(difference.abs() <= PROBABILITY_Q15, "{logit:?}: {difference}");
                 }

@@ -6,11 +6,11 @@
 use std::collections::HashMap;
 
 use latch_engine::image::Image;
-use latch_engine::layers::dense::MAX_OUTPUTS;
-use latch_engine::{Model, Precision, State};
-use latch_engine::layers::pooling::Pooling as Readout;
 use latch_engine::input::text::Unknown;
 use latch_engine::kernels::AnyBackend;
+use latch_engine::layers::dense::MAX_OUTPUTS;
+use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::{Model, Precision, State};
 use latch_tests::models::{READOUTS, ROOM, image, logits, network};
 use latch_tests::tolerances;
 use latch_trainer::quantizer::{LstmWeights, Weights};

@@ -1,9 +1,9 @@
 //! Promise: weights in a backend's own order, and streams that step together, change no bit of an integer model and keep float models inside
 //! the table's bound.
 
-use latch_engine::{Error, Model, Precision, Session, State};
 use latch_engine::image::Image;
 use latch_engine::kernels::AnyBackend;
+use latch_engine::{Error, Model, Precision, Session, State};
 use latch_tests::models::{PRECISIONS, ROOM, Shape, logits, shapes};
 use latch_tests::tolerances::BACKENDS;
 use proptest::prelude::*;

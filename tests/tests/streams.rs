@@ -1,11 +1,11 @@
 //! Promise: a state is a value. Chunks, interleaving, saving and resuming change no bit, and a state that does not fit is refused.
 
-use latch_engine::{Error, Logit, Model, Precision, Session, State};
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
-use latch_engine::layers::pooling::Pooling as Readout;
 use latch_engine::input::text::Unknown;
 use latch_engine::kernels::AnyBackend;
+use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::{Error, Logit, Model, Precision, Session, State, View};
 use latch_tests::models::{PRECISIONS, READOUTS, Shape, logits};
 use proptest::prelude::*;
 
@@ -35,7 +35,7 @@ fn start<'s, 'm, 'a>(model: &'m Model<'a>, state: &'s mut State<N>) -> Session<'
 }
 
 /// Logits as bits, so that a NaN equals itself.
-fn bits(session: &Session<'_, '_, '_>) -> Vec<u32> {
+fn bits(session: &mut View<'_, '_, '_>) -> Vec<u32> {
     logits(session).into_iter().map(Logit::to_bits).collect()
 }
 

@@ -1,14 +1,14 @@
 //! Promise: a model whose embedding is in tiers is the model with all rows written out, to the bit: on every backend, packed or not, alone or with other
 //! streams. What is wrong with its bytes is refused.
 
-use latch_engine::{Error, Model, SelfTest, Session, State, certify, project};
 use latch_engine::image::encode::{AlignedBytes, Tensor, Values, encode, widened};
-use latch_engine::image::{Description, Image, VERSION, VERSION_TIERED, VERSION_UNFOLDED};
-use latch_engine::layers::pooling::Pooling as Readout;
-use latch_engine::layers::embedding::Tiers;
-use latch_engine::input::text::Unknown;
 use latch_engine::image::role::Role;
+use latch_engine::image::{Description, Image, VERSION, VERSION_TIERED, VERSION_UNFOLDED};
+use latch_engine::input::text::Unknown;
 use latch_engine::kernels::AnyBackend;
+use latch_engine::layers::embedding::Tiers;
+use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::{Error, Model, SelfTest, Session, State, certify, project};
 use latch_tests::models::{ROOM, Shape, run, shapes, tensors, vocabulary};
 use latch_trainer::network::tiers;
 use latch_trainer::quantizer::{Origin, Storage, Weights, to_image};
@@ -43,7 +43,7 @@ fn image(weights: &Weights, storage: Storage, unknown: Unknown) -> AlignedBytes 
 
 /// The same model with a whole row of int8 for every id, put together here by the format's description.
 fn written_out(image: &Image<'_>) -> AlignedBytes {
-    let manifest = image.manifest();
+    let manifest = image.description();
     let form = manifest.extended.tiers.expect("the image has tiers");
     let table = |role: Role| {
         let section = image.sections().find(|section| section.role == role);
@@ -163,7 +163,7 @@ fn images_of_version_5_open_compute_what_they_computed_then_and_are_still_writte
     for (name, form, bytes) in GOLDENS {
         let bytes = AlignedBytes::new(bytes);
         let image = Image::open(&bytes).expect("the golden is readable");
-        assert_eq!((image.version(), image.manifest().extended.tiers), (5, Some(form)), "{name}");
+        assert_eq!((image.version(), image.description().extended.tiers), (5, Some(form)), "{name}");
         let self_test = Model::new(&image).self_test(State::<ROOM>::new().as_bytes_mut());
         assert_eq!(self_test, Ok(SelfTest::Passed), "{name}");
         assert_eq!(&golden(form)[..], &bytes[..], "{name}");
@@ -184,7 +184,7 @@ fn write_the_goldens() {
 fn floats_have_a_whole_row_for_every_id() {
     let bytes = image(&weights(&small(), QUOTIENT), Storage::F32, Unknown::LastRow);
     let image = Image::open(&bytes).expect("the image was just made");
-    assert_eq!((image.version(), image.manifest().extended.tiers), (VERSION_UNFOLDED, None));
+    assert_eq!((image.version(), image.description().extended.tiers), (VERSION_UNFOLDED, None));
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn tiers_that_contradict_the_embedding_are_refused() {
         assert!(matches!(result, Err(Error::Shape { .. })), "{:?}", manifest.extended.tiers);
     };
     let with = |tiers: Tiers| {
-        let manifest = image.manifest();
+        let manifest = image.description();
         Manifest { extended: Extended { tiers: Some(tiers), ..manifest.extended.clone() }, ..manifest }
     };
     for tiers in [
@@ -227,7 +227,7 @@ fn an_index_that_does_not_count_the_whole_rows_and_padded_rows_are_refused() {
             let mut raw = image.section_bytes(&section).to_vec();
             change(&mut raw);
             tensor.values = Values::Bytes(raw);
-            let bytes = encode(&image.manifest(), &image.provenance(), &tensors).expect("lengths are the same");
+            let bytes = encode(&image.description(), &image.provenance(), &tensors).expect("lengths are the same");
             Image::open(&AlignedBytes::new(&bytes)).err()
         };
         assert_eq!(changed(Role::WholeRows, &|_| ()), None);

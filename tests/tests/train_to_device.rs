@@ -2,7 +2,7 @@
 //! logits of the engine on the host after every token, and the accuracy that the trainer's evaluation reports.
 
 use latch_engine::image::Image;
-use latch_engine::{Digest, Logit, Model, Precision, Session, State};
+use latch_engine::{Digest, Logit, Model, Precision, Session, State, View};
 use latch_firmware_sim::app;
 use latch_firmware_sim::board::{Board, Input, Report, Verdict};
 use latch_firmware_sim::sim::Simulator;
@@ -88,7 +88,7 @@ fn on_host(image: &Image<'_>, examples: &[Example]) -> (Answers, Digest) {
     let mut session = model.session(&mut state).expect("there is room");
     for example in examples {
         session.reset();
-        let mut each = |session: &Session<'_, '_, '_>, text: &[u8]| {
+        let mut each = |session: &mut View<'_, '_, '_>, text: &[u8]| {
             digest.push(session.output());
             answers.tokens.push((text.to_vec(), session.output()));
         };

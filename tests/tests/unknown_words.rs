@@ -1,13 +1,13 @@
 //! Promise: a word that is not in the vocabulary has the same row for trainer and engine, whatever the rule; and images whose unknown words share rows by
 //! their hash keep opening.
 
-use latch_engine::{Digest, Error, Model, Precision, SelfTest, State};
 use latch_engine::image::encode::{AlignedBytes, encode};
-use latch_engine::input::hashed::{Hashed, Spelling};
 use latch_engine::image::header::Input;
 use latch_engine::image::{Description, Image, VERSION_UNFOLDED};
-use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::input::hashed::{Hashed, Spelling};
 use latch_engine::input::text::{Tokenizer, Unknown};
+use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::{Digest, Error, Model, Precision, SelfTest, State};
 use latch_tests::models::{PRECISIONS, ROOM, Shape, logits, vocabulary};
 use proptest::prelude::*;
 
@@ -97,7 +97,7 @@ fn rows_that_are_none_or_do_not_fit_the_embedding_are_refused() {
     let bytes = golden().image(Precision::Int8);
     let image = Image::open(&bytes).expect("the image was just made");
     let refusal = |rows: u32, embedding: u32| {
-        let mut manifest: Manifest = image.manifest();
+        let mut manifest: Manifest = image.description();
         if let Input::Text(text) = &mut manifest.input {
             text.unknown = Unknown::Hashed(Hashed { rows, of: Spelling::Whole });
         }

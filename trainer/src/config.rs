@@ -6,13 +6,12 @@ use std::str::FromStr;
 use clap::ValueEnum;
 use latch_data::dataset::Task;
 use latch_data::error::{Fault, fault};
-use latch_engine::image::header as manifest;
-use latch_engine::input::hashed::Hashed;
-use latch_engine::layers::{MAX_LAYERS, MAX_WIDTH};
-use latch_engine::layers::embedding::MAX_ROWS;
 use latch_engine::Precision;
-use latch_engine::input::text::{Tokens as Units, Unknown};
+use latch_engine::input::hashed::Hashed;
 use latch_engine::input::ngrams::{MAX_LONGEST, WEIGHT_BITS};
+use latch_engine::input::text::{Tokens as Units, Unknown};
+use latch_engine::layers::embedding::{MAX_ROWS, Tiers};
+use latch_engine::layers::{MAX_LAYERS, MAX_WIDTH};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -80,7 +79,7 @@ impl Storage {
     /// All of them. The first is f32, which the others are measured by.
     pub const ALL: [Self; 5] = [Storage::F32, Storage::F16, Storage::Int8, Storage::Mixed, Storage::Int4];
 
-    /// As it is written on a command line, and as [`Manifest::precision_name`] says it of an image.
+    /// As it is written on a command line, and as [`latch_engine::image::Description::precision_name`] says it of an image.
     pub fn name(self) -> &'static str {
         match self {
             Storage::F32 => "f32",
@@ -104,6 +103,15 @@ impl Storage {
     pub fn nibbles(self) -> Nibbles {
         Nibbles { embedding: matches!(self, Storage::Mixed | Storage::Int4), gates: self == Storage::Int4 }
     }
+}
+
+/// Tensors of an integer model with four bits a weight.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Nibbles {
+    /// The embedding.
+    pub embedding: bool,
+    /// The gates of all layers.
+    pub gates: bool,
 }
 
 impl From<Precision> for Storage {
@@ -175,7 +183,7 @@ pub struct ModelConfig {
     pub embedding: usize,
     /// The form of the embedding's rows for ids that occur seldom.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tiers: Option<manifest::Tiers>,
+    pub tiers: Option<Tiers>,
     /// Units of each LSTM layer; means nothing without one.
     pub lstm: usize,
     /// Stacked LSTM layers; 0 for a bag of embeddings.

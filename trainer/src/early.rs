@@ -6,7 +6,7 @@
 
 use anyhow::Result;
 use latch_engine::image::header::{Early, MAX_EARLY};
-use latch_engine::{Model, Session};
+use latch_engine::{Model, Session, View};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -32,7 +32,7 @@ pub struct Trail {
 pub fn trails<L: Labels>(model: &Model<'_>, examples: &[Example<L>]) -> Result<Vec<Trail>> {
     each(model, examples, |session, example| {
         let mut logits = Vec::new();
-        let mut note = |session: &Session<'_, '_, '_>, _: &[u8]| {
+        let mut note = |session: &mut View<'_, '_, '_>, _: &[u8]| {
             let logit = session.output();
             logits.push((logit.magnitude(), logit.is_positive()));
         };
@@ -195,7 +195,7 @@ impl EarlyReport {
 pub fn report<L: Labels>(model: &Model<'_>, examples: &[Example<L>]) -> Result<EarlyReport> {
     let texts = each(model, examples, |session, example| {
         let mut stop = None;
-        let mut note = |session: &Session<'_, '_, '_>, _: &[u8]| {
+        let mut note = |session: &mut View<'_, '_, '_>, _: &[u8]| {
             stop = stop.or_else(|| session.early().map(|verdict| (session.tokens(), verdict)));
         };
         session.push_bytes_each(example.text.as_bytes(), &mut note);

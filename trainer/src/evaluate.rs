@@ -7,7 +7,7 @@ use anyhow::Result;
 use latch_engine::image::encode::AlignedBytes;
 use latch_engine::image::header::{Answer, AnswerKind};
 use latch_engine::image::{Image, MAGIC};
-use latch_engine::{Model, Session};
+use latch_engine::{Model, Session, View};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -112,7 +112,7 @@ impl Evaluation {
 /// The task whose labels an image can be judged by.
 pub fn task_of(model: &Model<'_>) -> Task {
     let Answer { kind, each_step } = model.answer();
-    Task::of_answers(model.shape().outputs.into(), kind == AnswerKind::Values, each_step)
+    Task::of_answers(model.outputs().into(), kind == AnswerKind::Values, each_step)
 }
 
 /// Runs every text through the engine from its bytes to its answers, over packed weights.
@@ -189,7 +189,7 @@ impl<'e, 'a> Evaluator<'e, 'a> {
 
     fn finish(self) -> Evaluation {
         let Evaluator { model, logits, labels, tokens, nanoseconds } = self;
-        let outputs = usize::from(model.shape().outputs).max(1);
+        let outputs = usize::from(model.outputs()).max(1);
         let n = labels.len();
         let mut evaluation = Evaluation {
             n,
@@ -232,8 +232,8 @@ fn read<L: Labels>(session: &mut Session<'_, '_, '_>, example: &Example<L>) -> A
     let began = Instant::now();
     session.reset();
     let mut logits = Vec::new();
-    let outputs = usize::from(session.model().shape().outputs);
-    let mut answer = |session: &Session<'_, '_, '_>| {
+    let outputs = usize::from(session.model().outputs());
+    let mut answer = |session: &mut View<'_, '_, '_>| {
         logits.extend((0..outputs).map(|output| session.logit(output).to_f32()));
     };
     if example.label.each_step() {

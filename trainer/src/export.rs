@@ -3,8 +3,8 @@
 use anyhow::Result;
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
-use latch_engine::{Error, Model, Precision, with_answer};
 use latch_engine::image::header::{Answer, Early};
+use latch_engine::{Error, Model, Precision, with_answer};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -114,7 +114,7 @@ pub fn judged<L: Labels>(bytes: AlignedBytes, storage: Storage, examples: &[Exam
     let (folded, state_bytes, evaluation) = {
         let image = Image::open(&bytes)?;
         let model = Model::new(&image);
-        (model.shape().folded, model.state_bytes(), evaluate(&model, examples)?)
+        (image.description().embedding.projected > 0, model.state_bytes(), evaluate(&model, examples)?)
     };
     Ok(Candidate { storage, aware: false, folded, bytes, state_bytes, evaluation })
 }

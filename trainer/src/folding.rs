@@ -42,8 +42,8 @@ pub fn fold_to(image: &Image<'_>, weights: &Weights, budget: usize) -> Result<Fo
         let problem = "an embedding in tiers cannot be folded";
         return Err(fault("--fold-to", problem, "leave the option out, or train without whole=").into());
     }
-    let rows = image.manifest().embedding.rows;
-    let fits = |ids: u32| folded_image_bytes(image, ids).is_ok_and(|bytes| bytes <= budget);
+    let rows = image.description().embedding.rows;
+    let fits = |ids: u32| projected_image_bytes(image, ids).is_ok_and(|bytes| bytes <= budget);
     // The size grows with every id: the first number that does not fit, by halving.
     let (mut most, mut beyond) = (0, rows + 1);
     while beyond - most > 1 {
@@ -56,7 +56,7 @@ pub fn fold_to(image: &Image<'_>, weights: &Weights, budget: usize) -> Result<Fo
             format!(
                 "a budget of {budget} bytes: the image has {} bytes without a folded embedding, and {} with a single folded id",
                 image.len(),
-                folded_image_bytes(image, 1)?
+                projected_image_bytes(image, 1)?
             ),
             "give more bytes, or leave the option out",
         )
@@ -66,7 +66,7 @@ pub fn fold_to(image: &Image<'_>, weights: &Weights, budget: usize) -> Result<Fo
     let all: f64 = weights.occurrences.iter().map(|&count| f64::from(count)).sum();
     let folded: f64 =
         ids.iter().filter_map(|&id| weights.occurrences.get(id as usize)).map(|&count| f64::from(count)).sum();
-    Ok(Folded { bytes: fold(image, &ids)?, ids: ids.len(), share: (all > 0.0).then_some(folded / all) })
+    Ok(Folded { bytes: project(image, &ids)?, ids: ids.len(), share: (all > 0.0).then_some(folded / all) })
 }
 
 #[cfg(test)]
@@ -75,8 +75,8 @@ mod tests {
     use crate::quantizer::{Origin, to_image};
     use crate::vocabulary::Vocabulary;
     use latch_engine::Precision;
-    use latch_engine::layers::pooling::Pooling as Readout;
     use latch_engine::input::text::Unknown;
+    use latch_engine::layers::pooling::Pooling as Readout;
 
     #[test]
     fn the_image_takes_as_many_ids_as_the_budget_has_room_for_and_no_more() -> Result<()> {
@@ -87,11 +87,11 @@ mod tests {
         for precision in [Precision::Int8, Precision::F16] {
             let bytes = to_image(&weights, &vocabulary, precision, &Origin::default())?;
             let image = Image::open(&bytes)?;
-            let (least, all) = (folded_image_bytes(&image, 1)?, folded_image_bytes(&image, 101)?);
+            let (least, all) = (projected_image_bytes(&image, 1)?, projected_image_bytes(&image, 101)?);
             for budget in least..all + 2 {
                 let ids = fold_to(&image, &weights, budget)?;
                 assert!(ids.bytes.len() <= budget);
-                let more = folded_image_bytes(&image, ids.ids as u32 + 1);
+                let more = projected_image_bytes(&image, ids.ids as u32 + 1);
                 assert!(ids.ids == 101 || more.is_ok_and(|bytes| bytes > budget));
             }
             assert_eq!(fold_to(&image, &weights, usize::MAX)?.share, Some(1.0));

@@ -19,9 +19,8 @@ pub(crate) mod logistic;
 
 use std::cmp::Ordering;
 
-use latch_engine::image::header as manifest;
-use latch_engine::input::ngrams::{Ngrams, PLACES, Place, lengthen, token_hash};
-use latch_engine::input::text::Tokenizer;
+use latch_engine::input::ngrams::{Ngrams as NgramShape, PLACES, Place, Table as Lookup, lengthen, token_hash};
+use latch_engine::input::text::{Tokenizer, Tokens};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -44,7 +43,7 @@ const STRENGTHS: [f32; 4] = [0.01, 0.03, 0.1, 0.3];
 /// A table with the weights of its entries.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Table {
-    shape: manifest::Ngrams,
+    shape: NgramShape,
     /// Entries as in the image, with all weights zero.
     keys: Vec<u16>,
     /// What one occurrence adds, before the division by tokens and prior; a value an entry.
@@ -65,11 +64,11 @@ pub struct Fitted {
 }
 
 /// The hashes of a text's tokens of a kind, in order.
-pub fn hashes(units: manifest::Units, text: &str) -> Vec<u32> {
+pub fn hashes(units: Tokens, text: &str) -> Vec<u32> {
     let mut hashes = Vec::new();
     let mut tokenizer = Tokenizer::of(units);
     let mut push = |token: latch_engine::input::text::Token<'_>, first: bool| {
-        hashes.push(token_hash(token.bytes(), units == manifest::Units::Syllables && first));
+        hashes.push(token_hash(token.bytes(), units == Tokens::Syllables && first));
     };
     tokenizer.push_each(text.as_bytes(), &mut push);
     tokenizer.finish_each(&mut push);
@@ -124,7 +123,7 @@ fn choose(texts: &[&[u32]], labels: &[f32], config: &NgramConfig) -> Vec<u32> {
 }
 
 /// All n-grams of training texts that [`fit`] chooses from, the surest first, by their running keys: a table of fewer has the first of them.
-pub fn rank<L: Labels>(units: manifest::Units, examples: &[Example<L>], config: &NgramConfig) -> Vec<u32> {
+pub fn rank<L: Labels>(units: Tokens, examples: &[Example<L>], config: &NgramConfig) -> Vec<u32> {
     let texts: Vec<Vec<u32>> = examples.par_iter().map(|example| hashes(units, &example.text)).collect();
     let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
     let labels: Vec<f32> =
@@ -133,17 +132,17 @@ pub fn rank<L: Labels>(units: manifest::Units, examples: &[Example<L>], config: 
 }
 
 /// The shape of the table that these n-grams get; its multiplier is not fitted yet.
-pub fn shape(keys: &[u32], config: &NgramConfig) -> manifest::Ngrams {
+pub fn shape(keys: &[u32], config: &NgramConfig) -> NgramShape {
     build(keys, config).0
 }
 
 /// The keys' entries in a cuckoo table, nine tenths full where that succeeds.
-fn build(keys: &[u32], config: &NgramConfig) -> (manifest::Ngrams, Vec<u16>) {
+fn build(keys: &[u32], config: &NgramConfig) -> (NgramShape, Vec<u16>) {
     let mut entries = ((keys.len() as f64 / 0.9).ceil() as u32).max(1);
     loop {
         if let Some(placed) = place_all(keys, entries, config.weight_bits) {
             let NgramConfig { longest, weight_bits, .. } = *config;
-            let shape = manifest::Ngrams { entries, longest, weight_bits, prior: PRIOR, multiplier: 1 };
+            let shape = NgramShape { entries, longest, weight_bits, prior: PRIOR, multiplier: 1 };
             return (shape, placed);
         }
         entries += entries / 64 + 1;
@@ -181,7 +180,7 @@ fn place_all(keys: &[u32], entries: u32, weight_bits: u8) -> Option<Vec<u16>> {
 impl Table {
     /// The entries that occur in a text, by rising number, with `occurrences · UNIT / (tokens + prior)`.
     fn features(&self, hashes: &[u32]) -> Features {
-        let table = Ngrams::new(self.shape, &self.keys);
+        let Some(table) = Lookup::new(self.shape, &self.keys) else { return Vec::new() };
         let mut slots: Vec<u32> = Vec::new();
         each_key(hashes, self.shape.longest, |key| slots.extend(table.find(key).map(|slot| slot as u32)));
         slots.sort_unstable();
@@ -201,7 +200,7 @@ impl Table {
 
     /// The logit that the table gives a text, with weights as they are before quantization.
     pub fn logit(&self, hashes: &[u32]) -> f32 {
-        let table = Ngrams::new(self.shape, &self.keys);
+        let Some(table) = Lookup::new(self.shape, &self.keys) else { return self.bias };
         let mut sum = 0.0;
         each_key(hashes, self.shape.longest, |key| sum += table.find(key).map_or(0.0, |slot| self.weights[slot]));
         sum / (hashes.len() as f32 + f32::from(self.shape.prior)) + self.bias
@@ -209,7 +208,7 @@ impl Table {
 
     /// The table as it stands in an image, and its entries. The weights' scale is the one among clips at 100, 95 … 30 % of the largest
     /// magnitude that gives the least squared error of what the training texts read.
-    pub fn quantized(&self) -> (manifest::Ngrams, Vec<u16>) {
+    pub fn quantized(&self) -> (NgramShape, Vec<u16>) {
         let most = f32::from((1_i16 << (self.shape.weight_bits - 1)) - 1);
         let largest = self.weights.iter().fold(0.0_f32, |largest, weight| largest.max(weight.abs())).max(1e-6);
         let multiplier = |clip: f32| (largest * clip / (most * most) * 65_536.0).round().max(1.0);
@@ -237,7 +236,7 @@ impl Table {
             .zip(&self.weights)
             .map(|(&key, &weight)| key | if key == 0 { 0 } else { code(weight, best) as i16 as u16 & mask })
             .collect();
-        (manifest::Ngrams { multiplier: best as u32, ..self.shape }, entries)
+        (NgramShape { multiplier: best as u32, ..self.shape }, entries)
     }
 }
 
@@ -363,10 +362,7 @@ mod tests {
             let filler = ["film", "scene", "plot", "cast", "music"][index / 4 % 5];
             let first = if not { "not" } else { "very" };
             let second = if good { "good" } else { "bad" };
-            (
-                hashes(manifest::Units::Words, &format!("a {filler} {first} {second} indeed")),
-                f32::from(u8::from(not != good)),
-            )
+            (hashes(Tokens::Words, &format!("a {filler} {first} {second} indeed")), f32::from(u8::from(not != good)))
         };
         (0..400).map(text).unzip()
     }
@@ -395,7 +391,7 @@ mod tests {
     fn every_ngram_that_is_placed_is_found() {
         let keys: Vec<u32> = (0..10_000_u32).map(|number| number.wrapping_mul(0x9E37_79B1)).collect();
         let (shape, entries) = build(&keys, &CONFIG);
-        let table = Ngrams::new(shape, &entries);
+        let table = Lookup::new(shape, &entries).expect("the shape is sound");
         assert!(keys.iter().all(|&key| table.find(key).is_some()));
         assert!(entries.len() * 100 < keys.len() * 113, "{} entries", entries.len());
     }

@@ -4,24 +4,22 @@
 //! them, see [`aware`]. The layout of every tensor is the engine's: this module fills what [`latch_engine::image::encode`] lays out.
 
 pub mod aware;
+pub mod describe;
 pub mod integers;
 pub mod saturation;
 
 use anyhow::Result;
-use latch_engine::image::encode::{AlignedBytes, Tensor, Values, encode, pack_gates_f32};
-use latch_engine::image::{Description, header as manifest};
-use latch_engine::layers::embedding::Embedding;
-use latch_engine::image::header::{Input, Provenance};
-use latch_engine::layers::Layer;
-use latch_engine::layers::lstm::Lstm;
-use latch_engine::{Precision, certify};
-use latch_engine::layers::pooling::Pooling as Readout;
-use latch_engine::input::text::Text;
+use latch_engine::image::encode::{AlignedBytes, Notes, Tensor, Values, encode, pack_gates_f32};
+use latch_engine::image::header::Provenance;
 use latch_engine::image::role::Role;
+use latch_engine::layers::embedding::Tiers;
+use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::{Precision, certify};
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use self::describe::Chain;
 pub use crate::config::Storage;
 use crate::error::fault;
 use crate::network::Network;
@@ -50,7 +48,7 @@ pub struct Weights {
     /// The n-grams whose contribution is added to the logit.
     pub ngrams: Option<Table>,
     /// The form of the rows of the ids that occur seldom, in integer precisions. Who they are follows from `occurrences`.
-    pub tiers: Option<manifest::Tiers>,
+    pub tiers: Option<Tiers>,
 }
 
 /// The weights of an LSTM layer with `I` inputs and `H` units. Row `gate·H + unit`.
@@ -218,14 +216,7 @@ pub fn to_image(
         Precision::Int8 => integers::pack(weights, storage)?,
     };
     let encoded = vocabulary.encode()?;
-    let input = Input::Text(Text {
-        words: encoded.words as u32,
-        unknown: vocabulary.unknown,
-        character_bits: encoded.character_bits,
-        prefix_bits: encoded.prefix_bits,
-        index_is_wide: encoded.index_width == 4,
-        text_bytes: encoded.stream.len() as u32,
-    });
+    let text = encoded.shape(vocabulary.units, vocabulary.unknown);
     for (role, bytes) in [
         (Role::VocabularyTables, encoded.tables),
         (Role::VocabularyIndex, encoded.index),
@@ -233,39 +224,22 @@ pub fn to_image(
     ] {
         packed.tensors.push(Tensor { role, layer: 0, values: Values::Bytes(bytes) });
     }
-    let mut extended = manifest::Extended { units: vocabulary.units, ..manifest::Extended::default() };
+    let mut ngrams = None;
     if let Some(table) = &weights.ngrams {
         let (shape, entries) = table.quantized();
-        extended.ngrams = Some(shape);
+        ngrams = Some(shape);
         packed.tensors.push(Tensor { role: Role::Ngrams, layer: 0, values: Values::U16(entries) });
     }
-    let mut layers = heapless::Vec::new();
-    for (layer, &shift) in weights.layers.iter().zip(&packed.shifts) {
-        layers.push(Layer::Lstm(Lstm { inputs: layer.inputs as u16, units: layer.units as u16, shift })).map_err(
-            |_| {
-                fault(
-                    "--model layers",
-                    format!("an image stacks at most {} layers", manifest::MAX_LAYERS),
-                    "train with fewer layers",
-                )
-            },
-        )?;
-    }
-    let manifest = Manifest {
-        precision,
-        input,
-        embedding: Embedding { rows: (weights.embedding.len() / weights.width) as u32, width: weights.width as u16 },
-        layers,
-        readout: weights.readout,
-        head: Head { outputs: weights.head_bias.len() as u16, shift: packed.head_shift },
-        folded: 0,
-        extended: manifest::Extended {
-            nibbles: storage.nibbles(),
-            // Floats have a whole row for every id.
-            tiers: weights.tiers.filter(|_| precision == Precision::Int8),
-            ..extended
-        },
+    let chain = Chain {
+        text,
+        embedding: (weights.embedding.len() / weights.width, weights.width),
+        tiers: weights.tiers,
+        layers: weights.layers.iter().zip(&packed.shifts).map(|(layer, &shift)| (layer.units, shift)).collect(),
+        pooling: weights.readout,
+        answer: (weights.head_bias.len(), packed.head_shift),
+        ngrams,
     };
+    let description = chain.describe(storage)?;
     let provenance = Provenance {
         producer: concat!("latch ", env!("CARGO_PKG_VERSION")).as_bytes(),
         seed: origin.seed,
@@ -274,7 +248,8 @@ pub fn to_image(
         epochs: origin.epochs,
         valid_accuracy: origin.valid_accuracy,
     };
-    let mut image = AlignedBytes::new(&encode(&manifest, &provenance, &packed.tensors)?);
+    let notes = Notes { provenance, ..Notes::default() };
+    let mut image = AlignedBytes::new(&encode(&description, &notes, &packed.tensors)?);
     certify(&mut image)?; // opens the image, which checks it
     Ok(image)
 }
@@ -320,7 +295,8 @@ fn pack_floats(weights: &Weights) -> Packed {
         tensors.push(Tensor { role: Role::Weights, layer: index as u8, values: Values::F32(packed) });
         tensors.push(Tensor { role: Role::Biases, layer: index as u8, values: Values::F32(bias) });
     }
-    tensors.push(Tensor { role: Role::HeadWeights, layer: 0, values: Values::F32(weights.head.clone()) });
-    tensors.push(Tensor { role: Role::HeadBiases, layer: 0, values: Values::F32(weights.head_bias.clone()) });
+    let layer = Chain::answer_place(weights.layers.len());
+    tensors.push(Tensor { role: Role::Weights, layer, values: Values::F32(weights.head.clone()) });
+    tensors.push(Tensor { role: Role::Biases, layer, values: Values::F32(weights.head_bias.clone()) });
     Packed { tensors, shifts: vec![0; weights.layers.len()], head_shift: 0 }
 }

@@ -31,8 +31,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use latch_engine::image::Image;
 use latch_engine::Model;
+use latch_engine::image::Image;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{ModelConfig, RunConfig, TrainConfig};

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::Result;
-use latch_engine::layers::embedding::MAX_ROWS;
 use latch_engine::input::text::{Token, Tokenizer, Tokens as Units, Unknown};
 use latch_engine::input::vocabulary::encode::{self, Encoded};
+use latch_engine::layers::embedding::MAX_ROWS;
 use sha2::{Digest, Sha256};
 
 use crate::config::{TrainConfig, Words};

@@ -12,10 +12,10 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
-use latch_engine::{Model, Precision};
-use latch_engine::layers::pooling::Pooling as Readout;
 use latch_engine::input::text::Unknown;
 use latch_engine::kernels::AnyBackend;
+use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::{Model, Precision};
 use latch_trainer::folding::fold_to;
 use latch_trainer::quantizer::{Origin, Weights, to_image};
 use latch_trainer::vocabulary::Vocabulary;
@@ -70,8 +70,8 @@ fn classic() -> Result<()> {
 }
 
 fn compare(plain: &Image<'_>, folded: &Image<'_>, texts: &[&str], ids: &[Vec<u32>]) -> Result<()> {
-    let manifest = folded.manifest();
-    let index = folded.folded().context("the second image is not folded")?;
+    let description = folded.description();
+    let index = folded.projected().context("the second image is not folded")?;
     let tokens: usize = ids.iter().map(Vec::len).sum();
     let ready = ids.iter().flatten().filter(|&&id| index.place(id).is_some()).count();
     let mut out = std::io::stdout().lock();
@@ -81,8 +81,8 @@ fn compare(plain: &Image<'_>, folded: &Image<'_>, texts: &[&str], ids: &[Vec<u32
          backend             input   Mtokens/s  folded  ratio (median, low, high of {TURNS} turns)",
         plain.len(),
         folded.len(),
-        manifest.folded,
-        manifest.embedding.rows,
+        description.embedding.projected,
+        description.embedding.rows,
         100.0 * ready as f64 / tokens as f64
     )?;
     for backend in AnyBackend::all() {

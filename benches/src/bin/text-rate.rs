@@ -15,8 +15,8 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use latch_benches::peers::rounds::Figure;
-use latch_engine::kernels::AnyBackend;
 use latch_engine::Model;
+use latch_engine::kernels::AnyBackend;
 use latch_trainer::dataset::{self, Part};
 use latch_trainer::evaluate::{open_image, read_image, state_for};
 use latch_trainer::report;
@@ -99,7 +99,7 @@ fn run() -> Result<()> {
             seconds.push(time);
         }
     }
-    let (backend, precision) = (model.backend().name(), image.manifest().precision.name());
+    let (backend, precision) = (model.backend().name(), image.description().precision.name());
     let mut rows = vec![["threads", "MB/s", "lowest", "highest", "texts/s", "runs"].map(str::to_owned).to_vec()];
     for (&threads, seconds) in threads.iter().zip(&seconds) {
         let rates = seconds.iter().map(|seconds| bytes as f64 / 1e6 / seconds).collect();

@@ -5,8 +5,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail, ensure};
-use latch_engine::{Precision, Session};
-use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::{Precision, View};
 
 /// Different inputs; step `t` reads number `t mod ROWS`.
 pub const ROWS: usize = 8;
@@ -173,11 +172,10 @@ impl Cell {
     }
 }
 
-/// The hidden state of a session over an image of one layer and readout last, out of the state's bytes: header, cells, hidden.
-pub fn hidden_state(session: &Session<'_, '_, '_>, precision: Precision, shape: Shape) -> Vec<f32> {
-    let header = stream_bytes(precision, Readout::Last, 0, &[]);
+/// The hidden state of a session over an image of one layer, out of that layer's state: cells, hidden.
+pub fn hidden_state(session: &View<'_, '_, '_>, precision: Precision, shape: Shape) -> Vec<f32> {
     let lanes = if precision == Precision::Int8 { shape.units } else { shape.units.next_multiple_of(8) };
-    let hidden = session.state().get(header + 4 * lanes..).unwrap_or(&[]);
+    let hidden = session.layer_state(0).get(4 * lanes..).unwrap_or(&[]);
     if precision == Precision::Int8 {
         let (values, _) = hidden.as_chunks::<2>();
         values.iter().take(shape.units).map(|&value| f32::from(i16::from_le_bytes(value)) / 32_768.0).collect()

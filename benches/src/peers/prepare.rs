@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use latch_engine::image::encode::AlignedBytes;
 use latch_engine::Precision;
+use latch_engine::image::encode::AlignedBytes;
 use latch_engine::layers::pooling::Pooling as Readout;
 use latch_trainer::quantizer::{Origin, Weights, to_image};
 

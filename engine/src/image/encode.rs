@@ -11,7 +11,7 @@ use super::reader::CRITICAL;
 use super::role::Role;
 use super::section::{ALIGNMENT, Element, Section};
 use crate::error::Error;
-use crate::kernels::nibbles::{widen_row, widen_gates};
+use crate::kernels::nibbles::{widen_gates, widen_row};
 use crate::layers::Layer;
 
 /// A tensor's values, in the order of its section.
@@ -254,9 +254,13 @@ pub fn pack_rows_i8(rows: usize, columns: usize, weight: impl Fn(usize, usize) -
     for quad in (0..padded_rows).step_by(4) {
         for block in (0..padded).step_by(4) {
             for row in quad..quad + 4 {
-                packed.extend((block..block + 4).map(|column| {
-                    if row < rows && column < columns { weight(row, column) } else { 0 }
-                }));
+                packed.extend(
+                    (block..block + 4).map(
+                        |column| {
+                            if row < rows && column < columns { weight(row, column) } else { 0 }
+                        },
+                    ),
+                );
             }
         }
     }

@@ -334,7 +334,9 @@ impl Description {
                 return Err(Error::Shape { problem: problem!("the layer that gives logits of classes is not linear") });
             }
             Some(Layer::Dense(_)) => {}
-            _ => return Err(Error::Shape { problem: problem!("the last layer is not dense, so that it has no answer") }),
+            _ => {
+                return Err(Error::Shape { problem: problem!("the last layer is not dense, so that it has no answer") });
+            }
         }
         if let Some(ngrams) = &self.ngrams {
             if !matches!(self.input, Input::Text(_)) || features != 1 {

@@ -636,9 +636,8 @@ mod tests {
     }
 
     /// The tokens of a text whose units are syllables; `^` stands before the first of what separators enclose.
-    #[cfg(feature = "extended")]
     fn syllables(chunks: &[&[u8]]) -> Vec<String> {
-        let mut tokenizer = Tokenizer::of(Units::Syllables);
+        let mut tokenizer = Tokenizer::of(Tokens::Syllables);
         let mut found = Vec::new();
         let mut emit = |token: Token<'_>, first: bool| {
             let text = std::str::from_utf8(token.bytes()).expect("tokens are UTF-8");
@@ -648,11 +647,10 @@ mod tests {
             tokenizer.push_each(chunk, &mut emit);
         }
         tokenizer.finish_each(&mut emit);
-        assert_eq!(tokenizer, Tokenizer::of(Units::Syllables), "finish goes back to the beginning");
+        assert_eq!(tokenizer, Tokenizer::of(Tokens::Syllables), "finish goes back to the beginning");
         found
     }
 
-    #[cfg(feature = "extended")]
     #[test]
     fn syllables_are_words_of_their_own_and_other_words_stay_whole() {
         let of = |text: &str| syllables(&[text.as_bytes()]);
@@ -663,7 +661,6 @@ mod tests {
         assert_eq!(of("...영 ! 。영"), ["^..", "영", "^!", "^영"]);
     }
 
-    #[cfg(feature = "extended")]
     #[test]
     fn a_run_of_one_jamo_counts_once_or_twice() {
         let of = |text: &str| syllables(&[text.as_bytes()]);
@@ -672,7 +669,6 @@ mod tests {
         assert_eq!(of("ㅋ'ㅋ"), ["^ㅋ", "ㅋ"]);
     }
 
-    #[cfg(feature = "extended")]
     #[test]
     fn words_and_marks_know_whether_they_come_first() {
         let mut tokenizer = Tokenizer::new();
@@ -685,7 +681,6 @@ mod tests {
     }
 
     proptest::proptest! {
-        #[cfg(feature = "extended")]
         #[test]
         fn any_chunking_gives_the_same_syllables(bytes: Vec<u8>, text in "[ a-z0-9'/.<>br!é한글ㅋㅠ\u{2019}]{0,60}", cuts: Vec<u8>) {
             for input in [bytes.as_slice(), text.as_bytes()] {
@@ -701,11 +696,10 @@ mod tests {
             }
         }
 
-        #[cfg(feature = "extended")]
         #[test]
         fn the_state_between_two_bytes_of_syllables_is_always_valid(bytes: Vec<u8>, text in "[ a-z0-9'/.<>br!é한글ㅋㅠ\u{2019}]{0,60}") {
             for input in [bytes.as_slice(), text.as_bytes()] {
-                let mut tokenizer = Tokenizer::of(Units::Syllables);
+                let mut tokenizer = Tokenizer::of(Tokens::Syllables);
                 for &byte in input {
                     tokenizer.push(&[byte], |_| ());
                     proptest::prop_assert!(tokenizer.is_valid());

@@ -379,6 +379,7 @@ impl Iterator for Words<'_> {
 pub mod encode {
     use super::{BLOCK_WORDS, MAX_CODE_BITS, WORD_BYTES};
     use crate::error::{Error, problem};
+    use crate::input::text::{Text, Tokens, Unknown};
     use std::vec::Vec;
 
     /// The sections of an encoded vocabulary, as [`super::Vocabulary::open`] takes them.
@@ -401,6 +402,19 @@ pub mod encode {
     }
 
     impl Encoded {
+        /// The shape that an image describes it by, with what a token is and what unknown words do.
+        pub fn shape(&self, tokens: Tokens, unknown: Unknown) -> Text {
+            Text {
+                tokens,
+                words: self.words as u32,
+                unknown,
+                character_bits: self.character_bits,
+                prefix_bits: self.prefix_bits,
+                index_is_wide: self.index_width == 4,
+                text_bytes: self.stream.len() as u32,
+            }
+        }
+
         /// Bytes of all sections together.
         pub fn bytes(&self) -> usize {
             self.tables.len() + self.index.len() + self.stream.len()
@@ -580,13 +594,14 @@ pub mod encode {
 #[cfg(all(test, feature = "std"))]
 mod tests {
     use super::*;
+    use crate::input::text::{Tokens, Unknown};
     use std::collections::BTreeSet;
     use std::string::String;
     use std::vec::Vec;
 
     fn open(encoded: &encode::Encoded) -> Result<Vocabulary<'_>, Error> {
-        let encode::Encoded { words, character_bits, prefix_bits, tables, index, index_width, stream } = encoded;
-        Vocabulary::open(*words, *character_bits, *prefix_bits, tables, index, *index_width, stream)
+        let shape = encoded.shape(Tokens::Words, Unknown::Skip);
+        Vocabulary::open(&shape, &encoded.tables, &encoded.index, &encoded.stream)
     }
 
     fn round_trip(words: &BTreeSet<Vec<u8>>, others: &[Vec<u8>]) {

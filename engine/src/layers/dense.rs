@@ -178,7 +178,12 @@ impl<'a, N: Steps> Opened<'a, N> {
 
     /// One step of a dense layer in front of another layer: its values into the state.
     #[inline(never)]
-    pub(crate) fn step<'s, B: Backend>(&self, backend: B, x: Values<'_, N>, place: &mut Place<'s, '_>) -> Values<'s, N> {
+    pub(crate) fn step<'s, B: Backend>(
+        &self,
+        backend: B,
+        x: Values<'_, N>,
+        place: &mut Place<'s, '_>,
+    ) -> Values<'s, N> {
         let out: &mut [N::Value] = place.memory.take(usize::from(self.outputs));
         if DENSE {
             let mut scratch = place.scratch.rest();
@@ -317,19 +322,13 @@ impl<W: FloatNumbers> Steps for W {
         }
     }
 
-    fn check_dense(
-        weights: &[W],
-        (outputs, biases): (u16, &[f32]),
-        limit: f32,
-        layer: u8,
-    ) -> Result<f32, Error> {
+    fn check_dense(weights: &[W], (outputs, biases): (u16, &[f32]), limit: f32, layer: u8) -> Result<f32, Error> {
         let columns = weights.len().checked_div(usize::from(outputs)).unwrap_or(0);
         let mut most = 0.0_f32;
         // One row after the other, row-major: a matrix of one row each.
         for (row, (weights, bias)) in weights.chunks(columns.max(1)).zip(biases).enumerate() {
             let inputs = usize::MAX;
-            let matrix =
-                Matrix { weights, multipliers: &[], rows: 1, limit, inputs, others: W::UNIT, int4: false };
+            let matrix = Matrix { weights, multipliers: &[], rows: 1, limit, inputs, others: W::UNIT, int4: false };
             let largest = W::check(&[matrix], core::slice::from_ref(bias), layer)
                 .map_err(|_| Error::TooLarge { layer, row: row as u32 })?;
             most = most.max(largest);

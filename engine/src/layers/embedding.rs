@@ -223,8 +223,7 @@ impl<'a, N: Numbers> Opened<'a, N> {
     pub(crate) fn open(shape: &Embedding, sums: usize, cursor: &mut Cursor<'a>) -> Result<Self, Error> {
         let section = |place| shape.section(N::PRECISION, sums, place);
         let width = usize::from(shape.width);
-        let table =
-            Table { width: row_elements(width, INT4 && shape.int4), rows: cursor.tensor(section(0))? };
+        let table = Table { width: row_elements(width, INT4 && shape.int4), rows: cursor.tensor(section(0))? };
         let mut opened = Opened { table, other: None, projection: None, ids: shape.rows };
         let mut tiers = None;
         if TIERS && let Some(form) = shape.tiers {

@@ -136,15 +136,8 @@ impl<'a, N: Steps> Opened<'a, N> {
         let rows = 4 * N::PRECISION.lanes(usize::from(self.units));
         let Rows { weights, multipliers, biases: bias, .. } = self.rows;
         let inputs = if self.projected { 0 } else { usize::from(self.inputs) };
-        let matrix = |weights, inputs| Matrix {
-            weights,
-            multipliers,
-            rows,
-            limit,
-            inputs,
-            others: N::UNIT,
-            int4: self.int4,
-        };
+        let matrix =
+            |weights, inputs| Matrix { weights, multipliers, rows, limit, inputs, others: N::UNIT, int4: self.int4 };
         let joined = matrix(weights, inputs);
         if PROJECTION && self.projected {
             N::check(&[joined, matrix(self.kernel, usize::MAX)], bias, layer)?;
@@ -359,8 +352,7 @@ impl Steps for i8 {
     ) -> Result<(), Error> {
         let Rows { weights, multipliers, .. } = layer.rows;
         let rows = multipliers.len();
-        let matrix =
-            Matrix { weights, multipliers, rows, limit: (), inputs: 0, others: (), int4: layer.int4 };
+        let matrix = Matrix { weights, multipliers, rows, limit: (), inputs: 0, others: (), int4: layer.int4 };
         for (row, &multiplier) in multipliers.iter().enumerate() {
             let recurrent = magnitude(&matrix, row) * 128 * u64::from(multiplier);
             let sums = ready.iter().skip(row).step_by(rows.max(1));
@@ -419,11 +411,7 @@ impl<W: FloatNumbers> Steps for W {
         }
     }
 
-    fn check_projected(
-        _: &Opened<'_, W>,
-        ids: impl Iterator<Item = u32> + Clone,
-        ready: &[f32],
-    ) -> Result<(), Error> {
+    fn check_projected(_: &Opened<'_, W>, ids: impl Iterator<Item = u32> + Clone, ready: &[f32]) -> Result<(), Error> {
         let rows = ready.len().checked_div(ids.clone().count()).unwrap_or(0).max(1);
         // Far from an infinity, as every other sum is.
         match ready.iter().position(|sum| !(sum.abs() < crate::numbers::MOST)) {

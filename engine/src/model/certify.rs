@@ -6,8 +6,11 @@ use super::{Model, Weights};
 use crate::error::Error;
 use crate::image::Image;
 use crate::image::encode::{AlignedBytes, Notes, Tensor, Values, encode, set_self_test};
-use crate::image::header::{AnswerKind, Description, Early};
+use crate::image::header::{Answer, Description, Early, Layers};
+use crate::image::role::Role;
 use crate::kernels::AnyBackend;
+use crate::layers::Layer;
+use crate::layers::pooling::Pooling;
 
 /// Puts the self-test's digest into the image of an integer model, computed with the scalar backend, which defines it. Leaves the image of
 /// a float model as it is.
@@ -29,14 +32,37 @@ pub fn certify(bytes: &mut AlignedBytes) -> Result<(), Error> {
     set_self_test(bytes, digest)
 }
 
-/// The same image with another meaning of its outputs and other thresholds of an early exit. The weights and the self-test stay.
+/// The same image with another meaning of its outputs and other thresholds of an early exit. The weights stay. An answer for each step is a chain without pooling, so
+/// that only `last` can be taken out of it.
 ///
 /// # Errors
 /// [`Error::Shape`] when these do not fit the model.
-pub fn with_answer(image: &Image<'_>, answer: AnswerKind, early: &[Early]) -> Result<AlignedBytes, Error> {
-    let description = Description { answer, ..image.description() };
+pub fn with_answer(image: &Image<'_>, answer: Answer, early: &[Early]) -> Result<AlignedBytes, Error> {
+    let mut description = Description { answer: answer.kind, ..image.description() };
+    let mut tensors = tensors(image);
+    let before = description.answer();
+    if answer.each_step != before.each_step {
+        let is_last = |layer: &Layer| matches!(layer, Layer::Pooling(Pooling::Last));
+        let layers = description.layers;
+        // Where `last` stands, or where it goes: behind the last cell.
+        let place = if answer.each_step {
+            let problem = "an answer at each step needs the last step and no other pooling";
+            layers.iter().position(is_last).ok_or(Error::Shape { problem })?
+        } else {
+            layers.iter().rposition(Layer::is_cell).map_or(0, |last| last + 1)
+        };
+        let (head, tail) = layers.split_at(place);
+        let pooling = (!answer.each_step).then_some(Layer::Pooling(Pooling::Last));
+        let tail = &tail[usize::from(answer.each_step)..];
+        description.layers = head.iter().copied().chain(pooling).chain(tail.iter().copied()).collect::<Layers>();
+        for tensor in &mut tensors {
+            if usize::from(tensor.layer) >= place && !matches!(tensor.role, Role::Ngrams) && place > 0 {
+                tensor.layer = if answer.each_step { tensor.layer - 1 } else { tensor.layer + 1 };
+            }
+        }
+    }
     let notes = Notes { early: early.to_vec(), ..Notes::of(image) };
-    let mut bytes = AlignedBytes::new(&encode(&description, &notes, &tensors(image))?);
+    let mut bytes = AlignedBytes::new(&encode(&description, &notes, &tensors)?);
     certify(&mut bytes)?; // opens the image, which checks it
     Ok(bytes)
 }

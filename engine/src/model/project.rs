@@ -6,9 +6,7 @@ use std::vec::Vec;
 use super::certify::{certify, tensors};
 use crate::error::Error;
 use crate::image::Image;
-use crate::image::encode::{
-    AlignedBytes, Notes, Tensor, Values, encode, encoded_bytes, pack_gates_i8, widened,
-};
+use crate::image::encode::{AlignedBytes, Notes, Tensor, Values, encode, encoded_bytes, pack_gates_i8, widened};
 use crate::image::header::Description;
 use crate::image::ids::IdSet;
 use crate::image::role::Role;

@@ -25,7 +25,7 @@ fn main() -> ! {
 fn judge_lines(uart: &mut Uart, state: &mut State<STATE_BYTES>) -> Result<(), &'static str> {
     let image = Image::open(board::model()).map_err(explain)?;
     let model = Model::new(&image);
-    if model.vocabulary().is_none() || model.shape().outputs != 1 {
+    if model.vocabulary().is_none() || model.outputs() != 1 {
         return Err("the image is no model of texts with one output");
     }
     match model.self_test(state.as_bytes_mut()).map_err(explain)? {

@@ -10,8 +10,8 @@ compile_error!("the feature `device` is for the chips' targets: leave it out on 
 
 use core::hint::black_box;
 
-use latch_engine::{Error, Model, probability_q15};
 use latch_engine::image::Image;
+use latch_engine::{Error, Model, probability_q15};
 use latch_firmware_sim::device::{self, Chip, entry};
 use latch_firmware_sim::link::board::Machine;
 

@@ -34,7 +34,7 @@ fn main() -> ! {
 fn run() -> Result<(), u32> {
     let (chip, state) = Chip::take().ok_or(5_u32)?;
     let image = Image::open(chip.image()).map_err(|_| 2_u32)?;
-    let (rows, precision) = (image.manifest().embedding.rows, image.manifest().precision);
+    let (rows, precision) = (image.description().embedding.rows, image.description().precision);
     let model = Model::new(&image);
     let mut session = model.session_in(state).map_err(|_| 3_u32)?;
     let mut digest = Digest::default();
@@ -46,7 +46,7 @@ fn run() -> Result<(), u32> {
         if !read {
             return Err(4);
         }
-        for output in 0..usize::from(model.shape().outputs) {
+        for output in 0..usize::from(model.outputs()) {
             digest.push(session.logit(output));
         }
     }

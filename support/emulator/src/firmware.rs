@@ -48,14 +48,12 @@ pub enum Port {
 }
 
 /// What can differ between two builds of a program for one board.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Runs f32 and f16 images too.
     pub float: bool,
-    /// Runs images with a folded embedding too.
-    pub fold: bool,
-    /// Runs images of the format's version 4 too, those with a folded embedding among them.
-    pub extended: bool,
+    /// Features of the engine beside floats: what images may need that the program is to run.
+    pub features: Vec<&'static str>,
     /// Takes the scalar backend in place of the board's.
     pub scalar: bool,
     /// Where input comes from.
@@ -64,6 +62,22 @@ pub struct Options {
     pub state_bytes: Option<u32>,
     /// Prints the command that it runs.
     pub verbose: bool,
+}
+
+/// The features of a program that reads texts with one kind of layer and pools them in any way: what most images need.
+pub const TEXT_FEATURES: [&str; 4] = ["text", "lstm", "pooling", "attention"];
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            float: false,
+            features: TEXT_FEATURES.to_vec(),
+            scalar: false,
+            port: Port::default(),
+            state_bytes: None,
+            verbose: false,
+        }
+    }
 }
 
 /// Builds a program for a board and gives its ELF file, which no other variant shares.
@@ -79,14 +93,9 @@ pub fn build(board: &Board, program: Program, options: &Options) -> Result<PathB
 /// # Errors
 /// Those of [`build`].
 pub fn build_with(toolchain: Toolchain, board: &Board, program: Program, options: &Options) -> Result<PathBuf> {
-    let feature = |wanted: bool, name: &'static str| if wanted { name } else { "" };
-    let features = [
-        "device",
-        feature(options.float, ",float"),
-        feature(options.fold, ",fold"),
-        feature(options.extended, ",extended"),
-    ]
-    .concat();
+    let float = options.float.then_some("float");
+    let features: Vec<&str> = ["device"].into_iter().chain(options.features.iter().copied()).chain(float).collect();
+    let features = features.join(",");
     let port = match options.port {
         Port::Semihosting => "semihosting",
         Port::Uart => "uart",
@@ -130,6 +139,9 @@ pub fn build_with(toolchain: Toolchain, board: &Board, program: Program, options
     Ok(kept)
 }
 
+/// Features that fit the reserve when they are compiled for speed.
+const SMALL: usize = 5;
+
 /// How the engine is optimised: for size where its kernels are assembly, for speed where they are Rust, which is RISC-V, the scalar backend
 /// and the floats of an FPU, unless all of the format has to fit the reserve, too. Floats without an FPU are for comparison only, and must fit it.
 fn engine_level(board: &Board, options: &Options) -> &'static str {
@@ -137,21 +149,18 @@ fn engine_level(board: &Board, options: &Options) -> &'static str {
     let is_riscv = board.target.starts_with("riscv");
     let is_for_speed = if options.float { has_fpu } else { options.scalar || is_riscv };
     // RISC-V's board has room for more than the reserve.
-    if is_for_speed && (is_riscv || !options.extended) { "2" } else { "\"z\"" }
+    if is_for_speed && (is_riscv || options.features.len() <= SMALL) { "2" } else { "\"z\"" }
 }
 
 /// `mps2-an386-firmware-float-uart.elf`: everything that makes a difference.
 fn file_name(board: &Board, program: Program, options: &Options, port: &str) -> String {
     let mut name = format!("{}-{}", board.name, program.name());
-    let parts = [
-        (options.float, "float"),
-        (options.fold, "fold"),
-        (options.extended, "extended"),
-        (options.scalar, "scalar"),
-        (options.port != Port::Semihosting, port),
-    ];
+    let parts = [(options.float, "float"), (options.scalar, "scalar"), (options.port != Port::Semihosting, port)];
     for (_, part) in parts.into_iter().filter(|(given, _)| *given) {
         name = name + "-" + part;
+    }
+    if options.features != TEXT_FEATURES {
+        name = name + "-" + &options.features.join("-");
     }
     if let Some(bytes) = options.state_bytes {
         name += &format!("-state{bytes}");
@@ -182,9 +191,9 @@ mod tests {
                 for (port, port_name) in [(Port::Semihosting, "semihosting"), (Port::Uart, "uart")] {
                     for state_bytes in [None, Some(396), Some(1024)] {
                         for bits in 0..8 {
-                            let (float, fold, scalar) = (bits & 1 != 0, bits & 2 != 0, bits & 4 != 0);
-                            let options =
-                                Options { float, fold, extended: false, scalar, port, state_bytes, verbose: false };
+                            let (float, scalar) = (bits & 1 != 0, bits & 4 != 0);
+                            let features = if bits & 2 != 0 { vec!["gru"] } else { TEXT_FEATURES.to_vec() };
+                            let options = Options { float, features, scalar, port, state_bytes, verbose: false };
                             names.insert(file_name(board, program, &options, port_name));
                             variants += 1;
                         }

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Result;
-use latch_engine::image::{Image, header as manifest};
 use latch_engine::Model;
+use latch_engine::image::Image;
+use latch_engine::layers::pooling::Pooling;
 use latch_firmware_sim::sim::source::{Text, Texts};
 use latch_firmware_sim::sim::{Simulator, part};
 use serde::Serialize;
@@ -107,7 +108,7 @@ pub fn run(args: Args) -> Result<()> {
     let name = task.data.name.clone();
     say(format_args!("1. data: {} texts of {name}", task.data.examples.len()));
     let config = prepare(task.data, &task.model, task.epochs, task.learning_rate, args.seed, folder)?;
-    let readout = manifest::Readout::from(task.model.readout).name();
+    let readout = Pooling::from(task.model.readout).name();
     say(format_args!(
         "2. train: {} words > embedding {} > LSTM {} > readout {readout} > 1 logit",
         task.model.vocab, task.model.embedding, task.model.lstm

@@ -83,7 +83,7 @@ pub fn run(args: Args) -> Result<()> {
         return Err(fault("--plot", "values have no confidence to plot", "leave it out for this image").into());
     }
     let early = if args.early {
-        if model.early().is_empty() {
+        if model.early().next().is_none() {
             let remedy = "export it with --early-error";
             return Err(fault(args.image.display(), "the image has no thresholds of an early answer", remedy).into());
         }
@@ -99,7 +99,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     let mut text = String::new();
     let things = if task.each_step() { "labelled tokens" } else { "texts" };
-    let (n, precision) = (result.n, image.manifest().precision_name());
+    let (n, precision) = (result.n, image.description().precision_name());
     writeln!(text, "{n} {things}, {} tokens read, {precision} on backend {}", result.tokens, model.backend().name())?;
     judgement(&mut text, &result)?;
     writeln!(text, "time          {:.0} ns per token (text in, state moved on)", result.ns_per_token)?;

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::ValueEnum;
+use latch_engine::Precision;
 use latch_engine::image::Image;
 use latch_engine::image::header::{Answer, AnswerKind, Early};
-use latch_engine::Precision;
 use serde::Serialize;
 
 use super::args::{parse_bytes, parse_share};

@@ -4,15 +4,18 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
 use latch_engine::image::header::{AnswerKind, Early, Input};
-use latch_engine::input::hashed::{Hashed, Spelling};
-use latch_engine::layers::Layer;
-use latch_engine::{Model, Precision, SELF_TEST_STEPS, SelfTest};
-use latch_engine::input::text::{Tokens as Units, Unknown};
 use latch_engine::image::role::Role;
 use latch_engine::image::section::Section;
+use latch_engine::image::{Description, Image, VERSION};
+use latch_engine::input::hashed::{Hashed, Spelling};
+use latch_engine::input::text::{Tokens, Unknown};
+use latch_engine::layers::Layer;
+use latch_engine::layers::dense::Activation;
+use latch_engine::layers::gru::Gru;
+use latch_engine::layers::rnn::Rnn;
+use latch_engine::{Model, Precision, SELF_TEST_STEPS, SelfTest};
 use serde::Serialize;
 
 use super::output::{print, print_json};
@@ -45,6 +48,8 @@ struct Line {
     width: u16,
     folded: u32,
     outputs: u16,
+    chain: String,
+    features: Vec<&'static str>,
     answer: &'static str,
     each_step: bool,
     early: Vec<Early>,
@@ -90,7 +95,7 @@ fn unknown_words(unknown: Unknown) -> String {
 fn self_test(model: &Model<'_>) -> Result<String> {
     let backend = model.backend().name();
     Ok(match model.self_test(&mut AlignedBytes::zeroed(model.state_bytes()))? {
-        SelfTest::Passed => format!("{SELF_TEST_TOKENS} tokens, passed on this machine (backend {backend})"),
+        SelfTest::Passed => format!("{SELF_TEST_STEPS} tokens, passed on this machine (backend {backend})"),
         SelfTest::Absent => "none: only integer images have one".to_owned(),
         SelfTest::Failed { expected, found } => {
             format!(
@@ -108,30 +113,32 @@ pub fn run(args: Args) -> Result<()> {
     let bytes = read_image(&args.image)?;
     let image = open_image(&bytes, &args.image)?;
     let model = Model::new(&image);
-    let manifest = image.manifest();
+    let description = image.description();
     let provenance = image.provenance();
     let producer = String::from_utf8_lossy(provenance.producer);
     let data_sha256: String = provenance.data_sha256.iter().map(|byte| format!("{byte:02x}")).collect();
-    let units: Vec<u16> = model.shape().units.to_vec();
-    let (words, unknown) = match manifest.input {
+    let units = cells(&description);
+    let (words, unknown) = match description.input {
         Input::Text(text) => (text.words, unknown_words(text.unknown)),
         Input::Ids => (0, String::new()),
     };
     if args.json {
         return print_json(&Line {
-            version: image.version(),
+            version: VERSION,
             image_bytes: image.len(),
             crc32: format!("{:08x}", image.crc()),
             self_test: image.self_test().map(|digest| format!("{digest:016x}")),
-            precision: manifest.precision_name(),
-            readout: manifest.readout.name(),
-            rows: manifest.embedding.rows,
-            width: manifest.embedding.width,
-            folded: manifest.folded,
-            outputs: manifest.head.outputs,
+            precision: description.precision_name(),
+            readout: description.pooling().name(),
+            rows: description.embedding.rows,
+            width: description.embedding.width,
+            folded: description.embedding.projected,
+            outputs: model.outputs(),
+            chain: chain(&description),
+            features: description.features().collect(),
             answer: model.answer().kind.name(),
             each_step: model.answer().each_step,
-            early: model.early().to_vec(),
+            early: model.early().collect(),
             units,
             words,
             unknown,
@@ -145,32 +152,17 @@ pub fn run(args: Args) -> Result<()> {
             header_bytes: image.header_bytes(),
             alignment_bytes: alignment_bytes(&image),
             checksum_bytes: CHECKSUM_BYTES,
-            sections: image.sections().map(|section| section_line(&section)).collect(),
+            sections: image.sections().map(|section| section_line(&description, &section)).collect(),
         });
     }
     let mut text = String::new();
-    writeln!(
-        text,
-        "image       {} bytes, format version {}, CRC-32 {:08x}",
-        image.len(),
-        image.version(),
-        image.crc()
-    )?;
-    let layers = if units.is_empty() { "no LSTM (a bag of embeddings)".to_owned() } else { format!("LSTM {units:?}") };
-    writeln!(
-        text,
-        "model       {}, embedding {} x {}, {layers}, readout {}, {} output{}",
-        manifest.precision_name(),
-        manifest.embedding.rows,
-        manifest.embedding.width,
-        manifest.readout.name(),
-        manifest.head.outputs,
-        if manifest.head.outputs == 1 { "" } else { "s" }
-    )?;
+    writeln!(text, "image       {} bytes, format version {}, CRC-32 {:08x}", image.len(), VERSION, image.crc())?;
+    writeln!(text, "chain       {}", chain(&description))?;
+    writeln!(text, "precision   {}", description.precision_name())?;
     writeln!(
         text,
         "answer      {}, {}",
-        match (model.answer().kind, manifest.head.outputs) {
+        match (model.answer().kind, model.outputs()) {
             (AnswerKind::Values, _) => "a value".to_owned(),
             (AnswerKind::Classes, 1) => "one of 2 classes".to_owned(),
             (AnswerKind::Classes, classes) => format!("one of {classes} classes"),
@@ -178,17 +170,17 @@ pub fn run(args: Args) -> Result<()> {
         if model.answer().each_step { "after each token" } else { "for the whole text" }
     )?;
     for Early { tokens, logit } in model.early() {
-        let logit = f64::from(*logit) / 65_536.0;
+        let logit = f64::from(logit) / 65_536.0;
         writeln!(text, "early       from {tokens} tokens on, a logit of at least {logit:.3} either way is certain")?;
     }
-    if manifest.extended.units == Units::Syllables {
+    if model.tokens() == Tokens::Syllables {
         writeln!(text, "tokens      words and marks; each Hangul syllable is a word of its own")?;
     }
     if !unknown.is_empty() {
         writeln!(text, "unknown     words that are not in the vocabulary {unknown}")?;
     }
-    if let Some(tiers) = manifest.extended.tiers {
-        let bits = if tiers.nibbles { 4 } else { 8 };
+    if let Some(tiers) = description.embedding.tiers {
+        let bits = if tiers.int4 { 4 } else { 8 };
         let rest = match tiers.remainders {
             0 => String::new(),
             remainders => format!(", of a quotient and one of {remainders} remainders"),
@@ -196,17 +188,24 @@ pub fn run(args: Args) -> Result<()> {
         writeln!(
             text,
             "tiers       {} of {} ids have whole rows; the others {} features of {bits} bits{rest}",
-            tiers.whole, manifest.embedding.rows, tiers.width
+            tiers.whole, description.embedding.rows, tiers.width
         )?;
     }
-    if manifest.folded > 0 {
+    if description.embedding.projected > 0 {
         writeln!(
             text,
-            "folded      {} of {} ids have their part of the first layer's gates ready",
-            manifest.folded, manifest.embedding.rows
+            "projected   {} of {} ids have their part of the first layer's sums ready",
+            description.embedding.projected, description.embedding.rows
         )?;
     }
     writeln!(text, "RAM         {} bytes a stream: State<{}>", model.state_bytes(), model.state_bytes())?;
+    let features: Vec<String> = description.features().map(|feature| format!("{feature:?}")).collect();
+    writeln!(
+        text,
+        "Cargo.toml  latch-engine = {{ version = \"{}\", default-features = false, features = [{}] }}",
+        env!("CARGO_PKG_VERSION"),
+        features.join(", ")
+    )?;
     writeln!(text, "self-test   {}", self_test(&model)?)?;
     writeln!(
         text,
@@ -235,9 +234,9 @@ pub fn run(args: Args) -> Result<()> {
     print(format_args!("{}", text.trim_end()))
 }
 
-fn section_line(section: &Section) -> SectionLine {
+fn section_line(description: &Description, section: &Section) -> SectionLine {
     SectionLine {
-        name: name(section),
+        name: name(description, section),
         element: section.element.name(),
         rows: section.rows,
         columns: section.columns,
@@ -246,42 +245,58 @@ fn section_line(section: &Section) -> SectionLine {
     }
 }
 
-fn name(section: &Section) -> String {
-    let layer = section.layer;
-    match section.role {
-        Role::VocabularyTables => "vocabulary tables".into(),
-        Role::VocabularyIndex => "vocabulary index".into(),
-        Role::VocabularyText => "vocabulary text".into(),
-        Role::Ngrams => "n-grams".into(),
-        Role::Embedding => "embedding".into(),
-        Role::WholeRows => "index of whole rows".into(),
-        Role::Quotients => "other rows".into(),
-        Role::Remainders => "their remainders".into(),
-        Role::ProjectedIndex => "folded index".into(),
-        Role::ProjectedRows => "folded gates".into(),
-        Role::Kernel => format!("lstm {layer} kernel"),
-        Role::Weights => format!("lstm {layer} weights"),
-        Role::Multipliers => format!("lstm {layer} multipliers"),
-        Role::Biases => format!("lstm {layer} biases"),
-        Role::HeadWeights => "head weights".into(),
-        Role::HeadMultipliers => "head multipliers".into(),
-        Role::HeadBiases => "head biases".into(),
+/// A section's name: its layer and what it holds.
+fn name(description: &Description, section: &Section) -> String {
+    let layer = description.layers.get(usize::from(section.layer));
+    match (section.role, layer) {
+        (
+            Role::Kernel
+            | Role::Weights
+            | Role::Multipliers
+            | Role::Biases
+            | Role::RecurrentWeights
+            | Role::RecurrentMultipliers
+            | Role::RecurrentBiases,
+            Some(layer),
+        ) => format!("{} {} {}", layer.name(), section.layer, section.role.name()),
+        (role, _) => role.name().to_owned(),
     }
+}
+
+/// Units of the recurrent layers.
+fn cells(description: &Description) -> Vec<u16> {
+    description.layers.iter().filter(|layer| layer.is_cell()).map(|layer| layer.outputs(0)).collect()
+}
+
+/// The chain as it is written on a command line.
+pub(crate) fn chain(description: &Description) -> String {
+    let input = match description.input {
+        Input::Text(text) => format!("text {}", text.words),
+        Input::Ids => format!("ids {}", description.embedding.rows),
+    };
+    let mut chain = format!("{input} > embedding {}", description.embedding.width);
+    for layer in description.layers.iter() {
+        let _ = match layer {
+            Layer::Pooling(_) => write!(chain, " > {}", layer.name()),
+            Layer::Dense(dense) if dense.activation != Activation::Linear => {
+                write!(chain, " > dense {} {}", dense.outputs, dense.activation.name())
+            }
+            Layer::Gru(Gru { reset_after: false, units, .. }) => write!(chain, " > gru {units} reset_before"),
+            Layer::Rnn(Rnn { relu: true, units, .. }) => write!(chain, " > rnn {units} relu"),
+            layer => write!(chain, " > {} {}", layer.name(), layer.outputs(0)),
+        };
+    }
+    chain
 }
 
 /// Every section with its shape, offset and bytes; header, padding and checksum included, so that the bytes add up.
 pub(crate) fn sections_table(image: &Image<'_>) -> String {
+    let description = image.description();
     let mut rows = vec![["section", "element", "shape", "offset", "bytes"].map(str::to_owned).to_vec()];
-    rows.push(vec![
-        "preamble and manifest".into(),
-        String::new(),
-        String::new(),
-        "0".into(),
-        image.header_bytes().to_string(),
-    ]);
+    rows.push(vec!["header".into(), String::new(), String::new(), "0".into(), image.header_bytes().to_string()]);
     for section in image.sections() {
         rows.push(vec![
-            name(&section),
+            name(&description, &section),
             section.element.name().into(),
             format!("{} x {}", section.rows, section.columns),
             section.offset.to_string(),
@@ -312,11 +327,12 @@ fn alignment_bytes(image: &Image<'_>) -> usize {
 
 /// The range of the row scales of each integer layer: real weight = integer · scale, for the columns of h.
 fn scales(image: &Image<'_>) -> Option<String> {
-    if image.manifest().precision != Precision::Int8 {
+    if image.description().precision != Precision::Int8 {
         return None;
     }
     let mut text = String::new();
-    for (index, Layer::Lstm(lstm)) in image.manifest().layers.iter().enumerate() {
+    for (index, layer) in image.description().layers.iter().enumerate() {
+        let Layer::Lstm(lstm) = layer else { continue };
         let section = image
             .sections()
             .find(|section| section.role == Role::Multipliers && usize::from(section.layer) == index)?;

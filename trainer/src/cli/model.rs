@@ -3,8 +3,8 @@
 use std::str::FromStr;
 
 use latch_engine::input::hashed::{Hashed, Spelling};
-use latch_engine::layers::embedding::Tiers;
 use latch_engine::input::ngrams::{MAX_LONGEST, WEIGHT_BITS};
+use latch_engine::layers::embedding::Tiers;
 
 use super::args::positive;
 use crate::config::{DEFAULT_MODEL, ModelConfig, Readout, Words};
@@ -106,7 +106,7 @@ impl FromStr for ModelArg {
                 whole,
                 width: u16::try_from(width).unwrap_or(u16::MAX),
                 remainders: number(quotient).unwrap_or(0),
-                nibbles: four.unwrap_or(false),
+                int4: four.unwrap_or(false),
             });
         } else if rare.is_some() || quotient.is_some() || four.is_some() {
             return Err("rare, rare_bits and quotient are about the ids beyond whole=; give that too".into());

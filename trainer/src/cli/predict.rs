@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use latch_engine::image::header::AnswerKind;
-use latch_engine::{Model, Session};
+use latch_engine::{Model, Session, View};
 use serde::Serialize;
 
 use super::output::printing;
@@ -95,9 +95,8 @@ impl Response {
 
 /// Runs one text through a session from its beginning.
 fn respond(session: &mut Session<'_, '_, '_>, text: &str) -> Response {
-    let shape = session.model().shape();
-    let (outputs, kind) = (usize::from(shape.outputs), session.model().answer().kind);
-    let logits = |session: &Session<'_, '_, '_>| -> Vec<f32> {
+    let (outputs, kind) = (usize::from(session.model().outputs()), session.model().answer().kind);
+    let logits = |session: &mut View<'_, '_, '_>| -> Vec<f32> {
         (0..outputs).map(|output| session.logit(output).to_f32()).collect()
     };
     let said = |logits: &[f32]| match kind {
@@ -106,7 +105,7 @@ fn respond(session: &mut Session<'_, '_, '_>, text: &str) -> Response {
     };
     session.reset();
     let mut trail = Vec::new();
-    let mut note = |session: &Session<'_, '_, '_>, token: &[u8]| {
+    let mut note = |session: &mut View<'_, '_, '_>, token: &[u8]| {
         trail.push((String::from_utf8_lossy(token).into_owned(), said(&logits(session))));
     };
     session.push_bytes_each(text.as_bytes(), &mut note);
@@ -156,8 +155,7 @@ pub fn run(args: Args) -> Result<()> {
 
 fn answer(session: &mut Session<'_, '_, '_>, text: &str, json: bool) -> Result<()> {
     let model = session.model();
-    let text = if model.answer().kind == AnswerKind::Classes && model.shape().outputs == 1 && !model.answer().each_step
-    {
+    let text = if model.answer().kind == AnswerKind::Classes && model.outputs() == 1 && !model.answer().each_step {
         let verdict = judge(session, text);
         if json { serde_json::to_string(&verdict)? } else { format!("{}\n{}", sentence(&verdict), trail(&verdict)) }
     } else {
@@ -173,7 +171,7 @@ fn answer(session: &mut Session<'_, '_, '_>, text: &str, json: bool) -> Result<(
 pub(crate) fn judge(session: &mut Session<'_, '_, '_>, text: &str) -> Verdict {
     session.reset();
     let (mut trail, mut certain_after) = (Vec::new(), None);
-    let mut note = |session: &Session<'_, '_, '_>, token: &[u8]| {
+    let mut note = |session: &mut View<'_, '_, '_>, token: &[u8]| {
         trail.push((String::from_utf8_lossy(token).into_owned(), session.probability()));
         certain_after = certain_after.or_else(|| session.is_certain().then(|| session.tokens()));
     };

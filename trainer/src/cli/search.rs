@@ -5,7 +5,7 @@ mod terminal;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use latch_engine::image::header as manifest;
+use latch_engine::layers::pooling::Pooling;
 use serde::Serialize;
 
 use self::terminal::Terminal;
@@ -164,7 +164,7 @@ fn describe(trial: &Trial) -> String {
     let ModelConfig { vocab, embedding, lstm, layers, readout, ngrams, .. } = &trial.model;
     let layers = if *layers > 1 { format!(" x {layers}") } else { String::new() };
     let ngrams = if ngrams.count > 0 { format!(" + {} n-grams", ngrams.count) } else { String::new() };
-    let readout = manifest::Readout::from(*readout).name();
+    let readout = Pooling::from(*readout).name();
     format!("{} {vocab} words > {embedding} > LSTM {lstm}{layers} > {readout}{ngrams}", trial.precision)
 }
 

@@ -13,8 +13,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use latch_engine::image::Image;
 use latch_engine::Model;
+use latch_engine::image::Image;
 use rand::RngExt;
 use rayon::prelude::*;
 
@@ -478,7 +478,7 @@ fn judge_image(
     let model = Model::new(&image);
     let mut memory = vec![0; model.packed_bytes()];
     let model = model.pack(&mut memory)?;
-    let outputs = usize::from(model.shape().outputs);
+    let outputs = usize::from(model.outputs());
     let answers = |ids: &Vec<u32>| {
         let mut state = state_for(&model);
         let mut session = model.session_in(&mut state)?;

@@ -10,7 +10,7 @@
 //!
 //! each of them gets the sum. The optimizer is the same for equal elements with equal gradients, so that they stay equal to the bit.
 
-use latch_engine::layers::embedding::Tiers;
+use latch_engine::layers::embedding::Tiers as Shape;
 use nalgebra::DMatrix;
 
 use super::embedding::SparseColumns;

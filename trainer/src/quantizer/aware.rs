@@ -142,9 +142,9 @@ mod tests {
     use crate::optimizer::AdamConfig;
     use crate::quantizer::{Origin, to_image};
     use crate::vocabulary::Vocabulary;
+    use latch_engine::Model;
     use latch_engine::image::Image;
     use latch_engine::input::text::Unknown;
-    use latch_engine::Model;
     use proptest::prelude::*;
 
     const STORAGES: [Storage; 3] = [Storage::Int8, Storage::Mixed, Storage::Int4];

@@ -24,9 +24,10 @@ use std::ops::Range;
 use anyhow::Result;
 use latch_engine::image::encode::{Tensor, Values, pack_gates_i8};
 use latch_engine::image::ids::IdSet;
-use latch_engine::layers::embedding::Tiers;
 use latch_engine::image::role::Role;
+use latch_engine::layers::embedding::Tiers;
 
+use super::describe::Chain;
 use super::{LstmWeights, Packed, Storage, Weights};
 use crate::error::fault;
 use crate::network::tiers;
@@ -110,7 +111,7 @@ fn pack_tiers(
         let problem = "the rows of the ids that occur seldom are not in the form that the model has for them";
         return Err(fault("tensor embedding", problem, "export with the data that the run learned from").into());
     }
-    let below = if shape.nibbles { Grid::INT4 } else { Grid::INT8 };
+    let below = if shape.int4 { Grid::INT4 } else { Grid::INT8 };
     let firsts = others.iter().step_by(remainders.max(1));
     let quotients = firsts.flat_map(|&id| rounded(below, place(id)..place(id) + narrow)).collect();
     let mut tensors = vec![
@@ -160,9 +161,10 @@ pub(super) fn pack(weights: &Weights, storage: Storage) -> Result<Packed> {
         false => weights.head.clone(),
     };
     let (head, multipliers, biases, head_shift) = quantize_head(&head, &weights.head_bias)?;
-    tensors.push(Tensor { role: Role::HeadWeights, layer: 0, values: Values::I16(head) });
-    tensors.push(Tensor { role: Role::HeadMultipliers, layer: 0, values: Values::U16(multipliers) });
-    tensors.push(Tensor { role: Role::HeadBiases, layer: 0, values: Values::I32(biases) });
+    let layer = Chain::answer_place(weights.layers.len());
+    tensors.push(Tensor { role: Role::Weights, layer, values: Values::I16(head) });
+    tensors.push(Tensor { role: Role::Multipliers, layer, values: Values::U16(multipliers) });
+    tensors.push(Tensor { role: Role::Biases, layer, values: Values::I32(biases) });
     Ok(Packed { tensors, shifts, head_shift })
 }
 

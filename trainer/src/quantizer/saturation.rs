@@ -5,9 +5,10 @@
 
 use latch_engine::image::Image;
 use latch_engine::image::encode::widened;
-use latch_engine::layers::Layer;
 use latch_engine::image::role::Role;
 use latch_engine::kernels::{Backend, Packed, RowsI8, Scalar};
+use latch_engine::layers::Layer;
+use latch_engine::layers::lstm::Lstm;
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -64,22 +65,23 @@ impl Saturation {
     }
 }
 
-/// Counts over the ids of some texts, with the kernels that the engine runs. An image that is not int8 saturates nowhere, and of a folded
+/// Counts over the ids of some texts, with the kernels that the engine runs. An image that is not int8 saturates nowhere, and of a projected
 /// one nothing is counted: the image that it was made from saturates in the same places.
 pub fn count(image: &Image<'_>, sequences: &[Vec<u32>]) -> Saturation {
-    if image.manifest().folded > 0 {
+    let description = image.description();
+    if description.embedding.projected > 0 {
         return Saturation::default();
     }
     let embedding = &int8(image, Role::Embedding, 0);
-    let width = usize::from(image.manifest().embedding.width);
-    let weights: Vec<Vec<i8>> =
-        (0..image.manifest().layers.len()).map(|index| int8(image, Role::Weights, index as u8)).collect();
-    let layers: Vec<(usize, RowsI8<'_>)> = image
-        .manifest()
-        .layers
+    let width = usize::from(description.embedding.width);
+    let lstm = |layer: &Layer| if let Layer::Lstm(lstm) = layer { Some(*lstm) } else { None };
+    // Only layers in front of which there is nothing but the same kind are followed.
+    let shapes: Vec<Lstm> = description.layers.iter().map_while(lstm).collect();
+    let weights: Vec<Vec<i8>> = (0..shapes.len()).map(|index| int8(image, Role::Weights, index as u8)).collect();
+    let layers: Vec<(usize, RowsI8<'_>)> = shapes
         .iter()
         .enumerate()
-        .map(|(index, Layer::Lstm(lstm))| {
+        .map(|(index, lstm)| {
             let gates = RowsI8 {
                 weights: &weights[index],
                 multiplier: section(image, Role::Multipliers, index as u8),
@@ -90,7 +92,7 @@ pub fn count(image: &Image<'_>, sequences: &[Vec<u32>]) -> Saturation {
             (usize::from(lstm.units), gates)
         })
         .collect();
-    let highest = if image.manifest().extended.nibbles.embedding { 112 } else { 127 };
+    let highest = if description.embedding.int4 { 112 } else { 127 };
     let stored = Count::of(embedding, |value| value == -128 || value.unsigned_abs() >= highest);
     let run = sequences
         .par_iter()

@@ -10,13 +10,12 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use latch_engine::image::encode::encoded_bytes;
-use latch_engine::image::{Description, header as manifest};
-use latch_engine::image::header::{Input, Provenance};
-use latch_engine::layers::Layer;
-use latch_engine::layers::lstm::Lstm;
-use latch_engine::{Precision, state_bytes};
+use latch_engine::image::encode::{Notes, encoded_bytes};
+use latch_engine::image::header::Provenance;
+use latch_engine::input::ngrams::Ngrams;
 use latch_engine::input::text::Text;
+use latch_engine::layers::embedding::MAX_ROWS;
+use latch_engine::{Precision, state_bytes};
 use latch_parts::parts::{self, Part};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
@@ -28,6 +27,7 @@ use crate::dataset::{Example, Label};
 use crate::error::{Fault, fault};
 use crate::ngrams;
 use crate::quantizer::Origin;
+use crate::quantizer::describe::Chain;
 use crate::vocabulary::{self, Vocabulary};
 
 /// The precisions that are tried: the one place to add another. All have to be integers, which the estimate of time is for.
@@ -147,7 +147,7 @@ pub struct Sizer {
     /// The n-grams, surest first.
     ngrams: Vec<u32>,
     texts: RefCell<BTreeMap<(Words, usize), Text>>,
-    tables: RefCell<BTreeMap<usize, manifest::Ngrams>>,
+    tables: RefCell<BTreeMap<usize, Ngrams>>,
 }
 
 impl Sizer {
@@ -157,7 +157,7 @@ impl Sizer {
             let ranked = vocabulary::rank(base.units(), kind, training);
             // What occurs once tells nothing.
             let useful = ranked.iter().take_while(|(count, _)| *count > 1).count().max(FEWEST_WORDS).min(ranked.len());
-            let most = useful.min(manifest::MAX_ROWS as usize - 1);
+            let most = useful.min(MAX_ROWS as usize - 1);
             (kind, ranked.into_iter().take(most).map(|(_, word)| word).collect())
         };
         let origin = Origin {
@@ -194,23 +194,17 @@ impl Sizer {
         if let Some(text) = self.texts.borrow().get(&key) {
             return Ok(Text { unknown, ..*text });
         }
-        let text = self.vocabulary(model).encode().map(|encoded| Text {
-            words: encoded.words as u32,
-            unknown,
-            character_bits: encoded.character_bits,
-            prefix_bits: encoded.prefix_bits,
-            index_is_wide: encoded.index_width == 4,
-            text_bytes: encoded.stream.len() as u32,
-        })?;
+        let vocabulary = self.vocabulary(model);
+        let text = vocabulary.encode()?.shape(vocabulary.units, unknown);
         self.texts.borrow_mut().insert(key, text);
         Ok(text)
     }
 
-    fn table(&self, config: &NgramConfig) -> manifest::Ngrams {
+    fn table(&self, config: &NgramConfig) -> Ngrams {
         let place = || {
             let shape = ngrams::shape(&self.ngrams[..config.count.min(self.ngrams.len())], config);
             // The multiplier comes from training: the longest that can be coded.
-            manifest::Ngrams { multiplier: u32::MAX, ..shape }
+            Ngrams { multiplier: u32::MAX, ..shape }
         };
         *self.tables.borrow_mut().entry(config.count).or_insert_with(place)
     }
@@ -224,25 +218,16 @@ impl Sizer {
         let text = self.text(model)?;
         // Numbers that training gives have one byte whatever they are.
         let shift = u8::from(precision.precision() == Precision::Int8);
-        let mut layers = heapless::Vec::new();
-        let mut inputs = model.embedding;
-        for _ in 0..model.layers {
-            // More layers than an image holds are refused before a search begins.
-            let _ = layers.push(Layer::Lstm(Lstm { inputs: inputs as u16, units: model.lstm as u16, shift }));
-            inputs = model.lstm;
-        }
-        let ngrams = (model.ngrams.count > 0).then(|| self.table(&model.ngrams));
-        let rows = text.words + text.unknown.rows();
-        let manifest = Manifest {
-            precision: precision.precision(),
-            input: Input::Text(text),
-            embedding: manifest::Embedding { rows, width: model.embedding as u16 },
-            layers,
-            readout: model.readout.into(),
-            head: manifest::Head { outputs: 1, shift },
-            folded: 0,
-            extended: Extended { ngrams, nibbles: precision.nibbles(), tiers: model.tiers, ..Extended::default() },
+        let chain = Chain {
+            text,
+            embedding: ((text.words + text.unknown.rows()) as usize, model.embedding),
+            tiers: model.tiers,
+            layers: vec![(model.lstm, shift); model.layers],
+            pooling: model.readout.into(),
+            answer: (1, shift),
+            ngrams: (model.ngrams.count > 0).then(|| self.table(&model.ngrams)),
         };
+        let description = chain.describe(*precision)?;
         let provenance = Provenance {
             producer: concat!("latch ", env!("CARGO_PKG_VERSION")).as_bytes(),
             seed: self.origin.seed,
@@ -251,20 +236,10 @@ impl Sizer {
             epochs: self.origin.epochs,
             valid_accuracy: 0.0,
         };
-        let shape = StreamShape {
-            precision: precision.precision(),
-            readout: model.readout.into(),
-            inputs: model.embedding as u16,
-            units: std::iter::repeat_n(model.lstm as u16, model.layers).collect(),
-            outputs: 1,
-            folded: false,
-            nibbles: precision.nibbles(),
-            tiers: model.tiers.is_some(),
-            ngrams: ngrams.map_or(0, |ngrams| ngrams.longest),
-        };
+        let notes = Notes { provenance, ..Notes::default() };
         Ok(Cost {
-            image_bytes: encoded_bytes(&manifest, &provenance)?,
-            state_bytes: state_bytes(&shape),
+            image_bytes: encoded_bytes(&description, &notes)?,
+            state_bytes: state_bytes(&description),
             latency: self.part.as_ref().and_then(|part| estimate(part, model)),
         })
     }

@@ -244,7 +244,6 @@ fn features_computed_ahead_give_the_bits_of_the_whole_gru_step() {
     }
 }
 
-#[cfg(feature = "extended")]
 #[test]
 fn four_bit_cells_have_the_bits_of_the_widened_ones() {
     use super::super::nibbles;

@@ -39,8 +39,7 @@ pub(crate) fn build(board: &Board, image: &Loaded, scalar: bool, port: Port) -> 
     let needed = u32::try_from(image.state_bytes).unwrap_or(u32::MAX);
     let options = Options {
         float: image.precision != Precision::Int8,
-        fold: image.folded,
-        extended: image.extended,
+        features: image.features.clone(),
         scalar,
         port,
         state_bytes: (needed > board.state_bytes).then_some(needed),

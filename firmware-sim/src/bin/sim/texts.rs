@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use latch_data::dataset::{self, Label, Part, Task};
 use latch_data::error::{fault, open_file};
+use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
-use latch_engine::{Logit, Model, Precision, Session};
-use latch_engine::image::{Image, VERSION_FOLDED};
+use latch_engine::{Logit, Model, Precision, View};
 use latch_firmware_sim::board::{Input, Meaning, Verdict};
 use latch_firmware_sim::sim::source::{Lines, Source, Text, Texts};
 use latch_firmware_sim::sim::{image_fault, no_vocabulary};
@@ -130,10 +130,8 @@ pub(crate) struct Loaded {
     pub(crate) precision: Precision,
     /// The precision as it is written on a command line.
     pub(crate) precision_name: &'static str,
-    /// The embedding is folded.
-    pub(crate) folded: bool,
-    /// The image has something that version 4 of the format added.
-    pub(crate) extended: bool,
+    /// What of the engine it needs beside floats.
+    pub(crate) features: Vec<&'static str>,
     pub(crate) state_bytes: usize,
     pub(crate) meaning: Meaning,
 }
@@ -142,7 +140,7 @@ impl Loaded {
     /// Reads and checks a file.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let bytes = AlignedBytes::new(&read_image(path)?);
-        let (crc, precision, precision_name, folded, extended, state_bytes, meaning) = {
+        let (crc, precision, precision_name, features, state_bytes, meaning) = {
             let image = Image::open(&bytes).map_err(|error| image_fault(&path.display().to_string(), &error))?;
             let model = Model::new(&image);
             if model.vocabulary().is_none() {
@@ -150,25 +148,14 @@ impl Loaded {
             }
             (
                 image.crc(),
-                model.shape().precision,
-                image.manifest().precision_name(),
-                model.shape().folded,
-                image.version() > VERSION_FOLDED,
+                model.precision(),
+                image.description().precision_name(),
+                image.description().features().filter(|&feature| feature != "float").collect(),
                 model.state_bytes(),
                 Meaning::of(&model),
             )
         };
-        Ok(Loaded {
-            path: path.to_owned(),
-            bytes,
-            crc,
-            precision,
-            precision_name,
-            folded,
-            extended,
-            state_bytes,
-            meaning,
-        })
+        Ok(Loaded { path: path.to_owned(), bytes, crc, precision, precision_name, features, state_bytes, meaning })
     }
 
     /// The tokens that the network reads of a text, and the first logit after each, by this machine's widest backend.
@@ -178,7 +165,7 @@ impl Loaded {
         let mut state = AlignedBytes::zeroed(self.state_bytes);
         let mut session = model.session_in(&mut state)?;
         let mut tokens = Vec::new();
-        let mut each = |session: &Session<'_, '_, '_>, token: &[u8]| {
+        let mut each = |session: &mut View<'_, '_, '_>, token: &[u8]| {
             tokens.push((String::from_utf8_lossy(token).into_owned(), session.output()));
         };
         session.push_bytes_each(text, &mut each);

@@ -2,10 +2,10 @@
 
 use std::convert::Infallible;
 
+use latch_engine::Model;
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
 use latch_engine::kernels::AnyBackend;
-use latch_engine::Model;
 
 use super::LinkError;
 use super::batch::{Batch, Transcript};

@@ -10,7 +10,7 @@ use super::quoted;
 use crate::error::fault;
 
 /// The most classes of a task: an image has no more outputs.
-pub const MAX_CLASSES: u32 = 16;
+pub const MAX_CLASSES: u32 = 256;
 
 /// What the labels of a data set mean.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
