@@ -15,7 +15,7 @@ use latch_benches::{SIZES, STEP_STATE_BYTES};
 use latch_engine::image::Image;
 use latch_engine::image::manifest::{Layer, Precision};
 use latch_engine::image::tensor::Role;
-use latch_engine::kernels::{AnyBackend, Backend, FloatWeight, GatesFloat, GatesI8, Packed, WithBackend};
+use latch_engine::kernels::{AnyBackend, Backend, FloatWeight, Packed, RowsFloat, RowsI8, WithBackend};
 use latch_engine::model::{Model, State};
 
 fn main() -> Result<()> {
@@ -86,7 +86,7 @@ fn kernel_i8<B: Backend>(
 ) -> Result<()> {
     let manifest = image.manifest();
     let Layer::Lstm(lstm) = manifest.layers.first().context("the image has no layer")?;
-    let gates = GatesI8 {
+    let gates = RowsI8 {
         weights: tensor(image, Role::GateWeights)?,
         multiplier: tensor(image, Role::GateMultipliers)?,
         bias: tensor(image, Role::GateBiases)?,
@@ -110,7 +110,7 @@ fn kernel_float<B: Backend, W: FloatWeight>(
     image: &Image<'_>,
     size: usize,
 ) -> Result<()> {
-    let gates = GatesFloat::<W> { weights: tensor(image, Role::GateWeights)?, bias: tensor(image, Role::GateBiases)? };
+    let gates = RowsFloat::<W> { weights: tensor(image, Role::GateWeights)?, bias: tensor(image, Role::GateBiases)? };
     let xh: Vec<f32> = (0..2 * size).map(|column| (column * 37 % 255) as f32 / 127.5 - 1.0).collect();
     let (mut h, mut c) = (vec![0_f32; size], vec![0_f32; size]);
     group.bench_function(BenchmarkId::new(backend.name(), size), |bencher| {

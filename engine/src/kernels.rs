@@ -26,6 +26,7 @@
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 pub mod aarch64;
 pub mod activation;
+pub mod cell;
 #[cfg(latch_backend = "dsp")]
 pub mod cortex_m;
 #[cfg(latch_backend = "helium")]
@@ -55,22 +56,27 @@ pub use wasm32::Simd128;
 #[cfg(target_arch = "x86_64")]
 pub use x86_64::{Avx2, Avx512, Avx512Vnni, AvxVnni};
 
-/// The gates of an integer LSTM layer with `U` units, in the order i, f, g, o (input, forget, cell candidate, output).
+use cell::{gru, rnn};
+
+/// Rows of an integer matrix, and what follows their products: `out[row] = (sum over k of w[row][k] * x[k]) * multiplier[row] + bias[row]`.
 ///
-/// `K` is inputs + units, the columns of `[x; h]`, and `K4` is `K` rounded up to a multiple of 4 with zero weights. For
-/// every row the maker of the weights guarantees `128 * multiplier * sum |w| + |bias| <= i32::MAX`, so that no 32-bit
+/// `R`, the number of rows, is a multiple of 4: four rows are a quad, and who has fewer pads with rows of zeros. `K` is the number of columns, and `K4` is `K`
+/// rounded up to a multiple of 4 with zero weights. An LSTM layer with `U` units has the rows `[unit][gate i, f, g, o]` (input, forget, cell candidate, output) over
+/// the columns of `[x; h]`, so that a quad is a unit; the other cells are in [`cell`].
+///
+/// For every row the maker of the weights guarantees `128 * multiplier * sum |w| + |bias| <= i32::MAX`, so that no 32-bit
 /// intermediate overflows; otherwise the result wraps, and backends may differ where a sum becomes exactly `-2^31`.
 #[derive(Debug, Clone, Copy)]
-pub struct GatesI8<'a> {
-    /// Weights, `[unit][K4 / 4][gate][4 columns]`, length `U * K4 * 4`. They start on a multiple of 4, as do the multipliers and `xh`:
+pub struct RowsI8<'a> {
+    /// Weights, `[R / 4][K4 / 4][4 rows][4 columns]`, length `R * K4`. They start on a multiple of 4, as do the multipliers and the columns:
     /// chips load them by words.
     pub weights: &'a [i8],
-    /// Multipliers of the rows, `[unit][gate]`, length `4 * U`: accumulator to Q3.12, together with `shift`.
+    /// Multipliers of the rows, length `R`: from the accumulator to what a cell reads, together with `shift`.
     pub multiplier: &'a [u16],
-    /// Biases at the scale of `accumulator * multiplier`, `[unit][gate]`, length `4 * U`. The rounding half,
+    /// Biases of the rows at the scale of `accumulator * multiplier`, length `R`. The rounding half,
     /// `1 << (shift - 1)`, is already inside.
     pub bias: &'a [i32],
-    /// Bits to shift right after bias and multiplier, 0 to 31.
+    /// Bits by which a cell shifts the sums right, 0 to 31.
     pub shift: u32,
     /// The same weights in the backend's own order, where somebody had it make one.
     pub packed: Packed<'a>,
@@ -172,12 +178,15 @@ pub const MANY: usize = 8;
 /// Units whose weights stay in the nearest caches while one stream after the other reads them.
 const MANY_TILE: usize = 16;
 
-/// The gates of a float LSTM layer, in the order i, f, g, o. Units are padded with zero weights to a multiple of 8, `U8`.
+/// Rows of a float matrix and their biases: `out[row] = sum over k of w[row][k] * x[k] + bias[row]`.
+///
+/// `R`, the number of rows, is a multiple of 8: units are padded with zero weights to a multiple of 8, `U8`. An LSTM layer has the rows
+/// `[unit / 8][gate i, f, g, o][8 units]` over the columns of `[x; h]`; the other cells are in [`cell`].
 #[derive(Debug, Clone, Copy)]
-pub struct GatesFloat<'a, W> {
-    /// Weights, `[unit / 8][K][gate][8 units]`, length `U8 * K * 4` with `K` = inputs + units (not padded).
+pub struct RowsFloat<'a, W> {
+    /// Weights, `[R / 32][K][32 rows]`, length `R * K`. The last block has the 8, 16 or 24 rows that are left, `[K][rows]`. Columns are not padded.
     pub weights: &'a [W],
-    /// Biases, `[unit / 8][gate][8 units]`, length `4 * U8`.
+    /// Biases of the rows, length `R`.
     pub bias: &'a [f32],
 }
 
@@ -247,7 +256,7 @@ pub trait Backend: Copy + Send + Sync + 'static {
     /// - `c`: cell state, Q12.19, length `U`. No value of it, whatever it be, makes a step overflow.
     ///
     /// The equations are at [`scalar::lstm_i8`].
-    fn lstm_i8(self, gates: &GatesI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
+    fn lstm_i8(self, gates: &RowsI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
         scalar::lstm_i8(gates, xh, h, c);
     }
 
@@ -262,7 +271,7 @@ pub trait Backend: Copy + Send + Sync + 'static {
     #[allow(clippy::too_many_arguments, reason = "what a step needs")]
     fn step_i8(
         self,
-        gates: &GatesI8<'_>,
+        gates: &RowsI8<'_>,
         x: Features<'_>,
         xh: &mut [i16],
         h: &mut [i16],
@@ -293,18 +302,50 @@ pub trait Backend: Copy + Send + Sync + 'static {
 
     /// One step of several streams over the same weights, each of which is read from beyond the first-level cache only once. The
     /// result is that of [`Backend::lstm_i8`] for one stream after the other.
-    fn lstm_i8_many(self, gates: &GatesI8<'_>, streams: &mut [StreamI8<'_>]) {
+    fn lstm_i8_many(self, gates: &RowsI8<'_>, streams: &mut [StreamI8<'_>]) {
         one_tile_after_the_other(self, gates, streams);
     }
 
-    /// `out[row] = (sum over k of w[k] * x[k]) * multiplier + bias`, wrapping, for every row: what the features of a token give to the
-    /// gates, where `gates` has the kernel's columns only. As the bias of a step over the recurrent kernel's columns it gives the step
-    /// over all columns, to the bit.
+    /// `out[row] = (sum over k of w[k] * x[k]) * multiplier + bias`, wrapping, for every row. As the biases of rows over other columns the result gives the sums over
+    /// all columns, to the bit.
     ///
-    /// - `x`: `K4` columns in the range of an int8.
-    /// - `out`: `[unit][gate]`, length `4 * U`.
-    fn gates_i8(self, gates: &GatesI8<'_>, x: &[i16], out: &mut [i32]) {
-        scalar::gates_i8(gates, x, out);
+    /// - `x`: `K4` columns in the range of an int8; without columns the result is the biases. A kernel may put them into another order while it works, and leaves
+    ///   them as it found them.
+    /// - `out`: length `R`.
+    fn rows_i8(self, rows: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]) {
+        scalar::rows_i8(rows, x, out);
+    }
+
+    /// `sums[row] += (sum over k of w[k] * x[k]) * multiplier`, wrapping, for every row: as [`Backend::rows_i8`] with `sums` for biases.
+    fn add_rows_i8(self, rows: &RowsI8<'_>, x: &mut [i16], sums: &mut [i32]) {
+        add_by_parts(self, rows, x, sums);
+    }
+
+    /// One step of an integer GRU layer with `U` units; `h` is replaced by its next value. The equations are at [`gru::step_i8`].
+    ///
+    /// - `scratch`: [`gru::scratch_i8`] words for the features and units; what it holds afterwards means nothing. With fewer nothing is done.
+    /// - `h`: hidden state in and out, Q0.15, length `U`.
+    #[inline]
+    fn gru_i8(self, gru: &gru::GruI8<'_>, x: Features<'_>, scratch: &mut [i32], h: &mut [i16]) {
+        gru::step_i8(self, gru, x, scratch, h);
+    }
+
+    /// The cell of an integer GRU layer with [`gru::Reset::After`], from its sums; the equations are at [`gru::step_i8`].
+    ///
+    /// - `sums`: of z, of r and of the recurrent kernel's part of n, `U` each.
+    /// - `n`: the features' part of n, Q3.12, length `U`.
+    /// - `h`: hidden state in and out, Q0.15, length `U`.
+    fn gru_cell_i8(self, sums: &[i32], n: &[i16], shift: u32, h: &mut [i16]) {
+        gru::cell_i8(self, sums, n, shift, h);
+    }
+
+    /// One step of a simple integer layer with `U` units; `h` is replaced by its next value. The equations are at [`rnn::step_i8`].
+    ///
+    /// - `scratch`: [`rnn::scratch_i8`] words for the features and units, as at [`Backend::gru_i8`].
+    /// - `h`: hidden state in and out, Q0.15, length `U`.
+    #[inline]
+    fn rnn_i8(self, rnn: &rnn::RnnI8<'_>, x: Features<'_>, scratch: &mut [i32], h: &mut [i16]) {
+        rnn::step_i8(self, rnn, x, scratch, h);
     }
 
     /// Says that these bytes will be read soon, so that a machine with caches can begin to fetch them. Changes no result.
@@ -319,7 +360,7 @@ pub trait Backend: Copy + Send + Sync + 'static {
         0
     }
 
-    /// Writes a layer's weights in the backend's own order, for [`GatesI8::packed`]. `packed` has [`Backend::packed_i8_bytes`] bytes
+    /// Writes a layer's weights in the backend's own order, for [`RowsI8::packed`]. `packed` has [`Backend::packed_i8_bytes`] bytes
     /// and starts on a multiple of [`PACKED_ALIGNMENT`]; with another length nothing is written.
     fn pack_i8(self, weights: &[i8], columns: usize, packed: &mut [u8]) {
         let _ = (weights, columns, packed);
@@ -367,7 +408,7 @@ pub trait Backend: Copy + Send + Sync + 'static {
     /// - `c`: cell state, length `U8`. Units that pad keep 0 in `h` and `c` when they began with `c = 0`.
     ///
     /// The equations are at [`scalar::lstm_float`].
-    fn lstm_float<W: FloatWeight>(self, gates: &GatesFloat<'_, W>, xh: &[f32], h: &mut [f32], c: &mut [f32]) {
+    fn lstm_float<W: FloatWeight>(self, gates: &RowsFloat<'_, W>, xh: &[f32], h: &mut [f32], c: &mut [f32]) {
         scalar::lstm_float(gates, xh, h, c);
     }
 
@@ -381,7 +422,7 @@ pub trait Backend: Copy + Send + Sync + 'static {
     #[allow(clippy::too_many_arguments, reason = "what a step needs")]
     fn step_float<W: FloatWeight>(
         self,
-        gates: &GatesFloat<'_, W>,
+        gates: &RowsFloat<'_, W>,
         x: FeaturesFloat<'_, W>,
         xh: &mut [f32],
         h: &mut [f32],
@@ -408,16 +449,51 @@ pub trait Backend: Copy + Send + Sync + 'static {
 
     /// One step of several streams over the same weights, as [`Backend::lstm_i8_many`]. A backend may sum in another order than in
     /// [`Backend::lstm_float`].
-    fn lstm_float_many<W: FloatWeight>(self, gates: &GatesFloat<'_, W>, streams: &mut [StreamFloat<'_>]) {
+    fn lstm_float_many<W: FloatWeight>(self, gates: &RowsFloat<'_, W>, streams: &mut [StreamFloat<'_>]) {
         one_float_tile_after_the_other(self, gates, streams);
     }
 
-    /// `out = W x + b`: what the features of a token give to the gates, where `gates` has the kernel's columns only.
+    /// `out = W x + b`, for every row.
     ///
-    /// - `x`: the kernel's columns.
-    /// - `out`: `[unit / 8][gate][8 units]`, length `4 * U8`.
-    fn gates_float<W: FloatWeight>(self, gates: &GatesFloat<'_, W>, x: &[f32], out: &mut [f32]) {
-        scalar::gates_float(gates, x, out);
+    /// - `x`: `K` columns; without columns the result is the biases.
+    /// - `out`: length `R`.
+    fn rows_float<W: FloatWeight>(self, rows: &RowsFloat<'_, W>, x: &[f32], out: &mut [f32]) {
+        scalar::rows_float(rows, x, out);
+    }
+
+    /// `sums += W x`, for every row: as [`Backend::rows_float`] with `sums` for biases.
+    fn add_rows_float<W: FloatWeight>(self, rows: &RowsFloat<'_, W>, x: &[f32], sums: &mut [f32]) {
+        add_float_by_parts(self, rows, x, sums);
+    }
+
+    /// One step of a float GRU layer with `U` units, padded to `U8`; `h` is replaced by its next value. The equations are at [`gru`].
+    ///
+    /// - `scratch`: [`gru::scratch_float`] floats for the features and units; what it holds afterwards means nothing. With fewer nothing is done.
+    /// - `h`: hidden state in and out, length `U8`. Units that pad keep 0 when they began with 0.
+    #[inline]
+    fn gru_float<W: FloatWeight>(
+        self,
+        gru: &gru::GruFloat<'_, W>,
+        x: FeaturesFloat<'_, W>,
+        scratch: &mut [f32],
+        h: &mut [f32],
+    ) {
+        gru::step_float(self, gru, x, scratch, h);
+    }
+
+    /// One step of a simple float layer with `U` units, padded to `U8`; `h` is replaced by its next value. The equation is at [`rnn`].
+    ///
+    /// - `scratch`: [`rnn::scratch_float`] floats for the features and units, as at [`Backend::gru_float`].
+    /// - `h`: hidden state in and out, length `U8`. Units that pad keep 0 when they began with 0.
+    #[inline]
+    fn rnn_float<W: FloatWeight>(
+        self,
+        rnn: &rnn::RnnFloat<'_, W>,
+        x: FeaturesFloat<'_, W>,
+        scratch: &mut [f32],
+        h: &mut [f32],
+    ) {
+        rnn::step_float(self, rnn, x, scratch, h);
     }
 
     /// True where weights should start on a multiple of [`PACKED_ALIGNMENT`], because loads that straddle a line of the cache cost twice.
@@ -457,12 +533,12 @@ pub trait Backend: Copy + Send + Sync + 'static {
 }
 
 /// One step of several streams by [`Backend::lstm_i8`], a tile of units at a time, so that its weights stay in the first-level cache.
-fn one_tile_after_the_other<B: Backend>(backend: B, gates: &GatesI8<'_>, streams: &mut [StreamI8<'_>]) {
+fn one_tile_after_the_other<B: Backend>(backend: B, gates: &RowsI8<'_>, streams: &mut [StreamI8<'_>]) {
     let Some(columns) = streams.first().map(|stream| stream.xh.len()) else { return };
     let tiles = gates.weights.chunks(MANY_TILE * 4 * columns.max(1));
     let rows = gates.multiplier.chunks(MANY_TILE * 4).zip(gates.bias.chunks(MANY_TILE * 4));
     for (tile, (weights, (multiplier, bias))) in tiles.zip(rows).enumerate() {
-        let gates = GatesI8 { weights, multiplier, bias, shift: gates.shift, packed: Packed::NONE };
+        let gates = RowsI8 { weights, multiplier, bias, shift: gates.shift, packed: Packed::NONE };
         let units = tile * MANY_TILE..tile * MANY_TILE + multiplier.len() / 4;
         for stream in &mut *streams {
             let (Some(h), Some(c)) = (stream.h.get_mut(units.clone()), stream.c.get_mut(units.clone())) else { return };
@@ -474,18 +550,50 @@ fn one_tile_after_the_other<B: Backend>(backend: B, gates: &GatesI8<'_>, streams
 /// The same by [`Backend::lstm_float`].
 fn one_float_tile_after_the_other<B: Backend, W: FloatWeight>(
     backend: B,
-    gates: &GatesFloat<'_, W>,
+    gates: &RowsFloat<'_, W>,
     streams: &mut [StreamFloat<'_>],
 ) {
     let Some(columns) = streams.first().map(|stream| stream.xh.len()) else { return };
     let tiles = gates.weights.chunks(MANY_TILE * 4 * columns.max(1));
     for (tile, (weights, bias)) in tiles.zip(gates.bias.chunks(MANY_TILE * 4)).enumerate() {
-        let gates = GatesFloat { weights, bias };
+        let gates = RowsFloat { weights, bias };
         let units = tile * MANY_TILE..tile * MANY_TILE + bias.len() / 4;
         for stream in &mut *streams {
             let (Some(h), Some(c)) = (stream.h.get_mut(units.clone()), stream.c.get_mut(units.clone())) else { return };
             backend.lstm_float(&gates, stream.xh, h, c);
         }
+    }
+}
+
+/// Rows whose biases lie on the stack at a time, a block of the float order.
+const PART: usize = 32;
+
+/// [`Backend::add_rows_i8`] by [`Backend::rows_i8`], some rows at a time.
+#[inline(always)]
+fn add_by_parts<B: Backend>(backend: B, rows: &RowsI8<'_>, x: &mut [i16], sums: &mut [i32]) {
+    if x.is_empty() {
+        return;
+    }
+    let parts = rows.weights.chunks(PART * x.len()).zip(rows.multiplier.chunks(PART));
+    for ((weights, multiplier), sums) in parts.zip(sums.chunks_mut(PART)) {
+        let mut bias = [0; PART];
+        let Some(bias) = bias.get_mut(..sums.len()) else { return };
+        bias.copy_from_slice(sums);
+        backend.rows_i8(&RowsI8 { weights, multiplier, bias, ..*rows }, x, sums);
+    }
+}
+
+/// [`Backend::add_rows_float`] by [`Backend::rows_float`], some rows at a time.
+#[inline(always)]
+fn add_float_by_parts<B: Backend, W: FloatWeight>(backend: B, rows: &RowsFloat<'_, W>, x: &[f32], sums: &mut [f32]) {
+    if x.is_empty() {
+        return;
+    }
+    for (weights, sums) in rows.weights.chunks(PART * x.len()).zip(sums.chunks_mut(PART)) {
+        let mut bias = [0.0; PART];
+        let Some(bias) = bias.get_mut(..sums.len()) else { return };
+        bias.copy_from_slice(sums);
+        backend.rows_float(&RowsFloat { weights, bias }, x, sums);
     }
 }
 

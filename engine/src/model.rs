@@ -56,9 +56,9 @@ use crate::image::tensor::Role;
 #[cfg(feature = "extended")]
 use crate::input::ngrams::Ngrams;
 use crate::input::vocabulary::Vocabulary;
-use crate::kernels::{AnyBackend, GatesI8, Packed};
+use crate::kernels::{AnyBackend, Packed, RowsI8};
 #[cfg(feature = "float")]
-use crate::kernels::{FloatWeight, GatesFloat};
+use crate::kernels::{FloatWeight, RowsFloat};
 
 use embedding::Embedding;
 #[cfg(feature = "fold")]
@@ -109,7 +109,7 @@ enum Weights<'a> {
 #[derive(Clone, Debug)]
 struct Float<'a, W> {
     embedding: Embedding<'a, W>,
-    layers: Layers<GatesFloat<'a, W>>,
+    layers: Layers<RowsFloat<'a, W>>,
     head: HeadFloat<'a, W>,
     #[cfg(feature = "fold")]
     folded: Option<Folded<'a, W, f32>>,
@@ -124,7 +124,7 @@ struct Int8<'a> {
     #[cfg(feature = "extended")]
     tiers: Option<embedding::Tiered<'a>>,
     embedding: Embedding<'a, i8>,
-    layers: Layers<GatesI8<'a>>,
+    layers: Layers<RowsI8<'a>>,
     head: HeadInt<'a>,
     #[cfg(feature = "fold")]
     folded: Option<Folded<'a, i8, i32>>,
@@ -334,7 +334,7 @@ impl<'a, W: FloatWeight> Float<'a, W> {
     fn new(image: &Image<'a>, manifest: &Manifest) -> Self {
         let mut layers: Vec<_, MAX_LAYERS> = Vec::new();
         for index in 0..manifest.layers.len() as u8 {
-            let gates = GatesFloat {
+            let gates = RowsFloat {
                 weights: image.tensor(manifest, Role::GateWeights, index),
                 bias: image.tensor(manifest, Role::GateBiases, index),
             };
@@ -365,7 +365,7 @@ impl<'a> Int8<'a> {
         self.head = HeadInt::new(image, manifest);
         for (index, Layer::Lstm(lstm)) in manifest.layers.iter().enumerate() {
             let index = index as u8;
-            let gates = GatesI8 {
+            let gates = RowsI8 {
                 weights: image.tensor(manifest, Role::GateWeights, index),
                 multiplier: image.tensor(manifest, Role::GateMultipliers, index),
                 bias: image.tensor(manifest, Role::GateBiases, index),

@@ -19,7 +19,7 @@ use super::activation::{
     EXPM1, LN2_HIGH, LN2_LOW, ROUND, SIGMOID, SIGMOID_LOWEST, Segments, TANH, TANH_KNEE_1, TANH_KNEE_2, TANH_LOWEST,
     TANH_TOP,
 };
-use super::{Backend, FloatView, FloatWeight, GatesFloat, GatesI8, scalar};
+use super::{Backend, FloatView, FloatWeight, RowsFloat, RowsI8, scalar};
 
 #[cfg(feature = "std")]
 extern crate std;
@@ -63,12 +63,12 @@ macro_rules! backend {
                 $name
             }
 
-            fn lstm_i8(self, gates: &GatesI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
+            fn lstm_i8(self, gates: &RowsI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
                 hand_over!(lstm_i8(self, gates, xh, h, c));
             }
 
-            fn gates_i8(self, gates: &GatesI8<'_>, x: &[i16], out: &mut [i32]) {
-                hand_over!(gates_i8(self, gates, x, out));
+            fn rows_i8(self, gates: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]) {
+                hand_over!(rows_i8(self, gates, x, out));
             }
 
             fn sigmoid_q15(self, x: &mut [i16]) {
@@ -83,17 +83,17 @@ macro_rules! backend {
                 hand_over!(dot_i16(w, v))
             }
 
-            fn lstm_float<W: FloatWeight>(self, gates: &GatesFloat<'_, W>, xh: &[f32], h: &mut [f32], c: &mut [f32]) {
+            fn lstm_float<W: FloatWeight>(self, gates: &RowsFloat<'_, W>, xh: &[f32], h: &mut [f32], c: &mut [f32]) {
                 match W::view(gates.weights) {
                     FloatView::F32(weights) => hand_over!(lstm_float(weights, gates.bias, xh, h, c)),
                     FloatView::F16(weights) => hand_over!(lstm_float(weights, gates.bias, xh, h, c)),
                 }
             }
 
-            fn gates_float<W: FloatWeight>(self, gates: &GatesFloat<'_, W>, x: &[f32], out: &mut [f32]) {
+            fn rows_float<W: FloatWeight>(self, gates: &RowsFloat<'_, W>, x: &[f32], out: &mut [f32]) {
                 match W::view(gates.weights) {
-                    FloatView::F32(weights) => hand_over!(gates_float(weights, gates.bias, x, out)),
-                    FloatView::F16(weights) => hand_over!(gates_float(weights, gates.bias, x, out)),
+                    FloatView::F32(weights) => hand_over!(rows_float(weights, gates.bias, x, out)),
+                    FloatView::F16(weights) => hand_over!(rows_float(weights, gates.bias, x, out)),
                 }
             }
 
@@ -353,9 +353,9 @@ fn scale(sums: int32x4_t, multiplier: &[u16; 4], bias: &[i32; 4]) -> int32x4_t {
     vmlaq_s32(load_i32(bias), sums, vreinterpretq_s32_u32(vmovl_u16(load_half_u16(multiplier))))
 }
 
-/// Panics unless the lengths are those that [`GatesI8`] states.
+/// Panics unless the lengths are those that [`RowsI8`] states.
 #[inline]
-fn check(gates: &GatesI8<'_>, columns: usize, units: usize) {
+fn check(gates: &RowsI8<'_>, columns: usize, units: usize) {
     assert!(
         columns.is_multiple_of(4) && gates.weights.len() == units * 4 * columns,
         "weights: [unit][K4 / 4][gate][4]"
@@ -366,7 +366,7 @@ fn check(gates: &GatesI8<'_>, columns: usize, units: usize) {
 /// The scalar equations of [`scalar::lstm_i8`], in tiles of eight units: their products run together, then their sums are brought to
 /// Q3.12 and parted by gate, then one vector a gate goes through the activations.
 #[target_feature(enable = "neon")]
-fn lstm_i8<P: Products>(products: P, gates: &GatesI8<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
+fn lstm_i8<P: Products>(products: P, gates: &RowsI8<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
     assert!(c.len() == h.len(), "c: [unit]");
     check(gates, xh.len(), h.len());
     if xh.is_empty() {
@@ -395,11 +395,11 @@ fn lstm_i8<P: Products>(products: P, gates: &GatesI8<'_>, xh: &[i16], h: &mut [i
 }
 
 #[target_feature(enable = "neon")]
-fn gates_i8<P: Products>(products: P, gates: &GatesI8<'_>, x: &[i16], out: &mut [i32]) {
-    assert!(out.len().is_multiple_of(4), "out: [unit][gate]");
+fn rows_i8<P: Products>(products: P, gates: &RowsI8<'_>, x: &[i16], out: &mut [i32]) {
+    assert!(out.len().is_multiple_of(4), "out: [row], whole quads");
     check(gates, x.len(), out.len() / 4);
     if x.is_empty() {
-        return scalar::gates_i8(gates, x, out); // no weights to cut into tiles
+        return scalar::rows_i8(gates, x, out); // no weights to cut into tiles
     }
     let tiles = gates.weights.chunks(8 * 4 * x.len()).zip(out.as_chunks_mut::<4>().0.chunks_mut(8));
     let requantize = gates.multiplier.as_chunks::<4>().0.chunks(8).zip(gates.bias.as_chunks::<4>().0.chunks(8));
@@ -639,7 +639,7 @@ fn products<const N: usize, W: Lanes>(weights: &[W], bias: &[[[f32; 8]; 4]], x: 
     z
 }
 
-/// The blocks of eight units, of which there are `units / 8`. Panics unless the lengths are those that [`GatesFloat`] states.
+/// The blocks of eight units, of which there are `units / 8`. Panics unless the lengths are those that [`RowsFloat`] states.
 #[inline]
 fn bias_blocks<'a, W>(weights: &[W], bias: &'a [f32], columns: usize) -> &'a [[[f32; 8]; 4]] {
     let (bias, bias_rest) = bias.as_chunks::<8>();
@@ -654,7 +654,7 @@ fn bias_blocks<'a, W>(weights: &[W], bias: &'a [f32], columns: usize) -> &'a [[[
 #[target_feature(enable = "neon")]
 fn lstm_float<W: Lanes>(weights: &[W], bias: &[f32], xh: &[f32], h: &mut [f32], c: &mut [f32]) {
     if xh.is_empty() {
-        return scalar::lstm_float(&GatesFloat { weights, bias }, xh, h, c); // no weights to cut into blocks
+        return scalar::lstm_float(&RowsFloat { weights, bias }, xh, h, c); // no weights to cut into blocks
     }
     let bias = bias_blocks(weights, bias, xh.len());
     let (h, h_rest) = h.as_chunks_mut::<8>();
@@ -689,10 +689,15 @@ fn cells<const N: usize>(z: [[Float8; 4]; N], h: &mut [[f32; 8]], c: &mut [[f32;
 }
 
 #[target_feature(enable = "neon")]
-fn gates_float<W: Lanes>(weights: &[W], bias: &[f32], x: &[f32], out: &mut [f32]) {
+fn rows_float<W: Lanes>(weights: &[W], bias: &[f32], x: &[f32], out: &mut [f32]) {
     if x.is_empty() {
-        return scalar::gates_float(&GatesFloat { weights, bias }, x, out); // no weights to cut into blocks
+        return scalar::rows_float(&RowsFloat { weights, bias }, x, out); // no weights to cut into blocks
     }
+    // The last block has fewer than 32 rows.
+    let whole = bias.len() / 32 * 32;
+    let ((bias, last_bias), (out, last_out)) = (bias.split_at(whole), out.split_at_mut(whole));
+    let (weights, last_weights) = weights.split_at(whole * x.len());
+    scalar::rows_float(&RowsFloat { weights: last_weights, bias: last_bias }, x, last_out);
     let bias = bias_blocks(weights, bias, x.len());
     let (out, rest) = out.as_chunks_mut::<8>();
     assert!(rest.is_empty() && out.len() == 4 * bias.len(), "out: [U8 / 8][gate][8]");
@@ -752,7 +757,7 @@ mod tests {
     use half::f16;
 
     use super::NeonDot;
-    use crate::kernels::{AnyBackend, Backend, FloatWeight, GatesFloat, GatesI8, Packed, Scalar, dispatch};
+    use crate::kernels::{AnyBackend, Backend, FloatWeight, Packed, RowsFloat, RowsI8, Scalar, dispatch};
 
     /// The processor's own word, which Linux lets a program read.
     #[cfg(target_os = "linux")]
@@ -790,14 +795,14 @@ mod tests {
             let weights: Vec<i8> = noise(4 * units * columns).map(|n| n as i8).collect();
             let multiplier: Vec<u16> = noise(4 * units).map(|n| n as u16).collect();
             let bias: Vec<i32> = noise(4 * units).map(|n| (n << 9) as i32).collect();
-            let x: Vec<i16> = noise(columns).map(|n| i16::from(n as i8)).collect();
+            let mut x: Vec<i16> = noise(columns).map(|n| i16::from(n as i8)).collect();
             let gates =
-                GatesI8 { weights: &weights, multiplier: &multiplier, bias: &bias, shift: 0, packed: Packed::NONE };
+                RowsI8 { weights: &weights, multiplier: &multiplier, bias: &bias, shift: 0, packed: Packed::NONE };
             let mut expected = vec![1; 4 * units];
-            Scalar.gates_i8(&gates, &x, &mut expected);
+            Scalar.rows_i8(&gates, &mut x, &mut expected);
             for any in AnyBackend::all() {
                 let mut out = vec![1; 4 * units];
-                dispatch!(any, backend => backend.gates_i8(&gates, &x, &mut out));
+                dispatch!(any, backend => backend.rows_i8(&gates, &mut x, &mut out));
                 assert!(out == expected, "{}, {units} units, {columns} columns", any.name());
             }
         }
@@ -808,12 +813,12 @@ mod tests {
         let weights: Vec<W> = noise(32 * blocks * columns).map(|n| weight(float(n))).collect();
         let bias: Vec<f32> = noise(32 * blocks).map(float).collect();
         let x: Vec<f32> = noise(columns).map(float).collect();
-        let gates = GatesFloat { weights: &weights, bias: &bias };
+        let gates = RowsFloat { weights: &weights, bias: &bias };
         let mut expected = vec![9.0; 32 * blocks];
-        Scalar.gates_float(&gates, &x, &mut expected);
+        Scalar.rows_float(&gates, &x, &mut expected);
         for any in AnyBackend::all() {
             let mut out = vec![9.0; 32 * blocks];
-            dispatch!(any, backend => backend.gates_float(&gates, &x, &mut out));
+            dispatch!(any, backend => backend.rows_float(&gates, &x, &mut out));
             // Up to 41 terms below 1, one rounding each, on both sides.
             let close = |(a, b): (&f32, &f32)| (a - b).abs() < 2.0 * 41.0 * 41.0 * f32::EPSILON;
             assert!(out.iter().zip(&expected).all(close), "{}, {blocks} blocks, {columns} columns", any.name());

@@ -14,9 +14,9 @@
 use core::arch::naked_asm;
 
 use super::activation::{ROWS, SEGMENT_ROWS_BYTES};
-use super::{Backend, GatesI8};
+use super::{Backend, RowsI8};
 #[cfg(latch_fpu)]
-use super::{FloatView, FloatWeight, GatesFloat, scalar};
+use super::{FloatView, FloatWeight, RowsFloat, scalar};
 
 /// What the assembler must be told: it does not hear of `-C target-cpu`, and ARMv8-M has the extension only on some cores.
 #[cfg(latch_armv8m)]
@@ -46,7 +46,7 @@ impl Backend for Dsp {
         "dsp"
     }
 
-    fn lstm_i8(self, gates: &GatesI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
+    fn lstm_i8(self, gates: &RowsI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
         let units = h.len();
         let quads = xh.len() / 4;
         let fits = xh.len().is_multiple_of(4)
@@ -106,13 +106,13 @@ impl Backend for Dsp {
     }
 
     #[cfg(latch_fpu)]
-    fn lstm_float<W: FloatWeight>(self, gates: &GatesFloat<'_, W>, xh: &[f32], h: &mut [f32], c: &mut [f32]) {
+    fn lstm_float<W: FloatWeight>(self, gates: &RowsFloat<'_, W>, xh: &[f32], h: &mut [f32], c: &mut [f32]) {
         match W::view(gates.weights) {
             FloatView::F32(weights) => {
-                scalar::lstm_float_by_gate(&GatesFloat { weights, bias: gates.bias }, xh, h, c);
+                scalar::lstm_float_by_gate(&RowsFloat { weights, bias: gates.bias }, xh, h, c);
             }
             FloatView::F16(weights) if weights.as_ptr().addr().is_multiple_of(4) => {
-                let gates = GatesFloat { weights, bias: gates.bias };
+                let gates = RowsFloat { weights, bias: gates.bias };
                 scalar::lstm_float_blocks(&gates, xh, h, c, |block, xh, mut z| {
                     for (gate, z) in z.iter_mut().enumerate() {
                         // SAFETY: a block has 32 weights a column, of which those of a gate begin at 8 times its number; the weights start
@@ -292,7 +292,7 @@ macro_rules! tanh {
 /// One step; the equations are at [`lstm_i8`](super::scalar::lstm_i8).
 ///
 /// The sums of a unit keep their 32 bits where the reference saturates to 16: both activations give for a magnitude beyond 16 bits
-/// what they give at its end. Sums stay above `-2^31` by the contract of [`GatesI8`].
+/// what they give at its end. Sums stay above `-2^31` by the contract of [`RowsI8`].
 ///
 /// # Safety
 /// Every pointer of the step is good for what `units` and `quads` say, which are not 0; weights, multipliers and xh start on a

@@ -14,7 +14,7 @@
 use core::arch::naked_asm;
 
 use super::activation::{SIGMOID, TANH};
-use super::{Backend, FloatView, FloatWeight, GatesFloat, GatesI8, scalar};
+use super::{Backend, FloatView, FloatWeight, RowsFloat, RowsI8, scalar};
 
 /// Helium. The core that this was compiled for has it, so that nothing needs detecting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +30,7 @@ impl Backend for Helium {
         "helium"
     }
 
-    fn lstm_i8(self, gates: &GatesI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
+    fn lstm_i8(self, gates: &RowsI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
         let units = h.len();
         let quads = xh.len() / 4;
         let fits = xh.len().is_multiple_of(4)
@@ -88,7 +88,7 @@ impl Backend for Helium {
         unsafe { dot_i16(w.as_ptr(), v.as_ptr(), count) }
     }
 
-    fn lstm_float<W: FloatWeight>(self, gates: &GatesFloat<'_, W>, xh: &[f32], h: &mut [f32], c: &mut [f32]) {
+    fn lstm_float<W: FloatWeight>(self, gates: &RowsFloat<'_, W>, xh: &[f32], h: &mut [f32], c: &mut [f32]) {
         scalar::lstm_float_blocks(gates, xh, h, c, |block, xh, mut z| {
             for (pair, z) in z.as_chunks_mut::<2>().0.iter_mut().enumerate() {
                 // SAFETY: a block has 32 weights a column, of which those of a pair of gates begin at 16 times its number.

@@ -13,7 +13,10 @@
 //!
 //! The second order lets a machine widen whole words: `(w << 4) & 0xf0f0f0f0` and `w & 0xf0f0f0f0` are four weights each, in their places.
 
-use super::{Backend, Features, GatesI8, Packed};
+use super::cell::RowProducts;
+use super::cell::gru::{self, GruI8};
+use super::cell::rnn::{self, RnnI8};
+use super::{Backend, Features, Packed, RowsI8};
 
 /// The lower halves of four bytes as int8 weights.
 const UPPER: u32 = 0xF0F0_F0F0;
@@ -41,7 +44,7 @@ pub fn widen_gates(nibbles: &[i8], out: &mut [i8]) {
 /// [`Backend::step_i8`] of a layer whose `gates.weights` are nibbles, half as many bytes. `room`: `4 * K4` bytes that start on a multiple of 4.
 pub fn step<B: Backend>(
     backend: B,
-    gates: &GatesI8<'_>,
+    gates: &RowsI8<'_>,
     x: Features<'_>,
     xh: &mut [i16],
     (h, c): (&mut [i16], &mut [i32]),
@@ -51,33 +54,79 @@ pub fn step<B: Backend>(
         return;
     }
     let states = h.as_chunks_mut::<1>().0.iter_mut().zip(c.as_chunks_mut::<1>().0);
-    each_unit(gates, xh.len(), room, states, |gates, (h, c)| backend.lstm_i8(gates, xh, h, c));
+    each_quad(gates, xh.len(), room, states, |gates, (h, c)| backend.lstm_i8(gates, xh, h, c));
 }
 
-/// [`Backend::gates_i8`] of a layer whose `gates.weights` are nibbles. `room` as in [`step`], with `K4` the columns of x.
-pub fn gates<B: Backend>(backend: B, gates: &GatesI8<'_>, x: &[i16], out: &mut [i32], room: &mut [i8]) {
-    each_unit(gates, x.len(), room, out.as_chunks_mut::<4>().0.iter_mut(), |gates, out| {
-        backend.gates_i8(gates, x, out)
-    });
+/// [`Backend::rows_i8`] of rows whose weights are nibbles. `room` as in [`step`], with `K4` the columns of x.
+pub fn rows<B: Backend>(backend: B, rows: &RowsI8<'_>, x: &mut [i16], out: &mut [i32], room: &mut [i8]) {
+    each_quad(rows, x.len(), room, out.as_chunks_mut::<4>().0.iter_mut(), |rows, out| backend.rows_i8(rows, x, out));
 }
 
-/// Widens the gates of one unit after the other into `room`, and calls `run` with them and with what `units` gives for that unit.
+/// [`Backend::gru_i8`] of a layer whose weights are nibbles. `room`: 4 bytes for every column of the wider kernel, which start on a multiple of 4.
+pub fn gru_step<B: Backend>(
+    backend: B,
+    gru: &GruI8<'_>,
+    x: Features<'_>,
+    scratch: &mut [i32],
+    h: &mut [i16],
+    room: &mut [i8],
+) {
+    gru::step_i8_by(backend, &mut Widened { backend, room }, gru, x, scratch, h);
+}
+
+/// [`Backend::rnn_i8`] of a layer whose weights are nibbles. `room`: `4 * K4` bytes that start on a multiple of 4.
+pub fn rnn_step<B: Backend>(
+    backend: B,
+    rnn: &RnnI8<'_>,
+    x: Features<'_>,
+    scratch: &mut [i32],
+    h: &mut [i16],
+    room: &mut [i8],
+) {
+    rnn::step_i8_by(backend, &mut Widened { backend, room }, rnn, x, scratch, h);
+}
+
+/// Rows of nibbles, a quad of which is widened at a time.
+struct Widened<'r, B> {
+    backend: B,
+    room: &'r mut [i8],
+}
+
+impl<B: Backend> RowProducts for Widened<'_, B> {
+    const PER_BYTE: usize = 2;
+
+    fn rows(&mut self, rows: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]) {
+        if x.is_empty() {
+            return self.backend.rows_i8(rows, x, out);
+        }
+        self::rows(self.backend, rows, x, out, self.room);
+    }
+
+    fn add_rows(&mut self, rows: &RowsI8<'_>, x: &mut [i16], sums: &mut [i32]) {
+        each_quad(rows, x.len(), self.room, sums.as_chunks_mut::<4>().0.iter_mut(), |rows, sums| {
+            self.backend.add_rows_i8(rows, x, sums)
+        });
+    }
+}
+
+/// Widens one quad of rows after the other into `room`, and calls `run` with it and with what `outs` gives for it.
 #[inline]
-fn each_unit<U>(
-    gates: &GatesI8<'_>,
+fn each_quad<U>(
+    rows: &RowsI8<'_>,
     columns: usize,
     room: &mut [i8],
-    units: impl Iterator<Item = U>,
-    mut run: impl FnMut(&GatesI8<'_>, U),
+    outs: impl Iterator<Item = U>,
+    mut run: impl FnMut(&RowsI8<'_>, U),
 ) {
     let Some(room) = room.get_mut(..4 * columns) else { return };
-    let rows = gates.multiplier.as_chunks::<4>().0.iter().zip(gates.bias.as_chunks::<4>().0);
-    let mut weights = gates.weights;
-    for ((multiplier, bias), unit) in rows.zip(units) {
+    let mut biases = rows.bias.as_chunks::<4>().0.iter();
+    let mut weights = rows.weights;
+    for (multiplier, out) in rows.multiplier.as_chunks::<4>().0.iter().zip(outs) {
         let Some((nibbles, behind)) = weights.split_at_checked(2 * columns) else { return };
         weights = behind;
         widen_gates(nibbles, room);
-        run(&GatesI8 { weights: room, multiplier, bias, shift: gates.shift, packed: Packed::NONE }, unit);
+        let bias = biases.next().map_or(&[][..], |bias| bias);
+        run(&RowsI8 { weights: room, multiplier, bias, shift: rows.shift, packed: Packed::NONE }, out);
     }
 }
 

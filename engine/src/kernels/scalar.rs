@@ -3,7 +3,7 @@
 //! Loops run over zipped slices, so nothing here can index out of bounds: with lengths that break the contract the extra
 //! elements are left alone.
 
-use super::{FloatWeight, GatesFloat, GatesI8, activation};
+use super::{FloatWeight, RowsFloat, RowsI8, activation};
 
 /// One step of an integer LSTM layer; shapes at [`Backend::lstm_i8`](super::Backend::lstm_i8).
 ///
@@ -17,7 +17,7 @@ use super::{FloatWeight, GatesFloat, GatesI8, activation};
 ///
 /// 3 * 2^10 is two corrections in one: 2^10 rounds the second product, and 2^11, which is 1 after the shift, is what the
 /// first product loses on average by being cut to an even number. The cell therefore drifts to neither side.
-pub fn lstm_i8(gates: &GatesI8<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
+pub fn lstm_i8(gates: &RowsI8<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
     let mut weights = gates.weights;
     let requantize = gates.multiplier.as_chunks::<4>().0.iter().zip(gates.bias.as_chunks::<4>().0);
     for (((multiplier, bias), h), c) in requantize.zip(h).zip(c) {
@@ -45,8 +45,8 @@ fn products(row: &[i8], xh: &[i16]) -> [i32; 4] {
     acc
 }
 
-/// See [`Backend::gates_i8`](super::Backend::gates_i8).
-pub fn gates_i8(gates: &GatesI8<'_>, x: &[i16], out: &mut [i32]) {
+/// See [`Backend::rows_i8`](super::Backend::rows_i8).
+pub fn rows_i8(gates: &RowsI8<'_>, x: &[i16], out: &mut [i32]) {
     let mut weights = gates.weights;
     let requantize = gates.multiplier.as_chunks::<4>().0.iter().zip(gates.bias.as_chunks::<4>().0);
     for ((multiplier, bias), out) in requantize.zip(out.as_chunks_mut::<4>().0) {
@@ -144,7 +144,7 @@ pub fn dot_i16(w: &[i16], v: &[i16]) -> i64 {
 /// z = W [x; h] + b          i, f, o = sigmoid(z)      g = tanh(z)
 /// c' = f c + i g            h = o tanh(c')
 /// ```
-pub fn lstm_float<W: FloatWeight>(gates: &GatesFloat<'_, W>, xh: &[f32], h: &mut [f32], c: &mut [f32]) {
+pub fn lstm_float<W: FloatWeight>(gates: &RowsFloat<'_, W>, xh: &[f32], h: &mut [f32], c: &mut [f32]) {
     lstm_float_blocks(gates, xh, h, c, add_products);
 }
 
@@ -160,23 +160,41 @@ fn add_products<W: FloatWeight>(block: &[W], x: &[f32], mut z: [[f32; 8]; 4]) ->
     z
 }
 
-/// See [`Backend::gates_float`](super::Backend::gates_float).
+/// See [`Backend::rows_float`](super::Backend::rows_float).
 #[inline(always)]
-pub fn gates_float<W: FloatWeight>(gates: &GatesFloat<'_, W>, x: &[f32], out: &mut [f32]) {
+pub fn rows_float<W: FloatWeight>(gates: &RowsFloat<'_, W>, x: &[f32], out: &mut [f32]) {
     let mut weights = gates.weights;
-    for (bias, out) in gates.bias.as_chunks::<32>().0.iter().zip(out.as_chunks_mut::<32>().0) {
-        let Some((block, rest)) = weights.split_at_checked(32 * x.len()) else { return };
+    for (bias, out) in gates.bias.chunks(32).zip(out.chunks_mut(32)) {
+        let Some((block, rest)) = weights.split_at_checked(out.len() * x.len()) else { return };
         weights = rest;
-        let mut z = [[0.0_f32; 8]; 4];
-        z.as_flattened_mut().copy_from_slice(bias);
-        out.copy_from_slice(add_products(block, x, z).as_flattened());
+        match out.len() {
+            32 => block_of_rows::<W, 4>(block, x, bias, out),
+            24 => block_of_rows::<W, 3>(block, x, bias, out),
+            16 => block_of_rows::<W, 2>(block, x, bias, out),
+            8 => block_of_rows::<W, 1>(block, x, bias, out),
+            _ => {}
+        }
     }
+}
+
+/// A block of `N` times eight rows.
+#[inline(always)]
+fn block_of_rows<W: FloatWeight, const N: usize>(block: &[W], x: &[f32], bias: &[f32], out: &mut [f32]) {
+    let mut z = [[0.0_f32; 8]; N];
+    z.iter_mut().zip(bias.as_chunks::<8>().0).for_each(|(z, bias)| *z = *bias);
+    for (w, &x) in block.chunks_exact(8 * N).zip(x) {
+        for (z, w) in z.iter_mut().zip(w.as_chunks::<8>().0) {
+            let w = w.map(FloatWeight::to_f32);
+            *z = core::array::from_fn(|row| z[row] + w[row] * x);
+        }
+    }
+    out.as_chunks_mut::<8>().0.iter_mut().zip(z).for_each(|(out, z)| *out = z);
 }
 
 /// The same with the sums of one gate after the other, for machines whose registers hold eight sums and not 32.
 #[cfg(latch_backend = "dsp")]
 #[inline(always)]
-pub(crate) fn lstm_float_by_gate(gates: &GatesFloat<'_, f32>, xh: &[f32], h: &mut [f32], c: &mut [f32]) {
+pub(crate) fn lstm_float_by_gate(gates: &RowsFloat<'_, f32>, xh: &[f32], h: &mut [f32], c: &mut [f32]) {
     lstm_float_blocks(gates, xh, h, c, |block, xh, mut z| {
         for (gate, z) in z.iter_mut().enumerate() {
             let mut sum = *z;
@@ -194,7 +212,7 @@ pub(crate) fn lstm_float_by_gate(gates: &GatesFloat<'_, f32>, xh: &[f32], h: &mu
 /// block has 32 weights for every column.
 #[inline(always)]
 pub(crate) fn lstm_float_blocks<W: FloatWeight>(
-    gates: &GatesFloat<'_, W>,
+    gates: &RowsFloat<'_, W>,
     xh: &[f32],
     h: &mut [f32],
     c: &mut [f32],

@@ -13,21 +13,23 @@ use super::*;
 /// Runs the expression once for every backend of this processor, and for AVX-VNNI's where only another coding of its instruction is there.
 macro_rules! for_every_backend {
     ($backend:ident => $body:expr) => {
-        for any in AnyBackend::all() {
-            dispatch!(any, $backend => $body);
+        for any in $crate::kernels::AnyBackend::all() {
+            $crate::kernels::dispatch!(any, $backend => $body);
         }
         #[cfg(target_arch = "x86_64")]
-        if let Some($backend) = x86_64::Stand::detect() {
+        if let Some($backend) = $crate::kernels::x86_64::Stand::detect() {
             $body;
         }
     };
 }
 
+pub(super) use for_every_backend;
+
 /// Splitmix64: test data from a seed, fast enough for large shapes.
-struct Noise(u64);
+pub(super) struct Noise(pub(super) u64);
 
 impl Noise {
-    fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -35,12 +37,12 @@ impl Noise {
     }
 
     /// Uniform in the range, bounds included.
-    fn between(&mut self, low: i64, high: i64) -> i64 {
+    pub(super) fn between(&mut self, low: i64, high: i64) -> i64 {
         low + (self.next() % (high - low + 1) as u64) as i64
     }
 
     /// Uniform in [-1, 1).
-    fn float(&mut self) -> f32 {
+    pub(super) fn float(&mut self) -> f32 {
         (self.next() >> 40) as f32 / 8_388_608.0 - 1.0
     }
 }
@@ -71,7 +73,7 @@ struct PlainI8 {
 }
 
 impl PlainI8 {
-    /// A layer that keeps the contract of [`GatesI8`], or with `wild` one that breaks it and wraps.
+    /// A layer that keeps the contract of [`RowsI8`], or with `wild` one that breaks it and wraps.
     fn new(noise: &mut Noise, units: usize, inputs: usize, fill: Fill, shift: u32, wild: bool) -> Self {
         let columns = inputs + units;
         let weight = |noise: &mut Noise| match fill {
@@ -149,7 +151,7 @@ fn all_agree_with_naive(seed: u64, units: usize, inputs: usize, fill: Fill, shif
     let layer = PlainI8::new(noise, units, inputs, fill, shift, wild);
     let packed = layer.packed();
     let gates =
-        GatesI8 { weights: &packed, multiplier: &layer.multiplier, bias: &layer.bias, shift, packed: Packed::NONE };
+        RowsI8 { weights: &packed, multiplier: &layer.multiplier, bias: &layer.bias, shift, packed: Packed::NONE };
     let steps: Vec<Vec<i16>> = (0..4)
         .map(|_| {
             let column = |noise: &mut Noise| match fill {
@@ -185,7 +187,7 @@ fn all_agree_with_naive(seed: u64, units: usize, inputs: usize, fill: Fill, shif
 
         // The whole step, over weights in the backend's own order where it has one.
         let memory = PackedMemory::new(backend, &packed, units, layer.padded_columns());
-        let gates = GatesI8 { packed: Packed(memory.bytes()), ..gates };
+        let gates = RowsI8 { packed: Packed(memory.bytes()), ..gates };
         let (mut h, mut c) = (vec![0; units], first_c.clone());
         for (step, (x, expected)) in steps.iter().zip(&expected).enumerate() {
             let row: Vec<i8> = x.iter().map(|&x| x as i8).collect();
@@ -224,7 +226,7 @@ fn many_agree_with_one_by_one(seed: u64, streams: usize, units: usize, inputs: u
     let layer = PlainI8::new(noise, units, inputs, fill, 14, false);
     let packed = layer.packed();
     let gates =
-        GatesI8 { weights: &packed, multiplier: &layer.multiplier, bias: &layer.bias, shift: 14, packed: Packed::NONE };
+        RowsI8 { weights: &packed, multiplier: &layer.multiplier, bias: &layer.bias, shift: 14, packed: Packed::NONE };
     let columns = layer.padded_columns();
     let mut column = || (0..inputs).map(|_| noise.between(-128, 127) as i16).collect::<Vec<i16>>();
     let inputs_of: Vec<[Vec<i16>; 3]> = (0..streams).map(|_| [column(), column(), column()]).collect();
@@ -250,7 +252,7 @@ fn many_agree_with_one_by_one(seed: u64, streams: usize, units: usize, inputs: u
     for_every_backend!(backend => {
         let memory = PackedMemory::new(backend, &packed, units, columns);
         for weights in [Packed::NONE, Packed(memory.bytes())] {
-            let gates = GatesI8 { packed: weights, ..gates };
+            let gates = RowsI8 { packed: weights, ..gates };
             let mut states: Vec<(Vec<i16>, Vec<i32>)> = first.iter().map(|c| (vec![0; units], c.clone())).collect();
             for step in 0..3 {
                 let mut columns: Vec<Vec<i16>> =
@@ -299,7 +301,7 @@ proptest! {
     }
 }
 
-/// Kernel and recurrent kernel apart: `gates_i8` over the features, and its result as the bias of a step over the hidden state.
+/// Kernel and recurrent kernel apart: `rows_i8` over the features, and its result as the bias of a step over the hidden state.
 fn apart_agrees_with_whole(seed: u64, units: usize, inputs: usize, fill: Fill, shift: u32, wild: bool) {
     let noise = &mut Noise(seed);
     let layer = PlainI8::new(noise, units, inputs, fill, shift, wild);
@@ -316,7 +318,7 @@ fn apart_agrees_with_whole(seed: u64, units: usize, inputs: usize, fill: Fill, s
     };
     let (kernel, recurrent, whole) = (part(0..inputs), part(inputs..inputs + units), layer.packed());
     let gates =
-        GatesI8 { weights: &whole, multiplier: &layer.multiplier, bias: &layer.bias, shift, packed: Packed::NONE };
+        RowsI8 { weights: &whole, multiplier: &layer.multiplier, bias: &layer.bias, shift, packed: Packed::NONE };
     let mut xh: Vec<i16> = (0..layer.padded_columns()).map(|_| noise.between(-128, 127) as i16).collect();
     xh[inputs + units..].fill(0);
     let c: Vec<i32> = (0..units).map(|_| noise.next() as i32).collect();
@@ -330,11 +332,11 @@ fn apart_agrees_with_whole(seed: u64, units: usize, inputs: usize, fill: Fill, s
     };
     for_every_backend!(backend => {
         let mut bias = vec![0; 4 * units];
-        backend.gates_i8(&GatesI8 { weights: &kernel, ..gates }, &padded(&xh[..inputs]), &mut bias);
+        backend.rows_i8(&RowsI8 { weights: &kernel, ..gates }, &mut padded(&xh[..inputs]), &mut bias);
         let memory = PackedMemory::new(backend, &recurrent, units, units.next_multiple_of(4));
         for packed in [Packed::NONE, Packed(memory.bytes())] {
             let mut found = (vec![0; units], c.clone());
-            let gates = GatesI8 { weights: &recurrent, bias: &bias, packed, ..gates };
+            let gates = RowsI8 { weights: &recurrent, bias: &bias, packed, ..gates };
             backend.lstm_i8(&gates, &mut padded(&xh[inputs..inputs + units]), &mut found.0, &mut found.1);
             assert_eq!(found, expected, "{}, {units} units, {inputs} inputs", backend.name());
         }
@@ -478,7 +480,7 @@ fn integer_lstm_follows_the_real_lstm_over_a_thousand_steps() {
     }
     let packed = layer.packed();
     let gates =
-        GatesI8 { weights: &packed, multiplier: &layer.multiplier, bias: &layer.bias, shift, packed: Packed::NONE };
+        RowsI8 { weights: &packed, multiplier: &layer.multiplier, bias: &layer.bias, shift, packed: Packed::NONE };
     let sigmoid = |z: f64| 1.0 / (1.0 + (-z).exp());
 
     let (mut h, mut c) = (vec![0_i16; units], vec![0_i32; units]);
@@ -584,7 +586,7 @@ fn run_float<B: Backend, W: FloatWeight>(
         .iter()
         .enumerate()
         .map(|(number, x)| {
-            let gates = GatesFloat { weights, bias };
+            let gates = RowsFloat { weights, bias };
             if whole {
                 let mut xh = vec![f32::NAN; x.len() + layer.units];
                 backend.step_float(&gates, FeaturesFloat::Hidden(x), &mut xh, &mut h, &mut c, number % 2 == 1);

@@ -10,7 +10,7 @@
 use core::arch::naked_asm;
 
 use super::activation::{ROWS, SEGMENT_ROWS_BYTES};
-use super::{Backend, GatesI8};
+use super::{Backend, RowsI8};
 
 /// ARMv6-M. Every core that this was compiled for has it, so that nothing needs detecting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl Backend for Thumb {
         "thumb"
     }
 
-    fn lstm_i8(self, gates: &GatesI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
+    fn lstm_i8(self, gates: &RowsI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
         let units = h.len();
         let quads = xh.len() / 4;
         let fits = xh.len().is_multiple_of(4)
@@ -129,7 +129,7 @@ macro_rules! horner {
 /// One step; the equations are at [`lstm_i8`](super::scalar::lstm_i8).
 ///
 /// The sums of a unit keep their 32 bits where the reference saturates to 16: both activations give for a magnitude beyond 16 bits
-/// what they give at its end. Sums stay above `-2^31` by the contract of [`GatesI8`].
+/// what they give at its end. Sums stay above `-2^31` by the contract of [`RowsI8`].
 ///
 /// # Safety
 /// Every pointer of the step is good for what `units` and the columns say, of which there are some; what is written is apart from

@@ -15,7 +15,7 @@ use super::activation::{
     EXPM1, LN2_HIGH, LN2_LOW, ROUND, SIGMOID, SIGMOID_LOWEST, Segments, TANH, TANH_KNEE_1, TANH_KNEE_2, TANH_LOWEST,
     TANH_TOP,
 };
-use super::{Backend, FloatView, FloatWeight, GatesFloat, GatesI8, scalar};
+use super::{Backend, FloatView, FloatWeight, RowsFloat, RowsI8, scalar};
 
 /// The vectors of WebAssembly. What this was compiled for has them, so that nothing needs detecting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,12 +32,12 @@ impl Backend for Simd128 {
         "simd128"
     }
 
-    fn lstm_i8(self, gates: &GatesI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
+    fn lstm_i8(self, gates: &RowsI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
         lstm_i8(gates, xh, h, c);
     }
 
-    fn gates_i8(self, gates: &GatesI8<'_>, x: &[i16], out: &mut [i32]) {
-        gates_i8(gates, x, out);
+    fn rows_i8(self, gates: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]) {
+        rows_i8(gates, x, out);
     }
 
     fn sigmoid_q15(self, x: &mut [i16]) {
@@ -52,17 +52,17 @@ impl Backend for Simd128 {
         dot_i16(w, v)
     }
 
-    fn lstm_float<W: FloatWeight>(self, gates: &GatesFloat<'_, W>, xh: &[f32], h: &mut [f32], c: &mut [f32]) {
+    fn lstm_float<W: FloatWeight>(self, gates: &RowsFloat<'_, W>, xh: &[f32], h: &mut [f32], c: &mut [f32]) {
         match W::view(gates.weights) {
             FloatView::F32(weights) => lstm_float(weights, gates.bias, xh, h, c),
             FloatView::F16(weights) => lstm_float(weights, gates.bias, xh, h, c),
         }
     }
 
-    fn gates_float<W: FloatWeight>(self, gates: &GatesFloat<'_, W>, x: &[f32], out: &mut [f32]) {
+    fn rows_float<W: FloatWeight>(self, gates: &RowsFloat<'_, W>, x: &[f32], out: &mut [f32]) {
         match W::view(gates.weights) {
-            FloatView::F32(weights) => gates_float(weights, gates.bias, x, out),
-            FloatView::F16(weights) => gates_float(weights, gates.bias, x, out),
+            FloatView::F32(weights) => rows_float(weights, gates.bias, x, out),
+            FloatView::F16(weights) => rows_float(weights, gates.bias, x, out),
         }
     }
 
@@ -218,7 +218,7 @@ fn tanh_q15_lanes(x: v128) -> v128 {
 }
 
 /// The equations of [`scalar::lstm_i8`], in tiles of eight units: a vector of the activations.
-fn lstm_i8(gates: &GatesI8<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
+fn lstm_i8(gates: &RowsI8<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
     let units = h.len();
     let row = 4 * xh.len(); // bytes of weights of a unit
     assert!(xh.len().is_multiple_of(4) && gates.weights.len() == units * row, "weights: [unit][K4 / 4][gate][4]");
@@ -247,8 +247,8 @@ fn lstm_i8(gates: &GatesI8<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
     }
 }
 
-/// See [`Backend::gates_i8`]: the first half of the step above.
-fn gates_i8(gates: &GatesI8<'_>, x: &[i16], out: &mut [i32]) {
+/// See [`Backend::rows_i8`]: the first half of the step above.
+fn rows_i8(gates: &RowsI8<'_>, x: &[i16], out: &mut [i32]) {
     let row = 4 * x.len();
     assert!(
         x.len().is_multiple_of(4) && 4 * gates.weights.len() == out.len() * row,
@@ -256,7 +256,7 @@ fn gates_i8(gates: &GatesI8<'_>, x: &[i16], out: &mut [i32]) {
     );
     assert!(gates.multiplier.len() == out.len() && gates.bias.len() == out.len(), "multiplier, bias: [unit][gate]");
     if row == 0 {
-        return scalar::gates_i8(gates, x, out);
+        return scalar::rows_i8(gates, x, out);
     }
 
     let (multipliers, last_multiplier) = gates.multiplier.as_chunks::<32>();
@@ -474,13 +474,17 @@ fn lstm_float<W: Lanes>(weights: &[W], bias: &[f32], xh: &[f32], h: &mut [f32], 
     }
 }
 
-/// See [`Backend::gates_float`]: the first half of the step above.
-fn gates_float<W: Lanes>(weights: &[W], bias: &[f32], x: &[f32], out: &mut [f32]) {
-    let (bias, bias_rest) = bias.as_chunks::<32>();
-    let (out, out_rest) = out.as_chunks_mut::<32>();
+/// See [`Backend::rows_float`]: the first half of the step above.
+fn rows_float<W: Lanes>(weights: &[W], bias: &[f32], x: &[f32], out: &mut [f32]) {
+    assert!(
+        bias.len() == out.len() && weights.len() == out.len() * x.len(),
+        "weights: [R / 32][K][32], bias, out: [R]"
+    );
+    let (bias, last_bias) = bias.as_chunks::<32>();
+    let (out, last_out) = out.as_chunks_mut::<32>();
     let block = 32 * x.len();
-    assert!(bias_rest.is_empty() && out_rest.is_empty() && bias.len() == out.len(), "bias, out: [U8 / 8][gate][8]");
-    assert!(weights.len() == block * out.len(), "weights: [U8 / 8][K][gate][8]");
+    let last = RowsFloat { weights: &weights[block * out.len()..], bias: last_bias };
+    scalar::rows_float(&last, x, last_out);
     for ((n, bias), out) in bias.iter().enumerate().zip(out) {
         let sums = products(&weights[n * block..][..block], x, bias);
         for (out, sum) in out.as_chunks_mut::<4>().0.iter_mut().zip(sums) {
@@ -573,9 +577,9 @@ mod tests {
         xh: &[f32],
         c: &[f32],
     ) -> [Vec<f32>; 3] {
-        let gates = GatesFloat { weights, bias };
+        let gates = RowsFloat { weights, bias };
         let (mut sums, mut h, mut c) = (vec![0.0; bias.len()], vec![0.0; c.len()], c.to_vec());
-        backend.gates_float(&gates, xh, &mut sums);
+        backend.rows_float(&gates, xh, &mut sums);
         backend.lstm_float(&gates, xh, &mut h, &mut c);
         [sums, h, c]
     }

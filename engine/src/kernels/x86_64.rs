@@ -17,7 +17,7 @@ use super::activation::{
     EXPM1, LN2_HIGH, LN2_LOW, ROUND, SIGMOID, SIGMOID_LOWEST, Segments, TANH, TANH_KNEE_1, TANH_KNEE_2, TANH_LOWEST,
     TANH_TOP,
 };
-use super::{Backend, FloatView, FloatWeight, GatesFloat, GatesI8, scalar};
+use super::{Backend, FloatView, FloatWeight, RowsFloat, RowsI8, scalar};
 
 pub use avx512::{Avx512, Avx512Vnni};
 pub use vnni::AvxVnni;
@@ -88,7 +88,7 @@ impl Backend for Avx2 {
         "avx2"
     }
 
-    fn lstm_i8(self, gates: &GatesI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
+    fn lstm_i8(self, gates: &RowsI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
         hand_over!(self, lstm_i8(gates, xh, h, c));
     }
 
@@ -99,8 +99,8 @@ impl Backend for Avx2 {
         }
     }
 
-    fn gates_i8(self, gates: &GatesI8<'_>, x: &[i16], out: &mut [i32]) {
-        hand_over!(self, gates_i8(gates, x, out));
+    fn rows_i8(self, gates: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]) {
+        hand_over!(self, rows_i8(gates, x, out));
     }
 
     fn widen_i8(self, x: &[i8], out: &mut [i16]) {
@@ -131,15 +131,15 @@ impl Backend for Avx2 {
         hand_over!(self, dot_i16(w, v))
     }
 
-    fn lstm_float<W: FloatWeight>(self, gates: &GatesFloat<'_, W>, xh: &[f32], h: &mut [f32], c: &mut [f32]) {
+    fn lstm_float<W: FloatWeight>(self, gates: &RowsFloat<'_, W>, xh: &[f32], h: &mut [f32], c: &mut [f32]) {
         match W::view(gates.weights) {
             FloatView::F32(weights) => hand_over!(self, lstm_float(weights, gates.bias, xh, h, c)),
             FloatView::F16(weights) => hand_over!(self, lstm_float(weights, gates.bias, xh, h, c)),
         }
     }
 
-    fn gates_float<W: FloatWeight>(self, gates: &GatesFloat<'_, W>, x: &[f32], out: &mut [f32]) {
-        hand_over!(self, gates_float(gates, x, out));
+    fn rows_float<W: FloatWeight>(self, gates: &RowsFloat<'_, W>, x: &[f32], out: &mut [f32]) {
+        hand_over!(self, rows_float(gates, x, out));
     }
 
     fn widen_float<W: FloatWeight>(self, x: &[W], out: &mut [f32]) {
@@ -350,7 +350,7 @@ trait Rows {
 }
 
 #[target_feature(enable = "avx2")]
-fn lstm_i8(gates: &GatesI8<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
+fn lstm_i8(gates: &RowsI8<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
     // SAFETY: this function was compiled for AVX2, which is all that `Wide` needs.
     unsafe { lstm_i8_by(&Wide { xh }, gates, xh, h, c) }
 }
@@ -364,7 +364,7 @@ fn lstm_i8(gates: &GatesI8<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
 /// That of [`Rows::sums`].
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn lstm_i8_by(rows: &impl Rows, gates: &GatesI8<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
+unsafe fn lstm_i8_by(rows: &impl Rows, gates: &RowsI8<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
     let units = h.len();
     let row = 4 * xh.len(); // bytes of weights of a unit
     assert!(xh.len().is_multiple_of(4) && gates.weights.len() == units * row, "weights: [unit][K4 / 4][gate][4]");
@@ -412,12 +412,12 @@ unsafe fn lstm_i8_by(rows: &impl Rows, gates: &GatesI8<'_>, xh: &[i16], h: &mut 
     }
 }
 
-/// As [`scalar::gates_i8`], four units at a time.
+/// As [`scalar::rows_i8`], four quads at a time.
 #[target_feature(enable = "avx2")]
-fn gates_i8(gates: &GatesI8<'_>, x: &[i16], out: &mut [i32]) {
-    let row = 4 * x.len(); // bytes of weights of a unit
+fn rows_i8(gates: &RowsI8<'_>, x: &[i16], out: &mut [i32]) {
+    let row = 4 * x.len(); // bytes of weights of a quad
     if row == 0 {
-        return;
+        return scalar::rows_i8(gates, x, out); // only biases
     }
     let quads = gates.weights.chunks(4 * row).zip(gates.multiplier.chunks(16)).zip(gates.bias.chunks(16));
     for (((weights, multiplier), bias), out) in quads.zip(out.chunks_mut(16)) {
@@ -432,7 +432,7 @@ fn gates_i8(gates: &GatesI8<'_>, x: &[i16], out: &mut [i32]) {
             store_i32(out_01, sums_01);
             store_i32(out_23, sums_23);
         } else {
-            scalar::gates_i8(&GatesI8 { weights, multiplier, bias, ..*gates }, x, out);
+            scalar::rows_i8(&RowsI8 { weights, multiplier, bias, ..*gates }, x, out);
         }
     }
 }
@@ -599,8 +599,8 @@ fn dot_i16(w: &[i16], v: &[i16]) -> i64 {
 // The loops below are plain enough for the compiler: inlined here, the reference is compiled for AVX2.
 
 #[target_feature(enable = "avx2,fma,f16c")]
-fn gates_float<W: FloatWeight>(gates: &GatesFloat<'_, W>, x: &[f32], out: &mut [f32]) {
-    scalar::gates_float(gates, x, out);
+fn rows_float<W: FloatWeight>(gates: &RowsFloat<'_, W>, x: &[f32], out: &mut [f32]) {
+    scalar::rows_float(gates, x, out);
 }
 
 #[target_feature(enable = "avx2")]

@@ -9,9 +9,9 @@ use crate::image::error::Error;
 use crate::image::ids::IdSet;
 use crate::image::manifest::{Layer, Lstm, Manifest, Precision};
 use crate::image::tensor::Role;
-use crate::kernels::{Backend, GatesI8, Packed, Scalar};
+use crate::kernels::{Backend, Packed, RowsI8, Scalar};
 #[cfg(feature = "float")]
-use crate::kernels::{FloatWeight, GatesFloat};
+use crate::kernels::{FloatWeight, RowsFloat};
 
 /// Bytes of the image that [`fold`] would write for so many ids.
 ///
@@ -92,7 +92,7 @@ fn integers(image: &Image<'_>, manifest: &Manifest, first: Lstm, ids: &[u32]) ->
         })
     };
     let (kernel, recurrent) = (pack(inputs, 0), pack(units, inputs));
-    let gates = GatesI8 {
+    let gates = RowsI8 {
         weights: &kernel,
         multiplier: image.tensor(manifest, Role::GateMultipliers, 0),
         bias: image.tensor(manifest, Role::GateBiases, 0),
@@ -104,7 +104,7 @@ fn integers(image: &Image<'_>, manifest: &Manifest, first: Lstm, ids: &[u32]) ->
     let mut x = vec![0; inputs.next_multiple_of(4)];
     for (&id, row) in ids.iter().zip(ready.chunks_mut(4 * units)) {
         Scalar.widen_i8(&embedding[id as usize * inputs..][..inputs], &mut x[..inputs]);
-        Scalar.gates_i8(&gates, &x, row);
+        Scalar.rows_i8(&gates, &mut x, row);
     }
     (Values::I8(kernel), Values::I8(recurrent), Values::I32(ready))
 }
@@ -123,13 +123,13 @@ fn floats<W: FloatWeight>(image: &Image<'_>, manifest: &Manifest, first: Lstm, i
     let blocks = || weights.chunks(32 * (inputs + units));
     let kernel: Vec<W> = blocks().flat_map(|block| &block[..32 * inputs]).copied().collect();
     let recurrent: Vec<W> = blocks().flat_map(|block| &block[32 * inputs..]).copied().collect();
-    let gates = GatesFloat { weights: &kernel, bias: image.tensor(manifest, Role::GateBiases, 0) };
+    let gates = RowsFloat { weights: &kernel, bias: image.tensor(manifest, Role::GateBiases, 0) };
     let embedding: &[W] = image.tensor(manifest, Role::Embedding, 0);
     let mut ready = vec![0.0; 4 * first.padded_units() * ids.len()];
     let mut x = vec![0.0; inputs];
     for (&id, row) in ids.iter().zip(ready.chunks_mut(4 * first.padded_units())) {
         Scalar.widen_float(&embedding[id as usize * inputs..][..inputs], &mut x);
-        Scalar.gates_float(&gates, &x, row);
+        Scalar.rows_float(&gates, &x, row);
     }
     let bytes = |weights: Vec<W>| Values::Bytes(bytemuck::cast_slice(&weights).to_vec());
     (bytes(kernel), bytes(recurrent), Values::F32(ready))

@@ -11,9 +11,9 @@ use crate::image::Image;
 use crate::image::ids::IdSet;
 use crate::image::manifest::{Layer, Manifest, Precision};
 use crate::image::tensor::Role;
-use crate::kernels::{Backend, GatesI8, Packed};
+use crate::kernels::{Backend, Packed, RowsI8};
 #[cfg(feature = "float")]
-use crate::kernels::{FloatWeight, GatesFloat};
+use crate::kernels::{FloatWeight, RowsFloat};
 
 /// Ready rows of `Z`, and the kernel's weights `W` for ids without one.
 #[derive(Clone, Debug)]
@@ -64,25 +64,25 @@ impl Folded<'_, i8, i32> {
     pub(super) fn row<'s, B: Backend>(
         &'s self,
         backend: B,
-        first: &GatesI8<'_>,
+        first: &RowsI8<'_>,
         embedding: &Embedding<'_, i8>,
         id: u32,
         scratch: &'s mut [i32],
     ) -> Option<(&'s [i32], &'s mut [i16])> {
         let row = embedding.row(id)?;
-        self.row_by(backend, first, row, id, scratch, |gates, x, out| backend.gates_i8(gates, x, out))
+        self.row_by(backend, first, row, id, scratch, |gates, x, out| backend.rows_i8(gates, x, out))
     }
 
-    /// The same of the embedding's `row`, with [`Backend::gates_i8`] left to `compute`.
+    /// The same of the embedding's `row`, with [`Backend::rows_i8`] left to `compute`.
     #[inline(always)]
     pub(super) fn row_by<'s, B: Backend>(
         &'s self,
         backend: B,
-        first: &GatesI8<'_>,
+        first: &RowsI8<'_>,
         row: &[i8],
         id: u32,
         scratch: &'s mut [i32],
-        compute: impl FnOnce(&GatesI8<'_>, &[i16], &mut [i32]),
+        compute: impl FnOnce(&RowsI8<'_>, &mut [i16], &mut [i32]),
     ) -> Option<(&'s [i32], &'s mut [i16])> {
         let (computed, scratch) = self.split(scratch);
         let scratch: &mut [i16] = bytemuck::try_cast_slice_mut(scratch).unwrap_or_default();
@@ -95,7 +95,7 @@ impl Folded<'_, i8, i32> {
         let (features, padding) = x.split_at_mut_checked(row.len())?;
         backend.widen_i8(row, features);
         padding.fill(0);
-        compute(&GatesI8 { weights: self.kernel, packed: Packed::NONE, ..*first }, x, computed);
+        compute(&RowsI8 { weights: self.kernel, packed: Packed::NONE, ..*first }, x, computed);
         Some((computed, scratch))
     }
 }
@@ -107,7 +107,7 @@ impl<W: FloatWeight> Folded<'_, W, f32> {
     pub(super) fn row<'s, B: Backend>(
         &'s self,
         backend: B,
-        first: &GatesFloat<'_, W>,
+        first: &RowsFloat<'_, W>,
         embedding: &Embedding<'_, W>,
         id: u32,
         scratch: &'s mut [f32],
@@ -121,7 +121,7 @@ impl<W: FloatWeight> Folded<'_, W, f32> {
         let row = embedding.row(id)?;
         let x = scratch.get_mut(..row.len())?;
         backend.widen_float(row, x);
-        backend.gates_float(&GatesFloat { weights: self.kernel, ..*first }, x, computed);
+        backend.rows_float(&RowsFloat { weights: self.kernel, ..*first }, x, computed);
         Some((computed, scratch))
     }
 }

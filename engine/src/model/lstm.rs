@@ -14,9 +14,9 @@ use super::embedding::Embedding;
 use super::folded::Folded;
 use super::state::{Header, MEAN_TOKENS, Memory};
 use crate::image::manifest::{MAX_LAYERS, Readout};
-use crate::kernels::{Backend, Features, GatesI8, MANY, StreamI8};
+use crate::kernels::{Backend, Features, MANY, RowsI8, StreamI8};
 #[cfg(feature = "float")]
-use crate::kernels::{FeaturesFloat, FloatWeight, GatesFloat, StreamFloat};
+use crate::kernels::{FeaturesFloat, FloatWeight, RowsFloat, StreamFloat};
 
 pub(super) type Layers<G> = Vec<G, MAX_LAYERS>;
 
@@ -25,7 +25,7 @@ pub(super) type Layers<G> = Vec<G, MAX_LAYERS>;
 pub(super) fn step_i8<B: Backend>(
     backend: B,
     (shape, start): (&StreamShape, usize),
-    layers: &[GatesI8<'_>],
+    layers: &[RowsI8<'_>],
     row: &[i8],
     header: &mut Header,
     memory: Memory<'_>,
@@ -44,7 +44,7 @@ pub(super) fn step_i8<B: Backend>(
 pub(super) fn step_folded_i8<B: Backend>(
     backend: B,
     (shape, start): (&StreamShape, usize),
-    (layers, folded, embedding): (&[GatesI8<'_>], &Folded<'_, i8, i32>, &Embedding<'_, i8>),
+    (layers, folded, embedding): (&[RowsI8<'_>], &Folded<'_, i8, i32>, &Embedding<'_, i8>),
     id: u32,
     header: &mut Header,
     memory: Memory<'_>,
@@ -52,7 +52,7 @@ pub(super) fn step_folded_i8<B: Backend>(
     let (memory, scratch) = memory.part::<i32>(start);
     let Some(first) = layers.first() else { return false };
     let Some((row, scratch)) = folded.row(backend, first, embedding, id, scratch) else { return false };
-    let first = &GatesI8 { bias: row, ..*first };
+    let first = &RowsI8 { bias: row, ..*first };
     layers_i8(backend, shape, layers, (first, &[]), scratch, header, memory, |gates, x, xh, h, c, odd| {
         backend.step_i8(gates, x, xh, h, c, odd);
     });
@@ -65,12 +65,12 @@ pub(super) fn step_folded_i8<B: Backend>(
 pub(super) fn layers_i8<B: Backend>(
     backend: B,
     shape: &StreamShape,
-    layers: &[GatesI8<'_>],
-    (first, row): (&GatesI8<'_>, &[i8]),
+    layers: &[RowsI8<'_>],
+    (first, row): (&RowsI8<'_>, &[i8]),
     scratch: &mut [i16],
     header: &mut Header,
     mut memory: Memory<'_>,
-    mut step: impl FnMut(&GatesI8<'_>, Features<'_>, &mut [i16], &mut [i16], &mut [i32], bool),
+    mut step: impl FnMut(&RowsI8<'_>, Features<'_>, &mut [i16], &mut [i16], &mut [i32], bool),
 ) {
     let mut hidden: &mut [i16] = &mut [];
     for (index, (gates, &units)) in layers.iter().zip(&shape.units).enumerate() {
@@ -141,7 +141,7 @@ impl<'s, 'a, E: Pod, C: Pod, W> Stream<'s, 'a, E, C, W> {
 pub(super) fn step_many_i8<B: Backend>(
     backend: B,
     shape: &StreamShape,
-    layers: &[GatesI8<'_>],
+    layers: &[RowsI8<'_>],
     streams: &mut Vec<Stream<'_, '_, i16, i32, i8>, MANY>,
 ) {
     for (index, (gates, &units)) in layers.iter().zip(&shape.units).enumerate() {
@@ -171,7 +171,7 @@ pub(super) fn step_many_i8<B: Backend>(
 pub(super) fn step_many_float<B: Backend, W: FloatWeight>(
     backend: B,
     shape: &StreamShape,
-    layers: &[GatesFloat<'_, W>],
+    layers: &[RowsFloat<'_, W>],
     streams: &mut Vec<Stream<'_, '_, f32, f32, W>, MANY>,
 ) {
     for (index, (gates, &units)) in layers.iter().zip(&shape.units).enumerate() {
@@ -203,7 +203,7 @@ pub(super) fn step_many_float<B: Backend, W: FloatWeight>(
 pub(super) fn step_float<B: Backend, W: FloatWeight>(
     backend: B,
     (shape, start): (&StreamShape, usize),
-    layers: &[GatesFloat<'_, W>],
+    layers: &[RowsFloat<'_, W>],
     row: &[W],
     header: &mut Header,
     memory: Memory<'_>,
@@ -219,7 +219,7 @@ pub(super) fn step_float<B: Backend, W: FloatWeight>(
 pub(super) fn step_folded_float<B: Backend, W: FloatWeight>(
     backend: B,
     (shape, start): (&StreamShape, usize),
-    (layers, folded, embedding): (&[GatesFloat<'_, W>], &Folded<'_, W, f32>, &Embedding<'_, W>),
+    (layers, folded, embedding): (&[RowsFloat<'_, W>], &Folded<'_, W, f32>, &Embedding<'_, W>),
     id: u32,
     header: &mut Header,
     memory: Memory<'_>,
@@ -227,7 +227,7 @@ pub(super) fn step_folded_float<B: Backend, W: FloatWeight>(
     let (memory, scratch) = memory.part::<f32>(start);
     let Some(first) = layers.first() else { return false };
     let Some((row, scratch)) = folded.row(backend, first, embedding, id, scratch) else { return false };
-    layers_float(backend, shape, layers, (&GatesFloat { bias: row, ..*first }, &[]), scratch, header, memory);
+    layers_float(backend, shape, layers, (&RowsFloat { bias: row, ..*first }, &[]), scratch, header, memory);
     true
 }
 
@@ -237,8 +237,8 @@ pub(super) fn step_folded_float<B: Backend, W: FloatWeight>(
 fn layers_float<B: Backend, W: FloatWeight>(
     backend: B,
     shape: &StreamShape,
-    layers: &[GatesFloat<'_, W>],
-    (first, row): (&GatesFloat<'_, W>, &[W]),
+    layers: &[RowsFloat<'_, W>],
+    (first, row): (&RowsFloat<'_, W>, &[W]),
     scratch: &mut [f32],
     header: &mut Header,
     mut memory: Memory<'_>,

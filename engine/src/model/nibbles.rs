@@ -7,7 +7,7 @@
 use super::embedding::Place;
 use super::state::{Header, Memory};
 use super::{Int8, StreamShape, bag, lstm};
-use crate::kernels::{Backend, GatesI8, nibbles};
+use crate::kernels::{Backend, RowsI8, nibbles};
 
 /// One token. False for an id outside the embedding.
 #[inline(never)]
@@ -33,18 +33,18 @@ pub(super) fn step<B: Backend>(
         None => (first.bias, row, bytemuck::try_cast_slice_mut(scratch).unwrap_or_default()),
         Some(folded) => {
             let scratch = bytemuck::try_cast_slice_mut(scratch).unwrap_or_default();
-            let compute = |gates: &GatesI8<'_>, x: &[i16], out: &mut [i32]| {
+            let compute = |gates: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]| {
                 if shape.nibbles.gates {
-                    nibbles::gates(backend, gates, x, out, unit);
+                    nibbles::rows(backend, gates, x, out, unit);
                 } else {
-                    backend.gates_i8(gates, x, out);
+                    backend.rows_i8(gates, x, out);
                 }
             };
             let Some((bias, scratch)) = folded.row_by(backend, first, row, id, scratch, compute) else { return false };
             (bias, &[][..], scratch)
         }
     };
-    let first = GatesI8 { bias, ..*first };
+    let first = RowsI8 { bias, ..*first };
     lstm::layers_i8(
         backend,
         shape,

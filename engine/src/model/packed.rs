@@ -12,9 +12,9 @@ use crate::image::manifest::MAX_LAYERS;
 use crate::input::vocabulary::Vocabulary;
 #[cfg(feature = "extended")]
 use crate::kernels::nibbles;
-use crate::kernels::{Backend, GatesI8, PACKED_ALIGNMENT, Packed, WithBackend, dispatch};
+use crate::kernels::{Backend, PACKED_ALIGNMENT, Packed, RowsI8, WithBackend, dispatch};
 #[cfg(feature = "float")]
-use crate::kernels::{FloatWeight, GatesFloat};
+use crate::kernels::{FloatWeight, RowsFloat};
 
 impl<'a> Model<'a> {
     /// Bytes of memory that [`Model::pack`] needs; 0 for a model without a vocabulary on a backend that reads the image's order as well as
@@ -82,12 +82,12 @@ impl WithBackend for Pieces<'_, '_> {
 }
 
 /// Columns of an integer layer with so many weights, padding included.
-fn columns(gates: &GatesI8<'_>, weights: usize) -> usize {
+fn columns(gates: &RowsI8<'_>, weights: usize) -> usize {
     weights.checked_div(gates.multiplier.len()).unwrap_or(0)
 }
 
 /// Bytes of a layer's four-bit weights as int8; 0 where they are.
-fn widened_bytes(model: &Int8<'_>, gates: &GatesI8<'_>) -> usize {
+fn widened_bytes(model: &Int8<'_>, gates: &RowsI8<'_>) -> usize {
     #[cfg(feature = "extended")]
     if model.nibbles {
         return 2 * gates.weights.len();
@@ -96,13 +96,13 @@ fn widened_bytes(model: &Int8<'_>, gates: &GatesI8<'_>) -> usize {
     0
 }
 
-fn i8_bytes<B: Backend>(backend: B, model: &Int8<'_>, gates: &GatesI8<'_>) -> usize {
+fn i8_bytes<B: Backend>(backend: B, model: &Int8<'_>, gates: &RowsI8<'_>) -> usize {
     let weights = gates.weights.len().max(widened_bytes(model, gates));
     backend.packed_i8_bytes(gates.multiplier.len() / 4, columns(gates, weights))
 }
 
 #[cfg(feature = "float")]
-fn float_bytes<B: Backend, W: FloatWeight>(backend: B, gates: &GatesFloat<'_, W>) -> usize {
+fn float_bytes<B: Backend, W: FloatWeight>(backend: B, gates: &RowsFloat<'_, W>) -> usize {
     if backend.wants_aligned_floats() { size_of_val(gates.weights) } else { 0 }
 }
 
@@ -143,7 +143,7 @@ fn pack<'a, B: Backend>(backend: B, weights: &mut Weights<'a>, memory: &'a mut [
 #[cfg(feature = "float")]
 fn align<'a, B: Backend, W: FloatWeight>(
     backend: B,
-    layers: &mut [GatesFloat<'a, W>],
+    layers: &mut [RowsFloat<'a, W>],
     mut memory: &'a mut [u8],
 ) -> Option<()> {
     if !backend.wants_aligned_floats() {

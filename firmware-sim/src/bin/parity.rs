@@ -8,7 +8,7 @@
 #[cfg(not(target_os = "none"))]
 compile_error!("the feature `device` is for the chips' targets: leave it out on a host");
 
-use latch_engine::kernels::{AnyBackend, Backend, GatesI8, Packed, WithBackend, scalar};
+use latch_engine::kernels::{AnyBackend, Backend, Packed, RowsI8, WithBackend, scalar};
 use latch_firmware_sim::device::{self, entry};
 
 /// Most units and most columns of a layer here; together they keep the weights in the RAM of the smallest board.
@@ -92,7 +92,7 @@ fn run<B: Backend>(backend: B) -> u32 {
 #[repr(align(16))]
 struct Aligned<T>(T);
 
-/// One step on both, from the same layer, columns and cell states. The layers keep the contract of [`GatesI8`].
+/// One step on both, from the same layer, columns and cell states. The layers keep the contract of [`RowsI8`].
 fn step<B: Backend>(backend: B, noise: &mut Noise, units: usize, inputs: usize, fill: u32, shift: u32) -> u32 {
     let columns = (units + inputs).next_multiple_of(4);
     let mut weights = Aligned([0_i8; WEIGHTS]);
@@ -114,7 +114,7 @@ fn step<B: Backend>(backend: B, noise: &mut Noise, units: usize, inputs: usize, 
     let (mut expected_h, mut expected_c, before) = ([0_i16; UNITS], c, xh.0);
     let mut h = [0_i16; UNITS];
     let (Some(multiplier), Some(bias)) = (multiplier.0.get(..4 * units), bias.0.get(..4 * units)) else { return 1 };
-    let gates = GatesI8 { weights, multiplier, bias, shift, packed: Packed::NONE };
+    let gates = RowsI8 { weights, multiplier, bias, shift, packed: Packed::NONE };
     scalar::lstm_i8(&gates, cut(&mut xh.0, columns), cut(&mut expected_h, units), cut(&mut expected_c, units));
     backend.lstm_i8(&gates, cut(&mut xh.0, columns), cut(&mut h, units), cut(&mut c, units));
     if h != expected_h || c != expected_c {
@@ -177,7 +177,7 @@ fn float<B: Backend, W: latch_engine::kernels::FloatWeight>(
     inputs: usize,
     store: impl Fn(f32) -> W,
 ) -> bool {
-    use latch_engine::kernels::GatesFloat;
+    use latch_engine::kernels::RowsFloat;
 
     let (lanes, columns) = (units.next_multiple_of(8), units + inputs);
     let mut weights = Aligned([store(0.0); 4 * 24 * 25]);
@@ -191,7 +191,7 @@ fn float<B: Backend, W: latch_engine::kernels::FloatWeight>(
     c.fill_with(|| noise.float());
     let (mut expected_c, mut expected_h, mut h) = (c, [0.0; 24], [0.0; 24]);
     let Some(bias) = bias.get(..4 * lanes) else { return false };
-    let gates = GatesFloat { weights, bias };
+    let gates = RowsFloat { weights, bias };
     let xh = cut(&mut xh, columns);
     scalar::lstm_float(&gates, xh, cut(&mut expected_h, lanes), cut(&mut expected_c, lanes));
     backend.lstm_float(&gates, xh, cut(&mut h, lanes), cut(&mut c, lanes));

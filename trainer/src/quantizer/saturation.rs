@@ -7,7 +7,7 @@ use latch_engine::image::Image;
 use latch_engine::image::encode::widened;
 use latch_engine::image::manifest::Layer;
 use latch_engine::image::tensor::Role;
-use latch_engine::kernels::{Backend, GatesI8, Packed, Scalar};
+use latch_engine::kernels::{Backend, Packed, RowsI8, Scalar};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -74,13 +74,13 @@ pub fn count(image: &Image<'_>, sequences: &[Vec<u32>]) -> Saturation {
     let width = usize::from(image.manifest().embedding.width);
     let weights: Vec<Vec<i8>> =
         (0..image.manifest().layers.len()).map(|index| int8(image, Role::GateWeights, index as u8)).collect();
-    let layers: Vec<(usize, GatesI8<'_>)> = image
+    let layers: Vec<(usize, RowsI8<'_>)> = image
         .manifest()
         .layers
         .iter()
         .enumerate()
         .map(|(index, Layer::Lstm(lstm))| {
-            let gates = GatesI8 {
+            let gates = RowsI8 {
                 weights: &weights[index],
                 multiplier: section(image, Role::GateMultipliers, index as u8),
                 bias: section(image, Role::GateBiases, index as u8),
@@ -113,7 +113,7 @@ fn section<'a, T: bytemuck::Pod>(image: &Image<'a>, role: Role, layer: u8) -> &'
         .unwrap_or(&[])
 }
 
-fn count_one(embedding: &[i8], width: usize, layers: &[(usize, GatesI8<'_>)], ids: &[u32]) -> Saturation {
+fn count_one(embedding: &[i8], width: usize, layers: &[(usize, RowsI8<'_>)], ids: &[u32]) -> Saturation {
     let mut counts = Saturation::default();
     let mut states: Vec<(Vec<i16>, Vec<i32>)> =
         layers.iter().map(|(units, _)| (vec![0; *units], vec![0; *units])).collect();
@@ -137,7 +137,7 @@ fn count_one(embedding: &[i8], width: usize, layers: &[(usize, GatesI8<'_>)], id
 }
 
 /// Rows whose `(Σ w·xh)·M + B >> shift` does not fit Q3.12.
-fn saturated_gates(gates: &GatesI8<'_>, xh: &[i16]) -> Count {
+fn saturated_gates(gates: &RowsI8<'_>, xh: &[i16]) -> Count {
     let mut count = Count { saturated: 0, total: gates.bias.len() as u64 };
     for (unit, weights) in gates.weights.chunks_exact(xh.len() * 4).enumerate() {
         for gate in 0..4 {

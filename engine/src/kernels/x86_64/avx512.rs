@@ -19,7 +19,7 @@ mod integers;
 use core::arch::x86_64::*;
 
 use super::super::{
-    Backend, Features, FeaturesFloat, FloatView, FloatWeight, GatesFloat, GatesI8, MANY, StreamFloat, StreamI8,
+    Backend, Features, FeaturesFloat, FloatView, FloatWeight, MANY, RowsFloat, RowsI8, StreamFloat, StreamI8,
     one_tile_after_the_other, scalar,
 };
 use super::Avx2;
@@ -99,7 +99,7 @@ macro_rules! methods_of_avx512 {
             hand_over!(self, max_i16(max, h));
         }
 
-        fn lstm_float<W: FloatWeight>(self, gates: &GatesFloat<'_, W>, xh: &[f32], h: &mut [f32], c: &mut [f32]) {
+        fn lstm_float<W: FloatWeight>(self, gates: &RowsFloat<'_, W>, xh: &[f32], h: &mut [f32], c: &mut [f32]) {
             match W::view(gates.weights) {
                 FloatView::F32(weights) => hand_over!(self, lstm_f32(weights, gates.bias, xh, h, c)),
                 // Halves are widened eight at a time: the instruction for sixteen takes longer than twice that for eight.
@@ -109,7 +109,7 @@ macro_rules! methods_of_avx512 {
 
         fn step_float<W: FloatWeight>(
             self,
-            gates: &GatesFloat<'_, W>,
+            gates: &RowsFloat<'_, W>,
             x: FeaturesFloat<'_, W>,
             xh: &mut [f32],
             h: &mut [f32],
@@ -127,7 +127,7 @@ macro_rules! methods_of_avx512 {
             }
         }
 
-        fn lstm_float_many<W: FloatWeight>(self, gates: &GatesFloat<'_, W>, streams: &mut [StreamFloat<'_>]) {
+        fn lstm_float_many<W: FloatWeight>(self, gates: &RowsFloat<'_, W>, streams: &mut [StreamFloat<'_>]) {
             match W::view(gates.weights) {
                 FloatView::F32(weights) => hand_over!(self, lstm_float_many(weights, gates.bias, streams)),
                 FloatView::F16(weights) => hand_over!(self, lstm_float_many(weights, gates.bias, streams)),
@@ -162,12 +162,12 @@ macro_rules! methods_of_avx512 {
             self.avx2().prefetch(soon);
         }
 
-        fn gates_i8(self, gates: &GatesI8<'_>, x: &[i16], out: &mut [i32]) {
-            self.avx2().gates_i8(gates, x, out);
+        fn rows_i8(self, gates: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]) {
+            self.avx2().rows_i8(gates, x, out);
         }
 
-        fn gates_float<W: FloatWeight>(self, gates: &GatesFloat<'_, W>, x: &[f32], out: &mut [f32]) {
-            self.avx2().gates_float(gates, x, out);
+        fn rows_float<W: FloatWeight>(self, gates: &RowsFloat<'_, W>, x: &[f32], out: &mut [f32]) {
+            self.avx2().rows_float(gates, x, out);
         }
 
         fn dot_i16(self, w: &[i16], v: &[i16]) -> i64 {
@@ -197,7 +197,7 @@ impl Backend for Avx512 {
         "avx512"
     }
 
-    fn lstm_i8(self, gates: &GatesI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
+    fn lstm_i8(self, gates: &RowsI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
         self.avx2().lstm_i8(gates, xh, h, c);
     }
 
@@ -209,7 +209,7 @@ impl Backend for Avx512Vnni {
         "avx512vnni"
     }
 
-    fn lstm_i8(self, gates: &GatesI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
+    fn lstm_i8(self, gates: &RowsI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
         let mut columns = Columns::new();
         if hand_over!(self, columns.take(xh)) {
             hand_over!(self, lstm_i8(gates, &columns, xh.len(), h, c, false));
@@ -220,7 +220,7 @@ impl Backend for Avx512Vnni {
 
     fn step_i8(
         self,
-        gates: &GatesI8<'_>,
+        gates: &RowsI8<'_>,
         x: Features<'_>,
         xh: &mut [i16],
         h: &mut [i16],
@@ -236,7 +236,7 @@ impl Backend for Avx512Vnni {
         }
     }
 
-    fn lstm_i8_many(self, gates: &GatesI8<'_>, streams: &mut [StreamI8<'_>]) {
+    fn lstm_i8_many(self, gates: &RowsI8<'_>, streams: &mut [StreamI8<'_>]) {
         let Some(columns) = streams.first().map(|stream| stream.xh.len()) else { return };
         let Some(packed) = Packed::new(gates, columns).filter(|_| columns <= ROOM) else {
             return one_tile_after_the_other(self, gates, streams);

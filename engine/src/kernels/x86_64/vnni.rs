@@ -14,7 +14,7 @@
 use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
-use super::super::{Backend, FloatWeight, GatesFloat, GatesI8};
+use super::super::{Backend, FloatWeight, RowsFloat, RowsI8};
 use super::{Avx2, Rows, lstm_i8_by};
 
 #[cfg(feature = "std")]
@@ -49,14 +49,14 @@ impl Backend for AvxVnni {
         "avxvnni"
     }
 
-    fn lstm_i8(self, gates: &GatesI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
+    fn lstm_i8(self, gates: &RowsI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
         // SAFETY: the function needs AVX2 and AVX-VNNI; `self` exists only where `AvxVnni::detect` found both.
         unsafe { lstm_i8(gates, xh, h, c) };
     }
 
     as_avx2! {
         prefetch(soon: &[u8]);
-        gates_i8(gates: &GatesI8<'_>, x: &[i16], out: &mut [i32]);
+        rows_i8(gates: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]);
         widen_i8(x: &[i8], out: &mut [i16]);
         narrow_q15(h: &[i16], out: &mut [i16]);
         sigmoid_q15(x: &mut [i16]);
@@ -70,12 +70,12 @@ impl Backend for AvxVnni {
         max_f32(max: &mut [f32], h: &[f32]);
     }
 
-    fn lstm_float<W: FloatWeight>(self, gates: &GatesFloat<'_, W>, xh: &[f32], h: &mut [f32], c: &mut [f32]) {
+    fn lstm_float<W: FloatWeight>(self, gates: &RowsFloat<'_, W>, xh: &[f32], h: &mut [f32], c: &mut [f32]) {
         self.0.lstm_float(gates, xh, h, c);
     }
 
-    fn gates_float<W: FloatWeight>(self, gates: &GatesFloat<'_, W>, x: &[f32], out: &mut [f32]) {
-        self.0.gates_float(gates, x, out);
+    fn rows_float<W: FloatWeight>(self, gates: &RowsFloat<'_, W>, x: &[f32], out: &mut [f32]) {
+        self.0.rows_float(gates, x, out);
     }
 
     fn widen_float<W: FloatWeight>(self, x: &[W], out: &mut [f32]) {
@@ -108,7 +108,7 @@ impl Dot for Vex {
 }
 
 #[target_feature(enable = "avx2,avxvnni")]
-fn lstm_i8(gates: &GatesI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
+fn lstm_i8(gates: &RowsI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
     // SAFETY: this function was compiled for AVX2 and AVX-VNNI.
     unsafe { lstm_i8_with::<Vex>(gates, xh, h, c) }
 }
@@ -125,7 +125,7 @@ const BLOCKS: usize = 2048 / BLOCK;
 /// The processor has AVX2 and the instruction of `D`.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn lstm_i8_with<D: Dot>(gates: &GatesI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
+unsafe fn lstm_i8_with<D: Dot>(gates: &RowsI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
     let mut blocks = [const { MaybeUninit::<[i8; BLOCK]>::uninit() }; BLOCKS];
     let count = xh.len().div_ceil(BLOCK);
     let Some(blocks) = blocks.get_mut(..count) else {
@@ -229,9 +229,9 @@ pub(crate) mod tests {
             "avxvnni, coded for avx512"
         }
 
-        fn lstm_i8(self, gates: &GatesI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
+        fn lstm_i8(self, gates: &RowsI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
             #[target_feature(enable = "avx2,avx512vnni,avx512vl")]
-            fn step(gates: &GatesI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
+            fn step(gates: &RowsI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
                 // SAFETY: this function was compiled for AVX2 and the instruction's coding for AVX-512.
                 unsafe { lstm_i8_with::<Evex>(gates, xh, h, c) }
             }

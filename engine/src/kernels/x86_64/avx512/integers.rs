@@ -5,7 +5,7 @@ use core::mem::MaybeUninit;
 use core::ops::Range;
 
 use super::super::super::activation::{SIGMOID, TANH, TANH_KNEE_1, TANH_KNEE_2, TANH_TOP};
-use super::super::super::{Features, GatesI8, MANY, StreamI8, scalar};
+use super::super::super::{Features, MANY, RowsI8, StreamI8, scalar};
 use super::super::next_q15_lanes;
 use super::columns::{Columns, ROOM, narrow_lanes};
 use super::{
@@ -61,14 +61,7 @@ pub(super) fn pack(weights: &[i8], columns: usize, packed: &mut [u8]) {
 
 /// The scalar equations of [`scalar::lstm_i8`], a tile of units at a time.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-pub(super) fn lstm_i8(
-    gates: &GatesI8<'_>,
-    xh: &Columns,
-    columns: usize,
-    h: &mut [i16],
-    c: &mut [i32],
-    backwards: bool,
-) {
+pub(super) fn lstm_i8(gates: &RowsI8<'_>, xh: &Columns, columns: usize, h: &mut [i16], c: &mut [i32], backwards: bool) {
     check_lengths(gates, columns, h.len(), c.len());
     if columns == 0 {
         return scalar::lstm_i8(gates, &[], h, c); // only biases
@@ -85,7 +78,7 @@ pub(super) fn lstm_i8(
 /// goes from h to h, not to the products. False for every other layer, and nothing is done.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-pub(super) fn small_step(gates: &GatesI8<'_>, x: Features<'_>, h: &mut [i16], c: &mut [i32]) -> bool {
+pub(super) fn small_step(gates: &RowsI8<'_>, x: Features<'_>, h: &mut [i16], c: &mut [i32]) -> bool {
     let Features::Row(row) = x else { return false };
     if !row.len().is_multiple_of(4) {
         return false;
@@ -105,7 +98,7 @@ pub(super) fn small_step(gates: &GatesI8<'_>, x: Features<'_>, h: &mut [i16], c:
 /// on h.
 #[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-fn small<const N: usize>(weights: &[u8], sums: &[u8], gates: &GatesI8<'_>, row: &[i8], h: &mut [i16], c: &mut [i32]) {
+fn small<const N: usize>(weights: &[u8], sums: &[u8], gates: &RowsI8<'_>, row: &[i8], h: &mut [i16], c: &mut [i32]) {
     const { assert!(N == 4 || N == 8) };
     let units = 4 * N;
     assert!(h.len() == units && c.len() == units, "h, c: [unit]");
@@ -167,7 +160,7 @@ fn small<const N: usize>(weights: &[u8], sums: &[u8], gates: &GatesI8<'_>, row: 
 
 /// Panics where lengths break the contract of [`Backend::lstm_i8`].
 #[inline(always)]
-pub(super) fn check_lengths(gates: &GatesI8<'_>, columns: usize, units: usize, cells: usize) {
+pub(super) fn check_lengths(gates: &RowsI8<'_>, columns: usize, units: usize, cells: usize) {
     assert!(
         columns.is_multiple_of(4) && gates.weights.len() == units * 4 * columns,
         "weights: [unit][K4 / 4][gate][4]"
@@ -188,7 +181,7 @@ trait Rows {
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-fn tiles(rows: &impl Rows, gates: &GatesI8<'_>, xh: &Columns, h: &mut [i16], c: &mut [i32], backwards: bool) {
+fn tiles(rows: &impl Rows, gates: &RowsI8<'_>, xh: &Columns, h: &mut [i16], c: &mut [i32], backwards: bool) {
     const UNITS: usize = 4 * TILE;
     let quads = h.len().div_ceil(4);
     let wide = quads / TILE;
@@ -327,7 +320,7 @@ impl Rows for Packed<'_> {
 impl<'a> Packed<'a> {
     /// A layer's packed weights, where it has them.
     #[inline]
-    pub(super) fn new(gates: &GatesI8<'a>, columns: usize) -> Option<Self> {
+    pub(super) fn new(gates: &RowsI8<'a>, columns: usize) -> Option<Self> {
         let units = gates.multiplier.len() / 4;
         let packed = gates.packed.0;
         (packed.len() == packed_bytes(units, columns) && !packed.is_empty()).then(|| {
@@ -433,7 +426,7 @@ impl<const N: usize> Tile<'_, N> {
 
 /// [`lstm_i8`] of several streams: a part of a tile is read by all of them while it is in the first-level cache.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-pub(super) fn lstm_i8_many(rows: &Packed<'_>, gates: &GatesI8<'_>, xh: &[Columns], streams: &mut [StreamI8<'_>]) {
+pub(super) fn lstm_i8_many(rows: &Packed<'_>, gates: &RowsI8<'_>, xh: &[Columns], streams: &mut [StreamI8<'_>]) {
     /// Columns of a part: 16 KiB of a tile's weights.
     const PART: usize = 128;
     let units = gates.multiplier.len() / 4;
@@ -518,7 +511,7 @@ impl<'a> Requantize<'a> {
     /// Those of some units of a layer.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-    fn new(gates: &GatesI8<'a>, units: Range<usize>) -> Self {
+    fn new(gates: &RowsI8<'a>, units: Range<usize>) -> Self {
         let rows = 4 * units.start..4 * units.end;
         Requantize {
             multiplier: &gates.multiplier[rows.clone()],

@@ -1,0 +1,254 @@
+//! The gated recurrent unit (Cho et al. 2014), with gates in the order z, r, n: update, reset, candidate.
+//!
+//! ```text
+//! z = sigmoid(W_z x + U_z h + b_z)          r = sigmoid(W_r x + U_r h + b_r)
+//! n = tanh(W_n x + b_n + r * (U_n h + c_n))                                     Reset::After: Keras's default, PyTorch, cuDNN
+//! n = tanh(W_n x + b_n + U_n (r * h))                                           Reset::Before: Cho et al., ONNX's default
+//! h' = n + z (h - n)
+//! ```
+//!
+//! `docs/numerics.md` has the formats of the integers, why nothing overflows, and how far they are off.
+
+use core::ops::Range;
+
+use super::super::{Backend, Features, FeaturesFloat, FloatWeight, RowsFloat, RowsI8};
+use super::{AsTheyLie, RowProducts, product_q15, shift_q12, without_subnormals};
+
+/// Where the reset gate stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reset {
+    /// Behind the recurrent kernel's product: `r * (U h + c)`.
+    After,
+    /// Before it: `U (r * h)`.
+    Before,
+}
+
+/// An integer GRU layer with `U` units.
+///
+/// Both kernels have the rows `[gate z, r, n][unit]`, `3 * U` of them, rounded up to whole quads with rows of zeros. All sums have one shift, `kernel.shift`;
+/// the two kernels may have other multipliers for the same row.
+///
+/// For the rows of z and r, and with [`Reset::Before`] of n too, the maker guarantees
+/// `128 * (multiplier_x * sum |w_x| + multiplier_h * sum |w_h|) + |bias| <= i32::MAX`; for those of n with [`Reset::After`] the bound of [`RowsI8`] on each
+/// kernel by itself.
+#[derive(Debug, Clone, Copy)]
+pub struct GruI8<'a> {
+    /// The rows over the features. Its biases hold both biases of z and r, the first one of n, and the rounding half.
+    pub kernel: RowsI8<'a>,
+    /// The rows over h, with `U` rounded up to a multiple of 4 columns. Its biases are those of n, `U` of them with the rounding half, and none with
+    /// [`Reset::Before`].
+    pub recurrent: RowsI8<'a>,
+    /// Where the reset gate stands.
+    pub reset: Reset,
+}
+
+/// A float GRU layer with `U` units, padded to `U8`, a multiple of 8, with zeros.
+#[derive(Debug, Clone, Copy)]
+pub struct GruFloat<'a, W> {
+    /// The rows `[gate z, r, n][U8 units]` over the features; biases likewise, with both biases of z and r and the first one of n.
+    pub kernel: RowsFloat<'a, W>,
+    /// The rows over h, with `U` columns, not padded. Weights: those of z and r in the order of [`RowsFloat`], and then those of n in the same order; `3 * U8 * U`
+    /// in all. Biases: those of n, `U8` of them, and none with [`Reset::Before`].
+    pub recurrent: RowsFloat<'a, W>,
+    /// Where the reset gate stands.
+    pub reset: Reset,
+}
+
+/// Words of scratch of an integer step.
+pub const fn scratch_i8(inputs: usize, units: usize) -> usize {
+    let columns = if inputs > units { inputs } else { units }.next_multiple_of(4);
+    (3 * units).next_multiple_of(4) + units.div_ceil(2) + columns / 2
+}
+
+/// Floats of scratch of a float step.
+pub const fn scratch_float(inputs: usize, units: usize) -> usize {
+    4 * units.next_multiple_of(8) + inputs
+}
+
+/// One step; see [`Backend::gru_i8`].
+///
+/// ```text
+/// z, r = sigmoid_q15(sat16((acc_x * m_x + acc_h * m_h + bias) >> shift))                                Q0.15
+/// a    = sat16((acc_x * m_x + bias) >> shift)       s = sat16((acc_h * m_h + bias_h) >> shift)          Q3.12, rows of n
+/// n    = tanh_q15(sat16(a + ((r * s + 2^14) >> 15)))                                                    Reset::After
+/// n    = tanh_q15(sat16((acc_x * m_x + acc_rh * m_h + bias) >> shift))                                  Reset::Before, with
+/// rh   = narrow_q15((r * h + 2^14) >> 15)                                                               Q0.7, two roundings
+/// h'   = (z * h + (32768 - z) * n + 2^14) >> 15                                                         Q0.15
+/// ```
+#[inline(always)]
+pub fn step_i8<B: Backend>(backend: B, gru: &GruI8<'_>, x: Features<'_>, scratch: &mut [i32], h: &mut [i16]) {
+    step_i8_by(backend, &mut AsTheyLie(backend), gru, x, scratch, h);
+}
+
+#[inline(always)]
+pub(crate) fn step_i8_by<B: Backend>(
+    backend: B,
+    products: &mut impl RowProducts,
+    gru: &GruI8<'_>,
+    x: Features<'_>,
+    scratch: &mut [i32],
+    h: &mut [i16],
+) {
+    let (units, rows) = (h.len(), (3 * h.len()).next_multiple_of(4));
+    let Some((sums, scratch)) = scratch.split_at_mut_checked(rows) else { return };
+    let Some((n, columns)) = scratch.split_at_mut_checked(units.div_ceil(2)) else { return };
+    let (n, columns): (&mut [i16], &mut [i16]) = (bytemuck::cast_slice_mut(n), bytemuck::cast_slice_mut(columns));
+    let Some(n) = n.get_mut(..units) else { return };
+
+    let Some(features) = columns.get_mut(..x.len().next_multiple_of(4)) else { return };
+    if !backend.join_i8(x, features, &[]) {
+        return;
+    }
+    products.rows(&gru.kernel, features, sums);
+    let Some(columns) = columns.get_mut(..units.next_multiple_of(4)) else { return };
+    let Some((previous, padding)) = columns.split_at_mut_checked(units) else { return };
+    backend.narrow_q15(h, previous);
+    padding.fill(0);
+    match gru.reset {
+        Reset::After => {
+            let Some(n_sums) = sums.get_mut(2 * units..3 * units) else { return };
+            shift_q12(n_sums, gru.kernel.shift, n);
+            n_sums.iter_mut().zip(gru.recurrent.bias).for_each(|(sum, bias)| *sum = *bias);
+            products.add_rows(&gru.recurrent, columns, sums);
+            backend.gru_cell_i8(sums, n, gru.kernel.shift, h);
+        }
+        Reset::Before => before_i8(backend, products, gru, (sums, n, columns), h),
+    }
+}
+
+/// What follows the kernel's sums with [`Reset::Before`]; `columns` holds h.
+#[inline(always)]
+fn before_i8<B: Backend, P: RowProducts>(
+    backend: B,
+    products: &mut P,
+    gru: &GruI8<'_>,
+    (sums, r, columns): (&mut [i32], &mut [i16], &mut [i16]),
+    h: &mut [i16],
+) {
+    let units = h.len();
+    // When the number of units is odd, two rows of r and two of n share a quad, which is added for both and keeps half of its sums each time.
+    let (first, last) = ((2 * units).next_multiple_of(4), 2 * units / 4 * 4);
+    let bytes = columns.len() / P::PER_BYTE;
+    let parts = (part(&gru.recurrent, bytes, 0, first), part(&gru.recurrent, bytes, last, sums.len()));
+    let (Some(gates), Some(candidate)) = parts else { return };
+    let Some(gate_sums) = sums.get_mut(..first) else { return };
+    add_all_but(2 * units..first, gate_sums, |sums| products.add_rows(&gates, columns, sums));
+
+    let Some(r_sums) = sums.get(units..) else { return };
+    shift_q12(r_sums, gru.kernel.shift, r);
+    backend.sigmoid_q15(r);
+    r.iter_mut().zip(&*h).for_each(|(r, &h)| *r = product_q15(*r, h));
+    let Some((previous, _)) = columns.split_at_mut_checked(units) else { return };
+    backend.narrow_q15(r, previous);
+    let Some(candidate_sums) = sums.get_mut(last..) else { return };
+    add_all_but(0..2 * units - last, candidate_sums, |sums| products.add_rows(&candidate, columns, sums));
+
+    let Some((z_sums, rest)) = sums.split_at_checked(units) else { return };
+    let Some(n_sums) = rest.get(units..) else { return };
+    shift_q12(n_sums, gru.kernel.shift, r);
+    backend.tanh_q15(r);
+    let mut z = [0; TILE];
+    for ((z_sums, n), h) in z_sums.chunks(TILE).zip(r.chunks(TILE)).zip(h.chunks_mut(TILE)) {
+        let Some(z) = z.get_mut(..h.len()) else { return };
+        shift_q12(z_sums, gru.kernel.shift, z);
+        backend.sigmoid_q15(z);
+        mix(z, n, h);
+    }
+}
+
+/// Adds to sums, of which a range of at most two stays as it is.
+fn add_all_but(range: Range<usize>, sums: &mut [i32], add: impl FnOnce(&mut [i32])) {
+    let mut kept = [0; 2];
+    kept.iter_mut().zip(sums.get(range.clone()).unwrap_or(&[])).for_each(|(kept, sum)| *kept = *sum);
+    add(sums);
+    sums.get_mut(range).unwrap_or(&mut []).iter_mut().zip(kept).for_each(|(sum, kept)| *sum = kept);
+}
+
+/// Some rows of the recurrent kernel, without their biases; `bytes` is those of a row's weights.
+fn part<'a>(rows: &RowsI8<'a>, bytes: usize, from: usize, to: usize) -> Option<RowsI8<'a>> {
+    let (weights, multiplier) = (rows.weights.get(from * bytes..to * bytes)?, rows.multiplier.get(from..to)?);
+    Some(RowsI8 { weights, multiplier, bias: &[], ..*rows })
+}
+
+/// Units whose gates lie on the stack at a time.
+const TILE: usize = 32;
+
+/// `h' = n + z (h - n)`, rounded once: a mean of h and n with weights that sum up to one, so that it lies between the two.
+#[inline(always)]
+fn mix(z: &[i16], n: &[i16], h: &mut [i16]) {
+    for ((&z, &n), h) in z.iter().zip(n).zip(h) {
+        let (z, n, last) = (i32::from(z), i32::from(n), i32::from(*h));
+        *h = ((z * last + (32768 - z) * n + (1 << 14)) >> 15) as i16;
+    }
+}
+
+/// The cell with [`Reset::After`]; see [`Backend::gru_cell_i8`].
+#[inline(always)]
+pub fn cell_i8<B: Backend>(backend: B, sums: &[i32], n: &[i16], shift: u32, h: &mut [i16]) {
+    let units = h.len();
+    let Some((z_sums, rest)) = sums.split_at_checked(units) else { return };
+    let Some((r_sums, s_sums)) = rest.split_at_checked(units) else { return };
+    let sums = z_sums.chunks(TILE).zip(r_sums.chunks(TILE)).zip(s_sums.chunks(TILE));
+    let (mut z, mut r, mut s) = ([0; TILE], [0; TILE], [0; TILE]);
+    for (((z_sums, r_sums), s_sums), (n, h)) in sums.zip(n.chunks(TILE).zip(h.chunks_mut(TILE))) {
+        let tile = (z.get_mut(..h.len()), r.get_mut(..h.len()), s.get_mut(..h.len()));
+        let (Some(z), Some(r), Some(s)) = tile else { return };
+        shift_q12(z_sums, shift, z);
+        shift_q12(r_sums, shift, r);
+        shift_q12(s_sums, shift, s);
+        backend.sigmoid_q15(z);
+        backend.sigmoid_q15(r);
+        s.iter_mut().zip(&*r).zip(n).for_each(|((s, &r), &n)| *s = n.saturating_add(product_q15(r, *s)));
+        backend.tanh_q15(s);
+        mix(z, s, h);
+    }
+}
+
+/// One step; see [`Backend::gru_float`].
+#[inline(always)]
+pub fn step_float<B: Backend, W: FloatWeight>(
+    backend: B,
+    gru: &GruFloat<'_, W>,
+    x: FeaturesFloat<'_, W>,
+    scratch: &mut [f32],
+    h: &mut [f32],
+) {
+    let lanes = h.len();
+    let Some(units) = gru.recurrent.weights.len().checked_div(3 * lanes) else { return };
+    let Some((sums, scratch)) = scratch.split_at_mut_checked(3 * lanes) else { return };
+    let Some((n, scratch)) = scratch.split_at_mut_checked(lanes) else { return };
+    let Some(features) = scratch.get_mut(..x.len()) else { return };
+    if !backend.join_float(x, features, &[]) {
+        return;
+    }
+    backend.rows_float(&gru.kernel, features, sums);
+    let Some((gate_weights, candidate_weights)) = gru.recurrent.weights.split_at_checked(2 * lanes * units) else {
+        return;
+    };
+    let (gates, candidate) =
+        (RowsFloat { weights: gate_weights, bias: &[] }, RowsFloat { weights: candidate_weights, bias: &[] });
+    let (Some((gate_sums, candidate_sums)), Some(previous)) = (sums.split_at_mut_checked(2 * lanes), h.get(..units))
+    else {
+        return;
+    };
+    backend.add_rows_float(&gates, previous, gate_sums);
+    backend.sigmoid_f32(gate_sums);
+    let Some((z, r)) = gate_sums.split_at_checked(lanes) else { return };
+    match gru.reset {
+        Reset::After => {
+            // n holds U h + c while the candidate's sums hold W x + b.
+            n.iter_mut().zip(gru.recurrent.bias).for_each(|(n, bias)| *n = *bias);
+            backend.add_rows_float(&candidate, previous, n);
+            candidate_sums.iter_mut().zip(r).zip(&*n).for_each(|((sum, r), n)| *sum += r * n);
+        }
+        Reset::Before => {
+            let Some(product) = n.get_mut(..units) else { return };
+            product.iter_mut().zip(r).zip(previous).for_each(|((n, r), h)| *n = r * h);
+            backend.add_rows_float(&candidate, product, candidate_sums);
+        }
+    }
+    backend.tanh_f32(candidate_sums);
+    for ((h, z), n) in h.iter_mut().zip(z).zip(candidate_sums) {
+        *h = without_subnormals(*n + z * (*h - *n));
+    }
+}

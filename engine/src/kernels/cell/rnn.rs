@@ -1,0 +1,99 @@
+//! The simple recurrent unit (Elman 1990): `h' = f(W [x; h] + b)` with f the hyperbolic tangent or the rectifier.
+
+use super::super::{Backend, Features, FeaturesFloat, FloatWeight, RowsFloat, RowsI8};
+use super::{AsTheyLie, RowProducts, shift_q12, without_subnormals};
+
+/// What follows the sums.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// The hyperbolic tangent.
+    Tanh,
+    /// `max(x, 0)`. Integers saturate it at `1 - 2^-15`, where the hidden state's format ends; floats do not.
+    Relu,
+}
+
+/// An integer layer with `U` units.
+#[derive(Debug, Clone, Copy)]
+pub struct RnnI8<'a> {
+    /// The rows `[unit]` over `[x; h]`, `U` rounded up to whole quads with rows of zeros. Sums shifted right by `rows.shift` are Q3.12 for the hyperbolic tangent
+    /// and Q0.15 for the rectifier, for which the same multipliers have a shift 3 lower.
+    pub rows: RowsI8<'a>,
+    /// What follows the sums.
+    pub activation: Activation,
+}
+
+/// A float layer with `U` units, padded to `U8`, a multiple of 8, with zeros.
+#[derive(Debug, Clone, Copy)]
+pub struct RnnFloat<'a, W> {
+    /// The rows `[U8 units]` over `[x; h]`, `U` columns of h.
+    pub rows: RowsFloat<'a, W>,
+    /// What follows the sums.
+    pub activation: Activation,
+}
+
+/// Words of scratch of an integer step.
+pub const fn scratch_i8(inputs: usize, units: usize) -> usize {
+    units.next_multiple_of(4) + (inputs + units).next_multiple_of(4) / 2
+}
+
+/// Floats of scratch of a float step.
+pub const fn scratch_float(inputs: usize, units: usize) -> usize {
+    inputs + units
+}
+
+/// One step; see [`Backend::rnn_i8`].
+///
+/// ```text
+/// h' = tanh_q15(sat16((acc * multiplier + bias) >> shift))                    Q0.15
+/// h' = min(max((acc * multiplier + bias) >> shift, 0), 32767)                 the rectifier, whose sums are Q0.15 behind the shift
+/// ```
+#[inline(always)]
+pub fn step_i8<B: Backend>(backend: B, rnn: &RnnI8<'_>, x: Features<'_>, scratch: &mut [i32], h: &mut [i16]) {
+    step_i8_by(backend, &mut AsTheyLie(backend), rnn, x, scratch, h);
+}
+
+#[inline(always)]
+pub(crate) fn step_i8_by<B: Backend>(
+    backend: B,
+    products: &mut impl RowProducts,
+    rnn: &RnnI8<'_>,
+    x: Features<'_>,
+    scratch: &mut [i32],
+    h: &mut [i16],
+) {
+    let Some((sums, columns)) = scratch.split_at_mut_checked(h.len().next_multiple_of(4)) else { return };
+    let columns: &mut [i16] = bytemuck::cast_slice_mut(columns);
+    let Some(columns) = columns.get_mut(..(x.len() + h.len()).next_multiple_of(4)) else { return };
+    if !backend.join_i8(x, columns, h) {
+        return;
+    }
+    products.rows(&rnn.rows, columns, sums);
+    shift_q12(sums, rnn.rows.shift, h);
+    match rnn.activation {
+        Activation::Tanh => backend.tanh_q15(h),
+        Activation::Relu => h.iter_mut().for_each(|h| *h = (*h).max(0)),
+    }
+}
+
+/// One step; see [`Backend::rnn_float`].
+#[inline(always)]
+pub fn step_float<B: Backend, W: FloatWeight>(
+    backend: B,
+    rnn: &RnnFloat<'_, W>,
+    x: FeaturesFloat<'_, W>,
+    scratch: &mut [f32],
+    h: &mut [f32],
+) {
+    let Some(columns) = rnn.rows.weights.len().checked_div(h.len()) else { return };
+    let Some(columns) = scratch.get_mut(..columns) else { return };
+    if !backend.join_float(x, columns, h) {
+        return;
+    }
+    backend.rows_float(&rnn.rows, columns, h);
+    match rnn.activation {
+        Activation::Tanh => backend.tanh_f32(h),
+        // Not `f32::max`, which would turn NaN into a number.
+        Activation::Relu => h.iter_mut().for_each(|h| *h = if *h < 0.0 { 0.0 } else { *h }),
+    }
+    h.iter_mut().for_each(|h| *h = without_subnormals(*h));
+}
