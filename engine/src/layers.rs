@@ -200,6 +200,11 @@ impl Layer {
         }
     }
 
+    /// Bytes of its state, of as many `inputs`.
+    pub const fn state_bytes(&self, precision: Precision, inputs: u16) -> usize {
+        self.state(precision, inputs).1
+    }
+
     /// Multiply-adds of a step.
     pub const fn multiply_adds(&self) -> usize {
         match self {
@@ -208,6 +213,27 @@ impl Layer {
             Layer::Rnn(Rnn { inputs, units, .. }) => *units as usize * (*inputs as usize + *units as usize),
             Layer::Dense(Dense { inputs, outputs, .. }) => *inputs as usize * *outputs as usize,
             Layer::Pooling(_) => 0,
+        }
+    }
+}
+
+/// A layer as it is written in a chain.
+impl core::fmt::Display for Layer {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let name = self.name();
+        match self {
+            Layer::Lstm(Lstm { units, .. }) => write!(formatter, "{name} {units}"),
+            Layer::Gru(Gru { units, reset_after, .. }) => {
+                write!(formatter, "{name} {units}{}", if *reset_after { "" } else { " reset_before" })
+            }
+            Layer::Rnn(Rnn { units, relu, .. }) => {
+                write!(formatter, "{name} {units}{}", if *relu { " relu" } else { "" })
+            }
+            Layer::Dense(Dense { outputs, activation, .. }) => match activation {
+                dense::Activation::Linear => write!(formatter, "{name} {outputs}"),
+                activation => write!(formatter, "{name} {outputs} {}", activation.name()),
+            },
+            Layer::Pooling(_) => formatter.write_str(name),
         }
     }
 }

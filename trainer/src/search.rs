@@ -39,12 +39,11 @@ use crate::config::{ModelConfig, RunConfig, TrainConfig};
 use crate::dataset::{Example, Label};
 use crate::error::{fault, find_fault, reading};
 use crate::evaluate::evaluate;
-use crate::export::{calibrated, origin};
+use crate::export::{Export, Source};
 use crate::files::{OutputFolder, create_folder, remove_partial_files, write_atomically};
-use crate::learning::sequences::{Sequences, fit_ngrams};
+use crate::learning::sequences::{Read, Texts, fit_ngrams, read};
 use crate::learning::training::{Progress, train_until};
 use crate::ngrams::Fitted;
-use crate::quantizer::to_image;
 use crate::report::{Point, pareto_svg};
 use crate::runs::folder::RunFolder;
 use crate::runs::opened::load;
@@ -494,11 +493,10 @@ impl<'f> Search<'f> {
         if let Some(fitted) = fitted.as_deref().filter(|_| checkpoint.is_none()) {
             folder.write_ngrams(fitted)?;
         }
-        let mut training = Sequences::read(&self.training, &vocabulary, config.train.max_tokens);
-        let mut validation = Sequences::read(&self.validation, &vocabulary, usize::MAX);
-        if let Some(fitted) = &fitted {
-            training.offsets.clone_from(&fitted.offsets);
-            validation = validation.beside(&self.validation, vocabulary.units, &fitted.table);
+        let texts = Texts { training: &self.training, validation: &self.validation };
+        let Read { training, validation } = read(&config.train, &vocabulary, fitted.as_deref(), texts);
+        if checkpoint.is_none() {
+            folder.write_occurrences(&vocabulary, &training.occurrences)?;
         }
         let mut train = |checkpoint, until| {
             train_until(&config.train, &vocabulary, &training, &validation, &folder, checkpoint, observer, until)
@@ -515,10 +513,17 @@ impl<'f> Search<'f> {
             }
         }
         let best = folder.best()?;
-        let ngrams = fitted.map(|fitted| (*fitted).clone());
-        let weights = calibrated(&best.network, &best.network, &vocabulary, ngrams, &self.training, &self.validation)?;
-        let image =
-            to_image(&weights, &vocabulary, candidate.precision, &origin(&config, &best, self.training.len())?)?;
+        let source = Source {
+            config: &config,
+            vocabulary: &vocabulary,
+            occurrences: &training.occurrences,
+            ngrams: fitted.as_deref(),
+            best: &best,
+            quantized: None,
+            training: &self.training,
+            validation: &self.validation,
+        };
+        let image = Export::of(source, true)?.image(candidate.precision)?.bytes;
         write_atomically(&folder.file("image.latch"), |out| Ok(out.write_all(&image)?))?;
         let evaluation = evaluate(&Model::new(&Image::open(&image)?), &self.validation)?;
         let (accuracy, loss) = (evaluation.accuracy, evaluation.log_loss);

@@ -669,3 +669,15 @@ pub(crate) fn find(records: &[u8], tag: u8) -> Option<Reader<'_>> {
         }
     }
 }
+
+/// The chain as it is written on a command line.
+impl core::fmt::Display for Description {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self.input {
+            Input::Text(text) => write!(formatter, "text {}", text.words)?,
+            Input::Ids => write!(formatter, "ids {}", self.embedding.rows)?,
+        }
+        write!(formatter, " > embedding {}", self.embedding.width)?;
+        self.layers.iter().try_for_each(|layer| write!(formatter, " > {layer}"))
+    }
+}

@@ -132,13 +132,13 @@ mod tests {
     #[test]
     fn those_that_occur_most_have_whole_rows() {
         assert_eq!(most_frequent(&OCCURRENCES, 9, 4), [0, 8, 4, 6]);
-        let shape = Shape { whole: 3, width: 2, remainders: 0, nibbles: false };
+        let shape = Shape { whole: 3, width: 2, remainders: 0, int4: false };
         assert_eq!(Tiers::<f32>::new(shape, &OCCURRENCES, 9).others(), [1, 2, 3, 5, 6, 7]);
     }
 
     #[test]
     fn narrow_rows_stay_narrow() {
-        let shape = Shape { whole: 3, width: 2, remainders: 0, nibbles: false };
+        let shape = Shape { whole: 3, width: 2, remainders: 0, int4: false };
         let mut tiers = Tiers::<f64>::new(shape, &OCCURRENCES, 9);
         let mut table = DMatrix::from_element(3, 9, 0.5);
         tiers.begin(&mut table);
@@ -154,7 +154,7 @@ mod tests {
     /// The shared gradient is the slope of a linear loss along each parameter.
     #[test]
     fn shared_gradients_equal_finite_differences() {
-        let (features, shape) = (3, Shape { whole: 3, width: 2, remainders: 4, nibbles: false });
+        let (features, shape) = (3, Shape { whole: 3, width: 2, remainders: 4, int4: false });
         let mut tiers = Tiers::<f64>::new(shape, &OCCURRENCES, 9);
         let rows = gradient(&[0, 1, 2, 6, 7, 8], features);
         let slopes = rows.dense(features, 9);
