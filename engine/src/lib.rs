@@ -51,6 +51,8 @@ extern crate std;
 #[cfg(not(target_endian = "little"))]
 compile_error!("Latch's engine reads little-endian images in place and supports little-endian machines only");
 
+#[cfg(feature = "std")]
+mod desktop;
 mod error;
 pub mod features;
 pub mod image;
@@ -64,11 +66,11 @@ mod numbers;
 mod session;
 mod state;
 
+#[cfg(feature = "std")]
+pub use desktop::{certify, project, projected_image_bytes, with_answer};
 pub use error::Error;
 pub use logit::{Digest, Logit, probability_q15};
 pub use model::{Model, SELF_TEST_STEPS, SelfTest};
-#[cfg(feature = "std")]
-pub use model::{certify, project, projected_image_bytes, with_answer};
 pub use numbers::Precision;
 pub use session::{Session, View};
 pub use state::{Layout, State, state_bytes};

@@ -3,19 +3,11 @@
 //! A [`Model`] is shared and immutable. A [`State`](crate::State) is what one stream remembers: a value of a fixed size, the same bytes on every
 //! machine. A [`Session`](crate::Session) is a model with a state. There is no arithmetic here that a kernel could do, no `unsafe` and no choice by architecture.
 
-#[cfg(feature = "std")]
-mod certify;
 mod chain;
 #[cfg(not(latch_backend))]
 mod packed;
-#[cfg(feature = "std")]
-mod project;
 mod self_test;
 
-#[cfg(feature = "std")]
-pub use certify::{certify, with_answer};
-#[cfg(feature = "std")]
-pub use project::{project, projected_image_bytes};
 pub use self_test::{SELF_TEST_STEPS, SelfTest};
 
 use half::f16;

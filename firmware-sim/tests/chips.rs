@@ -74,7 +74,7 @@ impl Case {
     fn folded(&self, texts: &[String], ids: &[u32]) -> Self {
         let bytes = AlignedBytes::new(&std::fs::read(self.image()).expect("it was just written"));
         let image = Image::open(&bytes).expect("it was just made");
-        Self::of(texts, &fold(&image, ids).expect("the ids are in the embedding"))
+        Self::of(texts, &project(&image, ids).expect("the ids are in the embedding"))
     }
 
     fn of(texts: &[String], image: &[u8]) -> Self {

@@ -12,7 +12,7 @@ use latch_engine::image::encode::AlignedBytes;
 use latch_engine::input::text::Unknown;
 use latch_engine::kernels::AnyBackend;
 use latch_engine::layers::pooling::Pooling as Readout;
-use latch_engine::{Digest, Logit, Model, Precision, Session, State, View};
+use latch_engine::{Digest, Logit, Model, Precision, State, View};
 use latch_firmware_sim::link::board::{LinkBoard, Machine};
 use latch_firmware_sim::link::frame::Reader;
 use latch_firmware_sim::link::host::batch::{Batch, Transcript};

@@ -19,21 +19,27 @@ use latch_emulator::toolchain::Toolchain;
 use latch_parts::boards::BOARDS;
 use serde::{Deserialize, Serialize};
 
-/// What is weighed on every board. All of it runs int8 images only, as firmware does that is to be small.
-const PROGRAMS: [(&str, Program, Port); 4] = [
-    (START, Program::Start, Port::Semihosting),
-    (ENGINE, Program::Engine, Port::Semihosting),
-    ("firmware, files", Program::Firmware, Port::Semihosting),
-    ("firmware, uart", Program::Firmware, Port::Uart),
+/// What is weighed on every board: programs and the engine's features in them. All of it runs int8 images only, as firmware does that is to be small.
+const PROGRAMS: [(&str, Program, Port, &[&str]); 5] = [
+    (START, Program::Start, Port::Semihosting, &DEFAULT_MODEL),
+    (ENGINE, Program::Engine, Port::Semihosting, &DEFAULT_MODEL),
+    (GRU_ENGINE, Program::Engine, Port::Semihosting, &["gru"]),
+    ("firmware, files", Program::Firmware, Port::Semihosting, &DEFAULT_MODEL),
+    ("firmware, uart", Program::Firmware, Port::Uart, &DEFAULT_MODEL),
 ];
 
-/// The name of the program that only starts, and of the one from which it is taken.
+/// What the default model of `latch train` needs.
+const DEFAULT_MODEL: [&str; 3] = ["text", "lstm", "attention"];
+
+/// The name of the program that only starts, and of those from which it is taken: the engine of the default model, and one of a GRU that reads ids.
 const START: &str = "start";
 const ENGINE: &str = "engine";
+const GRU_ENGINE: &str = "engine, gru on ids";
 
 /// The most bytes that a program may have.
-const LIMITS: [(&str, &str, Measure, u64); 3] = [
-    ("mps2-an386/engine", "code and constants", |size| size.text + size.rodata, 12_288),
+const LIMITS: [(&str, &str, Measure, u64); 4] = [
+    ("mps2-an386/engine", "code and constants", |size| size.text + size.rodata, 14_336),
+    ("mps2-an386/engine, gru on ids", "code and constants", |size| size.text + size.rodata, 7_168),
     ("mps2-an386/firmware", "flash", Size::flash, 20_480),
     ("", "RAM beside the state", Size::ram, 1_024),
 ];
@@ -132,12 +138,13 @@ pub(crate) fn run(update: bool) -> Result<bool> {
     let mut complaints = Vec::new();
     for board in BOARDS {
         let mut start = Size::default();
-        for (program, which, port) in PROGRAMS {
-            let elf = firmware::build_with(toolchain, board, which, &Options { port, ..Options::default() })?;
+        for (program, which, port, features) in PROGRAMS {
+            let options = Options { port, features: features.to_vec(), ..Options::default() };
+            let elf = firmware::build_with(toolchain, board, which, &options)?;
             let mut size = Size::of(&Elf::read(&elf)?, u64::from(board.state_bytes));
             match program {
                 START => start = size,
-                ENGINE => size = size.without(&start),
+                ENGINE | GRU_ENGINE => size = size.without(&start),
                 _ => {}
             }
             let name = format!("{}/{program}", board.name);
@@ -289,15 +296,15 @@ mod tests {
 
     #[test]
     fn each_limit_holds_where_it_is_meant_and_one_byte_above_fails() {
-        let engine = Size { text: 12_000, rodata: 288, vectors: 999, ..Size::default() };
+        let engine = Size { text: 14_000, rodata: 336, vectors: 999, ..Size::default() };
         assert!(exceeded("mps2-an386/engine", &engine).is_empty());
-        let more = Size { rodata: 289, ..engine };
+        let more = Size { rodata: 337, ..engine };
         assert_eq!(
             exceeded("mps2-an386/engine", &more),
-            ["mps2-an386/engine: 12289 bytes of code and constants, at most 12288"]
+            ["mps2-an386/engine: 14337 bytes of code and constants, at most 14336"]
         );
         assert!(exceeded("microbit/engine", &more).is_empty());
-        for (program, ..) in PROGRAMS.iter().filter(|(_, which, _)| *which == Program::Firmware) {
+        for (program, ..) in PROGRAMS.iter().filter(|(_, which, ..)| *which == Program::Firmware) {
             let name = format!("mps2-an386/{program}");
             assert!(exceeded(&name, &text(20_480)).is_empty());
             assert_eq!(exceeded(&name, &text(20_481)).len(), 1);

@@ -9,8 +9,6 @@
 //! text     the words' bytes, one after the other
 //! ```
 
-use super::vocabulary::Word;
-
 /// The table, borrowed from the memory in which [`Dictionary::build`] made it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Dictionary<'a> {
@@ -42,9 +40,9 @@ impl<'a> Dictionary<'a> {
 
     /// Decodes the words into memory that starts on a multiple of 4. `None` where it is too small; `Some(None)` where the words cannot be told apart by hashes,
     /// and are to be found in place.
-    pub(crate) fn build<W: Iterator<Item = Word>>(
+    pub(crate) fn build<W: AsRef<[u8]>, I: Iterator<Item = W>>(
         count: usize,
-        words: impl Fn() -> W,
+        words: impl Fn() -> I,
         memory: &'a mut [u8],
     ) -> Option<Option<Self>> {
         let (slots, starts) = sizes(count);
@@ -52,7 +50,7 @@ impl<'a> Dictionary<'a> {
         let (slots, starts) = bytemuck::try_cast_slice_mut::<u8, u32>(numbers).ok()?.split_at_mut_checked(slots)?;
         let mut end = 0;
         for (id, word) in words().enumerate() {
-            let word = word.as_bytes();
+            let word = word.as_ref();
             *starts.get_mut(id)? = end as u32;
             text.get_mut(end..end + word.len())?.copy_from_slice(word);
             end += word.len();

@@ -330,6 +330,12 @@ pub struct Word {
     len: usize,
 }
 
+impl AsRef<[u8]> for Word {
+    fn as_ref(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
 impl Word {
     /// The word's bytes.
     pub fn as_bytes(&self) -> &[u8] {

@@ -37,7 +37,7 @@ impl Model<'_> {
 
     /// The digest of all outputs after each of [`SELF_TEST_STEPS`] ids, which a multiplicative hash spreads over the embedding. Never 0.
     #[inline(never)] // What it needs shall not lie on the stack of a caller that runs for ever.
-    pub(super) fn self_test_digest(&self, memory: &mut [u8]) -> Result<u64, Error> {
+    pub(crate) fn self_test_digest(&self, memory: &mut [u8]) -> Result<u64, Error> {
         let mut session = self.session_in(memory)?;
         let mut digest = Digest::default();
         for n in 1..=SELF_TEST_STEPS {

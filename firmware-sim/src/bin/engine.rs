@@ -1,4 +1,4 @@
-//! What the engine weighs: a program that judges one text with it and does nothing else, for `cargo xtask size`.
+//! What the engine weighs: a program that judges one text with it, or reads one id where it was built without text, and does nothing else, for `cargo xtask size`.
 //!
 //! Every call that a firmware makes is in it: opening, self-test, text, verdict, probability. What any program on this chip has is that of
 //! `start.rs`. It has no port; the exit status is the logit's sign, or 2 where the slot has no image that can run.
@@ -11,7 +11,7 @@ compile_error!("the feature `device` is for the chips' targets: leave it out on 
 use core::hint::black_box;
 
 use latch_engine::image::Image;
-use latch_engine::{Error, Model, probability_q15};
+use latch_engine::{Error, Model, features, probability_q15};
 use latch_firmware_sim::device::{self, Chip, entry};
 use latch_firmware_sim::link::board::Machine;
 
@@ -29,8 +29,12 @@ fn judge(image: &'static [u8], state: &mut [u8]) -> Result<u32, Error> {
     let model = Model::new(&image);
     black_box(model.self_test(state)?);
     let mut session = model.session_in(state)?;
-    session.push_bytes(black_box(b"a fine film"));
-    session.finish();
+    if features::TEXT {
+        session.push_bytes(black_box(b"a fine film"));
+        session.finish();
+    } else {
+        session.push_token(black_box(3));
+    }
     let logit = session.output();
     black_box(probability_q15(logit));
     Ok(u32::from(logit.is_positive()))

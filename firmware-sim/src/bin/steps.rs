@@ -34,8 +34,8 @@ fn main() -> ! {
 fn run() -> Result<(), u32> {
     let (chip, state) = Chip::take().ok_or(5_u32)?;
     let image = Image::open(chip.image()).map_err(|_| 2_u32)?;
-    let (rows, precision) = (image.description().embedding.rows, image.description().precision);
     let model = Model::new(&image);
+    let (rows, precision) = (model.ids(), model.precision());
     let mut session = model.session_in(state).map_err(|_| 3_u32)?;
     let mut digest = Digest::default();
     for n in 0..TOKENS {
@@ -46,9 +46,7 @@ fn run() -> Result<(), u32> {
         if !read {
             return Err(4);
         }
-        for output in 0..usize::from(model.outputs()) {
-            digest.push(session.logit(output));
-        }
+        session.digest(&mut digest);
     }
     let mut port = ChipPort::open().map_err(|_| 5_u32)?;
     let precision = match precision {

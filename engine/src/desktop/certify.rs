@@ -2,7 +2,6 @@
 
 use std::vec::Vec;
 
-use super::{Model, Weights};
 use crate::error::Error;
 use crate::image::Image;
 use crate::image::encode::{AlignedBytes, Notes, Tensor, Values, encode, set_self_test};
@@ -11,6 +10,8 @@ use crate::image::role::Role;
 use crate::kernels::AnyBackend;
 use crate::layers::Layer;
 use crate::layers::pooling::Pooling;
+use crate::model::Model;
+use crate::numbers::Precision;
 
 /// Puts the self-test's digest into the image of an integer model, computed with the scalar backend, which defines it. Leaves the image of
 /// a float model as it is.
@@ -21,7 +22,7 @@ pub fn certify(bytes: &mut AlignedBytes) -> Result<(), Error> {
     let digest = {
         let image = Image::open(bytes)?;
         let mut model = Model::new(&image);
-        if !matches!(model.weights, Weights::Int8(_)) {
+        if model.precision() != Precision::Int8 {
             return Ok(());
         }
         if let Some(scalar) = AnyBackend::by_name("scalar") {
