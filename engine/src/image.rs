@@ -19,7 +19,7 @@ pub use header::{Description, MAGIC, VERSION};
 pub use section::ALIGNMENT;
 
 use crate::error::{Error, problem};
-use crate::features::{FLOAT, PROJECTION, TEXT};
+use crate::features::{FLOAT, NGRAMS, PROJECTION, TEXT};
 use crate::input::vocabulary::Vocabulary;
 use crate::layers::{Arithmetic, Opened, embedding};
 use crate::numbers::Precision;
@@ -194,7 +194,7 @@ impl<'a> Image<'a> {
     #[inline(never)]
     fn check_sections<N: Arithmetic>(&self, description: &Description) -> Result<(), Error> {
         let mut cursor = self.cursor();
-        if let Some(vocabulary) = Self::open_vocabulary(description, &mut cursor)? {
+        if TEXT && let Some(vocabulary) = Self::open_vocabulary(description, &mut cursor)? {
             vocabulary.check()?;
         }
         let shape = &description.embedding;
@@ -214,7 +214,7 @@ impl<'a> Image<'a> {
                 N::check_projected(first, index.ids(), ready)?;
             }
         }
-        if let Some(ngrams) = &description.ngrams {
+        if NGRAMS && let Some(ngrams) = &description.ngrams {
             cursor.next(Some(ngrams.section()))?;
         }
         if cursor.is_at_end() { Ok(()) } else { Err(Error::Sections) }

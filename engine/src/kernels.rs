@@ -65,16 +65,19 @@ use cell::{gru, rnn};
 ///
 /// For every row the maker of the weights guarantees `128 * multiplier * sum |w| + |bias| <= i32::MAX`, so that no 32-bit
 /// intermediate overflows; otherwise the result wraps, and backends may differ where a sum becomes exactly `-2^31`.
+pub type RowsI8<'a> = Rows<'a, i8, i32>;
+
+/// A matrix as borrowed tensors; see [`RowsI8`] for integers. Floats have no multipliers and no shift, see [`RowsFloat`].
 #[derive(Debug, Clone, Copy)]
-pub struct RowsI8<'a> {
+pub struct Rows<'a, W, S> {
     /// Weights, `[R / 4][K4 / 4][4 rows][4 columns]`, length `R * K4`. They start on a multiple of 4, as do the multipliers and the columns:
     /// chips load them by words.
-    pub weights: &'a [i8],
+    pub weights: &'a [W],
     /// Multipliers of the rows, length `R`: from the accumulator to what a cell reads, together with `shift`.
     pub multiplier: &'a [u16],
     /// Biases of the rows at the scale of `accumulator * multiplier`, length `R`. The rounding half,
     /// `1 << (shift - 1)`, is already inside.
-    pub bias: &'a [i32],
+    pub bias: &'a [S],
     /// Bits by which a cell shifts the sums right, 0 to 31.
     pub shift: u32,
     /// The same weights in the backend's own order, where somebody had it make one.

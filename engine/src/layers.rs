@@ -81,52 +81,48 @@ impl Layer {
         }
     }
 
-    /// The layer of a record; `None` where the tag is no layer's, `Some(None)` where the record cannot be read.
-    pub(crate) const fn read(tag: u8, reader: &mut Reader<'_>) -> Option<Option<Self>> {
+    /// The layer of a record.
+    pub(crate) const fn read(tag: u8, reader: &mut Reader<'_>) -> Read {
         macro_rules! layer {
             ($kind:ident) => {
                 match $kind::read(reader) {
-                    Some(layer) => Some(Layer::$kind(layer)),
-                    None => None,
+                    Some(layer) => Read::Layer(Layer::$kind(layer)),
+                    None => Read::Malformed,
                 }
             };
         }
-        Some(match tag {
-            0x10 => layer!(Lstm),
-            0x11 => layer!(Gru),
-            0x12 => layer!(Rnn),
+        match tag {
+            0x10 if LSTM => layer!(Lstm),
+            0x11 if GRU => layer!(Gru),
+            0x12 if RNN => layer!(Rnn),
             0x13 => layer!(Dense),
             0x14 => layer!(Pooling),
-            _ => return None,
-        })
+            0x10 => Read::Missing("lstm"),
+            0x11 => Read::Missing("gru"),
+            0x12 => Read::Missing("rnn"),
+            _ => Read::NoLayer,
+        }
     }
 
     /// The feature that this build lacks for it.
     pub(crate) const fn missing(&self) -> Option<&'static str> {
-        let (missing, int4) = match self {
-            Layer::Lstm(layer) if LSTM => (None, layer.int4),
-            Layer::Gru(layer) if GRU => (None, layer.int4),
-            Layer::Rnn(layer) if RNN => (None, layer.int4),
-            Layer::Lstm(_) => (Some("lstm"), false),
-            Layer::Gru(_) => (Some("gru"), false),
-            Layer::Rnn(_) => (Some("rnn"), false),
-            Layer::Dense(layer) if !DENSE && !matches!(layer.activation, dense::Activation::Linear) => {
-                (Some("dense"), false)
-            }
-            Layer::Dense(_) => (None, false),
-            Layer::Pooling(pooling) => (pooling.missing(), false),
-        };
-        if !INT4 && int4 { Some("int4") } else { missing }
+        // A cell that was left out was refused when its record was read.
+        match self {
+            Layer::Dense(layer) if !DENSE && !matches!(layer.activation, dense::Activation::Linear) => Some("dense"),
+            Layer::Pooling(pooling) => pooling.missing(),
+            layer if !INT4 && layer.is_int4() => Some("int4"),
+            _ => None,
+        }
     }
 
     /// Checks its own numbers.
     pub(crate) const fn check(&self, precision: Precision) -> Result<(), &'static str> {
         match self {
-            Layer::Lstm(layer) => layer.check(precision),
-            Layer::Gru(layer) => layer.check(precision),
-            Layer::Rnn(layer) => layer.check(precision),
+            Layer::Lstm(layer) if LSTM => layer.check(precision),
+            Layer::Gru(layer) if GRU => layer.check(precision),
+            Layer::Rnn(layer) if RNN => layer.check(precision),
             Layer::Dense(layer) => layer.check(precision),
-            Layer::Pooling(_) => Ok(()),
+            _ => Ok(()),
         }
     }
 
@@ -168,35 +164,36 @@ impl Layer {
     /// The section at a place of its order; `None` for one that it does not have.
     pub(crate) const fn section(&self, precision: Precision, place: usize) -> Option<SectionShape> {
         match self {
-            Layer::Lstm(layer) => layer.section(precision, place),
-            Layer::Gru(layer) => layer.section(precision, place),
-            Layer::Rnn(layer) => layer.section(precision, place),
+            Layer::Lstm(layer) if LSTM => layer.section(precision, place),
+            Layer::Gru(layer) if GRU => layer.section(precision, place),
+            Layer::Rnn(layer) if RNN => layer.section(precision, place),
             Layer::Dense(layer) => layer.section(precision, place),
-            Layer::Pooling(_) => None,
+            _ => None,
         }
     }
 
     /// Bytes of the state in front of its hidden state, and all of its bytes, of as many `inputs`.
     pub(crate) const fn state(&self, precision: Precision, inputs: u16) -> (usize, usize) {
         match self {
-            Layer::Lstm(layer) => {
+            Layer::Lstm(layer) if LSTM => {
                 let (cells, hidden) = layer.state(precision);
                 (cells, cells + hidden)
             }
-            Layer::Gru(layer) => (0, layer.state(precision)),
-            Layer::Rnn(layer) => (0, layer.state(precision)),
+            Layer::Gru(layer) if GRU => (0, layer.state(precision)),
+            Layer::Rnn(layer) if RNN => (0, layer.state(precision)),
             Layer::Dense(layer) => (0, precision.values_bytes(layer.outputs as usize)),
             Layer::Pooling(pooling) => (0, pooling.state(precision, inputs as usize)),
+            _ => (0, 0),
         }
     }
 
     /// Bytes of scratch of a step of as many `inputs`. Dense and pooling layers widen a row of the embedding.
     pub(crate) const fn scratch(&self, precision: Precision, inputs: u16) -> usize {
         match self {
-            Layer::Lstm(layer) => layer.scratch(precision),
-            Layer::Gru(layer) => layer.scratch(precision),
-            Layer::Rnn(layer) => layer.scratch(precision),
-            Layer::Dense(_) | Layer::Pooling(_) => precision.values_bytes(inputs as usize),
+            Layer::Lstm(layer) if LSTM => layer.scratch(precision),
+            Layer::Gru(layer) if GRU => layer.scratch(precision),
+            Layer::Rnn(layer) if RNN => layer.scratch(precision),
+            _ => precision.values_bytes(inputs as usize),
         }
     }
 
@@ -215,6 +212,19 @@ impl Layer {
             Layer::Pooling(_) => 0,
         }
     }
+}
+
+/// What a record of a header is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Read {
+    /// A layer.
+    Layer(Layer),
+    /// A layer that cannot be read.
+    Malformed,
+    /// A layer that this build lacks the feature for.
+    Missing(&'static str),
+    /// Something else.
+    NoLayer,
 }
 
 /// A layer as it is written in a chain.

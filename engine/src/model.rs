@@ -111,7 +111,7 @@ impl<'a> Model<'a> {
         self.layers = description.layers.count() as u8;
         self.answer = description.answer();
         self.early = image.early();
-        if let Input::Text(Text { tokens, unknown, .. }) = description.input {
+        if TEXT && let Input::Text(Text { tokens, unknown, .. }) = description.input {
             (self.tokens, self.unknown) = (tokens, unknown);
         }
         // Opening has done all of this once already, so that nothing fails here.
@@ -120,7 +120,9 @@ impl<'a> Model<'a> {
 
     fn cut(&mut self, image: &Image<'a>, description: &Description) -> Result<(), Error> {
         let mut cursor = image.cursor();
-        self.vocabulary = Image::open_vocabulary(description, &mut cursor)?;
+        if TEXT {
+            self.vocabulary = Image::open_vocabulary(description, &mut cursor)?;
+        }
         match description.precision {
             Precision::F32 if FLOAT => self.weights = Weights::F32(Chain::NOTHING),
             Precision::F16 if FLOAT => self.weights = Weights::F16(Chain::NOTHING),
@@ -216,7 +218,7 @@ impl<'a> Model<'a> {
 
     /// Where the state of a layer lies; `None` where it has none, or there is no such layer.
     pub(crate) fn layer_bytes(&self, layer: usize) -> Option<core::ops::Range<usize>> {
-        let start = self.layout.layers + self.layout.kept;
+        let start = Layout::HEADER + self.layout.kept;
         with_chain!(&self.weights, chain => chain.layer_bytes(layer, start, self.layout.steps), None)
     }
 }

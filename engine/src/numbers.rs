@@ -9,7 +9,7 @@ use half::f16;
 
 use crate::error::Error;
 use crate::image::section::Element;
-use crate::kernels::{Backend, Features, FeaturesFloat, FloatWeight, Packed, RowsFloat, RowsI8, nibbles};
+use crate::kernels::{self, Backend, Features, FeaturesFloat, FloatWeight, Packed, RowsFloat, nibbles};
 
 /// Type of the weights, and with it the arithmetic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -118,7 +118,7 @@ pub(crate) trait Numbers: Pod + Debug {
     /// Writes `rows` times `x` with their biases into `out`. `room` holds four rows as int8 where `int4` says that they have four bits.
     fn product<B: Backend>(
         backend: B,
-        rows: Rows<'_, Self>,
+        rows: &Rows<'_, Self>,
         x: &mut [Self::Value],
         out: &mut [Self::Sum],
         room: Option<&mut [i8]>,
@@ -140,49 +140,23 @@ pub(crate) trait Numbers: Pod + Debug {
     fn largest(rows: &[Self::Weight]) -> Self::Limit;
 }
 
-/// A matrix of an opened layer: borrowed tensors.
-#[derive(Debug)]
-pub(crate) struct Rows<'a, N: Numbers> {
-    pub(crate) weights: &'a [N::Weight],
-    /// Integers: a multiplier a row.
-    pub(crate) multipliers: &'a [u16],
-    pub(crate) biases: &'a [N::Sum],
-    /// Integers: bits by which sums are shifted right.
-    pub(crate) shift: u32,
-    /// Integers: the weights in a backend's own order.
-    pub(crate) packed: Packed<'a>,
+/// A matrix of an opened layer. That of integers is what the kernels take.
+pub(crate) type Rows<'a, N> = kernels::Rows<'a, <N as Numbers>::Weight, <N as Numbers>::Sum>;
+
+/// A matrix from its tensors.
+pub(crate) fn rows<'a, N: Numbers>(
+    weights: &'a [N::Weight],
+    multiplier: &'a [u16],
+    bias: &'a [N::Sum],
+    shift: u8,
+) -> Rows<'a, N> {
+    kernels::Rows { weights, multiplier, bias, shift: u32::from(shift), packed: Packed::NONE }
 }
 
-impl<N: Numbers> Clone for Rows<'_, N> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<N: Numbers> Copy for Rows<'_, N> {}
-
-impl<'a, N: Numbers> Rows<'a, N> {
-    /// From their tensors.
-    pub(crate) fn new(weights: &'a [N::Weight], multipliers: &'a [u16], biases: &'a [N::Sum], shift: u8) -> Self {
-        Rows { weights, multipliers, biases, shift: u32::from(shift), packed: Packed::NONE }
-    }
-}
-
-impl<'a> Rows<'a, i8> {
-    /// As the integer kernels take them.
-    #[inline(always)]
-    pub(crate) fn integers(self) -> RowsI8<'a> {
-        let Rows { weights, multipliers, biases, shift, packed } = self;
-        RowsI8 { weights, multiplier: multipliers, bias: biases, shift, packed }
-    }
-}
-
-impl<'a, W: FloatNumbers> Rows<'a, W> {
-    /// As the float kernels take them.
-    #[inline(always)]
-    pub(crate) fn floats(self) -> RowsFloat<'a, W> {
-        RowsFloat { weights: self.weights, bias: self.biases }
-    }
+/// A float matrix as the kernels take it.
+#[inline(always)]
+pub(crate) fn floats<'a, W: FloatNumbers>(rows: &Rows<'a, W>) -> RowsFloat<'a, W> {
+    RowsFloat { weights: rows.weights, bias: rows.bias }
 }
 
 /// A matrix at the door.
@@ -215,10 +189,10 @@ impl Numbers for i8 {
         out.iter_mut().zip(row).for_each(|(h, &x)| *h = i16::from(x.max(-127)) << 8);
     }
 
-    fn product<B: Backend>(backend: B, rows: Rows<'_, i8>, x: &mut [i16], out: &mut [i32], room: Option<&mut [i8]>) {
+    fn product<B: Backend>(backend: B, rows: &Rows<'_, i8>, x: &mut [i16], out: &mut [i32], room: Option<&mut [i8]>) {
         match room {
-            Some(room) => nibbles::rows(backend, &rows.integers(), x, out, room),
-            None => backend.rows_i8(&rows.integers(), x, out),
+            Some(room) => nibbles::rows(backend, rows, x, out, room),
+            None => backend.rows_i8(rows, x, out),
         }
     }
 
@@ -318,12 +292,12 @@ macro_rules! float_numbers {
 
             fn product<B: Backend>(
                 backend: B,
-                rows: Rows<'_, $weight>,
+                rows: &Rows<'_, $weight>,
                 x: &mut [f32],
                 out: &mut [f32],
                 _: Option<&mut [i8]>,
             ) {
-                backend.rows_float(&rows.floats(), x, out);
+                backend.rows_float(&floats::<$weight>(rows), x, out);
             }
 
             fn join<B: Backend>(backend: B, x: Values<'_, $weight>, columns: &mut [f32]) -> bool {

@@ -55,7 +55,7 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
             return Err(Error::StateOfAnotherModel { expected: model.crc, found: header.model });
         }
         if let Some(beginning) = model.tokenizer() {
-            let tokenizer = state.tokenizer().ok_or(Error::StateDamaged)?;
+            let tokenizer = state.tokenizer(&model.layout).ok_or(Error::StateDamaged)?;
             if !tokenizer.is_valid() || tokenizer.tokens() != beginning.tokens() {
                 return Err(Error::StateDamaged);
             }
@@ -73,7 +73,7 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
     /// Back to the beginning: as a new session.
     pub fn reset(&mut self) {
         self.0.answered = false;
-        self.0.state.begin(self.0.model.crc, self.0.model.tokenizer());
+        self.0.state.begin(&self.0.model.layout, self.0.model.crc, self.0.model.tokenizer());
     }
 
     /// The state's bytes, [`Model::state_bytes`] of them: what [`Model::resume`] goes on from, on this machine or another.
@@ -298,7 +298,7 @@ impl<'s, 'm, 'a> View<'s, 'm, 'a> {
         feed: impl FnOnce(&mut Tokenizer, &mut dyn FnMut(Token<'_>, First)),
         each: &mut impl FnMut(&mut Self, &[u8]),
     ) {
-        let Some(mut tokenizer) = self.state.tokenizer().copied() else { return };
+        let Some(mut tokenizer) = self.state.tokenizer(&self.model.layout).copied() else { return };
         let syllables = SYLLABLES && tokenizer.tokens() == Tokens::Syllables;
         feed(&mut tokenizer, &mut |token, first| {
             if let Some(table) = self.model.ngrams()
@@ -313,7 +313,7 @@ impl<'s, 'm, 'a> View<'s, 'm, 'a> {
                 each(self, token.bytes());
             }
         });
-        if let Some(place) = self.state.tokenizer_mut() {
+        if let Some(place) = self.state.tokenizer_mut(&self.model.layout) {
             *place = tokenizer;
         }
     }

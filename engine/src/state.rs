@@ -4,10 +4,10 @@
 //!
 //! ```text
 //! header      the model's checksum, steps so far
-//! tokenizer   of text models
-//! n-grams     sum of weights, tokens, and the hashes of the last tokens; nothing where the image has no n-grams
 //! embedding   the last step's row, where nothing behind it remembers it
 //! layers      each layer's own state, in the order of the chain: its file in [`crate::layers`] says what that is
+//! tokenizer   of text models
+//! n-grams     sum of weights, tokens, and the hashes of the last tokens; nothing where the image has no n-grams
 //! scratch     of the step in progress, and of the answer; means nothing between two steps, and is each backend's own
 //! ```
 //!
@@ -26,21 +26,19 @@ use crate::memory::Memory;
 /// Where the parts of a stream's state are. The one place that computes it, also while a program is compiled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Layout {
-    /// Bytes of the tokenizer.
+    /// Where the tokenizer is.
     pub(crate) tokenizer: usize,
-    /// Bytes of what n-grams remember.
-    pub(crate) ngrams: usize,
-    /// Where the embedding's kept row and then the layers begin.
-    pub(crate) layers: usize,
-    /// Bytes of the row of the embedding that is kept.
+    /// Where what n-grams remember is, and its bytes.
+    pub(crate) ngrams: (usize, usize),
+    /// Bytes of the row of the embedding that is kept, behind the header.
     pub(crate) kept: usize,
     /// Layers from the first that run at every step; those behind them run when an answer is asked for.
     pub(crate) steps: usize,
-    /// Where what those behind them read begins: the hidden state of the last cell, the row of the embedding, or the state of pooling.
+    /// Where what those behind them read begins, from the header's end on: the hidden state of the last cell, the row of the embedding, or the state of pooling.
     pub(crate) source: usize,
     /// How many values they read.
     pub(crate) width: usize,
-    /// Where the scratch begins.
+    /// Where the scratch begins, from the header's end on.
     pub(crate) scratch: usize,
     /// All bytes.
     pub(crate) bytes: usize,
@@ -51,21 +49,13 @@ impl Layout {
     pub const fn of(description: &Description) -> Self {
         let precision = description.precision;
         let mut layout = Layout::NOTHING;
-        if matches!(description.input, Input::Text(_)) {
-            layout.tokenizer = size_of::<Tokenizer>();
-        }
-        if let Some(ngrams) = &description.ngrams {
-            layout.ngrams = ngrams::stream_bytes(ngrams.longest);
-        }
-        layout.layers = size_of::<Header>() + layout.tokenizer + layout.ngrams;
         layout.width = description.embedding.width as usize;
-        layout.source = layout.layers;
         let pools = !description.pooling().is_last();
         layout.steps = steps(description, pools);
         if layout.steps == 0 {
             layout.kept = precision.values_bytes(layout.width);
         }
-        let mut end = layout.layers + layout.kept;
+        let mut end = layout.kept;
         let mut features = description.embedding.width;
         let (mut place, mut scratch) = (0, 0);
         while place < layout.steps
@@ -84,8 +74,17 @@ impl Layout {
         }
         scratch += description.embedding.room();
         let answer = answer_bytes(description, layout.steps, layout.width, pools);
+        layout.tokenizer = size_of::<Header>() + end;
+        if matches!(description.input, Input::Text(_)) {
+            end += size_of::<Tokenizer>();
+        }
+        if NGRAMS && let Some(ngrams) = &description.ngrams {
+            let bytes = ngrams::stream_bytes(ngrams.longest);
+            layout.ngrams = (size_of::<Header>() + end, bytes);
+            end += bytes;
+        }
         layout.scratch = end;
-        layout.bytes = end + if answer > scratch { answer } else { scratch };
+        layout.bytes = size_of::<Header>() + end + if answer > scratch { answer } else { scratch };
         layout
     }
 
@@ -96,13 +95,15 @@ impl Layout {
 
     /// Bytes that mean something between two steps, from the beginning.
     pub const fn remembered(&self) -> usize {
-        self.scratch
+        size_of::<Header>() + self.scratch
     }
+
+    /// Bytes of the header.
+    pub(crate) const HEADER: usize = size_of::<Header>();
 
     pub(crate) const NOTHING: Self = Layout {
         tokenizer: 0,
-        ngrams: 0,
-        layers: size_of::<Header>(),
+        ngrams: (0, 0),
         kept: 0,
         steps: 0,
         source: 0,
@@ -200,7 +201,7 @@ pub(crate) struct StateBytes<'s>(&'s mut [u8]);
 /// The parts of a state.
 pub(crate) struct Parts<'p> {
     pub(crate) header: &'p mut Header,
-    /// The embedding's kept row and the layers' states.
+    /// The embedding's kept row and the layers' states, and what lies behind them.
     pub(crate) memory: Memory<'p>,
     pub(crate) scratch: Memory<'p>,
 }
@@ -219,12 +220,12 @@ impl<'s> StateBytes<'s> {
     }
 
     /// Begins a stream.
-    pub(crate) fn begin(&mut self, model: u32, tokenizer: Option<Tokenizer>) {
+    pub(crate) fn begin(&mut self, layout: &Layout, model: u32, tokenizer: Option<Tokenizer>) {
         self.0.fill(0);
         if let Some(header) = self.header_mut() {
             header.model = model;
         }
-        if TEXT && let (Some(place), Some(tokenizer)) = (self.tokenizer_mut(), tokenizer) {
+        if TEXT && let (Some(place), Some(tokenizer)) = (self.tokenizer_mut(layout), tokenizer) {
             *place = tokenizer;
         }
     }
@@ -237,13 +238,13 @@ impl<'s> StateBytes<'s> {
         bytemuck::try_from_bytes_mut(self.0.get_mut(..size_of::<Header>())?).ok()
     }
 
-    pub(crate) fn tokenizer(&self) -> Option<&Tokenizer> {
-        let start = size_of::<Header>();
+    pub(crate) fn tokenizer(&self, layout: &Layout) -> Option<&Tokenizer> {
+        let start = layout.tokenizer;
         bytemuck::try_from_bytes(self.0.get(start..start + size_of::<Tokenizer>())?).ok()
     }
 
-    pub(crate) fn tokenizer_mut(&mut self) -> Option<&mut Tokenizer> {
-        let start = size_of::<Header>();
+    pub(crate) fn tokenizer_mut(&mut self, layout: &Layout) -> Option<&mut Tokenizer> {
+        let start = layout.tokenizer;
         bytemuck::try_from_bytes_mut(self.0.get_mut(start..start + size_of::<Tokenizer>())?).ok()
     }
 
@@ -251,28 +252,27 @@ impl<'s> StateBytes<'s> {
     #[inline(always)]
     pub(crate) fn parts(&mut self, layout: &Layout) -> Option<Parts<'_>> {
         let (header, rest) = self.0.split_at_mut_checked(size_of::<Header>())?;
-        let (_, layers) = rest.split_at_mut_checked(layout.layers - size_of::<Header>())?;
-        let (memory, scratch) = Memory::new(layers).split(layout.scratch - layout.layers);
+        let (memory, scratch) = Memory::new(rest).split(layout.scratch);
         Some(Parts { header: bytemuck::try_from_bytes_mut(header).ok()?, memory, scratch })
     }
 
     /// What n-grams remember: what is summed, and the hashes of the last tokens. `None` where the model has none.
     pub(crate) fn ngrams_mut(&mut self, layout: &Layout) -> Option<(&mut ngrams::Sum, &mut [u32])> {
-        if !NGRAMS || layout.ngrams == 0 {
+        let (start, bytes) = layout.ngrams;
+        if !NGRAMS || bytes == 0 {
             return None;
         }
-        let start = size_of::<Header>() + layout.tokenizer;
-        let bytes = self.0.get_mut(start..start + layout.ngrams)?;
+        let bytes = self.0.get_mut(start..start + bytes)?;
         let (sum, history) = bytes.split_at_mut_checked(size_of::<ngrams::Sum>())?;
         Some((bytemuck::try_from_bytes_mut(sum).ok()?, bytemuck::try_cast_slice_mut(history).ok()?))
     }
 
     /// What is summed of the n-grams.
     pub(crate) fn ngrams(&self, layout: &Layout) -> Option<&ngrams::Sum> {
-        if !NGRAMS || layout.ngrams == 0 {
+        let (start, bytes) = layout.ngrams;
+        if !NGRAMS || bytes == 0 {
             return None;
         }
-        let start = size_of::<Header>() + layout.tokenizer;
         bytemuck::try_from_bytes(self.0.get(start..start + size_of::<ngrams::Sum>())?).ok()
     }
 }

@@ -18,7 +18,7 @@ use crate::input::text::{Text, Tokens, Unknown};
 use crate::layers::dense::{Activation, Dense, MAX_OUTPUTS};
 use crate::layers::embedding::Embedding;
 use crate::layers::pooling::Pooling;
-use crate::layers::{Layer, MAX_LAYERS};
+use crate::layers::{Layer, MAX_LAYERS, Read};
 use crate::numbers::Precision;
 
 /// The first bytes of every image.
@@ -220,15 +220,17 @@ impl Description {
                         None => None,
                     }
                 }
+                tags::NGRAMS if !NGRAMS => return Err(Error::Feature { feature: "ngrams" }),
                 tags::NGRAMS if description.ngrams.is_none() => {
                     description.ngrams = Ngrams::read(&mut record.content);
                     if description.ngrams.is_some() { Some(()) } else { None }
                 }
                 _ => match Layer::read(tag, &mut record.content) {
-                    Some(Some(layer)) if description.layers.push(layer) => Some(()),
-                    Some(_) => None,
-                    None if record.critical => return Err(Error::UnknownRecord { tag }),
-                    None => continue,
+                    Read::Layer(layer) if description.layers.push(layer) => Some(()),
+                    Read::Layer(_) | Read::Malformed => None,
+                    Read::Missing(feature) => return Err(Error::Feature { feature }),
+                    Read::NoLayer if record.critical => return Err(Error::UnknownRecord { tag }),
+                    Read::NoLayer => continue,
                 },
             };
             if understood.is_none() || !record.content.is_empty() {
@@ -258,6 +260,11 @@ impl Description {
 
     const fn read_input(&mut self, content: &mut Reader<'_>) -> Option<()> {
         self.input = match some!(content.u32()) {
+            // Without the feature it is refused later, and its content passed over.
+            0 if !TEXT => {
+                content.0 = &[];
+                Input::Text(Text::NOTHING)
+            }
             0 => Input::Text(some!(Text::read(content))),
             1 => Input::Ids,
             _ => return None,
@@ -308,7 +315,8 @@ impl Description {
         if let Err(problem) = self.embedding.check(precision) {
             return Err(Error::Shape { problem });
         }
-        if let Input::Text(text) = &self.input
+        if TEXT
+            && let Input::Text(text) = &self.input
             && let Err(problem) = text.check(self.embedding.rows)
         {
             return Err(Error::Shape { problem });

@@ -90,6 +90,17 @@ impl Unknown {
 }
 
 impl Text {
+    /// A text of nothing.
+    pub(crate) const NOTHING: Self = Text {
+        tokens: Tokens::Words,
+        words: 0,
+        unknown: Unknown::Skip,
+        character_bits: 0,
+        prefix_bits: 0,
+        index_is_wide: false,
+        text_bytes: 0,
+    };
+
     /// Sections: decoding tables, index, words.
     pub(crate) const SECTIONS: usize = 3;
 

@@ -262,7 +262,7 @@ impl<'a, N: Numbers> Opened<'a, N> {
         };
         let width = usize::from(shape.width);
         padding(&self.table, width, shape.int4)?;
-        if let Some(Other { tiers: Some(tiers), .. }) = &self.other {
+        if TIERS && let Some(Other { tiers: Some(tiers), .. }) = &self.other {
             if !tiers.whole.is_sound(shape.rows, tiers.shape.whole) {
                 return Err(Error::Index { role: Role::WholeRows });
             }
@@ -270,7 +270,8 @@ impl<'a, N: Numbers> Opened<'a, N> {
             padding(&tiers.quotients, narrow, tiers.shape.int4)?;
             padding(&tiers.remainders, width.saturating_sub(narrow), tiers.shape.int4)?;
         }
-        if let Some(projection) = &self.projection
+        if PROJECTION
+            && let Some(projection) = &self.projection
             && !projection.index.is_sound(shape.rows, shape.projected)
         {
             return Err(Error::Index { role: Role::ProjectedIndex });

@@ -17,8 +17,8 @@ use crate::image::reader::{Reader, some};
 use crate::image::role::Role;
 use crate::image::section::{Cursor, Element, SectionShape};
 use crate::kernels::cell::gru::{GruFloat, GruI8, Reset, scratch_float, scratch_i8};
-use crate::kernels::{Backend, nibbles};
-use crate::numbers::{FloatNumbers, Matrix, Numbers, Precision, Rows, Values, features, float_features};
+use crate::kernels::{self, Backend, nibbles};
+use crate::numbers::{FloatNumbers, Matrix, Numbers, Precision, Rows, Values, features, float_features, floats, rows};
 
 /// Shape of a GRU layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,9 +112,9 @@ impl<'a, N: Steps> Opened<'a, N> {
     pub(crate) fn open(shape: &Gru, cursor: &mut Cursor<'a>) -> Result<Self, Error> {
         let section = |place| shape.section(N::PRECISION, place);
         let kernel = (cursor.tensor(section(0))?, cursor.tensor(section(1))?, cursor.tensor(section(2))?);
-        let kernel = Rows::new(kernel.0, kernel.1, kernel.2, shape.shift);
+        let kernel = rows::<N>(kernel.0, kernel.1, kernel.2, shape.shift);
         let recurrent = (cursor.tensor(section(3))?, cursor.tensor(section(4))?, cursor.tensor(section(5))?);
-        let recurrent = Rows::new(recurrent.0, recurrent.1, recurrent.2, shape.shift);
+        let recurrent = rows::<N>(recurrent.0, recurrent.1, recurrent.2, shape.shift);
         let reset = if shape.reset_after { Reset::After } else { Reset::Before };
         let layer = Matrices { kernel, recurrent, reset };
         Ok(Opened { layer, inputs: shape.inputs, units: shape.units, int4: shape.int4 })
@@ -184,7 +184,7 @@ impl Steps for i8 {
         room: Option<&mut [i8]>,
     ) {
         let Matrices { kernel, recurrent, reset } = *layer;
-        let layer = &GruI8 { kernel: kernel.integers(), recurrent: recurrent.integers(), reset };
+        let layer = &GruI8 { kernel, recurrent, reset };
         match room {
             Some(room) if INT4 => nibbles::gru_step(backend, layer, features(x), scratch, h, room),
             _ => backend.gru_i8(layer, features(x), scratch, h),
@@ -195,7 +195,7 @@ impl Steps for i8 {
     /// 32 bits.
     fn check_layer(layer: &Matrices<'_, i8>, (): (), (units, int4): (u16, bool), index: u8) -> Result<(), Error> {
         fn matrix<'a>(rows: &Rows<'a, i8>, int4: bool) -> Matrix<'a, i8> {
-            let Rows { weights, multipliers, .. } = *rows;
+            let kernels::Rows { weights, multiplier: multipliers, .. } = *rows;
             Matrix { weights, multipliers, rows: multipliers.len(), limit: (), inputs: 0, others: (), int4 }
         }
         let (kernel, recurrent) = (matrix(&layer.kernel, int4), matrix(&layer.recurrent, int4));
@@ -207,9 +207,9 @@ impl Steps for i8 {
                 crate::numbers::magnitude(matrix, row) * 128 * multiplier
             };
             let bias = |bias: Option<&i32>| bias.map_or(0, |bias| u64::from(bias.unsigned_abs()));
-            let (x, h) = (of(&kernel) + bias(layer.kernel.biases.get(row)), of(&recurrent));
+            let (x, h) = (of(&kernel) + bias(layer.kernel.bias.get(row)), of(&recurrent));
             let largest =
-                if is_candidate { x.max(h + bias(layer.recurrent.biases.get(row - 2 * units))) } else { x + h };
+                if is_candidate { x.max(h + bias(layer.recurrent.bias.get(row - 2 * units))) } else { x + h };
             if largest > i32::MAX as u64 {
                 return Err(Error::Overflow { layer: index, row: row as u32 });
             }
@@ -229,7 +229,7 @@ impl<W: FloatNumbers> Steps for W {
         _: Option<&mut [i8]>,
     ) {
         let Matrices { kernel, recurrent, reset } = *layer;
-        let layer = &GruFloat { kernel: kernel.floats(), recurrent: recurrent.floats(), reset };
+        let layer = &GruFloat { kernel: floats::<W>(&kernel), recurrent: floats::<W>(&recurrent), reset };
         backend.gru_float(layer, float_features(x), scratch, h);
     }
 
@@ -245,12 +245,12 @@ impl<W: FloatNumbers> Steps for W {
             others: W::UNIT,
             int4: false,
         };
-        W::check(&[matrix(layer.kernel.weights, 3 * lanes)], layer.kernel.biases, index)?;
+        W::check(&[matrix(layer.kernel.weights, 3 * lanes)], layer.kernel.bias, index)?;
         // Those of z and r, and then those of n in the same order.
         let all = layer.recurrent.weights;
         let (gates, candidate) = all.split_at_checked(all.len() / 3 * 2).unwrap_or_default();
         W::check(&[Matrix { limit: W::UNIT, ..matrix(gates, 2 * lanes) }], &[], index)?;
-        W::check(&[Matrix { limit: W::UNIT, ..matrix(candidate, lanes) }], layer.recurrent.biases, index)?;
+        W::check(&[Matrix { limit: W::UNIT, ..matrix(candidate, lanes) }], layer.recurrent.bias, index)?;
         Ok(())
     }
 }

@@ -15,8 +15,8 @@ use crate::features::{INT4, PROJECTION};
 use crate::image::reader::{Reader, some};
 use crate::image::role::Role;
 use crate::image::section::{Cursor, Element, SectionShape};
-use crate::kernels::{Backend, MANY, Packed, StreamFloat, StreamI8, nibbles};
-use crate::numbers::{FloatNumbers, Matrix, Numbers, Precision, Rows, Values, features, float_features, magnitude};
+use crate::kernels::{self, Backend, MANY, Packed, StreamFloat, StreamI8, nibbles};
+use crate::numbers::{FloatNumbers, Matrix, Numbers, Precision, Rows, Values, features, float_features, floats, magnitude, rows};
 
 /// Shape of an LSTM layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,7 +119,7 @@ impl<'a, N: Steps> Opened<'a, N> {
         let weights = cursor.tensor(section(1))?;
         let (multipliers, biases) = (cursor.tensor(section(2))?, cursor.tensor(section(3))?);
         Ok(Opened {
-            rows: Rows::new(weights, multipliers, biases, shape.shift),
+            rows: rows::<N>(weights, multipliers, biases, shape.shift),
             kernel,
             inputs: shape.inputs,
             units: shape.units,
@@ -134,7 +134,7 @@ impl<'a, N: Steps> Opened<'a, N> {
     /// [`Error::Overflow`] or [`Error::TooLarge`].
     pub(crate) fn check(&self, limit: N::Limit, layer: u8) -> Result<N::Limit, Error> {
         let rows = 4 * N::PRECISION.lanes(usize::from(self.units));
-        let Rows { weights, multipliers, biases: bias, .. } = self.rows;
+        let kernels::Rows { weights, multiplier: multipliers, bias, .. } = self.rows;
         let inputs = if self.projected { 0 } else { usize::from(self.inputs) };
         let matrix =
             |weights, inputs| Matrix { weights, multipliers, rows, limit, inputs, others: N::UNIT, int4: self.int4 };
@@ -169,7 +169,7 @@ impl<'a, N: Steps> Opened<'a, N> {
             self.step_projected(backend, x, (h, c), room, scratch, place.steps % 2 == 1);
         } else {
             let xh = scratch.take(N::PRECISION.columns(self.columns()));
-            N::lstm(backend, self.rows, x, xh, (h, c), room, place.steps % 2 == 1);
+            N::lstm(backend, &self.rows, x, xh, (h, c), room, place.steps % 2 == 1);
         }
         Values::Hidden(if N::PRECISION.is_integer() { h } else { h.get(..units).unwrap_or(h) })
     }
@@ -192,7 +192,7 @@ impl<'a, N: Steps> Opened<'a, N> {
             let xh = stream.place.scratch.rest().take(N::PRECISION.columns(self.columns()));
             let _ = together.push(N::stream(backend, stream.x, xh, stream.h, stream.c));
         }
-        N::lstm_many(backend, self.rows, &mut together);
+        N::lstm_many(backend, &self.rows, &mut together);
         drop(together);
         for stream in streams {
             let h: &'s mut [N::Value] = core::mem::take(&mut stream.h);
@@ -226,14 +226,14 @@ impl<'a, N: Steps> Opened<'a, N> {
                 if !N::join(backend, x, columns) {
                     return;
                 }
-                let kernel = Rows { weights: self.kernel, packed: Packed::NONE, ..self.rows };
-                N::product(backend, kernel, columns, computed, room.as_deref_mut());
+                let kernel = kernels::Rows { weights: self.kernel, packed: Packed::NONE, ..self.rows };
+                N::product(backend, &kernel, columns, computed, room.as_deref_mut());
                 &*computed
             }
         };
         let xh = scratch.take(N::PRECISION.columns(usize::from(self.units)));
-        let rows = Rows { biases: projected, ..self.rows };
-        N::lstm(backend, rows, Values::Row(&[]), xh, (h, c), room, odd);
+        let rows = kernels::Rows { bias: projected, ..self.rows };
+        N::lstm(backend, &rows, Values::Row(&[]), xh, (h, c), room, odd);
     }
 }
 
@@ -245,7 +245,7 @@ pub(crate) trait Steps: Numbers {
     /// [`Backend::step_i8`] or [`Backend::step_float`]; `room` is for weights of four bits.
     fn lstm<B: Backend>(
         backend: B,
-        rows: Rows<'_, Self>,
+        rows: &Rows<'_, Self>,
         x: Values<'_, Self>,
         xh: &mut [Self::Value],
         state: (&mut [Self::Value], &mut [Self::Sum]),
@@ -263,7 +263,7 @@ pub(crate) trait Steps: Numbers {
     ) -> Self::Stream<'s>;
 
     /// [`Backend::lstm_i8_many`] or [`Backend::lstm_float_many`].
-    fn lstm_many<B: Backend>(backend: B, rows: Rows<'_, Self>, streams: &mut [Self::Stream<'_>]);
+    fn lstm_many<B: Backend>(backend: B, rows: &Rows<'_, Self>, streams: &mut [Self::Stream<'_>]);
 
     /// Bytes of memory for the layer's weights of four bits as int8, and for its weights in the backend's own order.
     #[cfg(not(latch_backend))]
@@ -290,7 +290,7 @@ impl Steps for i8 {
     #[inline(always)]
     fn lstm<B: Backend>(
         backend: B,
-        rows: Rows<'_, Self>,
+        rows: &Rows<'_, Self>,
         x: Values<'_, i8>,
         xh: &mut [i16],
         (h, c): (&mut [i16], &mut [i32]),
@@ -298,8 +298,8 @@ impl Steps for i8 {
         odd: bool,
     ) {
         match room {
-            Some(room) if INT4 => nibbles::step(backend, &rows.integers(), features(x), xh, (h, c), room),
-            _ => backend.step_i8(&rows.integers(), features(x), xh, h, c, odd),
+            Some(room) if INT4 => nibbles::step(backend, rows, features(x), xh, (h, c), room),
+            _ => backend.step_i8(rows, features(x), xh, h, c, odd),
         }
     }
 
@@ -314,19 +314,19 @@ impl Steps for i8 {
         StreamI8 { xh, h, c }
     }
 
-    fn lstm_many<B: Backend>(backend: B, rows: Rows<'_, Self>, streams: &mut [StreamI8<'_>]) {
-        backend.lstm_i8_many(&rows.integers(), streams);
+    fn lstm_many<B: Backend>(backend: B, rows: &Rows<'_, Self>, streams: &mut [StreamI8<'_>]) {
+        backend.lstm_i8_many(rows, streams);
     }
 
     #[cfg(not(latch_backend))]
     fn packed_bytes<B: Backend>(backend: B, layer: &Opened<'_, i8>) -> [usize; 2] {
         let rows = &layer.rows;
         let widened = if layer.int4 { 2 * rows.weights.len() } else { 0 };
-        let columns = rows.weights.len().max(widened).checked_div(rows.multipliers.len()).unwrap_or(0);
+        let columns = rows.weights.len().max(widened).checked_div(rows.multiplier.len()).unwrap_or(0);
         // The kernel of a projected layer stays as it lies.
         let widened = if layer.projected { 0 } else { widened };
         let packs = !layer.projected || !layer.int4;
-        [widened, if packs { backend.packed_i8_bytes(rows.multipliers.len() / 4, columns) } else { 0 }]
+        [widened, if packs { backend.packed_i8_bytes(rows.multiplier.len() / 4, columns) } else { 0 }]
     }
 
     #[cfg(not(latch_backend))]
@@ -338,7 +338,7 @@ impl Steps for i8 {
             layer.int4 = false;
         }
         if !packed.is_empty() {
-            let columns = layer.rows.weights.len().checked_div(layer.rows.multipliers.len()).unwrap_or(0);
+            let columns = layer.rows.weights.len().checked_div(layer.rows.multiplier.len()).unwrap_or(0);
             backend.pack_i8(layer.rows.weights, columns, packed);
             layer.rows.packed = Packed(packed);
         }
@@ -350,7 +350,7 @@ impl Steps for i8 {
         ids: impl Iterator<Item = u32> + Clone,
         ready: &[i32],
     ) -> Result<(), Error> {
-        let Rows { weights, multipliers, .. } = layer.rows;
+        let kernels::Rows { weights, multiplier: multipliers, .. } = layer.rows;
         let rows = multipliers.len();
         let matrix = Matrix { weights, multipliers, rows, limit: (), inputs: 0, others: (), int4: layer.int4 };
         for (row, &multiplier) in multipliers.iter().enumerate() {
@@ -372,14 +372,14 @@ impl<W: FloatNumbers> Steps for W {
     #[inline(always)]
     fn lstm<B: Backend>(
         backend: B,
-        rows: Rows<'_, Self>,
+        rows: &Rows<'_, Self>,
         x: Values<'_, W>,
         xh: &mut [f32],
         (h, c): (&mut [f32], &mut [f32]),
         _: Option<&mut [i8]>,
         odd: bool,
     ) {
-        backend.step_float(&rows.floats(), float_features(x), xh, h, c, odd);
+        backend.step_float(&floats::<W>(rows), float_features(x), xh, h, c, odd);
     }
 
     fn stream<'s, B: Backend>(
@@ -393,8 +393,8 @@ impl<W: FloatNumbers> Steps for W {
         StreamFloat { xh, h, c }
     }
 
-    fn lstm_many<B: Backend>(backend: B, rows: Rows<'_, Self>, streams: &mut [StreamFloat<'_>]) {
-        backend.lstm_float_many(&rows.floats(), streams);
+    fn lstm_many<B: Backend>(backend: B, rows: &Rows<'_, Self>, streams: &mut [StreamFloat<'_>]) {
+        backend.lstm_float_many(&floats::<W>(rows), streams);
     }
 
     #[cfg(not(latch_backend))]

@@ -15,8 +15,8 @@ use crate::image::reader::{Reader, some};
 use crate::image::role::Role;
 use crate::image::section::{Cursor, Element, SectionShape};
 use crate::kernels::cell::rnn::{Activation, MOST_RECTIFIED, RnnFloat, RnnI8, scratch_float, scratch_i8};
-use crate::kernels::{Backend, nibbles};
-use crate::numbers::{FloatNumbers, Matrix, Numbers, Precision, Rows, Values, features, float_features};
+use crate::kernels::{self, Backend, nibbles};
+use crate::numbers::{FloatNumbers, Matrix, Numbers, Precision, Rows, Values, features, float_features, floats, rows};
 
 /// Shape of a simple recurrent layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,7 +94,7 @@ impl<'a, N: Steps> Opened<'a, N> {
         let section = |place| shape.section(N::PRECISION, place);
         let tensors = (cursor.tensor(section(0))?, cursor.tensor(section(1))?, cursor.tensor(section(2))?);
         Ok(Opened {
-            rows: Rows::new(tensors.0, tensors.1, tensors.2, shape.shift),
+            rows: rows::<N>(tensors.0, tensors.1, tensors.2, shape.shift),
             activation: if shape.relu { Activation::Relu } else { Activation::Tanh },
             inputs: shape.inputs,
             units: shape.units,
@@ -109,7 +109,7 @@ impl<'a, N: Steps> Opened<'a, N> {
     pub(crate) fn check(&self, limit: N::Limit, layer: u8) -> Result<N::Limit, Error> {
         let relu = self.activation == Activation::Relu;
         let others = if relu { N::RECTIFIED } else { N::UNIT };
-        let Rows { weights, multipliers, biases: bias, .. } = self.rows;
+        let kernels::Rows { weights, multiplier: multipliers, bias, .. } = self.rows;
         let rows = N::PRECISION.rows(N::PRECISION.lanes(usize::from(self.units)));
         let inputs = usize::from(self.inputs);
         let matrix = Matrix { weights, multipliers, rows, limit, inputs, others, int4: self.int4 };
@@ -132,7 +132,7 @@ impl<'a, N: Steps> Opened<'a, N> {
         if INT4 && self.int4 {
             room = Some(scratch.take(int4_room(true, usize::from(self.inputs) + units)));
         }
-        N::rnn(backend, (self.rows, self.activation), x, scratch.all(), h, room);
+        N::rnn(backend, (&self.rows, self.activation), x, scratch.all(), h, room);
         Values::Hidden(if N::PRECISION.is_integer() { h } else { h.get(..units).unwrap_or(h) })
     }
 }
@@ -145,7 +145,7 @@ pub(crate) trait Steps: Numbers {
     /// [`Backend::rnn_i8`] or [`Backend::rnn_float`]; `room` is for weights of four bits.
     fn rnn<B: Backend>(
         backend: B,
-        layer: (Rows<'_, Self>, Activation),
+        layer: (&Rows<'_, Self>, Activation),
         x: Values<'_, Self>,
         scratch: &mut [Self::Sum],
         h: &mut [Self::Value],
@@ -159,13 +159,13 @@ impl Steps for i8 {
     #[inline(always)]
     fn rnn<B: Backend>(
         backend: B,
-        (rows, activation): (Rows<'_, Self>, Activation),
+        (rows, activation): (&Rows<'_, Self>, Activation),
         x: Values<'_, i8>,
         scratch: &mut [i32],
         h: &mut [i16],
         room: Option<&mut [i8]>,
     ) {
-        let layer = RnnI8 { rows: rows.integers(), activation };
+        let layer = RnnI8 { rows: *rows, activation };
         match room {
             Some(room) if INT4 => nibbles::rnn_step(backend, &layer, features(x), scratch, h, room),
             _ => backend.rnn_i8(&layer, features(x), scratch, h),
@@ -179,12 +179,12 @@ impl<W: FloatNumbers> Steps for W {
     #[inline(always)]
     fn rnn<B: Backend>(
         backend: B,
-        (rows, activation): (Rows<'_, Self>, Activation),
+        (rows, activation): (&Rows<'_, Self>, Activation),
         x: Values<'_, W>,
         scratch: &mut [f32],
         h: &mut [f32],
         _: Option<&mut [i8]>,
     ) {
-        backend.rnn_float(&RnnFloat { rows: rows.floats(), activation }, float_features(x), scratch, h);
+        backend.rnn_float(&RnnFloat { rows: floats::<W>(rows), activation }, float_features(x), scratch, h);
     }
 }

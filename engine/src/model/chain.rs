@@ -3,7 +3,7 @@
 use heapless::Vec;
 
 use crate::error::Error;
-use crate::features::DENSE;
+use crate::features::{DENSE, POOLING};
 use crate::image::header::Description;
 use crate::image::section::Cursor;
 use crate::kernels::{Backend, MANY, Packed};
@@ -53,7 +53,7 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
         let Parts { header, memory, scratch } = parts;
         let mut place = Place { memory, scratch, steps: header.steps };
         let Some(mut x) = self.embedding.read(backend, id, &mut place) else { return false };
-        if layout.kept > 0 {
+        if POOLING && layout.kept > 0 {
             self.keep(backend, x, layout.width, &mut place);
         }
         for layer in self.layers.iter().take(layout.steps) {
@@ -96,7 +96,7 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
         output: usize,
     ) -> Logit {
         let Parts { memory, mut scratch, .. } = parts;
-        let (_, mut source) = memory.split(layout.source - layout.layers);
+        let (_, mut source) = memory.split(layout.source);
         let pooled = layout.steps.checked_sub(1).and_then(|last| self.layers.get(last));
         let mut values: &[N::Value] = match pooled {
             Some(Opened::Pooling(pooling)) => {
@@ -138,7 +138,7 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
         for (Parts { header, memory, scratch }, id) in streams {
             let mut place = Place { memory, scratch, steps: header.steps };
             let Some(x) = self.embedding.read(backend, id, &mut place) else { continue };
-            if layout.kept > 0 {
+            if POOLING && layout.kept > 0 {
                 self.keep(backend, x, layout.width, &mut place);
             }
             header.steps = header.steps.saturating_add(1);
@@ -162,11 +162,11 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
     /// True when the states of all layers could have come from a stream of so many steps.
     pub(crate) fn is_sound(&self, layout: &Layout, parts: Parts<'_>) -> bool {
         let Parts { header, mut memory, .. } = parts;
-        if !N::are_finite(memory.rest().all()) {
+        if !N::are_finite(memory.rest().split(layout.tokenizer - Layout::HEADER).0.all()) {
             return false;
         }
         // Cells and hidden states of integers may have any bits: the kernels are safe for all of them. Sums must be those of the steps.
-        let (_, source) = memory.split(layout.source - layout.layers);
+        let (_, source) = memory.split(layout.source);
         match layout.steps.checked_sub(1).and_then(|last| self.layers.get(last)) {
             Some(Opened::Pooling(pooling)) => pooling.is_sound::<N>(source, header.steps),
             _ => true,
