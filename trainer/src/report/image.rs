@@ -15,6 +15,7 @@ use latch_engine::{Model, Precision, SELF_TEST_STEPS, SelfTest};
 use serde::Serialize;
 
 use super::table;
+use crate::shown::shown;
 
 /// An image as one line of JSON has it.
 #[derive(Serialize)]
@@ -138,7 +139,7 @@ pub fn text(model: &Model<'_>, image: &Image<'_>, words: bool) -> Result<String>
     writeln!(
         text,
         "provenance  {}, seed {}, {} examples, {} epochs, validation accuracy {:.2} %\n            data SHA-256 {}",
-        String::from_utf8_lossy(provenance.producer),
+        shown(&String::from_utf8_lossy(provenance.producer)),
         provenance.seed,
         provenance.examples,
         provenance.epochs,
@@ -152,7 +153,7 @@ pub fn text(model: &Model<'_>, image: &Image<'_>, words: bool) -> Result<String>
     }
     if let Some(vocabulary) = model.vocabulary() {
         let all: Vec<String> =
-            vocabulary.words().map(|word| String::from_utf8_lossy(word.as_bytes()).into_owned()).collect();
+            vocabulary.words().map(|word| shown(&String::from_utf8_lossy(word.as_bytes())).into_owned()).collect();
         if words {
             writeln!(text, "\nvocabulary, {} words:", all.len())?;
             all.iter().enumerate().try_for_each(|(id, word)| writeln!(text, "{id:6} {word}"))?;

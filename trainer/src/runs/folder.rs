@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checkpoint::{Best, BestQuantized, Checkpoint};
 use crate::config::{RunConfig, Storage, TrainConfig, Valid};
-use crate::error::{Fault, fault, reading, writing};
+use crate::error::{Fault, LARGEST_FILE, fault, open_file, read_bytes, read_string, reading, writing};
 use crate::files::{Staged, remove_partial_files, stage, write_atomically};
 use crate::learning::sequences::Targets;
 use crate::metrics::EpochMetrics;
@@ -143,7 +143,7 @@ impl RunFolder {
     /// A fault when another process trains here, or when the folder cannot be read or written.
     pub fn lock(&self) -> Result<File> {
         let path = self.file("config.json");
-        let file = File::open(&path).map_err(|error| reading(&path, error))?;
+        let file = open_file(&path)?;
         // Elsewhere a lock would keep `latch export` from reading the file. A file system without locks goes without.
         if cfg!(unix) && matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
             return Err(fault(
@@ -429,7 +429,7 @@ impl RunFolder {
 
     fn read_coded<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
         let path = self.file(name);
-        let bytes = match std::fs::read(&path) {
+        let bytes = match read_bytes(&path, LARGEST_FILE) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(reading(&path, error)),
@@ -467,7 +467,7 @@ pub fn read_words(path: &Path) -> Result<Vec<String>> {
 
 /// A text file of a run.
 fn read_text(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path).map_err(|error| match error.kind() {
+    read_string(path, LARGEST_FILE).map_err(|error| match error.kind() {
         ErrorKind::InvalidData => fault(
             path.display(),
             "the file is damaged: it is no UTF-8",
