@@ -376,6 +376,11 @@ pub trait Backend: Copy + Send + Sync + 'static {
         scalar::narrow_q15(h, out);
     }
 
+    /// `out[n] = sat16(sums[n] >> shift)`, from the sums of rows to what a cell reads: the rounding half is in the sums. Equal lengths.
+    fn shift_q12(self, sums: &[i32], shift: u32, out: &mut [i16]) {
+        scalar::shift_q12(sums, shift, out);
+    }
+
     /// The logistic sigmoid in place, Q3.12 in, Q0.15 out: see [`activation::sigmoid_q15`].
     fn sigmoid_q15(self, x: &mut [i16]) {
         scalar::sigmoid_q15(x);

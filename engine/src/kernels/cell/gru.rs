@@ -12,7 +12,7 @@
 use core::ops::Range;
 
 use super::super::{Backend, Features, FeaturesFloat, FloatWeight, RowsFloat, RowsI8};
-use super::{AsTheyLie, RowProducts, product_q15, shift_q12, without_subnormals};
+use super::{AsTheyLie, RowProducts, product_q15, without_subnormals};
 
 /// Where the reset gate stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,8 +107,9 @@ pub(crate) fn step_i8_by<B: Backend>(
     match gru.reset {
         Reset::After => {
             let Some(n_sums) = sums.get_mut(2 * units..3 * units) else { return };
-            shift_q12(n_sums, gru.kernel.shift, n);
-            n_sums.iter_mut().zip(gru.recurrent.bias).for_each(|(sum, bias)| *sum = *bias);
+            backend.shift_q12(n_sums, gru.kernel.shift, n);
+            let Some(bias) = gru.recurrent.bias.get(..units) else { return };
+            n_sums.copy_from_slice(bias);
             products.add_rows(&gru.recurrent, columns, sums);
             backend.gru_cell_i8(sums, n, gru.kernel.shift, h);
         }
@@ -135,7 +136,7 @@ fn before_i8<B: Backend, P: RowProducts>(
     add_all_but(2 * units..first, gate_sums, |sums| products.add_rows(&gates, columns, sums));
 
     let Some(r_sums) = sums.get(units..) else { return };
-    shift_q12(r_sums, gru.kernel.shift, r);
+    backend.shift_q12(r_sums, gru.kernel.shift, r);
     backend.sigmoid_q15(r);
     r.iter_mut().zip(&*h).for_each(|(r, &h)| *r = product_q15(*r, h));
     let Some((previous, _)) = columns.split_at_mut_checked(units) else { return };
@@ -145,12 +146,12 @@ fn before_i8<B: Backend, P: RowProducts>(
 
     let Some((z_sums, rest)) = sums.split_at_checked(units) else { return };
     let Some(n_sums) = rest.get(units..) else { return };
-    shift_q12(n_sums, gru.kernel.shift, r);
+    backend.shift_q12(n_sums, gru.kernel.shift, r);
     backend.tanh_q15(r);
     let mut z = [0; TILE];
     for ((z_sums, n), h) in z_sums.chunks(TILE).zip(r.chunks(TILE)).zip(h.chunks_mut(TILE)) {
         let Some(z) = z.get_mut(..h.len()) else { return };
-        shift_q12(z_sums, gru.kernel.shift, z);
+        backend.shift_q12(z_sums, gru.kernel.shift, z);
         backend.sigmoid_q15(z);
         mix(z, n, h);
     }
@@ -193,9 +194,9 @@ pub fn cell_i8<B: Backend>(backend: B, sums: &[i32], n: &[i16], shift: u32, h: &
     for (((z_sums, r_sums), s_sums), (n, h)) in sums.zip(n.chunks(TILE).zip(h.chunks_mut(TILE))) {
         let tile = (z.get_mut(..h.len()), r.get_mut(..h.len()), s.get_mut(..h.len()));
         let (Some(z), Some(r), Some(s)) = tile else { return };
-        shift_q12(z_sums, shift, z);
-        shift_q12(r_sums, shift, r);
-        shift_q12(s_sums, shift, s);
+        backend.shift_q12(z_sums, shift, z);
+        backend.shift_q12(r_sums, shift, r);
+        backend.shift_q12(s_sums, shift, s);
         backend.sigmoid_q15(z);
         backend.sigmoid_q15(r);
         s.iter_mut().zip(&*r).zip(n).for_each(|((s, &r), &n)| *s = n.saturating_add(product_q15(r, *s)));

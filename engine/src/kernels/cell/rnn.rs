@@ -1,7 +1,7 @@
 //! The simple recurrent unit (Elman 1990): `h' = f(W [x; h] + b)` with f the hyperbolic tangent or the rectifier.
 
 use super::super::{Backend, Features, FeaturesFloat, FloatWeight, RowsFloat, RowsI8};
-use super::{AsTheyLie, RowProducts, shift_q12, without_subnormals};
+use super::{AsTheyLie, RowProducts, without_subnormals};
 
 /// What follows the sums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +68,7 @@ pub(crate) fn step_i8_by<B: Backend>(
         return;
     }
     products.rows(&rnn.rows, columns, sums);
-    shift_q12(sums, rnn.rows.shift, h);
+    backend.shift_q12(sums, rnn.rows.shift, h);
     match rnn.activation {
         Activation::Tanh => backend.tanh_q15(h),
         Activation::Relu => h.iter_mut().for_each(|h| *h = (*h).max(0)),
