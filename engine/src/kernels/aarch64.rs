@@ -640,7 +640,8 @@ fn products<const N: usize, W: Lanes>(weights: &[W], bias: &[[[f32; 8]; 4]], x: 
     z
 }
 
-/// The blocks of eight units, of which there are `units / 8`. Panics unless the lengths are those that [`RowsFloat`] states.
+/// The blocks of eight units, of which there are `units / 8`. Panics unless the lengths are those that [`RowsFloat`]
+/// states.
 #[inline]
 fn bias_blocks<'a, W>(weights: &[W], bias: &'a [f32], columns: usize) -> &'a [[[f32; 8]; 4]] {
     let (bias, bias_rest) = bias.as_chunks::<8>();

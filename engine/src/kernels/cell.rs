@@ -4,8 +4,10 @@
 //! features, h -> rows (matrix times vector) -> sums -> cell (activations, elementwise products) -> h
 //! ```
 //!
-//! A cell is written once here, over slices and the activations of a [`Backend`], so that its bits are the same on every backend. A backend may
-//! override a cell, or a whole step, where that was measured to gain; `docs/decisions/0021-cells-over-rows.md` has the measurements.
+//! A cell is written once here, over slices and the activations of a [`Backend`], so that its bits are the same on
+//! every backend. A backend may
+//! override a cell, or a whole step, where that was measured to gain; `docs/decisions/0021-cells-over-rows.md` has the
+//! measurements.
 
 pub mod gru;
 pub mod rnn;
@@ -39,7 +41,8 @@ impl<B: Backend> RowProducts for AsTheyLie<B> {
     }
 }
 
-/// `(a * b + 2^14) >> 15`: the product of two Q0.15 numbers, or of one with a Q3.12 number, rounded to nearest, halves up.
+/// `(a * b + 2^14) >> 15`: the product of two Q0.15 numbers, or of one with a Q3.12 number, rounded to nearest, halves
+/// up.
 #[inline(always)]
 pub(crate) fn product_q15(a: i16, b: i16) -> i16 {
     ((i32::from(a) * i32::from(b) + (1 << 14)) >> 15) as i16
@@ -48,7 +51,8 @@ pub(crate) fn product_q15(a: i16, b: i16) -> i16 {
 /// 2^-64: its unit in the last place is 2^-87.
 pub(crate) const SMALL: f32 = f32::from_bits((127 - 64) << 23);
 
-/// Sets what is so small that it would become subnormal, with which some processors compute many times slower, to a multiple of 2^-87. The state of a
+/// Sets what is so small that it would become subnormal, with which some processors compute many times slower, to a
+/// multiple of 2^-87. The state of a
 /// float cell goes through it.
 #[inline(always)]
 pub(crate) fn without_subnormals(x: f32) -> f32 {

@@ -78,7 +78,8 @@ impl Backend for Dsp {
     fn rows_i8(self, rows: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]) {
         if let Some(product) = RowsStep::new(rows.weights, rows.multiplier, x, out) {
             if rows.bias.len() == out.len() {
-                // SAFETY: `RowsStep::new` held the lengths to each other and to not being 0, and the biases are as many; `out` is borrowed apart from them.
+                // SAFETY: `RowsStep::new` held the lengths to each other and to not being 0, and the biases are as
+                // many; `out` is borrowed apart from them.
                 unsafe { rows_i8(&RowsStep { bias: rows.bias.as_ptr(), ..product }) }
             }
         } else if x.is_empty() {
@@ -88,7 +89,8 @@ impl Backend for Dsp {
 
     fn add_rows_i8(self, rows: &RowsI8<'_>, x: &mut [i16], sums: &mut [i32]) {
         if let Some(product) = RowsStep::new(rows.weights, rows.multiplier, x, sums) {
-            // SAFETY: `RowsStep::new` held the lengths to each other and to not being 0; a quad's biases are read before its sums are written over them.
+            // SAFETY: `RowsStep::new` held the lengths to each other and to not being 0; a quad's biases are read
+            // before its sums are written over them.
             unsafe { rows_i8(&product) }
         }
     }
@@ -107,7 +109,8 @@ impl Backend for Dsp {
             units: units as u32,
             shift: shift & 31,
         };
-        // SAFETY: the sums are at least three times `units`, n and h are `units`, which is not 0; h is borrowed apart from the others.
+        // SAFETY: the sums are at least three times `units`, n and h are `units`, which is not 0; h is borrowed apart
+        // from the others.
         unsafe { gru_cell_i8(&cell) }
     }
 
@@ -501,7 +504,8 @@ impl RowsStep {
 /// [`rows_i8`](super::scalar::rows_i8), a quad at a time, as [`lstm_i8`] does its products.
 ///
 /// # Safety
-/// Every pointer is good for what `columns` and `quads` say, which are not 0; weights, multipliers and x start on a multiple of 4; what is written is apart from
+/// Every pointer is good for what `columns` and `quads` say, which are not 0; weights, multipliers and x start on a
+/// multiple of 4; what is written is apart from
 /// everything else, but that biases may lie where sums are written.
 #[unsafe(naked)]
 unsafe extern "C" fn rows_i8(step: &RowsStep) {

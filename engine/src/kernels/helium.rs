@@ -61,7 +61,8 @@ impl Backend for Helium {
     fn rows_i8(self, rows: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]) {
         if let Some(product) = RowsStep::new(rows.weights, rows.multiplier, x, out) {
             if rows.bias.len() == out.len() {
-                // SAFETY: `RowsStep::new` held the lengths to each other and to not being 0, and the biases are as many; `out` is borrowed apart from them.
+                // SAFETY: `RowsStep::new` held the lengths to each other and to not being 0, and the biases are as
+                // many; `out` is borrowed apart from them.
                 unsafe { rows_i8(&RowsStep { bias: rows.bias.as_ptr(), ..product }) }
             }
         } else if x.is_empty() {
@@ -71,7 +72,8 @@ impl Backend for Helium {
 
     fn add_rows_i8(self, rows: &RowsI8<'_>, x: &mut [i16], sums: &mut [i32]) {
         if let Some(product) = RowsStep::new(rows.weights, rows.multiplier, x, sums) {
-            // SAFETY: `RowsStep::new` held the lengths to each other and to not being 0; a quad's biases are read before its sums are written over them.
+            // SAFETY: `RowsStep::new` held the lengths to each other and to not being 0; a quad's biases are read
+            // before its sums are written over them.
             unsafe { rows_i8(&product) }
         }
     }
@@ -93,7 +95,8 @@ impl Backend for Helium {
                 tiles: tiles as u32,
                 minus_shift,
             };
-            // SAFETY: the sums are at least three times as many as units, n and h as many, and the tiles are whole and at least one; h is borrowed apart from the
+            // SAFETY: the sums are at least three times as many as units, n and h as many, and the tiles are whole and
+            // at least one; h is borrowed apart from the
             // others.
             unsafe { gru_cell_i8(&cell) }
         }
@@ -666,7 +669,8 @@ impl RowsStep {
 /// [`scalar::rows_i8`], a quad at a time, as [`lstm_i8`] does its products.
 ///
 /// # Safety
-/// Every pointer is good for what `columns` and `quads` say, which are not 0; `columns` is a multiple of 4; the weights start on a multiple of 4; what is written is
+/// Every pointer is good for what `columns` and `quads` say, which are not 0; `columns` is a multiple of 4; the weights
+/// start on a multiple of 4; what is written is
 /// apart from everything else, but that biases may lie where sums are written.
 #[unsafe(naked)]
 unsafe extern "C" fn rows_i8(step: &RowsStep) {
@@ -674,7 +678,8 @@ unsafe extern "C" fn rows_i8(step: &RowsStep) {
         ".cpu cortex-m55",
         "push.w {{r4, r5, r6, r7, r8, r9, r10, r11, r12, lr}}",
         "vpush {{d8, d9}}",
-        // On the stack: 0 x, 4 columns, 8 how many quads from the end may not read ahead, 12 quads of columns behind the blocks.
+        // On the stack: 0 x, 4 columns, 8 how many quads from the end may not read ahead, 12 quads of columns behind
+        // the blocks.
         "sub sp, sp, #16",
         "ldm.w r0, {{r0, r2, r5, r7, r9, r11, r12}}",
         "mov r3, r12",
@@ -835,7 +840,8 @@ macro_rules! eight_sums {
     };
 }
 
-/// Half of `h' = (z * h + (32768 - z) * n + 2^14) >> 15` in 32 bits, as `n + ((z * (h - n) + 2^14) >> 15)`: q0 z, q2 n, q3 h, into q4. Clobbers q5.
+/// Half of `h' = (z * h + (32768 - z) * n + 2^14) >> 15` in 32 bits, as `n + ((z * (h - n) + 2^14) >> 15)`: q0 z, q2 n,
+/// q3 h, into q4. Clobbers q5.
 macro_rules! mix {
     ($half:literal, $out:literal) => {
         concat!(
@@ -860,7 +866,8 @@ macro_rules! mix {
     };
 }
 
-/// [`gru_cell_i8`](super::Backend::gru_cell_i8), eight units at a time; the equations are at [`step_i8`](super::cell::gru::step_i8).
+/// [`gru_cell_i8`](super::Backend::gru_cell_i8), eight units at a time; the equations are at
+/// [`step_i8`](super::cell::gru::step_i8).
 ///
 /// # Safety
 /// Every pointer is good for what `tiles` says, which is not 0; h is apart from everything else.

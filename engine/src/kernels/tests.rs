@@ -301,7 +301,8 @@ proptest! {
     }
 }
 
-/// Kernel and recurrent kernel apart: `rows_i8` over the features, and its result as the bias of a step over the hidden state.
+/// Kernel and recurrent kernel apart: `rows_i8` over the features, and its result as the bias of a step over the hidden
+/// state.
 fn apart_agrees_with_whole(seed: u64, units: usize, inputs: usize, fill: Fill, shift: u32, wild: bool) {
     let noise = &mut Noise(seed);
     let layer = PlainI8::new(noise, units, inputs, fill, shift, wild);

@@ -71,7 +71,8 @@ impl Backend for Thumb {
             units: units as u32,
             shift: shift & 31,
         };
-        // SAFETY: the sums are at least three times `units`, n and h are `units`, which is not 0; h is borrowed apart from the others.
+        // SAFETY: the sums are at least three times `units`, n and h are `units`, which is not 0; h is borrowed apart
+        // from the others.
         unsafe { gru_cell_i8(&cell) }
     }
 
@@ -92,7 +93,8 @@ impl Backend for Thumb {
     fn rows_i8(self, rows: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]) {
         if let Some(product) = RowsStep::new(rows.weights, rows.multiplier, x, out) {
             if rows.bias.len() == out.len() {
-                // SAFETY: `RowsStep::new` held the lengths to each other and to not being 0, and the biases are as many; `out` is borrowed apart from them.
+                // SAFETY: `RowsStep::new` held the lengths to each other and to not being 0, and the biases are as
+                // many; `out` is borrowed apart from them.
                 unsafe { rows_i8(&RowsStep { bias: rows.bias.as_ptr(), ..product }) }
             }
         } else if x.is_empty() {
@@ -102,7 +104,8 @@ impl Backend for Thumb {
 
     fn add_rows_i8(self, rows: &RowsI8<'_>, x: &mut [i16], sums: &mut [i32]) {
         if let Some(product) = RowsStep::new(rows.weights, rows.multiplier, x, sums) {
-            // SAFETY: `RowsStep::new` held the lengths to each other and to not being 0; a row's bias is read before its sum is written over it.
+            // SAFETY: `RowsStep::new` held the lengths to each other and to not being 0; a row's bias is read before
+            // its sum is written over it.
             unsafe { rows_i8(&product) }
         }
     }
@@ -239,7 +242,8 @@ macro_rules! scale {
 /// [`rows_i8`](super::scalar::rows_i8), a quad at a time, as [`lstm_i8`] does its products.
 ///
 /// # Safety
-/// Every pointer is good for what `quads` and the columns say, which are some; what is written is apart from everything else, but that biases may lie where sums
+/// Every pointer is good for what `quads` and the columns say, which are some; what is written is apart from everything
+/// else, but that biases may lie where sums
 /// are written.
 #[unsafe(naked)]
 unsafe extern "C" fn rows_i8(step: &RowsStep) {
@@ -347,7 +351,8 @@ macro_rules! activations {
             "lsrs r2, r0, #11\n",
             "lsls r0, r0, #21\n",
             "movs r6, #2\n",
-            // The polynomial: the segment in r2, t above bit 16 of r0 with its top bit turned, the sign in r1, the last shift in r6.
+            // The polynomial: the segment in r2, t above bit 16 of r0 with its top bit turned, the sign in r1, the last
+            // shift in r6.
             "40:\n",
             "lsls r2, r2, #3\n",
             "lsls r3, r2, #1\n",
@@ -415,7 +420,8 @@ unsafe extern "C" fn gru_cell_i8(cell: &GruCell) {
         "mov r6, r10",
         "mov r7, r11",
         "push {{r4, r5, r6, r7}}",
-        // In r8 the sums, in r9 n, in r10 h, which move on; in r11 the bytes, in r7 the rows. On the stack: 0 units, 4 shift, 8 z, 12 r, 16 s.
+        // In r8 the sums, in r9 n, in r10 h, which move on; in r11 the bytes, in r7 the rows. On the stack: 0 units, 4
+        // shift, 8 z, 12 r, 16 s.
         "sub sp, #20",
         "ldm r0!, {{r7}}",
         "ldm r0!, {{r1, r2, r3, r4, r5, r6}}",

@@ -1,4 +1,5 @@
-//! Takes steps of one recurrent cell by the chip's kernels, with a marker before and behind each, so that an emulator can count what a cell costs
+//! Takes steps of one recurrent cell by the chip's kernels, with a marker before and behind each, so that an emulator
+//! can count what a cell costs
 //! by itself, without embedding, pooling and session.
 //!
 //! The slot has a layer in place of an image, all little-endian:
@@ -8,7 +9,8 @@
 //! weights, for a GRU those of the kernel and of the recurrent kernel · multipliers likewise · biases likewise
 //! ```
 //!
-//! Afterwards the file `output` has the digest of all hidden states, u64. The exit status is 0, or says what failed: 2 the slot has no layer, 3 the RAM set aside is
+//! Afterwards the file `output` has the digest of all hidden states, u64. The exit status is 0, or says what failed: 2
+//! the slot has no layer, 3 the RAM set aside is
 //! too small, 5 the output failed. 101 and 102 are a panic and a fault.
 #![no_std]
 #![no_main]

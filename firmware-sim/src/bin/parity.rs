@@ -58,7 +58,8 @@ impl WithBackend for Checks {
 }
 
 /// 1 the integer step, 2 what it leaves of `xh`, 3 widening, 4 narrowing, 5 sums, 6 maxima, 7 the dot product, 8 and 9 the float step with
-/// f32 and with f16, 10 rows, 11 what they leave of their columns, 12 rows onto sums, 13 the GRU, 14 the GRU with its reset gate before the product, 15 the simple
+/// f32 and with f16, 10 rows, 11 what they leave of their columns, 12 rows onto sums, 13 the GRU, 14 the GRU with its
+/// reset gate before the product, 15 the simple
 /// cell, 16 sigmoid, 17 tanh.
 fn run<B: Backend>(backend: B) -> u32 {
     let mut noise = Noise(1);

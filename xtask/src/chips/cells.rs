@@ -1,4 +1,5 @@
-//! Random layers of each recurrent cell, for counting one step of its kernels on a chip: what the program `cells` finds in its slot.
+//! Random layers of each recurrent cell, for counting one step of its kernels on a chip: what the program `cells` finds
+//! in its slot.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -40,7 +41,8 @@ pub(super) fn layer(folder: &Path, cell: usize, (inputs, units): (usize, usize))
     for (rows, columns) in &matrices {
         bytes.extend((0..rows * columns).map(|_| noise.next() as u8));
     }
-    // 128 columns of 128 * 128 times these multipliers are at most a quarter of an i32, and the two kernels of a GRU add up.
+    // 128 columns of 128 * 128 times these multipliers are at most a quarter of an i32, and the two kernels of a GRU
+    // add up.
     for (rows, _) in &matrices {
         bytes.extend((0..*rows).flat_map(|_| (noise.next() as u16 % 256).to_le_bytes()));
     }

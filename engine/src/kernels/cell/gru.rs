@@ -25,17 +25,20 @@ pub enum Reset {
 
 /// An integer GRU layer with `U` units.
 ///
-/// Both kernels have the rows `[gate z, r, n][unit]`, `3 * U` of them, rounded up to whole quads with rows of zeros. All sums have one shift, `kernel.shift`;
+/// Both kernels have the rows `[gate z, r, n][unit]`, `3 * U` of them, rounded up to whole quads with rows of zeros.
+/// All sums have one shift, `kernel.shift`;
 /// the two kernels may have other multipliers for the same row.
 ///
 /// For the rows of z and r, and with [`Reset::Before`] of n too, the maker guarantees
-/// `128 * (multiplier_x * sum |w_x| + multiplier_h * sum |w_h|) + |bias| <= i32::MAX`; for those of n with [`Reset::After`] the bound of [`RowsI8`] on each
+/// `128 * (multiplier_x * sum |w_x| + multiplier_h * sum |w_h|) + |bias| <= i32::MAX`; for those of n with
+/// [`Reset::After`] the bound of [`RowsI8`] on each
 /// kernel by itself.
 #[derive(Debug, Clone, Copy)]
 pub struct GruI8<'a> {
     /// The rows over the features. Its biases hold both biases of z and r, the first one of n, and the rounding half.
     pub kernel: RowsI8<'a>,
-    /// The rows over h, with `U` rounded up to a multiple of 4 columns. Its biases are those of n, `U` of them with the rounding half, and none with
+    /// The rows over h, with `U` rounded up to a multiple of 4 columns. Its biases are those of n, `U` of them with the
+    /// rounding half, and none with
     /// [`Reset::Before`].
     pub recurrent: RowsI8<'a>,
     /// Where the reset gate stands.
@@ -45,9 +48,11 @@ pub struct GruI8<'a> {
 /// A float GRU layer with `U` units, padded to `U8`, a multiple of 8, with zeros.
 #[derive(Debug, Clone, Copy)]
 pub struct GruFloat<'a, W> {
-    /// The rows `[gate z, r, n][U8 units]` over the features; biases likewise, with both biases of z and r and the first one of n.
+    /// The rows `[gate z, r, n][U8 units]` over the features; biases likewise, with both biases of z and r and the
+    /// first one of n.
     pub kernel: RowsFloat<'a, W>,
-    /// The rows over h, with `U` columns, not padded. Weights: those of z and r in the order of [`RowsFloat`], and then those of n in the same order; `3 * U8 * U`
+    /// The rows over h, with `U` columns, not padded. Weights: those of z and r in the order of [`RowsFloat`], and then
+    /// those of n in the same order; `3 * U8 * U`
     /// in all. Biases: those of n, `U8` of them, and none with [`Reset::Before`].
     pub recurrent: RowsFloat<'a, W>,
     /// Where the reset gate stands.
@@ -127,7 +132,8 @@ fn before_i8<B: Backend, P: RowProducts>(
     h: &mut [i16],
 ) {
     let units = h.len();
-    // When the number of units is odd, two rows of r and two of n share a quad, which is added for both and keeps half of its sums each time.
+    // When the number of units is odd, two rows of r and two of n share a quad, which is added for both and keeps half
+    // of its sums each time.
     let (first, last) = ((2 * units).next_multiple_of(4), 2 * units / 4 * 4);
     let bytes = columns.len() / P::PER_BYTE;
     let parts = (part(&gru.recurrent, bytes, 0, first), part(&gru.recurrent, bytes, last, sums.len()));
@@ -174,7 +180,8 @@ fn part<'a>(rows: &RowsI8<'a>, bytes: usize, from: usize, to: usize) -> Option<R
 /// Units whose gates lie on the stack at a time.
 const TILE: usize = 32;
 
-/// `h' = n + z (h - n)`, rounded once: a mean of h and n with weights that sum up to one, so that it lies between the two.
+/// `h' = n + z (h - n)`, rounded once: a mean of h and n with weights that sum up to one, so that it lies between the
+/// two.
 #[inline(always)]
 fn mix(z: &[i16], n: &[i16], h: &mut [i16]) {
     for ((&z, &n), h) in z.iter().zip(n).zip(h) {

@@ -15,7 +15,8 @@ pub enum Activation {
 /// An integer layer with `U` units.
 #[derive(Debug, Clone, Copy)]
 pub struct RnnI8<'a> {
-    /// The rows `[unit]` over `[x; h]`, `U` rounded up to whole quads with rows of zeros. Sums shifted right by `rows.shift` are Q3.12 for the hyperbolic tangent
+    /// The rows `[unit]` over `[x; h]`, `U` rounded up to whole quads with rows of zeros. Sums shifted right by
+    /// `rows.shift` are Q3.12 for the hyperbolic tangent
     /// and Q0.15 for the rectifier, for which the same multipliers have a shift 3 lower.
     pub rows: RowsI8<'a>,
     /// What follows the sums.

@@ -11,7 +11,8 @@ pub(super) const ROOM: usize = 2048;
 
 /// `[x; h; 0..]` as signed bytes, with at least 64 zeros behind.
 ///
-/// Not cleared before it is filled, which would cost more than a small step: it knows how much of it is written, and reads no further.
+/// Not cleared before it is filled, which would cost more than a small step: it knows how much of it is written, and
+/// reads no further.
 #[repr(align(64))]
 pub(super) struct Columns {
     bytes: [MaybeUninit<u8>; ROOM + 128],
