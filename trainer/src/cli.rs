@@ -22,7 +22,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use args::parse_bytes;
+
+use crate::dataset::set_memory_limit;
 use crate::error::exit_code;
+use crate::shown::shown_lines;
 
 /// Trains an LSTM, packs it into one image for a microcontroller, and runs that image token by token.
 #[derive(Debug, Parser)]
@@ -30,6 +34,9 @@ use crate::error::exit_code;
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
+    /// Memory that the texts of one data set may take: bytes, KiB or MiB
+    #[arg(long, global = true, value_name = "BYTES", value_parser = parse_bytes, default_value = "1024MiB")]
+    max_memory: usize,
 }
 
 #[derive(Debug, Subcommand)]
@@ -61,6 +68,7 @@ pub fn main() -> ExitCode {
         .with_env_filter(tracing_subscriber::EnvFilter::try_from_env("LATCH_LOG").unwrap_or_else(|_| "warn".into()))
         .without_time()
         .init();
+    set_memory_limit(cli.max_memory as u64);
     let result = match cli.verb {
         Verb::Demo(args) => demo::run(args),
         Verb::Data(args) => data::run(args),
@@ -78,7 +86,7 @@ pub fn main() -> ExitCode {
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // Where standard error cannot be written to, the exit code still says it.
-            let _ = writeln!(std::io::stderr().lock(), "latch: {error:#}");
+            let _ = writeln!(std::io::stderr().lock(), "latch: {}", shown_lines(&format!("{error:#}")));
             ExitCode::from(exit_code(&error))
         }
     }

@@ -22,7 +22,7 @@ use sha2::{Digest, Sha256};
 use crate::calibration::temperature;
 use crate::config::{Teacher, TrainConfig};
 use crate::dataset::{Example, Label, Task, hex};
-use crate::error::{fault, reading};
+use crate::error::{LARGEST_FILE, fault, read_file};
 use crate::learning::sequences::{Sequences, Targets};
 use crate::learning::training::fused;
 use crate::metrics::probabilities;
@@ -40,7 +40,7 @@ impl Teacher {
         folder.config()?;
         folder.best()?;
         let path = folder.file("best.network");
-        let bytes = std::fs::read(&path).map_err(|error| reading(&path, error))?;
+        let bytes = read_file(&path, LARGEST_FILE)?;
         Ok(Teacher { run, sha256: hex(&Sha256::digest(bytes)) })
     }
 }

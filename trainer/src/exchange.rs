@@ -17,7 +17,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Display;
-use std::io::Read;
 use std::path::Path;
 
 use anyhow::Result;
@@ -28,7 +27,7 @@ use nalgebra::DMatrix;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Fault, fault, open_file, reading};
+use crate::error::{Fault, LARGEST_FILE, fault};
 use crate::network::dense::Dense;
 use crate::network::embedding::Embedding;
 use crate::network::lstm::Lstm;
@@ -276,14 +275,7 @@ pub struct Received {
 /// # Errors
 /// A fault naming the file when it cannot be read or is no ordinary file.
 pub fn read_file(path: &Path) -> Result<Vec<u8>> {
-    let mut file = open_file(path)?;
-    // A device may have no end.
-    if !file.metadata().map_err(|error| reading(path, error))?.is_file() {
-        return Err(fault(path.display(), "it is not an ordinary file", "name a file").into());
-    }
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).map_err(|error| reading(path, error))?;
-    Ok(bytes)
+    crate::error::read_file(path, LARGEST_FILE)
 }
 
 /// Reads a network and its vocabulary from the bytes of a safetensors file; `place` is for the errors.

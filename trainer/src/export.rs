@@ -1,146 +1,279 @@
-//! The export pipeline.
+//! From a run to its image: the one pipeline, whoever asks for an image. The same run gives the same bytes at a precision, by `latch export`, by a search
+//! and by the demo.
+//!
+//! ```text
+//! best network -> fused with its n-grams -> temperature or unit of its values -> image at a precision
+//! best image   -> thresholds of an early answer -> folded embedding                                      (only where asked for)
+//! ```
+
+pub mod judged;
 
 use anyhow::Result;
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
 use latch_engine::image::error::Error;
-use latch_engine::image::manifest::{Answer, Early, Precision};
-use latch_engine::model::{Model, with_answer};
-use rayon::prelude::*;
+use latch_engine::image::manifest::{Answer, AnswerKind, Precision};
+use latch_engine::model::with_answer;
 use serde::Serialize;
 
 use crate::calibration::temperature;
 use crate::config::{RunConfig, Storage};
-use crate::dataset::{Example, Label, Labels, Task};
-use crate::early::{self, EarlyReport};
-use crate::error::fault;
-use crate::evaluate::{Evaluation, evaluate, image_fault};
-use crate::learning::sequences::Sequences;
+use crate::dataset::{Example, Label, Task};
+use crate::error::{Fault, fault};
+use crate::evaluate::image_fault;
+use crate::learning::sequences::{Scale, Sequences};
 use crate::learning::training::fused;
 use crate::metrics::{mean_loss, reliability};
 use crate::network::Network;
+use crate::network::integers::Integers;
 use crate::ngrams::Fitted;
 use crate::quantizer::{Origin, Weights, to_image};
-use crate::runs::checkpoint::Best;
+use crate::runs::checkpoint::{Best, BestQuantized};
+use crate::runs::folder::RunFolder;
+use crate::runs::opened::Opened;
 use crate::vocabulary::Vocabulary;
 
-/// An image at one precision, and what it gives on some texts.
-pub struct Candidate {
-    /// How the weights are stored.
+/// A run with its best networks, read from its folder.
+pub struct Trained {
+    /// What the run began with.
+    pub opened: Opened,
+    /// The network of the best epoch.
+    pub best: Best,
+    /// That of the best epoch that learned with integers, where there is one.
+    pub quantized: Option<BestQuantized>,
+    /// How often each id occurs in the training texts.
+    pub occurrences: Vec<u32>,
+}
+
+impl Trained {
+    /// Reads the run in a folder.
+    ///
+    /// # Errors
+    /// A fault when the run has no finished epoch, and those of [`Opened::read`].
+    pub fn read(folder: &RunFolder) -> Result<Self> {
+        let opened = Opened::read(folder)?;
+        let best = folder.best()?;
+        opened.check_network(folder, "best.network", &best.network)?;
+        let quantized = folder.quantized()?;
+        if let Some(quantized) = &quantized {
+            opened.check_network(folder, "quantized.network", &quantized.best.network)?;
+        }
+        let occurrences = opened.occurrences.clone().unwrap_or_else(|| opened.vocabulary.occurrences(&opened.training));
+        Ok(Trained { opened, best, quantized, occurrences })
+    }
+
+    /// What an export needs of it.
+    pub fn source(&self) -> Source<'_> {
+        let Opened { config, vocabulary, ngrams, training, validation, .. } = &self.opened;
+        Source {
+            config,
+            vocabulary,
+            occurrences: &self.occurrences,
+            ngrams: ngrams.as_ref(),
+            best: &self.best,
+            quantized: self.quantized.as_ref(),
+            training,
+            validation,
+        }
+    }
+}
+
+/// What an image is made of.
+#[derive(Clone, Copy)]
+pub struct Source<'a> {
+    /// The run's configuration.
+    pub config: &'a RunConfig,
+    /// The words.
+    pub vocabulary: &'a Vocabulary,
+    /// How often each id occurs in the training texts.
+    pub occurrences: &'a [u32],
+    /// The n-grams beside the network.
+    pub ngrams: Option<&'a Fitted>,
+    /// The network of the best epoch.
+    pub best: &'a Best,
+    /// That of the best epoch that learned with integers.
+    pub quantized: Option<&'a BestQuantized>,
+    /// The training texts.
+    pub training: &'a [Example<Label>],
+    /// The validation texts; none where a network was imported without data.
+    pub validation: &'a [Example<Label>],
+}
+
+/// The weights of an image, and where they come from.
+struct Learned {
+    weights: Weights,
+    origin: Origin,
+}
+
+/// A run's weights, ready to be packed at any precision.
+pub struct Export<'a> {
+    vocabulary: &'a Vocabulary,
+    task: Task,
+    float: Learned,
+    aware: Option<(Storage, Learned)>,
+    /// The temperature that the logits were divided by, where they were.
+    pub calibration: Option<Calibration>,
+}
+
+/// An image.
+pub struct Made {
+    /// How its weights are stored.
     pub storage: Storage,
     /// The network learned with the integers of this storage.
     pub aware: bool,
-    /// The embedding is folded.
-    pub folded: bool,
     /// The image.
     pub bytes: AlignedBytes,
-    /// Bytes of a stream's state.
-    pub state_bytes: usize,
-    /// What the engine says of the texts.
-    pub evaluation: Evaluation,
 }
 
-/// The weights of a run's network, calibrated on its training examples, and fused with the run's n-grams on its validation part by the logits of `judged`,
-/// the network itself or what it becomes.
-///
-/// # Errors
-/// Those of the network.
-pub fn calibrated<L: Labels>(
-    network: &Network<f32>,
-    judged: &Network<f32>,
-    vocabulary: &Vocabulary,
-    ngrams: Option<Fitted>,
-    training: &[Example<L>],
-    validation: &[Example<L>],
-) -> Result<Weights> {
-    let ids: Vec<Vec<u32>> = training.par_iter().map(|example| vocabulary.ids(&example.text)).collect();
-    let mut weights = Weights::of(network).calibrated(ids.iter().map(Vec::as_slice));
-    if let Some(Fitted { mut table, .. }) = ngrams {
-        let validation =
-            Sequences::read(validation, vocabulary, usize::MAX).beside(validation, vocabulary.units, &table);
-        if let (_, Some(fusion)) = fused(judged, &validation)? {
+impl<'a> Export<'a> {
+    /// Fuses a run's networks with its n-grams, and divides their logits by the temperature that fits the validation part, where `calibrate` says so and the
+    /// labels are classes. Values are brought back to the unit of the labels.
+    ///
+    /// # Errors
+    /// Those of [`Network::forward`], and a fault when weights that learned with integers do not fit them.
+    pub fn of(source: Source<'a>, calibrate: bool) -> Result<Self> {
+        let Source { config, vocabulary, best, .. } = source;
+        let task = config.train.task;
+        let calibrate = calibrate && !task.has_values() && !source.validation.is_empty();
+        let validation = if calibrate || source.ngrams.is_some() { source.validation() } else { Sequences::default() };
+        let (weights, logits) = source.fused(&best.network, &best.network, &validation)?;
+        let weights = Weights { tiers: config.train.model.tiers, ..weights };
+        let float = Learned { weights, origin: source.origin(best)? };
+        let aware = match source.quantized {
+            Some(BestQuantized { best, storage, embedding_scales }) => {
+                let judged = Integers::new(&best.network, *storage, embedding_scales.clone())?.real;
+                let (weights, _) = source.fused(&best.network, &judged, &validation)?;
+                let weights = Weights { embedding_scales: embedding_scales.clone(), ..weights };
+                Some((*storage, Learned { weights, origin: source.origin(best)? }))
+            }
+            None => None,
+        };
+        let calibration = calibrate.then(|| Calibration::of(&logits, &validation.labels.concat(), task.outputs()));
+        let finished = |learned: Learned| {
+            let weights = match &calibration {
+                Some(calibration) => learned.weights.at_temperature(calibration.temperature),
+                None if task.has_values() => learned.weights.in_the_unit_of(Scale::of(source.training)),
+                None => learned.weights,
+            };
+            Learned { weights, ..learned }
+        };
+        // The weights that learned with integers are those of the same network some epochs later: its temperature is theirs.
+        let aware = aware.map(|(storage, learned)| (storage, finished(learned)));
+        let float = finished(float);
+        Ok(Export { vocabulary, task, float, aware, calibration })
+    }
+
+    /// The image at a precision: of the network that learned with its integers where there is one, else of the one that learned in floats.
+    ///
+    /// # Errors
+    /// A fault when the image cannot hold the weights.
+    pub fn image(&self, storage: Storage) -> Result<Made> {
+        self.aware_image(storage).unwrap_or_else(|| self.float_image(storage))
+    }
+
+    /// The image of the network that learned in floats.
+    ///
+    /// # Errors
+    /// As [`Export::image`].
+    pub fn float_image(&self, storage: Storage) -> Result<Made> {
+        self.pack(&self.float, storage, false)
+    }
+
+    /// The image of the network that learned with the integers of a precision; `None` where none has.
+    pub fn aware_image(&self, storage: Storage) -> Option<Result<Made>> {
+        let (_, learned) = self.aware.as_ref().filter(|(learned, _)| *learned == storage)?;
+        Some(self.pack(learned, storage, true))
+    }
+
+    /// The precision that the run's network learned with the integers of.
+    pub fn learned_integers(&self) -> Option<Storage> {
+        self.aware.as_ref().map(|(storage, _)| *storage)
+    }
+
+    /// The weights of [`Export::image`].
+    pub fn weights(&self, storage: Storage) -> &Weights {
+        match &self.aware {
+            Some((learned, aware)) if *learned == storage => &aware.weights,
+            _ => &self.float.weights,
+        }
+    }
+
+    /// What the image's outputs mean, and when.
+    pub fn answer(&self) -> Answer {
+        let kind = if self.task.has_values() { AnswerKind::Values } else { AnswerKind::Classes };
+        Answer { kind, each_step: self.task.each_step() }
+    }
+
+    fn pack(&self, learned: &Learned, storage: Storage, aware: bool) -> Result<Made> {
+        fits(&learned.weights, storage, self.task)?;
+        let image = to_image(&learned.weights, self.vocabulary, storage, &learned.origin);
+        let mut bytes = image.map_err(|error| match error.downcast_ref::<Error>() {
+            Some(&refused) => image_fault(format_args!("the {} image", storage.name()), refused).into(),
+            None => error,
+        })?;
+        if self.answer() != Answer::default() {
+            bytes = with_answer(&Image::open(&bytes)?, self.answer(), &[])?;
+        }
+        Ok(Made { storage, aware, bytes })
+    }
+}
+
+impl Source<'_> {
+    /// The validation part as the network reads it.
+    fn validation(&self) -> Sequences {
+        let sequences = Sequences::read(self.validation, self.vocabulary, usize::MAX);
+        match self.ngrams {
+            Some(ngrams) => sequences.beside(self.validation, self.vocabulary.units, &ngrams.table),
+            None => sequences,
+        }
+    }
+
+    /// The weights of a network, fused with the run's n-grams on the validation part by the logits of `judged`, which is the network itself or what it
+    /// becomes; and these logits, fused.
+    fn fused(
+        &self,
+        network: &Network<f32>,
+        judged: &Network<f32>,
+        validation: &Sequences,
+    ) -> Result<(Weights, Vec<f32>)> {
+        let mut weights = Weights { occurrences: self.occurrences.to_vec(), ..Weights::of(network) };
+        let (mut logits, fusion) =
+            if validation.ids.is_empty() { (Vec::new(), None) } else { fused(judged, validation)? };
+        let Some(Fitted { table, .. }) = self.ngrams else { return Ok((weights, logits)) };
+        let mut table = table.clone();
+        if let Some(fusion) = fusion {
+            logits
+                .iter_mut()
+                .zip(&validation.offsets)
+                .for_each(|(logit, &offset)| *logit = fusion.logit(*logit, offset));
             weights.head.iter_mut().chain(&mut weights.head_bias).for_each(|weight| *weight *= fusion.network);
             weights.head_bias.iter_mut().for_each(|bias| *bias += fusion.bias);
             table.weights.iter_mut().for_each(|weight| *weight *= fusion.ngrams);
             table.bias *= fusion.ngrams;
         }
         weights.ngrams = Some(table);
+        Ok((weights, logits))
     }
-    Ok(weights)
-}
 
-/// A network at each of some precisions, judged through the engine.
-///
-/// # Errors
-/// A fault when an image cannot hold the weights.
-pub fn candidates<L: Labels>(
-    weights: &Weights,
-    vocabulary: &Vocabulary,
-    origin: &Origin,
-    examples: &[Example<L>],
-    storages: &[Storage],
-) -> Result<Vec<Candidate>> {
-    let answer = Answer::default();
-    storages.iter().map(|&storage| candidate(weights, vocabulary, storage, origin, answer, examples)).collect()
-}
-
-/// A network at one precision, judged through the engine.
-///
-/// # Errors
-/// A fault when the image cannot hold the weights.
-pub fn candidate<L: Labels>(
-    weights: &Weights,
-    vocabulary: &Vocabulary,
-    storage: Storage,
-    origin: &Origin,
-    answer: Answer,
-    examples: &[Example<L>],
-) -> Result<Candidate> {
-    let mut bytes =
-        to_image(weights, vocabulary, storage, origin).map_err(|error| match error.downcast_ref::<Error>() {
-            Some(&refused) => image_fault(format_args!("the {} image", storage.name()), refused).into(),
-            None => error,
-        })?;
-    if answer != Answer::default() {
-        bytes = with_answer(&Image::open(&bytes)?, answer, &[])?;
+    /// Where a network of the run comes from.
+    fn origin(&self, best: &Best) -> Result<Origin> {
+        let mut data_sha256 = [0; 32];
+        for (byte, digits) in data_sha256.iter_mut().zip(self.config.data_sha256.as_bytes().chunks(2)) {
+            let digits = std::str::from_utf8(digits)?;
+            *byte = u8::from_str_radix(digits, 16)?;
+        }
+        Ok(Origin {
+            seed: self.config.train.seed,
+            data_sha256,
+            examples: self.training.len() as u32,
+            epochs: best.metrics.epoch as u32,
+            valid_accuracy: best.metrics.valid_accuracy as f32,
+        })
     }
-    judged(bytes, storage, examples)
-}
-
-/// An image, judged through the engine.
-///
-/// # Errors
-/// An error when the image does not open.
-pub fn judged<L: Labels>(bytes: AlignedBytes, storage: Storage, examples: &[Example<L>]) -> Result<Candidate> {
-    let (folded, state_bytes, evaluation) = {
-        let image = Image::open(&bytes)?;
-        let model = Model::new(&image);
-        (model.shape().folded, model.state_bytes(), evaluate(&model, examples)?)
-    };
-    Ok(Candidate { storage, aware: false, folded, bytes, state_bytes, evaluation })
-}
-
-/// Where the network of a run comes from, for the image.
-///
-/// # Errors
-/// An error when the digest of the data is no SHA-256.
-pub fn origin(config: &RunConfig, best: &Best, examples: usize) -> Result<Origin> {
-    let mut data_sha256 = [0; 32];
-    for (byte, digits) in data_sha256.iter_mut().zip(config.data_sha256.as_bytes().chunks(2)) {
-        let digits = std::str::from_utf8(digits)?;
-        *byte = u8::from_str_radix(digits, 16)?;
-    }
-    Ok(Origin {
-        seed: config.train.seed,
-        data_sha256,
-        examples: examples as u32,
-        epochs: best.metrics.epoch as u32,
-        valid_accuracy: best.metrics.valid_accuracy as f32,
-    })
 }
 
 /// A temperature, and what it does on the validation part.
-#[derive(Clone, Copy, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub struct Calibration {
     /// By which the logits are divided.
     pub temperature: f64,
@@ -155,43 +288,29 @@ pub struct Calibration {
 }
 
 impl Calibration {
-    /// The temperature that fits what an f32 image says.
-    pub fn of(evaluation: &Evaluation) -> Self {
-        let Evaluation { logits, labels, outputs, .. } = evaluation;
-        let temperature = temperature(logits, labels, *outputs);
+    /// The temperature that fits answers of `outputs` logits each; labels that are NaN do not count.
+    fn of(logits: &[f32], labels: &[f32], outputs: usize) -> Self {
+        let labelled = || logits.chunks_exact(outputs).zip(labels).filter(|(_, label)| !label.is_nan());
+        let logits: Vec<f32> = labelled().flat_map(|(logits, _)| logits).copied().collect();
+        let labels: Vec<f32> = labelled().map(|(_, &label)| label).collect();
+        let temperature = temperature(&logits, &labels, outputs);
         let scaled: Vec<f32> = logits.iter().map(|&logit| (f64::from(logit) / temperature) as f32).collect();
+        let error = |logits: &[f32]| reliability(logits, &labels, outputs).calibration_error;
         Calibration {
             temperature,
-            log_loss_before: evaluation.log_loss,
-            log_loss: mean_loss(logits, labels, *outputs, temperature),
-            calibration_error_before: evaluation.reliability.calibration_error,
-            calibration_error: reliability(&scaled, labels, *outputs).calibration_error,
+            log_loss_before: mean_loss(&logits, &labels, outputs, 1.0),
+            log_loss: mean_loss(&logits, &labels, outputs, temperature),
+            calibration_error_before: error(&logits),
+            calibration_error: error(&scaled),
         }
     }
 }
 
-/// Chooses the thresholds of an early answer by what the image itself says after every token.
-///
-/// # Errors
-/// An error when the image does not open.
-pub fn answer_early(
-    bytes: &AlignedBytes,
-    validation: &[Example<Label>],
-    allowed: f64,
-) -> Result<(AlignedBytes, Vec<Early>, EarlyReport)> {
-    let image = Image::open(bytes)?;
-    let model = Model::new(&image);
-    let steps = early::choose(&early::trails(&model, validation)?, allowed);
-    let certain = with_answer(&image, model.answer(), &steps)?;
-    let report = early::report(&Model::new(&Image::open(&certain)?), validation)?;
-    Ok((certain, steps.to_vec(), report))
-}
+/// The largest number that half a float holds.
+const LARGEST_F16: f32 = 65_504.0;
 
 /// Checks that the values of a head lie in Q15.16, which integer images compute in.
-///
-/// # Errors
-/// A fault naming the image.
-pub fn fits_integers(weights: &Weights, storage: Storage, task: Task) -> Result<()> {
+fn fits(weights: &Weights, storage: Storage, task: Task) -> Result<(), Fault> {
     let units = weights.head.len() / weights.head_bias.len();
     let reach = |(row, bias): (&[f32], &f32)| row.iter().map(|weight| weight.abs()).sum::<f32>() + bias.abs();
     let largest = weights.head.chunks(units).zip(&weights.head_bias).map(reach).fold(0.0, f32::max);
@@ -199,10 +318,10 @@ pub fn fits_integers(weights: &Weights, storage: Storage, task: Task) -> Result<
         return Ok(());
     }
     let problem = format!("values of this model reach {largest}, and an integer image has them up to 32767");
-    Err(fault(
-        format!("the {} image", storage.name()),
-        problem,
-        "divide the labels by a constant and train again, or export with --precision f16",
-    )
-    .into())
+    // A weight beyond half a float's range would be refused there too.
+    let of_head = weights.head.iter().chain(&weights.head_bias);
+    let precision =
+        if of_head.fold(0.0, |most: f32, weight| most.max(weight.abs())) > LARGEST_F16 { "f32" } else { "f16" };
+    let remedy = format!("divide the labels by a constant and train again, or export with --precision {precision}");
+    Err(fault(format!("the {} image", storage.name()), problem, remedy))
 }

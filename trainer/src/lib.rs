@@ -43,4 +43,4 @@ pub mod runs;
 pub mod search;
 pub mod vocabulary;
 
-pub use latch_data::{dataset, error, files};
+pub use latch_data::{dataset, error, files, shown};

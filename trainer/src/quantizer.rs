@@ -23,7 +23,7 @@ pub use crate::config::Storage;
 use crate::error::fault;
 use crate::network::Network;
 use crate::ngrams::Table;
-use crate::vocabulary::Vocabulary;
+use crate::vocabulary::{Vocabulary, occurrences};
 
 /// The weights of a trained network as plain row-major f32, gates in the order i, f, g, o.
 #[derive(Clone, Debug, PartialEq)]
@@ -152,17 +152,6 @@ impl Weights {
         self.occurrences = occurrences(examples, self.embedding.len() / self.width);
         self
     }
-}
-
-/// How often each of `rows` ids occurs.
-pub(crate) fn occurrences<'i>(examples: impl IntoIterator<Item = &'i [u32]>, rows: usize) -> Vec<u32> {
-    let mut occurrences = vec![0_u32; rows];
-    for &id in examples.into_iter().flatten() {
-        if let Some(count) = occurrences.get_mut(id as usize) {
-            *count = count.saturating_add(1);
-        }
-    }
-    occurrences
 }
 
 /// Where a model comes from: what goes into the image's manifest.

@@ -1,5 +1,7 @@
 //! Reports: curves of a run as SVG and PNG, the reliability of its answers as SVG, and tables for the terminal.
 
+pub mod image;
+
 use std::sync::Once;
 
 use anyhow::{Result, anyhow};

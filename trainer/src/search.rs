@@ -37,14 +37,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{ModelConfig, RunConfig, TrainConfig};
 use crate::dataset::{Example, Label};
-use crate::error::{fault, find_fault, reading};
+use crate::error::{LARGEST_FILE, fault, find_fault, open_file, read_file, read_string, reading};
 use crate::evaluate::evaluate;
-use crate::export::{calibrated, origin};
+use crate::export::{Export, Source};
 use crate::files::{OutputFolder, create_folder, remove_partial_files, write_atomically};
-use crate::learning::sequences::{Sequences, fit_ngrams};
+use crate::learning::sequences::{Read, Texts, fit_ngrams, read};
 use crate::learning::training::{Progress, train_until};
 use crate::ngrams::Fitted;
-use crate::quantizer::to_image;
 use crate::report::{Point, pareto_svg};
 use crate::runs::folder::RunFolder;
 use crate::runs::opened::load;
@@ -235,7 +234,7 @@ pub fn begin(mut plan: Plan, folder: &Path, observer: &mut dyn Observer) -> Resu
 /// As [`begin`], and a fault when the folder holds no search, or the data is not what it began with.
 pub fn resume(folder: &Path, observer: &mut dyn Observer) -> Result<Outcome> {
     let path = folder.join("search.json");
-    let text = std::fs::read_to_string(&path).map_err(|error| match error.kind() {
+    let text = read_string(&path, LARGEST_FILE).map_err(|error| match error.kind() {
         ErrorKind::NotFound => {
             let remedy = "name the folder that `latch search --out` made";
             fault(folder.display(), "there is no search in this folder, because it has no search.json", remedy).into()
@@ -281,7 +280,7 @@ fn refuse(folder: &Path) -> Result<()> {
 /// Makes this process the only one that searches in the folder, until what is returned is dropped.
 fn lock(folder: &Path) -> Result<File> {
     let path = folder.join("search.json");
-    let file = File::open(&path).map_err(|error| reading(&path, error))?;
+    let file = open_file(&path)?;
     if cfg!(unix) && matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
         let remedy = "wait for it to end, or name another folder";
         return Err(fault(folder.display(), "another process is searching in this folder", remedy).into());
@@ -319,7 +318,7 @@ impl<'f> Search<'f> {
         validation: Vec<Example<Label>>,
     ) -> Result<Self> {
         let path = folder.join("search.jsonl");
-        let text = match std::fs::read_to_string(&path) {
+        let text = match read_string(&path, LARGEST_FILE) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
             Err(error) => return Err(reading(&path, error)),
@@ -494,11 +493,10 @@ impl<'f> Search<'f> {
         if let Some(fitted) = fitted.as_deref().filter(|_| checkpoint.is_none()) {
             folder.write_ngrams(fitted)?;
         }
-        let mut training = Sequences::read(&self.training, &vocabulary, config.train.max_tokens);
-        let mut validation = Sequences::read(&self.validation, &vocabulary, usize::MAX);
-        if let Some(fitted) = &fitted {
-            training.offsets.clone_from(&fitted.offsets);
-            validation = validation.beside(&self.validation, vocabulary.units, &fitted.table);
+        let texts = Texts { training: &self.training, validation: &self.validation };
+        let Read { training, validation } = read(&config.train, &vocabulary, fitted.as_deref(), texts);
+        if checkpoint.is_none() {
+            folder.write_occurrences(&vocabulary, &training.occurrences)?;
         }
         let mut train = |checkpoint, until| {
             train_until(&config.train, &vocabulary, &training, &validation, &folder, checkpoint, observer, until)
@@ -515,10 +513,17 @@ impl<'f> Search<'f> {
             }
         }
         let best = folder.best()?;
-        let ngrams = fitted.map(|fitted| (*fitted).clone());
-        let weights = calibrated(&best.network, &best.network, &vocabulary, ngrams, &self.training, &self.validation)?;
-        let image =
-            to_image(&weights, &vocabulary, candidate.precision, &origin(&config, &best, self.training.len())?)?;
+        let source = Source {
+            config: &config,
+            vocabulary: &vocabulary,
+            occurrences: &training.occurrences,
+            ngrams: fitted.as_deref(),
+            best: &best,
+            quantized: None,
+            training: &self.training,
+            validation: &self.validation,
+        };
+        let image = Export::of(source, true)?.image(candidate.precision)?.bytes;
         write_atomically(&folder.file("image.latch"), |out| Ok(out.write_all(&image)?))?;
         let evaluation = evaluate(&Model::new(&Image::open(&image)?), &self.validation)?;
         let (accuracy, loss) = (evaluation.accuracy, evaluation.log_loss);
@@ -544,7 +549,7 @@ impl<'f> Search<'f> {
             return Err(fault(run, format!("no trial has an image; the first one's fault: {failed}"), remedy).into());
         };
         let path = self.folder.join(&best.run).join("image.latch");
-        let bytes = std::fs::read(&path).map_err(|error| reading(&path, error))?;
+        let bytes = read_file(&path, LARGEST_FILE)?;
         let image = self.folder.join("best.latch");
         write_atomically(&image, |out| Ok(out.write_all(&bytes)?))?;
         let mut trials: Vec<usize> = self.lines.iter().map(|line| line.trial).collect();

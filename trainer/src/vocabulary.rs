@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Result;
 use latch_engine::image::manifest::{MAX_ROWS, Units, Unknown};
 use latch_engine::input::text::{Token, Tokenizer};
 use latch_engine::input::vocabulary::encode::{self, Encoded};
+use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::config::{TrainConfig, Words};
@@ -80,6 +82,12 @@ impl Vocabulary {
             ids.extend(id);
         });
         ids
+    }
+
+    /// How often each id occurs in texts, one number a row of the embedding.
+    pub fn occurrences<L: Labels>(&self, examples: &[Example<L>]) -> Vec<u32> {
+        let ids: Vec<Vec<u32>> = examples.par_iter().map(|example| self.ids(&example.text)).collect();
+        occurrences(ids.iter().map(Vec::as_slice), self.rows())
     }
 
     /// Checks that there is a word, and that the words are not more than an image holds; `data` is where they come from, `option` says how
@@ -200,7 +208,27 @@ pub fn ranked_by_use<'t>(units: Units, texts: impl Iterator<Item = (&'t str, u32
     ranked.into_iter().map(|(_, texts, word)| (texts, word)).collect()
 }
 
+/// How often each of `rows` ids occurs.
+pub fn occurrences<'i>(examples: impl IntoIterator<Item = &'i [u32]>, rows: usize) -> Vec<u32> {
+    let mut occurrences = vec![0_u32; rows];
+    for &id in examples.into_iter().flatten() {
+        if let Some(count) = occurrences.get_mut(id as usize) {
+            *count = count.saturating_add(1);
+        }
+    }
+    occurrences
+}
+
+/// Bytes of text that this process has tokenized.
+static TOKENIZED: AtomicU64 = AtomicU64::new(0);
+
+/// Bytes of text that this process has tokenized so far: by this number a test holds a pipeline to reading its texts once.
+pub fn tokenized_bytes() -> u64 {
+    TOKENIZED.load(Ordering::Relaxed)
+}
+
 fn for_each_token(units: Units, text: &str, mut each: impl FnMut(Token<'_>)) {
+    TOKENIZED.fetch_add(text.len() as u64, Ordering::Relaxed);
     let mut tokenizer = Tokenizer::of(units);
     tokenizer.push(text.as_bytes(), &mut each);
     tokenizer.finish(&mut each);

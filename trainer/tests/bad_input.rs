@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 
-use support::{LATCH, Place, TINY, answer, answer_to, assert_refused, names, tree};
+use support::{LATCH, Place, TINY, answer, answer_to, assert_refused, names, refuse, succeed, tree};
 
 /// Trains on a file of this name and content; it must be refused, and leave nothing behind.
 fn refuse_data(name: &str, content: impl AsRef<[u8]>, words: &[&str]) {
@@ -439,7 +439,7 @@ fn a_file_of_another_kind_is_refused() {
 fn a_device_without_an_end_a_folder_and_a_missing_file_are_no_images() {
     let place = Place::with_images();
     for (path, words) in [
-        ("/dev/zero", "/dev/zero: this is no Latch image"),
+        ("/dev/zero", "/dev/zero: it is not an ordinary file"),
         ("data", "data: it is a folder where a file is wanted; name a file"),
         ("missing.latch", "missing.latch: there is no such file or folder; check the path"),
     ] {
@@ -648,4 +648,74 @@ fn a_refusal_halfway_through_many_files_leaves_the_older_ones() {
     let mut data = place.latch(["data", "built-in", "--out", "data", "--examples", "100", "--seed", "9", "--json"]);
     place.refuse(&mut data, &["data/test.tsv.gz: it is a folder where a file is wanted"]);
     assert!(tree(place.path()) == before);
+}
+
+#[test]
+fn data_that_takes_more_memory_than_permitted_is_refused_with_its_line() {
+    let place = Place::with_data(200);
+    let rows: String = (0..4000).map(|row| format!("{}\ttext {row}\n", row % 2)).collect();
+    place.write("many.tsv", rows);
+    let mut train =
+        place.latch(["train", "--data", "many.tsv", "--model", TINY, "--out", "new", "--max-memory", "64KiB"]);
+    place.refuse(&mut train, &["many.tsv:912", "texts take more than 64 KiB of memory", "--max-memory"]);
+    place
+        .refuse_usage(&mut place.latch(["train", "--max-memory", "much", "--data", "data", "--out", "new"]), &["much"]);
+}
+
+#[test]
+fn a_pipe_a_device_and_a_loop_of_links_in_place_of_data_are_refused_at_once() {
+    let place = Place::with_data(200);
+    assert!(Command::new("mkfifo").arg(place.file("pipe.tsv")).status().unwrap().success());
+    for (from, to) in [("there.tsv", "back.tsv"), ("back.tsv", "there.tsv")] {
+        std::os::unix::fs::symlink(place.file(from), place.file(to)).unwrap();
+    }
+    std::os::unix::fs::symlink("/dev/zero", place.file("zero.csv")).unwrap();
+    for (name, words) in
+        [("pipe.tsv", "not an ordinary file"), ("there.tsv", "leads nowhere"), ("zero.csv", "not an ordinary file")]
+    {
+        refuse(&mut place.latch(["train", "--data", name, "--out", "new", "--json"]), &[name, words]);
+        refuse(&mut place.latch(["tokens", "--data", "data", "--vocabulary", name, "--out", "new"]), &[name, words]);
+    }
+}
+
+#[test]
+fn a_pipe_or_a_device_in_place_of_a_runs_file_is_refused_at_once() {
+    let place = Place::with_run();
+    for name in ["config.json", "vocabulary.txt", "best.network"] {
+        let file = place.file(&format!("run/{name}"));
+        let kept = fs::read(&file).unwrap();
+        for kind in ["pipe", "device"] {
+            fs::remove_file(&file).unwrap();
+            if kind == "pipe" {
+                assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
+            } else {
+                std::os::unix::fs::symlink("/dev/zero", &file).unwrap();
+            }
+            refuse(&mut place.latch(["export", "--run", "run", "--out", "new.latch"]), &[name, "not an ordinary file"]);
+        }
+        fs::remove_file(&file).unwrap();
+        fs::write(&file, kept).unwrap();
+    }
+    succeed(&mut place.latch(["export", "--run", "run", "--out", "new.latch"]));
+}
+
+#[test]
+fn what_an_image_says_of_itself_is_shown_without_commands_for_the_terminal() {
+    let place = Place::with_images();
+    let mut image = place.read("int8.latch");
+    let producer = format!("latch {}", env!("CARGO_PKG_VERSION"));
+    let at = image.windows(producer.len()).position(|bytes| bytes == producer.as_bytes()).expect("the producer");
+    image[at..at + 6].copy_from_slice(b"\x1b[2J\n\x07");
+    let checksum = image.len() - 4;
+    let mut crc = flate2::Crc::new();
+    crc.update(&image[..checksum]);
+    image[checksum..].copy_from_slice(&crc.sum().to_le_bytes());
+    place.write("odd.latch", image);
+    let shown = answer(&mut place.latch(["inspect", "odd.latch"]));
+    assert_eq!(shown.code, Some(0), "{shown:?}");
+    assert!(shown.stdout.contains("\\u{1b}[2J\\n\\u{7}"), "{}", shown.stdout);
+    assert!(!shown.stdout.contains(['\u{1b}', '\u{7}']), "{}", shown.stdout);
+    // The same of a path.
+    let answer = answer(&mut place.latch(["inspect", "odd\u{1b}]0;x\u{7}"]));
+    assert!(answer.stderr.contains("odd\\u{1b}]0;x\\u{7}") && !answer.stderr.contains('\u{1b}'), "{}", answer.stderr);
 }

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::task::LOT;
 use crate::peers::clock::median;
 use crate::peers::page::{Table, number};
+
+/// Steps whose mean loss is a point of the curve. The first lot, in which memory is taken and Keras compiles, is not timed.
+pub const LOT: usize = 8;
 
 /// What a point of the two loss curves, a mean over some steps in nats, may differ by. Both sides compute in f32 with their sums in other
 /// orders, and what training makes of such a difference grows from step to step.

@@ -25,7 +25,7 @@ use latch_trainer::network::readout::Readout;
 use latch_trainer::network::{Network, NetworkConfig};
 use latch_trainer::optimizer::AdamConfig;
 
-use super::report::Run;
+use super::report::{LOT, Run};
 
 /// Token ids.
 pub const VOCABULARY: usize = 20_000;
@@ -35,9 +35,6 @@ pub const UNITS: usize = 128;
 
 /// Tokens of a text.
 pub const TOKENS: usize = 80;
-
-/// Steps whose mean loss is a point of the curve. The first lot, in which memory is taken and Keras compiles, is not timed.
-pub const LOT: usize = 8;
 
 /// Lots of a run.
 pub const LOTS: usize = 13;

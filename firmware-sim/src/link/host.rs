@@ -23,6 +23,7 @@ use super::message::{
     self, Item, REQUEST_BYTES, RESPONSE_BYTES, Refusal, Request, SelfTest, TEXT_BYTES, TRACED_TEXT_BYTES, VERSION,
 };
 use crate::board::{Meaning, Verdict};
+use latch_data::shown::shown;
 use wire::Wire;
 
 /// What a board says of itself.
@@ -188,7 +189,8 @@ impl Response {
                         self_test,
                     } = info;
                     let info = Info {
-                        board: board.into(),
+                        // The one text that the line brings.
+                        board: shown(board).into_owned(),
                         image,
                         precision,
                         meaning: Meaning::from_byte(meaning),

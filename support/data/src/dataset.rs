@@ -18,7 +18,7 @@
 //! [`Task`]: one of several classes, a value, or one of them for each token (`{"tokens": ["…"], "labels": [0]}`, `{"text": "…", "labels": [0]}`,
 //! or labels with spaces between them in a table). Text is UTF-8; a byte-order mark at
 //! the start, CRLF line ends and blank lines are tolerated. Texts without a word are tolerated up to one in a hundred, or three in a
-//! smaller set. A line, or a CSV record, may have [`MAX_LINE`] bytes.
+//! smaller set. A line, or a CSV record, may have [`MAX_LINE`] bytes, and the examples that are kept [`memory_limit`].
 //!
 //! Whatever is wrong with the input is a [`Fault`](crate::error::Fault) that names the file and the line.
 
@@ -29,19 +29,21 @@ pub mod fetch;
 mod formats;
 mod json_lines;
 mod label;
+mod lines;
 mod split;
 mod tsv;
 
 use std::fmt::{self, Write as _};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Result;
 use sha2::{Digest, Sha256};
 
 use crate::error::fault;
-pub use formats::MAX_LINE;
 pub use label::{Label, Labels, MAX_CLASSES, Task};
+pub use lines::MAX_LINE;
 pub use tsv::{stage_tsv_gz, write_tsv_gz};
 
 /// The number of classes of a verdict: 0 is negative, 1 is positive.
@@ -85,6 +87,41 @@ impl fmt::Display for Part {
     }
 }
 
+/// What examples in memory may take unless [`set_memory_limit`] says otherwise: 1 GiB.
+pub const MEMORY_LIMIT: u64 = 1 << 30;
+
+static MOST_MEMORY: AtomicU64 = AtomicU64::new(MEMORY_LIMIT);
+
+/// The bytes that the examples of one data set may take of this process's memory, see [`Dataset::load_for`].
+#[must_use]
+pub fn memory_limit() -> u64 {
+    MOST_MEMORY.load(Ordering::Relaxed)
+}
+
+/// Sets [`memory_limit`] for all that is loaded from here on.
+pub fn set_memory_limit(bytes: u64) {
+    MOST_MEMORY.store(bytes, Ordering::Relaxed);
+}
+
+/// What an example takes of the memory: itself, its text and its labels, and what the allocator adds to each of the two.
+fn kept_bytes<L: Labels>(example: &Example<L>) -> u64 {
+    const ALLOCATION: usize = 16;
+    let labels = example.label.numbers().len();
+    let labels = if labels > 1 { 4 * labels + ALLOCATION } else { 0 };
+    (size_of::<Example<L>>() + example.text.capacity() + ALLOCATION + labels) as u64
+}
+
+/// A number of bytes in the largest unit that divides it.
+fn in_units(bytes: u64) -> String {
+    match [(30, "GiB"), (20, "MiB"), (10, "KiB")]
+        .iter()
+        .find(|(shift, _)| bytes > 0 && bytes.trailing_zeros() >= *shift)
+    {
+        Some((shift, unit)) => format!("{} {unit}", bytes >> shift),
+        None => format!("{bytes} bytes"),
+    }
+}
+
 /// Streams the examples of `path`, in the order of the source; `part` picks one where `path` is a folder with several.
 ///
 /// Only one example is held at a time, besides the list of file names of a folder. After the last example the stream reports what can
@@ -110,7 +147,7 @@ pub fn open_for<L: Labels>(path: &Path, part: Part, task: Task) -> Result<Exampl
 
 /// The stream of examples that [`open`] returns.
 pub struct Examples<L = u32> {
-    source: Source,
+    source: Box<dyn Source>,
     task: Task,
     path: PathBuf,
     seen: Seen,
@@ -118,8 +155,11 @@ pub struct Examples<L = u32> {
     label: PhantomData<fn() -> L>,
 }
 
-/// What a reader of one format is.
-type Source = Box<dyn Iterator<Item = Result<Example<Label>>> + Send>;
+/// A reader of one format.
+trait Source: Iterator<Item = Result<Example<Label>>> + Send {
+    /// The place of the example that came last: `path:line`, or the path of a file with one text.
+    fn place(&self) -> String;
+}
 
 /// What a stream has brought.
 struct Seen {
@@ -131,6 +171,12 @@ struct Seen {
 }
 
 impl<L> Examples<L> {
+    /// The place of the example that came last: `path:line`, or the path of a file with one text.
+    #[must_use]
+    pub fn place(&self) -> String {
+        self.source.place()
+    }
+
     /// What is wrong with the examples as a whole, once the last one was read.
     fn verdict(&self) -> Result<()> {
         let place = self.path.display();
@@ -225,7 +271,30 @@ impl<L: Labels> Dataset<L> {
     /// # Errors
     /// As [`open`] and its stream.
     pub fn load_for(path: &Path, part: Part, task: Task) -> Result<Self> {
-        let examples = open_for(path, part, task)?.collect::<Result<_>>()?;
+        Self::load_within(path, part, task, memory_limit())
+    }
+
+    /// As [`Dataset::load_for`], with examples of at most `most` bytes in memory, in place of [`memory_limit`].
+    ///
+    /// # Errors
+    /// As [`Dataset::load_for`]; a [`Fault`](crate::error::Fault) names the line whose example is one too many.
+    pub fn load_within(path: &Path, part: Part, task: Task, most: u64) -> Result<Self> {
+        let mut stream = open_for(path, part, task)?;
+        let (mut examples, mut kept) = (Vec::new(), 0);
+        while let Some(example) = stream.next() {
+            let example: Example<L> = example?;
+            kept += kept_bytes(&example);
+            // The list itself grows in steps, and is the largest piece of memory where texts are short.
+            if kept > most || examples.try_reserve(1).is_err() {
+                return Err(fault(
+                    stream.place(),
+                    format!("with this text {} texts take more than {} of memory", examples.len() + 1, in_units(most)),
+                    "divide the file, or permit more with --max-memory",
+                )
+                .into());
+            }
+            examples.push(example);
+        }
         Ok(Self::new(formats::name(path), examples))
     }
 
@@ -408,5 +477,88 @@ mod tests {
         assert!(stream.next().unwrap().is_ok());
         assert!(stream.next().unwrap().is_err());
         assert!(stream.next().is_none());
+    }
+
+    #[test]
+    fn texts_that_take_more_memory_than_permitted_are_a_fault_that_names_the_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.tsv");
+        fs::write(&path, format!("0\tbad\n{}", "1\tx\n".repeat(100_000))).unwrap();
+        let load = |most| Dataset::<u32>::load_within(&path, Part::Train, Task::Verdict, most);
+        assert_eq!(load(MEMORY_LIMIT).unwrap().examples.len(), 100_001);
+        let error = load(1 << 20).unwrap_err();
+        assert_eq!(exit_code(&error), 2);
+        // 32 bytes of an example and 16 of the allocator beside the text, which has at least one.
+        let line: usize = error.to_string().split("a.tsv:").nth(1).unwrap().split(':').next().unwrap().parse().unwrap();
+        assert_eq!(line, 21_400, "{error}");
+        assert!(error.to_string().contains(&format!("{line} texts take more than 1 MiB of memory")), "{error}");
+        assert!(error.to_string().contains("--max-memory"), "{error}");
+        assert_eq!(
+            (in_units(3 << 30), in_units(1000), in_units(0)),
+            ("3 GiB".into(), "1000 bytes".into(), "0 bytes".into())
+        );
+    }
+
+    #[test]
+    fn the_labels_of_tokens_count_as_memory_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.tsv");
+        fs::write(&path, format!("0 1\ta b\n{}\t{}\n", "1 ".repeat(10_000), "a ".repeat(10_000))).unwrap();
+        let load = |most| Dataset::<Label>::load_within(&path, Part::Train, Task::Tags(2), most);
+        assert!(load(100_000).is_ok());
+        let error = load(50_000).unwrap_err();
+        assert!(error.to_string().contains("a.tsv:2: "), "{error}");
+    }
+
+    #[test]
+    fn labels_as_other_tools_write_them_are_right_or_refused_with_a_sentence() {
+        let folder = tempfile::tempdir().unwrap();
+        let load = |labels: &[&str], task| {
+            let path = folder.path().join("a.tsv");
+            let rows: String = labels.iter().enumerate().map(|(row, label)| format!("{label}\ttext {row}\n")).collect();
+            fs::write(&path, rows).unwrap();
+            let set = Dataset::<u32>::load_for(&path, Part::Train, task)?;
+            Ok((set.resolve(task)?, set.examples.iter().map(|example| example.label).collect::<Vec<_>>()))
+        };
+        let refusal = |labels: &[&str], task| {
+            let error: anyhow::Error = load(labels, task).unwrap_err();
+            assert_eq!(exit_code(&error), 2);
+            error.to_string()
+        };
+        let open = Task::Classes(0);
+        // Whole numbers with a point, as a table with gaps has them.
+        assert_eq!(load(&["0.0", "1.0"], Task::Verdict).unwrap().1, [0, 1]);
+        assert_eq!(load(&["0", "3.0", "1.0", "2"], open).unwrap(), (Task::Classes(4), vec![0, 3, 1, 2]));
+        assert!(
+            refusal(&["0", "1.5"], open).contains("a.tsv:2: the label \"1.5\" is no class; number the classes from 0")
+        );
+        // Classes that begin at 1, or leave one out.
+        let message = refusal(&["1", "2", "3"], open);
+        assert!(
+            message.contains("the largest class is 3, and no example has class 0; number the classes from 0"),
+            "{message}"
+        );
+        assert!(refusal(&["0", "2"], open).contains("no example has class 1"));
+        assert!(refusal(&["1", "2"], Task::Verdict).contains("a.tsv:2: the label \"2\" is unknown; write 0"));
+        // Negative ones, and a class that the training part does not have.
+        assert!(refusal(&["-1", "1"], Task::Verdict).contains("a.tsv:1: the label \"-1\" is unknown"));
+        assert!(refusal(&["0", "-1"], open).contains("a.tsv:2: the label \"-1\" is no class"));
+        let message = refusal(&["0", "1", "3"], Task::Classes(3));
+        assert!(
+            message.contains("a.tsv:3: the label \"3\" is no class") && message.contains("from 0 to 2"),
+            "{message}"
+        );
+        // A class that occurs once.
+        assert_eq!(load(&["0", "0", "1", "1", "2"], open).unwrap().0, Task::Classes(3));
+    }
+
+    #[test]
+    fn a_class_that_occurs_once_is_in_the_part_to_train_on() {
+        for seed in 0..20 {
+            let mut examples: Vec<_> = (0..100).map(|row| example(row % 2, &format!("text {row}"))).collect();
+            examples.push(example(2, "alone"));
+            let [train, valid] = Dataset::new("x", examples).split(seed, [0.9, 0.1]).unwrap();
+            assert_eq!((train.class_counts().get(2), valid.class_counts().len()), (Some(&1), 2), "{seed}");
+        }
     }
 }

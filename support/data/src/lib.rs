@@ -2,6 +2,7 @@
 //!
 //! - [`dataset`] streams and loads texts in every format, divides them without a leak, makes a built-in set, and fetches IMDb's reviews.
 //! - [`error`] marks what is the input's or the user's fault, with place and remedy.
+//! - [`shown`] escapes what a terminal would obey in a text from outside.
 //! - [`files`] writes to a temporary name and renames.
 //!
 //! Trainer and simulator both read data, and the trainer runs the simulator; so this lies below the two.
@@ -9,3 +10,4 @@
 pub mod dataset;
 pub mod error;
 pub mod files;
+pub mod shown;

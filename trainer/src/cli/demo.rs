@@ -11,7 +11,7 @@ use latch_firmware_sim::sim::source::{Text, Texts};
 use latch_firmware_sim::sim::{Simulator, part};
 use serde::Serialize;
 
-use super::export::precision_table;
+use super::export::words::precision_table;
 use super::output::{print_json, say as say_to};
 use super::predict::{judge, sentence, trail};
 use super::train::terminal::Terminal;
@@ -20,7 +20,8 @@ use crate::dataset::fetch::{self, Fetched};
 use crate::dataset::{Dataset, Example, Part, built_in, write_tsv_gz};
 use crate::error::fault;
 use crate::evaluate::state_for;
-use crate::export::{calibrated, candidates, origin};
+use crate::export::judged::judge as judge_image;
+use crate::export::{Export, Trained};
 use crate::files::{create_folder, write_atomically};
 use crate::runs::begin::begin;
 use crate::runs::folder::RunFolder;
@@ -126,26 +127,23 @@ pub fn run(args: Args) -> Result<()> {
     ));
 
     let test = Dataset::load_part(folder, Part::Test)?;
-    let config = run.config()?;
-    let vocabulary = run.vocabulary(&config.train)?;
-    let best = run.best()?;
-    let training = Dataset::load_part(folder, Part::Train)?.examples;
-    let validation = Dataset::load_part(folder, Part::Valid)?.examples;
-    let weights =
-        calibrated(&best.network, &best.network, &vocabulary, run.ngrams(&config.train)?, &training, &validation)?;
-    let origin = origin(&config, &best, training.len())?;
-    let candidates = candidates(&weights, &vocabulary, &origin, &test.examples, &PRECISIONS)?;
+    let trained = Trained::read(&run)?;
+    let export = Export::of(trained.source(), true)?;
+    let candidates = PRECISIONS
+        .iter()
+        .map(|&storage| judge_image(export.image(storage)?, &test.examples))
+        .collect::<Result<Vec<_>>>()?;
     say(format_args!(
         "3. quantize and pack: three images, judged by the engine on {} held-out texts\n",
         test.examples.len()
     ));
     say(format_args!("{}", precision_table(&candidates)));
     for candidate in &candidates {
-        let path = folder.join(format!("{}.latch", candidate.storage.name()));
-        write_atomically(&path, |out| Ok(out.write_all(&candidate.bytes)?))?;
+        let path = folder.join(format!("{}.latch", candidate.made.storage.name()));
+        write_atomically(&path, |out| Ok(out.write_all(&candidate.made.bytes)?))?;
     }
 
-    let Some(int8) = candidates.iter().find(|candidate| candidate.storage == Storage::Int8) else {
+    let Some(int8) = candidates.iter().find(|candidate| candidate.made.storage == Storage::Int8) else {
         anyhow::bail!("no int8 image was made");
     };
     let mut texts: Vec<String> = task.texts.iter().map(|text| (*text).to_owned()).collect();
@@ -154,14 +152,14 @@ pub fn run(args: Args) -> Result<()> {
     }
     texts.extend(args.text.iter().cloned());
 
-    let device = simulate(&int8.bytes, &test.examples)?;
+    let device = simulate(&int8.made.bytes, &test.examples)?;
     say(format_args!("4. flash and run: the int8 image on a simulated device\n"));
     say(format_args!("{}", device.text));
 
     say(format_args!(
         "5. judge, by the int8 image; the percentage behind a token is the probability of positive after it"
     ));
-    let image = Image::open(&int8.bytes)?;
+    let image = Image::open(&int8.made.bytes)?;
     let model = Model::new(&image);
     let mut state = state_for(&model);
     let mut session = model.session_in(&mut state)?;
@@ -178,7 +176,7 @@ pub fn run(args: Args) -> Result<()> {
             data: &name,
             accuracy: int8.evaluation.accuracy,
             agreement: int8.evaluation.agreement(&candidates[0].evaluation),
-            image_bytes: int8.bytes.len(),
+            image_bytes: int8.made.bytes.len(),
             state_bytes: int8.state_bytes,
             ns_per_token: int8.evaluation.ns_per_token,
             board: DEMO_BOARD,

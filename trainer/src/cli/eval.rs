@@ -7,7 +7,7 @@ use anyhow::Result;
 use latch_engine::model::Model;
 use serde::Serialize;
 
-use super::export::early_words;
+use super::export::words::early_words;
 use super::output::{answer, print_json};
 use crate::dataset::{self, Dataset, Label, Part, Task};
 use crate::early::{self, EarlyReport};

@@ -111,7 +111,7 @@ pub fn run(args: Args) -> Result<()> {
         }),
     };
     config.train.check(&format!("{}: ", args.file.display()))?;
-    let (_, validation, valid_sha256) = load(&mut config)?;
+    let (training, validation, valid_sha256) = load(&mut config)?;
     let judged = if validation.is_empty() {
         None
     } else {
@@ -141,7 +141,12 @@ pub fn run(args: Args) -> Result<()> {
     folder.refuse_run()?;
     folder.write_config(&config, valid_sha256)?;
     let lock = folder.lock()?;
-    let written = folder.write_vocabulary(&vocabulary).and_then(|()| folder.write_best(&Best { metrics, network }));
+    let written = folder.write_vocabulary(&vocabulary).and_then(|()| {
+        if !training.is_empty() {
+            folder.write_occurrences(&vocabulary, &vocabulary.occurrences(&training))?;
+        }
+        folder.write_best(&Best { metrics, network })
+    });
     if written.is_err() {
         // The first error is the one to report.
         let _ = folder.remove_beginning();

@@ -7,16 +7,17 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::error::writing;
+use crate::shown::shown_lines;
 
 /// Prints one line of JSON on standard output.
 pub(super) fn print_json(value: &impl Serialize) -> Result<()> {
     let line = serde_json::to_string(value)?;
-    print(format_args!("{line}"))
+    writeln!(std::io::stdout().lock(), "{line}").map_err(printing)
 }
 
 /// Prints a verb's answer on standard output; that it cannot be written is an error, because nothing else is left of it.
 pub(super) fn print(text: std::fmt::Arguments<'_>) -> Result<()> {
-    writeln!(std::io::stdout().lock(), "{text}").map_err(printing)
+    writeln!(std::io::stdout().lock(), "{}", shown_lines(&text.to_string())).map_err(printing)
 }
 
 /// The error of writing to standard output.
@@ -35,6 +36,8 @@ pub(super) fn answer(json: bool, text: std::fmt::Arguments<'_>) -> Result<()> {
 
 /// Says how the work goes on: on standard output, or on standard error where standard output is for machines.
 pub(super) fn say(json: bool, text: std::fmt::Arguments<'_>) {
+    let text = text.to_string();
+    let text = shown_lines(&text);
     // A reader that has gone away does not stop the work.
     let _ =
         if json { writeln!(std::io::stderr().lock(), "{text}") } else { writeln!(std::io::stdout().lock(), "{text}") };

@@ -13,6 +13,7 @@ use crate::dataset::MAX_LINE;
 use crate::error::{fault, reading};
 use crate::evaluate::{open_image, read_image, state_for};
 use crate::metrics::{class_of, probabilities};
+use crate::shown::shown;
 
 /// Judge texts: verdict and probability, class or value, and the trail of them token by token; where each token has an answer, these.
 #[derive(Debug, clap::Args)]
@@ -78,7 +79,7 @@ impl std::fmt::Display for Said {
 
 impl Response {
     fn words(&self) -> String {
-        let trail: Vec<String> = self.trail.iter().map(|(token, said)| format!("{token} {said}")).collect();
+        let trail: Vec<String> = self.trail.iter().map(|(token, said)| format!("{} {said}", shown(token))).collect();
         let trail = lines(trail.iter().map(String::as_str));
         if self.each_step {
             return trail;
@@ -203,8 +204,11 @@ pub(crate) fn sentence(verdict: &Verdict) -> String {
 
 /// The trail, several tokens a line, each with the percentage after it.
 pub(crate) fn trail(verdict: &Verdict) -> String {
-    let steps: Vec<String> =
-        verdict.trail.iter().map(|(token, probability)| format!("{token} {:.0}%", 100.0 * probability)).collect();
+    let steps: Vec<String> = verdict
+        .trail
+        .iter()
+        .map(|(token, probability)| format!("{} {:.0}%", shown(token), 100.0 * probability))
+        .collect();
     lines(steps.iter().map(String::as_str))
 }
 

@@ -5,10 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::batches::Batch;
 use crate::config::TrainConfig;
-use crate::dataset::{Example, Labels};
+use crate::dataset::{Example, Label, Labels};
 use crate::ngrams::{Fitted, Table, fit, hashes};
-use crate::quantizer::occurrences;
-use crate::vocabulary::Vocabulary;
+use crate::vocabulary::{Vocabulary, occurrences};
 use latch_engine::image::manifest::Units;
 
 /// What teachers say of one text: the probability of class 1 where the network has one output, else one a class.
@@ -135,6 +134,40 @@ impl Sequences {
         }
         batch
     }
+}
+
+/// The texts of a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Texts<'a> {
+    /// What the network learns from.
+    pub training: &'a [Example<Label>],
+    /// What judges it.
+    pub validation: &'a [Example<Label>],
+}
+
+/// The texts of a run as its network reads them.
+#[derive(Clone, Debug)]
+pub struct Read {
+    /// What the network learns from: the last tokens of each text.
+    pub training: Sequences,
+    /// What judges it: whole texts.
+    pub validation: Sequences,
+}
+
+/// Reads the texts of a run with its vocabulary and its n-grams; values are brought to a mean of 0 and a deviation of 1.
+pub fn read(config: &TrainConfig, vocabulary: &Vocabulary, ngrams: Option<&Fitted>, texts: Texts<'_>) -> Read {
+    let scale = config.task.has_values().then(|| Scale::of(texts.training));
+    let normalised = |sequences: Sequences| match scale {
+        Some(scale) => sequences.normalised(scale),
+        None => sequences,
+    };
+    let mut training = normalised(Sequences::read(texts.training, vocabulary, config.max_tokens));
+    let mut validation = normalised(Sequences::read(texts.validation, vocabulary, usize::MAX));
+    if let Some(ngrams) = ngrams {
+        training.offsets.clone_from(&ngrams.offsets);
+        validation = validation.beside(texts.validation, vocabulary.units, &ngrams.table);
+    }
+    Read { training, validation }
 }
 
 /// The scale of values: a network learns them with a mean of 0 and a deviation of 1, and an image gives them as they were.

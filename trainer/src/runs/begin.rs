@@ -10,7 +10,7 @@ use crate::config::RunConfig;
 use crate::distillation::teach;
 use crate::error::{Fault, fault};
 use crate::files::OutputFolder;
-use crate::learning::sequences::{Scale, Sequences, fit_ngrams};
+use crate::learning::sequences::{Sequences, Texts, fit_ngrams, read};
 use crate::learning::training::{Outcome, Progress, train};
 use crate::metrics::judge;
 use crate::vocabulary::{Vocabulary, units_of};
@@ -50,7 +50,12 @@ pub fn begin(
         if let Some(ngrams) = &ngrams {
             folder.write_ngrams(ngrams)?;
         }
-        go(Opened { config, vocabulary, ngrams, targets, training, validation }, folder, None, progress)
+        go(
+            Opened { config, vocabulary, occurrences: None, ngrams, targets, training, validation },
+            folder,
+            None,
+            progress,
+        )
     });
     if outcome.is_err() && !folder.has_learned() {
         // The first error is the one to report.
@@ -118,7 +123,7 @@ fn mend(folder: &RunFolder, opened: &mut Opened) -> Result<()> {
     if folder.has_learned() {
         return Ok(());
     }
-    let Opened { config, vocabulary, ngrams, targets, training, validation } = opened;
+    let Opened { config, vocabulary, ngrams, targets, training, validation, .. } = opened;
     folder.write_vocabulary(vocabulary)?;
     if targets.is_none() {
         *targets = teach(&config.train, training, validation)?;
@@ -142,32 +147,17 @@ fn go(
     checkpoint: Option<Checkpoint>,
     progress: &mut dyn Progress,
 ) -> Result<Outcome> {
-    let Opened { config, vocabulary, ngrams, targets, training, validation } = opened;
-    let (vocabulary, ngrams) = (&vocabulary, ngrams.as_ref());
-    let scale = config.train.task.has_values().then(|| Scale::of(&training));
-    let normalised = |sequences: Sequences| match scale {
-        Some(scale) => sequences.normalised(scale),
-        None => sequences,
-    };
-    let training = {
-        let texts = training;
-        let sequences = normalised(Sequences::read(&texts, vocabulary, config.train.max_tokens));
-        let offsets = ngrams.map_or(Vec::new(), |ngrams| ngrams.offsets.clone());
-        Sequences { offsets, targets: targets.unwrap_or_default(), ..sequences }
-    };
-    let validation = {
-        let texts = validation;
-        let sequences = normalised(Sequences::read(&texts, vocabulary, usize::MAX));
-        match ngrams {
-            Some(ngrams) => sequences.beside(&texts, vocabulary.units, &ngrams.table),
-            None => sequences,
-        }
-    };
+    let Opened { config, vocabulary, occurrences, ngrams, targets, training, validation } = opened;
+    let texts = Texts { training: &training, validation: &validation };
+    let mut read = read(&config.train, &vocabulary, ngrams.as_ref(), texts);
+    drop((training, validation));
+    read.training.targets = targets.unwrap_or_default();
+    if occurrences.is_none() {
+        folder.write_occurrences(&vocabulary, &read.training.occurrences)?;
+    }
     if let Some(ngrams) = ngrams.filter(|_| checkpoint.is_none()) {
-        let (unseen, alone) = (
-            judge(&training.offsets, &training.labels.concat()),
-            judge(&validation.offsets, &validation.labels.concat()),
-        );
+        let alone = |sequences: &Sequences| judge(&sequences.offsets, &sequences.labels.concat());
+        let (unseen, alone) = (alone(&read.training), alone(&read.validation));
         progress.note(&format!(
             "{} n-grams alone: cross-validated loss {:.4}, accuracy {:.2} %  validation loss {:.4}, accuracy {:.2} %",
             ngrams.table.len(),
@@ -177,5 +167,5 @@ fn go(
             100.0 * alone.1
         ));
     }
-    train(&config.train, vocabulary, &training, &validation, folder, checkpoint, progress)
+    train(&config.train, &vocabulary, &read.training, &read.validation, folder, checkpoint, progress)
 }

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `config.json` | the configuration, the data's place and digest, the validation part |
 //! | `vocabulary.txt` | the words in the order of their ids, one a line |
+//! | `occurrences` | how often each id occurs in the training texts, with the digest of the vocabulary |
 //! | `ngrams` | the n-grams beside the network, where there are some |
 //! | `teachers` | what the teachers say of the training texts, where there are some |
 //! | `metrics.jsonl` | an epoch a line; equal in two runs of one seed |
@@ -28,7 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checkpoint::{Best, BestQuantized, Checkpoint};
 use crate::config::{RunConfig, Storage, TrainConfig, Valid};
-use crate::error::{Fault, fault, reading, writing};
+use crate::error::{Fault, LARGEST_FILE, fault, open_file, read_bytes, read_string, reading, writing};
 use crate::files::{Staged, remove_partial_files, stage, write_atomically};
 use crate::learning::sequences::Targets;
 use crate::metrics::EpochMetrics;
@@ -51,9 +52,10 @@ struct ValidDigest {
 }
 
 /// The files of a run.
-const FILES: [&str; 12] = [
+const FILES: [&str; 13] = [
     "config.json",
     "vocabulary.txt",
+    "occurrences",
     "teachers",
     "ngrams",
     "metrics.jsonl",
@@ -65,6 +67,15 @@ const FILES: [&str; 12] = [
     "quantized.network",
     "quantized.checkpoint",
 ];
+
+/// How often each id occurs in a run's training texts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Occurrences {
+    /// SHA-256 of the vocabulary that gives the ids.
+    pub vocabulary_sha256: String,
+    /// One number an id.
+    pub counts: Vec<u32>,
+}
 
 /// How often a running epoch is kept besides its end.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(60);
@@ -132,7 +143,7 @@ impl RunFolder {
     /// A fault when another process trains here, or when the folder cannot be read or written.
     pub fn lock(&self) -> Result<File> {
         let path = self.file("config.json");
-        let file = File::open(&path).map_err(|error| reading(&path, error))?;
+        let file = open_file(&path)?;
         // Elsewhere a lock would keep `latch export` from reading the file. A file system without locks goes without.
         if cfg!(unix) && matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
             return Err(fault(
@@ -151,7 +162,7 @@ impl RunFolder {
     /// # Errors
     /// A fault when a file cannot be removed.
     pub fn remove_beginning(&self) -> Result<()> {
-        for name in ["ngrams", "teachers", "vocabulary.txt", "config.json"] {
+        for name in ["occurrences", "ngrams", "teachers", "vocabulary.txt", "config.json"] {
             let path = self.file(name);
             match std::fs::remove_file(&path) {
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(writing(&path, error)),
@@ -226,6 +237,23 @@ impl RunFolder {
         let mut vocabulary = Vocabulary::from_words(read_words(&self.file("vocabulary.txt"))?, config.unknown());
         vocabulary.units = config.units();
         Ok(vocabulary)
+    }
+
+    /// Writes how often each id of the vocabulary occurs in the training texts.
+    ///
+    /// # Errors
+    /// A fault when the folder cannot be written.
+    pub fn write_occurrences(&self, vocabulary: &Vocabulary, counts: &[u32]) -> Result<()> {
+        let occurrences = Occurrences { vocabulary_sha256: vocabulary.sha256(), counts: counts.to_vec() };
+        self.write_coded("occurrences", &occurrences)
+    }
+
+    /// Reads how often each id occurs in the training texts; `None` where the run does not keep it.
+    ///
+    /// # Errors
+    /// A fault when the file is damaged.
+    pub fn occurrences(&self) -> Result<Option<Occurrences>> {
+        self.read_coded("occurrences")
     }
 
     /// Writes the n-grams.
@@ -401,7 +429,7 @@ impl RunFolder {
 
     fn read_coded<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
         let path = self.file(name);
-        let bytes = match std::fs::read(&path) {
+        let bytes = match read_bytes(&path, LARGEST_FILE) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(reading(&path, error)),
@@ -439,7 +467,7 @@ pub fn read_words(path: &Path) -> Result<Vec<String>> {
 
 /// A text file of a run.
 fn read_text(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path).map_err(|error| match error.kind() {
+    read_string(path, LARGEST_FILE).map_err(|error| match error.kind() {
         ErrorKind::InvalidData => fault(
             path.display(),
             "the file is damaged: it is no UTF-8",

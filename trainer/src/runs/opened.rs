@@ -22,6 +22,8 @@ pub struct Opened {
     pub config: RunConfig,
     /// The words.
     pub vocabulary: Vocabulary,
+    /// How often each id occurs in the training texts, where the run keeps it.
+    pub occurrences: Option<Vec<u32>>,
     /// The n-grams beside the network, where there are some.
     pub ngrams: Option<Fitted>,
     /// What teachers say of the training texts, where there are some.
@@ -64,14 +66,10 @@ impl Opened {
                 let problem = "the words are not those of the imported network";
                 return Err(fault(path.display(), problem, remedy).into());
             }
-            return Ok(Opened { config, vocabulary, ngrams: None, targets: None, training, validation });
+            let occurrences = folder.occurrences()?.map(|known| known.counts);
+            return Ok(Opened { config, vocabulary, occurrences, ngrams: None, targets: None, training, validation });
         }
-        let vocabulary = Vocabulary::of_run(&config.train, &training);
-        vocabulary.check(&config.data, "--model vocab")?;
-        if (path.exists() || folder.has_learned()) && folder.vocabulary(&config.train)? != vocabulary {
-            let problem = "the words are not those of the run's training texts";
-            return Err(fault(path.display(), problem, FROM_A_COPY).into());
-        }
+        let (vocabulary, occurrences) = words(folder, &config, &training)?;
         let there = |name: &str| folder.file(name).exists() || folder.has_learned();
         let targets = if there("teachers") { folder.targets(&config.train)? } else { None };
         if targets.as_ref().is_some_and(|targets| targets.len() != training.len()) {
@@ -83,7 +81,7 @@ impl Opened {
             let problem = "the n-grams are not those of the run's training texts";
             return Err(fault(folder.file("ngrams").display(), problem, FROM_A_COPY).into());
         }
-        Ok(Opened { config, vocabulary, ngrams, targets, training, validation })
+        Ok(Opened { config, vocabulary, occurrences, ngrams, targets, training, validation })
     }
 
     /// Checks that a network has the shape that the configuration and the vocabulary give it.
@@ -97,6 +95,29 @@ impl Opened {
         let remedy = "take both files from one run, or train again into another folder";
         Err(fault(folder.file(file).display(), "its network is not the one of config.json", remedy))
     }
+}
+
+/// The words of a run and how often each id occurs. Where the run keeps the latter, with the digest of the words, no text is tokenized for them.
+fn words(
+    folder: &RunFolder,
+    config: &RunConfig,
+    training: &[Example<Label>],
+) -> Result<(Vocabulary, Option<Vec<u32>>)> {
+    let path = folder.file("vocabulary.txt");
+    let others = || fault(path.display(), "the words are not those of the run's training texts", FROM_A_COPY);
+    if let Some(known) = folder.occurrences()? {
+        let vocabulary = folder.vocabulary(&config.train)?;
+        if vocabulary.sha256() != known.vocabulary_sha256 || vocabulary.rows() != known.counts.len() {
+            return Err(others().into());
+        }
+        return Ok((vocabulary, Some(known.counts)));
+    }
+    let vocabulary = Vocabulary::of_run(&config.train, training);
+    vocabulary.check(&config.data, "--model vocab")?;
+    if (path.exists() || folder.has_learned()) && folder.vocabulary(&config.train)? != vocabulary {
+        return Err(others().into());
+    }
+    Ok((vocabulary, None))
 }
 
 /// What [`load`] gives.

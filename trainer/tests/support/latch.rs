@@ -137,8 +137,16 @@ pub(crate) fn names(folder: &Path) -> Vec<String> {
 }
 
 /// The files of a finished run, in order.
-pub(crate) const RUN_FILES: [&str; 7] =
-    ["best.network", "checkpoint", "config.json", "curves.png", "curves.svg", "metrics.jsonl", "vocabulary.txt"];
+pub(crate) const RUN_FILES: [&str; 8] = [
+    "best.network",
+    "checkpoint",
+    "config.json",
+    "curves.png",
+    "curves.svg",
+    "metrics.jsonl",
+    "occurrences",
+    "vocabulary.txt",
+];
 
 /// A folder of its own for one test, with built-in data in `data` and, after [`Place::train`], a run in `run`.
 pub(crate) struct Place {

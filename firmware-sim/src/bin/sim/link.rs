@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use latch_data::dataset::Task;
 use latch_data::error::fault;
+use latch_data::shown::shown;
 use latch_emulator::boot;
 use latch_emulator::firmware::Port;
 use latch_engine::image::manifest::Precision;
@@ -175,6 +176,7 @@ impl Show<'_> {
     fn take(&mut self, token: Token) {
         if !self.quiet {
             let word = self.expected.get(self.tokens.len()).map_or("", |(word, _)| word);
+            let word = shown(word);
             let mut out = io::stdout().lock();
             let answer = match self.meaning {
                 Meaning { values: true, .. } => format!(" {:.4}", token.logit.to_f32()),

@@ -16,6 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use latch_data::error::exit_code;
+use latch_data::shown::shown_lines;
 
 /// Runs a Latch image on a simulated part, on an emulated board, or on a board at the end of a serial line.
 #[derive(Debug, Parser)]
@@ -60,7 +61,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("latch-sim: {error:#}");
+            eprintln!("latch-sim: {}", shown_lines(&format!("{error:#}")));
             ExitCode::from(exit_code(&error))
         }
     }

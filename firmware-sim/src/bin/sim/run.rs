@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use latch_data::dataset::Task;
+use latch_data::shown::shown;
 use latch_emulator::cycles::Estimate;
 use latch_emulator::elf::Elf;
 use latch_emulator::firmware::Port;
@@ -267,8 +268,8 @@ fn table(
         writeln!(t, "verdict   {}", sentence(verdict, simulator.meaning()))?;
         if !outcome.steps.is_empty() {
             let step = |(word, verdict): &(String, Verdict)| match simulator.meaning().values {
-                true => format!("{word} {:.4}", verdict.logit.to_f32()),
-                false => format!("{word} {}", verdict.class),
+                true => format!("{} {:.4}", shown(word), verdict.logit.to_f32()),
+                false => format!("{} {}", shown(word), verdict.class),
             };
             writeln!(t, "answers   {}", outcome.steps.iter().map(step).collect::<Vec<_>>().join(", "))?;
         }

@@ -1,11 +1,11 @@
 //! What the verbs have in common: texts to judge, images to judge them with, and verdicts in words.
 
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use latch_data::dataset::{self, Label, Part, Task};
-use latch_data::error::{fault, open_file};
+use latch_data::error::{fault, read_file};
 use latch_engine::image::encode::AlignedBytes;
 use latch_engine::image::manifest::Precision;
 use latch_engine::image::{Image, VERSION_FOLDED};
@@ -112,15 +112,7 @@ impl Tally {
 const LARGEST_FILE: u64 = 64 << 20;
 
 pub(crate) fn read_image(path: &Path) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let file = open_file(path)?;
-    file.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(|error| latch_data::error::reading(path, error))?;
-    if bytes.len() as u64 > LARGEST_FILE {
-        return Err(
-            fault(path.display(), "the file has more than 64 MiB, which no part can hold", "name an image").into()
-        );
-    }
-    Ok(bytes)
+    read_file(path, LARGEST_FILE)
 }
 
 /// An image that reads text, and what is in it.

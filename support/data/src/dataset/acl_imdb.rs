@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::formats::{MAX_LINE, not_utf8, too_long};
-use super::{Example, Label};
+use super::lines::{MAX_LINE, not_utf8, too_long};
+use super::{Example, Label, Source};
 use crate::error::{fault, open_file, reading};
 
 /// Whether `folder` is one part of the set: whether it has a folder `pos` and a folder `neg`.
@@ -21,6 +21,8 @@ pub(super) fn is_part(folder: &Path) -> bool {
 /// The names are listed first; the texts are read one at a time. Files that do not end in `.txt` are ignored.
 pub(super) struct Reviews {
     classes: [Class; 2],
+    /// The file that was read last, or the folder.
+    place: PathBuf,
 }
 
 /// The files of one class that are still to be read, the next one last.
@@ -32,7 +34,8 @@ struct Class {
 
 impl Reviews {
     pub(super) fn open(folder: &Path) -> Result<Self> {
-        Ok(Self { classes: [Class::open(folder.join("neg"), 0)?, Class::open(folder.join("pos"), 1)?] })
+        let classes = [Class::open(folder.join("neg"), 0)?, Class::open(folder.join("pos"), 1)?];
+        Ok(Self { classes, place: folder.to_path_buf() })
     }
 }
 
@@ -57,10 +60,9 @@ impl Class {
         Ok(Self { label, folder, names })
     }
 
-    fn next(&mut self) -> Option<Result<Example<Label>>> {
-        let name = self.names.pop()?;
-        let label = Label::Class(self.label);
-        Some(read(&self.folder.join(name)).map(|text| Example { label, text }))
+    /// The next file.
+    fn next(&mut self) -> Option<(PathBuf, Label)> {
+        Some((self.folder.join(self.names.pop()?), Label::Class(self.label)))
     }
 }
 
@@ -80,7 +82,15 @@ impl Iterator for Reviews {
     type Item = Result<Example<Label>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.classes.iter_mut().find_map(Class::next)
+        let (path, label) = self.classes.iter_mut().find_map(Class::next)?;
+        self.place = path;
+        Some(read(&self.place).map(|text| Example { label, text }))
+    }
+}
+
+impl Source for Reviews {
+    fn place(&self) -> String {
+        self.place.display().to_string()
     }
 }
 

@@ -8,8 +8,8 @@ use std::io::{self, Read};
 use anyhow::{Context, Result};
 use csv::{Reader, ReaderBuilder, StringRecord};
 
-use super::formats::{Lines, MAX_LINE, too_long};
-use super::{Example, Label, Task, quoted};
+use super::lines::{Lines, MAX_LINE, too_long};
+use super::{Example, Label, Source, Task, quoted};
 use crate::error::fault;
 
 const LABEL_COLUMNS: [&str; 3] = ["label", "labels", "sentiment"];
@@ -76,6 +76,15 @@ impl Records {
                 )
                 .into());
             }
+            if has_swallowed_others(&self.fields, columns, self.task) {
+                let line = feed.number + 1;
+                return Err(fault(
+                    feed.place(),
+                    format!("a double quote opens a text here that has whole records in it, the first in line {line}"),
+                    "close it, or put the text in double quotes and double those within it",
+                )
+                .into());
+            }
             let text = self.fields[columns.text].to_owned();
             let label = self.task.label(&self.fields[columns.label], &text, || feed.place())?;
             return Ok(Some(Example { label, text }));
@@ -88,6 +97,12 @@ impl Iterator for Records {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.read().transpose()
+    }
+}
+
+impl Source for Records {
+    fn place(&self) -> String {
+        self.reader.get_ref().place()
     }
 }
 
@@ -122,7 +137,16 @@ impl Feed {
         let mut quote = Quote::FieldStart;
         loop {
             let line = self.lines.line()?;
-            quote = quote.after(line);
+            quote = quote.after(line).map_err(|Trailing(column)| {
+                let end = self.lines.number();
+                fault(
+                    self.lines.place_of(self.number),
+                    format!(
+                        "a quoted text of this record is closed in line {end}, column {column}, and goes on behind that"
+                    ),
+                    "put the text in double quotes and double those within it",
+                )
+            })?;
             self.record.extend_from_slice(line.as_bytes());
             if self.record.len() > MAX_LINE {
                 return Err(too_long(self.place()));
@@ -199,17 +223,34 @@ enum Quote {
     Closing,
 }
 
+/// There is more behind the quote that closes a field than RFC 4180 permits: at this byte of the line, from 1.
+struct Trailing(usize);
+
 impl Quote {
     /// Where a position that was `self` is after the line `text`.
-    fn after(self, text: &str) -> Self {
-        text.bytes().fold(self, |quote, byte| match (quote, byte) {
-            (Self::Inside, b'"') => Self::Closing,
-            (Self::Inside, _) => Self::Inside,
-            (Self::FieldStart | Self::Closing, b'"') => Self::Inside,
-            (_, b',') => Self::FieldStart,
-            _ => Self::Outside,
+    fn after(self, text: &str) -> Result<Self, Trailing> {
+        text.bytes().enumerate().try_fold(self, |quote, (at, byte)| match (quote, byte) {
+            (Self::Inside, b'"') => Ok(Self::Closing),
+            (Self::Inside, _) => Ok(Self::Inside),
+            (Self::FieldStart | Self::Closing, b'"') => Ok(Self::Inside),
+            (_, b',') => Ok(Self::FieldStart),
+            (Self::Closing, _) => Err(Trailing(at + 1)),
+            _ => Ok(Self::Outside),
         })
     }
+}
+
+/// Whether the text is others' records: two stray quotes make one text of all that stands between them. A text whose inner lines are all
+/// records, and at least two, is taken for that.
+fn has_swallowed_others(fields: &StringRecord, columns: Columns, task: Task) -> bool {
+    let is_record = |line: &str| {
+        let mut parts = line.split(',');
+        let label = parts.clone().nth(columns.label);
+        !line.contains('"') && parts.by_ref().count() == columns.count && label.is_some_and(|label| task.takes(label))
+    };
+    let text = &fields[columns.text];
+    let inner = text.lines().count().saturating_sub(2);
+    inner >= 2 && text.lines().skip(1).take(inner).all(is_record)
 }
 
 #[cfg(test)]
@@ -264,6 +305,34 @@ mod tests {
         // And one that would swallow megabytes is refused at the limit.
         let long = format!("label,text\n0,\"bad\n{}", "1,good and long enough\n".repeat(300_000));
         assert!(fault_of("a.csv", long.as_bytes()).contains("a.csv:2: this text is longer"));
+    }
+
+    #[test]
+    fn stray_quotes_are_a_fault_and_swallow_no_rows() {
+        let text = "label,text\n0,good film\n1,\"bad film\n0,nice film\n0,\"so he said\n1,dull film\n";
+        let message = fault_of("a.csv", text.as_bytes());
+        assert!(
+            message.contains("a.csv:3: a quoted text of this record is closed in line 5, column 4, and goes on"),
+            "{message}"
+        );
+        assert!(fault_of("a.csv", b"0,bad\n1,\"good\" film\n").contains("a.csv:2: "));
+        assert!(fault_of("a.csv", b"0,bad\n1,\"good\" \n").contains("a.csv:2: "));
+
+        let mut rows: Vec<String> = (1..=1000).map(|row| format!("{},text {row}", row % 2)).collect();
+        rows[299] = "1,\"text 300".to_owned();
+        rows[699] = "0,text 700\"".to_owned();
+        let message = fault_of("a.csv", format!("label,text\n{}\n", rows.join("\n")).as_bytes());
+        assert!(
+            message.contains("a.csv:301: ") && message.contains("whole records in it, the first in line 302"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn a_text_of_many_lines_is_no_fault_even_where_some_look_like_records() {
+        let set = load("label,text\n1,\"a list:\n1,good\n0,bad\nthat is all,\nreally\"\n0,\"two\n0,bad\nlines\"\n");
+        assert_eq!(set.examples[0].text, "a list:\n1,good\n0,bad\nthat is all,\nreally");
+        assert_eq!(set.examples[1].text, "two\n0,bad\nlines");
     }
 
     #[test]

@@ -1,18 +1,13 @@
-//! Which format a path has, and the lines of a text file: decompressed, counted, limited, checked to be UTF-8.
+//! Which format a path has, and which file of a folder is meant.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use flate2::bufread::MultiGzDecoder;
 
+use super::lines::Lines;
 use super::{Part, Source, Task, acl_imdb, csv, json_lines, tsv};
 use crate::error::{fault, open_file, reading};
-
-/// The longest line, CSV record or review file that is read: 4 MiB. The longest IMDb review has 14 kB; a line beyond this limit is
-/// some other kind of file, and is refused before it fills the memory.
-pub const MAX_LINE: usize = 4 << 20;
 
 /// How a text file is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +82,7 @@ pub(super) fn locate(path: &Path, part: Part) -> Result<PathBuf> {
 }
 
 /// Opens what [`locate`] found.
-pub(super) fn open(path: &Path, task: Task) -> Result<Source> {
+pub(super) fn open(path: &Path, task: Task) -> Result<Box<dyn Source>> {
     if path.is_dir() {
         if !matches!(task, Task::Verdict | Task::Classes(_)) {
             return Err(fault(
@@ -115,137 +110,6 @@ pub(super) fn open(path: &Path, task: Task) -> Result<Source> {
         Format::Csv => Box::new(csv::Records::new(lines, task)),
         Format::JsonLines => Box::new(json_lines::Objects::new(lines, task)),
     })
-}
-
-/// The lines of a text file, one at a time in the same buffer.
-pub(super) struct Lines {
-    reader: Box<dyn BufRead + Send>,
-    path: PathBuf,
-    /// The number of the line in `buffer`, from 1.
-    number: u64,
-    /// Where the line in `buffer` starts in the decompressed text, in bytes.
-    start: u64,
-    /// Where the next line starts.
-    end: u64,
-    buffer: Vec<u8>,
-}
-
-impl Lines {
-    /// Opens `path`. Its first bytes decide whether it is decompressed; `compressed` is what its name says.
-    fn open(path: &Path, compressed: bool) -> Result<Self> {
-        let mut file = BufReader::with_capacity(1 << 16, open_file(path)?);
-        let start = file.fill_buf().map_err(|error| reading(path, error))?;
-        let gzip = start.starts_with(&[0x1f, 0x8b]);
-        if compressed && !gzip && !start.is_empty() {
-            return Err(fault(
-                path.display(),
-                "its name ends in .gz, but it is not compressed with gzip",
-                "compress it, or remove .gz from its name",
-            )
-            .into());
-        }
-        let reader: Box<dyn BufRead + Send> =
-            if gzip { Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(file))) } else { Box::new(file) };
-        Ok(Self::new(path, reader))
-    }
-
-    /// The lines of `reader`; messages name `path`.
-    pub(super) fn new(path: &Path, reader: Box<dyn BufRead + Send>) -> Self {
-        Self { reader, path: path.to_path_buf(), number: 0, start: 0, end: 0, buffer: Vec::new() }
-    }
-
-    /// Goes to the next line that is not blank; false at the end.
-    pub(super) fn advance_to_text(&mut self) -> Result<bool> {
-        while self.advance()? {
-            if !self.buffer.trim_ascii().is_empty() {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// The current line, without its LF or CRLF.
-    pub(super) fn line(&self) -> Result<&str> {
-        str::from_utf8(&self.buffer).map_err(|error| not_utf8(self.place(), error, self.start))
-    }
-
-    /// The place of the current line, `path:line`.
-    pub(super) fn place(&self) -> String {
-        self.place_of(self.number)
-    }
-
-    /// The place of line `number`.
-    pub(super) fn place_of(&self, number: u64) -> String {
-        format!("{}:{number}", self.path.display())
-    }
-
-    /// The number of the current line, from 1.
-    pub(super) fn number(&self) -> u64 {
-        self.number
-    }
-
-    /// Goes to the next line; false at the end.
-    pub(super) fn advance(&mut self) -> Result<bool> {
-        self.buffer.clear();
-        self.start = self.end;
-        self.number += 1;
-        // One CRLF more than a line may have: what is longer than that is not read any further.
-        let limit = MAX_LINE as u64 + 2;
-        let outcome = self.reader.by_ref().take(limit).read_until(b'\n', &mut self.buffer);
-        let length = outcome.map_err(|error| self.unreadable(error))?;
-        self.end += length as u64;
-        if length == 0 {
-            return Ok(false);
-        }
-        if self.buffer.ends_with(b"\n") {
-            self.buffer.pop();
-            if self.buffer.ends_with(b"\r") {
-                self.buffer.pop();
-            }
-        }
-        if self.buffer.len() > MAX_LINE {
-            return Err(too_long(self.place()));
-        }
-        if self.number == 1 && self.buffer.starts_with("\u{feff}".as_bytes()) {
-            self.buffer.drain(..3);
-            self.start += 3;
-        }
-        Ok(true)
-    }
-
-    /// What to report for an error of the file or the decompressor.
-    fn unreadable(&self, error: io::Error) -> anyhow::Error {
-        match error.kind() {
-            io::ErrorKind::UnexpectedEof => {
-                fault(self.place(), "the compressed file ends before its text does", "copy or download it again").into()
-            }
-            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
-                fault(self.place(), format!("the compressed file is damaged ({error})"), "copy or download it again")
-                    .into()
-            }
-            _ => reading(&self.path, error),
-        }
-    }
-}
-
-/// The fault of a line, record or file above [`MAX_LINE`].
-pub(super) fn too_long(place: impl std::fmt::Display) -> anyhow::Error {
-    fault(
-        place,
-        format!("this text is longer than {MAX_LINE} bytes"),
-        "divide it, or check that the file is what its name says",
-    )
-    .into()
-}
-
-/// The fault of bytes that are not UTF-8, which start `start` bytes into the file.
-pub(super) fn not_utf8(place: impl std::fmt::Display, error: std::str::Utf8Error, start: u64) -> anyhow::Error {
-    fault(
-        place,
-        format!("the text is not UTF-8 at byte offset {} of the file", start + error.valid_up_to() as u64),
-        "save the file as UTF-8",
-    )
-    .into()
 }
 
 #[cfg(test)]
@@ -307,40 +171,6 @@ mod tests {
         bytes[checksum] ^= 1;
         assert!(fault_of("x.tsv.gz", &bytes).contains("damaged"));
         assert!(fault_of("x.tsv.gz", ROWS).contains("not compressed"));
-    }
-
-    #[test]
-    fn a_line_beyond_the_limit_is_refused_without_being_read() {
-        // A reader that would never end, and that counts what is taken from it.
-        struct Endless(std::sync::Arc<std::sync::atomic::AtomicUsize>);
-        impl Read for Endless {
-            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-                buffer.fill(b'x');
-                self.0.fetch_add(buffer.len(), std::sync::atomic::Ordering::Relaxed);
-                Ok(buffer.len())
-            }
-        }
-        let taken = std::sync::Arc::default();
-        let reader = BufReader::new(Endless(std::sync::Arc::clone(&taken)));
-        let mut lines = Lines::new(Path::new("x.tsv"), Box::new(reader));
-        let error = lines.advance().unwrap_err();
-        assert!(error.to_string().contains("x.tsv:1: this text is longer"), "{error}");
-        assert!(taken.load(std::sync::atomic::Ordering::Relaxed) < MAX_LINE + (1 << 16));
-    }
-
-    #[test]
-    fn the_limit_itself_is_allowed_with_any_line_end() {
-        for end in ["", "\n", "\r\n"] {
-            for (length, fits) in [(MAX_LINE, true), (MAX_LINE + 1, false)] {
-                let line = format!("0\tbad\n1\t{}{end}", "x".repeat(length - 2));
-                let outcome = load_bytes("x.tsv", line.as_bytes());
-                assert_eq!(outcome.is_ok(), fits, "{length} {end:?}");
-                if let Err(error) = outcome {
-                    assert_eq!(exit_code(&error), 2);
-                    assert!(error.to_string().contains("x.tsv:2: "), "{error}");
-                }
-            }
-        }
     }
 
     #[test]

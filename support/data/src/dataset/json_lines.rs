@@ -4,8 +4,8 @@ use anyhow::Result;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::formats::Lines;
-use super::{Example, Label, Task};
+use super::lines::Lines;
+use super::{Example, Label, Source, Task};
 use crate::error::fault;
 
 /// Reads examples from the lines of a file.
@@ -83,6 +83,12 @@ impl Iterator for Objects {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.read().transpose()
+    }
+}
+
+impl Source for Objects {
+    fn place(&self) -> String {
+        self.lines.place()
     }
 }
 

@@ -98,12 +98,14 @@ impl Task {
         let unknown = |problem: &str, remedy: &str| {
             Err(fault(place(), format!("the label {} {problem}", quoted(word)), remedy).into())
         };
+        // Tables with gaps are often written with 1.0 for 1.
+        let class = word.strip_suffix(".0").unwrap_or(word);
         match self {
-            Task::Verdict => match class_named(word) {
+            Task::Verdict => match class_named(class) {
                 Some(class) => Ok(class as f32),
                 None => unknown("is unknown", "write 0, neg or negative, or else 1, pos or positive"),
             },
-            Task::Classes(classes) | Task::Tags(classes) => match word.parse::<u32>() {
+            Task::Classes(classes) | Task::Tags(classes) => match class.parse::<u32>() {
                 Ok(class) if class < most(classes) => Ok(class as f32),
                 _ => unknown(
                     "is no class",

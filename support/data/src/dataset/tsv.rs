@@ -7,8 +7,8 @@ use std::path::Path;
 use anyhow::Result;
 use flate2::{Compression, write::GzEncoder};
 
-use super::formats::Lines;
-use super::{Example, Label, Task};
+use super::lines::Lines;
+use super::{Example, Label, Source, Task};
 use crate::error::fault;
 use crate::files::{Staged, stage};
 
@@ -51,6 +51,12 @@ impl Iterator for Rows {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.read().transpose()
+    }
+}
+
+impl Source for Rows {
+    fn place(&self) -> String {
+        self.lines.place()
     }
 }
 

@@ -1,0 +1,89 @@
+//! What an export found out, in words and tables.
+
+use crate::early::EarlyReport;
+use crate::export::judged::{Exported, Findings, Judged};
+use crate::metrics::BINS;
+use crate::report::table;
+use latch_engine::image::manifest::Early;
+
+/// Precision against accuracy, agreement with f32, image bytes, RAM and time.
+pub(in crate::cli) fn precision_table(images: &[Judged]) -> String {
+    let values = images.iter().any(|image| image.evaluation.errors.is_some());
+    let (first, second) = if values { ("RMSE", "R² to f32") } else { ("accuracy", "agrees with f32") };
+    let heading = ["precision", first, second, "image bytes", "RAM bytes a stream", "host ns per token"];
+    let mut rows = vec![heading.map(str::to_owned).to_vec()];
+    for image in images {
+        let evaluation = &image.evaluation;
+        let agreement = evaluation.agreement(&images[0].evaluation);
+        let (first, second) = match evaluation.errors {
+            Some(errors) => (format!("{:.4}", errors.rmse), format!("{agreement:.6}")),
+            None => (format!("{:.2} %", 100.0 * evaluation.accuracy), format!("{:.2} %", 100.0 * agreement)),
+        };
+        rows.push(vec![
+            format!(
+                "{}{}{}",
+                image.made.storage.name(),
+                if image.made.aware { ", trained" } else { "" },
+                if image.folded { ", folded" } else { "" }
+            ),
+            first,
+            second,
+            image.made.bytes.len().to_string(),
+            image.state_bytes.to_string(),
+            format!("{:.0}", evaluation.ns_per_token),
+        ]);
+    }
+    table(&rows)
+}
+
+/// What early answers save and cost, in words.
+pub(in crate::cli) fn early_words(report: &EarlyReport, of: &str) -> String {
+    format!(
+        "early answers: {} of {} texts {of} stop before their end, {:.1} % of the tokens saved; accuracy {:.2} %, to the end {:.2} %",
+        report.stopped,
+        report.texts,
+        100.0 * report.saved(),
+        100.0 * report.early_accuracy,
+        100.0 * report.accuracy
+    )
+}
+
+/// What was found out about the answers, in words; `None` where that is nothing.
+pub(super) fn findings(findings: &Findings) -> Option<String> {
+    let mut text = String::new();
+    if let Some(found) = &findings.calibration {
+        text += &format!(
+            "temperature {:.3}, fitted on the validation part and folded into the head: log loss {:.4} (before {:.4}), expected calibration \
+                 error {:.2} % (before {:.2} %; {BINS} bins)\n",
+            found.temperature,
+            found.log_loss,
+            found.log_loss_before,
+            100.0 * found.calibration_error,
+            100.0 * found.calibration_error_before
+        );
+    }
+    if let Some(early) = &findings.early {
+        text += &format!("{}\n", early_words(&early.report, "of the validation part"));
+        for Early { tokens, logit } in &early.thresholds {
+            text += &format!("  from {tokens:>5} tokens on a logit of {:.3}\n", f64::from(*logit) / 65_536.0);
+        }
+    }
+    (!text.is_empty()).then_some(text)
+}
+
+/// What folding did, in words; `None` where nothing is folded.
+pub(super) fn folding(exported: &Exported, budget: Option<usize>) -> Option<String> {
+    let folded = exported.folded.as_ref()?;
+    let (chosen, unfolded) = (exported.chosen(), &exported.images[exported.unfolded]);
+    let share = folded.share.map_or(String::new(), |share| format!(", {:.2} % of the training tokens", 100.0 * share));
+    let same =
+        chosen.evaluation.logits.iter().zip(&unfolded.evaluation.logits).filter(|(a, b)| a.to_bits() == b.to_bits());
+    Some(format!(
+        "folded the {} most frequent ids{share}: {} bytes of a budget of {}; {} of {} logits are the bits of the unfolded image\n",
+        folded.ids,
+        folded.bytes.len(),
+        budget.unwrap_or(folded.bytes.len()),
+        same.count(),
+        chosen.evaluation.n
+    ))
+}

@@ -1,0 +1,247 @@
+//! Images judged through the engine: what `latch export` reports beside the image that it writes.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use latch_engine::image::Image;
+use latch_engine::image::encode::AlignedBytes;
+use latch_engine::image::manifest::{Answer, Early, Precision};
+use latch_engine::model::{Model, with_answer};
+use serde::Serialize;
+
+use super::{Calibration, Export, Made, Source, Trained};
+use crate::config::Storage;
+use crate::dataset::{Dataset, Example, Label, Labels, Part};
+use crate::early::{self, EarlyReport};
+use crate::error::{Fault, fault};
+use crate::evaluate::{Evaluation, evaluate};
+use crate::folding::{Folded, fold_to};
+use crate::quantizer::saturation::{self, Saturation};
+use crate::report::image::sections_table;
+use crate::runs::folder::RunFolder;
+
+/// Training texts on which saturation is counted.
+const SATURATION_TEXTS: usize = 256;
+
+/// What is asked of an export.
+pub struct Options {
+    /// How the image is to store its weights.
+    pub storage: Storage,
+    /// Fold the embedding so that the image has at most so many bytes.
+    pub fold_to: Option<usize>,
+    /// Scale the head so that probabilities fit the validation part.
+    pub calibrate: bool,
+    /// Choose thresholds of an early answer that at most this share of the validation texts is harmed by.
+    pub early_error: Option<f64>,
+    /// Labelled texts to report on, in place of the validation part.
+    pub data: Option<PathBuf>,
+}
+
+/// An image, and what it gives on some texts.
+pub struct Judged {
+    /// The image.
+    pub made: Made,
+    /// Its embedding is folded.
+    pub folded: bool,
+    /// Bytes of a stream's state.
+    pub state_bytes: usize,
+    /// What the engine says of the texts.
+    pub evaluation: Evaluation,
+}
+
+/// What came of an export.
+pub struct Exported {
+    /// One image for each precision that can hold the network, f32 first; then the one that learned with integers, then the folded one.
+    pub images: Vec<Judged>,
+    /// The place of the image before it was folded.
+    pub unfolded: usize,
+    /// The folding, where one was asked for.
+    pub folded: Option<Folded>,
+    /// Precisions that are missing, each with the reason.
+    pub missing: Vec<(Storage, anyhow::Error)>,
+    /// What was found out about the answers.
+    pub findings: Findings,
+    /// How often integers reach the end of their range, and on how many training texts; `None` for floats and without training texts.
+    pub saturation: Option<(Saturation, usize)>,
+    /// Where the bytes of the image lie that was asked for: a table of its sections.
+    pub layout: String,
+    /// What the images were judged on.
+    pub part: String,
+    /// How many texts that has.
+    pub texts: usize,
+}
+
+impl Exported {
+    /// The image that was asked for.
+    pub fn chosen(&self) -> &Judged {
+        &self.images[if self.folded.is_some() { self.images.len() - 1 } else { self.unfolded }]
+    }
+}
+
+/// What an export finds out about the answers: `calibration.json` in the run's folder.
+#[derive(Debug, Serialize)]
+pub struct Findings {
+    /// On which examples.
+    pub answers: &'static str,
+    /// The temperature.
+    pub calibration: Option<Calibration>,
+    /// The thresholds of an early answer.
+    pub early: Option<EarlyAnswers>,
+}
+
+/// The thresholds of an early answer, and what they do on the validation part.
+#[derive(Debug, Serialize)]
+pub struct EarlyAnswers {
+    /// The share of the texts that may be harmed.
+    pub allowed: f64,
+    /// What the thresholds do.
+    pub report: EarlyReport,
+    /// The thresholds.
+    pub thresholds: Vec<Early>,
+}
+
+/// Makes the image of a run that is asked for, and judges it beside those of all other precisions.
+///
+/// # Errors
+/// A fault when an option does not suit the run, when its data cannot be used, or when the image cannot hold the weights.
+pub fn export(run: &Trained, folder: &RunFolder, options: &Options) -> Result<Exported> {
+    check(run, folder, options)?;
+    let (source, storage) = (run.source(), options.storage);
+    let task = source.config.train.task;
+    let data;
+    let (reported, part): (&[Example<Label>], String) = match &options.data {
+        Some(path) => {
+            data = Dataset::load_for(path, Part::Test, task)?.examples;
+            (&data, path.display().to_string())
+        }
+        None => (source.validation, "the run's validation part".to_owned()),
+    };
+    let export = Export::of(source, options.calibrate)?;
+    let (mut made, missing) = all_precisions(&export, storage)?;
+    let Some(unfolded) = made.iter().rposition(|made| made.storage == storage) else {
+        anyhow::bail!("no image of precision {}", storage.name());
+    };
+    let early = match options.early_error {
+        Some(allowed) => {
+            let (bytes, early) = answer_early(&made[unfolded].bytes, source.validation, allowed)?;
+            made[unfolded].bytes = bytes;
+            Some(early)
+        }
+        None => None,
+    };
+    let mut layout = String::new();
+    let (mut images, mut saturation, mut folded) = (Vec::new(), None, None);
+    for (place, made) in made.into_iter().enumerate() {
+        let image = Image::open(&made.bytes)?;
+        if place == unfolded {
+            layout = sections_table(&image);
+            saturation = saturated(&image, &source);
+            folded = options.fold_to.map(|budget| fold_to(&image, export.weights(storage), budget)).transpose()?;
+        }
+        let judgement = judgement(&image, reported)?;
+        images.push(judgement.of(made));
+    }
+    if let Some(Folded { bytes, .. }) = &folded {
+        let image = Image::open(bytes)?;
+        layout = sections_table(&image);
+        let aware = images[unfolded].made.aware;
+        images.push(judgement(&image, reported)?.of(Made { storage, aware, bytes: bytes.clone() }));
+    }
+    let findings = Findings { answers: "validation part", calibration: export.calibration, early };
+    Ok(Exported { images, unfolded, folded, missing, findings, saturation, layout, part, texts: reported.len() })
+}
+
+/// Checks that the options suit the run.
+fn check(run: &Trained, folder: &RunFolder, options: &Options) -> Result<(), Fault> {
+    let (config, place) = (&run.opened.config, folder.path().display());
+    if config.data.as_os_str().is_empty() && options.data.is_none() {
+        let problem = "its network was imported without data, so that there is no text to judge the image by";
+        return Err(fault(place, problem, "add --data, labelled texts to report on"));
+    }
+    if options.early_error.is_none() {
+        return Ok(());
+    }
+    let task = config.train.task;
+    if task.has_values() || task.each_step() || task.outputs() > 1 {
+        let problem = "only a verdict of two classes on a whole text can be given early";
+        return Err(fault("--early-error", problem, "leave it out for this run"));
+    }
+    if run.opened.validation.is_empty() {
+        let problem = "the run has no validation part to choose thresholds on";
+        return Err(fault("--early-error", problem, "train on labelled texts, or leave it out"));
+    }
+    Ok(())
+}
+
+/// Precisions without an image, each with the reason.
+type Missing = Vec<(Storage, anyhow::Error)>;
+
+/// The images of all precisions, the network's that learned with integers last. One that was not asked for may be missing.
+fn all_precisions(export: &Export<'_>, asked: Storage) -> Result<(Vec<Made>, Missing)> {
+    let (mut made, mut missing) = (Vec::new(), Vec::new());
+    for storage in Storage::ALL {
+        match export.float_image(storage) {
+            Ok(image) => made.push(image),
+            // A precision that was not asked for is only missed in the table.
+            Err(error) if storage != asked && storage != Storage::F32 => missing.push((storage, error)),
+            Err(error) => return Err(error),
+        }
+    }
+    if let Some(aware) = export.learned_integers().and_then(|storage| export.aware_image(storage)) {
+        made.push(aware?);
+    }
+    Ok((made, missing))
+}
+
+/// What the engine says of an image.
+struct Judgement {
+    folded: bool,
+    state_bytes: usize,
+    evaluation: Evaluation,
+}
+
+impl Judgement {
+    fn of(self, made: Made) -> Judged {
+        let Judgement { folded, state_bytes, evaluation } = self;
+        Judged { made, folded, state_bytes, evaluation }
+    }
+}
+
+fn judgement<L: Labels>(image: &Image<'_>, examples: &[Example<L>]) -> Result<Judgement> {
+    let model = Model::new(image);
+    let (folded, state_bytes) = (model.shape().folded, model.state_bytes());
+    Ok(Judgement { folded, state_bytes, evaluation: evaluate(&model, examples)? })
+}
+
+/// An image, judged through the engine.
+///
+/// # Errors
+/// An error when the image does not open.
+pub fn judge<L: Labels>(made: Made, examples: &[Example<L>]) -> Result<Judged> {
+    let judgement = judgement(&Image::open(&made.bytes)?, examples)?;
+    Ok(judgement.of(made))
+}
+
+/// How often the integers of an image reach the end of their range; `None` for floats and without training texts.
+fn saturated(image: &Image<'_>, source: &Source<'_>) -> Option<(Saturation, usize)> {
+    if image.manifest().precision != Precision::Int8 || source.training.is_empty() {
+        return None;
+    }
+    let texts = source.training.iter().take(SATURATION_TEXTS);
+    let ids: Vec<Vec<u32>> = texts.map(|example| source.vocabulary.ids(&example.text)).collect();
+    Some((saturation::count(image, &ids), ids.len()))
+}
+
+/// Chooses the thresholds of an early answer by what the image itself says after every token.
+fn answer_early(
+    bytes: &AlignedBytes,
+    validation: &[Example<Label>],
+    allowed: f64,
+) -> Result<(AlignedBytes, EarlyAnswers)> {
+    let image = Image::open(bytes)?;
+    let model = Model::new(&image);
+    let thresholds = early::choose(&early::trails(&model, validation)?, allowed);
+    let certain = with_answer(&image, Answer::default(), &thresholds)?;
+    let report = early::report(&Model::new(&Image::open(&certain)?), validation)?;
+    Ok((certain, EarlyAnswers { allowed, report, thresholds: thresholds.to_vec() }))
+}

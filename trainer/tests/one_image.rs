@@ -1,0 +1,74 @@
+//! Promise: one run, one image. Whoever asks for the image of a run at a precision gets the same bytes.
+
+#[path = "support/latch.rs"]
+mod support;
+
+use std::fs;
+
+use latch_trainer::config::Storage;
+use latch_trainer::export::{Export, Trained};
+use latch_trainer::runs::folder::RunFolder;
+use support::{Place, succeed};
+
+/// The bytes that `latch export` writes of a run.
+fn exported(place: &Place, run: &str, precision: &str) -> Vec<u8> {
+    place.export(run, precision);
+    place.read(&format!("{precision}.latch"))
+}
+
+#[test]
+fn the_library_gives_the_bytes_of_latch_export_at_every_precision() {
+    let place = Place::with_data(200);
+    for (run, more) in [("floats", &[][..]), ("integers", &["--quantize", "int4", "--quantize-epochs", "1"])] {
+        place.train(run, more);
+        let trained = Trained::read(&RunFolder::new(place.file(run))).expect("a run");
+        let export = Export::of(trained.source(), true).expect("weights");
+        assert!(export.calibration.is_some());
+        for storage in Storage::ALL {
+            let image = export.image(storage).expect("an image");
+            assert_eq!(image.aware, (run, storage) == ("integers", Storage::Int4));
+            assert!(exported(&place, run, storage.name()) == *image.bytes, "{run} {}", storage.name());
+        }
+    }
+}
+
+#[test]
+fn a_search_hands_over_the_image_that_latch_export_gives_of_its_run() {
+    let place = Place::with_data(400);
+    let answer = succeed(&mut place.latch([
+        "search",
+        "--data",
+        "data/train.tsv.gz",
+        "--valid",
+        "data/valid.tsv.gz",
+        "--flash",
+        "4KiB",
+        "--trials",
+        "3",
+        "--epochs",
+        "3",
+        "--out",
+        "search",
+        "--json",
+    ]))
+    .json();
+    let run = answer["best"]["run"].as_str().expect("the best trial's folder");
+    let precision = answer["best"]["precision"].as_str().expect("its precision");
+    assert!(exported(&place, &format!("search/{run}"), precision) == place.read("search/best.latch"));
+    for trial in fs::read_to_string(place.file("search/search.jsonl")).expect("trials").lines() {
+        let trial: serde_json::Value = serde_json::from_str(trial).expect("a trial");
+        let run = format!("search/{}", trial["run"].as_str().expect("a folder"));
+        let image = exported(&place, &run, trial["precision"].as_str().expect("a precision"));
+        assert!(image == place.read(&format!("{run}/image.latch")), "{trial}");
+    }
+}
+
+#[test]
+fn the_demo_keeps_the_images_that_latch_export_gives_of_its_run() {
+    let place = Place::with_data(20);
+    succeed(&mut place.latch(["demo", "--built-in", "--out", "demo", "--json"]));
+    for precision in ["f32", "f16", "int8"] {
+        let image = exported(&place, "demo/run", precision);
+        assert!(image == place.read(&format!("demo/{precision}.latch")), "{precision}");
+    }
+}
