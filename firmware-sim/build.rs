@@ -60,7 +60,7 @@ fn main() -> Result<()> {
     );
     fs::write(out.join("constants.rs"), constants)?;
     println!("cargo::rustc-link-search={}", out.display());
-    for program in ["engine", "firmware", "parity", "start", "steps"] {
+    for program in ["cells", "engine", "firmware", "parity", "start", "steps"] {
         println!("cargo::rustc-link-arg-bin={program}=-Tlink.x");
         println!("cargo::rustc-link-arg-bin={program}=--nmagic");
     }

@@ -9,6 +9,7 @@
 //!
 //! All weights are random, with a fixed seed and of the sizes that training gives.
 
+pub mod cells;
 #[cfg(feature = "images")]
 pub mod images;
 #[cfg(feature = "images")]

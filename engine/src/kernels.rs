@@ -57,20 +57,25 @@ pub use x86_64::{Avx2, Avx512, Avx512Vnni, AvxVnni};
 
 use cell::{gru, rnn};
 
-/// Rows of an integer matrix, and what follows their products: `out[row] = (sum over k of w[row][k] * x[k]) * multiplier[row] + bias[row]`.
+/// Rows of an integer matrix, and what follows their products: `out[row] = (sum over k of w[row][k] * x[k]) *
+/// multiplier[row] + bias[row]`.
 ///
-/// `R`, the number of rows, is a multiple of 4: four rows are a quad, and who has fewer pads with rows of zeros. `K` is the number of columns, and `K4` is `K`
-/// rounded up to a multiple of 4 with zero weights. An LSTM layer with `U` units has the rows `[unit][gate i, f, g, o]` (input, forget, cell candidate, output) over
+/// `R`, the number of rows, is a multiple of 4: four rows are a quad, and who has fewer pads with rows of zeros. `K` is
+/// the number of columns, and `K4` is `K`
+/// rounded up to a multiple of 4 with zero weights. An LSTM layer with `U` units has the rows `[unit][gate i, f, g, o]`
+/// (input, forget, cell candidate, output) over
 /// the columns of `[x; h]`, so that a quad is a unit; the other cells are in [`cell`].
 ///
-/// For every row the maker of the weights guarantees `128 * multiplier * sum |w| + |bias| <= i32::MAX`, so that no 32-bit
+/// For every row the maker of the weights guarantees `128 * multiplier * sum |w| + |bias| <= i32::MAX`, so that no
+/// 32-bit
 /// intermediate overflows; otherwise the result wraps, and backends may differ where a sum becomes exactly `-2^31`.
 pub type RowsI8<'a> = Rows<'a, i8, i32>;
 
 /// A matrix as borrowed tensors; see [`RowsI8`] for integers. Floats have no multipliers and no shift, see [`RowsFloat`].
 #[derive(Debug, Clone, Copy)]
 pub struct Rows<'a, W, S> {
-    /// Weights, `[R / 4][K4 / 4][4 rows][4 columns]`, length `R * K4`. They start on a multiple of 4, as do the multipliers and the columns:
+    /// Weights, `[R / 4][K4 / 4][4 rows][4 columns]`, length `R * K4`. They start on a multiple of 4, as do the
+    /// multipliers and the columns:
     /// chips load them by words.
     pub weights: &'a [W],
     /// Multipliers of the rows, length `R`: from the accumulator to what a cell reads, together with `shift`.
@@ -182,11 +187,13 @@ const MANY_TILE: usize = 16;
 
 /// Rows of a float matrix and their biases: `out[row] = sum over k of w[row][k] * x[k] + bias[row]`.
 ///
-/// `R`, the number of rows, is a multiple of 8: units are padded with zero weights to a multiple of 8, `U8`. An LSTM layer has the rows
+/// `R`, the number of rows, is a multiple of 8: units are padded with zero weights to a multiple of 8, `U8`. An LSTM
+/// layer has the rows
 /// `[unit / 8][gate i, f, g, o][8 units]` over the columns of `[x; h]`; the other cells are in [`cell`].
 #[derive(Debug, Clone, Copy)]
 pub struct RowsFloat<'a, W> {
-    /// Weights, `[R / 32][K][32 rows]`, length `R * K`. The last block has the 8, 16 or 24 rows that are left, `[K][rows]`. Columns are not padded.
+    /// Weights, `[R / 32][K][32 rows]`, length `R * K`. The last block has the 8, 16 or 24 rows that are left,
+    /// `[K][rows]`. Columns are not padded.
     pub weights: &'a [W],
     /// Biases of the rows, length `R`.
     pub bias: &'a [f32],
@@ -308,31 +315,37 @@ pub trait Backend: Copy + Send + Sync + 'static {
         one_tile_after_the_other(self, gates, streams);
     }
 
-    /// `out[row] = (sum over k of w[k] * x[k]) * multiplier + bias`, wrapping, for every row. As the biases of rows over other columns the result gives the sums over
+    /// `out[row] = (sum over k of w[k] * x[k]) * multiplier + bias`, wrapping, for every row. As the biases of rows
+    /// over other columns the result gives the sums over
     /// all columns, to the bit.
     ///
-    /// - `x`: `K4` columns in the range of an int8; without columns the result is the biases. A kernel may put them into another order while it works, and leaves
+    /// - `x`: `K4` columns in the range of an int8; without columns the result is the biases. A kernel may put them
+    ///   into another order while it works, and leaves
     ///   them as it found them.
     /// - `out`: length `R`.
     fn rows_i8(self, rows: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]) {
         scalar::rows_i8(rows, x, out);
     }
 
-    /// `sums[row] += (sum over k of w[k] * x[k]) * multiplier`, wrapping, for every row: as [`Backend::rows_i8`] with `sums` for biases.
+    /// `sums[row] += (sum over k of w[k] * x[k]) * multiplier`, wrapping, for every row: as [`Backend::rows_i8`] with
+    /// `sums` for biases.
     fn add_rows_i8(self, rows: &RowsI8<'_>, x: &mut [i16], sums: &mut [i32]) {
         add_by_parts(self, rows, x, sums);
     }
 
-    /// One step of an integer GRU layer with `U` units; `h` is replaced by its next value. The equations are at [`gru::step_i8`].
+    /// One step of an integer GRU layer with `U` units; `h` is replaced by its next value. The equations are at
+    /// [`gru::step_i8`].
     ///
-    /// - `scratch`: [`gru::scratch_i8`] words for the features and units; what it holds afterwards means nothing. With fewer nothing is done.
+    /// - `scratch`: [`gru::scratch_i8`] words for the features and units; what it holds afterwards means nothing. With
+    ///   fewer nothing is done.
     /// - `h`: hidden state in and out, Q0.15, length `U`.
     #[inline]
     fn gru_i8(self, gru: &gru::GruI8<'_>, x: Features<'_>, scratch: &mut [i32], h: &mut [i16]) {
         gru::step_i8(self, gru, x, scratch, h);
     }
 
-    /// The cell of an integer GRU layer with [`gru::Reset::After`], from its sums; the equations are at [`gru::step_i8`].
+    /// The cell of an integer GRU layer with [`gru::Reset::After`], from its sums; the equations are at
+    /// [`gru::step_i8`].
     ///
     /// - `sums`: of z, of r and of the recurrent kernel's part of n, `U` each.
     /// - `n`: the features' part of n, Q3.12, length `U`.
@@ -341,7 +354,8 @@ pub trait Backend: Copy + Send + Sync + 'static {
         gru::cell_i8(self, sums, n, shift, h);
     }
 
-    /// One step of a simple integer layer with `U` units; `h` is replaced by its next value. The equations are at [`rnn::step_i8`].
+    /// One step of a simple integer layer with `U` units; `h` is replaced by its next value. The equations are at
+    /// [`rnn::step_i8`].
     ///
     /// - `scratch`: [`rnn::scratch_i8`] words for the features and units, as at [`Backend::gru_i8`].
     /// - `h`: hidden state in and out, Q0.15, length `U`.
@@ -362,7 +376,8 @@ pub trait Backend: Copy + Send + Sync + 'static {
         0
     }
 
-    /// Writes a layer's weights in the backend's own order, for [`RowsI8::packed`]. `packed` has [`Backend::packed_i8_bytes`] bytes
+    /// Writes a layer's weights in the backend's own order, for [`RowsI8::packed`]. `packed` has
+    /// [`Backend::packed_i8_bytes`] bytes
     /// and starts on a multiple of [`PACKED_ALIGNMENT`]; with another length nothing is written.
     fn pack_i8(self, weights: &[i8], columns: usize, packed: &mut [u8]) {
         let _ = (weights, columns, packed);
@@ -376,6 +391,12 @@ pub trait Backend: Copy + Send + Sync + 'static {
     /// `out[n] = min((h[n] + 128) >> 8, 127)`: Q0.15 to Q0.7, rounded to nearest; equal lengths.
     fn narrow_q15(self, h: &[i16], out: &mut [i16]) {
         scalar::narrow_q15(h, out);
+    }
+
+    /// `out[n] = sat16(sums[n] >> shift)`, from the sums of rows to what a cell reads: the rounding half is in the
+    /// sums. Equal lengths.
+    fn shift_q12(self, sums: &[i32], shift: u32, out: &mut [i16]) {
+        scalar::shift_q12(sums, shift, out);
     }
 
     /// The logistic sigmoid in place, Q3.12 in, Q0.15 out: see [`activation::sigmoid_q15`].
@@ -468,9 +489,11 @@ pub trait Backend: Copy + Send + Sync + 'static {
         add_float_by_parts(self, rows, x, sums);
     }
 
-    /// One step of a float GRU layer with `U` units, padded to `U8`; `h` is replaced by its next value. The equations are at [`gru`].
+    /// One step of a float GRU layer with `U` units, padded to `U8`; `h` is replaced by its next value. The equations
+    /// are at [`gru`].
     ///
-    /// - `scratch`: [`gru::scratch_float`] floats for the features and units; what it holds afterwards means nothing. With fewer nothing is done.
+    /// - `scratch`: [`gru::scratch_float`] floats for the features and units; what it holds afterwards means nothing.
+    ///   With fewer nothing is done.
     /// - `h`: hidden state in and out, length `U8`. Units that pad keep 0 when they began with 0.
     #[inline]
     fn gru_float<W: FloatWeight>(
@@ -483,7 +506,8 @@ pub trait Backend: Copy + Send + Sync + 'static {
         gru::step_float(self, gru, x, scratch, h);
     }
 
-    /// One step of a simple float layer with `U` units, padded to `U8`; `h` is replaced by its next value. The equation is at [`rnn`].
+    /// One step of a simple float layer with `U` units, padded to `U8`; `h` is replaced by its next value. The equation
+    /// is at [`rnn`].
     ///
     /// - `scratch`: [`rnn::scratch_float`] floats for the features and units, as at [`Backend::gru_float`].
     /// - `h`: hidden state in and out, length `U8`. Units that pad keep 0 when they began with 0.

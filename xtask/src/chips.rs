@@ -3,6 +3,8 @@
 //! A step is one `Session::push_token`: embedding row, layer, readout. The program `steps` pushes 64 tokens between the plugin's markers;
 //! QEMU executes the same instructions in every run, so that the counts are exact.
 
+mod cells;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -89,6 +91,7 @@ pub(crate) fn run(update: bool) -> Result<bool> {
             }
         }
     }
+    count_cells(&images, &mut steps)?;
     let path = root().join("benches/results/chips.json");
     let mut record = read(&path)?;
     let recorded = record.get(toolchain.name()).cloned().unwrap_or_default();
@@ -116,6 +119,7 @@ pub(crate) fn run(update: bool) -> Result<bool> {
         );
     }
     well &= compare_precisions(&steps);
+    well &= compare_cells(&steps);
     let matrix = matrix.context("the M4 is no board any more")?;
     well &= hold("M4, instructions for a multiply-add of the matrix part at 64x64", matrix, MATRIX_LIMIT);
     let edgemark = steps.get("mps2-an386/int8/40x64").context("the M4 is no board any more")?.instructions as f64;
@@ -134,6 +138,32 @@ pub(crate) fn run(update: bool) -> Result<bool> {
         println!("where growth is meant, `cargo xtask chips --update` writes a new record");
     }
     Ok(well)
+}
+
+/// Counts one step of every cell's kernels on every board that has the memory, as `board/cell-gru/64x64`.
+fn count_cells(folder: &Path, steps: &mut BTreeMap<String, Step>) -> Result<()> {
+    for board in BOARDS {
+        let elf = firmware::build(board, Program::Cells, &firmware::Options::default())?;
+        for (cell, name) in cells::CELLS.iter().enumerate() {
+            for shape in cells::SHAPES {
+                let layer = cells::layer(folder, cell, shape)?;
+                let counts = count(board, &elf, &layer)?;
+                steps.insert(format!("{}/cell-{name}/{}x{}", board.name, shape.0, shape.1), step(board, &counts)?);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Holds the cells to what they may take as a part of the LSTM.
+fn compare_cells(steps: &BTreeMap<String, Step>) -> bool {
+    let mut well = true;
+    for (board, cell, shape, most) in cells::PARTS {
+        let count = |cell| steps.get(&format!("{board}/cell-{cell}/{shape}")).map(|step| step.instructions as f64);
+        let (Some(lstm), Some(step)) = (count("lstm"), count(cell)) else { continue };
+        well &= hold(&format!("{board}, {shape}: {cell} as a part of the LSTM"), step / lstm, most);
+    }
+    well
 }
 
 /// True when no step exceeds its limit.
@@ -184,7 +214,7 @@ fn count(board: &Board, elf: &Path, image: &Path) -> Result<Counts> {
     let options = boot::Options { plugin, timeout: Duration::from_secs(120) };
     let outcome = boot(board, elf, Some(image), &[], &options)?;
     if outcome.status != 0 {
-        bail!("`steps` on {} ended with status {} for {}", board.name, outcome.status, image.display());
+        bail!("the program on {} ended with status {} for {}", board.name, outcome.status, image.display());
     }
     Counts::parse(&outcome.plugin).with_context(|| format!("counting on {}", board.name))
 }

@@ -22,6 +22,10 @@ const BACKENDS: [&str; 2] = ["scalar", "avx2"];
 /// Inputs and units of the layer, as `latch_benches::SIZES`.
 const SIZES: [usize; 5] = [16, 32, 64, 128, 256];
 
+/// The cells whose kernels are counted by themselves, as `latch_benches::cells::CELLS`, and their inputs and units.
+const CELLS: [&str; 3] = ["lstm", "gru", "rnn"];
+const CELL_SIZES: [usize; 2] = [16, 64];
+
 /// The committed counts, and what they were made with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Record {
@@ -194,6 +198,17 @@ fn cases() -> Vec<Case> {
                 arguments: format!("review instructions/review-{precision}.latch {backend}"),
                 repetitions: [1, 2],
             });
+        }
+    }
+    for backend in BACKENDS.into_iter().filter(|backend| *backend != "avx2" || has_avx2()) {
+        for cell in CELLS {
+            for size in CELL_SIZES {
+                cases.push(Case {
+                    name: format!("cell/{cell}/int8/{backend}/{size:03}"),
+                    arguments: format!("cell {cell} {size:03} {backend}"),
+                    repetitions: [8, 24],
+                });
+            }
         }
     }
     for precision in PRECISIONS {

@@ -4,6 +4,7 @@
 //! steps step IMAGE BACKEND N      N tokens through a session
 //! steps review IMAGE BACKEND N    N whole reviews: UTF-8 text in, probability out
 //! steps open IMAGE N              N times `Image::open`
+//! steps cell CELL SIZE BACKEND N  N steps of a cell's int8 kernels, SIZE inputs and units
 //! ```
 //!
 //! The count of one is the difference between two runs with different N, divided by the difference of N: starting, reading
@@ -12,6 +13,7 @@
 use std::hint::black_box;
 
 use anyhow::{Context, Result, bail};
+use latch_benches::cells::Steps;
 use latch_benches::{REVIEW, REVIEW_STATE_BYTES, STEP_STATE_BYTES};
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
@@ -51,7 +53,15 @@ fn main() -> Result<()> {
                 black_box(Image::open(black_box(&image))?);
             }
         }
-        _ => bail!("usage: steps step|review IMAGE BACKEND N, or steps open IMAGE N"),
+        ["cell", cell, size, backend, count] => {
+            let steps = Steps { cell, size: number(size)? as usize, count: number(count)? };
+            let backend =
+                AnyBackend::by_name(backend).with_context(|| format!("this processor has no backend {backend}"))?;
+            if !backend.run(steps) {
+                bail!("there is no cell {cell}");
+            }
+        }
+        _ => bail!("usage: steps step|review IMAGE BACKEND N, steps open IMAGE N, or steps cell CELL SIZE BACKEND N"),
     }
     Ok(())
 }

@@ -19,6 +19,7 @@ use super::activation::{
     EXPM1, LN2_HIGH, LN2_LOW, ROUND, SIGMOID, SIGMOID_LOWEST, Segments, TANH, TANH_KNEE_1, TANH_KNEE_2, TANH_LOWEST,
     TANH_TOP,
 };
+use super::cell::SMALL;
 use super::{Backend, FloatView, FloatWeight, RowsFloat, RowsI8, scalar};
 
 #[cfg(feature = "std")]
@@ -639,7 +640,8 @@ fn products<const N: usize, W: Lanes>(weights: &[W], bias: &[[[f32; 8]; 4]], x: 
     z
 }
 
-/// The blocks of eight units, of which there are `units / 8`. Panics unless the lengths are those that [`RowsFloat`] states.
+/// The blocks of eight units, of which there are `units / 8`. Panics unless the lengths are those that [`RowsFloat`]
+/// states.
 #[inline]
 fn bias_blocks<'a, W>(weights: &[W], bias: &'a [f32], columns: usize) -> &'a [[[f32; 8]; 4]] {
     let (bias, bias_rest) = bias.as_chunks::<8>();
@@ -680,7 +682,10 @@ fn cells<const N: usize>(z: [[Float8; 4]; N], h: &mut [[f32; 8]], c: &mut [[f32;
         let mut hidden = previous;
         for half in 0..2 {
             let ig = vmulq_f32(sigmoid_f32_lanes(i[half]), tanh_f32_lanes(g[half]));
-            next[half] = vfmaq_f32(ig, sigmoid_f32_lanes(f[half]), previous[half]);
+            let small = vdupq_n_f32(SMALL);
+            let sum = vfmaq_f32(ig, sigmoid_f32_lanes(f[half]), previous[half]);
+            // As `without_subnormals` of the reference.
+            next[half] = vsubq_f32(vaddq_f32(sum, small), small);
             hidden[half] = vmulq_f32(sigmoid_f32_lanes(o[half]), tanh_f32_lanes(next[half]));
         }
         store_f32(c, next);

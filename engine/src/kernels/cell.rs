@@ -4,8 +4,10 @@
 //! features, h -> rows (matrix times vector) -> sums -> cell (activations, elementwise products) -> h
 //! ```
 //!
-//! A cell is written once here, over slices and the activations of a [`Backend`], so that its bits are the same on every backend. A backend may
-//! override a cell, or a whole step, where that was measured to gain; `docs/decisions/0021-cells-over-rows.md` has the measurements.
+//! A cell is written once here, over slices and the activations of a [`Backend`], so that its bits are the same on
+//! every backend. A backend may
+//! override a cell, or a whole step, where that was measured to gain; `docs/decisions/0021-cells-over-rows.md` has the
+//! measurements.
 
 pub mod gru;
 pub mod rnn;
@@ -39,26 +41,21 @@ impl<B: Backend> RowProducts for AsTheyLie<B> {
     }
 }
 
-/// `out[n] = sat16(sums[n] >> shift)`: from a row's sum to Q3.12, the rounding half being in the sum already.
-#[inline(always)]
-pub(crate) fn shift_q12(sums: &[i32], shift: u32, out: &mut [i16]) {
-    for (out, sum) in out.iter_mut().zip(sums) {
-        *out = (sum >> (shift & 31)).clamp(-32768, 32767) as i16;
-    }
-}
-
-/// `(a * b + 2^14) >> 15`: the product of two Q0.15 numbers, or of one with a Q3.12 number, rounded to nearest, halves up.
+/// `(a * b + 2^14) >> 15`: the product of two Q0.15 numbers, or of one with a Q3.12 number, rounded to nearest, halves
+/// up.
 #[inline(always)]
 pub(crate) fn product_q15(a: i16, b: i16) -> i16 {
     ((i32::from(a) * i32::from(b) + (1 << 14)) >> 15) as i16
 }
 
-/// Sets what is so small that it would become subnormal, with which some processors compute many times slower, to a multiple of 2^-87. The next state of a
+/// 2^-64: its unit in the last place is 2^-87.
+pub(crate) const SMALL: f32 = f32::from_bits((127 - 64) << 23);
+
+/// Sets what is so small that it would become subnormal, with which some processors compute many times slower, to a
+/// multiple of 2^-87. The state of a
 /// float cell goes through it.
 #[inline(always)]
 pub(crate) fn without_subnormals(x: f32) -> f32 {
-    /// Its unit in the last place is 2^-87.
-    const SMALL: f32 = f32::from_bits((127 - 64) << 23);
     (x + SMALL) - SMALL
 }
 

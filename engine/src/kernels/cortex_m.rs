@@ -75,6 +75,55 @@ impl Backend for Dsp {
         unsafe { lstm_i8(&step) }
     }
 
+    fn rows_i8(self, rows: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]) {
+        if let Some(product) = RowsStep::new(rows.weights, rows.multiplier, x, out) {
+            if rows.bias.len() == out.len() {
+                // SAFETY: `RowsStep::new` held the lengths to each other and to not being 0, and the biases are as
+                // many; `out` is borrowed apart from them.
+                unsafe { rows_i8(&RowsStep { bias: rows.bias.as_ptr(), ..product }) }
+            }
+        } else if x.is_empty() {
+            out.iter_mut().zip(rows.bias).for_each(|(out, bias)| *out = *bias);
+        }
+    }
+
+    fn add_rows_i8(self, rows: &RowsI8<'_>, x: &mut [i16], sums: &mut [i32]) {
+        if let Some(product) = RowsStep::new(rows.weights, rows.multiplier, x, sums) {
+            // SAFETY: `RowsStep::new` held the lengths to each other and to not being 0; a quad's biases are read
+            // before its sums are written over them.
+            unsafe { rows_i8(&product) }
+        }
+    }
+
+    fn gru_cell_i8(self, sums: &[i32], n: &[i16], shift: u32, h: &mut [i16]) {
+        let units = h.len();
+        if units == 0 || sums.len() < 3 * units || n.len() != units {
+            debug_assert!(units == 0, "the slices of a cell do not fit each other");
+            return;
+        }
+        let cell = GruCell {
+            sums: sums.as_ptr(),
+            n: n.as_ptr(),
+            bytes: 4 * units as u32,
+            h: h.as_mut_ptr(),
+            units: units as u32,
+            shift: shift & 31,
+        };
+        // SAFETY: the sums are at least three times `units`, n and h are `units`, which is not 0; h is borrowed apart
+        // from the others.
+        unsafe { gru_cell_i8(&cell) }
+    }
+
+    fn sigmoid_q15(self, x: &mut [i16]) {
+        // SAFETY: the pointer is good for the slice's length.
+        unsafe { sigmoid_q15(x.as_mut_ptr(), x.len()) }
+    }
+
+    fn tanh_q15(self, x: &mut [i16]) {
+        // SAFETY: the pointer is good for the slice's length.
+        unsafe { tanh_q15(x.as_mut_ptr(), x.len()) }
+    }
+
     fn widen_i8(self, x: &[i8], out: &mut [i16]) {
         let count = x.len().min(out.len());
         // SAFETY: both slices have `count` elements.
@@ -414,6 +463,230 @@ unsafe extern "C" fn lstm_i8(step: &Step) {
         tanh = const SEGMENT_ROWS_BYTES,
     )
 }
+
+/// What [`rows_i8`] reads: offsets are those of the fields.
+#[repr(C)]
+struct RowsStep {
+    multiplier: *const u16, // 0
+    bias: *const i32,       // 4
+    out: *mut i32,          // 8
+    x: *mut i16,            // 12
+    columns: u32,           // 16, in fours
+    quads: u32,             // 20, of rows
+    weights: *const i8,     // 24
+}
+
+impl RowsStep {
+    /// Rows onto sums that are there: `out` is bias, too. `None` for slices that do not fit each other or are empty.
+    fn new(weights: &[i8], multiplier: &[u16], x: &mut [i16], out: &mut [i32]) -> Option<Self> {
+        let (columns, quads) = (x.len() / 4, out.len() / 4);
+        let fits = x.len().is_multiple_of(4)
+            && out.len().is_multiple_of(4)
+            && weights.len() == 16 * columns * quads
+            && multiplier.len() == out.len();
+        let words = [weights.as_ptr().addr(), multiplier.as_ptr().addr(), x.as_ptr().addr()];
+        if !fits || columns == 0 || quads == 0 || words.iter().any(|address| address % 4 != 0) {
+            debug_assert!(columns == 0 || quads == 0, "the slices of rows do not fit each other");
+            return None;
+        }
+        Some(RowsStep {
+            multiplier: multiplier.as_ptr(),
+            bias: out.as_ptr(),
+            out: out.as_mut_ptr(),
+            x: x.as_mut_ptr(),
+            columns: columns as u32,
+            quads: quads as u32,
+            weights: weights.as_ptr(),
+        })
+    }
+}
+
+/// [`rows_i8`](super::scalar::rows_i8), a quad at a time, as [`lstm_i8`] does its products.
+///
+/// # Safety
+/// Every pointer is good for what `columns` and `quads` say, which are not 0; weights, multipliers and x start on a
+/// multiple of 4; what is written is apart from
+/// everything else, but that biases may lie where sums are written.
+#[unsafe(naked)]
+unsafe extern "C" fn rows_i8(step: &RowsStep) {
+    naked_asm!(
+        cpu!(),
+        "push.w {{r4, r5, r6, r7, r8, r9, r10, r11, lr}}",
+        // On the stack: 0 multiplier, 4 bias, 8 out (they move on), 12 x, 16 entry, 20 quads, 24 rounds, 28 columns.
+        "sub sp, sp, #36",
+        "ldm.w r0, {{r4, r5, r6, r7, r8, r9, r10}}",
+        "mov r0, r10",
+        "str r8, [sp, #28]",
+        "mov r1, r7",
+        "mov r12, r8",
+        "2:",
+        "ldrd r2, r3, [r1]",
+        "pkhbt lr, r2, r3, lsl #16",
+        "pkhtb r2, r3, r2, asr #16",
+        "strd lr, r2, [r1], #8",
+        "subs.w r12, r12, #1",
+        "bne 2b",
+        "rsb r2, r8, #0",
+        "and r2, r2, #3",
+        "add r3, r8, r2",
+        "lsr r3, r3, #2",
+        "add r2, r2, r2, lsl #3",
+        "adr.w r1, 4f",
+        "add r8, r1, r2, lsl #3",
+        "orr r8, r8, #1",
+        "stm.w sp, {{r4, r5, r6, r7, r8, r9}}",
+        "str r3, [sp, #24]",
+        "3:",
+        "ldr r1, [sp, #12]",
+        "ldr.w lr, [sp, #24]",
+        "mov r4, #0",
+        "mov r5, #0",
+        "mov r6, #0",
+        "mov r7, #0",
+        "ldr.w pc, [sp, #16]",
+        ".p2align 2",
+        "4:",
+        quad!(),
+        quad!(),
+        quad!(),
+        quad!(),
+        "subs.w lr, lr, #1",
+        "bne.w 4b",
+        "ldm.w sp, {{r8, r9, r10}}",
+        "ldrd r2, r12, [r8], #8",
+        "ldrd r1, r3, [r9], #8",
+        "uxth lr, r2",
+        "mla r4, r4, lr, r1",
+        "lsr lr, r2, #16",
+        "mla r5, r5, lr, r3",
+        "ldrd r1, r3, [r9], #8",
+        "uxth lr, r12",
+        "mla r6, r6, lr, r1",
+        "lsr lr, r12, #16",
+        "mla r7, r7, lr, r3",
+        "stm.w r10!, {{r4, r5, r6, r7}}",
+        "ldr r3, [sp, #20]",
+        "stm.w sp, {{r8, r9, r10}}",
+        "subs r3, r3, #1",
+        "str r3, [sp, #20]",
+        "bne.w 3b",
+        "ldr r1, [sp, #12]",
+        "ldr.w r12, [sp, #28]",
+        "5:",
+        "ldrd r2, r3, [r1]",
+        "pkhbt lr, r2, r3, lsl #16",
+        "pkhtb r2, r3, r2, asr #16",
+        "strd lr, r2, [r1], #8",
+        "subs.w r12, r12, #1",
+        "bne 5b",
+        "add sp, sp, #36",
+        "pop.w {{r4, r5, r6, r7, r8, r9, r10, r11, pc}}",
+    )
+}
+
+/// What [`gru_cell_i8`] reads: offsets are those of the fields.
+#[repr(C)]
+struct GruCell {
+    sums: *const i32, // 0
+    n: *const i16,    // 4
+    bytes: u32,       // 8, from the sums of a gate to those of the next
+    h: *mut i16,      // 12
+    units: u32,       // 16
+    shift: u32,       // 20
+}
+
+/// [`gru_cell_i8`](super::Backend::gru_cell_i8); the equations are at [`step_i8`](super::cell::gru::step_i8).
+///
+/// Sums keep their 32 bits where the reference saturates to 16, as in [`lstm_i8`], but for the one that is multiplied.
+///
+/// # Safety
+/// Every pointer is good for what `units` says, which is not 0; h is apart from everything else.
+#[unsafe(naked)]
+unsafe extern "C" fn gru_cell_i8(cell: &GruCell) {
+    naked_asm!(
+        cpu!(),
+        "push.w {{r4, r5, r6, r7, r8, r9, r10, r11, lr}}",
+        // On the stack: 0 h (moves on), 4 units, 8 shift.
+        "sub sp, sp, #12",
+        "ldm.w r0, {{r0, r1, r7, r8, r9, r10}}",
+        "stm.w sp, {{r8, r9, r10}}",
+        "movw r2, #:lower16:{rows}",
+        "movt r2, #:upper16:{rows}",
+        "2:",
+        "ldr r3, [sp, #8]",
+        "ldr r5, [r0, r7]",
+        "ldr.w r6, [r0, r7, lsl #1]",
+        "ldr r4, [r0], #4",
+        "asr r5, r5, r3",
+        "asr r6, r6, r3",
+        "asr r4, r4, r3",
+        "ssat r6, #16, r6",
+        sigmoid!("r4"),
+        sigmoid!("r5"),
+        // s = a + ((r * s + 2^14) >> 15)
+        "mov r8, #16384",
+        "ldrsh r3, [r1], #2",
+        "smlabb r6, r5, r6, r8",
+        "add r6, r3, r6, asr #15",
+        tanh!("r6"),
+        // h' = n + ((z * (h - n) + 2^14) >> 15)
+        "ldr r5, [sp]",
+        "mov r8, #16384",
+        "ldrsh r3, [r5]",
+        "sub r3, r3, r6",
+        "mla r3, r3, r4, r8",
+        "add r6, r6, r3, asr #15",
+        "strh r6, [r5], #2",
+        "ldr r3, [sp, #4]",
+        "str r5, [sp]",
+        "subs r3, r3, #1",
+        "str r3, [sp, #4]",
+        "bne.w 2b",
+        "add sp, sp, #12",
+        "pop.w {{r4, r5, r6, r7, r8, r9, r10, r11, pc}}",
+        rows = sym ROWS,
+        tanh = const SEGMENT_ROWS_BYTES,
+    )
+}
+
+/// An activation over a slice; its macro expects the rows in r2 and the value in r4.
+macro_rules! over_slice {
+    ($(#[$doc:meta])* $name:ident, $activation:ident $(, $constant:ident = $value:expr)?) => {
+        $(#[$doc])*
+        ///
+        /// # Safety
+        /// The pointer is good for `count` elements.
+        #[unsafe(naked)]
+        unsafe extern "C" fn $name(x: *mut i16, count: usize) {
+            naked_asm!(
+                cpu!(),
+                "cmp r1, #0",
+                "it eq",
+                "bxeq lr",
+                "push.w {{r4, r8, r9, r10, r11, lr}}",
+                "movw r2, #:lower16:{rows}",
+                "movt r2, #:upper16:{rows}",
+                "2:",
+                "ldrsh r4, [r0]",
+                $activation!("r4"),
+                "subs r1, r1, #1",
+                "strh r4, [r0], #2",
+                "bne.w 2b",
+                "pop.w {{r4, r8, r9, r10, r11, pc}}",
+                rows = sym ROWS,
+                $($constant = const $value,)?
+            )
+        }
+    };
+}
+over_slice!(
+    /// [`sigmoid_q15`](super::scalar::sigmoid_q15).
+    sigmoid_q15, sigmoid
+);
+over_slice!(
+    /// [`tanh_q15`](super::scalar::tanh_q15).
+    tanh_q15, tanh, tanh = SEGMENT_ROWS_BYTES
+);
 
 /// [`widen_i8`](super::scalar::widen_i8).
 ///

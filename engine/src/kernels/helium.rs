@@ -58,6 +58,87 @@ impl Backend for Helium {
         unsafe { lstm_i8(&step) }
     }
 
+    fn rows_i8(self, rows: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]) {
+        if let Some(product) = RowsStep::new(rows.weights, rows.multiplier, x, out) {
+            if rows.bias.len() == out.len() {
+                // SAFETY: `RowsStep::new` held the lengths to each other and to not being 0, and the biases are as
+                // many; `out` is borrowed apart from them.
+                unsafe { rows_i8(&RowsStep { bias: rows.bias.as_ptr(), ..product }) }
+            }
+        } else if x.is_empty() {
+            out.iter_mut().zip(rows.bias).for_each(|(out, bias)| *out = *bias);
+        }
+    }
+
+    fn add_rows_i8(self, rows: &RowsI8<'_>, x: &mut [i16], sums: &mut [i32]) {
+        if let Some(product) = RowsStep::new(rows.weights, rows.multiplier, x, sums) {
+            // SAFETY: `RowsStep::new` held the lengths to each other and to not being 0; a quad's biases are read
+            // before its sums are written over them.
+            unsafe { rows_i8(&product) }
+        }
+    }
+
+    fn gru_cell_i8(self, sums: &[i32], n: &[i16], shift: u32, h: &mut [i16]) {
+        let units = h.len();
+        if sums.len() < 3 * units || n.len() != units {
+            debug_assert!(false, "the slices of a cell do not fit each other");
+            return;
+        }
+        let minus_shift = -((shift & 31) as i32);
+        let (tiles, last) = (units / 8, units / 8 * 8);
+        if tiles > 0 {
+            let cell = GruCell {
+                z: sums.as_ptr(),
+                n: n.as_ptr(),
+                h: h.as_mut_ptr(),
+                bytes: 4 * units as u32,
+                tiles: tiles as u32,
+                minus_shift,
+            };
+            // SAFETY: the sums are at least three times as many as units, n and h as many, and the tiles are whole and
+            // at least one; h is borrowed apart from the
+            // others.
+            unsafe { gru_cell_i8(&cell) }
+        }
+        if last < units {
+            // The units that are left, in a tile of their own.
+            let (mut tile_sums, mut tile_n, mut tile_h) = ([[0_i32; 8]; 3], [0_i16; 8], [0_i16; 8]);
+            let count = units - last;
+            for (tile, sums) in tile_sums.iter_mut().zip(sums.chunks_exact(units)) {
+                tile[..count].copy_from_slice(&sums[last..]);
+            }
+            tile_n[..count].copy_from_slice(&n[last..]);
+            tile_h[..count].copy_from_slice(&h[last..]);
+            let cell = GruCell {
+                z: tile_sums.as_flattened().as_ptr(),
+                n: tile_n.as_ptr(),
+                h: tile_h.as_mut_ptr(),
+                bytes: 32,
+                tiles: 1,
+                minus_shift,
+            };
+            // SAFETY: three times eight sums, eight of n and of h, a whole tile.
+            unsafe { gru_cell_i8(&cell) }
+            h[last..].copy_from_slice(&tile_h[..count]);
+        }
+    }
+
+    fn shift_q12(self, sums: &[i32], shift: u32, out: &mut [i16]) {
+        let count = sums.len().min(out.len());
+        // SAFETY: both slices have `count` elements.
+        unsafe { shift_q12(sums.as_ptr(), out.as_mut_ptr(), count, -((shift & 31) as i32)) }
+    }
+
+    fn sigmoid_q15(self, x: &mut [i16]) {
+        // SAFETY: the pointer is good for the slice's length.
+        unsafe { sigmoid_q15(x.as_mut_ptr(), x.len()) }
+    }
+
+    fn tanh_q15(self, x: &mut [i16]) {
+        // SAFETY: the pointer is good for the slice's length.
+        unsafe { tanh_q15(x.as_mut_ptr(), x.len()) }
+    }
+
     fn widen_i8(self, x: &[i8], out: &mut [i16]) {
         let count = x.len().min(out.len());
         // SAFETY: both slices have `count` elements.
@@ -548,6 +629,369 @@ unsafe extern "C" fn lstm_i8(step: &Step) {
         columns = sym COLUMNS,
     )
 }
+
+/// What [`rows_i8`] reads: offsets are those of the fields.
+#[repr(C)]
+struct RowsStep {
+    weights: *const i8,     // 0
+    x: *mut i16,            // 4
+    columns: u32,           // 8
+    quads: u32,             // 12, of rows
+    multiplier: *const u16, // 16
+    bias: *const i32,       // 20
+    out: *mut i32,          // 24
+}
+
+impl RowsStep {
+    /// Rows onto sums that are there: `out` is bias, too. `None` for slices that do not fit each other or are empty.
+    fn new(weights: &[i8], multiplier: &[u16], x: &mut [i16], out: &mut [i32]) -> Option<Self> {
+        let (columns, quads) = (x.len() / 4, out.len() / 4);
+        let fits = x.len().is_multiple_of(4)
+            && out.len().is_multiple_of(4)
+            && weights.len() == 16 * columns * quads
+            && multiplier.len() == out.len();
+        if !fits || columns == 0 || quads == 0 || !weights.as_ptr().addr().is_multiple_of(4) {
+            debug_assert!(columns == 0 || quads == 0, "the slices of rows do not fit each other");
+            return None;
+        }
+        Some(RowsStep {
+            weights: weights.as_ptr(),
+            x: x.as_mut_ptr(),
+            columns: x.len() as u32,
+            quads: quads as u32,
+            multiplier: multiplier.as_ptr(),
+            bias: out.as_ptr(),
+            out: out.as_mut_ptr(),
+        })
+    }
+}
+
+/// [`scalar::rows_i8`], a quad at a time, as [`lstm_i8`] does its products.
+///
+/// # Safety
+/// Every pointer is good for what `columns` and `quads` say, which are not 0; `columns` is a multiple of 4; the weights
+/// start on a multiple of 4; what is written is
+/// apart from everything else, but that biases may lie where sums are written.
+#[unsafe(naked)]
+unsafe extern "C" fn rows_i8(step: &RowsStep) {
+    naked_asm!(
+        ".cpu cortex-m55",
+        "push.w {{r4, r5, r6, r7, r8, r9, r10, r11, r12, lr}}",
+        "vpush {{d8, d9}}",
+        // On the stack: 0 x, 4 columns, 8 how many quads from the end may not read ahead, 12 quads of columns behind
+        // the blocks.
+        "sub sp, sp, #16",
+        "ldm.w r0, {{r0, r2, r5, r7, r9, r11, r12}}",
+        "mov r3, r12",
+        "mov r12, r7",
+        "mov r7, r9",
+        "mov r9, r11",
+        // Now r0 weights, r2 x, r3 out, r5 columns, r7 multiplier, r9 bias, r12 quads.
+        "str r2, [sp]",
+        "str r5, [sp, #4]",
+        "lsr r10, r5, #4",
+        "ubfx r1, r5, #2, #2",
+        "str r1, [sp, #12]",
+        "sub r11, r10, #1",
+        "mov r1, #1",
+        "cmp r10, #0",
+        "it eq",
+        "mvneq r1, #0",
+        "str r1, [sp, #8]",
+        // Columns to bytes.
+        "mov r1, r2",
+        "dlstp.16 lr, r5",
+        "2:",
+        "vldrh.u16 q0, [r1], #16",
+        "vstrb.16 q0, [r2], #8",
+        "letp lr, 2b",
+        // A quad: its four rows in r2, r4, r6, r8.
+        "4:",
+        "ldr r1, [sp]",
+        "ldr r5, [sp, #12]",
+        "cmp r10, #0",
+        "beq 9f",
+        // The first block begins the sums.
+        "vldrb.u8 q4, [r1], #16",
+        "vld40.32 {{q0, q1, q2, q3}}, [r0]",
+        "vld41.32 {{q0, q1, q2, q3}}, [r0]",
+        "vld42.32 {{q0, q1, q2, q3}}, [r0]",
+        "vld43.32 {{q0, q1, q2, q3}}, [r0]!",
+        "vmladav.s8 r2, q0, q4",
+        "vmladav.s8 r4, q1, q4",
+        "vmladav.s8 r6, q2, q4",
+        "vmladav.s8 r8, q3, q4",
+        "wls lr, r11, 6f",
+        "5:",
+        "vldrb.u8 q4, [r1], #16",
+        "vld40.32 {{q0, q1, q2, q3}}, [r0]",
+        "vld41.32 {{q0, q1, q2, q3}}, [r0]",
+        "vld42.32 {{q0, q1, q2, q3}}, [r0]",
+        "vld43.32 {{q0, q1, q2, q3}}, [r0]!",
+        "vmladava.s8 r2, q0, q4",
+        "vmladava.s8 r4, q1, q4",
+        "vmladava.s8 r6, q2, q4",
+        "vmladava.s8 r8, q3, q4",
+        "le lr, 5b",
+        "6:",
+        "cbnz r5, 17f",
+        "8:",
+        // acc * multiplier + bias
+        "vmov q0[2], q0[0], r2, r6",
+        "vmov q0[3], q0[1], r4, r8",
+        "vldrh.u32 q1, [r7], #8",
+        "vldrw.u32 q2, [r9], #16",
+        "vmul.i32 q0, q0, q1",
+        "vadd.i32 q0, q0, q2",
+        "vstrw.32 q0, [r3], #16",
+        "subs.w r12, r12, #1",
+        "bne 4b",
+        "b 19f",
+        "9:",
+        "mov r2, #0",
+        "mov r4, #0",
+        "mov r6, #0",
+        "mov r8, #0",
+        "17:",
+        // Behind the blocks: as in `lstm_i8`.
+        "ldr lr, [sp, #8]",
+        "cmp r12, lr",
+        "bls 7f",
+        "lsl lr, r5, #2",
+        "vctp.8 lr",
+        "vpst",
+        "vldrbt.u8 q4, [r1]",
+        "vld40.32 {{q0, q1, q2, q3}}, [r0]",
+        "vld41.32 {{q0, q1, q2, q3}}, [r0]",
+        "vld42.32 {{q0, q1, q2, q3}}, [r0]",
+        "vld43.32 {{q0, q1, q2, q3}}, [r0]",
+        "add r0, r0, lr, lsl #2",
+        "vmladava.s8 r2, q0, q4",
+        "vmladava.s8 r4, q1, q4",
+        "vmladava.s8 r6, q2, q4",
+        "vmladava.s8 r8, q3, q4",
+        "b 8b",
+        "7:",
+        "ldr lr, [r1], #4",
+        "vldrb.u8 q0, [r0], #16",
+        "vdup.32 q4, lr",
+        four_bytes!("r2", "0xf"),
+        four_bytes!("r4", "0xf0"),
+        four_bytes!("r6", "0xf00"),
+        four_bytes!("r8", "0xf000"),
+        "subs r5, r5, #1",
+        "bne 7b",
+        "b 8b",
+        "19:",
+        // Bytes to columns, from the last to the first, for they grow over each other.
+        "ldr r1, [sp]",
+        "ldr r2, [sp, #4]",
+        "and r3, r2, #7",
+        "bic r2, r2, #7",
+        "add r4, r1, r2, lsl #1",
+        "add r1, r1, r2",
+        "vctp.16 r3",
+        "vpstt",
+        "vldrbt.s16 q0, [r1]",
+        "vstrht.16 q0, [r4]",
+        "lsr r2, r2, #3",
+        "wls lr, r2, 16f",
+        "15:",
+        "vldrb.s16 q0, [r1, #-8]!",
+        "vstrh.16 q0, [r4, #-16]!",
+        "le lr, 15b",
+        "16:",
+        "add sp, sp, #16",
+        "vpop {{d8, d9}}",
+        "pop.w {{r4, r5, r6, r7, r8, r9, r10, r11, r12, pc}}",
+    )
+}
+
+/// What [`gru_cell_i8`] reads: offsets are those of the fields.
+#[repr(C)]
+struct GruCell {
+    z: *const i32,    // 0
+    n: *const i16,    // 4
+    h: *mut i16,      // 8
+    bytes: u32,       // 12, from the sums of a gate to those of the next
+    tiles: u32,       // 16, of eight units
+    minus_shift: i32, // 20
+}
+
+/// Eight sums at `$at`, shifted and saturated to Q3.12, into `$q`. -shift in r11. Clobbers q4 and q5.
+macro_rules! eight_sums {
+    ($q:literal, $at:literal) => {
+        concat!(
+            "vld20.32 {{q4, q5}}, [",
+            $at,
+            "]\n",
+            "vld21.32 {{q4, q5}}, [",
+            $at,
+            "]!\n",
+            "vshl.s32 q4, r11\n",
+            "vshl.s32 q5, r11\n",
+            "vqmovnb.s32 ",
+            $q,
+            ", q4\n",
+            "vqmovnt.s32 ",
+            $q,
+            ", q5\n",
+        )
+    };
+}
+
+/// Half of `h' = (z * h + (32768 - z) * n + 2^14) >> 15` in 32 bits, as `n + ((z * (h - n) + 2^14) >> 15)`: q0 z, q2 n,
+/// q3 h, into q4. Clobbers q5.
+macro_rules! mix {
+    ($half:literal, $out:literal) => {
+        concat!(
+            "vmovl",
+            $half,
+            ".s16 q4, q3\n",
+            "vmovl",
+            $half,
+            ".s16 q5, q2\n",
+            "vsub.i32 q4, q4, q5\n",
+            "vmovl",
+            $half,
+            ".s16 q5, q0\n",
+            "vmul.i32 q4, q4, q5\n",
+            "vrshr.s32 q4, q4, #15\n",
+            "vmovn",
+            $half,
+            ".i32 ",
+            $out,
+            ", q4\n",
+        )
+    };
+}
+
+/// [`gru_cell_i8`](super::Backend::gru_cell_i8), eight units at a time; the equations are at
+/// [`step_i8`](super::cell::gru::step_i8).
+///
+/// # Safety
+/// Every pointer is good for what `tiles` says, which is not 0; h is apart from everything else.
+#[unsafe(naked)]
+unsafe extern "C" fn gru_cell_i8(cell: &GruCell) {
+    naked_asm!(
+        ".cpu cortex-m55",
+        "push.w {{r4, r5, r6, r7, r8, r9, r10, r11, r12, lr}}",
+        "vpush {{d8, d9, d10, d11, d12, d13, d14, d15}}",
+        // On the stack: 0 n, 4 h, 8 the sums of r, 12 those of s (they move on), 16 tiles.
+        "sub sp, sp, #24",
+        "ldm.w r0, {{r0, r1, r2, r3, r4, r11}}",
+        "add r3, r3, r0",
+        "rsb r5, r0, r3, lsl #1",
+        "mov r10, r0",
+        "mov r0, r3",
+        "stm.w sp, {{r1, r2}}",
+        "strd r0, r5, [sp, #8]",
+        "str r4, [sp, #16]",
+        "mvn r8, #32512",
+        "sub r8, r8, #255",
+        "mov r9, #16384",
+        "2:",
+        "ldrd r0, r4, [sp, #8]",
+        eight_sums!("q0", "r10"),
+        eight_sums!("q1", "r0"),
+        eight_sums!("q2", "r4"),
+        "strd r0, r4, [sp, #8]",
+        columns!(set),
+        sigmoid!("q0"),
+        sigmoid!("q1"),
+        // s = sat16(a + ((r * s + 2^14) >> 15))
+        "ldr r4, [sp]",
+        "vqrdmulh.s16 q2, q2, q1",
+        "vldrh.u16 q1, [r4], #16",
+        "str r4, [sp]",
+        "vqadd.s16 q2, q2, q1",
+        columns!(tanh),
+        tanh!("q2"),
+        "ldr r4, [sp, #4]",
+        "vldrh.u16 q3, [r4]",
+        mix!("b", "q1"),
+        mix!("t", "q1"),
+        "vadd.i16 q1, q1, q2",
+        "vstrh.16 q1, [r4], #16",
+        "str r4, [sp, #4]",
+        "ldr r4, [sp, #16]",
+        "subs r4, r4, #1",
+        "str r4, [sp, #16]",
+        "bne.w 2b",
+        "add sp, sp, #24",
+        "vpop {{d8, d9, d10, d11, d12, d13, d14, d15}}",
+        "pop.w {{r4, r5, r6, r7, r8, r9, r10, r11, r12, pc}}",
+        columns = sym COLUMNS,
+    )
+}
+
+/// [`scalar::shift_q12`], four at a time.
+///
+/// # Safety
+/// Both pointers are good for `count` elements.
+#[unsafe(naked)]
+unsafe extern "C" fn shift_q12(sums: *const i32, out: *mut i16, count: usize, minus_shift: i32) {
+    naked_asm!(
+        ".cpu cortex-m55",
+        "push {{r7, lr}}",
+        "wlstp.32 lr, r2, 3f",
+        "2:",
+        "vldrw.u32 q0, [r0], #16",
+        "vshl.s32 q0, r3",
+        "vqmovnb.s32 q0, q0",
+        "vstrh.32 q0, [r1], #8",
+        "letp lr, 2b",
+        "3:",
+        "pop {{r7, pc}}",
+    )
+}
+
+/// An activation over a slice, eight at a time; `$set` brings the columns' addresses.
+macro_rules! over_slice {
+    ($(#[$doc:meta])* $name:ident, $activation:ident, $set:expr) => {
+        $(#[$doc])*
+        ///
+        /// # Safety
+        /// The pointer is good for `count` elements.
+        #[unsafe(naked)]
+        unsafe extern "C" fn $name(x: *mut i16, count: usize) {
+            naked_asm!(
+                ".cpu cortex-m55",
+                "push.w {{r4, r5, r6, r7, r8, r9, r12, lr}}",
+                "vpush {{d8, d9, d10, d11, d12, d13, d14, d15}}",
+                "mov r4, r1",
+                "mvn r8, #32512",
+                "sub r8, r8, #255",
+                "mov r9, #16384",
+                $set,
+                "b 3f",
+                "2:",
+                "vctp.16 r4",
+                "vpst",
+                "vldrht.u16 q0, [r0]",
+                $activation!("q0"),
+                "vctp.16 r4",
+                "vpst",
+                "vstrht.16 q0, [r0], #16",
+                "subs r4, r4, #8",
+                "3:",
+                "cmp r4, #0",
+                "bgt.w 2b",
+                "vpop {{d8, d9, d10, d11, d12, d13, d14, d15}}",
+                "pop.w {{r4, r5, r6, r7, r8, r9, r12, pc}}",
+                columns = sym COLUMNS,
+            )
+        }
+    };
+}
+over_slice!(
+    /// [`scalar::sigmoid_q15`].
+    sigmoid_q15, sigmoid, columns!(set)
+);
+over_slice!(
+    /// [`scalar::tanh_q15`].
+    tanh_q15, tanh, concat!(columns!(set), columns!(tanh))
+);
 
 /// [`scalar::widen_i8`], eight at a time.
 ///

@@ -62,7 +62,8 @@ pub fn rows<B: Backend>(backend: B, rows: &RowsI8<'_>, x: &mut [i16], out: &mut 
     each_quad(rows, x.len(), room, out.as_chunks_mut::<4>().0.iter_mut(), |rows, out| backend.rows_i8(rows, x, out));
 }
 
-/// [`Backend::gru_i8`] of a layer whose weights are nibbles. `room`: 4 bytes for every column of the wider kernel, which start on a multiple of 4.
+/// [`Backend::gru_i8`] of a layer whose weights are nibbles. `room`: 4 bytes for every column of the wider kernel,
+/// which start on a multiple of 4.
 pub fn gru_step<B: Backend>(
     backend: B,
     gru: &GruI8<'_>,

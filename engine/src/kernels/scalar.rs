@@ -3,6 +3,7 @@
 //! Loops run over zipped slices, so nothing here can index out of bounds: with lengths that break the contract the extra
 //! elements are left alone.
 
+use super::cell::without_subnormals;
 use super::{FloatWeight, RowsFloat, RowsI8, activation};
 
 /// One step of an integer LSTM layer; shapes at [`Backend::lstm_i8`](super::Backend::lstm_i8).
@@ -97,6 +98,14 @@ pub fn narrow_q15(h: &[i16], out: &mut [i16]) {
     for (out, &h) in out.iter_mut().zip(h) {
         // Saturating at 32767 and then shifting is the minimum with 127.
         *out = h.saturating_add(128) >> 8;
+    }
+}
+
+/// See [`Backend::shift_q12`](super::Backend::shift_q12).
+#[inline(always)]
+pub fn shift_q12(sums: &[i32], shift: u32, out: &mut [i16]) {
+    for (out, sum) in out.iter_mut().zip(sums) {
+        *out = sat16(sum >> (shift & 31));
     }
 }
 
@@ -228,7 +237,7 @@ pub(crate) fn lstm_float_blocks<W: FloatWeight>(
         let [i, f, g, o] = products(block, xh, z);
         for (unit, (h, c)) in h.iter_mut().zip(c).enumerate() {
             let ig = activation::sigmoid_f32(i[unit]) * activation::tanh_f32(g[unit]);
-            *c = activation::sigmoid_f32(f[unit]) * *c + ig;
+            *c = without_subnormals(activation::sigmoid_f32(f[unit]) * *c + ig);
             *h = activation::sigmoid_f32(o[unit]) * activation::tanh_f32(*c);
         }
     }

@@ -301,7 +301,8 @@ proptest! {
     }
 }
 
-/// Kernel and recurrent kernel apart: `rows_i8` over the features, and its result as the bias of a step over the hidden state.
+/// Kernel and recurrent kernel apart: `rows_i8` over the features, and its result as the bias of a step over the hidden
+/// state.
 fn apart_agrees_with_whole(seed: u64, units: usize, inputs: usize, fill: Fill, shift: u32, wild: bool) {
     let noise = &mut Noise(seed);
     let layer = PlainI8::new(noise, units, inputs, fill, shift, wild);
@@ -341,6 +342,45 @@ fn apart_agrees_with_whole(seed: u64, units: usize, inputs: usize, fill: Fill, s
             assert_eq!(found, expected, "{}, {units} units, {inputs} inputs", backend.name());
         }
     });
+}
+
+/// A step over scratch, h and c.
+type StepOf<'a> = dyn Fn(&mut [i16], &mut [i16], &mut [i32]) + 'a;
+
+#[test]
+fn columns_behind_those_of_a_step_read_as_zeros_on_every_backend() {
+    for (units, inputs, more) in [(4, 8, 100), (16, 3, 260), (20, 20, 64), (33, 1, 500), (64, 7, 1021)] {
+        let noise = &mut Noise(units as u64);
+        // The same layer with inputs that no step has.
+        let layer = PlainI8::new(noise, units, inputs + more, Fill::Uniform, 14, false);
+        let weights = layer.packed();
+        let gates = RowsI8 {
+            weights: &weights,
+            multiplier: &layer.multiplier,
+            bias: &layer.bias,
+            shift: 14,
+            packed: Packed::NONE,
+        };
+        let row: Vec<i8> = (0..inputs).map(|_| noise.next() as i8).collect();
+        let steps = |step: &StepOf<'_>| {
+            let (mut h, mut c) = (vec![0; units], vec![1 << 18; units]);
+            for _ in 0..3 {
+                // Whatever lies in the scratch.
+                let mut xh = vec![0x7a7a; layer.padded_columns()];
+                step(&mut xh, &mut h, &mut c);
+            }
+            (h, c)
+        };
+        let expected = steps(&|xh, h, c| Scalar.step_i8(&gates, Features::Row(&row), xh, h, c, false));
+        for_every_backend!(backend => {
+            let memory = PackedMemory::new(backend, &weights, units, layer.padded_columns());
+            for packed in [Packed::NONE, Packed(memory.bytes())] {
+                let gates = RowsI8 { packed, ..gates };
+                let found = steps(&|xh, h, c| backend.step_i8(&gates, Features::Row(&row), xh, h, c, true));
+                assert_eq!(found, expected, "{}, {units} units, {inputs} inputs", backend.name());
+            }
+        });
+    }
 }
 
 #[test]

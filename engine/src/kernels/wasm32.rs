@@ -15,6 +15,7 @@ use super::activation::{
     EXPM1, LN2_HIGH, LN2_LOW, ROUND, SIGMOID, SIGMOID_LOWEST, Segments, TANH, TANH_KNEE_1, TANH_KNEE_2, TANH_LOWEST,
     TANH_TOP,
 };
+use super::cell::SMALL;
 use super::{Backend, FloatView, FloatWeight, RowsFloat, RowsI8, scalar};
 
 /// The vectors of WebAssembly. What this was compiled for has them, so that nothing needs detecting.
@@ -467,7 +468,10 @@ fn lstm_float<W: Lanes>(weights: &[W], bias: &[f32], xh: &[f32], h: &mut [f32], 
         let states = h.as_chunks_mut::<4>().0.iter_mut().zip(c.as_chunks_mut::<4>().0);
         for ([i, f, g, o], (h, c)) in halves.into_iter().zip(states) {
             let ig = f32x4_mul(sigmoid_f32_lanes(i), tanh_f32_lanes(g));
-            let next = f32x4_add(f32x4_mul(sigmoid_f32_lanes(f), load(c)), ig);
+            let sum = f32x4_add(f32x4_mul(sigmoid_f32_lanes(f), load(c)), ig);
+            // As `without_subnormals` of the reference.
+            let small = f32x4_splat(SMALL);
+            let next = f32x4_sub(f32x4_add(sum, small), small);
             store(c, next);
             store(h, f32x4_mul(sigmoid_f32_lanes(o), tanh_f32_lanes(next)));
         }

@@ -17,6 +17,7 @@ use super::activation::{
     EXPM1, LN2_HIGH, LN2_LOW, ROUND, SIGMOID, SIGMOID_LOWEST, Segments, TANH, TANH_KNEE_1, TANH_KNEE_2, TANH_LOWEST,
     TANH_TOP,
 };
+use super::cell::{SMALL, gru};
 use super::{Backend, FloatView, FloatWeight, RowsFloat, RowsI8, scalar};
 
 pub use avx512::{Avx512, Avx512Vnni};
@@ -109,6 +110,14 @@ impl Backend for Avx2 {
 
     fn narrow_q15(self, h: &[i16], out: &mut [i16]) {
         hand_over!(self, narrow_q15(h, out));
+    }
+
+    fn shift_q12(self, sums: &[i32], shift: u32, out: &mut [i16]) {
+        hand_over!(self, shift_q12(sums, shift, out));
+    }
+
+    fn gru_cell_i8(self, sums: &[i32], n: &[i16], shift: u32, h: &mut [i16]) {
+        hand_over!(self, gru_cell_i8(self, sums, n, shift, h));
     }
 
     fn sigmoid_q15(self, x: &mut [i16]) {
@@ -604,6 +613,16 @@ fn rows_float<W: FloatWeight>(gates: &RowsFloat<'_, W>, x: &[f32], out: &mut [f3
 }
 
 #[target_feature(enable = "avx2")]
+fn shift_q12(sums: &[i32], shift: u32, out: &mut [i16]) {
+    scalar::shift_q12(sums, shift, out);
+}
+
+#[target_feature(enable = "avx2")]
+fn gru_cell_i8(backend: Avx2, sums: &[i32], n: &[i16], shift: u32, h: &mut [i16]) {
+    gru::cell_i8(backend, sums, n, shift, h);
+}
+
+#[target_feature(enable = "avx2")]
 fn widen_i8(x: &[i8], out: &mut [i16]) {
     scalar::widen_i8(x, out);
 }
@@ -676,6 +695,14 @@ fn tanh_f32_lanes(x: __m256) -> __m256 {
     let m = _mm256_fmadd_ps(s, p, _mm256_sub_ps(s, _mm256_set1_ps(1.0)));
     let magnitude = _mm256_andnot_ps(sign, _mm256_div_ps(m, _mm256_add_ps(_mm256_set1_ps(2.0), m)));
     _mm256_or_ps(magnitude, _mm256_and_ps(sign, x))
+}
+
+/// [`without_subnormals`](super::cell::without_subnormals) of eight lanes.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn without_subnormals(x: __m256) -> __m256 {
+    let small = _mm256_set1_ps(SMALL);
+    _mm256_sub_ps(_mm256_add_ps(x, small), small)
 }
 
 /// Applies `$lanes` to a slice of any length, eight at a time.
@@ -760,7 +787,7 @@ fn units<const N: usize, W: Lanes>(
     }
     for (([i, f, g, o], h), c) in z.into_iter().zip(h).zip(c) {
         let ig = _mm256_mul_ps(sigmoid_f32_lanes(i), tanh_f32_lanes(g));
-        let next = _mm256_fmadd_ps(sigmoid_f32_lanes(f), load_f32(c), ig);
+        let next = without_subnormals(_mm256_fmadd_ps(sigmoid_f32_lanes(f), load_f32(c), ig));
         store_f32(c, next);
         store_f32(h, _mm256_mul_ps(sigmoid_f32_lanes(o), tanh_f32_lanes(next)));
     }

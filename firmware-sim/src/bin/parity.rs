@@ -8,7 +8,8 @@
 #[cfg(not(target_os = "none"))]
 compile_error!("the feature `device` is for the chips' targets: leave it out on a host");
 
-use latch_engine::kernels::{AnyBackend, Backend, Packed, RowsI8, WithBackend, scalar};
+use latch_engine::kernels::cell::{gru, rnn};
+use latch_engine::kernels::{AnyBackend, Backend, Features, Packed, RowsI8, Scalar, WithBackend, scalar};
 use latch_firmware_sim::device::{self, entry};
 
 /// Most units and most columns of a layer here; together they keep the weights in the RAM of the smallest board.
@@ -57,13 +58,18 @@ impl WithBackend for Checks {
 }
 
 /// 1 the integer step, 2 what it leaves of `xh`, 3 widening, 4 narrowing, 5 sums, 6 maxima, 7 the dot product, 8 and 9 the float step with
-/// f32 and with f16.
+/// f32 and with f16, 10 rows, 11 what they leave of their columns, 12 rows onto sums, 13 the GRU, 14 the GRU with its
+/// reset gate before the product, 15 the simple
+/// cell, 16 sigmoid, 17 tanh.
 fn run<B: Backend>(backend: B) -> u32 {
     let mut noise = Noise(1);
     for (units, inputs) in SHAPES {
         for fill in 0..3 {
             for shift in [1, 12, 16, 30] {
-                let failed = step(backend, &mut noise, units, inputs, fill, shift);
+                let mut failed = step(backend, &mut noise, units, inputs, fill, shift);
+                if failed == 0 {
+                    failed = rows_and_cells(backend, &mut noise, (units, inputs), fill, shift);
+                }
                 if failed != 0 {
                     return failed;
                 }
@@ -123,6 +129,89 @@ fn step<B: Backend>(backend: B, noise: &mut Noise, units: usize, inputs: usize, 
     if xh.0 == before { 0 } else { 2 }
 }
 
+/// Rows by themselves, a GRU and a simple cell on both, from the same numbers.
+fn rows_and_cells<B: Backend>(
+    backend: B,
+    noise: &mut Noise,
+    (units, inputs): (usize, usize),
+    fill: u32,
+    shift: u32,
+) -> u32 {
+    const ROWS: usize = (3 * UNITS).next_multiple_of(4);
+    const SCRATCH: usize = 128;
+    let mut weights = Aligned([0_i8; WEIGHTS]);
+    weights.0.fill_with(|| match fill {
+        0 => noise.next() as i8,
+        1 => -128,
+        _ => [-128, 127][noise.next() as usize & 1],
+    });
+    let (mut multiplier, mut bias) = (Aligned([0_u16; ROWS]), [0_i32; ROWS]);
+    // Half of what one step's rows may have: the sums of two kernels come together.
+    multiplier.0.fill_with(|| noise.next() as u16 % 650);
+    bias.fill_with(|| noise.next() as i32 >> 3);
+    let mut features = [0_i8; COLUMNS];
+    features.fill_with(|| noise.next() as i8);
+    let mut first = [0_i16; UNITS];
+    first.fill_with(|| (noise.next() as i16).max(-32767));
+
+    let all = (3 * units).next_multiple_of(4);
+    let (of_x, of_h) = (inputs.next_multiple_of(4), units.next_multiple_of(4));
+    let (Some(weights_x), Some(weights_h)) = (weights.0.get(..all * of_x), weights.0.get(..all * of_h)) else {
+        return 0; // too large for the smallest board, and its shape is like that of another
+    };
+    let (Some(multiplier), Some(bias)) = (multiplier.0.get(..all), bias.get(..all)) else { return 10 };
+    let kernel = RowsI8 { weights: weights_x, multiplier, bias, shift, packed: Packed::NONE };
+
+    let mut x = Aligned([0_i16; COLUMNS]);
+    scalar::widen_i8(&features, &mut x.0);
+    let before = x.0;
+    let (mut expected, mut out) = ([7_i32; ROWS], [7_i32; ROWS]);
+    scalar::rows_i8(&kernel, cut(&mut x.0, of_x), cut(&mut expected, all));
+    backend.rows_i8(&kernel, cut(&mut x.0, of_x), cut(&mut out, all));
+    if out != expected {
+        return 10;
+    }
+    if x.0 != before {
+        return 11;
+    }
+    Scalar.add_rows_i8(&kernel, cut(&mut x.0, of_x), cut(&mut expected, all));
+    backend.add_rows_i8(&kernel, cut(&mut x.0, of_x), cut(&mut out, all));
+    if out != expected {
+        return 12;
+    }
+
+    let (Some(x), Some(bias_n)) = (features.get(..inputs), bias.get(..units)) else { return 13 };
+    for (reset, bias, failed) in [(gru::Reset::After, bias_n, 13), (gru::Reset::Before, &[][..], 14)] {
+        let recurrent = RowsI8 { weights: weights_h, bias, ..kernel };
+        let layer = gru::GruI8 { kernel, recurrent, reset };
+        let (mut expected, mut h, mut scratch) = (first, first, [0; SCRATCH]);
+        for _ in 0..2 {
+            Scalar.gru_i8(&layer, Features::Row(x), &mut scratch, cut(&mut expected, units));
+            backend.gru_i8(&layer, Features::Row(x), &mut scratch, cut(&mut h, units));
+        }
+        // A step that does nothing would agree with itself.
+        if h != expected || h == first {
+            return failed;
+        }
+    }
+
+    let columns = (inputs + units).next_multiple_of(4);
+    let Some(weights) = weights.0.get(..of_h * columns) else { return 0 };
+    let (Some(multiplier), Some(bias)) = (multiplier.get(..of_h), bias.get(..of_h)) else { return 0 };
+    for activation in [rnn::Activation::Tanh, rnn::Activation::Relu] {
+        let layer = rnn::RnnI8 { rows: RowsI8 { weights, multiplier, bias, ..kernel }, activation };
+        let (mut expected, mut h, mut scratch) = (first, first, [0; SCRATCH]);
+        for _ in 0..2 {
+            Scalar.rnn_i8(&layer, Features::Row(x), &mut scratch, cut(&mut expected, units));
+            backend.rnn_i8(&layer, Features::Row(x), &mut scratch, cut(&mut h, units));
+        }
+        if h != expected || h == first {
+            return 15;
+        }
+    }
+    0
+}
+
 /// The first elements; all where there are fewer.
 fn cut<T>(slice: &mut [T], count: usize) -> &mut [T] {
     let count = count.min(slice.len());
@@ -164,6 +253,18 @@ fn slices<B: Backend>(backend: B, noise: &mut Noise, count: usize, place: usize)
     backend.max_i16(cut(&mut out, count), w);
     if out != expected {
         return 6;
+    }
+    let (mut expected, mut out) = (first, first);
+    scalar::sigmoid_q15(cut(&mut expected, count));
+    backend.sigmoid_q15(cut(&mut out, count));
+    if out != expected {
+        return 16;
+    }
+    let (mut expected, mut out) = (first, first);
+    scalar::tanh_q15(cut(&mut expected, count));
+    backend.tanh_q15(cut(&mut out, count));
+    if out != expected {
+        return 17;
     }
     if backend.dot_i16(v, w) == scalar::dot_i16(v, w) { 0 } else { 7 }
 }

@@ -20,6 +20,8 @@ pub enum Program {
     Start,
     /// Pushes tokens one by one between markers, so that one step can be counted.
     Steps,
+    /// Takes steps of one recurrent cell by the kernels, between markers.
+    Cells,
     /// Judges one text and does nothing else, so that the engine can be weighed.
     Engine,
 }
@@ -32,6 +34,7 @@ impl Program {
             Program::Parity => "parity",
             Program::Start => "start",
             Program::Steps => "steps",
+            Program::Cells => "cells",
             Program::Engine => "engine",
         }
     }

@@ -12,7 +12,7 @@
 use core::ops::Range;
 
 use super::super::{Backend, Features, FeaturesFloat, FloatWeight, RowsFloat, RowsI8};
-use super::{AsTheyLie, RowProducts, product_q15, shift_q12, without_subnormals};
+use super::{AsTheyLie, RowProducts, product_q15, without_subnormals};
 
 /// Where the reset gate stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,17 +25,20 @@ pub enum Reset {
 
 /// An integer GRU layer with `U` units.
 ///
-/// Both kernels have the rows `[gate z, r, n][unit]`, `3 * U` of them, rounded up to whole quads with rows of zeros. All sums have one shift, `kernel.shift`;
+/// Both kernels have the rows `[gate z, r, n][unit]`, `3 * U` of them, rounded up to whole quads with rows of zeros.
+/// All sums have one shift, `kernel.shift`;
 /// the two kernels may have other multipliers for the same row.
 ///
 /// For the rows of z and r, and with [`Reset::Before`] of n too, the maker guarantees
-/// `128 * (multiplier_x * sum |w_x| + multiplier_h * sum |w_h|) + |bias| <= i32::MAX`; for those of n with [`Reset::After`] the bound of [`RowsI8`] on each
+/// `128 * (multiplier_x * sum |w_x| + multiplier_h * sum |w_h|) + |bias| <= i32::MAX`; for those of n with
+/// [`Reset::After`] the bound of [`RowsI8`] on each
 /// kernel by itself.
 #[derive(Debug, Clone, Copy)]
 pub struct GruI8<'a> {
     /// The rows over the features. Its biases hold both biases of z and r, the first one of n, and the rounding half.
     pub kernel: RowsI8<'a>,
-    /// The rows over h, with `U` rounded up to a multiple of 4 columns. Its biases are those of n, `U` of them with the rounding half, and none with
+    /// The rows over h, with `U` rounded up to a multiple of 4 columns. Its biases are those of n, `U` of them with the
+    /// rounding half, and none with
     /// [`Reset::Before`].
     pub recurrent: RowsI8<'a>,
     /// Where the reset gate stands.
@@ -45,9 +48,11 @@ pub struct GruI8<'a> {
 /// A float GRU layer with `U` units, padded to `U8`, a multiple of 8, with zeros.
 #[derive(Debug, Clone, Copy)]
 pub struct GruFloat<'a, W> {
-    /// The rows `[gate z, r, n][U8 units]` over the features; biases likewise, with both biases of z and r and the first one of n.
+    /// The rows `[gate z, r, n][U8 units]` over the features; biases likewise, with both biases of z and r and the
+    /// first one of n.
     pub kernel: RowsFloat<'a, W>,
-    /// The rows over h, with `U` columns, not padded. Weights: those of z and r in the order of [`RowsFloat`], and then those of n in the same order; `3 * U8 * U`
+    /// The rows over h, with `U` columns, not padded. Weights: those of z and r in the order of [`RowsFloat`], and then
+    /// those of n in the same order; `3 * U8 * U`
     /// in all. Biases: those of n, `U8` of them, and none with [`Reset::Before`].
     pub recurrent: RowsFloat<'a, W>,
     /// Where the reset gate stands.
@@ -107,8 +112,9 @@ pub(crate) fn step_i8_by<B: Backend>(
     match gru.reset {
         Reset::After => {
             let Some(n_sums) = sums.get_mut(2 * units..3 * units) else { return };
-            shift_q12(n_sums, gru.kernel.shift, n);
-            n_sums.iter_mut().zip(gru.recurrent.bias).for_each(|(sum, bias)| *sum = *bias);
+            backend.shift_q12(n_sums, gru.kernel.shift, n);
+            let Some(bias) = gru.recurrent.bias.get(..units) else { return };
+            n_sums.copy_from_slice(bias);
             products.add_rows(&gru.recurrent, columns, sums);
             backend.gru_cell_i8(sums, n, gru.kernel.shift, h);
         }
@@ -126,7 +132,8 @@ fn before_i8<B: Backend, P: RowProducts>(
     h: &mut [i16],
 ) {
     let units = h.len();
-    // When the number of units is odd, two rows of r and two of n share a quad, which is added for both and keeps half of its sums each time.
+    // When the number of units is odd, two rows of r and two of n share a quad, which is added for both and keeps half
+    // of its sums each time.
     let (first, last) = ((2 * units).next_multiple_of(4), 2 * units / 4 * 4);
     let bytes = columns.len() / P::PER_BYTE;
     let parts = (part(&gru.recurrent, bytes, 0, first), part(&gru.recurrent, bytes, last, sums.len()));
@@ -135,7 +142,7 @@ fn before_i8<B: Backend, P: RowProducts>(
     add_all_but(2 * units..first, gate_sums, |sums| products.add_rows(&gates, columns, sums));
 
     let Some(r_sums) = sums.get(units..) else { return };
-    shift_q12(r_sums, gru.kernel.shift, r);
+    backend.shift_q12(r_sums, gru.kernel.shift, r);
     backend.sigmoid_q15(r);
     r.iter_mut().zip(&*h).for_each(|(r, &h)| *r = product_q15(*r, h));
     let Some((previous, _)) = columns.split_at_mut_checked(units) else { return };
@@ -145,12 +152,12 @@ fn before_i8<B: Backend, P: RowProducts>(
 
     let Some((z_sums, rest)) = sums.split_at_checked(units) else { return };
     let Some(n_sums) = rest.get(units..) else { return };
-    shift_q12(n_sums, gru.kernel.shift, r);
+    backend.shift_q12(n_sums, gru.kernel.shift, r);
     backend.tanh_q15(r);
     let mut z = [0; TILE];
     for ((z_sums, n), h) in z_sums.chunks(TILE).zip(r.chunks(TILE)).zip(h.chunks_mut(TILE)) {
         let Some(z) = z.get_mut(..h.len()) else { return };
-        shift_q12(z_sums, gru.kernel.shift, z);
+        backend.shift_q12(z_sums, gru.kernel.shift, z);
         backend.sigmoid_q15(z);
         mix(z, n, h);
     }
@@ -173,7 +180,8 @@ fn part<'a>(rows: &RowsI8<'a>, bytes: usize, from: usize, to: usize) -> Option<R
 /// Units whose gates lie on the stack at a time.
 const TILE: usize = 32;
 
-/// `h' = n + z (h - n)`, rounded once: a mean of h and n with weights that sum up to one, so that it lies between the two.
+/// `h' = n + z (h - n)`, rounded once: a mean of h and n with weights that sum up to one, so that it lies between the
+/// two.
 #[inline(always)]
 fn mix(z: &[i16], n: &[i16], h: &mut [i16]) {
     for ((&z, &n), h) in z.iter().zip(n).zip(h) {
@@ -193,9 +201,9 @@ pub fn cell_i8<B: Backend>(backend: B, sums: &[i32], n: &[i16], shift: u32, h: &
     for (((z_sums, r_sums), s_sums), (n, h)) in sums.zip(n.chunks(TILE).zip(h.chunks_mut(TILE))) {
         let tile = (z.get_mut(..h.len()), r.get_mut(..h.len()), s.get_mut(..h.len()));
         let (Some(z), Some(r), Some(s)) = tile else { return };
-        shift_q12(z_sums, shift, z);
-        shift_q12(r_sums, shift, r);
-        shift_q12(s_sums, shift, s);
+        backend.shift_q12(z_sums, shift, z);
+        backend.shift_q12(r_sums, shift, r);
+        backend.shift_q12(s_sums, shift, s);
         backend.sigmoid_q15(z);
         backend.sigmoid_q15(r);
         s.iter_mut().zip(&*r).zip(n).for_each(|((s, &r), &n)| *s = n.saturating_add(product_q15(r, *s)));

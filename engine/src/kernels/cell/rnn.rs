@@ -1,7 +1,7 @@
 //! The simple recurrent unit (Elman 1990): `h' = f(W [x; h] + b)` with f the hyperbolic tangent or the rectifier.
 
 use super::super::{Backend, Features, FeaturesFloat, FloatWeight, RowsFloat, RowsI8};
-use super::{AsTheyLie, RowProducts, shift_q12, without_subnormals};
+use super::{AsTheyLie, RowProducts, without_subnormals};
 
 /// What follows the sums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +18,8 @@ pub const MOST_RECTIFIED: f32 = 16_777_216.0;
 /// An integer layer with `U` units.
 #[derive(Debug, Clone, Copy)]
 pub struct RnnI8<'a> {
-    /// The rows `[unit]` over `[x; h]`, `U` rounded up to whole quads with rows of zeros. Sums shifted right by `rows.shift` are Q3.12 for the hyperbolic tangent
+    /// The rows `[unit]` over `[x; h]`, `U` rounded up to whole quads with rows of zeros. Sums shifted right by
+    /// `rows.shift` are Q3.12 for the hyperbolic tangent
     /// and Q0.15 for the rectifier, for which the same multipliers have a shift 3 lower.
     pub rows: RowsI8<'a>,
     /// What follows the sums.
@@ -71,7 +72,7 @@ pub(crate) fn step_i8_by<B: Backend>(
         return;
     }
     products.rows(&rnn.rows, columns, sums);
-    shift_q12(sums, rnn.rows.shift, h);
+    backend.shift_q12(sums, rnn.rows.shift, h);
     match rnn.activation {
         Activation::Tanh => backend.tanh_q15(h),
         Activation::Relu => h.iter_mut().for_each(|h| *h = (*h).max(0)),

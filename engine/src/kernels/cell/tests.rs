@@ -453,6 +453,46 @@ impl PlainGru {
     }
 }
 
+#[test]
+fn no_float_state_becomes_subnormal_on_silence() {
+    let (inputs, units) = (3, 13);
+    let lanes = usize::next_multiple_of(units, 8);
+    let noise = &mut Noise(7);
+    let x = vec![0.0_f32; inputs];
+    let joined = pack_float(&float_rows(noise, 4, units, inputs + units));
+    let gru = PlainGru { bias: vec![0.0; 3 * lanes], bias_n: vec![0.0; lanes], ..PlainGru::new(noise, inputs, units) };
+    let kernel = pack_float(&gru.kernel);
+    let (gates, candidate) = gru.recurrent.split_at(2 * lanes);
+    let recurrent = [pack_float(gates), pack_float(candidate)].concat();
+    let simple = pack_float(&float_rows(noise, 1, units, inputs + units));
+    let bias = vec![0.0; 4 * lanes];
+    for_every_backend!(backend => {
+        let started: Vec<f32> = (0..lanes).map(|unit| if unit < units { 0.9 } else { 0.0 }).collect();
+        let [mut lstm_h, mut c, mut gru_h, mut rnn_h] = [(); 4].map(|()| started.clone());
+        let mut scratch = vec![0.0; gru::scratch_float(inputs, units)];
+        let lstm = RowsFloat { weights: &joined, bias: &bias };
+        let gru = GruFloat {
+            kernel: RowsFloat { weights: &kernel, bias: &gru.bias },
+            recurrent: RowsFloat { weights: &recurrent, bias: &gru.bias_n },
+            reset: Reset::After,
+        };
+        let rnn = RnnFloat {
+            rows: RowsFloat { weights: &simple, bias: &bias[..lanes] },
+            activation: Activation::Tanh,
+        };
+        for step in 0..3000 {
+            let features = FeaturesFloat::Row(&x);
+            backend.step_float(&lstm, features, &mut scratch[..inputs + units], &mut lstm_h, &mut c, step % 2 == 1);
+            backend.gru_float(&gru, features, &mut scratch, &mut gru_h);
+            backend.rnn_float(&rnn, features, &mut scratch, &mut rnn_h);
+            for state in [&lstm_h, &c, &gru_h, &rnn_h] {
+                assert!(!state.iter().any(|x| x.is_subnormal()), "{}, step {step}: {state:?}", backend.name());
+            }
+        }
+        assert!(c.iter().all(|c| c.abs() < 1e-20), "{}: silence lets go of what was held", backend.name());
+    });
+}
+
 /// 5 steps over at most 262 columns whose sums stay below about 10: rounding is below 262 * 2^-24 of that a step.
 const TOLERANCE: f64 = 2e-5;
 

@@ -83,6 +83,14 @@ macro_rules! methods_of_avx512 {
             hand_over!(self, narrow_q15(h, out));
         }
 
+        fn shift_q12(self, sums: &[i32], shift: u32, out: &mut [i16]) {
+            self.avx2().shift_q12(sums, shift, out);
+        }
+
+        fn gru_cell_i8(self, sums: &[i32], n: &[i16], shift: u32, h: &mut [i16]) {
+            self.avx2().gru_cell_i8(sums, n, shift, h);
+        }
+
         fn sigmoid_q15(self, x: &mut [i16]) {
             hand_over!(self, sigmoid_q15(x));
         }

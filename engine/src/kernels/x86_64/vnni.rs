@@ -59,6 +59,8 @@ impl Backend for AvxVnni {
         rows_i8(gates: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]);
         widen_i8(x: &[i8], out: &mut [i16]);
         narrow_q15(h: &[i16], out: &mut [i16]);
+        shift_q12(sums: &[i32], shift: u32, out: &mut [i16]);
+        gru_cell_i8(sums: &[i32], n: &[i16], shift: u32, h: &mut [i16]);
         sigmoid_q15(x: &mut [i16]);
         tanh_q15(x: &mut [i16]);
         add_i16(sum: &mut [i32], h: &[i16]);

@@ -11,31 +11,39 @@ pub(super) const ROOM: usize = 2048;
 
 /// `[x; h; 0..]` as signed bytes, with at least 64 zeros behind.
 ///
-/// Not cleared before it is filled, which would cost more than a small step.
+/// Not cleared before it is filled, which would cost more than a small step: it knows how much of it is written, and
+/// reads no further.
 #[repr(align(64))]
-pub(super) struct Columns([MaybeUninit<u8>; ROOM + 128]);
+pub(super) struct Columns {
+    bytes: [MaybeUninit<u8>; ROOM + 128],
+    /// All bytes before this place are written.
+    written: usize,
+}
 
 impl Columns {
     #[inline(always)]
     pub(super) const fn new() -> Self {
-        Columns([MaybeUninit::uninit(); ROOM + 128])
+        Columns { bytes: [MaybeUninit::uninit(); ROOM + 128], written: 0 }
     }
 
-    /// Writes 32 bytes at a place, which is at most `ROOM + 64`.
+    /// Writes 32 bytes at a place, which is at most `ROOM + 96` and not behind a gap.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
     fn put(&mut self, place: usize, bytes: __m256i) {
-        assert!(place <= ROOM + 64);
-        // SAFETY: by the line above the 32 bytes end before ROOM + 128, the length of the array; the store needs no alignment.
-        unsafe { _mm256_storeu_si256(self.0.as_mut_ptr().add(place).cast(), bytes) }
+        assert!(place <= ROOM + 96 && place <= self.written);
+        // SAFETY: by the line above the 32 bytes end with the array, at ROOM + 128; the store needs no alignment.
+        unsafe { _mm256_storeu_si256(self.bytes.as_mut_ptr().add(place).cast(), bytes) }
+        self.written = place + 32;
     }
 
-    /// Writes 64 zeros behind the columns.
+    /// Writes zeros from a place on up to 64 behind the columns.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-    fn end(&mut self, columns: usize) {
-        self.put(columns, _mm256_setzero_si256());
-        self.put(columns + 32, _mm256_setzero_si256());
+    fn end(&mut self, place: usize, columns: usize) {
+        self.put(place, _mm256_setzero_si256());
+        while self.written < columns + 64 {
+            self.put(self.written, _mm256_setzero_si256());
+        }
     }
 
     /// Takes the columns from 16 bits. False where there are too many.
@@ -48,7 +56,7 @@ impl Columns {
         for (block, x) in xh.chunks(32).enumerate() {
             self.put(32 * block, _mm512_cvtepi16_epi8(load_i16(x)));
         }
-        self.end(xh.len());
+        self.end(xh.len(), xh.len());
         true
     }
 
@@ -71,7 +79,7 @@ impl Columns {
             Features::Hidden(hidden) => self.narrow(0, hidden),
         }
         self.narrow(inputs, h);
-        self.end(inputs + h.len());
+        self.end(inputs + h.len(), columns);
         true
     }
 
@@ -95,10 +103,9 @@ impl Columns {
     /// Four columns from a multiple of 4 on, as one number.
     #[inline(always)]
     pub(super) fn four(&self, column: usize) -> i32 {
-        assert!(column < ROOM);
-        // SAFETY: the four bytes end inside the array by the line above, and whoever filled the columns has written all up to the last
-        // one and 64 behind it; no caller reads further.
-        unsafe { self.0.as_ptr().add(column).cast::<i32>().read_unaligned() }
+        assert!(column + 4 <= self.written);
+        // SAFETY: by the line above the four bytes lie in what is written.
+        unsafe { self.bytes.as_ptr().add(column).cast::<i32>().read_unaligned() }
     }
 
     /// The same 128 higher, as unsigned bytes, in every lane.
@@ -113,20 +120,20 @@ impl Columns {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
     pub(super) fn sixteen(&self, column: usize) -> __m128i {
-        assert!(column < ROOM);
-        // SAFETY: as above; of sixteen columns that begin before the last one, all lie among the 64 zeros behind it.
-        unsafe { _mm_loadu_si128(self.0.as_ptr().add(column).cast()) }
+        assert!(column + 16 <= self.written);
+        // SAFETY: as above.
+        unsafe { _mm_loadu_si128(self.bytes.as_ptr().add(column).cast()) }
     }
 
     /// The sum of the first `count` columns, counted up to a multiple of 64.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     pub(super) fn sum(&self, count: usize) -> i32 {
-        assert!(count <= ROOM);
+        assert!(count.next_multiple_of(64) <= self.written);
         let mut sum = _mm512_setzero_si512();
         for column in (0..count).step_by(64) {
             // SAFETY: as above, with 64 columns.
-            let x = unsafe { _mm512_loadu_si512(self.0.as_ptr().add(column).cast()) };
+            let x = unsafe { _mm512_loadu_si512(self.bytes.as_ptr().add(column).cast()) };
             sum = _mm512_dpbusd_epi32(sum, _mm512_set1_epi8(1), x);
         }
         _mm512_reduce_add_epi32(sum)
