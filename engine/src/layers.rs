@@ -37,7 +37,7 @@ pub const MAX_LAYERS: usize = 16;
 /// Most columns of [x; h], and most units of a layer: with these, sums of a dense layer stay inside 64 bits.
 pub const MAX_WIDTH: u16 = 2048;
 
-/// Layers that an opened model has room for.
+/// Layers that a description and an opened model have room for.
 pub(crate) const OPENED_LAYERS: usize = if crate::features::DEEP { MAX_LAYERS } else { 4 };
 
 /// A layer behind the embedding, as an image describes it.

@@ -261,8 +261,9 @@ impl<'s, 'm, 'a> View<'s, 'm, 'a> {
             .fold(0x811C_9DC5, |digest, &byte| (digest ^ u32::from(byte)).wrapping_mul(0x0100_0193))
     }
 
-    /// One step.
-    #[inline(always)]
+    /// One step. On a chip it exists once, whoever calls it.
+    #[cfg_attr(latch_backend, inline(never))]
+    #[cfg_attr(not(latch_backend), inline(always))]
     fn step<B: Backend>(&mut self, backend: B, id: u32) -> bool {
         self.answered = false;
         let layout = &self.model.layout;

@@ -18,7 +18,7 @@ use crate::input::text::{Text, Tokens, Unknown};
 use crate::layers::dense::{Activation, Dense, MAX_OUTPUTS};
 use crate::layers::embedding::Embedding;
 use crate::layers::pooling::Pooling;
-use crate::layers::{Layer, MAX_LAYERS, Read};
+use crate::layers::{Layer, OPENED_LAYERS, Read};
 use crate::numbers::Precision;
 
 /// The first bytes of every image.
@@ -96,27 +96,27 @@ pub enum Input {
 /// The layers behind the embedding, in order.
 #[derive(Clone, Copy)]
 pub struct Layers {
-    layers: [Layer; MAX_LAYERS],
+    layers: [Layer; OPENED_LAYERS],
     count: u8,
 }
 
 impl Layers {
     /// No layer.
-    pub const EMPTY: Self = Layers { layers: [Layer::Pooling(Pooling::Last); MAX_LAYERS], count: 0 };
+    pub const EMPTY: Self = Layers { layers: [Layer::Pooling(Pooling::Last); OPENED_LAYERS], count: 0 };
 
     /// Adds a layer at the end; `false` where there is no room.
     pub const fn push(&mut self, layer: Layer) -> bool {
         let count = self.count as usize;
-        if count < MAX_LAYERS {
+        if count < OPENED_LAYERS {
             self.layers[count] = layer;
             self.count += 1;
         }
-        count < MAX_LAYERS
+        count < OPENED_LAYERS
     }
 
     /// The layer at a place.
     pub(crate) const fn at(&self, place: usize) -> Option<&Layer> {
-        if place < self.count as usize && place < MAX_LAYERS { Some(&self.layers[place]) } else { None }
+        if place < self.count as usize && place < OPENED_LAYERS { Some(&self.layers[place]) } else { None }
     }
 
     /// How many there are.
@@ -140,7 +140,7 @@ impl core::ops::DerefMut for Layers {
 }
 
 impl FromIterator<Layer> for Layers {
-    /// The first [`MAX_LAYERS`] of them.
+    /// As many of them as there is room for.
     fn from_iter<I: IntoIterator<Item = Layer>>(layers: I) -> Self {
         let mut all = Layers::EMPTY;
         for layer in layers {
@@ -227,6 +227,7 @@ impl Description {
                 }
                 _ => match Layer::read(tag, &mut record.content) {
                     Read::Layer(layer) if description.layers.push(layer) => Some(()),
+                    Read::Layer(_) if !DEEP => return Err(Error::Feature { feature: "deep" }),
                     Read::Layer(_) | Read::Malformed => None,
                     Read::Missing(feature) => return Err(Error::Feature { feature }),
                     Read::NoLayer if record.critical => return Err(Error::UnknownRecord { tag }),
@@ -290,9 +291,6 @@ impl Description {
         }
         if let Some(feature) = self.embedding.missing() {
             return Some(feature);
-        }
-        if !DEEP && self.layers.count() > crate::layers::OPENED_LAYERS {
-            return Some("deep");
         }
         let mut dense = 0;
         let mut place = 0;
