@@ -300,7 +300,7 @@ impl<'a> Image<'a> {
         self.crc
     }
 
-    /// The digest that the model's self-test must give, [`crate::model::Model::self_test`]; `None` where the writer left none.
+    /// The digest that the model's self-test must give, [`crate::Model::self_test`]; `None` where the writer left none.
     pub fn self_test(&self) -> Option<u64> {
         let digest = u64::from_le_bytes(header::find(self.records(), tags::SELF_TEST)?.array()?);
         (digest != 0).then_some(digest)
@@ -339,7 +339,7 @@ impl<'a> Image<'a> {
 /// relative to the file with this line. The type has
 ///
 /// - `BYTES`: the image, for [`Image::open`];
-/// - `STATE_BYTES`: the `N` of [`State<N>`](crate::model::State);
+/// - `STATE_BYTES`: the `N` of [`State<N>`](crate::State);
 /// - `open()`: [`Image::open`].
 ///
 /// ```ignore
@@ -366,7 +366,7 @@ macro_rules! include_image {
             /// Bytes of state that a stream needs.
             #[allow(long_running_const_eval, reason = "the checksum of a large image")]
             $visibility const STATE_BYTES: usize = match $crate::image::check_header(Self::BYTES) {
-                Ok(description) => $crate::model::Layout::of(&description).bytes(),
+                Ok(description) => $crate::Layout::of(&description).bytes(),
                 Err(error) => panic!("{}", error.reason()),
             };
 
