@@ -4,9 +4,9 @@ use latch_engine::image::Image;
 use latch_engine::image::encode::{AlignedBytes, Tensor, Values, widened};
 use latch_engine::image::section::{Element, Section};
 use latch_engine::input::text::Unknown;
-use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::layers::pooling::Pooling;
 use latch_engine::{Logit, Model, Precision, State, View};
-use latch_trainer::network::readout::Readout as TrainerReadout;
+use latch_trainer::network::readout::Readout;
 use latch_trainer::network::{Network, NetworkConfig};
 use latch_trainer::quantizer::{Origin, Weights, to_image};
 use latch_trainer::real::Real;
@@ -17,8 +17,8 @@ use proptest::prelude::*;
 /// All precisions of an image.
 pub const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::F16, Precision::Int8];
 
-/// All readouts.
-pub const READOUTS: [Readout; 4] = [Readout::Last, Readout::Mean, Readout::Max, Readout::Attention];
+/// All poolings.
+pub const POOLINGS: [Pooling; 4] = [Pooling::Last, Pooling::Mean, Pooling::Max, Pooling::Attention];
 
 /// Bytes of state that hold a stream of any model of these tests.
 pub const ROOM: usize = 8192;
@@ -50,17 +50,17 @@ pub fn image(weights: &Weights, precision: Precision, unknown: Unknown) -> Align
 }
 
 /// A network of the trainer with these weights. All layers must have the same units, as the trainer's have.
-pub fn network<T: Real>(weights: &Weights, readout: Readout) -> Network<T> {
+pub fn network<T: Real>(weights: &Weights, pooling: Pooling) -> Network<T> {
     let config = NetworkConfig {
         vocabulary: weights.embedding.len() / weights.width,
         embedding: weights.width,
         units: weights.layers.first().map_or(1, |layer| layer.units),
         layers: weights.layers.len(),
-        readout: match readout {
-            Readout::Last => TrainerReadout::Last,
-            Readout::Mean => TrainerReadout::Mean,
-            Readout::Max => TrainerReadout::Max,
-            Readout::Attention => TrainerReadout::Attention,
+        readout: match pooling {
+            Pooling::Last => Readout::Last,
+            Pooling::Mean => Readout::Mean,
+            Pooling::Max => Readout::Max,
+            Pooling::Attention => Readout::Attention,
         },
         outputs: weights.head_bias.len(),
         ..NetworkConfig::default()
@@ -93,7 +93,7 @@ pub fn logits(session: &mut View<'_, '_, '_>) -> Vec<Logit> {
     (0..usize::from(session.model().outputs())).map(|output| session.logit(output)).collect()
 }
 
-/// The shape of a random model: the rows of its embedding, its width, the units of each layer, readout, unknown words and seed.
+/// The shape of a random model: the rows of its embedding, its width, the units of each layer, pooling, unknown words and seed.
 #[derive(Clone, Debug)]
 pub struct Shape {
     /// Rows of the embedding.
@@ -103,7 +103,7 @@ pub struct Shape {
     /// Units of each layer.
     pub units: Vec<usize>,
     /// What the head sees.
-    pub readout: Readout,
+    pub pooling: Pooling,
     /// What unknown words do.
     pub unknown: Unknown,
     /// Seed of the weights.
@@ -113,7 +113,7 @@ pub struct Shape {
 impl Shape {
     /// The random weights.
     pub fn weights(&self) -> Weights {
-        Weights::random(self.rows, self.width, &self.units, self.readout, self.seed)
+        Weights::random(self.rows, self.width, &self.units, self.pooling, self.seed)
     }
 
     /// Their image at a precision.
@@ -126,11 +126,11 @@ impl Shape {
 pub fn shapes(rows: usize, width: usize, units: usize, layers: usize) -> impl Strategy<Value = Shape> {
     let unknown = prop_oneof![Just(Unknown::LastRow), Just(Unknown::Skip)];
     let units = prop::collection::vec(1..=units, 0..=layers);
-    (2..=rows, 1..=width, units, prop::sample::select(&READOUTS[..]), unknown, any::<u64>()).prop_map(
-        |(rows, width, units, readout, unknown, seed)| {
+    (2..=rows, 1..=width, units, prop::sample::select(&POOLINGS[..]), unknown, any::<u64>()).prop_map(
+        |(rows, width, units, pooling, unknown, seed)| {
             // A bag has no unit whose state could say how much a step counts.
-            let readout = if units.is_empty() && readout == Readout::Attention { Readout::Mean } else { readout };
-            Shape { rows, width, units, readout, unknown, seed }
+            let pooling = if units.is_empty() && pooling == Pooling::Attention { Pooling::Mean } else { pooling };
+            Shape { rows, width, units, pooling, unknown, seed }
         },
     )
 }

@@ -6,6 +6,8 @@
 // A panic is how a test says that its ground is not there.
 #![allow(clippy::missing_panics_doc)]
 
+pub mod chains;
 pub mod models;
+pub mod records;
 pub mod tolerances;
 pub mod training;

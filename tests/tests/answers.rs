@@ -4,14 +4,14 @@ use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
 use latch_engine::image::header::{Answer, AnswerKind, Early};
 use latch_engine::input::text::Unknown;
-use latch_engine::layers::pooling::Pooling as Readout;
-use latch_engine::{Error, Model, Precision, SelfTest, Session, State, View, project, with_answer};
+use latch_engine::layers::pooling::Pooling;
+use latch_engine::{Error, Model, Precision, SelfTest, State, View, project, with_answer};
 use latch_tests::models::{PRECISIONS, ROOM, Shape};
 
 const TEXT: &[u8] = b"a b zz ab m, n. x a b c d e f g h i j k l m n o p q r s t u v w x y z";
 
-fn image(precision: Precision, readout: Readout) -> AlignedBytes {
-    Shape { rows: 40, width: 5, units: vec![7], readout, unknown: Unknown::LastRow, seed: 3 }.image(precision)
+fn image(precision: Precision, pooling: Pooling) -> AlignedBytes {
+    Shape { rows: 40, width: 5, units: vec![7], pooling, unknown: Unknown::LastRow, seed: 3 }.image(precision)
 }
 
 fn steps(pairs: &[(u32, u32)]) -> Vec<Early> {
@@ -40,10 +40,9 @@ fn run(bytes: &AlignedBytes) -> Vec<(u32, Option<bool>)> {
 #[test]
 fn thresholds_change_no_bit_of_a_stream_that_runs_to_its_end() {
     for precision in PRECISIONS {
-        let plain = image(precision, Readout::Max);
+        let plain = image(precision, Pooling::Max);
         let opened = Image::open(&plain).expect("the image was just made");
         let early = with_answer(&opened, Answer::default(), &steps(&[(3, 40_000), (9, 20_000)])).expect("they fall");
-        assert_eq!(Image::open(&early).expect("it was just made").version(), 4);
         let (without, with) = (run(&plain), run(&early));
         assert!(without.iter().all(|(_, certain)| certain.is_none()));
         assert!(without.iter().map(|(bits, _)| bits).eq(with.iter().map(|(bits, _)| bits)));
@@ -56,7 +55,7 @@ fn thresholds_change_no_bit_of_a_stream_that_runs_to_its_end() {
 #[test]
 fn a_verdict_is_certain_from_the_tokens_and_the_magnitude_on_that_the_image_says() {
     for precision in PRECISIONS {
-        let plain = image(precision, Readout::Last);
+        let plain = image(precision, Pooling::Last);
         let opened = Image::open(&plain).expect("the image was just made");
         let (first, later) = (60_000, 10_000);
         let early = with_answer(&opened, Answer::default(), &steps(&[(4, first), (20, later)])).expect("they fall");
@@ -76,30 +75,30 @@ fn a_verdict_is_certain_from_the_tokens_and_the_magnitude_on_that_the_image_says
 }
 
 #[test]
-fn a_folded_image_keeps_its_answer_and_its_thresholds() {
-    let plain = image(Precision::Int8, Readout::Max);
+fn a_projected_image_keeps_its_answer_and_its_thresholds() {
+    let plain = image(Precision::Int8, Pooling::Max);
     let opened = Image::open(&plain).expect("the image was just made");
     let early = with_answer(&opened, Answer::default(), &steps(&[(2, 30_000)])).expect("one step");
-    let folded = fold(&Image::open(&early).expect("it was just made"), &[0, 3, 7]).expect("the ids are there");
-    assert_eq!(run(&folded), run(&early));
+    let projected = project(&Image::open(&early).expect("it was just made"), &[0, 3, 7]).expect("the ids are there");
+    assert_eq!(run(&projected), run(&early));
     let values = Answer { kind: AnswerKind::Values, each_step: false };
     let values = with_answer(&opened, values, &[]).expect("values suit every model");
-    let folded = fold(&Image::open(&values).expect("it was just made"), &[1]).expect("the id is there");
-    assert_eq!(Model::new(&Image::open(&folded).expect("it was just made")).answer().kind, AnswerKind::Values);
+    let projected = project(&Image::open(&values).expect("it was just made"), &[1]).expect("the id is there");
+    assert_eq!(Model::new(&Image::open(&projected).expect("it was just made")).answer().kind, AnswerKind::Values);
 }
 
 #[test]
 fn an_answer_that_does_not_fit_the_model_is_refused() {
-    let bytes = image(Precision::Int8, Readout::Max);
+    let bytes = image(Precision::Int8, Pooling::Max);
     let opened = Image::open(&bytes).expect("the image was just made");
     let refused =
         |answer, early: &[(u32, u32)]| matches!(with_answer(&opened, answer, &steps(early)), Err(Error::Shape { .. }));
-    assert!(refused(Answer { each_step: true, ..Answer::default() }, &[]), "the readout is no last state");
+    assert!(refused(Answer { each_step: true, ..Answer::default() }, &[]), "pooling is not the last step");
     assert!(refused(Answer { kind: AnswerKind::Values, each_step: false }, &[(1, 5)]), "values are never certain");
     assert!(refused(Answer::default(), &[(5, 10), (5, 9)]), "tokens do not rise");
     assert!(refused(Answer::default(), &[(5, 10), (6, 11)]), "logits rise");
     assert!(refused(Answer::default(), &[(1, 9); 9]), "there are too many steps");
-    let last = image(Precision::Int8, Readout::Last);
+    let last = image(Precision::Int8, Pooling::Last);
     let opened = Image::open(&last).expect("the image was just made");
     let each = Answer { each_step: true, ..Answer::default() };
     assert!(with_answer(&opened, each, &[]).is_ok());

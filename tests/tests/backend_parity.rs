@@ -8,7 +8,7 @@ use latch_tests::tolerances::BACKENDS;
 use proptest::prelude::*;
 
 /// Runs `ids` on every backend side by side and calls `judge` with the reference's session and another's after every token.
-fn side_by_side(shape: &Shape, precision: Precision, ids: &[u32], mut judge: impl FnMut(&Session, &Session)) {
+fn side_by_side(shape: &Shape, precision: Precision, ids: &[u32], mut judge: impl FnMut(&mut Session, &mut Session)) {
     let bytes = shape.image(precision);
     let image = Image::open(&bytes).expect("the image was just made");
     let models: Vec<Model> = AnyBackend::all().map(|backend| Model::new(&image).with_backend(backend)).collect();
@@ -20,7 +20,9 @@ fn side_by_side(shape: &Shape, precision: Precision, ids: &[u32], mut judge: imp
         for session in &mut sessions {
             assert!(session.push_token(id % shape.rows as u32));
         }
-        let [reference, others @ ..] = sessions.as_slice() else { unreachable!("there is always the scalar backend") };
+        let [reference, others @ ..] = sessions.as_mut_slice() else {
+            unreachable!("there is always the scalar backend")
+        };
         for other in others {
             judge(reference, other);
         }
@@ -66,7 +68,7 @@ fn one_backend_gives_the_same_bits_twice() {
         rows: 30,
         width: 13,
         units: vec![37, 21],
-        readout: latch_engine::layers::pooling::Pooling::Mean,
+        pooling: latch_engine::layers::pooling::Pooling::Mean,
         unknown: latch_engine::input::text::Unknown::Skip,
         seed: 5,
     };
@@ -104,7 +106,7 @@ fn a_new_model_takes_the_widest_backend_or_the_scalar_one_where_that_is_forced()
         rows: 2,
         width: 1,
         units: vec![1],
-        readout: latch_engine::layers::pooling::Pooling::Last,
+        pooling: latch_engine::layers::pooling::Pooling::Last,
         unknown: latch_engine::input::text::Unknown::Skip,
         seed: 0,
     };

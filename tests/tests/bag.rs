@@ -1,19 +1,18 @@
-//! Promise: a model without recurrent layers is the readout over its embedding's rows, in trainer and engine alike, and only version 4 of the
-//! format has it. (That backends, packing and streams keep its bits is in the tests of all shapes.)
+//! Promise: a model without recurrent layers is pooling over its embedding's rows, in trainer and engine
+//! alike. (That backends, packing and streams keep its bits is in the tests of all shapes.)
 
-use latch_engine::image::encode::{AlignedBytes, encode};
+use latch_engine::image::Image;
+use latch_engine::image::encode::{AlignedBytes, Notes, encode};
 use latch_engine::image::role::Role;
-use latch_engine::image::{Description, Image, VERSION_EXTENDED};
 use latch_engine::input::text::Unknown;
 use latch_engine::layers::Layer;
-use latch_engine::layers::lstm::Lstm;
-use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::layers::pooling::Pooling;
 use latch_engine::{Error, Logit, Model, Precision, SelfTest, State, project};
 use latch_tests::models::{PRECISIONS, ROOM, Shape, logits, network};
 use proptest::prelude::*;
 
-fn bag(readout: Readout, seed: u64) -> Shape {
-    Shape { rows: 40, width: 7, units: Vec::new(), readout, unknown: Unknown::LastRow, seed }
+fn bag(pooling: Pooling, seed: u64) -> Shape {
+    Shape { rows: 40, width: 7, units: Vec::new(), pooling, unknown: Unknown::LastRow, seed }
 }
 
 /// The logit of some ids through the engine.
@@ -23,32 +22,32 @@ fn logit(bytes: &[u8], ids: &[u32]) -> Logit {
     let mut state = State::<ROOM>::new();
     let mut session = model.session(&mut state).expect("there is room");
     assert_eq!(session.push_tokens(ids), ids.len());
-    logits(&session)[0]
+    logits(&mut session)[0]
 }
 
 proptest! {
     #[test]
     fn the_engine_computes_what_the_trainer_computes(seed: u64, ids in prop::collection::vec(0_u32..40, 0..60)) {
-        for readout in [Readout::Last, Readout::Mean, Readout::Max] {
-            let shape = bag(readout, seed);
-            let network = network::<f64>(&shape.weights(), readout);
+        for pooling in [Pooling::Last, Pooling::Mean, Pooling::Max] {
+            let shape = bag(pooling, seed);
+            let network = network::<f64>(&shape.weights(), pooling);
             let expected = network.forward(&[&ids]).expect("the ids are in the embedding")[0];
             for (precision, bound) in PRECISIONS.into_iter().zip([1e-5, 1e-2, 1e-1]) {
                 let found = f64::from(logit(&shape.image(precision), &ids).to_f32());
-                prop_assert!((found - expected).abs() < bound, "{} {readout:?}: {found} and {expected}", precision.name());
+                prop_assert!((found - expected).abs() < bound, "{} {pooling:?}: {found} and {expected}", precision.name());
             }
         }
     }
 
     #[test]
     fn an_integer_bag_is_the_exact_sum_of_its_bytes(seed: u64, ids in prop::collection::vec(0_u32..40, 1..60)) {
-        let bytes = bag(Readout::Mean, seed).image(Precision::Int8);
+        let bytes = bag(Pooling::Mean, seed).image(Precision::Int8);
         let image = Image::open(&bytes).expect("the image was just made");
         let section = |role| {
             image.section_bytes(&image.sections().find(|section| section.role == role).expect("the image has this tensor"))
         };
         let number = |bytes: &[u8], at: usize| i64::from(i16::from_le_bytes([bytes[2 * at], bytes[2 * at + 1]]));
-        let (embedding, head) = (section(Role::Embedding), section(Role::HeadWeights));
+        let (embedding, head) = (section(Role::Embedding), section(Role::Weights));
         let count = ids.len() as i64;
         let dot: i64 = (0..7)
             .map(|column| {
@@ -57,20 +56,23 @@ proptest! {
                 number(head, column) * ((sum + half) / count)
             })
             .sum();
-        let multiplier = number(section(Role::HeadMultipliers), 0) & 0xFFFF;
-        let bias = section(Role::HeadBiases).try_into().map(i32::from_le_bytes).expect("one bias of 32 bits");
-        let shift = image.description().head.shift;
-        let expected = ((dot * multiplier + (1 << (shift - 1))) >> shift) + i64::from(bias);
+        let multiplier = number(section(Role::Multipliers), 0) & 0xFFFF;
+        let bias = section(Role::Biases).try_into().map(i32::from_le_bytes).expect("one bias of 32 bits");
+        let shift = image.description().layers.iter().find_map(|layer| match layer {
+            Layer::Dense(dense) => Some(dense.shift),
+            _ => None,
+        }).expect("a dense layer answers");
+        let expected = ((dot * multiplier + (1_i64 << (shift - 1))) >> shift) + i64::from(bias);
         prop_assert_eq!(logit(&bytes, &ids), Logit::Fixed(expected as i32));
     }
 }
 
 #[test]
-fn a_bag_is_an_image_of_version_4_with_a_self_test_that_passes() {
-    for readout in [Readout::Last, Readout::Mean, Readout::Max] {
-        let bytes = bag(readout, 3).image(Precision::Int8);
+fn a_bag_is_an_image_of_two_layers_with_a_self_test_that_passes() {
+    for pooling in [Pooling::Last, Pooling::Mean, Pooling::Max] {
+        let bytes = bag(pooling, 3).image(Precision::Int8);
         let image = Image::open(&bytes).expect("the image was just made");
-        assert_eq!((image.version(), image.description().layers.len()), (VERSION_EXTENDED, 0));
+        assert_eq!(image.description().layers.count(), 2);
         let mut state = State::<ROOM>::new();
         assert_eq!(Model::new(&image).self_test(state.as_bytes_mut()), Ok(SelfTest::Passed));
     }
@@ -78,7 +80,7 @@ fn a_bag_is_an_image_of_version_4_with_a_self_test_that_passes() {
 
 #[test]
 fn a_bag_whose_embedding_has_the_lowest_byte_everywhere_keeps_a_state_that_goes_on() {
-    let shape = bag(Readout::Mean, 3);
+    let shape = bag(Pooling::Mean, 3);
     let whole = shape.image(Precision::Int8);
     let mut bytes = whole.to_vec();
     let start = {
@@ -101,23 +103,23 @@ fn a_bag_whose_embedding_has_the_lowest_byte_everywhere_keeps_a_state_that_goes_
 }
 
 #[test]
-fn a_bag_cannot_be_folded_and_says_why() {
+fn a_bag_cannot_be_projected_and_says_why() {
     for precision in PRECISIONS {
-        let bytes = bag(Readout::Mean, 3).image(precision);
+        let bytes = bag(Pooling::Mean, 3).image(precision);
         let image = Image::open(&bytes).expect("the image was just made");
-        let refused = fold(&image, &[1, 2]).expect_err("there is nothing to fold into");
-        assert!(matches!(refused, Error::Shape { problem } if problem.contains("no recurrent layer")), "{refused}");
-        let manifest = Manifest { folded: 2, ..image.description() };
-        assert!(matches!(encode(&manifest, &image.provenance(), &[]), Err(Error::Shape { .. })));
+        let refused = project(&image, &[1, 2]).expect_err("there is nothing to project into");
+        assert!(matches!(refused, Error::Shape { problem } if problem.contains("LSTM layer")), "{refused}");
+        let mut description = image.description();
+        description.embedding.projected = 2;
+        assert!(matches!(encode(&description, &Notes::of(&image), &[]), Err(Error::Layer { layer: 0, .. })));
     }
 }
 
 #[test]
-fn the_head_has_a_weight_for_each_feature_of_the_embedding_or_of_the_last_layer() {
-    let bytes = bag(Readout::Mean, 3).image(Precision::Int8);
-    let mut manifest = Image::open(&bytes).expect("the image was just made").manifest();
-    assert_eq!(manifest.features(), 7);
-    let layer = Layer::Lstm(Lstm { inputs: 7, units: 5, shift: 9 });
-    manifest.layers.push(layer).expect("there is room for a layer");
-    assert_eq!(manifest.features(), 5);
+fn the_layer_that_answers_has_a_weight_for_each_feature_of_the_embedding_or_of_the_last_layer() {
+    for (units, inputs) in [(vec![], 7), (vec![5], 5)] {
+        let bytes = Shape { units, ..bag(Pooling::Mean, 3) }.image(Precision::Int8);
+        let description = Image::open(&bytes).expect("the image was just made").description();
+        assert_eq!(description.layers.last().and_then(Layer::inputs), Some(inputs));
+    }
 }

@@ -15,7 +15,7 @@ use latch_emulator::toolchain::{Toolchain, absent_qemu};
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
 use latch_engine::input::text::Unknown;
-use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::layers::pooling::Pooling;
 use latch_engine::{Model, Precision, SelfTest, State, probability_q15};
 use latch_parts::boards;
 use latch_tests::models::{ROOM, Shape, words};
@@ -78,7 +78,7 @@ fn build(toolchain: Toolchain, folder: &Path, features: &str) -> Result<PathBuf>
 
 fn model() -> AlignedBytes {
     let shape =
-        Shape { rows: 200, width: 8, units: vec![24], readout: Readout::Attention, unknown: Unknown::LastRow, seed: 7 };
+        Shape { rows: 200, width: 8, units: vec![24], pooling: Pooling::Attention, unknown: Unknown::LastRow, seed: 7 };
     shape.image(Precision::Int8)
 }
 

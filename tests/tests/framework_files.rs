@@ -29,7 +29,7 @@ fn golden() -> Golden {
 const PYTORCH: &[u8] = include_bytes!("../goldens/pytorch.safetensors");
 const KERAS: &[u8] = include_bytes!("../goldens/keras.safetensors");
 
-const READOUTS: [(Readout, &str); 4] =
+const POOLINGS: [(Readout, &str); 4] =
     [(Readout::Last, "last"), (Readout::Mean, "mean"), (Readout::Max, "max"), (Readout::Attention, "attention")];
 
 /// PyTorch's file, which has no metadata.
@@ -69,7 +69,7 @@ fn assert_agrees(what: &str, received: &Received, texts: &[Vec<u32>], expected: 
 #[test]
 fn what_pytorch_saved_without_a_word_of_metadata_computes_what_pytorch_computed() {
     let golden = golden();
-    for (readout, name) in READOUTS {
+    for (readout, name) in POOLINGS {
         let received = pytorch(&golden, readout);
         assert_eq!((received.layout, received.network.config().layers), (Layout::PyTorch, 2));
         assert_agrees(&format!("pytorch, {name}"), &received, &golden.texts, &golden.logits["pytorch"][name]);
@@ -87,7 +87,7 @@ fn what_the_keras_example_saved_says_all_and_computes_what_keras_computed() {
 #[test]
 fn the_weights_of_one_framework_compute_the_same_in_the_layout_of_the_other() {
     let golden = golden();
-    for (readout, name) in READOUTS {
+    for (readout, name) in POOLINGS {
         let received = pytorch(&golden, readout);
         let bytes = latch_trainer::exchange::to_bytes(&received.network, &received.vocabulary, Layout::Keras)
             .expect("a network can be written");

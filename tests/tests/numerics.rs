@@ -1,10 +1,16 @@
 //! Promise: trainer and engine mean the same by a word, streams need the memory that was stated, and quantized models stay near f32.
 
 use latch_engine::image::Image;
+use latch_engine::image::header::{Description, Input, Layers};
 use latch_engine::input::text::Unknown;
-use latch_engine::layers::pooling::Pooling as Readout;
-use latch_engine::{Error, Model, Precision, State, probability_q15};
-use latch_tests::models::{PRECISIONS, READOUTS, ROOM, Shape, shapes};
+use latch_engine::input::text::{Text, Tokens};
+use latch_engine::layers::Layer;
+use latch_engine::layers::dense::{Activation, Dense};
+use latch_engine::layers::embedding::Embedding;
+use latch_engine::layers::lstm::Lstm;
+use latch_engine::layers::pooling::Pooling;
+use latch_engine::{Error, Layout, Model, Precision, State, probability_q15};
+use latch_tests::models::{POOLINGS, PRECISIONS, ROOM, Shape, shapes};
 use latch_tests::tolerances::{PROBABILITY_Q15, QUANTIZED_F16, QUANTIZED_INT8};
 use latch_trainer::quantizer::{Origin, Weights, to_image};
 use latch_trainer::vocabulary::Vocabulary;
@@ -37,7 +43,7 @@ proptest! {
         let unknown = if skip { Unknown::Skip } else { Unknown::LastRow };
         let vocabulary = Vocabulary::build(learned.iter().map(String::as_str), size, unknown);
         prop_assume!(!vocabulary.words().is_empty());
-        let weights = Weights::random(vocabulary.rows(), 2, &[3], Readout::Mean, 1);
+        let weights = Weights::random(vocabulary.rows(), 2, &[3], Pooling::Mean, 1);
         let bytes = to_image(&weights, &vocabulary, Precision::Int8, &Origin::default()).expect("the words fit an image");
         let image = Image::open(&bytes).expect("the image was just made");
         let model = Model::new(&image);
@@ -66,21 +72,51 @@ proptest! {
             let bytes = shape.image(precision);
             let image = Image::open(&bytes).expect("the image was just made");
             let units: Vec<u16> = shape.units.iter().map(|&units| units as u16).collect();
-            let stated = stream_bytes(precision, shape.readout, shape.width as u16, &units);
+            let stated = Layout::of(&described(precision, shape.pooling, shape.width as u16, &units)).bytes();
             prop_assert_eq!(Model::new(&image).state_bytes(), stated);
         }
+    }
+}
+
+/// What a firmware writes to name its state's size while it is compiled.
+const fn described(precision: Precision, pooling: Pooling, width: u16, units: &[u16]) -> Description {
+    let shift = if precision.is_integer() { 1 } else { 0 };
+    let mut layers = Layers::EMPTY;
+    let (mut inputs, mut layer) = (width, 0);
+    while layer < units.len() {
+        layers.push(Layer::Lstm(Lstm { inputs, units: units[layer], shift, int4: false, projected: false }));
+        inputs = units[layer];
+        layer += 1;
+    }
+    layers.push(Layer::Pooling(pooling));
+    layers.push(Layer::Dense(Dense { inputs, outputs: 1, shift, activation: Activation::Linear }));
+    let text = Text {
+        tokens: Tokens::Words,
+        words: 1,
+        unknown: Unknown::Skip,
+        character_bits: 1,
+        prefix_bits: 1,
+        index_is_wide: false,
+        text_bytes: 1,
+    };
+    Description {
+        precision,
+        input: Input::Text(text),
+        embedding: Embedding { rows: 1, width, int4: false, tiers: None, projected: 0 },
+        layers,
+        ..Description::NOTHING
     }
 }
 
 /// A stream of a shape starts with the `N` bytes that are stated for it, runs in them as in a large state, and is refused one byte less.
 fn needs_exactly<const N: usize, const LESS: usize>(
     precision: Precision,
-    readout: Readout,
+    pooling: Pooling,
     width: usize,
     units: &[usize],
 ) {
     assert_eq!(N, LESS + 1);
-    let shape = Shape { rows: 6, width, units: units.to_vec(), readout, unknown: Unknown::Skip, seed: 4 };
+    let shape = Shape { rows: 6, width, units: units.to_vec(), pooling, unknown: Unknown::Skip, seed: 4 };
     let bytes = shape.image(precision);
     let image = Image::open(&bytes).expect("the image was just made");
     let model = Model::new(&image);
@@ -96,26 +132,26 @@ fn needs_exactly<const N: usize, const LESS: usize>(
     assert!(more.as_bytes()[N..].iter().all(|&byte| byte == 0), "what lies behind a stream's bytes is not touched");
 }
 
-macro_rules! every_precision_and_readout {
+macro_rules! every_precision_and_pooling {
     ($width:literal, $units:expr) => {
-        every_precision_and_readout!(@ $width, $units, F32 Last, F32 Mean, F32 Max, F16 Last, F16 Mean, F16 Max, Int8 Last, Int8 Mean, Int8 Max)
+        every_precision_and_pooling!(@ $width, $units, F32 Last, F32 Mean, F32 Max, F16 Last, F16 Mean, F16 Max, Int8 Last, Int8 Mean, Int8 Max)
     };
-    (@ $width:literal, $units:expr, $($precision:ident $readout:ident),*) => { $({
+    (@ $width:literal, $units:expr, $($precision:ident $pooling:ident),*) => { $({
         const UNITS: &[u16] = &$units;
-        const BYTES: usize = stream_bytes(Precision::$precision, Readout::$readout, $width, UNITS);
+        const BYTES: usize = Layout::of(&described(Precision::$precision, Pooling::$pooling, $width, UNITS)).bytes();
         let units: Vec<usize> = UNITS.iter().map(|&units| usize::from(units)).collect();
-        needs_exactly::<BYTES, { BYTES - 1 }>(Precision::$precision, Readout::$readout, $width, &units);
+        needs_exactly::<BYTES, { BYTES - 1 }>(Precision::$precision, Pooling::$pooling, $width, &units);
     })* };
 }
 
 #[test]
 fn a_stream_runs_in_exactly_the_stated_bytes_and_is_refused_one_byte_less() {
-    every_precision_and_readout!(1, [1]);
-    every_precision_and_readout!(3, [7]);
-    every_precision_and_readout!(8, [32]);
-    every_precision_and_readout!(5, [9, 3]);
-    every_precision_and_readout!(2, [1, 17, 5]);
-    every_precision_and_readout!(40, [6, 30, 2, 11]);
+    every_precision_and_pooling!(1, [1]);
+    every_precision_and_pooling!(3, [7]);
+    every_precision_and_pooling!(8, [32]);
+    every_precision_and_pooling!(5, [9, 3]);
+    every_precision_and_pooling!(2, [1, 17, 5]);
+    every_precision_and_pooling!(40, [6, 30, 2, 11]);
 }
 
 /// The default model of `latch train`: embedding 8 > LSTM 32 > mean.
@@ -123,9 +159,9 @@ const DEFAULT: (u16, &[u16]) = (8, &[32]);
 
 #[test]
 fn a_stream_of_the_default_int8_model_fits_two_kibibytes() {
-    for readout in READOUTS {
-        let bytes = stream_bytes(Precision::Int8, readout, DEFAULT.0, DEFAULT.1);
-        println!("{}: {bytes} bytes", readout.name());
+    for pooling in POOLINGS {
+        let bytes = Layout::of(&described(Precision::Int8, pooling, DEFAULT.0, DEFAULT.1)).bytes();
+        println!("{}: {bytes} bytes", pooling.name());
         assert!(bytes <= 2048);
     }
 }
@@ -164,12 +200,12 @@ fn quantized_logits_stay_near_those_of_f32() {
     let mut count = 0.0;
     for seed in 0..60 {
         for units in [vec![8], vec![32], vec![64], vec![16, 16]] {
-            for readout in READOUTS {
+            for pooling in POOLINGS {
                 let shape = Shape {
                     rows: 40,
                     width: 4 + seed as usize % 20,
                     units: units.clone(),
-                    readout,
+                    pooling: pooling,
                     unknown: Unknown::Skip,
                     seed,
                 };

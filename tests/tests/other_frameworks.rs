@@ -9,9 +9,9 @@ use latch_engine::image::Image;
 use latch_engine::input::text::Unknown;
 use latch_engine::kernels::AnyBackend;
 use latch_engine::layers::dense::MAX_OUTPUTS;
-use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::layers::pooling::Pooling;
 use latch_engine::{Model, Precision, State};
-use latch_tests::models::{READOUTS, ROOM, image, logits, network};
+use latch_tests::models::{POOLINGS, ROOM, image, logits, network};
 use latch_tests::tolerances;
 use latch_trainer::quantizer::{LstmWeights, Weights};
 use latch_trainer::real::Real;
@@ -99,12 +99,12 @@ fn transposed(matrix: &Matrix) -> Vec<f32> {
 }
 
 impl<L: Layer> Golden<L> {
-    fn weights(&self, readout: Readout) -> Weights {
+    fn weights(&self, pooling: Pooling) -> Weights {
         Weights {
             embedding: self.embedding.iter().flat_map(|row| floats(row)).collect(),
             width: self.embedding[0].len(),
             layers: self.layers.iter().map(Layer::weights).collect(),
-            readout,
+            readout: pooling,
             head: transposed(&self.head),
             head_bias: floats(&self.head_bias),
             occurrences: Vec::new(),
@@ -116,7 +116,7 @@ impl<L: Layer> Golden<L> {
 
     /// The network up to `layer`, with an identity as its head for the units `from..`, as many as an image's head has outputs.
     fn up_to_layer(&self, layer: usize, from: usize) -> Weights {
-        let mut weights = self.weights(Readout::Last);
+        let mut weights = self.weights(Pooling::Last);
         weights.layers.truncate(layer + 1);
         let units = weights.layers[layer].units;
         let shown = from..units.min(from + MAX_OUTPUTS);
@@ -140,11 +140,11 @@ impl<L: Layer> Golden<L> {
                 each(&format!("{}, hidden states of layer {layer}", self.name), &weights, &shown);
             }
         }
-        for readout in READOUTS {
+        for pooling in POOLINGS {
             each(
-                &format!("{}, logits of {}", self.name, readout.name()),
-                &self.weights(readout),
-                &self.logits[readout.name()],
+                &format!("{}, logits of {}", self.name, pooling.name()),
+                &self.weights(pooling),
+                &self.logits[pooling.name()],
             );
         }
     }
@@ -194,7 +194,7 @@ fn the_engine_agrees<L: Layer>(goldens: &[Golden<L>], precision: Precision, tole
                 let mut session = model.session(&mut state).expect("there is room");
                 for (token, (&id, expected)) in golden.ids.iter().zip(expected).enumerate() {
                     assert!(session.push_token(id));
-                    let found: Vec<f64> = logits(&session).iter().map(|logit| f64::from(logit.to_f32())).collect();
+                    let found: Vec<f64> = logits(&mut session).iter().map(|logit| f64::from(logit.to_f32())).collect();
                     let what = format!("{what} after token {token}, {} on {}", precision.name(), backend.name());
                     worst = worst.max(assert_close(&what, &found, expected, tolerance));
                 }

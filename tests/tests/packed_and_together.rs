@@ -40,7 +40,7 @@ proptest! {
                     // Known words and unknown ones, found in the image or in the table.
                     session.push_bytes(b"a bb z ba zz c, d! nobody");
                     session.finish();
-                    let answer: Vec<u32> = logits(&session).into_iter().map(|logit| logit.to_bits()).collect();
+                    let answer: Vec<u32> = logits(&mut session).into_iter().map(|logit| logit.to_bits()).collect();
                     (answer, state)
                 };
                 assert_eq!(run(plain), run(packed), "{} {}", plain.backend().name(), precision.name());
@@ -66,8 +66,7 @@ proptest! {
                     for &step in &steps {
                         read += usize::from(session.push_token(id(step, stream)));
                     }
-                    let (memory, ngrams) = session.remembered();
-                    expected.push((logits(&session), session.tokens(), (memory.to_vec(), ngrams.to_vec())));
+                    expected.push((logits(&mut session), session.tokens(), session.remembered().to_vec()));
                 }
                 for model in [plain, packed] {
                     let mut states = vec![State::<ROOM>::new(); streams];
@@ -79,10 +78,10 @@ proptest! {
                         count += Session::step_many(&mut sessions, &ids);
                     }
                     assert_eq!(count, read);
-                    for (session, (logits_alone, tokens, (memory, ngrams))) in sessions.iter().zip(&expected) {
+                    for (session, (logits_alone, tokens, remembered)) in sessions.iter_mut().zip(&expected) {
                         assert_eq!(session.tokens(), *tokens);
                         if precision == Precision::Int8 {
-                            assert_eq!(session.remembered(), (&memory[..], &ngrams[..]), "{}", model.backend().name());
+                            assert_eq!(session.remembered(), &remembered[..], "{}", model.backend().name());
                         }
                         for (ours, alone) in logits(session).into_iter().zip(logits_alone) {
                             if precision == Precision::Int8 {
@@ -105,7 +104,7 @@ fn small() -> Shape {
         rows: 5,
         width: 3,
         units: vec![21, 6],
-        readout: latch_engine::layers::pooling::Pooling::Last,
+        pooling: latch_engine::layers::pooling::Pooling::Last,
         unknown: latch_engine::input::text::Unknown::Skip,
         seed: 3,
     }
@@ -159,7 +158,7 @@ fn sessions_of_different_models_step_side_by_side() {
         .map(|(at, state)| models[usize::from(at % 3 == 1)].session(state).expect("there is room"))
         .collect();
     assert_eq!(Session::step_many(&mut sessions, &[0, 1, 2, 3, 4]), 5);
-    for (at, session) in sessions.iter().enumerate() {
+    for (at, session) in sessions.iter_mut().enumerate() {
         let mut state = State::<ROOM>::new();
         let mut alone = session.model().session(&mut state).expect("there is room");
         alone.push_token(at as u32);

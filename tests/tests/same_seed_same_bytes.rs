@@ -37,7 +37,7 @@ fn task(seed: u64) -> Task {
     config.average = 0.9;
     config.batch = 50;
     config.seed = seed;
-    config.model.tiers = Some(Tiers { whole: 12, width: 4, remainders: 3, nibbles: false });
+    config.model.tiers = Some(Tiers { whole: 12, width: 4, remainders: 3, int4: false });
     Task::new(config, 600, 100)
 }
 

@@ -1,13 +1,13 @@
 //! Promise: a model whose embedding is in tiers is the model with all rows written out, to the bit: on every backend, packed or not, alone or with other
 //! streams. What is wrong with its bytes is refused.
 
-use latch_engine::image::encode::{AlignedBytes, Tensor, Values, encode, widened};
+use latch_engine::image::encode::{AlignedBytes, Notes, Tensor, Values, encode, widened};
 use latch_engine::image::role::Role;
-use latch_engine::image::{Description, Image, VERSION, VERSION_TIERED, VERSION_UNFOLDED};
+use latch_engine::image::{Description, Image};
 use latch_engine::input::text::Unknown;
 use latch_engine::kernels::AnyBackend;
-use latch_engine::layers::embedding::Tiers;
-use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::layers::embedding::{Embedding, Tiers};
+use latch_engine::layers::pooling::Pooling;
 use latch_engine::{Error, Model, SelfTest, Session, State, certify, project};
 use latch_tests::models::{ROOM, Shape, run, shapes, tensors, vocabulary};
 use latch_trainer::network::tiers;
@@ -16,13 +16,13 @@ use nalgebra::DMatrix;
 use proptest::prelude::*;
 
 /// Tiers that fit a shape, from four numbers.
-fn tiers_of(shape: &Shape, numbers: [u32; 3], nibbles: bool) -> Tiers {
+fn tiers_of(shape: &Shape, numbers: [u32; 3], int4: bool) -> Tiers {
     let rows = shape.rows as u32;
     let whole = 1 + numbers[0] % (rows - 1);
     // One feature cannot be halved.
     let remainders = if shape.width == 1 { 0 } else { numbers[1] % (rows - whole + 1) };
     let most = shape.width as u32 - u32::from(remainders > 0);
-    Tiers { whole, width: (1 + numbers[2] % most) as u16, remainders, nibbles }
+    Tiers { whole, width: (1 + numbers[2] % most) as u16, remainders, int4 }
 }
 
 /// The shape's random weights, their rows in the form of the tiers; ids occur as often as it falls.
@@ -43,8 +43,8 @@ fn image(weights: &Weights, storage: Storage, unknown: Unknown) -> AlignedBytes 
 
 /// The same model with a whole row of int8 for every id, put together here by the format's description.
 fn written_out(image: &Image<'_>) -> AlignedBytes {
-    let manifest = image.description();
-    let form = manifest.extended.tiers.expect("the image has tiers");
+    let description = image.description();
+    let form = description.embedding.tiers.expect("the image has tiers");
     let table = |role: Role| {
         let section = image.sections().find(|section| section.role == role);
         section.map_or(Vec::new(), |section| widened(image, &section))
@@ -52,9 +52,9 @@ fn written_out(image: &Image<'_>) -> AlignedBytes {
     let (whole, quotients, remainders) = (table(Role::Embedding), table(Role::Quotients), table(Role::Remainders));
     let index = image.sections().find(|section| section.role == Role::WholeRows).expect("there is an index");
     let index = image.section_bytes(&index);
-    let (width, narrow) = (usize::from(manifest.embedding.width), usize::from(form.width));
+    let (width, narrow) = (usize::from(description.embedding.width), usize::from(form.width));
     let (mut embedding, mut wholes, mut others) = (Vec::new(), 0, 0);
-    for id in 0..manifest.embedding.rows as usize {
+    for id in 0..description.embedding.rows as usize {
         let bits = u32::from_le_bytes(index[8 * (id / 32) + 4..][..4].try_into().expect("four bytes"));
         if bits >> (id % 32) & 1 == 1 {
             embedding.extend(&whole[width * wholes..][..width]);
@@ -74,8 +74,9 @@ fn written_out(image: &Image<'_>) -> AlignedBytes {
     let mut tensors = tensors(image);
     tensors.retain(|tensor| tensor.role != Role::Embedding);
     tensors.push(Tensor { role: Role::Embedding, layer: 0, values: Values::I8(embedding) });
-    let manifest = Manifest { extended: Extended::default(), ..manifest };
-    let mut bytes = AlignedBytes::new(&encode(&manifest, &image.provenance(), &tensors).expect("the tensors fit"));
+    let mut description = description;
+    description.embedding = Embedding { int4: false, tiers: None, ..description.embedding };
+    let mut bytes = AlignedBytes::new(&encode(&description, &Notes::of(image), &tensors).expect("the tensors fit"));
     certify(&mut bytes).expect("the image opens");
     bytes
 }
@@ -96,8 +97,7 @@ proptest! {
         let form = tiers_of(&shape, numbers, nibbles);
         let bytes = image(&weights(&shape, form), storage, shape.unknown);
         let tiered = Image::open(&bytes).expect("the image was just made");
-        let version = if shape.readout == Readout::Attention { VERSION } else { VERSION_TIERED };
-        prop_assert_eq!((tiered.version(), tiered.manifest().extended.tiers), (version, Some(form)));
+        prop_assert_eq!(tiered.description().embedding.tiers, Some(form));
         let wide = written_out(&tiered);
         let wide = Image::open(&wide).expect("the image was just made");
         let scalar = AnyBackend::by_name("scalar").expect("every machine has it");
@@ -142,62 +142,35 @@ proptest! {
 
 /// Odd everywhere: a row of five features, seven units.
 fn small() -> Shape {
-    Shape { rows: 40, width: 5, units: vec![7], readout: Readout::Max, unknown: Unknown::LastRow, seed: 3 }
+    Shape { rows: 40, width: 5, units: vec![7], pooling: Pooling::Max, unknown: Unknown::LastRow, seed: 3 }
 }
 
-const NARROW: Tiers = Tiers { whole: 9, width: 3, remainders: 0, nibbles: true };
-const QUOTIENT: Tiers = Tiers { whole: 9, width: 2, remainders: 6, nibbles: false };
+const NARROW: Tiers = Tiers { whole: 9, width: 3, remainders: 0, int4: true };
+const QUOTIENT: Tiers = Tiers { whole: 9, width: 2, remainders: 6, int4: false };
 
-/// Written by the first writer of version 5 from [`small`].
-const GOLDENS: [(&str, Tiers, &[u8]); 2] = [
-    ("narrow", NARROW, include_bytes!("../goldens/image-v5-narrow.latch")),
-    ("quotient", QUOTIENT, include_bytes!("../goldens/image-v5-quotient.latch")),
-];
-
-fn golden(form: Tiers) -> AlignedBytes {
+fn tiered(form: Tiers) -> AlignedBytes {
     image(&weights(&small(), form), Storage::Int8, Unknown::LastRow)
-}
-
-#[test]
-fn images_of_version_5_open_compute_what_they_computed_then_and_are_still_written_so() {
-    for (name, form, bytes) in GOLDENS {
-        let bytes = AlignedBytes::new(bytes);
-        let image = Image::open(&bytes).expect("the golden is readable");
-        assert_eq!((image.version(), image.description().extended.tiers), (5, Some(form)), "{name}");
-        let self_test = Model::new(&image).self_test(State::<ROOM>::new().as_bytes_mut());
-        assert_eq!(self_test, Ok(SelfTest::Passed), "{name}");
-        assert_eq!(&golden(form)[..], &bytes[..], "{name}");
-    }
-}
-
-/// Writes the goldens anew: for a new version of the format, and never to make a test pass.
-#[test]
-#[ignore = "writes the goldens"]
-fn write_the_goldens() {
-    for (name, form, _) in GOLDENS {
-        let path = format!("{}/goldens/image-v5-{name}.latch", env!("CARGO_MANIFEST_DIR"));
-        std::fs::write(path, &golden(form)[..]).expect("the folder is writable");
-    }
 }
 
 #[test]
 fn floats_have_a_whole_row_for_every_id() {
     let bytes = image(&weights(&small(), QUOTIENT), Storage::F32, Unknown::LastRow);
     let image = Image::open(&bytes).expect("the image was just made");
-    assert_eq!((image.version(), image.description().extended.tiers), (VERSION_UNFOLDED, None));
+    assert_eq!(image.description().embedding.tiers, None);
 }
 
 #[test]
 fn tiers_that_contradict_the_embedding_are_refused() {
-    let bytes = golden(QUOTIENT);
+    let bytes = tiered(QUOTIENT);
     let image = Image::open(&bytes).expect("the image was just made");
-    let refused = |manifest: Manifest| {
-        let result = encode(&manifest, &image.provenance(), &tensors(&image));
-        assert!(matches!(result, Err(Error::Shape { .. })), "{:?}", manifest.extended.tiers);
+    let refused = |description: Description| {
+        let result = encode(&description, &Notes::of(&image), &tensors(&image));
+        assert!(matches!(result, Err(Error::Shape { .. })), "{:?}", description.embedding.tiers);
     };
     let with = |tiers: Tiers| {
-        let manifest = image.description();
-        Manifest { extended: Extended { tiers: Some(tiers), ..manifest.extended.clone() }, ..manifest }
+        let mut description = image.description();
+        description.embedding.tiers = Some(tiers);
+        description
     };
     for tiers in [
         Tiers { whole: 0, ..QUOTIENT },
@@ -211,14 +184,16 @@ fn tiers_that_contradict_the_embedding_are_refused() {
     ] {
         refused(with(tiers));
     }
-    refused(Manifest { folded: 3, ..with(QUOTIENT) });
-    assert!(matches!(fold(&image, &[1, 2]), Err(Error::Shape { .. })));
+    let mut projected = with(QUOTIENT);
+    projected.embedding.projected = 3;
+    refused(projected);
+    assert!(matches!(project(&image, &[1, 2]), Err(Error::Shape { .. })));
 }
 
 #[test]
 fn an_index_that_does_not_count_the_whole_rows_and_padded_rows_are_refused() {
     for form in [QUOTIENT, NARROW] {
-        let bytes = golden(form);
+        let bytes = tiered(form);
         let image = Image::open(&bytes).expect("the image was just made");
         let changed = |role: Role, change: &dyn Fn(&mut [u8])| {
             let mut tensors = tensors(&image);
@@ -227,17 +202,17 @@ fn an_index_that_does_not_count_the_whole_rows_and_padded_rows_are_refused() {
             let mut raw = image.section_bytes(&section).to_vec();
             change(&mut raw);
             tensor.values = Values::Bytes(raw);
-            let bytes = encode(&image.description(), &image.provenance(), &tensors).expect("lengths are the same");
+            let bytes = encode(&image.description(), &Notes::of(&image), &tensors).expect("lengths are the same");
             Image::open(&AlignedBytes::new(&bytes)).err()
         };
         assert_eq!(changed(Role::WholeRows, &|_| ()), None);
         for bit in 0..128 {
             let error = changed(Role::WholeRows, &|raw| raw[bit / 8] ^= 1 << (bit % 8));
-            assert_eq!(error, Some(Error::TierIndex), "bit {bit}");
+            assert_eq!(error, Some(Error::Index { role: Role::WholeRows }), "bit {bit}");
         }
         let padded = changed(Role::Quotients, &|raw| raw[1] |= 0x70);
         // Three features of four bits end in the middle of the second byte.
-        assert_eq!(padded, form.nibbles.then_some(Error::RowPadding { row: 0 }));
+        assert_eq!(padded, form.int4.then_some(Error::RowPadding { row: 0 }));
     }
 }
 
@@ -253,7 +228,7 @@ fn weights_that_are_not_in_the_form_are_refused_and_nothing_is_lost_silently() {
 #[test]
 fn every_truncation_and_every_flipped_byte_of_a_tiered_image_is_refused() {
     for form in [QUOTIENT, NARROW] {
-        let bytes = golden(form);
+        let bytes = tiered(form);
         for length in 0..bytes.len() {
             assert!(Image::open(&AlignedBytes::new(&bytes[..length])).is_err(), "{length} bytes");
         }

@@ -2,9 +2,9 @@
 //! logits of the engine on the host after every token, and the accuracy that the trainer's evaluation reports.
 
 use latch_engine::image::Image;
-use latch_engine::{Digest, Logit, Model, Precision, Session, State, View};
+use latch_engine::{Digest, Logit, Model, Precision, State, View};
 use latch_firmware_sim::app;
-use latch_firmware_sim::board::{Board, Input, Report, Verdict};
+use latch_firmware_sim::board::{Board, Input, Report, TokenReport, Verdict};
 use latch_firmware_sim::sim::Simulator;
 use latch_firmware_sim::sim::source::{Source, Text, Texts};
 use latch_parts::parts;
@@ -70,12 +70,16 @@ impl<'flash, S: Source> Board<'flash> for Recorder<'flash, S> {
         0
     }
 
-    fn report(&mut self, report: Report<'_>) -> anyhow::Result<()> {
+    fn report(&mut self, report: Report) -> anyhow::Result<()> {
         match report {
-            Report::Token(token) => self.answers.tokens.push((token.text.to_vec(), token.logit)),
             Report::Verdict(Verdict { class, logit, tokens }) => self.answers.verdicts.push((class, logit, tokens)),
             Report::Ready(_) | Report::Summary(_) => {}
         }
+        Ok(())
+    }
+
+    fn token(&mut self, token: TokenReport<'_>, _: &mut View<'_, '_, '_>) -> anyhow::Result<()> {
+        self.answers.tokens.push((token.text.to_vec(), token.logit));
         Ok(())
     }
 }

@@ -341,7 +341,9 @@ impl Description {
             }
             Some(Layer::Dense(_)) => {}
             _ => {
-                return Err(Error::Shape { problem: problem!("the last layer is not dense, so that it has no answer") });
+                return Err(Error::Shape {
+                    problem: problem!("the last layer is not dense, so that it has no answer"),
+                });
             }
         }
         if let Some(ngrams) = &self.ngrams {

@@ -1,0 +1,238 @@
+//! Any chain of layers with random tensors that respect the bounds at the door, as an image of ids.
+
+use std::cell::RefCell;
+
+use latch_engine::Precision;
+use latch_engine::image::Description;
+use latch_engine::image::encode::{AlignedBytes, Notes, Tensor, Values, encode, pack_rows_f32, pack_rows_i8};
+use latch_engine::image::header::{AnswerKind, Input, Layers};
+use latch_engine::image::role::Role;
+use latch_engine::image::section::{Element, Section};
+use latch_engine::layers::Layer;
+use latch_engine::layers::dense::{Activation, Dense};
+use latch_engine::layers::embedding::Embedding;
+use latch_engine::layers::gru::Gru;
+use latch_engine::layers::lstm::Lstm;
+use latch_engine::layers::pooling::Pooling;
+use latch_engine::layers::rnn::Rnn;
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+
+/// A layer, whose inputs are the outputs of the one before it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    /// Units.
+    Lstm(u16),
+    /// Units, and whether the reset gate comes after the product.
+    Gru(u16, bool),
+    /// Units, and whether the rectifier takes the place of the hyperbolic tangent.
+    Rnn(u16, bool),
+    /// Outputs and activation.
+    Dense(u16, Activation),
+    /// One vector for all steps.
+    Pooling(Pooling),
+}
+
+/// How weights are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weights {
+    /// 32-bit floats.
+    F32,
+    /// Half-precision floats.
+    F16,
+    /// 8-bit integers.
+    Int8,
+    /// 4-bit integers, the embedding among them.
+    Int4,
+}
+
+impl Weights {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Weights::F32, Weights::F16, Weights::Int8, Weights::Int4];
+
+    /// The arithmetic.
+    pub const fn precision(self) -> Precision {
+        match self {
+            Weights::F32 => Precision::F32,
+            Weights::F16 => Precision::F16,
+            Weights::Int8 | Weights::Int4 => Precision::Int8,
+        }
+    }
+}
+
+/// Rows of the embedding of every chain.
+pub const ROWS: u32 = 23;
+
+/// The shift that brings a typical sum over so many columns to about 2 in Q3.12, with the multiplier of [`multiplier`].
+fn shift(columns: usize) -> u8 {
+    let typical = 4_400.0 * (columns as f64).sqrt() * f64::from(multiplier(columns));
+    (typical / 8_192.0).log2().round().clamp(1.0, 30.0) as u8
+}
+
+/// Three quarters of the largest multiplier for which no sum over so many columns of weights up to 127 overflows, half of the room being for biases.
+fn multiplier(columns: usize) -> u16 {
+    let largest = (1_u64 << 29) / (128 * 128 * columns.next_multiple_of(4) as u64 + 1);
+    (largest * 3 / 4).clamp(1, u64::from(u16::MAX)) as u16
+}
+
+/// The description of a chain that reads ids: features of the embedding, the layers.
+pub fn describe(weights: Weights, width: u16, kinds: &[Kind]) -> Description {
+    let int4 = weights == Weights::Int4;
+    let precision = weights.precision();
+    let integer = precision.is_integer();
+    let mut inputs = width;
+    let layers: Layers = kinds
+        .iter()
+        .map(|&kind| {
+            let of = |units: u16| if integer { shift(usize::from(inputs + units)) } else { 0 };
+            let layer = match kind {
+                Kind::Lstm(units) => Layer::Lstm(Lstm { inputs, units, shift: of(units), int4, projected: false }),
+                Kind::Gru(units, reset_after) => Layer::Gru(Gru { inputs, units, shift: of(units), int4, reset_after }),
+                Kind::Rnn(units, relu) => Layer::Rnn(Rnn {
+                    inputs,
+                    units,
+                    // The rectifier's sums are Q0.15, eight times as fine.
+                    shift: if relu { of(units).saturating_sub(2).max(u8::from(integer)) } else { of(units) },
+                    int4,
+                    relu,
+                }),
+                // Weights of up to 2^15 times values of up to 2^15 with multipliers of up to 2^15: to Q3.12 or so.
+                Kind::Dense(outputs, activation) => {
+                    let columns = (f64::from(inputs)).log2().div_euclid(2.0) as u8;
+                    Layer::Dense(Dense { inputs, outputs, shift: if integer { 30 + columns } else { 0 }, activation })
+                }
+                Kind::Pooling(pooling) => Layer::Pooling(pooling),
+            };
+            inputs = layer.outputs(inputs);
+            layer
+        })
+        .collect();
+    Description {
+        precision,
+        answer: AnswerKind::Classes,
+        input: Input::Ids,
+        embedding: Embedding { rows: ROWS, width, int4, tiers: None, projected: 0 },
+        layers,
+        ngrams: None,
+    }
+}
+
+/// Random tensors for a description, in the order of its sections.
+pub fn tensors(description: &Description, seed: u64) -> Vec<Tensor> {
+    let mut generator = ChaCha8Rng::seed_from_u64(seed);
+    description.sections(0).map(|section| tensor(description, &section, &mut generator)).collect()
+}
+
+fn tensor(description: &Description, section: &Section, random: &mut ChaCha8Rng) -> Tensor {
+    let layer = (!matches!(section.role, Role::Embedding))
+        .then(|| description.layers.get(usize::from(section.layer)))
+        .flatten();
+    let (rows, columns) = (section.rows, section.columns);
+    let count = rows * columns;
+    let (inputs, units, shift) = match layer {
+        Some(&Layer::Lstm(Lstm { inputs, units, shift, .. })) => (inputs, units, shift),
+        Some(&Layer::Gru(Gru { inputs, units, shift, .. })) => (inputs, units, shift),
+        Some(&Layer::Rnn(Rnn { inputs, units, shift, .. })) => (inputs, units, shift),
+        Some(&Layer::Dense(Dense { inputs, shift, .. })) => (inputs, 0, shift),
+        _ => (0, 0, 0),
+    };
+    let joined = usize::from(inputs) + usize::from(units);
+    let is_dense = matches!(layer, Some(Layer::Dense(_)));
+    let packed = |random: &mut ChaCha8Rng, value: fn(&mut ChaCha8Rng) -> i8| {
+        let random = RefCell::new(random);
+        Values::I8(pack_rows_i8(rows, real(section, layer), |_, _| value(&mut random.borrow_mut())))
+    };
+    let values = match section.element {
+        Element::I4 if section.role == Role::Embedding => {
+            Values::I8((0..count).map(|_| 16 * random.random_range(-7..=7)).collect())
+        }
+        Element::I4 => packed(random, |random| 16 * random.random_range(-7..=7)),
+        Element::I8 if section.role == Role::Embedding => {
+            Values::I8((0..count).map(|_| random.random_range(-128..=127)).collect())
+        }
+        Element::I8 => packed(random, |random| random.random_range(-127..=127)),
+        Element::I16 => Values::I16((0..count).map(|_| random.random_range(-32_767..=32_767)).collect()),
+        Element::U16 if is_dense => Values::U16((0..count).map(|_| random.random_range(10_000..=40_000)).collect()),
+        Element::U16 => {
+            let most = multiplier(joined);
+            Values::U16((0..count).map(|_| random.random_range(most / 2..=most).max(1)).collect())
+        }
+        Element::I32 if is_dense => Values::I32((0..count).map(|_| random.random_range(-9_000..=9_000)).collect()),
+        Element::I32 => {
+            let most = (4_096_i64 << shift).min(1 << 28) as i32;
+            Values::I32((0..count).map(|_| random.random_range(-most..=most)).collect())
+        }
+        Element::F32 | Element::F16 => floats(section, layer, random),
+        other => panic!("no section of a chain of ids has elements {other:?}"),
+    };
+    Tensor { role: section.role, layer: section.layer, values }
+}
+
+/// Columns without padding.
+fn real(section: &Section, layer: Option<&Layer>) -> usize {
+    let (
+        Some(
+            Layer::Lstm(Lstm { inputs, units, .. })
+            | Layer::Rnn(Rnn { inputs, units, .. })
+            | Layer::Gru(Gru { inputs, units, .. }),
+        ),
+        role,
+    ) = (layer, section.role)
+    else {
+        return section.columns;
+    };
+    let (inputs, units) = (usize::from(*inputs), usize::from(*units));
+    match (layer, role) {
+        (Some(Layer::Gru(_)), Role::RecurrentWeights) => units,
+        (Some(Layer::Gru(_)), _) => inputs,
+        _ => inputs + units,
+    }
+}
+
+/// Float weights of a length that keeps sums near 1, with zeros where units are padded.
+fn floats(section: &Section, layer: Option<&Layer>, random: &mut ChaCha8Rng) -> Values {
+    let (rows, columns) = (section.rows, section.columns);
+    let limit = (3.0 / columns as f32).sqrt();
+    let (gates, units) = match layer {
+        Some(Layer::Lstm(lstm)) => (4, usize::from(lstm.units)),
+        Some(Layer::Gru(gru)) if section.role == Role::RecurrentBiases => (1, usize::from(gru.units)),
+        Some(Layer::Gru(gru)) => (3, usize::from(gru.units)),
+        Some(Layer::Rnn(rnn)) => (1, usize::from(rnn.units)),
+        _ => return Values::F32((0..rows * columns).map(|_| random.random_range(-1.5 * limit..1.5 * limit)).collect()),
+    };
+    let lanes = units.next_multiple_of(8);
+    let is_real = |row: usize| match layer {
+        // [unit / 8][gate][8 units]
+        Some(Layer::Lstm(_)) => row / 32 * 8 + row % 8 < units,
+        _ => row % lanes < units,
+    };
+    assert_eq!(rows, gates * lanes, "{section:?}");
+    let random = RefCell::new(random);
+    let value =
+        |row: usize, limit: f32| if is_real(row) { random.borrow_mut().random_range(-limit..limit) } else { 0.0 };
+    if matches!(section.role, Role::Biases | Role::RecurrentBiases) {
+        return Values::F32((0..rows).map(|row| value(row, 0.5)).collect());
+    }
+    // The candidate of a recurrent kernel of a GRU is a matrix of its own.
+    if section.role == Role::RecurrentWeights {
+        let mut values = pack_rows_f32(2 * lanes, columns, |row, _| value(row, limit));
+        values.extend(pack_rows_f32(lanes, columns, |row, _| value(2 * lanes + row, limit)));
+        return Values::F32(values);
+    }
+    Values::F32(pack_rows_f32(rows, columns, |row, _| value(row, limit)))
+}
+
+/// The image of a chain with random tensors, certified where it is one of integers.
+pub fn image(weights: Weights, width: u16, kinds: &[Kind], seed: u64) -> AlignedBytes {
+    let description = describe(weights, width, kinds);
+    of(&description, &tensors(&description, seed))
+}
+
+/// The certified image of a description and its tensors.
+pub fn of(description: &Description, tensors: &[Tensor]) -> AlignedBytes {
+    let bytes =
+        encode(description, &Notes::default(), tensors).unwrap_or_else(|error| panic!("{error}: {description:?}"));
+    let mut bytes = AlignedBytes::new(&bytes);
+    latch_engine::certify(&mut bytes).unwrap_or_else(|error| panic!("{error}: {description:?}"));
+    bytes
+}

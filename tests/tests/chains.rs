@@ -1,0 +1,470 @@
+//! Promise: any chain of layers that makes sense runs, to the same bits on every backend of integers and inside a bound of floats, in any chunks and after
+//! any pause; a chain that makes no sense is refused with a sentence.
+
+use latch_engine::image::encode::{Notes, encode};
+use latch_engine::image::header::{AnswerKind, Layers};
+use latch_engine::image::{Description, Image};
+use latch_engine::kernels::AnyBackend;
+use latch_engine::layers::dense::{Activation, Dense};
+use latch_engine::layers::gru::Gru;
+use latch_engine::layers::lstm::Lstm;
+use latch_engine::layers::pooling::Pooling;
+use latch_engine::layers::rnn::Rnn;
+use latch_engine::layers::{Layer, MAX_LAYERS};
+use latch_engine::{Error, Layout, Logit, Model, SelfTest, Session, State, project};
+use latch_tests::chains::{self, Kind, ROWS, Weights, describe, tensors};
+use latch_tests::models::logits;
+use latch_tests::tolerances::CHAINS;
+use proptest::prelude::*;
+
+/// Bytes of a state of any chain here.
+const ROOM: usize = 65_536;
+
+const ACTIVATIONS: [Activation; 4] = [Activation::Linear, Activation::Relu, Activation::Tanh, Activation::Sigmoid];
+
+const POOLINGS: [Pooling; 4] = [Pooling::Last, Pooling::Mean, Pooling::Max, Pooling::Attention];
+
+fn ids() -> impl Strategy<Value = Vec<u32>> {
+    prop::collection::vec(0..ROWS + 2, 1..14)
+}
+
+/// One layer that runs at each step.
+fn steps() -> impl Strategy<Value = Kind> {
+    let units = || prop::sample::select(vec![1_u16, 2, 3, 5, 6, 7, 20, 33, 100, 257]);
+    prop_oneof![
+        3 => units().prop_map(Kind::Lstm),
+        3 => (units(), any::<bool>()).prop_map(|(units, after)| Kind::Gru(units, after)),
+        3 => (units(), any::<bool>()).prop_map(|(units, relu)| Kind::Rnn(units, relu)),
+        2 => (units(), prop::sample::select(&ACTIVATIONS[..])).prop_map(|(units, f)| Kind::Dense(units, f)),
+    ]
+}
+
+/// Features of the embedding and a chain that makes sense.
+fn any_chain() -> impl Strategy<Value = (u16, Vec<Kind>)> {
+    let pooling = prop::option::weighted(0.8, prop::sample::select(&POOLINGS[..]));
+    let behind = prop::collection::vec((1..9_u16, prop::sample::select(&ACTIVATIONS[..])), 0..3);
+    let width = prop::sample::select(vec![1_u16, 3, 5]);
+    (width, prop::collection::vec(steps(), 1..=4), pooling, behind, 1..5_u16).prop_map(
+        |(width, mut kinds, pooling, behind, outputs)| {
+            let has_cell = kinds.iter().any(|kind| !matches!(kind, Kind::Dense(..)));
+            kinds.extend(pooling.filter(|&pooling| pooling != Pooling::Attention || has_cell).map(Kind::Pooling));
+            kinds.extend(behind.into_iter().map(|(outputs, activation)| Kind::Dense(outputs, activation)));
+            kinds.push(Kind::Dense(outputs, Activation::Linear));
+            (width, kinds)
+        },
+    )
+}
+
+/// All answers after each id, as they are, and what is remembered at the end.
+fn run(model: &Model<'_>, ids: &[u32]) -> (Vec<Vec<Logit>>, Vec<u8>) {
+    let mut state = Box::new(State::<ROOM>::new());
+    let mut session = model.session(&mut state).expect("there is room");
+    let answers = ids
+        .iter()
+        .map(|&id| {
+            assert_eq!(session.push_token(id), id < ROWS);
+            logits(&mut session)
+        })
+        .collect();
+    (answers, session.remembered().to_vec())
+}
+
+/// Holds answers to each other: bits of integers, a bound of floats.
+fn assert_close(found: &[Vec<Logit>], expected: &[Vec<Logit>], what: &str) {
+    assert_eq!(found.len(), expected.len());
+    for (step, (found, expected)) in found.iter().flatten().zip(expected.iter().flatten()).enumerate() {
+        match (found, expected) {
+            (Logit::Float(found), Logit::Float(expected)) => {
+                let bound = CHAINS * (1.0 + expected.abs());
+                assert!((found - expected).abs() <= bound, "{what}, answer {step}: {found} and {expected}");
+            }
+            _ => assert_eq!(found, expected, "{what}, answer {step}"),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(160))]
+
+    #[test]
+    fn any_chain_gives_the_same_on_every_backend_packed_or_not((width, kinds) in any_chain(), seed: u64, ids in ids()) {
+        for weights in Weights::ALL {
+            let bytes = chains::image(weights, width, &kinds, seed);
+            let image = Image::open(&bytes).expect("it was just made");
+            let scalar = AnyBackend::by_name("scalar").expect("every machine has it");
+            let expected = run(&Model::new(&image).with_backend(scalar), &ids);
+            prop_assert!(expected.0.iter().flatten().all(|logit| logit.to_f32().is_finite()));
+            for backend in AnyBackend::all() {
+                let model = Model::new(&image).with_backend(backend);
+                let mut memory = vec![0xA5; model.packed_bytes()];
+                let packed = model.clone().pack(&mut memory).expect("there is room");
+                for model in [&model, &packed] {
+                    let found = run(model, &ids);
+                    assert_close(&found.0, &expected.0, &format!("{weights:?} on {}", backend.name()));
+                    if weights.precision().is_integer() {
+                        prop_assert_eq!(&found.1, &expected.1, "{:?} on {}", weights, backend.name());
+                        let mut memory = Box::new(State::<ROOM>::new());
+                        prop_assert_eq!(model.self_test(memory.as_bytes_mut()), Ok(SelfTest::Passed));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_pause_after_any_step_and_any_number_at_once_change_no_bit(
+        (width, kinds) in any_chain(),
+        seed: u64,
+        ids in ids(),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        for weights in Weights::ALL {
+            let bytes = chains::image(weights, width, &kinds, seed);
+            let image = Image::open(&bytes).expect("it was just made");
+            let model = Model::new(&image);
+            let (answers, remembered) = run(&model, &ids);
+            let cut = cut.index(ids.len() + 1);
+            let mut state = Box::new(State::<ROOM>::new());
+            model.session(&mut state).expect("there is room").push_tokens(&ids[..cut]);
+            let mut kept = Box::new(State::<ROOM>::from_bytes(state.as_bytes()).expect("as many bytes"));
+            let mut session = model.resume(&mut kept).expect("a state of this model");
+            session.push_tokens(&ids[cut..]);
+            prop_assert_eq!(session.remembered(), &remembered[..]);
+            prop_assert_eq!(&logits(&mut session), answers.last().expect("there is an id"));
+            session.reset();
+            prop_assert_eq!(session.tokens(), 0);
+            session.push_tokens(&ids);
+            prop_assert_eq!(&logits(&mut session), answers.last().expect("there is an id"));
+        }
+    }
+
+    #[test]
+    fn streams_that_step_together_go_as_each_would_alone(
+        (width, kinds) in any_chain(),
+        seed: u64,
+        streams in 1_usize..9,
+        steps in prop::collection::vec(any::<u32>(), 1..5),
+    ) {
+        for weights in Weights::ALL {
+            let bytes = chains::image(weights, width, &kinds, seed);
+            let image = Image::open(&bytes).expect("it was just made");
+            for backend in AnyBackend::all() {
+                let model = Model::new(&image).with_backend(backend);
+                let id = |step: u32, stream: usize| step.wrapping_add(7 * stream as u32) % (ROWS + 1);
+                let mut states = vec![State::<ROOM>::new(); streams];
+                let mut sessions: Vec<Session> =
+                    states.iter_mut().map(|state| model.session(state).expect("there is room")).collect();
+                for &step in &steps {
+                    let ids: Vec<u32> = (0..streams).map(|stream| id(step, stream)).collect();
+                    Session::step_many(&mut sessions, &ids);
+                }
+                for (stream, session) in sessions.iter_mut().enumerate() {
+                    let ids: Vec<u32> = steps.iter().map(|&step| id(step, stream)).collect();
+                    let (answers, remembered) = run(&model, &ids);
+                    assert_close(&[logits(session)], &answers[answers.len() - 1..], "together");
+                    if weights.precision().is_integer() {
+                        prop_assert_eq!(session.remembered(), &remembered[..]);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_chain_that_begins_with_an_lstm_layer_can_be_projected(
+        (width, mut kinds) in any_chain(),
+        units in prop::sample::select(vec![1_u16, 3, 7, 20]),
+        seed: u64,
+        ids in ids(),
+        ready in prop::collection::btree_set(0..ROWS, 1..12),
+    ) {
+        kinds.insert(0, Kind::Lstm(units));
+        for weights in Weights::ALL {
+            let bytes = chains::image(weights, width, &kinds, seed);
+            let image = Image::open(&bytes).expect("it was just made");
+            let ready: Vec<u32> = ready.iter().copied().collect();
+            let bytes = project(&image, &ready).expect("the ids are in the embedding");
+            let projected = Image::open(&bytes).expect("it was just made");
+            for backend in AnyBackend::all() {
+                let expected = run(&Model::new(&image).with_backend(backend), &ids).0;
+                let found = run(&Model::new(&projected).with_backend(backend), &ids).0;
+                assert_close(&found, &expected, &format!("{weights:?} on {}", backend.name()));
+            }
+        }
+    }
+
+    #[test]
+    fn a_stream_runs_in_exactly_the_bytes_of_its_layout((width, kinds) in any_chain(), seed: u64, ids in ids()) {
+        for weights in Weights::ALL {
+            let bytes = chains::image(weights, width, &kinds, seed);
+            let image = Image::open(&bytes).expect("it was just made");
+            let needed = Layout::of(&image.description()).bytes();
+            for backend in AnyBackend::all() {
+                let model = Model::new(&image).with_backend(backend);
+                prop_assert_eq!(model.state_bytes(), needed);
+                let expected = run(&model, &ids).0;
+                let mut state = Box::new(State::<ROOM>::new());
+                let memory = state.as_bytes_mut();
+                memory[needed..].fill(0xA5);
+                let mut session = model.session_in(&mut memory[..needed]).expect("exactly enough");
+                session.push_tokens(&ids);
+                prop_assert_eq!(&logits(&mut session), expected.last().expect("there is an id"));
+                prop_assert!(memory[needed..].iter().all(|&byte| byte == 0xA5));
+            }
+        }
+    }
+}
+
+const LINEAR: Activation = Activation::Linear;
+
+fn layers(layers: &[Layer]) -> Layers {
+    layers.iter().copied().collect()
+}
+
+/// A chain that is right but for what a test changes.
+fn right(weights: Weights) -> Description {
+    describe(weights, 3, &[Kind::Lstm(4), Kind::Pooling(Pooling::Mean), Kind::Dense(1, LINEAR)])
+}
+
+#[test]
+fn a_chain_that_makes_no_sense_is_refused_with_its_sentence() {
+    let dense = |inputs, outputs| Layer::Dense(Dense { inputs, outputs, shift: 30, activation: LINEAR });
+    let lstm = |inputs, units| Layer::Lstm(Lstm { inputs, units, shift: 9, int4: false, projected: false });
+    let gru = |inputs, units| Layer::Gru(Gru { inputs, units, shift: 9, int4: false, reset_after: true });
+    let rnn = |inputs, units| Layer::Rnn(Rnn { inputs, units, shift: 9, int4: false, relu: false });
+    let (mean, attention) = (Layer::Pooling(Pooling::Mean), Layer::Pooling(Pooling::Attention));
+    let wrong: [(&[Layer], &str); 14] = [
+        (&[], "no answer"),
+        (&[lstm(3, 4)], "no answer"),
+        (&[lstm(3, 4), mean], "no answer"),
+        (&[lstm(2, 4), dense(4, 1)], "layer 0 of the image is inconsistent: its inputs are not the outputs"),
+        (&[lstm(3, 4), dense(5, 1)], "layer 1 of the image is inconsistent: its inputs are not the outputs"),
+        (&[lstm(3, 4), gru(3, 2), dense(2, 1)], "layer 1 of the image is inconsistent: its inputs are not"),
+        (&[lstm(3, 4), mean, rnn(4, 4), dense(4, 1)], "layer 2 of the image is inconsistent: a recurrent layer cannot"),
+        (&[lstm(3, 4), mean, mean, dense(4, 1)], "nothing left to pool"),
+        (&[attention, dense(3, 1)], "attention needs a recurrent layer"),
+        (&[dense(3, 2), attention, dense(2, 1)], "attention needs a recurrent layer"),
+        (&[lstm(3, 0), dense(0, 1)], "no units"),
+        (&[gru(3, 2047), dense(2047, 1)], "more columns than this engine reads"),
+        (&[lstm(3, 4), dense(4, 0)], "no inputs or outputs"),
+        (&[lstm(3, 4), dense(4, 257)], "more outputs than this engine reads"),
+    ];
+    for (chain, sentence) in wrong {
+        let description = Description { layers: layers(chain), ..right(Weights::Int8) };
+        let error = encode(&description, &Notes::default(), &[]).expect_err(sentence);
+        assert!(error.to_string().contains(sentence), "{chain:?}: {error}");
+        assert!(matches!(error, Error::Shape { .. } | Error::Layer { .. }));
+    }
+    let active = Layer::Dense(Dense { inputs: 4, outputs: 2, shift: 30, activation: Activation::Tanh });
+    let mut description = Description { layers: layers(&[lstm(3, 4), active]), ..right(Weights::Int8) };
+    let error = encode(&description, &Notes::default(), &[]).expect_err("logits are not squashed");
+    assert!(error.to_string().contains("is not linear"), "{error}");
+    // Values may be.
+    description.answer = AnswerKind::Values;
+    assert!(encode(&description, &Notes::default(), &tensors(&description, 1)).is_ok());
+}
+
+#[test]
+fn more_layers_than_the_engine_has_room_for_are_not_described_and_as_many_run() {
+    let mut kinds = vec![Kind::Rnn(3, false); MAX_LAYERS - 1];
+    kinds.push(Kind::Dense(1, LINEAR));
+    let bytes = chains::image(Weights::Int8, 3, &kinds, 1);
+    let image = Image::open(&bytes).expect("it was just made");
+    assert_eq!(image.description().layers.count(), MAX_LAYERS);
+    assert!(image.description().features().any(|feature| feature == "deep"));
+    run(&Model::new(&image), &[1, 2, 3]);
+    let mut layers = image.description().layers;
+    assert!(!layers.push(layers[0]));
+    // And in an image.
+    let mut records = latch_tests::records::records(&bytes);
+    let place = records.iter().position(|record| record.tag == 0x92).expect("there is a simple recurrent layer");
+    records.insert(place, records[place].clone());
+    let longer = latch_tests::records::with_records(&bytes, &records);
+    assert_eq!(Image::open(&longer).err(), Some(Error::Record { tag: 0x13 }));
+}
+
+/// The plain version: f64, written from the formulas, over the same f32 tensors.
+mod naive {
+    use super::{Activation, Description, Kind, Pooling};
+    use latch_engine::image::encode::{Tensor, Values};
+    use latch_engine::image::role::Role;
+
+    fn values(tensors: &[Tensor], role: Role, layer: usize) -> Vec<f64> {
+        let found = tensors.iter().find(|tensor| tensor.role == role && usize::from(tensor.layer) == layer);
+        match found.map(|tensor| &tensor.values) {
+            Some(Values::F32(values)) => values.iter().map(|&value| f64::from(value)).collect(),
+            other => panic!("{role:?} of layer {layer}: {other:?}"),
+        }
+    }
+
+    fn sigmoid(x: f64) -> f64 {
+        1.0 / (1.0 + (-x).exp())
+    }
+
+    fn activate(activation: Activation, x: f64) -> f64 {
+        match activation {
+            Activation::Linear => x,
+            Activation::Relu => x.max(0.0),
+            Activation::Tanh => x.tanh(),
+            Activation::Sigmoid => sigmoid(x),
+        }
+    }
+
+    /// Weight of a row and a column of a matrix of `rows` rows in the order `[row / 32][column][row % 32]`.
+    fn packed(weights: &[f64], rows: usize, row: usize, column: usize) -> f64 {
+        let columns = weights.len() / rows;
+        let block = row / 32 * 32;
+        weights[block * columns + column * (rows - block).min(32) + row - block]
+    }
+
+    fn product(weights: &[f64], rows: usize, row: usize, x: &[f64]) -> f64 {
+        x.iter().enumerate().map(|(column, x)| packed(weights, rows, row, column) * x).sum()
+    }
+
+    /// One step of a cell.
+    fn step(kind: Kind, tensors: &[Tensor], layer: usize, x: &[f64], h: &mut Vec<f64>, c: &mut [f64]) {
+        let all = |role| values(tensors, role, layer);
+        let (weights, bias) = (all(Role::Weights), all(Role::Biases));
+        let units = h.len();
+        let lanes = units.next_multiple_of(8);
+        let joined = [x, h].concat();
+        let mut next = vec![0.0; units];
+        for unit in 0..units {
+            match kind {
+                Kind::Lstm(_) => {
+                    let sum = |gate: usize| {
+                        let row = unit / 8 * 32 + gate * 8 + unit % 8;
+                        product(&weights, 4 * lanes, row, &joined) + bias[row]
+                    };
+                    c[unit] = sigmoid(sum(1)) * c[unit] + sigmoid(sum(0)) * sum(2).tanh();
+                    next[unit] = sigmoid(sum(3)) * c[unit].tanh();
+                }
+                Kind::Gru(_, after) => {
+                    let (recurrent, lower) = (all(Role::RecurrentWeights), 2 * lanes * units);
+                    let kernel = |gate: usize, unit: usize| {
+                        let row = gate * lanes + unit;
+                        product(&weights, 3 * lanes, row, x) + bias[row]
+                    };
+                    let gate = |gate: usize, unit: usize| {
+                        sigmoid(kernel(gate, unit) + product(&recurrent[..lower], 2 * lanes, gate * lanes + unit, h))
+                    };
+                    let candidate = |h: &[f64]| product(&recurrent[lower..], lanes, unit, h);
+                    let inner = if after {
+                        gate(1, unit) * (candidate(h) + all(Role::RecurrentBiases)[unit])
+                    } else {
+                        candidate(&(0..units).map(|unit| gate(1, unit) * h[unit]).collect::<Vec<f64>>())
+                    };
+                    let n = (kernel(2, unit) + inner).tanh();
+                    next[unit] = n + gate(0, unit) * (h[unit] - n);
+                }
+                Kind::Rnn(_, relu) => {
+                    let sum = product(&weights, lanes, unit, &joined) + bias[unit];
+                    next[unit] = if relu { sum.max(0.0) } else { sum.tanh() };
+                }
+                other => panic!("{other:?} is no cell"),
+            }
+        }
+        *h = next;
+    }
+
+    fn dense(tensors: &[Tensor], layer: usize, outputs: usize, activation: Activation, x: &[f64]) -> Vec<f64> {
+        let (weights, bias) = (values(tensors, Role::Weights, layer), values(tensors, Role::Biases, layer));
+        let row = |output: usize| &weights[output * x.len()..][..x.len()];
+        let sum = |output: usize| bias[output] + row(output).iter().zip(x).map(|(w, x)| w * x).sum::<f64>();
+        (0..outputs).map(|output| activate(activation, sum(output))).collect()
+    }
+
+    /// The outputs after the last of the ids.
+    pub(super) fn run(description: &Description, kinds: &[Kind], tensors: &[Tensor], ids: &[u32]) -> Vec<f64> {
+        let width = usize::from(description.embedding.width);
+        let table = values(tensors, Role::Embedding, 0);
+        let mut steps: Vec<Vec<f64>> = ids.iter().map(|&id| table[id as usize * width..][..width].to_vec()).collect();
+        for (layer, &kind) in kinds.iter().enumerate() {
+            match kind {
+                Kind::Dense(outputs, activation) => {
+                    for x in &mut steps {
+                        *x = dense(tensors, layer, usize::from(outputs), activation, x);
+                    }
+                }
+                Kind::Pooling(pooling) => steps = vec![pool(pooling, &steps)],
+                Kind::Lstm(units) | Kind::Gru(units, _) | Kind::Rnn(units, _) => {
+                    let (mut h, mut c) = (vec![0.0; usize::from(units)], vec![0.0; usize::from(units)]);
+                    for x in &mut steps {
+                        step(kind, tensors, layer, x, &mut h, &mut c);
+                        *x = h.clone();
+                    }
+                }
+            }
+        }
+        steps.pop().expect("there is an id")
+    }
+
+    fn pool(pooling: Pooling, steps: &[Vec<f64>]) -> Vec<f64> {
+        let weight = |step: &[f64]| if pooling == Pooling::Attention { (4.0 * step[0]).exp() } else { 1.0 };
+        let total: f64 = steps.iter().map(|step| weight(step)).sum();
+        let units = 0..steps[0].len();
+        match pooling {
+            Pooling::Last => steps.last().expect("there is a step").clone(),
+            Pooling::Max => units.map(|unit| steps.iter().map(|step| step[unit]).fold(f64::MIN, f64::max)).collect(),
+            Pooling::Mean | Pooling::Attention => {
+                units.map(|unit| steps.iter().map(|step| weight(step) * step[unit]).sum::<f64>() / total).collect()
+            }
+        }
+    }
+}
+
+/// How far the f32 engine may be from the plain version.
+fn assert_naive(width: u16, kinds: &[Kind], seed: u64, ids: &[u32]) {
+    let description = describe(Weights::F32, width, kinds);
+    let tensors = tensors(&description, seed);
+    let bytes = chains::of(&description, &tensors);
+    let image = Image::open(&bytes).expect("it was just made");
+    let expected = naive::run(&description, kinds, &tensors, ids);
+    for backend in AnyBackend::all() {
+        let found = run(&Model::new(&image).with_backend(backend), ids).0.pop().expect("there is an id");
+        assert_eq!(found.len(), expected.len());
+        for (found, expected) in found.into_iter().zip(&expected) {
+            let found = f64::from(found.to_f32());
+            let bound = f64::from(CHAINS) * (1.0 + expected.abs());
+            assert!((found - expected).abs() <= bound, "{}: {found} for {expected}, {kinds:?}", backend.name());
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(160))]
+
+    #[test]
+    fn a_chain_of_floats_computes_what_the_plain_version_computes(
+        (width, kinds) in any_chain(),
+        seed: u64,
+        ids in prop::collection::vec(0..ROWS, 1..9),
+    ) {
+        assert_naive(width, &kinds, seed, &ids);
+    }
+}
+
+#[test]
+fn dense_layers_of_every_activation_stand_between_cells_and_behind_pooling() {
+    let ids = [1, 5, 9, 2, 22, 0];
+    for activation in ACTIVATIONS {
+        for pooling in POOLINGS {
+            let between = [
+                Kind::Dense(6, activation),
+                Kind::Gru(5, true),
+                Kind::Dense(4, activation),
+                Kind::Dense(3, activation),
+                Kind::Lstm(7),
+                Kind::Pooling(pooling),
+                Kind::Dense(5, activation),
+                Kind::Dense(6, activation),
+                Kind::Dense(2, LINEAR),
+            ];
+            assert_naive(5, &between, 7, &ids);
+        }
+        let each_step = [Kind::Dense(4, activation), Kind::Dense(3, activation), Kind::Dense(2, LINEAR)];
+        assert_naive(3, &each_step, 8, &ids);
+        // Without a cell, with pooling over all steps.
+        assert_naive(3, &[Kind::Dense(4, activation), Kind::Pooling(Pooling::Max), Kind::Dense(1, LINEAR)], 9, &ids);
+    }
+}
