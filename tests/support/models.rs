@@ -5,9 +5,9 @@ use latch_engine::image::encode::{AlignedBytes, Tensor, Values, widened};
 use latch_engine::image::manifest::{Precision, Readout, Unknown};
 use latch_engine::image::tensor::{Element, Section};
 use latch_engine::model::{Logit, Model, Session, State};
-use latch_trainer::network::readout::Readout as TrainerReadout;
+use latch_trainer::config::chain::{Activation, CellConfig, Chain, LayerConfig, Pooling};
 use latch_trainer::network::{Network, NetworkConfig};
-use latch_trainer::quantizer::{Origin, Weights, to_image};
+use latch_trainer::quantizer::{CellWeights, Origin, Weights, to_image};
 use latch_trainer::real::Real;
 use latch_trainer::vocabulary::Vocabulary;
 use nalgebra::DMatrix;
@@ -48,21 +48,21 @@ pub fn image(weights: &Weights, precision: Precision, unknown: Unknown) -> Align
     to_image(weights, &vocabulary(rows, unknown), precision, &Origin::default()).expect("random weights fit an image")
 }
 
-/// A network of the trainer with these weights. All layers must have the same units, as the trainer's have.
+/// A network of the trainer with these weights.
 pub fn network<T: Real>(weights: &Weights, readout: Readout) -> Network<T> {
+    let pooling = match readout {
+        Readout::Last => Pooling::Last,
+        Readout::Mean => Pooling::Mean,
+        Readout::Max => Pooling::Max,
+        Readout::Attention => Pooling::Attention,
+    };
+    let cell = |layer: &CellWeights| LayerConfig::Lstm(CellConfig::of(layer.units));
+    let head = LayerConfig::Dense { units: None, activation: Activation::Linear, dropout: 0.0 };
+    let layers = weights.layers.iter().map(cell).chain([LayerConfig::Pooling(pooling), head]).collect();
     let config = NetworkConfig {
         vocabulary: weights.embedding.len() / weights.width,
-        embedding: weights.width,
-        units: weights.layers.first().map_or(1, |layer| layer.units),
-        layers: weights.layers.len(),
-        readout: match readout {
-            Readout::Last => TrainerReadout::Last,
-            Readout::Mean => TrainerReadout::Mean,
-            Readout::Max => TrainerReadout::Max,
-            Readout::Attention => TrainerReadout::Attention,
-        },
         outputs: weights.head_bias.len(),
-        ..NetworkConfig::default()
+        chain: Chain { embedding: weights.width, word_dropout: 0.0, layers },
     };
     let mut network = Network::<T>::new(&config, 0).expect("the sizes describe a network");
     // The trainer's embedding is features x ids, the weights' is ids x features.

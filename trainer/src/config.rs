@@ -1,5 +1,7 @@
 //! Plain configuration: what a user chooses of a model, of its training and of a run, with the defaults and the checks.
 
+pub mod chain;
+
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -13,38 +15,10 @@ use latch_engine::input::ngrams::{MAX_LONGEST, WEIGHT_BITS};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// Which vector of a sequence the head sees.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Readout {
-    /// The hidden state after the last token.
-    #[default]
-    Last,
-    /// The mean of the hidden states of all steps.
-    Mean,
-    /// The largest value of each feature over all steps; of equal values the earliest counts.
-    Max,
-    /// The mean of the hidden states of all steps, each with the weight e^(4·h) of its first feature's h:
-    ///
-    /// ```text
-    /// r = Σ a_t·h_t / Σ a_t           dh_t = a_t·dr / Σ a,   dh_t[0] += 4·a_t·(dr·(h_t - r)) / Σ a
-    /// ```
-    Attention,
-    /// The hidden state of each step: an answer a step. The head's columns are the tokens, in the order of [`Steps`].
-    Each,
-}
+use chain::{Activation, CellConfig, Chain, LayerConfig};
 
-impl From<Readout> for latch_engine::image::manifest::Readout {
-    fn from(readout: Readout) -> Self {
-        match readout {
-            // After each step the engine's stream has just read its last token.
-            Readout::Last | Readout::Each => Self::Last,
-            Readout::Mean => Self::Mean,
-            Readout::Max => Self::Max,
-            Readout::Attention => Self::Attention,
-        }
-    }
-}
+/// What the head sees: [`chain::Pooling`].
+pub use chain::Pooling as Readout;
 
 /// Which words of the training texts a vocabulary takes: `--model words`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -257,6 +231,16 @@ impl TrainConfig {
     /// What is to become small.
     pub fn objective(&self) -> Objective {
         if self.task.has_values() { Objective::SquaredError } else { Objective::CrossEntropy }
+    }
+
+    /// The chain of layers.
+    pub fn chain(&self) -> Chain {
+        let model = &self.model;
+        let cell = CellConfig { units: model.lstm, dropout: model.dropout, recurrent_dropout: model.recurrent_dropout };
+        let pooling = (!self.task.each_step()).then_some(LayerConfig::Pooling(model.readout));
+        let head = LayerConfig::Dense { units: None, activation: Activation::Linear, dropout: model.head_dropout };
+        let layers = std::iter::repeat_n(LayerConfig::Lstm(cell), model.layers).chain(pooling).chain([head]).collect();
+        Chain { embedding: model.embedding, word_dropout: model.word_dropout, layers }
     }
 
     /// What a token is.

@@ -25,8 +25,8 @@ use crate::learning::sequences::{Scale, Sequences};
 use crate::learning::training::fused;
 use crate::metrics::{mean_loss, reliability};
 use crate::network::Network;
-use crate::network::integers::Integers;
 use crate::ngrams::Fitted;
+use crate::quantizer::aware::Aware;
 use crate::quantizer::{Origin, Weights, to_image};
 use crate::runs::checkpoint::{Best, BestQuantized};
 use crate::runs::folder::RunFolder;
@@ -141,7 +141,7 @@ impl<'a> Export<'a> {
         let float = Learned { weights, origin: source.origin(best)? };
         let aware = match source.quantized {
             Some(BestQuantized { best, storage, embedding_scales }) => {
-                let judged = Integers::new(&best.network, *storage, embedding_scales.clone())?.real;
+                let judged = Aware::new(&best.network, *storage, embedding_scales.clone())?.integers.real;
                 let (weights, _) = source.fused(&best.network, &judged, &validation)?;
                 let weights = Weights { embedding_scales: embedding_scales.clone(), ..weights };
                 Some((*storage, Learned { weights, origin: source.origin(best)? }))

@@ -35,6 +35,7 @@ pub mod metrics;
 pub mod network;
 pub mod ngrams;
 pub mod optimizer;
+pub mod panels;
 pub mod products;
 pub mod quantizer;
 pub mod real;

@@ -78,16 +78,18 @@ pub fn run(args: Args) -> Result<()> {
     let vocabulary = args.vocabulary.as_deref().map(read_words).transpose()?;
     let received = from_bytes(&bytes, args.file.display(), &Given { vocabulary, readout: args.readout })?;
     let (network, vocabulary) = (received.network, received.vocabulary);
-    let shape = network.config().clone();
+    let chain = network.config().chain.clone();
+    let (lstm, layers) = (chain.cells().next().map_or(0, |cell| cell.units), chain.cells().count());
+    let readout = chain.pooling().unwrap_or_default();
     let mut config = RunConfig {
         latch: env!("CARGO_PKG_VERSION").into(),
         train: TrainConfig {
             model: ModelConfig {
                 vocab: vocabulary.words().len(),
-                embedding: shape.embedding,
-                lstm: shape.units,
-                layers: shape.layers,
-                readout: shape.readout,
+                embedding: chain.embedding,
+                lstm,
+                layers,
+                readout,
                 words: Words::Count,
                 skip_unknown: vocabulary.rows() == vocabulary.words().len(),
                 hashed: None,
@@ -110,6 +112,11 @@ pub fn run(args: Args) -> Result<()> {
             vocabulary_sha256: vocabulary.sha256(),
         }),
     };
+    if config.train.network(vocabulary.rows()) != *network.config() {
+        let problem =
+            format!("its layers are `{}`, but a run has LSTM layers of the same units", network.config().chain);
+        return Err(fault(args.file.display(), problem, "import a network of such layers").into());
+    }
     config.train.check(&format!("{}: ", args.file.display()))?;
     let (training, validation, valid_sha256) = load(&mut config)?;
     let judged = if validation.is_empty() {
@@ -165,10 +172,10 @@ pub fn run(args: Args) -> Result<()> {
         format_args!(
             "{} words > embedding {} > {} x LSTM {} > readout {} > 1 logit, {weights} weights in the layout {}; {accuracy}; run in {}",
             vocabulary.words().len(),
-            shape.embedding,
-            shape.layers,
-            shape.units,
-            latch_engine::image::manifest::Readout::from(shape.readout).name(),
+            chain.embedding,
+            layers,
+            lstm,
+            readout.name(),
             received.layout.name(),
             folder.path().display(),
         ),
@@ -178,10 +185,10 @@ pub fn run(args: Args) -> Result<()> {
             run: &folder.path().display().to_string(),
             layout: received.layout.name(),
             words: vocabulary.words().len(),
-            embedding: shape.embedding,
-            units: shape.units,
-            layers: shape.layers,
-            readout: shape.readout,
+            embedding: chain.embedding,
+            units: lstm,
+            layers,
+            readout,
             weights,
             valid_accuracy: judged.map(|(_, accuracy)| accuracy),
         })?;

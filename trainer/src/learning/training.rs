@@ -21,18 +21,16 @@ use rayon::prelude::*;
 use super::loss::Distill;
 use super::sequences::Sequences;
 use crate::batches::{BatchOptions, generator, plan};
-use crate::bptt::{LossOptions, Noise, StepOptions, TrainError, Trainer, train_step, train_step_quantized};
+use crate::bptt::{LossOptions, Noise, StepOptions, TrainError, Trainer, train_step};
 use crate::config::{Objective, Storage, TrainConfig};
 use crate::error::fault;
 use crate::evaluate::state_for;
 use crate::metrics::{self, EpochMetrics, determination};
-use crate::network::integers::Integers;
-use crate::network::readout::Readout;
 use crate::network::tiers::Tiers;
 use crate::network::{Network, NetworkConfig};
 use crate::ngrams::{Fusion, fuse};
 use crate::optimizer::{AdamConfig, Decay, LearningRate};
-use crate::quantizer::aware::embedding_scales;
+use crate::quantizer::aware::{Aware, embedding_scales, train_step_quantized};
 use crate::quantizer::{Origin, Weights, to_image};
 use crate::real::Real;
 use crate::report;
@@ -190,19 +188,7 @@ fn take(at: &mut Checkpoint, trainer: &Trainer<f32>) {
 impl TrainConfig {
     /// The network's shape for a vocabulary of `rows` ids.
     pub fn network(&self, rows: usize) -> NetworkConfig {
-        let model = &self.model;
-        NetworkConfig {
-            vocabulary: rows,
-            embedding: model.embedding,
-            units: model.lstm,
-            layers: model.layers,
-            readout: if self.task.each_step() { Readout::Each } else { model.readout },
-            outputs: self.task.outputs(),
-            dropout: model.dropout,
-            recurrent_dropout: model.recurrent_dropout,
-            word_dropout: model.word_dropout,
-            head_dropout: model.head_dropout,
-        }
+        NetworkConfig { vocabulary: rows, outputs: self.task.outputs(), chain: self.chain() }
     }
 
     /// The tiers of the embedding, where it has them.
@@ -287,7 +273,7 @@ impl Phase<'_> {
         let mut trainer = Trainer::resume(at.network.clone(), at.adam.clone(), at.average.clone());
         trainer.tiers = config.tiers(training);
         let mut integers = match &self.quantize {
-            Some(quantize) => Some(Integers::new(&trainer.network, quantize.storage, quantize.scales.clone())?),
+            Some(quantize) => Some(Aware::new(&trainer.network, quantize.storage, quantize.scales.clone())?),
             None => None,
         };
         while at.epoch < self.until && !at.is_finished(epochs, patience) {
