@@ -7,7 +7,6 @@ use anyhow::Result;
 use criterion::{Criterion, Throughput};
 use latch_trainer::batches::Batch;
 use latch_trainer::bptt::{LossOptions, Noise, StepOptions, Trainer, train_step};
-use latch_trainer::network::readout::Readout;
 use latch_trainer::network::{Network, NetworkConfig};
 use latch_trainer::optimizer::AdamConfig;
 
@@ -17,24 +16,18 @@ fn main() -> Result<()> {
         .warm_up_time(Duration::from_secs(1))
         .measurement_time(Duration::from_secs(5))
         .configure_from_args();
-    let large = NetworkConfig {
-        vocabulary: 20_000,
-        embedding: 128,
-        units: 128,
-        readout: Readout::Last,
-        ..NetworkConfig::default()
-    };
-    let small = NetworkConfig {
-        vocabulary: 6000,
-        embedding: 16,
-        units: 32,
-        readout: Readout::Mean,
-        ..NetworkConfig::default()
+    let network = |vocabulary: usize, chain: &str| -> Result<NetworkConfig> {
+        Ok(NetworkConfig { vocabulary, outputs: 1, chain: chain.parse()? })
     };
     let mut group = criterion.benchmark_group("train");
-    for (name, config, tokens) in
-        [("20000x128-lstm128-last-80x32", large, 80), ("6000x16-lstm32-mean-230x32", small, 230)]
-    {
+    for (name, vocabulary, chain, tokens) in [
+        ("20000x128-lstm128-last-80x32", 20_000, "embedding 128 > lstm 128 > last > dense", 80),
+        ("6000x16-lstm32-mean-230x32", 6000, "embedding 16 > lstm 32 > mean > dense", 230),
+        ("20000x128-gru128-last-80x32", 20_000, "embedding 128 > gru 128 > last > dense", 80),
+        ("20000x128-gru128-before-last-80x32", 20_000, "embedding 128 > gru 128 reset_before > last > dense", 80),
+        ("20000x128-rnn128-last-80x32", 20_000, "embedding 128 > rnn 128 > last > dense", 80),
+    ] {
+        let config = network(vocabulary, chain)?;
         let batches: Vec<Batch> = (0..BATCHES).map(|seed| batch(config.vocabulary, tokens, 32, seed)).collect();
         let mut trainer = Trainer::new(Network::<f32>::new(&config, 1)?, &AdamConfig::default());
         // The first step also allocates; an error shows itself here.

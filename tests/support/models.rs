@@ -6,9 +6,9 @@ use latch_engine::image::section::{Element, Section};
 use latch_engine::input::text::Unknown;
 use latch_engine::layers::pooling::Pooling;
 use latch_engine::{Logit, Model, Precision, State, View};
-use latch_trainer::network::readout::Readout;
+use latch_trainer::config::chain::{self, Activation, CellConfig, Chain, LayerConfig};
 use latch_trainer::network::{Network, NetworkConfig};
-use latch_trainer::quantizer::{Origin, Weights, to_image};
+use latch_trainer::quantizer::{CellWeights, Origin, Weights, to_image};
 use latch_trainer::real::Real;
 use latch_trainer::vocabulary::Vocabulary;
 use nalgebra::DMatrix;
@@ -51,19 +51,19 @@ pub fn image(weights: &Weights, precision: Precision, unknown: Unknown) -> Align
 
 /// A network of the trainer with these weights. All layers must have the same units, as the trainer's have.
 pub fn network<T: Real>(weights: &Weights, pooling: Pooling) -> Network<T> {
+    let pooling = match pooling {
+        Pooling::Last => chain::Pooling::Last,
+        Pooling::Mean => chain::Pooling::Mean,
+        Pooling::Max => chain::Pooling::Max,
+        Pooling::Attention => chain::Pooling::Attention,
+    };
+    let cell = |layer: &CellWeights| LayerConfig::Lstm(CellConfig::of(layer.units));
+    let head = LayerConfig::Dense { units: None, activation: Activation::Linear, dropout: 0.0 };
+    let layers = weights.layers.iter().map(cell).chain([LayerConfig::Pooling(pooling), head]).collect();
     let config = NetworkConfig {
         vocabulary: weights.embedding.len() / weights.width,
-        embedding: weights.width,
-        units: weights.layers.first().map_or(1, |layer| layer.units),
-        layers: weights.layers.len(),
-        readout: match pooling {
-            Pooling::Last => Readout::Last,
-            Pooling::Mean => Readout::Mean,
-            Pooling::Max => Readout::Max,
-            Pooling::Attention => Readout::Attention,
-        },
         outputs: weights.head_bias.len(),
-        ..NetworkConfig::default()
+        chain: Chain { embedding: weights.width, word_dropout: 0.0, layers },
     };
     let mut network = Network::<T>::new(&config, 0).expect("the sizes describe a network");
     // The trainer's embedding is features x ids, the weights' is ids x features.

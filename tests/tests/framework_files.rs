@@ -71,7 +71,7 @@ fn what_pytorch_saved_without_a_word_of_metadata_computes_what_pytorch_computed(
     let golden = golden();
     for (readout, name) in POOLINGS {
         let received = pytorch(&golden, readout);
-        assert_eq!((received.layout, received.network.config().layers), (Layout::PyTorch, 2));
+        assert_eq!((received.layout, received.network.config().chain.cells().count()), (Layout::PyTorch, 2));
         assert_agrees(&format!("pytorch, {name}"), &received, &golden.texts, &golden.logits["pytorch"][name]);
     }
 }

@@ -4,7 +4,7 @@
 use latch_tests::tolerances::KERAS_F64;
 use latch_trainer::batches::Batch;
 use latch_trainer::bptt::{LossOptions, Objective, loss_and_gradients};
-use latch_trainer::network::readout::Readout;
+use latch_trainer::config::chain::Pooling;
 use latch_trainer::network::{Network, NetworkConfig};
 use nalgebra::DMatrix;
 use serde_json::Value;
@@ -35,17 +35,14 @@ fn losses_and_gradients_of_every_kind_of_answer_are_those_of_keras() {
     for case in cases {
         let name = &case["name"];
         let weights = tensors(&case["weights"]);
+        let pooling = match case["readout"].as_str() {
+            Some("last") => Some(Pooling::Last),
+            Some("max") => Some(Pooling::Max),
+            _ => None,
+        };
         let config = NetworkConfig {
-            vocabulary: weights[0].ncols(),
-            embedding: weights[0].nrows(),
-            units: weights[2].ncols(),
             outputs: weights[4].nrows(),
-            readout: match case["readout"].as_str() {
-                Some("last") => Readout::Last,
-                Some("max") => Readout::Max,
-                _ => Readout::Each,
-            },
-            ..NetworkConfig::default()
+            ..NetworkConfig::stacked(weights[0].ncols(), weights[0].nrows(), 1, weights[2].ncols(), pooling)
         };
         let mut network = Network::<f64>::new(&config, 0).expect("the sizes describe a network");
         for ((_, tensor), values) in network.tensors_mut().into_iter().zip(weights) {

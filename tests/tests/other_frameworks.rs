@@ -13,7 +13,7 @@ use latch_engine::layers::pooling::Pooling;
 use latch_engine::{Model, Precision, State};
 use latch_tests::models::{POOLINGS, ROOM, image, logits, network};
 use latch_tests::tolerances;
-use latch_trainer::quantizer::{LstmWeights, Weights};
+use latch_trainer::quantizer::{Cell, CellWeights, Weights};
 use latch_trainer::real::Real;
 use serde::Deserialize;
 
@@ -59,33 +59,37 @@ struct OnnxLayer {
 
 /// A layer that can be brought into Latch's layout: rows `gate · units + unit`, gates i, f, g, o.
 trait Layer {
-    fn weights(&self) -> LstmWeights;
+    fn weights(&self) -> CellWeights;
 }
 
 impl Layer for KerasLayer {
-    fn weights(&self) -> LstmWeights {
-        LstmWeights {
+    fn weights(&self) -> CellWeights {
+        CellWeights {
+            cell: Cell::Lstm,
             inputs: self.kernel.len(),
             units: self.recurrent_kernel.len(),
             kernel: transposed(&self.kernel),
             recurrent_kernel: transposed(&self.recurrent_kernel),
             bias: floats(&self.bias),
+            recurrent_bias: Vec::new(),
         }
     }
 }
 
 impl Layer for OnnxLayer {
-    fn weights(&self) -> LstmWeights {
+    fn weights(&self) -> CellWeights {
         let units = self.R.len() / 4;
         // Where Latch's gates i, f, g, o stand in ONNX's i, o, f, c.
         let rows = || [0, 2, 3, 1].into_iter().flat_map(move |gate| gate * units..(gate + 1) * units);
         let (first, second) = self.B.split_at(4 * units);
-        LstmWeights {
+        CellWeights {
+            cell: Cell::Lstm,
             inputs: self.W[0].len(),
             units,
             kernel: rows().flat_map(|row| floats(&self.W[row])).collect(),
             recurrent_kernel: rows().flat_map(|row| floats(&self.R[row])).collect(),
             bias: rows().map(|row| (first[row] + second[row]) as f32).collect(),
+            recurrent_bias: Vec::new(),
         }
     }
 }
@@ -104,6 +108,7 @@ impl<L: Layer> Golden<L> {
             embedding: self.embedding.iter().flat_map(|row| floats(row)).collect(),
             width: self.embedding[0].len(),
             layers: self.layers.iter().map(Layer::weights).collect(),
+            dense: Vec::new(),
             readout: pooling,
             head: transposed(&self.head),
             head_bias: floats(&self.head_bias),

@@ -11,15 +11,16 @@ use crate::learning::loss::Distill;
 use crate::network::embedding::SparseColumns;
 use crate::network::integers::Integers;
 use crate::network::lookup::{Lookup, add_up};
-use crate::network::lstm::Kernels;
-use crate::network::readout::Readout;
+use crate::network::pass::Pass;
+use crate::network::recurrent::Kernels;
+use crate::network::steps::Steps;
 use crate::network::tiers::Tiers;
-use crate::network::{Network, NetworkConfig, NetworkError, Pass};
+use crate::network::{Network, NetworkConfig, NetworkError};
 pub use crate::optimizer::Gradients;
 use crate::optimizer::{Adam, AdamConfig, Ema};
 use crate::real::Real;
+use nalgebra::DMatrix;
 use rayon::prelude::*;
-use std::fmt;
 
 /// The most sequences of a shard.
 const SHARD: usize = 16;
@@ -62,13 +63,16 @@ pub struct BatchLoss {
 }
 
 /// Why a step was not taken. The network is unchanged after each of them.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum TrainError {
     /// The batch holds no sequence.
+    #[error("the batch holds no sequence")]
     EmptyBatch,
     /// The batch does not suit the network.
-    Network(NetworkError),
+    #[error(transparent)]
+    Network(#[from] NetworkError),
     /// A label is not a class of the network.
+    #[error("label {label} is not one of {classes} classes")]
     LabelOutOfRange {
         /// The label.
         label: f32,
@@ -76,6 +80,7 @@ pub enum TrainError {
         classes: usize,
     },
     /// A sequence has another number of labels than the network has answers for it.
+    #[error("a sequence has {found} labels where the network has {expected} answers")]
     LabelCount {
         /// The labels.
         found: usize,
@@ -83,44 +88,17 @@ pub enum TrainError {
         expected: usize,
     },
     /// The loss is infinite or not a number: the weights have diverged.
+    #[error("the loss is {loss}: training has diverged, try a smaller learning rate")]
     NonFiniteLoss {
         /// The sum of the batch's losses.
         loss: f64,
     },
     /// The loss is finite, but its gradient is not.
+    #[error("the gradient's norm is {norm}: training has diverged")]
     NonFiniteGradient {
         /// The norm of the gradient.
         norm: f64,
     },
-}
-
-impl fmt::Display for TrainError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::EmptyBatch => write!(f, "the batch holds no sequence"),
-            Self::Network(error) => error.fmt(f),
-            Self::LabelOutOfRange { label, classes } => {
-                write!(f, "label {label} is not one of {classes} classes")
-            }
-            Self::LabelCount { found, expected } => {
-                write!(f, "a sequence has {found} labels where the network has {expected} answers")
-            }
-            Self::NonFiniteLoss { loss } => {
-                write!(f, "the loss is {loss}: training has diverged, try a smaller learning rate")
-            }
-            Self::NonFiniteGradient { norm } => {
-                write!(f, "the gradient's norm is {norm}: training has diverged")
-            }
-        }
-    }
-}
-
-impl std::error::Error for TrainError {}
-
-impl From<NetworkError> for TrainError {
-    fn from(error: NetworkError) -> Self {
-        Self::Network(error)
-    }
 }
 
 /// The memory of a training step, kept from batch to batch, and the gradients of the last batch.
@@ -156,8 +134,8 @@ impl<T: Real> Workspace<T> {
     /// Computes the loss of `batch` and leaves the gradients of its mean in [`Workspace::gradients`].
     ///
     /// One output is a binary logit with labels from 0 to 1 and the binary cross-entropy; several outputs are classes with
-    /// labels 0, 1, 2 ... and the cross-entropy of their softmax. Values have the squared error. With a readout of each step the mean is
-    /// that over all steps that have a label.
+    /// labels 0, 1, 2 ... and the cross-entropy of their softmax. Values have the squared error. Without a pooling the mean is that over
+    /// all steps that have a label.
     ///
     /// # Errors
     /// See [`TrainError`]. After an error the gradients are not meaningful.
@@ -185,17 +163,18 @@ impl<T: Real> Workspace<T> {
         for ids in batch.sequences() {
             network.check_ids(ids)?;
         }
-        self.kernels.par_iter_mut().zip(&network.layers).for_each(|(kernels, layer)| kernels.update(layer));
+        self.kernels.par_iter_mut().zip(&network.layers).for_each(|(kernels, layer)| layer.pack(kernels));
         let (features, vocabulary) = network.embedding.table.shape();
         self.gradients.embedding.reset(batch.sequences().flatten().copied(), vocabulary, features);
         // What is dropped between embedding and kernel differs from token to token of the same id. Integers are not looked up,
-        // and a bag of embeddings has no kernel to look up.
-        let config = network.config();
-        let dropped = options.noise.is_some() && (config.dropout > 0.0 || config.word_dropout > 0.0);
-        let plain = integers.is_none() && !dropped && !self.kernels.is_empty();
-        if plain {
-            self.lookup.forward(network, &self.kernels[0], &self.gradients.embedding);
-        }
+        // and not every layer has a kernel to look up.
+        let chain = &network.config().chain;
+        let dropping = chain.word_dropout > 0.0 || chain.layers.first().is_some_and(|layer| layer.dropout() > 0.0);
+        let plain = integers.is_none()
+            && !(options.noise.is_some() && dropping)
+            && network.layers.first().zip(self.kernels.first()).is_some_and(|(layer, kernels)| {
+                self.lookup.forward(&network.embedding, layer, kernels, &self.gradients.embedding)
+            });
 
         let mut order: Vec<usize> = (0..batch.len()).collect();
         order.sort_by_key(|&index| std::cmp::Reverse(batch.sequence(index).len()));
@@ -218,7 +197,7 @@ impl<T: Real> Workspace<T> {
                     Some(integers) => pass.forward_integers(integers, rng.as_mut()),
                     None => pass.forward(network, kernels, lookup, rng.as_mut()),
                 }
-                let loss = loss(pass, batch, network.config(), options, answers);
+                let loss = loss(pass, network, batch, options, answers);
                 pass.backward(network, integers, kernels, plain);
                 loss
             })
@@ -240,25 +219,27 @@ impl<T: Real> Workspace<T> {
     /// Adds up the gradients of the first `shards` passes, in their order; with `plain`, what lies below the lowest layer's gates
     /// comes from the lookup.
     fn add_shards(&mut self, network: &Network<T>, shards: usize, plain: bool) {
-        let Gradients { embedding, layers, head } = &mut self.gradients;
+        let Gradients { embedding, layers } = &mut self.gradients;
         let passes = &self.passes[..shards];
-        for (number, sum) in layers.iter_mut().enumerate() {
-            let part = |pass: usize| &passes[pass].layer_gradients[number];
-            add_up(sum.recurrent_kernel.as_mut_slice(), |pass| part(pass).recurrent_kernel.as_slice(), shards);
-            if number > 0 || !plain {
-                add_up(sum.kernel.as_mut_slice(), |pass| part(pass).kernel.as_slice(), shards);
-                add_up(sum.bias.as_mut_slice(), |pass| part(pass).bias.as_slice(), shards);
+        for (number, layer) in layers.iter_mut().enumerate() {
+            let parts: Vec<Vec<(&str, &DMatrix<T>)>> =
+                passes.iter().map(|pass| pass.stages[number].sums.tensors()).collect();
+            for (place, (name, sum)) in layer.tensors_mut().into_iter().enumerate() {
+                let looked_up = plain && number == 0 && ["kernel", "bias"].contains(&name);
+                if !looked_up {
+                    add_up(sum.as_mut_slice(), |pass| parts[pass][place].1.as_slice(), shards);
+                }
             }
         }
-        add_up(head.kernel.as_mut_slice(), |pass| passes[pass].head_gradient.kernel.as_slice(), shards);
-        add_up(head.bias.as_mut_slice(), |pass| passes[pass].head_gradient.bias.as_slice(), shards);
         if plain {
-            self.lookup.backward(network, &self.kernels[0], passes, &mut layers[0], embedding);
+            let shards: Vec<(&Steps, &[T])> =
+                passes.iter().map(|pass| (&pass.steps, pass.gate_gradients(network))).collect();
+            self.lookup.backward(&network.embedding, &self.kernels[0], &shards, &mut layers[0], embedding);
         } else {
             embedding.clear();
             let features = network.embedding.table.nrows();
             for pass in passes {
-                SparseColumns::add(embedding, &pass.steps.ids, &pass.input_gradient, features);
+                SparseColumns::add(embedding, &pass.steps.ids, &pass.gradient, features);
             }
         }
     }
@@ -292,7 +273,7 @@ pub(crate) fn quantized_gradients(
 
 /// Checks that every label is one of the objective and that every answer has one; the number of labels.
 fn check_labels(batch: &Batch, config: &NetworkConfig, objective: Objective) -> Result<usize, TrainError> {
-    let (outputs, each) = (config.outputs, config.readout == Readout::Each);
+    let (outputs, each) = (config.outputs, config.answers_each_step());
     let mut labelled = 0;
     for (index, ids) in batch.sequences().enumerate() {
         let labels = batch.labels_of(index);
@@ -322,34 +303,35 @@ fn check_labels(batch: &Batch, config: &NetworkConfig, objective: Objective) -> 
 /// over all `answers` of the batch in the pass. A step without a label has no loss and no gradient.
 fn loss<T: Real>(
     pass: &mut Pass<T>,
+    network: &Network<T>,
     batch: &Batch,
-    config: &NetworkConfig,
     options: &LossOptions,
     answers: usize,
 ) -> (f64, usize) {
     let share = 1.0 / answers.max(1) as f64;
     let (mut sum, mut correct) = (0.0, 0);
-    let Pass { steps, logits, logit_gradient, .. } = pass;
-    logit_gradient.clear();
-    let mut columns = logits.chunks_exact(config.outputs);
+    let mut gradient = std::mem::take(&mut pass.gradient);
+    gradient.clear();
+    let (steps, config) = (&pass.steps, network.config());
+    let mut columns = pass.logits(network).chunks_exact(config.outputs);
     let mut answer = |label: f32, index: usize| {
         let Some(logits) = columns.next() else { return };
         let offset = batch.offsets()[index];
         let distill = options.distill.filter(|_| !batch.targets_of(index).is_empty());
         let shares = distill.map_or([share, 0.0], |distill| [share * (1.0 - distill.share), share * distill.share]);
-        let begin = logit_gradient.len();
-        let (mut loss, right) = answer_loss(logits, (label, offset), options, shares[0], logit_gradient);
+        let begin = gradient.len();
+        let (mut loss, right) = answer_loss(logits, (label, offset), options, shares[0], &mut gradient);
         if let Some(distill) = distill {
             let z = |class: usize| logits[class].as_f64() + f64::from(offset);
             let taught = distill.loss(z, batch.targets_of(index), |class, derivative| {
-                logit_gradient[begin + class] += T::of(shares[1] * derivative);
+                gradient[begin + class] += T::of(shares[1] * derivative);
             });
             loss = (1.0 - distill.share) * loss + distill.share * taught;
         }
         sum += loss;
         correct += usize::from(right);
     };
-    if config.readout == Readout::Each {
+    if config.answers_each_step() {
         for step in 0..steps.len() {
             let running = &steps.order[..steps.count(step)];
             running.iter().for_each(|&index| answer(batch.labels_of(index)[step], index));
@@ -357,6 +339,7 @@ fn loss<T: Real>(
     } else {
         steps.order.iter().for_each(|&index| answer(batch.labels_of(index)[0], index));
     }
+    pass.gradient = gradient;
     (sum, correct)
 }
 
@@ -491,22 +474,20 @@ pub fn train_step<T: Real>(
     apply(trainer, loss, options)
 }
 
-/// Like [`train_step`], but with the forward pass in the `integers` of the trainer's network, which are renewed after the step; see
-/// [`crate::quantizer::aware`].
+/// Like [`train_step`], but with the forward pass in the `integers` of the trainer's network. They are not those of the network after the step: who
+/// calls this renews them, see [`crate::quantizer::aware`].
 ///
 /// # Errors
-/// As [`train_step`], and a fault when the weights have become too large for integers.
-pub fn train_step_quantized(
+/// As [`train_step`].
+pub(crate) fn train_step_integers(
     trainer: &mut Trainer<f32>,
-    integers: &mut Integers<f32>,
+    integers: &Integers<f32>,
     batch: &Batch,
     options: &StepOptions,
-) -> anyhow::Result<StepStats> {
+) -> Result<StepStats, TrainError> {
     let loss = trainer.workspace.run(&integers.real, Some(integers), batch, &options.loss)?;
-    integers.hold(&trainer.network, trainer.workspace.gradients_mut());
-    let stats = apply(trainer, loss, options)?;
-    integers.update(&trainer.network)?;
-    Ok(stats)
+    integers.hold(&trainer.network.embedding, &mut trainer.workspace.gradients_mut().embedding);
+    apply(trainer, loss, options)
 }
 
 fn apply<T: Real>(trainer: &mut Trainer<T>, loss: BatchLoss, options: &StepOptions) -> Result<StepStats, TrainError> {
@@ -531,326 +512,4 @@ fn apply<T: Real>(trainer: &mut Trainer<T>, loss: BatchLoss, options: &StepOptio
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use rand::RngExt;
-
-    const NOISE: Option<Noise> = Some(Noise { seed: 1, epoch: 2, batch: 3 });
-
-    fn config() -> NetworkConfig {
-        NetworkConfig {
-            vocabulary: 12,
-            embedding: 3,
-            units: 4,
-            dropout: 0.3,
-            recurrent_dropout: 0.3,
-            word_dropout: 0.2,
-            head_dropout: 0.3,
-            ..NetworkConfig::default()
-        }
-    }
-
-    /// A network whose weights are large enough for every gate to matter.
-    fn network(config: &NetworkConfig) -> Network<f64> {
-        let mut network = Network::new(config, 7).unwrap();
-        network.embedding.table *= 20.0;
-        network.head.bias.fill(0.1);
-        network
-    }
-
-    /// As [`batch`], with a class for each token, and none for the third of a sequence.
-    fn tagged(sequences: usize, longest: usize, classes: u32, vocabulary: u32) -> Batch {
-        let mut tagged = Batch::new();
-        for ids in batch(sequences, longest, classes, vocabulary).sequences() {
-            let label =
-                |(step, &id): (usize, &u32)| if step == 2 { f32::NAN } else { ((id + step as u32) % classes) as f32 };
-            tagged.push_each(ids, &ids.iter().enumerate().map(label).collect::<Vec<_>>());
-        }
-        tagged
-    }
-
-    fn batch(sequences: usize, longest: usize, classes: u32, vocabulary: u32) -> Batch {
-        let mut rng = generator([9, 0, 0, 0]);
-        let mut batch = Batch::new();
-        for index in 0..sequences {
-            // The second sequence is empty.
-            let length = if index == 1 { 0 } else { rng.random_range(1..=longest) };
-            let ids: Vec<u32> = (0..length).map(|_| rng.random_range(0..vocabulary)).collect();
-            batch.push(&ids, rng.random_range(0..classes) as f32);
-            // The last sequence has no teacher.
-            if index + 1 < sequences {
-                let p = 0.1 + 0.8 * rng.random::<f32>();
-                let others =
-                    vec![(1.0 - p) / (classes - 1) as f32; if classes == 2 { 0 } else { classes as usize - 1 }];
-                batch.teach(&[&[p], &others[..]].concat());
-            }
-        }
-        batch
-    }
-
-    /// Compares every tensor's gradient with central differences, relative to the tensor's whole gradient.
-    fn assert_gradients(config: &NetworkConfig, options: &LossOptions) {
-        let network = network(config);
-        let classes = config.outputs.max(2) as u32;
-        let batch = if config.readout == Readout::Each { tagged(6, 5, classes, 12) } else { batch(6, 5, classes, 12) };
-        let mean = |network: &Network<f64>| {
-            let (loss, _) = loss_and_gradients(network, &batch, options).unwrap();
-            loss.loss_sum / loss.answers as f64
-        };
-        let (_, gradients) = loss_and_gradients(&network, &batch, options).unwrap();
-        for (number, (name, gradient)) in gradients.tensors(&network).into_iter().enumerate() {
-            let mut changed = network.clone();
-            let (mut difference, mut size) = (0.0, 0.0);
-            for index in 0..gradient.len() {
-                let value = shift(&mut changed, number, index, 1e-5);
-                let above = mean(&changed);
-                shift(&mut changed, number, index, -2e-5);
-                let below = mean(&changed);
-                *changed.tensors_mut()[number].1.get_mut(index).unwrap() = value;
-                let expected = (above - below) / 2e-5;
-                difference += (gradient[index] - expected).powi(2);
-                size += expected.powi(2);
-            }
-            let error = (difference / size).sqrt();
-            assert!(size > 0.0 && error < 1e-6, "{name}: relative error {error:e} in {config:?}");
-        }
-    }
-
-    /// Moves one weight by `by` and returns what it was.
-    fn shift(network: &mut Network<f64>, tensor: usize, index: usize, by: f64) -> f64 {
-        let mut tensors = network.tensors_mut();
-        let weight = &mut tensors[tensor].1[index];
-        std::mem::replace(weight, *weight + by)
-    }
-
-    #[test]
-    fn gradients_equal_finite_differences_for_every_readout_and_depth() {
-        for layers in [1, 2] {
-            for readout in [Readout::Last, Readout::Mean, Readout::Max, Readout::Attention] {
-                let config = NetworkConfig { layers, readout, ..config() };
-                for noise in [None, NOISE] {
-                    assert_gradients(&config, &LossOptions { noise, ..LossOptions::default() });
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn gradients_equal_finite_differences_for_classes_and_smoothed_labels() {
-        for outputs in [1, 3] {
-            let config = NetworkConfig { outputs, ..config() };
-            assert_gradients(&config, &LossOptions { label_smoothing: 0.1, ..LossOptions::default() });
-        }
-    }
-
-    #[test]
-    fn gradients_equal_finite_differences_with_teachers() {
-        let distill = Some(Distill { share: 0.7, temperature: 2.0 });
-        for outputs in [1, 3] {
-            let config = NetworkConfig { outputs, ..config() };
-            assert_gradients(&config, &LossOptions { label_smoothing: 0.1, distill, ..LossOptions::default() });
-        }
-    }
-
-    #[test]
-    fn gradients_equal_finite_differences_for_values_and_for_an_answer_each_step() {
-        let values = LossOptions { objective: Objective::SquaredError, ..LossOptions::default() };
-        for readout in [Readout::Last, Readout::Max, Readout::Each] {
-            for noise in [None, NOISE] {
-                assert_gradients(&NetworkConfig { readout, ..config() }, &LossOptions { noise, ..values.clone() });
-                let classes = NetworkConfig { readout, outputs: 3, layers: 2, ..config() };
-                assert_gradients(&classes, &LossOptions { noise, ..LossOptions::default() });
-            }
-        }
-    }
-
-    #[test]
-    fn the_loss_of_a_step_without_a_label_is_not_counted() {
-        let config = NetworkConfig { readout: Readout::Each, ..config() };
-        let network = network(&config);
-        let run = |labels: &[f32]| {
-            let mut batch = Batch::new();
-            batch.push_each(&[1, 2, 3], labels);
-            loss_and_gradients(&network, &batch, &LossOptions::default()).unwrap()
-        };
-        let (whole, _) = run(&[1.0, 0.0, 1.0]);
-        let (part, gradients) = run(&[1.0, f32::NAN, 1.0]);
-        assert_eq!((whole.answers, part.answers), (3, 2));
-        assert!(part.loss_sum < whole.loss_sum);
-        let (none, still) = run(&[f32::NAN; 3]);
-        assert_eq!((none.answers, none.loss_sum), (0, 0.0));
-        assert!(gradients.norm() > 0.0 && still.norm() == 0.0);
-    }
-
-    #[test]
-    fn a_batch_equals_its_sequences_one_at_a_time() {
-        for readout in [Readout::Last, Readout::Mean, Readout::Max, Readout::Attention] {
-            let config = NetworkConfig { layers: 2, readout, ..config() };
-            let network = network(&config);
-            // More than two shards, and lengths from zero to twenty.
-            let batch = batch(37, 20, 2, 12);
-            let options = LossOptions::default();
-            let (loss, gradients) = loss_and_gradients(&network, &batch, &options).unwrap();
-            let mut loss_sum = 0.0;
-            let mut correct = 0;
-            let mut sums: Vec<_> = gradients.tensors(&network).into_iter().map(|(_, tensor)| tensor * 0.0).collect();
-            for (ids, &label) in batch.sequences().zip(batch.labels()) {
-                let mut single = Batch::new();
-                single.push(ids, label);
-                let (loss, gradients) = loss_and_gradients(&network, &single, &options).unwrap();
-                loss_sum += loss.loss_sum;
-                correct += loss.correct;
-                for (sum, (_, part)) in sums.iter_mut().zip(gradients.tensors(&network)) {
-                    *sum += part / batch.len() as f64;
-                }
-            }
-            assert!((loss.loss_sum - loss_sum).abs() < 1e-11);
-            assert_eq!(loss.correct, correct);
-            for ((name, tensor), sum) in gradients.tensors(&network).iter().zip(sums) {
-                let error = (tensor - sum).abs().max();
-                assert!(error < 1e-13, "{name}: {error:e}");
-            }
-        }
-    }
-
-    fn options(batch: u64) -> StepOptions {
-        StepOptions {
-            learning_rate: 0.01,
-            clip_norm: Some(1.0),
-            loss: LossOptions {
-                label_smoothing: 0.05,
-                noise: Some(Noise { seed: 4, epoch: 0, batch }),
-                ..LossOptions::default()
-            },
-        }
-    }
-
-    #[test]
-    fn any_number_of_threads_gives_the_same_bits() {
-        let dropping = NetworkConfig { vocabulary: 50, embedding: 8, units: 12, layers: 2, ..config() };
-        // Without dropout below the kernel, which goes through the lookup, and large enough for many pieces of work.
-        let plain =
-            NetworkConfig { vocabulary: 3000, dropout: 0.0, word_dropout: 0.0, embedding: 40, ..dropping.clone() };
-        for config in [dropping, plain] {
-            the_bits_are_the_same(&config);
-        }
-    }
-
-    fn the_bits_are_the_same(config: &NetworkConfig) {
-        let batch = batch(70, 20, 2, config.vocabulary as u32);
-        let run = |threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| {
-                let network = Network::<f32>::new(config, 3).unwrap();
-                let mut trainer = Trainer::new(network, &AdamConfig::default()).with_ema(0.9);
-                let stats: Vec<StepStats> =
-                    (0..5).map(|step| train_step(&mut trainer, &batch, &options(step)).unwrap()).collect();
-                let sequences: Vec<&[u32]> = batch.sequences().collect();
-                let logits = trainer.network.forward(&sequences).unwrap();
-                (trainer.network, trainer.adam, trainer.ema, stats, logits)
-            })
-        };
-        let one = run(1);
-        assert!(one == run(2));
-        assert!(one == run(3));
-    }
-
-    #[test]
-    fn a_used_workspace_gives_the_bits_of_a_fresh_one() {
-        let config = NetworkConfig { layers: 2, readout: Readout::Max, ..config() };
-        let network = network(&config);
-        let mut workspace = Workspace::new(&network);
-        let noisy = LossOptions { noise: NOISE, ..LossOptions::default() };
-        for (sequences, longest) in [(40, 12), (3, 5), (20, 17), (1, 3)] {
-            for options in [&LossOptions::default(), &noisy] {
-                let batch = batch(sequences, longest, 2, 12);
-                let used = workspace.loss_and_gradients(&network, &batch, options).unwrap();
-                let fresh = loss_and_gradients(&network, &batch, options).unwrap();
-                assert_eq!(used, fresh.0);
-                assert_eq!(*workspace.gradients(), fresh.1);
-            }
-        }
-    }
-
-    #[test]
-    fn a_resumed_trainer_continues_with_the_same_bits() {
-        let batch = batch(20, 9, 2, 12);
-        let network = Network::<f32>::new(&config(), 3).unwrap();
-        let mut whole = Trainer::new(network, &AdamConfig::default()).with_ema(0.99);
-        for step in 0..3 {
-            train_step(&mut whole, &batch, &options(step)).unwrap();
-        }
-        let stored = postcard::to_stdvec(&(&whole.network, &whole.adam, &whole.ema)).unwrap();
-        let (network, adam, ema) = postcard::from_bytes(&stored).unwrap();
-        let mut resumed = Trainer::resume(network, adam, ema);
-        for step in 3..6 {
-            train_step(&mut whole, &batch, &options(step)).unwrap();
-            train_step(&mut resumed, &batch, &options(step)).unwrap();
-        }
-        assert_eq!(resumed.network, whole.network);
-        assert_eq!(resumed.best_network(), whole.best_network());
-    }
-
-    #[test]
-    fn training_learns_which_token_came_first() {
-        let mut rng = generator([5, 0, 0, 0]);
-        let mut batch = Batch::new();
-        for _ in 0..64 {
-            let label = rng.random_range(0..2_u32);
-            let mut ids = vec![label];
-            ids.extend((0..rng.random_range(3..8)).map(|_| rng.random_range(2..12_u32)));
-            batch.push(&ids, label as f32);
-        }
-        let config = NetworkConfig { vocabulary: 12, embedding: 8, units: 12, ..Default::default() };
-        let network = Network::<f32>::new(&config, 1).unwrap();
-        let mut trainer = Trainer::new(network, &AdamConfig::default());
-        let options = StepOptions { learning_rate: 0.02, clip_norm: None, loss: LossOptions::default() };
-        for _ in 0..60 {
-            train_step(&mut trainer, &batch, &options).unwrap();
-        }
-        let stats = train_step(&mut trainer, &batch, &options).unwrap();
-        assert_eq!(stats.correct, 64);
-        assert!(stats.loss_sum / 64.0 < 0.05, "{}", stats.loss_sum / 64.0);
-    }
-
-    #[test]
-    fn what_cannot_be_learned_is_refused_and_changes_nothing() {
-        let network = Network::<f32>::new(&config(), 3).unwrap();
-        let mut trainer = Trainer::new(network.clone(), &AdamConfig::default());
-        let mut refused = |ids: &[u32], label| {
-            let mut batch = Batch::new();
-            batch.push(ids, label);
-            train_step(&mut trainer, &batch, &options(0)).unwrap_err()
-        };
-        assert_eq!(refused(&[12], 0.0), TrainError::Network(NetworkError::TokenOutOfRange { id: 12, vocabulary: 12 }));
-        assert_eq!(refused(&[1], 2.0), TrainError::LabelOutOfRange { label: 2.0, classes: 2 });
-        assert!(matches!(refused(&[1], f32::NAN), TrainError::LabelOutOfRange { .. }));
-        let each = Network::<f32>::new(&NetworkConfig { readout: Readout::Each, ..config() }, 3).unwrap();
-        let mut batch = Batch::new();
-        batch.push(&[1, 2], 0.0);
-        let error = loss_and_gradients(&each, &batch, &LossOptions::default()).unwrap_err();
-        assert_eq!(error, TrainError::LabelCount { found: 1, expected: 2 });
-        let empty = train_step(&mut trainer, &Batch::new(), &options(0)).unwrap_err();
-        assert_eq!(empty, TrainError::EmptyBatch);
-        assert_eq!(trainer.network, network);
-    }
-
-    #[test]
-    fn a_loss_that_is_not_finite_is_named_and_not_learned() {
-        let mut batch = Batch::new();
-        batch.push(&[1, 2], 1.0);
-        for value in [f32::NAN, f32::INFINITY] {
-            let mut network = Network::<f32>::new(&config(), 3).unwrap();
-            network.head.bias[0] = value;
-            let mut trainer = Trainer::new(network, &AdamConfig::default());
-            let error = train_step(&mut trainer, &batch, &options(0)).unwrap_err();
-            assert!(matches!(error, TrainError::NonFiniteLoss { .. }), "{error:?}");
-            assert_eq!(trainer.adam.steps(), 0);
-        }
-        let mut network = Network::<f32>::new(&config(), 3).unwrap();
-        network.embedding.table.fill(f32::NAN);
-        let mut trainer = Trainer::new(network, &AdamConfig::default());
-        assert!(train_step(&mut trainer, &batch, &options(0)).is_err());
-        assert_eq!(trainer.adam.steps(), 0);
-    }
-}
+mod tests;

@@ -1,5 +1,7 @@
 //! Plain configuration: what a user chooses of a model, of its training and of a run, with the defaults and the checks.
 
+pub mod chain;
+
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -9,44 +11,18 @@ use latch_data::error::{Fault, fault};
 use latch_engine::Precision;
 use latch_engine::input::hashed::Hashed;
 use latch_engine::input::ngrams::{MAX_LONGEST, WEIGHT_BITS};
-use latch_engine::input::text::{Tokens as Units, Unknown};
+use latch_engine::input::text::Tokens as Units;
+use latch_engine::input::text::Unknown;
+use latch_engine::layers::MAX_LAYERS;
+use latch_engine::layers::MAX_WIDTH;
 use latch_engine::layers::embedding::{MAX_ROWS, Tiers};
-use latch_engine::layers::{MAX_LAYERS, MAX_WIDTH};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// Which vector of a sequence the head sees.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Readout {
-    /// The hidden state after the last token.
-    #[default]
-    Last,
-    /// The mean of the hidden states of all steps.
-    Mean,
-    /// The largest value of each feature over all steps; of equal values the earliest counts.
-    Max,
-    /// The mean of the hidden states of all steps, each with the weight e^(4·h) of its first feature's h:
-    ///
-    /// ```text
-    /// r = Σ a_t·h_t / Σ a_t           dh_t = a_t·dr / Σ a,   dh_t[0] += 4·a_t·(dr·(h_t - r)) / Σ a
-    /// ```
-    Attention,
-    /// The hidden state of each step: an answer a step. The head's columns are the tokens, in the order of [`Steps`].
-    Each,
-}
+use chain::{Activation, CellConfig, Chain, LayerConfig};
 
-impl From<Readout> for latch_engine::layers::pooling::Pooling {
-    fn from(readout: Readout) -> Self {
-        match readout {
-            // After each step the engine's stream has just read its last token.
-            Readout::Last | Readout::Each => Self::Last,
-            Readout::Mean => Self::Mean,
-            Readout::Max => Self::Max,
-            Readout::Attention => Self::Attention,
-        }
-    }
-}
+/// What the head sees: [`chain::Pooling`].
+pub use chain::Pooling as Readout;
 
 /// Which words of the training texts a vocabulary takes: `--model words`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -79,7 +55,7 @@ impl Storage {
     /// All of them. The first is f32, which the others are measured by.
     pub const ALL: [Self; 5] = [Storage::F32, Storage::F16, Storage::Int8, Storage::Mixed, Storage::Int4];
 
-    /// As it is written on a command line, and as [`latch_engine::image::Description::precision_name`] says it of an image.
+    /// As it is written on a command line, and as [`Manifest::precision_name`] says it of an image.
     pub fn name(self) -> &'static str {
         match self {
             Storage::F32 => "f32",
@@ -268,6 +244,16 @@ impl TrainConfig {
     /// What is to become small.
     pub fn objective(&self) -> Objective {
         if self.task.has_values() { Objective::SquaredError } else { Objective::CrossEntropy }
+    }
+
+    /// The chain of layers.
+    pub fn chain(&self) -> Chain {
+        let model = &self.model;
+        let cell = CellConfig { units: model.lstm, dropout: model.dropout, recurrent_dropout: model.recurrent_dropout };
+        let pooling = (!self.task.each_step()).then_some(LayerConfig::Pooling(model.readout));
+        let head = LayerConfig::Dense { units: None, activation: Activation::Linear, dropout: model.head_dropout };
+        let layers = std::iter::repeat_n(LayerConfig::Lstm(cell), model.layers).chain(pooling).chain([head]).collect();
+        Chain { embedding: model.embedding, word_dropout: model.word_dropout, layers }
     }
 
     /// What a token is.

@@ -9,12 +9,12 @@
 pub mod judged;
 
 use anyhow::Result;
+use latch_engine::Error;
+use latch_engine::Precision;
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
-use latch_engine::Error;
 use latch_engine::image::header::Answer;
 use latch_engine::image::header::AnswerKind;
-use latch_engine::Precision;
 use latch_engine::with_answer;
 use serde::Serialize;
 
@@ -27,8 +27,8 @@ use crate::learning::sequences::{Scale, Sequences};
 use crate::learning::training::fused;
 use crate::metrics::{mean_loss, reliability};
 use crate::network::Network;
-use crate::network::integers::Integers;
 use crate::ngrams::Fitted;
+use crate::quantizer::aware::Aware;
 use crate::quantizer::{Origin, Weights, to_image};
 use crate::runs::checkpoint::{Best, BestQuantized};
 use crate::runs::folder::RunFolder;
@@ -143,7 +143,7 @@ impl<'a> Export<'a> {
         let float = Learned { weights, origin: source.origin(best)? };
         let aware = match source.quantized {
             Some(BestQuantized { best, storage, embedding_scales }) => {
-                let judged = Integers::new(&best.network, *storage, embedding_scales.clone())?.real;
+                let judged = Aware::new(&best.network, *storage, embedding_scales.clone())?.integers.real;
                 let (weights, _) = source.fused(&best.network, &judged, &validation)?;
                 let weights = Weights { embedding_scales: embedding_scales.clone(), ..weights };
                 Some((*storage, Learned { weights, origin: source.origin(best)? }))
@@ -200,12 +200,6 @@ impl<'a> Export<'a> {
         }
     }
 
-    /// What the image's outputs mean, and when.
-    pub fn answer(&self) -> Answer {
-        let kind = if self.task.has_values() { AnswerKind::Values } else { AnswerKind::Classes };
-        Answer { kind, each_step: self.task.each_step() }
-    }
-
     fn pack(&self, learned: &Learned, storage: Storage, aware: bool) -> Result<Made> {
         fits(&learned.weights, storage, self.task)?;
         let image = to_image(&learned.weights, self.vocabulary, storage, &learned.origin);
@@ -213,11 +207,18 @@ impl<'a> Export<'a> {
             Some(&refused) => image_fault(format_args!("the {} image", storage.name()), refused).into(),
             None => error,
         })?;
-        if self.answer() != Answer::default() {
-            bytes = with_answer(&Image::open(&bytes)?, self.answer(), &[])?;
+        let answer = answer_of(self.task);
+        if answer != Answer::default() {
+            bytes = with_answer(&Image::open(&bytes)?, answer, &[])?;
         }
         Ok(Made { storage, aware, bytes })
     }
+}
+
+/// What the outputs of an image mean, and when they are an answer.
+pub fn answer_of(task: Task) -> Answer {
+    let kind = if task.has_values() { AnswerKind::Values } else { AnswerKind::Classes };
+    Answer { kind, each_step: task.each_step() }
 }
 
 impl Source<'_> {

@@ -2,9 +2,8 @@
 //! exponential moving average of the weights.
 
 use crate::network::Network;
-use crate::network::dense::Dense;
 use crate::network::embedding::SparseColumns;
-use crate::network::lstm::Lstm;
+use crate::network::layer::Layer;
 use crate::products::vectorized;
 use crate::real::{Real, tensor};
 use nalgebra::DMatrix;
@@ -16,39 +15,27 @@ use serde::{Deserialize, Serialize};
 pub struct Gradients<T: Real> {
     /// The touched columns of the embedding table.
     pub embedding: SparseColumns<T>,
-    /// The LSTM layers, in the shapes of their weights.
-    pub layers: Vec<Lstm<T>>,
-    /// The head, in the shapes of its weights.
-    pub head: Dense<T>,
+    /// The layers, in the shapes of their weights.
+    pub layers: Vec<Layer<T>>,
 }
 
 impl<T: Real> Gradients<T> {
     /// Gradients of zero for networks with the shape of `network`.
     pub fn zeros(network: &Network<T>) -> Self {
-        Self {
-            embedding: SparseColumns::default(),
-            layers: network.layers.iter().map(Lstm::zeros_like).collect(),
-            head: network.head.zeros_like(),
-        }
+        Self { embedding: SparseColumns::default(), layers: network.zero_layers() }
     }
 
     /// All gradients but the embedding's, in the order of [`Network::tensors`].
     pub fn dense(&self) -> Vec<&DMatrix<T>> {
-        let mut tensors = Vec::with_capacity(3 * self.layers.len() + 2);
-        for layer in &self.layers {
-            tensors.extend([&layer.kernel, &layer.recurrent_kernel, &layer.bias]);
-        }
-        tensors.extend([&self.head.kernel, &self.head.bias]);
+        let mut tensors = Vec::new();
+        self.layers.iter().for_each(|layer| layer.for_each_tensor(&mut |_, tensor| tensors.push(tensor)));
         tensors
     }
 
     /// All gradients but the embedding's, to be changed, in the order of [`Network::tensors`].
     pub fn dense_mut(&mut self) -> Vec<&mut DMatrix<T>> {
-        let mut tensors = Vec::with_capacity(3 * self.layers.len() + 2);
-        for layer in &mut self.layers {
-            tensors.extend([&mut layer.kernel, &mut layer.recurrent_kernel, &mut layer.bias]);
-        }
-        tensors.extend([&mut self.head.kernel, &mut self.head.bias]);
+        let mut tensors = Vec::new();
+        self.layers.iter_mut().for_each(|layer| layer.for_each_tensor_mut(&mut |_, tensor| tensors.push(tensor)));
         tensors
     }
 
@@ -376,11 +363,11 @@ mod tests {
     use super::*;
     use crate::batches::Batch;
     use crate::bptt::{LossOptions, loss_and_gradients};
+    use crate::config::chain::Pooling;
     use crate::network::NetworkConfig;
 
     fn network() -> Network<f64> {
-        let config = NetworkConfig { vocabulary: 9, embedding: 3, units: 4, ..NetworkConfig::default() };
-        Network::new(&config, 1).unwrap()
+        Network::new(&NetworkConfig::stacked(9, 3, 1, 4, Some(Pooling::Last)), 1).unwrap()
     }
 
     fn gradients(network: &Network<f64>, ids: &[u32]) -> Gradients<f64> {
@@ -479,7 +466,7 @@ mod tests {
         let loaded: Adam<f64> = postcard::from_bytes(&stored).unwrap();
         assert_eq!(loaded, adam);
         assert!(loaded.fits(&network));
-        let other = NetworkConfig { units: 5, ..network.config().clone() };
+        let other = NetworkConfig::stacked(9, 3, 1, 5, Some(Pooling::Last));
         assert!(!loaded.fits(&Network::new(&other, 1).unwrap()));
     }
 
@@ -487,12 +474,12 @@ mod tests {
     fn the_average_follows_the_weights_by_its_formula() {
         let mut network = network();
         let mut ema = Ema::new(&network, 0.15);
-        let mut expected = network.head.bias[0];
+        let mut expected = network.tensors()[5].1[0];
         for (step, decay) in [0.1, 0.15, 0.15].into_iter().enumerate() {
-            network.head.bias[0] = step as f64 + 1.0;
+            network.tensors_mut()[5].1[0] = step as f64 + 1.0;
             ema.update(&network);
-            expected = decay * expected + (1.0 - decay) * network.head.bias[0];
-            assert!((ema.network().head.bias[0] - expected).abs() < 1e-12);
+            expected = decay * expected + (1.0 - decay) * network.tensors()[5].1[0];
+            assert!((ema.network().tensors()[5].1[0] - expected).abs() < 1e-12);
         }
     }
 }

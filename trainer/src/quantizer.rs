@@ -1,30 +1,48 @@
 //! From a trained network in f32 to the tensors of an image, at a precision.
 //!
-//! `f32` and `f16` keep the values (f16 rounds them); `int8`, `mixed` and `int4` map them to integers, see [`integers`], and a network can learn with
+//! `f32` and `f16` keep the values (f16 rounds them); `int8`, `mixed` and `int4` map them to integers, see [`rows`] and a file a layer, and a network can learn with
 //! them, see [`aware`]. The layout of every tensor is the engine's: this module fills what [`latch_engine::image::encode`] lays out.
 
 pub mod aware;
 pub mod describe;
-pub mod integers;
+mod embedding;
+pub mod gru;
+mod head;
+pub mod lstm;
+pub mod rnn;
+pub mod rows;
 pub mod saturation;
+mod tensors;
 
 use anyhow::Result;
-use latch_engine::image::encode::{AlignedBytes, Notes, Tensor, Values, encode, pack_gates_f32};
+use latch_engine::certify;
+use latch_engine::image::encode::{AlignedBytes, Notes, Tensor, Values, encode};
 use latch_engine::image::header::Provenance;
 use latch_engine::image::role::Role;
 use latch_engine::layers::embedding::Tiers;
 use latch_engine::layers::pooling::Pooling as Readout;
-use latch_engine::{Precision, certify};
-
+use nalgebra::DMatrix;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use self::describe::Chain;
 pub use crate::config::Storage;
+use crate::config::chain::{Activation, Pooling};
 use crate::error::fault;
-use crate::network::Network;
+use crate::network::{Network, layer};
 use crate::ngrams::Table;
 use crate::vocabulary::{Vocabulary, occurrences};
+use rows::{Grid, HIDDEN, Row};
+
+impl From<Pooling> for Readout {
+    fn from(pooling: Pooling) -> Self {
+        match pooling {
+            Pooling::Last => Self::Last,
+            Pooling::Mean => Self::Mean,
+            Pooling::Max => Self::Max,
+            Pooling::Attention => Self::Attention,
+        }
+    }
+}
 
 /// The weights of a trained network as plain row-major f32, gates in the order i, f, g, o.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,7 +52,9 @@ pub struct Weights {
     /// Features of an embedding row.
     pub width: usize,
     /// The recurrent layers, first to last; none in a bag of embeddings.
-    pub layers: Vec<LstmWeights>,
+    pub layers: Vec<CellWeights>,
+    /// Dense layers between the embedding and the head, in their order.
+    pub dense: Vec<DenseWeights>,
     /// What the head sees.
     pub readout: Readout,
     /// `outputs × units` of the last layer, or `outputs × width` without one.
@@ -51,22 +71,67 @@ pub struct Weights {
     pub tiers: Option<Tiers>,
 }
 
-/// The weights of an LSTM layer with `I` inputs and `H` units. Row `gate·H + unit`.
+/// What a recurrent layer does with its rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cell {
+    /// Gates i, f, g, o.
+    Lstm,
+    /// Gates z, r, n.
+    Gru {
+        /// Whether the reset gate acts after the product with U.
+        reset_after: bool,
+    },
+    /// One row a unit.
+    Rnn {
+        /// Tanh or relu.
+        activation: Activation,
+    },
+}
+
+impl Cell {
+    /// Rows of a unit.
+    pub fn gates(self) -> usize {
+        match self {
+            Cell::Lstm => 4,
+            Cell::Gru { .. } => 3,
+            Cell::Rnn { .. } => 1,
+        }
+    }
+}
+
+/// A dense layer before the head, `outputs` rows, row-major.
 #[derive(Clone, Debug, PartialEq)]
-pub struct LstmWeights {
+pub struct DenseWeights {
+    /// Its place among the layers above the embedding, from 0.
+    pub place: usize,
+    /// What its sums go through.
+    pub activation: Activation,
+    /// `outputs × inputs`.
+    pub kernel: Vec<f32>,
+    /// `outputs`.
+    pub bias: Vec<f32>,
+}
+
+/// The weights of a recurrent layer with `I` inputs, `H` units and `G` gates. Row `gate·H + unit`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CellWeights {
+    /// What it does with its rows.
+    pub cell: Cell,
     /// Features of its input, `I`.
     pub inputs: usize,
     /// Units, `H`.
     pub units: usize,
-    /// `4H × I`.
+    /// `GH × I`.
     pub kernel: Vec<f32>,
-    /// `4H × H`.
+    /// `GH × H`.
     pub recurrent_kernel: Vec<f32>,
-    /// `4H`.
+    /// `GH`.
     pub bias: Vec<f32>,
+    /// `GH`: the bias of the product with U, of a GRU whose reset acts after it; else empty.
+    pub recurrent_bias: Vec<f32>,
 }
 
-impl LstmWeights {
+impl CellWeights {
     /// The weight of a gate's unit for a column of [x; h].
     pub fn weight(&self, gate: usize, unit: usize, column: usize) -> f32 {
         let row = gate * self.units + unit;
@@ -76,38 +141,17 @@ impl LstmWeights {
             self.recurrent_kernel[row * self.units + column - self.inputs]
         }
     }
+
+    /// A row over [x; h], whose columns of x are worth `input_scales`.
+    fn joined_row(&self, row: usize, input_scales: &[f32], grid: Grid) -> Row {
+        let x = self.kernel[row * self.inputs..][..self.inputs].iter().zip(input_scales);
+        let h = &self.recurrent_kernel[row * self.units..][..self.units];
+        let x = x.map(|(&weight, &scale)| f64::from(weight) * f64::from(scale));
+        Row::new(x.chain(h.iter().map(|&weight| f64::from(weight) * HIDDEN)).collect(), grid)
+    }
 }
 
 impl Weights {
-    /// The weights of a network, row-major.
-    pub fn of(network: &Network<f32>) -> Self {
-        // nalgebra's matrices are column-major, so that a transpose's storage is the row-major original.
-        let rows = |matrix: &nalgebra::DMatrix<f32>| matrix.transpose().as_slice().to_vec();
-        Weights {
-            // The embedding table is features × ids: its columns are the rows of an image's embedding.
-            embedding: network.embedding.table.as_slice().to_vec(),
-            width: network.config().embedding,
-            layers: network
-                .layers
-                .iter()
-                .map(|layer| LstmWeights {
-                    inputs: layer.kernel.ncols(),
-                    units: layer.recurrent_kernel.ncols(),
-                    kernel: rows(&layer.kernel),
-                    recurrent_kernel: rows(&layer.recurrent_kernel),
-                    bias: layer.bias.as_slice().to_vec(),
-                })
-                .collect(),
-            readout: network.config().readout.into(),
-            head: rows(&network.head.kernel),
-            head_bias: network.head.bias.as_slice().to_vec(),
-            occurrences: Vec::new(),
-            embedding_scales: Vec::new(),
-            ngrams: None,
-            tiers: None,
-        }
-    }
-
     /// A network with random weights of the sizes that training gives, for benchmarks and tests: `rows × width` embedding, LSTM layers of
     /// the given units, one output.
     pub fn random(rows: usize, width: usize, units: &[usize], readout: Readout, seed: u64) -> Self {
@@ -125,7 +169,15 @@ impl Weights {
                 bias[units..2 * units].iter_mut().for_each(|bias| *bias += 1.0);
                 let kernel = uniform(4 * units * inputs, limit);
                 let recurrent_kernel = uniform(4 * units * units, limit);
-                let layer = LstmWeights { inputs, units, kernel, recurrent_kernel, bias };
+                let layer = CellWeights {
+                    cell: Cell::Lstm,
+                    inputs,
+                    units,
+                    kernel,
+                    recurrent_kernel,
+                    bias,
+                    recurrent_bias: Vec::new(),
+                };
                 inputs = units;
                 layer
             })
@@ -137,6 +189,7 @@ impl Weights {
             embedding,
             width,
             layers,
+            dense: Vec::new(),
             readout,
             head,
             head_bias,
@@ -145,6 +198,60 @@ impl Weights {
             ngrams: None,
             tiers: None,
         }
+    }
+
+    /// The weights of a network, row-major, before any calibration.
+    pub fn of(network: &Network<f32>) -> Self {
+        // nalgebra's matrices are column-major, so that a transpose's storage is the row-major original.
+        let rows = |matrix: &DMatrix<f32>| matrix.transpose().as_slice().to_vec();
+        let config = network.config();
+        let mut weights = Weights {
+            // The embedding table is features × ids: its columns are the rows of an image's embedding.
+            embedding: network.embedding.table.as_slice().to_vec(),
+            width: config.chain.embedding,
+            layers: Vec::new(),
+            dense: Vec::new(),
+            // After each step the engine's stream has just read its last token.
+            readout: config.chain.pooling().unwrap_or_default().into(),
+            head: Vec::new(),
+            head_bias: Vec::new(),
+            occurrences: Vec::new(),
+            embedding_scales: Vec::new(),
+            ngrams: None,
+            tiers: None,
+        };
+        for (place, layer) in network.layers.iter().enumerate() {
+            let (cell, recurrent_kernel, recurrent_bias) = match layer {
+                layer::Layer::Lstm(layer) => (Cell::Lstm, &layer.recurrent_kernel, None),
+                layer::Layer::Gru(layer) => {
+                    let cell = Cell::Gru { reset_after: layer.reset_after() };
+                    (cell, &layer.recurrent_kernel, layer.recurrent_bias.as_ref())
+                }
+                layer::Layer::Rnn(layer) => (Cell::Rnn { activation: layer.activation }, &layer.recurrent_kernel, None),
+                layer::Layer::Dense(layer) if place + 1 == network.layers.len() => {
+                    weights.head = rows(&layer.kernel);
+                    weights.head_bias = layer.bias.as_slice().to_vec();
+                    continue;
+                }
+                layer::Layer::Dense(layer) => {
+                    let (kernel, bias) = (rows(&layer.kernel), layer.bias.as_slice().to_vec());
+                    weights.dense.push(DenseWeights { place, activation: layer.activation, kernel, bias });
+                    continue;
+                }
+                layer::Layer::Pooling(_) => continue,
+            };
+            let Some((kernel, bias)) = layer.projection() else { continue };
+            weights.layers.push(CellWeights {
+                cell,
+                inputs: kernel.ncols(),
+                units: recurrent_kernel.ncols(),
+                kernel: rows(kernel),
+                recurrent_kernel: rows(recurrent_kernel),
+                bias: bias.as_slice().to_vec(),
+                recurrent_bias: recurrent_bias.map_or(Vec::new(), |bias| bias.as_slice().to_vec()),
+            });
+        }
+        weights
     }
 
     /// Calibrates the network on training examples, given as their ids: integer precisions keep the rows that occur often most exactly.
@@ -170,13 +277,6 @@ pub struct Origin {
     pub valid_accuracy: f32,
 }
 
-/// Tensors of a precision, and the shifts that go with them.
-pub(crate) struct Packed {
-    tensors: Vec<Tensor>,
-    shifts: Vec<u8>,
-    head_shift: u8,
-}
-
 /// Writes the image of a network at a precision or another storage of its weights, and opens it once to prove that it opens.
 ///
 /// # Errors
@@ -188,7 +288,6 @@ pub fn to_image(
     origin: &Origin,
 ) -> Result<AlignedBytes> {
     let storage: Storage = storage.into();
-    let precision = storage.precision();
     check_finite(weights)?;
     let beside;
     let weights = match &weights.ngrams {
@@ -200,10 +299,7 @@ pub fn to_image(
         }
         None => weights,
     };
-    let mut packed = match precision {
-        Precision::F32 | Precision::F16 => pack_floats(weights),
-        Precision::Int8 => integers::pack(weights, storage)?,
-    };
+    let mut packed = tensors::pack(weights, storage)?;
     let encoded = vocabulary.encode()?;
     let text = encoded.shape(vocabulary.units, vocabulary.unknown);
     for (role, bytes) in [
@@ -219,16 +315,8 @@ pub fn to_image(
         ngrams = Some(shape);
         packed.tensors.push(Tensor { role: Role::Ngrams, layer: 0, values: Values::U16(entries) });
     }
-    let chain = Chain {
-        text,
-        embedding: (weights.embedding.len() / weights.width, weights.width),
-        tiers: weights.tiers,
-        layers: weights.layers.iter().zip(&packed.shifts).map(|(layer, &shift)| (layer.units, shift)).collect(),
-        pooling: weights.readout,
-        answer: (weights.head_bias.len(), packed.head_shift),
-        ngrams,
-    };
-    let description = chain.describe(storage)?;
+    let embedding = (weights.embedding.len() / weights.width, weights.width);
+    let description = packed.chain.describe(text, embedding, weights.tiers, ngrams, storage)?;
     let provenance = Provenance {
         producer: concat!("latch ", env!("CARGO_PKG_VERSION")).as_bytes(),
         seed: origin.seed,
@@ -243,6 +331,19 @@ pub fn to_image(
     Ok(image)
 }
 
+/// Checks that a network can learn with the integers of its layers.
+fn check_aware(weights: &Weights) -> Result<()> {
+    match weights.dense.first() {
+        Some(layer) => Err(fault(
+            format!("dense layer {}", layer.place),
+            "a network learns with integers in its recurrent layers and its head only",
+            "leave out --quantize, or train without a dense layer before the last",
+        )
+        .into()),
+        None => Ok(()),
+    }
+}
+
 fn check_finite(weights: &Weights) -> Result<()> {
     let check = |name: &str, values: &[f32]| match values.iter().position(|value| !value.is_finite()) {
         Some(index) => Err(fault(
@@ -254,9 +355,19 @@ fn check_finite(weights: &Weights) -> Result<()> {
     };
     check("embedding", &weights.embedding)?;
     for (index, layer) in weights.layers.iter().enumerate() {
-        check(&format!("lstm {index} kernel"), &layer.kernel)?;
-        check(&format!("lstm {index} recurrent kernel"), &layer.recurrent_kernel)?;
-        check(&format!("lstm {index} bias"), &layer.bias)?;
+        let kind = match layer.cell {
+            Cell::Lstm => "lstm",
+            Cell::Gru { .. } => "gru",
+            Cell::Rnn { .. } => "rnn",
+        };
+        check(&format!("{kind} {index} kernel"), &layer.kernel)?;
+        check(&format!("{kind} {index} recurrent kernel"), &layer.recurrent_kernel)?;
+        check(&format!("{kind} {index} bias"), &layer.bias)?;
+        check(&format!("{kind} {index} recurrent bias"), &layer.recurrent_bias)?;
+    }
+    for layer in &weights.dense {
+        check(&format!("dense {} kernel", layer.place), &layer.kernel)?;
+        check(&format!("dense {} bias", layer.place), &layer.bias)?;
     }
     check("head kernel", &weights.head)?;
     check("head bias", &weights.head_bias)?;
@@ -264,28 +375,4 @@ fn check_finite(weights: &Weights) -> Result<()> {
         check("n-grams", &table.weights)?;
     }
     Ok(())
-}
-
-fn pack_floats(weights: &Weights) -> Packed {
-    let mut tensors = vec![Tensor { role: Role::Embedding, layer: 0, values: Values::F32(weights.embedding.clone()) }];
-    for (index, layer) in weights.layers.iter().enumerate() {
-        let packed = pack_gates_f32(layer.units, layer.inputs + layer.units, |gate, unit, column| {
-            layer.weight(gate, unit, column)
-        });
-        let mut bias = Vec::with_capacity(layer.units.next_multiple_of(8) * 4);
-        for block in (0..layer.units).step_by(8) {
-            for gate in 0..4 {
-                bias.extend(
-                    (block..block + 8)
-                        .map(|unit| if unit < layer.units { layer.bias[gate * layer.units + unit] } else { 0.0 }),
-                );
-            }
-        }
-        tensors.push(Tensor { role: Role::Weights, layer: index as u8, values: Values::F32(packed) });
-        tensors.push(Tensor { role: Role::Biases, layer: index as u8, values: Values::F32(bias) });
-    }
-    let layer = Chain::answer_place(weights.layers.len());
-    tensors.push(Tensor { role: Role::Weights, layer, values: Values::F32(weights.head.clone()) });
-    tensors.push(Tensor { role: Role::Biases, layer, values: Values::F32(weights.head_bias.clone()) });
-    Packed { tensors, shifts: vec![0; weights.layers.len()], head_shift: 0 }
 }

@@ -4,7 +4,7 @@
 //! judge a derivative. A matrix is a slice in column-major order, one column a token or a sequence. The products go to
 //! nalgebra's `gemm`, and through it to matrixmultiply.
 
-use crate::products::{self, Packed};
+use crate::panels::{self, Packed};
 use latch_engine::kernels::{AnyBackend, Backend, WithBackend};
 use latch_engine::layers::attention::{attention_weight, attention_weight_f32};
 use nalgebra::{DMatrixView, DMatrixViewMut, Dyn, MatrixView, RealField};
@@ -133,7 +133,7 @@ impl Real for f32 {
     }
 
     fn product<'b>(c: &mut [Self], a: &Packed<Self>, b: impl Fn(usize) -> &'b [Self], keep: bool) {
-        products::vectors(c, a, b, keep);
+        panels::vectors(c, a, b, keep);
     }
 }
 
@@ -171,7 +171,7 @@ impl Real for f64 {
     }
 
     fn product<'b>(c: &mut [Self], a: &Packed<Self>, b: impl Fn(usize) -> &'b [Self], keep: bool) {
-        products::plain(c, a, b, keep);
+        panels::plain(c, a, b, keep);
     }
 }
 

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Result;
-use latch_engine::layers::embedding::MAX_ROWS;
 use latch_engine::input::text::Tokens as Units;
 use latch_engine::input::text::Unknown;
 use latch_engine::input::text::{Token, Tokenizer};
 use latch_engine::input::vocabulary::encode::{self, Encoded};
+use latch_engine::layers::embedding::MAX_ROWS;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 

@@ -31,25 +31,24 @@ fn bits(network: &Network<f32>) -> Vec<(String, Vec<u32>)> {
     network.tensors().into_iter().map(|(name, tensor)| (name, of(tensor))).collect()
 }
 
+/// One tensor of a network.
+fn tensor<'n>(network: &'n mut Network<f32>, name: &str) -> &'n mut nalgebra::DMatrix<f32> {
+    let named = network.tensors_mut().into_iter().find(|(found, _)| found == name);
+    named.expect("the network has the tensor").1
+}
+
 /// A network with random weights and no zero among its biases, and its words.
 fn random(layers: usize, readout: Readout, unknown: Unknown) -> (Network<f32>, Vocabulary) {
     let words = ["a", "bad", "film", "good", "not", "very"].map(str::to_owned).to_vec();
     let vocabulary = Vocabulary::from_words(words, unknown);
-    let config = NetworkConfig {
-        vocabulary: vocabulary.rows(),
-        embedding: 3,
-        units: 4,
-        layers,
-        readout,
-        ..NetworkConfig::default()
-    };
+    let config = NetworkConfig::stacked(vocabulary.rows(), 3, layers, 4, Some(readout));
     let mut network = Network::new(&config, 7).expect("the sizes describe a network");
     for (number, (_, tensor)) in network.tensors_mut().into_iter().enumerate() {
         for (index, value) in tensor.iter_mut().enumerate() {
             *value += ((number + 5) as f32 * (index + 1) as f32).sin();
         }
     }
-    network.layers[0].bias[0] = -0.0;
+    tensor(&mut network, "lstm.0.bias")[0] = -0.0;
     (network, vocabulary)
 }
 
@@ -273,12 +272,12 @@ fn other_floats_are_converted() {
 #[test]
 fn both_biases_of_pytorch_count() {
     let pieces = Pieces::of(Layout::PyTorch);
-    let plain = from_bytes(&pieces.bytes(), "file", &Given::default()).unwrap().network;
+    let mut plain = from_bytes(&pieces.bytes(), "file", &Given::default()).unwrap().network;
     let file = pieces.with_value("lstm.bias_hh_l1", 3, 0.25);
-    let network = from_bytes(&file.bytes(), "file", &Given::default()).unwrap().network;
-    let mut expected = plain.layers[1].bias.clone();
-    expected[3] += 0.25;
-    assert_eq!(network.layers[1].bias, expected);
+    let mut network = from_bytes(&file.bytes(), "file", &Given::default()).unwrap().network;
+    tensor(&mut plain, "lstm.1.bias")[3] += 0.25;
+    assert_eq!(network, plain);
+    assert!(tensor(&mut network, "lstm.1.bias").len() == 16);
 }
 
 #[test]
@@ -420,7 +419,10 @@ fn a_missing_tensor_is_named() {
     refuse(
         &place,
         &other.bytes(),
-        &["neither lstm.weight_ih_l0 nor lstm.0.kernel is among its 10 tensors", "docs/frameworks.md"],
+        &[
+            "neither lstm.weight_ih_l0 nor lstm.0.kernel, nor those of a gru or rnn, is among its 10 tensors",
+            "docs/frameworks.md",
+        ],
     );
 }
 

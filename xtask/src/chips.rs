@@ -70,7 +70,7 @@ pub(crate) fn run(update: bool) -> Result<bool> {
     let images = if quick.is_some() { target_folder().join("chips") } else { images()? };
     let mut steps = BTreeMap::new();
     let mut matrix = None;
-    for board in BOARDS.iter().filter(|b| quick.as_deref().is_none_or(|q| q.split(',').any(|q| q==b.name))) {
+    for board in BOARDS.iter().filter(|b| quick.as_deref().is_none_or(|q| q.split(',').any(|q| q == b.name))) {
         for (float, precisions, shapes) in
             [(false, &["int8"][..], &SHAPES[..]), (true, &["f32", "f16"][..], &FLOAT_SHAPES[..])]
         {

@@ -20,8 +20,8 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use latch_trainer::batches::Batch;
 use latch_trainer::bptt::{LossOptions, StepOptions, Trainer, train_step};
+use latch_trainer::config::chain::Pooling;
 use latch_trainer::files::write_atomically;
-use latch_trainer::network::readout::Readout;
 use latch_trainer::network::{Network, NetworkConfig};
 use latch_trainer::optimizer::AdamConfig;
 
@@ -47,10 +47,7 @@ pub const LEARNING_RATE: f64 = 5e-4;
 /// # Errors
 /// None, as the configuration is a good one; the trainer's constructor has one.
 pub fn network() -> Result<Network<f32>> {
-    let readout = Readout::Last;
-    let config =
-        NetworkConfig { vocabulary: VOCABULARY, embedding: UNITS, units: UNITS, readout, ..Default::default() };
-    Ok(Network::new(&config, 1)?)
+    Ok(Network::new(&NetworkConfig::stacked(VOCABULARY, UNITS, 1, UNITS, Some(Pooling::Last)), 1)?)
 }
 
 /// The batches of a run, in their order.

@@ -208,8 +208,7 @@ impl Steps for i8 {
             };
             let bias = |bias: Option<&i32>| bias.map_or(0, |bias| u64::from(bias.unsigned_abs()));
             let (x, h) = (of(&kernel) + bias(layer.kernel.bias.get(row)), of(&recurrent));
-            let largest =
-                if is_candidate { x.max(h + bias(layer.recurrent.bias.get(row - 2 * units))) } else { x + h };
+            let largest = if is_candidate { x.max(h + bias(layer.recurrent.bias.get(row - 2 * units))) } else { x + h };
             if largest > i32::MAX as u64 {
                 return Err(Error::Overflow { layer: index, row: row as u32 });
             }

@@ -16,7 +16,9 @@ use crate::image::reader::{Reader, some};
 use crate::image::role::Role;
 use crate::image::section::{Cursor, Element, SectionShape};
 use crate::kernels::{self, Backend, MANY, Packed, StreamFloat, StreamI8, nibbles};
-use crate::numbers::{FloatNumbers, Matrix, Numbers, Precision, Rows, Values, features, float_features, floats, magnitude, rows};
+use crate::numbers::{
+    FloatNumbers, Matrix, Numbers, Precision, Rows, Values, features, float_features, floats, magnitude, rows,
+};
 
 /// Shape of an LSTM layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

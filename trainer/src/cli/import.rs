@@ -7,16 +7,15 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::args::{ValidArg, absolute};
-use super::output::{answer, print_json};
+use super::output::{answer, print_json, warn};
 use crate::config::{
     Imported, ModelConfig, NgramConfig, Objective, Readout, RunConfig, TrainConfig, Words, default_config,
 };
 use crate::dataset::hex;
 use crate::error::fault;
 use crate::exchange::{Given, from_bytes, read_file};
-use crate::files::OutputFolder;
 use crate::learning::sequences::Sequences;
-use crate::learning::training::judge;
+use crate::learning::training::{judge, uselessness};
 use crate::metrics::EpochMetrics;
 use crate::runs::checkpoint::Best;
 use crate::runs::folder::{RunFolder, read_words};
@@ -78,16 +77,18 @@ pub fn run(args: Args) -> Result<()> {
     let vocabulary = args.vocabulary.as_deref().map(read_words).transpose()?;
     let received = from_bytes(&bytes, args.file.display(), &Given { vocabulary, readout: args.readout })?;
     let (network, vocabulary) = (received.network, received.vocabulary);
-    let shape = network.config().clone();
+    let chain = network.config().chain.clone();
+    let (lstm, layers) = (chain.cells().next().map_or(0, |cell| cell.units), chain.cells().count());
+    let readout = chain.pooling().unwrap_or_default();
     let mut config = RunConfig {
         latch: env!("CARGO_PKG_VERSION").into(),
         train: TrainConfig {
             model: ModelConfig {
                 vocab: vocabulary.words().len(),
-                embedding: shape.embedding,
-                lstm: shape.units,
-                layers: shape.layers,
-                readout: shape.readout,
+                embedding: chain.embedding,
+                lstm,
+                layers,
+                readout,
                 words: Words::Count,
                 skip_unknown: vocabulary.rows() == vocabulary.words().len(),
                 hashed: None,
@@ -110,19 +111,24 @@ pub fn run(args: Args) -> Result<()> {
             vocabulary_sha256: vocabulary.sha256(),
         }),
     };
+    if config.train.network(vocabulary.rows()) != *network.config() {
+        let problem =
+            format!("its layers are `{}`, but a run has LSTM layers of the same units", network.config().chain);
+        return Err(fault(args.file.display(), problem, "import a network of such layers").into());
+    }
     config.train.check(&format!("{}: ", args.file.display()))?;
     let (training, validation, valid_sha256) = load(&mut config)?;
-    let judged = if validation.is_empty() {
-        None
-    } else {
-        let (loss, accuracy) =
-            judge(&network, &Sequences::read(&validation, &vocabulary, usize::MAX), Objective::CrossEntropy)?;
+    let (mut judged, mut warning) = (None, None);
+    if !validation.is_empty() {
+        let sequences = Sequences::read(&validation, &vocabulary, usize::MAX);
+        let (loss, accuracy) = judge(&network, &sequences, Objective::CrossEntropy)?;
         if !loss.is_finite() {
             let problem = format!("the validation loss is {loss}");
             return Err(fault(args.file.display(), problem, "import a network whose training has not diverged").into());
         }
-        Some((loss, accuracy))
-    };
+        judged = Some((loss, accuracy));
+        warning = uselessness(&network, &sequences, Objective::CrossEntropy)?;
+    }
     let (valid_loss, valid_accuracy) = judged.unwrap_or_default();
     let metrics = EpochMetrics {
         epoch: 0,
@@ -136,24 +142,19 @@ pub fn run(args: Args) -> Result<()> {
     };
     let weights = network.weights();
 
-    let made = OutputFolder::create(folder.path())?;
-    // Reading the data takes time, in which a run may have begun.
-    folder.refuse_run()?;
-    folder.write_config(&config, valid_sha256)?;
-    let lock = folder.lock()?;
-    let written = folder.write_vocabulary(&vocabulary).and_then(|()| {
+    // Reading the data took time, in which a run may have begun.
+    let writer = folder.claim()?;
+    let written = writer.write_config(&config, valid_sha256).and_then(|()| {
+        writer.write_vocabulary(&vocabulary)?;
         if !training.is_empty() {
-            folder.write_occurrences(&vocabulary, &vocabulary.occurrences(&training))?;
+            writer.write_occurrences(&vocabulary, &vocabulary.occurrences(&training))?;
         }
-        folder.write_best(&Best { metrics, network })
+        writer.write_best(&Best { metrics, network })
     });
     if written.is_err() {
         // The first error is the one to report.
-        let _ = folder.remove_beginning();
-    } else {
-        made.keep();
+        let _ = writer.remove_beginning();
     }
-    drop(lock);
     written?;
 
     let accuracy = match judged {
@@ -165,23 +166,26 @@ pub fn run(args: Args) -> Result<()> {
         format_args!(
             "{} words > embedding {} > {} x LSTM {} > readout {} > 1 logit, {weights} weights in the layout {}; {accuracy}; run in {}",
             vocabulary.words().len(),
-            shape.embedding,
-            shape.layers,
-            shape.units,
-            latch_engine::layers::pooling::Pooling::from(shape.readout).name(),
+            chain.embedding,
+            layers,
+            lstm,
+            readout.name(),
             received.layout.name(),
             folder.path().display(),
         ),
     )?;
+    if let Some(warning) = warning {
+        warn(format_args!("{warning}"));
+    }
     if args.json {
         print_json(&Line {
             run: &folder.path().display().to_string(),
             layout: received.layout.name(),
             words: vocabulary.words().len(),
-            embedding: shape.embedding,
-            units: shape.units,
-            layers: shape.layers,
-            readout: shape.readout,
+            embedding: chain.embedding,
+            units: lstm,
+            layers,
+            readout,
             weights,
             valid_accuracy: judged.map(|(_, accuracy)| accuracy),
         })?;

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use latch_engine::Model;
+use latch_engine::Precision;
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
 use latch_engine::image::header::Answer;
 use latch_engine::image::header::Early;
-use latch_engine::Precision;
-use latch_engine::Model;
 use latch_engine::with_answer;
 use serde::Serialize;
 

@@ -21,23 +21,22 @@ use rayon::prelude::*;
 use super::loss::Distill;
 use super::sequences::Sequences;
 use crate::batches::{BatchOptions, generator, plan};
-use crate::bptt::{LossOptions, Noise, StepOptions, TrainError, Trainer, train_step, train_step_quantized};
+use crate::bptt::{LossOptions, Noise, StepOptions, TrainError, Trainer, train_step};
 use crate::config::{Objective, Storage, TrainConfig};
 use crate::error::fault;
 use crate::evaluate::state_for;
 use crate::metrics::{self, EpochMetrics, determination};
-use crate::network::integers::Integers;
-use crate::network::readout::Readout;
 use crate::network::tiers::Tiers;
 use crate::network::{Network, NetworkConfig};
 use crate::ngrams::{Fusion, fuse};
 use crate::optimizer::{AdamConfig, Decay, LearningRate};
-use crate::quantizer::aware::embedding_scales;
+use crate::quantizer::aware::{Aware, embedding_scales, train_step_quantized};
 use crate::quantizer::{Origin, Weights, to_image};
 use crate::real::Real;
 use crate::report;
 use crate::runs::checkpoint::{Best, BestQuantized, Checkpoint, Sums};
 use crate::runs::folder::RunFolder;
+use crate::runs::writer::RunWriter;
 use crate::vocabulary::Vocabulary;
 
 /// What happens in a run, for whoever shows it.
@@ -80,6 +79,8 @@ pub struct Outcome {
     pub tokens_per_second: f64,
     /// Wall time in this process.
     pub elapsed: Duration,
+    /// Why the best network is of no use, where that shows on the validation part.
+    pub warning: Option<String>,
 }
 
 /// Trains from a checkpoint, or from the beginning where it is `None`, to the end; keeps checkpoints, metrics, curves and the best
@@ -94,7 +95,7 @@ pub fn train(
     vocabulary: &Vocabulary,
     training: &Sequences,
     validation: &Sequences,
-    folder: &RunFolder,
+    folder: &RunWriter,
     checkpoint: Option<Checkpoint>,
     progress: &mut dyn Progress,
 ) -> Result<Outcome> {
@@ -112,7 +113,7 @@ pub fn train_until(
     vocabulary: &Vocabulary,
     training: &Sequences,
     validation: &Sequences,
-    folder: &RunFolder,
+    folder: &RunWriter,
     checkpoint: Option<Checkpoint>,
     progress: &mut dyn Progress,
     until: u64,
@@ -162,7 +163,8 @@ pub fn train_until(
         epochs += after.epoch;
         quantized = after.best().copied();
     }
-    Ok(Outcome { epochs, best, quantized, tokens_per_second: pace.tokens_per_second(), elapsed: started.elapsed() })
+    let (tokens_per_second, elapsed) = (pace.tokens_per_second(), started.elapsed());
+    Ok(Outcome { epochs, best, quantized, tokens_per_second, elapsed, warning: None })
 }
 
 /// The state of a run before the first step of a network.
@@ -190,19 +192,7 @@ fn take(at: &mut Checkpoint, trainer: &Trainer<f32>) {
 impl TrainConfig {
     /// The network's shape for a vocabulary of `rows` ids.
     pub fn network(&self, rows: usize) -> NetworkConfig {
-        let model = &self.model;
-        NetworkConfig {
-            vocabulary: rows,
-            embedding: model.embedding,
-            units: model.lstm,
-            layers: model.layers,
-            readout: if self.task.each_step() { Readout::Each } else { model.readout },
-            outputs: self.task.outputs(),
-            dropout: model.dropout,
-            recurrent_dropout: model.recurrent_dropout,
-            word_dropout: model.word_dropout,
-            head_dropout: model.head_dropout,
-        }
+        NetworkConfig { vocabulary: rows, outputs: self.task.outputs(), chain: self.chain() }
     }
 
     /// The tiers of the embedding, where it has them.
@@ -223,7 +213,7 @@ struct Data<'a> {
     vocabulary: &'a Vocabulary,
     training: &'a Sequences,
     validation: &'a Sequences,
-    folder: &'a RunFolder,
+    folder: &'a RunWriter,
 }
 
 /// How fast a run goes in this process, validation left out.
@@ -287,7 +277,7 @@ impl Phase<'_> {
         let mut trainer = Trainer::resume(at.network.clone(), at.adam.clone(), at.average.clone());
         trainer.tiers = config.tiers(training);
         let mut integers = match &self.quantize {
-            Some(quantize) => Some(Integers::new(&trainer.network, quantize.storage, quantize.scales.clone())?),
+            Some(quantize) => Some(Aware::new(&trainer.network, quantize.storage, quantize.scales.clone())?),
             None => None,
         };
         while at.epoch < self.until && !at.is_finished(epochs, patience) {
@@ -342,11 +332,13 @@ impl Phase<'_> {
                 }
                 None => judge(network, validation, objective)?,
             };
-            if !valid_loss.is_finite() {
-                let problem = format!("the validation loss is {valid_loss}: the weights have diverged");
-                return Err(diverged(format!("epoch {}", epoch + 1), problem, folder));
-            }
             let sums = std::mem::take(&mut at.sums);
+            for (part, loss) in [("training", sums.mean_loss()), ("validation", valid_loss)] {
+                if loss.is_nan() || loss > DIVERGED {
+                    let problem = format!("the {part} loss is {loss:.4e}: the weights have diverged");
+                    return Err(diverged(format!("epoch {}", epoch + 1), problem, folder));
+                }
+            }
             let metrics = EpochMetrics {
                 epoch: epoch + 1,
                 train_loss: sums.mean_loss(),
@@ -404,6 +396,9 @@ fn stopped(error: anyhow::Error, epoch: u64, batch: usize, folder: &RunFolder) -
     }
 }
 
+/// The mean loss beyond which weights have diverged, in nats or in parts of the labels' variance: over a hundred times that of knowing nothing.
+const DIVERGED: f64 = 100.0;
+
 /// The fault of weights that have grown beyond all numbers.
 fn diverged(place: String, problem: String, folder: &RunFolder) -> anyhow::Error {
     let remedy = if folder.has_learned() {
@@ -421,6 +416,21 @@ fn diverged(place: String, problem: String, folder: &RunFolder) -> anyhow::Error
 pub(crate) fn judge(network: &Network<f32>, sequences: &Sequences, objective: Objective) -> Result<(f64, f64)> {
     let (logits, fusion) = fused(network, sequences)?;
     Ok(judge_fused(logits, fusion, network.config().outputs, sequences, objective))
+}
+
+/// Why a network is of no use, where that shows on these sequences; see [`metrics::useless`].
+///
+/// # Errors
+/// Those of [`Network::forward`].
+pub fn uselessness(network: &Network<f32>, sequences: &Sequences, objective: Objective) -> Result<Option<String>> {
+    let (mut logits, fusion) = fused(network, sequences)?;
+    if let Some(fusion) = fusion {
+        logits.iter_mut().zip(&sequences.offsets).for_each(|(logit, &offset)| *logit = fusion.logit(*logit, offset));
+    }
+    let outputs = network.config().outputs;
+    let (loss, _) = judge_fused(logits.clone(), None, outputs, sequences, objective);
+    let values = objective == Objective::SquaredError;
+    Ok(metrics::useless(&logits, &sequences.labels.concat(), outputs, values, loss))
 }
 
 fn judge_fused(

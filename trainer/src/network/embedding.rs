@@ -3,25 +3,29 @@
 //! Forward: `x_t = E[:, id_t]`. Backward: `dE[:, id] = Σ dx_t` over the tokens t with that id. A batch touches few columns
 //! of a large table, so the gradient is [`SparseColumns`]: the touched ids in rising order and one vector each.
 
-use crate::real::{Real, add, tensor};
+use super::tensors::tensors;
+use crate::real::{Real, add};
 use nalgebra::DMatrix;
 use rand::{Rng, RngExt};
-use serde::{Deserialize, Serialize};
 
 /// A table of vectors, one column a token id.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(bound = "T: Real")]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Embedding<T: Real> {
     /// The vectors, features × vocabulary: the vector of a token is contiguous.
-    #[serde(with = "tensor")]
     pub table: DMatrix<T>,
 }
 
+tensors!(Embedding: table);
+
 impl<T: Real> Embedding<T> {
-    /// A table with values drawn uniformly from ±0.05.
-    pub fn new(vocabulary: usize, features: usize, rng: &mut impl Rng) -> Self {
-        let table = DMatrix::from_fn(features, vocabulary, |_, _| T::of(rng.random::<f64>().mul_add(0.1, -0.05)));
-        Self { table }
+    /// A table of zeros.
+    pub(crate) fn zeros(vocabulary: usize, features: usize) -> Self {
+        Self { table: DMatrix::zeros(features, vocabulary) }
+    }
+
+    /// Draws values uniformly from ±0.05.
+    pub(crate) fn initialize(&mut self, rng: &mut impl Rng) {
+        self.table.iter_mut().for_each(|value| *value = T::of(rng.random::<f64>().mul_add(0.1, -0.05)));
     }
 
     /// The vector of an id.
@@ -38,9 +42,13 @@ impl<T: Real> Embedding<T> {
     /// # Panics
     /// If an id is not below the vocabulary, or if the shape of `output` is wrong.
     pub fn forward(&self, ids: &[u32], output: &mut [T]) {
-        let features = self.table.nrows();
+        Self::gather(self.table.as_slice(), self.table.nrows(), ids, output);
+    }
+
+    /// The same from the values of a table, features × vocabulary.
+    pub(crate) fn gather(table: &[T], features: usize, ids: &[u32], output: &mut [T]) {
         for (&id, vector) in ids.iter().zip(output.chunks_exact_mut(features)) {
-            vector.copy_from_slice(self.vector(id));
+            vector.copy_from_slice(&table[id as usize * features..][..features]);
         }
     }
 }
@@ -117,7 +125,8 @@ mod tests {
 
     #[test]
     fn a_vector_is_looked_up_by_its_id() {
-        let embedding = Embedding::<f64>::new(5, 3, &mut generator([1, 0, 0, 0]));
+        let mut embedding = Embedding::<f64>::zeros(5, 3);
+        embedding.initialize(&mut generator([1, 0, 0, 0]));
         let mut output = [0.0; 6];
         embedding.forward(&[4, 0], &mut output);
         assert_eq!(output[..3], *embedding.table.column(4).as_slice());

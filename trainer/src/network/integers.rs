@@ -1,24 +1,86 @@
-//! A network in the integers of its image, for a forward pass that computes what the engine will; the quantizer makes them.
+//! The integers of a network's image, as data beside the network: what the forward pass of quantization-aware training computes with.
+//!
+//! Who makes them, and renews them after each step, is [`crate::quantizer::aware`].
 
 use super::Network;
 use super::dense::IntegerHead;
+use super::embedding::{Embedding, SparseColumns};
+use super::gru::integers::IntegerGru;
+use super::layer::{Layer, Tape};
 use super::lstm::integers::IntegerGates;
-use crate::config::Storage;
+use super::rnn::integers::IntegerRnn;
+use super::steps::Steps;
 use crate::real::Real;
 
 /// A network's integers, and the real values that they stand for.
 #[derive(Debug, Clone)]
 pub struct Integers<T: Real> {
-    /// What the network learns for.
-    pub(crate) storage: Storage,
     /// What the embedding's columns are worth.
     pub(crate) scales: Vec<f32>,
+    /// The lowest and the highest integer of a weight of the embedding.
+    pub(crate) range: [f32; 2],
     /// The network that the integers stand for.
     pub(crate) real: Network<T>,
     /// Integers of the embedding, features × vocabulary.
     pub(crate) embedding: Vec<T>,
-    /// Those of the LSTM layers.
-    pub(crate) layers: Vec<IntegerGates<T>>,
-    /// Those of the head.
-    pub(crate) head: IntegerHead,
+    /// Those of the layers, in their order.
+    pub(crate) layers: Vec<IntegerLayer<T>>,
+}
+
+/// The integers of one layer.
+#[derive(Debug, Clone)]
+pub(crate) enum IntegerLayer<T> {
+    /// Of an LSTM layer.
+    Lstm(IntegerGates<T>),
+    /// Of a GRU layer.
+    Gru(IntegerGru<T>),
+    /// Of a simple recurrent layer.
+    Rnn(IntegerRnn<T>),
+    /// Of the dense layer that makes the logits.
+    Head(IntegerHead),
+    /// A pooling has none.
+    Pooling,
+}
+
+impl<T: Real> IntegerLayer<T> {
+    /// Runs the layer over `input` (inputs × tokens, integers; above the recurrent layers real numbers) and leaves what [`Layer::forward`] leaves.
+    pub(crate) fn forward(&self, layer: &Layer<T>, steps: &Steps, features: usize, input: &[T], tape: &mut Tape<T>) {
+        match self {
+            Self::Lstm(gates) => gates.forward(steps, input, &mut tape.lstm),
+            Self::Gru(gates) => gates.forward(steps, input, &mut tape.gru),
+            Self::Rnn(rows) => rows.forward(steps, input, &mut tape.rnn),
+            Self::Head(head) => head.forward(input, &mut tape.output),
+            Self::Pooling => {
+                if let Layer::Pooling(pooling) = layer {
+                    let Tape { pooling: memory, output, .. } = tape;
+                    pooling.forward(features, steps, input, T::attention_weight_of_integers, output, memory);
+                }
+            }
+        }
+    }
+
+    /// Turns gradients that were taken with integers as columns into those of the real columns.
+    pub(crate) fn scale_gradients(&self, sums: &mut Layer<T>) {
+        match (self, sums) {
+            (Self::Lstm(gates), Layer::Lstm(sums)) => gates.scale_gradients(sums),
+            (Self::Gru(gates), Layer::Gru(sums)) => gates.scale_gradients(sums),
+            (Self::Rnn(rows), Layer::Rnn(sums)) => rows.scale_gradients(sums),
+            _ => {}
+        }
+    }
+}
+
+impl Integers<f32> {
+    /// Takes away the gradient of weights of the embedding that are beyond their column's range and would be pushed further.
+    pub(crate) fn hold(&self, embedding: &Embedding<f32>, gradient: &mut SparseColumns<f32>) {
+        let [lowest, highest] = self.range;
+        for (&id, gradient) in gradient.ids.iter().zip(gradient.values.chunks_exact_mut(self.scales.len())) {
+            for ((&value, &scale), gradient) in embedding.vector(id).iter().zip(&self.scales).zip(gradient) {
+                let value = value / scale;
+                if (value > highest && *gradient < 0.0) || (value < lowest && *gradient > 0.0) {
+                    *gradient = 0.0;
+                }
+            }
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! The embedding and the lowest layer's kernel as one lookup, when nothing is dropped between them.
+//! The embedding and the kernel of a recurrent layer above it as one lookup, when nothing is dropped between them.
 //!
 //! A batch holds few different ids: words follow Zipf's law, and of 32 × 80 tokens some thousand differ. What depends on an id and not
 //! on its place needs to be computed once an id:
@@ -13,8 +13,9 @@
 //! parts whose number depends on the batch alone, and the parts' sums are added in their order, so that the bits do not depend on the threads.
 
 use super::embedding::{Embedding, SparseColumns};
-use super::lstm::{Input, Kernels, Lstm};
-use super::{Network, Pass};
+use super::layer::Layer;
+use super::recurrent::{Input, Kernels};
+use super::steps::Steps;
 use crate::products::{Outer, outer, product, vectorized};
 use crate::real::{Real, add, add_column_sum};
 use rayon::prelude::*;
@@ -28,7 +29,7 @@ const ELEMENTS: usize = 8192;
 /// The lookup of a batch, with all its memory.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Lookup<T> {
-    /// `W·E[:, id] + b` (4·units × ids).
+    /// `W·E[:, id] + b` (rows × ids).
     gates: Vec<T>,
     /// The place of each id of the vocabulary among those of the batch.
     places: Vec<u32>,
@@ -42,7 +43,7 @@ pub(crate) struct Lookup<T> {
 /// What one part of the ids gives to the gradients.
 #[derive(Debug, Clone)]
 struct Part<T> {
-    /// s of each id (4·units × ids).
+    /// s of each id (rows × ids).
     sums: Vec<T>,
     kernel: Vec<T>,
     bias: Vec<T>,
@@ -55,29 +56,38 @@ impl<T: Real> Lookup<T> {
         Input::Gates(&self.gates, &self.places)
     }
 
-    /// Computes the gates of every id of `ids`, with the kernel of the lowest layer in order.
-    pub(crate) fn forward(&mut self, network: &Network<T>, kernels: &Kernels<T>, ids: &SparseColumns<T>) {
-        let layer = &network.layers[0];
-        let rows = 4 * layer.units();
+    /// Computes the gates of every id of `ids` for the layer above the embedding, whose kernel is in order. False, and nothing is done, where
+    /// the layer has none.
+    pub(crate) fn forward(
+        &mut self,
+        embedding: &Embedding<T>,
+        layer: &Layer<T>,
+        kernels: &Kernels<T>,
+        ids: &SparseColumns<T>,
+    ) -> bool {
+        let Some((_, bias)) = layer.projection() else { return false };
+        let rows = bias.len();
         self.places.clone_from(ids.places());
         self.gates.resize(rows * ids.ids.len(), T::zero());
         self.gates.par_chunks_mut(rows * COLUMNS).zip(ids.ids.par_chunks(COLUMNS)).for_each(|(gates, ids)| {
-            gates.chunks_exact_mut(rows).for_each(|column| column.copy_from_slice(layer.bias.as_slice()));
-            product(gates, &kernels.kernel, |column| network.embedding.vector(ids[column]), true);
+            gates.chunks_exact_mut(rows).for_each(|column| column.copy_from_slice(bias.as_slice()));
+            product(gates, &kernels.kernel, |column| embedding.vector(ids[column]), true);
         });
+        true
     }
 
-    /// Goes back from the dZ of all shards to the gradients of the lowest layer's W and b and of the embedding.
+    /// Goes back from the dA of all shards, each with its tokens, to the gradients of the layer's W and b and of the embedding.
     pub(crate) fn backward(
         &mut self,
-        network: &Network<T>,
+        table: &Embedding<T>,
         kernels: &Kernels<T>,
-        shards: &[Pass<T>],
-        layer: &mut Lstm<T>,
+        shards: &[(&Steps, &[T])],
+        layer: &mut Layer<T>,
         embedding: &mut SparseColumns<T>,
     ) {
+        let Some((kernel_sum, bias_sum)) = layer.projection_mut() else { return };
         self.sort_tokens(shards, embedding.ids.len());
-        let (rows, features) = (layer.kernel.nrows(), layer.kernel.ncols());
+        let (rows, features) = kernel_sum.shape();
         let SparseColumns { ids, values, .. } = embedding;
         // At least two a shard, so that a thread that is late with its shard finds less to do here.
         let size = ids.len().div_ceil(2 * shards.len()).max(1);
@@ -99,38 +109,38 @@ impl<T: Real> Lookup<T> {
                 let place = number * size + place;
                 let of_id = &tokens[starts[place] as usize..starts[place + 1] as usize];
                 for (index, &(shard, token)) in of_id.iter().enumerate() {
-                    let gradient = shards[shard as usize].gate_gradient(token as usize, rows);
+                    let gradient = &shards[shard as usize].1[rows * token as usize..][..rows];
                     if index == 0 { sum.copy_from_slice(gradient) } else { vectorized(|| add(sum, gradient)) }
                 }
             }
             let Part { sums, kernel, bias, outer: memory } = part;
             let sum = |place: usize| &sums[rows * place..][..rows];
-            let vector = |place: usize| Embedding::vector(&network.embedding, ids[place]);
+            let vector = |place: usize| table.vector(ids[place]);
             product(values, &kernels.kernel_transpose, sum, false);
             outer(kernel, (rows, features), ids.len(), sum, vector, memory);
             bias.fill(T::zero());
             vectorized(|| add_column_sum(bias, sums));
         });
         let parts = &self.parts[..parts];
-        add_up(layer.kernel.as_mut_slice(), |part| &parts[part].kernel, parts.len());
-        add_up(layer.bias.as_mut_slice(), |part| &parts[part].bias, parts.len());
+        add_up(kernel_sum.as_mut_slice(), |part| &parts[part].kernel, parts.len());
+        add_up(bias_sum.as_mut_slice(), |part| &parts[part].bias, parts.len());
     }
 
     /// Brings the tokens of all shards into the order of their ids, those of one id in the order of the shards.
-    fn sort_tokens(&mut self, shards: &[Pass<T>], ids: usize) {
+    fn sort_tokens(&mut self, shards: &[(&Steps, &[T])], ids: usize) {
         self.starts.clear();
         self.starts.resize(ids + 2, 0);
         // One place further than in the end: the second pass moves each start to the next one's.
         let place = |places: &[u32], id: u32| places[id as usize] as usize;
-        for &id in shards.iter().flat_map(|shard| &shard.steps.ids) {
+        for &id in shards.iter().flat_map(|(steps, _)| &steps.ids) {
             self.starts[place(&self.places, id) + 2] += 1;
         }
         for place in 2..self.starts.len() {
             self.starts[place] += self.starts[place - 1];
         }
         self.tokens.resize(self.starts[ids + 1] as usize, (0, 0));
-        for (shard, pass) in shards.iter().enumerate() {
-            for (token, &id) in pass.steps.ids.iter().enumerate() {
+        for (shard, (steps, _)) in shards.iter().enumerate() {
+            for (token, &id) in steps.ids.iter().enumerate() {
                 let at = &mut self.starts[place(&self.places, id) + 1];
                 self.tokens[*at as usize] = (shard as u32, token as u32);
                 *at += 1;

@@ -8,115 +8,62 @@
 //! h_t     = o ∘ tanh(c_t)                    hidden state
 //! ```
 //!
-//! `W·X` is one product over all tokens of the shard; only `U·h` must wait for the step before. The way back mirrors this:
-//! `dz_t` step by step, then `dW = dZ·Xᵀ`, `dU = dZ·H_prevᵀ` and `dX = Wᵀ·dZ` as one product each.
+//! Source: Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000. Only `U·h` waits for the step before, see [`super::recurrent`].
 
 pub mod integers;
 
-use super::Steps;
-use crate::products::{Outer, Packed, outer, product, vectorized};
-use crate::real::{Real, add, add_column_sum, multiply, tensor};
+use super::recurrent::{Input, Kernels, Line};
+use super::steps::Steps;
+use super::tensors::{glorot, orthogonal, tensors};
+use crate::products::{outer, product, vectorized};
+use crate::real::{Real, add, multiply};
 use nalgebra::DMatrix;
-use rand::{Rng, RngExt};
-use serde::{Deserialize, Serialize};
+use rand::Rng;
 
 /// The weights of an LSTM layer with `units` hidden features.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(bound = "T: Real")]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Lstm<T: Real> {
     /// The kernel W, 4·units × inputs; rows in the gate order i, f, g, o.
-    #[serde(with = "tensor")]
     pub kernel: DMatrix<T>,
     /// The recurrent kernel U, 4·units × units.
-    #[serde(with = "tensor")]
     pub recurrent_kernel: DMatrix<T>,
     /// The bias b, 4·units × 1.
-    #[serde(with = "tensor")]
     pub bias: DMatrix<T>,
 }
 
-/// A layer's kernels in the order in which the products walk them, made once a batch for all its shards.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Kernels<T> {
-    /// W (4·units × inputs).
-    pub(crate) kernel: Packed<T>,
-    /// U (4·units × units).
-    recurrent_kernel: Packed<T>,
-    /// Wᵀ (inputs × 4·units).
-    pub(crate) kernel_transpose: Packed<T>,
-    /// Uᵀ (units × 4·units).
-    recurrent_transpose: Packed<T>,
-}
-
-impl<T: Real> Kernels<T> {
-    /// Takes up what the forward pass of `layer` needs.
-    pub(crate) fn forward(&mut self, layer: &Lstm<T>) {
-        let (rows, inputs, units) = (4 * layer.units(), layer.inputs(), layer.units());
-        let (kernel, recurrent) = (layer.kernel.as_slice(), layer.recurrent_kernel.as_slice());
-        self.kernel.pack(rows, inputs, |column| &kernel[column * rows..][..rows]);
-        self.recurrent_kernel.pack(rows, units, |column| &recurrent[column * rows..][..rows]);
-    }
-
-    /// Takes up what both passes of `layer` need.
-    pub(crate) fn update(&mut self, layer: &Lstm<T>) {
-        let (rows, inputs, units) = (4 * layer.units(), layer.inputs(), layer.units());
-        let (kernel, recurrent) = (layer.kernel.as_slice(), layer.recurrent_kernel.as_slice());
-        let Self { kernel_transpose, recurrent_transpose, .. } = self;
-        rayon::join(
-            || kernel_transpose.pack_transpose(kernel, inputs, rows),
-            || recurrent_transpose.pack_transpose(recurrent, units, rows),
-        );
-        self.forward(layer);
-    }
-}
+tensors!(Lstm: kernel, recurrent_kernel, bias);
 
 /// What the forward pass of a layer leaves for the backward pass, and the scratch of both. All matrices are column-major
 /// with one column a token, in the time-major order of [`Steps`].
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tape<T> {
-    /// The gates i, f, g, o after their activations (4·units × tokens); the backward pass turns them into dZ.
-    pub(crate) gates: Vec<T>,
+    /// The gates i, f, g, o after their activations (4·units × tokens), which become dZ, and the hidden states.
+    pub(crate) line: Line<T>,
     /// The cell states c (units × tokens).
     cells: Vec<T>,
     /// tanh(c) (units × tokens).
     squashed: Vec<T>,
-    /// The hidden states h (units × tokens).
-    pub(crate) hidden: Vec<T>,
-    /// What multiplied U: h of the step before, masked; zero at step 0 (units × tokens).
-    previous: Vec<T>,
-    /// In a forward pass of integers the hidden states as the next step and the next layer read them, in Q0.7 (units × tokens).
-    pub(crate) narrowed: Vec<T>,
-    /// The dropout mask of h_{t-1} (units × sequences), or empty: no dropout.
-    pub(crate) recurrent_mask: Vec<T>,
     /// The gradient of c that comes from the step after (units × sequences).
     cell_gradient: Vec<T>,
-    /// The gradient of h_{t-1} that comes through U (units × sequences).
-    hidden_gradient: Vec<T>,
-    outer: Outer<T>,
-}
-
-/// What a layer reads.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Input<'a, T> {
-    /// The features of every token (inputs × tokens).
-    Tokens(&'a [T]),
-    /// `W·x + b`, which has been computed, of every id that occurs, and the place of each id of the vocabulary among them.
-    Gates(&'a [T], &'a [u32]),
 }
 
 impl<T: Real> Lstm<T> {
-    /// A layer with a Glorot-uniform kernel, an orthogonal recurrent kernel, and a bias of zero but one for the forget gate.
-    pub fn new(inputs: usize, units: usize, rng: &mut impl Rng) -> Self {
-        let limit = (6.0 / (inputs + 4 * units) as f64).sqrt();
-        let kernel = DMatrix::from_fn(4 * units, inputs, |_, _| T::of((rng.random::<f64>() * 2.0 - 1.0) * limit));
-        let bias = DMatrix::from_fn(
-            4 * units,
-            1,
-            |row, _| {
-                if (units..2 * units).contains(&row) { T::one() } else { T::zero() }
-            },
-        );
-        Self { kernel, recurrent_kernel: orthogonal(4 * units, units, rng), bias }
+    /// A layer of zeros.
+    pub(crate) fn zeros(inputs: usize, units: usize) -> Self {
+        Self {
+            kernel: DMatrix::zeros(4 * units, inputs),
+            recurrent_kernel: DMatrix::zeros(4 * units, units),
+            bias: DMatrix::zeros(4 * units, 1),
+        }
+    }
+
+    /// Draws a Glorot-uniform kernel and an orthogonal recurrent kernel; the bias is zero but one for the forget gate.
+    pub(crate) fn initialize(&mut self, rng: &mut impl Rng) {
+        let units = self.units();
+        glorot(&mut self.kernel, rng);
+        orthogonal(&mut self.recurrent_kernel, rng);
+        self.bias.fill(T::zero());
+        self.bias.rows_mut(units, units).fill(T::one());
     }
 
     /// The number of hidden features.
@@ -129,48 +76,23 @@ impl<T: Real> Lstm<T> {
         self.kernel.ncols()
     }
 
-    /// A layer of zeros in the shape of this one: the place for its gradient.
-    pub(crate) fn zeros_like(&self) -> Self {
-        let zeros = |matrix: &DMatrix<T>| DMatrix::zeros(matrix.nrows(), matrix.ncols());
-        Self { kernel: zeros(&self.kernel), recurrent_kernel: zeros(&self.recurrent_kernel), bias: zeros(&self.bias) }
-    }
-
     /// Runs the layer over `input` and leaves gates, cell and hidden states on the tape.
     pub(crate) fn forward(&self, kernels: &Kernels<T>, steps: &Steps, input: Input<'_, T>, tape: &mut Tape<T>) {
         let units = self.units();
-        let tokens = steps.tokens();
-        tape.gates.resize(4 * units * tokens, T::zero());
-        for buffer in [&mut tape.cells, &mut tape.squashed, &mut tape.hidden, &mut tape.previous] {
-            buffer.resize(units * tokens, T::zero());
+        tape.line.begin(units, &self.bias, kernels, steps, input);
+        for buffer in [&mut tape.cells, &mut tape.squashed] {
+            buffer.resize(units * steps.tokens(), T::zero());
         }
-        let columns = tape.gates.chunks_exact_mut(4 * units);
-        match input {
-            Input::Tokens(input) => {
-                columns.for_each(|column| column.copy_from_slice(self.bias.as_slice()));
-                let inputs = self.inputs();
-                product(&mut tape.gates, &kernels.kernel, |token| &input[token * inputs..][..inputs], true);
-            }
-            Input::Gates(gates, places) => {
-                for (column, &id) in columns.zip(&steps.ids) {
-                    column.copy_from_slice(&gates[4 * units * places[id as usize] as usize..][..4 * units]);
-                }
-            }
-        }
-        tape.previous[..units * steps.count(0)].fill(T::zero());
-
+        let Line { gates, hidden, previous, recurrent_mask, .. } = &mut tape.line;
         for step in 0..steps.len() {
             let columns = steps.columns(step);
             let range = units * columns.start..units * columns.end;
-            let gates = &mut tape.gates[4 * range.start..4 * range.end];
+            let gates = &mut gates[4 * range.start..4 * range.end];
             if step > 0 {
-                let before = units * steps.columns(step - 1).start;
-                let previous = &mut tape.previous[range.clone()];
-                previous.copy_from_slice(&tape.hidden[before..][..range.len()]);
-                if !tape.recurrent_mask.is_empty() {
-                    multiply(previous, &tape.recurrent_mask);
-                }
+                let previous = &mut previous[range.clone()];
+                Line::recall(previous, hidden, recurrent_mask, units * steps.columns(step - 1).start);
                 let previous = &*previous;
-                product(gates, &kernels.recurrent_kernel, |column| &previous[column * units..][..units], true);
+                product(gates, &kernels.recurrent[0], |column| &previous[column * units..][..units], true);
             }
             let (cells_before, cells) = tape.cells.split_at_mut(range.start);
             let cells_before = match step {
@@ -202,7 +124,7 @@ impl<T: Real> Lstm<T> {
             let squashed = &mut tape.squashed[range.clone()];
             squashed.copy_from_slice(cells);
             T::tanh_slice(squashed);
-            let hidden = tape.hidden[range].chunks_exact_mut(units);
+            let hidden = hidden[range].chunks_exact_mut(units);
             for ((hidden, squashed), gates) in
                 hidden.zip(squashed.chunks_exact(units)).zip(gates.chunks_exact(4 * units))
             {
@@ -221,12 +143,13 @@ impl<T: Real> Lstm<T> {
         let units = self.units();
         tape.cell_gradient.clear();
         tape.cell_gradient.resize(units * steps.count(0), T::zero());
-        tape.hidden_gradient.resize(units * steps.count(0), T::zero());
+        let Line { gates, recurrent_mask, through, .. } = &mut tape.line;
+        through.resize(units * steps.count(0), T::zero());
 
         for step in (0..steps.len()).rev() {
             let columns = steps.columns(step);
             let range = units * columns.start..units * columns.end;
-            let gates = &mut tape.gates[4 * range.start..4 * range.end];
+            let gates = &mut gates[4 * range.start..4 * range.end];
             let before = match step {
                 0 => None,
                 _ => Some(units * steps.columns(step - 1).start),
@@ -241,16 +164,16 @@ impl<T: Real> Lstm<T> {
             }
             if let Some(before) = before {
                 // dh_{t-1} = m ∘ Uᵀ·dz_t
-                let through = &mut tape.hidden_gradient[..range.len()];
+                let through = &mut through[..range.len()];
                 let gates = &*gates;
                 product(
                     through,
-                    &kernels.recurrent_transpose,
+                    &kernels.recurrent_transpose[0],
                     |column| &gates[4 * units * column..][..4 * units],
                     false,
                 );
-                if !tape.recurrent_mask.is_empty() {
-                    multiply(through, &tape.recurrent_mask);
+                if !recurrent_mask.is_empty() {
+                    multiply(through, recurrent_mask);
                 }
                 add(&mut hidden_gradient[before..][..range.len()], through);
             }
@@ -261,7 +184,7 @@ impl<T: Real> Lstm<T> {
     pub(crate) fn recurrent_gradient(&self, steps: &Steps, tape: &mut Tape<T>, gradient: &mut Self) {
         let units = self.units();
         let first = steps.count(0);
-        let Tape { gates, previous, outer: memory, .. } = tape;
+        let Line { gates, previous, outer: memory, .. } = &mut tape.line;
         let (gates, previous) = (&gates[4 * units * first..], &previous[units * first..]);
         outer(
             gradient.recurrent_kernel.as_mut_slice(),
@@ -271,28 +194,6 @@ impl<T: Real> Lstm<T> {
             |token| &previous[units * token..][..units],
             memory,
         );
-    }
-
-    /// The gradients of W and b, which replace what is in `gradient`, and dL/dx (inputs × tokens) into `input_gradient`, from the
-    /// same dZ. `input` is what the forward pass read.
-    pub(crate) fn input_gradients(
-        &self,
-        kernels: &Kernels<T>,
-        steps: &Steps,
-        input: &[T],
-        tape: &mut Tape<T>,
-        gradient: &mut Self,
-        input_gradient: &mut Vec<T>,
-    ) {
-        let (rows, inputs) = (4 * self.units(), self.inputs());
-        let Tape { gates, outer: memory, .. } = tape;
-        let column = |token: usize| &gates[rows * token..][..rows];
-        let feature = |token: usize| &input[inputs * token..][..inputs];
-        outer(gradient.kernel.as_mut_slice(), (rows, inputs), steps.tokens(), column, feature, memory);
-        gradient.bias.fill(T::zero());
-        add_column_sum(gradient.bias.as_mut_slice(), gates);
-        input_gradient.resize(inputs * steps.tokens(), T::zero());
-        product(input_gradient, &kernels.kernel_transpose, column, false);
     }
 }
 
@@ -351,69 +252,24 @@ fn gates_backward<T: Real>(
     }
 }
 
-/// A `rows × columns` matrix with orthonormal columns (`rows ≥ columns`), distributed evenly over all such.
-///
-/// Gram-Schmidt on normally distributed columns, twice over, so that rounding leaves them orthogonal.
-fn orthogonal<T: Real>(rows: usize, columns: usize, rng: &mut impl Rng) -> DMatrix<T> {
-    let mut normal = || {
-        // Box-Muller: √(-2 ln u) · cos(2πv) is normally distributed; 1 - u keeps the logarithm finite.
-        let (u, v) = (1.0 - rng.random::<f64>(), rng.random::<f64>());
-        (-2.0 * u.ln()).sqrt() * (core::f64::consts::TAU * v).cos()
-    };
-    let mut basis: Vec<Vec<f64>> = Vec::with_capacity(columns);
-    while basis.len() < columns {
-        let mut column: Vec<f64> = (0..rows).map(|_| normal()).collect();
-        for _ in 0..2 {
-            for other in &basis {
-                let overlap: f64 = column.iter().zip(other).map(|(a, b)| a * b).sum();
-                for (value, &direction) in column.iter_mut().zip(other) {
-                    *value -= overlap * direction;
-                }
-            }
-        }
-        let norm = column.iter().map(|value| value * value).sum::<f64>().sqrt();
-        if norm > 1e-6 {
-            column.iter_mut().for_each(|value| *value /= norm);
-            basis.push(column);
-        }
-    }
-    DMatrix::from_fn(rows, columns, |row, column| T::of(basis[column][row]))
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::recurrent::tests::{INPUTS, UNITS, assert_gradient, assert_states, masks, random, steps};
     use super::*;
     use crate::batches::generator;
-    use crate::real::Real;
 
-    const LENGTHS: [usize; 4] = [5, 4, 2, 0];
-    const INPUTS: usize = 3;
-    const UNITS: usize = 4;
-
-    fn steps() -> Steps {
-        let sequences: Vec<Vec<u32>> = LENGTHS.iter().map(|&length| vec![0; length]).collect();
-        let mut steps = Steps::default();
-        steps.gather(&[0, 1, 2, 3], |index| &sequences[index]);
-        steps
-    }
-
-    fn random(count: usize, seed: u64) -> Vec<f64> {
-        let mut rng = generator([seed, 0, 0, 0]);
-        (0..count).map(|_| rng.random::<f64>() * 2.0 - 1.0).collect()
+    fn layer<T: Real>(inputs: usize, units: usize, seed: u64) -> Lstm<T> {
+        let mut layer = Lstm::zeros(inputs, units);
+        layer.initialize(&mut generator([seed, 0, 0, 0]));
+        layer
     }
 
     fn run(layer: &Lstm<f64>, input: &[f64], mask: &[f64]) -> Tape<f64> {
-        let mut tape = Tape { recurrent_mask: mask.to_vec(), ..Tape::default() };
+        let mut tape = Tape { line: Line { recurrent_mask: mask.to_vec(), ..Line::default() }, ..Tape::default() };
         let mut kernels = Kernels::default();
-        kernels.forward(layer);
+        kernels.forward(&layer.kernel, &layer.recurrent_kernel, 4 * layer.units());
         layer.forward(&kernels, &steps(), Input::Tokens(input), &mut tape);
         tape
-    }
-
-    fn masks() -> [Vec<f64>; 2] {
-        let dropped =
-            random(UNITS * LENGTHS.len(), 5).into_iter().map(|value| if value > 0.3 { 0.0 } else { 1.5 }).collect();
-        [Vec::new(), dropped]
     }
 
     /// The equations of the module, one number at a time, for one sequence.
@@ -425,12 +281,7 @@ mod tests {
             let z: Vec<f64> = (0..4 * UNITS)
                 .map(|row| {
                     let from_input: f64 = (0..INPUTS).map(|j| layer.kernel[(row, j)] * x[j]).sum();
-                    let from_state: f64 = (0..UNITS)
-                        .map(|j| {
-                            let kept = if mask.is_empty() { 1.0 } else { mask[j] };
-                            layer.recurrent_kernel[(row, j)] * h[j] * kept
-                        })
-                        .sum();
+                    let from_state: f64 = (0..UNITS).map(|j| layer.recurrent_kernel[(row, j)] * h[j] * mask[j]).sum();
                     from_input + from_state + layer.bias[row]
                 })
                 .collect();
@@ -447,47 +298,17 @@ mod tests {
 
     #[test]
     fn the_forward_pass_equals_the_equations() {
-        let layer = Lstm::<f64>::new(INPUTS, UNITS, &mut generator([1, 0, 0, 0]));
-        let steps = steps();
-        let input = random(INPUTS * steps.tokens(), 2);
+        let layer = layer(INPUTS, UNITS, 1);
+        let input = random(INPUTS * steps().tokens(), 2);
         for mask in masks() {
             let tape = run(&layer, &input, &mask);
-            for (sequence, &length) in LENGTHS.iter().enumerate() {
-                let inputs: Vec<Vec<f64>> =
-                    (0..length).map(|t| input[steps.token(t, sequence) * INPUTS..][..INPUTS].to_vec()).collect();
-                let mask = mask.get(sequence * UNITS..(sequence + 1) * UNITS).unwrap_or(&[]);
-                for (t, expected) in naive(&layer, &inputs, mask).iter().enumerate() {
-                    let found = &tape.hidden[steps.token(t, sequence) * UNITS..][..UNITS];
-                    for (found, expected) in found.iter().zip(expected) {
-                        assert!((found - expected).abs() < 1e-13);
-                    }
-                }
-            }
+            assert_states(&input, &mask, &tape.line.hidden, |inputs, mask| naive(&layer, inputs, mask));
         }
-    }
-
-    /// Checks dL/dvalue for every value of `values` against central differences of `loss`.
-    fn assert_gradient(name: &str, values: &[f64], gradient: &[f64], mut loss: impl FnMut(&[f64]) -> f64) {
-        let mut values = values.to_vec();
-        let (mut difference, mut size) = (0.0, 0.0);
-        for index in 0..values.len() {
-            let (value, step) = (values[index], 1e-5);
-            values[index] = value + step;
-            let above = loss(&values);
-            values[index] = value - step;
-            let below = loss(&values);
-            values[index] = value;
-            let expected = (above - below) / (2.0 * step);
-            difference += (gradient[index] - expected).powi(2);
-            size += expected.powi(2);
-        }
-        let error = (difference / size).sqrt();
-        assert!(size > 0.0 && error < 1e-6, "{name}: relative error {error:e}");
     }
 
     #[test]
     fn the_backward_pass_equals_finite_differences() {
-        let layer = Lstm::<f64>::new(INPUTS, UNITS, &mut generator([1, 0, 0, 0]));
+        let layer = layer::<f64>(INPUTS, UNITS, 1);
         let steps = steps();
         let input = random(INPUTS * steps.tokens(), 2);
         // L = Σ w ∘ h, so that dL/dh = w at every step.
@@ -495,45 +316,41 @@ mod tests {
         for mask in masks() {
             let loss = |layer: &Lstm<f64>, input: &[f64]| -> f64 {
                 let tape = run(layer, input, &mask);
-                tape.hidden.iter().zip(&weights).map(|(h, w)| h * w).sum()
+                tape.line.hidden.iter().zip(&weights).map(|(h, w)| h * w).sum()
             };
             let mut tape = run(&layer, &input, &mask);
             let mut kernels = Kernels::default();
-            kernels.update(&layer);
-            let mut gradient = layer.zeros_like();
-            let mut input_gradient = Vec::new();
+            kernels.update(&layer.kernel, &layer.recurrent_kernel, 4 * UNITS);
+            let mut gradient = Lstm::zeros(INPUTS, UNITS);
+            let mut below = Vec::new();
             layer.backward(&kernels, &steps, &mut tape, &mut weights.clone());
             layer.recurrent_gradient(&steps, &mut tape, &mut gradient);
-            layer.input_gradients(&kernels, &steps, &input, &mut tape, &mut gradient, &mut input_gradient);
-            assert_gradient("input", &input, &input_gradient, |values| loss(&layer, values));
-            let mut changed = layer.clone();
-            assert_gradient("W", layer.kernel.as_slice(), gradient.kernel.as_slice(), |values| {
-                changed.kernel.copy_from_slice(values);
-                loss(&changed, &input)
-            });
-            let mut changed = layer.clone();
-            assert_gradient("U", layer.recurrent_kernel.as_slice(), gradient.recurrent_kernel.as_slice(), |values| {
-                changed.recurrent_kernel.copy_from_slice(values);
-                loss(&changed, &input)
-            });
-            let mut changed = layer.clone();
-            assert_gradient("b", layer.bias.as_slice(), gradient.bias.as_slice(), |values| {
-                changed.bias.copy_from_slice(values);
-                loss(&changed, &input)
-            });
+            let sums = (&mut gradient.kernel, &mut gradient.bias);
+            tape.line.input_gradients(&kernels, &steps, &input, sums, &mut below);
+            assert_gradient("input", &input, &below, |values| loss(&layer, values));
+            let mut numbers = Vec::new();
+            gradient.for_each_tensor(&mut |name, tensor| numbers.push((name, tensor.as_slice())));
+            for (place, (name, gradient)) in numbers.into_iter().enumerate() {
+                let mut changed = layer.clone();
+                let mut values = Vec::new();
+                layer.for_each_tensor(&mut |_, tensor| values.push(tensor.as_slice()));
+                assert_gradient(name, values[place], gradient, |values| {
+                    let mut number = 0;
+                    changed.for_each_tensor_mut(&mut |_, tensor| {
+                        if number == place {
+                            tensor.copy_from_slice(values);
+                        }
+                        number += 1;
+                    });
+                    loss(&changed, &input)
+                });
+            }
         }
     }
 
     #[test]
-    fn the_recurrent_kernel_starts_with_orthonormal_columns() {
-        let matrix = orthogonal::<f64>(48, 12, &mut generator([7, 0, 0, 0]));
-        let product = matrix.transpose() * &matrix;
-        assert!((product - DMatrix::identity(12, 12)).abs().max() < 1e-12);
-    }
-
-    #[test]
     fn the_forget_gate_starts_open_and_the_kernel_inside_its_limit() {
-        let layer = Lstm::<f32>::new(6, 5, &mut generator([7, 0, 0, 0]));
+        let layer = layer::<f32>(6, 5, 7);
         let limit = f32::of((6.0_f64 / 26.0).sqrt());
         assert!(layer.kernel.iter().all(|value| value.abs() <= limit));
         for (row, &bias) in layer.bias.iter().enumerate() {

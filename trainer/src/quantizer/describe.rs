@@ -3,78 +3,104 @@
 use latch_engine::image::header::{AnswerKind, Description, Input, Layers};
 use latch_engine::input::ngrams::Ngrams;
 use latch_engine::input::text::Text;
-use latch_engine::layers::dense::{Activation, Dense};
+use latch_engine::layers::dense::{self, Dense};
 use latch_engine::layers::embedding::{Embedding, Tiers};
+use latch_engine::layers::gru::Gru;
 use latch_engine::layers::lstm::Lstm;
 use latch_engine::layers::pooling::Pooling;
+use latch_engine::layers::rnn::Rnn;
 use latch_engine::layers::{Layer, MAX_LAYERS};
 
+use super::Cell;
 use crate::config::Storage;
+use crate::config::chain::Activation;
 use crate::error::{Fault, fault};
 
-/// A network between its text and its answer.
+impl From<Activation> for dense::Activation {
+    fn from(activation: Activation) -> Self {
+        match activation {
+            Activation::Linear => dense::Activation::Linear,
+            Activation::Relu => dense::Activation::Relu,
+            Activation::Tanh => dense::Activation::Tanh,
+            Activation::Sigmoid => dense::Activation::Sigmoid,
+        }
+    }
+}
+
+/// A chain of layers as it grows.
 #[derive(Clone, Debug)]
 pub struct Chain {
-    /// The vocabulary's shape.
-    pub text: Text,
-    /// Ids and features of the embedding.
-    pub embedding: (usize, usize),
-    /// Other rows for rare ids.
-    pub tiers: Option<Tiers>,
-    /// Units and shift of each LSTM layer.
-    pub layers: Vec<(usize, u8)>,
-    /// What the last layer sees of the steps.
-    pub pooling: Pooling,
-    /// Number of outputs and the shift of the layer that gives them.
-    pub answer: (usize, u8),
-    /// N-grams beside the network.
-    pub ngrams: Option<Ngrams>,
+    int4: bool,
+    inputs: u16,
+    layers: Layers,
+    fits: bool,
 }
 
 impl Chain {
-    /// How an image describes it.
+    /// Behind an embedding of so many features.
+    pub fn new(width: usize, storage: Storage) -> Self {
+        Chain { int4: storage.nibbles().gates, inputs: width as u16, layers: Layers::EMPTY, fits: true }
+    }
+
+    fn push(&mut self, layer: Layer) {
+        self.fits &= self.layers.push(layer);
+        self.inputs = layer.outputs(self.inputs);
+    }
+
+    /// Adds a recurrent layer.
+    pub fn cell(&mut self, cell: Cell, units: usize, shift: u8) {
+        let (inputs, units, int4) = (self.inputs, units as u16, self.int4);
+        self.push(match cell {
+            Cell::Lstm => Layer::Lstm(Lstm { inputs, units, shift, int4, projected: false }),
+            Cell::Gru { reset_after } => Layer::Gru(Gru { inputs, units, shift, int4, reset_after }),
+            Cell::Rnn { activation } => {
+                Layer::Rnn(Rnn { inputs, units, shift, int4, relu: activation == Activation::Relu })
+            }
+        });
+    }
+
+    /// Adds a dense layer.
+    pub fn dense(&mut self, outputs: usize, activation: Activation, shift: u8) {
+        let inputs = self.inputs;
+        self.push(Layer::Dense(Dense { inputs, outputs: outputs as u16, shift, activation: activation.into() }));
+    }
+
+    /// Adds a pooling.
+    pub fn pooling(&mut self, pooling: Pooling) {
+        self.push(Layer::Pooling(pooling));
+    }
+
+    /// How an image describes the chain over an embedding of `rows` ids by `width` features.
     ///
     /// # Errors
     /// A fault when an image cannot hold so many layers.
-    pub fn describe(&self, storage: Storage) -> Result<Description, Fault> {
-        let precision = storage.precision();
-        let int4 = storage.nibbles();
-        let (rows, width) = self.embedding;
-        let mut layers = Layers::EMPTY;
-        let mut inputs = width as u16;
-        let mut fits = true;
-        for &(units, shift) in &self.layers {
-            let units = units as u16;
-            fits &= layers.push(Layer::Lstm(Lstm { inputs, units, shift, int4: int4.gates, projected: false }));
-            inputs = units;
-        }
-        fits &= layers.push(Layer::Pooling(self.pooling));
-        let (outputs, shift) = self.answer;
-        let dense = Dense { inputs, outputs: outputs as u16, shift, activation: Activation::Linear };
-        fits &= layers.push(Layer::Dense(dense));
-        if !fits {
+    pub fn describe(
+        &self,
+        text: Text,
+        (rows, width): (usize, usize),
+        tiers: Option<Tiers>,
+        ngrams: Option<Ngrams>,
+        storage: Storage,
+    ) -> Result<Description, Fault> {
+        if !self.fits {
             let problem = format!("an image stacks at most {MAX_LAYERS} layers, pooling and the last one among them");
-            return Err(fault("--model layers", problem, "train with fewer layers"));
+            return Err(fault("--model", problem, "train with fewer layers"));
         }
+        let precision = storage.precision();
         Ok(Description {
             precision,
             answer: AnswerKind::Classes,
-            input: Input::Text(self.text),
+            input: Input::Text(text),
             embedding: Embedding {
                 rows: rows as u32,
                 width: width as u16,
-                int4: int4.embedding,
+                int4: storage.nibbles().embedding,
                 // Floats have a whole row for every id.
-                tiers: self.tiers.filter(|_| precision.is_integer()),
+                tiers: tiers.filter(|_| precision.is_integer()),
                 projected: 0,
             },
-            layers,
-            ngrams: self.ngrams,
+            layers: self.layers,
+            ngrams,
         })
-    }
-
-    /// The place of the layer that answers, by which its tensors are found.
-    pub fn answer_place(layers: usize) -> u8 {
-        layers as u8 + 1
     }
 }

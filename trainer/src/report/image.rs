@@ -107,13 +107,7 @@ impl Line {
 pub fn text(model: &Model<'_>, image: &Image<'_>, words: bool) -> Result<String> {
     let (description, provenance) = (image.description(), image.provenance());
     let mut text = String::new();
-    writeln!(
-        text,
-        "image       {} bytes, format version {}, CRC-32 {:08x}",
-        image.len(),
-        VERSION,
-        image.crc()
-    )?;
+    writeln!(text, "image       {} bytes, format version {}, CRC-32 {:08x}", image.len(), VERSION, image.crc())?;
     writeln!(text, "chain       {description}")?;
     writeln!(text, "precision   {}", description.precision_name())?;
     writeln!(
@@ -308,13 +302,7 @@ fn layers_table(image: &Image<'_>) -> String {
 pub fn sections_table(image: &Image<'_>) -> String {
     let description = image.description();
     let mut rows = vec![["section", "element", "shape", "offset", "bytes"].map(str::to_owned).to_vec()];
-    rows.push(vec![
-        "header".into(),
-        String::new(),
-        String::new(),
-        "0".into(),
-        image.header_bytes().to_string(),
-    ]);
+    rows.push(vec!["header".into(), String::new(), String::new(), "0".into(), image.header_bytes().to_string()]);
     for section in image.sections() {
         rows.push(vec![
             name(&description, &section),

@@ -1,7 +1,7 @@
 //! Candidates of a search: what each would cost, known before it is trained, and a seeded sampler of those that fit a budget.
 //!
 //! Bytes are those of the image that the engine's own writer would make: the vocabulary is really coded, the n-grams are really placed, and
-//! the manifest is sized by [`encoded_bytes`]. Only the coded length of the n-grams' multiplier is not known before training; the longest is
+//! the header is sized by [`encoded_bytes`]. Only the coded length of the n-grams' multiplier is not known before training; the longest is
 //! taken, so that an image with n-grams may have 16 bytes less than predicted, never more. Without n-grams the number is exact.
 //!
 //! What can be chosen stands in the constants of this file and in [`propose`]; another kind of model is another draw there.
@@ -22,12 +22,14 @@ use serde::{Deserialize, Serialize};
 
 use super::latency::{Microseconds, estimate};
 use crate::batches::generator;
+use crate::config::chain::Activation;
 use crate::config::{ModelConfig, NgramConfig, Readout, Storage, TrainConfig, Words};
-use crate::dataset::{Example, Label};
+use crate::dataset::{Example, Label, Task};
 use crate::error::{Fault, fault};
+use crate::export::answer_of;
 use crate::ngrams;
-use crate::quantizer::Origin;
 use crate::quantizer::describe::Chain;
+use crate::quantizer::{Cell, Origin};
 use crate::vocabulary::{self, Vocabulary};
 
 /// The precisions that are tried: the one place to add another. All have to be integers, which the estimate of time is for.
@@ -166,8 +168,10 @@ impl Sizer {
             epochs: base.epochs as u32,
             ..Origin::default()
         };
+        // N-grams stand beside the one logit of a verdict.
+        let verdict = base.task == Task::Verdict;
         Sizer {
-            ngrams: ngrams::rank(base.units(), training, &base.model.ngrams),
+            ngrams: if verdict { ngrams::rank(base.units(), training, &base.model.ngrams) } else { Vec::new() },
             base: base.clone(),
             origin,
             part,
@@ -185,7 +189,10 @@ impl Sizer {
     /// The vocabulary of a model.
     pub fn vocabulary(&self, model: &ModelConfig) -> Vocabulary {
         let words = self.words(model);
-        Vocabulary::from_words(words[..model.vocab.min(words.len())].to_vec(), model.unknown())
+        let words = words[..model.vocab.min(words.len())].to_vec();
+        let mut vocabulary = Vocabulary::from_words(words, model.unknown());
+        vocabulary.units = self.base.units();
+        vocabulary
     }
 
     fn text(&self, model: &ModelConfig) -> Result<Text> {
@@ -218,16 +225,18 @@ impl Sizer {
         let text = self.text(model)?;
         // Numbers that training gives have one byte whatever they are.
         let shift = u8::from(precision.precision() == Precision::Int8);
-        let chain = Chain {
-            text,
-            embedding: ((text.words + text.unknown.rows()) as usize, model.embedding),
-            tiers: model.tiers,
-            layers: vec![(model.lstm, shift); model.layers],
-            pooling: model.readout.into(),
-            answer: (1, shift),
-            ngrams: (model.ngrams.count > 0).then(|| self.table(&model.ngrams)),
-        };
-        let description = chain.describe(*precision)?;
+        let ngrams = (model.ngrams.count > 0).then(|| self.table(&model.ngrams));
+        let mut chain = Chain::new(model.embedding, *precision);
+        for _ in 0..model.layers {
+            chain.cell(Cell::Lstm, model.lstm, shift);
+        }
+        if !self.base.task.each_step() {
+            chain.pooling(model.readout.into());
+        }
+        chain.dense(self.base.task.outputs(), Activation::Linear, shift);
+        let embedding = ((text.words + text.unknown.rows()) as usize, model.embedding);
+        let mut description = chain.describe(text, embedding, model.tiers, ngrams, *precision)?;
+        description.answer = answer_of(self.base.task).kind;
         let provenance = Provenance {
             producer: concat!("latch ", env!("CARGO_PKG_VERSION")).as_bytes(),
             seed: self.origin.seed,
@@ -277,12 +286,14 @@ impl Sizer {
 /// A fault that names what would have to be larger, and how large, where not even the smallest candidate fits.
 pub fn propose(sizer: &Sizer, budget: &Budget, trials: usize) -> Result<Vec<Candidate>> {
     let base = &sizer.base.model;
+    // Without a readout to choose, shapes that differ in it alone are the same.
+    let each_step = sizer.base.task.each_step();
     let none = NgramConfig { count: 0, ..base.ngrams };
     let of = |embedding, lstm, layers, readout, ngrams| ModelConfig {
         embedding,
         lstm,
         layers,
-        readout,
+        readout: if each_step { Readout::Last } else { readout },
         ngrams,
         ..base.clone()
     };

@@ -11,9 +11,10 @@
 //! of the activations there are zero or nearly so.
 
 use super::{Lstm, Tape};
-use crate::network::Steps;
+use crate::network::recurrent::{HIDDEN_SCALE, Line};
+use crate::network::steps::Steps;
 use crate::products::{Packed, product};
-use crate::real::{Real, multiply, sigmoid_q15, tanh_q15};
+use crate::real::{Real, sigmoid_q15, tanh_q15};
 
 /// The integers of a layer; rows in the order of [`super::Lstm`], gate·units + unit.
 #[derive(Debug, Clone)]
@@ -36,34 +37,27 @@ pub struct IntegerGates<T> {
     pub(crate) shift: u32,
 }
 
-/// What a column of h is worth: h = q / 128.
-pub(crate) const HIDDEN_SCALE: f64 = 1.0 / 128.0;
-
 impl<T: Real> IntegerGates<T> {
     /// Runs the layer over `input` (inputs × tokens, integers) and leaves what [`super::Lstm::forward`] leaves, and the hidden states as the next
     /// step and the next layer read them.
     pub(crate) fn forward(&self, steps: &Steps, input: &[T], tape: &mut Tape<T>) {
         let (units, inputs, tokens) = (self.units, self.input_scales.len(), steps.tokens());
-        tape.gates.resize(4 * units * tokens, T::zero());
-        for buffer in [&mut tape.cells, &mut tape.squashed, &mut tape.hidden, &mut tape.previous, &mut tape.narrowed] {
+        tape.line.make_room(units, 4 * units, steps);
+        let Line { gates, hidden, previous, narrowed, recurrent_mask, .. } = &mut tape.line;
+        for buffer in [&mut tape.cells, &mut tape.squashed, &mut *narrowed] {
             buffer.resize(units * tokens, T::zero());
         }
-        product(&mut tape.gates, &self.kernel, |token| &input[token * inputs..][..inputs], false);
-        tape.previous[..units * steps.count(0)].fill(T::zero());
+        product(gates, &self.kernel, |token| &input[token * inputs..][..inputs], false);
         let mut cells = vec![0_i32; units * steps.count(0)];
         let (mut z, mut s) = (vec![0_i16; 4 * units], vec![0_i16; units]);
 
         for step in 0..steps.len() {
             let columns = steps.columns(step);
             let range = units * columns.start..units * columns.end;
-            let gates = &mut tape.gates[4 * range.start..4 * range.end];
+            let gates = &mut gates[4 * range.start..4 * range.end];
             if step > 0 {
-                let before = units * steps.columns(step - 1).start;
-                let previous = &mut tape.previous[range.clone()];
-                previous.copy_from_slice(&tape.narrowed[before..][..range.len()]);
-                if !tape.recurrent_mask.is_empty() {
-                    multiply(previous, &tape.recurrent_mask);
-                }
+                let previous = &mut previous[range.clone()];
+                Line::recall(previous, narrowed, recurrent_mask, units * steps.columns(step - 1).start);
                 let previous = &*previous;
                 product(gates, &self.recurrent_kernel, |column| &previous[column * units..][..units], true);
             }
@@ -84,8 +78,8 @@ impl<T: Real> IntegerGates<T> {
                 for (h, &o) in s.iter_mut().zip(&z[3 * units..]) {
                     *h = ((i32::from(o) * i32::from(*h) + (1 << 14)) >> 15) as i16;
                 }
-                write_real(&mut tape.hidden[at..][..units], &s);
-                for (narrowed, &h) in tape.narrowed[at..][..units].iter_mut().zip(&s) {
+                write_real(&mut hidden[at..][..units], &s);
+                for (narrowed, &h) in narrowed[at..][..units].iter_mut().zip(&s) {
                     *narrowed = T::of_integer(i32::from(h.saturating_add(128) >> 8));
                 }
             }

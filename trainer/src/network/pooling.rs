@@ -1,31 +1,30 @@
-//! The readout: from the hidden states of all steps of a sequence to one vector, or to one a step.
+//! Pooling: from all steps of a sequence to one vector.
 //!
-//! A sequence without tokens has the zero vector as its readout, and none where each step has one.
+//! ```text
+//! attention    r = Σ a_t·h_t / Σ a_t with a_t = e^(4·h_t[0])      dh_t = a_t·dr / Σ a,   dh_t[0] += 4·a_t·(dr·(h_t - r)) / Σ a
+//! ```
+//!
+//! A sequence without tokens has the zero vector.
 
-use super::Steps;
-pub use crate::config::Readout;
+use super::steps::Steps;
+use crate::config::chain::Pooling;
 use crate::real::{Real, add};
 
-/// How fast a weight of [`Readout::Attention`] grows: the 4 of `e^(4·h)`.
+/// How fast a weight of [`Pooling::Attention`] grows: the 4 of `e^(4·h)`.
 const RATE: f64 = 4.0;
 
-/// What a readout's backward pass needs of its forward pass besides the hidden states.
+/// What a pooling's backward pass needs of its forward pass besides the hidden states.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct ReadoutTape<T> {
-    /// For [`Readout::Max`]: the step at which each value was met (units × sequences).
+pub(crate) struct Tape<T> {
+    /// For [`Pooling::Max`]: the step at which each value was met (units × sequences).
     winners: Vec<u32>,
-    /// For [`Readout::Attention`]: the share of each step (one a token).
+    /// For [`Pooling::Attention`]: the share of each step (one a token).
     shares: Vec<T>,
 }
 
-impl Readout {
-    /// The columns of the head: sequences, or tokens.
-    pub(crate) fn columns(self, steps: &Steps) -> usize {
-        if self == Self::Each { steps.tokens() } else { steps.sequences() }
-    }
-
-    /// Writes the readout of every sequence, or of every step, into `output` (units × columns) from `hidden` (units × tokens). `weigh` gives a step's
-    /// weight of its first feature, for [`Readout::Attention`].
+impl Pooling {
+    /// Writes the vector of every sequence into `output` (units × sequences) from `hidden` (units × tokens). `weigh` gives a step's
+    /// weight of its first feature, for [`Pooling::Attention`].
     pub(crate) fn forward<T: Real>(
         self,
         units: usize,
@@ -33,12 +32,11 @@ impl Readout {
         hidden: &[T],
         weigh: fn(T) -> T,
         output: &mut Vec<T>,
-        tape: &mut ReadoutTape<T>,
+        tape: &mut Tape<T>,
     ) {
         output.clear();
-        output.resize(units * self.columns(steps), T::zero());
+        output.resize(units * steps.sequences(), T::zero());
         match self {
-            Self::Each => output.copy_from_slice(&hidden[..units * steps.tokens()]),
             Self::Last => {
                 for (sequence, &length) in steps.lengths().iter().enumerate() {
                     if length > 0 {
@@ -97,20 +95,19 @@ impl Readout {
         }
     }
 
-    /// Writes dL/dh of every token into `hidden_gradient` (units × tokens) from `gradient`, dL/dreadout (units × columns), and from the hidden states
+    /// Writes dL/dh of every token into `hidden_gradient` (units × tokens) from `gradient`, dL/doutput (units × sequences), and from the hidden states
     /// and the tape of the forward pass.
     pub(crate) fn backward<T: Real>(
         self,
         units: usize,
         steps: &Steps,
         gradient: &[T],
-        (hidden, tape): (&[T], &ReadoutTape<T>),
+        (hidden, tape): (&[T], &Tape<T>),
         hidden_gradient: &mut Vec<T>,
     ) {
         hidden_gradient.clear();
         hidden_gradient.resize(units * steps.tokens(), T::zero());
         match self {
-            Self::Each => hidden_gradient.copy_from_slice(gradient),
             Self::Last => {
                 for (sequence, &length) in steps.lengths().iter().enumerate() {
                     if length > 0 {
@@ -179,27 +176,27 @@ mod tests {
     /// Three sequences of 3, 1 and 0 tokens with two features: columns (step, sequence) = (0,0) (0,1) (1,0) (2,0).
     const HIDDEN: [f64; 8] = [1.0, 6.0, -3.0, -4.0, 5.0, 2.0, 3.0, 4.0];
 
-    fn run(readout: Readout) -> (Vec<f64>, Vec<f64>) {
+    fn run(pooling: Pooling) -> (Vec<f64>, Vec<f64>) {
         let sequences: [&[u32]; 3] = [&[0, 0, 0], &[0], &[]];
         let mut steps = Steps::default();
         steps.gather(&[0, 1, 2], |index| sequences[index]);
-        let (mut output, mut tape, mut gradient) = (Vec::new(), ReadoutTape::default(), Vec::new());
-        readout.forward(2, &steps, &HIDDEN, f64::attention_weight, &mut output, &mut tape);
+        let (mut output, mut tape, mut gradient) = (Vec::new(), Tape::default(), Vec::new());
+        pooling.forward(2, &steps, &HIDDEN, f64::attention_weight, &mut output, &mut tape);
         let from_head = [30.0, 60.0, 7.0, 8.0, 9.0, 10.0];
-        readout.backward(2, &steps, &from_head, (&HIDDEN, &tape), &mut gradient);
+        pooling.backward(2, &steps, &from_head, (&HIDDEN, &tape), &mut gradient);
         (output, gradient)
     }
 
     #[test]
     fn last_takes_the_state_after_the_last_token() {
-        let (output, gradient) = run(Readout::Last);
+        let (output, gradient) = run(Pooling::Last);
         assert_eq!(output, [3.0, 4.0, -3.0, -4.0, 0.0, 0.0]);
         assert_eq!(gradient, [0.0, 0.0, 7.0, 8.0, 0.0, 0.0, 30.0, 60.0]);
     }
 
     #[test]
     fn mean_shares_the_gradient_between_the_steps() {
-        let (output, gradient) = run(Readout::Mean);
+        let (output, gradient) = run(Pooling::Mean);
         assert_eq!(output, [3.0, 4.0, -3.0, -4.0, 0.0, 0.0]);
         for (found, expected) in gradient.iter().zip([10.0, 20.0, 7.0, 8.0, 10.0, 20.0, 10.0, 20.0]) {
             assert!((found - expected).abs() < 1e-12);
@@ -208,7 +205,7 @@ mod tests {
 
     #[test]
     fn attention_weighs_the_steps_by_their_first_feature() {
-        let (output, gradient) = run(Readout::Attention);
+        let (output, gradient) = run(Pooling::Attention);
         // e^(4·(1 - 5)) and e^(4·(3 - 5)) beside 1, of the first feature's 1, 5 and 3.
         let weights = [(-16.0_f64).exp(), 1.0, (-8.0_f64).exp()];
         let total: f64 = weights.iter().sum();
@@ -222,7 +219,7 @@ mod tests {
 
     #[test]
     fn max_gives_the_gradient_to_the_winning_step() {
-        let (output, gradient) = run(Readout::Max);
+        let (output, gradient) = run(Pooling::Max);
         assert_eq!(output, [5.0, 6.0, -3.0, -4.0, 0.0, 0.0]);
         assert_eq!(gradient, [0.0, 60.0, 7.0, 8.0, 30.0, 0.0, 0.0, 0.0]);
     }

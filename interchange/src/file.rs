@@ -1,0 +1,492 @@
+//! Safetensors files in PyTorch's and in Keras's layout.
+//!
+//! What the tensors do not say is a JSON object under the one key `latch` of the file's metadata: one key, because the library writes several in
+//! no fixed order, and a model must give the same bytes each time. A file that another program wrote may leave out anything; what it says must be
+//! true, and nothing else may stand there.
+//!
+//! Promised: what [`write`] writes, [`read`] reads back to the bit; a file that is damaged, incomplete, of another shape or not
+//! finite is refused with the name of the tensor. Left out: optimizer states, layers in two directions, projections.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use half::{bf16, f16};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::described::{Activation, Described, Kind, Matrix, Pooling, Recurrent, Unknown};
+use crate::names::{Family, Layout};
+
+/// The key of the metadata.
+const KEY: &str = "latch";
+
+/// The largest sizes that the caller can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Rows of the embedding.
+    pub rows: usize,
+    /// Features and units of a layer together.
+    pub width: usize,
+    /// Recurrent layers.
+    pub layers: usize,
+}
+
+/// What the metadata of a file says of its model.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Note {
+    /// Version of the program that wrote the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
+    /// The tensors' layout; else their names say it.
+    layout: Option<Layout>,
+    /// The order of the gates, where all layers have the same: [`Layout::gates`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gates: Option<String>,
+    /// What the sums of simple recurrent layers go through; tanh where it is not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    activation: Option<Activation>,
+    /// Rows of the embedding.
+    rows: Option<usize>,
+    /// Features of a row.
+    embedding: Option<usize>,
+    /// Units of each recurrent layer.
+    units: Option<Units>,
+    /// Recurrent layers.
+    layers: Option<usize>,
+    /// What the head sees.
+    readout: Option<Pooling>,
+    /// What a word does that is not in the vocabulary.
+    unknown: Option<Unknown>,
+    /// The words in the order of the embedding's rows.
+    vocabulary: Option<Vec<String>>,
+}
+
+/// Units of all layers, or of each.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Units {
+    All(usize),
+    Each(Vec<usize>),
+}
+
+impl Units {
+    fn of(layers: &[Recurrent]) -> Option<Self> {
+        let units: Vec<usize> = layers.iter().map(|layer| layer.units).collect();
+        let &first = units.first()?;
+        Some(if units.iter().all(|&units| units == first) { Units::All(first) } else { Units::Each(units) })
+    }
+
+    fn shown(&self) -> String {
+        match self {
+            Units::All(units) => units.to_string(),
+            Units::Each(units) => format!("{units:?}"),
+        }
+    }
+}
+
+impl Kind {
+    fn family(self) -> Family {
+        match self {
+            Kind::Lstm => Family::Lstm,
+            Kind::Gru { .. } => Family::Gru,
+            Kind::Rnn { .. } => Family::Rnn,
+        }
+    }
+}
+
+/// The place of an entry of the metadata.
+fn metadata_of(place: &str, entry: &str) -> String {
+    let entry = if entry.is_empty() { String::new() } else { format!(".{entry}") };
+    format!("{place}: metadata {KEY}{entry}")
+}
+
+/// The file of a model in its layout, with all numbers in f32: the same model gives the same bytes. `version` is that of the program that writes.
+///
+/// # Errors
+/// Names the layer that the layout has no form for; where the library refuses to write, its reason.
+pub fn write(model: &Described, version: &str) -> Result<Vec<u8>, Error> {
+    let layout = model.layout;
+    let embedding = &model.embedding;
+    let mut tensors: Vec<(String, Vec<usize>, Vec<f32>)> =
+        vec![(layout.embedding().into(), vec![embedding.rows, embedding.columns], embedding.values.clone())];
+    for (number, layer) in model.layers.iter().enumerate() {
+        let family = layer.kind.family();
+        for (name, kernel) in [
+            (layout.kernel(family, number), &layer.kernel),
+            (layout.recurrent_kernel(family, number), &layer.recurrent_kernel),
+        ] {
+            let shape = layout.kernel_shape(kernel.rows, kernel.columns).to_vec();
+            tensors.push((name, shape, layout.of_kernel(family, kernel)));
+        }
+        biases(layout, number, layer, &mut tensors)?;
+    }
+    let head = &model.head;
+    // A dense layer has no gates to swap.
+    let values = layout.of_kernel(Family::Rnn, head);
+    tensors.push((layout.head().into(), layout.kernel_shape(head.rows, head.columns).to_vec(), values));
+    tensors.push(("head.bias".into(), vec![model.head_bias.len()], model.head_bias.clone()));
+
+    let families: BTreeSet<Family> = model.layers.iter().map(|layer| layer.kind.family()).collect();
+    let family = families.first().filter(|_| families.len() == 1);
+    let mut activations = model.layers.iter().filter_map(|layer| match layer.kind {
+        Kind::Rnn { activation } => Some(activation),
+        _ => None,
+    });
+    let activation = activations.next();
+    if activations.any(|other| Some(other) != activation) {
+        let problem =
+            "simple recurrent layers with tanh and with relu stand in one model, which the metadata cannot say";
+        return Err(Error::new("the model's layers", problem, "export an image"));
+    }
+    let note = Note {
+        version: Some(version.into()),
+        layout: Some(layout),
+        gates: family.and_then(|&family| layout.gates(family)).map(str::to_owned),
+        activation,
+        rows: Some(embedding.rows),
+        embedding: Some(embedding.columns),
+        units: Units::of(&model.layers),
+        layers: Some(model.layers.len()),
+        readout: model.pooling,
+        unknown: model.unknown,
+        vocabulary: model.vocabulary.clone(),
+    };
+    let failed = |error: String| Error::new("safetensors", error, "report this");
+    let coded: Vec<(String, Vec<usize>, Vec<u8>)> = tensors
+        .into_iter()
+        .map(|(name, shape, values)| (name, shape, values.iter().flat_map(|value| value.to_le_bytes()).collect()))
+        .collect();
+    let views = coded
+        .iter()
+        .map(|(name, shape, bytes)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
+        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
+        .map_err(|error| failed(error.to_string()))?;
+    let note = serde_json::to_string(&note).map_err(|error| failed(error.to_string()))?;
+    safetensors::serialize(views, Some(HashMap::from([(KEY.to_owned(), note)])))
+        .map_err(|error| failed(error.to_string()))
+}
+
+/// The bias tensors of a layer.
+fn biases(
+    layout: Layout,
+    number: usize,
+    layer: &Recurrent,
+    tensors: &mut Vec<(String, Vec<usize>, Vec<f32>)>,
+) -> Result<(), Error> {
+    let family = layer.kind.family();
+    let of = |bias: &[f32]| {
+        let mut values = bias.to_vec();
+        layout.swap_gates(family, &mut values);
+        values
+    };
+    let (first, length) = (of(&layer.bias), layer.bias.len());
+    let second = layer.recurrent_bias.as_deref().map(of);
+    let mut names = layout.biases(family, number).into_iter();
+    match (layout, second) {
+        (Layout::PyTorch, None) if family == Family::Gru => {
+            let problem = "its reset acts before the product, which PyTorch's GRU cannot";
+            let remedy = "export with --layout keras, or train with the reset after the product";
+            return Err(Error::new(format!("gru layer {number}"), problem, remedy));
+        }
+        (Layout::PyTorch, second) => {
+            // The whole bias stands in the first where there is one.
+            let second = second.unwrap_or_else(|| vec![0.0; length]);
+            tensors.extend(names.by_ref().zip([first, second]).map(|(name, values)| (name, vec![length], values)));
+        }
+        (Layout::Keras, Some(second)) => {
+            tensors.extend(names.next().map(|name| (name, vec![2, length], [first, second].concat())));
+        }
+        (Layout::Keras, None) => tensors.extend(names.next().map(|name| (name, vec![length], first))),
+    }
+    Ok(())
+}
+
+/// Reads a model from the bytes of a safetensors file; `place` is for the errors.
+///
+/// # Errors
+/// Names the place and the tensor or the entry of the metadata: when the bytes are damaged; when a tensor is missing, has another shape, no
+/// floats, a value that is not finite, or no place in a model; when the model is beyond the limits; and when the metadata contradicts the tensors.
+pub fn read(bytes: &[u8], place: &str, limits: &Limits) -> Result<Described, Error> {
+    let broken = |error: safetensors::SafeTensorError| {
+        let problem = format!("this is no whole safetensors file ({error})");
+        Error::new(place, problem, "save or copy it again, with safetensors")
+    };
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(broken)?;
+    let tensors = SafeTensors::deserialize(bytes).map_err(broken)?;
+    let note: Note = match metadata.metadata().as_ref().and_then(|metadata| metadata.get(KEY)) {
+        Some(text) => serde_json::from_str(text).map_err(|error| {
+            let problem = format!("it is not what Latch writes there: {error}");
+            Error::new(metadata_of(place, ""), problem, "correct it, or leave the metadata out")
+        })?,
+        None => Note::default(),
+    };
+    let file = File { place, tensors };
+    let layout = file.layout(&note)?;
+    let mut model = file.model(layout, note.activation.unwrap_or_default(), limits)?;
+    check_note(place, &note, &model)?;
+    (model.pooling, model.unknown, model.vocabulary) = (note.readout, note.unknown, note.vocabulary);
+    Ok(model)
+}
+
+/// A file as the library has opened it.
+struct File<'a> {
+    place: &'a str,
+    tensors: SafeTensors<'a>,
+}
+
+impl File<'_> {
+    fn has(&self, name: &str) -> bool {
+        self.tensors.tensor(name).is_ok()
+    }
+
+    /// The layout that the metadata states, or that the tensors' names show.
+    fn layout(&self, note: &Note) -> Result<Layout, Error> {
+        let shows = |layout: &Layout| Family::ALL.iter().any(|&family| self.has(&layout.kernel(family, 0)));
+        let shown = Layout::ALL.into_iter().find(shows);
+        if let Some(layout) = note.layout.or(shown) {
+            return Ok(layout);
+        }
+        let mut names = self.tensors.names();
+        names.sort_unstable();
+        let shown: Vec<String> = names.iter().take(4).map(|name| format!("{name:?}")).collect();
+        let problem = format!(
+            "neither {} nor {}, nor those of a gru or rnn, is among its {} tensors ({}{})",
+            Layout::PyTorch.kernel(Family::Lstm, 0),
+            Layout::Keras.kernel(Family::Lstm, 0),
+            names.len(),
+            shown.join(", "),
+            if names.len() > shown.len() { ", …" } else { "" }
+        );
+        Err(Error::new(self.place, problem, "name the tensors as docs/frameworks.md does"))
+    }
+
+    /// The place of a tensor.
+    fn at(&self, name: &str) -> String {
+        format!("{}: tensor {name}", self.place)
+    }
+
+    fn view(&self, name: &str) -> Result<TensorView<'_>, Error> {
+        self.tensors
+            .tensor(name)
+            .map_err(|_| Error::new(self.at(name), "it is missing", "save it too; docs/frameworks.md has all names"))
+    }
+
+    /// The two sizes of a matrix, neither of them zero.
+    fn sizes(&self, name: &str) -> Result<(usize, usize), Error> {
+        match *self.view(name)?.shape() {
+            [rows, columns] if rows > 0 && columns > 0 => Ok((rows, columns)),
+            ref shape => {
+                let problem = format!("its shape is {shape:?}, but two sizes from 1 are wanted");
+                Err(Error::new(self.at(name), problem, "save it as docs/frameworks.md says"))
+            }
+        }
+    }
+
+    /// The values of a tensor of this shape, row-major.
+    fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
+        let view = self.view(name)?;
+        if view.shape() != shape {
+            let problem = format!("its shape is {:?}, but {shape:?} fits the other tensors", view.shape());
+            return Err(Error::new(self.at(name), problem, "save all tensors of one network, in one layout"));
+        }
+        let data = view.data();
+        let values: Vec<f32> = match view.dtype() {
+            Dtype::F32 => data.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect(),
+            Dtype::F64 => data.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes) as f32).collect(),
+            Dtype::F16 => data.as_chunks().0.iter().map(|&bytes| f16::from_le_bytes(bytes).to_f32()).collect(),
+            Dtype::BF16 => data.as_chunks().0.iter().map(|&bytes| bf16::from_le_bytes(bytes).to_f32()).collect(),
+            other => {
+                let problem = format!("its numbers are of the type {other:?}");
+                return Err(Error::new(self.at(name), problem, "save it as F32, F64, F16 or BF16"));
+            }
+        };
+        self.finite(name, values)
+    }
+
+    /// These values of a tensor, if they are all finite.
+    fn finite(&self, name: &str, values: Vec<f32>) -> Result<Vec<f32>, Error> {
+        match values.iter().position(|value| !value.is_finite()) {
+            Some(index) => {
+                let problem = format!("value {index} is {} in f32", values[index]);
+                Err(Error::new(self.at(name), problem, "save weights of a training that has not diverged"))
+            }
+            None => Ok(values),
+        }
+    }
+
+    /// The family of each recurrent layer, from the names.
+    fn families(&self, layout: Layout, limits: &Limits) -> Result<Vec<Family>, Error> {
+        let mut found: BTreeMap<usize, BTreeSet<Family>> = BTreeMap::new();
+        for (family, layer) in self.tensors.names().into_iter().filter_map(|name| layout.layer_of(name)) {
+            found.entry(layer).or_default().insert(family);
+        }
+        let mut families = Vec::new();
+        for (layer, of) in &found {
+            let family = of.first().copied().unwrap_or(Family::Lstm);
+            if *layer != families.len() {
+                let missing = layout.kernel(families.last().copied().unwrap_or(family), families.len());
+                let problem = format!("it is missing: there is a layer {layer}, but no layer {}", families.len());
+                let remedy = "save it too; layers are numbered from 0 without gaps";
+                return Err(Error::new(self.at(&missing), problem, remedy));
+            }
+            if of.len() > 1 {
+                let kinds: Vec<&str> = of.iter().map(|family| family.name()).collect();
+                let problem = format!("layer {layer} is of more than one kind: {}", kinds.join(" and "));
+                return Err(Error::new(self.place, problem, "number the layers of all kinds together"));
+            }
+            families.push(family);
+        }
+        if families.len() > limits.layers {
+            let kernel = layout.kernel(families[limits.layers], limits.layers);
+            let problem = format!("there are {} layers, more than an image's {}", families.len(), limits.layers);
+            return Err(Error::new(self.at(&kernel), problem, "train a smaller network"));
+        }
+        if families.is_empty() {
+            // Names the tensor that is looked for first.
+            self.view(&layout.kernel(Family::Lstm, 0))?;
+        }
+        Ok(families)
+    }
+
+    fn model(&self, layout: Layout, activation: Activation, limits: &Limits) -> Result<Described, Error> {
+        let (rows, width) = self.sizes(layout.embedding())?;
+        if rows > limits.rows {
+            let problem = format!("it has {rows} rows, more than an image's {}", limits.rows);
+            return Err(Error::new(self.at(layout.embedding()), problem, "train a smaller network"));
+        }
+        let families = self.families(layout, limits)?;
+        let mut units = Vec::new();
+        let mut inputs = width;
+        for (layer, &family) in families.iter().enumerate() {
+            let name = layout.recurrent_kernel(family, layer);
+            let (first, second) = self.sizes(&name)?;
+            units.push(first.min(second));
+            if inputs + units[layer] > limits.width {
+                let (units, most) = (units[layer], limits.width);
+                let problem = format!("{inputs} features and {units} units are together more than an image's {most}");
+                return Err(Error::new(self.at(&name), problem, "train a smaller network"));
+            }
+            inputs = units[layer];
+        }
+        self.check_names(layout, &families)?;
+
+        let values = self.values(layout.embedding(), &[rows, width])?;
+        let embedding = Matrix { source: layout.embedding().into(), rows, columns: width, values };
+        let mut layers = Vec::with_capacity(families.len());
+        let mut inputs = width;
+        for ((layer, &family), units) in families.iter().enumerate().zip(units) {
+            let matrix = |name: String, columns: usize| {
+                let rows = family.gates() * units;
+                let values = self.values(&name, &layout.kernel_shape(rows, columns))?;
+                Ok(layout.to_kernel(family, name, values, rows, columns))
+            };
+            let kernel = matrix(layout.kernel(family, layer), inputs)?;
+            let recurrent_kernel = matrix(layout.recurrent_kernel(family, layer), units)?;
+            let (bias, recurrent_bias) = self.biases(layout, family, layer, family.gates() * units)?;
+            let kind = match family {
+                Family::Lstm => Kind::Lstm,
+                Family::Gru => Kind::Gru { reset_after: recurrent_bias.is_some() },
+                Family::Rnn => Kind::Rnn { activation },
+            };
+            layers.push(Recurrent { kind, units, kernel, recurrent_kernel, bias, recurrent_bias });
+            inputs = units;
+        }
+        let outputs = self.view("head.bias")?.shape().iter().product();
+        let values = self.values(layout.head(), &layout.kernel_shape(outputs, inputs))?;
+        let head = layout.to_kernel(Family::Rnn, layout.head().into(), values, outputs, inputs);
+        let head_bias = self.values("head.bias", &[outputs])?;
+        let (pooling, unknown, vocabulary) = (None, None, None);
+        Ok(Described { layout, embedding, layers, head, head_bias, pooling, unknown, vocabulary })
+    }
+
+    /// The bias of a layer, and that of its product with U where it has its own.
+    fn biases(
+        &self,
+        layout: Layout,
+        family: Family,
+        layer: usize,
+        rows: usize,
+    ) -> Result<(Vec<f32>, Option<Vec<f32>>), Error> {
+        let ordered = |mut values: Vec<f32>| {
+            layout.swap_gates(family, &mut values);
+            values
+        };
+        let names = layout.biases(family, layer);
+        if let [first, second] = names.as_slice() {
+            let mut bias = self.values(first, &[rows])?;
+            let other = self.values(second, &[rows])?;
+            if family == Family::Gru {
+                return Ok((ordered(bias), Some(ordered(other))));
+            }
+            // Where the second is zero the first keeps its bits.
+            for (sum, value) in bias.iter_mut().zip(other).filter(|(_, value)| *value != 0.0) {
+                *sum += value;
+            }
+            return Ok((self.finite(second, bias)?, None));
+        }
+        let name = &names[0];
+        if family == Family::Gru && self.view(name)?.shape().len() == 2 {
+            let mut values = self.values(name, &[2, rows])?;
+            let second = values.split_off(rows);
+            return Ok((values, Some(second)));
+        }
+        Ok((self.values(name, &[rows])?, None))
+    }
+
+    /// Checks that every tensor has its place in a network of these layers.
+    fn check_names(&self, layout: Layout, families: &[Family]) -> Result<(), Error> {
+        let mut known = BTreeSet::from([layout.embedding().to_owned(), layout.head().into(), "head.bias".into()]);
+        for (layer, &family) in families.iter().enumerate() {
+            known.extend(layout.of_layer(family, layer));
+        }
+        let strange = self.tensors.names().into_iter().filter(|&name| !known.contains(name)).min();
+        let Some(name) = strange else { return Ok(()) };
+        let problem = format!(
+            "it has no place in the layout {} with {} recurrent layer{}: Latch knows an embedding, LSTM, GRU and simple recurrent layers in one \
+             direction without projection, and a dense head",
+            layout.name(),
+            families.len(),
+            if families.len() == 1 { "" } else { "s" }
+        );
+        let name: String = name.escape_debug().collect();
+        Err(Error::new(self.at(&name), problem, "leave it out if the network does not need it"))
+    }
+}
+
+/// Holds what the metadata says of sizes and gates to the tensors.
+fn check_note(place: &str, note: &Note, model: &Described) -> Result<(), Error> {
+    let layout = model.layout;
+    let stated = note.gates.as_deref().map(|gates| gates.split_whitespace().collect::<String>());
+    for order in model.layers.iter().filter_map(|layer| layout.gates(layer.kind.family())) {
+        if let Some(stated) = stated.as_deref().filter(|stated| *stated != order) {
+            let problem = format!("the gates are in the order {stated:?}, but {} is {order:?}", layout.name());
+            return Err(Error::new(metadata_of(place, "gates"), problem, "save the tensors in that order"));
+        }
+    }
+    let plain = |stated: Option<usize>, found: usize| (stated.map(|stated| stated.to_string()), found.to_string());
+    let found = Units::of(&model.layers).map_or_else(String::new, |units| units.shown());
+    let units = note.units.as_ref().map(|units| match units {
+        // A list of equal numbers is the number.
+        Units::Each(each) if !each.is_empty() && each.len() == model.layers.len() => {
+            let same = each.iter().all(|units| *units == each[0]);
+            if same { each[0].to_string() } else { units.shown() }
+        }
+        _ => units.shown(),
+    });
+    for (entry, (stated, found)) in [
+        ("rows", plain(note.rows, model.embedding.rows)),
+        ("embedding", plain(note.embedding, model.embedding.columns)),
+        ("units", (units, found)),
+        ("layers", plain(note.layers, model.layers.len())),
+    ] {
+        if let Some(stated) = stated.filter(|stated| *stated != found) {
+            let problem = format!("it says {stated}, but the tensors have {found}");
+            return Err(Error::new(metadata_of(place, entry), problem, "correct it, or leave it out"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

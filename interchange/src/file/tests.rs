@@ -1,0 +1,154 @@
+use super::*;
+
+const LIMITS: Limits = Limits { rows: 1000, width: 64, layers: 4 };
+
+fn values(count: usize, salt: usize) -> Vec<f32> {
+    (0..count).map(|index| ((index * 7 + salt * 13) % 101) as f32 / 50.0 - 1.0).collect()
+}
+
+fn matrix(rows: usize, columns: usize, salt: usize) -> Matrix {
+    Matrix { source: String::new(), rows, columns, values: values(rows * columns, salt) }
+}
+
+fn model(layout: Layout, kinds: &[(Kind, usize)]) -> Described {
+    let mut inputs = 3;
+    let layer = |&(kind, units): &(Kind, usize)| {
+        let rows = kind.gates() * units;
+        let recurrent_bias = (kind == Kind::Gru { reset_after: true }).then(|| values(rows, 4));
+        let (kernel, recurrent_kernel) = (matrix(rows, inputs, 1), matrix(rows, units, 2));
+        inputs = units;
+        Recurrent { kind, units, kernel, recurrent_kernel, bias: values(rows, 3), recurrent_bias }
+    };
+    let layers = kinds.iter().map(layer).collect();
+    Described {
+        layout,
+        embedding: matrix(5, 3, 0),
+        layers,
+        head: matrix(2, inputs, 5),
+        head_bias: values(2, 6),
+        pooling: Some(Pooling::Max),
+        unknown: Some(Unknown::Row),
+        vocabulary: Some(vec!["a".into(), "b".into()]),
+    }
+}
+
+/// Without the names of tensors, which a description that no file gave has not.
+fn nameless(mut model: Described) -> Described {
+    let layers = model.layers.iter_mut().flat_map(|layer| [&mut layer.kernel, &mut layer.recurrent_kernel]);
+    layers.chain([&mut model.embedding, &mut model.head]).for_each(|matrix| matrix.source.clear());
+    model
+}
+
+/// The tensors of a file and its note, to be changed.
+type Pieces = (BTreeMap<String, (Vec<usize>, Vec<u8>)>, serde_json::Value);
+
+fn pieces(bytes: &[u8]) -> Pieces {
+    let (_, metadata) = SafeTensors::read_metadata(bytes).unwrap();
+    let note = serde_json::from_str(&metadata.metadata().as_ref().unwrap()[KEY]).unwrap();
+    let tensors = SafeTensors::deserialize(bytes).unwrap().tensors();
+    let piece = |view: TensorView<'_>| (view.shape().to_vec(), view.data().to_vec());
+    (tensors.into_iter().map(|(name, view)| (name, piece(view))).collect(), note)
+}
+
+fn bytes((tensors, note): &Pieces) -> Vec<u8> {
+    let views =
+        tensors.iter().map(|(name, (shape, bytes))| (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap()));
+    safetensors::serialize(views, Some(HashMap::from([(KEY.to_owned(), note.to_string())]))).unwrap()
+}
+
+fn refused(pieces: &Pieces, words: &str) {
+    let error = read(&bytes(pieces), "net", &LIMITS).expect_err(words).to_string();
+    assert!(error.contains(words), "{error}");
+}
+
+const GRU: Kind = Kind::Gru { reset_after: true };
+const RNN: Kind = Kind::Rnn { activation: Activation::Relu };
+
+#[test]
+fn every_kind_of_layer_comes_back_to_the_bit() {
+    let before = Kind::Gru { reset_after: false };
+    for layout in Layout::ALL {
+        for kinds in [
+            &[(Kind::Lstm, 4)][..],
+            &[(GRU, 4), (GRU, 4)],
+            &[(RNN, 4), (RNN, 2)],
+            &[(Kind::Lstm, 4), (GRU, 5), (RNN, 2)],
+            &[(before, 3), (Kind::Lstm, 3)],
+        ] {
+            let model = model(layout, kinds);
+            match write(&model, "1") {
+                Ok(written) => assert_eq!(nameless(read(&written, "net", &LIMITS).unwrap()), model),
+                Err(error) => {
+                    assert!(layout == Layout::PyTorch && kinds[0].0 == before, "{error}");
+                    assert!(error.to_string().contains("PyTorch's GRU cannot"), "{error}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_tensors_of_a_gru_have_the_frameworks_names_shapes_and_gates() {
+    let torch = model(Layout::PyTorch, &[(GRU, 4)]);
+    let (tensors, note) = pieces(&write(&torch, "1").unwrap());
+    assert_eq!(tensors["gru.weight_ih_l0"].0, [12, 3]);
+    assert_eq!(tensors["gru.weight_hh_l0"].0, [12, 4]);
+    assert_eq!((&tensors["gru.bias_hh_l0"].0, &note["gates"]), (&vec![12], &"r,z,n".into()));
+    // PyTorch's first block is r, which is the second here.
+    assert_eq!(tensors["gru.bias_ih_l0"].1[..4], torch.layers[0].bias[4].to_le_bytes());
+    let (tensors, note) = pieces(&write(&model(Layout::Keras, &[(GRU, 4)]), "1").unwrap());
+    assert_eq!(tensors["gru.0.kernel"].0, [3, 12]);
+    assert_eq!((&tensors["gru.0.bias"].0, &note["gates"]), (&vec![2, 12], &"z,r,h".into()));
+    let (tensors, note) = pieces(&write(&model(Layout::PyTorch, &[(RNN, 4)]), "1").unwrap());
+    assert_eq!((&tensors["rnn.weight_hh_l0"].0, &note["activation"]), (&vec![4, 4], &"relu".into()));
+}
+
+#[test]
+fn a_layer_that_is_missing_between_two_others_is_named() {
+    let (mut tensors, mut note) = pieces(&write(&model(Layout::PyTorch, &[(GRU, 4); 3]), "1").unwrap());
+    tensors.retain(|name, _| !name.ends_with("_l1"));
+    note["layers"] = serde_json::Value::Null;
+    refused(&(tensors, note), "tensor gru.weight_ih_l1: it is missing: there is a layer 2, but no layer 1");
+}
+
+#[test]
+fn layers_of_unequal_size_are_read_and_a_wrong_shape_is_not() {
+    let written = write(&model(Layout::Keras, &[(Kind::Lstm, 4), (Kind::Lstm, 6)]), "1").unwrap();
+    let read_back = read(&written, "net", &LIMITS).unwrap();
+    assert_eq!(read_back.layers.iter().map(|layer| layer.units).collect::<Vec<_>>(), [4, 6]);
+    let mut pieces = pieces(&written);
+    pieces.0.insert("lstm.1.kernel".into(), (vec![5, 24], vec![0; 480]));
+    refused(&pieces, "tensor lstm.1.kernel: its shape is [5, 24], but [4, 24] fits the other tensors");
+}
+
+#[test]
+fn metadata_may_have_spaces_between_gates_and_no_entry_that_nobody_knows() {
+    let (tensors, mut note) = pieces(&write(&model(Layout::PyTorch, &[(Kind::Lstm, 4); 2]), "1").unwrap());
+    note["gates"] = "i, f,  g, o".into();
+    note["units"] = serde_json::json!([4, 4]);
+    assert!(read(&bytes(&(tensors.clone(), note.clone())), "net", &LIMITS).is_ok());
+    note["gates"] = "i, f, o, g".into();
+    refused(&(tensors.clone(), note.clone()), "the gates are in the order \"i,f,o,g\", but pytorch is \"i,f,g,o\"");
+    note["gates"] = serde_json::Value::Null;
+    note["units"] = serde_json::json!([4, 5]);
+    refused(&(tensors.clone(), note.clone()), "metadata latch.units: it says [4, 5], but the tensors have 4");
+    note["units"] = serde_json::Value::Null;
+    note["readuot"] = "mean".into();
+    refused(&(tensors, note), "unknown field `readuot`");
+}
+
+#[test]
+fn two_kinds_of_one_number_are_refused_and_so_is_what_is_beyond_the_limits() {
+    let whole = pieces(&write(&model(Layout::Keras, &[(Kind::Lstm, 4); 2]), "1").unwrap());
+    let mut mixed = whole.clone();
+    mixed.0.insert("gru.1.kernel".into(), (vec![4, 12], vec![0; 192]));
+    refused(&mixed, "layer 1 is of more than one kind: lstm and gru");
+    for (limits, words) in [
+        (Limits { rows: 4, ..LIMITS }, "tensor embedding.embeddings: it has 5 rows, more than an image's 4"),
+        (Limits { layers: 1, ..LIMITS }, "tensor lstm.1.kernel: there are 2 layers, more than an image's 1"),
+        (Limits { width: 7, ..LIMITS }, "tensor lstm.1.recurrent_kernel: 4 features and 4 units are together more"),
+    ] {
+        let error = read(&bytes(&whole), "net", &limits).expect_err(words).to_string();
+        assert!(error.contains(words), "{error}");
+    }
+}

@@ -1,0 +1,38 @@
+//! Models that other tools trained, as one neutral description, and the files that they write.
+//!
+//! ```text
+//! bytes ──file──> tensors by name ──names──> Described: layers, their gates in one order, and what the metadata says
+//! ```
+//!
+//! - [`described`] is the neutral form: an embedding, recurrent layers, a dense head, every matrix `outputs × inputs` and row-major.
+//! - [`names`] says how PyTorch and Keras name, shape and order the tensors of a layer.
+//! - [`file`] reads and writes safetensors in these layouts.
+//!
+//! This crate knows neither engine nor trainer. What it reads may come from anywhere: sizes are held to the caller's [`Limits`], every value is
+//! finite, and each refusal names the tensor or the entry of the metadata.
+
+pub mod described;
+pub mod file;
+pub mod names;
+
+pub use described::{Activation, Described, Kind, Matrix, Pooling, Recurrent, Unknown};
+pub use file::{Limits, read, write};
+pub use names::Layout;
+
+/// Why a file is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {problem}; {remedy}")]
+pub struct Error {
+    /// The file, and the tensor or the entry of the metadata.
+    pub place: String,
+    /// What is wrong there.
+    pub problem: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+impl Error {
+    pub(crate) fn new(place: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { place: place.into(), problem: problem.into(), remedy: remedy.into() }
+    }
+}

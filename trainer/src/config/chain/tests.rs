@@ -1,0 +1,107 @@
+use super::*;
+
+fn refused(text: &str) -> (String, String) {
+    let error = text.parse::<Chain>().expect_err(text);
+    (error.problem().to_owned(), text[error.place()].to_owned())
+}
+
+#[test]
+fn a_chain_is_read_with_its_sizes_and_options() {
+    let text = "embedding 8 word_dropout=0.1 > lstm 16 dropout=0.2 recurrent_dropout=0.3 > gru 24 reset_before > rnn 5 relu > \
+                attention > dense 7 tanh dropout=0.5 > dense";
+    let chain: Chain = text.parse().unwrap();
+    assert_eq!((chain.embedding, chain.word_dropout), (8, 0.1));
+    let expected = [
+        LayerConfig::Lstm(CellConfig { units: 16, dropout: 0.2, recurrent_dropout: 0.3 }),
+        LayerConfig::Gru { cell: CellConfig::of(24), reset_after: false },
+        LayerConfig::Rnn { cell: CellConfig::of(5), activation: Activation::Relu },
+        LayerConfig::Pooling(Pooling::Attention),
+        LayerConfig::Dense { units: Some(7), activation: Activation::Tanh, dropout: 0.5 },
+        LayerConfig::Dense { units: None, activation: Activation::Linear, dropout: 0.0 },
+    ];
+    assert_eq!(chain.layers, expected);
+    assert_eq!(chain.to_string(), text);
+}
+
+#[test]
+fn what_is_left_out_is_the_default() {
+    let chain: Chain = "  embedding   8>gru 24 >rnn 3 tanh> attention>dense linear ".parse().unwrap();
+    assert_eq!(chain.to_string(), "embedding 8 > gru 24 > rnn 3 > attention > dense");
+    assert_eq!(chain.layers[0], LayerConfig::Gru { cell: CellConfig::of(24), reset_after: true });
+    assert_eq!(chain.layers[1], LayerConfig::Rnn { cell: CellConfig::of(3), activation: Activation::Tanh });
+    assert_eq!(chain.pooling(), Some(Pooling::Attention));
+    assert_eq!("embedding 8 > lstm 4 > dense".parse::<Chain>().unwrap().pooling(), None);
+}
+
+#[test]
+fn a_stack_is_the_chain_of_its_text() {
+    for (text, chain) in [
+        ("embedding 3 > lstm 4 > lstm 4 > mean > dense", Chain::stacked(3, 2, 4, Some(Pooling::Mean))),
+        ("embedding 3 > max > dense", Chain::stacked(3, 0, 4, Some(Pooling::Max))),
+        ("embedding 3 > lstm 4 > dense", Chain::stacked(3, 1, 4, None)),
+    ] {
+        assert_eq!(text.parse::<Chain>().unwrap(), chain);
+        let stored = serde_json::to_string(&chain).unwrap();
+        assert_eq!(stored, format!("\"{text}\""));
+        assert_eq!(serde_json::from_str::<Chain>(&stored).unwrap(), chain);
+    }
+}
+
+#[test]
+fn a_mistake_is_pointed_at_with_carets() {
+    let error = "embedding 8 > gur 24 > dense".parse::<Chain>().unwrap_err();
+    let shown = "unknown layer `gur`; did you mean `gru`?\n  embedding 8 > gur 24 > dense\n                ^^^";
+    assert_eq!(error.to_string(), shown);
+    let error = "embedding 8 > gru 24 > > dense".parse::<Chain>().unwrap_err();
+    assert!(error.to_string().ends_with("\n                        ^"), "{error}");
+    let error = "embedding 8 > grü 24".parse::<Chain>().unwrap_err();
+    assert!(error.to_string().ends_with("\n                ^^^"), "{error}");
+}
+
+#[test]
+fn every_mistake_is_named_at_its_place_with_the_nearest_layer_or_option() {
+    for (text, problem, place) in [
+        ("", "a layer is missing here", ""),
+        ("embedding 8 >", "a layer is missing here", ""),
+        ("lstm 8 > dense", "a chain begins with an embedding", "lstm"),
+        ("embedding 8 > embeding 3 > dense", "did you mean `embedding`?", "embeding"),
+        ("embedding 8 > embedding 3 > dense", "one embedding", "embedding"),
+        ("embedding 8 > transformer 3 > dense", "known are embedding, lstm", "transformer"),
+        ("embedding > lstm 3 > dense", "`embedding` needs its features", "embedding"),
+        ("embedding 8 > lstm dropout=0.1 > dense", "`lstm` needs its units", "lstm dropout=0.1"),
+        ("embedding 8 > lstm 0 > dense", "a whole number from 1", "0"),
+        ("embedding 8 > lstm -3 > dense", "a whole number from 1", "-3"),
+        ("embedding 8 > lstm 3.5 > dense", "a whole number from 1", "3.5"),
+        ("embedding 8 > lstm 70000 > dense", "to 65535", "70000"),
+        ("embedding 8 > lstm 3 4 > dense", "has its size already", "4"),
+        ("embedding 8 > lstm 3 > mean 4 > dense", "`mean` has no units", "4"),
+        ("embedding 8 > lstm 3 dropuot=0.1 > dense", "did you mean `dropout=`?", "dropuot=0.1"),
+        ("embedding 8 > lstm 3 relu > dense", "known are dropout=, recurrent_dropout=", "relu"),
+        ("embedding 8 > lstm 3 > last x > dense", "`last` has none", "x"),
+        ("embedding 8 > lstm 3 dropout=1 > dense", "from 0 to below 1", "dropout=1"),
+        ("embedding 8 > lstm 3 dropout=nan > dense", "from 0 to below 1", "dropout=nan"),
+        ("embedding 8 > lstm 3 dropout > dense", "did you mean `dropout=`?", "dropout"),
+        ("embedding 8 > lstm 3 dropout=0.1 dropout=0.2 > dense", "`dropout` is said twice", "dropout=0.2"),
+        ("embedding 8 > rnn 3 tanh relu > dense", "one activation", "relu"),
+        ("embedding 8 > lstm 3", "a chain ends with `> dense`", "lstm 3"),
+        ("embedding 8", "a chain ends with `> dense`", "embedding 8"),
+        ("embedding 8 > last > mean > dense", "pooled once", "mean"),
+        ("embedding 8 > last > lstm 3 > dense", "before the pooling", "lstm 3"),
+        ("embedding 8 > attention > dense", "there is none", "attention"),
+        ("embedding 8 > dense > lstm 3 > dense", "needs its units", "dense"),
+        ("embedding 8 > dense 3", "has no number", "dense 3"),
+        ("embedding 8 > dense relu", "the answer is linear", "dense relu"),
+    ] {
+        let (found, at) = refused(text);
+        assert!(found.contains(problem), "{text}: {found}");
+        assert_eq!(at, place, "{text}: {found}");
+    }
+}
+
+#[test]
+fn words_are_as_far_apart_as_the_edits_between_them() {
+    for (a, b, edits) in [("gru", "gru", 0), ("gur", "gru", 1), ("lst", "lstm", 1), ("", "rnn", 3), ("dens", "lstm", 4)]
+    {
+        assert_eq!(distance(a, b), edits, "{a} {b}");
+    }
+}

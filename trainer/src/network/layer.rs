@@ -1,0 +1,237 @@
+//! The layers above the embedding, as one type: the only list of them.
+
+use super::dense::Dense;
+use super::gru::{self, Gru};
+use super::lstm::{self, Lstm};
+use super::pooling;
+use super::recurrent::{Input, Kernels, Line};
+use super::rnn::{self, Rnn};
+use super::steps::Steps;
+use crate::config::chain::{LayerConfig, Pooling};
+use crate::real::Real;
+use nalgebra::DMatrix;
+use rand::Rng;
+
+/// A layer above the embedding, with its weights.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Layer<T: Real> {
+    /// An LSTM layer.
+    Lstm(Lstm<T>),
+    /// A gated recurrent unit.
+    Gru(Gru<T>),
+    /// A simple recurrent layer.
+    Rnn(Rnn<T>),
+    /// A dense layer.
+    Dense(Dense<T>),
+    /// From all steps to one vector.
+    Pooling(Pooling),
+}
+
+/// What the forward pass of a layer leaves for the backward pass. Of the fields one is used: that of the layer's kind; the others stay empty.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tape<T> {
+    pub(crate) lstm: lstm::Tape<T>,
+    pub(crate) gru: gru::Tape<T>,
+    pub(crate) rnn: rnn::Tape<T>,
+    pub(crate) pooling: pooling::Tape<T>,
+    /// The output of a layer that is not recurrent (features × columns).
+    pub(crate) output: Vec<T>,
+}
+
+/// What a layer's way back reads and writes, besides its tape.
+pub(crate) struct Backward<'a, T> {
+    pub(crate) kernels: &'a Kernels<T>,
+    pub(crate) steps: &'a Steps,
+    /// Features that the layer reads.
+    pub(crate) features: usize,
+    /// What the forward pass read (inputs × columns).
+    pub(crate) input: &'a [T],
+    /// dL/doutput (features × columns); a layer may change it.
+    pub(crate) gradient: &'a mut Vec<T>,
+    /// Where dL/dinput goes (inputs × columns).
+    pub(crate) below: &'a mut Vec<T>,
+    /// Whether what lies below the gates is left to the lookup.
+    pub(crate) lookup: bool,
+}
+
+impl<T: Real> Layer<T> {
+    /// A layer of zeros that reads `inputs` features, in a network of `outputs` outputs.
+    pub(crate) fn zeros(config: &LayerConfig, inputs: usize, outputs: usize) -> Self {
+        match *config {
+            LayerConfig::Lstm(cell) => Self::Lstm(Lstm::zeros(inputs, cell.units)),
+            LayerConfig::Gru { cell, reset_after } => Self::Gru(Gru::zeros(inputs, cell.units, reset_after)),
+            LayerConfig::Rnn { cell, activation } => Self::Rnn(Rnn::zeros(inputs, cell.units, activation)),
+            LayerConfig::Dense { units, activation, .. } => {
+                Self::Dense(Dense::zeros(inputs, units.unwrap_or(outputs), activation))
+            }
+            LayerConfig::Pooling(pooling) => Self::Pooling(pooling),
+        }
+    }
+
+    /// Draws fresh weights.
+    pub(crate) fn initialize(&mut self, rng: &mut impl Rng) {
+        match self {
+            Self::Lstm(layer) => layer.initialize(rng),
+            Self::Gru(layer) => layer.initialize(rng),
+            Self::Rnn(layer) => layer.initialize(rng),
+            Self::Dense(layer) => layer.initialize(rng),
+            Self::Pooling(_) => {}
+        }
+    }
+
+    /// Visits every tensor with its name, in a fixed order: the only list of a layer's tensors is the one in its own file.
+    pub fn for_each_tensor<'a>(&'a self, visit: &mut dyn FnMut(&'static str, &'a DMatrix<T>)) {
+        match self {
+            Self::Lstm(layer) => layer.for_each_tensor(visit),
+            Self::Gru(layer) => layer.for_each_tensor(visit),
+            Self::Rnn(layer) => layer.for_each_tensor(visit),
+            Self::Dense(layer) => layer.for_each_tensor(visit),
+            Self::Pooling(_) => {}
+        }
+    }
+
+    /// Visits every tensor to change it, in the order of [`Layer::for_each_tensor`]. A tensor must keep its shape.
+    pub fn for_each_tensor_mut<'a>(&'a mut self, visit: &mut dyn FnMut(&'static str, &'a mut DMatrix<T>)) {
+        match self {
+            Self::Lstm(layer) => layer.for_each_tensor_mut(visit),
+            Self::Gru(layer) => layer.for_each_tensor_mut(visit),
+            Self::Rnn(layer) => layer.for_each_tensor_mut(visit),
+            Self::Dense(layer) => layer.for_each_tensor_mut(visit),
+            Self::Pooling(_) => {}
+        }
+    }
+
+    /// The tensors of [`Layer::for_each_tensor`].
+    pub fn tensors(&self) -> Vec<(&'static str, &DMatrix<T>)> {
+        let mut tensors = Vec::new();
+        self.for_each_tensor(&mut |name, tensor| tensors.push((name, tensor)));
+        tensors
+    }
+
+    /// The tensors of [`Layer::for_each_tensor_mut`].
+    pub fn tensors_mut(&mut self) -> Vec<(&'static str, &mut DMatrix<T>)> {
+        let mut tensors = Vec::new();
+        self.for_each_tensor_mut(&mut |name, tensor| tensors.push((name, tensor)));
+        tensors
+    }
+
+    /// W and b of a recurrent layer: what can be looked up by ids.
+    pub(crate) fn projection(&self) -> Option<(&DMatrix<T>, &DMatrix<T>)> {
+        match self {
+            Self::Lstm(layer) => Some((&layer.kernel, &layer.bias)),
+            Self::Gru(layer) => Some((&layer.kernel, &layer.bias)),
+            Self::Rnn(layer) => Some((&layer.kernel, &layer.bias)),
+            Self::Dense(_) | Self::Pooling(_) => None,
+        }
+    }
+
+    /// W and b of a recurrent layer, to be changed.
+    pub(crate) fn projection_mut(&mut self) -> Option<(&mut DMatrix<T>, &mut DMatrix<T>)> {
+        match self {
+            Self::Lstm(layer) => Some((&mut layer.kernel, &mut layer.bias)),
+            Self::Gru(layer) => Some((&mut layer.kernel, &mut layer.bias)),
+            Self::Rnn(layer) => Some((&mut layer.kernel, &mut layer.bias)),
+            Self::Dense(_) | Self::Pooling(_) => None,
+        }
+    }
+
+    /// The tape's line of a recurrent layer.
+    pub(crate) fn line<'t>(&self, tape: &'t Tape<T>) -> Option<&'t Line<T>> {
+        match self {
+            Self::Lstm(_) => Some(&tape.lstm.line),
+            Self::Gru(_) => Some(&tape.gru.line),
+            Self::Rnn(_) => Some(&tape.rnn.line),
+            Self::Dense(_) | Self::Pooling(_) => None,
+        }
+    }
+
+    /// The tape's line of a recurrent layer, to be changed.
+    pub(crate) fn line_mut<'t>(&self, tape: &'t mut Tape<T>) -> Option<&'t mut Line<T>> {
+        match self {
+            Self::Lstm(_) => Some(&mut tape.lstm.line),
+            Self::Gru(_) => Some(&mut tape.gru.line),
+            Self::Rnn(_) => Some(&mut tape.rnn.line),
+            Self::Dense(_) | Self::Pooling(_) => None,
+        }
+    }
+
+    /// What the forward pass has left as the layer's output (features × columns).
+    pub(crate) fn output<'t>(&self, tape: &'t Tape<T>) -> &'t Vec<T> {
+        self.line(tape).map_or(&tape.output, |line| &line.hidden)
+    }
+
+    /// Takes up the kernels that the forward pass walks.
+    pub(crate) fn pack_forward(&self, kernels: &mut Kernels<T>) {
+        match self {
+            Self::Lstm(layer) => kernels.forward(&layer.kernel, &layer.recurrent_kernel, layer.kernel.nrows()),
+            Self::Gru(layer) => kernels.forward(&layer.kernel, &layer.recurrent_kernel, layer.split()),
+            Self::Rnn(layer) => kernels.forward(&layer.kernel, &layer.recurrent_kernel, layer.kernel.nrows()),
+            Self::Dense(_) | Self::Pooling(_) => {}
+        }
+    }
+
+    /// Takes up the kernels that both passes walk.
+    pub(crate) fn pack(&self, kernels: &mut Kernels<T>) {
+        match self {
+            Self::Lstm(layer) => kernels.update(&layer.kernel, &layer.recurrent_kernel, layer.kernel.nrows()),
+            Self::Gru(layer) => kernels.update(&layer.kernel, &layer.recurrent_kernel, layer.split()),
+            Self::Rnn(layer) => kernels.update(&layer.kernel, &layer.recurrent_kernel, layer.kernel.nrows()),
+            Self::Dense(layer) => layer.update(&mut kernels.kernel_transpose),
+            Self::Pooling(_) => {}
+        }
+    }
+
+    /// Runs the layer over `input` (features × columns: tokens, or sequences after the pooling).
+    pub(crate) fn forward(
+        &self,
+        kernels: &Kernels<T>,
+        steps: &Steps,
+        input: Input<'_, T>,
+        (features, columns): (usize, usize),
+        tape: &mut Tape<T>,
+    ) {
+        match (self, input) {
+            (Self::Lstm(layer), _) => layer.forward(kernels, steps, input, &mut tape.lstm),
+            (Self::Gru(layer), _) => layer.forward(kernels, steps, input, &mut tape.gru),
+            (Self::Rnn(layer), _) => layer.forward(kernels, steps, input, &mut tape.rnn),
+            (Self::Dense(layer), Input::Tokens(input)) => layer.forward(input, columns, &mut tape.output),
+            (Self::Pooling(pooling), Input::Tokens(input)) => {
+                let Tape { pooling: memory, output, .. } = tape;
+                pooling.forward(features, steps, input, T::attention_weight, output, memory);
+            }
+            (Self::Dense(_) | Self::Pooling(_), Input::Gates(..)) => {
+                debug_assert!(false, "only what has a projection is looked up");
+            }
+        }
+    }
+
+    /// Goes back from dL/doutput to the gradients of the weights, which replace what is in `sums`, a layer of the same shape, and to dL/dinput.
+    /// Must follow the forward pass, once.
+    pub(crate) fn backward(&self, way: Backward<'_, T>, tape: &mut Tape<T>, sums: &mut Self) {
+        let Backward { kernels, steps, features, input, gradient, below, lookup } = way;
+        match (self, &mut *sums) {
+            (Self::Lstm(layer), Self::Lstm(sums)) => {
+                layer.backward(kernels, steps, &mut tape.lstm, gradient);
+                layer.recurrent_gradient(steps, &mut tape.lstm, sums);
+            }
+            (Self::Gru(layer), Self::Gru(sums)) => {
+                layer.backward(kernels, steps, &mut tape.gru, gradient);
+                layer.recurrent_gradient(steps, &mut tape.gru, sums);
+            }
+            (Self::Rnn(layer), Self::Rnn(sums)) => {
+                layer.backward(kernels, steps, &mut tape.rnn, gradient);
+                layer.recurrent_gradient(steps, &mut tape.rnn, sums);
+            }
+            (Self::Dense(layer), Self::Dense(sums)) => {
+                layer.backward(&kernels.kernel_transpose, input, &tape.output, gradient, sums, below);
+            }
+            (Self::Pooling(pooling), _) => {
+                pooling.backward(features, steps, gradient, (input, &tape.pooling), below);
+            }
+            _ => debug_assert!(false, "the gradients have the shape of their layer"),
+        }
+        if let (false, Some(sums), Some(line)) = (lookup, sums.projection_mut(), self.line_mut(tape)) {
+            line.input_gradients(kernels, steps, input, sums, below);
+        }
+    }
+}

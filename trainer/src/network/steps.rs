@@ -1,0 +1,104 @@
+//! How the tokens of a shard lie in memory: time-major without padding.
+//!
+//! Sequences of different lengths are never padded: a shard sorts them by falling length, step t works on the first `n_t` columns, and the
+//! tokens of all steps lie one step after the other in one matrix. What is not there cannot leak into loss or gradient.
+
+use crate::real::{Real, multiply};
+use std::ops::Range;
+
+/// The places of a shard's tokens.
+///
+/// The sequences are sorted by falling length, so that those which are still running at step t are the first `n_t`. Token
+/// t of sequence s is column `offsets[t] + s` of every matrix over the tokens.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Steps {
+    /// The caller's number of each sequence, in the order of the shard.
+    pub(crate) order: Vec<usize>,
+    /// The sequences' lengths, falling.
+    lengths: Vec<usize>,
+    /// Where each step begins, and at the end the number of tokens.
+    offsets: Vec<usize>,
+    /// The token ids, time-major.
+    pub(crate) ids: Vec<u32>,
+}
+
+impl Steps {
+    /// Takes up the sequences with the given numbers.
+    pub(crate) fn gather<'a>(&mut self, indices: &[usize], sequence: impl Fn(usize) -> &'a [u32]) {
+        self.order.clear();
+        self.order.extend_from_slice(indices);
+        self.order.sort_by_key(|&index| std::cmp::Reverse(sequence(index).len()));
+        self.lengths.clear();
+        self.lengths.extend(self.order.iter().map(|&index| sequence(index).len()));
+        self.offsets.clear();
+        self.offsets.push(0);
+        self.ids.clear();
+        for step in 0..self.lengths.first().copied().unwrap_or(0) {
+            let running = self.lengths.partition_point(|&length| length > step);
+            self.ids.extend(self.order[..running].iter().map(|&index| sequence(index)[step]));
+            self.offsets.push(self.ids.len());
+        }
+    }
+
+    /// The number of steps: the length of the longest sequence.
+    pub(crate) fn len(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    /// The number of sequences, those without tokens included.
+    pub(crate) fn sequences(&self) -> usize {
+        self.lengths.len()
+    }
+
+    /// The number of tokens.
+    pub(crate) fn tokens(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// The sequences' lengths, falling.
+    pub(crate) fn lengths(&self) -> &[usize] {
+        &self.lengths
+    }
+
+    /// The columns of step `step`.
+    pub(crate) fn columns(&self, step: usize) -> Range<usize> {
+        self.offsets[step]..self.offsets[step + 1]
+    }
+
+    /// The number of sequences that run at step `step`; zero after the last.
+    pub(crate) fn count(&self, step: usize) -> usize {
+        if step < self.len() { self.columns(step).len() } else { 0 }
+    }
+
+    /// The column of token `step` of sequence `sequence`.
+    pub(crate) fn token(&self, step: usize, sequence: usize) -> usize {
+        self.offsets[step] + sequence
+    }
+
+    /// Multiplies every token of `values` (features × tokens) with the mask of its sequence (features × sequences).
+    pub(crate) fn mask<T: Real>(&self, values: &mut [T], mask: &[T], features: usize) {
+        if mask.is_empty() {
+            return;
+        }
+        for step in 0..self.len() {
+            let columns = self.columns(step);
+            multiply(&mut values[features * columns.start..features * columns.end], mask);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_lie_time_major_without_padding() {
+        let sequences: [&[u32]; 4] = [&[1], &[2, 3, 4], &[], &[5, 6, 7]];
+        let mut steps = Steps::default();
+        steps.gather(&[0, 1, 2, 3], |index| sequences[index]);
+        assert_eq!(steps.order, [1, 3, 0, 2]);
+        assert_eq!(steps.ids, [2, 5, 1, 3, 6, 4, 7]);
+        assert_eq!(steps.offsets, [0, 3, 5, 7]);
+        assert_eq!((steps.len(), steps.count(1), steps.count(3)), (3, 2, 0));
+    }
+}

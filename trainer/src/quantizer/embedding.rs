@@ -1,0 +1,140 @@
+//! The embedding's integers, and the scales of its columns.
+//!
+//! A scale for each column is calibrated on the training examples: a column's largest values are clipped where that lowers
+//! the squared error of what the examples read, so that a row counts as often as its id occurs.
+
+use std::ops::Range;
+
+use anyhow::Result;
+use latch_engine::image::encode::{Tensor, Values};
+use latch_engine::image::ids::IdSet;
+use latch_engine::image::role::Role;
+use latch_engine::layers::embedding::Tiers;
+
+use super::Weights;
+use super::rows::Grid;
+use crate::config::Storage;
+use crate::error::fault;
+use crate::network::tiers;
+
+/// The embedding's tensors, with these scales of its columns.
+pub(super) fn pack(weights: &Weights, storage: Storage, scales: &[f32]) -> Result<Vec<Tensor>> {
+    let grid = Grid::of_embedding(storage);
+    let rounded = |grid: Grid, range: Range<usize>| -> Vec<i8> {
+        range.map(|index| grid.round(weights.embedding[index] / scales[index % weights.width]) as i8).collect()
+    };
+    match weights.tiers {
+        Some(tiers) => pack_tiers(weights, tiers, grid, rounded),
+        None => {
+            let embedding = rounded(grid, 0..weights.embedding.len());
+            Ok(vec![Tensor { role: Role::Embedding, layer: 0, values: Values::I8(embedding) }])
+        }
+    }
+}
+
+/// The embedding's tensors in tiers. `rounded` are some elements of the table as integers of a grid, `grid` is that of whole rows.
+fn pack_tiers(
+    weights: &Weights,
+    shape: Tiers,
+    grid: Grid,
+    rounded: impl Fn(Grid, Range<usize>) -> Vec<i8>,
+) -> Result<Vec<Tensor>> {
+    let width = weights.width;
+    let rows = weights.embedding.len() / width;
+    let others = tiers::Tiers::<f32>::new(shape, &weights.occurrences, rows).others().to_vec();
+    let whole: Vec<u32> = (0..rows as u32).filter(|id| others.binary_search(id).is_err()).collect();
+    let place = |id: u32| width * id as usize;
+    let of = |id: u32, features: Range<usize>| &weights.embedding[place(id)..][..width][features];
+    let (narrow, remainders) = (usize::from(shape.width), shape.remainders as usize);
+    // A number that is not the first with its quotient or remainder has the row of the first.
+    let in_form = others.iter().enumerate().all(|(number, &id)| match number.checked_rem(remainders) {
+        None => of(id, narrow..width).iter().all(|&value| value == 0.0),
+        Some(remainder) => {
+            of(id, 0..narrow) == of(others[number - remainder], 0..narrow)
+                && of(id, narrow..width) == of(others[remainder], narrow..width)
+        }
+    });
+    if !in_form {
+        let problem = "the rows of the ids that occur seldom are not in the form that the model has for them";
+        return Err(fault("tensor embedding", problem, "export with the data that the run learned from").into());
+    }
+    let below = if shape.int4 { Grid::INT4 } else { Grid::INT8 };
+    let firsts = others.iter().step_by(remainders.max(1));
+    let quotients = firsts.flat_map(|&id| rounded(below, place(id)..place(id) + narrow)).collect();
+    let mut tensors = vec![
+        Tensor {
+            role: Role::Embedding,
+            layer: 0,
+            values: Values::I8(whole.iter().flat_map(|&id| rounded(grid, place(id)..place(id) + width)).collect()),
+        },
+        Tensor { role: Role::WholeRows, layer: 0, values: Values::Bytes(IdSet::encode(rows, &whole)) },
+        Tensor { role: Role::Quotients, layer: 0, values: Values::I8(quotients) },
+    ];
+    if remainders > 0 {
+        let rows = others.iter().take(remainders);
+        let rows = rows.flat_map(|&id| rounded(below, place(id) + narrow..place(id) + width)).collect();
+        tensors.push(Tensor { role: Role::Remainders, layer: 0, values: Values::I8(rows) });
+    }
+    Ok(tensors)
+}
+
+/// A scale for each of the `width` columns: the one among clips at 100, 95 … 50 % of the column's largest magnitude that gives the
+/// least squared error, `Σ (1 + occurrences)·(value − rounded)²` over the rows: a row that no example has still counts once.
+///
+/// The scales that the weights bring with them, where they do.
+pub(crate) fn column_scales(weights: &Weights, storage: Storage) -> Vec<f32> {
+    if !weights.embedding_scales.is_empty() {
+        return weights.embedding_scales.clone();
+    }
+    let grid = Grid::of_embedding(storage);
+    let [_, highest] = grid.range();
+    let share = |row: usize| 1.0 + f64::from(weights.occurrences.get(row).copied().unwrap_or(0));
+    (0..weights.width)
+        .map(|column| {
+            let values: Vec<f32> = weights.embedding.iter().skip(column).step_by(weights.width).copied().collect();
+            let largest = values.iter().fold(0.0_f32, |largest, value| largest.max(value.abs())).max(1e-6);
+            let error = |scale: f32| -> f64 {
+                values
+                    .iter()
+                    .enumerate()
+                    .map(|(row, &value)| {
+                        let rounded = grid.round(value / scale) * scale;
+                        share(row) * f64::from(value - rounded).powi(2)
+                    })
+                    .sum()
+            };
+            (0..=10)
+                .map(|step| largest * (1.0 - 0.05 * step as f32) / highest)
+                .min_by(|a, b| error(*a).total_cmp(&error(*b)))
+                .unwrap_or(largest / highest)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use latch_engine::layers::pooling::Pooling as Readout;
+
+    /// One column: 400 small values, and a large one in row 0.
+    fn network() -> Weights {
+        let mut weights = Weights::random(401, 1, &[2], Readout::Last, 1);
+        weights.embedding = (0..401).map(|row| if row == 0 { 1.0 } else { 0.001 * (row % 5) as f32 }).collect();
+        weights
+    }
+
+    #[test]
+    fn what_the_examples_read_most_is_kept_most_exactly() {
+        let often: Vec<u32> = (0..401).flat_map(|id| vec![id; if id == 0 { 1_000 } else { 1 }]).collect();
+        let seldom: Vec<u32> = (1..401).cycle().take(4_000_000).collect();
+        let [large, small] =
+            [often, seldom].map(|ids| column_scales(&network().calibrated([ids.as_slice()]), Storage::Int8)[0]);
+        assert!((large - 1.0 / 127.0).abs() < 1e-6, "the row that is read often is not clipped: {large}");
+        assert!(small < large, "the row that nobody reads is clipped for the others: {small}");
+    }
+
+    #[test]
+    fn an_id_outside_the_embedding_is_left_out_of_the_calibration() {
+        assert_eq!(network().calibrated([[0, 0, 400, 9_999].as_slice()]).occurrences.iter().sum::<u32>(), 3);
+    }
+}

@@ -1,0 +1,251 @@
+//! From a network's weights to the tensors of an image, layer by layer: floats keep their values, integers are those of each layer's own file.
+//!
+//! A value that a layer hands on is a Q0.15 number in an integer image. What its 1.0 is worth is known here alone, a scale for each feature: 128 times the
+//! scale of its column for the embedding's bytes, 1 for cells, tanh and sigmoid, and the largest value that can occur for linear and relu. The layer that reads it has that scale
+//! inside its weights.
+
+use anyhow::Result;
+use latch_engine::Precision;
+use latch_engine::image::encode::{Tensor, Values, pack_gates_f32, pack_rows_f32, pack_rows_i8};
+use latch_engine::image::role::Role;
+
+use super::describe::Chain;
+use super::rows::{Grid, RowIntegers};
+use super::{Cell, CellWeights, DenseWeights, Storage, Weights, embedding, gru, head, lstm, rnn};
+use crate::config::chain::Activation;
+
+/// The chain of an image, and the tensors of its layers and of its embedding.
+pub(super) struct Packed {
+    pub(super) chain: Chain,
+    pub(super) tensors: Vec<Tensor>,
+}
+
+/// What stands at a place behind the embedding.
+enum Step<'w> {
+    Cell(&'w CellWeights),
+    Dense(&'w DenseWeights),
+    Pooling,
+}
+
+/// The layers in their order, without the one that answers. A network without pooling is described with that of the last step, which
+/// whoever wants an answer for each step takes out again.
+fn steps(weights: &Weights) -> Vec<Step<'_>> {
+    let (mut cells, mut dense) = (weights.layers.iter(), weights.dense.iter().peekable());
+    let (mut steps, mut is_pooled) = (Vec::new(), false);
+    for place in 0.. {
+        if let Some(layer) = dense.next_if(|layer| layer.place == place) {
+            steps.push(Step::Dense(layer));
+        } else if let Some(layer) = cells.next() {
+            steps.push(Step::Cell(layer));
+        } else if dense.peek().is_some() && !is_pooled {
+            steps.push(Step::Pooling);
+            is_pooled = true;
+        } else {
+            break;
+        }
+    }
+    if !is_pooled {
+        steps.push(Step::Pooling);
+    }
+    steps
+}
+
+/// Packs all layers.
+///
+/// # Errors
+/// A fault when weights are too large for integers.
+pub(super) fn pack(weights: &Weights, storage: Storage) -> Result<Packed> {
+    match storage.precision() {
+        Precision::F32 | Precision::F16 => Ok(pack_floats(weights, storage)),
+        Precision::Int8 => pack_integers(weights, storage),
+    }
+}
+
+fn pack_integers(weights: &Weights, storage: Storage) -> Result<Packed> {
+    let columns = embedding::column_scales(weights, storage);
+    let mut tensors = embedding::pack(weights, storage, &columns)?;
+    let mut chain = Chain::new(weights.width, storage);
+    // What 1.0 is worth of each feature.
+    let mut worth: Vec<f64> = columns.iter().map(|&scale| 128.0 * f64::from(scale)).collect();
+    for (place, step) in steps(weights).into_iter().enumerate() {
+        let layer = place as u8;
+        match step {
+            Step::Cell(cell) => {
+                let inputs: Vec<f32> = worth.iter().map(|&worth| (worth / 128.0) as f32).collect();
+                let shift = push_cell(&mut tensors, cell, &inputs, Grid::of_gates(storage), layer)?;
+                chain.cell(cell.cell, cell.units, shift);
+                worth = vec![1.0; cell.units];
+            }
+            Step::Dense(dense) => {
+                let outputs = dense.bias.len();
+                let (unit, scale) = match dense.activation {
+                    Activation::Tanh | Activation::Sigmoid => (4096.0, 1.0),
+                    Activation::Linear | Activation::Relu => {
+                        let largest = largest(dense, &worth);
+                        (32_767.0 / largest, largest)
+                    }
+                };
+                let shift = push_dense(&mut tensors, (&dense.kernel, &dense.bias), &worth, unit, layer)?;
+                chain.dense(outputs, dense.activation, shift);
+                worth = vec![scale; outputs];
+            }
+            Step::Pooling => chain.pooling(weights.readout),
+        }
+    }
+    let layer = steps(weights).len() as u8;
+    let shift = push_dense(&mut tensors, (&weights.head, &weights.head_bias), &worth, 65_536.0, layer)?;
+    chain.dense(weights.head_bias.len(), Activation::Linear, shift);
+    Ok(Packed { chain, tensors })
+}
+
+/// The largest value that a dense layer can give, of inputs inside their range.
+fn largest(dense: &DenseWeights, worth: &[f64]) -> f64 {
+    let rows = dense.kernel.chunks(worth.len()).zip(&dense.bias);
+    let reach = rows.map(|(row, bias)| {
+        row.iter().zip(worth).map(|(weight, worth)| f64::from(weight.abs()) * worth).sum::<f64>()
+            + f64::from(bias.abs())
+    });
+    reach.fold(1e-6, f64::max)
+}
+
+/// A dense layer whose value 1 is `unit` integers.
+fn push_dense(
+    tensors: &mut Vec<Tensor>,
+    (kernel, bias): (&[f32], &[f32]),
+    worth: &[f64],
+    unit: f64,
+    layer: u8,
+) -> Result<u8> {
+    // The integers are those of an answer, in which 1 is 2^16.
+    let part = unit / 65_536.0;
+    let kernel: Vec<f32> = kernel
+        .iter()
+        .zip(worth.iter().cycle())
+        .map(|(&weight, worth)| (f64::from(weight) * worth * part) as f32)
+        .collect();
+    let bias: Vec<f32> = bias.iter().map(|&bias| (f64::from(bias) * part) as f32).collect();
+    let (weights, multipliers, biases, shift) = head::quantize(&kernel, &bias)?;
+    tensors.push(Tensor { role: Role::Weights, layer, values: Values::I16(weights) });
+    tensors.push(Tensor { role: Role::Multipliers, layer, values: Values::U16(multipliers) });
+    tensors.push(Tensor { role: Role::Biases, layer, values: Values::I32(biases) });
+    Ok(shift)
+}
+
+/// The tensors of a recurrent layer in integers, and its shift.
+fn push_cell(tensors: &mut Vec<Tensor>, cell: &CellWeights, inputs: &[f32], grid: Grid, layer: u8) -> Result<u8> {
+    let index = usize::from(layer);
+    let mut push = |role, values| tensors.push(Tensor { role, layer, values });
+    Ok(match cell.cell {
+        Cell::Lstm => {
+            let integers = lstm::quantize(cell, inputs, grid, index)?;
+            let (weights, multipliers, biases) = integers.packed();
+            push(Role::Weights, Values::I8(weights));
+            push(Role::Multipliers, Values::U16(multipliers));
+            push(Role::Biases, Values::I32(biases));
+            integers.shift
+        }
+        Cell::Gru { .. } => {
+            let integers = gru::quantize(cell, inputs, grid, index)?;
+            let (weights, multipliers, biases) = quads(&integers.kernel);
+            push(Role::Weights, Values::I8(weights));
+            push(Role::Multipliers, Values::U16(multipliers));
+            push(Role::Biases, Values::I32(biases));
+            let (weights, multipliers, _) = quads(&integers.recurrent);
+            push(Role::RecurrentWeights, Values::I8(weights));
+            push(Role::RecurrentMultipliers, Values::U16(multipliers));
+            push(Role::RecurrentBiases, Values::I32(integers.recurrent.biases));
+            integers.shift
+        }
+        Cell::Rnn { .. } => {
+            let integers = rnn::quantize(cell, inputs, grid, index)?;
+            let (weights, multipliers, biases) = quads(&integers.rows);
+            push(Role::Weights, Values::I8(weights));
+            push(Role::Multipliers, Values::U16(multipliers));
+            push(Role::Biases, Values::I32(biases));
+            integers.shift
+        }
+    })
+}
+
+/// Rows in the order of the kernels, filled up to whole quads with zeros.
+fn quads(rows: &RowIntegers) -> (Vec<i8>, Vec<u16>, Vec<i32>) {
+    let RowIntegers { columns, weights, multipliers, biases } = rows;
+    let (count, all) = (multipliers.len(), multipliers.len().next_multiple_of(4));
+    let packed = pack_rows_i8(count, *columns, |row, column| weights[row * columns + column]);
+    let (mut multipliers, mut biases) = (multipliers.clone(), biases.clone());
+    multipliers.resize(all, 0);
+    biases.resize(all, 0);
+    (packed, multipliers, biases)
+}
+
+fn pack_floats(weights: &Weights, storage: Storage) -> Packed {
+    let mut tensors = vec![Tensor { role: Role::Embedding, layer: 0, values: Values::F32(weights.embedding.clone()) }];
+    let mut chain = Chain::new(weights.width, storage);
+    let steps = steps(weights);
+    let answer = steps.len() as u8;
+    for (place, step) in steps.into_iter().enumerate() {
+        let layer = place as u8;
+        let mut push = |role, values| tensors.push(Tensor { role, layer, values: Values::F32(values) });
+        match step {
+            Step::Cell(cell) => {
+                match cell.cell {
+                    Cell::Lstm => {
+                        let weight = |gate, unit, column| cell.weight(gate, unit, column);
+                        push(Role::Weights, pack_gates_f32(cell.units, cell.inputs + cell.units, weight));
+                        let bias = |gate: usize, unit: usize, _: usize| cell.bias[gate * cell.units + unit];
+                        push(Role::Biases, pack_gates_f32(cell.units, 1, bias));
+                    }
+                    Cell::Gru { reset_after } => push_gru(&mut push, cell, reset_after),
+                    Cell::Rnn { .. } => {
+                        let lanes = cell.units.next_multiple_of(8);
+                        let columns = cell.inputs + cell.units;
+                        let weight = |unit, column| if unit < cell.units { cell.weight(0, unit, column) } else { 0.0 };
+                        push(Role::Weights, pack_rows_f32(lanes, columns, weight));
+                        push(Role::Biases, lanes_of(&cell.bias, lanes));
+                    }
+                }
+                chain.cell(cell.cell, cell.units, 0);
+            }
+            Step::Dense(dense) => {
+                push(Role::Weights, dense.kernel.clone());
+                push(Role::Biases, dense.bias.clone());
+                chain.dense(dense.bias.len(), dense.activation, 0);
+            }
+            Step::Pooling => chain.pooling(weights.readout),
+        }
+    }
+    tensors.push(Tensor { role: Role::Weights, layer: answer, values: Values::F32(weights.head.clone()) });
+    tensors.push(Tensor { role: Role::Biases, layer: answer, values: Values::F32(weights.head_bias.clone()) });
+    chain.dense(weights.head_bias.len(), Activation::Linear, 0);
+    Packed { chain, tensors }
+}
+
+/// Values with zeros behind them.
+fn lanes_of(values: &[f32], lanes: usize) -> Vec<f32> {
+    let mut values = values.to_vec();
+    values.resize(lanes, 0.0);
+    values
+}
+
+/// The tensors of a float GRU layer: rows `[gate z, r, n][units in lanes]`; of the recurrent kernel those of n by themselves behind the others.
+fn push_gru(push: &mut impl FnMut(Role, Vec<f32>), cell: &CellWeights, reset_after: bool) {
+    let (units, lanes) = (cell.units, cell.units.next_multiple_of(8));
+    // A row of lanes is a gate's unit, or padding.
+    let row = |at: usize| (at % lanes < units).then(|| at / lanes * units + at % lanes);
+    let kernel = |at, column: usize| row(at).map_or(0.0, |row| cell.kernel[row * cell.inputs + column]);
+    let recurrent = |at, column: usize| row(at).map_or(0.0, |row| cell.recurrent_kernel[row * units + column]);
+    let second = |row: usize| cell.recurrent_bias.get(row).copied().unwrap_or(0.0);
+    let bias = |at: usize| {
+        // Rows of n keep their biases apart where the reset stands between them.
+        let is_apart = reset_after && at >= 2 * lanes;
+        row(at).map_or(0.0, |row| cell.bias[row] + if is_apart { 0.0 } else { second(row) })
+    };
+    push(Role::Weights, pack_rows_f32(3 * lanes, cell.inputs, kernel));
+    push(Role::Biases, (0..3 * lanes).map(bias).collect());
+    let mut weights = pack_rows_f32(2 * lanes, units, recurrent);
+    weights.extend(pack_rows_f32(lanes, units, |at, column| recurrent(at + 2 * lanes, column)));
+    push(Role::RecurrentWeights, weights);
+    if reset_after {
+        push(Role::RecurrentBiases, (2 * lanes..3 * lanes).map(|at| row(at).map_or(0.0, second)).collect());
+    }
+}
