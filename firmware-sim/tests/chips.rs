@@ -178,7 +178,7 @@ fn a_folded_embedding_gives_the_same_digest_on_every_board_as_the_image_that_it_
 }
 
 #[test]
-fn a_firmware_without_folding_says_so_of_a_folded_image() {
+fn a_firmware_without_projection_says_so_of_a_projected_image() {
     if toolchain().is_none() {
         return;
     }
@@ -189,7 +189,7 @@ fn a_firmware_without_folding_says_so_of_a_folded_image() {
     let batch = Batch::new(texts.iter().map(String::as_bytes), false);
     let outcome = boot(board, &elf, Some(&folded.image()), &batch.bytes, &boot::Options::default()).expect("it boots");
     let error = batch.read(&outcome.output).expect_err("the firmware cannot run it").to_string();
-    assert!(error.contains("folded") && error.contains("--fold-to"), "{error}");
+    assert!(error.contains("the feature `projection`"), "{error}");
 }
 
 #[test]

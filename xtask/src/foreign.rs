@@ -40,7 +40,7 @@ impl Foreign {
     pub(crate) fn tests(&self) -> Command {
         let variable = |name: &str| format!("CARGO_TARGET_{}_{name}", self.target.to_uppercase().replace('-', "_"));
         Command::new(&format!(
-            "cargo test --profile checked --no-fail-fast -p latch-engine --lib --target {}",
+            "cargo test --profile checked --no-fail-fast -p latch-engine --features std,float --lib --target {}",
             self.target
         ))
         .env(&variable("LINKER"), "rust-lld")

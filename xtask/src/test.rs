@@ -92,7 +92,7 @@ pub(crate) fn run(quick: bool) -> bool {
     for foreign in &FOREIGN {
         run.slow(foreign.name, |run, name| run.foreign(name, foreign));
     }
-    for (name, features) in [("engine without std", ""), ("engine without std, with floats", " --features float")] {
+    for (name, features) in NO_STD {
         run.slow(name, |run, name| run.no_std(name, features));
     }
     for (name, command) in wasm::checks() {
@@ -104,6 +104,13 @@ pub(crate) fn run(quick: bool) -> bool {
     run.slow("chips, bytes", |run, name| run.chips(name, "cargo xtask size", || size::run(false)));
     run.finish()
 }
+
+/// Sets of the engine's features that are built for every chip and for a host without the standard library: the smallest useful ones, and everything.
+const NO_STD: [(&str, &str); 3] = [
+    ("engine without std, text and lstm", "text,lstm"),
+    ("engine without std, gru on ids", "gru"),
+    ("engine without std, everything", "default,float"),
+];
 
 /// The engine's tests, and those of parity between backends, with the scalar backend forced.
 ///
@@ -159,7 +166,9 @@ impl Run {
     /// Builds the engine for the chips, without the standard library.
     fn no_std(&mut self, name: &str, features: &str) {
         let targets = TARGETS.map(|target| format!(" --target {target}")).concat();
-        let build = format!("build --release -p latch-engine --no-default-features{features}{targets}");
+        let engine = format!("-p latch-engine --no-default-features --features {features}");
+        self.check(&format!("{name}, host"), &Command::new(&format!("cargo build --release {engine}")));
+        let build = format!("build --release {engine}{targets}");
         match Toolchain::find() {
             Ok(toolchain) => self.check(name, &toolchain.cargo(&build)),
             Err(error) => {

@@ -33,7 +33,7 @@ pub(crate) fn has_node() -> bool {
 /// The engine's tests, with vectors, under Node.
 pub(crate) fn tests() -> Command {
     let runner = root().join("xtask/wasi.mjs").display().to_string();
-    for_target("test -p latch-engine --lib --profile checked --no-fail-fast", TARGETS[0], true)
+    for_target("test -p latch-engine --features std,float --lib --profile checked --no-fail-fast", TARGETS[0], true)
         .arg("--config")
         .arg(format!("target.{}.runner=[\"node\",\"--no-warnings\",{runner:?}]", TARGETS[0]))
         .args("-- --no-capture")
@@ -45,9 +45,9 @@ pub(crate) fn checks() -> [(&'static str, Command); 3] {
         for_target(&format!("clippy -p latch-engine --profile checked {selection}"), target, vectors)
             .args("-- -D warnings")
     };
-    let bare = "--no-default-features --features float";
+    let bare = "--features float";
     [
-        ("wasm, lints", lints("--all-targets", TARGETS[0], true)),
+        ("wasm, lints", lints("--all-targets --features std,float", TARGETS[0], true)),
         ("wasm without std", lints(bare, TARGETS[1], true)),
         ("wasm without std and vectors", lints(bare, TARGETS[1], false)),
     ]
