@@ -78,25 +78,19 @@ pub fn run(args: Args) -> Result<()> {
     let received = from_bytes(&bytes, args.file.display(), &Given { vocabulary, readout: args.readout })?;
     let (network, vocabulary) = (received.network, received.vocabulary);
     let chain = network.config().chain.clone();
-    let (lstm, layers) = (chain.cells().next().map_or(0, |cell| cell.units), chain.cells().count());
-    let readout = chain.pooling().unwrap_or_default();
+    let (units, layers) = (chain.cells().next().map_or(0, |cell| cell.units), chain.cells().count());
+    let shown = chain.to_string();
+    let (embedding, readout) = (chain.embedding, chain.pooling().unwrap_or_default());
     let mut config = RunConfig {
         latch: env!("CARGO_PKG_VERSION").into(),
         train: TrainConfig {
             model: ModelConfig {
                 vocab: vocabulary.words().len(),
-                embedding: chain.embedding,
-                lstm,
-                layers,
-                readout,
+                chain,
                 words: Words::Count,
                 skip_unknown: vocabulary.rows() == vocabulary.words().len(),
                 hashed: None,
                 tiers: None,
-                dropout: 0.0,
-                recurrent_dropout: 0.0,
-                word_dropout: 0.0,
-                head_dropout: 0.0,
                 ngrams: NgramConfig::NONE,
                 syllables: false,
             },
@@ -111,11 +105,6 @@ pub fn run(args: Args) -> Result<()> {
             vocabulary_sha256: vocabulary.sha256(),
         }),
     };
-    if config.train.network(vocabulary.rows()) != *network.config() {
-        let problem =
-            format!("its layers are `{}`, but a run has LSTM layers of the same units", network.config().chain);
-        return Err(fault(args.file.display(), problem, "import a network of such layers").into());
-    }
     config.train.check(&format!("{}: ", args.file.display()))?;
     let (training, validation, valid_sha256) = load(&mut config)?;
     let (mut judged, mut warning) = (None, None);
@@ -164,12 +153,8 @@ pub fn run(args: Args) -> Result<()> {
     answer(
         args.json,
         format_args!(
-            "{} words > embedding {} > {} x LSTM {} > readout {} > 1 logit, {weights} weights in the layout {}; {accuracy}; run in {}",
+            "text {} > {shown}, {weights} weights in the layout {}; {accuracy}; run in {}",
             vocabulary.words().len(),
-            chain.embedding,
-            layers,
-            lstm,
-            readout.name(),
             received.layout.name(),
             folder.path().display(),
         ),
@@ -182,8 +167,8 @@ pub fn run(args: Args) -> Result<()> {
             run: &folder.path().display().to_string(),
             layout: received.layout.name(),
             words: vocabulary.words().len(),
-            embedding: chain.embedding,
-            units: lstm,
+            embedding,
+            units,
             layers,
             readout,
             weights,
