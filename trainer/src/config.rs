@@ -22,9 +22,6 @@ use sha2::{Digest, Sha256};
 
 use chain::{Chain, LayerConfig, Pooling};
 
-/// What the head sees: [`chain::Pooling`].
-pub use chain::Pooling as Readout;
-
 /// Which words of the training texts a vocabulary takes: `--model words`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -123,7 +123,8 @@ pub fn job(forced: bool, seed: u64, note: &mut dyn FnMut(&str)) -> Result<Job> {
     })
 }
 
-/// The layers for the built-in set: `embedding 8 > lstm 32 > mean > dense`, a tenth of everything dropped but whole tokens.
+/// The layers for the built-in set: `embedding 8 > lstm 32 > mean > dense`, a tenth of everything dropped but whole
+/// tokens.
 fn built_in_chain() -> Chain {
     let cell = CellConfig { units: 32, dropout: 0.1, recurrent_dropout: 0.1 };
     let head = LayerConfig::Dense { units: None, activation: Activation::Linear, dropout: 0.1 };

@@ -492,7 +492,7 @@ fn a_file_of_another_kind_is_refused() {
         ("empty.latch", b""),
         ("short.latch", b"LT"),
     ] {
-        refuse_image(&place, name, content, &["no Latch image", "`latch export`"]);
+        refuse_image(&place, name, content, &["not a Latch image", "`latch export`"]);
     }
 }
 

@@ -1,5 +1,6 @@
-//! Promise: a model of any chain of layers that `--model` takes is trained, resumed, exported and judged; its image of floats gives the network's logits,
-//! and that of integers the same verdicts but for a few. A mistake in the chain is pointed at.
+//! Promise: a model of any chain of layers that `--model` takes is trained, resumed, exported and judged; its image of
+//! floats gives the network's logits, and that of integers the same verdicts but for a few. A mistake in the chain is
+//! pointed at.
 
 #[path = "support/latch.rs"]
 mod support;
@@ -144,7 +145,8 @@ fn a_mistake_in_the_chain_is_pointed_at_with_the_nearest_name() {
     for (model, words) in [
         (
             "text 90 > embedding 8 > gur 24 > dense",
-            "unknown layer `gur`; did you mean `gru`?\n  text 90 > embedding 8 > gur 24 > dense\n                          ^^^\n",
+            "unknown layer `gur`; did you mean `gru`?\n  \
+             text 90 > embedding 8 > gur 24 > dense\n                          ^^^\n",
         ),
         (
             "embedding 8 > gru 24 dropuot=0.1",

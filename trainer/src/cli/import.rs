@@ -8,9 +8,8 @@ use sha2::{Digest, Sha256};
 
 use super::args::{ValidArg, absolute};
 use super::output::{answer, print_json, warn};
-use crate::config::{
-    Imported, ModelConfig, NgramConfig, Objective, Readout, RunConfig, TrainConfig, Words, default_config,
-};
+use crate::config::chain::Pooling;
+use crate::config::{Imported, ModelConfig, NgramConfig, Objective, RunConfig, TrainConfig, Words, default_config};
 use crate::dataset::hex;
 use crate::error::fault;
 use crate::exchange::{Given, from_bytes, read_file};
@@ -37,7 +36,7 @@ pub struct Args {
     vocabulary: Option<PathBuf>,
     /// What the head sees, if its metadata does not say it
     #[arg(long, value_enum)]
-    readout: Option<Readout>,
+    readout: Option<Pooling>,
     /// Labelled texts that it was trained on: a folder, or .tsv, .csv, .jsonl, each also .gz
     #[arg(long)]
     data: Option<PathBuf>,
@@ -60,7 +59,7 @@ struct Line<'a> {
     embedding: usize,
     units: usize,
     layers: usize,
-    readout: Readout,
+    readout: Pooling,
     weights: usize,
     /// Null without data.
     valid_accuracy: Option<f64>,

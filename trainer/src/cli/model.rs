@@ -40,8 +40,9 @@ const DEFAULT: Stack = Stack {
     head_dropout: 0.0,
 };
 
-const KEYS: &str = "vocab, words, embedding, whole, rare, rare_bits, quotient, lstm, layers, bag, readout, unknown, dropout, \
-                    recurrent_dropout, word_dropout, head_dropout, ngrams, longest, ngram_texts, ngram_bits, ngram_dropout";
+const KEYS: &str = "vocab, words, embedding, whole, rare, rare_bits, quotient, lstm, layers, bag, readout, \
+                    unknown, dropout, recurrent_dropout, word_dropout, head_dropout, ngrams, longest, ngram_texts, \
+                    ngram_bits, ngram_dropout";
 
 impl FromStr for ModelArg {
     type Err = String;

@@ -371,6 +371,22 @@ struct Options<'t> {
     settings: Vec<Setting<'t>>,
 }
 
+impl Options<'_> {
+    /// The layer of a name; none of the embedding.
+    fn layer(&self, name: &str) -> Option<LayerConfig> {
+        let Options { size, word, dropout, recurrent_dropout, .. } = *self;
+        let cell = CellConfig { units: size.unwrap_or_default(), dropout, recurrent_dropout };
+        let activation = word.and_then(Activation::named);
+        Some(match name {
+            "lstm" => LayerConfig::Lstm(cell),
+            "gru" => LayerConfig::Gru { cell, reset_after: word.is_none() },
+            "rnn" => LayerConfig::Rnn { cell, activation: activation.unwrap_or(Activation::Tanh) },
+            "dense" => LayerConfig::Dense { units: size, activation: activation.unwrap_or_default(), dropout },
+            _ => LayerConfig::Pooling(Pooling::ALL.into_iter().find(|pooling| pooling.name() == name)?),
+        })
+    }
+}
+
 /// An option that says something of a model besides its layers.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Setting<'t> {
@@ -397,8 +413,8 @@ pub(super) struct Notation<'t> {
 }
 
 impl<'t> Notation<'t> {
-    /// Reads the text of a model: `[ "text" [ WORDS ] { option } ">" ] chain`. A pooling that is missing is `last`, or `mean` without a recurrent
-    /// layer; a last `dense` that is missing is added.
+    /// Reads the text of a model: `[ "text" [ WORDS ] { option } ">" ] chain`. A pooling that is missing is `last`, or
+    /// `mean` without a recurrent layer; a last `dense` that is missing is added.
     ///
     /// # Errors
     /// The first mistake of the text.
@@ -444,48 +460,29 @@ impl<'t> Notation<'t> {
                 let nearest = nearest(name, names);
                 return Err(error(here, format!("unknown layer `{name}`; {nearest}")));
             }
-            let Options { size, word, dropout, recurrent_dropout, settings: said } =
-                read_options(text, words, of_model)?;
-            settings.extend(said);
+            let mut options = read_options(text, words, of_model)?;
+            settings.append(&mut options.settings);
             if name == "text" {
                 if number > 0 {
                     return Err(error(here, "the input `text` comes first, and once".into()));
                 }
-                words_of_text = size;
+                words_of_text = options.size;
                 continue;
             }
-            let needed = !["dense", "last", "mean", "max", "attention"].contains(&name);
-            let Some(units) = size.or(if needed { None } else { Some(0) }) else {
+            let has_size = ["embedding", "lstm", "gru", "rnn"].contains(&name);
+            if has_size && options.size.is_none() {
                 let unit = if name == "embedding" { "features" } else { "units" };
                 return Err(error(place.clone(), format!("`{name}` needs its {unit}, as in `{name} 16`")));
-            };
-            let cell = CellConfig { units, dropout, recurrent_dropout };
-            let layer = match name {
-                "lstm" => LayerConfig::Lstm(cell),
-                "gru" => LayerConfig::Gru { cell, reset_after: word.is_none() },
-                "rnn" => {
-                    LayerConfig::Rnn { cell, activation: word.and_then(Activation::named).unwrap_or(Activation::Tanh) }
+            }
+            match (&mut chain, options.layer(name)) {
+                (Some(chain), Some(layer)) => chain.layers.push(layer),
+                (None, None) => {
+                    let embedding = options.size.unwrap_or_default();
+                    // The share of an embedding's option is the share of its tokens.
+                    chain = Some(Chain { embedding, word_dropout: options.dropout, layers: Vec::new() });
                 }
-                "dense" => {
-                    let activation = word.and_then(Activation::named).unwrap_or_default();
-                    LayerConfig::Dense { units: size, activation, dropout }
-                }
-                "last" => LayerConfig::Pooling(Pooling::Last),
-                "mean" => LayerConfig::Pooling(Pooling::Mean),
-                "max" => LayerConfig::Pooling(Pooling::Max),
-                "attention" => LayerConfig::Pooling(Pooling::Attention),
-                _ => match chain {
-                    None => {
-                        // The share of an embedding's option is the share of its tokens.
-                        chain = Some(Chain { embedding: units, word_dropout: dropout, layers: Vec::new() });
-                        continue;
-                    }
-                    Some(_) => return Err(error(here, "there is one embedding, and it comes first".into())),
-                },
-            };
-            match &mut chain {
-                Some(chain) => chain.layers.push(layer),
-                None => {
+                (Some(_), None) => return Err(error(here, "there is one embedding, and it comes first".into())),
+                (None, Some(_)) => {
                     let problem = "a chain begins with an embedding, as in `embedding 8 > gru 24 > attention > dense`";
                     return Err(error(here, problem.into()));
                 }

@@ -1,4 +1,5 @@
-//! A model as text: its input, where it is said, and its layers, as in `"text 9500 > embedding 8 > gru 24 > attention > dense"`.
+//! A model as text: its input, where it is said, and its layers:
+//! `"text 9500 > embedding 8 > gru 24 > attention > dense"`.
 //!
 //! ```text
 //! model      = [ "text" [ WORDS ] { input } ">" ] chain             the chain of `config::chain`
@@ -7,8 +8,8 @@
 //!            | "ngrams=" N | "longest=" N | "ngram_texts=" N | "ngram_bits=" N | "ngram_dropout=" SHARE
 //! ```
 //!
-//! The embedding of a model takes `whole=`, `rare=`, `rare_bits=` and `quotient=` too. The pooling may be left out (it is `last`, or `mean` without a
-//! recurrent layer), and so may the last `dense`.
+//! The embedding of a model takes `whole=`, `rare=`, `rare_bits=` and `quotient=` too. The pooling may be left out (it
+//! is `last`, or `mean` without a recurrent layer), and so may the last `dense`.
 
 use latch_engine::input::hashed::{Hashed, Spelling};
 use latch_engine::input::ngrams::{MAX_LONGEST, WEIGHT_BITS};

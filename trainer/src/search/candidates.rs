@@ -341,7 +341,8 @@ pub fn propose(sizer: &Sizer, budget: &Budget, trials: usize) -> Result<Vec<Cand
     Ok(candidates)
 }
 
-/// A chain of recurrent layers, with the dropouts of the embedding, the first recurrent layer and the last layer of `base`.
+/// A chain of recurrent layers, with the dropouts of the embedding, the first recurrent layer and the last layer of
+/// `base`.
 fn shaped(base: &Chain, width: usize, cells: &[(Cell, usize)], pooling: Pooling) -> Chain {
     let like = base.cells().next().copied().unwrap_or(CellConfig::of(0));
     let cells = cells.iter().map(|&(kind, units)| {

@@ -1,15 +1,17 @@
 //! How long a token takes on a named part, from the shape of a model alone: an estimate for choosing between shapes before they are trained.
 //!
 //! ```text
-//! instructions = Σ layers (a·M + b·U·r/4 + c) + t + g·n  M: multiply-adds, r·U·⌈inputs + U⌉₄;  U: units;  n: longest n-gram
-//!                                                        r: rows of a unit: 4 of an LSTM, 3 of a GRU, 1 of a simple or a dense layer
+//! instructions = Σ layers (a·M + b·U·r/4 + c) + t + g·n
+//! M: multiply-adds, r·U·⌈inputs + U⌉₄;  U: units;  n: longest n-gram
+//! r: rows of a unit: 4 of an LSTM, 3 of a GRU, 1 of a simple recurrent or a dense layer
 //! cycles       = instructions · (cycles an instruction) + waits for M bytes of weights in flash
 //! ```
 //!
-//! `a`, `b`, `c` are solved from the instructions that were counted for int8 steps of three sizes, and give the other sizes counted to
-//! 1 %; `t` (tokenizer, vocabulary) and the cycles of an instruction with their band are those of a token of the IMDb model
-//! (`docs/results/2026-11-23-chips.md`); waits are those of `docs/cycle-estimate.md`. `g` is judgement, and so are layers other than an LSTM. Nothing here is measured, and
-//! `latch-sim run --board` says more once there is an image. Holds for integer models; floats take twice as long or more.
+//! `a`, `b`, `c` are solved from the instructions that were counted for int8 steps of three sizes, and give the other
+//! sizes counted to 1 %; `t` (tokenizer, vocabulary) and the cycles of an instruction with their band are those of a
+//! token of the IMDb model (`docs/results/2026-11-23-chips.md`); waits are those of `docs/cycle-estimate.md`. `g` is
+//! judgement, and so are layers other than an LSTM. Nothing here is measured, and `latch-sim run --board` says more
+//! once there is an image. Holds for integer models; floats take twice as long or more.
 
 use latch_parts::parts::Part;
 use serde::{Deserialize, Serialize};
