@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use latch_trainer::dataset::{Example, built_in};
-use latch_trainer::network::readout::Readout;
 use latch_trainer::ngrams::NgramConfig;
 use latch_trainer::vocabulary::Vocabulary;
 use latch_trainer::{
-    config::{ModelConfig, TrainConfig, Words},
+    config::{
+        ModelConfig, TrainConfig, Words,
+        chain::{Chain, Pooling},
+    },
     learning::{
         sequences::Sequences,
         training::{BatchProgress, Progress},
@@ -54,18 +56,11 @@ pub fn config(embedding: usize, units: usize, epochs: u64) -> TrainConfig {
         model: ModelConfig {
             tiers: None,
             vocab: 1000,
-            embedding,
-            lstm: units,
-            layers: 1,
-            readout: Readout::Mean,
+            chain: Chain::stacked(embedding, 1, units, Some(Pooling::Mean)),
             words: Words::Count,
             skip_unknown: false,
             hashed: None,
             syllables: false,
-            dropout: 0.0,
-            recurrent_dropout: 0.0,
-            word_dropout: 0.0,
-            head_dropout: 0.0,
             ngrams: NgramConfig::NONE,
         },
         task: Default::default(),

@@ -5,7 +5,6 @@ use latch_engine::image::encode::AlignedBytes;
 use latch_engine::input::text::{Tokenizer, Tokens, Unknown};
 use latch_engine::kernels::AnyBackend;
 use latch_engine::{Error, Logit, Model, Precision, State};
-use latch_tests::training::{Task, config};
 use latch_trainer::dataset::{Example, built_in};
 use latch_trainer::ngrams::{Fitted, NgramConfig, fit, hashes};
 use latch_trainer::quantizer::{Origin, Weights, to_image};
@@ -30,8 +29,7 @@ fn images(precision: Precision) -> (Vec<Example>, Fitted, AlignedBytes, AlignedB
     let (examples, fitted) = fitted();
     let texts = examples.iter().map(|example| example.text.as_str());
     let vocabulary = Vocabulary::build(texts, 50, Unknown::LastRow);
-    let task = Task::new(config(5, 9, 1), 10, 10);
-    let weights = Weights::random(vocabulary.rows(), 5, &[9], task.config.model.readout.into(), 2);
+    let weights = Weights::random(vocabulary.rows(), 5, &[9], latch_engine::layers::pooling::Pooling::Mean, 2);
     let image = |weights: &Weights| to_image(weights, &vocabulary, precision, &Origin::default()).expect("it fits");
     let without = image(&weights);
     let with = image(&Weights { ngrams: Some(fitted.table.clone()), ..weights });

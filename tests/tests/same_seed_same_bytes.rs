@@ -12,7 +12,6 @@ use latch_tests::training::{Silent, Task, config};
 use latch_trainer::batches::{Batch, BatchOptions, plan};
 use latch_trainer::bptt::{LossOptions, Noise, StepOptions, Trainer, train_step};
 use latch_trainer::network::Network;
-use latch_trainer::network::readout::Readout;
 use latch_trainer::optimizer::{Adam, Decay, Ema, LearningRate};
 use latch_trainer::quantizer::{Origin, Weights, to_image};
 use latch_trainer::runs::{checkpoint::Checkpoint, folder::RunFolder};
@@ -26,12 +25,9 @@ use serde::{Deserialize, Serialize};
 /// A training of three epochs with everything that draws lots: dropouts of every kind, shuffled batches, and an average of the weights.
 fn task(seed: u64) -> Task {
     let mut config = config(6, 8, 3);
-    config.model.layers = 2;
-    config.model.readout = Readout::Max;
-    config.model.dropout = 0.1;
-    config.model.recurrent_dropout = 0.1;
-    config.model.word_dropout = 0.1;
-    config.model.head_dropout = 0.1;
+    let cell = "lstm 8 dropout=0.1 recurrent_dropout=0.1";
+    let chain = format!("embedding 6 word_dropout=0.1 > {cell} > {cell} > max > dense dropout=0.1");
+    config.model.chain = chain.parse().expect("a chain");
     config.weight_decay = 0.01;
     config.label_smoothing = 0.05;
     config.average = 0.9;

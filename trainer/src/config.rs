@@ -1,6 +1,7 @@
 //! Plain configuration: what a user chooses of a model, of its training and of a run, with the defaults and the checks.
 
 pub mod chain;
+pub mod notation;
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -19,10 +20,7 @@ use latch_engine::layers::embedding::{MAX_ROWS, Tiers};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use chain::{Activation, CellConfig, Chain, LayerConfig};
-
-/// What the head sees: [`chain::Pooling`].
-pub use chain::Pooling as Readout;
+use chain::{Chain, LayerConfig, Pooling};
 
 /// Which words of the training texts a vocabulary takes: `--model words`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -155,17 +153,11 @@ pub struct ModelConfig {
     /// Which words they are. Runs of older versions do not say so: they have the most frequent ones.
     #[serde(default)]
     pub words: Words,
-    /// Features of an embedding row.
-    pub embedding: usize,
+    /// The layers. Where each token has an answer, the pooling counts for nothing.
+    pub chain: Chain,
     /// The form of the embedding's rows for ids that occur seldom.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tiers: Option<Tiers>,
-    /// Units of each LSTM layer; means nothing without one.
-    pub lstm: usize,
-    /// Stacked LSTM layers; 0 for a bag of embeddings.
-    pub layers: usize,
-    /// What the head sees.
-    pub readout: Readout,
     /// True when unknown words are left out; false when they share a row.
     pub skip_unknown: bool,
     /// Rows that unknown words share by their hash, in place of the one.
@@ -174,14 +166,6 @@ pub struct ModelConfig {
     /// True when Hangul syllables are tokens of their own. Runs of older versions do not say so: they have words only.
     #[serde(default)]
     pub syllables: bool,
-    /// Dropout on the inputs of each LSTM layer, one mask a sequence.
-    pub dropout: f64,
-    /// Dropout on the recurrent state, one mask a sequence.
-    pub recurrent_dropout: f64,
-    /// Share of the tokens whose embedding is dropped.
-    pub word_dropout: f64,
-    /// Dropout on what the head sees.
-    pub head_dropout: f64,
     /// The n-grams whose weights are added to the network's logit.
     #[serde(default)]
     pub ngrams: NgramConfig,
@@ -246,14 +230,13 @@ impl TrainConfig {
         if self.task.has_values() { Objective::SquaredError } else { Objective::CrossEntropy }
     }
 
-    /// The chain of layers.
+    /// The chain of layers; without a pooling where each token has an answer.
     pub fn chain(&self) -> Chain {
-        let model = &self.model;
-        let cell = CellConfig { units: model.lstm, dropout: model.dropout, recurrent_dropout: model.recurrent_dropout };
-        let pooling = (!self.task.each_step()).then_some(LayerConfig::Pooling(model.readout));
-        let head = LayerConfig::Dense { units: None, activation: Activation::Linear, dropout: model.head_dropout };
-        let layers = std::iter::repeat_n(LayerConfig::Lstm(cell), model.layers).chain(pooling).chain([head]).collect();
-        Chain { embedding: model.embedding, word_dropout: model.word_dropout, layers }
+        let mut chain = self.model.chain.clone();
+        if self.task.each_step() {
+            chain.layers.retain(|layer| !matches!(layer, LayerConfig::Pooling(_)));
+        }
+        chain
     }
 
     /// What a token is.
@@ -372,28 +355,23 @@ pub enum Valid {
 }
 
 /// The model whose int8 image fits 64 KiB.
-pub const DEFAULT_MODEL: ModelConfig = ModelConfig {
-    vocab: 5_000,
-    words: Words::Count,
-    embedding: 8,
-    lstm: 32,
-    layers: 1,
-    readout: Readout::Attention,
-    skip_unknown: false,
-    hashed: None,
-    tiers: None,
-    syllables: false,
-    dropout: 0.0,
-    recurrent_dropout: 0.0,
-    word_dropout: 0.3,
-    head_dropout: 0.0,
-    ngrams: NgramConfig::NONE,
-};
+pub fn default_model() -> ModelConfig {
+    ModelConfig {
+        vocab: 5_000,
+        words: Words::Count,
+        chain: Chain { word_dropout: 0.3, ..Chain::stacked(8, 1, 32, Some(Pooling::Attention)) },
+        tiers: None,
+        skip_unknown: false,
+        hashed: None,
+        syllables: false,
+        ngrams: NgramConfig::NONE,
+    }
+}
 
 /// What the options' defaults give.
 pub fn default_config() -> TrainConfig {
     TrainConfig {
-        model: DEFAULT_MODEL,
+        model: default_model(),
         task: Task::Verdict,
         epochs: 10,
         batch: 32,
@@ -444,7 +422,10 @@ impl TrainConfig {
         if let Some(quantize) = &self.quantize {
             let integers = !matches!(quantize.storage, Storage::F32 | Storage::F16);
             check("--quantize", integers, "int8, mixed or int4")?;
-            check("--quantize", self.model.layers > 0, "left out for a model without LSTM layers")?;
+            let chain = &self.model.chain;
+            check("--quantize", chain.cells().next().is_some(), "left out for a model without recurrent layers")?;
+            let dense = chain.layers.iter().filter(|layer| matches!(layer, LayerConfig::Dense { .. })).count();
+            check("--quantize", dense == 1, "left out for a model with a dense layer before the last")?;
             check("--quantize-epochs", (1..=MAX_EPOCHS).contains(&quantize.epochs), &count)?;
             let rate = quantize.learning_rate;
             check("--quantize-lr", rate > 0.0 && rate.is_finite(), "a positive number")?;
@@ -474,8 +455,11 @@ impl TrainConfig {
         check("--task", plain, "verdict where the model has n-grams")?;
         let classes = matches!(task, Task::Verdict | Task::Classes(_)) || model.words == Words::Count;
         check("--model words", classes, "count where the labels are no classes of whole texts")?;
-        let steps = !task.each_step() || model.layers > 0;
-        check("--model layers", steps, "at least 1 where each token has an answer")
+        let chain = &model.chain;
+        let steps = !task.each_step() || chain.cells().next().is_some();
+        check("--model", steps, "of at least one recurrent layer where each token has an answer")?;
+        let pools = task.each_step() || chain.pooling().is_some();
+        check("--model", pools, "of a pooling (last, mean, max or attention) where a text has one answer")
     }
 }
 
@@ -483,45 +467,51 @@ impl ModelConfig {
     /// Checks what an image can hold.
     fn check(&self, within: &str) -> Checked {
         let check = |option: &str, fits: bool, range: &str| check(within, option, fits, range);
-        let width = usize::from(MAX_WIDTH);
         check("--model vocab", self.vocab > 0, "a whole number from 1")?;
-        check("--model layers", self.layers <= MAX_LAYERS, &format!("a whole number from 1 to {MAX_LAYERS}"))?;
-        if self.layers == 0 {
-            let fits = (1..=width).contains(&self.embedding);
-            check("--model bag", fits, &format!("a whole number from 1 to {width}"))?;
-        } else {
-            check("--model lstm", (1..width).contains(&self.lstm), &format!("a whole number from 1 to {}", width - 1))?;
-            let room = width - self.lstm;
-            check(
-                "--model embedding",
-                (1..=room).contains(&self.embedding),
-                &format!("a whole number from 1, with lstm at most {width}"),
-            )?;
-            if self.layers > 1 {
-                let fits = self.lstm <= width / 2;
-                check("--model lstm", fits, &format!("at most {} in more than one layer", width / 2))?;
-            }
-        }
+        self.check_layers(within)?;
         let hashed = self.hashed.is_none_or(|hashed| (1..MAX_ROWS).contains(&hashed.rows));
         check("--model unknown", hashed, &format!("of rows from 1 to below {MAX_ROWS}"))?;
         if let Some(tiers) = self.tiers {
-            let most = if tiers.remainders == 0 { self.embedding } else { self.embedding - 1 };
+            let width = self.chain.embedding;
+            let most = if tiers.remainders == 0 { width } else { width - 1 };
             let narrow = (1..=most).contains(&usize::from(tiers.width));
             check("--model rare", narrow, &format!("a whole number from 1 to {most}"))?;
         }
-        let attends = self.readout != Readout::Attention || self.layers > 0;
-        check("--model readout", attends, "last, mean or max where there is no recurrent layer")?;
         check("--model ngrams", self.ngrams.count <= MAX_NGRAMS, &format!("at most {MAX_NGRAMS}"))?;
         check("--model ngram_dropout", (0.0..=1.0).contains(&self.ngrams.dropout), "from 0 to 1")?;
         check("--model longest", (1..=MAX_LONGEST as u8).contains(&self.ngrams.longest), "what an image can hold")?;
         check("--model ngram_bits", WEIGHT_BITS.contains(&self.ngrams.weight_bits), "what an image can hold")?;
-        for (name, value) in [
-            ("dropout", self.dropout),
-            ("recurrent_dropout", self.recurrent_dropout),
-            ("word_dropout", self.word_dropout),
-            ("head_dropout", self.head_dropout),
-        ] {
-            check(&format!("--model {name}"), is_share(value), "from 0 to below 1")?;
+        Ok(())
+    }
+
+    /// Checks that an image can hold the layers.
+    fn check_layers(&self, within: &str) -> Checked {
+        let layers = &self.chain.layers;
+        let refuse = |problem: String| Err(fault(format!("{within}--model"), problem, "correct it"));
+        if let Some((number, problem)) = self.chain.fault() {
+            let name = number.checked_sub(1).and_then(|at| layers.get(at)).map_or("embedding", LayerConfig::name);
+            return refuse(format!("{name}: {problem}"));
+        }
+        if layers.len() > MAX_LAYERS {
+            let problem = format!("{} layers behind the embedding, the last ones included", layers.len());
+            return refuse(format!("{problem}, are more than the {MAX_LAYERS} that an image holds"));
+        }
+        let most = usize::from(MAX_WIDTH);
+        let mut inputs = self.chain.embedding;
+        if !(1..=most).contains(&inputs) {
+            return refuse(format!("embedding: must have from 1 to {most} features, not {inputs}"));
+        }
+        for layer in layers {
+            let (name, outputs) = (layer.name(), layer.features(inputs, 1));
+            let columns = if layer.cell().is_some() { inputs.saturating_add(outputs) } else { outputs };
+            if outputs == 0 {
+                return refuse(format!("{name}: must have at least 1 unit"));
+            }
+            if columns > most {
+                let columns = format!("{inputs} inputs and {outputs} units");
+                return refuse(format!("{name}: {columns} are more than the {most} in all that an image holds"));
+            }
+            inputs = outputs;
         }
         Ok(())
     }

@@ -6,7 +6,8 @@ use anyhow::Result;
 use latch_firmware_sim::sim::source::{Text, Texts};
 use latch_firmware_sim::sim::{Simulator, part};
 
-use crate::config::{DEFAULT_MODEL, ModelConfig, Readout, RunConfig, Storage, TrainConfig, Valid, default_config};
+use crate::config::chain::{Activation, CellConfig, Chain, LayerConfig, Pooling};
+use crate::config::{ModelConfig, RunConfig, Storage, TrainConfig, Valid, default_config, default_model};
 use crate::dataset::fetch::{self, Fetched};
 use crate::dataset::{Dataset, Example, Part, built_in, write_tsv_gz};
 
@@ -102,7 +103,7 @@ pub fn job(forced: bool, seed: u64, note: &mut dyn FnMut(&str)) -> Result<Job> {
             Fetched::Ready(path) => {
                 return Ok(Job {
                     data: Dataset::load(&path)?,
-                    model: DEFAULT_MODEL,
+                    model: default_model(),
                     epochs: 5,
                     learning_rate: 5e-3,
                     texts: IMDB_TEXTS,
@@ -115,19 +116,20 @@ pub fn job(forced: bool, seed: u64, note: &mut dyn FnMut(&str)) -> Result<Job> {
     }
     Ok(Job {
         data: Dataset::new("built-in", built_in::generate(seed, BUILT_IN_EXAMPLES)),
-        model: ModelConfig {
-            vocab: 1_000,
-            readout: Readout::Mean,
-            dropout: 0.1,
-            recurrent_dropout: 0.1,
-            word_dropout: 0.0,
-            head_dropout: 0.1,
-            ..DEFAULT_MODEL
-        },
+        model: ModelConfig { vocab: 1_000, chain: built_in_chain(), ..default_model() },
         epochs: 8,
         learning_rate: 5e-3,
         texts: &[],
     })
+}
+
+/// The layers for the built-in set: `embedding 8 > lstm 32 > mean > dense`, a tenth of everything dropped but whole
+/// tokens.
+fn built_in_chain() -> Chain {
+    let cell = CellConfig { units: 32, dropout: 0.1, recurrent_dropout: 0.1 };
+    let head = LayerConfig::Dense { units: None, activation: Activation::Linear, dropout: 0.1 };
+    let layers = vec![LayerConfig::Lstm(cell), LayerConfig::Pooling(Pooling::Mean), head];
+    Chain { embedding: 8, word_dropout: 0.0, layers }
 }
 
 /// Writes the three parts and gives the run's configuration.

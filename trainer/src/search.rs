@@ -650,7 +650,7 @@ mod tests {
         );
         let of = |kind: fn(&ModelConfig) -> bool| lines.iter().filter(|line| kind(&line.model)).count();
         assert!(of(|model| model.ngrams.count > 0) > 1 && of(|model| model.ngrams.count == 0) > 1);
-        assert!(of(|model| model.layers > 1) > 0 && of(|model| model.vocab < 100) > 0);
+        assert!(of(|model| model.chain.cells().count() > 1) > 0 && of(|model| model.vocab < 100) > 0);
         for line in &lines {
             let (written, ..) = line.measured().unwrap_or_else(|| panic!("{line:?}"));
             // The multiplier of n-grams is not known before training.

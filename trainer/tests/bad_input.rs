@@ -186,11 +186,12 @@ fn zero_epochs_and_other_impossible_numbers_are_refused() {
 fn a_model_that_no_image_can_hold_is_refused_before_it_is_trained() {
     let place = Place::with_data(20);
     for (model, words) in [
-        ("layers=5", "--model layers: must be a whole number from 1 to 4"),
-        ("lstm=70000", "--model lstm: must be a whole number from 1 to 2047"),
-        ("lstm=2000,embedding=100", "--model embedding: must be"),
-        ("lstm=1500,layers=2", "--model lstm: must be at most 1024 in more than one layer"),
-        ("embedding=999999999999", "--model embedding: must be"),
+        ("layers=15", "--model: 17 layers behind the embedding, the last ones included, are more than the 16"),
+        ("lstm=70000", "--model: lstm: 8 inputs and 70000 units are more than the 2048 in all"),
+        ("lstm=2000,embedding=100", "--model: lstm: 100 inputs and 2000 units are more"),
+        ("lstm=1500,layers=2", "--model: lstm: 1500 inputs and 1500 units are more"),
+        ("embedding=999999999999", "--model: embedding: must have from 1 to 2048 features"),
+        ("bag=9,readout=attention", "--model: attention: attention weighs the states of a recurrent layer"),
         ("whole=5,rare=9", "--model rare: must be a whole number from 1 to 8"),
         ("whole=5,quotient=2,rare=8", "--model rare: must be a whole number from 1 to 7"),
         ("vocab=9,whole=4000000000", "--model whole: the embedding has"),
@@ -491,7 +492,7 @@ fn a_file_of_another_kind_is_refused() {
         ("empty.latch", b""),
         ("short.latch", b"LT"),
     ] {
-        refuse_image(&place, name, content, &["no Latch image", "`latch export`"]);
+        refuse_image(&place, name, content, &["not a Latch image", "`latch export`"]);
     }
 }
 
@@ -615,9 +616,9 @@ fn a_damaged_configuration_is_refused() {
         (number("batch", "0").into_bytes(), "--batch: must be"),
         (number("epochs", "18446744073709551615").into_bytes(), "--epochs: must be"),
         (number("max_tokens", "0").into_bytes(), "--max-tokens: must be"),
-        (number("dropout", "1.5").into_bytes(), "--model dropout: must be"),
+        (whole.replace("word_dropout=0.3", "word_dropout=1.5").into_bytes(), "takes a number from 0 to below 1"),
         (number("learning_rate", "-1").into_bytes(), "--lr: must be"),
-        (number("lstm", "9").into_bytes(), "its network is not the one of config.json"),
+        (whole.replace("lstm 8", "lstm 9").into_bytes(), "its network is not the one of config.json"),
     ] {
         place.write("run/config.json", damaged);
         refuse_run(&place, &["config.json", words]);

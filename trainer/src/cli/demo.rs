@@ -6,7 +6,6 @@ use std::time::Instant;
 use anyhow::Result;
 use latch_engine::Model;
 use latch_engine::image::Image;
-use latch_engine::layers::pooling::Pooling;
 use serde::Serialize;
 
 use super::export::words::precision_table;
@@ -73,11 +72,7 @@ pub fn run(args: Args) -> Result<()> {
     say(format_args!("1. data: {} texts of {name}", job.data.examples.len()));
     let config = prepare(job, args.seed, folder)?;
     let model = &config.train.model;
-    let readout = Pooling::from(model.readout).name();
-    say(format_args!(
-        "2. train: {} words > embedding {} > LSTM {} > readout {readout} > 1 logit",
-        model.vocab, model.embedding, model.lstm
-    ));
+    say(format_args!("2. train: text {} > {}", model.vocab, model.chain));
     let mut terminal = Terminal::new(args.json, &config.train);
     let outcome = begin(config, None, &run, &mut terminal)?;
     drop(terminal);

@@ -8,9 +8,8 @@ use sha2::{Digest, Sha256};
 
 use super::args::{ValidArg, absolute};
 use super::output::{answer, print_json, warn};
-use crate::config::{
-    Imported, ModelConfig, NgramConfig, Objective, Readout, RunConfig, TrainConfig, Words, default_config,
-};
+use crate::config::chain::Pooling;
+use crate::config::{Imported, ModelConfig, NgramConfig, Objective, RunConfig, TrainConfig, Words, default_config};
 use crate::dataset::hex;
 use crate::error::fault;
 use crate::exchange::{Given, from_bytes, read_file};
@@ -37,7 +36,7 @@ pub struct Args {
     vocabulary: Option<PathBuf>,
     /// What the head sees, if its metadata does not say it
     #[arg(long, value_enum)]
-    readout: Option<Readout>,
+    readout: Option<Pooling>,
     /// Labelled texts that it was trained on: a folder, or .tsv, .csv, .jsonl, each also .gz
     #[arg(long)]
     data: Option<PathBuf>,
@@ -60,7 +59,7 @@ struct Line<'a> {
     embedding: usize,
     units: usize,
     layers: usize,
-    readout: Readout,
+    readout: Pooling,
     weights: usize,
     /// Null without data.
     valid_accuracy: Option<f64>,
@@ -78,25 +77,19 @@ pub fn run(args: Args) -> Result<()> {
     let received = from_bytes(&bytes, args.file.display(), &Given { vocabulary, readout: args.readout })?;
     let (network, vocabulary) = (received.network, received.vocabulary);
     let chain = network.config().chain.clone();
-    let (lstm, layers) = (chain.cells().next().map_or(0, |cell| cell.units), chain.cells().count());
-    let readout = chain.pooling().unwrap_or_default();
+    let (units, layers) = (chain.cells().next().map_or(0, |cell| cell.units), chain.cells().count());
+    let shown = chain.to_string();
+    let (embedding, readout) = (chain.embedding, chain.pooling().unwrap_or_default());
     let mut config = RunConfig {
         latch: env!("CARGO_PKG_VERSION").into(),
         train: TrainConfig {
             model: ModelConfig {
                 vocab: vocabulary.words().len(),
-                embedding: chain.embedding,
-                lstm,
-                layers,
-                readout,
+                chain,
                 words: Words::Count,
                 skip_unknown: vocabulary.rows() == vocabulary.words().len(),
                 hashed: None,
                 tiers: None,
-                dropout: 0.0,
-                recurrent_dropout: 0.0,
-                word_dropout: 0.0,
-                head_dropout: 0.0,
                 ngrams: NgramConfig::NONE,
                 syllables: false,
             },
@@ -111,11 +104,6 @@ pub fn run(args: Args) -> Result<()> {
             vocabulary_sha256: vocabulary.sha256(),
         }),
     };
-    if config.train.network(vocabulary.rows()) != *network.config() {
-        let problem =
-            format!("its layers are `{}`, but a run has LSTM layers of the same units", network.config().chain);
-        return Err(fault(args.file.display(), problem, "import a network of such layers").into());
-    }
     config.train.check(&format!("{}: ", args.file.display()))?;
     let (training, validation, valid_sha256) = load(&mut config)?;
     let (mut judged, mut warning) = (None, None);
@@ -164,12 +152,8 @@ pub fn run(args: Args) -> Result<()> {
     answer(
         args.json,
         format_args!(
-            "{} words > embedding {} > {} x LSTM {} > readout {} > 1 logit, {weights} weights in the layout {}; {accuracy}; run in {}",
+            "text {} > {shown}, {weights} weights in the layout {}; {accuracy}; run in {}",
             vocabulary.words().len(),
-            chain.embedding,
-            layers,
-            lstm,
-            readout.name(),
             received.layout.name(),
             folder.path().display(),
         ),
@@ -182,8 +166,8 @@ pub fn run(args: Args) -> Result<()> {
             run: &folder.path().display().to_string(),
             layout: received.layout.name(),
             words: vocabulary.words().len(),
-            embedding: chain.embedding,
-            units: lstm,
+            embedding,
+            units,
             layers,
             readout,
             weights,

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use latch_engine::input::text::Tokens as Units;
-use latch_engine::layers::pooling::Pooling;
 use serde::Serialize;
 
 use self::terminal::Terminal;
@@ -164,11 +163,9 @@ const NEXT: usize = 3;
 
 /// A trial's model in a few words.
 fn describe(trial: &Trial) -> String {
-    let ModelConfig { vocab, embedding, lstm, layers, readout, ngrams, .. } = &trial.model;
-    let layers = if *layers > 1 { format!(" x {layers}") } else { String::new() };
+    let ModelConfig { vocab, chain, ngrams, .. } = &trial.model;
     let ngrams = if ngrams.count > 0 { format!(" + {} n-grams", ngrams.count) } else { String::new() };
-    let readout = Pooling::from(*readout).name();
-    format!("{} {vocab} words > {embedding} > LSTM {lstm}{layers} > {readout}{ngrams}", trial.precision)
+    format!("{} text {vocab} > {chain}{ngrams}", trial.precision)
 }
 
 fn images_table(images: &[&Trial], task: Task) -> String {

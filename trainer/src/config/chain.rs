@@ -13,12 +13,14 @@
 //!
 //! A chain ends with a linear `dense` without units: the task says how many outputs it has. Without a pooling every step has an answer.
 //! Nothing recurrent comes after the pooling. [`Chain`] is plain data; its [`Display`](fmt::Display) form is read back to the same chain.
+//! [`super::notation`] reads the same text with the model's input in front.
 
 use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
 use clap::ValueEnum;
+use latch_engine::layers::embedding::MAX_ROWS;
 use serde::{Deserialize, Serialize};
 
 /// The most units or features of a layer.
@@ -277,10 +279,11 @@ impl From<Chain> for String {
 }
 
 impl TryFrom<String> for Chain {
-    type Error = ChainError;
+    /// The mistake in one line, as a file's error has it.
+    type Error = String;
 
-    fn try_from(text: String) -> Result<Self, ChainError> {
-        text.parse()
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse().map_err(|error: ChainError| format!("{} (at `{}`)", error.problem, &error.text[error.place()]))
     }
 }
 
@@ -317,12 +320,29 @@ impl fmt::Display for ChainError {
 
 impl std::error::Error for ChainError {}
 
-/// The names of layers.
-const LAYERS: [&str; 9] = ["embedding", "lstm", "gru", "rnn", "dense", "last", "mean", "max", "attention"];
+/// The names of layers, and that of a model's input in front of them.
+const NAMES: [&str; 10] = ["text", "embedding", "lstm", "gru", "rnn", "dense", "last", "mean", "max", "attention"];
 
-/// The options of a layer; those with `=` take a share.
-fn options(layer: &str) -> &'static [&'static str] {
+/// The options that say something of a model besides its layers.
+const SETTINGS: [&str; 11] = [
+    "words=",
+    "unknown=",
+    "ngrams=",
+    "longest=",
+    "ngram_texts=",
+    "ngram_bits=",
+    "ngram_dropout=",
+    "whole=",
+    "rare=",
+    "rare_bits=",
+    "quotient=",
+];
+
+/// The options of a layer, of the input or, in a whole model, of the embedding; those with `=` take a value.
+fn options(layer: &str, of_model: bool) -> &'static [&'static str] {
     match layer {
+        "text" => &SETTINGS[..7],
+        "embedding" if of_model => &["word_dropout=", "whole=", "rare=", "rare_bits=", "quotient="],
         "embedding" => &["word_dropout="],
         "lstm" => &["dropout=", "recurrent_dropout="],
         "gru" => &["reset_before", "dropout=", "recurrent_dropout="],
@@ -343,69 +363,142 @@ struct Element<'t> {
 
 /// What the options of a layer say.
 #[derive(Default)]
-struct Options {
+struct Options<'t> {
     size: Option<usize>,
     word: Option<&'static str>,
     dropout: f64,
     recurrent_dropout: f64,
+    settings: Vec<Setting<'t>>,
+}
+
+impl Options<'_> {
+    /// The layer of a name; none of the embedding.
+    fn layer(&self, name: &str) -> Option<LayerConfig> {
+        let Options { size, word, dropout, recurrent_dropout, .. } = *self;
+        let cell = CellConfig { units: size.unwrap_or_default(), dropout, recurrent_dropout };
+        let activation = word.and_then(Activation::named);
+        Some(match name {
+            "lstm" => LayerConfig::Lstm(cell),
+            "gru" => LayerConfig::Gru { cell, reset_after: word.is_none() },
+            "rnn" => LayerConfig::Rnn { cell, activation: activation.unwrap_or(Activation::Tanh) },
+            "dense" => LayerConfig::Dense { units: size, activation: activation.unwrap_or_default(), dropout },
+            _ => LayerConfig::Pooling(Pooling::ALL.into_iter().find(|pooling| pooling.name() == name)?),
+        })
+    }
+}
+
+/// An option that says something of a model besides its layers.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Setting<'t> {
+    /// Its name.
+    pub(super) key: &'static str,
+    /// What stands behind the `=`.
+    pub(super) value: &'t str,
+    /// The place of both in the text, in bytes.
+    place: Range<usize>,
+}
+
+/// The text of a whole model: its input, where it is said, and its layers.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Notation<'t> {
+    text: &'t str,
+    /// The layers, with the pooling and the answer that may be left out.
+    pub(super) chain: Chain,
+    /// Words of the vocabulary, where they are said.
+    pub(super) words: Option<usize>,
+    /// Whether the text has a pooling.
+    pub(super) is_pooled: bool,
+    /// What is said besides the layers, in the order of the text.
+    pub(super) settings: Vec<Setting<'t>>,
+}
+
+impl<'t> Notation<'t> {
+    /// Reads the text of a model: `[ "text" [ WORDS ] { option } ">" ] chain`. A pooling that is missing is `last`, or
+    /// `mean` without a recurrent layer; a last `dense` that is missing is added.
+    ///
+    /// # Errors
+    /// The first mistake of the text.
+    pub(super) fn read(text: &'t str) -> Result<Self, ChainError> {
+        let mut notation = Self::parse(text, true)?;
+        notation.is_pooled = notation.chain.pooling().is_some();
+        if !notation.is_pooled {
+            let Chain { layers, .. } = &mut notation.chain;
+            let recurrent = layers.iter().rposition(|layer| layer.cell().is_some());
+            let pooling = if recurrent.is_some() { Pooling::Last } else { Pooling::Mean };
+            layers.insert(recurrent.map_or(0, |last| last + 1), LayerConfig::Pooling(pooling));
+        }
+        Ok(notation)
+    }
+
+    /// A mistake of a setting, or of the whole text.
+    pub(super) fn error(&self, setting: Option<&Setting<'_>>, problem: String) -> ChainError {
+        let place = setting.map_or(0..self.text.len(), |setting| setting.place.clone());
+        ChainError { text: self.text.to_owned(), place, problem }
+    }
 }
 
 impl FromStr for Chain {
     type Err = ChainError;
 
     fn from_str(text: &str) -> Result<Self, ChainError> {
+        Notation::parse(text, false).map(|notation| notation.chain)
+    }
+}
+
+impl<'t> Notation<'t> {
+    /// Reads a chain, or, where it is `of_model`, a whole model.
+    fn parse(text: &'t str, of_model: bool) -> Result<Self, ChainError> {
+        let names = &NAMES[usize::from(!of_model)..];
+        let (mut words_of_text, mut settings) = (None, Vec::new());
         let elements = elements(text)?;
         let error = |place: Range<usize>, problem: String| ChainError { text: text.to_owned(), place, problem };
         let mut chain: Option<Chain> = None;
-        for Element { words, place } in &elements {
+        for (number, Element { words, place }) in elements.iter().enumerate() {
             let (name, at) = words[0];
             let here = at..at + name.len();
-            if !LAYERS.contains(&name) {
-                let nearest = nearest(name, &LAYERS);
+            if !names.contains(&name) {
+                let nearest = nearest(name, names);
                 return Err(error(here, format!("unknown layer `{name}`; {nearest}")));
             }
-            let Options { size, word, dropout, recurrent_dropout } = read_options(text, words)?;
-            let needed = !["dense", "last", "mean", "max", "attention"].contains(&name);
-            let Some(units) = size.or(if needed { None } else { Some(0) }) else {
+            let mut options = read_options(text, words, of_model)?;
+            settings.append(&mut options.settings);
+            if name == "text" {
+                if number > 0 {
+                    return Err(error(here, "the input `text` comes first, and once".into()));
+                }
+                words_of_text = options.size;
+                continue;
+            }
+            let has_size = ["embedding", "lstm", "gru", "rnn"].contains(&name);
+            if has_size && options.size.is_none() {
                 let unit = if name == "embedding" { "features" } else { "units" };
                 return Err(error(place.clone(), format!("`{name}` needs its {unit}, as in `{name} 16`")));
-            };
-            let cell = CellConfig { units, dropout, recurrent_dropout };
-            let layer = match name {
-                "lstm" => LayerConfig::Lstm(cell),
-                "gru" => LayerConfig::Gru { cell, reset_after: word.is_none() },
-                "rnn" => {
-                    LayerConfig::Rnn { cell, activation: word.and_then(Activation::named).unwrap_or(Activation::Tanh) }
+            }
+            match (&mut chain, options.layer(name)) {
+                (Some(chain), Some(layer)) => chain.layers.push(layer),
+                (None, None) => {
+                    let embedding = options.size.unwrap_or_default();
+                    // The share of an embedding's option is the share of its tokens.
+                    chain = Some(Chain { embedding, word_dropout: options.dropout, layers: Vec::new() });
                 }
-                "dense" => {
-                    let activation = word.and_then(Activation::named).unwrap_or_default();
-                    LayerConfig::Dense { units: size, activation, dropout }
-                }
-                "last" => LayerConfig::Pooling(Pooling::Last),
-                "mean" => LayerConfig::Pooling(Pooling::Mean),
-                "max" => LayerConfig::Pooling(Pooling::Max),
-                "attention" => LayerConfig::Pooling(Pooling::Attention),
-                _ => match chain {
-                    None => {
-                        // The share of an embedding's option is the share of its tokens.
-                        chain = Some(Chain { embedding: units, word_dropout: dropout, layers: Vec::new() });
-                        continue;
-                    }
-                    Some(_) => return Err(error(here, "there is one embedding, and it comes first".into())),
-                },
-            };
-            match &mut chain {
-                Some(chain) => chain.layers.push(layer),
-                None => {
+                (Some(_), None) => return Err(error(here, "there is one embedding, and it comes first".into())),
+                (None, Some(_)) => {
                     let problem = "a chain begins with an embedding, as in `embedding 8 > gru 24 > attention > dense`";
                     return Err(error(here, problem.into()));
                 }
             }
         }
-        let chain = chain.ok_or_else(|| error(0..text.len(), "there is no layer".into()))?;
+        let mut chain = chain.ok_or_else(|| error(0..text.len(), "an embedding is missing behind the input".into()))?;
+        if of_model && !matches!(chain.layers.last(), Some(LayerConfig::Dense { units: None, .. })) {
+            chain.layers.push(LayerConfig::Dense { units: None, activation: Activation::Linear, dropout: 0.0 });
+        }
         match chain.fault() {
-            Some((layer, problem)) => Err(error(elements[layer].place.clone(), problem.into())),
-            None => Ok(chain),
+            Some((layer, problem)) => {
+                let input = elements.iter().filter(|element| element.words[0].0 == "text").count();
+                let place = elements[(layer + input).min(elements.len() - 1)].place.clone();
+                Err(error(place, problem.into()))
+            }
+            None => Ok(Self { text, chain, words: words_of_text, is_pooled: false, settings }),
         }
     }
 }
@@ -429,9 +522,10 @@ fn elements(text: &str) -> Result<Vec<Element<'_>>, ChainError> {
 }
 
 /// Reads what stands behind the name of a layer.
-fn read_options(text: &str, words: &[Word<'_>]) -> Result<Options, ChainError> {
+fn read_options<'t>(text: &str, words: &[Word<'t>], of_model: bool) -> Result<Options<'t>, ChainError> {
     let name = words[0].0;
-    let known = options(name);
+    let known = options(name, of_model);
+    let most = if name == "text" { MAX_ROWS as usize } else { MAX_SIZE };
     let mut found = Options::default();
     let mut seen: Vec<&str> = Vec::new();
     for &(word, at) in &words[1..] {
@@ -442,9 +536,12 @@ fn read_options(text: &str, words: &[Word<'_>]) -> Result<Options, ChainError> {
                 return Err(error(format!("`{name}` has no units: it keeps the features of what it reads")));
             }
             match word.parse() {
-                Ok(size @ 1..=MAX_SIZE) if found.size.is_none() => found.size = Some(size),
-                Ok(1..=MAX_SIZE) => return Err(error(format!("`{name}` has its size already"))),
-                _ => return Err(error(format!("a size is a whole number from 1 to {MAX_SIZE}"))),
+                Ok(size) if !(1..=most).contains(&size) => {
+                    return Err(error(format!("a size is a whole number from 1 to {most}")));
+                }
+                Ok(_) if found.size.is_some() => return Err(error(format!("`{name}` has its size already"))),
+                Ok(size) => found.size = Some(size),
+                Err(_) => return Err(error(format!("a size is a whole number from 1 to {most}"))),
             }
             continue;
         }
@@ -459,6 +556,10 @@ fn read_options(text: &str, words: &[Word<'_>]) -> Result<Options, ChainError> {
         match value {
             None if found.word.is_some() => return Err(error(format!("`{name}` has one activation"))),
             None => found.word = Some(option),
+            Some(value) if SETTINGS.contains(&option) => {
+                let (key, place) = (option.trim_end_matches('='), at..at + word.len());
+                found.settings.push(Setting { key, value, place });
+            }
             Some(value) => {
                 let share = value.parse().ok().filter(|share| (0.0..1.0).contains(share)).ok_or_else(|| {
                     error(format!("`{}` takes a number from 0 to below 1", option.trim_end_matches('=')))

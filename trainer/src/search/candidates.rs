@@ -22,13 +22,13 @@ use serde::{Deserialize, Serialize};
 
 use super::latency::{Microseconds, estimate};
 use crate::batches::generator;
-use crate::config::chain::Activation;
-use crate::config::{ModelConfig, NgramConfig, Readout, Storage, TrainConfig, Words};
+use crate::config::chain::{Activation, CellConfig, Chain, LayerConfig, Pooling};
+use crate::config::{ModelConfig, NgramConfig, Storage, TrainConfig, Words};
 use crate::dataset::{Example, Label, Task};
 use crate::error::{Fault, fault};
 use crate::export::answer_of;
 use crate::ngrams;
-use crate::quantizer::describe::Chain;
+use crate::quantizer::describe;
 use crate::quantizer::{Cell, Origin};
 use crate::vocabulary::{self, Vocabulary};
 
@@ -38,14 +38,20 @@ pub const PRECISIONS: [Storage; 3] = [Storage::Int8, Storage::Mixed, Storage::In
 /// Features of an embedding row.
 const WIDTHS: [usize; 8] = [2, 4, 6, 8, 12, 16, 24, 32];
 
-/// Units of an LSTM layer.
+/// Units of a recurrent layer.
 const UNITS: [usize; 10] = [4, 8, 12, 16, 24, 32, 48, 64, 96, 128];
 
 /// Layers; one of them is drawn with the same chance as any other.
 const LAYERS: [usize; 4] = [1, 1, 1, 2];
 
-/// Readouts, likewise.
-const READOUTS: [Readout; 5] = [Readout::Attention, Readout::Attention, Readout::Max, Readout::Mean, Readout::Last];
+/// Kinds of the recurrent layers, likewise.
+const CELLS: [Cell; 5] = [Cell::Lstm, Cell::Lstm, GRU, GRU, Cell::Rnn { activation: Activation::Tanh }];
+
+/// A GRU as most frameworks have it.
+const GRU: Cell = Cell::Gru { reset_after: true };
+
+/// Poolings, likewise.
+const POOLINGS: [Pooling; 5] = [Pooling::Attention, Pooling::Attention, Pooling::Max, Pooling::Mean, Pooling::Last];
 
 /// Eighths of the bytes that go to n-grams, likewise. They are few, so that candidates share tables: a table takes longer to fit than some
 /// epochs take to train.
@@ -226,15 +232,20 @@ impl Sizer {
         // Numbers that training gives have one byte whatever they are.
         let shift = u8::from(precision.precision() == Precision::Int8);
         let ngrams = (model.ngrams.count > 0).then(|| self.table(&model.ngrams));
-        let mut chain = Chain::new(model.embedding, *precision);
-        for _ in 0..model.layers {
-            chain.cell(Cell::Lstm, model.lstm, shift);
+        let mut chain = describe::Chain::new(model.chain.embedding, *precision);
+        let config = TrainConfig { model: model.clone(), ..self.base.clone() };
+        for layer in &config.chain().layers {
+            match *layer {
+                LayerConfig::Lstm(cell) => chain.cell(Cell::Lstm, cell.units, shift),
+                LayerConfig::Gru { cell, reset_after } => chain.cell(Cell::Gru { reset_after }, cell.units, shift),
+                LayerConfig::Rnn { cell, activation } => chain.cell(Cell::Rnn { activation }, cell.units, shift),
+                LayerConfig::Dense { units, activation, .. } => {
+                    chain.dense(units.unwrap_or(self.base.task.outputs()), activation, shift);
+                }
+                LayerConfig::Pooling(pooling) => chain.pooling(pooling.into()),
+            }
         }
-        if !self.base.task.each_step() {
-            chain.pooling(model.readout.into());
-        }
-        chain.dense(self.base.task.outputs(), Activation::Linear, shift);
-        let embedding = ((text.words + text.unknown.rows()) as usize, model.embedding);
+        let embedding = ((text.words + text.unknown.rows()) as usize, model.chain.embedding);
         let mut description = chain.describe(text, embedding, model.tiers, ngrams, *precision)?;
         description.answer = answer_of(self.base.task).kind;
         let provenance = Provenance {
@@ -286,18 +297,14 @@ impl Sizer {
 /// A fault that names what would have to be larger, and how large, where not even the smallest candidate fits.
 pub fn propose(sizer: &Sizer, budget: &Budget, trials: usize) -> Result<Vec<Candidate>> {
     let base = &sizer.base.model;
-    // Without a readout to choose, shapes that differ in it alone are the same.
+    // Without a pooling to choose, shapes that differ in it alone are the same.
     let each_step = sizer.base.task.each_step();
     let none = NgramConfig { count: 0, ..base.ngrams };
-    let of = |embedding, lstm, layers, readout, ngrams| ModelConfig {
-        embedding,
-        lstm,
-        layers,
-        readout: if each_step { Readout::Last } else { readout },
-        ngrams,
-        ..base.clone()
+    let of = |width, cells: &[(Cell, usize)], pooling, ngrams| {
+        let pooling = if each_step { Pooling::Last } else { pooling };
+        ModelConfig { chain: shaped(&base.chain, width, cells, pooling), ngrams, ..base.clone() }
     };
-    let smallest = of(WIDTHS[0], UNITS[0], 1, Readout::Last, none);
+    let smallest = of(WIDTHS[0], &[(Cell::Lstm, UNITS[0])], Pooling::Last, none);
     let vocab = FEWEST_WORDS.min(sizer.words(base).len());
     let precision = PRECISIONS[PRECISIONS.len() - 1];
     let smallest = Candidate { model: ModelConfig { vocab, ..smallest }, precision };
@@ -315,7 +322,7 @@ pub fn propose(sizer: &Sizer, budget: &Budget, trials: usize) -> Result<Vec<Cand
         Ok(candidates.len() >= trials)
     };
     for ngrams in [none, sizer.ngrams(budget.flash / 2)] {
-        let model = of(base.embedding, base.lstm, base.layers, base.readout, ngrams);
+        let model = ModelConfig { ngrams, ..base.clone() };
         take(Candidate { model, precision: PRECISIONS[0] }, budget.flash)?;
     }
     let mut draws = generator([sizer.base.seed, 0, 0, 0x7365_6172]);
@@ -324,13 +331,32 @@ pub fn propose(sizer: &Sizer, budget: &Budget, trials: usize) -> Result<Vec<Cand
         let flash = budget.flash * FLASH_QUARTERS[draw(FLASH_QUARTERS.len())] / 4;
         let ngrams = sizer.ngrams(flash / 8 * NGRAM_EIGHTHS[draw(NGRAM_EIGHTHS.len())]);
         let (width, units) = (WIDTHS[draw(WIDTHS.len())], UNITS[draw(UNITS.len())]);
-        let model = of(width, units, LAYERS[draw(LAYERS.len())], READOUTS[draw(READOUTS.len())], ngrams);
+        let cells = vec![(CELLS[draw(CELLS.len())], units); LAYERS[draw(LAYERS.len())]];
+        let model = of(width, &cells, POOLINGS[draw(POOLINGS.len())], ngrams);
         if take(Candidate { model, precision: PRECISIONS[draw(PRECISIONS.len())] }, flash)? {
             break;
         }
     }
     take(smallest, budget.flash)?;
     Ok(candidates)
+}
+
+/// A chain of recurrent layers, with the dropouts of the embedding, the first recurrent layer and the last layer of
+/// `base`.
+fn shaped(base: &Chain, width: usize, cells: &[(Cell, usize)], pooling: Pooling) -> Chain {
+    let like = base.cells().next().copied().unwrap_or(CellConfig::of(0));
+    let cells = cells.iter().map(|&(kind, units)| {
+        let cell = CellConfig { units, ..like };
+        match kind {
+            Cell::Lstm => LayerConfig::Lstm(cell),
+            Cell::Gru { reset_after } => LayerConfig::Gru { cell, reset_after },
+            Cell::Rnn { activation } => LayerConfig::Rnn { cell, activation },
+        }
+    });
+    let dropout = base.layers.last().map_or(0.0, LayerConfig::dropout);
+    let head = LayerConfig::Dense { units: None, activation: Activation::Linear, dropout };
+    let layers = cells.chain([LayerConfig::Pooling(pooling), head]).collect();
+    Chain { embedding: width, word_dropout: base.word_dropout, layers }
 }
 
 /// The fault of a budget that nothing fits.

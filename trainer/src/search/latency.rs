@@ -1,19 +1,23 @@
 //! How long a token takes on a named part, from the shape of a model alone: an estimate for choosing between shapes before they are trained.
 //!
 //! ```text
-//! instructions = Σ layers (a·M + b·U + c) + t + g·n      M: multiply-adds of the gates, 4·U·⌈inputs + U⌉₄;  U: units;  n: longest n-gram
+//! instructions = Σ layers (a·M + b·U·r/4 + c) + t + g·n
+//! M: multiply-adds, r·U·⌈inputs + U⌉₄;  U: units;  n: longest n-gram
+//! r: rows of a unit: 4 of an LSTM, 3 of a GRU, 1 of a simple recurrent or a dense layer
 //! cycles       = instructions · (cycles an instruction) + waits for M bytes of weights in flash
 //! ```
 //!
-//! `a`, `b`, `c` are solved from the instructions that were counted for int8 steps of three sizes, and give the other sizes counted to
-//! 1 %; `t` (tokenizer, vocabulary) and the cycles of an instruction with their band are those of a token of the IMDb model
-//! (`docs/results/2026-11-23-chips.md`); waits are those of `docs/cycle-estimate.md`. `g` is judgement. Nothing here is measured, and
-//! `latch-sim run --board` says more once there is an image. Holds for integer models; floats take twice as long or more.
+//! `a`, `b`, `c` are solved from the instructions that were counted for int8 steps of three sizes, and give the other
+//! sizes counted to 1 %; `t` (tokenizer, vocabulary) and the cycles of an instruction with their band are those of a
+//! token of the IMDb model (`docs/results/2026-11-23-chips.md`); waits are those of `docs/cycle-estimate.md`. `g` is
+//! judgement, and so are layers other than an LSTM. Nothing here is measured, and `latch-sim run --board` says more
+//! once there is an image. Holds for integer models; floats take twice as long or more.
 
 use latch_parts::parts::Part;
 use serde::{Deserialize, Serialize};
 
 use crate::config::ModelConfig;
+use crate::config::chain::LayerConfig;
 
 /// What a core takes.
 struct Core {
@@ -62,12 +66,20 @@ impl Core {
     fn instructions(&self, model: &ModelConfig) -> (f64, f64) {
         let [multiply_add, unit, layer] = self.step;
         let (mut instructions, mut weights) = (self.text, 0.0);
-        let mut inputs = model.embedding;
-        for _ in 0..model.layers {
-            let products = (4 * model.lstm * (inputs + model.lstm).next_multiple_of(4)) as f64;
-            instructions += multiply_add * products + unit * model.lstm as f64 + layer;
+        let mut inputs = model.chain.embedding;
+        for of in &model.chain.layers {
+            let units = of.features(inputs, 1);
+            let (rows, columns) = match of {
+                LayerConfig::Lstm(_) => (4, inputs + units),
+                LayerConfig::Gru { .. } => (3, inputs + units),
+                LayerConfig::Rnn { .. } => (1, inputs + units),
+                LayerConfig::Dense { units: Some(_), .. } => (1, inputs),
+                LayerConfig::Dense { units: None, .. } | LayerConfig::Pooling(_) => continue,
+            };
+            let products = (rows * units * columns.next_multiple_of(4)) as f64;
+            instructions += multiply_add * products + unit * (rows * units) as f64 / 4.0 + layer;
             weights += products;
-            inputs = model.lstm;
+            inputs = units;
         }
         if model.ngrams.count > 0 {
             instructions += self.ngram * f64::from(model.ngrams.longest);
@@ -93,11 +105,16 @@ pub fn estimate(part: &Part, model: &ModelConfig) -> Option<Microseconds> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::DEFAULT_MODEL;
+    use crate::config::chain::{Chain, Pooling};
+    use crate::config::default_model;
     use latch_parts::parts::{PARTS, find};
 
+    fn lstm(embedding: usize, units: usize) -> ModelConfig {
+        ModelConfig { chain: Chain::stacked(embedding, 1, units, Some(Pooling::Attention)), ..default_model() }
+    }
+
     fn step(core: &Core, size: usize) -> f64 {
-        core.instructions(&ModelConfig { embedding: size, lstm: size, ..DEFAULT_MODEL }).0 - core.text
+        core.instructions(&lstm(size, size)).0 - core.text
     }
 
     #[test]
@@ -119,15 +136,26 @@ mod tests {
     #[test]
     fn a_token_of_the_imdb_model_is_near_what_the_simulator_estimates_for_the_part() {
         // docs/results/2026-11-23-chips.md: 379 µs on the nRF52840, 20,500 to 28,200 cycles at 64 MHz.
-        let estimate = estimate(&find("nrf52840").expect("a part"), &DEFAULT_MODEL).expect("an estimate");
+        let estimate = estimate(&find("nrf52840").expect("a part"), &default_model()).expect("an estimate");
         assert!((estimate.likely / 379.0 - 1.0).abs() < 0.05, "{estimate:?}");
         assert!(estimate.low < 20_500.0 / 64.0 && estimate.high > 28_200.0 / 64.0, "{estimate:?}");
     }
 
     #[test]
+    fn a_gru_takes_less_time_than_an_lstm_and_more_than_a_simple_layer() {
+        for part in PARTS {
+            let [lstm, gru, rnn, deep] = ["lstm 24", "gru 24", "rnn 24", "gru 24 > dense 9 relu"].map(|layers| {
+                let chain = format!("embedding 8 > {layers} > last > dense").parse().expect("a chain");
+                estimate(part, &ModelConfig { chain, ..default_model() }).expect(part.name).likely
+            });
+            assert!(rnn < gru && gru < lstm && gru < deep, "{}: {lstm} {gru} {rnn} {deep}", part.name);
+        }
+    }
+
+    #[test]
     fn every_part_has_an_estimate_that_grows_with_the_model() {
         for part in PARTS {
-            let of = |lstm| estimate(part, &ModelConfig { lstm, ..DEFAULT_MODEL }).expect(part.name);
+            let of = |units| estimate(part, &lstm(8, units)).expect(part.name);
             let (small, large) = (of(8), of(64));
             assert!(0.0 < small.low && small.low <= small.likely && small.likely <= small.high, "{}", part.name);
             assert!(small.low < large.low && small.high < large.high, "{}", part.name);

@@ -18,7 +18,7 @@ use crate::error::fault;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     latch train --data imdb/train.tsv.gz --out runs/imdb\n  \
-    latch train --data reviews.csv --model vocab=2000,embedding=8,lstm=16 --epochs 5 --out runs/small\n  \
+    latch train --data reviews.csv --model 'text 2000 > embedding 8 > gru 16 > attention > dense' --out runs/small\n  \
     latch train --data topics.csv --task classes --out runs/topics\n  \
     latch train --data stars.tsv --task values --out runs/stars\n  \
     latch train --data entities.jsonl --task tags --out runs/entities\n  \
@@ -38,11 +38,15 @@ pub struct Args {
     /// Validation part: a path, or the share of the data to set apart
     #[arg(long, default_value = "0.1")]
     valid: ValidArg,
-    /// The model, as key=value,…: vocab, words (count, useful), embedding, whole (ids with whole rows, those that occur most; the others have rows of `rare` features
-    /// with rare_bits each, and with quotient=M the other features from M rows that they share), lstm (units), layers, readout (last, mean, max, attention), unknown (row, skip, hashed:ROWS or ending:ROWS,
-    /// rows that unknown words share by their hash or that of their last three characters),
-    /// dropout, recurrent_dropout, word_dropout, head_dropout; bag (width of an embedding without LSTM) in place of embedding, lstm and
-    /// layers; ngrams (how many have a weight beside the network), longest (tokens of an n-gram), ngram_texts (that an n-gram must occur in), ngram_bits (of a weight), ngram_dropout (share of the texts that the network learns without them)
+    /// The model, as its chain of layers: 'text 5000 > embedding 8 > gru 24 > attention > dense'. Layers: lstm N, gru N
+    /// (reset_before), rnn N (tanh, relu), dense N (relu, tanh, sigmoid), and one pooling: last, mean, max or
+    /// attention. Options stand behind their layer: dropout=, recurrent_dropout=; of the embedding: word_dropout=,
+    /// whole= (ids with whole rows, those that occur most), rare= (features of the other rows), rare_bits=, quotient=
+    /// (rows that these share); of the text: words= (count, useful), unknown= (row, skip, hashed:ROWS or ending:ROWS,
+    /// rows that unknown words share by their hash or that of their last three characters), ngrams= (how many have a
+    /// weight beside the network), longest=, ngram_texts= (that an n-gram must occur in), ngram_bits=, ngram_dropout=
+    /// (share of the texts that the network learns without them). Or, for LSTM layers, key=value,…: the same options
+    /// and vocab, embedding, lstm (units), layers, readout, head_dropout; bag (width of an embedding without LSTM)
     #[arg(long, default_value = "", hide_default_value = true)]
     model: ModelArg,
     /// What a token is
@@ -128,9 +132,14 @@ impl Args {
         let teachers = self.teacher.iter().map(|run| Teacher::read(absolute(run))).collect::<Result<Vec<_>>>()?;
         let (share, temperature) = (self.distill, self.distill_temperature);
         let distill = (!teachers.is_empty()).then_some(DistillConfig { teachers, share, temperature });
+        let task = self.task.task(self.classes)?;
+        if task.each_step() && self.model.is_pooled {
+            let problem = "the chain pools a text, but each of its tokens has an answer";
+            return Err(fault("--model", problem, "leave last, mean, max or attention out of it").into());
+        }
         let train = TrainConfig {
-            model: self.model.0.clone(),
-            task: self.task.task(self.classes)?,
+            model: self.model.model.clone(),
+            task,
             epochs: self.epochs,
             batch: self.batch,
             learning_rate: self.lr,

@@ -1,0 +1,176 @@
+//! Promise: a model of any chain of layers that `--model` takes is trained, resumed, exported and judged; its image of
+//! floats gives the network's logits, and that of integers the same verdicts but for a few. A mistake in the chain is
+//! pointed at.
+
+#[path = "support/latch.rs"]
+mod support;
+
+use latch_engine::Model;
+use latch_engine::image::Image;
+use latch_trainer::config::Storage;
+use latch_trainer::evaluate::evaluate;
+use latch_trainer::export::{Export, Trained};
+use latch_trainer::runs::folder::RunFolder;
+use serde_json::Value;
+use support::{Place, succeed};
+
+/// Largest difference of two logits in floats, of a sum in another order.
+const FLOATS: f32 = 1e-4;
+
+/// Largest difference of a logit in integers from that in floats.
+const INTEGERS: f32 = 0.1;
+
+/// Trains a chain for one epoch.
+fn train(place: &Place, chain: &str, more: &[&str]) {
+    let model = format!("text 200 > {chain}");
+    let fixed = ["--model", &model, "--epochs", "1", "--lr", "0.02", "--average", "0"];
+    let options: Vec<&str> = fixed.into_iter().chain(more.iter().copied()).collect();
+    place.train("run", &options);
+}
+
+/// Holds the images of the run to its network, and what `latch eval` says of them to what `latch export` says.
+fn check_images(place: &Place, chain: &str) {
+    let trained = Trained::read(&RunFolder::new(place.file("run"))).expect("a run");
+    let network = &trained.best.network;
+    assert_eq!(network.config().chain, chain.parse().expect("a chain"));
+    let texts = &trained.opened.validation;
+    let ids: Vec<Vec<u32>> = texts.iter().map(|text| trained.opened.vocabulary.ids(&text.text)).collect();
+    let ids: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
+    let expected = network.forward(&ids).expect("logits");
+    // Without calibration the logits of the image are those of the network.
+    let export = Export::of(trained.source(), false).expect("weights");
+    let bytes = export.image(Storage::F32).expect("an image").bytes;
+    let found = evaluate(&Model::new(&Image::open(&bytes).expect("it opens")), texts).expect("answers");
+    assert_eq!(found.logits.len(), expected.len());
+    for (found, expected) in found.logits.iter().zip(expected.iter()) {
+        assert!((found - expected).abs() <= FLOATS * (1.0 + expected.abs()), "{chain}: {found} and {expected}");
+    }
+    let spread = |values: &[f32]| {
+        values.iter().fold(f32::MIN, |a, &b| a.max(b)) - values.iter().fold(f32::MAX, |a, &b| a.min(b))
+    };
+    assert!(spread(&found.logits) > 10.0 * FLOATS, "{chain}: all texts have one logit");
+
+    for precision in ["f32", "int8"] {
+        let exported = place.export("run", precision).json();
+        // The share of texts with the verdict of the floats.
+        let agreement = exported["agreement"].as_f64().expect("a share");
+        assert!(agreement >= if precision == "f32" { 1.0 } else { 0.8 }, "{chain} {precision}: {exported}");
+        let image = format!("{precision}.latch");
+        let eval = ["eval", "--image", &image, "--data", "data/valid.tsv.gz", "--json"];
+        assert_eq!(succeed(&mut place.latch(eval)).json()["accuracy"], exported["accuracy"], "{chain} {precision}");
+        let inspected = succeed(&mut place.latch(["inspect", &image, "--json"])).json();
+        assert_eq!(inspected["image_bytes"], exported["image_bytes"]);
+    }
+}
+
+#[test]
+fn chains_of_every_kind_of_layer_are_trained_and_their_images_say_what_the_networks_say() {
+    let place = Place::with_data(600);
+    for chain in [
+        "embedding 4 > gru 6 > attention > dense",
+        "embedding 4 > rnn 6 > mean > dense 8 relu > dense",
+        "embedding 4 > lstm 5 > gru 4 > last > dense",
+        "embedding 4 > gru 5 reset_before > max > dense",
+    ] {
+        train(&place, chain, &[]);
+        check_images(&place, chain);
+        std::fs::remove_dir_all(place.file("run")).expect("the run");
+    }
+}
+
+#[test]
+fn a_gru_learns_with_the_integers_of_its_image() {
+    let place = Place::with_data(600);
+    let chain = "embedding 4 > gru 6 > attention > dense";
+    train(&place, chain, &["--quantize", "int8", "--quantize-epochs", "1"]);
+    let trained = Trained::read(&RunFolder::new(place.file("run"))).expect("a run");
+    let aware = trained.quantized.as_ref().expect("a network that learned with integers");
+    assert!(aware.best.network != trained.best.network);
+    let export = Export::of(trained.source(), false).expect("weights");
+    let image = export.image(Storage::Int8).expect("an image");
+    assert!(image.aware);
+    // The validation of the epoch is that of the image, through the engine.
+    let texts = &trained.opened.validation;
+    let found = evaluate(&Model::new(&Image::open(&image.bytes).expect("it opens")), texts).expect("answers");
+    assert_eq!(found.accuracy, aware.best.metrics.valid_accuracy);
+    let ids: Vec<Vec<u32>> = texts.iter().map(|text| trained.opened.vocabulary.ids(&text.text)).collect();
+    let ids: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
+    let floats = aware.best.network.forward(&ids).expect("logits");
+    for (found, expected) in found.logits.iter().zip(floats.iter()) {
+        assert!((found - expected).abs() < INTEGERS, "{found} and {expected}");
+    }
+    let exported = place.export("run", "int8").json();
+    assert_eq!(exported["quantization_aware"], true, "{exported}");
+}
+
+#[test]
+fn a_chain_without_pooling_or_end_is_filled_up_and_one_of_a_run_goes_on() {
+    let place = Place::with_data(200);
+    place.train("run", &["--model", "embedding 4 word_dropout=0.1 > gru 6", "--epochs", "1"]);
+    let config: Value = serde_json::from_slice(&place.read("run/config.json")).expect("a configuration");
+    let chain = "embedding 4 word_dropout=0.1 > gru 6 > last > dense";
+    assert_eq!(config["train"]["model"]["chain"], chain);
+    let more = String::from_utf8(place.read("run/config.json")).unwrap().replace("\"epochs\": 1", "\"epochs\": 2");
+    place.write("run/config.json", more);
+    let resumed = succeed(&mut place.latch(["train", "--resume", "--out", "run", "--json"])).json();
+    assert_eq!(resumed["epochs"], 2);
+    place.export("run", "int8");
+}
+
+#[test]
+fn each_token_has_an_answer_where_the_chain_does_not_pool() {
+    let place = Place::with_data(20);
+    let tags: String = (0..60)
+        .map(|number| {
+            let name = ["Ada", "Grace", "Alan"][number % 3];
+            format!("{{\"tokens\":[\"hello\",\"{name}\",\"of\",\"t{number}\"],\"labels\":[0,1,0,2]}}\n")
+        })
+        .collect();
+    place.write("tags.jsonl", tags);
+    let train = |model: &str| {
+        let fixed = ["train", "--data", "tags.jsonl", "--task", "tags", "--epochs", "1", "--out", "run", "--json"];
+        place.latch(fixed.iter().chain(&["--model", model]))
+    };
+    place.refuse(&mut train("embedding 4 > gru 6 > mean"), &["--model: the chain pools a text"]);
+    place.refuse(&mut train("embedding 4"), &["--model: must be of at least one recurrent layer"]);
+    succeed(&mut train("embedding 4 > gru 6 > dense 5 tanh"));
+    place.export("run", "int8");
+    let image = succeed(&mut place.latch(["inspect", "int8.latch", "--json"])).json();
+    assert_eq!((&image["each_step"], &image["outputs"]), (&true.into(), &3.into()));
+}
+
+#[test]
+fn a_mistake_in_the_chain_is_pointed_at_with_the_nearest_name() {
+    let place = Place::with_data(20);
+    for (model, words) in [
+        (
+            "text 90 > embedding 8 > gur 24 > dense",
+            "unknown layer `gur`; did you mean `gru`?\n  \
+             text 90 > embedding 8 > gur 24 > dense\n                          ^^^\n",
+        ),
+        (
+            "embedding 8 > gru 24 dropuot=0.1",
+            "did you mean `dropout=`?\n  embedding 8 > gru 24 dropuot=0.1\n                       ^^^^^^^^^^^\n",
+        ),
+        (
+            "text 9 ngrams=x > embedding 8",
+            "ngrams: must be a whole number\n  text 9 ngrams=x > embedding 8\n         ^^^^^^^^\n",
+        ),
+    ] {
+        let mut train = place.latch(["train", "--data", "data", "--out", "run", "--json", "--model", model]);
+        place.refuse_usage(&mut train, &["--model", words]);
+    }
+}
+
+#[test]
+fn what_does_not_go_with_a_chain_is_refused_by_its_name() {
+    let place = Place::with_data(20);
+    let train = |model: &str, more: &[&str]| {
+        place.latch(["train", "--data", "data", "--out", "run", "--json", "--model", model].iter().chain(more))
+    };
+    let quantize = ["--quantize", "int8"];
+    let dense = "embedding 8 > gru 6 > last > dense 5 relu";
+    place.refuse(&mut train(dense, &quantize), &["--quantize: must be left out", "dense layer before the last"]);
+    place.refuse(&mut train("embedding 8", &quantize), &["--quantize: must be left out", "without recurrent layers"]);
+    place.refuse(&mut train("embedding 8 > gru 2041", &[]), &["--model: gru: 8 inputs and 2041 units are more than"]);
+}
