@@ -81,7 +81,7 @@ pub struct Ready {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Meaning {
     /// Outputs: one of a verdict of two classes and of a value, else one a class.
-    pub outputs: u8,
+    pub outputs: u16,
     /// They are values, and no logits of classes.
     pub values: bool,
     /// Every token has an answer of its own.
@@ -91,7 +91,7 @@ pub struct Meaning {
 impl Meaning {
     /// That of a model.
     pub fn of(model: &Model<'_>) -> Self {
-        let outputs = model.shape().outputs as u8;
+        let outputs = model.shape().outputs;
         #[cfg(feature = "extended")]
         {
             use latch_engine::image::manifest::{Answer, AnswerKind};
@@ -102,14 +102,14 @@ impl Meaning {
         Meaning { outputs, values: false, each_step: false }
     }
 
-    /// As the link carries it: the outputs in five bits, then `values`, then `each_step`.
-    pub fn to_byte(self) -> u8 {
-        self.outputs & 31 | u8::from(self.values) << 5 | u8::from(self.each_step) << 6
+    /// What is answered, as the link carries it: bit 0 `values`, bit 1 `each_step`.
+    pub fn answers(self) -> u8 {
+        u8::from(self.values) | u8::from(self.each_step) << 1
     }
 
-    /// What [`Meaning::to_byte`] has made.
-    pub fn from_byte(byte: u8) -> Self {
-        Meaning { outputs: byte & 31, values: byte >> 5 & 1 == 1, each_step: byte >> 6 & 1 == 1 }
+    /// So many outputs with what [`Meaning::answers`] has made.
+    pub fn with_answers(outputs: u16, answers: u8) -> Self {
+        Meaning { outputs, values: answers & 1 == 1, each_step: answers >> 1 & 1 == 1 }
     }
 
     /// The task of labels that such answers can be judged by.

@@ -1,7 +1,7 @@
 //! What host and board say to each other, in postcard's format.
 //!
 //! ```text
-//! request  = sequence ++ Request
+//! request  = sequence ++ Request              sequence: a number of 32 bits
 //! response = sequence ++ Item*
 //! ```
 //!
@@ -11,7 +11,7 @@
 //! none that it is part of: 16 bytes complete at most 20 tokens, one byte or the text's end at most 5.
 
 use latch_engine::image::error::Error;
-use latch_engine::image::manifest::{MAX_LAYERS, Precision};
+use latch_engine::image::manifest::Precision;
 use latch_engine::model;
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +19,7 @@ use super::frame::Frame;
 use crate::app::Stop;
 
 /// The version of the link that this program speaks.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 
 /// The most bytes of text in a request.
 pub const TEXT_BYTES: usize = 16;
@@ -28,10 +28,23 @@ pub const TEXT_BYTES: usize = 16;
 pub const TRACED_TEXT_BYTES: usize = 1;
 
 /// The longest request: sequence, kind, length, text.
-pub const REQUEST_BYTES: usize = 3 + TEXT_BYTES;
+pub const REQUEST_BYTES: usize = SEQUENCE_BYTES + 2 + TEXT_BYTES;
+
+/// The longest sequence number.
+const SEQUENCE_BYTES: usize = 5;
 
 /// The longest response: the sequence, five traced tokens, a verdict and a summary.
-pub const RESPONSE_BYTES: usize = 1 + 5 * (TOKEN_BYTES + 5 * (1 + MAX_LAYERS)) + VERDICT_BYTES + SUMMARY_BYTES;
+pub const RESPONSE_BYTES: usize =
+    SEQUENCE_BYTES + 5 * (TOKEN_BYTES + 5 * (1 + TRACED_LAYERS)) + VERDICT_BYTES + SUMMARY_BYTES;
+
+/// The most digests of layers behind a token. Of a model with more layers each digest is of several neighbours, see [`traces`].
+pub const TRACED_LAYERS: usize = 4;
+
+/// The layers whose states the digest at `trace` is of, in a model with so many `layers`.
+pub fn traces(layers: u8, trace: usize) -> core::ops::Range<usize> {
+    let (layers, parts) = (usize::from(layers), usize::from(layers).min(TRACED_LAYERS).max(1));
+    layers * trace / parts..layers * (trace + 1) / parts
+}
 
 /// The longest [`Item::Token`]: kind, logit, ticks.
 const TOKEN_BYTES: usize = 1 + 4 + 5;
@@ -51,7 +64,7 @@ pub enum Request<'a> {
     Hello {
         /// The host's [`VERSION`].
         version: u8,
-        /// A number that tells this session from others.
+        /// A number that tells this session from others; never 0.
         session: u32,
         /// True when every token is to be followed by its [`Item::Trace`]s.
         trace: bool,
@@ -113,7 +126,9 @@ impl Item<'_> {
                 frame.number(info.board.len() as u32);
                 frame.raw(info.board.as_bytes());
                 frame.number(info.image);
-                frame.raw(&[info.precision as u8, info.meaning, info.layers]);
+                frame.byte(info.precision as u8);
+                frame.number(info.outputs.into());
+                frame.raw(&[info.answers, info.layers]);
                 frame.number(info.state_bytes);
                 frame.byte(info.self_test as u8);
             }
@@ -162,8 +177,10 @@ pub struct Info<'a> {
     pub image: u32,
     /// The precision of its weights.
     pub precision: Precision,
-    /// What its outputs mean, see [`crate::board::Meaning::to_byte`].
-    pub meaning: u8,
+    /// Its outputs.
+    pub outputs: u16,
+    /// What they answer, see [`crate::board::Meaning::answers`].
+    pub answers: u8,
     /// Its recurrent layers.
     pub layers: u8,
     /// Bytes of a stream's state.
@@ -320,7 +337,8 @@ mod tests {
             board: "a board of the longest name there",
             image: 300,
             precision: Precision::Int8,
-            meaning: 3,
+            outputs: 256,
+            answers: 3,
             layers: 4,
             state_bytes: 70_000,
             self_test: SelfTest::Failed,
@@ -358,11 +376,22 @@ mod tests {
             let mut frame = Frame::<{ 100 + FRAME_OVERHEAD }>::new();
             item.write(&mut frame);
             let mut reader = Reader::<104>::new();
-            frame.seal().iter().find_map(|&byte| Some(reader.take(byte)?.0.to_vec())).expect("the frame is sound")
+            frame.seal(7).iter().find_map(|&byte| Some(reader.take(byte)?.bytes.to_vec())).expect("the frame is sound")
         };
         for item in &items {
             assert_eq!(written(item), postcard::to_stdvec(item).expect("an item can be written"), "{item:?}");
         }
         assert_eq!([3, 6, 7].map(|at| written(&items[at]).len()), [TOKEN_BYTES, VERDICT_BYTES, SUMMARY_BYTES]);
+    }
+
+    #[test]
+    fn every_layer_belongs_to_one_digest() {
+        for layers in 0..=16_u8 {
+            let parts = usize::from(layers).min(TRACED_LAYERS);
+            let all: Vec<usize> = (0..parts).flat_map(|trace| traces(layers, trace)).collect();
+            assert_eq!(all, (0..usize::from(layers)).collect::<Vec<_>>());
+            assert!((0..parts).all(|trace| !traces(layers, trace).is_empty()), "{layers}");
+        }
+        assert_eq!((traces(3, 1), traces(16, 3)), (1..2, 12..16));
     }
 }

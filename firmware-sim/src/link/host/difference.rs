@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::batch::Transcript;
 use super::{Answer, Token};
+use crate::link::message::traces;
 
 /// The first difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +22,7 @@ pub struct Difference {
 pub enum Stage {
     /// The token's bytes, or whether there is one: tokenizer or vocabulary.
     Tokenizer,
-    /// The state of a layer. Of layer 0 what it reads may be at fault as well: the word's number, or its row of the embedding.
+    /// The state of a layer, or of it and neighbours behind it where there are many. Of layer 0 what it reads may be at fault as well: the word's number, or its row of the embedding.
     Layer(usize),
     /// The logit: readout or head. Without a trace this says only that something differs.
     Head,
@@ -40,18 +41,20 @@ impl fmt::Display for Stage {
 
 /// The first difference in bits between two answers to the same texts; `None` where there is none. Ticks are not compared.
 pub fn first(expected: &Transcript, found: &Transcript) -> Option<Difference> {
+    let layers = u8::try_from(expected.info.layers).unwrap_or(u8::MAX);
     let texts = expected.answers.iter().zip(&found.answers).enumerate();
     let in_text = texts.filter_map(|(text, (expected, found))| {
-        in_answer(expected, found).map(|(token, stage)| Difference { text, token, stage })
+        in_answer(expected, found, layers).map(|(token, stage)| Difference { text, token, stage })
     });
     let texts = expected.answers.len().min(found.answers.len());
     let one_is_longer = expected.answers.len() != found.answers.len() || expected.summary != found.summary;
     { in_text }.next().or(one_is_longer.then_some(Difference { text: texts, token: 0, stage: Stage::Head }))
 }
 
-fn in_answer(expected: &Answer, found: &Answer) -> Option<(usize, Stage)> {
+fn in_answer(expected: &Answer, found: &Answer, layers: u8) -> Option<(usize, Stage)> {
     let tokens = expected.tokens.iter().zip(&found.tokens);
-    if let Some(found) = { tokens }.enumerate().find_map(|(at, (a, b))| in_token(a, b).map(|stage| (at, stage))) {
+    if let Some(found) = { tokens }.enumerate().find_map(|(at, (a, b))| in_token(a, b, layers).map(|stage| (at, stage)))
+    {
         return Some(found);
     }
     let tokens = expected.tokens.len().min(found.tokens.len());
@@ -61,11 +64,11 @@ fn in_answer(expected: &Answer, found: &Answer) -> Option<(usize, Stage)> {
     (expected.verdict != found.verdict).then_some((tokens, Stage::Head))
 }
 
-fn in_token(expected: &Token, found: &Token) -> Option<Stage> {
+fn in_token(expected: &Token, found: &Token, layers: u8) -> Option<Stage> {
     // The bytes, then layer after layer: see `Item::Trace`.
     match expected.trace.iter().zip(&found.trace).position(|(a, b)| a != b) {
         Some(0) => Some(Stage::Tokenizer),
-        Some(at) => Some(Stage::Layer(at - 1)),
+        Some(at) => Some(Stage::Layer(traces(layers, at - 1).start)),
         None => (expected.logit.to_bits() != found.logit.to_bits()).then_some(Stage::Head),
     }
 }
