@@ -50,7 +50,7 @@ fn run(
     progress: &mut (dyn Progress + Send),
 ) {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
-    let run = RunFolder::new(folder);
+    let run = RunFolder::new(folder).hold().expect("the folder is free");
     pool.install(|| {
         train(&task.config, &task.vocabulary, &task.training, &task.validation, &run, checkpoint, progress)
     })

@@ -30,7 +30,8 @@ pub enum Readout {
     /// r = Σ a_t·h_t / Σ a_t           dh_t = a_t·dr / Σ a,   dh_t[0] += 4·a_t·(dr·(h_t - r)) / Σ a
     /// ```
     Attention,
-    /// The hidden state of each step: an answer a step. The head's columns are the tokens, in the order of [`Steps`].
+    /// The hidden state of each step: an answer a step. It follows from the task, and nobody chooses it.
+    #[value(skip)]
     Each,
 }
 

@@ -198,12 +198,6 @@ impl<'a> Export<'a> {
         }
     }
 
-    /// What the image's outputs mean, and when.
-    pub fn answer(&self) -> Answer {
-        let kind = if self.task.has_values() { AnswerKind::Values } else { AnswerKind::Classes };
-        Answer { kind, each_step: self.task.each_step() }
-    }
-
     fn pack(&self, learned: &Learned, storage: Storage, aware: bool) -> Result<Made> {
         fits(&learned.weights, storage, self.task)?;
         let image = to_image(&learned.weights, self.vocabulary, storage, &learned.origin);
@@ -211,11 +205,18 @@ impl<'a> Export<'a> {
             Some(&refused) => image_fault(format_args!("the {} image", storage.name()), refused).into(),
             None => error,
         })?;
-        if self.answer() != Answer::default() {
-            bytes = with_answer(&Image::open(&bytes)?, self.answer(), &[])?;
+        let answer = answer_of(self.task);
+        if answer != Answer::default() {
+            bytes = with_answer(&Image::open(&bytes)?, answer, &[])?;
         }
         Ok(Made { storage, aware, bytes })
     }
+}
+
+/// What the outputs of an image mean, and when they are an answer.
+pub fn answer_of(task: Task) -> Answer {
+    let kind = if task.has_values() { AnswerKind::Values } else { AnswerKind::Classes };
+    Answer { kind, each_step: task.each_step() }
 }
 
 impl Source<'_> {

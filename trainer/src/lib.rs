@@ -10,6 +10,7 @@
 //! - [`runs`] begins a run, goes on with it and opens it again; its folder holds all that a run leaves.
 //! - [`quantizer`] turns a network into an image, [`folding`] trades flash for time in it; [`evaluate`] runs the engine on it, so that a
 //!   reported accuracy is the device's; [`export`] is the way from a run to its image, whoever asks.
+//! - [`predict`] says what a model makes of a text, token by token.
 //! - [`distillation`] asks other runs what they think of the training texts.
 //! - [`calibration`] puts right how sure answers are; [`early`] finds out when one is certain before the text ends.
 //! - [`exchange`] writes a network for PyTorch or Keras, and reads what they trained.
@@ -24,6 +25,7 @@ pub mod bptt;
 pub mod calibration;
 pub mod cli;
 pub mod config;
+pub mod demo;
 pub mod distillation;
 pub mod early;
 pub mod evaluate;
@@ -35,6 +37,7 @@ pub mod metrics;
 pub mod network;
 pub mod ngrams;
 pub mod optimizer;
+pub mod predict;
 pub mod products;
 pub mod quantizer;
 pub mod real;

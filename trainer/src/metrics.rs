@@ -69,6 +69,49 @@ pub fn judge(logits: &[f32], labels: &[f32]) -> (f64, f64) {
     (loss / count, correct as f64 / count)
 }
 
+/// The loss of the best constant answer to these labels, classes or `values`, in nats or as a mean square: their entropy, or their variance. Labels that are NaN do not count.
+pub fn constant_loss(labels: &[f32], values: bool) -> f64 {
+    let labels: Vec<f32> = labels.iter().copied().filter(|label| !label.is_nan()).collect();
+    let count = labels.len().max(1) as f64;
+    if values {
+        let mean = labels.iter().map(|&label| f64::from(label)).sum::<f64>() / count;
+        return labels.iter().map(|&label| (f64::from(label) - mean).powi(2)).sum::<f64>() / count;
+    }
+    let mut counts: Vec<f64> = Vec::new();
+    for label in labels {
+        let class = label as usize;
+        counts.resize(counts.len().max(class + 1), 0.0);
+        counts[class] += 1.0;
+    }
+    counts.into_iter().filter(|&class| class > 0.0).map(|class| -class / count * (class / count).ln()).sum()
+}
+
+/// Why answers of `outputs` logits are of no use, in a sentence: their `loss` is above that of a constant answer, or they are all the same although the labels
+/// are not. `None` where they may be of use.
+pub fn useless(logits: &[f32], labels: &[f32], outputs: usize, values: bool, loss: f64) -> Option<String> {
+    let constant = constant_loss(labels, values);
+    if constant == 0.0 {
+        return None;
+    }
+    if loss > constant {
+        return Some(format!(
+            "the validation loss of {loss:.4} is above {constant:.4}, that of always giving the same answer: the network is of no use yet"
+        ));
+    }
+    let mut answers =
+        logits.chunks_exact(outputs).zip(labels).filter(|(_, label)| !label.is_nan()).map(|(logits, _)| logits);
+    let first = answers.next()?;
+    let same = if values {
+        answers.all(|logits| logits == first)
+    } else {
+        answers.all(|logits| class_of(logits) == class_of(first))
+    };
+    same.then(|| {
+        "all answers to the validation part are the same, although its labels are not: the network is of no use yet"
+            .to_owned()
+    })
+}
+
 /// The probability that a positive example has a larger logit than a negative one (Mann and Whitney's U, by ranks).
 pub fn area_under_roc(logits: &[f32], labels: &[f32]) -> f64 {
     let mut order: Vec<usize> = (0..logits.len()).collect();
@@ -176,6 +219,21 @@ mod tests {
         let loss = |logit, label| mean_loss(&[logit], &[label], 1, 1.0);
         assert!(loss(20.0, 1.0) < 1e-6 && loss(-20.0, 0.0) < 1e-6);
         assert!((loss(-20.0, 1.0) - 20.0).abs() < 1e-6 && (loss(0.0, 1.0) - std::f64::consts::LN_2).abs() < 1e-12);
+    }
+
+    #[test]
+    fn answers_that_are_all_the_same_or_worse_than_a_constant_one_are_of_no_use() {
+        let labels = [0.0, 1.0, 1.0, f32::NAN, 1.0];
+        assert!((constant_loss(&labels, false) - 0.562_335).abs() < 1e-6);
+        let of = |logits: &[f32], loss| useless(logits, &labels, 1, false, loss);
+        assert!(of(&[1.0, 2.0, 3.0, 0.0, 4.0], 0.5).is_some_and(|why| why.contains("all answers")));
+        assert!(of(&[-1.0, 2.0, 3.0, 0.0, 4.0], 0.6).is_some_and(|why| why.contains("0.5623")));
+        assert_eq!(of(&[-1.0, 2.0, 3.0, 0.0, 4.0], 0.5), None);
+        // Labels that are all the same ask for nothing else.
+        assert_eq!(useless(&[1.0; 3], &[1.0; 3], 1, false, 0.2), None);
+        let values = |logits: &[f32], loss| useless(logits, &[1.0, 2.0, 6.0], 1, true, loss);
+        assert!(values(&[3.0; 3], 4.6).is_some() && values(&[1.0, 2.0, 5.0], 4.7).is_some());
+        assert_eq!(values(&[1.0, 2.0, 5.0], 0.4), None);
     }
 
     #[test]

@@ -148,20 +148,30 @@ pub(crate) fn plain<'b, T: Real>(c: &mut [T], a: &Packed<T>, b: impl Fn(usize) -
     }
 }
 
-/// [`product`] in `f32`, with vectors.
+/// Columns that [`vectors`] looks up together, for all panels.
+const COLUMNS: usize = 64;
+
+/// [`product`] in `f32`, with vectors. Where the columns lie is found out here, so that the inner loops are compiled once, not for each caller.
 pub(crate) fn vectors<'b>(c: &mut [f32], a: &Packed<f32>, b: impl Fn(usize) -> &'b [f32], keep: bool) {
-    vectorized(Product { c, a, b, keep });
+    let mut columns: [&[f32]; COLUMNS] = [&[]; COLUMNS];
+    for (lot, c) in c.chunks_mut(a.rows * COLUMNS).enumerate() {
+        let columns = &mut columns[..c.len() / a.rows];
+        for (j, column) in columns.iter_mut().enumerate() {
+            *column = &b(lot * COLUMNS + j)[..a.depth];
+        }
+        vectorized(Product { c, a, columns, keep });
+    }
 }
 
 /// The arguments of [`product`].
-struct Product<'c, B> {
+struct Product<'c> {
     c: &'c mut [f32],
     a: &'c Packed<f32>,
-    b: B,
+    columns: &'c [&'c [f32]],
     keep: bool,
 }
 
-impl<'b, B: Fn(usize) -> &'b [f32]> WithSimd for Product<'_, B> {
+impl WithSimd for Product<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -176,12 +186,11 @@ impl<'b, B: Fn(usize) -> &'b [f32]> WithSimd for Product<'_, B> {
     }
 }
 
-impl<'b, B: Fn(usize) -> &'b [f32]> Product<'_, B> {
+impl Product<'_> {
     /// `V` vectors make a panel; `N` columns are taken at once, and what is left of them in smaller lots.
     #[inline(always)]
     fn panels<S: Simd, const V: usize, const N: usize>(mut self, simd: S) {
-        let columns = self.c.len() / self.a.rows;
-        let a = self.a;
+        let (columns, a) = (self.columns.len(), self.a);
         for (panel, weights) in a.values.chunks_exact(PANEL * a.depth).enumerate() {
             let (weights, _) = S::as_simd_f32s(weights);
             let mut j = 0;
@@ -225,7 +234,7 @@ impl<'b, B: Fn(usize) -> &'b [f32]> Product<'_, B> {
                 }
             }
         }
-        let columns: [&[f32]; N] = std::array::from_fn(|n| &(self.b)(j + n)[..depth]);
+        let columns: [&[f32]; N] = std::array::from_fn(|n| &self.columns[j + n][..depth]);
         for (l, weights) in weights.chunks_exact(V).enumerate() {
             for (sums, column) in sums.iter_mut().zip(&columns) {
                 let value = simd.splat_f32s(column[l]);

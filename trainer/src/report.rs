@@ -170,7 +170,7 @@ pub fn pareto_svg(points: &[Point], flash: usize) -> Result<String> {
         chart
             .configure_mesh()
             .x_desc("KiB of the image")
-            .y_desc("validation accuracy, %")
+            .y_desc("validation accuracy (of values R²), %")
             .light_line_style(WHITE)
             .draw()
             .map_err(drawing)?;

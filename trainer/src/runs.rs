@@ -3,4 +3,6 @@
 pub mod begin;
 pub mod checkpoint;
 pub mod folder;
+pub mod lock;
 pub mod opened;
+pub mod writer;

@@ -24,7 +24,6 @@ pub mod candidates;
 pub mod latency;
 
 use std::collections::HashMap;
-use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -32,21 +31,24 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use latch_engine::image::Image;
+use latch_engine::image::manifest::Units;
 use latch_engine::model::Model;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{ModelConfig, RunConfig, TrainConfig};
-use crate::dataset::{Example, Label};
-use crate::error::{LARGEST_FILE, fault, find_fault, open_file, read_file, read_string, reading};
+use crate::dataset::{Example, Label, Task};
+use crate::error::{Fault, LARGEST_FILE, fault, find_fault, read_file, read_string, reading};
 use crate::evaluate::evaluate;
 use crate::export::{Export, Source};
-use crate::files::{OutputFolder, create_folder, remove_partial_files, write_atomically};
+use crate::files::{OutputFolder, create_folder, write_atomically};
 use crate::learning::sequences::{Read, Texts, fit_ngrams, read};
 use crate::learning::training::{Progress, train_until};
 use crate::ngrams::Fitted;
 use crate::report::{Point, pareto_svg};
 use crate::runs::folder::RunFolder;
+use crate::runs::lock::Lock;
 use crate::runs::opened::load;
+use crate::vocabulary::units_of;
 use candidates::{Budget, Candidate, Cost, Sizer, propose};
 
 /// Of the trials of a round, one in so many goes on, with so many times the epochs.
@@ -110,9 +112,9 @@ pub enum Verdict {
     Measured {
         /// Its bytes.
         image_bytes: usize,
-        /// Its accuracy on the validation part, through the engine.
+        /// Its accuracy on the validation part, through the engine; of values R².
         accuracy: f64,
-        /// Its mean loss there in nats.
+        /// Its mean loss there in nats; of values the mean square of the errors.
         loss: f64,
     },
     /// Weights that diverged, or that an image cannot hold.
@@ -150,6 +152,8 @@ pub trait Observer: Progress {
 /// How a search ended.
 #[derive(Clone, Debug)]
 pub struct Outcome {
+    /// What the labels mean.
+    pub task: Task,
     /// The last image of each trial that has one, the best first: never empty.
     pub images: Vec<Trial>,
     /// Trials that were begun.
@@ -196,43 +200,60 @@ fn rounds(trials: usize, epochs: u64) -> Vec<(usize, u64)> {
     rounds
 }
 
-/// Begins a search in a folder that has none, and goes on with it to its end. Digests of the data are filled in here.
+/// Begins a search in a folder that has none, and goes on with it to its end. Digests of the data and the units are filled in here: syllables or words as
+/// the training texts have them where `units` is `None`.
 ///
 /// # Errors
 /// A fault when the folder already holds a search or a run, when an option or the data cannot be used, when nothing fits the budget, or when
 /// no trial ends with an image.
-pub fn begin(mut plan: Plan, folder: &Path, observer: &mut dyn Observer) -> Result<Outcome> {
+pub fn begin(mut plan: Plan, units: Option<Units>, folder: &Path, observer: &mut dyn Observer) -> Result<Outcome> {
     plan.base.train.check("")?;
-    if plan.base.train.model.tiers.is_some() {
-        let problem = "a search chooses the rows of the embedding itself";
-        return Err(
-            fault("--model whole", problem, "leave it out here, and train the model that was found with it").into()
-        );
-    }
+    refuse_options(&plan.base.train)?;
     let part = plan.budget.part()?;
     refuse(folder)?;
     let (training, validation, valid_sha256) = load(&mut plan.base)?;
     plan.valid_sha256 = valid_sha256;
+    let units = units.unwrap_or_else(|| units_of(training.iter().map(|example| example.text.as_str())));
+    plan.base.train.model.syllables = units == Units::Syllables;
     // Before anything is written: a budget that is too small leaves no folder.
     let sizer = Sizer::new(&plan.base.train, &training, part);
     let candidates = propose(&sizer, &plan.budget, plan.trials)?;
     let made = OutputFolder::create(folder)?;
+    let lock = Lock::take(folder, "searching")?;
+    // Reading the data took time, in which another search may have begun.
     refuse(folder)?;
     let path = folder.join("search.json");
     let json = serde_json::to_string_pretty(&plan)?;
     write_atomically(&path, |out| Ok(writeln!(out, "{json}")?))?;
     made.keep();
-    let lock = lock(folder)?;
     let outcome = Search::new(plan, folder, sizer, candidates, training, validation)?.run(observer);
     drop(lock);
     outcome
 }
 
-/// Goes on with the search in a folder; of one that is done, gives its end again.
+/// Refuses what a search does not do, naming the option.
 ///
 /// # Errors
-/// As [`begin`], and a fault when the folder holds no search, or the data is not what it began with.
-pub fn resume(folder: &Path, observer: &mut dyn Observer) -> Result<Outcome> {
+/// A fault that names it.
+pub fn refuse_options(config: &TrainConfig) -> Result<(), Fault> {
+    let other = "leave it out here, and train the model that was found with it";
+    for (option, given, problem) in [
+        ("--quantize", config.quantize.is_some(), "a search trains in floats"),
+        ("--teacher", config.distill.is_some(), "a search learns from the labels alone"),
+        ("--model whole", config.model.tiers.is_some(), "a search chooses the rows of the embedding itself"),
+    ] {
+        if given {
+            return Err(fault(option, problem, other));
+        }
+    }
+    Ok(())
+}
+
+/// What the search in a folder was begun with.
+///
+/// # Errors
+/// A fault when the folder holds no search.
+pub fn plan(folder: &Path) -> Result<Plan> {
     let path = folder.join("search.json");
     let text = read_string(&path, LARGEST_FILE).map_err(|error| match error.kind() {
         ErrorKind::NotFound => {
@@ -241,11 +262,20 @@ pub fn resume(folder: &Path, observer: &mut dyn Observer) -> Result<Outcome> {
         }
         _ => reading(&path, error),
     })?;
-    let plan: Plan = serde_json::from_str(&text).map_err(|error| {
+    serde_json::from_str(&text).map_err(|error| {
         let remedy = "take the file from a copy, or search again into another folder";
-        fault(path.display(), format!("this is no search: {error}"), remedy)
-    })?;
-    let lock = lock(folder)?;
+        fault(path.display(), format!("this is no search: {error}"), remedy).into()
+    })
+}
+
+/// Goes on with the search in a folder; of one that is done, gives its end again.
+///
+/// # Errors
+/// As [`begin`], and a fault when the folder holds no search, or the data is not what it began with.
+pub fn resume(folder: &Path, observer: &mut dyn Observer) -> Result<Outcome> {
+    let plan = plan(folder)?;
+    let path = folder.join("search.json");
+    let lock = Lock::take(folder, "searching")?;
     plan.base.train.check(&format!("{}: ", path.display()))?;
     let mut base = plan.base.clone();
     let (training, validation, valid_sha256) = load(&mut base)?;
@@ -275,18 +305,6 @@ fn refuse(folder: &Path) -> Result<()> {
         return Err(fault(folder.display(), "this folder already holds a run", "name another folder").into());
     }
     Ok(())
-}
-
-/// Makes this process the only one that searches in the folder, until what is returned is dropped.
-fn lock(folder: &Path) -> Result<File> {
-    let path = folder.join("search.json");
-    let file = open_file(&path)?;
-    if cfg!(unix) && matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
-        let remedy = "wait for it to end, or name another folder";
-        return Err(fault(folder.display(), "another process is searching in this folder", remedy).into());
-    }
-    remove_partial_files(folder)?;
-    Ok(file)
 }
 
 fn trial_name(index: usize) -> String {
@@ -472,6 +490,8 @@ impl<'f> Search<'f> {
         let config = RunConfig { train, ..self.plan.base.clone() };
         let folder = RunFolder::new(self.folder.join(trial_name(index)));
         let vocabulary = self.sizer.vocabulary(&candidate.model);
+        create_folder(folder.path())?;
+        let folder = folder.hold()?;
         let checkpoint = folder.checkpoint()?;
         if checkpoint.is_some() {
             if folder.config()? != config {
@@ -484,11 +504,9 @@ impl<'f> Search<'f> {
             }
         } else {
             // Whatever of this a stopped search has left is the same.
-            create_folder(folder.path())?;
             folder.write_config(&config, self.plan.valid_sha256.clone())?;
             folder.write_vocabulary(&vocabulary)?;
         }
-        let _lock = folder.lock()?;
         let fitted = self.fitted(&config.train);
         if let Some(fitted) = fitted.as_deref().filter(|_| checkpoint.is_none()) {
             folder.write_ngrams(fitted)?;
@@ -526,7 +544,8 @@ impl<'f> Search<'f> {
         let image = Export::of(source, true)?.image(candidate.precision)?.bytes;
         write_atomically(&folder.file("image.latch"), |out| Ok(out.write_all(&image)?))?;
         let evaluation = evaluate(&Model::new(&Image::open(&image)?), &self.validation)?;
-        let (accuracy, loss) = (evaluation.accuracy, evaluation.log_loss);
+        let loss = evaluation.errors.map_or(evaluation.log_loss, |errors| errors.rmse.powi(2));
+        let accuracy = evaluation.accuracy;
         Ok((outcome.epochs, Verdict::Measured { image_bytes: image.len(), accuracy, loss }))
     }
 
@@ -555,7 +574,7 @@ impl<'f> Search<'f> {
         let mut trials: Vec<usize> = self.lines.iter().map(|line| line.trial).collect();
         trials.sort_unstable();
         trials.dedup();
-        Ok(Outcome { images, trials: trials.len(), out_of_time, image })
+        Ok(Outcome { task: self.plan.base.train.task, images, trials: trials.len(), out_of_time, image })
     }
 }
 
@@ -616,7 +635,7 @@ mod tests {
     fn a_search_ends_with_an_image_that_fits_and_every_image_has_the_bytes_that_were_predicted() {
         let place = tempfile::tempdir().expect("a folder");
         let out = place.path().join("search");
-        let outcome = begin(plan(place.path(), budget()), &out, &mut After(NEVER)).expect("an image");
+        let outcome = begin(plan(place.path(), budget()), None, &out, &mut After(NEVER)).expect("an image");
         let bytes = std::fs::read(&outcome.image).expect("the best image");
         let aligned = latch_engine::image::encode::AlignedBytes::new(&bytes);
         let image = Image::open(&aligned).expect("an image that opens");
@@ -654,7 +673,7 @@ mod tests {
         plan.base.train.model.words = crate::config::Words::Useful;
         plan.base.train.model.hashed = Some(Hashed { rows: 21, of: Spelling::Ending });
         let out = place.path().join("search");
-        begin(plan, &out, &mut After(NEVER)).expect("an image");
+        begin(plan, None, &out, &mut After(NEVER)).expect("an image");
         for line in lines(&out) {
             let (written, ..) = line.measured().unwrap_or_else(|| panic!("{line:?}"));
             let unknown = if line.model.ngrams.count > 0 { 16 } else { 0 };
@@ -667,8 +686,8 @@ mod tests {
         let place = tempfile::tempdir().expect("a folder");
         let [whole, stopped] = ["whole", "stopped"].map(|name| place.path().join(name));
         let plan = plan(place.path(), budget());
-        begin(plan.clone(), &whole, &mut After(NEVER)).expect("an image");
-        begin(plan.clone(), &stopped, &mut After(4)).expect_err("stopped in the first round");
+        begin(plan.clone(), None, &whole, &mut After(NEVER)).expect("an image");
+        begin(plan.clone(), None, &stopped, &mut After(4)).expect_err("stopped in the first round");
         resume(&stopped, &mut After(7)).expect_err("stopped in the second");
         // As if it had been killed before the line was written: the trial's folder is further than the search knows.
         let text = std::fs::read_to_string(stopped.join("search.jsonl")).expect("trials");
@@ -679,7 +698,7 @@ mod tests {
             let bytes = [&whole, &stopped].map(|folder| std::fs::read(folder.join(name)).expect(name));
             assert!(bytes[0] == bytes[1], "{name}");
         }
-        let again = begin(plan, &stopped, &mut After(NEVER)).expect_err("there is a search").to_string();
+        let again = begin(plan, None, &stopped, &mut After(NEVER)).expect_err("there is a search").to_string();
         assert!(again.contains("--resume"), "{again}");
     }
 
@@ -688,7 +707,7 @@ mod tests {
         let place = tempfile::tempdir().expect("a folder");
         let out = place.path().join("search");
         let refusal = |budget: Budget| {
-            let error = begin(plan(place.path(), budget), &out, &mut After(NEVER)).expect_err("nothing fits");
+            let error = begin(plan(place.path(), budget), None, &out, &mut After(NEVER)).expect_err("nothing fits");
             assert!(!out.exists(), "{error}");
             error.to_string()
         };
@@ -699,7 +718,7 @@ mod tests {
             tight.split(' ').skip_while(|word| *word != "--flash").nth(1).and_then(|n| n.parse().ok()).expect("bytes");
         assert!(refusal(Budget { flash: least - 1, ..budget() }).contains(&format!("--flash {least} ")));
         let barely = plan(place.path(), Budget { flash: least, ..budget() });
-        let outcome = begin(barely, &place.path().join("least"), &mut After(NEVER)).expect("an image");
+        let outcome = begin(barely, None, &place.path().join("least"), &mut After(NEVER)).expect("an image");
         assert_eq!(outcome.images[0].measured().map(|(bytes, ..)| bytes), Some(least));
         let slow = refusal(Budget { latency: Some(1.0), ..budget() });
         assert!(slow.starts_with("--latency:"), "{slow}");

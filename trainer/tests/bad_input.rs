@@ -225,6 +225,66 @@ fn a_loss_that_is_no_number_ends_the_run_and_leaves_nothing() {
 }
 
 #[test]
+fn weights_that_grow_without_bound_end_the_run_in_a_sentence_though_their_loss_is_a_number() {
+    let place = Place::with_data(200);
+    for rate in ["1e30", "1e8"] {
+        let training = &mut place.training("run", &["--lr", rate, "--json"]);
+        place.refuse(training, &["epoch 1", "diverged; train again with a smaller --lr"]);
+    }
+}
+
+#[test]
+fn what_was_learned_before_the_weights_diverged_is_kept() {
+    let place = Place::with_data(200);
+    place.train("run", &["--lr", "1e-9", "--epochs", "2"]);
+    let best = place.read("run/best.network");
+    // The same run goes on for two more epochs, at a rate that nothing survives.
+    let config = String::from_utf8(place.read("run/config.json")).unwrap();
+    let config =
+        config.replace("\"epochs\": 2", "\"epochs\": 4").replace("\"learning_rate\": 1e-9", "\"learning_rate\": 1e30");
+    assert!(config.contains("\"epochs\": 4") && config.contains("1e30") || config.contains("1e+30"), "{config}");
+    place.write("run/config.json", config);
+    let resumed = refuse(
+        &mut place.latch(["train", "--resume", "--out", "run", "--json"]),
+        &["epoch 3", "diverged", "what was learned before is kept in run"],
+    );
+    assert_eq!(resumed.code, Some(2));
+    assert!(place.read("run/best.network") == best);
+    place.export("run", "f32");
+}
+
+#[test]
+fn a_network_that_is_of_no_use_is_named_so_once() {
+    let place = Place::with_data(20);
+    // Labels that no word has anything to do with, three quarters of them alike.
+    let text = |number: usize| {
+        format!("{}\tone {} two {}\n", u8::from(number.is_multiple_of(4)), number * 7919 % 31, number * 104_729 % 37)
+    };
+    place.write("noise.tsv", (0..400).map(text).collect::<String>());
+    let train = ["train", "--data", "noise.tsv", "--epochs", "1", "--lr", "1e-5", "--out", "run", "--model", TINY];
+    let answer = succeed(&mut place.latch(train));
+    let warnings: Vec<&str> = answer.stderr.lines().filter(|line| line.starts_with("warning: ")).collect();
+    assert_eq!(warnings.len(), 1, "{answer:?}");
+    assert!(warnings[0].contains("of no use yet"), "{answer:?}");
+    // A run that has learned something is not warned about.
+    let text = |number: usize| format!("{}\t{} film {number}\n", number % 2, ["bad", "good"][number % 2]);
+    place.write("plain.tsv", (0..400).map(text).collect::<String>());
+    let train = ["train", "--data", "plain.tsv", "--epochs", "5", "--lr", "0.02", "--out", "learned", "--model", TINY];
+    let answer = succeed(&mut place.latch(train));
+    assert!(!answer.stderr.contains("warning"), "{answer:?}");
+}
+
+#[test]
+fn a_readout_of_each_step_is_no_choice_of_an_import() {
+    let place = Place::with_run();
+    succeed(&mut place.latch(["export", "--run", "run", "--format", "safetensors", "--out", "net"]));
+    place.refuse_usage(
+        &mut place.latch(["import", "net", "--readout", "each", "--out", "torch"]),
+        &["each", "attention"],
+    );
+}
+
+#[test]
 fn a_folder_that_has_a_run_is_not_trained_into_again() {
     let place = Place::with_run();
     place.refuse(

@@ -255,6 +255,70 @@ fn two_processes_do_not_train_in_one_folder() {
     resume(&place, "run");
 }
 
+/// Starts two commands together and waits for both.
+fn together(mut commands: [std::process::Command; 2]) -> [support::Answer; 2] {
+    let children = commands.each_mut().map(|command| {
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().expect("latch starts")
+    });
+    children.map(|child| support::Answer::of(child.wait_with_output().expect("latch ends")))
+}
+
+/// One of two commands that were started together is done, or both one after the other where they may; whoever is not says so in one sentence.
+fn winner(answers: &[support::Answer; 2]) -> usize {
+    let done: Vec<usize> = (0..2).filter(|&number| answers[number].code == Some(0)).collect();
+    assert_eq!(done.len(), 1, "{answers:?}");
+    support::assert_refused(&answers[1 - done[0]], &["in: "]);
+    done[0]
+}
+
+#[test]
+fn of_two_trainings_that_begin_together_in_one_folder_one_is_refused_and_the_other_is_whole() {
+    let place = Place::with_data(200);
+    let more: [&[&str]; 2] =
+        [&["--json", "--lr", "0.002"], &["--json", "--seed", "7", "--model", "vocab=60,embedding=4,lstm=4"]];
+    place.train("whole-0", more[0]);
+    place.train("whole-1", more[1]);
+    for _ in 0..12 {
+        let answers = together([0, 1].map(|number| place.training("in", more[number])));
+        let winner = winner(&answers);
+        assert_same(&place, "in", &format!("whole-{winner}"));
+        fs::remove_dir_all(place.file("in")).unwrap();
+    }
+}
+
+#[test]
+fn of_an_import_and_a_training_that_begin_together_in_one_folder_one_is_refused_and_the_other_is_whole() {
+    let place = Place::with_run();
+    succeed(&mut place.latch(["export", "--run", "run", "--format", "safetensors", "--out", "net"]));
+    let import = |out: &str| {
+        let data = ["--data", "data/train.tsv.gz", "--valid", "data/valid.tsv.gz"];
+        place.latch(["import", "net", "--json", "--out", out].iter().chain(&data))
+    };
+    succeed(&mut import("imported"));
+    for _ in 0..12 {
+        let answers = together([place.training("in", &["--json"]), import("in")]);
+        if winner(&answers) == 0 {
+            assert_same(&place, "in", "run");
+        } else {
+            assert!(tree(&place.file("in")) == tree(&place.file("imported")));
+        }
+        fs::remove_dir_all(place.file("in")).unwrap();
+    }
+}
+
+#[test]
+fn exports_into_a_runs_folder_do_not_disturb_it_while_it_is_resumed() {
+    let place = Place::with_run();
+    let export = || place.latch(["export", "--run", "run", "--out", "run/own.latch", "--json"]);
+    succeed(&mut export());
+    let image = place.read("run/own.latch");
+    for _ in 0..10 {
+        let answers = together([place.latch(["train", "--resume", "--out", "run", "--json"]), export()]);
+        assert!(answers.iter().all(|answer| answer.code == Some(0)), "{answers:?}");
+        assert!(place.read("run/own.latch") == image);
+    }
+}
+
 #[test]
 fn a_run_goes_on_from_any_folder() {
     let place = Place::with_data(200);

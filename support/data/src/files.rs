@@ -7,7 +7,7 @@
 //! A process that is killed in the middle of a write leaves its temporary file, `.latch-*.partial`, and nothing under the file's name;
 //! [`remove_partial_files`] clears it away.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -63,6 +63,12 @@ impl Staged {
 /// # Errors
 /// As [`write_atomically`].
 pub fn stage(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<Staged> {
+    let mut write = Some(write);
+    stage_by(path, &mut |file| write.take().map_or(Ok(()), |write| write(file)))
+}
+
+/// [`stage`], compiled once for all callers. `write` is called once.
+fn stage_by(path: &Path, write: &mut dyn FnMut(&mut dyn Write) -> Result<()>) -> Result<Staged> {
     let target = target_of(path)?;
     let mut builder = tempfile::Builder::new();
     builder.prefix(PARTIAL_PREFIX).suffix(PARTIAL_SUFFIX);
@@ -72,7 +78,14 @@ pub fn stage(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> R
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
-    let file = builder.tempfile_in(folder_of(&target)).map_err(|error| writing(path, error))?;
+    // Locked as long as it has no other name, so that whoever clears up knows that somebody still writes it. One that was cleared away before it was
+    // locked is made again.
+    let file = loop {
+        let file = builder.tempfile_in(folder_of(&target)).map_err(|error| writing(path, error))?;
+        if !matches!(file.as_file().try_lock(), Err(TryLockError::WouldBlock)) && file.path().exists() {
+            break file;
+        }
+    };
 
     let file = fill(path, file, write)?;
     if let Ok(metadata) = fs::metadata(&target) {
@@ -92,7 +105,7 @@ fn folder_of(path: &Path) -> &Path {
 
 /// Removes what killed processes left of [`write_atomically`] in `folder`: its temporary files. A folder that is not there has none.
 ///
-/// The caller makes sure that no other process is writing there.
+/// The temporary file of a process that is still writing it is left alone.
 ///
 /// # Errors
 /// A [`Fault`](crate::error::Fault) if the folder cannot be read, or such a file not be removed.
@@ -109,7 +122,16 @@ pub fn remove_partial_files(folder: &Path) -> Result<()> {
         let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
         if is_file && name.starts_with(PARTIAL_PREFIX) && name.ends_with(PARTIAL_SUFFIX) {
             let path = entry.path();
-            fs::remove_file(&path).map_err(|error| writing(&path, error))?;
+            match File::open(&path) {
+                Ok(file) if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) => continue,
+                // Renamed since, or removed by its own process.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                _ => {}
+            }
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(writing(&path, error)),
+                _ => {}
+            }
         }
     }
     Ok(())
@@ -302,6 +324,17 @@ mod tests {
         remove_partial_files(folder.path()).unwrap();
         assert_eq!(names(folder.path()), [".latch-folder.partial", ".latch-notes", "config.json", "model.partial"]);
         remove_partial_files(&folder.path().join("missing")).unwrap();
+    }
+
+    #[test]
+    fn the_partial_file_of_a_process_that_still_writes_it_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        let staged = stage(&path, |file| Ok(file.write_all(b"new")?)).unwrap();
+        remove_partial_files(folder.path()).unwrap();
+        staged.keep().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+        assert_eq!(names(folder.path()), ["a.txt"]);
     }
 
     #[test]

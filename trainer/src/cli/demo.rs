@@ -7,22 +7,20 @@ use anyhow::Result;
 use latch_engine::image::Image;
 use latch_engine::image::manifest;
 use latch_engine::model::Model;
-use latch_firmware_sim::sim::source::{Text, Texts};
-use latch_firmware_sim::sim::{Simulator, part};
 use serde::Serialize;
 
 use super::export::words::precision_table;
 use super::output::{print_json, say as say_to};
-use super::predict::{judge, sentence, trail};
 use super::train::terminal::Terminal;
-use crate::config::{DEFAULT_MODEL, ModelConfig, Readout, RunConfig, Storage, TrainConfig, Valid, default_config};
-use crate::dataset::fetch::{self, Fetched};
-use crate::dataset::{Dataset, Example, Part, built_in, write_tsv_gz};
-use crate::error::fault;
+use crate::config::Storage;
+use crate::dataset::{Dataset, Part};
+use crate::demo::{DEMO_BOARD, HELD_OUT_TEXTS, PRECISIONS, job, prepare, simulate};
+use crate::error::{Fault, fault};
 use crate::evaluate::state_for;
 use crate::export::judged::judge as judge_image;
 use crate::export::{Export, Trained};
 use crate::files::{create_folder, write_atomically};
+use crate::predict::{judge, sentence, trail};
 use crate::runs::begin::begin;
 use crate::runs::folder::RunFolder;
 
@@ -49,30 +47,6 @@ pub struct Args {
     json: bool,
 }
 
-/// Where the data came from, with what is trained on it.
-struct Task {
-    data: Dataset,
-    model: ModelConfig,
-    epochs: u64,
-    learning_rate: f64,
-    texts: &'static [&'static str],
-}
-
-/// Examples of the built-in set.
-const BUILT_IN_EXAMPLES: usize = 10_000;
-
-const IMDB_TEXTS: &[&str] = &[
-    "One of the finest films I have seen in years. The acting is superb and the ending left me speechless. 10/10",
-    "I wanted to like it, I really did, but the plot makes no sense and the jokes fall flat. What a waste of two hours!",
-    "It starts slowly and the first half hour is rather dull. Stay with it, though: what follows is wonderful.",
-];
-
-/// Held-out texts that are judged where the set has none of the demo's own.
-const HELD_OUT_TEXTS: usize = 4;
-
-/// The images that the demo makes.
-const PRECISIONS: [Storage; 3] = [Storage::F32, Storage::F16, Storage::Int8];
-
 /// Runs the verb.
 ///
 /// # Errors
@@ -92,32 +66,21 @@ pub fn run(args: Args) -> Result<()> {
     };
     let say = |text: std::fmt::Arguments<'_>| say_to(args.json, text);
     let run = RunFolder::new(folder.join("run"));
-    if run.has_run() {
-        let remedy = format!(
-            "name another folder, or go on with its training: latch train --resume --out {}",
-            run.path().display()
-        );
-        return Err(fault(folder.display(), "this folder already holds a demo", remedy).into());
-    }
-    let images = PRECISIONS.map(|precision| format!("{}.latch", precision.name()));
-    let parts = [Part::Train, Part::Valid, Part::Test].map(|part| format!("{part}.tsv.gz"));
-    if let Some(file) = images.iter().chain(&parts).map(|name| folder.join(name)).find(|file| file.exists()) {
-        return Err(fault(file.display(), "the demo would overwrite this file", "name another folder").into());
-    }
-
-    let task = task(&args, &say)?;
-    let name = task.data.name.clone();
-    say(format_args!("1. data: {} texts of {name}", task.data.examples.len()));
-    let config = prepare(task.data, &task.model, task.epochs, task.learning_rate, args.seed, folder)?;
-    let readout = manifest::Readout::from(task.model.readout).name();
+    refuse(folder, &run)?;
+    let job = job(args.built_in, args.seed, &mut |text| say(format_args!("{text}")))?;
+    let name = job.data.name.clone();
+    let mut texts: Vec<String> = job.texts.iter().map(|text| (*text).to_owned()).collect();
+    say(format_args!("1. data: {} texts of {name}", job.data.examples.len()));
+    let config = prepare(job, args.seed, folder)?;
+    let model = &config.train.model;
+    let readout = manifest::Readout::from(model.readout).name();
     say(format_args!(
         "2. train: {} words > embedding {} > LSTM {} > readout {readout} > 1 logit",
-        task.model.vocab, task.model.embedding, task.model.lstm
+        model.vocab, model.embedding, model.lstm
     ));
-    let outcome = {
-        let mut terminal = Terminal::new(args.json, &config.train);
-        begin(config, None, &run, &mut terminal)?
-    };
+    let mut terminal = Terminal::new(args.json, &config.train);
+    let outcome = begin(config, None, &run, &mut terminal)?;
+    drop(terminal);
     say(format_args!(
         "   best epoch {} of {} (lowest validation loss), validation accuracy {:.2} %, {:.0} tokens/s\n",
         outcome.best.epoch,
@@ -146,7 +109,6 @@ pub fn run(args: Args) -> Result<()> {
     let Some(int8) = candidates.iter().find(|candidate| candidate.made.storage == Storage::Int8) else {
         anyhow::bail!("no int8 image was made");
     };
-    let mut texts: Vec<String> = task.texts.iter().map(|text| (*text).to_owned()).collect();
     if texts.is_empty() {
         texts.extend(test.examples.iter().take(HELD_OUT_TEXTS).map(|example| example.text.clone()));
     }
@@ -156,17 +118,7 @@ pub fn run(args: Args) -> Result<()> {
     say(format_args!("4. flash and run: the int8 image on a simulated device\n"));
     say(format_args!("{}", device.text));
 
-    say(format_args!(
-        "5. judge, by the int8 image; the percentage behind a token is the probability of positive after it"
-    ));
-    let image = Image::open(&int8.made.bytes)?;
-    let model = Model::new(&image);
-    let mut state = state_for(&model);
-    let mut session = model.session_in(&mut state)?;
-    for text in &texts {
-        let verdict = judge(&mut session, text);
-        say(format_args!("\n  \"{text}\"\n  {}\n{}", sentence(&verdict), trail(&verdict)));
-    }
+    judge_texts(&int8.made.bytes, &texts, &say)?;
     if let Some(path) = &args.out {
         say(format_args!("\nkept in {}: data, run, images", path.display()));
     }
@@ -187,6 +139,39 @@ pub fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
+/// Checks that nothing lies in the folder that the demo would write.
+fn refuse(folder: &Path, run: &RunFolder) -> Result<(), Fault> {
+    if run.has_run() {
+        let remedy = format!(
+            "name another folder, or go on with its training: latch train --resume --out {}",
+            run.path().display()
+        );
+        return Err(fault(folder.display(), "this folder already holds a demo", remedy));
+    }
+    let images = PRECISIONS.map(|precision| format!("{}.latch", precision.name()));
+    let parts = [Part::Train, Part::Valid, Part::Test].map(|part| format!("{part}.tsv.gz"));
+    if let Some(file) = images.iter().chain(&parts).map(|name| folder.join(name)).find(|file| file.exists()) {
+        return Err(fault(file.display(), "the demo would overwrite this file", "name another folder"));
+    }
+    Ok(())
+}
+
+/// Judges texts by an image.
+fn judge_texts(image: &[u8], texts: &[String], say: &dyn Fn(std::fmt::Arguments<'_>)) -> Result<()> {
+    say(format_args!(
+        "5. judge, by the int8 image; the percentage behind a token is the probability of positive after it"
+    ));
+    let image = Image::open(image)?;
+    let model = Model::new(&image);
+    let mut state = state_for(&model);
+    let mut session = model.session_in(&mut state)?;
+    for text in texts {
+        let verdict = judge(&mut session, text);
+        say(format_args!("\n  \"{text}\"\n  {}\n{}", sentence(&verdict), trail(&verdict)));
+    }
+    Ok(())
+}
+
 #[derive(Serialize)]
 struct Line<'a> {
     data: &'a str,
@@ -198,120 +183,4 @@ struct Line<'a> {
     board: &'static str,
     digest: String,
     seconds: f64,
-}
-
-/// The part that the demo simulates.
-const DEMO_BOARD: &str = "nrf52840";
-
-/// Held-out texts that run on it.
-const DEVICE_TEXTS: usize = 200;
-
-/// What the simulated device showed.
-struct Device {
-    text: String,
-    digest: String,
-}
-
-/// Programs the image into the flash of a simulated part and runs the chip's application over some texts.
-fn simulate(image: &[u8], examples: &[Example]) -> Result<Device> {
-    let part = part(DEMO_BOARD)?;
-    let simulator = Simulator::load(part, image, "the int8 image")?;
-    let texts = examples.iter().take(DEVICE_TEXTS);
-    let mut source = Texts::new(
-        texts.map(|example| Ok(Text { bytes: example.text.as_bytes().to_vec(), label: Some(example.label) })),
-    );
-    let mut right = 0;
-    let outcome = simulator.run(&mut source, 16, &mut |verdict, label| {
-        right += u32::from(label == Some(u32::from(verdict.class)));
-        Ok(())
-    })?;
-    let budget = simulator.budget();
-    let (summary, latency) = (outcome.summary, outcome.latency);
-    let digest = summary.digest.to_string();
-    let text = format!(
-        "   {}, {} at {} MHz\n   flash {} of {} bytes, RAM {} of {} bytes\n   {} texts in chunks of 16 bytes, {} right; {} tokens\n   \
-         a token on this host: p50 {} ns, p99 {} ns, max {} ns\n   digest of all outputs {digest}\n",
-        part.title,
-        part.core,
-        part.clock_hz / 1_000_000,
-        budget.flash_used(),
-        part.flash.bytes(),
-        budget.ram_used(),
-        part.ram.total,
-        summary.texts,
-        right,
-        summary.tokens,
-        latency.p50,
-        latency.p99,
-        latency.max,
-    );
-    Ok(Device { text, digest })
-}
-
-/// IMDb where it can be had, else the built-in set, saying why.
-fn task(args: &Args, say: &impl Fn(std::fmt::Arguments<'_>)) -> Result<Task> {
-    if !args.built_in {
-        match fetch::imdb()? {
-            Fetched::Ready(path) => {
-                return Ok(Task {
-                    data: Dataset::load(&path)?,
-                    model: DEFAULT_MODEL,
-                    epochs: 5,
-                    learning_rate: 5e-3,
-                    texts: IMDB_TEXTS,
-                });
-            }
-            Fetched::Offline(reason) => say(format_args!(
-                "the IMDb reviews cannot be fetched ({reason}) and were not fetched before: going on with the built-in set"
-            )),
-        }
-    }
-    Ok(Task {
-        data: Dataset::new("built-in", built_in::generate(args.seed, BUILT_IN_EXAMPLES)),
-        model: ModelConfig {
-            vocab: 1_000,
-            readout: Readout::Mean,
-            dropout: 0.1,
-            recurrent_dropout: 0.1,
-            word_dropout: 0.0,
-            head_dropout: 0.1,
-            ..DEFAULT_MODEL
-        },
-        epochs: 8,
-        learning_rate: 5e-3,
-        texts: &[],
-    })
-}
-
-/// Writes the three parts and gives the run's configuration.
-fn prepare(
-    data: Dataset,
-    model: &ModelConfig,
-    epochs: u64,
-    learning_rate: f64,
-    seed: u64,
-    folder: &Path,
-) -> Result<RunConfig> {
-    let parts = data.split(seed, [0.8, 0.1, 0.1])?;
-    for (part, kind) in parts.iter().zip([Part::Train, Part::Valid, Part::Test]) {
-        write_tsv_gz(&folder.join(format!("{kind}.tsv.gz")), &part.examples)?;
-    }
-    let path = |kind: Part| std::path::absolute(folder.join(format!("{kind}.tsv.gz")));
-    Ok(RunConfig {
-        latch: env!("CARGO_PKG_VERSION").into(),
-        // A set in which order decides begins on a plateau of the loss: no stop before the end.
-        train: TrainConfig {
-            model: model.clone(),
-            epochs,
-            patience: epochs,
-            learning_rate,
-            max_tokens: 250,
-            seed,
-            ..default_config()
-        },
-        data: path(Part::Train)?,
-        data_sha256: String::new(),
-        valid: Valid::Path(path(Part::Valid)?),
-        imported: None,
-    })
 }

@@ -1,5 +1,6 @@
 //! `latch export`: from a run folder to one image, or to a file for another framework.
 
+mod tensors;
 pub(super) mod words;
 
 use std::path::PathBuf;
@@ -13,7 +14,7 @@ use super::output::{answer, print_json, say};
 use crate::config::Storage;
 use crate::early::EarlyReport;
 use crate::error::fault;
-use crate::exchange::{Layout, to_bytes};
+use crate::exchange::Layout;
 use crate::export::Trained;
 use crate::export::judged::{Exported, Options, export};
 use crate::files::write_atomically;
@@ -99,15 +100,6 @@ struct Line<'a> {
     folded_share: Option<f64>,
 }
 
-#[derive(Serialize)]
-struct TensorsLine<'a> {
-    path: &'a str,
-    layout: &'static str,
-    weights: usize,
-    words: usize,
-    bytes: usize,
-}
-
 /// Runs the verb.
 ///
 /// # Errors
@@ -116,7 +108,7 @@ pub fn run(args: Args) -> Result<()> {
     let folder = RunFolder::new(&args.run);
     let run = Trained::read(&folder)?;
     if args.format == Format::Safetensors {
-        return write_tensors(&args, &run);
+        return tensors::write(&args, &run);
     }
     if args.layout.is_some() {
         let remedy = "add --format safetensors, or leave it out";
@@ -133,7 +125,7 @@ pub fn run(args: Args) -> Result<()> {
     write_atomically(&args.out, |out| Ok(out.write_all(&exported.chosen().made.bytes)?))?;
     if exported.findings.calibration.is_some() || exported.findings.early.is_some() {
         // The image is what was asked for; a run that cannot be written to is no reason to do without it.
-        if let Err(error) = folder.write_calibration(&exported.findings) {
+        if let Err(error) = folder.hold().and_then(|writer| writer.write_calibration(&exported.findings)) {
             say(args.json, format_args!("calibration.json is not kept in the run: {error:#}"));
         }
     }
@@ -180,48 +172,6 @@ fn report(args: &Args, exported: &Exported) -> Result<()> {
             early: exported.findings.early.as_ref().map(|early| early.report),
             folded: exported.folded.as_ref().map(|folded| folded.ids),
             folded_share: exported.folded.as_ref().and_then(|folded| folded.share),
-        })?;
-    }
-    Ok(())
-}
-
-/// Writes the network as it was trained, in f32, with its vocabulary.
-fn write_tensors(args: &Args, run: &Trained) -> Result<()> {
-    let (best, vocabulary) = (&run.best, &run.opened.vocabulary);
-    if run.opened.ngrams.is_some() {
-        let problem = "the run has n-grams, which no other framework knows, and the network was fused with them";
-        return Err(fault(args.run.display(), problem, "train a run without n-grams to exchange").into());
-    }
-    for (option, given) in [
-        ("--precision", args.precision.is_some()),
-        ("--fold-to", args.fold_to.is_some()),
-        ("--data", args.data.is_some()),
-    ] {
-        if given {
-            return Err(fault(option, "it is for images, and safetensors hold f32", "leave it out").into());
-        }
-    }
-    let layout = args.layout.unwrap_or(Layout::PyTorch);
-    let bytes = to_bytes(&best.network, vocabulary, layout)?;
-    write_atomically(&args.out, |out| Ok(out.write_all(&bytes)?))?;
-    let weights = best.network.weights();
-    answer(
-        args.json,
-        format_args!(
-            "wrote {} (safetensors in the layout {}, {weights} weights, {} words, {} bytes)",
-            args.out.display(),
-            layout.name(),
-            vocabulary.words().len(),
-            bytes.len()
-        ),
-    )?;
-    if args.json {
-        print_json(&TensorsLine {
-            path: &args.out.display().to_string(),
-            layout: layout.name(),
-            weights,
-            words: vocabulary.words().len(),
-            bytes: bytes.len(),
         })?;
     }
     Ok(())

@@ -7,16 +7,15 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::args::{ValidArg, absolute};
-use super::output::{answer, print_json};
+use super::output::{answer, print_json, warn};
 use crate::config::{
     Imported, ModelConfig, NgramConfig, Objective, Readout, RunConfig, TrainConfig, Words, default_config,
 };
 use crate::dataset::hex;
 use crate::error::fault;
 use crate::exchange::{Given, from_bytes, read_file};
-use crate::files::OutputFolder;
 use crate::learning::sequences::Sequences;
-use crate::learning::training::judge;
+use crate::learning::training::{judge, uselessness};
 use crate::metrics::EpochMetrics;
 use crate::runs::checkpoint::Best;
 use crate::runs::folder::{RunFolder, read_words};
@@ -112,17 +111,17 @@ pub fn run(args: Args) -> Result<()> {
     };
     config.train.check(&format!("{}: ", args.file.display()))?;
     let (training, validation, valid_sha256) = load(&mut config)?;
-    let judged = if validation.is_empty() {
-        None
-    } else {
-        let (loss, accuracy) =
-            judge(&network, &Sequences::read(&validation, &vocabulary, usize::MAX), Objective::CrossEntropy)?;
+    let (mut judged, mut warning) = (None, None);
+    if !validation.is_empty() {
+        let sequences = Sequences::read(&validation, &vocabulary, usize::MAX);
+        let (loss, accuracy) = judge(&network, &sequences, Objective::CrossEntropy)?;
         if !loss.is_finite() {
             let problem = format!("the validation loss is {loss}");
             return Err(fault(args.file.display(), problem, "import a network whose training has not diverged").into());
         }
-        Some((loss, accuracy))
-    };
+        judged = Some((loss, accuracy));
+        warning = uselessness(&network, &sequences, Objective::CrossEntropy)?;
+    }
     let (valid_loss, valid_accuracy) = judged.unwrap_or_default();
     let metrics = EpochMetrics {
         epoch: 0,
@@ -136,24 +135,19 @@ pub fn run(args: Args) -> Result<()> {
     };
     let weights = network.weights();
 
-    let made = OutputFolder::create(folder.path())?;
-    // Reading the data takes time, in which a run may have begun.
-    folder.refuse_run()?;
-    folder.write_config(&config, valid_sha256)?;
-    let lock = folder.lock()?;
-    let written = folder.write_vocabulary(&vocabulary).and_then(|()| {
+    // Reading the data took time, in which a run may have begun.
+    let writer = folder.claim()?;
+    let written = writer.write_config(&config, valid_sha256).and_then(|()| {
+        writer.write_vocabulary(&vocabulary)?;
         if !training.is_empty() {
-            folder.write_occurrences(&vocabulary, &vocabulary.occurrences(&training))?;
+            writer.write_occurrences(&vocabulary, &vocabulary.occurrences(&training))?;
         }
-        folder.write_best(&Best { metrics, network })
+        writer.write_best(&Best { metrics, network })
     });
     if written.is_err() {
         // The first error is the one to report.
-        let _ = folder.remove_beginning();
-    } else {
-        made.keep();
+        let _ = writer.remove_beginning();
     }
-    drop(lock);
     written?;
 
     let accuracy = match judged {
@@ -173,6 +167,9 @@ pub fn run(args: Args) -> Result<()> {
             folder.path().display(),
         ),
     )?;
+    if let Some(warning) = warning {
+        warn(format_args!("{warning}"));
+    }
     if args.json {
         print_json(&Line {
             run: &folder.path().display().to_string(),

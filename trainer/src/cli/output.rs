@@ -6,8 +6,14 @@ use std::path::Path;
 use anyhow::Result;
 use serde::Serialize;
 
+use crate::dataset::Task;
 use crate::error::writing;
 use crate::shown::shown_lines;
+
+/// An accuracy in words; of values it is R².
+pub(super) fn accuracy(task: Task, accuracy: f64) -> String {
+    if task.has_values() { format!("R² {accuracy:.4}") } else { format!("accuracy {:.2} %", 100.0 * accuracy) }
+}
 
 /// Prints one line of JSON on standard output.
 pub(super) fn print_json(value: &impl Serialize) -> Result<()> {
@@ -41,4 +47,9 @@ pub(super) fn say(json: bool, text: std::fmt::Arguments<'_>) {
     // A reader that has gone away does not stop the work.
     let _ =
         if json { writeln!(std::io::stderr().lock(), "{text}") } else { writeln!(std::io::stdout().lock(), "{text}") };
+}
+
+/// Warns on standard error, whatever standard output is for.
+pub(super) fn warn(text: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr().lock(), "warning: {text}");
 }

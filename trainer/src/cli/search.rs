@@ -5,16 +5,17 @@ mod terminal;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use latch_engine::image::manifest;
+use latch_engine::image::manifest::{self, Units};
 use serde::Serialize;
 
 use self::terminal::Terminal;
 use super::args::{BudgetArgs, TRIALS, ValidArg, absolute, minutes, positive};
-use super::output::{answer, print_json, say};
+use super::output::{accuracy, answer, print_json, say};
 use crate::config::{MAX_EPOCHS, ModelConfig, RunConfig, TrainConfig, default_config};
+use crate::dataset::Task;
 use crate::report::table;
 use crate::search::candidates::Budget;
-use crate::search::{Outcome, Plan, Trial, begin, front, resume};
+use crate::search::{Outcome, Plan, Trial, begin, front, plan, resume};
 
 /// Search for the best model within a budget of flash, RAM and time.
 ///
@@ -88,7 +89,7 @@ pub fn run(args: Args) -> Result<()> {
         data_sha256: String::new(),
         valid: args.valid.absolute(),
     };
-    search(base, budget, args.trials, args.minutes, &args.out, args.json)
+    search(base, None, (budget, args.trials, args.minutes), &args.out, args.json)
 }
 
 /// Begins a search in a folder and reports it.
@@ -97,17 +98,17 @@ pub fn run(args: Args) -> Result<()> {
 /// Those of [`begin`].
 pub(super) fn search(
     base: RunConfig,
-    budget: Budget,
-    trials: usize,
-    minutes: Option<f64>,
+    units: Option<Units>,
+    (budget, trials, minutes): (Budget, usize, Option<f64>),
     out: &Path,
     json: bool,
 ) -> Result<()> {
+    let task = base.train.task;
     let plan = Plan { latch: env!("CARGO_PKG_VERSION").into(), budget, trials, minutes, base, valid_sha256: None };
     if minutes.is_some() {
         say(json, format_args!("--minutes: how far this search comes depends on the machine, and so does its result"));
     }
-    report(begin(plan, out, &mut Terminal::new(json))?, json)
+    report(begin(plan, units, out, &mut Terminal::new(json, task))?, json)
 }
 
 /// Goes on with the search in a folder and reports it.
@@ -115,7 +116,8 @@ pub(super) fn search(
 /// # Errors
 /// Those of [`resume`].
 pub(super) fn go_on(out: &Path, json: bool) -> Result<()> {
-    report(resume(out, &mut Terminal::new(json))?, json)
+    let mut terminal = Terminal::new(json, plan(out)?.base.train.task);
+    report(resume(out, &mut terminal)?, json)
 }
 
 fn report(outcome: Outcome, json: bool) -> Result<()> {
@@ -123,17 +125,17 @@ fn report(outcome: Outcome, json: bool) -> Result<()> {
     let folder = outcome.image.parent().unwrap_or(&outcome.image);
     let next = outcome.images.iter().skip(1).take(NEXT).collect::<Vec<_>>();
     if !next.is_empty() {
-        answer(json, format_args!("next best:\n\n{}", images_table(&next)))?;
+        answer(json, format_args!("next best:\n\n{}", images_table(&next, outcome.task)))?;
     }
-    let (bytes, accuracy, loss) = best.measured().unwrap_or_default();
+    let (bytes, right, loss) = best.measured().unwrap_or_default();
     let run = folder.join(&best.run);
     answer(
         json,
         format_args!(
-            "best of {} trials: validation accuracy {:.2} %, loss {loss:.4}, {bytes} bytes, {} bytes of state{}; {}\n\
+            "best of {} trials: validation {}, loss {loss:.4}, {bytes} bytes, {} bytes of state{}; {}\n\
              run in {}{}\nwrote {} ({bytes} bytes); the plot is {}",
             outcome.trials,
-            100.0 * accuracy,
+            accuracy(outcome.task, right),
             best.state_bytes,
             best.latency_us.map_or(String::new(), |time| format!(", at most {time:.0} us a token (estimate)")),
             describe(best),
@@ -168,20 +170,20 @@ fn describe(trial: &Trial) -> String {
     format!("{} {vocab} words > {embedding} > LSTM {lstm}{layers} > {readout}{ngrams}", trial.precision)
 }
 
-fn images_table(images: &[&Trial]) -> String {
+fn images_table(images: &[&Trial], task: Task) -> String {
     let timed = images.iter().any(|trial| trial.latency_us.is_some());
-    let mut heading = vec!["run", "image bytes", "state bytes", "accuracy", "loss", "epochs", "model"];
+    let mut heading = vec!["run", "image bytes", "state bytes", "validation", "loss", "epochs", "model"];
     if timed {
         heading.insert(3, "us a token, at most");
     }
     let mut rows = vec![heading.into_iter().map(str::to_owned).collect::<Vec<_>>()];
     for trial in images {
-        let (bytes, accuracy, loss) = trial.measured().unwrap_or_default();
+        let (bytes, right, loss) = trial.measured().unwrap_or_default();
         let mut row = vec![
             trial.run.clone(),
             bytes.to_string(),
             trial.state_bytes.to_string(),
-            format!("{:.2} %", 100.0 * accuracy),
+            accuracy(task, right),
             format!("{loss:.4}"),
             trial.epochs.to_string(),
             describe(trial),

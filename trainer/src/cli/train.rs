@@ -1,5 +1,6 @@
 //! `latch train`: from labelled texts to a run folder.
 
+mod kinds;
 mod options;
 pub(super) mod terminal;
 
@@ -7,11 +8,10 @@ use anyhow::Result;
 use serde::Serialize;
 
 pub use self::options::Args;
-use self::terminal::{Terminal, accuracy};
+use self::terminal::Terminal;
 use super::args::TRIALS;
-use super::output::{answer, print_json};
+use super::output::{accuracy, answer, print_json, warn};
 use super::search;
-use crate::error::fault;
 use crate::learning::training::Outcome;
 use crate::runs::begin::{begin, resume};
 use crate::runs::folder::RunFolder;
@@ -38,11 +38,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     let json = args.json;
     if let Some(budget) = args.budget.clone().budget() {
-        if !args.teacher.is_empty() {
-            let remedy = "search without teachers, and train the model that was found with them";
-            return Err(fault("--teacher", "a search learns from the labels alone", remedy).into());
-        }
-        return search::search(args.config()?, budget, TRIALS, None, &args.out, json);
+        return search::search(args.searched()?, args.units.units(), (budget, TRIALS, None), &args.out, json);
     }
     let folder = RunFolder::new(&args.out);
     let folder = match args.checkpoint_every {
@@ -82,6 +78,9 @@ fn report(outcome: &Outcome, folder: &RunFolder, json: bool) -> Result<()> {
         );
         answer(json, format_args!("{text}"))?;
     }
+    if let Some(warning) = &outcome.warning {
+        warn(format_args!("{warning}"));
+    }
     if json {
         print_json(&Line {
             epochs: outcome.epochs,
@@ -94,3 +93,6 @@ fn report(outcome: &Outcome, folder: &RunFolder, json: bool) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

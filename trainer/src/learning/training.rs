@@ -38,6 +38,7 @@ use crate::real::Real;
 use crate::report;
 use crate::runs::checkpoint::{Best, BestQuantized, Checkpoint, Sums};
 use crate::runs::folder::RunFolder;
+use crate::runs::writer::RunWriter;
 use crate::vocabulary::Vocabulary;
 
 /// What happens in a run, for whoever shows it.
@@ -80,6 +81,8 @@ pub struct Outcome {
     pub tokens_per_second: f64,
     /// Wall time in this process.
     pub elapsed: Duration,
+    /// Why the best network is of no use, where that shows on the validation part.
+    pub warning: Option<String>,
 }
 
 /// Trains from a checkpoint, or from the beginning where it is `None`, to the end; keeps checkpoints, metrics, curves and the best
@@ -94,7 +97,7 @@ pub fn train(
     vocabulary: &Vocabulary,
     training: &Sequences,
     validation: &Sequences,
-    folder: &RunFolder,
+    folder: &RunWriter,
     checkpoint: Option<Checkpoint>,
     progress: &mut dyn Progress,
 ) -> Result<Outcome> {
@@ -112,7 +115,7 @@ pub fn train_until(
     vocabulary: &Vocabulary,
     training: &Sequences,
     validation: &Sequences,
-    folder: &RunFolder,
+    folder: &RunWriter,
     checkpoint: Option<Checkpoint>,
     progress: &mut dyn Progress,
     until: u64,
@@ -162,7 +165,8 @@ pub fn train_until(
         epochs += after.epoch;
         quantized = after.best().copied();
     }
-    Ok(Outcome { epochs, best, quantized, tokens_per_second: pace.tokens_per_second(), elapsed: started.elapsed() })
+    let (tokens_per_second, elapsed) = (pace.tokens_per_second(), started.elapsed());
+    Ok(Outcome { epochs, best, quantized, tokens_per_second, elapsed, warning: None })
 }
 
 /// The state of a run before the first step of a network.
@@ -223,7 +227,7 @@ struct Data<'a> {
     vocabulary: &'a Vocabulary,
     training: &'a Sequences,
     validation: &'a Sequences,
-    folder: &'a RunFolder,
+    folder: &'a RunWriter,
 }
 
 /// How fast a run goes in this process, validation left out.
@@ -342,11 +346,13 @@ impl Phase<'_> {
                 }
                 None => judge(network, validation, objective)?,
             };
-            if !valid_loss.is_finite() {
-                let problem = format!("the validation loss is {valid_loss}: the weights have diverged");
-                return Err(diverged(format!("epoch {}", epoch + 1), problem, folder));
-            }
             let sums = std::mem::take(&mut at.sums);
+            for (part, loss) in [("training", sums.mean_loss()), ("validation", valid_loss)] {
+                if loss.is_nan() || loss > DIVERGED {
+                    let problem = format!("the {part} loss is {loss:.4e}: the weights have diverged");
+                    return Err(diverged(format!("epoch {}", epoch + 1), problem, folder));
+                }
+            }
             let metrics = EpochMetrics {
                 epoch: epoch + 1,
                 train_loss: sums.mean_loss(),
@@ -404,6 +410,9 @@ fn stopped(error: anyhow::Error, epoch: u64, batch: usize, folder: &RunFolder) -
     }
 }
 
+/// The mean loss beyond which weights have diverged, in nats or in parts of the labels' variance: over a hundred times that of knowing nothing.
+const DIVERGED: f64 = 100.0;
+
 /// The fault of weights that have grown beyond all numbers.
 fn diverged(place: String, problem: String, folder: &RunFolder) -> anyhow::Error {
     let remedy = if folder.has_learned() {
@@ -421,6 +430,21 @@ fn diverged(place: String, problem: String, folder: &RunFolder) -> anyhow::Error
 pub(crate) fn judge(network: &Network<f32>, sequences: &Sequences, objective: Objective) -> Result<(f64, f64)> {
     let (logits, fusion) = fused(network, sequences)?;
     Ok(judge_fused(logits, fusion, network.config().outputs, sequences, objective))
+}
+
+/// Why a network is of no use, where that shows on these sequences; see [`metrics::useless`].
+///
+/// # Errors
+/// Those of [`Network::forward`].
+pub fn uselessness(network: &Network<f32>, sequences: &Sequences, objective: Objective) -> Result<Option<String>> {
+    let (mut logits, fusion) = fused(network, sequences)?;
+    if let Some(fusion) = fusion {
+        logits.iter_mut().zip(&sequences.offsets).for_each(|(logit, &offset)| *logit = fusion.logit(*logit, offset));
+    }
+    let outputs = network.config().outputs;
+    let (loss, _) = judge_fused(logits.clone(), None, outputs, sequences, objective);
+    let values = objective == Objective::SquaredError;
+    Ok(metrics::useless(&logits, &sequences.labels.concat(), outputs, values, loss))
 }
 
 fn judge_fused(

@@ -6,12 +6,12 @@ use latch_engine::image::manifest::Units;
 use super::checkpoint::Checkpoint;
 use super::folder::RunFolder;
 use super::opened::{Opened, load};
+use super::writer::RunWriter;
 use crate::config::RunConfig;
 use crate::distillation::teach;
 use crate::error::{Fault, fault};
-use crate::files::OutputFolder;
 use crate::learning::sequences::{Sequences, Texts, fit_ngrams, read};
-use crate::learning::training::{Outcome, Progress, train};
+use crate::learning::training::{Outcome, Progress, train, uselessness};
 use crate::metrics::judge;
 use crate::vocabulary::{Vocabulary, units_of};
 
@@ -36,34 +36,24 @@ pub fn begin(
     vocabulary.check(&config.data, "--model vocab")?;
     check_tiers(&config, &vocabulary)?;
     let targets = teach(&config.train, &training, &validation)?;
-    let made = OutputFolder::create(folder.path())?;
-    // Reading the data takes time, in which another run may have begun.
-    folder.refuse_run()?;
-    folder.write_config(&config, valid_sha256)?;
-    // Whoever was quicker to resume this run than its own beginning has it.
-    let lock = folder.lock()?;
-    let outcome = folder.write_vocabulary(&vocabulary).and_then(|()| {
+    // Reading the data took time, in which another run may have begun.
+    let writer = folder.claim()?;
+    let outcome = writer.write_config(&config, valid_sha256).and_then(|()| {
+        writer.write_vocabulary(&vocabulary)?;
         if let Some(targets) = &targets {
-            folder.write_targets(targets)?;
+            writer.write_targets(targets)?;
         }
         let ngrams = fit_ngrams(&config.train, &training, targets.as_ref());
         if let Some(ngrams) = &ngrams {
-            folder.write_ngrams(ngrams)?;
+            writer.write_ngrams(ngrams)?;
         }
-        go(
-            Opened { config, vocabulary, occurrences: None, ngrams, targets, training, validation },
-            folder,
-            None,
-            progress,
-        )
+        let opened = Opened { config, vocabulary, occurrences: None, ngrams, targets, training, validation };
+        go(opened, &writer, None, progress)
     });
-    if outcome.is_err() && !folder.has_learned() {
+    if outcome.is_err() && !writer.has_learned() {
         // The first error is the one to report.
-        let _ = folder.remove_beginning();
-    } else {
-        made.keep();
+        let _ = writer.remove_beginning();
     }
-    drop(lock);
     outcome
 }
 
@@ -100,9 +90,9 @@ pub fn resume(folder: &RunFolder, progress: &mut dyn Progress) -> Result<Outcome
         )
         .into());
     }
-    let lock = folder.lock()?;
+    let writer = folder.hold()?;
     let mut opened = Opened::read(folder)?;
-    mend(folder, &mut opened)?;
+    mend(&writer, &mut opened)?;
     let checkpoint = folder.checkpoint()?;
     if let Some(checkpoint) = folder.quantized_checkpoint()? {
         opened.check_network(folder, "quantized.checkpoint", checkpoint.network())?;
@@ -113,13 +103,11 @@ pub fn resume(folder: &RunFolder, progress: &mut dyn Progress) -> Result<Outcome
             opened.check_network(folder, "best.network", &folder.best()?.network)?;
         }
     }
-    let outcome = go(opened, folder, checkpoint, progress);
-    drop(lock);
-    outcome
+    go(opened, &writer, checkpoint, progress)
 }
 
 /// Writes what a run lacks that was stopped between its first files.
-fn mend(folder: &RunFolder, opened: &mut Opened) -> Result<()> {
+fn mend(folder: &RunWriter, opened: &mut Opened) -> Result<()> {
     if folder.has_learned() {
         return Ok(());
     }
@@ -143,7 +131,7 @@ fn mend(folder: &RunFolder, opened: &mut Opened) -> Result<()> {
 /// Reads the texts into ids, lets go of them, and trains.
 fn go(
     opened: Opened,
-    folder: &RunFolder,
+    folder: &RunWriter,
     checkpoint: Option<Checkpoint>,
     progress: &mut dyn Progress,
 ) -> Result<Outcome> {
@@ -167,5 +155,7 @@ fn go(
             100.0 * alone.1
         ));
     }
-    train(&config.train, &vocabulary, &read.training, &read.validation, folder, checkpoint, progress)
+    let outcome = train(&config.train, &vocabulary, &read.training, &read.validation, folder, checkpoint, progress)?;
+    let warning = uselessness(&folder.best()?.network, &read.validation, config.train.objective())?;
+    Ok(Outcome { warning, ..outcome })
 }

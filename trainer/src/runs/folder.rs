@@ -15,40 +15,28 @@
 //! | `calibration.json` | what `latch export` last found out about the answers: temperature, thresholds of an early one |
 //!
 //! The folder of an imported network has the first two and `best.network`. Networks and checkpoints are postcard with a CRC-32 behind it.
-//! Every file is written to a temporary name and renamed. Whoever trains in the folder
-//! holds a lock on `config.json`, which the system releases however the process ends.
+//! Every file is written to a temporary name and renamed. Whoever writes here holds the folder's lock: see [`super::writer`].
 
-use std::fs::{File, TryLockError};
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::checkpoint::{Best, BestQuantized, Checkpoint};
-use crate::config::{RunConfig, Storage, TrainConfig, Valid};
-use crate::error::{Fault, LARGEST_FILE, fault, open_file, read_bytes, read_string, reading, writing};
-use crate::files::{Staged, remove_partial_files, stage, write_atomically};
+use crate::config::{RunConfig, TrainConfig};
+use crate::error::{Fault, LARGEST_FILE, fault, read_bytes, read_string, reading};
+use crate::files::{Staged, stage};
 use crate::learning::sequences::Targets;
-use crate::metrics::EpochMetrics;
 use crate::ngrams::Fitted;
 use crate::vocabulary::Vocabulary;
 
-/// `config.json` as it is stored: the configuration, and the digest of a validation part that has data of its own.
-#[derive(Serialize)]
-struct Stored<'a> {
-    #[serde(flatten)]
-    config: &'a RunConfig,
-    #[serde(flatten)]
-    validation: ValidDigest,
-}
-
 #[derive(Serialize, Deserialize)]
-struct ValidDigest {
+pub(super) struct ValidDigest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    valid_sha256: Option<String>,
+    pub(super) valid_sha256: Option<String>,
 }
 
 /// The files of a run.
@@ -136,63 +124,6 @@ impl RunFolder {
         self.file("checkpoint").exists() || self.file("best.network").exists()
     }
 
-    /// Makes this process the only one that trains in the folder until what is returned is dropped, and removes the temporary files that
-    /// processes left here which were killed. The run must have begun.
-    ///
-    /// # Errors
-    /// A fault when another process trains here, or when the folder cannot be read or written.
-    pub fn lock(&self) -> Result<File> {
-        let path = self.file("config.json");
-        let file = open_file(&path)?;
-        // Elsewhere a lock would keep `latch export` from reading the file. A file system without locks goes without.
-        if cfg!(unix) && matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
-            return Err(fault(
-                self.path.display(),
-                "another process is training in this folder",
-                "wait for it to end, or name another folder",
-            )
-            .into());
-        }
-        remove_partial_files(&self.path)?;
-        Ok(file)
-    }
-
-    /// Removes what a run wrote that has learned nothing yet.
-    ///
-    /// # Errors
-    /// A fault when a file cannot be removed.
-    pub fn remove_beginning(&self) -> Result<()> {
-        for name in ["occurrences", "ngrams", "teachers", "vocabulary.txt", "config.json"] {
-            let path = self.file(name);
-            match std::fs::remove_file(&path) {
-                Err(error) if error.kind() != ErrorKind::NotFound => return Err(writing(&path, error)),
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes the configuration, and the digest of the validation part where that has data of its own.
-    ///
-    /// # Errors
-    /// A fault when the folder cannot be written, or when a path of the configuration is no UTF-8.
-    pub fn write_config(&self, config: &RunConfig, valid_sha256: Option<String>) -> Result<()> {
-        let valid = if let Valid::Path(path) = &config.valid { Some(path) } else { None };
-        let file = config.imported.as_ref().map(|imported| &imported.file);
-        for path in [&config.data].into_iter().chain(valid).chain(file) {
-            if path.to_str().is_none() {
-                return Err(fault(
-                    path.display(),
-                    "this path is no UTF-8, so that the run could not name its data",
-                    "rename it",
-                )
-                .into());
-            }
-        }
-        let json = serde_json::to_string_pretty(&Stored { config, validation: ValidDigest { valid_sha256 } })?;
-        self.write("config.json", |out| writeln!(out, "{json}"))
-    }
-
     /// Reads the configuration.
     ///
     /// # Errors
@@ -221,14 +152,6 @@ impl RunFolder {
         })
     }
 
-    /// Writes the vocabulary.
-    ///
-    /// # Errors
-    /// A fault when the folder cannot be written.
-    pub fn write_vocabulary(&self, vocabulary: &Vocabulary) -> Result<()> {
-        stage_words(&self.file("vocabulary.txt"), vocabulary)?.keep()
-    }
-
     /// Reads the vocabulary of a run.
     ///
     /// # Errors
@@ -239,29 +162,12 @@ impl RunFolder {
         Ok(vocabulary)
     }
 
-    /// Writes how often each id of the vocabulary occurs in the training texts.
-    ///
-    /// # Errors
-    /// A fault when the folder cannot be written.
-    pub fn write_occurrences(&self, vocabulary: &Vocabulary, counts: &[u32]) -> Result<()> {
-        let occurrences = Occurrences { vocabulary_sha256: vocabulary.sha256(), counts: counts.to_vec() };
-        self.write_coded("occurrences", &occurrences)
-    }
-
     /// Reads how often each id occurs in the training texts; `None` where the run does not keep it.
     ///
     /// # Errors
     /// A fault when the file is damaged.
     pub fn occurrences(&self) -> Result<Option<Occurrences>> {
         self.read_coded("occurrences")
-    }
-
-    /// Writes the n-grams.
-    ///
-    /// # Errors
-    /// A fault when the folder cannot be written.
-    pub fn write_ngrams(&self, ngrams: &Fitted) -> Result<()> {
-        self.write_coded("ngrams", ngrams)
     }
 
     /// Reads the n-grams; `None` where the run has none.
@@ -280,14 +186,6 @@ impl RunFolder {
         Ok(ngrams)
     }
 
-    /// Writes what the teachers say of the training texts.
-    ///
-    /// # Errors
-    /// A fault when the folder cannot be written.
-    pub fn write_targets(&self, targets: &Targets) -> Result<()> {
-        self.write_coded("teachers", targets)
-    }
-
     /// Reads what the teachers say of the training texts; `None` where the run has no teachers.
     ///
     /// # Errors
@@ -302,53 +200,6 @@ impl RunFolder {
             return Err(fault(self.file("teachers").display(), "what the teachers say is missing", remedy).into());
         }
         Ok(targets)
-    }
-
-    /// Writes the figures of all epochs; the last `quantized.1` of them learned with integers.
-    ///
-    /// # Errors
-    /// A fault when the folder cannot be written.
-    pub fn write_metrics(&self, metrics: &[EpochMetrics], quantized: Option<(Storage, usize)>) -> Result<()> {
-        #[derive(Serialize)]
-        struct Line<'a> {
-            #[serde(flatten)]
-            metrics: &'a EpochMetrics,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            quantize: Option<Storage>,
-        }
-        let float = metrics.len() - quantized.map_or(0, |(_, epochs)| epochs);
-        let line = |(place, metrics)| {
-            let quantize = quantized.filter(|_| place >= float).map(|(storage, _)| storage);
-            serde_json::to_string(&Line { metrics, quantize })
-        };
-        let lines = metrics.iter().enumerate().map(line).collect::<Result<Vec<_>, _>>()?;
-        self.write("metrics.jsonl", |out| lines.iter().try_for_each(|line| writeln!(out, "{line}")))
-    }
-
-    /// Writes loss and accuracy by epoch as they were drawn.
-    ///
-    /// # Errors
-    /// A fault when the folder cannot be written.
-    pub fn write_curves(&self, svg: &str, png: &[u8]) -> Result<()> {
-        self.write("curves.svg", |out| out.write_all(svg.as_bytes()))?;
-        self.write("curves.png", |out| out.write_all(png))
-    }
-
-    /// Writes what an export found out about the answers.
-    ///
-    /// # Errors
-    /// A fault when the folder cannot be written.
-    pub fn write_calibration(&self, calibration: &impl Serialize) -> Result<()> {
-        let json = serde_json::to_string_pretty(calibration)?;
-        self.write("calibration.json", |out| writeln!(out, "{json}"))
-    }
-
-    /// Writes the best network.
-    ///
-    /// # Errors
-    /// A fault when the folder cannot be written.
-    pub fn write_best(&self, best: &Best) -> Result<()> {
-        self.write_coded("best.network", best)
     }
 
     /// Reads the best network.
@@ -375,28 +226,12 @@ impl RunFolder {
         .into())
     }
 
-    /// Writes the best network of those that learned with integers.
-    ///
-    /// # Errors
-    /// A fault when the folder cannot be written.
-    pub fn write_quantized(&self, best: &BestQuantized) -> Result<()> {
-        self.write_coded("quantized.network", best)
-    }
-
     /// Reads the best network of those that learned with integers; `None` where none has.
     ///
     /// # Errors
     /// A fault when it is damaged.
     pub fn quantized(&self) -> Result<Option<BestQuantized>> {
         self.read_coded("quantized.network")
-    }
-
-    /// Writes a checkpoint; `quantized` is one of the epochs that learn with integers.
-    ///
-    /// # Errors
-    /// A fault when the folder cannot be written.
-    pub fn write_checkpoint(&self, checkpoint: &Checkpoint, quantized: bool) -> Result<()> {
-        self.write_coded(if quantized { "quantized.checkpoint" } else { "checkpoint" }, checkpoint)
     }
 
     /// Reads the checkpoint of the epochs that learn with integers; `None` before the first.
@@ -413,18 +248,6 @@ impl RunFolder {
     /// A fault when it is damaged.
     pub fn checkpoint(&self) -> Result<Option<Checkpoint>> {
         self.read_coded("checkpoint")
-    }
-
-    fn write(&self, name: &str, content: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
-        write_atomically(&self.file(name), |out| Ok(content(out)?))
-    }
-
-    fn write_coded<T: Serialize>(&self, name: &str, value: &T) -> Result<()> {
-        let mut bytes = postcard::to_stdvec(value).context("coding a run's file")?;
-        let mut crc = flate2::Crc::new();
-        crc.update(&bytes);
-        bytes.extend(crc.sum().to_le_bytes());
-        self.write(name, |out| out.write_all(&bytes))
     }
 
     fn read_coded<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {

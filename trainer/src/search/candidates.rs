@@ -20,8 +20,9 @@ use serde::{Deserialize, Serialize};
 use super::latency::{Microseconds, estimate};
 use crate::batches::generator;
 use crate::config::{ModelConfig, NgramConfig, Readout, Storage, TrainConfig, Words};
-use crate::dataset::{Example, Label};
+use crate::dataset::{Example, Label, Task};
 use crate::error::{Fault, fault};
+use crate::export::answer_of;
 use crate::ngrams;
 use crate::quantizer::Origin;
 use crate::vocabulary::{self, Vocabulary};
@@ -162,8 +163,10 @@ impl Sizer {
             epochs: base.epochs as u32,
             ..Origin::default()
         };
+        // N-grams stand beside the one logit of a verdict.
+        let verdict = base.task == Task::Verdict;
         Sizer {
-            ngrams: ngrams::rank(base.units(), training, &base.model.ngrams),
+            ngrams: if verdict { ngrams::rank(base.units(), training, &base.model.ngrams) } else { Vec::new() },
             base: base.clone(),
             origin,
             part,
@@ -181,7 +184,10 @@ impl Sizer {
     /// The vocabulary of a model.
     pub fn vocabulary(&self, model: &ModelConfig) -> Vocabulary {
         let words = self.words(model);
-        Vocabulary::from_words(words[..model.vocab.min(words.len())].to_vec(), model.unknown())
+        let words = words[..model.vocab.min(words.len())].to_vec();
+        let mut vocabulary = Vocabulary::from_words(words, model.unknown());
+        vocabulary.units = self.base.units();
+        vocabulary
     }
 
     fn text(&self, model: &ModelConfig) -> Result<Text> {
@@ -229,15 +235,25 @@ impl Sizer {
         }
         let ngrams = (model.ngrams.count > 0).then(|| self.table(&model.ngrams));
         let rows = text.words + text.unknown.rows();
+        let outputs = self.base.task.outputs();
+        // Where each step has an answer, that is the readout.
+        let readout = if self.base.task.each_step() { Readout::Each } else { model.readout };
         let manifest = Manifest {
             precision: precision.precision(),
             input: Input::Text(text),
             embedding: manifest::Embedding { rows, width: model.embedding as u16 },
             layers,
-            readout: model.readout.into(),
-            head: manifest::Head { outputs: 1, shift },
+            readout: readout.into(),
+            head: manifest::Head { outputs: outputs as u16, shift },
             folded: 0,
-            extended: Extended { ngrams, nibbles: precision.nibbles(), tiers: model.tiers, ..Extended::default() },
+            extended: Extended {
+                ngrams,
+                nibbles: precision.nibbles(),
+                tiers: model.tiers,
+                units: self.base.units(),
+                answer: answer_of(self.base.task),
+                ..Extended::default()
+            },
         };
         let provenance = Provenance {
             producer: concat!("latch ", env!("CARGO_PKG_VERSION")).as_bytes(),
@@ -249,10 +265,10 @@ impl Sizer {
         };
         let shape = StreamShape {
             precision: precision.precision(),
-            readout: model.readout.into(),
+            readout: readout.into(),
             inputs: model.embedding as u16,
             units: std::iter::repeat_n(model.lstm as u16, model.layers).collect(),
-            outputs: 1,
+            outputs: outputs as u16,
             folded: false,
             nibbles: precision.nibbles(),
             tiers: model.tiers.is_some(),
@@ -298,12 +314,14 @@ impl Sizer {
 /// A fault that names what would have to be larger, and how large, where not even the smallest candidate fits.
 pub fn propose(sizer: &Sizer, budget: &Budget, trials: usize) -> Result<Vec<Candidate>> {
     let base = &sizer.base.model;
+    // Without a readout to choose, shapes that differ in it alone are the same.
+    let each_step = sizer.base.task.each_step();
     let none = NgramConfig { count: 0, ..base.ngrams };
     let of = |embedding, lstm, layers, readout, ngrams| ModelConfig {
         embedding,
         lstm,
         layers,
-        readout,
+        readout: if each_step { Readout::Last } else { readout },
         ngrams,
         ..base.clone()
     };

@@ -7,7 +7,8 @@ use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{describe, images_table};
-use crate::cli::output::say;
+use crate::cli::output::{accuracy, say};
+use crate::dataset::Task;
 use crate::learning::training::{BatchProgress, Progress};
 use crate::metrics::EpochMetrics;
 use crate::search::{Observer, Trial, Verdict, front};
@@ -16,17 +17,18 @@ use crate::search::{Observer, Trial, Verdict, front};
 pub(super) struct Terminal {
     bar: Option<ProgressBar>,
     quiet: bool,
+    task: Task,
 }
 
 impl Terminal {
-    pub(super) fn new(quiet: bool) -> Self {
+    pub(super) fn new(quiet: bool, task: Task) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(0);
             let style = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} {msg}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar
         });
-        Terminal { bar, quiet }
+        Terminal { bar, quiet, task }
     }
 
     fn show(&self, text: std::fmt::Arguments<'_>) {
@@ -66,11 +68,11 @@ impl Observer for Terminal {
     fn done(&mut self, trial: &Trial, images: &[Trial]) -> Result<()> {
         let place = format!("round {} {}", trial.round, trial.run);
         match &trial.verdict {
-            Verdict::Measured { image_bytes, accuracy, loss } => {
+            Verdict::Measured { image_bytes, accuracy: right, loss } => {
                 let on_front = front(images).iter().any(|other| other.trial == trial.trial);
                 self.show(format_args!(
-                    "{place}  {image_bytes:7} bytes  accuracy {:.2} %, loss {loss:.4}  {}{}",
-                    100.0 * accuracy,
+                    "{place}  {image_bytes:7} bytes  {}, loss {loss:.4}  {}{}",
+                    accuracy(self.task, *right),
                     describe(trial),
                     if on_front { "  on the front" } else { "" },
                 ));
@@ -84,8 +86,8 @@ impl Observer for Terminal {
         if !images.is_empty() {
             let front = front(images);
             self.show(format_args!(
-                "\nbytes against validation accuracy, the front so far:\n\n{}",
-                images_table(&front)
+                "\nbytes against the validation part, the front so far:\n\n{}",
+                images_table(&front, self.task)
             ));
         }
     }

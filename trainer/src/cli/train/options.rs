@@ -4,15 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use clap::ValueEnum;
-use latch_engine::image::manifest::MAX_OUTPUTS;
 
+use super::kinds::{QuantizeArg, TaskArg};
 use crate::cli::args::{BudgetArgs, UnitsArg, ValidArg, absolute, positive, seconds};
 use crate::cli::model::ModelArg;
-use crate::config::{
-    DistillConfig, Fold, MAX_EPOCHS, QuantizeConfig, RunConfig, Storage, Teacher, TrainConfig, default_config,
-};
-use crate::dataset::{MAX_CLASSES, Task};
+use crate::config::{DistillConfig, Fold, MAX_EPOCHS, QuantizeConfig, RunConfig, Teacher, TrainConfig, default_config};
+use crate::dataset::MAX_CLASSES;
 use crate::error::fault;
 
 /// Train a network on labelled texts.
@@ -121,24 +118,6 @@ pub struct Args {
     pub(super) budget: BudgetArgs,
 }
 
-/// `--task`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum TaskArg {
-    /// One of two classes a text
-    Verdict,
-    /// One of several classes a text
-    Classes,
-    /// A value a text
-    Values,
-    /// A class for each token
-    #[value(alias = "each-step")]
-    Tags,
-    /// A value for each token
-    TagValues,
-}
-
-const _: () = assert!(MAX_CLASSES as usize == MAX_OUTPUTS);
-
 impl Args {
     /// The run that the options describe.
     ///
@@ -151,7 +130,7 @@ impl Args {
         let distill = (!teachers.is_empty()).then_some(DistillConfig { teachers, share, temperature });
         let train = TrainConfig {
             model: self.model.0.clone(),
-            task: task(self)?,
+            task: self.task.task(self.classes)?,
             epochs: self.epochs,
             batch: self.batch,
             learning_rate: self.lr,
@@ -180,46 +159,22 @@ impl Args {
             imported: None,
         })
     }
-}
 
-/// The task of `--task` and `--classes`.
-fn task(args: &Args) -> Result<Task> {
-    let task = match args.task {
-        TaskArg::Verdict => Task::Verdict,
-        TaskArg::Classes => Task::Classes(0),
-        TaskArg::Values => Task::Values,
-        TaskArg::Tags => Task::Tags(0),
-        TaskArg::TagValues => Task::TagValues,
-    };
-    let Some(classes) = args.classes else { return Ok(task) };
-    if task.with_classes(classes) == task {
-        return Err(fault(
-            "--classes",
-            "this task has no number of classes",
-            "leave it out, or give --task classes or tags",
-        )
-        .into());
-    }
-    Ok(task.with_classes(classes))
-}
-
-/// `--quantize`: the storages of integers.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum QuantizeArg {
-    /// 8-bit integers
-    Int8,
-    /// The same with 4 bits a weight in the embedding
-    Mixed,
-    /// 4-bit integers in the embedding and in the gates
-    Int4,
-}
-
-impl From<QuantizeArg> for Storage {
-    fn from(storage: QuantizeArg) -> Self {
-        match storage {
-            QuantizeArg::Int8 => Storage::Int8,
-            QuantizeArg::Mixed => Storage::Mixed,
-            QuantizeArg::Int4 => Storage::Int4,
+    /// The run of every trial of a search, where a budget is given.
+    ///
+    /// # Errors
+    /// A fault that names the option that a search does not know, and those of [`Args::config`].
+    pub(super) fn searched(&self) -> Result<RunConfig> {
+        let other = "leave it out here, and train the model that was found with it";
+        for (option, given, problem) in [
+            ("--quantize", self.quantize.is_some(), "a search trains in floats"),
+            ("--teacher", !self.teacher.is_empty(), "a search learns from the labels alone"),
+            ("--checkpoint-every", self.checkpoint_every.is_some(), "a search keeps its trials by itself"),
+        ] {
+            if given {
+                return Err(fault(option, problem, other).into());
+            }
         }
+        self.config()
     }
 }

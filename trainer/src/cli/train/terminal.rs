@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::cli::output::say;
+use crate::cli::output::{accuracy, say};
 use crate::config::TrainConfig;
 use crate::dataset::Task;
 use crate::learning::training::{BatchProgress, Progress};
@@ -18,11 +18,6 @@ pub(crate) struct Terminal {
     quiet: bool,
     epochs: u64,
     task: Task,
-}
-
-/// An accuracy in words; of values it is R².
-pub(super) fn accuracy(task: Task, accuracy: f64) -> String {
-    if task.has_values() { format!("R² {accuracy:.4}") } else { format!("accuracy {:.2} %", 100.0 * accuracy) }
 }
 
 impl Terminal {
