@@ -4,11 +4,13 @@
 //! host -> request -> frame -> port -> board -> app::run -> response -> frame -> port -> host
 //! ```
 //!
-//! 1. [`port`] is a way for bytes, of which a chip has one or more.
+//! 1. A port is a way for bytes, of which a chip has one or more: what [`embedded_io`] calls `Read` and `Write`.
 //! 2. [`frame`] finds messages in bytes, some of which were lost or damaged.
 //! 3. [`message`] is what the two say to each other.
 //! 4. [`board`] is the board's side: [`crate::board::Board`] over a port.
 //! 5. [`host`] (feature `std`) is the host's side: live over a wire, or all requests in one file and all responses in another.
+//!
+//! [`fault_injector`] (feature `std`) puts a bad line between any two of them.
 //!
 //! # What it promises
 //!
@@ -21,8 +23,9 @@
 //! Updates of the image, encryption, and more than one host at a time.
 
 pub mod board;
+#[cfg(feature = "std")]
+pub mod fault_injector;
 pub mod frame;
 #[cfg(feature = "std")]
 pub mod host;
 pub mod message;
-pub mod port;

@@ -209,7 +209,6 @@ mod socket {
     use latch_engine::State;
     use latch_engine::image::encode::AlignedBytes;
     use latch_firmware_sim::link::board::{LinkBoard, Machine};
-    use latch_firmware_sim::link::port::Port;
 
     use super::*;
 
@@ -233,15 +232,23 @@ mod socket {
 
     struct Socket(UnixStream);
 
-    impl Port for Socket {
+    impl embedded_io::ErrorType for Socket {
         type Error = io::Error;
+    }
 
+    impl embedded_io::Read for Socket {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            self.0.read(buffer)
+            Read::read(&mut self.0, buffer)
+        }
+    }
+
+    impl embedded_io::Write for Socket {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Write::write(&mut self.0, bytes)
         }
 
-        fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-            self.0.write_all(bytes)
+        fn flush(&mut self) -> io::Result<()> {
+            Write::flush(&mut self.0)
         }
     }
 

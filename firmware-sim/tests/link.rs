@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use embedded_io::{ErrorType, Read, Write};
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
 use latch_engine::input::text::Unknown;
@@ -14,14 +15,14 @@ use latch_engine::kernels::AnyBackend;
 use latch_engine::layers::pooling::Pooling as Readout;
 use latch_engine::{Digest, Logit, Model, Precision, State, View};
 use latch_firmware_sim::link::board::{LinkBoard, Machine};
-use latch_firmware_sim::link::frame::Reader;
+use latch_firmware_sim::link::fault_injector::{Fault, FaultInjector, Faults};
+use latch_firmware_sim::link::frame::{Frame, Reader};
 use latch_firmware_sim::link::host::batch::{Batch, Transcript};
 use latch_firmware_sim::link::host::difference::{self, Difference, Stage};
 use latch_firmware_sim::link::host::reference::{self, Memory};
-use latch_firmware_sim::link::host::wire::Wire;
+use latch_firmware_sim::link::host::wire::{Stream, Wire};
 use latch_firmware_sim::link::host::{Answer, Client, LinkError, Patience};
 use latch_firmware_sim::link::message::{Refusal, SelfTest};
-use latch_firmware_sim::link::port::Port;
 use latch_trainer::quantizer::{Origin, Weights, to_image};
 use latch_trainer::vocabulary::Vocabulary;
 use proptest::prelude::*;
@@ -94,19 +95,6 @@ fn transcript(image: &[u8], texts: &[String], trace: bool) -> Result<Transcript,
     batch.read(&responses(image, &batch))
 }
 
-/// A change to the bytes on a line.
-#[derive(Clone, Debug)]
-enum Fault {
-    /// So many bytes are lost.
-    Lose(usize),
-    /// Bits of one byte change.
-    Flip(u8),
-    /// The last so many bytes come again.
-    Repeat(usize),
-    /// Bytes that nobody sent.
-    Insert(Vec<u8>),
-}
-
 fn faults() -> impl Strategy<Value = Vec<(usize, Fault)>> {
     let fault = prop_oneof![
         (1..60_usize).prop_map(Fault::Lose),
@@ -117,67 +105,12 @@ fn faults() -> impl Strategy<Value = Vec<(usize, Fault)>> {
     prop::collection::vec((0..50_usize, fault), 0..40)
 }
 
-/// One direction of a line: after so many sound bytes each, its faults happen.
-#[derive(Debug)]
-struct Direction {
-    faults: VecDeque<(usize, Fault)>,
-    losing: usize,
-    sent: Vec<u8>,
-    waiting: VecDeque<u8>,
-}
-
-impl Direction {
-    fn new(faults: Vec<(usize, Fault)>) -> Self {
-        Direction { faults: faults.into(), losing: 0, sent: Vec::new(), waiting: VecDeque::new() }
-    }
-
-    fn send(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            if self.losing > 0 {
-                self.losing -= 1;
-                continue;
-            }
-            self.put(byte);
-            match self.faults.front_mut() {
-                Some((0, _)) => {
-                    let (_, fault) = self.faults.pop_front().unwrap();
-                    self.happen(fault);
-                }
-                Some((sound, _)) => *sound -= 1,
-                None => {}
-            }
-        }
-    }
-
-    fn put(&mut self, byte: u8) {
-        self.sent.push(byte);
-        self.waiting.push_back(byte);
-    }
-
-    fn happen(&mut self, fault: Fault) {
-        match fault {
-            Fault::Lose(count) => self.losing = count,
-            Fault::Flip(mask) => *self.waiting.back_mut().unwrap() ^= mask,
-            Fault::Repeat(count) => {
-                let again = self.sent[self.sent.len().saturating_sub(count)..].to_vec();
-                again.into_iter().for_each(|byte| self.put(byte));
-            }
-            Fault::Insert(bytes) => bytes.into_iter().for_each(|byte| self.put(byte)),
-        }
-    }
-
-    /// Takes at most 13 bytes, so that pieces end anywhere.
-    fn take(&mut self, buffer: &mut [u8]) -> usize {
-        let count = self.waiting.len().min(buffer.len()).min(13);
-        buffer.iter_mut().zip(self.waiting.drain(..count)).for_each(|(to, from)| *to = from);
-        count
-    }
-}
-
 #[derive(Debug)]
 struct Both {
-    to_board: Direction,
-    to_host: Direction,
+    to_board: VecDeque<u8>,
+    to_host: VecDeque<u8>,
+    /// Bytes that the host has sent.
+    sent: usize,
     /// True while the board waits and has nothing to read: then nothing will come to the host, and its patience is at an end at once.
     idle: bool,
     closed: bool,
@@ -194,9 +127,9 @@ struct Line(Arc<(Mutex<Both>, Condvar)>);
 struct Reset;
 
 impl Line {
-    fn new(to_board: Vec<(usize, Fault)>, to_host: Vec<(usize, Fault)>) -> Self {
-        let (to_board, to_host) = (Direction::new(to_board), Direction::new(to_host));
-        let both = Both { to_board, to_host, idle: false, closed: false, reset: false };
+    fn new() -> Self {
+        let (to_board, to_host) = (VecDeque::new(), VecDeque::new());
+        let both = Both { to_board, to_host, sent: 0, idle: false, closed: false, reset: false };
         Line(Arc::new((Mutex::new(both), Condvar::new())))
     }
 
@@ -227,17 +160,40 @@ impl Drop for Close<'_> {
     }
 }
 
-impl Port for Line {
-    type Error = Reset;
+/// Takes at most 13 bytes, so that pieces end anywhere.
+fn take(bytes: &mut VecDeque<u8>, buffer: &mut [u8]) -> usize {
+    let count = bytes.len().min(buffer.len()).min(13);
+    buffer.iter_mut().zip(bytes.drain(..count)).for_each(|(to, from)| *to = from);
+    count
+}
 
+impl std::fmt::Display for Reset {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("the board was switched off and on")
+    }
+}
+
+impl std::error::Error for Reset {}
+
+impl embedded_io::Error for Reset {
+    fn kind(&self) -> embedded_io::ErrorKind {
+        embedded_io::ErrorKind::Other
+    }
+}
+
+impl ErrorType for Line {
+    type Error = Reset;
+}
+
+impl Read for Line {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Reset> {
         let mut both = self.lock();
         loop {
             if std::mem::take(&mut both.reset) {
-                both.to_board.waiting.clear();
+                both.to_board.clear();
                 return Err(Reset);
             }
-            let count = both.to_board.take(buffer);
+            let count = take(&mut both.to_board, buffer);
             if count > 0 || both.closed {
                 return Ok(count);
             }
@@ -246,10 +202,16 @@ impl Port for Line {
             both = self.0.1.wait(both).unwrap();
         }
     }
+}
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Reset> {
-        self.lock().to_host.send(bytes);
+impl Write for Line {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Reset> {
+        self.lock().to_host.extend(bytes);
         self.0.1.notify_all();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> Result<(), Reset> {
         Ok(())
     }
 }
@@ -257,8 +219,9 @@ impl Port for Line {
 impl Wire for Line {
     fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut both = self.lock();
-        both.to_board.send(bytes);
-        both.idle &= both.to_board.waiting.is_empty();
+        both.sent += bytes.len();
+        both.to_board.extend(bytes);
+        both.idle &= both.to_board.is_empty();
         self.0.1.notify_all();
         Ok(())
     }
@@ -266,7 +229,7 @@ impl Wire for Line {
     fn receive(&mut self, buffer: &mut [u8], _: Duration) -> io::Result<usize> {
         let mut both = self.lock();
         loop {
-            let count = both.to_host.take(buffer);
+            let count = take(&mut both.to_host, buffer);
             if count > 0 || both.idle {
                 return Ok(count);
             }
@@ -295,7 +258,8 @@ proptest! {
     ) {
         let image = image(Precision::Int8, &[6, 4]);
         let (expected, digest) = reference(&image, &texts);
-        let (answers, summary) = Line::new(to_board, to_host).with_board(&image, |line| {
+        let (answers, summary) = Line::new().with_board(&image, |line| {
+            let line = FaultInjector::new(line, Faults::listed(to_board), Faults::listed(to_host));
             let mut client = Client::greet(line, PATIENT, trace).unwrap();
             let answers: Vec<_> = texts.iter().map(|text| client.judge(text.as_bytes()).unwrap()).collect();
             (answers, client.end().unwrap())
@@ -334,7 +298,7 @@ proptest! {
 }
 
 #[test]
-fn every_precision_gives_the_engines_logits_over_more_requests_than_there_are_numbers() {
+fn every_precision_gives_the_engines_logits_over_many_requests() {
     let texts = ["good film, not bad! ".repeat(300), String::new(), "a".into()];
     for precision in [Precision::Int8, Precision::F16, Precision::F32] {
         let image = image(precision, &[6]);
@@ -351,9 +315,10 @@ fn every_precision_gives_the_engines_logits_over_more_requests_than_there_are_nu
         let info = transcript.info;
         let opened = Image::open(&image).unwrap();
         assert_eq!((info.board.as_str(), info.image, info.precision), ("bench", opened.crc(), precision));
-        assert_eq!((info.layers, info.state_bytes), (1, Model::new(&opened).state_bytes()));
+        // LSTM, pooling, dense.
+        assert_eq!((info.layers, info.state_bytes), (3, Model::new(&opened).state_bytes()));
         assert!(transcript.answers[0].tokens.iter().all(|token| token.ticks % 7 == 0 && token.ticks > 0));
-        Line::new(Vec::new(), Vec::new()).with_board(&image, |line| {
+        Line::new().with_board(&image, |line| {
             let mut client = Client::greet(line, PATIENT, false).unwrap();
             assert_eq!(client.judge(texts[0].as_bytes()).unwrap(), transcript.answers[0]);
             assert_eq!((client.info(), client.repeats()), (Some(&info), 0));
@@ -365,13 +330,13 @@ fn every_precision_gives_the_engines_logits_over_more_requests_than_there_are_nu
 fn the_messages_have_the_bytes_of_the_specification() {
     fn messages(bytes: &[u8]) -> Vec<Vec<u8>> {
         let mut reader = Reader::<260>::new();
-        bytes.iter().filter_map(|&byte| Some(reader.take(byte)?.0.to_vec())).collect()
+        bytes.iter().filter_map(|&byte| Some(reader.take(byte)?.bytes.to_vec())).collect()
     }
     let image = image(Precision::Int8, &[6]);
     let crc = Image::open(&image).unwrap().crc();
     let state_bytes = Model::new(&Image::open(&image).unwrap()).state_bytes() as u32;
     let batch = Batch::new(["a", "good bad"], true);
-    let requests: [&[u8]; 5] = [&[0, 0, 2, 0, 1], &[1, 1, 1, b'a'], &[2, 2], &[3, 1, 1, b'g'], &[4, 1, 1, b'o']];
+    let requests: [&[u8]; 5] = [&[0, 0, 3, 1, 1], &[1, 1, 1, b'a'], &[2, 2], &[3, 1, 1, b'g'], &[4, 1, 1, b'o']];
     assert_eq!(messages(&batch.bytes)[..5], requests);
 
     let batch = Batch::new(["a"], false);
@@ -379,7 +344,7 @@ fn the_messages_have_the_bytes_of_the_specification() {
     let logit = transcript.answers[0].verdict.logit.to_bits().to_le_bytes();
     let number = |number: u32| postcard::to_stdvec(&number).unwrap();
     let expected = [
-        [&[0, 0, 2, 0, 5][..], b"bench", &number(crc), &[2, 1, 1], &number(state_bytes), &[1]].concat(),
+        [&[0, 0, 3, 1, 5][..], b"bench", &number(crc), &[2, 1 << 2, 3], &number(state_bytes), &[1]].concat(),
         vec![1],
         // The token took the watch's 7 ticks twice: for the request with its text, and for the text's end.
         [&[2, 1][..], &logit, &[14, 3, 1], &logit, &[1]].concat(),
@@ -415,7 +380,7 @@ fn a_second_host_begins_anew_in_the_middle_of_the_firsts_text() {
     let image = image(Precision::Int8, &[6]);
     let texts = ["not good".to_owned()];
     let (expected, digest) = reference(&image, &texts);
-    Line::new(Vec::new(), Vec::new()).with_board(&image, |line| {
+    Line::new().with_board(&image, |line| {
         let mut first = Client::greet(line.clone(), PATIENT, false).unwrap();
         first.judge(b"bad").unwrap();
         first.push(b"a bad fi", &mut |_| ()).unwrap();
@@ -431,7 +396,7 @@ fn a_second_host_begins_anew_in_the_middle_of_the_firsts_text() {
 #[test]
 fn a_board_that_is_reset_in_the_middle_of_a_text_is_noticed() {
     let image = image(Precision::Int8, &[6]);
-    Line::new(Vec::new(), Vec::new()).with_board(&image, |line| {
+    Line::new().with_board(&image, |line| {
         let mut client = Client::greet(line.clone(), PATIENT, false).unwrap();
         client.push(b"not go", &mut |_| ()).unwrap();
         line.lock().reset = true;
@@ -445,12 +410,14 @@ fn a_board_that_is_reset_in_the_middle_of_a_text_is_noticed() {
 fn a_line_that_loses_everything_ends_after_the_tries_that_were_given() {
     let image = image(Precision::Int8, &[6]);
     let patience = Patience { answer: Duration::from_millis(10), tries: 4 };
-    let deaf = || vec![(0, Fault::Lose(usize::MAX))];
-    for (to_board, to_host) in [(deaf(), Vec::new()), (Vec::new(), deaf())] {
-        let line = Line::new(to_board, to_host);
-        let error = line.with_board(&image, |line| Client::greet(line, patience, false).unwrap_err());
+    let deaf = || Faults::listed([(0, Fault::Lose(usize::MAX))]);
+    for (to_board, to_host) in [(deaf(), Faults::none()), (Faults::none(), deaf())] {
+        let line = Line::new();
+        let error = line.with_board(&image, |line| {
+            Client::greet(FaultInjector::new(line, to_board, to_host), patience, false).unwrap_err()
+        });
         assert!(matches!(error, LinkError::NoAnswer { tries: 4, .. }), "{error:?}");
-        let requests = line.lock().to_board.sent.len();
+        let requests = line.lock().sent;
         assert!(requests < 200, "{requests} bytes were sent");
     }
 }
@@ -471,7 +438,7 @@ fn a_board_without_an_image_that_runs_says_why() {
         let error = transcript(slot, &["good".to_owned()], false).unwrap_err();
         assert!(matches!(error, LinkError::Refused(refusal) if refusal == expected), "{error:?}");
         assert!(error.to_string().contains(words), "{error}");
-        Line::new(Vec::new(), Vec::new()).with_board(slot, |line| {
+        Line::new().with_board(slot, |line| {
             assert!(
                 matches!(Client::greet(line, PATIENT, false), Err(LinkError::Refused(refusal)) if refusal == expected)
             );
@@ -486,8 +453,9 @@ fn a_board_that_fails_the_self_test_gives_no_answer_but_a_trace() {
         let opened = Image::open(&image).unwrap();
         (opened.header_bytes(), opened.len())
     };
-    // The digest of the self-test stands last in the header.
-    image[header - 1] ^= 1;
+    // The digest of the self-test: a record with the tag 0x40 and 8 bytes.
+    let record = image[..header].windows(2).position(|bytes| bytes == [0x40, 8]).unwrap();
+    image[record + 2] ^= 1;
     let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(&image[..length - 4]);
     image[length - 4..length].copy_from_slice(&crc.to_le_bytes());
     let texts = ["not bad".to_owned()];
@@ -495,7 +463,7 @@ fn a_board_that_fails_the_self_test_gives_no_answer_but_a_trace() {
     assert!(matches!(error, LinkError::Refused(Refusal::SelfTest)), "{error:?}");
     let traced = transcript(&image, &texts, true).unwrap();
     assert_eq!((traced.info.self_test, traced.answers.len()), (SelfTest::Failed, 1));
-    Line::new(Vec::new(), Vec::new()).with_board(&image, |line| {
+    Line::new().with_board(&image, |line| {
         let error = Client::greet(line.clone(), PATIENT, false).unwrap_err();
         assert!(matches!(error, LinkError::Refused(Refusal::SelfTest)), "{error:?}");
         assert!(Client::greet(line, PATIENT, true).unwrap().judge(b"not bad").is_ok());
@@ -552,4 +520,155 @@ fn a_file_of_responses_that_is_cut_or_damaged_is_refused_at_every_byte() {
 fn the_boards_side_keeps_less_than_400_bytes() {
     struct Nothing;
     assert!(size_of::<LinkBoard<Nothing, Nothing>>() < 400, "{}", size_of::<LinkBoard<Nothing, Nothing>>());
+}
+
+/// A line that says something all the time, and counts how often it was listened to.
+#[derive(Debug)]
+struct Babble(usize);
+
+impl Wire for Babble {
+    fn send(&mut self, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn receive(&mut self, buffer: &mut [u8], _: Duration) -> io::Result<usize> {
+        self.0 += 1;
+        for (at, byte) in buffer.iter_mut().enumerate() {
+            *byte = (self.0.wrapping_mul(31) ^ at.wrapping_mul(7)) as u8;
+        }
+        Ok(buffer.len())
+    }
+}
+
+#[test]
+fn a_line_that_babbles_is_given_up_at_the_deadline() {
+    let patience = Patience { answer: Duration::from_millis(50), tries: 3 };
+    let start = Instant::now();
+    let error = Client::greet(Babble(0), patience, false).unwrap_err();
+    assert!(matches!(error, LinkError::NoAnswer { tries: 3, .. }), "{error:?}");
+    let took = start.elapsed();
+    assert!(took >= 3 * patience.answer && took < 40 * patience.answer, "{took:?}");
+}
+
+#[test]
+fn what_a_line_babbles_is_not_kept_without_bound() {
+    /// An endless reader that counts what is taken from it.
+    struct Endless(Arc<Mutex<usize>>);
+
+    impl io::Read for Endless {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            *self.0.lock().unwrap() += buffer.len();
+            Ok(buffer.len())
+        }
+    }
+
+    let taken = Arc::default();
+    let mut stream = Stream::new(Endless(Arc::clone(&taken)), io::sink());
+    let settled = || {
+        let before = *taken.lock().unwrap();
+        thread::sleep(Duration::from_millis(100));
+        before > 0 && *taken.lock().unwrap() == before
+    };
+    let end = Instant::now() + Duration::from_secs(20);
+    while !settled() {
+        assert!(Instant::now() < end, "{} bytes were taken and no end", taken.lock().unwrap());
+    }
+    assert!(*taken.lock().unwrap() <= 64 << 10, "{} bytes are kept", taken.lock().unwrap());
+    assert_eq!(stream.receive(&mut [0; 256], Duration::from_secs(5)).unwrap(), 256);
+}
+
+#[test]
+fn a_frame_that_comes_again_256_requests_later_is_passed_over_by_both_sides() {
+    let image = image(Precision::Int8, &[6]);
+    let text = "good film, not bad! ".repeat(300);
+    let batch = Batch::new([&text], false);
+    let frames: Vec<&[u8]> = batch.bytes.split_inclusive(|&byte| byte == 0).collect();
+    assert!(frames.len() > 300);
+    let whole = responses(&image, &batch);
+    // Request 5 again in the place where the board waits for number 261, whose lowest eight bits are the same.
+    let again = [&frames[..261], &[frames[5]], &frames[261..]].concat().concat();
+    assert_eq!(responses(&image, &Batch { bytes: again, requests: frames.len() + 1 }), whole);
+    // Response 5 again in the place of number 261.
+    let answers: Vec<&[u8]> = whole.split_inclusive(|&byte| byte == 0).collect();
+    let again = [&answers[..261], &[answers[5]], &answers[261..]].concat().concat();
+    assert!(matches!(batch.read(&again), Err(LinkError::Nonsense { what: "comes out of turn" })));
+}
+
+#[test]
+fn a_frame_of_another_session_is_passed_over_whatever_its_number() {
+    let image = image(Precision::Int8, &[6]);
+    let batch = Batch::new(["not good film"], false);
+    let frames: Vec<&[u8]> = batch.bytes.split_inclusive(|&byte| byte == 0).collect();
+    let whole = responses(&image, &batch);
+    for session in [0, 2, u32::MAX] {
+        let mut frame = Frame::<32>::new();
+        frame.raw(&[1, 1, 3, b'b', b'a', b'd']); // request 1: the text "bad"
+        let bytes = [frames[0], frame.seal(session), &frames[1..].concat()].concat();
+        assert_eq!(responses(&image, &Batch { bytes, requests: batch.requests + 1 }), whole, "{session}");
+    }
+}
+
+#[test]
+fn a_host_and_a_board_of_other_versions_name_them_to_each_other() {
+    // What a board of version 2 answers to a greeting, whose sequence number is 0 as well.
+    #[derive(Debug)]
+    struct Old(Vec<u8>);
+
+    impl Wire for Old {
+        fn send(&mut self, _: &[u8]) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn receive(&mut self, buffer: &mut [u8], _: Duration) -> io::Result<usize> {
+            let count = io::Read::read(&mut &self.0[..], buffer)?;
+            self.0.drain(..count);
+            Ok(count)
+        }
+    }
+
+    let mut frame = Frame::<64>::new();
+    frame.raw(&[0, 0, 2, 9, 5, b'b', b'e', b'n', b'c', b'h', 1, 2, 1, 1, 100, 1]);
+    let error = Client::greet(Old(frame.seal(0).to_vec()), PATIENT, false).unwrap_err();
+    assert!(matches!(error, LinkError::Version { found: 2 }), "{error:?}");
+
+    let image = image(Precision::Int8, &[6]);
+    frame.clear();
+    frame.raw(&[0, 0, 2, 9, 0]); // hello of version 2, session 9
+    let bytes = responses(&image, &Batch { bytes: frame.seal(0).to_vec(), requests: 1 });
+    let mut reader = Reader::<260>::new();
+    let answer = bytes
+        .iter()
+        .find_map(|&byte| Some(reader.take(byte)?).map(|message| (message.session, message.bytes.to_vec())));
+    let (session, message) = answer.expect("an answer");
+    assert_eq!((session, &message[..3]), (0, &[0, 0, 3][..]));
+}
+
+#[test]
+fn the_name_of_a_board_is_shown_without_commands_for_the_terminal() {
+    struct Named;
+
+    impl Machine<'static> for Named {
+        fn name(&self) -> &'static str {
+            "\u{1b}[2Jbench\n"
+        }
+
+        fn image(&self) -> &'static [u8] {
+            let image = image(Precision::Int8, &[6]).to_vec();
+            // A test's own image may stay.
+            let aligned: &'static AlignedBytes = Box::leak(Box::new(AlignedBytes::new(&image)));
+            aligned
+        }
+
+        fn start(&mut self) {}
+
+        fn stop(&mut self) -> u32 {
+            0
+        }
+    }
+
+    let batch = Batch::new(["good"], false);
+    let mut board = LinkBoard::new(Memory::new(&batch.bytes), Named);
+    let Ok(()) = board.serve(State::<4096>::new().as_bytes_mut());
+    let info = batch.read(&board.into_port().output).unwrap().info;
+    assert_eq!(info.board, "\\u{1b}[2Jbench\\n");
 }

@@ -3,7 +3,6 @@
 //!
 //! These tests boot QEMU. Where it or a compiler for the chips is missing they say so and pass, and fail where the variable `CI` is `true`.
 
-use std::io;
 use std::time::Duration;
 
 use latch_data::dataset::built_in;
@@ -15,8 +14,8 @@ use latch_engine::image::encode::AlignedBytes;
 use latch_engine::input::text::Unknown;
 use latch_engine::kernels::AnyBackend;
 use latch_engine::layers::pooling::Pooling as Readout;
+use latch_firmware_sim::link::fault_injector::{FaultInjector, Faults};
 use latch_firmware_sim::link::host::batch::Batch;
-use latch_firmware_sim::link::host::wire::Wire;
 use latch_firmware_sim::link::host::{Client, LinkError, Patience, Summary, reference};
 use latch_parts::boards::{BOARDS, Board};
 use latch_trainer::quantizer::{Origin, Weights, to_image};
@@ -35,74 +34,29 @@ fn tools_are_there() -> bool {
     false
 }
 
-/// A line on which, in both directions, about one send in `rate` has a fault: a byte lost, the rest cut off, a bit changed, or all of it twice.
-struct Faulty<W> {
-    wire: W,
-    rate: u32,
-    noise: u32,
-    faults: u32,
-}
-
-impl<W> Faulty<W> {
-    fn next(&mut self) -> u32 {
-        self.noise ^= self.noise << 13;
-        self.noise ^= self.noise >> 17;
-        self.noise ^= self.noise << 5;
-        self.noise >> 8
-    }
-
-    fn damage(&mut self, bytes: &mut Vec<u8>) {
-        if self.rate == 0 || bytes.is_empty() || !self.next().is_multiple_of(self.rate) {
-            return;
-        }
-        self.faults += 1;
-        let place = self.next() as usize % bytes.len();
-        match self.next() % 4 {
-            0 => drop(bytes.remove(place)),
-            1 => bytes.truncate(place),
-            2 => bytes[place] ^= 1 << (self.next() % 8),
-            _ => bytes.extend_from_within(..),
-        }
-    }
-}
-
-impl<W: Wire> Wire for &mut Faulty<W> {
-    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let mut bytes = bytes.to_vec();
-        self.damage(&mut bytes);
-        self.wire.send(&bytes)
-    }
-
-    fn receive(&mut self, buffer: &mut [u8], patience: Duration) -> io::Result<usize> {
-        // Half of the room, for a piece that comes twice.
-        let room = buffer.len().div_ceil(2);
-        let count = self.wire.receive(&mut buffer[..room], patience)?;
-        let mut bytes = buffer[..count].to_vec();
-        self.damage(&mut bytes);
-        bytes.truncate(buffer.len());
-        buffer[..bytes.len()].copy_from_slice(&bytes);
-        // Nothing is left of it: as if nothing had come.
-        Ok(bytes.len())
-    }
-}
-
-/// A session over the board's serial port with about one fault in `rate` sends; 0 for none. Gives the faults that happened.
-fn session(board: &Board, image: &AlignedBytes, texts: &[String], rate: u32) -> Result<(Summary, u32), LinkError> {
+/// A session over the board's serial port with faults in both directions, about one in `mean` bytes. Gives the faults that happened.
+fn session(
+    board: &Board,
+    image: &AlignedBytes,
+    texts: &[String],
+    mean: Option<u32>,
+) -> Result<(Summary, u64), LinkError> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("model.latch");
     std::fs::write(&path, &image[..]).expect("writable");
     let options = Options { port: Port::Uart, ..Options::default() };
     let elf = firmware::build(board, Program::Firmware, &options).expect("the firmware builds");
     let wire = boot_serial(board, &elf, Some(&path), Duration::from_secs(60)).expect("the board boots");
-    let mut line = Faulty { wire, rate, noise: 0x9E37_79B9, faults: 0 };
+    let faults = |seed| mean.map_or(Faults::none(), |mean| Faults::random(seed, mean));
+    let line = FaultInjector::new(wire, faults(1), faults(2));
     // A lost frame costs the host this wait; a board takes a few milliseconds an answer.
     let patience = Patience { answer: Duration::from_millis(400), tries: 40 };
-    let mut client = Client::greet(&mut line, patience, false)?;
+    let mut client = Client::greet(line, patience, false)?;
     for text in texts {
         client.judge(text.as_bytes())?;
     }
-    let summary = client.end()?;
-    Ok((summary, line.faults))
+    let happened = client.wire().happened();
+    Ok((client.end()?, happened))
 }
 
 #[test]
@@ -118,10 +72,11 @@ fn a_line_with_faults_gives_every_board_the_digest_of_this_host() {
     let expected = reference::transcript(&image, AnyBackend::detect(), &batch).expect("this host can run it").summary;
     assert_eq!(expected.texts as usize, texts.len());
     for board in BOARDS {
-        let (sound, none) = session(board, &image, &texts, 0).unwrap_or_else(|error| panic!("{}: {error}", board.name));
+        let (sound, none) =
+            session(board, &image, &texts, None).unwrap_or_else(|error| panic!("{}: {error}", board.name));
         assert_eq!((sound, none), (expected, 0), "{}, without faults", board.name);
         let (faulty, faults) =
-            session(board, &image, &texts, 12).unwrap_or_else(|error| panic!("{}: {error}", board.name));
+            session(board, &image, &texts, Some(250)).unwrap_or_else(|error| panic!("{}: {error}", board.name));
         assert_eq!(faulty, expected, "{}, after {faults} faults", board.name);
         assert!(faults >= 5, "{}: only {faults} faults", board.name);
     }

@@ -163,3 +163,14 @@ pub fn run(model: &Model<'_>, ids: &[u32]) -> Vec<u32> {
     answer(&mut session);
     answers
 }
+
+/// Unknown words have the last row of the embedding.
+pub const UNKNOWN_ROW: Unknown = Unknown::LastRow;
+
+/// A state of [`ROOM`] bytes.
+pub type Room = State<ROOM>;
+
+/// All logits as bits, so that a NaN equals itself.
+pub fn bits(session: &mut View<'_, '_, '_>) -> Vec<u32> {
+    logits(session).into_iter().map(Logit::to_bits).collect()
+}

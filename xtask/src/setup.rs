@@ -4,7 +4,7 @@
 //! Rustup is asked first for the chips' libraries; where it cannot fetch them, Debian's own toolchain serves. The libraries of the
 //! foreign processors and of WebAssembly come from rustup alone; where it cannot fetch them, the tests there are left out, and nothing else.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use latch_emulator::command::Command;
 use latch_emulator::toolchain::{DEBIAN_PACKAGES, FORCE, QEMU, Toolchain, absent, absent_qemu};
 
@@ -77,13 +77,13 @@ fn add_targets(targets: &[&str]) -> bool {
     command.run(|_| ()).unwrap_or(false)
 }
 
-/// Installs Debian's packages as root; otherwise says which command does it.
+/// How packages are installed: nothing that is there is removed for them, and nothing comes along that is only recommended.
+const INSTALL: &str = "apt-get install --no-remove --no-install-recommends -o DPkg::Lock::Timeout=120";
+
+/// Installs Debian's packages as root, after saying which ones come and how large they are; otherwise says which command does it.
 fn install(packages: &[&str]) -> Result<()> {
     let update = Command::new("apt-get update -qq");
-    let install = Command::new(&format!(
-        "apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=120 {}",
-        packages.join(" ")
-    ));
+    let install = Command::new(&format!("{INSTALL} -y -qq {}", packages.join(" ")));
     let has_apt = Command::new("apt-get --version").capture().is_ok();
     let is_root = Command::new("id -u").capture().is_ok_and(|(id, _)| id.trim() == "0");
     if !has_apt {
@@ -94,11 +94,89 @@ fn install(packages: &[&str]) -> Result<()> {
         println!("installing needs root; run:\n\n    sudo {update} && sudo {install}\n");
         return Ok(());
     }
-    for command in [update, install] {
-        println!("$ {command}");
-        if !command.env("DEBIAN_FRONTEND", "noninteractive").run(|_| ())? {
-            println!("that failed");
+    println!("$ {update}");
+    if !update.env("DEBIAN_FRONTEND", "noninteractive").run(|_| ())? {
+        println!("that failed");
+    }
+    match plan(&simulated(packages)?) {
+        Ok(plan) => println!("setup installs:\n{plan}"),
+        Err(removed) => {
+            println!(
+                "setup installs nothing: {} would take away {removed}, which is installed here; decide for yourself by\n\n    \
+                 sudo apt-get install {}\n",
+                packages.join(", "),
+                packages.join(" ")
+            );
+            return Ok(());
         }
     }
+    println!("$ {install}");
+    if !install.env("DEBIAN_FRONTEND", "noninteractive").run(|_| ())? {
+        println!("that failed");
+    }
     Ok(())
+}
+
+/// What apt-get says that it would do, without doing it.
+fn simulated(packages: &[&str]) -> Result<String> {
+    // Without `--no-remove`, so that it names what would go. It answers its own question with no.
+    let output = std::process::Command::new("apt-get")
+        .args(["install", "--assume-no", "--no-install-recommends"])
+        .args(packages)
+        .env("LC_ALL", "C")
+        .output()
+        .context("cannot start apt-get")?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The packages that come and their sizes, from what apt-get says; or the packages that would be removed for them.
+fn plan(said: &str) -> Result<String, String> {
+    let names = |title: &str| {
+        let lines = said.lines().skip_while(|line| !line.starts_with(title)).skip(1);
+        lines.take_while(|line| line.starts_with("  ")).flat_map(str::split_whitespace).collect::<Vec<_>>()
+    };
+    let removed = names("The following packages will be REMOVED:");
+    if !removed.is_empty() {
+        return Err(removed.join(", "));
+    }
+    let mut plan = String::new();
+    for (title, what) in [
+        ("The following NEW packages will be installed:", "new"),
+        ("The following packages will be upgraded:", "newer"),
+    ] {
+        let names = names(title);
+        if !names.is_empty() {
+            plan.push_str(&format!("  {what}: {}\n", names.join(" ")));
+        }
+    }
+    let sizes = said.lines().filter(|line| line.starts_with("Need to get") || line.starts_with("After this operation"));
+    sizes.for_each(|line| plan.push_str(&format!("  {line}\n")));
+    Ok(plan)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAID: &str = "Reading package lists...\nBuilding dependency tree...\nSuggested packages:\n  cargo-web\n\
+        The following NEW packages will be installed:\n  libllvm22 libstd-rust-web-dev\n  rustc-web\n\
+        0 upgraded, 3 newly installed, 0 to remove and 134 not upgraded.\nNeed to get 138 MB of archives.\n\
+        After this operation, 620 MB of additional disk space will be used.\nDo you want to continue? [Y/n] N\nAbort.\n";
+
+    #[test]
+    fn what_comes_is_said_with_its_sizes() {
+        let plan = plan(SAID).expect("nothing is removed");
+        assert_eq!(
+            plan,
+            "  new: libllvm22 libstd-rust-web-dev rustc-web\n  Need to get 138 MB of archives.\n  \
+             After this operation, 620 MB of additional disk space will be used.\n"
+        );
+    }
+
+    #[test]
+    fn a_package_that_would_be_removed_is_named_and_stops_the_setup() {
+        let removal = "The following packages will be REMOVED:\n  qemu-user-static binfmt\nThe following NEW";
+        assert_eq!(plan(&SAID.replace("The following NEW", removal)), Err("qemu-user-static, binfmt".to_owned()));
+        assert!(INSTALL.contains("--no-remove"));
+    }
 }

@@ -2,8 +2,9 @@
 //!
 //! The input is what has been written beforehand, all of it. Meant for runs that are counted or compared, not for a conversation.
 
+use embedded_io::{ErrorKind, ErrorType, Read, Write};
+
 use super::debugger::call;
-use crate::link::port::Port;
 
 const OPEN: usize = 0x01;
 const WRITE: usize = 0x05;
@@ -39,19 +40,41 @@ fn open(name: &core::ffi::CStr, mode: usize) -> Result<usize, FileError> {
     if handle == usize::MAX { Err(FileError) } else { Ok(handle) }
 }
 
-impl Port for Files {
-    type Error = FileError;
+impl core::fmt::Display for FileError {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        formatter.write_str("a file of the debugger cannot be opened, read or written")
+    }
+}
 
+impl core::error::Error for FileError {}
+
+impl embedded_io::Error for FileError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Other
+    }
+}
+
+impl ErrorType for Files {
+    type Error = FileError;
+}
+
+impl Read for Files {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, FileError> {
         // SAFETY: READ takes a handle and address and length of memory to write, which is the buffer's, borrowed for this call alone.
         let missing = unsafe { call(READ, &[self.input, buffer.as_mut_ptr().expose_provenance(), buffer.len()]) };
         // The answer is how much has not been filled.
         buffer.len().checked_sub(missing).ok_or(FileError)
     }
+}
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), FileError> {
+impl Write for Files {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, FileError> {
         // SAFETY: WRITE takes a handle and address and length of memory to read, which is that of the bytes.
         let missing = unsafe { call(WRITE, &[self.output, bytes.as_ptr().expose_provenance(), bytes.len()]) };
-        if missing == 0 { Ok(()) } else { Err(FileError) }
+        if missing == 0 { Ok(bytes.len()) } else { Err(FileError) }
+    }
+
+    fn flush(&mut self) -> Result<(), FileError> {
+        Ok(())
     }
 }

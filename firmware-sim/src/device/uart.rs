@@ -5,8 +5,9 @@
 
 use core::convert::Infallible;
 
+use embedded_io::{ErrorType, Read, Write};
+
 use super::UART_BASE;
-use crate::link::port::Port;
 
 /// The serial port.
 #[derive(Debug)]
@@ -23,9 +24,11 @@ impl Uart {
     }
 }
 
-impl Port for Uart {
+impl ErrorType for Uart {
     type Error = Infallible;
+}
 
+impl Read for Uart {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Infallible> {
         let mut count = 0;
         for place in buffer {
@@ -43,9 +46,15 @@ impl Port for Uart {
         }
         Ok(count)
     }
+}
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Infallible> {
+impl Write for Uart {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
         bytes.iter().for_each(|&byte| driver::send(byte));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> Result<(), Infallible> {
         Ok(())
     }
 }

@@ -1,16 +1,19 @@
-//! The board's side of the link: a [`Board`] over a [`Port`].
+//! The board's side of the link: a [`Board`] over a port.
 //!
 //! The host asks, the board answers, one response for each request. A request that comes again, because its response was lost, is
-//! answered from the buffer of the last response: every byte of text is read exactly once. Frames that were damaged, and requests that
-//! are older than the last one, are passed over.
+//! answered from the buffer of the last response: every byte of text is read exactly once. Frames that were damaged, requests of another
+//! session, and requests that are older than the last one, are passed over.
+//!
+//! A port is [`embedded_io::Read`] and [`embedded_io::Write`], as chips' libraries implement them: reading waits for at least one byte, and 0
+//! says that none will come any more.
 //!
 //! A firmware is [`LinkBoard::serve`] over its chip. On a serial line that never ends; over files it ends with the file.
 
+use embedded_io::{Read, Write};
 use latch_engine::{SelfTest, View};
 
 use super::frame::{FRAME_OVERHEAD, Frame, Reader};
 use super::message::{Info, Item, REQUEST_BYTES, RESPONSE_BYTES, Refusal, Request, TRACED_LAYERS, VERSION};
-use super::port::Port;
 use crate::app::{self, Stop};
 use crate::board::{Board, Input, Ready, Report, Summary, TokenReport, Verdict};
 
@@ -46,15 +49,17 @@ pub struct LinkBoard<P, M> {
     /// True while `response` is in the making.
     pending: bool,
     /// Sequence number and checksum of the last request that was obeyed.
-    last: Option<(u8, u32)>,
-    /// The session's number; `None` before the first one.
-    session: Option<u32>,
+    last: Option<(u32, u32)>,
+    /// The session's number; 0 before the first one.
+    session: u32,
+    /// What the response is sealed with: the session, or 0 where the host cannot know it.
+    seal: u32,
     trace: bool,
     over: bool,
     ready: Option<Ready>,
 }
 
-impl<'flash, P: Port, M: Machine<'flash>> LinkBoard<P, M> {
+impl<'flash, P: Read + Write, M: Machine<'flash>> LinkBoard<P, M> {
     /// A board that nobody has spoken to.
     pub const fn new(port: P, machine: M) -> Self {
         LinkBoard {
@@ -66,7 +71,8 @@ impl<'flash, P: Port, M: Machine<'flash>> LinkBoard<P, M> {
             response: Frame::new(),
             pending: false,
             last: None,
-            session: None,
+            session: 0,
+            seal: 0,
             trace: false,
             over: false,
             ready: None,
@@ -105,7 +111,10 @@ impl<'flash, P: Port, M: Machine<'flash>> LinkBoard<P, M> {
     /// Those of the port.
     pub fn refuse(&mut self, refusal: Refusal) -> Result<(), P::Error> {
         while let Some(byte) = self.byte()? {
-            if let Some((&[sequence, ..], _)) = self.reader.take(byte) {
+            let Some(message) = self.reader.take(byte) else { continue };
+            if let Some((sequence, body)) = message.numbered()
+                && postcard::from_bytes::<Request<'_>>(body).is_ok()
+            {
                 self.answer(sequence, refusal)?;
             }
         }
@@ -123,9 +132,10 @@ impl<'flash, P: Port, M: Machine<'flash>> LinkBoard<P, M> {
     }
 
     /// Begins the response to a request.
-    fn begin(&mut self, sequence: u8) {
+    fn begin(&mut self, sequence: u32, seal: u32) {
         self.response.clear();
-        self.response.byte(sequence);
+        self.response.number(sequence);
+        self.seal = seal;
         self.pending = true;
     }
 
@@ -134,25 +144,27 @@ impl<'flash, P: Port, M: Machine<'flash>> LinkBoard<P, M> {
         if core::mem::take(&mut self.pending) {
             if self.response.is_full() {
                 self.response.clear();
-                self.response.byte(self.last.map_or(0, |(sequence, _)| sequence));
+                self.response.number(self.last.map_or(0, |(sequence, _)| sequence));
                 Item::Refused(Refusal::TooLong).write(&mut self.response);
             }
-            self.port.write(self.response.seal())?;
+            let frame = self.response.seal(self.seal);
+            self.port.write_all(frame)?;
+            self.port.flush()?;
         }
         Ok(())
     }
 
     /// Sends a refusal.
-    fn answer(&mut self, sequence: u8, refusal: Refusal) -> Result<(), P::Error> {
-        self.begin(sequence);
+    fn answer(&mut self, sequence: u32, refusal: Refusal) -> Result<(), P::Error> {
+        self.begin(sequence, 0);
         Item::Refused(refusal).write(&mut self.response);
         self.send()
     }
 
     /// Sends a refusal that ends the session, if there was one.
-    fn turn_away(&mut self, sequence: u8, refusal: Refusal) -> Result<(), P::Error> {
+    fn turn_away(&mut self, sequence: u32, refusal: Refusal) -> Result<(), P::Error> {
         self.last = None;
-        self.session = None;
+        self.session = 0;
         self.answer(sequence, refusal)
     }
 
@@ -184,7 +196,7 @@ impl<'flash, P: Port, M: Machine<'flash>> LinkBoard<P, M> {
     }
 }
 
-impl<'flash, P: Port, M: Machine<'flash>> Board<'flash> for LinkBoard<P, M> {
+impl<'flash, P: Read + Write, M: Machine<'flash>> Board<'flash> for LinkBoard<P, M> {
     type Error = P::Error;
 
     fn image(&self) -> &'flash [u8] {
@@ -194,25 +206,44 @@ impl<'flash, P: Port, M: Machine<'flash>> Board<'flash> for LinkBoard<P, M> {
     fn read(&mut self, buffer: &mut [u8]) -> Result<Input, P::Error> {
         self.send()?;
         while let Some(byte) = self.byte()? {
-            let Some((message, crc)) = self.reader.take(byte) else { continue };
-            let Some((&sequence, body)) = message.split_first() else { continue };
-            if self.last == Some((sequence, crc)) {
-                self.port.write(self.response.bytes())?;
+            let Some(message) = self.reader.take(byte) else { continue };
+            let (session, crc) = (message.session, message.crc);
+            let Some((sequence, body)) = message.numbered() else { continue };
+            let request = postcard::from_bytes(body);
+            // A greeting is sealed with no session, all else with the one that it began.
+            let hello = matches!(request, Ok(Request::Hello { .. }));
+            if session != if hello { 0 } else { self.session } {
+                // Before a session begins anything may be damaged; that a host goes on after a reset can be told from it alone.
+                if !hello && self.session == 0 && request.is_ok() {
+                    self.answer(sequence, Refusal::NoSession)?;
+                }
                 continue;
             }
-            let input = match postcard::from_bytes(body) {
+            if self.last == Some((sequence, crc)) {
+                self.port.write_all(self.response.bytes())?;
+                self.port.flush()?;
+                continue;
+            }
+            let input = match request {
+                Ok(Request::Hello { session, version, .. }) if session == 0 || version != VERSION => {
+                    // In the clear, so that a host of any version can read which one this is.
+                    self.begin(sequence, 0);
+                    self.greet(session);
+                    self.send()?;
+                    continue;
+                }
                 Ok(Request::Hello { session, trace, .. }) => {
-                    if self.session == Some(session) {
+                    if self.session == session {
                         continue;
                     }
                     if !trace && self.ready.is_some_and(|ready| matches!(ready.self_test, SelfTest::Failed { .. })) {
                         self.turn_away(sequence, Refusal::SelfTest)?;
                         continue;
                     }
-                    self.session = Some(session);
+                    self.session = session;
                     self.trace = trace;
                     self.last = Some((sequence, crc));
-                    self.begin(sequence);
+                    self.begin(sequence, session);
                     self.greet(session);
                     return Ok(Input::Restart);
                 }
@@ -231,7 +262,7 @@ impl<'flash, P: Port, M: Machine<'flash>> Board<'flash> for LinkBoard<P, M> {
                 (Ok(_), None) => self.answer(sequence, Refusal::NoSession)?,
                 (Ok(input), Some((last, _))) if sequence == last.wrapping_add(1) => {
                     self.last = Some((sequence, crc));
-                    self.begin(sequence);
+                    self.begin(sequence, self.session);
                     return Ok(input);
                 }
                 (Ok(_), Some(_)) => {}

@@ -1,8 +1,11 @@
 //! Frames: messages on a line that loses, adds and changes bytes.
 //!
 //! ```text
-//! frame = COBS( message ++ CRC-32 of the message, little-endian ) ++ 0x00
+//! frame = COBS( message ++ (CRC-32 of the message XOR session), little-endian ) ++ 0x00
 //! ```
+//!
+//! The session's number is in every checksum: what another session left on the line looks damaged in this one. 0 is no session: what is said
+//! before one begins.
 //!
 //! No byte of a coded frame is 0x00 but its last, so that whoever comes late, or has lost bytes, is in step again behind the next 0x00.
 //! What does not decode, or has another checksum, was damaged on the way and is passed over without a word. A message has at most 250
@@ -85,10 +88,10 @@ impl<const N: usize> Frame<N> {
         self.full
     }
 
-    /// Ends the message: adds the checksum and codes both. Afterwards there is a frame to send, and nothing can be added before
-    /// [`Frame::clear`].
-    pub fn seal(&mut self) -> &[u8] {
-        let crc = CRC.checksum(self.bytes.get(1..self.length).unwrap_or(&[]));
+    /// Ends the message: adds the checksum with the session's number in it and codes both. Afterwards there is a frame to send, and nothing
+    /// can be added before [`Frame::clear`].
+    pub fn seal(&mut self, session: u32) -> &[u8] {
+        let crc = CRC.checksum(self.bytes.get(1..self.length).unwrap_or(&[])) ^ session;
         for byte in crc.to_le_bytes() {
             self.put(byte);
         }
@@ -122,6 +125,36 @@ impl<const N: usize> Frame<N> {
     }
 }
 
+/// What a frame brought. Of a damaged frame the session is any number: whoever takes a message looks at it first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Message<'m> {
+    /// The session that sealed it, see [`Frame::seal`].
+    pub session: u32,
+    /// The CRC-32 of the message.
+    pub crc: u32,
+    /// The message.
+    pub bytes: &'m [u8],
+}
+
+impl<'m> Message<'m> {
+    /// The number at its front, as [`Frame::number`] writes one, and what is behind it.
+    pub fn numbered(&self) -> Option<(u32, &'m [u8])> {
+        let mut number = 0_u32;
+        for (index, &byte) in self.bytes.iter().enumerate().take(5) {
+            let seven = u32::from(byte & 0x7F);
+            // Of the fifth byte only four bits have room.
+            if index == 4 && seven > 0x0F {
+                return None;
+            }
+            number |= seven << (7 * index);
+            if byte < 0x80 {
+                return Some((number, self.bytes.get(index + 1..)?));
+            }
+        }
+        None
+    }
+}
+
 /// Finds messages in bytes as they come, with room for messages of `N - 4` bytes. Longer ones are passed over.
 #[derive(Debug)]
 pub struct Reader<const N: usize> {
@@ -142,8 +175,8 @@ impl<const N: usize> Reader<N> {
         Reader { state: DecoderState::Idle, bytes: [0; N], length: 0 }
     }
 
-    /// Takes the next byte. At the end of a sound frame there is its message and the message's CRC-32.
-    pub fn take(&mut self, byte: u8) -> Option<(&[u8], u32)> {
+    /// Takes the next byte. At the end of a frame there is its message, which is sound if its session is one that is known here.
+    pub fn take(&mut self, byte: u8) -> Option<Message<'_>> {
         match self.state.feed(byte) {
             Ok(DecodeResult::DataContinue(byte)) => {
                 if let Some(place) = self.bytes.get_mut(self.length) {
@@ -161,8 +194,9 @@ impl<const N: usize> Reader<N> {
             Ok(DecodeResult::DataComplete) => {
                 let length = core::mem::replace(&mut self.length, 0);
                 let (message, crc) = self.bytes.get(..length)?.split_last_chunk::<CRC_BYTES>()?;
-                let crc = u32::from_le_bytes(*crc);
-                (crc == CRC.checksum(message)).then_some((message, crc))
+                let own = CRC.checksum(message);
+                let session = u32::from_le_bytes(*crc) ^ own;
+                Some(Message { session, crc: own, bytes: message })
             }
         }
     }
@@ -172,16 +206,19 @@ impl<const N: usize> Reader<N> {
 mod tests {
     use super::*;
 
+    const SESSION: u32 = 0x0102_0304;
+
     fn read<const N: usize>(reader: &mut Reader<N>, bytes: &[u8]) -> Vec<Vec<u8>> {
-        bytes.iter().filter_map(|&byte| reader.take(byte).map(|(message, _)| message.to_vec())).collect()
+        let sound = |message: Message<'_>| (message.session == SESSION).then(|| message.bytes.to_vec());
+        bytes.iter().filter_map(|&byte| reader.take(byte).and_then(sound)).collect()
     }
 
     #[test]
     fn a_frame_has_the_specified_bytes() {
         let mut frame = Frame::<32>::new();
         frame.raw(&[7, 0]);
-        // The CRC-32 of 07 00, as zip has it, is 38 84 98 0e in little-endian order.
-        assert_eq!(frame.seal(), [2, 7, 5, 0x38, 0x84, 0x98, 0x0e, 0]);
+        // The CRC-32 of 07 00, as zip has it, is 38 84 98 0e in little-endian order, and the session 04 03 02 01.
+        assert_eq!(frame.seal(SESSION), [2, 7, 5, 0x3c, 0x87, 0x9a, 0x0f, 0]);
         assert_eq!(read(&mut Reader::<8>::new(), frame.bytes()), [[7, 0]]);
     }
 
@@ -195,7 +232,7 @@ mod tests {
                 frame.clear();
                 frame.raw(&message);
                 assert!(!frame.is_full());
-                let coded = frame.seal();
+                let coded = frame.seal(SESSION);
                 assert_eq!(coded.len(), length + FRAME_OVERHEAD);
                 assert_eq!(coded.iter().position(|&byte| byte == 0), Some(coded.len() - 1));
                 assert_eq!(read(&mut reader, coded), [message]);
@@ -206,7 +243,7 @@ mod tests {
         assert!(!frame.is_full());
         frame.byte(1);
         assert!(frame.is_full());
-        assert_eq!(read(&mut reader, frame.seal()), [[1; LONGEST_MESSAGE]]);
+        assert_eq!(read(&mut reader, frame.seal(SESSION)), [[1; LONGEST_MESSAGE]]);
     }
 
     #[test]
@@ -216,7 +253,7 @@ mod tests {
         assert!(!frame.is_full());
         frame.byte(4);
         assert!(frame.is_full());
-        assert_eq!(read(&mut Reader::<16>::new(), frame.seal()), [[1, 2, 3]]);
+        assert_eq!(read(&mut Reader::<16>::new(), frame.seal(SESSION)), [[1, 2, 3]]);
         frame.clear();
         assert!(!frame.is_full());
     }
@@ -227,15 +264,31 @@ mod tests {
             let mut frame = Frame::<32>::new();
             frame.number(number);
             let expected = postcard::to_stdvec(&number).expect("a number can be written");
-            assert_eq!(read(&mut Reader::<16>::new(), frame.seal()), [expected]);
+            assert_eq!(read(&mut Reader::<16>::new(), frame.seal(SESSION)), [expected.clone()]);
+            let bytes = [&expected[..], &[7]].concat();
+            assert_eq!(Message { session: 0, crc: 0, bytes: &bytes }.numbered(), Some((number, &[7][..])));
         }
+    }
+
+    #[test]
+    fn what_is_no_number_of_32_bits_is_none() {
+        for bytes in [&[][..], &[0x80], &[0xFF; 4], &[0xFF, 0xFF, 0xFF, 0xFF, 0x10], &[0xFF; 6]] {
+            assert_eq!(Message { session: 0, crc: 0, bytes }.numbered(), None, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_frame_of_another_session_is_none_of_this_one() {
+        let mut frame = Frame::<32>::new();
+        frame.raw(&[1, 2, 3]);
+        assert_eq!(read(&mut Reader::<16>::new(), frame.seal(SESSION + 1)), Vec::<Vec<u8>>::new());
     }
 
     #[test]
     fn a_frame_with_any_byte_changed_or_lost_is_passed_over_and_the_next_one_is_read() {
         let mut frame = Frame::<32>::new();
         frame.raw(&[1, 0, 200, 0, 0, 9]);
-        let sound = frame.seal().to_vec();
+        let sound = frame.seal(SESSION).to_vec();
         let expected = [vec![1, 0, 200, 0, 0, 9]];
         for at in 0..sound.len() - 1 {
             for flip in 1..=255 {

@@ -135,13 +135,13 @@ impl Default for Patience {
 
 type RequestFrame = Frame<{ REQUEST_BYTES + FRAME_OVERHEAD }>;
 
-/// A request as a frame.
-fn seal<'f>(frame: &'f mut RequestFrame, sequence: u8, request: Request<'_>) -> &'f [u8] {
+/// A request of a session as a frame; a greeting belongs to none.
+fn seal<'f>(frame: &'f mut RequestFrame, session: u32, sequence: u32, request: Request<'_>) -> &'f [u8] {
     frame.clear();
-    frame.byte(sequence);
+    frame.number(sequence);
     // Requests are plain values, which nothing can keep from being written, and the frame has room for the longest.
     frame.raw(&postcard::to_stdvec(&request).unwrap_or_default());
-    frame.seal()
+    frame.seal(if matches!(request, Request::Hello { .. }) { 0 } else { session })
 }
 
 /// The most bytes of text in a request.
@@ -236,7 +236,8 @@ pub struct Client<W> {
     patience: Patience,
     request: RequestFrame,
     reader: Reader<{ RESPONSE_BYTES + 4 }>,
-    sequence: u8,
+    session: u32,
+    sequence: u32,
     trace: bool,
     info: Option<Info>,
     repeats: u64,
@@ -254,16 +255,22 @@ impl<W: Wire> Client<W> {
             patience,
             request: Frame::new(),
             reader: Reader::new(),
+            // What the hasher starts from is random. The session before this one had another number, but for one time in 2^32.
+            session: (RandomState::new().build_hasher().finish() as u32).max(1),
             sequence: 0,
             trace,
             info: None,
             repeats: 0,
         };
-        // What the hasher starts from is random. The session before this one had another number, but for one time in 2^32.
-        let session = RandomState::new().build_hasher().finish() as u32;
+        let session = client.session;
         let response = client.ask(Request::Hello { version: VERSION, session, trace })?;
         client.info = Some(response.into_info(session)?);
         Ok(client)
+    }
+
+    /// The wire.
+    pub fn wire(&self) -> &W {
+        &self.wire
     }
 
     /// What the board said of itself.
@@ -316,12 +323,11 @@ impl<W: Wire> Client<W> {
         self.ask(Request::End)?.summary.ok_or(LinkError::Nonsense { what: "to the end has no summary" })
     }
 
-    /// Sends a request until its response comes.
+    /// Sends a request until its response comes. Ends at the deadline of the last try, whatever else the line brings until then.
     fn ask(&mut self, request: Request<'_>) -> Result<Response, LinkError> {
         let sequence = self.sequence;
         self.sequence = sequence.wrapping_add(1);
-        let precision = self.info.as_ref().map(|info| info.precision);
-        let frame = seal(&mut self.request, sequence, request);
+        let frame = seal(&mut self.request, self.session, sequence, request);
         let mut buffer = [0; 256];
         for attempt in 0..self.patience.tries.max(1) {
             self.repeats += u64::from(attempt > 0);
@@ -330,27 +336,51 @@ impl<W: Wire> Client<W> {
             let deadline = Instant::now() + self.patience.answer;
             loop {
                 let left = deadline.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    break;
+                }
                 let count = self.wire.receive(&mut buffer, left).map_err(LinkError::Line)?;
                 if count == 0 {
                     break;
                 }
                 // What follows a response in the same piece can only be a repetition of it.
                 for &byte in buffer.get(..count).unwrap_or(&buffer) {
-                    if let Some((message, _)) = self.reader.take(byte)
-                        && let Some((&answered, items)) = message.split_first()
+                    if let Some(message) = self.reader.take(byte)
+                        && let Some((answered, items)) = message.numbered()
                         && answered == sequence
+                        && let Some(response) =
+                            response((message.session, self.session), items, request, self.info.as_ref())?
                     {
-                        let response = Response::parse(items, precision)?;
-                        match request {
-                            // An answer to a greeting of another session was still on the line.
-                            Request::Hello { session, .. }
-                                if response.info.as_ref().is_none_or(|&(_, answered, _)| answered != session) => {}
-                            _ => return Ok(response),
-                        }
+                        return Ok(response);
                     }
                 }
             }
         }
         Err(LinkError::NoAnswer { tries: self.patience.tries.max(1), seconds: self.patience.answer.as_secs_f32() })
+    }
+}
+
+/// What a frame with the request's number says to it; `None` where it was damaged or is of another session. `session` sealed it and `own` is
+/// this one. Without a session a board can only refuse, or name the version that it speaks.
+fn response(
+    (session, own): (u32, u32),
+    items: &[u8],
+    request: Request<'_>,
+    info: Option<&Info>,
+) -> Result<Option<Response>, LinkError> {
+    let greeting = matches!(request, Request::Hello { .. });
+    if session == own {
+        return Response::parse(items, info.map(|info| info.precision)).map(Some);
+    }
+    match items {
+        _ if session != 0 => Ok(None),
+        // Of another version nothing else can be read for sure.
+        [0, version, ..] if greeting && *version != VERSION => Err(LinkError::Version { found: *version }),
+        _ => match Response::parse(items, None) {
+            // A greeting that was damaged on its way looks like a request without a session.
+            Err(LinkError::Refused(Refusal::NoSession)) if greeting => Ok(None),
+            Err(LinkError::Refused(refusal)) => Err(LinkError::Refused(refusal)),
+            _ => Ok(None),
+        },
     }
 }

@@ -1,7 +1,7 @@
 //! What host and board say to each other, in postcard's format.
 //!
 //! ```text
-//! request  = sequence ++ Request
+//! request  = sequence ++ Request              sequence: a number of 32 bits
 //! response = sequence ++ Item*
 //! ```
 //!
@@ -17,7 +17,7 @@ use super::frame::Frame;
 use crate::app::Stop;
 
 /// The version of the link that this program speaks.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 
 /// Layers that a trace has a digest of: the first ones of a chain.
 pub const TRACED_LAYERS: usize = 4;
@@ -29,10 +29,14 @@ pub const TEXT_BYTES: usize = 16;
 pub const TRACED_TEXT_BYTES: usize = 1;
 
 /// The longest request: sequence, kind, length, text.
-pub const REQUEST_BYTES: usize = 3 + TEXT_BYTES;
+pub const REQUEST_BYTES: usize = SEQUENCE_BYTES + 2 + TEXT_BYTES;
+
+/// The longest sequence number.
+const SEQUENCE_BYTES: usize = 5;
 
 /// The longest response: the sequence, five traced tokens, a verdict and a summary.
-pub const RESPONSE_BYTES: usize = 1 + 5 * (TOKEN_BYTES + 5 * (1 + TRACED_LAYERS)) + VERDICT_BYTES + SUMMARY_BYTES;
+pub const RESPONSE_BYTES: usize =
+    SEQUENCE_BYTES + 5 * (TOKEN_BYTES + 5 * (1 + TRACED_LAYERS)) + VERDICT_BYTES + SUMMARY_BYTES;
 
 /// The longest [`Item::Token`]: kind, logit, ticks.
 const TOKEN_BYTES: usize = 1 + 4 + 5;
@@ -52,7 +56,7 @@ pub enum Request<'a> {
     Hello {
         /// The host's [`VERSION`].
         version: u8,
-        /// A number that tells this session from others.
+        /// A number that tells this session from others; never 0.
         session: u32,
         /// True when every token is to be followed by its [`Item::Trace`]s.
         trace: bool,
@@ -171,7 +175,7 @@ pub struct Info<'a> {
     pub precision: Precision,
     /// What its outputs mean, see [`crate::board::Meaning::to_number`].
     pub meaning: u16,
-    /// Its recurrent layers.
+    /// Its layers behind the embedding.
     pub layers: u8,
     /// Bytes of a stream's state.
     pub state_bytes: u32,
@@ -323,7 +327,7 @@ mod tests {
             board: "a board of the longest name there",
             image: 300,
             precision: Precision::Int8,
-            meaning: 3,
+            meaning: 256 << 2 | 3,
             layers: 4,
             state_bytes: 70_000,
             self_test: SelfTest::Failed,
@@ -359,7 +363,7 @@ mod tests {
             let mut frame = Frame::<{ 100 + FRAME_OVERHEAD }>::new();
             item.write(&mut frame);
             let mut reader = Reader::<104>::new();
-            frame.seal().iter().find_map(|&byte| Some(reader.take(byte)?.0.to_vec())).expect("the frame is sound")
+            frame.seal(7).iter().find_map(|&byte| Some(reader.take(byte)?.bytes.to_vec())).expect("the frame is sound")
         };
         for item in &items {
             assert_eq!(written(item), postcard::to_stdvec(item).expect("an item can be written"), "{item:?}");

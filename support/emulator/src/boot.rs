@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command as Process, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 use std::{fmt, thread};
 
@@ -112,7 +112,7 @@ pub fn boot_serial(board: &Board, elf: &Path, image: Option<&Path>, timeout: Dur
     let (input, output) = (child.stdin.take(), child.stdout.take());
     let guard = Guard(child);
     let (input, mut output) = input.zip(output).ok_or_else(|| anyhow!("QEMU has no pipes"))?;
-    let (sender, receiver) = channel();
+    let (sender, receiver) = sync_channel(64);
     thread::spawn(move || {
         let mut buffer = [0; 256];
         // Ends with QEMU, or with the `Serial` that listens.

@@ -7,7 +7,7 @@ use crate::link::frame::{Frame, Reader};
 use crate::link::message::{RESPONSE_BYTES, Request, VERSION};
 
 /// The number of the only session in a file.
-const SESSION: u32 = 0;
+const SESSION: u32 = 1;
 
 /// The requests of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl Batch {
 
     fn add(&mut self, request: Request<'_>) {
         let mut frame = Frame::new();
-        self.bytes.extend(seal(&mut frame, self.requests as u8, request));
+        self.bytes.extend(seal(&mut frame, SESSION, self.requests as u32, request));
         self.requests += 1;
     }
 
@@ -49,9 +49,16 @@ impl Batch {
         let (mut info, mut answers, mut tokens) = (None, Vec::new(), Vec::<Token>::new());
         let mut count = 0;
         for &byte in bytes {
-            let Some((message, _)) = reader.take(byte) else { continue };
-            let Some((&sequence, items)) = message.split_first() else { continue };
-            if sequence != count as u8 {
+            let Some(message) = reader.take(byte) else { continue };
+            let Some((sequence, items)) = message.numbered() else { continue };
+            if message.session == 0 {
+                // What a board says without a session is why it has none.
+                Response::parse(items, None)?;
+            }
+            if message.session != SESSION {
+                continue;
+            }
+            if sequence as usize != count {
                 return Err(LinkError::Nonsense { what: "comes out of turn" });
             }
             count += 1;

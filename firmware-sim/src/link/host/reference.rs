@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 
+use embedded_io::{ErrorType, Read, Write};
 use latch_engine::Model;
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
@@ -12,7 +13,6 @@ use super::batch::{Batch, Transcript};
 use crate::app;
 use crate::link::board::{LinkBoard, Machine};
 use crate::link::message::Refusal;
-use crate::link::port::Port;
 
 /// What a board with this image must answer to a session, by this machine's backend of that name. Ticks are 0.
 ///
@@ -44,9 +44,11 @@ impl<'i> Memory<'i> {
     }
 }
 
-impl Port for Memory<'_> {
+impl ErrorType for Memory<'_> {
     type Error = Infallible;
+}
 
+impl Read for Memory<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Infallible> {
         let count = self.input.len().min(buffer.len());
         for (to, &from) in buffer.iter_mut().zip(self.input) {
@@ -55,9 +57,15 @@ impl Port for Memory<'_> {
         self.input = self.input.get(count..).unwrap_or(&[]);
         Ok(count)
     }
+}
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Infallible> {
+impl Write for Memory<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
         self.output.extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> Result<(), Infallible> {
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::io::{self, ErrorKind, IsTerminal, Read, Write};
 use std::path::Path;
 use std::process::Command;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
@@ -28,6 +28,9 @@ pub trait Wire {
     fn receive(&mut self, buffer: &mut [u8], patience: Duration) -> io::Result<usize>;
 }
 
+/// Pieces of at most 256 bytes that wait to be received. Where more come, they stay with the system, and are lost there if need be.
+const QUEUE: usize = 64;
+
 /// A wire over anything that writes, and reads in a thread of its own, since reading waits. The thread ends with what it reads.
 #[derive(Debug)]
 pub struct Stream<W> {
@@ -40,7 +43,7 @@ pub struct Stream<W> {
 impl<W: Write> Stream<W> {
     /// A wire over a reader and a writer.
     pub fn new(mut reader: impl Read + Send + 'static, writer: W) -> Self {
-        let (sender, pieces) = channel();
+        let (sender, pieces) = sync_channel(QUEUE);
         thread::spawn(move || {
             let mut buffer = [0; 256];
             loop {
