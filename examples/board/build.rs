@@ -6,6 +6,7 @@ fn main() {
     let folder = env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=memory.x");
+    println!("cargo::rerun-if-changed=slot.x");
     if env::var_os("CARGO_FEATURE_SLOT").is_none() {
         println!("cargo::rerun-if-changed=model.latch");
         if !Path::new(&folder).join("model.latch").is_file() {
@@ -17,5 +18,8 @@ fn main() {
     }
     println!("cargo::rustc-link-search={folder}");
     println!("cargo::rustc-link-arg-bins=-Tlink.x");
+    if env::var_os("CARGO_FEATURE_SLOT").is_some() {
+        println!("cargo::rustc-link-arg-bins=-Tslot.x");
+    }
     println!("cargo::rustc-link-arg-bins=--nmagic");
 }

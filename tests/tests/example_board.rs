@@ -14,14 +14,15 @@ use latch_emulator::elf::Elf;
 use latch_emulator::toolchain::{Toolchain, absent_qemu};
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
+use latch_engine::image::header::{Answer, AnswerKind};
 use latch_engine::input::text::Unknown;
 use latch_engine::layers::pooling::Pooling;
-use latch_engine::{Model, Precision, SelfTest, State, probability_q15};
+use latch_engine::{Model, Precision, SelfTest, State, View, probability_q15, with_answer};
 use latch_parts::boards;
 use latch_tests::models::{ROOM, Shape, words};
 
-const FILES: [&str; 7] =
-    ["Cargo.toml", "Cargo.lock", ".cargo/config.toml", "build.rs", "memory.x", "src/board.rs", "src/main.rs"];
+const FILES: [&str; 8] =
+    ["Cargo.toml", "Cargo.lock", ".cargo/config.toml", "build.rs", "memory.x", "slot.x", "src/board.rs", "src/main.rs"];
 
 /// The compiler, or `None` where something is missing and that is allowed.
 fn toolchain() -> Option<Toolchain> {
@@ -165,6 +166,112 @@ fn a_copy_without_an_image_reads_the_one_in_its_slot_and_asks_for_it_where_there
     let mut said = String::new();
     serial.read_line(&mut said)?;
     assert_eq!(said, "there is no image: put one into the chip's flash\r\n");
+    Ok(())
+}
+
+/// An image of a network with so many outputs that answers so.
+fn model_of(outputs: usize, kind: AnswerKind, each_step: bool) -> Result<AlignedBytes> {
+    let unknown = Unknown::LastRow;
+    let shape = Shape { rows: 40, width: 6, units: vec![12], pooling: Pooling::Last, unknown, seed: 9 };
+    let mut weights = shape.weights();
+    let head = weights.head.clone();
+    // Each output turns another half of the units around, so that they say different things.
+    let turned = |output: usize| {
+        let sign = move |unit: usize| if unit >> output & 1 == 0 { 3.0 } else { -3.0 };
+        head.iter().enumerate().map(move |(unit, &weight)| weight * sign(unit)).collect::<Vec<f32>>()
+    };
+    weights.head = (0..outputs).flat_map(turned).collect();
+    weights.head_bias = vec![0.0; outputs];
+    let bytes = latch_tests::models::image(&weights, Precision::Int8, unknown);
+    let image = Image::open(&bytes)?;
+    Ok(with_answer(&image, Answer { kind, each_step }, &[])?)
+}
+
+/// What the stream answers as it stands, as the example words it.
+fn answer_of(session: &mut View<'_, '_, '_>) -> String {
+    let logits: Vec<f32> = latch_tests::models::logits(session).iter().map(|logit| logit.to_f32()).collect();
+    if session.model().answer().kind == AnswerKind::Values {
+        let values: Vec<String> = logits.iter().map(|value| format!("{value:.3}").replace("-0.000", "0.000")).collect();
+        return format!("values {}", values.join(" "));
+    }
+    let best = (1..logits.len()).fold(0, |best, next| if logits[next] > logits[best] { next } else { best });
+    match logits.len() {
+        1 => panic!("one output is a verdict"),
+        2 => ["negative", "positive"][best].to_owned(),
+        _ => format!("class {best}"),
+    }
+}
+
+/// Two texts, the second with a mark, that the model answers differently.
+fn two_texts(model: &Model<'_>, words: &[String]) -> Result<[String; 2]> {
+    let answer = |text: &str| -> Result<String> {
+        let mut state = State::<ROOM>::new();
+        let mut session = model.session(&mut state)?;
+        session.push_bytes(text.as_bytes());
+        session.finish();
+        Ok(answer_of(&mut session))
+    };
+    let first = words[2..12].join(" ");
+    let expected = answer(&first)?;
+    for pair in words.windows(2) {
+        let second = format!("{} {}!", pair[0], pair[1]);
+        if answer(&second)? != expected {
+            return Ok([first, second]);
+        }
+    }
+    anyhow::bail!("every text has the answer {expected}")
+}
+
+#[test]
+fn the_example_answers_classes_values_and_tags_as_the_host_does() -> Result<()> {
+    let Some(toolchain) = toolchain() else { return Ok(()) };
+    let folder = copy()?;
+    let program = build(toolchain, folder.path(), "slot")?;
+    let slot = folder.path().join("slot");
+    let words = words(39);
+    for (outputs, kind, each_step) in [
+        (3, AnswerKind::Classes, false),
+        (2, AnswerKind::Values, false),
+        (1, AnswerKind::Values, false),
+        (4, AnswerKind::Classes, true),
+        (2, AnswerKind::Classes, true),
+    ] {
+        let bytes = model_of(outputs, kind, each_step)?;
+        let image = Image::open(&bytes)?;
+        let model = Model::new(&image);
+        let texts = two_texts(&model, &words)?;
+        let mut expected = Vec::new();
+        for text in &texts {
+            let mut state = State::<ROOM>::new();
+            let mut session = model.session(&mut state)?;
+            if each_step {
+                let mut note = |session: &mut View<'_, '_, '_>, token: &[u8]| {
+                    expected.push(format!("{}: {}", String::from_utf8_lossy(token), answer_of(session)));
+                };
+                session.push_bytes_each(text.as_bytes(), &mut note);
+                session.finish_each(&mut note);
+            } else {
+                session.push_bytes(text.as_bytes());
+                session.finish();
+                expected.push(answer_of(&mut session));
+            }
+        }
+        fs::write(&slot, &*bytes)?;
+        let board = boards::find("microbit")?;
+        let mut serial = BufReader::new(boot_serial(board, &program, Some(&slot), Duration::from_secs(60))?);
+        let mut said = String::new();
+        serial.read_line(&mut said)?;
+        assert!(said.starts_with("the self-test passed"), "{said}");
+        for byte in format!("{}\n{}\n", texts[0], texts[1]).bytes() {
+            serial.get_mut().write_all(&[byte])?;
+            serial.get_mut().flush()?;
+        }
+        for answer in expected {
+            said.clear();
+            serial.read_line(&mut said).context("the board is silent")?;
+            assert_eq!(said.trim_end(), answer, "{outputs} outputs, {kind:?}, each step: {each_step}");
+        }
+    }
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 //!
 //! For a board of your own, change
 //!
-//! 1. in `memory.x` where flash and RAM lie, and how the flash is shared between program and image;
+//! 1. in `memory.x` where flash and RAM lie; in `slot.x` how the flash is shared between program and image where they come apart;
 //! 2. in `.cargo/config.toml` the target and the chip's name for probe-rs. For a Cortex-M33 or M55 add `-C target-cpu` too: the engine
 //!    chooses its instructions by it;
 //! 3. here the constants, and [`Uart`] with what waits for the clock.
@@ -11,15 +11,18 @@
 //!
 //! It promises that a byte that the line brought too fast is never passed over in silence: [`Uart::read`] says so. It leaves out
 //! interrupts and buffers: the port keeps six bytes while the engine works, which is as long as one step may take.
-#![allow(unsafe_code)] // Registers, and the place of the image; each block has its proof.
+#![allow(unsafe_code)] // Registers, and the place of the slot; each block has its proof.
 
 use core::panic::PanicInfo;
 
 pub use cortex_m_rt::entry;
+use latch_engine::Error;
+use latch_engine::image::Image;
 
-/// Bytes of RAM for the state of one stream. `latch inspect model.latch` says how many the model needs, and so does this program where
-/// they are too few; `latch_engine::stream_bytes` computes them from the model's shape.
-pub const STATE_BYTES: usize = 1024;
+/// Bytes of RAM for the state of one stream of the image in the slot. `latch inspect model.latch` says how many it needs, and this program says
+/// where they are too few. Of an image that is linked into the program the compiler knows it.
+#[cfg(feature = "slot")]
+const SLOT_STATE_BYTES: usize = 2048;
 
 /// Bits a second, 8N1, as the register wants them: 0x0027_5000 for 9,600, 0x01D7_E000 for 115,200. Six bytes must take longer than the
 /// longest step: 6 ms at 9,600.
@@ -34,33 +37,36 @@ const CLOCK: usize = 0x4000_0000;
 const PINS: usize = 0x5000_0000;
 const UART: usize = 0x4000_2000;
 
-/// The image's bytes; with the feature `slot` the whole region, whatever lies there.
+// The image in the program, and the bytes of state that it needs.
 #[cfg(not(feature = "slot"))]
-pub fn model() -> &'static [u8] {
-    const BYTES: &[u8] = include_bytes!("../model.latch");
+latch_engine::include_image!(pub Included = "../model.latch");
 
-    #[repr(C, align(16))] // The engine reads the weights where they lie.
-    struct Aligned([u8; BYTES.len()]);
+/// Bytes of RAM for the state of one stream.
+#[cfg(not(feature = "slot"))]
+pub const STATE_BYTES: usize = Included::STATE_BYTES;
 
-    // SAFETY: the section is of constants, as this is, and has nothing else in it.
-    #[unsafe(link_section = ".model")]
-    static MODEL: Aligned = Aligned(*include_bytes!("../model.latch"));
-
-    &MODEL.0
+/// The image.
+#[cfg(not(feature = "slot"))]
+pub fn image() -> Result<Image<'static>, Error> {
+    Included::open()
 }
 
-/// The image's bytes; with the feature `slot` the whole region, whatever lies there.
+/// Bytes of RAM for the state of one stream.
 #[cfg(feature = "slot")]
-pub fn model() -> &'static [u8] {
+pub const STATE_BYTES: usize = SLOT_STATE_BYTES;
+
+/// The image in the slot, whatever lies there.
+#[cfg(feature = "slot")]
+pub fn image() -> Result<Image<'static>, Error> {
     unsafe extern "C" {
         static latch_model_start: u8;
         static latch_model_end: u8;
     }
     let start = &raw const latch_model_start;
     let bytes = (&raw const latch_model_end).addr() - start.addr();
-    // SAFETY: `memory.x` sets the two symbols to the ends of a region of flash, the lower one first. It can be read whether or not
+    // SAFETY: `slot.x` sets the two symbols to the ends of a region of flash, the lower one first. It can be read whether or not
     // anyone has programmed it, and nothing writes it while the program runs.
-    unsafe { core::slice::from_raw_parts(start, bytes) }
+    Image::open(unsafe { core::slice::from_raw_parts(start, bytes) })
 }
 
 /// The serial port.

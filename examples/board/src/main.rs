@@ -1,4 +1,13 @@
-//! Reads lines of text from the serial port and answers each with a verdict: `positive, 855 per mille (28033 of 32768)`.
+//! Reads lines of text from the serial port and answers each.
+//!
+//! | the image answers | a line's answer |
+//! | --- | --- |
+//! | one of two classes | `positive, 855 per mille (28033 of 32768)` |
+//! | one of several classes | `class 3` |
+//! | values | `values 3.141 -0.500` |
+//! | each token | a line a token: `film: class 3` or `film: values 3.141` |
+//!
+//! [`CLASSES`] gives the classes names.
 //!
 //! The board is in `board.rs`. Text goes into the model as it comes, so that no line is too long. Nothing here formats, allocates or panics.
 #![no_std]
@@ -7,8 +16,11 @@
 mod board;
 
 use board::{STATE_BYTES, Uart};
-use latch_engine::{Error, Logit, Model, SelfTest, State, probability_q15};
-use latch_engine::image::Image;
+use latch_engine::image::header::AnswerKind;
+use latch_engine::{Error, Logit, Model, SelfTest, State, View, probability_q15};
+
+/// The names of the classes, in the order of their numbers. Where the model has another number of classes, it answers with their numbers.
+const CLASSES: &[&str] = &["negative", "positive"];
 
 #[board::entry]
 fn main() -> ! {
@@ -23,10 +35,10 @@ fn main() -> ! {
 
 /// Runs for ever, or says why it cannot.
 fn judge_lines(uart: &mut Uart, state: &mut State<STATE_BYTES>) -> Result<(), &'static str> {
-    let image = Image::open(board::model()).map_err(explain)?;
+    let image = board::image().map_err(explain)?;
     let model = Model::new(&image);
-    if model.vocabulary().is_none() || model.outputs() != 1 {
-        return Err("the image is no model of texts with one output");
+    if model.vocabulary().is_none() {
+        return Err("the image is no model of texts");
     }
     match model.self_test(state.as_bytes_mut()).map_err(explain)? {
         SelfTest::Passed => uart.write(b"the self-test passed; send a line of text\r\n"),
@@ -43,11 +55,20 @@ fn judge_lines(uart: &mut Uart, state: &mut State<STATE_BYTES>) -> Result<(), &'
             continue;
         };
         for piece in bytes.split_inclusive(|&byte| is_end(byte)) {
-            session.push_bytes(piece);
+            if model.answer().each_step {
+                session.push_bytes_each(piece, |stream, token| answer_token(uart, stream, token));
+            } else {
+                session.push_bytes(piece);
+            }
             has_text |= piece.iter().any(|&byte| !is_end(byte));
             if has_text && piece.iter().any(|&byte| is_end(byte)) {
-                session.finish();
-                answer(uart, session.output());
+                if model.answer().each_step {
+                    session.finish_each(|stream, token| answer_token(uart, stream, token));
+                } else {
+                    session.finish();
+                    answer(uart, &mut session);
+                    uart.write(b"\r\n");
+                }
                 session.reset();
                 has_text = false;
             }
@@ -60,13 +81,72 @@ fn is_end(byte: u8) -> bool {
     byte == b'\n' || byte == b'\r'
 }
 
-fn answer(uart: &mut Uart, logit: Logit) {
-    let probability = u32::from(probability_q15(logit)); // in 32768ths
-    uart.write(if logit.is_positive() { b"positive, " } else { b"negative, " });
-    write_number(uart, (probability * 1000 + (1 << 14)) >> 15);
-    uart.write(b" per mille (");
-    write_number(uart, probability);
-    uart.write(b" of 32768)\r\n");
+/// The answer to a token.
+fn answer_token(uart: &mut Uart, stream: &mut View<'_, '_, '_>, token: &[u8]) {
+    uart.write(token);
+    uart.write(b": ");
+    answer(uart, stream);
+    uart.write(b"\r\n");
+}
+
+/// The answer of the stream as it stands.
+fn answer(uart: &mut Uart, stream: &mut View<'_, '_, '_>) {
+    let outputs = usize::from(stream.model().outputs());
+    if stream.model().answer().kind == AnswerKind::Values {
+        uart.write(b"values");
+        for output in 0..outputs {
+            uart.write(b" ");
+            write_thousandths(uart, stream.logit(output));
+        }
+    } else if outputs == 1 {
+        let logit = stream.output();
+        let probability = u32::from(probability_q15(logit)); // in 32768ths
+        write_class(uart, usize::from(logit.is_positive()), 2);
+        uart.write(b", ");
+        write_number(uart, (probability * 1000 + (1 << 14)) >> 15);
+        uart.write(b" per mille (");
+        write_number(uart, probability);
+        uart.write(b" of 32768)");
+    } else {
+        // The first of the largest logits.
+        let (mut best, mut largest) = (0, stream.logit(0));
+        for output in 1..outputs {
+            let logit = stream.logit(output);
+            if logit.is_greater(largest) {
+                (best, largest) = (output, logit);
+            }
+        }
+        write_class(uart, best, outputs);
+    }
+}
+
+/// The name of one of so many classes, or its number.
+fn write_class(uart: &mut Uart, class: usize, classes: usize) {
+    match CLASSES.get(class) {
+        Some(name) if CLASSES.len() == classes => uart.write(name.as_bytes()),
+        _ => {
+            uart.write(b"class ");
+            write_number(uart, class as u32);
+        }
+    }
+}
+
+/// A value with three digits behind the point.
+fn write_thousandths(uart: &mut Uart, value: Logit) {
+    let thousandths = match value {
+        Logit::Fixed(value) => (i64::from(value) * 1000 + (1 << 15)) >> 16, // Q15.16
+        Logit::Float(value) => (value * 1000.0) as i64,
+    };
+    if thousandths < 0 {
+        uart.write(b"-");
+    }
+    let thousandths = u32::try_from(thousandths.unsigned_abs()).unwrap_or(u32::MAX);
+    write_number(uart, thousandths / 1000);
+    uart.write(b".");
+    // Divided by constants: by anything else could be by zero, which panics.
+    write_number(uart, thousandths / 100 % 10);
+    write_number(uart, thousandths / 10 % 10);
+    write_number(uart, thousandths % 10);
 }
 
 /// In decimal.
@@ -88,10 +168,14 @@ fn write_number(uart: &mut Uart, mut number: u32) {
 fn explain(error: Error) -> &'static str {
     match error {
         Error::NotAnImage => "there is no image: put one into the chip's flash",
-        Error::PrecisionUnavailable => "the image needs floats: export it with --precision int8",
-        Error::ExtensionUnavailable => "the image needs the engine's feature `extended`",
-        Error::FoldingUnavailable => "the image has a folded embedding: export it without --fold-to",
-        Error::StateTooSmall { .. } => "STATE_BYTES is too small for the model: `latch inspect` says how many it needs",
+        Error::Feature { feature: "float" } => "the image needs floats: export it with --precision int8",
+        Error::Feature { .. } => {
+            "the image needs a feature of the engine: `latch inspect` prints the line for Cargo.toml"
+        }
+        Error::StateTooSmall { .. } => {
+            "SLOT_STATE_BYTES is too small for the model: `latch inspect` says how many it needs"
+        }
+        Error::OlderVersion { .. } => "the image is older than this program: export it again",
         Error::NewerVersion { .. } => "the image is newer than this program: build the program with its Latch",
         _ => "the image is damaged: copy it again or export it anew",
     }
