@@ -296,9 +296,15 @@ impl Sizer {
 /// # Errors
 /// A fault that names what would have to be larger, and how large, where not even the smallest candidate fits.
 pub fn propose(sizer: &Sizer, budget: &Budget, trials: usize) -> Result<Vec<Candidate>> {
-    let base = &sizer.base.model;
-    // Without a pooling to choose, shapes that differ in it alone are the same.
+    let mut base = sizer.base.model.clone();
     let each_step = sizer.base.task.each_step();
+    if each_step {
+        // Without a pooling to choose, shapes that differ in it alone are the same.
+        let pooling = |layer: &&mut LayerConfig| matches!(layer, LayerConfig::Pooling(_));
+        let poolings = base.chain.layers.iter_mut().filter(pooling);
+        poolings.for_each(|layer| *layer = LayerConfig::Pooling(Pooling::Last));
+    }
+    let base = &base;
     let none = NgramConfig { count: 0, ..base.ngrams };
     let of = |width, cells: &[(Cell, usize)], pooling, ngrams| {
         let pooling = if each_step { Pooling::Last } else { pooling };
