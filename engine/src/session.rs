@@ -19,6 +19,25 @@ use crate::state::{State, StateBytes};
 pub struct Session<'s, 'm, 'a>(View<'s, 'm, 'a>);
 
 /// The answers of a stream after the steps so far. This is what callbacks see: in the middle of a chunk of text there is no state to be saved.
+///
+/// A session has a state between two calls:
+///
+/// ```
+/// # use latch_engine::Session;
+/// fn keep(session: &mut Session<'_, '_, '_>) -> Vec<u8> {
+///     session.push_bytes_each(b"good film", |view, _word| drop(view.output()));
+///     session.state().to_vec()
+/// }
+/// ```
+///
+/// Inside a callback there is none, because the tokenizer has read further than the network:
+///
+/// ```compile_fail,E0599
+/// # use latch_engine::Session;
+/// fn keep(session: &mut Session<'_, '_, '_>) {
+///     session.push_bytes_each(b"good film", |view, _word| drop(view.state().to_vec()));
+/// }
+/// ```
 #[derive(Debug)]
 pub struct View<'s, 'm, 'a> {
     model: &'m Model<'a>,

@@ -235,8 +235,11 @@ fn a_provenance_whose_accuracy_is_no_number_reads_as_none() {
     }
 }
 
-/// The image of a description whose tensors with this role and layer hold one value.
-fn filled(kinds: &[Kind], changes: &[(fn(&Tensor) -> bool, f32)]) -> AlignedBytes {
+/// Which tensors get another magnitude, and which one.
+type Change = (fn(&Tensor) -> bool, f32);
+
+/// The image of a chain of floats with these changes; every sign and every zero stays.
+fn filled(kinds: &[Kind], changes: &[Change]) -> AlignedBytes {
     let description = chains::describe(Weights::F32, 6, kinds);
     let mut tensors = chains::tensors(&description, 5);
     for (is_meant, value) in changes {
@@ -262,7 +265,7 @@ fn a_float_image_whose_sums_could_overflow_is_refused_by_layer_and_row() {
     let is_bias = |tensor: &Tensor| tensor.role == Role::Biases && tensor.layer == 2;
     for cell in [Kind::Lstm(5), Kind::Gru(5, true), Kind::Gru(5, false), Kind::Rnn(5, false)] {
         let kinds = [cell, Kind::Pooling(Pooling::Mean), Kind::Dense(2, Activation::Linear)];
-        let error = |changes: &[(fn(&Tensor) -> bool, f32)]| Image::open(&filled(&kinds, changes)).err();
+        let error = |changes: &[Change]| Image::open(&filled(&kinds, changes)).err();
         // Each weight alone is finite; it is the product or the sum that is not.
         assert_eq!(error(&[(is_embedding, 1e20), (is_weights, 1e20)]), Some(Error::TooLarge { layer: 0, row: 0 }));
         assert_eq!(error(&[(is_head, 3.4e38)]), Some(Error::TooLarge { layer: 2, row: 0 }));

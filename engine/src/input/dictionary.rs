@@ -108,3 +108,64 @@ fn hash(word: &[u8], seed: u32) -> u32 {
     let hash = word.iter().fold(seed, |hash, &byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     hash ^ (hash >> 16)
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::*;
+    use std::collections::{BTreeSet, HashMap};
+    use std::vec::Vec;
+
+    /// FNV's prime, and the number that undoes a multiplication with it.
+    const PRIME: u32 = 0x0100_0193;
+    const INVERSE: u32 = 0x359C_449B;
+
+    /// All words of four letters.
+    fn blocks() -> impl Iterator<Item = [u8; 4]> {
+        (0..26_u32.pow(4)).map(|number| [17_576, 676, 26, 1].map(|place| b'a' + (number / place % 26) as u8))
+    }
+
+    /// Words of eight letters that all lead from the state `from` to the state `to`: halves that meet in the middle.
+    fn between(from: u32, to: u32) -> Vec<Vec<u8>> {
+        let forwards =
+            |block: [u8; 4]| block.iter().fold(from, |state, &byte| (state ^ u32::from(byte)).wrapping_mul(PRIME));
+        let back =
+            |block: [u8; 4]| block.iter().rev().fold(to, |state, &byte| state.wrapping_mul(INVERSE) ^ u32::from(byte));
+        let halves: HashMap<u32, [u8; 4]> = blocks().map(|block| (forwards(block), block)).collect();
+        blocks().filter_map(|second| Some([halves.get(&back(second))?.as_slice(), &second].concat())).collect()
+    }
+
+    #[test]
+    fn twenty_thousand_words_of_equal_hash_stand_near_their_slots_and_are_found() {
+        assert_eq!(PRIME.wrapping_mul(INVERSE), 1);
+        let states = [SEEDS[0], 0x1234_5678, 0x0BAD_CAFE, 0x5EED_5EED];
+        let parts: Vec<Vec<Vec<u8>>> = states.windows(2).map(|pair| between(pair[0], pair[1])).collect();
+        let (first, second, third) = (&parts[0], &parts[1], &parts[2]);
+        let mut words = BTreeSet::new();
+        for (a, b) in first.iter().flat_map(|a| second.iter().map(move |b| (a, b))) {
+            words.extend(third.iter().map(|c| [a.as_slice(), b, c].concat()));
+        }
+        let words: Vec<Vec<u8>> = words.into_iter().take(20_000).collect();
+        assert_eq!(words.len(), 20_000);
+        assert!(words.iter().all(|word| hash(word, SEEDS[0]) == hash(&words[0], SEEDS[0])));
+
+        let text = words.iter().map(Vec::len).sum();
+        let mut memory = std::vec![0_u32; Dictionary::bytes(words.len(), text).div_ceil(4)];
+        let memory = &mut bytemuck::cast_slice_mut(&mut memory)[..Dictionary::bytes(words.len(), text)];
+        let dictionary = Dictionary::build(words.len(), || words.iter(), memory).expect("there is room");
+        let dictionary = dictionary.expect("another seed parts the words");
+        assert_ne!(dictionary.seed, SEEDS[0]);
+        let mask = dictionary.slots.len() - 1;
+        let mut slots = std::vec![0; words.len()];
+        for (slot, &id) in dictionary.slots.iter().enumerate().filter(|&(_, &id)| id != 0) {
+            slots[id as usize - 1] = slot;
+        }
+        for (id, word) in words.iter().enumerate() {
+            assert_eq!(dictionary.id(word), Some(id as u32));
+            let away = slots[id].wrapping_sub(hash(word, dictionary.seed) as usize) & mask;
+            assert!(away <= MOST_AWAY, "word {id} is {away} slots away from its hash");
+        }
+        assert_eq!(dictionary.id(b"nobody"), None);
+    }
+}

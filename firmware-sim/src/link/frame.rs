@@ -264,7 +264,7 @@ mod tests {
             let mut frame = Frame::<32>::new();
             frame.number(number);
             let expected = postcard::to_stdvec(&number).expect("a number can be written");
-            assert_eq!(read(&mut Reader::<16>::new(), frame.seal(SESSION)), [expected.clone()]);
+            assert_eq!(read(&mut Reader::<16>::new(), frame.seal(SESSION)), std::slice::from_ref(&expected));
             let bytes = [&expected[..], &[7]].concat();
             assert_eq!(Message { session: 0, crc: 0, bytes: &bytes }.numbered(), Some((number, &[7][..])));
         }
