@@ -265,7 +265,12 @@ pub(crate) fn float_features<N: FloatNumbers>(x: Values<'_, N>) -> FeaturesFloat
 }
 
 /// Sums of floats stay below this at the door, far from an infinity.
-pub(crate) const MOST: f32 = f32::from_bits((127 + 100) << 23);
+const MOST: f32 = f32::from_bits((127 + 100) << 23);
+
+/// True of a number far from an infinity; not of what is no number.
+pub(crate) fn is_moderate(sum: f32) -> bool {
+    sum.abs() < MOST
+}
 
 /// The two arithmetics of floats.
 pub(crate) trait FloatNumbers:
@@ -341,8 +346,7 @@ fn check_floats<N: FloatNumbers>(matrices: &[Matrix<'_, N>], bias: &[f32], layer
                 largest += FloatWeight::to_f32(*weight).abs() * limit;
             }
         }
-        // Also where it is no number.
-        if !(largest < MOST) {
+        if !is_moderate(largest) {
             return Err(Error::TooLarge { layer, row: row as u32 });
         }
         most = most.max(largest);

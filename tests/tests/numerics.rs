@@ -205,7 +205,7 @@ fn quantized_logits_stay_near_those_of_f32() {
                     rows: 40,
                     width: 4 + seed as usize % 20,
                     units: units.clone(),
-                    pooling: pooling,
+                    pooling,
                     unknown: Unknown::Skip,
                     seed,
                 };

@@ -416,7 +416,7 @@ impl<W: FloatNumbers> Steps for W {
     fn check_projected(_: &Opened<'_, W>, ids: impl Iterator<Item = u32> + Clone, ready: &[f32]) -> Result<(), Error> {
         let rows = ready.len().checked_div(ids.clone().count()).unwrap_or(0).max(1);
         // Far from an infinity, as every other sum is.
-        match ready.iter().position(|sum| !(sum.abs() < crate::numbers::MOST)) {
+        match ready.iter().position(|&sum| !crate::numbers::is_moderate(sum)) {
             Some(at) => Err(Error::TooLarge { layer: 0, row: (at % rows) as u32 }),
             None => Ok(()),
         }

@@ -97,15 +97,7 @@ pub fn step_float<B: Backend, W: FloatWeight>(
     match rnn.activation {
         Activation::Tanh => backend.tanh_f32(h),
         // Not `f32::max`, which would turn NaN into a number.
-        Activation::Relu => h.iter_mut().for_each(|h| {
-            *h = if *h < 0.0 {
-                0.0
-            } else if *h > MOST_RECTIFIED {
-                MOST_RECTIFIED
-            } else {
-                *h
-            }
-        }),
+        Activation::Relu => h.iter_mut().for_each(|h| *h = h.clamp(0.0, MOST_RECTIFIED)),
     }
     h.iter_mut().for_each(|h| *h = without_subnormals(*h));
 }
