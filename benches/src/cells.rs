@@ -47,6 +47,9 @@ impl Layer {
     }
 }
 
+/// One step over features and a hidden state, forwards or backwards.
+type Step<'s> = Box<dyn FnMut(Features<'_>, &mut [i16], bool) + 's>;
+
 impl WithBackend for Steps<'_> {
     /// False for a cell that there is not.
     type Output = bool;
@@ -54,7 +57,7 @@ impl WithBackend for Steps<'_> {
     fn run<B: Backend>(self, backend: B) -> bool {
         let size = self.size;
         let (x, mut h) = (vec![33; size], vec![0; size]);
-        let mut each = |mut step: Box<dyn FnMut(Features<'_>, &mut [i16], bool) + '_>| {
+        let mut each = |mut step: Step<'_>| {
             for n in 0..self.count {
                 step(Features::Row(black_box(&x)), &mut h, n % 2 == 1);
             }

@@ -180,7 +180,7 @@ fn a_missing_a_cut_and_a_foreign_file_are_refused_by_name() {
     assert!(message.contains("cut.latch: the image is cut off") && message.contains("copy it again"), "{message}");
 
     let message = refused(&run_image(&folder.data(), &arguments, ""));
-    assert!(message.contains("data.tsv: this is no Latch image"), "{message}");
+    assert!(message.contains("data.tsv: not a Latch image"), "{message}");
     let message = refused(&run_image(folder.0.path(), &arguments, ""));
     assert!(message.contains("it is a folder"), "{message}");
 }

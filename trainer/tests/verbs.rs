@@ -412,7 +412,7 @@ fn export_folds_as_many_ids_as_a_budget_has_room_for_and_no_verdict_changes() {
     assert_eq!((inspected["version"].as_u64(), inspected["folded"].as_u64()), (Some(7), Some(ids)));
     assert_eq!(inspected["self_test"], before["self_test"]);
     let shown = succeed(&mut place.latch(["inspect", "folded.latch"])).stdout;
-    assert!(shown.contains(&format!("{ids} of ")) && shown.contains("folded gates"), "{shown}");
+    assert!(shown.contains(&format!("{ids} of ")) && shown.contains("projected rows"), "{shown}");
 }
 
 #[test]
