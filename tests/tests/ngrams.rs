@@ -2,7 +2,8 @@
 
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
-use latch_engine::input::text::{Tokenizer, Tokens, Unknown};
+use latch_engine::input::ngrams::stream_bytes;
+use latch_engine::input::text::{Tokens, Unknown};
 use latch_engine::kernels::AnyBackend;
 use latch_engine::{Error, Logit, Model, Precision, State};
 use latch_trainer::dataset::{Example, built_in};
@@ -89,9 +90,10 @@ fn a_state_with_a_sum_that_no_text_gives_is_refused() {
     let image = Image::open(&bytes).expect("it opens");
     let model = Model::new(&image);
     let mut state = State::<N>::new();
-    model.session(&mut state).expect("there is room").push_bytes(b"a fine film ");
-    // Checksum and steps, the tokenizer, and then the n-grams' sum, tokens, and two hashes.
-    let sum = 8 + size_of::<Tokenizer>();
+    let mut session = model.session(&mut state).expect("there is room");
+    session.push_bytes(b"a fine film ");
+    // The n-grams are the last thing that is remembered: their sum, tokens, and two hashes.
+    let sum = session.remembered().len() - stream_bytes(NGRAMS.longest);
     state.as_bytes_mut()[sum..sum + 4].copy_from_slice(&30_000_000_i32.to_le_bytes());
     assert_eq!(model.resume(&mut state).err(), Some(Error::StateDamaged));
 }

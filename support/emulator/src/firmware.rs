@@ -117,7 +117,7 @@ pub fn build_with(toolchain: Toolchain, board: &Board, program: Program, options
         .arg("--config")
         .arg(flags)
         .arg("--config")
-        .arg(format!("profile.firmware.package.latch-engine.opt-level={}", engine_level(board, options)))
+        .arg(format!("profile.firmware.package.latch-engine.opt-level={}", engine_level(board, program, options)))
         .env("LATCH_BOARD", board.name)
         .env("LATCH_PORT", port)
         .env("LATCH_STATE_BYTES", &state_bytes)
@@ -147,10 +147,14 @@ const SMALL: usize = 5;
 
 /// How the engine is optimised: for size where its kernels are assembly, for speed where they are Rust, which is RISC-V, the scalar backend
 /// and the floats of an FPU, unless all of the format has to fit the reserve, too. Floats without an FPU are for comparison only, and must fit it.
-fn engine_level(board: &Board, options: &Options) -> &'static str {
+fn engine_level(board: &Board, program: Program, options: &Options) -> &'static str {
     let has_fpu = board.target.ends_with("hf");
     let is_riscv = board.target.starts_with("riscv");
     let is_for_speed = if options.float { has_fpu } else { options.scalar || is_riscv };
+    // The whole firmware with both kinds of floats fits the reserve of no board when it is compiled for speed alone.
+    if program == Program::Firmware && options.float && !is_riscv {
+        return "\"s\"";
+    }
     // RISC-V's board has room for more than the reserve.
     if is_for_speed && (is_riscv || options.features.len() <= SMALL) { "2" } else { "\"z\"" }
 }
