@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use latch_data::dataset::{self, Part, built_in};
 use latch_emulator::boot::{self, boot};
-use latch_emulator::command::{root, target_folder};
-use latch_emulator::elf::{Elf, undefined_symbols};
+use latch_emulator::command::root;
+use latch_emulator::elf::Elf;
 use latch_emulator::firmware::{self, Options, Port, Program};
 use latch_emulator::toolchain::{Toolchain, absent_qemu};
 use latch_engine::image::Image;
@@ -287,23 +287,6 @@ fn the_firmware_cannot_panic_allocate_or_format_and_integers_need_no_floats() {
             }
         }
     }
-}
-
-#[test]
-fn the_engines_object_file_for_a_cortex_m0_refers_to_no_float_routine() {
-    let Some(toolchain) = toolchain() else { return };
-    let board = find("microbit").expect("a board of the table");
-    let build = format!("build --quiet --release -p latch-engine --no-default-features --target {}", board.target);
-    toolchain.cargo(&build).capture().expect("the engine compiles");
-    let folder = target_folder().join(match toolchain {
-        Toolchain::Rustup => "device",
-        Toolchain::Debian => "device-debian",
-    });
-    let library = folder.join(board.target).join("release/liblatch_engine.rlib");
-    let symbols = undefined_symbols(&library).expect("a library of object files");
-    assert!(!symbols.is_empty(), "{} refers to nothing at all", library.display());
-    let floats: Vec<&String> = symbols.iter().filter(|symbol| is_soft_float(symbol)).collect();
-    assert!(floats.is_empty(), "{floats:?}");
 }
 
 #[test]
