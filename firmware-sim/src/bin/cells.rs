@@ -18,11 +18,11 @@
 #[cfg(not(target_os = "none"))]
 compile_error!("the feature `device` is for the chips' targets: leave it out on a host");
 
+use embedded_io::Write;
 use latch_engine::kernels::cell::{gru, rnn};
 use latch_engine::kernels::{AnyBackend, Backend, Features, Packed, RowsI8, WithBackend};
 use latch_firmware_sim::device::{self, Chip, ChipPort, entry};
 use latch_firmware_sim::link::board::Machine;
-use latch_firmware_sim::link::port::Port;
 
 /// Steps that are taken.
 const STEPS: u32 = 64;
@@ -43,7 +43,7 @@ fn run() -> Result<(), u32> {
     let task = Task { cell, inputs: inputs as usize, units: units as usize, shift, rest, memory };
     let digest = AnyBackend::detect().run(task)?;
     let mut port = ChipPort::open().map_err(|_| 5_u32)?;
-    port.write(&digest.to_le_bytes()).map_err(|_| 5)
+    port.write_all(&digest.to_le_bytes()).map_err(|_| 5)
 }
 
 /// The layer and the memory for its states.

@@ -14,11 +14,11 @@
 #[cfg(not(target_os = "none"))]
 compile_error!("the feature `device` is for the chips' targets: leave it out on a host");
 
+use embedded_io::Write;
 use latch_engine::image::Image;
 use latch_engine::{Digest, Model, Precision};
 use latch_firmware_sim::device::{self, Chip, ChipPort, entry};
 use latch_firmware_sim::link::board::Machine;
-use latch_firmware_sim::link::port::Port;
 
 /// Tokens that are pushed.
 const TOKENS: u32 = 64;
@@ -54,9 +54,9 @@ fn run() -> Result<(), u32> {
         Precision::F16 => 1,
         Precision::Int8 => 2,
     };
-    port.write(&session.tokens().to_le_bytes())
-        .and_then(|()| port.write(&digest.value().to_le_bytes()))
-        .and_then(|()| port.write(&[precision]))
-        .and_then(|()| port.write(&(model.state_bytes() as u32).to_le_bytes()))
+    port.write_all(&session.tokens().to_le_bytes())
+        .and_then(|()| port.write_all(&digest.value().to_le_bytes()))
+        .and_then(|()| port.write_all(&[precision]))
+        .and_then(|()| port.write_all(&(model.state_bytes() as u32).to_le_bytes()))
         .map_err(|_| 5)
 }
