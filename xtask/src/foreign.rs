@@ -85,7 +85,7 @@ mod tests {
             "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER=rust-lld \
             CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUNNER='qemu-aarch64 -cpu cortex-a53' \
             LATCH_EXPECT_BACKENDS='scalar neon' \
-            cargo test --profile checked --no-fail-fast -p latch-engine --lib --target aarch64-unknown-linux-musl"
+            cargo test --profile checked --no-fail-fast -p latch-engine --features std,float --lib --target aarch64-unknown-linux-musl"
         );
     }
 }
