@@ -18,9 +18,9 @@
 //! `link` with a board at the end of a serial line.
 //!
 //! ```
-//! use latch_engine::State;
+//! use latch_engine::{State, View};
 //! use latch_firmware_sim::app::{self, Stop};
-//! use latch_firmware_sim::board::{Board, Input, Report};
+//! use latch_firmware_sim::board::{Board, Input, Report, TokenReport};
 //!
 //! /// A board with one text and an empty flash.
 //! struct Bench<'t>(&'t [u8]);
