@@ -151,9 +151,9 @@ fn engine_level(board: &Board, program: Program, options: &Options) -> &'static 
     let has_fpu = board.target.ends_with("hf");
     let is_riscv = board.target.starts_with("riscv");
     let is_for_speed = if options.float { has_fpu } else { options.scalar || is_riscv };
-    // The whole firmware with both kinds of floats fits the reserve of no board when it is compiled for speed alone.
+    // The whole firmware with both kinds of floats fits the reserve of no board unless it is compiled for size.
     if program == Program::Firmware && options.float && !is_riscv {
-        return "\"s\"";
+        return "\"z\"";
     }
     // RISC-V's board has room for more than the reserve.
     if is_for_speed && (is_riscv || options.features.len() <= SMALL) { "2" } else { "\"z\"" }
