@@ -94,7 +94,7 @@ pub enum Pooling {
     Mean,
     /// The largest value of each feature.
     Max,
-    /// The mean, each step with the weight e^(4·h) of its first feature's h.
+    /// The mean, each step with the weight e^(4·h) of its first feature's h, held to [-1, 1].
     Attention,
 }
 

@@ -400,7 +400,8 @@ mod naive {
     }
 
     fn pool(pooling: Pooling, steps: &[Vec<f64>]) -> Vec<f64> {
-        let weight = |step: &[f64]| if pooling == Pooling::Attention { (4.0 * step[0]).exp() } else { 1.0 };
+        let weight =
+            |step: &[f64]| if pooling == Pooling::Attention { (4.0 * step[0].clamp(-1.0, 1.0)).exp() } else { 1.0 };
         let total: f64 = steps.iter().map(|step| weight(step)).sum();
         let units = 0..steps[0].len();
         match pooling {

@@ -32,7 +32,8 @@ pub trait Real: RealField + Copy + Default + Send + Sync + Serialize + Deseriali
     /// `x ← tanh(x)` for every element.
     fn tanh_slice(values: &mut [Self]);
 
-    /// The weight of a step in a readout by attention, of its first hidden feature: `e^(4·(h - 1))`; in `f32` the engine's.
+    /// The weight of a step in a readout by attention, of its first hidden feature: `e^(4·(h - 1))`, h held to [-1, 1]; in `f32` the
+    /// engine's.
     fn attention_weight(self) -> Self;
 
     /// That of the engine's integers: of a hidden feature in Q0.15, as a number below 1.
@@ -167,7 +168,7 @@ impl Real for f64 {
     }
 
     fn attention_weight(self) -> Self {
-        f64::exp(4.0 * (self - 1.0))
+        f64::exp(4.0 * (self.clamp(-1.0, 1.0) - 1.0))
     }
 
     fn product<'b>(c: &mut [Self], a: &Packed<Self>, b: impl Fn(usize) -> &'b [Self], keep: bool) {

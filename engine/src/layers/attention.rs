@@ -1,7 +1,7 @@
 //! Pooling by attention: a mean of the hidden states in which each step has a weight of its own.
 //!
 //! ```text
-//! a_t = e^(4·h_t[0])              the last layer's first unit says how much its step counts
+//! a_t = e^(4·s_t),  s_t = h_t[0] held to [-1, 1]          the layer's first unit says how much its step counts
 //! r   = Σ a_t·h_t / Σ a_t         (Bahdanau et al. 2015, section 3.1, with a unit in the place of their scoring layer)
 //! ```
 //!
@@ -34,15 +34,16 @@ pub fn attention_weight(hidden: i16) -> u32 {
     ((power + ((1 << whole) >> 1)) >> whole).min(LARGEST)
 }
 
-/// `e^(4·(h - 1))` of a hidden state in floats, within `10^-6` of it in (-1, 1); the same bits of the same h everywhere.
+/// `e^(4·(h - 1))` of a hidden state in floats, within `10^-6` of it in [-1, 1], and beyond as at the nearer end, as integers have it; the same bits
+/// of the same h everywhere.
 ///
 /// ```text
 /// y = (1 - h)·4·log2(e),  2^-y = 2^-⌊y⌋·2^-frac(y)          with the polynomial through six Chebyshev points for 2^-f, off by 6·10^-8
 /// ```
 pub fn attention_weight_f32(hidden: f32) -> f32 {
     const POWER: [f32; 6] = [-0.000_946_877, 0.009_209_18, -0.055_298_12, 0.240_178_96, -0.693_143_1, 0.999_999_94];
-    let y = ((1.0 - hidden) * 5.770_78).clamp(0.0, 126.0);
-    let whole = (y as u32).min(126);
+    let y = ((1.0 - hidden) * 5.770_78).clamp(0.0, 11.541_56);
+    let whole = y as u32 & 15;
     let f = y - whole as f32;
     POWER.into_iter().fold(0.0, |sum, coefficient| sum * f + coefficient) * f32::from_bits((127 - whole) << 23)
 }
@@ -121,9 +122,10 @@ mod tests {
             let weight = f64::from(attention_weight_f32(hidden));
             assert!((weight / exact - 1.0).abs() < 1e-6, "{hidden}: {weight}, {exact}");
         }
-        // No hidden state has these.
-        for hidden in [f32::NEG_INFINITY, f32::MIN, 1.0 + f32::EPSILON, f32::MAX, f32::INFINITY] {
-            assert!((0.0..=1.0).contains(&attention_weight_f32(hidden)), "{hidden}");
+        // A rectified unit or a linear layer has more.
+        for hidden in [1.0 + f32::EPSILON, f32::MAX, f32::INFINITY] {
+            assert_eq!(attention_weight_f32(hidden), attention_weight_f32(1.0), "{hidden}");
+            assert_eq!(attention_weight_f32(-hidden), attention_weight_f32(-1.0), "{hidden}");
         }
         let mut total = 0.0_f32.to_bits();
         let halved = (0..10_000).filter(|_| add_weight_f32(&mut total, 1.0)).count();

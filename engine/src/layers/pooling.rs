@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! last        r = h_T                mean    r = Σ h_t / T
-//! max         r = max h_t            attention    r = Σ a_t h_t / Σ a_t,    a_t = e^(4·h_t[0]), see [`super::attention`]
+//! max         r = max h_t            attention    r = Σ a_t h_t / Σ a_t,    a_t = e^(4·h_t[0]), h held to [-1, 1]: [`super::attention`]
 //! ```
 //!
 //! State: nothing of last; the count of steps and the sums of mean (32 bits a unit; floats keep the mean itself); the sum of weights and the sums
@@ -11,7 +11,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Memory, Place, attention};
-use crate::features::{ATTENTION, POOLING};
+use crate::features::{ATTENTION, Feature, POOLING};
 use crate::image::reader::Reader;
 use crate::kernels::Backend;
 use crate::numbers::{FloatNumbers, Numbers, Precision, Values};
@@ -26,7 +26,7 @@ pub enum Pooling {
     Mean,
     /// The largest value of each unit.
     Max,
-    /// The mean over all steps, each with the weight e^(4·h) of the first unit's h.
+    /// The mean over all steps, each with the weight e^(4·h) of the first unit's h, held to [-1, 1].
     Attention,
 }
 
@@ -57,10 +57,10 @@ impl Pooling {
     }
 
     /// The feature that this build lacks for it.
-    pub(crate) const fn missing(self) -> Option<&'static str> {
+    pub(crate) const fn missing(self) -> Option<Feature> {
         match self {
-            Pooling::Mean | Pooling::Max if !POOLING => Some("pooling"),
-            Pooling::Attention if !ATTENTION => Some("attention"),
+            Pooling::Mean | Pooling::Max if !POOLING => Some(Feature::Pooling),
+            Pooling::Attention if !ATTENTION => Some(Feature::Attention),
             _ => None,
         }
     }

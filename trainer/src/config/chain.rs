@@ -131,7 +131,7 @@ pub enum Pooling {
     Mean,
     /// The largest value of each feature over all steps; of equal values the earliest counts.
     Max,
-    /// The mean over all steps, each with the weight e^(4·h) of its first feature's h.
+    /// The mean over all steps, each with the weight e^(4·h) of its first feature's h, held to [-1, 1].
     Attention,
 }
 

@@ -1,7 +1,8 @@
 //! Pooling: from all steps of a sequence to one vector.
 //!
 //! ```text
-//! attention    r = Σ a_t·h_t / Σ a_t with a_t = e^(4·h_t[0])      dh_t = a_t·dr / Σ a,   dh_t[0] += 4·a_t·(dr·(h_t - r)) / Σ a
+//! attention    r = Σ a_t·h_t / Σ a_t with a_t = e^(4·s_t), s_t = h_t[0] held to [-1, 1]
+//!              dh_t = a_t·dr / Σ a,   dh_t[0] += 4·a_t·(dr·(h_t - r)) / Σ a where s_t = h_t[0]
 //! ```
 //!
 //! A sequence without tokens has the zero vector.
@@ -149,7 +150,9 @@ impl Pooling {
                         for (target, &g) in target.iter_mut().zip(&gradient[sequence * units..]) {
                             *target = weight * g;
                         }
-                        target[0] += rate * weight * (along(sequence, token) - means[sequence]);
+                        if hidden[token * units].abs() <= T::one() {
+                            target[0] += rate * weight * (along(sequence, token) - means[sequence]);
+                        }
                     }
                 }
             }
@@ -177,13 +180,17 @@ mod tests {
     const HIDDEN: [f64; 8] = [1.0, 6.0, -3.0, -4.0, 5.0, 2.0, 3.0, 4.0];
 
     fn run(pooling: Pooling) -> (Vec<f64>, Vec<f64>) {
+        run_on(pooling, &HIDDEN)
+    }
+
+    fn run_on(pooling: Pooling, hidden: &[f64]) -> (Vec<f64>, Vec<f64>) {
         let sequences: [&[u32]; 3] = [&[0, 0, 0], &[0], &[]];
         let mut steps = Steps::default();
         steps.gather(&[0, 1, 2], |index| sequences[index]);
         let (mut output, mut tape, mut gradient) = (Vec::new(), Tape::default(), Vec::new());
-        pooling.forward(2, &steps, &HIDDEN, f64::attention_weight, &mut output, &mut tape);
+        pooling.forward(2, &steps, hidden, f64::attention_weight, &mut output, &mut tape);
         let from_head = [30.0, 60.0, 7.0, 8.0, 9.0, 10.0];
-        pooling.backward(2, &steps, &from_head, (&HIDDEN, &tape), &mut gradient);
+        pooling.backward(2, &steps, &from_head, (hidden, &tape), &mut gradient);
         (output, gradient)
     }
 
@@ -205,16 +212,28 @@ mod tests {
 
     #[test]
     fn attention_weighs_the_steps_by_their_first_feature() {
-        let (output, gradient) = run(Pooling::Attention);
-        // e^(4·(1 - 5)) and e^(4·(3 - 5)) beside 1, of the first feature's 1, 5 and 3.
-        let weights = [(-16.0_f64).exp(), 1.0, (-8.0_f64).exp()];
+        let (output, gradient) = run_on(Pooling::Attention, &HIDDEN.map(|h| h / 8.0));
+        // e^(4·(1 - 5)/8) and e^(4·(3 - 5)/8) beside 1, of the first feature's 1/8, 5/8 and 3/8.
+        let weights = [(-2.0_f64).exp(), 1.0, (-1.0_f64).exp()];
         let total: f64 = weights.iter().sum();
         let [a, b, c] = weights.map(|weight| weight / total);
-        let expected = [a * 1.0 + b * 5.0 + c * 3.0, a * 6.0 + b * 2.0 + c * 4.0, -3.0, -4.0, 0.0, 0.0];
+        let expected =
+            [a * 1.0 + b * 5.0 + c * 3.0, a * 6.0 + b * 2.0 + c * 4.0, -3.0, -4.0, 0.0, 0.0].map(|r| r / 8.0);
         output.iter().zip(expected).for_each(|(found, expected)| assert!((found - expected).abs() < 1e-12));
         // A sequence of one token has its hidden state, whatever its weight.
         assert_eq!(gradient[2..4], [7.0, 8.0]);
         assert!((gradient[1] - a * 60.0).abs() < 1e-12 && (gradient[5] - b * 60.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn attention_weighs_what_is_beyond_one_as_one_and_turns_no_gradient_to_it() {
+        let (output, gradient) = run(Pooling::Attention);
+        // The first feature of the first sequence is 1, 5 and 3: three times the weight of 1.
+        output[..2].iter().zip([3.0, 4.0]).for_each(|(found, expected)| assert!((found - expected).abs() < 1e-12));
+        // dr·(h_t - r) = 30·(1 - 3) + 60·(6 - 4) = 60 of the first step.
+        for (place, expected) in [(0, 10.0 + 4.0 * 60.0 / 3.0), (4, 10.0), (6, 10.0), (1, 20.0), (5, 20.0), (7, 20.0)] {
+            assert!((gradient[place] - expected).abs() < 1e-12, "{place}: {gradient:?}");
+        }
     }
 
     #[test]
