@@ -1,5 +1,6 @@
 //! What can be wrong with an image, a state or a buffer: one variant a failure, each with a sentence and a remedy.
 
+use crate::features::Feature;
 use crate::image::role::Role;
 
 /// A sentence that only a person reads: nothing, where the engine was built without the feature `messages`.
@@ -127,7 +128,7 @@ pub enum Error {
     )]
     Feature {
         /// The feature of the crate.
-        feature: &'static str,
+        feature: Feature,
     },
     /// The half byte behind a row of an odd number of four-bit features holds something.
     #[error("row {row} of the embedding is padded with something other than zero; export the model again")]
@@ -206,7 +207,7 @@ impl Error {
             Error::Sections => {
                 "the image's sections do not have the sizes that its header gives: export the model again"
             }
-            Error::Feature { feature } => feature,
+            Error::Feature { feature } => feature.name(),
             _ => "the image is inconsistent: export the model again",
         }
     }

@@ -34,20 +34,91 @@ pub const DEEP: bool = cfg!(feature = "deep");
 /// Problems in words inside the errors: about a kilobyte of flash.
 pub const MESSAGES: bool = cfg!(feature = "messages");
 
-/// The names of all features that an image may need, as [`crate::Error::Feature`] gives them.
-pub const NAMES: [&str; 14] = [
-    "float",
-    "text",
-    "lstm",
-    "gru",
-    "rnn",
-    "dense",
-    "pooling",
-    "attention",
-    "int4",
-    "tiers",
-    "projection",
-    "syllables",
-    "ngrams",
-    "deep",
-];
+/// A part of a model that only some images have, in a build whose feature is there; without the feature (`HERE` is 0) it takes no memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part<T, const HERE: usize>([Option<T>; HERE]);
+
+impl<T, const HERE: usize> Part<T, HERE> {
+    /// Not in the image.
+    pub(crate) const NONE: Self = Part([const { None }; HERE]);
+
+    /// In the image; dropped where the feature is missing.
+    pub(crate) fn put(&mut self, part: T) {
+        if let Some(place) = self.0.first_mut() {
+            *place = Some(part);
+        }
+    }
+
+    /// The part, if the image has it.
+    #[inline(always)]
+    pub(crate) fn get(&self) -> Option<&T> {
+        self.0.first()?.as_ref()
+    }
+}
+
+/// A feature of this crate that an image may need; [`crate::Error::Feature`] says which one is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+#[allow(missing_docs, reason = "the constants above say what each is")]
+pub enum Feature {
+    Float,
+    Text,
+    Lstm,
+    Gru,
+    Rnn,
+    Dense,
+    Pooling,
+    Attention,
+    Int4,
+    Tiers,
+    Projection,
+    Syllables,
+    Ngrams,
+    Deep,
+}
+
+impl Feature {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 14] = [
+        Feature::Float,
+        Feature::Text,
+        Feature::Lstm,
+        Feature::Gru,
+        Feature::Rnn,
+        Feature::Dense,
+        Feature::Pooling,
+        Feature::Attention,
+        Feature::Int4,
+        Feature::Tiers,
+        Feature::Projection,
+        Feature::Syllables,
+        Feature::Ngrams,
+        Feature::Deep,
+    ];
+
+    /// As Cargo.toml has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Feature::Float => "float",
+            Feature::Text => "text",
+            Feature::Lstm => "lstm",
+            Feature::Gru => "gru",
+            Feature::Rnn => "rnn",
+            Feature::Dense => "dense",
+            Feature::Pooling => "pooling",
+            Feature::Attention => "attention",
+            Feature::Int4 => "int4",
+            Feature::Tiers => "tiers",
+            Feature::Projection => "projection",
+            Feature::Syllables => "syllables",
+            Feature::Ngrams => "ngrams",
+            Feature::Deep => "deep",
+        }
+    }
+}
+
+impl core::fmt::Display for Feature {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        formatter.write_str(self.name())
+    }
+}

@@ -19,7 +19,7 @@ pub use header::{Description, MAGIC, VERSION};
 pub use section::ALIGNMENT;
 
 use crate::error::{Error, problem};
-use crate::features::{FLOAT, NGRAMS, PROJECTION, TEXT};
+use crate::features::{FLOAT, Feature, NGRAMS, PROJECTION, TEXT};
 use crate::input::vocabulary::Vocabulary;
 use crate::layers::{Arithmetic, Opened, embedding};
 use crate::numbers::Precision;
@@ -113,10 +113,10 @@ pub const fn check_header(bytes: &[u8]) -> Result<Description, Error> {
     if stated != computed {
         return Err(Error::Checksum { stated, computed });
     }
-    let description = match describe(body, header_end) {
-        Ok(description) => description,
-        Err(error) => return Err(error),
-    };
+    let mut description = Description::NOTHING;
+    if let Err(error) = describe(&mut description, body, header_end) {
+        return Err(error);
+    }
     if let Err(error) = description.check() {
         return Err(error);
     }
@@ -126,10 +126,11 @@ pub const fn check_header(bytes: &[u8]) -> Result<Description, Error> {
     Ok(description)
 }
 
-const fn describe(body: &[u8], header_end: usize) -> Result<Description, Error> {
+/// Reads the records of a header into a description of nothing.
+const fn describe(description: &mut Description, body: &[u8], header_end: usize) -> Result<(), Error> {
     match body.split_at_checked(header_end) {
         Some((header, _)) => match header.split_at_checked(PREAMBLE_BYTES) {
-            Some((_, records)) => Description::read(records),
+            Some((_, records)) => description.read(records),
             None => Err(Error::Sections),
         },
         None => Err(Error::Sections),
@@ -164,7 +165,8 @@ impl<'a> Image<'a> {
 
     #[inline(never)]
     fn check(&self) -> Result<(), Error> {
-        let description = describe(self.bytes, self.header_end)?;
+        let mut description = Description::NOTHING;
+        describe(&mut description, self.bytes, self.header_end)?;
         description.check()?;
         if let Some(feature) = description.missing() {
             return Err(Error::Feature { feature });
@@ -174,7 +176,7 @@ impl<'a> Image<'a> {
             Precision::Int8 => self.check_sections::<i8>(&description),
             Precision::F32 if FLOAT => self.check_sections::<f32>(&description),
             Precision::F16 if FLOAT => self.check_sections::<f16>(&description),
-            _ => Err(Error::Feature { feature: "float" }),
+            _ => Err(Error::Feature { feature: Feature::Float }),
         }
     }
 
@@ -236,7 +238,7 @@ impl<'a> Image<'a> {
     ) -> Result<Option<Vocabulary<'a>>, Error> {
         let Input::Text(text) = &description.input else { return Ok(None) };
         if !TEXT {
-            return Err(Error::Feature { feature: "text" });
+            return Err(Error::Feature { feature: Feature::Text });
         }
         let (tables, index, words) =
             (cursor.next(text.section(0))?, cursor.next(text.section(1))?, cursor.next(text.section(2))?);
@@ -249,10 +251,12 @@ impl<'a> Image<'a> {
     }
 
     /// The model that the image holds.
-    #[inline(never)]
+    #[inline]
     pub fn description(&self) -> Description {
-        // Opening has read it once already.
-        Description::read(self.records()).unwrap_or(Description::NOTHING)
+        let mut description = Description::NOTHING;
+        // Opening has read it once already, so that nothing fails here.
+        let _ = description.read(self.records());
+        description
     }
 
     /// The image's bytes, the checksum left out.

@@ -17,7 +17,7 @@ pub mod rnn;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, problem};
-use crate::features::{DENSE, GRU, INT4, LSTM, RNN};
+use crate::features::{DENSE, Feature, GRU, INT4, LSTM, RNN};
 use crate::image::reader::Reader;
 use crate::image::section::{Cursor, SectionShape};
 use crate::kernels::Backend;
@@ -97,20 +97,22 @@ impl Layer {
             0x12 if RNN => layer!(Rnn),
             0x13 => layer!(Dense),
             0x14 => layer!(Pooling),
-            0x10 => Read::Missing("lstm"),
-            0x11 => Read::Missing("gru"),
-            0x12 => Read::Missing("rnn"),
+            0x10 => Read::Missing(Feature::Lstm),
+            0x11 => Read::Missing(Feature::Gru),
+            0x12 => Read::Missing(Feature::Rnn),
             _ => Read::NoLayer,
         }
     }
 
     /// The feature that this build lacks for it.
-    pub(crate) const fn missing(&self) -> Option<&'static str> {
+    pub(crate) const fn missing(&self) -> Option<Feature> {
         // A cell that was left out was refused when its record was read.
         match self {
-            Layer::Dense(layer) if !DENSE && !matches!(layer.activation, dense::Activation::Linear) => Some("dense"),
+            Layer::Dense(layer) if !DENSE && !matches!(layer.activation, dense::Activation::Linear) => {
+                Some(Feature::Dense)
+            }
             Layer::Pooling(pooling) => pooling.missing(),
-            layer if !INT4 && layer.is_int4() => Some("int4"),
+            layer if !INT4 && layer.is_int4() => Some(Feature::Int4),
             _ => None,
         }
     }
@@ -222,7 +224,7 @@ pub(crate) enum Read {
     /// A layer that cannot be read.
     Malformed,
     /// A layer that this build lacks the feature for.
-    Missing(&'static str),
+    Missing(Feature),
     /// Something else.
     NoLayer,
 }
@@ -326,11 +328,8 @@ impl<'a, N: Arithmetic> Opened<'a, N> {
     /// Cuts a layer with so many inputs off the sections.
     ///
     /// # Errors
-    /// Those of [`Cursor::next`], and [`Error::Feature`].
+    /// Those of [`Cursor::next`].
     pub(crate) fn open(layer: &Layer, inputs: u16, cursor: &mut Cursor<'a>) -> Result<Self, Error> {
-        if let Some(feature) = layer.missing() {
-            return Err(Error::Feature { feature });
-        }
         Ok(match layer {
             Layer::Lstm(layer) if LSTM => Opened::Lstm(lstm::Opened::open(layer, cursor)?),
             Layer::Gru(layer) if GRU => Opened::Gru(gru::Opened::open(layer, cursor)?),

@@ -69,39 +69,50 @@ pub(crate) use with_chain;
 impl<'a> Model<'a> {
     /// Cuts an image into typed tensors and takes the widest backend that this machine has.
     pub fn new(image: &Image<'a>) -> Self {
-        let mut model = Self::NOTHING;
+        let mut model = Self::nothing();
         model.fill(image);
         model
     }
 
     /// The same in memory of the caller's, for machines with a small stack.
     pub fn new_in<'p>(place: &'p mut Option<Self>, image: &Image<'a>) -> &'p mut Self {
-        let model = place.insert(Self::NOTHING);
+        let model = place.insert(Self::nothing());
         model.fill(image);
         model
     }
 
-    /// A model of no image.
-    const NOTHING: Self = Model {
-        vocabulary: None,
-        unknown: Unknown::Skip,
-        tokens: Tokens::Words,
-        ngrams: None,
-        layout: Layout::NOTHING,
-        weights: Weights::Int8(Chain::NOTHING),
-        backend: AnyBackend::BASE,
-        self_test: None,
-        crc: 0,
-        precision: Precision::Int8,
-        outputs: 0,
-        layers: 0,
-        answer: Answer { kind: crate::image::header::AnswerKind::Classes, each_step: false },
-        early: Earlies::NONE,
-    };
+    /// A model of no image. No constant: a chip would keep its zeros in flash.
+    #[inline(always)]
+    fn nothing() -> Self {
+        Model {
+            vocabulary: None,
+            unknown: Unknown::Skip,
+            tokens: Tokens::Words,
+            ngrams: None,
+            layout: Layout::NOTHING,
+            weights: Weights::Int8(Chain::nothing()),
+            backend: AnyBackend::BASE,
+            self_test: None,
+            crc: 0,
+            precision: Precision::Int8,
+            outputs: 0,
+            layers: 0,
+            answer: Answer { kind: crate::image::header::AnswerKind::Classes, each_step: false },
+            early: Earlies::NONE,
+        }
+    }
 
     #[inline(never)]
     fn fill(&mut self, image: &Image<'a>) {
-        let description = &image.description();
+        let description = image.description();
+        self.set(image, &description);
+        // Opening has done all of this once already, so that nothing fails here.
+        let _ = self.cut(image, &description);
+    }
+
+    /// What is known without a look at the sections. Never inlined, as [`Self::cut`]: neither needs the other's stack.
+    #[inline(never)]
+    fn set(&mut self, image: &Image<'a>, description: &Description) {
         self.layout = Layout::of(description);
         self.backend = AnyBackend::detect();
         self.self_test = image.self_test();
@@ -114,18 +125,18 @@ impl<'a> Model<'a> {
         if TEXT && let Input::Text(Text { tokens, unknown, .. }) = description.input {
             (self.tokens, self.unknown) = (tokens, unknown);
         }
-        // Opening has done all of this once already, so that nothing fails here.
-        let _ = self.cut(image, description);
     }
 
+    /// Cuts the vocabulary and all layers off the sections.
+    #[inline(never)]
     fn cut(&mut self, image: &Image<'a>, description: &Description) -> Result<(), Error> {
         let mut cursor = image.cursor();
         if TEXT {
             self.vocabulary = Image::open_vocabulary(description, &mut cursor)?;
         }
         match description.precision {
-            Precision::F32 if FLOAT => self.weights = Weights::F32(Chain::NOTHING),
-            Precision::F16 if FLOAT => self.weights = Weights::F16(Chain::NOTHING),
+            Precision::F32 if FLOAT => self.weights = Weights::F32(Chain::nothing()),
+            Precision::F16 if FLOAT => self.weights = Weights::F16(Chain::nothing()),
             _ => {}
         }
         with_chain!(&mut self.weights, chain => chain.fill(description, &mut cursor)?, ());

@@ -290,7 +290,7 @@ fn the_firmware_cannot_panic_allocate_or_format_and_integers_need_no_floats() {
 }
 
 #[test]
-fn stack_and_ram_beside_the_state_stay_below_one_and_a_half_kibibytes_each() {
+fn stack_and_ram_beside_the_state_stay_below_a_kibibyte_each() {
     if toolchain().is_none() {
         return;
     }
@@ -305,10 +305,10 @@ fn stack_and_ram_beside_the_state_stay_below_one_and_a_half_kibibytes_each() {
         }
         assert_eq!(line["digest"], line["host_digest"], "{line}");
         let stack = line["stack_bytes"].as_u64().expect("a number");
-        assert!((200..=1536).contains(&stack), "{}: {stack} bytes of stack", board.name);
+        assert!((200..=1024).contains(&stack), "{}: {stack} bytes of stack", board.name);
         let data = line["data_bytes"].as_u64().expect("a number");
         let beside = data - u64::from(board.state_bytes);
-        assert!(beside <= 1536, "{}: {beside} bytes of RAM beside the state", board.name);
+        assert!(beside <= 1024, "{}: {beside} bytes of RAM beside the state", board.name);
     }
 }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::reader::{Reader, Record, record, some};
 use super::section::{Section, SectionShape};
 use crate::error::{Error, problem};
-use crate::features::{DEEP, DENSE, NGRAMS, TEXT};
+use crate::features::{DEEP, DENSE, Feature, NGRAMS, TEXT};
 use crate::input::ngrams::Ngrams;
 use crate::input::text::{Text, Tokens, Unknown};
 use crate::layers::dense::{Activation, Dense, MAX_OUTPUTS};
@@ -190,12 +190,11 @@ impl Description {
         ngrams: None,
     };
 
-    /// Reads the records; those that people read are passed over.
+    /// Reads the records into a description of nothing; those that people read are passed over.
     ///
     /// # Errors
     /// [`Error::Record`], [`Error::UnknownRecord`], [`Error::Shape`].
-    pub(crate) const fn read(records: &[u8]) -> Result<Self, Error> {
-        let mut description = Self::NOTHING;
+    pub(crate) const fn read(&mut self, records: &[u8]) -> Result<(), Error> {
         let mut header = Reader(records);
         let (mut models, mut inputs, mut embeddings) = (0, 0, 0);
         while !header.is_empty() {
@@ -204,30 +203,30 @@ impl Description {
             let understood = match tag {
                 tags::MODEL => {
                     models += 1;
-                    description.read_model(&mut record.content)
+                    self.read_model(&mut record.content)
                 }
                 tags::INPUT => {
                     inputs += 1;
-                    description.read_input(&mut record.content)
+                    self.read_input(&mut record.content)
                 }
                 tags::EMBEDDING => {
                     embeddings += 1;
                     match Embedding::read(&mut record.content) {
                         Some(embedding) => {
-                            description.embedding = embedding;
+                            self.embedding = embedding;
                             Some(())
                         }
                         None => None,
                     }
                 }
-                tags::NGRAMS if !NGRAMS => return Err(Error::Feature { feature: "ngrams" }),
-                tags::NGRAMS if description.ngrams.is_none() => {
-                    description.ngrams = Ngrams::read(&mut record.content);
-                    if description.ngrams.is_some() { Some(()) } else { None }
+                tags::NGRAMS if !NGRAMS => return Err(Error::Feature { feature: Feature::Ngrams }),
+                tags::NGRAMS if self.ngrams.is_none() => {
+                    self.ngrams = Ngrams::read(&mut record.content);
+                    if self.ngrams.is_some() { Some(()) } else { None }
                 }
                 _ => match Layer::read(tag, &mut record.content) {
-                    Read::Layer(layer) if description.layers.push(layer) => Some(()),
-                    Read::Layer(_) if !DEEP => return Err(Error::Feature { feature: "deep" }),
+                    Read::Layer(layer) if self.layers.push(layer) => Some(()),
+                    Read::Layer(_) if !DEEP => return Err(Error::Feature { feature: Feature::Deep }),
                     Read::Layer(_) | Read::Malformed => None,
                     Read::Missing(feature) => return Err(Error::Feature { feature }),
                     Read::NoLayer if record.critical => return Err(Error::UnknownRecord { tag }),
@@ -241,7 +240,7 @@ impl Description {
         if models != 1 || inputs != 1 || embeddings != 1 {
             return Err(Error::Shape { problem: problem!("a record is missing, or there twice") });
         }
-        Ok(description)
+        Ok(())
     }
 
     const fn read_model(&mut self, content: &mut Reader<'_>) -> Option<()> {
@@ -274,20 +273,20 @@ impl Description {
     }
 
     /// The feature that this build lacks for the model.
-    pub(crate) const fn missing(&self) -> Option<&'static str> {
+    pub(crate) const fn missing(&self) -> Option<Feature> {
         if !crate::features::FLOAT && !self.precision.is_integer() {
-            return Some("float");
+            return Some(Feature::Float);
         }
         if let Input::Text(text) = &self.input {
             if !TEXT {
-                return Some("text");
+                return Some(Feature::Text);
             }
             if let Some(feature) = text.missing() {
                 return Some(feature);
             }
         }
         if !NGRAMS && self.ngrams.is_some() {
-            return Some("ngrams");
+            return Some(Feature::Ngrams);
         }
         if let Some(feature) = self.embedding.missing() {
             return Some(feature);
@@ -301,7 +300,7 @@ impl Description {
             dense += matches!(layer, Layer::Dense(_)) as u32;
             place += 1;
         }
-        if !DENSE && dense > 1 { Some("dense") } else { None }
+        if !DENSE && dense > 1 { Some(Feature::Dense) } else { None }
     }
 
     /// Checks that the numbers fit each other and the engine's limits, and that the layers stand in an order that makes sense.

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use super::hashed::Hashed;
 use crate::error::problem;
-use crate::features::{SYLLABLES as HAS_SYLLABLES, TIERS};
+use crate::features::{Feature, SYLLABLES as HAS_SYLLABLES, TIERS};
 use crate::image::reader::{Reader, some};
 use crate::image::role::Role;
 use crate::image::section::{Element, SectionShape};
@@ -129,11 +129,11 @@ impl Text {
     }
 
     /// The feature that this build lacks for it.
-    pub(crate) const fn missing(&self) -> Option<&'static str> {
+    pub(crate) const fn missing(&self) -> Option<Feature> {
         if !HAS_SYLLABLES && matches!(self.tokens, Tokens::Syllables) {
-            Some("syllables")
+            Some(Feature::Syllables)
         } else if !TIERS && matches!(self.unknown, Unknown::Hashed(_)) {
-            Some("tiers")
+            Some(Feature::Tiers)
         } else {
             None
         }

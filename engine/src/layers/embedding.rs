@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Place;
 use crate::error::{Error, problem};
-use crate::features::{INT4, PROJECTION, TIERS};
+use crate::features::{Feature, INT4, PROJECTION, Part, TIERS};
 use crate::image::ids::{BLOCK_IDS, IdSet};
 use crate::image::reader::{Reader, some};
 use crate::image::role::Role;
@@ -83,14 +83,14 @@ impl Embedding {
     }
 
     /// The feature that this build lacks for it.
-    pub(crate) const fn missing(&self) -> Option<&'static str> {
+    pub(crate) const fn missing(&self) -> Option<Feature> {
         let int4 = self.int4 || matches!(self.tiers, Some(Tiers { int4: true, .. }));
         if !INT4 && int4 {
-            Some("int4")
+            Some(Feature::Int4)
         } else if !TIERS && self.tiers.is_some() {
-            Some("tiers")
+            Some(Feature::Tiers)
         } else if !PROJECTION && self.projected > 0 {
-            Some("projection")
+            Some(Feature::Projection)
         } else {
             None
         }
@@ -178,8 +178,8 @@ impl<'a, W> Table<'a, W> {
 pub(crate) struct Opened<'a, N: Numbers> {
     table: Table<'a, N::Weight>,
     /// Where rows are widened or put together.
-    other: Option<Other<'a, N>>,
-    projection: Option<Projection<'a, N>>,
+    other: Part<Other<'a, N>, { (INT4 || TIERS) as usize }>,
+    projection: Part<Projection<'a, N>, { PROJECTION as usize }>,
     ids: u32,
 }
 
@@ -214,7 +214,7 @@ const fn row_elements(width: usize, int4: bool) -> usize {
 impl<'a, N: Numbers> Opened<'a, N> {
     /// An embedding without rows.
     pub(crate) const NOTHING: Self =
-        Opened { table: Table { width: 0, rows: &[] }, other: None, projection: None, ids: 0 };
+        Opened { table: Table { width: 0, rows: &[] }, other: Part::NONE, projection: Part::NONE, ids: 0 };
 
     /// Cuts the embedding off the sections; `sums` are the lanes of a projected row.
     ///
@@ -224,7 +224,7 @@ impl<'a, N: Numbers> Opened<'a, N> {
         let section = |place| shape.section(N::PRECISION, sums, place);
         let width = usize::from(shape.width);
         let table = Table { width: row_elements(width, INT4 && shape.int4), rows: cursor.tensor(section(0))? };
-        let mut opened = Opened { table, other: None, projection: None, ids: shape.rows };
+        let mut opened = Opened { table, other: Part::NONE, projection: Part::NONE, ids: shape.rows };
         let mut tiers = None;
         if TIERS && let Some(form) = shape.tiers {
             let whole = IdSet::new(cursor.tensor(section(1))?);
@@ -235,12 +235,11 @@ impl<'a, N: Numbers> Opened<'a, N> {
             tiers = Some(OpenedTiers { shape: form, whole, quotients, remainders });
         }
         if tiers.is_some() || INT4 && shape.int4 {
-            opened.other = Some(Other { width: shape.width, int4: shape.int4, tiers });
+            opened.other.put(Other { width: shape.width, int4: shape.int4, tiers });
         }
         if PROJECTION && shape.projected > 0 {
             let index = IdSet::new(cursor.tensor(section(4))?);
-            opened.projection =
-                Some(Projection { index, ready: Table { width: sums, rows: cursor.tensor(section(5))? } });
+            opened.projection.put(Projection { index, ready: Table { width: sums, rows: cursor.tensor(section(5))? } });
         }
         Ok(opened)
     }
@@ -262,7 +261,7 @@ impl<'a, N: Numbers> Opened<'a, N> {
         };
         let width = usize::from(shape.width);
         padding(&self.table, width, shape.int4)?;
-        if TIERS && let Some(Other { tiers: Some(tiers), .. }) = &self.other {
+        if TIERS && let Some(Other { tiers: Some(tiers), .. }) = self.other.get() {
             if !tiers.whole.is_sound(shape.rows, tiers.shape.whole) {
                 return Err(Error::Index { role: Role::WholeRows });
             }
@@ -270,8 +269,7 @@ impl<'a, N: Numbers> Opened<'a, N> {
             padding(&tiers.quotients, narrow, tiers.shape.int4)?;
             padding(&tiers.remainders, width.saturating_sub(narrow), tiers.shape.int4)?;
         }
-        if PROJECTION
-            && let Some(projection) = &self.projection
+        if let Some(projection) = self.projection.get()
             && !projection.index.is_sound(shape.rows, shape.projected)
         {
             return Err(Error::Index { role: Role::ProjectedIndex });
@@ -286,7 +284,7 @@ impl<'a, N: Numbers> Opened<'a, N> {
 
     /// Which ids have a ready row, and the rows.
     pub(crate) fn projected(&self) -> Option<(IdSet<'a>, &'a [N::Sum])> {
-        self.projection.as_ref().map(|projection| (projection.index, projection.ready.rows))
+        self.projection.get().map(|projection| (projection.index, projection.ready.rows))
     }
 
     /// What the first layer reads at an id; `None` for an id outside the embedding. Rows that do not lie in the image as they are read
@@ -296,8 +294,7 @@ impl<'a, N: Numbers> Opened<'a, N> {
     where
         'a: 'x,
     {
-        if PROJECTION
-            && let Some(projection) = &self.projection
+        if let Some(projection) = self.projection.get()
             && let Some(at) = projection.index.place(id)
         {
             let ready = projection.ready.row(at as u32)?;
@@ -305,9 +302,7 @@ impl<'a, N: Numbers> Opened<'a, N> {
             backend.prefetch(bytemuck::cast_slice(ready));
             return Some(Values::Projected(ready));
         }
-        if (INT4 || TIERS)
-            && let Some(other) = &self.other
-        {
+        if let Some(other) = self.other.get() {
             return self.read_other(other, id, place);
         }
         self.table.row(id).map(Values::Row)
@@ -316,8 +311,7 @@ impl<'a, N: Numbers> Opened<'a, N> {
     /// Says that an id will be read soon: a ready row is long, and rarely in the nearest cache.
     #[inline]
     pub(crate) fn prefetch<B: Backend>(&self, backend: B, id: u32) {
-        if PROJECTION
-            && let Some(projection) = &self.projection
+        if let Some(projection) = self.projection.get()
             && let Some(at) = projection.index.place(id)
         {
             backend.prefetch(projection.ready.row(at as u32).map_or(&[], bytemuck::cast_slice));

@@ -16,7 +16,7 @@ use crate::features::INT4;
 use crate::image::reader::{Reader, some};
 use crate::image::role::Role;
 use crate::image::section::{Cursor, Element, SectionShape};
-use crate::kernels::cell::gru::{GruFloat, GruI8, Reset, scratch_float, scratch_i8};
+use crate::kernels::cell::gru::{self, GruFloat, Reset, scratch_float, scratch_i8};
 use crate::kernels::{self, Backend, nibbles};
 use crate::numbers::{FloatNumbers, Matrix, Numbers, Precision, Rows, Values, features, float_features, floats, rows};
 
@@ -87,13 +87,8 @@ impl Gru {
     }
 }
 
-/// The matrices of a GRU layer.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Matrices<'a, N: Numbers> {
-    kernel: Rows<'a, N>,
-    recurrent: Rows<'a, N>,
-    reset: Reset,
-}
+/// The matrices of a GRU layer. Those of integers are what the kernels take.
+type Matrices<'a, N> = gru::Gru<Rows<'a, N>>;
 
 /// A GRU layer of an opened model.
 #[derive(Clone, Copy, Debug)]
@@ -116,7 +111,7 @@ impl<'a, N: Steps> Opened<'a, N> {
         let recurrent = (cursor.tensor(section(3))?, cursor.tensor(section(4))?, cursor.tensor(section(5))?);
         let recurrent = rows::<N>(recurrent.0, recurrent.1, recurrent.2, shape.shift);
         let reset = if shape.reset_after { Reset::After } else { Reset::Before };
-        let layer = Matrices { kernel, recurrent, reset };
+        let layer = gru::Gru { kernel, recurrent, reset };
         Ok(Opened { layer, inputs: shape.inputs, units: shape.units, int4: shape.int4 })
     }
 
@@ -183,8 +178,6 @@ impl Steps for i8 {
         h: &mut [i16],
         room: Option<&mut [i8]>,
     ) {
-        let Matrices { kernel, recurrent, reset } = *layer;
-        let layer = &GruI8 { kernel, recurrent, reset };
         match room {
             Some(room) if INT4 => nibbles::gru_step(backend, layer, features(x), scratch, h, room),
             _ => backend.gru_i8(layer, features(x), scratch, h),
@@ -227,7 +220,7 @@ impl<W: FloatNumbers> Steps for W {
         h: &mut [f32],
         _: Option<&mut [i8]>,
     ) {
-        let Matrices { kernel, recurrent, reset } = *layer;
+        let gru::Gru { kernel, recurrent, reset } = *layer;
         let layer = &GruFloat { kernel: floats::<W>(&kernel), recurrent: floats::<W>(&recurrent), reset };
         backend.gru_float(layer, float_features(x), scratch, h);
     }

@@ -14,7 +14,7 @@ use crate::features::INT4;
 use crate::image::reader::{Reader, some};
 use crate::image::role::Role;
 use crate::image::section::{Cursor, Element, SectionShape};
-use crate::kernels::cell::rnn::{Activation, MOST_RECTIFIED, RnnFloat, RnnI8, scratch_float, scratch_i8};
+use crate::kernels::cell::rnn::{self, Activation, MOST_RECTIFIED, RnnFloat, scratch_float, scratch_i8};
 use crate::kernels::{self, Backend, nibbles};
 use crate::numbers::{FloatNumbers, Matrix, Numbers, Precision, Rows, Values, features, float_features, floats, rows};
 
@@ -78,8 +78,7 @@ impl Rnn {
 /// A simple recurrent layer of an opened model.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Opened<'a, N: Numbers> {
-    rows: Rows<'a, N>,
-    activation: Activation,
+    layer: rnn::Rnn<Rows<'a, N>>,
     inputs: u16,
     pub(super) units: u16,
     int4: bool,
@@ -93,13 +92,10 @@ impl<'a, N: Steps> Opened<'a, N> {
     pub(crate) fn open(shape: &Rnn, cursor: &mut Cursor<'a>) -> Result<Self, Error> {
         let section = |place| shape.section(N::PRECISION, place);
         let tensors = (cursor.tensor(section(0))?, cursor.tensor(section(1))?, cursor.tensor(section(2))?);
-        Ok(Opened {
-            rows: rows::<N>(tensors.0, tensors.1, tensors.2, shape.shift),
-            activation: if shape.relu { Activation::Relu } else { Activation::Tanh },
-            inputs: shape.inputs,
-            units: shape.units,
-            int4: shape.int4,
-        })
+        let rows = rows::<N>(tensors.0, tensors.1, tensors.2, shape.shift);
+        let activation = if shape.relu { Activation::Relu } else { Activation::Tanh };
+        let layer = rnn::Rnn { rows, activation };
+        Ok(Opened { layer, inputs: shape.inputs, units: shape.units, int4: shape.int4 })
     }
 
     /// Checks every row's sum, and says how large h can become.
@@ -107,9 +103,9 @@ impl<'a, N: Steps> Opened<'a, N> {
     /// # Errors
     /// [`Error::Overflow`] or [`Error::TooLarge`].
     pub(crate) fn check(&self, limit: N::Limit, layer: u8) -> Result<N::Limit, Error> {
-        let relu = self.activation == Activation::Relu;
+        let relu = self.layer.activation == Activation::Relu;
         let others = if relu { N::RECTIFIED } else { N::UNIT };
-        let kernels::Rows { weights, multiplier: multipliers, bias, .. } = self.rows;
+        let kernels::Rows { weights, multiplier: multipliers, bias, .. } = self.layer.rows;
         let rows = N::PRECISION.rows(N::PRECISION.lanes(usize::from(self.units)));
         let inputs = usize::from(self.inputs);
         let matrix = Matrix { weights, multipliers, rows, limit, inputs, others, int4: self.int4 };
@@ -132,7 +128,7 @@ impl<'a, N: Steps> Opened<'a, N> {
         if INT4 && self.int4 {
             room = Some(scratch.take(int4_room(true, usize::from(self.inputs) + units)));
         }
-        N::rnn(backend, (&self.rows, self.activation), x, scratch.all(), h, room);
+        N::rnn(backend, &self.layer, x, scratch.all(), h, room);
         Values::Hidden(if N::PRECISION.is_integer() { h } else { h.get(..units).unwrap_or(h) })
     }
 }
@@ -145,7 +141,7 @@ pub(crate) trait Steps: Numbers {
     /// [`Backend::rnn_i8`] or [`Backend::rnn_float`]; `room` is for weights of four bits.
     fn rnn<B: Backend>(
         backend: B,
-        layer: (&Rows<'_, Self>, Activation),
+        layer: &rnn::Rnn<Rows<'_, Self>>,
         x: Values<'_, Self>,
         scratch: &mut [Self::Sum],
         h: &mut [Self::Value],
@@ -159,16 +155,15 @@ impl Steps for i8 {
     #[inline(always)]
     fn rnn<B: Backend>(
         backend: B,
-        (rows, activation): (&Rows<'_, Self>, Activation),
+        layer: &rnn::Rnn<Rows<'_, Self>>,
         x: Values<'_, i8>,
         scratch: &mut [i32],
         h: &mut [i16],
         room: Option<&mut [i8]>,
     ) {
-        let layer = RnnI8 { rows: *rows, activation };
         match room {
-            Some(room) if INT4 => nibbles::rnn_step(backend, &layer, features(x), scratch, h, room),
-            _ => backend.rnn_i8(&layer, features(x), scratch, h),
+            Some(room) if INT4 => nibbles::rnn_step(backend, layer, features(x), scratch, h, room),
+            _ => backend.rnn_i8(layer, features(x), scratch, h),
         }
     }
 }
@@ -179,12 +174,13 @@ impl<W: FloatNumbers> Steps for W {
     #[inline(always)]
     fn rnn<B: Backend>(
         backend: B,
-        (rows, activation): (&Rows<'_, Self>, Activation),
+        layer: &rnn::Rnn<Rows<'_, Self>>,
         x: Values<'_, W>,
         scratch: &mut [f32],
         h: &mut [f32],
         _: Option<&mut [i8]>,
     ) {
-        backend.rnn_float(&RnnFloat { rows: floats::<W>(rows), activation }, float_features(x), scratch, h);
+        let layer = RnnFloat { rows: floats::<W>(&layer.rows), activation: layer.activation };
+        backend.rnn_float(&layer, float_features(x), scratch, h);
     }
 }

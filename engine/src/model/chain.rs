@@ -23,8 +23,10 @@ pub(crate) struct Chain<'a, N: Arithmetic> {
 
 impl<'a, N: Arithmetic> Chain<'a, N> {
     /// A chain of nothing.
-    pub(crate) const NOTHING: Self =
-        Chain { embedding: embedding::Opened::NOTHING, layers: Vec::new(), answer: dense::Opened::NOTHING };
+    #[inline(always)]
+    pub(crate) fn nothing() -> Self {
+        Chain { embedding: embedding::Opened::NOTHING, layers: Vec::new(), answer: dense::Opened::NOTHING }
+    }
 
     /// Cuts all layers off the sections.
     ///

@@ -16,6 +16,7 @@
 mod board;
 
 use board::{STATE_BYTES, Uart};
+use latch_engine::features::Feature;
 use latch_engine::image::header::AnswerKind;
 use latch_engine::{Error, Logit, Model, SelfTest, State, View, probability_q15};
 
@@ -168,7 +169,7 @@ fn write_number(uart: &mut Uart, mut number: u32) {
 fn explain(error: Error) -> &'static str {
     match error {
         Error::NotAnImage => "there is no image: put one into the chip's flash",
-        Error::Feature { feature: "float" } => "the image needs floats: export it with --precision int8",
+        Error::Feature { feature: Feature::Float } => "the image needs floats: export it with --precision int8",
         Error::Feature { .. } => {
             "the image needs a feature of the engine: `latch inspect` prints the line for Cargo.toml"
         }

@@ -10,7 +10,8 @@
 //! at most five tokens are undecided (`a.<br /` may still become `a`, `.`, `<`, `br`, `/`), and the last byte of a request decides
 //! none that it is part of: 16 bytes complete at most 20 tokens, one byte or the text's end at most 5.
 
-use latch_engine::{Error, Precision, features};
+use latch_engine::features::Feature;
+use latch_engine::{Error, Precision};
 use serde::{Deserialize, Serialize};
 
 use super::frame::Frame;
@@ -243,7 +244,7 @@ pub enum Refusal {
     /// The firmware was built without something that the image needs.
     #[error("the image needs the feature `{}`, which the firmware was built without; build it with that feature", feature_name(*feature))]
     MissingFeature {
-        /// Its place in [`features::NAMES`].
+        /// Its place in [`Feature::ALL`].
         feature: u8,
     },
     /// The image reads no text.
@@ -268,7 +269,7 @@ pub enum Refusal {
 
 /// The name of a feature by its place.
 fn feature_name(feature: u8) -> &'static str {
-    features::NAMES.get(usize::from(feature)).copied().unwrap_or("of a newer engine")
+    Feature::ALL.get(usize::from(feature)).map_or("of a newer engine", |feature| feature.name())
 }
 
 impl Refusal {
@@ -301,10 +302,7 @@ impl Refusal {
                 Error::NewerVersion { .. } => Refusal::NewerVersion,
                 Error::Misaligned => Refusal::Misaligned,
                 Error::OlderVersion { .. } => Refusal::Malformed,
-                Error::Feature { feature } => {
-                    let place = features::NAMES.iter().position(|&name| name == feature);
-                    Refusal::MissingFeature { feature: place.unwrap_or(features::NAMES.len()) as u8 }
-                }
+                Error::Feature { feature } => Refusal::MissingFeature { feature: feature as u8 },
                 Error::StateTooSmall { needed, given } => {
                     Refusal::StateTooSmall { needed: needed as u32, given: given as u32 }
                 }

@@ -1,11 +1,9 @@
-//! What is in the files that the compiler and the linker write: sections, symbols, and what a library still asks for.
+//! What is in the files that the linker writes: sections and symbols.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use object::read::archive::ArchiveFile;
 use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, SymbolKind, elf};
 
 use latch_parts::boards::{BOARDS, Board};
@@ -125,42 +123,6 @@ impl Elf {
     }
 }
 
-/// The symbols that an object file, or the objects of a library (`.rlib`, `.a`) together, refer to and do not define.
-///
-/// # Errors
-/// When the file cannot be read or is neither.
-pub fn undefined_symbols(path: &Path) -> Result<BTreeSet<String>> {
-    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let (mut undefined, mut defined) = (BTreeSet::new(), BTreeSet::new());
-    let mut add = |data: &[u8]| -> Result<()> {
-        let file = parse(data, path)?;
-        for symbol in file.symbols() {
-            let Some(name) = symbol.name().ok().filter(|name| !name.is_empty()) else { continue };
-            let set = if symbol.is_undefined() { &mut undefined } else { &mut defined };
-            set.insert(name.to_owned());
-        }
-        Ok(())
-    };
-    match ArchiveFile::parse(&*bytes) {
-        Ok(archive) => {
-            let mut objects = 0;
-            for member in archive.members() {
-                let member = member.with_context(|| format!("{} is damaged", path.display()))?;
-                // A library of Rust's has its metadata among the objects.
-                if member.name().ends_with(b".o") {
-                    add(member.data(&*bytes).with_context(|| format!("{} is damaged", path.display()))?)?;
-                    objects += 1;
-                }
-            }
-            if objects == 0 {
-                bail!("{} has no object files in it", path.display());
-            }
-        }
-        Err(_) => add(&bytes)?,
-    }
-    Ok(&undefined - &defined)
-}
-
 fn parse<'b>(bytes: &'b [u8], path: &Path) -> Result<object::File<'b>> {
     let file = object::File::parse(bytes).with_context(|| format!("{} is no ELF file", path.display()))?;
     if file.format() != object::BinaryFormat::Elf {
@@ -192,11 +154,7 @@ mod tests {
     #[test]
     fn a_file_that_is_no_program_is_named() {
         let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
-        for message in [
-            Elf::read(path).expect_err("it is text").to_string(),
-            undefined_symbols(path).expect_err("it is text").to_string(),
-        ] {
-            assert!(message.ends_with("Cargo.toml is no ELF file"), "{message}");
-        }
+        let message = Elf::read(path).expect_err("it is text").to_string();
+        assert!(message.ends_with("Cargo.toml is no ELF file"), "{message}");
     }
 }

@@ -23,41 +23,35 @@ pub enum Reset {
     Before,
 }
 
-/// An integer GRU layer with `U` units.
-///
-/// Both kernels have the rows `[gate z, r, n][unit]`, `3 * U` of them, rounded up to whole quads with rows of zeros.
-/// All sums have one shift, `kernel.shift`;
-/// the two kernels may have other multipliers for the same row.
-///
-/// For the rows of z and r, and with [`Reset::Before`] of n too, the maker guarantees
-/// `128 * (multiplier_x * sum |w_x| + multiplier_h * sum |w_h|) + |bias| <= i32::MAX`; for those of n with
-/// [`Reset::After`] the bound of [`RowsI8`] on each
-/// kernel by itself.
+/// A GRU layer over matrices of one kind: [`GruI8`], [`GruFloat`], and those of an opened model.
 #[derive(Debug, Clone, Copy)]
-pub struct GruI8<'a> {
-    /// The rows over the features. Its biases hold both biases of z and r, the first one of n, and the rounding half.
-    pub kernel: RowsI8<'a>,
-    /// The rows over h, with `U` rounded up to a multiple of 4 columns. Its biases are those of n, `U` of them with the
-    /// rounding half, and none with
-    /// [`Reset::Before`].
-    pub recurrent: RowsI8<'a>,
+pub struct Gru<R> {
+    /// The rows over the features.
+    pub kernel: R,
+    /// The rows over h.
+    pub recurrent: R,
     /// Where the reset gate stands.
     pub reset: Reset,
 }
 
+/// An integer GRU layer with `U` units.
+///
+/// Both kernels have the rows `[gate z, r, n][unit]`, `3 * U` of them, rounded up to whole quads with rows of zeros. The biases of `kernel` hold both
+/// biases of z and r, the first one of n, and the rounding half; those of `recurrent`, whose columns are `U` rounded up to a multiple of 4, are those of n,
+/// `U` of them with the rounding half, and none with [`Reset::Before`]. All sums have one shift, `kernel.shift`; the two kernels may have other
+/// multipliers for the same row.
+///
+/// For the rows of z and r, and with [`Reset::Before`] of n too, the maker guarantees
+/// `128 * (multiplier_x * sum |w_x| + multiplier_h * sum |w_h|) + |bias| <= i32::MAX`; for those of n with [`Reset::After`] the bound of [`RowsI8`] on
+/// each kernel by itself.
+pub type GruI8<'a> = Gru<RowsI8<'a>>;
+
 /// A float GRU layer with `U` units, padded to `U8`, a multiple of 8, with zeros.
-#[derive(Debug, Clone, Copy)]
-pub struct GruFloat<'a, W> {
-    /// The rows `[gate z, r, n][U8 units]` over the features; biases likewise, with both biases of z and r and the
-    /// first one of n.
-    pub kernel: RowsFloat<'a, W>,
-    /// The rows over h, with `U` columns, not padded. Weights: those of z and r in the order of [`RowsFloat`], and then
-    /// those of n in the same order; `3 * U8 * U`
-    /// in all. Biases: those of n, `U8` of them, and none with [`Reset::Before`].
-    pub recurrent: RowsFloat<'a, W>,
-    /// Where the reset gate stands.
-    pub reset: Reset,
-}
+///
+/// `kernel` has the rows `[gate z, r, n][U8 units]` over the features; its biases hold both biases of z and r and the first one of n. `recurrent` has `U`
+/// columns, not padded: first the rows of z and r in the order of [`RowsFloat`], then those of n in the same order, `3 * U8 * U` weights in all; its
+/// biases are those of n, `U8` of them, and none with [`Reset::Before`].
+pub type GruFloat<'a, W> = Gru<RowsFloat<'a, W>>;
 
 /// Words of scratch of an integer step.
 pub const fn scratch_i8(inputs: usize, units: usize) -> usize {

@@ -15,25 +15,21 @@ pub enum Activation {
 /// The most that the rectifier gives in floats, so that no stream comes to an infinity.
 pub const MOST_RECTIFIED: f32 = 16_777_216.0;
 
-/// An integer layer with `U` units.
+/// A layer over a matrix of one kind: [`RnnI8`], [`RnnFloat`], and that of an opened model.
 #[derive(Debug, Clone, Copy)]
-pub struct RnnI8<'a> {
-    /// The rows `[unit]` over `[x; h]`, `U` rounded up to whole quads with rows of zeros. Sums shifted right by
-    /// `rows.shift` are Q3.12 for the hyperbolic tangent
-    /// and Q0.15 for the rectifier, for which the same multipliers have a shift 3 lower.
-    pub rows: RowsI8<'a>,
+pub struct Rnn<R> {
+    /// The rows over `[x; h]`.
+    pub rows: R,
     /// What follows the sums.
     pub activation: Activation,
 }
 
-/// A float layer with `U` units, padded to `U8`, a multiple of 8, with zeros.
-#[derive(Debug, Clone, Copy)]
-pub struct RnnFloat<'a, W> {
-    /// The rows `[U8 units]` over `[x; h]`, `U` columns of h.
-    pub rows: RowsFloat<'a, W>,
-    /// What follows the sums.
-    pub activation: Activation,
-}
+/// An integer layer with `U` units: the rows `[unit]` over `[x; h]`, `U` rounded up to whole quads with rows of zeros. Sums shifted right by `rows.shift`
+/// are Q3.12 for the hyperbolic tangent and Q0.15 for the rectifier, for which the same multipliers have a shift 3 lower.
+pub type RnnI8<'a> = Rnn<RowsI8<'a>>;
+
+/// A float layer with `U` units, padded to `U8`, a multiple of 8, with zeros: the rows `[U8 units]` over `[x; h]`, `U` columns of h.
+pub type RnnFloat<'a, W> = Rnn<RowsFloat<'a, W>>;
 
 /// Words of scratch of an integer step.
 pub const fn scratch_i8(inputs: usize, units: usize) -> usize {
