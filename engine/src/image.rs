@@ -72,23 +72,20 @@ const fn preamble(bytes: &[u8]) -> Result<(usize, usize), Error> {
         let is_begun = matches!(bytes, [b'L', b'T', b'C', b'H', ..]);
         return Err(if is_begun { Error::HeaderTruncated { found: bytes.len() } } else { Error::NotAnImage });
     };
-    if !matches!([m0, m1, m2, m3], [b'L', b'T', b'C', b'H']) {
+    let (magic, version) = (u32::from_le_bytes([m0, m1, m2, m3]), u32::from_le_bytes([v0, v1, r0, r1]));
+    let image = u32::from_le_bytes([i0, i1, i2, i3]) as usize;
+    let header = u32::from_le_bytes([h0, h1, h2, h3]) as usize;
+    if magic != u32::from_le_bytes(MAGIC) || version as u16 == 0 {
         return Err(Error::NotAnImage);
     }
     // Versions 1 to 6 had one byte here, and no other version has these.
     if v0 >= 1 && v0 < VERSION as u8 {
         return Err(Error::OlderVersion { found: v0 as u16 });
     }
-    let version = u16::from_le_bytes([v0, v1]);
-    if version == 0 {
-        return Err(Error::NotAnImage);
+    if version as u16 != VERSION {
+        return Err(Error::NewerVersion { found: version as u16 });
     }
-    if version != VERSION {
-        return Err(Error::NewerVersion { found: version });
-    }
-    let image = u32::from_le_bytes([i0, i1, i2, i3]) as usize;
-    let header = u32::from_le_bytes([h0, h1, h2, h3]) as usize;
-    if header < PREAMBLE_BYTES || image < header || image - header < 4 || r0 != 0 || r1 != 0 {
+    if header < PREAMBLE_BYTES || image < header || image - header < 4 || version >> 16 != 0 {
         return Err(Error::Shape { problem: problem!("the lengths that it states contradict each other") });
     }
     if image > bytes.len() {
@@ -117,24 +114,23 @@ pub const fn check_header(bytes: &[u8]) -> Result<Description, Error> {
     if let Err(error) = describe(&mut description, body, header_end) {
         return Err(error);
     }
-    if let Err(error) = description.check() {
-        return Err(error);
-    }
     if description.sections_end(header_end) != body.len() {
         return Err(Error::Sections);
     }
     Ok(description)
 }
 
-/// Reads the records of a header into a description of nothing.
+/// Reads the records of a header into a description of nothing, and checks that this engine can run what they describe.
 const fn describe(description: &mut Description, body: &[u8], header_end: usize) -> Result<(), Error> {
-    match body.split_at_checked(header_end) {
-        Some((header, _)) => match header.split_at_checked(PREAMBLE_BYTES) {
-            Some((_, records)) => description.read(records),
-            None => Err(Error::Sections),
-        },
-        None => Err(Error::Sections),
+    let Some((header, _)) = body.split_at_checked(header_end) else { return Err(Error::Sections) };
+    let Some((_, records)) = header.split_at_checked(PREAMBLE_BYTES) else { return Err(Error::Sections) };
+    if let Err(error) = description.read(records) {
+        return Err(error);
     }
+    if let Some(feature) = description.missing() {
+        return Err(Error::Feature { feature });
+    }
+    description.check()
 }
 
 impl<'a> Image<'a> {
@@ -167,10 +163,6 @@ impl<'a> Image<'a> {
     fn check(&self) -> Result<(), Error> {
         let mut description = Description::NOTHING;
         describe(&mut description, self.bytes, self.header_end)?;
-        description.check()?;
-        if let Some(feature) = description.missing() {
-            return Err(Error::Feature { feature });
-        }
         self.check_early(&description)?;
         match description.precision {
             Precision::Int8 => self.check_sections::<i8>(&description),

@@ -17,8 +17,8 @@ pub mod rnn;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, problem};
-use crate::features::{DENSE, Feature, GRU, INT4, LSTM, RNN};
-use crate::image::reader::Reader;
+use crate::features::{DENSE, Feature, GRU, INT4, LSTM, PROJECTION, RNN};
+use crate::image::reader::Fields;
 use crate::image::section::{Cursor, SectionShape};
 use crate::kernels::Backend;
 use crate::logit::Logit;
@@ -81,27 +81,19 @@ impl Layer {
         }
     }
 
-    /// The layer of a record.
-    pub(crate) const fn read(tag: u8, reader: &mut Reader<'_>) -> Read {
-        macro_rules! layer {
-            ($kind:ident) => {
-                match $kind::read(reader) {
-                    Some(layer) => Read::Layer(Layer::$kind(layer)),
-                    None => Read::Malformed,
-                }
-            };
-        }
-        match tag {
-            0x10 if LSTM => layer!(Lstm),
-            0x11 if GRU => layer!(Gru),
-            0x12 if RNN => layer!(Rnn),
-            0x13 => layer!(Dense),
-            0x14 => layer!(Pooling),
-            0x10 => Read::Missing(Feature::Lstm),
-            0x11 => Read::Missing(Feature::Gru),
-            0x12 => Read::Missing(Feature::Rnn),
-            _ => Read::NoLayer,
-        }
+    /// The layer of a record; whether its fields could be read they say themselves.
+    pub(crate) const fn read(tag: u8, fields: &mut Fields<'_>) -> Read {
+        Read::Layer(match tag {
+            0x10 if LSTM => Layer::Lstm(Lstm::read(fields)),
+            0x11 if GRU => Layer::Gru(Gru::read(fields)),
+            0x12 if RNN => Layer::Rnn(Rnn::read(fields)),
+            0x13 => Layer::Dense(Dense::read(fields)),
+            0x14 => Layer::Pooling(Pooling::read(fields)),
+            0x10 => return Read::Missing(Feature::Lstm),
+            0x11 => return Read::Missing(Feature::Gru),
+            0x12 => return Read::Missing(Feature::Rnn),
+            _ => return Read::NoLayer,
+        })
     }
 
     /// The feature that this build lacks for it.
@@ -111,6 +103,7 @@ impl Layer {
             Layer::Dense(layer) if !DENSE && !matches!(layer.activation, dense::Activation::Linear) => {
                 Some(Feature::Dense)
             }
+            Layer::Lstm(Lstm { projected: true, .. }) if !PROJECTION => Some(Feature::Projection),
             Layer::Pooling(pooling) => pooling.missing(),
             layer if !INT4 && layer.is_int4() => Some(Feature::Int4),
             _ => None,
@@ -221,8 +214,6 @@ impl Layer {
 pub(crate) enum Read {
     /// A layer.
     Layer(Layer),
-    /// A layer that cannot be read.
-    Malformed,
     /// A layer that this build lacks the feature for.
     Missing(Feature),
     /// Something else.
@@ -264,7 +255,7 @@ const fn check_rows(precision: Precision, shift: u8, int4: bool) -> Result<(), &
 
 /// Bytes in which four rows of so many columns are widened from four bits.
 const fn int4_room(int4: bool, columns: usize) -> usize {
-    if int4 { 4 * columns.next_multiple_of(4) } else { 0 }
+    if INT4 && int4 { 4 * columns.next_multiple_of(4) } else { 0 }
 }
 
 /// Where a layer is at a step.

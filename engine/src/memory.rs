@@ -2,19 +2,25 @@
 
 use bytemuck::Pod;
 
-/// Bytes that start on a multiple of 4.
+/// Words of 4 bytes.
 #[derive(Debug, Default)]
-pub(crate) struct Memory<'a>(&'a mut [u8]);
+pub(crate) struct Memory<'a>(&'a mut [u32]);
+
+/// Bytes of a word.
+const WORD: usize = size_of::<u32>();
 
 impl<'a> Memory<'a> {
+    /// Over bytes that start on a multiple of 4; what is behind the last whole word is left out. Nothing where they do not.
+    #[inline(always)]
     pub(crate) fn new(bytes: &'a mut [u8]) -> Self {
-        Memory(bytes)
+        let whole = bytes.len() / WORD * WORD;
+        Memory(bytes.get_mut(..whole).and_then(|bytes| bytemuck::try_cast_slice_mut(bytes).ok()).unwrap_or_default())
     }
 
-    /// The memory before and behind a place.
+    /// The memory before and behind a place, in bytes.
     #[inline(always)]
     pub(crate) fn split(self, place: usize) -> (Self, Self) {
-        let (before, behind) = self.0.split_at_mut_checked(place).unwrap_or_default();
+        let (before, behind) = self.0.split_at_mut_checked(place / WORD).unwrap_or_default();
         (Memory(before), Memory(behind))
     }
 
@@ -30,16 +36,17 @@ impl<'a> Memory<'a> {
         bytemuck::try_cast_slice_mut(self.0).unwrap_or_default()
     }
 
-    /// Cuts off the next `count` elements, padded to a multiple of 4 bytes. The memory of a session is long enough for all of them
+    /// Cuts off the next `count` elements, padded to whole words. The memory of a session is long enough for all of them
     /// ([`crate::model::Model::session`] has checked that); were it not, the slice would be empty and the kernels would do nothing.
     #[inline(always)]
     pub(crate) fn take<T: Pod>(&mut self, count: usize) -> &'a mut [T] {
-        let bytes = count * size_of::<T>();
+        let words = (count * size_of::<T>()).div_ceil(WORD);
         let memory = core::mem::take(&mut self.0);
-        match memory.split_at_mut_checked(bytes.next_multiple_of(4)) {
+        match memory.split_at_mut_checked(words) {
             Some((head, tail)) => {
                 self.0 = tail;
-                head.get_mut(..bytes).and_then(|head| bytemuck::try_cast_slice_mut(head).ok()).unwrap_or_default()
+                let head: &mut [T] = bytemuck::try_cast_slice_mut(head).unwrap_or_default();
+                if head.len() == count { head } else { head.get_mut(..count).unwrap_or_default() }
             }
             None => &mut [],
         }

@@ -8,6 +8,7 @@ use bytemuck::Pod;
 use half::f16;
 
 use crate::error::Error;
+use crate::features::{FLOAT, INT4};
 use crate::image::section::Element;
 use crate::kernels::{self, Backend, Features, FeaturesFloat, FloatWeight, Packed, RowsFloat, nibbles};
 
@@ -32,18 +33,18 @@ impl Precision {
         }
     }
 
-    /// True where the arithmetic is that of integers.
+    /// True where the arithmetic is that of integers: always where the engine was built without floats, which runs nothing else.
     pub const fn is_integer(self) -> bool {
-        matches!(self, Precision::Int8)
+        !FLOAT || matches!(self, Precision::Int8)
     }
 
     /// Type of the weights of rows in an image.
     pub const fn weight(self, int4: bool) -> Element {
         match self {
-            Precision::F32 => Element::F32,
-            Precision::F16 => Element::F16,
-            Precision::Int8 if int4 => Element::I4,
-            Precision::Int8 => Element::I8,
+            Precision::F32 if FLOAT => Element::F32,
+            Precision::F16 if FLOAT => Element::F16,
+            _ if INT4 && int4 => Element::I4,
+            _ => Element::I8,
         }
     }
 

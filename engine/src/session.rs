@@ -5,7 +5,7 @@ use heapless::Vec;
 use crate::error::Error;
 use crate::features::{SYLLABLES, TEXT};
 use crate::input::ngrams::token_hash;
-use crate::input::text::{First, Token, Tokenizer, Tokens};
+use crate::input::text::{First, Token, Tokens};
 use crate::kernels::{Backend, MANY, dispatch};
 use crate::logit::{Digest, Logit};
 use crate::model::{Model, with_chain};
@@ -117,22 +117,22 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
 
     /// Reads bytes of UTF-8 text in any chunks. A model whose input is no text leaves them out.
     pub fn push_bytes(&mut self, bytes: &[u8]) {
-        self.push_bytes_each(bytes, |_, _| ());
+        self.push_bytes_each(bytes, unheard);
     }
 
     /// As [`Session::push_bytes`], and calls `each` with the stream's answers and the token's text after every token that the network read.
     pub fn push_bytes_each(&mut self, bytes: &[u8], mut each: impl FnMut(&mut View<'s, 'm, 'a>, &[u8])) {
-        self.0.run_text(|tokenizer, emit| tokenizer.push_each(bytes, emit), &mut each);
+        self.0.run_text(Some(bytes), &mut each);
     }
 
     /// Ends the text: reads the word that was still open. What is pushed afterwards goes on in the same stream; for another text call [`Session::reset`] first.
     pub fn finish(&mut self) {
-        self.finish_each(|_, _| ());
+        self.finish_each(unheard);
     }
 
     /// As [`Session::finish`], and calls `each` as [`Session::push_bytes_each`] does.
     pub fn finish_each(&mut self, mut each: impl FnMut(&mut View<'s, 'm, 'a>, &[u8])) {
-        self.0.run_text(|tokenizer, emit| tokenizer.finish_each(emit), &mut each);
+        self.0.run_text(None, &mut each);
     }
 
     /// Reads an id each into several streams: `ids[n]` into `sessions[n]`, as [`Session::push_token`] would. Sessions of one model that lie
@@ -168,6 +168,9 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
         count
     }
 }
+
+/// For who asks after the text only.
+fn unheard(_: &mut View<'_, '_, '_>, _: &[u8]) {}
 
 impl<'a> Model<'a> {
     /// Starts a stream in a state, whatever the state held before.
@@ -302,25 +305,17 @@ impl<'s, 'm, 'a> View<'s, 'm, 'a> {
         count
     }
 
-    fn run_text(
-        &mut self,
-        feed: impl FnOnce(&mut Tokenizer, &mut dyn FnMut(Token<'_>, First)),
-        each: &mut impl FnMut(&mut Self, &[u8]),
-    ) {
+    /// Reads bytes of a text, or its end in place of bytes.
+    fn run_text(&mut self, bytes: Option<&[u8]>, each: &mut impl FnMut(&mut Self, &[u8])) {
         if TEXT && self.model.vocabulary().is_some() {
-            dispatch!(self.model.backend, backend => self.run_text_on(backend, feed, each));
+            dispatch!(self.model.backend, backend => self.run_text_on(backend, bytes, each));
         }
     }
 
-    fn run_text_on<B: Backend>(
-        &mut self,
-        backend: B,
-        feed: impl FnOnce(&mut Tokenizer, &mut dyn FnMut(Token<'_>, First)),
-        each: &mut impl FnMut(&mut Self, &[u8]),
-    ) {
+    fn run_text_on<B: Backend>(&mut self, backend: B, bytes: Option<&[u8]>, each: &mut impl FnMut(&mut Self, &[u8])) {
         let Some(mut tokenizer) = self.state.tokenizer(&self.model.layout).copied() else { return };
         let syllables = SYLLABLES && tokenizer.tokens() == Tokens::Syllables;
-        feed(&mut tokenizer, &mut |token, first| {
+        let mut emit = |token: Token<'_>, first: First| {
             if let Some(table) = self.model.ngrams()
                 && let Some((sum, history)) = self.state.ngrams_mut(&self.model.layout)
             {
@@ -332,7 +327,11 @@ impl<'s, 'm, 'a> View<'s, 'm, 'a> {
             {
                 each(self, token.bytes());
             }
-        });
+        };
+        match bytes {
+            Some(bytes) => tokenizer.push_each(bytes, &mut emit),
+            None => tokenizer.finish_each(&mut emit),
+        }
         if let Some(place) = self.state.tokenizer_mut(&self.model.layout) {
             *place = tokenizer;
         }

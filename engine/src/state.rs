@@ -16,7 +16,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::error::Error;
-use crate::features::{NGRAMS, TEXT};
+use crate::features::{DENSE, NGRAMS, TEXT};
 use crate::image::header::{Description, Input};
 use crate::input::ngrams;
 use crate::input::text::Tokenizer;
@@ -130,7 +130,8 @@ const fn answer_bytes(description: &Description, steps: usize, width: usize, poo
     let precision = description.precision;
     let mut bytes = if pools { precision.values_bytes(width) } else { 0 };
     let mut place = steps;
-    while place + 1 < description.layers.count()
+    while DENSE
+        && place + 1 < description.layers.count()
         && let Some(layer) = description.layers.at(place)
     {
         if let Layer::Dense(dense) = layer {

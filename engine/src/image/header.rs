@@ -9,10 +9,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::reader::{Reader, Record, record, some};
+use super::reader::{Fields, Reader, Record, record};
 use super::section::{Section, SectionShape};
 use crate::error::{Error, problem};
-use crate::features::{DEEP, DENSE, Feature, NGRAMS, TEXT};
+use crate::features::{DEEP, DENSE, FLOAT, Feature, NGRAMS, PROJECTION, TEXT};
 use crate::input::ngrams::Ngrams;
 use crate::input::text::{Text, Tokens, Unknown};
 use crate::layers::dense::{Activation, Dense, MAX_OUTPUTS};
@@ -198,43 +198,41 @@ impl Description {
         let mut header = Reader(records);
         let (mut models, mut inputs, mut embeddings) = (0, 0, 0);
         while !header.is_empty() {
-            let Some(mut record) = record(&mut header) else { return Err(Error::Record { tag: 0 }) };
-            let tag = record.tag;
-            let understood = match tag {
+            let Some(Record { tag, critical, content }) = record(&mut header) else {
+                return Err(Error::Record { tag: 0 });
+            };
+            let mut fields = Fields::of(content);
+            let mut has_room = true;
+            match tag {
                 tags::MODEL => {
                     models += 1;
-                    self.read_model(&mut record.content)
+                    self.read_model(&mut fields);
                 }
                 tags::INPUT => {
                     inputs += 1;
-                    self.read_input(&mut record.content)
+                    self.read_input(&mut fields);
                 }
                 tags::EMBEDDING => {
                     embeddings += 1;
-                    match Embedding::read(&mut record.content) {
-                        Some(embedding) => {
-                            self.embedding = embedding;
-                            Some(())
-                        }
-                        None => None,
-                    }
+                    self.embedding = Embedding::read(&mut fields);
                 }
                 tags::NGRAMS if !NGRAMS => return Err(Error::Feature { feature: Feature::Ngrams }),
-                tags::NGRAMS if self.ngrams.is_none() => {
-                    self.ngrams = Ngrams::read(&mut record.content);
-                    if self.ngrams.is_some() { Some(()) } else { None }
+                tags::NGRAMS => {
+                    has_room = self.ngrams.is_none();
+                    self.ngrams = Some(Ngrams::read(&mut fields));
                 }
-                _ => match Layer::read(tag, &mut record.content) {
-                    Read::Layer(layer) if self.layers.push(layer) => Some(()),
-                    Read::Layer(_) if !DEEP => return Err(Error::Feature { feature: Feature::Deep }),
-                    Read::Layer(_) | Read::Malformed => None,
+                _ => match Layer::read(tag, &mut fields) {
+                    Read::Layer(layer) => has_room = self.layers.push(layer),
                     Read::Missing(feature) => return Err(Error::Feature { feature }),
-                    Read::NoLayer if record.critical => return Err(Error::UnknownRecord { tag }),
+                    Read::NoLayer if critical => return Err(Error::UnknownRecord { tag }),
                     Read::NoLayer => continue,
                 },
-            };
-            if understood.is_none() || !record.content.is_empty() {
+            }
+            if !fields.are_read() || !has_room && (DEEP || tag == tags::NGRAMS) {
                 return Err(Error::Record { tag });
+            }
+            if !has_room {
+                return Err(Error::Feature { feature: Feature::Deep });
             }
         }
         if models != 1 || inputs != 1 || embeddings != 1 {
@@ -243,38 +241,36 @@ impl Description {
         Ok(())
     }
 
-    const fn read_model(&mut self, content: &mut Reader<'_>) -> Option<()> {
-        self.precision = match some!(content.u32()) {
+    const fn read_model(&mut self, fields: &mut Fields<'_>) {
+        self.precision = match fields.u32() {
             0 => Precision::F32,
             1 => Precision::F16,
             2 => Precision::Int8,
-            _ => return None,
+            _ => fields.refuse(Precision::Int8),
         };
-        self.answer = match some!(content.u32()) {
+        self.answer = match fields.u32() {
             0 => AnswerKind::Classes,
             1 => AnswerKind::Values,
-            _ => return None,
+            _ => fields.refuse(AnswerKind::Classes),
         };
-        Some(())
     }
 
-    const fn read_input(&mut self, content: &mut Reader<'_>) -> Option<()> {
-        self.input = match some!(content.u32()) {
+    const fn read_input(&mut self, fields: &mut Fields<'_>) {
+        self.input = match fields.u32() {
             // Without the feature it is refused later, and its content passed over.
             0 if !TEXT => {
-                content.0 = &[];
+                fields.pass_over();
                 Input::Text(Text::NOTHING)
             }
-            0 => Input::Text(some!(Text::read(content))),
+            0 => Input::Text(Text::read(fields)),
             1 => Input::Ids,
-            _ => return None,
+            _ => fields.refuse(Input::Ids),
         };
-        Some(())
     }
 
     /// The feature that this build lacks for the model.
     pub(crate) const fn missing(&self) -> Option<Feature> {
-        if !crate::features::FLOAT && !self.precision.is_integer() {
+        if !FLOAT && !matches!(self.precision, Precision::Int8) {
             return Some(Feature::Float);
         }
         if let Input::Text(text) = &self.input {
@@ -345,7 +341,7 @@ impl Description {
                 });
             }
         }
-        if let Some(ngrams) = &self.ngrams {
+        if NGRAMS && let Some(ngrams) = &self.ngrams {
             if !matches!(self.input, Input::Text(_)) || features != 1 {
                 return Err(Error::Shape { problem: problem!("n-grams need text as the input, and one output") });
             }
@@ -383,8 +379,8 @@ impl Description {
                 return Err(problem!("attention needs a recurrent layer before it"));
             }
         }
-        let is_projected = matches!(layer, Layer::Lstm(lstm) if lstm.projected);
-        let wants_projection = place == 0 && self.embedding.projected > 0;
+        let is_projected = PROJECTION && matches!(layer, Layer::Lstm(lstm) if lstm.projected);
+        let wants_projection = PROJECTION && place == 0 && self.embedding.projected > 0;
         if wants_projection && !matches!(layer, Layer::Lstm(_)) {
             return Err(problem!("a projected embedding needs an LSTM layer behind it"));
         }
@@ -493,7 +489,7 @@ impl Description {
                         None => None,
                     };
                 }
-                (None, Some(ngrams)) if place == 0 => Some(ngrams.section()),
+                (None, Some(ngrams)) if NGRAMS && place == 0 => Some(ngrams.section()),
                 _ => None,
             }
         };

@@ -8,7 +8,7 @@
 //! last three characters it is a fallback to a part of the word, as in the character n-grams of Bojanowski et al. 2017: an English suffix, most often.
 
 use super::ngrams::{mix, share, token_hash};
-use crate::image::reader::{Reader, some};
+use crate::image::reader::Fields;
 use serde::{Deserialize, Serialize};
 
 /// Rows that the words share that are not in the vocabulary; see [`Hashed::row`].
@@ -34,14 +34,14 @@ pub enum Spelling {
 const ENDING: usize = 3;
 
 impl Hashed {
-    pub(crate) const fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let rows = some!(reader.u32());
-        let of = match some!(reader.u32()) {
+    pub(crate) const fn read(fields: &mut Fields<'_>) -> Self {
+        let rows = fields.u32();
+        let of = match fields.u32() {
             0 => Spelling::Whole,
             1 => Spelling::Ending,
-            _ => return None,
+            _ => fields.refuse(Spelling::Whole),
         };
-        Some(Hashed { rows, of })
+        Hashed { rows, of }
     }
 
     /// The row of a word among those that are shared, below [`Hashed::rows`].

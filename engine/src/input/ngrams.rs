@@ -31,7 +31,7 @@ use bytemuck::{Pod, Zeroable};
 use serde::{Deserialize, Serialize};
 
 use crate::error::problem;
-use crate::image::reader::{Reader, some};
+use crate::image::reader::Fields;
 use crate::image::role::Role;
 use crate::image::section::{Element, SectionShape};
 
@@ -54,14 +54,14 @@ pub struct Ngrams {
 }
 
 impl Ngrams {
-    pub(crate) const fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        Some(Ngrams {
-            entries: some!(reader.u32()),
-            longest: some!(reader.byte()),
-            weight_bits: some!(reader.byte()),
-            prior: some!(reader.u16()),
-            multiplier: some!(reader.u32()),
-        })
+    pub(crate) const fn read(fields: &mut Fields<'_>) -> Self {
+        Ngrams {
+            entries: fields.u32(),
+            longest: fields.byte(),
+            weight_bits: fields.byte(),
+            prior: fields.u16(),
+            multiplier: fields.u32(),
+        }
     }
 
     /// Checks its own numbers.

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use super::hashed::Hashed;
 use crate::error::problem;
 use crate::features::{Feature, SYLLABLES as HAS_SYLLABLES, TIERS};
-use crate::image::reader::{Reader, some};
+use crate::image::reader::Fields;
 use crate::image::role::Role;
 use crate::image::section::{Element, SectionShape};
 
@@ -104,28 +104,28 @@ impl Text {
     /// Sections: decoding tables, index, words.
     pub(crate) const SECTIONS: usize = 3;
 
-    pub(crate) const fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let tokens = match some!(reader.u32()) {
+    pub(crate) const fn read(fields: &mut Fields<'_>) -> Self {
+        let tokens = match fields.u32() {
             0 => Tokens::Words,
             1 => Tokens::Syllables,
-            _ => return None,
+            _ => fields.refuse(Tokens::Words),
         };
-        let words = some!(reader.u32());
-        let unknown = match some!(reader.u32()) {
+        let words = fields.u32();
+        let unknown = match fields.u32() {
             0 => Unknown::Skip,
             1 => Unknown::LastRow,
-            2 => Unknown::Hashed(some!(Hashed::read(reader))),
-            _ => return None,
+            2 => Unknown::Hashed(Hashed::read(fields)),
+            _ => fields.refuse(Unknown::Skip),
         };
-        Some(Text {
+        Text {
             tokens,
             words,
             unknown,
-            character_bits: some!(reader.byte()),
-            prefix_bits: some!(reader.byte()),
-            index_is_wide: some!(reader.bool()),
-            text_bytes: some!(reader.u32()),
-        })
+            character_bits: fields.byte(),
+            prefix_bits: fields.byte(),
+            index_is_wide: fields.bool(),
+            text_bytes: fields.u32(),
+        }
     }
 
     /// The feature that this build lacks for it.

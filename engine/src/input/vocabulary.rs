@@ -198,7 +198,7 @@ impl<'a> Vocabulary<'a> {
             if cursor.bit() > self.stream.len() * 8 {
                 return Err(Error::Vocabulary { problem: problem!("the words run past the end of their section") });
             }
-            if word.len == 0 || (id > 0 && word.as_bytes() <= previous.as_bytes()) {
+            if word.len == 0 || (id > 0 && word.as_bytes().iter().le(previous.as_bytes())) {
                 return Err(Error::Vocabulary { problem: problem!("the words are not in ascending order") });
             }
             let shared = word.as_bytes().iter().zip(previous.as_bytes()).take_while(|(a, b)| a == b).count();

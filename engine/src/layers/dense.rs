@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::{Logit, MAX_WIDTH, Place};
 use crate::error::{Error, problem};
 use crate::features::DENSE;
-use crate::image::reader::{Reader, some};
+use crate::image::reader::Fields;
 use crate::image::role::Role;
 use crate::image::section::{Cursor, Element, SectionShape};
 use crate::kernels::Backend;
@@ -64,16 +64,16 @@ pub struct Dense {
 }
 
 impl Dense {
-    pub(crate) const fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let (inputs, outputs, shift) = (some!(reader.u16()), some!(reader.u16()), some!(reader.byte()));
-        let activation = match some!(reader.u32()) {
+    pub(crate) const fn read(fields: &mut Fields<'_>) -> Self {
+        let (inputs, outputs, shift) = (fields.u16(), fields.u16(), fields.byte());
+        let activation = match fields.u32() {
             0 => Activation::Linear,
             1 => Activation::Relu,
             2 => Activation::Tanh,
             3 => Activation::Sigmoid,
-            _ => return None,
+            _ => fields.refuse(Activation::Linear),
         };
-        Some(Dense { inputs, outputs, shift, activation })
+        Dense { inputs, outputs, shift, activation }
     }
 
     pub(crate) const fn check(&self, precision: Precision) -> Result<(), &'static str> {

@@ -9,7 +9,7 @@ use super::Place;
 use crate::error::{Error, problem};
 use crate::features::{Feature, INT4, PROJECTION, Part, TIERS};
 use crate::image::ids::{BLOCK_IDS, IdSet};
-use crate::image::reader::{Reader, some};
+use crate::image::reader::Fields;
 use crate::image::role::Role;
 use crate::image::section::{Cursor, Element, SectionShape};
 use crate::kernels::Backend;
@@ -67,19 +67,14 @@ impl Embedding {
     /// first layer's format, and come last.
     pub(crate) const SECTIONS: usize = 6;
 
-    pub(crate) const fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let (rows, width, int4) = (some!(reader.u32()), some!(reader.u16()), some!(reader.bool()));
-        let tiers = if some!(reader.bool()) {
-            Some(Tiers {
-                whole: some!(reader.u32()),
-                width: some!(reader.u16()),
-                remainders: some!(reader.u32()),
-                int4: some!(reader.bool()),
-            })
+    pub(crate) const fn read(fields: &mut Fields<'_>) -> Self {
+        let (rows, width, int4) = (fields.u32(), fields.u16(), fields.bool());
+        let tiers = if fields.bool() {
+            Some(Tiers { whole: fields.u32(), width: fields.u16(), remainders: fields.u32(), int4: fields.bool() })
         } else {
             None
         };
-        Some(Embedding { rows, width, int4, tiers, projected: some!(reader.u32()) })
+        Embedding { rows, width, int4, tiers, projected: fields.u32() }
     }
 
     /// The feature that this build lacks for it.
@@ -96,6 +91,11 @@ impl Embedding {
         }
     }
 
+    /// Its tiers, which a build without them has refused.
+    const fn tiers(&self) -> Option<Tiers> {
+        if TIERS { self.tiers } else { None }
+    }
+
     pub(crate) const fn check(&self, precision: Precision) -> Result<(), &'static str> {
         if self.rows == 0 || self.rows > MAX_ROWS || self.width == 0 || self.width > super::MAX_WIDTH {
             return Err(problem!("the embedding has no rows or columns, or more than this engine reads"));
@@ -103,10 +103,10 @@ impl Embedding {
         if self.int4 && !precision.is_integer() {
             return Err(problem!("weights of four bits belong to integer models only"));
         }
-        if self.projected > self.rows {
+        if PROJECTION && self.projected > self.rows {
             return Err(problem!("more ids are projected than the embedding has"));
         }
-        let Some(tiers) = self.tiers else { return Ok(()) };
+        let Some(tiers) = self.tiers() else { return Ok(()) };
         if !precision.is_integer() || self.projected > 0 {
             return Err(problem!("an embedding in tiers belongs to integer models whose inputs are not projected"));
         }
@@ -124,7 +124,7 @@ impl Embedding {
     /// The section at a place of the order; `sums` are the lanes of a projected row.
     pub(crate) const fn section(&self, precision: Precision, sums: usize, place: usize) -> Option<SectionShape> {
         let (rows, width) = (self.rows as usize, self.width as usize);
-        match (place, self.tiers) {
+        match (place, self.tiers()) {
             (0, None) => Some(SectionShape::new(Role::Embedding, precision.weight(self.int4), rows, width)),
             (0, Some(tiers)) => {
                 let element = precision.weight(self.int4);
@@ -140,10 +140,10 @@ impl Embedding {
                 let (rest, element) = (self.width.saturating_sub(tiers.width), precision.weight(tiers.int4));
                 Some(SectionShape::new(Role::Remainders, element, tiers.remainders as usize, rest as usize))
             }
-            (4, _) if self.projected > 0 => {
+            (4, _) if PROJECTION && self.projected > 0 => {
                 Some(SectionShape::new(Role::ProjectedIndex, Element::U32, rows.div_ceil(BLOCK_IDS), 2))
             }
-            (5, _) if self.projected > 0 => {
+            (5, _) if PROJECTION && self.projected > 0 => {
                 Some(SectionShape::new(Role::ProjectedRows, precision.sum(), self.projected as usize, sums))
             }
             _ => None,
@@ -152,7 +152,7 @@ impl Embedding {
 
     /// Bytes of scratch in which a row is widened or put together.
     pub(crate) const fn room(&self) -> usize {
-        if self.int4 || self.tiers.is_some() { (self.width as usize).next_multiple_of(4) } else { 0 }
+        if INT4 && self.int4 || self.tiers().is_some() { (self.width as usize).next_multiple_of(4) } else { 0 }
     }
 }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{MAX_WIDTH, Place, Stream};
 use crate::error::{Error, problem};
 use crate::features::{INT4, PROJECTION};
-use crate::image::reader::{Reader, some};
+use crate::image::reader::Fields;
 use crate::image::role::Role;
 use crate::image::section::{Cursor, Element, SectionShape};
 use crate::kernels::{self, Backend, MANY, Packed, StreamFloat, StreamI8, nibbles};
@@ -36,14 +36,14 @@ pub struct Lstm {
 }
 
 impl Lstm {
-    pub(crate) const fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        Some(Lstm {
-            inputs: some!(reader.u16()),
-            units: some!(reader.u16()),
-            shift: some!(reader.byte()),
-            int4: some!(reader.bool()),
-            projected: some!(reader.bool()),
-        })
+    pub(crate) const fn read(fields: &mut Fields<'_>) -> Self {
+        Lstm {
+            inputs: fields.u16(),
+            units: fields.u16(),
+            shift: fields.byte(),
+            int4: fields.bool(),
+            projected: fields.bool(),
+        }
     }
 
     pub(crate) const fn check(&self, precision: Precision) -> Result<(), &'static str> {
@@ -55,7 +55,7 @@ impl Lstm {
 
     /// Columns of the weights that follow each other in one product.
     const fn joined(&self) -> usize {
-        if self.projected { self.units as usize } else { self.inputs as usize + self.units as usize }
+        if PROJECTION && self.projected { self.units as usize } else { self.inputs as usize + self.units as usize }
     }
 
     /// Sums of a step: four gates a unit.
@@ -67,7 +67,7 @@ impl Lstm {
         let rows = self.sums(precision);
         let weights = precision.weight(self.int4);
         match place {
-            0 if self.projected => {
+            0 if PROJECTION && self.projected => {
                 Some(SectionShape::new(Role::Kernel, weights, rows, precision.columns(self.inputs as usize)))
             }
             1 => Some(SectionShape::new(Role::Weights, weights, rows, precision.columns(self.joined()))),
@@ -87,7 +87,7 @@ impl Lstm {
     pub(crate) const fn scratch(&self, precision: Precision) -> usize {
         let joined = precision.values_bytes(precision.columns(self.joined()));
         let (mut columns, mut bytes) = (self.joined(), joined);
-        if self.projected {
+        if PROJECTION && self.projected {
             let features = precision.values_bytes(precision.columns(self.inputs as usize));
             bytes = 4 * self.sums(precision) + if features > joined { features } else { joined };
             if self.inputs as usize > columns {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Memory, Place, attention};
 use crate::features::{ATTENTION, Feature, POOLING};
-use crate::image::reader::Reader;
+use crate::image::reader::Fields;
 use crate::kernels::Backend;
 use crate::numbers::{FloatNumbers, Numbers, Precision, Values};
 
@@ -41,13 +41,13 @@ impl Pooling {
         }
     }
 
-    pub(crate) const fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        match reader.u32() {
-            Some(0) => Some(Pooling::Last),
-            Some(1) => Some(Pooling::Mean),
-            Some(2) => Some(Pooling::Max),
-            Some(3) => Some(Pooling::Attention),
-            _ => None,
+    pub(crate) const fn read(fields: &mut Fields<'_>) -> Self {
+        match fields.u32() {
+            0 => Pooling::Last,
+            1 => Pooling::Mean,
+            2 => Pooling::Max,
+            3 => Pooling::Attention,
+            _ => fields.refuse(Pooling::Last),
         }
     }
 

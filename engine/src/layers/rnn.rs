@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{MAX_WIDTH, Place, int4_room};
 use crate::error::{Error, problem};
 use crate::features::INT4;
-use crate::image::reader::{Reader, some};
+use crate::image::reader::Fields;
 use crate::image::role::Role;
 use crate::image::section::{Cursor, Element, SectionShape};
 use crate::kernels::cell::rnn::{self, Activation, MOST_RECTIFIED, RnnFloat, scratch_float, scratch_i8};
@@ -34,14 +34,14 @@ pub struct Rnn {
 }
 
 impl Rnn {
-    pub(crate) const fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        Some(Rnn {
-            inputs: some!(reader.u16()),
-            units: some!(reader.u16()),
-            shift: some!(reader.byte()),
-            int4: some!(reader.bool()),
-            relu: some!(reader.bool()),
-        })
+    pub(crate) const fn read(fields: &mut Fields<'_>) -> Self {
+        Rnn {
+            inputs: fields.u16(),
+            units: fields.u16(),
+            shift: fields.byte(),
+            int4: fields.bool(),
+            relu: fields.bool(),
+        }
     }
 
     pub(crate) const fn check(&self, precision: Precision) -> Result<(), &'static str> {
