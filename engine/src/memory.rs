@@ -10,11 +10,8 @@ pub(crate) struct Memory<'a>(&'a mut [u32]);
 const WORD: usize = size_of::<u32>();
 
 impl<'a> Memory<'a> {
-    /// Over bytes that start on a multiple of 4; what is behind the last whole word is left out. Nothing where they do not.
-    #[inline(always)]
-    pub(crate) fn new(bytes: &'a mut [u8]) -> Self {
-        let whole = bytes.len() / WORD * WORD;
-        Memory(bytes.get_mut(..whole).and_then(|bytes| bytemuck::try_cast_slice_mut(bytes).ok()).unwrap_or_default())
+    pub(crate) fn new(words: &'a mut [u32]) -> Self {
+        Memory(words)
     }
 
     /// The memory before and behind a place, in bytes.

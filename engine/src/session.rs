@@ -9,7 +9,7 @@ use crate::input::text::{First, Token, Tokens};
 use crate::kernels::{Backend, MANY, dispatch};
 use crate::logit::{Digest, Logit};
 use crate::model::{Model, with_chain};
-use crate::state::{State, StateBytes};
+use crate::state::{State, StateWords};
 
 /// A stream over a model: borrows the model, which many sessions share, and the memory of its state, which is its own.
 ///
@@ -41,7 +41,7 @@ pub struct Session<'s, 'm, 'a>(View<'s, 'm, 'a>);
 #[derive(Debug)]
 pub struct View<'s, 'm, 'a> {
     model: &'m Model<'a>,
-    state: StateBytes<'s>,
+    state: StateWords<'s>,
     /// The scratch holds what the last dense layer reads.
     answered: bool,
 }
@@ -63,7 +63,7 @@ impl core::ops::DerefMut for Session<'_, '_, '_> {
 impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
     /// With the stream as it stands in `state`, unchecked.
     pub(crate) fn over(model: &'m Model<'a>, state: &'s mut [u8]) -> Result<Self, Error> {
-        Ok(Session(View { model, state: StateBytes::new(&model.layout, state)?, answered: false }))
+        Ok(Session(View { model, state: StateWords::new(&model.layout, state)?, answered: false }))
     }
 
     /// Checks a state that came from outside, so that no sum can overflow later.

@@ -195,9 +195,12 @@ impl<const N: usize> State<N> {
     }
 }
 
-/// The bytes of a state while a session has them: as many as the model needs, on a multiple of 4. [`StateBytes::new`] checks both.
+/// The words of a state while a session has them: as many as the model needs. [`StateWords::new`] checks that.
 #[derive(Debug)]
-pub(crate) struct StateBytes<'s>(&'s mut [u8]);
+pub(crate) struct StateWords<'s>(&'s mut [u32]);
+
+/// Bytes of a word. Every part of a state is some words long.
+const WORD: usize = size_of::<u32>();
 
 /// The parts of a state.
 pub(crate) struct Parts<'p> {
@@ -207,17 +210,30 @@ pub(crate) struct Parts<'p> {
     pub(crate) scratch: Memory<'p>,
 }
 
-impl<'s> StateBytes<'s> {
+impl<'s> StateWords<'s> {
     pub(crate) fn new(layout: &Layout, bytes: &'s mut [u8]) -> Result<Self, Error> {
         if bytes.as_ptr().align_offset(align_of::<u32>()) != 0 {
             return Err(Error::StateMisaligned);
         }
         let (needed, given) = (layout.bytes, bytes.len());
-        bytes.get_mut(..needed).map(StateBytes).ok_or(Error::StateTooSmall { needed, given })
+        let bytes = bytes.get_mut(..needed).ok_or(Error::StateTooSmall { needed, given })?;
+        bytemuck::try_cast_slice_mut(bytes).map(StateWords).map_err(|_| Error::StateMisaligned)
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
-        self.0
+        bytemuck::cast_slice(self.0)
+    }
+
+    /// Words from a place, in bytes, as a value.
+    fn at<T: Pod>(&self, place: usize) -> Option<&T> {
+        let start = place / WORD;
+        bytemuck::try_from_bytes(bytemuck::cast_slice(self.0.get(start..start + size_of::<T>() / WORD)?)).ok()
+    }
+
+    fn at_mut<T: Pod>(&mut self, place: usize) -> Option<&mut T> {
+        let start = place / WORD;
+        bytemuck::try_from_bytes_mut(bytemuck::cast_slice_mut(self.0.get_mut(start..start + size_of::<T>() / WORD)?))
+            .ok()
     }
 
     /// Begins a stream.
@@ -232,29 +248,27 @@ impl<'s> StateBytes<'s> {
     }
 
     pub(crate) fn header(&self) -> Option<&Header> {
-        bytemuck::try_from_bytes(self.0.get(..size_of::<Header>())?).ok()
+        self.at(0)
     }
 
     pub(crate) fn header_mut(&mut self) -> Option<&mut Header> {
-        bytemuck::try_from_bytes_mut(self.0.get_mut(..size_of::<Header>())?).ok()
+        self.at_mut(0)
     }
 
     pub(crate) fn tokenizer(&self, layout: &Layout) -> Option<&Tokenizer> {
-        let start = layout.tokenizer;
-        bytemuck::try_from_bytes(self.0.get(start..start + size_of::<Tokenizer>())?).ok()
+        self.at(layout.tokenizer)
     }
 
     pub(crate) fn tokenizer_mut(&mut self, layout: &Layout) -> Option<&mut Tokenizer> {
-        let start = layout.tokenizer;
-        bytemuck::try_from_bytes_mut(self.0.get_mut(start..start + size_of::<Tokenizer>())?).ok()
+        self.at_mut(layout.tokenizer)
     }
 
-    /// Header, layers and scratch at once; `None` only for fewer bytes than a layout has, which no session's state has.
+    /// Header, layers and scratch at once; `None` only for fewer words than a layout has, which no session's state has.
     #[inline(always)]
     pub(crate) fn parts(&mut self, layout: &Layout) -> Option<Parts<'_>> {
-        let (header, rest) = self.0.split_at_mut_checked(size_of::<Header>())?;
+        let (header, rest) = self.0.split_first_chunk_mut::<{ size_of::<Header>() / WORD }>()?;
         let (memory, scratch) = Memory::new(rest).split(layout.scratch);
-        Some(Parts { header: bytemuck::try_from_bytes_mut(header).ok()?, memory, scratch })
+        Some(Parts { header: bytemuck::cast_mut(header), memory, scratch })
     }
 
     /// What n-grams remember: what is summed, and the hashes of the last tokens. `None` where the model has none.
@@ -263,18 +277,15 @@ impl<'s> StateBytes<'s> {
         if !NGRAMS || bytes == 0 {
             return None;
         }
-        let bytes = self.0.get_mut(start..start + bytes)?;
-        let (sum, history) = bytes.split_at_mut_checked(size_of::<ngrams::Sum>())?;
-        Some((bytemuck::try_from_bytes_mut(sum).ok()?, bytemuck::try_cast_slice_mut(history).ok()?))
+        let words = self.0.get_mut(start / WORD..(start + bytes) / WORD)?;
+        let (sum, history) = words.split_first_chunk_mut::<{ size_of::<ngrams::Sum>() / WORD }>()?;
+        Some((bytemuck::try_from_bytes_mut(bytemuck::cast_slice_mut(sum)).ok()?, history))
     }
 
     /// What is summed of the n-grams.
     pub(crate) fn ngrams(&self, layout: &Layout) -> Option<&ngrams::Sum> {
         let (start, bytes) = layout.ngrams;
-        if !NGRAMS || bytes == 0 {
-            return None;
-        }
-        bytemuck::try_from_bytes(self.0.get(start..start + size_of::<ngrams::Sum>())?).ok()
+        if NGRAMS && bytes > 0 { self.at(start) } else { None }
     }
 }
 
