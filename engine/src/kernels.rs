@@ -27,6 +27,8 @@
 pub mod aarch64;
 pub mod activation;
 pub mod cell;
+#[cfg(any(latch_backend = "dsp", latch_backend = "helium", latch_backend = "thumb"))]
+mod chips;
 #[cfg(latch_backend = "dsp")]
 pub mod cortex_m;
 #[cfg(latch_backend = "helium")]
@@ -55,7 +57,7 @@ pub use wasm32::Simd128;
 #[cfg(target_arch = "x86_64")]
 pub use x86_64::{Avx2, Avx512, Avx512Vnni, AvxVnni};
 
-use cell::{gru, rnn};
+use cell::{gru, lstm, rnn};
 
 /// Rows of an integer matrix, and what follows their products: `out[row] = (sum over k of w[row][k] * x[k]) *
 /// multiplier[row] + bias[row]`.
@@ -264,9 +266,9 @@ pub trait Backend: Copy + Send + Sync + 'static {
     /// - `h`: hidden state out, Q0.15, length `U`. Not read: the previous one comes in through `xh`.
     /// - `c`: cell state, Q12.19, length `U`. No value of it, whatever it be, makes a step overflow.
     ///
-    /// The equations are at [`scalar::lstm_i8`].
+    /// The equations are at [`cell::lstm::step_i8`](crate::kernels::cell::lstm::step_i8).
     fn lstm_i8(self, gates: &RowsI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
-        scalar::lstm_i8(gates, xh, h, c);
+        lstm::step_i8(gates, xh, h, c);
     }
 
     /// A step from the features of a token: [`Backend::lstm_i8`] over `[x; narrow(h); 0..]`.
@@ -430,9 +432,9 @@ pub trait Backend: Copy + Send + Sync + 'static {
     /// - `h`: hidden state out, length `U8`. Not read.
     /// - `c`: cell state, length `U8`. Units that pad keep 0 in `h` and `c` when they began with `c = 0`.
     ///
-    /// The equations are at [`scalar::lstm_float`].
+    /// The equations are at [`cell::lstm::step_float`](crate::kernels::cell::lstm::step_float).
     fn lstm_float<W: FloatWeight>(self, gates: &RowsFloat<'_, W>, xh: &[f32], h: &mut [f32], c: &mut [f32]) {
-        scalar::lstm_float(gates, xh, h, c);
+        lstm::step_float(gates, xh, h, c);
     }
 
     /// A step from the features of a token, over `[x; h]`, as [`Backend::lstm_float`].

@@ -253,9 +253,39 @@ const fn check_rows(precision: Precision, shift: u8, int4: bool) -> Result<(), &
     if shift >= 1 && shift <= 30 { Ok(()) } else { Err(problem!("its shift is out of range")) }
 }
 
+/// The numbers that every recurrent layer has are in range.
+const fn check_cell(
+    precision: Precision,
+    (inputs, units): (u16, u16),
+    shift: u8,
+    int4: bool,
+) -> Result<(), &'static str> {
+    if units == 0 || inputs as u32 + units as u32 > MAX_WIDTH as u32 {
+        return Err(problem!("it has no units, or more columns than this engine reads"));
+    }
+    check_rows(precision, shift, int4)
+}
+
+/// Bytes of a hidden state, its padding included.
+const fn hidden_bytes(precision: Precision, units: u16) -> usize {
+    precision.values_bytes(precision.lanes(units as usize))
+}
+
+/// A hidden state as the next layer reads it: without its padding.
+#[inline(always)]
+fn without_padding<N: Numbers>(h: &mut [N::Value], units: u16) -> Values<'_, N> {
+    Values::Hidden(if N::PRECISION.is_integer() { h } else { h.get(..usize::from(units)).unwrap_or(h) })
+}
+
 /// Bytes in which four rows of so many columns are widened from four bits.
 const fn int4_room(int4: bool, columns: usize) -> usize {
     if INT4 && int4 { 4 * columns.next_multiple_of(4) } else { 0 }
+}
+
+/// That room of a step, cut off its scratch.
+#[inline(always)]
+fn take_int4_room<'s>(scratch: &mut Memory<'s>, int4: bool, columns: usize) -> Option<&'s mut [i8]> {
+    if INT4 && int4 { Some(scratch.take(int4_room(true, columns))) } else { None }
 }
 
 /// Where a layer is at a step.

@@ -19,7 +19,7 @@ use super::activation::{
     EXPM1, LN2_HIGH, LN2_LOW, ROUND, SIGMOID, SIGMOID_LOWEST, Segments, TANH, TANH_KNEE_1, TANH_KNEE_2, TANH_LOWEST,
     TANH_TOP,
 };
-use super::cell::SMALL;
+use super::cell::{SMALL, lstm};
 use super::{Backend, FloatView, FloatWeight, RowsFloat, RowsI8, scalar};
 
 #[cfg(feature = "std")]
@@ -364,14 +364,14 @@ fn check(gates: &RowsI8<'_>, columns: usize, units: usize) {
     assert!(gates.multiplier.len() == 4 * units && gates.bias.len() == 4 * units, "multiplier, bias: [unit][gate]");
 }
 
-/// The scalar equations of [`scalar::lstm_i8`], in tiles of eight units: their products run together, then their sums are brought to
+/// The scalar equations of [`cell::lstm::step_i8`](crate::kernels::cell::lstm::step_i8), in tiles of eight units: their products run together, then their sums are brought to
 /// Q3.12 and parted by gate, then one vector a gate goes through the activations.
 #[target_feature(enable = "neon")]
 fn lstm_i8<P: Products>(products: P, gates: &RowsI8<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
     assert!(c.len() == h.len(), "c: [unit]");
     check(gates, xh.len(), h.len());
     if xh.is_empty() {
-        return scalar::lstm_i8(gates, xh, h, c); // no weights to cut into tiles
+        return lstm::step_i8(gates, xh, h, c); // no weights to cut into tiles
     }
     let right = vdupq_n_s32(-((gates.shift & 31) as i32));
     let weights = gates.weights.chunks(8 * 4 * xh.len());
@@ -479,7 +479,7 @@ fn tanh_q15_lanes(x: int16x8_t) -> int16x8_t {
     with_sign(distance::<2, 2>(&TANH, vshrq_n_u16::<11>(u), t), x)
 }
 
-/// [`scalar::cell_q15`] of eight units: `gates` is `[i, f, g, o]` in Q3.12.
+/// [`cell::lstm::cell_q15`](crate::kernels::cell::lstm::cell_q15) of eight units: `gates` is `[i, f, g, o]` in Q3.12.
 #[inline]
 #[target_feature(enable = "neon")]
 fn cell_q15([i, f, g, o]: [int16x8_t; 4], h: &mut [i16; 8], c: &mut [i32; 8]) {
@@ -651,12 +651,12 @@ fn bias_blocks<'a, W>(weights: &[W], bias: &'a [f32], columns: usize) -> &'a [[[
     bias
 }
 
-/// The equations of [`scalar::lstm_float`], two blocks of eight units at a time: sixteen sums in flight hide the latency of the fused
+/// The equations of [`cell::lstm::step_float`](crate::kernels::cell::lstm::step_float), two blocks of eight units at a time: sixteen sums in flight hide the latency of the fused
 /// multiply-add.
 #[target_feature(enable = "neon")]
 fn lstm_float<W: Lanes>(weights: &[W], bias: &[f32], xh: &[f32], h: &mut [f32], c: &mut [f32]) {
     if xh.is_empty() {
-        return scalar::lstm_float(&RowsFloat { weights, bias }, xh, h, c); // no weights to cut into blocks
+        return lstm::step_float(&RowsFloat { weights, bias }, xh, h, c); // no weights to cut into blocks
     }
     let bias = bias_blocks(weights, bias, xh.len());
     let (h, h_rest) = h.as_chunks_mut::<8>();

@@ -10,6 +10,7 @@
 //! measurements.
 
 pub mod gru;
+pub mod lstm;
 pub mod rnn;
 
 use super::{Backend, RowsI8};

@@ -483,7 +483,7 @@ fn cell_state_overflows_from_no_value_and_settles_inside_its_bound() {
         for start in [i32::MIN, 0, i32::MAX] {
             let mut c = start;
             for _ in 0..100_000 {
-                c = scalar::cell_q15([i16::MAX, i16::MAX, gate_g, i16::MAX], c).1;
+                c = lstm::cell_q15([i16::MAX, i16::MAX, gate_g, i16::MAX], c).1;
             }
             let real = f64::from(c.unsigned_abs()) / f64::from(1 << 19);
             assert!(real > 2975.0 && real < 2980.0, "{real}");
@@ -500,7 +500,7 @@ fn cell_update_is_off_by_three_halves_of_a_unit_at_most_and_by_nothing_on_averag
         let c = noise.between(-1 << 24, 1 << 24) as i32;
         let [i, f, _, _] = z.map(|z| f64::from(activation::sigmoid_q15(z)));
         let exact = f64::from(c) * f / 32768.0 + i * f64::from(activation::tanh_q15(z[2])) / 2048.0;
-        let error = f64::from(scalar::cell_q15(z, c).1) - exact;
+        let error = f64::from(lstm::cell_q15(z, c).1) - exact;
         sum += error;
         largest = largest.max(error.abs());
     }

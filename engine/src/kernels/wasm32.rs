@@ -218,7 +218,7 @@ fn tanh_q15_lanes(x: v128) -> v128 {
     with_sign_of(x, distance(&TANH, u16x8_shr(u, 11), t))
 }
 
-/// The equations of [`scalar::lstm_i8`], in tiles of eight units: a vector of the activations.
+/// The equations of [`cell::lstm::step_i8`](crate::kernels::cell::lstm::step_i8), in tiles of eight units: a vector of the activations.
 fn lstm_i8(gates: &RowsI8<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
     let units = h.len();
     let row = 4 * xh.len(); // bytes of weights of a unit
@@ -372,7 +372,7 @@ fn interleave_high(a: v128, b: v128) -> v128 {
     i16x8_shuffle::<4, 12, 5, 13, 6, 14, 7, 15>(a, b)
 }
 
-/// [`scalar::cell_q15`] of eight units: `gates` is `[i, f, g, o]` in Q3.12.
+/// [`cell::lstm::cell_q15`](crate::kernels::cell::lstm::cell_q15) of eight units: `gates` is `[i, f, g, o]` in Q3.12.
 #[inline(always)]
 fn cell_q15([i, f, g, o]: [v128; 4], h: &mut [i16; 8], c: &mut [i32; 8]) {
     let (i, f, o) = (sigmoid_q15_lanes(i), sigmoid_q15_lanes(f), sigmoid_q15_lanes(o));
@@ -453,7 +453,7 @@ fn tanh_f32_lanes(x: v128) -> v128 {
     v128_bitselect(x, f32x4_div(m, f32x4_add(f32x4_splat(2.0), m)), sign)
 }
 
-/// The equations of [`scalar::lstm_float`], a block of eight units at a time, whose 32 sums stay in registers.
+/// The equations of [`cell::lstm::step_float`](crate::kernels::cell::lstm::step_float), a block of eight units at a time, whose 32 sums stay in registers.
 fn lstm_float<W: Lanes>(weights: &[W], bias: &[f32], xh: &[f32], h: &mut [f32], c: &mut [f32]) {
     let (h, h_rest) = h.as_chunks_mut::<8>();
     let (c, c_rest) = c.as_chunks_mut::<8>();

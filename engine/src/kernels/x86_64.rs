@@ -17,7 +17,7 @@ use super::activation::{
     EXPM1, LN2_HIGH, LN2_LOW, ROUND, SIGMOID, SIGMOID_LOWEST, Segments, TANH, TANH_KNEE_1, TANH_KNEE_2, TANH_LOWEST,
     TANH_TOP,
 };
-use super::cell::{SMALL, gru};
+use super::cell::{SMALL, gru, lstm};
 use super::{Backend, FloatView, FloatWeight, RowsFloat, RowsI8, scalar};
 
 pub use avx512::{Avx512, Avx512Vnni};
@@ -364,7 +364,7 @@ fn lstm_i8(gates: &RowsI8<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
     unsafe { lstm_i8_by(&Wide { xh }, gates, xh, h, c) }
 }
 
-/// The scalar equations of [`scalar::lstm_i8`], in tiles of sixteen units.
+/// The scalar equations of [`cell::lstm::step_i8`](crate::kernels::cell::lstm::step_i8), in tiles of sixteen units.
 ///
 /// Within a tile, the products of four units run together, then all sums are brought to Q3.12 and parted by gate, then one
 /// vector a gate goes through the activations.
@@ -380,7 +380,7 @@ unsafe fn lstm_i8_by(rows: &impl Rows, gates: &RowsI8<'_>, xh: &[i16], h: &mut [
     assert!(gates.multiplier.len() == 4 * units && gates.bias.len() == 4 * units, "multiplier, bias: [unit][gate]");
     assert!(c.len() == units, "c: [unit]");
     if row == 0 {
-        return scalar::lstm_i8(gates, xh, h, c); // no columns: only biases
+        return lstm::step_i8(gates, xh, h, c); // no columns: only biases
     }
 
     let shift = _mm_cvtsi32_si128((gates.shift & 31) as i32);
@@ -521,7 +521,7 @@ fn part_gates(sums: [__m256i; 4]) -> [__m256i; 4] {
     ]
 }
 
-/// [`scalar::cell_q15`] of sixteen units: `gates` is `[i, f, g, o]` in Q3.12.
+/// [`cell::lstm::cell_q15`](crate::kernels::cell::lstm::cell_q15) of sixteen units: `gates` is `[i, f, g, o]` in Q3.12.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn cell_q15(gates: [__m256i; 4], h: &mut [i16; 16], c: &mut [i32; 16]) {
@@ -731,7 +731,7 @@ fn tanh_f32(x: &mut [f32]) {
     in_place_f32!(x, tanh_f32_lanes);
 }
 
-/// The equations of [`scalar::lstm_float`], two blocks of eight units at a time: eight sums in flight hide the latency of
+/// The equations of [`cell::lstm::step_float`](crate::kernels::cell::lstm::step_float), two blocks of eight units at a time: eight sums in flight hide the latency of
 /// the fused multiply-add.
 #[target_feature(enable = "avx2,fma,f16c")]
 fn lstm_float<W: Lanes>(weights: &[W], bias: &[f32], xh: &[f32], h: &mut [f32], c: &mut [f32]) {

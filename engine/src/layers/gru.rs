@@ -10,8 +10,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{MAX_WIDTH, Place, int4_room};
-use crate::error::{Error, problem};
+use super::{Place, int4_room};
+use crate::error::Error;
 use crate::features::INT4;
 use crate::image::reader::Fields;
 use crate::image::role::Role;
@@ -47,10 +47,7 @@ impl Gru {
     }
 
     pub(crate) const fn check(&self, precision: Precision) -> Result<(), &'static str> {
-        if self.units == 0 || self.inputs as u32 + self.units as u32 > MAX_WIDTH as u32 {
-            return Err(problem!("it has no units, or more columns than this engine reads"));
-        }
-        super::check_rows(precision, self.shift, self.int4)
+        super::check_cell(precision, (self.inputs, self.units), self.shift, self.int4)
     }
 
     /// Rows of either kernel, padding included.
@@ -76,7 +73,7 @@ impl Gru {
 
     /// Bytes of the hidden state.
     pub(crate) const fn state(&self, precision: Precision) -> usize {
-        precision.values_bytes(precision.lanes(self.units as usize))
+        super::hidden_bytes(precision, self.units)
     }
 
     /// Bytes of scratch of a step.
@@ -132,15 +129,11 @@ impl<'a, N: Steps> Opened<'a, N> {
         x: Values<'_, N>,
         place: &mut Place<'s, '_>,
     ) -> Values<'s, N> {
-        let units = usize::from(self.units);
-        let h: &mut [N::Value] = place.memory.take(N::PRECISION.lanes(units));
+        let h: &mut [N::Value] = place.memory.take(N::PRECISION.lanes(usize::from(self.units)));
         let mut scratch = place.scratch.rest();
-        let mut room = None;
-        if INT4 && self.int4 {
-            room = Some(scratch.take(int4_room(true, self.inputs.max(self.units).into())));
-        }
+        let room = super::take_int4_room(&mut scratch, self.int4, self.inputs.max(self.units).into());
         N::gru(backend, &self.layer, x, scratch.all(), h, room);
-        Values::Hidden(if N::PRECISION.is_integer() { h } else { h.get(..units).unwrap_or(h) })
+        super::without_padding(h, self.units)
     }
 }
 

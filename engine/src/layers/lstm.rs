@@ -9,8 +9,8 @@
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
-use super::{MAX_WIDTH, Place, Stream};
-use crate::error::{Error, problem};
+use super::{Place, Stream};
+use crate::error::Error;
 use crate::features::{INT4, PROJECTION};
 use crate::image::reader::Fields;
 use crate::image::role::Role;
@@ -47,10 +47,7 @@ impl Lstm {
     }
 
     pub(crate) const fn check(&self, precision: Precision) -> Result<(), &'static str> {
-        if self.units == 0 || self.inputs as u32 + self.units as u32 > MAX_WIDTH as u32 {
-            return Err(problem!("it has no units, or more columns than this engine reads"));
-        }
-        super::check_rows(precision, self.shift, self.int4)
+        super::check_cell(precision, (self.inputs, self.units), self.shift, self.int4)
     }
 
     /// Columns of the weights that follow each other in one product.
@@ -157,23 +154,19 @@ impl<'a, N: Steps> Opened<'a, N> {
         x: Values<'_, N>,
         place: &mut Place<'s, '_>,
     ) -> Values<'s, N> {
-        let units = usize::from(self.units);
-        let lanes = N::PRECISION.lanes(units);
+        let lanes = N::PRECISION.lanes(usize::from(self.units));
         let c: &mut [N::Sum] = place.memory.take(lanes);
         let h: &mut [N::Value] = place.memory.take(lanes);
         let mut scratch = place.scratch.rest();
-        let mut room = None;
-        if INT4 && self.int4 {
-            let columns = if self.projected { self.inputs.max(self.units).into() } else { self.columns() };
-            room = Some(scratch.take(super::int4_room(true, columns)));
-        }
+        let columns = if self.projected { self.inputs.max(self.units).into() } else { self.columns() };
+        let room = super::take_int4_room(&mut scratch, self.int4, columns);
         if PROJECTION && self.projected {
             self.step_projected(backend, x, (h, c), room, scratch, place.steps % 2 == 1);
         } else {
             let xh = scratch.take(N::PRECISION.columns(self.columns()));
             N::lstm(backend, &self.rows, x, xh, (h, c), room, place.steps % 2 == 1);
         }
-        Values::Hidden(if N::PRECISION.is_integer() { h } else { h.get(..units).unwrap_or(h) })
+        super::without_padding(h, self.units)
     }
 
     /// True where several streams share its weights: each has a bias of its own where the input is projected, and widens four bits in its own room.

@@ -8,8 +8,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{MAX_WIDTH, Place, int4_room};
-use crate::error::{Error, problem};
+use super::{Place, int4_room};
+use crate::error::Error;
 use crate::features::INT4;
 use crate::image::reader::Fields;
 use crate::image::role::Role;
@@ -45,10 +45,7 @@ impl Rnn {
     }
 
     pub(crate) const fn check(&self, precision: Precision) -> Result<(), &'static str> {
-        if self.units == 0 || self.inputs as u32 + self.units as u32 > MAX_WIDTH as u32 {
-            return Err(problem!("it has no units, or more columns than this engine reads"));
-        }
-        super::check_rows(precision, self.shift, self.int4)
+        super::check_cell(precision, (self.inputs, self.units), self.shift, self.int4)
     }
 
     pub(crate) const fn section(&self, precision: Precision, place: usize) -> Option<SectionShape> {
@@ -64,7 +61,7 @@ impl Rnn {
 
     /// Bytes of the hidden state.
     pub(crate) const fn state(&self, precision: Precision) -> usize {
-        precision.values_bytes(precision.lanes(self.units as usize))
+        super::hidden_bytes(precision, self.units)
     }
 
     /// Bytes of scratch of a step.
@@ -124,12 +121,9 @@ impl<'a, N: Steps> Opened<'a, N> {
         let units = usize::from(self.units);
         let h: &mut [N::Value] = place.memory.take(N::PRECISION.lanes(units));
         let mut scratch = place.scratch.rest();
-        let mut room = None;
-        if INT4 && self.int4 {
-            room = Some(scratch.take(int4_room(true, usize::from(self.inputs) + units)));
-        }
+        let room = super::take_int4_room(&mut scratch, self.int4, usize::from(self.inputs) + units);
         N::rnn(backend, &self.layer, x, scratch.all(), h, room);
-        Values::Hidden(if N::PRECISION.is_integer() { h } else { h.get(..units).unwrap_or(h) })
+        super::without_padding(h, self.units)
     }
 }
 

@@ -29,10 +29,7 @@ const STEPS: u32 = 64;
 
 #[entry]
 fn main() -> ! {
-    device::exit(match run() {
-        Ok(()) => 0,
-        Err(status) => status,
-    })
+    device::exit(run().err().unwrap_or(0))
 }
 
 fn run() -> Result<(), u32> {

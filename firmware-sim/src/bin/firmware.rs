@@ -26,10 +26,7 @@ static MODEL: Once<MaybeUninit<Option<Model<'static>>>> = Once::new(MaybeUninit:
 
 #[entry]
 fn main() -> ! {
-    device::exit(match run() {
-        Ok(()) => 0,
-        Err(status) => status,
-    })
+    device::exit(run().err().unwrap_or(0))
 }
 
 fn run() -> Result<(), u32> {

@@ -8,7 +8,7 @@
 #[cfg(not(target_os = "none"))]
 compile_error!("the feature `device` is for the chips' targets: leave it out on a host");
 
-use latch_engine::kernels::cell::{gru, rnn};
+use latch_engine::kernels::cell::{gru, lstm, rnn};
 use latch_engine::kernels::{AnyBackend, Backend, Features, Packed, RowsI8, Scalar, WithBackend, scalar};
 use latch_firmware_sim::device::{self, entry};
 
@@ -121,7 +121,7 @@ fn step<B: Backend>(backend: B, noise: &mut Noise, units: usize, inputs: usize, 
     let mut h = [0_i16; UNITS];
     let (Some(multiplier), Some(bias)) = (multiplier.0.get(..4 * units), bias.0.get(..4 * units)) else { return 1 };
     let gates = RowsI8 { weights, multiplier, bias, shift, packed: Packed::NONE };
-    scalar::lstm_i8(&gates, cut(&mut xh.0, columns), cut(&mut expected_h, units), cut(&mut expected_c, units));
+    lstm::step_i8(&gates, cut(&mut xh.0, columns), cut(&mut expected_h, units), cut(&mut expected_c, units));
     backend.lstm_i8(&gates, cut(&mut xh.0, columns), cut(&mut h, units), cut(&mut c, units));
     if h != expected_h || c != expected_c {
         return 1;
@@ -294,7 +294,7 @@ fn float<B: Backend, W: latch_engine::kernels::FloatWeight>(
     let Some(bias) = bias.get(..4 * lanes) else { return false };
     let gates = RowsFloat { weights, bias };
     let xh = cut(&mut xh, columns);
-    scalar::lstm_float(&gates, xh, cut(&mut expected_h, lanes), cut(&mut expected_c, lanes));
+    lstm::step_float(&gates, xh, cut(&mut expected_h, lanes), cut(&mut expected_c, lanes));
     backend.lstm_float(&gates, xh, cut(&mut h, lanes), cut(&mut c, lanes));
     let close = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() <= FLOAT_BOUND);
     close(&h, &expected_h) && close(&c, &expected_c)

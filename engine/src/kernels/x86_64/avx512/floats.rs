@@ -58,7 +58,7 @@ fn tanh_parts(x: __m512) -> (__m512, __m512) {
     exp_less_and_more::<2, 20>(x)
 }
 
-/// The equations of [`scalar::lstm_float`], four blocks of eight units at a time: two vectors a block, `[i f]` and `[g o]`, and eight sums
+/// The equations of [`cell::lstm::step_float`](crate::kernels::cell::lstm::step_float), four blocks of eight units at a time: two vectors a block, `[i f]` and `[g o]`, and eight sums
 /// in flight, which hide the latency of the fused multiply-add.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
 pub(super) fn lstm_f32(weights: &[f32], bias: &[f32], xh: &[f32], h: &mut [f32], c: &mut [f32]) {
@@ -225,7 +225,7 @@ impl Lanes for f16 {
     }
 }
 
-/// The equations of [`scalar::lstm_float`] for several streams, a block of eight units at a time, each of whose weights is loaded once for eight streams.
+/// The equations of [`cell::lstm::step_float`](crate::kernels::cell::lstm::step_float) for several streams, a block of eight units at a time, each of whose weights is loaded once for eight streams.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
 pub(super) fn lstm_float_many<W: Lanes>(weights: &[W], bias: &[f32], streams: &mut [StreamFloat<'_>]) {
     let Some(columns) = streams.first().map(|stream| stream.xh.len()) else { return };

@@ -5,7 +5,8 @@ use core::mem::MaybeUninit;
 use core::ops::Range;
 
 use super::super::super::activation::{SIGMOID, TANH, TANH_KNEE_1, TANH_KNEE_2, TANH_TOP};
-use super::super::super::{Features, MANY, RowsI8, StreamI8, scalar};
+use super::super::super::cell::lstm;
+use super::super::super::{Features, MANY, RowsI8, StreamI8};
 use super::super::next_q15_lanes;
 use super::columns::{Columns, ROOM, narrow_lanes};
 use super::{
@@ -59,12 +60,12 @@ pub(super) fn pack(weights: &[i8], columns: usize, packed: &mut [u8]) {
     }
 }
 
-/// The scalar equations of [`scalar::lstm_i8`], a tile of units at a time.
+/// The scalar equations of [`cell::lstm::step_i8`](crate::kernels::cell::lstm::step_i8), a tile of units at a time.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
 pub(super) fn lstm_i8(gates: &RowsI8<'_>, xh: &Columns, columns: usize, h: &mut [i16], c: &mut [i32], backwards: bool) {
     check_lengths(gates, columns, h.len(), c.len());
     if columns == 0 {
-        return scalar::lstm_i8(gates, &[], h, c); // only biases
+        return lstm::step_i8(gates, &[], h, c); // only biases
     }
     if let Some(packed) = Packed::new(gates, columns) {
         tiles(&packed, gates, xh, h, c, backwards);
@@ -587,7 +588,7 @@ fn part_gates_16(pairs: [__m512i; 4]) -> [__m512i; 2] {
     ]
 }
 
-/// [`scalar::cell_q15`] of up to sixteen units: `gates` is `[[i | f], [g | o]]` in Q3.12.
+/// [`cell::lstm::cell_q15`](crate::kernels::cell::lstm::cell_q15) of up to sixteen units: `gates` is `[[i | f], [g | o]]` in Q3.12.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2")]
 fn cell_16(gates: [__m512i; 2], h: &mut [i16], c: &mut [i32]) {
@@ -613,7 +614,7 @@ fn cell_16_lanes(gates: [__m512i; 2], c: [__m256i; 2]) -> (__m256i, [__m256i; 2]
     next_q15_lanes([low(i_f), high(i_f), low(go), high(go)], c)
 }
 
-/// [`scalar::cell_q15`] of up to 32 units: `gates` is `[i, f, g, o]` in Q3.12.
+/// [`cell::lstm::cell_q15`](crate::kernels::cell::lstm::cell_q15) of up to 32 units: `gates` is `[i, f, g, o]` in Q3.12.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 fn cell_32(gates: [__m512i; 4], h: &mut [i16], c: &mut [i32]) {

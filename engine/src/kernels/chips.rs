@@ -1,0 +1,76 @@
+//! What the chips' backends share on the way to their assembly: whether slices fit each other, and the methods that hand over rows.
+
+use super::RowsI8;
+
+/// A step's slices fit each other, and there is something to do.
+#[inline(always)]
+pub(super) fn step_fits(gates: &RowsI8<'_>, xh: &[i16], h: &[i16], c: &[i32]) -> bool {
+    let (units, quads) = (h.len(), xh.len() / 4);
+    let fits = xh.len().is_multiple_of(4)
+        && gates.weights.len() == 16 * quads * units
+        && gates.multiplier.len() == 4 * units
+        && gates.bias.len() == 4 * units
+        && c.len() == units;
+    debug_assert!(units == 0 || fits, "the slices of a step do not fit each other");
+    fits && quads != 0 && units != 0
+}
+
+/// Columns and rows in fours, of a product whose slices fit each other and are not empty.
+#[inline(always)]
+pub(super) fn quads_of_rows(weights: &[i8], multiplier: &[u16], x: &[i16], out: &[i32]) -> Option<(usize, usize)> {
+    let (columns, quads) = (x.len() / 4, out.len() / 4);
+    let fits = x.len().is_multiple_of(4)
+        && out.len().is_multiple_of(4)
+        && weights.len() == 16 * columns * quads
+        && multiplier.len() == out.len();
+    debug_assert!(columns == 0 || quads == 0 || fits, "the slices of rows do not fit each other");
+    (fits && columns != 0 && quads != 0).then_some((columns, quads))
+}
+
+/// A GRU cell's slices fit each other, and there is something to do.
+#[inline(always)]
+pub(super) fn cell_fits(sums: &[i32], n: &[i16], h: &[i16]) -> bool {
+    let fits = sums.len() >= 3 * h.len() && n.len() == h.len();
+    debug_assert!(fits, "the slices of a cell do not fit each other");
+    fits && !h.is_empty()
+}
+
+/// `Backend::rows_i8` and `Backend::add_rows_i8` by the assembly `rows_i8(&RowsStep)`.
+macro_rules! rows_by_assembly {
+    () => {
+        fn rows_i8(self, rows: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]) {
+            if let Some(product) = RowsStep::new(rows.weights, rows.multiplier, x, out) {
+                if rows.bias.len() == out.len() {
+                    // SAFETY: `RowsStep::new` held the lengths to each other and to not being 0, and the biases are as
+                    // many; `out` is borrowed apart from them.
+                    unsafe { rows_i8(&RowsStep { bias: rows.bias.as_ptr(), ..product }) }
+                }
+            } else if x.is_empty() {
+                out.iter_mut().zip(rows.bias).for_each(|(out, bias)| *out = *bias);
+            }
+        }
+
+        fn add_rows_i8(self, rows: &RowsI8<'_>, x: &mut [i16], sums: &mut [i32]) {
+            if let Some(product) = RowsStep::new(rows.weights, rows.multiplier, x, sums) {
+                // SAFETY: `RowsStep::new` held the lengths to each other and to not being 0; a quad's biases are read
+                // before its sums are written over them.
+                unsafe { rows_i8(&product) }
+            }
+        }
+    };
+}
+pub(super) use rows_by_assembly;
+
+/// Methods of a backend over the first elements of two slices, as many as the shorter one has, by assembly of the same name.
+#[cfg(not(latch_backend = "thumb"))]
+macro_rules! pairs_by_assembly {
+    ($($name:ident($a:ident: $first:ty, $b:ident: $second:ty) $(-> $result:ty)?: $pointer:ident, $other:ident;)*) => {
+        $(fn $name(self, $a: $first, $b: $second) $(-> $result)? {
+            let count = $a.len().min($b.len());
+            // SAFETY: both slices have `count` elements.
+            unsafe { $name($a.$pointer(), $b.$other(), count) }
+        })*
+    };
+}
+#[cfg(not(latch_backend = "thumb"))]
+pub(super) use pairs_by_assembly;

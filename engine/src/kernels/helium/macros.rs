@@ -1,0 +1,334 @@
+//! The vocabulary of the assembly: activations, blocks of columns, tiles of units.
+
+use crate::kernels::activation::{SIGMOID, TANH};
+
+/// The columns of both activations, 96 bytes each; a gather reads one constant for each of eight lanes.
+pub(super) static COLUMNS: [[[i16; 8]; 6]; 2] = [SIGMOID.columns, TANH.columns];
+
+/// The polynomial of `Segments::distance`: segments in q5, t in q4, the columns' addresses in r1, r2, r3, r5, r6, r7; P in q6 and b in q7.
+macro_rules! polynomial {
+    () => {
+        concat!(
+            "vldrh.u16 q6, [r1, q5, uxtw #1]\n",
+            "vldrh.u16 q7, [r2, q5, uxtw #1]\n",
+            "vqrdmulh.s16 q6, q6, q4\n",
+            "vadd.i16 q6, q6, q7\n",
+            "vldrh.u16 q7, [r3, q5, uxtw #1]\n",
+            "vqrdmulh.s16 q6, q6, q4\n",
+            "vadd.i16 q6, q6, q7\n",
+            "vldrh.u16 q7, [r5, q5, uxtw #1]\n",
+            "vqrdmulh.s16 q6, q6, q4\n",
+            "vadd.i16 q6, q6, q7\n",
+            "vldrh.u16 q7, [r6, q5, uxtw #1]\n",
+            "vqrdmulh.s16 q6, q6, q4\n",
+            "vadd.i16 q6, q6, q7\n",
+            "vldrh.u16 q7, [r7, q5, uxtw #1]\n",
+        )
+    };
+}
+
+/// `z = sigmoid_q15(z)`, eight lanes. -32768 in r8, 16384 in r9. Clobbers q4-q7.
+macro_rules! sigmoid {
+    ($z:literal) => {
+        concat!(
+            "vqabs.s16 q4, ",
+            $z,
+            "\n",
+            "vshr.u16 q5, q4, #12\n",
+            "vshl.i16 q4, q4, #4\n",
+            "vadd.i16 q4, q4, r8\n",
+            polynomial!(),
+            "vshr.s16 q6, q6, #3\n",
+            "vadd.i16 q6, q6, q7\n",
+            "vpt.s16 lt, ",
+            $z,
+            ", zr\n",
+            "vnegt.s16 q6, q6\n",
+            "vadd.i16 ",
+            $z,
+            ", q6, r9\n",
+        )
+    };
+}
+
+/// `z = tanh_q15(z)`, eight lanes. -32768 in r8. Clobbers q4-q7 and lr. `vqadd` saturates as the reference's minimum does.
+macro_rules! tanh {
+    ($z:literal) => {
+        concat!(
+            "vabs.s16 q4, ",
+            $z,
+            "\n",
+            "mov lr, #0x3000\n",
+            "vqsub.u16 q5, q4, lr\n",
+            "mov lr, #0x4000\n",
+            "vqsub.u16 q6, q4, lr\n",
+            "vshr.u16 q5, q5, #1\n",
+            "vshr.u16 q6, q6, #2\n",
+            "vsub.i16 q4, q4, q5\n",
+            "vsub.i16 q4, q4, q6\n",
+            "sub lr, lr, #1\n",
+            "vdup.16 q5, lr\n",
+            "vmin.u16 q4, q4, q5\n",
+            "vshr.u16 q5, q4, #11\n",
+            "vshl.i16 q4, q4, #5\n",
+            "vadd.i16 q4, q4, r8\n",
+            polynomial!(),
+            "vshr.s16 q6, q6, #2\n",
+            "vqadd.s16 q6, q6, q7\n",
+            "vpt.s16 lt, ",
+            $z,
+            ", zr\n",
+            "vnegt.s16 q6, q6\n",
+            "vmov ",
+            $z,
+            ", q6\n",
+        )
+    };
+}
+
+/// One gate of four columns: its four bytes of the products of q0 and q4.
+macro_rules! four_bytes {
+    ($acc:literal, $mask:literal) => {
+        concat!("mov.w lr, #", $mask, "\n", "vmsr p0, lr\n", "vpst\n", "vmladavat.s8 ", $acc, ", q0, q4\n",)
+    };
+}
+
+/// Keeps the registers of the caller, and [`restore`] gives them back and returns.
+macro_rules! save {
+    () => {
+        "push.w {{r4, r5, r6, r7, r8, r9, r10, r11, r12, lr}}\n\
+         vpush {{d8, d9, d10, d11, d12, d13, d14, d15}}\n"
+    };
+}
+
+macro_rules! restore {
+    () => {
+        "vpop {{d8, d9, d10, d11, d12, d13, d14, d15}}\n\
+         pop.w {{r4, r5, r6, r7, r8, r9, r10, r11, r12, pc}}\n"
+    };
+}
+
+/// What the activations expect in r8 and r9: -32768 and 16384.
+macro_rules! constants {
+    () => {
+        "mvn r8, #32512\n\
+         sub r8, r8, #255\n\
+         mov r9, #16384\n"
+    };
+}
+
+/// The weights of sixteen columns at r0, a vector a row; `$next` is `!` where r0 moves on.
+macro_rules! weights {
+    ($next:literal) => {
+        concat!(
+            "vld40.32 {{q0, q1, q2, q3}}, [r0]\n",
+            "vld41.32 {{q0, q1, q2, q3}}, [r0]\n",
+            "vld42.32 {{q0, q1, q2, q3}}, [r0]\n",
+            "vld43.32 {{q0, q1, q2, q3}}, [r0]",
+            $next,
+            "\n",
+        )
+    };
+}
+
+/// Sixteen products of each of four rows, summed: `vmladav` begins the sums in r2, r4, r6, r8, `vmladava` goes on.
+macro_rules! products {
+    ($sum:literal) => {
+        concat!($sum, ".s8 r2, q0, q4\n", $sum, ".s8 r4, q1, q4\n", $sum, ".s8 r6, q2, q4\n", $sum, ".s8 r8, q3, q4\n",)
+    };
+}
+
+/// A block: sixteen columns at r1.
+macro_rules! block {
+    ($sum:literal) => {
+        concat!("vldrb.u8 q4, [r1], #16\n", weights!("!"), products!($sum))
+    };
+}
+
+/// The columns behind the blocks, r5 times four of them; goes back to 8. Where weights of a next row lie behind, a block more, its columns beyond the row zero: that
+/// row has 64 bytes when this one has a block. The last row (as many as lr from the end of r12), and rows of less than a block, go on by four columns.
+macro_rules! behind_blocks {
+    () => {
+        concat!(
+            "cmp r12, lr\n",
+            "bls 7f\n",
+            "lsl lr, r5, #2\n",
+            "vctp.8 lr\n",
+            "vpst\n",
+            "vldrbt.u8 q4, [r1]\n",
+            weights!(""),
+            "add r0, r0, lr, lsl #2\n",
+            products!("vmladava"),
+            "b 8b\n",
+            "7:\n",
+            "ldr lr, [r1], #4\n",
+            "vldrb.u8 q0, [r0], #16\n",
+            "vdup.32 q4, lr\n",
+            four_bytes!("r2", "0xf"),
+            four_bytes!("r4", "0xf0"),
+            four_bytes!("r6", "0xf00"),
+            four_bytes!("r8", "0xf000"),
+            "subs r5, r5, #1\n",
+            "bne 7b\n",
+            "b 8b\n",
+        )
+    };
+}
+
+/// `acc * multiplier + bias` of four rows into q0: sums in r2, r4, r6, r8, multipliers at r7, biases at r9. Clobbers q1, q2.
+macro_rules! scale {
+    () => {
+        "vmov q0[2], q0[0], r2, r6\n\
+         vmov q0[3], q0[1], r4, r8\n\
+         vldrh.u32 q1, [r7], #8\n\
+         vldrw.u32 q2, [r9], #16\n\
+         vmul.i32 q0, q0, q1\n\
+         vadd.i32 q0, q0, q2\n"
+    };
+}
+
+/// Columns at r2, r5 of them, become bytes in place.
+macro_rules! to_bytes {
+    () => {
+        "mov r1, r2\n\
+         dlstp.16 lr, r5\n\
+         2:\n\
+         vldrh.u16 q0, [r1], #16\n\
+         vstrb.16 q0, [r2], #8\n\
+         letp lr, 2b\n"
+    };
+}
+
+/// Bytes at r1, r2 of them, become columns in place, from the last to the first, for they grow over each other.
+macro_rules! to_columns {
+    () => {
+        "and r3, r2, #7\n\
+         bic r2, r2, #7\n\
+         add r4, r1, r2, lsl #1\n\
+         add r1, r1, r2\n\
+         vctp.16 r3\n\
+         vpstt\n\
+         vldrbt.s16 q0, [r1]\n\
+         vstrht.16 q0, [r4]\n\
+         lsr r2, r2, #3\n\
+         wls lr, r2, 16f\n\
+         15:\n\
+         vldrb.s16 q0, [r1, #-8]!\n\
+         vstrh.16 q0, [r4, #-16]!\n\
+         le lr, 15b\n\
+         16:\n"
+    };
+}
+
+/// Moves the columns' addresses by so many bytes, or sets them.
+macro_rules! columns {
+    (set) => {
+        "movw r1, #:lower16:{columns}\n\
+         movt r1, #:upper16:{columns}\n\
+         add r2, r1, #16\n\
+         add r3, r1, #32\n\
+         add r5, r1, #48\n\
+         add r6, r1, #64\n\
+         add r7, r1, #80\n"
+    };
+    (tanh) => {
+        "add r1, r1, #96\n\
+         add r2, r2, #96\n\
+         add r3, r3, #96\n\
+         add r5, r5, #96\n\
+         add r6, r6, #96\n\
+         add r7, r7, #96\n"
+    };
+}
+
+/// Half of the cell: even units with `b` and c in `$c`, odd ones with `t`. Clobbers q6, q7.
+///
+/// `c' = (((c * f) >> 16) << 1) + ((i * g + 3 * 2^10) >> 11)`; the high word of c times f * 2^16 is the floor of c * f / 2^16.
+macro_rules! cell {
+    ($half:literal, $c:literal) => {
+        concat!(
+            "vshll",
+            $half,
+            ".s16 q6, q1, #16\n",
+            "vmulh.s32 q6, ",
+            $c,
+            ", q6\n",
+            "vmull",
+            $half,
+            ".s16 q7, q0, q2\n",
+            "vshl.i32 q6, q6, #1\n",
+            "vadd.i32 q7, q7, lr\n",
+            "vshr.s32 q7, q7, #11\n",
+            "vadd.i32 ",
+            $c,
+            ", q6, q7\n",
+        )
+    };
+}
+
+/// Activations and cell of a tile whose sums lie on the stack; what else lies there is at `lstm_i8`.
+macro_rules! tile {
+    () => {
+        concat!(
+            // Activations of the tile.
+            "mov r10, sp\n",
+            "vld40.16 {{q0, q1, q2, q3}}, [r10]\n",
+            "vld41.16 {{q0, q1, q2, q3}}, [r10]\n",
+            "vld42.16 {{q0, q1, q2, q3}}, [r10]\n",
+            "vld43.16 {{q0, q1, q2, q3}}, [r10]\n",
+            columns!(set),
+            constants!(),
+            sigmoid!("q0"),
+            sigmoid!("q1"),
+            sigmoid!("q3"),
+            columns!(tanh),
+            tanh!("q2"),
+            // The cell; an incomplete tile works on a copy of its c.
+            "ldr r10, [sp, #104]\n",
+            "ldr r12, [sp, #136]\n",
+            "cmp r12, #8\n",
+            "beq 9f\n",
+            "mov r4, r10\n",
+            "add r11, sp, #64\n",
+            "dlstp.32 lr, r12\n",
+            "12:\n",
+            "vldrw.u32 q4, [r4], #16\n",
+            "vstrw.32 q4, [r11], #16\n",
+            "letp lr, 12b\n",
+            "add r10, sp, #64\n",
+            "9:\n",
+            "vld20.32 {{q4, q5}}, [r10]\n",
+            "vld21.32 {{q4, q5}}, [r10]\n",
+            "mov lr, #3072\n",
+            cell!("b", "q4"),
+            cell!("t", "q5"),
+            "vst20.32 {{q4, q5}}, [r10]\n",
+            "vst21.32 {{q4, q5}}, [r10]\n",
+            "cmp r12, #8\n",
+            "beq 13f\n",
+            "ldr r4, [sp, #104]\n",
+            "mov r11, r10\n",
+            "dlstp.32 lr, r12\n",
+            "14:\n",
+            "vldrw.u32 q6, [r11], #16\n",
+            "vstrw.32 q6, [r4], #16\n",
+            "letp lr, 14b\n",
+            "13:\n",
+            // h = (o * tanh_q15(sat16((c' + 2^6) >> 7)) + 2^14) >> 15
+            "vrshr.s32 q4, q4, #7\n",
+            "vrshr.s32 q5, q5, #7\n",
+            "vqmovnb.s32 q0, q4\n",
+            "vqmovnt.s32 q0, q5\n",
+            tanh!("q0"),
+            "vqrdmulh.s16 q0, q0, q3\n",
+            "ldr r4, [sp, #100]\n",
+            "vctp.16 r12\n",
+            "vpst\n",
+            "vstrht.16 q0, [r4], #16\n",
+            "str r4, [sp, #100]\n",
+            "ldr r4, [sp, #104]\n",
+            "add r4, r4, #32\n",
+            "str r4, [sp, #104]\n",
+        )
+    };
+}
