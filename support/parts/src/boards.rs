@@ -85,6 +85,26 @@ impl Board {
     }
 }
 
+/// What Arm's boards with the first memory map have in common, two of which differ in their processor alone.
+const MPS2: Board = Board {
+    name: "mps2-an386",
+    title: "Arm MPS2, AN386",
+    core: "Cortex-M4F",
+    target: "thumbv7em-none-eabihf",
+    cpu: Some("cortex-m4"),
+    qemu: "qemu-system-arm",
+    machine: "mps2-an386",
+    flash: Memory { base: 0, bytes: 4 * MIB },
+    ram: Memory { base: 0x2000_0000, bytes: 4 * MIB },
+    image_address: FIRMWARE_RESERVE,
+    state_bytes: 64 * KIB,
+    uart: Uart::Cmsdk(0x4000_4000),
+    clock: Clock::SysTick,
+};
+
+/// And those with the second one. The addresses are the secure ones: the firmware stays in the secure state.
+const SSE: Board = Board { target: "thumbv8m.main-none-eabihf", image_address: 0x1000_0000 + FIRMWARE_RESERVE, ..MPS2 };
+
 /// Every board, from the smallest to the largest, in the order in which they are listed. The first of a target is the one that a
 /// build for that target alone means.
 pub const BOARDS: &[Board] = &[
@@ -104,66 +124,36 @@ pub const BOARDS: &[Board] = &[
         // The nRF51 has no SysTick; its timers count at 16 MHz at most and are left out.
         clock: Clock::None,
     },
-    Board {
-        name: "mps2-an386",
-        title: "Arm MPS2, AN386",
-        core: "Cortex-M4F",
-        target: "thumbv7em-none-eabihf",
-        cpu: Some("cortex-m4"),
-        qemu: "qemu-system-arm",
-        machine: "mps2-an386",
-        flash: Memory { base: 0, bytes: 4 * MIB },
-        ram: Memory { base: 0x2000_0000, bytes: 4 * MIB },
-        image_address: FIRMWARE_RESERVE,
-        state_bytes: 64 * KIB,
-        uart: Uart::Cmsdk(0x4000_4000),
-        clock: Clock::SysTick,
-    },
+    MPS2,
     Board {
         name: "mps2-an500",
         title: "Arm MPS2, AN500",
         core: "Cortex-M7",
-        target: "thumbv7em-none-eabihf",
         cpu: Some("cortex-m7"),
-        qemu: "qemu-system-arm",
         machine: "mps2-an500",
-        flash: Memory { base: 0, bytes: 4 * MIB },
-        ram: Memory { base: 0x2000_0000, bytes: 4 * MIB },
-        image_address: FIRMWARE_RESERVE,
-        state_bytes: 64 * KIB,
-        uart: Uart::Cmsdk(0x4000_4000),
-        clock: Clock::SysTick,
+        ..MPS2
     },
     Board {
         name: "mps2-an505",
         title: "Arm MPS2+, AN505 (SSE-200)",
         core: "Cortex-M33",
-        target: "thumbv8m.main-none-eabihf",
         cpu: Some("cortex-m33"),
-        qemu: "qemu-system-arm",
         machine: "mps2-an505",
-        // The secure addresses, as of everything of this board and the next: the firmware stays in the secure state.
         flash: Memory { base: 0x1000_0000, bytes: 4 * MIB },
         ram: Memory { base: 0x3800_0000, bytes: 2 * MIB },
-        image_address: 0x1000_0000 + FIRMWARE_RESERVE,
-        state_bytes: 64 * KIB,
         uart: Uart::Cmsdk(0x5020_0000),
-        clock: Clock::SysTick,
+        ..SSE
     },
     Board {
         name: "mps3-an547",
         title: "Arm MPS3, AN547 (Corstone-300)",
         core: "Cortex-M55",
-        target: "thumbv8m.main-none-eabihf",
         cpu: Some("cortex-m55"),
-        qemu: "qemu-system-arm",
         machine: "mps3-an547",
         flash: Memory { base: 0x1000_0000, bytes: 512 * KIB },
         ram: Memory { base: 0x3000_0000, bytes: 512 * KIB },
-        image_address: 0x1000_0000 + FIRMWARE_RESERVE,
-        state_bytes: 64 * KIB,
         uart: Uart::Cmsdk(0x5930_3000),
-        clock: Clock::SysTick,
+        ..SSE
     },
     Board {
         name: "riscv32imac",

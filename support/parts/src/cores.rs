@@ -313,6 +313,11 @@ impl MemoryTiming {
     /// Memories as fast as the core, as tightly coupled ones are, or any flash at a low clock.
     pub const NO_WAITS: MemoryTiming =
         MemoryTiming { flash_waits: 0.0, line_bytes: 16.0, code_cached: true, data_cached: true, ram_waits: 0.0 };
+
+    /// A flash that is slower than the core, behind caches for code and data; RAM as fast as the core.
+    pub const fn cached(flash_waits: f64, line_bytes: f64) -> Self {
+        MemoryTiming { flash_waits, line_bytes, code_cached: true, data_cached: true, ram_waits: 0.0 }
+    }
 }
 
 #[cfg(test)]

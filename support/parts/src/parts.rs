@@ -127,13 +127,7 @@ pub const PARTS: &[Part] = &[
         },
         ram: RamShape { base: 0x2000_0000, total: 128 * KIB, block: 128 * KIB },
         // Five wait states at 180 MHz behind the ART accelerator: 64 lines of 16 bytes for code, 8 for data.
-        memory: MemoryTiming {
-            flash_waits: 5.0,
-            line_bytes: 16.0,
-            code_cached: true,
-            data_cached: true,
-            ram_waits: 0.0,
-        },
+        memory: MemoryTiming::cached(5.0, 16.0),
         current: None,
     },
     // ST, data sheet DS12023 (STM32L4R5xx) and reference manual RM0432, chapter Embedded flash memory: double words of 64 bits with
@@ -152,13 +146,7 @@ pub const PARTS: &[Part] = &[
         },
         ram: RamShape { base: 0x2000_0000, total: 640 * KIB, block: 640 * KIB },
         // Five wait states at 120 MHz behind the ART accelerator: 1 KiB for code, 256 bytes for data.
-        memory: MemoryTiming {
-            flash_waits: 5.0,
-            line_bytes: 16.0,
-            code_cached: true,
-            data_cached: true,
-            ram_waits: 0.0,
-        },
+        memory: MemoryTiming::cached(5.0, 16.0),
         // Run mode from the internal regulator, as the first page has it: 110 µA/MHz.
         current: Some(Current { microamps_per_mhz: 110.0, volts: 3.3 }),
     },
@@ -178,13 +166,7 @@ pub const PARTS: &[Part] = &[
         },
         ram: RamShape { base: 0x2400_0000, total: MIB, block: 512 * KIB },
         // Flash behind a bus of half the clock, and 16 KiB of cache each for code and data.
-        memory: MemoryTiming {
-            flash_waits: 20.0,
-            line_bytes: 32.0,
-            code_cached: true,
-            data_cached: true,
-            ram_waits: 0.0,
-        },
+        memory: MemoryTiming::cached(20.0, 32.0),
         current: None,
     },
     // Raspberry Pi, RP2040 Datasheet (chapters Bus fabric and Memory) and Pico Datasheet: no flash inside; the Pico has a Winbond
@@ -202,13 +184,7 @@ pub const PARTS: &[Part] = &[
         },
         ram: RamShape { base: 0x2000_0000, total: 264 * KIB, block: 264 * KIB },
         // A miss of the 16 KiB cache reads 8 bytes over four wires at half the clock: 16 serial clocks and as many for the address.
-        memory: MemoryTiming {
-            flash_waits: 48.0,
-            line_bytes: 8.0,
-            code_cached: true,
-            data_cached: true,
-            ram_waits: 0.0,
-        },
+        memory: MemoryTiming::cached(48.0, 8.0),
         current: None,
     },
     // Raspberry Pi, RP2350 Datasheet (chapters Bus fabric and Memory) and Pico 2 Datasheet: the Pico 2 has 4 MiB of serial flash with
@@ -226,13 +202,7 @@ pub const PARTS: &[Part] = &[
         },
         ram: RamShape { base: 0x2000_0000, total: 520 * KIB, block: 520 * KIB },
         // As on the RP2040, with a cache of 16 KiB.
-        memory: MemoryTiming {
-            flash_waits: 48.0,
-            line_bytes: 8.0,
-            code_cached: true,
-            data_cached: true,
-            ram_waits: 0.0,
-        },
+        memory: MemoryTiming::cached(48.0, 8.0),
         current: None,
     },
     // Arm, application note AN547 (Corstone-300 on MPS3, the memory map that the FVP shares): 512 KiB of ITCM for code and 512 KiB of

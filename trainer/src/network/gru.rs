@@ -325,7 +325,7 @@ fn backward_after<T: Real>(gates: &mut [T], inner: &mut [T], dh: &[T], states: O
     let (inner_z, rest) = inner.split_at_mut(units);
     let (inner_r, inner_n) = rest.split_at_mut(units);
     let (n, inner_n) = (&mut n[..units], &mut inner_n[..units]);
-    let mut one_unit = |j: usize, before: T| {
+    each_unit(units, states, |j, before| {
         let (update, reset, candidate) = (z[j], r[j], n[j]);
         let dn = dh[j] * (one - update) * (one - candidate * candidate);
         z[j] = dh[j] * (before - candidate) * update * (one - update);
@@ -333,19 +333,7 @@ fn backward_after<T: Real>(gates: &mut [T], inner: &mut [T], dh: &[T], states: O
         n[j] = dn;
         (inner_z[j], inner_r[j], inner_n[j]) = (z[j], r[j], dn * reset);
         dh[j] * update
-    };
-    match states {
-        Some((before, gradient)) => {
-            for ((j, &before), gradient) in (0..units).zip(before).zip(gradient) {
-                *gradient += one_unit(j, before);
-            }
-        }
-        None => {
-            for j in 0..units {
-                one_unit(j, T::zero());
-            }
-        }
-    }
+    });
 }
 
 /// One column of one step backward, reset before: turns z and n into the gradients of their sums; r stays.
@@ -355,12 +343,17 @@ fn backward_update<T: Real>(gates: &mut [T], dh: &[T], states: Option<(&[T], &mu
     let one = T::one();
     let (z, rest) = gates.split_at_mut(units);
     let n = &mut rest[units..];
-    let mut one_unit = |j: usize, before: T| {
+    each_unit(units, states, |j, before| {
         let (update, candidate) = (z[j], n[j]);
         n[j] = dh[j] * (one - update) * (one - candidate * candidate);
         z[j] = dh[j] * (before - candidate) * update * (one - update);
         dh[j] * update
-    };
+    });
+}
+
+/// Calls `one_unit` with every unit and its h of the step before, zero at the first, and adds what it gives to that h's gradient.
+#[inline(always)]
+fn each_unit<T: Real>(units: usize, states: Option<(&[T], &mut [T])>, mut one_unit: impl FnMut(usize, T) -> T) {
     match states {
         Some((before, gradient)) => {
             for ((j, &before), gradient) in (0..units).zip(before).zip(gradient) {
