@@ -218,6 +218,7 @@ impl<'a> Model<'a> {
     }
 
     /// The id that the network reads for a token; `None` for one that it leaves out.
+    #[cfg_attr(latch_backend, inline(never))]
     pub fn token_id(&self, token: Token<'_>) -> Option<u32> {
         let vocabulary = self.vocabulary.as_ref()?;
         let id = vocabulary.id(token.bytes());

@@ -370,10 +370,8 @@ impl Tokenizer {
     /// What looked like the beginning of `<br />` was none: reads it as ordinary text.
     fn replay_tag(&mut self, emit: &mut impl FnMut(Token<'_>, First)) {
         let matched = core::mem::take(&mut self.tag);
-        for (step, code) in [(1, '<'), (2, 'b'), (3, 'r'), (4, ' '), (5, '/')] {
-            if step <= matched {
-                self.plain(code as u32, emit);
-            }
+        for &code in b"<br /".iter().take(usize::from(matched)) {
+            self.plain(u32::from(code), emit);
         }
     }
 

@@ -109,6 +109,7 @@ impl<'flash, P: Read + Write, M: Machine<'flash>> LinkBoard<P, M> {
     ///
     /// # Errors
     /// Those of the port.
+    #[inline(never)]
     pub fn refuse(&mut self, refusal: Refusal) -> Result<(), P::Error> {
         while let Some(byte) = self.byte()? {
             let Some(message) = self.reader.take(byte) else { continue };
@@ -203,6 +204,8 @@ impl<'flash, P: Read + Write, M: Machine<'flash>> Board<'flash> for LinkBoard<P,
         self.machine.image()
     }
 
+    // Not inlined: what a request takes of the stack shall not lie there while its tokens are read.
+    #[inline(never)]
     fn read(&mut self, buffer: &mut [u8]) -> Result<Input, P::Error> {
         self.send()?;
         while let Some(byte) = self.byte()? {
