@@ -17,9 +17,9 @@ pub(super) fn step_fits(gates: &RowsI8<'_>, xh: &[i16], h: &[i16], c: &[i32]) ->
 
 /// Columns and rows in fours, of a product whose slices fit each other and are not empty.
 #[inline(always)]
-pub(super) fn quads_of_rows(weights: &[i8], multiplier: &[u16], x: &[i16], out: &[i32]) -> Option<(usize, usize)> {
-    let (columns, quads) = (x.len() / 4, out.len() / 4);
-    let fits = x.len().is_multiple_of(4)
+pub(super) fn quads_of_rows(weights: &[i8], multiplier: &[u16], columns: usize, out: &[i32]) -> Option<(usize, usize)> {
+    let (rest, columns, quads) = (columns % 4, columns / 4, out.len() / 4);
+    let fits = rest == 0
         && out.len().is_multiple_of(4)
         && weights.len() == 16 * columns * quads
         && multiplier.len() == out.len();

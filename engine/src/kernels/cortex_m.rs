@@ -222,7 +222,7 @@ struct RowsStep {
 impl RowsStep {
     /// Rows onto sums that are there: `out` is bias, too. `None` for slices that do not fit each other or are empty.
     fn new(weights: &[i8], multiplier: &[u16], x: &mut [i16], out: &mut [i32]) -> Option<Self> {
-        let (columns, quads) = quads_of_rows(weights, multiplier, x, out)?;
+        let (columns, quads) = quads_of_rows(weights, multiplier, x.len(), out)?;
         let words = [weights.as_ptr().addr(), multiplier.as_ptr().addr(), x.as_ptr().addr()];
         if words.iter().any(|address| address % 4 != 0) {
             return None;

@@ -19,13 +19,14 @@ mod slices;
 
 use core::arch::naked_asm;
 
-use super::cell::lstm;
+use super::cell::gru::Reset;
+use super::cell::{self, lstm};
 use super::chips::{cell_fits, pairs_by_assembly, quads_of_rows, rows_by_assembly, step_fits};
-use super::{Backend, FloatView, FloatWeight, RowsFloat, RowsI8};
+use super::{Backend, Features, FloatView, FloatWeight, RowsFloat, RowsI8};
 use float::{pair_f16, pair_f32};
 use gru::{GruCell, gru_cell_i8};
 use macros::COLUMNS;
-use slices::{add_i16, dot_i16, max_i16, narrow_q15, shift_q12, sigmoid_q15, tanh_q15, widen_i8};
+use slices::{add_i16, dot_i16, max_i16, narrow_bytes, narrow_q15, shift_q12, sigmoid_q15, tanh_q15, widen_i8};
 
 /// Helium. The core that this was compiled for has it, so that nothing needs detecting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +64,12 @@ impl Backend for Helium {
     }
 
     rows_by_assembly!();
+
+    fn gru_i8(self, gru: &cell::gru::GruI8<'_>, x: Features<'_>, scratch: &mut [i32], h: &mut [i16]) {
+        if gru.reset == Reset::Before || self.gru_of_bytes(gru, x, scratch, h).is_none() {
+            cell::gru::step_i8(self, gru, x, scratch, h);
+        }
+    }
 
     fn gru_cell_i8(self, sums: &[i32], n: &[i16], shift: u32, h: &mut [i16]) {
         let units = h.len();
@@ -146,6 +153,61 @@ impl Backend for Helium {
             z
         });
     }
+}
+
+impl Helium {
+    /// [`cell::gru::step_i8`] with [`Reset::After`] over columns that are never wider than a byte: a row of the embedding is read where it lies. `None`, and h
+    /// as it was, where slices do not fit each other or there are no columns.
+    #[inline(always)]
+    fn gru_of_bytes(
+        self,
+        gru: &cell::gru::GruI8<'_>,
+        x: Features<'_>,
+        scratch: &mut [i32],
+        h: &mut [i16],
+    ) -> Option<()> {
+        let units = h.len();
+        let (sums, scratch) = scratch.split_at_mut_checked((3 * units).next_multiple_of(4))?;
+        let (n, columns) = scratch.split_at_mut_checked(units.div_ceil(2))?;
+        let n = bytemuck::cast_slice_mut::<i32, i16>(n).get_mut(..units)?;
+        let (copy, previous) =
+            bytemuck::cast_slice_mut::<i32, i8>(columns).split_at_mut_checked(x.len().next_multiple_of(4))?;
+        let previous = previous.get_mut(..units.next_multiple_of(4))?;
+        let features = match x {
+            Features::Row(row) if row.len().is_multiple_of(4) => row,
+            Features::Row(row) => {
+                let (features, padding) = copy.split_at_mut_checked(row.len())?;
+                features.copy_from_slice(row);
+                padding.fill(0);
+                &*copy
+            }
+            Features::Hidden(hidden) => narrow_into(hidden, copy)?,
+        };
+        let kernel = RowsStep::of_bytes(&gru.kernel, features, sums)?;
+        if gru.kernel.bias.len() != sums.len() {
+            return None;
+        }
+        // SAFETY: `RowsStep::of_bytes` held the lengths to each other and to not being 0, and the biases are as many; sums are borrowed apart from all
+        // that is read.
+        unsafe { rows_of_bytes(&RowsStep { bias: gru.kernel.bias.as_ptr(), ..kernel }) }
+        let n_sums = sums.get_mut(2 * units..3 * units)?;
+        self.shift_q12(n_sums, gru.kernel.shift, n);
+        n_sums.copy_from_slice(gru.recurrent.bias.get(..units)?);
+        let recurrent = RowsStep::of_bytes(&gru.recurrent, narrow_into(h, previous)?, sums)?;
+        // SAFETY: as above; a quad's biases are read before its sums are written over them.
+        unsafe { rows_of_bytes(&recurrent) }
+        self.gru_cell_i8(sums, n, gru.kernel.shift, h);
+        Some(())
+    }
+}
+
+/// A hidden state as bytes, with zeros behind it; `None` where there is no room.
+#[inline(always)]
+fn narrow_into<'o>(h: &[i16], out: &'o mut [i8]) -> Option<&'o [i8]> {
+    out.get_mut(h.len()..)?.fill(0);
+    // SAFETY: `out` has at least as many elements as h.
+    unsafe { narrow_bytes(h.as_ptr(), out.as_mut_ptr(), h.len()) }
+    Some(out)
 }
 
 /// What the assembly reads: offsets are those of the fields.
@@ -264,95 +326,150 @@ struct RowsStep {
     multiplier: *const u16, // 16
     bias: *const i32,       // 20
     out: *mut i32,          // 24
+    short: u32,             // 28, quads from the first whose row and what lies behind it fill a block
 }
 
 impl RowsStep {
     /// Rows onto sums that are there: `out` is bias, too. `None` for slices that do not fit each other or are empty.
     fn new(weights: &[i8], multiplier: &[u16], x: &mut [i16], out: &mut [i32]) -> Option<Self> {
-        let (_, quads) = quads_of_rows(weights, multiplier, x, out)?;
+        let step = Self::over(weights, multiplier, x.len(), out)?;
+        Some(RowsStep { x: x.as_mut_ptr(), ..step })
+    }
+
+    /// The same over columns that are bytes already, for [`rows_of_bytes`].
+    fn of_bytes(rows: &RowsI8<'_>, x: &[i8], out: &mut [i32]) -> Option<Self> {
+        let step = Self::over(rows.weights, rows.multiplier, x.len(), out)?;
+        Some(RowsStep { x: x.as_ptr().cast_mut().cast(), ..step })
+    }
+
+    /// All but where the columns are.
+    #[inline(always)]
+    fn over(weights: &[i8], multiplier: &[u16], columns: usize, out: &mut [i32]) -> Option<Self> {
+        let (_, quads) = quads_of_rows(weights, multiplier, columns, out)?;
         if !weights.as_ptr().addr().is_multiple_of(4) {
             return None;
         }
         Some(RowsStep {
             weights: weights.as_ptr(),
-            x: x.as_mut_ptr(),
-            columns: x.len() as u32,
+            x: core::ptr::null_mut(),
+            columns: columns as u32,
             quads: quads as u32,
             multiplier: multiplier.as_ptr(),
             bias: out.as_ptr(),
             out: out.as_mut_ptr(),
+            short: short_quads(columns, quads) as u32,
         })
     }
 }
 
-/// [`rows_i8`](super::scalar::rows_i8), a quad at a time, as [`lstm_i8`] does its products.
-///
-/// # Safety
-/// Every pointer is good for what `columns` and `quads` say, which are not 0; `columns` is a multiple of 4; the weights
-/// start on a multiple of 4; what is written is
-/// apart from everything else, but that biases may lie where sums are written.
-#[unsafe(naked)]
-unsafe extern "C" fn rows_i8(step: &RowsStep) {
-    naked_asm!(
-        ".cpu cortex-m55",
-        "push.w {{r4, r5, r6, r7, r8, r9, r10, r11, r12, lr}}",
-        "vpush {{d8, d9}}",
-        // On the stack: 0 x, 4 columns, 8 how many quads from the end may not read ahead, 12 quads of columns behind
-        // the blocks.
-        "sub sp, sp, #16",
-        "ldm.w r0, {{r0, r2, r5, r7, r9, r11, r12}}",
-        "mov r3, r12",
-        "mov r12, r7",
-        "mov r7, r9",
-        "mov r9, r11",
-        // Now r0 weights, r2 x, r3 out, r5 columns, r7 multiplier, r9 bias, r12 quads.
-        "str r2, [sp]",
-        "str r5, [sp, #4]",
-        "lsr r10, r5, #4",
-        "ubfx r1, r5, #2, #2",
-        "str r1, [sp, #12]",
-        "sub r11, r10, #1",
-        "mov r1, #1",
-        "cmp r10, #0",
-        "it eq",
-        "mvneq r1, #0",
-        "str r1, [sp, #8]",
-        to_bytes!(),
-        // A quad: its four rows in r2, r4, r6, r8.
-        "4:",
-        "ldr r1, [sp]",
-        "ldr r5, [sp, #12]",
-        "cmp r10, #0",
-        "beq 9f",
-        // The first block begins the sums.
-        block!("vmladav"),
-        "wls lr, r11, 6f",
-        "5:",
-        block!("vmladava"),
-        "le lr, 5b",
-        "6:",
-        "cbnz r5, 17f",
-        "8:",
-        // acc * multiplier + bias
-        scale!(),
-        "vstrw.32 q0, [r3], #16",
-        "subs.w r12, r12, #1",
-        "bne 4b",
-        "b 19f",
-        "9:",
-        "mov r2, #0",
-        "mov r4, #0",
-        "mov r6, #0",
-        "mov r8, #0",
-        "17:",
-        "ldr lr, [sp, #8]",
-        behind_blocks!(),
-        "19:",
-        "ldr r1, [sp]",
-        "ldr r2, [sp, #4]",
-        to_columns!(),
-        "add sp, sp, #16",
-        "vpop {{d8, d9}}",
-        "pop.w {{r4, r5, r6, r7, r8, r9, r10, r11, r12, pc}}",
-    )
+/// Of rows of at most sixteen columns the quads from the first that may be read as a whole block: behind them the weights have as many bytes as a block has
+/// more than they.
+const fn short_quads(columns: usize, quads: usize) -> usize {
+    if columns > 16 { 0 } else { quads.saturating_sub((16_usize.div_ceil(columns)).saturating_sub(1)) }
 }
+
+/// Rows a quad at a time, as [`lstm_i8`] does its products, between what makes the columns bytes and what makes them columns again.
+macro_rules! rows {
+    ($(#[$doc:meta])* $name:ident, $before:expr, $after:expr) => {
+        $(#[$doc])*
+        ///
+        /// # Safety
+        /// Every pointer is good for what `columns` and `quads` say, which are not 0; `columns` is a multiple of 4; the weights start on a multiple
+        /// of 4; what is written is apart from everything else, but that biases may lie where sums are written.
+        #[unsafe(naked)]
+        unsafe extern "C" fn $name(step: &RowsStep) {
+            naked_asm!(
+                ".cpu cortex-m55",
+                "push.w {{r4, r5, r6, r7, r8, r9, r10, r11, r12, lr}}",
+                "vpush {{d8, d9}}",
+                // On the stack: 0 x, 4 columns, 8 how many quads from the end may not read ahead, 12 quads of columns behind
+                // the blocks, 16 short quads.
+                "sub sp, sp, #24",
+                "ldr lr, [r0, #28]",
+                "str lr, [sp, #16]",
+                "ldm.w r0, {{r0, r2, r5, r7, r9, r11, r12}}",
+                "mov r3, r12",
+                "mov r12, r7",
+                "mov r7, r9",
+                "mov r9, r11",
+                // Now r0 weights, r2 x, r3 out, r5 columns, r7 multiplier, r9 bias, r12 quads.
+                "str r2, [sp]",
+                "str r5, [sp, #4]",
+                "lsr r10, r5, #4",
+                "ubfx r1, r5, #2, #2",
+                "str r1, [sp, #12]",
+                "sub r11, r10, #1",
+                "mov r1, #1",
+                "cmp r10, #0",
+                "it eq",
+                "mvneq r1, #0",
+                "str r1, [sp, #8]",
+                $before,
+                // Rows of at most a block: their columns stay in q4, with zeros behind them.
+                "ldr r1, [sp, #16]",
+                "cbz r1, 4f",
+                "ldr r2, [sp]",
+                "vctp.8 r5",
+                "vpst",
+                "vldrbt.u8 q4, [r2]",
+                "sub r12, r12, r1",
+                "dls lr, r1",
+                "3:",
+                weights!(""),
+                "add r0, r0, r5, lsl #2",
+                products!("vmladav"),
+                scale!(),
+                "vstrw.32 q0, [r3], #16",
+                "le lr, 3b",
+                "cmp r12, #0",
+                "beq 19f",
+                // A quad: its four rows in r2, r4, r6, r8.
+                "4:",
+                "ldr r1, [sp]",
+                "ldr r5, [sp, #12]",
+                "cmp r10, #0",
+                "beq 9f",
+                // The first block begins the sums.
+                block!("vmladav"),
+                "wls lr, r11, 6f",
+                "5:",
+                block!("vmladava"),
+                "le lr, 5b",
+                "6:",
+                "cbnz r5, 17f",
+                "8:",
+                // acc * multiplier + bias
+                scale!(),
+                "vstrw.32 q0, [r3], #16",
+                "subs.w r12, r12, #1",
+                "bne 4b",
+                "b 19f",
+                "9:",
+                "mov r2, #0",
+                "mov r4, #0",
+                "mov r6, #0",
+                "mov r8, #0",
+                "17:",
+                "ldr lr, [sp, #8]",
+                behind_blocks!(),
+                "19:",
+                $after,
+                "add sp, sp, #24",
+                "vpop {{d8, d9}}",
+                "pop.w {{r4, r5, r6, r7, r8, r9, r10, r11, r12, pc}}",
+            )
+        }
+    };
+}
+rows!(
+    /// [`rows_i8`](super::scalar::rows_i8).
+    rows_i8,
+    to_bytes!(),
+    concat!("ldr r1, [sp]\n", "ldr r2, [sp, #4]\n", to_columns!())
+);
+rows!(
+    /// The same over columns that are bytes, which stay as they are.
+    rows_of_bytes,
+    "",
+    ""
+);

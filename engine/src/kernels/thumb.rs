@@ -119,7 +119,7 @@ struct RowsStep {
 impl RowsStep {
     /// Rows onto sums that are there: `out` is bias, too. `None` for slices that do not fit each other or are empty.
     fn new(weights: &[i8], multiplier: &[u16], x: &[i16], out: &mut [i32]) -> Option<Self> {
-        let (_, quads) = quads_of_rows(weights, multiplier, x, out)?;
+        let (_, quads) = quads_of_rows(weights, multiplier, x.len(), out)?;
         let x = x.as_ptr_range();
         Some(RowsStep {
             multiplier: multiplier.as_ptr(),
