@@ -79,6 +79,6 @@ fn a_search_reads_the_kind_of_token_that_was_asked_for() {
     place.write("korean.tsv", korean);
     for (units, syllables) in [("auto", true), ("syllables", true), ("words", false)] {
         let (config, _) = search(&place, &["--data", "korean.tsv", "--units", units]);
-        assert_eq!(config["train"]["model"]["syllables"], syllables, "{units}");
+        assert_eq!(config["train"]["syllables"], syllables, "{units}");
     }
 }
