@@ -10,7 +10,6 @@ pub mod eval;
 pub mod export;
 pub mod import;
 pub mod inspect;
-mod model;
 mod output;
 pub mod predict;
 pub mod search;

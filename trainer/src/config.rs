@@ -14,17 +14,14 @@ use latch_engine::input::hashed::Hashed;
 use latch_engine::input::ngrams::{MAX_LONGEST, WEIGHT_BITS};
 use latch_engine::input::text::Tokens as Units;
 use latch_engine::input::text::Unknown;
-use latch_engine::layers::MAX_LAYERS;
-use latch_engine::layers::MAX_WIDTH;
 use latch_engine::layers::embedding::{MAX_ROWS, Tiers};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use chain::{Chain, LayerConfig, Pooling};
 
-/// Which words of the training texts a vocabulary takes: `--model words`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+/// Which words of the training texts a vocabulary takes: `words=` of a model's text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Words {
     /// The most frequent ones.
     #[default]
@@ -98,16 +95,8 @@ impl From<Precision> for Storage {
     }
 }
 
-/// Texts that an n-gram must occur in, where nothing else is asked for.
-const FEWEST_TEXTS: u32 = 3;
-
-fn fewest_texts() -> u32 {
-    FEWEST_TEXTS
-}
-
-/// What is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The n-grams that are asked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NgramConfig {
     /// N-grams of the table.
     pub count: usize,
@@ -118,14 +107,13 @@ pub struct NgramConfig {
     /// Share of the sequences, drawn anew in every epoch, that the network learns without the n-grams' logit: 0 makes it learn what these leave
     /// open, 1 makes it learn by itself.
     pub dropout: f64,
-    /// Texts that an n-gram must occur in. Runs of older versions do not say so.
-    #[serde(default = "fewest_texts")]
+    /// Texts that an n-gram must occur in.
     pub fewest: u32,
 }
 
 impl NgramConfig {
     /// No n-grams; the other fields are what is taken where only their number is given.
-    pub const NONE: Self = NgramConfig { count: 0, longest: 3, weight_bits: 6, dropout: 1.0, fewest: FEWEST_TEXTS };
+    pub const NONE: Self = NgramConfig { count: 0, longest: 3, weight_bits: 6, dropout: 1.0, fewest: 3 };
 }
 
 impl Default for NgramConfig {
@@ -144,30 +132,23 @@ pub enum Objective {
     SquaredError,
 }
 
-/// What a user chooses of a model: `--model`.
+/// What a user chooses of a model: `--model`. [`notation`] says how it is written, in `config.json` and in `search.jsonl` too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(into = "String", try_from = "String")]
 pub struct ModelConfig {
     /// Words of the vocabulary.
     pub vocab: usize,
-    /// Which words they are. Runs of older versions do not say so: they have the most frequent ones.
-    #[serde(default)]
+    /// Which words they are.
     pub words: Words,
-    /// The layers. Where each token has an answer, the pooling counts for nothing.
+    /// The layers.
     pub chain: Chain,
     /// The form of the embedding's rows for ids that occur seldom.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tiers: Option<Tiers>,
     /// True when unknown words are left out; false when they share a row.
     pub skip_unknown: bool,
     /// Rows that unknown words share by their hash, in place of the one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hashed: Option<Hashed>,
-    /// True when Hangul syllables are tokens of their own. Runs of older versions do not say so: they have words only.
-    #[serde(default)]
-    pub syllables: bool,
     /// The n-grams whose weights are added to the network's logit.
-    #[serde(default)]
     pub ngrams: NgramConfig,
 }
 
@@ -188,6 +169,8 @@ impl ModelConfig {
 pub struct TrainConfig {
     /// The model.
     pub model: ModelConfig,
+    /// True when Hangul syllables are tokens of their own.
+    pub syllables: bool,
     /// What the labels mean, and with it the head and the loss.
     #[serde(default)]
     pub task: Task,
@@ -230,18 +213,9 @@ impl TrainConfig {
         if self.task.has_values() { Objective::SquaredError } else { Objective::CrossEntropy }
     }
 
-    /// The chain of layers; without a pooling where each token has an answer.
-    pub fn chain(&self) -> Chain {
-        let mut chain = self.model.chain.clone();
-        if self.task.each_step() {
-            chain.layers.retain(|layer| !matches!(layer, LayerConfig::Pooling(_)));
-        }
-        chain
-    }
-
     /// What a token is.
     pub fn units(&self) -> Units {
-        if self.model.syllables { Units::Syllables } else { Units::Words }
+        if self.syllables { Units::Syllables } else { Units::Words }
     }
 
     /// What unknown words do.
@@ -363,15 +337,27 @@ pub fn default_model() -> ModelConfig {
         tiers: None,
         skip_unknown: false,
         hashed: None,
-        syllables: false,
         ngrams: NgramConfig::NONE,
     }
+}
+
+/// The model of a task: the `given` one with the pooling that it may leave out, or the default one.
+pub fn model_of(task: Task, given: Option<ModelConfig>) -> ModelConfig {
+    let is_given = given.is_some();
+    let model = given.unwrap_or_else(default_model);
+    let chain = match (task.each_step(), is_given) {
+        (true, true) => model.chain,
+        (true, false) => model.chain.each_step(),
+        (false, _) => model.chain.pooled(),
+    };
+    ModelConfig { chain, ..model }
 }
 
 /// What the options' defaults give.
 pub fn default_config() -> TrainConfig {
     TrainConfig {
         model: default_model(),
+        syllables: false,
         task: Task::Verdict,
         epochs: 10,
         batch: 32,
@@ -458,6 +444,10 @@ impl TrainConfig {
         let chain = &model.chain;
         let steps = !task.each_step() || chain.cells().next().is_some();
         check("--model", steps, "of at least one recurrent layer where each token has an answer")?;
+        if task.each_step() && chain.pooling().is_some() {
+            let problem = "the chain pools a text, but each of its tokens has an answer";
+            return Err(fault(format!("{within}--model"), problem, "leave last, mean, max or attention out of it"));
+        }
         let pools = task.each_step() || chain.pooling().is_some();
         check("--model", pools, "of a pooling (last, mean, max or attention) where a text has one answer")
     }
@@ -466,54 +456,38 @@ impl TrainConfig {
 impl ModelConfig {
     /// Checks what an image can hold.
     fn check(&self, within: &str) -> Checked {
-        let check = |option: &str, fits: bool, range: &str| check(within, option, fits, range);
-        check("--model vocab", self.vocab > 0, "a whole number from 1")?;
-        self.check_layers(within)?;
-        let hashed = self.hashed.is_none_or(|hashed| (1..MAX_ROWS).contains(&hashed.rows));
-        check("--model unknown", hashed, &format!("of rows from 1 to below {MAX_ROWS}"))?;
-        if let Some(tiers) = self.tiers {
-            let width = self.chain.embedding;
-            let most = if tiers.remainders == 0 { width } else { width - 1 };
-            let narrow = (1..=most).contains(&usize::from(tiers.width));
-            check("--model rare", narrow, &format!("a whole number from 1 to {most}"))?;
+        check(within, "--model text", self.vocab > 0, "a whole number from 1")?;
+        let chain = &self.chain;
+        let order = chain.fault().map(|(number, problem)| (number, problem.to_owned()));
+        if let Some((number, problem)) = order.or_else(|| chain.excess()) {
+            let name = number.checked_sub(1).and_then(|at| chain.layers.get(at)).map_or("embedding", LayerConfig::name);
+            return Err(fault(format!("{within}--model"), format!("{name}: {problem}"), "correct it"));
         }
-        check("--model ngrams", self.ngrams.count <= MAX_NGRAMS, &format!("at most {MAX_NGRAMS}"))?;
-        check("--model ngram_dropout", (0.0..=1.0).contains(&self.ngrams.dropout), "from 0 to 1")?;
-        check("--model longest", (1..=MAX_LONGEST as u8).contains(&self.ngrams.longest), "what an image can hold")?;
-        check("--model ngram_bits", WEIGHT_BITS.contains(&self.ngrams.weight_bits), "what an image can hold")?;
-        Ok(())
+        match self.excess() {
+            Some((option, range)) => check(within, &format!("--model {option}"), false, &range),
+            None => Ok(()),
+        }
     }
 
-    /// Checks that an image can hold the layers.
-    fn check_layers(&self, within: &str) -> Checked {
-        let layers = &self.chain.layers;
-        let refuse = |problem: String| Err(fault(format!("{within}--model"), problem, "correct it"));
-        if let Some((number, problem)) = self.chain.fault() {
-            let name = number.checked_sub(1).and_then(|at| layers.get(at)).map_or("embedding", LayerConfig::name);
-            return refuse(format!("{name}: {problem}"));
-        }
-        if layers.len() > MAX_LAYERS {
-            let problem = format!("{} layers behind the embedding, the last ones included", layers.len());
-            return refuse(format!("{problem}, are more than the {MAX_LAYERS} that an image holds"));
-        }
-        let most = usize::from(MAX_WIDTH);
-        let mut inputs = self.chain.embedding;
-        if !(1..=most).contains(&inputs) {
-            return refuse(format!("embedding: must have from 1 to {most} features, not {inputs}"));
-        }
-        for layer in layers {
-            let (name, outputs) = (layer.name(), layer.features(inputs, 1));
-            let columns = if layer.cell().is_some() { inputs.saturating_add(outputs) } else { outputs };
-            if outputs == 0 {
-                return refuse(format!("{name}: must have at least 1 unit"));
-            }
-            if columns > most {
-                let columns = format!("{inputs} inputs and {outputs} units");
-                return refuse(format!("{name}: {columns} are more than the {most} in all that an image holds"));
-            }
-            inputs = outputs;
-        }
-        Ok(())
+    /// Says which option has a value that no image can hold, and what it must be, where an image can hold the chain.
+    fn excess(&self) -> Option<(&'static str, String)> {
+        let NgramConfig { count, longest, weight_bits, dropout, .. } = self.ngrams;
+        let (least, most) = (WEIGHT_BITS.start(), WEIGHT_BITS.end());
+        let rows = self.hashed.map_or(1, |hashed| hashed.rows);
+        let (width, remainders) = self.tiers.map_or((1, 0), |tiers| (usize::from(tiers.width), tiers.remainders));
+        // A row of remainders has a feature at least.
+        let widest = self.chain.embedding - usize::from(remainders > 0);
+        [
+            ("unknown", (1..MAX_ROWS).contains(&rows), format!("of rows from 1 to below {MAX_ROWS}")),
+            ("quotient", widest > 0, "left out of an embedding of one feature".into()),
+            ("rare", (1..=widest).contains(&width), format!("a whole number from 1 to {widest}")),
+            ("ngrams", count <= MAX_NGRAMS, format!("at most {MAX_NGRAMS}")),
+            ("ngram_dropout", (0.0..=1.0).contains(&dropout), "from 0 to 1".into()),
+            ("longest", (1..=MAX_LONGEST as u8).contains(&longest), format!("a whole number from 1 to {MAX_LONGEST}")),
+            ("ngram_bits", WEIGHT_BITS.contains(&weight_bits), format!("a whole number from {least} to {most}")),
+        ]
+        .into_iter()
+        .find_map(|(option, fits, range)| (!fits).then_some((option, range)))
     }
 }
 

@@ -109,7 +109,7 @@ pub fn to_bytes(network: &Network<f32>, vocabulary: &Vocabulary, layout: Layout)
             return Err(fault(
                 "unknown",
                 problem,
-                "train with --model unknown=row or unknown=skip, or export an image",
+                "train with unknown=row or unknown=skip in the text of --model, or export an image",
             )
             .into());
         }

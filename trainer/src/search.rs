@@ -214,7 +214,7 @@ pub fn begin(mut plan: Plan, units: Option<Units>, folder: &Path, observer: &mut
     let (training, validation, valid_sha256) = load(&mut plan.base)?;
     plan.valid_sha256 = valid_sha256;
     let units = units.unwrap_or_else(|| units_of(training.iter().map(|example| example.text.as_str())));
-    plan.base.train.model.syllables = units == Units::Syllables;
+    plan.base.train.syllables = units == Units::Syllables;
     // Before anything is written: a budget that is too small leaves no folder.
     let sizer = Sizer::new(&plan.base.train, &training, part);
     let candidates = propose(&sizer, &plan.budget, plan.trials)?;

@@ -10,6 +10,9 @@ use std::process::Command;
 
 use support::{LATCH, Place, TINY, answer, answer_to, assert_refused, names, refuse, succeed, tree};
 
+/// The default model with few words.
+const SMALL: &str = "text 80 > embedding 8 word_dropout=0.3 > lstm 32 > attention";
+
 /// Trains on a file of this name and content; it must be refused, and leave nothing behind.
 fn refuse_data(name: &str, content: impl AsRef<[u8]>, words: &[&str]) {
     let place = Place::with_data(20);
@@ -128,29 +131,33 @@ fn eval_and_export_refuse_bad_data_as_train_does() {
 // --- options
 
 #[test]
-fn an_unknown_key_of_the_model_is_refused_with_the_keys_that_there_are() {
+fn a_model_that_is_no_chain_is_told_how_one_is_written() {
     let place = Place::with_data(20);
     let train = |model| place.latch(["train", "--data", "data", "--out", "run", "--json", "--model", model]);
-    place.refuse_usage(
-        &mut train("vocab=80,heads=4"),
-        &["--model", "`heads` is no key of a model", "vocab, words, embedding, whole"],
-    );
-    place.refuse_usage(&mut train("vocab"), &["--model", "key=value"]);
-    place.refuse_usage(&mut train("lstm=0"), &["--model", "lstm: must be a whole number from 1"]);
-    place.refuse_usage(&mut train("words=best"), &["--model", "words: must be count or useful"]);
-    for (rule, words) in [
-        ("unknown=some", "unknown: must be row, skip, hashed:ROWS or ending:ROWS"),
-        ("unknown=row:5", "unknown: must be row, skip"),
-        ("unknown=hashed", "unknown: must be row, skip"),
-        ("unknown=hashed:0", "unknown: hashed: must be a whole number from 1"),
-        ("unknown=ending:x", "unknown: ending: must be a whole number from 1"),
-        ("rare=2", "rare, rare_bits and quotient are about the ids beyond whole="),
-        ("whole=0", "whole: must be a whole number from 1"),
-        ("whole=9,rare_bits=5", "rare_bits: must be 8 or 4"),
-    ] {
-        place.refuse_usage(&mut train(rule), &["--model", words]);
+    for (model, carets) in [("vocab=80,embedding=4,lstm=8", 27), ("bag=4", 5), ("layers=2", 8)] {
+        let written = "chain of its layers, from the text to the answer, as in `text 5000 > embedding 8 > lstm 32";
+        let pointed = format!("\n  {model}\n  {}\n", "^".repeat(carets));
+        place.refuse_usage(&mut train(model), &["--model", written, &pointed]);
     }
-    place.refuse_usage(&mut train("dropout=1"), &["--model", "dropout: must be a number from 0 to below 1"]);
+    place.refuse_usage(&mut train("vocab"), &["--model", "unknown layer `vocab`; known are text, embedding"]);
+    place.refuse_usage(&mut train(""), &["--model"]);
+}
+
+#[test]
+fn a_wrong_option_of_the_model_is_pointed_at() {
+    let place = Place::with_data(20);
+    let train = |model| place.latch(["train", "--data", "data", "--out", "run", "--json", "--model", model]);
+    for (model, words) in [
+        ("text 9 words=best > embedding 8", "words: must be count or useful\n"),
+        ("text 9 unknown=some > embedding 8", "unknown: must be row, skip, hashed:ROWS or ending:ROWS\n"),
+        ("embedding 8 rare=2", "rare, rare_bits and quotient are about the ids beyond whole="),
+        ("embedding 8 > lstm 0", "a size is a whole number from 1"),
+        ("embedding 8 > lstm 3 dropout=1", "`dropout` takes a number from 0 to below 1"),
+        ("embedding 8 > gru 3 whole=2", "`whole=` is no option of `gru`: it belongs to `embedding`, as in"),
+        ("embedding 8 > lstm 3 heads=4", "unknown option `heads=4` of `lstm`; known are dropout="),
+    ] {
+        place.refuse_usage(&mut train(model), &["--model", words, "^\n"]);
+    }
 }
 
 #[test]
@@ -185,22 +192,26 @@ fn zero_epochs_and_other_impossible_numbers_are_refused() {
 #[test]
 fn a_model_that_no_image_can_hold_is_refused_before_it_is_trained() {
     let place = Place::with_data(20);
+    let train = |model| place.latch(["train", "--data", "data", "--out", "run", "--json", "--model", model]);
+    let deep = format!("embedding 8{}", " > lstm 3".repeat(16));
     for (model, words) in [
-        ("layers=15", "--model: 17 layers behind the embedding, the last ones included, are more than the 16"),
-        ("lstm=70000", "--model: lstm: 8 inputs and 70000 units are more than the 2048 in all"),
-        ("lstm=2000,embedding=100", "--model: lstm: 100 inputs and 2000 units are more"),
-        ("lstm=1500,layers=2", "--model: lstm: 1500 inputs and 1500 units are more"),
-        ("embedding=999999999999", "--model: embedding: must have from 1 to 2048 features"),
-        ("bag=9,readout=attention", "--model: attention: attention weighs the states of a recurrent layer"),
-        ("whole=5,rare=9", "--model rare: must be a whole number from 1 to 8"),
-        ("whole=5,quotient=2,rare=8", "--model rare: must be a whole number from 1 to 7"),
-        ("vocab=9,whole=4000000000", "--model whole: the embedding has"),
-        ("vocab=9,whole=5,quotient=90", "are left for 90 remainders"),
-        ("unknown=hashed:1048576", "--model unknown: must be of rows from 1 to below 1048576"),
-        ("unknown=ending:1048570", "rows for unknown words are more than an image holds"),
+        (deep.as_str(), "17 layers behind the embedding, the pooling and the last one included, are more than the 16"),
+        ("embedding 8 > lstm 60000", "8 inputs and 60000 units are more than the 2048 in all"),
+        ("embedding 100 > lstm 2000", "100 inputs and 2000 units are more"),
+        ("embedding 9 > attention", "attention weighs the states of a recurrent layer"),
+        ("embedding 8 whole=5 rare=9 > lstm 4", "rare: must be a whole number from 1 to 8"),
+        ("text 9 unknown=hashed:1048576 > embedding 8", "unknown: must be of rows from 1 to below 1048576"),
     ] {
-        let mut train = place.latch(["train", "--data", "data", "--out", "run", "--json", "--model", model]);
-        place.refuse(&mut train, &[words]);
+        place.refuse_usage(&mut train(model), &[words, "^\n"]);
+    }
+    let deep = format!("embedding 8{} > dense", " > lstm 3".repeat(15));
+    for (model, words) in [
+        (deep.as_str(), "--model: dense: 17 layers behind the embedding, the pooling and the last one included"),
+        ("text 9 > embedding 8 whole=4000000000 > lstm 4", "--model whole: the embedding has"),
+        ("text 9 > embedding 8 whole=5 quotient=90 > lstm 4", "are left for 90 remainders"),
+        ("text 9 unknown=ending:1048570 > embedding 8", "rows for unknown words are more than an image holds"),
+    ] {
+        place.refuse(&mut train(model), &[words]);
     }
 }
 
@@ -370,7 +381,7 @@ fn a_file_beyond_the_limit_of_file_sizes_is_refused_and_the_old_one_kept() {
     let data = ["data", "built-in", "--examples", "2000", "--out", "data", "--json"];
     place.refuse(&mut with_small_files(&place, 1, true, &data), &["data/train.tsv.gz: it would be larger than"]);
     // The configuration fits, a network does not: what was written by then is removed again.
-    let train = ["train", "--data", "data", "--model", "vocab=80", "--epochs", "2", "--out", "new", "--json"];
+    let train = ["train", "--data", "data", "--model", SMALL, "--epochs", "2", "--out", "new", "--json"];
     place.refuse(&mut with_small_files(&place, 4, true, &train), &["new/best.network: it would be larger than"]);
 }
 
@@ -382,7 +393,7 @@ fn a_process_that_the_limit_of_file_sizes_kills_leaves_no_file_under_its_name() 
     let output = with_small_files(&place, 1, false, &export).output().unwrap();
     assert_eq!((output.status.signal(), output.stdout.as_slice()), (Some(sigxfsz()), &b""[..]), "{output:?}");
     assert_eq!(place.read("image.latch"), b"the old image");
-    let train = ["train", "--data", "data", "--model", "vocab=80", "--epochs", "2", "--out", "new"];
+    let train = ["train", "--data", "data", "--model", SMALL, "--epochs", "2", "--out", "new"];
     let output = with_small_files(&place, 4, false, &train).output().unwrap();
     assert_eq!(output.status.signal(), Some(sigxfsz()), "{output:?}");
     // The run goes on where there is room again, and clears away what was half written.
@@ -414,7 +425,7 @@ fn a_full_disk_is_refused_and_leaves_what_was_there() {
         answer
     };
     let train =
-        on_full_disk(&["train", "--data", "../data", "--model", "vocab=80", "--epochs", "2", "--out", "run", "--json"]);
+        on_full_disk(&["train", "--data", "../data", "--model", SMALL, "--epochs", "2", "--out", "run", "--json"]);
     if train.code == Some(99) || train.stderr.contains("unshare: ") {
         // Said aloud, and covered by the limit of file sizes above, which needs no permission.
         println!("NOT TESTED HERE: this system lets nobody mount a disk: {}", train.stderr);
@@ -431,7 +442,7 @@ fn a_full_disk_is_refused_and_leaves_what_was_there() {
         data.stderr.contains("new/train.tsv.gz: ") && data.stderr.contains(full) && data.stderr.ends_with(after),
         "{data:?}"
     );
-    place.train("large", &["--model", "vocab=80,embedding=16,lstm=64"]);
+    place.train("large", &["--model", "text 80 > embedding 16 > lstm 64 > attention"]);
     let export = on_full_disk(&["export", "--run", "../large", "--precision", "f32", "--out", "new.latch", "--json"]);
     assert!(
         export.stderr.contains("new.latch: ") && export.stderr.contains(full) && export.stderr.ends_with(after),
@@ -679,7 +690,7 @@ fn a_damaged_best_network_is_refused() {
 #[test]
 fn files_of_another_run_are_refused() {
     let place = Place::with_run();
-    place.train("other", &["--model", "vocab=80,embedding=4,lstm=9"]);
+    place.train("other", &["--model", "text 80 > embedding 4 > lstm 9 > attention"]);
     let own = place.read("run/checkpoint");
     fs::copy(place.file("other/checkpoint"), place.file("run/checkpoint")).unwrap();
     let mut resume = place.latch(["train", "--resume", "--out", "run", "--json"]);

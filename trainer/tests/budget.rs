@@ -64,6 +64,34 @@ fn a_search_trains_the_task_that_was_asked_for() {
 }
 
 #[test]
+fn what_a_search_prints_of_its_best_model_is_a_model_to_train() {
+    let place = Place::with_data(20);
+    let tag = |n: usize| format!("{{\"tokens\":[\"hello\",\"x{}\",\"t{n}\"],\"labels\":[0,{},0]}}\n", n % 3, n % 3);
+    let tags: String = (0..300).map(tag).collect();
+    place.write("tags.jsonl", tags);
+    let texts = texts(|class| (class % 2).to_string(), ["fine", "dull", "odd"]);
+    place.write("texts.tsv", texts);
+    for (number, (data, task)) in [("texts.tsv", "verdict"), ("tags.jsonl", "tags")].into_iter().enumerate() {
+        let (searched, again) = (format!("search{number}"), format!("again{number}"));
+        let train = ["train", "--data", data, "--task", task, "--epochs", "1"];
+        let search = ["--flash", "4KiB", "--model", "text 90 unknown=hashed:3 > embedding 4 word_dropout=0.1 > gru 4"];
+        let said = succeed(place.latch(train).args(search).args(["--out", &searched])).stdout;
+        let best = said.lines().find(|line| line.starts_with("best of ")).expect("the best");
+        let printed = best.split_once("--model '").and_then(|(_, model)| model.split_once('\'')).expect("a model").0;
+        succeed(place.latch(train).args(["--model", printed, "--out", &again]));
+        let config = |run: &str| -> Value {
+            serde_json::from_slice(&place.read(&format!("{run}/config.json"))).expect("a configuration")
+        };
+        let again = config(&again)["train"]["model"].clone();
+        assert_eq!(again.as_str(), Some(printed), "{best}");
+        let run = said.lines().find_map(|line| line.strip_prefix("run in ")).expect("a run");
+        assert_eq!(config(run)["train"]["model"], again);
+        let line = succeed(&mut place.latch(["train", "--resume", "--json", "--out", &searched]));
+        assert_eq!(line.json()["best"]["model"], again);
+    }
+}
+
+#[test]
 fn a_search_reads_the_kind_of_token_that_was_asked_for() {
     let place = Place::with_data(20);
     let korean: String = (0..300)
@@ -79,6 +107,6 @@ fn a_search_reads_the_kind_of_token_that_was_asked_for() {
     place.write("korean.tsv", korean);
     for (units, syllables) in [("auto", true), ("syllables", true), ("words", false)] {
         let (config, _) = search(&place, &["--data", "korean.tsv", "--units", units]);
-        assert_eq!(config["train"]["model"]["syllables"], syllables, "{units}");
+        assert_eq!(config["train"]["syllables"], syllables, "{units}");
     }
 }

@@ -7,7 +7,7 @@ mod support;
 
 use latch_engine::Model;
 use latch_engine::image::Image;
-use latch_trainer::config::Storage;
+use latch_trainer::config::{ModelConfig, Storage};
 use latch_trainer::evaluate::evaluate;
 use latch_trainer::export::{Export, Trained};
 use latch_trainer::runs::folder::RunFolder;
@@ -108,8 +108,8 @@ fn a_chain_without_pooling_or_end_is_filled_up_and_one_of_a_run_goes_on() {
     let place = Place::with_data(200);
     place.train("run", &["--model", "embedding 4 word_dropout=0.1 > gru 6", "--epochs", "1"]);
     let config: Value = serde_json::from_slice(&place.read("run/config.json")).expect("a configuration");
-    let chain = "embedding 4 word_dropout=0.1 > gru 6 > last > dense";
-    assert_eq!(config["train"]["model"]["chain"], chain);
+    let model = "text 5000 > embedding 4 word_dropout=0.1 > gru 6 > last > dense";
+    assert_eq!(config["train"]["model"], model);
     let more = String::from_utf8(place.read("run/config.json")).unwrap().replace("\"epochs\": 1", "\"epochs\": 2");
     place.write("run/config.json", more);
     let resumed = succeed(&mut place.latch(["train", "--resume", "--out", "run", "--json"])).json();
@@ -172,5 +172,38 @@ fn what_does_not_go_with_a_chain_is_refused_by_its_name() {
     let dense = "embedding 8 > gru 6 > last > dense 5 relu";
     place.refuse(&mut train(dense, &quantize), &["--quantize: must be left out", "dense layer before the last"]);
     place.refuse(&mut train("embedding 8", &quantize), &["--quantize: must be left out", "without recurrent layers"]);
-    place.refuse(&mut train("embedding 8 > gru 2041", &[]), &["--model: gru: 8 inputs and 2041 units are more than"]);
+}
+
+/// What stands between quotes behind `--model`, and between backticks where it begins as a model does.
+fn models_of(page: &str) -> Vec<&str> {
+    let begins = |span: &&str| {
+        let size = span.strip_prefix("text ").or(span.strip_prefix("embedding "));
+        size.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit())) && span.contains(" > ")
+    };
+    let mut models: Vec<&str> = page.split("--model '").skip(1).filter_map(|rest| rest.split('\'').next()).collect();
+    models.extend(page.lines().flat_map(|line| line.split('`').skip(1).step_by(2)).filter(begins));
+    models.retain(|model| !model.contains('…') && !["MODEL", "STUDENT"].contains(model));
+    models
+}
+
+#[test]
+fn every_model_in_the_documentation_is_read() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    let mut pages = vec![root.join("README.md")];
+    for folder in ["docs", "docs/results", "docs/decisions"] {
+        let entries = std::fs::read_dir(root.join(folder)).expect("a folder");
+        pages.extend(
+            entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.extension() == Some("md".as_ref())),
+        );
+    }
+    let mut count = 0;
+    for page in pages {
+        let text = std::fs::read_to_string(&page).expect("a page");
+        for model in models_of(&text) {
+            let read = model.parse::<ModelConfig>().unwrap_or_else(|error| panic!("{}: {error}", page.display()));
+            assert_eq!(read.to_string().parse::<ModelConfig>(), Ok(read), "{model}");
+            count += 1;
+        }
+    }
+    assert!(count > 40, "{count} models");
 }

@@ -15,7 +15,8 @@ use support::{Place, RUN_FILES, names, succeed, tree};
 /// checkpoint could forget would show.
 const SLOW: [&str; 12] = [
     "--model",
-    "vocab=120,embedding=8,lstm=24,layers=2,dropout=0.2,recurrent_dropout=0.1,word_dropout=0.1,head_dropout=0.1",
+    "text 120 > embedding 8 word_dropout=0.1 > lstm 24 dropout=0.2 recurrent_dropout=0.1 > \
+     lstm 24 dropout=0.2 recurrent_dropout=0.1 > attention > dense dropout=0.1",
     "--epochs",
     "4",
     "--batch",
@@ -275,7 +276,7 @@ fn winner(answers: &[support::Answer; 2]) -> usize {
 fn of_two_trainings_that_begin_together_in_one_folder_one_is_refused_and_the_other_is_whole() {
     let place = Place::with_data(200);
     let more: [&[&str]; 2] =
-        [&["--json", "--lr", "0.002"], &["--json", "--seed", "7", "--model", "vocab=60,embedding=4,lstm=4"]];
+        [&["--json", "--lr", "0.002"], &["--json", "--seed", "7", "--model", "text 60 > embedding 4 > lstm 4"]];
     place.train("whole-0", more[0]);
     place.train("whole-1", more[1]);
     for _ in 0..12 {

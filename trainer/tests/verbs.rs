@@ -153,7 +153,9 @@ fn counted(line: impl Fn(&[&str], usize) -> String) -> String {
 
 /// Trains, exports and judges a task in a place; what `eval --json` says.
 fn task_through_all_verbs(place: &Place, data: &str, task: &str) -> Value {
-    let model = ["--model", "vocab=20,embedding=4,lstm=8,dropout=0,recurrent_dropout=0,word_dropout=0,head_dropout=0"];
+    let pooling = if task.starts_with("tag") { "" } else { "attention > " };
+    let model = format!("text 20 > embedding 4 > lstm 8 > {pooling}dense");
+    let model = ["--model", &model];
     let more = ["--epochs", "12", "--lr", "0.02", "--average", "0.9", "--batch", "16", "--out", task];
     succeed(place.latch(["train", "--data", data, "--task", task]).args(model).args(more));
     succeed(&mut place.latch(["export", "--run", task, "--precision", "int8", "--out", "task.latch"]));
@@ -190,7 +192,7 @@ fn useful_words_are_chosen_where_labels_are_classes_of_texts_and_refused_elsewhe
     std::fs::write(place.file("classes.tsv"), counted(line)).unwrap();
     let data = ["train", "--data", "classes.tsv", "--epochs", "1", "--task"];
     let vocabulary = |words: &str, out: &str| {
-        let model = format!("vocab=3,embedding=2,lstm=4,words={words}");
+        let model = format!("text 3 words={words} > embedding 2 word_dropout=0.3 > lstm 4 > attention");
         succeed(place.latch(data).args(["classes", "--model", &model, "--out", out]));
         succeed(&mut place.latch(["train", "--resume", "--out", out]));
         std::fs::read_to_string(place.file(out).join("vocabulary.txt")).unwrap()
@@ -198,7 +200,7 @@ fn useful_words_are_chosen_where_labels_are_classes_of_texts_and_refused_elsewhe
     assert_eq!(vocabulary("useful", "useful"), "one\nthree\ntwo\n");
     assert_eq!(vocabulary("count", "count"), "a\nin\nis\n");
     support::refuse(
-        place.latch(data).args(["values", "--model", "words=useful", "--out", "values"]),
+        place.latch(data).args(["values", "--model", "text 9 words=useful > embedding 4 > lstm 4", "--out", "values"]),
         &["--model words: must be count where the labels are no classes of whole texts"],
     );
 }
@@ -213,7 +215,7 @@ fn unknown_words_share_rows_through_every_verb_but_not_in_a_file_of_tensors() {
         ("ending:5", "share 5 rows by the hash of their last three characters"),
     ] {
         let out = rule.replace(':', "-");
-        let model = format!("vocab=30,embedding=2,lstm=4,unknown={rule}");
+        let model = format!("text 30 unknown={rule} > embedding 2 word_dropout=0.3 > lstm 4 > attention");
         succeed(&mut place.latch(["train", "--data", "data", "--epochs", "1", "--model", &model, "--out", &out]));
         succeed(&mut place.latch(["train", "--resume", "--out", &out]));
         place.export(&out, "int8");
@@ -234,16 +236,16 @@ fn unknown_words_share_rows_through_every_verb_but_not_in_a_file_of_tensors() {
 fn an_embedding_in_tiers_goes_through_every_verb() {
     let place = Place::with_data(200);
     for (out, tiers, said, storage) in [
-        ("narrow", "whole=10,rare=1", "10 of 31 ids have whole rows; the others 1 features of 8 bits", "int8"),
-        ("four", "whole=9,rare=3,rare_bits=4", "9 of 31 ids have whole rows; the others 3 features of 4 bits", "mixed"),
+        ("narrow", "whole=10 rare=1", "10 of 31 ids have whole rows; the others 1 features of 8 bits", "int8"),
+        ("four", "whole=9 rare=3 rare_bits=4", "9 of 31 ids have whole rows; the others 3 features of 4 bits", "mixed"),
         (
             "quotient",
-            "whole=8,quotient=5",
+            "whole=8 quotient=5",
             "the others 2 features of 8 bits, of a quotient and one of 5 remainders",
             "int4",
         ),
     ] {
-        let model = format!("vocab=30,embedding=3,lstm=4,{tiers}");
+        let model = format!("text 30 > embedding 3 {tiers} > lstm 4 > attention");
         succeed(&mut place.latch(["train", "--data", "data", "--epochs", "2", "--model", &model, "--out", out]));
         succeed(&mut place.latch(["train", "--resume", "--out", out]));
         for precision in ["f32", storage] {
@@ -258,21 +260,25 @@ fn an_embedding_in_tiers_goes_through_every_verb() {
         &mut place.latch(["export", "--run", "quotient", "--fold-to", "64KiB", "--out", "folded.latch"]),
         &["--fold-to: an embedding in tiers cannot be folded"],
     );
-    let searched = "search --data data --flash 16KiB --model vocab=30,whole=10 --out searched";
-    assert!(!place.latch(searched.split(' ')).output().unwrap().status.success());
+    let whole = ["--flash", "16KiB", "--model", "text 30 > embedding 3 whole=10 > lstm 4", "--out", "searched"];
+    support::refuse(
+        place.latch(["train", "--data", "data"]).args(whole),
+        &["--model whole: a search chooses the rows of the embedding itself"],
+    );
 }
 
 #[test]
 fn a_run_learns_from_teachers_and_goes_on_without_them() {
     let place = Place::with_data(200);
-    let tiny = "vocab=30,embedding=3,lstm=4";
+    let tiny = "text 30 > embedding 3 word_dropout=0.3 > lstm 4 > attention";
+    let with_ngrams = tiny.replace("text 30", "text 30 ngrams=20");
     let train = |more: &[&str]| {
         let options = ["train", "--data", "data", "--epochs", "2", "--json", "--model"];
         place.latch(
             options
                 .iter()
                 .copied()
-                .chain([if more.contains(&"n-grams") { "vocab=30,embedding=3,lstm=4,ngrams=20" } else { tiny }])
+                .chain([if more.contains(&"n-grams") { with_ngrams.as_str() } else { tiny }])
                 .chain(more.iter().copied().filter(|word| *word != "n-grams")),
         )
     };
@@ -616,7 +622,7 @@ fn a_run_folder_holds_what_it_says() {
     assert_eq!(names(&place.file("run")), RUN_FILES);
 
     let config: Value = serde_json::from_slice(&place.read("run/config.json")).unwrap();
-    assert_eq!((config["train"]["epochs"].as_u64(), config["train"]["model"]["vocab"].as_u64()), (Some(2), Some(80)));
+    assert_eq!((config["train"]["epochs"].as_u64(), config["train"]["model"].as_str()), (Some(2), Some(support::TINY)));
     assert!(
         config["data"].as_str().unwrap().ends_with("data/train.tsv.gz")
             && config["data_sha256"].as_str().unwrap().len() == 64

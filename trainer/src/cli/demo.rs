@@ -71,8 +71,7 @@ pub fn run(args: Args) -> Result<()> {
     let mut texts: Vec<String> = job.texts.iter().map(|text| (*text).to_owned()).collect();
     say(format_args!("1. data: {} texts of {name}", job.data.examples.len()));
     let config = prepare(job, args.seed, folder)?;
-    let model = &config.train.model;
-    say(format_args!("2. train: text {} > {}", model.vocab, model.chain));
+    say(format_args!("2. train: --model '{}'", config.train.model));
     let mut terminal = Terminal::new(args.json, &config.train);
     let outcome = begin(config, None, &run, &mut terminal)?;
     drop(terminal);

@@ -78,7 +78,6 @@ pub fn run(args: Args) -> Result<()> {
     let (network, vocabulary) = (received.network, received.vocabulary);
     let chain = network.config().chain.clone();
     let (units, layers) = (chain.cells().next().map_or(0, |cell| cell.units), chain.cells().count());
-    let shown = chain.to_string();
     let (embedding, readout) = (chain.embedding, chain.pooling().unwrap_or_default());
     let mut config = RunConfig {
         latch: env!("CARGO_PKG_VERSION").into(),
@@ -91,7 +90,6 @@ pub fn run(args: Args) -> Result<()> {
                 hashed: None,
                 tiers: None,
                 ngrams: NgramConfig::NONE,
-                syllables: false,
             },
             ..default_config()
         },
@@ -152,8 +150,8 @@ pub fn run(args: Args) -> Result<()> {
     answer(
         args.json,
         format_args!(
-            "text {} > {shown}, {weights} weights in the layout {}; {accuracy}; run in {}",
-            vocabulary.words().len(),
+            "{}, {weights} weights in the layout {}; {accuracy}; run in {}",
+            config.train.model,
             received.layout.name(),
             folder.path().display(),
         ),

@@ -11,7 +11,7 @@ use serde::Serialize;
 use self::terminal::Terminal;
 use super::args::{BudgetArgs, TRIALS, ValidArg, absolute, minutes, positive};
 use super::output::{accuracy, answer, print_json, say};
-use crate::config::{MAX_EPOCHS, ModelConfig, RunConfig, TrainConfig, default_config};
+use crate::config::{MAX_EPOCHS, RunConfig, TrainConfig, default_config};
 use crate::dataset::Task;
 use crate::report::table;
 use crate::search::candidates::Budget;
@@ -161,11 +161,9 @@ fn report(outcome: Outcome, json: bool) -> Result<()> {
 /// Images that are named besides the best.
 const NEXT: usize = 3;
 
-/// A trial's model in a few words.
+/// A trial's precision and model, as `latch train` takes it.
 fn describe(trial: &Trial) -> String {
-    let ModelConfig { vocab, chain, ngrams, .. } = &trial.model;
-    let ngrams = if ngrams.count > 0 { format!(" + {} n-grams", ngrams.count) } else { String::new() };
-    format!("{} text {vocab} > {chain}{ngrams}", trial.precision)
+    format!("{}, --model '{}'", trial.precision, trial.model)
 }
 
 fn images_table(images: &[&Trial], task: Task) -> String {

@@ -2,48 +2,117 @@
 //! `"text 9500 > embedding 8 > gru 24 > attention > dense"`.
 //!
 //! ```text
-//! model      = [ "text" [ WORDS ] { input } ">" ] chain             the chain of `config::chain`
+//! model      = [ "text" [ WORDS ] { input } ">" ] chain             the chain of `config::chain::text`
 //! input      = "words=count" | "words=useful"                       which words of the texts the vocabulary takes
 //!            | "unknown=row" | "unknown=skip" | "unknown=hashed:ROWS" | "unknown=ending:ROWS"
 //!            | "ngrams=" N | "longest=" N | "ngram_texts=" N | "ngram_bits=" N | "ngram_dropout=" SHARE
 //! ```
 //!
-//! The embedding of a model takes `whole=`, `rare=`, `rare_bits=` and `quotient=` too. The pooling may be left out (it
-//! is `last`, or `mean` without a recurrent layer), and so may the last `dense`.
+//! The embedding of a model takes `whole=`, `rare=`, `rare_bits=` and `quotient=` too. The last `dense` may be left out. A pooling may be
+//! left out as well: [`model_of`](super::model_of) adds what the task needs. The [`Display`](fmt::Display) form of a model is read back to the same model.
+
+use std::fmt;
+use std::str::FromStr;
 
 use latch_engine::input::hashed::{Hashed, Spelling};
-use latch_engine::input::ngrams::{MAX_LONGEST, WEIGHT_BITS};
+use latch_engine::input::text::Unknown;
 use latch_engine::layers::embedding::Tiers;
 
-use super::chain::{ChainError, Notation};
-use super::{ModelConfig, Words, default_model};
+use super::chain::text::{ChainError, Notation};
+use super::{ModelConfig, NgramConfig, Words, default_model};
 
-/// Reads the text of a model, and says whether it names a pooling.
-///
-/// # Errors
-/// The first mistake, with its place.
-pub fn read(text: &str) -> Result<(ModelConfig, bool), ChainError> {
-    let notation = Notation::read(text)?;
-    let mut draft = Draft::default();
-    draft.model.chain = notation.chain.clone();
-    draft.model.vocab = notation.words.unwrap_or(draft.model.vocab);
-    for setting in &notation.settings {
-        draft.set(setting.key, setting.value).map_err(|problem| notation.error(Some(setting), problem))?;
+impl FromStr for ModelConfig {
+    type Err = ChainError;
+
+    /// Reads the text of a model. What is not said of the input is that of the default model.
+    ///
+    /// # Errors
+    /// The first mistake, with its place.
+    fn from_str(text: &str) -> Result<Self, ChainError> {
+        let notation = Notation::read(text, true)?;
+        let mut draft = Draft::default();
+        draft.model.chain = notation.chain.clone();
+        draft.model.vocab = notation.words.unwrap_or(draft.model.vocab);
+        for setting in &notation.settings {
+            draft.set(setting.key, setting.value).map_err(|problem| notation.error(Some(setting), problem))?;
+        }
+        let of = |keys: &[&str]| notation.settings.iter().find(|setting| keys.contains(&setting.key));
+        let beyond = of(&["rare", "rare_bits", "quotient"]);
+        let model = draft.finish().map_err(|problem| notation.error(beyond, problem))?;
+        if let Some((layer, problem)) = model.chain.excess() {
+            return Err(notation.layer_error(layer, problem));
+        }
+        if let Some((option, range)) = model.excess() {
+            // What is left out of the rows beyond whole ones follows from what is said of them.
+            return Err(notation.error(of(&[option]).or(beyond), format!("{option}: must be {range}")));
+        }
+        Ok(model)
     }
-    let model = draft.finish().map_err(|problem| notation.error(notation.settings.last(), problem))?;
-    Ok((model, notation.is_pooled))
 }
 
-/// True of a text that [`read`] is for, rather than a list of key=value.
-pub fn is_chain(text: &str) -> bool {
-    text.contains('>') || text.split_whitespace().next().is_some_and(|word| ["text", "embedding"].contains(&word))
+impl fmt::Display for ModelConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "text {}", self.vocab)?;
+        if self.words == Words::Useful {
+            write!(f, " words=useful")?;
+        }
+        match self.unknown() {
+            Unknown::LastRow => {}
+            Unknown::Skip => write!(f, " unknown=skip")?,
+            Unknown::Hashed(Hashed { rows, of: Spelling::Whole }) => write!(f, " unknown=hashed:{rows}")?,
+            Unknown::Hashed(Hashed { rows, of: Spelling::Ending }) => write!(f, " unknown=ending:{rows}")?,
+        }
+        let NgramConfig { count, longest, weight_bits, dropout, fewest } = self.ngrams;
+        let none = NgramConfig::NONE;
+        for (name, value, usual) in [
+            ("ngrams", count, none.count),
+            ("longest", longest.into(), none.longest.into()),
+            ("ngram_texts", fewest as usize, none.fewest as usize),
+            ("ngram_bits", weight_bits.into(), none.weight_bits.into()),
+        ] {
+            if value != usual {
+                write!(f, " {name}={value}")?;
+            }
+        }
+        if dropout != none.dropout {
+            write!(f, " ngram_dropout={dropout}")?;
+        }
+        write!(f, " > ")?;
+        self.chain.write_embedding(f)?;
+        if let Some(Tiers { whole, width, remainders, int4 }) = self.tiers {
+            write!(f, " whole={whole}")?;
+            if usize::from(width) != self.chain.embedding.div_ceil(2) {
+                write!(f, " rare={width}")?;
+            }
+            if int4 {
+                write!(f, " rare_bits=4")?;
+            }
+            if remainders > 0 {
+                write!(f, " quotient={remainders}")?;
+            }
+        }
+        self.chain.write_layers(f)
+    }
+}
+
+impl From<ModelConfig> for String {
+    fn from(model: ModelConfig) -> Self {
+        model.to_string()
+    }
+}
+
+impl TryFrom<String> for ModelConfig {
+    /// The mistake in one line, as a file's error has it.
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse().map_err(|error: ChainError| error.in_one_line())
+    }
 }
 
 /// The default model, as settings change it one by one.
-#[derive(Clone, Debug)]
-pub struct Draft {
-    /// The model so far.
-    pub model: ModelConfig,
+struct Draft {
+    model: ModelConfig,
     whole: Option<u32>,
     rare: Option<u32>,
     quotient: Option<u32>,
@@ -57,15 +126,15 @@ impl Default for Draft {
 }
 
 impl Draft {
-    /// Changes what a key names; false where there is no such key.
+    /// Changes what a setting names.
     ///
     /// # Errors
-    /// A sentence that names the key and says what its value must be.
-    pub fn set(&mut self, key: &str, value: &str) -> Result<bool, String> {
+    /// A sentence that names the setting and says what its value must be.
+    fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
         let size = || size(value).map_err(|problem| format!("{key}: {problem}"));
+        let byte = || value.parse().map_err(|_| format!("{key}: must be a whole number up to {}", u8::MAX));
         let ngrams = &mut self.model.ngrams;
         match key {
-            "vocab" => self.model.vocab = size()? as usize,
             "words" => {
                 self.model.words = match value {
                     "count" => Words::Count,
@@ -89,11 +158,11 @@ impl Draft {
                 ngrams.dropout = value.parse().map_err(|_| "ngram_dropout: must be a number from 0 to 1".to_owned())?;
             }
             "ngram_texts" => ngrams.fewest = size()?,
-            "longest" => ngrams.longest = byte(key, value, 1, MAX_LONGEST as u8)?,
-            "ngram_bits" => ngrams.weight_bits = byte(key, value, *WEIGHT_BITS.start(), *WEIGHT_BITS.end())?,
-            _ => return Ok(false),
+            "longest" => ngrams.longest = byte()?,
+            "ngram_bits" => ngrams.weight_bits = byte()?,
+            _ => return Err(format!("{key}: no model has this option")),
         }
-        Ok(true)
+        Ok(())
     }
 
     /// What unknown words do.
@@ -116,7 +185,7 @@ impl Draft {
     ///
     /// # Errors
     /// A sentence where something is said of the rows beyond whole ones, and no whole ones.
-    pub fn finish(self) -> Result<ModelConfig, String> {
+    fn finish(self) -> Result<ModelConfig, String> {
         let Draft { mut model, whole, rare, quotient, four } = self;
         if let Some(whole) = whole {
             let width = rare.map_or(model.chain.embedding.div_ceil(2), |rare| rare as usize);
@@ -141,63 +210,5 @@ fn size(text: &str) -> Result<u32, String> {
     }
 }
 
-/// A small whole number of a range.
-fn byte(key: &str, value: &str, least: u8, most: u8) -> Result<u8, String> {
-    value
-        .parse()
-        .ok()
-        .filter(|number| (least..=most).contains(number))
-        .ok_or_else(|| format!("{key}: must be a whole number from {least} to {most}"))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_model_is_read_with_its_input_and_its_layers() {
-        let text = "text 9500 words=useful ngrams=22000 ngram_texts=2 unknown=ending:7 > \
-                    embedding 8 word_dropout=0.1 whole=2000 rare=2 > gru 24 > attention > dense";
-        let (model, is_pooled) = read(text).unwrap();
-        assert_eq!(model.chain.to_string(), "embedding 8 word_dropout=0.1 > gru 24 > attention > dense");
-        assert_eq!((model.vocab, model.words, is_pooled), (9500, Words::Useful, true));
-        assert_eq!((model.ngrams.count, model.ngrams.fewest), (22_000, 2));
-        assert_eq!(model.hashed, Some(Hashed { rows: 7, of: Spelling::Ending }));
-        assert_eq!(model.tiers, Some(Tiers { whole: 2000, width: 2, remainders: 0, int4: false }));
-    }
-
-    #[test]
-    fn the_input_the_pooling_and_the_last_layer_may_be_left_out() {
-        for (text, whole) in [
-            ("embedding 8 > gru 24", "embedding 8 > gru 24 > last > dense"),
-            ("text > embedding 8 > rnn 3 > dense 5 relu", "embedding 8 > rnn 3 > last > dense 5 relu > dense"),
-            ("embedding 8 > lstm 3 > dense dropout=0.5", "embedding 8 > lstm 3 > last > dense dropout=0.5"),
-            ("embedding 8", "embedding 8 > mean > dense"),
-        ] {
-            let (model, is_pooled) = read(text).unwrap();
-            assert_eq!(model.chain.to_string(), whole);
-            assert_eq!((model.vocab, is_pooled), (default_model().vocab, false));
-        }
-    }
-
-    #[test]
-    fn a_mistake_of_the_input_is_pointed_at() {
-        for (text, problem, place) in [
-            ("txt 5 > embedding 8 > gru 3", "did you mean `text`?", "txt"),
-            ("text 5 ngram=3 > embedding 8 > gru 3", "did you mean `ngrams=`?", "ngram=3"),
-            ("text 5 words=all > embedding 8 > gru 3", "words: must be count or useful", "words=all"),
-            ("text 0 > embedding 8 > gru 3", "a whole number from 1", "0"),
-            ("text 5", "an embedding is missing", "text 5"),
-            ("text 5 > gru 3", "begins with an embedding", "gru"),
-            ("embedding 8 > text 5 > gru 3", "comes first", "text"),
-            ("text 5 > embedding 8 rare=3 > gru 3", "give that too", "rare=3"),
-            ("text 5 > embedding 8 > last > gru 3", "before the pooling", "gru 3"),
-            ("text 5 > embedding 8 > gru 3 > atention", "did you mean `attention`?", "atention"),
-            ("embedding 8 whole=0 > gru 3", "whole: must be", "whole=0"),
-        ] {
-            let error = read(text).expect_err(text);
-            assert!(error.problem().contains(problem), "{text}: {error}");
-            assert_eq!(&text[error.place()], place, "{text}: {error}");
-        }
-    }
-}
+mod tests;

@@ -192,7 +192,7 @@ fn take(at: &mut Checkpoint, trainer: &Trainer<f32>) {
 impl TrainConfig {
     /// The network's shape for a vocabulary of `rows` ids.
     pub fn network(&self, rows: usize) -> NetworkConfig {
-        NetworkConfig { vocabulary: rows, outputs: self.task.outputs(), chain: self.chain() }
+        NetworkConfig { vocabulary: rows, outputs: self.task.outputs(), chain: self.model.chain.clone() }
     }
 
     /// The tiers of the embedding, where it has them.

@@ -31,9 +31,9 @@ pub fn begin(
     folder.refuse_run()?;
     let (training, validation, valid_sha256) = load(&mut config)?;
     let units = units.unwrap_or_else(|| units_of(training.iter().map(|example| example.text.as_str())));
-    config.train.model.syllables = units == Units::Syllables;
+    config.train.syllables = units == Units::Syllables;
     let vocabulary = Vocabulary::of_run(&config.train, &training);
-    vocabulary.check(&config.data, "--model vocab")?;
+    vocabulary.check(&config.data, "--model text")?;
     check_tiers(&config, &vocabulary)?;
     let targets = teach(&config.train, &training, &validation)?;
     // Reading the data took time, in which another run may have begun.

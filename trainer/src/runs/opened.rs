@@ -113,7 +113,7 @@ fn words(
         return Ok((vocabulary, Some(known.counts)));
     }
     let vocabulary = Vocabulary::of_run(&config.train, training);
-    vocabulary.check(&config.data, "--model vocab")?;
+    vocabulary.check(&config.data, "--model text")?;
     if (path.exists() || folder.has_learned()) && folder.vocabulary(&config.train)? != vocabulary {
         return Err(others().into());
     }

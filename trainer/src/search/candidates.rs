@@ -233,8 +233,7 @@ impl Sizer {
         let shift = u8::from(precision.precision() == Precision::Int8);
         let ngrams = (model.ngrams.count > 0).then(|| self.table(&model.ngrams));
         let mut chain = describe::Chain::new(model.chain.embedding, *precision);
-        let config = TrainConfig { model: model.clone(), ..self.base.clone() };
-        for layer in &config.chain().layers {
+        for layer in &model.chain.layers {
             match *layer {
                 LayerConfig::Lstm(cell) => chain.cell(Cell::Lstm, cell.units, shift),
                 LayerConfig::Gru { cell, reset_after } => chain.cell(Cell::Gru { reset_after }, cell.units, shift),
@@ -296,18 +295,10 @@ impl Sizer {
 /// # Errors
 /// A fault that names what would have to be larger, and how large, where not even the smallest candidate fits.
 pub fn propose(sizer: &Sizer, budget: &Budget, trials: usize) -> Result<Vec<Candidate>> {
-    let mut base = sizer.base.model.clone();
-    let each_step = sizer.base.task.each_step();
-    if each_step {
-        // Without a pooling to choose, shapes that differ in it alone are the same.
-        let pooling = |layer: &&mut LayerConfig| matches!(layer, LayerConfig::Pooling(_));
-        let poolings = base.chain.layers.iter_mut().filter(pooling);
-        poolings.for_each(|layer| *layer = LayerConfig::Pooling(Pooling::Last));
-    }
-    let base = &base;
+    let base = &sizer.base.model;
     let none = NgramConfig { count: 0, ..base.ngrams };
     let of = |width, cells: &[(Cell, usize)], pooling, ngrams| {
-        let pooling = if each_step { Pooling::Last } else { pooling };
+        let pooling = (!sizer.base.task.each_step()).then_some(pooling);
         ModelConfig { chain: shaped(&base.chain, width, cells, pooling), ngrams, ..base.clone() }
     };
     let smallest = of(WIDTHS[0], &[(Cell::Lstm, UNITS[0])], Pooling::Last, none);
@@ -349,7 +340,7 @@ pub fn propose(sizer: &Sizer, budget: &Budget, trials: usize) -> Result<Vec<Cand
 
 /// A chain of recurrent layers, with the dropouts of the embedding, the first recurrent layer and the last layer of
 /// `base`.
-fn shaped(base: &Chain, width: usize, cells: &[(Cell, usize)], pooling: Pooling) -> Chain {
+fn shaped(base: &Chain, width: usize, cells: &[(Cell, usize)], pooling: Option<Pooling>) -> Chain {
     let like = base.cells().next().copied().unwrap_or(CellConfig::of(0));
     let cells = cells.iter().map(|&(kind, units)| {
         let cell = CellConfig { units, ..like };
@@ -361,7 +352,7 @@ fn shaped(base: &Chain, width: usize, cells: &[(Cell, usize)], pooling: Pooling)
     });
     let dropout = base.layers.last().map_or(0.0, LayerConfig::dropout);
     let head = LayerConfig::Dense { units: None, activation: Activation::Linear, dropout };
-    let layers = cells.chain([LayerConfig::Pooling(pooling), head]).collect();
+    let layers = cells.chain(pooling.map(LayerConfig::Pooling)).chain([head]).collect();
     Chain { embedding: width, word_dropout: base.word_dropout, layers }
 }
 

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 pub(crate) const LATCH: &str = env!("CARGO_BIN_EXE_latch");
 
 /// A model that trains in a blink.
-pub(crate) const TINY: &str = "vocab=80,embedding=4,lstm=8";
+pub(crate) const TINY: &str = "text 80 > embedding 4 word_dropout=0.3 > lstm 8 > attention > dense";
 
 /// How a command ended, and what it wrote.
 #[derive(Debug)]

@@ -7,8 +7,10 @@ use anyhow::{Result, bail};
 
 use super::kinds::{QuantizeArg, TaskArg};
 use crate::cli::args::{BudgetArgs, UnitsArg, ValidArg, absolute, positive, seconds};
-use crate::cli::model::ModelArg;
-use crate::config::{DistillConfig, Fold, MAX_EPOCHS, QuantizeConfig, RunConfig, Teacher, TrainConfig, default_config};
+use crate::config::{
+    DistillConfig, Fold, MAX_EPOCHS, ModelConfig, QuantizeConfig, RunConfig, Teacher, TrainConfig, default_config,
+    model_of,
+};
 use crate::dataset::MAX_CLASSES;
 use crate::error::fault;
 
@@ -38,17 +40,16 @@ pub struct Args {
     /// Validation part: a path, or the share of the data to set apart
     #[arg(long, default_value = "0.1")]
     valid: ValidArg,
-    /// The model, as its chain of layers: 'text 5000 > embedding 8 > gru 24 > attention > dense'. Layers: lstm N, gru N
-    /// (reset_before), rnn N (tanh, relu), dense N (relu, tanh, sigmoid), and one pooling: last, mean, max or
-    /// attention. Options stand behind their layer: dropout=, recurrent_dropout=; of the embedding: word_dropout=,
-    /// whole= (ids with whole rows, those that occur most), rare= (features of the other rows), rare_bits=, quotient=
-    /// (rows that these share); of the text: words= (count, useful), unknown= (row, skip, hashed:ROWS or ending:ROWS,
-    /// rows that unknown words share by their hash or that of their last three characters), ngrams= (how many have a
-    /// weight beside the network), longest=, ngram_texts= (that an n-gram must occur in), ngram_bits=, ngram_dropout=
-    /// (share of the texts that the network learns without them). Or, for LSTM layers, key=value,…: the same options
-    /// and vocab, embedding, lstm (units), layers, readout, head_dropout; bag (width of an embedding without LSTM)
-    #[arg(long, default_value = "", hide_default_value = true)]
-    model: ModelArg,
+    /// The model, as its chain of layers [default: text 5000 > embedding 8 word_dropout=0.3 > lstm 32 > attention > dense].
+    /// Layers: lstm N, gru N (reset_before), rnn N (tanh, relu), dense N (relu, tanh, sigmoid), and one pooling: last,
+    /// mean, max or attention. Options stand behind their layer: dropout=, recurrent_dropout=; of the embedding:
+    /// word_dropout=, whole= (ids with whole rows, those that occur most), rare= (features of the other rows),
+    /// rare_bits=, quotient= (rows that these share); of the text: words= (count, useful), unknown= (row, skip,
+    /// hashed:ROWS or ending:ROWS, rows that unknown words share by their hash or that of their last three characters),
+    /// ngrams= (how many have a weight beside the network), longest=, ngram_texts= (that an n-gram must occur in),
+    /// ngram_bits=, ngram_dropout= (share of the texts that the network learns without them). docs/models.md has more
+    #[arg(long)]
+    model: Option<ModelConfig>,
     /// What a token is
     #[arg(long, value_enum, default_value = "auto")]
     pub(super) units: UnitsArg,
@@ -133,12 +134,9 @@ impl Args {
         let (share, temperature) = (self.distill, self.distill_temperature);
         let distill = (!teachers.is_empty()).then_some(DistillConfig { teachers, share, temperature });
         let task = self.task.task(self.classes)?;
-        if task.each_step() && self.model.is_pooled {
-            let problem = "the chain pools a text, but each of its tokens has an answer";
-            return Err(fault("--model", problem, "leave last, mean, max or attention out of it").into());
-        }
         let train = TrainConfig {
-            model: self.model.model.clone(),
+            model: model_of(task, self.model.clone()),
+            syllables: false,
             task,
             epochs: self.epochs,
             batch: self.batch,

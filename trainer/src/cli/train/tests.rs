@@ -4,6 +4,7 @@ use clap::{Args as _, Command, Parser};
 
 use super::options::Args;
 use crate::cli::args::TRIALS;
+use crate::config::default_model;
 use crate::search::Plan;
 use latch_engine::input::text::Tokens as Units;
 
@@ -32,7 +33,7 @@ fn every_option_counts_under_a_budget_or_is_refused_by_its_name() {
         &["--task", "values"],
         &["--classes", "3", "--task", "classes"],
         &["--valid", "0.3"],
-        &["--model", "embedding=4,word_dropout=0.1"],
+        &["--model", "embedding 4 word_dropout=0.1 > lstm 32 > attention > dense"],
         &["--units", "syllables"],
         &["--epochs", "3"],
         &["--batch", "7"],
@@ -86,4 +87,11 @@ fn every_option_counts_under_a_budget_or_is_refused_by_its_name() {
     for option in command.get_arguments().filter_map(|argument| argument.get_long()) {
         assert!(known.contains(&option), "this test does not know --{option}");
     }
+}
+
+#[test]
+fn the_help_has_the_default_model() {
+    let help = Args::augment_args(Command::new("train")).render_long_help().to_string();
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(help.contains(&format!("[default: {}]", default_model())), "{help}");
 }

@@ -1,0 +1,342 @@
+//! A chain as text: `"embedding 8 > gru 24 > attention > dense"`.
+//!
+//! ```text
+//! chain      = embedding ">" layer { ">" layer }
+//! embedding  = "embedding" FEATURES [ "word_dropout=" SHARE ]
+//! layer      = "lstm" UNITS { dropouts }
+//!            | "gru"  UNITS { "reset_before" | dropouts }         without it the reset gate acts after the product
+//!            | "rnn"  UNITS { "tanh" | "relu" | dropouts }        tanh unless said otherwise
+//!            | "dense" [ UNITS ] { "linear" | "relu" | "tanh" | "sigmoid" | "dropout=" SHARE }
+//!            | "last" | "mean" | "max" | "attention"              the poolings, at most one of them
+//! dropouts   = "dropout=" SHARE | "recurrent_dropout=" SHARE
+//! ```
+//!
+//! The [`Display`](fmt::Display) form of a chain is read back to the same chain. The text of a whole model, which `config::notation` reads, has the
+//! model's input in front and more options.
+
+mod names;
+
+use std::fmt;
+use std::ops::Range;
+use std::str::FromStr;
+
+use latch_engine::layers::embedding::MAX_ROWS;
+
+use self::names::{known, no_layer, no_option};
+use super::{Activation, CellConfig, Chain, LayerConfig, Pooling};
+
+/// The most units or features of a layer.
+const MAX_SIZE: usize = 65_535;
+
+impl Chain {
+    /// Writes the embedding.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    pub(in crate::config) fn write_embedding(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "embedding {}", self.embedding)?;
+        write_share(f, "word_dropout", self.word_dropout)
+    }
+
+    /// Writes the layers above the embedding, each behind a `>`.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    pub(in crate::config) fn write_layers(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for layer in &self.layers {
+            write!(f, " > {}", layer.name())?;
+            if let Some(cell) = layer.cell() {
+                write!(f, " {}", cell.units)?;
+            }
+            match layer {
+                LayerConfig::Gru { reset_after: false, .. } => write!(f, " reset_before")?,
+                LayerConfig::Rnn { activation: Activation::Relu, .. } => write!(f, " relu")?,
+                LayerConfig::Dense { units, activation, .. } => {
+                    units.map_or(Ok(()), |units| write!(f, " {units}"))?;
+                    if *activation != Activation::Linear {
+                        write!(f, " {}", activation.name())?;
+                    }
+                }
+                _ => {}
+            }
+            write_share(f, "dropout", layer.dropout())?;
+            write_share(f, "recurrent_dropout", layer.cell().map_or(0.0, |cell| cell.recurrent_dropout))?;
+        }
+        Ok(())
+    }
+}
+
+fn write_share(f: &mut fmt::Formatter<'_>, name: &str, value: f64) -> fmt::Result {
+    if value == 0.0 { Ok(()) } else { write!(f, " {name}={value}") }
+}
+
+impl fmt::Display for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_embedding(f)?;
+        self.write_layers(f)
+    }
+}
+
+impl From<Chain> for String {
+    fn from(chain: Chain) -> Self {
+        chain.to_string()
+    }
+}
+
+impl TryFrom<String> for Chain {
+    /// The mistake in one line, as a file's error has it.
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse().map_err(|error: ChainError| error.in_one_line())
+    }
+}
+
+impl FromStr for Chain {
+    type Err = ChainError;
+
+    fn from_str(text: &str) -> Result<Self, ChainError> {
+        Notation::read(text, false).map(|notation| notation.chain)
+    }
+}
+
+/// A mistake in the text of a chain, and its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChainError {
+    text: String,
+    /// The place in bytes.
+    place: Range<usize>,
+    problem: String,
+}
+
+impl ChainError {
+    fn new(text: &str, place: Range<usize>, problem: impl Into<String>) -> Self {
+        Self { text: text.to_owned(), place, problem: problem.into() }
+    }
+
+    /// The place of the mistake in the text, in bytes.
+    pub fn place(&self) -> Range<usize> {
+        self.place.clone()
+    }
+
+    /// What is wrong, without the text.
+    pub fn problem(&self) -> &str {
+        &self.problem
+    }
+
+    /// What is wrong, and the words where it is.
+    pub fn in_one_line(&self) -> String {
+        format!("{} (at `{}`)", self.problem, &self.text[self.place()])
+    }
+}
+
+impl fmt::Display for ChainError {
+    /// The problem, the text, and carets below the place of the mistake.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let before = self.text[..self.place.start].chars().count();
+        let length = self.text[self.place.clone()].chars().count().max(1);
+        let shown: String = self.text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        write!(f, "{}\n  {shown}\n  {:before$}{:^<length$}", self.problem, "", "")
+    }
+}
+
+impl std::error::Error for ChainError {}
+
+/// A word of the text and its place.
+type Word<'t> = (&'t str, usize);
+
+/// One layer of the text: its words, and its place.
+struct Element<'t> {
+    words: Vec<Word<'t>>,
+    place: Range<usize>,
+}
+
+/// What the options of a layer say.
+#[derive(Default)]
+struct Options<'t> {
+    size: Option<usize>,
+    word: Option<&'static str>,
+    dropout: f64,
+    recurrent_dropout: f64,
+    settings: Vec<Setting<'t>>,
+}
+
+impl Options<'_> {
+    /// The layer of a name; none of the embedding.
+    fn layer(&self, name: &str) -> Option<LayerConfig> {
+        let Options { size, word, dropout, recurrent_dropout, .. } = *self;
+        let cell = CellConfig { units: size.unwrap_or_default(), dropout, recurrent_dropout };
+        let activation = word.and_then(Activation::named);
+        Some(match name {
+            "lstm" => LayerConfig::Lstm(cell),
+            "gru" => LayerConfig::Gru { cell, reset_after: word.is_none() },
+            "rnn" => LayerConfig::Rnn { cell, activation: activation.unwrap_or(Activation::Tanh) },
+            "dense" => LayerConfig::Dense { units: size, activation: activation.unwrap_or_default(), dropout },
+            _ => LayerConfig::Pooling(Pooling::ALL.into_iter().find(|pooling| pooling.name() == name)?),
+        })
+    }
+}
+
+/// An option that says something of a model besides its layers.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::config) struct Setting<'t> {
+    /// Its name.
+    pub(in crate::config) key: &'static str,
+    /// What stands behind the `=`.
+    pub(in crate::config) value: &'t str,
+    /// The place of both in the text, in bytes.
+    place: Range<usize>,
+}
+
+/// What the text of a chain, or of a whole model, says.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::config) struct Notation<'t> {
+    text: &'t str,
+    /// The layers.
+    pub(in crate::config) chain: Chain,
+    /// Words of the vocabulary, where they are said.
+    pub(in crate::config) words: Option<usize>,
+    /// What is said besides the layers, in the order of the text.
+    pub(in crate::config) settings: Vec<Setting<'t>>,
+    /// The places of the embedding and of the layers in the text, in bytes.
+    places: Vec<Range<usize>>,
+}
+
+impl<'t> Notation<'t> {
+    /// Reads a chain or, where it is `of_model`, the text of a whole model, whose last `dense` may be left out.
+    ///
+    /// # Errors
+    /// The first mistake of the text.
+    pub(in crate::config) fn read(text: &'t str, of_model: bool) -> Result<Self, ChainError> {
+        let error = |place: Range<usize>, problem: &str| ChainError::new(text, place, problem);
+        let (mut size_of_text, mut settings, mut places) = (None, Vec::new(), Vec::new());
+        let mut chain: Option<Chain> = None;
+        for (number, Element { words, place }) in elements(text)?.into_iter().enumerate() {
+            let (name, at) = words[0];
+            let here = at..at + name.len();
+            if !known(name, of_model) {
+                return Err(ChainError::new(text, here, no_layer(name, number == 0, of_model)));
+            }
+            let mut options = read_options(text, &words, of_model)?;
+            settings.append(&mut options.settings);
+            if name == "text" {
+                if number > 0 {
+                    return Err(error(here, "the input `text` comes first, and once"));
+                }
+                size_of_text = options.size;
+                continue;
+            }
+            if ["embedding", "lstm", "gru", "rnn"].contains(&name) && options.size.is_none() {
+                let unit = if name == "embedding" { "features" } else { "units" };
+                return Err(error(place, &format!("`{name}` needs its {unit}, as in `{name} 16`")));
+            }
+            match (&mut chain, options.layer(name)) {
+                (Some(chain), Some(layer)) => chain.layers.push(layer),
+                (None, None) => {
+                    let embedding = options.size.unwrap_or_default();
+                    // The share of an embedding's option is the share of its tokens.
+                    chain = Some(Chain { embedding, word_dropout: options.dropout, layers: Vec::new() });
+                }
+                (Some(_), None) => return Err(error(here, "there is one embedding, and it comes first")),
+                (None, Some(_)) => {
+                    let problem = "a chain begins with an embedding, as in `embedding 8 > gru 24 > attention > dense`";
+                    return Err(error(here, problem));
+                }
+            }
+            places.push(place);
+        }
+        let mut chain = chain.ok_or_else(|| error(0..text.len(), "an embedding is missing behind the input"))?;
+        if of_model && !matches!(chain.layers.last(), Some(LayerConfig::Dense { units: None, .. })) {
+            chain.layers.push(LayerConfig::Dense { units: None, activation: Activation::Linear, dropout: 0.0 });
+        }
+        let notation = Self { text, chain, words: size_of_text, settings, places };
+        match notation.chain.fault() {
+            Some((layer, problem)) => Err(notation.layer_error(layer, problem)),
+            None => Ok(notation),
+        }
+    }
+
+    /// A mistake of a setting, or of the whole text.
+    pub(in crate::config) fn error(&self, setting: Option<&Setting<'_>>, problem: String) -> ChainError {
+        let place = setting.map_or(0..self.text.len(), |setting| setting.place.clone());
+        ChainError::new(self.text, place, problem)
+    }
+
+    /// A mistake of a layer: 0 is the embedding, 1 the lowest layer; of one that is left out, a mistake of the last.
+    pub(in crate::config) fn layer_error(&self, layer: usize, problem: impl Into<String>) -> ChainError {
+        let place = self.places.get(layer).or(self.places.last()).cloned();
+        ChainError::new(self.text, place.unwrap_or(0..self.text.len()), problem)
+    }
+}
+
+/// Cuts a text at every `>`.
+fn elements(text: &str) -> Result<Vec<Element<'_>>, ChainError> {
+    let mut elements = Vec::new();
+    let mut start = 0;
+    for part in text.split('>') {
+        let words: Vec<Word<'_>> =
+            part.split_whitespace().map(|word| (word, word.as_ptr() as usize - text.as_ptr() as usize)).collect();
+        let (Some(&(_, first)), Some(&(word, last))) = (words.first(), words.last()) else {
+            let place = start.min(text.len())..(start + part.len()).min(text.len());
+            let problem = "a layer is missing here: a chain is `embedding 8 > gru 24 > attention > dense`";
+            return Err(ChainError::new(text, place, problem));
+        };
+        elements.push(Element { words, place: first..last + word.len() });
+        start += part.len() + 1;
+    }
+    Ok(elements)
+}
+
+/// Reads what stands behind the name of a layer.
+fn read_options<'t>(text: &str, words: &[Word<'t>], of_model: bool) -> Result<Options<'t>, ChainError> {
+    let name = words[0].0;
+    let mut found = Options::default();
+    let mut seen: Vec<&str> = Vec::new();
+    for &(word, at) in &words[1..] {
+        let place = at..at + word.len();
+        let error = |problem: String| ChainError::new(text, place.clone(), problem);
+        let (key, value) = word.find('=').map_or((word, None), |equals| (&word[..=equals], Some(&word[equals + 1..])));
+        if value.is_none() && word.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '+') {
+            found.size = Some(size(name, word, found.size).map_err(error)?);
+            continue;
+        }
+        let option = names::option(name, key, of_model).ok_or_else(|| error(no_option(name, word, key, of_model)))?;
+        let bare = option.name.trim_end_matches('=');
+        if seen.contains(&bare) {
+            return Err(error(format!("`{bare}` is said twice")));
+        }
+        seen.push(bare);
+        match value {
+            None if found.word.is_some() => return Err(error(format!("`{name}` has one activation"))),
+            None => found.word = Some(bare),
+            Some(value) if option.of_model => found.settings.push(Setting { key: bare, value, place }),
+            Some(value) => {
+                let share = value.parse().ok().filter(|share| (0.0..1.0).contains(share));
+                let share = share.ok_or_else(|| error(format!("`{bare}` takes a number from 0 to below 1")))?;
+                match bare {
+                    "recurrent_dropout" => found.recurrent_dropout = share,
+                    _ => found.dropout = share,
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The size of a layer that may have one `already`.
+fn size(name: &str, word: &str, already: Option<usize>) -> Result<usize, String> {
+    if Pooling::ALL.iter().any(|pooling| pooling.name() == name) {
+        return Err(format!("`{name}` has no units: it keeps the features of what it reads"));
+    }
+    let most = if name == "text" { MAX_ROWS as usize } else { MAX_SIZE };
+    match word.parse() {
+        Ok(size) if (1..=most).contains(&size) => match already {
+            Some(_) => Err(format!("`{name}` has its size already")),
+            None => Ok(size),
+        },
+        _ => Err(format!("a size is a whole number from 1 to {most}")),
+    }
+}
+
+#[cfg(test)]
+mod tests;
