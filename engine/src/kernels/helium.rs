@@ -326,7 +326,6 @@ struct RowsStep {
     multiplier: *const u16, // 16
     bias: *const i32,       // 20
     out: *mut i32,          // 24
-    short: u32,             // 28, quads from the first whose row and what lies behind it fill a block
 }
 
 impl RowsStep {
@@ -357,15 +356,8 @@ impl RowsStep {
             multiplier: multiplier.as_ptr(),
             bias: out.as_ptr(),
             out: out.as_mut_ptr(),
-            short: short_quads(columns, quads) as u32,
         })
     }
-}
-
-/// Of rows of at most sixteen columns the quads from the first that may be read as a whole block: behind them the weights have as many bytes as a block has
-/// more than they.
-const fn short_quads(columns: usize, quads: usize) -> usize {
-    if columns > 16 { 0 } else { quads.saturating_sub((16_usize.div_ceil(columns)).saturating_sub(1)) }
 }
 
 /// Rows a quad at a time, as [`lstm_i8`] does its products, between what makes the columns bytes and what makes them columns again.
@@ -383,10 +375,8 @@ macro_rules! rows {
                 "push.w {{r4, r5, r6, r7, r8, r9, r10, r11, r12, lr}}",
                 "vpush {{d8, d9}}",
                 // On the stack: 0 x, 4 columns, 8 how many quads from the end may not read ahead, 12 quads of columns behind
-                // the blocks, 16 short quads.
-                "sub sp, sp, #24",
-                "ldr lr, [r0, #28]",
-                "str lr, [sp, #16]",
+                // the blocks.
+                "sub sp, sp, #16",
                 "ldm.w r0, {{r0, r2, r5, r7, r9, r11, r12}}",
                 "mov r3, r12",
                 "mov r12, r7",
@@ -405,9 +395,12 @@ macro_rules! rows {
                 "mvneq r1, #0",
                 "str r1, [sp, #8]",
                 $before,
-                // Rows of at most a block: their columns stay in q4, with zeros behind them.
-                "ldr r1, [sp, #16]",
-                "cbz r1, 4f",
+                // Rows of at most a block: their columns stay in q4, with zeros behind them. The last quads may not be read as a whole block, at most one for
+                // every four columns that a block has more.
+                "rsbs r1, r5, #16",
+                "blo 4f",
+                "subs.w r1, r12, r1, lsr #2",
+                "ble 4f",
                 "ldr r2, [sp]",
                 "vctp.8 r5",
                 "vpst",
@@ -454,7 +447,7 @@ macro_rules! rows {
                 behind_blocks!(),
                 "19:",
                 $after,
-                "add sp, sp, #24",
+                "add sp, sp, #16",
                 "vpop {{d8, d9}}",
                 "pop.w {{r4, r5, r6, r7, r8, r9, r10, r11, r12, pc}}",
             )
