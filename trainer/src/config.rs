@@ -422,10 +422,6 @@ impl TrainConfig {
         if let Some(quantize) = &self.quantize {
             let integers = !matches!(quantize.storage, Storage::F32 | Storage::F16);
             check("--quantize", integers, "int8, mixed or int4")?;
-            let chain = &self.model.chain;
-            check("--quantize", chain.cells().next().is_some(), "left out for a model without recurrent layers")?;
-            let dense = chain.layers.iter().filter(|layer| matches!(layer, LayerConfig::Dense { .. })).count();
-            check("--quantize", dense == 1, "left out for a model with a dense layer before the last")?;
             check("--quantize-epochs", (1..=MAX_EPOCHS).contains(&quantize.epochs), &count)?;
             let rate = quantize.learning_rate;
             check("--quantize-lr", rate > 0.0 && rate.is_finite(), "a positive number")?;
