@@ -445,7 +445,6 @@ impl TrainConfig {
         let (model, task) = (&self.model, self.task);
         if model.tiers.is_some() {
             check("--model whole", !task.each_step(), "left out where each token has an answer")?;
-            check("--quantize", self.quantize.is_none(), "left out where the model has whole=")?;
         }
         let plain = task == Task::Verdict || model.ngrams.count == 0;
         check("--task", plain, "verdict where the model has n-grams")?;

@@ -17,8 +17,10 @@ use crate::real::Real;
 pub struct Integers<T: Real> {
     /// What the embedding's columns are worth.
     pub(crate) scales: Vec<f32>,
-    /// The lowest and the highest integer of a weight of the embedding.
-    pub(crate) range: [f32; 2],
+    /// The lowest and the highest integer of a weight of the embedding, in a whole row and in one that is not.
+    pub(crate) ranges: [[f32; 2]; 2],
+    /// True of the ids without a whole row; empty where all have one.
+    pub(crate) is_rare: Vec<bool>,
     /// The network that the integers stand for.
     pub(crate) real: Network<T>,
     /// Integers of the embedding, features × vocabulary.
@@ -75,8 +77,8 @@ impl<T: Real> IntegerLayer<T> {
 impl Integers<f32> {
     /// Takes away the gradient of weights of the embedding that are beyond their column's range and would be pushed further.
     pub(crate) fn hold(&self, embedding: &Embedding<f32>, gradient: &mut SparseColumns<f32>) {
-        let [lowest, highest] = self.range;
         for (&id, gradient) in gradient.ids.iter().zip(gradient.values.chunks_exact_mut(self.scales.len())) {
+            let [lowest, highest] = self.ranges[usize::from(self.is_rare.get(id as usize).copied().unwrap_or(false))];
             for ((&value, &scale), gradient) in embedding.vector(id).iter().zip(&self.scales).zip(gradient) {
                 let value = value / scale;
                 if (value > highest && *gradient < 0.0) || (value < lowest && *gradient > 0.0) {

@@ -29,6 +29,7 @@ use crate::network::lstm::Lstm;
 use crate::network::lstm::integers::IntegerGates;
 use crate::network::rnn::Rnn;
 use crate::network::rnn::integers::IntegerRnn;
+use crate::network::tiers::Tiers;
 use crate::panels::Packed;
 
 /// The scales that the quantizer chooses for the columns of a network's embedding.
@@ -40,18 +41,27 @@ pub fn embedding_scales(network: &Network<f32>, occurrences: Vec<u32>, storage: 
 #[derive(Debug, Clone)]
 pub struct Aware {
     storage: Storage,
+    /// Of the embedding's rows: whole ones, and others.
+    grids: [Grid; 2],
     pub(crate) integers: Integers<f32>,
 }
 
 impl Aware {
-    /// The integers of a network in an integer storage, with these scales of the embedding's columns.
+    /// The integers of a network in an integer storage, with these scales of the embedding's columns, and the tiers of its rows where it has them.
     ///
     /// # Errors
     /// A fault when the weights are too large for integers, or when an image cannot hold a layer.
-    pub fn new(network: &Network<f32>, storage: Storage, scales: Vec<f32>) -> Result<Self> {
-        let range = Grid::of_embedding(storage).range();
-        let integers = Integers { scales, range, real: network.clone(), embedding: Vec::new(), layers: Vec::new() };
-        let mut aware = Aware { storage, integers };
+    pub fn new(network: &Network<f32>, storage: Storage, scales: Vec<f32>, tiers: Option<&Tiers<f32>>) -> Result<Self> {
+        let whole = Grid::of_embedding(storage);
+        let (mut grids, mut is_rare) = ([whole; 2], Vec::new());
+        if let Some(tiers) = tiers {
+            grids[1] = Grid::of_rare_rows(tiers.shape());
+            is_rare.resize(network.config().vocabulary, false);
+            tiers.others().iter().for_each(|&id| is_rare[id as usize] = true);
+        }
+        let (ranges, real) = (grids.map(Grid::range), network.clone());
+        let integers = Integers { scales, ranges, is_rare, real, embedding: Vec::new(), layers: Vec::new() };
+        let mut aware = Aware { storage, grids, integers };
         aware.refresh(network)?;
         Ok(aware)
     }
@@ -62,11 +72,12 @@ impl Aware {
     /// As [`Aware::new`].
     pub fn refresh(&mut self, network: &Network<f32>) -> Result<()> {
         let weights = Weights::of(network);
-        let Integers { scales, real, embedding, layers, .. } = &mut self.integers;
-        let grid = Grid::of_embedding(self.storage);
+        let Integers { scales, is_rare, real, embedding, layers, .. } = &mut self.integers;
         embedding.clear();
         let table = real.embedding.table.as_mut_slice();
-        for (values, real) in weights.embedding.chunks(scales.len()).zip(table.chunks_mut(scales.len())) {
+        let rows = weights.embedding.chunks(scales.len()).zip(table.chunks_mut(scales.len()));
+        for (id, (values, real)) in rows.enumerate() {
+            let grid = self.grids[usize::from(is_rare.get(id).copied().unwrap_or(false))];
             for ((&value, &scale), real) in values.iter().zip(&*scales).zip(real) {
                 let integer = grid.round(value / scale);
                 embedding.push(integer);

@@ -5,6 +5,7 @@ use crate::bptt::{LossOptions, loss_and_gradients, quantized_gradients, train_st
 use crate::network::NetworkConfig;
 use crate::network::pass::Pass;
 use crate::network::readout::Readout;
+use crate::network::tiers::Tiers;
 use crate::optimizer::AdamConfig;
 use crate::quantizer::{Origin, to_image};
 use crate::vocabulary::Vocabulary;
@@ -13,6 +14,7 @@ use latch_engine::image::Image;
 use latch_engine::input::text::Unknown;
 use latch_engine::kernels::cell::{gru, rnn};
 use latch_engine::kernels::{self, Backend, Features, RowsI8, Scalar};
+use latch_engine::layers::embedding::Tiers as Shape;
 use proptest::prelude::*;
 
 const STORAGES: [Storage; 3] = [Storage::Int8, Storage::Mixed, Storage::Int4];
@@ -30,7 +32,7 @@ fn network(vocabulary: usize, embedding: usize, units: usize, layers: usize, rea
 }
 
 fn aware(network: &Network<f32>, storage: Storage) -> Aware {
-    Aware::new(network, storage, embedding_scales(network, Vec::new(), storage)).unwrap()
+    Aware::new(network, storage, embedding_scales(network, Vec::new(), storage), None).unwrap()
 }
 
 /// The logits of the forward pass that training takes, without dropout: those of each sequence, or of each of its steps.
@@ -55,21 +57,15 @@ fn forward(integers: &Integers<f32>, sequences: &[Vec<u32>]) -> Vec<Vec<f32>> {
 
 /// Those of the engine on the exported image.
 fn engine(network: &Network<f32>, storage: Storage, sequences: &[Vec<u32>]) -> Vec<Vec<f32>> {
-    engine_with(embedding_scales(network, Vec::new(), storage), network, storage, sequences)
+    let embedding_scales = embedding_scales(network, Vec::new(), storage);
+    answers(&Weights { embedding_scales, ..Weights::of(network) }, network.config(), storage, sequences)
 }
 
-/// The same with these scales of the embedding's columns.
-fn engine_with(
-    embedding_scales: Vec<f32>,
-    network: &Network<f32>,
-    storage: Storage,
-    sequences: &[Vec<u32>],
-) -> Vec<Vec<f32>> {
-    let config = network.config();
+/// The same of weights that say more than the network.
+fn answers(weights: &Weights, config: &NetworkConfig, storage: Storage, sequences: &[Vec<u32>]) -> Vec<Vec<f32>> {
     let words = (0..config.vocabulary).map(|word| format!("w{}", "x".repeat(word))).collect();
     let vocabulary = Vocabulary::from_words(words, Unknown::Skip);
-    let weights = Weights { embedding_scales, ..Weights::of(network) };
-    let bytes = to_image(&weights, &vocabulary, storage, &Origin::default()).unwrap();
+    let bytes = to_image(weights, &vocabulary, storage, &Origin::default()).unwrap();
     let model = Model::new(&Image::open(&bytes).unwrap());
     let logits = |ids: &Vec<u32>| {
         let mut state = crate::evaluate::state_for(&model);
@@ -159,6 +155,38 @@ proptest! {
     }
 }
 
+#[test]
+fn rows_in_tiers_learn_with_the_integers_of_the_engine_and_keep_their_form() {
+    let occurrences: Vec<u32> = (0..30).map(|id| id * 7 % 30).collect();
+    let sequences: Vec<Vec<u32>> = batch().sequences().map(<[u32]>::to_vec).collect();
+    for (layers, shape) in [
+        ("6 > lstm 5 > last", Shape { whole: 9, width: 4, remainders: 0, int4: true }),
+        ("6 > dense 5 relu > mean", Shape { whole: 9, width: 2, remainders: 5, int4: false }),
+        ("6 > gru 5 > attention", Shape { whole: 12, width: 3, remainders: 4, int4: true }),
+    ] {
+        for storage in STORAGES {
+            let mut trainer = Trainer::new(chained(layers, 1, 1.0), &AdamConfig::default());
+            let tiers = Tiers::new(shape, &occurrences, 30);
+            tiers.begin(&mut trainer.network.embedding.table);
+            let scales = embedding_scales(&trainer.network, occurrences.clone(), storage);
+            let mut integers = Aware::new(&trainer.network, storage, scales.clone(), Some(&tiers)).unwrap();
+            trainer.tiers = Some(tiers);
+            let options = StepOptions { learning_rate: 0.02, clip_norm: Some(1.0), loss: LossOptions::default() };
+            for _ in 0..3 {
+                train_step_quantized(&mut trainer, &mut integers, &batch(), &options).unwrap();
+                let weights = Weights {
+                    embedding_scales: scales.clone(),
+                    occurrences: occurrences.clone(),
+                    tiers: Some(shape),
+                    ..Weights::of(&trainer.network)
+                };
+                let engine = answers(&weights, trainer.network.config(), storage, &sequences);
+                assert_eq!(forward(&integers.integers, &sequences), engine, "{layers} {}", storage.name());
+            }
+        }
+    }
+}
+
 /// Whatever dense layers before the pooling make of zeros.
 #[test]
 fn a_text_without_tokens_is_pooled_to_zeros() {
@@ -175,11 +203,11 @@ fn a_text_without_tokens_is_pooled_to_zeros() {
 /// Where the engine halves the sums of its mean and of its attention.
 #[test]
 fn training_computes_the_logits_of_the_engine_on_long_sequences() {
-    let ids: Vec<u32> = (0..70_000).map(|step| (7 * step + step / 3) % 30).collect();
+    let sequences = [(0..70_000).map(|step| (7 * step + step / 3) % 30).collect()];
     for layers in ["2 > rnn 3 > mean", "2 > gru 3 > attention", "2 > mean > dense 3 relu"] {
         let network = chained(layers, 1, 1.0);
-        let ours = forward(&aware(&network, Storage::Int8).integers, &[ids.clone()]);
-        assert_eq!(ours, engine(&network, Storage::Int8, &[ids.clone()]), "{layers}");
+        let ours = forward(&aware(&network, Storage::Int8).integers, &sequences);
+        assert_eq!(ours, engine(&network, Storage::Int8, &sequences), "{layers}");
     }
 }
 
@@ -362,7 +390,8 @@ fn every_chain_learns_with_the_integers_of_every_storage() {
 fn judged(network: &Network<f32>, scales: &[f32], storage: Storage) -> (f64, usize) {
     let batch = batch();
     let sequences: Vec<Vec<u32>> = batch.sequences().map(<[u32]>::to_vec).collect();
-    let logits = engine_with(scales.to_vec(), network, storage, &sequences).concat();
+    let weights = Weights { embedding_scales: scales.to_vec(), ..Weights::of(network) };
+    let logits = answers(&weights, network.config(), storage, &sequences).concat();
     let (mut loss, mut correct) = (0.0, 0);
     for (z, &label) in logits.into_iter().map(f64::from).zip(batch.labels()) {
         loss += z.max(0.0) - z * f64::from(label) + (-z.abs()).exp().ln_1p();
@@ -383,7 +412,7 @@ fn training_on_with_integers_makes_no_image_worse() {
             let network = trainer.network.clone();
             let scales = embedding_scales(&network, Vec::new(), storage);
             let before = judged(&network, &scales, storage);
-            let mut integers = Aware::new(&network, storage, scales.clone()).unwrap();
+            let mut integers = Aware::new(&network, storage, scales.clone(), None).unwrap();
             let mut trainer = Trainer::new(network, &AdamConfig::default());
             (0..60).for_each(|_| {
                 train_step_quantized(&mut trainer, &mut integers, &batch(), &options(1e-3)).unwrap();
@@ -439,7 +468,7 @@ fn a_weight_beyond_its_range_is_not_pushed_further_and_may_come_back() {
     let network = network(30, 4, 3, 1, Readout::Last);
     let scales = embedding_scales(&network, Vec::new(), Storage::Int4);
     let halved: Vec<f32> = scales.iter().map(|scale| scale / 4.0).collect();
-    let integers = Aware::new(&network, Storage::Int4, halved.clone()).unwrap().integers;
+    let integers = Aware::new(&network, Storage::Int4, halved.clone(), None).unwrap().integers;
     let (_, mut gradients) = quantized_gradients(&integers, &batch(), &LossOptions::default()).unwrap();
     let before = gradients.embedding.clone();
     integers.hold(&network.embedding, &mut gradients.embedding);
