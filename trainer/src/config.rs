@@ -408,10 +408,6 @@ impl TrainConfig {
         if let Some(quantize) = &self.quantize {
             let integers = !matches!(quantize.storage, Storage::F32 | Storage::F16);
             check("--quantize", integers, "int8, mixed or int4")?;
-            let chain = &self.model.chain;
-            check("--quantize", chain.cells().next().is_some(), "left out for a model without recurrent layers")?;
-            let dense = chain.layers.iter().filter(|layer| matches!(layer, LayerConfig::Dense { .. })).count();
-            check("--quantize", dense == 1, "left out for a model with a dense layer before the last")?;
             check("--quantize-epochs", (1..=MAX_EPOCHS).contains(&quantize.epochs), &count)?;
             let rate = quantize.learning_rate;
             check("--quantize-lr", rate > 0.0 && rate.is_finite(), "a positive number")?;
@@ -435,7 +431,6 @@ impl TrainConfig {
         let (model, task) = (&self.model, self.task);
         if model.tiers.is_some() {
             check("--model whole", !task.each_step(), "left out where each token has an answer")?;
-            check("--quantize", self.quantize.is_none(), "left out where the model has whole=")?;
         }
         let plain = task == Task::Verdict || model.ngrams.count == 0;
         check("--task", plain, "verdict where the model has n-grams")?;

@@ -27,6 +27,7 @@ use crate::learning::sequences::{Scale, Sequences};
 use crate::learning::training::fused;
 use crate::metrics::{mean_loss, reliability};
 use crate::network::Network;
+use crate::network::tiers::Tiers;
 use crate::ngrams::Fitted;
 use crate::quantizer::aware::Aware;
 use crate::quantizer::{Origin, Weights, to_image};
@@ -139,13 +140,16 @@ impl<'a> Export<'a> {
         let calibrate = calibrate && !task.has_values() && !source.validation.is_empty();
         let validation = if calibrate || source.ngrams.is_some() { source.validation() } else { Sequences::default() };
         let (weights, logits) = source.fused(&best.network, &best.network, &validation)?;
-        let weights = Weights { tiers: config.train.model.tiers, ..weights };
+        let shape = config.train.model.tiers;
+        let weights = Weights { tiers: shape, ..weights };
         let float = Learned { weights, origin: source.origin(best)? };
         let aware = match source.quantized {
             Some(BestQuantized { best, storage, embedding_scales }) => {
-                let judged = Aware::new(&best.network, *storage, embedding_scales.clone())?.integers.real;
+                let tiers = shape.map(|shape| Tiers::new(shape, source.occurrences, best.network.config().vocabulary));
+                let judged =
+                    Aware::new(&best.network, *storage, embedding_scales.clone(), tiers.as_ref())?.integers.real;
                 let (weights, _) = source.fused(&best.network, &judged, &validation)?;
-                let weights = Weights { embedding_scales: embedding_scales.clone(), ..weights };
+                let weights = Weights { tiers: shape, embedding_scales: embedding_scales.clone(), ..weights };
                 Some((*storage, Learned { weights, origin: source.origin(best)? }))
             }
             None => None,

@@ -4,10 +4,10 @@
 //! them, see [`aware`]. The layout of every tensor is the engine's: this module fills what [`latch_engine::image::encode`] lays out.
 
 pub mod aware;
+pub mod dense;
 pub mod describe;
 mod embedding;
 pub mod gru;
-mod head;
 pub mod lstm;
 pub mod rnn;
 pub mod rows;
@@ -329,19 +329,6 @@ pub fn to_image(
     let mut image = AlignedBytes::new(&encode(&description, &notes, &packed.tensors)?);
     certify(&mut image)?; // opens the image, which checks it
     Ok(image)
-}
-
-/// Checks that a network can learn with the integers of its layers.
-fn check_aware(weights: &Weights) -> Result<()> {
-    match weights.dense.first() {
-        Some(layer) => Err(fault(
-            format!("dense layer {}", layer.place),
-            "a network learns with integers in its recurrent layers and its head only",
-            "leave out --quantize, or train without a dense layer before the last",
-        )
-        .into()),
-        None => Ok(()),
-    }
 }
 
 fn check_finite(weights: &Weights) -> Result<()> {

@@ -6,7 +6,7 @@
 
 use crate::panels::{self, Packed};
 use latch_engine::kernels::{AnyBackend, Backend, WithBackend};
-use latch_engine::layers::attention::{attention_weight, attention_weight_f32};
+use latch_engine::layers::attention::attention_weight_f32;
 use nalgebra::{DMatrixView, DMatrixViewMut, Dyn, MatrixView, RealField};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -35,12 +35,6 @@ pub trait Real: RealField + Copy + Default + Send + Sync + Serialize + Deseriali
     /// The weight of a step in a readout by attention, of its first hidden feature: `e^(4·(h - 1))`, h held to [-1, 1]; in `f32` the
     /// engine's.
     fn attention_weight(self) -> Self;
-
-    /// That of the engine's integers: of a hidden feature in Q0.15, as a number below 1.
-    fn attention_weight_of_integers(self) -> Self {
-        let hidden = (self * Self::of(32_768.0)).to_integer().clamp(i32::from(i16::MIN), i32::from(i16::MAX));
-        Self::of(f64::from(attention_weight(hidden as i16)) / 65_536.0)
-    }
 
     /// `C ← A·B`, or `C + A·B` with `keep`: `b(j)` is column j of B. C has whole columns of at least one row,
     /// and A at least one column.

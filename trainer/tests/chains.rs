@@ -103,6 +103,81 @@ fn a_gru_learns_with_the_integers_of_its_image() {
     assert_eq!(exported["quantization_aware"], true, "{exported}");
 }
 
+/// Chains with every cell, every pooling, every activation before and behind it, and none of some of these.
+const CHAINS: [&str; 9] = [
+    "embedding 4 > lstm 5 > last",
+    "embedding 4 > gru 5 reset_before > lstm 4 > mean > dense 4",
+    "embedding 4 > rnn 6 relu > max > dense 5 tanh",
+    "embedding 4 > dense 6 relu > rnn 5 > attention > dense 5 sigmoid > dense 4 relu",
+    "embedding 4 > gru 5 dropout=0.2 > dense 6 tanh dropout=0.2 > attention > dense 4 relu dropout=0.2",
+    "embedding 4 word_dropout=0.1 > dense 4 sigmoid > rnn 5 relu recurrent_dropout=0.2 > dense 6 > dense 3 > last",
+    "embedding 4 > mean",
+    "embedding 4 > last > dense 5 sigmoid",
+    "embedding 4 word_dropout=0.1 > dense 6 > dense 5 relu > max > dense 5 tanh > dense 4",
+];
+
+#[test]
+fn every_chain_learns_with_the_integers_of_its_image() {
+    let place = Place::with_data(100);
+    for chain in CHAINS {
+        for (name, storage) in [("int8", Storage::Int8), ("int4", Storage::Int4)] {
+            train(&place, chain, &["--quantize", name, "--quantize-epochs", "1"]);
+            let trained = Trained::read(&RunFolder::new(place.file("run"))).expect("a run");
+            let aware = trained.quantized.as_ref().expect("a network that learned with integers");
+            assert!(aware.best.network != trained.best.network, "{chain} {name}");
+            let image = Export::of(trained.source(), false).expect("weights").image(storage).expect("an image");
+            assert!(image.aware, "{chain} {name}");
+            // The validation of the epoch is that of the image, through the engine.
+            let model = Image::open(&image.bytes).expect("it opens");
+            let found = evaluate(&Model::new(&model), &trained.opened.validation).expect("answers");
+            assert_eq!(found.accuracy, aware.best.metrics.valid_accuracy, "{chain} {name}");
+            assert_eq!(place.export("run", name).json()["quantization_aware"], true, "{chain} {name}");
+            std::fs::remove_dir_all(place.file("run")).expect("the run");
+        }
+    }
+}
+
+/// Texts of three words, of which the second says what the labels are and the third is in no other text.
+fn labelled(line: impl Fn([&str; 3], usize) -> String) -> String {
+    (0..60)
+        .map(|number| {
+            let words = ["hello", ["Ada", "Grace", "Alan"][number % 3], &format!("t{number}")];
+            line(words, number % 3) + "\n"
+        })
+        .collect()
+}
+
+#[test]
+fn every_task_learns_with_the_integers_of_its_image() {
+    let place = Place::with_data(20);
+    let each = |labels: [f64; 3]| {
+        labelled(move |words, number| {
+            serde_json::json!({ "tokens": words, "labels": [labels[0], labels[number], labels[0]] }).to_string()
+        })
+    };
+    place.write("classes.tsv", labelled(|words, number| format!("{number}\t{}", words.join(" "))));
+    place.write("values.tsv", labelled(|words, number| format!("{}\t{}", 10 * number, words.join(" "))));
+    place.write("tags.jsonl", each([0.0, 1.0, 2.0]).replace(".0", ""));
+    place.write("tag-values.jsonl", each([0.5, -0.5, 3.0]));
+    let pooled = ["embedding 4 > rnn 5 relu > mean > dense 4 tanh", "embedding 4 > dense 5 relu > max"];
+    let steps = ["embedding 4 > gru 5 > dense 5 tanh", "embedding 4 > dense 5 > rnn 5 relu > lstm 4"];
+    for (task, file, chains) in [
+        ("classes", "classes.tsv", pooled),
+        ("values", "values.tsv", pooled),
+        ("tags", "tags.jsonl", steps),
+        ("tag-values", "tag-values.jsonl", steps),
+    ] {
+        for (chain, precision) in chains.into_iter().flat_map(|chain| [(chain, "int8"), (chain, "int4")]) {
+            let fixed = ["train", "--data", file, "--task", task, "--epochs", "1", "--out", "run", "--json"];
+            let more = ["--model", chain, "--quantize", precision, "--quantize-epochs", "1"];
+            succeed(&mut place.latch(fixed.iter().chain(&more)));
+            let exported = place.export("run", precision).json();
+            assert_eq!(exported["quantization_aware"], true, "{task} {chain}: {exported}");
+            std::fs::remove_dir_all(place.file("run")).expect("the run");
+        }
+    }
+}
+
 #[test]
 fn a_chain_without_pooling_or_end_is_filled_up_and_one_of_a_run_goes_on() {
     let place = Place::with_data(200);
@@ -168,10 +243,7 @@ fn what_does_not_go_with_a_chain_is_refused_by_its_name() {
     let train = |model: &str, more: &[&str]| {
         place.latch(["train", "--data", "data", "--out", "run", "--json", "--model", model].iter().chain(more))
     };
-    let quantize = ["--quantize", "int8"];
-    let dense = "embedding 8 > gru 6 > last > dense 5 relu";
-    place.refuse(&mut train(dense, &quantize), &["--quantize: must be left out", "dense layer before the last"]);
-    place.refuse(&mut train("embedding 8", &quantize), &["--quantize: must be left out", "without recurrent layers"]);
+    place.refuse(&mut train("embedding 8 > gru 2041", &[]), &["--model: gru: 8 inputs and 2041 units are more than"]);
 }
 
 /// What stands between quotes behind `--model`, and between backticks where it begins as a model does.

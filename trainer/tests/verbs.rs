@@ -246,10 +246,12 @@ fn an_embedding_in_tiers_goes_through_every_verb() {
         ),
     ] {
         let model = format!("text 30 > embedding 3 {tiers} > lstm 4 > attention");
-        succeed(&mut place.latch(["train", "--data", "data", "--epochs", "2", "--model", &model, "--out", out]));
+        let train = ["train", "--data", "data", "--epochs", "2", "--model", &model, "--out", out];
+        succeed(&mut place.latch(train.iter().chain(&["--quantize", storage, "--quantize-epochs", "1"])));
         succeed(&mut place.latch(["train", "--resume", "--out", out]));
         for precision in ["f32", storage] {
-            place.export(out, precision);
+            let exported = place.export(out, precision).json();
+            assert_eq!(exported["quantization_aware"] == true, precision != "f32", "{exported}");
             let image = format!("{precision}.latch");
             let text = succeed(&mut place.latch(["inspect", &image])).stdout;
             assert_eq!(text.contains(said), precision != "f32", "{text}");

@@ -61,7 +61,7 @@ pub(super) fn add_weight_f32(total: &mut u32, weight: f32) -> bool {
 pub(super) const MOST_F32: f32 = 4_096.0;
 
 /// Adds a weight to the sum of weights; true when both sums must be halved before, and this one has been.
-pub(super) fn add_weight(total: &mut u32, weight: u32) -> bool {
+pub fn add_weight(total: &mut u32, weight: u32) -> bool {
     let full = *total > MOST - LARGEST;
     if full {
         // Rounded up, so that the other sums stay within eight times this one.
@@ -72,7 +72,7 @@ pub(super) fn add_weight(total: &mut u32, weight: u32) -> bool {
 }
 
 /// `sum += (w·h + 2^11) >> 12` for each unit.
-pub(super) fn add_weighted(sums: &mut [i32], hidden: &[i16], weight: u32) {
+pub fn add_weighted(sums: &mut [i32], hidden: &[i16], weight: u32) {
     for (sum, &h) in sums.iter_mut().zip(hidden) {
         *sum += (i32::from(h) * weight as i32 + (1 << (NARROWED - 1))) >> NARROWED;
     }
@@ -80,7 +80,7 @@ pub(super) fn add_weighted(sums: &mut [i32], hidden: &[i16], weight: u32) {
 
 /// A unit of the readout in Q0.15: `sum·2^12 / total`, rounded to nearest, halves away from zero, at most 32,767. A long division, four bits at a
 /// time, for chips that divide 32 bits at best.
-pub(super) fn quotient(sum: i32, total: u32) -> i16 {
+pub fn quotient(sum: i32, total: u32) -> i16 {
     let total = total.max(1);
     let magnitude = sum.unsigned_abs();
     let (mut value, mut rest) = (magnitude / total, magnitude % total);

@@ -1,5 +1,6 @@
 //! The layers of an opened model in one arithmetic, and what runs when.
 
+use bytemuck::Zeroable;
 use heapless::Vec;
 
 use crate::error::Error;
@@ -97,10 +98,10 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
         answered: bool,
         output: usize,
     ) -> Logit {
-        let Parts { memory, mut scratch, .. } = parts;
+        let Parts { header, memory, mut scratch } = parts;
         let (_, mut source) = memory.split(layout.source);
         let pooled = layout.steps.checked_sub(1).and_then(|last| self.layers.get(last));
-        let mut values: &[N::Value] = match pooled {
+        let mut values: &mut [N::Value] = match pooled {
             Some(Opened::Pooling(pooling)) => {
                 let out = scratch.take(layout.width);
                 if !answered {
@@ -112,12 +113,17 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
         };
         if DENSE {
             for layer in self.layers.iter().skip(layout.steps) {
-                if let Opened::Dense(dense) = layer {
-                    let out = scratch.take(usize::from(dense.outputs()));
-                    if !answered {
-                        dense.values(backend, values, out);
+                match layer {
+                    Opened::Dense(dense) => {
+                        let out = scratch.take(usize::from(dense.outputs()));
+                        if !answered {
+                            dense.values(backend, values, out);
+                        }
+                        values = out;
                     }
-                    values = out;
+                    // The last of no steps is zero, whatever dense layers before make of zeros.
+                    _ if header.steps == 0 => values.fill(N::Value::zeroed()),
+                    _ => {}
                 }
             }
         }

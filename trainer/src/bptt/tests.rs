@@ -131,6 +131,19 @@ fn gradients_equal_finite_differences_in_every_mixture_of_layers() {
 }
 
 #[test]
+fn gradients_equal_finite_differences_for_every_activation_before_and_behind_every_pooling() {
+    for activation in ["linear", "relu", "tanh", "sigmoid"] {
+        for pooling in ["last", "mean", "max", "attention"] {
+            let dense = format!("dense 5 {activation} dropout=0.2");
+            let config = dropping(&format!("rnn 4 relu > {dense} > {pooling} > {dense}"));
+            for noise in [None, NOISE] {
+                assert_gradients(&config, &LossOptions { noise, ..LossOptions::default() });
+            }
+        }
+    }
+}
+
+#[test]
 fn gradients_equal_finite_differences_for_classes_and_smoothed_labels() {
     for outputs in [1, 3] {
         let config = NetworkConfig { outputs, ..config() };

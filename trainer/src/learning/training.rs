@@ -277,7 +277,9 @@ impl Phase<'_> {
         let mut trainer = Trainer::resume(at.network.clone(), at.adam.clone(), at.average.clone());
         trainer.tiers = config.tiers(training);
         let mut integers = match &self.quantize {
-            Some(quantize) => Some(Aware::new(&trainer.network, quantize.storage, quantize.scales.clone())?),
+            Some(Quantize { storage, scales }) => {
+                Some(Aware::new(&trainer.network, *storage, scales.clone(), trainer.tiers.as_ref())?)
+            }
             None => None,
         };
         while at.epoch < self.until && !at.is_finished(epochs, patience) {
@@ -328,7 +330,8 @@ impl Phase<'_> {
             let network = trainer.best_network();
             let (valid_loss, valid_accuracy) = match &self.quantize {
                 Some(quantize) => {
-                    judge_image(&quantize.weights(network), data.vocabulary, quantize.storage, validation, config)?
+                    let weights = quantize.weights(network, config, training);
+                    judge_image(&weights, data.vocabulary, quantize.storage, validation, config)?
                 }
                 None => judge(network, validation, objective)?,
             };
@@ -377,8 +380,14 @@ impl Phase<'_> {
 
 impl Quantize {
     /// A network as the quantizer takes it, with the scales of this training.
-    fn weights(&self, network: &Network<f32>) -> Weights {
-        Weights { embedding_scales: self.scales.clone(), ..Weights::of(network) }
+    fn weights(&self, network: &Network<f32>, config: &TrainConfig, training: &Sequences) -> Weights {
+        Weights {
+            embedding_scales: self.scales.clone(),
+            // Who has a whole row follows from them.
+            occurrences: training.occurrences.clone(),
+            tiers: config.model.tiers,
+            ..Weights::of(network)
+        }
     }
 }
 

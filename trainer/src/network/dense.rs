@@ -1,9 +1,11 @@
 //! A dense layer: `y = f(W·x + b)`, at each step or after the pooling. The last of a chain is linear and makes the logits.
 
+pub mod integers;
+
 use super::tensors::{glorot, tensors};
 use crate::config::chain::Activation;
 use crate::products::{self, Packed, vectorized};
-use crate::real::{Real, add_column_sum, product, product_with_transpose};
+use crate::real::{Real, add_column_sum, multiply, product, product_with_transpose};
 use nalgebra::DMatrix;
 use rand::Rng;
 
@@ -60,7 +62,8 @@ impl<T: Real> Dense<T> {
     }
 
     /// Replaces `sums` with dL/dW and dL/db and `below` (inputs × columns) with dL/dinput, from `gradient`, dL/doutput (outputs × columns), which becomes
-    /// that of the sums. `transpose` is what [`Dense::update`] took up, `output` what the forward pass wrote.
+    /// that of the sums. `transpose` is what [`Dense::update`] took up, `output` what the forward pass wrote, and `slopes` the derivatives that a forward
+    /// pass of integers left, or nothing.
     ///
     /// ```text
     /// dz = dy ∘ f'        relu' = 1 where y > 0,  tanh' = 1 - y²,  σ' = y(1 - y)
@@ -69,14 +72,18 @@ impl<T: Real> Dense<T> {
         &self,
         transpose: &Packed<T>,
         input: &[T],
-        output: &[T],
+        (output, slopes): (&[T], &[T]),
         gradient: &mut [T],
         sums: &mut Self,
         below: &mut Vec<T>,
     ) {
         let (outputs, inputs) = self.kernel.shape();
         let columns = gradient.len() / outputs;
-        self.through_activation(output, gradient);
+        if slopes.is_empty() {
+            self.through_activation(output, gradient);
+        } else {
+            multiply(gradient, slopes);
+        }
         let Self { kernel, bias, .. } = sums;
         product_with_transpose(kernel.as_mut_slice(), gradient, input, (outputs, columns, inputs), T::zero());
         bias.fill(T::zero());
@@ -96,56 +103,33 @@ impl<T: Real> Dense<T> {
     }
 
     fn through_activation(&self, output: &[T], gradient: &mut [T]) {
-        let each = |slope: fn(T) -> T, gradient: &mut [T]| {
-            vectorized(|| gradient.iter_mut().zip(output).for_each(|(gradient, &y)| *gradient *= slope(y)));
-        };
+        macro_rules! each {
+            ($activation:ident) => {
+                vectorized(|| {
+                    for (gradient, &y) in gradient.iter_mut().zip(output) {
+                        *gradient *= slope(Activation::$activation, y);
+                    }
+                })
+            };
+        }
         match self.activation {
             Activation::Linear => {}
-            Activation::Relu => each(|y| if y > T::zero() { T::one() } else { T::zero() }, gradient),
-            Activation::Tanh => each(|y| T::one() - y * y, gradient),
-            Activation::Sigmoid => each(|y| y * (T::one() - y), gradient),
+            Activation::Relu => each!(Relu),
+            Activation::Tanh => each!(Tanh),
+            Activation::Sigmoid => each!(Sigmoid),
         }
     }
 }
 
-/// The integers of a head, as an image has them: `logit·2^16 = ((Σ w·v)·M + 2^(shift - 1) >> shift) + B`, with the readout v in Q0.15.
-#[derive(Debug, Clone, PartialEq)]
-pub struct IntegerHead {
-    /// outputs × inputs, row-major.
-    pub(crate) weights: Vec<i16>,
-    /// One an output.
-    pub(crate) multipliers: Vec<u16>,
-    /// One an output, Q15.16.
-    pub(crate) biases: Vec<i32>,
-    pub(crate) shift: u8,
-}
-
-impl IntegerHead {
-    /// The logits (outputs × columns) of `input` (inputs × columns), which is rounded to Q0.15. Sums stay below 2^53, so that `f64` holds them exactly.
-    pub(crate) fn forward<T: Real>(&self, input: &[T], output: &mut Vec<T>) {
-        let inputs = self.weights.len() / self.multipliers.len();
-        output.clear();
-        for column in input.chunks_exact(inputs) {
-            let rows = self.weights.chunks_exact(inputs).zip(&self.multipliers).zip(&self.biases);
-            output.extend(rows.map(|((row, &multiplier), &bias)| {
-                let value = |v: T| (v.as_f64() * 32_768.0).round();
-                let sum: f64 = row.iter().zip(column).map(|(&w, &v)| f64::from(w) * value(v)).sum();
-                let scaled = (sum * f64::from(multiplier) / 2_f64.powi(i32::from(self.shift)) + 0.5).floor();
-                T::of((scaled + f64::from(bias)).clamp(f64::from(i32::MIN), f64::from(i32::MAX)) / 65_536.0)
-            }));
-        }
-    }
-
-    /// Writes the real values of the integers into a layer of the same shape.
-    pub(crate) fn write_real<T: Real>(&self, layer: &mut Dense<T>) {
-        let (outputs, inputs) = layer.kernel.shape();
-        for output in 0..outputs {
-            let scale = f64::from(self.multipliers[output]) / 2_f64.powi(i32::from(self.shift) + 1);
-            for input in 0..inputs {
-                layer.kernel[(output, input)] = T::of(f64::from(self.weights[output * inputs + input]) * scale);
-            }
-            layer.bias[output] = T::of(f64::from(self.biases[output]) / 65_536.0);
-        }
+/// The derivative of an activation, from its value.
+#[inline(always)]
+fn slope<T: Real>(activation: Activation, y: T) -> T {
+    match activation {
+        Activation::Linear => T::one(),
+        Activation::Relu if y > T::zero() => T::one(),
+        Activation::Relu => T::zero(),
+        Activation::Tanh => T::one() - y * y,
+        Activation::Sigmoid => y * (T::one() - y),
     }
 }
 
@@ -184,7 +168,7 @@ mod tests {
 
                 let (mut sums, mut below) = (Dense::zeros(inputs, outputs, activation), Vec::new());
                 let mut changed = gradient.as_slice().to_vec();
-                layer.backward(&transpose, input.as_slice(), &output, &mut changed, &mut sums, &mut below);
+                layer.backward(&transpose, input.as_slice(), (&output, &[]), &mut changed, &mut sums, &mut below);
                 let dz = gradient.component_mul(&z.map(|z| value(z).1));
                 assert!((sums.kernel - &dz * input.transpose()).abs().max() < 1e-13);
                 assert!((sums.bias - dz.column_sum()).abs().max() < 1e-13);

@@ -3,7 +3,7 @@
 //! Who makes them, and renews them after each step, is [`crate::quantizer::aware`].
 
 use super::Network;
-use super::dense::IntegerHead;
+use super::dense::integers::IntegerDense;
 use super::embedding::{Embedding, SparseColumns};
 use super::gru::integers::IntegerGru;
 use super::layer::{Layer, Tape};
@@ -17,8 +17,10 @@ use crate::real::Real;
 pub struct Integers<T: Real> {
     /// What the embedding's columns are worth.
     pub(crate) scales: Vec<f32>,
-    /// The lowest and the highest integer of a weight of the embedding.
-    pub(crate) range: [f32; 2],
+    /// The lowest and the highest integer of a weight of the embedding, in a whole row and in one that is not.
+    pub(crate) ranges: [[f32; 2]; 2],
+    /// True of the ids without a whole row; empty where all have one.
+    pub(crate) is_rare: Vec<bool>,
     /// The network that the integers stand for.
     pub(crate) real: Network<T>,
     /// Integers of the embedding, features × vocabulary.
@@ -36,24 +38,25 @@ pub(crate) enum IntegerLayer<T> {
     Gru(IntegerGru<T>),
     /// Of a simple recurrent layer.
     Rnn(IntegerRnn<T>),
-    /// Of the dense layer that makes the logits.
-    Head(IntegerHead),
+    /// Of a dense layer.
+    Dense(IntegerDense<T>),
     /// A pooling has none.
     Pooling,
 }
 
 impl<T: Real> IntegerLayer<T> {
-    /// Runs the layer over `input` (inputs × tokens, integers; above the recurrent layers real numbers) and leaves what [`Layer::forward`] leaves.
+    /// Runs the layer over `input` (inputs × columns: integers for a recurrent layer, Q0.15 as numbers for any other) and leaves what [`Layer::forward`]
+    /// leaves, values in Q0.15 as numbers.
     pub(crate) fn forward(&self, layer: &Layer<T>, steps: &Steps, features: usize, input: &[T], tape: &mut Tape<T>) {
         match self {
             Self::Lstm(gates) => gates.forward(steps, input, &mut tape.lstm),
             Self::Gru(gates) => gates.forward(steps, input, &mut tape.gru),
             Self::Rnn(rows) => rows.forward(steps, input, &mut tape.rnn),
-            Self::Head(head) => head.forward(input, &mut tape.output),
+            Self::Dense(dense) => dense.forward(input, &mut tape.output, &mut tape.slopes),
             Self::Pooling => {
                 if let Layer::Pooling(pooling) = layer {
                     let Tape { pooling: memory, output, .. } = tape;
-                    pooling.forward(features, steps, input, T::attention_weight_of_integers, output, memory);
+                    pooling.forward_integers(features, steps, input, output, memory);
                 }
             }
         }
@@ -65,6 +68,7 @@ impl<T: Real> IntegerLayer<T> {
             (Self::Lstm(gates), Layer::Lstm(sums)) => gates.scale_gradients(sums),
             (Self::Gru(gates), Layer::Gru(sums)) => gates.scale_gradients(sums),
             (Self::Rnn(rows), Layer::Rnn(sums)) => rows.scale_gradients(sums),
+            (Self::Dense(dense), Layer::Dense(sums)) => dense.scale_gradients(sums),
             _ => {}
         }
     }
@@ -73,8 +77,8 @@ impl<T: Real> IntegerLayer<T> {
 impl Integers<f32> {
     /// Takes away the gradient of weights of the embedding that are beyond their column's range and would be pushed further.
     pub(crate) fn hold(&self, embedding: &Embedding<f32>, gradient: &mut SparseColumns<f32>) {
-        let [lowest, highest] = self.range;
         for (&id, gradient) in gradient.ids.iter().zip(gradient.values.chunks_exact_mut(self.scales.len())) {
+            let [lowest, highest] = self.ranges[usize::from(self.is_rare.get(id as usize).copied().unwrap_or(false))];
             for ((&value, &scale), gradient) in embedding.vector(id).iter().zip(&self.scales).zip(gradient) {
                 let value = value / scale;
                 if (value > highest && *gradient < 0.0) || (value < lowest && *gradient > 0.0) {

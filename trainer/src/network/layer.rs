@@ -27,7 +27,7 @@ pub enum Layer<T: Real> {
     Pooling(Pooling),
 }
 
-/// What the forward pass of a layer leaves for the backward pass. Of the fields one is used: that of the layer's kind; the others stay empty.
+/// What the forward pass of a layer leaves for the backward pass. Of the fields those of the layer's kind are used; the others stay empty.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tape<T> {
     pub(crate) lstm: lstm::Tape<T>,
@@ -36,6 +36,8 @@ pub(crate) struct Tape<T> {
     pub(crate) pooling: pooling::Tape<T>,
     /// The output of a layer that is not recurrent (features × columns).
     pub(crate) output: Vec<T>,
+    /// The derivatives of a dense layer's values in a forward pass of integers (features × columns), else nothing.
+    pub(crate) slopes: Vec<T>,
 }
 
 /// What a layer's way back reads and writes, besides its tape.
@@ -194,10 +196,13 @@ impl<T: Real> Layer<T> {
             (Self::Lstm(layer), _) => layer.forward(kernels, steps, input, &mut tape.lstm),
             (Self::Gru(layer), _) => layer.forward(kernels, steps, input, &mut tape.gru),
             (Self::Rnn(layer), _) => layer.forward(kernels, steps, input, &mut tape.rnn),
-            (Self::Dense(layer), Input::Tokens(input)) => layer.forward(input, columns, &mut tape.output),
+            (Self::Dense(layer), Input::Tokens(input)) => {
+                tape.slopes.clear();
+                layer.forward(input, columns, &mut tape.output);
+            }
             (Self::Pooling(pooling), Input::Tokens(input)) => {
                 let Tape { pooling: memory, output, .. } = tape;
-                pooling.forward(features, steps, input, T::attention_weight, output, memory);
+                pooling.forward(features, steps, input, output, memory);
             }
             (Self::Dense(_) | Self::Pooling(_), Input::Gates(..)) => {
                 debug_assert!(false, "only what has a projection is looked up");
@@ -223,7 +228,8 @@ impl<T: Real> Layer<T> {
                 layer.recurrent_gradient(steps, &mut tape.rnn, sums);
             }
             (Self::Dense(layer), Self::Dense(sums)) => {
-                layer.backward(&kernels.kernel_transpose, input, &tape.output, gradient, sums, below);
+                let values = (tape.output.as_slice(), tape.slopes.as_slice());
+                layer.backward(&kernels.kernel_transpose, input, values, gradient, sums, below);
             }
             (Self::Pooling(pooling), _) => {
                 pooling.backward(features, steps, gradient, (input, &tape.pooling), below);

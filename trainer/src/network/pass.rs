@@ -135,13 +135,19 @@ impl<T: Real> Pass<T> {
         }
     }
 
-    /// The same with the integers of a network's image: without dropout what the engine computes, but for the mean over steps, which may be off by
-    /// one unit of 2^-15.
+    /// The same with the integers of a network's image: without dropout what the engine computes. A recurrent layer reads what it gets as the bytes of the
+    /// embedding or in Q0.7, any other in Q0.15, as numbers below 1.
     pub(crate) fn forward_integers(&mut self, integers: &Integers<T>, rng: Option<&mut ChaCha8Rng>) {
         let network = &integers.real;
         self.draw_masks(network, rng);
         let features = network.config().chain.embedding;
-        self.embed(features, |ids, output| Embedding::gather(&integers.embedding, features, ids, output));
+        let by_bytes = network.layers.first().is_some_and(|layer| layer.projection().is_some());
+        self.embed(features, |ids, output| {
+            Embedding::gather(&integers.embedding, features, ids, output);
+            if !by_bytes {
+                widen(output);
+            }
+        });
         let Pass { steps, embedded, stages, .. } = self;
         let mut columns = Columns::Tokens;
         for ((number, layer), (_, features)) in network.layers.iter().enumerate().zip(network.config().layers()) {
@@ -151,10 +157,15 @@ impl<T: Real> Pass<T> {
                 None => embedded,
                 Some(under) => {
                     let below = &network.layers[number - 1];
-                    // A recurrent layer reads what the one below remembers, the others what it gives.
-                    let narrowed = below.line(&under.tape).filter(|_| layer.projection().is_some());
-                    let output = narrowed.map_or_else(|| below.output(&under.tape), |line| &line.narrowed);
-                    input.clone_from(output);
+                    match (layer.projection(), below.line(&under.tape)) {
+                        // Between recurrent layers: what the one below remembers.
+                        (Some(_), Some(line)) => input.clone_from(&line.narrowed),
+                        (Some(_), None) => {
+                            input.clear();
+                            input.extend(below.output(&under.tape).iter().map(|&value| narrow(value)));
+                        }
+                        (None, _) => input.clone_from(below.output(&under.tape)),
+                    }
                     columns.drop(input, mask, steps, features);
                     input
                 }
@@ -201,6 +212,18 @@ impl<T: Real> Pass<T> {
         }
         scale_columns(gradient, word_mask, network.config().chain.embedding);
     }
+}
+
+/// Bytes of the embedding as the engine gives them to a layer that is not recurrent: Q0.15, as numbers.
+fn widen<T: Real>(values: &mut [T]) {
+    let (lowest, unit) = (T::of(-127.0), T::of(2_f64.powi(-7)));
+    values.iter_mut().for_each(|value| *value = value.max(lowest) * unit);
+}
+
+/// A number in Q0.15 as the engine gives it to a recurrent layer: an integer of Q0.7.
+fn narrow<T: Real>(value: T) -> T {
+    let wide = (value * T::of(32_768.0)).to_integer() as i16;
+    T::of_integer(i32::from(wide.saturating_add(128) >> 8))
 }
 
 /// What the columns of a matrix are.

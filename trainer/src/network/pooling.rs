@@ -7,6 +7,8 @@
 //!
 //! A sequence without tokens has the zero vector.
 
+pub mod integers;
+
 use super::steps::Steps;
 use crate::config::chain::Pooling;
 use crate::real::{Real, add};
@@ -24,14 +26,12 @@ pub(crate) struct Tape<T> {
 }
 
 impl Pooling {
-    /// Writes the vector of every sequence into `output` (units × sequences) from `hidden` (units × tokens). `weigh` gives a step's
-    /// weight of its first feature, for [`Pooling::Attention`].
+    /// Writes the vector of every sequence into `output` (units × sequences) from `hidden` (units × tokens).
     pub(crate) fn forward<T: Real>(
         self,
         units: usize,
         steps: &Steps,
         hidden: &[T],
-        weigh: fn(T) -> T,
         output: &mut Vec<T>,
         tape: &mut Tape<T>,
     ) {
@@ -59,7 +59,7 @@ impl Pooling {
             Self::Attention => {
                 let weights = &mut tape.shares;
                 weights.clear();
-                weights.extend(hidden.chunks_exact(units).map(|h| weigh(h[0])));
+                weights.extend(hidden.chunks_exact(units).map(|h| h[0].attention_weight()));
                 let mut totals = vec![T::zero(); steps.sequences()];
                 for step in 0..steps.len() {
                     add(&mut totals, &weights[steps.columns(step)]);
@@ -188,7 +188,7 @@ mod tests {
         let mut steps = Steps::default();
         steps.gather(&[0, 1, 2], |index| sequences[index]);
         let (mut output, mut tape, mut gradient) = (Vec::new(), Tape::default(), Vec::new());
-        pooling.forward(2, &steps, hidden, f64::attention_weight, &mut output, &mut tape);
+        pooling.forward(2, &steps, hidden, &mut output, &mut tape);
         let from_head = [30.0, 60.0, 7.0, 8.0, 9.0, 10.0];
         pooling.backward(2, &steps, &from_head, (hidden, &tape), &mut gradient);
         (output, gradient)

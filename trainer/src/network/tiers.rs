@@ -46,6 +46,11 @@ impl<T: Real> Tiers<T> {
         Tiers { shape, others, sums: Vec::new(), shared: SparseColumns::default() }
     }
 
+    /// The form of the rows.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
     /// The ids without a whole row, rising.
     pub fn others(&self) -> &[u32] {
         &self.others

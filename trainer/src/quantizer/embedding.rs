@@ -58,7 +58,7 @@ fn pack_tiers(
         let problem = "the rows of the ids that occur seldom are not in the form that the model has for them";
         return Err(fault("tensor embedding", problem, "export with the data that the run learned from").into());
     }
-    let below = if shape.int4 { Grid::INT4 } else { Grid::INT8 };
+    let below = Grid::of_rare_rows(shape);
     let firsts = others.iter().step_by(remainders.max(1));
     let quotients = firsts.flat_map(|&id| rounded(below, place(id)..place(id) + narrow)).collect();
     let mut tensors = vec![

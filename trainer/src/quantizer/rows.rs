@@ -14,6 +14,8 @@
 //! A weight of four bits is a multiple of 16 from -128 to 112: the grid is coarser, and nothing else changes. A row is then
 //! clipped too, where that lowers the squared error of its weights.
 
+use latch_engine::layers::embedding::Tiers;
+
 use crate::config::Storage;
 use crate::error::fault;
 
@@ -40,6 +42,11 @@ impl Grid {
     /// Of the embedding.
     pub fn of_embedding(storage: Storage) -> Self {
         if storage.nibbles().embedding { Self::INT4 } else { Self::INT8 }
+    }
+
+    /// Of the embedding's rows that are not whole.
+    pub fn of_rare_rows(shape: Tiers) -> Self {
+        if shape.int4 { Self::INT4 } else { Self::INT8 }
     }
 
     /// Of the gates.

@@ -1,17 +1,14 @@
 //! From a network's weights to the tensors of an image, layer by layer: floats keep their values, integers are those of each layer's own file.
-//!
-//! A value that a layer hands on is a Q0.15 number in an integer image. What its 1.0 is worth is known here alone, a scale for each feature: 128 times the
-//! scale of its column for the embedding's bytes, 1 for cells, tanh and sigmoid, and the largest value that can occur for linear and relu. The layer that reads it has that scale
-//! inside its weights.
 
 use anyhow::Result;
 use latch_engine::Precision;
 use latch_engine::image::encode::{Tensor, Values, pack_gates_f32, pack_rows_f32, pack_rows_i8};
 use latch_engine::image::role::Role;
 
+use super::dense::{DenseIntegers, Worth};
 use super::describe::Chain;
 use super::rows::{Grid, RowIntegers};
-use super::{Cell, CellWeights, DenseWeights, Storage, Weights, embedding, gru, head, lstm, rnn};
+use super::{Cell, CellWeights, DenseWeights, Storage, Weights, embedding, gru, lstm, rnn};
 use crate::config::chain::Activation;
 
 /// The chain of an image, and the tensors of its layers and of its embedding.
@@ -65,70 +62,38 @@ fn pack_integers(weights: &Weights, storage: Storage) -> Result<Packed> {
     let columns = embedding::column_scales(weights, storage);
     let mut tensors = embedding::pack(weights, storage, &columns)?;
     let mut chain = Chain::new(weights.width, storage);
-    // What 1.0 is worth of each feature.
-    let mut worth: Vec<f64> = columns.iter().map(|&scale| 128.0 * f64::from(scale)).collect();
-    for (place, step) in steps(weights).into_iter().enumerate() {
+    let mut worth = Worth::of_embedding(&columns);
+    let steps = steps(weights);
+    let last = steps.len() as u8;
+    for (place, step) in steps.into_iter().enumerate() {
         let layer = place as u8;
         match step {
             Step::Cell(cell) => {
-                let inputs: Vec<f32> = worth.iter().map(|&worth| (worth / 128.0) as f32).collect();
-                let shift = push_cell(&mut tensors, cell, &inputs, Grid::of_gates(storage), layer)?;
+                let shift = push_cell(&mut tensors, cell, &worth.columns(), Grid::of_gates(storage), layer)?;
                 chain.cell(cell.cell, cell.units, shift);
-                worth = vec![1.0; cell.units];
+                worth = Worth::of_cell(cell.units);
             }
             Step::Dense(dense) => {
-                let outputs = dense.bias.len();
-                let (unit, scale) = match dense.activation {
-                    Activation::Tanh | Activation::Sigmoid => (4096.0, 1.0),
-                    Activation::Linear | Activation::Relu => {
-                        let largest = largest(dense, &worth);
-                        (32_767.0 / largest, largest)
-                    }
-                };
-                let shift = push_dense(&mut tensors, (&dense.kernel, &dense.bias), &worth, unit, layer)?;
-                chain.dense(outputs, dense.activation, shift);
-                worth = vec![scale; outputs];
+                let (integers, behind) = worth.dense(dense)?;
+                chain.dense(dense.bias.len(), dense.activation, integers.shift);
+                push_dense(&mut tensors, integers, layer);
+                worth = behind;
             }
             Step::Pooling => chain.pooling(weights.readout),
         }
     }
-    let layer = steps(weights).len() as u8;
-    let shift = push_dense(&mut tensors, (&weights.head, &weights.head_bias), &worth, 65_536.0, layer)?;
-    chain.dense(weights.head_bias.len(), Activation::Linear, shift);
+    let integers = worth.answer(&weights.head, &weights.head_bias)?;
+    chain.dense(weights.head_bias.len(), Activation::Linear, integers.shift);
+    push_dense(&mut tensors, integers, last);
     Ok(Packed { chain, tensors })
 }
 
-/// The largest value that a dense layer can give, of inputs inside their range.
-fn largest(dense: &DenseWeights, worth: &[f64]) -> f64 {
-    let rows = dense.kernel.chunks(worth.len()).zip(&dense.bias);
-    let reach = rows.map(|(row, bias)| {
-        row.iter().zip(worth).map(|(weight, worth)| f64::from(weight.abs()) * worth).sum::<f64>()
-            + f64::from(bias.abs())
-    });
-    reach.fold(1e-6, f64::max)
-}
-
-/// A dense layer whose value 1 is `unit` integers.
-fn push_dense(
-    tensors: &mut Vec<Tensor>,
-    (kernel, bias): (&[f32], &[f32]),
-    worth: &[f64],
-    unit: f64,
-    layer: u8,
-) -> Result<u8> {
-    // The integers are those of an answer, in which 1 is 2^16.
-    let part = unit / 65_536.0;
-    let kernel: Vec<f32> = kernel
-        .iter()
-        .zip(worth.iter().cycle())
-        .map(|(&weight, worth)| (f64::from(weight) * worth * part) as f32)
-        .collect();
-    let bias: Vec<f32> = bias.iter().map(|&bias| (f64::from(bias) * part) as f32).collect();
-    let (weights, multipliers, biases, shift) = head::quantize(&kernel, &bias)?;
+/// The tensors of a dense layer in integers.
+fn push_dense(tensors: &mut Vec<Tensor>, integers: DenseIntegers, layer: u8) {
+    let DenseIntegers { weights, multipliers, biases, .. } = integers;
     tensors.push(Tensor { role: Role::Weights, layer, values: Values::I16(weights) });
     tensors.push(Tensor { role: Role::Multipliers, layer, values: Values::U16(multipliers) });
     tensors.push(Tensor { role: Role::Biases, layer, values: Values::I32(biases) });
-    Ok(shift)
 }
 
 /// The tensors of a recurrent layer in integers, and its shift.

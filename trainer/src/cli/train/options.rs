@@ -96,7 +96,7 @@ pub struct Args {
     /// Leave out one of some equal parts of the training texts, as 2/5: so that the run can teach that part without having seen it
     #[arg(long, value_name = "PART/PARTS")]
     leave_out: Option<Fold>,
-    /// Train on with the integers of an image, from the best network on: the forward pass computes what the engine will
+    /// Train on with the integers of an image, from the best network on, whatever its layers: the forward pass computes what the engine will
     #[arg(long, value_enum)]
     quantize: Option<QuantizeArg>,
     /// Epochs with integers
