@@ -109,7 +109,7 @@ pub(crate) fn run(quick: bool) -> bool {
 const NO_STD: [(&str, &str); 3] = [
     ("engine without std, text and lstm", "text,lstm"),
     ("engine without std, gru on ids", "gru"),
-    ("engine without std, everything", "default,float"),
+    ("engine without std, everything", "default,float,defmt"),
 ];
 
 /// The engine's tests, and those of parity between backends, with the scalar backend forced.

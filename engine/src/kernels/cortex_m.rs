@@ -34,6 +34,7 @@ macro_rules! cpu {
 
 /// The DSP extension. The target that this was compiled for has it, so that nothing needs detecting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Dsp(());
 
 impl Dsp {

@@ -18,6 +18,7 @@ use super::{Backend, FloatView, FloatWeight, RowsFloat, RowsI8, scalar};
 
 /// Helium. The core that this was compiled for has it, so that nothing needs detecting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Helium(());
 
 impl Helium {
