@@ -340,3 +340,18 @@ fn every_public_enum_of_the_engine_can_be_logged_with_defmt() {
     }
     assert!(enums > 20, "{enums}");
 }
+
+#[test]
+fn the_engine_includes_only_files_that_its_package_holds() {
+    let engine = root().join("engine");
+    let mut included = 0;
+    for file in sources(&engine.join("src")) {
+        let source = fs::read_to_string(&file).expect("a source");
+        for path in source.split("include_str!(\"").skip(1).filter_map(|rest| rest.split('"').next()) {
+            let path = file.with_file_name(path).canonicalize().expect("a file");
+            assert!(path.starts_with(&engine), "{} includes {}", file.display(), path.display());
+            included += 1;
+        }
+    }
+    assert!(included > 0);
+}
