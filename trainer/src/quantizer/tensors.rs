@@ -4,7 +4,7 @@
 //! scale of its column for the embedding's bytes, 1 for cells, tanh and sigmoid, and the largest value that can occur for linear and relu. The layer that reads it has that scale
 //! inside its weights.
 
-use anyhow::Result;
+use anyhow::{Error, Result};
 use latch_engine::Precision;
 use latch_engine::image::encode::{Tensor, Values, pack_gates_f32, pack_rows_f32, pack_rows_i8};
 use latch_engine::image::role::Role;
@@ -13,6 +13,7 @@ use super::describe::Chain;
 use super::rows::{Grid, RowIntegers};
 use super::{Cell, CellWeights, DenseWeights, Storage, Weights, embedding, gru, head, lstm, rnn};
 use crate::config::chain::Activation;
+use crate::error::Fault;
 
 /// The chain of an image, and the tensors of its layers and of its embedding.
 pub(super) struct Packed {
@@ -72,7 +73,8 @@ fn pack_integers(weights: &Weights, storage: Storage) -> Result<Packed> {
         match step {
             Step::Cell(cell) => {
                 let inputs: Vec<f32> = worth.iter().map(|&worth| (worth / 128.0) as f32).collect();
-                let shift = push_cell(&mut tensors, cell, &inputs, Grid::of_gates(storage), layer)?;
+                let shift = push_cell(&mut tensors, cell, &inputs, Grid::of_gates(storage), layer)
+                    .map_err(|error| or_in_floats(error, weights))?;
                 chain.cell(cell.cell, cell.units, shift);
                 worth = vec![1.0; cell.units];
             }
@@ -96,6 +98,17 @@ fn pack_integers(weights: &Weights, storage: Storage) -> Result<Packed> {
     let shift = push_dense(&mut tensors, (&weights.head, &weights.head_bias), &worth, 65_536.0, layer)?;
     chain.dense(weights.head_bias.len(), Activation::Linear, shift);
     Ok(Packed { chain, tensors })
+}
+
+/// A refusal of a layer's weights, with the precision of floats that takes them.
+fn or_in_floats(error: Error, weights: &Weights) -> Error {
+    match error.downcast::<Fault>() {
+        Ok(fault) => {
+            let precision = weights.narrowest_floats().name();
+            Fault { remedy: format!("{}, or export with --precision {precision}", fault.remedy), ..fault }.into()
+        }
+        Err(error) => error,
+    }
 }
 
 /// The largest value that a dense layer can give, of inputs inside their range.
@@ -247,5 +260,24 @@ fn push_gru(push: &mut impl FnMut(Role, Vec<f32>), cell: &CellWeights, reset_aft
     push(Role::RecurrentWeights, weights);
     if reset_after {
         push(Role::RecurrentBiases, (2 * lanes..3 * lanes).map(|at| row(at).map_or(0.0, second)).collect());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use latch_engine::layers::pooling::Pooling as Readout;
+
+    #[test]
+    fn a_refused_layer_names_the_floats_that_hold_all_weights() {
+        for (weight, precision) in [(20_000.0, "f16"), (70_000.0, "f32")] {
+            let mut weights = Weights::random(5, 4, &[3], Readout::Last, 1);
+            weights.layers[0].recurrent_kernel[0] = weight;
+            let error = pack(&weights, Storage::Int8).err().expect("too large for integers").to_string();
+            assert!(
+                error.starts_with("lstm 0 kernel: ") && error.ends_with(&format!("--precision {precision}")),
+                "{error}"
+            );
+        }
     }
 }
