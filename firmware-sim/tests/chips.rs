@@ -314,7 +314,7 @@ fn stack_and_ram_beside_the_state_stay_below_a_kibibyte_each() {
 
 /// The most instructions that 4 KiB of text may take on the Cortex-M0 with 8 features and 32 units, as docs/results/2026-11-28-longest-push.md has it: a token
 /// each byte.
-const LONGEST_PUSH: f64 = 220e6;
+const LONGEST_PUSH: f64 = 245e6;
 
 #[test]
 fn four_kibibytes_of_the_shortest_tokens_take_no_longer_on_an_m0_than_documented() {
