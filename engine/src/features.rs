@@ -2,6 +2,8 @@
 //!
 //! Code of a capability stands behind one of these constants, so that a build without it links nothing of it, and every build compiles all of
 //! the engine. An image that needs more names the feature: [`crate::Error::Feature`].
+//!
+//! Two features concern the firmware and no image: `messages`, and `defmt`, with which [`crate::Error`] and every other public enum is `defmt::Format`.
 
 /// The f32 and f16 paths. Without it the engine runs integer images only, and links no floating point.
 pub const FLOAT: bool = cfg!(feature = "float");
@@ -58,6 +60,7 @@ impl<T, const HERE: usize> Part<T, HERE> {
 
 /// A feature of this crate that an image may need; [`crate::Error::Feature`] says which one is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(u8)]
 #[allow(missing_docs, reason = "the constants above say what each is")]
 pub enum Feature {

@@ -75,7 +75,7 @@ pub use numbers::Precision;
 pub use session::{Session, View};
 pub use state::{Layout, State, state_bytes};
 
-/// The example in the README compiles and runs.
+/// The example in the crate's README compiles and runs.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;

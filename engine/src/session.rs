@@ -116,6 +116,12 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
     }
 
     /// Reads bytes of UTF-8 text in any chunks. A model whose input is no text leaves them out.
+    ///
+    /// The text has to be in Unicode's form NFC: `é` as one character and `e` with a combining accent are two words, and may get opposite answers. Nothing here
+    /// changes one into the other.
+    ///
+    /// A call takes a step for each token that ends in `bytes`, at most one a byte and one for a word that was open before, and returns after the last. Whoever feeds a watchdog bounds the chunk: 4 KiB of the
+    /// shortest tokens take a Cortex-M0 hundreds of millions of instructions (`docs/results/2026-11-28-longest-push.md`).
     pub fn push_bytes(&mut self, bytes: &[u8]) {
         self.push_bytes_each(bytes, unheard);
     }
@@ -125,7 +131,10 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
         self.0.run_text(Some(bytes), &mut each);
     }
 
-    /// Ends the text: reads the word that was still open. What is pushed afterwards goes on in the same stream; for another text call [`Session::reset`] first.
+    /// Ends the text: reads the word that was still open. The answer is that of the whole text.
+    ///
+    /// For another text call [`Session::reset`] first. What is pushed without it goes on in the same stream, and its answer is that of both texts together:
+    /// layers and pooling still hold the first.
     pub fn finish(&mut self) {
         self.finish_each(unheard);
     }

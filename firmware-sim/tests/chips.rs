@@ -312,6 +312,22 @@ fn stack_and_ram_beside_the_state_stay_below_a_kibibyte_each() {
     }
 }
 
+/// The most instructions that 4 KiB of text may take on the Cortex-M0 with 8 features and 32 units, as docs/results/2026-11-28-longest-push.md has it: a token
+/// each byte.
+const LONGEST_PUSH: f64 = 245e6;
+
+#[test]
+fn four_kibibytes_of_the_shortest_tokens_take_no_longer_on_an_m0_than_documented() {
+    let Some(_) = toolchain() else { return };
+    let mut texts = vec!["a,".repeat(2_048)];
+    texts.extend(built_in::generate(1, 2_000).into_iter().map(|example| example.text));
+    let case = Case::new(&texts, 8, &[32], Readout::Attention, Precision::Int8);
+    let (status, lines) = case.latch_sim(&["device", "microbit", "--data", "texts.tsv", "--limit", "1"]);
+    assert_eq!((status, lines[0]["tokens"].as_u64()), (0, Some(4_096)), "{lines:?}");
+    let instructions = 4_096.0 * lines[0]["instructions_per_token"].as_f64().expect("a count");
+    assert!((LONGEST_PUSH / 2.0..=LONGEST_PUSH).contains(&instructions), "{instructions}");
+}
+
 #[test]
 fn counting_the_same_run_twice_gives_the_same_numbers() {
     if toolchain().is_none() {

@@ -229,6 +229,14 @@ pub fn read(bytes: &[u8], place: &str, limits: &Limits) -> Result<Described, Err
     Ok(model)
 }
 
+/// The keys of a file's metadata that [`read`] does not read, in order: all but `latch`. None where the bytes are no safetensors file.
+pub fn other_metadata(bytes: &[u8]) -> Vec<String> {
+    let metadata = SafeTensors::read_metadata(bytes).ok().and_then(|(_, metadata)| metadata.metadata().clone());
+    let mut keys: Vec<String> = metadata.into_iter().flatten().map(|(key, _)| key).filter(|key| key != KEY).collect();
+    keys.sort_unstable();
+    keys
+}
+
 /// A file as the library has opened it.
 struct File<'a> {
     place: &'a str,

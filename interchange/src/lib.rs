@@ -16,7 +16,7 @@ pub mod file;
 pub mod names;
 
 pub use described::{Activation, Described, Kind, Matrix, Pooling, Recurrent, Unknown};
-pub use file::{Limits, read, write};
+pub use file::{Limits, other_metadata, read, write};
 pub use names::Layout;
 
 /// Why a file is refused.

@@ -65,7 +65,7 @@ pub struct Evaluation {
     pub log_loss: f64,
     /// What the probabilities are worth; of values nothing is in it.
     pub reliability: Reliability,
-    /// Area under the ROC curve; ties count a half. Of one logit only.
+    /// Area under the ROC curve; ties count a half. Of one logit only, and where both classes occur.
     pub auc: Option<f64>,
     /// `[label][verdict]`; empty of values.
     pub confusion: Vec<Vec<u64>>,
@@ -221,7 +221,7 @@ impl<'e, 'a> Evaluator<'e, 'a> {
             evaluation.confusion = confusion;
             evaluation.log_loss = mean_loss(&logits, &labels, outputs, 1.0);
             evaluation.reliability = reliability(&logits, &labels, outputs);
-            evaluation.auc = (outputs == 1).then(|| area_under_roc(&logits, &labels));
+            evaluation.auc = if outputs == 1 { area_under_roc(&logits, &labels) } else { None };
         }
         Evaluation { logits, labels, ..evaluation }
     }

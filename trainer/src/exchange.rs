@@ -179,6 +179,8 @@ pub struct Received {
     pub vocabulary: Vocabulary,
     /// The layout of its file.
     pub layout: Layout,
+    /// Keys of the file's metadata that are not Latch's, and were not read.
+    pub unread: Vec<String>,
 }
 
 /// Reads a file that may be safetensors.
@@ -204,7 +206,8 @@ pub fn from_bytes(bytes: &[u8], place: impl Display, given: &Given) -> Result<Re
         return Err(fault(format!("{place}: tensor head.bias"), problem, "train it with a head of one output").into());
     }
     let vocabulary = words(&place, &model, given)?;
-    Ok(Received { network: network(&model, pooling)?, vocabulary, layout: model.layout })
+    let unread = interchange::other_metadata(bytes);
+    Ok(Received { network: network(&model, pooling)?, vocabulary, layout: model.layout, unread })
 }
 
 /// What the head sees, by the file or by the user.

@@ -313,9 +313,6 @@ impl Calibration {
     }
 }
 
-/// The largest number that half a float holds.
-const LARGEST_F16: f32 = 65_504.0;
-
 /// Checks that the values of a head lie in Q15.16, which integer images compute in.
 fn fits(weights: &Weights, storage: Storage, task: Task) -> Result<(), Fault> {
     let units = weights.head.len() / weights.head_bias.len();
@@ -326,9 +323,7 @@ fn fits(weights: &Weights, storage: Storage, task: Task) -> Result<(), Fault> {
     }
     let problem = format!("values of this model reach {largest}, and an integer image has them up to 32767");
     // A weight beyond half a float's range would be refused there too.
-    let of_head = weights.head.iter().chain(&weights.head_bias);
-    let precision =
-        if of_head.fold(0.0, |most: f32, weight| most.max(weight.abs())) > LARGEST_F16 { "f32" } else { "f16" };
+    let precision = weights.narrowest_floats().name();
     let remedy = format!("divide the labels by a constant and train again, or export with --precision {precision}");
     Err(fault(format!("the {} image", storage.name()), problem, remedy))
 }

@@ -47,4 +47,9 @@ pub mod runs;
 pub mod search;
 pub mod vocabulary;
 
-pub use latch_data::{dataset, error, files, shown};
+pub use latch_data::{composed, dataset, error, files, shown};
+
+/// The example in the project's README compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

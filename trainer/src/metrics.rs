@@ -112,8 +112,9 @@ pub fn useless(logits: &[f32], labels: &[f32], outputs: usize, values: bool, los
     })
 }
 
-/// The probability that a positive example has a larger logit than a negative one (Mann and Whitney's U, by ranks).
-pub fn area_under_roc(logits: &[f32], labels: &[f32]) -> f64 {
+/// The probability that a positive example has a larger logit than a negative one (Mann and Whitney's U, by ranks); `None` where there are none of
+/// either.
+pub fn area_under_roc(logits: &[f32], labels: &[f32]) -> Option<f64> {
     let mut order: Vec<usize> = (0..logits.len()).collect();
     order.sort_by(|&a, &b| logits[a].total_cmp(&logits[b]));
     let positives = labels.iter().filter(|&&label| label > 0.5).count() as f64;
@@ -126,10 +127,8 @@ pub fn area_under_roc(logits: &[f32], labels: &[f32]) -> f64 {
         rank_sum += rank * tie.iter().filter(|&&index| labels[index] > 0.5).count() as f64;
         start += tie.len();
     }
-    if positives == 0.0 || negatives == 0.0 {
-        return 0.5;
-    }
-    (rank_sum - positives * (positives + 1.0) / 2.0) / (positives * negatives)
+    let is_defined = positives > 0.0 && negatives > 0.0;
+    is_defined.then(|| (rank_sum - positives * (positives + 1.0) / 2.0) / (positives * negatives))
 }
 
 /// Bins of equal width in which confidences from 0 to 1 are compared with what was right.
@@ -208,10 +207,11 @@ mod tests {
 
     #[test]
     fn the_area_under_the_curve_counts_ties_as_a_half() {
-        assert_eq!(area_under_roc(&[0.0, 1.0, 2.0, 3.0], &[0.0, 0.0, 1.0, 1.0]), 1.0);
-        assert_eq!(area_under_roc(&[3.0, 2.0, 1.0, 0.0], &[0.0, 0.0, 1.0, 1.0]), 0.0);
-        assert_eq!(area_under_roc(&[1.0; 4], &[0.0, 1.0, 0.0, 1.0]), 0.5);
-        assert_eq!(area_under_roc(&[1.0, 2.0, 2.0, 3.0], &[0.0, 0.0, 1.0, 1.0]), 0.875);
+        assert_eq!(area_under_roc(&[0.0, 1.0, 2.0, 3.0], &[0.0, 0.0, 1.0, 1.0]), Some(1.0));
+        assert_eq!(area_under_roc(&[3.0, 2.0, 1.0, 0.0], &[0.0, 0.0, 1.0, 1.0]), Some(0.0));
+        assert_eq!(area_under_roc(&[1.0; 4], &[0.0, 1.0, 0.0, 1.0]), Some(0.5));
+        assert_eq!(area_under_roc(&[1.0, 2.0, 2.0, 3.0], &[0.0, 0.0, 1.0, 1.0]), Some(0.875));
+        assert_eq!(area_under_roc(&[1.0, 2.0], &[1.0, 1.0]), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use latch_engine::View;
 use latch_engine::image::header::AnswerKind;
 use serde::Serialize;
 
+use crate::composed::composed;
 use crate::metrics::{class_of, probabilities};
 use crate::shown::shown;
 
@@ -74,7 +75,7 @@ impl Response {
     }
 }
 
-/// Runs one text through a session from its beginning.
+/// Runs one text, in Unicode's form NFC, through a session from its beginning.
 pub fn respond(session: &mut Session<'_, '_, '_>, text: &str) -> Response {
     let (outputs, kind) = (usize::from(session.model().outputs()), session.model().answer().kind);
     let logits = |session: &mut View<'_, '_, '_>| -> Vec<f32> {
@@ -89,7 +90,7 @@ pub fn respond(session: &mut Session<'_, '_, '_>, text: &str) -> Response {
     let mut note = |session: &mut View<'_, '_, '_>, token: &[u8]| {
         trail.push((String::from_utf8_lossy(token).into_owned(), said(&logits(session))));
     };
-    session.push_bytes_each(text.as_bytes(), &mut note);
+    session.push_bytes_each(composed(text).as_bytes(), &mut note);
     session.finish_each(&mut note);
     let last = logits(session);
     let probabilities = if kind == AnswerKind::Classes { probabilities(&last) } else { Vec::new() };
@@ -97,7 +98,7 @@ pub fn respond(session: &mut Session<'_, '_, '_>, text: &str) -> Response {
     Response { answer: said(&last), probabilities, tokens: session.tokens(), trail, each_step }
 }
 
-/// Runs one text through a session from its beginning.
+/// Runs one text, in Unicode's form NFC, through a session from its beginning.
 pub fn judge(session: &mut Session<'_, '_, '_>, text: &str) -> Verdict {
     session.reset();
     let (mut trail, mut certain_after) = (Vec::new(), None);
@@ -105,7 +106,7 @@ pub fn judge(session: &mut Session<'_, '_, '_>, text: &str) -> Verdict {
         trail.push((String::from_utf8_lossy(token).into_owned(), session.probability()));
         certain_after = certain_after.or_else(|| session.is_certain().then(|| session.tokens()));
     };
-    session.push_bytes_each(text.as_bytes(), &mut note);
+    session.push_bytes_each(composed(text).as_bytes(), &mut note);
     session.finish_each(&mut note);
     Verdict {
         positive: session.output().is_positive(),

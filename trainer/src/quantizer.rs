@@ -31,6 +31,7 @@ use crate::error::fault;
 use crate::network::{Network, layer};
 use crate::ngrams::Table;
 use crate::vocabulary::{Vocabulary, occurrences};
+pub use embedding::{Clipped, clipped};
 use rows::{Grid, HIDDEN, Row};
 
 impl From<Pooling> for Readout {
@@ -70,6 +71,9 @@ pub struct Weights {
     /// The form of the rows of the ids that occur seldom, in integer precisions. Who they are follows from `occurrences`.
     pub tiers: Option<Tiers>,
 }
+
+/// The largest number that half a float holds.
+const LARGEST_F16: f32 = 65_504.0;
 
 /// What a recurrent layer does with its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -252,6 +256,18 @@ impl Weights {
             });
         }
         weights
+    }
+
+    /// The narrower of f16 and f32 that holds every weight.
+    pub fn narrowest_floats(&self) -> Storage {
+        let cells = self
+            .layers
+            .iter()
+            .flat_map(|layer| [&layer.kernel, &layer.recurrent_kernel, &layer.bias, &layer.recurrent_bias]);
+        let dense = self.dense.iter().flat_map(|layer| [&layer.kernel, &layer.bias]);
+        let tensors = [&self.embedding, &self.head, &self.head_bias].into_iter().chain(cells).chain(dense);
+        let fits = tensors.flatten().all(|weight| weight.abs() <= LARGEST_F16);
+        if fits { Storage::F16 } else { Storage::F32 }
     }
 
     /// Calibrates the network on training examples, given as their ids: integer precisions keep the rows that occur often most exactly.

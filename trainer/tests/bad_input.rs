@@ -120,8 +120,8 @@ fn a_cut_compressed_file_is_refused() {
 #[test]
 fn eval_and_export_refuse_bad_data_as_train_does() {
     let place = Place::with_images();
-    place.write("one.tsv", "1\tgood\n1\tbest\n");
-    for data in ["one.tsv", "missing.tsv"] {
+    place.write("odd.tsv", "1\tgood\nbest\tbest\n");
+    for data in ["odd.tsv", "missing.tsv"] {
         place.refuse(&mut place.latch(["eval", "--image", "int8.latch", "--data", data, "--json"]), &[data]);
         let export = ["export", "--run", "run", "--out", "new.latch", "--data", data, "--json"];
         place.refuse(&mut place.latch(export), &[data]);

@@ -304,6 +304,24 @@ fn a_file_without_metadata_needs_vocabulary_and_readout() {
     }
 }
 
+#[test]
+fn metadata_beside_latchs_own_is_named_and_not_read() {
+    let place = Place::with_data(20);
+    let file = Pieces::of(Layout::PyTorch);
+    let bytes = file.bytes();
+    let tensors = SafeTensors::deserialize(&bytes).expect("a file");
+    let note = file.note.as_ref().expect("a note").to_string();
+    let metadata = [("latch", note.as_str()), ("readout", "max"), ("format", "pt")];
+    let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().collect();
+    place.write("net.safetensors", safetensors::serialize(tensors.iter(), Some(metadata)).expect("a file"));
+    let answer = succeed(&mut place.latch(["import", "net.safetensors", "--out", "imported"]));
+    let words = "net.safetensors: metadata \"format\", \"readout\": not read";
+    assert!(answer.stderr.contains(words), "{answer:?}");
+    place.write("net.safetensors", bytes);
+    let answer = succeed(&mut place.latch(["import", "net.safetensors", "--out", "again"]));
+    assert!(!answer.stderr.contains("metadata"), "{answer:?}");
+}
+
 // --- what an imported run can do and cannot
 
 #[test]

@@ -322,3 +322,36 @@ fn a_file_of_the_verbs_has_at_most_two_hundred_lines() {
         assert!(lines <= VERB_LINES, "{} has {lines} lines", file.display());
     }
 }
+
+#[test]
+fn every_public_enum_of_the_engine_can_be_logged_with_defmt() {
+    const DERIVE: &str = "#[cfg_attr(feature = \"defmt\", derive(defmt::Format))]";
+    let mut enums = 0;
+    for file in sources(&root().join("engine/src")) {
+        let source = fs::read_to_string(&file).expect("a source");
+        let lines: Vec<&str> = source.lines().map(str::trim).collect();
+        for (index, line) in lines.iter().enumerate() {
+            if line.starts_with("pub enum ") {
+                let mut attributes = lines[..index].iter().rev().take_while(|line| line.starts_with("#["));
+                assert!(attributes.any(|line| *line == DERIVE), "{}:{}: {line}", file.display(), index + 1);
+                enums += 1;
+            }
+        }
+    }
+    assert!(enums > 20, "{enums}");
+}
+
+#[test]
+fn the_engine_includes_only_files_that_its_package_holds() {
+    let engine = root().join("engine");
+    let mut included = 0;
+    for file in sources(&engine.join("src")) {
+        let source = fs::read_to_string(&file).expect("a source");
+        for path in source.split("include_str!(\"").skip(1).filter_map(|rest| rest.split('"').next()) {
+            let path = file.with_file_name(path).canonicalize().expect("a file");
+            assert!(path.starts_with(&engine), "{} includes {}", file.display(), path.display());
+            included += 1;
+        }
+    }
+    assert!(included > 0);
+}

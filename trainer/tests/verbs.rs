@@ -469,7 +469,31 @@ fn inspect_lists_every_word_that_training_chose() {
     assert_eq!(words.join("\n") + "\n", String::from_utf8(place.read("run/vocabulary.txt")).unwrap());
 }
 
+#[test]
+fn eval_scores_texts_of_one_class_and_says_what_that_leaves_undefined() {
+    let place = Place::with_images();
+    place.write("good.tsv", "1\ta fine film\n1\tvery good\n1\ta gem\n");
+    let eval = |more: &[&'static str]| {
+        let fixed = ["eval", "--image", "int8.latch", "--data", "good.tsv"];
+        succeed(&mut place.latch(fixed.iter().chain(more)))
+    };
+    let line = eval(&["--json"]).json();
+    assert_eq!((line["n"].as_u64(), line.get("auc")), (Some(3), None), "{line}");
+    assert!(line["confusion"][0] == serde_json::json!([0, 0]) && line["accuracy"].is_f64(), "{line}");
+    let text = eval(&[]).stdout;
+    assert!(text.contains("all labels are 1: ROC AUC is not defined") && !text.contains("ROC AUC   "), "{text}");
+}
+
 // --- predict
+
+#[test]
+fn predict_reads_both_spellings_of_an_accent_as_one() {
+    let place = Place::with_images();
+    let answers = predict(&place, "a caf\u{e9} film\na cafe\u{301} film\n".as_bytes());
+    assert_eq!(answers[0], answers[1]);
+    let alone = succeed(&mut place.latch(["predict", "--image", "int8.latch", "--json", "a cafe\u{301} film"])).json();
+    assert_eq!(alone, answers[0]);
+}
 
 #[test]
 fn predict_judges_its_argument() {

@@ -95,6 +95,9 @@ pub(crate) fn run(quick: bool) -> bool {
     for (name, features) in NO_STD {
         run.slow(name, |run, name| run.no_std(name, features));
     }
+    // What would be published: built from the files that the package holds, outside the workspace.
+    let package = Command::new("cargo package -p latch-engine --allow-dirty");
+    run.slow("engine as a package", |run, name| run.check(name, &package));
     for (name, command) in wasm::checks() {
         run.slow(name, |run, name| run.wasm(name, &command, Run::check));
     }
@@ -109,7 +112,7 @@ pub(crate) fn run(quick: bool) -> bool {
 const NO_STD: [(&str, &str); 3] = [
     ("engine without std, text and lstm", "text,lstm"),
     ("engine without std, gru on ids", "gru"),
-    ("engine without std, everything", "default,float"),
+    ("engine without std, everything", "default,float,defmt"),
 ];
 
 /// The engine's tests, and those of parity between backends, with the scalar backend forced.

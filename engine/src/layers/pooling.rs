@@ -18,6 +18,7 @@ use crate::numbers::{FloatNumbers, Numbers, Precision, Values};
 
 /// What of the steps the layers behind it see.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Pooling {
     /// The last step.
     #[default]
@@ -268,5 +269,35 @@ impl<W: FloatNumbers> Steps for W {
     /// Bits of floats from 0 on rise as the floats do, and those of others are larger.
     fn is_attended(total: u32, _: &[f32]) -> bool {
         total <= attention::MOST_F32.to_bits()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::Scalar;
+
+    /// The largest difference of a float mean to the same rule in f64, over a million steps of `value(step)`.
+    fn farthest(value: impl Fn(u32) -> f32) -> f64 {
+        let (mut count, mut mean) = (0, [0.0_f32]);
+        let (mut exact, mut worst) = (0.0_f64, 0.0_f64);
+        for step in 0..1_000_000 {
+            let value = value(step);
+            <f32 as Steps>::add(Scalar, &mut count, &mut mean, &[value]);
+            exact += (f64::from(value) - exact) / f64::from(count);
+            worst = worst.max((f64::from(mean[0]) - exact).abs());
+        }
+        worst
+    }
+
+    #[test]
+    fn a_float_mean_over_a_million_steps_stays_as_close_as_documented() {
+        let noise = |step: u32| (step.wrapping_mul(2_654_435_761) >> 8) as f32 / (1 << 24) as f32;
+        let centred = farthest(|step| 2.0 * noise(step) - 1.0);
+        let above = farthest(|step| 0.9 + 0.1 * noise(step));
+        // What a mean lags behind by, where each value is too close to it to move it.
+        let stuck = farthest(|step| if step < 65_535 { 1.0 } else { 0.9985 });
+        assert!(centred < 1e-5 && above < 1e-4, "{centred} {above}");
+        assert!((0.0005..0.004).contains(&stuck), "{stuck}");
     }
 }

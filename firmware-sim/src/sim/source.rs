@@ -1,8 +1,10 @@
 //! Where texts come from on the host: a list of them, or the lines of a stream.
 
-use std::io::BufRead;
+use std::io::{BufRead, Read};
 
 use anyhow::{Context, Result};
+use latch_data::composed::composed_bytes;
+use latch_data::dataset::MAX_LINE;
 
 use crate::board::Input;
 
@@ -71,32 +73,46 @@ impl<I: Iterator<Item = Result<Text>>> Source for Texts<I> {
     }
 }
 
-/// The lines of a stream, each a text, as they arrive. A line may be of any length.
+/// The lines of a stream, each a text in Unicode's form NFC, as they arrive. A line may be of any length; one of more than [`MAX_LINE`]
+/// bytes is taken in pieces of so many, which stay as they are, and a rest.
 pub struct Lines<R> {
     reader: R,
+    /// The line that is being read, or a piece of a longer one.
+    line: Vec<u8>,
+    at: usize,
+    /// The text ends behind it.
+    ends: bool,
 }
 
 impl<R: BufRead> Lines<R> {
     /// The source of the reader's lines.
     pub fn new(reader: R) -> Self {
-        Lines { reader }
+        Lines { reader, line: Vec::new(), at: 0, ends: false }
     }
 }
 
 impl<R: BufRead> Source for Lines<R> {
     fn read(&mut self, buffer: &mut [u8]) -> Result<Input> {
-        let bytes = self.reader.fill_buf().context("reading standard input")?;
-        let line = bytes.split(|&byte| byte == b'\n').next().unwrap_or(&[]);
-        let (input, count) = match (bytes.is_empty(), line.is_empty()) {
-            (true, _) => (Input::End, 0),
-            (false, true) => (Input::EndOfText, 1),
-            (false, false) => {
-                let count = copy(line, buffer);
-                (Input::Bytes(count), count)
+        if self.at == self.line.len() && !self.ends {
+            self.at = 0;
+            self.line.clear();
+            let piece = self.reader.by_ref().take(MAX_LINE as u64 + 1).read_until(b'\n', &mut self.line);
+            if piece.context("reading standard input")? == 0 {
+                return Ok(Input::End);
             }
-        };
-        self.reader.consume(count);
-        Ok(input)
+            self.ends = self.line.pop_if(|last| *last == b'\n').is_some();
+            if self.line.len() <= MAX_LINE {
+                self.line = composed_bytes(std::mem::take(&mut self.line));
+            }
+        }
+        let rest = self.line.get(self.at..).unwrap_or(&[]);
+        if rest.is_empty() {
+            self.ends = false;
+            return Ok(Input::EndOfText);
+        }
+        let count = copy(rest, buffer);
+        self.at += count;
+        Ok(Input::Bytes(count))
     }
 
     fn label(&self) -> Option<u32> {
@@ -145,6 +161,8 @@ mod tests {
             assert_eq!(collect(&mut Lines::new(Cursor::new("not bad\n\nx\n")), chunk), texts);
             assert_eq!(collect(&mut Lines::new(Cursor::new("not bad\n\nx")), chunk), texts);
             assert_eq!(collect(&mut Lines::new(Cursor::new("")), chunk), Vec::<String>::new());
+            // Both spellings of an accent are the same text.
+            assert_eq!(collect(&mut Lines::new(Cursor::new("cafe\u{301}\ncaf\u{e9}\n")), chunk), ["caf\u{e9}"; 2]);
         }
     }
 }

@@ -16,7 +16,7 @@
 //!
 //! A label is 0, `neg` or `negative`, or else 1, `pos` or `positive`, in upper or lower case; [`open_for`] reads those of every other
 //! [`Task`]: one of several classes, a value, or one of them for each token (`{"tokens": ["…"], "labels": [0]}`, `{"text": "…", "labels": [0]}`,
-//! or labels with spaces between them in a table). Text is UTF-8; a byte-order mark at
+//! or labels with spaces between them in a table). Text is UTF-8, and is brought into Unicode's form NFC ([`crate::composed`]); a byte-order mark at
 //! the start, CRLF line ends and blank lines are tolerated. Texts without a word are tolerated up to one in a hundred, or three in a
 //! smaller set. A line, or a CSV record, may have [`MAX_LINE`] bytes, and the examples that are kept [`memory_limit`].
 //!
@@ -41,6 +41,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::Result;
 use sha2::{Digest, Sha256};
 
+use crate::composed::into_composed;
 use crate::error::fault;
 pub use label::{Label, Labels, MAX_CLASSES, Task};
 pub use lines::MAX_LINE;
@@ -54,7 +55,7 @@ pub const CLASSES: usize = 2;
 pub struct Example<L = u32> {
     /// The label.
     pub label: L,
-    /// The text, as it stands in the source, without the end of its line.
+    /// The text in Unicode's form NFC, without the end of its line.
     pub text: String,
 }
 
@@ -125,7 +126,8 @@ fn in_units(bytes: u64) -> String {
 /// Streams the examples of `path`, in the order of the source; `part` picks one where `path` is a folder with several.
 ///
 /// Only one example is held at a time, besides the list of file names of a folder. After the last example the stream reports what can
-/// be known only then: that there was none, that only one class occurred, or that too many texts were empty.
+/// be known only then: that there was none, that only one class occurred (in a part to learn from: a test part may have one), or that too many
+/// texts were empty.
 ///
 /// # Errors
 /// A [`Fault`](crate::error::Fault) if `path` cannot be read or its format is unknown; the stream itself yields one for the first
@@ -142,13 +144,14 @@ pub fn open_for<L: Labels>(path: &Path, part: Part, task: Task) -> Result<Exampl
     let file = formats::locate(path, part)?;
     let source = formats::open(&file, task)?;
     let seen = Seen { texts: 0, empty: 0, labels: 0, range: None };
-    Ok(Examples { source, task, path: file, seen, ended: false, label: PhantomData })
+    Ok(Examples { source, task, part, path: file, seen, ended: false, label: PhantomData })
 }
 
 /// The stream of examples that [`open`] returns.
 pub struct Examples<L = u32> {
     source: Box<dyn Source>,
     task: Task,
+    part: Part,
     path: PathBuf,
     seen: Seen,
     ended: bool,
@@ -186,6 +189,7 @@ impl<L> Examples<L> {
         }
         if let Some((low, high)) = range
             && low == high
+            && self.part != Part::Test
         {
             let (problem, remedy) = if self.task == Task::Verdict {
                 let name = ["negative", "positive"][usize::from(low > 0.0)];
@@ -224,7 +228,7 @@ impl<L: Labels> Iterator for Examples<L> {
                     seen.range = Some((low.min(label), high.max(label)));
                     seen.labels += 1;
                 }
-                Some(Ok(Example { label: example.label.into(), text: example.text }))
+                Some(Ok(Example { label: example.label.into(), text: into_composed(example.text) }))
             }
             Some(Err(error)) => {
                 self.ended = true;
@@ -440,6 +444,17 @@ mod tests {
         let message = fault_of("a.tsv", b"1\tgood\n1\tfine\n");
         assert!(message.contains("all 2 examples have the label 1 (positive)"), "{message}");
         assert!(fault_of("a.tsv", b"0\tbad\n").contains("0 (negative)"));
+    }
+
+    #[test]
+    fn a_test_part_may_have_one_class_and_every_text_is_in_one_spelling() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.tsv");
+        fs::write(&path, "1\tcafe\u{301}\n1\tcaf\u{e9}\n").unwrap();
+        let texts: Vec<String> =
+            Dataset::load_part(&path, Part::Test).unwrap().examples.into_iter().map(|example| example.text).collect();
+        assert_eq!(texts, ["caf\u{e9}"; 2]);
+        assert!(Dataset::load_part(&path, Part::Valid).is_err());
     }
 
     #[test]

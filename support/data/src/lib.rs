@@ -1,12 +1,14 @@
 //! Labelled texts: where they come from, how they are checked and divided, and how files are written so that they are whole or absent.
 //!
 //! - [`dataset`] streams and loads texts in every format, divides them without a leak, makes a built-in set, and fetches IMDb's reviews.
+//! - [`composed`] brings text into Unicode's form NFC, as everything that reads a text here does.
 //! - [`error`] marks what is the input's or the user's fault, with place and remedy.
 //! - [`shown`] escapes what a terminal would obey in a text from outside.
 //! - [`files`] writes to a temporary name and renames.
 //!
 //! Trainer and simulator both read data, and the trainer runs the simulator; so this lies below the two.
 
+pub mod composed;
 pub mod dataset;
 pub mod error;
 pub mod files;

@@ -142,7 +142,10 @@ fn judgement(text: &mut String, result: &Evaluation) -> Result<()> {
     if let Some(Errors { rmse, mae }) = result.errors {
         writeln!(text, "RMSE          {rmse:.4}")?;
         writeln!(text, "MAE           {mae:.4}")?;
-        writeln!(text, "R²            {:.4}", result.accuracy)?;
+        match only_label(result) {
+            Some(label) => writeln!(text, "R²            not defined: all labels are {label}")?,
+            None => writeln!(text, "R²            {:.4}", result.accuracy)?,
+        }
         return Ok(());
     }
     writeln!(text, "accuracy      {:.2} %", 100.0 * result.accuracy)?;
@@ -156,7 +159,16 @@ fn judgement(text: &mut String, result: &Evaluation) -> Result<()> {
     if let Some(auc) = result.auc {
         writeln!(text, "ROC AUC       {auc:.4}")?;
     }
+    if let Some(label) = only_label(result) {
+        let auc = if result.outputs == 1 { " ROC AUC is not defined, and" } else { "" };
+        writeln!(text, "one class     all labels are {label}:{auc} the accuracy is that of this class alone")?;
+    }
     Ok(())
+}
+
+/// The label of all answers, where they have but one.
+fn only_label(result: &Evaluation) -> Option<f32> {
+    result.labels.first().copied().filter(|first| result.labels.iter().all(|label| label == first))
 }
 
 /// Labels against verdicts.

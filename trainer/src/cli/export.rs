@@ -95,6 +95,9 @@ struct Line<'a> {
     /// Ids with ready gates, where the embedding is folded.
     #[serde(skip_serializing_if = "Option::is_none")]
     folded: Option<usize>,
+    /// Words whose rows of the embedding lost more than half of a value.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    clipped: Vec<&'a str>,
     /// The part of the training examples' tokens that are folded ids.
     #[serde(skip_serializing_if = "Option::is_none")]
     folded_share: Option<f64>,
@@ -152,6 +155,9 @@ fn report(args: &Args, exported: &Exported) -> Result<()> {
             ),
         )?;
     }
+    if let Some(text) = words::clipped(&exported.clipped) {
+        answer(json, format_args!("{text}"))?;
+    }
     if let Some(text) = words::folding(exported, args.fold_to) {
         answer(json, format_args!("{text}"))?;
     }
@@ -170,6 +176,7 @@ fn report(args: &Args, exported: &Exported) -> Result<()> {
             agreement: chosen.evaluation.agreement(&exported.images[0].evaluation),
             temperature: exported.findings.calibration.map(|calibration| calibration.temperature),
             early: exported.findings.early.as_ref().map(|early| early.report),
+            clipped: exported.clipped.iter().map(|(word, _)| word.as_str()).collect(),
             folded: exported.folded.as_ref().map(|folded| folded.ids),
             folded_share: exported.folded.as_ref().and_then(|folded| folded.share),
         })?;

@@ -156,6 +156,13 @@ pub fn run(args: Args) -> Result<()> {
             folder.path().display(),
         ),
     )?;
+    if !received.unread.is_empty() {
+        let keys: Vec<String> = received.unread.iter().map(|key| format!("{key:?}")).collect();
+        let (place, keys) = (args.file.display(), keys.join(", "));
+        warn(format_args!(
+            "{place}: metadata {keys}: not read; what Latch is to know stands in one object under the key \"latch\""
+        ));
+    }
     if let Some(warning) = warning {
         warn(format_args!("{warning}"));
     }

@@ -20,6 +20,7 @@ use crate::error::{Fault, fault};
 use crate::evaluate::{Evaluation, evaluate};
 use crate::folding::{Folded, fold_to};
 use crate::quantizer::saturation::{self, Saturation};
+use crate::quantizer::{Clipped, clipped};
 use crate::report::image::sections_table;
 use crate::runs::folder::RunFolder;
 
@@ -66,6 +67,8 @@ pub struct Exported {
     pub findings: Findings,
     /// How often integers reach the end of their range, and on how many training texts; `None` for floats and without training texts.
     pub saturation: Option<(Saturation, usize)>,
+    /// Rows of the embedding whose outliers the integers clip, each with its word.
+    pub clipped: Vec<(String, Clipped)>,
     /// Where the bytes of the image lie that was asked for: a table of its sections.
     pub layout: String,
     /// What the images were judged on.
@@ -151,7 +154,11 @@ pub fn export(run: &Trained, folder: &RunFolder, options: &Options) -> Result<Ex
         images.push(judgement(&image, reported)?.of(Made { storage, aware, bytes: bytes.clone() }));
     }
     let findings = Findings { answers: "validation part", calibration: export.calibration, early };
-    Ok(Exported { images, unfolded, folded, missing, findings, saturation, layout, part, texts: reported.len() })
+    let word =
+        |id: u32| source.vocabulary.words().get(id as usize).map_or("(unknown words)", String::as_str).to_owned();
+    let clipped = clipped(export.weights(storage), storage).into_iter().map(|row| (word(row.id), row)).collect();
+    let texts = reported.len();
+    Ok(Exported { images, unfolded, folded, missing, findings, saturation, clipped, layout, part, texts })
 }
 
 /// Checks that the options suit the run.

@@ -1,15 +1,18 @@
 //! The embedding's integers, and the scales of its columns.
 //!
 //! A scale for each column is calibrated on the training examples: a column's largest values are clipped where that lowers
-//! the squared error of what the examples read, so that a row counts as often as its id occurs.
+//! the squared error of what the examples read, so that a row counts as often as its id occurs. Outliers of seldom ids are clipped to the
+//! other rows' range, because one of them would take the bits of all rows: see [`column_scales`].
 
 use std::ops::Range;
 
 use anyhow::Result;
+use latch_engine::Precision;
 use latch_engine::image::encode::{Tensor, Values};
 use latch_engine::image::ids::IdSet;
 use latch_engine::image::role::Role;
 use latch_engine::layers::embedding::Tiers;
+use serde::Serialize;
 
 use super::Weights;
 use super::rows::Grid;
@@ -78,8 +81,34 @@ fn pack_tiers(
     Ok(tensors)
 }
 
+/// How many times an outlier is at least what [`OUTLYING_ROWS`] of a column's rows exceed at most.
+const OUTLIER: f32 = 8.0;
+
+/// The part of a column's rows that may hold outliers, one row at least; and the part of all that is read that their ids may be.
+const OUTLYING_ROWS: f64 = 0.01;
+
+/// The magnitude beyond which a column's values do not decide its scale; infinite where they all do.
+///
+/// With `t` the magnitude that one row in a hundred exceeds at most, values above `8·t` are outliers, if the ids that have them are at most one in a
+/// hundred of what the examples read. Beside such a value, each of the others would have three bits less.
+fn outlying(values: &[f32], share: impl Fn(usize) -> f64) -> f32 {
+    let mut magnitudes: Vec<f32> = values.iter().map(|value| value.abs()).collect();
+    let rank = ((values.len() as f64 * OUTLYING_ROWS).ceil() as usize).min(values.len().saturating_sub(1));
+    if magnitudes.is_empty() {
+        return f32::INFINITY;
+    }
+    let (_, ordinary, _) = magnitudes.select_nth_unstable_by(rank, |a, b| b.total_cmp(a));
+    let limit = OUTLIER * *ordinary;
+    let of = |is: &dyn Fn(f32) -> bool| -> f64 {
+        values.iter().enumerate().filter(|(_, value)| is(value.abs())).map(|(row, _)| share(row)).sum()
+    };
+    let is_rare = of(&|value| value > limit) <= OUTLYING_ROWS * of(&|_| true);
+    if limit > 0.0 && is_rare { limit } else { f32::INFINITY }
+}
+
 /// A scale for each of the `width` columns: the one among clips at 100, 95 … 50 % of the column's largest magnitude that gives the
-/// least squared error, `Σ (1 + occurrences)·(value − rounded)²` over the rows: a row that no example has still counts once.
+/// least squared error, `Σ (1 + occurrences)·(value − rounded)²` over the rows: a row that no example has still counts once. [Outliers](outlying) are left
+/// out of both, and so are clipped.
 ///
 /// The scales that the weights bring with them, where they do.
 pub(crate) fn column_scales(weights: &Weights, storage: Storage) -> Vec<f32> {
@@ -92,11 +121,15 @@ pub(crate) fn column_scales(weights: &Weights, storage: Storage) -> Vec<f32> {
     (0..weights.width)
         .map(|column| {
             let values: Vec<f32> = weights.embedding.iter().skip(column).step_by(weights.width).copied().collect();
-            let largest = values.iter().fold(0.0_f32, |largest, value| largest.max(value.abs())).max(1e-6);
+            let limit = outlying(&values, share);
+            let decides = |value: f32| value.abs() <= limit;
+            let ordinary = values.iter().copied().filter(|&value| decides(value));
+            let largest = ordinary.fold(0.0_f32, |largest, value| largest.max(value.abs())).max(1e-6);
             let error = |scale: f32| -> f64 {
                 values
                     .iter()
                     .enumerate()
+                    .filter(|(_, value)| decides(**value))
                     .map(|(row, &value)| {
                         let rounded = grid.round(value / scale) * scale;
                         share(row) * f64::from(value - rounded).powi(2)
@@ -109,6 +142,40 @@ pub(crate) fn column_scales(weights: &Weights, storage: Storage) -> Vec<f32> {
                 .unwrap_or(largest / highest)
         })
         .collect()
+}
+
+/// A row of the embedding that integers hold a small part of.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Clipped {
+    /// The row.
+    pub id: u32,
+    /// What is left of the value that lost most, in parts of it.
+    pub kept: f32,
+    /// How often the row occurs in the training examples.
+    pub occurrences: u32,
+}
+
+/// The rows with a value that integers clip to less than half of itself, which only [outliers](outlying) are; those that lose most first. None in float
+/// precisions.
+pub fn clipped(weights: &Weights, storage: Storage) -> Vec<Clipped> {
+    if storage.precision() != Precision::Int8 {
+        return Vec::new();
+    }
+    let [_, highest] = Grid::of_embedding(storage).range();
+    let scales = column_scales(weights, storage);
+    let kept = |row: &[f32]| {
+        row.iter().zip(&scales).map(|(value, scale)| highest * scale / value.abs()).fold(f32::INFINITY, f32::min)
+    };
+    let rows = (0..).zip(weights.embedding.chunks(weights.width)).map(|(id, row)| (id, kept(row)));
+    let mut clipped: Vec<Clipped> = rows
+        .filter(|(_, kept)| *kept < 0.499)
+        .map(|(id, kept)| {
+            let occurrences = weights.occurrences.get(id as usize).copied().unwrap_or(0);
+            Clipped { id, kept, occurrences }
+        })
+        .collect();
+    clipped.sort_by(|a, b| a.kept.total_cmp(&b.kept));
+    clipped
 }
 
 #[cfg(test)]
@@ -136,5 +203,29 @@ mod tests {
     #[test]
     fn an_id_outside_the_embedding_is_left_out_of_the_calibration() {
         assert_eq!(network().calibrated([[0, 0, 400, 9_999].as_slice()]).occurrences.iter().sum::<u32>(), 3);
+    }
+
+    #[test]
+    fn an_outlier_of_a_seldom_id_is_clipped_and_named_and_takes_no_bits_of_the_other_rows() {
+        let plain = Weights::random(500, 4, &[3], Readout::Last, 1);
+        let mut outlying = plain.clone();
+        outlying.embedding[4 * 77..][..4].iter_mut().for_each(|value| *value *= 100.0);
+        let ids =
+            |most: usize| (0..500).flat_map(|id| vec![id; if id == 77 { most } else { 20 }]).collect::<Vec<u32>>();
+        for storage in [Storage::Int8, Storage::Int4] {
+            let [before, after] = [&plain, &outlying]
+                .map(|weights| column_scales(&weights.clone().calibrated([ids(3).as_slice()]), storage));
+            for (before, after) in before.iter().zip(after) {
+                assert!((after / before - 1.0).abs() < 0.06, "{before} {after}");
+            }
+            let found = clipped(&outlying.clone().calibrated([ids(3).as_slice()]), storage);
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert_eq!((found[0].id, found[0].occurrences), (77, 3));
+            assert!((0.005..0.1).contains(&found[0].kept), "{found:?}");
+            assert!(clipped(&plain.clone().calibrated([ids(3).as_slice()]), storage).is_empty());
+            // One that is read often keeps its values.
+            assert!(clipped(&outlying.clone().calibrated([ids(1_000).as_slice()]), storage).is_empty());
+        }
+        assert!(clipped(&outlying, Storage::F16).is_empty());
     }
 }

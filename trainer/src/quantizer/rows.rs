@@ -154,7 +154,7 @@ pub(super) fn at_largest_shift<R>(layer: &str, integers: impl Fn(u8) -> Option<R
         fault(
             format!("{layer} kernel"),
             "a row's weights or its bias are so large that their sum does not fit 32 bits",
-            "train again with a lower learning rate or with weight decay, or export with --precision f16",
+            "train again with a lower learning rate or with weight decay",
         )
         .into()
     })

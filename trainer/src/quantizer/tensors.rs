@@ -1,6 +1,6 @@
 //! From a network's weights to the tensors of an image, layer by layer: floats keep their values, integers are those of each layer's own file.
 
-use anyhow::Result;
+use anyhow::{Error, Result};
 use latch_engine::Precision;
 use latch_engine::image::encode::{Tensor, Values, pack_gates_f32, pack_rows_f32, pack_rows_i8};
 use latch_engine::image::role::Role;
@@ -10,6 +10,7 @@ use super::describe::Chain;
 use super::rows::{Grid, RowIntegers};
 use super::{Cell, CellWeights, DenseWeights, Storage, Weights, embedding, gru, lstm, rnn};
 use crate::config::chain::Activation;
+use crate::error::Fault;
 
 /// The chain of an image, and the tensors of its layers and of its embedding.
 pub(super) struct Packed {
@@ -69,7 +70,8 @@ fn pack_integers(weights: &Weights, storage: Storage) -> Result<Packed> {
         let layer = place as u8;
         match step {
             Step::Cell(cell) => {
-                let shift = push_cell(&mut tensors, cell, &worth.columns(), Grid::of_gates(storage), layer)?;
+                let shift = push_cell(&mut tensors, cell, &worth.columns(), Grid::of_gates(storage), layer)
+                    .map_err(|error| or_in_floats(error, weights))?;
                 chain.cell(cell.cell, cell.units, shift);
                 worth = Worth::of_cell(cell.units);
             }
@@ -86,6 +88,17 @@ fn pack_integers(weights: &Weights, storage: Storage) -> Result<Packed> {
     chain.dense(weights.head_bias.len(), Activation::Linear, integers.shift);
     push_dense(&mut tensors, integers, last);
     Ok(Packed { chain, tensors })
+}
+
+/// A refusal of a layer's weights, with the precision of floats that takes them.
+fn or_in_floats(error: Error, weights: &Weights) -> Error {
+    match error.downcast::<Fault>() {
+        Ok(fault) => {
+            let precision = weights.narrowest_floats().name();
+            Fault { remedy: format!("{}, or export with --precision {precision}", fault.remedy), ..fault }.into()
+        }
+        Err(error) => error,
+    }
 }
 
 /// The tensors of a dense layer in integers.
@@ -212,5 +225,24 @@ fn push_gru(push: &mut impl FnMut(Role, Vec<f32>), cell: &CellWeights, reset_aft
     push(Role::RecurrentWeights, weights);
     if reset_after {
         push(Role::RecurrentBiases, (2 * lanes..3 * lanes).map(|at| row(at).map_or(0.0, second)).collect());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use latch_engine::layers::pooling::Pooling as Readout;
+
+    #[test]
+    fn a_refused_layer_names_the_floats_that_hold_all_weights() {
+        for (weight, precision) in [(20_000.0, "f16"), (70_000.0, "f32")] {
+            let mut weights = Weights::random(5, 4, &[3], Readout::Last, 1);
+            weights.layers[0].recurrent_kernel[0] = weight;
+            let error = pack(&weights, Storage::Int8).err().expect("too large for integers").to_string();
+            assert!(
+                error.starts_with("lstm 0 kernel: ") && error.ends_with(&format!("--precision {precision}")),
+                "{error}"
+            );
+        }
     }
 }

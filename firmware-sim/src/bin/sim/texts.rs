@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use latch_data::composed::into_composed;
 use latch_data::dataset::{self, Label, Part, Task};
 use latch_data::error::{fault, read_file};
 use latch_engine::image::Image;
@@ -33,7 +34,8 @@ impl Arguments {
     pub(crate) fn source(&self, task: Task) -> Result<Box<dyn Source>> {
         Ok(match (&self.text, &self.data) {
             (Some(text), _) => {
-                Box::new(Texts::new(std::iter::once(Ok(Text { bytes: text.clone().into(), label: None }))))
+                let bytes = into_composed(text.clone()).into();
+                Box::new(Texts::new(std::iter::once(Ok(Text { bytes, label: None }))))
             }
             (None, Some(path)) => Box::new(Texts::new(labelled(path, self.limit, task)?)),
             (None, None) => {

@@ -3,7 +3,9 @@
 use crate::early::EarlyReport;
 use crate::export::judged::{Exported, Findings, Judged};
 use crate::metrics::BINS;
+use crate::quantizer::Clipped;
 use crate::report::table;
+use crate::shown::shown;
 use latch_engine::image::header::Early;
 
 /// Precision against accuracy, agreement with f32, image bytes, RAM and time.
@@ -69,6 +71,29 @@ pub(super) fn findings(findings: &Findings) -> Option<String> {
         }
     }
     (!text.is_empty()).then_some(text)
+}
+
+/// Rows of the embedding that are named one by one.
+const NAMED_ROWS: usize = 8;
+
+/// Which rows of the embedding lost most of a value, in words; `None` where none has.
+pub(super) fn clipped(rows: &[(String, Clipped)]) -> Option<String> {
+    if rows.is_empty() {
+        return None;
+    }
+    let mut text =
+        format!("embedding rows that are far larger than the others, and clipped to their range: {}\n", rows.len());
+    for (word, Clipped { kept, occurrences, .. }) in rows.iter().take(NAMED_ROWS) {
+        text += &format!(
+            "  {}: to {:.1} % of its value; it occurs {occurrences} times in the training texts\n",
+            shown(word),
+            100.0 * kept
+        );
+    }
+    if rows.len() > NAMED_ROWS {
+        text += &format!("  and {} more\n", rows.len() - NAMED_ROWS);
+    }
+    Some(text)
 }
 
 /// What folding did, in words; `None` where nothing is folded.
