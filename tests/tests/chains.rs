@@ -46,8 +46,8 @@ fn any_chain() -> impl Strategy<Value = (u16, Vec<Kind>)> {
     let width = prop::sample::select(vec![1_u16, 3, 5]);
     (width, prop::collection::vec(steps(), 1..=4), pooling, behind, 1..5_u16).prop_map(
         |(width, mut kinds, pooling, behind, outputs)| {
-            let has_cell = kinds.iter().any(|kind| !matches!(kind, Kind::Dense(..)));
-            kinds.extend(pooling.filter(|&pooling| pooling != Pooling::Attention || has_cell).map(Kind::Pooling));
+            let is_bounded = !matches!(kinds.last(), Some(Kind::Dense(_, Activation::Linear | Activation::Relu)));
+            kinds.extend(pooling.filter(|&pooling| pooling != Pooling::Attention || is_bounded).map(Kind::Pooling));
             kinds.extend(behind.into_iter().map(|(outputs, activation)| Kind::Dense(outputs, activation)));
             kinds.push(Kind::Dense(outputs, Activation::Linear));
             (width, kinds)
@@ -242,8 +242,11 @@ fn a_chain_that_makes_no_sense_is_refused_with_its_sentence() {
         (&[lstm(3, 4), gru(3, 2), dense(2, 1)], "layer 1 of the image is inconsistent: its inputs are not"),
         (&[lstm(3, 4), mean, rnn(4, 4), dense(4, 1)], "layer 2 of the image is inconsistent: a recurrent layer cannot"),
         (&[lstm(3, 4), mean, mean, dense(4, 1)], "nothing left to pool"),
-        (&[attention, dense(3, 1)], "attention needs a recurrent layer"),
-        (&[dense(3, 2), attention, dense(2, 1)], "attention needs a recurrent layer"),
+        (
+            &[attention, dense(3, 1)],
+            "attention needs values in [-1, 1] before it, of a recurrent layer, tanh or sigmoid",
+        ),
+        (&[lstm(3, 4), dense(4, 2), attention, dense(2, 1)], "attention needs values in [-1, 1]"),
         (&[lstm(3, 0), dense(0, 1)], "no units"),
         (&[gru(3, 2047), dense(2047, 1)], "more columns than this engine reads"),
         (&[lstm(3, 4), dense(4, 0)], "no inputs or outputs"),

@@ -243,7 +243,7 @@ fn what_does_not_go_with_a_chain_is_refused_by_its_name() {
     let train = |model: &str, more: &[&str]| {
         place.latch(["train", "--data", "data", "--out", "run", "--json", "--model", model].iter().chain(more))
     };
-    place.refuse(&mut train("embedding 8 > gru 2041", &[]), &["--model: gru: 8 inputs and 2041 units are more than"]);
+    place.refuse_usage(&mut train("embedding 8 > gru 2041", &[]), &["--model", "8 inputs and 2041 units"]);
 }
 
 /// What stands between quotes behind `--model`, and between backticks where it begins as a model does.

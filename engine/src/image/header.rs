@@ -317,12 +317,12 @@ impl Description {
             return Err(Error::Shape { problem });
         }
         let mut features = self.embedding.width;
-        let (mut place, mut cells, mut is_pooled) = (0, 0, false);
+        let (mut place, mut is_bounded, mut is_pooled) = (0, false, false);
         while let Some(layer) = self.layers.at(place) {
-            if let Err(problem) = self.check_layer(place, layer, features, cells, is_pooled) {
+            if let Err(problem) = self.check_layer(place, layer, features, is_bounded, is_pooled) {
                 return Err(Error::Layer { layer: place as u8, problem });
             }
-            cells += layer.is_cell() as u32;
+            is_bounded = layer.is_bounded();
             is_pooled |= matches!(layer, Layer::Pooling(_));
             features = layer.outputs(features);
             place += 1;
@@ -359,7 +359,7 @@ impl Description {
         place: usize,
         layer: &Layer,
         features: u16,
-        cells: u32,
+        is_bounded: bool,
         is_pooled: bool,
     ) -> Result<(), &'static str> {
         if let Err(problem) = layer.check(self.precision) {
@@ -377,8 +377,10 @@ impl Description {
             if is_pooled {
                 return Err(problem!("there is nothing left to pool behind pooling"));
             }
-            if matches!(pooling, Pooling::Attention) && cells == 0 {
-                return Err(problem!("attention needs a recurrent layer before it"));
+            if matches!(pooling, Pooling::Attention) && !is_bounded {
+                return Err(problem!(
+                    "attention needs values in [-1, 1] before it, of a recurrent layer, tanh or sigmoid"
+                ));
             }
         }
         let is_projected = PROJECTION && matches!(layer, Layer::Lstm(lstm) if lstm.projected);

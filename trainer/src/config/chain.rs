@@ -145,6 +145,12 @@ impl LayerConfig {
         }
     }
 
+    /// True where its values are in [-1, 1], in integers as in floats.
+    pub fn is_bounded(&self) -> bool {
+        let squashes = matches!(self, LayerConfig::Dense { activation: Activation::Tanh | Activation::Sigmoid, .. });
+        squashes || self.cell().is_some()
+    }
+
     /// The cell of a recurrent layer.
     pub fn cell(&self) -> Option<&CellConfig> {
         match self {
@@ -196,13 +202,16 @@ impl Chain {
 
     /// Says why the layers cannot stand in this order, and which of them is meant: 0 is the embedding, 1 the lowest layer.
     pub fn fault(&self) -> Option<(usize, &'static str)> {
-        let mut pooled = false;
+        let (mut pooled, mut bounded) = (false, false);
         for (number, layer) in (1..).zip(&self.layers) {
             let last = number == self.layers.len();
             match layer {
                 LayerConfig::Pooling(_) if pooled => return Some((number, "a sequence is pooled once")),
-                LayerConfig::Pooling(Pooling::Attention) if self.cells().next().is_none() => {
-                    return Some((number, "attention weighs the states of a recurrent layer, and there is none"));
+                LayerConfig::Pooling(Pooling::Attention) if !bounded => {
+                    return Some((
+                        number,
+                        "attention weighs values in [-1, 1]: put it behind a recurrent layer, or a dense one with tanh or sigmoid",
+                    ));
                 }
                 LayerConfig::Pooling(_) => pooled = true,
                 LayerConfig::Dense { units: None, .. } if !last => {
@@ -217,6 +226,7 @@ impl Chain {
                 _ if pooled => return Some((number, "a recurrent layer reads steps: put it before the pooling")),
                 _ => {}
             }
+            bounded = layer.is_bounded();
         }
         match self.layers.last() {
             Some(LayerConfig::Dense { .. }) => None,

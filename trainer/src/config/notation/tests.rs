@@ -195,8 +195,8 @@ fn chain() -> impl Strategy<Value = Chain> {
     let behind = proptest::collection::vec(dense(), 0..4);
     (1_usize..500, share(), steps, pooling, behind, share()).prop_map(
         |(embedding, word_dropout, mut layers, pooling, behind, dropout)| {
-            let recurrent = layers.iter().any(|layer| layer.cell().is_some());
-            let pooling = pooling.filter(|pooling| recurrent || *pooling != Pooling::Attention);
+            let bounded = layers.last().is_some_and(LayerConfig::is_bounded);
+            let pooling = pooling.filter(|pooling| bounded || *pooling != Pooling::Attention);
             layers.extend(pooling.map(LayerConfig::Pooling));
             layers.extend(behind);
             layers.push(LayerConfig::Dense { units: None, activation: Activation::Linear, dropout });

@@ -108,8 +108,10 @@ fn layers() -> impl Strategy<Value = String> {
     let pooling = prop::option::weighted(0.8, prop::sample::select(&POOLINGS[..]));
     (1_usize..20, before, pooling, behind).prop_map(|(embedding, before, pooling, behind)| {
         let recurrent = before.iter().any(|(kind, _)| !kind.starts_with("dense"));
+        let bounded = before.last().is_some_and(|(kind, _)| !["dense #", "dense # relu"].contains(kind));
         let pooling = match pooling {
-            None | Some("attention") if !recurrent => Some("mean"),
+            None if !recurrent => Some("mean"),
+            Some("attention") if !bounded => Some("mean"),
             pooling => pooling,
         };
         let text = |(kind, units): &(&str, usize)| kind.replace('#', &units.to_string());
