@@ -36,10 +36,10 @@ const START: &str = "start";
 const ENGINE: &str = "engine";
 const GRU_ENGINE: &str = "engine, gru on ids";
 
-/// The most bytes that a program may have. Wanted of the engines are 14,336 and 7,168: `docs/results` says where they stand.
+/// The most bytes that a program may have. 7,168 are wanted of the second engine: `docs/results` says what it has.
 const LIMITS: [(&str, &str, Measure, u64); 4] = [
-    ("mps2-an386/engine", "code and constants", |size| size.text + size.rodata, 16_896),
-    ("mps2-an386/engine, gru on ids", "code and constants", |size| size.text + size.rodata, 12_800),
+    ("mps2-an386/engine", "code and constants", |size| size.text + size.rodata, 14_336),
+    ("mps2-an386/engine, gru on ids", "code and constants", |size| size.text + size.rodata, 11_008),
     ("mps2-an386/firmware", "flash", Size::flash, 20_480),
     ("", "RAM beside the state", Size::ram, 1_024),
 ];
