@@ -1,4 +1,4 @@
-//! Names the chips' backend: `latch_backend="dsp" | "helium" | "thumb"`, or nothing where the scalar one serves.
+//! Names the chips' backend: `latch_backend="dsp" | "helium" | "thumb"`, or nothing where the scalar one serves; and `latch_defmt`.
 //!
 //! The instruction sets of Cortex-M are not visible as target features on stable, so that they follow from the target and from
 //! `-C target-cpu`. `--cfg engine_backend="scalar"` leaves the reference alone; so does the variable `LATCH_ENGINE_BACKEND=scalar`, which
@@ -9,7 +9,11 @@ use std::env;
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!(r#"cargo::rustc-check-cfg=cfg(latch_backend, values(none(), "dsp", "helium", "thumb"))"#);
-    println!("cargo::rustc-check-cfg=cfg(latch_fpu, latch_armv8m)");
+    println!("cargo::rustc-check-cfg=cfg(latch_fpu, latch_armv8m, latch_defmt)");
+    // The feature `defmt` under a short name, for it stands above every public enum.
+    if env::var_os("CARGO_FEATURE_DEFMT").is_some() {
+        println!("cargo::rustc-cfg=latch_defmt");
+    }
     let target = env::var("TARGET").unwrap_or_default();
     let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
     let cpu = target_cpu(&flags);

@@ -13,7 +13,7 @@ pub(crate) use problem;
 
 /// Everything that opening can refuse. After opening there are no errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(latch_defmt, derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Error {
     /// The bytes do not begin as an image does.

@@ -60,7 +60,7 @@ impl<T, const HERE: usize> Part<T, HERE> {
 
 /// A feature of this crate that an image may need; [`crate::Error::Feature`] says which one is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(latch_defmt, derive(defmt::Format))]
 #[repr(u8)]
 #[allow(missing_docs, reason = "the constants above say what each is")]
 pub enum Feature {

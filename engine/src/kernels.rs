@@ -111,7 +111,7 @@ impl Packed<'_> {
 
 /// What a layer reads at a token.
 #[derive(Debug, Clone, Copy)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(latch_defmt, derive(defmt::Format))]
 pub enum Features<'a> {
     /// A row of the embedding, int8.
     Row(&'a [i8]),
@@ -137,7 +137,7 @@ impl Features<'_> {
 
 /// The same of floats.
 #[derive(Debug, Clone, Copy)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(latch_defmt, derive(defmt::Format))]
 pub enum FeaturesFloat<'a, W> {
     /// A row of the embedding.
     Row(&'a [W]),
@@ -219,12 +219,12 @@ pub trait FloatWeight: sealed::Sealed + bytemuck::Pod + Send + Sync {
 
 /// A slice of float weights whose type is known at run time. See [`FloatWeight::view`].
 #[derive(Debug, Clone, Copy)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(latch_defmt, derive(defmt::Format))]
 pub enum FloatView<'a> {
     /// 32-bit storage.
     F32(&'a [f32]),
     /// 16-bit storage.
-    F16(#[cfg_attr(feature = "defmt", defmt(Debug2Format))] &'a [f16]),
+    F16(#[cfg_attr(latch_defmt, defmt(Debug2Format))] &'a [f16]),
 }
 
 impl FloatWeight for f32 {
@@ -633,7 +633,7 @@ pub const PACKED_ALIGNMENT: usize = 64;
 
 /// The reference backend: plain Rust, on every machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(latch_defmt, derive(defmt::Format))]
 pub struct Scalar;
 
 impl Backend for Scalar {
@@ -655,7 +655,7 @@ pub trait WithBackend {
 ///
 /// On a chip the core is known when the firmware is built: there this has one variant, and no code of any other backend is linked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(latch_defmt, derive(defmt::Format))]
 pub enum AnyBackend {
     /// The reference.
     #[cfg(not(latch_backend))]

@@ -42,7 +42,7 @@ pub(crate) const OPENED_LAYERS: usize = if crate::features::DEEP { MAX_LAYERS } 
 
 /// A layer behind the embedding, as an image describes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(latch_defmt, derive(defmt::Format))]
 pub enum Layer {
     /// Long short-term memory.
     Lstm(Lstm),

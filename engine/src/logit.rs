@@ -5,7 +5,7 @@ use crate::kernels::{Backend, Scalar};
 
 /// One output before its sigmoid or softmax: integers in Q15.16 from integer models, floats from float models.
 #[derive(Clone, Copy, Debug, PartialEq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(latch_defmt, derive(defmt::Format))]
 pub enum Logit {
     /// Q15.16.
     Fixed(i32),

@@ -14,7 +14,7 @@ use crate::kernels::{self, Backend, Features, FeaturesFloat, FloatWeight, Packed
 
 /// Type of the weights, and with it the arithmetic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(latch_defmt, derive(defmt::Format))]
 pub enum Precision {
     /// 32-bit floats.
     F32,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// One epoch in figures, as a line of `metrics.jsonl`. Holds nothing that differs between two runs of the same seed.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EpochMetrics {
     /// The epoch, from 1.
     pub epoch: u64,

@@ -42,7 +42,7 @@ use crate::evaluate::evaluate;
 use crate::export::{Export, Source};
 use crate::files::{OutputFolder, create_folder, write_atomically};
 use crate::learning::sequences::{Read, Texts, fit_ngrams, read};
-use crate::learning::training::{Progress, train_until};
+use crate::learning::training::{Job, Progress, train_until};
 use crate::ngrams::Fitted;
 use crate::report::{Point, pareto_svg};
 use crate::runs::folder::RunFolder;
@@ -516,9 +516,14 @@ impl<'f> Search<'f> {
         if checkpoint.is_none() {
             folder.write_occurrences(&vocabulary, &training.occurrences)?;
         }
-        let mut train = |checkpoint, until| {
-            train_until(&config.train, &vocabulary, &training, &validation, &folder, checkpoint, observer, until)
+        let job = Job {
+            config: &config.train,
+            vocabulary: &vocabulary,
+            training: &training,
+            validation: &validation,
+            folder: &folder,
         };
+        let mut train = |checkpoint, until| train_until(&job, checkpoint, observer, until);
         let mut outcome;
         if deadline.is_none() {
             outcome = train(checkpoint, until)?;

@@ -325,7 +325,7 @@ fn a_file_of_the_verbs_has_at_most_two_hundred_lines() {
 
 #[test]
 fn every_public_enum_of_the_engine_can_be_logged_with_defmt() {
-    const DERIVE: &str = "#[cfg_attr(feature = \"defmt\", derive(defmt::Format))]";
+    const DERIVE: &str = "#[cfg_attr(latch_defmt, derive(defmt::Format))]";
     let mut enums = 0;
     for file in sources(&root().join("engine/src")) {
         let source = fs::read_to_string(&file).expect("a source");

@@ -16,7 +16,7 @@ use crate::layers::Layer;
 
 /// A tensor's values, in the order of its section.
 #[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(latch_defmt, derive(defmt::Format))]
 pub enum Values {
     /// For sections of any type that are already little-endian bytes.
     Bytes(Vec<u8>),

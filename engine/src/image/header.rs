@@ -56,7 +56,7 @@ pub mod tags {
 
 /// What the outputs are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(latch_defmt, derive(defmt::Format))]
 pub enum AnswerKind {
     /// A logit: of the positive class where there is one output, else one a class.
     #[default]
@@ -86,7 +86,7 @@ pub struct Answer {
 
 /// What the network reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(latch_defmt, derive(defmt::Format))]
 pub enum Input {
     /// UTF-8 text through the tokenizer and a vocabulary.
     Text(Text),

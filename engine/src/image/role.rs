@@ -2,7 +2,7 @@
 
 /// What a section holds. Together with the number of its layer it names a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(latch_defmt, derive(defmt::Format))]
 pub enum Role {
     /// Decoding tables of the vocabulary's two codes: `2^character_bits` then `2^prefix_bits` pairs.
     VocabularyTables,

@@ -11,7 +11,7 @@ pub const ALIGNMENT: usize = 16;
 
 /// Type of a section's elements, all little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(latch_defmt, derive(defmt::Format))]
 pub enum Element {
     /// Unsigned byte.
     U8,

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 /// Rows that the words share that are not in the vocabulary; see [`Hashed::row`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(latch_defmt, derive(defmt::Format))]
 pub struct Hashed {
     /// Rows, at least 1.
     pub rows: u32,
@@ -23,7 +23,7 @@ pub struct Hashed {
 
 /// What of a word's spelling decides its row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(latch_defmt, derive(defmt::Format))]
 #[serde(rename_all = "lowercase")]
 pub enum Spelling {
     /// All of it.

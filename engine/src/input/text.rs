@@ -30,7 +30,7 @@ use crate::image::section::{Element, SectionShape};
 
 /// Text as a model reads it: what a token is, and the vocabulary's shape; see [`super::vocabulary`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(latch_defmt, derive(defmt::Format))]
 pub struct Text {
     /// What a token is.
     pub tokens: Tokens,
@@ -50,7 +50,7 @@ pub struct Text {
 
 /// What a token of the text is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(latch_defmt, derive(defmt::Format))]
 pub enum Tokens {
     /// Words and marks.
     #[default]
@@ -61,7 +61,7 @@ pub enum Tokens {
 
 /// What a word does that is not in the vocabulary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(latch_defmt, derive(defmt::Format))]
 pub enum Unknown {
     /// It is left out.
     Skip,
@@ -226,7 +226,7 @@ pub type First = bool;
 
 /// A token that the tokenizer cut from the text, in lower-case UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(latch_defmt, derive(defmt::Format))]
 pub enum Token<'a> {
     /// A word or a number.
     Word(&'a [u8]),

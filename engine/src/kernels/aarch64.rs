@@ -27,12 +27,12 @@ extern crate std;
 
 /// The backend of every 64-bit Arm processor with vectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(latch_defmt, derive(defmt::Format))]
 pub struct Neon;
 
 /// Proof that this processor has FEAT_DotProd beside NEON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(latch_defmt, derive(defmt::Format))]
 pub struct NeonDot(());
 
 impl NeonDot {

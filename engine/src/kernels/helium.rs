@@ -30,7 +30,7 @@ use slices::{add_i16, dot_i16, max_i16, narrow_bytes, narrow_q15, shift_q12, sig
 
 /// Helium. The core that this was compiled for has it, so that nothing needs detecting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(latch_defmt, derive(defmt::Format))]
 pub struct Helium(());
 
 impl Helium {

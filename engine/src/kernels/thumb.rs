@@ -18,7 +18,7 @@ use super::{Backend, RowsI8};
 
 /// ARMv6-M. Every core that this was compiled for has it, so that nothing needs detecting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(latch_defmt, derive(defmt::Format))]
 pub struct Thumb(());
 
 impl Thumb {

@@ -20,7 +20,7 @@ use super::{Backend, FloatView, FloatWeight, RowsFloat, RowsI8, scalar};
 
 /// The vectors of WebAssembly. What this was compiled for has them, so that nothing needs detecting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(latch_defmt, derive(defmt::Format))]
 pub struct Simd128(());
 
 impl Simd128 {

@@ -30,7 +30,7 @@ extern crate std;
 
 /// Proof that this processor has AVX2, FMA and F16C, and that the system saves the 256-bit registers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(latch_defmt, derive(defmt::Format))]
 pub struct Avx2(());
 
 impl Avx2 {

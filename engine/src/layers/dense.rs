@@ -26,7 +26,7 @@ pub const MAX_OUTPUTS: usize = 256;
 
 /// What follows a dense layer's sums.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(latch_defmt, derive(defmt::Format))]
 pub enum Activation {
     /// Nothing.
     #[default]
@@ -53,7 +53,7 @@ impl Activation {
 
 /// Shape of a dense layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(latch_defmt, derive(defmt::Format))]
 pub struct Dense {
     /// Features of its input.
     pub inputs: u16,

@@ -22,7 +22,7 @@ use crate::numbers::{
 
 /// Shape of an LSTM layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(latch_defmt, derive(defmt::Format))]
 pub struct Lstm {
     /// Features of its input.
     pub inputs: u16,

@@ -18,7 +18,7 @@ use crate::numbers::{FloatNumbers, Numbers, Precision, Values};
 
 /// What of the steps the layers behind it see.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(latch_defmt, derive(defmt::Format))]
 pub enum Pooling {
     /// The last step.
     #[default]

@@ -20,7 +20,7 @@ use crate::numbers::{FloatNumbers, Matrix, Numbers, Precision, Rows, Values, fea
 
 /// Shape of a simple recurrent layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(latch_defmt, derive(defmt::Format))]
 pub struct Rnn {
     /// Features of its input.
     pub inputs: u16,

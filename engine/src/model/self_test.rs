@@ -10,7 +10,7 @@ pub const SELF_TEST_STEPS: u32 = 32;
 
 /// What a self-test came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(latch_defmt, derive(defmt::Format))]
 pub enum SelfTest {
     /// The digest is the image's.
     Passed,

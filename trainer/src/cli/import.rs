@@ -4,21 +4,12 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use super::args::{ValidArg, absolute};
 use super::output::{answer, print_json, warn};
 use crate::config::chain::Pooling;
-use crate::config::{Imported, ModelConfig, NgramConfig, Objective, RunConfig, TrainConfig, Words, default_config};
-use crate::dataset::hex;
-use crate::error::fault;
-use crate::exchange::{Given, from_bytes, read_file};
-use crate::learning::sequences::Sequences;
-use crate::learning::training::{judge, uselessness};
-use crate::metrics::EpochMetrics;
-use crate::runs::checkpoint::Best;
-use crate::runs::folder::{RunFolder, read_words};
-use crate::runs::opened::load;
+use crate::runs::folder::RunFolder;
+use crate::runs::imported::{Request, import};
 
 /// Make a run folder of a network that PyTorch or Keras trained.
 ///
@@ -71,112 +62,46 @@ struct Line<'a> {
 /// A fault when the file, the vocabulary, the data or the folder cannot be used. Then the folder is as it was before.
 pub fn run(args: Args) -> Result<()> {
     let folder = RunFolder::new(&args.out);
-    folder.refuse_run()?;
-    let bytes = read_file(&args.file)?;
-    let vocabulary = args.vocabulary.as_deref().map(read_words).transpose()?;
-    let received = from_bytes(&bytes, args.file.display(), &Given { vocabulary, readout: args.readout })?;
-    let (network, vocabulary) = (received.network, received.vocabulary);
-    let chain = network.config().chain.clone();
-    let (units, layers) = (chain.cells().next().map_or(0, |cell| cell.units), chain.cells().count());
-    let (embedding, readout) = (chain.embedding, chain.pooling().unwrap_or_default());
-    let mut config = RunConfig {
-        latch: env!("CARGO_PKG_VERSION").into(),
-        train: TrainConfig {
-            model: ModelConfig {
-                vocab: vocabulary.words().len(),
-                chain,
-                words: Words::Count,
-                skip_unknown: vocabulary.rows() == vocabulary.words().len(),
-                hashed: None,
-                tiers: None,
-                ngrams: NgramConfig::NONE,
-            },
-            ..default_config()
+    let imported = import(
+        &folder,
+        &Request {
+            file: &args.file,
+            absolute_file: absolute(&args.file),
+            vocabulary: args.vocabulary.as_deref(),
+            readout: args.readout,
+            data: args.data.as_deref().map(absolute),
+            valid: args.valid.absolute(),
         },
-        data: args.data.as_deref().map(absolute).unwrap_or_default(),
-        data_sha256: String::new(),
-        valid: args.valid.absolute(),
-        imported: Some(Imported {
-            file: absolute(&args.file),
-            sha256: hex(&Sha256::digest(&bytes)),
-            vocabulary_sha256: vocabulary.sha256(),
-        }),
-    };
-    config.train.check(&format!("{}: ", args.file.display()))?;
-    let (training, validation, valid_sha256) = load(&mut config)?;
-    let (mut judged, mut warning) = (None, None);
-    if !validation.is_empty() {
-        let sequences = Sequences::read(&validation, &vocabulary, usize::MAX);
-        let (loss, accuracy) = judge(&network, &sequences, Objective::CrossEntropy)?;
-        if !loss.is_finite() {
-            let problem = format!("the validation loss is {loss}");
-            return Err(fault(args.file.display(), problem, "import a network whose training has not diverged").into());
-        }
-        judged = Some((loss, accuracy));
-        warning = uselessness(&network, &sequences, Objective::CrossEntropy)?;
-    }
-    let (valid_loss, valid_accuracy) = judged.unwrap_or_default();
-    let metrics = EpochMetrics {
-        epoch: 0,
-        train_loss: 0.0,
-        train_accuracy: 0.0,
-        valid_loss,
-        valid_accuracy,
-        gradient_norm: 0.0,
-        learning_rate: 0.0,
-        tokens: 0,
-    };
-    let weights = network.weights();
-
-    // Reading the data took time, in which a run may have begun.
-    let writer = folder.claim()?;
-    let written = writer.write_config(&config, valid_sha256).and_then(|()| {
-        writer.write_vocabulary(&vocabulary)?;
-        if !training.is_empty() {
-            writer.write_occurrences(&vocabulary, &vocabulary.occurrences(&training))?;
-        }
-        writer.write_best(&Best { metrics, network })
-    });
-    if written.is_err() {
-        // The first error is the one to report.
-        let _ = writer.remove_beginning();
-    }
-    written?;
-
-    let accuracy = match judged {
+    )?;
+    let accuracy = match imported.judged {
         Some((loss, accuracy)) => format!("validation accuracy {:.2} %, loss {loss:.4}", 100.0 * accuracy),
         None => "not judged, as no data was given".to_owned(),
     };
-    answer(
-        args.json,
-        format_args!(
-            "{}, {weights} weights in the layout {}; {accuracy}; run in {}",
-            config.train.model,
-            received.layout.name(),
-            folder.path().display(),
-        ),
-    )?;
-    if !received.unread.is_empty() {
-        let keys: Vec<String> = received.unread.iter().map(|key| format!("{key:?}")).collect();
+    let (model, layout, run) = (&imported.model, imported.layout.name(), folder.path().display().to_string());
+    let weights = imported.weights;
+    answer(args.json, format_args!("{model}, {weights} weights in the layout {layout}; {accuracy}; run in {run}"))?;
+    if !imported.unread.is_empty() {
+        let keys: Vec<String> = imported.unread.iter().map(|key| format!("{key:?}")).collect();
         let (place, keys) = (args.file.display(), keys.join(", "));
         warn(format_args!(
             "{place}: metadata {keys}: not read; what Latch is to know stands in one object under the key \"latch\""
         ));
     }
-    if let Some(warning) = warning {
+    if let Some(warning) = &imported.warning {
         warn(format_args!("{warning}"));
     }
     if args.json {
+        let chain = &model.chain;
         print_json(&Line {
-            run: &folder.path().display().to_string(),
-            layout: received.layout.name(),
-            words: vocabulary.words().len(),
-            embedding,
-            units,
-            layers,
-            readout,
+            run: &run,
+            layout,
+            words: model.vocab,
+            embedding: chain.embedding,
+            units: chain.cells().next().map_or(0, |cell| cell.units),
+            layers: chain.cells().count(),
+            readout: chain.pooling().unwrap_or_default(),
             weights,
-            valid_accuracy: judged.map(|(_, accuracy)| accuracy),
+            valid_accuracy: imported.judged.map(|(_, accuracy)| accuracy),
         })?;
     }
     Ok(())

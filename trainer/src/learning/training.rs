@@ -83,23 +83,30 @@ pub struct Outcome {
     pub warning: Option<String>,
 }
 
+/// What a run reads, and where it writes.
+#[derive(Clone, Copy)]
+pub struct Job<'a> {
+    /// What is trained, and how.
+    pub config: &'a TrainConfig,
+    /// The words of the model.
+    pub vocabulary: &'a Vocabulary,
+    /// What it learns from.
+    pub training: &'a Sequences,
+    /// What chooses the best epoch.
+    pub validation: &'a Sequences,
+    /// The run's folder.
+    pub folder: &'a RunWriter,
+}
+
 /// Trains from a checkpoint, or from the beginning where it is `None`, to the end; keeps checkpoints, metrics, curves and the best
-/// network in `folder`. Where the configuration says so, training goes on with integers, from the checkpoint of its own that `folder` may have. From the
+/// network in the run's folder. Where the configuration says so, training goes on with integers, from the checkpoint of its own that the folder may have. From the
 /// checkpoint of a finished run nothing is trained and nothing written.
 ///
 /// # Errors
 /// A fault when the loss or a gradient stops being finite, naming the epoch and, in training, the batch, or when the folder cannot be
 /// written.
-pub fn train(
-    config: &TrainConfig,
-    vocabulary: &Vocabulary,
-    training: &Sequences,
-    validation: &Sequences,
-    folder: &RunWriter,
-    checkpoint: Option<Checkpoint>,
-    progress: &mut dyn Progress,
-) -> Result<Outcome> {
-    train_until(config, vocabulary, training, validation, folder, checkpoint, progress, u64::MAX)
+pub fn train(job: &Job<'_>, checkpoint: Option<Checkpoint>, progress: &mut dyn Progress) -> Result<Outcome> {
+    train_until(job, checkpoint, progress, u64::MAX)
 }
 
 /// As [`train`], but only to the end of an epoch, from 1, where that comes first. Whoever goes on from the checkpoint then ends in the bytes
@@ -107,17 +114,13 @@ pub fn train(
 ///
 /// # Errors
 /// Those of [`train`].
-#[expect(clippy::too_many_arguments, reason = "those of `train`, and one")]
 pub fn train_until(
-    config: &TrainConfig,
-    vocabulary: &Vocabulary,
-    training: &Sequences,
-    validation: &Sequences,
-    folder: &RunWriter,
+    job: &Job<'_>,
     checkpoint: Option<Checkpoint>,
     progress: &mut dyn Progress,
     until: u64,
 ) -> Result<Outcome> {
+    let &Job { config, vocabulary, training, folder, .. } = job;
     let started = Instant::now();
     if training.ids.is_empty() || config.batch == 0 {
         return Err(fault(
@@ -138,9 +141,8 @@ pub fn train_until(
             beginning(network, config)
         }
     };
-    let data = Data { vocabulary, training, validation, folder };
-    let float = Phase { config, before: &[], epochs: config.epochs, patience: config.patience, until, quantize: None };
-    float.run(&mut at, &data, config.learning_rate, &mut pace, progress)?;
+    let float = Phase { job, before: &[], epochs: config.epochs, patience: config.patience, until, quantize: None };
+    float.run(&mut at, config.learning_rate, &mut pace, progress)?;
     let best = *at.best().ok_or_else(|| fault("--epochs", "the run has no epoch", "train for at least one epoch"))?;
     let mut quantized = None;
     let mut epochs = at.epoch;
@@ -152,14 +154,14 @@ pub fn train_until(
             None => beginning(network, config),
         };
         let phase = Phase {
-            config,
+            job,
             before: &at.metrics,
             epochs: quantize.epochs,
             patience: u64::MAX,
             until: u64::MAX,
             quantize: Some(Quantize { storage: quantize.storage, scales }),
         };
-        phase.run(&mut after, &data, quantize.learning_rate, &mut pace, progress)?;
+        phase.run(&mut after, quantize.learning_rate, &mut pace, progress)?;
         epochs += after.epoch;
         quantized = after.best().copied();
     }
@@ -208,14 +210,6 @@ fn keeps(config: &TrainConfig, epoch: u64, index: usize) -> bool {
     rng.random_range(0.0..1.0) >= config.model.ngrams.dropout
 }
 
-/// What a run reads, and where it writes.
-struct Data<'a> {
-    vocabulary: &'a Vocabulary,
-    training: &'a Sequences,
-    validation: &'a Sequences,
-    folder: &'a RunWriter,
-}
-
 /// How fast a run goes in this process, validation left out.
 struct Pace {
     started: Instant,
@@ -231,7 +225,7 @@ impl Pace {
 
 /// Epochs in a row with one schedule: those in floats, or those with integers after them.
 struct Phase<'a> {
-    config: &'a TrainConfig,
+    job: &'a Job<'a>,
     /// The epochs before this phase.
     before: &'a [EpochMetrics],
     epochs: u64,
@@ -248,133 +242,170 @@ struct Quantize {
     scales: Vec<f32>,
 }
 
+/// What learns in an epoch, and by which rate.
+struct Learner {
+    trainer: Trainer<f32>,
+    /// The network in the integers of its image, where these are learned with.
+    integers: Option<Aware>,
+    rate: LearningRate,
+    /// Batches of an epoch.
+    batches: u64,
+}
+
 impl Phase<'_> {
-    fn run(
-        &self,
-        at: &mut Checkpoint,
-        data: &Data<'_>,
-        learning_rate: f64,
-        pace: &mut Pace,
-        progress: &mut dyn Progress,
-    ) -> Result<()> {
-        let &Phase { config, before, epochs, patience, .. } = self;
-        let &Data { training, validation, folder, .. } = data;
-        let objective = config.objective();
-        let lengths: Vec<usize> = training.ids.iter().map(Vec::len).collect();
-        let options = BatchOptions { batch_size: config.batch, window: 50, seed: config.seed };
-        let batches = lengths.len().div_ceil(config.batch) as u64;
-        let total = batches * epochs;
-        let rate = LearningRate {
-            peak: learning_rate,
-            floor: 0.02,
-            warmup: (config.warmup * total as f64) as u64,
-            total,
-            decay: Decay::Cosine,
-        };
-        if at.epoch >= self.until || at.is_finished(epochs, patience) {
+    fn run(&self, at: &mut Checkpoint, learning_rate: f64, pace: &mut Pace, progress: &mut dyn Progress) -> Result<()> {
+        if at.epoch >= self.until || at.is_finished(self.epochs, self.patience) {
             return Ok(());
         }
+        let mut learner = self.learner(at, learning_rate)?;
+        while at.epoch < self.until && !at.is_finished(self.epochs, self.patience) {
+            self.learn(at, &mut learner, pace, progress)?;
+            self.judge(at, &learner, pace, progress)?;
+        }
+        Ok(())
+    }
+
+    /// What goes on learning from a checkpoint.
+    fn learner(&self, at: &Checkpoint, peak: f64) -> Result<Learner> {
+        let &Job { config, training, .. } = self.job;
+        let batches = training.ids.len().div_ceil(config.batch) as u64;
+        let total = batches * self.epochs;
+        let warmup = (config.warmup * total as f64) as u64;
+        let rate = LearningRate { peak, floor: 0.02, warmup, total, decay: Decay::Cosine };
         let mut trainer = Trainer::resume(at.network.clone(), at.adam.clone(), at.average.clone());
         trainer.tiers = config.tiers(training);
-        let mut integers = match &self.quantize {
+        let integers = match &self.quantize {
             Some(Quantize { storage, scales }) => {
                 Some(Aware::new(&trainer.network, *storage, scales.clone(), trainer.tiers.as_ref())?)
             }
             None => None,
         };
-        while at.epoch < self.until && !at.is_finished(epochs, patience) {
-            // Counted from the run's beginning: every epoch has its own order and its own noise.
-            let epoch = before.len() as u64 + at.epoch;
-            let plan = plan(&lengths, &options, epoch);
-            let mut kept = Instant::now();
-            for (number, indices) in plan.iter().enumerate().skip(at.batch as usize) {
-                let began = Instant::now();
-                let step_options = StepOptions {
-                    learning_rate: rate.at(at.epoch * batches + number as u64),
-                    clip_norm: Some(config.clip_norm),
-                    loss: LossOptions {
-                        label_smoothing: config.label_smoothing,
-                        noise: Some(Noise { seed: config.seed, epoch, batch: number as u64 }),
-                        objective,
-                        distill: config.distill.as_ref().map(Distill::from),
-                    },
-                };
-                let batch = training.batch(indices, |index| keeps(config, epoch, index));
-                let stats = match &mut integers {
-                    Some(integers) => train_step_quantized(&mut trainer, integers, &batch, &step_options),
-                    None => train_step(&mut trainer, &batch, &step_options).map_err(anyhow::Error::from),
-                };
-                let stats = stats.map_err(|error| stopped(error, epoch, number, folder))?;
-                pace.busy += began.elapsed();
-                pace.tokens += stats.tokens as u64;
-                at.sums.loss += stats.loss_sum;
-                at.sums.correct += stats.correct as u64;
-                at.sums.answers += stats.answers as u64;
-                at.sums.tokens += stats.tokens as u64;
-                at.sums.gradient_norm += stats.gradient_norm;
-                at.batch = number as u64 + 1;
-                progress.batch(&BatchProgress {
-                    epoch: epoch + 1,
-                    done: number + 1,
-                    batches: plan.len(),
-                    loss: at.sums.mean_loss(),
-                    accuracy: at.sums.accuracy(objective),
-                    tokens_per_second: pace.tokens_per_second(),
-                });
-                if kept.elapsed() > folder.checkpoint_interval() && number + 1 < plan.len() {
-                    take(at, &trainer);
-                    folder.write_checkpoint(at, self.quantize.is_some())?;
-                    kept = Instant::now();
-                }
-            }
-            let network = trainer.best_network();
-            let (valid_loss, valid_accuracy) = match &self.quantize {
-                Some(quantize) => {
-                    let weights = quantize.weights(network, config, training);
-                    judge_image(&weights, data.vocabulary, quantize.storage, validation, config)?
-                }
-                None => judge(network, validation, objective)?,
+        Ok(Learner { trainer, integers, rate, batches })
+    }
+
+    /// The epoch that is next, counted from the run's beginning: every epoch has its own order and its own noise.
+    fn epoch(&self, at: &Checkpoint) -> u64 {
+        self.before.len() as u64 + at.epoch
+    }
+
+    /// The batches of an epoch, from where the checkpoint stands.
+    fn learn(
+        &self,
+        at: &mut Checkpoint,
+        learner: &mut Learner,
+        pace: &mut Pace,
+        progress: &mut dyn Progress,
+    ) -> Result<()> {
+        let &Job { config, training, folder, .. } = self.job;
+        let epoch = self.epoch(at);
+        let objective = config.objective();
+        let lengths: Vec<usize> = training.ids.iter().map(Vec::len).collect();
+        let options = BatchOptions { batch_size: config.batch, window: 50, seed: config.seed };
+        let plan = plan(&lengths, &options, epoch);
+        let mut kept = Instant::now();
+        for (number, indices) in plan.iter().enumerate().skip(at.batch as usize) {
+            let began = Instant::now();
+            let step_options = StepOptions {
+                learning_rate: learner.rate.at(at.epoch * learner.batches + number as u64),
+                clip_norm: Some(config.clip_norm),
+                loss: LossOptions {
+                    label_smoothing: config.label_smoothing,
+                    noise: Some(Noise { seed: config.seed, epoch, batch: number as u64 }),
+                    objective,
+                    distill: config.distill.as_ref().map(Distill::from),
+                },
             };
-            let sums = std::mem::take(&mut at.sums);
-            for (part, loss) in [("training", sums.mean_loss()), ("validation", valid_loss)] {
-                if loss.is_nan() || loss > DIVERGED {
-                    let problem = format!("the {part} loss is {loss:.4e}: the weights have diverged");
-                    return Err(diverged(format!("epoch {}", epoch + 1), problem, folder));
-                }
-            }
-            let metrics = EpochMetrics {
+            let batch = training.batch(indices, |index| keeps(config, epoch, index));
+            let stats = match &mut learner.integers {
+                Some(integers) => train_step_quantized(&mut learner.trainer, integers, &batch, &step_options),
+                None => train_step(&mut learner.trainer, &batch, &step_options).map_err(anyhow::Error::from),
+            };
+            let stats = stats.map_err(|error| stopped(error, epoch, number, folder))?;
+            pace.busy += began.elapsed();
+            pace.tokens += stats.tokens as u64;
+            at.sums.loss += stats.loss_sum;
+            at.sums.correct += stats.correct as u64;
+            at.sums.answers += stats.answers as u64;
+            at.sums.tokens += stats.tokens as u64;
+            at.sums.gradient_norm += stats.gradient_norm;
+            at.batch = number as u64 + 1;
+            progress.batch(&BatchProgress {
                 epoch: epoch + 1,
-                train_loss: sums.mean_loss(),
-                train_accuracy: sums.accuracy(objective),
-                valid_loss,
-                valid_accuracy,
-                gradient_norm: sums.gradient_norm / plan.len() as f64,
-                learning_rate: rate.at(at.epoch * batches + batches - 1),
-                tokens: sums.tokens,
-            };
-            let best = at.best().is_none_or(|best| metrics.valid_loss < best.valid_loss);
-            at.metrics.push(metrics);
-            (at.epoch, at.batch) = (at.epoch + 1, 0);
-            take(at, &trainer);
-            if best {
-                let best = Best { metrics, network: trainer.best_network().clone() };
-                match &self.quantize {
-                    Some(Quantize { storage, scales }) => folder.write_quantized(&BestQuantized {
-                        best,
-                        storage: *storage,
-                        embedding_scales: scales.clone(),
-                    })?,
-                    None => folder.write_best(&best)?,
-                }
+                done: number + 1,
+                batches: plan.len(),
+                loss: at.sums.mean_loss(),
+                accuracy: at.sums.accuracy(objective),
+                tokens_per_second: pace.tokens_per_second(),
+            });
+            if kept.elapsed() > folder.checkpoint_interval() && number + 1 < plan.len() {
+                take(at, &learner.trainer);
+                folder.write_checkpoint(at, self.quantize.is_some())?;
+                kept = Instant::now();
             }
-            let all = [before, &at.metrics].concat();
-            let quantized = self.quantize.as_ref().map(|quantize| (quantize.storage, at.metrics.len()));
-            folder.write_metrics(&all, quantized)?;
-            folder.write_curves(&report::curves_svg(&all)?, &report::curves_png(&all)?)?;
-            folder.write_checkpoint(at, self.quantize.is_some())?;
-            progress.epoch(&metrics, pace.started.elapsed(), best);
         }
         Ok(())
+    }
+
+    /// Ends an epoch: judges the network on the validation part, and keeps what it is worth.
+    fn judge(&self, at: &mut Checkpoint, learner: &Learner, pace: &Pace, progress: &mut dyn Progress) -> Result<()> {
+        let &Job { config, folder, .. } = self.job;
+        let epoch = self.epoch(at);
+        let (valid_loss, valid_accuracy) = self.validation(learner.trainer.best_network())?;
+        let sums = std::mem::take(&mut at.sums);
+        for (part, loss) in [("training", sums.mean_loss()), ("validation", valid_loss)] {
+            if loss.is_nan() || loss > DIVERGED {
+                let problem = format!("the {part} loss is {loss:.4e}: the weights have diverged");
+                return Err(diverged(format!("epoch {}", epoch + 1), problem, folder));
+            }
+        }
+        let metrics = EpochMetrics {
+            epoch: epoch + 1,
+            train_loss: sums.mean_loss(),
+            train_accuracy: sums.accuracy(config.objective()),
+            valid_loss,
+            valid_accuracy,
+            gradient_norm: sums.gradient_norm / learner.batches as f64,
+            learning_rate: learner.rate.at((at.epoch + 1) * learner.batches - 1),
+            tokens: sums.tokens,
+        };
+        let best = at.best().is_none_or(|best| metrics.valid_loss < best.valid_loss);
+        at.metrics.push(metrics);
+        (at.epoch, at.batch) = (at.epoch + 1, 0);
+        take(at, &learner.trainer);
+        if best {
+            self.keep(Best { metrics, network: learner.trainer.best_network().clone() })?;
+        }
+        let all = [self.before, &at.metrics].concat();
+        let quantized = self.quantize.as_ref().map(|quantize| (quantize.storage, at.metrics.len()));
+        folder.write_metrics(&all, quantized)?;
+        folder.write_curves(&report::curves_svg(&all)?, &report::curves_png(&all)?)?;
+        folder.write_checkpoint(at, self.quantize.is_some())?;
+        progress.epoch(&metrics, pace.started.elapsed(), best);
+        Ok(())
+    }
+
+    /// Loss and accuracy on the validation part, of the image where its integers are learned with.
+    fn validation(&self, network: &Network<f32>) -> Result<(f64, f64)> {
+        let &Job { config, vocabulary, training, validation, .. } = self.job;
+        match &self.quantize {
+            Some(quantize) => {
+                let weights = quantize.weights(network, config, training);
+                judge_image(&weights, vocabulary, quantize.storage, validation, config)
+            }
+            None => judge(network, validation, config.objective()),
+        }
+    }
+
+    /// Writes the best network so far.
+    fn keep(&self, best: Best) -> Result<()> {
+        match &self.quantize {
+            Some(Quantize { storage, scales }) => self.job.folder.write_quantized(&BestQuantized {
+                best,
+                storage: *storage,
+                embedding_scales: scales.clone(),
+            }),
+            None => self.job.folder.write_best(&best),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::config::RunConfig;
 use crate::distillation::teach;
 use crate::error::{Fault, fault};
 use crate::learning::sequences::{Sequences, Texts, fit_ngrams, read};
-use crate::learning::training::{Outcome, Progress, train, uselessness};
+use crate::learning::training::{Job, Outcome, Progress, train, uselessness};
 use crate::metrics::judge;
 use crate::vocabulary::{Vocabulary, units_of};
 
@@ -155,7 +155,14 @@ fn go(
             100.0 * alone.1
         ));
     }
-    let outcome = train(&config.train, &vocabulary, &read.training, &read.validation, folder, checkpoint, progress)?;
+    let job = Job {
+        config: &config.train,
+        vocabulary: &vocabulary,
+        training: &read.training,
+        validation: &read.validation,
+        folder,
+    };
+    let outcome = train(&job, checkpoint, progress)?;
     let warning = uselessness(&folder.best()?.network, &read.validation, config.train.objective())?;
     Ok(Outcome { warning, ..outcome })
 }

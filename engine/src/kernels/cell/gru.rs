@@ -16,7 +16,7 @@ use super::{AsTheyLie, RowProducts, product_q15, without_subnormals};
 
 /// Where the reset gate stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(latch_defmt, derive(defmt::Format))]
 pub enum Reset {
     /// Behind the recurrent kernel's product: `r * (U h + c)`.
     After,

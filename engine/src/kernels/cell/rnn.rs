@@ -5,7 +5,7 @@ use super::{AsTheyLie, RowProducts, without_subnormals};
 
 /// What follows the sums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(latch_defmt, derive(defmt::Format))]
 pub enum Activation {
     /// The hyperbolic tangent.
     Tanh,

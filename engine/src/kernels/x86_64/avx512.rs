@@ -32,7 +32,7 @@ extern crate std;
 
 /// Proof that this processor has AVX-512 F, BW, DQ and VL besides what [`Avx2`] asks for, and that the system saves the 512-bit registers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(latch_defmt, derive(defmt::Format))]
 pub struct Avx512(Avx2);
 
 impl Avx512 {
@@ -51,7 +51,7 @@ impl Avx512 {
 
 /// Proof of what [`Avx512`] proves and of VNNI, the products of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(latch_defmt, derive(defmt::Format))]
 pub struct Avx512Vnni(Avx512);
 
 impl Avx512Vnni {

@@ -22,7 +22,7 @@ extern crate std;
 
 /// Proof of what [`Avx2`] proves and of AVX-VNNI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(latch_defmt, derive(defmt::Format))]
 pub struct AvxVnni(Avx2);
 
 impl AvxVnni {
