@@ -12,9 +12,10 @@ use latch_trainer::{
     },
     learning::{
         sequences::Sequences,
-        training::{BatchProgress, Progress},
+        training::{BatchProgress, Job, Progress},
     },
     metrics::EpochMetrics,
+    runs::writer::RunWriter,
 };
 
 /// What a training reads: its examples are pairs of the same words in another order with opposite labels, and no pair is divided
@@ -34,6 +35,12 @@ pub struct Task {
 }
 
 impl Task {
+    /// What is trained into a folder.
+    pub fn job<'a>(&'a self, folder: &'a RunWriter) -> Job<'a> {
+        let Task { config, vocabulary, training, validation, .. } = self;
+        Job { config, vocabulary, training, validation, folder }
+    }
+
     /// A task of `examples` reviews to learn from and `held_out` to judge by.
     pub fn new(config: TrainConfig, examples: usize, held_out: usize) -> Self {
         let mut learned = built_in::generate(1, examples + held_out);

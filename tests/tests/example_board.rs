@@ -96,7 +96,8 @@ fn lines(image: &[u8]) -> Result<[(String, String); 2]> {
         let mut session = model.session(&mut state)?;
         session.push_bytes(text.as_bytes());
         session.finish();
-        let (logit, probability) = (session.output(), probability_q15(session.output()));
+        let (logit, positive) = (session.output(), u32::from(probability_q15(session.output())));
+        let probability = if logit.is_positive() { positive } else { (1 << 15) - positive };
         let verdict = if logit.is_positive() { "positive" } else { "negative" };
         let thousandths = (f64::from(probability) * 1000.0 / 32768.0).round();
         answers.push(format!("{verdict}, {thousandths} per mille ({probability} of 32768)"));

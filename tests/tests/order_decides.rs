@@ -38,7 +38,7 @@ fn a_small_lstm_passes_ninety_per_cent_and_so_do_its_images() {
     let task = task();
     let folder = tempfile::tempdir().expect("a folder for the run");
     let run = RunFolder::new(folder.path()).hold().expect("the folder is free");
-    let outcome = train(&task.config, &task.vocabulary, &task.training, &task.validation, &run, None, &mut Silent);
+    let outcome = train(&task.job(&run), None, &mut Silent);
     let outcome = outcome.expect("the training ends");
     println!("f32 network: {:.3} in {:?}", outcome.best.valid_accuracy, outcome.elapsed);
     assert!(outcome.best.valid_accuracy > 0.9, "{}", outcome.best.valid_accuracy);

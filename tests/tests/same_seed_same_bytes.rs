@@ -47,10 +47,7 @@ fn run(
 ) {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
     let run = RunFolder::new(folder).hold().expect("the folder is free");
-    pool.install(|| {
-        train(&task.config, &task.vocabulary, &task.training, &task.validation, &run, checkpoint, progress)
-    })
-    .expect("the training ends");
+    pool.install(|| train(&task.job(&run), checkpoint, progress)).expect("the training ends");
 }
 
 /// Every file of a run by its name, and the images of its best network.

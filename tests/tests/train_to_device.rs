@@ -21,8 +21,7 @@ fn trained() -> (Vec<Example>, Vec<(Precision, Vec<u8>)>) {
     let task = Task::new(config(8, 16, 5), 6000, 200);
     let folder = tempfile::tempdir().expect("a folder for the run");
     let run = RunFolder::new(folder.path()).hold().expect("the folder is free");
-    train(&task.config, &task.vocabulary, &task.training, &task.validation, &run, None, &mut Silent)
-        .expect("the training ends");
+    train(&task.job(&run), None, &mut Silent).expect("the training ends");
     let best = Weights::of(&run.best().expect("the run has finished epochs").network);
     let image = |precision| {
         let image =

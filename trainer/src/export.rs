@@ -106,6 +106,8 @@ pub struct Source<'a> {
 struct Learned {
     weights: Weights,
     origin: Origin,
+    /// The temperature that its logits were divided by, where they were.
+    calibration: Option<Calibration>,
 }
 
 /// A run's weights, ready to be packed at any precision.
@@ -114,8 +116,6 @@ pub struct Export<'a> {
     task: Task,
     float: Learned,
     aware: Option<(Storage, Learned)>,
-    /// The temperature that the logits were divided by, where they were.
-    pub calibration: Option<Calibration>,
 }
 
 /// An image.
@@ -129,8 +129,8 @@ pub struct Made {
 }
 
 impl<'a> Export<'a> {
-    /// Fuses a run's networks with its n-grams, and divides their logits by the temperature that fits the validation part, where `calibrate` says so and the
-    /// labels are classes. Values are brought back to the unit of the labels.
+    /// Fuses a run's networks with its n-grams, and divides the logits of each by the temperature that fits it on the validation part, where `calibrate` says so
+    /// and the labels are classes. Values are brought back to the unit of the labels.
     ///
     /// # Errors
     /// Those of [`Network::forward`], and a fault when weights that learned with integers do not fit them.
@@ -139,34 +139,31 @@ impl<'a> Export<'a> {
         let task = config.train.task;
         let calibrate = calibrate && !task.has_values() && !source.validation.is_empty();
         let validation = if calibrate || source.ngrams.is_some() { source.validation() } else { Sequences::default() };
-        let (weights, logits) = source.fused(&best.network, &best.network, &validation)?;
+        let labels = validation.labels.concat();
         let shape = config.train.model.tiers;
-        let weights = Weights { tiers: shape, ..weights };
-        let float = Learned { weights, origin: source.origin(best)? };
+        let learned = |(weights, logits): (Weights, Vec<f32>), origin: Origin| {
+            let calibration = calibrate.then(|| Calibration::of(&logits, &labels, task.outputs()));
+            let weights = Weights { tiers: shape, ..weights };
+            let weights = match &calibration {
+                Some(calibration) => weights.at_temperature(calibration.temperature),
+                None if task.has_values() => weights.in_the_unit_of(Scale::of(source.training)),
+                None => weights,
+            };
+            Learned { weights, origin, calibration }
+        };
+        let float = learned(source.fused(&best.network, &best.network, &validation)?, source.origin(best)?);
         let aware = match source.quantized {
             Some(BestQuantized { best, storage, embedding_scales }) => {
                 let tiers = shape.map(|shape| Tiers::new(shape, source.occurrences, best.network.config().vocabulary));
                 let judged =
                     Aware::new(&best.network, *storage, embedding_scales.clone(), tiers.as_ref())?.integers.real;
-                let (weights, _) = source.fused(&best.network, &judged, &validation)?;
-                let weights = Weights { tiers: shape, embedding_scales: embedding_scales.clone(), ..weights };
-                Some((*storage, Learned { weights, origin: source.origin(best)? }))
+                let (weights, logits) = source.fused(&best.network, &judged, &validation)?;
+                let weights = Weights { embedding_scales: embedding_scales.clone(), ..weights };
+                Some((*storage, learned((weights, logits), source.origin(best)?)))
             }
             None => None,
         };
-        let calibration = calibrate.then(|| Calibration::of(&logits, &validation.labels.concat(), task.outputs()));
-        let finished = |learned: Learned| {
-            let weights = match &calibration {
-                Some(calibration) => learned.weights.at_temperature(calibration.temperature),
-                None if task.has_values() => learned.weights.in_the_unit_of(Scale::of(source.training)),
-                None => learned.weights,
-            };
-            Learned { weights, ..learned }
-        };
-        // The weights that learned with integers are those of the same network some epochs later: its temperature is theirs.
-        let aware = aware.map(|(storage, learned)| (storage, finished(learned)));
-        let float = finished(float);
-        Ok(Export { vocabulary, task, float, aware, calibration })
+        Ok(Export { vocabulary, task, float, aware })
     }
 
     /// The image at a precision: of the network that learned with its integers where there is one, else of the one that learned in floats.
@@ -198,9 +195,18 @@ impl<'a> Export<'a> {
 
     /// The weights of [`Export::image`].
     pub fn weights(&self, storage: Storage) -> &Weights {
+        &self.learned(storage).weights
+    }
+
+    /// The temperature that the logits of [`Export::image`] were divided by, where they were.
+    pub fn calibration(&self, storage: Storage) -> Option<Calibration> {
+        self.learned(storage).calibration
+    }
+
+    fn learned(&self, storage: Storage) -> &Learned {
         match &self.aware {
-            Some((learned, aware)) if *learned == storage => &aware.weights,
-            _ => &self.float.weights,
+            Some((learned, aware)) if *learned == storage => aware,
+            _ => &self.float,
         }
     }
 

@@ -208,7 +208,7 @@ fn a_model_that_no_image_can_hold_is_refused_before_it_is_trained() {
     for (model, words) in [
         (deep.as_str(), "--model: dense: 17 layers behind the embedding, the pooling and the last one included"),
         ("text 9 > embedding 8 whole=4000000000 > lstm 4", "--model whole: the embedding has"),
-        ("text 9 > embedding 8 whole=5 quotient=90 > lstm 4", "are left for 90 remainders"),
+        ("text 9 > embedding 8 whole=5 quotient=90 > lstm 4", "give quotient= at most"),
         ("text 9 unknown=ending:1048570 > embedding 8", "rows for unknown words are more than an image holds"),
     ] {
         place.refuse(&mut train(model), &[words]);

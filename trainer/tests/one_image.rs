@@ -23,7 +23,7 @@ fn the_library_gives_the_bytes_of_latch_export_at_every_precision() {
         place.train(run, more);
         let trained = Trained::read(&RunFolder::new(place.file(run))).expect("a run");
         let export = Export::of(trained.source(), true).expect("weights");
-        assert!(export.calibration.is_some());
+        assert!(export.calibration(Storage::Int8).is_some());
         for storage in Storage::ALL {
             let image = export.image(storage).expect("an image");
             assert_eq!(image.aware, (run, storage) == ("integers", Storage::Int4));

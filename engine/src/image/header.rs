@@ -685,6 +685,13 @@ impl core::fmt::Display for Description {
             Input::Ids => write!(formatter, "ids {}", self.embedding.rows)?,
         }
         write!(formatter, " > embedding {}", self.embedding.width)?;
-        self.layers.iter().try_for_each(|layer| write!(formatter, " > {layer}"))
+        let last = self.layers.count().wrapping_sub(1);
+        self.layers.iter().enumerate().try_for_each(|(place, layer)| match layer {
+            // The task gives the answer its outputs, so that a chain does not say them.
+            Layer::Dense(Dense { activation: Activation::Linear, .. }) if place == last => {
+                formatter.write_str(" > dense")
+            }
+            layer => write!(formatter, " > {layer}"),
+        })
     }
 }

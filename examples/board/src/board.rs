@@ -24,9 +24,9 @@ use latch_engine::image::Image;
 #[cfg(feature = "slot")]
 const SLOT_STATE_BYTES: usize = 2048;
 
-/// Bits a second, 8N1, as the register wants them: 0x0027_5000 for 9,600, 0x01D7_E000 for 115,200. Six bytes must take longer than the
-/// longest step: 6 ms at 9,600.
-const BAUD_RATE: u32 = 0x0027_5000;
+/// Bits a second, 8N1, as the register wants them: 0x0013_B000 for 4,800, 0x0027_5000 for 9,600, 0x01D7_E000 for 115,200. Six bytes must take longer
+/// than two steps, those of a word and of the mark behind it: 12 ms at 4,800.
+const BAUD_RATE: u32 = 0x0013_B000;
 
 /// The pins to the USB plug's chip.
 const PIN_SEND: usize = 24;

@@ -101,7 +101,8 @@ fn answer(uart: &mut Uart, stream: &mut View<'_, '_, '_>) {
         }
     } else if outputs == 1 {
         let logit = stream.output();
-        let probability = u32::from(probability_q15(logit)); // in 32768ths
+        let positive = u32::from(probability_q15(logit)); // in 32768ths
+        let probability = if logit.is_positive() { positive } else { (1 << 15) - positive };
         write_class(uart, usize::from(logit.is_positive()), 2);
         uart.write(b", ");
         write_number(uart, (probability * 1000 + (1 << 14)) >> 15);

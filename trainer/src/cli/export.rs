@@ -150,8 +150,14 @@ fn report(args: &Args, exported: &Exported) -> Result<()> {
         answer(
             json,
             format_args!(
-                "saturated on {texts} training texts: gates {}, cells {}, hidden states {}; embedding weights {}\n",
-                counts.gates, counts.cells, counts.hidden, counts.embedding
+                "saturated on {texts} training texts: {}embedding weights {}\n",
+                // Of LSTM layers alone is it known.
+                if counts.gates.total == 0 {
+                    String::new()
+                } else {
+                    format!("gates {}, cells {}, hidden states {}; ", counts.gates, counts.cells, counts.hidden)
+                },
+                counts.embedding
             ),
         )?;
     }

@@ -153,7 +153,7 @@ pub fn export(run: &Trained, folder: &RunFolder, options: &Options) -> Result<Ex
         let aware = images[unfolded].made.aware;
         images.push(judgement(&image, reported)?.of(Made { storage, aware, bytes: bytes.clone() }));
     }
-    let findings = Findings { answers: "validation part", calibration: export.calibration, early };
+    let findings = Findings { answers: "validation part", calibration: export.calibration(storage), early };
     let word =
         |id: u32| source.vocabulary.words().get(id as usize).map_or("(unknown words)", String::as_str).to_owned();
     let clipped = clipped(export.weights(storage), storage).into_iter().map(|row| (word(row.id), row)).collect();

@@ -64,13 +64,19 @@ fn check_tiers(config: &RunConfig, vocabulary: &Vocabulary) -> Result<(), Fault>
     if others > 0 && tiers.remainders <= others {
         return Ok(());
     }
-    let problem = format!(
-        "the embedding has {} rows, {} of them whole: {others} are left for {} remainders",
-        vocabulary.rows(),
-        tiers.whole,
-        tiers.remainders.max(1)
-    );
-    Err(fault("--model whole", problem, "give fewer whole rows or remainders, or more words"))
+    let rows = vocabulary.rows();
+    let (problem, remedy) = if others == 0 {
+        (
+            format!("the texts have words for {rows} rows, and all {} would be whole", tiers.whole),
+            format!("give whole= less than {rows}, or leave it out"),
+        )
+    } else {
+        (
+            format!("{others} rows are not whole, fewer than the quotient's {}", tiers.remainders),
+            format!("give quotient= at most {others}"),
+        )
+    };
+    Err(fault("--model whole", problem, remedy))
 }
 
 /// Goes on with the run in a folder; of one that is done, gives its end again.

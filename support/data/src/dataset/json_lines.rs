@@ -59,7 +59,12 @@ impl Objects {
         let label = match (self.task.each_step(), object.label, object.labels) {
             (true, _, Some(labels)) => labels.into_iter().map(word).collect::<Vec<_>>().join(" "),
             (true, _, None) => return wrong("the object has no labels".to_owned()),
-            (false, Some(Value::Null) | None, _) => return wrong("the object has no label".to_owned()),
+            (false, Some(Value::Null) | None, Some(_)) => {
+                return wrong(
+                    "the object has labels, one a token, which are learned with --task tags or tag-values".to_owned(),
+                );
+            }
+            (false, Some(Value::Null) | None, None) => return wrong("the object has no label".to_owned()),
             (false, Some(label), _) => word(label),
         };
         let text = match (object.text, object.tokens) {

@@ -103,7 +103,10 @@ impl Task {
         match self {
             Task::Verdict => match class_named(class) {
                 Some(class) => Ok(class as f32),
-                None => unknown("is unknown", "write 0, neg or negative, or else 1, pos or positive"),
+                None => unknown(
+                    "is unknown",
+                    "write 0, neg or negative, or else 1, pos or positive; classes 0, 1, 2 and so on are learned with --task classes",
+                ),
             },
             Task::Classes(classes) | Task::Tags(classes) => match class.parse::<u32>() {
                 Ok(class) if class < most(classes) => Ok(class as f32),
