@@ -147,13 +147,16 @@ impl Layer {
         matches!(self, Layer::Lstm(_) | Layer::Gru(_) | Layer::Rnn(_))
     }
 
-    /// True where integers and floats hold its values to [-1, 1] alike; what a linear or rectified dense layer gives has a scale of its own in integers.
+    /// True where integers and floats hold its values to [-1, 1] alike: not of a rectifier, nor of a linear dense layer, which has a scale of its own in integers.
     pub const fn is_bounded(&self) -> bool {
-        self.is_cell()
-            || matches!(
-                self,
-                Layer::Dense(Dense { activation: dense::Activation::Tanh | dense::Activation::Sigmoid, .. })
-            )
+        use dense::Activation::{Sigmoid, Tanh};
+        matches!(
+            self,
+            Layer::Lstm(_)
+                | Layer::Gru(_)
+                | Layer::Rnn(Rnn { relu: false, .. })
+                | Layer::Dense(Dense { activation: Tanh | Sigmoid, .. })
+        )
     }
 
     /// True where its weights have four bits.

@@ -46,7 +46,10 @@ fn any_chain() -> impl Strategy<Value = (u16, Vec<Kind>)> {
     let width = prop::sample::select(vec![1_u16, 3, 5]);
     (width, prop::collection::vec(steps(), 1..=4), pooling, behind, 1..5_u16).prop_map(
         |(width, mut kinds, pooling, behind, outputs)| {
-            let is_bounded = !matches!(kinds.last(), Some(Kind::Dense(_, Activation::Linear | Activation::Relu)));
+            let is_bounded = !matches!(
+                kinds.last(),
+                Some(Kind::Dense(_, Activation::Linear | Activation::Relu) | Kind::Rnn(_, true))
+            );
             kinds.extend(pooling.filter(|&pooling| pooling != Pooling::Attention || is_bounded).map(Kind::Pooling));
             kinds.extend(behind.into_iter().map(|(outputs, activation)| Kind::Dense(outputs, activation)));
             kinds.push(Kind::Dense(outputs, Activation::Linear));

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use clap::ValueEnum;
+use latch_data::composed::composed;
 use latch_engine::input::text::Unknown;
 use latch_engine::layers::MAX_LAYERS;
 use latch_engine::layers::MAX_WIDTH;
@@ -299,7 +300,12 @@ fn words(place: &str, model: &Described, given: &Given) -> Result<Vocabulary> {
     let vocabulary = Vocabulary::from_words(words.clone(), unknown);
     // A word that was cut in the middle of `don't` may read differently; one in ten that do are another tokenizer's.
     let strange: Vec<&String> =
-        (0..).zip(words).filter(|(id, word)| vocabulary.ids(word) != [*id]).map(|(_, word)| word).collect();
+        (0..).zip(words).filter(|(id, word)| vocabulary.ids(&composed(word)) != [*id]).map(|(_, word)| word).collect();
+    if let Some(word) = words.iter().find(|word| word.contains(['\n', '\r'])) {
+        return Err(
+            fault(at, format!("the word {word:?} has a line's end in it"), "leave it out: no text gives it").into()
+        );
+    }
     if 10 * strange.len() > words.len() {
         let problem = format!(
             "{} of {} words are none that Latch's tokenizer gives, such as {:?}",

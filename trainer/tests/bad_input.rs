@@ -198,7 +198,7 @@ fn a_model_that_no_image_can_hold_is_refused_before_it_is_trained() {
         (deep.as_str(), "17 layers behind the embedding, the pooling and the last one included, are more than the 16"),
         ("embedding 8 > lstm 60000", "8 inputs and 60000 units are more than the 2048 in all"),
         ("embedding 100 > lstm 2000", "100 inputs and 2000 units are more"),
-        ("embedding 9 > attention", "attention weighs values in [-1, 1]: put it behind a recurrent layer"),
+        ("embedding 9 > attention", "attention weighs values in [-1, 1]: put it behind a recurrent layer without relu"),
         ("embedding 8 whole=5 rare=9 > lstm 4", "rare: must be a whole number from 1 to 8"),
         ("text 9 unknown=hashed:1048576 > embedding 8", "unknown: must be of rows from 1 to below 1048576"),
     ] {
@@ -207,7 +207,7 @@ fn a_model_that_no_image_can_hold_is_refused_before_it_is_trained() {
     let deep = format!("embedding 8{} > dense", " > lstm 3".repeat(15));
     for (model, words) in [
         (deep.as_str(), "--model: dense: 17 layers behind the embedding, the pooling and the last one included"),
-        ("text 9 > embedding 8 whole=4000000000 > lstm 4", "--model whole: the embedding has"),
+        ("text 9 > embedding 8 whole=4000000000 > lstm 4", "--model whole: the texts have words for"),
         ("text 9 > embedding 8 whole=5 quotient=90 > lstm 4", "give quotient= at most"),
         ("text 9 unknown=ending:1048570 > embedding 8", "rows for unknown words are more than an image holds"),
     ] {

@@ -26,12 +26,16 @@ pub fn into_composed(text: String) -> String {
     }
 }
 
-/// The same of bytes that are meant to be UTF-8; other bytes stay as they are.
+/// The same of bytes that are meant to be UTF-8, of each piece between bytes that are not, which stay as they are.
 #[must_use]
 pub fn composed_bytes(bytes: Vec<u8>) -> Vec<u8> {
     match String::from_utf8(bytes) {
         Ok(text) => into_composed(text).into_bytes(),
-        Err(error) => error.into_bytes(),
+        Err(error) => error.as_bytes().utf8_chunks().fold(Vec::new(), |mut all, chunk| {
+            all.extend(composed(chunk.valid()).as_bytes());
+            all.extend(chunk.invalid());
+            all
+        }),
     }
 }
 
@@ -50,5 +54,6 @@ mod tests {
         assert_eq!(composed("c\u{301}\u{327}"), "\u{1e09}");
         assert!(matches!(composed("plain, 한국어, ﬁne"), Cow::Borrowed(_)));
         assert_eq!(composed_bytes(vec![b'e', 0xcc]), [b'e', 0xcc]);
+        assert_eq!(composed_bytes(b"e\xcc\x81\xff e\xcc\x81".to_vec()), b"\xc3\xa9\xff \xc3\xa9");
     }
 }

@@ -145,10 +145,15 @@ impl LayerConfig {
         }
     }
 
-    /// True where its values are in [-1, 1], in integers as in floats.
+    /// True where its values are in [-1, 1], in integers as in floats: not of a rectifier.
     pub fn is_bounded(&self) -> bool {
-        let squashes = matches!(self, LayerConfig::Dense { activation: Activation::Tanh | Activation::Sigmoid, .. });
-        squashes || self.cell().is_some()
+        match self {
+            Self::Lstm(_) | Self::Gru { .. } => true,
+            Self::Rnn { activation, .. } | Self::Dense { activation, .. } => {
+                matches!(activation, Activation::Tanh | Activation::Sigmoid)
+            }
+            Self::Pooling(_) => false,
+        }
     }
 
     /// The cell of a recurrent layer.
@@ -210,7 +215,7 @@ impl Chain {
                 LayerConfig::Pooling(Pooling::Attention) if !bounded => {
                     return Some((
                         number,
-                        "attention weighs values in [-1, 1]: put it behind a recurrent layer, or a dense one with tanh or sigmoid",
+                        "attention weighs values in [-1, 1]: put it behind a recurrent layer without relu, or a dense one with tanh or sigmoid",
                     ));
                 }
                 LayerConfig::Pooling(_) => pooled = true,

@@ -197,8 +197,14 @@ fn all_precisions(export: &Export<'_>, asked: Storage) -> Result<(Vec<Made>, Mis
             Err(error) => return Err(error),
         }
     }
-    if let Some(aware) = export.learned_integers().and_then(|storage| export.aware_image(storage)) {
-        made.push(aware?);
+    if let Some(storage) = export.learned_integers()
+        && let Some(image) = export.aware_image(storage)
+    {
+        match image {
+            Ok(image) => made.push(image),
+            Err(error) if storage != asked => missing.push((storage, error)),
+            Err(error) => return Err(error),
+        }
     }
     Ok((made, missing))
 }

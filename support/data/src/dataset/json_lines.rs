@@ -61,7 +61,8 @@ impl Objects {
             (true, _, None) => return wrong("the object has no labels".to_owned()),
             (false, Some(Value::Null) | None, Some(_)) => {
                 return wrong(
-                    "the object has labels, one a token, which are learned with --task tags or tag-values".to_owned(),
+                    "the object has no label but labels, one a token, which are learned with --task tags or tag-values"
+                        .to_owned(),
                 );
             }
             (false, Some(Value::Null) | None, None) => return wrong("the object has no label".to_owned()),

@@ -130,13 +130,20 @@ impl ChainError {
     }
 }
 
+/// The most characters of a text that are shown with a mistake.
+const SHOWN: usize = 240;
+
 impl fmt::Display for ChainError {
     /// The problem, the text, and carets below the place of the mistake.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let before = self.text[..self.place.start].chars().count();
         let length = self.text[self.place.clone()].chars().count().max(1);
-        let shown: String = self.text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        write!(f, "{}\n  {shown}\n  {:before$}{:^<length$}", self.problem, "", "")
+        // Of a long text what stands around the mistake.
+        let skipped = before.saturating_sub(SHOWN / 2);
+        let shown = self.text.chars().skip(skipped).take(SHOWN).map(|c| if c.is_control() { ' ' } else { c });
+        let (shown, before) = (shown.collect::<String>(), before - skipped);
+        let carets = length.min(SHOWN - before);
+        write!(f, "{}\n  {shown}\n  {}{}", self.problem, " ".repeat(before), "^".repeat(carets))
     }
 }
 

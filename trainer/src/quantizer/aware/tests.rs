@@ -108,7 +108,7 @@ fn layers() -> impl Strategy<Value = String> {
     let pooling = prop::option::weighted(0.8, prop::sample::select(&POOLINGS[..]));
     (1_usize..20, before, pooling, behind).prop_map(|(embedding, before, pooling, behind)| {
         let recurrent = before.iter().any(|(kind, _)| !kind.starts_with("dense"));
-        let bounded = before.last().is_some_and(|(kind, _)| !["dense #", "dense # relu"].contains(kind));
+        let bounded = before.last().is_some_and(|(kind, _)| !["dense #", "dense # relu", "rnn # relu"].contains(kind));
         let pooling = match pooling {
             None if !recurrent => Some("mean"),
             Some("attention") if !bounded => Some("mean"),

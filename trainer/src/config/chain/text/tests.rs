@@ -8,14 +8,14 @@ fn refused(text: &str) -> (String, String) {
 #[test]
 fn a_chain_is_read_with_its_sizes_and_options() {
     let text = "embedding 8 word_dropout=0.1 > lstm 16 dropout=0.2 recurrent_dropout=0.3 > gru 24 reset_before > rnn 5 relu > \
-                attention > dense 7 tanh dropout=0.5 > dense";
+                max > dense 7 tanh dropout=0.5 > dense";
     let chain: Chain = text.parse().unwrap();
     assert_eq!((chain.embedding, chain.word_dropout), (8, 0.1));
     let expected = [
         LayerConfig::Lstm(CellConfig { units: 16, dropout: 0.2, recurrent_dropout: 0.3 }),
         LayerConfig::Gru { cell: CellConfig::of(24), reset_after: false },
         LayerConfig::Rnn { cell: CellConfig::of(5), activation: Activation::Relu },
-        LayerConfig::Pooling(Pooling::Attention),
+        LayerConfig::Pooling(Pooling::Max),
         LayerConfig::Dense { units: Some(7), activation: Activation::Tanh, dropout: 0.5 },
         LayerConfig::Dense { units: None, activation: Activation::Linear, dropout: 0.0 },
     ];
@@ -59,6 +59,20 @@ fn a_mistake_is_pointed_at_with_carets() {
 }
 
 #[test]
+fn a_mistake_in_a_text_of_any_length_is_shown_with_what_stands_around_it() {
+    for spaces in [0, 100, 300, 70_000] {
+        let text = format!("embedding 8{} > lsmt 3 > dense", " ".repeat(spaces));
+        let error = text.parse::<Chain>().expect_err("a mistake").to_string();
+        let lines: Vec<&str> = error.lines().collect();
+        assert!(lines[0].contains("did you mean `lstm`?") && lines.iter().all(|line| line.len() < 300), "{spaces}");
+        let place = lines[2].find("^^^^").expect("carets");
+        assert_eq!(&lines[1][place..place + 4], "lsmt", "{spaces}");
+    }
+    let word = "f".repeat(70_000).parse::<Chain>().expect_err("a mistake").to_string();
+    assert!(word.ends_with("^^^") && word.len() < 80_000);
+}
+
+#[test]
 fn every_mistake_is_named_at_its_place_with_the_nearest_layer_or_option() {
     for (text, problem, place) in [
         ("", "a layer is missing here", ""),
@@ -93,6 +107,7 @@ fn every_mistake_is_named_at_its_place_with_the_nearest_layer_or_option() {
         ("embedding 8 > last > lstm 3 > dense", "before the pooling", "lstm 3"),
         ("embedding 8 > attention > dense", "attention weighs values in [-1, 1]", "attention"),
         ("embedding 8 > lstm 3 > dense 4 relu > attention > dense", "put it behind a recurrent layer", "attention"),
+        ("embedding 8 > rnn 3 relu > attention > dense", "without relu", "attention"),
         ("embedding 8 > dense > lstm 3 > dense", "needs its units", "dense"),
         ("embedding 8 > dense 3", "has no number", "dense 3"),
         ("embedding 8 > dense relu", "the answer is linear", "dense relu"),
