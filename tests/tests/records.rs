@@ -205,9 +205,17 @@ fn other_thresholds_of_an_early_exit_leave_the_rest_of_the_notes() {
     let image = Image::open(&bytes).expect("what was written opens");
     let early = [Early { tokens: 8, logit: 200_000 }, Early { tokens: 20, logit: 100_000 }];
     let answer = Answer { kind: AnswerKind::Classes, each_step: false };
-    let changed = with_answer(&image, answer, &early).expect("one verdict of two classes");
-    let changed = Image::open(&changed).expect("what was written opens");
+    let written = with_answer(&image, answer, &early).expect("one verdict of two classes");
+    let changed = Image::open(&written).expect("what was written opens");
     assert_eq!(Notes::of(&changed), Notes { early: early.to_vec(), ..notes.clone() });
+    // As many as the record says.
+    let mut all = records(&written);
+    let place = all.iter().position(|record| record.tag == tags::EARLY).expect("it has thresholds");
+    for count in [0, 1, 3, 127, 255] {
+        all[place].content[0] = count;
+        let refused = Image::open(&with_records(&written, &all)).err();
+        assert_eq!(refused, Some(Error::Record { tag: tags::EARLY }), "{count}");
+    }
     // And at each step, and back.
     let each = Answer { each_step: true, ..answer };
     let steps = with_answer(&changed, each, &[]).expect("it pools the last step");
@@ -292,7 +300,8 @@ fn a_float_image_whose_sums_could_overflow_is_refused_by_layer_and_row() {
 #[test]
 fn a_float_state_with_an_infinity_or_no_number_anywhere_in_a_layer_is_refused() {
     for pooling in models::POOLINGS {
-        for cell in [Kind::Lstm(5), Kind::Gru(5, true), Kind::Rnn(5, true)] {
+        // Attention does not read what a rectifier gives.
+        for cell in [Kind::Lstm(5), Kind::Gru(5, true), Kind::Rnn(5, pooling != Pooling::Attention)] {
             let kinds = [cell, Kind::Pooling(pooling), Kind::Dense(2, Activation::Linear)];
             let bytes = chains::image(Weights::F32, 6, &kinds, 8);
             let image = Image::open(&bytes).expect("just made");

@@ -568,9 +568,6 @@ impl<'a> Earlies<'a> {
     pub(crate) fn check(self) -> Result<(), Error> {
         let mut rest = self;
         let mut before: Option<Early> = None;
-        if self.stated > MAX_EARLY as u32 {
-            return Err(Error::Record { tag: tags::EARLY });
-        }
         for _ in 0..self.stated {
             let early = rest.next().ok_or(Error::Record { tag: tags::EARLY })?;
             if before.is_some_and(|before| before.tokens >= early.tokens || before.logit < early.logit) {
@@ -579,7 +576,8 @@ impl<'a> Earlies<'a> {
             }
             before = Some(early);
         }
-        if rest.steps.is_empty() { Ok(()) } else { Err(Error::Record { tag: tags::EARLY }) }
+        let fits = rest.steps.is_empty() && self.stated <= MAX_EARLY as u32;
+        if fits { Ok(()) } else { Err(Error::Record { tag: tags::EARLY }) }
     }
 }
 

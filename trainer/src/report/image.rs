@@ -12,6 +12,7 @@ use latch_engine::input::hashed::{Hashed, Spelling};
 use latch_engine::input::text::{Tokens, Unknown};
 use latch_engine::layers::Layer;
 use latch_engine::{Model, Precision, SELF_TEST_STEPS, SelfTest};
+use latch_firmware_sim::sim::budget::STACK_RESERVE;
 use serde::Serialize;
 
 use super::table;
@@ -122,6 +123,10 @@ pub fn text(model: &Model<'_>, image: &Image<'_>, words: bool) -> Result<String>
     )?;
     options(&mut text, model, image)?;
     writeln!(text, "RAM         {} bytes a stream: State<{}>", model.state_bytes(), model.state_bytes())?;
+    writeln!(
+        text,
+        "stack       {STACK_RESERVE} bytes are set aside on a board, for the engine, the link and interrupts"
+    )?;
     let features: Vec<String> = description.features().map(|feature| format!("{feature:?}")).collect();
     writeln!(
         text,
