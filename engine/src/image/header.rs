@@ -548,36 +548,35 @@ pub const MAX_EARLY: usize = 8;
 
 /// The thresholds of an early exit, by rising tokens and falling logits, as they lie in the image.
 #[derive(Clone, Copy, Debug)]
-pub struct Earlies<'a> {
-    steps: Reader<'a>,
-    /// How many there are, as the record says.
-    stated: u32,
-}
+pub struct Earlies<'a>(Reader<'a>);
 
 impl<'a> Earlies<'a> {
     /// No threshold.
-    pub(crate) const NONE: Self = Earlies { steps: Reader(&[]), stated: 0 };
+    pub(crate) const NONE: Self = Earlies(Reader(&[]));
 
     pub(crate) fn of(records: &'a [u8]) -> Self {
-        let Some(mut steps) = find(records, tags::EARLY) else { return Self::NONE };
-        let stated = steps.u32().unwrap_or(u32::MAX);
-        Earlies { steps, stated }
+        let mut content = find(records, tags::EARLY).unwrap_or(Reader(&[]));
+        // How many there are, which the record's end says as well.
+        content.u32();
+        Earlies(content)
     }
 
     /// Checks that thresholds can be read, and fall as tokens rise.
     pub(crate) fn check(self) -> Result<(), Error> {
         let mut rest = self;
         let mut before: Option<Early> = None;
-        for _ in 0..self.stated {
-            let early = rest.next().ok_or(Error::Record { tag: tags::EARLY })?;
+        for count in 0.. {
+            if rest.0.is_empty() {
+                break;
+            }
+            let early = rest.next().filter(|_| count < MAX_EARLY).ok_or(Error::Record { tag: tags::EARLY })?;
             if before.is_some_and(|before| before.tokens >= early.tokens || before.logit < early.logit) {
                 let problem = problem!("the thresholds of an early exit do not fall as the tokens rise");
                 return Err(Error::Shape { problem });
             }
             before = Some(early);
         }
-        let fits = rest.steps.is_empty() && self.stated <= MAX_EARLY as u32;
-        if fits { Ok(()) } else { Err(Error::Record { tag: tags::EARLY }) }
+        Ok(())
     }
 }
 
@@ -585,7 +584,7 @@ impl Iterator for Earlies<'_> {
     type Item = Early;
 
     fn next(&mut self) -> Option<Early> {
-        Some(Early { tokens: self.steps.u32()?, logit: self.steps.u32()? })
+        Some(Early { tokens: self.0.u32()?, logit: self.0.u32()? })
     }
 }
 
