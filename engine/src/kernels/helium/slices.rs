@@ -91,49 +91,34 @@ pub(super) unsafe extern "C" fn widen_i8(x: *const i8, out: *mut i16, count: usi
     )
 }
 
-/// [`crate::kernels::scalar::narrow_q15`], eight at a time.
-///
-/// # Safety
-/// Both pointers are good for `count` elements.
-#[unsafe(naked)]
-pub(super) unsafe extern "C" fn narrow_q15(h: *const i16, out: *mut i16, count: usize) {
-    naked_asm!(
-        ".cpu cortex-m55",
-        "push {{r7, lr}}",
-        "mov r3, #128",
-        "wlstp.16 lr, r2, 3f",
-        "2:",
-        "vldrh.u16 q0, [r0], #16",
-        "vqadd.s16 q0, q0, r3",
-        "vshr.s16 q0, q0, #8",
-        "vstrh.16 q0, [r1], #16",
-        "letp lr, 2b",
-        "3:",
-        "pop {{r7, pc}}",
-    )
+/// [`crate::kernels::scalar::narrow_q15`], eight at a time, into what `$store` stores.
+macro_rules! narrow {
+    ($name:ident, $out:ty, $store:literal) => {
+        /// A hidden state, Q0.15, in Q0.7.
+        ///
+        /// # Safety
+        /// Both pointers are good for `count` elements.
+        #[unsafe(naked)]
+        pub(super) unsafe extern "C" fn $name(h: *const i16, out: *mut $out, count: usize) {
+            naked_asm!(
+                ".cpu cortex-m55",
+                "push {{r7, lr}}",
+                "mov r3, #128",
+                "wlstp.16 lr, r2, 3f",
+                "2:",
+                "vldrh.u16 q0, [r0], #16",
+                "vqadd.s16 q0, q0, r3",
+                "vshr.s16 q0, q0, #8",
+                $store,
+                "letp lr, 2b",
+                "3:",
+                "pop {{r7, pc}}",
+            )
+        }
+    };
 }
-
-/// [`crate::kernels::scalar::narrow_q15`] into bytes, eight at a time.
-///
-/// # Safety
-/// Both pointers are good for `count` elements.
-#[unsafe(naked)]
-pub(super) unsafe extern "C" fn narrow_bytes(h: *const i16, out: *mut i8, count: usize) {
-    naked_asm!(
-        ".cpu cortex-m55",
-        "push {{r7, lr}}",
-        "mov r3, #128",
-        "wlstp.16 lr, r2, 3f",
-        "2:",
-        "vldrh.u16 q0, [r0], #16",
-        "vqadd.s16 q0, q0, r3",
-        "vshr.s16 q0, q0, #8",
-        "vstrb.16 q0, [r1], #8",
-        "letp lr, 2b",
-        "3:",
-        "pop {{r7, pc}}",
-    )
-}
+narrow!(narrow_q15, i16, "vstrh.16 q0, [r1], #16");
+narrow!(narrow_bytes, i8, "vstrb.16 q0, [r1], #8");
 
 /// [`crate::kernels::scalar::add_i16`], four at a time.
 ///

@@ -65,8 +65,8 @@ macro_rules! columns {
     };
 }
 
-/// `z = (acc * multiplier + bias) >> shift` of a gate, in place. Multipliers at r1, biases at r2, the shift in r3.
-macro_rules! requantize {
+/// `acc * multiplier + bias` of a row into r4. Multipliers at r1, biases at r2. Clobbers r5.
+macro_rules! scaled {
     ($acc:literal, $multiplier:literal, $bias:literal) => {
         concat!(
             "ldrh r4, [r1, #",
@@ -80,11 +80,14 @@ macro_rules! requantize {
             $bias,
             "]\n",
             "adds r4, r4, r5\n",
-            "asrs r4, r3\n",
-            "mov ",
-            $acc,
-            ", r4\n",
         )
+    };
+}
+
+/// `z = (acc * multiplier + bias) >> shift` of a gate, in place. The shift in r3, the rest as [`scaled`].
+macro_rules! requantize {
+    ($acc:literal, $multiplier:literal, $bias:literal) => {
+        concat!(scaled!($acc, $multiplier, $bias), "asrs r4, r3\n", "mov ", $acc, ", r4\n")
     };
 }
 
@@ -95,25 +98,10 @@ macro_rules! horner {
     };
 }
 
-/// `out = acc * multiplier + bias` of a row. Multipliers at r1, biases at r2, sums at r3.
+/// `out = acc * multiplier + bias` of a row. Sums at r3, the rest as [`scaled`].
 macro_rules! scale {
     ($acc:literal, $multiplier:literal, $word:literal) => {
-        concat!(
-            "ldrh r4, [r1, #",
-            $multiplier,
-            "]\n",
-            "mov r5, ",
-            $acc,
-            "\n",
-            "muls r4, r5, r4\n",
-            "ldr r5, [r2, #",
-            $word,
-            "]\n",
-            "adds r4, r4, r5\n",
-            "str r4, [r3, #",
-            $word,
-            "]\n",
-        )
+        concat!(scaled!($acc, $multiplier, $word), "str r4, [r3, #", $word, "]\n")
     };
 }
 
