@@ -13,6 +13,7 @@ use latch_emulator::command::{Command, root, target_folder};
 use serde::{Deserialize, Serialize};
 
 use crate::setup;
+use crate::whole::write_record;
 
 /// A line may exceed its record by so many percent: what another inlining decision costs.
 const ALLOWED_PERCENT: u64 = 3;
@@ -57,9 +58,7 @@ pub(crate) fn run(update: bool) -> Result<bool> {
     let measured = measure()?;
     let path = root().join("benches/results/instructions.json");
     if update {
-        let mut text = serde_json::to_string_pretty(&measured)?;
-        text.push('\n');
-        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        write_record(&path, &measured)?;
         for (name, count) in &measured.instructions {
             println!("{name:24} {count:>12}");
         }

@@ -6,22 +6,27 @@
 //! - [`chips`] counts the same on every emulated chip, and holds it to what Latch promises.
 //! - [`foreign`] runs the engine's tests on processors that this machine is not.
 //! - [`size`] weighs engine and firmware on every chip, and holds them to limits and record.
+//! - [`default_model`] records what the default model reaches, and [`results`] makes tables of all records.
 //! - [`peers`] compares one step with other engines.
 //! - [`keras`] compares the speed of training with Keras.
 //! - [`device`] runs a model on an emulated board.
 //! - [`wasm`] runs the engine's tests as WebAssembly.
+//! - [`whole`] writes files whole or not at all.
 //! - [`wrapper`] lets a backend be forced without compiling the dependencies again.
 
 mod chips;
+mod default_model;
 mod device;
 mod foreign;
 mod instructions;
 mod keras;
 mod peers;
+mod results;
 mod setup;
 mod size;
 mod test;
 mod wasm;
+mod whole;
 mod wrapper;
 
 use std::process::ExitCode;
@@ -66,6 +71,11 @@ enum Verb {
         #[arg(long)]
         update: bool,
     },
+    /// Trains the default model with some seeds and records accuracy and bytes of its images; takes minutes
+    #[command(after_help = "Example: cargo xtask default-model --train imdb_train.tsv.gz --test imdb_test.tsv.gz")]
+    DefaultModel(default_model::Options),
+    /// Writes docs/results/latest.md from the records in benches/results/
+    Results,
     /// Compares the time of one LSTM step with other engines, in one table; the first time takes half an hour and 6 GB
     #[command(after_help = "Example: cargo xtask peers --rounds 5 --out docs/results")]
     Peers(peers::Options),
@@ -99,6 +109,8 @@ fn main() -> ExitCode {
         Verb::Boot { elf } => return finish(device::boot(&elf)),
         Verb::Keras(options) => return finish(keras::run(&options).map(|()| 0)),
         Verb::Peers(options) => return finish(peers::run(&options).map(|()| 0)),
+        Verb::DefaultModel(options) => return finish(default_model::run(&options).map(|()| 0)),
+        Verb::Results => return finish(results::run().map(|()| 0)),
         Verb::Setup => setup::run().map(|missing| missing.is_empty()),
         Verb::Test { quick } => Ok(test::run(quick)),
         Verb::Instructions { update } => instructions::run(update),

@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use latch_emulator::command::{Command, root, target_folder};
 
+use crate::whole::write_whole;
+
 /// The sizes that are measured, as `latch_benches::peers::cell::SHAPES`.
 const SIZES: [&str; 6] = ["16x16", "32x32", "64x64", "128x128", "256x256", "1x40"];
 
@@ -267,14 +269,6 @@ fn rtneural(folder: &Path) -> Result<PathBuf> {
         .context("g++ and Eigen compile it: apt-get install g++ libeigen3-dev")?;
     fs::rename(&made, &program).with_context(|| format!("cannot write {}", program.display()))?;
     Ok(program)
-}
-
-/// Writes a file whole or not at all.
-fn write_whole(path: &Path, content: &str) -> Result<()> {
-    let part = path.with_extension("part");
-    fs::write(&part, content)
-        .and_then(|()| fs::rename(&part, path))
-        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 pub(crate) fn text(path: &Path) -> String {

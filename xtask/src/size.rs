@@ -19,6 +19,8 @@ use latch_emulator::toolchain::Toolchain;
 use latch_parts::boards::BOARDS;
 use serde::{Deserialize, Serialize};
 
+use crate::whole::write_record;
+
 /// What is weighed on every board: programs and the engine's features in them. All of it runs int8 images only, as firmware does that is to be small.
 const PROGRAMS: [(&str, Program, Port, &[&str]); 5] = [
     (START, Program::Start, Port::Semihosting, &DEFAULT_MODEL),
@@ -38,8 +40,8 @@ const GRU_ENGINE: &str = "engine, gru on ids";
 
 /// The most bytes that a program may have. 7,168 are wanted of the second engine: `docs/results` says what it has.
 const LIMITS: [(&str, &str, Measure, u64); 4] = [
-    ("mps2-an386/engine", "code and constants", |size| size.text + size.rodata, 14_336),
-    ("mps2-an386/engine, gru on ids", "code and constants", |size| size.text + size.rodata, 11_008),
+    ("mps2-an386/engine", "code and constants", Size::code, 14_336),
+    ("mps2-an386/engine, gru on ids", "code and constants", Size::code, 11_008),
     ("mps2-an386/firmware", "flash", Size::flash, 20_480),
     ("", "RAM beside the state", Size::ram, 1_024),
 ];
@@ -49,7 +51,7 @@ type Measure = fn(&Size) -> u64;
 
 /// Bytes of a program, by section.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Size {
+pub(crate) struct Size {
     /// Code.
     text: u64,
     /// Constants.
@@ -91,26 +93,34 @@ impl Size {
         }
     }
 
-    fn flash(&self) -> u64 {
+    /// Code and constants.
+    pub(crate) fn code(&self) -> u64 {
+        self.text + self.rodata
+    }
+
+    pub(crate) fn flash(&self) -> u64 {
         self.text + self.rodata + self.vectors + self.data
     }
 
-    fn ram(&self) -> u64 {
+    pub(crate) fn ram(&self) -> u64 {
         self.data + self.bss
     }
 }
 
 /// The committed sizes of one toolchain.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Sizes {
+pub(crate) struct Sizes {
     /// The compiler's version.
-    rustc: String,
+    pub(crate) rustc: String,
     /// By `board/program`.
-    programs: BTreeMap<String, Size>,
+    pub(crate) programs: BTreeMap<String, Size>,
 }
 
 /// By the toolchain's name: two compilers make two sizes.
-type Record = BTreeMap<String, Sizes>;
+pub(crate) type Record = BTreeMap<String, Sizes>;
+
+/// Where it is, from the repository's root.
+pub(crate) const RECORD: &str = "benches/results/size.json";
 
 /// Weighs, prints, and compares with limits and record, or rewrites the record. True when every limit is kept and nothing has grown.
 ///
@@ -118,7 +128,7 @@ type Record = BTreeMap<String, Sizes>;
 /// When something does not build, or when the record cannot be read or written.
 pub(crate) fn run(update: bool) -> Result<bool> {
     let toolchain = Toolchain::find()?;
-    let path = root().join("benches/results/size.json");
+    let path = root().join(RECORD);
     let mut record = read(&path)?;
     let recorded = record.get(toolchain.name());
     println!(
@@ -160,7 +170,7 @@ pub(crate) fn run(update: bool) -> Result<bool> {
     match recorded {
         _ if update => {
             record.insert(toolchain.name().to_owned(), measured);
-            write(&path, &record)?;
+            write_record(&path, &record)?;
             println!("written to {}", path.display());
         }
         None => println!("there is no record of the toolchain {}: nothing to compare", toolchain.name()),
@@ -227,16 +237,6 @@ fn read(path: &Path) -> Result<Record> {
     }
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     serde_json::from_str(&text).with_context(|| format!("{} is no record of sizes", path.display()))
-}
-
-/// Whole or not at all.
-fn write(path: &Path, record: &Record) -> Result<()> {
-    let mut text = serde_json::to_string_pretty(record)?;
-    text.push('\n');
-    let temporary = path.with_extension("new");
-    fs::write(&temporary, text)
-        .and_then(|()| fs::rename(&temporary, path))
-        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 #[cfg(test)]

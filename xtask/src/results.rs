@@ -1,0 +1,254 @@
+//! Writes `docs/results/latest.md` from the records in `benches/results/`, so that no figure on it is typed by hand.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+
+use anyhow::{Context, Result};
+use latch_emulator::command::root;
+use latch_parts::boards::BOARDS;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::chips::{self, CMSIS_NN};
+use crate::default_model::{self, PRECISIONS};
+use crate::size;
+use crate::whole::write_whole;
+
+/// The page, from the repository's root.
+const PAGE: &str = "docs/results/latest.md";
+
+/// The toolchain whose figures are shown: rustup's, which most users have.
+const TOOLCHAIN: &str = "rustup";
+
+/// Inputs x units of the steps that are shown.
+const SHAPES: [&str; 4] = ["64x64", "32x32", "16x16", "1x1"];
+
+/// Units of the steps that are shown of a workstation.
+const UNITS: [u32; 3] = [16, 64, 256];
+
+/// What the page is made of.
+struct Records {
+    model: default_model::Record,
+    steps: BTreeMap<String, chips::Step>,
+    rustc: String,
+    sizes: BTreeMap<String, size::Size>,
+    counts: BTreeMap<String, u64>,
+}
+
+/// The part of `instructions.json` that is shown.
+#[derive(Deserialize)]
+struct Counted {
+    instructions: BTreeMap<String, u64>,
+}
+
+/// Writes the page.
+///
+/// # Errors
+/// When a record is missing or damaged, or when the page cannot be written.
+pub(crate) fn run() -> Result<()> {
+    let page = page(&Records::read()?)?;
+    write_whole(&root().join(PAGE), &page)?;
+    println!("written to {PAGE}");
+    Ok(())
+}
+
+fn read<T: DeserializeOwned>(path: &str) -> Result<T> {
+    let text = fs::read_to_string(root().join(path)).with_context(|| format!("cannot read {path}"))?;
+    serde_json::from_str(&text).with_context(|| format!("{path} is not the record that it should be"))
+}
+
+impl Records {
+    fn read() -> Result<Self> {
+        let missing = |path: &str| format!("{path} has no figures of the toolchain {TOOLCHAIN}");
+        let mut steps: chips::Record = read(chips::RECORD)?;
+        let mut sizes: size::Record = read(size::RECORD)?;
+        let sizes = sizes.remove(TOOLCHAIN).with_context(|| missing(size::RECORD))?;
+        Ok(Records {
+            model: read(default_model::RECORD)?,
+            steps: steps.remove(TOOLCHAIN).with_context(|| missing(chips::RECORD))?,
+            rustc: sizes.rustc,
+            sizes: sizes.programs,
+            counts: read::<Counted>("benches/results/instructions.json")?.instructions,
+        })
+    }
+
+    /// Instructions of one step on a board: `int8/64x64`, `cell-gru/16x16`.
+    fn step(&self, board: &str, step: &str) -> Result<u64> {
+        let name = format!("{board}/{step}");
+        Ok(self.steps.get(&name).with_context(|| format!("{} has no {name}", chips::RECORD))?.instructions)
+    }
+
+    fn size(&self, board: &str, program: &str) -> Result<&size::Size> {
+        let name = format!("{board}/{program}");
+        self.sizes.get(&name).with_context(|| format!("{} has no {name}", size::RECORD))
+    }
+
+    fn count(&self, name: &str) -> Result<u64> {
+        self.counts.get(name).copied().with_context(|| format!("instructions.json has no {name}"))
+    }
+}
+
+/// The whole page.
+fn page(records: &Records) -> Result<String> {
+    let mut page = String::from(
+        "# Latest results\n\n\
+         This page is written by `cargo xtask results` from the records in [`benches/results/`](../../benches/results/README.md). Do not edit it: a test compares the two.\n\
+         [The other pages](README.md) say how the figures came about.\n",
+    );
+    page += &default_model_section(&records.model)?;
+    page += &code_section(records)?;
+    page += &steps_section(records)?;
+    page += &workstation_section(records)?;
+    Ok(page)
+}
+
+fn default_model_section(record: &default_model::Record) -> Result<String> {
+    let mut head = String::from("| precision |");
+    for seed in record.seeds.keys() {
+        write!(head, " seed {seed} |")?;
+    }
+    head += " mean accuracy | image bytes | RAM bytes a stream |";
+    let mut rows = Vec::new();
+    for precision in PRECISIONS {
+        let figures: Vec<_> = record.seeds.values().filter_map(|images| images.get(precision)).collect();
+        let last = figures.last().with_context(|| format!("{} has no {precision}", default_model::RECORD))?;
+        let mut row = format!("| {precision} |");
+        for figures in &figures {
+            write!(row, " {} |", percent(figures.accuracy))?;
+        }
+        let mean = figures.iter().map(|figures| figures.accuracy).sum::<f64>() / figures.len() as f64;
+        let image_bytes = figures.iter().map(|figures| figures.image_bytes);
+        let (least, most) = (image_bytes.clone().min().unwrap_or(0), image_bytes.max().unwrap_or(0));
+        let bytes = if least == most { number(least) } else { format!("{} to {}", number(least), number(most)) };
+        write!(row, " {} | {bytes} | {} |", percent(mean), number(last.state_bytes))?;
+        rows.push(row);
+    }
+    Ok(format!(
+        "\n## The default model\n\n`{}`, trained on IMDb's official training split with the defaults of `latch train`. Accuracy is the engine's, on the {} reviews of the\n\
+         official test split, which chose nothing. `cargo xtask default-model --train imdb_train.tsv.gz --test imdb_test.tsv.gz` makes the record.\n\n{}",
+        record.model,
+        number(record.texts),
+        table(&head, &rows)
+    ))
+}
+
+fn code_section(records: &Records) -> Result<String> {
+    let mut rows = Vec::new();
+    for board in BOARDS {
+        let (engine, firmware) = (records.size(board.name, "engine")?, records.size(board.name, "firmware, uart")?);
+        rows.push(format!(
+            "| {} ({}) | {} | {} | {} |",
+            board.core,
+            board.name,
+            number(engine.code()),
+            number(firmware.flash()),
+            number(firmware.ram())
+        ));
+    }
+    Ok(format!(
+        "\n## Code on chips\n\nBuilds that run the default model's int8 image, by {}. The engine is code and constants alone; the firmware adds start-up, serial port and link. Neither holds the\n\
+         image. RAM is that beside the stream's state and the stack. `cargo xtask size` weighs them.\n\n{}",
+        records.rustc,
+        table("| processor (board) | engine, bytes | firmware, bytes of flash | firmware, bytes of RAM |", &rows)
+    ))
+}
+
+fn steps_section(records: &Records) -> Result<String> {
+    let mut head = String::from("| int8 LSTM, inputs x units |");
+    for shape in SHAPES {
+        write!(head, " {} |", shape.replace('x', " x "))?;
+    }
+    let mut rows = Vec::new();
+    for board in BOARDS {
+        let mut row = format!("| {} ({}) |", board.core, board.name);
+        for shape in SHAPES {
+            write!(row, " {} |", number(records.step(board.name, &format!("int8/{shape}"))?))?;
+        }
+        rows.push(row);
+        if CMSIS_NN.iter().any(|(name, _)| name.starts_with(board.name)) {
+            let mut row = format!("| {}, CMSIS-NN on the same emulator |", board.core);
+            for shape in SHAPES {
+                let other = CMSIS_NN.iter().find(|(name, _)| *name == format!("{}/int8/{shape}", board.name));
+                write!(row, " {} |", other.map_or_else(String::new, |(_, count)| number(*count)))?;
+            }
+            rows.push(row);
+        }
+    }
+    let cells = [("LSTM", "cell-lstm"), ("GRU", "cell-gru"), ("simple RNN", "cell-rnn")];
+    let mut others = Vec::new();
+    for board in BOARDS {
+        let mut row = format!("| {} ({}) |", board.core, board.name);
+        for (_, cell) in cells {
+            write!(row, " {} |", number(records.step(board.name, &format!("{cell}/64x64"))?))?;
+        }
+        others.push(row);
+    }
+    Ok(format!(
+        "\n## One step on emulated chips\n\nInstructions of one token: embedding row, one int8 LSTM step, pooling. QEMU repeats them exactly and models no time; no real chip was measured.\n\
+         `cargo xtask chips` counts them.\n\n{}\n\
+         The layer alone, int8, 64 inputs and 64 units:\n\n{}",
+        table(&head, &rows),
+        table("| processor (board) | LSTM | GRU | simple RNN |", &others)
+    ))
+}
+
+fn workstation_section(records: &Records) -> Result<String> {
+    let mut rows = Vec::new();
+    for precision in ["int8", "f32", "f16"] {
+        for backend in ["scalar", "avx2"] {
+            let mut row = format!("| {precision}, {backend} |");
+            for units in UNITS {
+                write!(row, " {} |", number(records.count(&format!("step/{precision}/{backend}/{units:03}"))?))?;
+            }
+            write!(row, " {} |", number(records.count(&format!("review/{precision}/{backend}"))?))?;
+            rows.push(row);
+        }
+    }
+    Ok(format!(
+        "\n## On x86-64\n\nInstructions of one LSTM step with as many inputs as units, and of a whole review of 239 words, counted by Valgrind. `cargo xtask instructions` counts them.\n\n{}",
+        table("| precision, backend | 16 units | 64 units | 256 units | a review |", &rows)
+    ))
+}
+
+fn table(head: &str, rows: &[String]) -> String {
+    let columns = head.matches('|').count() - 1;
+    format!("{head}\n|{}\n{}\n", " --- |".repeat(columns), rows.join("\n"))
+}
+
+/// With a comma at every thousand.
+fn number(value: u64) -> String {
+    let digits = value.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.2} %", 100.0 * share)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn committed(path: &str) -> String {
+        fs::read_to_string(root().join(path)).expect(path)
+    }
+
+    #[test]
+    fn the_committed_page_is_what_the_command_writes() {
+        let page = page(&Records::read().expect("the records are there")).expect("they have all figures");
+        assert!(page == committed(PAGE), "{PAGE} is old: run `cargo xtask results`");
+    }
+
+    #[test]
+    fn numbers_have_a_comma_at_every_thousand() {
+        assert_eq!([0, 999, 1000, 59_208, 1_234_567].map(number), ["0", "999", "1,000", "59,208", "1,234,567"]);
+    }
+}
