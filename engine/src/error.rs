@@ -173,7 +173,7 @@ pub enum Error {
         "the packed weights of this model need {needed} bytes of memory and {given} were given: give as many as `Model::packed_bytes` says"
     )]
     PackedTooSmall {
-        /// Bytes that [`crate::model::Model::packed_bytes`] gives.
+        /// Bytes that `Model::packed_bytes` gives.
         needed: usize,
         /// Bytes that were given.
         given: usize,

@@ -209,7 +209,7 @@ mod sealed {
     impl Sealed for half::f16 {}
 }
 
-/// A storage type of float weights: `f32` or [`f16`]. The arithmetic is `f32` for both.
+/// A storage type of float weights: `f32` or [`struct@f16`]. The arithmetic is `f32` for both.
 pub trait FloatWeight: sealed::Sealed + bytemuck::Pod + Send + Sync {
     /// The value as `f32`; exact, subnormals, infinities and NaN included.
     fn to_f32(self) -> f32;
@@ -269,7 +269,7 @@ pub trait Backend: Copy + Send + Sync + 'static {
     /// - `h`: hidden state out, Q0.15, length `U`. Not read: the previous one comes in through `xh`.
     /// - `c`: cell state, Q12.19, length `U`. No value of it, whatever it be, makes a step overflow.
     ///
-    /// The equations are at [`cell::lstm::step_i8`](crate::kernels::cell::lstm::step_i8).
+    /// The equations are at [`cell::lstm::step_i8`].
     fn lstm_i8(self, gates: &RowsI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
         lstm::step_i8(gates, xh, h, c);
     }
@@ -435,7 +435,7 @@ pub trait Backend: Copy + Send + Sync + 'static {
     /// - `h`: hidden state out, length `U8`. Not read.
     /// - `c`: cell state, length `U8`. Units that pad keep 0 in `h` and `c` when they began with `c = 0`.
     ///
-    /// The equations are at [`cell::lstm::step_float`](crate::kernels::cell::lstm::step_float).
+    /// The equations are at [`cell::lstm::step_float`].
     fn lstm_float<W: FloatWeight>(self, gates: &RowsFloat<'_, W>, xh: &[f32], h: &mut [f32], c: &mut [f32]) {
         lstm::step_float(gates, xh, h, c);
     }

@@ -35,7 +35,7 @@
 //!
 //! # What it leaves out
 //!
-//! Training, quantization and files: those are the trainer's. Only [`image::encode`] (feature `std`) writes, because the
+//! Training, quantization and files: those are the trainer's. Only `image::encode` (feature `std`) writes, because the
 //! writer of a format belongs beside its reader.
 //!
 //! # Features

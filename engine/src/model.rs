@@ -146,7 +146,7 @@ impl<'a> Model<'a> {
         Ok(())
     }
 
-    /// The same model on another backend; for tests and for comparing speeds. Weights that [`Model::pack`] has packed are forgotten: they
+    /// The same model on another backend; for tests and for comparing speeds. Weights that `Model::pack` has packed are forgotten: they
     /// are in the order of the backend before.
     #[must_use]
     pub fn with_backend(mut self, backend: AnyBackend) -> Self {

@@ -5,7 +5,7 @@
 //! record = tag u8 ++ length (varint) ++ content (postcard)
 //! ```
 //!
-//! A record whose tag has [`CRITICAL`](super::reader::CRITICAL) set must be understood; any other may be skipped.
+//! A record whose tag has bit 7 set is critical: it must be understood; any other may be skipped.
 
 use serde::{Deserialize, Serialize};
 

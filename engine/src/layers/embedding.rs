@@ -1,7 +1,7 @@
 //! The embedding: a row of features for each id, read where it lies.
 //!
 //! Rows can be stored whole, with four bits a weight, or in two tiers ([`Tiers`]); for frequent ids the image can have the first layer's
-//! `W x + b` ready ([`Projection`]).
+//! `W x + b` ready (a projection).
 
 use serde::{Deserialize, Serialize};
 
