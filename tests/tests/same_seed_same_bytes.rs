@@ -130,7 +130,7 @@ fn a_run_that_was_killed_and_resumed_ends_in_the_same_bytes() {
     let folder = tempfile::tempdir().expect("a folder for the run");
     let program = std::env::current_exe().expect("this program");
     let killed = Command::new(program)
-        .args(["--exact", "a_run_that_was_killed_and_resumed_ends_in_the_same_bytes"])
+        .args(["--exact", "same_seed_same_bytes::a_run_that_was_killed_and_resumed_ends_in_the_same_bytes"])
         .env(FOLDER, folder.path())
         .output()
         .expect("a copy of this program runs");

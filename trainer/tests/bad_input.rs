@@ -1,14 +1,11 @@
 //! Whatever is wrong with the input ends in one sentence that names the place and the remedy, in exit code 2, and in folders that are
 //! as they were before; with `--json` nothing is on standard output.
 
-#[path = "support/latch.rs"]
-mod support;
-
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 
-use support::{LATCH, Place, TINY, answer, answer_to, assert_refused, names, refuse, succeed, tree};
+use crate::support::{self, LATCH, Place, TINY, answer, answer_to, assert_refused, names, refuse, succeed, tree};
 
 /// The default model with few words.
 const SMALL: &str = "text 80 > embedding 8 word_dropout=0.3 > lstm 32 > attention";

@@ -1,10 +1,7 @@
 //! Promise: a search under a budget trains what `latch train` would: the task, the classes and the kind of token that were asked for.
 
-#[path = "support/latch.rs"]
-mod support;
-
+use crate::support::{Place, succeed};
 use serde_json::Value;
-use support::{Place, succeed};
 
 /// Labelled texts whose label a few words decide.
 fn texts(label: impl Fn(usize) -> String, words: [&str; 3]) -> String {

@@ -2,9 +2,7 @@
 //! floats gives the network's logits, and that of integers the same verdicts but for a few. A mistake in the chain is
 //! pointed at.
 
-#[path = "support/latch.rs"]
-mod support;
-
+use crate::support::{Place, succeed};
 use latch_engine::Model;
 use latch_engine::image::Image;
 use latch_trainer::config::{ModelConfig, Storage};
@@ -12,7 +10,6 @@ use latch_trainer::evaluate::evaluate;
 use latch_trainer::export::{Export, Trained};
 use latch_trainer::runs::folder::RunFolder;
 use serde_json::Value;
-use support::{Place, succeed};
 
 /// Largest difference of two logits in floats, of a sum in another order.
 const FLOATS: f32 = 1e-4;

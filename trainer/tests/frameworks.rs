@@ -1,11 +1,9 @@
 //! A run goes to PyTorch and Keras and comes back to the bit; what is wrong with a file of theirs is said with the tensor's name.
 
-#[path = "support/latch.rs"]
-mod support;
-
 use std::collections::HashMap;
 use std::fs;
 
+use crate::support::{self, Place, answer, names, succeed};
 use half::{bf16, f16};
 use latch_trainer::exchange::{Given, Layout, from_bytes, to_bytes};
 use latch_trainer::network::readout::Readout;
@@ -15,7 +13,6 @@ use latch_trainer::vocabulary::Vocabulary;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
-use support::{Place, answer, names, succeed};
 
 use latch_engine::input::text::Unknown;
 

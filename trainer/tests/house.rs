@@ -1,5 +1,5 @@
 //! Promise: the house stands as docs/architecture.md draws it. No two modules of a crate need each other; nothing outside the verbs names them; plain
-//! configuration and plain scores know nothing else of the trainer; and a verb is short.
+//! configuration and plain scores know nothing else of the trainer; a verb is short; and no file of tests is left out of the test programs.
 //!
 //! A module is a file. It needs another where a path of a `use`, or one in its code that begins with `crate::`, `super::` or `self::`, leads there. That a
 //! module names its own children is no need: they are its parts. Tests are left out.
@@ -354,4 +354,48 @@ fn the_engine_includes_only_files_that_its_package_holds() {
         }
     }
     assert!(included > 0);
+}
+
+/// Files in the folder of tests of a crate that names its test programs itself, and that neither a program nor a module is.
+fn forgotten_tests(folder: &Path) -> Vec<String> {
+    let manifest = fs::read_to_string(folder.join("Cargo.toml")).expect("a manifest");
+    let Ok(entries) = fs::read_dir(folder.join("tests")) else { return Vec::new() };
+    if !manifest.contains("autotests = false") {
+        return Vec::new();
+    }
+    let all = fs::read_to_string(folder.join("tests/all.rs")).expect("the program with all modules");
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .filter_map(|name| name.strip_suffix(".rs").map(str::to_owned))
+        .filter(|name| {
+            !manifest.contains(&format!("path = \"tests/{name}.rs\""))
+                && !all.lines().any(|line| line == format!("mod {name};"))
+        })
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn every_file_of_tests_is_in_a_test_program() {
+    // The crate of the promises has no `src`.
+    let crates: Vec<PathBuf> = crates().into_iter().chain([root().join("tests")]).collect();
+    for folder in &crates {
+        assert_eq!(forgotten_tests(folder), [""; 0], "{}: name them in tests/all.rs", folder.display());
+    }
+    let joined = crates.iter().filter(|folder| folder.join("tests/all.rs").is_file()).count();
+    assert!(joined > 2, "{joined}");
+}
+
+#[test]
+fn a_file_of_tests_that_no_program_holds_is_seen() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("a file");
+    fs::create_dir(folder.path().join("tests")).expect("a folder");
+    write("Cargo.toml", "autotests = false\n[[test]]\npath = \"tests/all.rs\"\n[[test]]\npath = \"tests/own.rs\"\n");
+    write("tests/all.rs", "mod one;\n");
+    for name in ["one", "own", "two"] {
+        write(&format!("tests/{name}.rs"), "");
+    }
+    assert_eq!(forgotten_tests(folder.path()), ["two"]);
 }

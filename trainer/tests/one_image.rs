@@ -1,14 +1,11 @@
 //! Promise: one run, one image. Whoever asks for the image of a run at a precision gets the same bytes.
 
-#[path = "support/latch.rs"]
-mod support;
-
 use std::fs;
 
+use crate::support::{Place, succeed};
 use latch_trainer::config::Storage;
 use latch_trainer::export::{Export, Trained};
 use latch_trainer::runs::folder::RunFolder;
-use support::{Place, succeed};
 
 /// The bytes that `latch export` writes of a run.
 fn exported(place: &Place, run: &str, precision: &str) -> Vec<u8> {

@@ -1,15 +1,12 @@
 //! A training that was killed, whenever that was, and resumed ends in the bytes of one that was left alone.
 
-#[path = "support/latch.rs"]
-mod support;
-
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
-use support::{Place, RUN_FILES, names, succeed, tree};
+use crate::support::{self, Place, RUN_FILES, names, succeed, tree};
 
 /// A training of a second or two, so that there is a middle to kill it in: dropout, weight decay and a moving average, so that whatever a
 /// checkpoint could forget would show.

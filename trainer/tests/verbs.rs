@@ -1,13 +1,10 @@
 //! What each verb of `latch` answers, for people and for machines.
 
-#[path = "support/latch.rs"]
-mod support;
-
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::Stdio;
 
+use crate::support::{self, Answer, Place, RUN_FILES, answer, answer_to, latch, names, succeed};
 use serde_json::Value;
-use support::{Answer, Place, RUN_FILES, answer, answer_to, latch, names, succeed};
 
 const VERBS: [&str; 9] = ["demo", "data", "train", "export", "import", "tokens", "eval", "predict", "inspect"];
 

@@ -1,0 +1,29 @@
+//! The promises that the crates make each other, one a file.
+
+mod answers;
+mod attention;
+mod bag;
+mod chains;
+mod example_board;
+mod four_bits;
+mod framework_files;
+mod gradients;
+mod gru_and_rnn;
+mod image_refusals;
+mod image_versions;
+mod include_image;
+mod losses;
+mod ngrams;
+mod numerics;
+mod odd_texts;
+mod order_decides;
+mod other_frameworks;
+mod packed_and_together;
+mod projection;
+mod records;
+mod same_seed_same_bytes;
+mod sessions_in_use;
+mod streams;
+mod tiers;
+mod train_to_device;
+mod unknown_words;

@@ -1,0 +1,12 @@
+//! The command `latch` and the files that it writes, one subject a file.
+
+#[path = "support/latch.rs"]
+mod support;
+
+mod bad_input;
+mod budget;
+mod chains;
+mod frameworks;
+mod one_image;
+mod resume;
+mod verbs;
