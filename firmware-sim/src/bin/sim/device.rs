@@ -41,7 +41,7 @@ pub(crate) struct Args {
     /// A firmware for this board that is already built; without it one is built
     #[arg(long, value_name = "FILE", conflicts_with = "scalar")]
     elf: Option<PathBuf>,
-    /// Take the plain kernels in place of the board's own
+    /// Use the reference kernels instead of the board's own
     #[arg(long)]
     scalar: bool,
     /// Do not count instructions: faster, and for a QEMU without plugins
@@ -177,7 +177,13 @@ fn table(board: &Board, line: &Line, tally: &Tally, meaning: Meaning, args: &Arg
         (None, false) => "the board's kernels",
     };
     writeln!(t, "board     {} ({}), emulated by QEMU, {kernels}", board.title, board.core)?;
-    writeln!(t, "firmware  {} bytes of flash, {} bytes of RAM besides the stack", line.text_bytes, line.data_bytes)?;
+    // The firmware sets aside what its board has for a state, or what the image needs if that is more; of a given program this is not known.
+    let reserved = u64::from(board.state_bytes).max(line.state_bytes as u64);
+    let (ram, besides) = match args.elf {
+        Some(_) => (line.data_bytes, "the stack"),
+        None => (line.data_bytes.saturating_sub(reserved), "state and stack"),
+    };
+    writeln!(t, "firmware  {} bytes of flash, {ram} bytes of RAM besides {besides}", line.text_bytes)?;
     if let Some(bytes) = line.stack_bytes {
         writeln!(t, "stack     {bytes} bytes at the deepest")?;
     }

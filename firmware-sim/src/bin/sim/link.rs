@@ -22,8 +22,8 @@ use crate::texts::{Arguments, Loaded, Tally, no_text, sentence};
 
 /// Talk to a board that runs Latch's firmware for a serial line: a real one, or an emulated one.
 ///
-/// Without --text and --data every line of standard input is a text. With --image every token's logit is held to this host's: integers
-/// must be equal.
+/// Without --text and --data every line of standard input is a text. With --image every token's logit is compared with this host's:
+/// integers must be equal.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     latch-sim link --port /dev/ttyACM0 --image model.latch --text \"a wonderful film\"\n  \
@@ -41,7 +41,7 @@ pub(crate) struct Args {
     image: Option<PathBuf>,
     #[command(flatten)]
     input: Arguments,
-    /// Bits a second of the serial device
+    /// Baud rate of the serial device
     #[arg(long, default_value_t = 115_200)]
     baud: u32,
     /// Seconds to wait for an answer

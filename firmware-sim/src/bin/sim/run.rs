@@ -24,8 +24,8 @@ use crate::texts::{Arguments, Loaded, Tally, labelled, no_text, read_image, sent
 
 /// Program an image into a part's flash, run it there, and report memory, latency and digest.
 ///
-/// Without --text and --data every line of standard input is a text, and gets a line with its verdict. Latencies are those of this
-/// machine; beside them stands an estimate for the part, from the instructions of its firmware on an emulated board with the same core.
+/// Without --text and --data every line of standard input is a text, and gets a line with its verdict. Latency is measured on
+/// this machine. The estimate for the part comes from instructions counted on an emulated board with the same core.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     latch-sim run --image model.latch --board nrf52840 --text \"a wonderful film\"\n  \
