@@ -22,9 +22,9 @@ use crate::runs::folder::RunFolder;
 
 /// Write a run's best network as an image, or as safetensors for PyTorch or Keras.
 ///
-/// An image is of a network that learned with integers, if the run has such for the precision asked for.
+/// Uses the quantization-aware weights, if the run has them for this precision.
 ///
-/// For an image, prints what each precision would give on the validation part, through the engine, and where the bytes of the image lie.
+/// For an image, prints accuracy and bytes of every precision on the validation part, and where the bytes of the image are.
 /// A safetensors file holds the weights in f32 and the vocabulary; docs/frameworks.md has the names of its tensors.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  latch export --run runs/imdb --precision int8 --out imdb.latch\n  \
@@ -41,21 +41,21 @@ pub struct Args {
     /// Precision of the image [default: int8]
     #[arg(long, value_enum)]
     precision: Option<Storage>,
-    /// Names and shapes of the tensors of safetensors [default: pytorch]
+    /// Names and shapes of the tensors in the safetensors file [default: pytorch]
     #[arg(long, value_enum)]
     layout: Option<Layout>,
     /// File of the image or of the tensors
     #[arg(long)]
     out: PathBuf,
-    /// Fold the embedding into the first layer: for as many of the most frequent ids as fit, their part of the first layer's gates stands ready
-    /// in the image. At most so many bytes for the whole image: 262144, 256KiB or 1MiB
+    /// Make the image larger and faster: precompute the first layer's input products for as many of the most frequent ids as fit. The size
+    /// limits the whole image: 262144, 256KiB or 1MiB
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
     fold_to: Option<usize>,
-    /// Leave the probabilities as they were learned. Else the head is scaled so that they fit the validation part (temperature scaling)
+    /// Keep the probabilities as learned, instead of fitting them to the validation part (temperature scaling)
     #[arg(long)]
     no_calibrate: bool,
-    /// Let a stream stop as soon as its verdict is certain: thresholds by which at most this share of the validation texts turns from right to
-    /// wrong, as 0.5% or 0.005
+    /// Let a stream stop once its verdict is certain (early exit): thresholds are chosen so that at most this share of the validation texts
+    /// turns from right to wrong, such as 0.5% or 0.005
     #[arg(long, value_name = "SHARE", value_parser = parse_share)]
     early_error: Option<f64>,
     /// Labelled texts to report on, in place of the run's validation part

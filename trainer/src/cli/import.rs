@@ -14,7 +14,7 @@ use crate::runs::imported::{Request, import};
 /// Make a run folder of a network that PyTorch or Keras trained.
 ///
 /// The file is safetensors, in either layout that `latch export --format safetensors` writes; docs/frameworks.md has the names of the tensors.
-/// Training data is not needed, but with it the int8 image keeps the most frequent words most exactly, and says what it was trained on.
+/// Training data is optional. With it the int8 image is calibrated on frequent words, and its provenance names the data.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     latch import net.safetensors --data imdb/train.tsv.gz --valid imdb/valid.tsv.gz --out runs/torch\n  \
@@ -22,10 +22,10 @@ use crate::runs::imported::{Request, import};
 pub struct Args {
     /// File of the network
     file: PathBuf,
-    /// Its words, one a line in their byte order, if its metadata does not hold them
+    /// File of its words, one a line in byte order; needed if the metadata has no vocabulary
     #[arg(long)]
     vocabulary: Option<PathBuf>,
-    /// What the head sees, if its metadata does not say it
+    /// Pooling before the head; needed if the metadata does not name it
     #[arg(long, value_enum)]
     readout: Option<Pooling>,
     /// Labelled texts that it was trained on: a folder, or .tsv, .csv, .jsonl, each also .gz

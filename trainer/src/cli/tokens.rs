@@ -17,7 +17,7 @@ use crate::vocabulary::Vocabulary;
 
 /// Write labelled texts as ids, a line of JSON a text: {"ids":[7,1,42],"label":1}.
 ///
-/// The words have the ids of their lines in the vocabulary's file, from 0; an unknown word has the id behind the last, or is left out.
+/// A word's id is its line in the vocabulary file, from 0; an unknown word gets the id after the last, or is left out.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     latch tokens --data imdb/train.tsv.gz --words 5000 --vocabulary vocabulary.txt --out train.jsonl\n  \
@@ -34,10 +34,10 @@ pub struct Args {
     /// File of the words, one a line
     #[arg(long)]
     vocabulary: Option<PathBuf>,
-    /// Choose so many words, the most frequent of the data, and write them into --vocabulary
+    /// Choose the COUNT most frequent words of the data, and write them to --vocabulary
     #[arg(long, value_name = "COUNT", value_parser = positive)]
     words: Option<usize>,
-    /// What a word does that is not in --vocabulary
+    /// How a word outside --vocabulary is treated
     #[arg(long, value_enum, default_value = "row")]
     unknown: UnknownRule,
     /// File of the ids
