@@ -344,6 +344,14 @@ impl<'a> Image<'a> {
 /// static STATE: State<{ Sentiment::STATE_BYTES }> = State::new();
 /// let image = Sentiment::open()?;
 /// ```
+///
+/// A file that is no image does not compile; the error holds the sentence "not a Latch image".
+///
+/// ```compile_fail,E0080
+/// latch_engine::include_image!(Broken = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
+///
+/// static STATE: latch_engine::State<{ Broken::STATE_BYTES }> = latch_engine::State::new();
+/// ```
 #[macro_export]
 macro_rules! include_image {
     ($visibility:vis $name:ident = $path:expr) => {

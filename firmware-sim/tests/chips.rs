@@ -3,7 +3,7 @@
 //! These tests build the firmware and boot it in QEMU. Where a compiler for the chips or QEMU is missing they say so and pass, and fail where
 //! the variable `CI` is `true`; `cargo xtask setup` installs both.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -20,7 +20,9 @@ use latch_engine::input::text::Unknown;
 use latch_engine::layers::pooling::Pooling as Readout;
 use latch_engine::{Precision, project};
 use latch_firmware_sim::link::host::batch::Batch;
+use latch_firmware_sim::sim::budget::firmware_stack;
 use latch_parts::boards::{BOARDS, Board, find};
+use latch_trainer::network::{Network, NetworkConfig};
 use latch_trainer::quantizer::{Origin, Weights, to_image};
 use latch_trainer::vocabulary::Vocabulary;
 use serde_json::Value;
@@ -67,6 +69,17 @@ impl Case {
         let weights = Weights::random(vocabulary.rows(), width, units, readout, 7);
         let image =
             to_image(&weights, &vocabulary, precision, &Origin::default()).expect("random weights fit an image");
+        Self::of(texts, &image)
+    }
+
+    /// An image of a chain with random weights.
+    fn of_chain(texts: &[String], chain: &str) -> Self {
+        let vocabulary = Vocabulary::build(texts.iter().map(String::as_str), 5000, Unknown::LastRow);
+        let chain = chain.parse().expect("a chain");
+        let config = NetworkConfig { vocabulary: vocabulary.rows(), outputs: 1, chain };
+        let weights = Weights::of(&Network::new(&config, 7).expect("a network"));
+        let image =
+            to_image(&weights, &vocabulary, Precision::Int8, &Origin::default()).expect("random weights fit an image");
         Self::of(texts, &image)
     }
 
@@ -309,6 +322,40 @@ fn stack_and_ram_beside_the_state_stay_below_a_kibibyte_each() {
         let data = line["data_bytes"].as_u64().expect("a number");
         let beside = data - u64::from(board.state_bytes);
         assert!(beside <= 1024, "{}: {beside} bytes of RAM beside the state", board.name);
+    }
+}
+
+#[test]
+fn no_chain_takes_more_stack_on_a_board_than_inspect_says() {
+    if toolchain().is_none() {
+        return;
+    }
+    let texts: Vec<String> = built_in::generate(4, 3).into_iter().map(|example| example.text).collect();
+    // By what is measured: the most of all boards and chains.
+    let mut most = BTreeMap::new();
+    for chain in [
+        "embedding 8 > gru 32 > attention > dense",
+        "embedding 5 > gru 33 reset_before > mean > dense",
+        "embedding 8 > lstm 16 > rnn 20 > last > dense 8 tanh > dense",
+        "embedding 8 > rnn 33 relu > max > dense",
+        "embedding 8 > mean > dense 16 relu > dense",
+    ] {
+        let case = Case::of_chain(&texts, chain);
+        let bytes = AlignedBytes::new(&std::fs::read(case.image()).expect("it was just written"));
+        let image = Image::open(&bytes).expect("it was just made");
+        let limit = firmware_stack(&image.description().layers);
+        for board in BOARDS {
+            let (status, lines) = case.latch_sim(&["device", board.name, "--data", "texts.tsv", "--limit", "2"]);
+            assert_eq!((status, lines.len()), (0, 1), "{}: {lines:?}", board.name);
+            let stack = lines[0]["stack_bytes"].as_u64().expect("a number") as usize;
+            eprintln!("{}: {stack} bytes of stack, {chain}", board.name);
+            assert!((200..=limit).contains(&stack), "{}: {stack} bytes of stack, {chain}", board.name);
+            let most = most.entry(limit).or_insert(0);
+            *most = stack.max(*most);
+        }
+    }
+    for (limit, most) in most {
+        assert!(most >= limit * 9 / 10, "the most that was seen is {most}, far below {limit}");
     }
 }
 

@@ -7,13 +7,26 @@
 
 use latch_data::error::{Fault, fault};
 
+use latch_engine::layers::Layer;
+
 use super::FIRMWARE_RESERVE;
 use crate::app::{INPUT_BYTES, VIEW_BYTES};
 use latch_parts::parts::Part;
 
-/// Bytes of stack for everything that has no item of its own: the frames of the engine and the link (1 KiB on every emulated
-/// board for LSTM layers, 1,376 bytes for a GRU of 32 units on the Cortex-M55, which `cargo xtask device` measures), the board's drivers, and interrupts.
+/// Bytes of stack for everything that has no item of its own: the frames of the engine and the link ([`firmware_stack`]), the board's drivers, and
+/// interrupts.
 pub const STACK_RESERVE: usize = 2 * 1024;
+
+/// The most bytes of stack that the firmware takes for an integer image of these layers on any emulated board, from reset to the last token, measured
+/// by `latch-sim device` for layers of every kind. The sizes of layers do not matter: what grows with them lies in the state.
+#[must_use]
+pub fn firmware_stack(layers: &[Layer]) -> usize {
+    let of = |layer: &Layer| match layer {
+        Layer::Gru(_) => 1_376,
+        _ => 1_024,
+    };
+    layers.iter().map(of).max().unwrap_or(1_024)
+}
 
 /// One use of a memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use latch_engine::input::hashed::{Hashed, Spelling};
 use latch_engine::input::text::{Tokens, Unknown};
 use latch_engine::layers::Layer;
 use latch_engine::{Model, Precision, SELF_TEST_STEPS, SelfTest};
-use latch_firmware_sim::sim::budget::STACK_RESERVE;
+use latch_firmware_sim::sim::budget::{STACK_RESERVE, firmware_stack};
 use serde::Serialize;
 
 use super::table;
@@ -40,6 +40,7 @@ pub struct Line {
     words: u32,
     unknown: String,
     state_bytes: usize,
+    stack_bytes: usize,
     producer: String,
     seed: u64,
     data_sha256: String,
@@ -87,6 +88,7 @@ impl Line {
             words,
             unknown,
             state_bytes: model.state_bytes(),
+            stack_bytes: firmware_stack(&description.layers),
             producer: String::from_utf8_lossy(provenance.producer).into_owned(),
             seed: provenance.seed,
             data_sha256: hex(&provenance.data_sha256),
@@ -125,7 +127,8 @@ pub fn text(model: &Model<'_>, image: &Image<'_>, words: bool) -> Result<String>
     writeln!(text, "RAM         {} bytes a stream: State<{}>", model.state_bytes(), model.state_bytes())?;
     writeln!(
         text,
-        "stack       {STACK_RESERVE} bytes are set aside on a board, for the engine, the link and interrupts"
+        "stack       {} bytes at most, in a firmware on emulated boards; a board sets {STACK_RESERVE} aside, for interrupts too",
+        firmware_stack(&description.layers)
     )?;
     let features: Vec<String> = description.features().map(|feature| format!("{feature:?}")).collect();
     writeln!(
