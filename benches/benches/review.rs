@@ -1,6 +1,6 @@
 //! The time of a whole review: UTF-8 text in, probability out, by precision and backend.
 //!
-//! The model is of the size that classifies film reviews: a vocabulary of 5,000, embedding 8, 32 units, readout mean.
+//! The model is of the size that classifies film reviews: a vocabulary of 5,000, embedding 8, 32 units, pooling mean.
 
 use std::hint::black_box;
 

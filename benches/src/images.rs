@@ -4,7 +4,7 @@ use anyhow::Result;
 use latch_engine::Precision;
 use latch_engine::image::encode::AlignedBytes;
 use latch_engine::input::text::Unknown;
-use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::layers::pooling::Pooling;
 use latch_trainer::quantizer::{Origin, Weights, to_image};
 use latch_trainer::vocabulary::Vocabulary;
 
@@ -22,12 +22,12 @@ const STEP_WORDS: usize = 8;
 /// The seed of all weights.
 pub(crate) const SEED: u64 = 1;
 
-/// The image for one step: `Embedding(8, size) > LSTM(size) > 1`, readout last.
+/// The image for one step: `Embedding(8, size) > LSTM(size) > 1`, pooling last.
 ///
 /// # Errors
 /// Those of the quantizer; none at the [sizes](crate::SIZES) that are measured.
 pub fn step_image(precision: Precision, size: usize) -> Result<AlignedBytes> {
-    image(&invented_words(STEP_WORDS), size, size, Readout::Last, precision)
+    image(&invented_words(STEP_WORDS), size, size, Pooling::Last, precision)
 }
 
 /// The image for counting one step on a chip: one layer of that many inputs and units, few enough words for the smallest flash.
@@ -35,10 +35,10 @@ pub fn step_image(precision: Precision, size: usize) -> Result<AlignedBytes> {
 /// # Errors
 /// Those of the quantizer; none in practice.
 pub fn chip_image(precision: Precision, (inputs, units): (usize, usize)) -> Result<AlignedBytes> {
-    image(&invented_words(STEP_WORDS), inputs, units, Readout::Last, precision)
+    image(&invented_words(STEP_WORDS), inputs, units, Pooling::Last, precision)
 }
 
-/// The image for whole reviews: `Embedding(5000, 8) > LSTM(32) > 1`, readout mean; about 64 KiB at int8.
+/// The image for whole reviews: `Embedding(5000, 8) > LSTM(32) > 1`, pooling mean; about 64 KiB at int8.
 ///
 /// Its vocabulary has the words of [`REVIEW`] but the long ones, which read as unknown, and is filled up with invented words.
 ///
@@ -51,17 +51,17 @@ pub fn review_image(precision: Precision) -> Result<AlignedBytes> {
     while words.len() < REVIEW_WORDS - 1 {
         words.extend(invented.next());
     }
-    image(&Vocabulary::from_words(words, Unknown::LastRow), 8, 32, Readout::Mean, precision)
+    image(&Vocabulary::from_words(words, Unknown::LastRow), 8, 32, Pooling::Mean, precision)
 }
 
 fn image(
     vocabulary: &Vocabulary,
     width: usize,
     units: usize,
-    readout: Readout,
+    pooling: Pooling,
     precision: Precision,
 ) -> Result<AlignedBytes> {
-    let weights = Weights::random(vocabulary.rows(), width, &[units], readout, SEED);
+    let weights = Weights::random(vocabulary.rows(), width, &[units], pooling, SEED);
     to_image(&weights, vocabulary, precision, &Origin::default())
 }
 

@@ -3,7 +3,7 @@
 //! # The flow
 //!
 //! ```text
-//! embedding row -> widen -> [x; h] -> lstm (one step) -> h -> add / max (readout) -> dot (head) -> sigmoid
+//! embedding row -> widen -> [x; h] -> lstm (one step) -> h -> add / max (pooling) -> dot (head) -> sigmoid
 //!                             ^------------- narrow -----'
 //! ```
 //!

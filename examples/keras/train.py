@@ -1,4 +1,4 @@
-"""Trains Embedding > LSTM > readout > one logit on the ids that `latch tokens` wrote, and saves what `latch import` reads."""
+"""Trains Embedding > LSTM > pooling > one logit on the ids that `latch tokens` wrote, and saves what `latch import` reads."""
 
 import argparse
 import json
@@ -10,8 +10,8 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 
-def build(rows, embedding, units, layers, readout, dropout=0.3):
-    """The model, and its layers with weights by Latch's names. It reads padded ids (texts x tokens); padding is -1 and reaches no readout."""
+def build(rows, embedding, units, layers, pooling, dropout=0.3):
+    """The model, and its layers with weights by Latch's names. It reads padded ids (texts x tokens); padding is -1 and reaches no pooling."""
     named = {"embedding": keras.layers.Embedding(rows, embedding), "head": keras.layers.Dense(1)}
     ids = keras.Input((None,), dtype="int32")
     inside = ids >= 0
@@ -27,11 +27,11 @@ def build(rows, embedding, units, layers, readout, dropout=0.3):
         "mean": lambda: ops.sum(ops.where(inside, hidden, 0.0), 1) / ops.sum(ops.cast(inside, "float32"), 1),
         "max": lambda: ops.max(ops.where(inside, hidden, -np.inf), 1),
         "attention": lambda: ops.sum(counts() * hidden, 1) / ops.sum(counts(), 1),
-    }[readout]()
+    }[pooling]()
     return keras.Model(ids, named["head"](keras.layers.Dropout(dropout)(seen))), named
 
 
-SIZES = ["rows", "embedding", "units", "layers", "readout"]
+SIZES = ["rows", "embedding", "units", "layers", "pooling"]
 NAMES = {"embedding": ["embeddings"], "head": ["kernel", "bias"], "lstm": ["kernel", "recurrent_kernel", "bias"]}
 
 
@@ -59,7 +59,7 @@ def main():
     source.add_argument("--start", help="file of `latch export --format safetensors --layout keras`, to go on from")
     for name, default in [("embedding", 16), ("units", 32), ("layers", 1), ("epochs", 8), ("batch", 32), ("tokens", 400), ("lr", 3e-3)]:
         parser.add_argument(f"--{name}", type=type(default), default=default)
-    parser.add_argument("--readout", choices=["last", "mean", "max", "attention"], default="attention")
+    parser.add_argument("--pooling", choices=["last", "mean", "max", "attention"], default="attention")
     args = parser.parse_args()
     keras.utils.set_random_seed(1)
     training, validation = read(args.train, args.tokens), read(args.valid, args.tokens)

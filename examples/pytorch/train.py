@@ -1,4 +1,4 @@
-"""Trains Embedding > LSTM > readout > one logit on the ids that `latch tokens` wrote, and saves what `latch import` reads."""
+"""Trains Embedding > LSTM > pooling > one logit on the ids that `latch tokens` wrote, and saves what `latch import` reads."""
 
 import argparse
 import json
@@ -10,16 +10,16 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 
-SIZES = ["rows", "embedding", "units", "layers", "readout"]
+SIZES = ["rows", "embedding", "units", "layers", "pooling"]
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 class Net(nn.Module):
     """`embedding`, `lstm` and `head` are the names that Latch knows; what has no weights may be added as one likes."""
 
-    def __init__(self, rows, embedding, units, layers, readout, dropout=0.3):
+    def __init__(self, rows, embedding, units, layers, pooling, dropout=0.3):
         super().__init__()
-        self.readout = readout
+        self.pooling = pooling
         self.embedding = nn.Embedding(rows, embedding)
         self.lstm = nn.LSTM(embedding, units, layers, batch_first=True)
         self.head = nn.Linear(units, 1)
@@ -27,7 +27,7 @@ class Net(nn.Module):
         nn.init.uniform_(self.embedding.weight, -0.05, 0.05)
 
     def forward(self, ids, lengths):
-        """Logits of padded ids (texts x tokens) with these lengths, which are on the CPU. Padding reaches no readout: behind the end hidden is 0."""
+        """Logits of padded ids (texts x tokens) with these lengths, which are on the CPU. Padding reaches no pooling: behind the end hidden is 0."""
         embedded = self.dropout(self.embedding(ids))
         packed, (final, _) = self.lstm(pack_padded_sequence(embedded, lengths, batch_first=True, enforce_sorted=False))
         hidden, _ = pad_packed_sequence(packed, batch_first=True)
@@ -36,7 +36,7 @@ class Net(nn.Module):
         largest = hidden.masked_fill(padding, float("-inf")).amax(1)
         counts = torch.exp(4 * hidden[..., :1]).masked_fill(padding, 0.0)
         attended = (counts * hidden).sum(1) / counts.sum(1)
-        seen = {"last": final[-1], "mean": hidden.sum(1) / lengths, "max": largest, "attention": attended}[self.readout]
+        seen = {"last": final[-1], "mean": hidden.sum(1) / lengths, "max": largest, "attention": attended}[self.pooling]
         return self.head(self.dropout(seen)).squeeze(1)
 
 
@@ -64,7 +64,7 @@ def main():
     source.add_argument("--start", help="file of `latch export --format safetensors`, to go on from")
     for name, default in [("embedding", 16), ("units", 32), ("layers", 1), ("epochs", 8), ("batch", 32), ("tokens", 400), ("lr", 3e-3)]:
         parser.add_argument(f"--{name}", type=type(default), default=default)
-    parser.add_argument("--readout", choices=["last", "mean", "max", "attention"], default="attention")
+    parser.add_argument("--pooling", choices=["last", "mean", "max", "attention"], default="attention")
     args = parser.parse_args()
     random.seed(1), torch.manual_seed(1)
     training, validation = read(args.train, args.tokens), read(args.valid, args.tokens)

@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use latch_engine::Precision;
 use latch_engine::input::text::Unknown;
-use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::layers::pooling::Pooling;
 use latch_trainer::quantizer::{Origin, Weights, to_image};
 use latch_trainer::vocabulary::Vocabulary;
 use tempfile::TempDir;
@@ -17,13 +17,13 @@ struct Folder(TempDir);
 
 impl Folder {
     fn new() -> Self {
-        Self::with(Readout::Mean)
+        Self::with(Pooling::Mean)
     }
 
-    fn with(readout: Readout) -> Self {
+    fn with(pooling: Pooling) -> Self {
         let words = ["a", "bad", "film", "good", "not"].map(String::from).to_vec();
         let vocabulary = Vocabulary::from_words(words, Unknown::LastRow);
-        let weights = Weights::random(vocabulary.rows(), 4, &[8], readout, 3);
+        let weights = Weights::random(vocabulary.rows(), 4, &[8], pooling, 3);
         let image = to_image(&weights, &vocabulary, Precision::Int8, &Origin::default()).unwrap();
         let folder = Folder(tempfile::tempdir().unwrap());
         std::fs::write(folder.image(), &image[..]).unwrap();
@@ -297,7 +297,7 @@ mod socket {
 
     #[test]
     fn another_image_in_the_boards_flash_and_an_empty_one_are_told() {
-        let (folder, other) = (Folder::new(), Folder::with(Readout::Max));
+        let (folder, other) = (Folder::new(), Folder::with(Pooling::Max));
         let image = std::fs::read(other.image()).unwrap();
         let path = folder.image();
         let arguments = ["--image", path.to_str().unwrap(), "--text", "good"];

@@ -7,7 +7,7 @@ use latch_engine::Precision;
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
 use latch_engine::input::text::Unknown;
-use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::layers::pooling::Pooling;
 use latch_firmware_sim::flash::{ERASED, Flash, Slot, SlotError};
 use latch_firmware_sim::sim::nor::{NorFlash, Violation};
 use latch_parts::parts::{self, Part};
@@ -21,7 +21,7 @@ fn part(name: &str) -> Part {
 fn image(seed: u64) -> AlignedBytes {
     let words = ["a", "bad", "film", "good", "not"].map(String::from).to_vec();
     let vocabulary = Vocabulary::from_words(words, Unknown::LastRow);
-    let weights = Weights::random(vocabulary.rows(), 4, &[8], Readout::Mean, seed);
+    let weights = Weights::random(vocabulary.rows(), 4, &[8], Pooling::Mean, seed);
     to_image(&weights, &vocabulary, Precision::Int8, &Origin::default()).unwrap()
 }
 

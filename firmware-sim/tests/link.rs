@@ -12,7 +12,7 @@ use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
 use latch_engine::input::text::Unknown;
 use latch_engine::kernels::AnyBackend;
-use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::layers::pooling::Pooling;
 use latch_engine::{Digest, Logit, Model, Precision, State, View};
 use latch_firmware_sim::link::board::{LinkBoard, Machine};
 use latch_firmware_sim::link::fault_injector::{Fault, FaultInjector, Faults};
@@ -36,7 +36,7 @@ fn image(precision: Precision, units: &[usize]) -> AlignedBytes {
 /// The same image with some of its weights changed.
 fn changed_image(precision: Precision, units: &[usize], change: impl FnOnce(&mut Weights)) -> AlignedBytes {
     let vocabulary = Vocabulary::from_words(WORDS.map(String::from).to_vec(), Unknown::LastRow);
-    let mut weights = Weights::random(vocabulary.rows(), 5, units, Readout::Mean, 11);
+    let mut weights = Weights::random(vocabulary.rows(), 5, units, Pooling::Mean, 11);
     change(&mut weights);
     to_image(&weights, &vocabulary, precision, &Origin::default()).unwrap()
 }

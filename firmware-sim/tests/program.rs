@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
 use latch_engine::input::text::Unknown;
-use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::layers::pooling::Pooling;
 use latch_engine::{Digest, Logit, Model, Precision, State, View};
 use latch_firmware_sim::app::{self, INPUT_BYTES, Stop, VIEW_BYTES};
 use latch_firmware_sim::board::{Board, Input, Ready, Report, Summary, TokenReport, Verdict};
@@ -22,12 +22,12 @@ use latch_trainer::vocabulary::Vocabulary;
 const TEXTS: [&str; 4] =
     ["A good film, not bad at all!!", "", "bad... bad <br />BAD", "Überraschend gut — 10/10, don't you think?"];
 
-fn image(precision: Precision, units: &[usize], readout: Readout) -> AlignedBytes {
+fn image(precision: Precision, units: &[usize], pooling: Pooling) -> AlignedBytes {
     let words = ["!", "!!", "10/10", "a", "all", "bad", "don't", "film", "good", "gut", "not", "überraschend"]
         .map(String::from)
         .to_vec();
     let vocabulary = Vocabulary::from_words(words, Unknown::LastRow);
-    let weights = Weights::random(vocabulary.rows(), 6, units, readout, 7);
+    let weights = Weights::random(vocabulary.rows(), 6, units, pooling, 7);
     to_image(&weights, &vocabulary, precision, &Origin::default()).unwrap()
 }
 
@@ -75,7 +75,7 @@ fn reference(image: &[u8]) -> (Digest, u32, Vec<Logit>) {
 #[test]
 fn the_flash_of_every_part_gives_the_digest_of_a_plain_buffer() {
     for precision in [Precision::Int8, Precision::F16, Precision::F32] {
-        let image = image(precision, &[24], Readout::Mean);
+        let image = image(precision, &[24], Pooling::Mean);
         let (digest, tokens, logits) = reference(&image);
         assert!(tokens > 10);
         for part in parts::PARTS {
@@ -90,7 +90,7 @@ fn the_flash_of_every_part_gives_the_digest_of_a_plain_buffer() {
 
 #[test]
 fn every_chunk_size_gives_the_same_digest_and_verdicts() {
-    let image = image(Precision::Int8, &[16, 12], Readout::Max);
+    let image = image(Precision::Int8, &[16, 12], Pooling::Max);
     let simulator = Simulator::load(part("rp2040"), &image, "model.latch").unwrap();
     let (whole, verdicts) = simulate(&simulator, usize::MAX);
     assert_eq!(verdicts.iter().map(|&(_, label)| label).collect::<Vec<_>>(), [Some(0), Some(1), Some(2), Some(3)]);
@@ -103,7 +103,7 @@ fn every_chunk_size_gives_the_same_digest_and_verdicts() {
 
 #[test]
 fn lines_and_texts_give_the_same_digest_with_and_without_a_last_newline() {
-    let image = image(Precision::Int8, &[16], Readout::Last);
+    let image = image(Precision::Int8, &[16], Pooling::Last);
     let simulator = Simulator::load(part("nrf52840"), &image, "model.latch").unwrap();
     let (outcome, _) = simulate(&simulator, INPUT_BYTES);
     for end in ["", "\n"] {
@@ -115,7 +115,7 @@ fn lines_and_texts_give_the_same_digest_with_and_without_a_last_newline() {
 
 #[test]
 fn an_image_in_a_longer_file_is_programmed_without_what_follows_it() {
-    let image = image(Precision::Int8, &[16], Readout::Mean);
+    let image = image(Precision::Int8, &[16], Pooling::Mean);
     let mut longer = image.to_vec();
     longer.extend([7; 5000]);
     let plain = Simulator::load(part("nrf52840"), &image, "model.latch").unwrap();
@@ -126,7 +126,7 @@ fn an_image_in_a_longer_file_is_programmed_without_what_follows_it() {
 
 #[test]
 fn the_budget_names_what_the_flash_and_the_ram_hold() {
-    let image = image(Precision::Int8, &[16], Readout::Mean);
+    let image = image(Precision::Int8, &[16], Pooling::Mean);
     let state = Model::new(&Image::open(&image).unwrap()).state_bytes();
     let simulator = Simulator::load(part("stm32h743"), &image, "model.latch").unwrap();
     let budget = simulator.budget();
@@ -161,7 +161,7 @@ fn refusal(part: Part, image: &[u8]) -> String {
 
 #[test]
 fn a_flash_that_is_too_small_is_refused_with_every_number() {
-    let image = image(Precision::F32, &[64], Readout::Mean);
+    let image = image(Precision::F32, &[64], Pooling::Mean);
     let needed = FIRMWARE_RESERVE + image.len().next_multiple_of(8);
     let available = FIRMWARE_RESERVE + 4096;
     let message = refusal(tiny(&[Pages { count: 9, bytes: 4096 }], 1 << 20), &image);
@@ -175,7 +175,7 @@ fn a_flash_that_is_too_small_is_refused_with_every_number() {
 
 #[test]
 fn a_ram_that_is_too_small_by_one_byte_is_refused_with_every_number() {
-    let image = image(Precision::Int8, &[48], Readout::Mean);
+    let image = image(Precision::Int8, &[48], Pooling::Mean);
     let state = Model::new(&Image::open(&image).unwrap()).state_bytes();
     let needed = state + VIEW_BYTES + INPUT_BYTES + STACK_RESERVE;
     assert!(Simulator::load(tiny(ROOMY, needed), &image, "model.latch").is_ok());
@@ -187,14 +187,14 @@ fn a_ram_that_is_too_small_by_one_byte_is_refused_with_every_number() {
 
 #[test]
 fn both_memories_are_named_where_both_are_too_small() {
-    let image = image(Precision::F32, &[64], Readout::Mean);
+    let image = image(Precision::F32, &[64], Pooling::Mean);
     let message = refusal(tiny(&[Pages { count: 9, bytes: 4096 }], 2048), &image);
     assert!(message.contains("the flash is too small") && message.contains("the RAM is too small"), "{message}");
 }
 
 #[test]
 fn every_cut_image_is_a_fault_that_names_the_file() {
-    let image = image(Precision::Int8, &[8], Readout::Mean);
+    let image = image(Precision::Int8, &[8], Pooling::Mean);
     for length in (0..image.len()).step_by(97) {
         let message = refusal(part("nrf52840"), &image[..length]);
         assert!(message.starts_with("model.latch: "), "{message}");
@@ -290,7 +290,7 @@ impl<'f> Board<'f> for Bench<'f> {
 
 #[test]
 fn a_tokens_ticks_are_its_pieces_without_waiting_and_reporting_and_survive_the_clocks_wrap() {
-    let image = image(Precision::Int8, &[8], Readout::Mean);
+    let image = image(Precision::Int8, &[8], Pooling::Mean);
     // `good bad`: the first word ends in the third piece, the second one with the text.
     let input = [Input::Bytes(2), Input::Bytes(0), Input::Bytes(3), Input::Bytes(3), Input::EndOfText, Input::End];
     let mut bench = Bench::new(&image, &input, "good bad");
@@ -303,7 +303,7 @@ fn a_tokens_ticks_are_its_pieces_without_waiting_and_reporting_and_survive_the_c
 
 #[test]
 fn a_restart_forgets_the_open_text_and_the_totals() {
-    let image = image(Precision::Int8, &[8], Readout::Mean);
+    let image = image(Precision::Int8, &[8], Pooling::Mean);
     let state_bytes = Model::new(&Image::open(&image).unwrap()).state_bytes() as u32;
     let input = [Input::Bytes(4), Input::EndOfText, Input::Bytes(3), Input::Restart, Input::Bytes(8), Input::EndOfText];
     let mut restarted = Bench::new(&image, &input, "bad googood bad");
@@ -318,7 +318,7 @@ fn a_restart_forgets_the_open_text_and_the_totals() {
 
 #[test]
 fn the_end_of_the_input_ends_an_open_text_and_no_text_twice() {
-    let image = image(Precision::Int8, &[8], Readout::Mean);
+    let image = image(Precision::Int8, &[8], Pooling::Mean);
     let mut closed = Bench::new(&image, &[Input::Bytes(8), Input::EndOfText, Input::End], "good bad");
     let mut open = Bench::new(&image, &[Input::Bytes(8), Input::Bytes(0), Input::End], "good bad");
     let mut none = Bench::new(&image, &[Input::Bytes(0), Input::End], "");
@@ -331,7 +331,7 @@ fn the_end_of_the_input_ends_an_open_text_and_no_text_twice() {
 
 #[test]
 fn a_board_that_breaks_stops_the_program_with_its_error_at_every_call() {
-    let image = image(Precision::Int8, &[8], Readout::Mean);
+    let image = image(Precision::Int8, &[8], Pooling::Mean);
     let input = [Input::Bytes(8), Input::EndOfText, Input::End];
     let mut whole = Bench::new(&image, &input, "good bad");
     app::run(&mut whole, State::<1024>::new().as_bytes_mut()).unwrap();
@@ -349,7 +349,7 @@ fn a_board_that_breaks_stops_the_program_with_its_error_at_every_call() {
 
 #[test]
 fn a_state_that_has_no_room_and_a_slot_without_an_image_stop_the_program_before_it_reads() {
-    let image = image(Precision::Int8, &[8], Readout::Mean);
+    let image = image(Precision::Int8, &[8], Pooling::Mean);
     let needed = Model::new(&Image::open(&image).unwrap()).state_bytes();
     let mut bench = Bench { calls: 0, ..Bench::new(&image, &[], "") };
     assert_eq!(

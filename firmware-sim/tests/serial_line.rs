@@ -13,7 +13,7 @@ use latch_engine::Precision;
 use latch_engine::image::encode::AlignedBytes;
 use latch_engine::input::text::Unknown;
 use latch_engine::kernels::AnyBackend;
-use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::layers::pooling::Pooling;
 use latch_firmware_sim::link::fault_injector::{FaultInjector, Faults};
 use latch_firmware_sim::link::host::batch::Batch;
 use latch_firmware_sim::link::host::{Client, LinkError, Patience, Summary, reference};
@@ -66,7 +66,7 @@ fn a_line_with_faults_gives_every_board_the_digest_of_this_host() {
     }
     let texts: Vec<String> = built_in::generate(6, 6).into_iter().map(|example| example.text).collect();
     let vocabulary = Vocabulary::build(texts.iter().map(String::as_str), 500, Unknown::LastRow);
-    let weights = Weights::random(vocabulary.rows(), 8, &[16], Readout::Max, 7);
+    let weights = Weights::random(vocabulary.rows(), 8, &[16], Pooling::Max, 7);
     let image = to_image(&weights, &vocabulary, Precision::Int8, &Origin::default()).expect("an image");
     let batch = Batch::new(texts.iter(), false);
     let expected = reference::transcript(&image, AnyBackend::detect(), &batch).expect("this host can run it").summary;

@@ -55,7 +55,7 @@ struct Note {
     /// Recurrent layers.
     layers: Option<usize>,
     /// What the head sees.
-    readout: Option<Pooling>,
+    pooling: Option<Pooling>,
     /// What a word does that is not in the vocabulary.
     unknown: Option<Unknown>,
     /// The words in the order of the embedding's rows.
@@ -148,7 +148,7 @@ pub fn write(model: &Described, version: &str) -> Result<Vec<u8>, Error> {
         embedding: Some(embedding.columns),
         units: Units::of(&model.layers),
         layers: Some(model.layers.len()),
-        readout: model.pooling,
+        pooling: model.pooling,
         unknown: model.unknown,
         vocabulary: model.vocabulary.clone(),
     };
@@ -225,7 +225,7 @@ pub fn read(bytes: &[u8], place: &str, limits: &Limits) -> Result<Described, Err
     let layout = file.layout(&note)?;
     let mut model = file.model(layout, note.activation.unwrap_or_default(), limits)?;
     check_note(place, &note, &model)?;
-    (model.pooling, model.unknown, model.vocabulary) = (note.readout, note.unknown, note.vocabulary);
+    (model.pooling, model.unknown, model.vocabulary) = (note.pooling, note.unknown, note.vocabulary);
     Ok(model)
 }
 

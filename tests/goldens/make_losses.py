@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from make_lstm import FOLDER, random_weights
 
-# name, readout, objective, outputs
+# name, pooling, objective, outputs
 CASES = [
     ("classes", "last", "classes", 3),
     ("values", "max", "values", 1),
@@ -26,20 +26,20 @@ CASES = [
 SEQUENCES, TOKENS = 4, 6
 
 
-def run(name, readout, objective, outputs, seed):
+def run(name, pooling, objective, outputs, seed):
     weights = random_weights((name, 7, 3, [5], outputs, TOKENS, seed))
     rng = np.random.default_rng(100 + seed)
     ids = rng.integers(0, 7, (SEQUENCES, TOKENS))
-    shape = (SEQUENCES, TOKENS) if readout == "each" else (SEQUENCES,)
+    shape = (SEQUENCES, TOKENS) if pooling == "each" else (SEQUENCES,)
     labels = rng.integers(0, outputs, shape) if objective == "classes" else rng.uniform(-2, 2, shape).astype(np.float32)
     embedding = keras.layers.Embedding(7, 3)
     lstm = keras.layers.LSTM(5, return_sequences=True)
     head = keras.layers.Dense(outputs)
     inputs = keras.Input((TOKENS,), dtype="int32")
     hidden = lstm(embedding(inputs))
-    if readout == "last":
+    if pooling == "last":
         hidden = hidden[:, -1, :]
-    elif readout == "max":
+    elif pooling == "max":
         hidden = keras.layers.GlobalMaxPooling1D()(hidden)
     model = keras.Model(inputs, head(hidden))
     embedding.set_weights([weights["embedding"]])
@@ -61,7 +61,7 @@ def run(name, readout, objective, outputs, seed):
 
     return {
         "name": name,
-        "readout": readout,
+        "pooling": pooling,
         "objective": objective,
         "ids": ids.tolist(),
         "labels": np.asarray(labels, dtype=np.float64).reshape(SEQUENCES, -1).tolist(),

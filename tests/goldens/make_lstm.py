@@ -5,7 +5,7 @@
     venv/bin/python make_lstm.py
 
 Each model is Embedding > LSTM, one or two > Dense. A file holds its weights in the framework's own layout, the ids it read,
-and after every token the hidden state of every layer and the logits for four readouts of the last one (last, mean, max,
+and after every token the hidden state of every layer and the logits for four poolings of the last one (last, mean, max,
 attention: the mean with weights of e^(4 h[0])).
 
     Keras          gates i, f, c, o    kernel inputs x 4 units, recurrent_kernel units x 4 units, bias 4 units
@@ -68,7 +68,7 @@ def random_weights(shape):
 
 
 def keras_run(weights):
-    """Hidden states (layers x tokens x units) and logits (readout x tokens x outputs), from Keras in float64."""
+    """Hidden states (layers x tokens x units) and logits (pooling x tokens x outputs), from Keras in float64."""
     keras.config.set_floatx("float64")
     vocabulary, width = weights["embedding"].shape
     ids = keras.Input((None,), dtype="int32")
@@ -119,7 +119,7 @@ def to_onnx(weights, rng):
 
 
 def onnx_run(weights, layers):
-    """As keras_run, from ONNX Runtime in float32. The head and the readouts are nodes of the graph, too."""
+    """As keras_run, from ONNX Runtime in float32. The head and the poolings are nodes of the graph, too."""
     nodes, constants, outputs = [], [], []
 
     def constant(name, value):

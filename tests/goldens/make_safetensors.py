@@ -5,7 +5,7 @@
     venv/bin/python make_safetensors.py
 
 Both have random weights, two LSTM layers, and twelve rows for eleven words and the unknown one. PyTorch's file is `save_file` of the module's
-`state_dict` and no more: no metadata, two biases for each layer. Keras's is what its example saves. For each file and readout there are the
+`state_dict` and no more: no metadata, two biases for each layer. Keras's is what its example saves. For each file and pooling there are the
 logits of four texts, computed padded side by side in float32, as in training.
 """
 
@@ -45,7 +45,7 @@ def uniform(shape, rng):
 
 
 def pytorch(rng):
-    """Saves PyTorch's file and returns its logits by readout."""
+    """Saves PyTorch's file and returns its logits by pooling."""
     net = example("pytorch").Net(ROWS, WIDTH, UNITS, LAYERS, "last").eval()
     with torch.no_grad():
         for tensor in net.state_dict().values():
@@ -54,22 +54,22 @@ def pytorch(rng):
         ids = pad_sequence([torch.tensor(text) for text in TEXTS], batch_first=True)
         lengths = torch.tensor([len(text) for text in TEXTS])
         logits = {}
-        for net.readout in READOUTS:
-            logits[net.readout] = net(ids, lengths).tolist()
+        for net.pooling in READOUTS:
+            logits[net.pooling] = net(ids, lengths).tolist()
     return logits
 
 
 def keras_(rng):
-    """The same for Keras; its file says that the readout is the mean."""
+    """The same for Keras; its file says that the pooling is the mean."""
     train, logits, kept = example("keras"), {}, {}
     ids = keras.utils.pad_sequences(TEXTS, padding="post", value=-1)
-    for readout in READOUTS:
-        model, named = train.build(ROWS, WIDTH, UNITS, LAYERS, readout)
+    for pooling in READOUTS:
+        model, named = train.build(ROWS, WIDTH, UNITS, LAYERS, pooling)
         for name, layer in named.items():
             kept.setdefault(name, [uniform(value.shape, rng) for value in layer.get_weights()])
             layer.set_weights(kept[name])
-        logits[readout] = np.asarray(model(ids))[:, 0].tolist()
-    note = {"rows": ROWS, "embedding": WIDTH, "units": UNITS, "layers": LAYERS, "readout": "mean", "vocabulary": WORDS}
+        logits[pooling] = np.asarray(model(ids))[:, 0].tolist()
+    note = {"rows": ROWS, "embedding": WIDTH, "units": UNITS, "layers": LAYERS, "pooling": "mean", "vocabulary": WORDS}
     train.save(named, note, FOLDER / "keras.safetensors")
     return logits
 

@@ -7,8 +7,8 @@ use latch_engine::image::Image;
 use latch_engine::{Model, Precision, State};
 use latch_tests::models::ROOM;
 use latch_tests::tolerances;
+use latch_trainer::config::chain::Pooling;
 use latch_trainer::exchange::{Given, Layout, Received, from_bytes};
-use latch_trainer::network::readout::Readout;
 use latch_trainer::quantizer::Weights;
 use latch_trainer::quantizer::{Origin, to_image};
 use serde::Deserialize;
@@ -18,7 +18,7 @@ use serde::Deserialize;
 struct Golden {
     words: Vec<String>,
     texts: Vec<Vec<u32>>,
-    /// By framework and readout, a logit a text.
+    /// By framework and pooling, a logit a text.
     logits: HashMap<String, HashMap<String, Vec<f64>>>,
 }
 
@@ -29,12 +29,12 @@ fn golden() -> Golden {
 const PYTORCH: &[u8] = include_bytes!("../goldens/pytorch.safetensors");
 const KERAS: &[u8] = include_bytes!("../goldens/keras.safetensors");
 
-const POOLINGS: [(Readout, &str); 4] =
-    [(Readout::Last, "last"), (Readout::Mean, "mean"), (Readout::Max, "max"), (Readout::Attention, "attention")];
+const POOLINGS: [(Pooling, &str); 4] =
+    [(Pooling::Last, "last"), (Pooling::Mean, "mean"), (Pooling::Max, "max"), (Pooling::Attention, "attention")];
 
 /// PyTorch's file, which has no metadata.
-fn pytorch(golden: &Golden, readout: Readout) -> Received {
-    let given = Given { vocabulary: Some(golden.words.clone()), readout: Some(readout) };
+fn pytorch(golden: &Golden, pooling: Pooling) -> Received {
+    let given = Given { vocabulary: Some(golden.words.clone()), pooling: Some(pooling) };
     from_bytes(PYTORCH, "pytorch.safetensors", &given).expect("save_file wrote it")
 }
 
@@ -69,8 +69,8 @@ fn assert_agrees(what: &str, received: &Received, texts: &[Vec<u32>], expected: 
 #[test]
 fn what_pytorch_saved_without_a_word_of_metadata_computes_what_pytorch_computed() {
     let golden = golden();
-    for (readout, name) in POOLINGS {
-        let received = pytorch(&golden, readout);
+    for (pooling, name) in POOLINGS {
+        let received = pytorch(&golden, pooling);
         assert_eq!((received.layout, received.network.config().chain.cells().count()), (Layout::PyTorch, 2));
         assert_agrees(&format!("pytorch, {name}"), &received, &golden.texts, &golden.logits["pytorch"][name]);
     }
@@ -87,8 +87,8 @@ fn what_the_keras_example_saved_says_all_and_computes_what_keras_computed() {
 #[test]
 fn the_weights_of_one_framework_compute_the_same_in_the_layout_of_the_other() {
     let golden = golden();
-    for (readout, name) in POOLINGS {
-        let received = pytorch(&golden, readout);
+    for (pooling, name) in POOLINGS {
+        let received = pytorch(&golden, pooling);
         let bytes = latch_trainer::exchange::to_bytes(&received.network, &received.vocabulary, Layout::Keras)
             .expect("a network can be written");
         let again = from_bytes(&bytes, "again", &Given::default()).expect("Latch wrote it");

@@ -55,13 +55,13 @@ fn config(layers: usize, pooling: Pooling) -> NetworkConfig {
     NetworkConfig::stacked(6, 3, layers, 4, Some(pooling))
 }
 
-fn every_derivative_is_right(readout: Pooling) {
+fn every_derivative_is_right(pooling: Pooling) {
     for layers in [0, 1, 2] {
-        let config = config(layers, readout);
-        println!("{layers} layers, {readout:?}: {:.1e}", largest_difference(&config, &LossOptions::default(), 7));
+        let config = config(layers, pooling);
+        println!("{layers} layers, {pooling:?}: {:.1e}", largest_difference(&config, &LossOptions::default(), 7));
         let several = NetworkConfig { outputs: 3, ..config };
         let smoothed = LossOptions { label_smoothing: 0.1, ..LossOptions::default() };
-        println!("{layers} layers, {readout:?}, three classes: {:.1e}", largest_difference(&several, &smoothed, 8));
+        println!("{layers} layers, {pooling:?}, three classes: {:.1e}", largest_difference(&several, &smoothed, 8));
     }
 }
 
@@ -82,13 +82,13 @@ fn every_derivative_is_right_when_the_head_sees_the_maximum() {
 
 #[test]
 fn every_derivative_is_right_under_fixed_dropout_masks() {
-    for readout in Pooling::ALL {
+    for pooling in Pooling::ALL {
         for layers in [0, 1, 2] {
-            if layers == 0 && readout == Pooling::Attention {
+            if layers == 0 && pooling == Pooling::Attention {
                 continue; // A bag has no state that could weigh a step.
             }
             let cells = "lstm 4 dropout=0.3 recurrent_dropout=0.3 > ".repeat(layers);
-            let chain = format!("embedding 3 word_dropout=0.2 > {cells}{} > dense dropout=0.25", readout.name());
+            let chain = format!("embedding 3 word_dropout=0.2 > {cells}{} > dense dropout=0.25", pooling.name());
             let chain = chain.parse().expect("a chain");
             let config = NetworkConfig { vocabulary: 6, outputs: 1, chain };
             for batch in [1, 2] {
@@ -98,7 +98,7 @@ fn every_derivative_is_right_under_fixed_dropout_masks() {
                     &LossOptions { label_smoothing: 0.05, noise, ..LossOptions::default() },
                     10,
                 );
-                println!("{layers} layers, {readout:?}, masks {batch}: {worst:.1e}");
+                println!("{layers} layers, {pooling:?}, masks {batch}: {worst:.1e}");
             }
         }
     }

@@ -35,7 +35,7 @@ fn losses_and_gradients_of_every_kind_of_answer_are_those_of_keras() {
     for case in cases {
         let name = &case["name"];
         let weights = tensors(&case["weights"]);
-        let pooling = match case["readout"].as_str() {
+        let pooling = match case["pooling"].as_str() {
             Some("last") => Some(Pooling::Last),
             Some("max") => Some(Pooling::Max),
             _ => None,

@@ -31,7 +31,7 @@ struct Golden<L> {
     head_bias: Vec<f64>,
     /// `[layer][token][unit]`.
     hidden: Vec<Matrix>,
-    /// `[token][output]` by readout.
+    /// `[token][output]` by pooling.
     logits: HashMap<String, Matrix>,
 }
 
@@ -109,7 +109,7 @@ impl<L: Layer> Golden<L> {
             width: self.embedding[0].len(),
             layers: self.layers.iter().map(Layer::weights).collect(),
             dense: Vec::new(),
-            readout: pooling,
+            pooling,
             head: transposed(&self.head),
             head_bias: floats(&self.head_bias),
             occurrences: Vec::new(),
@@ -175,7 +175,7 @@ fn the_trainer_agrees<T: Real, L: Layer>(goldens: &[Golden<L>], tolerance: f64) 
     let mut worst = 0.0_f64;
     for golden in goldens.iter().filter(|golden| golden.suits_the_trainer()) {
         golden.each_comparison(|what, weights, expected| {
-            let network = network::<T>(weights, weights.readout);
+            let network = network::<T>(weights, weights.pooling);
             let prefixes: Vec<&[u32]> = (1..=golden.ids.len()).map(|length| &golden.ids[..length]).collect();
             let logits = network.forward(&prefixes).expect("the golden's ids are in its vocabulary");
             for (token, expected) in expected.iter().enumerate() {

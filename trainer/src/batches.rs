@@ -21,7 +21,7 @@ pub(crate) fn generator(words: [u64; 4]) -> ChaCha8Rng {
 
 /// Sequences of token ids with one label each, or with one for each of their tokens, held in one piece of memory.
 ///
-/// A sequence may be empty. It makes no step, and its readout is the zero vector: that is the hidden state before the first
+/// A sequence may be empty. It makes no step, and its pooling is the zero vector: that is the hidden state before the first
 /// token.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Batch {

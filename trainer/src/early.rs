@@ -1,6 +1,6 @@
 //! Early answers: from how many tokens on which logit is certain enough to stop reading.
 //!
-//! A logit moves as a text goes on: with the default readout, a running maximum, it can turn round late. So the thresholds are not taken from a
+//! A logit moves as a text goes on: with the default pooling, a running maximum, it can turn round late. So the thresholds are not taken from a
 //! formula but measured: the engine's logits after every token of validation texts, and what stopping there would have done. They fall as the
 //! tokens rise, and a text that was right to its end and would be wrong where it stops counts against them in full, however many gain.
 

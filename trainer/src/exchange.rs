@@ -168,7 +168,7 @@ pub struct Given {
     /// The words in the order of the embedding's rows.
     pub vocabulary: Option<Vec<String>>,
     /// What the head sees.
-    pub readout: Option<Pooling>,
+    pub pooling: Option<Pooling>,
 }
 
 /// A network that another framework trained.
@@ -213,13 +213,13 @@ pub fn from_bytes(bytes: &[u8], place: impl Display, given: &Given) -> Result<Re
 
 /// What the head sees, by the file or by the user.
 fn pooling(place: &str, stated: Option<Pooling>, given: &Given) -> Result<Pooling> {
-    match (stated, given.readout) {
+    match (stated, given.pooling) {
         (Some(stated), Some(given)) if stated != given => {
-            let problem = format!("{} says that the readout is another", metadata_of(place, "readout"));
-            Err(fault("--readout", problem, "leave the option out").into())
+            let problem = format!("{} says that the pooling is another", metadata_of(place, "pooling"));
+            Err(fault("--pooling", problem, "leave the option out").into())
         }
         (stated, given) => stated.or(given).ok_or_else(|| {
-            let remedy = "add --readout last, mean, max or attention";
+            let remedy = "add --pooling last, mean, max or attention";
             fault(place, "what the head sees is not stated in it", remedy).into()
         }),
     }

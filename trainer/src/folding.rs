@@ -76,14 +76,14 @@ mod tests {
     use crate::vocabulary::Vocabulary;
     use latch_engine::Precision;
     use latch_engine::input::text::Unknown;
-    use latch_engine::layers::pooling::Pooling as Readout;
+    use latch_engine::layers::pooling::Pooling;
 
     #[test]
     fn the_image_takes_as_many_ids_as_the_budget_has_room_for_and_no_more() -> Result<()> {
         let words: Vec<String> = (0..100).map(|number| format!("word{number}")).collect();
         let vocabulary = Vocabulary::from_words(words, Unknown::LastRow);
         let often: Vec<u32> = (0..101).flat_map(|id| vec![id; 1 + id as usize % 7]).collect();
-        let weights = Weights::random(101, 4, &[6], Readout::Last, 3).calibrated([often.as_slice()]);
+        let weights = Weights::random(101, 4, &[6], Pooling::Last, 3).calibrated([often.as_slice()]);
         for precision in [Precision::Int8, Precision::F16] {
             let bytes = to_image(&weights, &vocabulary, precision, &Origin::default())?;
             let image = Image::open(&bytes)?;

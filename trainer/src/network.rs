@@ -23,11 +23,6 @@ pub(crate) mod steps;
 pub(crate) mod tensors;
 pub mod tiers;
 
-/// The poolings, by the name that they have beside a network.
-pub mod readout {
-    pub use crate::config::chain::Pooling as Readout;
-}
-
 use crate::batches::generator;
 use crate::config::chain::{Chain, LayerConfig, Pooling};
 use crate::real::{Real, tensor};

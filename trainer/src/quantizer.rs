@@ -20,7 +20,7 @@ use latch_engine::image::encode::{AlignedBytes, Notes, Tensor, Values, encode};
 use latch_engine::image::header::Provenance;
 use latch_engine::image::role::Role;
 use latch_engine::layers::embedding::Tiers;
-use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::layers::pooling;
 use nalgebra::DMatrix;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -34,7 +34,7 @@ use crate::vocabulary::{Vocabulary, occurrences};
 pub use embedding::{Clipped, clipped};
 use rows::{Grid, HIDDEN, Row};
 
-impl From<Pooling> for Readout {
+impl From<Pooling> for pooling::Pooling {
     fn from(pooling: Pooling) -> Self {
         match pooling {
             Pooling::Last => Self::Last,
@@ -57,7 +57,7 @@ pub struct Weights {
     /// Dense layers between the embedding and the head, in their order.
     pub dense: Vec<DenseWeights>,
     /// What the head sees.
-    pub readout: Readout,
+    pub pooling: pooling::Pooling,
     /// `outputs × units` of the last layer, or `outputs × width` without one.
     pub head: Vec<f32>,
     /// One for each output.
@@ -158,7 +158,7 @@ impl CellWeights {
 impl Weights {
     /// A network with random weights of the sizes that training gives, for benchmarks and tests: `rows × width` embedding, LSTM layers of
     /// the given units, one output.
-    pub fn random(rows: usize, width: usize, units: &[usize], readout: Readout, seed: u64) -> Self {
+    pub fn random(rows: usize, width: usize, units: &[usize], pooling: pooling::Pooling, seed: u64) -> Self {
         let mut generator = ChaCha8Rng::seed_from_u64(seed);
         let mut uniform = |count: usize, limit: f32| -> Vec<f32> {
             (0..count).map(|_| generator.random_range(-limit..limit)).collect()
@@ -194,7 +194,7 @@ impl Weights {
             width,
             layers,
             dense: Vec::new(),
-            readout,
+            pooling,
             head,
             head_bias,
             occurrences,
@@ -216,7 +216,7 @@ impl Weights {
             layers: Vec::new(),
             dense: Vec::new(),
             // After each step the engine's stream has just read its last token.
-            readout: config.chain.pooling().unwrap_or_default().into(),
+            pooling: config.chain.pooling().unwrap_or_default().into(),
             head: Vec::new(),
             head_bias: Vec::new(),
             occurrences: Vec::new(),

@@ -32,7 +32,7 @@ pub trait Real: RealField + Copy + Default + Send + Sync + Serialize + Deseriali
     /// `x ← tanh(x)` for every element.
     fn tanh_slice(values: &mut [Self]);
 
-    /// The weight of a step in a readout by attention, of its first hidden feature: `e^(4·(h - 1))`, h held to [-1, 1]; in `f32` the
+    /// The weight of a step in a pooling by attention, of its first hidden feature: `e^(4·(h - 1))`, h held to [-1, 1]; in `f32` the
     /// engine's.
     fn attention_weight(self) -> Self;
 

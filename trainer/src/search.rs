@@ -70,7 +70,7 @@ pub struct Plan {
     /// Minutes after which no round and no epoch begins; how far a search comes in them depends on the machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minutes: Option<f64>,
-    /// The run of every trial, but for the model's sizes, its readout and its n-grams.
+    /// The run of every trial, but for the model's sizes, its pooling and its n-grams.
     pub base: RunConfig,
     /// Digest of a validation part that has data of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -284,11 +284,11 @@ fn a_network_that_is_of_no_use_is_named_so_once() {
 }
 
 #[test]
-fn a_readout_of_each_step_is_no_choice_of_an_import() {
+fn a_pooling_of_each_step_is_no_choice_of_an_import() {
     let place = Place::with_run();
     succeed(&mut place.latch(["export", "--run", "run", "--format", "safetensors", "--out", "net"]));
     place.refuse_usage(
-        &mut place.latch(["import", "net", "--readout", "each", "--out", "torch"]),
+        &mut place.latch(["import", "net", "--pooling", "each", "--out", "torch"]),
         &["each", "attention"],
     );
 }

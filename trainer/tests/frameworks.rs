@@ -5,8 +5,8 @@ use std::fs;
 
 use crate::support::{self, Place, answer, names, succeed};
 use half::{bf16, f16};
+use latch_trainer::config::chain::Pooling;
 use latch_trainer::exchange::{Given, Layout, from_bytes, to_bytes};
-use latch_trainer::network::readout::Readout;
 use latch_trainer::network::{Network, NetworkConfig};
 use latch_trainer::runs::{checkpoint::Best, folder::RunFolder};
 use latch_trainer::vocabulary::Vocabulary;
@@ -35,10 +35,10 @@ fn tensor<'n>(network: &'n mut Network<f32>, name: &str) -> &'n mut nalgebra::DM
 }
 
 /// A network with random weights and no zero among its biases, and its words.
-fn random(layers: usize, readout: Readout, unknown: Unknown) -> (Network<f32>, Vocabulary) {
+fn random(layers: usize, pooling: Pooling, unknown: Unknown) -> (Network<f32>, Vocabulary) {
     let words = ["a", "bad", "film", "good", "not", "very"].map(str::to_owned).to_vec();
     let vocabulary = Vocabulary::from_words(words, unknown);
-    let config = NetworkConfig::stacked(vocabulary.rows(), 3, layers, 4, Some(readout));
+    let config = NetworkConfig::stacked(vocabulary.rows(), 3, layers, 4, Some(pooling));
     let mut network = Network::new(&config, 7).expect("the sizes describe a network");
     for (number, (_, tensor)) in network.tensors_mut().into_iter().enumerate() {
         for (index, value) in tensor.iter_mut().enumerate() {
@@ -58,7 +58,7 @@ struct Pieces {
 
 impl Pieces {
     fn of(layout: Layout) -> Self {
-        let (network, vocabulary) = random(2, Readout::Mean, Unknown::LastRow);
+        let (network, vocabulary) = random(2, Pooling::Mean, Unknown::LastRow);
         let bytes = to_bytes(&network, &vocabulary, layout).expect("a network can be written");
         let (_, metadata) = SafeTensors::read_metadata(&bytes).expect("a header");
         let note = &metadata.metadata().as_ref().expect("metadata")["latch"];
@@ -125,12 +125,12 @@ fn refuse(place: &Place, bytes: &[u8], words: &[&str]) {
 // --- there and back
 
 #[test]
-fn a_network_comes_back_to_the_bit_in_both_layouts_with_every_readout_and_rule() {
+fn a_network_comes_back_to_the_bit_in_both_layouts_with_every_pooling_and_rule() {
     for layout in LAYOUTS {
         for layers in 1..=3 {
-            for readout in [Readout::Last, Readout::Mean, Readout::Max] {
+            for pooling in [Pooling::Last, Pooling::Mean, Pooling::Max] {
                 for unknown in [Unknown::LastRow, Unknown::Skip] {
-                    let (network, vocabulary) = random(layers, readout, unknown);
+                    let (network, vocabulary) = random(layers, pooling, unknown);
                     let bytes = to_bytes(&network, &vocabulary, layout).unwrap();
                     assert_eq!(bytes, to_bytes(&network, &vocabulary, layout).unwrap());
                     let received = from_bytes(&bytes, "file", &Given::default()).unwrap();
@@ -278,7 +278,7 @@ fn both_biases_of_pytorch_count() {
 }
 
 #[test]
-fn a_file_without_metadata_needs_vocabulary_and_readout() {
+fn a_file_without_metadata_needs_vocabulary_and_pooling() {
     let place = Place::with_data(20);
     for layout in LAYOUTS {
         let mut file = Pieces::of(layout);
@@ -286,17 +286,17 @@ fn a_file_without_metadata_needs_vocabulary_and_readout() {
         refuse(
             &place,
             &file.bytes(),
-            &["net.safetensors: what the head sees is not stated", "add --readout last, mean, max or attention"],
+            &["net.safetensors: what the head sees is not stated", "add --pooling last, mean, max or attention"],
         );
         let import = |more: &[&'static str]| {
-            let fixed = ["import", "net.safetensors", "--out", layout.name(), "--json", "--readout", "mean"];
+            let fixed = ["import", "net.safetensors", "--out", layout.name(), "--json", "--pooling", "mean"];
             place.latch(fixed.iter().chain(more))
         };
         place.refuse(&mut import(&[]), &["its vocabulary is not stated", "add --vocabulary"]);
         place.write("words.txt", "a\nbad\nfilm\ngood\nnot\nvery\n");
         let line = succeed(&mut import(&["--vocabulary", "words.txt"])).json();
         assert_eq!((line["layers"].as_u64(), &line["valid_accuracy"]), (Some(2), &Value::Null));
-        let (network, _) = random(2, Readout::Mean, Unknown::LastRow);
+        let (network, _) = random(2, Pooling::Mean, Unknown::LastRow);
         assert_eq!(bits(&best(&place, layout.name()).network), bits(&network));
     }
 }
@@ -308,11 +308,11 @@ fn metadata_beside_latchs_own_is_named_and_not_read() {
     let bytes = file.bytes();
     let tensors = SafeTensors::deserialize(&bytes).expect("a file");
     let note = file.note.as_ref().expect("a note").to_string();
-    let metadata = [("latch", note.as_str()), ("readout", "max"), ("format", "pt")];
+    let metadata = [("latch", note.as_str()), ("pooling", "max"), ("format", "pt")];
     let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().collect();
     place.write("net.safetensors", safetensors::serialize(tensors.iter(), Some(metadata)).expect("a file"));
     let answer = succeed(&mut place.latch(["import", "net.safetensors", "--out", "imported"]));
-    let words = "net.safetensors: metadata \"format\", \"readout\": not read";
+    let words = "net.safetensors: metadata \"format\", \"pooling\": not read";
     assert!(answer.stderr.contains(words), "{answer:?}");
     place.write("net.safetensors", bytes);
     let answer = succeed(&mut place.latch(["import", "net.safetensors", "--out", "again"]));
@@ -541,6 +541,6 @@ fn metadata_that_contradicts_the_tensors_or_the_options_is_refused() {
         &mut place.latch(import.iter().chain(&other)),
         &["--vocabulary: net.safetensors: metadata latch.vocabulary has other words"],
     );
-    let mut other = place.latch(import.iter().chain(&["--readout", "last"]));
-    place.refuse(&mut other, &["--readout: net.safetensors: metadata latch.readout says that the readout is another"]);
+    let mut other = place.latch(import.iter().chain(&["--pooling", "last"]));
+    place.refuse(&mut other, &["--pooling: net.safetensors: metadata latch.pooling says that the pooling is another"]);
 }

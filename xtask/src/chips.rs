@@ -1,6 +1,6 @@
 //! Counts what one step costs on every emulated chip, holds it to the limits that Latch promises, and to the committed record.
 //!
-//! A step is one `Session::push_token`: embedding row, layer, readout. The program `steps` pushes 64 tokens between the plugin's markers;
+//! A step is one `Session::push_token`: embedding row, layer, pooling. The program `steps` pushes 64 tokens between the plugin's markers;
 //! QEMU executes the same instructions in every run, so that the counts are exact.
 
 mod cells;

@@ -112,8 +112,9 @@ fn run() -> Result<()> {
     if model.precision() != Precision::Int8 {
         bail!("{} is not int8: a float state is fed back as it is", arguments.image.display());
     }
+    let description = image.description();
     let cells: Vec<(usize, &Layer)> =
-        image.description().layers.iter().enumerate().filter(|(_, layer)| layer.is_cell()).collect();
+        description.layers.iter().enumerate().filter(|(_, layer)| layer.is_cell()).collect();
     let mut magnitudes: Vec<Magnitudes> = cells.iter().map(|_| Magnitudes(vec![0; VALUES])).collect();
     let mut memory = state_for(&model);
     let mut session = model.session_in(&mut memory)?;

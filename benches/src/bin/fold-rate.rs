@@ -14,7 +14,7 @@ use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
 use latch_engine::input::text::Unknown;
 use latch_engine::kernels::AnyBackend;
-use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::layers::pooling::Pooling;
 use latch_engine::{Model, Precision};
 use latch_trainer::folding::fold_to;
 use latch_trainer::quantizer::{Origin, Weights, to_image};
@@ -62,7 +62,7 @@ fn classic() -> Result<()> {
     };
     let ids: Vec<Vec<u32>> = (0..200).map(|_| (0..230).map(|_| id()).collect()).collect();
     let weights =
-        Weights::random(ROWS as usize, 128, &[128], Readout::Last, 1).calibrated(ids.iter().map(Vec::as_slice));
+        Weights::random(ROWS as usize, 128, &[128], Pooling::Last, 1).calibrated(ids.iter().map(Vec::as_slice));
     let plain = to_image(&weights, &Vocabulary::from_words(words, Unknown::Skip), Precision::Int8, &Origin::default())?;
     let plain = Image::open(&plain)?;
     let folded = fold_to(&plain, &weights, 64 << 20)?;

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use latch_engine::Precision;
 use latch_engine::image::encode::AlignedBytes;
-use latch_engine::layers::pooling::Pooling as Readout;
+use latch_engine::layers::pooling::Pooling;
 use latch_trainer::quantizer::{Origin, Weights, to_image};
 
 use super::cell::{Cell, ROWS, Shape, cell_file, image_file, onnx_file};
@@ -15,7 +15,7 @@ use crate::images::{PRECISIONS, SEED, invented_words};
 
 /// The network of a shape, random as all images here: an embedding of [`ROWS`] rows, which are the inputs, and one layer.
 pub fn weights(shape: Shape) -> Weights {
-    Weights::random(ROWS, shape.inputs, &[shape.units], Readout::Last, SEED)
+    Weights::random(ROWS, shape.inputs, &[shape.units], Pooling::Last, SEED)
 }
 
 /// The cell inside such a network.

@@ -78,7 +78,7 @@ pub fn add_weighted(sums: &mut [i32], hidden: &[i16], weight: u32) {
     }
 }
 
-/// A unit of the readout in Q0.15: `sum·2^12 / total`, rounded to nearest, halves away from zero, at most 32,767. A long division, four bits at a
+/// A unit of the pooling in Q0.15: `sum·2^12 / total`, rounded to nearest, halves away from zero, at most 32,767. A long division, four bits at a
 /// time, for chips that divide 32 bits at best.
 pub fn quotient(sum: i32, total: u32) -> i16 {
     let total = total.max(1);
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn no_sum_overflows_and_a_readout_stays_what_it_is_however_long_the_stream() {
+    fn no_sum_overflows_and_a_pooling_stays_what_it_is_however_long_the_stream() {
         for hidden in [i16::MIN, -1, 0, 1, 20_000, i16::MAX] {
             for score in [i16::MIN, 0, i16::MAX] {
                 let (mut total, mut sums) = (0, [0]);

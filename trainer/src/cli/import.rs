@@ -18,7 +18,7 @@ use crate::runs::imported::{Request, import};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     latch import net.safetensors --data imdb/train.tsv.gz --valid imdb/valid.tsv.gz --out runs/torch\n  \
-    latch import weights.safetensors --vocabulary vocabulary.txt --readout last --out runs/torch")]
+    latch import weights.safetensors --vocabulary vocabulary.txt --pooling last --out runs/torch")]
 pub struct Args {
     /// File of the network
     file: PathBuf,
@@ -27,7 +27,7 @@ pub struct Args {
     vocabulary: Option<PathBuf>,
     /// Pooling before the head; needed if the metadata does not name it
     #[arg(long, value_enum)]
-    readout: Option<Pooling>,
+    pooling: Option<Pooling>,
     /// Labelled texts that it was trained on: a folder, or .tsv, .csv, .jsonl, each also .gz
     #[arg(long)]
     data: Option<PathBuf>,
@@ -68,7 +68,7 @@ pub fn run(args: Args) -> Result<()> {
             file: &args.file,
             absolute_file: absolute(&args.file),
             vocabulary: args.vocabulary.as_deref(),
-            readout: args.readout,
+            pooling: args.pooling,
             data: args.data.as_deref().map(absolute),
             valid: args.valid.absolute(),
         },

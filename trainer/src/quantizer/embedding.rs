@@ -181,11 +181,11 @@ pub fn clipped(weights: &Weights, storage: Storage) -> Vec<Clipped> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use latch_engine::layers::pooling::Pooling as Readout;
+    use latch_engine::layers::pooling::Pooling;
 
     /// One column: 400 small values, and a large one in row 0.
     fn network() -> Weights {
-        let mut weights = Weights::random(401, 1, &[2], Readout::Last, 1);
+        let mut weights = Weights::random(401, 1, &[2], Pooling::Last, 1);
         weights.embedding = (0..401).map(|row| if row == 0 { 1.0 } else { 0.001 * (row % 5) as f32 }).collect();
         weights
     }
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn an_outlier_of_a_seldom_id_is_clipped_and_named_and_takes_no_bits_of_the_other_rows() {
-        let plain = Weights::random(500, 4, &[3], Readout::Last, 1);
+        let plain = Weights::random(500, 4, &[3], Pooling::Last, 1);
         let mut outlying = plain.clone();
         outlying.embedding[4 * 77..][..4].iter_mut().for_each(|value| *value *= 100.0);
         let ids =

@@ -81,7 +81,7 @@ fn pack_integers(weights: &Weights, storage: Storage) -> Result<Packed> {
                 push_dense(&mut tensors, integers, layer);
                 worth = behind;
             }
-            Step::Pooling => chain.pooling(weights.readout),
+            Step::Pooling => chain.pooling(weights.pooling),
         }
     }
     let integers = worth.answer(&weights.head, &weights.head_bias)?;
@@ -189,7 +189,7 @@ fn pack_floats(weights: &Weights, storage: Storage) -> Packed {
                 push(Role::Biases, dense.bias.clone());
                 chain.dense(dense.bias.len(), dense.activation, 0);
             }
-            Step::Pooling => chain.pooling(weights.readout),
+            Step::Pooling => chain.pooling(weights.pooling),
         }
     }
     tensors.push(Tensor { role: Role::Weights, layer: answer, values: Values::F32(weights.head.clone()) });
@@ -231,12 +231,12 @@ fn push_gru(push: &mut impl FnMut(Role, Vec<f32>), cell: &CellWeights, reset_aft
 #[cfg(test)]
 mod tests {
     use super::*;
-    use latch_engine::layers::pooling::Pooling as Readout;
+    use latch_engine::layers::pooling::Pooling;
 
     #[test]
     fn a_refused_layer_names_the_floats_that_hold_all_weights() {
         for (weight, precision) in [(20_000.0, "f16"), (70_000.0, "f32")] {
-            let mut weights = Weights::random(5, 4, &[3], Readout::Last, 1);
+            let mut weights = Weights::random(5, 4, &[3], Pooling::Last, 1);
             weights.layers[0].recurrent_kernel[0] = weight;
             let error = pack(&weights, Storage::Int8).err().expect("too large for integers").to_string();
             assert!(

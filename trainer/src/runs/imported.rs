@@ -30,7 +30,7 @@ pub struct Request<'a> {
     /// The file of its words, where its metadata does not hold them.
     pub vocabulary: Option<&'a Path>,
     /// What the head sees, where its metadata does not say it.
-    pub readout: Option<Pooling>,
+    pub pooling: Option<Pooling>,
     /// What it was trained on, as an absolute path.
     pub data: Option<PathBuf>,
     /// The validation part of that.
@@ -61,7 +61,7 @@ pub fn import(folder: &RunFolder, request: &Request<'_>) -> Result<Arrived> {
     folder.refuse_run()?;
     let bytes = read_file(request.file)?;
     let vocabulary = request.vocabulary.map(read_words).transpose()?;
-    let given = Given { vocabulary, readout: request.readout };
+    let given = Given { vocabulary, pooling: request.pooling };
     let Received { network, vocabulary, layout, unread } = from_bytes(&bytes, request.file.display(), &given)?;
     let mut config = configuration(request, &network, &vocabulary, &bytes);
     config.train.check(&format!("{}: ", request.file.display()))?;

@@ -23,7 +23,7 @@ pub enum Stage {
     Tokenizer,
     /// The state of a layer. Of layer 0 what it reads may be at fault as well: the word's number, or its row of the embedding.
     Layer(usize),
-    /// The logit: readout or head. Without a trace this says only that something differs.
+    /// The logit: pooling or head. Without a trace this says only that something differs.
     Head,
 }
 
@@ -33,7 +33,7 @@ impl fmt::Display for Stage {
             Stage::Tokenizer => write!(formatter, "tokenizer or vocabulary"),
             Stage::Layer(0) => write!(formatter, "embedding or layer 0"),
             Stage::Layer(layer) => write!(formatter, "layer {layer}"),
-            Stage::Head => write!(formatter, "readout or head"),
+            Stage::Head => write!(formatter, "pooling or head"),
         }
     }
 }

@@ -2,9 +2,9 @@ use super::super::Cell;
 use super::*;
 use crate::batches::Batch;
 use crate::bptt::{LossOptions, loss_and_gradients, quantized_gradients, train_step};
+use crate::config::chain::Pooling;
 use crate::network::NetworkConfig;
 use crate::network::pass::Pass;
-use crate::network::readout::Readout;
 use crate::network::tiers::Tiers;
 use crate::optimizer::AdamConfig;
 use crate::quantizer::{Origin, to_image};
@@ -19,8 +19,8 @@ use proptest::prelude::*;
 
 const STORAGES: [Storage; 3] = [Storage::Int8, Storage::Mixed, Storage::Int4];
 
-fn network(vocabulary: usize, embedding: usize, units: usize, layers: usize, readout: Readout) -> Network<f32> {
-    let config = NetworkConfig::stacked(vocabulary, embedding, layers, units, Some(readout));
+fn network(vocabulary: usize, embedding: usize, units: usize, layers: usize, pooling: Pooling) -> Network<f32> {
+    let config = NetworkConfig::stacked(vocabulary, embedding, layers, units, Some(pooling));
     let mut network = Network::new(&config, 7 + units as u64).unwrap();
     network.embedding.table *= 20.0;
     for (name, tensor) in network.tensors_mut() {
@@ -129,10 +129,10 @@ proptest! {
     #[test]
     fn training_computes_the_logits_of_the_engine(
         (embedding, units, layers) in (1_usize..20, 1_usize..40, 1_usize..4),
-        readout in prop::sample::select(&[Readout::Last, Readout::Mean, Readout::Max, Readout::Attention][..]),
+        pooling in prop::sample::select(&[Pooling::Last, Pooling::Mean, Pooling::Max, Pooling::Attention][..]),
         sequences in prop::collection::vec(prop::collection::vec(0_u32..30, 0..40), 1..8),
     ) {
-        let network = network(30, embedding, units, layers, readout);
+        let network = network(30, embedding, units, layers, pooling);
         for storage in STORAGES {
             let ours = forward(&aware(&network, storage).integers, &sequences);
             prop_assert_eq!(ours, engine(&network, storage, &sequences), "{}", storage.name());
@@ -437,7 +437,7 @@ fn batch() -> Batch {
 
 #[test]
 fn the_gradients_are_those_of_the_network_that_the_integers_stand_for_but_for_rounding() {
-    let network = network(30, 6, 9, 2, Readout::Mean);
+    let network = network(30, 6, 9, 2, Pooling::Mean);
     let integers = aware(&network, Storage::Int8).integers;
     let (_, ours) = quantized_gradients(&integers, &batch(), &LossOptions::default()).unwrap();
     let (_, float) = loss_and_gradients(&integers.real, &batch(), &LossOptions::default()).unwrap();
@@ -451,7 +451,7 @@ fn the_gradients_are_those_of_the_network_that_the_integers_stand_for_but_for_ro
 #[test]
 fn a_network_learns_with_the_integers_of_every_storage() {
     for storage in STORAGES {
-        let network = network(30, 6, 9, 1, Readout::Max);
+        let network = network(30, 6, 9, 1, Pooling::Max);
         let mut integers = aware(&network, storage);
         let mut trainer = Trainer::new(network, &AdamConfig::default());
         let options = StepOptions { learning_rate: 0.02, clip_norm: None, loss: LossOptions::default() };
@@ -467,7 +467,7 @@ fn a_network_learns_with_the_integers_of_every_storage() {
 
 #[test]
 fn a_weight_beyond_its_range_is_not_pushed_further_and_may_come_back() {
-    let network = network(30, 4, 3, 1, Readout::Last);
+    let network = network(30, 4, 3, 1, Pooling::Last);
     let scales = embedding_scales(&network, Vec::new(), Storage::Int4);
     let halved: Vec<f32> = scales.iter().map(|scale| scale / 4.0).collect();
     let integers = Aware::new(&network, Storage::Int4, halved.clone(), None).unwrap().integers;
