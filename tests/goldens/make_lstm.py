@@ -29,7 +29,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-READOUTS = ["last", "mean", "max", "attention"]
+POOLINGS = ["last", "mean", "max", "attention"]
 FOLDER = pathlib.Path(__file__).parent
 
 # name, vocabulary, width of the embedding, units of each layer, outputs, tokens, seed
@@ -91,11 +91,11 @@ def keras_run(weights):
     for layer, (kernel, recurrent, bias) in zip(layers, weights["layers"]):
         layer.set_weights([kernel, recurrent, bias])
     head.set_weights([weights["head"], weights["head_bias"]])
-    logits = {name: [] for name in READOUTS}
+    logits = {name: [] for name in POOLINGS}
     for length in range(1, len(weights["ids"]) + 1):
         values = model(weights["ids"][None, :length])
-        hidden = values[: -len(READOUTS)]
-        for name, value in zip(READOUTS, values[-len(READOUTS) :]):
+        hidden = values[: -len(POOLINGS)]
+        for name, value in zip(POOLINGS, values[-len(POOLINGS) :]):
             logits[name].append(np.asarray(value)[0])
     return [np.asarray(layer)[0] for layer in hidden], {name: np.stack(value) for name, value in logits.items()}
 
@@ -146,24 +146,24 @@ def onnx_run(weights, layers):
     nodes.append(helper.make_node("ReduceSum", ["weighted", "zero"], ["r_attention"], keepdims=0))
     constant("head", weights["head"])
     constant("head_bias", weights["head_bias"])
-    for name in READOUTS:
+    for name in POOLINGS:
         nodes.append(helper.make_node("Gemm", [f"r_{name}", "head", "head_bias"], [name]))
     graph = helper.make_graph(
         nodes,
         "lstm",
         [helper.make_tensor_value_info("ids", TensorProto.INT64, ["tokens", 1])],
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * 3) for name in outputs]
-        + [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * 2) for name in READOUTS],
+        + [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * 2) for name in POOLINGS],
         constants,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 22)], ir_version=10)
     onnx.checker.check_model(model)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    logits = {name: [] for name in READOUTS}
+    logits = {name: [] for name in POOLINGS}
     for length in range(1, len(weights["ids"]) + 1):
         values = session.run(None, {"ids": weights["ids"][:length, None]})
-        hidden = values[: -len(READOUTS)]
-        for name, value in zip(READOUTS, values[-len(READOUTS) :]):
+        hidden = values[: -len(POOLINGS)]
+        for name, value in zip(POOLINGS, values[-len(POOLINGS) :]):
             logits[name].append(value[0])
     return [layer[:, 0, :] for layer in hidden], {name: np.stack(value) for name, value in logits.items()}
 

@@ -28,7 +28,7 @@ FOLDER = pathlib.Path(__file__).parent
 ROWS, WIDTH, UNITS, LAYERS = 12, 5, 6, 2
 WORDS = ["!", "a", "bad", "but", "film", "fine", "is", "not", "the", "this", "very"]
 TEXTS = [[9, 6, 1, 5, 4, 0], [4], [7, 1, 2, 4, 3, 11, 10, 5, 0, 0, 11, 8, 4, 6, 7, 2], [11, 11, 5]]
-READOUTS = ["last", "mean", "max", "attention"]
+POOLINGS = ["last", "mean", "max", "attention"]
 
 
 def example(framework):
@@ -54,7 +54,7 @@ def pytorch(rng):
         ids = pad_sequence([torch.tensor(text) for text in TEXTS], batch_first=True)
         lengths = torch.tensor([len(text) for text in TEXTS])
         logits = {}
-        for net.pooling in READOUTS:
+        for net.pooling in POOLINGS:
             logits[net.pooling] = net(ids, lengths).tolist()
     return logits
 
@@ -63,7 +63,7 @@ def keras_(rng):
     """The same for Keras; its file says that the pooling is the mean."""
     train, logits, kept = example("keras"), {}, {}
     ids = keras.utils.pad_sequences(TEXTS, padding="post", value=-1)
-    for pooling in READOUTS:
+    for pooling in POOLINGS:
         model, named = train.build(ROWS, WIDTH, UNITS, LAYERS, pooling)
         for name, layer in named.items():
             kept.setdefault(name, [uniform(value.shape, rng) for value in layer.get_weights()])
