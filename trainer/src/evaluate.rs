@@ -55,7 +55,7 @@ pub(crate) fn image_fault(place: impl std::fmt::Display, error: latch_engine::Er
 }
 
 /// What an image says of a set of labelled texts.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Evaluation {
     /// Answers that were judged: texts, or tokens where each step has an answer.
     pub n: usize,

@@ -1,24 +1,23 @@
 //! Nanoseconds a step by size, all engines, as SVG.
 
-use std::sync::Once;
-
 use anyhow::{Result, anyhow};
-use plotters::prelude::*;
-use plotters::style::{FontStyle, register_font};
+use latch_trainer::report::axis::{Frame, Key as Legend, Scale, legend};
+use latch_trainer::report::svg::{Marker, Picture};
 
 use super::cell::Shape;
 use super::roofline::{PRECISIONS, is_limit};
 use super::rounds::{Key, Rounds};
 
-const SIZE: (u32, u32) = (1100, 640);
-
 /// A line: its name and its points, units and nanoseconds.
 type Line = (String, Vec<(f64, f64)>);
+
+/// The markers of lines of one colour, one after the other.
+const MARKERS: [Marker; 3] = [Marker::Disc, Marker::Square, Marker::Diamond];
 
 /// The plot, with both axes logarithmic. Shapes whose inputs are not as many as their units are left out.
 ///
 /// # Errors
-/// When there is nothing to draw, or an internal error of the drawing library.
+/// When there is nothing to draw.
 pub fn svg(rounds: &Rounds) -> Result<String> {
     let lines = lines(rounds);
     let points = || lines.iter().flat_map(|(_, points)| points);
@@ -26,49 +25,44 @@ pub fn svg(rounds: &Rounds) -> Result<String> {
         let (low, high) = values.fold((f64::INFINITY, 0.0_f64), |(low, high), value| (low.min(value), high.max(value)));
         (low < high).then_some((low, high)).ok_or_else(|| anyhow!("a plot needs at least two sizes"))
     };
-    let (left, right) = range(&mut points().map(|point| point.0))?;
+    let (least, most) = range(&mut points().map(|point| point.0))?;
     let (low, high) = range(&mut points().map(|point| point.1))?;
-    use_embedded_font();
-    let mut svg = String::new();
-    {
-        let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-        area.fill(&WHITE).map_err(drawing)?;
-        // Room for the names at the right.
-        // Sizes double, so the axis has their logarithms.
-        let mut chart = ChartBuilder::on(&area)
-            .caption("One LSTM step: nanoseconds by units (= inputs)", ("sans-serif", 18))
-            .margin(10)
-            .margin_right(250)
-            .x_label_area_size(40)
-            .y_label_area_size(80)
-            .build_cartesian_2d(left.log2() - 0.2..right.log2() + 0.2, ((low * 0.7)..(high * 1.5)).log_scale())
-            .map_err(drawing)?;
-        chart
-            .configure_mesh()
-            .x_desc("units")
-            .y_desc("ns a step")
-            .x_labels((right / left).log2() as usize + 1)
-            .x_label_formatter(&|x| format!("{:.0}", x.exp2()))
-            .y_label_formatter(&|y| format!("{y:.0}"))
-            .light_line_style(WHITE)
-            .draw()
-            .map_err(drawing)?;
-        for (index, (name, points)) in lines.iter().enumerate() {
-            let ours = name.starts_with("latch");
-            // Neighbours in the list are far apart on the circle of hues; ours are the thick ones.
-            let color = HSLColor(index as f64 * 0.382 % 1.0, 0.8, if ours { 0.35 } else { 0.45 });
-            let width = if ours { 3 } else { 1 };
-            let points = points.iter().map(|&(units, ns)| (units.log2(), ns));
-            chart.draw_series(LineSeries::new(points, color.stroke_width(width)).point_size(3)).map_err(drawing)?;
-            // The names stand below each other, the slowest on top.
-            let place = (SIZE.0 as i32 - 235, 45 + 20 * index as i32);
-            let line = [place, (place.0 + 22, place.1)];
-            area.draw(&PathElement::new(line, color.stroke_width(width.max(2)))).map_err(drawing)?;
-            area.draw(&Text::new(name.clone(), (place.0 + 30, place.1 - 7), ("sans-serif", 13))).map_err(drawing)?;
-        }
-        area.present().map_err(drawing)?;
+    let mut picture = Picture::new(1100.0, 640.0, "One LSTM step: nanoseconds by units (= inputs)");
+    let [left, top, right, bottom] = [70.0, 44.0, 820.0, 580.0];
+    let frame = Frame {
+        edges: [left, top, right, bottom],
+        x: Scale::log((least * 0.87, most * 1.15), (left, right)),
+        y: Scale::log((low * 0.7, high * 1.5), (bottom, top)),
+    };
+    let powers = |base: f64, (low, high): (f64, f64)| {
+        let powers = (0..40).map(move |power| base.powi(power)).filter(move |value| (low..=high).contains(value));
+        powers.map(|value| (value, format!("{value:.0}"))).collect::<Vec<_>>()
+    };
+    let sizes = powers(2.0, (least * 0.99, most * 1.01));
+    frame.draw(&mut picture, ("units", "ns a step"), &sizes, &powers(10.0, (low * 0.7, high * 1.5)));
+    // Ours have a colour of their own; the lines of one colour differ by their markers.
+    let mut used = [0; 3];
+    let drawn: Vec<(&Line, usize, Marker)> = lines
+        .iter()
+        .enumerate()
+        .map(|(number, line)| {
+            let color = if line.0.starts_with("latch") { 0 } else { 1 + number % 2 };
+            used[color] += 1;
+            (line, color, MARKERS[used[color] % MARKERS.len()])
+        })
+        .collect();
+    let classes = |color: usize| (["la", "lb", "lc"][color], ["a", "b", "c"][color]);
+    for &((_, points), color, marker) in &drawn {
+        let points: Vec<(f64, f64)> = points.iter().map(|&(units, ns)| (frame.x.at(units), frame.y.at(ns))).collect();
+        picture.line(&points, classes(color).0);
+        points.iter().for_each(|&point| picture.marker(point, 4.0, marker, classes(color).1));
     }
-    Ok(svg)
+    let keys: Vec<Legend<'_>> = drawn
+        .iter()
+        .map(|&((name, _), color, marker)| Legend::Line(classes(color).0, Some((marker, classes(color).1)), name))
+        .collect();
+    legend(&mut picture, (right + 20.0, 50.0), &keys);
+    Ok(picture.file())
 }
 
 /// The engines' lines, the slowest at its largest size first; ours by the backend that is fastest at each size.
@@ -90,19 +84,6 @@ fn lines(rounds: &Rounds) -> Vec<Line> {
     let mut lines: Vec<Line> = others.chain(ours).filter(|(_, points)| !points.is_empty()).collect();
     lines.sort_by(|(_, a), (_, b)| b[b.len() - 1].1.total_cmp(&a[a.len() - 1].1));
     lines
-}
-
-/// Letters come from an embedded font, because a fresh machine may have none.
-fn use_embedded_font() {
-    static REGISTER: Once = Once::new();
-    REGISTER.call_once(|| {
-        // Without it the plot has no letters, which is no reason to have no plot.
-        let _ = register_font("sans-serif", FontStyle::Normal, dejavu::sans::regular());
-    });
-}
-
-fn drawing<E: std::error::Error + Send + Sync>(error: DrawingAreaErrorKind<E>) -> anyhow::Error {
-    anyhow!("drawing the plot: {error}")
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! `latch eval`: an image against labelled texts, through the engine.
 
+mod plot;
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -7,15 +9,15 @@ use anyhow::Result;
 use latch_engine::Model;
 use serde::Serialize;
 
+use self::plot::Plot;
 use super::export::words::early_words;
 use super::output::{answer, print_json};
 use crate::dataset::{self, Dataset, Label, Part, Task};
 use crate::early::{self, EarlyReport};
 use crate::error::fault;
 use crate::evaluate::{Errors, Evaluation, evaluate_stream, open_image, read_image, task_of};
-use crate::files::write_atomically;
 use crate::metrics::BINS;
-use crate::report::{reliability_svg, table};
+use crate::report::table;
 
 /// Judge an image on labelled texts: accuracy, log loss, calibration, confusion, ROC AUC, or the errors of values; time per token.
 #[derive(Debug, clap::Args)]
@@ -29,7 +31,7 @@ pub struct Args {
     /// Texts with labels of the image's task: an aclImdb folder (its test part), or .tsv, .csv, .jsonl, each also .gz
     #[arg(long)]
     data: PathBuf,
-    /// Draw confidence against accuracy into this file, as SVG
+    /// Draw confidence against accuracy into this file: .svg or .png
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
     /// Also stop each text as soon as its verdict is certain, and say what that saves and costs
@@ -75,11 +77,12 @@ enum Judgement<'a> {
 /// # Errors
 /// A fault when the image or the data cannot be used.
 pub fn run(args: Args) -> Result<()> {
+    let plot = args.plot.as_deref().map(Plot::of).transpose()?;
     let bytes = read_image(&args.image)?;
     let image = open_image(&bytes, &args.image)?;
     let model = Model::new(&image);
     let task = task_of(&model);
-    if args.plot.is_some() && task.has_values() {
+    if plot.is_some() && task.has_values() {
         return Err(fault("--plot", "values have no confidence to plot", "leave it out for this image").into());
     }
     let early = if args.early {
@@ -93,9 +96,8 @@ pub fn run(args: Args) -> Result<()> {
         None
     };
     let result = evaluate_stream(&model, dataset::open_for::<Label>(&args.data, Part::Test, task)?)?;
-    if let Some(path) = &args.plot {
-        let svg = reliability_svg(&result.reliability)?;
-        write_atomically(path, |out| Ok(out.write_all(svg.as_bytes())?))?;
+    if let Some(plot) = plot {
+        plot.write(&result)?;
     }
     let mut text = String::new();
     let things = if task.each_step() { "labelled tokens" } else { "texts" };

@@ -33,7 +33,8 @@ use crate::optimizer::{AdamConfig, Decay, LearningRate};
 use crate::quantizer::aware::{Aware, embedding_scales, train_step_quantized};
 use crate::quantizer::{Origin, Weights, to_image};
 use crate::real::Real;
-use crate::report;
+use crate::report::curves::{self, Curves};
+use crate::report::png::png;
 use crate::runs::checkpoint::{Best, BestQuantized, Checkpoint, Sums};
 use crate::runs::folder::RunFolder;
 use crate::runs::writer::RunWriter;
@@ -62,7 +63,7 @@ pub struct BatchProgress {
     pub loss: f64,
     /// Accuracy of the epoch so far; of values R².
     pub accuracy: f64,
-    /// Tokens a second since the run or its resumption began.
+    /// Training tokens a second of wall time since the run or its resumption began.
     pub tokens_per_second: f64,
 }
 
@@ -75,7 +76,7 @@ pub struct Outcome {
     pub best: EpochMetrics,
     /// Those of the best of the epochs that learned with integers.
     pub quantized: Option<EpochMetrics>,
-    /// Tokens a second in this process, validation left out.
+    /// Training tokens by wall time in this process: validation and the files of each epoch take their share of it.
     pub tokens_per_second: f64,
     /// Wall time in this process.
     pub elapsed: Duration,
@@ -130,7 +131,7 @@ pub fn train_until(
         )
         .into());
     }
-    let mut pace = Pace { started, busy: Duration::ZERO, tokens: 0 };
+    let mut pace = Pace { started, tokens: 0 };
     let mut at = match checkpoint {
         Some(checkpoint) => checkpoint,
         None => {
@@ -210,16 +211,15 @@ fn keeps(config: &TrainConfig, epoch: u64, index: usize) -> bool {
     rng.random_range(0.0..1.0) >= config.model.ngrams.dropout
 }
 
-/// How fast a run goes in this process, validation left out.
+/// How fast a run goes in this process.
 struct Pace {
     started: Instant,
-    busy: Duration,
     tokens: u64,
 }
 
 impl Pace {
     fn tokens_per_second(&self) -> f64 {
-        self.tokens as f64 / self.busy.as_secs_f64().max(1e-9)
+        self.tokens as f64 / self.started.elapsed().as_secs_f64().max(1e-9)
     }
 }
 
@@ -304,7 +304,6 @@ impl Phase<'_> {
         let plan = plan(&lengths, &options, epoch);
         let mut kept = Instant::now();
         for (number, indices) in plan.iter().enumerate().skip(at.batch as usize) {
-            let began = Instant::now();
             let step_options = StepOptions {
                 learning_rate: learner.rate.at(at.epoch * learner.batches + number as u64),
                 clip_norm: Some(config.clip_norm),
@@ -321,7 +320,6 @@ impl Phase<'_> {
                 None => train_step(&mut learner.trainer, &batch, &step_options).map_err(anyhow::Error::from),
             };
             let stats = stats.map_err(|error| stopped(error, epoch, number, folder))?;
-            pace.busy += began.elapsed();
             pace.tokens += stats.tokens as u64;
             at.sums.loss += stats.loss_sum;
             at.sums.correct += stats.correct as u64;
@@ -378,7 +376,16 @@ impl Phase<'_> {
         let all = [self.before, &at.metrics].concat();
         let quantized = self.quantize.as_ref().map(|quantize| (quantize.storage, at.metrics.len()));
         folder.write_metrics(&all, quantized)?;
-        folder.write_curves(&report::curves_svg(&all)?, &report::curves_png(&all)?)?;
+        let picture = curves::picture(&Curves {
+            metrics: &all,
+            integers: quantized.map(|(storage, epochs)| (epochs, storage.name())),
+            values: config.objective() == Objective::SquaredError,
+        });
+        folder.write_curves(&picture.file())?;
+        // The PNG takes longer to draw, and whoever looks at a running training has the SVG.
+        if at.epoch >= self.until || at.is_finished(self.epochs, self.patience) {
+            folder.write_curves_png(&png(&picture)?)?;
+        }
         folder.write_checkpoint(at, self.quantize.is_some())?;
         progress.epoch(&metrics, pace.started.elapsed(), best);
         Ok(())

@@ -15,7 +15,7 @@ use latch_engine::{Model, Precision, SELF_TEST_STEPS, SelfTest};
 use latch_firmware_sim::sim::budget::{STACK_RESERVE, firmware_stack};
 use serde::Serialize;
 
-use super::table;
+use super::table::table;
 use crate::shown::shown;
 
 /// An image as one line of JSON has it.
@@ -270,8 +270,21 @@ fn name(description: &Description, section: &Section) -> String {
     }
 }
 
-/// Every layer with its bytes in the image, its bytes of state and its multiply-adds a step.
-fn layers_table(image: &Image<'_>) -> String {
+/// A layer with its bytes in the image, its bytes of state and its multiply-adds a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerLine {
+    /// Its place and its words in the chain.
+    pub name: String,
+    /// Bytes of its sections.
+    pub bytes: usize,
+    /// Bytes of a stream's state.
+    pub state: usize,
+    /// Multiply-adds a step.
+    pub multiply_adds: usize,
+}
+
+/// Every layer of an image, the input and the embedding before them.
+pub fn layers(image: &Image<'_>) -> Vec<LayerLine> {
     let description = image.description();
     let bytes = |is: &dyn Fn(&Section) -> bool| -> usize {
         image.sections().filter(|section| is(section)).map(|section| section.bytes()).sum()
@@ -285,13 +298,13 @@ fn layers_table(image: &Image<'_>) -> String {
         Role::ProjectedRows,
     ];
     let of_input = [Role::VocabularyTables, Role::VocabularyIndex, Role::VocabularyText, Role::Ngrams];
-    let mut rows = vec![["layer", "bytes", "state", "multiply-adds"].map(str::to_owned).to_vec()];
-    let mut row = |name: String, bytes: usize, state: usize, multiply_adds: usize| {
-        rows.push(vec![name, bytes.to_string(), state.to_string(), multiply_adds.to_string()]);
+    let mut lines = Vec::new();
+    let mut line = |name: String, bytes: usize, state: usize, multiply_adds: usize| {
+        lines.push(LayerLine { name, bytes, state, multiply_adds });
     };
-    row("input".to_owned(), bytes(&|section| of_input.contains(&section.role)), 0, 0);
+    line("input".to_owned(), bytes(&|section| of_input.contains(&section.role)), 0, 0);
     let name = format!("embedding {}", description.embedding.width);
-    row(name, bytes(&|section| of_embedding.contains(&section.role)), 0, 0);
+    line(name, bytes(&|section| of_embedding.contains(&section.role)), 0, 0);
     let mut inputs = description.embedding.width;
     for (place, layer) in description.layers.iter().enumerate() {
         let weights = bytes(&|section| {
@@ -300,9 +313,18 @@ fn layers_table(image: &Image<'_>) -> String {
                 && !of_input.contains(&section.role)
         });
         let state = layer.state_bytes(description.precision, inputs);
-        row(format!("{place} {layer}"), weights, state, layer.multiply_adds());
+        line(format!("{place} {layer}"), weights, state, layer.multiply_adds());
         inputs = layer.outputs(inputs);
     }
+    lines
+}
+
+/// [`layers`] as a table.
+fn layers_table(image: &Image<'_>) -> String {
+    let mut rows = vec![["layer", "bytes", "state", "multiply-adds"].map(str::to_owned).to_vec()];
+    rows.extend(layers(image).into_iter().map(|LayerLine { name, bytes, state, multiply_adds }| {
+        vec![name, bytes.to_string(), state.to_string(), multiply_adds.to_string()]
+    }));
     table(&rows)
 }
 

@@ -8,7 +8,7 @@
 //! | `ngrams` | the n-grams beside the network, where there are some |
 //! | `teachers` | what the teachers say of the training texts, where there are some |
 //! | `metrics.jsonl` | an epoch a line; equal in two runs of one seed |
-//! | `curves.svg`, `curves.png` | loss and accuracy by epoch |
+//! | `curves.svg`, `curves.png` | loss and accuracy by epoch; the PNG is written at the end |
 //! | `best.network` | the network of the best epoch |
 //! | `checkpoint` | what `--resume` goes on from |
 //! | `quantized.network`, `quantized.checkpoint` | the same of the epochs that learned with integers, where there are any |

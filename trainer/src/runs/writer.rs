@@ -161,12 +161,19 @@ impl RunWriter {
         self.write("metrics.jsonl", |out| lines.iter().try_for_each(|line| writeln!(out, "{line}")))
     }
 
-    /// Writes loss and accuracy by epoch as they were drawn.
+    /// Writes loss and accuracy by epoch as they were drawn, as SVG.
     ///
     /// # Errors
     /// A fault when the folder cannot be written.
-    pub fn write_curves(&self, svg: &str, png: &[u8]) -> Result<()> {
-        self.write("curves.svg", |out| out.write_all(svg.as_bytes()))?;
+    pub fn write_curves(&self, svg: &str) -> Result<()> {
+        self.write("curves.svg", |out| out.write_all(svg.as_bytes()))
+    }
+
+    /// Writes the same as PNG.
+    ///
+    /// # Errors
+    /// A fault when the folder cannot be written.
+    pub fn write_curves_png(&self, png: &[u8]) -> Result<()> {
         self.write("curves.png", |out| out.write_all(png))
     }
 
