@@ -6,7 +6,9 @@
 //!
 //! This is successive halving, with thirds (Jamieson and Talwalkar 2016; the rounds are those of Hyperband's widest bracket, Li and others
 //! 2018). A trial that is let through goes on from its checkpoint, under the schedule of a whole training. Trials are ranked by the accuracy
-//! of their exported image on the validation part, through the engine; equal ones by the loss, then by the bytes.
+//! of their exported image on the validation part, through the engine. The best image has the highest accuracy; of several with exactly that accuracy
+//! it is the smallest. So that the front has small images too, half of the draws have less than the budget, down to a sixteenth of it, and up to half of the trials
+//! that go on are taken from the front.
 //!
 //! | file | what it holds |
 //! | --- | --- |
@@ -22,6 +24,7 @@
 
 pub mod candidates;
 pub mod latency;
+pub mod pace;
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -36,7 +39,7 @@ use latch_engine::input::text::Tokens as Units;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{ModelConfig, RunConfig, TrainConfig};
-use crate::dataset::{Example, Label, Task};
+use crate::dataset::{Example, Label, Labels, Task};
 use crate::error::{Fault, LARGEST_FILE, fault, find_fault, read_file, read_string, reading};
 use crate::evaluate::evaluate;
 use crate::export::{Export, Source};
@@ -44,7 +47,7 @@ use crate::files::{OutputFolder, create_folder, write_atomically};
 use crate::learning::sequences::{Read, Texts, fit_ngrams, read};
 use crate::learning::training::{Job, Progress, train_until};
 use crate::ngrams::Fitted;
-use crate::report::{Point, pareto_svg};
+use crate::report::pareto::{self, Point};
 use crate::runs::folder::RunFolder;
 use crate::runs::lock::Lock;
 use crate::runs::opened::load;
@@ -158,6 +161,8 @@ pub struct Outcome {
     pub images: Vec<Trial>,
     /// Trials that were begun.
     pub trials: usize,
+    /// Labelled answers of the validation part.
+    pub answers: usize,
     /// The minutes were over before the rounds were.
     pub out_of_time: bool,
     /// The best image.
@@ -167,6 +172,43 @@ pub struct Outcome {
 /// True when a search lies in a folder.
 pub fn has_search(folder: &Path) -> bool {
     folder.join("search.json").exists()
+}
+
+/// Images in the order of their worth: by accuracy, then exactly equal ones by bytes, then by loss.
+fn by_worth(images: &mut [Trial]) {
+    let key = |trial: &Trial| trial.measured().unwrap_or((usize::MAX, f64::NEG_INFINITY, f64::INFINITY));
+    images.sort_by(|a, b| {
+        let ((bytes, accuracy, loss), (other_bytes, other_accuracy, other_loss)) = (key(a), key(b));
+        let worth = other_accuracy.total_cmp(&accuracy).then(bytes.cmp(&other_bytes));
+        worth.then(loss.total_cmp(&other_loss)).then(a.trial.cmp(&b.trial))
+    });
+}
+
+/// The indices of the trials that go on to the next round, `count` of a round's images at most: the best by accuracy, then by loss. Where there is room for
+/// three or more, every second place is for the front, evenly from its smallest image to its largest, so that small images are trained on, too.
+fn promoted(images: &[Trial], count: usize) -> Vec<usize> {
+    let mut order: Vec<&Trial> = images.iter().filter(|trial| trial.measured().is_some()).collect();
+    let key = |trial: &Trial| trial.measured().unwrap_or_default();
+    order.sort_by(|a, b| {
+        let ((bytes, accuracy, loss), (other_bytes, other_accuracy, other_loss)) = (key(a), key(b));
+        let rank = other_accuracy.total_cmp(&accuracy).then(loss.total_cmp(&other_loss));
+        rank.then(bytes.cmp(&other_bytes)).then(a.trial.cmp(&b.trial))
+    });
+    let best = if count < 3 { count } else { count.div_ceil(2) };
+    let mut chosen: Vec<usize> = order.iter().take(best).map(|trial| trial.trial).collect();
+    let rest: Vec<usize> =
+        front(images).into_iter().map(|trial| trial.trial).filter(|trial| !chosen.contains(trial)).collect();
+    let places = count.saturating_sub(chosen.len()).min(rest.len());
+    chosen.extend((0..places).map(|place| rest[place * rest.len() / places]));
+    let others: Vec<usize> = order.iter().map(|trial| trial.trial).filter(|trial| !chosen.contains(trial)).collect();
+    chosen.extend(others);
+    chosen.truncate(count);
+    chosen.into_iter().map(|trial| trial - 1).collect()
+}
+
+/// One standard error of an accuracy that was measured on so many answers.
+pub fn standard_error(accuracy: f64, answers: usize) -> f64 {
+    (accuracy * (1.0 - accuracy) / answers.max(1) as f64).max(0.0).sqrt()
 }
 
 /// Those of the images, which no other equals or beats in bytes and in accuracy, by rising bytes.
@@ -365,8 +407,7 @@ impl<'f> Search<'f> {
         observer.planned(&rounds);
         let mut alive: Vec<usize> = (0..self.candidates.len()).collect();
         let mut out_of_time = false;
-        for (number, &(count, until)) in rounds.iter().enumerate() {
-            alive.truncate(count);
+        for (number, &(_, until)) in rounds.iter().enumerate() {
             // Every round has the same share of the minutes.
             let share = (number + 1) as f64 / rounds.len() as f64;
             let deadline = self.plan.minutes.map(|minutes| minutes * 60.0 * share);
@@ -388,15 +429,14 @@ impl<'f> Search<'f> {
             }
             let images = self.images();
             observer.round_done(&images);
-            let done: Vec<usize> = images
-                .iter()
-                .map(|trial| trial.trial - 1)
-                .filter(|&index| self.line(number, index).is_some())
-                .collect();
-            if done.is_empty() {
+            // Only this round's lines count: a search that is resumed may have some of the next already.
+            let done: Vec<Trial> =
+                self.lines.iter().filter(|line| line.round == number + 1 && self.fits(line)).cloned().collect();
+            let next = rounds.get(number + 1).map_or(0, |&(count, _)| count);
+            alive = promoted(&done, next);
+            if alive.is_empty() {
                 break;
             }
-            alive = done;
         }
         self.finish(out_of_time)
     }
@@ -412,20 +452,20 @@ impl<'f> Search<'f> {
 
     /// The last image of each trial that has one, the best first.
     fn images(&self) -> Vec<Trial> {
-        let mut last: Vec<(f64, f64, usize, &Trial)> = Vec::new();
-        for line in self.lines.iter().rev() {
+        let mut last: Vec<Trial> = Vec::new();
+        for line in self.lines.iter().rev().filter(|line| self.fits(line)) {
             // An earlier round's image is gone when a later one is there.
-            if let Some((bytes, accuracy, loss)) =
-                line.measured().filter(|&(bytes, ..)| bytes <= self.plan.budget.flash)
-                && !last.iter().any(|(.., other)| other.trial == line.trial)
-            {
-                last.push((accuracy, loss, bytes, line));
+            if !last.iter().any(|other| other.trial == line.trial) {
+                last.push(line.clone());
             }
         }
-        last.sort_by(|a, b| {
-            b.0.total_cmp(&a.0).then(a.1.total_cmp(&b.1)).then(a.2.cmp(&b.2)).then(a.3.trial.cmp(&b.3.trial))
-        });
-        last.into_iter().map(|(.., trial)| trial.clone()).collect()
+        by_worth(&mut last);
+        last
+    }
+
+    /// True for a trial with an image that fits.
+    fn fits(&self, trial: &Trial) -> bool {
+        trial.measured().is_some_and(|(bytes, ..)| bytes <= self.plan.budget.flash)
     }
 
     /// Writes the trials and the plot.
@@ -438,12 +478,13 @@ impl<'f> Search<'f> {
         let on_front: Vec<usize> = front(&images).iter().map(|trial| trial.trial).collect();
         let points: Vec<Point> = images
             .iter()
-            .filter_map(|trial| {
+            .enumerate()
+            .filter_map(|(place, trial)| {
                 let (bytes, accuracy, _) = trial.measured()?;
-                Some(Point { bytes, accuracy, front: on_front.contains(&trial.trial) })
+                Some(Point { bytes, accuracy, front: on_front.contains(&trial.trial), best: place == 0 })
             })
             .collect();
-        let svg = pareto_svg(&points, self.plan.budget.flash)?;
+        let svg = pareto::picture(&points, self.plan.budget.flash, self.plan.base.train.task.has_values()).file();
         write_atomically(&self.folder.join("pareto.svg"), |out| Ok(out.write_all(svg.as_bytes())?))
     }
 
@@ -579,7 +620,9 @@ impl<'f> Search<'f> {
         let mut trials: Vec<usize> = self.lines.iter().map(|line| line.trial).collect();
         trials.sort_unstable();
         trials.dedup();
-        Ok(Outcome { task: self.plan.base.train.task, images, trials: trials.len(), out_of_time, image })
+        let answers = |example: &Example<Label>| example.label.numbers().iter().filter(|label| !label.is_nan()).count();
+        let answers = self.validation.iter().map(answers).sum();
+        Ok(Outcome { task: self.plan.base.train.task, images, trials: trials.len(), answers, out_of_time, image })
     }
 }
 
@@ -732,9 +775,8 @@ mod tests {
         assert!(nameless.contains("stm32f446") && nameless.contains("rp2040"), "{nameless}");
     }
 
-    #[test]
-    fn the_front_has_what_nothing_smaller_equals() {
-        let image = |trial, image_bytes, accuracy| Trial {
+    fn image(trial: usize, image_bytes: usize, accuracy: f64) -> Trial {
+        Trial {
             round: 1,
             trial,
             run: trial_name(trial),
@@ -744,8 +786,34 @@ mod tests {
             state_bytes: 0,
             latency_us: None,
             model: default_config().model,
-            verdict: Verdict::Measured { image_bytes, accuracy, loss: 0.5 },
-        };
+            verdict: Verdict::Measured { image_bytes, accuracy, loss: 1.0 - accuracy },
+        }
+    }
+
+    #[test]
+    fn of_equally_accurate_images_the_smallest_is_the_best_and_the_best_is_on_the_front() {
+        let mut images = [image(1, 48_168, 1.0), image(2, 9_000, 0.99), image(3, 2_616, 1.0), image(4, 1_000, 0.9)];
+        by_worth(&mut images);
+        assert_eq!(images.each_ref().map(|image| image.trial), [3, 1, 2, 4]);
+        assert_eq!(front(&images).last().map(|image| image.trial), Some(3));
+    }
+
+    #[test]
+    fn small_images_of_the_front_go_on_beside_the_most_accurate_ones() {
+        let large: Vec<Trial> = (1..=8).map(|trial| image(trial, 60_000 + trial, 0.9 + trial as f64 / 100.0)).collect();
+        let small = [image(9, 1_000, 0.6), image(10, 4_000, 0.7), image(11, 8_000, 0.65)];
+        let images = [large, small.to_vec()].concat();
+        // The best three; then the smallest of the front, and what lies between.
+        let next = promoted(&images, 6);
+        assert!(next.starts_with(&[7, 6, 5]) && next.contains(&8) && next.len() == 6, "{next:?}");
+        // The last round is for the best.
+        assert_eq!(promoted(&images, 2), [7, 6]);
+        assert_eq!(promoted(&images, 20).len(), 11);
+        assert_eq!(promoted(&[], 6), [] as [usize; 0]);
+    }
+
+    #[test]
+    fn the_front_has_what_nothing_smaller_equals() {
         let images =
             [image(1, 300, 0.8), image(2, 100, 0.7), image(3, 200, 0.7), image(4, 400, 0.9), image(5, 300, 0.75)];
         assert_eq!(front(&images).iter().map(|trial| trial.trial).collect::<Vec<_>>(), [2, 1, 4]);

@@ -1,5 +1,6 @@
 //! `latch search`: the best model within a budget.
 
+mod tables;
 mod terminal;
 
 use std::path::{Path, PathBuf};
@@ -8,19 +9,19 @@ use anyhow::{Result, bail};
 use latch_engine::input::text::Tokens as Units;
 use serde::Serialize;
 
+use self::tables::{describe, models};
 use self::terminal::Terminal;
 use super::args::{BudgetArgs, TRIALS, ValidArg, absolute, minutes, positive};
 use super::output::{accuracy, answer, print_json, say};
 use crate::config::{MAX_EPOCHS, RunConfig, TrainConfig, default_config};
-use crate::dataset::Task;
-use crate::report::table;
 use crate::search::candidates::Budget;
-use crate::search::{Outcome, Plan, Trial, begin, front, plan, resume};
+use crate::search::{Outcome, Plan, Trial, begin, front, plan, resume, standard_error};
 
 /// Search for the best model within a budget of flash, RAM and time.
 ///
-/// Sizes are known before training, so that every trial fits. Many candidates train for a few epochs, the best third longer, the best of these
-/// to the end; each is judged by its exported image on the validation part. Ends with best.latch and the plot pareto.svg in --out.
+/// Sizes are known before training, so that every trial fits; half of the trials are smaller than the budget, down to a sixteenth of it. Many
+/// candidates train for a few epochs, the best third longer, the best of these to the end; each is judged by its exported image on the validation
+/// part. Of equally accurate images the smallest is the best. Ends with best.latch and the plot pareto.svg in --out.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     latch search --data imdb/train.tsv.gz --flash 64KiB --ram 4KiB --out runs/search\n  \
@@ -66,6 +67,9 @@ struct Line<'a> {
     out_of_time: bool,
     best: &'a Trial,
     front: Vec<&'a Trial>,
+    /// Of the best accuracy on the validation part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    standard_error: Option<f64>,
 }
 
 /// Runs the verb.
@@ -108,7 +112,7 @@ pub(super) fn search(
     if minutes.is_some() {
         say(json, format_args!("--minutes: how far this search comes depends on the machine, and so does its result"));
     }
-    report(begin(plan, units, out, &mut Terminal::new(json, task))?, json)
+    report(begin(plan, units, out, &mut Terminal::new(json, task, minutes))?, json)
 }
 
 /// Goes on with the search in a folder and reports it.
@@ -116,18 +120,29 @@ pub(super) fn search(
 /// # Errors
 /// Those of [`resume`].
 pub(super) fn go_on(out: &Path, json: bool) -> Result<()> {
-    let mut terminal = Terminal::new(json, plan(out)?.base.train.task);
+    let plan = plan(out)?;
+    let mut terminal = Terminal::new(json, plan.base.train.task, plan.minutes);
     report(resume(out, &mut terminal)?, json)
 }
 
 fn report(outcome: Outcome, json: bool) -> Result<()> {
     let Some(best) = outcome.images.first() else { bail!("the search has no image") };
     let folder = outcome.image.parent().unwrap_or(&outcome.image);
-    let next = outcome.images.iter().skip(1).take(NEXT).collect::<Vec<_>>();
-    if !next.is_empty() {
-        answer(json, format_args!("next best:\n\n{}", images_table(&next, outcome.task)))?;
-    }
+    let front = front(&outcome.images);
     let (bytes, right, loss) = best.measured().unwrap_or_default();
+    let error = standard_error(right, outcome.answers);
+    answer(json, format_args!("the front, best first:\n\n{}", models(&front, Some(best), outcome.task)))?;
+    let nearly = front.iter().copied().find(|trial| trial.measured().is_some_and(|(_, of, _)| of >= right - error));
+    if let Some(smaller) = nearly.filter(|smaller| smaller.trial != best.trial && !outcome.task.has_values()) {
+        let (bytes, right, _) = smaller.measured().unwrap_or_default();
+        let text = format!(
+            "{} is within one standard error ({:.2} points) of the best: {:.2} % in {bytes} bytes",
+            smaller.run,
+            100.0 * error,
+            100.0 * right
+        );
+        answer(json, format_args!("{text}"))?;
+    }
     let run = folder.join(&best.run);
     answer(
         json,
@@ -152,42 +167,9 @@ fn report(outcome: Outcome, json: bool) -> Result<()> {
             trials: outcome.trials,
             out_of_time: outcome.out_of_time,
             best,
-            front: front(&outcome.images),
+            front,
+            standard_error: (!outcome.task.has_values()).then_some(error),
         })?;
     }
     Ok(())
-}
-
-/// Images that are named besides the best.
-const NEXT: usize = 3;
-
-/// A trial's precision and model, as `latch train` takes it.
-fn describe(trial: &Trial) -> String {
-    format!("{}, --model '{}'", trial.precision, trial.model)
-}
-
-fn images_table(images: &[&Trial], task: Task) -> String {
-    let timed = images.iter().any(|trial| trial.latency_us.is_some());
-    let mut heading = vec!["run", "image bytes", "state bytes", "validation", "loss", "epochs", "model"];
-    if timed {
-        heading.insert(3, "us a token, at most");
-    }
-    let mut rows = vec![heading.into_iter().map(str::to_owned).collect::<Vec<_>>()];
-    for trial in images {
-        let (bytes, right, loss) = trial.measured().unwrap_or_default();
-        let mut row = vec![
-            trial.run.clone(),
-            bytes.to_string(),
-            trial.state_bytes.to_string(),
-            accuracy(task, right),
-            format!("{loss:.4}"),
-            trial.epochs.to_string(),
-            describe(trial),
-        ];
-        if timed {
-            row.insert(3, trial.latency_us.map_or(String::new(), |time| format!("{time:.0}")));
-        }
-        rows.push(row);
-    }
-    table(&rows)
 }

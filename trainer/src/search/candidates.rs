@@ -57,14 +57,18 @@ const POOLINGS: [Pooling; 5] = [Pooling::Attention, Pooling::Attention, Pooling:
 /// epochs take to train.
 const NGRAM_EIGHTHS: [usize; 6] = [0, 0, 2, 4, 6, 7];
 
-/// Quarters of the flash that a candidate may take, likewise: the front needs small images too.
-const FLASH_QUARTERS: [usize; 4] = [4, 4, 4, 2];
+/// The parts of the flash that candidates may take, one after the other: half of them all of it, the others down to a sixteenth, so that the front covers more
+/// than a decade of sizes.
+const FLASH_PARTS: [usize; 8] = [1, 2, 1, 4, 1, 8, 1, 16];
 
 /// Fewest words of a vocabulary, where the texts have so many.
 const FEWEST_WORDS: usize = 16;
 
 /// Draws for each candidate that is asked for, after which there are no more.
 const DRAWS: usize = 50;
+
+/// Draws for one part of the flash, after which the next part has its turn.
+const DRAWS_OF_A_PART: usize = 20;
 
 /// Draws in all.
 const MOST_DRAWS: usize = 20_000;
@@ -310,31 +314,38 @@ pub fn propose(sizer: &Sizer, budget: &Budget, trials: usize) -> Result<Vec<Cand
         return Err(too_small(&misses).into());
     }
     let mut candidates: Vec<Candidate> = Vec::new();
-    // True when there are enough.
-    let mut take = |candidate: Candidate, flash: usize| -> Result<bool> {
+    // True when it fits and is a new one.
+    let take = |candidates: &mut Vec<Candidate>, candidate: Candidate, flash: usize| -> Result<bool> {
         let filled = sizer.filled(candidate, flash, budget)?;
-        if let Some(filled) = filled.filter(|filled| candidates.len() < trials && !candidates.contains(filled)) {
-            candidates.push(filled);
-        }
-        Ok(candidates.len() >= trials)
+        let new = filled.filter(|filled| candidates.len() < trials && !candidates.contains(filled));
+        candidates.extend(new.clone());
+        Ok(new.is_some())
     };
     for ngrams in [none, sizer.ngrams(budget.flash / 2)] {
         let model = ModelConfig { ngrams, ..base.clone() };
-        take(Candidate { model, precision: PRECISIONS[0] }, budget.flash)?;
+        take(&mut candidates, Candidate { model, precision: PRECISIONS[0] }, budget.flash)?;
     }
     let mut draws = generator([sizer.base.seed, 0, 0, 0x7365_6172]);
+    let (mut part, mut failed) = (0, 0);
     for _ in 0..trials.saturating_mul(DRAWS).min(MOST_DRAWS) {
+        if candidates.len() >= trials {
+            break;
+        }
         let mut draw = |count: usize| draws.random_range(0..count);
-        let flash = budget.flash * FLASH_QUARTERS[draw(FLASH_QUARTERS.len())] / 4;
+        let flash = budget.flash / FLASH_PARTS[part % FLASH_PARTS.len()];
         let ngrams = sizer.ngrams(flash / 8 * NGRAM_EIGHTHS[draw(NGRAM_EIGHTHS.len())]);
         let (width, units) = (WIDTHS[draw(WIDTHS.len())], UNITS[draw(UNITS.len())]);
         let cells = vec![(CELLS[draw(CELLS.len())], units); LAYERS[draw(LAYERS.len())]];
         let model = of(width, &cells, POOLINGS[draw(POOLINGS.len())], ngrams);
-        if take(Candidate { model, precision: PRECISIONS[draw(PRECISIONS.len())] }, flash)? {
-            break;
+        let precision = PRECISIONS[draw(PRECISIONS.len())];
+        let taken = take(&mut candidates, Candidate { model, precision }, flash)?;
+        // A part that hardly anything fits into is left after some draws.
+        failed = if taken { 0 } else { failed + 1 };
+        if taken || failed >= DRAWS_OF_A_PART {
+            (part, failed) = (part + 1, 0);
         }
     }
-    take(smallest, budget.flash)?;
+    take(&mut candidates, smallest, budget.flash)?;
     Ok(candidates)
 }
 

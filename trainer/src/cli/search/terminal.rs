@@ -1,16 +1,17 @@
 //! How a search shows itself.
 
 use std::io::IsTerminal;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{describe, images_table};
+use super::tables::{describe, images_table};
 use crate::cli::output::{accuracy, say};
 use crate::dataset::Task;
 use crate::learning::training::{BatchProgress, Progress};
 use crate::metrics::EpochMetrics;
+use crate::search::pace::{Pace, in_words};
 use crate::search::{Observer, Trial, Verdict, front};
 
 /// A line a trial and a table a round; a bar a trial where standard error is a terminal.
@@ -18,17 +19,24 @@ pub(super) struct Terminal {
     bar: Option<ProgressBar>,
     quiet: bool,
     task: Task,
+    pace: Pace,
+    began: Instant,
+    /// The time that the whole search may take.
+    limit: Option<Duration>,
+    /// The place of the trial in its round, and how many that has.
+    place: (usize, usize),
 }
 
 impl Terminal {
-    pub(super) fn new(quiet: bool, task: Task) -> Self {
+    pub(super) fn new(quiet: bool, task: Task, minutes: Option<f64>) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(0);
-            let style = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} {msg}");
+            let style = ProgressStyle::with_template("{prefix} {wide_bar} {msg}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar
         });
-        Terminal { bar, quiet, task }
+        let limit = minutes.and_then(|minutes| Duration::try_from_secs_f64(60.0 * minutes).ok());
+        Terminal { bar, quiet, task, pace: Pace::default(), began: Instant::now(), limit, place: (0, 0) }
     }
 
     fn show(&self, text: std::fmt::Arguments<'_>) {
@@ -37,6 +45,12 @@ impl Terminal {
             None => say(self.quiet, text),
         }
     }
+
+    /// The time that is left, in words.
+    fn left(&self) -> String {
+        let left = self.pace.left(self.began.elapsed(), self.limit);
+        left.filter(|left| !left.is_zero()).map_or(String::new(), |left| format!(", about {} left", in_words(left)))
+    }
 }
 
 impl Progress for Terminal {
@@ -44,40 +58,46 @@ impl Progress for Terminal {
         let Some(bar) = &self.bar else { return };
         bar.set_length(batch.batches as u64);
         bar.set_position(batch.done as u64);
-        bar.set_message(format!(
-            "epoch {}, loss {:.4}, {:.0} tokens/s",
-            batch.epoch, batch.loss, batch.tokens_per_second
-        ));
+        bar.set_message(format!("epoch {}, loss {:.3}{}", batch.epoch, batch.loss, self.left()));
     }
 
-    fn epoch(&mut self, _: &EpochMetrics, _: Duration, _: bool) {}
+    fn epoch(&mut self, _: &EpochMetrics, _: Duration, _: bool) {
+        self.pace.epoch();
+    }
 }
 
 impl Observer for Terminal {
     fn planned(&mut self, rounds: &[(usize, u64)]) {
+        self.pace = Pace::new(rounds);
+        self.began = Instant::now();
         let rounds: Vec<String> = rounds.iter().map(|(trials, epoch)| format!("{trials} to epoch {epoch}")).collect();
         self.show(format_args!("trials that fit, in rounds: {}", rounds.join(", then ")));
     }
 
     fn begins(&mut self, round: usize, trial: usize, place: usize, of: usize) {
+        self.pace.begins(round, place, of);
+        self.place = (place, of);
         if let Some(bar) = &self.bar {
             bar.set_prefix(format!("round {round}, trial {trial} ({place}/{of})"));
         }
     }
 
     fn done(&mut self, trial: &Trial, images: &[Trial]) -> Result<()> {
-        let place = format!("round {} {}", trial.round, trial.run);
+        let (place, of) = self.place;
+        self.pace.ends(trial.round, place, of);
+        let at = format!("round {} {} ({place}/{of})", trial.round, trial.run);
         match &trial.verdict {
             Verdict::Measured { image_bytes, accuracy: right, loss } => {
                 let on_front = front(images).iter().any(|other| other.trial == trial.trial);
                 self.show(format_args!(
-                    "{place}  {image_bytes:7} bytes  {}, loss {loss:.4}  {}{}",
+                    "{at}: {image_bytes} bytes, {}, loss {loss:.4}{}{}\n    {}",
                     accuracy(self.task, *right),
+                    if on_front { ", on the front" } else { "" },
+                    self.left(),
                     describe(trial),
-                    if on_front { "  on the front" } else { "" },
                 ));
             }
-            Verdict::Failed { failed } => self.show(format_args!("{place}  failed: {failed}")),
+            Verdict::Failed { failed } => self.show(format_args!("{at}: failed: {failed}")),
         }
         Ok(())
     }
@@ -86,8 +106,8 @@ impl Observer for Terminal {
         if !images.is_empty() {
             let front = front(images);
             self.show(format_args!(
-                "\nbytes against the validation part, the front so far:\n\n{}",
-                images_table(&front, self.task)
+                "\nthe front so far: images that no smaller one equals\n\n{}",
+                images_table(&front, images.first(), self.task)
             ));
         }
     }
