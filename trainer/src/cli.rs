@@ -12,11 +12,12 @@ pub mod import;
 pub mod inspect;
 mod output;
 pub mod predict;
+pub mod report;
 pub mod search;
 pub mod tokens;
 pub mod train;
+mod waiting;
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -25,7 +26,6 @@ use args::parse_bytes;
 
 use crate::dataset::set_memory_limit;
 use crate::error::exit_code;
-use crate::shown::shown_lines;
 
 /// Trains an LSTM, packs it into one image for a microcontroller, and runs that image token by token.
 #[derive(Debug, Parser)]
@@ -50,6 +50,7 @@ enum Verb {
     Eval(eval::Args),
     Predict(predict::Args),
     Inspect(inspect::Args),
+    Report(report::Args),
 }
 
 /// Parses the command line, runs the verb, and turns an error into a sentence and an exit code.
@@ -79,13 +80,13 @@ pub fn main() -> ExitCode {
         Verb::Eval(args) => eval::run(args),
         Verb::Predict(args) => predict::run(args),
         Verb::Inspect(args) => inspect::run(args),
+        Verb::Report(args) => report::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            // Where standard error cannot be written to, the exit code still says it.
-            let _ = writeln!(std::io::stderr().lock(), "latch: {}", shown_lines(&format!("{error:#}")));
+            output::failed(&error);
             ExitCode::from(exit_code(&error))
         }
     }

@@ -15,6 +15,7 @@
 //! - [`calibration`] puts right how sure answers are; [`early`] finds out when one is certain before the text ends.
 //! - [`exchange`] writes a network for PyTorch or Keras, and reads what they trained.
 //! - [`search`] tries many models within a budget of bytes and time, and keeps the best.
+//! - [`report`] draws one picture a module; [`run_report`] gathers what a run is, has learned and answers, into one page of them.
 //! - [`cli`] is what a user types, one verb a file; [`error`] says what is the user's fault and what is ours.
 //!
 //! What it promises: results depend on the configuration, the data and the seed alone, not on the number of threads; and no command
@@ -43,6 +44,7 @@ pub mod products;
 pub mod quantizer;
 pub mod real;
 pub mod report;
+pub mod run_report;
 pub mod runs;
 pub mod search;
 pub mod vocabulary;

@@ -8,5 +8,6 @@ mod budget;
 mod chains;
 mod frameworks;
 mod one_image;
+mod report;
 mod resume;
 mod verbs;

@@ -6,7 +6,8 @@ use std::process::Stdio;
 use crate::support::{self, Answer, Place, RUN_FILES, answer, answer_to, latch, names, succeed};
 use serde_json::Value;
 
-const VERBS: [&str; 9] = ["demo", "data", "train", "export", "import", "tokens", "eval", "predict", "inspect"];
+const VERBS: [&str; 10] =
+    ["demo", "data", "train", "export", "import", "tokens", "eval", "predict", "inspect", "report"];
 
 /// The keys of an object, in order of their names.
 fn keys(object: &Value) -> Vec<&str> {
@@ -156,6 +157,7 @@ fn task_through_all_verbs(place: &Place, data: &str, task: &str) -> Value {
     let more = ["--epochs", "12", "--lr", "0.02", "--average", "0.9", "--batch", "16", "--out", task];
     succeed(place.latch(["train", "--data", data, "--task", task]).args(model).args(more));
     succeed(&mut place.latch(["export", "--run", task, "--precision", "int8", "--out", "task.latch"]));
+    succeed(&mut place.latch(["report", task, "--out", "task.html"]));
     succeed(&mut place.latch(["eval", "--image", "task.latch", "--data", data, "--json"])).json()
 }
 
@@ -672,7 +674,7 @@ fn a_run_folder_holds_what_it_says() {
 
     let svg = String::from_utf8(place.read("run/curves.svg")).unwrap();
     assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>") && svg.contains("Accuracy"), "{svg}");
-    assert_eq!(png_size(&place.read("run/curves.png")), (960, 420));
+    assert_eq!(png_size(&place.read("run/curves.png")), (1920, 680));
     assert!(["run/best.network", "run/checkpoint"].iter().all(|file| place.read(file).len() > 1000));
 }
 
@@ -699,7 +701,7 @@ fn png_size(bytes: &[u8]) -> (u32, u32) {
     assert_eq!((names.first().map(String::as_str), names.last().map(String::as_str)), (Some("IHDR"), Some("IEND")));
     let mut pixels = Vec::new();
     flate2::read::ZlibDecoder::new(&packed[..]).read_to_end(&mut pixels).unwrap();
-    // A filter byte a line, and three bytes a pixel.
-    assert_eq!(pixels.len(), (1 + 3 * size.0 as usize) * size.1 as usize);
+    // A filter byte a line, and four bytes a pixel.
+    assert_eq!(pixels.len(), (1 + 4 * size.0 as usize) * size.1 as usize);
     size
 }

@@ -1,0 +1,408 @@
+//! The report of a run: what it is, how it learned, what its image answers on labelled texts and what that costs, as one page with pictures.
+//!
+//! Two reports of one run are the same, byte for byte: nothing in them is measured on this machine, and no date is written down.
+
+mod answers;
+pub mod page;
+
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::Result;
+use latch_engine::image::Image;
+use latch_engine::image::encode::AlignedBytes;
+use latch_engine::{Model, Session, View};
+use latch_parts::parts::PARTS;
+
+use self::answers::{Shown, names, worst};
+use crate::composed::composed;
+use crate::config::{RunConfig, Storage};
+use crate::dataset::{Dataset, Example, Label, Part, Task};
+use crate::error::fault;
+use crate::evaluate::{Evaluation, evaluate, open_image, read_image, state_for, task_of};
+use crate::export::{Export, Trained};
+use crate::metrics::{class_of, probabilities};
+use crate::report::bytes::{self, Share};
+use crate::report::curves::{self, Curves};
+use crate::report::diagram::{self, Diagram};
+use crate::report::image::layers;
+use crate::report::latency::{self, Estimate};
+use crate::report::svg::Picture;
+use crate::report::trail::{self, Step};
+use crate::report::{confusion, reliability};
+use crate::runs::folder::RunFolder;
+use crate::search::latency::estimate;
+
+/// What is asked of a report.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The image to report on, in place of the run's own.
+    pub image: Option<PathBuf>,
+    /// Labelled texts, in place of the run's validation part.
+    pub data: Option<PathBuf>,
+    /// The text whose trail is drawn, in place of one of the labelled texts.
+    pub text: Option<String>,
+}
+
+/// A part of the page.
+pub struct Section {
+    /// Its name, and that of its picture's file.
+    pub name: &'static str,
+    /// Its heading.
+    pub heading: String,
+    /// What there is to say of it.
+    pub note: String,
+    /// Its picture.
+    pub picture: Option<Picture>,
+    /// Its texts, as the rows of a table with its heading.
+    pub rows: Vec<Vec<String>>,
+}
+
+/// All that a report says.
+pub struct Report {
+    /// The run's name: its folder's.
+    pub name: String,
+    /// What the run is, each with its name.
+    pub facts: Vec<(&'static str, String)>,
+    /// The large figures at the beginning, each with its name.
+    pub figures: Vec<(&'static str, String)>,
+    /// The parts in their order.
+    pub sections: Vec<Section>,
+    /// Bytes of the image.
+    pub image_bytes: usize,
+    /// Accuracy, of values R², on the texts that were reported on; `None` where there are none.
+    pub accuracy: Option<f64>,
+}
+
+/// Tokens of a trail that fit its picture.
+const MOST_STEPS: usize = 40;
+
+/// Worst answers that are listed.
+const WORST: usize = 12;
+
+/// Reports on the run in a folder.
+///
+/// # Errors
+/// A fault when the folder holds no finished run, when its data or that of the options cannot be used, or when the image is not one of such a run.
+pub fn report(folder: &RunFolder, options: &Options) -> Result<Report> {
+    let run = Trained::read(folder)?;
+    let config = &run.opened.config;
+    let task = config.train.task;
+    let bytes = image_of(&run, options)?;
+    let image = match &options.image {
+        Some(path) => open_image(&bytes, path)?,
+        None => Image::open(&bytes)?,
+    };
+    let model = Model::new(&image);
+    if (task_of(&model).has_values(), task_of(&model).each_step(), usize::from(model.outputs()))
+        != (task.has_values(), task.each_step(), task.outputs())
+    {
+        let problem = "the image answers another kind of question than the run";
+        return Err(
+            fault("--image", problem, "name an image that was exported from this run, or leave --image out").into()
+        );
+    }
+    let data;
+    let (texts, part): (&[Example<Label>], &str) = match &options.data {
+        Some(path) => {
+            data = Dataset::load_for(path, Part::Test, task)?.examples;
+            (&data, "the texts of --data")
+        }
+        None => (&run.opened.validation, "the run's validation part"),
+    };
+    let evaluation = if texts.is_empty() { None } else { Some(evaluate(&model, texts)?) };
+    let names = names(task);
+    let mut sections = vec![the_model(&image, &model, config, texts, &names)];
+    sections.extend(learning(folder, task)?);
+    if let Some(evaluation) = &evaluation {
+        sections.extend(answers(evaluation, task, &names, part));
+    }
+    let text = options.text.clone().or_else(|| {
+        let right = evaluation.as_ref().map(|evaluation| answers::right(evaluation, texts));
+        chosen(texts, &right.unwrap_or_default())
+    });
+    if let Some(text) = text {
+        sections.push(trail_of(&model, &text, task, &names)?);
+    }
+    sections.push(layout(&image));
+    sections.push(speed(config));
+    if let Some(evaluation) = &evaluation {
+        let shown = Shown { evaluation, task, names: &names };
+        sections.push(Section {
+            name: "worst",
+            heading: "Worst answers".into(),
+            note: format!("The texts of {part} with the largest loss: wrong labels and hard cases show here."),
+            picture: None,
+            rows: worst(&shown, texts, WORST),
+        });
+    }
+    let precision = image.description().precision_name();
+    let mut figures = Vec::new();
+    if let Some(evaluation) = &evaluation {
+        let accuracy = evaluation.accuracy;
+        let (name, text) = if task.has_values() {
+            ("R²", format!("{accuracy:.4}"))
+        } else {
+            ("accuracy", format!("{:.2} %", 100.0 * accuracy))
+        };
+        figures.push((name, text));
+    }
+    figures.push(("bytes of the image", image.len().to_string()));
+    figures.push(("bytes of RAM a stream", model.state_bytes().to_string()));
+    figures.push(("precision", precision.to_owned()));
+    Ok(Report {
+        name: name_of(folder),
+        facts: facts(&run),
+        figures,
+        sections,
+        image_bytes: image.len(),
+        accuracy: evaluation.map(|evaluation| evaluation.accuracy),
+    })
+}
+
+/// The name of a run: its folder's, with the one that this lies in where the path names it.
+fn name_of(folder: &RunFolder) -> String {
+    let names = |path: &Path| -> Vec<String> {
+        let normal = path.components().filter(|part| matches!(part, Component::Normal(_)));
+        normal.map(|part| part.as_os_str().to_string_lossy().into_owned()).collect()
+    };
+    let mut given = names(folder.path());
+    if given.is_empty() {
+        // The folder itself, as `.`.
+        let whole = std::path::absolute(folder.path()).map(|path| names(&path)).unwrap_or_default();
+        given.extend(whole.last().cloned());
+    }
+    given[given.len().saturating_sub(2)..].join("/")
+}
+
+/// The image that is asked for; else the run's own: of the integers that it learned with, or int8, or where it has no such image f32.
+fn image_of(run: &Trained, options: &Options) -> Result<AlignedBytes> {
+    if let Some(path) = &options.image {
+        return read_image(path);
+    }
+    let export = Export::of(run.source(), true)?;
+    let storage = export.learned_integers().unwrap_or(Storage::Int8);
+    let made = export.image(storage).or_else(|_| export.image(Storage::F32))?;
+    Ok(made.bytes)
+}
+
+/// What the run is.
+fn facts(run: &Trained) -> Vec<(&'static str, String)> {
+    let config = &run.opened.config;
+    let train = &config.train;
+    let file = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let mut facts = vec![("model", train.model.to_string())];
+    if let Some(data) = file(&config.data) {
+        let counts = (run.opened.training.len(), run.opened.validation.len());
+        facts.push(("data", format!("{data}: {} texts to learn from, {} to validate on", counts.0, counts.1)));
+    }
+    if let Some(imported) = &config.imported {
+        facts.push(("imported", format!("from {}", file(&imported.file).unwrap_or_default())));
+    } else {
+        let training = format!(
+            "up to {} epochs in batches of {}, learning rate {}, seed {}",
+            train.epochs, train.batch, train.learning_rate, train.seed
+        );
+        facts.push(("training", training));
+        let best = &run.best.metrics;
+        facts.push(("best epoch", format!("{}, with a validation loss of {:.4}", best.epoch, best.valid_loss)));
+    }
+    if let Some(quantized) = &run.quantized {
+        let best = &quantized.best.metrics;
+        let text =
+            format!("{}: epoch {}, validation loss {:.4}", quantized.storage.name(), best.epoch, best.valid_loss);
+        facts.push(("trained with integers", text));
+    }
+    facts
+}
+
+/// The chain as a picture.
+fn the_model(
+    image: &Image<'_>,
+    model: &Model<'_>,
+    config: &RunConfig,
+    texts: &[Example<Label>],
+    names: &[String],
+) -> Section {
+    let text = texts.iter().map(|example| example.text.as_str()).min_by_key(|text| text.len().abs_diff(40));
+    let tokens: Vec<String> = text.unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+    let below = |bytes: usize| format!("{bytes} bytes");
+    let description = image.description();
+    let named: Vec<(String, String)> = layers(image)
+        .into_iter()
+        .map(|layer| {
+            let name = layer.name.split_once(' ').filter(|(place, _)| place.parse::<usize>().is_ok());
+            (name.map_or(layer.name.clone(), |(_, name)| name.to_owned()), below(layer.bytes))
+        })
+        .collect();
+    let answer = match config.train.task {
+        task if task.has_values() => "a value".to_owned(),
+        _ if names.len() <= 3 => names.join(" | "),
+        _ => format!("one of {} classes", names.len()),
+    };
+    let flow = [
+        ("train".to_owned(), format!("best epoch {}", image.provenance().epochs)),
+        ("quantize".to_owned(), description.precision_name().to_owned()),
+        ("image".to_owned(), below(image.len())),
+        ("chip".to_owned(), format!("{} bytes of RAM a stream", model.state_bytes())),
+    ];
+    let diagram =
+        Diagram { text: text.unwrap_or("a text"), tokens: &tokens, layers: &named, answer: &answer, flow: &flow };
+    Section {
+        name: "model",
+        heading: "The model".into(),
+        note: format!("The layers of the image: {description}."),
+        picture: Some(diagram::picture(&diagram)),
+        rows: Vec::new(),
+    }
+}
+
+/// The curves; `None` where a network was imported.
+fn learning(folder: &RunFolder, task: Task) -> Result<Option<Section>> {
+    let Some(checkpoint) = folder.checkpoint()? else { return Ok(None) };
+    let quantized = folder.quantized_checkpoint()?.map(|checkpoint| checkpoint.metrics).unwrap_or_default();
+    let storage = folder.quantized()?.map(|quantized| quantized.storage.name());
+    let integers = storage.map(|storage| (quantized.len(), storage));
+    let metrics = [checkpoint.metrics, quantized].concat();
+    let picture = curves::picture(&Curves { metrics: &metrics, integers, values: task.has_values() });
+    Ok(Some(Section {
+        name: "curves",
+        heading: "How it learned".into(),
+        note: "Training figures are those of the batches, with dropout; validation figures are those of the whole network at the end of each epoch."
+            .into(),
+        picture: Some(picture),
+        rows: Vec::new(),
+    }))
+}
+
+/// What the image answers: the confusion of classes and their calibration, or the errors of values.
+fn answers(evaluation: &Evaluation, task: Task, names: &[String], part: &str) -> Vec<Section> {
+    if let Some(errors) = evaluation.errors {
+        return vec![Section {
+            name: "errors",
+            heading: "Errors".into(),
+            note: format!(
+                "On {part}: {} values, root mean square error {:.4}, mean absolute error {:.4}.",
+                evaluation.n, errors.rmse, errors.mae
+            ),
+            picture: None,
+            rows: Vec::new(),
+        }];
+    }
+    let things = if task.each_step() { "tokens" } else { "texts" };
+    let auc = evaluation.auc.map_or(String::new(), |auc| format!(", ROC AUC {auc:.4}"));
+    vec![
+        Section {
+            name: "confusion",
+            heading: "Labels against answers".into(),
+            note: format!(
+                "On {part}, through the engine: {} {things}, accuracy {:.2} %, log loss {:.4}{auc}. Percentages are of the row.",
+                evaluation.n,
+                100.0 * evaluation.accuracy,
+                evaluation.log_loss
+            ),
+            picture: Some(confusion::picture(&evaluation.confusion, names)),
+            rows: Vec::new(),
+        },
+        Section {
+            name: "calibration",
+            heading: "Calibration".into(),
+            note: "Of the answers with a confidence of 80 %, 80 % should be right: then the bars end on the diagonal."
+                .into(),
+            picture: Some(reliability::picture(&evaluation.reliability)),
+            rows: Vec::new(),
+        },
+    ]
+}
+
+/// A text whose trail is worth a look: the first of a readable length that was answered right, else the first of such a length, else the first.
+fn chosen(texts: &[Example<Label>], right: &[bool]) -> Option<String> {
+    let readable = |example: &&Example<Label>| (5..=25).contains(&example.text.split_whitespace().count());
+    let answered = texts.iter().zip(right).filter(|(_, right)| **right).map(|(example, _)| example);
+    let chosen = answered.filter(readable).chain(texts.iter().filter(readable)).chain(texts).next();
+    chosen.map(|example| example.text.clone())
+}
+
+/// How the answer to a text comes about.
+fn trail_of(model: &Model<'_>, text: &str, task: Task, names: &[String]) -> Result<Section> {
+    let mut state = state_for(model);
+    let mut session: Session<'_, '_, '_> = model.session_in(&mut state)?;
+    let outputs = usize::from(model.outputs());
+    let mut seen: Vec<(String, Vec<f32>)> = Vec::new();
+    let mut note = |session: &mut View<'_, '_, '_>, token: &[u8]| {
+        let logits = (0..outputs).map(|output| session.logit(output).to_f32()).collect();
+        seen.push((String::from_utf8_lossy(token).into_owned(), logits));
+    };
+    session.push_bytes_each(composed(text).as_bytes(), &mut note);
+    session.finish_each(&mut note);
+    let last = seen.last().map_or(0, |(_, logits)| class_of(logits));
+    let name = |class: usize| names.get(class).map_or("", String::as_str);
+    let steps: Vec<Step> = seen
+        .iter()
+        .take(MOST_STEPS)
+        .map(|(token, logits)| {
+            if task.has_values() {
+                return Step { token: token.clone(), value: f64::from(logits[0]) };
+            }
+            let class = if task.each_step() { class_of(logits) } else { last };
+            let token = if task.each_step() { format!("{token}: {}", name(class)) } else { token.clone() };
+            Step { token, value: probabilities(logits)[class] }
+        })
+        .collect();
+    let axis = match (task.has_values(), task.each_step()) {
+        (true, _) => "Value".to_owned(),
+        (false, true) => "Probability of the answer to each token".to_owned(),
+        (false, false) => format!("Probability of {}", name(last)),
+    };
+    let cut = if seen.len() > MOST_STEPS {
+        format!(" The first {MOST_STEPS} of {} tokens are drawn.", seen.len())
+    } else {
+        String::new()
+    };
+    Ok(Section {
+        name: "trail",
+        heading: "One text, token by token".into(),
+        note: format!("“{text}” The point above a token is the answer after it.{cut}"),
+        picture: Some(trail::picture(&steps, &axis, !task.has_values())),
+        rows: Vec::new(),
+    })
+}
+
+/// Where the bytes lie.
+fn layout(image: &Image<'_>) -> Section {
+    let mut shares: Vec<Share> =
+        layers(image).into_iter().map(|layer| Share { name: layer.name, bytes: layer.bytes }).collect();
+    let rest = image.len() - shares.iter().map(|share| share.bytes).sum::<usize>();
+    shares.push(Share { name: "header, padding, checksum".into(), bytes: rest });
+    Section {
+        name: "bytes",
+        heading: "Bytes by layer".into(),
+        note: format!("The image has {} bytes; latch inspect lists each section.", image.len()),
+        picture: Some(bytes::picture(&shares)),
+        rows: Vec::new(),
+    }
+}
+
+/// How long a token takes on the chips that are known.
+fn speed(config: &RunConfig) -> Section {
+    let mut estimates: Vec<Estimate> = PARTS
+        .iter()
+        .filter_map(|part| {
+            let time = estimate(part, &config.train.model)?;
+            let part = format!(
+                "{}, {} MHz",
+                part.title.split([',', '(']).next().unwrap_or(part.title).trim(),
+                part.clock_hz / 1_000_000
+            );
+            Some(Estimate { part, low: time.low, likely: time.likely, high: time.high })
+        })
+        .collect();
+    estimates.sort_by(|a, b| a.likely.total_cmp(&b.likely));
+    Section {
+        name: "latency",
+        heading: "Time of a token by chip".into(),
+        note: "Estimates from the shape of the model, for weights of integers; nothing here was measured on a chip. Floats take twice as long or more."
+            .into(),
+        picture: Some(latency::picture(&estimates)),
+        rows: Vec::new(),
+    }
+}

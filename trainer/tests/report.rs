@@ -1,0 +1,64 @@
+//! Promise: the report of a run is one file that needs nothing else, and says the same whenever it is written.
+
+use serde_json::Value;
+
+use crate::support::{Place, refuse, succeed};
+
+fn page(place: &Place, args: &[&str]) -> (String, Value) {
+    let line = succeed(place.latch(["report", "run", "--out", "report.html", "--json"]).args(args)).json();
+    (String::from_utf8(place.read("report.html")).expect("UTF-8"), line)
+}
+
+#[test]
+fn a_report_is_one_file_without_script_and_network_and_twice_the_same() {
+    let place = Place::with_run();
+    let (first, line) = page(&place, &["--svg", "pictures"]);
+    for section in ["model", "curves", "confusion", "calibration", "trail", "worst", "bytes", "latency"] {
+        assert!(first.contains(&format!("<section id=\"{section}\">")), "{section} is missing");
+    }
+    // The name of SVG is all that looks like an address.
+    let addresses = first.matches("http").count();
+    assert_eq!(addresses, first.matches("http://www.w3.org/2000/svg").count());
+    for foreign in ["<script", "<link", "<img", "@import", "url(", "src="] {
+        assert!(!first.contains(foreign), "{foreign}");
+    }
+    assert!(first.contains("prefers-color-scheme:dark") && first.contains("Nordic nRF52840"));
+    // Nothing of this machine, such as the path of the data, is in it.
+    assert!(!first.contains(place.path().to_str().expect("UTF-8")), "a path");
+    assert!(line["image_bytes"].as_u64() > Some(500) && line["accuracy"].as_f64().is_some(), "{line}");
+    for name in line["pictures"].as_array().expect("pictures") {
+        let file = format!("pictures/{}.svg", name.as_str().expect("a name"));
+        let svg = String::from_utf8(place.read(&file)).expect("UTF-8");
+        assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"), "{file}");
+    }
+    assert!(page(&place, &[]).0 == first, "another report of the same run");
+    assert!(page(&place, &["--text", "a <b>good</b> film"]).0.contains("a &lt;b&gt;good&lt;/b&gt; film"));
+}
+
+#[test]
+fn a_report_is_on_the_image_and_the_texts_that_are_named() {
+    let place = Place::with_images();
+    let (of_floats, line) = page(&place, &["--image", "f32.latch", "--data", "data/test.tsv.gz"]);
+    assert_eq!(line["image_bytes"].as_u64(), Some(place.read("f32.latch").len() as u64));
+    assert!(of_floats.contains("the texts of --data"), "{of_floats}");
+    let eval =
+        succeed(&mut place.latch(["eval", "--image", "f32.latch", "--data", "data/test.tsv.gz", "--json"])).json();
+    assert_eq!(line["accuracy"], eval["accuracy"]);
+    place.refuse(&mut place.latch(["report", "data", "--out", "r.html"]), &["data", "no run"]);
+    place
+        .refuse(&mut place.latch(["report", "run", "--image", "run/config.json", "--out", "r.html"]), &["config.json"]);
+}
+
+#[test]
+fn a_picture_of_an_evaluation_has_the_format_of_its_name() {
+    let place = Place::with_images();
+    let eval =
+        |plot: &str| place.latch(["eval", "--image", "int8.latch", "--data", "data/valid.tsv.gz", "--plot", plot]);
+    succeed(&mut eval("reliability.png"));
+    assert!(place.read("reliability.png").starts_with(b"\x89PNG\r\n\x1a\n"));
+    succeed(&mut eval("reliability.svg"));
+    assert!(place.read("reliability.svg").starts_with(b"<svg "));
+    for name in ["reliability.jpg", "reliability"] {
+        refuse(&mut eval(name), &["--plot", name, "end it in .svg or .png"]);
+    }
+}
