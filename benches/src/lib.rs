@@ -4,6 +4,7 @@
 //! - `benches/` measures time with criterion.
 //! - [`keras`] compares the speed of training with Keras: `cargo xtask keras`.
 //! - [`peers`] compares a step with other engines: `cargo xtask peers`. `src/bin/text-rate.rs` measures the whole path, text in, verdict out.
+//! - [`picture`] draws README's picture: `cargo xtask picture`.
 //! - `src/bin/images.rs` writes the images to files, and `src/bin/steps.rs` runs one of them and nothing else, so that its
 //!   instructions can be counted. `cargo xtask instructions` does both.
 //!
@@ -15,6 +16,8 @@ pub mod images;
 #[cfg(feature = "images")]
 pub mod keras;
 pub mod peers;
+#[cfg(feature = "images")]
+pub mod picture;
 
 /// The sizes at which one step is measured: inputs and units of the layer, which are equal.
 pub const SIZES: [usize; 5] = [16, 32, 64, 128, 256];

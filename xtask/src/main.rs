@@ -32,6 +32,7 @@ mod wrapper;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use latch_emulator::command::Command;
 
 #[derive(Parser)]
 #[command(
@@ -90,6 +91,8 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true, value_name = "ARGUMENTS")]
         arguments: Vec<String>,
     },
+    /// Draws README's picture into docs/picture.svg
+    Picture,
     /// Boots a program that cargo has built for a chip: `cargo run --target …` calls this
     #[command(
         after_help = "LATCH_IMAGE names the image for the board's flash; the text is LATCH_TEXT, or comes from standard input."
@@ -107,6 +110,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().verb {
         Verb::Device { arguments } => return finish(device::run(&arguments)),
         Verb::Boot { elf } => return finish(device::boot(&elf)),
+        Verb::Picture => return finish(picture()),
         Verb::Keras(options) => return finish(keras::run(&options).map(|()| 0)),
         Verb::Peers(options) => return finish(peers::run(&options).map(|()| 0)),
         Verb::DefaultModel(options) => return finish(default_model::run(&options).map(|()| 0)),
@@ -118,6 +122,11 @@ fn main() -> ExitCode {
         Verb::Size { update } => size::run(update),
     };
     finish(result.map(|well| u8::from(!well)))
+}
+
+/// Draws README's picture, by the library that draws those of runs. Gives cargo's exit code.
+fn picture() -> anyhow::Result<u8> {
+    Command::new("cargo run --quiet --profile checked -p latch-benches --bin picture").run_in_place()
 }
 
 /// The exit code, or the error shown and 1.
