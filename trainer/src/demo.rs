@@ -1,6 +1,6 @@
 //! The demo: what it trains on and how, and the device that it simulates.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use latch_firmware_sim::sim::source::{Text, Texts};
@@ -132,18 +132,38 @@ fn built_in_chain() -> Chain {
     Chain { embedding: 8, word_dropout: 0.0, layers }
 }
 
+/// The folder's name where none is given.
+pub const FOLDER: &str = "latch-demo";
+
+/// A folder below `place` for a demo: [`FOLDER`], and where there is one already, the first number behind it that is free.
+pub fn free_folder(place: &Path) -> PathBuf {
+    let numbered = (2_u32..).map(|number| format!("{FOLDER}-{number}"));
+    let names = std::iter::once(FOLDER.to_owned()).chain(numbered);
+    let free = names.map(|name| place.join(name)).find(|path| path.symlink_metadata().is_err());
+    free.unwrap_or_else(|| place.join(FOLDER))
+}
+
+/// A demo's run, ready to be trained.
+pub struct Prepared {
+    /// The run's configuration.
+    pub config: RunConfig,
+    /// Texts of the training, the validation and the test part.
+    pub counts: [usize; 3],
+}
+
 /// Writes the three parts and gives the run's configuration.
 ///
 /// # Errors
 /// A fault when the folder cannot be written.
-pub fn prepare(job: Job, seed: u64, folder: &Path) -> Result<RunConfig> {
+pub fn prepare(job: Job, seed: u64, folder: &Path) -> Result<Prepared> {
     let Job { data, model, epochs, learning_rate, .. } = job;
     let parts = data.split(seed, [0.8, 0.1, 0.1])?;
+    let counts = parts.each_ref().map(|part| part.examples.len());
     for (part, kind) in parts.iter().zip([Part::Train, Part::Valid, Part::Test]) {
         write_tsv_gz(&folder.join(format!("{kind}.tsv.gz")), &part.examples)?;
     }
     let path = |kind: Part| std::path::absolute(folder.join(format!("{kind}.tsv.gz")));
-    Ok(RunConfig {
+    let config = RunConfig {
         latch: env!("CARGO_PKG_VERSION").into(),
         // A set in which order decides begins on a plateau of the loss: no stop before the end.
         train: TrainConfig {
@@ -159,5 +179,100 @@ pub fn prepare(job: Job, seed: u64, folder: &Path) -> Result<RunConfig> {
         data_sha256: String::new(),
         valid: Valid::Path(path(Part::Valid)?),
         imported: None,
-    })
+    };
+    Ok(Prepared { config, counts })
+}
+
+/// Commands that come next, each with what it is for.
+///
+/// They are written for who typed `program`: a shell in a clone of the project, or one that has `latch` installed.
+pub fn next_commands(folder: &Path, program: Program) -> Vec<(&'static str, String)> {
+    let file = |name: &str| quoted(&folder.join(name).display().to_string());
+    let latch = program.latch();
+    let board = match program {
+        Program::Clone => "cargo xtask device mps2-an386".to_owned(),
+        Program::Installed => format!("latch-sim run --board {DEMO_BOARD}"),
+    };
+    let commands = [
+        (
+            "train on a file: put your own in place of this one",
+            format!("{latch} train --data {} --out latch-run", file("train.tsv.gz")),
+        ),
+        (
+            "run the image on an emulated Cortex-M4",
+            format!("{board} --image {} --text 'a fine film'", file("int8.latch")),
+        ),
+        ("write a page with pictures of this run", format!("{latch} report {}", file("run"))),
+    ];
+    commands.map(|(purpose, command)| (purpose, in_lines(&command))).to_vec()
+}
+
+/// A command in lines that a terminal of 80 columns holds and a shell takes: broken before its last option where it is long.
+fn in_lines(command: &str) -> String {
+    match command.rsplit_once(" --") {
+        Some((before, option)) if command.chars().count() > 76 => format!("{before} \\\n      --{option}"),
+        _ => command.to_owned(),
+    }
+}
+
+/// How this program was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// By cargo, in a clone of the project.
+    Clone,
+    /// By its name.
+    Installed,
+}
+
+impl Program {
+    /// The program that is running, in the current folder.
+    pub fn of_this_process() -> Self {
+        let built =
+            std::env::current_exe().is_ok_and(|path| path.components().any(|part| part.as_os_str() == "target"));
+        if built && Path::new("xtask/Cargo.toml").exists() { Program::Clone } else { Program::Installed }
+    }
+
+    /// What to type for `latch`.
+    pub fn latch(self) -> &'static str {
+        match self {
+            Program::Clone => "cargo run --release --",
+            Program::Installed => "latch",
+        }
+    }
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
+    if !path.is_empty() && path.chars().all(plain) {
+        return path.to_owned();
+    }
+    format!("'{}'", path.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_demo_never_goes_into_a_folder_that_is_there() {
+        let place = tempfile::tempdir().expect("a folder");
+        for name in ["latch-demo", "latch-demo-2", "latch-demo-3"] {
+            let free = free_folder(place.path());
+            assert_eq!(free, place.path().join(name));
+            std::fs::create_dir(free).expect("a folder");
+        }
+    }
+
+    #[test]
+    fn what_comes_next_is_typed_as_this_program_was() {
+        for (program, first) in [(Program::Clone, "cargo "), (Program::Installed, "latch")] {
+            let commands = next_commands(Path::new("my demo"), program);
+            assert_eq!(commands.len(), 3);
+            assert!(commands.iter().all(|(_, command)| command.lines().all(|line| line.chars().count() <= 78)));
+            assert!(commands.iter().all(|(_, command)| command.starts_with(first)), "{commands:?}");
+            assert!(commands[0].1.contains("'my demo/train.tsv.gz'"), "{commands:?}");
+        }
+        assert_eq!((quoted("a/b-1.gz"), quoted("it's")), ("a/b-1.gz".to_owned(), r"'it'\''s'".to_owned()));
+    }
 }

@@ -61,11 +61,30 @@ fn a_search_hands_over_the_image_that_latch_export_gives_of_its_run() {
 }
 
 #[test]
-fn the_demo_keeps_the_images_that_latch_export_gives_of_its_run() {
+fn the_demo_keeps_the_images_that_latch_export_gives_of_its_run_and_names_commands_that_work() {
     let place = Place::with_data(20);
-    succeed(&mut place.latch(["demo", "--built-in", "--out", "demo", "--json"]));
+    let demo = succeed(&mut place.latch(["demo", "--built-in", "--json"]));
+    assert_eq!(demo.json()["folder"], "latch-demo");
     for precision in ["f32", "f16", "int8"] {
-        let image = exported(&place, "demo/run", precision);
-        assert!(image == place.read(&format!("demo/{precision}.latch")), "{precision}");
+        let image = exported(&place, "latch-demo/run", precision);
+        assert!(image == place.read(&format!("latch-demo/{precision}.latch")), "{precision}");
     }
+    let said = &demo.stderr;
+    assert!(said.contains("8000 to learn from, 1000 to choose the best epoch, 1000 to test with"), "{said}");
+    // Only a terminal breaks the lines of the model and of the texts.
+    let free = |line: &str| line.contains("--model") || line.trim_start().starts_with('"');
+    assert!(said.lines().all(|line| line.chars().count() <= 80 || free(line)), "{said}");
+    let next: Vec<Vec<&str>> = said
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("latch "))
+        .map(|line| line.split(' ').collect())
+        .collect();
+    assert_eq!(next.iter().map(|command| command[0]).collect::<Vec<_>>(), ["train", "report"], "{said}");
+    for command in &next {
+        // Not all ten epochs: that the command is taken is what counts.
+        let quick: &[&str] =
+            if command[0] == "train" { &["--epochs", "1", "--model", crate::support::TINY] } else { &[] };
+        succeed(place.latch(command).args(quick));
+    }
+    assert!(said.contains("latch-sim run --board nrf52840 --image latch-demo/int8.latch"), "{said}");
 }

