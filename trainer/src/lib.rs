@@ -15,6 +15,7 @@
 //! - [`calibration`] puts right how sure answers are; [`early`] finds out when one is certain before the text ends.
 //! - [`exchange`] writes a network for PyTorch or Keras, and reads what they trained.
 //! - [`search`] tries many models within a budget of bytes and time, and keeps the best.
+//! - [`settings`] reads and writes the options of a verb as a file, `latch.toml`.
 //! - [`cli`] is what a user types, one verb a file; [`error`] says what is the user's fault and what is ours.
 //!
 //! What it promises: results depend on the configuration, the data and the seed alone, not on the number of threads; and no command
@@ -45,6 +46,7 @@ pub mod real;
 pub mod report;
 pub mod runs;
 pub mod search;
+pub mod settings;
 pub mod vocabulary;
 
 pub use latch_data::{composed, dataset, error, files, shown};

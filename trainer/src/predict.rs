@@ -140,13 +140,16 @@ pub fn trail(verdict: &Verdict) -> String {
     lines(steps.iter().map(String::as_str))
 }
 
+/// Columns of a trail's line behind its two spaces.
+const COLUMNS: usize = 78;
+
 /// Steps of a trail in lines that fit a terminal.
 fn lines<'s>(steps: impl Iterator<Item = &'s str>) -> String {
     let mut text = String::from(" ");
     let mut column = 0;
     for step in steps {
         let width = step.chars().count() + 1;
-        if column + width > 100 {
+        if column + width > COLUMNS {
             text.push_str("\n ");
             column = 0;
         }

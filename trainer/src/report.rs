@@ -1,6 +1,7 @@
 //! Reports: curves of a run as SVG and PNG, the reliability of its answers as SVG, and tables for the terminal.
 
 pub mod image;
+pub mod layers;
 
 use std::sync::Once;
 
@@ -216,4 +217,84 @@ pub fn table(rows: &[Vec<String>]) -> String {
         }
     }
     text
+}
+
+/// Columns of a line of text.
+pub const COLUMNS: usize = 80;
+
+/// A text in lines of [`COLUMNS`] columns behind an indent, broken between words.
+pub fn wrapped(text: &str, indent: &str) -> String {
+    let mut lines = vec![indent.to_owned()];
+    for word in text.split_whitespace() {
+        let begun = lines.last().is_some_and(|line| line.len() > indent.len());
+        let used = lines.last().map_or(0, |line| line.chars().count()) + usize::from(begun);
+        if begun && used + word.chars().count() > COLUMNS {
+            lines.push(indent.to_owned());
+        }
+        if let Some(line) = lines.last_mut() {
+            if line.len() > indent.len() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines.join("\n") + "\n"
+}
+
+/// A text whose lines have at most so many columns: a longer one is broken between words, and goes on behind two spaces more than it begins with. A
+/// word that is longer than a line stays whole.
+pub fn broken(text: &str, columns: usize) -> String {
+    let mut lines = Vec::new();
+    for line in text.split('\n') {
+        let indent = line.len() - line.trim_start().len() + 2;
+        let mut rest = line;
+        let mut begin = String::new();
+        loop {
+            let room = columns.saturating_sub(begin.len());
+            // A space may stand where the line ends.
+            let end = rest.char_indices().nth(room + 1).map_or(rest.len(), |(end, _)| end);
+            let fits = rest.chars().count() <= room;
+            // Never within the spaces that it begins with.
+            let from = rest.len() - rest.trim_start().len();
+            let at = rest[from..end.max(from)].rfind(' ').map(|at| at + from);
+            let at = at.or_else(|| rest[from..].find(' ').map(|at| at + from));
+            match at.filter(|_| !fits && columns >= indent + 10) {
+                Some(at) if !rest[at..].trim().is_empty() => {
+                    lines.push(format!("{begin}{}", rest[..at].trim_end()));
+                    rest = rest[at..].trim_start();
+                    begin = " ".repeat(indent);
+                }
+                _ => break,
+            }
+        }
+        lines.push(format!("{begin}{rest}"));
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lines_are_broken_between_words_and_short_ones_stay() {
+        assert_eq!(broken("one two three four\nfive", 12), "one two\n  three four\nfive");
+        assert_eq!(broken("  one two three four", 15), "  one two three\n    four");
+        assert_eq!(broken("a/very/long/path/that/stays whole", 14), "a/very/long/path/that/stays\n  whole");
+        assert_eq!(broken("", 20), "");
+        assert_eq!(broken("déjà vu, déjà vu", 12), "déjà vu,\n  déjà vu");
+        let text = "some words of many, which follow each other up to the end of the line and beyond it";
+        for columns in 13..90 {
+            let lines = broken(text, columns);
+            assert!(lines.lines().all(|line| line.len() <= columns), "{lines}");
+            assert_eq!(lines.split_whitespace().collect::<Vec<_>>(), text.split_whitespace().collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_paragraph_is_wrapped_behind_its_indent() {
+        let text = wrapped(&"word ".repeat(40), "    ");
+        assert!(text.lines().all(|line| line.starts_with("    word") && line.len() <= COLUMNS), "{text}");
+        assert_eq!(text.split_whitespace().count(), 40);
+    }
 }

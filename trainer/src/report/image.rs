@@ -270,11 +270,23 @@ fn name(description: &Description, section: &Section) -> String {
     }
 }
 
-/// Every layer with its bytes in the image, its bytes of state and its multiply-adds a step.
-fn layers_table(image: &Image<'_>) -> String {
-    let description = image.description();
+/// What a layer takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LayerCost {
+    /// The layer as a chain has it, behind its place from 0; `input` and the embedding come first, without a place.
+    pub layer: String,
+    /// Bytes in the image.
+    pub bytes: usize,
+    /// Bytes of a stream's state.
+    pub state_bytes: usize,
+    /// Multiply-adds of a step.
+    pub multiply_adds: usize,
+}
+
+/// What the input, the embedding and every layer of an image take.
+pub fn layer_costs(description: &Description, sections: &[Section]) -> Vec<LayerCost> {
     let bytes = |is: &dyn Fn(&Section) -> bool| -> usize {
-        image.sections().filter(|section| is(section)).map(|section| section.bytes()).sum()
+        sections.iter().filter(|section| is(section)).map(Section::bytes).sum()
     };
     let of_embedding = [
         Role::Embedding,
@@ -285,13 +297,15 @@ fn layers_table(image: &Image<'_>) -> String {
         Role::ProjectedRows,
     ];
     let of_input = [Role::VocabularyTables, Role::VocabularyIndex, Role::VocabularyText, Role::Ngrams];
-    let mut rows = vec![["layer", "bytes", "state", "multiply-adds"].map(str::to_owned).to_vec()];
-    let mut row = |name: String, bytes: usize, state: usize, multiply_adds: usize| {
-        rows.push(vec![name, bytes.to_string(), state.to_string(), multiply_adds.to_string()]);
+    let cost = |layer: String, bytes: usize, state_bytes: usize, multiply_adds: usize| LayerCost {
+        layer,
+        bytes,
+        state_bytes,
+        multiply_adds,
     };
-    row("input".to_owned(), bytes(&|section| of_input.contains(&section.role)), 0, 0);
+    let mut costs = vec![cost("input".to_owned(), bytes(&|section| of_input.contains(&section.role)), 0, 0)];
     let name = format!("embedding {}", description.embedding.width);
-    row(name, bytes(&|section| of_embedding.contains(&section.role)), 0, 0);
+    costs.push(cost(name, bytes(&|section| of_embedding.contains(&section.role)), 0, 0));
     let mut inputs = description.embedding.width;
     for (place, layer) in description.layers.iter().enumerate() {
         let weights = bytes(&|section| {
@@ -300,8 +314,18 @@ fn layers_table(image: &Image<'_>) -> String {
                 && !of_input.contains(&section.role)
         });
         let state = layer.state_bytes(description.precision, inputs);
-        row(format!("{place} {layer}"), weights, state, layer.multiply_adds());
+        costs.push(cost(format!("{place} {layer}"), weights, state, layer.multiply_adds()));
         inputs = layer.outputs(inputs);
+    }
+    costs
+}
+
+/// Every layer with its bytes in the image, its bytes of state and its multiply-adds a step.
+fn layers_table(image: &Image<'_>) -> String {
+    let mut rows = vec![["layer", "bytes", "state", "multiply-adds"].map(str::to_owned).to_vec()];
+    for cost in layer_costs(&image.description(), &image.sections().collect::<Vec<_>>()) {
+        let numbers = [cost.bytes, cost.state_bytes, cost.multiply_adds].map(|number| number.to_string());
+        rows.push([vec![cost.layer], numbers.to_vec()].concat());
     }
     table(&rows)
 }

@@ -26,7 +26,7 @@ impl Terminal {
         let quantized = config.quantize.as_ref().map_or(0, |quantize| quantize.epochs);
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(0);
-            let style = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} {msg}, {eta} left");
+            let style = ProgressStyle::with_template("{prefix} {bar:8} {msg}, {eta} left");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar
         });
