@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::described::{Activation, Described, Kind, Matrix, Pooling, Recurrent, Unknown};
+use crate::foreign::foreign;
 use crate::names::{Family, Layout};
 
 /// The key of the metadata.
@@ -209,6 +210,9 @@ fn biases(
 /// floats, a value that is not finite, or no place in a model; when the model is beyond the limits; and when the metadata contradicts the tensors.
 pub fn read(bytes: &[u8], place: &str, limits: &Limits) -> Result<Described, Error> {
     let broken = |error: safetensors::SafeTensorError| {
+        if let Some((what, remedy)) = foreign(bytes) {
+            return Error::new(place, format!("this is {what}, and not a safetensors file"), remedy);
+        }
         let problem = format!("this is no whole safetensors file ({error})");
         Error::new(place, problem, "save or copy it again, with safetensors")
     };

@@ -7,12 +7,14 @@
 //! - [`described`] is the neutral form: an embedding, recurrent layers, a dense head, every matrix `outputs × inputs` and row-major.
 //! - [`names`] says how PyTorch and Keras name, shape and order the tensors of a layer.
 //! - [`file`] reads and writes safetensors in these layouts.
+//! - [`foreign`] says what a file is that is none.
 //!
 //! This crate knows neither engine nor trainer. What it reads may come from anywhere: sizes are held to the caller's [`Limits`], every value is
 //! finite, and each refusal names the tensor or the entry of the metadata.
 
 pub mod described;
 pub mod file;
+pub mod foreign;
 pub mod names;
 
 pub use described::{Activation, Described, Kind, Matrix, Pooling, Recurrent, Unknown};

@@ -4,12 +4,18 @@
 //! standard output and everything else on standard error.
 
 mod args;
+pub mod completions;
 pub mod data;
 pub mod demo;
+pub mod doctor;
 pub mod eval;
 pub mod export;
 pub mod import;
+pub mod init;
 pub mod inspect;
+mod interrupt;
+pub mod layers;
+pub mod man;
 mod output;
 pub mod predict;
 pub mod report;
@@ -20,12 +26,13 @@ mod waiting;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use args::parse_bytes;
 
 use crate::dataset::set_memory_limit;
 use crate::error::exit_code;
+use crate::settings::with_file;
 
 /// Trains an LSTM, packs it into one image for a microcontroller, and runs that image token by token.
 #[derive(Debug, Parser)]
@@ -33,7 +40,7 @@ use crate::error::exit_code;
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
-    /// Memory that the texts of one data set may take: bytes, KiB or MiB
+    /// Memory that the texts of one data set may take, and the embedding in training: bytes, KiB or MiB
     #[arg(long, global = true, value_name = "BYTES", value_parser = parse_bytes, default_value = "1024MiB")]
     max_memory: usize,
 }
@@ -42,6 +49,7 @@ struct Cli {
 enum Verb {
     Demo(demo::Args),
     Data(data::Args),
+    Init(init::Args),
     Train(Box<train::Args>),
     Search(search::Args),
     Export(export::Args),
@@ -51,12 +59,20 @@ enum Verb {
     Predict(predict::Args),
     Inspect(inspect::Args),
     Report(report::Args),
+    Layers(layers::Args),
+    Doctor(doctor::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 /// Parses the command line, runs the verb, and turns an error into a sentence and an exit code.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let line = match with_file(&command(), "train", &train::OF_A_CALL, std::env::args_os().collect()) {
+        Ok(line) => line,
+        Err(error) => return fail(&error),
+    };
+    let (cli, called) = match parse(line) {
+        Ok(parsed) => parsed,
         Err(error) => {
             // Help and version come this way too, with exit code 0; usage errors have 2.
             let _ = error.print();
@@ -72,7 +88,8 @@ pub fn main() -> ExitCode {
     let result = match cli.verb {
         Verb::Demo(args) => demo::run(args),
         Verb::Data(args) => data::run(args),
-        Verb::Train(args) => train::run(*args),
+        Verb::Init(args) => init::run(args),
+        Verb::Train(args) => train::run(*args, called.subcommand_matches("train").unwrap_or(&called)),
         Verb::Search(args) => search::run(args),
         Verb::Export(args) => export::run(args),
         Verb::Import(args) => import::run(args),
@@ -81,15 +98,34 @@ pub fn main() -> ExitCode {
         Verb::Predict(args) => predict::run(args),
         Verb::Inspect(args) => inspect::run(args),
         Verb::Report(args) => report::run(args),
+        Verb::Layers(args) => layers::run(args),
+        Verb::Doctor(args) => doctor::run(args),
+        Verb::Completions(args) => completions::run(args),
+        Verb::Man(args) => man::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => {
-            output::failed(&error);
-            ExitCode::from(exit_code(&error))
-        }
+        Err(error) => fail(&error),
     }
+}
+
+/// The command with all of its verbs.
+fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// The verb with its options, and what the command line says of each of them.
+fn parse(line: Vec<std::ffi::OsString>) -> Result<(Cli, ArgMatches), clap::Error> {
+    let matches = command().try_get_matches_from(line)?;
+    let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command()))?;
+    Ok((cli, matches))
+}
+
+/// Says what went wrong, and gives the exit code.
+fn fail(error: &anyhow::Error) -> ExitCode {
+    output::failed(error);
+    ExitCode::from(exit_code(error))
 }
 
 /// True when whoever read our output has stopped reading, as `head` does: that is no error of this program.

@@ -1,6 +1,7 @@
 //! Plain configuration: what a user chooses of a model, of its training and of a run, with the defaults and the checks.
 
 pub mod chain;
+pub mod near;
 pub mod notation;
 
 use std::path::PathBuf;

@@ -182,6 +182,8 @@ pub struct Received {
     pub layout: Layout,
     /// Keys of the file's metadata that are not Latch's, and were not read.
     pub unread: Vec<String>,
+    /// Words that no text gives: the tokenizer reads each of them as something else.
+    pub strange: Vec<String>,
 }
 
 /// Reads a file that may be safetensors.
@@ -206,9 +208,9 @@ pub fn from_bytes(bytes: &[u8], place: impl Display, given: &Given) -> Result<Re
         let problem = format!("the head has {outputs} outputs, but `latch` judges two classes by one logit");
         return Err(fault(format!("{place}: tensor head.bias"), problem, "train it with a head of one output").into());
     }
-    let vocabulary = words(&place, &model, given)?;
+    let (vocabulary, strange) = words(&place, &model, given)?;
     let unread = interchange::other_metadata(bytes);
-    Ok(Received { network: network(&model, pooling)?, vocabulary, layout: model.layout, unread })
+    Ok(Received { network: network(&model, pooling)?, vocabulary, layout: model.layout, unread, strange })
 }
 
 /// What the head sees, by the file or by the user.
@@ -259,8 +261,8 @@ fn metadata_of(place: &str, entry: &str) -> String {
     format!("{place}: metadata latch.{entry}")
 }
 
-/// The vocabulary, held to the rows of the embedding and to what the tokenizer can give.
-fn words(place: &str, model: &Described, given: &Given) -> Result<Vocabulary> {
+/// The vocabulary, held to the rows of the embedding and to what the tokenizer can give; and the words in it that the tokenizer never gives.
+fn words(place: &str, model: &Described, given: &Given) -> Result<(Vocabulary, Vec<String>)> {
     let (layout, rows) = (model.layout, model.embedding.rows);
     let (words, at) = match (&given.vocabulary, &model.vocabulary) {
         (Some(given), Some(stated)) if given != stated => {
@@ -299,8 +301,8 @@ fn words(place: &str, model: &Described, given: &Given) -> Result<Vocabulary> {
     }
     let vocabulary = Vocabulary::from_words(words.clone(), unknown);
     // A word that was cut in the middle of `don't` may read differently; one in ten that do are another tokenizer's.
-    let strange: Vec<&String> =
-        (0..).zip(words).filter(|(id, word)| vocabulary.ids(&composed(word)) != [*id]).map(|(_, word)| word).collect();
+    let never = |(id, word): &(u32, &String)| vocabulary.ids(&composed(word)) != [*id];
+    let strange: Vec<String> = (0..).zip(words).filter(never).map(|(_, word)| word.clone()).collect();
     if let Some(word) = words.iter().find(|word| word.contains(['\n', '\r'])) {
         return Err(
             fault(at, format!("the word {word:?} has a line's end in it"), "leave it out: no text gives it").into()
@@ -316,5 +318,5 @@ fn words(place: &str, model: &Described, given: &Given) -> Result<Vocabulary> {
         return Err(fault(at, problem, "train on the ids that `latch tokens` writes").into());
     }
     vocabulary.encode()?;
-    Ok(vocabulary)
+    Ok((vocabulary, strange))
 }

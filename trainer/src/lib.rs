@@ -16,6 +16,7 @@
 //! - [`exchange`] writes a network for PyTorch or Keras, and reads what they trained.
 //! - [`search`] tries many models within a budget of bytes and time, and keeps the best.
 //! - [`report`] draws one picture a module; [`run_report`] gathers what a run is, has learned and answers, into one page of them.
+//! - [`settings`] reads and writes the options of a verb as a file, `latch.toml`.
 //! - [`cli`] is what a user types, one verb a file; [`error`] says what is the user's fault and what is ours.
 //!
 //! What it promises: results depend on the configuration, the data and the seed alone, not on the number of threads; and no command
@@ -47,6 +48,7 @@ pub mod report;
 pub mod run_report;
 pub mod runs;
 pub mod search;
+pub mod settings;
 pub mod vocabulary;
 
 pub use latch_data::{composed, dataset, error, files, shown};

@@ -7,6 +7,7 @@ pub mod curves;
 pub mod diagram;
 pub mod image;
 pub mod latency;
+pub mod layers;
 pub mod pareto;
 pub mod png;
 pub mod reliability;
@@ -14,4 +15,4 @@ pub mod svg;
 pub mod table;
 pub mod trail;
 
-pub use table::table;
+pub use table::{COLUMNS, paragraph, table};

@@ -230,8 +230,8 @@ fn the_model(
     let named: Vec<(String, String)> = layers(image)
         .into_iter()
         .map(|layer| {
-            let name = layer.name.split_once(' ').filter(|(place, _)| place.parse::<usize>().is_ok());
-            (name.map_or(layer.name.clone(), |(_, name)| name.to_owned()), below(layer.bytes))
+            let name = layer.layer.split_once(' ').filter(|(place, _)| place.parse::<usize>().is_ok());
+            (name.map_or(layer.layer.clone(), |(_, name)| name.to_owned()), below(layer.bytes))
         })
         .collect();
     let answer = match config.train.task {
@@ -370,7 +370,7 @@ fn trail_of(model: &Model<'_>, text: &str, task: Task, names: &[String]) -> Resu
 /// Where the bytes lie.
 fn layout(image: &Image<'_>) -> Section {
     let mut shares: Vec<Share> =
-        layers(image).into_iter().map(|layer| Share { name: layer.name, bytes: layer.bytes }).collect();
+        layers(image).into_iter().map(|layer| Share { name: layer.layer, bytes: layer.bytes }).collect();
     let rest = image.len() - shares.iter().map(|share| share.bytes).sum::<usize>();
     shares.push(Share { name: "header, padding, checksum".into(), bytes: rest });
     Section {

@@ -6,6 +6,8 @@ mod support;
 mod bad_input;
 mod budget;
 mod chains;
+mod command;
+mod config_file;
 mod frameworks;
 mod one_image;
 mod report;

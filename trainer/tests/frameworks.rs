@@ -319,6 +319,25 @@ fn metadata_beside_latchs_own_is_named_and_not_read() {
     assert!(!answer.stderr.contains("metadata"), "{answer:?}");
 }
 
+#[test]
+fn words_that_the_tokenizer_never_makes_are_counted_and_named() {
+    let place = Place::with_data(20);
+    let (_, vocabulary) = random(1, Pooling::Mean, Unknown::LastRow);
+    let mut words: Vec<String> = ["##ing", "great", "movie", "plot", "the", "was"].map(str::to_owned).to_vec();
+    words.extend(vocabulary.words().iter().cloned());
+    words.sort();
+    let config = NetworkConfig::stacked(words.len() + 1, 3, 1, 4, Some(Pooling::Mean));
+    let network = Network::new(&config, 7).expect("the sizes describe a network");
+    let vocabulary = Vocabulary::from_words(words, Unknown::LastRow);
+    place.write("net.safetensors", to_bytes(&network, &vocabulary, Layout::PyTorch).expect("a file"));
+    let answer = succeed(&mut place.latch(["import", "net.safetensors", "--out", "imported", "--json"]));
+    assert!(
+        answer.stderr.contains("1 of 12 words are none that the tokenizer makes")
+            && answer.stderr.contains("\"##ing\"")
+    );
+    assert_eq!(answer.json()["unmade_words"], json!(["##ing"]));
+}
+
 // --- what an imported run can do and cannot
 
 #[test]
@@ -392,8 +411,13 @@ fn a_damaged_file_is_refused() {
     let mut longer = whole.clone();
     longer.push(0);
     refuse(&place, &longer, &["net.safetensors: this is no whole safetensors file"]);
-    // A pickle begins with 0x80; the length that it would be is beyond the file.
-    refuse(&place, b"\x80\x02}q\x00(X\x05\x00\x00\x00model", &["this is no whole safetensors file"]);
+    // Files of other tools are called by their names.
+    refuse(
+        &place,
+        b"\x80\x02}q\x00(X\x05\x00\x00\x00model",
+        &["this is a Python pickle", "safetensors.torch.save_file"],
+    );
+    refuse(&place, b"\x89HDF\r\n\x1a\n\0\0\0\0\0\0\0\0", &["this is an HDF5 file", "examples/keras/train.py"]);
     for index in (0..whole.len().min(1200)).step_by(7) {
         let mut flipped = whole.clone();
         flipped[index] ^= 0x20;

@@ -149,7 +149,7 @@ fn compare(recorded: &BTreeMap<String, u64>, measured: &BTreeMap<String, u64>) -
 
 /// Builds images and program, and counts every case that this processor can run.
 fn measure() -> Result<Record> {
-    let valgrind = setup::valgrind().context("valgrind is not installed: run `cargo xtask setup`")?;
+    let valgrind = setup::valgrind().context("valgrind is not installed: run `cargo xtask setup --tests`")?;
     let (rustc, _) = Command::new("rustc --version").capture()?;
     // The images lie beside the program, so that relative paths name both: the length of this repository's path counts for nothing.
     let release = target_folder().join("release");

@@ -1,6 +1,6 @@
 //! `cargo xtask`: what plain cargo cannot say, and the only installer.
 //!
-//! - [`setup`] installs what the tests need and cargo does not bring.
+//! - [`setup`] installs what boards and tests need and cargo does not bring.
 //! - [`test`] checks everything, in one order, with one summary.
 //! - [`instructions`] counts what a step costs and holds it against the record in `benches/results/`.
 //! - [`chips`] counts the same on every emulated chip, and holds it to what Latch promises.
@@ -37,7 +37,7 @@ use latch_emulator::command::Command;
 #[derive(Parser)]
 #[command(
     name = "cargo xtask",
-    about = "Installs what the tests need, checks everything, counts instructions, runs the chips' boards"
+    about = "Installs what boards and tests need, checks everything, counts instructions, runs the chips' boards"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -46,8 +46,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Installs what the tests need: valgrind, QEMU, Node, compilers for the chips and WebAssembly, libraries for foreign processors (LATCH_TOOLCHAIN=rustup or =debian chooses which)
-    Setup,
+    /// Installs what boards need: QEMU and a compiler for the chips (LATCH_TOOLCHAIN=rustup or =debian chooses which); says sizes first, and asks on a terminal
+    Setup(setup::Wanted),
     /// Checks everything: format, lints, tests, documentation, the scalar backend, foreign processors, WebAssembly, the chips, instruction counts
     Test {
         /// Leaves out the slow steps: scalar backend, foreign processors, WebAssembly, chips, instruction counts
@@ -115,7 +115,7 @@ fn main() -> ExitCode {
         Verb::Peers(options) => return finish(peers::run(&options).map(|()| 0)),
         Verb::DefaultModel(options) => return finish(default_model::run(&options).map(|()| 0)),
         Verb::Results => return finish(results::run().map(|()| 0)),
-        Verb::Setup => setup::run().map(|missing| missing.is_empty()),
+        Verb::Setup(wanted) => setup::run(wanted).map(|missing| missing.is_empty()),
         Verb::Test { quick } => Ok(test::run(quick)),
         Verb::Instructions { update } => instructions::run(update),
         Verb::Chips { update } => chips::run(update),

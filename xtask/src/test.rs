@@ -67,18 +67,16 @@ struct Run {
 pub(crate) fn run(quick: bool) -> bool {
     let mut run = Run { reports: Vec::new(), quick, ci: std::env::var("CI").is_ok_and(|value| value == "true") };
     if !quick {
-        let mut missing = setup::missing();
+        let mut missing = setup::missing(setup::Wanted::TESTS);
         missing.extend(foreign::absent_targets().into_iter().chain(wasm::absent_targets()).map(str::to_owned));
         if !missing.is_empty() {
-            run.step(
-                "setup",
-                &format!("cargo xtask setup    # missing: {}", missing.join(", ")),
-                || match setup::run() {
+            run.step("setup", &format!("cargo xtask setup --tests --yes    # missing: {}", missing.join(", ")), || {
+                match setup::run(setup::Wanted::TESTS) {
                     Ok(missing) if missing.is_empty() => (Outcome::Passed, None),
                     Ok(missing) => (Outcome::Skipped(format!("could not install {}", missing.join(", "))), None),
                     Err(error) => (Outcome::Failed(format!("{error:#}")), None),
-                },
-            );
+                }
+            });
         }
     }
     run.check("format", &Command::new("cargo fmt --all --check"));

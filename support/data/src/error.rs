@@ -17,6 +17,9 @@ pub const EXIT_FAULT: u8 = 2;
 /// The exit code of a run that ended because of any other error.
 pub const EXIT_FAILURE: u8 = 1;
 
+/// The exit code of a run that the user ended by Ctrl-C, as shells have it.
+pub const EXIT_INTERRUPTED: u8 = 130;
+
 /// The most bytes of a file that is read as a whole: more than any run, image or list of words has.
 pub const LARGEST_FILE: u64 = 4 << 30;
 

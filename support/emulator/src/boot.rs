@@ -13,6 +13,8 @@ use tempfile::TempDir;
 
 use latch_parts::boards::Board;
 
+use crate::toolchain::Missing;
+
 /// How a run may go.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -221,7 +223,9 @@ impl Folder {
     fn qemu(&self, board: &Board, elf: &Path) -> Result<Process> {
         let elf = fs::canonicalize(elf).with_context(|| format!("cannot read {}", elf.display()))?;
         if !is_program(board.qemu) {
-            bail!("{} is not installed: run `cargo xtask setup`", board.qemu);
+            let problem = format!("{} is not installed", board.qemu);
+            let remedy = "run `cargo xtask setup`, or `latch doctor`, which says what else is missing".to_owned();
+            return Err(Missing { problem, remedy }.into());
         }
         // Of util-linux: the kernel ends QEMU when this program ends, however that comes about.
         let mut process = if is_program("setpriv") {
@@ -313,7 +317,7 @@ mod tests {
         let mut bench = bench("");
         bench.1.qemu = "qemu-system-nothing";
         let message = run(&bench, 10_000).expect_err("there is none").to_string();
-        assert_eq!(message, "qemu-system-nothing is not installed: run `cargo xtask setup`");
+        assert!(message.starts_with("qemu-system-nothing is not installed; run `cargo xtask setup`"), "{message}");
     }
 
     #[test]

@@ -13,7 +13,7 @@
 //! 5. [`counts`] has the plugin that counts a run, and reads what it counted; [`cycles`] estimates from that, by the kinds of [`decode`], how
 //!    long a chip would take.
 //!
-//! [`command`] runs programs and shows what it ran.
+//! [`toolchain`] and [`command`], which runs programs and shows what it ran, are those of the crate tools.
 //!
 //! # What it promises
 //!
@@ -26,10 +26,10 @@
 //! It does not know what the firmware says: bytes go in and come out. QEMU executes the chips' instructions and models no time.
 
 pub mod boot;
-pub mod command;
 pub mod counts;
 pub mod cycles;
 pub mod decode;
 pub mod elf;
 pub mod firmware;
-pub mod toolchain;
+
+pub use latch_tools::{command, toolchain};

@@ -254,7 +254,14 @@ impl UnknownPart<'_> {
 
 impl core::fmt::Display for UnknownPart<'_> {
     fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(formatter, "there is no part with the name {:?}", self.0)
+        match crate::boards::find(self.0) {
+            Ok(board) => write!(
+                formatter,
+                "{} is an emulated board, for `latch-sim device` and `latch-sim verify`; wanted is a part",
+                board.name
+            ),
+            Err(_) => write!(formatter, "there is no part with the name {:?}", self.0),
+        }
     }
 }
 
@@ -318,5 +325,10 @@ mod tests {
             assert!(message.contains(part.name), "{message}");
         }
         assert!(message.contains("esp32"), "{message}");
+        let message = find("Microbit").expect_err("a board").to_string();
+        assert!(
+            message.contains("microbit is an emulated board") && message.contains("`latch-sim device`"),
+            "{message}"
+        );
     }
 }

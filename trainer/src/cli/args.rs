@@ -10,9 +10,9 @@ use latch_engine::input::text::Tokens as Units;
 use crate::config::Valid;
 use crate::search::candidates::Budget;
 
-/// `--units`.
+/// `--tokens`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum UnitsArg {
+pub(super) enum TokensArg {
     /// Words and marks
     Words,
     /// The same, but each Hangul syllable by itself
@@ -21,13 +21,13 @@ pub(super) enum UnitsArg {
     Auto,
 }
 
-impl UnitsArg {
+impl TokensArg {
     /// The units; `None` where the texts are to decide.
     pub(super) fn units(self) -> Option<Units> {
         match self {
-            UnitsArg::Words => Some(Units::Words),
-            UnitsArg::Syllables => Some(Units::Syllables),
-            UnitsArg::Auto => None,
+            TokensArg::Words => Some(Units::Words),
+            TokensArg::Syllables => Some(Units::Syllables),
+            TokensArg::Auto => None,
         }
     }
 }
@@ -117,20 +117,26 @@ pub(super) struct BudgetArgs {
     /// Part that tokens are timed for, as `latch-sim run` names it
     #[arg(long, requires = "flash")]
     board: Option<String>,
+    /// Candidates of the first round
+    #[arg(long, default_value_t = TRIALS, value_parser = positive, requires = "flash")]
+    trials: usize,
+    /// Minutes after which nothing more is begun; how far the search comes, and so its result, then depends on the machine
+    #[arg(long, value_parser = minutes, requires = "flash")]
+    minutes: Option<f64>,
 }
 
 impl BudgetArgs {
-    /// The budget; `None` where no flash is given.
-    pub(super) fn budget(self) -> Option<Budget> {
-        let BudgetArgs { flash, ram, latency, board } = self;
-        flash.map(|flash| Budget { flash, ram, board, latency })
+    /// The budget, the candidates and the minutes of a search; `None` where no flash is given.
+    pub(super) fn search(self) -> Option<(Budget, usize, Option<f64>)> {
+        let BudgetArgs { flash, ram, latency, board, trials, minutes } = self;
+        flash.map(|flash| (Budget { flash, ram, board, latency }, trials, minutes))
     }
 }
 
 /// Candidates where none are asked for.
-pub(super) const TRIALS: usize = 18;
+const TRIALS: usize = 18;
 
-pub(super) fn minutes(text: &str) -> Result<f64, String> {
+fn minutes(text: &str) -> Result<f64, String> {
     let minutes = text.parse().ok().filter(|minutes: &f64| *minutes > 0.0 && *minutes <= 1e6);
     minutes.ok_or_else(|| "must be a positive number of minutes".into())
 }

@@ -52,9 +52,14 @@ struct Line<'a> {
     layers: usize,
     readout: Pooling,
     weights: usize,
+    /// Words that no text gives.
+    unmade_words: &'a [String],
     /// Null without data.
     valid_accuracy: Option<f64>,
 }
+
+/// Words that are named where more are meant.
+const STRANGE: usize = 8;
 
 /// Runs the verb.
 ///
@@ -87,6 +92,16 @@ pub fn run(args: Args) -> Result<()> {
             "{place}: metadata {keys}: not read; what Latch is to know stands in one object under the key \"latch\""
         ));
     }
+    if !imported.strange.is_empty() {
+        let (count, place) = (imported.strange.len(), args.file.display());
+        let shown: Vec<String> = imported.strange.iter().take(STRANGE).map(|word| format!("{word:?}")).collect();
+        let more = if count > STRANGE { " and others" } else { "" };
+        warn(format_args!(
+            "{place}: {count} of {} words are none that the tokenizer makes of a text, so that nothing reads their rows: {}{more}",
+            model.vocab,
+            shown.join(", ")
+        ));
+    }
     if let Some(warning) = &imported.warning {
         warn(format_args!("{warning}"));
     }
@@ -101,6 +116,7 @@ pub fn run(args: Args) -> Result<()> {
             layers: chain.cells().count(),
             readout: chain.pooling().unwrap_or_default(),
             weights,
+            unmade_words: &imported.strange,
             valid_accuracy: imported.judged.map(|(_, accuracy)| accuracy),
         })?;
     }

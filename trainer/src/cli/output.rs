@@ -36,6 +36,11 @@ pub(super) fn print(text: std::fmt::Arguments<'_>) -> Result<()> {
     writeln!(out.lock(), "{}", wrapped(&shown_lines(&text), columns(&out))).map_err(printing)
 }
 
+/// Prints what another program is to read, as it is.
+pub(super) fn print_bytes(bytes: &[u8]) -> Result<()> {
+    std::io::stdout().lock().write_all(bytes).map_err(printing)
+}
+
 /// The error of writing to standard output.
 pub(super) fn printing(error: std::io::Error) -> anyhow::Error {
     writing(Path::new("standard output"), error)

@@ -1,6 +1,6 @@
 //! `latch predict`: judge a text, and show the answer as it moves.
 
-use std::io::{BufRead, Read, Write};
+use std::io::{BufRead, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -8,7 +8,7 @@ use latch_engine::Model;
 use latch_engine::Session;
 use latch_engine::image::header::AnswerKind;
 
-use super::output::printing;
+use super::output::{printing, say};
 use crate::dataset::MAX_LINE;
 use crate::error::{fault, reading};
 use crate::evaluate::{open_image, read_image, state_for};
@@ -43,6 +43,9 @@ pub fn run(args: Args) -> Result<()> {
     let mut session = model.session_in(&mut state)?;
     if args.text != "-" {
         return answer(&mut session, &args.text, args.json);
+    }
+    if std::io::stdin().is_terminal() {
+        say(true, format_args!("type a text and press Enter; Ctrl-D (Ctrl-Z on Windows) ends"));
     }
     let mut input = std::io::stdin().lock();
     let mut line = Vec::new();

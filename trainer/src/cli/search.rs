@@ -11,11 +11,12 @@ use serde::Serialize;
 
 use self::tables::{describe, models};
 use self::terminal::Terminal;
-use super::args::{BudgetArgs, TRIALS, ValidArg, absolute, minutes, positive};
+use super::args::{BudgetArgs, ValidArg, absolute};
+use super::interrupt;
 use super::output::{accuracy, answer, print_json, say};
 use crate::config::{MAX_EPOCHS, RunConfig, TrainConfig, default_config};
 use crate::search::candidates::Budget;
-use crate::search::{Outcome, Plan, Trial, begin, front, plan, resume, standard_error};
+use crate::search::{Outcome, Plan, Trial, begin, front, has_search, plan, resume, standard_error};
 
 /// Search for the best model within a budget of flash, RAM and time.
 ///
@@ -36,12 +37,6 @@ pub struct Args {
     valid: ValidArg,
     #[command(flatten)]
     budget: BudgetArgs,
-    /// Candidates of the first round
-    #[arg(long, default_value_t = TRIALS, value_parser = positive)]
-    trials: usize,
-    /// Minutes after which nothing more is begun; how far the search comes, and so its result, then depends on the machine
-    #[arg(long, value_parser = minutes)]
-    minutes: Option<f64>,
     /// Epochs of the trials of the last round
     #[arg(long, default_value_t = default_config().epochs, value_parser = clap::value_parser!(u64).range(1..=MAX_EPOCHS))]
     epochs: u64,
@@ -77,11 +72,12 @@ struct Line<'a> {
 /// # Errors
 /// Those of [`begin`] and [`resume`].
 pub fn run(args: Args) -> Result<()> {
+    interrupt::explain("search", &args.out, has_search);
     if args.resume {
         return go_on(&args.out, args.json);
     }
     let Some(data) = args.data else { bail!("--data is missing although --resume is not given") };
-    let Some(budget) = args.budget.budget() else {
+    let Some(asked) = args.budget.search() else {
         let remedy = "say how large the image may be, as in --flash 64KiB";
         return Err(crate::error::fault("--flash", "the search needs a budget", remedy).into());
     };
@@ -93,7 +89,7 @@ pub fn run(args: Args) -> Result<()> {
         data_sha256: String::new(),
         valid: args.valid.absolute(),
     };
-    search(base, None, (budget, args.trials, args.minutes), &args.out, args.json)
+    search(base, None, asked, &args.out, args.json)
 }
 
 /// Begins a search in a folder and reports it.

@@ -5,17 +5,18 @@ mod options;
 pub(super) mod terminal;
 
 use anyhow::Result;
+use clap::{ArgMatches, Args as _, Command};
 use serde::Serialize;
 
 pub use self::options::Args;
 use self::terminal::Terminal;
-use super::args::TRIALS;
 use super::output::{accuracy, answer, print_json, warn};
-use super::search;
+use super::{interrupt, search};
 use crate::learning::training::Outcome;
 use crate::runs::begin::{begin, resume};
 use crate::runs::folder::RunFolder;
 use crate::search::has_search;
+use crate::settings::Settings;
 
 #[derive(Serialize)]
 struct Line<'a> {
@@ -28,17 +29,30 @@ struct Line<'a> {
     run: &'a str,
 }
 
-/// Runs the verb.
+/// The options that say how `latch train` is called, and not what it trains: a file of options has none of them.
+pub(super) const OF_A_CALL: [&str; 4] = ["config", "resume", "checkpoint-every", "json"];
+
+/// What stands at the top of a file of options.
+pub(super) const HEADING: &str = "What `latch train --config latch.toml` trains. A key is an option of `latch train` without its dashes. \
+    Options on the command line count before these. Paths are relative to this file.";
+
+/// The verb by itself.
+pub(super) fn command() -> Command {
+    Args::augment_args(Command::new("train"))
+}
+
+/// Runs the verb; `called` is the same command line with what it says of each option.
 ///
 /// # Errors
 /// A fault when the data, the options or the folder cannot be used, or when training diverges.
-pub fn run(args: Args) -> Result<()> {
+pub fn run(args: Args, called: &ArgMatches) -> Result<()> {
+    interrupt::explain("train", &args.out, |out| has_search(out) || RunFolder::new(out).has_learned());
     if args.resume && has_search(&args.out) {
         return search::go_on(&args.out, args.json);
     }
     let json = args.json;
-    if let Some(budget) = args.budget.clone().budget() {
-        return search::search(args.searched()?, args.units.units(), (budget, TRIALS, None), &args.out, json);
+    if let Some(asked) = args.budget.clone().search() {
+        return search::search(args.searched()?, args.tokens.units(), asked, &args.out, json);
     }
     let folder = RunFolder::new(&args.out);
     let folder = match args.checkpoint_every {
@@ -50,7 +64,9 @@ pub fn run(args: Args) -> Result<()> {
     } else {
         let config = args.config()?;
         let mut terminal = Terminal::new(json, &config.train);
-        begin(config, args.units.units(), &folder, &mut terminal)?
+        let model = [("model", config.train.model.to_string())];
+        let resolved = Settings::new(&command(), &OF_A_CALL).resolved(HEADING, called, &model);
+        begin(config, args.tokens.units(), &folder.clone().with_settings(resolved), &mut terminal)?
     };
     report(&outcome, &folder, json)
 }

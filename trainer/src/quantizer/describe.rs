@@ -13,7 +13,7 @@ use latch_engine::layers::{Layer, MAX_LAYERS};
 
 use super::Cell;
 use crate::config::Storage;
-use crate::config::chain::Activation;
+use crate::config::chain::{self as config, Activation, LayerConfig};
 use crate::error::{Fault, fault};
 
 impl From<Activation> for dense::Activation {
@@ -40,6 +40,23 @@ impl Chain {
     /// Behind an embedding of so many features.
     pub fn new(width: usize, storage: Storage) -> Self {
         Chain { int4: storage.nibbles().gates, inputs: width as u16, layers: Layers::EMPTY, fits: true }
+    }
+
+    /// The layers of a configured chain behind its embedding; the answer has so many `outputs`, and integer layers the `shift`.
+    pub fn of(chain: &config::Chain, outputs: usize, shift: u8, storage: Storage) -> Self {
+        let mut described = Self::new(chain.embedding, storage);
+        for layer in &chain.layers {
+            match *layer {
+                LayerConfig::Lstm(cell) => described.cell(Cell::Lstm, cell.units, shift),
+                LayerConfig::Gru { cell, reset_after } => described.cell(Cell::Gru { reset_after }, cell.units, shift),
+                LayerConfig::Rnn { cell, activation } => described.cell(Cell::Rnn { activation }, cell.units, shift),
+                LayerConfig::Dense { units, activation, .. } => {
+                    described.dense(units.unwrap_or(outputs), activation, shift);
+                }
+                LayerConfig::Pooling(pooling) => described.pooling(pooling.into()),
+            }
+        }
+        described
     }
 
     fn push(&mut self, layer: Layer) {

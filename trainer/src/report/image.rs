@@ -270,24 +270,23 @@ fn name(description: &Description, section: &Section) -> String {
     }
 }
 
-/// A layer with its bytes in the image, its bytes of state and its multiply-adds a step.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LayerLine {
-    /// Its place and its words in the chain.
-    pub name: String,
-    /// Bytes of its sections.
+/// What a layer takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LayerCost {
+    /// The layer as a chain has it, behind its place from 0; `input` and the embedding come first, without a place.
+    pub layer: String,
+    /// Bytes in the image.
     pub bytes: usize,
     /// Bytes of a stream's state.
-    pub state: usize,
-    /// Multiply-adds a step.
+    pub state_bytes: usize,
+    /// Multiply-adds of a step.
     pub multiply_adds: usize,
 }
 
-/// Every layer of an image, the input and the embedding before them.
-pub fn layers(image: &Image<'_>) -> Vec<LayerLine> {
-    let description = image.description();
+/// What the input, the embedding and every layer of an image take.
+pub fn layer_costs(description: &Description, sections: &[Section]) -> Vec<LayerCost> {
     let bytes = |is: &dyn Fn(&Section) -> bool| -> usize {
-        image.sections().filter(|section| is(section)).map(|section| section.bytes()).sum()
+        sections.iter().filter(|section| is(section)).map(Section::bytes).sum()
     };
     let of_embedding = [
         Role::Embedding,
@@ -298,13 +297,15 @@ pub fn layers(image: &Image<'_>) -> Vec<LayerLine> {
         Role::ProjectedRows,
     ];
     let of_input = [Role::VocabularyTables, Role::VocabularyIndex, Role::VocabularyText, Role::Ngrams];
-    let mut lines = Vec::new();
-    let mut line = |name: String, bytes: usize, state: usize, multiply_adds: usize| {
-        lines.push(LayerLine { name, bytes, state, multiply_adds });
+    let cost = |layer: String, bytes: usize, state_bytes: usize, multiply_adds: usize| LayerCost {
+        layer,
+        bytes,
+        state_bytes,
+        multiply_adds,
     };
-    line("input".to_owned(), bytes(&|section| of_input.contains(&section.role)), 0, 0);
+    let mut costs = vec![cost("input".to_owned(), bytes(&|section| of_input.contains(&section.role)), 0, 0)];
     let name = format!("embedding {}", description.embedding.width);
-    line(name, bytes(&|section| of_embedding.contains(&section.role)), 0, 0);
+    costs.push(cost(name, bytes(&|section| of_embedding.contains(&section.role)), 0, 0));
     let mut inputs = description.embedding.width;
     for (place, layer) in description.layers.iter().enumerate() {
         let weights = bytes(&|section| {
@@ -313,18 +314,24 @@ pub fn layers(image: &Image<'_>) -> Vec<LayerLine> {
                 && !of_input.contains(&section.role)
         });
         let state = layer.state_bytes(description.precision, inputs);
-        line(format!("{place} {layer}"), weights, state, layer.multiply_adds());
+        costs.push(cost(format!("{place} {layer}"), weights, state, layer.multiply_adds()));
         inputs = layer.outputs(inputs);
     }
-    lines
+    costs
 }
 
-/// [`layers`] as a table.
+/// [`layer_costs`] of an image.
+pub fn layers(image: &Image<'_>) -> Vec<LayerCost> {
+    layer_costs(&image.description(), &image.sections().collect::<Vec<_>>())
+}
+
+/// Every layer with its bytes in the image, its bytes of state and its multiply-adds a step.
 fn layers_table(image: &Image<'_>) -> String {
     let mut rows = vec![["layer", "bytes", "state", "multiply-adds"].map(str::to_owned).to_vec()];
-    rows.extend(layers(image).into_iter().map(|LayerLine { name, bytes, state, multiply_adds }| {
-        vec![name, bytes.to_string(), state.to_string(), multiply_adds.to_string()]
-    }));
+    for cost in layers(image) {
+        let numbers = [cost.bytes, cost.state_bytes, cost.multiply_adds].map(|number| number.to_string());
+        rows.push([vec![cost.layer], numbers.to_vec()].concat());
+    }
     table(&rows)
 }
 

@@ -1,4 +1,4 @@
-//! Tables for the terminal.
+//! Tables and paragraphs for the terminal.
 
 /// A table for the terminal: the first row is the heading; numbers, and all columns but the first, stand to the right.
 pub fn table(rows: &[Vec<String>]) -> String {
@@ -27,4 +27,30 @@ pub fn table(rows: &[Vec<String>]) -> String {
         }
     }
     text
+}
+
+/// Columns of a line of text.
+pub const COLUMNS: usize = 80;
+
+/// A text in lines of [`COLUMNS`] columns behind an indent, broken between words.
+pub fn paragraph(text: &str, indent: &str) -> String {
+    let options = textwrap::Options::new(COLUMNS)
+        .initial_indent(indent)
+        .subsequent_indent(indent)
+        .break_words(false)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation)
+        .word_separator(textwrap::WordSeparator::AsciiSpace);
+    textwrap::fill(text, options) + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_paragraph_is_wrapped_behind_its_indent() {
+        let text = paragraph("word ".repeat(40).trim_end(), "    ");
+        assert!(text.lines().all(|line| line.starts_with("    word") && line.len() <= COLUMNS), "{text}");
+        assert_eq!(text.split_whitespace().count(), 40);
+    }
 }

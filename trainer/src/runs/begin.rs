@@ -8,6 +8,7 @@ use super::folder::RunFolder;
 use super::opened::{Opened, load};
 use super::writer::RunWriter;
 use crate::config::RunConfig;
+use crate::dataset::memory_limit;
 use crate::distillation::teach;
 use crate::error::{Fault, fault};
 use crate::learning::sequences::{Sequences, Texts, fit_ngrams, read};
@@ -35,6 +36,7 @@ pub fn begin(
     let vocabulary = Vocabulary::of_run(&config.train, &training);
     vocabulary.check(&config.data, "--model text")?;
     check_tiers(&config, &vocabulary)?;
+    check_memory(&config, &vocabulary)?;
     let targets = teach(&config.train, &training, &validation)?;
     // Reading the data took time, in which another run may have begun.
     let writer = folder.claim()?;
@@ -77,6 +79,30 @@ fn check_tiers(config: &RunConfig, vocabulary: &Vocabulary) -> Result<(), Fault>
         )
     };
     Err(fault("--model whole", problem, remedy))
+}
+
+/// What training keeps of each weight, in bytes: itself, its gradient, the optimizer's two moments, the average and the best so far, all in f32.
+const BYTES_OF_A_WEIGHT: u64 = 6 * 4;
+
+/// Checks that the rows of the embedding, of which `unknown=hashed:` may ask for a million, fit the memory that one data set may take.
+fn check_memory(config: &RunConfig, vocabulary: &Vocabulary) -> Result<(), Fault> {
+    let (rows, features) = (vocabulary.rows(), config.train.model.chain.embedding);
+    let (needed, most) =
+        ((rows as u64).saturating_mul(features as u64).saturating_mul(BYTES_OF_A_WEIGHT), memory_limit());
+    if needed <= most {
+        return Ok(());
+    }
+    let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+    let problem = format!(
+        "{rows} rows of {features} features take {} MiB while they are trained, more than the {} MiB of --max-memory",
+        mib(needed),
+        mib(most)
+    );
+    Err(fault(
+        "--model embedding",
+        problem,
+        "take fewer rows (of text, or of unknown=) or features, or raise --max-memory",
+    ))
 }
 
 /// Goes on with the run in a folder; of one that is done, gives its end again.

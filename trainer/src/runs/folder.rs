@@ -3,6 +3,7 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | `config.json` | the configuration, the data's place and digest, the validation part |
+//! | `latch.toml` | the options of `latch train`, for `--config` of another run; nothing here reads it |
 //! | `vocabulary.txt` | the words in the order of their ids, one a line |
 //! | `occurrences` | how often each id occurs in the training texts, with the digest of the vocabulary |
 //! | `ngrams` | the n-grams beside the network, where there are some |
@@ -40,8 +41,9 @@ pub(super) struct ValidDigest {
 }
 
 /// The files of a run.
-const FILES: [&str; 13] = [
+const FILES: [&str; 14] = [
     "config.json",
+    "latch.toml",
     "vocabulary.txt",
     "occurrences",
     "teachers",
@@ -73,18 +75,30 @@ const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(60);
 pub struct RunFolder {
     path: PathBuf,
     checkpoint_interval: Duration,
+    settings: Option<String>,
 }
 
 impl RunFolder {
     /// The folder at a path, which need not be there yet.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        RunFolder { path: path.into(), checkpoint_interval: CHECKPOINT_INTERVAL }
+        RunFolder { path: path.into(), checkpoint_interval: CHECKPOINT_INTERVAL, settings: None }
     }
 
     /// The same folder, in which a running epoch is kept so often besides its end. Results do not depend on it.
     #[must_use]
     pub fn with_checkpoints_every(self, checkpoint_interval: Duration) -> Self {
         RunFolder { checkpoint_interval, ..self }
+    }
+
+    /// The same folder, for a run that keeps its options as the text of `latch.toml`.
+    #[must_use]
+    pub fn with_settings(self, settings: String) -> Self {
+        RunFolder { settings: Some(settings), ..self }
+    }
+
+    /// The text of `latch.toml`, where the run is to keep one.
+    pub(super) fn settings(&self) -> Option<&str> {
+        self.settings.as_deref()
     }
 
     /// How often a running epoch is kept besides its end.

@@ -49,6 +49,8 @@ pub struct Arrived {
     pub judged: Option<(f64, f64)>,
     /// Keys of the metadata that mean nothing to Latch.
     pub unread: Vec<String>,
+    /// Words of the vocabulary that no text gives.
+    pub strange: Vec<String>,
     /// Why the network is of no use, where that shows on the validation part.
     pub warning: Option<String>,
 }
@@ -62,7 +64,7 @@ pub fn import(folder: &RunFolder, request: &Request<'_>) -> Result<Arrived> {
     let bytes = read_file(request.file)?;
     let vocabulary = request.vocabulary.map(read_words).transpose()?;
     let given = Given { vocabulary, pooling: request.pooling };
-    let Received { network, vocabulary, layout, unread } = from_bytes(&bytes, request.file.display(), &given)?;
+    let Received { network, vocabulary, layout, unread, strange } = from_bytes(&bytes, request.file.display(), &given)?;
     let mut config = configuration(request, &network, &vocabulary, &bytes);
     config.train.check(&format!("{}: ", request.file.display()))?;
     let (training, validation, valid_sha256) = load(&mut config)?;
@@ -96,7 +98,7 @@ pub fn import(folder: &RunFolder, request: &Request<'_>) -> Result<Arrived> {
         let _ = writer.remove_beginning();
     }
     written?;
-    Ok(Arrived { model: config.train.model, layout, weights, judged, unread, warning })
+    Ok(Arrived { model: config.train.model, layout, weights, judged, unread, strange, warning })
 }
 
 /// The run's configuration: what the file says, and defaults.

@@ -76,7 +76,7 @@ impl RunWriter {
     /// # Errors
     /// A fault when a file cannot be removed.
     pub fn remove_beginning(&self) -> Result<()> {
-        for name in ["occurrences", "ngrams", "teachers", "vocabulary.txt", "config.json"] {
+        for name in ["occurrences", "ngrams", "teachers", "vocabulary.txt", "latch.toml", "config.json"] {
             let path = self.folder.file(name);
             match std::fs::remove_file(&path) {
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(writing(&path, error)),
@@ -86,7 +86,7 @@ impl RunWriter {
         Ok(())
     }
 
-    /// Writes the configuration, and the digest of the validation part where that has data of its own.
+    /// Writes the configuration, the digest of the validation part where that has data of its own, and the options where they are kept.
     ///
     /// # Errors
     /// A fault when the folder cannot be written, or when a path of the configuration is no UTF-8.
@@ -104,7 +104,11 @@ impl RunWriter {
             }
         }
         let json = serde_json::to_string_pretty(&Stored { config, validation: ValidDigest { valid_sha256 } })?;
-        self.write("config.json", |out| writeln!(out, "{json}"))
+        self.write("config.json", |out| writeln!(out, "{json}"))?;
+        match self.folder.settings() {
+            Some(settings) => self.write("latch.toml", |out| out.write_all(settings.as_bytes())),
+            None => Ok(()),
+        }
     }
 
     /// Writes the vocabulary.

@@ -236,18 +236,7 @@ impl Sizer {
         // Numbers that training gives have one byte whatever they are.
         let shift = u8::from(precision.precision() == Precision::Int8);
         let ngrams = (model.ngrams.count > 0).then(|| self.table(&model.ngrams));
-        let mut chain = describe::Chain::new(model.chain.embedding, *precision);
-        for layer in &model.chain.layers {
-            match *layer {
-                LayerConfig::Lstm(cell) => chain.cell(Cell::Lstm, cell.units, shift),
-                LayerConfig::Gru { cell, reset_after } => chain.cell(Cell::Gru { reset_after }, cell.units, shift),
-                LayerConfig::Rnn { cell, activation } => chain.cell(Cell::Rnn { activation }, cell.units, shift),
-                LayerConfig::Dense { units, activation, .. } => {
-                    chain.dense(units.unwrap_or(self.base.task.outputs()), activation, shift);
-                }
-                LayerConfig::Pooling(pooling) => chain.pooling(pooling.into()),
-            }
-        }
+        let chain = describe::Chain::of(&model.chain, self.base.task.outputs(), shift, *precision);
         let embedding = ((text.words + text.unknown.rows()) as usize, model.chain.embedding);
         let mut description = chain.describe(text, embedding, model.tiers, ngrams, *precision)?;
         description.answer = answer_of(self.base.task).kind;

@@ -137,12 +137,13 @@ pub(crate) fn names(folder: &Path) -> Vec<String> {
 }
 
 /// The files of a finished run, in order.
-pub(crate) const RUN_FILES: [&str; 8] = [
+pub(crate) const RUN_FILES: [&str; 9] = [
     "best.network",
     "checkpoint",
     "config.json",
     "curves.png",
     "curves.svg",
+    "latch.toml",
     "metrics.jsonl",
     "occurrences",
     "vocabulary.txt",

@@ -15,14 +15,21 @@ use latch_engine::Precision;
 use latch_firmware_sim::link::host::batch::{Batch, Transcript};
 use latch_parts::boards::{self, Board};
 use latch_parts::cores::{Core, MemoryTiming};
+use latch_parts::parts;
 
 use crate::texts::Loaded;
 
 /// The board that a user named.
 pub(crate) fn board(name: &str) -> Result<&'static Board> {
     boards::find(name).map_err(|error| {
-        let (problem, remedy) = (error.to_string(), "name one of those");
-        fault("board", problem, remedy).into()
+        // The names of chips are another list.
+        match parts::find(name).map(|part| (part.name, part.board())) {
+            Ok((part, Some(board))) => {
+                let problem = format!("{part} is a part, for `latch-sim run`; wanted is an emulated board");
+                fault("board", problem, format!("take {}, which has the same core", board.name)).into()
+            }
+            _ => fault("board", error.to_string(), "name one of those, or a part to `latch-sim run`").into(),
+        }
     })
 }
 
@@ -30,7 +37,7 @@ pub(crate) fn board(name: &str) -> Result<&'static Board> {
 pub(crate) fn build(board: &Board, image: &Loaded, scalar: bool, port: Port) -> Result<PathBuf> {
     let (bytes, slot) = (image.bytes.len(), board.slot_bytes());
     if bytes > slot as usize {
-        let problem = format!("it has {bytes} bytes, and the slot of {} has {slot}", board.name);
+        let problem = format!("it has {bytes} bytes, and the slot of the emulated board {} has {slot}", board.name);
         return Err(fault(image.path.display(), problem, "train a smaller model, or take a larger board").into());
     }
     if io::stderr().is_terminal() {

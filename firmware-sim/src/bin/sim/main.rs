@@ -15,8 +15,9 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use latch_data::error::exit_code;
+use latch_data::error::{EXIT_FAULT, exit_code};
 use latch_data::shown::shown_lines;
+use latch_emulator::toolchain::Missing;
 
 /// Runs a Latch image on a simulated part, on an emulated board, or on a board at the end of a serial line.
 #[derive(Debug, Parser)]
@@ -62,7 +63,8 @@ fn main() -> ExitCode {
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("latch-sim: {}", shown_lines(&format!("{error:#}")));
-            ExitCode::from(exit_code(&error))
+            let missing = error.chain().any(|cause| cause.is::<Missing>());
+            ExitCode::from(if missing { EXIT_FAULT } else { exit_code(&error) })
         }
     }
 }

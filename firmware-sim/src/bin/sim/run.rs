@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use latch_data::dataset::Task;
 use latch_data::shown::shown;
 use latch_emulator::cycles::Estimate;
@@ -77,6 +77,15 @@ fn expect(part: &Part, task: Task, args: &Args) -> Result<Expected, String> {
 
 fn count(part: &Part, board: &'static Board, texts: &[Text], args: &Args) -> Result<Expected> {
     let image = Loaded::read(&args.image)?;
+    let (bytes, slot) = (image.bytes.len(), board.slot_bytes());
+    if bytes > slot as usize {
+        // The part itself has room: its own slot was checked before.
+        bail!(
+            "instructions are counted on the emulated board {}, whose slot of {slot} bytes is smaller than that of {}",
+            board.name,
+            part.name
+        );
+    }
     let batch = Batch::new(texts.iter().map(|text| &text.bytes), false);
     let elf = emulated::build(board, &image, false, Port::Semihosting)?;
     let plugin = emulated::counter(board, &Elf::read(&elf)?)?;

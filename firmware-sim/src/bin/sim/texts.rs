@@ -40,7 +40,7 @@ impl Arguments {
             (None, Some(path)) => Box::new(Texts::new(labelled(path, self.limit, task)?)),
             (None, None) => {
                 if io::stdin().is_terminal() {
-                    eprintln!("latch-sim: reading texts from standard input, one a line");
+                    eprintln!("latch-sim: type a text and press Enter; Ctrl-D (Ctrl-Z on Windows) ends");
                 }
                 Box::new(Lines::new(io::stdin().lock()))
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use super::kinds::{QuantizeArg, TaskArg};
-use crate::cli::args::{BudgetArgs, UnitsArg, ValidArg, absolute, positive, seconds};
+use crate::cli::args::{BudgetArgs, TokensArg, ValidArg, absolute, positive, seconds};
 use crate::config::{
     DistillConfig, Fold, MAX_EPOCHS, ModelConfig, QuantizeConfig, RunConfig, Teacher, TrainConfig, default_config,
     model_of,
@@ -25,8 +25,12 @@ use crate::error::fault;
     latch train --data stars.tsv --task values --out runs/stars\n  \
     latch train --data entities.jsonl --task tags --out runs/entities\n  \
     latch train --data imdb/train.tsv.gz --flash 64KiB --ram 4KiB --out runs/search\n  \
+    latch train --config latch.toml --seed 2 --out runs/second\n  \
     latch train --resume --out runs/imdb")]
 pub struct Args {
+    /// File of options, as `latch init` writes it; the other options of the command line count before what it says
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Labelled texts: an aclImdb folder, or .tsv, .csv, .jsonl, each also .gz
     #[arg(long, required_unless_present = "resume")]
     pub(super) data: Option<PathBuf>,
@@ -38,7 +42,7 @@ pub struct Args {
     #[arg(long, value_parser = clap::value_parser!(u32).range(2..=i64::from(MAX_CLASSES)))]
     classes: Option<u32>,
     /// Validation part: a path, or the share of the data to set apart
-    #[arg(long, default_value = "0.1")]
+    #[arg(long, default_value = "0.1", value_hint = clap::ValueHint::AnyPath)]
     valid: ValidArg,
     /// The model, as its chain of layers [default: text 5000 > embedding 8 word_dropout=0.3 > lstm 32 > attention > dense].
     /// Layers: lstm N, gru N (reset_before), rnn N (tanh, relu), dense N (relu, tanh, sigmoid), and one pooling: last,
@@ -52,7 +56,7 @@ pub struct Args {
     model: Option<ModelConfig>,
     /// What a token is
     #[arg(long, value_enum, default_value = "auto")]
-    pub(super) units: UnitsArg,
+    pub(super) tokens: TokensArg,
     /// Most epochs
     #[arg(long, default_value_t = default_config().epochs, value_parser = clap::value_parser!(u64).range(1..=MAX_EPOCHS))]
     epochs: u64,
@@ -109,8 +113,8 @@ pub struct Args {
     #[arg(long)]
     pub(super) out: PathBuf,
     /// Go on with the run in --out; its configuration is used
-    #[arg(long, conflicts_with_all = ["data", "task", "classes", "valid", "model", "units", "epochs", "batch", "lr", "seed", "max_tokens", "clip_norm",
-        "weight_decay", "label_smoothing", "average", "patience", "teacher", "leave_out", "quantize", "quantize_epochs", "quantize_lr", "flash", "ram", "latency", "board"])]
+    #[arg(long, conflicts_with_all = ["config", "data", "task", "classes", "valid", "model", "tokens", "epochs", "batch", "lr", "seed", "max_tokens", "clip_norm",
+        "weight_decay", "label_smoothing", "average", "patience", "teacher", "leave_out", "quantize", "quantize_epochs", "quantize_lr", "flash", "ram", "latency", "board", "trials", "minutes"])]
     pub(super) resume: bool,
     /// Seconds after which a running epoch is kept; the result does not depend on it
     #[arg(long, hide = true, value_parser = seconds)]

@@ -3,9 +3,10 @@
 use clap::{Args as _, Command, Parser};
 
 use super::options::Args;
-use crate::cli::args::TRIALS;
+use super::{OF_A_CALL, command};
 use crate::config::default_model;
 use crate::search::Plan;
+use crate::settings::Settings;
 use latch_engine::input::text::Tokens as Units;
 
 /// `latch train` by itself.
@@ -20,21 +21,21 @@ fn searched(line: &[&str]) -> anyhow::Result<(Plan, Option<Units>)> {
     let fixed = [["--data", "data.tsv"], ["--flash", "16KiB"], ["--out", "runs/x"]];
     let fixed = fixed.iter().filter(|[option, _]| !line.contains(option)).flatten();
     let Train { args } = Train::try_parse_from(["latch"].iter().chain(fixed).chain(line))?;
-    let (base, units) = (args.searched()?, args.units.units());
-    let budget = args.budget.budget().expect("a budget");
-    let plan = Plan { latch: String::new(), budget, trials: TRIALS, minutes: None, base, valid_sha256: None };
+    let (base, units) = (args.searched()?, args.tokens.units());
+    let (budget, trials, minutes) = args.budget.search().expect("a budget");
+    let plan = Plan { latch: String::new(), budget, trials, minutes, base, valid_sha256: None };
     Ok((plan, units))
 }
 
 #[test]
 fn every_option_counts_under_a_budget_or_is_refused_by_its_name() {
-    let counts: [&[&str]; 20] = [
+    let counts: [&[&str]; 22] = [
         &["--data", "other.tsv"],
         &["--task", "values"],
         &["--classes", "3", "--task", "classes"],
         &["--valid", "0.3"],
         &["--model", "embedding 4 word_dropout=0.1 > lstm 32 > attention > dense"],
-        &["--units", "syllables"],
+        &["--tokens", "syllables"],
         &["--epochs", "3"],
         &["--batch", "7"],
         &["--lr", "0.1"],
@@ -49,6 +50,8 @@ fn every_option_counts_under_a_budget_or_is_refused_by_its_name() {
         &["--flash", "8KiB"],
         &["--ram", "1KiB"],
         &["--board", "nrf52840"],
+        &["--trials", "5"],
+        &["--minutes", "2.5"],
     ];
     // Each with the option that is named: the others are nothing without it.
     let refused: [(&str, &[&str]); 7] = [
@@ -61,7 +64,7 @@ fn every_option_counts_under_a_budget_or_is_refused_by_its_name() {
         ("--checkpoint-every", &["--checkpoint-every", "1"]),
     ];
     // Where the run lies, what is printed, and going on with what has begun: no part of what is searched for.
-    let others = ["out", "json", "resume"];
+    let others = ["out", "json", "resume", "config"];
 
     let plain = searched(&[]).expect("a search");
     for line in counts {
@@ -86,6 +89,73 @@ fn every_option_counts_under_a_budget_or_is_refused_by_its_name() {
     let command = Args::augment_args(Command::new("train"));
     for option in command.get_arguments().filter_map(|argument| argument.get_long()) {
         assert!(known.contains(&option), "this test does not know --{option}");
+    }
+}
+
+#[test]
+fn every_option_in_a_file_is_the_same_as_on_the_command_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("latch.toml");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    // What an option needs that it is nothing without, and what it is given.
+    let with = |needed: &[(&'static str, &str)], option: &'static str, value: &str| {
+        let all = needed.iter().copied().chain([(option, value)]);
+        all.map(|(option, value)| (option, value.to_owned())).collect::<Vec<_>>()
+    };
+    let mut calls = vec![
+        with(&[], "data", &path("other.tsv")),
+        with(&[], "task", "values"),
+        with(&[("task", "classes")], "classes", "3"),
+        with(&[], "valid", &path("valid.tsv")),
+        with(&[], "valid", "0.3"),
+        with(&[], "model", "embedding 4 word_dropout=0.1 > lstm 32 > attention > dense"),
+        with(&[], "tokens", "syllables"),
+        with(&[], "teacher", &path("runs/one")),
+        with(&[("teacher", &path("runs/one"))], "distill", "0.3"),
+        with(&[("teacher", &path("runs/one"))], "distill-temperature", "2"),
+        with(&[], "leave-out", "2/5"),
+        with(&[], "quantize", "int4"),
+        with(&[("quantize", "int8")], "quantize-epochs", "2"),
+        with(&[("quantize", "int8")], "quantize-lr", "0.1"),
+        with(&[], "out", &path("runs/other")),
+        with(&[], "flash", "8KiB"),
+        with(&[], "flash", "8192"),
+        with(&[("flash", "8KiB")], "ram", "1KiB"),
+        with(&[("flash", "8KiB")], "board", "nrf52840"),
+        with(&[("flash", "8KiB")], "trials", "5"),
+        with(&[("flash", "8KiB")], "minutes", "2.5"),
+        with(&[("flash", "8KiB"), ("board", "nrf52840")], "latency", "1ms"),
+    ];
+    for option in ["epochs", "batch", "seed", "max-tokens", "patience"] {
+        calls.push(with(&[], option, "7"));
+    }
+    for option in ["lr", "clip-norm", "weight-decay", "label-smoothing", "average"] {
+        calls.push(with(&[], option, "0.125"));
+    }
+    let command = command();
+    let settings = Settings::new(&command, &OF_A_CALL);
+    let parse = |more: &[std::ffi::OsString]| {
+        let fixed = [["--data", "data.tsv"], ["--out", "runs/x"]];
+        let given = |option: &str| more.iter().any(|word| word.to_string_lossy().starts_with(&format!("{option}=")));
+        let fixed = fixed.iter().filter(|[option, _]| !given(option)).flatten().map(std::ffi::OsString::from);
+        let line = ["latch".into()].into_iter().chain(fixed).chain(more.iter().cloned());
+        format!("{:?}", Train::try_parse_from(line).unwrap_or_else(|error| panic!("{error}")).args)
+    };
+    let nothing = command.clone().ignore_errors(true).get_matches_from(["train"]);
+    for call in &calls {
+        let line: Vec<_> = call.iter().map(|(option, value)| format!("--{option}={value}").into()).collect();
+        let toml = call.iter().map(|(option, value)| match value.parse::<f64>() {
+            Ok(_) => format!("{option} = {value}\n"),
+            Err(_) => format!("{option} = {value:?}\n"),
+        });
+        std::fs::write(&file, toml.collect::<String>()).expect("a file");
+        let of_file = settings.with_file(&file, &nothing).unwrap_or_else(|error| panic!("{error}"));
+        assert!(!of_file.is_empty(), "{call:?}");
+        assert_eq!(parse(&of_file), parse(&line), "{call:?}");
+    }
+    for option in command.get_arguments().filter_map(|argument| argument.get_long()) {
+        let tried = calls.iter().any(|call| call.last().is_some_and(|(last, _)| *last == option));
+        assert!(tried || OF_A_CALL.contains(&option), "this test does not know --{option}");
     }
 }
 

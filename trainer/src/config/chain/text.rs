@@ -14,7 +14,7 @@
 //! The [`Display`](fmt::Display) form of a chain is read back to the same chain. The text of a whole model, which `config::notation` reads, has the
 //! model's input in front and more options.
 
-mod names;
+pub mod names;
 
 use std::fmt;
 use std::ops::Range;

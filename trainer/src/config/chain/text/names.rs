@@ -1,61 +1,192 @@
 //! The names of layers and of their options, where each option belongs, and what is said of a word that is none of them.
 
-/// The names of layers, behind that of a model's input.
-pub(super) const LAYERS: [&str; 10] =
-    ["text", "embedding", "lstm", "gru", "rnn", "dense", "last", "mean", "max", "attention"];
+use crate::config::near::near;
+
+/// A layer of the notation.
+#[derive(Clone, Copy, Debug)]
+pub struct Kind {
+    /// Its name.
+    pub name: &'static str,
+    /// What its number is; none where it takes no number.
+    pub number: Option<&'static str>,
+    /// What it does.
+    pub about: &'static str,
+}
+
+impl Kind {
+    const fn sized(name: &'static str, number: &'static str, about: &'static str) -> Self {
+        Kind { name, number: Some(number), about }
+    }
+
+    const fn pooling(name: &'static str, about: &'static str) -> Self {
+        Kind { name, number: None, about }
+    }
+
+    /// Its options.
+    pub fn options(&self) -> impl Iterator<Item = &'static Known> {
+        let name = self.name;
+        OPTIONS.iter().filter(move |option| option.layers.contains(&name))
+    }
+}
+
+/// The layers, behind the input of a model.
+pub const LAYERS: [Kind; 10] = [
+    Kind::sized("text", "WORDS", "the input: words of a text, by a vocabulary of so many"),
+    Kind::sized("embedding", "FEATURES", "a row of features for each word"),
+    Kind::sized("lstm", "UNITS", "long short-term memory: a recurrent layer with a cell and three gates"),
+    Kind::sized("gru", "UNITS", "gated recurrent unit: a recurrent layer with two gates"),
+    Kind::sized("rnn", "UNITS", "a simple recurrent layer, without gates"),
+    Kind::sized(
+        "dense",
+        "UNITS",
+        "f(W x + b), at each step or behind the pooling; the last one, without a number, is the answer",
+    ),
+    Kind::pooling("last", "pooling: the values after the last step"),
+    Kind::pooling("mean", "pooling: the mean over all steps"),
+    Kind::pooling("max", "pooling: the largest value of each feature over all steps"),
+    Kind::pooling(
+        "attention",
+        "pooling: the mean over all steps, each with a weight of its own; reads values in [-1, 1]",
+    ),
+];
 
 /// An option of the notation.
-pub(super) struct Known {
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
     /// Its name, with `=` where it takes a value.
-    pub(super) name: &'static str,
+    pub name: &'static str,
     /// The layers that have it.
-    layers: &'static [&'static str],
+    pub layers: &'static [&'static str],
     /// True of an option that says something of a model besides its layers.
     pub(super) of_model: bool,
+    /// What it has where it is not said; empty for one that has nothing then.
+    pub default: &'static str,
+    /// What it does.
+    pub about: &'static str,
     /// How it is written.
-    example: &'static str,
-}
-
-const fn of_model(name: &'static str, layers: &'static [&'static str], example: &'static str) -> Known {
-    Known { name, layers, of_model: true, example }
-}
-
-const fn of_layer(name: &'static str, layers: &'static [&'static str], example: &'static str) -> Known {
-    Known { name, layers, of_model: false, example }
+    pub example: &'static str,
 }
 
 const CELLS: &[&str] = &["lstm", "gru", "rnn"];
+const TEXT: &[&str] = &["text"];
+const EMBEDDING: &[&str] = &["embedding"];
 
 /// All options.
 const OPTIONS: [Known; 19] = [
-    of_model("words=", &["text"], "text 5000 words=useful"),
-    of_model("unknown=", &["text"], "text 5000 unknown=skip"),
-    of_model("ngrams=", &["text"], "text 1200 ngrams=22000"),
-    of_model("longest=", &["text"], "text 1200 ngrams=22000 longest=4"),
-    of_model("ngram_texts=", &["text"], "text 1200 ngrams=22000 ngram_texts=2"),
-    of_model("ngram_bits=", &["text"], "text 1200 ngrams=22000 ngram_bits=5"),
-    of_model("ngram_dropout=", &["text"], "text 1200 ngrams=22000 ngram_dropout=0.5"),
-    of_layer("word_dropout=", &["embedding"], "embedding 8 word_dropout=0.3"),
-    of_model("whole=", &["embedding"], "embedding 8 whole=2000"),
-    of_model("rare=", &["embedding"], "embedding 8 whole=2000 rare=2"),
-    of_model("rare_bits=", &["embedding"], "embedding 8 whole=2000 rare_bits=4"),
-    of_model("quotient=", &["embedding"], "embedding 8 whole=2000 quotient=64"),
-    of_layer("reset_before", &["gru"], "gru 16 reset_before"),
-    of_layer("linear", &["dense"], "dense 16 linear"),
-    of_layer("tanh", &["rnn", "dense"], "rnn 16 tanh"),
-    of_layer("relu", &["rnn", "dense"], "rnn 16 relu"),
-    of_layer("sigmoid", &["dense"], "dense 16 sigmoid"),
-    of_layer("dropout=", &["lstm", "gru", "rnn", "dense"], "lstm 16 dropout=0.2"),
-    of_layer("recurrent_dropout=", CELLS, "lstm 16 recurrent_dropout=0.2"),
+    of_model(
+        "words=",
+        TEXT,
+        "count",
+        "which words: `count` the most frequent, `useful` those that tell classes apart most",
+        "text 5000 words=useful",
+    ),
+    of_model(
+        "unknown=",
+        TEXT,
+        "row",
+        "words without an id: share a `row`, are left out (`skip`), or share rows by their hash, `hashed:ROWS`, or that of their last three characters, `ending:ROWS`",
+        "text 5000 unknown=skip",
+    ),
+    of_model("ngrams=", TEXT, "0", "n-grams that have a weight beside the network", "text 1200 ngrams=22000"),
+    of_model("longest=", TEXT, "3", "tokens of the longest n-gram", "text 1200 ngrams=22000 longest=4"),
+    of_model("ngram_texts=", TEXT, "3", "texts that an n-gram must occur in", "text 1200 ngrams=22000 ngram_texts=2"),
+    of_model("ngram_bits=", TEXT, "6", "bits of an n-gram's weight", "text 1200 ngrams=22000 ngram_bits=5"),
+    of_model(
+        "ngram_dropout=",
+        TEXT,
+        "1",
+        "share of the texts that the network learns without the n-grams",
+        "text 1200 ngrams=22000 ngram_dropout=0.5",
+    ),
+    of_layer(
+        "word_dropout=",
+        EMBEDDING,
+        "0",
+        "share of the words that are left out while training",
+        "embedding 8 word_dropout=0.3",
+    ),
+    of_model(
+        "whole=",
+        EMBEDDING,
+        "",
+        "ids with whole rows, those that occur most; all of them unless said",
+        "embedding 8 whole=2000",
+    ),
+    of_model(
+        "rare=",
+        EMBEDDING,
+        "",
+        "features of the other ids' rows; half of all unless said",
+        "embedding 8 whole=2000 rare=2",
+    ),
+    of_model(
+        "rare_bits=",
+        EMBEDDING,
+        "8",
+        "bits of a weight in these rows: 8 or 4",
+        "embedding 8 whole=2000 rare_bits=4",
+    ),
+    of_model(
+        "quotient=",
+        EMBEDDING,
+        "",
+        "rows that the other ids share by their remainder; none unless said",
+        "embedding 8 whole=2000 quotient=64",
+    ),
+    of_layer(
+        "reset_before",
+        &["gru"],
+        "",
+        "the reset gate acts before the product with the recurrent kernel, not after it",
+        "gru 16 reset_before",
+    ),
+    of_layer("linear", &["dense"], "linear", "the sums as they are", "dense 16 linear"),
+    of_layer("tanh", &["rnn", "dense"], "", "tanh of the sums; of `rnn` unless said otherwise", "rnn 16 tanh"),
+    of_layer("relu", &["rnn", "dense"], "", "the sums, or 0 where they are negative", "rnn 16 relu"),
+    of_layer("sigmoid", &["dense"], "", "1 / (1 + e^-sum)", "dense 16 sigmoid"),
+    of_layer(
+        "dropout=",
+        &["lstm", "gru", "rnn", "dense"],
+        "0",
+        "share of the input features that are left out while training",
+        "lstm 16 dropout=0.2",
+    ),
+    of_layer(
+        "recurrent_dropout=",
+        CELLS,
+        "0",
+        "share of the hidden features that are left out while training",
+        "lstm 16 recurrent_dropout=0.2",
+    ),
 ];
+
+const fn of_model(
+    name: &'static str,
+    layers: &'static [&'static str],
+    default: &'static str,
+    about: &'static str,
+    example: &'static str,
+) -> Known {
+    Known { name, layers, of_model: true, default, about, example }
+}
+
+const fn of_layer(
+    name: &'static str,
+    layers: &'static [&'static str],
+    default: &'static str,
+    about: &'static str,
+    example: &'static str,
+) -> Known {
+    Known { of_model: false, ..of_model(name, layers, default, about, example) }
+}
 
 /// Whether a layer, or the input of a model, has this name.
 pub(super) fn known(name: &str, of_model: bool) -> bool {
-    layers(of_model).contains(&name)
+    layers(of_model).any(|known| known == name)
 }
 
-fn layers(of_model: bool) -> &'static [&'static str] {
-    &LAYERS[usize::from(!of_model)..]
+fn layers(of_model: bool) -> impl Iterator<Item = &'static str> {
+    LAYERS.iter().skip(usize::from(!of_model)).map(|kind| kind.name)
 }
 
 fn options(of_model: bool) -> impl Iterator<Item = &'static Known> {
@@ -77,9 +208,9 @@ pub(super) fn no_layer(word: &str, first: bool, of_model: bool) -> String {
         }
         Some(option) => format!("a layer's name stands before its options, as in `{}`", option.example),
         None => {
-            let names = layers(of_model);
-            let near = near(word, names.iter().copied());
-            let hint = near.map_or_else(|| known_are(names), |near| format!("did you mean `{near}`?"));
+            let near = near(word, layers(of_model));
+            let all = || known_are(&layers(of_model).collect::<Vec<_>>());
+            let hint = near.map_or_else(all, |near| format!("did you mean `{near}`?"));
             format!("unknown layer `{word}`; {hint}")
         }
     }
@@ -113,56 +244,40 @@ fn known_are(names: &[&str]) -> String {
     format!("known are {}", names.join(", "))
 }
 
-/// The name that is nearest to a word, where one is near.
-fn near(word: &str, names: impl Iterator<Item = &'static str>) -> Option<&'static str> {
-    let far = |name: &str| distance(word.trim_end_matches('='), name.trim_end_matches('='));
-    names.min_by_key(|name| far(name)).filter(|name| far(name) <= name.len().div_ceil(3))
-}
-
-/// The edits (a character more, less, another, or two swapped) between two words.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(64).collect(), b.chars().collect());
-    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
-    for i in 1..=a.len() {
-        let mut row = vec![i];
-        for j in 1..=b.len() {
-            let other = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut least = other.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                least = least.min(rows[i - 2][j - 2] + 1);
-            }
-            row.push(least);
-        }
-        rows.push(row);
-    }
-    rows[a.len()][b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn words_are_as_far_apart_as_the_edits_between_them() {
-        for (a, b, edits) in
-            [("gru", "gru", 0), ("gur", "gru", 1), ("lst", "lstm", 1), ("", "rnn", 3), ("dens", "lstm", 4)]
-        {
-            assert_eq!(distance(a, b), edits, "{a} {b}");
-        }
-    }
 
     #[test]
     fn the_example_of_every_option_is_read_and_has_the_option_at_its_layer() {
         use crate::config::ModelConfig;
         for Known { name, layers, example, .. } in &OPTIONS {
             assert!(example.starts_with(layers[0]) && example.contains(&format!(" {name}")), "{example}");
-            assert!(layers.iter().all(|layer| LAYERS.contains(layer)), "{name}");
+            assert!(layers.iter().all(|layer| known(layer, true)), "{name}");
             let text = match layers[0] {
                 "text" => format!("{example} > embedding 8 > lstm 16"),
                 "embedding" => format!("{example} > lstm 16"),
                 _ => format!("embedding 8 > {example}"),
             };
             text.parse::<ModelConfig>().unwrap_or_else(|error| panic!("{error}"));
+        }
+    }
+    #[test]
+    fn what_an_option_has_unless_said_is_what_the_reader_gives_it() {
+        use crate::config::ModelConfig;
+        let read = |text: String| text.parse::<ModelConfig>().unwrap_or_else(|error| panic!("{text}: {error}"));
+        for Known { name, default, example, layers, .. } in OPTIONS.iter().filter(|option| !option.default.is_empty()) {
+            let said = if name.ends_with('=') { format!("{name}{default}") } else { (*default).to_owned() };
+            let (with, without): (Vec<_>, Vec<_>) = (
+                example.split(' ').map(|word| if word.starts_with(name) { said.as_str() } else { word }).collect(),
+                example.split(' ').filter(|word| !word.starts_with(name)).collect(),
+            );
+            let whole = |layer: Vec<&str>| match layers[0] {
+                "text" => format!("{} > embedding 8 > lstm 16", layer.join(" ")),
+                "embedding" => format!("{} > lstm 16", layer.join(" ")),
+                _ => format!("embedding 8 > {}", layer.join(" ")),
+            };
+            assert_eq!(read(whole(with)), read(whole(without)), "{name}");
         }
     }
 }

@@ -5,8 +5,6 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
-
 use crate::command::{Command, target_folder};
 
 /// The chips' targets, from the smallest Cortex-M on.
@@ -35,29 +33,51 @@ pub enum Toolchain {
     Debian,
 }
 
+/// A tool that this machine does not have. Whoever sits before it can get it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{problem}; {remedy}")]
+pub struct Missing {
+    /// What is missing.
+    pub problem: String,
+    /// How to get it.
+    pub remedy: String,
+}
+
+fn missing(problem: String, remedy: String) -> Missing {
+    Missing { problem, remedy }
+}
+
 impl Toolchain {
     /// The one that [`FORCE`] names; without it rustup's where that has all of [`TARGETS`], else Debian's.
     ///
     /// # Errors
-    /// When neither can compile for the chips, or the one that was named cannot: the message says what to do.
-    pub fn find() -> Result<Self> {
+    /// [`Missing`] when neither can compile for the chips, or the one that was named cannot.
+    pub fn find() -> Result<Self, Missing> {
         let forced = std::env::var(FORCE).ok();
+        let debian = format!("apt-get install {}", DEBIAN_PACKAGES.join(" "));
         match forced.as_deref() {
             Some("rustup") => {
                 let absent = absent();
                 if !absent.is_empty() {
-                    bail!("{FORCE}=rustup, which lacks {}: `rustup target add` adds them", absent.join(", "));
+                    let problem = format!("{FORCE}=rustup, which lacks {}", absent.join(", "));
+                    return Err(missing(problem, format!("run `rustup target add {}`", absent.join(" "))));
                 }
                 Ok(Toolchain::Rustup)
             }
-            Some("debian") => debian_is_usable().then_some(Toolchain::Debian).context(format!(
-                "{FORCE}=debian, which is not installed: `apt-get install {}`",
-                DEBIAN_PACKAGES.join(" ")
-            )),
-            Some(other) => bail!("{FORCE}={other}: take rustup or debian"),
+            Some("debian") if debian_is_usable() => Ok(Toolchain::Debian),
+            Some("debian") => {
+                Err(missing(format!("{FORCE}=debian, which is not installed"), format!("run `{debian}`")))
+            }
+            Some(other) => Err(missing(format!("{FORCE}={other} is unknown"), "set it to rustup or debian".to_owned())),
             None if absent().is_empty() => Ok(Toolchain::Rustup),
             None if debian_is_usable() => Ok(Toolchain::Debian),
-            None => bail!("there is no compiler for the chips: `cargo xtask setup` installs one"),
+            None => Err(missing(
+                "there is no compiler for the chips".to_owned(),
+                format!(
+                    "run `cargo xtask setup`, or `rustup target add {}`; `latch doctor` lists what else is missing",
+                    absent().join(" ")
+                ),
+            )),
         }
     }
 

@@ -101,7 +101,11 @@ impl Command {
 
     fn process(&self) -> Process {
         let mut process = Process::new(&self.program);
-        process.args(&self.arguments).current_dir(&self.folder).stdin(Stdio::null());
+        process.args(&self.arguments).stdin(Stdio::null());
+        // A program that was installed may outlive the repository that it was built from.
+        if self.folder.is_dir() {
+            process.current_dir(&self.folder);
+        }
         if self.empty {
             process.env_clear();
         }

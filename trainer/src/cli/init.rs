@@ -1,0 +1,63 @@
+//! `latch init`: the options of a training as a file to begin with.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::args::absolute;
+use super::output::print;
+use super::train::{HEADING, OF_A_CALL, command};
+use crate::config::default_model;
+use crate::error::{fault, reading};
+use crate::files::write_atomically;
+use crate::settings::Settings;
+
+/// Write latch.toml: every option of `latch train` with its default, to be edited.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  latch init --data messages.csv\n  latch train --config latch.toml")]
+pub struct Args {
+    /// Labelled texts: an aclImdb folder, or .tsv, .csv, .jsonl, each also .gz
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// The file
+    #[arg(long, default_value = "latch.toml")]
+    out: PathBuf,
+    /// Replace the file where there is one
+    #[arg(long)]
+    force: bool,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// A fault when the data is missing, or when the file is there already or cannot be written.
+pub fn run(args: Args) -> Result<()> {
+    if !args.force && args.out.symlink_metadata().is_ok() {
+        let remedy = "add --force to replace it, or name another file by --out";
+        return Err(fault(args.out.display(), "there is such a file already", remedy).into());
+    }
+    if let Some(data) = &args.data {
+        std::fs::metadata(data).map_err(|error| reading(data, error))?;
+    }
+    let given = given(args.data.as_deref(), &args.out);
+    let text = Settings::new(&command(), &OF_A_CALL).template(HEADING, &given);
+    write_atomically(&args.out, |out| Ok(out.write_all(text.as_bytes())?))?;
+    let out = args.out.display();
+    let first = if args.data.is_some() { "look it over" } else { "say in it where the data is" };
+    print(format_args!("wrote {out}; {first}, then: latch train --config {out}"))
+}
+
+/// What the file says of options that have no default.
+fn given(data: Option<&Path>, out: &Path) -> [(&'static str, String); 3] {
+    let beside = out.parent().is_none_or(|folder| folder.as_os_str().is_empty());
+    // A path is read from the file's folder, and was given from this one.
+    let path = |path: &Path| if beside { path.to_owned() } else { absolute(path) };
+    let name = data.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = name.split('.').find(|part| !part.is_empty()).unwrap_or("first");
+    let data = data.map_or_else(|| PathBuf::from("data.csv"), path);
+    [
+        ("data", data.to_string_lossy().into_owned()),
+        ("model", default_model().to_string()),
+        ("out", format!("runs/{name}")),
+    ]
+}

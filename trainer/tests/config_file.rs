@@ -1,0 +1,90 @@
+//! Promise: `latch init` writes a file of options, `latch train --config` runs it, and a run keeps the file that repeats it.
+
+use std::fs;
+
+use crate::support::{Place, TINY, refuse, succeed};
+
+#[test]
+fn the_file_that_init_writes_trains_as_soon_as_it_is_there() {
+    let place = Place::with_data(120);
+    let init = succeed(&mut place.latch(["init", "--data", "data/train.tsv.gz"]));
+    assert!(init.stdout.contains("wrote latch.toml") && init.stdout.contains("latch train --config latch.toml"));
+    let text = String::from_utf8(place.read("latch.toml")).expect("UTF-8");
+    for line in ["data = \"data/train.tsv.gz\"", "epochs = 10", "out = \"runs/train\"", "valid = 0.1", "# classes"] {
+        assert!(text.lines().any(|found| found.starts_with(line)), "{line} is missing:\n{text}");
+    }
+    assert!(text.lines().all(|line| line.chars().count() <= 100 || !line.starts_with('#')), "{text}");
+
+    // The command line counts before the file.
+    let more = ["--epochs", "1", "--model", TINY];
+    succeed(place.latch(["train", "--config", "latch.toml"]).args(more));
+    let kept = String::from_utf8(place.read("runs/train/latch.toml")).expect("UTF-8");
+    assert!(kept.contains("epochs = 1\n") && kept.contains(&format!("model = \"{}\"", TINY)), "{kept}");
+}
+
+#[test]
+fn init_replaces_no_file_unasked_and_takes_no_data_that_is_not_there() {
+    let place = Place::with_data(12);
+    place.refuse(&mut place.latch(["init", "--data", "nothing.csv"]), &["nothing.csv", "no such file"]);
+    place.write("latch.toml", "mine");
+    place.refuse(&mut place.latch(["init"]), &["latch.toml", "there is such a file already", "--force"]);
+    succeed(&mut place.latch(["init", "--force"]));
+    assert!(String::from_utf8(place.read("latch.toml")).expect("UTF-8").contains("data = \"data.csv\""));
+    // A missing folder is named.
+    place.refuse(&mut place.latch(["init", "--out", "none/latch.toml"]), &["none", "does not exist"]);
+}
+
+#[test]
+fn a_run_keeps_the_file_that_repeats_it_exactly_from_any_folder() {
+    let place = Place::with_data(160);
+    fs::create_dir(place.file("job")).expect("a folder");
+    let file = format!(
+        "data = \"../data/train.tsv.gz\"\nvalid = \"../data/valid.tsv.gz\"\nmodel = \"{}\"\nepochs = 2\nseed = 5\n\
+         lr = 1e-2\nlabel-smoothing = 0.05\nleave-out = \"2/5\"\nout = \"run\"\n",
+        TINY
+    );
+    place.write("job/latch.toml", file);
+    succeed(&mut place.latch(["train", "--config", "job/latch.toml"]));
+    succeed(&mut place.latch(["train", "--config", "job/run/latch.toml", "--out", "again"]));
+    for name in ["best.network", "config.json", "metrics.jsonl", "vocabulary.txt"] {
+        assert!(place.read(&format!("job/run/{name}")) == place.read(&format!("again/{name}")), "{name} differs");
+    }
+    let kept = |run: &str| String::from_utf8(place.read(&format!("{run}/latch.toml"))).expect("UTF-8");
+    let without_out =
+        |text: String| text.lines().filter(|line| !line.starts_with("out")).collect::<Vec<_>>().join("\n");
+    assert_eq!(without_out(kept("job/run")), without_out(kept("again")));
+    // Into the folder of the run itself it is refused, as any other.
+    place.refuse(&mut place.latch(["train", "--config", "again/latch.toml"]), &["again", "already holds a run"]);
+}
+
+#[test]
+fn what_is_wrong_with_a_file_is_said_with_its_line_before_anything_is_begun() {
+    let place = Place::with_data(12);
+    let begin = "data = \"data/train.tsv.gz\"\nout = \"run\"\n";
+    for (line, words) in [
+        ("epoch = 3", &["latch.toml:3", "unknown key `epoch`", "did you mean `epochs`?"][..]),
+        ("epochs = \"ten\"", &["latch.toml:3", "`epochs`", "epochs = 10"]),
+        ("model = \"embedding 8 > gur 16\"", &["latch.toml:3", "unknown layer `gur`; did you mean `gru`?"]),
+        ("json = true", &["latch.toml:3", "on the command line only"]),
+        ("lr = ", &["latch.toml:3", "name = value"]),
+    ] {
+        place.write("latch.toml", format!("{begin}{line}\n"));
+        place.refuse(&mut place.latch(["train", "--config", "latch.toml"]), words);
+    }
+    refuse(&mut place.latch(["train", "--config", "none.toml"]), &["none.toml", "no such file"]);
+    place.write("latch.toml", "out = \"run\"\n");
+    place.refuse_usage(&mut place.latch(["train", "--config", "latch.toml"]), &["--data"]);
+    place.write("latch.toml", format!("{begin}classes = 3\n"));
+    place.refuse(&mut place.latch(["train", "--config", "latch.toml"]), &["--classes"]);
+    place
+        .refuse_usage(&mut place.latch(["train", "--resume", "--config", "latch.toml", "--out", "run"]), &["--config"]);
+}
+
+#[test]
+fn an_embedding_that_would_take_more_memory_than_is_allowed_is_refused_before_the_folder_is_begun() {
+    let place = Place::with_data(40);
+    let model = "text 50 unknown=hashed:1000000 > embedding 1000 > mean > dense";
+    let train = place.training("run", &["--model", model]);
+    place.refuse(&mut { train }, &["--model embedding", "rows of 1000 features take", "--max-memory"]);
+    assert!(!place.file("run").exists());
+}
