@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use latch_emulator::boot::{self, boot};
-use latch_emulator::command::{Command, root, target_folder};
+use latch_emulator::command::{root, target_folder};
 use latch_emulator::counts::{self, Counts};
 use latch_emulator::cycles::estimate;
 use latch_emulator::elf::Elf;
@@ -213,12 +213,7 @@ fn compare_precisions(steps: &BTreeMap<String, Step>) -> bool {
 /// Writes the images and gives their folder.
 fn images() -> Result<PathBuf> {
     let folder = target_folder().join("chips");
-    let write = Command::new("cargo run --quiet --profile checked -p latch-benches --bin images --")
-        .arg(folder.display().to_string());
-    println!("$ {write}");
-    if !write.run(|_| ())? {
-        bail!("`{write}` failed");
-    }
+    crate::images::write(&folder)?;
     Ok(folder)
 }
 

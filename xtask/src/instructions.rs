@@ -154,16 +154,13 @@ fn measure() -> Result<Record> {
     // The images lie beside the program, so that relative paths name both: the length of this repository's path counts for nothing.
     let release = target_folder().join("release");
     let images = release.join("instructions");
-    let write = Command::new("cargo run --quiet --profile checked -p latch-benches --bin images --")
-        .arg(images.display().to_string());
+    crate::images::write(&images)?;
     // The engine alone is built again, not the trainer. Flags of the caller would count other code than the record's.
     let build = Command::new("cargo build --quiet --release -p latch-benches --bin steps --no-default-features")
         .env_remove("RUSTFLAGS");
-    for command in [write, build] {
-        println!("$ {command}");
-        if !command.run(|_| ())? {
-            bail!("`{command}` failed");
-        }
+    println!("$ {build}");
+    if !build.run(|_| ())? {
+        bail!("`{build}` failed");
     }
     let cases = cases();
     // Two at a time: the counts do not depend on what else runs.

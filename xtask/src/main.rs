@@ -4,6 +4,7 @@
 //! - [`test`] checks everything, in one order, with one summary.
 //! - [`instructions`] counts what a step costs and holds it against the record in `benches/results/`.
 //! - [`chips`] counts the same on every emulated chip, and holds it to what Latch promises.
+//! - [`images`] writes the images that both count on.
 //! - [`foreign`] runs the engine's tests on processors that this machine is not.
 //! - [`size`] weighs engine and firmware on every chip, and holds them to limits and record.
 //! - [`default_model`] records what the default model reaches, and [`results`] makes tables of all records.
@@ -18,6 +19,7 @@ mod chips;
 mod default_model;
 mod device;
 mod foreign;
+mod images;
 mod instructions;
 mod keras;
 mod peers;

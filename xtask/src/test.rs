@@ -1,16 +1,18 @@
-//! Checks everything, in one order, with one summary. What fails does not keep the rest from running.
+//! Checks everything, with one summary. What fails does not keep the rest from running.
+//!
+//! Two rows of steps run at the same time, because much of the work keeps one core busy only: a link, an emulator, the chips' programs, of which
+//! each is compiled as a whole. What the first row says is shown as it comes; what a step of the second says is shown when it is over.
 
 use std::fmt;
+use std::sync::mpsc::channel;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use latch_emulator::command::{Command, root};
 use latch_emulator::toolchain::{TARGETS, Toolchain, absent_qemu};
 
-use crate::chips;
 use crate::foreign::{self, FOREIGN, Foreign};
-use crate::instructions;
 use crate::setup;
-use crate::size;
 use crate::wasm;
 use crate::wrapper;
 
@@ -22,6 +24,16 @@ enum Outcome {
     Skipped(String),
     /// Skipped for the want of what the setup has tried to fetch and could not: allowed everywhere.
     Unavailable(String),
+}
+
+impl Outcome {
+    /// CI does not allow to skip what could be installed.
+    fn under(self, ci: bool) -> Self {
+        match self {
+            Outcome::Skipped(why) if ci => Outcome::Failed(format!("skipped, which CI=true does not allow: {why}")),
+            outcome => outcome,
+        }
+    }
 }
 
 /// Tests of a step that runs tests.
@@ -55,55 +67,107 @@ impl Report {
     }
 }
 
-/// The run as it goes.
-struct Run {
-    reports: Vec<Report>,
-    quick: bool,
-    /// A missing tool is a failure.
-    ci: bool,
+/// One thing to check.
+struct Step {
+    name: String,
+    command: Command,
+    /// How one types it, where that is not the command itself.
+    typed: Option<String>,
+    /// It runs Rust tests, which are counted one by one.
+    is_tests: bool,
+    /// What it needs and this machine does not have.
+    missing: Option<Outcome>,
 }
 
 /// Runs all steps, prints the summary, and says whether nothing failed. `quick` leaves out the slow ones.
 pub(crate) fn run(quick: bool) -> bool {
-    let mut run = Run { reports: Vec::new(), quick, ci: std::env::var("CI").is_ok_and(|value| value == "true") };
+    // A missing tool is a failure.
+    let ci = std::env::var("CI").is_ok_and(|value| value == "true");
+    let begin = Instant::now();
+    let mut reports = Vec::new();
     if !quick {
-        let mut missing = setup::missing(setup::Wanted::TESTS);
-        missing.extend(foreign::absent_targets().into_iter().chain(wasm::absent_targets()).map(str::to_owned));
-        if !missing.is_empty() {
-            run.step("setup", &format!("cargo xtask setup --tests --yes    # missing: {}", missing.join(", ")), || {
-                match setup::run(setup::Wanted::TESTS) {
-                    Ok(missing) if missing.is_empty() => (Outcome::Passed, None),
-                    Ok(missing) => (Outcome::Skipped(format!("could not install {}", missing.join(", "))), None),
-                    Err(error) => (Outcome::Failed(format!("{error:#}")), None),
-                }
-            });
-        }
+        reports.extend(install(ci));
     }
-    run.check("format", &Command::new("cargo fmt --all --check"));
-    run.check("lints", &Command::new("cargo clippy --workspace --all-targets --profile checked -- -D warnings"));
-    // The example is a crate of its own, as it is for who copies it.
-    run.check("format of the example", &Command::new("cargo fmt --check").in_folder(root().join("examples/board")));
-    // Library, program and integration tests here, documentation below: together they are what plain `cargo test` runs.
-    run.tests("tests", &Command::new("cargo test --workspace --profile checked --no-fail-fast --lib --bins --tests"));
-    run.tests("documentation", &Command::new("cargo test --workspace --profile checked --no-fail-fast --doc"));
-    run.slow("scalar backend", |run, name| run.tests(name, &scalar_tests()));
-    for foreign in &FOREIGN {
-        run.slow(foreign.name, |run, name| run.foreign(name, foreign));
+    let (mut first, mut second) = (quick_steps(), Vec::new());
+    let slow = chips().into_iter().chain(others());
+    let left_out: Vec<String> = if quick {
+        slow.map(|step| step.name).collect()
+    } else {
+        first.extend(chips());
+        second = others();
+        Vec::new()
+    };
+    reports.extend(run_rows(&first, &second, ci));
+    finish(&reports, &left_out, begin.elapsed())
+}
+
+/// Installs what is missing, if anything is.
+fn install(ci: bool) -> Option<Report> {
+    let mut missing = setup::missing(setup::Wanted::TESTS);
+    missing.extend(foreign::absent_targets().into_iter().chain(wasm::absent_targets()).map(str::to_owned));
+    if missing.is_empty() {
+        return None;
     }
-    for (name, features) in NO_STD {
-        run.slow(name, |run, name| run.no_std(name, features));
-    }
+    println!("\n=== setup\n$ cargo xtask setup --tests --yes    # missing: {}", missing.join(", "));
+    let begin = Instant::now();
+    let outcome = match setup::run(setup::Wanted::TESTS) {
+        Ok(missing) if missing.is_empty() => Outcome::Passed,
+        Ok(missing) => Outcome::Skipped(format!("could not install {}", missing.join(", "))),
+        Err(error) => Outcome::Failed(format!("{error:#}")),
+    };
+    let outcome = outcome.under(ci);
+    let report = Report { name: "setup".to_owned(), duration: begin.elapsed(), outcome, tests: None };
+    println!("--- {report}");
+    Some(report)
+}
+
+/// What `--quick` runs.
+fn quick_steps() -> Vec<Step> {
+    let tests = "cargo test --workspace --profile checked --no-fail-fast";
+    vec![
+        Step::check("format", Command::new("cargo fmt --all --check")),
+        Step::check("lints", Command::new("cargo clippy --workspace --all-targets --profile checked -- -D warnings")),
+        // The example is a crate of its own, as it is for who copies it.
+        Step::check(
+            "format of the example",
+            Command::new("cargo fmt --check").in_folder(root().join("examples/board")),
+        ),
+        // Library, program and integration tests here, documentation below: together they are what plain `cargo test` runs.
+        Step::tests("tests", Command::new(tests).args("--lib --bins --tests")),
+        Step::tests("documentation", Command::new(tests).args("--doc")),
+    ]
+}
+
+/// What counts on the chips. It builds into the same folder as the tests of the firmware, so that it follows them.
+fn chips() -> Vec<Step> {
+    let missing = match (Toolchain::find(), absent_qemu()) {
+        (Err(error), _) => Some(Outcome::Skipped(format!("{error:#}"))),
+        (_, absent) if !absent.is_empty() => Some(Outcome::Skipped(format!("no {}", absent.join(", no ")))),
+        _ => None,
+    };
+    vec![
+        Step::own("chips, a step", "chips").missing(missing.clone()),
+        Step::own("chips, bytes", "size").missing(missing),
+    ]
+}
+
+/// What does not need the chips' boards.
+fn others() -> Vec<Step> {
+    let mut steps: Vec<Step> = NO_STD.into_iter().flat_map(|(name, features)| no_std(name, features)).collect();
     // What would be published: built from the files that the package holds, outside the workspace.
-    let package = Command::new("cargo package -p latch-engine --allow-dirty");
-    run.slow("engine as a package", |run, name| run.check(name, &package));
-    for (name, command) in wasm::checks() {
-        run.slow(name, |run, name| run.wasm(name, &command, Run::check));
-    }
-    run.slow("wasm, tests", |run, name| run.wasm(name, &wasm::tests(), Run::tests));
-    run.slow("instructions", Run::instructions);
-    run.slow("chips, a step", |run, name| run.chips(name, "cargo xtask chips", || chips::run(false)));
-    run.slow("chips, bytes", |run, name| run.chips(name, "cargo xtask size", || size::run(false)));
-    run.finish()
+    steps.push(Step::check("engine as a package", Command::new("cargo package -p latch-engine --allow-dirty")));
+    let missing = match &wasm::absent_targets()[..] {
+        [] if wasm::has_node() => None,
+        [] => Some(Outcome::Skipped(format!("no {}", wasm::NODE))),
+        targets => Some(Outcome::Unavailable(format!("no standard library for {}", targets.join(" and ")))),
+    };
+    steps.extend(wasm::checks().map(|(name, command)| Step::check(name, command).missing(missing.clone())));
+    steps.push(Step::tests("wasm, tests", wasm::tests()).missing(missing));
+    steps.extend(FOREIGN.iter().map(|foreign| Step::tests(foreign.name, foreign.tests()).missing(absent_for(foreign))));
+    steps.push(Step::tests("scalar backend", scalar_tests()));
+    let no_valgrind = setup::valgrind().is_none().then(|| Outcome::Skipped("no valgrind".to_owned()));
+    steps.push(Step::own("instructions", "instructions").missing(no_valgrind));
+    steps
 }
 
 /// Sets of the engine's features that are built for every chip and for a host without the standard library: the smallest useful ones, and everything.
@@ -118,141 +182,163 @@ const NO_STD: [(&str, &str); 3] = [
 /// What this costs is to compile the workspace's own crates again: the wrapper leaves the dependencies as the tests have built them.
 fn scalar_tests() -> Command {
     let selection = "-p latch-engine -p latch-tests --lib --test backend_parity";
-    wrapper::with_backend(Command::new(&format!("cargo test --profile checked --no-fail-fast {selection}")), "scalar")
+    // The trainer makes the images of small models here, and nothing else.
+    let trainer = "--config profile.checked.package.latch-trainer.opt-level=0";
+    let command = Command::new(&format!("cargo test --profile checked --no-fail-fast {selection} {trainer}"));
+    wrapper::with_backend(command, "scalar")
 }
 
-impl Run {
-    /// Prints heading, result and duration around a step, and keeps its report.
-    fn step(&mut self, name: &str, command: &str, body: impl FnOnce() -> (Outcome, Option<Counts>)) {
-        println!("\n=== {name}\n$ {command}");
-        let start = Instant::now();
-        let (outcome, tests) = body();
-        let outcome = match outcome {
-            Outcome::Skipped(why) if self.ci => {
-                Outcome::Failed(format!("skipped, which CI=true does not allow: {why}"))
-            }
-            outcome => outcome,
-        };
-        let report = Report { name: name.to_owned(), duration: start.elapsed(), outcome, tests };
-        println!("--- {report}");
-        self.reports.push(report);
+/// Builds the engine for a host and for the chips, without the standard library.
+fn no_std(name: &str, features: &str) -> [Step; 2] {
+    let targets = TARGETS.map(|target| format!(" --target {target}")).concat();
+    let engine = format!("-p latch-engine --no-default-features --features {features}");
+    let build = format!("build --release {engine}{targets}");
+    let (command, missing) = match Toolchain::find() {
+        Ok(toolchain) => (toolchain.cargo(&build), None),
+        Err(error) => (Command::new("cargo").args(&build), Some(Outcome::Skipped(format!("{error:#}")))),
+    };
+    [
+        Step::check(&format!("{name}, host"), Command::new(&format!("cargo build --release {engine}"))),
+        Step::check(name, command).missing(missing),
+    ]
+}
+
+/// What a foreign processor's tests lack here. The library for it comes from rustup or from nowhere.
+fn absent_for(foreign: &Foreign) -> Option<Outcome> {
+    if !foreign.has_target() {
+        return Some(Outcome::Unavailable("no standard library for it".to_owned()));
+    }
+    foreign.absent_emulator().map(|emulator| Outcome::Skipped(format!("no {emulator}")))
+}
+
+impl Step {
+    /// A command that succeeds or fails.
+    fn check(name: &str, command: Command) -> Self {
+        Step { name: name.to_owned(), command, typed: None, is_tests: false, missing: None }
     }
 
-    /// A step that is one check: the command succeeds or fails.
-    fn check(&mut self, name: &str, command: &Command) {
-        self.step(name, &command.to_string(), || (outcome(command, |_| ()), None));
-    }
-
-    /// A step that runs Rust tests, which are counted one by one.
-    fn tests(&mut self, name: &str, command: &Command) {
+    /// A command that runs Rust tests.
+    fn tests(name: &str, command: Command) -> Self {
         // A property that fails panics hundreds of times while it shrinks: where, is enough.
-        let command = command.clone().env("RUST_BACKTRACE", "0");
-        self.step(name, &command.to_string(), || {
-            let mut counts = Counts::default();
-            let outcome = outcome(&command, |line| counts.add(line));
-            (outcome, Some(counts))
-        });
+        Step { is_tests: true, ..Self::check(name, command.env("RUST_BACKTRACE", "0")) }
     }
 
-    /// A step that `--quick` leaves out.
-    fn slow(&mut self, name: &str, step: impl FnOnce(&mut Self, &str)) {
-        if self.quick {
-            let outcome = Outcome::Skipped("left out by --quick".to_owned());
-            self.reports.push(Report { name: name.to_owned(), duration: Duration::ZERO, outcome, tests: None });
-        } else {
-            step(self, name);
-        }
+    /// A verb of this program, in a process of its own.
+    fn own(name: &str, verb: &str) -> Self {
+        let program = std::env::current_exe().unwrap_or_else(|_| "xtask".into());
+        Step { typed: Some(format!("cargo xtask {verb}")), ..Self::check(name, Command::of(&program).arg(verb)) }
     }
 
-    /// Builds the engine for the chips, without the standard library.
-    fn no_std(&mut self, name: &str, features: &str) {
-        let targets = TARGETS.map(|target| format!(" --target {target}")).concat();
-        let engine = format!("-p latch-engine --no-default-features --features {features}");
-        self.check(&format!("{name}, host"), &Command::new(&format!("cargo build --release {engine}")));
-        let build = format!("build --release {engine}{targets}");
-        match Toolchain::find() {
-            Ok(toolchain) => self.check(name, &toolchain.cargo(&build)),
-            Err(error) => {
-                self.step(name, &format!("cargo {build}"), || (Outcome::Skipped(format!("{error:#}")), None));
-            }
-        }
+    fn missing(self, missing: Option<Outcome>) -> Self {
+        Step { missing, ..self }
     }
 
-    /// The engine's tests on another processor. The library for it comes from rustup or from nowhere.
-    fn foreign(&mut self, name: &str, foreign: &Foreign) {
-        let command = foreign.tests();
-        let missing = if !foreign.has_target() {
-            Outcome::Unavailable("no standard library for it".to_owned())
-        } else if let Some(emulator) = foreign.absent_emulator() {
-            Outcome::Skipped(format!("no {emulator}"))
-        } else {
-            return self.tests(name, &command);
-        };
-        self.step(name, &command.to_string(), || (missing, None));
+    fn heading(&self) -> String {
+        let typed = self.typed.clone().unwrap_or_else(|| self.command.to_string());
+        format!("\n=== {}\n$ {typed}\n", self.name)
     }
 
-    /// A step that needs a compiler for WebAssembly, and Node.
-    fn wasm(&mut self, name: &str, command: &Command, body: fn(&mut Self, &str, &Command)) {
-        let missing = match &wasm::absent_targets()[..] {
-            [] if wasm::has_node() => return body(self, name, command),
-            [] => Outcome::Skipped(format!("no {}", wasm::NODE)),
-            targets => Outcome::Unavailable(format!("no standard library for {}", targets.join(" and "))),
-        };
-        self.step(name, &command.to_string(), || (missing, None));
-    }
-
-    fn instructions(&mut self, name: &str) {
-        self.step(name, "cargo xtask instructions", || {
-            let outcome = match instructions::run(false) {
-                _ if setup::valgrind().is_none() => Outcome::Skipped("no valgrind".to_owned()),
+    /// What comes of it when `run` runs its command and gives every line of its output to the function that it is given.
+    fn take(&self, ci: bool, run: impl FnOnce(&Command, &mut dyn FnMut(&str)) -> anyhow::Result<bool>) -> Report {
+        let begin = Instant::now();
+        let mut counts = Counts::default();
+        let outcome = match &self.missing {
+            Some(missing) => missing.clone(),
+            None => match run(&self.command, &mut |line| counts.add(line)) {
                 Ok(true) => Outcome::Passed,
-                Ok(false) => Outcome::Failed("more instructions than the record".to_owned()),
+                Ok(false) => Outcome::Failed("see above".to_owned()),
                 Err(error) => Outcome::Failed(format!("{error:#}")),
-            };
-            (outcome, None)
-        });
+            },
+        };
+        let tests = (self.is_tests && self.missing.is_none()).then_some(counts);
+        Report { name: self.name.clone(), duration: begin.elapsed(), outcome: outcome.under(ci), tests }
     }
 
-    /// A step that needs QEMU and a compiler for the chips.
-    fn chips(&mut self, name: &str, command: &str, body: impl FnOnce() -> anyhow::Result<bool>) {
-        self.step(name, command, || {
-            let outcome = match (Toolchain::find(), absent_qemu()) {
-                (Err(error), _) => Outcome::Skipped(format!("{error:#}")),
-                (_, absent) if !absent.is_empty() => Outcome::Skipped(format!("no {}", absent.join(", no "))),
-                _ => match body() {
-                    Ok(true) => Outcome::Passed,
-                    Ok(false) => Outcome::Failed("above a limit or the record".to_owned()),
-                    Err(error) => Outcome::Failed(format!("{error:#}")),
-                },
-            };
-            (outcome, None)
-        });
+    /// Runs it and shows its output as it comes.
+    fn show(&self, ci: bool) -> Report {
+        print!("{}", self.heading());
+        let report = self.take(ci, |command, each| command.run(each));
+        println!("--- {report}");
+        report
     }
 
-    /// Prints the table and the last line, and says whether nothing failed.
-    fn finish(self) -> bool {
-        println!("\n=== summary");
-        let mut sum = Counts::default();
-        for report in &self.reports {
-            println!("{report}");
-            let counts = report.counts();
-            sum.passed += counts.passed;
-            sum.failed += counts.failed;
-            sum.ignored += counts.ignored;
-        }
-        let seconds: f64 = self.reports.iter().map(|report| report.duration.as_secs_f64()).sum();
-        println!("{:34} {seconds:>6.1} s", "altogether");
-        println!("{} passed, {} failed, {} skipped", sum.passed, sum.failed, sum.ignored);
-        sum.failed == 0
+    /// Runs it, and gives its output in one piece.
+    fn keep(&self, ci: bool) -> (String, Report) {
+        let mut text = self.heading();
+        let report = self.take(ci, |command, each| {
+            command.overhear(|line| {
+                text += line;
+                text.push('\n');
+                each(line);
+            })
+        });
+        (format!("{text}--- {report}"), report)
     }
 }
 
-fn outcome(command: &Command, each: impl FnMut(&str)) -> Outcome {
-    match command.run(each) {
-        Ok(true) => Outcome::Passed,
-        Ok(false) => Outcome::Failed("see above".to_owned()),
-        Err(error) => Outcome::Failed(format!("{error:#}")),
+/// Runs two rows of steps at the same time, and gives the reports of the first and then those of the second.
+fn run_rows(first: &[Step], second: &[Step], ci: bool) -> Vec<Report> {
+    let (sender, finished) = channel();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            for step in second {
+                // Nobody listens only when the first row has panicked, which ends the program.
+                let _ = sender.send(step.keep(ci));
+            }
+        });
+        let (mut reports, mut others) = (Vec::new(), Vec::new());
+        for step in first {
+            reports.push(step.show(ci));
+            others.extend(show_finished(finished.try_iter()));
+        }
+        others.extend(show_finished(finished.iter()));
+        reports.extend(others);
+        reports
+    })
+}
+
+/// Shows what steps of the second row have said.
+fn show_finished(finished: impl Iterator<Item = (String, Report)>) -> Vec<Report> {
+    finished
+        .map(|(text, report)| {
+            println!("{text}");
+            report
+        })
+        .collect()
+}
+
+/// Prints the table, what was left out, and the counts, and says whether nothing failed.
+fn finish(reports: &[Report], left_out: &[String], altogether: Duration) -> bool {
+    println!("\n=== summary");
+    let mut sum = Counts { ignored: left_out.len() as u64, ..Counts::default() };
+    for report in reports {
+        println!("{report}");
+        let counts = report.counts();
+        sum.passed += counts.passed;
+        sum.failed += counts.failed;
+        sum.ignored += counts.ignored;
     }
+    println!("{:34} {:>6.1} s  two rows of steps at the same time", "altogether", altogether.as_secs_f64());
+    println!("{}", left_out_line(reports, left_out));
+    println!("{} passed, {} failed, {} skipped", sum.passed, sum.failed, sum.ignored);
+    sum.failed == 0
+}
+
+/// Says what has not run, and why.
+fn left_out_line(reports: &[Report], left_out: &[String]) -> String {
+    let mut parts = Vec::new();
+    if !left_out.is_empty() {
+        parts.push(format!("{} (by --quick)", left_out.join(", ")));
+    }
+    parts.extend(reports.iter().filter_map(|report| match &report.outcome {
+        Outcome::Skipped(why) | Outcome::Unavailable(why) => Some(format!("{} ({why})", report.name)),
+        _ => None,
+    }));
+    let ignored: u64 = reports.iter().filter_map(|report| report.tests).map(|tests| tests.ignored).sum();
+    if ignored > 0 {
+        parts.push(format!("{ignored} tests that are marked `ignore`"));
+    }
+    if parts.is_empty() { "left out: nothing".to_owned() } else { format!("left out: {}", parts.join("; ")) }
 }
 
 impl Counts {
@@ -339,20 +425,51 @@ mod tests {
         assert_eq!(report(Outcome::Failed("why".into()), Some(tests)), tests);
     }
 
+    fn without(missing: Outcome, ci: bool) -> Report {
+        Step::check("name", Command::new("true")).missing(Some(missing)).keep(ci).1
+    }
+
     #[test]
     fn a_skipped_step_is_a_failure_under_ci() {
-        let mut run = Run { reports: Vec::new(), quick: false, ci: true };
-        run.step("name", "command", || (Outcome::Skipped("no tool".to_owned()), None));
-        assert!(matches!(run.reports[0].outcome, Outcome::Failed(_)));
-        run.ci = false;
-        run.step("name", "command", || (Outcome::Skipped("no tool".to_owned()), None));
-        assert!(matches!(run.reports[1].outcome, Outcome::Skipped(_)));
+        let missing = Outcome::Skipped("no tool".to_owned());
+        assert!(matches!(without(missing.clone(), true).outcome, Outcome::Failed(_)));
+        assert_eq!(without(missing.clone(), false).outcome, missing);
     }
 
     #[test]
     fn what_no_setup_could_fetch_is_skipped_and_counted_even_under_ci() {
-        let mut run = Run { reports: Vec::new(), quick: false, ci: true };
-        run.step("name", "command", || (Outcome::Unavailable("no library".to_owned()), None));
-        assert_eq!(run.reports[0].counts(), Counts { passed: 0, failed: 0, ignored: 1 });
+        let report = without(Outcome::Unavailable("no library".to_owned()), true);
+        assert_eq!(report.counts(), Counts { passed: 0, failed: 0, ignored: 1 });
+    }
+
+    #[test]
+    fn both_rows_are_reported_whatever_fails_and_the_second_keeps_its_output_together() {
+        let step = |name: &str, script: &str| Step::tests(name, Command::new("sh -c").arg(script));
+        let result = "test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out";
+        let reports = run_rows(
+            &[step("one", "exit 1"), step("two", &format!("echo '{result}'"))],
+            &[step("three", &format!("echo '{result}' >&2")), step("four", "exit 1")],
+            true,
+        );
+        let names: Vec<&str> = reports.iter().map(|report| report.name.as_str()).collect();
+        assert_eq!(names, ["one", "two", "three", "four"]);
+        let failed: Vec<bool> = reports.iter().map(|report| report.outcome != Outcome::Passed).collect();
+        assert_eq!(failed, [true, false, false, true]);
+        assert_eq!(reports[1].tests, Some(Counts { passed: 2, failed: 0, ignored: 1 }));
+        let (text, _) = step("five", "echo a; echo b >&2").keep(true);
+        assert!(text.contains("\na\nb\n--- five"), "{text}");
+    }
+
+    #[test]
+    fn what_did_not_run_is_named_with_the_reason() {
+        let passed = Step::check("one", Command::new("true")).keep(false).1;
+        assert_eq!(left_out_line(&[passed], &[]), "left out: nothing");
+        let skipped = without(Outcome::Skipped("no tool".to_owned()), false);
+        let mut tests = without(Outcome::Passed, false);
+        tests.tests = Some(Counts { passed: 1, failed: 0, ignored: 2 });
+        assert_eq!(
+            left_out_line(&[skipped, tests], &["slow".to_owned(), "slower".to_owned()]),
+            "left out: slow, slower (by --quick); name (no tool); 2 tests that are marked `ignore`"
+        );
     }
 }

@@ -1,11 +1,14 @@
 //! Builds a program for a board, and keeps each variant in a file of its own.
 
+mod recipe;
+
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 
-use crate::command::target_folder;
+use crate::command::{root, target_folder};
 use crate::toolchain::Toolchain;
 use latch_parts::boards::Board;
 
@@ -83,7 +86,18 @@ impl Default for Options {
     }
 }
 
-/// Builds a program for a board and gives its ELF file, which no other variant shares.
+/// What decides over every program beside the sources that cargo lists.
+const MANIFESTS: [&str; 6] = [
+    ".cargo/config.toml",
+    "Cargo.lock",
+    "Cargo.toml",
+    "engine/Cargo.toml",
+    "firmware-sim/Cargo.toml",
+    "support/parts/Cargo.toml",
+];
+
+/// Builds a program for a board and gives its ELF file, which no other variant shares. Cargo is not asked where the file is there and was built by the
+/// same command from the same sources.
 ///
 /// # Errors
 /// When there is no compiler for the chips, or the program does not compile or link: the message has what the compiler said.
@@ -135,10 +149,19 @@ pub fn build_with(toolchain: Toolchain, board: &Board, program: Program, options
     // Cargo gives every variant the same file: nobody else may build between its end and the copy.
     let lock = File::create(kept_in.join("lock"))?;
     lock.lock().context("cannot lock the folder of the chips' programs")?;
+    let kept = kept_in.join(file_name(board, program, options, port));
+    let made_by = format!("{}, {command}", toolchain.compiler());
+    if recipe::is_current(&kept, &made_by) {
+        return Ok(kept);
+    }
+    let begin = SystemTime::now();
     command.capture().with_context(|| format!("building {name} for {}", board.name))?;
     let built = built_in.join(target).join("firmware").join(name);
-    let kept = kept_in.join(file_name(board, program, options, port));
+    recipe::forget(&kept);
     replace(&built, &kept)?;
+    let manifests = MANIFESTS.map(|file| root().join(file));
+    recipe::keep(&kept, &made_by, &built.with_extension("d"), &manifests, &built_in, begin)
+        .with_context(|| format!("cannot write what {} was built from", kept.display()))?;
     Ok(kept)
 }
 

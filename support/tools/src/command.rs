@@ -45,6 +45,11 @@ impl Command {
         }
     }
 
+    /// A program by its path, without arguments.
+    pub fn of(program: &Path) -> Self {
+        Command { program: program.display().to_string(), ..Command::new("") }
+    }
+
     /// More arguments, divided by white space.
     #[must_use]
     pub fn args(mut self, line: &str) -> Self {
@@ -146,6 +151,27 @@ impl Command {
         Ok(child.wait()?.success())
     }
 
+    /// Runs it without showing its output, and gives each line of it, of standard output and of standard error as they come, to `each`. True when it
+    /// succeeded.
+    ///
+    /// # Errors
+    /// Names the program when it cannot be started.
+    pub fn overhear(&self, mut each: impl FnMut(&str)) -> Result<bool> {
+        let (output, input) = std::io::pipe().context("cannot make a pipe")?;
+        let mut process = self.process();
+        process.stdout(input.try_clone().context("cannot make a pipe")?).stderr(input);
+        let mut child = process.spawn().with_context(|| format!("cannot start {}", self.program))?;
+        // It holds the pipe's other end, which ends the output only when nobody has it any more.
+        drop(process);
+        let mut output = BufReader::new(output);
+        let mut line = Vec::new();
+        while output.read_until(b'\n', &mut line)? > 0 {
+            each(String::from_utf8_lossy(&line).trim_end());
+            line.clear();
+        }
+        Ok(child.wait()?.success())
+    }
+
     /// Runs it without showing its output, and gives standard output and standard error.
     ///
     /// # Errors
@@ -191,6 +217,15 @@ mod tests {
             command.to_string(),
             "RUSTFLAGS='--cfg engine_backend=\"scalar\"' cargo test -p latch-engine 'two words'"
         );
+    }
+
+    #[test]
+    fn all_lines_of_a_program_are_overheard_in_order_with_how_it_ended() {
+        let mut lines = Vec::new();
+        let script = Command::new("sh -c").arg("echo one; echo two >&2; echo three; exit 3");
+        assert!(!script.overhear(|line| lines.push(line.to_owned())).expect("sh starts"));
+        assert_eq!(lines, ["one", "two", "three"]);
+        assert!(Command::of(Path::new("/bin/true")).overhear(|_| ()).expect("it starts"));
     }
 
     #[test]

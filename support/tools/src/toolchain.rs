@@ -112,6 +112,16 @@ impl Toolchain {
         }
     }
 
+    /// The compiler's release and commit in one line; empty where it does not start.
+    pub fn compiler(self) -> String {
+        let command = match self {
+            Toolchain::Rustup => Command::new("rustc --version --verbose"),
+            Toolchain::Debian => Command::new("/usr/bin/rustc --version --verbose").env_remove("LD_LIBRARY_PATH"),
+        };
+        let (said, _) = command.capture().unwrap_or_default();
+        said.lines().map(str::trim).collect::<Vec<_>>().join("; ")
+    }
+
     /// What a user calls it.
     pub fn name(self) -> &'static str {
         match self {
