@@ -51,6 +51,10 @@ impl Progress for Terminal {
     }
 
     fn epoch(&mut self, _: &EpochMetrics, _: Duration, _: bool) {}
+
+    fn note(&mut self, text: &str) {
+        self.show(format_args!("{text}"));
+    }
 }
 
 impl Observer for Terminal {
