@@ -13,12 +13,12 @@ use latch_engine::image::encode::AlignedBytes;
 use latch_engine::{Model, Session, View};
 use latch_parts::parts::PARTS;
 
-use self::answers::{Shown, names, worst};
+use self::answers::{Shown, worst};
 use crate::composed::composed;
 use crate::config::{RunConfig, Storage};
 use crate::dataset::{Dataset, Example, Label, Part, Task};
 use crate::error::fault;
-use crate::evaluate::{Evaluation, evaluate, open_image, read_image, state_for, task_of};
+use crate::evaluate::{Evaluation, classes_of, evaluate, open_image, read_image, reading_of, state_for, task_of};
 use crate::export::{Export, Trained};
 use crate::metrics::{class_of, probabilities};
 use crate::report::bytes::{self, Share};
@@ -104,13 +104,13 @@ pub fn report(folder: &RunFolder, options: &Options) -> Result<Report> {
     let data;
     let (texts, part): (&[Example<Label>], &str) = match &options.data {
         Some(path) => {
-            data = Dataset::load_for(path, Part::Test, task)?.examples;
+            data = Dataset::load_for(path, Part::Test, &reading_of(&image, config.columns.clone()))?.examples;
             (&data, "the texts of --data")
         }
         None => (&run.opened.validation, "the run's validation part"),
     };
     let evaluation = if texts.is_empty() { None } else { Some(evaluate(&model, texts)?) };
-    let names = names(task);
+    let names = classes_of(&image);
     let mut sections = vec![the_model(&image, &model, config, texts, &names)];
     sections.extend(learning(folder, task)?);
     if let Some(evaluation) = &evaluation {

@@ -15,6 +15,7 @@ fn tokenized(place: &Place) -> (u64, u64, u64) {
     let folder = RunFolder::new(place.file("run"));
     let run = Trained::read(&folder).expect("a run");
     let options = Options {
+        columns: Default::default(),
         storage: latch_trainer::config::Storage::Int8,
         fold_to: None,
         calibrate: true,
