@@ -378,7 +378,7 @@ fn guess(
     let contents: Vec<Content> = (0..first.len()).map(|column| Content::of(body, column)).collect();
     let candidates: Vec<usize> = (0..first.len())
         .filter(|&at| Some(at) != label && Some(at) != text)
-        .filter(|&at| !contents[at].values.is_empty() && !(names && is_numbering(&first[at])))
+        .filter(|&at| !(contents[at].values.is_empty() || names && is_numbering(&first[at])))
         .collect();
     let text = match text {
         Some(text) => text,
