@@ -109,6 +109,14 @@ impl Meaning {
         Meaning { outputs: number >> 2, values: number & 1 == 1, each_step: number >> 1 & 1 == 1 }
     }
 
+    /// The names of the classes: those of the image, or their numbers where it has none. Nothing of values.
+    #[cfg(feature = "std")]
+    pub fn class_names(self, image: &latch_engine::image::Image<'_>) -> std::vec::Vec<std::string::String> {
+        let count = self.task().classes() as usize;
+        let names: std::vec::Vec<_> = image.class_names().map(std::string::String::from).collect();
+        if names.len() == count { names } else { latch_data::dataset::numbered(count) }
+    }
+
     /// The task of labels that such answers can be judged by.
     #[cfg(feature = "std")]
     pub fn task(self) -> latch_data::dataset::Task {

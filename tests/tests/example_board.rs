@@ -20,6 +20,7 @@ use latch_engine::layers::pooling::Pooling;
 use latch_engine::{Model, Precision, SelfTest, State, View, probability_q15, with_answer};
 use latch_parts::boards;
 use latch_tests::models::{ROOM, Shape, words};
+use latch_trainer::quantizer::{Origin, to_image};
 
 const FILES: [&str; 8] =
     ["Cargo.toml", "Cargo.lock", ".cargo/config.toml", "build.rs", "memory.x", "slot.x", "src/board.rs", "src/main.rs"];
@@ -80,8 +81,13 @@ fn build(toolchain: Toolchain, folder: &Path, features: &str) -> Result<PathBuf>
 fn model() -> AlignedBytes {
     let shape =
         Shape { rows: 200, width: 8, units: vec![24], pooling: Pooling::Attention, unknown: Unknown::LastRow, seed: 7 };
-    shape.image(Precision::Int8)
+    let origin = Origin { classes: NAMES.map(String::from).to_vec(), ..Origin::default() };
+    let vocabulary = latch_tests::models::vocabulary(shape.rows, shape.unknown);
+    to_image(&shape.weights(), &vocabulary, Precision::Int8, &origin).expect("random weights fit an image")
 }
+
+/// The names of the two classes: neither is a plain word.
+const NAMES: [&str; 2] = ["class é", "spam, win"];
 
 /// Two lines that a board reads, each with the answer that the host's engine has.
 fn lines(image: &[u8]) -> Result<[(String, String); 2]> {
@@ -98,7 +104,7 @@ fn lines(image: &[u8]) -> Result<[(String, String); 2]> {
         session.finish();
         let (logit, positive) = (session.output(), u32::from(probability_q15(session.output())));
         let probability = if logit.is_positive() { positive } else { (1 << 15) - positive };
-        let verdict = if logit.is_positive() { "positive" } else { "negative" };
+        let verdict = NAMES[usize::from(logit.is_positive())];
         let thousandths = (f64::from(probability) * 1000.0 / 32768.0).round();
         answers.push(format!("{verdict}, {thousandths} per mille ({probability} of 32768)"));
     }
@@ -198,7 +204,6 @@ fn answer_of(session: &mut View<'_, '_, '_>) -> String {
     let best = (1..logits.len()).fold(0, |best, next| if logits[next] > logits[best] { next } else { best });
     match logits.len() {
         1 => panic!("one output is a verdict"),
-        2 => ["negative", "positive"][best].to_owned(),
         _ => format!("class {best}"),
     }
 }

@@ -4,6 +4,7 @@
 //! standard output and everything else on standard error.
 
 mod args;
+mod columns;
 pub mod data;
 pub mod demo;
 pub mod eval;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::ValueEnum;
-use latch_data::dataset::Task;
+use latch_data::dataset::{Columns, Task};
 use latch_data::error::{Fault, fault};
 use latch_engine::Precision;
 use latch_engine::input::hashed::Hashed;
@@ -300,6 +300,12 @@ pub struct RunConfig {
     pub data: PathBuf,
     /// SHA-256 of the data's examples; empty where there are none.
     pub data_sha256: String,
+    /// Where labels and texts are in the data, where it does not say it.
+    #[serde(default, skip_serializing_if = "Columns::is_default")]
+    pub columns: Columns,
+    /// The names of the classes in the order of their numbers; empty of numbers, and where a network was imported without data.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<String>,
     /// The validation part.
     pub valid: Valid,
     /// Where the network comes from, if it was not trained here.
@@ -358,7 +364,7 @@ pub fn default_config() -> TrainConfig {
     TrainConfig {
         model: default_model(),
         syllables: false,
-        task: Task::Verdict,
+        task: Task::default(),
         epochs: 10,
         batch: 32,
         learning_rate: 5e-3,
@@ -416,7 +422,7 @@ impl TrainConfig {
             check("--distill", (0.0..=1.0).contains(&distill.share), "from 0 to 1")?;
             let temperature = distill.temperature;
             check("--distill-temperature", (0.01..=100.0).contains(&temperature), "from 0.01 to 100")?;
-            let fits = matches!(self.task, Task::Verdict | Task::Classes(_));
+            let fits = matches!(self.task, Task::Classify(_));
             check("--teacher", fits, "left out where a text has no class")?;
         }
         check("warmup", (0.0..=1.0).contains(&self.warmup), "from 0 to 1")?;
@@ -432,9 +438,14 @@ impl TrainConfig {
         if model.tiers.is_some() {
             check("--model whole", !task.each_step(), "left out where each token has an answer")?;
         }
-        let plain = task == Task::Verdict || model.ngrams.count == 0;
-        check("--task", plain, "verdict where the model has n-grams")?;
-        let classes = matches!(task, Task::Verdict | Task::Classes(_)) || model.words == Words::Count;
+        if model.ngrams.count > 0 && !task.is_binary() {
+            let problem = match task {
+                Task::Classify(classes) => format!("n-grams tell two classes apart, and the data has {classes}"),
+                _ => format!("n-grams tell two classes apart, and the task is {}", task.name()),
+            };
+            return Err(fault(format!("{within}--model ngrams"), problem, "leave ngrams= out of the model"));
+        }
+        let classes = matches!(task, Task::Classify(_)) || model.words == Words::Count;
         check("--model words", classes, "count where the labels are no classes of whole texts")?;
         let chain = &model.chain;
         let steps = !task.each_step() || chain.cells().next().is_some();

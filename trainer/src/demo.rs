@@ -9,7 +9,7 @@ use latch_firmware_sim::sim::{Simulator, part};
 use crate::config::chain::{Activation, CellConfig, Chain, LayerConfig, Pooling};
 use crate::config::{ModelConfig, RunConfig, Storage, TrainConfig, Valid, default_config, default_model};
 use crate::dataset::fetch::{self, Fetched};
-use crate::dataset::{Dataset, Example, Part, built_in, write_tsv_gz};
+use crate::dataset::{Columns, Dataset, Example, Part, built_in, write_tsv_gz};
 
 /// Where the data came from, with what is trained on it.
 pub struct Job {
@@ -102,7 +102,7 @@ pub fn job(forced: bool, seed: u64, note: &mut dyn FnMut(&str)) -> Result<Job> {
         match fetch::imdb()? {
             Fetched::Ready(path) => {
                 return Ok(Job {
-                    data: Dataset::load(&path)?,
+                    data: fetch::load(&path)?,
                     model: default_model(),
                     epochs: 5,
                     learning_rate: 5e-3,
@@ -115,7 +115,7 @@ pub fn job(forced: bool, seed: u64, note: &mut dyn FnMut(&str)) -> Result<Job> {
         }
     }
     Ok(Job {
-        data: Dataset::new("built-in", built_in::generate(seed, BUILT_IN_EXAMPLES)),
+        data: Dataset::new("built-in", built_in::generate(seed, BUILT_IN_EXAMPLES)).named(built_in::CLASSES),
         model: ModelConfig { vocab: 1_000, chain: built_in_chain(), ..default_model() },
         epochs: 8,
         learning_rate: 5e-3,
@@ -160,7 +160,7 @@ pub fn prepare(job: Job, seed: u64, folder: &Path) -> Result<Prepared> {
     let parts = data.split(seed, [0.8, 0.1, 0.1])?;
     let counts = parts.each_ref().map(|part| part.examples.len());
     for (part, kind) in parts.iter().zip([Part::Train, Part::Valid, Part::Test]) {
-        write_tsv_gz(&folder.join(format!("{kind}.tsv.gz")), &part.examples)?;
+        write_tsv_gz(&folder.join(format!("{kind}.tsv.gz")), &part.classes, &part.examples)?;
     }
     let path = |kind: Part| std::path::absolute(folder.join(format!("{kind}.tsv.gz")));
     let config = RunConfig {
@@ -177,6 +177,8 @@ pub fn prepare(job: Job, seed: u64, folder: &Path) -> Result<Prepared> {
         },
         data: path(Part::Train)?,
         data_sha256: String::new(),
+        columns: Columns::default(),
+        classes: Vec::new(),
         valid: Valid::Path(path(Part::Valid)?),
         imported: None,
     };

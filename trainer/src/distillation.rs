@@ -20,8 +20,8 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::calibration::temperature;
-use crate::config::{Teacher, TrainConfig};
-use crate::dataset::{Example, Label, Task, hex};
+use crate::config::{RunConfig, Teacher};
+use crate::dataset::{Example, Label, hex, list};
 use crate::error::{LARGEST_FILE, fault, read_file};
 use crate::learning::sequences::{Sequences, Targets};
 use crate::learning::training::fused;
@@ -51,12 +51,12 @@ impl Teacher {
 /// A fault naming the teacher that is no run, has changed since `config` was made, has another task, cannot be read with its data, or has learned from a text of
 /// `validation`.
 pub fn teach(
-    config: &TrainConfig,
+    config: &RunConfig,
     training: &[Example<Label>],
     validation: &[Example<Label>],
 ) -> Result<Option<Targets>> {
-    let Some(distill) = &config.distill else { return Ok(None) };
-    let width = config.task.outputs();
+    let Some(distill) = &config.train.distill else { return Ok(None) };
+    let width = config.train.task.outputs();
     // Of each text the sum of the probabilities, and how many there are: by teachers that have not learned from it, and by all others.
     let mut sums = vec![[(vec![0.0_f64; width], 0.0), (vec![0.0_f64; width], 0.0)]; training.len()];
     for teacher in &distill.teachers {
@@ -71,12 +71,15 @@ pub fn teach(
             let problem = "this teacher was imported without data, so that it is not known what it has learned from";
             refuse(problem.into(), "name runs of `latch train`")?;
         }
-        if began.config.train.task != config.task {
-            let (found, wanted) = (named(began.config.train.task), named(config.task));
-            refuse(
-                format!("this teacher's task is {found}, and the student's is {wanted}"),
-                "name teachers of the same task",
-            )?;
+        let (found, wanted) = (began.config.train.task.name(), config.train.task.name());
+        if found != wanted {
+            let problem = format!("this teacher's task is {found}, and the student's is {wanted}");
+            refuse(problem, "name teachers of the same task")?;
+        }
+        if began.config.classes != config.classes {
+            let (found, wanted) = (list(&began.config.classes), list(&config.classes));
+            let problem = format!("this teacher's classes are {found}, and the student's are {wanted}");
+            refuse(problem, "name teachers of the same classes")?;
         }
         let learned: HashSet<&str> = began.training.iter().map(|example| example.text.as_str()).collect();
         let leaked = validation.iter().filter(|example| learned.contains(example.text.as_str())).count();
@@ -126,15 +129,4 @@ pub fn teach(
         values.extend(sum.iter().map(|sum| (sum / count) as f32));
     }
     Ok(Some(Targets { width, values }))
-}
-
-/// A task as `--task` has it.
-fn named(task: Task) -> String {
-    match task {
-        Task::Verdict => "verdict".into(),
-        Task::Classes(classes) => format!("classes with {classes} of them"),
-        Task::Values => "values".into(),
-        Task::Tags(classes) => format!("tags with {classes} classes"),
-        Task::TagValues => "tag-values".into(),
-    }
 }

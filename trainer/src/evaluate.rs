@@ -5,13 +5,14 @@ use std::time::Instant;
 
 use anyhow::Result;
 use latch_engine::image::encode::AlignedBytes;
-use latch_engine::image::header::{Answer, AnswerKind};
+use latch_engine::image::header::AnswerKind;
 use latch_engine::image::{Image, MAGIC};
 use latch_engine::{Model, Session, View};
+use latch_firmware_sim::board::Meaning;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::dataset::{Example, Labels, Task};
+use crate::dataset::{Columns, Example, Labels, Reading, Task};
 use crate::error::{Fault, fault, open_file};
 use crate::metrics::{Reliability, area_under_roc, class_of, determination_of, mean_loss, reliability};
 
@@ -111,8 +112,17 @@ impl Evaluation {
 
 /// The task whose labels an image can be judged by.
 pub fn task_of(model: &Model<'_>) -> Task {
-    let Answer { kind, each_step } = model.answer();
-    Task::of_answers(model.outputs().into(), kind == AnswerKind::Values, each_step)
+    Meaning::of(model).task()
+}
+
+/// The names of an image's classes, or their numbers where it has none; nothing of values.
+pub fn classes_of(image: &Image<'_>) -> Vec<String> {
+    Meaning::of(&Model::new(image)).class_names(image)
+}
+
+/// How labels are read that an image can be judged by: with its classes and no others.
+pub fn reading_of(image: &Image<'_>, columns: Columns) -> Reading {
+    Reading::of(task_of(&Model::new(image))).among(&classes_of(image)).within(columns)
 }
 
 /// Runs every text through the engine from its bytes to its answers, over packed weights.

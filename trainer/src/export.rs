@@ -281,6 +281,7 @@ impl Source<'_> {
             examples: self.training.len() as u32,
             epochs: best.metrics.epoch as u32,
             valid_accuracy: best.metrics.valid_accuracy as f32,
+            classes: self.config.classes.clone(),
         })
     }
 }

@@ -9,16 +9,18 @@ use crate::composed::composed;
 use crate::metrics::{class_of, probabilities};
 use crate::shown::shown;
 
-/// A text's verdict, and how it came about.
+/// What a model of two classes says of a text, and how that came about.
 #[derive(Debug, Serialize)]
 pub struct Verdict {
-    /// True for the positive class.
-    pub positive: bool,
-    /// The probability of the positive class.
+    /// The name of the more probable class.
+    pub class: String,
+    /// The probability of the second class.
     pub probability: f32,
+    /// The probability of each class.
+    pub probabilities: Probabilities,
     /// Tokens that the network read.
     pub tokens: u32,
-    /// Each token that the network read, and the probability after it.
+    /// Each token that the network read, and the probability of the second class after it.
     pub trail: Vec<(String, f32)>,
     /// The token after which the verdict was certain for the first time, where the image has thresholds for that.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -30,9 +32,9 @@ pub struct Verdict {
 pub struct Response {
     #[serde(flatten)]
     answer: Said,
-    /// The class of each probability is its place.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    probabilities: Vec<f64>,
+    /// Nothing of values.
+    #[serde(skip_serializing_if = "Probabilities::is_empty")]
+    probabilities: Probabilities,
     tokens: u32,
     /// Each token that the network read, and the answer after it.
     trail: Vec<(String, Said)>,
@@ -40,21 +42,43 @@ pub struct Response {
     each_step: bool,
 }
 
+/// The probability of each class, by its name, in the order of the classes' numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Probabilities(pub Vec<(String, f64)>);
+
+impl Probabilities {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Serialize for Probabilities {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, probability)| (name, probability)))
+    }
+}
+
 /// One answer.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Said {
-    Class(usize),
+    Class(String),
     Value(f32),
 }
 
 impl std::fmt::Display for Said {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Said::Class(class) => write!(f, "{class}"),
+            Said::Class(class) => f.write_str(&shown(class)),
             Said::Value(value) => write!(f, "{value:.4}"),
         }
     }
+}
+
+/// A class's name as it stands in a sentence: a bare number says what it is.
+fn called(name: &str) -> String {
+    let name = shown(name);
+    if name.bytes().all(|byte| byte.is_ascii_digit()) { format!("class {name}") } else { name.into_owned() }
 }
 
 impl Response {
@@ -65,25 +89,33 @@ impl Response {
         if self.each_step {
             return trail;
         }
-        match self.answer {
+        match &self.answer {
             Said::Value(value) => format!("value {value:.4}, {} tokens\n{trail}", self.tokens),
             Said::Class(class) => {
-                let all: Vec<String> = self.probabilities.iter().map(|p| format!("{p:.3}")).collect();
-                format!("class {class}, probabilities {}, {} tokens\n{trail}", all.join(" "), self.tokens)
+                let mut all: Vec<&(String, f64)> = self.probabilities.0.iter().collect();
+                all.sort_by(|a, b| b.1.total_cmp(&a.1));
+                let named = |(name, probability): &&(String, f64)| format!("{} {probability:.3}", shown(name));
+                let first: Vec<String> = all.iter().take(MOST_PROBABLE).map(named).collect();
+                let more =
+                    if all.len() > first.len() { format!(", {} more", all.len() - first.len()) } else { String::new() };
+                format!("{}, probabilities {}{more}; {} tokens\n{trail}", called(class), first.join(", "), self.tokens)
             }
         }
     }
 }
 
-/// Runs one text, in Unicode's form NFC, through a session from its beginning.
-pub fn respond(session: &mut Session<'_, '_, '_>, text: &str) -> Response {
+/// Classes that are shown with their probabilities, the most probable ones.
+const MOST_PROBABLE: usize = 8;
+
+/// Runs one text, in Unicode's form NFC, through a session from its beginning; `classes` are the names of the model's classes.
+pub fn respond(session: &mut Session<'_, '_, '_>, classes: &[String], text: &str) -> Response {
     let (outputs, kind) = (usize::from(session.model().outputs()), session.model().answer().kind);
     let logits = |session: &mut View<'_, '_, '_>| -> Vec<f32> {
         (0..outputs).map(|output| session.logit(output).to_f32()).collect()
     };
     let said = |logits: &[f32]| match kind {
         AnswerKind::Values => Said::Value(logits[0]),
-        AnswerKind::Classes => Said::Class(class_of(logits)),
+        AnswerKind::Classes => Said::Class(name_of(classes, class_of(logits))),
     };
     session.reset();
     let mut trail = Vec::new();
@@ -93,13 +125,22 @@ pub fn respond(session: &mut Session<'_, '_, '_>, text: &str) -> Response {
     session.push_bytes_each(composed(text).as_bytes(), &mut note);
     session.finish_each(&mut note);
     let last = logits(session);
-    let probabilities = if kind == AnswerKind::Classes { probabilities(&last) } else { Vec::new() };
+    let probabilities = if kind == AnswerKind::Classes { named(classes, &last) } else { Probabilities(Vec::new()) };
     let each_step = session.model().answer().each_step;
     Response { answer: said(&last), probabilities, tokens: session.tokens(), trail, each_step }
 }
 
-/// Runs one text, in Unicode's form NFC, through a session from its beginning.
-pub fn judge(session: &mut Session<'_, '_, '_>, text: &str) -> Verdict {
+fn name_of(classes: &[String], class: usize) -> String {
+    classes.get(class).cloned().unwrap_or_else(|| class.to_string())
+}
+
+fn named(classes: &[String], logits: &[f32]) -> Probabilities {
+    let all = probabilities(logits).into_iter().enumerate();
+    Probabilities(all.map(|(class, probability)| (name_of(classes, class), probability)).collect())
+}
+
+/// Runs one text, in Unicode's form NFC, through a session of a model of two classes from its beginning; `classes` are their names.
+pub fn judge(session: &mut Session<'_, '_, '_>, classes: &[String], text: &str) -> Verdict {
     session.reset();
     let (mut trail, mut certain_after) = (Vec::new(), None);
     let mut note = |session: &mut View<'_, '_, '_>, token: &[u8]| {
@@ -109,8 +150,12 @@ pub fn judge(session: &mut Session<'_, '_, '_>, text: &str) -> Verdict {
     session.push_bytes_each(composed(text).as_bytes(), &mut note);
     session.finish_each(&mut note);
     Verdict {
-        positive: session.output().is_positive(),
+        class: name_of(classes, usize::from(session.output().is_positive())),
         probability: session.probability(),
+        probabilities: Probabilities(vec![
+            (name_of(classes, 0), 1.0 - f64::from(session.probability())),
+            (name_of(classes, 1), f64::from(session.probability())),
+        ]),
         tokens: session.tokens(),
         trail,
         certain_after,
@@ -119,15 +164,13 @@ pub fn judge(session: &mut Session<'_, '_, '_>, text: &str) -> Verdict {
 
 /// The verdict in words.
 pub fn sentence(verdict: &Verdict) -> String {
-    let word = if verdict.positive { "positive" } else { "negative" };
-    if verdict.tokens == 0 {
-        return format!(
-            "{word}, probability {:.3} of positive: no known word, this is the bias alone",
-            verdict.probability
-        );
+    let Verdict { class, probability, probabilities, tokens, certain_after, .. } = verdict;
+    let (class, second) = (called(class), probabilities.0.last().map_or(String::new(), |(name, _)| called(name)));
+    if *tokens == 0 {
+        return format!("{class}, probability {probability:.3} of {second}: no known word, this is the bias alone");
     }
-    let certain = verdict.certain_after.map_or(String::new(), |tokens| format!(", certain after {tokens}"));
-    format!("{word}, probability {:.3} of positive, {} tokens{certain}", verdict.probability, verdict.tokens)
+    let certain = certain_after.map_or(String::new(), |tokens| format!(", certain after {tokens}"));
+    format!("{class}, probability {probability:.3} of {second}, {tokens} tokens{certain}")
 }
 
 /// The trail, several tokens a line, each with the percentage after it.

@@ -291,6 +291,8 @@ pub struct Origin {
     pub epochs: u32,
     /// Accuracy on the validation part, 0 to 1.
     pub valid_accuracy: f32,
+    /// The names of the classes in the order of their numbers; none where nobody has named them.
+    pub classes: Vec<String>,
 }
 
 /// Writes the image of a network at a precision or another storage of its weights, and opens it once to prove that it opens.
@@ -341,7 +343,7 @@ pub fn to_image(
         epochs: origin.epochs,
         valid_accuracy: origin.valid_accuracy,
     };
-    let notes = Notes { provenance, ..Notes::default() };
+    let notes = Notes { provenance, class_names: origin.classes.clone(), ..Notes::default() };
     let mut image = AlignedBytes::new(&encode(&description, &notes, &packed.tensors)?);
     certify(&mut image)?; // opens the image, which checks it
     Ok(image)

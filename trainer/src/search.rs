@@ -50,7 +50,7 @@ use crate::ngrams::Fitted;
 use crate::report::pareto::{self, Point};
 use crate::runs::folder::RunFolder;
 use crate::runs::lock::Lock;
-use crate::runs::opened::load;
+use crate::runs::opened::{Loaded, load};
 use crate::vocabulary::units_of;
 use candidates::{Budget, Candidate, Cost, Sizer, propose};
 
@@ -253,12 +253,13 @@ pub fn begin(mut plan: Plan, units: Option<Units>, folder: &Path, observer: &mut
     refuse_options(&plan.base.train)?;
     let part = plan.budget.part()?;
     refuse(folder)?;
-    let (training, validation, valid_sha256) = load(&mut plan.base)?;
+    let Loaded { training, validation, valid_sha256, summary } = load(&mut plan.base)?;
+    plan.base.train.check("")?;
     plan.valid_sha256 = valid_sha256;
     let units = units.unwrap_or_else(|| units_of(training.iter().map(|example| example.text.as_str())));
     plan.base.train.syllables = units == Units::Syllables;
     // Before anything is written: a budget that is too small leaves no folder.
-    let sizer = Sizer::new(&plan.base.train, &training, part);
+    let sizer = Sizer::new(&plan.base.train, &training, part).of_classes(&plan.base.classes);
     let candidates = propose(&sizer, &plan.budget, plan.trials)?;
     let made = OutputFolder::create(folder)?;
     let lock = Lock::take(folder, "searching")?;
@@ -268,6 +269,7 @@ pub fn begin(mut plan: Plan, units: Option<Units>, folder: &Path, observer: &mut
     let json = serde_json::to_string_pretty(&plan)?;
     write_atomically(&path, |out| Ok(writeln!(out, "{json}")?))?;
     made.keep();
+    observer.note(&summary);
     let outcome = Search::new(plan, folder, sizer, candidates, training, validation)?.run(observer);
     drop(lock);
     outcome
@@ -320,12 +322,15 @@ pub fn resume(folder: &Path, observer: &mut dyn Observer) -> Result<Outcome> {
     let lock = Lock::take(folder, "searching")?;
     plan.base.train.check(&format!("{}: ", path.display()))?;
     let mut base = plan.base.clone();
-    let (training, validation, valid_sha256) = load(&mut base)?;
-    if base.data_sha256 != plan.base.data_sha256 || valid_sha256 != plan.valid_sha256 {
+    let Loaded { training, validation, valid_sha256, .. } = load(&mut base)?;
+    if base.data_sha256 != plan.base.data_sha256
+        || base.classes != plan.base.classes
+        || valid_sha256 != plan.valid_sha256
+    {
         let problem = "the data is not what the search began with: its SHA-256 differs";
         return Err(fault(base.data.display(), problem, "put the old data back, or begin a new search").into());
     }
-    let sizer = Sizer::new(&plan.base.train, &training, plan.budget.part()?);
+    let sizer = Sizer::new(&plan.base.train, &training, plan.budget.part()?).of_classes(&plan.base.classes);
     let candidates = propose(&sizer, &plan.budget, plan.trials)?;
     let outcome = Search::new(plan, folder, sizer, candidates, training, validation)?.run(observer);
     drop(lock);
@@ -635,7 +640,7 @@ fn is_of_the_weights(error: &anyhow::Error) -> bool {
 mod tests {
     use super::*;
     use crate::config::{Valid, default_config};
-    use crate::dataset::{built_in, write_tsv_gz};
+    use crate::dataset::{Columns, built_in, write_tsv_gz};
     use crate::learning::training::BatchProgress;
     use crate::metrics::EpochMetrics;
 
@@ -662,11 +667,20 @@ mod tests {
     /// A search on the built-in set, whose data goes into `folder`.
     fn plan(folder: &Path, budget: Budget) -> Plan {
         let data = folder.join("data.tsv.gz");
-        write_tsv_gz(&data, &built_in::generate(1, 400)).expect("a file");
+        write_tsv_gz(&data, &built_in::CLASSES.map(String::from), &built_in::generate(1, 400)).expect("a file");
         let train = TrainConfig { epochs: 4, seed: 3, ..default_config() };
         let latch = String::from("test");
         let valid = Valid::Fraction(0.2);
-        let base = RunConfig { latch: latch.clone(), train, data, data_sha256: String::new(), valid, imported: None };
+        let base = RunConfig {
+            latch: latch.clone(),
+            train,
+            data,
+            data_sha256: String::new(),
+            columns: Columns::default(),
+            classes: Vec::new(),
+            valid,
+            imported: None,
+        };
         Plan { latch, budget, trials: 9, minutes: None, base, valid_sha256: None }
     }
 

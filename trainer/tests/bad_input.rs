@@ -53,17 +53,19 @@ fn an_empty_file_is_refused() {
 
 #[test]
 fn data_of_one_class_is_refused() {
-    refuse_data("reviews.tsv", "1\tgood\n1\tvery good\n1\tbest\n", &["reviews.tsv: all 3 examples have the label 1"]);
+    refuse_data("reviews.tsv", "1\tgood\n1\tvery good\n1\tbest\n", &["reviews.tsv: all 3 labels are \"1\""]);
 }
 
 #[test]
-fn a_label_that_is_no_number_and_no_class_is_refused_with_its_line() {
-    refuse_data(
-        "reviews.tsv",
-        "0\tbad\n1\tgood\nsplendid\tbest\n",
-        &["reviews.tsv:3: the label \"splendid\" is unknown"],
+fn an_empty_label_and_one_that_only_the_validation_part_has_are_refused_with_their_lines() {
+    refuse_data("reviews.tsv", "0\tbad\n1\tgood\n \tbest\n", &["reviews.tsv:3: the label is empty"]);
+    let place = Place::with_data(20);
+    place.write("train.csv", "label,text\nbad,dull\ngood,fine\n");
+    place.write("valid.csv", "label,text\nbad,boring\nsplendid,best\n");
+    place.refuse(
+        &mut place.latch(["train", "--data", "train.csv", "--valid", "valid.csv", "--out", "run", "--json"]),
+        &["valid.csv:3: the label \"splendid\" is none of the known classes (bad, good)"],
     );
-    refuse_data("reviews.csv", "label,text\n0,bad\n2,good\n", &["reviews.csv:3: the label \"2\" is unknown"]);
 }
 
 #[test]
@@ -100,7 +102,7 @@ fn a_missing_data_file_is_refused() {
 
 #[test]
 fn a_format_that_is_not_known_is_refused() {
-    refuse_data("reviews.xlsx", "0\tbad\n1\tgood\n", &["reviews.xlsx: the format of this file is not known"]);
+    refuse_data("reviews.xlsx", "PK\u{3}\u{4}", &["reviews.xlsx: this is a zip archive or a spreadsheet"]);
 }
 
 #[test]

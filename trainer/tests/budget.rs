@@ -33,20 +33,21 @@ fn search(place: &Place, more: &[&str]) -> (Value, Value) {
 #[test]
 fn a_search_trains_the_task_that_was_asked_for() {
     let place = Place::with_data(20);
-    place.write("classes.tsv", texts(|class| class.to_string(), ["fine", "dull", "odd"]));
-    let (config, image) = search(&place, &["--data", "classes.tsv", "--task", "classes"]);
-    assert_eq!(config["train"]["task"], serde_json::json!({ "classes": 3 }));
+    place.write("classes.tsv", texts(|class| ["sport", "art", "food"][class].to_owned(), ["fine", "dull", "odd"]));
+    let (config, image) = search(&place, &["--data", "classes.tsv"]);
+    assert_eq!(config["train"]["task"], serde_json::json!({ "classify": 3 }));
+    assert_eq!(
+        (&config["classes"], &image["classes"]),
+        (&image["classes"], &serde_json::json!(["art", "food", "sport"]))
+    );
     assert_eq!(
         (&image["outputs"], &image["answer"], &image["each_step"]),
         (&3.into(), &"classes".into(), &false.into())
     );
 
-    let (config, image) = search(&place, &["--data", "classes.tsv", "--task", "classes", "--classes", "4"]);
-    assert_eq!((&config["train"]["task"], &image["outputs"]), (&serde_json::json!({ "classes": 4 }), &4.into()));
-
     place.write("values.tsv", texts(|value| format!("{}.5", 3 * value), ["fine", "dull", "odd"]));
-    let (config, image) = search(&place, &["--data", "values.tsv", "--task", "values"]);
-    assert_eq!((&config["train"]["task"], &image["answer"]), (&"values".into(), &"values".into()));
+    let (config, image) = search(&place, &["--data", "values.tsv", "--task", "regress"]);
+    assert_eq!((&config["train"]["task"], &image["answer"]), (&"regress".into(), &"values".into()));
 
     let tags: String = (0..200)
         .map(|number| {
@@ -55,8 +56,8 @@ fn a_search_trains_the_task_that_was_asked_for() {
         })
         .collect();
     place.write("tags.jsonl", tags);
-    let (config, image) = search(&place, &["--data", "tags.jsonl", "--task", "tags"]);
-    assert_eq!(config["train"]["task"], serde_json::json!({ "tags": 3 }));
+    let (config, image) = search(&place, &["--data", "tags.jsonl", "--task", "tag"]);
+    assert_eq!(config["train"]["task"], serde_json::json!({ "tag": 3 }));
     assert_eq!((&image["outputs"], &image["each_step"]), (&3.into(), &true.into()));
 }
 
@@ -68,7 +69,7 @@ fn what_a_search_prints_of_its_best_model_is_a_model_to_train() {
     place.write("tags.jsonl", tags);
     let texts = texts(|class| (class % 2).to_string(), ["fine", "dull", "odd"]);
     place.write("texts.tsv", texts);
-    for (number, (data, task)) in [("texts.tsv", "verdict"), ("tags.jsonl", "tags")].into_iter().enumerate() {
+    for (number, (data, task)) in [("texts.tsv", "classify"), ("tags.jsonl", "tag")].into_iter().enumerate() {
         let (searched, again) = (format!("search{number}"), format!("again{number}"));
         let train = ["train", "--data", data, "--task", task, "--epochs", "1"];
         let search = ["--flash", "4KiB", "--model", "text 90 unknown=hashed:3 > embedding 4 word_dropout=0.1 > gru 4"];

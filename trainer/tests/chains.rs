@@ -155,14 +155,14 @@ fn every_task_learns_with_the_integers_of_its_image() {
     place.write("classes.tsv", labelled(|words, number| format!("{number}\t{}", words.join(" "))));
     place.write("values.tsv", labelled(|words, number| format!("{}\t{}", 10 * number, words.join(" "))));
     place.write("tags.jsonl", each([0.0, 1.0, 2.0]).replace(".0", ""));
-    place.write("tag-values.jsonl", each([0.5, -0.5, 3.0]));
+    place.write("numbers.jsonl", each([0.5, -0.5, 3.0]));
     let pooled = ["embedding 4 > rnn 5 relu > mean > dense 4 tanh", "embedding 4 > dense 5 relu > max"];
     let steps = ["embedding 4 > gru 5 > dense 5 tanh", "embedding 4 > dense 5 > rnn 5 relu > lstm 4"];
     for (task, file, chains) in [
-        ("classes", "classes.tsv", pooled),
-        ("values", "values.tsv", pooled),
-        ("tags", "tags.jsonl", steps),
-        ("tag-values", "tag-values.jsonl", steps),
+        ("classify", "classes.tsv", pooled),
+        ("regress", "values.tsv", pooled),
+        ("tag", "tags.jsonl", steps),
+        ("regress-each", "numbers.jsonl", steps),
     ] {
         for (chain, precision) in chains.into_iter().flat_map(|chain| [(chain, "int8"), (chain, "int4")]) {
             let fixed = ["train", "--data", file, "--task", task, "--epochs", "1", "--out", "run", "--json"];
@@ -200,7 +200,7 @@ fn each_token_has_an_answer_where_the_chain_does_not_pool() {
         .collect();
     place.write("tags.jsonl", tags);
     let train = |model: &str| {
-        let fixed = ["train", "--data", "tags.jsonl", "--task", "tags", "--epochs", "1", "--out", "run", "--json"];
+        let fixed = ["train", "--data", "tags.jsonl", "--task", "tag", "--epochs", "1", "--out", "run", "--json"];
         place.latch(fixed.iter().chain(&["--model", model]))
     };
     place.refuse(&mut train("embedding 4 > gru 6 > mean"), &["--model: the chain pools a text"]);

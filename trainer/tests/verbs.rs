@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::process::Stdio;
 
 use crate::support::{self, Answer, Place, RUN_FILES, answer, answer_to, latch, names, succeed};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 const VERBS: [&str; 10] =
     ["demo", "data", "train", "export", "import", "tokens", "eval", "predict", "inspect", "report"];
@@ -151,7 +151,7 @@ fn counted(line: impl Fn(&[&str], usize) -> String) -> String {
 
 /// Trains, exports and judges a task in a place; what `eval --json` says.
 fn task_through_all_verbs(place: &Place, data: &str, task: &str) -> Value {
-    let pooling = if task.starts_with("tag") { "" } else { "attention > " };
+    let pooling = if task == "tag" { "" } else { "attention > " };
     let model = format!("text 20 > embedding 4 > lstm 8 > {pooling}dense");
     let model = ["--model", &model];
     let more = ["--epochs", "12", "--lr", "0.02", "--average", "0.9", "--batch", "16", "--out", task];
@@ -168,16 +168,32 @@ fn predicted(place: &Place, text: &str) -> Value {
 #[test]
 fn classes_go_through_every_verb() {
     let place = Place::with_data(20);
-    // The class is the last word.
-    let class = |text: &[&str]| ["one", "two", "three"].iter().position(|word| text.last() == Some(word)).unwrap();
-    std::fs::write(place.file("classes.tsv"), counted(|text, _| format!("{}\t{}", class(text), text.join(" "))))
+    // The class is called by the last word.
+    let class = |text: &[&str]| if text.last() == Some(&"three") { "drei" } else { text[text.len() - 1] }.to_owned();
+    std::fs::write(place.file("classes.csv"), counted(|text, _| format!("{},{}", text.join(" "), class(text))))
         .unwrap();
-    let line = task_through_all_verbs(&place, "classes.tsv", "classes");
+    let line = task_through_all_verbs(&place, "classes.csv", "classify");
     assert!(line["accuracy"].as_f64() > Some(0.9) && line["confusion"].as_array().unwrap().len() == 3, "{line}");
+    assert_eq!(line["classes"], serde_json::json!(["drei", "one", "two"]));
     let said = predicted(&place, "one one three");
-    assert_eq!((said["class"].as_u64(), said["probabilities"].as_array().map(Vec::len)), (Some(2), Some(3)), "{said}");
+    assert_eq!(
+        (said["class"].as_str(), said["probabilities"].as_object().map(Map::len)),
+        (Some("drei"), Some(3)),
+        "{said}"
+    );
+    assert!(said["probabilities"]["drei"].as_f64() > Some(0.5), "{said}");
     let inspected = succeed(&mut place.latch(["inspect", "task.latch"])).stdout;
     assert!(inspected.contains("one of 3 classes, for the whole text"), "{inspected}");
+    assert!(inspected.contains("classes     drei, one, two\n"), "{inspected}");
+    let words = succeed(&mut place.latch(["eval", "--image", "task.latch", "--data", "classes.csv"])).stdout;
+    assert!(words.lines().any(|line| line.starts_with("drei ")), "{words}");
+    place.write("other.csv", "one two,one\none three,three\n");
+    support::refuse(
+        &mut place.latch(["eval", "--image", "task.latch", "--data", "other.csv"]),
+        &["other.csv:2: the label \"three\" is none of the known classes (drei, one, two)", "--label-map 'three=drei'"],
+    );
+    let mapped = ["eval", "--image", "task.latch", "--data", "other.csv", "--label-map", "three=drei", "--json"];
+    assert_eq!(succeed(&mut place.latch(mapped)).json()["n"], 2);
 }
 
 /// Three words of ten say everything, and are not the most frequent ones.
@@ -189,17 +205,24 @@ fn useful_words_are_chosen_where_labels_are_classes_of_texts_and_refused_elsewhe
         format!("{}\tthe a of in it is to {number} the a of in it is to {}", class(text), text[text.len() - 1])
     };
     std::fs::write(place.file("classes.tsv"), counted(line)).unwrap();
-    let data = ["train", "--data", "classes.tsv", "--epochs", "1", "--task"];
+    let data = ["train", "--data", "classes.tsv", "--epochs", "1"];
     let vocabulary = |words: &str, out: &str| {
         let model = format!("text 3 words={words} > embedding 2 word_dropout=0.3 > lstm 4 > attention");
-        succeed(place.latch(data).args(["classes", "--model", &model, "--out", out]));
+        succeed(place.latch(data).args(["--model", &model, "--out", out]));
         succeed(&mut place.latch(["train", "--resume", "--out", out]));
         std::fs::read_to_string(place.file(out).join("vocabulary.txt")).unwrap()
     };
     assert_eq!(vocabulary("useful", "useful"), "one\nthree\ntwo\n");
     assert_eq!(vocabulary("count", "count"), "a\nin\nis\n");
     support::refuse(
-        place.latch(data).args(["values", "--model", "text 9 words=useful > embedding 4 > lstm 4", "--out", "values"]),
+        place.latch(data).args([
+            "--task",
+            "regress",
+            "--model",
+            "text 9 words=useful > embedding 4 > lstm 4",
+            "--out",
+            "values",
+        ]),
         &["--model words: must be count where the labels are no classes of whole texts"],
     );
 }
@@ -314,7 +337,7 @@ fn values_come_out_in_the_unit_of_their_labels() {
     let value = |text: &[&str]| 1000 + 10 * text.iter().filter(|word| **word == "two").count();
     std::fs::write(place.file("values.tsv"), counted(|text, _| format!("{}\t{}", value(text), text.join(" "))))
         .unwrap();
-    let line = task_through_all_verbs(&place, "values.tsv", "values");
+    let line = task_through_all_verbs(&place, "values.tsv", "regress");
     assert!(line["accuracy"].as_f64() > Some(0.8) && line["rmse"].as_f64() < Some(6.0), "{line}");
     let said = predicted(&place, "one two three");
     assert!((1_000.0..1_030.0).contains(&said["value"].as_f64().unwrap()), "{said}");
@@ -332,18 +355,18 @@ fn every_token_has_an_answer_where_it_has_a_label() {
         let mut tokens: Vec<String> = text.iter().map(ToString::to_string).collect();
         tokens.push("one-two".into());
         tokens.push("\u{1F600}".into());
-        let after_two = |at: usize| usize::from(at > 0 && tokens[at - 1] == "two");
-        let mut labels: Vec<usize> = (0..tokens.len()).map(after_two).collect();
+        let after_two = |at: usize| if at > 0 && tokens[at - 1] == "two" { "B-TWO" } else { "O" };
+        let mut labels: Vec<&str> = (0..tokens.len()).map(after_two).collect();
         *labels.last_mut().unwrap() = labels[labels.len() - 2];
         serde_json::json!({ "tokens": tokens, "labels": labels }).to_string()
     };
     std::fs::write(place.file("tags.jsonl"), counted(line)).unwrap();
-    let line = task_through_all_verbs(&place, "tags.jsonl", "tags");
+    let line = task_through_all_verbs(&place, "tags.jsonl", "tag");
     assert!(line["accuracy"].as_f64() > Some(0.95), "{line}");
     assert_eq!(line["n"].as_u64(), Some((0..400).map(|number| 5 + number % 4).sum()), "{line}");
     let said = predicted(&place, "one two three");
-    let classes: Vec<_> = said["trail"].as_array().unwrap().iter().map(|step| step[1]["class"].as_u64()).collect();
-    assert_eq!(classes, [Some(0), Some(0), Some(1)], "{said}");
+    let classes: Vec<_> = said["trail"].as_array().unwrap().iter().map(|step| step[1]["class"].as_str()).collect();
+    assert_eq!(classes, [Some("O"), Some("O"), Some("B-TWO")], "{said}");
 }
 
 #[test]
@@ -380,17 +403,20 @@ fn labels_that_do_not_suit_their_task_are_refused_with_file_and_line() {
         support::refuse(place.latch(["train", "--data", name, "--out", "none"]).args(task), words);
         assert!(!place.file("none").exists());
     };
-    refuse("a.tsv", "0\ta\n7\tb\n", &[], &["a.tsv:2: ", "\"7\""]);
-    refuse("a.tsv", "0\ta\n1\tb\n3\tc\n", &["--task", "classes", "--classes", "3"], &["a.tsv:3: ", "from 0 to 2"]);
-    refuse("a.tsv", "0\ta\n3\tb\n", &["--task", "classes"], &["a.tsv: ", "no example has class 1"]);
-    refuse("a.tsv", "0.5\ta\ngood\tb\n", &["--task", "values"], &["a.tsv:2: ", "is no value"]);
+    refuse("a.tsv", "0\ta\n\tb\n", &[], &["a.tsv:2: ", "the label is empty"]);
+    let many: String = (0..300).map(|user| format!("user{user}\ta fine film\n")).collect();
+    refuse("a.tsv", &many, &[], &["a.tsv:257: ", "more than 256 different labels", "--label-column"]);
+    refuse("a.tsv", &many.replace("user", "1."), &[], &["a.tsv:257: ", "--task regress"]);
+    refuse("a.tsv", "0.5\ta\ngood\tb\n", &["--task", "regress"], &["a.tsv:2: ", "is not a number"]);
+    refuse("a.tsv", "0\ta\n1\tb\n", &["--label-column", "5"], &["--label-column: ", "has no column \"5\""]);
     refuse(
         "a.jsonl",
         "{\"tokens\":[\"a\",\"b\"],\"labels\":[0]}\n",
-        &["--task", "tags"],
+        &["--task", "tag"],
         &["a.jsonl:1: ", "number of labels is 1"],
     );
-    refuse("a.tsv", "0\ta\n1\tb\n", &["--classes", "3"], &["--classes"]);
+    let map = ["train", "--data", "a.tsv", "--out", "none", "--label-map", "ham"];
+    place.refuse_usage(&mut place.latch(map), &["--label-map", "is not LABEL=CLASS"]);
 }
 
 #[test]
@@ -505,7 +531,7 @@ fn predict_judges_its_argument() {
         "the story was not dull but gripping .",
     ]));
     let line = answer.json();
-    assert_eq!(keys(&line), ["positive", "probability", "tokens", "trail"]);
+    assert_eq!(keys(&line), ["class", "probabilities", "probability", "tokens", "trail"]);
     let trail = line["trail"].as_array().unwrap();
     assert_eq!((trail.len() as u64, line["tokens"].as_u64()), (8, Some(8)), "{line}");
     assert_eq!(trail[7][1], line["probability"]);
@@ -704,4 +730,73 @@ fn png_size(bytes: &[u8]) -> (u32, u32) {
     // A filter byte a line, and four bytes a pixel.
     assert_eq!(pixels.len(), (1 + 4 * size.0 as usize) * size.1 as usize);
     size
+}
+
+/// The well-known collection of text messages, in small: unknown names of columns, empty ones behind them, words as labels.
+fn messages() -> String {
+    let rows = [
+        ("ham", "are you coming home, or do we eat without you"),
+        ("spam", "\"win a prize, call this number now\""),
+        ("ham", "see you there in ten minutes then"),
+        ("spam", "urgent you have won a holiday so claim it"),
+    ];
+    let row = |number: usize| {
+        let (label, text) = rows[number % 4];
+        let text = text.replace("home,", "home").replace("now\"", &format!("now {number}\""));
+        format!("{label},{},,,\n", if text.starts_with('"') { text } else { format!("{text} {number}") })
+    };
+    "v1,v2,,,\n".to_owned() + &(0..60).map(row).collect::<String>()
+}
+
+#[test]
+fn a_table_of_messages_with_words_as_labels_trains_as_it_is_and_says_what_was_read() {
+    let place = Place::with_data(20);
+    place.write("sms.csv", messages());
+    let model = ["--model", "text 60 > embedding 4 > gru 4", "--epochs", "1"];
+    let said = succeed(place.latch(["train", "--data", "sms.csv", "--out", "sms"]).args(model)).stdout;
+    assert!(
+        said.contains(
+            "read 60 texts, 2 classes (ham 30, spam 30), label column v1, text column v2; 54 train, 6 validation"
+        ),
+        "{said}"
+    );
+    succeed(&mut place.latch(["export", "--run", "sms", "--out", "sms.latch"]));
+    let line = succeed(&mut place.latch(["predict", "--image", "sms.latch", "--json", "win a prize"])).json();
+    let class = line["class"].as_str().unwrap();
+    assert!(class == "ham" || class == "spam", "{line}");
+    let sum: f64 = line["probabilities"].as_object().unwrap().values().map(|p| p.as_f64().unwrap()).sum();
+    assert!(
+        (sum - 1.0).abs() < 1e-6
+            && (line["probability"].as_f64().unwrap() - line["probabilities"]["spam"].as_f64().unwrap()).abs() < 1e-6,
+        "{line}"
+    );
+    let inspected = succeed(&mut place.latch(["inspect", "sms.latch"])).stdout;
+    assert!(inspected.contains("classes     ham, spam; the logit stands for spam\n"), "{inspected}");
+    // A run keeps where its labels are and what they are called.
+    place.write("renamed.csv", messages().replace("v1,v2", "kind,words"));
+    let columns = ["--label-column", "kind", "--text-column", "2", "--label-map", "ham=no,spam=yes"];
+    let train = ["train", "--data", "renamed.csv", "--out", "renamed"];
+    succeed(place.latch(train).args(columns).args(model));
+    succeed(&mut place.latch(["train", "--resume", "--out", "renamed"]));
+    let config: Value = serde_json::from_slice(&place.read("renamed/config.json")).unwrap();
+    assert_eq!(config["classes"], serde_json::json!(["no", "yes"]));
+    succeed(&mut place.latch(["export", "--run", "renamed", "--data", "renamed.csv", "--out", "renamed.latch"]));
+    // Two trainings with the same texts and classes by other names are the same training.
+    assert!(place.read("sms/best.network") == place.read("renamed/best.network"));
+}
+
+#[test]
+fn a_folder_with_a_validation_part_trains_with_it_and_the_training_data_is_no_validation_part() {
+    let place = Place::with_data(40);
+    let model = ["--model", "text 60 > embedding 4 > gru 4", "--epochs", "1"];
+    let said = succeed(place.latch(["train", "--data", "data", "--out", "folder"]).args(model)).stdout;
+    assert!(said.contains("; 32 train, 4 validation from "), "{said}");
+    let share =
+        succeed(place.latch(["train", "--data", "data", "--valid", "0.25", "--out", "share"]).args(model)).stdout;
+    assert!(share.contains("; 24 train, 8 validation\n"), "{share}");
+    std::fs::copy(place.file("data/train.tsv.gz"), place.file("copy.tsv.gz")).unwrap();
+    for valid in ["data/train.tsv.gz", "data/../data/train.tsv.gz", "copy.tsv.gz"] {
+        let train = ["train", "--data", "data", "--valid", valid, "--out", "same"];
+        support::refuse(&mut place.latch(train), &["--valid: ", "holds the texts that the network learns from"]);
+    }
 }

@@ -2,12 +2,12 @@
 //!
 //! | the image answers | a line's answer |
 //! | --- | --- |
-//! | one of two classes | `positive, 855 per mille (28033 of 32768)` |
-//! | one of several classes | `class 3` |
+//! | one of two classes | `spam, 855 per mille (28033 of 32768)` |
+//! | one of several classes | `sport` |
 //! | values | `values 3.141 -0.500` |
-//! | each token | a line a token: `film: class 3` or `film: values 3.141` |
+//! | each token | a line a token: `film: sport` or `film: values 3.141` |
 //!
-//! [`CLASSES`] gives the classes names.
+//! Classes have the names that the image gives them; in an image without names they are `class 0`, `class 1` and so on.
 //!
 //! The board is in `board.rs`. Text goes into the model as it comes, so that no line is too long. Nothing here formats, allocates or panics.
 #![no_std]
@@ -17,11 +17,9 @@ mod board;
 
 use board::{STATE_BYTES, Uart};
 use latch_engine::features::Feature;
+use latch_engine::image::Image;
 use latch_engine::image::header::AnswerKind;
 use latch_engine::{Error, Logit, Model, SelfTest, State, View, probability_q15};
-
-/// The names of the classes, in the order of their numbers. Where the model has another number of classes, it answers with their numbers.
-const CLASSES: &[&str] = &["negative", "positive"];
 
 #[board::entry]
 fn main() -> ! {
@@ -57,17 +55,17 @@ fn judge_lines(uart: &mut Uart, state: &mut State<STATE_BYTES>) -> Result<(), &'
         };
         for piece in bytes.split_inclusive(|&byte| is_end(byte)) {
             if model.answer().each_step {
-                session.push_bytes_each(piece, |stream, token| answer_token(uart, stream, token));
+                session.push_bytes_each(piece, |stream, token| answer_token(uart, &image, stream, token));
             } else {
                 session.push_bytes(piece);
             }
             has_text |= piece.iter().any(|&byte| !is_end(byte));
             if has_text && piece.iter().any(|&byte| is_end(byte)) {
                 if model.answer().each_step {
-                    session.finish_each(|stream, token| answer_token(uart, stream, token));
+                    session.finish_each(|stream, token| answer_token(uart, &image, stream, token));
                 } else {
                     session.finish();
-                    answer(uart, &mut session);
+                    answer(uart, &image, &mut session);
                     uart.write(b"\r\n");
                 }
                 session.reset();
@@ -83,15 +81,15 @@ fn is_end(byte: u8) -> bool {
 }
 
 /// The answer to a token.
-fn answer_token(uart: &mut Uart, stream: &mut View<'_, '_, '_>, token: &[u8]) {
+fn answer_token(uart: &mut Uart, image: &Image<'_>, stream: &mut View<'_, '_, '_>, token: &[u8]) {
     uart.write(token);
     uart.write(b": ");
-    answer(uart, stream);
+    answer(uart, image, stream);
     uart.write(b"\r\n");
 }
 
 /// The answer of the stream as it stands.
-fn answer(uart: &mut Uart, stream: &mut View<'_, '_, '_>) {
+fn answer(uart: &mut Uart, image: &Image<'_>, stream: &mut View<'_, '_, '_>) {
     let outputs = usize::from(stream.model().outputs());
     if stream.model().answer().kind == AnswerKind::Values {
         uart.write(b"values");
@@ -103,7 +101,7 @@ fn answer(uart: &mut Uart, stream: &mut View<'_, '_, '_>) {
         let logit = stream.output();
         let positive = u32::from(probability_q15(logit)); // in 32768ths
         let probability = if logit.is_positive() { positive } else { (1 << 15) - positive };
-        write_class(uart, usize::from(logit.is_positive()), 2);
+        write_class(uart, image, usize::from(logit.is_positive()));
         uart.write(b", ");
         write_number(uart, (probability * 1000 + (1 << 14)) >> 15);
         uart.write(b" per mille (");
@@ -118,15 +116,15 @@ fn answer(uart: &mut Uart, stream: &mut View<'_, '_, '_>) {
                 (best, largest) = (output, logit);
             }
         }
-        write_class(uart, best, outputs);
+        write_class(uart, image, best);
     }
 }
 
-/// The name of one of so many classes, or its number.
-fn write_class(uart: &mut Uart, class: usize, classes: usize) {
-    match CLASSES.get(class) {
-        Some(name) if CLASSES.len() == classes => uart.write(name.as_bytes()),
-        _ => {
+/// The name of a class, or its number where the image has no names.
+fn write_class(uart: &mut Uart, image: &Image<'_>, class: usize) {
+    match image.class_names().nth(class) {
+        Some(name) => uart.write(name.as_bytes()),
+        None => {
             uart.write(b"class ");
             write_number(uart, class as u32);
         }

@@ -6,17 +6,19 @@
 //!
 //! | path | what it holds |
 //! | --- | --- |
-//! | a folder with `pos/` and `neg/` | one review a file, `*.txt`; negative ones first, each in the order of their file names |
+//! | a folder with `pos/` and `neg/`, or `positive/` and `negative/` | one review a file, `*.txt`; negative ones first, each in the order of their file names |
 //! | a folder with `train/` and `test/` | two such folders, as published for the IMDb set; the [`Part`] picks one; `unsup/` is ignored |
 //! | a folder with `train.tsv.gz`, … | one file a part in any format below, as `latch data` writes them; the [`Part`] picks one |
-//! | `.tsv` | `label<TAB>text`, one example a line |
-//! | `.csv` | a column `label` or `sentiment` and a column `text` or `review`; without a header: a label and a text |
-//! | `.jsonl`, `.ndjson` | `{"label": 1, "text": "…"}`, one object a line |
+//! | `.tsv` | `label<TAB>text` or `text<TAB>label`, one example a line; or a table with a header |
+//! | `.csv` | a table: a column of labels and a column of texts, found by their names, by `--label-column` and `--text-column`, or by their content |
+//! | `.jsonl`, `.ndjson` | `{"label": "…", "text": "…"}`, one object a line |
+//! | any other name | what the content says |
 //! | any of these with `.gz` | the same, compressed |
 //!
-//! A label is 0, `neg` or `negative`, or else 1, `pos` or `positive`, in upper or lower case; [`open_for`] reads those of every other
-//! [`Task`]: one of several classes, a value, or one of them for each token (`{"tokens": ["…"], "labels": [0]}`, `{"text": "…", "labels": [0]}`,
-//! or labels with spaces between them in a table). Text is UTF-8, and is brought into Unicode's form NFC ([`crate::composed`]); a byte-order mark at
+//! A label is a word. The classes of a [`Task`] are collected from the labels and sorted, by their numbers where all are numbers and else by their
+//! characters; class `k` is the `k`-th of them. Of two classes the second is the one that a single logit stands for. Other tasks have a number a text, or
+//! one label for each token (`{"tokens": ["…"], "labels": ["…"]}`, or labels with spaces between them in a table). Text is UTF-8, and is brought into
+//! Unicode's form NFC ([`crate::composed`]); a byte-order mark at
 //! the start, CRLF line ends and blank lines are tolerated. Texts without a word are tolerated up to one in a hundred, or three in a
 //! smaller set. A line, or a CSV record, may have [`MAX_LINE`] bytes, and the examples that are kept [`memory_limit`].
 //!
@@ -24,6 +26,7 @@
 
 mod acl_imdb;
 pub mod built_in;
+mod classes;
 mod csv;
 pub mod fetch;
 mod formats;
@@ -31,6 +34,7 @@ mod json_lines;
 mod label;
 mod lines;
 mod split;
+mod table;
 mod tsv;
 
 use std::fmt::{self, Write as _};
@@ -43,20 +47,28 @@ use sha2::{Digest, Sha256};
 
 use crate::composed::into_composed;
 use crate::error::fault;
+use classes::Coder;
+pub use classes::{Columns, MAX_NAME, Reading, list, numbered};
 pub use label::{Label, Labels, MAX_CLASSES, Task};
 pub use lines::MAX_LINE;
 pub use tsv::{stage_tsv_gz, write_tsv_gz};
 
-/// The number of classes of a verdict: 0 is negative, 1 is positive.
+/// The fewest classes of a task.
 pub const CLASSES: usize = 2;
 
-/// One labelled text. Its label is a class, below [`CLASSES`], where no other type is named: 0 is negative, 1 is positive.
+/// One labelled text. Its label is the number of a class where no other type is named.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Example<L = u32> {
     /// The label.
     pub label: L,
     /// The text in Unicode's form NFC, without the end of its line.
     pub text: String,
+}
+
+/// An example as it stands in a file.
+struct Row {
+    label: String,
+    text: String,
 }
 
 /// The part of a data set that is published in parts.
@@ -78,6 +90,15 @@ impl Part {
             Self::Train => "train",
             Self::Valid => "valid",
             Self::Test => "test",
+        }
+    }
+
+    /// Names that files and folders of the part have, the usual one first.
+    fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Train => &["train"],
+            Self::Valid => &["valid", "validation", "val", "dev"],
+            Self::Test => &["test"],
         }
     }
 }
@@ -123,7 +144,21 @@ fn in_units(bytes: u64) -> String {
     }
 }
 
-/// Streams the examples of `path`, in the order of the source; `part` picks one where `path` is a folder with several.
+/// The file or folder that `path` means for `part`: itself, or the part of a folder with several.
+///
+/// # Errors
+/// A [`Fault`](crate::error::Fault) if it cannot be read or has no such part.
+pub fn locate(path: &Path, part: Part) -> Result<PathBuf> {
+    formats::locate(path, part)
+}
+
+/// Whether `path` is a folder in which `part` is a file or folder of its own.
+#[must_use]
+pub fn has_part(path: &Path, part: Part) -> bool {
+    formats::has_part(path, part)
+}
+
+/// Streams the texts of `path` with the numbers of their classes, in the order of the source; `part` picks one where `path` is a folder with several.
 ///
 /// Only one example is held at a time, besides the list of file names of a folder. After the last example the stream reports what can
 /// be known only then: that there was none, that only one class occurred (in a part to learn from: a test part may have one), or that too many
@@ -133,24 +168,25 @@ fn in_units(bytes: u64) -> String {
 /// A [`Fault`](crate::error::Fault) if `path` cannot be read or its format is unknown; the stream itself yields one for the first
 /// line that is wrong, and ends there.
 pub fn open(path: &Path, part: Part) -> Result<Examples> {
-    open_for(path, part, Task::Verdict)
+    open_for(path, part, &Reading::default())
 }
 
-/// As [`open`], with labels of any task.
+/// As [`open`], with labels of any task. Classes that are not known beforehand are numbered in the order in which they first occur;
+/// [`Dataset::load_for`] sorts them.
 ///
 /// # Errors
 /// As [`open`].
-pub fn open_for<L: Labels>(path: &Path, part: Part, task: Task) -> Result<Examples<L>> {
+pub fn open_for<L: Labels>(path: &Path, part: Part, reading: &Reading) -> Result<Examples<L>> {
     let file = formats::locate(path, part)?;
-    let source = formats::open(&file, task)?;
+    let source = formats::open(&file, reading)?;
     let seen = Seen { texts: 0, empty: 0, labels: 0, range: None };
-    Ok(Examples { source, task, part, path: file, seen, ended: false, label: PhantomData })
+    Ok(Examples { source, coder: Coder::new(reading), part, path: file, seen, ended: false, label: PhantomData })
 }
 
 /// The stream of examples that [`open`] returns.
 pub struct Examples<L = u32> {
     source: Box<dyn Source>,
-    task: Task,
+    coder: Coder,
     part: Part,
     path: PathBuf,
     seen: Seen,
@@ -159,9 +195,12 @@ pub struct Examples<L = u32> {
 }
 
 /// A reader of one format.
-trait Source: Iterator<Item = Result<Example<Label>>> + Send {
+trait Source: Iterator<Item = Result<Row>> + Send {
     /// The place of the example that came last: `path:line`, or the path of a file with one text.
     fn place(&self) -> String;
+
+    /// Where labels and texts were found, in words.
+    fn layout(&self) -> &str;
 }
 
 /// What a stream has brought.
@@ -191,12 +230,12 @@ impl<L> Examples<L> {
             && low == high
             && self.part != Part::Test
         {
-            let (problem, remedy) = if self.task == Task::Verdict {
-                let name = ["negative", "positive"][usize::from(low > 0.0)];
-                (format!("all {total} examples have the label {low} ({name})"), "add examples of the other class")
-            } else {
-                (format!("all {labels} labels are {low}"), "add examples with other labels")
+            let label = match self.coder.names.get(low as usize) {
+                Some(name) if !self.coder.task().has_values() => quoted(name),
+                _ => low.to_string(),
             };
+            let problem = format!("all {labels} labels are {label}");
+            let remedy = "add examples with other labels, or name another column with --label-column";
             return Err(fault(place, problem, remedy).into());
         }
         if empty > (total / 100).max(3) {
@@ -219,16 +258,23 @@ impl<L: Labels> Iterator for Examples<L> {
             return None;
         }
         match self.source.next() {
-            Some(Ok(example)) => {
+            Some(Ok(Row { label, text })) => {
+                let label = match self.coder.label(&label, &text, || self.source.place()) {
+                    Ok(label) => label,
+                    Err(error) => {
+                        self.ended = true;
+                        return Some(Err(error));
+                    }
+                };
                 let seen = &mut self.seen;
                 seen.texts += 1;
-                seen.empty += u64::from(example.text.trim().is_empty());
-                for &label in example.label.numbers().iter() {
+                seen.empty += u64::from(text.trim().is_empty());
+                for &label in label.numbers().iter() {
                     let (low, high) = seen.range.unwrap_or((label, label));
                     seen.range = Some((low.min(label), high.max(label)));
                     seen.labels += 1;
                 }
-                Some(Ok(Example { label: example.label.into(), text: into_composed(example.text) }))
+                Some(Ok(Example { label: label.into(), text: into_composed(text) }))
             }
             Some(Err(error)) => {
                 self.ended = true;
@@ -251,6 +297,10 @@ pub struct Dataset<L = u32> {
     pub sha256: String,
     /// What to call it: the file's or folder's name without its extension.
     pub name: String,
+    /// The names of the classes in the order of their numbers; empty of numbers, and where nobody has named them.
+    pub classes: Vec<String>,
+    /// Where labels and texts were found, in words; empty where they come from no file.
+    pub layout: String,
 }
 
 impl<L: Labels> Dataset<L> {
@@ -267,23 +317,35 @@ impl<L: Labels> Dataset<L> {
             digest.update((example.text.len() as u64).to_le_bytes());
             digest.update(&example.text);
         }
-        Self { examples, sha256: hex(&digest.finalize()), name: name.into() }
+        Self {
+            examples,
+            sha256: hex(&digest.finalize()),
+            name: name.into(),
+            classes: Vec::new(),
+            layout: String::new(),
+        }
     }
 
-    /// Loads all examples of `path` with the labels of a task; of a folder with several parts, `part`.
+    /// The same with names for its classes.
+    #[must_use]
+    pub fn named<S: Into<String>>(self, classes: impl IntoIterator<Item = S>) -> Self {
+        Self { classes: classes.into_iter().map(Into::into).collect(), ..self }
+    }
+
+    /// Loads all examples of `path`, with the classes that are known or else with those that occur; of a folder with several parts, `part`.
     ///
     /// # Errors
-    /// As [`open`] and its stream.
-    pub fn load_for(path: &Path, part: Part, task: Task) -> Result<Self> {
-        Self::load_within(path, part, task, memory_limit())
+    /// As [`open`] and its stream; a [`Fault`](crate::error::Fault) also names a label of the map that no example of a part to train on has.
+    pub fn load_for(path: &Path, part: Part, reading: &Reading) -> Result<Self> {
+        Self::load_within(path, part, reading, memory_limit())
     }
 
     /// As [`Dataset::load_for`], with examples of at most `most` bytes in memory, in place of [`memory_limit`].
     ///
     /// # Errors
     /// As [`Dataset::load_for`]; a [`Fault`](crate::error::Fault) names the line whose example is one too many.
-    pub fn load_within(path: &Path, part: Part, task: Task, most: u64) -> Result<Self> {
-        let mut stream = open_for(path, part, task)?;
+    pub fn load_within(path: &Path, part: Part, reading: &Reading, most: u64) -> Result<Self> {
+        let mut stream = open_for(path, part, reading)?;
         let (mut examples, mut kept) = (Vec::new(), 0);
         while let Some(example) = stream.next() {
             let example: Example<L> = example?;
@@ -299,31 +361,19 @@ impl<L: Labels> Dataset<L> {
             }
             examples.push(example);
         }
-        Ok(Self::new(formats::name(path), examples))
-    }
-
-    /// The task with as many classes as the examples have, where it leaves that to them.
-    ///
-    /// # Errors
-    /// A [`Fault`](crate::error::Fault) if a class between 0 and the largest has no example.
-    pub fn resolve(&self, task: Task) -> Result<Task> {
-        let (Task::Classes(0) | Task::Tags(0)) = task else { return Ok(task) };
-        let mut seen = [false; MAX_CLASSES as usize];
-        for example in &self.examples {
-            for &class in example.label.numbers().iter() {
-                seen[class as usize] = true;
-            }
+        if let Some(label) = stream.coder.unused()
+            && part == Part::Train
+        {
+            let (place, names) = (path.display(), list(&stream.coder.names));
+            let problem = format!("no label of {place} is {}; its classes are {names}", quoted(label));
+            return Err(fault("--label-map", problem, "correct the label's name, or leave it out").into());
         }
-        let classes = seen.iter().rposition(|&seen| seen).map_or(0, |last| last + 1);
-        match seen[..classes].iter().position(|&seen| !seen) {
-            None => Ok(task.with_classes(classes as u32)),
-            Some(class) => Err(fault(
-                &self.name,
-                format!("the largest class is {}, and no example has class {class}", classes - 1),
-                "number the classes from 0 without a gap, or say how many there are by --classes",
-            )
-            .into()),
+        let numbers = stream.coder.sort();
+        if !reading.task.has_values() {
+            examples.iter_mut().for_each(|example| example.label.renumber(&numbers));
         }
+        let layout = stream.source.layout().to_owned();
+        Ok(Self { layout, ..Self::new(formats::name(path), examples).named(stream.coder.names) })
     }
 
     /// The number of examples of each class, at least [`CLASSES`] numbers.
@@ -347,7 +397,7 @@ impl Dataset {
     /// # Errors
     /// As [`open`] and its stream.
     pub fn load_part(path: &Path, part: Part) -> Result<Self> {
-        Self::load_for(path, part, Task::Verdict)
+        Self::load_for(path, part, &Reading::default())
     }
 }
 
@@ -442,8 +492,8 @@ mod tests {
     #[test]
     fn a_file_with_one_class_is_a_fault_that_names_the_class() {
         let message = fault_of("a.tsv", b"1\tgood\n1\tfine\n");
-        assert!(message.contains("all 2 examples have the label 1 (positive)"), "{message}");
-        assert!(fault_of("a.tsv", b"0\tbad\n").contains("0 (negative)"));
+        assert!(message.contains("all 2 labels are \"1\""), "{message}");
+        assert!(fault_of("a.tsv", b"ham\tbad\n").contains("all 1 labels are \"ham\""));
     }
 
     #[test]
@@ -466,16 +516,6 @@ mod tests {
     }
 
     #[test]
-    fn labels_are_known_by_number_and_by_word() {
-        for (word, label) in [("0", 0), (" Neg", 0), ("NEGATIVE", 0), ("1", 1), ("pos ", 1), ("Positive", 1)] {
-            assert_eq!(label::class_named(word), Some(label), "{word}");
-        }
-        for word in ["", "2", "-1", "1.0", "good", "negativ", "00"] {
-            assert_eq!(label::class_named(word), None, "{word}");
-        }
-    }
-
-    #[test]
     fn a_message_shows_a_long_or_odd_label_shortened_and_escaped() {
         let text = format!("0\tbad\n\x1b[2J{}\tx\n", "y".repeat(1000));
         let message = fault_of("a.tsv", text.as_bytes());
@@ -487,7 +527,7 @@ mod tests {
     fn a_stream_ends_after_its_first_fault() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.tsv");
-        fs::write(&path, "0\tbad\nx\ty\n1\tgood\n").unwrap();
+        fs::write(&path, "0\tbad\n\ty\n1\tgood\n").unwrap();
         let mut stream = open(&path, Part::Train).unwrap();
         assert!(stream.next().unwrap().is_ok());
         assert!(stream.next().unwrap().is_err());
@@ -499,7 +539,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.tsv");
         fs::write(&path, format!("0\tbad\n{}", "1\tx\n".repeat(100_000))).unwrap();
-        let load = |most| Dataset::<u32>::load_within(&path, Part::Train, Task::Verdict, most);
+        let load = |most| Dataset::<u32>::load_within(&path, Part::Train, &Reading::default(), most);
         assert_eq!(load(MEMORY_LIMIT).unwrap().examples.len(), 100_001);
         let error = load(1 << 20).unwrap_err();
         assert_eq!(exit_code(&error), 2);
@@ -519,52 +559,49 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.tsv");
         fs::write(&path, format!("0 1\ta b\n{}\t{}\n", "1 ".repeat(10_000), "a ".repeat(10_000))).unwrap();
-        let load = |most| Dataset::<Label>::load_within(&path, Part::Train, Task::Tags(2), most);
+        let load = |most| Dataset::<Label>::load_within(&path, Part::Train, &Reading::of(Task::Tag(0)), most);
         assert!(load(100_000).is_ok());
         let error = load(50_000).unwrap_err();
         assert!(error.to_string().contains("a.tsv:2: "), "{error}");
     }
 
     #[test]
-    fn labels_as_other_tools_write_them_are_right_or_refused_with_a_sentence() {
+    fn labels_as_other_tools_write_them_become_classes() {
         let folder = tempfile::tempdir().unwrap();
-        let load = |labels: &[&str], task| {
+        let load = |labels: &[&str]| {
             let path = folder.path().join("a.tsv");
             let rows: String = labels.iter().enumerate().map(|(row, label)| format!("{label}\ttext {row}\n")).collect();
             fs::write(&path, rows).unwrap();
-            let set = Dataset::<u32>::load_for(&path, Part::Train, task)?;
-            Ok((set.resolve(task)?, set.examples.iter().map(|example| example.label).collect::<Vec<_>>()))
+            let set = Dataset::<u32>::load(&path).unwrap();
+            (set.classes.join(" "), set.examples.iter().map(|example| example.label).collect::<Vec<_>>())
         };
-        let refusal = |labels: &[&str], task| {
-            let error: anyhow::Error = load(labels, task).unwrap_err();
-            assert_eq!(exit_code(&error), 2);
-            error.to_string()
-        };
-        let open = Task::Classes(0);
         // Whole numbers with a point, as a table with gaps has them.
-        assert_eq!(load(&["0.0", "1.0"], Task::Verdict).unwrap().1, [0, 1]);
-        assert_eq!(load(&["0", "3.0", "1.0", "2"], open).unwrap(), (Task::Classes(4), vec![0, 3, 1, 2]));
+        assert_eq!(load(&["0.0", "1.0"]), ("0 1".into(), vec![0, 1]));
+        assert_eq!(load(&["0", "3.0", "1.0", "2"]), ("0 1 2 3".into(), vec![0, 3, 1, 2]));
+        // Classes that begin at 1, leave one out, or are negative.
+        assert_eq!(load(&["5", "1", "3"]), ("1 3 5".into(), vec![2, 0, 1]));
+        assert_eq!(load(&["1", "-1"]), ("-1 1".into(), vec![1, 0]));
+        assert_eq!(load(&["spam", "ham ", " spam"]), ("ham spam".into(), vec![1, 0, 1]));
+        assert_eq!(load(&["True", "False"]), ("False True".into(), vec![1, 0]));
+        assert_eq!(load(&["Positive ", "neg"]), ("Positive neg".into(), vec![0, 1]));
+    }
+
+    #[test]
+    fn a_label_of_the_map_that_never_occurs_is_a_fault() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.csv");
+        fs::write(&path, "ham,a\nspam,b\n").unwrap();
+        let load = |map: &str, part| {
+            let columns = Columns { map: Columns::parse_map(map).unwrap(), ..Columns::default() };
+            Dataset::<u32>::load_for(&path, part, &Reading::default().within(columns))
+        };
+        assert_eq!(load("ham=no,spam=yes", Part::Train).unwrap().classes, ["no", "yes"]);
+        assert!(load("hma=no", Part::Test).is_ok());
+        let message = load("hma=no", Part::Train).unwrap_err().to_string();
         assert!(
-            refusal(&["0", "1.5"], open).contains("a.tsv:2: the label \"1.5\" is no class; number the classes from 0")
-        );
-        // Classes that begin at 1, or leave one out.
-        let message = refusal(&["1", "2", "3"], open);
-        assert!(
-            message.contains("the largest class is 3, and no example has class 0; number the classes from 0"),
+            message.contains("--label-map: no label of ") && message.contains("is \"hma\"; its classes are ham, spam"),
             "{message}"
         );
-        assert!(refusal(&["0", "2"], open).contains("no example has class 1"));
-        assert!(refusal(&["1", "2"], Task::Verdict).contains("a.tsv:2: the label \"2\" is unknown; write 0"));
-        // Negative ones, and a class that the training part does not have.
-        assert!(refusal(&["-1", "1"], Task::Verdict).contains("a.tsv:1: the label \"-1\" is unknown"));
-        assert!(refusal(&["0", "-1"], open).contains("a.tsv:2: the label \"-1\" is no class"));
-        let message = refusal(&["0", "1", "3"], Task::Classes(3));
-        assert!(
-            message.contains("a.tsv:3: the label \"3\" is no class") && message.contains("from 0 to 2"),
-            "{message}"
-        );
-        // A class that occurs once.
-        assert_eq!(load(&["0", "0", "1", "1", "2"], open).unwrap().0, Task::Classes(3));
     }
 
     #[test]

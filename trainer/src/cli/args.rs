@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use latch_engine::input::text::Tokens as Units;
 
 use crate::config::Valid;
+use crate::dataset::{Part, has_part};
 use crate::search::candidates::Budget;
 
 /// `--units`.
@@ -69,6 +70,18 @@ impl ValidArg {
             Valid::Path(path) => Valid::Path(absolute(&path)),
             share => share,
         }
+    }
+}
+
+/// The validation part where none is asked for: the data's own, or this share of it.
+const VALID: f64 = 0.1;
+
+/// The validation part that was asked for; else the data's own where it is a folder that has one, else a tenth of the data.
+pub(super) fn valid_of(asked: Option<&ValidArg>, data: &Path) -> Valid {
+    match asked {
+        Some(asked) => asked.clone().absolute(),
+        None if has_part(data, Part::Valid) => Valid::Path(absolute(data)),
+        None => Valid::Fraction(VALID),
     }
 }
 

@@ -20,7 +20,7 @@ const FRACTIONS: [f64; 3] = [0.8, 0.1, 0.1];
 
 /// Put a data set into a folder, divided into three parts.
 ///
-/// Writes train.tsv.gz, valid.tsv.gz and test.tsv.gz (80, 10 and 10 percent; one label<TAB>text a line, 0 negative, 1 positive). No
+/// Writes train.tsv.gz, valid.tsv.gz and test.tsv.gz (80, 10 and 10 percent; one label<TAB>text a line, the label negative or positive). No
 /// text is in two parts. The same seed gives the same files.
 #[derive(Debug, Clone, Parser)]
 #[command(after_help = "Examples:
@@ -78,7 +78,7 @@ fn run_to(args: &Args, out: &mut dyn Write) -> Result<()> {
     let staged: Vec<Staged> = parts
         .iter()
         .zip([Part::Train, Part::Valid, Part::Test])
-        .map(|(part, kind)| stage_tsv_gz(&args.out.join(format!("{kind}.tsv.gz")), &part.examples))
+        .map(|(part, kind)| stage_tsv_gz(&args.out.join(format!("{kind}.tsv.gz")), &part.classes, &part.examples))
         .collect::<Result<_>>()?;
     for file in staged {
         file.keep()?;
@@ -106,7 +106,7 @@ fn load(args: &Args) -> Result<Dataset> {
     match args.source {
         Source::BuiltIn => {
             let examples = built_in::generate(args.seed, count.unwrap_or(BUILT_IN_EXAMPLES));
-            Ok(Dataset::new("built-in", examples))
+            Ok(Dataset::new("built-in", examples).named(built_in::CLASSES))
         }
         Source::Imdb => {
             let path = match fetch::imdb()? {
@@ -120,7 +120,7 @@ fn load(args: &Args) -> Result<Dataset> {
                     .into());
                 }
             };
-            let set = Dataset::load(&path)?;
+            let set = fetch::load(&path)?;
             match count {
                 Some(count) => set.sample(args.seed, count),
                 None => Ok(set),

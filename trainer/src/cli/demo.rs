@@ -13,12 +13,12 @@ use super::output::{print_json, say as say_to};
 use super::train::terminal::Terminal;
 use super::waiting::Waiting;
 use crate::config::Storage;
-use crate::dataset::{Dataset, Part};
+use crate::dataset::{Dataset, Part, Reading, built_in};
 use crate::demo::{
     DEMO_BOARD, HELD_OUT_TEXTS, PRECISIONS, Prepared, Program, free_folder, job, next_commands, prepare, simulate,
 };
 use crate::error::{Fault, fault};
-use crate::evaluate::state_for;
+use crate::evaluate::{classes_of, state_for};
 use crate::export::judged::judge as judge_image;
 use crate::export::{Export, Trained};
 use crate::files::{create_folder, write_atomically};
@@ -84,7 +84,8 @@ pub fn run(args: Args) -> Result<()> {
     ));
 
     let waiting = Waiting::new("3. quantize and pack: making the images and testing them");
-    let test = Dataset::load_part(&folder, Part::Test)?;
+    let reading = Reading::default().among(&built_in::CLASSES.map(String::from));
+    let test = Dataset::load_for(&folder, Part::Test, &reading)?;
     let trained = Trained::read(&run)?;
     let export = Export::of(trained.source(), true)?;
     let candidates = PRECISIONS
@@ -156,11 +157,11 @@ fn refuse(folder: &Path, run: &RunFolder) -> Result<(), Fault> {
 fn judge_texts(image: &[u8], texts: &[String], say: &dyn Fn(std::fmt::Arguments<'_>)) -> Result<()> {
     say(format_args!("5. judge by the int8 image; after each token the probability of positive"));
     let image = Image::open(image)?;
-    let model = Model::new(&image);
+    let (model, classes) = (Model::new(&image), classes_of(&image));
     let mut state = state_for(&model);
     let mut session = model.session_in(&mut state)?;
     for text in texts {
-        let verdict = judge(&mut session, text);
+        let verdict = judge(&mut session, &classes, text);
         say(format_args!("\n  \"{text}\"\n  {}\n{}", sentence(&verdict), trail(&verdict)));
     }
     Ok(())

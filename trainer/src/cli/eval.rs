@@ -10,14 +10,16 @@ use latch_engine::Model;
 use serde::Serialize;
 
 use self::plot::Plot;
+use super::columns::ColumnArgs;
 use super::export::words::early_words;
 use super::output::{answer, print_json};
-use crate::dataset::{self, Dataset, Label, Part, Task};
+use crate::dataset::{self, Dataset, Label, Part};
 use crate::early::{self, EarlyReport};
 use crate::error::fault;
-use crate::evaluate::{Errors, Evaluation, evaluate_stream, open_image, read_image, task_of};
+use crate::evaluate::{Errors, Evaluation, evaluate_stream, open_image, read_image, reading_of};
 use crate::metrics::BINS;
 use crate::report::table;
+use crate::shown::shown;
 
 /// Judge an image on labelled texts: accuracy, log loss, calibration, confusion, ROC AUC, or the errors of values; time per token.
 #[derive(Debug, clap::Args)]
@@ -28,9 +30,11 @@ pub struct Args {
     /// File of the image
     #[arg(long)]
     image: PathBuf,
-    /// Texts with labels of the image's task: an aclImdb folder (its test part), or .tsv, .csv, .jsonl, each also .gz
+    /// Texts with labels of the image's task, as `latch train` takes them; of a folder with several parts, the test part
     #[arg(long)]
     data: PathBuf,
+    #[command(flatten)]
+    columns: ColumnArgs,
     /// Draw confidence against accuracy into this file: .svg or .png
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
@@ -67,6 +71,8 @@ enum Judgement<'a> {
         calibration_error: f64,
         #[serde(skip_serializing_if = "Option::is_none")]
         auc: Option<f64>,
+        /// The names of the classes, in the order of the confusion's rows and columns.
+        classes: &'a [String],
         confusion: &'a [Vec<u64>],
     },
     Values(Errors),
@@ -81,7 +87,8 @@ pub fn run(args: Args) -> Result<()> {
     let bytes = read_image(&args.image)?;
     let image = open_image(&bytes, &args.image)?;
     let model = Model::new(&image);
-    let task = task_of(&model);
+    let reading = reading_of(&image, args.columns.columns());
+    let (task, classes) = (reading.task, &reading.classes);
     if plot.is_some() && task.has_values() {
         return Err(fault("--plot", "values have no confidence to plot", "leave it out for this image").into());
     }
@@ -90,12 +97,12 @@ pub fn run(args: Args) -> Result<()> {
             let remedy = "export it with --early-error";
             return Err(fault(args.image.display(), "the image has no thresholds of an early answer", remedy).into());
         }
-        let texts = Dataset::<Label>::load_for(&args.data, Part::Test, task)?;
+        let texts = Dataset::<Label>::load_for(&args.data, Part::Test, &reading)?;
         Some(early::report(&model, &texts.examples)?)
     } else {
         None
     };
-    let result = evaluate_stream(&model, dataset::open_for::<Label>(&args.data, Part::Test, task)?)?;
+    let result = evaluate_stream(&model, dataset::open_for::<Label>(&args.data, Part::Test, &reading)?)?;
     if let Some(plot) = plot {
         plot.write(&result)?;
     }
@@ -103,14 +110,14 @@ pub fn run(args: Args) -> Result<()> {
     let things = if task.each_step() { "labelled tokens" } else { "texts" };
     let (n, precision) = (result.n, image.description().precision_name());
     writeln!(text, "{n} {things}, {} tokens read, {precision} on backend {}", result.tokens, model.backend().name())?;
-    judgement(&mut text, &result)?;
+    judgement(&mut text, &result, classes)?;
     writeln!(text, "time          {:.0} ns per token (text in, state moved on)", result.ns_per_token)?;
     writeln!(text, "image         {} bytes, {} bytes of RAM a stream", image.len(), model.state_bytes())?;
     if let Some(early) = &early {
         writeln!(text, "{}", early_words(early, "of these"))?;
     }
     if !result.confusion.is_empty() {
-        write!(text, "\n{}", confusion(&result.confusion, task))?;
+        write!(text, "\n{}", confusion(&result.confusion, classes))?;
     }
     answer(args.json, format_args!("{}", text.trim_end()))?;
     if args.json {
@@ -121,6 +128,7 @@ pub fn run(args: Args) -> Result<()> {
                 brier: result.reliability.brier,
                 calibration_error: result.reliability.calibration_error,
                 auc: result.auc,
+                classes,
                 confusion: &result.confusion,
             },
         };
@@ -140,7 +148,7 @@ pub fn run(args: Args) -> Result<()> {
 }
 
 /// The figures of classes or of values.
-fn judgement(text: &mut String, result: &Evaluation) -> Result<()> {
+fn judgement(text: &mut String, result: &Evaluation, classes: &[String]) -> Result<()> {
     if let Some(Errors { rmse, mae }) = result.errors {
         writeln!(text, "RMSE          {rmse:.4}")?;
         writeln!(text, "MAE           {mae:.4}")?;
@@ -163,6 +171,7 @@ fn judgement(text: &mut String, result: &Evaluation) -> Result<()> {
     }
     if let Some(label) = only_label(result) {
         let auc = if result.outputs == 1 { " ROC AUC is not defined, and" } else { "" };
+        let label = &classes[label as usize];
         writeln!(text, "one class     all labels are {label}:{auc} the accuracy is that of this class alone")?;
     }
     Ok(())
@@ -174,11 +183,8 @@ fn only_label(result: &Evaluation) -> Option<f32> {
 }
 
 /// Labels against verdicts.
-fn confusion(counts: &[Vec<u64>], task: Task) -> String {
-    let name = |class: usize| match task {
-        Task::Verdict => ["negative", "positive"][class].to_owned(),
-        _ => class.to_string(),
-    };
+fn confusion(counts: &[Vec<u64>], classes: &[String]) -> String {
+    let name = |class: usize| shown(&classes[class]).into_owned();
     let heading = std::iter::once("label \\ verdict".to_owned()).chain((0..counts.len()).map(name)).collect();
     let row = |(class, row): (usize, &Vec<u64>)| {
         std::iter::once(name(class)).chain(row.iter().map(u64::to_string)).collect::<Vec<_>>()

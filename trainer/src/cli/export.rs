@@ -10,6 +10,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use super::args::{parse_bytes, parse_share};
+use super::columns::ColumnArgs;
 use super::output::{answer, print_json, say};
 use crate::config::Storage;
 use crate::early::EarlyReport;
@@ -61,6 +62,8 @@ pub struct Args {
     /// Labelled texts to report on, in place of the run's validation part
     #[arg(long)]
     data: Option<PathBuf>,
+    #[command(flatten)]
+    columns: ColumnArgs,
     /// Print one line of JSON
     #[arg(long)]
     json: bool,
@@ -123,6 +126,7 @@ pub fn run(args: Args) -> Result<()> {
         calibrate: !args.no_calibrate,
         early_error: args.early_error,
         data: args.data.clone(),
+        columns: args.columns.asked(),
     };
     let exported = export(&run, &folder, &options)?;
     write_atomically(&args.out, |out| Ok(out.write_all(&exported.chosen().made.bytes)?))?;

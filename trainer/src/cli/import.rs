@@ -1,11 +1,12 @@
 //! `latch import`: from a safetensors file of another framework to a run folder.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde::Serialize;
 
-use super::args::{ValidArg, absolute};
+use super::args::{ValidArg, absolute, valid_of};
+use super::columns::ColumnArgs;
 use super::output::{answer, print_json, warn};
 use crate::config::chain::Pooling;
 use crate::runs::folder::RunFolder;
@@ -28,12 +29,14 @@ pub struct Args {
     /// Pooling before the head; needed if the metadata does not name it
     #[arg(long, value_enum)]
     pooling: Option<Pooling>,
-    /// Labelled texts that it was trained on: a folder, or .tsv, .csv, .jsonl, each also .gz
+    /// Labelled texts that it was trained on, as `latch train` takes them
     #[arg(long)]
     data: Option<PathBuf>,
-    /// Validation part: a path, or the share of the data to set apart
-    #[arg(long, default_value = "0.1", requires = "data")]
-    valid: ValidArg,
+    #[command(flatten)]
+    columns: ColumnArgs,
+    /// Validation part: a path, or the share of the data to set apart [default: the folder's own, else 0.1]
+    #[arg(long, requires = "data")]
+    valid: Option<ValidArg>,
     /// Folder of the run
     #[arg(long)]
     out: PathBuf,
@@ -70,7 +73,8 @@ pub fn run(args: Args) -> Result<()> {
             vocabulary: args.vocabulary.as_deref(),
             pooling: args.pooling,
             data: args.data.as_deref().map(absolute),
-            valid: args.valid.absolute(),
+            valid: valid_of(args.valid.as_ref(), args.data.as_deref().unwrap_or(Path::new(""))),
+            columns: args.columns.columns(),
         },
     )?;
     let accuracy = match imported.judged {

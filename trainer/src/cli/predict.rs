@@ -11,10 +11,10 @@ use latch_engine::image::header::AnswerKind;
 use super::output::printing;
 use crate::dataset::MAX_LINE;
 use crate::error::{fault, reading};
-use crate::evaluate::{open_image, read_image, state_for};
+use crate::evaluate::{classes_of, open_image, read_image, state_for};
 use crate::predict::{judge, respond, sentence, trail};
 
-/// Judge texts: verdict and probability, class or value, and the trail of them token by token; where each token has an answer, these.
+/// Judge texts: the class and its probability, or a number, and how the answer moves token by token. Where each token has an answer, all of them.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     latch predict --image imdb.latch \"not a good film, but a great one\"\n  \
@@ -38,11 +38,11 @@ pub struct Args {
 pub fn run(args: Args) -> Result<()> {
     let bytes = read_image(&args.image)?;
     let image = open_image(&bytes, &args.image)?;
-    let model = Model::new(&image);
+    let (model, classes) = (Model::new(&image), classes_of(&image));
     let mut state = state_for(&model);
     let mut session = model.session_in(&mut state)?;
     if args.text != "-" {
-        return answer(&mut session, &args.text, args.json);
+        return answer(&mut session, &classes, &args.text, args.json);
     }
     let mut input = std::io::stdin().lock();
     let mut line = Vec::new();
@@ -63,18 +63,18 @@ pub fn run(args: Args) -> Result<()> {
         let text = std::str::from_utf8(line).map_err(|error| {
             fault(place, format!("invalid UTF-8 at byte {}", error.valid_up_to()), "convert the text to UTF-8")
         })?;
-        answer(&mut session, text, args.json)?;
+        answer(&mut session, &classes, text, args.json)?;
     }
     Ok(())
 }
 
-fn answer(session: &mut Session<'_, '_, '_>, text: &str, json: bool) -> Result<()> {
+fn answer(session: &mut Session<'_, '_, '_>, classes: &[String], text: &str, json: bool) -> Result<()> {
     let model = session.model();
     let text = if model.answer().kind == AnswerKind::Classes && model.outputs() == 1 && !model.answer().each_step {
-        let verdict = judge(session, text);
+        let verdict = judge(session, classes, text);
         if json { serde_json::to_string(&verdict)? } else { format!("{}\n{}", sentence(&verdict), trail(&verdict)) }
     } else {
-        let response = respond(session, text);
+        let response = respond(session, classes, text);
         if json { serde_json::to_string(&response)? } else { response.words() }
     };
     let mut out = std::io::stdout().lock();

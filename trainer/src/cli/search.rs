@@ -11,7 +11,8 @@ use serde::Serialize;
 
 use self::tables::{describe, models};
 use self::terminal::Terminal;
-use super::args::{BudgetArgs, TRIALS, ValidArg, absolute, minutes, positive};
+use super::args::{BudgetArgs, TRIALS, ValidArg, absolute, minutes, positive, valid_of};
+use super::columns::ColumnArgs;
 use super::output::{accuracy, answer, print_json, say};
 use crate::config::{MAX_EPOCHS, RunConfig, TrainConfig, default_config};
 use crate::search::candidates::Budget;
@@ -28,12 +29,14 @@ use crate::search::{Outcome, Plan, Trial, begin, front, plan, resume, standard_e
     latch search --data imdb/train.tsv.gz --flash 32KiB --latency 500us --board STM32F446 --trials 9 --out runs/fast\n  \
     latch search --resume --out runs/search")]
 pub struct Args {
-    /// Labelled texts: an aclImdb folder, or .tsv, .csv, .jsonl, each also .gz
+    /// Labelled texts, as `latch train` takes them
     #[arg(long, required_unless_present = "resume")]
     data: Option<PathBuf>,
-    /// Validation part: a path, or the share of the data to set apart
-    #[arg(long, default_value = "0.1")]
-    valid: ValidArg,
+    #[command(flatten)]
+    columns: ColumnArgs,
+    /// Validation part: a path, or the share of the data to set apart [default: the folder's own, else 0.1]
+    #[arg(long)]
+    valid: Option<ValidArg>,
     #[command(flatten)]
     budget: BudgetArgs,
     /// Candidates of the first round
@@ -52,7 +55,7 @@ pub struct Args {
     #[arg(long)]
     out: PathBuf,
     /// Go on with the search in --out; its options are used
-    #[arg(long, conflicts_with_all = ["data", "valid", "flash", "ram", "latency", "board", "trials", "minutes", "epochs", "seed"])]
+    #[arg(long, conflicts_with_all = ["data", "label_column", "text_column", "label_map", "valid", "flash", "ram", "latency", "board", "trials", "minutes", "epochs", "seed"])]
     resume: bool,
     /// Print one line of JSON
     #[arg(long)]
@@ -91,7 +94,9 @@ pub fn run(args: Args) -> Result<()> {
         train: TrainConfig { epochs: args.epochs, seed: args.seed, ..default_config() },
         data: absolute(&data),
         data_sha256: String::new(),
-        valid: args.valid.absolute(),
+        columns: args.columns.columns(),
+        classes: Vec::new(),
+        valid: valid_of(args.valid.as_ref(), &data),
     };
     search(base, None, (budget, args.trials, args.minutes), &args.out, args.json)
 }

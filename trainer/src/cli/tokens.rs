@@ -7,15 +7,16 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::args::positive;
+use super::columns::ColumnArgs;
 use super::output::{answer, print_json};
-use crate::dataset::Dataset;
+use crate::dataset::{Dataset, Part, Reading, list};
 use crate::error::fault;
 use crate::exchange::UnknownRule;
 use crate::files::stage;
 use crate::runs::folder::{RunFolder, read_words, stage_words};
 use crate::vocabulary::Vocabulary;
 
-/// Write labelled texts as ids, a line of JSON a text: {"ids":[7,1,42],"label":1}.
+/// Write labelled texts as ids, a line of JSON a text: {"ids":[7,1,42],"label":1}. A label is the number of its class.
 ///
 /// A word's id is its line in the vocabulary file, from 0; an unknown word gets the id after the last, or is left out.
 #[derive(Debug, clap::Args)]
@@ -25,9 +26,11 @@ use crate::vocabulary::Vocabulary;
     latch tokens --data imdb/valid.tsv.gz --run runs/imdb --out valid.jsonl")]
 #[command(group = clap::ArgGroup::new("words_of").required(true).args(["run", "vocabulary"]))]
 pub struct Args {
-    /// Labelled texts: an aclImdb folder, or .tsv, .csv, .jsonl, each also .gz
+    /// Labelled texts, as `latch train` takes them
     #[arg(long)]
     data: PathBuf,
+    #[command(flatten)]
+    columns: ColumnArgs,
     /// Folder of a run whose words to use
     #[arg(long, conflicts_with_all = ["words", "unknown"])]
     run: Option<PathBuf>,
@@ -62,6 +65,8 @@ struct Line<'a> {
     words: usize,
     /// Rows that an embedding needs: the words, and one more where unknown words have a row.
     rows: usize,
+    /// The names of the classes, in the order of the labels' numbers.
+    classes: &'a [String],
 }
 
 /// Runs the verb.
@@ -69,13 +74,18 @@ struct Line<'a> {
 /// # Errors
 /// A fault when the data, the vocabulary or the output cannot be used. Then no file is written.
 pub fn run(args: Args) -> Result<()> {
-    let data = Dataset::load(&args.data)?;
+    let (mut reading, mut words) = (Reading::default().within(args.columns.columns()), None);
+    if let Some(run) = &args.run {
+        let folder = RunFolder::new(run);
+        let config = folder.config()?;
+        words = Some(folder.vocabulary(&config.train)?);
+        let columns = args.columns.asked().unwrap_or(config.columns);
+        reading = reading.within(columns).among(&config.classes);
+    }
+    let data = Dataset::<u32>::load_for(&args.data, Part::Train, &reading)?;
     let unknown = args.unknown.into();
-    let vocabulary = match (&args.run, &args.vocabulary, args.words) {
-        (Some(run), _, _) => {
-            let folder = RunFolder::new(run);
-            folder.vocabulary(&folder.config()?.train)?
-        }
+    let vocabulary = match (words, &args.vocabulary, args.words) {
+        (Some(words), _, _) => words,
         (None, _, Some(count)) => {
             let texts = data.examples.iter().map(|example| example.text.as_str());
             Vocabulary::build(texts, count, unknown)
@@ -114,12 +124,18 @@ pub fn run(args: Args) -> Result<()> {
         tokens,
         words: vocabulary.words().len(),
         rows: vocabulary.rows(),
+        classes: &data.classes,
     };
     answer(
         args.json,
         format_args!(
-            "{} texts, {tokens} tokens of {} words, for an embedding of {} rows; wrote {}",
-            line.texts, line.words, line.rows, line.path
+            "{} texts, {tokens} tokens of {} words, for an embedding of {} rows; labels 0 to {} are {}; wrote {}",
+            line.texts,
+            line.words,
+            line.rows,
+            data.classes.len().saturating_sub(1),
+            list(&data.classes),
+            line.path
         ),
     )?;
     if args.json {

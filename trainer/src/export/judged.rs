@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::{Calibration, Export, Made, Source, Trained};
 use crate::config::Storage;
-use crate::dataset::{Dataset, Example, Label, Labels, Part};
+use crate::dataset::{Columns, Dataset, Example, Label, Labels, Part, Reading, numbered};
 use crate::early::{self, EarlyReport};
 use crate::error::{Fault, fault};
 use crate::evaluate::{Evaluation, evaluate};
@@ -39,6 +39,8 @@ pub struct Options {
     pub early_error: Option<f64>,
     /// Labelled texts to report on, in place of the validation part.
     pub data: Option<PathBuf>,
+    /// Where labels and texts are in them, where it is elsewhere than in the run's data.
+    pub columns: Option<Columns>,
 }
 
 /// An image, and what it gives on some texts.
@@ -117,7 +119,12 @@ pub fn export(run: &Trained, folder: &RunFolder, options: &Options) -> Result<Ex
     let data;
     let (reported, part): (&[Example<Label>], String) = match &options.data {
         Some(path) => {
-            data = Dataset::load_for(path, Part::Test, task)?.examples;
+            let config = source.config;
+            let numbers = numbered(task.classes() as usize);
+            let classes = if config.classes.is_empty() { &numbers } else { &config.classes };
+            let columns = options.columns.clone().unwrap_or_else(|| config.columns.clone());
+            let reading = Reading::of(task).among(classes).within(columns);
+            data = Dataset::load_for(path, Part::Test, &reading)?.examples;
             (&data, path.display().to_string())
         }
         None => (source.validation, "the run's validation part".to_owned()),

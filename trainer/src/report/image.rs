@@ -16,6 +16,7 @@ use latch_firmware_sim::sim::budget::{STACK_RESERVE, firmware_stack};
 use serde::Serialize;
 
 use super::table::table;
+use crate::dataset::list;
 use crate::shown::shown;
 
 /// An image as one line of JSON has it.
@@ -34,6 +35,8 @@ pub struct Line {
     chain: String,
     features: Vec<&'static str>,
     answer: &'static str,
+    /// The names of the classes in the order of their numbers; nothing where the answer is a value, or the image has no names.
+    classes: Vec<String>,
     each_step: bool,
     early: Vec<Early>,
     units: Vec<u16>,
@@ -82,6 +85,7 @@ impl Line {
             chain: description.to_string(),
             features: description.features().collect(),
             answer: model.answer().kind.name(),
+            classes: image.class_names().map(str::to_owned).collect(),
             each_step: model.answer().each_step,
             early: model.early().collect(),
             units: description.layers.iter().filter(|layer| layer.is_cell()).map(|layer| layer.outputs(0)).collect(),
@@ -123,6 +127,14 @@ pub fn text(model: &Model<'_>, image: &Image<'_>, words: bool) -> Result<String>
         },
         if model.answer().each_step { "after each token" } else { "for the whole text" }
     )?;
+    let classes: Vec<String> = image.class_names().map(|name| shown(name).into_owned()).collect();
+    if !classes.is_empty() {
+        let logit = match (&classes[..], model.outputs()) {
+            ([_, second], 1) => format!("; the logit stands for {second}"),
+            _ => String::new(),
+        };
+        writeln!(text, "classes     {}{logit}", list(&classes))?;
+    }
     options(&mut text, model, image)?;
     writeln!(text, "RAM         {} bytes a stream: State<{}>", model.state_bytes(), model.state_bytes())?;
     writeln!(

@@ -4,15 +4,6 @@ use crate::dataset::{Example, Label, Labels, Task};
 use crate::evaluate::Evaluation;
 use crate::metrics::{class_of, cross_entropy, probabilities};
 
-/// The names of a task's classes, by their number; none of values.
-pub(super) fn names(task: Task) -> Vec<String> {
-    match task {
-        Task::Verdict => ["negative", "positive"].map(str::to_owned).to_vec(),
-        task if task.has_values() => Vec::new(),
-        task => (0..task.outputs().max(2)).map(|class| class.to_string()).collect(),
-    }
-}
-
 /// Answers, and how they are called.
 pub(super) struct Shown<'a> {
     pub(super) evaluation: &'a Evaluation,
@@ -109,8 +100,8 @@ mod tests {
         let texts: Vec<Example<Label>> = [(0, "a"), (0, "b"), (1, "c"), (1, "d")]
             .map(|(label, text)| Example { label: Label::Class(label), text: text.into() })
             .to_vec();
-        let names = names(Task::Verdict);
-        let shown = Shown { evaluation: &evaluation, task: Task::Verdict, names: &names };
+        let names = ["negative", "positive"].map(str::to_owned);
+        let shown = Shown { evaluation: &evaluation, task: Task::Classify(2), names: &names };
         let rows = worst(&shown, &texts, 2);
         assert_eq!(rows[1], ["positive", "negative", "0.982", "4.0181", "d"]);
         assert_eq!(rows[2], ["negative", "positive", "0.953", "3.0486", "a"]);

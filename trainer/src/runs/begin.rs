@@ -5,7 +5,7 @@ use latch_engine::input::text::Tokens as Units;
 
 use super::checkpoint::Checkpoint;
 use super::folder::RunFolder;
-use super::opened::{Opened, load};
+use super::opened::{Loaded, Opened, load};
 use super::writer::RunWriter;
 use crate::config::RunConfig;
 use crate::distillation::teach;
@@ -29,15 +29,18 @@ pub fn begin(
 ) -> Result<Outcome> {
     config.train.check("")?;
     folder.refuse_run()?;
-    let (training, validation, valid_sha256) = load(&mut config)?;
+    let Loaded { training, validation, valid_sha256, summary } = load(&mut config)?;
+    // What the number of classes decides.
+    config.train.check("")?;
     let units = units.unwrap_or_else(|| units_of(training.iter().map(|example| example.text.as_str())));
     config.train.syllables = units == Units::Syllables;
     let vocabulary = Vocabulary::of_run(&config.train, &training);
     vocabulary.check(&config.data, "--model text")?;
     check_tiers(&config, &vocabulary)?;
-    let targets = teach(&config.train, &training, &validation)?;
+    let targets = teach(&config, &training, &validation)?;
     // Reading the data took time, in which another run may have begun.
     let writer = folder.claim()?;
+    progress.note(&summary);
     let outcome = writer.write_config(&config, valid_sha256).and_then(|()| {
         writer.write_vocabulary(&vocabulary)?;
         if let Some(targets) = &targets {
@@ -120,7 +123,7 @@ fn mend(folder: &RunWriter, opened: &mut Opened) -> Result<()> {
     let Opened { config, vocabulary, ngrams, targets, training, validation, .. } = opened;
     folder.write_vocabulary(vocabulary)?;
     if targets.is_none() {
-        *targets = teach(&config.train, training, validation)?;
+        *targets = teach(config, training, validation)?;
         if let Some(targets) = targets {
             folder.write_targets(targets)?;
         }

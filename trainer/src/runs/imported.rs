@@ -7,12 +7,12 @@ use sha2::{Digest, Sha256};
 
 use super::checkpoint::Best;
 use super::folder::{RunFolder, read_words};
-use super::opened::load;
+use super::opened::{Loaded, load};
 use crate::config::chain::Pooling;
 use crate::config::{
     Imported, ModelConfig, NgramConfig, Objective, RunConfig, TrainConfig, Valid, Words, default_config,
 };
-use crate::dataset::hex;
+use crate::dataset::{Columns, hex};
 use crate::error::fault;
 use crate::exchange::{Given, Layout, Received, from_bytes, read_file};
 use crate::learning::sequences::Sequences;
@@ -35,6 +35,8 @@ pub struct Request<'a> {
     pub data: Option<PathBuf>,
     /// The validation part of that.
     pub valid: Valid,
+    /// Where labels and texts are in it.
+    pub columns: Columns,
 }
 
 /// What came in.
@@ -65,7 +67,16 @@ pub fn import(folder: &RunFolder, request: &Request<'_>) -> Result<Arrived> {
     let Received { network, vocabulary, layout, unread } = from_bytes(&bytes, request.file.display(), &given)?;
     let mut config = configuration(request, &network, &vocabulary, &bytes);
     config.train.check(&format!("{}: ", request.file.display()))?;
-    let (training, validation, valid_sha256) = load(&mut config)?;
+    let Loaded { training, validation, valid_sha256, .. } = load(&mut config)?;
+    let (task, outputs) = (config.train.task, network.config().outputs);
+    if task.outputs() != outputs {
+        let problem = format!(
+            "its head has {outputs} outputs, and the {} classes of the data need {}",
+            task.classes(),
+            task.outputs()
+        );
+        return Err(fault(request.file.display(), problem, "name the data that it was trained on").into());
+    }
     let (mut judged, mut warning) = (None, None);
     if !validation.is_empty() {
         let sequences = Sequences::read(&validation, &vocabulary, usize::MAX);
@@ -115,6 +126,8 @@ fn configuration(request: &Request<'_>, network: &Network<f32>, vocabulary: &Voc
         train: TrainConfig { model, ..default_config() },
         data: request.data.clone().unwrap_or_default(),
         data_sha256: String::new(),
+        columns: request.columns.clone(),
+        classes: Vec::new(),
         valid: request.valid.clone(),
         imported: Some(Imported {
             file: request.absolute_file.clone(),

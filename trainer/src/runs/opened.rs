@@ -1,12 +1,13 @@
 //! A run opened again: its configuration, its words and its data, checked to be what the run began with. Nothing here writes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
 use super::folder::RunFolder;
+use super::summary;
 use crate::config::{RunConfig, Valid};
-use crate::dataset::{Dataset, Example, Label, Part};
+use crate::dataset::{Dataset, Example, Label, Part, Reading, locate};
 use crate::error::{Fault, fault};
 use crate::learning::sequences::Targets;
 use crate::network::Network;
@@ -44,13 +45,13 @@ impl Opened {
         let began = folder.config()?;
         began.train.check(&format!("{}: ", folder.file("config.json").display()))?;
         let mut config = began.clone();
-        let (training, validation, valid_sha256) = load(&mut config)
+        let Loaded { training, validation, valid_sha256, .. } = load(&mut config)
             .map_err(|error| error.context("the run's data is needed again; where it has moved, put it back"))?;
         let changed = |path: &Path| {
             let problem = "the data is not what the run began with: its SHA-256 differs";
             fault(path.display(), problem, "put the old data back, or begin a new run")
         };
-        if config.data_sha256 != began.data_sha256 {
+        if config.data_sha256 != began.data_sha256 || config.classes != began.classes {
             return Err(changed(&config.data).into());
         }
         if let Valid::Path(path) = &config.valid
@@ -120,34 +121,71 @@ fn words(
     Ok((vocabulary, None))
 }
 
-/// What [`load`] gives.
-type Parts = (Vec<Example<Label>>, Vec<Example<Label>>, Option<String>);
+/// The data of a run.
+pub struct Loaded {
+    /// The training part; none where a network was imported without data.
+    pub training: Vec<Example<Label>>,
+    /// The validation part, likewise.
+    pub validation: Vec<Example<Label>>,
+    /// The digest of a validation part that has data of its own.
+    pub valid_sha256: Option<String>,
+    /// What was read, in one line.
+    pub summary: String,
+}
 
-/// The training and the validation part of a run (empty where a network was imported without data), the digest of a validation part that has
-/// data of its own, and the digest of the data and, where the task leaves it to the data, the number of classes into the configuration.
+/// Reads the data of a run. Its digest and its classes go into the configuration.
 ///
 /// # Errors
-/// A fault when the data cannot be used.
-pub fn load(config: &mut RunConfig) -> Result<Parts> {
+/// A fault when the data cannot be used, or is its own validation part.
+pub fn load(config: &mut RunConfig) -> Result<Loaded> {
+    let task = config.train.task;
     if config.imported.is_some() && config.data.as_os_str().is_empty() {
-        return Ok((Vec::new(), Vec::new(), None));
+        config.train.task = task.with_classes(task.classes().max(2));
+        let (training, validation) = (Vec::new(), Vec::new());
+        return Ok(Loaded { training, validation, valid_sha256: None, summary: String::new() });
     }
-    let mut data = Dataset::load_for(&config.data, Part::Train, config.train.task)?;
+    let reading = Reading::of(task).within(config.columns.clone());
+    if let Valid::Path(valid) = &config.valid {
+        refuse_same_file(&config.data, valid)?;
+    }
+    let mut data = Dataset::load_for(&config.data, Part::Train, &reading)?;
+    let read = summary::of(&data, task);
     // A fault of the split is one of this file.
     data.name = config.data.display().to_string();
-    config.train.task = data.resolve(config.train.task)?;
-    match &config.valid {
+    config.classes = data.classes.clone();
+    config.train.task = task.with_classes(data.classes.len() as u32);
+    config.data_sha256 = data.sha256.clone();
+    let (training, validation, valid_sha256) = match &config.valid {
         Valid::Fraction(share) => {
-            config.data_sha256 = data.sha256.clone();
             let [training, validation] = data.split(config.train.seed, [1.0 - share, *share])?;
-            Ok((left(training.examples, config)?, validation.examples, None))
+            (training.examples, validation.examples, None)
         }
         Valid::Path(path) => {
-            let validation = Dataset::load_for(path, Part::Valid, config.train.task)?;
-            config.data_sha256 = data.sha256;
-            Ok((left(data.examples, config)?, validation.examples, Some(validation.sha256)))
+            let reading = Reading { columns: config.columns.clone(), ..Reading::of(task).among(&config.classes) };
+            let validation = Dataset::load_for(path, Part::Valid, &reading)?;
+            if validation.sha256 == data.sha256 {
+                return Err(same_data(path).into());
+            }
+            (data.examples, validation.examples, Some(validation.sha256))
         }
+    };
+    let training = left(training, config)?;
+    let summary = read + &summary::parts(training.len(), validation.len(), &config.valid);
+    Ok(Loaded { training, validation, valid_sha256, summary })
+}
+
+/// Refuses a validation part that is the training data itself.
+fn refuse_same_file(data: &Path, valid: &Path) -> Result<()> {
+    let real = |path: &Path, part| -> Option<PathBuf> { locate(path, part).ok()?.canonicalize().ok() };
+    match (real(data, Part::Train), real(valid, Part::Valid)) {
+        (Some(data), Some(valid_file)) if data == valid_file => Err(same_data(valid).into()),
+        _ => Ok(()),
     }
+}
+
+fn same_data(valid: &Path) -> Fault {
+    let problem = format!("{} holds the texts that the network learns from", valid.display());
+    fault("--valid", problem, "name other texts, or leave it out: a tenth of the data is set apart then")
 }
 
 /// The training texts without the part that the run leaves out.

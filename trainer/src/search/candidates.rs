@@ -24,7 +24,7 @@ use super::latency::{Microseconds, estimate};
 use crate::batches::generator;
 use crate::config::chain::{Activation, CellConfig, Chain, LayerConfig, Pooling};
 use crate::config::{ModelConfig, NgramConfig, Storage, TrainConfig, Words};
-use crate::dataset::{Example, Label, Task};
+use crate::dataset::{Example, Label};
 use crate::error::{Fault, fault};
 use crate::export::answer_of;
 use crate::ngrams;
@@ -178,8 +178,8 @@ impl Sizer {
             epochs: base.epochs as u32,
             ..Origin::default()
         };
-        // N-grams stand beside the one logit of a verdict.
-        let verdict = base.task == Task::Verdict;
+        // N-grams stand beside the one logit of two classes.
+        let verdict = base.task.is_binary();
         Sizer {
             ngrams: if verdict { ngrams::rank(base.units(), training, &base.model.ngrams) } else { Vec::new() },
             base: base.clone(),
@@ -189,6 +189,13 @@ impl Sizer {
             texts: RefCell::default(),
             tables: RefCell::default(),
         }
+    }
+
+    /// The same for images that name these classes.
+    #[must_use]
+    pub fn of_classes(mut self, classes: &[String]) -> Self {
+        self.origin.classes = classes.to_vec();
+        self
     }
 
     /// The words that a model may have, in the order in which its vocabulary takes them.
@@ -259,7 +266,7 @@ impl Sizer {
             epochs: self.origin.epochs,
             valid_accuracy: 0.0,
         };
-        let notes = Notes { provenance, ..Notes::default() };
+        let notes = Notes { provenance, class_names: self.origin.classes.clone(), ..Notes::default() };
         Ok(Cost {
             image_bytes: encoded_bytes(&description, &notes)?,
             state_bytes: state_bytes(&description),

@@ -5,13 +5,11 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use latch_data::dataset::Task;
 use latch_data::error::fault;
 use latch_emulator::elf::Elf;
 use latch_emulator::firmware::Port;
 use latch_engine::Precision;
 use latch_engine::kernels::AnyBackend;
-use latch_firmware_sim::board::Meaning;
 use latch_firmware_sim::link::host::batch::{Batch, Transcript};
 use latch_firmware_sim::link::host::reference;
 use latch_parts::boards::Board;
@@ -19,7 +17,7 @@ use latch_parts::cores::MemoryTiming;
 use serde::Serialize;
 
 use crate::emulated::{self, Costs};
-use crate::texts::{Arguments, Loaded, Tally, sentence};
+use crate::texts::{Answers, Arguments, Loaded, Tally};
 
 /// Build the firmware for a board, boot it in QEMU with an image in its flash, and judge texts there.
 ///
@@ -75,7 +73,7 @@ struct Line {
     image_bytes: usize,
     state_bytes: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
-    class: Option<u16>,
+    class: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     logit: Option<f32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,7 +86,7 @@ struct Line {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let board = emulated::board(&args.board)?;
     let image = Loaded::read(&args.image)?;
-    let texts = args.input.all(image.meaning.task())?;
+    let texts = args.input.all(&image.answers)?;
     let batch = Batch::new(texts.iter().map(|text| &text.bytes), false);
     let elf = match &args.elf {
         Some(elf) => elf.clone(),
@@ -116,7 +114,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     if !args.json && args.input.text.is_none() && args.input.data.is_none() {
         for answer in &transcript.answers {
-            writeln!(io::stdout().lock(), "{}", sentence(&answer.verdict, image.meaning))
+            writeln!(io::stdout().lock(), "{}", image.answers.sentence(&answer.verdict))
                 .context("writing to standard output")?;
         }
     }
@@ -140,17 +138,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         scalar: args.scalar,
         image_bytes: image.bytes.len(),
         state_bytes: image.state_bytes,
-        class: verdict.filter(|_| !image.meaning.values).map(|verdict| verdict.class),
+        class: verdict.and_then(|verdict| image.answers.class_of(&verdict)),
         logit: verdict.map(|verdict| verdict.logit.to_f32()),
-        probability: verdict
-            .filter(|_| image.meaning.task() == Task::Verdict)
-            .map(|verdict| verdict.logit.probability()),
+        probability: verdict.and_then(|verdict| image.answers.probability_of(&verdict)),
         accuracy: tally.accuracy(),
     };
     let output = if args.json {
         serde_json::to_string(&line)? + "\n"
     } else {
-        table(board, &line, &tally, image.meaning, args)?
+        table(board, &line, &tally, &image.answers, args)?
     };
     io::stdout().lock().write_all(output.as_bytes()).context("writing to standard output")?;
     if image.precision == Precision::Int8 && line.digest != line.host_digest {
@@ -168,7 +164,7 @@ fn digest(transcript: &Transcript) -> String {
     format!("{:016x}", transcript.summary.digest)
 }
 
-fn table(board: &Board, line: &Line, tally: &Tally, meaning: Meaning, args: &Args) -> Result<String> {
+fn table(board: &Board, line: &Line, tally: &Tally, answers: &Answers, args: &Args) -> Result<String> {
     let mut text = String::new();
     let t = &mut text;
     let kernels = match (&args.elf, line.scalar) {
@@ -203,7 +199,7 @@ fn table(board: &Board, line: &Line, tally: &Tally, meaning: Meaning, args: &Arg
         )?;
     }
     if let (Some(verdict), true) = (&tally.last, args.input.text.is_some()) {
-        writeln!(t, "verdict   {}", sentence(verdict, meaning))?;
+        writeln!(t, "verdict   {}", answers.sentence(verdict))?;
     }
     if let Some(accuracy) = tally.accuracy() {
         writeln!(t, "accuracy  {:.2} % ({} of {})", 100.0 * accuracy, tally.correct, tally.labelled)?;

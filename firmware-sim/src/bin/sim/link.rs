@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use latch_data::dataset::Task;
 use latch_data::error::fault;
 use latch_data::shown::shown;
 use latch_emulator::boot;
@@ -18,7 +17,7 @@ use latch_firmware_sim::link::host::{Client, Info, Patience, Summary, Token};
 use serde::Serialize;
 
 use crate::emulated;
-use crate::texts::{Arguments, Loaded, Tally, no_text, sentence};
+use crate::texts::{Answers, Arguments, Loaded, Tally, no_text};
 
 /// Talk to a board that runs Latch's firmware for a serial line: a real one, or an emulated one.
 ///
@@ -66,7 +65,7 @@ struct Line<'a> {
     /// Requests that were sent again.
     repeats: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    class: Option<u16>,
+    class: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     logit: Option<f32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,11 +111,13 @@ fn converse(wire: impl Wire, patience: Patience, args: &Args, image: Option<&Loa
     if !args.json && io::stderr().is_terminal() {
         eprintln!("latch-sim: {} runs the {} image {:08x}", info.board, info.precision.name(), info.image);
     }
-    let mut source = args.input.source(info.meaning.task())?;
+    // A board does not tell the names of classes: its image does.
+    let answers = image.map_or_else(|| Answers::numbered(info.meaning), |image| image.answers.clone());
+    let mut source = args.input.source(&answers)?;
     let mut tally = Tally::default();
     let mut text = Vec::new();
     let mut buffer = [0; 64];
-    let mut show = Show { tokens: Vec::new(), image, expected: Vec::new(), quiet: args.json, meaning: info.meaning };
+    let mut show = Show { tokens: Vec::new(), image, expected: Vec::new(), quiet: args.json, answers: &answers };
     loop {
         let input = source.read(&mut buffer)?;
         match input {
@@ -145,7 +146,7 @@ fn converse(wire: impl Wire, patience: Patience, args: &Args, image: Option<&Loa
         return Err(no_text().into());
     }
     let output = if args.json {
-        json(&info, &summary, &tally, repeats, args)?
+        json(&info, &answers, &summary, &tally, repeats, args)?
     } else {
         table(&info, &summary, &tally, repeats, args)?
     };
@@ -159,7 +160,7 @@ struct Show<'a> {
     /// The words and logits of the text so far by this host, where there is an image.
     expected: Vec<(String, Logit)>,
     quiet: bool,
-    meaning: Meaning,
+    answers: &'a Answers,
 }
 
 impl Show<'_> {
@@ -177,7 +178,7 @@ impl Show<'_> {
             let word = self.expected.get(self.tokens.len()).map_or("", |(word, _)| word);
             let word = shown(word);
             let mut out = io::stdout().lock();
-            let answer = match self.meaning {
+            let answer = match self.answers.meaning {
                 Meaning { values: true, .. } => format!(" {:.4}", token.logit.to_f32()),
                 Meaning { outputs: 0 | 1, .. } => format!(" {:.0}%", 100.0 * token.logit.probability()),
                 // The board tells the class with the verdict only.
@@ -194,7 +195,7 @@ impl Show<'_> {
         let expected = std::mem::take(&mut self.expected);
         if !self.quiet {
             let line = if tokens.is_empty() { "" } else { "\n" };
-            writeln!(io::stdout().lock(), "{line}{}", sentence(verdict, self.meaning))
+            writeln!(io::stdout().lock(), "{line}{}", self.answers.sentence(verdict))
                 .context("writing to standard output")?;
         }
         if self.image.is_none() {
@@ -224,7 +225,7 @@ fn agree(here: Logit, there: Logit) -> bool {
     }
 }
 
-fn json(info: &Info, summary: &Summary, tally: &Tally, repeats: u64, args: &Args) -> Result<String> {
+fn json(info: &Info, answers: &Answers, summary: &Summary, tally: &Tally, repeats: u64, args: &Args) -> Result<String> {
     let verdict = tally.last.filter(|_| args.input.text.is_some());
     let line = Line {
         board: &info.board,
@@ -235,11 +236,9 @@ fn json(info: &Info, summary: &Summary, tally: &Tally, repeats: u64, args: &Args
         digest: format!("{:016x}", summary.digest),
         compared: args.image.is_some(),
         repeats,
-        class: verdict.filter(|_| !info.meaning.values).map(|verdict| verdict.class),
+        class: verdict.and_then(|verdict| answers.class_of(&verdict)),
         logit: verdict.map(|verdict| verdict.logit.to_f32()),
-        probability: verdict
-            .filter(|_| info.meaning.task() == Task::Verdict)
-            .map(|verdict| verdict.logit.probability()),
+        probability: verdict.and_then(|verdict| answers.probability_of(&verdict)),
         accuracy: tally.accuracy(),
     };
     Ok(serde_json::to_string(&line)? + "\n")

@@ -5,7 +5,6 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use latch_data::dataset::Task;
 use latch_data::shown::shown;
 use latch_emulator::cycles::Estimate;
 use latch_emulator::elf::Elf;
@@ -20,7 +19,7 @@ use latch_parts::parts::Part;
 use serde::Serialize;
 
 use crate::emulated::{self, Costs};
-use crate::texts::{Arguments, Loaded, Tally, labelled, no_text, read_image, sentence};
+use crate::texts::{Answers, Arguments, Loaded, Tally, labelled, no_text, read_image};
 
 /// Program an image into a part's flash, run it there, and report memory, latency and digest.
 ///
@@ -62,11 +61,11 @@ struct Expected {
 }
 
 /// Counts the firmware over the first texts and estimates from that. The reason, where there is no estimate.
-fn expect(part: &Part, task: Task, args: &Args) -> Result<Expected, String> {
+fn expect(part: &Part, answers: &Answers, args: &Args) -> Result<Expected, String> {
     let texts: Vec<Text> = match (&args.input.text, &args.input.data) {
         _ if args.no_estimate => return Err("left out".into()),
         (Some(text), _) => vec![Text { bytes: text.clone().into(), label: None }],
-        (None, Some(path)) => labelled(path, Some(COUNTED_TEXTS as u64), task)
+        (None, Some(path)) => labelled(path, Some(COUNTED_TEXTS as u64), &args.input.reading(answers))
             .and_then(|texts| texts.take(COUNTED_TEXTS).collect())
             .map_err(|error| format!("{error:#}"))?,
         (None, None) => return Err("give --text or --data".into()),
@@ -92,16 +91,16 @@ fn count(part: &Part, board: &'static Board, texts: &[Text], args: &Args) -> Res
 pub(crate) fn run(args: &Args) -> Result<()> {
     let part = part(&args.board)?;
     let simulator = Simulator::load(part, &read_image(&args.image)?, &args.image.display().to_string())?;
+    let answers = Loaded::read(&args.image)?.answers;
 
     let speaks = !args.json && args.input.text.is_none() && args.input.data.is_none();
-    let meaning = simulator.meaning();
-    let mut source = args.input.source(meaning.task())?;
+    let mut source = args.input.source(&answers)?;
 
     let mut tally = Tally::default();
     let mut judged = |verdict: Verdict, label: Option<u32>| {
         tally.add(verdict, label);
         if speaks {
-            writeln!(io::stdout().lock(), "{}", sentence(&verdict, meaning)).context("writing to standard output")?;
+            writeln!(io::stdout().lock(), "{}", answers.sentence(&verdict)).context("writing to standard output")?;
         }
         Ok(())
     };
@@ -109,11 +108,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if outcome.summary.texts == 0 {
         return Err(no_text().into());
     }
-    let expected = expect(simulator.part(), meaning.task(), args);
+    let expected = expect(simulator.part(), &answers, args);
     let output = if args.json {
-        json(&simulator, &outcome, expected.as_ref().ok(), &tally, args)?
+        json(&simulator, &answers, &outcome, expected.as_ref().ok(), &tally, args)?
     } else {
-        table(&simulator, &outcome, &expected, &tally, args)?
+        table(&simulator, &answers, &outcome, &expected, &tally, args)?
     };
     io::stdout().lock().write_all(output.as_bytes()).context("writing to standard output")
 }
@@ -146,7 +145,7 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     estimated_uj_per_token: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    class: Option<u16>,
+    class: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     logit: Option<f32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -163,6 +162,7 @@ struct Line<'a> {
 
 fn json(
     simulator: &Simulator,
+    answers: &Answers,
     outcome: &Outcome,
     expected: Option<&Expected>,
     tally: &Tally,
@@ -170,7 +170,7 @@ fn json(
 ) -> Result<String> {
     let (part, budget, latency) = (simulator.part(), simulator.budget(), outcome.latency);
     let verdict = tally.last.filter(|_| args.input.text.is_some());
-    let meaning = simulator.meaning();
+    let meaning = answers.meaning;
     let line = Line {
         board: part.name,
         flash_used: budget.flash_used(),
@@ -192,9 +192,9 @@ fn json(
         estimated_us_per_text: expected
             .map(|expected| micros(part, expected.cycles.cycles) * tokens_per_text(&outcome.summary)),
         estimated_uj_per_token: expected.and_then(|expected| expected.joules).map(|joules| 1e6 * joules),
-        class: verdict.filter(|_| !meaning.values).map(|verdict| verdict.class),
+        class: verdict.and_then(|verdict| answers.class_of(&verdict)),
         logit: verdict.filter(|_| !meaning.values).map(|verdict| verdict.logit.to_f32()),
-        probability: verdict.filter(|_| meaning.task() == Task::Verdict).map(|verdict| verdict.logit.probability()),
+        probability: verdict.and_then(|verdict| answers.probability_of(&verdict)),
         accuracy: tally.accuracy(),
         value: verdict.filter(|_| meaning.values).map(|verdict| verdict.logit.to_f32()),
         early_saved: outcome.early.as_ref().map(|early| saved(early, &outcome.summary)),
@@ -208,6 +208,7 @@ fn json(
 
 fn table(
     simulator: &Simulator,
+    answers: &Answers,
     outcome: &Outcome,
     expected: &Result<Expected, String>,
     tally: &Tally,
@@ -265,11 +266,11 @@ fn table(
         Err(why) => writeln!(t, "estimate  none: {why}")?,
     }
     if let (Some(verdict), true) = (&tally.last, args.input.text.is_some()) {
-        writeln!(t, "verdict   {}", sentence(verdict, simulator.meaning()))?;
+        writeln!(t, "verdict   {}", answers.sentence(verdict))?;
         if !outcome.steps.is_empty() {
-            let step = |(word, verdict): &(String, Verdict)| match simulator.meaning().values {
+            let step = |(word, verdict): &(String, Verdict)| match answers.meaning.values {
                 true => format!("{} {:.4}", shown(word), verdict.logit.to_f32()),
-                false => format!("{} {}", shown(word), verdict.class),
+                false => format!("{} {}", shown(word), shown(&answers.class(verdict.class))),
             };
             writeln!(t, "answers   {}", outcome.steps.iter().map(step).collect::<Vec<_>>().join(", "))?;
         }

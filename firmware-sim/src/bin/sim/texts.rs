@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use latch_data::composed::into_composed;
-use latch_data::dataset::{self, Label, Part, Task};
+use latch_data::dataset::{self, Columns, Label, Part, Reading};
 use latch_data::error::{fault, read_file};
+use latch_data::shown::shown;
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
 use latch_engine::{Logit, Model, Precision, View};
@@ -26,18 +27,109 @@ pub(crate) struct Arguments {
     /// Only the first N texts of --data, in their order there
     #[arg(long, value_name = "N", requires = "data", conflicts_with = "text", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
+    #[command(flatten)]
+    columns: ColumnArguments,
+}
+
+/// Where the labels and texts of --data are.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct ColumnArguments {
+    /// Column of the labels of --data, by name or by number from 1; in JSON lines the key
+    #[arg(long, value_name = "NAME|NUMBER")]
+    label_column: Option<String>,
+    /// Column of the texts of --data, likewise
+    #[arg(long, value_name = "NAME|NUMBER")]
+    text_column: Option<String>,
+    /// Read labels as others, as in ham=no,spam=yes
+    #[arg(long, value_name = "LABEL=CLASS,…", value_parser = parse_map)]
+    label_map: Option<LabelMap>,
+}
+
+type LabelMap = std::collections::BTreeMap<String, String>;
+
+fn parse_map(text: &str) -> Result<LabelMap, String> {
+    Columns::parse_map(text)
+}
+
+impl ColumnArguments {
+    fn columns(&self) -> Columns {
+        let map = self.label_map.clone().unwrap_or_default();
+        Columns { label: self.label_column.clone(), text: self.text_column.clone(), map }
+    }
+}
+
+/// What an image answers: what its outputs mean, and the names of its classes.
+#[derive(Clone, Debug)]
+pub(crate) struct Answers {
+    pub(crate) meaning: Meaning,
+    /// Of values nothing.
+    pub(crate) classes: Vec<String>,
+}
+
+impl Answers {
+    /// Those of an image.
+    pub(crate) fn of(image: &Image<'_>) -> Self {
+        let meaning = Meaning::of(&Model::new(image));
+        Answers { meaning, classes: meaning.class_names(image) }
+    }
+
+    /// Those of a board whose image is not at hand: classes are numbers.
+    pub(crate) fn numbered(meaning: Meaning) -> Self {
+        Answers { meaning, classes: dataset::numbered(meaning.task().classes() as usize) }
+    }
+
+    /// The name of a class.
+    pub(crate) fn class(&self, class: u16) -> String {
+        self.classes.get(usize::from(class)).cloned().unwrap_or_else(|| class.to_string())
+    }
+
+    /// The name of a class as it stands in a sentence: a bare number says what it is.
+    fn called(&self, class: u16) -> String {
+        let name = self.class(class);
+        let name = shown(&name);
+        if name.bytes().all(|byte| byte.is_ascii_digit()) { format!("class {name}") } else { name.into_owned() }
+    }
+
+    /// The name of the class of a verdict, for machines; `None` of a value.
+    pub(crate) fn class_of(&self, verdict: &Verdict) -> Option<String> {
+        (!self.meaning.values).then(|| self.class(verdict.class))
+    }
+
+    /// The probability of the second of two classes.
+    pub(crate) fn probability_of(&self, verdict: &Verdict) -> Option<f32> {
+        self.meaning.task().is_binary().then(|| verdict.logit.probability())
+    }
+
+    /// How labels are read that such answers can be judged by.
+    pub(crate) fn reading(&self, columns: &ColumnArguments) -> Reading {
+        Reading::of(self.meaning.task()).among(&self.classes).within(columns.columns())
+    }
+
+    /// A verdict for people.
+    pub(crate) fn sentence(&self, verdict: &Verdict) -> String {
+        let Verdict { class, logit, tokens } = verdict;
+        let meaning = self.meaning;
+        let last = if meaning.each_step { "after the last token: " } else { "" };
+        if meaning.values {
+            return format!("{last}value {:.4}, {tokens} tokens", logit.to_f32());
+        }
+        let name = self.called(*class);
+        if meaning.outputs > 1 {
+            return format!("{last}{name}, logit {:.4}, {tokens} tokens", logit.to_f32());
+        }
+        format!("{last}{name}, probability {:.4} of {}, {tokens} tokens", logit.probability(), self.called(1))
+    }
 }
 
 impl Arguments {
     /// The texts, as they arrive. Without --text and --data every line of standard input is one.
-    /// `task` is that of the image.
-    pub(crate) fn source(&self, task: Task) -> Result<Box<dyn Source>> {
+    pub(crate) fn source(&self, answers: &Answers) -> Result<Box<dyn Source>> {
         Ok(match (&self.text, &self.data) {
             (Some(text), _) => {
                 let bytes = into_composed(text.clone()).into();
                 Box::new(Texts::new(std::iter::once(Ok(Text { bytes, label: None }))))
             }
-            (None, Some(path)) => Box::new(Texts::new(labelled(path, self.limit, task)?)),
+            (None, Some(path)) => Box::new(Texts::new(labelled(path, self.limit, &self.reading(answers))?)),
             (None, None) => {
                 if io::stdin().is_terminal() {
                     eprintln!("latch-sim: reading texts from standard input, one a line");
@@ -47,9 +139,14 @@ impl Arguments {
         })
     }
 
+    /// How the labels of --data are read.
+    pub(crate) fn reading(&self, answers: &Answers) -> Reading {
+        answers.reading(&self.columns)
+    }
+
     /// The same texts, all at once; a fault when there are none.
-    pub(crate) fn all(&self, task: Task) -> Result<Vec<Text>> {
-        let mut source = self.source(task)?;
+    pub(crate) fn all(&self, answers: &Answers) -> Result<Vec<Text>> {
+        let mut source = self.source(answers)?;
         let (mut texts, mut open) = (Vec::new(), Vec::new());
         let mut buffer = [0; 256];
         loop {
@@ -73,9 +170,9 @@ impl Arguments {
 pub(crate) fn labelled(
     path: &Path,
     limit: Option<u64>,
-    task: Task,
+    reading: &Reading,
 ) -> Result<impl Iterator<Item = Result<Text>> + use<>> {
-    let examples = dataset::open_for(path, Part::Test, task)?.take(limit.map_or(usize::MAX, |limit| limit as usize));
+    let examples = dataset::open_for(path, Part::Test, reading)?.take(limit.map_or(usize::MAX, |limit| limit as usize));
     Ok(examples.map(|example| {
         example.map(|example| Text {
             bytes: example.text.into_bytes(),
@@ -127,14 +224,14 @@ pub(crate) struct Loaded {
     /// What of the engine it needs beside floats.
     pub(crate) features: Vec<&'static str>,
     pub(crate) state_bytes: usize,
-    pub(crate) meaning: Meaning,
+    pub(crate) answers: Answers,
 }
 
 impl Loaded {
     /// Reads and checks a file.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let bytes = AlignedBytes::new(&read_image(path)?);
-        let (crc, precision, precision_name, features, state_bytes, meaning) = {
+        let (crc, precision, precision_name, features, state_bytes, answers) = {
             let image = Image::open(&bytes).map_err(|error| image_fault(&path.display().to_string(), &error))?;
             let model = Model::new(&image);
             if model.vocabulary().is_none() {
@@ -146,10 +243,10 @@ impl Loaded {
                 image.description().precision_name(),
                 image.description().features().filter(|&feature| feature != "float").collect(),
                 model.state_bytes(),
-                Meaning::of(&model),
+                Answers::of(&image),
             )
         };
-        Ok(Loaded { path: path.to_owned(), bytes, crc, precision, precision_name, features, state_bytes, meaning })
+        Ok(Loaded { path: path.to_owned(), bytes, crc, precision, precision_name, features, state_bytes, answers })
     }
 
     /// The tokens that the network reads of a text, and the first logit after each, by this machine's widest backend.
@@ -166,18 +263,4 @@ impl Loaded {
         session.finish_each(&mut each);
         Ok(tokens)
     }
-}
-
-/// A verdict for people. The names of classes are those of the trainer where there are two.
-pub(crate) fn sentence(verdict: &Verdict, meaning: Meaning) -> String {
-    let Verdict { class, logit, tokens } = verdict;
-    let last = if meaning.each_step { "after the last token: " } else { "" };
-    if meaning.values {
-        return format!("{last}value {:.4}, {tokens} tokens", logit.to_f32());
-    }
-    if meaning.outputs > 1 {
-        return format!("{last}class {class}, logit {:.4}, {tokens} tokens", logit.to_f32());
-    }
-    let name = ["negative", "positive"][usize::from(*class > 0)];
-    format!("{last}{name}, probability of positive {:.4}, {tokens} tokens", logit.probability())
 }

@@ -17,7 +17,7 @@ use latch_parts::boards::{BOARDS, Board};
 use serde::Serialize;
 
 use crate::emulated;
-use crate::texts::{Loaded, labelled};
+use crate::texts::{ColumnArguments, Loaded, labelled};
 
 /// Compare emulated boards with this host: the same texts, the same bits after every token.
 ///
@@ -40,6 +40,8 @@ pub(crate) struct Args {
     /// How many texts
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
     limit: u64,
+    #[command(flatten)]
+    columns: ColumnArguments,
     /// Print one line of JSON a firmware
     #[arg(long)]
     json: bool,
@@ -77,7 +79,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         if args.board == "all" { BOARDS.iter().collect() } else { vec![emulated::board(&args.board)?] };
     let image = Loaded::read(&args.image)?;
     let texts: Vec<Text> = match &args.data {
-        Some(path) => labelled(path, Some(args.limit), image.meaning.task())?.collect::<Result<_>>()?,
+        Some(path) => {
+            labelled(path, Some(args.limit), &image.answers.reading(&args.columns))?.collect::<Result<_>>()?
+        }
         None => {
             let reviews = built_in::generate(SEED, args.limit as usize).into_iter();
             reviews.map(|review| Text { bytes: review.text.into(), label: Some(review.label) }).collect()

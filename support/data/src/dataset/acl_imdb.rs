@@ -8,12 +8,19 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::lines::{MAX_LINE, not_utf8, too_long};
-use super::{Example, Label, Source};
+use super::{Row, Source};
 use crate::error::{fault, open_file, reading};
 
-/// Whether `folder` is one part of the set: whether it has a folder `pos` and a folder `neg`.
+/// The names of the two folders, as published and as some write them; the classes are called as in the first line.
+const FOLDERS: [[&str; 2]; 2] = [["neg", "pos"], ["negative", "positive"]];
+
+/// Whether `folder` is one part of the set: whether it has a folder `pos` and a folder `neg`, or the same with whole words.
 pub(super) fn is_part(folder: &Path) -> bool {
-    ["neg", "pos"].iter().all(|class| folder.join(class).is_dir())
+    folders(folder).is_some()
+}
+
+fn folders(folder: &Path) -> Option<[&'static str; 2]> {
+    FOLDERS.into_iter().find(|names| names.iter().all(|class| folder.join(class).is_dir()))
 }
 
 /// Reads the reviews of one part: the negative ones, then the positive ones, each class in the order of its file names.
@@ -27,20 +34,22 @@ pub(super) struct Reviews {
 
 /// The files of one class that are still to be read, the next one last.
 struct Class {
-    label: u32,
+    label: &'static str,
     folder: PathBuf,
     names: Vec<OsString>,
 }
 
 impl Reviews {
     pub(super) fn open(folder: &Path) -> Result<Self> {
-        let classes = [Class::open(folder.join("neg"), 0)?, Class::open(folder.join("pos"), 1)?];
+        let [negative, positive] = folders(folder).unwrap_or(FOLDERS[0]);
+        let classes =
+            [Class::open(folder.join(negative), FOLDERS[0][0])?, Class::open(folder.join(positive), FOLDERS[0][1])?];
         Ok(Self { classes, place: folder.to_path_buf() })
     }
 }
 
 impl Class {
-    fn open(folder: PathBuf, label: u32) -> Result<Self> {
+    fn open(folder: PathBuf, label: &'static str) -> Result<Self> {
         let mut names = Vec::new();
         for entry in fs::read_dir(&folder).map_err(|error| reading(&folder, error))? {
             let name = entry.map_err(|error| reading(&folder, error))?.file_name();
@@ -61,8 +70,8 @@ impl Class {
     }
 
     /// The next file.
-    fn next(&mut self) -> Option<(PathBuf, Label)> {
-        Some((self.folder.join(self.names.pop()?), Label::Class(self.label)))
+    fn next(&mut self) -> Option<(PathBuf, &'static str)> {
+        Some((self.folder.join(self.names.pop()?), self.label))
     }
 }
 
@@ -79,18 +88,22 @@ fn read(path: &Path) -> Result<String> {
 }
 
 impl Iterator for Reviews {
-    type Item = Result<Example<Label>>;
+    type Item = Result<Row>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let (path, label) = self.classes.iter_mut().find_map(Class::next)?;
         self.place = path;
-        Some(read(&self.place).map(|text| Example { label, text }))
+        Some(read(&self.place).map(|text| Row { label: label.to_owned(), text }))
     }
 }
 
 impl Source for Reviews {
     fn place(&self) -> String {
         self.place.display().to_string()
+    }
+
+    fn layout(&self) -> &str {
+        "labels from the folders' names"
     }
 }
 

@@ -15,6 +15,9 @@ use rand_chacha::ChaCha8Rng;
 
 use super::Example;
 
+/// The names of the classes of a review, in the order of their numbers.
+pub const CLASSES: [&str; 2] = ["negative", "positive"];
+
 /// The fewest words of a review.
 pub const MIN_WORDS: usize = 5;
 

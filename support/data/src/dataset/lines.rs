@@ -1,6 +1,6 @@
 //! The lines of a text file: decompressed, counted, limited, checked to be UTF-8.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -11,6 +11,32 @@ use crate::error::{fault, open_file, reading};
 /// The longest line, CSV record or review file that is read: 4 MiB. The longest IMDb review has 14 kB; a line beyond this limit is
 /// some other kind of file, and is refused before it fills the memory.
 pub const MAX_LINE: usize = 4 << 20;
+
+/// The bytes from which the layout of a file is told.
+pub(super) const HEAD: u64 = 1 << 18;
+
+/// A reader that has failed, and says so when it is its turn.
+struct Failing(Option<io::Error>);
+
+impl Failing {
+    fn fail(&mut self) -> io::Error {
+        self.0.take().unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+}
+
+impl Read for Failing {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(self.fail())
+    }
+}
+
+impl BufRead for Failing {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        Err(self.fail())
+    }
+
+    fn consume(&mut self, _: usize) {}
+}
 
 /// The lines of a text file, one at a time in the same buffer.
 pub(super) struct Lines {
@@ -47,6 +73,22 @@ impl Lines {
     /// The lines of `reader`; messages name `path`.
     pub(super) fn new(path: &Path, reader: Box<dyn BufRead + Send>) -> Self {
         Self { reader, path: path.to_path_buf(), number: 0, start: 0, end: 0, buffer: Vec::new() }
+    }
+
+    /// The first bytes of the text, at most [`HEAD`], without a byte-order mark; they are read again afterwards.
+    pub(super) fn head(&mut self) -> Vec<u8> {
+        let mut reader = std::mem::replace(&mut self.reader, Box::new(io::empty()));
+        let mut head = Vec::new();
+        let error = reader.by_ref().take(HEAD).read_to_end(&mut head).err();
+        let read = Cursor::new(head.clone());
+        self.reader = match error {
+            None => Box::new(read.chain(reader)),
+            Some(error) => Box::new(read.chain(Failing(Some(error)))),
+        };
+        if head.starts_with("\u{feff}".as_bytes()) {
+            head.drain(..3);
+        }
+        head
     }
 
     /// Goes to the next line that is not blank; false at the end.
@@ -147,7 +189,7 @@ pub(super) fn not_utf8(place: impl std::fmt::Display, error: std::str::Utf8Error
     fault(
         place,
         format!("the text is not UTF-8 at byte offset {} of the file", start + error.valid_up_to() as u64),
-        "save the file as UTF-8",
+        "save the file as UTF-8, for example with iconv -f WINDOWS-1252 -t UTF-8",
     )
     .into()
 }

@@ -35,7 +35,7 @@ impl<L: Labels> Dataset<L> {
             )
             .into());
         }
-        let Self { examples, name, .. } = self;
+        let Self { examples, name, classes, layout, .. } = self;
         let total = examples.len();
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
 
@@ -57,7 +57,7 @@ impl<L: Labels> Dataset<L> {
         }
         Ok(parts.map(|mut part| {
             part.shuffle(&mut rng);
-            Self::new(name.clone(), part)
+            Self { layout: layout.clone(), ..Self::new(name.clone(), part).named(classes.clone()) }
         }))
     }
 
@@ -66,7 +66,7 @@ impl<L: Labels> Dataset<L> {
     /// # Errors
     /// A [`Fault`](crate::error::Fault) if the data set has fewer than `count` examples.
     pub fn sample(self, seed: u64, count: usize) -> Result<Self> {
-        let Self { mut examples, name, .. } = self;
+        let Self { mut examples, name, classes, layout, .. } = self;
         let total = examples.len();
         if count > total {
             return Err(fault(
@@ -92,7 +92,7 @@ impl<L: Labels> Dataset<L> {
         placed.sort_by(|a, b| a.0.total_cmp(&b.0));
         let mut picked: Vec<_> = placed.into_iter().take(count).map(|(_, example)| example).collect();
         picked.shuffle(&mut rng);
-        Ok(Self::new(name, picked))
+        Ok(Self { layout, ..Self::new(name, picked).named(classes) })
     }
 }
 

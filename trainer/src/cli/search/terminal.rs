@@ -64,6 +64,10 @@ impl Progress for Terminal {
     fn epoch(&mut self, _: &EpochMetrics, _: Duration, _: bool) {
         self.pace.epoch();
     }
+
+    fn note(&mut self, text: &str) {
+        self.show(format_args!("{text}"));
+    }
 }
 
 impl Observer for Terminal {

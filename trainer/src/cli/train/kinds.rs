@@ -5,48 +5,31 @@ use latch_engine::layers::dense::MAX_OUTPUTS;
 
 use crate::config::Storage;
 use crate::dataset::{MAX_CLASSES, Task};
-use crate::error::{Fault, fault};
 
 /// `--task`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum TaskArg {
-    /// One of two classes a text
-    Verdict,
-    /// One of several classes a text
-    Classes,
-    /// A value a text
-    Values,
+    /// One of two or more classes a text
+    Classify,
+    /// A number a text
+    Regress,
     /// A class for each token
-    #[value(alias = "each-step")]
-    Tags,
-    /// A value for each token
-    TagValues,
+    Tag,
+    /// A number for each token
+    RegressEach,
 }
 
 const _: () = assert!(MAX_CLASSES as usize == MAX_OUTPUTS);
 
 impl TaskArg {
-    /// The task of `--task` and `--classes`.
-    ///
-    /// # Errors
-    /// A fault when the task has no number of classes.
-    pub(super) fn task(self, classes: Option<u32>) -> Result<Task, Fault> {
-        let task = match self {
-            TaskArg::Verdict => Task::Verdict,
-            TaskArg::Classes => Task::Classes(0),
-            TaskArg::Values => Task::Values,
-            TaskArg::Tags => Task::Tags(0),
-            TaskArg::TagValues => Task::TagValues,
-        };
-        let Some(classes) = classes else { return Ok(task) };
-        if task.with_classes(classes) == task {
-            return Err(fault(
-                "--classes",
-                "this task has no number of classes",
-                "leave it out, or give --task classes or tags",
-            ));
+    /// The task; its classes are those of the data.
+    pub(super) fn task(self) -> Task {
+        match self {
+            TaskArg::Classify => Task::Classify(0),
+            TaskArg::Regress => Task::Regress,
+            TaskArg::Tag => Task::Tag(0),
+            TaskArg::RegressEach => Task::RegressEach,
         }
-        Ok(task.with_classes(classes))
     }
 }
 

@@ -6,12 +6,12 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use super::kinds::{QuantizeArg, TaskArg};
-use crate::cli::args::{BudgetArgs, UnitsArg, ValidArg, absolute, positive, seconds};
+use crate::cli::args::{BudgetArgs, UnitsArg, ValidArg, absolute, positive, seconds, valid_of};
+use crate::cli::columns::ColumnArgs;
 use crate::config::{
     DistillConfig, Fold, MAX_EPOCHS, ModelConfig, QuantizeConfig, RunConfig, Teacher, TrainConfig, default_config,
     model_of,
 };
-use crate::dataset::MAX_CLASSES;
 use crate::error::fault;
 
 /// Train a network on labelled texts.
@@ -21,25 +21,25 @@ use crate::error::fault;
 #[command(after_help = "Examples:\n  \
     latch train --data imdb/train.tsv.gz --out runs/imdb\n  \
     latch train --data reviews.csv --model 'text 2000 > embedding 8 > gru 16 > attention > dense' --out runs/small\n  \
-    latch train --data topics.csv --task classes --out runs/topics\n  \
-    latch train --data stars.tsv --task values --out runs/stars\n  \
-    latch train --data entities.jsonl --task tags --out runs/entities\n  \
+    latch train --data spam.csv --label-column v1 --text-column v2 --out runs/spam\n  \
+    latch train --data stars.tsv --task regress --out runs/stars\n  \
+    latch train --data entities.jsonl --task tag --out runs/entities\n  \
     latch train --data imdb/train.tsv.gz --flash 64KiB --ram 4KiB --out runs/search\n  \
     latch train --resume --out runs/imdb")]
 pub struct Args {
-    /// Labelled texts: an aclImdb folder, or .tsv, .csv, .jsonl, each also .gz
+    /// Labelled texts: a table (.csv, .tsv), JSON lines (.jsonl), each also .gz, a folder with such files called train and
+    /// valid, or an aclImdb folder. A label is a word or a number
     #[arg(long, required_unless_present = "resume")]
     pub(super) data: Option<PathBuf>,
-    /// What the labels mean: verdict (0 or 1), classes (0, 1, 2 …), values (any number), tags (a class for each token, as
-    /// {"tokens": ["…"], "labels": [0]} a line) or tag-values
-    #[arg(long, value_enum, default_value = "verdict", hide_possible_values = true)]
+    #[command(flatten)]
+    columns: ColumnArgs,
+    /// What the labels mean: classify (a class a text; two or more, at most 256), regress (a number a text), tag (a class for
+    /// each token, as {"tokens": ["…"], "labels": ["…"]} a line) or regress-each (a number for each token)
+    #[arg(long, value_enum, default_value = "classify", hide_possible_values = true)]
     task: TaskArg,
-    /// Number of classes of --task classes and tags [default: as many as the data has]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(2..=i64::from(MAX_CLASSES)))]
-    classes: Option<u32>,
-    /// Validation part: a path, or the share of the data to set apart
-    #[arg(long, default_value = "0.1")]
-    valid: ValidArg,
+    /// Validation part: a path, or the share of the data to set apart [default: the folder's own, else 0.1]
+    #[arg(long)]
+    valid: Option<ValidArg>,
     /// The model, as its chain of layers [default: text 5000 > embedding 8 word_dropout=0.3 > lstm 32 > attention > dense].
     /// Layers: lstm N, gru N (reset_before), rnn N (tanh, relu), dense N (relu, tanh, sigmoid), and one pooling: last,
     /// mean, max or attention. Options stand behind their layer: dropout=, recurrent_dropout=; of the embedding:
@@ -109,7 +109,7 @@ pub struct Args {
     #[arg(long)]
     pub(super) out: PathBuf,
     /// Go on with the run in --out; its configuration is used
-    #[arg(long, conflicts_with_all = ["data", "task", "classes", "valid", "model", "units", "epochs", "batch", "lr", "seed", "max_tokens", "clip_norm",
+    #[arg(long, conflicts_with_all = ["data", "label_column", "text_column", "label_map", "task", "valid", "model", "units", "epochs", "batch", "lr", "seed", "max_tokens", "clip_norm",
         "weight_decay", "label_smoothing", "average", "patience", "teacher", "leave_out", "quantize", "quantize_epochs", "quantize_lr", "flash", "ram", "latency", "board"])]
     pub(super) resume: bool,
     /// Seconds after which a running epoch is kept; the result does not depend on it
@@ -133,7 +133,7 @@ impl Args {
         let teachers = self.teacher.iter().map(|run| Teacher::read(absolute(run))).collect::<Result<Vec<_>>>()?;
         let (share, temperature) = (self.distill, self.distill_temperature);
         let distill = (!teachers.is_empty()).then_some(DistillConfig { teachers, share, temperature });
-        let task = self.task.task(self.classes)?;
+        let task = self.task.task();
         let train = TrainConfig {
             model: model_of(task, self.model.clone()),
             syllables: false,
@@ -162,7 +162,9 @@ impl Args {
             train,
             data: absolute(data),
             data_sha256: String::new(),
-            valid: self.valid.clone().absolute(),
+            columns: self.columns.columns(),
+            classes: Vec::new(),
+            valid: valid_of(self.valid.as_ref(), data),
             imported: None,
         })
     }

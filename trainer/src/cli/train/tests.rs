@@ -28,10 +28,12 @@ fn searched(line: &[&str]) -> anyhow::Result<(Plan, Option<Units>)> {
 
 #[test]
 fn every_option_counts_under_a_budget_or_is_refused_by_its_name() {
-    let counts: [&[&str]; 20] = [
+    let counts: [&[&str]; 22] = [
         &["--data", "other.tsv"],
-        &["--task", "values"],
-        &["--classes", "3", "--task", "classes"],
+        &["--task", "regress"],
+        &["--label-column", "v1"],
+        &["--text-column", "2"],
+        &["--label-map", "ham=no,spam=yes"],
         &["--valid", "0.3"],
         &["--model", "embedding 4 word_dropout=0.1 > lstm 32 > attention > dense"],
         &["--units", "syllables"],

@@ -50,17 +50,17 @@ fn the_input_the_pooling_and_the_last_layer_may_be_left_out() {
     ] {
         let read = model(text);
         assert_eq!(read.vocab, default_model().vocab);
-        assert_eq!(model_of(Task::Verdict, Some(read.clone())).chain.to_string(), whole);
-        assert_eq!(model_of(Task::Tags(3), Some(read)).chain.to_string(), each_step);
+        assert_eq!(model_of(Task::Classify(0), Some(read.clone())).chain.to_string(), whole);
+        assert_eq!(model_of(Task::Tag(3), Some(read)).chain.to_string(), each_step);
     }
 }
 
 #[test]
 fn the_default_model_pools_where_a_text_has_one_answer() {
     let text = "text 5000 > embedding 8 word_dropout=0.3 > lstm 32 > attention > dense";
-    assert_eq!(model_of(Task::Values, None).to_string(), text);
-    assert_eq!(model_of(Task::Values, None), default_model());
-    assert_eq!(model_of(Task::TagValues, None).to_string(), text.replace(" > attention", ""));
+    assert_eq!(model_of(Task::Regress, None).to_string(), text);
+    assert_eq!(model_of(Task::Regress, None), default_model());
+    assert_eq!(model_of(Task::RegressEach, None).to_string(), text.replace(" > attention", ""));
 }
 
 #[test]

@@ -1,0 +1,333 @@
+//! The classes of a data set: from the words that stand in a file to numbers, and back to names.
+
+use std::collections::{BTreeMap, HashMap};
+
+use anyhow::Result;
+
+use super::label::{Label, Task};
+use super::{MAX_CLASSES, quoted};
+use crate::error::{Fault, fault};
+
+/// The most characters of a class's name: what is longer is no label.
+pub const MAX_NAME: usize = 64;
+
+/// How the labels and texts of a file are found and read, where the file does not say it: `--label-column`, `--text-column` and `--label-map`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Columns {
+    /// The column of the labels: its name, or its number from 1. In JSON lines the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// The column of the texts, likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// Labels that are read as others.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub map: BTreeMap<String, String>,
+}
+
+impl Columns {
+    /// Whether nothing is said.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Reads the value of `--label-map`: `ham=no,spam=yes`.
+    ///
+    /// # Errors
+    /// A sentence that says how it is written.
+    pub fn parse_map(text: &str) -> Result<BTreeMap<String, String>, String> {
+        let mut map = BTreeMap::new();
+        for pair in text.split(',') {
+            let wrong = || format!("{pair:?} is not LABEL=CLASS; write for example ham=no,spam=yes");
+            let (from, to) = pair.split_once('=').ok_or_else(wrong)?;
+            let (from, to) = (plain(from).to_owned(), plain(to).to_owned());
+            if from.is_empty() || to.is_empty() {
+                return Err(wrong());
+            }
+            if map.insert(from.clone(), to).is_some() {
+                return Err(format!("the label {from:?} is named twice"));
+            }
+        }
+        Ok(map)
+    }
+}
+
+/// What to read from a source, and how.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// What the labels mean.
+    pub task: Task,
+    /// Where labels and texts are.
+    pub columns: Columns,
+    /// The names of the classes in their order, where they are known: any other label is a fault. Empty where they are collected from the labels.
+    pub classes: Vec<String>,
+}
+
+impl Reading {
+    /// The labels of a task, where the file says where they are; classes are collected.
+    #[must_use]
+    pub fn of(task: Task) -> Self {
+        Self { task, ..Self::default() }
+    }
+
+    /// With labels and texts in these columns.
+    #[must_use]
+    pub fn within(self, columns: Columns) -> Self {
+        Self { columns, ..self }
+    }
+
+    /// With these classes and no others. A task of numbers has none.
+    #[must_use]
+    pub fn among(self, classes: &[String]) -> Self {
+        Self { classes: if self.task.has_values() { Vec::new() } else { classes.to_vec() }, ..self }
+    }
+}
+
+/// The names of `count` classes that nobody has named: their numbers.
+#[must_use]
+pub fn numbered(count: usize) -> Vec<String> {
+    (0..count).map(|class| class.to_string()).collect()
+}
+
+/// A label as it counts: without white space around it, and whole numbers without `.0`, which tables with gaps are often written with.
+pub(super) fn plain(word: &str) -> &str {
+    let word = word.trim();
+    match word.split_once('.') {
+        Some((whole, zeros))
+            if !zeros.is_empty()
+                && zeros.bytes().all(|digit| digit == b'0')
+                && whole.strip_prefix('-').unwrap_or(whole).bytes().all(|digit| digit.is_ascii_digit())
+                && whole.bytes().any(|digit| digit.is_ascii_digit()) =>
+        {
+            whole
+        }
+        _ => word,
+    }
+}
+
+/// The finite number that a word writes.
+pub(super) fn number(word: &str) -> Option<f64> {
+    word.trim().parse().ok().filter(|number: &f64| number.is_finite())
+}
+
+/// From words to labels.
+pub(super) struct Coder {
+    task: Task,
+    map: BTreeMap<String, String>,
+    /// Of each label of the map, whether it occurred.
+    used: BTreeMap<String, bool>,
+    /// The classes, in the order of their numbers.
+    pub(super) names: Vec<String>,
+    numbers: HashMap<String, u32>,
+    /// The classes were given, and no other is taken.
+    are_known: bool,
+}
+
+impl Coder {
+    pub(super) fn new(reading: &Reading) -> Self {
+        let names = if reading.task.has_values() { Vec::new() } else { reading.classes.clone() };
+        let map = reading.columns.map.clone();
+        Self {
+            task: reading.task,
+            used: map.keys().map(|key| (key.clone(), false)).collect(),
+            map,
+            numbers: names.iter().cloned().zip(0..).collect(),
+            are_known: !names.is_empty(),
+            names,
+        }
+    }
+
+    /// The task.
+    pub(super) fn task(&self) -> Task {
+        self.task
+    }
+
+    /// Reads the label of `text` as it stands in a file; labels of tokens are separated by white space.
+    ///
+    /// # Errors
+    /// A fault at `place()` that shows the label.
+    pub(super) fn label(&mut self, words: &str, text: &str, place: impl Fn() -> String) -> Result<Label> {
+        if !self.task.each_step() {
+            let number = self.number(words, &place)?;
+            return Ok(if self.task.has_values() { Label::Value(number) } else { Label::Class(number as u32) });
+        }
+        let labels: Vec<f32> =
+            words.split_whitespace().map(|word| self.number(word, &place)).collect::<Result<_, Fault>>()?;
+        let tokens = text.split_whitespace().count();
+        if labels.len() != tokens {
+            return Err(fault(
+                place(),
+                format!("the number of labels is {} and that of tokens {tokens}", labels.len()),
+                "give each token one label; white space separates tokens",
+            )
+            .into());
+        }
+        Ok(Label::Each(labels))
+    }
+
+    /// One label.
+    fn number(&mut self, word: &str, place: &impl Fn() -> String) -> Result<f32, Fault> {
+        let mut word = plain(word);
+        if word.is_empty() {
+            return Err(fault(place(), "the label is empty", "write a label, or remove the row"));
+        }
+        if let Some((from, to)) = self.map.get_key_value(word) {
+            if let Some(used) = self.used.get_mut(from) {
+                *used = true;
+            }
+            word = to;
+        }
+        if self.task.has_values() {
+            let value = word.parse::<f32>().ok().filter(|value| value.is_finite());
+            return value.ok_or_else(|| {
+                fault(
+                    place(),
+                    format!("the label {} is not a number", quoted(word)),
+                    "write a finite number such as 3.5, or learn classes with --task classify",
+                )
+            });
+        }
+        if let Some(&class) = self.numbers.get(word) {
+            return Ok(class as f32);
+        }
+        if self.are_known {
+            return Err(self.unknown(word, place()));
+        }
+        if word.chars().count() > MAX_NAME {
+            return Err(fault(
+                place(),
+                format!("the label {} has more than {MAX_NAME} characters", quoted(word)),
+                "name the column of the labels with --label-column",
+            ));
+        }
+        if self.names.len() == MAX_CLASSES as usize {
+            return Err(self.too_many(word, place()));
+        }
+        let class = self.names.len() as u32;
+        self.names.push(word.to_owned());
+        self.numbers.insert(word.to_owned(), class);
+        Ok(class as f32)
+    }
+
+    fn unknown(&self, word: &str, place: String) -> Fault {
+        let first = self.names.first().map_or("", String::as_str);
+        fault(
+            place,
+            format!("the label {} is none of the known classes ({})", quoted(word), list(&self.names)),
+            format!("correct it, or read it as one of these, as with --label-map '{word}={first}'"),
+        )
+    }
+
+    fn too_many(&self, word: &str, place: String) -> Fault {
+        let numbers = self.names.iter().all(|name| number(name).is_some()) && number(word).is_some();
+        let (looks, remedy) = if numbers {
+            ("they are all numbers", "learn numbers with --task regress, or name another column with --label-column")
+        } else {
+            (
+                "they look like identifiers or texts, not like classes",
+                "name the column of the labels with --label-column",
+            )
+        };
+        fault(place, format!("there are more than {MAX_CLASSES} different labels up to here; {looks}"), remedy)
+    }
+
+    /// A label of the map that no example has.
+    pub(super) fn unused(&self) -> Option<&str> {
+        self.used.iter().find(|(_, used)| !**used).map(|(label, _)| label.as_str())
+    }
+
+    /// Puts the classes in order, by their numbers where all are numbers, else by their characters; gives the new number of each old one.
+    pub(super) fn sort(&mut self) -> Vec<u32> {
+        let mut order: Vec<usize> = (0..self.names.len()).collect();
+        if !self.are_known {
+            let values: Option<Vec<f64>> = self.names.iter().map(|name| number(name)).collect();
+            order.sort_by(|&a, &b| {
+                let by_value = values.as_ref().map(|values| values[a].total_cmp(&values[b]));
+                by_value.unwrap_or(std::cmp::Ordering::Equal).then_with(|| self.names[a].cmp(&self.names[b]))
+            });
+        }
+        let mut places = vec![0; order.len()];
+        order.iter().enumerate().for_each(|(place, &class)| places[class] = place as u32);
+        self.names = order.iter().map(|&class| self.names[class].clone()).collect();
+        self.numbers = self.names.iter().cloned().zip(0..).collect();
+        places
+    }
+}
+
+/// Names in a sentence: the first eight of many.
+#[must_use]
+pub fn list<S: AsRef<str>>(names: &[S]) -> String {
+    const SHOWN: usize = 8;
+    let mut text = names.iter().take(SHOWN).map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
+    if names.len() > SHOWN {
+        text += &format!(" and {} more", names.len() - SHOWN);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sorted(words: &[&str]) -> Vec<String> {
+        let mut coder = Coder::new(&Reading::default());
+        for word in words {
+            coder.label(word, "", String::new).unwrap();
+        }
+        coder.sort();
+        coder.names
+    }
+
+    #[test]
+    fn classes_are_sorted_as_numbers_where_all_are_numbers_and_else_by_their_characters() {
+        assert_eq!(sorted(&["10", "9", "-1", "9", "1.5"]), ["-1", "1.5", "9", "10"]);
+        assert_eq!(sorted(&["10", "9", "x"]), ["10", "9", "x"]);
+        assert_eq!(sorted(&["spam", " ham ", "spam"]), ["ham", "spam"]);
+        assert_eq!(sorted(&["True", "False"]), ["False", "True"]);
+        assert_eq!(sorted(&["é", "z", "E"]), ["E", "z", "é"]);
+    }
+
+    #[test]
+    fn a_whole_number_with_a_point_is_the_class_of_the_number() {
+        assert_eq!(sorted(&["1.0", "1", "2.00", "0"]), ["0", "1", "2"]);
+        for word in ["1.5", ".0", "a.0", "1.0a", "-.0", "1.", "3.0.0"] {
+            assert_eq!(plain(word), word);
+        }
+        assert_eq!(plain(" -2.0 "), "-2");
+    }
+
+    #[test]
+    fn a_map_reads_labels_as_others_and_says_what_it_does_not_understand() {
+        let map = Columns::parse_map("ham=no, spam = yes,1.0=no").unwrap();
+        assert_eq!(
+            map.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect::<Vec<_>>(),
+            [("1", "no"), ("ham", "no"), ("spam", "yes")]
+        );
+        for wrong in ["", "ham", "ham=", "=no", "a=b,,c=d", "a=b,a=c"] {
+            assert!(Columns::parse_map(wrong).is_err(), "{wrong}");
+        }
+        let mut coder = Coder::new(&Reading::default().within(Columns { map, ..Columns::default() }));
+        for word in ["ham", "spam", "ok"] {
+            coder.label(word, "", String::new).unwrap();
+        }
+        assert_eq!((coder.names.join(" ").as_str(), coder.unused()), ("no yes ok", Some("1")));
+    }
+
+    #[test]
+    fn more_than_256_labels_are_a_fault_that_says_what_they_look_like() {
+        let refusal = |label: fn(u32) -> String| {
+            let mut coder = Coder::new(&Reading::default());
+            let found = (0..300).find_map(|at| coder.label(&label(at), "", || "a.csv:9".into()).err());
+            assert_eq!(coder.names.len(), 256);
+            found.unwrap().to_string()
+        };
+        let numbers = refusal(|at| format!("{at}.5"));
+        assert!(numbers.contains("more than 256 different labels") && numbers.contains("--task regress"), "{numbers}");
+        let names = refusal(|at| format!("user{at}"));
+        assert!(names.contains("identifiers") && names.contains("--label-column"), "{names}");
+        let long = Coder::new(&Reading::default()).label(&"x".repeat(65), "", String::new).unwrap_err().to_string();
+        assert!(long.contains("more than 64 characters"), "{long}");
+    }
+}

@@ -1,0 +1,39 @@
+//! The options that say where labels and texts are in labelled data, wherever a verb reads some.
+
+use std::collections::BTreeMap;
+
+use crate::dataset::Columns;
+
+/// Where labels and texts are.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(super) struct ColumnArgs {
+    /// Column of the labels, by name or by number from 1; in JSON lines the key [default: found by its name or content]
+    #[arg(long, value_name = "NAME|NUMBER")]
+    pub(super) label_column: Option<String>,
+    /// Column of the texts, likewise
+    #[arg(long, value_name = "NAME|NUMBER")]
+    pub(super) text_column: Option<String>,
+    /// Read labels as others, as in ham=no,spam=yes
+    #[arg(long, value_name = "LABEL=CLASS,…", value_parser = parse_map)]
+    pub(super) label_map: Option<LabelMap>,
+}
+
+/// `--label-map`.
+pub(super) type LabelMap = BTreeMap<String, String>;
+
+fn parse_map(text: &str) -> Result<LabelMap, String> {
+    Columns::parse_map(text)
+}
+
+impl ColumnArgs {
+    /// What was asked for.
+    pub(super) fn columns(&self) -> Columns {
+        let ColumnArgs { label_column: label, text_column: text, label_map } = self.clone();
+        Columns { label, text, map: label_map.unwrap_or_default() }
+    }
+
+    /// The same, or `None` where nothing was.
+    pub(super) fn asked(&self) -> Option<Columns> {
+        Some(self.columns()).filter(|columns| !columns.is_default())
+    }
+}
