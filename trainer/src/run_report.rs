@@ -16,7 +16,7 @@ use latch_parts::parts::PARTS;
 use self::answers::{Shown, worst};
 use crate::composed::composed;
 use crate::config::{RunConfig, Storage};
-use crate::dataset::{Dataset, Example, Label, Part, Task};
+use crate::dataset::{Columns, Dataset, Example, Label, Part, Task};
 use crate::error::fault;
 use crate::evaluate::{Evaluation, classes_of, evaluate, open_image, read_image, reading_of, state_for, task_of};
 use crate::export::{Export, Trained};
@@ -39,6 +39,8 @@ pub struct Options {
     pub image: Option<PathBuf>,
     /// Labelled texts, in place of the run's validation part.
     pub data: Option<PathBuf>,
+    /// Where labels and texts are in them, where it is elsewhere than in the run's data.
+    pub columns: Option<Columns>,
     /// The text whose trail is drawn, in place of one of the labelled texts.
     pub text: Option<String>,
 }
@@ -95,6 +97,7 @@ pub fn report(folder: &RunFolder, options: &Options) -> Result<Report> {
     let model = Model::new(&image);
     if (task_of(&model).has_values(), task_of(&model).each_step(), usize::from(model.outputs()))
         != (task.has_values(), task.each_step(), task.outputs())
+        || (!config.classes.is_empty() && classes_of(&image) != config.classes)
     {
         let problem = "the image answers another kind of question than the run";
         return Err(
@@ -104,7 +107,8 @@ pub fn report(folder: &RunFolder, options: &Options) -> Result<Report> {
     let data;
     let (texts, part): (&[Example<Label>], &str) = match &options.data {
         Some(path) => {
-            data = Dataset::load_for(path, Part::Test, &reading_of(&image, config.columns.clone()))?.examples;
+            let columns = options.columns.clone().unwrap_or_else(|| config.columns.clone());
+            data = Dataset::load_for(path, Part::Test, &reading_of(&image, columns))?.examples;
             (&data, "the texts of --data")
         }
         None => (&run.opened.validation, "the run's validation part"),

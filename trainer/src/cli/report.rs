@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use serde::Serialize;
 
+use super::columns::ColumnArgs;
 use super::output::{answer, print_json};
 use crate::files::{create_folder, write_atomically};
 use crate::run_report::page::html;
@@ -30,6 +31,8 @@ pub struct Args {
     /// Labelled texts to report on [default: the run's validation part]
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
+    #[command(flatten)]
+    columns: ColumnArgs,
     /// Text to show token by token [default: one of the labelled texts]
     #[arg(long)]
     text: Option<String>,
@@ -56,7 +59,9 @@ struct Line {
 /// A fault when the run, the image or the data cannot be used, or when a file cannot be written.
 pub fn run(args: Args) -> Result<()> {
     let folder = RunFolder::new(&args.run);
-    let report = report(&folder, &Options { image: args.image, data: args.data, text: args.text })?;
+    let columns = args.columns.asked();
+    let options = Options { image: args.image, data: args.data, columns, text: args.text };
+    let report = report(&folder, &options)?;
     let out = args.out.unwrap_or_else(|| folder.file("report.html"));
     let page = html(&report);
     write_atomically(&out, |file| Ok(file.write_all(page.as_bytes())?))?;
