@@ -813,6 +813,21 @@ mod tests {
     }
 
     #[test]
+    fn the_candidates_cover_a_decade_of_sizes_and_half_of_them_may_fill_the_budget() {
+        let budget = Budget { flash: 16_384, ram: None, board: None, latency: None };
+        let texts: Vec<Example<Label>> = built_in::generate(1, 400)
+            .into_iter()
+            .map(|example| Example { label: Label::Class(example.label), text: example.text })
+            .collect();
+        let sizer = Sizer::new(&default_config(), &texts, None);
+        let candidates = propose(&sizer, &budget, 18).expect("candidates");
+        let sizes: Vec<usize> =
+            candidates.iter().map(|candidate| sizer.cost(candidate).expect("a cost").image_bytes).collect();
+        let (least, most) = (sizes.iter().min().expect("a size"), sizes.iter().max().expect("a size"));
+        assert!(sizes.len() == 18 && least * 10 < *most && *most <= budget.flash, "{sizes:?}");
+    }
+
+    #[test]
     fn small_images_of_the_front_go_on_beside_the_most_accurate_ones() {
         let large: Vec<Trial> = (1..=8).map(|trial| image(trial, 60_000 + trial, 0.9 + trial as f64 / 100.0)).collect();
         let small = [image(9, 1_000, 0.6), image(10, 4_000, 0.7), image(11, 8_000, 0.65)];

@@ -75,6 +75,11 @@ fn what_a_search_prints_of_its_best_model_is_a_model_to_train() {
         let search = ["--flash", "4KiB", "--model", "text 90 unknown=hashed:3 > embedding 4 word_dropout=0.1 > gru 4"];
         let said = succeed(place.latch(train).args(search).args(["--out", &searched])).stdout;
         let best = said.lines().find(|line| line.starts_with("best of ")).expect("the best");
+        let marked = said.lines().filter(|line| line.starts_with("* trial-")).count();
+        assert!(marked > 0 && said.contains(" left"), "{said}");
+        let row = |line: &&str| ["* trial-", "  trial-", "  run", "---"].iter().any(|begin| line.starts_with(begin));
+        let table: Vec<&str> = said.lines().filter(row).filter(|line| !line.contains("--model")).collect();
+        assert!(table.len() > 3 && table.iter().all(|line| line.chars().count() <= 80), "{said}");
         let printed = best.split_once("--model '").and_then(|(_, model)| model.split_once('\'')).expect("a model").0;
         succeed(place.latch(train).args(["--model", printed, "--out", &again]));
         let config = |run: &str| -> Value {
