@@ -4,6 +4,7 @@ mod answers;
 mod attention;
 mod bag;
 mod chains;
+mod docs_commands;
 mod example_board;
 mod four_bits;
 mod framework_files;

@@ -52,8 +52,3 @@ pub mod settings;
 pub mod vocabulary;
 
 pub use latch_data::{composed, dataset, error, files, shown};
-
-/// The example in the project's README compiles and runs.
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;

@@ -98,9 +98,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// `latch` with a verb, built like the tests, which share its dependencies.
+/// `latch` with a verb, as users build it.
 fn latch(verb: &str) -> Command {
-    Command::new("cargo run --quiet --profile checked -p latch-trainer --bin latch --").arg(verb)
+    Command::new("cargo run --quiet --release -p latch-trainer --bin latch --").arg(verb)
 }
 
 fn text(path: &Path) -> Result<String> {

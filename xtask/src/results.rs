@@ -241,6 +241,20 @@ mod tests {
         fs::read_to_string(root().join(path)).expect(path)
     }
 
+    /// The numbers of a text: digits with commas and points between them.
+    fn figures(text: &str) -> Vec<&str> {
+        let is_part = |c: char| c.is_ascii_digit() || c == ',' || c == '.';
+        let words = text.split(|c: char| !is_part(c)).map(|word| word.trim_matches([',', '.']));
+        words.filter(|word| word.contains(|c: char| c.is_ascii_digit())).collect()
+    }
+
+    /// The first table behind the heading.
+    fn table_behind<'a>(page: &'a str, heading: &str) -> Vec<&'a str> {
+        let (_, behind) = page.split_once(heading).expect(heading);
+        let rows = behind.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
+        rows.skip(2).collect()
+    }
+
     #[test]
     fn the_committed_page_is_what_the_command_writes() {
         let page = page(&Records::read().expect("the records are there")).expect("they have all figures");
@@ -248,7 +262,27 @@ mod tests {
     }
 
     #[test]
+    fn every_figure_in_the_table_of_results_in_the_readme_is_on_the_latest_page() {
+        let (page, readme) = (committed(PAGE), committed("README.md"));
+        let (known, rows) = (figures(&page), table_behind(&readme, "\n## Results\n"));
+        assert_eq!(rows.len(), 6, "{rows:?}");
+        for row in rows {
+            let cells: Vec<&str> = row.trim_matches('|').split('|').collect();
+            let shown: Vec<&str> = cells[1..].iter().flat_map(|cell| figures(cell)).collect();
+            assert!(!shown.is_empty(), "{row}");
+            for figure in shown {
+                assert!(known.contains(&figure), "{figure} in README.md is not in {PAGE}: {row}");
+            }
+        }
+    }
+
+    #[test]
     fn numbers_have_a_comma_at_every_thousand() {
         assert_eq!([0, 999, 1000, 59_208, 1_234_567].map(number), ["0", "999", "1,000", "59,208", "1,234,567"]);
+    }
+
+    #[test]
+    fn figures_are_read_with_their_commas_and_points() {
+        assert_eq!(figures("59,208 bytes, 90.02 %; M4."), ["59,208", "90.02", "4"]);
     }
 }
