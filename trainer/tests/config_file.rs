@@ -10,7 +10,7 @@ fn the_file_that_init_writes_trains_as_soon_as_it_is_there() {
     let init = succeed(&mut place.latch(["init", "--data", "data/train.tsv.gz"]));
     assert!(init.stdout.contains("wrote latch.toml") && init.stdout.contains("latch train --config latch.toml"));
     let text = String::from_utf8(place.read("latch.toml")).expect("UTF-8");
-    for line in ["data = \"data/train.tsv.gz\"", "epochs = 10", "out = \"runs/train\"", "valid = 0.1", "# classes"] {
+    for line in ["data = \"data/train.tsv.gz\"", "epochs = 10", "out = \"runs/train\"", "# valid", "# label-column"] {
         assert!(text.lines().any(|found| found.starts_with(line)), "{line} is missing:\n{text}");
     }
     assert!(text.lines().all(|line| line.chars().count() <= 100 || !line.starts_with('#')), "{text}");
@@ -75,7 +75,7 @@ fn what_is_wrong_with_a_file_is_said_with_its_line_before_anything_is_begun() {
     place.write("latch.toml", "out = \"run\"\n");
     place.refuse_usage(&mut place.latch(["train", "--config", "latch.toml"]), &["--data"]);
     place.write("latch.toml", format!("{begin}classes = 3\n"));
-    place.refuse(&mut place.latch(["train", "--config", "latch.toml"]), &["--classes"]);
+    place.refuse(&mut place.latch(["train", "--config", "latch.toml"]), &["latch.toml:3", "unknown key `classes`"]);
     place
         .refuse_usage(&mut place.latch(["train", "--resume", "--config", "latch.toml", "--out", "run"]), &["--config"]);
 }

@@ -106,8 +106,10 @@ fn every_option_in_a_file_is_the_same_as_on_the_command_line() {
     };
     let mut calls = vec![
         with(&[], "data", &path("other.tsv")),
-        with(&[], "task", "values"),
-        with(&[("task", "classes")], "classes", "3"),
+        with(&[], "task", "regress"),
+        with(&[], "label-column", "v1"),
+        with(&[], "text-column", "words"),
+        with(&[], "label-map", "ham=no,spam=yes"),
         with(&[], "valid", &path("valid.tsv")),
         with(&[], "valid", "0.3"),
         with(&[], "model", "embedding 4 word_dropout=0.1 > lstm 32 > attention > dense"),
