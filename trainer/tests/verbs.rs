@@ -297,7 +297,7 @@ fn a_run_learns_from_teachers_and_goes_on_without_them() {
     let tiny = "text 30 > embedding 3 word_dropout=0.3 > lstm 4 > attention";
     let with_ngrams = tiny.replace("text 30", "text 30 ngrams=20");
     let train = |more: &[&str]| {
-        let options = ["train", "--data", "data", "--epochs", "2", "--json", "--model"];
+        let options = ["train", "--data", "data", "--valid", "0.1", "--epochs", "2", "--json", "--model"];
         place.latch(
             options
                 .iter()
@@ -497,7 +497,7 @@ fn inspect_lists_every_word_that_training_chose() {
 #[test]
 fn eval_scores_texts_of_one_class_and_says_what_that_leaves_undefined() {
     let place = Place::with_images();
-    place.write("good.tsv", "1\ta fine film\n1\tvery good\n1\ta gem\n");
+    place.write("good.tsv", "positive\ta fine film\npositive\tvery good\npositive\ta gem\n");
     let eval = |more: &[&'static str]| {
         let fixed = ["eval", "--image", "int8.latch", "--data", "good.tsv"];
         succeed(&mut place.latch(fixed.iter().chain(more)))
@@ -506,7 +506,7 @@ fn eval_scores_texts_of_one_class_and_says_what_that_leaves_undefined() {
     assert_eq!((line["n"].as_u64(), line.get("auc")), (Some(3), None), "{line}");
     assert!(line["confusion"][0] == serde_json::json!([0, 0]) && line["accuracy"].is_f64(), "{line}");
     let text = eval(&[]).stdout;
-    assert!(text.contains("all labels are 1: ROC AUC is not defined") && !text.contains("ROC AUC   "), "{text}");
+    assert!(text.contains("all labels are positive: ROC AUC is not defined") && !text.contains("ROC AUC   "), "{text}");
 }
 
 // --- predict
@@ -655,7 +655,9 @@ fn an_epoch_is_a_plain_line_where_no_terminal_listens() {
     let place = Place::with_data(200);
     let answer = place.train("run", &[]);
     let lines: Vec<&str> = answer.stdout.lines().collect();
-    assert_eq!(lines.len(), 3, "{answer:?}");
+    assert_eq!(lines.len(), 4, "{answer:?}");
+    assert!(lines[0].starts_with("read 160 texts, 2 classes (negative 80, positive 80), "), "{answer:?}");
+    let lines = &lines[1..];
     assert!(
         lines[0].starts_with("epoch  1/2  train loss 0.") && lines[1].starts_with("epoch  2/2  train loss 0."),
         "{answer:?}"
