@@ -36,7 +36,7 @@ fn completions_are_made_for_every_shell_and_another_is_refused() {
 
 #[test]
 fn every_verb_has_a_manual_page() {
-    let place = Place::with_data(12);
+    let place = Place::with_data(20);
     assert!(succeed(&mut latch(["man"])).stdout.contains("latch"));
     succeed(&mut place.latch(["man", "--out", "man"]));
     let pages = names(&place.file("man"));

@@ -24,7 +24,7 @@ fn the_file_that_init_writes_trains_as_soon_as_it_is_there() {
 
 #[test]
 fn init_replaces_no_file_unasked_and_takes_no_data_that_is_not_there() {
-    let place = Place::with_data(12);
+    let place = Place::with_data(20);
     place.refuse(&mut place.latch(["init", "--data", "nothing.csv"]), &["nothing.csv", "no such file"]);
     place.write("latch.toml", "mine");
     place.refuse(&mut place.latch(["init"]), &["latch.toml", "there is such a file already", "--force"]);
@@ -49,17 +49,22 @@ fn a_run_keeps_the_file_that_repeats_it_exactly_from_any_folder() {
     for name in ["best.network", "config.json", "metrics.jsonl", "vocabulary.txt"] {
         assert!(place.read(&format!("job/run/{name}")) == place.read(&format!("again/{name}")), "{name} differs");
     }
-    let kept = |run: &str| String::from_utf8(place.read(&format!("{run}/latch.toml"))).expect("UTF-8");
-    let without_out =
-        |text: String| text.lines().filter(|line| !line.starts_with("out")).collect::<Vec<_>>().join("\n");
-    assert_eq!(without_out(kept("job/run")), without_out(kept("again")));
-    // Into the folder of the run itself it is refused, as any other.
-    place.refuse(&mut place.latch(["train", "--config", "again/latch.toml"]), &["again", "already holds a run"]);
+    assert!(place.read("job/run/latch.toml") == place.read("again/latch.toml"));
+    // It is for another folder, which has to be named.
+    place.refuse_usage(&mut place.latch(["train", "--config", "again/latch.toml"]), &["--out"]);
+    // Such a file is all that a run may have left that was killed; somebody else's is not replaced.
+    fs::create_dir(place.file("killed")).expect("a folder");
+    fs::copy(place.file("again/latch.toml"), place.file("killed/latch.toml")).expect("a copy");
+    succeed(&mut place.latch(["train", "--config", "again/latch.toml", "--epochs", "1", "--out", "killed"]));
+    fs::create_dir(place.file("mine")).expect("a folder");
+    place.write("mine/latch.toml", "# mine\n");
+    let mut into_mine = place.latch(["train", "--config", "again/latch.toml", "--out", "mine"]);
+    place.refuse(&mut into_mine, &["mine", "already holds a run"]);
 }
 
 #[test]
 fn what_is_wrong_with_a_file_is_said_with_its_line_before_anything_is_begun() {
-    let place = Place::with_data(12);
+    let place = Place::with_data(20);
     let begin = "data = \"data/train.tsv.gz\"\nout = \"run\"\n";
     for (line, words) in [
         ("epoch = 3", &["latch.toml:3", "unknown key `epoch`", "did you mean `epochs`?"][..]),

@@ -42,7 +42,9 @@ fn text(tools: &[Tool]) -> String {
     let mut text = String::new();
     for tool in tools {
         let (mark, version) = if tool.installed { ("ok     ", tool.version.as_str()) } else { ("missing", "") };
-        text += &paragraph(&format!("{mark}  {:<22}  {version}", tool.name), "");
+        // Not as a paragraph: the columns stay.
+        text.push_str(format!("{mark}  {:<22}  {version}", tool.name).trim_end());
+        text.push('\n');
         if !tool.installed {
             text += &paragraph(&format!("without it: {}", tool.without), "         ");
             text += &paragraph(&format!("to get it: {}", tool.get), "         ");

@@ -14,7 +14,7 @@ use super::output::{accuracy, answer, print_json, warn};
 use super::{interrupt, search};
 use crate::learning::training::Outcome;
 use crate::runs::begin::{begin, resume};
-use crate::runs::folder::RunFolder;
+use crate::runs::folder::{RunFolder, SETTINGS_HEADING};
 use crate::search::has_search;
 use crate::settings::Settings;
 
@@ -35,6 +35,9 @@ pub(super) const OF_A_CALL: [&str; 4] = ["config", "resume", "checkpoint-every",
 /// What stands at the top of a file of options.
 pub(super) const HEADING: &str = "What `latch train --config latch.toml` trains. A key is an option of `latch train` without its dashes. \
     Options on the command line count before these. Paths are relative to this file.";
+
+/// What a run's own file of options leaves out besides: it lies in the folder that `--out` names, and is for another one.
+const NOT_OF_A_RUN: [&str; 5] = ["config", "resume", "checkpoint-every", "json", "out"];
 
 /// The verb by itself.
 pub(super) fn command() -> Command {
@@ -65,7 +68,7 @@ pub fn run(args: Args, called: &ArgMatches) -> Result<()> {
         let config = args.config()?;
         let mut terminal = Terminal::new(json, &config.train);
         let model = [("model", config.train.model.to_string())];
-        let resolved = Settings::new(&command(), &OF_A_CALL).resolved(HEADING, called, &model);
+        let resolved = Settings::new(&command(), &NOT_OF_A_RUN).resolved(SETTINGS_HEADING, called, &model);
         begin(config, args.tokens.units(), &folder.clone().with_settings(resolved), &mut terminal)?
     };
     report(&outcome, &folder, json)

@@ -40,10 +40,13 @@ pub(super) struct ValidDigest {
     pub(super) valid_sha256: Option<String>,
 }
 
-/// The files of a run.
-const FILES: [&str; 14] = [
+/// The first line of a run's `latch.toml`.
+pub const SETTINGS_HEADING: &str =
+    "`latch train --config latch.toml --out FOLDER` repeats this run into another folder.";
+
+/// The files of a run, besides `latch.toml`.
+const FILES: [&str; 13] = [
     "config.json",
-    "latch.toml",
     "vocabulary.txt",
     "occurrences",
     "teachers",
@@ -118,7 +121,14 @@ impl RunFolder {
 
     /// True when a run has begun here, or when a file lies here that a run would replace.
     pub fn has_run(&self) -> bool {
-        FILES.iter().any(|name| self.file(name).exists())
+        FILES.iter().any(|name| self.file(name).exists()) || self.has_foreign_settings()
+    }
+
+    /// True when a `latch.toml` lies here that no run wrote. One that a run wrote is the first of its files, and alone it is no run yet.
+    fn has_foreign_settings(&self) -> bool {
+        let path = self.file("latch.toml");
+        let own = |text: String| text.starts_with(&format!("# {SETTINGS_HEADING}\n"));
+        path.exists() && !read_string(&path, LARGEST_FILE).is_ok_and(own)
     }
 
     /// Checks that no run has begun here.

@@ -104,11 +104,11 @@ impl RunWriter {
             }
         }
         let json = serde_json::to_string_pretty(&Stored { config, validation: ValidDigest { valid_sha256 } })?;
-        self.write("config.json", |out| writeln!(out, "{json}"))?;
-        match self.folder.settings() {
-            Some(settings) => self.write("latch.toml", |out| out.write_all(settings.as_bytes())),
-            None => Ok(()),
+        // First what resuming does without: where there is a configuration, there is a whole run.
+        if let Some(settings) = self.folder.settings() {
+            self.write("latch.toml", |out| out.write_all(settings.as_bytes()))?;
         }
+        self.write("config.json", |out| writeln!(out, "{json}"))
     }
 
     /// Writes the vocabulary.
