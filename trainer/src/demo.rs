@@ -204,6 +204,7 @@ pub fn next_commands(folder: &Path, program: Program) -> Vec<(&'static str, Stri
             "run the image on an emulated Cortex-M4",
             format!("{board} --image {} --text 'a fine film'", file("int8.latch")),
         ),
+        ("write the options of a training into a file to edit", format!("{latch} init")),
         ("write a page with pictures of this run", format!("{latch} report {}", file("run"))),
     ];
     commands.map(|(purpose, command)| (purpose, in_lines(&command))).to_vec()
@@ -270,7 +271,7 @@ mod tests {
     fn what_comes_next_is_typed_as_this_program_was() {
         for (program, first) in [(Program::Clone, "cargo "), (Program::Installed, "latch")] {
             let commands = next_commands(Path::new("my demo"), program);
-            assert_eq!(commands.len(), 3);
+            assert_eq!(commands.len(), 4);
             assert!(commands.iter().all(|(_, command)| command.lines().all(|line| line.chars().count() <= 78)));
             assert!(commands.iter().all(|(_, command)| command.starts_with(first)), "{commands:?}");
             assert!(commands[0].1.contains("'my demo/train.tsv.gz'"), "{commands:?}");

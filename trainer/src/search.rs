@@ -819,7 +819,8 @@ mod tests {
             .into_iter()
             .map(|example| Example { label: Label::Class(example.label), text: example.text })
             .collect();
-        let sizer = Sizer::new(&default_config(), &texts, None);
+        let config = TrainConfig { task: default_config().task.with_classes(2), ..default_config() };
+        let sizer = Sizer::new(&config, &texts, None);
         let candidates = propose(&sizer, &budget, 18).expect("candidates");
         let sizes: Vec<usize> =
             candidates.iter().map(|candidate| sizer.cost(candidate).expect("a cost").image_bytes).collect();

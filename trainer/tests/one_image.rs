@@ -79,7 +79,7 @@ fn the_demo_keeps_the_images_that_latch_export_gives_of_its_run_and_names_comman
         .filter_map(|line| line.trim().strip_prefix("latch "))
         .map(|line| line.split(' ').collect())
         .collect();
-    assert_eq!(next.iter().map(|command| command[0]).collect::<Vec<_>>(), ["train", "report"], "{said}");
+    assert_eq!(next.iter().map(|command| command[0]).collect::<Vec<_>>(), ["train", "init", "report"], "{said}");
     for command in &next {
         // Not all ten epochs: that the command is taken is what counts.
         let quick: &[&str] =
