@@ -204,6 +204,11 @@ impl Entry<'_> {
     }
 
     fn mistake(&self, option: &Arg, problem: String) -> Fault {
+        // A chain says what is wrong in its first line and points at it in the next: the place is the end of the sentence.
+        if let Some((sentence, place)) = problem.split_once('\n') {
+            let (problem, remedy) = sentence.split_once("; ").unwrap_or((sentence, "mend it here:"));
+            return fault(&self.place, format!("`{}`: {problem}", self.key), format!("{remedy}\n{place}"));
+        }
         let remedy = match option.get_possible_values() {
             _ if is_flag(option) => "write true or false".to_owned(),
             values if !values.is_empty() => {

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Place, TINY, refuse, succeed};
+use crate::support::{Place, TINY, answer, refuse, succeed};
 
 #[test]
 fn the_file_that_init_writes_trains_as_soon_as_it_is_there() {
@@ -69,13 +69,17 @@ fn what_is_wrong_with_a_file_is_said_with_its_line_before_anything_is_begun() {
     for (line, words) in [
         ("epoch = 3", &["latch.toml:3", "unknown key `epoch`", "did you mean `epochs`?"][..]),
         ("epochs = \"ten\"", &["latch.toml:3", "`epochs`", "epochs = 10"]),
-        ("model = \"embedding 8 > gur 16\"", &["latch.toml:3", "unknown layer `gur`; did you mean `gru`?"]),
         ("json = true", &["latch.toml:3", "on the command line only"]),
         ("lr = ", &["latch.toml:3", "name = value"]),
     ] {
         place.write("latch.toml", format!("{begin}{line}\n"));
         place.refuse(&mut place.latch(["train", "--config", "latch.toml"]), words);
     }
+    place.write("latch.toml", format!("{begin}model = \"embedding 8 > gur 16\"\n"));
+    let pointed = answer(&mut place.latch(["train", "--config", "latch.toml"]));
+    assert_eq!(pointed.code, Some(2));
+    let sentence = "latch: latch.toml:3: `model`: unknown layer `gur`; did you mean `gru`?";
+    assert_eq!(pointed.stderr, format!("{sentence}\n  embedding 8 > gur 16\n                ^^^\n"));
     refuse(&mut place.latch(["train", "--config", "none.toml"]), &["none.toml", "no such file"]);
     place.write("latch.toml", "out = \"run\"\n");
     place.refuse_usage(&mut place.latch(["train", "--config", "latch.toml"]), &["--data"]);
