@@ -41,7 +41,7 @@ use crate::settings::with_file;
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
-    /// Memory that the texts of one data set may take, and the embedding in training: bytes, KiB or MiB
+    /// Limit on the memory for the texts of one data set, and for the embedding in training: bytes, KiB or MiB
     #[arg(long, global = true, value_name = "BYTES", value_parser = parse_bytes, default_value = "1024MiB")]
     max_memory: usize,
 }

@@ -134,7 +134,7 @@ pub fn report(folder: &RunFolder, options: &Options) -> Result<Report> {
         sections.push(Section {
             name: "worst",
             heading: "Worst answers".into(),
-            note: format!("The texts of {part} with the largest loss: wrong labels and hard cases show here."),
+            note: format!("The largest losses of {part}. Wrong labels and hard cases show here."),
             picture: None,
             rows: worst(&shown, texts, WORST),
         });
@@ -310,7 +310,7 @@ fn answers(evaluation: &Evaluation, task: Task, names: &[String], part: &str) ->
         Section {
             name: "calibration",
             heading: "Calibration".into(),
-            note: "Of the answers with a confidence of 80 %, 80 % should be right: then the bars end on the diagonal."
+            note: "Of all answers with a confidence of 80 %, 80 % should be right. Then the bars end on the diagonal."
                 .into(),
             picture: Some(reliability::picture(&evaluation.reliability)),
             rows: Vec::new(),
@@ -404,7 +404,7 @@ fn speed(config: &RunConfig) -> Section {
     Section {
         name: "latency",
         heading: "Time of a token by chip".into(),
-        note: "Estimates from the shape of the model, for weights of integers; nothing here was measured on a chip. Floats take twice as long or more."
+        note: "Estimates from the model's shape, for integer weights; nothing here was measured on a chip. Float weights take at least twice as long."
             .into(),
         picture: Some(latency::picture(&estimates)),
         rows: Vec::new(),

@@ -14,9 +14,9 @@ use crate::search::candidates::Budget;
 /// `--tokens`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum TokensArg {
-    /// Words and marks
+    /// Words and punctuation marks
     Words,
-    /// The same, but each Hangul syllable by itself
+    /// Words and marks, and each Hangul syllable as a token of its own
     Syllables,
     /// Syllables where more than half of the training texts' letters are Hangul
     Auto,
@@ -118,22 +118,22 @@ pub(super) fn parse_bytes(text: &str) -> Result<usize, String> {
 /// What an image may take.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct BudgetArgs {
-    /// Most bytes of the image, tokenizer and vocabulary included: 65536, 64KiB or 1MiB
+    /// Maximum size of the image, including tokenizer and vocabulary: 65536, 64KiB or 1MiB
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
     flash: Option<usize>,
-    /// Most bytes of a stream's state
+    /// Maximum size of one stream's state in RAM, in bytes
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes, requires = "flash")]
     ram: Option<usize>,
-    /// Longest time of a token on --board, by the upper end of an estimate: 500us, 2ms
+    /// Maximum time for a token on --board (upper end of the estimate): 500us, 2ms
     #[arg(long, value_name = "TIME", value_parser = microseconds, requires_all = ["flash", "board"])]
     latency: Option<f64>,
-    /// Part that tokens are timed for, as `latch-sim run` names it
+    /// Chip to estimate the time for; `latch-sim parts` lists them
     #[arg(long, requires = "flash")]
     board: Option<String>,
-    /// Candidates of the first round
+    /// Number of candidates in the first round
     #[arg(long, default_value_t = TRIALS, value_parser = positive, requires = "flash")]
     trials: usize,
-    /// Minutes after which nothing more is begun; how far the search comes, and so its result, then depends on the machine
+    /// Start no new trial after this many minutes. The result then depends on the speed of the machine
     #[arg(long, value_parser = minutes, requires = "flash")]
     minutes: Option<f64>,
 }

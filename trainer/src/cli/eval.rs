@@ -21,7 +21,7 @@ use crate::metrics::BINS;
 use crate::report::table;
 use crate::shown::shown;
 
-/// Judge an image on labelled texts: accuracy, log loss, calibration, confusion, ROC AUC, or the errors of values; time per token.
+/// Evaluate an image on labelled texts: accuracy, log loss, calibration, confusion and ROC AUC, or the errors of numbers; time per token.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  latch eval --image imdb.latch --data imdb/test.tsv.gz\n  \
                   latch eval --image imdb.latch --data imdb/test.tsv.gz --plot reliability.svg\n  \
@@ -38,7 +38,7 @@ pub struct Args {
     /// Draw confidence against accuracy into this file: .svg or .png
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
-    /// Also stop each text as soon as its verdict is certain, and say what that saves and costs
+    /// Also use early exit: stop each text as soon as its answer is certain, and report what that saves and costs
     #[arg(long)]
     early: bool,
     /// Print one line of JSON
@@ -164,7 +164,7 @@ fn judgement(text: &mut String, result: &Evaluation, classes: &[String]) -> Resu
     let error = 100.0 * result.reliability.calibration_error;
     writeln!(
         text,
-        "calibration   {error:.2} % expected error, {BINS} bins of equal width of the verdict's probability"
+        "calibration   {error:.2} % expected error, {BINS} bins of equal width of the answer's probability"
     )?;
     if let Some(auc) = result.auc {
         writeln!(text, "ROC AUC       {auc:.4}")?;
@@ -182,10 +182,10 @@ fn only_label(result: &Evaluation) -> Option<f32> {
     result.labels.first().copied().filter(|first| result.labels.iter().all(|label| label == first))
 }
 
-/// Labels against verdicts.
+/// Labels against answers.
 fn confusion(counts: &[Vec<u64>], classes: &[String]) -> String {
     let name = |class: usize| shown(&classes[class]).into_owned();
-    let heading = std::iter::once("label \\ verdict".to_owned()).chain((0..counts.len()).map(name)).collect();
+    let heading = std::iter::once("label \\ answer".to_owned()).chain((0..counts.len()).map(name)).collect();
     let row = |(class, row): (usize, &Vec<u64>)| {
         std::iter::once(name(class)).chain(row.iter().map(u64::to_string)).collect::<Vec<_>>()
     };

@@ -55,7 +55,7 @@ pub struct Args {
     /// Keep the probabilities as learned, instead of fitting them to the validation part (temperature scaling)
     #[arg(long)]
     no_calibrate: bool,
-    /// Let a stream stop once its verdict is certain (early exit): thresholds are chosen so that at most this share of the validation texts
+    /// Early exit: let a stream stop once its answer is certain. The thresholds are chosen so that at most this share of the validation texts
     /// turns from right to wrong, such as 0.5% or 0.005
     #[arg(long, value_name = "SHARE", value_parser = parse_share)]
     early_error: Option<f64>,

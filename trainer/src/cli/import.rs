@@ -12,7 +12,7 @@ use crate::config::chain::Pooling;
 use crate::runs::folder::RunFolder;
 use crate::runs::imported::{Request, import};
 
-/// Make a run folder of a network that PyTorch or Keras trained.
+/// Turn a network that PyTorch or Keras trained into a run folder.
 ///
 /// The file is safetensors, in either layout that `latch export --format safetensors` writes; docs/frameworks.md has the names of the tensors.
 /// Training data is optional. With it the int8 image is calibrated on frequent words, and its provenance names the data.
@@ -34,7 +34,7 @@ pub struct Args {
     data: Option<PathBuf>,
     #[command(flatten)]
     columns: ColumnArgs,
-    /// Validation part: a path, or the share of the data to set apart [default: the folder's own, else 0.1]
+    /// Validation data: a path, or the fraction of --data to hold out [default: the folder's own, else 0.1]
     #[arg(long, requires = "data")]
     valid: Option<ValidArg>,
     /// Folder of the run

@@ -35,21 +35,21 @@ pub struct Args {
     data: Option<PathBuf>,
     #[command(flatten)]
     columns: ColumnArgs,
-    /// Validation part: a path, or the share of the data to set apart [default: the folder's own, else 0.1]
+    /// Validation data: a path, or the fraction of --data to hold out [default: the folder's own, else 0.1]
     #[arg(long)]
     valid: Option<ValidArg>,
     #[command(flatten)]
     budget: BudgetArgs,
-    /// Epochs of the trials of the last round
+    /// Epochs of each trial in the last round
     #[arg(long, default_value_t = default_config().epochs, value_parser = clap::value_parser!(u64).range(1..=MAX_EPOCHS))]
     epochs: u64,
-    /// Seed of everything random
+    /// Random seed: the same seed gives the same bytes
     #[arg(long, default_value_t = default_config().seed)]
     seed: u64,
     /// Folder of the search; every trial is a run in it
     #[arg(long)]
     out: PathBuf,
-    /// Go on with the search in --out; its options are used
+    /// Continue the search in --out with its own options
     #[arg(long, conflicts_with_all = ["data", "label_column", "text_column", "label_map", "valid", "flash", "ram", "latency", "board", "trials", "minutes", "epochs", "seed"])]
     resume: bool,
     /// Print one line of JSON

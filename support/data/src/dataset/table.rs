@@ -74,7 +74,11 @@ impl Table {
                 "write label<TAB>text, one example a line, or CSV, or JSON lines",
             ));
         };
-        let records = records(head, separator, quoted);
+        let mut records = records(head, separator, quoted);
+        if !quoted && records.iter().any(|row| row.len() > 1) {
+            // A line without a separator says nothing of the columns; the reader refuses it by its number.
+            records.retain(|row| row.len() > 1);
+        }
         let (choice, records) = match &records[..] {
             [] => (Choice { label: 0, text: 1, header: false }, records),
             [first, ..] => {
@@ -462,6 +466,12 @@ mod tests {
         let two = rows(|_, label, text| format!("{text},{label}"));
         assert_eq!(taken(&two).2, "label column 2, text column 1, no header");
         assert_eq!(taken(&format!("what,kind\n{two}")).0, "kind ham spam".replace("kind ", ""));
+    }
+
+    #[test]
+    fn a_line_without_a_separator_is_refused_by_its_number_and_moves_no_column() {
+        let message = fault_of("a.tsv", b"1\tgood\nno tab\n0\tbad\n");
+        assert!(message.contains("a.tsv:2"), "{message}");
     }
 
     #[test]

@@ -38,9 +38,9 @@ impl TaskArg {
 pub(super) enum QuantizeArg {
     /// 8-bit integers
     Int8,
-    /// The same with 4 bits a weight in the embedding
+    /// int8 with a 4-bit embedding
     Mixed,
-    /// 4-bit integers in the embedding and in the gates
+    /// 4-bit embedding and recurrent layers
     Int4,
 }
 

@@ -28,7 +28,7 @@ use crate::error::fault;
     latch train --config latch.toml --seed 2 --out runs/second\n  \
     latch train --resume --out runs/imdb")]
 pub struct Args {
-    /// File of options, as `latch init` writes it; the other options of the command line count before what it says
+    /// File of options, as `latch init` writes it; options on the command line override it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Labelled texts: a table (.csv, .tsv), JSON lines (.jsonl), each also .gz, a folder with such files called train and
@@ -37,11 +37,11 @@ pub struct Args {
     pub(super) data: Option<PathBuf>,
     #[command(flatten)]
     columns: ColumnArgs,
-    /// What the labels mean: classify (a class a text; two or more, at most 256), regress (a number a text), tag (a class for
+    /// What a label is: classify (a class for each text, 2 to 256 classes), regress (a number for each text), tag (a class for
     /// each token, as {"tokens": ["…"], "labels": ["…"]} a line) or regress-each (a number for each token)
     #[arg(long, value_enum, default_value = "classify", hide_possible_values = true)]
     task: TaskArg,
-    /// Validation part: a path, or the share of the data to set apart [default: the folder's own, else 0.1]
+    /// Validation data: a path, or the fraction of --data to hold out [default: the folder's own, else 0.1]
     #[arg(long, value_hint = clap::ValueHint::AnyPath)]
     valid: Option<ValidArg>,
     /// The model, as its chain of layers [default: text 5000 > embedding 8 word_dropout=0.3 > lstm 32 > attention > dense].
@@ -57,62 +57,63 @@ pub struct Args {
     /// What a token is
     #[arg(long, value_enum, default_value = "auto")]
     pub(super) tokens: TokensArg,
-    /// Most epochs
+    /// Maximum number of epochs
     #[arg(long, default_value_t = default_config().epochs, value_parser = clap::value_parser!(u64).range(1..=MAX_EPOCHS))]
     epochs: u64,
-    /// Sequences of a batch
+    /// Texts in a batch
     #[arg(long, default_value_t = default_config().batch, value_parser = positive)]
     batch: usize,
-    /// Learning rate at its peak
+    /// Peak learning rate
     #[arg(long, default_value_t = default_config().learning_rate)]
     lr: f64,
-    /// Seed of everything random
+    /// Random seed: the same seed gives the same bytes
     #[arg(long, default_value_t = default_config().seed)]
     seed: u64,
-    /// Tokens that are kept of a training text: its last ones
+    /// Truncate each training text to its last N tokens
     #[arg(long, default_value_t = default_config().max_tokens, value_parser = positive)]
     max_tokens: usize,
-    /// Largest global norm of the gradient
+    /// Clip the gradient to this global norm
     #[arg(long, default_value_t = default_config().clip_norm)]
     clip_norm: f64,
-    /// Decoupled weight decay
+    /// Decoupled weight decay (AdamW); 0 disables it
     #[arg(long, default_value_t = default_config().weight_decay)]
     weight_decay: f64,
-    /// Share by which labels move to the middle
+    /// Label smoothing factor; 0 disables it
     #[arg(long, default_value_t = default_config().label_smoothing)]
     label_smoothing: f64,
-    /// Decay of the moving average of the weights that is judged and exported; 0 for none
+    /// Decay of the exponential moving average of the weights, which is evaluated and exported; 0 disables it
     #[arg(long, default_value_t = default_config().average)]
     average: f64,
-    /// Epochs without a lower validation loss after which training stops
+    /// Stop after this many epochs without a lower validation loss (early stopping)
     #[arg(long, default_value_t = default_config().patience, value_parser = clap::value_parser!(u64).range(1..))]
     patience: u64,
-    /// Learn from these runs' probabilities besides the labels (distillation): folders of runs with the same task and validation part, separated by commas. A
-    /// text is taught by the runs that have not learned from it, where there are some
+    /// Distillation: learn from the probabilities of these runs as well as from the labels. Name the folders of runs with the same task and
+    /// validation part, separated by commas. For each text, runs that did not train on it are preferred
     #[arg(long, value_name = "RUN,…", value_delimiter = ',')]
     pub(super) teacher: Vec<PathBuf>,
-    /// Share of the loss that is about the teachers' probabilities
+    /// Fraction of the loss that comes from the teachers' probabilities
     #[arg(long, value_name = "SHARE", default_value_t = 0.5, requires = "teacher")]
     distill: f64,
-    /// Temperature at which the teachers' probabilities are learned
+    /// Softmax temperature of the distillation
     #[arg(long, value_name = "T", default_value_t = 1.0, requires = "teacher")]
     distill_temperature: f64,
-    /// Leave out one of some equal parts of the training texts, as 2/5: so that the run can teach that part without having seen it
+    /// Train without one of several equal parts of the training texts: 2/5 leaves out the second of five. The run can then teach that part without
+    /// having seen it
     #[arg(long, value_name = "PART/PARTS")]
     leave_out: Option<Fold>,
-    /// Train on with the integers of an image, from the best network on, whatever its layers: the forward pass computes what the engine will
+    /// Quantization-aware training: continue from the best network with the integer arithmetic of the engine in the forward pass
     #[arg(long, value_enum)]
     quantize: Option<QuantizeArg>,
-    /// Epochs with integers
+    /// Epochs of quantization-aware training
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=MAX_EPOCHS), requires = "quantize")]
     quantize_epochs: u64,
-    /// Learning rate with integers at its peak
+    /// Peak learning rate of quantization-aware training
     #[arg(long, default_value_t = 1e-3, requires = "quantize")]
     quantize_lr: f64,
     /// Folder of the run
     #[arg(long)]
     pub(super) out: PathBuf,
-    /// Go on with the run in --out; its configuration is used
+    /// Continue the run in --out with its own configuration
     #[arg(long, conflicts_with_all = ["config", "data", "label_column", "text_column", "label_map", "task", "valid", "model", "tokens", "epochs", "batch", "lr", "seed", "max_tokens", "clip_norm",
         "weight_decay", "label_smoothing", "average", "patience", "teacher", "leave_out", "quantize", "quantize_epochs", "quantize_lr", "flash", "ram", "latency", "board", "trials", "minutes"])]
     pub(super) resume: bool,
