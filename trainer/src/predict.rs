@@ -84,7 +84,7 @@ fn called(name: &str) -> String {
 impl Response {
     /// The answer and its trail in words.
     pub fn words(&self) -> String {
-        let trail: Vec<String> = self.trail.iter().map(|(token, said)| format!("{} {said}", shown(token))).collect();
+        let trail: Vec<String> = self.trail.iter().map(|(token, said)| format!("{} → {said}", shown(token))).collect();
         let trail = lines(trail.iter().map(String::as_str));
         if self.each_step {
             return trail;
@@ -167,7 +167,9 @@ pub fn sentence(verdict: &Verdict) -> String {
     let Verdict { class, probability, probabilities, tokens, certain_after, .. } = verdict;
     let (class, second) = (called(class), probabilities.0.last().map_or(String::new(), |(name, _)| called(name)));
     if *tokens == 0 {
-        return format!("{class}, probability {probability:.3} of {second}: no known word, this is the bias alone");
+        return format!(
+            "{class}, probability {probability:.3} of {second}: the text has no known word, so this is only the default answer"
+        );
     }
     let certain = certain_after.map_or(String::new(), |tokens| format!(", certain after {tokens}"));
     format!("{class}, probability {probability:.3} of {second}, {tokens} tokens{certain}")

@@ -115,7 +115,7 @@ pub fn report(folder: &RunFolder, options: &Options) -> Result<Report> {
     };
     let evaluation = if texts.is_empty() { None } else { Some(evaluate(&model, texts)?) };
     let names = classes_of(&image);
-    let mut sections = vec![the_model(&image, &model, config, texts, &names)];
+    let mut sections = vec![the_model(&image, &model, config, texts, &names)?];
     sections.extend(learning(folder, task)?);
     if let Some(evaluation) = &evaluation {
         sections.extend(answers(evaluation, task, &names, part));
@@ -226,9 +226,10 @@ fn the_model(
     config: &RunConfig,
     texts: &[Example<Label>],
     names: &[String],
-) -> Section {
+) -> Result<Section> {
     let text = texts.iter().map(|example| example.text.as_str()).min_by_key(|text| text.len().abs_diff(40));
-    let tokens: Vec<String> = text.unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+    let seen = after_each_token(model, text.unwrap_or_default())?;
+    let tokens: Vec<String> = seen.into_iter().map(|(token, _)| token).collect();
     let below = |bytes: usize| format!("{bytes} bytes");
     let description = image.description();
     let named: Vec<(String, String)> = layers(image)
@@ -251,13 +252,13 @@ fn the_model(
     ];
     let diagram =
         Diagram { text: text.unwrap_or("a text"), tokens: &tokens, layers: &named, answer: &answer, flow: &flow };
-    Section {
+    Ok(Section {
         name: "model",
         heading: "The model".into(),
         note: format!("The layers of the image: {description}."),
         picture: Some(diagram::picture(&diagram)),
         rows: Vec::new(),
-    }
+    })
 }
 
 /// The curves; `None` where a network was imported.
@@ -326,18 +327,24 @@ fn chosen(texts: &[Example<Label>], right: &[bool]) -> Option<String> {
     chosen.map(|example| example.text.clone())
 }
 
-/// How the answer to a text comes about.
-fn trail_of(model: &Model<'_>, text: &str, task: Task, names: &[String]) -> Result<Section> {
+/// The tokens of a text as the engine reads them, each with the logits after it.
+fn after_each_token(model: &Model<'_>, text: &str) -> Result<Vec<(String, Vec<f32>)>> {
     let mut state = state_for(model);
     let mut session: Session<'_, '_, '_> = model.session_in(&mut state)?;
     let outputs = usize::from(model.outputs());
-    let mut seen: Vec<(String, Vec<f32>)> = Vec::new();
+    let mut seen = Vec::new();
     let mut note = |session: &mut View<'_, '_, '_>, token: &[u8]| {
         let logits = (0..outputs).map(|output| session.logit(output).to_f32()).collect();
         seen.push((String::from_utf8_lossy(token).into_owned(), logits));
     };
     session.push_bytes_each(composed(text).as_bytes(), &mut note);
     session.finish_each(&mut note);
+    Ok(seen)
+}
+
+/// How the answer to a text comes about.
+fn trail_of(model: &Model<'_>, text: &str, task: Task, names: &[String]) -> Result<Section> {
+    let seen = after_each_token(model, text)?;
     let last = seen.last().map_or(0, |(_, logits)| class_of(logits));
     let name = |class: usize| names.get(class).map_or("", String::as_str);
     let steps: Vec<Step> = seen

@@ -297,7 +297,8 @@ fn example(option: &Arg) -> String {
     let name = names.first().map_or_else(|| option.get_id().to_string().to_uppercase(), ToString::to_string);
     match &option.get_possible_values()[..] {
         [first, ..] => format!("\"{}\"", first.get_name()),
-        [] if is_number(option) && !name.contains("BYTES") => name,
+        // A size or a time may have its unit, and is text then.
+        [] if is_number(option) && !["BYTES", "TIME"].contains(&name.as_str()) => name,
         [] => format!("\"{name}\""),
     }
 }

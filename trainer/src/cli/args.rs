@@ -112,7 +112,7 @@ pub(super) fn parse_bytes(text: &str) -> Result<usize, String> {
         None => text.strip_suffix("MiB").map_or((text, 1), |number| (number, 1 << 20)),
     };
     let bytes = number.trim_end().parse::<usize>().ok().and_then(|number| number.checked_mul(unit));
-    bytes.ok_or_else(|| format!("{text:?} is no number of bytes; write 262144, 256KiB or 1MiB"))
+    bytes.ok_or_else(|| format!("{text:?} is not a size; write 262144, 256KiB or 1MiB"))
 }
 
 /// What an image may take.
@@ -162,7 +162,7 @@ pub(super) fn microseconds(text: &str) -> Result<f64, String> {
         .find_map(|(unit, factor)| text.strip_suffix(unit).map(|number| (number, factor)))
         .and_then(|(number, factor)| Some(number.trim_end().parse::<f64>().ok()? * factor))
         .filter(|time| *time > 0.0 && time.is_finite())
-        .ok_or_else(|| format!("{text:?} is no time; write 500us, 2ms or 1s"))
+        .ok_or_else(|| format!("{text:?} is not a time; write 500us, 2ms or 1s"))
 }
 
 #[cfg(test)]

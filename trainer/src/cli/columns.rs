@@ -10,10 +10,10 @@ pub(super) struct ColumnArgs {
     /// Column of the labels, by name or by number from 1; in JSON lines the key [default: found by its name or content]
     #[arg(long, value_name = "NAME|NUMBER")]
     pub(super) label_column: Option<String>,
-    /// Column of the texts, likewise
+    /// Column of the texts, by name or by number from 1
     #[arg(long, value_name = "NAME|NUMBER")]
     pub(super) text_column: Option<String>,
-    /// Read labels as others, as in ham=no,spam=yes
+    /// Rename labels, as in ham=no,spam=yes
     #[arg(long, value_name = "LABEL=CLASS,…", value_parser = parse_map)]
     pub(super) label_map: Option<LabelMap>,
 }

@@ -111,7 +111,7 @@ pub fn run(args: Args) -> Result<()> {
     let (n, precision) = (result.n, image.description().precision_name());
     writeln!(text, "{n} {things}, {} tokens read, {precision} on backend {}", result.tokens, model.backend().name())?;
     judgement(&mut text, &result, classes)?;
-    writeln!(text, "time          {:.0} ns per token (text in, state moved on)", result.ns_per_token)?;
+    writeln!(text, "time          {:.0} ns per token, tokenizer included", result.ns_per_token)?;
     writeln!(text, "image         {} bytes, {} bytes of RAM a stream", image.len(), model.state_bytes())?;
     if let Some(early) = &early {
         writeln!(text, "{}", early_words(early, "of these"))?;

@@ -28,7 +28,7 @@ use crate::runs::folder::RunFolder;
 /// For an image, prints accuracy and bytes of every precision on the validation part, and where the bytes of the image are.
 /// A safetensors file holds the weights in f32 and the vocabulary; docs/frameworks.md has the names of its tensors.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  latch export --run runs/imdb --precision int8 --out imdb.latch\n  \
+#[command(after_help = "Examples:\n  latch export --run runs/imdb --precision int8 --out imdb.latch\n  \
                   latch export --run runs/imdb --fold-to 512KiB --out imdb-folded.latch\n  \
                   latch export --run runs/imdb --early-error 0.5% --out imdb-early.latch\n  \
                   latch export --run runs/imdb --format safetensors --layout pytorch --out net.safetensors")]

@@ -51,7 +51,7 @@ pub struct LayerLine {
 pub struct OptionLine {
     /// Its name, with `=` where it takes a value.
     pub option: &'static str,
-    /// What it has unless said.
+    /// Its default.
     pub default: Option<&'static str>,
     /// What it does.
     pub about: &'static str,
@@ -132,7 +132,7 @@ pub fn table(lines: &[LayerLine]) -> String {
         let text = text.strip_prefix(&indent).unwrap_or(&text);
         format!("{first:<18}{bytes:>6}  {state:>5}  {adds:>11}  {text}").trim_end().to_owned() + "\n"
     };
-    let mut text = row("layer", "bytes", "state", "mult.-adds", "options, and what they have unless said");
+    let mut text = row("layer", "bytes", "state", "mult.-adds", "options and their defaults");
     let _ = writeln!(text, "{}", "-".repeat(80));
     for line in lines {
         let options: Vec<String> = line.options.iter().map(OptionLine::with_default).collect();
@@ -170,7 +170,7 @@ impl LayerLine {
 }
 
 impl OptionLine {
-    /// The option with what it has unless said.
+    /// The option with its default.
     fn with_default(&self) -> String {
         match self.default {
             Some(default) if self.option.ends_with('=') => format!("{}{default}", self.option),

@@ -17,8 +17,8 @@ p{margin:4px 0 12px;color:var(--soft);overflow-wrap:anywhere}svg{display:block;m
 .figures div{background:var(--box);border:1px solid var(--line);border-radius:8px;padding:10px 18px}\
 .figures b{display:block;font-size:22px}.figures span{color:var(--soft)}\
 table{border-collapse:collapse;width:100%}th,td{text-align:left;vertical-align:top;padding:6px 12px 6px 0;border-bottom:1px solid var(--line)}\
-th{color:var(--soft);font-weight:normal;white-space:nowrap}td{overflow-wrap:anywhere}td:last-child{width:60%}\
-.facts td{width:auto}code{font-family:ui-monospace,'DejaVu Sans Mono',monospace;font-size:13px}";
+th{color:var(--soft);font-weight:normal;white-space:nowrap}td{white-space:nowrap}td:last-child{width:60%;white-space:normal;overflow-wrap:anywhere}\
+.facts td,.facts td:last-child{width:auto}code{font-family:ui-monospace,'DejaVu Sans Mono',monospace;font-size:13px}";
 
 /// Characters of a text that the table of the worst answers shows.
 const MOST_CHARACTERS: usize = 400;

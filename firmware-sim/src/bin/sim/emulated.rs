@@ -25,7 +25,7 @@ pub(crate) fn board(name: &str) -> Result<&'static Board> {
         // The names of chips are another list.
         match parts::find(name).map(|part| (part.name, part.board())) {
             Ok((part, Some(board))) => {
-                let problem = format!("{part} is a part, for `latch-sim run`; wanted is an emulated board");
+                let problem = format!("{part} is a chip of `latch-sim run`, and no emulated board");
                 fault("board", problem, format!("take {}, which has the same core", board.name)).into()
             }
             _ => fault("board", error.to_string(), "name one of those, or a part to `latch-sim run`").into(),

@@ -41,7 +41,7 @@ pub(crate) fn list() -> Result<()> {
         if part.ram.block < part.ram.total {
             writeln!(
                 text,
-                "{:<13} of its RAM {} lie without a gap, and a program is held to these",
+                "{:<13} a program may use {} of its RAM: the largest block without a gap",
                 "",
                 kib(part.ram.block)
             )?;

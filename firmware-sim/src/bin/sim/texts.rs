@@ -40,7 +40,7 @@ pub(crate) struct ColumnArguments {
     /// Column of the texts of --data, likewise
     #[arg(long, value_name = "NAME|NUMBER")]
     text_column: Option<String>,
-    /// Read labels as others, as in ham=no,spam=yes
+    /// Rename labels, as in ham=no,spam=yes
     #[arg(long, value_name = "LABEL=CLASS,…", value_parser = parse_map)]
     label_map: Option<LabelMap>,
 }

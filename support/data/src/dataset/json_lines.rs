@@ -56,8 +56,7 @@ impl Objects {
             }
             Some((_, Value::Array(labels))) if task.each_step() => tokens(labels, "label").map_err(wrong)?,
             Some((_, Value::Array(_))) => {
-                let problem =
-                    "the object has a list of labels, one a token, which are learned with --task tag or regress-each";
+                let problem = "the label is a list: one for each token is learned with --task tag or regress-each, and a text has one word or number";
                 return Err(wrong(problem.to_owned()).into());
             }
             Some((_, label)) => {

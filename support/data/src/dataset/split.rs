@@ -48,7 +48,7 @@ impl<L: Labels> Dataset<L> {
             return Err(fault(
                 name,
                 format!(
-                    "{total} examples are too few to give {:.2} % of them to a part (equal texts stay together)",
+                    "{total} texts are too few to hold out {:.4} % of them (equal texts stay together)",
                     100.0 * fractions[empty]
                 ),
                 "add examples with other texts",

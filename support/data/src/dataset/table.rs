@@ -278,13 +278,12 @@ fn is_plausible(first: &[String]) -> bool {
     first.iter().all(short) && first.iter().any(|field| !field.trim().is_empty())
 }
 
-/// Whether the first record is a header although no name in it is known: its text is one word where the others have several, and its label is no label of
-/// the others, which come again and again.
+/// Whether the first record is a header although no name in it is known: it has short names where the texts of the others have more words, and its label is
+/// no label of the others, which come again and again or are numbers.
 fn is_header(records: &[Vec<String>], label: usize, text: usize, task: Task) -> bool {
     let [first, others @ ..] = records else { return false };
     let texts = Content::of(others, text);
-    let is_word = first[text].split_whitespace().count() == 1;
-    if others.len() < 2 || !is_plausible(first) || !is_word || texts.words < 3 * texts.values.len() {
+    if others.len() < 2 || !is_plausible(first) || texts.words < 3 * texts.values.len() {
         return false;
     }
     let own = first[label].trim();
@@ -292,6 +291,9 @@ fn is_header(records: &[Vec<String>], label: usize, text: usize, task: Task) -> 
     if task.has_values() {
         return own.split_whitespace().any(|word| number(word).is_none())
             && labels.iter().all(|label| label.split_whitespace().all(|word| number(word).is_some()));
+    }
+    if number(own).is_none() && labels.iter().all(|label| number(label).is_some()) {
+        return !task.each_step();
     }
     let distinct: HashSet<&&str> = labels.iter().collect();
     !task.each_step() && !distinct.contains(&own) && 2 * distinct.len() <= labels.len()
@@ -472,6 +474,17 @@ mod tests {
     fn a_line_without_a_separator_is_refused_by_its_number_and_moves_no_column() {
         let message = fault_of("a.tsv", b"1\tgood\nno tab\n0\tbad\n");
         assert!(message.contains("a.tsv:2"), "{message}");
+    }
+
+    #[test]
+    fn a_header_of_several_words_is_a_header_and_no_class_of_its_own() {
+        let two = rows(|_, label, text| format!("{text},{label}"));
+        let (classes, first, layout) = taken(&format!("Customer said,Ticket type\n{two}"));
+        assert_eq!((classes.as_str(), first.as_str()), ("ham spam", "are you coming home for dinner tonight 0"));
+        assert_eq!(layout, "label column Ticket type, text column Customer said");
+        let stars = rows(|at, _, text| format!("{at},{},{text}", 1 + at % 4));
+        let (classes, _, layout) = taken(&format!("id,Stars,Review Text\n{stars}"));
+        assert_eq!((classes.as_str(), layout.as_str()), ("1 2 3 4", "label column Stars, text column Review Text"));
     }
 
     #[test]

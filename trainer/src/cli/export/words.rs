@@ -53,7 +53,13 @@ pub(in crate::cli) fn early_words(report: &EarlyReport, of: &str) -> String {
 /// What was found out about the answers, in words; `None` where that is nothing.
 pub(super) fn findings(findings: &Findings) -> Option<String> {
     let mut text = String::new();
-    if let Some(found) = &findings.calibration {
+    if let Some(found) = findings.calibration.as_ref().filter(|found| found.temperature == 1.0) {
+        text += &format!(
+            "temperature left at 1: no other lowers the log loss of the validation part, {:.4}; expected calibration error {:.2} % ({BINS} bins)\n",
+            found.log_loss,
+            100.0 * found.calibration_error
+        );
+    } else if let Some(found) = &findings.calibration {
         text += &format!(
             "temperature {:.3}, fitted on the validation part and folded into the head: log loss {:.4} (before {:.4}), expected calibration \
                  error {:.2} % (before {:.2} %; {BINS} bins)\n",

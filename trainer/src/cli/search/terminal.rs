@@ -110,7 +110,7 @@ impl Observer for Terminal {
         if !images.is_empty() {
             let front = front(images);
             self.show(format_args!(
-                "\nthe front so far: images that no smaller one equals\n\n{}",
+                "\nthe front so far: the best image of each size\n\n{}",
                 images_table(&front, images.first(), self.task)
             ));
         }
