@@ -88,7 +88,7 @@ fn texts_without_words_are_refused() {
 
 #[test]
 fn too_few_examples_for_a_validation_part_are_refused() {
-    refuse_data("reviews.tsv", "0\tbad\n1\tgood\n", &["reviews.tsv: 2 examples are too few"]);
+    refuse_data("reviews.tsv", "0\tbad\n1\tgood\n", &["reviews.tsv: 2 texts are too few to hold out 10 % of them"]);
 }
 
 #[test]

@@ -85,6 +85,7 @@ fn what_is_wrong_with_a_file_is_said_with_its_line_before_anything_is_begun() {
     place.refuse_usage(&mut place.latch(["train", "--config", "latch.toml"]), &["--data"]);
     place.write("latch.toml", format!("{begin}classes = 3\n"));
     place.refuse(&mut place.latch(["train", "--config", "latch.toml"]), &["latch.toml:3", "unknown key `classes`"]);
+    place.write("latch.toml", begin);
     place
         .refuse_usage(&mut place.latch(["train", "--resume", "--config", "latch.toml", "--out", "run"]), &["--config"]);
 }

@@ -48,8 +48,8 @@ impl<L: Labels> Dataset<L> {
             return Err(fault(
                 name,
                 format!(
-                    "{total} texts are too few to hold out {:.4} % of them (equal texts stay together)",
-                    100.0 * fractions[empty]
+                    "{total} texts are too few to hold out {} % of them (equal texts stay together)",
+                    (1e4 * fractions[empty]).round() / 100.0
                 ),
                 "add examples with other texts",
             )
@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(parts.map(|part| part.examples.len()), [8, 1, 1]);
         let error = numbered(3).split(3, [0.8, 0.1, 0.1]).unwrap_err();
         assert_eq!(exit_code(&error), 2);
-        assert!(error.to_string().contains("numbered: 3 examples are too few"), "{error}");
+        assert!(error.to_string().contains("numbered: 3 texts are too few to hold out 10 % of them"), "{error}");
     }
 
     #[test]

@@ -283,7 +283,10 @@ fn is_plausible(first: &[String]) -> bool {
 fn is_header(records: &[Vec<String>], label: usize, text: usize, task: Task) -> bool {
     let [first, others @ ..] = records else { return false };
     let texts = Content::of(others, text);
-    if others.len() < 2 || !is_plausible(first) || texts.words < 3 * texts.values.len() {
+    let own_words = first[text].split_whitespace().count();
+    // A name of several words must be far shorter than the texts, and these many.
+    let is_name = own_words == 1 || others.len() >= 8 && texts.words >= 2 * own_words * texts.values.len();
+    if others.len() < 2 || !is_plausible(first) || !is_name || texts.words < 3 * texts.values.len() {
         return false;
     }
     let own = first[label].trim();
