@@ -198,6 +198,12 @@ impl Entry<'_> {
             Ok(_) => Ok(text),
             Err(error) => {
                 let problem = std::error::Error::source(&error).map(ToString::to_string);
+                // The standard library's sentences do not say what is wanted.
+                let problem = problem.map(|problem| match problem.as_str() {
+                    "invalid digit found in string" => format!("{text:?} is not a whole number"),
+                    "invalid float literal" => format!("{text:?} is not a number"),
+                    _ => problem,
+                });
                 Err(self.mistake(option, problem.unwrap_or_else(|| format!("{text:?} is unknown here"))))
             }
         }

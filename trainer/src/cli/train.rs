@@ -77,14 +77,17 @@ pub fn run(args: Args, called: &ArgMatches) -> Result<()> {
 /// Prints how a run ended.
 fn report(outcome: &Outcome, folder: &RunFolder, json: bool) -> Result<()> {
     let task = folder.config()?.train.task;
+    let speed = if outcome.tokens_per_second > 0.0 {
+        format!("{:.0} tokens/s, {:.1} s", outcome.tokens_per_second, outcome.elapsed.as_secs_f64())
+    } else {
+        "the run was finished before".to_owned()
+    };
     let text = format!(
-        "best epoch {} of {} (lowest validation loss): validation {}, loss {:.4}; {:.0} tokens/s, {:.1} s; run in {}",
+        "best epoch {} of {} (lowest validation loss): validation {}, loss {:.4}; {speed}; run in {}",
         outcome.best.epoch,
         outcome.epochs,
         accuracy(task, outcome.best.valid_accuracy),
         outcome.best.valid_loss,
-        outcome.tokens_per_second,
-        outcome.elapsed.as_secs_f64(),
         folder.path().display(),
     );
     answer(json, format_args!("{text}"))?;

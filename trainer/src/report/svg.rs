@@ -3,6 +3,8 @@
 
 use std::fmt::Write as _;
 
+use crate::shown::is_hidden;
+
 /// The colours of all pictures, for a light ground and for a dark one. The three series can be told apart by the colour-blind (Okabe and Ito's colours;
 /// each has a marker of its own besides).
 pub const STYLE: &str = "\
@@ -197,7 +199,7 @@ fn short(value: f64) -> String {
     if text == "-0" { "0".to_owned() } else { text.to_owned() }
 }
 
-/// A text as XML and HTML take it; characters that neither may hold become U+FFFD.
+/// A text as XML and HTML take it; characters that neither may hold, and those that would reorder or hide what is around them, become U+FFFD.
 pub fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -209,7 +211,7 @@ pub fn escaped(text: &str) -> String {
             '\'' => escaped.push_str("&#39;"),
             '\t' | '\n' => escaped.push(character),
             '\u{fffe}' | '\u{ffff}' => escaped.push('\u{fffd}'),
-            character if character.is_control() => escaped.push('\u{fffd}'),
+            character if is_hidden(character) => escaped.push('\u{fffd}'),
             character => escaped.push(character),
         }
     }

@@ -6,6 +6,7 @@ use latch_engine::input::text::Tokens as Units;
 use super::checkpoint::Checkpoint;
 use super::folder::RunFolder;
 use super::opened::{Loaded, Opened, load};
+use super::summary;
 use super::writer::RunWriter;
 use crate::config::RunConfig;
 use crate::dataset::memory_limit;
@@ -43,6 +44,9 @@ pub fn begin(
     // Reading the data took time, in which another run may have begun.
     let writer = folder.claim()?;
     progress.note(&summary);
+    if let Some(alike) = summary::alike(&config.classes) {
+        progress.note(&alike);
+    }
     let outcome = writer.write_config(&config, valid_sha256).and_then(|()| {
         writer.write_vocabulary(&vocabulary)?;
         if let Some(targets) = &targets {

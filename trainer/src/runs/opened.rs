@@ -170,7 +170,10 @@ pub fn load(config: &mut RunConfig) -> Result<Loaded> {
         }
     };
     let training = left(training, config)?;
-    let summary = read + &summary::parts(training.len(), validation.len(), &config.valid);
+    let mut summary = read + &summary::parts(training.len(), validation.len(), &config.valid);
+    if let Some(shared) = summary::shared(&training, &validation) {
+        summary = summary + "\n" + &shared;
+    }
     Ok(Loaded { training, validation, valid_sha256, summary })
 }
 

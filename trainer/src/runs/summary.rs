@@ -1,7 +1,10 @@
 //! What was read of a run's data, in one line: a person sees at once whether it is what they mean.
 
+use std::collections::HashSet;
+
 use crate::config::Valid;
-use crate::dataset::{Dataset, Label, Labels, Task};
+use crate::dataset::{Dataset, Example, Label, Labels, Task};
+use crate::shown::shown;
 
 /// Classes that are shown with their counts.
 const SHOWN: usize = 8;
@@ -20,7 +23,7 @@ pub(super) fn of(data: &Dataset<Label>, task: Task) -> String {
         numbers().for_each(|class| counts[class as usize] += 1);
         let named = data.classes.iter().zip(&counts).take(SHOWN);
         let mut named =
-            named.map(|(name, &count)| format!("{name} {}", thousands(count))).collect::<Vec<_>>().join(", ");
+            named.map(|(name, &count)| format!("{} {}", shown(name), thousands(count))).collect::<Vec<_>>().join(", ");
         if counts.len() > SHOWN {
             named += &format!(" and {} more", counts.len() - SHOWN);
         }
@@ -30,6 +33,19 @@ pub(super) fn of(data: &Dataset<Label>, task: Task) -> String {
     format!("read {texts} texts, {labels}{layout}")
 }
 
+/// Which classes differ in case or spaces alone, in words; `None` where none do. They are often one class with a slip of the hand.
+pub(super) fn alike(classes: &[String]) -> Option<String> {
+    let plain = |name: &String| name.split_whitespace().collect::<String>().to_lowercase();
+    let mut names: Vec<&String> = classes.iter().collect();
+    names.sort_by_key(|name| plain(name));
+    let (first, second) = names.windows(2).map(|pair| (pair[0], pair[1])).find(|(a, b)| plain(a) == plain(b))?;
+    Some(format!(
+        "note: the classes {} and {} differ in case or spaces alone; --label-map '{first}={second}' makes one class of them",
+        shown(first),
+        shown(second)
+    ))
+}
+
 /// `; 5,015 train, 557 validation`.
 pub(super) fn parts(training: usize, validation: usize, valid: &Valid) -> String {
     let from = match valid {
@@ -37,6 +53,19 @@ pub(super) fn parts(training: usize, validation: usize, valid: &Valid) -> String
         Valid::Path(path) => format!(" from {}", path.display()),
     };
     format!("; {} train, {} validation{from}", thousands(training), thousands(validation))
+}
+
+/// How many validation texts are training texts too, in words; `None` where none are.
+pub(super) fn shared(training: &[Example<Label>], validation: &[Example<Label>]) -> Option<String> {
+    let known: HashSet<&str> = training.iter().map(|example| example.text.as_str()).collect();
+    let shared = validation.iter().filter(|example| known.contains(example.text.as_str())).count();
+    (shared > 0).then(|| {
+        format!(
+            "note: {} of {} validation texts are training texts too, so that the validation score is too good",
+            thousands(shared),
+            thousands(validation.len())
+        )
+    })
 }
 
 /// A number with commas between its thousands.
@@ -55,11 +84,29 @@ fn thousands(number: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataset::Example;
 
     #[test]
     fn thousands_have_commas() {
         assert_eq!([0, 999, 1_000, 12_345, 1_234_567].map(thousands).join(" "), "0 999 1,000 12,345 1,234,567");
+    }
+
+    #[test]
+    fn validation_texts_that_are_training_texts_are_counted() {
+        let texts = |texts: &[&str]| -> Vec<Example<Label>> {
+            texts.iter().map(|text| Example { label: Label::Class(0), text: text.to_string() }).collect()
+        };
+        let said = shared(&texts(&["a", "b", "c"]), &texts(&["b", "d", "c"])).expect("two are shared");
+        assert!(said.contains("2 of 3 validation texts"), "{said}");
+        assert_eq!(shared(&texts(&["a"]), &texts(&["b"])), None);
+    }
+
+    #[test]
+    fn classes_that_differ_in_case_or_spaces_alone_are_named() {
+        let alike = |names: &[&str]| alike(&names.iter().map(|name| name.to_string()).collect::<Vec<_>>());
+        let said = alike(&["BILLING", "billing", "other"]).expect("two are alike");
+        assert!(said.contains("BILLING and billing") && said.contains("--label-map 'BILLING=billing'"), "{said}");
+        assert!(alike(&["not spam", "NotSpam"]).is_some());
+        assert_eq!(alike(&["ham", "spam", "Hamm"]), None);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::label::{Label, Task};
 use super::{MAX_CLASSES, quoted};
+use crate::composed::composed;
 use crate::error::{Fault, fault};
 
 /// The most characters of a class's name: what is longer is no label.
@@ -42,7 +43,7 @@ impl Columns {
         for pair in text.split(',') {
             let wrong = || format!("{pair:?} is not LABEL=CLASS; write for example ham=no,spam=yes");
             let (from, to) = pair.split_once('=').ok_or_else(wrong)?;
-            let (from, to) = (plain(from).to_owned(), plain(to).to_owned());
+            let (from, to) = (composed(plain(from)).into_owned(), composed(plain(to)).into_owned());
             if from.is_empty() || to.is_empty() {
                 return Err(wrong());
             }
@@ -95,6 +96,8 @@ pub fn numbered(count: usize) -> Vec<String> {
 pub(super) fn plain(word: &str) -> &str {
     let word = word.trim();
     match word.split_once('.') {
+        None if word == "-0" => "0",
+        Some(("-0", zeros)) if !zeros.is_empty() && zeros.bytes().all(|digit| digit == b'0') => "0",
         Some((whole, zeros))
             if !zeros.is_empty()
                 && zeros.bytes().all(|digit| digit == b'0')
@@ -169,7 +172,8 @@ impl Coder {
 
     /// One label.
     fn number(&mut self, word: &str, place: &impl Fn() -> String) -> Result<f32, Fault> {
-        let mut word = plain(word);
+        let word = composed(plain(word));
+        let mut word = word.as_ref();
         if word.is_empty() {
             return Err(fault(place(), "the label is empty", "write a label, or remove the row"));
         }

@@ -52,7 +52,11 @@ impl Objects {
         let label_key = key("--label-column", &self.columns.label, &LABEL_NAMES, winners)?;
         let label = match label_key.map(|key| (key, &object[key])) {
             None => {
-                return Err(wrong(format!("the object has no label{}", if task.each_step() { "s" } else { "" })).into());
+                let labels = if task.each_step() { "labels" } else { "label" };
+                let keys: Vec<&str> = object.keys().map(String::as_str).collect();
+                let problem = format!("the object has no {labels}; its keys are {}", list(&keys));
+                let remedy = format!("name the key with --label-column, or {remedy}");
+                return Err(fault(self.lines.place(), problem, remedy).into());
             }
             Some((_, Value::Array(labels))) if task.each_step() => tokens(labels, "label").map_err(wrong)?,
             Some((_, Value::Array(_))) => {

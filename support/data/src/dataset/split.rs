@@ -98,6 +98,19 @@ impl<L: Labels> Dataset<L> {
 
 /// The part of each example.
 fn assign<L: Labels, const N: usize>(examples: &[Example<L>], fractions: [f64; N], rng: &mut ChaCha8Rng) -> Vec<usize> {
+    let part_of = assign_by(examples, fractions, rng, false);
+    let is_filled = |part: usize| fractions[part] <= 0.0 || part_of.contains(&part);
+    // Classes of so few texts that none gives one to a small part: what one leaves unfilled, the next ones fill.
+    if (0..N).all(is_filled) { part_of } else { assign_by(examples, fractions, rng, true) }
+}
+
+/// [`assign`]; with `carry` a class gives also what the classes before it had too few texts to give.
+fn assign_by<L: Labels, const N: usize>(
+    examples: &[Example<L>],
+    fractions: [f64; N],
+    rng: &mut ChaCha8Rng,
+    carry: bool,
+) -> Vec<usize> {
     let groups = groups_of_equal_texts(examples);
     // A group belongs to the class of most of its examples; the lower one if two have as many.
     let classes = class_counts(examples).len();
@@ -109,10 +122,11 @@ fn assign<L: Labels, const N: usize>(examples: &[Example<L>], fractions: [f64; N
     }
     let mut part_of = vec![0; examples.len()];
     let mut wanted_overall = fractions.map(|fraction| fraction * examples.len() as f64);
+    let mut lacking = [0.0; N];
     for stratum in &mut strata {
         stratum.shuffle(rng);
         let size: usize = stratum.iter().map(|&group| groups[group].len()).sum();
-        let mut wanted = fractions.map(|fraction| fraction * size as f64);
+        let mut wanted: [f64; N] = std::array::from_fn(|part| fractions[part] * size as f64 + lacking[part]);
         for &group in stratum.iter() {
             // The part that lacks most of this class; the one that lacks most of all, if several lack as much. A part of
             // fraction 0 takes nothing.
@@ -130,6 +144,9 @@ fn assign<L: Labels, const N: usize>(examples: &[Example<L>], fractions: [f64; N
             for &example in &groups[group] {
                 part_of[example] = part;
             }
+        }
+        if carry {
+            lacking = wanted;
         }
     }
     part_of
@@ -197,6 +214,13 @@ mod tests {
         let error = numbered(3).split(3, [0.8, 0.1, 0.1]).unwrap_err();
         assert_eq!(exit_code(&error), 2);
         assert!(error.to_string().contains("numbered: 3 texts are too few to hold out 10 % of them"), "{error}");
+    }
+
+    #[test]
+    fn many_classes_of_few_texts_fill_a_small_part_together() {
+        let examples = (0..400).map(|i| example(i % 100, &format!("text {i}"))).collect();
+        let [training, validation] = Dataset::new("many", examples).split(1, [0.9, 0.1]).unwrap();
+        assert_eq!((training.examples.len(), validation.examples.len()), (360, 40));
     }
 
     #[test]

@@ -79,6 +79,10 @@ impl Table {
             // A line without a separator says nothing of the columns; the reader refuses it by its number.
             records.retain(|row| row.len() > 1);
         }
+        if records.first().is_some_and(|row| row.len() == 1) {
+            let remedy = "separate them by a comma, a semicolon or a tab";
+            return Err(fault(place, "the table has one column, and a label and a text need two", remedy));
+        }
         let (choice, records) = match &records[..] {
             [] => (Choice { label: 0, text: 1, header: false }, records),
             [first, ..] => {
@@ -234,6 +238,12 @@ fn choose(records: &[Vec<String>], task: Task, columns: &Columns, place: &str) -
 fn named(first: &[String], names: &[&str], winners: usize, option: &str, place: &str) -> Result<Option<usize>, Fault> {
     let at = |name: &&str| first.iter().position(|field| field.trim().eq_ignore_ascii_case(name));
     if let Some(winner) = names[..winners].iter().find_map(at) {
+        let again = |field: &&String| field.trim().eq_ignore_ascii_case(first[winner].trim());
+        if first.iter().filter(again).count() > 1 {
+            let problem =
+                format!("two columns are called {}: the columns are {}", quoted(first[winner].trim()), listed(first));
+            return Err(fault(place, problem, format!("say which one with {option}, by its number from 1")));
+        }
         return Ok(Some(winner));
     }
     let others: Vec<usize> = names[winners..].iter().filter_map(at).collect();
