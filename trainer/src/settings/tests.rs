@@ -99,7 +99,7 @@ fn a_mistake_is_named_with_its_line_and_a_remedy() {
             "bread.toml:1: unknown key `cheese`; `latch bake --help` lists the options, and a key is an option's name without its dashes",
         ),
         ("config = \"a\"", "bread.toml:1: `config` is said on the command line only; take it out of the file"),
-        ("\n\nloaves = \"ten\"", "bread.toml:3: `loaves`: invalid digit found in string; write it as in `loaves = 2`"),
+        ("\n\nloaves = \"ten\"", "bread.toml:3: `loaves`: \"ten\" is not a whole number; write it as in `loaves = 2`"),
         ("loaves = 10", "bread.toml:1: `loaves`: 10 is not in 1..=9; write it as in `loaves = 2`"),
         ("loaves = true", "bread.toml:1: `loaves`: this is true or false; write it as in `loaves = 2`"),
         ("heat = [1]", "bread.toml:1: `heat`: this is a list; write it as in `heat = 200`"),
