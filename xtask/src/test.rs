@@ -162,7 +162,7 @@ fn others() -> Vec<Step> {
         targets => Some(Outcome::Unavailable(format!("no standard library for {}", targets.join(" and ")))),
     };
     steps.extend(wasm::checks().map(|(name, command)| Step::check(name, command).missing(missing.clone())));
-    steps.push(Step::tests("wasm, tests", wasm::tests()).missing(missing));
+    steps.extend(wasm::tests().map(|(name, command)| Step::tests(name, command).missing(missing.clone())));
     steps.extend(FOREIGN.iter().map(|foreign| Step::tests(foreign.name, foreign.tests()).missing(absent_for(foreign))));
     steps.push(Step::tests("scalar backend", scalar_tests()));
     let no_valgrind = setup::valgrind().is_none().then(|| Outcome::Skipped("no valgrind".to_owned()));
