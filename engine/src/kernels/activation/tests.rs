@@ -122,9 +122,8 @@ fn reference_of_the_float_tests_agrees_with_the_standard_library() {
 const CHUNK: usize = 4096;
 
 /// Of so many floats the tests visit one. Where an emulator runs them, 64-bit Arm, or one thread, WebAssembly, all of them would take twenty
-/// minutes and 100 seconds: their floats are those of IEEE 754, like the host's, and there the tests visit all. A forced backend changes nothing of what
-/// is visited here, which is every backend.
-const STRIDE: usize = if cfg!(any(target_arch = "aarch64", engine_backend = "scalar")) {
+/// minutes and 100 seconds: their floats are those of IEEE 754, like the host's, and there the tests visit all.
+const STRIDE: usize = if cfg!(target_arch = "aarch64") {
     251
 } else if cfg!(target_arch = "wasm32") {
     7
