@@ -102,7 +102,7 @@ fn a_missing_data_file_is_refused() {
 
 #[test]
 fn a_format_that_is_not_known_is_refused() {
-    refuse_data("reviews.xlsx", "PK\u{3}\u{4}", &["reviews.xlsx: this is a zip archive or a spreadsheet"]);
+    refuse_data("reviews.xlsx", "PK\u{3}\u{4}", &["reviews.xlsx: this is an Excel spreadsheet"]);
 }
 
 #[test]

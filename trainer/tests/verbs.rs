@@ -656,7 +656,7 @@ fn an_epoch_is_a_plain_line_where_no_terminal_listens() {
     let answer = place.train("run", &[]);
     let lines: Vec<&str> = answer.stdout.lines().collect();
     assert_eq!(lines.len(), 4, "{answer:?}");
-    assert!(lines[0].starts_with("read 160 texts, 2 classes (negative 80, positive 80), "), "{answer:?}");
+    assert!(lines[0].starts_with("read 160 texts, 2 classes (negative 80, positive 80)"), "{answer:?}");
     let lines = &lines[1..];
     assert!(
         lines[0].starts_with("epoch  1/2  train loss 0.") && lines[1].starts_with("epoch  2/2  train loss 0."),

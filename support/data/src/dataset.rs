@@ -6,33 +6,39 @@
 //!
 //! | path | what it holds |
 //! | --- | --- |
-//! | a folder with `pos/` and `neg/`, or `positive/` and `negative/` | one review a file, `*.txt`; negative ones first, each in the order of their file names |
+//! | a folder with a folder a class | one text a file, `*.txt`, in the order of their names; of `pos/` and `neg/` (or `positive/` and `negative/`) the negative ones first |
+//! | a folder with a file a class | `*.txt`, one text a line; licences and the like are left out, and named |
 //! | a folder with `train/` and `test/` | two such folders, as published for the IMDb set; the [`Part`] picks one; `unsup/` is ignored |
-//! | a folder with `train.tsv.gz`, … | one file a part in any format below, as `latch data` writes them; the [`Part`] picks one |
+//! | a folder with `train.tsv.gz`, … | one file a part in any format below, as `latch data` writes them; the [`Part`] picks one. Two files for one part are a fault |
 //! | `.tsv` | `label<TAB>text` or `text<TAB>label`, one example a line; or a table with a header |
 //! | `.csv` | a table: a column of labels and a column of texts, found by their names, by `--label-column` and `--text-column`, or by their content |
-//! | `.jsonl`, `.ndjson` | `{"label": "…", "text": "…"}`, one object a line |
+//! | `.jsonl`, `.ndjson`, `.json` | `{"label": "…", "text": "…"}`, one object a line, or all in one list |
 //! | any other name | what the content says |
+//! | any file, with [`Columns::pattern`] | a text a line, of which a regular expression tells the label |
 //! | any of these with `.gz` | the same, compressed |
 //!
 //! A label is a word. The classes of a [`Task`] are collected from the labels and sorted, by their numbers where all are numbers and else by their
 //! characters; class `k` is the `k`-th of them. Of two classes the second is the one that a single logit stands for. Other tasks have a number a text, or
-//! one label for each token (`{"tokens": ["…"], "labels": ["…"]}`, or labels with spaces between them in a table). Text is UTF-8, and is brought into
-//! Unicode's form NFC ([`crate::composed`]); a byte-order mark at
-//! the start, CRLF line ends and blank lines are tolerated. Texts without a word are tolerated up to one in a hundred, or three in a
+//! one label for each token (`{"tokens": ["…"], "labels": ["…"]}`, or labels with spaces between them in a table). Text is UTF-8, or UTF-16 with a
+//! byte-order mark, or in the encoding that [`Columns::encoding`] names; it is brought into Unicode's form NFC ([`crate::composed`]). A
+//! byte-order mark at the start, line ends of CRLF or of CR alone, and blank lines are tolerated. Texts without a word are tolerated up to one in a hundred, or three in a
 //! smaller set. A line, or a CSV record, may have [`MAX_LINE`] bytes, and the examples that are kept [`memory_limit`].
 //!
 //! Whatever is wrong with the input is a [`Fault`](crate::error::Fault) that names the file and the line.
 
-mod acl_imdb;
 pub mod built_in;
 mod classes;
 mod csv;
+mod encoding;
 pub mod fetch;
+mod folders;
+mod foreign;
 mod formats;
 mod json_lines;
 mod label;
 mod lines;
+mod load;
+mod pattern;
 mod split;
 mod table;
 mod tsv;
@@ -40,6 +46,7 @@ mod tsv;
 use std::fmt::{self, Write as _};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Result;
@@ -51,6 +58,8 @@ use classes::Coder;
 pub use classes::{Columns, MAX_NAME, Reading, list, numbered};
 pub use label::{Label, Labels, MAX_CLASSES, Task};
 pub use lines::MAX_LINE;
+pub use load::Watch;
+pub use split::Repeated;
 pub use tsv::{stage_tsv_gz, write_tsv_gz};
 
 /// The fewest classes of a task.
@@ -69,6 +78,23 @@ pub struct Example<L = u32> {
 struct Row {
     label: String,
     text: String,
+    place: Place,
+}
+
+/// Where an example stands: `path:line`, or the path of a file with one text.
+#[derive(Debug, Clone)]
+struct Place {
+    path: Arc<Path>,
+    line: Option<u64>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "{}:{line}", self.path.display()),
+            None => write!(f, "{}", self.path.display()),
+        }
+    }
 }
 
 /// The part of a data set that is published in parts.
@@ -83,6 +109,9 @@ pub enum Part {
 }
 
 impl Part {
+    /// All of them.
+    pub const ALL: [Part; 3] = [Part::Train, Part::Valid, Part::Test];
+
     /// The part's name in the names of files and folders: `train`, `valid` or `test`.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -196,11 +225,11 @@ pub struct Examples<L = u32> {
 
 /// A reader of one format.
 trait Source: Iterator<Item = Result<Row>> + Send {
-    /// The place of the example that came last: `path:line`, or the path of a file with one text.
-    fn place(&self) -> String;
+    /// What is not the plain case, in words: where labels and texts were found, what separates them, their encoding.
+    fn layout(&self) -> Vec<String>;
 
-    /// Where labels and texts were found, in words.
-    fn layout(&self) -> &str;
+    /// How much of it was read, and how much there is, in bytes or files.
+    fn progress(&self) -> (u64, u64);
 }
 
 /// What a stream has brought.
@@ -212,11 +241,19 @@ struct Seen {
     range: Option<(f32, f32)>,
 }
 
-impl<L> Examples<L> {
-    /// The place of the example that came last: `path:line`, or the path of a file with one text.
-    #[must_use]
-    pub fn place(&self) -> String {
-        self.source.place()
+impl<L: Labels> Examples<L> {
+    /// The example that a row is.
+    fn example(&mut self, Row { label, text, place }: Row) -> Result<Example<L>> {
+        let label = self.coder.label(&label, &text, &place)?;
+        let seen = &mut self.seen;
+        seen.texts += 1;
+        seen.empty += u64::from(text.trim().is_empty());
+        for &label in label.numbers().iter() {
+            let (low, high) = seen.range.unwrap_or((label, label));
+            seen.range = Some((low.min(label), high.max(label)));
+            seen.labels += 1;
+        }
+        Ok(Example { label: label.into(), text })
     }
 
     /// What is wrong with the examples as a whole, once the last one was read.
@@ -250,6 +287,11 @@ impl<L> Examples<L> {
     }
 }
 
+/// A row whose text is in Unicode's form NFC.
+fn composed_row(row: Row) -> Row {
+    Row { text: into_composed(row.text), ..row }
+}
+
 impl<L: Labels> Iterator for Examples<L> {
     type Item = Result<Example<L>>;
 
@@ -257,28 +299,11 @@ impl<L: Labels> Iterator for Examples<L> {
         if self.ended {
             return None;
         }
-        match self.source.next() {
-            Some(Ok(Row { label, text })) => {
-                let label = match self.coder.label(&label, &text, || self.source.place()) {
-                    Ok(label) => label,
-                    Err(error) => {
-                        self.ended = true;
-                        return Some(Err(error));
-                    }
-                };
-                let seen = &mut self.seen;
-                seen.texts += 1;
-                seen.empty += u64::from(text.trim().is_empty());
-                for &label in label.numbers().iter() {
-                    let (low, high) = seen.range.unwrap_or((label, label));
-                    seen.range = Some((low.min(label), high.max(label)));
-                    seen.labels += 1;
-                }
-                Some(Ok(Example { label: label.into(), text: into_composed(text) }))
-            }
-            Some(Err(error)) => {
-                self.ended = true;
-                Some(Err(error))
+        let row = self.source.next();
+        match row.map(|row| self.example(row.map(composed_row)?)) {
+            Some(outcome) => {
+                self.ended = outcome.is_err();
+                Some(outcome)
             }
             None => {
                 self.ended = true;
@@ -299,7 +324,7 @@ pub struct Dataset<L = u32> {
     pub name: String,
     /// The names of the classes in the order of their numbers; empty of numbers, and where nobody has named them.
     pub classes: Vec<String>,
-    /// Where labels and texts were found, in words; empty where they come from no file.
+    /// Where labels and texts were found, what separates them and their encoding, in words; empty in the plain case.
     pub layout: String,
 }
 
@@ -330,50 +355,6 @@ impl<L: Labels> Dataset<L> {
     #[must_use]
     pub fn named<S: Into<String>>(self, classes: impl IntoIterator<Item = S>) -> Self {
         Self { classes: classes.into_iter().map(Into::into).collect(), ..self }
-    }
-
-    /// Loads all examples of `path`, with the classes that are known or else with those that occur; of a folder with several parts, `part`.
-    ///
-    /// # Errors
-    /// As [`open`] and its stream; a [`Fault`](crate::error::Fault) also names a label of the map that no example of a part to train on has.
-    pub fn load_for(path: &Path, part: Part, reading: &Reading) -> Result<Self> {
-        Self::load_within(path, part, reading, memory_limit())
-    }
-
-    /// As [`Dataset::load_for`], with examples of at most `most` bytes in memory, in place of [`memory_limit`].
-    ///
-    /// # Errors
-    /// As [`Dataset::load_for`]; a [`Fault`](crate::error::Fault) names the line whose example is one too many.
-    pub fn load_within(path: &Path, part: Part, reading: &Reading, most: u64) -> Result<Self> {
-        let mut stream = open_for(path, part, reading)?;
-        let (mut examples, mut kept) = (Vec::new(), 0);
-        while let Some(example) = stream.next() {
-            let example: Example<L> = example?;
-            kept += kept_bytes(&example);
-            // The list itself grows in steps, and is the largest piece of memory where texts are short.
-            if kept > most || examples.try_reserve(1).is_err() {
-                return Err(fault(
-                    stream.place(),
-                    format!("with this text {} texts take more than {} of memory", examples.len() + 1, in_units(most)),
-                    "divide the file, or permit more with --max-memory",
-                )
-                .into());
-            }
-            examples.push(example);
-        }
-        if let Some(label) = stream.coder.unused()
-            && part == Part::Train
-        {
-            let (place, names) = (path.display(), list(&stream.coder.names));
-            let problem = format!("no label of {place} is {}; its classes are {names}", quoted(label));
-            return Err(fault("--label-map", problem, "correct the label's name, or leave it out").into());
-        }
-        let numbers = stream.coder.sort();
-        if !reading.task.has_values() {
-            examples.iter_mut().for_each(|example| example.label.renumber(&numbers));
-        }
-        let layout = stream.source.layout().to_owned();
-        Ok(Self { layout, ..Self::new(formats::name(path), examples).named(stream.coder.names) })
     }
 
     /// The number of examples of each class, at least [`CLASSES`] numbers.

@@ -13,9 +13,15 @@ pub(super) struct ColumnArgs {
     /// Column of the texts, by name or by number from 1
     #[arg(long, value_name = "NAME|NUMBER")]
     pub(super) text_column: Option<String>,
+    /// Read a text a line: a regular expression whose first group is the label, as in '^(\w+): '; what it matches is taken off
+    #[arg(long, value_name = "REGEX", conflicts_with_all = ["label_column", "text_column"])]
+    pub(super) label_pattern: Option<String>,
     /// Rename labels, as in ham=no,spam=yes
     #[arg(long, value_name = "LABEL=CLASS,…", value_parser = parse_map)]
     pub(super) label_map: Option<LabelMap>,
+    /// Encoding of the texts, such as latin-1, windows-1252 or mac-roman [default: UTF-8, or UTF-16 by its byte-order mark]
+    #[arg(long, value_name = "NAME")]
+    pub(super) encoding: Option<String>,
 }
 
 /// `--label-map`.
@@ -28,8 +34,9 @@ fn parse_map(text: &str) -> Result<LabelMap, String> {
 impl ColumnArgs {
     /// What was asked for.
     pub(super) fn columns(&self) -> Columns {
-        let ColumnArgs { label_column: label, text_column: text, label_map } = self.clone();
-        Columns { label, text, map: label_map.unwrap_or_default() }
+        let ColumnArgs { label_column: label, text_column: text, label_pattern: pattern, label_map, encoding } =
+            self.clone();
+        Columns { label, text, pattern, map: label_map.unwrap_or_default(), encoding }
     }
 
     /// The same, or `None` where nothing was.

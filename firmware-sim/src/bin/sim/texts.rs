@@ -40,9 +40,15 @@ pub(crate) struct ColumnArguments {
     /// Column of the texts of --data, likewise
     #[arg(long, value_name = "NAME|NUMBER")]
     text_column: Option<String>,
+    /// Read a text of --data a line: a regular expression whose first group is the label; what it matches is taken off
+    #[arg(long, value_name = "REGEX", conflicts_with_all = ["label_column", "text_column"])]
+    label_pattern: Option<String>,
     /// Rename labels, as in ham=no,spam=yes
     #[arg(long, value_name = "LABEL=CLASS,…", value_parser = parse_map)]
     label_map: Option<LabelMap>,
+    /// Encoding of --data, such as latin-1, windows-1252 or mac-roman [default: UTF-8, or UTF-16 by its byte-order mark]
+    #[arg(long, value_name = "NAME")]
+    encoding: Option<String>,
 }
 
 type LabelMap = std::collections::BTreeMap<String, String>;
@@ -54,7 +60,13 @@ fn parse_map(text: &str) -> Result<LabelMap, String> {
 impl ColumnArguments {
     fn columns(&self) -> Columns {
         let map = self.label_map.clone().unwrap_or_default();
-        Columns { label: self.label_column.clone(), text: self.text_column.clone(), map }
+        Columns {
+            label: self.label_column.clone(),
+            text: self.text_column.clone(),
+            pattern: self.label_pattern.clone(),
+            map,
+            encoding: self.encoding.clone(),
+        }
     }
 }
 

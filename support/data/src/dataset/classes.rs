@@ -5,14 +5,15 @@ use std::collections::{BTreeMap, HashMap};
 use anyhow::Result;
 
 use super::label::{Label, Task};
-use super::{MAX_CLASSES, quoted};
+use super::{MAX_CLASSES, Place, quoted};
 use crate::composed::composed;
 use crate::error::{Fault, fault};
 
 /// The most characters of a class's name: what is longer is no label.
 pub const MAX_NAME: usize = 64;
 
-/// How the labels and texts of a file are found and read, where the file does not say it: `--label-column`, `--text-column` and `--label-map`.
+/// How the labels and texts of a file are found and read, where the file does not say it: `--label-column`, `--text-column`, `--label-pattern`,
+/// `--label-map` and `--encoding`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Columns {
@@ -22,9 +23,15 @@ pub struct Columns {
     /// The column of the texts, likewise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// A regular expression whose first group is the label of a line; what it matches is taken off the text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<String>,
     /// Labels that are read as others.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub map: BTreeMap<String, String>,
+    /// The encoding of files without a byte-order mark; UTF-8 where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<String>,
 }
 
 impl Columns {
@@ -126,6 +133,8 @@ pub(super) struct Coder {
     numbers: HashMap<String, u32>,
     /// The classes were given, and no other is taken.
     are_known: bool,
+    /// Labels so far.
+    taken: u64,
 }
 
 impl Coder {
@@ -138,6 +147,7 @@ impl Coder {
             map,
             numbers: names.iter().cloned().zip(0..).collect(),
             are_known: !names.is_empty(),
+            taken: 0,
             names,
         }
     }
@@ -150,18 +160,18 @@ impl Coder {
     /// Reads the label of `text` as it stands in a file; labels of tokens are separated by white space.
     ///
     /// # Errors
-    /// A fault at `place()` that shows the label.
-    pub(super) fn label(&mut self, words: &str, text: &str, place: impl Fn() -> String) -> Result<Label> {
+    /// A fault at `place` that shows the label.
+    pub(super) fn label(&mut self, words: &str, text: &str, place: &Place) -> Result<Label> {
         if !self.task.each_step() {
-            let number = self.number(words, &place)?;
+            let number = self.number(words, place)?;
             return Ok(if self.task.has_values() { Label::Value(number) } else { Label::Class(number as u32) });
         }
         let labels: Vec<f32> =
-            words.split_whitespace().map(|word| self.number(word, &place)).collect::<Result<_, Fault>>()?;
+            words.split_whitespace().map(|word| self.number(word, place)).collect::<Result<_, Fault>>()?;
         let tokens = text.split_whitespace().count();
         if labels.len() != tokens {
             return Err(fault(
-                place(),
+                place,
                 format!("the number of labels is {} and that of tokens {tokens}", labels.len()),
                 "give each token one label; white space separates tokens",
             )
@@ -171,11 +181,11 @@ impl Coder {
     }
 
     /// One label.
-    fn number(&mut self, word: &str, place: &impl Fn() -> String) -> Result<f32, Fault> {
+    fn number(&mut self, word: &str, place: &Place) -> Result<f32, Fault> {
         let word = composed(plain(word));
         let mut word = word.as_ref();
         if word.is_empty() {
-            return Err(fault(place(), "the label is empty", "write a label, or remove the row"));
+            return Err(fault(place, "the label is empty", "write a label, or remove the row"));
         }
         if let Some((from, to)) = self.map.get_key_value(word) {
             if let Some(used) = self.used.get_mut(from) {
@@ -187,27 +197,28 @@ impl Coder {
             let value = word.parse::<f32>().ok().filter(|value| value.is_finite());
             return value.ok_or_else(|| {
                 fault(
-                    place(),
+                    place,
                     format!("the label {} is not a number", quoted(word)),
                     "write a finite number such as 3.5, or learn classes with --task classify",
                 )
             });
         }
+        self.taken += 1;
         if let Some(&class) = self.numbers.get(word) {
             return Ok(class as f32);
         }
         if self.are_known {
-            return Err(self.unknown(word, place()));
+            return Err(self.unknown(word, place));
         }
         if word.chars().count() > MAX_NAME {
             return Err(fault(
-                place(),
+                place,
                 format!("the label {} has more than {MAX_NAME} characters", quoted(word)),
                 "name the column of the labels with --label-column",
             ));
         }
         if self.names.len() == MAX_CLASSES as usize {
-            return Err(self.too_many(word, place()));
+            return Err(self.too_many(word, place));
         }
         let class = self.names.len() as u32;
         self.names.push(word.to_owned());
@@ -215,7 +226,7 @@ impl Coder {
         Ok(class as f32)
     }
 
-    fn unknown(&self, word: &str, place: String) -> Fault {
+    fn unknown(&self, word: &str, place: &Place) -> Fault {
         let first = self.names.first().map_or("", String::as_str);
         fault(
             place,
@@ -224,17 +235,28 @@ impl Coder {
         )
     }
 
-    fn too_many(&self, word: &str, place: String) -> Fault {
+    fn too_many(&self, word: &str, place: &Place) -> Fault {
         let numbers = self.names.iter().all(|name| number(name).is_some()) && number(word).is_some();
-        let (looks, remedy) = if numbers {
-            ("they are all numbers", "learn numbers with --task regress, or name another column with --label-column")
-        } else {
-            (
+        // Each of them came but once or twice.
+        let rare = self.taken < 2 * u64::from(MAX_CLASSES);
+        let (looks, remedy) = match (numbers, rare) {
+            (true, false) => (
+                "they are all numbers",
+                "learn numbers with --task regress, or name another column with --label-column",
+            ),
+            (true, true) => (
+                "they are all numbers and hardly one comes again, as in a column of measurements or of row numbers",
+                "learn measurements with --task regress, or name the column of the labels with --label-column",
+            ),
+            (false, _) => (
                 "they look like identifiers or texts, not like classes",
                 "name the column of the labels with --label-column",
-            )
+            ),
         };
-        fault(place, format!("there are more than {MAX_CLASSES} different labels up to here; {looks}"), remedy)
+        let problem = format!(
+            "there are more than {MAX_CLASSES} different labels up to here, and a model has at most {MAX_CLASSES} classes; {looks}"
+        );
+        fault(place, problem, remedy)
     }
 
     /// A label of the map that no example has.
@@ -275,10 +297,14 @@ pub fn list<S: AsRef<str>>(names: &[S]) -> String {
 mod tests {
     use super::*;
 
+    fn place() -> Place {
+        Place { path: std::path::Path::new("a.csv").into(), line: Some(9) }
+    }
+
     fn sorted(words: &[&str]) -> Vec<String> {
         let mut coder = Coder::new(&Reading::default());
         for word in words {
-            coder.label(word, "", String::new).unwrap();
+            coder.label(word, "", &place()).unwrap();
         }
         coder.sort();
         coder.names
@@ -314,7 +340,7 @@ mod tests {
         }
         let mut coder = Coder::new(&Reading::default().within(Columns { map, ..Columns::default() }));
         for word in ["ham", "spam", "ok"] {
-            coder.label(word, "", String::new).unwrap();
+            coder.label(word, "", &place()).unwrap();
         }
         assert_eq!((coder.names.join(" ").as_str(), coder.unused()), ("no yes ok", Some("1")));
     }
@@ -323,7 +349,7 @@ mod tests {
     fn more_than_256_labels_are_a_fault_that_says_what_they_look_like() {
         let refusal = |label: fn(u32) -> String| {
             let mut coder = Coder::new(&Reading::default());
-            let found = (0..300).find_map(|at| coder.label(&label(at), "", || "a.csv:9".into()).err());
+            let found = (0..300).find_map(|at| coder.label(&label(at), "", &place()).err());
             assert_eq!(coder.names.len(), 256);
             found.unwrap().to_string()
         };
@@ -331,7 +357,7 @@ mod tests {
         assert!(numbers.contains("more than 256 different labels") && numbers.contains("--task regress"), "{numbers}");
         let names = refusal(|at| format!("user{at}"));
         assert!(names.contains("identifiers") && names.contains("--label-column"), "{names}");
-        let long = Coder::new(&Reading::default()).label(&"x".repeat(65), "", String::new).unwrap_err().to_string();
+        let long = Coder::new(&Reading::default()).label(&"x".repeat(65), "", &place()).unwrap_err().to_string();
         assert!(long.contains("more than 64 characters"), "{long}");
     }
 }

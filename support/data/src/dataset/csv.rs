@@ -12,7 +12,7 @@ use csv::{Reader, ReaderBuilder, StringRecord};
 use super::classes::{number, plain};
 use super::lines::{Lines, MAX_LINE, too_long};
 use super::table::Table;
-use super::{MAX_CLASSES, Row, Source, Task};
+use super::{MAX_CLASSES, Place, Row, Source, Task};
 use crate::error::fault;
 
 /// Reads examples from the records of a file.
@@ -75,7 +75,7 @@ impl Records {
                 )
                 .into());
             }
-            let row = Row { label: self.fields[label].to_owned(), text: self.fields[text].to_owned() };
+            let row = Row { label: self.fields[label].to_owned(), text: self.fields[text].to_owned(), place };
             if !self.task.has_values() && self.labels.len() < MAX_CLASSES as usize {
                 let known = &mut self.labels;
                 known.extend(row.label.split_whitespace().map(str::to_owned));
@@ -113,12 +113,12 @@ impl Iterator for Records {
 }
 
 impl Source for Records {
-    fn place(&self) -> String {
-        self.reader.get_ref().place()
+    fn layout(&self) -> Vec<String> {
+        self.table.words.iter().cloned().chain(self.reader.get_ref().lines.encoding()).collect()
     }
 
-    fn layout(&self) -> &str {
-        &self.table.words
+    fn progress(&self) -> (u64, u64) {
+        self.reader.get_ref().lines.progress()
     }
 }
 
@@ -139,7 +139,7 @@ struct Feed {
 
 impl Feed {
     /// The place of the current record, by its first line.
-    fn place(&self) -> String {
+    fn place(&self) -> Place {
         self.lines.place_of(self.number)
     }
 

@@ -5,25 +5,29 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use super::folders::{self, ByFiles, Classes, Texts};
 use super::lines::{HEAD, Lines};
 use super::table::{Promise, Table};
-use super::{Part, Reading, Source, Task, acl_imdb, csv, json_lines, tsv};
-use crate::error::{Fault, fault, reading};
+use super::{Part, Reading, Source, Task, csv, encoding, json_lines, pattern, tsv};
+use crate::error::{fault, reading};
 
 /// What the name of a text file says of its layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
     Table(Promise),
-    JsonLines,
+    /// Objects, one a line or all in a list.
+    Json,
     /// Nothing: the content says it.
     Unknown,
 }
 
-const EXTENSIONS: [(&str, Format); 5] = [
+const EXTENSIONS: [(&str, Format); 7] = [
     (".tsv", Format::Table(Promise::Tabs)),
     (".csv", Format::Table(Promise::Commas)),
-    (".jsonl", Format::JsonLines),
-    (".ndjson", Format::JsonLines),
+    (".jsonl", Format::Json),
+    (".ndjson", Format::Json),
+    (".json", Format::Json),
+    (".label", Format::Unknown),
     (".txt", Format::Unknown),
 ];
 
@@ -56,25 +60,36 @@ pub(super) fn name(path: &Path) -> String {
     }
 }
 
-/// The file, or the folder with `pos/` and `neg/`, that `path` and `part` mean.
+/// The files and folders of `folder` that are called as `part` is, those with its usual name first.
+fn candidates(folder: &Path, part: Part) -> Vec<PathBuf> {
+    let of_name = |name: &&'static str| {
+        let files = EXTENSIONS.iter().flat_map(|(extension, _)| ["", ".gz"].map(|gz| format!("{extension}{gz}")));
+        let files = files.map(|end| folder.join(format!("{name}{end}"))).filter(|file| file.is_file());
+        let below = folder.join(name);
+        (below.is_dir() && Classes::of(&below).is_some()).then_some(below).into_iter().chain(files).collect::<Vec<_>>()
+    };
+    part.names().iter().flat_map(of_name).collect()
+}
+
+/// The file, or the folder of classes, that `path` and `part` mean.
 pub(super) fn locate(path: &Path, part: Part) -> Result<PathBuf> {
     let metadata = fs::metadata(path).map_err(|error| reading(path, error))?;
-    if !metadata.is_dir() || acl_imdb::is_part(path) {
+    if !metadata.is_dir() || folders::reviews(path).is_some() {
         return Ok(path.to_path_buf());
     }
-    for name in part.names() {
-        let folder = path.join(name);
-        if acl_imdb::is_part(&folder) {
-            return Ok(folder);
+    let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    match &candidates(path, part)[..] {
+        [] => {}
+        [one] => return Ok(one.clone()),
+        several => {
+            let names = several.iter().map(name).collect::<Vec<_>>().join(" and ");
+            let problem = format!("{names} could each be the {part} part");
+            return Err(fault(path.display(), problem, "move all but one elsewhere, or name the file itself").into());
         }
-        for (extension, _) in EXTENSIONS {
-            for compressed in ["", ".gz"] {
-                let file = path.join(format!("{name}{extension}{compressed}"));
-                if file.is_file() {
-                    return Ok(file);
-                }
-            }
-        }
+    }
+    let has_parts = Part::ALL.iter().any(|&other| !candidates(path, other).is_empty());
+    if !has_parts && Classes::of(path).is_some() {
+        return Ok(path.to_path_buf());
     }
     let place = path.display();
     Err(match ["pos", "neg"].map(|class| path.join(class).is_dir()) {
@@ -85,8 +100,8 @@ pub(super) fn locate(path: &Path, part: Part) -> Result<PathBuf> {
         }
         _ => fault(
             place,
-            format!("this folder has no {part} data: no pos/ and neg/, no {part}/pos/ and {part}/neg/, no file such as {part}.tsv"),
-            "name a folder that has, or a .tsv, .csv or .jsonl file",
+            format!("this folder has no {part} data: no file such as {part}.csv, no folder {part}/, no folder a class and no file a class (*.txt)"),
+            "name a folder that has, or a .csv, .tsv, .json or .jsonl file",
         ),
     }
     .into())
@@ -94,41 +109,43 @@ pub(super) fn locate(path: &Path, part: Part) -> Result<PathBuf> {
 
 /// Whether `path` is a folder that has `part` as a file or folder of its own.
 pub(super) fn has_part(path: &Path, part: Part) -> bool {
-    path.is_dir() && locate(path, part).is_ok_and(|found| found != path)
+    path.is_dir() && folders::reviews(path).is_none() && !candidates(path, part).is_empty()
 }
 
 /// Opens what [`locate`] found.
 pub(super) fn open(path: &Path, reading: &Reading) -> Result<Box<dyn Source>> {
     let Reading { task, columns, .. } = reading;
+    let asked = columns.encoding.as_deref().map(encoding::named).transpose()?;
+    let pattern = columns.pattern.as_deref().map(pattern::compiled).transpose()?;
     if path.is_dir() {
-        if !matches!(task, Task::Classify(_)) {
-            return Err(fault(
-                path.display(),
-                "a folder with pos/ and neg/ has two classes and no other labels",
-                "name a .tsv, .csv or .jsonl file",
-            )
-            .into());
-        }
-        return Ok(Box::new(acl_imdb::Reviews::open(path)?));
+        return open_classes(path, *task, pattern.is_some(), asked);
     }
     let (format, compressed, _) = recognise(path).unwrap_or((Format::Unknown, false, String::new()));
-    let mut lines = Lines::open(path, compressed)?;
-    let head = lines.head();
-    check_text(path, &head)?;
+    let mut lines = Lines::open(path, compressed, asked)?;
+    let head = lines.checked_head()?;
+    if let Some(pattern) = pattern {
+        return Ok(Box::new(pattern::Matches::new(lines, pattern)));
+    }
     let head = String::from_utf8_lossy(&head);
     // A record that is cut off tells nothing, unless it is the only one.
     let head = match head.rfind('\n') {
         Some(end) if head.len() as u64 >= HEAD - 8 => &head[..end],
         _ => &head,
     };
+    let start = head.trim_start();
+    let is_list = match format {
+        Format::Json => start.starts_with('['),
+        Format::Unknown => start.strip_prefix('[').is_some_and(|rest| rest.trim_start().starts_with('{')),
+        Format::Table(_) => false,
+    };
     let promise = match format {
-        Format::JsonLines => None,
-        Format::Unknown if head.trim_start().starts_with('{') => None,
+        Format::Json => None,
+        Format::Unknown if is_list || start.starts_with('{') => None,
         Format::Unknown => Some(Promise::Nothing),
         Format::Table(promise) => Some(promise),
     };
     let Some(promise) = promise else {
-        return Ok(Box::new(json_lines::Objects::new(lines, *task, columns.clone())));
+        return Ok(Box::new(json_lines::Objects::new(lines, is_list, *task, columns.clone())));
     };
     let table = Table::of(head, promise, *task, columns, &path.display().to_string())?;
     Ok(if table.quoted {
@@ -138,23 +155,25 @@ pub(super) fn open(path: &Path, reading: &Reading) -> Result<Box<dyn Source>> {
     })
 }
 
-/// Checks that a file begins as a text does that is read here.
-fn check_text(path: &Path, head: &[u8]) -> Result<(), Fault> {
-    let refuse = |problem: &str, remedy: &str| Err(fault(path.display(), problem, remedy));
-    let formats = "name a text file: label<TAB>text a line (.tsv), .csv or .jsonl, each also with .gz";
-    if head.starts_with(&[0xff, 0xfe]) || head.starts_with(&[0xfe, 0xff]) {
-        return refuse("the text is UTF-16", "save the file as UTF-8, for example with iconv -f UTF-16 -t UTF-8");
+/// Opens a folder that names its classes.
+fn open_classes(
+    path: &Path,
+    task: Task,
+    has_pattern: bool,
+    asked: Option<&'static encoding_rs::Encoding>,
+) -> Result<Box<dyn Source>> {
+    let refuse = |problem: &str, remedy: &str| Err(fault(path.display(), problem, remedy).into());
+    if !matches!(task, Task::Classify(_)) {
+        return refuse("a folder of classes has no other labels than those", "name a .csv, .tsv, .json or .jsonl file");
     }
-    if head.starts_with(b"PK\x03\x04") {
-        return refuse("this is a zip archive or a spreadsheet", "unpack it, or save the sheet as CSV in UTF-8");
+    if has_pattern {
+        return refuse("a folder of classes names them itself", "leave out --label-pattern, or name a file");
     }
-    if head.contains(&0) {
-        return refuse("this is not a text file: it has zero bytes", formats);
+    match Classes::of(path) {
+        Some(Classes::Folders(classes)) => Ok(Box::new(Texts::open(classes, asked)?)),
+        Some(Classes::Files { files, others }) => Ok(Box::new(ByFiles::new(files, others, asked))),
+        None => refuse("this folder has neither a folder nor a file a class", "name a folder that has, or a file"),
     }
-    if head.trim_ascii_start().starts_with(b"[{") {
-        return refuse("this is one JSON list", "write one object a line (jq -c '.[]' FILE > FILE.jsonl)");
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -177,10 +196,11 @@ mod tests {
     #[test]
     fn every_format_gives_the_same_examples_plain_or_compressed() {
         let expected = load_bytes("x.tsv", ROWS).unwrap();
-        let files: [(&str, &[u8]); 4] = [
+        let files: [(&str, &[u8]); 5] = [
             ("x.tsv", b"\xef\xbb\xbf0\tbad film\r\n1\tgood film"),
             ("x.csv", b"\xef\xbb\xbflabel,text\r\n0,bad film\r\n1,\"good film\"\r\n"),
             ("x.jsonl", b"\xef\xbb\xbf{\"label\":0,\"text\":\"bad film\"}\r\n{\"label\":1,\"text\":\"good film\"}"),
+            ("x.json", b"[{\"label\":0,\"text\":\"bad film\"},\n {\"label\":1,\"text\":\"good film\"}]"),
             ("x.ndjson", b"{\"label\":\"neg\",\"text\":\"bad film\"}\n\n{\"label\":\"pos\",\"text\":\"good film\"}\n"),
         ];
         for (name, bytes) in files {
@@ -242,17 +262,13 @@ mod tests {
         assert!(message.contains("x.tsv:2: ") && message.contains("byte offset 10 "), "{message}");
         let message = fault_of("x.tsv", b"\xef\xbb\xbf0\tb\xe9d\n");
         assert!(message.contains("x.tsv:1: ") && message.contains("byte offset 6 "), "{message}");
-        for mark in [b"\xff\xfe0\0,\0", b"\xfe\xff\x000\0,"] {
-            assert!(fault_of("x.csv", mark).contains("UTF-16"));
-        }
     }
 
     #[test]
     fn a_file_that_is_no_text_and_a_missing_one_are_faults() {
-        assert!(fault_of("x.xlsx", b"PK\x03\x04\0\0").contains("spreadsheet"));
-        assert!(fault_of("x.csv", b"\xd0\xcf\x11\0").contains("not a text file"));
-        assert!(fault_of("x.json", b"[{\"label\":0}]").contains("one JSON list"));
-        assert!(fault_of("x", b"hello\nyou\n").contains("no tab, comma or semicolon"));
+        assert!(fault_of("x.csv", b"0,bad\0\n1,good").contains("not a text file"));
+        assert!(fault_of("x.json", b"[{\"label\":0}]").contains("x.json:1: the object has no text"));
+        assert!(fault_of("x", b"hello\nyou\n").contains("no tab, comma, semicolon or vertical bar"));
         let error = Dataset::load(Path::new("/no/such/set.tsv")).unwrap_err();
         assert_eq!(exit_code(&error), 2);
         assert!(error.to_string().contains("/no/such/set.tsv"), "{error}");
@@ -302,11 +318,46 @@ mod tests {
     fn a_table_is_read_with_the_separator_that_it_has_and_that_is_said() {
         let semicolons = load_bytes("x.csv", b"label;text\nham;\"hello; you, too\"\nspam;win, now\n").unwrap();
         assert_eq!(semicolons.examples[0].text, "hello; you, too");
-        assert_eq!(semicolons.layout, "label column label, text column text, separated by semicolons");
+        assert_eq!(semicolons.layout, "separated by semicolons");
         let tabs = load_bytes("x.csv", b"label\ttext\nham\t\"hello, you\"\nspam\twin\n").unwrap();
         assert_eq!((tabs.examples[0].text.as_str(), tabs.classes.join(" ")), ("hello, you", "ham spam".to_owned()));
         assert!(tabs.layout.ends_with("separated by tabs"), "{}", tabs.layout);
         let commas = load_bytes("x.csv", b"ham,\"a; b\"\nspam,\"c; d\"\n").unwrap();
-        assert_eq!(commas.layout, "label column 1, text column 2, no header");
+        assert_eq!(commas.layout, "");
+        let bars = load_bytes("x.csv", b"label|text\nham|hello, you; too\nspam|win, now\n").unwrap();
+        assert_eq!(
+            (bars.examples[0].text.as_str(), bars.layout.as_str()),
+            ("hello, you; too", "separated by vertical bars")
+        );
+        let odd = load_bytes("x.csv", b"ham,a | b\nspam,c | d | e\n").unwrap();
+        assert_eq!(odd.examples[1].text, "c | d | e");
+    }
+    #[test]
+    fn lines_may_end_with_a_carriage_return_alone() {
+        let expected = load_bytes("x.tsv", ROWS).unwrap();
+        for (name, text) in [
+            ("x.tsv", "0\tbad film\r1\tgood film\r"),
+            ("x.csv", "label,text\r0,bad film\r1,\"good film\""),
+            ("x.jsonl", "{\"label\":0,\"text\":\"bad film\"}\r\r{\"label\":1,\"text\":\"good film\"}\r"),
+        ] {
+            assert_eq!(load_bytes(name, text.as_bytes()).unwrap().sha256, expected.sha256, "{name}");
+        }
+        assert!(fault_of("x.csv", b"label,text\r0,bad\r,good\r").contains("x.csv:3: the label is empty"));
+    }
+
+    #[test]
+    fn two_files_for_one_part_are_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str| std::fs::write(folder.path().join(name), "0\ta\n1\tb\n").unwrap();
+        let refused = |part| {
+            let error = locate(folder.path(), part).unwrap_err();
+            assert_eq!(exit_code(&error), 2);
+            error.to_string()
+        };
+        ["train.csv", "train.tsv", "valid.tsv", "dev.tsv", "test.tsv"].into_iter().for_each(write);
+        assert!(refused(Part::Train).contains("train.tsv and train.csv could each be the train part"));
+        assert!(refused(Part::Valid).contains("valid.tsv and dev.tsv could each be the valid part"));
+        assert!(has_part(folder.path(), Part::Valid));
+        assert_eq!(locate(folder.path(), Part::Test).unwrap(), folder.path().join("test.tsv"));
     }
 }

@@ -1,41 +1,52 @@
-//! JSON lines: one object a line with a label and a text, or with tokens and a label for each of them, whatever else it holds.
+//! JSON: objects with a label and a text, or with tokens and a label for each of them, whatever else they hold; one a line, or all in one list.
 
 use anyhow::Result;
 use serde_json::{Map, Value};
 
 use super::classes::{Columns, list};
-use super::lines::Lines;
-use super::quoted;
+use super::lines::{Lines, MAX_LINE, not_utf8, too_long};
 use super::table::{LABEL_NAMES, TEXT_NAMES};
-use super::{Row, Source, Task};
+use super::{Place, Row, Source, Task, quoted};
 use crate::error::{Fault, fault};
 
-/// Reads examples from the lines of a file.
+/// Reads examples from the lines of a file, or from the elements of the list that it is.
 pub(super) struct Objects {
     lines: Lines,
+    /// The file is a list.
+    list: Option<Elements>,
     task: Task,
     columns: Columns,
-    /// The keys of the first object's label and text, in words.
-    words: String,
+    /// The keys of the first object's label and text, where they are not the usual ones, in words.
+    words: Option<String>,
 }
 
 impl Objects {
-    pub(super) fn new(lines: Lines, task: Task, columns: Columns) -> Self {
-        Self { lines, task, columns, words: String::new() }
+    pub(super) fn new(lines: Lines, is_list: bool, task: Task, columns: Columns) -> Self {
+        Self { lines, list: is_list.then(Elements::default), task, columns, words: None }
     }
 
     fn read(&mut self) -> Result<Option<Row>> {
-        if !self.lines.advance_to_text()? {
-            return Ok(None);
-        }
-        let task = self.task;
-        let remedy = if task.each_step() {
-            "write {\"tokens\": [\"…\"], \"labels\": [\"…\"]} on one line"
-        } else {
-            "write {\"label\": \"…\", \"text\": \"…\"} on one line"
+        let place = match &mut self.list {
+            Some(list) => match list.advance(&mut self.lines)? {
+                Some(line) => self.lines.place_of(line),
+                None => return Ok(None),
+            },
+            None if self.lines.advance_to_text()? => self.lines.place(),
+            None => return Ok(None),
         };
-        let wrong = |problem: String| fault(self.lines.place(), problem, remedy);
-        let object = match serde_json::from_str::<Map<String, Value>>(self.lines.line()?) {
+        let json = match &self.list {
+            Some(list) => list.element(&place)?,
+            None => self.lines.line()?,
+        };
+        let task = self.task;
+        let remedy = match (task.each_step(), self.list.is_some()) {
+            (true, false) => "write {\"tokens\": [\"…\"], \"labels\": [\"…\"]} on one line",
+            (false, false) => "write {\"label\": \"…\", \"text\": \"…\"} on one line",
+            (true, true) => "write a list of {\"tokens\": [\"…\"], \"labels\": [\"…\"]}",
+            (false, true) => "write a list of {\"label\": \"…\", \"text\": \"…\"}",
+        };
+        let wrong = |problem: String| fault(&place, problem, remedy);
+        let object = match serde_json::from_str::<Map<String, Value>>(json) {
             Ok(object) => object,
             Err(error) if error.is_data() => {
                 return Err(wrong(format!("this is not a labelled text ({})", reason(&error))).into());
@@ -45,7 +56,7 @@ impl Objects {
             }
         };
         let key = |option: &str, asked: &Option<String>, names: &[&str], winners: &[&str]| {
-            key_of(&object, option, asked.as_deref(), (names, winners), &self.lines)
+            key_of(&object, option, asked.as_deref(), (names, winners), &place)
         };
         // A list has a label for each token, and anything else is the label of the text.
         let winners: &[&str] = if task.each_step() { &["labels", "tags"] } else { &["label"] };
@@ -56,7 +67,7 @@ impl Objects {
                 let keys: Vec<&str> = object.keys().map(String::as_str).collect();
                 let problem = format!("the object has no {labels}; its keys are {}", list(&keys));
                 let remedy = format!("name the key with --label-column, or {remedy}");
-                return Err(fault(self.lines.place(), problem, remedy).into());
+                return Err(fault(&place, problem, remedy).into());
             }
             Some((_, Value::Array(labels))) if task.each_step() => tokens(labels, "label").map_err(wrong)?,
             Some((_, Value::Array(_))) => {
@@ -74,10 +85,12 @@ impl Objects {
             Some(Value::Array(parts)) => tokens(parts, "token").map_err(wrong)?,
             Some(_) => return Err(wrong("this is not a labelled text (the text is no string)".to_owned()).into()),
         };
-        if self.words.is_empty() {
-            self.words = format!("label key {}, text key {}", label_key.unwrap_or(""), text_key.unwrap_or(""));
+        if self.words.is_none() {
+            let (label, text) = (label_key.unwrap_or(""), text_key.unwrap_or(""));
+            let is_usual = matches!((label, text), ("label", "text") | ("labels", "tokens"));
+            self.words = Some(if is_usual { String::new() } else { format!("label key {label}, text key {text}") });
         }
-        Ok(Some(Row { label, text }))
+        Ok(Some(Row { label, text, place }))
     }
 }
 
@@ -87,7 +100,7 @@ fn key_of<'o>(
     option: &str,
     asked: Option<&str>,
     (names, winners): (&[&str], &[&str]),
-    lines: &Lines,
+    place: &Place,
 ) -> Result<Option<&'o str>, Fault> {
     let there =
         |name: &str| object.get_key_value(name).filter(|(_, value)| !value.is_null()).map(|(key, _)| key.as_str());
@@ -96,7 +109,7 @@ fn key_of<'o>(
             return Ok(there(asked));
         }
         let keys: Vec<&str> = object.keys().map(String::as_str).collect();
-        let problem = format!("{} has no key {}; its keys are {}", lines.place(), quoted(asked), list(&keys));
+        let problem = format!("{place} has no key {}; its keys are {}", quoted(asked), list(&keys));
         return Err(fault(option, problem, "name one of these"));
     }
     if let Some(winner) = winners.iter().find_map(|name| there(name)) {
@@ -108,7 +121,7 @@ fn key_of<'o>(
         [one] => Ok(Some(one)),
         _ => {
             let problem = format!("the object has several keys that could be meant: {}", list(&others));
-            Err(fault(lines.place(), problem, format!("say it with {option}")))
+            Err(fault(place, problem, format!("say it with {option}")))
         }
     }
 }
@@ -148,14 +161,88 @@ impl Iterator for Objects {
 }
 
 impl Source for Objects {
-    fn place(&self) -> String {
-        self.lines.place()
+    fn layout(&self) -> Vec<String> {
+        let list = self.list.as_ref().map(|_| "a list of JSON".to_owned());
+        let words = self.words.clone().filter(|words| !words.is_empty());
+        list.into_iter().chain(words).chain(self.lines.encoding()).collect()
     }
 
-    fn layout(&self) -> &str {
-        &self.words
+    fn progress(&self) -> (u64, u64) {
+        self.lines.progress()
     }
 }
+
+/// The elements of a list, one at a time in the same buffer, wherever their lines end.
+#[derive(Default)]
+struct Elements {
+    buffer: Vec<u8>,
+    /// The list was opened.
+    is_open: bool,
+    /// The list was closed.
+    is_closed: bool,
+}
+
+impl Elements {
+    /// Goes to the next element, and gives the line that it begins in; `None` at the end.
+    fn advance(&mut self, lines: &mut Lines) -> Result<Option<u64>> {
+        self.buffer.clear();
+        let (mut depth, mut in_string, mut escaped, mut begin) = (0_usize, false, false, None);
+        while let Some(byte) = lines.next_byte()? {
+            let line = lines.number();
+            if begin.is_none() {
+                match byte {
+                    _ if byte.is_ascii_whitespace() => continue,
+                    // What a byte-order mark has.
+                    0xef | 0xbb | 0xbf if !self.is_open => continue,
+                    _ if self.is_closed => {
+                        return Err(fault(lines.place(), "there is more behind the end of the list", ONE_LIST).into());
+                    }
+                    b'[' if !self.is_open => {
+                        self.is_open = true;
+                        continue;
+                    }
+                    b']' => {
+                        self.is_closed = true;
+                        continue;
+                    }
+                    b',' => continue,
+                    _ => begin = Some(line),
+                }
+            }
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' if in_string => escaped = true,
+                b'"' => in_string = !in_string,
+                b'{' | b'[' if !in_string => depth += 1,
+                b',' | b']' if !in_string && depth == 0 => {
+                    self.is_closed = byte == b']';
+                    return Ok(begin);
+                }
+                b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            self.buffer.push(byte);
+            if self.buffer.len() > MAX_LINE {
+                return Err(too_long(lines.place_of(begin.unwrap_or(line))));
+            }
+            if depth == 0 && byte == b'}' {
+                return Ok(begin);
+            }
+        }
+        if self.is_closed && begin.is_none() {
+            return Ok(None);
+        }
+        Err(fault(lines.place(), "the file ends before its list does", "copy or download it again").into())
+    }
+
+    /// The current element.
+    fn element(&self, place: &Place) -> Result<&str> {
+        str::from_utf8(&self.buffer).map_err(|error| not_utf8(place, error, 0, &self.buffer))
+    }
+}
+
+/// What to do about a file that is more than a list.
+const ONE_LIST: &str = "write one list of objects, or one object a line";
 
 /// What the parser says, without its count of lines, which starts anew in each line.
 fn reason(error: &serde_json::Error) -> String {
@@ -218,5 +305,45 @@ mod tests {
         assert_eq!((set.classes.join(" "), set.layout.as_str()), ("ham spam".into(), "label key kind, text key body"));
         let message = load("sort").unwrap_err().to_string();
         assert!(message.contains("--label-column: ") && message.contains("body, id, kind"), "{message}");
+    }
+    #[test]
+    fn a_list_is_read_wherever_its_lines_end_and_whatever_the_file_is_called() {
+        let objects =
+            ["{\"label\": 1, \"text\": \"a [b] {c}, \\\"d\\\\\"}", "{\"label\":0,\"text\":\"x\",\"more\":[{}]}"];
+        for (name, text) in [
+            ("a.json", format!("[{}]", objects.join(","))),
+            ("a.json", format!("\u{feff}[\r\n{}\r\n]\r\n", objects.join(",\r\n"))),
+            ("a.jsonl", format!("[\n  {}\n]", objects.join(",\n  ").replace(", \"", ",\n    \""))),
+            ("a", format!(" [ {} ] ", objects.join(" , "))),
+            ("a.json", objects.join("\n")),
+        ] {
+            let set = load_bytes(name, text.as_bytes()).unwrap();
+            assert_eq!(set.examples, [example(1, "a [b] {c}, \"d\\"), example(0, "x")], "{name} {text}");
+        }
+        assert_eq!(
+            load_bytes("a.json", format!("[{}]", objects.join(",")).as_bytes()).unwrap().layout,
+            "a list of JSON"
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_list_is_a_fault_with_the_line_of_its_element() {
+        let good = "{\"label\":0,\"text\":\"bad\"}";
+        for (text, line, words) in [
+            (format!("[\n{good},\n{{\n\"text\": \"good\"}}]"), 3, "no label"),
+            (format!("[{good},\n5]"), 2, "not a labelled text"),
+            (format!("[{good},\n[1, \"good\"]]"), 2, "not a labelled text"),
+            (format!("[{good},\n{good}"), 2, "the file ends before its list does"),
+            (format!("[{good},\n{{\"label\": 1, \"text\": \"go"), 2, "the file ends before its list does"),
+            (format!("[{good}]\n[{good}]"), 2, "more behind the end"),
+            (format!("[{good},\n{{\"label\": 1 \"text\": \"good\"}}]"), 2, "not JSON"),
+        ] {
+            let message = fault_of("a.json", text.as_bytes());
+            assert!(message.contains(&format!("a.json:{line}: ")) && message.contains(words), "{text}: {message}");
+        }
+        let message = fault_of("a.json", b"[]");
+        assert!(message.contains("no example"), "{message}");
+        let long = format!("[{good},\n{{\"label\":1,\"text\":\"{}\"}}]", "x".repeat(5_000_000));
+        assert!(fault_of("a.json", long.as_bytes()).contains("a.json:2: this text is longer"));
     }
 }

@@ -1,12 +1,18 @@
-//! The lines of a text file: decompressed, counted, limited, checked to be UTF-8.
+//! The lines of a text file: decompressed, decoded, counted, limited, checked to be UTF-8.
 
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Result;
+use encoding_rs::Encoding;
 use flate2::bufread::MultiGzDecoder;
 
-use crate::error::{fault, open_file, reading};
+use super::encoding::{self, Decoded};
+use super::{Place, foreign};
+use crate::error::{Fault, fault, open_file, reading};
 
 /// The longest line, CSV record or review file that is read: 4 MiB. The longest IMDb review has 14 kB; a line beyond this limit is
 /// some other kind of file, and is refused before it fills the memory.
@@ -38,10 +44,31 @@ impl BufRead for Failing {
     fn consume(&mut self, _: usize) {}
 }
 
+/// A file that counts the bytes that were read of it.
+struct Counted {
+    file: File,
+    read: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.file.read(buffer)?;
+        self.read.fetch_add(length as u64, Ordering::Relaxed);
+        Ok(length)
+    }
+}
+
 /// The lines of a text file, one at a time in the same buffer.
 pub(super) struct Lines {
     reader: Box<dyn BufRead + Send>,
-    path: PathBuf,
+    path: Arc<Path>,
+    /// What a line ends with: LF, or CR in a file that has no LF at its beginning.
+    line_end: u8,
+    /// The encoding, where it is not UTF-8.
+    encoding: Option<&'static Encoding>,
+    /// Bytes that were read of the file, compressed as it is, and all that it has.
+    read: Arc<AtomicU64>,
+    size: u64,
     /// The number of the line in `buffer`, from 1.
     number: u64,
     /// Where the line in `buffer` starts in the decompressed text, in bytes.
@@ -49,13 +76,23 @@ pub(super) struct Lines {
     /// Where the next line starts.
     end: u64,
     buffer: Vec<u8>,
+    /// No line so far had a text.
+    is_blank: bool,
 }
 
 impl Lines {
-    /// Opens `path`. Its first bytes decide whether it is decompressed; `compressed` is what its name says.
-    pub(super) fn open(path: &Path, compressed: bool) -> Result<Self> {
-        let mut file = BufReader::with_capacity(1 << 16, open_file(path)?);
+    /// Opens `path`. Its first bytes decide whether it is decompressed; `compressed` is what its name says. Its text is in the encoding that a
+    /// byte-order mark says, else in the one that was `asked` for, else in UTF-8.
+    ///
+    /// # Errors
+    /// A fault if it cannot be read, or is no text by its first bytes.
+    pub(super) fn open(path: &Path, compressed: bool, asked: Option<&'static Encoding>) -> Result<Self> {
+        let file = open_file(path)?;
+        let size = file.metadata().map_or(0, |metadata| metadata.len());
+        let read = Arc::new(AtomicU64::new(0));
+        let mut file = BufReader::with_capacity(1 << 16, Counted { file, read: Arc::clone(&read) });
         let start = file.fill_buf().map_err(|error| reading(path, error))?;
+        foreign::refuse(path, start)?;
         let gzip = start.starts_with(&[0x1f, 0x8b]);
         if compressed && !gzip && !start.is_empty() {
             return Err(fault(
@@ -65,17 +102,42 @@ impl Lines {
             )
             .into());
         }
-        let reader: Box<dyn BufRead + Send> =
+        let mut reader: Box<dyn BufRead + Send> =
             if gzip { Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(file))) } else { Box::new(file) };
-        Ok(Self::new(path, reader))
+        let mut start = Vec::new();
+        let failure = reader.by_ref().take(3).read_to_end(&mut start).err();
+        let encoding = encoding::of(&start, asked);
+        let start = Cursor::new(start);
+        let reader: Box<dyn BufRead + Send> = match failure {
+            None => Box::new(start.chain(reader)),
+            Some(error) => Box::new(start.chain(Failing(Some(error)))),
+        };
+        let reader = match encoding {
+            Some(encoding) => Box::new(BufReader::with_capacity(1 << 16, Decoded::new(path, reader, encoding))),
+            None => reader,
+        };
+        Ok(Self { encoding, read, size, ..Self::new(path, reader) })
     }
 
     /// The lines of `reader`; messages name `path`.
     pub(super) fn new(path: &Path, reader: Box<dyn BufRead + Send>) -> Self {
-        Self { reader, path: path.to_path_buf(), number: 0, start: 0, end: 0, buffer: Vec::new() }
+        Self {
+            reader,
+            path: path.into(),
+            line_end: b'\n',
+            encoding: None,
+            read: Arc::default(),
+            size: 0,
+            number: 0,
+            start: 0,
+            end: 0,
+            buffer: Vec::new(),
+            is_blank: true,
+        }
     }
 
-    /// The first bytes of the text, at most [`HEAD`], without a byte-order mark; they are read again afterwards.
+    /// The first bytes of the text, at most [`HEAD`], without a byte-order mark; they are read again afterwards. Where lines end with CR alone, LF stands
+    /// in its place.
     pub(super) fn head(&mut self) -> Vec<u8> {
         let mut reader = std::mem::replace(&mut self.reader, Box::new(io::empty()));
         let mut head = Vec::new();
@@ -88,7 +150,61 @@ impl Lines {
         if head.starts_with("\u{feff}".as_bytes()) {
             head.drain(..3);
         }
+        if head.contains(&b'\r') && !head.contains(&b'\n') {
+            self.line_end = b'\r';
+            head.iter_mut().filter(|byte| **byte == b'\r').for_each(|byte| *byte = b'\n');
+        }
         head
+    }
+
+    /// [`Lines::head`] of a file that is text.
+    ///
+    /// # Errors
+    /// A fault if there are zero bytes in it.
+    pub(super) fn checked_head(&mut self) -> Result<Vec<u8>, Fault> {
+        let head = self.head();
+        let Some(at) = head.iter().position(|&byte| byte == 0) else { return Ok(head) };
+        // Every second byte of ASCII in UTF-16.
+        let zeros = head.iter().filter(|&&byte| byte == 0).count();
+        let place = self.path.display();
+        Err(if 3 * zeros > head.len() && head.len() > 2 {
+            let name = if at % 2 == 1 { "utf-16le" } else { "utf-16be" };
+            let problem = "this may be text in UTF-16 without a byte-order mark: every second byte is zero";
+            fault(place, problem, format!("name its encoding with --encoding {name}, or save it as UTF-8"))
+        } else {
+            let formats = "name a text file: .csv, .tsv (label<TAB>text a line), .json or .jsonl, each also with .gz";
+            fault(place, "this is not a text file: it has zero bytes", formats)
+        })
+    }
+
+    /// Whether no line so far had a text.
+    pub(super) fn is_blank(&self) -> bool {
+        self.is_blank
+    }
+
+    /// What is said of the encoding, where it is not UTF-8.
+    pub(super) fn encoding(&self) -> Option<String> {
+        self.encoding.map(|encoding| format!("encoding {}", encoding.name()))
+    }
+
+    /// Bytes that were read of the file, and all that it has.
+    pub(super) fn progress(&self) -> (u64, u64) {
+        (self.read.load(Ordering::Relaxed), self.size)
+    }
+
+    /// The next byte, for a reader to whom lines are only what it counts; `None` at the end.
+    pub(super) fn next_byte(&mut self) -> Result<Option<u8>> {
+        let byte = match self.reader.fill_buf() {
+            Ok(bytes) => bytes.first().copied(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return self.next_byte(),
+            Err(error) => return Err(self.unreadable(error)),
+        };
+        if let Some(byte) = byte {
+            self.reader.consume(1);
+            self.number = self.number.max(1) + u64::from(byte == self.line_end);
+            self.end += 1;
+        }
+        Ok(byte)
     }
 
     /// Goes to the next line that is not blank; false at the end.
@@ -96,6 +212,7 @@ impl Lines {
         let begin = self.end;
         while self.advance()? {
             if !self.buffer.trim_ascii().is_empty() {
+                self.is_blank = false;
                 return Ok(true);
             }
             if self.end - begin > MAX_LINE as u64 {
@@ -112,17 +229,17 @@ impl Lines {
 
     /// The current line, without its LF or CRLF.
     pub(super) fn line(&self) -> Result<&str> {
-        str::from_utf8(&self.buffer).map_err(|error| not_utf8(self.place(), error, self.start))
+        str::from_utf8(&self.buffer).map_err(|error| not_utf8(self.place(), error, self.start, &self.buffer))
     }
 
     /// The place of the current line, `path:line`.
-    pub(super) fn place(&self) -> String {
+    pub(super) fn place(&self) -> Place {
         self.place_of(self.number)
     }
 
     /// The place of line `number`.
-    pub(super) fn place_of(&self, number: u64) -> String {
-        format!("{}:{number}", self.path.display())
+    pub(super) fn place_of(&self, number: u64) -> Place {
+        Place { path: Arc::clone(&self.path), line: Some(number) }
     }
 
     /// The number of the current line, from 1.
@@ -137,13 +254,13 @@ impl Lines {
         self.number += 1;
         // One CRLF more than a line may have: what is longer than that is not read any further.
         let limit = MAX_LINE as u64 + 2;
-        let outcome = self.reader.by_ref().take(limit).read_until(b'\n', &mut self.buffer);
+        let outcome = self.reader.by_ref().take(limit).read_until(self.line_end, &mut self.buffer);
         let length = outcome.map_err(|error| self.unreadable(error))?;
         self.end += length as u64;
         if length == 0 {
             return Ok(false);
         }
-        if self.buffer.ends_with(b"\n") {
+        if self.buffer.ends_with(&[self.line_end]) {
             self.buffer.pop();
             if self.buffer.ends_with(b"\r") {
                 self.buffer.pop();
@@ -159,8 +276,11 @@ impl Lines {
         Ok(true)
     }
 
-    /// What to report for an error of the file or the decompressor.
+    /// What to report for an error of the file, the decompressor or the decoder.
     fn unreadable(&self, error: io::Error) -> anyhow::Error {
+        if let Some(fault) = error.get_ref().and_then(|inner| inner.downcast_ref::<Fault>()) {
+            return fault.clone().into();
+        }
         match error.kind() {
             io::ErrorKind::UnexpectedEof => {
                 fault(self.place(), "the compressed file ends before its text does", "copy or download it again").into()
@@ -184,14 +304,17 @@ pub(super) fn too_long(place: impl std::fmt::Display) -> anyhow::Error {
     .into()
 }
 
-/// The fault of bytes that are not UTF-8, which start `start` bytes into the file.
-pub(super) fn not_utf8(place: impl std::fmt::Display, error: std::str::Utf8Error, start: u64) -> anyhow::Error {
-    fault(
-        place,
-        format!("the text is not UTF-8 at byte offset {} of the file", start + error.valid_up_to() as u64),
-        "save the file as UTF-8, for example with iconv -f WINDOWS-1252 -t UTF-8",
-    )
-    .into()
+/// The fault of bytes that are not UTF-8: of `text`, which starts `start` bytes into the file.
+pub(super) fn not_utf8(
+    place: impl std::fmt::Display,
+    error: std::str::Utf8Error,
+    start: u64,
+    text: &[u8],
+) -> anyhow::Error {
+    let problem = format!("the text is not UTF-8 at byte offset {} of the file", start + error.valid_up_to() as u64);
+    let guess = encoding::guessed(text);
+    fault(place, problem, format!("name its encoding, which may be --encoding {guess}, or save the file as UTF-8"))
+        .into()
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! Dividing a data set: seeded, with the same share of each class in every part, and without a leak.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
 use anyhow::Result;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
-use sha2::{Digest, Sha256};
+use rayon::prelude::*;
 
 use super::{Dataset, Example, Labels, class_counts};
 use crate::error::fault;
@@ -152,24 +153,64 @@ fn assign_by<L: Labels, const N: usize>(
     part_of
 }
 
+/// The words of a text, which make it equal to another whatever white space divides them.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split_whitespace()
+}
+
 /// The indices of the examples, those with the same words together, in the order in which they first occur.
-fn groups_of_equal_texts<L>(examples: &[Example<L>]) -> Vec<Vec<usize>> {
+pub(super) fn groups_of_equal_texts<L: Labels>(examples: &[Example<L>]) -> Vec<Vec<usize>> {
+    // Seeded anew by every process; what it gives for equal texts is only compared, and does not decide an order.
+    let hasher = RandomState::new();
+    let hash = |example: &Example<L>| {
+        let mut state = hasher.build_hasher();
+        words(&example.text).for_each(|word| word.hash(&mut state));
+        state.finish()
+    };
+    let hashes: Vec<u64> = examples.par_iter().map(hash).collect();
     let mut groups: Vec<Vec<usize>> = Vec::new();
-    // A digest for a key costs 32 bytes where the text would cost itself again.
-    let mut group_of: HashMap<[u8; 32], usize> = HashMap::with_capacity(examples.len());
-    for (index, example) in examples.iter().enumerate() {
-        let mut digest = Sha256::new();
-        for word in example.text.split_whitespace() {
-            digest.update(word);
-            digest.update(b" ");
+    // The groups by their hash: more than one where different texts have the same.
+    let mut groups_of: HashMap<u64, Vec<usize>> = HashMap::with_capacity(examples.len());
+    for (index, hash) in hashes.into_iter().enumerate() {
+        let text = &examples[index].text;
+        let alike = groups_of.entry(hash).or_default();
+        let known = alike.iter().find(|&&group| words(&examples[groups[group][0]].text).eq(words(text)));
+        match known {
+            Some(&group) => groups[group].push(index),
+            None => {
+                alike.push(groups.len());
+                groups.push(vec![index]);
+            }
         }
-        let group = *group_of.entry(digest.finalize().into()).or_insert_with(|| {
-            groups.push(Vec::new());
-            groups.len() - 1
-        });
-        groups[group].push(index);
     }
     groups
+}
+
+/// Texts that stand more than once in a data set.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Repeated {
+    /// Texts that are equal to one before them.
+    pub copies: usize,
+    /// Different texts that occur with different labels.
+    pub disputed: usize,
+    /// The examples, by their places, with which the first of these occurs: two of different labels.
+    pub first: Option<(usize, usize)>,
+}
+
+impl<L: Labels> Dataset<L> {
+    /// The texts that stand more than once in it; white space is not looked at.
+    #[must_use]
+    pub fn repeated(&self) -> Repeated {
+        let groups = groups_of_equal_texts(&self.examples);
+        let numbers = |index: usize| self.examples[index].label.numbers();
+        let differs = |group: &Vec<usize>| {
+            let other = group.iter().copied().find(|&index| numbers(index) != numbers(group[0]))?;
+            Some((group[0], other))
+        };
+        let mut disputed = groups.iter().filter_map(differs).peekable();
+        let first = disputed.peek().copied();
+        Repeated { copies: self.examples.len() - groups.len(), disputed: disputed.count(), first }
+    }
 }
 
 #[cfg(test)]
@@ -265,5 +306,16 @@ mod tests {
                 prop_assert_eq!(all, expected);
             }
         }
+    }
+    #[test]
+    fn texts_that_stand_more_than_once_are_counted_and_those_with_different_labels_too() {
+        let texts = [(0, "a b"), (1, "c"), (0, "a  b"), (1, " a b"), (1, "c"), (2, "d"), (0, "d")];
+        let set = Dataset::new("x", texts.map(|(label, text)| example(label, text)).to_vec());
+        assert_eq!(set.repeated(), Repeated { copies: 4, disputed: 2, first: Some((0, 3)) });
+        let set = Dataset::new("x", vec![example(0, "a"), example(1, "b")]);
+        assert_eq!(set.repeated(), Repeated::default());
+        // Words that run together are other words.
+        let set = Dataset::new("x", vec![example(0, "a bc"), example(1, "ab c")]);
+        assert_eq!(set.repeated(), Repeated::default());
     }
 }

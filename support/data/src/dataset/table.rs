@@ -49,8 +49,8 @@ pub(super) struct Table {
     pub(super) count: usize,
     /// The columns up to the last that has a name: a record may leave out those behind.
     pub(super) least: usize,
-    /// What was found, in words.
-    pub(super) words: String,
+    /// What was found, in words, where it is not the plain case.
+    pub(super) words: Vec<String>,
 }
 
 /// What a file's name says of its separator.
@@ -70,8 +70,8 @@ impl Table {
         let Some((separator, quoted)) = separator(head, promise) else {
             return Err(fault(
                 place,
-                "no tab, comma or semicolon divides its lines into a label and a text",
-                "write label<TAB>text, one example a line, or CSV, or JSON lines",
+                "no tab, comma, semicolon or vertical bar divides its lines into a label and a text",
+                "write label<TAB>text, one example a line, or CSV, or JSON lines; or say with --label-pattern what the label of a line is",
             ));
         };
         let mut records = records(head, separator, quoted);
@@ -80,7 +80,7 @@ impl Table {
             records.retain(|row| row.len() > 1);
         }
         if records.first().is_some_and(|row| row.len() == 1) {
-            let remedy = "separate them by a comma, a semicolon or a tab";
+            let remedy = "separate them by a comma, a semicolon, a tab or a vertical bar";
             return Err(fault(place, "the table has one column, and a label and a text need two", remedy));
         }
         let (choice, records) = match &records[..] {
@@ -102,16 +102,23 @@ impl Table {
             let last = names.iter().rposition(|name| !name.trim().is_empty()).unwrap_or(0);
             (last + 1).max(label + 1).max(text + 1).min(width)
         });
+        let is_plain = match names {
+            Some(names) => [(label, "label"), (text, "text")].iter().all(|&(at, name)| names[at].trim() == name),
+            None => (label, text, width) == (0, 1, 2),
+        };
         let mut words = match names {
-            Some(names) => format!("label column {}, text column {}", names[label].trim(), names[text].trim()),
-            None => format!("label column {}, text column {}, no header", label + 1, text + 1),
+            _ if is_plain => Vec::new(),
+            Some(names) => vec![format!("label column {}, text column {}", names[label].trim(), names[text].trim())],
+            None => vec![format!("label column {}, text column {}, no header", label + 1, text + 1)],
         };
         let unusual = match (promise, separator) {
-            (Promise::Commas, '\t') => ", separated by tabs",
-            (Promise::Commas | Promise::Nothing, ';') => ", separated by semicolons",
-            _ => "",
+            (Promise::Commas, '\t') => Some("tabs"),
+            (_, ';') => Some("semicolons"),
+            (_, '|') => Some("vertical bars"),
+            (Promise::Nothing, ',') => Some("commas"),
+            _ => None,
         };
-        words += unusual;
+        words.extend(unusual.map(|unusual| format!("separated by {unusual}")));
         Ok(Table { separator, quoted, header, label, text, count: width, least, words })
     }
 }
@@ -127,6 +134,8 @@ fn separator(head: &str, promise: Promise) -> Option<(char, bool)> {
         let count = records.first().map_or(0, Vec::len);
         let alike = records.iter().filter(|record| record.len() == count).count();
         let share = if count < 2 { 0.0 } else { alike as f64 / records.len() as f64 };
+        // A bar is rare as a separator, and not rare in texts.
+        let share = if separator == '|' && share < 1.0 { 0.0 } else { share };
         (share, head.find(separator).unwrap_or(usize::MAX))
     };
     if promise == Promise::Nothing {
@@ -135,7 +144,7 @@ fn separator(head: &str, promise: Promise) -> Option<(char, bool)> {
             return Some(('\t', false));
         }
     }
-    let scores = [',', ';', '\t'].map(|separator| (separator, score(separator)));
+    let scores = [',', ';', '\t', '|'].map(|separator| (separator, score(separator)));
     let best = scores.iter().map(|(_, (share, _))| *share).fold(0.0, f64::max);
     if best == 0.0 {
         // A table of one column, of which the reader says what it lacks.

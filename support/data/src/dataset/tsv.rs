@@ -39,7 +39,8 @@ impl Rows {
                     let remedy = "separate columns by one tab, and write no tab within a text";
                     return Err(fault(self.lines.place(), problem, remedy).into());
                 }
-                return Ok(Some(Row { label: fields[label].to_owned(), text: fields[text].to_owned() }));
+                let place = self.lines.place();
+                return Ok(Some(Row { label: fields[label].to_owned(), text: fields[text].to_owned(), place }));
             }
             let pair = if label == 0 {
                 line.split_once(separator)
@@ -54,7 +55,7 @@ impl Rows {
                 )
                 .into());
             };
-            return Ok(Some(Row { label: label.to_owned(), text: text.to_owned() }));
+            return Ok(Some(Row { label: label.to_owned(), text: text.to_owned(), place: self.lines.place() }));
         }
         Ok(None)
     }
@@ -69,12 +70,12 @@ impl Iterator for Rows {
 }
 
 impl Source for Rows {
-    fn place(&self) -> String {
-        self.lines.place()
+    fn layout(&self) -> Vec<String> {
+        self.table.words.iter().cloned().chain(self.lines.encoding()).collect()
     }
 
-    fn layout(&self) -> &str {
-        &self.table.words
+    fn progress(&self) -> (u64, u64) {
+        self.lines.progress()
     }
 }
 

@@ -22,6 +22,7 @@ use crate::error::fault;
     latch train --data imdb/train.tsv.gz --out runs/imdb\n  \
     latch train --data reviews.csv --model 'text 2000 > embedding 8 > gru 16 > attention > dense' --out runs/small\n  \
     latch train --data spam.csv --label-column v1 --text-column v2 --out runs/spam\n  \
+    latch train --data questions.label --label-pattern '^(\\w+):\\w+ ' --out runs/questions\n  \
     latch train --data stars.tsv --task regress --out runs/stars\n  \
     latch train --data entities.jsonl --task tag --out runs/entities\n  \
     latch train --data imdb/train.tsv.gz --flash 64KiB --ram 4KiB --out runs/search\n  \
@@ -31,8 +32,8 @@ pub struct Args {
     /// File of options, as `latch init` writes it; options on the command line override it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Labelled texts: a table (.csv, .tsv), JSON lines (.jsonl), each also .gz, a folder with such files called train and
-    /// valid, or an aclImdb folder. A label is a word or a number
+    /// Labelled texts: a table (.csv, .tsv) or JSON (.json, .jsonl), each also .gz; a folder with such files called train, valid and test; or a
+    /// folder with a folder or a .txt file for each class. A label is a word or a number
     #[arg(long, required_unless_present = "resume")]
     pub(super) data: Option<PathBuf>,
     #[command(flatten)]
@@ -114,7 +115,7 @@ pub struct Args {
     #[arg(long)]
     pub(super) out: PathBuf,
     /// Continue the run in --out with its own configuration
-    #[arg(long, conflicts_with_all = ["config", "data", "label_column", "text_column", "label_map", "task", "valid", "model", "tokens", "epochs", "batch", "lr", "seed", "max_tokens", "clip_norm",
+    #[arg(long, conflicts_with_all = ["config", "data", "label_column", "text_column", "label_pattern", "label_map", "encoding", "task", "valid", "model", "tokens", "epochs", "batch", "lr", "seed", "max_tokens", "clip_norm",
         "weight_decay", "label_smoothing", "average", "patience", "teacher", "leave_out", "quantize", "quantize_epochs", "quantize_lr", "flash", "ram", "latency", "board", "trials", "minutes"])]
     pub(super) resume: bool,
     /// Seconds after which a running epoch is kept; the result does not depend on it

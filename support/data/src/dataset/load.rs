@@ -1,0 +1,146 @@
+//! All examples of a file or folder in memory, read on one core while another works on what was read.
+
+use std::path::Path;
+
+use anyhow::Result;
+use rayon::prelude::*;
+
+use super::{
+    Dataset, Example, Examples, Labels, Part, Place, Reading, Row, Source, composed_row, formats, in_units, kept_bytes,
+    list, memory_limit, open_for, quoted,
+};
+use crate::error::{Fault, fault};
+
+/// Bytes of text that are read at a time.
+const BLOCK: usize = 1 << 20;
+
+/// How far reading has come: how much was read, and how much there is, in bytes or files.
+pub type Watch<'w> = &'w mut dyn FnMut(u64, u64);
+
+/// Rows that stand together, and why there is no next one, if that is not the end.
+#[derive(Default)]
+struct Block {
+    rows: Vec<Row>,
+    error: Option<anyhow::Error>,
+}
+
+impl Block {
+    /// Reads the next rows; without one at the end.
+    fn read(source: &mut dyn Source) -> Self {
+        let (mut block, mut bytes) = (Block::default(), 0);
+        while bytes < BLOCK && block.error.is_none() {
+            match source.next() {
+                Some(Ok(row)) => {
+                    bytes += row.text.len() + size_of::<Row>();
+                    block.rows.push(row);
+                }
+                Some(Err(error)) => block.error = Some(error),
+                None => break,
+            }
+        }
+        block
+    }
+
+    /// Brings the texts into one spelling.
+    fn composed(self) -> Self {
+        Block { rows: self.rows.into_par_iter().map(composed_row).collect(), error: self.error }
+    }
+
+    fn is_end(&self) -> bool {
+        self.rows.is_empty() && self.error.is_none()
+    }
+}
+
+/// The examples so far.
+struct Kept<L> {
+    examples: Vec<Example<L>>,
+    bytes: u64,
+    most: u64,
+}
+
+impl<L: Labels> Kept<L> {
+    fn push(&mut self, example: Example<L>, place: &Place) -> Result<(), Fault> {
+        self.bytes += kept_bytes(&example);
+        // The list itself grows in steps, and is the largest piece of memory where texts are short.
+        if self.bytes > self.most || self.examples.try_reserve(1).is_err() {
+            let (texts, most) = (self.examples.len() + 1, in_units(self.most));
+            let problem = format!("with this text {texts} texts take more than {most} of memory");
+            return Err(fault(place, problem, "divide the file, or permit more with --max-memory"));
+        }
+        self.examples.push(example);
+        Ok(())
+    }
+}
+
+impl<L: Labels> Examples<L> {
+    /// Takes the rest of the examples.
+    fn take_all(&mut self, most: u64, watch: Watch<'_>) -> Result<Vec<Example<L>>> {
+        let mut kept = Kept { examples: Vec::new(), bytes: 0, most };
+        let mut block = Block::read(&mut *self.source);
+        while !block.is_end() {
+            let source = &mut *self.source;
+            let (next, Block { rows, error }) = match block.error {
+                Some(_) => (Block::default(), block.composed()),
+                None => rayon::join(|| Block::read(source), || block.composed()),
+            };
+            // What stands first in the file is refused first.
+            for row in rows {
+                let place = row.place.clone();
+                kept.push(self.example(row)?, &place)?;
+            }
+            if let Some(error) = error {
+                return Err(error);
+            }
+            let (read, all) = self.source.progress();
+            watch(read, all);
+            block = next;
+        }
+        self.ended = true;
+        self.verdict()?;
+        Ok(kept.examples)
+    }
+}
+
+impl<L: Labels> Dataset<L> {
+    /// Loads all examples of `path`, with the classes that are known or else with those that occur; of a folder with several parts, `part`.
+    ///
+    /// # Errors
+    /// As [`open`](super::open) and its stream; a [`Fault`] also names a label of the map that no example of a part to train on has.
+    pub fn load_for(path: &Path, part: Part, reading: &Reading) -> Result<Self> {
+        Self::load_watched(path, part, reading, &mut |_, _| {})
+    }
+
+    /// As [`Dataset::load_for`]; says how far it has come.
+    ///
+    /// # Errors
+    /// As [`Dataset::load_for`].
+    pub fn load_watched(path: &Path, part: Part, reading: &Reading, watch: Watch<'_>) -> Result<Self> {
+        Self::load_up_to(path, part, reading, memory_limit(), watch)
+    }
+
+    /// As [`Dataset::load_for`], with examples of at most `most` bytes in memory, in place of [`memory_limit`].
+    ///
+    /// # Errors
+    /// As [`Dataset::load_for`]; a [`Fault`] names the line whose example is one too many.
+    pub fn load_within(path: &Path, part: Part, reading: &Reading, most: u64) -> Result<Self> {
+        Self::load_up_to(path, part, reading, most, &mut |_, _| {})
+    }
+
+    fn load_up_to(path: &Path, part: Part, reading: &Reading, most: u64, watch: Watch<'_>) -> Result<Self> {
+        let mut stream: Examples<L> = open_for(path, part, reading)?;
+        let mut examples = stream.take_all(most, watch)?;
+        if let Some(label) = stream.coder.unused()
+            && part == Part::Train
+        {
+            let (place, names) = (path.display(), list(&stream.coder.names));
+            let problem = format!("no label of {place} is {}; its classes are {names}", quoted(label));
+            return Err(fault("--label-map", problem, "correct the label's name, or leave it out").into());
+        }
+        let numbers = stream.coder.sort();
+        if !reading.task.has_values() {
+            examples.par_iter_mut().for_each(|example| example.label.renumber(&numbers));
+        }
+        let layout = stream.source.layout().join(", ");
+        Ok(Self { layout, ..Self::new(formats::name(path), examples).named(stream.coder.names) })
+    }
+}
