@@ -51,4 +51,4 @@ pub mod search;
 pub mod settings;
 pub mod vocabulary;
 
-pub use latch_data::{composed, dataset, error, files, shown};
+pub use latch_data::{composed, counted, dataset, error, files, shown};

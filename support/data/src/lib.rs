@@ -2,6 +2,7 @@
 //!
 //! - [`dataset`] streams and loads texts in every format, divides them without a leak, makes a built-in set, and fetches IMDb's reviews.
 //! - [`composed`] brings text into Unicode's form NFC, as everything that reads a text here does.
+//! - [`counted`] writes a number with the thing that it counts, in the singular or the plural.
 //! - [`error`] marks what is the input's or the user's fault, with place and remedy.
 //! - [`shown`] escapes what a terminal would obey in a text from outside.
 //! - [`files`] writes to a temporary name and renames.
@@ -9,6 +10,7 @@
 //! Trainer and simulator both read data, and the trainer runs the simulator; so this lies below the two.
 
 pub mod composed;
+pub mod counted;
 pub mod dataset;
 pub mod error;
 pub mod files;

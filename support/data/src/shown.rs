@@ -38,6 +38,16 @@ fn escaped(text: &str, is_hidden: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// `text` as one word of a POSIX shell's command line: in single quotes where it has anything but letters, digits and the marks of paths.
+#[must_use]
+pub fn for_shell(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
 /// A character that a terminal obeys, that turns the direction of writing, or that shows nothing.
 #[must_use]
 pub fn is_hidden(character: char) -> bool {
@@ -53,6 +63,19 @@ pub fn is_hidden(character: char) -> bool {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_word_of_a_command_line_is_quoted_where_a_shell_would_read_it_otherwise() {
+        for (text, quoted) in [
+            ("a/b-1.gz", "a/b-1.gz"),
+            ("Sales, EU=sales", "'Sales, EU=sales'"),
+            ("it's=1", r"'it'\''s=1'"),
+            ("", "''"),
+            ("$HOME", "'$HOME'"),
+        ] {
+            assert_eq!(for_shell(text), quoted);
+        }
+    }
 
     #[test]
     fn text_in_any_script_is_shown_as_it_is() {
