@@ -108,6 +108,20 @@ pub enum Unknown {
     Skip,
 }
 
+/// What the head's outputs mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Task {
+    /// Logits of classes, one answer a text; of two classes there is one logit, positive for the second.
+    Classify,
+    /// A value a text.
+    Regress,
+    /// Logits of classes for each token.
+    Tag,
+    /// A value for each token.
+    RegressEach,
+}
+
 /// A model: embedding, recurrent layers, pooling, dense head.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Described {
@@ -127,4 +141,8 @@ pub struct Described {
     pub unknown: Option<Unknown>,
     /// The words in the order of the embedding's rows, where the file says them.
     pub vocabulary: Option<Vec<String>>,
+    /// What the outputs mean, where the file says it.
+    pub task: Option<Task>,
+    /// The names of the classes in the order of their numbers, where the file says them.
+    pub classes: Option<Vec<String>>,
 }

@@ -14,7 +14,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::described::{Activation, Described, Kind, Matrix, Pooling, Recurrent, Unknown};
+use crate::described::{Activation, Described, Kind, Matrix, Pooling, Recurrent, Task, Unknown};
 use crate::foreign::foreign;
 use crate::names::{Family, Layout};
 
@@ -61,6 +61,12 @@ struct Note {
     unknown: Option<Unknown>,
     /// The words in the order of the embedding's rows.
     vocabulary: Option<Vec<String>>,
+    /// What the head's outputs mean.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<Task>,
+    /// The names of the classes in the order of their numbers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    classes: Option<Vec<String>>,
 }
 
 /// Units of all layers, or of each.
@@ -152,6 +158,8 @@ pub fn write(model: &Described, version: &str) -> Result<Vec<u8>, Error> {
         pooling: model.pooling,
         unknown: model.unknown,
         vocabulary: model.vocabulary.clone(),
+        task: model.task,
+        classes: model.classes.clone(),
     };
     let failed = |error: String| Error::new("safetensors", error, "report this");
     let coded: Vec<(String, Vec<usize>, Vec<u8>)> = tensors
@@ -230,6 +238,7 @@ pub fn read(bytes: &[u8], place: &str, limits: &Limits) -> Result<Described, Err
     let mut model = file.model(layout, note.activation.unwrap_or_default(), limits)?;
     check_note(place, &note, &model)?;
     (model.pooling, model.unknown, model.vocabulary) = (note.pooling, note.unknown, note.vocabulary);
+    (model.task, model.classes) = (note.task, note.classes);
     Ok(model)
 }
 
@@ -408,8 +417,8 @@ impl File<'_> {
         let values = self.values(layout.head(), &layout.kernel_shape(outputs, inputs))?;
         let head = layout.to_kernel(Family::Rnn, layout.head().into(), values, outputs, inputs);
         let head_bias = self.values("head.bias", &[outputs])?;
-        let (pooling, unknown, vocabulary) = (None, None, None);
-        Ok(Described { layout, embedding, layers, head, head_bias, pooling, unknown, vocabulary })
+        let (pooling, unknown, vocabulary, task, classes) = (None, None, None, None, None);
+        Ok(Described { layout, embedding, layers, head, head_bias, pooling, unknown, vocabulary, task, classes })
     }
 
     /// The bias of a layer, and that of its product with U where it has its own.

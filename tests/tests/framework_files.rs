@@ -34,7 +34,7 @@ const POOLINGS: [(Pooling, &str); 4] =
 
 /// PyTorch's file, which has no metadata.
 fn pytorch(golden: &Golden, pooling: Pooling) -> Received {
-    let given = Given { vocabulary: Some(golden.words.clone()), pooling: Some(pooling) };
+    let given = Given { vocabulary: Some(golden.words.clone()), pooling: Some(pooling), ..Given::default() };
     from_bytes(PYTORCH, "pytorch.safetensors", &given).expect("save_file wrote it")
 }
 
@@ -89,8 +89,13 @@ fn the_weights_of_one_framework_compute_the_same_in_the_layout_of_the_other() {
     let golden = golden();
     for (pooling, name) in POOLINGS {
         let received = pytorch(&golden, pooling);
-        let bytes = latch_trainer::exchange::to_bytes(&received.network, &received.vocabulary, Layout::Keras)
-            .expect("a network can be written");
+        let bytes = latch_trainer::exchange::to_bytes(
+            &received.network,
+            &received.vocabulary,
+            &received.answers,
+            Layout::Keras,
+        )
+        .expect("a network can be written");
         let again = from_bytes(&bytes, "again", &Given::default()).expect("Latch wrote it");
         assert_eq!((again.network == received.network, again.layout), (true, Layout::Keras));
         assert_agrees(&format!("keras, {name}"), &again, &golden.texts, &golden.logits["pytorch"][name]);

@@ -21,6 +21,8 @@ use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 
 use crate::config::chain::{Activation, CellConfig, Chain, LayerConfig, Pooling};
+use crate::counted::counted;
+use crate::dataset::{MAX_CLASSES, MAX_NAME, Task};
 use crate::error::{Fault, LARGEST_FILE, fault};
 use crate::network::layer::Layer;
 use crate::network::{Network, NetworkConfig};
@@ -68,6 +70,26 @@ impl From<interchange::Pooling> for Pooling {
     }
 }
 
+/// The task that a file states; the classes are still to be counted.
+fn task_of(task: interchange::Task) -> Task {
+    match task {
+        interchange::Task::Classify => Task::Classify(0),
+        interchange::Task::Regress => Task::Regress,
+        interchange::Task::Tag => Task::Tag(0),
+        interchange::Task::RegressEach => Task::RegressEach,
+    }
+}
+
+/// The task as a file states it.
+fn stated(task: Task) -> interchange::Task {
+    match task {
+        Task::Classify(_) => interchange::Task::Classify,
+        Task::Regress => interchange::Task::Regress,
+        Task::Tag(_) => interchange::Task::Tag,
+        Task::RegressEach => interchange::Task::RegressEach,
+    }
+}
+
 impl From<Pooling> for interchange::Pooling {
     fn from(pooling: Pooling) -> Self {
         match pooling {
@@ -101,7 +123,7 @@ fn tensor(matrix: &Matrix) -> DMatrix<f32> {
 /// # Errors
 /// A fault where unknown words share rows by their hash, or where the layout has no form for a layer; an internal failure when the library refuses
 /// to write it.
-pub fn to_bytes(network: &Network<f32>, vocabulary: &Vocabulary, layout: Layout) -> Result<Vec<u8>> {
+pub fn to_bytes(network: &Network<f32>, vocabulary: &Vocabulary, answers: &Answers, layout: Layout) -> Result<Vec<u8>> {
     let unknown = match vocabulary.unknown {
         Unknown::LastRow => interchange::Unknown::Row,
         Unknown::Skip => interchange::Unknown::Skip,
@@ -127,6 +149,8 @@ pub fn to_bytes(network: &Network<f32>, vocabulary: &Vocabulary, layout: Layout)
         pooling: network.config().chain.pooling().map(Into::into),
         unknown: Some(unknown),
         vocabulary: Some(vocabulary.words().to_vec()),
+        task: Some(stated(answers.task)),
+        classes: Some(answers.classes.clone()).filter(|classes| !classes.is_empty()),
     };
     let foreign =
         || fault("the network's layers", "a file of tensors has one dense layer, the last", "export an image");
@@ -162,6 +186,22 @@ pub fn to_bytes(network: &Network<f32>, vocabulary: &Vocabulary, layout: Layout)
     Ok(interchange::write(&model, env!("CARGO_PKG_VERSION")).map_err(refused)?)
 }
 
+/// What a network's outputs mean.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answers {
+    /// The task.
+    pub task: Task,
+    /// The names of the classes in the order of their numbers; empty of values, and where nobody has named them.
+    pub classes: Vec<String>,
+}
+
+impl Default for Answers {
+    /// Two classes without names.
+    fn default() -> Self {
+        Answers { task: Task::Classify(2), classes: Vec::new() }
+    }
+}
+
 /// What a user says of a file besides what stands in it.
 #[derive(Clone, Debug, Default)]
 pub struct Given {
@@ -169,6 +209,8 @@ pub struct Given {
     pub vocabulary: Option<Vec<String>>,
     /// What the head sees.
     pub pooling: Option<Pooling>,
+    /// What its outputs mean; how many classes there are the head says.
+    pub task: Option<Task>,
 }
 
 /// A network that another framework trained.
@@ -178,6 +220,8 @@ pub struct Received {
     pub network: Network<f32>,
     /// Its words.
     pub vocabulary: Vocabulary,
+    /// What its outputs mean.
+    pub answers: Answers,
     /// The layout of its file.
     pub layout: Layout,
     /// Keys of the file's metadata that are not Latch's, and were not read.
@@ -202,33 +246,80 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>> {
 pub fn from_bytes(bytes: &[u8], place: impl Display, given: &Given) -> Result<Received> {
     let place = place.to_string();
     let model = interchange::read(bytes, &place, &LIMITS).map_err(refused)?;
-    let pooling = pooling(&place, model.pooling.map(Into::into), given)?;
-    let outputs = model.head.rows;
-    if outputs != 1 {
-        let problem = format!("the head has {outputs} outputs, but `latch` judges two classes by one logit");
-        return Err(fault(format!("{place}: tensor head.bias"), problem, "train it with a head of one output").into());
-    }
+    let answers = answers(&place, &model, given)?;
+    let pooling = pooling(&place, model.pooling.map(Into::into), answers.task, given)?;
     let (vocabulary, strange) = words(&place, &model, given)?;
     let unread = interchange::other_metadata(bytes);
-    Ok(Received { network: network(&model, pooling)?, vocabulary, layout: model.layout, unread, strange })
+    Ok(Received { network: network(&model, pooling)?, vocabulary, answers, layout: model.layout, unread, strange })
 }
 
-/// What the head sees, by the file or by the user.
-fn pooling(place: &str, stated: Option<Pooling>, given: &Given) -> Result<Pooling> {
+/// What the outputs mean, by the file or by the user; one or several classes a text where neither says it.
+fn answers(place: &str, model: &Described, given: &Given) -> Result<Answers> {
+    let stated = model.task.map(task_of);
+    if let (Some(stated), Some(given)) = (stated, given.task)
+        && stated.name() != given.name()
+    {
+        let problem = format!("{} says that the task is {}", metadata_of(place, "task"), stated.name());
+        return Err(fault("--task", problem, "leave the option out").into());
+    }
+    let outputs = model.head.rows;
+    let task = stated.or(given.task).unwrap_or_default().with_classes(outputs.max(2) as u32);
+    let head = format!("{place}: tensor head.bias");
+    if outputs > MAX_CLASSES as usize {
+        let problem = format!("the head has {outputs} outputs, more than an image's {MAX_CLASSES}");
+        return Err(fault(head, problem, "train it with fewer classes").into());
+    }
+    if task.outputs() != outputs {
+        let (problem, remedy) = if task.has_values() {
+            (format!("the head has {outputs} outputs, but {} has one value", task.name()), "name another --task")
+        } else {
+            (
+                "the head has 2 outputs, but two classes have one logit, positive for the second".to_owned(),
+                "train it with a head of one output; of two logits that is the second less the first",
+            )
+        };
+        return Err(fault(head, problem, remedy).into());
+    }
+    let classes = model.classes.clone().unwrap_or_default();
+    let at = metadata_of(place, "classes");
+    if !classes.is_empty() && classes.len() != task.classes() as usize {
+        let problem = format!("it names {}, but the task has {}", counted(classes.len(), "class"), task.classes());
+        return Err(fault(at, problem, "correct it, or leave it out").into());
+    }
+    let twice = classes.iter().enumerate().find(|(number, name)| classes[..*number].contains(name));
+    let long = |name: &&String| name.is_empty() || name.chars().count() > MAX_NAME;
+    if let Some(name) = twice.map(|(_, name)| name).or_else(|| classes.iter().find(long)) {
+        let problem = format!("the class {name:?} is named twice, has no name, or has more than {MAX_NAME} characters");
+        return Err(fault(at, problem, "correct it, or leave it out").into());
+    }
+    Ok(Answers { task, classes })
+}
+
+/// What the head sees, by the file or by the user; nothing pools where each token has an answer.
+fn pooling(place: &str, stated: Option<Pooling>, task: Task, given: &Given) -> Result<Option<Pooling>> {
+    if task.each_step() {
+        return match stated.or(given.pooling) {
+            None => Ok(None),
+            Some(_) => {
+                let at = if stated.is_some() { metadata_of(place, "pooling") } else { "--pooling".to_owned() };
+                Err(fault(at, "each token has an answer, so that nothing is pooled", "leave it out").into())
+            }
+        };
+    }
     match (stated, given.pooling) {
         (Some(stated), Some(given)) if stated != given => {
-            let problem = format!("{} says that the pooling is another", metadata_of(place, "pooling"));
+            let problem = format!("{} names another pooling", metadata_of(place, "pooling"));
             Err(fault("--pooling", problem, "leave the option out").into())
         }
-        (stated, given) => stated.or(given).ok_or_else(|| {
+        (stated, given) => stated.or(given).map(Some).ok_or_else(|| {
             let remedy = "add --pooling last, mean, max or attention";
-            fault(place, "what the head sees is not stated in it", remedy).into()
+            fault(place, "it does not say which pooling the network has", remedy).into()
         }),
     }
 }
 
 /// The trainer's network of a description.
-fn network(model: &Described, pooling: Pooling) -> Result<Network<f32>> {
+fn network(model: &Described, pooling: Option<Pooling>) -> Result<Network<f32>> {
     let Matrix { rows, columns, ref values, .. } = model.embedding;
     let mut tensors = vec![DMatrix::from_column_slice(columns, rows, values)];
     let mut layers = Vec::new();
@@ -250,7 +341,8 @@ fn network(model: &Described, pooling: Pooling) -> Result<Network<f32>> {
     }
     tensors.extend([tensor(&model.head), DMatrix::from_column_slice(model.head_bias.len(), 1, &model.head_bias)]);
     let head = LayerConfig::Dense { units: None, activation: Activation::Linear, dropout: 0.0 };
-    layers.extend([LayerConfig::Pooling(pooling), head]);
+    layers.extend(pooling.map(LayerConfig::Pooling));
+    layers.push(head);
     let chain = Chain { embedding: columns, word_dropout: 0.0, layers };
     let config = NetworkConfig { vocabulary: rows, outputs: model.head.rows, chain };
     Ok(Network::from_tensors(config, tensors)?)
@@ -273,7 +365,7 @@ fn words(place: &str, model: &Described, given: &Given) -> Result<(Vocabulary, V
         (None, Some(stated)) => (stated, metadata_of(place, "vocabulary")),
         (None, None) => {
             let remedy = "add --vocabulary, the file that `latch tokens` wrote";
-            return Err(fault(place, "its vocabulary is not stated in it", remedy).into());
+            return Err(fault(place, "it has no vocabulary", remedy).into());
         }
     };
     if words.is_empty() {
@@ -310,7 +402,7 @@ fn words(place: &str, model: &Described, given: &Given) -> Result<(Vocabulary, V
     }
     if 10 * strange.len() > words.len() {
         let problem = format!(
-            "{} of {} words are none that Latch's tokenizer gives, such as {:?}",
+            "{} of {} words never come out of Latch's tokenizer, such as {:?}",
             strange.len(),
             words.len(),
             strange[0]

@@ -6,7 +6,7 @@ use std::fs;
 use crate::support::{self, Place, answer, names, succeed};
 use half::{bf16, f16};
 use latch_trainer::config::chain::Pooling;
-use latch_trainer::exchange::{Given, Layout, from_bytes, to_bytes};
+use latch_trainer::exchange::{Answers, Given, Layout, from_bytes, to_bytes};
 use latch_trainer::network::{Network, NetworkConfig};
 use latch_trainer::runs::{checkpoint::Best, folder::RunFolder};
 use latch_trainer::vocabulary::Vocabulary;
@@ -59,7 +59,7 @@ struct Pieces {
 impl Pieces {
     fn of(layout: Layout) -> Self {
         let (network, vocabulary) = random(2, Pooling::Mean, Unknown::LastRow);
-        let bytes = to_bytes(&network, &vocabulary, layout).expect("a network can be written");
+        let bytes = to_bytes(&network, &vocabulary, &Answers::default(), layout).expect("a network can be written");
         let (_, metadata) = SafeTensors::read_metadata(&bytes).expect("a header");
         let note = &metadata.metadata().as_ref().expect("metadata")["latch"];
         let tensors = SafeTensors::deserialize(&bytes).expect("a file").tensors();
@@ -131,8 +131,8 @@ fn a_network_comes_back_to_the_bit_in_both_layouts_with_every_pooling_and_rule()
             for pooling in [Pooling::Last, Pooling::Mean, Pooling::Max] {
                 for unknown in [Unknown::LastRow, Unknown::Skip] {
                     let (network, vocabulary) = random(layers, pooling, unknown);
-                    let bytes = to_bytes(&network, &vocabulary, layout).unwrap();
-                    assert_eq!(bytes, to_bytes(&network, &vocabulary, layout).unwrap());
+                    let bytes = to_bytes(&network, &vocabulary, &Answers::default(), layout).unwrap();
+                    assert_eq!(bytes, to_bytes(&network, &vocabulary, &Answers::default(), layout).unwrap());
                     let received = from_bytes(&bytes, "file", &Given::default()).unwrap();
                     assert_eq!(received.layout, layout);
                     assert_eq!(received.vocabulary, vocabulary);
@@ -190,6 +190,55 @@ fn a_run_comes_back_to_the_bit_and_gives_the_same_image() {
         assert_eq!(eval(&imported), eval(&of_run));
         place.write("int8.latch", of_run);
     }
+}
+
+#[test]
+fn classes_values_and_tags_come_back_as_what_they_were_under_their_names() {
+    let place = Place::with_data(20);
+    let topics = ["sport", "art", "food"];
+    let row = |label: String, number: usize| format!("{label}\tthe {} film {}\n", topics[number % 3], number % 7);
+    let rows = |label: &dyn Fn(usize) -> String| (0..120).map(|number| row(label(number), number)).collect::<String>();
+    place.write("classify.tsv", rows(&|number| topics[number % 3].to_owned()));
+    place.write("regress.tsv", rows(&|number| format!("{}.5", number % 3)));
+    let tags = |number: usize| {
+        let name = ["Ada", "Alan"][number % 2];
+        format!(
+            "{{\"tokens\":[\"hello\",\"{name}\",\"of\",\"t{}\"],\"labels\":[\"O\",\"PER\",\"O\",\"LOC\"]}}\n",
+            number % 5
+        )
+    };
+    place.write("tag.jsonl", (0..120).map(tags).collect::<String>());
+    for (task, texts, classes) in [
+        ("classify", "classify.tsv", &["art", "food", "sport"][..]),
+        ("regress", "regress.tsv", &[]),
+        ("tag", "tag.jsonl", &["LOC", "O", "PER"]),
+    ] {
+        let model =
+            if task == "tag" { "text 40 > embedding 4 > gru 6" } else { "text 40 > embedding 4 > gru 6 > mean" };
+        let train = ["train", "--data", texts, "--task", task, "--model", model, "--epochs", "2", "--out", task];
+        succeed(&mut place.latch(train));
+        let [file, imported] = [format!("{task}.safetensors"), format!("{task}-imported")];
+        succeed(&mut place.latch(["export", "--run", task, "--format", "safetensors", "--out", &file]));
+        for data in [None, Some(texts)] {
+            let mut import = place.latch(["import", &file, "--out", &imported, "--json"]);
+            let line = succeed(import.args(data.iter().flat_map(|data| ["--data", data]))).json();
+            assert_eq!((&line["task"], &line["classes"]), (&json!(task), &json!(classes)), "{line}");
+            assert_eq!(bits(&best(&place, &imported).network), bits(&best(&place, task).network));
+            let export = ["export", "--run", &imported, "--precision", "f32", "--out", "image"];
+            succeed(place.latch(export).args(["--data", texts].iter().filter(|_| data.is_none())));
+            let image = succeed(&mut place.latch(["inspect", "image", "--json"])).json();
+            let of_run = ["export", "--run", task, "--precision", "f32", "--out", "own", "--json"];
+            succeed(&mut place.latch(of_run));
+            let own = succeed(&mut place.latch(["inspect", "own", "--json"])).json();
+            for key in ["classes", "outputs", "answer", "each_step"] {
+                assert_eq!(image[key], own[key], "{task} {key}");
+            }
+            fs::remove_dir_all(place.file(&imported)).expect("the run");
+        }
+    }
+    // What the file says, no option says otherwise.
+    let import = ["import", "regress.safetensors", "--task", "classify", "--out", "other"];
+    place.refuse(&mut place.latch(import), &["--task: ", "metadata latch.task says that the task is regress"]);
 }
 
 #[test]
@@ -286,13 +335,16 @@ fn a_file_without_metadata_needs_vocabulary_and_pooling() {
         refuse(
             &place,
             &file.bytes(),
-            &["net.safetensors: what the head sees is not stated", "add --pooling last, mean, max or attention"],
+            &[
+                "net.safetensors: it does not say which pooling the network has",
+                "add --pooling last, mean, max or attention",
+            ],
         );
         let import = |more: &[&'static str]| {
             let fixed = ["import", "net.safetensors", "--out", layout.name(), "--json", "--pooling", "mean"];
             place.latch(fixed.iter().chain(more))
         };
-        place.refuse(&mut import(&[]), &["its vocabulary is not stated", "add --vocabulary"]);
+        place.refuse(&mut import(&[]), &["it has no vocabulary", "add --vocabulary"]);
         place.write("words.txt", "a\nbad\nfilm\ngood\nnot\nvery\n");
         let line = succeed(&mut import(&["--vocabulary", "words.txt"])).json();
         assert_eq!((line["layers"].as_u64(), &line["valid_accuracy"]), (Some(2), &Value::Null));
@@ -329,11 +381,13 @@ fn words_that_the_tokenizer_never_makes_are_counted_and_named() {
     let config = NetworkConfig::stacked(words.len() + 1, 3, 1, 4, Some(Pooling::Mean));
     let network = Network::new(&config, 7).expect("the sizes describe a network");
     let vocabulary = Vocabulary::from_words(words, Unknown::LastRow);
-    place.write("net.safetensors", to_bytes(&network, &vocabulary, Layout::PyTorch).expect("a file"));
+    place.write(
+        "net.safetensors",
+        to_bytes(&network, &vocabulary, &Answers::default(), Layout::PyTorch).expect("a file"),
+    );
     let answer = succeed(&mut place.latch(["import", "net.safetensors", "--out", "imported", "--json"]));
     assert!(
-        answer.stderr.contains("1 of 12 words are none that the tokenizer makes")
-            && answer.stderr.contains("\"##ing\"")
+        answer.stderr.contains("1 of 12 words never come out of the tokenizer") && answer.stderr.contains("\"##ing\"")
     );
     assert_eq!(answer.json()["unmade_words"], json!(["##ing"]));
 }
@@ -351,15 +405,25 @@ fn an_imported_run_without_data_is_exported_with_texts_to_judge_it_by() {
         place.latch(["export", "--run", "imported", "--out", "new.latch", "--json"].iter().chain(more))
     };
     place.refuse(&mut export(&[]), &["imported: its network was imported without data", "add --data"]);
-    // Nobody has said what its classes are called.
     let data = ["--data", "data/valid.tsv.gz"];
-    place.refuse(&mut export(&data), &["is none of the known classes (0, 1)", "--label-map"]);
-    let map = ["--label-map", "negative=0,positive=1"];
-    let line = succeed(export(&data).args(map)).json();
+    let line = succeed(&mut export(&data)).json();
     assert!(line["accuracy"].as_f64() > Some(0.0), "{line}");
     let again = ["export", "--run", "imported", "--format", "safetensors", "--out", "again"];
     succeed(&mut place.latch(again));
     assert!(place.read("again") == place.read("net"));
+}
+
+#[test]
+fn classes_that_nobody_has_named_are_numbers() {
+    let place = Place::with_data(200);
+    let (network, vocabulary) = random(1, Pooling::Mean, Unknown::LastRow);
+    let bytes = to_bytes(&network, &vocabulary, &Answers::default(), Layout::Keras).expect("a file");
+    place.write("net.safetensors", bytes);
+    succeed(&mut place.latch(["import", "net.safetensors", "--out", "imported"]));
+    let export = ["export", "--run", "imported", "--out", "new.latch", "--data", "data/valid.tsv.gz", "--json"];
+    place.refuse(&mut place.latch(export), &["is none of the known classes (0, 1)", "--label-map"]);
+    let line = succeed(place.latch(export).args(["--label-map", "negative=0,positive=1"])).json();
+    assert!(line["accuracy"].is_number(), "{line}");
 }
 
 #[test]
@@ -494,8 +558,15 @@ fn a_tensor_of_another_shape_is_named() {
             "tensor embedding.embeddings: its shape is [0, 3], but two sizes",
         ),
         (
-            Pieces::of(Layout::PyTorch).zeros("head.bias", &[3]).zeros("head.weight", &[3, 4]),
-            "tensor head.bias: the head has 3 outputs",
+            Pieces::of(Layout::PyTorch).zeros("head.bias", &[2]).zeros("head.weight", &[2, 4]),
+            "tensor head.bias: the head has 2 outputs, but two classes have one logit",
+        ),
+        (
+            Pieces::of(Layout::PyTorch)
+                .with_note("task", json!("regress"))
+                .zeros("head.bias", &[3])
+                .zeros("head.weight", &[3, 4]),
+            "tensor head.bias: the head has 3 outputs, but regress has one value",
         ),
         (
             Pieces::of(Layout::PyTorch).zeros("lstm.weight_ih_l0_reverse", &[16, 3]),
@@ -545,6 +616,9 @@ fn metadata_that_contradicts_the_tensors_or_the_options_is_refused() {
         ("units", json!(8), "metadata latch.units: it says 8, but the tensors have 4"),
         ("layers", json!(1), "metadata latch.layers: it says 1, but the tensors have 2"),
         ("unknown", json!("skip"), "metadata latch.unknown: the embedding has 7 rows for 6 words"),
+        ("classes", json!(["a", "b", "c"]), "metadata latch.classes: it names 3 classes, but the task has 2"),
+        ("classes", json!(["a", "a"]), "metadata latch.classes: the class \"a\" is named twice"),
+        ("task", json!("tag"), "metadata latch.pooling: each token has an answer"),
         ("layout", json!("tensorflow"), "metadata latch: it is not what Latch writes there"),
         ("layout", json!("keras"), "tensor embedding.embeddings: it is missing"),
         ("vocabulary", json!([]), "metadata latch.vocabulary: there is no word in it"),
@@ -556,7 +630,7 @@ fn metadata_that_contradicts_the_tensors_or_the_options_is_refused() {
         (
             "vocabulary",
             json!(["##ing", "A", "Film", "a", "bad", "good"]),
-            "3 of 6 words are none that Latch's tokenizer gives, such as \"##ing\"",
+            "3 of 6 words never come out of Latch's tokenizer, such as \"##ing\"",
         ),
     ] {
         refuse(&place, &Pieces::of(Layout::PyTorch).with_note(key, value).bytes(), &["net.safetensors: ", words]);
@@ -570,5 +644,5 @@ fn metadata_that_contradicts_the_tensors_or_the_options_is_refused() {
         &["--vocabulary: net.safetensors: metadata latch.vocabulary has other words"],
     );
     let mut other = place.latch(import.iter().chain(&["--pooling", "last"]));
-    place.refuse(&mut other, &["--pooling: net.safetensors: metadata latch.pooling says that the pooling is another"]);
+    place.refuse(&mut other, &["--pooling: net.safetensors: metadata latch.pooling names another pooling"]);
 }

@@ -29,6 +29,8 @@ fn model(layout: Layout, kinds: &[(Kind, usize)]) -> Described {
         pooling: Some(Pooling::Max),
         unknown: Some(Unknown::Row),
         vocabulary: Some(vec!["a".into(), "b".into()]),
+        task: Some(Task::Tag),
+        classes: Some(vec!["ham".into(), "spam".into()]),
     }
 }
 

@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::args::{ValidArg, absolute, valid_of};
 use super::columns::ColumnArgs;
-use super::output::{answer, print_json, warn};
+use super::output::{accuracy, answer, print_json, warn};
+use super::train::TaskArg;
 use crate::config::chain::Pooling;
 use crate::runs::folder::RunFolder;
 use crate::runs::imported::{Request, import};
@@ -23,12 +24,15 @@ use crate::runs::imported::{Request, import};
 pub struct Args {
     /// File of the network
     file: PathBuf,
-    /// File of its words, one a line in byte order; needed if the metadata has no vocabulary
+    /// File of its words, one per line in byte order; needed if the metadata has no vocabulary
     #[arg(long)]
     vocabulary: Option<PathBuf>,
     /// Pooling before the head; needed if the metadata does not name it
     #[arg(long, value_enum)]
     pooling: Option<Pooling>,
+    /// What its outputs mean, if the metadata does not say it [default: classify]
+    #[arg(long, value_enum)]
+    task: Option<TaskArg>,
     /// Labelled texts that it was trained on, as `latch train` takes them
     #[arg(long)]
     data: Option<PathBuf>,
@@ -53,8 +57,11 @@ struct Line<'a> {
     embedding: usize,
     units: usize,
     layers: usize,
-    readout: Pooling,
+    readout: Option<Pooling>,
     weights: usize,
+    task: &'static str,
+    /// The names of the classes; empty where nobody has named them.
+    classes: &'a [String],
     /// Words that no text gives.
     unmade_words: &'a [String],
     /// Null without data.
@@ -77,31 +84,30 @@ pub fn run(args: Args) -> Result<()> {
             absolute_file: absolute(&args.file),
             vocabulary: args.vocabulary.as_deref(),
             pooling: args.pooling,
+            task: args.task.map(TaskArg::task),
             data: args.data.as_deref().map(absolute),
             valid: valid_of(args.valid.as_ref(), args.data.as_deref().unwrap_or(Path::new(""))),
             columns: args.columns.columns(),
         },
     )?;
-    let accuracy = match imported.judged {
-        Some((loss, accuracy)) => format!("validation accuracy {:.2} %, loss {loss:.4}", 100.0 * accuracy),
+    let judged = match imported.judged {
+        Some((loss, right)) => format!("validation {}, loss {loss:.4}", accuracy(imported.answers.task, right)),
         None => "not judged, as no data was given".to_owned(),
     };
     let (model, layout, run) = (&imported.model, imported.layout.name(), folder.path().display().to_string());
     let weights = imported.weights;
-    answer(args.json, format_args!("{model}, {weights} weights in the layout {layout}; {accuracy}; run in {run}"))?;
+    answer(args.json, format_args!("{model}, {weights} weights in the layout {layout}; {judged}; run in {run}"))?;
     if !imported.unread.is_empty() {
         let keys: Vec<String> = imported.unread.iter().map(|key| format!("{key:?}")).collect();
         let (place, keys) = (args.file.display(), keys.join(", "));
-        warn(format_args!(
-            "{place}: metadata {keys}: not read; what Latch is to know stands in one object under the key \"latch\""
-        ));
+        warn(format_args!("{place}: metadata {keys}: not read; Latch reads one object under the key \"latch\""));
     }
     if !imported.strange.is_empty() {
         let (count, place) = (imported.strange.len(), args.file.display());
         let shown: Vec<String> = imported.strange.iter().take(STRANGE).map(|word| format!("{word:?}")).collect();
         let more = if count > STRANGE { " and others" } else { "" };
         warn(format_args!(
-            "{place}: {count} of {} words are none that the tokenizer makes of a text, so that nothing reads their rows: {}{more}",
+            "{place}: {count} of {} words never come out of the tokenizer, so that their rows are never used: {}{more}",
             model.vocab,
             shown.join(", ")
         ));
@@ -118,8 +124,10 @@ pub fn run(args: Args) -> Result<()> {
             embedding: chain.embedding,
             units: chain.cells().next().map_or(0, |cell| cell.units),
             layers: chain.cells().count(),
-            readout: chain.pooling().unwrap_or_default(),
+            readout: chain.pooling(),
             weights,
+            task: imported.answers.task.name(),
+            classes: &imported.answers.classes,
             unmade_words: &imported.strange,
             valid_accuracy: imported.judged.map(|(_, accuracy)| accuracy),
         })?;

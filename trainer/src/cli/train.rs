@@ -8,6 +8,7 @@ use anyhow::Result;
 use clap::{ArgMatches, Args as _, Command};
 use serde::Serialize;
 
+pub(super) use self::kinds::TaskArg;
 pub use self::options::Args;
 use self::terminal::Terminal;
 use super::output::{accuracy, answer, print_json, warn};
@@ -37,7 +38,7 @@ pub(super) const HEADING: &str = "What `latch train --config latch.toml` trains.
     Options on the command line count before these. Paths are relative to this file.";
 
 /// What a run's own file of options leaves out besides: it lies in the folder that `--out` names, and is for another one.
-const NOT_OF_A_RUN: [&str; 5] = ["config", "resume", "checkpoint-every", "json", "out"];
+pub(super) const NOT_OF_A_RUN: [&str; 5] = ["config", "resume", "checkpoint-every", "json", "out"];
 
 /// The verb by itself.
 pub(super) fn command() -> Command {

@@ -9,12 +9,10 @@ use super::checkpoint::Best;
 use super::folder::{RunFolder, read_words};
 use super::opened::{Loaded, load};
 use crate::config::chain::Pooling;
-use crate::config::{
-    Imported, ModelConfig, NgramConfig, Objective, RunConfig, TrainConfig, Valid, Words, default_config,
-};
-use crate::dataset::{Columns, hex};
+use crate::config::{Imported, ModelConfig, NgramConfig, RunConfig, TrainConfig, Valid, Words, default_config};
+use crate::dataset::{Columns, Task, hex};
 use crate::error::fault;
-use crate::exchange::{Given, Layout, Received, from_bytes, read_file};
+use crate::exchange::{Answers, Given, Layout, Received, from_bytes, read_file};
 use crate::learning::sequences::Sequences;
 use crate::learning::training::{judge, uselessness};
 use crate::metrics::EpochMetrics;
@@ -31,6 +29,8 @@ pub struct Request<'a> {
     pub vocabulary: Option<&'a Path>,
     /// What the head sees, where its metadata does not say it.
     pub pooling: Option<Pooling>,
+    /// What its outputs mean, where its metadata does not say it.
+    pub task: Option<Task>,
     /// What it was trained on, as an absolute path.
     pub data: Option<PathBuf>,
     /// The validation part of that.
@@ -43,6 +43,8 @@ pub struct Request<'a> {
 pub struct Arrived {
     /// The model.
     pub model: ModelConfig,
+    /// What its outputs mean.
+    pub answers: Answers,
     /// How the file names and orders its tensors.
     pub layout: Layout,
     /// Number of weights.
@@ -65,9 +67,10 @@ pub fn import(folder: &RunFolder, request: &Request<'_>) -> Result<Arrived> {
     folder.refuse_run()?;
     let bytes = read_file(request.file)?;
     let vocabulary = request.vocabulary.map(read_words).transpose()?;
-    let given = Given { vocabulary, pooling: request.pooling };
-    let Received { network, vocabulary, layout, unread, strange } = from_bytes(&bytes, request.file.display(), &given)?;
-    let mut config = configuration(request, &network, &vocabulary, &bytes);
+    let given = Given { vocabulary, pooling: request.pooling, task: request.task };
+    let received = from_bytes(&bytes, request.file.display(), &given)?;
+    let Received { network, vocabulary, answers, layout, unread, strange } = received;
+    let mut config = configuration(request, &network, &vocabulary, answers, &bytes);
     config.train.check(&format!("{}: ", request.file.display()))?;
     let Loaded { training, validation, valid_sha256, .. } = load(&mut config)?;
     let (task, outputs) = (config.train.task, network.config().outputs);
@@ -82,14 +85,15 @@ pub fn import(folder: &RunFolder, request: &Request<'_>) -> Result<Arrived> {
     let (mut judged, mut warning) = (None, None);
     if !validation.is_empty() {
         let sequences = Sequences::read(&validation, &vocabulary, usize::MAX);
-        let (loss, accuracy) = judge(&network, &sequences, Objective::CrossEntropy)?;
+        let objective = config.train.objective();
+        let (loss, accuracy) = judge(&network, &sequences, objective)?;
         if !loss.is_finite() {
             let problem = format!("the validation loss is {loss}");
             let remedy = "import a network whose training has not diverged";
             return Err(fault(request.file.display(), problem, remedy).into());
         }
         judged = Some((loss, accuracy));
-        warning = uselessness(&network, &sequences, Objective::CrossEntropy)?;
+        warning = uselessness(&network, &sequences, objective)?;
     }
     let (valid_loss, valid_accuracy) = judged.unwrap_or_default();
     let metrics = EpochMetrics { valid_loss, valid_accuracy, ..EpochMetrics::default() };
@@ -109,11 +113,18 @@ pub fn import(folder: &RunFolder, request: &Request<'_>) -> Result<Arrived> {
         let _ = writer.remove_beginning();
     }
     written?;
-    Ok(Arrived { model: config.train.model, layout, weights, judged, unread, strange, warning })
+    let answers = Answers { task: config.train.task, classes: config.classes };
+    Ok(Arrived { model: config.train.model, answers, layout, weights, judged, unread, strange, warning })
 }
 
 /// The run's configuration: what the file says, and defaults.
-fn configuration(request: &Request<'_>, network: &Network<f32>, vocabulary: &Vocabulary, bytes: &[u8]) -> RunConfig {
+fn configuration(
+    request: &Request<'_>,
+    network: &Network<f32>,
+    vocabulary: &Vocabulary,
+    answers: Answers,
+    bytes: &[u8],
+) -> RunConfig {
     let model = ModelConfig {
         vocab: vocabulary.words().len(),
         chain: network.config().chain.clone(),
@@ -125,11 +136,11 @@ fn configuration(request: &Request<'_>, network: &Network<f32>, vocabulary: &Voc
     };
     RunConfig {
         latch: env!("CARGO_PKG_VERSION").into(),
-        train: TrainConfig { model, ..default_config() },
+        train: TrainConfig { model, task: answers.task, ..default_config() },
         data: request.data.clone().unwrap_or_default(),
         data_sha256: String::new(),
         columns: request.columns.clone(),
-        classes: Vec::new(),
+        classes: answers.classes,
         valid: request.valid.clone(),
         imported: Some(Imported {
             file: request.absolute_file.clone(),

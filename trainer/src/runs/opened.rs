@@ -145,6 +145,8 @@ pub fn load(config: &mut RunConfig) -> Result<Loaded> {
         return Ok(Loaded { training, validation, valid_sha256: None, summary: String::new() });
     }
     let reading = Reading::of(task).within(config.columns.clone());
+    // A network comes with its classes, where its file names them.
+    let reading = if config.imported.is_some() { reading.among(&config.classes) } else { reading };
     if let Valid::Path(valid) = &config.valid {
         refuse_same_file(&config.data, valid)?;
     }
@@ -164,7 +166,7 @@ pub fn load(config: &mut RunConfig) -> Result<Loaded> {
             let reading = Reading { columns: config.columns.clone(), ..Reading::of(task).among(&config.classes) };
             let validation = Dataset::load_for(path, Part::Valid, &reading)?;
             if validation.sha256 == data.sha256 {
-                return Err(same_data(path).into());
+                return Err(same_data(&config.data, path).into());
             }
             (data.examples, validation.examples, Some(validation.sha256))
         }
@@ -178,15 +180,22 @@ pub fn load(config: &mut RunConfig) -> Result<Loaded> {
 }
 
 /// Refuses a validation part that is the training data itself.
-fn refuse_same_file(data: &Path, valid: &Path) -> Result<()> {
+fn refuse_same_file(data_path: &Path, valid: &Path) -> Result<()> {
     let real = |path: &Path, part| -> Option<PathBuf> { locate(path, part).ok()?.canonicalize().ok() };
-    match (real(data, Part::Train), real(valid, Part::Valid)) {
-        (Some(data), Some(valid_file)) if data == valid_file => Err(same_data(valid).into()),
+    match (real(data_path, Part::Train), real(valid, Part::Valid)) {
+        (Some(data), Some(valid_file)) if data == valid_file => Err(same_data(data_path, valid).into()),
         _ => Ok(()),
     }
 }
 
-fn same_data(valid: &Path) -> Fault {
+fn same_data(data: &Path, valid: &Path) -> Fault {
+    if data == valid {
+        // The folder's own validation file, which nobody named.
+        let file = locate(valid, Part::Valid).unwrap_or_else(|_| valid.to_owned());
+        let problem = "this validation file holds the same texts as the training file beside it";
+        let remedy = "put other texts into it, or hold out a tenth of the training texts with --valid 0.1";
+        return fault(file.display(), problem, remedy);
+    }
     let problem = format!("{} holds the texts that the network learns from", valid.display());
     fault("--valid", problem, "name other texts, or leave it out: a tenth of the data is set apart then")
 }

@@ -5,8 +5,9 @@ use serde::Serialize;
 
 use super::Args;
 use crate::cli::output::{answer, print_json};
+use crate::counted::counted;
 use crate::error::fault;
-use crate::exchange::{Layout, to_bytes};
+use crate::exchange::{Answers, Layout, to_bytes};
 use crate::export::Trained;
 use crate::files::write_atomically;
 
@@ -36,16 +37,18 @@ pub(super) fn write(args: &Args, run: &Trained) -> Result<()> {
         }
     }
     let layout = args.layout.unwrap_or(Layout::PyTorch);
-    let bytes = to_bytes(&best.network, vocabulary, layout)?;
+    let config = &run.opened.config;
+    let answers = Answers { task: config.train.task, classes: config.classes.clone() };
+    let bytes = to_bytes(&best.network, vocabulary, &answers, layout)?;
     write_atomically(&args.out, |out| Ok(out.write_all(&bytes)?))?;
     let weights = best.network.weights();
     answer(
         args.json,
         format_args!(
-            "wrote {} (safetensors in the layout {}, {weights} weights, {} words, {} bytes)",
+            "wrote {} (safetensors in the layout {}, {weights} weights, {}, {} bytes)",
             args.out.display(),
             layout.name(),
-            vocabulary.words().len(),
+            counted(vocabulary.words().len(), "word"),
             bytes.len()
         ),
     )?;

@@ -8,7 +8,7 @@ use crate::dataset::{MAX_CLASSES, Task};
 
 /// `--task`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum TaskArg {
+pub(in crate::cli) enum TaskArg {
     /// One of two or more classes a text
     Classify,
     /// A number a text
@@ -23,7 +23,7 @@ const _: () = assert!(MAX_CLASSES as usize == MAX_OUTPUTS);
 
 impl TaskArg {
     /// The task; its classes are those of the data.
-    pub(super) fn task(self) -> Task {
+    pub(in crate::cli) fn task(self) -> Task {
         match self {
             TaskArg::Classify => Task::Classify(0),
             TaskArg::Regress => Task::Regress,
