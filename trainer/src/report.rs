@@ -11,6 +11,7 @@ pub mod layers;
 pub mod pareto;
 pub mod png;
 pub mod reliability;
+pub mod scatter;
 pub mod svg;
 pub mod table;
 pub mod trail;

@@ -16,6 +16,7 @@ use latch_parts::parts::PARTS;
 use self::answers::{Shown, worst};
 use crate::composed::composed;
 use crate::config::{RunConfig, Storage};
+use crate::counted::counted;
 use crate::dataset::{Columns, Dataset, Example, Label, Part, Task};
 use crate::error::fault;
 use crate::evaluate::{Evaluation, classes_of, evaluate, open_image, read_image, reading_of, state_for, task_of};
@@ -28,7 +29,7 @@ use crate::report::image::layers;
 use crate::report::latency::{self, Estimate};
 use crate::report::svg::Picture;
 use crate::report::trail::{self, Step};
-use crate::report::{confusion, reliability};
+use crate::report::{confusion, reliability, scatter};
 use crate::runs::folder::RunFolder;
 use crate::search::latency::estimate;
 
@@ -197,7 +198,8 @@ fn facts(run: &Trained) -> Vec<(&'static str, String)> {
     let mut facts = vec![("model", train.model.to_string())];
     if let Some(data) = file(&config.data) {
         let counts = (run.opened.training.len(), run.opened.validation.len());
-        facts.push(("data", format!("{data}: {} texts to learn from, {} to validate on", counts.0, counts.1)));
+        let training = counted(counts.0, "text");
+        facts.push(("data", format!("{data}: {training} to learn from, {} to validate on", counts.1)));
     }
     if let Some(imported) = &config.imported {
         facts.push(("imported", format!("from {}", file(&imported.file).unwrap_or_default())));
@@ -286,22 +288,25 @@ fn answers(evaluation: &Evaluation, task: Task, names: &[String], part: &str) ->
             name: "errors",
             heading: "Errors".into(),
             note: format!(
-                "On {part}: {} values, root mean square error {:.4}, mean absolute error {:.4}.",
-                evaluation.n, errors.rmse, errors.mae
+                "On {part}, through the engine: {}, root mean square error {:.4}, mean absolute error {:.4}. Above, each predicted value \
+                 against its label; below, how often which residual occurs.",
+                counted(evaluation.n, "value"),
+                errors.rmse,
+                errors.mae
             ),
-            picture: None,
+            picture: Some(scatter::picture(&evaluation.labels, &evaluation.logits)),
             rows: Vec::new(),
         }];
     }
-    let things = if task.each_step() { "tokens" } else { "texts" };
+    let thing = if task.each_step() { "token" } else { "text" };
     let auc = evaluation.auc.map_or(String::new(), |auc| format!(", ROC AUC {auc:.4}"));
     vec![
         Section {
             name: "confusion",
             heading: "Labels against answers".into(),
             note: format!(
-                "On {part}, through the engine: {} {things}, accuracy {:.2} %, log loss {:.4}{auc}. Percentages are of the row.",
-                evaluation.n,
+                "On {part}, through the engine: {}, accuracy {:.2} %, log loss {:.4}{auc}. Percentages are of the row.",
+                counted(evaluation.n, thing),
                 100.0 * evaluation.accuracy,
                 evaluation.log_loss
             ),
@@ -345,7 +350,11 @@ fn after_each_token(model: &Model<'_>, text: &str) -> Result<Vec<(String, Vec<f3
 /// How the answer to a text comes about.
 fn trail_of(model: &Model<'_>, text: &str, task: Task, names: &[String]) -> Result<Section> {
     let seen = after_each_token(model, text)?;
-    let last = seen.last().map_or(0, |(_, logits)| class_of(logits));
+    // Of two classes the second one, as everywhere; of several the one that is answered in the end.
+    let last = match names.len() {
+        2 => 1,
+        _ => seen.last().map_or(0, |(_, logits)| class_of(logits)),
+    };
     let name = |class: usize| names.get(class).map_or("", String::as_str);
     let steps: Vec<Step> = seen
         .iter()

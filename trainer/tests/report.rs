@@ -50,6 +50,48 @@ fn a_report_is_on_the_image_and_the_texts_that_are_named() {
 }
 
 #[test]
+fn a_report_of_numbers_shows_each_prediction_against_its_label() {
+    let place = Place::with_data(20);
+    let line =
+        |number: usize| format!("{}\t{} film\n", number % 5, ["bad", "dull", "fair", "good", "great"][number % 5]);
+    place.write("stars.tsv", (0..60).map(line).collect::<String>());
+    place.write("others.tsv", (0..20).map(line).collect::<String>());
+    let model = "text 20 > embedding 4 > gru 4 > last > dense";
+    let train = [
+        "train",
+        "--data",
+        "stars.tsv",
+        "--valid",
+        "others.tsv",
+        "--task",
+        "regress",
+        "--model",
+        model,
+        "--epochs",
+        "2",
+        "--out",
+        "run",
+    ];
+    succeed(&mut place.latch(train));
+    let (page, line) = page(&place, &[]);
+    assert!(line["pictures"].as_array().expect("pictures").contains(&"errors".into()), "{line}");
+    assert!(page.contains("Predicted value</text>") && page.contains("residual: predicted value less label"), "{page}");
+    // Five different texts are five lines of the worst answers, each with its count.
+    assert_eq!(page.split("id=\"worst\"").nth(1).expect("the section").matches("<tr>").count(), 1 + 5, "{page}");
+}
+
+#[test]
+fn the_trail_of_two_classes_is_of_the_class_that_predict_names() {
+    let place = Place::with_images();
+    for text in ["a wonderful film", "a dreadful film"] {
+        let page = page(&place, &["--text", text]).0;
+        let said = succeed(&mut place.latch(["predict", "--image", "int8.latch", text])).stdout;
+        let named = said.split(" of ").nth(1).and_then(|rest| rest.split([',', ';']).next()).expect("a class");
+        assert!(page.contains(&format!("Probability of {named}</text>")), "{said}");
+    }
+}
+
+#[test]
 fn a_picture_of_an_evaluation_has_the_format_of_its_name() {
     let place = Place::with_images();
     let eval =

@@ -16,6 +16,7 @@ use latch_firmware_sim::sim::budget::{STACK_RESERVE, firmware_stack};
 use serde::Serialize;
 
 use super::table::table;
+use crate::counted::counted;
 use crate::dataset::list;
 use crate::shown::shown;
 
@@ -152,11 +153,11 @@ pub fn text(model: &Model<'_>, image: &Image<'_>, words: bool) -> Result<String>
     writeln!(text, "self-test   {}", self_test(model)?)?;
     writeln!(
         text,
-        "provenance  {}, seed {}, {} examples, {} epochs, validation accuracy {:.2} %\n            data SHA-256 {}",
+        "provenance  {}, seed {}, {}, {}, validation accuracy {:.2} %\n            data SHA-256 {}",
         shown(&String::from_utf8_lossy(provenance.producer)),
         provenance.seed,
-        provenance.examples,
-        provenance.epochs,
+        counted(provenance.examples, "example"),
+        counted(provenance.epochs, "epoch"),
         100.0 * provenance.valid_accuracy,
         hex(&provenance.data_sha256)
     )?;
@@ -169,11 +170,16 @@ pub fn text(model: &Model<'_>, image: &Image<'_>, words: bool) -> Result<String>
         let all: Vec<String> =
             vocabulary.words().map(|word| shown(&String::from_utf8_lossy(word.as_bytes())).into_owned()).collect();
         if words {
-            writeln!(text, "\nvocabulary, {} words:", all.len())?;
+            writeln!(text, "\nvocabulary, {}:", counted(all.len(), "word"))?;
             all.iter().enumerate().try_for_each(|(id, word)| writeln!(text, "{id:6} {word}"))?;
         } else {
             let sample: Vec<&str> = all.iter().step_by((all.len() / 12).max(1)).map(String::as_str).collect();
-            writeln!(text, "\nvocabulary  {} words, such as {} (all of them: --words)", all.len(), sample.join(" "))?;
+            writeln!(
+                text,
+                "\nvocabulary  {}, such as {} (all of them: --words)",
+                counted(all.len(), "word"),
+                sample.join(" ")
+            )?;
         }
     }
     Ok(text)

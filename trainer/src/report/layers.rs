@@ -47,7 +47,7 @@ pub struct LayerLine {
 }
 
 /// An option of a layer.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct OptionLine {
     /// Its name, with `=` where it takes a value.
     pub option: &'static str,
@@ -56,7 +56,7 @@ pub struct OptionLine {
     /// What it does.
     pub about: &'static str,
     /// How it is written.
-    pub example: &'static str,
+    pub example: String,
 }
 
 /// All layers.
@@ -95,7 +95,8 @@ fn line(kind: &Kind) -> Result<LayerLine> {
         option: option.name,
         default: Some(option.default).filter(|default| !default.is_empty()),
         about: option.about,
-        example: option.example,
+        // The cells share options, whose examples are of one of them.
+        example: option.example.replace("lstm", kind.name),
     });
     Ok(LayerLine {
         layer: kind.name,
@@ -207,6 +208,7 @@ mod tests {
         for word in ["gru UNITS", "reset_before", "dropout=0", "recurrent_dropout=0", "as in gru 16 reset_before"] {
             assert!(text.contains(word), "{word}: {text}");
         }
+        assert!(text.contains("as in gru 16 dropout=0.2") && !text.contains("lstm"), "{text}");
         let error = layer("gur").expect_err("no layer").to_string();
         assert!(error.contains("there is no layer `gur`") && error.contains("lstm, gru"), "{error}");
     }

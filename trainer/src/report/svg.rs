@@ -137,6 +137,19 @@ impl Picture {
         );
     }
 
+    /// A disc of a share of its colour, 0 to 1, with a text that shows when a pointer rests on it.
+    pub fn point(&mut self, (x, y): (f64, f64), radius: f64, share: f64, class: &str, hint: &str) {
+        let _ = writeln!(
+            self.body,
+            "<circle cx=\"{}\" cy=\"{}\" r=\"{}\" fill-opacity=\"{}\" class=\"{class}\"><title>{}</title></circle>",
+            short(x),
+            short(y),
+            short(radius),
+            short(share),
+            escaped(hint)
+        );
+    }
+
     /// A marker around a point.
     pub fn marker(&mut self, (x, y): (f64, f64), radius: f64, marker: Marker, class: &str) {
         match marker {

@@ -1,5 +1,7 @@
 //! What an image answers, text by text.
 
+use std::collections::HashMap;
+
 use crate::dataset::{Example, Label, Labels, Task};
 use crate::evaluate::Evaluation;
 use crate::metrics::{class_of, cross_entropy, probabilities};
@@ -36,7 +38,7 @@ pub(super) fn right(evaluation: &Evaluation, texts: &[Example<Label>]) -> Vec<bo
     by_text(evaluation, texts).map(right).collect()
 }
 
-/// The `count` texts of the largest loss, as rows under a heading: the mean loss of a text's tokens where each has an answer, of values the squared error.
+/// The `count` texts of the largest loss, as rows under a heading, equal ones as one row: the mean loss of a text's tokens where each has an answer, of values the squared error.
 pub(super) fn worst(shown: &Shown<'_>, texts: &[Example<Label>], count: usize) -> Vec<Vec<String>> {
     let &Shown { evaluation, task, .. } = shown;
     let loss = |(logits, labels): (&[f32], &[f32])| -> f64 {
@@ -46,20 +48,31 @@ pub(super) fn worst(shown: &Shown<'_>, texts: &[Example<Label>], count: usize) -
         };
         logits.chunks_exact(evaluation.outputs).zip(labels).map(one).sum::<f64>() / labels.len().max(1) as f64
     };
-    let mut order: Vec<(f64, usize)> =
-        by_text(evaluation, texts).map(loss).enumerate().map(|(place, loss)| (loss, place)).collect();
-    order.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     let answers: Vec<(&[f32], &[f32])> = by_text(evaluation, texts).collect();
+    let mut order: Vec<(f64, usize)> =
+        answers.iter().map(|&answer| loss(answer)).enumerate().map(|(place, loss)| (loss, place)).collect();
+    order.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    // A text that occurs again with the same label is one line, with its count.
+    let mut counts: HashMap<(&str, Vec<u32>), usize> = HashMap::new();
+    let key = |place: usize| -> (&str, Vec<u32>) {
+        (&texts[place].text, answers[place].1.iter().map(|label| label.to_bits()).collect())
+    };
+    order.retain(|&(_, place)| {
+        let count = counts.entry(key(place)).or_default();
+        *count += 1;
+        *count == 1
+    });
     let heading: &[&str] = match (task.has_values(), task.each_step()) {
-        (true, _) => &["label", "answer", "squared error", "text"],
-        (false, true) => &["wrong tokens", "mean loss", "text"],
-        (false, false) => &["label", "answer", "probability", "loss", "text"],
+        (true, _) => &["label", "answer", "squared error", "count", "text"],
+        (false, true) => &["wrong tokens", "mean loss", "count", "text"],
+        (false, false) => &["label", "answer", "probability of the answer", "loss", "count", "text"],
     };
     let mut rows = vec![heading.iter().map(|&name| name.to_owned()).collect::<Vec<_>>()];
     for &(loss, place) in order.iter().take(count) {
         let (logits, labels) = answers[place];
         let mut row = described(shown, logits, labels);
         row.push(format!("{loss:.4}"));
+        row.push(counts.get(&key(place)).map_or(1, |count| *count).to_string());
         row.push(texts[place].text.clone());
         rows.push(row);
     }
@@ -96,17 +109,18 @@ mod tests {
 
     #[test]
     fn the_worst_answers_are_those_that_were_surest_of_what_is_wrong() {
-        let evaluation = evaluation(&[3.0, -2.0, 0.1, -4.0], &[0.0, 0.0, 1.0, 1.0], 1);
-        let texts: Vec<Example<Label>> = [(0, "a"), (0, "b"), (1, "c"), (1, "d")]
+        let evaluation = evaluation(&[3.0, -2.0, 0.1, -4.0, 3.0], &[0.0, 0.0, 1.0, 1.0, 0.0], 1);
+        let texts: Vec<Example<Label>> = [(0, "a"), (0, "b"), (1, "c"), (1, "d"), (0, "a")]
             .map(|(label, text)| Example { label: Label::Class(label), text: text.into() })
             .to_vec();
         let names = ["negative", "positive"].map(str::to_owned);
         let shown = Shown { evaluation: &evaluation, task: Task::Classify(2), names: &names };
         let rows = worst(&shown, &texts, 2);
-        assert_eq!(rows[1], ["positive", "negative", "0.982", "4.0181", "d"]);
-        assert_eq!(rows[2], ["negative", "positive", "0.953", "3.0486", "a"]);
+        assert_eq!(rows[1], ["positive", "negative", "0.982", "4.0181", "1", "d"]);
+        assert_eq!(rows[2], ["negative", "positive", "0.953", "3.0486", "2", "a"]);
         assert_eq!(rows.len(), 3);
-        assert_eq!(right(&evaluation, &texts), [false, true, true, false]);
+        assert_eq!(worst(&shown, &texts, 9).len(), 5, "equal texts are one line");
+        assert_eq!(right(&evaluation, &texts), [false, true, true, false, false]);
     }
 
     #[test]

@@ -12,13 +12,16 @@ const PAGE: &str = "\
 *{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);\
 font:15px/1.5 system-ui,'Segoe UI','DejaVu Sans',Arial,sans-serif}\
 main{max-width:1010px;margin:0 auto;padding:24px}h1{margin:0 0 4px;font-size:26px}h2{margin:38px 0 4px;font-size:19px}\
-p{margin:4px 0 12px;color:var(--soft);overflow-wrap:anywhere}svg{display:block;max-width:100%;height:auto}\
+p{margin:4px 0 12px;color:var(--soft);overflow-wrap:anywhere}.wide{overflow-x:auto}.wide svg{display:block;max-width:100%;min-width:var(--least);height:auto}\
 .figures{display:flex;flex-wrap:wrap;gap:12px;margin:18px 0}\
 .figures div{background:var(--box);border:1px solid var(--line);border-radius:8px;padding:10px 18px}\
 .figures b{display:block;font-size:22px}.figures span{color:var(--soft)}\
-table{border-collapse:collapse;width:100%}th,td{text-align:left;vertical-align:top;padding:6px 12px 6px 0;border-bottom:1px solid var(--line)}\
+table{border-collapse:collapse;width:100%}.rows{min-width:640px}th,td{text-align:left;vertical-align:top;padding:6px 12px 6px 0;border-bottom:1px solid var(--line)}\
 th{color:var(--soft);font-weight:normal;white-space:nowrap}td{white-space:nowrap}td:last-child{width:60%;white-space:normal;overflow-wrap:anywhere}\
 .facts td,.facts td:last-child{width:auto}code{font-family:ui-monospace,'DejaVu Sans Mono',monospace;font-size:13px}";
+
+/// The smallest share of its size at which a picture's letters, of 11 to 14 pixels, are still read with ease.
+const READABLE: f64 = 0.9;
 
 /// Characters of a text that the table of the worst answers shows.
 const MOST_CHARACTERS: usize = 400;
@@ -58,17 +61,24 @@ fn write_section(page: &mut String, section: &Section) {
     let Section { name, heading, note, picture, rows } = section;
     let _ = writeln!(page, "<section id=\"{name}\">\n<h2>{}</h2>\n<p>{}</p>", escaped(heading), escaped(note));
     if let Some(picture) = picture {
-        page.push_str(&picture.inline());
+        // In a narrow window a picture scrolls in its place before its letters become too small to read.
+        let least = (READABLE * picture.size().0).round();
+        let _ =
+            writeln!(page, "<div class=\"wide\" tabindex=\"0\" style=\"--least:{least}px\">{}</div>", picture.inline());
     }
     if let [heading, rows @ ..] = rows.as_slice() {
         let cells = |tag: &str, row: &[String]| -> String {
             row.iter().map(|cell| format!("<{tag}>{}</{tag}>", escaped(&shortened(cell)))).collect()
         };
-        let _ = writeln!(page, "<table>\n<tr>{}</tr>", cells("th", heading));
+        let _ = writeln!(
+            page,
+            "<div class=\"wide\" tabindex=\"0\">\n<table class=\"rows\">\n<tr>{}</tr>",
+            cells("th", heading)
+        );
         for row in rows {
             let _ = writeln!(page, "<tr>{}</tr>", cells("td", row));
         }
-        page.push_str("</table>\n");
+        page.push_str("</table>\n</div>\n");
     }
     page.push_str("</section>\n");
 }
