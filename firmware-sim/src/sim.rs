@@ -52,6 +52,8 @@ pub struct Simulator {
     budget: Budget,
     backend: &'static str,
     meaning: Meaning,
+    /// The probability of the answer to a text without a token.
+    of_nothing: Option<f64>,
     answers_early: bool,
 }
 
@@ -104,6 +106,9 @@ impl Simulator {
         let programmed = slot
             .program(&mut flash, image)
             .map_err(|error| anyhow!(error).context(format!("programming the flash of {}", part.name)))?;
+        let mut state = AlignedBytes::zeroed(model.state_bytes());
+        let mut session = model.session_in(&mut state)?;
+        let of_nothing = probability(&mut session, Meaning::of(&model));
         Ok(Simulator {
             part,
             slot,
@@ -112,6 +117,7 @@ impl Simulator {
             budget,
             backend: model.backend().name(),
             meaning: Meaning::of(&model),
+            of_nothing,
             answers_early: model.early().count() > 0,
             flash,
         })
@@ -158,7 +164,7 @@ impl Simulator {
     }
 
     /// Runs the program over the texts of a source, handing it at most `chunk` bytes at a time (at least 1, and never more than
-    /// the program's buffer holds). `judged` is called after every text with the verdict and the text's label.
+    /// the program's buffer holds). `judged` is called after every text with its answer.
     ///
     /// # Errors
     /// Those of the source and of `judged`.
@@ -172,6 +178,8 @@ impl Simulator {
             judged,
             meaning: self.meaning,
             early: EarlyAnswers::default(),
+            probability: self.of_nothing,
+            of_nothing: self.of_nothing,
             stop: None,
             steps: Vec::new(),
             ended: true,
@@ -188,8 +196,31 @@ impl Simulator {
     }
 }
 
-/// What is called after every text: the verdict, and the text's label where it has one.
-pub type Judged<'a> = dyn FnMut(Verdict, Option<u32>) -> Result<()> + 'a;
+/// What is called after every text.
+pub type Judged<'a> = dyn FnMut(Answered) -> Result<()> + 'a;
+
+/// The answer to a text.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Answered {
+    /// The program's own words.
+    pub verdict: Verdict,
+    /// The probability of the verdict's class among three or more; the program's logit alone does not give it.
+    pub probability: Option<f64>,
+    /// The text's label, where it has one.
+    pub label: Option<u32>,
+}
+
+/// The probability of the answer after the tokens so far, by the softmax of all logits; `None` of values, and of two classes, whose one logit
+/// gives it.
+pub fn probability(stream: &mut View<'_, '_, '_>, meaning: Meaning) -> Option<f64> {
+    if meaning.values || meaning.outputs < 2 {
+        return None;
+    }
+    let logits: Vec<f64> =
+        (0..usize::from(meaning.outputs)).map(|output| f64::from(stream.logit(output).to_f32())).collect();
+    let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    Some(1.0 / logits.iter().map(|logit| (logit - largest).exp()).sum::<f64>())
+}
 
 /// The board that the program sees on the host. Its ticks are nanoseconds.
 struct HostBoard<'flash, 'run> {
@@ -202,6 +233,9 @@ struct HostBoard<'flash, 'run> {
     judged: &'run mut Judged<'run>,
     meaning: Meaning,
     early: EarlyAnswers,
+    /// That of the answer after the tokens so far.
+    probability: Option<f64>,
+    of_nothing: Option<f64>,
     /// After how many tokens of the text the verdict was first certain, and which it was.
     stop: Option<(u32, bool)>,
     steps: Vec<(String, Verdict)>,
@@ -232,6 +266,7 @@ impl<'flash> Board<'flash> for HostBoard<'flash, '_> {
 
     fn token(&mut self, token: TokenReport<'_>, stream: &mut View<'_, '_, '_>) -> Result<()> {
         self.ticks.push(token.ticks);
+        self.probability = probability(stream, self.meaning);
         if self.stop.is_none() {
             self.stop = stream.early().map(|verdict| (stream.tokens(), verdict));
         }
@@ -255,7 +290,8 @@ impl<'flash> Board<'flash> for HostBoard<'flash, '_> {
                 self.early.labelled += u64::from(label.is_some());
                 self.early.correct += u64::from(label == Some(u32::from(positive)));
                 self.ended = true;
-                (self.judged)(verdict, label)
+                let probability = std::mem::replace(&mut self.probability, self.of_nothing);
+                (self.judged)(Answered { verdict, probability, label })
             }
             Report::Ready(Ready { self_test: SelfTest::Failed { expected, found }, .. }) => Err(anyhow!(
                 "the self-test gives {found:016x} and the image says {expected:016x}: this machine, or the one that wrote the image, computes wrongly"

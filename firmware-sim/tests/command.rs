@@ -5,9 +5,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use latch_engine::Precision;
+use latch_engine::image::Image;
 use latch_engine::input::text::Unknown;
 use latch_engine::layers::pooling::Pooling;
+use latch_engine::{Model, Precision, State};
 use latch_trainer::quantizer::{Origin, Weights, to_image};
 use latch_trainer::vocabulary::Vocabulary;
 use tempfile::TempDir;
@@ -149,10 +150,44 @@ fn every_line_of_standard_input_gets_a_verdict() {
     let text = printed(&run_image(&folder.image(), &["--board", "rp2350"], "good\nbad film"));
     let verdicts: Vec<&str> = text.lines().filter(|line| line.contains("probability")).collect();
     assert_eq!(verdicts.len(), 2, "{text}");
-    assert!(verdicts[0].ends_with("1 tokens") && verdicts[1].ends_with("2 tokens"), "{text}");
+    assert!(verdicts[0].ends_with("1 token") && verdicts[1].ends_with("2 tokens"), "{text}");
     assert!(
         refused(&run_image(&folder.image(), &["--board", "rp2350"], "")).contains("standard input: there is no text")
     );
+}
+
+#[test]
+fn the_answer_among_three_classes_has_its_name_and_its_probability() {
+    let folder = Folder::new();
+    let vocabulary = Vocabulary::from_words(["bad", "film", "good"].map(String::from).to_vec(), Unknown::Skip);
+    let mut weights = Weights::random(vocabulary.rows(), 4, &[8], Pooling::Mean, 3);
+    weights.head = (0..24).map(|place| (place as f32 * 1.7).sin()).collect();
+    weights.head_bias = vec![0.1, 0.3, -0.2];
+    let classes = ["art", "food", "sport"].map(String::from);
+    let origin = Origin { classes: classes.to_vec(), ..Origin::default() };
+    let image = to_image(&weights, &vocabulary, Precision::F32, &origin).unwrap();
+    std::fs::write(folder.image(), &image[..]).unwrap();
+    for text in ["good film", "bad", "nothing known"] {
+        let opened = Image::open(&image).unwrap();
+        let model = Model::new(&opened);
+        let mut state = State::<4096>::new();
+        let mut session = model.session(&mut state).unwrap();
+        session.push_bytes(text.as_bytes());
+        session.finish();
+        let powers = [0, 1, 2].map(|output| session.logit(output).to_f32().exp());
+        let best = (0..3).max_by(|&a, &b| powers[a].total_cmp(&powers[b])).unwrap();
+        let expected = powers[best] / powers.iter().sum::<f32>();
+
+        let part = ["--board", "nrf52840", "--no-estimate"];
+        let json = printed(&folder.run(&[&part[..], &["--text", text, "--json"]].concat()));
+        let line: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(line["class"], classes[best], "{json}");
+        assert!((line["probability"].as_f64().unwrap() as f32 - expected).abs() < 1e-4, "{json}: {expected}");
+        let said = printed(&run_image(&folder.image(), &part, text));
+        let sentence = format!("{0}, probability {expected:.4} of {0}", classes[best]);
+        assert!(said.contains(&sentence), "{said}: {sentence}");
+        assert_eq!(said.contains("no known word"), text == "nothing known", "{said}");
+    }
 }
 
 #[test]

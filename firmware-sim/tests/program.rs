@@ -12,7 +12,7 @@ use latch_firmware_sim::app::{self, INPUT_BYTES, Stop, VIEW_BYTES};
 use latch_firmware_sim::board::{Board, Input, Ready, Report, Summary, TokenReport, Verdict};
 use latch_firmware_sim::sim::budget::STACK_RESERVE;
 use latch_firmware_sim::sim::source::{Lines, Text, Texts};
-use latch_firmware_sim::sim::{FIRMWARE_RESERVE, Outcome, Simulator};
+use latch_firmware_sim::sim::{Answered, FIRMWARE_RESERVE, Outcome, Simulator};
 use latch_parts::cores::MemoryTiming;
 use latch_parts::parts::{self, FlashShape, Pages, Part, RamShape};
 use latch_trainer::error::exit_code;
@@ -43,8 +43,8 @@ fn texts() -> Texts<impl Iterator<Item = anyhow::Result<Text>>> {
 
 fn simulate(simulator: &Simulator, chunk: usize) -> (Outcome, Vec<(Verdict, Option<u32>)>) {
     let mut verdicts = Vec::new();
-    let mut judged = |verdict, label| {
-        verdicts.push((verdict, label));
+    let mut judged = |answered: Answered| {
+        verdicts.push((answered.verdict, answered.label));
         Ok(())
     };
     let outcome = simulator.run(&mut texts(), chunk, &mut judged).unwrap();
@@ -108,7 +108,7 @@ fn lines_and_texts_give_the_same_digest_with_and_without_a_last_newline() {
     let (outcome, _) = simulate(&simulator, INPUT_BYTES);
     for end in ["", "\n"] {
         let lines = TEXTS.join("\n") + end;
-        let lines = simulator.run(&mut Lines::new(lines.as_bytes()), INPUT_BYTES, &mut |_, _| Ok(())).unwrap();
+        let lines = simulator.run(&mut Lines::new(lines.as_bytes()), INPUT_BYTES, &mut |_| Ok(())).unwrap();
         assert_eq!(lines.summary, outcome.summary);
     }
 }

@@ -131,8 +131,8 @@ fn the_device_gives_the_logits_of_the_host_after_every_token_and_the_reported_ac
             }
             // The same through the simulator's own board, as `latch-sim` runs it, with a state of exactly the stream's size or the next one.
             let mut right = 0;
-            let outcome = simulator.run(&mut source(&examples), 16, &mut |verdict, label| {
-                right += usize::from(label == Some(u32::from(verdict.class)));
+            let outcome = simulator.run(&mut source(&examples), 16, &mut |answered| {
+                right += usize::from(answered.label == Some(u32::from(answered.verdict.class)));
                 Ok(())
             });
             assert_eq!(outcome.expect("the program runs to the end of its input").summary.digest, digest);

@@ -10,6 +10,7 @@ use crate::config::chain::{Activation, CellConfig, Chain, LayerConfig, Pooling};
 use crate::config::{ModelConfig, RunConfig, Storage, TrainConfig, Valid, default_config, default_model};
 use crate::dataset::fetch::{self, Fetched};
 use crate::dataset::{Columns, Dataset, Example, Part, built_in, write_tsv_gz};
+use crate::shown::for_shell;
 
 /// Where the data came from, with what is trained on it.
 pub struct Job {
@@ -66,8 +67,8 @@ pub fn simulate(image: &[u8], examples: &[Example]) -> Result<Device> {
         texts.map(|example| Ok(Text { bytes: example.text.as_bytes().to_vec(), label: Some(example.label) })),
     );
     let mut right = 0;
-    let outcome = simulator.run(&mut source, 16, &mut |verdict, label| {
-        right += u32::from(label == Some(u32::from(verdict.class)));
+    let outcome = simulator.run(&mut source, 16, &mut |answered| {
+        right += u32::from(answered.label == Some(u32::from(answered.verdict.class)));
         Ok(())
     })?;
     let budget = simulator.budget();
@@ -189,7 +190,7 @@ pub fn prepare(job: Job, seed: u64, folder: &Path) -> Result<Prepared> {
 ///
 /// They are written for who typed `program`: a shell in a clone of the project, or one that has `latch` installed.
 pub fn next_commands(folder: &Path, program: Program) -> Vec<(&'static str, String)> {
-    let file = |name: &str| quoted(&folder.join(name).display().to_string());
+    let file = |name: &str| for_shell(&folder.join(name).display().to_string());
     let latch = program.latch();
     let board = match program {
         Program::Clone => "cargo xtask device mps2-an386".to_owned(),
@@ -244,15 +245,6 @@ impl Program {
     }
 }
 
-/// A path as a shell takes it.
-fn quoted(path: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
-    if !path.is_empty() && path.chars().all(plain) {
-        return path.to_owned();
-    }
-    format!("'{}'", path.replace('\'', "'\\''"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -276,6 +268,5 @@ mod tests {
             assert!(commands.iter().all(|(_, command)| command.starts_with(first)), "{commands:?}");
             assert!(commands[0].1.contains("'my demo/train.tsv.gz'"), "{commands:?}");
         }
-        assert_eq!((quoted("a/b-1.gz"), quoted("it's")), ("a/b-1.gz".to_owned(), r"'it'\''s'".to_owned()));
     }
 }

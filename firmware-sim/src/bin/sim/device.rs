@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use latch_data::counted::counted;
 use latch_data::error::fault;
 use latch_emulator::elf::Elf;
 use latch_emulator::firmware::Port;
@@ -31,12 +32,12 @@ use crate::texts::{Answers, Arguments, Loaded, Tally};
 pub(crate) struct Args {
     /// The board
     board: String,
-    /// The image, as the trainer wrote it
+    /// Image that `latch export` wrote
     #[arg(long, value_name = "FILE")]
     image: PathBuf,
     #[command(flatten)]
     input: Arguments,
-    /// A firmware for this board that is already built; without it one is built
+    /// Use this firmware, already built for the board, instead of building one
     #[arg(long, value_name = "FILE", conflicts_with = "scalar")]
     elf: Option<PathBuf>,
     /// Use the reference kernels instead of the board's own
@@ -109,12 +110,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let here = reference::transcript(&image.bytes, AnyBackend::detect(), &batch)?;
 
     let mut tally = Tally::default();
+    let speaks = !args.json && args.input.text.is_none() && args.input.data.is_none();
     for (answer, text) in transcript.answers.iter().zip(&texts) {
-        tally.add(answer.verdict, text.label);
-    }
-    if !args.json && args.input.text.is_none() && args.input.data.is_none() {
-        for answer in &transcript.answers {
-            writeln!(io::stdout().lock(), "{}", image.answers.sentence(&answer.verdict))
+        let probability = image.probability(&text.bytes, &answer.verdict)?;
+        tally.add(answer.verdict, probability, text.label);
+        if speaks {
+            writeln!(io::stdout().lock(), "{}", image.answers.sentence(&answer.verdict, probability))
                 .context("writing to standard output")?;
         }
     }
@@ -140,7 +141,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         state_bytes: image.state_bytes,
         class: verdict.and_then(|verdict| image.answers.class_of(&verdict)),
         logit: verdict.map(|verdict| verdict.logit.to_f32()),
-        probability: verdict.and_then(|verdict| image.answers.probability_of(&verdict)),
+        probability: verdict.and_then(|verdict| image.answers.probability_of(&verdict, tally.probability)),
         accuracy: tally.accuracy(),
     };
     let output = if args.json {
@@ -184,7 +185,7 @@ fn table(board: &Board, line: &Line, tally: &Tally, answers: &Answers, args: &Ar
         writeln!(t, "stack     {bytes} bytes at the deepest")?;
     }
     writeln!(t, "image     {} bytes, {}, {} bytes of state", line.image_bytes, line.precision, line.state_bytes)?;
-    writeln!(t, "tokens    {} in {} text(s)", line.tokens, line.texts)?;
+    writeln!(t, "tokens    {} in {}", line.tokens, counted(line.texts, "text"))?;
     if let (Some(instructions), Some(loads), Some(stores)) =
         (line.instructions_per_token, line.loads_per_token, line.stores_per_token)
     {
@@ -199,7 +200,7 @@ fn table(board: &Board, line: &Line, tally: &Tally, answers: &Answers, args: &Ar
         )?;
     }
     if let (Some(verdict), true) = (&tally.last, args.input.text.is_some()) {
-        writeln!(t, "verdict   {}", answers.sentence(verdict))?;
+        writeln!(t, "verdict   {}", answers.sentence(verdict, tally.probability))?;
     }
     if let Some(accuracy) = tally.accuracy() {
         writeln!(t, "accuracy  {:.2} % ({} of {})", 100.0 * accuracy, tally.correct, tally.labelled)?;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use latch_data::counted::counted;
 use latch_data::error::fault;
 use latch_data::shown::shown;
 use latch_emulator::boot;
@@ -17,7 +18,7 @@ use latch_firmware_sim::link::host::{Client, Info, Patience, Summary, Token};
 use serde::Serialize;
 
 use crate::emulated;
-use crate::texts::{Answers, Arguments, Loaded, Tally, no_text};
+use crate::texts::{Answers, Arguments, FLOAT_TOLERANCE, Loaded, Tally, no_text};
 
 /// Talk to a board that runs Latch's firmware for a serial line: a real one, or an emulated one.
 ///
@@ -35,7 +36,7 @@ pub(crate) struct Args {
     /// An emulated board, which is built and booted with --image in its flash
     #[arg(long, value_name = "NAME", requires = "image")]
     board: Option<String>,
-    /// The image that should be in the board's flash, to compare with
+    /// Image in the board's flash, to compare every logit with this machine's and to name the classes
     #[arg(long, value_name = "FILE")]
     image: Option<PathBuf>,
     #[command(flatten)]
@@ -73,9 +74,6 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     accuracy: Option<f64>,
 }
-
-/// Float logits of a board and of this host, relative to 1 + the logit.
-const FLOAT_TOLERANCE: f32 = 1e-4;
 
 /// Runs the verb.
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -130,8 +128,12 @@ fn converse(wire: impl Wire, patience: Patience, args: &Args, image: Option<&Loa
             Input::End if text.is_empty() => break,
             Input::EndOfText | Input::End => {
                 let verdict = client.finish(&mut |token| show.take(token))?;
-                show.end(&verdict, &info)?;
-                tally.add(verdict, source.label());
+                let probability = match image {
+                    Some(image) => image.probability(&text, &verdict)?,
+                    None => None,
+                };
+                show.end(&verdict, probability, &info)?;
+                tally.add(verdict, probability, source.label());
                 text.clear();
                 if input == Input::End {
                     break;
@@ -190,12 +192,12 @@ impl Show<'_> {
     }
 
     /// Shows the verdict, and holds the text's tokens to this host's.
-    fn end(&mut self, verdict: &Verdict, info: &Info) -> Result<()> {
+    fn end(&mut self, verdict: &Verdict, probability: Option<f64>, info: &Info) -> Result<()> {
         let tokens = std::mem::take(&mut self.tokens);
         let expected = std::mem::take(&mut self.expected);
         if !self.quiet {
             let line = if tokens.is_empty() { "" } else { "\n" };
-            writeln!(io::stdout().lock(), "{line}{}", self.answers.sentence(verdict))
+            writeln!(io::stdout().lock(), "{line}{}", self.answers.sentence(verdict, probability))
                 .context("writing to standard output")?;
         }
         if self.image.is_none() {
@@ -238,7 +240,7 @@ fn json(info: &Info, answers: &Answers, summary: &Summary, tally: &Tally, repeat
         repeats,
         class: verdict.and_then(|verdict| answers.class_of(&verdict)),
         logit: verdict.map(|verdict| verdict.logit.to_f32()),
-        probability: verdict.and_then(|verdict| answers.probability_of(&verdict)),
+        probability: verdict.and_then(|verdict| answers.probability_of(&verdict, tally.probability)),
         accuracy: tally.accuracy(),
     };
     Ok(serde_json::to_string(&line)? + "\n")
@@ -253,9 +255,9 @@ fn table(info: &Info, summary: &Summary, tally: &Tally, repeats: u64, args: &Arg
         (Some(_), _) => "every logit close to this host's",
     };
     writeln!(t, "board     {}, {} image {:08x}", info.board, info.precision.name(), info.image)?;
-    writeln!(t, "tokens    {} in {} text(s), {compared}", summary.tokens, summary.texts)?;
+    writeln!(t, "tokens    {} in {}, {compared}", summary.tokens, counted(summary.texts, "text"))?;
     if repeats > 0 {
-        writeln!(t, "line      {repeats} request(s) had to be sent again")?;
+        writeln!(t, "line      {} had to be sent again", counted(repeats, "request"))?;
     }
     if let Some(accuracy) = tally.accuracy() {
         writeln!(t, "accuracy  {:.2} % ({} of {})", 100.0 * accuracy, tally.correct, tally.labelled)?;

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use latch_data::counted::counted;
 use latch_data::shown::shown;
 use latch_emulator::cycles::Estimate;
 use latch_emulator::elf::Elf;
@@ -13,7 +14,7 @@ use latch_firmware_sim::app::INPUT_BYTES;
 use latch_firmware_sim::board::{Summary, Verdict};
 use latch_firmware_sim::link::host::batch::Batch;
 use latch_firmware_sim::sim::source::Text;
-use latch_firmware_sim::sim::{EarlyAnswers, Outcome, Simulator, budget, part};
+use latch_firmware_sim::sim::{Answered, EarlyAnswers, Outcome, Simulator, budget, part};
 use latch_parts::boards::Board;
 use latch_parts::parts::Part;
 use serde::Serialize;
@@ -30,7 +31,7 @@ use crate::texts::{Answers, Arguments, Loaded, Tally, labelled, no_text, read_im
     latch-sim run --image model.latch --board nrf52840 --text \"a wonderful film\"\n  \
     latch-sim run --image model.latch --board stm32f446 --data imdb/test.tsv.gz --limit 1000 --json")]
 pub(crate) struct Args {
-    /// The image, as the trainer wrote it
+    /// Image that `latch export` wrote
     #[arg(long, value_name = "FILE")]
     image: PathBuf,
     /// The part; `latch-sim parts` lists them
@@ -106,10 +107,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut source = args.input.source(&answers)?;
 
     let mut tally = Tally::default();
-    let mut judged = |verdict: Verdict, label: Option<u32>| {
-        tally.add(verdict, label);
+    let mut judged = |answered: Answered| {
+        tally.add(answered.verdict, answered.probability, answered.label);
         if speaks {
-            writeln!(io::stdout().lock(), "{}", answers.sentence(&verdict)).context("writing to standard output")?;
+            writeln!(io::stdout().lock(), "{}", answers.sentence(&answered.verdict, answered.probability))
+                .context("writing to standard output")?;
         }
         Ok(())
     };
@@ -203,7 +205,7 @@ fn json(
         estimated_uj_per_token: expected.and_then(|expected| expected.joules).map(|joules| 1e6 * joules),
         class: verdict.and_then(|verdict| answers.class_of(&verdict)),
         logit: verdict.filter(|_| !meaning.values).map(|verdict| verdict.logit.to_f32()),
-        probability: verdict.and_then(|verdict| answers.probability_of(&verdict)),
+        probability: verdict.and_then(|verdict| answers.probability_of(&verdict, tally.probability)),
         accuracy: tally.accuracy(),
         value: verdict.filter(|_| meaning.values).map(|verdict| verdict.logit.to_f32()),
         early_saved: outcome.early.as_ref().map(|early| saved(early, &outcome.summary)),
@@ -239,7 +241,7 @@ fn table(
         programmed.words
     )?;
     writeln!(t, "RAM       {} of {} bytes: {}", used.ram_used(), part.ram.block, budget::list(&used.ram))?;
-    writeln!(t, "tokens    {} in {} text(s)", summary.tokens, summary.texts)?;
+    writeln!(t, "tokens    {} in {}", summary.tokens, counted(summary.texts, "text"))?;
     writeln!(
         t,
         "latency   p50 {:.2} µs, p99 {:.2} µs, max {:.2} µs a token on this host (backend {}; reading the clock is {:.2} µs of it)",
@@ -275,7 +277,7 @@ fn table(
         Err(why) => writeln!(t, "estimate  none: {why}")?,
     }
     if let (Some(verdict), true) = (&tally.last, args.input.text.is_some()) {
-        writeln!(t, "verdict   {}", answers.sentence(verdict))?;
+        writeln!(t, "verdict   {}", answers.sentence(verdict, tally.probability))?;
         if !outcome.steps.is_empty() {
             let step = |(word, verdict): &(String, Verdict)| match answers.meaning.values {
                 true => format!("{} {:.4}", shown(word), verdict.logit.to_f32()),
@@ -294,8 +296,8 @@ fn table(
         };
         writeln!(
             t,
-            "early     {} text(s) certain before their end, {:.1} % of the tokens could be saved{accuracy}",
-            early.stopped,
+            "early     {} certain before the end, {:.1} % of the tokens could be saved{accuracy}",
+            counted(early.stopped, "text"),
             100.0 * saved(early, &summary)
         )?;
     }

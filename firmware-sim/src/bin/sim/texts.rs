@@ -5,15 +5,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use latch_data::composed::into_composed;
+use latch_data::counted::counted;
 use latch_data::dataset::{self, Columns, Label, Part, Reading};
 use latch_data::error::{fault, read_file};
 use latch_data::shown::shown;
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
 use latch_engine::{Logit, Model, Precision, View};
+use latch_firmware_sim::app;
 use latch_firmware_sim::board::{Input, Meaning, Verdict};
 use latch_firmware_sim::sim::source::{Lines, Source, Text, Texts};
-use latch_firmware_sim::sim::{image_fault, no_vocabulary};
+use latch_firmware_sim::sim::{image_fault, no_vocabulary, probability};
 
 /// Where the texts come from.
 #[derive(Debug, clap::Args)]
@@ -21,7 +23,7 @@ pub(crate) struct Arguments {
     /// One text
     #[arg(long, conflicts_with = "data", allow_hyphen_values = true)]
     pub(crate) text: Option<String>,
-    /// Labelled texts: a file or folder in any format that the trainer reads; of a folder with parts, the test part
+    /// Labelled texts: a file or folder in any format that `latch train` reads; from a folder with parts, the test part
     #[arg(long, value_name = "PATH")]
     pub(crate) data: Option<PathBuf>,
     /// Only the first N texts of --data, in their order there
@@ -43,9 +45,9 @@ pub(crate) struct ColumnArguments {
     /// Read a text of --data a line: a regular expression whose first group is the label; what it matches is taken off
     #[arg(long, value_name = "REGEX", conflicts_with_all = ["label_column", "text_column"])]
     label_pattern: Option<String>,
-    /// Rename labels, as in ham=no,spam=yes
+    /// Rename labels, as in ham=no,spam=yes; may be repeated. A label with a comma stands alone: 'Sales, EU=sales'
     #[arg(long, value_name = "LABEL=CLASS,…", value_parser = parse_map)]
-    label_map: Option<LabelMap>,
+    label_map: Vec<LabelMap>,
     /// Encoding of --data, such as latin-1, windows-1252 or mac-roman [default: UTF-8, or UTF-16 by its byte-order mark]
     #[arg(long, value_name = "NAME")]
     encoding: Option<String>,
@@ -59,7 +61,7 @@ fn parse_map(text: &str) -> Result<LabelMap, String> {
 
 impl ColumnArguments {
     fn columns(&self) -> Columns {
-        let map = self.label_map.clone().unwrap_or_default();
+        let map = self.label_map.clone().into_iter().flatten().collect();
         Columns {
             label: self.label_column.clone(),
             text: self.text_column.clone(),
@@ -107,9 +109,10 @@ impl Answers {
         (!self.meaning.values).then(|| self.class(verdict.class))
     }
 
-    /// The probability of the second of two classes.
-    pub(crate) fn probability_of(&self, verdict: &Verdict) -> Option<f32> {
-        self.meaning.task().is_binary().then(|| verdict.logit.probability())
+    /// The probability of the second of two classes, or of the answered one of several, where it is known.
+    pub(crate) fn probability_of(&self, verdict: &Verdict, of_several: Option<f64>) -> Option<f32> {
+        let is_binary = self.meaning.task().is_binary();
+        if is_binary { Some(verdict.logit.probability()) } else { of_several.map(|probability| probability as f32) }
     }
 
     /// How labels are read that such answers can be judged by.
@@ -117,19 +120,26 @@ impl Answers {
         Reading::of(self.meaning.task()).among(&self.classes).within(columns.columns())
     }
 
-    /// A verdict for people.
-    pub(crate) fn sentence(&self, verdict: &Verdict) -> String {
+    /// A verdict for people, with the probability of the answer among several classes, where it is known.
+    pub(crate) fn sentence(&self, verdict: &Verdict, of_several: Option<f64>) -> String {
         let Verdict { class, logit, tokens } = verdict;
         let meaning = self.meaning;
-        let last = if meaning.each_step { "after the last token: " } else { "" };
+        let last = if meaning.each_step && *tokens > 0 { "after the last token: " } else { "" };
+        let read = match tokens {
+            0 => "; the text has no known word, so this is only the default answer".to_owned(),
+            tokens => format!(", {}", counted(*tokens, "token")),
+        };
         if meaning.values {
-            return format!("{last}value {:.4}, {tokens} tokens", logit.to_f32());
+            return format!("{last}value {:.4}{read}", logit.to_f32());
         }
         let name = self.called(*class);
-        if meaning.outputs > 1 {
-            return format!("{last}{name}, logit {:.4}, {tokens} tokens", logit.to_f32());
+        match of_several {
+            Some(probability) if meaning.outputs > 1 => {
+                format!("{last}{name}, probability {probability:.4} of {name}{read}")
+            }
+            _ if meaning.outputs > 1 => format!("{last}{name}, logit {:.4}{read}", logit.to_f32()),
+            _ => format!("{last}{name}, probability {:.4} of {}{read}", logit.probability(), self.called(1)),
         }
-        format!("{last}{name}, probability {:.4} of {}, {tokens} tokens", logit.probability(), self.called(1))
     }
 }
 
@@ -195,7 +205,7 @@ pub(crate) fn labelled(
 
 /// The fault of an input without a text.
 pub(crate) fn no_text() -> latch_data::error::Fault {
-    fault("standard input", "there is no text in it", "write one text a line, or give --text or --data")
+    fault("standard input", "there is no text in it", "write one text per line, or give --text or --data")
 }
 
 /// What all texts together gave.
@@ -204,19 +214,25 @@ pub(crate) struct Tally {
     pub(crate) labelled: u64,
     pub(crate) correct: u64,
     pub(crate) last: Option<Verdict>,
+    /// That of the last answer, among several classes.
+    pub(crate) probability: Option<f64>,
 }
 
 impl Tally {
-    pub(crate) fn add(&mut self, verdict: Verdict, label: Option<u32>) {
+    pub(crate) fn add(&mut self, verdict: Verdict, probability: Option<f64>, label: Option<u32>) {
         self.labelled += u64::from(label.is_some());
         self.correct += u64::from(label == Some(u32::from(verdict.class)));
         self.last = Some(verdict);
+        self.probability = probability;
     }
 
     pub(crate) fn accuracy(&self) -> Option<f64> {
         (self.labelled > 0).then(|| self.correct as f64 / self.labelled as f64)
     }
 }
+
+/// How far a float logit of a board may lie from this machine's, relative to 1 + the logit: other orders of sums.
+pub(crate) const FLOAT_TOLERANCE: f32 = 1e-4;
 
 /// The largest file that is read in search of an image. No part has as much flash.
 const LARGEST_FILE: u64 = 64 << 20;
@@ -259,6 +275,23 @@ impl Loaded {
             )
         };
         Ok(Loaded { path: path.to_owned(), bytes, crc, precision, precision_name, features, state_bytes, answers })
+    }
+
+    /// The probability of a board's answer to a text, among several classes. A board tells one logit, so that the others are this machine's; `None`
+    /// where this machine answers with another class or logit.
+    pub(crate) fn probability(&self, text: &[u8], verdict: &Verdict) -> Result<Option<f64>> {
+        let image = Image::open(&self.bytes)?;
+        let model = Model::new(&image);
+        let meaning = self.answers.meaning;
+        let mut state = AlignedBytes::zeroed(self.state_bytes);
+        let mut session = model.session_in(&mut state)?;
+        session.push_bytes(text);
+        session.finish();
+        let here = app::verdict(&mut session, meaning);
+        let (found, expected) = (verdict.logit.to_f32(), here.logit.to_f32());
+        let agrees =
+            here.class == verdict.class && (found - expected).abs() <= FLOAT_TOLERANCE * (1.0 + expected.abs());
+        Ok(if agrees { probability(&mut session, meaning) } else { None })
     }
 
     /// The tokens that the network reads of a text, and the first logit after each, by this machine's widest backend.

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use latch_data::counted::counted;
 use latch_data::dataset::built_in;
 use latch_emulator::firmware::Port;
 use latch_engine::Precision;
@@ -17,24 +18,24 @@ use latch_parts::boards::{BOARDS, Board};
 use serde::Serialize;
 
 use crate::emulated;
-use crate::texts::{ColumnArguments, Loaded, labelled};
+use crate::texts::{ColumnArguments, FLOAT_TOLERANCE, Loaded, labelled};
 
 /// Compare emulated boards with this host: the same texts, the same bits after every token.
 ///
-/// Every board runs twice, with plain kernels and with its own. On this host every backend must agree. Floats must be close; integers
-/// must be equal, and where they are not, text, token and the first part of the model that differs are named.
+/// Every board runs twice, with plain kernels and with its own. On this host every backend must agree. Floats must be close.
+/// Integers must be equal; if they are not, the report names the text, the token and the first part of the model that differs.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     latch-sim verify --image model.latch --board all\n  \
     latch-sim verify --image model.latch --board microbit --data imdb/test.tsv.gz --limit 100")]
 pub(crate) struct Args {
-    /// The image, as the trainer wrote it
+    /// Image that `latch export` wrote
     #[arg(long, value_name = "FILE")]
     image: PathBuf,
     /// The board, or `all`
     #[arg(long, value_name = "NAME")]
     board: String,
-    /// Texts, in any format that the trainer reads; without it made-up reviews
+    /// Texts, in any format that `latch train` reads [default: made-up reviews]
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
     /// How many texts
@@ -42,14 +43,10 @@ pub(crate) struct Args {
     limit: u64,
     #[command(flatten)]
     columns: ColumnArguments,
-    /// Print one line of JSON a firmware
+    /// Print one line of JSON per firmware
     #[arg(long)]
     json: bool,
 }
-
-/// How far float logits of a board may lie from this host's, relative to 1 + the logit: other orders of sums and no fused
-/// multiply-add, over some hundred tokens.
-const FLOAT_TOLERANCE: f32 = 1e-4;
 
 /// Seed of the made-up reviews.
 const SEED: u64 = 1;
@@ -210,7 +207,10 @@ fn sentence(line: &Line) -> String {
     };
     let digest = line.digest.as_deref().unwrap_or("none");
     format!(
-        "{:<12} {:<6} {} text(s), {} tokens, digest {digest}: {result}",
-        line.board, line.kernels, line.texts, line.tokens
+        "{:<12} {:<6} {}, {}, digest {digest}: {result}",
+        line.board,
+        line.kernels,
+        counted(line.texts, "text"),
+        counted(line.tokens, "token")
     )
 }
