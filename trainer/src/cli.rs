@@ -19,6 +19,7 @@ pub mod layers;
 pub mod man;
 mod output;
 pub mod predict;
+mod repeat;
 pub mod report;
 pub mod search;
 pub mod tokens;
@@ -27,15 +28,16 @@ mod waiting;
 
 use std::process::ExitCode;
 
-use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::error::{ContextKind, ErrorKind};
+use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use args::parse_bytes;
 
 use crate::dataset::set_memory_limit;
 use crate::error::exit_code;
-use crate::settings::with_file;
+use crate::settings::{missing, plainly, with_file};
 
-/// Trains an LSTM, packs it into one image for a microcontroller, and runs that image token by token.
+/// Train a recurrent network on text, quantize it into one image, and run that image on a microcontroller, token by token.
 #[derive(Debug, Parser)]
 #[command(name = "latch", version, about, propagate_version = true)]
 struct Cli {
@@ -72,11 +74,17 @@ pub fn main() -> ExitCode {
         Ok(line) => line,
         Err(error) => return fail(&error),
     };
-    let (cli, called) = match parse(line) {
+    let (cli, called) = match parse(line.clone()) {
         Ok(parsed) => parsed,
         Err(error) => {
+            if let Some(fault) = missing(&command(), "train", &line, &error) {
+                return fail(&fault.into());
+            }
             // Help and version come this way too, with exit code 0; usage errors have 2.
-            let _ = error.print();
+            match plain(&error) {
+                Some(sentence) => output::misused(&sentence),
+                None => drop(error.print()),
+            }
             return ExitCode::from(error.exit_code().clamp(0, 2) as u8);
         }
     };
@@ -113,7 +121,10 @@ pub fn main() -> ExitCode {
 
 /// The command with all of its verbs.
 fn command() -> clap::Command {
-    Cli::command()
+    // Clap gives a general option to every verb that has none of its name: these read no texts, and their help need not have it.
+    let hidden = || Arg::new("max_memory").long("max-memory").value_parser(parse_bytes).hide(true);
+    let verbs = ["init", "predict", "inspect", "layers", "doctor", "completions", "man"];
+    verbs.into_iter().fold(Cli::command(), |command, verb| command.mut_subcommand(verb, |verb| verb.arg(hidden())))
 }
 
 /// The verb with its options, and what the command line says of each of them.
@@ -121,6 +132,17 @@ fn parse(line: Vec<std::ffi::OsString>) -> Result<(Cli, ArgMatches), clap::Error
     let matches = command().try_get_matches_from(line)?;
     let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command()))?;
     Ok((cli, matches))
+}
+
+/// What is wrong with an option's value, in one plain sentence; `None` where the error is another one, or points into the value.
+fn plain(error: &clap::Error) -> Option<String> {
+    let context = |kind| error.get(kind).map(ToString::to_string);
+    let (option, value) = (context(ContextKind::InvalidArg)?, context(ContextKind::InvalidValue)?);
+    let problem = std::error::Error::source(error).filter(|_| error.kind() == ErrorKind::ValueValidation)?;
+    let problem = plainly(&problem.to_string(), &value);
+    let option = option.split(' ').next().unwrap_or(&option);
+    let value = if problem.contains(&value) { String::new() } else { format!(" {value}") };
+    (!problem.contains('\n')).then(|| format!("{option}{value}: {problem}"))
 }
 
 /// Says what went wrong, and gives the exit code.

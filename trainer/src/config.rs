@@ -390,7 +390,7 @@ pub const MAX_EPOCHS: u64 = 1_000_000;
 const MAX_NGRAMS: usize = 1 << 25;
 
 /// Most sequences of a batch.
-const MAX_BATCH: usize = 1 << 20;
+pub const MAX_BATCH: usize = 1 << 20;
 
 type Checked = Result<(), Fault>;
 

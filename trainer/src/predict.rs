@@ -6,6 +6,7 @@ use latch_engine::image::header::AnswerKind;
 use serde::Serialize;
 
 use crate::composed::composed;
+use crate::counted::counted;
 use crate::metrics::{class_of, probabilities};
 use crate::shown::shown;
 
@@ -90,7 +91,7 @@ impl Response {
             return trail;
         }
         match &self.answer {
-            Said::Value(value) => format!("value {value:.4}, {} tokens\n{trail}", self.tokens),
+            Said::Value(value) => format!("value {value:.4}, {}\n{trail}", read(self.tokens)),
             Said::Class(class) => {
                 let mut all: Vec<&(String, f64)> = self.probabilities.0.iter().collect();
                 all.sort_by(|a, b| b.1.total_cmp(&a.1));
@@ -98,9 +99,17 @@ impl Response {
                 let first: Vec<String> = all.iter().take(MOST_PROBABLE).map(named).collect();
                 let more =
                     if all.len() > first.len() { format!(", {} more", all.len() - first.len()) } else { String::new() };
-                format!("{}, probabilities {}{more}; {} tokens\n{trail}", called(class), first.join(", "), self.tokens)
+                format!("{}, probabilities {}{more}; {}\n{trail}", called(class), first.join(", "), read(self.tokens))
             }
         }
+    }
+}
+
+/// How many tokens the network read, in words: without any the answer says nothing of the text.
+fn read(tokens: u32) -> String {
+    match tokens {
+        0 => "the text has no known word, so this is only the default answer".to_owned(),
+        tokens => counted(tokens, "token"),
     }
 }
 
@@ -166,13 +175,12 @@ pub fn judge(session: &mut Session<'_, '_, '_>, classes: &[String], text: &str) 
 pub fn sentence(verdict: &Verdict) -> String {
     let Verdict { class, probability, probabilities, tokens, certain_after, .. } = verdict;
     let (class, second) = (called(class), probabilities.0.last().map_or(String::new(), |(name, _)| called(name)));
-    if *tokens == 0 {
-        return format!(
-            "{class}, probability {probability:.3} of {second}: the text has no known word, so this is only the default answer"
-        );
-    }
     let certain = certain_after.map_or(String::new(), |tokens| format!(", certain after {tokens}"));
-    format!("{class}, probability {probability:.3} of {second}, {tokens} tokens{certain}")
+    format!(
+        "{class}, probability {probability:.3} of {second}{} {}{certain}",
+        if *tokens == 0 { ";" } else { "," },
+        read(*tokens)
+    )
 }
 
 /// The trail, several tokens a line, each with the percentage after it.

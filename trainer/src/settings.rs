@@ -8,16 +8,21 @@
 //! - [`Settings::resolved`] is the file that repeats a call.
 
 use std::any::TypeId;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::config::near::near;
+use crate::dataset::Columns;
 use crate::error::{Fault, fault, read_text};
 
 /// Most bytes of a file of settings.
@@ -97,7 +102,7 @@ impl<'c> Settings<'c> {
             return Ok(option);
         }
         if self.command.get_arguments().any(|option| option.get_long() == Some(entry.key)) {
-            let problem = format!("`{}` is said on the command line only", entry.key);
+            let problem = format!("`{}` is for the command line only", entry.key);
             return Err(fault(&entry.place, problem, "take it out of the file"));
         }
         let verb = self.command.get_name();
@@ -146,10 +151,11 @@ impl<'c> Settings<'c> {
                 text.push('\n');
                 write_comment(&mut text, &first_sentence(option));
             }
-            let list = option.get_value_delimiter().is_some();
+            let list = is_list(option);
             let toml = match &values[..] {
                 [] if !comments => continue,
                 [] => format!("# {name} = {}", example(option)),
+                values if is_map(option) => format!("{name} = {}", table_of(values)),
                 [value] if !list => format!("{name} = {}", toml_of(option, value)),
                 values => {
                     let values: Vec<String> = values.iter().map(|value| toml_of(option, value)).collect();
@@ -167,8 +173,14 @@ impl Entry<'_> {
     /// What a value would be on the command line; paths are put behind `folder`.
     fn texts(&self, option: &Arg, folder: &Path) -> Result<Vec<String>, Fault> {
         let values = match self.value {
-            DeValue::Array(values) if option.get_value_delimiter().is_some() => {
+            DeValue::Array(values) if is_list(option) => {
                 values.iter().map(|value| self.text(option, value.get_ref())).collect::<Result<Vec<_>, _>>()?
+            }
+            DeValue::Table(pairs) if is_map(option) => {
+                let pair = |(from, to): (&Spanned<Cow<'_, str>>, &Spanned<DeValue<'_>>)| {
+                    self.pair(option, from.get_ref(), to.get_ref())
+                };
+                pairs.iter().map(pair).collect::<Result<Vec<_>, _>>()?
             }
             value => vec![self.text(option, value)?],
         };
@@ -177,6 +189,19 @@ impl Entry<'_> {
             if inside { folder.join(&text).to_string_lossy().into_owned() } else { text }
         };
         Ok(values.into_iter().map(within).collect())
+    }
+
+    /// One pair of a table, as it would be on the command line.
+    fn pair(&self, option: &Arg, from: &str, to: &DeValue<'_>) -> Result<String, Fault> {
+        let to = match to {
+            DeValue::String(text) => text.as_ref(),
+            DeValue::Integer(number) if number.radix() == 10 => number.as_str(),
+            value => return Err(self.mistake(option, format!("{from:?} is {}", kind(value)))),
+        };
+        if from.contains('=') || to.contains('=') {
+            return Err(self.mistake(option, format!("a name with = cannot be renamed, as {from:?} to {to:?}")));
+        }
+        self.text(option, &DeValue::String(format!("{from}={to}").into()))
     }
 
     /// One value.
@@ -197,13 +222,7 @@ impl Entry<'_> {
         match alone.try_get_matches_from([format!("--value={text}")]) {
             Ok(_) => Ok(text),
             Err(error) => {
-                let problem = std::error::Error::source(&error).map(ToString::to_string);
-                // The standard library's sentences do not say what is wanted.
-                let problem = problem.map(|problem| match problem.as_str() {
-                    "invalid digit found in string" => format!("{text:?} is not a whole number"),
-                    "invalid float literal" => format!("{text:?} is not a number"),
-                    _ => problem,
-                });
+                let problem = std::error::Error::source(&error).map(|problem| plainly(&problem.to_string(), &text));
                 Err(self.mistake(option, problem.unwrap_or_else(|| format!("{text:?} is unknown here"))))
             }
         }
@@ -230,6 +249,24 @@ impl Entry<'_> {
     }
 }
 
+/// What is wrong with a value, in words that a person expects: the standard library's sentences do not say what is wanted.
+pub fn plainly(problem: &str, text: &str) -> String {
+    if let Some((from, to)) = problem.split_once(" is not in ").and_then(|(_, range)| range.split_once("..")) {
+        return match to.trim_start_matches('=') {
+            "" => format!("{text} is not a whole number from {from}"),
+            to => format!("{text} is not a whole number from {from} to {to}"),
+        };
+    }
+    match problem {
+        "invalid digit found in string" => format!("{text:?} is not a whole number"),
+        "number too large to fit in target type" => format!("{text} is too large"),
+        "cannot parse integer from empty string" => "a whole number is missing".to_owned(),
+        "invalid float literal" => format!("{text:?} is not a number"),
+        "cannot parse float from empty string" => "a number is missing".to_owned(),
+        _ => problem.to_owned(),
+    }
+}
+
 fn kind(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "text",
@@ -248,6 +285,22 @@ fn is_flag(option: &Arg) -> bool {
 
 fn is_of<T: 'static>(option: &Arg) -> bool {
     option.get_value_parser().type_id() == TypeId::of::<T>()
+}
+
+/// True where an option may be given several values.
+fn is_list(option: &Arg) -> bool {
+    option.get_value_delimiter().is_some() || matches!(option.get_action(), ArgAction::Append)
+}
+
+/// True where a value renames: `from=to`.
+fn is_map(option: &Arg) -> bool {
+    is_of::<BTreeMap<String, String>>(option)
+}
+
+/// Values that rename, as one table of TOML.
+fn table_of(values: &[String]) -> String {
+    let pairs = values.iter().filter_map(|value| Columns::parse_map(value).ok()).flatten();
+    toml::Value::Table(pairs.map(|(from, to)| (from, to.into())).collect()).to_string()
 }
 
 /// True where an option takes a number alone.
@@ -300,6 +353,9 @@ fn is_toml_number(value: &str) -> bool {
 /// What stands for the value of an option that has none.
 fn example(option: &Arg) -> String {
     let names = option.get_value_names().unwrap_or_default();
+    if is_map(option) {
+        return "{ \"old name\" = \"new name\" }".to_owned();
+    }
     let name = names.first().map_or_else(|| option.get_id().to_string().to_uppercase(), ToString::to_string);
     match &option.get_possible_values()[..] {
         [first, ..] => format!("\"{}\"", first.get_name()),
@@ -343,6 +399,23 @@ pub fn with_file(whole: &Command, verb: &str, of_a_call: &[&str], line: Vec<OsSt
     let command = whole.find_subcommand(verb).context("the verb is one of the command's")?;
     let arguments = Settings::new(command, of_a_call).with_file(file, matches)?;
     Ok(line.into_iter().chain(arguments).collect())
+}
+
+/// The fault of a command line whose `error` is that required options are missing, where a file could have said them; `None` of any other.
+pub fn missing(whole: &Command, verb: &str, line: &[OsString], error: &clap::Error) -> Option<Fault> {
+    let (ErrorKind::MissingRequiredArgument, Some(ContextValue::Strings(options))) =
+        (error.kind(), error.get(ContextKind::InvalidArg))
+    else {
+        return None;
+    };
+    let matches = whole.clone().ignore_errors(true).try_get_matches_from(line).ok()?;
+    let (_, matches) = matches.subcommand().filter(|(name, _)| *name == verb)?;
+    let file = matches.try_get_one::<PathBuf>("config").ok()??;
+    let command = whole.find_subcommand(verb)?;
+    let name = options.first()?.split(' ').next()?.trim_start_matches('-').to_owned();
+    let option = command.get_arguments().find(|option| option.get_long() == Some(&name))?;
+    let remedy = format!("add a line such as `{name} = {}`, or give --{name}", example(option));
+    Some(fault(file.display(), format!("`{name}` is missing"), remedy))
 }
 
 #[cfg(test)]

@@ -174,17 +174,20 @@ fn zero_epochs_and_other_impossible_numbers_are_refused() {
     ] {
         place.refuse_usage(&mut train(option, value), &[option, value]);
     }
-    for (option, value) in [
-        ("--lr", "0"),
-        ("--lr", "nan"),
-        ("--lr", "inf"),
-        ("--clip-norm", "0"),
-        ("--weight-decay", "1"),
-        ("--label-smoothing", "2"),
-        ("--average", "1"),
-        ("--batch", "18446744073709551615"),
+    for (option, value, words) in [
+        ("--lr", "0", "0 must be a positive number"),
+        ("--lr", "nan", "nan must be a positive number"),
+        ("--lr", "inf", "inf must be a positive number"),
+        ("--lr", "abc", "--lr: \"abc\" is not a number"),
+        ("--seed", "x", "--seed: \"x\" is not a whole number"),
+        ("--epochs", "0", "--epochs: 0 is not a whole number from 1 to 1000000"),
+        ("--clip-norm", "0", "a positive number"),
+        ("--weight-decay", "1", "from 0 to below 1"),
+        ("--label-smoothing", "2", "from 0 to below 1"),
+        ("--average", "1", "from 0 to below 1"),
+        ("--batch", "18446744073709551615", "must be a whole number from 1 to"),
     ] {
-        place.refuse(&mut train(option, value), &[option, "must be"]);
+        place.refuse_usage(&mut train(option, value), &[option, words]);
     }
 }
 

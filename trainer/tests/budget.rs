@@ -26,6 +26,14 @@ fn search(place: &Place, more: &[&str]) -> (Value, Value) {
     let (run, precision) = (answer["run"].as_str().expect("a run"), answer["best"]["precision"].as_str().expect("one"));
     place.export(run, precision);
     assert!(place.read(&format!("{precision}.latch")) == place.read("search/best.latch"));
+    // Its file of options repeats it, and goes on where the search left the trial.
+    succeed(&mut place.latch(["train", "--config", &format!("{run}/latch.toml"), "--out", "repeated"]));
+    for name in ["config.json", "vocabulary.txt"] {
+        assert!(place.read(&format!("repeated/{name}")) == place.read(&format!("{run}/{name}")), "{name}");
+    }
+    let [whole, begun] = ["repeated", run].map(|run| place.read(&format!("{run}/metrics.jsonl")));
+    assert!(!begun.is_empty() && whole.starts_with(&begun), "{run}");
+    std::fs::remove_dir_all(place.file("repeated")).expect("the run");
     std::fs::remove_dir_all(place.file("search")).expect("the search");
     (config, image)
 }

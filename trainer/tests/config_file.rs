@@ -27,7 +27,7 @@ fn init_replaces_no_file_unasked_and_takes_no_data_that_is_not_there() {
     let place = Place::with_data(20);
     place.refuse(&mut place.latch(["init", "--data", "nothing.csv"]), &["nothing.csv", "no such file"]);
     place.write("latch.toml", "mine");
-    place.refuse(&mut place.latch(["init"]), &["latch.toml", "there is such a file already", "--force"]);
+    place.refuse(&mut place.latch(["init"]), &["latch.toml", "this file already exists", "--force"]);
     succeed(&mut place.latch(["init", "--force"]));
     assert!(String::from_utf8(place.read("latch.toml")).expect("UTF-8").contains("data = \"data.csv\""));
     // A missing folder is named.
@@ -51,7 +51,8 @@ fn a_run_keeps_the_file_that_repeats_it_exactly_from_any_folder() {
     }
     assert!(place.read("job/run/latch.toml") == place.read("again/latch.toml"));
     // It is for another folder, which has to be named.
-    place.refuse_usage(&mut place.latch(["train", "--config", "again/latch.toml"]), &["--out"]);
+    let again = &["again/latch.toml: `out` is missing", "or give --out"];
+    place.refuse(&mut place.latch(["train", "--config", "again/latch.toml"]), again);
     // Such a file is all that a run may have left that was killed; somebody else's is not replaced.
     fs::create_dir(place.file("killed")).expect("a folder");
     fs::copy(place.file("again/latch.toml"), place.file("killed/latch.toml")).expect("a copy");
@@ -59,7 +60,28 @@ fn a_run_keeps_the_file_that_repeats_it_exactly_from_any_folder() {
     fs::create_dir(place.file("mine")).expect("a folder");
     place.write("mine/latch.toml", "# mine\n");
     let mut into_mine = place.latch(["train", "--config", "again/latch.toml", "--out", "mine"]);
-    place.refuse(&mut into_mine, &["mine", "already holds a run"]);
+    place.refuse(&mut into_mine, &["latch.toml: a run writes its own file of this name", "move this file"]);
+}
+
+#[test]
+fn a_label_with_a_comma_is_renamed_on_the_command_line_and_in_a_table_of_the_file() {
+    let place = Place::with_data(20);
+    let row = |number: usize| format!("\"{}\",film {}\n", ["Sales, EU", "art", "it's"][number % 3], number % 9);
+    place.write("data.csv", format!("label,text\n{}", (0..90).map(row).collect::<String>()));
+    let common = ["--data", "data.csv", "--model", "text 20 > embedding 4 > gru 4 > mean", "--epochs", "1"];
+    let line = ["--label-map", "Sales, EU=sales", "--label-map", "it's=its, perhaps"];
+    succeed(place.latch(["train", "--out", "line"]).args(common).args(line));
+    place.write("latch.toml", "label-map = { \"Sales, EU\" = \"sales\", \"it's\" = \"its, perhaps\" }\n");
+    succeed(place.latch(["train", "--config", "latch.toml", "--out", "file"]).args(common));
+    succeed(&mut place.latch(["train", "--config", "line/latch.toml", "--out", "again"]));
+    let config = String::from_utf8(place.read("line/config.json")).expect("UTF-8");
+    assert!(
+        config.contains("\"art\"") && config.contains("\"its, perhaps\"") && config.contains("\"sales\""),
+        "{config}"
+    );
+    for run in ["file", "again"] {
+        assert!(place.read(&format!("{run}/config.json")) == place.read("line/config.json"), "{run}");
+    }
 }
 
 #[test]
@@ -69,7 +91,11 @@ fn what_is_wrong_with_a_file_is_said_with_its_line_before_anything_is_begun() {
     for (line, words) in [
         ("epoch = 3", &["latch.toml:3", "unknown key `epoch`", "did you mean `epochs`?"][..]),
         ("epochs = \"ten\"", &["latch.toml:3", "`epochs`", "epochs = 10"]),
-        ("json = true", &["latch.toml:3", "on the command line only"]),
+        ("json = true", &["latch.toml:3", "for the command line only"]),
+        ("lr = nan", &["latch.toml:3", "`lr`: nan must be a positive number", "lr = 0.005"]),
+        ("average = 1.0", &["latch.toml:3", "`average`: 1.0 must be a number from 0 to below 1"]),
+        ("batch = 9999999", &["latch.toml:3", "`batch`", "from 1 to 1048576"]),
+        ("label-map = { ham = true }", &["latch.toml:3", "`label-map`: \"ham\" is true or false"]),
         ("lr = ", &["latch.toml:3", "name = value"]),
     ] {
         place.write("latch.toml", format!("{begin}{line}\n"));
@@ -82,7 +108,8 @@ fn what_is_wrong_with_a_file_is_said_with_its_line_before_anything_is_begun() {
     assert_eq!(pointed.stderr, format!("{sentence}\n  embedding 8 > gur 16\n                ^^^\n"));
     refuse(&mut place.latch(["train", "--config", "none.toml"]), &["none.toml", "no such file"]);
     place.write("latch.toml", "out = \"run\"\n");
-    place.refuse_usage(&mut place.latch(["train", "--config", "latch.toml"]), &["--data"]);
+    let missing = &["latch.toml: `data` is missing; add a line such as `data = ", "or give --data"];
+    place.refuse(&mut place.latch(["train", "--config", "latch.toml"]), missing);
     place.write("latch.toml", format!("{begin}classes = 3\n"));
     place.refuse(&mut place.latch(["train", "--config", "latch.toml"]), &["latch.toml:3", "unknown key `classes`"]);
     place.write("latch.toml", begin);

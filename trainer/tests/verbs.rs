@@ -190,7 +190,7 @@ fn classes_go_through_every_verb() {
     place.write("other.csv", "one two,one\none three,three\n");
     support::refuse(
         &mut place.latch(["eval", "--image", "task.latch", "--data", "other.csv"]),
-        &["other.csv:2: the label \"three\" is none of the known classes (drei, one, two)", "--label-map 'three=drei'"],
+        &["other.csv:2: the label \"three\" is none of the known classes (drei, one, two)", "--label-map three=drei"],
     );
     let mapped = ["eval", "--image", "task.latch", "--data", "other.csv", "--label-map", "three=drei", "--json"];
     assert_eq!(succeed(&mut place.latch(mapped)).json()["n"], 2);
@@ -783,6 +783,8 @@ fn a_table_of_messages_with_words_as_labels_trains_as_it_is_and_says_what_was_re
     let config: Value = serde_json::from_slice(&place.read("renamed/config.json")).unwrap();
     assert_eq!(config["classes"], serde_json::json!(["no", "yes"]));
     succeed(&mut place.latch(["export", "--run", "renamed", "--data", "renamed.csv", "--out", "renamed.latch"]));
+    // What the run knows of its data need not be said again.
+    succeed(&mut place.latch(["eval", "--image", "renamed.latch", "--data", "renamed.csv", "--run", "renamed"]));
     // Two trainings with the same texts and classes by other names are the same training.
     assert!(place.read("sms/best.network") == place.read("renamed/best.network"));
 }
@@ -801,4 +803,9 @@ fn a_folder_with_a_validation_part_trains_with_it_and_the_training_data_is_no_va
         let train = ["train", "--data", "data", "--valid", valid, "--out", "same"];
         support::refuse(&mut place.latch(train), &["--valid: ", "holds the texts that the network learns from"]);
     }
+    // Nobody named the validation part of a folder.
+    std::fs::copy(place.file("data/train.tsv.gz"), place.file("data/valid.tsv.gz")).unwrap();
+    let own = answer(&mut place.latch(["train", "--data", "data", "--out", "same"]));
+    assert!(own.stderr.contains("valid.tsv.gz: this validation file") && own.stderr.contains("--valid 0.1"), "{own:?}");
+    assert!(own.code == Some(2) && !own.stderr.contains("leave it out"), "{own:?}");
 }

@@ -68,7 +68,7 @@ enum Verb {
         #[arg(long)]
         update: bool,
     },
-    /// Weighs engine and firmware on every chip, and fails where one exceeds its limit, or its record by more than 1 % and 64 bytes
+    /// Measures the bytes of engine and firmware on every chip, and fails if one exceeds its limit, or its record by more than 1 % and 64 bytes
     Size {
         /// Writes the sizes into the record
         #[arg(long)]
@@ -82,7 +82,7 @@ enum Verb {
     /// Compares the time of one LSTM step with other engines, in one table; the first time takes half an hour and 6 GB
     #[command(after_help = "Example: cargo xtask peers --rounds 5 --out docs/results")]
     Peers(peers::Options),
-    /// Compares the speed of training with Keras, from the same weights on the same batches, and fails where the loss curves part; installs 1.4 GB
+    /// Compares the speed of training with Keras, from the same weights on the same batches, and fails if the loss curves differ; installs 1.4 GB
     #[command(after_help = "Example: cargo xtask keras --rounds 3 --out training-speed.md")]
     Keras(keras::Options),
     /// Builds the firmware of a board, boots it in QEMU with an image in its flash, and judges texts there

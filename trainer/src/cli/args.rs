@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use latch_engine::input::text::Tokens as Units;
 
-use crate::config::Valid;
+use crate::config::{MAX_BATCH, Valid};
 use crate::dataset::{Part, has_part};
 use crate::search::candidates::Budget;
 
@@ -35,8 +35,42 @@ impl TokensArg {
 
 pub(super) fn positive(text: &str) -> Result<usize, String> {
     match text.parse() {
-        Ok(0) | Err(_) => Err("must be a whole number from 1".into()),
+        Ok(0) | Err(_) => Err(format!("{text} must be a whole number from 1")),
         Ok(number) => Ok(number),
+    }
+}
+
+/// A number within bounds, which `range` says in words.
+fn number(text: &str, fits: impl Fn(f64) -> bool, range: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| format!("{text:?} is not a number"))?;
+    if fits(number) { Ok(number) } else { Err(format!("{text} must be {range}")) }
+}
+
+/// A rate: finite and above 0.
+pub(super) fn rate(text: &str) -> Result<f64, String> {
+    number(text, |rate| rate > 0.0 && rate.is_finite(), "a positive number")
+}
+
+/// A share that is not the whole.
+pub(super) fn below_one(text: &str) -> Result<f64, String> {
+    number(text, |share| (0.0..1.0).contains(&share), "a number from 0 to below 1")
+}
+
+/// A share that may be the whole.
+pub(super) fn up_to_one(text: &str) -> Result<f64, String> {
+    number(text, |share| (0.0..=1.0).contains(&share), "a number from 0 to 1")
+}
+
+/// A temperature of a softmax.
+pub(super) fn temperature(text: &str) -> Result<f64, String> {
+    number(text, |temperature| (0.01..=100.0).contains(&temperature), "a number from 0.01 to 100")
+}
+
+/// Texts of a batch.
+pub(super) fn batch(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(texts) if (1..=MAX_BATCH).contains(&texts) => Ok(texts),
+        _ => Err(format!("{text} must be a whole number from 1 to {MAX_BATCH}")),
     }
 }
 
@@ -57,7 +91,7 @@ impl FromStr for ValidArg {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.parse::<f64>() {
             Ok(share) if share > 0.0 && share < 1.0 => Ok(ValidArg(Valid::Fraction(share))),
-            Ok(_) => Err("a share must lie between 0 and 1".into()),
+            Ok(_) => Err(format!("{text} is a number, but not a share between 0 and 1")),
             Err(_) => Ok(ValidArg(Valid::Path(text.into()))),
         }
     }

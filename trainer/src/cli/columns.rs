@@ -13,12 +13,12 @@ pub(super) struct ColumnArgs {
     /// Column of the texts, by name or by number from 1
     #[arg(long, value_name = "NAME|NUMBER")]
     pub(super) text_column: Option<String>,
-    /// Read a text a line: a regular expression whose first group is the label, as in '^(\w+): '; what it matches is taken off
+    /// Regular expression that finds the label in each line, as its first group, such as '^(\w+): '. The rest of the line is the text
     #[arg(long, value_name = "REGEX", conflicts_with_all = ["label_column", "text_column"])]
     pub(super) label_pattern: Option<String>,
-    /// Rename labels, as in ham=no,spam=yes
+    /// Rename labels, as in ham=no,spam=yes; may be repeated. A label with a comma stands alone: 'Sales, EU=sales'
     #[arg(long, value_name = "LABEL=CLASS,…", value_parser = parse_map)]
-    pub(super) label_map: Option<LabelMap>,
+    pub(super) label_map: Vec<LabelMap>,
     /// Encoding of the texts, such as latin-1, windows-1252 or mac-roman [default: UTF-8, or UTF-16 by its byte-order mark]
     #[arg(long, value_name = "NAME")]
     pub(super) encoding: Option<String>,
@@ -36,7 +36,7 @@ impl ColumnArgs {
     pub(super) fn columns(&self) -> Columns {
         let ColumnArgs { label_column: label, text_column: text, label_pattern: pattern, label_map, encoding } =
             self.clone();
-        Columns { label, text, pattern, map: label_map.unwrap_or_default(), encoding }
+        Columns { label, text, pattern, map: label_map.into_iter().flatten().collect(), encoding }
     }
 
     /// The same, or `None` where nothing was.

@@ -5,14 +5,14 @@ use clap_complete::{Shell, generate};
 
 use super::output::print_bytes;
 
-/// Print the completions of a shell.
+/// Print the script that completes `latch` commands in a shell.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     latch completions bash > ~/.local/share/bash-completion/completions/latch\n  \
     latch completions zsh > ~/.zfunc/_latch\n  \
     latch completions fish > ~/.config/fish/completions/latch.fish")]
 pub struct Args {
-    /// The shell
+    /// Shell to print the script for
     shell: Shell,
 }
 

@@ -20,8 +20,8 @@ const FRACTIONS: [f64; 3] = [0.8, 0.1, 0.1];
 
 /// Put a data set into a folder, divided into three parts.
 ///
-/// Writes train.tsv.gz, valid.tsv.gz and test.tsv.gz (80, 10 and 10 percent; one label<TAB>text a line, the label negative or positive). No
-/// text is in two parts. The same seed gives the same files.
+/// Writes train.tsv.gz, valid.tsv.gz and test.tsv.gz (80, 10 and 10 percent). Each line is
+/// label<TAB>text; the label is negative or positive. No text is in two parts. The same seed gives the same files.
 #[derive(Debug, Clone, Parser)]
 #[command(after_help = "Examples:
   latch data imdb --out data/imdb
@@ -31,15 +31,15 @@ pub struct Args {
     #[arg(value_enum)]
     pub source: Source,
 
-    /// The folder to write to; it is created if it is missing
+    /// Folder to write to; created if it does not exist
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
 
-    /// The seed of the split and of the choice or making of examples
+    /// Random seed for choosing or making the examples and for dividing them
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
 
-    /// How many examples, over all three parts [default: 25000 of imdb, 10000 of built-in]
+    /// Number of examples in all three parts together [default: 25000 for imdb, 10000 for built-in]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(20..=10_000_000))]
     pub examples: Option<u32>,
 

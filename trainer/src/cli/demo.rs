@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::export::words::precision_table;
 use super::output::{print_json, say as say_to};
+use super::repeat::options_of;
 use super::train::terminal::Terminal;
 use super::waiting::Waiting;
 use crate::config::Storage;
@@ -73,7 +74,11 @@ pub fn run(args: Args) -> Result<()> {
     say(format_args!("   {training} to learn from, {validation} to choose the best epoch, {testing} to test with\n"));
     say(format_args!("2. train: --model '{}'", config.train.model));
     let mut terminal = Terminal::new(args.json, &config.train);
-    let outcome = begin(config, None, &run, &mut terminal)?;
+    let kept = match options_of(&config, None) {
+        Some(options) => run.clone().with_settings(options),
+        None => run.clone(),
+    };
+    let outcome = begin(config, None, &kept, &mut terminal)?;
     drop(terminal);
     say(format_args!(
         "   best epoch {} of {}: validation accuracy {:.2} %; {:.0} tokens/s\n",

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::output::{print, print_json};
 use crate::report::paragraph;
 
-/// Say what is installed, what each missing tool costs, and how to get it.
+/// Say which tools are installed, what does not work without the missing ones, and how to install them.
 ///
 /// Training, export, evaluation and prediction need none of these tools; boards, examples and the project's own tests do.
 #[derive(Debug, clap::Args)]

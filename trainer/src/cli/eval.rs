@@ -13,12 +13,14 @@ use self::plot::Plot;
 use super::columns::ColumnArgs;
 use super::export::words::early_words;
 use super::output::{answer, print_json};
+use crate::counted::counted;
 use crate::dataset::{self, Dataset, Label, Part};
 use crate::early::{self, EarlyReport};
 use crate::error::fault;
 use crate::evaluate::{Errors, Evaluation, evaluate_stream, open_image, read_image, reading_of};
 use crate::metrics::BINS;
 use crate::report::table;
+use crate::runs::folder::RunFolder;
 use crate::shown::shown;
 
 /// Evaluate an image on labelled texts: accuracy, log loss, calibration, confusion and ROC AUC, or the errors of numbers; time per token.
@@ -30,11 +32,14 @@ pub struct Args {
     /// File of the image
     #[arg(long)]
     image: PathBuf,
-    /// Texts with labels of the image's task, as `latch train` takes them; of a folder with several parts, the test part
+    /// Labelled texts for the image's task, in the formats of `latch train`; from a folder with several parts, the test part
     #[arg(long)]
     data: PathBuf,
     #[command(flatten)]
     columns: ColumnArgs,
+    /// Run that the image was exported from: columns and renamed labels are read as in its data
+    #[arg(long, value_name = "FOLDER")]
+    run: Option<PathBuf>,
     /// Draw confidence against accuracy into this file: .svg or .png
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
@@ -87,7 +92,11 @@ pub fn run(args: Args) -> Result<()> {
     let bytes = read_image(&args.image)?;
     let image = open_image(&bytes, &args.image)?;
     let model = Model::new(&image);
-    let reading = reading_of(&image, args.columns.columns());
+    let columns = match (args.columns.asked(), &args.run) {
+        (None, Some(run)) => RunFolder::new(run).config()?.columns,
+        (asked, _) => asked.unwrap_or_default(),
+    };
+    let reading = reading_of(&image, columns);
     let (task, classes) = (reading.task, &reading.classes);
     if plot.is_some() && task.has_values() {
         return Err(fault("--plot", "values have no confidence to plot", "leave it out for this image").into());
@@ -107,9 +116,15 @@ pub fn run(args: Args) -> Result<()> {
         plot.write(&result)?;
     }
     let mut text = String::new();
-    let things = if task.each_step() { "labelled tokens" } else { "texts" };
+    let thing = if task.each_step() { "labelled token" } else { "text" };
     let (n, precision) = (result.n, image.description().precision_name());
-    writeln!(text, "{n} {things}, {} tokens read, {precision} on backend {}", result.tokens, model.backend().name())?;
+    writeln!(
+        text,
+        "{}, {} read, {precision} on backend {}",
+        counted(n, thing),
+        counted(result.tokens, "token"),
+        model.backend().name()
+    )?;
     judgement(&mut text, &result, classes)?;
     writeln!(text, "time          {:.0} ns per token, tokenizer included", result.ns_per_token)?;
     writeln!(text, "image         {} bytes, {} bytes of RAM a stream", image.len(), model.state_bytes())?;

@@ -13,6 +13,7 @@ use super::args::{parse_bytes, parse_share};
 use super::columns::ColumnArgs;
 use super::output::{answer, print_json, say};
 use crate::config::Storage;
+use crate::counted::counted;
 use crate::early::EarlyReport;
 use crate::error::fault;
 use crate::exchange::Layout;
@@ -146,7 +147,10 @@ fn report(args: &Args, exported: &Exported) -> Result<()> {
         say(json, format_args!("no {} in this table: {reason:#}", storage.name()));
     }
     let table = words::precision_table(&exported.images);
-    answer(json, format_args!("{} texts of {}, through the engine:\n\n{table}", exported.texts, exported.part))?;
+    answer(
+        json,
+        format_args!("{} of {}, through the engine:\n\n{table}", counted(exported.texts, "text"), exported.part),
+    )?;
     if let Some(text) = words::findings(&exported.findings) {
         answer(json, format_args!("{text}"))?;
     }

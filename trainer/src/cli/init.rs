@@ -19,10 +19,10 @@ pub struct Args {
     /// Labelled texts: an aclImdb folder, or .tsv, .csv, .jsonl, each also .gz
     #[arg(long)]
     data: Option<PathBuf>,
-    /// The file
+    /// File to write
     #[arg(long, default_value = "latch.toml")]
     out: PathBuf,
-    /// Replace the file where there is one
+    /// Overwrite the file if it exists
     #[arg(long)]
     force: bool,
 }
@@ -34,7 +34,7 @@ pub struct Args {
 pub fn run(args: Args) -> Result<()> {
     if !args.force && args.out.symlink_metadata().is_ok() {
         let remedy = "add --force to replace it, or name another file by --out";
-        return Err(fault(args.out.display(), "there is such a file already", remedy).into());
+        return Err(fault(args.out.display(), "this file already exists", remedy).into());
     }
     if let Some(data) = &args.data {
         std::fs::metadata(data).map_err(|error| reading(data, error))?;

@@ -81,6 +81,12 @@ pub(super) fn failed(error: &anyhow::Error) {
     let _ = writeln!(errors.lock(), "{}", wrapped(&shown_lines(&text), columns(&errors)));
 }
 
+/// Prints what is wrong with a command line, on standard error, as clap does.
+pub(super) fn misused(sentence: &str) {
+    let (text, errors) = (format!("error: {sentence}\n\nFor more information, try '--help'."), std::io::stderr());
+    let _ = writeln!(errors.lock(), "{}", wrapped(&shown_lines(&text), columns(&errors)));
+}
+
 /// Columns of a terminal; `None` of anything else.
 fn columns(stream: &impl IsTerminal) -> Option<usize> {
     let (width, _) = if stream.is_terminal() { terminal_size()? } else { return None };

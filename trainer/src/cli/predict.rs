@@ -23,10 +23,10 @@ pub struct Args {
     /// File of the image
     #[arg(long)]
     image: PathBuf,
-    /// The text, or - for standard input, a text a line
+    /// The text, or - to read standard input, one text per line
     #[arg(default_value = "-", allow_hyphen_values = true)]
     text: String,
-    /// Print one line of JSON a text
+    /// Print one line of JSON per text
     #[arg(long)]
     json: bool,
 }

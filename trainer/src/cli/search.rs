@@ -16,14 +16,15 @@ use super::columns::ColumnArgs;
 use super::interrupt;
 use super::output::{accuracy, answer, print_json, say};
 use crate::config::{MAX_EPOCHS, RunConfig, TrainConfig, default_config};
+use crate::counted::counted;
 use crate::search::candidates::Budget;
 use crate::search::{Outcome, Plan, Trial, begin, front, has_search, plan, resume, standard_error};
 
 /// Search for the best model within a budget of flash, RAM and time.
 ///
 /// Sizes are known before training, so that every trial fits; half of the trials are smaller than the budget, down to a sixteenth of it. Many
-/// candidates train for a few epochs, the best third longer, the best of these to the end; each is judged by its exported image on the validation
-/// part. Of equally accurate images the smallest is the best. Ends with best.latch and the plot pareto.svg in --out.
+/// candidates train for a few epochs, the best third of them longer, the best third of these to the end; each is ranked by the accuracy of its
+/// exported image on the validation part. If several are equally accurate, the smallest wins. Writes best.latch and the plot pareto.svg into --out.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     latch search --data imdb/train.tsv.gz --flash 64KiB --ram 4KiB --out runs/search\n  \
@@ -148,9 +149,9 @@ fn report(outcome: Outcome, json: bool) -> Result<()> {
     answer(
         json,
         format_args!(
-            "best of {} trials: validation {}, loss {loss:.4}, {bytes} bytes, {} bytes of state{}; {}\n\
+            "best of {}: validation {}, loss {loss:.4}, {bytes} bytes, {} bytes of state{}; {}\n\
              run in {}{}\nwrote {} ({bytes} bytes); the plot is {}",
-            outcome.trials,
+            counted(outcome.trials, "trial"),
             accuracy(outcome.task, right),
             best.state_bytes,
             best.latency_us.map_or(String::new(), |time| format!(", at most {time:.0} us a token (estimate)")),

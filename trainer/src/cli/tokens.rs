@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::args::positive;
 use super::columns::ColumnArgs;
 use super::output::{answer, print_json};
+use crate::counted::counted;
 use crate::dataset::{Dataset, Part, Reading, list};
 use crate::error::fault;
 use crate::exchange::UnknownRule;
@@ -16,7 +17,7 @@ use crate::files::stage;
 use crate::runs::folder::{RunFolder, read_words, stage_words};
 use crate::vocabulary::Vocabulary;
 
-/// Write labelled texts as ids, a line of JSON a text: {"ids":[7,1,42],"label":1}. A label is the number of its class.
+/// Write labelled texts as ids, one line of JSON per text: {"ids":[7,1,42],"label":1}. A label is the number of its class.
 ///
 /// A word's id is its line in the vocabulary file, from 0; an unknown word gets the id after the last, or is left out.
 #[derive(Debug, clap::Args)]
@@ -31,10 +32,10 @@ pub struct Args {
     data: PathBuf,
     #[command(flatten)]
     columns: ColumnArgs,
-    /// Folder of a run whose words to use
+    /// Run whose vocabulary is used
     #[arg(long, conflicts_with_all = ["words", "unknown"])]
     run: Option<PathBuf>,
-    /// File of the words, one a line
+    /// File of the words, one per line
     #[arg(long)]
     vocabulary: Option<PathBuf>,
     /// Choose the COUNT most frequent words of the data, and write them to --vocabulary
@@ -129,9 +130,9 @@ pub fn run(args: Args) -> Result<()> {
     answer(
         args.json,
         format_args!(
-            "{} texts, {tokens} tokens of {} words, for an embedding of {} rows; labels 0 to {} are {}; wrote {}",
-            line.texts,
-            line.words,
+            "{}, {tokens} tokens of {}, for an embedding of {} rows; labels 0 to {} are {}; wrote {}",
+            counted(line.texts, "text"),
+            counted(line.words, "word"),
             line.rows,
             data.classes.len().saturating_sub(1),
             list(&data.classes),

@@ -121,7 +121,11 @@ impl RunFolder {
 
     /// True when a run has begun here, or when a file lies here that a run would replace.
     pub fn has_run(&self) -> bool {
-        FILES.iter().any(|name| self.file(name).exists()) || self.has_foreign_settings()
+        self.has_files() || self.has_foreign_settings()
+    }
+
+    fn has_files(&self) -> bool {
+        FILES.iter().any(|name| self.file(name).exists())
     }
 
     /// True when a `latch.toml` lies here that no run wrote. One that a run wrote is the first of its files, and alone it is no run yet.
@@ -136,6 +140,10 @@ impl RunFolder {
     /// # Errors
     /// A fault naming the folder where one has.
     pub fn refuse_run(&self) -> Result<(), Fault> {
+        if !self.has_files() && self.has_foreign_settings() {
+            let problem = "a run writes its own file of this name, and this one is not from a run";
+            return Err(fault(self.file("latch.toml").display(), problem, "name another folder, or move this file"));
+        }
         if self.has_run() {
             let remedy = "go on with it by --resume, or name another folder";
             return Err(fault(self.path.display(), "this folder already holds a run", remedy));

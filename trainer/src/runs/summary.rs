@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::config::Valid;
 use crate::dataset::{Dataset, Example, Label, Labels, Task};
-use crate::shown::shown;
+use crate::shown::{for_shell, shown};
 
 /// Classes that are shown with their counts.
 const SHOWN: usize = 8;
@@ -40,9 +40,10 @@ pub(super) fn alike(classes: &[String]) -> Option<String> {
     names.sort_by_key(|name| plain(name));
     let (first, second) = names.windows(2).map(|pair| (pair[0], pair[1])).find(|(a, b)| plain(a) == plain(b))?;
     Some(format!(
-        "note: the classes {} and {} differ in case or spaces alone; --label-map '{first}={second}' makes one class of them",
+        "note: the classes {} and {} differ in case or spaces alone; --label-map {} makes one class of them",
         shown(first),
-        shown(second)
+        shown(second),
+        for_shell(&format!("{first}={second}"))
     ))
 }
 
@@ -104,7 +105,7 @@ mod tests {
     fn classes_that_differ_in_case_or_spaces_alone_are_named() {
         let alike = |names: &[&str]| alike(&names.iter().map(|name| name.to_string()).collect::<Vec<_>>());
         let said = alike(&["BILLING", "billing", "other"]).expect("two are alike");
-        assert!(said.contains("BILLING and billing") && said.contains("--label-map 'BILLING=billing'"), "{said}");
+        assert!(said.contains("BILLING and billing") && said.contains("--label-map BILLING=billing "), "{said}");
         assert!(alike(&["not spam", "NotSpam"]).is_some());
         assert_eq!(alike(&["ham", "spam", "Hamm"]), None);
     }

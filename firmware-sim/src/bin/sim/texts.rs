@@ -42,7 +42,7 @@ pub(crate) struct ColumnArguments {
     /// Column of the texts of --data, likewise
     #[arg(long, value_name = "NAME|NUMBER")]
     text_column: Option<String>,
-    /// Read a text of --data a line: a regular expression whose first group is the label; what it matches is taken off
+    /// Regular expression that finds the label in each line of --data, as its first group. The rest of the line is the text
     #[arg(long, value_name = "REGEX", conflicts_with_all = ["label_column", "text_column"])]
     label_pattern: Option<String>,
     /// Rename labels, as in ham=no,spam=yes; may be repeated. A label with a comma stands alone: 'Sales, EU=sales'

@@ -8,6 +8,7 @@ use super::label::{Label, Task};
 use super::{MAX_CLASSES, Place, quoted};
 use crate::composed::composed;
 use crate::error::{Fault, fault};
+use crate::shown::for_shell;
 
 /// The most characters of a class's name: what is longer is no label.
 pub const MAX_NAME: usize = 64;
@@ -41,13 +42,15 @@ impl Columns {
         *self == Self::default()
     }
 
-    /// Reads the value of `--label-map`: `ham=no,spam=yes`.
+    /// Reads the value of `--label-map`: `ham=no,spam=yes`. A single pair may have commas in its label and its class.
     ///
     /// # Errors
     /// A sentence that says how it is written.
     pub fn parse_map(text: &str) -> Result<BTreeMap<String, String>, String> {
         let mut map = BTreeMap::new();
-        for pair in text.split(',') {
+        let is_one = text.matches('=').count() == 1;
+        let pairs: Vec<&str> = if is_one { vec![text] } else { text.split(',').collect() };
+        for pair in pairs {
             let wrong = || format!("{pair:?} is not LABEL=CLASS; write for example ham=no,spam=yes");
             let (from, to) = pair.split_once('=').ok_or_else(wrong)?;
             let (from, to) = (composed(plain(from)).into_owned(), composed(plain(to)).into_owned());
@@ -231,7 +234,10 @@ impl Coder {
         fault(
             place,
             format!("the label {} is none of the known classes ({})", quoted(word), list(&self.names)),
-            format!("correct it, or read it as one of these, as with --label-map '{word}={first}'"),
+            format!(
+                "correct it, or read it as one of these, as with --label-map {}",
+                for_shell(&format!("{word}={first}"))
+            ),
         )
     }
 

@@ -317,7 +317,7 @@ mod tests {
                 message.contains("a.tsv:2: the label \"Ham\" is none of the known classes (spam, ham)"),
                 "{message}"
             );
-            assert!(message.contains("--label-map 'Ham=spam'"), "{message}");
+            assert!(message.contains("--label-map Ham=spam"), "{message}");
         }
     }
 

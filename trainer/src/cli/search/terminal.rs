@@ -8,6 +8,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::tables::{describe, images_table};
 use crate::cli::output::{accuracy, say};
+use crate::cli::repeat::options_of;
+use crate::config::RunConfig;
 use crate::dataset::Task;
 use crate::learning::training::{BatchProgress, Progress};
 use crate::metrics::EpochMetrics;
@@ -71,6 +73,10 @@ impl Progress for Terminal {
 }
 
 impl Observer for Terminal {
+    fn settings(&self, config: &RunConfig) -> Option<String> {
+        options_of(config, Some(config.train.units()))
+    }
+
     fn planned(&mut self, rounds: &[(usize, u64)]) {
         self.pace = Pace::new(rounds);
         self.began = Instant::now();

@@ -6,7 +6,10 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use super::kinds::{QuantizeArg, TaskArg};
-use crate::cli::args::{BudgetArgs, TokensArg, ValidArg, absolute, positive, seconds, valid_of};
+use crate::cli::args::{
+    BudgetArgs, TokensArg, ValidArg, absolute, batch, below_one, positive, rate, seconds, temperature, up_to_one,
+    valid_of,
+};
 use crate::cli::columns::ColumnArgs;
 use crate::config::{
     DistillConfig, Fold, MAX_EPOCHS, ModelConfig, QuantizeConfig, RunConfig, Teacher, TrainConfig, default_config,
@@ -62,10 +65,10 @@ pub struct Args {
     #[arg(long, default_value_t = default_config().epochs, value_parser = clap::value_parser!(u64).range(1..=MAX_EPOCHS))]
     epochs: u64,
     /// Texts in a batch
-    #[arg(long, default_value_t = default_config().batch, value_parser = positive)]
+    #[arg(long, default_value_t = default_config().batch, value_parser = batch)]
     batch: usize,
     /// Peak learning rate
-    #[arg(long, default_value_t = default_config().learning_rate)]
+    #[arg(long, default_value_t = default_config().learning_rate, value_parser = rate)]
     lr: f64,
     /// Random seed: the same seed gives the same bytes
     #[arg(long, default_value_t = default_config().seed)]
@@ -74,16 +77,16 @@ pub struct Args {
     #[arg(long, default_value_t = default_config().max_tokens, value_parser = positive)]
     max_tokens: usize,
     /// Clip the gradient to this global norm
-    #[arg(long, default_value_t = default_config().clip_norm)]
+    #[arg(long, default_value_t = default_config().clip_norm, value_parser = rate)]
     clip_norm: f64,
     /// Decoupled weight decay (AdamW); 0 disables it
-    #[arg(long, default_value_t = default_config().weight_decay)]
+    #[arg(long, default_value_t = default_config().weight_decay, value_parser = below_one)]
     weight_decay: f64,
     /// Label smoothing factor; 0 disables it
-    #[arg(long, default_value_t = default_config().label_smoothing)]
+    #[arg(long, default_value_t = default_config().label_smoothing, value_parser = below_one)]
     label_smoothing: f64,
     /// Decay of the exponential moving average of the weights, which is evaluated and exported; 0 disables it
-    #[arg(long, default_value_t = default_config().average)]
+    #[arg(long, default_value_t = default_config().average, value_parser = below_one)]
     average: f64,
     /// Stop after this many epochs without a lower validation loss (early stopping)
     #[arg(long, default_value_t = default_config().patience, value_parser = clap::value_parser!(u64).range(1..))]
@@ -93,10 +96,10 @@ pub struct Args {
     #[arg(long, value_name = "RUN,…", value_delimiter = ',')]
     pub(super) teacher: Vec<PathBuf>,
     /// Fraction of the loss that comes from the teachers' probabilities
-    #[arg(long, value_name = "SHARE", default_value_t = 0.5, requires = "teacher")]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.5, value_parser = up_to_one, requires = "teacher")]
     distill: f64,
     /// Softmax temperature of the distillation
-    #[arg(long, value_name = "T", default_value_t = 1.0, requires = "teacher")]
+    #[arg(long, value_name = "T", default_value_t = 1.0, value_parser = temperature, requires = "teacher")]
     distill_temperature: f64,
     /// Train without one of several equal parts of the training texts: 2/5 leaves out the second of five. The run can then teach that part without
     /// having seen it
@@ -109,7 +112,7 @@ pub struct Args {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=MAX_EPOCHS), requires = "quantize")]
     quantize_epochs: u64,
     /// Peak learning rate of quantization-aware training
-    #[arg(long, default_value_t = 1e-3, requires = "quantize")]
+    #[arg(long, default_value_t = 1e-3, value_parser = rate, requires = "quantize")]
     quantize_lr: f64,
     /// Folder of the run
     #[arg(long)]

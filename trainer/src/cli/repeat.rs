@@ -1,0 +1,66 @@
+//! The `latch.toml` of a run that no command line of `latch train` began: a trial of a search, a demo's.
+
+use std::ffi::OsString;
+
+use latch_engine::input::text::Tokens as Units;
+
+use super::train::{NOT_OF_A_RUN, command};
+use crate::config::{RunConfig, Valid};
+use crate::runs::folder::SETTINGS_HEADING;
+use crate::settings::Settings;
+
+/// The options of `latch train` that repeat a run, as a file; `None` where they say less than the configuration. `units` are those that were asked
+/// for, if any were.
+pub(super) fn options_of(config: &RunConfig, units: Option<Units>) -> Option<String> {
+    let RunConfig { train, data, columns, valid, .. } = config;
+    let mut line: Vec<OsString> = vec!["train".into(), "--out".into(), ".".into(), "--data".into(), data.into()];
+    let mut option = |name: &str, value: String| line.push(format!("--{name}={value}").into());
+    match valid {
+        Valid::Fraction(share) => option("valid", share.to_string()),
+        Valid::Path(path) => option("valid", path.to_str()?.to_owned()),
+    }
+    for (name, said) in [
+        ("label-column", &columns.label),
+        ("text-column", &columns.text),
+        ("label-pattern", &columns.pattern),
+        ("encoding", &columns.encoding),
+    ] {
+        if let Some(said) = said {
+            option(name, said.clone());
+        }
+    }
+    columns.map.iter().for_each(|(from, to)| option("label-map", format!("{from}={to}")));
+    if let Some(units) = units {
+        let name = match units {
+            Units::Words => "words",
+            Units::Syllables => "syllables",
+        };
+        option("tokens", name.to_owned());
+    }
+    if let Some(fold) = train.leave_out {
+        option("leave-out", format!("{}/{}", fold.number, fold.of));
+    }
+    option("task", train.task.name().to_owned());
+    option("model", train.model.to_string());
+    for (name, value) in [
+        ("epochs", train.epochs),
+        ("batch", train.batch as u64),
+        ("seed", train.seed),
+        ("max-tokens", train.max_tokens as u64),
+        ("patience", train.patience),
+    ] {
+        option(name, value.to_string());
+    }
+    for (name, value) in [
+        ("lr", train.learning_rate),
+        ("clip-norm", train.clip_norm),
+        ("weight-decay", train.weight_decay),
+        ("label-smoothing", train.label_smoothing),
+        ("average", train.average),
+    ] {
+        option(name, value.to_string());
+    }
+    let command = command();
+    let matches = command.clone().try_get_matches_from(line).ok()?;
+    Some(Settings::new(&command, &NOT_OF_A_RUN).resolved(SETTINGS_HEADING, &matches, &[]))
+}
