@@ -39,7 +39,7 @@ use crate::settings::{missing, plainly, with_file};
 
 /// Train a recurrent network on text, quantize it into one image, and run that image on a microcontroller, token by token.
 #[derive(Debug, Parser)]
-#[command(name = "latch", version, about, propagate_version = true)]
+#[command(name = "latch", version, propagate_version = true)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,

@@ -18,7 +18,7 @@ const BUILT_IN_EXAMPLES: usize = 10_000;
 /// The shares of the parts for training, validation and test.
 const FRACTIONS: [f64; 3] = [0.8, 0.1, 0.1];
 
-/// Put a data set into a folder, divided into three parts.
+/// Write a ready-made data set into a folder, divided into training, validation and test texts.
 ///
 /// Writes train.tsv.gz, valid.tsv.gz and test.tsv.gz (80, 10 and 10 percent). Each line is
 /// label<TAB>text; the label is negative or positive. No text is in two parts. The same seed gives the same files.

@@ -13,7 +13,7 @@ use crate::config::chain::Pooling;
 use crate::runs::folder::RunFolder;
 use crate::runs::imported::{Request, import};
 
-/// Turn a network that PyTorch or Keras trained into a run folder.
+/// Make a run folder from a network that PyTorch or Keras trained.
 ///
 /// The file is safetensors, in either layout that `latch export --format safetensors` writes; docs/frameworks.md has the names of the tensors.
 /// Training data is optional. With it the int8 image is calibrated on frequent words, and its provenance names the data.

@@ -14,7 +14,7 @@ use crate::error::{fault, reading};
 use crate::evaluate::{classes_of, open_image, read_image, state_for};
 use crate::predict::{judge, respond, sentence, trail};
 
-/// Answer texts: the class with its probability, or a number, and how the answer changes token by token. A tagging model answers every token.
+/// Print the answer to each text, a class with its probability or a number, and how it changes token by token. A tagging model answers every token.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     latch predict --image imdb.latch \"not a good film, but a great one\"\n  \

@@ -19,9 +19,9 @@ use latch_data::error::{EXIT_FAULT, exit_code};
 use latch_data::shown::shown_lines;
 use latch_emulator::toolchain::Missing;
 
-/// Runs a Latch image on a simulated part, on an emulated board, or on a board at the end of a serial line.
+/// Run a Latch image on a simulated part, on an emulated board, or on a board at the end of a serial line.
 #[derive(Debug, Parser)]
-#[command(name = "latch-sim", version, about, propagate_version = true)]
+#[command(name = "latch-sim", version, propagate_version = true)]
 #[command(after_help = "Examples:\n  \
     latch-sim run --image model.latch --board nrf52840 --text \"a wonderful film\"\n  \
     latch-sim device microbit --image model.latch --text \"a wonderful film\"\n  \

@@ -9,9 +9,9 @@ use crate::dataset::{MAX_CLASSES, Task};
 /// `--task`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum TaskArg {
-    /// One of two or more classes a text
+    /// One of two or more classes for each text
     Classify,
-    /// A number a text
+    /// A number for each text
     Regress,
     /// A class for each token
     Tag,

@@ -42,20 +42,15 @@ pub struct Args {
     #[command(flatten)]
     columns: ColumnArgs,
     /// What a label is: classify (a class for each text, 2 to 256 classes), regress (a number for each text), tag (a class for
-    /// each token, as {"tokens": ["…"], "labels": ["…"]} a line) or regress-each (a number for each token)
+    /// each token, one {"tokens": ["…"], "labels": ["…"]} per line) or regress-each (a number for each token)
     #[arg(long, value_enum, default_value = "classify", hide_possible_values = true)]
     task: TaskArg,
     /// Validation data: a path, or the fraction of --data to hold out [default: the folder's own, else 0.1]
     #[arg(long, value_hint = clap::ValueHint::AnyPath)]
     valid: Option<ValidArg>,
     /// The model, as its chain of layers [default: text 5000 > embedding 8 word_dropout=0.3 > lstm 32 > attention > dense].
-    /// Layers: lstm N, gru N (reset_before), rnn N (tanh, relu), dense N (relu, tanh, sigmoid), and one pooling: last,
-    /// mean, max or attention. Options stand behind their layer: dropout=, recurrent_dropout=; of the embedding:
-    /// word_dropout=, whole= (ids with whole rows, those that occur most), rare= (features of the other rows),
-    /// rare_bits=, quotient= (rows that these share); of the text: words= (count, useful), unknown= (row, skip,
-    /// hashed:ROWS or ending:ROWS, rows that unknown words share by their hash or that of their last three characters),
-    /// ngrams= (how many have a weight beside the network), longest=, ngram_texts= (that an n-gram must occur in),
-    /// ngram_bits=, ngram_dropout= (share of the texts that the network learns without them). docs/models.md has more
+    /// A number behind a layer is its size: lstm N, gru N, rnn N, dense N; then one pooling: last, mean, max or attention. Options stand behind
+    /// their layer, as in lstm 32 dropout=0.2. `latch layers` lists every layer with its options, and docs/models.md says more
     #[arg(long)]
     model: Option<ModelConfig>,
     /// What a token is
