@@ -24,6 +24,7 @@ pub mod report;
 pub mod search;
 pub mod tokens;
 pub mod train;
+mod unknown;
 mod waiting;
 
 use std::process::ExitCode;

@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::dataset::{Columns, Example, Labels, Reading, Task};
 use crate::error::{Fault, fault, open_file};
 use crate::metrics::{Reliability, area_under_roc, class_of, determination_of, mean_loss, reliability};
+use crate::unknown::{Counter, UnknownTokens};
 
 /// Memory for a stream of a model.
 pub fn state_for(model: &Model<'_>) -> AlignedBytes {
@@ -74,6 +75,8 @@ pub struct Evaluation {
     pub errors: Option<Errors>,
     /// Tokens that the network read.
     pub tokens: u64,
+    /// The tokens of the texts, and those among them that are none of the image's words.
+    pub unknown: UnknownTokens,
     /// Wall time of a token on one core: text in, state moved on; the evaluation's threads work side by side.
     pub ns_per_token: f64,
     /// Logits of an answer.
@@ -165,6 +168,7 @@ struct Evaluator<'e, 'a> {
     model: &'e Model<'a>,
     logits: Vec<f32>,
     labels: Vec<f32>,
+    unknown: Counter,
     tokens: u64,
     nanoseconds: u64,
 }
@@ -174,7 +178,14 @@ type Answers = (Vec<f32>, u32, u64);
 
 impl<'e, 'a> Evaluator<'e, 'a> {
     fn new(model: &'e Model<'a>) -> Self {
-        Evaluator { model, logits: Vec::new(), labels: Vec::new(), tokens: 0, nanoseconds: 0 }
+        Evaluator {
+            model,
+            logits: Vec::new(),
+            labels: Vec::new(),
+            unknown: Counter::default(),
+            tokens: 0,
+            nanoseconds: 0,
+        }
     }
 
     fn push<L: Labels>(&mut self, examples: &[Example<L>]) -> Result<()> {
@@ -188,6 +199,7 @@ impl<'e, 'a> Evaluator<'e, 'a> {
                 Ok(chunk.iter().map(|example| read(&mut session, example)).collect())
             })
             .collect::<Result<_>>()?;
+        self.unknown = std::mem::take(&mut self.unknown).merged(Counter::of_model(model, examples));
         self.labels.extend(examples.iter().flat_map(|example| example.label.numbers().into_owned()));
         for (logits, tokens, nanoseconds) in runs.into_iter().flatten() {
             self.logits.extend(logits);
@@ -198,7 +210,7 @@ impl<'e, 'a> Evaluator<'e, 'a> {
     }
 
     fn finish(self) -> Evaluation {
-        let Evaluator { model, logits, labels, tokens, nanoseconds } = self;
+        let Evaluator { model, logits, labels, unknown, tokens, nanoseconds } = self;
         let outputs = usize::from(model.outputs()).max(1);
         let n = labels.len();
         let mut evaluation = Evaluation {
@@ -210,6 +222,7 @@ impl<'e, 'a> Evaluator<'e, 'a> {
             confusion: Vec::new(),
             errors: None,
             tokens,
+            unknown: unknown.finish(),
             ns_per_token: nanoseconds as f64 / tokens.max(1) as f64,
             outputs,
             logits: Vec::new(),

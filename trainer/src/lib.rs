@@ -49,6 +49,7 @@ pub mod run_report;
 pub mod runs;
 pub mod search;
 pub mod settings;
+pub mod unknown;
 pub mod vocabulary;
 
 pub use latch_data::{composed, counted, dataset, error, files, shown};

@@ -9,6 +9,7 @@ use crate::composed::composed;
 use crate::counted::counted;
 use crate::metrics::{class_of, probabilities};
 use crate::shown::shown;
+use crate::unknown::unknown_of;
 
 /// What a model of two classes says of a text, and how that came about.
 #[derive(Debug, Serialize)]
@@ -23,6 +24,8 @@ pub struct Verdict {
     pub tokens: u32,
     /// Each token that the network read, and the probability of the second class after it.
     pub trail: Vec<(String, f32)>,
+    /// The tokens of the text that are none of the model's words, each once.
+    pub unknown: Vec<String>,
     /// The token after which the verdict was certain for the first time, where the image has thresholds for that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certain_after: Option<u32>,
@@ -37,6 +40,7 @@ pub struct Response {
     #[serde(skip_serializing_if = "Probabilities::is_empty")]
     probabilities: Probabilities,
     tokens: u32,
+    unknown: Vec<String>,
     /// Each token that the network read, and the answer after it.
     trail: Vec<(String, Said)>,
     #[serde(skip)]
@@ -90,8 +94,9 @@ impl Response {
         if self.each_step {
             return trail;
         }
+        let unknown = strange(&self.unknown);
         match &self.answer {
-            Said::Value(value) => format!("value {value:.4}, {}\n{trail}", read(self.tokens)),
+            Said::Value(value) => format!("value {value:.4}, {}{unknown}\n{trail}", read(self.tokens)),
             Said::Class(class) => {
                 let mut all: Vec<&(String, f64)> = self.probabilities.0.iter().collect();
                 all.sort_by(|a, b| b.1.total_cmp(&a.1));
@@ -99,7 +104,8 @@ impl Response {
                 let first: Vec<String> = all.iter().take(MOST_PROBABLE).map(named).collect();
                 let more =
                     if all.len() > first.len() { format!(", {} more", all.len() - first.len()) } else { String::new() };
-                format!("{}, probabilities {}{more}; {}\n{trail}", called(class), first.join(", "), read(self.tokens))
+                let read = read(self.tokens);
+                format!("{}, probabilities {}{more}; {read}{unknown}\n{trail}", called(class), first.join(", "))
             }
         }
     }
@@ -136,7 +142,8 @@ pub fn respond(session: &mut Session<'_, '_, '_>, classes: &[String], text: &str
     let last = logits(session);
     let probabilities = if kind == AnswerKind::Classes { named(classes, &last) } else { Probabilities(Vec::new()) };
     let each_step = session.model().answer().each_step;
-    Response { answer: said(&last), probabilities, tokens: session.tokens(), trail, each_step }
+    let unknown = unknown_of(session.model(), text);
+    Response { answer: said(&last), probabilities, tokens: session.tokens(), unknown, trail, each_step }
 }
 
 fn name_of(classes: &[String], class: usize) -> String {
@@ -166,20 +173,37 @@ pub fn judge(session: &mut Session<'_, '_, '_>, classes: &[String], text: &str) 
             (name_of(classes, 1), f64::from(session.probability())),
         ]),
         tokens: session.tokens(),
+        unknown: unknown_of(session.model(), text),
         trail,
         certain_after,
     }
 }
 
+/// Unknown tokens as a part of a sentence; nothing where all are known.
+fn strange(unknown: &[String]) -> String {
+    if unknown.is_empty() {
+        return String::new();
+    }
+    let mut named = unknown.iter().take(MOST_UNKNOWN).map(|token| shown(token)).collect::<Vec<_>>().join(", ");
+    if unknown.len() > MOST_UNKNOWN {
+        named += &format!(" and {} more", unknown.len() - MOST_UNKNOWN);
+    }
+    format!("; {} unknown: {named}", unknown.len())
+}
+
+/// Unknown tokens that are shown.
+const MOST_UNKNOWN: usize = 10;
+
 /// The verdict in words.
 pub fn sentence(verdict: &Verdict) -> String {
-    let Verdict { class, probability, probabilities, tokens, certain_after, .. } = verdict;
+    let Verdict { class, probability, probabilities, tokens, unknown, certain_after, .. } = verdict;
     let (class, second) = (called(class), probabilities.0.last().map_or(String::new(), |(name, _)| called(name)));
     let certain = certain_after.map_or(String::new(), |tokens| format!(", certain after {tokens}"));
     format!(
-        "{class}, probability {probability:.3} of {second}{} {}{certain}",
+        "{class}, probability {probability:.3} of {second}{} {}{certain}{}",
         if *tokens == 0 { ";" } else { "," },
-        read(*tokens)
+        read(*tokens),
+        strange(unknown)
     )
 }
 

@@ -6,5 +6,5 @@ pub mod folder;
 pub mod imported;
 pub mod lock;
 pub mod opened;
-mod summary;
+pub mod summary;
 pub mod writer;

@@ -63,7 +63,7 @@ pub fn begin(mut plan: Plan, units: Option<Units>, folder: &Path, observer: &mut
     refuse_options(&plan.base.train)?;
     let part = plan.budget.part()?;
     refuse(folder)?;
-    let Loaded { training, validation, valid_sha256, summary } = load(&mut plan.base)?;
+    let Loaded { training, validation, valid_sha256, summary, notes, .. } = load(&mut plan.base, &mut |_, _| {})?;
     plan.base.train.check("")?;
     plan.valid_sha256 = valid_sha256;
     let units = units.unwrap_or_else(|| units_of(training.iter().map(|example| example.text.as_str())));
@@ -80,6 +80,7 @@ pub fn begin(mut plan: Plan, units: Option<Units>, folder: &Path, observer: &mut
     write_atomically(&path, |out| Ok(writeln!(out, "{json}")?))?;
     made.keep();
     observer.note(&summary);
+    notes.iter().for_each(|note| observer.note(note));
     let outcome = Search::new(plan, folder, sizer, candidates, training, validation)?.run(observer);
     drop(lock);
     outcome
@@ -132,7 +133,7 @@ pub fn resume(folder: &Path, observer: &mut dyn Observer) -> Result<Outcome> {
     let lock = Lock::take(folder, "searching")?;
     plan.base.train.check(&format!("{}: ", path.display()))?;
     let mut base = plan.base.clone();
-    let Loaded { training, validation, valid_sha256, .. } = load(&mut base)?;
+    let Loaded { training, validation, valid_sha256, .. } = load(&mut base, &mut |_, _| {})?;
     if base.data_sha256 != plan.base.data_sha256
         || base.classes != plan.base.classes
         || valid_sha256 != plan.valid_sha256

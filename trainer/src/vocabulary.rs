@@ -17,11 +17,14 @@ use crate::config::{TrainConfig, Words};
 use crate::dataset::{Example, Labels, hex};
 use crate::error::fault;
 
+/// Something of each word. Every token of every text is looked up here, so that it hashes faster than the standard library's, with a seed of its own too.
+type ByWord<T> = HashMap<String, T, foldhash::fast::RandomState>;
+
 /// Words in the order of their ids, which is their byte order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Vocabulary {
     words: Vec<String>,
-    ids: HashMap<String, u32>,
+    ids: ByWord<u32>,
     /// What a word does that is not among them.
     pub unknown: Unknown,
     /// What a token is.
@@ -36,14 +39,20 @@ impl Vocabulary {
 
     /// The same with tokens of a kind.
     pub fn build_of<'t>(units: Units, texts: impl Iterator<Item = &'t str>, size: usize, unknown: Unknown) -> Self {
-        let words = ranked(units, texts).into_iter().take(size).map(|(_, word)| word).collect();
+        let texts: Vec<(&str, u32)> = texts.map(|text| (text, 0)).collect();
+        let ranked = ranked(units, &texts, &mut |_, _| {});
+        let words = ranked.into_iter().take(size).map(|ranked| ranked.word).collect();
         Vocabulary { units, ..Self::from_words(words, unknown) }
     }
 
     /// The vocabulary that a run's configuration takes of its training texts.
     pub fn of_run<L: Labels>(config: &TrainConfig, examples: &[Example<L>]) -> Self {
-        let ranked = rank(config.units(), config.model.words, examples);
-        let words = ranked.into_iter().take(config.model.vocab).map(|(_, word)| word).collect();
+        Self::of_ranked(config, &rank(config.units(), config.model.words, examples))
+    }
+
+    /// The same of the words of the training texts as [`rank`] puts them in order.
+    pub fn of_ranked(config: &TrainConfig, ranked: &[Ranked]) -> Self {
+        let words = ranked.iter().take(config.model.vocab).map(|ranked| ranked.word.clone()).collect();
         Vocabulary { units: config.units(), ..Self::from_words(words, config.unknown()) }
     }
 
@@ -72,6 +81,14 @@ impl Vocabulary {
         self.words.len() + self.unknown.rows() as usize
     }
 
+    /// Gives each token of a text, and whether it is one of the words.
+    pub fn each_token(&self, text: &str, each: &mut dyn FnMut(&[u8], bool)) {
+        for_each_token(self.units, text, |token| {
+            let is_known = std::str::from_utf8(token.bytes()).is_ok_and(|word| self.ids.contains_key(word));
+            each(token.bytes(), is_known);
+        });
+    }
+
     /// The ids of a text: what the engine's [`latch_engine::Session::push_bytes`] reads of it.
     pub fn ids(&self, text: &str) -> Vec<u32> {
         let mut ids = Vec::new();
@@ -83,6 +100,8 @@ impl Vocabulary {
             };
             ids.extend(id);
         });
+        // A large set of texts has most of its memory here.
+        ids.shrink_to_fit();
         ids
     }
 
@@ -123,40 +142,132 @@ impl Vocabulary {
 
 /// The units for texts: syllables where more than half of their letters are Hangul.
 pub fn units_of<'t>(texts: impl Iterator<Item = &'t str>) -> Units {
-    let (mut letters, mut hangul) = (0_u64, 0_u64);
-    for letter in texts.flat_map(str::chars).filter(|letter| letter.is_alphabetic()) {
-        letters += 1;
-        hangul += u64::from(matches!(letter, '가'..='힣' | 'ㄱ'..='ㆎ'));
-    }
+    let texts: Vec<&str> = texts.collect();
+    let count = |text: &&str| {
+        let letters = text.chars().filter(|letter| letter.is_alphabetic());
+        letters.fold((0_u64, 0_u64), |(letters, hangul), letter| {
+            (letters + 1, hangul + u64::from(matches!(letter, '가'..='힣' | 'ㄱ'..='ㆎ')))
+        })
+    };
+    let (letters, hangul) = texts.par_iter().map(count).reduce(|| (0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
     if 2 * hangul > letters { Units::Syllables } else { Units::Words }
 }
 
-/// The tokens of the texts with their number, the most frequent first; ties go to the smaller word.
-pub fn ranked<'t>(units: Units, texts: impl Iterator<Item = &'t str>) -> Vec<(u64, String)> {
-    let mut counts: HashMap<String, u64> = HashMap::new();
-    for text in texts {
-        for_each_token(units, text, |token| match std::str::from_utf8(token.bytes()) {
-            Ok(word) => match counts.get_mut(word) {
-                Some(count) => *count += 1,
-                None => {
-                    counts.insert(word.to_owned(), 1);
+/// A token of training texts, as [`rank`] puts it in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ranked {
+    /// The token.
+    pub word: String,
+    /// How often it occurs; by [`Words::Useful`] in how many texts.
+    pub count: u64,
+    /// How often it occurs.
+    pub tokens: u64,
+}
+
+/// What is counted of a token.
+#[derive(Clone, Debug, Default)]
+struct Count {
+    tokens: u64,
+    /// The texts that have it, by their class.
+    texts: Vec<u32>,
+    /// The last of these texts.
+    last: usize,
+}
+
+/// How far a count has come: texts, and all texts.
+pub type Watch<'w> = &'w mut dyn FnMut(u64, u64);
+
+/// Pieces in which texts are counted; after each it is said how far the count has come.
+const PIECES: usize = 16;
+
+/// The tokens of texts with what is counted of them, on all cores; texts by their class where `by_class` says so.
+fn counted(units: Units, texts: &[(&str, u32)], by_class: bool, watch: Watch<'_>) -> ByWord<Count> {
+    let count = |texts: &[(&str, u32)]| {
+        let mut counts: ByWord<Count> = ByWord::default();
+        for (number, &(text, class)) in texts.iter().enumerate() {
+            for_each_token(units, text, |token| {
+                let Ok(word) = std::str::from_utf8(token.bytes()) else { return unreachable_token() };
+                let class = by_class.then_some(class as usize);
+                if let Some(count) = counts.get_mut(word) {
+                    count.take(number, class);
+                } else {
+                    let mut count = Count { last: usize::MAX, ..Count::default() };
+                    count.take(number, class);
+                    counts.insert(word.to_owned(), count);
                 }
-            },
-            Err(_) => unreachable_token(),
-        });
+            });
+        }
+        counts
+    };
+    let merge = |mut a: ByWord<Count>, mut b: ByWord<Count>| {
+        if a.len() < b.len() {
+            std::mem::swap(&mut a, &mut b);
+        }
+        for (word, other) in b {
+            match a.get_mut(&word) {
+                Some(count) => count.merge(&other),
+                None => {
+                    a.insert(word, other);
+                }
+            }
+        }
+        a
+    };
+    let mut all = ByWord::default();
+    let (piece, mut done) = (texts.len().div_ceil(PIECES).max(1_024), 0);
+    for texts_of_piece in texts.chunks(piece) {
+        let share = texts_of_piece.len().div_ceil(rayon::current_num_threads()).max(64);
+        let counts = texts_of_piece.par_chunks(share).map(count).reduce(ByWord::default, merge);
+        all = merge(all, counts);
+        done += texts_of_piece.len();
+        watch(done as u64, texts.len() as u64);
     }
-    let mut ranked: Vec<(u64, String)> = counts.into_iter().map(|(word, count)| (count, word)).collect();
-    ranked.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+    all
+}
+
+impl Count {
+    /// Takes a token of a text by its number; the text counts once for its class, where there is one.
+    fn take(&mut self, text: usize, class: Option<usize>) {
+        self.tokens += 1;
+        if let Some(class) = class.filter(|_| self.last != text) {
+            self.last = text;
+            self.add(class, 1);
+        }
+    }
+
+    fn add(&mut self, class: usize, texts: u32) {
+        self.texts.resize(self.texts.len().max(class + 1), 0);
+        self.texts[class] += texts;
+    }
+
+    fn merge(&mut self, other: &Count) {
+        self.tokens += other.tokens;
+        other.texts.iter().enumerate().for_each(|(class, &texts)| self.add(class, texts));
+    }
+}
+
+/// The tokens of the texts with their number, the most frequent first; ties go to the smaller word.
+fn ranked(units: Units, texts: &[(&str, u32)], watch: Watch<'_>) -> Vec<Ranked> {
+    let counts = counted(units, texts, false, watch);
+    let mut ranked: Vec<Ranked> =
+        counts.into_iter().map(|(word, Count { tokens, .. })| Ranked { word, count: tokens, tokens }).collect();
+    ranked.par_sort_unstable_by(|a, b| b.count.cmp(&a.count).then_with(|| a.word.cmp(&b.word)));
     ranked
 }
 
-/// The words of training texts with a number of each, those first that a vocabulary takes first: by [`ranked`] or by [`ranked_by_use`].
-pub fn rank<L: Labels>(units: Units, words: Words, examples: &[Example<L>]) -> Vec<(u64, String)> {
+/// The words of training texts with a number of each, those first that a vocabulary takes first: by their number, ties by the smaller word, or by
+/// [`ranked_by_use`].
+pub fn rank<L: Labels>(units: Units, words: Words, examples: &[Example<L>]) -> Vec<Ranked> {
+    rank_watched(units, words, examples, &mut |_, _| {})
+}
+
+/// As [`rank`]; says how far it has come.
+pub fn rank_watched<L: Labels>(units: Units, words: Words, examples: &[Example<L>], watch: Watch<'_>) -> Vec<Ranked> {
+    let texts: Vec<(&str, u32)> =
+        examples.iter().map(|example| (example.text.as_str(), example.label.stratum())).collect();
     match words {
-        Words::Count => ranked(units, examples.iter().map(|example| example.text.as_str())),
-        Words::Useful => {
-            ranked_by_use(units, examples.iter().map(|example| (example.text.as_str(), example.label.stratum())))
-        }
+        Words::Count => ranked(units, &texts, watch),
+        Words::Useful => ranked_by_use(units, &texts, watch),
     }
 }
 
@@ -169,45 +280,32 @@ pub fn rank<L: Labels>(units: Units, words: Words, examples: &[Example<L>]) -> V
 ///
 /// with n the texts that have w, n_c those of class c among them, and N and N_c the same of all texts. What is in one text only comes behind all others.
 /// Ties go to the smaller word.
-pub fn ranked_by_use<'t>(units: Units, texts: impl Iterator<Item = (&'t str, u32)>) -> Vec<(u64, String)> {
+fn ranked_by_use(units: Units, texts: &[(&str, u32)], watch: Watch<'_>) -> Vec<Ranked> {
     let mut totals: Vec<u64> = Vec::new();
-    // The texts that have a word, by class, and the last of them.
-    let mut words: HashMap<String, (Vec<u64>, usize)> = HashMap::new();
-    for (number, (text, class)) in texts.enumerate() {
-        let class = class as usize;
-        totals.resize(totals.len().max(class + 1), 0);
-        totals[class] += 1;
-        for_each_token(units, text, |token| match std::str::from_utf8(token.bytes()) {
-            Ok(word) => {
-                if !words.contains_key(word) {
-                    words.insert(word.to_owned(), (Vec::new(), usize::MAX));
-                }
-                if let Some((counts, last)) = words.get_mut(word).filter(|(_, last)| *last != number) {
-                    counts.resize(counts.len().max(class + 1), 0);
-                    counts[class] += 1;
-                    *last = number;
-                }
-            }
-            Err(_) => unreachable_token(),
-        });
+    for &(_, class) in texts {
+        totals.resize(totals.len().max(class as usize + 1), 0);
+        totals[class as usize] += 1;
     }
+    let words = counted(units, texts, true, watch);
     let all: u64 = totals.iter().sum();
-    let use_of = |counts: &[u64]| {
-        let texts: u64 = counts.iter().sum();
+    let use_of = |counts: &[u32], texts: u64| {
         let share = |part: u64, whole: u64| ((part + 1) as f64 / (whole + 2) as f64).ln();
         let shift = |(class, &total): (usize, &u64)| {
-            let inside = counts.get(class).copied().unwrap_or(0);
+            let inside = counts.get(class).map_or(0, |&inside| u64::from(inside));
             (share(inside, total) - share(texts - inside, all - total)).abs()
         };
         texts as f64 * totals.iter().enumerate().map(shift).fold(0.0, f64::max)
     };
-    let mut ranked: Vec<(f64, u64, String)> =
-        words.into_iter().map(|(word, (counts, _))| (use_of(&counts), counts.iter().sum(), word)).collect();
-    ranked.sort_by(|a, b| {
-        let of_one = |texts: u64| texts < 2;
-        of_one(a.1).cmp(&of_one(b.1)).then(b.0.total_cmp(&a.0)).then_with(|| a.2.cmp(&b.2))
+    let useful = |(word, Count { tokens, texts, .. }): (String, Count)| {
+        let count = texts.iter().map(|&texts| u64::from(texts)).sum();
+        (use_of(&texts, count), Ranked { word, count, tokens })
+    };
+    let mut ranked: Vec<(f64, Ranked)> = words.into_iter().map(useful).collect();
+    ranked.par_sort_unstable_by(|(a_use, a), (b_use, b)| {
+        let of_one = |ranked: &Ranked| ranked.count < 2;
+        of_one(a).cmp(&of_one(b)).then(b_use.total_cmp(a_use)).then_with(|| a.word.cmp(&b.word))
     });
-    ranked.into_iter().map(|(_, texts, word)| (texts, word)).collect()
+    ranked.into_iter().map(|(_, ranked)| ranked).collect()
 }
 
 /// How often each of `rows` ids occurs.
@@ -274,8 +372,8 @@ mod tests {
             ("the film is fine but long", 1),
             ("the film is about a plot", 2),
         ];
-        let ranked = ranked_by_use(Units::Words, texts.into_iter());
-        let words: Vec<(u64, &str)> = ranked.iter().map(|(texts, word)| (*texts, word.as_str())).collect();
+        let ranked = ranked_by_use(Units::Words, &texts, &mut |_, _| {});
+        let words: Vec<(u64, &str)> = ranked.iter().map(|ranked| (ranked.count, ranked.word.as_str())).collect();
         assert_eq!(words[..2], [(2, "dull"), (2, "fine")]);
         assert_eq!(words.len(), 10);
         assert_eq!(words[6..].iter().map(|(texts, _)| *texts).collect::<Vec<_>>(), [1; 4]);
@@ -287,13 +385,30 @@ mod tests {
             (format!("{weak} {strong}"), class)
         };
         let texts: Vec<(String, u32)> = (0..400).map(text).collect();
-        let ranked = ranked_by_use(Units::Words, texts.iter().map(|(text, class)| (text.as_str(), *class)));
-        assert_eq!(ranked, [(40, "strong".to_owned()), (101, "weak".to_owned())]);
+        let texts: Vec<(&str, u32)> = texts.iter().map(|(text, class)| (text.as_str(), *class)).collect();
+        let ranked = ranked_by_use(Units::Words, &texts, &mut |_, _| {});
+        let expected = [("strong", 40), ("weak", 101)];
+        let expected = expected.map(|(word, count)| Ranked { word: word.to_owned(), count, tokens: count });
+        assert_eq!(ranked, expected);
     }
 
     #[test]
     fn unknown_words_are_left_out_where_they_are_to_be_skipped() {
         let vocabulary = Vocabulary::from_words(vec!["good".into(), "not".into()], Unknown::Skip);
         assert_eq!(vocabulary.ids("this is not really good."), [1, 0]);
+    }
+    #[test]
+    fn words_are_ranked_alike_on_one_thread_and_on_many() {
+        let text = |number: u32| Example { label: number % 3, text: format!("w{} w{} x", number % 97, number % 1_009) };
+        let texts: Vec<Example<u32>> = (0..5_000).map(text).collect();
+        let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        for words in [Words::Count, Words::Useful] {
+            let mut watched = Vec::new();
+            let [one, many] = [1, 3].map(|threads| pool(threads).install(|| rank(Units::Words, words, &texts)));
+            let again = rank_watched(Units::Words, words, &texts, &mut |done, all| watched.push((done, all)));
+            assert!(one == many && one == again);
+            assert_eq!(one.iter().map(|ranked| ranked.tokens).sum::<u64>(), 15_000);
+            assert_eq!(watched.last(), Some(&(5_000, 5_000)));
+        }
     }
 }

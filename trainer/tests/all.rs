@@ -8,6 +8,7 @@ mod budget;
 mod chains;
 mod command;
 mod config_file;
+mod data_files;
 mod frameworks;
 mod one_image;
 mod report;

@@ -225,7 +225,7 @@ fn a_kill_in_the_middle_of_a_write_leaves_a_partial_file_that_the_resumed_run_re
 fn a_run_that_was_stopped_between_its_first_two_files_resumes() {
     let place = Place::with_run();
     fs::create_dir(place.file("stopped")).unwrap();
-    for first in ["latch.toml", "config.json"] {
+    for first in ["data.json", "latch.toml", "config.json"] {
         fs::copy(place.file("run").join(first), place.file("stopped").join(first)).unwrap();
     }
     resume(&place, "stopped");
@@ -326,7 +326,7 @@ fn a_run_goes_on_from_any_folder() {
     place.train("whole", &[]);
     fs::create_dir(place.file("elsewhere")).unwrap();
     fs::create_dir(place.file("stopped")).unwrap();
-    for first in ["latch.toml", "config.json"] {
+    for first in ["data.json", "latch.toml", "config.json"] {
         fs::copy(place.file("whole").join(first), place.file("stopped").join(first)).unwrap();
     }
     succeed(place.latch(["train", "--resume", "--out", "../stopped"]).current_dir(place.file("elsewhere")));

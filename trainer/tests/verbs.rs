@@ -72,7 +72,7 @@ fn train_answers_with_one_line_of_json() {
     let place = Place::with_data(200);
     let answer = place.train("run", &["--json"]);
     let line = answer.json();
-    assert_eq!(keys(&line), ["best_valid_accuracy", "epochs", "run", "seconds", "tokens_per_s"]);
+    assert_eq!(keys(&line), ["best_valid_accuracy", "data", "epochs", "run", "seconds", "tokens_per_s"]);
     assert_eq!((line["epochs"].as_u64(), line["run"].as_str()), (Some(2), Some("run")));
     let accuracy = line["best_valid_accuracy"].as_f64().unwrap();
     assert!((0.0..=1.0).contains(&accuracy) && line["tokens_per_s"].as_f64() > Some(0.0), "{line}");
@@ -97,7 +97,7 @@ fn export_eval_and_inspect_answer_with_one_line_of_json_and_agree() {
         let image = format!("{precision}.latch");
         assert_eq!(
             keys(&exported),
-            ["accuracy", "agreement", "image_bytes", "path", "precision", "state_bytes", "temperature"]
+            ["accuracy", "agreement", "image_bytes", "path", "precision", "state_bytes", "temperature", "unknown"]
         );
         assert_eq!((exported["path"].as_str(), exported["precision"].as_str()), (Some(&*image), Some(precision)));
         assert_eq!(exported["image_bytes"].as_u64(), Some(place.read(&image).len() as u64));
@@ -531,14 +531,14 @@ fn predict_judges_its_argument() {
         "the story was not dull but gripping .",
     ]));
     let line = answer.json();
-    assert_eq!(keys(&line), ["class", "probabilities", "probability", "tokens", "trail"]);
+    assert_eq!(keys(&line), ["class", "probabilities", "probability", "tokens", "trail", "unknown"]);
     let trail = line["trail"].as_array().unwrap();
     assert_eq!((trail.len() as u64, line["tokens"].as_u64()), (8, Some(8)), "{line}");
     assert_eq!(trail[7][1], line["probability"]);
     let text =
         succeed(&mut place.latch(["predict", "--image", "int8.latch", "the story was not dull but gripping ."])).stdout;
     assert!(text.starts_with("positive, ") || text.starts_with("negative, "), "{text}");
-    assert!(text.contains(" 8 tokens\n") && text.contains("gripping "), "{text}");
+    assert!(text.contains(" 8 tokens; 3 unknown: story, dull, gripping\n") && text.contains("gripping "), "{text}");
 }
 
 #[test]
@@ -609,7 +609,8 @@ fn a_reader_that_goes_away_ends_no_verb_with_an_error() {
         drop(output);
         let mut errors = String::new();
         child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
-        assert!(child.wait().unwrap().success() && errors.is_empty(), "{args:?}: {errors}");
+        let is_warning = |line: &str| line.starts_with("warning: ");
+        assert!(child.wait().unwrap().success() && errors.lines().all(is_warning), "{args:?}: {errors}");
         feeder.join().unwrap();
     }
     // The work was done all the same.
@@ -655,9 +656,10 @@ fn an_epoch_is_a_plain_line_where_no_terminal_listens() {
     let place = Place::with_data(200);
     let answer = place.train("run", &[]);
     let lines: Vec<&str> = answer.stdout.lines().collect();
-    assert_eq!(lines.len(), 4, "{answer:?}");
+    assert_eq!(lines.len(), 5, "{answer:?}");
     assert!(lines[0].starts_with("read 160 texts, 2 classes (negative 80, positive 80)"), "{answer:?}");
-    let lines = &lines[1..];
+    assert!(lines[1].starts_with("unknown tokens: ") && lines[1].contains(" of validation"), "{answer:?}");
+    let lines = &lines[2..];
     assert!(
         lines[0].starts_with("epoch  1/2  train loss 0.") && lines[1].starts_with("epoch  2/2  train loss 0."),
         "{answer:?}"
@@ -665,8 +667,9 @@ fn an_epoch_is_a_plain_line_where_no_terminal_listens() {
     assert!(lines[2].starts_with("best epoch ") && lines[2].ends_with("; run in run"), "{answer:?}");
     // No escape sequences, no bars, nothing else but that two epochs were too few.
     assert!(!answer.stdout.contains(['\u{1b}', '\r']), "{answer:?}");
-    let warned = "warning: the validation loss of 0.";
-    assert!(answer.stderr.starts_with(warned) && answer.stderr.lines().count() == 1, "{answer:?}");
+    let warnings: Vec<&str> = answer.stderr.lines().collect();
+    assert!(warnings[0].contains("of the tokens of the validation texts are unknown"), "{answer:?}");
+    assert!(warnings[1].starts_with("warning: the validation loss of 0.") && warnings.len() == 2, "{answer:?}");
 }
 
 #[test]
@@ -797,7 +800,7 @@ fn a_folder_with_a_validation_part_trains_with_it_and_the_training_data_is_no_va
     assert!(said.contains("; 32 train, 4 validation from "), "{said}");
     let share =
         succeed(place.latch(["train", "--data", "data", "--valid", "0.25", "--out", "share"]).args(model)).stdout;
-    assert!(share.contains("; 24 train, 8 validation\n"), "{share}");
+    assert!(share.contains("; 24 train, 8 validation, 4 test; "), "{share}");
     std::fs::copy(place.file("data/train.tsv.gz"), place.file("copy.tsv.gz")).unwrap();
     for valid in ["data/train.tsv.gz", "data/../data/train.tsv.gz", "copy.tsv.gz"] {
         let train = ["train", "--data", "data", "--valid", valid, "--out", "same"];

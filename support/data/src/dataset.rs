@@ -6,15 +6,15 @@
 //!
 //! | path | what it holds |
 //! | --- | --- |
-//! | a folder with a folder a class | one text a file, `*.txt`, in the order of their names; of `pos/` and `neg/` (or `positive/` and `negative/`) the negative ones first |
-//! | a folder with a file a class | `*.txt`, one text a line; licences and the like are left out, and named |
+//! | a folder with a folder for each class | one text in each file, `*.txt`, in the order of their names; of `pos/` and `neg/` (or `positive/` and `negative/`) the negative ones first |
+//! | a folder with a file for each class | `*.txt`, one text on each line; licences and the like are left out, and named |
 //! | a folder with `train/` and `test/` | two such folders, as published for the IMDb set; the [`Part`] picks one; `unsup/` is ignored |
 //! | a folder with `train.tsv.gz`, … | one file a part in any format below, as `latch data` writes them; the [`Part`] picks one. Two files for one part are a fault |
 //! | `.tsv` | `label<TAB>text` or `text<TAB>label`, one example a line; or a table with a header |
 //! | `.csv` | a table: a column of labels and a column of texts, found by their names, by `--label-column` and `--text-column`, or by their content |
 //! | `.jsonl`, `.ndjson`, `.json` | `{"label": "…", "text": "…"}`, one object a line, or all in one list |
 //! | any other name | what the content says |
-//! | any file, with [`Columns::pattern`] | a text a line, of which a regular expression tells the label |
+//! | any file, with [`Columns::pattern`] | one text on each line, of which a regular expression tells the label |
 //! | any of these with `.gz` | the same, compressed |
 //!
 //! A label is a word. The classes of a [`Task`] are collected from the labels and sorted, by their numbers where all are numbers and else by their

@@ -13,6 +13,7 @@ use self::plot::Plot;
 use super::columns::ColumnArgs;
 use super::export::words::early_words;
 use super::output::{answer, print_json};
+use super::unknown::warn_of;
 use crate::counted::counted;
 use crate::dataset::{self, Dataset, Label, Part};
 use crate::early::{self, EarlyReport};
@@ -22,6 +23,7 @@ use crate::metrics::BINS;
 use crate::report::table;
 use crate::runs::folder::RunFolder;
 use crate::shown::shown;
+use crate::unknown::UnknownTokens;
 
 /// Evaluate an image on labelled texts: accuracy, log loss, calibration, confusion and ROC AUC, or the errors of numbers; time per token.
 #[derive(Debug, clap::Args)]
@@ -62,6 +64,7 @@ struct Line<'a> {
     state_bytes: usize,
     ns_per_token: f64,
     tokens: u64,
+    unknown: &'a UnknownTokens,
     #[serde(skip_serializing_if = "Option::is_none")]
     early: Option<EarlyReport>,
 }
@@ -126,6 +129,7 @@ pub fn run(args: Args) -> Result<()> {
         model.backend().name()
     )?;
     judgement(&mut text, &result, classes)?;
+    writeln!(text, "unknown       {}", result.unknown.words())?;
     writeln!(text, "time          {:.0} ns per token, tokenizer included", result.ns_per_token)?;
     writeln!(text, "image         {} bytes, {} bytes of RAM a stream", image.len(), model.state_bytes())?;
     if let Some(early) = &early {
@@ -135,6 +139,7 @@ pub fn run(args: Args) -> Result<()> {
         write!(text, "\n{}", confusion(&result.confusion, classes))?;
     }
     answer(args.json, format_args!("{}", text.trim_end()))?;
+    warn_of(&result.unknown);
     if args.json {
         let judgement = match result.errors {
             Some(errors) => Judgement::Values(errors),
@@ -156,6 +161,7 @@ pub fn run(args: Args) -> Result<()> {
             state_bytes: model.state_bytes(),
             ns_per_token: result.ns_per_token,
             tokens: result.tokens,
+            unknown: &result.unknown,
             early,
         })?;
     }

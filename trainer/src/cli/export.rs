@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::args::{parse_bytes, parse_share};
 use super::columns::ColumnArgs;
 use super::output::{answer, print_json, say};
+use super::unknown::Unknown;
 use crate::config::Storage;
 use crate::counted::counted;
 use crate::early::EarlyReport;
@@ -21,6 +22,7 @@ use crate::export::Trained;
 use crate::export::judged::{Exported, Options, export};
 use crate::files::write_atomically;
 use crate::runs::folder::RunFolder;
+use crate::unknown::UnknownByPart;
 
 /// Write a run's best network as an image, or as safetensors for PyTorch or Keras.
 ///
@@ -102,6 +104,7 @@ struct Line<'a> {
     /// Words whose rows of the embedding lost more than half of a value.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     clipped: Vec<&'a str>,
+    unknown: Unknown<'a>,
     /// The part of the training examples' tokens that are folded ids.
     #[serde(skip_serializing_if = "Option::is_none")]
     folded_share: Option<f64>,
@@ -137,11 +140,11 @@ pub fn run(args: Args) -> Result<()> {
             say(args.json, format_args!("calibration.json is not kept in the run: {error:#}"));
         }
     }
-    report(&args, &exported)
+    report(&args, &exported, folder.facts()?.map(|facts| facts.unknown).as_ref())
 }
 
-/// Prints what came of an export.
-fn report(args: &Args, exported: &Exported) -> Result<()> {
+/// Prints what came of an export; `parts` are the unknown tokens of the run's data.
+fn report(args: &Args, exported: &Exported, parts: Option<&UnknownByPart>) -> Result<()> {
     let json = args.json;
     for (storage, reason) in &exported.missing {
         say(json, format_args!("no {} in this table: {reason:#}", storage.name()));
@@ -155,19 +158,7 @@ fn report(args: &Args, exported: &Exported) -> Result<()> {
         answer(json, format_args!("{text}"))?;
     }
     if let Some((counts, texts)) = &exported.saturation {
-        answer(
-            json,
-            format_args!(
-                "saturated on {texts} training texts: {}embedding weights {}\n",
-                // Of LSTM layers alone is it known.
-                if counts.gates.total == 0 {
-                    String::new()
-                } else {
-                    format!("gates {}, cells {}, hidden states {}; ", counts.gates, counts.cells, counts.hidden)
-                },
-                counts.embedding
-            ),
-        )?;
+        answer(json, format_args!("{}", words::saturated(counts, *texts)))?;
     }
     if let Some(text) = words::clipped(&exported.clipped) {
         answer(json, format_args!("{text}"))?;
@@ -176,6 +167,7 @@ fn report(args: &Args, exported: &Exported) -> Result<()> {
         answer(json, format_args!("{text}"))?;
     }
     let chosen = exported.chosen();
+    let unknown = Unknown::say(json, parts, args.data.as_ref().map(|_| &chosen.evaluation.unknown))?;
     let (storage, bytes) = (chosen.made.storage.name(), chosen.made.bytes.len());
     answer(json, format_args!("{}", exported.layout))?;
     answer(json, format_args!("wrote {} ({storage}, {bytes} bytes)", args.out.display()))?;
@@ -192,6 +184,7 @@ fn report(args: &Args, exported: &Exported) -> Result<()> {
             early: exported.findings.early.as_ref().map(|early| early.report),
             clipped: exported.clipped.iter().map(|(word, _)| word.as_str()).collect(),
             folded: exported.folded.as_ref().map(|folded| folded.ids),
+            unknown,
             folded_share: exported.folded.as_ref().and_then(|folded| folded.share),
         })?;
     }

@@ -16,6 +16,7 @@ use super::{interrupt, search};
 use crate::learning::training::Outcome;
 use crate::runs::begin::{begin, resume};
 use crate::runs::folder::{RunFolder, SETTINGS_HEADING};
+use crate::runs::summary::Facts;
 use crate::search::has_search;
 use crate::settings::Settings;
 
@@ -27,6 +28,9 @@ struct Line<'a> {
     quantized_valid_accuracy: Option<f64>,
     tokens_per_s: f64,
     seconds: f64,
+    /// The texts and words of the data, and the tokens that are unknown by part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Facts>,
     run: &'a str,
 }
 
@@ -111,6 +115,7 @@ fn report(outcome: &Outcome, folder: &RunFolder, json: bool) -> Result<()> {
             quantized_valid_accuracy: outcome.quantized.map(|quantized| quantized.valid_accuracy),
             tokens_per_s: outcome.tokens_per_second,
             seconds: outcome.elapsed.as_secs_f64(),
+            data: folder.facts()?,
             run: &folder.path().display().to_string(),
         })?;
     }

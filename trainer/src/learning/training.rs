@@ -48,6 +48,12 @@ pub trait Progress {
     fn epoch(&mut self, metrics: &EpochMetrics, elapsed: Duration, best: bool);
     /// Something else is known that a reader may want to know.
     fn note(&mut self, _text: &str) {}
+    /// Something is wrong, and the work goes on.
+    fn warn(&mut self, text: &str) {
+        self.note(&format!("warning: {text}"));
+    }
+    /// The texts are prepared: `what` is done, and of `all` of it so much; of nothing where it is not known how much there is.
+    fn preparing(&mut self, _what: &str, _done: u64, _all: u64) {}
 }
 
 /// Where a run stands after a batch.

@@ -1,21 +1,24 @@
 //! How a run begins, and how it goes on after it was stopped.
 
+use std::path::Path;
+
 use anyhow::Result;
 use latch_engine::input::text::Tokens as Units;
 
 use super::checkpoint::Checkpoint;
 use super::folder::RunFolder;
 use super::opened::{Loaded, Opened, load};
-use super::summary;
+use super::summary::{self, Facts};
 use super::writer::RunWriter;
 use crate::config::RunConfig;
-use crate::dataset::memory_limit;
+use crate::dataset::{Dataset, Example, Label, Part, Reading, has_part, memory_limit};
 use crate::distillation::teach;
 use crate::error::{Fault, fault};
 use crate::learning::sequences::{Sequences, Texts, fit_ngrams, read};
 use crate::learning::training::{Job, Outcome, Progress, train, uselessness};
 use crate::metrics::judge;
-use crate::vocabulary::{Vocabulary, units_of};
+use crate::unknown::{UnknownByPart, UnknownTokens};
+use crate::vocabulary::{Ranked, Vocabulary, rank_watched, units_of};
 
 /// Begins a run in a folder that has none, and trains it. The digest of the data and the units are filled in here: syllables or words as the training
 /// texts have them where `units` is `None`.
@@ -31,23 +34,35 @@ pub fn begin(
 ) -> Result<Outcome> {
     config.train.check("")?;
     folder.refuse_run()?;
-    let Loaded { training, validation, valid_sha256, summary } = load(&mut config)?;
+    let read = &mut |done, all| progress.preparing("reading the texts", done, all);
+    let Loaded { training, validation, valid_sha256, summary, notes, facts } = load(&mut config, read)?;
     // What the number of classes decides.
     config.train.check("")?;
     let units = units.unwrap_or_else(|| units_of(training.iter().map(|example| example.text.as_str())));
     config.train.syllables = units == Units::Syllables;
-    let vocabulary = Vocabulary::of_run(&config.train, &training);
+    let counted = &mut |done, all| progress.preparing("counting the words", done, all);
+    let ranked = rank_watched(config.train.units(), config.train.model.words, &training, counted);
+    let vocabulary = Vocabulary::of_ranked(&config.train, &ranked);
     vocabulary.check(&config.data, "--model text")?;
     check_tiers(&config, &vocabulary)?;
     check_memory(&config, &vocabulary)?;
+    let (facts, of_test) = known(&config, facts, &ranked, &vocabulary, (&training, &validation));
+    drop(ranked);
     let targets = teach(&config, &training, &validation)?;
     // Reading the data took time, in which another run may have begun.
     let writer = folder.claim()?;
-    progress.note(&summary);
-    if let Some(alike) = summary::alike(&config.classes) {
-        progress.note(&alike);
+    let things = if units == Units::Words { "words" } else { "tokens" };
+    progress.note(&(summary + &facts.words(things)));
+    notes.iter().chain(&of_test).for_each(|note| progress.note(note));
+    if let Some(unknown) = facts.unknown.words() {
+        progress.note(&unknown);
     }
-    let outcome = writer.write_config(&config, valid_sha256).and_then(|()| {
+    if let Some(warning) = facts.unknown.warning() {
+        progress.warn(&warning);
+    }
+    // Before the configuration, with which there is a run: resuming does without these numbers.
+    let began = writer.write_facts(&facts).and_then(|()| writer.write_config(&config, valid_sha256));
+    let outcome = began.and_then(|()| {
         writer.write_vocabulary(&vocabulary)?;
         if let Some(targets) = &targets {
             writer.write_targets(targets)?;
@@ -64,6 +79,35 @@ pub fn begin(
         let _ = writer.remove_beginning();
     }
     outcome
+}
+
+/// What the words of a run are to its parts, and notes on a test part beside them, which nothing but this reads.
+fn known(
+    config: &RunConfig,
+    facts: Facts,
+    ranked: &[Ranked],
+    vocabulary: &Vocabulary,
+    (training, validation): (&[Example<Label>], &[Example<Label>]),
+) -> (Facts, Vec<String>) {
+    let mut unknown = UnknownByPart {
+        training: UnknownTokens::left_over(ranked, vocabulary.words().len()),
+        validation: UnknownTokens::of(vocabulary, validation),
+        test: None,
+    };
+    let (mut test, mut notes) = (None, Vec::new());
+    if has_part(&config.data, Part::Test) && config.data != Path::new("") {
+        let reading = Reading::of(config.train.task).among(&config.classes).within(config.columns.clone());
+        // The test part decides nothing here; an evaluation refuses what is wrong with it.
+        match Dataset::<Label>::load_for(&config.data, Part::Test, &reading) {
+            Ok(data) => {
+                unknown.test = Some(UnknownTokens::of(vocabulary, &data.examples));
+                test = Some(data.examples.len());
+                notes.extend(summary::shared(training, "test", &data.examples));
+            }
+            Err(error) => notes.push(format!("note: the test part is left out: {error:#}")),
+        }
+    }
+    (Facts { words: ranked.len(), kept: vocabulary.words().len(), unknown, test, ..facts }, notes)
 }
 
 /// Checks that an embedding in tiers has rows beyond its whole ones.
@@ -130,7 +174,7 @@ pub fn resume(folder: &RunFolder, progress: &mut dyn Progress) -> Result<Outcome
         .into());
     }
     let writer = folder.hold()?;
-    let mut opened = Opened::read(folder)?;
+    let mut opened = Opened::read_watched(folder, &mut |done, all| progress.preparing("reading the texts", done, all))?;
     mend(&writer, &mut opened)?;
     let checkpoint = folder.checkpoint()?;
     if let Some(checkpoint) = folder.quantized_checkpoint()? {
@@ -175,6 +219,7 @@ fn go(
     progress: &mut dyn Progress,
 ) -> Result<Outcome> {
     let Opened { config, vocabulary, occurrences, ngrams, targets, training, validation } = opened;
+    progress.preparing("looking up the words", 0, 0);
     let texts = Texts { training: &training, validation: &validation };
     let mut read = read(&config.train, &vocabulary, ngrams.as_ref(), texts);
     drop((training, validation));

@@ -6,6 +6,7 @@
 //! | `latch.toml` | the options of `latch train`, for `--config` of another run; nothing here reads it |
 //! | `vocabulary.txt` | the words in the order of their ids, one a line |
 //! | `occurrences` | how often each id occurs in the training texts, with the digest of the vocabulary |
+//! | `data.json` | what the data has, in numbers: texts, words, unknown tokens |
 //! | `ngrams` | the n-grams beside the network, where there are some |
 //! | `teachers` | what the teachers say of the training texts, where there are some |
 //! | `metrics.jsonl` | an epoch a line; equal in two runs of one seed |
@@ -27,6 +28,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::checkpoint::{Best, BestQuantized, Checkpoint};
+use super::summary::Facts;
 use crate::config::{RunConfig, TrainConfig};
 use crate::error::{Fault, LARGEST_FILE, fault, read_bytes, read_string, reading};
 use crate::files::{Staged, stage};
@@ -45,10 +47,11 @@ pub const SETTINGS_HEADING: &str =
     "`latch train --config latch.toml --out FOLDER` repeats this run into another folder.";
 
 /// The files of a run, besides `latch.toml`.
-const FILES: [&str; 13] = [
+const FILES: [&str; 14] = [
     "config.json",
     "vocabulary.txt",
     "occurrences",
+    "data.json",
     "teachers",
     "ngrams",
     "metrics.jsonl",
@@ -200,6 +203,22 @@ impl RunFolder {
     /// A fault when the file is damaged.
     pub fn occurrences(&self) -> Result<Option<Occurrences>> {
         self.read_coded("occurrences")
+    }
+
+    /// Reads what the data has, in numbers; `None` where the run does not keep it.
+    ///
+    /// # Errors
+    /// A fault when the file is damaged.
+    pub fn facts(&self) -> Result<Option<Facts>> {
+        let path = self.file("data.json");
+        if !path.exists() {
+            return Ok(None);
+        }
+        let damaged = |error: serde_json::Error| {
+            let remedy = "remove it: nothing but a report of these numbers needs it";
+            fault(path.display(), format!("the file is damaged ({error})"), remedy)
+        };
+        Ok(Some(serde_json::from_str(&read_text(&path)?).map_err(damaged)?))
     }
 
     /// Reads the n-grams; `None` where the run has none.

@@ -72,7 +72,7 @@ pub fn import(folder: &RunFolder, request: &Request<'_>) -> Result<Arrived> {
     let Received { network, vocabulary, answers, layout, unread, strange } = received;
     let mut config = configuration(request, &network, &vocabulary, answers, &bytes);
     config.train.check(&format!("{}: ", request.file.display()))?;
-    let Loaded { training, validation, valid_sha256, .. } = load(&mut config)?;
+    let Loaded { training, validation, valid_sha256, .. } = load(&mut config, &mut |_, _| {})?;
     let (task, outputs) = (config.train.task, network.config().outputs);
     if task.outputs() != outputs {
         let problem = format!(

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::folder::RunFolder;
-use super::summary;
+use super::summary::{self, Facts};
 use crate::config::{RunConfig, Valid};
-use crate::dataset::{Dataset, Example, Label, Part, Reading, locate};
+use crate::dataset::{Dataset, Example, Label, Part, Reading, Watch, locate};
 use crate::error::{Fault, fault};
 use crate::learning::sequences::Targets;
 use crate::network::Network;
@@ -42,10 +42,18 @@ impl Opened {
     /// # Errors
     /// A fault that names the file that is missing, damaged or another one.
     pub fn read(folder: &RunFolder) -> Result<Self> {
+        Self::read_watched(folder, &mut |_, _| {})
+    }
+
+    /// As [`Opened::read`]; says how far it has come with the data.
+    ///
+    /// # Errors
+    /// As [`Opened::read`].
+    pub fn read_watched(folder: &RunFolder, watch: Watch<'_>) -> Result<Self> {
         let began = folder.config()?;
         began.train.check(&format!("{}: ", folder.file("config.json").display()))?;
         let mut config = began.clone();
-        let Loaded { training, validation, valid_sha256, .. } = load(&mut config)
+        let Loaded { training, validation, valid_sha256, .. } = load(&mut config, watch)
             .map_err(|error| error.context("the run's data is needed again; where it has moved, put it back"))?;
         let changed = |path: &Path| {
             let problem = "the data is not what the run began with: its SHA-256 differs";
@@ -131,18 +139,23 @@ pub struct Loaded {
     pub valid_sha256: Option<String>,
     /// What was read, in one line.
     pub summary: String,
+    /// What a person may want to know of it, a line each.
+    pub notes: Vec<String>,
+    /// The same in numbers; without those of the words.
+    pub facts: Facts,
 }
 
 /// Reads the data of a run. Its digest and its classes go into the configuration.
 ///
 /// # Errors
 /// A fault when the data cannot be used, or is its own validation part.
-pub fn load(config: &mut RunConfig) -> Result<Loaded> {
+pub fn load(config: &mut RunConfig, watch: Watch<'_>) -> Result<Loaded> {
     let task = config.train.task;
     if config.imported.is_some() && config.data.as_os_str().is_empty() {
         config.train.task = task.with_classes(task.classes().max(2));
-        let (training, validation) = (Vec::new(), Vec::new());
-        return Ok(Loaded { training, validation, valid_sha256: None, summary: String::new() });
+        let (training, validation, notes) = (Vec::new(), Vec::new(), Vec::new());
+        let (summary, facts) = (String::new(), Facts::default());
+        return Ok(Loaded { training, validation, valid_sha256: None, summary, notes, facts });
     }
     let reading = Reading::of(task).within(config.columns.clone());
     // A network comes with its classes, where its file names them.
@@ -150,8 +163,17 @@ pub fn load(config: &mut RunConfig) -> Result<Loaded> {
     if let Valid::Path(valid) = &config.valid {
         refuse_same_file(&config.data, valid)?;
     }
-    let mut data = Dataset::load_for(&config.data, Part::Train, &reading)?;
-    let read = summary::of(&data, task);
+    let mut data = Dataset::load_watched(&config.data, Part::Train, &reading, watch)?;
+    let repeated = data.repeated();
+    let read = summary::of(&data, task, &repeated);
+    let mut notes: Vec<String> = summary::disputed(&data, &repeated).into_iter().collect();
+    notes.extend(summary::mixed(&data.classes).into_iter().chain(summary::alike(&data.classes)));
+    let facts = Facts {
+        texts: data.examples.len(),
+        duplicates: repeated.copies,
+        disputed: repeated.disputed,
+        ..Facts::default()
+    };
     // A fault of the split is one of this file.
     data.name = config.data.display().to_string();
     config.classes = data.classes.clone();
@@ -172,11 +194,11 @@ pub fn load(config: &mut RunConfig) -> Result<Loaded> {
         }
     };
     let training = left(training, config)?;
-    let mut summary = read + &summary::parts(training.len(), validation.len(), &config.valid);
-    if let Some(shared) = summary::shared(&training, &validation) {
-        summary = summary + "\n" + &shared;
-    }
-    Ok(Loaded { training, validation, valid_sha256, summary })
+    let summary = read + &summary::parts(training.len(), validation.len(), &config.valid);
+    notes.extend(summary::lacking(&config.classes, &training, &validation));
+    notes.extend(summary::shared(&training, "validation", &validation));
+    let facts = Facts { training: training.len(), validation: validation.len(), ..facts };
+    Ok(Loaded { training, validation, valid_sha256, summary, notes, facts })
 }
 
 /// Refuses a validation part that is the training data itself.

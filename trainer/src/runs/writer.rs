@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::checkpoint::{Best, BestQuantized, Checkpoint};
 use super::folder::{Occurrences, RunFolder, ValidDigest, stage_words};
 use super::lock::Lock;
+use super::summary::Facts;
 use crate::config::{RunConfig, Storage, Valid};
 use crate::error::{fault, writing};
 use crate::files::{OutputFolder, write_atomically};
@@ -76,7 +77,7 @@ impl RunWriter {
     /// # Errors
     /// A fault when a file cannot be removed.
     pub fn remove_beginning(&self) -> Result<()> {
-        for name in ["occurrences", "ngrams", "teachers", "vocabulary.txt", "latch.toml", "config.json"] {
+        for name in ["data.json", "occurrences", "ngrams", "teachers", "vocabulary.txt", "latch.toml", "config.json"] {
             let path = self.folder.file(name);
             match std::fs::remove_file(&path) {
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(writing(&path, error)),
@@ -117,6 +118,15 @@ impl RunWriter {
     /// A fault when the folder cannot be written.
     pub fn write_vocabulary(&self, vocabulary: &Vocabulary) -> Result<()> {
         stage_words(&self.folder.file("vocabulary.txt"), vocabulary)?.keep()
+    }
+
+    /// Writes what the data has, in numbers.
+    ///
+    /// # Errors
+    /// A fault when the folder cannot be written.
+    pub fn write_facts(&self, facts: &Facts) -> Result<()> {
+        let json = serde_json::to_string(facts)?;
+        self.write("data.json", |out| writeln!(out, "{json}"))
     }
 
     /// Writes how often each id of the vocabulary occurs in the training texts.

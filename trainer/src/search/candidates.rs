@@ -168,9 +168,10 @@ impl Sizer {
         let words = |kind: Words| {
             let ranked = vocabulary::rank(base.units(), kind, training);
             // What occurs once tells nothing.
-            let useful = ranked.iter().take_while(|(count, _)| *count > 1).count().max(FEWEST_WORDS).min(ranked.len());
+            let useful =
+                ranked.iter().take_while(|ranked| ranked.count > 1).count().max(FEWEST_WORDS).min(ranked.len());
             let most = useful.min(MAX_ROWS as usize - 1);
-            (kind, ranked.into_iter().take(most).map(|(_, word)| word).collect())
+            (kind, ranked.into_iter().take(most).map(|ranked| ranked.word).collect())
         };
         let origin = Origin {
             seed: base.seed,

@@ -90,7 +90,9 @@ pub(crate) fn refuse(command: &mut Command, words: &[&str]) -> Answer {
 pub(crate) fn assert_refused(answer: &Answer, words: &[&str]) {
     assert_eq!((answer.code, answer.stdout.as_str()), (Some(2), ""), "{answer:?}");
     let said = answer.stderr.strip_suffix('\n').unwrap_or_else(|| panic!("no line: {answer:?}"));
-    let line = said.split_once('\n').filter(|(first, _)| first.starts_with("read ")).map_or(said, |(_, line)| line);
+    let is_news =
+        |line: &&str| ["read ", "note: ", "unknown tokens: ", "warning: "].iter().any(|word| line.starts_with(word));
+    let line = said.lines().skip_while(is_news).collect::<Vec<_>>().join("\n");
     assert!(line.starts_with("latch: ") && !line.contains('\n'), "no sentence: {answer:?}");
     let (problem, remedy) = line.rsplit_once("; ").unwrap_or_else(|| panic!("no remedy: {answer:?}"));
     assert!(problem.contains(": ") && remedy.contains(' '), "{answer:?}");
@@ -138,12 +140,13 @@ pub(crate) fn names(folder: &Path) -> Vec<String> {
 }
 
 /// The files of a finished run, in order.
-pub(crate) const RUN_FILES: [&str; 9] = [
+pub(crate) const RUN_FILES: [&str; 10] = [
     "best.network",
     "checkpoint",
     "config.json",
     "curves.png",
     "curves.svg",
+    "data.json",
     "latch.toml",
     "metrics.jsonl",
     "occurrences",

@@ -1,4 +1,4 @@
-//! Folders that name their classes: one folder a class with one text a file, or one file a class with one text a line.
+//! Folders that name their classes: one folder for each class with one text in each file, or one file for each class with one text on each line.
 
 use std::ffi::OsString;
 use std::fs;
@@ -100,7 +100,7 @@ fn has_text(folder: &Path) -> bool {
         .is_ok_and(|entries| entries.flatten().any(|entry| is_text(&entry.file_name()) && entry.path().is_file()))
 }
 
-/// Reads a text a file: one class after the other, each in the order of its file names.
+/// Reads a text from each file: one class after the other, each in the order of its file names.
 ///
 /// The names are listed first; the texts are read one at a time. Files that do not end in `.txt` are ignored where some do.
 pub(super) struct Texts {
@@ -180,7 +180,7 @@ impl Iterator for Texts {
 impl Source for Texts {
     fn layout(&self) -> Vec<String> {
         let encoding = self.encoding.map(|encoding| format!("encoding {}", encoding.name()));
-        ["a class a folder".to_owned()].into_iter().chain(encoding).collect()
+        ["one folder for each class".to_owned()].into_iter().chain(encoding).collect()
     }
 
     fn progress(&self) -> (u64, u64) {
@@ -188,7 +188,7 @@ impl Source for Texts {
     }
 }
 
-/// Reads a text a line: one class's file after the other, in the order of their names.
+/// Reads a text from each line: one class's file after the other, in the order of their names.
 pub(super) struct ByFiles {
     /// The files that are still to be read, the next one last.
     files: Vec<Class>,
@@ -247,8 +247,8 @@ impl Source for ByFiles {
         if self.others.len() > SHOWN {
             others += &format!(" and {} more", self.others.len() - SHOWN);
         }
-        let left_out = (!self.others.is_empty()).then(|| format!("without {others}"));
-        ["a class a file".to_owned()].into_iter().chain(left_out).chain(self.encoding.clone()).collect()
+        let left_out = (!self.others.is_empty()).then(|| format!("{others} left out"));
+        ["one file for each class".to_owned()].into_iter().chain(left_out).chain(self.encoding.clone()).collect()
     }
 
     fn progress(&self) -> (u64, u64) {
@@ -303,7 +303,7 @@ mod tests {
             ("pos/0.txt", "no folder neg/"),
             ("neg/0.txt", "no folder pos/"),
             ("aclImdb/README", "name "),
-            ("README", "no file a class"),
+            ("README", "no folder or .txt file for each class"),
         ] {
             let folder = folder_with(&[(file, b"x")]);
             let error = Dataset::load(folder.path()).unwrap_err();
@@ -326,7 +326,7 @@ mod tests {
         }
     }
     #[test]
-    fn a_folder_has_a_class_a_file_and_a_licence_is_no_class() {
+    fn a_folder_has_a_file_for_each_class_and_a_licence_is_none() {
         let folder = folder_with(&[
             ("Irish.txt", "Adam\r\n\r\n  Ahearn \n".as_bytes()),
             ("Czech.txt", "\u{feff}Abl\nCh\u{e1}ra".as_bytes()),
@@ -340,7 +340,7 @@ mod tests {
         let texts: Vec<(u32, &str)> =
             set.examples.iter().map(|example| (example.label, example.text.as_str())).collect();
         assert_eq!(texts, [(0, "Abl"), (0, "Ch\u{e1}ra"), (1, "Adamou"), (1, "Adamos"), (2, "Adam"), (2, "Ahearn")]);
-        assert_eq!(set.layout, "a class a file, without LICENSE, readme.txt");
+        assert_eq!(set.layout, "one file for each class, LICENSE, readme.txt left out");
         fs::write(folder.path().join("Dutch.txt"), "\n\n").unwrap();
         let error = Dataset::load(folder.path()).unwrap_err();
         assert!(exit_code(&error) == 2 && error.to_string().contains("Dutch.txt"), "{error}");
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_has_a_class_a_folder_of_any_name() {
+    fn a_folder_has_a_folder_for_each_class_whatever_its_name() {
         let folder = folder_with(&[
             ("sci.space/51060", b"a moon"),
             ("sci.space/51061", b"a star"),
@@ -367,7 +367,7 @@ mod tests {
         let set = Dataset::load(folder.path()).unwrap();
         assert_eq!(set.classes, ["rec.autos", "sci.space"]);
         assert_eq!(set.examples, [example(0, "a car"), example(1, "a moon"), example(1, "a star")]);
-        assert_eq!(set.layout, "a class a folder");
+        assert_eq!(set.layout, "one folder for each class");
     }
 
     #[test]

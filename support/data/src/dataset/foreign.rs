@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::error::{Fault, fault};
+use crate::shown::for_shell;
 
 /// What begins a file, what that file is, and how it becomes text.
 const KINDS: [(&[u8], &str, How); 9] = [
@@ -54,12 +55,14 @@ pub(super) fn refuse(path: &Path, start: &[u8]) -> Result<(), Fault> {
                 *what,
                 format!(
                     "unpack it: python3 -m zipfile -e {} {}",
-                    quote(&from.to_string()),
-                    quote(&to.display().to_string())
+                    for_shell(&from.to_string()),
+                    for_shell(&to.display().to_string())
                 ),
             )
         }
-        How::Command(program) => (*what, format!("decompress it: {program} {}", quote(&path.display().to_string()))),
+        How::Command(program) => {
+            (*what, format!("decompress it: {program} {}", for_shell(&path.display().to_string())))
+        }
         How::Other(remedy) => (*what, remedy.to_owned()),
     };
     Err(fault(path.display(), format!("this is {what}, and not text"), remedy))
@@ -71,13 +74,7 @@ fn pandas(path: &Path, function: &str, needs: &str) -> String {
     let is_csv = path.extension().is_some_and(|name| name.eq_ignore_ascii_case("csv"));
     let csv = path.with_extension(if is_csv { "text.csv" } else { "csv" });
     let program = format!("import pandas; pandas.{function}({}).to_csv({}, index=False)", python(path), python(&csv));
-    format!("convert it (pip install {needs}): python3 -c {}", quote(&program))
-}
-
-/// A word for a shell.
-fn quote(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "/._-+=:,".contains(c);
-    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+    format!("convert it (pip install {needs}): python3 -c {}", for_shell(&program))
 }
 
 #[cfg(test)]

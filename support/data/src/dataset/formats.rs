@@ -100,7 +100,7 @@ pub(super) fn locate(path: &Path, part: Part) -> Result<PathBuf> {
         }
         _ => fault(
             place,
-            format!("this folder has no {part} data: no file such as {part}.csv, no folder {part}/, no folder a class and no file a class (*.txt)"),
+            format!("this folder has no {part} data: no file such as {part}.csv, no folder {part}/, and no folder or .txt file for each class"),
             "name a folder that has, or a .csv, .tsv, .json or .jsonl file",
         ),
     }
@@ -172,7 +172,10 @@ fn open_classes(
     match Classes::of(path) {
         Some(Classes::Folders(classes)) => Ok(Box::new(Texts::open(classes, asked)?)),
         Some(Classes::Files { files, others }) => Ok(Box::new(ByFiles::new(files, others, asked))),
-        None => refuse("this folder has neither a folder nor a file a class", "name a folder that has, or a file"),
+        None => refuse(
+            "this folder has neither a folder nor a .txt file for each class",
+            "name a folder that has, or a file",
+        ),
     }
 }
 

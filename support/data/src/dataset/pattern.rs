@@ -34,7 +34,7 @@ pub(super) struct Matches {
 
 impl Matches {
     pub(super) fn new(lines: Lines, pattern: Regex) -> Self {
-        let words = format!("labels by the pattern {pattern}");
+        let words = format!("labels by the pattern '{pattern}'");
         Matches { lines, pattern, words }
     }
 
@@ -96,7 +96,10 @@ mod tests {
         let fine = load(QUESTIONS, r"^(\w+:\w+) ").unwrap();
         assert_eq!(
             (fine.classes, fine.layout),
-            (vec!["DESC:manner".to_owned(), "ENTY:animal".to_owned()], r"labels by the pattern ^(\w+:\w+) ".to_owned())
+            (
+                vec!["DESC:manner".to_owned(), "ENTY:animal".to_owned()],
+                r"labels by the pattern '^(\w+:\w+) '".to_owned()
+            )
         );
         let last = load("so good #happy\nso bad #sad\n", r"#(\w+)$").unwrap();
         assert_eq!((texts(&last)[1].as_str(), last.classes.join(" ")), ("so bad", "happy sad".to_owned()));

@@ -4,6 +4,7 @@ use crate::early::EarlyReport;
 use crate::export::judged::{Exported, Findings, Judged};
 use crate::metrics::BINS;
 use crate::quantizer::Clipped;
+use crate::quantizer::saturation::Saturation;
 use crate::report::table;
 use crate::shown::shown;
 use latch_engine::image::header::Early;
@@ -81,6 +82,17 @@ pub(super) fn findings(findings: &Findings) -> Option<String> {
 
 /// Rows of the embedding that are named one by one.
 const NAMED_ROWS: usize = 8;
+
+/// How often integers reach the end of their range on so many training texts, in words.
+pub(super) fn saturated(counts: &Saturation, texts: usize) -> String {
+    // Of LSTM layers alone is it known.
+    let cells = if counts.gates.total == 0 {
+        String::new()
+    } else {
+        format!("gates {}, cells {}, hidden states {}; ", counts.gates, counts.cells, counts.hidden)
+    };
+    format!("saturated on {texts} training texts: {cells}embedding weights {}\n", counts.embedding)
+}
 
 /// Which rows of the embedding lost most of a value, in words; `None` where none has.
 pub(super) fn clipped(rows: &[(String, Clipped)]) -> Option<String> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::cli::output::{say, score};
+use crate::cli::output::{say, score, warn};
 use crate::config::TrainConfig;
 use crate::dataset::Task;
 use crate::learning::training::{BatchProgress, Progress};
@@ -70,6 +70,26 @@ impl Progress for Terminal {
             if best { "  best" } else { "" },
         );
         self.note(&line);
+    }
+
+    fn preparing(&mut self, what: &str, done: u64, all: u64) {
+        let Some(bar) = &self.bar else { return };
+        if bar.length() != Some(all) {
+            let template =
+                if all > 0 { "{spinner} {msg} {wide_bar} {percent} %" } else { "{spinner} {msg} ({elapsed})" };
+            bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar.set_length(all);
+        }
+        bar.set_message(what.to_owned());
+        bar.set_position(done);
+    }
+
+    fn warn(&mut self, text: &str) {
+        let show = || warn(format_args!("{text}"));
+        match &self.bar {
+            Some(bar) => bar.suspend(show),
+            None => show(),
+        }
     }
 
     fn note(&mut self, text: &str) {
