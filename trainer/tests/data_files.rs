@@ -187,3 +187,15 @@ fn labels_that_are_odd_are_said_or_refused_by_name() {
         place.refuse(&mut place.latch(["train", "--data", name, "--out", "new", "--json"]), &words);
     }
 }
+
+#[test]
+fn a_run_is_the_same_on_one_thread_and_on_many() {
+    let place = Place::with_data(2_000);
+    let train = |out: &str, threads: &str| {
+        let model = chain(100);
+        let fixed = ["train", "--data", "data", "--out", out, "--epochs", "1", "--model", &model];
+        succeed(place.latch(fixed).env("RAYON_NUM_THREADS", threads));
+        ["data.json", "vocabulary.txt", "occurrences", "best.network"].map(|name| place.read(&format!("{out}/{name}")))
+    };
+    assert!(train("one", "1") == train("three", "3"));
+}

@@ -8,6 +8,7 @@ use super::lines::{Lines, MAX_LINE, not_utf8, too_long};
 use super::table::{LABEL_NAMES, TEXT_NAMES};
 use super::{Place, Row, Source, Task, quoted};
 use crate::error::{Fault, fault};
+use crate::shown::for_shell;
 
 /// Reads examples from the lines of a file, or from the elements of the list that it is.
 pub(super) struct Objects {
@@ -51,10 +52,17 @@ impl Objects {
             Err(error) if error.is_data() => {
                 return Err(wrong(format!("this is not a labelled text ({})", reason(&error))).into());
             }
+            Err(_) if matches!(json.trim(), "{" | "[") => {
+                let problem = "an object begins in this line and ends in another one";
+                return Err(fault(&place, problem, "write one object on each line, or one list of objects").into());
+            }
             Err(error) => {
                 return Err(wrong(format!("this is not JSON ({} in column {})", reason(&error), error.column())).into());
             }
         };
+        if let Some(refusal) = whole_set(&object, &place).filter(|_| self.words.is_none()) {
+            return Err(refusal.into());
+        }
         let key = |option: &str, asked: &Option<String>, names: &[&str], winners: &[&str]| {
             key_of(&object, option, asked.as_deref(), (names, winners), &place)
         };
@@ -92,6 +100,32 @@ impl Objects {
         }
         Ok(Some(Row { label, text, place }))
     }
+}
+
+/// The fault of an object that is a whole set: with a list of examples, or with columns in place of rows.
+fn whole_set(object: &Map<String, Value>, place: &Place) -> Option<Fault> {
+    let file = place.path.display().to_string();
+    let is_columns = |value: &Value| value.as_object().is_some_and(|rows| !rows.is_empty());
+    let columns = |names: &[&str]| names.iter().any(|name| object.get(*name).is_some_and(is_columns));
+    if columns(&LABEL_NAMES) && columns(&TEXT_NAMES) {
+        let program = format!(
+            "import pandas; pandas.read_json({file:?}).to_json({:?}, orient=\"records\", lines=True)",
+            format!("{file}.jsonl")
+        );
+        let remedy = format!("convert it (pip install pandas): python3 -c {}", for_shell(&program));
+        return Some(fault(place, "the object holds columns, and not the label and the text of one row", remedy));
+    }
+    let is_list = |value: &Value| value.as_array().and_then(|list| list.first()).is_some_and(Value::is_object);
+    let (key, _) = object.iter().find(|(_, value)| is_list(value))?;
+    if LABEL_NAMES.iter().chain(&TEXT_NAMES).any(|name| object.contains_key(*name)) {
+        return None;
+    }
+    let program = format!(
+        "import json; json.dump(json.load(open({file:?}))[{key:?}], open({:?}, \"w\"))",
+        format!("{file}.list.json")
+    );
+    let problem = format!("the object holds a list of examples under {}", quoted(key));
+    Some(fault(place, problem, format!("write the list alone: python3 -c {}", for_shell(&program))))
 }
 
 /// The key of the label or the text: the one that was asked for, else one of the winning names, else the only other known name.
@@ -345,5 +379,16 @@ mod tests {
         assert!(message.contains("no example"), "{message}");
         let long = format!("[{good},\n{{\"label\":1,\"text\":\"{}\"}}]", "x".repeat(5_000_000));
         assert!(fault_of("a.json", long.as_bytes()).contains("a.json:2: this text is longer"));
+    }
+    #[test]
+    fn an_object_that_is_a_whole_set_is_refused_with_what_makes_a_list_of_it() {
+        for (text, words, remedy) in [
+            ("{\"data\": [{\"label\": 0, \"text\": \"a\"}]}", "holds a list of examples under \"data\"", "json.load("),
+            ("{\"text\": {\"0\": \"a\"}, \"label\": {\"0\": 1}}", "holds columns", "pandas.read_json("),
+            ("{\n  \"data\": []\n}", "ends in another one", "one list of objects"),
+        ] {
+            let message = fault_of("a.json", text.as_bytes());
+            assert!(message.contains("a.json:1: ") && message.contains(words) && message.contains(remedy), "{message}");
+        }
     }
 }
