@@ -141,7 +141,8 @@ impl<'a> Model<'a> {
         }
         with_chain!(&mut self.weights, chain => chain.fill(description, &mut cursor)?, ());
         if NGRAMS && let Some(shape) = description.ngrams {
-            self.ngrams = ngrams::Table::new(shape, cursor.tensor(Some(shape.section()))?);
+            let reader = ngrams::Reader { outputs: description.outputs(), each_step: description.answer().each_step };
+            self.ngrams = ngrams::Table::new(shape, reader, cursor.tensor(Some(shape.section()))?);
         }
         Ok(())
     }

@@ -79,8 +79,8 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
                 return Err(Error::StateDamaged);
             }
         }
-        if let (Some(table), Some(sum)) = (model.ngrams(), state.ngrams(&model.layout))
-            && !sum.is_valid(table.shape())
+        if let (Some(table), Some((count, sums))) = (model.ngrams(), state.ngrams(&model.layout))
+            && !table.could_have(count, sums)
         {
             return Err(Error::StateDamaged);
         }
@@ -246,8 +246,10 @@ impl<'s, 'm, 'a> View<'s, 'm, 'a> {
         let logit = with_chain!(&self.model.weights,
             chain => chain.answer(backend, layout, parts, self.answered, output), Logit::Fixed(0));
         self.answered = true;
-        if let (Some(table), Some(sum)) = (self.model.ngrams(), self.state.ngrams(layout)) {
-            return logit.plus(sum.contribution(table.shape()));
+        if let (Some(table), Some((count, sums))) = (self.model.ngrams(), self.state.ngrams(layout))
+            && let Some(&sum) = sums.get(output)
+        {
+            return logit.plus(table.contribution(count, sum));
         }
         logit
     }
@@ -326,9 +328,9 @@ impl<'s, 'm, 'a> View<'s, 'm, 'a> {
         let syllables = SYLLABLES && tokenizer.tokens() == Tokens::Syllables;
         let mut emit = |token: Token<'_>, first: First| {
             if let Some(table) = self.model.ngrams()
-                && let Some((sum, history)) = self.state.ngrams_mut(&self.model.layout)
+                && let Some(mut memory) = self.state.ngrams_mut(&self.model.layout)
             {
-                sum.push(table, history, token_hash(token.bytes(), syllables && first));
+                memory.push(table, token_hash(token.bytes(), syllables && first));
                 self.answered = false;
             }
             if let Some(id) = self.model.token_id(token)

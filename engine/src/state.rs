@@ -7,7 +7,7 @@
 //! embedding   the last step's row, where nothing behind it remembers it
 //! layers      each layer's own state, in the order of the chain: its file in [`crate::layers`] says what that is
 //! tokenizer   of text models
-//! n-grams     sum of weights, tokens, and the hashes of the last tokens; nothing where the image has no n-grams
+//! n-grams     tokens, a sum of weights for each output, and the hashes of the last tokens; nothing where the image has no n-grams
 //! scratch     of the step in progress, and of the answer; means nothing between two steps, and is each backend's own
 //! ```
 //!
@@ -30,6 +30,8 @@ pub struct Layout {
     pub(crate) tokenizer: usize,
     /// Where what n-grams remember is, and its bytes.
     pub(crate) ngrams: (usize, usize),
+    /// How many sums of n-grams' weights are in it: one for each output.
+    pub(crate) sums: usize,
     /// Bytes of the row of the embedding that is kept, behind the header.
     pub(crate) kept: usize,
     /// Layers from the first that run at every step; those behind them run when an answer is asked for.
@@ -79,8 +81,9 @@ impl Layout {
             end += size_of::<Tokenizer>();
         }
         if NGRAMS && let Some(ngrams) = &description.ngrams {
-            let bytes = ngrams::stream_bytes(ngrams.longest);
+            let bytes = ngrams::stream_bytes(ngrams.longest, description.outputs());
             layout.ngrams = (size_of::<Header>() + end, bytes);
+            layout.sums = description.outputs() as usize;
             end += bytes;
         }
         layout.scratch = end;
@@ -104,6 +107,7 @@ impl Layout {
     pub(crate) const NOTHING: Self = Layout {
         tokenizer: 0,
         ngrams: (0, 0),
+        sums: 0,
         kept: 0,
         steps: 0,
         source: 0,
@@ -271,21 +275,25 @@ impl<'s> StateWords<'s> {
         Some(Parts { header: bytemuck::cast_mut(header), memory, scratch })
     }
 
-    /// What n-grams remember: what is summed, and the hashes of the last tokens. `None` where the model has none.
-    pub(crate) fn ngrams_mut(&mut self, layout: &Layout) -> Option<(&mut ngrams::Sum, &mut [u32])> {
+    /// What n-grams remember. `None` where the model has none.
+    pub(crate) fn ngrams_mut(&mut self, layout: &Layout) -> Option<ngrams::Memory<'_>> {
         let (start, bytes) = layout.ngrams;
         if !NGRAMS || bytes == 0 {
             return None;
         }
-        let words = self.0.get_mut(start / WORD..(start + bytes) / WORD)?;
-        let (sum, history) = words.split_first_chunk_mut::<{ size_of::<ngrams::Sum>() / WORD }>()?;
-        Some((bytemuck::try_from_bytes_mut(bytemuck::cast_slice_mut(sum)).ok()?, history))
+        let (count, rest) = self.0.get_mut(start / WORD..(start + bytes) / WORD)?.split_first_mut()?;
+        let (sums, history) = rest.split_at_mut_checked(layout.sums)?;
+        Some(ngrams::Memory { count, sums: bytemuck::cast_slice_mut(sums), history })
     }
 
-    /// What is summed of the n-grams.
-    pub(crate) fn ngrams(&self, layout: &Layout) -> Option<&ngrams::Sum> {
+    /// Of the n-grams, the tokens that are summed and the sums.
+    pub(crate) fn ngrams(&self, layout: &Layout) -> Option<(u32, &[i32])> {
         let (start, bytes) = layout.ngrams;
-        if NGRAMS && bytes > 0 { self.at(start) } else { None }
+        if !NGRAMS || bytes == 0 {
+            return None;
+        }
+        let (&count, rest) = self.0.get(start / WORD..(start + bytes) / WORD)?.split_first()?;
+        Some((count, bytemuck::cast_slice(rest.get(..layout.sums)?)))
     }
 }
 

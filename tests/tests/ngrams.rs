@@ -7,7 +7,7 @@ use latch_engine::input::text::{Tokens, Unknown};
 use latch_engine::kernels::AnyBackend;
 use latch_engine::{Error, Logit, Model, Precision, State};
 use latch_trainer::dataset::{Example, built_in};
-use latch_trainer::ngrams::{Fitted, NgramConfig, fit, hashes};
+use latch_trainer::ngrams::{Answers, Fitted, Labelled, NgramConfig, fit, hashes};
 use latch_trainer::quantizer::{Origin, Weights, to_image};
 use latch_trainer::vocabulary::Vocabulary;
 
@@ -21,7 +21,7 @@ fn fitted() -> (Vec<Example>, Fitted) {
     let examples = built_in::generate(3, 400);
     let texts: Vec<Vec<u32>> = examples.iter().map(|example| hashes(Tokens::Words, &example.text)).collect();
     let labels: Vec<f32> = examples.iter().map(|example| example.label as f32).collect();
-    let fitted = fit(&texts, &labels, &labels, &NGRAMS, 1);
+    let fitted = fit(&Labelled { texts: &texts, labels: &labels, targets: &[], answers: Answers::Verdict }, &NGRAMS, 1);
     (examples, fitted)
 }
 
@@ -54,9 +54,60 @@ fn the_engine_adds_what_the_trainer_fitted() {
         let (without, with) = (Model::new(&without), Model::new(&with));
         for example in &examples[..100] {
             let added = logit(&with, &example.text, 7).to_f32() - logit(&without, &example.text, 7).to_f32();
-            let expected = fitted.table.logit(&hashes(Tokens::Words, &example.text));
+            let expected = fitted.table.logits(&hashes(Tokens::Words, &example.text))[0];
             // Six bits a weight, over a few dozen n-grams: the errors are independent.
             assert!((added - expected).abs() < 0.15 * expected.abs().max(1.0), "{added} for {expected}");
+        }
+    }
+}
+
+/// Reviews in three classes, those of music in the third, n-grams fitted to them, and images with and without these.
+fn images_of_three(precision: Precision) -> (Vec<Example>, Fitted, AlignedBytes, AlignedBytes) {
+    let (examples, _) = fitted();
+    let texts: Vec<Vec<u32>> = examples.iter().map(|example| hashes(Tokens::Words, &example.text)).collect();
+    let label = |example: &Example| if example.text.contains("music") { 2.0 } else { example.label as f32 };
+    let labels: Vec<f32> = examples.iter().map(label).collect();
+    let labelled = Labelled { texts: &texts, labels: &labels, targets: &[], answers: Answers::Classes(3) };
+    let fitted = fit(&labelled, &NGRAMS, 1);
+    let vocabulary = Vocabulary::build(examples.iter().map(|example| example.text.as_str()), 50, Unknown::LastRow);
+    let mut weights = Weights::random(vocabulary.rows(), 5, &[9], latch_engine::layers::pooling::Pooling::Mean, 2);
+    let row = weights.head.clone();
+    weights.head = [1.0, -0.5, 0.3].iter().flat_map(|gain| row.iter().map(move |weight| gain * weight)).collect();
+    weights.head_bias = vec![0.1, 0.0, -0.1];
+    let image = |weights: &Weights| to_image(weights, &vocabulary, precision, &Origin::default()).expect("it fits");
+    let without = image(&weights);
+    let with = image(&Weights { ngrams: Some(fitted.table.clone()), ..weights });
+    (examples, fitted, without, with)
+}
+
+/// All logits of a text that comes in chunks of so many bytes.
+fn logits(model: &Model<'_>, text: &str, chunk: usize) -> Vec<Logit> {
+    let mut state = State::<N>::new();
+    let mut session = model.session(&mut state).expect("there is room");
+    text.as_bytes().chunks(chunk).for_each(|chunk| session.push_bytes(chunk));
+    session.finish();
+    (0..usize::from(model.outputs())).map(|output| session.logit(output)).collect()
+}
+
+#[test]
+fn of_several_outputs_each_gets_what_the_trainer_fitted_for_it() {
+    for precision in [Precision::F32, Precision::Int8] {
+        let (examples, fitted, without, with) = images_of_three(precision);
+        let (without, with) = (Image::open(&without).expect("it opens"), Image::open(&with).expect("it opens"));
+        let (without, with) = (Model::new(&without), Model::new(&with));
+        for example in &examples[..60] {
+            let (plain, beside) = (logits(&without, &example.text, 7), logits(&with, &example.text, 7));
+            let expected = fitted.table.logits(&hashes(Tokens::Words, &example.text));
+            // The outputs' weights share one scale, and with it their steps.
+            let largest = expected.iter().fold(1.0_f32, |largest, logit| largest.max(logit.abs()));
+            for ((beside, plain), expected) in beside.iter().zip(&plain).zip(expected) {
+                let added = beside.to_f32() - plain.to_f32();
+                assert!((added - expected).abs() < 0.15 * largest, "{added} for {expected}");
+            }
+            for backend in AnyBackend::all() {
+                let other = logits(&with.clone().with_backend(backend), &example.text, 1);
+                assert!(precision == Precision::F32 || other == beside);
+            }
         }
     }
 }
@@ -92,8 +143,8 @@ fn a_state_with_a_sum_that_no_text_gives_is_refused() {
     let mut state = State::<N>::new();
     let mut session = model.session(&mut state).expect("there is room");
     session.push_bytes(b"a fine film ");
-    // The n-grams are the last thing that is remembered: their sum, tokens, and two hashes.
-    let sum = session.remembered().len() - stream_bytes(NGRAMS.longest);
+    // The n-grams are the last thing that is remembered: tokens, a sum, and two hashes.
+    let sum = session.remembered().len() - stream_bytes(NGRAMS.longest, 1) + 4;
     state.as_bytes_mut()[sum..sum + 4].copy_from_slice(&30_000_000_i32.to_le_bytes());
     assert_eq!(model.resume(&mut state).err(), Some(Error::StateDamaged));
 }

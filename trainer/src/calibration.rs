@@ -54,8 +54,7 @@ impl Weights {
             *weight = (f64::from(*weight) / temperature) as f32;
         }
         if let Some(table) = &mut self.ngrams {
-            table.weights.iter_mut().for_each(|weight| *weight = (f64::from(*weight) / temperature) as f32);
-            table.bias = (f64::from(table.bias) / temperature) as f32;
+            table.scale((1.0 / temperature) as f32);
         }
         self
     }
@@ -65,6 +64,9 @@ impl Weights {
     pub fn in_the_unit_of(mut self, scale: Scale) -> Self {
         for weight in self.head.iter_mut().chain(&mut self.head_bias) {
             *weight = (f64::from(*weight) * scale.deviation) as f32;
+        }
+        if let Some(table) = &mut self.ngrams {
+            table.scale(scale.deviation as f32);
         }
         for bias in &mut self.head_bias {
             *bias = (f64::from(*bias) + scale.mean) as f32;

@@ -439,12 +439,13 @@ impl TrainConfig {
         if model.tiers.is_some() {
             check("--model whole", !task.each_step(), "left out where each token has an answer")?;
         }
-        if model.ngrams.count > 0 && !task.is_binary() {
-            let problem = match task {
-                Task::Classify(classes) => format!("n-grams tell two classes apart, and the data has {classes}"),
-                _ => format!("n-grams tell two classes apart, and the task is {}", task.name()),
-            };
-            return Err(fault(format!("{within}--model ngrams"), problem, "leave ngrams= out of the model"));
+        if model.ngrams.count > 0 {
+            if task.each_step() {
+                let problem = format!("n-grams answer for whole texts, and the task is {}", task.name());
+                return Err(fault(format!("{within}--model ngrams"), problem, "leave ngrams= out of the model"));
+            }
+            let alone = task.is_binary() || model.ngrams.dropout == 1.0;
+            check("--model ngram_dropout", alone, "1 unless the data has two classes")?;
         }
         let classes = matches!(task, Task::Classify(_)) || model.words == Words::Count;
         check("--model words", classes, "count where the labels are no classes of whole texts")?;

@@ -101,9 +101,9 @@ pub fn teach(
             }
         };
         let judged = read(&began.validation);
-        let (mut logits, fusion) = fused(&best.network, &judged)?;
+        let (mut logits, fusion) = fused(&best.network, &judged, config.train.objective())?;
         if let Some(fusion) = fusion {
-            logits.iter_mut().zip(&judged.offsets).for_each(|(logit, &offset)| *logit = fusion.logit(*logit, offset));
+            fusion.apply(&mut logits, &judged.offsets);
         }
         let labels: Vec<f32> = judged.labels.concat();
         let sure = temperature(&logits, &labels, width) as f32;
@@ -111,8 +111,8 @@ pub fn teach(
         let ids: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
         let mut logits = best.network.forward(&ids)?.as_slice().to_vec();
         if let (Some(table), Some(fusion)) = (table, fusion) {
-            logits.par_iter_mut().zip(training).for_each(|(logit, example)| {
-                *logit = fusion.logit(*logit, table.logit(&hashes(vocabulary.units, &example.text)));
+            logits.par_chunks_exact_mut(width).zip(training).for_each(|(logits, example)| {
+                fusion.apply(logits, &table.logits(&hashes(vocabulary.units, &example.text)));
             });
         }
         for ((logits, example), sums) in logits.chunks_exact(width).zip(training).zip(&mut sums) {

@@ -234,7 +234,10 @@ pub fn answer_of(task: Task) -> Answer {
 impl Source<'_> {
     /// The validation part as the network reads it.
     fn validation(&self) -> Sequences {
-        let sequences = Sequences::read(self.validation, self.vocabulary, usize::MAX);
+        let mut sequences = Sequences::read(self.validation, self.vocabulary, usize::MAX);
+        if self.config.train.task.has_values() {
+            sequences = sequences.normalised(Scale::of(self.training));
+        }
         match self.ngrams {
             Some(ngrams) => sequences.beside(self.validation, self.vocabulary.units, &ngrams.table),
             None => sequences,
@@ -250,19 +253,16 @@ impl Source<'_> {
         validation: &Sequences,
     ) -> Result<(Weights, Vec<f32>)> {
         let mut weights = Weights { occurrences: self.occurrences.to_vec(), ..Weights::of(network) };
+        let objective = self.config.train.objective();
         let (mut logits, fusion) =
-            if validation.ids.is_empty() { (Vec::new(), None) } else { fused(judged, validation)? };
+            if validation.ids.is_empty() { (Vec::new(), None) } else { fused(judged, validation, objective)? };
         let Some(Fitted { table, .. }) = self.ngrams else { return Ok((weights, logits)) };
         let mut table = table.clone();
         if let Some(fusion) = fusion {
-            logits
-                .iter_mut()
-                .zip(&validation.offsets)
-                .for_each(|(logit, &offset)| *logit = fusion.logit(*logit, offset));
+            fusion.apply(&mut logits, &validation.offsets);
             weights.head.iter_mut().chain(&mut weights.head_bias).for_each(|weight| *weight *= fusion.network);
             weights.head_bias.iter_mut().for_each(|bias| *bias += fusion.bias);
-            table.weights.iter_mut().for_each(|weight| *weight *= fusion.ngrams);
-            table.bias *= fusion.ngrams;
+            table.scale(fusion.ngrams);
         }
         weights.ngrams = Some(table);
         Ok((weights, logits))

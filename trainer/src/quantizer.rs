@@ -311,7 +311,7 @@ pub fn to_image(
     let weights = match &weights.ngrams {
         // The table has no bias of its own: the head's is one for both.
         Some(table) => {
-            let head_bias = weights.head_bias.iter().map(|bias| bias + table.bias).collect();
+            let head_bias = weights.head_bias.iter().zip(&table.bias).map(|(bias, table)| bias + table).collect();
             beside = Weights { head_bias, ..weights.clone() };
             &beside
         }

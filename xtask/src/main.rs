@@ -10,6 +10,7 @@
 //! - [`default_model`] records what the default model reaches, and [`results`] makes tables of all records.
 //! - [`peers`] compares one step with other engines.
 //! - [`keras`] compares the speed of training with Keras.
+//! - [`small_sets`] compares the defaults on small sets of texts with linear baselines.
 //! - [`device`] runs a model on an emulated board.
 //! - [`wasm`] runs the engine's tests as WebAssembly.
 //! - [`whole`] writes files whole or not at all.
@@ -26,6 +27,7 @@ mod peers;
 mod results;
 mod setup;
 mod size;
+mod small_sets;
 mod test;
 mod wasm;
 mod whole;
@@ -85,6 +87,9 @@ enum Verb {
     /// Compares the speed of training with Keras, from the same weights on the same batches, and fails if the loss curves differ; installs 1.4 GB
     #[command(after_help = "Example: cargo xtask keras --rounds 3 --out training-speed.md")]
     Keras(keras::Options),
+    /// Compares the defaults on small public sets of texts with TF-IDF and logistic regression, and records both; takes many minutes
+    #[command(after_help = "Example: cargo xtask small-sets --text data/text --sst2 data")]
+    SmallSets(small_sets::Options),
     /// Builds the firmware of a board, boots it in QEMU with an image in its flash, and judges texts there
     #[command(after_help = "Example: cargo xtask device microbit --image imdb.latch --text \"a fine film\"\n\n\
         LATCH_TOOLCHAIN=rustup or =debian chooses the compiler for the chips; without it the first that can.")]
@@ -116,6 +121,7 @@ fn main() -> ExitCode {
         Verb::Keras(options) => return finish(keras::run(&options).map(|()| 0)),
         Verb::Peers(options) => return finish(peers::run(&options).map(|()| 0)),
         Verb::DefaultModel(options) => return finish(default_model::run(&options).map(|()| 0)),
+        Verb::SmallSets(options) => return finish(small_sets::run(&options).map(|()| 0)),
         Verb::Results => return finish(results::run().map(|()| 0)),
         Verb::Setup(wanted) => setup::run(wanted).map(|missing| missing.is_empty()),
         Verb::Test { quick } => Ok(test::run(quick)),

@@ -344,8 +344,8 @@ impl Description {
             }
         }
         if NGRAMS && let Some(ngrams) = &self.ngrams {
-            if !matches!(self.input, Input::Text(_)) || features != 1 {
-                return Err(Error::Shape { problem: problem!("n-grams need text as the input, and one output") });
+            if !matches!(self.input, Input::Text(_)) {
+                return Err(Error::Shape { problem: problem!("n-grams need text as the input") });
             }
             if let Err(problem) = ngrams.check() {
                 return Err(Error::Shape { problem });

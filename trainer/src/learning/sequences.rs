@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::batches::Batch;
 use crate::config::TrainConfig;
 use crate::dataset::{Example, Label, Labels};
-use crate::ngrams::{Fitted, Table, fit, hashes};
+use crate::ngrams::{Answers, Fitted, Labelled, Table, fit, hashes};
 use crate::vocabulary::{Vocabulary, occurrences};
 use latch_engine::input::text::Tokens as Units;
 
@@ -45,7 +45,7 @@ pub struct Sequences {
     pub occurrences: Vec<u32>,
     /// The labels of each text: a class or a value, or one for each of its ids, NaN where an id has none.
     pub labels: Vec<Vec<f32>>,
-    /// What is added to each text's logit; empty where it is nothing.
+    /// What n-grams add to each text's outputs, output after output; empty where it is nothing.
     pub offsets: Vec<f32>,
     /// What teachers say of each text; empty without teachers.
     pub targets: Targets,
@@ -62,11 +62,15 @@ pub fn fit_ngrams<L: Labels>(
     (config.model.ngrams.count > 0).then(|| {
         let texts: Vec<Vec<u32>> = examples.par_iter().map(|example| hashes(config.units(), &example.text)).collect();
         let labels: Vec<f32> = examples.iter().flat_map(|example| example.label.numbers().into_owned()).collect();
-        let taught: Option<Vec<f32>> = targets.zip(config.distill.as_ref()).map(|(targets, distill)| {
+        let answers = Answers::of(config.task);
+        let taught = targets.zip(config.distill.as_ref()).map(|(targets, distill)| {
             let share = distill.share as f32;
-            labels.iter().zip(&targets.values).map(|(label, p)| (1.0 - share) * label + share * p).collect()
+            let own = labels.iter().flat_map(|&label| (0..answers.outputs()).map(move |k| answers.seen_by(k, label)));
+            own.zip(&targets.values).map(|(label, p)| (1.0 - share) * label + share * p).collect()
         });
-        fit(&texts, &labels, taught.as_ref().unwrap_or(&labels), &config.model.ngrams, config.seed)
+        let targets: Vec<f32> = taught.unwrap_or_default();
+        let labelled = Labelled { texts: &texts, labels: &labels, targets: &targets, answers };
+        fit(&labelled, &config.model.ngrams, config.seed)
     })
 }
 
@@ -114,10 +118,10 @@ impl Sequences {
         self
     }
 
-    /// The same beside the logits that a table of n-grams gives to the texts.
+    /// The same beside what a table of n-grams gives to the texts.
     #[must_use]
     pub fn beside<L: Labels>(mut self, examples: &[Example<L>], units: Units, table: &Table) -> Self {
-        self.offsets = examples.par_iter().map(|example| table.logit(&hashes(units, &example.text))).collect();
+        self.offsets = examples.par_iter().flat_map(|example| table.logits(&hashes(units, &example.text))).collect();
         self
     }
 

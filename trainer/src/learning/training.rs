@@ -28,7 +28,8 @@ use crate::evaluate::state_for;
 use crate::metrics::{self, EpochMetrics, determination};
 use crate::network::tiers::Tiers;
 use crate::network::{Network, NetworkConfig};
-use crate::ngrams::{Fusion, fuse};
+use crate::ngrams::Answers;
+use crate::ngrams::fusion::{Fusion, fuse};
 use crate::optimizer::{AdamConfig, Decay, LearningRate};
 use crate::quantizer::aware::{Aware, embedding_scales, train_step_quantized};
 use crate::quantizer::{Origin, Weights, to_image};
@@ -467,7 +468,7 @@ fn diverged(place: String, problem: String, folder: &RunFolder) -> anyhow::Error
 
 /// Mean loss and accuracy of a network, fused with the n-grams where there are some; of values R².
 pub(crate) fn judge(network: &Network<f32>, sequences: &Sequences, objective: Objective) -> Result<(f64, f64)> {
-    let (logits, fusion) = fused(network, sequences)?;
+    let (logits, fusion) = fused(network, sequences, objective)?;
     Ok(judge_fused(logits, fusion, network.config().outputs, sequences, objective))
 }
 
@@ -476,9 +477,9 @@ pub(crate) fn judge(network: &Network<f32>, sequences: &Sequences, objective: Ob
 /// # Errors
 /// Those of [`Network::forward`].
 pub fn uselessness(network: &Network<f32>, sequences: &Sequences, objective: Objective) -> Result<Option<String>> {
-    let (mut logits, fusion) = fused(network, sequences)?;
+    let (mut logits, fusion) = fused(network, sequences, objective)?;
     if let Some(fusion) = fusion {
-        logits.iter_mut().zip(&sequences.offsets).for_each(|(logit, &offset)| *logit = fusion.logit(*logit, offset));
+        fusion.apply(&mut logits, &sequences.offsets);
     }
     let outputs = network.config().outputs;
     let (loss, _) = judge_fused(logits.clone(), None, outputs, sequences, objective);
@@ -494,9 +495,7 @@ fn judge_fused(
     objective: Objective,
 ) -> (f64, f64) {
     if let Some(fusion) = fusion {
-        for (logit, &offset) in logits.iter_mut().zip(&sequences.offsets) {
-            *logit = fusion.logit(*logit, offset);
-        }
+        fusion.apply(&mut logits, &sequences.offsets);
     }
     if objective == Objective::CrossEntropy {
         return metrics::judge(&logits, &sequences.labels.concat());
@@ -516,16 +515,24 @@ fn judge_fused(
 ///
 /// # Errors
 /// Those of [`Network::forward`].
-pub fn fused(network: &Network<f32>, sequences: &Sequences) -> Result<(Vec<f32>, Option<Fusion>)> {
+pub fn fused(
+    network: &Network<f32>,
+    sequences: &Sequences,
+    objective: Objective,
+) -> Result<(Vec<f32>, Option<Fusion>)> {
     let ids: Vec<&[u32]> = sequences.ids.iter().map(Vec::as_slice).collect();
     let logits = network.forward(&ids)?.as_slice().to_vec();
-    let fusion = fusion(&logits, sequences);
+    let fusion = fusion(&logits, sequences, network.config().outputs, objective);
     Ok((logits, fusion))
 }
 
-fn fusion(logits: &[f32], sequences: &Sequences) -> Option<Fusion> {
-    let labels = || sequences.labels.iter().flatten().copied().collect::<Vec<f32>>();
-    (!sequences.offsets.is_empty()).then(|| fuse(logits, &sequences.offsets, &labels()))
+fn fusion(logits: &[f32], sequences: &Sequences, outputs: usize, objective: Objective) -> Option<Fusion> {
+    let answers = match (objective, outputs) {
+        (Objective::SquaredError, _) => Answers::Values,
+        (Objective::CrossEntropy, 1) => Answers::Verdict,
+        (Objective::CrossEntropy, classes) => Answers::Classes(classes),
+    };
+    (!sequences.offsets.is_empty()).then(|| fuse(logits, &sequences.offsets, &sequences.labels.concat(), answers))
 }
 
 /// Mean loss and accuracy of the image of some weights, from the engine itself; fused as [`judge`] does.
@@ -556,7 +563,7 @@ fn judge_image(
     };
     let logits: Vec<Vec<f32>> = sequences.ids.par_iter().map(answers).collect::<Result<_>>()?;
     let logits = logits.concat();
-    let fusion = fusion(&logits, sequences);
+    let fusion = fusion(&logits, sequences, outputs, config.objective());
     Ok(judge_fused(logits, fusion, outputs, sequences, config.objective()))
 }
 

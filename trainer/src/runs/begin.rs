@@ -16,7 +16,7 @@ use crate::distillation::teach;
 use crate::error::{Fault, fault};
 use crate::learning::sequences::{Sequences, Texts, fit_ngrams, read};
 use crate::learning::training::{Job, Outcome, Progress, train, uselessness};
-use crate::metrics::judge;
+use crate::metrics::{determination_of, judge};
 use crate::unknown::{UnknownByPart, UnknownTokens};
 use crate::vocabulary::{Ranked, Vocabulary, rank_watched, units_of};
 
@@ -228,15 +228,20 @@ fn go(
         folder.write_occurrences(&vocabulary, &read.training.occurrences)?;
     }
     if let Some(ngrams) = ngrams.filter(|_| checkpoint.is_none()) {
-        let alone = |sequences: &Sequences| judge(&sequences.offsets, &sequences.labels.concat());
-        let (unseen, alone) = (alone(&read.training), alone(&read.validation));
+        let values = config.train.task.has_values();
+        let alone = |sequences: &Sequences| {
+            let labels = sequences.labels.concat();
+            if values {
+                return format!("R² {:.4}", determination_of(&sequences.offsets, &labels));
+            }
+            let (loss, accuracy) = judge(&sequences.offsets, &labels);
+            format!("loss {loss:.4}, accuracy {:.2} %", 100.0 * accuracy)
+        };
         progress.note(&format!(
-            "{} n-grams alone: cross-validated loss {:.4}, accuracy {:.2} %  validation loss {:.4}, accuracy {:.2} %",
+            "{} n-grams alone: cross-validated {}; validation {}",
             ngrams.table.len(),
-            unseen.0,
-            100.0 * unseen.1,
-            alone.0,
-            100.0 * alone.1
+            alone(&read.training),
+            alone(&read.validation)
         ));
     }
     let job = Job {

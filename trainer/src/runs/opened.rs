@@ -86,7 +86,7 @@ impl Opened {
             return Err(fault(folder.file("teachers").display(), problem, FROM_A_COPY).into());
         }
         let ngrams = if there("ngrams") { folder.ngrams(&config.train)? } else { None };
-        if ngrams.as_ref().is_some_and(|ngrams| ngrams.offsets.len() != training.len()) {
+        if ngrams.as_ref().is_some_and(|ngrams| ngrams.offsets.len() != training.len() * config.train.task.outputs()) {
             let problem = "the n-grams are not those of the run's training texts";
             return Err(fault(folder.file("ngrams").display(), problem, FROM_A_COPY).into());
         }

@@ -27,7 +27,7 @@ use crate::config::{ModelConfig, NgramConfig, Storage, TrainConfig, Words};
 use crate::dataset::{Example, Label};
 use crate::error::{Fault, fault};
 use crate::export::answer_of;
-use crate::ngrams;
+use crate::ngrams::{self, Answers, table::Key};
 use crate::quantizer::describe;
 use crate::quantizer::{Cell, Origin};
 use crate::vocabulary::{self, Vocabulary};
@@ -157,7 +157,7 @@ pub struct Sizer {
     /// The words in the order in which a vocabulary takes them.
     words: BTreeMap<Words, Vec<String>>,
     /// The n-grams, surest first.
-    ngrams: Vec<u32>,
+    ngrams: Vec<Key>,
     texts: RefCell<BTreeMap<(Words, usize), Text>>,
     tables: RefCell<BTreeMap<usize, Ngrams>>,
 }
@@ -182,7 +182,11 @@ impl Sizer {
         // N-grams stand beside the one logit of two classes.
         let verdict = base.task.is_binary();
         Sizer {
-            ngrams: if verdict { ngrams::rank(base.units(), training, &base.model.ngrams) } else { Vec::new() },
+            ngrams: if verdict {
+                ngrams::rank(base.units(), training, Answers::Verdict, &base.model.ngrams)
+            } else {
+                Vec::new()
+            },
             base: base.clone(),
             origin,
             part,
