@@ -5,7 +5,7 @@
 //! - [`keras`] compares the speed of training with Keras: `cargo xtask keras`.
 //! - [`peers`] compares a step with other engines: `cargo xtask peers`. `src/bin/text-rate.rs` measures the whole path, text in, verdict out.
 //! - [`picture`] draws README's picture: `cargo xtask picture`.
-//! - `src/bin/images.rs` writes the images to files, and `src/bin/steps.rs` runs one of them and nothing else, so that its
+//! - The program `images` (`support/images/`) writes the images to files, and `src/bin/steps.rs` runs one of them and nothing else, so that its
 //!   instructions can be counted. `cargo xtask instructions` does both.
 //!
 //! All weights are random, with a fixed seed and of the sizes that training gives.

@@ -2,6 +2,7 @@
 
 mod answers;
 mod attention;
+mod backend_parity;
 mod bag;
 mod chains;
 mod docs_commands;

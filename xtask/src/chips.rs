@@ -22,6 +22,7 @@ use latch_parts::boards::{BOARDS, Board};
 use latch_parts::cores::{Core, MemoryTiming};
 use serde::{Deserialize, Serialize};
 
+use crate::images::Built;
 use crate::whole::write_record;
 
 /// A line may exceed its record by so many percent: what another compiler costs outside of the kernels.
@@ -79,9 +80,9 @@ pub(crate) const RECORD: &str = "benches/results/chips.json";
 ///
 /// # Errors
 /// When something does not build or run, or when the record cannot be read or written.
-pub(crate) fn run(update: bool) -> Result<bool> {
+pub(crate) fn run(update: bool, built: Built) -> Result<bool> {
     let toolchain = Toolchain::find()?;
-    let images = images()?;
+    let images = images(built)?;
     let mut steps = BTreeMap::new();
     let mut matrix = None;
     for board in BOARDS {
@@ -211,9 +212,9 @@ fn compare_precisions(steps: &BTreeMap<String, Step>) -> bool {
 }
 
 /// Writes the images and gives their folder.
-fn images() -> Result<PathBuf> {
+fn images(built: Built) -> Result<PathBuf> {
     let folder = target_folder().join("chips");
-    crate::images::write(&folder)?;
+    crate::images::write(&folder, built)?;
     Ok(folder)
 }
 

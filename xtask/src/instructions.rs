@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use latch_emulator::command::{Command, root, target_folder};
 use serde::{Deserialize, Serialize};
 
+use crate::images::Built;
 use crate::setup;
 use crate::whole::write_record;
 
@@ -54,8 +55,8 @@ struct Case {
 ///
 /// # Errors
 /// When something does not build or run, or when the record cannot be read or written.
-pub(crate) fn run(update: bool) -> Result<bool> {
-    let measured = measure()?;
+pub(crate) fn run(update: bool, built: Built) -> Result<bool> {
+    let measured = measure(built)?;
     let path = root().join("benches/results/instructions.json");
     if update {
         write_record(&path, &measured)?;
@@ -148,13 +149,13 @@ fn compare(recorded: &BTreeMap<String, u64>, measured: &BTreeMap<String, u64>) -
 }
 
 /// Builds images and program, and counts every case that this processor can run.
-fn measure() -> Result<Record> {
+fn measure(built: Built) -> Result<Record> {
     let valgrind = setup::valgrind().context("valgrind is not installed: run `cargo xtask setup --tests`")?;
     let (rustc, _) = Command::new("rustc --version").capture()?;
     // The images lie beside the program, so that relative paths name both: the length of this repository's path counts for nothing.
     let release = target_folder().join("release");
     let images = release.join("instructions");
-    crate::images::write(&images)?;
+    crate::images::write(&images, built)?;
     // The engine alone is built again, not the trainer. Flags of the caller would count other code than the record's.
     let build = Command::new("cargo build --quiet --release -p latch-benches --bin steps --no-default-features")
         .env_remove("RUSTFLAGS");

@@ -63,12 +63,16 @@ enum Verb {
         /// Writes the counts into the record
         #[arg(long)]
         update: bool,
+        #[command(flatten)]
+        built: images::Built,
     },
     /// Counts the instructions of one step on every emulated chip, and fails where one exceeds its limit or its record
     Chips {
         /// Writes the counts into the record
         #[arg(long)]
         update: bool,
+        #[command(flatten)]
+        built: images::Built,
     },
     /// Measures the bytes of engine and firmware on every chip, and fails if one exceeds its limit, or its record by more than 1 % and 64 bytes
     Size {
@@ -125,8 +129,8 @@ fn main() -> ExitCode {
         Verb::Results => return finish(results::run().map(|()| 0)),
         Verb::Setup(wanted) => setup::run(wanted).map(|missing| missing.is_empty()),
         Verb::Test { quick } => Ok(test::run(quick)),
-        Verb::Instructions { update } => instructions::run(update),
-        Verb::Chips { update } => chips::run(update),
+        Verb::Instructions { update, built } => instructions::run(update, built),
+        Verb::Chips { update, built } => chips::run(update, built),
         Verb::Size { update } => size::run(update),
     };
     finish(result.map(|well| u8::from(!well)))
