@@ -185,7 +185,7 @@ const SCALAR: &str = "scalar backend";
 ///
 /// The tests over every float are left out: those of the ordinary build visit every float with this very backend, too.
 fn scalar_tests() -> Command {
-    let tests = "cargo test --profile checked --no-fail-fast -p latch-engine --lib -- --skip over_every_float";
+    let tests = "cargo test --profile checked --no-fail-fast -p latch-engine --features std,float --lib -- --skip over_every_float";
     wrapper::with_backend(Command::new(tests), "scalar")
 }
 
