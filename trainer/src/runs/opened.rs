@@ -196,7 +196,10 @@ pub fn load(config: &mut RunConfig, watch: Watch<'_>) -> Result<Loaded> {
     let training = left(training, config)?;
     let summary = read + &summary::parts(training.len(), validation.len(), &config.valid);
     notes.extend(summary::lacking(&config.classes, &training, &validation));
-    notes.extend(summary::shared(&training, "validation", &validation));
+    // A part that was divided from the data has none.
+    if matches!(config.valid, Valid::Path(_)) {
+        notes.extend(summary::shared(&training, "validation", &validation));
+    }
     let facts = Facts { training: training.len(), validation: validation.len(), ..facts };
     Ok(Loaded { training, validation, valid_sha256, summary, notes, facts })
 }

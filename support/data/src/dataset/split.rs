@@ -1,7 +1,7 @@
 //! Dividing a data set: seeded, with the same share of each class in every part, and without a leak.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::BuildHasher;
 
 use anyhow::Result;
 use rand::SeedableRng;
@@ -158,24 +158,37 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split_whitespace()
 }
 
+/// Whether a text is its words with one space between each two, so that it equals another such text where the bytes do.
+fn is_plain(text: &str) -> bool {
+    // What white space outside of ASCII begins with: U+0085 and U+00A0, U+1680, U+2000 to U+205F, U+3000.
+    let is_odd = |&byte: &u8| matches!(byte, b'\t'..=b'\r' | 0xc2 | 0xe1..=0xe3);
+    let bytes = text.as_bytes();
+    let is_spaced = bytes.windows(2).any(|pair| pair == b"  ") || text.starts_with(' ') || text.ends_with(' ');
+    !is_spaced && !bytes.iter().any(is_odd)
+}
+
 /// The indices of the examples, those with the same words together, in the order in which they first occur.
 pub(super) fn groups_of_equal_texts<L: Labels>(examples: &[Example<L>]) -> Vec<Vec<usize>> {
     // Seeded anew by every process; what it gives for equal texts is only compared, and does not decide an order.
-    let hasher = RandomState::new();
+    let hasher = foldhash::quality::RandomState::default();
     let hash = |example: &Example<L>| {
-        let mut state = hasher.build_hasher();
-        words(&example.text).for_each(|word| word.hash(&mut state));
-        state.finish()
+        let text = &example.text;
+        match is_plain(text) {
+            true => (hasher.hash_one(text.as_str()), true),
+            false => (hasher.hash_one(words(text).collect::<Vec<_>>().join(" ").as_str()), false),
+        }
     };
-    let hashes: Vec<u64> = examples.par_iter().map(hash).collect();
+    let hashes: Vec<(u64, bool)> = examples.par_iter().map(hash).collect();
+    let equal = |a: usize, b: usize| {
+        let (first, second) = (&examples[a].text, &examples[b].text);
+        if hashes[a].1 && hashes[b].1 { first == second } else { words(first).eq(words(second)) }
+    };
     let mut groups: Vec<Vec<usize>> = Vec::new();
     // The groups by their hash: more than one where different texts have the same.
     let mut groups_of: HashMap<u64, Vec<usize>> = HashMap::with_capacity(examples.len());
-    for (index, hash) in hashes.into_iter().enumerate() {
-        let text = &examples[index].text;
-        let alike = groups_of.entry(hash).or_default();
-        let known = alike.iter().find(|&&group| words(&examples[groups[group][0]].text).eq(words(text)));
-        match known {
+    for (index, (hash, _)) in hashes.iter().enumerate() {
+        let alike = groups_of.entry(*hash).or_default();
+        match alike.iter().find(|&&group| equal(groups[group][0], index)) {
             Some(&group) => groups[group].push(index),
             None => {
                 alike.push(groups.len());
@@ -314,6 +327,9 @@ mod tests {
         assert_eq!(set.repeated(), Repeated { copies: 4, disputed: 2, first: Some((0, 3)) });
         let set = Dataset::new("x", vec![example(0, "a"), example(1, "b")]);
         assert_eq!(set.repeated(), Repeated::default());
+        let spaces = ["a b", " a b", "a\tb", "a b\n", "a\u{a0}b", "a\u{2003}b", "a \u{3000}b", "a\u{85}b", "a \r\n b"];
+        let set = Dataset::new("x", spaces.map(|text| example(0, text)).to_vec());
+        assert_eq!(set.repeated(), Repeated { copies: 8, ..Repeated::default() });
         // Words that run together are other words.
         let set = Dataset::new("x", vec![example(0, "a bc"), example(1, "ab c")]);
         assert_eq!(set.repeated(), Repeated::default());
