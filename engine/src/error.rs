@@ -20,14 +20,14 @@ pub enum Error {
     #[error("not a Latch image: it does not begin with the letters LTCH; give a file that `latch export` wrote")]
     NotAnImage,
     /// An earlier version of the format.
-    #[error("the image has format version {found} and this engine reads version 7: export the model again")]
+    #[error("the image has format version {found} and this engine reads version 8: export the model again")]
     OlderVersion {
         /// The image's version.
         found: u16,
     },
     /// A later version of the format.
     #[error(
-        "the image has format version {found} and this engine reads version 7: update Latch, or export the model again with this version"
+        "the image has format version {found} and this engine reads version 8: update Latch, or export the model again with this version"
     )]
     NewerVersion {
         /// The image's version.
@@ -198,8 +198,8 @@ impl Error {
     pub const fn reason(&self) -> &'static str {
         match self {
             Error::NotAnImage => "not a Latch image: give a file that `latch export` wrote",
-            Error::OlderVersion { .. } => "the image has an older format than version 7: export the model again",
-            Error::NewerVersion { .. } => "the image has a newer format than version 7: update Latch",
+            Error::OlderVersion { .. } => "the image has an older format than version 8: export the model again",
+            Error::NewerVersion { .. } => "the image has a newer format than version 8: update Latch",
             Error::HeaderTruncated { .. } | Error::Truncated { .. } => "the image is cut off: copy it again",
             Error::Checksum { .. } => "the image is damaged, its CRC-32 is wrong: copy it again or export it anew",
             Error::Record { .. } => "a record of the image's header cannot be read: export the model again",

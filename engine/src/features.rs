@@ -27,8 +27,8 @@ pub const INT4: bool = cfg!(feature = "int4");
 pub const TIERS: bool = cfg!(feature = "tiers");
 /// A precomputed input projection of frequent ids.
 pub const PROJECTION: bool = cfg!(feature = "projection");
-/// Hangul syllables as tokens.
-pub const SYLLABLES: bool = cfg!(feature = "syllables");
+/// Characters as tokens.
+pub const CHARS: bool = cfg!(feature = "chars");
 /// N-grams beside the network.
 pub const NGRAMS: bool = cfg!(feature = "ngrams");
 /// Chains of up to 16 layers in place of 4.
@@ -75,7 +75,7 @@ pub enum Feature {
     Int4,
     Tiers,
     Projection,
-    Syllables,
+    Chars,
     Ngrams,
     Deep,
 }
@@ -94,7 +94,7 @@ impl Feature {
         Feature::Int4,
         Feature::Tiers,
         Feature::Projection,
-        Feature::Syllables,
+        Feature::Chars,
         Feature::Ngrams,
         Feature::Deep,
     ];
@@ -113,7 +113,7 @@ impl Feature {
             Feature::Int4 => "int4",
             Feature::Tiers => "tiers",
             Feature::Projection => "projection",
-            Feature::Syllables => "syllables",
+            Feature::Chars => "chars",
             Feature::Ngrams => "ngrams",
             Feature::Deep => "deep",
         }

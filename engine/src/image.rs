@@ -20,6 +20,7 @@ pub use section::ALIGNMENT;
 
 use crate::error::{Error, problem};
 use crate::features::{FLOAT, Feature, NGRAMS, PROJECTION, TEXT};
+use crate::input::characters::Characters;
 use crate::input::vocabulary::Vocabulary;
 use crate::layers::{Arithmetic, Opened, embedding};
 use crate::numbers::Precision;
@@ -78,7 +79,7 @@ const fn preamble(bytes: &[u8]) -> Result<(usize, usize), Error> {
     if magic != u32::from_le_bytes(MAGIC) || version as u16 == 0 {
         return Err(Error::NotAnImage);
     }
-    // Versions 1 to 6 had one byte here, and no other version has these.
+    // Versions 1 to 6 had one byte here; that of 7 had two, and no other version has these.
     if v0 >= 1 && v0 < VERSION as u8 {
         return Err(Error::OlderVersion { found: v0 as u16 });
     }
@@ -190,6 +191,9 @@ impl<'a> Image<'a> {
         let mut cursor = self.cursor();
         if TEXT && let Some(vocabulary) = Self::open_vocabulary(description, &mut cursor)? {
             vocabulary.check()?;
+            // A chip takes any table: all of them are sound.
+            #[cfg(not(latch_backend))]
+            Characters::check(self.records())?;
         }
         let shape = &description.embedding;
         let embedding = embedding::Opened::<N>::open(shape, description.projected_sums(), &mut cursor)?;
@@ -264,6 +268,11 @@ impl<'a> Image<'a> {
     /// The thresholds of an early exit, by rising tokens and falling logits; none where the image has none.
     pub fn early(&self) -> Earlies<'a> {
         Earlies::of(self.records())
+    }
+
+    /// What the characters beyond ASCII are in a text.
+    pub fn characters(&self) -> Characters<'a> {
+        Characters::of(self.records())
     }
 
     /// The names of the classes in the order of the outputs, two of a model with one output; none where the image has none.

@@ -16,8 +16,10 @@ use crate::error::Error;
 use crate::features::{FLOAT, NGRAMS, TEXT};
 use crate::image::Image;
 use crate::image::header::{Answer, Description, Earlies, Input};
+use crate::input::characters::Characters;
 use crate::input::ngrams;
-use crate::input::text::{Text, Token, Tokenizer, Tokens, Unknown};
+use crate::input::text::{Text, Tokens, Unknown};
+use crate::input::tokenizer::{Token, Tokenizer};
 use crate::input::vocabulary::Vocabulary;
 use crate::kernels::AnyBackend;
 use crate::numbers::Precision;
@@ -29,6 +31,7 @@ pub(crate) use chain::Chain;
 #[derive(Clone, Debug)]
 pub struct Model<'a> {
     vocabulary: Option<Vocabulary<'a>>,
+    characters: Characters<'a>,
     unknown: Unknown,
     tokens: Tokens,
     ngrams: Option<ngrams::Table<'a>>,
@@ -86,6 +89,7 @@ impl<'a> Model<'a> {
     fn nothing() -> Self {
         Model {
             vocabulary: None,
+            characters: Characters::NONE,
             unknown: Unknown::Skip,
             tokens: Tokens::Words,
             ngrams: None,
@@ -124,6 +128,7 @@ impl<'a> Model<'a> {
         self.early = image.early();
         if TEXT && let Input::Text(Text { tokens, unknown, .. }) = description.input {
             (self.tokens, self.unknown) = (tokens, unknown);
+            self.characters = image.characters();
         }
     }
 
@@ -211,6 +216,11 @@ impl<'a> Model<'a> {
     /// The beginning of a text; `None` where the model reads none.
     pub(crate) fn tokenizer(&self) -> Option<Tokenizer> {
         if TEXT && self.vocabulary.is_some() { Some(Tokenizer::of(self.tokens)) } else { None }
+    }
+
+    /// What the characters beyond ASCII are in a text.
+    pub fn characters(&self) -> Characters<'a> {
+        self.characters
     }
 
     /// What a token of the text is.

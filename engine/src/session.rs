@@ -3,9 +3,10 @@
 use heapless::Vec;
 
 use crate::error::Error;
-use crate::features::{SYLLABLES, TEXT};
+use crate::features::TEXT;
 use crate::input::ngrams::token_hash;
-use crate::input::text::{First, Token, Tokens};
+use crate::input::text::Tokens;
+use crate::input::tokenizer::{First, Token};
 use crate::kernels::{Backend, MANY, dispatch};
 use crate::logit::{Digest, Logit};
 use crate::model::{Model, with_chain};
@@ -75,7 +76,7 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
         }
         if let Some(beginning) = model.tokenizer() {
             let tokenizer = state.tokenizer(&model.layout).ok_or(Error::StateDamaged)?;
-            if !tokenizer.is_valid() || tokenizer.tokens() != beginning.tokens() {
+            if !tokenizer.is_valid(&beginning) {
                 return Err(Error::StateDamaged);
             }
         }
@@ -117,8 +118,8 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
 
     /// Reads bytes of UTF-8 text in any chunks. A model whose input is no text leaves them out.
     ///
-    /// The text has to be in Unicode's form NFC: `é` as one character and `e` with a combining accent are two words, and may get opposite answers. Nothing here
-    /// changes one into the other.
+    /// The text has to be in Unicode's form NFC. `e` with a combining accent reads as `é` where the model's texts have that letter (`docs/text.md`); other letters
+    /// in two parts are other words, and may get opposite answers.
     ///
     /// A call takes a step for each token that ends in `bytes`, at most one a byte and one for a word that was open before, and returns after the last. Whoever feeds a watchdog bounds the chunk: 4 KiB of the
     /// shortest tokens take a Cortex-M0 hundreds of millions of instructions (`docs/results/2026-11-28-longest-push.md`).
@@ -325,7 +326,7 @@ impl<'s, 'm, 'a> View<'s, 'm, 'a> {
 
     fn run_text_on<B: Backend>(&mut self, backend: B, bytes: Option<&[u8]>, each: &mut impl FnMut(&mut Self, &[u8])) {
         let Some(mut tokenizer) = self.state.tokenizer(&self.model.layout).copied() else { return };
-        let syllables = SYLLABLES && tokenizer.tokens() == Tokens::Syllables;
+        let (characters, syllables) = (self.model.characters(), self.model.tokens() == Tokens::Syllables);
         let mut emit = |token: Token<'_>, first: First| {
             if let Some(table) = self.model.ngrams()
                 && let Some(mut memory) = self.state.ngrams_mut(&self.model.layout)
@@ -340,8 +341,8 @@ impl<'s, 'm, 'a> View<'s, 'm, 'a> {
             }
         };
         match bytes {
-            Some(bytes) => tokenizer.push_each(bytes, &mut emit),
-            None => tokenizer.finish_each(&mut emit),
+            Some(bytes) => tokenizer.push_each(characters, bytes, &mut emit),
+            None => tokenizer.finish_each(characters, &mut emit),
         }
         if let Some(place) = self.state.tokenizer_mut(&self.model.layout) {
             *place = tokenizer;

@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::features::{DENSE, NGRAMS, TEXT};
 use crate::image::header::{Description, Input};
 use crate::input::ngrams;
-use crate::input::text::Tokenizer;
+use crate::input::tokenizer::Tokenizer;
 use crate::layers::Layer;
 use crate::memory::Memory;
 

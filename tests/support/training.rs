@@ -61,6 +61,7 @@ impl Task {
 pub fn config(embedding: usize, units: usize, epochs: u64) -> TrainConfig {
     TrainConfig {
         model: ModelConfig {
+            tokens: Default::default(),
             tiers: None,
             vocab: 1000,
             chain: Chain::stacked(embedding, 1, units, Some(Pooling::Mean)),
@@ -69,7 +70,6 @@ pub fn config(embedding: usize, units: usize, epochs: u64) -> TrainConfig {
             hashed: None,
             ngrams: NgramConfig::NONE,
         },
-        syllables: false,
         task: Default::default(),
         epochs,
         batch: 32,

@@ -5,6 +5,7 @@ mod attention;
 mod backend_parity;
 mod bag;
 mod chains;
+mod characters;
 mod docs_commands;
 mod example_board;
 mod four_bits;

@@ -3,7 +3,8 @@
 
 use latch_engine::image::encode::{Notes, encode};
 use latch_engine::image::{Description, Image};
-use latch_engine::input::text::{Tokenizer, Unknown};
+use latch_engine::input::text::Unknown;
+use latch_engine::input::tokenizer::Tokenizer;
 use latch_engine::kernels::AnyBackend;
 use latch_engine::layers::Layer;
 use latch_engine::layers::attention::attention_weight;

@@ -1,4 +1,4 @@
-//! Promise: images of formats 1 to 6 are refused with one sentence that says what to do, and those of format 7 open, compute what they computed when they
+//! Promise: images of formats 1 to 7 are refused with one sentence that says what to do, and those of format 8 open, compute what they computed when they
 //! were written, and are written again byte for byte.
 
 use latch_engine::image::encode::{AlignedBytes, Notes, encode};
@@ -19,7 +19,7 @@ use latch_trainer::quantizer::{Origin, Storage, to_image};
 use nalgebra::DMatrix;
 
 #[test]
-fn formats_1_to_6_are_refused_with_a_sentence_that_says_to_export_anew() {
+fn formats_1_to_7_are_refused_with_a_sentence_that_says_to_export_anew() {
     for version in 1..VERSION {
         // Magic, version and length were variable-length numbers.
         for rest in [&[0xA8_u8, 0x15, 0, 0][..], &[0; 200]] {
@@ -29,7 +29,7 @@ fn formats_1_to_6_are_refused_with_a_sentence_that_says_to_export_anew() {
             assert_eq!(
                 error.to_string(),
                 format!(
-                    "the image has format version {version} and this engine reads version 7: export the model again"
+                    "the image has format version {version} and this engine reads version 8: export the model again"
                 )
             );
         }
@@ -97,7 +97,7 @@ fn written(name: &str) -> AlignedBytes {
 
 macro_rules! goldens {
     ($($name:literal $digest:literal),*) => {
-        [$(($name, $digest, include_bytes!(concat!("../goldens/image-v7-", $name, ".latch")))),*]
+        [$(($name, $digest, include_bytes!(concat!("../goldens/image-v8-", $name, ".latch")))),*]
     };
 }
 
@@ -132,7 +132,7 @@ fn run(model: &Model<'_>) -> (Digest, f32) {
 }
 
 #[test]
-fn images_of_format_7_open_and_give_the_digest_that_stands_in_them() {
+fn images_of_format_8_open_and_give_the_digest_that_stands_in_them() {
     for (name, digest, bytes) in GOLDENS {
         let bytes = AlignedBytes::new(bytes);
         let image = Image::open(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -153,7 +153,7 @@ fn images_of_format_7_open_and_give_the_digest_that_stands_in_them() {
 }
 
 #[test]
-fn images_of_format_7_are_written_again_byte_for_byte() {
+fn images_of_format_8_are_written_again_byte_for_byte() {
     for (name, _, bytes) in GOLDENS {
         let bytes = AlignedBytes::new(bytes);
         let image = Image::open(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -186,7 +186,7 @@ fn the_bytes_in_the_description_of_the_format_are_those_of_the_image() {
 fn write_the_goldens() {
     for (name, ..) in GOLDENS {
         let bytes = written(name);
-        let path = format!("{}/goldens/image-v7-{name}.latch", env!("CARGO_MANIFEST_DIR"));
+        let path = format!("{}/goldens/image-v8-{name}.latch", env!("CARGO_MANIFEST_DIR"));
         std::fs::write(path, &bytes[..]).expect("the folder is writable");
         let (digest, last) = run(&Model::new(&Image::open(&bytes).expect("it was just made")));
         println!("    \"{name}\" \"{digest}\" {last}");

@@ -3,7 +3,7 @@
 use latch_engine::image::check_header;
 use latch_engine::{Error, Model, State};
 
-latch_engine::include_image!(Tiny = "../goldens/image-v7-rnn.latch");
+latch_engine::include_image!(Tiny = "../goldens/image-v8-rnn.latch");
 
 #[test]
 fn an_included_image_lies_aligned_and_runs_in_the_state_that_it_names() {

@@ -3,12 +3,13 @@
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
 use latch_engine::input::ngrams::stream_bytes;
-use latch_engine::input::text::{Tokens, Unknown};
+use latch_engine::input::text::Unknown;
 use latch_engine::kernels::AnyBackend;
 use latch_engine::{Error, Logit, Model, Precision, State};
 use latch_trainer::dataset::{Example, built_in};
 use latch_trainer::ngrams::{Answers, Fitted, Labelled, NgramConfig, fit, hashes};
 use latch_trainer::quantizer::{Origin, Weights, to_image};
+use latch_trainer::tokenization::Tokenization;
 use latch_trainer::vocabulary::Vocabulary;
 
 const NGRAMS: NgramConfig = NgramConfig { count: 300, longest: 3, weight_bits: 6, dropout: 1.0, fewest: 3 };
@@ -19,7 +20,7 @@ const N: usize = 512;
 /// Reviews, and n-grams fitted to them.
 fn fitted() -> (Vec<Example>, Fitted) {
     let examples = built_in::generate(3, 400);
-    let texts: Vec<Vec<u32>> = examples.iter().map(|example| hashes(Tokens::Words, &example.text)).collect();
+    let texts: Vec<Vec<u32>> = examples.iter().map(|example| hashes(&Tokenization::default(), &example.text)).collect();
     let labels: Vec<f32> = examples.iter().map(|example| example.label as f32).collect();
     let fitted = fit(&Labelled { texts: &texts, labels: &labels, targets: &[], answers: Answers::Verdict }, &NGRAMS, 1);
     (examples, fitted)
@@ -54,7 +55,7 @@ fn the_engine_adds_what_the_trainer_fitted() {
         let (without, with) = (Model::new(&without), Model::new(&with));
         for example in &examples[..100] {
             let added = logit(&with, &example.text, 7).to_f32() - logit(&without, &example.text, 7).to_f32();
-            let expected = fitted.table.logits(&hashes(Tokens::Words, &example.text))[0];
+            let expected = fitted.table.logits(&hashes(&Tokenization::default(), &example.text))[0];
             // Six bits a weight, over a few dozen n-grams: the errors are independent.
             assert!((added - expected).abs() < 0.15 * expected.abs().max(1.0), "{added} for {expected}");
         }
@@ -64,7 +65,7 @@ fn the_engine_adds_what_the_trainer_fitted() {
 /// Reviews in three classes, those of music in the third, n-grams fitted to them, and images with and without these.
 fn images_of_three(precision: Precision) -> (Vec<Example>, Fitted, AlignedBytes, AlignedBytes) {
     let (examples, _) = fitted();
-    let texts: Vec<Vec<u32>> = examples.iter().map(|example| hashes(Tokens::Words, &example.text)).collect();
+    let texts: Vec<Vec<u32>> = examples.iter().map(|example| hashes(&Tokenization::default(), &example.text)).collect();
     let label = |example: &Example| if example.text.contains("music") { 2.0 } else { example.label as f32 };
     let labels: Vec<f32> = examples.iter().map(label).collect();
     let labelled = Labelled { texts: &texts, labels: &labels, targets: &[], answers: Answers::Classes(3) };
@@ -97,7 +98,7 @@ fn of_several_outputs_each_gets_what_the_trainer_fitted_for_it() {
         let (without, with) = (Model::new(&without), Model::new(&with));
         for example in &examples[..60] {
             let (plain, beside) = (logits(&without, &example.text, 7), logits(&with, &example.text, 7));
-            let expected = fitted.table.logits(&hashes(Tokens::Words, &example.text));
+            let expected = fitted.table.logits(&hashes(&Tokenization::default(), &example.text));
             // The outputs' weights share one scale, and with it their steps.
             let largest = expected.iter().fold(1.0_f32, |largest, logit| largest.max(logit.abs()));
             for ((beside, plain), expected) in beside.iter().zip(&plain).zip(expected) {

@@ -167,6 +167,7 @@ fn notes() -> Notes<'static> {
             epochs: 12,
             valid_accuracy: 0.875,
         },
+        characters: vec![0x80 << 11 | 7 << 8, 0xC0 << 11],
         early: Vec::new(),
         class_names: strings(&["schlecht", "", "\u{1F600} très bien"]),
         units: strings(&["\u{b0}C", "hPa", ""]),

@@ -234,12 +234,14 @@ const TOKENIZER: usize = header::END - header::WORD;
 mod header {
     pub(super) const TOKENS: usize = 4;
     pub(super) const WORD: usize = 8;
-    pub(super) const LENGTH: usize = 40;
-    pub(super) const CONNECTOR: usize = 42;
-    pub(super) const MARK: usize = 43;
-    pub(super) const TAG: usize = 45;
-    pub(super) const MISSING: usize = 46;
-    pub(super) const CODE: usize = 52;
+    pub(super) const LENGTH: usize = 48;
+    pub(super) const CONNECTOR: usize = 49;
+    pub(super) const MARK: usize = 50;
+    pub(super) const TAG: usize = 52;
+    pub(super) const MISSING: usize = 54;
+    pub(super) const LAST: usize = 40;
+    pub(super) const CODE: usize = 44;
+    pub(super) const FLAGS: usize = 55;
     pub(super) const END: usize = 56;
 }
 
@@ -256,7 +258,7 @@ fn a_damaged_state_is_refused() {
     // Cells and hidden states of nine and seven units; then the mean: its count and its sums.
     let count = header::WORD + 4 * 9 + 20 + 4 * 7 + 16;
     let sums = count + 4;
-    let damages: [(&str, usize, &[u8]); 11] = [
+    let damages: [(&str, usize, &[u8]); 13] = [
         ("more tokens in the mean than there were", count, &[4, 0, 0, 0]),
         ("more tokens in the mean than it takes", count, &[0, 0, 1, 0]),
         ("no tokens and a mean", header::TOKENS, &[0, 0, 0, 0]),
@@ -265,8 +267,10 @@ fn a_damaged_state_is_refused() {
         ("a connector that is no ASCII", at(header::CONNECTOR), &[0x80]),
         ("a mark that is no ASCII", at(header::MARK), &[0xC3]),
         ("a tag that is no step", at(header::TAG), &[6]),
+        ("a last character that the word does not have", at(header::LAST), &[b'x', 0, 0, 0]),
+        ("characters in a stream of words", at(header::FLAGS), &[1]),
         ("too many missing bytes", at(header::MISSING), &[4]),
-        ("a code point beyond Unicode", at(header::CODE), &[0, 0, 0x11, 0]),
+        ("a code point that four bytes do not hold", at(header::CODE), &[0, 0, 0x20, 0]),
         ("a sum that three tokens cannot have", sums, &[0xFF, 0xFF, 0x01, 0]),
     ];
     assert!(model.resume(&mut sound).is_ok());

@@ -5,7 +5,8 @@ use latch_engine::image::Image;
 use latch_engine::image::encode::{AlignedBytes, Notes, encode};
 use latch_engine::image::header::Input;
 use latch_engine::input::hashed::{Hashed, Spelling};
-use latch_engine::input::text::{Tokenizer, Unknown};
+use latch_engine::input::text::Unknown;
+use latch_engine::input::tokenizer::Tokenizer;
 use latch_engine::layers::pooling::Pooling;
 use latch_engine::{Error, Model, Precision, State};
 use latch_tests::models::{PRECISIONS, ROOM, Shape, logits, vocabulary};
@@ -33,8 +34,8 @@ proptest! {
         let model = Model::new(&image);
         let mut read = Vec::new();
         let mut tokenizer = Tokenizer::default();
-        tokenizer.push(text.as_bytes(), |token| read.extend(model.token_id(token)));
-        tokenizer.finish(|token| read.extend(model.token_id(token)));
+        tokenizer.push(model.characters(), text.as_bytes(), |token| read.extend(model.token_id(token)));
+        tokenizer.finish(model.characters(), |token| read.extend(model.token_id(token)));
         prop_assert_eq!(&read, &ids);
 
         let mut states = [State::<ROOM>::new(), State::<ROOM>::new()];

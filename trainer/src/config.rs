@@ -13,8 +13,7 @@ use latch_data::error::{Fault, fault};
 use latch_engine::Precision;
 use latch_engine::input::hashed::Hashed;
 use latch_engine::input::ngrams::{MAX_LONGEST, WEIGHT_BITS};
-use latch_engine::input::text::Tokens as Units;
-use latch_engine::input::text::Unknown;
+use latch_engine::input::text::{Tokens, Unknown};
 use latch_engine::layers::embedding::{MAX_ROWS, Tiers};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -137,6 +136,8 @@ pub enum Objective {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct ModelConfig {
+    /// What a token is.
+    pub tokens: Tokens,
     /// Words of the vocabulary.
     pub vocab: usize,
     /// Which words they are.
@@ -170,8 +171,6 @@ impl ModelConfig {
 pub struct TrainConfig {
     /// The model.
     pub model: ModelConfig,
-    /// True when Hangul syllables are tokens of their own.
-    pub syllables: bool,
     /// What the labels mean, and with it the head and the loss.
     #[serde(default)]
     pub task: Task,
@@ -215,8 +214,8 @@ impl TrainConfig {
     }
 
     /// What a token is.
-    pub fn units(&self) -> Units {
-        if self.syllables { Units::Syllables } else { Units::Words }
+    pub fn tokens(&self) -> Tokens {
+        self.model.tokens
     }
 
     /// What unknown words do.
@@ -338,6 +337,7 @@ pub enum Valid {
 /// The model whose int8 image fits 64 KiB.
 pub fn default_model() -> ModelConfig {
     ModelConfig {
+        tokens: Tokens::Words,
         vocab: 5_000,
         words: Words::Count,
         chain: Chain { word_dropout: 0.3, ..Chain::stacked(8, 1, 32, Some(Pooling::Attention)) },
@@ -364,7 +364,6 @@ pub fn model_of(task: Task, given: Option<ModelConfig>) -> ModelConfig {
 pub fn default_config() -> TrainConfig {
     TrainConfig {
         model: default_model(),
-        syllables: false,
         task: Task::default(),
         epochs: 10,
         batch: 32,

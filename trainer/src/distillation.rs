@@ -96,7 +96,7 @@ pub fn teach(
         let read = |examples: &[Example<Label>]| {
             let sequences = Sequences::read(examples, vocabulary, usize::MAX);
             match table {
-                Some(table) => sequences.beside(examples, vocabulary.units, table),
+                Some(table) => sequences.beside(examples, &vocabulary.tokenization, table),
                 None => sequences,
             }
         };
@@ -112,7 +112,7 @@ pub fn teach(
         let mut logits = best.network.forward(&ids)?.as_slice().to_vec();
         if let (Some(table), Some(fusion)) = (table, fusion) {
             logits.par_chunks_exact_mut(width).zip(training).for_each(|(logits, example)| {
-                fusion.apply(logits, &table.logits(&hashes(vocabulary.units, &example.text)));
+                fusion.apply(logits, &table.logits(&hashes(&vocabulary.tokenization, &example.text)));
             });
         }
         for ((logits, example), sums) in logits.chunks_exact(width).zip(training).zip(&mut sums) {

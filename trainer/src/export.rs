@@ -239,7 +239,7 @@ impl Source<'_> {
             sequences = sequences.normalised(Scale::of(self.training));
         }
         match self.ngrams {
-            Some(ngrams) => sequences.beside(self.validation, self.vocabulary.units, &ngrams.table),
+            Some(ngrams) => sequences.beside(self.validation, &self.vocabulary.tokenization, &ngrams.table),
             None => sequences,
         }
     }

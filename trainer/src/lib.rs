@@ -25,6 +25,7 @@
 pub mod batches;
 pub mod bptt;
 pub mod calibration;
+pub mod characters;
 pub mod cli;
 pub mod config;
 pub mod demo;
@@ -49,6 +50,7 @@ pub mod run_report;
 pub mod runs;
 pub mod search;
 pub mod settings;
+pub mod tokenization;
 pub mod unknown;
 pub mod vocabulary;
 

@@ -23,7 +23,7 @@ pub mod table;
 use std::cmp::Ordering;
 
 use latch_engine::input::ngrams::{Ngrams as NgramShape, lengthen, token_hash};
-use latch_engine::input::text::{Tokenizer, Tokens};
+use latch_engine::input::text::Tokens;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +32,7 @@ use self::table::{Counted, Key};
 pub use crate::config::NgramConfig;
 use crate::dataset::{Example, Labels, Task};
 use crate::metrics::cross_entropy;
+use crate::tokenization::Tokenization;
 use regression::{Features, Problem, Solution};
 
 /// Sequences of every fold of the cross-validation are every such one.
@@ -106,15 +107,11 @@ pub struct Fitted {
     pub offsets: Vec<f32>,
 }
 
-/// The hashes of a text's tokens of a kind, in order.
-pub fn hashes(units: Tokens, text: &str) -> Vec<u32> {
+/// The hashes of a text's tokens, in order.
+pub fn hashes(tokenization: &Tokenization, text: &str) -> Vec<u32> {
     let mut hashes = Vec::new();
-    let mut tokenizer = Tokenizer::of(units);
-    let mut push = |token: latch_engine::input::text::Token<'_>, first: bool| {
-        hashes.push(token_hash(token.bytes(), units == Tokens::Syllables && first));
-    };
-    tokenizer.push_each(text.as_bytes(), &mut push);
-    tokenizer.finish_each(&mut push);
+    let syllables = tokenization.tokens == Tokens::Syllables;
+    tokenization.for_each(text, |token, first| hashes.push(token_hash(token.bytes(), syllables && first)));
     hashes
 }
 
@@ -177,8 +174,13 @@ fn choose(texts: &[&[u32]], labels: &[f32], answers: Answers, config: &NgramConf
 }
 
 /// All n-grams of training texts that [`fit`] chooses from, the surest first: a table of fewer has the first of them.
-pub fn rank<L: Labels>(units: Tokens, examples: &[Example<L>], answers: Answers, config: &NgramConfig) -> Vec<Key> {
-    let texts: Vec<Vec<u32>> = examples.par_iter().map(|example| hashes(units, &example.text)).collect();
+pub fn rank<L: Labels>(
+    tokenization: &Tokenization,
+    examples: &[Example<L>],
+    answers: Answers,
+    config: &NgramConfig,
+) -> Vec<Key> {
+    let texts: Vec<Vec<u32>> = examples.par_iter().map(|example| hashes(tokenization, &example.text)).collect();
     let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
     let labels: Vec<f32> =
         examples.iter().map(|example| example.label.numbers().first().copied().unwrap_or(0.0)).collect();
@@ -328,7 +330,10 @@ mod tests {
             let filler = ["film", "scene", "plot", "cast", "music"][index / 4 % 5];
             let first = if not { "not" } else { "very" };
             let second = if good { "good" } else { "bad" };
-            (hashes(Tokens::Words, &format!("a {filler} {first} {second} indeed")), f32::from(u8::from(not != good)))
+            (
+                hashes(&Tokenization::default(), &format!("a {filler} {first} {second} indeed")),
+                f32::from(u8::from(not != good)),
+            )
         };
         (0..400).map(text).unzip()
     }
@@ -360,7 +365,9 @@ mod tests {
     #[test]
     fn of_several_classes_each_has_its_ngrams() {
         let colours = ["red", "green", "blue"];
-        let text = |index: usize| hashes(Tokens::Words, &format!("a {} thing {}", colours[index % 3], index / 3 % 7));
+        let text = |index: usize| {
+            hashes(&Tokenization::default(), &format!("a {} thing {}", colours[index % 3], index / 3 % 7))
+        };
         let texts: Vec<Vec<u32>> = (0..300).map(text).collect();
         let labels: Vec<f32> = (0..300_u16).map(|index| f32::from(index % 3)).collect();
         let labelled = Labelled { answers: Answers::Classes(3), ..labelled(&texts, &labels) };
@@ -374,7 +381,8 @@ mod tests {
 
     #[test]
     fn values_are_learned_too() {
-        let text = |index: usize| hashes(Tokens::Words, &format!("{} apples", ["no", "two", "nine"][index % 3]));
+        let text =
+            |index: usize| hashes(&Tokenization::default(), &format!("{} apples", ["no", "two", "nine"][index % 3]));
         let texts: Vec<Vec<u32>> = (0..300).map(text).collect();
         let labels: Vec<f32> = (0..300).map(|index| [-1.0, 0.0, 1.5][index % 3]).collect();
         let fitted = fit(&Labelled { answers: Answers::Values, ..labelled(&texts, &labels) }, &CONFIG, 1);

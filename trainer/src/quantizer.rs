@@ -319,7 +319,7 @@ pub fn to_image(
     };
     let mut packed = tensors::pack(weights, storage)?;
     let encoded = vocabulary.encode()?;
-    let text = encoded.shape(vocabulary.units, vocabulary.unknown);
+    let text = encoded.shape(vocabulary.tokenization.tokens, vocabulary.unknown);
     for (role, bytes) in [
         (Role::VocabularyTables, encoded.tables),
         (Role::VocabularyIndex, encoded.index),
@@ -343,7 +343,12 @@ pub fn to_image(
         epochs: origin.epochs,
         valid_accuracy: origin.valid_accuracy,
     };
-    let notes = Notes { provenance, class_names: origin.classes.clone(), ..Notes::default() };
+    let notes = Notes {
+        provenance,
+        class_names: origin.classes.clone(),
+        characters: vocabulary.tokenization.characters(),
+        ..Notes::default()
+    };
     let mut image = AlignedBytes::new(&encode(&description, &notes, &packed.tensors)?);
     certify(&mut image)?; // opens the image, which checks it
     Ok(image)

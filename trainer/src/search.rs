@@ -33,7 +33,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::Result;
-use latch_engine::input::text::Tokens as Units;
+use latch_engine::input::text::Tokens;
 
 use crate::config::TrainConfig;
 use crate::error::{Fault, LARGEST_FILE, fault, read_string, reading};
@@ -41,7 +41,7 @@ use crate::files::{OutputFolder, write_atomically};
 use crate::runs::folder::RunFolder;
 use crate::runs::lock::Lock;
 use crate::runs::opened::{Loaded, load};
-use crate::vocabulary::units_of;
+use crate::tokenization::resolve;
 use candidates::{Sizer, propose};
 use progress::{Search, trial_name};
 pub use ranking::{front, standard_error};
@@ -52,13 +52,13 @@ pub fn has_search(folder: &Path) -> bool {
     folder.join("search.json").exists()
 }
 
-/// Begins a search in a folder that has none, and goes on with it to its end. Digests of the data and the units are filled in here: syllables or words as
-/// the training texts have them where `units` is `None`.
+/// Begins a search in a folder that has none, and goes on with it to its end. Digests of the data and what a token is are filled in here: syllables or
+/// words as the training texts have them where neither `tokens` nor the model says it.
 ///
 /// # Errors
 /// A fault when the folder already holds a search or a run, when an option or the data cannot be used, when nothing fits the budget, or when
 /// no trial ends with an image.
-pub fn begin(mut plan: Plan, units: Option<Units>, folder: &Path, observer: &mut dyn Observer) -> Result<Outcome> {
+pub fn begin(mut plan: Plan, tokens: Option<Tokens>, folder: &Path, observer: &mut dyn Observer) -> Result<Outcome> {
     plan.base.train.check("")?;
     refuse_options(&plan.base.train)?;
     let part = plan.budget.part()?;
@@ -66,8 +66,7 @@ pub fn begin(mut plan: Plan, units: Option<Units>, folder: &Path, observer: &mut
     let Loaded { training, validation, valid_sha256, summary, notes, .. } = load(&mut plan.base, &mut |_, _| {})?;
     plan.base.train.check("")?;
     plan.valid_sha256 = valid_sha256;
-    let units = units.unwrap_or_else(|| units_of(training.iter().map(|example| example.text.as_str())));
-    plan.base.train.syllables = units == Units::Syllables;
+    plan.base.train.model.tokens = resolve(tokens, &plan.base.train.model, &training);
     // Before anything is written: a budget that is too small leaves no folder.
     let sizer = Sizer::new(&plan.base.train, &training, part).of_classes(&plan.base.classes);
     let candidates = propose(&sizer, &plan.budget, plan.trials)?;

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use latch_engine::Model;
-use latch_engine::input::text::Tokenizer;
+use latch_engine::input::tokenizer::{Token, Tokenizer};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -222,9 +222,9 @@ impl Counter {
 fn each_token(model: &Model<'_>, text: &str, each: &mut dyn FnMut(&[u8], bool)) {
     let Some(words) = model.vocabulary() else { return };
     let mut tokenizer = Tokenizer::of(model.tokens());
-    let mut give = |token: latch_engine::input::text::Token<'_>| each(token.bytes(), words.id(token.bytes()).is_some());
-    tokenizer.push(composed(text).as_bytes(), &mut give);
-    tokenizer.finish(&mut give);
+    let mut give = |token: Token<'_>| each(token.bytes(), words.id(token.bytes()).is_some());
+    tokenizer.push(model.characters(), composed(text).as_bytes(), &mut give);
+    tokenizer.finish(model.characters(), &mut give);
 }
 
 /// The different unknown tokens of one text, in their order.

@@ -2,12 +2,10 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Result;
-use latch_engine::input::text::Tokens as Units;
-use latch_engine::input::text::Unknown;
-use latch_engine::input::text::{Token, Tokenizer};
+use latch_engine::input::text::{Tokens, Unknown};
+use latch_engine::input::tokenizer::Token;
 use latch_engine::input::vocabulary::encode::{self, Encoded};
 use latch_engine::layers::embedding::MAX_ROWS;
 use rayon::prelude::*;
@@ -16,6 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::config::{TrainConfig, Words};
 use crate::dataset::{Example, Labels, hex};
 use crate::error::fault;
+use crate::tokenization::Tokenization;
 
 /// Something of each word. Every token of every text is looked up here, so that it hashes faster than the standard library's, with a seed of its own too.
 type ByWord<T> = HashMap<String, T, foldhash::fast::RandomState>;
@@ -27,41 +26,50 @@ pub struct Vocabulary {
     ids: ByWord<u32>,
     /// What a word does that is not among them.
     pub unknown: Unknown,
-    /// What a token is.
-    pub units: Units,
+    /// How texts are cut into tokens.
+    pub tokenization: Tokenization,
 }
 
 impl Vocabulary {
     /// The `size` most frequent tokens of the texts (fewer where there are not so many); ties go to the smaller word.
     pub fn build<'t>(texts: impl Iterator<Item = &'t str>, size: usize, unknown: Unknown) -> Self {
-        Self::build_of(Units::Words, texts, size, unknown)
+        Self::build_of(Tokens::Words, texts, size, unknown)
     }
 
     /// The same with tokens of a kind.
-    pub fn build_of<'t>(units: Units, texts: impl Iterator<Item = &'t str>, size: usize, unknown: Unknown) -> Self {
+    pub fn build_of<'t>(tokens: Tokens, texts: impl Iterator<Item = &'t str>, size: usize, unknown: Unknown) -> Self {
         let texts: Vec<(&str, u32)> = texts.map(|text| (text, 0)).collect();
-        let ranked = ranked(units, &texts, &mut |_, _| {});
+        let tokenization = Tokenization::of_texts(tokens, texts.iter().map(|(text, _)| *text));
+        let ranked = ranked(&tokenization, &texts, &mut |_, _| {});
         let words = ranked.into_iter().take(size).map(|ranked| ranked.word).collect();
-        Vocabulary { units, ..Self::from_words(words, unknown) }
+        Self::new(words, unknown, tokenization)
     }
 
     /// The vocabulary that a run's configuration takes of its training texts.
     pub fn of_run<L: Labels>(config: &TrainConfig, examples: &[Example<L>]) -> Self {
-        Self::of_ranked(config, &rank(config.units(), config.model.words, examples))
+        let tokenization = Tokenization::of_examples(config.tokens(), examples);
+        let ranked = rank(&tokenization, config.model.words, examples);
+        Self::of_ranked(config, tokenization, &ranked)
     }
 
     /// The same of the words of the training texts as [`rank`] puts them in order.
-    pub fn of_ranked(config: &TrainConfig, ranked: &[Ranked]) -> Self {
+    pub fn of_ranked(config: &TrainConfig, tokenization: Tokenization, ranked: &[Ranked]) -> Self {
         let words = ranked.iter().take(config.model.vocab).map(|ranked| ranked.word.clone()).collect();
-        Vocabulary { units: config.units(), ..Self::from_words(words, config.unknown()) }
+        Self::new(words, config.unknown(), tokenization)
     }
 
-    /// A vocabulary of these words; the order does not matter.
-    pub fn from_words(mut words: Vec<String>, unknown: Unknown) -> Self {
+    /// A vocabulary of these words in texts that have no other characters; the order does not matter.
+    pub fn from_words(words: Vec<String>, unknown: Unknown) -> Self {
+        let tokenization = Tokenization::of_texts(Tokens::Words, words.iter().map(String::as_str));
+        Self::new(words, unknown, tokenization)
+    }
+
+    /// A vocabulary of these words, in any order, in texts that are cut so.
+    pub fn new(mut words: Vec<String>, unknown: Unknown, tokenization: Tokenization) -> Self {
         words.sort_unstable();
         words.dedup();
         let ids = words.iter().enumerate().map(|(id, word)| (word.clone(), id as u32)).collect();
-        Vocabulary { words, ids, unknown, units: Units::Words }
+        Vocabulary { words, ids, unknown, tokenization }
     }
 
     /// The words in the order of their ids.
@@ -69,10 +77,11 @@ impl Vocabulary {
         &self.words
     }
 
-    /// SHA-256 of the words, each with a line end behind it, in lower-case hexadecimal digits.
+    /// SHA-256 of the words, each with a line end behind it, and of the character table's bytes, in lower-case hexadecimal digits.
     pub fn sha256(&self) -> String {
         let mut digest = Sha256::new();
         self.words.iter().for_each(|word| digest.update(format!("{word}\n")));
+        digest.update(self.tokenization.bytes());
         hex(&digest.finalize())
     }
 
@@ -83,7 +92,7 @@ impl Vocabulary {
 
     /// Gives each token of a text, and whether it is one of the words.
     pub fn each_token(&self, text: &str, each: &mut dyn FnMut(&[u8], bool)) {
-        for_each_token(self.units, text, |token| {
+        self.tokenization.for_each(text, |token, _| {
             let is_known = std::str::from_utf8(token.bytes()).is_ok_and(|word| self.ids.contains_key(word));
             each(token.bytes(), is_known);
         });
@@ -92,7 +101,7 @@ impl Vocabulary {
     /// The ids of a text: what the engine's [`latch_engine::Session::push_bytes`] reads of it.
     pub fn ids(&self, text: &str) -> Vec<u32> {
         let mut ids = Vec::new();
-        for_each_token(self.units, text, |token| {
+        self.tokenization.for_each(text, |token, _| {
             let known = std::str::from_utf8(token.bytes()).ok().and_then(|word| self.ids.get(word).copied());
             let id = match token {
                 Token::Word(word) => known.or_else(|| self.unknown.id(self.words.len() as u32, word)),
@@ -140,19 +149,6 @@ impl Vocabulary {
     }
 }
 
-/// The units for texts: syllables where more than half of their letters are Hangul.
-pub fn units_of<'t>(texts: impl Iterator<Item = &'t str>) -> Units {
-    let texts: Vec<&str> = texts.collect();
-    let count = |text: &&str| {
-        let letters = text.chars().filter(|letter| letter.is_alphabetic());
-        letters.fold((0_u64, 0_u64), |(letters, hangul), letter| {
-            (letters + 1, hangul + u64::from(matches!(letter, '가'..='힣' | 'ㄱ'..='ㆎ')))
-        })
-    };
-    let (letters, hangul) = texts.par_iter().map(count).reduce(|| (0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
-    if 2 * hangul > letters { Units::Syllables } else { Units::Words }
-}
-
 /// A token of training texts, as [`rank`] puts it in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ranked {
@@ -181,11 +177,11 @@ pub type Watch<'w> = &'w mut dyn FnMut(u64, u64);
 const PIECES: usize = 16;
 
 /// The tokens of texts with what is counted of them, on all cores; texts by their class where `by_class` says so.
-fn counted(units: Units, texts: &[(&str, u32)], by_class: bool, watch: Watch<'_>) -> ByWord<Count> {
+fn counted(tokenization: &Tokenization, texts: &[(&str, u32)], by_class: bool, watch: Watch<'_>) -> ByWord<Count> {
     let count = |texts: &[(&str, u32)]| {
         let mut counts: ByWord<Count> = ByWord::default();
         for (number, &(text, class)) in texts.iter().enumerate() {
-            for_each_token(units, text, |token| {
+            tokenization.for_each(text, |token, _| {
                 let Ok(word) = std::str::from_utf8(token.bytes()) else { return unreachable_token() };
                 let class = by_class.then_some(class as usize);
                 if let Some(count) = counts.get_mut(word) {
@@ -247,8 +243,8 @@ impl Count {
 }
 
 /// The tokens of the texts with their number, the most frequent first; ties go to the smaller word.
-fn ranked(units: Units, texts: &[(&str, u32)], watch: Watch<'_>) -> Vec<Ranked> {
-    let counts = counted(units, texts, false, watch);
+fn ranked(tokenization: &Tokenization, texts: &[(&str, u32)], watch: Watch<'_>) -> Vec<Ranked> {
+    let counts = counted(tokenization, texts, false, watch);
     let mut ranked: Vec<Ranked> =
         counts.into_iter().map(|(word, Count { tokens, .. })| Ranked { word, count: tokens, tokens }).collect();
     ranked.par_sort_unstable_by(|a, b| b.count.cmp(&a.count).then_with(|| a.word.cmp(&b.word)));
@@ -257,17 +253,22 @@ fn ranked(units: Units, texts: &[(&str, u32)], watch: Watch<'_>) -> Vec<Ranked> 
 
 /// The words of training texts with a number of each, those first that a vocabulary takes first: by their number, ties by the smaller word, or by
 /// [`ranked_by_use`].
-pub fn rank<L: Labels>(units: Units, words: Words, examples: &[Example<L>]) -> Vec<Ranked> {
-    rank_watched(units, words, examples, &mut |_, _| {})
+pub fn rank<L: Labels>(tokenization: &Tokenization, words: Words, examples: &[Example<L>]) -> Vec<Ranked> {
+    rank_watched(tokenization, words, examples, &mut |_, _| {})
 }
 
 /// As [`rank`]; says how far it has come.
-pub fn rank_watched<L: Labels>(units: Units, words: Words, examples: &[Example<L>], watch: Watch<'_>) -> Vec<Ranked> {
+pub fn rank_watched<L: Labels>(
+    tokenization: &Tokenization,
+    words: Words,
+    examples: &[Example<L>],
+    watch: Watch<'_>,
+) -> Vec<Ranked> {
     let texts: Vec<(&str, u32)> =
         examples.iter().map(|example| (example.text.as_str(), example.label.stratum())).collect();
     match words {
-        Words::Count => ranked(units, &texts, watch),
-        Words::Useful => ranked_by_use(units, &texts, watch),
+        Words::Count => ranked(tokenization, &texts, watch),
+        Words::Useful => ranked_by_use(tokenization, &texts, watch),
     }
 }
 
@@ -280,13 +281,13 @@ pub fn rank_watched<L: Labels>(units: Units, words: Words, examples: &[Example<L
 ///
 /// with n the texts that have w, n_c those of class c among them, and N and N_c the same of all texts. What is in one text only comes behind all others.
 /// Ties go to the smaller word.
-fn ranked_by_use(units: Units, texts: &[(&str, u32)], watch: Watch<'_>) -> Vec<Ranked> {
+fn ranked_by_use(tokenization: &Tokenization, texts: &[(&str, u32)], watch: Watch<'_>) -> Vec<Ranked> {
     let mut totals: Vec<u64> = Vec::new();
     for &(_, class) in texts {
         totals.resize(totals.len().max(class as usize + 1), 0);
         totals[class as usize] += 1;
     }
-    let words = counted(units, texts, true, watch);
+    let words = counted(tokenization, texts, true, watch);
     let all: u64 = totals.iter().sum();
     let use_of = |counts: &[u32], texts: u64| {
         let share = |part: u64, whole: u64| ((part + 1) as f64 / (whole + 2) as f64).ln();
@@ -319,21 +320,6 @@ pub fn occurrences<'i>(examples: impl IntoIterator<Item = &'i [u32]>, rows: usiz
     occurrences
 }
 
-/// Bytes of text that this process has tokenized.
-static TOKENIZED: AtomicU64 = AtomicU64::new(0);
-
-/// Bytes of text that this process has tokenized so far: by this number a test holds a pipeline to reading its texts once.
-pub fn tokenized_bytes() -> u64 {
-    TOKENIZED.load(Ordering::Relaxed)
-}
-
-fn for_each_token(units: Units, text: &str, mut each: impl FnMut(Token<'_>)) {
-    TOKENIZED.fetch_add(text.len() as u64, Ordering::Relaxed);
-    let mut tokenizer = Tokenizer::of(units);
-    tokenizer.push(text.as_bytes(), &mut each);
-    tokenizer.finish(&mut each);
-}
-
 /// The tokenizer gives UTF-8 only, which its own tests hold it to.
 fn unreachable_token() {
     tracing::error!("the tokenizer gave a token that is no UTF-8; it was left out");
@@ -352,15 +338,18 @@ mod tests {
     }
 
     #[test]
-    fn syllables_are_the_units_where_most_letters_are_hangul() {
-        let of = |texts: &[&str]| units_of(texts.iter().copied());
-        assert_eq!(of(&["정말 좋다 ㅋㅋ", "good"]), Units::Syllables);
-        assert_eq!(of(&["정말", "so"]), Units::Words);
-        assert_eq!(of(&["", "123 !!"]), Units::Words);
+    fn a_vocabulary_of_syllables_has_other_words_whole() {
         let texts = ["영화 좋다", "영화 good"];
-        let vocabulary = Vocabulary::build_of(Units::Syllables, texts.into_iter(), 3, Unknown::LastRow);
+        let vocabulary = Vocabulary::build_of(Tokens::Syllables, texts.into_iter(), 3, Unknown::LastRow);
         assert_eq!(vocabulary.words(), ["good", "영", "화"]);
         assert_eq!(vocabulary.ids("good영 화좋"), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn a_vocabulary_of_characters_has_the_space_between_words() {
+        let vocabulary = Vocabulary::build_of(Tokens::Characters, ["Né à né"].into_iter(), 9, Unknown::LastRow);
+        assert_eq!(vocabulary.words(), [" ", "n", "à", "é"]);
+        assert_eq!(vocabulary.ids(" NÉ  x"), [1, 3, 0, 4]);
     }
 
     #[test]
@@ -372,7 +361,7 @@ mod tests {
             ("the film is fine but long", 1),
             ("the film is about a plot", 2),
         ];
-        let ranked = ranked_by_use(Units::Words, &texts, &mut |_, _| {});
+        let ranked = ranked_by_use(&Tokenization::default(), &texts, &mut |_, _| {});
         let words: Vec<(u64, &str)> = ranked.iter().map(|ranked| (ranked.count, ranked.word.as_str())).collect();
         assert_eq!(words[..2], [(2, "dull"), (2, "fine")]);
         assert_eq!(words.len(), 10);
@@ -386,7 +375,7 @@ mod tests {
         };
         let texts: Vec<(String, u32)> = (0..400).map(text).collect();
         let texts: Vec<(&str, u32)> = texts.iter().map(|(text, class)| (text.as_str(), *class)).collect();
-        let ranked = ranked_by_use(Units::Words, &texts, &mut |_, _| {});
+        let ranked = ranked_by_use(&Tokenization::default(), &texts, &mut |_, _| {});
         let expected = [("strong", 40), ("weak", 101)];
         let expected = expected.map(|(word, count)| Ranked { word: word.to_owned(), count, tokens: count });
         assert_eq!(ranked, expected);
@@ -404,8 +393,10 @@ mod tests {
         let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         for words in [Words::Count, Words::Useful] {
             let mut watched = Vec::new();
-            let [one, many] = [1, 3].map(|threads| pool(threads).install(|| rank(Units::Words, words, &texts)));
-            let again = rank_watched(Units::Words, words, &texts, &mut |done, all| watched.push((done, all)));
+            let [one, many] =
+                [1, 3].map(|threads| pool(threads).install(|| rank(&Tokenization::default(), words, &texts)));
+            let again =
+                rank_watched(&Tokenization::default(), words, &texts, &mut |done, all| watched.push((done, all)));
             assert!(one == many && one == again);
             assert_eq!(one.iter().map(|ranked| ranked.tokens).sum::<u64>(), 15_000);
             assert_eq!(watched.last(), Some(&(5_000, 5_000)));

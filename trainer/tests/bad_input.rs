@@ -138,7 +138,7 @@ fn a_model_that_is_no_chain_is_told_how_one_is_written() {
         let pointed = format!("\n  {model}\n  {}\n", "^".repeat(carets));
         place.refuse_usage(&mut train(model), &["--model", written, &pointed]);
     }
-    place.refuse_usage(&mut train("vocab"), &["--model", "unknown layer `vocab`; known are text, embedding"]);
+    place.refuse_usage(&mut train("vocab"), &["--model", "unknown layer `vocab`; known are text, chars, embedding"]);
     place.refuse_usage(&mut train(""), &["--model"]);
 }
 
@@ -412,10 +412,10 @@ fn sigxfsz() -> i32 {
 #[test]
 fn a_full_disk_is_refused_and_leaves_what_was_there() {
     let place = Place::with_run();
-    // A disk of its own for this process and its children, of which 20 kB are free; root may mount one, or a user in a name space of
+    // A disk of its own for this process and its children, of which 24 kB are free; root may mount one, or a user in a name space of
     // their own.
     let script = "mkdir disk && mount -t tmpfs -o size=64k tmpfs disk || exit 99\n\
-                  head -c 40960 /dev/zero > disk/ballast && cd disk && echo mine > new.latch && \"$@\"; echo $? >&2; ls -A >&2; cat new.latch >&2";
+                  head -c 36864 /dev/zero > disk/ballast && cd disk && echo mine > new.latch && \"$@\"; echo $? >&2; ls -A >&2; cat new.latch >&2";
     let on_full_disk = |args: &[&str]| {
         let mut command = Command::new("unshare");
         command

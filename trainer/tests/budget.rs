@@ -116,8 +116,9 @@ fn a_search_reads_the_kind_of_token_that_was_asked_for() {
         })
         .collect();
     place.write("korean.tsv", korean);
-    for (units, syllables) in [("auto", true), ("syllables", true), ("words", false)] {
-        let (config, _) = search(&place, &["--data", "korean.tsv", "--tokens", units]);
-        assert_eq!(config["train"]["syllables"], syllables, "{units}");
+    for (tokens, syllables) in [("auto", true), ("syllables", true), ("words", false)] {
+        let (config, _) = search(&place, &["--data", "korean.tsv", "--tokens", tokens]);
+        let model = config["train"]["model"].as_str().unwrap_or_default();
+        assert_eq!(model.contains(" syllables "), syllables, "{tokens}");
     }
 }

@@ -170,7 +170,10 @@ fn a_run_comes_back_to_the_bit_and_gives_the_same_image() {
         assert_eq!(bits(&imported.network), bits(&own.network));
         assert_eq!(imported.metrics.valid_accuracy, own.metrics.valid_accuracy);
         assert_eq!(place.read(&format!("{layout}/vocabulary.txt")), place.read("run/vocabulary.txt"));
-        assert_eq!(names(&place.file(layout)), ["best.network", "config.json", "occurrences", "vocabulary.txt"]);
+        assert_eq!(
+            names(&place.file(layout)),
+            ["best.network", "characters", "config.json", "occurrences", "vocabulary.txt"]
+        );
 
         // The images differ in where they come from, and in nothing else.
         let of_run = place.read("int8.latch");

@@ -6,7 +6,7 @@ mod support;
 use latch_trainer::export::Trained;
 use latch_trainer::export::judged::{Options, export};
 use latch_trainer::runs::folder::RunFolder;
-use latch_trainer::vocabulary::tokenized_bytes;
+use latch_trainer::tokenization::tokenized_bytes;
 use support::Place;
 
 /// Bytes that are tokenized by an export of a run, and the bytes of its training and validation texts.

@@ -442,7 +442,7 @@ fn export_folds_as_many_ids_as_a_budget_has_room_for_and_no_verdict_changes() {
     assert_eq!((&folded["accuracy"], &folded["agreement"]), (&plain["accuracy"], &plain["agreement"]));
     let inspect = |image: &str| succeed(&mut place.latch(["inspect", image, "--json"])).json();
     let (inspected, before) = (inspect("folded.latch"), inspect("int8.latch"));
-    assert_eq!((inspected["version"].as_u64(), inspected["folded"].as_u64()), (Some(7), Some(ids)));
+    assert_eq!((inspected["version"].as_u64(), inspected["folded"].as_u64()), (Some(8), Some(ids)));
     assert_eq!(inspected["self_test"], before["self_test"]);
     let shown = succeed(&mut place.latch(["inspect", "folded.latch"])).stdout;
     assert!(shown.contains(&format!("{ids} of ")) && shown.contains("projected rows"), "{shown}");

@@ -48,6 +48,8 @@ pub struct Tensor {
 pub struct Notes<'a> {
     /// Where the model comes from.
     pub provenance: Provenance<'a>,
+    /// The character table of a text model, [`crate::input::characters`].
+    pub characters: Vec<u32>,
     /// The thresholds of an early exit.
     pub early: Vec<Early>,
     /// Names of the classes in the order of the outputs, two of a model with one output.
@@ -64,6 +66,7 @@ impl<'a> Notes<'a> {
         let owned = |names: super::header::Names<'_>| names.map(String::from).collect();
         Notes {
             provenance: image.provenance(),
+            characters: image.characters().entries().collect(),
             early: image.early().collect(),
             class_names: owned(image.class_names()),
             units: owned(image.units()),
@@ -114,6 +117,10 @@ fn header(description: &Description, notes: &Notes<'_>) -> Result<(Vec<u8>, usiz
     let mut bytes = std::vec![0; PREAMBLE_BYTES];
     push_record(&mut bytes, tags::MODEL | CRITICAL, &coded(&(precision(description), description.answer))?)?;
     push_record(&mut bytes, tags::INPUT | CRITICAL, &coded(&description.input)?)?;
+    if !notes.characters.is_empty() {
+        let entries: Vec<u8> = notes.characters.iter().flat_map(|entry| entry.to_le_bytes()).collect();
+        push_record(&mut bytes, tags::CHARACTERS | CRITICAL, &entries)?;
+    }
     push_record(&mut bytes, tags::EMBEDDING | CRITICAL, &coded(&description.embedding)?)?;
     for layer in description.layers.iter() {
         let content = match layer {

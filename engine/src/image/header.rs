@@ -25,7 +25,7 @@ use crate::numbers::Precision;
 pub const MAGIC: [u8; 4] = *b"LTCH";
 
 /// The version of the format.
-pub const VERSION: u16 = 7;
+pub const VERSION: u16 = 8;
 
 /// Bytes in front of the records.
 pub const PREAMBLE_BYTES: usize = 16;
@@ -38,6 +38,8 @@ pub mod tags {
     pub const INPUT: u8 = 0x02;
     /// The embedding. Critical.
     pub const EMBEDDING: u8 = 0x08;
+    /// What the characters beyond ASCII are in a text. Critical.
+    pub const CHARACTERS: u8 = 0x03;
     /// N-grams beside the network. Critical.
     pub const NGRAMS: u8 = 0x20;
     /// Thresholds of an early exit.
@@ -198,7 +200,7 @@ impl Description {
     /// [`Error::Record`], [`Error::UnknownRecord`], [`Error::Shape`].
     pub(crate) const fn read(&mut self, records: &[u8]) -> Result<(), Error> {
         let mut header = Reader(records);
-        let (mut models, mut inputs, mut embeddings) = (0, 0, 0);
+        let (mut models, mut inputs, mut embeddings, mut characters) = (0, 0, 0, 0);
         while !header.is_empty() {
             let Some(Record { tag, critical, content }) = record(&mut header) else {
                 return Err(Error::Record { tag: 0 });
@@ -217,6 +219,11 @@ impl Description {
                 tags::EMBEDDING => {
                     embeddings += 1;
                     self.embedding = Embedding::read(&mut fields);
+                }
+                // The tokenizer reads it in place.
+                tags::CHARACTERS => {
+                    characters += 1;
+                    continue;
                 }
                 tags::NGRAMS if !NGRAMS => return Err(Error::Feature { feature: Feature::Ngrams }),
                 tags::NGRAMS => {
@@ -237,7 +244,7 @@ impl Description {
                 return Err(Error::Feature { feature: Feature::Deep });
             }
         }
-        if models != 1 || inputs != 1 || embeddings != 1 {
+        if models != 1 || inputs != 1 || embeddings != 1 || characters > 1 {
             return Err(Error::Shape { problem: problem!("a record is missing, or there twice") });
         }
         Ok(())
@@ -459,7 +466,7 @@ impl Description {
             ("int4", self.embedding.int4 || tiers.is_some_and(|tiers| tiers.int4) || has(Layer::is_int4)),
             ("tiers", tiers.is_some() || hashed),
             ("projection", self.embedding.projected > 0),
-            ("syllables", text.is_some_and(|text| text.tokens == Tokens::Syllables)),
+            ("chars", text.is_some_and(|text| text.tokens.are_characters())),
             ("ngrams", self.ngrams.is_some()),
             ("deep", self.layers.count() > 4),
         ]
@@ -681,7 +688,11 @@ pub(crate) fn find(records: &[u8], tag: u8) -> Option<Reader<'_>> {
 impl core::fmt::Display for Description {
     fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self.input {
-            Input::Text(text) => write!(formatter, "text {}", text.words)?,
+            Input::Text(text) => match text.tokens {
+                Tokens::Words | Tokens::Syllables => write!(formatter, "text {}", text.words)?,
+                Tokens::Characters => write!(formatter, "chars {}", text.words)?,
+                Tokens::CasedCharacters => write!(formatter, "chars {} cased", text.words)?,
+            },
             Input::Ids => write!(formatter, "ids {}", self.embedding.rows)?,
         }
         write!(formatter, " > embedding {}", self.embedding.width)?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::ValueEnum;
-use latch_engine::input::text::Tokens as Units;
+use latch_engine::input::text::Tokens;
 
 pub(super) use self::numbers::{
     batch, below_one, microseconds, minutes, parse_bytes, parse_share, positive, rate, seconds, temperature, up_to_one,
@@ -18,20 +18,26 @@ use crate::search::candidates::Budget;
 /// `--tokens`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum TokensArg {
-    /// Words and punctuation marks
+    /// Words, symbols and punctuation marks
     Words,
     /// Words and marks, and each Hangul syllable as a token of its own
     Syllables,
-    /// Syllables where more than half of the training texts' letters are Hangul
+    /// Each letter, digit, symbol and mark, letters in lower case; a space between words
+    Chars,
+    /// The same with upper and lower case
+    CharsCased,
+    /// As --model says; else syllables where more than half of the training texts' letters are Hangul
     Auto,
 }
 
 impl TokensArg {
-    /// The units; `None` where the texts are to decide.
-    pub(super) fn units(self) -> Option<Units> {
+    /// What a token is; `None` where model or texts are to decide.
+    pub(super) fn tokens(self) -> Option<Tokens> {
         match self {
-            TokensArg::Words => Some(Units::Words),
-            TokensArg::Syllables => Some(Units::Syllables),
+            TokensArg::Words => Some(Tokens::Words),
+            TokensArg::Syllables => Some(Tokens::Syllables),
+            TokensArg::Chars => Some(Tokens::Characters),
+            TokensArg::CharsCased => Some(Tokens::CasedCharacters),
             TokensArg::Auto => None,
         }
     }

@@ -2,16 +2,16 @@
 
 use std::ffi::OsString;
 
-use latch_engine::input::text::Tokens as Units;
+use latch_engine::input::text::Tokens;
 
 use super::train::{NOT_OF_A_RUN, command};
 use crate::config::{RunConfig, Valid};
 use crate::runs::folder::SETTINGS_HEADING;
 use crate::settings::Settings;
 
-/// The options of `latch train` that repeat a run, as a file; `None` where they say less than the configuration. `units` are those that were asked
+/// The options of `latch train` that repeat a run, as a file; `None` where they say less than the configuration. `tokens` are those that were asked
 /// for, if any were.
-pub(super) fn options_of(config: &RunConfig, units: Option<Units>) -> Option<String> {
+pub(super) fn options_of(config: &RunConfig, tokens: Option<Tokens>) -> Option<String> {
     let RunConfig { train, data, columns, valid, .. } = config;
     let mut line: Vec<OsString> = vec!["train".into(), "--out".into(), ".".into(), "--data".into(), data.into()];
     let mut option = |name: &str, value: String| line.push(format!("--{name}={value}").into());
@@ -30,10 +30,12 @@ pub(super) fn options_of(config: &RunConfig, units: Option<Units>) -> Option<Str
         }
     }
     columns.map.iter().for_each(|(from, to)| option("label-map", format!("{from}={to}")));
-    if let Some(units) = units {
-        let name = match units {
-            Units::Words => "words",
-            Units::Syllables => "syllables",
+    if let Some(tokens) = tokens {
+        let name = match tokens {
+            Tokens::Words => "words",
+            Tokens::Syllables => "syllables",
+            Tokens::Characters => "chars",
+            Tokens::CasedCharacters => "chars-cased",
         };
         option("tokens", name.to_owned());
     }

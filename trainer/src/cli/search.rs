@@ -6,7 +6,7 @@ mod terminal;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use latch_engine::input::text::Tokens as Units;
+use latch_engine::input::text::Tokens;
 use serde::Serialize;
 
 use self::tables::{describe, models};
@@ -104,7 +104,7 @@ pub fn run(args: Args) -> Result<()> {
 /// Those of [`begin`].
 pub(super) fn search(
     base: RunConfig,
-    units: Option<Units>,
+    tokens: Option<Tokens>,
     (budget, trials, minutes): (Budget, usize, Option<f64>),
     out: &Path,
     json: bool,
@@ -114,7 +114,7 @@ pub(super) fn search(
     if minutes.is_some() {
         say(json, format_args!("--minutes: how far this search comes depends on the machine, and so does its result"));
     }
-    report(begin(plan, units, out, &mut Terminal::new(json, task, minutes))?, json)
+    report(begin(plan, tokens, out, &mut Terminal::new(json, task, minutes))?, json)
 }
 
 /// Goes on with the search in a folder and reports it.

@@ -89,7 +89,8 @@ pub fn run(args: Args) -> Result<()> {
         (Some(words), _, _) => words,
         (None, _, Some(count)) => {
             let texts = data.examples.iter().map(|example| example.text.as_str());
-            Vocabulary::build(texts, count, unknown)
+            // From the words alone, as whoever reads them from the file makes it.
+            Vocabulary::from_words(Vocabulary::build(texts, count, unknown).words().to_vec(), unknown)
         }
         (None, Some(path), None) => {
             let words = read_words(path)?;

@@ -60,7 +60,7 @@ pub fn run(args: Args, called: &ArgMatches) -> Result<()> {
     }
     let json = args.json;
     if let Some(asked) = args.budget.clone().search() {
-        return search::search(args.searched()?, args.tokens.units(), asked, &args.out, json);
+        return search::search(args.searched()?, args.tokens.tokens(), asked, &args.out, json);
     }
     let folder = RunFolder::new(&args.out);
     let folder = match args.checkpoint_every {
@@ -74,7 +74,7 @@ pub fn run(args: Args, called: &ArgMatches) -> Result<()> {
         let mut terminal = Terminal::new(json, &config.train);
         let model = [("model", config.train.model.to_string())];
         let resolved = Settings::new(&command(), &NOT_OF_A_RUN).resolved(SETTINGS_HEADING, called, &model);
-        begin(config, args.tokens.units(), &folder.clone().with_settings(resolved), &mut terminal)?
+        begin(config, args.tokens.tokens(), &folder.clone().with_settings(resolved), &mut terminal)?
     };
     report(&outcome, &folder, json)
 }

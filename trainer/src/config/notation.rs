@@ -2,7 +2,9 @@
 //! `"text 9500 > embedding 8 > gru 24 > attention > dense"`.
 //!
 //! ```text
-//! model      = [ "text" [ WORDS ] { input } ">" ] chain             the chain of `config::chain::text`
+//! model      = [ tokens { input } ">" ] chain                       the chain of `config::chain::text`
+//! tokens     = "text" [ WORDS ] [ "syllables" ]                     words; Hangul syllables are tokens of their own
+//!            | "chars" [ CHARACTERS ] [ "cased" ]                   characters; letters keep their case
 //! input      = "words=count" | "words=useful"                       which words of the texts the vocabulary takes
 //!            | "unknown=row" | "unknown=skip" | "unknown=hashed:ROWS" | "unknown=ending:ROWS"
 //!            | "ngrams=" N | "longest=" N | "ngram_texts=" N | "ngram_bits=" N | "ngram_dropout=" SHARE
@@ -15,7 +17,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use latch_engine::input::hashed::{Hashed, Spelling};
-use latch_engine::input::text::Unknown;
+use latch_engine::input::text::{Tokens, Unknown};
 use latch_engine::layers::embedding::Tiers;
 
 use super::chain::text::{ChainError, Notation};
@@ -33,6 +35,7 @@ impl FromStr for ModelConfig {
         let mut draft = Draft::default();
         draft.model.chain = notation.chain.clone();
         draft.model.vocab = notation.words.unwrap_or(draft.model.vocab);
+        draft.model.tokens = notation.tokens;
         for setting in &notation.settings {
             draft.set(setting.key, setting.value).map_err(|problem| notation.error(Some(setting), problem))?;
         }
@@ -50,9 +53,22 @@ impl FromStr for ModelConfig {
     }
 }
 
+impl ModelConfig {
+    /// The input without its options: what a token is, and the most that the vocabulary has.
+    pub fn input(&self) -> String {
+        let vocab = self.vocab;
+        match self.tokens {
+            Tokens::Words => format!("text {vocab}"),
+            Tokens::Syllables => format!("text {vocab} syllables"),
+            Tokens::Characters => format!("chars {vocab}"),
+            Tokens::CasedCharacters => format!("chars {vocab} cased"),
+        }
+    }
+}
+
 impl fmt::Display for ModelConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "text {}", self.vocab)?;
+        write!(f, "{}", self.input())?;
         if self.words == Words::Useful {
             write!(f, " words=useful")?;
         }

@@ -7,8 +7,8 @@ use crate::batches::Batch;
 use crate::config::TrainConfig;
 use crate::dataset::{Example, Label, Labels};
 use crate::ngrams::{Answers, Fitted, Labelled, Table, fit, hashes};
+use crate::tokenization::Tokenization;
 use crate::vocabulary::{Vocabulary, occurrences};
-use latch_engine::input::text::Tokens as Units;
 
 /// What teachers say of one text: the probability of class 1 where the network has one output, else one a class.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -56,11 +56,12 @@ pub struct Sequences {
 /// With teachers, the weights are fitted to labels between the texts' own and the teachers' probabilities.
 pub fn fit_ngrams<L: Labels>(
     config: &TrainConfig,
+    tokenization: &Tokenization,
     examples: &[Example<L>],
     targets: Option<&Targets>,
 ) -> Option<Fitted> {
     (config.model.ngrams.count > 0).then(|| {
-        let texts: Vec<Vec<u32>> = examples.par_iter().map(|example| hashes(config.units(), &example.text)).collect();
+        let texts: Vec<Vec<u32>> = examples.par_iter().map(|example| hashes(tokenization, &example.text)).collect();
         let labels: Vec<f32> = examples.iter().flat_map(|example| example.label.numbers().into_owned()).collect();
         let answers = Answers::of(config.task);
         let taught = targets.zip(config.distill.as_ref()).map(|(targets, distill)| {
@@ -120,8 +121,9 @@ impl Sequences {
 
     /// The same beside what a table of n-grams gives to the texts.
     #[must_use]
-    pub fn beside<L: Labels>(mut self, examples: &[Example<L>], units: Units, table: &Table) -> Self {
-        self.offsets = examples.par_iter().flat_map(|example| table.logits(&hashes(units, &example.text))).collect();
+    pub fn beside<L: Labels>(mut self, examples: &[Example<L>], tokenization: &Tokenization, table: &Table) -> Self {
+        self.offsets =
+            examples.par_iter().flat_map(|example| table.logits(&hashes(tokenization, &example.text))).collect();
         self
     }
 
@@ -158,6 +160,16 @@ pub struct Read {
     pub validation: Sequences,
 }
 
+impl Read {
+    /// How many ids each training text has, and the share of the validation texts' ids that are none of a word of the vocabulary.
+    pub fn unknown(&self, vocabulary: &Vocabulary) -> (Vec<usize>, f64) {
+        let words = vocabulary.words().len() as u32;
+        let ids = || self.validation.ids.iter().flatten();
+        let unknown = ids().filter(|&&id| id >= words).count();
+        (self.training.ids.iter().map(Vec::len).collect(), unknown as f64 / ids().count().max(1) as f64)
+    }
+}
+
 /// Reads the texts of a run with its vocabulary and its n-grams; values are brought to a mean of 0 and a deviation of 1.
 pub fn read(config: &TrainConfig, vocabulary: &Vocabulary, ngrams: Option<&Fitted>, texts: Texts<'_>) -> Read {
     let scale = config.task.has_values().then(|| Scale::of(texts.training));
@@ -169,7 +181,7 @@ pub fn read(config: &TrainConfig, vocabulary: &Vocabulary, ngrams: Option<&Fitte
     let mut validation = normalised(Sequences::read(texts.validation, vocabulary, usize::MAX));
     if let Some(ngrams) = ngrams {
         training.offsets.clone_from(&ngrams.offsets);
-        validation = validation.beside(texts.validation, vocabulary.units, &ngrams.table);
+        validation = validation.beside(texts.validation, &vocabulary.tokenization, &ngrams.table);
     }
     Read { training, validation }
 }

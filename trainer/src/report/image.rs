@@ -193,8 +193,18 @@ fn options(text: &mut String, model: &Model<'_>, image: &Image<'_>) -> Result<()
         let logit = f64::from(logit) / 65_536.0;
         writeln!(text, "early       from {tokens} tokens on, a logit of at least {logit:.3} either way is certain")?;
     }
-    if model.tokens() == Tokens::Syllables {
-        writeln!(text, "tokens      words and marks; each Hangul syllable is a word of its own")?;
+    let tokens = match model.tokens() {
+        Tokens::Words => None,
+        Tokens::Syllables => Some("words and marks; each Hangul syllable is a word of its own"),
+        Tokens::Characters => Some("characters, letters in lower case; a space between words"),
+        Tokens::CasedCharacters => Some("characters, letters in their case; a space between words"),
+    };
+    if let Some(tokens) = tokens {
+        writeln!(text, "tokens      {tokens}")?;
+    }
+    let characters = model.characters().entries().count();
+    if characters > 0 {
+        writeln!(text, "characters  {characters} entries for those beyond ASCII, {} bytes", 4 * characters)?;
     }
     if !unknown.is_empty() {
         writeln!(text, "unknown     words that are not in the vocabulary {unknown}")?;

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use anyhow::{Context, Result};
 use latch_engine::image::section::Section;
-use latch_engine::input::text::Tokens as Units;
+use latch_engine::input::text::Tokens;
 use serde::Serialize;
 
 use super::image::{LayerCost, layer_costs};
@@ -84,6 +84,7 @@ fn unknown(name: &str) -> Fault {
 fn line(kind: &Kind) -> Result<LayerLine> {
     let sized = format!("{} {UNITS}", kind.name);
     let (example, place) = match (kind.name, kind.number) {
+        ("chars", _) => (format!("chars {WORDS} > embedding {FEATURES} > lstm {UNITS} > last > dense"), 0),
         ("text", _) => (format!("text {WORDS} > embedding {FEATURES} > lstm {UNITS} > last > dense"), 0),
         ("embedding", _) => (format!("text {WORDS} > embedding {FEATURES} > lstm {UNITS} > last > dense"), 1),
         (_, None) => (format!("text {WORDS} > embedding {FEATURES} > lstm {UNITS} > {} > dense", kind.name), 3),
@@ -114,7 +115,7 @@ fn line(kind: &Kind) -> Result<LayerLine> {
 fn costs(model: &ModelConfig) -> Result<Vec<LayerCost>> {
     let storage = Storage::Int8;
     let vocabulary = Vocabulary::from_words((0..WORDS).map(|word| word.to_string()).collect(), model.unknown());
-    let text = vocabulary.encode()?.shape(Units::Words, model.unknown());
+    let text = vocabulary.encode()?.shape(Tokens::Words, model.unknown());
     let embedding = ((text.words + text.unknown.rows()) as usize, model.chain.embedding);
     // The shift takes no room whatever it is.
     let chain = describe::Chain::of(&model.chain, 1, 1, storage);

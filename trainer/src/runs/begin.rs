@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use latch_engine::input::text::Tokens as Units;
+use latch_engine::input::text::Tokens;
 
 use super::checkpoint::Checkpoint;
 use super::folder::RunFolder;
@@ -17,18 +17,19 @@ use crate::error::{Fault, fault};
 use crate::learning::sequences::{Sequences, Texts, fit_ngrams, read};
 use crate::learning::training::{Job, Outcome, Progress, train, uselessness};
 use crate::metrics::{determination_of, judge};
+use crate::tokenization::{Tokenization, advice, resolve};
 use crate::unknown::{UnknownByPart, UnknownTokens};
-use crate::vocabulary::{Ranked, Vocabulary, rank_watched, units_of};
+use crate::vocabulary::{Ranked, Vocabulary, rank_watched};
 
-/// Begins a run in a folder that has none, and trains it. The digest of the data and the units are filled in here: syllables or words as the training
-/// texts have them where `units` is `None`.
+/// Begins a run in a folder that has none, and trains it. The digest of the data and what a token is are filled in here: syllables or words as the
+/// training texts have them where neither `tokens` nor the model says it.
 ///
 /// # Errors
 /// A fault when the folder already holds a run, or when the data or the folder cannot be used. If nothing was learned by then, the folder
 /// is as it was before.
 pub fn begin(
     mut config: RunConfig,
-    units: Option<Units>,
+    tokens: Option<Tokens>,
     folder: &RunFolder,
     progress: &mut dyn Progress,
 ) -> Result<Outcome> {
@@ -38,11 +39,12 @@ pub fn begin(
     let Loaded { training, validation, valid_sha256, summary, notes, facts } = load(&mut config, read)?;
     // What the number of classes decides.
     config.train.check("")?;
-    let units = units.unwrap_or_else(|| units_of(training.iter().map(|example| example.text.as_str())));
-    config.train.syllables = units == Units::Syllables;
+    let tokens = resolve(tokens, &config.train.model, &training);
+    config.train.model.tokens = tokens;
     let counted = &mut |done, all| progress.preparing("counting the words", done, all);
-    let ranked = rank_watched(config.train.units(), config.train.model.words, &training, counted);
-    let vocabulary = Vocabulary::of_ranked(&config.train, &ranked);
+    let tokenization = Tokenization::of_examples(tokens, &training);
+    let ranked = rank_watched(&tokenization, config.train.model.words, &training, counted);
+    let vocabulary = Vocabulary::of_ranked(&config.train, tokenization, &ranked);
     vocabulary.check(&config.data, "--model text")?;
     check_tiers(&config, &vocabulary)?;
     check_memory(&config, &vocabulary)?;
@@ -51,8 +53,11 @@ pub fn begin(
     let targets = teach(&config, &training, &validation)?;
     // Reading the data took time, in which another run may have begun.
     let writer = folder.claim()?;
-    let things = if units == Units::Words { "words" } else { "tokens" };
+    let things = if tokens == Tokens::Words { "words" } else { "tokens" };
     progress.note(&(summary + &facts.words(things)));
+    if let Some(beyond) = vocabulary.tokenization.summary(&training) {
+        progress.note(&beyond);
+    }
     notes.iter().chain(&of_test).for_each(|note| progress.note(note));
     if let Some(unknown) = facts.unknown.words() {
         progress.note(&unknown);
@@ -67,7 +72,7 @@ pub fn begin(
         if let Some(targets) = &targets {
             writer.write_targets(targets)?;
         }
-        let ngrams = fit_ngrams(&config.train, &training, targets.as_ref());
+        let ngrams = fit_ngrams(&config.train, &vocabulary.tokenization, &training, targets.as_ref());
         if let Some(ngrams) = &ngrams {
             writer.write_ngrams(ngrams)?;
         }
@@ -203,13 +208,16 @@ fn mend(folder: &RunWriter, opened: &mut Opened) -> Result<()> {
         }
     }
     if ngrams.is_none() {
-        *ngrams = fit_ngrams(&config.train, training, targets.as_ref());
+        *ngrams = fit_ngrams(&config.train, &vocabulary.tokenization, training, targets.as_ref());
         if let Some(ngrams) = ngrams {
             folder.write_ngrams(ngrams)?;
         }
     }
     Ok(())
 }
+
+/// Words of a vocabulary that is not small.
+const MANY_WORDS: usize = 1_000;
 
 /// Reads the texts into ids, lets go of them, and trains.
 fn go(
@@ -243,6 +251,15 @@ fn go(
             alone(&read.training),
             alone(&read.validation)
         ));
+    }
+    if checkpoint.is_none() && !config.train.task.each_step() {
+        let (lengths, unknown) = read.unknown(&vocabulary);
+        // Where few words were asked for, more of them are the remedy.
+        let is_cut = vocabulary.words().len() == config.train.model.vocab && config.train.model.vocab < MANY_WORDS;
+        let unknown = if is_cut { 0.0 } else { unknown };
+        if let Some(advice) = advice(vocabulary.tokenization.tokens, lengths, unknown) {
+            progress.note(&advice);
+        }
     }
     let job = Job {
         config: &config.train,

@@ -5,7 +5,8 @@
 //! | `config.json` | the configuration, the data's place and digest, the validation part |
 //! | `latch.toml` | the options of `latch train`, for `--config` of another run; nothing here reads it |
 //! | `vocabulary.txt` | the words in the order of their ids, one a line |
-//! | `occurrences` | how often each id occurs in the training texts, with the digest of the vocabulary |
+//! | `characters` | what the characters beyond ASCII are: the table that goes into the image |
+//! | `occurrences` | how often each id occurs in the training texts, with the digest of vocabulary and characters |
 //! | `data.json` | what the data has, in numbers: texts, words, unknown tokens |
 //! | `ngrams` | the n-grams beside the network, where there are some |
 //! | `teachers` | what the teachers say of the training texts, where there are some |
@@ -16,7 +17,7 @@
 //! | `quantized.network`, `quantized.checkpoint` | the same of the epochs that learned with integers, where there are any |
 //! | `calibration.json` | what `latch export` last found out about the answers: temperature, thresholds of an early one |
 //!
-//! The folder of an imported network has the first two and `best.network`. Networks and checkpoints are postcard with a CRC-32 behind it.
+//! The folder of an imported network has `config.json`, `vocabulary.txt`, `characters` and `best.network`. Networks and checkpoints are postcard with a CRC-32 behind it.
 //! Every file is written to a temporary name and renamed. Whoever writes here holds the folder's lock: see [`super::writer`].
 
 use std::io::ErrorKind;
@@ -34,6 +35,7 @@ use crate::error::{Fault, LARGEST_FILE, fault, read_bytes, read_string, reading}
 use crate::files::{Staged, stage};
 use crate::learning::sequences::Targets;
 use crate::ngrams::Fitted;
+use crate::tokenization::Tokenization;
 use crate::vocabulary::Vocabulary;
 
 #[derive(Serialize, Deserialize)]
@@ -47,9 +49,10 @@ pub const SETTINGS_HEADING: &str =
     "`latch train --config latch.toml --out FOLDER` repeats this run into another folder.";
 
 /// The files of a run, besides `latch.toml`.
-const FILES: [&str; 14] = [
+const FILES: [&str; 15] = [
     "config.json",
     "vocabulary.txt",
+    "characters",
     "occurrences",
     "data.json",
     "teachers",
@@ -192,9 +195,12 @@ impl RunFolder {
     /// # Errors
     /// A fault naming the file when it is missing or is no text.
     pub fn vocabulary(&self, config: &TrainConfig) -> Result<Vocabulary> {
-        let mut vocabulary = Vocabulary::from_words(read_words(&self.file("vocabulary.txt"))?, config.unknown());
-        vocabulary.units = config.units();
-        Ok(vocabulary)
+        let words = read_words(&self.file("vocabulary.txt"))?;
+        let Some(characters) = self.read_coded::<Vec<u32>>("characters")? else {
+            let remedy = "take the file from a copy, or train again into another folder";
+            return Err(fault(self.file("characters").display(), "the run's character table is missing", remedy).into());
+        };
+        Ok(Vocabulary::new(words, config.unknown(), Tokenization::with(config.tokens(), &characters)))
     }
 
     /// Reads how often each id occurs in the training texts; `None` where the run does not keep it.

@@ -126,6 +126,7 @@ fn configuration(
     bytes: &[u8],
 ) -> RunConfig {
     let model = ModelConfig {
+        tokens: vocabulary.tokenization.tokens,
         vocab: vocabulary.words().len(),
         chain: network.config().chain.clone(),
         words: Words::Count,

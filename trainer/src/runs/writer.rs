@@ -77,7 +77,16 @@ impl RunWriter {
     /// # Errors
     /// A fault when a file cannot be removed.
     pub fn remove_beginning(&self) -> Result<()> {
-        for name in ["data.json", "occurrences", "ngrams", "teachers", "vocabulary.txt", "latch.toml", "config.json"] {
+        for name in [
+            "data.json",
+            "occurrences",
+            "ngrams",
+            "teachers",
+            "vocabulary.txt",
+            "characters",
+            "latch.toml",
+            "config.json",
+        ] {
             let path = self.folder.file(name);
             match std::fs::remove_file(&path) {
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(writing(&path, error)),
@@ -112,11 +121,12 @@ impl RunWriter {
         self.write("config.json", |out| writeln!(out, "{json}"))
     }
 
-    /// Writes the vocabulary.
+    /// Writes the vocabulary and the character table.
     ///
     /// # Errors
     /// A fault when the folder cannot be written.
     pub fn write_vocabulary(&self, vocabulary: &Vocabulary) -> Result<()> {
+        self.write_coded("characters", &vocabulary.tokenization.characters())?;
         stage_words(&self.folder.file("vocabulary.txt"), vocabulary)?.keep()
     }
 

@@ -30,6 +30,7 @@ use crate::export::answer_of;
 use crate::ngrams::{self, Answers, table::Key};
 use crate::quantizer::describe;
 use crate::quantizer::{Cell, Origin};
+use crate::tokenization::Tokenization;
 use crate::vocabulary::{self, Vocabulary};
 
 /// The precisions that are tried: the one place to add another. All have to be integers, which the estimate of time is for.
@@ -154,6 +155,7 @@ pub struct Sizer {
     base: TrainConfig,
     origin: Origin,
     part: Option<Part>,
+    tokenization: Tokenization,
     /// The words in the order in which a vocabulary takes them.
     words: BTreeMap<Words, Vec<String>>,
     /// The n-grams, surest first.
@@ -165,8 +167,9 @@ pub struct Sizer {
 impl Sizer {
     /// Reads the texts once. Of `base`, everything counts that a candidate does not choose.
     pub fn new(base: &TrainConfig, training: &[Example<Label>], part: Option<Part>) -> Self {
+        let tokenization = Tokenization::of_examples(base.tokens(), training);
         let words = |kind: Words| {
-            let ranked = vocabulary::rank(base.units(), kind, training);
+            let ranked = vocabulary::rank(&tokenization, kind, training);
             // What occurs once tells nothing.
             let useful =
                 ranked.iter().take_while(|ranked| ranked.count > 1).count().max(FEWEST_WORDS).min(ranked.len());
@@ -183,7 +186,7 @@ impl Sizer {
         let verdict = base.task.is_binary();
         Sizer {
             ngrams: if verdict {
-                ngrams::rank(base.units(), training, Answers::Verdict, &base.model.ngrams)
+                ngrams::rank(&tokenization, training, Answers::Verdict, &base.model.ngrams)
             } else {
                 Vec::new()
             },
@@ -191,6 +194,7 @@ impl Sizer {
             origin,
             part,
             words: [words(base.model.words)].into(),
+            tokenization,
             texts: RefCell::default(),
             tables: RefCell::default(),
         }
@@ -208,13 +212,16 @@ impl Sizer {
         self.words.get(&model.words).map_or(&[], Vec::as_slice)
     }
 
+    /// How the texts are cut into tokens.
+    pub fn tokenization(&self) -> &Tokenization {
+        &self.tokenization
+    }
+
     /// The vocabulary of a model.
     pub fn vocabulary(&self, model: &ModelConfig) -> Vocabulary {
         let words = self.words(model);
         let words = words[..model.vocab.min(words.len())].to_vec();
-        let mut vocabulary = Vocabulary::from_words(words, model.unknown());
-        vocabulary.units = self.base.units();
-        vocabulary
+        Vocabulary::new(words, model.unknown(), self.tokenization.clone())
     }
 
     fn text(&self, model: &ModelConfig) -> Result<Text> {
@@ -224,7 +231,7 @@ impl Sizer {
             return Ok(Text { unknown, ..*text });
         }
         let vocabulary = self.vocabulary(model);
-        let text = vocabulary.encode()?.shape(vocabulary.units, unknown);
+        let text = vocabulary.encode()?.shape(vocabulary.tokenization.tokens, unknown);
         self.texts.borrow_mut().insert(key, text);
         Ok(text)
     }
@@ -260,7 +267,12 @@ impl Sizer {
             epochs: self.origin.epochs,
             valid_accuracy: 0.0,
         };
-        let notes = Notes { provenance, class_names: self.origin.classes.clone(), ..Notes::default() };
+        let notes = Notes {
+            provenance,
+            class_names: self.origin.classes.clone(),
+            characters: self.tokenization.characters(),
+            ..Notes::default()
+        };
         Ok(Cost {
             image_bytes: encoded_bytes(&description, &notes)?,
             state_bytes: state_bytes(&description),

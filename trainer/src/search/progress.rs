@@ -282,7 +282,7 @@ impl<'f> Search<'f> {
     fn fitted(&mut self, config: &TrainConfig) -> Option<Rc<Fitted>> {
         let count = config.model.ngrams.count;
         if !self.tables.contains_key(&count) {
-            self.tables.insert(count, Rc::new(fit_ngrams(config, &self.training, None)?));
+            self.tables.insert(count, Rc::new(fit_ngrams(config, self.sizer.tokenization(), &self.training, None)?));
         }
         self.tables.get(&count).cloned()
     }

@@ -140,8 +140,9 @@ pub(crate) fn names(folder: &Path) -> Vec<String> {
 }
 
 /// The files of a finished run, in order.
-pub(crate) const RUN_FILES: [&str; 10] = [
+pub(crate) const RUN_FILES: [&str; 11] = [
     "best.network",
+    "characters",
     "checkpoint",
     "config.json",
     "curves.png",

@@ -74,7 +74,7 @@ impl Progress for Terminal {
 
 impl Observer for Terminal {
     fn settings(&self, config: &RunConfig) -> Option<String> {
-        options_of(config, Some(config.train.units()))
+        options_of(config, Some(config.train.tokens()))
     }
 
     fn planned(&mut self, rounds: &[(usize, u64)]) {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use latch_engine::input::text::Tokens;
 
 use super::kinds::{QuantizeArg, TaskArg};
 use crate::cli::args::{
@@ -138,9 +139,15 @@ impl Args {
         let (share, temperature) = (self.distill, self.distill_temperature);
         let distill = (!teachers.is_empty()).then_some(DistillConfig { teachers, share, temperature });
         let task = self.task.task();
+        if let (Some(asked), Some(model)) = (self.tokens.tokens(), &self.model)
+            && model.tokens != Tokens::Words
+            && model.tokens != asked
+        {
+            let problem = format!("the model says `{}`, which is another kind of token", model.input());
+            return Err(fault("--tokens", problem, "leave one of them out").into());
+        }
         let train = TrainConfig {
             model: model_of(task, self.model.clone()),
-            syllables: false,
             task,
             epochs: self.epochs,
             batch: self.batch,

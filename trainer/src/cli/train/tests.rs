@@ -7,7 +7,7 @@ use super::{OF_A_CALL, command};
 use crate::config::default_model;
 use crate::search::Plan;
 use crate::settings::Settings;
-use latch_engine::input::text::Tokens as Units;
+use latch_engine::input::text::Tokens;
 
 /// `latch train` by itself.
 #[derive(Parser)]
@@ -17,11 +17,11 @@ struct Train {
 }
 
 /// What a command line of `latch train` asks a search for.
-fn searched(line: &[&str]) -> anyhow::Result<(Plan, Option<Units>)> {
+fn searched(line: &[&str]) -> anyhow::Result<(Plan, Option<Tokens>)> {
     let fixed = [["--data", "data.tsv"], ["--flash", "16KiB"], ["--out", "runs/x"]];
     let fixed = fixed.iter().filter(|[option, _]| !line.contains(option)).flatten();
     let Train { args } = Train::try_parse_from(["latch"].iter().chain(fixed).chain(line))?;
-    let (base, units) = (args.searched()?, args.tokens.units());
+    let (base, units) = (args.searched()?, args.tokens.tokens());
     let (budget, trials, minutes) = args.budget.search().expect("a budget");
     let plan = Plan { latch: String::new(), budget, trials, minutes, base, valid_sha256: None };
     Ok((plan, units))

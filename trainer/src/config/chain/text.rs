@@ -20,6 +20,7 @@ use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
+use latch_engine::input::text::Tokens;
 use latch_engine::layers::embedding::MAX_ROWS;
 
 use self::names::{known, no_layer, no_option};
@@ -201,6 +202,8 @@ pub(in crate::config) struct Notation<'t> {
     text: &'t str,
     /// The layers.
     pub(in crate::config) chain: Chain,
+    /// What a token is.
+    pub(in crate::config) tokens: Tokens,
     /// Words of the vocabulary, where they are said.
     pub(in crate::config) words: Option<usize>,
     /// What is said besides the layers, in the order of the text.
@@ -217,6 +220,7 @@ impl<'t> Notation<'t> {
     pub(in crate::config) fn read(text: &'t str, of_model: bool) -> Result<Self, ChainError> {
         let error = |place: Range<usize>, problem: &str| ChainError::new(text, place, problem);
         let (mut size_of_text, mut settings, mut places) = (None, Vec::new(), Vec::new());
+        let mut tokens = Tokens::Words;
         let mut chain: Option<Chain> = None;
         for (number, Element { words, place }) in elements(text)?.into_iter().enumerate() {
             let (name, at) = words[0];
@@ -226,11 +230,17 @@ impl<'t> Notation<'t> {
             }
             let mut options = read_options(text, &words, of_model)?;
             settings.append(&mut options.settings);
-            if name == "text" {
+            if names::INPUTS.contains(&name) {
                 if number > 0 {
-                    return Err(error(here, "the input `text` comes first, and once"));
+                    return Err(ChainError::new(text, here, format!("the input `{name}` comes first, and once")));
                 }
                 size_of_text = options.size;
+                tokens = match (name, options.word) {
+                    ("text", None) => Tokens::Words,
+                    ("text", Some(_)) => Tokens::Syllables,
+                    (_, None) => Tokens::Characters,
+                    (_, Some(_)) => Tokens::CasedCharacters,
+                };
                 continue;
             }
             if ["embedding", "lstm", "gru", "rnn"].contains(&name) && options.size.is_none() {
@@ -256,7 +266,7 @@ impl<'t> Notation<'t> {
         if of_model && !matches!(chain.layers.last(), Some(LayerConfig::Dense { units: None, .. })) {
             chain.layers.push(LayerConfig::Dense { units: None, activation: Activation::Linear, dropout: 0.0 });
         }
-        let notation = Self { text, chain, words: size_of_text, settings, places };
+        let notation = Self { text, chain, tokens, words: size_of_text, settings, places };
         match notation.chain.fault() {
             Some((layer, problem)) => Err(notation.layer_error(layer, problem)),
             None => Ok(notation),
@@ -335,7 +345,7 @@ fn size(name: &str, word: &str, already: Option<usize>) -> Result<usize, String>
     if Pooling::ALL.iter().any(|pooling| pooling.name() == name) {
         return Err(format!("`{name}` has no units: it keeps the features of what it reads"));
     }
-    let most = if name == "text" { MAX_ROWS as usize } else { MAX_SIZE };
+    let most = if names::INPUTS.contains(&name) { MAX_ROWS as usize } else { MAX_SIZE };
     match word.parse() {
         Ok(size) if (1..=most).contains(&size) => match already {
             Some(_) => Err(format!("`{name}` has its size already")),

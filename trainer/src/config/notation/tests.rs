@@ -3,6 +3,7 @@
 use latch_data::dataset::Task;
 use latch_engine::input::hashed::{Hashed, Spelling};
 use latch_engine::input::ngrams::{MAX_LONGEST, WEIGHT_BITS};
+use latch_engine::input::text::Tokens;
 use latch_engine::layers::embedding::{MAX_ROWS, Tiers};
 use proptest::prelude::*;
 
@@ -24,6 +25,24 @@ fn a_model_is_read_with_its_input_and_its_layers() {
     assert_eq!(read.hashed, Some(Hashed { rows: 7, of: Spelling::Ending }));
     assert_eq!(read.tiers, Some(Tiers { whole: 2000, width: 2, remainders: 0, int4: false }));
     assert_eq!(read.to_string(), text);
+}
+
+#[test]
+fn what_a_token_is_stands_in_front() {
+    for (text, tokens) in [
+        ("text 300 > embedding 8 > gru 24 > last > dense", Tokens::Words),
+        ("text 300 syllables > embedding 8 > gru 24 > last > dense", Tokens::Syllables),
+        ("chars 120 > embedding 8 > gru 24 > last > dense", Tokens::Characters),
+        ("chars 120 cased unknown=skip > embedding 8 > gru 24 > last > dense", Tokens::CasedCharacters),
+    ] {
+        let read = model(text);
+        assert_eq!(read.tokens, tokens);
+        assert_eq!(read.to_string(), text);
+    }
+    assert_eq!(model("chars cased 9 > embedding 8 > gru 4").input(), "chars 9 cased");
+    let refused = |text: &str| text.parse::<ModelConfig>().expect_err("it is refused").problem().to_owned();
+    assert!(refused("text 9 cased > embedding 8").contains("`cased` is no option of `text`"));
+    assert!(refused("embedding 8 > chars 9 > gru 4").contains("the input `chars` comes first"));
 }
 
 #[test]
@@ -97,7 +116,11 @@ fn an_option_at_the_wrong_place_is_refused_with_the_place_where_it_belongs() {
             "`whole=` is no option of `gru`: it belongs to `embedding`, as in `embedding 8 whole=2000`",
             "whole=2000",
         ),
-        ("embedding 8 words=useful > gru 3", "it belongs to `text`, as in `text 5000 words=useful`", "words=useful"),
+        (
+            "embedding 8 words=useful > gru 3",
+            "it belongs to `text`, `chars`, as in `text 5000 words=useful`",
+            "words=useful",
+        ),
         ("text 5 word_dropout=0.1 > embedding 8", "it belongs to `embedding`", "word_dropout=0.1"),
         ("embedding 8 dropout=0.1 > lstm 3", "it belongs to `lstm`, `gru`, `rnn`, `dense`", "dropout=0.1"),
         ("embedding 8 > lstm 3 relu", "`relu` is no option of `lstm`: it belongs to `rnn`, `dense`", "relu"),
@@ -223,15 +246,17 @@ fn models() -> impl Strategy<Value = ModelConfig> {
     let words = proptest::sample::select(vec![Words::Count, Words::Useful]);
     let tiers = proptest::option::of((1..=u32::MAX, 0.0..1.0, any::<bool>(), 0..=u32::MAX));
     let ngrams = prop_oneof![Just(NgramConfig::NONE), ngrams()];
-    (1..=MAX_ROWS as usize, words, chain(), tiers, unknown(), ngrams).prop_map(
-        |(vocab, words, chain, tiers, (skip_unknown, hashed), ngrams)| {
+    let tokens = [Tokens::Words, Tokens::Syllables, Tokens::Characters, Tokens::CasedCharacters];
+    let input = (proptest::sample::select(tokens.to_vec()), 1..=MAX_ROWS as usize);
+    (input, words, chain(), tiers, unknown(), ngrams).prop_map(
+        |((tokens, vocab), words, chain, tiers, (skip_unknown, hashed), ngrams)| {
             let tiers = tiers.map(|(whole, share, int4, remainders)| {
                 // A row of B has features of its own.
                 let remainders = if chain.embedding == 1 { 0 } else { remainders };
                 let most = chain.embedding - usize::from(remainders > 0);
                 Tiers { whole, width: 1 + (share * most as f64) as u16, remainders, int4 }
             });
-            ModelConfig { vocab, words, chain, tiers, skip_unknown, hashed, ngrams }
+            ModelConfig { tokens, vocab, words, chain, tiers, skip_unknown, hashed, ngrams }
         },
     )
 }

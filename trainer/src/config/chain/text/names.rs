@@ -30,8 +30,9 @@ impl Kind {
 }
 
 /// The layers, behind the input of a model.
-pub const LAYERS: [Kind; 10] = [
+pub const LAYERS: [Kind; 11] = [
     Kind::sized("text", "WORDS", "the input: words of a text, by a vocabulary of so many"),
+    Kind::sized("chars", "CHARACTERS", "the input: characters of a text, at most so many different ones"),
     Kind::sized("embedding", "FEATURES", "a row of features for each word"),
     Kind::sized("lstm", "UNITS", "long short-term memory: a recurrent layer with a cell and three gates"),
     Kind::sized("gru", "UNITS", "gated recurrent unit: a recurrent layer with two gates"),
@@ -68,32 +69,35 @@ pub struct Known {
 }
 
 const CELLS: &[&str] = &["lstm", "gru", "rnn"];
-const TEXT: &[&str] = &["text"];
+/// The inputs, which come first among [`LAYERS`].
+pub(super) const INPUTS: &[&str] = &["text", "chars"];
 const EMBEDDING: &[&str] = &["embedding"];
 
 /// All options.
-const OPTIONS: [Known; 19] = [
+const OPTIONS: [Known; 21] = [
+    of_model("syllables", &["text"], "", "Hangul syllables are tokens of their own", "text 2300 syllables"),
+    of_model("cased", &["chars"], "", "letters keep their case", "chars 120 cased"),
     of_model(
         "words=",
-        TEXT,
+        INPUTS,
         "count",
         "which words: `count` the most frequent, `useful` those that tell classes apart most",
         "text 5000 words=useful",
     ),
     of_model(
         "unknown=",
-        TEXT,
+        INPUTS,
         "row",
         "words without an id: share a `row`, are left out (`skip`), or share rows by their hash, `hashed:ROWS`, or that of their last three characters, `ending:ROWS`",
         "text 5000 unknown=skip",
     ),
-    of_model("ngrams=", TEXT, "0", "n-grams that have a weight beside the network", "text 1200 ngrams=22000"),
-    of_model("longest=", TEXT, "3", "tokens of the longest n-gram", "text 1200 ngrams=22000 longest=4"),
-    of_model("ngram_texts=", TEXT, "3", "texts that an n-gram must occur in", "text 1200 ngrams=22000 ngram_texts=2"),
-    of_model("ngram_bits=", TEXT, "6", "bits of an n-gram's weight", "text 1200 ngrams=22000 ngram_bits=5"),
+    of_model("ngrams=", INPUTS, "0", "n-grams that have a weight beside the network", "text 1200 ngrams=22000"),
+    of_model("longest=", INPUTS, "3", "tokens of the longest n-gram", "text 1200 ngrams=22000 longest=4"),
+    of_model("ngram_texts=", INPUTS, "3", "texts that an n-gram must occur in", "text 1200 ngrams=22000 ngram_texts=2"),
+    of_model("ngram_bits=", INPUTS, "6", "bits of an n-gram's weight", "text 1200 ngrams=22000 ngram_bits=5"),
     of_model(
         "ngram_dropout=",
-        TEXT,
+        INPUTS,
         "1",
         "share of the texts that the network learns without the n-grams",
         "text 1200 ngrams=22000 ngram_dropout=0.5",
@@ -186,7 +190,7 @@ pub(super) fn known(name: &str, of_model: bool) -> bool {
 }
 
 fn layers(of_model: bool) -> impl Iterator<Item = &'static str> {
-    LAYERS.iter().skip(usize::from(!of_model)).map(|kind| kind.name)
+    LAYERS.iter().skip(if of_model { 0 } else { INPUTS.len() }).map(|kind| kind.name)
 }
 
 fn options(of_model: bool) -> impl Iterator<Item = &'static Known> {
@@ -255,7 +259,7 @@ mod tests {
             assert!(example.starts_with(layers[0]) && example.contains(&format!(" {name}")), "{example}");
             assert!(layers.iter().all(|layer| known(layer, true)), "{name}");
             let text = match layers[0] {
-                "text" => format!("{example} > embedding 8 > lstm 16"),
+                "text" | "chars" => format!("{example} > embedding 8 > lstm 16"),
                 "embedding" => format!("{example} > lstm 16"),
                 _ => format!("embedding 8 > {example}"),
             };
@@ -273,7 +277,7 @@ mod tests {
                 example.split(' ').filter(|word| !word.starts_with(name)).collect(),
             );
             let whole = |layer: Vec<&str>| match layers[0] {
-                "text" => format!("{} > embedding 8 > lstm 16", layer.join(" ")),
+                "text" | "chars" => format!("{} > embedding 8 > lstm 16", layer.join(" ")),
                 "embedding" => format!("{} > lstm 16", layer.join(" ")),
                 _ => format!("embedding 8 > {}", layer.join(" ")),
             };
