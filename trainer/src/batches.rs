@@ -63,7 +63,8 @@ impl Batch {
         self.target_ends.push(self.targets.len());
     }
 
-    /// Gives the last sequence the probabilities that teachers have for it: of class 1 for one output, else one a class.
+    /// Gives the last sequence what teachers say of it: the probability of class 1 for one output, else one a class; or the value. Where each id has an answer, as much
+    /// for each of them, NaN where teachers say nothing.
     pub fn teach(&mut self, probabilities: &[f32]) {
         self.targets.extend_from_slice(probabilities);
         if let Some(last) = self.target_ends.last_mut() {
@@ -110,7 +111,7 @@ impl Batch {
         &self.labels
     }
 
-    /// The teachers' probabilities for sequence `index`; none where it has no teacher.
+    /// What teachers say of sequence `index`; none where it has no teacher.
     ///
     /// # Panics
     /// If `index` is not below [`Batch::len`].

@@ -7,7 +7,8 @@
 
 use crate::batches::{Batch, generator};
 pub use crate::config::Objective;
-use crate::learning::loss::Distill;
+use crate::learning::loss::{Distill, loss_of_values};
+use crate::metrics::weight_of;
 use crate::network::embedding::SparseColumns;
 use crate::network::integers::Integers;
 use crate::network::lookup::{Lookup, add_up};
@@ -45,14 +46,16 @@ pub struct LossOptions {
     pub noise: Option<Noise>,
     /// What is to become small.
     pub objective: Objective,
-    /// How much the teachers' probabilities count, for sequences that have some; of cross-entropies only.
+    /// How much the teachers' probabilities count, for sequences that have some.
     pub distill: Option<Distill>,
+    /// How much a label of each class counts; empty where all count alike.
+    pub class_weights: Vec<f32>,
 }
 
 /// The loss of a batch.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct BatchLoss {
-    /// The sum of the answers' losses, in nats or squares; the gradients are those of the mean.
+    /// The sum of the answers' losses, in nats or squares, each times its class's weight; the gradients are those of this sum divided by the number of answers.
     pub loss_sum: f64,
     /// Answers whose most probable class is the label; none of values.
     pub correct: usize,
@@ -314,30 +317,38 @@ fn loss<T: Real>(
     gradient.clear();
     let (steps, config) = (&pass.steps, network.config());
     let mut columns = pass.logits(network).chunks_exact(config.outputs);
-    let mut answer = |label: f32, index: usize| {
+    let each = config.answers_each_step();
+    let mut answer = |label: f32, index: usize, step: usize| {
         let Some(logits) = columns.next() else { return };
         let offset = batch.offsets()[index];
-        let distill = options.distill.filter(|_| !batch.targets_of(index).is_empty());
+        let said = batch.targets_of(index);
+        let said =
+            if each { said.get(step * logits.len()..(step + 1) * logits.len()).unwrap_or_default() } else { said };
+        let distill = options.distill.filter(|_| !label.is_nan() && said.first().is_some_and(|said| !said.is_nan()));
+        let weight = if label.is_nan() { 1.0 } else { weight_of(&options.class_weights, label) };
+        let share = share * weight;
         let shares = distill.map_or([share, 0.0], |distill| [share * (1.0 - distill.share), share * distill.share]);
         let begin = gradient.len();
         let (mut loss, right) = answer_loss(logits, (label, offset), options, shares[0], &mut gradient);
         if let Some(distill) = distill {
             let z = |class: usize| logits[class].as_f64() + f64::from(offset);
-            let taught = distill.loss(z, batch.targets_of(index), |class, derivative| {
-                gradient[begin + class] += T::of(shares[1] * derivative);
-            });
+            let mut add = |class: usize, derivative| gradient[begin + class] += T::of(shares[1] * derivative);
+            let taught = match options.objective {
+                Objective::CrossEntropy => distill.loss(z, said, &mut add),
+                Objective::SquaredError => loss_of_values(z, said, &mut add),
+            };
             loss = (1.0 - distill.share) * loss + distill.share * taught;
         }
-        sum += loss;
+        sum += weight * loss;
         correct += usize::from(right);
     };
-    if config.answers_each_step() {
+    if each {
         for step in 0..steps.len() {
             let running = &steps.order[..steps.count(step)];
-            running.iter().for_each(|&index| answer(batch.labels_of(index)[step], index));
+            running.iter().for_each(|&index| answer(batch.labels_of(index)[step], index, step));
         }
     } else {
-        steps.order.iter().for_each(|&index| answer(batch.labels_of(index)[0], index));
+        steps.order.iter().for_each(|&index| answer(batch.labels_of(index)[0], index, 0));
     }
     pass.gradient = gradient;
     (sum, correct)

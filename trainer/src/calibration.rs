@@ -59,6 +59,15 @@ impl Weights {
         self
     }
 
+    /// The same network with a number added to its logits, or nothing where that is 0.
+    #[must_use]
+    pub fn shifted_by(mut self, logit: f64) -> Self {
+        for bias in self.head_bias.iter_mut().filter(|_| logit != 0.0) {
+            *bias = (f64::from(*bias) + logit) as f32;
+        }
+        self
+    }
+
     /// The same network with its values in the labels' own unit: `value·deviation + mean`.
     #[must_use]
     pub fn in_the_unit_of(mut self, scale: Scale) -> Self {

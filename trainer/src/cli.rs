@@ -15,6 +15,7 @@ pub mod import;
 pub mod init;
 pub mod inspect;
 mod interrupt;
+mod kinds;
 pub mod layers;
 pub mod man;
 mod output;

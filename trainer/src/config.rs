@@ -1,5 +1,6 @@
 //! Plain configuration: what a user chooses of a model, of its training and of a run, with the defaults and the checks.
 
+pub mod balance;
 pub mod chain;
 pub mod near;
 pub mod notation;
@@ -18,6 +19,7 @@ use latch_engine::layers::embedding::{MAX_ROWS, Tiers};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use balance::{ClassWeights, Select, Threshold};
 use chain::{Chain, LayerConfig, Pooling};
 
 /// Which words of the training texts a vocabulary takes: `words=` of a model's text.
@@ -194,8 +196,17 @@ pub struct TrainConfig {
     pub label_smoothing: f64,
     /// Decay of the moving average of the weights that is judged and exported; 0 for none.
     pub average: f64,
-    /// Epochs without a lower validation loss after which the run stops.
+    /// Epochs without a better one after which the run stops.
     pub patience: u64,
+    /// How much each class counts in the loss.
+    #[serde(default)]
+    pub class_weights: ClassWeights,
+    /// By what the best epoch is chosen.
+    #[serde(default)]
+    pub select: Select,
+    /// What the threshold between two classes is chosen for.
+    #[serde(default)]
+    pub threshold: Threshold,
     /// Training on with integers, from the best network on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantize: Option<QuantizeConfig>,
@@ -332,6 +343,13 @@ pub enum Valid {
     Fraction(f64),
     /// Data of its own.
     Path(PathBuf),
+    /// One of some equal parts of the data, set apart by the seed.
+    Fold(Fold),
+    /// None: the network learns from all data, after a cross-validation in so many parts.
+    All {
+        /// The parts.
+        folds: u32,
+    },
 }
 
 /// The model whose int8 image fits 64 KiB.
@@ -376,6 +394,9 @@ pub fn default_config() -> TrainConfig {
         label_smoothing: 0.0,
         average: 0.999,
         patience: 3,
+        class_weights: ClassWeights::None,
+        select: Select::Loss,
+        threshold: Threshold::Half,
         quantize: None,
         distill: None,
         leave_out: None,
@@ -422,8 +443,8 @@ impl TrainConfig {
             check("--distill", (0.0..=1.0).contains(&distill.share), "from 0 to 1")?;
             let temperature = distill.temperature;
             check("--distill-temperature", (0.01..=100.0).contains(&temperature), "from 0.01 to 100")?;
-            let fits = matches!(self.task, Task::Classify(_));
-            check("--teacher", fits, "left out where a text has no class")?;
+            let fits = temperature == 1.0 || !self.task.has_values();
+            check("--distill-temperature", fits, "left out where the labels are numbers")?;
         }
         check("warmup", (0.0..=1.0).contains(&self.warmup), "from 0 to 1")?;
         // What an image can hold; better said before hours of training than after.
@@ -435,6 +456,13 @@ impl TrainConfig {
     fn check_task(&self, within: &str) -> Checked {
         let check = |option: &str, fits: bool, range: &str| check(within, option, fits, range);
         let (model, task) = (&self.model, self.task);
+        if task.has_values() {
+            let out = "left out where the labels are numbers";
+            check("--class-weights", self.class_weights == ClassWeights::None, out)?;
+            check("--select", matches!(self.select, Select::Loss | Select::Last), out)?;
+        }
+        let two = !task.has_values() && task.outputs() == 1;
+        check("--threshold", self.threshold == Threshold::Half || two, "left out unless the data has two classes")?;
         if model.tiers.is_some() {
             check("--model whole", !task.each_step(), "left out where each token has an answer")?;
         }

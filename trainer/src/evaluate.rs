@@ -14,7 +14,9 @@ use serde::Serialize;
 
 use crate::dataset::{Columns, Example, Labels, Reading, Task};
 use crate::error::{Fault, fault, open_file};
+use crate::metrics::scores::{Scores, confusion, rarer, recall_at_precision};
 use crate::metrics::{Reliability, area_under_roc, class_of, determination_of, mean_loss, reliability};
+use crate::quantizer::THRESHOLD;
 use crate::unknown::{Counter, UnknownTokens};
 
 /// Memory for a stream of a model.
@@ -71,6 +73,11 @@ pub struct Evaluation {
     pub auc: Option<f64>,
     /// `[label][verdict]`; empty of values.
     pub confusion: Vec<Vec<u64>>,
+    /// How each class fares; nothing of values.
+    pub scores: Scores,
+    /// The class of two that fewer labels have and the largest recall of it at a precision of [`PRECISION`]; `None` of more classes, of values, and where no
+    /// label has the class.
+    pub rare_recall: Option<(usize, f64)>,
     /// The errors of values.
     pub errors: Option<Errors>,
     /// Tokens that the network read.
@@ -88,6 +95,9 @@ pub struct Evaluation {
     #[serde(skip)]
     pub labels: Vec<f32>,
 }
+
+/// The precision at which the recall of the rarer class of two is said.
+pub const PRECISION: f64 = 0.9;
 
 /// How far values are from their labels, in the labels' unit.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -121,6 +131,11 @@ pub fn task_of(model: &Model<'_>) -> Task {
 /// The names of an image's classes, or their numbers where it has none; nothing of values.
 pub fn classes_of(image: &Image<'_>) -> Vec<String> {
     Meaning::of(&Model::new(image)).class_names(image)
+}
+
+/// The probability at which an image of two classes answers the second, where it was chosen: the image gives it out as a half.
+pub fn threshold_of<'a>(image: &Image<'a>) -> Option<&'a str> {
+    image.metadata().find(|(key, _)| *key == THRESHOLD).map(|(_, value)| value)
 }
 
 /// How labels are read that an image can be judged by: with its classes and no others.
@@ -220,6 +235,8 @@ impl<'e, 'a> Evaluator<'e, 'a> {
             reliability: Reliability::default(),
             auc: None,
             confusion: Vec::new(),
+            scores: Scores::default(),
+            rare_recall: None,
             errors: None,
             tokens,
             unknown: unknown.finish(),
@@ -236,12 +253,15 @@ impl<'e, 'a> Evaluator<'e, 'a> {
             evaluation.accuracy = determination_of(&logits, &labels);
         } else {
             let classes = outputs.max(2);
-            let mut confusion = vec![vec![0; classes]; classes];
-            for (logits, &label) in logits.chunks_exact(outputs).zip(&labels) {
-                confusion[label as usize][class_of(logits)] += 1;
-            }
+            let confusion = confusion(&logits, &labels, outputs);
             evaluation.accuracy = (0..classes).map(|class| confusion[class][class]).sum::<u64>() as f64 / count;
+            evaluation.scores = Scores::of(&confusion);
             evaluation.confusion = confusion;
+            if outputs == 1 {
+                let rare = rarer(&labels);
+                evaluation.rare_recall =
+                    recall_at_precision(&logits, &labels, rare, PRECISION).map(|recall| (rare, recall));
+            }
             evaluation.log_loss = mean_loss(&logits, &labels, outputs, 1.0);
             evaluation.reliability = reliability(&logits, &labels, outputs);
             evaluation.auc = if outputs == 1 { area_under_roc(&logits, &labels) } else { None };

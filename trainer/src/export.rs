@@ -19,12 +19,13 @@ use latch_engine::with_answer;
 use serde::Serialize;
 
 use crate::calibration::temperature;
-use crate::config::{RunConfig, Storage};
-use crate::dataset::{Example, Label, Task};
+use crate::config::{RunConfig, Storage, Threshold, Valid};
+use crate::dataset::{Example, Label, Labels, Task};
 use crate::error::{Fault, fault};
 use crate::evaluate::image_fault;
-use crate::learning::sequences::{Scale, Sequences};
-use crate::learning::training::fused;
+use crate::learning::sequences::{HeldOut, Scale, Sequences, class_weights};
+use crate::learning::training::{fused, fusion};
+use crate::learning::verdict::{Chosen, rarer_of};
 use crate::metrics::{mean_loss, reliability};
 use crate::network::Network;
 use crate::network::tiers::Tiers;
@@ -46,6 +47,8 @@ pub struct Trained {
     pub quantized: Option<BestQuantized>,
     /// How often each id occurs in the training texts.
     pub occurrences: Vec<u32>,
+    /// The answers that stand in for a validation part, of a run after a cross-validation.
+    pub held_out: Option<HeldOut>,
 }
 
 impl Trained {
@@ -61,8 +64,14 @@ impl Trained {
         if let Some(quantized) = &quantized {
             opened.check_network(folder, "quantized.network", &quantized.best.network)?;
         }
+        let held_out = folder.held_out()?;
+        if matches!(opened.config.valid, Valid::All { .. }) && held_out.is_none() {
+            let problem = "its cross-validation has not come to its end";
+            let remedy = "go on with it: `latch train --resume --out` this folder";
+            return Err(fault(folder.path().display(), problem, remedy).into());
+        }
         let occurrences = opened.occurrences.clone().unwrap_or_else(|| opened.vocabulary.occurrences(&opened.training));
-        Ok(Trained { opened, best, quantized, occurrences })
+        Ok(Trained { opened, best, quantized, occurrences, held_out })
     }
 
     /// What an export needs of it.
@@ -77,6 +86,7 @@ impl Trained {
             quantized: self.quantized.as_ref(),
             training,
             validation,
+            held_out: self.held_out.as_ref(),
         }
     }
 }
@@ -100,6 +110,8 @@ pub struct Source<'a> {
     pub training: &'a [Example<Label>],
     /// The validation texts; none where a network was imported without data.
     pub validation: &'a [Example<Label>],
+    /// The answers that stand in for those to validation texts, after a cross-validation.
+    pub held_out: Option<&'a HeldOut>,
 }
 
 /// The weights of an image, and where they come from.
@@ -137,11 +149,16 @@ impl<'a> Export<'a> {
     pub fn of(source: Source<'a>, calibrate: bool) -> Result<Self> {
         let Source { config, vocabulary, best, .. } = source;
         let task = config.train.task;
-        let calibrate = calibrate && !task.has_values() && !source.validation.is_empty();
-        let validation = if calibrate || source.ngrams.is_some() { source.validation() } else { Sequences::default() };
+        let is_judged = !source.validation.is_empty() || source.held_out.is_some();
+        let calibrate = calibrate && !task.has_values() && is_judged;
+        let needed = calibrate || source.ngrams.is_some() || config.train.threshold != Threshold::Half;
+        let validation = if needed { source.validation()? } else { Sequences::default() };
         let labels = validation.labels.concat();
         let shape = config.train.model.tiers;
-        let learned = |(weights, logits): (Weights, Vec<f32>), origin: Origin| {
+        let training = source.training.iter().flat_map(|example| example.label.numbers().into_owned());
+        let rarer = if config.train.threshold == Threshold::Half { 0 } else { rarer_of(training) };
+        let learned = |(weights, logits): (Weights, Vec<f32>), mut origin: Origin| {
+            let threshold = Chosen::of(&config.train, rarer, &logits, &labels);
             let calibration = calibrate.then(|| Calibration::of(&logits, &labels, task.outputs()));
             let weights = Weights { tiers: shape, ..weights };
             let weights = match &calibration {
@@ -149,7 +166,10 @@ impl<'a> Export<'a> {
                 None if task.has_values() => weights.in_the_unit_of(Scale::of(source.training)),
                 None => weights,
             };
-            Learned { weights, origin, calibration }
+            let temperature = calibration.as_ref().map_or(1.0, |calibration| calibration.temperature);
+            let logit = threshold.map(|threshold| f64::from(threshold.logit) / temperature);
+            origin.threshold = logit.map(|logit| 1.0 / (1.0 + (-logit).exp()));
+            Learned { weights: weights.shifted_by(-logit.unwrap_or_default()), origin, calibration }
         };
         let float = learned(source.fused(&best.network, &best.network, &validation)?, source.origin(best)?);
         let aware = match source.quantized {
@@ -233,15 +253,19 @@ pub fn answer_of(task: Task) -> Answer {
 
 impl Source<'_> {
     /// The validation part as the network reads it.
-    fn validation(&self) -> Sequences {
-        let mut sequences = Sequences::read(self.validation, self.vocabulary, usize::MAX);
+    fn validation(&self) -> Result<Sequences> {
+        let weights = class_weights(self.config, self.training)?;
+        if let Some(held_out) = self.held_out {
+            return Ok(held_out.sequences(weights));
+        }
+        let mut sequences = Sequences::read(self.validation, self.vocabulary, usize::MAX).weighted(weights);
         if self.config.train.task.has_values() {
             sequences = sequences.normalised(Scale::of(self.training));
         }
-        match self.ngrams {
+        Ok(match self.ngrams {
             Some(ngrams) => sequences.beside(self.validation, &self.vocabulary.tokenization, &ngrams.table),
             None => sequences,
-        }
+        })
     }
 
     /// The weights of a network, fused with the run's n-grams on the validation part by the logits of `judged`, which is the network itself or what it
@@ -253,9 +277,12 @@ impl Source<'_> {
         validation: &Sequences,
     ) -> Result<(Weights, Vec<f32>)> {
         let mut weights = Weights { occurrences: self.occurrences.to_vec(), ..Weights::of(network) };
-        let objective = self.config.train.objective();
-        let (mut logits, fusion) =
-            if validation.ids.is_empty() { (Vec::new(), None) } else { fused(judged, validation, objective)? };
+        let (objective, outputs) = (self.config.train.objective(), self.config.train.task.outputs());
+        let (mut logits, fusion) = match self.held_out {
+            Some(held_out) => (held_out.logits.clone(), fusion(&held_out.logits, validation, outputs, objective)),
+            None if validation.is_empty() => (Vec::new(), None),
+            None => fused(judged, validation, objective)?,
+        };
         let Some(Fitted { table, .. }) = self.ngrams else { return Ok((weights, logits)) };
         let mut table = table.clone();
         if let Some(fusion) = fusion {
@@ -282,6 +309,7 @@ impl Source<'_> {
             epochs: best.metrics.epoch as u32,
             valid_accuracy: best.metrics.valid_accuracy as f32,
             classes: self.config.classes.clone(),
+            threshold: None,
         })
     }
 }

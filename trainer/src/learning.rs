@@ -3,3 +3,4 @@
 pub mod loss;
 pub mod sequences;
 pub mod training;
+pub mod verdict;

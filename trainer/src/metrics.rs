@@ -1,5 +1,7 @@
 //! Plain scores: what logits say, how right that is, and how right they say it is.
 
+pub mod scores;
+
 use serde::{Deserialize, Serialize};
 
 /// One epoch in figures, as a line of `metrics.jsonl`. Holds nothing that differs between two runs of the same seed.
@@ -11,10 +13,12 @@ pub struct EpochMetrics {
     pub train_loss: f64,
     /// Accuracy over the epoch's batches, with dropout; of values R², `1 − mean square / variance`.
     pub train_accuracy: f64,
-    /// Mean loss on the validation part, in the same unit.
+    /// Mean loss on the validation part, in the same unit; with class weights the weighted mean.
     pub valid_loss: f64,
     /// Accuracy on the validation part; of values R².
     pub valid_accuracy: f64,
+    /// The mean of the classes' F1 on the validation part; `None` of values.
+    pub valid_macro_f1: Option<f64>,
     /// Mean norm of the gradient before clipping.
     pub gradient_norm: f64,
     /// Learning rate at the epoch's end.
@@ -56,21 +60,62 @@ pub fn determination_of(values: &[f32], labels: &[f32]) -> f64 {
     determination(squares, variance)
 }
 
-/// Mean loss in nats and accuracy of logits, as many an answer as there are for each label; labels that are NaN do not count.
-pub fn judge(logits: &[f32], labels: &[f32]) -> (f64, f64) {
+/// The weight of a label's class; 1 without weights.
+pub fn weight_of(weights: &[f32], label: f32) -> f64 {
+    weights.get(label as usize).map_or(1.0, |&weight| f64::from(weight))
+}
+
+/// Mean loss in nats and accuracy of logits, as many an answer as there are for each label; labels that are NaN do not count. Where classes have `weights`, the
+/// loss is the weighted mean.
+pub fn judge(logits: &[f32], labels: &[f32], weights: &[f32]) -> (f64, f64) {
     let outputs = (logits.len() / labels.len().max(1)).max(1);
-    let (mut loss, mut correct, mut count) = (0.0, 0, 0_u64);
+    let (mut loss, mut correct, mut count, mut total) = (0.0, 0, 0_u64, 0.0);
     for (logits, &label) in logits.chunks_exact(outputs).zip(labels).filter(|(_, label)| !label.is_nan()) {
+        let weight = weight_of(weights, label);
         count += 1;
-        loss += cross_entropy(logits, label);
+        total += weight;
+        loss += weight * cross_entropy(logits, label);
         correct += u64::from(class_of(logits) == label as usize);
     }
-    let count = count.max(1) as f64;
-    (loss / count, correct as f64 / count)
+    let total = if total > 0.0 { total } else { 1.0 };
+    (loss / total, correct as f64 / count.max(1) as f64)
+}
+
+/// What answers are worth.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Judgement {
+    /// Mean loss in nats, weighted where classes have weights; of values the mean square.
+    pub loss: f64,
+    /// Accuracy; of values R².
+    pub accuracy: f64,
+    /// The mean of the classes' F1; `None` of values.
+    pub macro_f1: Option<f64>,
+}
+
+impl Judgement {
+    /// Judges answers of `outputs` logits or values each; labels that are NaN do not count. `weights` are those of the classes in the loss.
+    pub fn of((logits, labels, weights): (&[f32], &[f32], &[f32]), outputs: usize, values: bool) -> Self {
+        if !values {
+            let (loss, accuracy) = judge(logits, labels, weights);
+            let macro_f1 = Some(scores::Scores::of(&scores::confusion(logits, labels, outputs)).macro_f1);
+            return Judgement { loss, accuracy, macro_f1 };
+        }
+        let answers = logits.chunks_exact(outputs).map(|values| f64::from(values[0]));
+        let (mut squares, mut sum, mut sum_of_squares, mut count) = (0.0, 0.0, 0.0, 0.0);
+        for (value, &label) in answers.zip(labels).filter(|(_, label)| !label.is_nan()) {
+            let label = f64::from(label);
+            squares += (value - label).powi(2);
+            (sum, sum_of_squares, count) = (sum + label, sum_of_squares + label * label, count + 1.0);
+        }
+        let count = f64::max(count, 1.0);
+        let accuracy = determination(squares, sum_of_squares - sum * sum / count);
+        Judgement { loss: squares / count, accuracy, macro_f1: None }
+    }
 }
 
 /// The loss of the best constant answer to these labels, classes or `values`, in nats or as a mean square: their entropy, or their variance. Labels that are NaN do not count.
-pub fn constant_loss(labels: &[f32], values: bool) -> f64 {
+/// Where classes have `weights`, a label counts so often.
+pub fn constant_loss(labels: &[f32], values: bool, weights: &[f32]) -> f64 {
     let labels: Vec<f32> = labels.iter().copied().filter(|label| !label.is_nan()).collect();
     let count = labels.len().max(1) as f64;
     if values {
@@ -81,15 +126,21 @@ pub fn constant_loss(labels: &[f32], values: bool) -> f64 {
     for label in labels {
         let class = label as usize;
         counts.resize(counts.len().max(class + 1), 0.0);
-        counts[class] += 1.0;
+        counts[class] += weight_of(weights, label);
     }
+    let count: f64 = counts.iter().sum();
     counts.into_iter().filter(|&class| class > 0.0).map(|class| -class / count * (class / count).ln()).sum()
 }
 
 /// Why answers of `outputs` logits are of no use, in a sentence: their `loss` is above that of a constant answer, or they are all the same although the labels
-/// are not. `None` where they may be of use.
-pub fn useless(logits: &[f32], labels: &[f32], outputs: usize, values: bool, loss: f64) -> Option<String> {
-    let constant = constant_loss(labels, values);
+/// are not. `None` where they may be of use. `weights` are those of the classes in the loss.
+pub fn useless(
+    (logits, labels, weights): (&[f32], &[f32], &[f32]),
+    outputs: usize,
+    values: bool,
+    loss: f64,
+) -> Option<String> {
+    let constant = constant_loss(labels, values, weights);
     if constant == 0.0 {
         return None;
     }
@@ -224,14 +275,16 @@ mod tests {
     #[test]
     fn answers_that_are_all_the_same_or_worse_than_a_constant_one_are_of_no_use() {
         let labels = [0.0, 1.0, 1.0, f32::NAN, 1.0];
-        assert!((constant_loss(&labels, false) - 0.562_335).abs() < 1e-6);
-        let of = |logits: &[f32], loss| useless(logits, &labels, 1, false, loss);
+        assert!((constant_loss(&labels, false, &[]) - 0.562_335).abs() < 1e-6);
+        // With weights that make both classes count alike it is that of a coin.
+        assert!((constant_loss(&labels, false, &[3.0, 1.0]) - std::f64::consts::LN_2).abs() < 1e-6);
+        let of = |logits: &[f32], loss| useless((logits, &labels, &[]), 1, false, loss);
         assert!(of(&[1.0, 2.0, 3.0, 0.0, 4.0], 0.5).is_some_and(|why| why.contains("all answers")));
         assert!(of(&[-1.0, 2.0, 3.0, 0.0, 4.0], 0.6).is_some_and(|why| why.contains("0.5623")));
         assert_eq!(of(&[-1.0, 2.0, 3.0, 0.0, 4.0], 0.5), None);
         // Labels that are all the same ask for nothing else.
-        assert_eq!(useless(&[1.0; 3], &[1.0; 3], 1, false, 0.2), None);
-        let values = |logits: &[f32], loss| useless(logits, &[1.0, 2.0, 6.0], 1, true, loss);
+        assert_eq!(useless((&[1.0; 3], &[1.0; 3], &[]), 1, false, 0.2), None);
+        let values = |logits: &[f32], loss| useless((logits, &[1.0, 2.0, 6.0], &[]), 1, true, loss);
         assert!(values(&[3.0; 3], 4.6).is_some() && values(&[1.0, 2.0, 5.0], 4.7).is_some());
         assert_eq!(values(&[1.0, 2.0, 5.0], 0.4), None);
     }

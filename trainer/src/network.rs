@@ -348,6 +348,19 @@ impl<T: Real> Network<T> {
         Ok(logits)
     }
 
+    /// The logits before the first id of a sequence, where each step has an answer: what the layers behind the last recurrent one make of zeros.
+    ///
+    /// # Errors
+    /// None of a network that answers each step.
+    pub fn before_the_first(&self) -> Result<Vec<T>, NetworkError> {
+        let mut config = self.config.clone();
+        let layers = &mut config.chain.layers;
+        let behind = layers.iter().rposition(|layer| layer.cell().is_some()).map_or(0, |last| last + 1);
+        layers.insert(behind, LayerConfig::Pooling(Pooling::Last));
+        let tensors = self.tensors().into_iter().map(|(_, tensor)| tensor.clone()).collect();
+        Ok(Network::from_tensors(config, tensors)?.forward(&[&[]])?.as_slice().to_vec())
+    }
+
     /// Checks that every id is below the vocabulary.
     pub(crate) fn check_ids(&self, ids: &[u32]) -> Result<(), NetworkError> {
         let vocabulary = self.config.vocabulary;

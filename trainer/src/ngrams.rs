@@ -376,7 +376,7 @@ mod tests {
         for (text, &label) in texts.iter().zip(&labels) {
             assert_eq!(crate::metrics::class_of(&fitted.table.logits(text)), label as usize);
         }
-        assert_eq!(crate::metrics::judge(&fitted.offsets, &labels).1, 1.0);
+        assert_eq!(crate::metrics::judge(&fitted.offsets, &labels, &[]).1, 1.0);
     }
 
     #[test]

@@ -293,6 +293,18 @@ pub struct Origin {
     pub valid_accuracy: f32,
     /// The names of the classes in the order of their numbers; none where nobody has named them.
     pub classes: Vec<String>,
+    /// The probability from which on the second class of two is answered, where it was chosen; the weights have it in their bias already.
+    pub threshold: Option<f64>,
+}
+
+/// The key under which an image says at which probability it answers the second class. Its weights have the threshold in their bias, so that a half means this probability.
+pub const THRESHOLD: &str = "threshold";
+
+impl Origin {
+    /// What the image says of it under free keys. The same number of bytes whatever the threshold is.
+    pub fn metadata(&self) -> Vec<(String, String)> {
+        self.threshold.map(|threshold| (THRESHOLD.to_owned(), format!("{threshold:.6}"))).into_iter().collect()
+    }
 }
 
 /// Writes the image of a network at a precision or another storage of its weights, and opens it once to prove that it opens.
@@ -347,6 +359,7 @@ pub fn to_image(
         provenance,
         class_names: origin.classes.clone(),
         characters: vocabulary.tokenization.characters(),
+        metadata: origin.metadata(),
         ..Notes::default()
     };
     let mut image = AlignedBytes::new(&encode(&description, &notes, &packed.tensors)?);

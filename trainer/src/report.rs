@@ -2,6 +2,7 @@
 
 pub mod axis;
 pub mod bytes;
+pub mod classes;
 pub mod confusion;
 pub mod curves;
 pub mod diagram;

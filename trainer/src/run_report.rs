@@ -15,14 +15,18 @@ use latch_parts::parts::PARTS;
 
 use self::answers::{Shown, worst};
 use crate::composed::composed;
-use crate::config::{RunConfig, Storage};
+use crate::config::{RunConfig, Storage, Valid};
 use crate::counted::counted;
 use crate::dataset::{Columns, Dataset, Example, Label, Part, Task};
 use crate::error::fault;
-use crate::evaluate::{Evaluation, classes_of, evaluate, open_image, read_image, reading_of, state_for, task_of};
+use crate::evaluate::{
+    Evaluation, PRECISION, classes_of, evaluate, open_image, read_image, reading_of, state_for, task_of,
+};
 use crate::export::{Export, Trained};
+use crate::metrics::scores::{self, ClassScore, Scores};
 use crate::metrics::{class_of, probabilities};
 use crate::report::bytes::{self, Share};
+use crate::report::classes::{HEADING, cells, never_answered};
 use crate::report::curves::{self, Curves};
 use crate::report::diagram::{self, Diagram};
 use crate::report::image::layers;
@@ -30,6 +34,7 @@ use crate::report::latency::{self, Estimate};
 use crate::report::svg::Picture;
 use crate::report::trail::{self, Step};
 use crate::report::{confusion, reliability, scatter};
+use crate::runs::checkpoint::best_of;
 use crate::runs::folder::RunFolder;
 use crate::search::latency::estimate;
 
@@ -117,7 +122,7 @@ pub fn report(folder: &RunFolder, options: &Options) -> Result<Report> {
     let evaluation = if texts.is_empty() { None } else { Some(evaluate(&model, texts)?) };
     let names = classes_of(&image);
     let mut sections = vec![the_model(&image, &model, config, texts, &names)?];
-    sections.extend(learning(folder, task)?);
+    sections.extend(learning(folder, config)?);
     if let Some(evaluation) = &evaluation {
         sections.extend(answers(evaluation, task, &names, part));
     }
@@ -210,7 +215,12 @@ fn facts(run: &Trained) -> Vec<(&'static str, String)> {
         );
         facts.push(("training", training));
         let best = &run.best.metrics;
-        facts.push(("best epoch", format!("{}, with a validation loss of {:.4}", best.epoch, best.valid_loss)));
+        facts.push(match config.valid {
+            Valid::All { folds } => {
+                ("validation", format!("none: {} epochs on all data, after {folds} folds", best.epoch))
+            }
+            _ => ("best epoch", format!("{}, with a validation loss of {:.4}", best.epoch, best.valid_loss)),
+        });
     }
     if let Some(quantized) = &run.quantized {
         let best = &quantized.best.metrics;
@@ -264,13 +274,16 @@ fn the_model(
 }
 
 /// The curves; `None` where a network was imported.
-fn learning(folder: &RunFolder, task: Task) -> Result<Option<Section>> {
+fn learning(folder: &RunFolder, config: &RunConfig) -> Result<Option<Section>> {
     let Some(checkpoint) = folder.checkpoint()? else { return Ok(None) };
     let quantized = folder.quantized_checkpoint()?.map(|checkpoint| checkpoint.metrics).unwrap_or_default();
+    let best = |epochs| best_of(config.train.select, epochs).map(|epoch| epoch.epoch);
+    let best: Vec<u64> = [best(&checkpoint.metrics[..]), best(&quantized[..])].into_iter().flatten().collect();
     let storage = folder.quantized()?.map(|quantized| quantized.storage.name());
     let integers = storage.map(|storage| (quantized.len(), storage));
     let metrics = [checkpoint.metrics, quantized].concat();
-    let picture = curves::picture(&Curves { metrics: &metrics, integers, values: task.has_values() });
+    let picture =
+        curves::picture(&Curves { metrics: &metrics, integers, values: config.train.task.has_values(), best: &best });
     Ok(Some(Section {
         name: "curves",
         heading: "How it learned".into(),
@@ -311,7 +324,14 @@ fn answers(evaluation: &Evaluation, task: Task, names: &[String], part: &str) ->
                 evaluation.log_loss
             ),
             picture: Some(confusion::picture(&evaluation.confusion, names)),
-            rows: Vec::new(),
+            rows: if names.len() > MOST_SQUARES { mistakes(evaluation, names) } else { Vec::new() },
+        },
+        Section {
+            name: "classes",
+            heading: "Class by class".into(),
+            note: classes_note(evaluation, names, &format!("{thing}s")),
+            picture: None,
+            rows: per_class(evaluation, names),
         },
         Section {
             name: "calibration",
@@ -322,6 +342,46 @@ fn answers(evaluation: &Evaluation, task: Task, names: &[String], part: &str) ->
             rows: Vec::new(),
         },
     ]
+}
+
+/// Classes beyond which the picture of the confusion has no names, so that its largest cells are listed.
+const MOST_SQUARES: usize = 20;
+
+/// The cells of the confusion that are listed.
+const MISTAKES: usize = 20;
+
+/// What is taken for what most often, as the rows of a table.
+fn mistakes(evaluation: &Evaluation, names: &[String]) -> Vec<Vec<String>> {
+    let confusion = &evaluation.confusion;
+    let row = |(label, answer, count): (usize, usize, u64)| {
+        let support: u64 = confusion[label].iter().sum();
+        let share = format!("{:.1} %", 100.0 * count as f64 / support as f64);
+        vec![names[label].clone(), names[answer].clone(), count.to_string(), share]
+    };
+    let heading = ["label", "answer", "count", "share of the label"].map(str::to_owned).to_vec();
+    std::iter::once(heading).chain(scores::mistakes(confusion, MISTAKES).into_iter().map(row)).collect()
+}
+
+/// Precision, recall, F1 and support of each class, as the rows of a table.
+fn per_class(evaluation: &Evaluation, names: &[String]) -> Vec<Vec<String>> {
+    let row = |(name, score): (&String, &ClassScore)| std::iter::once(name.clone()).chain(cells(score)).collect();
+    let rows = names.iter().zip(&evaluation.scores.classes).map(row);
+    std::iter::once(HEADING.map(str::to_owned).to_vec()).chain(rows).collect()
+}
+
+/// What is to be said of all classes together.
+fn classes_note(evaluation: &Evaluation, names: &[String], things: &str) -> String {
+    let Scores { macro_f1, balanced_accuracy, .. } = &evaluation.scores;
+    let mut note = format!("Macro F1 {:.2} %, balanced accuracy {:.2} %.", 100.0 * macro_f1, 100.0 * balanced_accuracy);
+    if let Some((class, recall)) = evaluation.rare_recall {
+        let (class, precision) = (&names[class], 100.0 * PRECISION);
+        note +=
+            &format!(" With a precision of {precision:.0} %, {class} has a recall of at most {:.1} %.", 100.0 * recall);
+    }
+    if let Some(warning) = never_answered(&evaluation.scores, names, things) {
+        note += &format!(" Warning: {warning}.");
+    }
+    note
 }
 
 /// A text whose trail is worth a look: the first of a readable length that was answered right, else the first of such a length, else the first.

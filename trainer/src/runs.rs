@@ -3,6 +3,7 @@
 pub mod begin;
 pub mod checkpoint;
 pub mod folder;
+pub mod folds;
 pub mod imported;
 pub mod lock;
 pub mod opened;

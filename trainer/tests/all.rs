@@ -6,6 +6,7 @@ mod support;
 mod bad_input;
 mod budget;
 mod chains;
+mod classes;
 mod command;
 mod config_file;
 mod data_files;

@@ -72,7 +72,19 @@ fn train_answers_with_one_line_of_json() {
     let place = Place::with_data(200);
     let answer = place.train("run", &["--json"]);
     let line = answer.json();
-    assert_eq!(keys(&line), ["best_valid_accuracy", "data", "epochs", "run", "seconds", "tokens_per_s"]);
+    let known = [
+        "balanced_accuracy",
+        "best_valid_accuracy",
+        "data",
+        "epochs",
+        "macro_f1",
+        "per_class",
+        "run",
+        "seconds",
+        "tokens_per_s",
+    ];
+    let found: Vec<&str> = keys(&line).into_iter().filter(|key| *key != "never_answered").collect();
+    assert_eq!(found, known);
     assert_eq!((line["epochs"].as_u64(), line["run"].as_str()), (Some(2), Some("run")));
     let accuracy = line["best_valid_accuracy"].as_f64().unwrap();
     assert!((0.0..=1.0).contains(&accuracy) && line["tokens_per_s"].as_f64() > Some(0.0), "{line}");
@@ -656,10 +668,14 @@ fn an_epoch_is_a_plain_line_where_no_terminal_listens() {
     let place = Place::with_data(200);
     let answer = place.train("run", &[]);
     let lines: Vec<&str> = answer.stdout.lines().collect();
-    assert_eq!(lines.len(), 5, "{answer:?}");
+    // Of the classes there is a table with a line of its own before it.
+    assert_eq!(lines.len(), 11, "{answer:?}");
     assert!(lines[0].starts_with("read 160 texts, 2 classes (negative 80, positive 80)"), "{answer:?}");
     assert!(lines[1].starts_with("unknown tokens: ") && lines[1].contains(" of validation"), "{answer:?}");
-    let lines = &lines[2..];
+    assert!(
+        lines[5].starts_with("macro F1 ") && lines[9].starts_with("negative ") && lines[10].starts_with("positive ")
+    );
+    let lines = &lines[2..5];
     assert!(
         lines[0].starts_with("epoch  1/2  train loss 0.") && lines[1].starts_with("epoch  2/2  train loss 0."),
         "{answer:?}"
@@ -669,7 +685,8 @@ fn an_epoch_is_a_plain_line_where_no_terminal_listens() {
     assert!(!answer.stdout.contains(['\u{1b}', '\r']), "{answer:?}");
     let warnings: Vec<&str> = answer.stderr.lines().collect();
     assert!(warnings[0].contains("of the tokens of the validation texts are unknown"), "{answer:?}");
-    assert!(warnings[1].starts_with("warning: the validation loss of 0.") && warnings.len() == 2, "{answer:?}");
+    assert!(warnings[1].starts_with("warning: the validation loss of 0."), "{answer:?}");
+    assert!(warnings[2..].iter().all(|line| line.contains("never answered")), "{answer:?}");
 }
 
 #[test]
@@ -700,6 +717,7 @@ fn a_run_folder_holds_what_it_says() {
         "train_loss",
         "valid_accuracy",
         "valid_loss",
+        "valid_macro_f1",
     ];
     assert_eq!(keys(&metrics[0]), of_metrics);
 

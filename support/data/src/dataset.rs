@@ -38,6 +38,7 @@ mod json_lines;
 mod label;
 mod lines;
 mod load;
+pub mod messages;
 mod pattern;
 mod split;
 mod table;

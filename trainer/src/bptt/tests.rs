@@ -167,6 +167,39 @@ fn gradients_equal_finite_differences_with_teachers() {
 }
 
 #[test]
+fn gradients_equal_finite_differences_with_class_weights() {
+    let weighted = |class_weights: &[f32]| LossOptions {
+        label_smoothing: 0.1,
+        distill: Some(Distill { share: 0.3, temperature: 2.0 }),
+        class_weights: class_weights.to_vec(),
+        ..LossOptions::default()
+    };
+    for layers in ["lstm 4 > last", "gru 4"] {
+        for (outputs, weights) in [(1, &[0.4, 7.0][..]), (3, &[0.5, 3.0, 1.5])] {
+            assert_gradients(&NetworkConfig { outputs, ..dropping(layers) }, &weighted(weights));
+        }
+    }
+}
+
+#[test]
+fn a_label_of_a_class_of_weight_two_counts_as_two_labels() {
+    let network = network(&config());
+    let run = |labels: &[f32], class_weights: Vec<f32>| {
+        let mut batch = Batch::new();
+        labels.iter().for_each(|&label| batch.push(&[1, 2, 3], label));
+        let options = LossOptions { class_weights, ..LossOptions::default() };
+        loss_and_gradients(&network, &batch, &options).unwrap()
+    };
+    let (twice, gradients) = run(&[1.0, 1.0, 0.0], Vec::new());
+    let (weighted, same) = run(&[1.0, 0.0], vec![1.0, 2.0]);
+    assert!((twice.loss_sum - weighted.loss_sum).abs() < 1e-12);
+    for ((_, a), (_, b)) in gradients.tensors(&network).into_iter().zip(same.tensors(&network)) {
+        // One is a mean over three answers, the other over two.
+        assert!((a * 3.0 - b * 2.0).abs().max() < 1e-12);
+    }
+}
+
+#[test]
 fn gradients_equal_finite_differences_for_values_and_for_an_answer_each_step() {
     let values = LossOptions { objective: Objective::SquaredError, ..LossOptions::default() };
     for [cell, option] in CELLS {

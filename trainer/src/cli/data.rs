@@ -8,12 +8,15 @@ use clap::{Parser, ValueEnum};
 use serde_json::json;
 
 use crate::dataset::fetch::{self, Fetched};
-use crate::dataset::{Dataset, Part, built_in, stage_tsv_gz};
+use crate::dataset::{Dataset, Part, built_in, messages, stage_tsv_gz};
 use crate::error::fault;
 use crate::files::{OutputFolder, Staged};
 
 /// How many reviews the built-in set has if `--examples` does not say so.
 const BUILT_IN_EXAMPLES: usize = 10_000;
+
+/// How many messages the set of them has if `--examples` does not say so.
+const MESSAGES: usize = 5_000;
 
 /// The shares of the parts for training, validation and test.
 const FRACTIONS: [f64; 3] = [0.8, 0.1, 0.1];
@@ -21,7 +24,7 @@ const FRACTIONS: [f64; 3] = [0.8, 0.1, 0.1];
 /// Write a ready-made data set into a folder, divided into training, validation and test texts.
 ///
 /// Writes train.tsv.gz, valid.tsv.gz and test.tsv.gz (80, 10 and 10 percent). Each line is
-/// label<TAB>text; the label is negative or positive. No text is in two parts. The same seed gives the same files.
+/// label<TAB>text. No text is in two parts. The same seed gives the same files.
 #[derive(Debug, Clone, Parser)]
 #[command(after_help = "Examples:
   latch data imdb --out data/imdb
@@ -39,7 +42,7 @@ pub struct Args {
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
 
-    /// Number of examples in all three parts together [default: 25000 for imdb, 10000 for built-in]
+    /// Number of examples in all three parts together [default: 25000 for imdb, 10000 for built-in, 5000 for messages]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(20..=10_000_000))]
     pub examples: Option<u32>,
 
@@ -55,6 +58,8 @@ pub enum Source {
     Imdb,
     /// Short made-up reviews in which the order of words decides; needs no network
     BuiltIn,
+    /// Made-up text messages of which one in a hundred is spam; needs no network
+    Messages,
 }
 
 /// Runs `latch data`: writes the three files, then prints how many examples each has.
@@ -107,6 +112,10 @@ fn load(args: &Args) -> Result<Dataset> {
         Source::BuiltIn => {
             let examples = built_in::generate(args.seed, count.unwrap_or(BUILT_IN_EXAMPLES));
             Ok(Dataset::new("built-in", examples).named(built_in::CLASSES))
+        }
+        Source::Messages => {
+            let examples = messages::generate(args.seed, count.unwrap_or(MESSAGES));
+            Ok(Dataset::new("messages", examples).named(messages::CLASSES))
         }
         Source::Imdb => {
             let path = match fetch::imdb()? {

@@ -1,6 +1,7 @@
 //! `latch eval`: an image against labelled texts, through the engine.
 
 mod plot;
+mod words;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -10,19 +11,18 @@ use latch_engine::Model;
 use serde::Serialize;
 
 use self::plot::Plot;
+use self::words::judgement;
 use super::columns::ColumnArgs;
 use super::export::words::early_words;
-use super::output::{answer, print_json};
+use super::output::{PerClass, answer, print_json, warn};
 use super::unknown::warn_of;
 use crate::counted::counted;
 use crate::dataset::{self, Dataset, Label, Part};
 use crate::early::{self, EarlyReport};
 use crate::error::fault;
-use crate::evaluate::{Errors, Evaluation, evaluate_stream, open_image, read_image, reading_of};
-use crate::metrics::BINS;
-use crate::report::table;
+use crate::evaluate::{Errors, evaluate_stream, open_image, read_image, reading_of, threshold_of};
+use crate::report::classes::{confusion, never_answered, per_class};
 use crate::runs::folder::RunFolder;
-use crate::shown::shown;
 use crate::unknown::UnknownTokens;
 
 /// Evaluate an image on labelled texts: accuracy, log loss, calibration, confusion and ROC AUC, or the errors of numbers; time per token.
@@ -82,6 +82,16 @@ enum Judgement<'a> {
         /// The names of the classes, in the order of the confusion's rows and columns.
         classes: &'a [String],
         confusion: &'a [Vec<u64>],
+        macro_f1: f64,
+        balanced_accuracy: f64,
+        /// How each class fares, in the same order.
+        per_class: Vec<PerClass<'a>>,
+        /// Classes that are a label and never an answer.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        never_answered: Vec<&'a str>,
+        /// The largest recall of the rarer class of two at a precision of 90 %.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        recall_at_precision_90: Option<f64>,
     },
     Values(Errors),
 }
@@ -130,16 +140,22 @@ pub fn run(args: Args) -> Result<()> {
     )?;
     judgement(&mut text, &result, classes)?;
     writeln!(text, "unknown       {}", result.unknown.words())?;
+    if let Some(threshold) = threshold_of(&image) {
+        writeln!(text, "threshold     chosen; a probability of 0.5 was {threshold} of the network")?;
+    }
     writeln!(text, "time          {:.0} ns per token, tokenizer included", result.ns_per_token)?;
     writeln!(text, "image         {} bytes, {} bytes of RAM a stream", image.len(), model.state_bytes())?;
     if let Some(early) = &early {
         writeln!(text, "{}", early_words(early, "of these"))?;
     }
     if !result.confusion.is_empty() {
-        write!(text, "\n{}", confusion(&result.confusion, classes))?;
+        write!(text, "\n{}\n{}", per_class(&result.scores, classes), confusion(&result.confusion, classes))?;
     }
     answer(args.json, format_args!("{}", text.trim_end()))?;
     warn_of(&result.unknown);
+    if let Some(warning) = never_answered(&result.scores, classes, &format!("{thing}s")) {
+        warn(format_args!("{warning}"));
+    }
     if args.json {
         let judgement = match result.errors {
             Some(errors) => Judgement::Values(errors),
@@ -150,6 +166,11 @@ pub fn run(args: Args) -> Result<()> {
                 auc: result.auc,
                 classes,
                 confusion: &result.confusion,
+                macro_f1: result.scores.macro_f1,
+                balanced_accuracy: result.scores.balanced_accuracy,
+                per_class: PerClass::of(&result.scores, classes),
+                never_answered: result.scores.never_answered().into_iter().map(|class| &*classes[class]).collect(),
+                recall_at_precision_90: result.rare_recall.map(|(_, recall)| recall),
             },
         };
         print_json(&Line {
@@ -166,49 +187,4 @@ pub fn run(args: Args) -> Result<()> {
         })?;
     }
     Ok(())
-}
-
-/// The figures of classes or of values.
-fn judgement(text: &mut String, result: &Evaluation, classes: &[String]) -> Result<()> {
-    if let Some(Errors { rmse, mae }) = result.errors {
-        writeln!(text, "RMSE          {rmse:.4}")?;
-        writeln!(text, "MAE           {mae:.4}")?;
-        match only_label(result) {
-            Some(label) => writeln!(text, "R²            not defined: all labels are {label}")?,
-            None => writeln!(text, "R²            {:.4}", result.accuracy)?,
-        }
-        return Ok(());
-    }
-    writeln!(text, "accuracy      {:.2} %", 100.0 * result.accuracy)?;
-    writeln!(text, "log loss      {:.4} nats", result.log_loss)?;
-    writeln!(text, "Brier score   {:.4}", result.reliability.brier)?;
-    let error = 100.0 * result.reliability.calibration_error;
-    writeln!(
-        text,
-        "calibration   {error:.2} % expected error, {BINS} bins of equal width of the answer's probability"
-    )?;
-    if let Some(auc) = result.auc {
-        writeln!(text, "ROC AUC       {auc:.4}")?;
-    }
-    if let Some(label) = only_label(result) {
-        let auc = if result.outputs == 1 { " ROC AUC is not defined, and" } else { "" };
-        let label = &classes[label as usize];
-        writeln!(text, "one class     all labels are {label}:{auc} the accuracy is that of this class alone")?;
-    }
-    Ok(())
-}
-
-/// The label of all answers, where they have but one.
-fn only_label(result: &Evaluation) -> Option<f32> {
-    result.labels.first().copied().filter(|first| result.labels.iter().all(|label| label == first))
-}
-
-/// Labels against answers.
-fn confusion(counts: &[Vec<u64>], classes: &[String]) -> String {
-    let name = |class: usize| shown(&classes[class]).into_owned();
-    let heading = std::iter::once("label \\ answer".to_owned()).chain((0..counts.len()).map(name)).collect();
-    let row = |(class, row): (usize, &Vec<u64>)| {
-        std::iter::once(name(class)).chain(row.iter().map(u64::to_string)).collect::<Vec<_>>()
-    };
-    table(&std::iter::once(heading).chain(counts.iter().enumerate().map(row)).collect::<Vec<_>>())
 }

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::args::{ValidArg, absolute, valid_of};
 use super::columns::ColumnArgs;
+use super::kinds::TaskArg;
 use super::output::{accuracy, answer, print_json, warn};
-use super::train::TaskArg;
 use crate::config::chain::Pooling;
 use crate::runs::folder::RunFolder;
 use crate::runs::imported::{Request, import};

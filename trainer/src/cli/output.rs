@@ -11,6 +11,7 @@ use textwrap::{Options, WordSeparator, WordSplitter};
 
 use crate::dataset::Task;
 use crate::error::writing;
+use crate::metrics::scores::{ClassScore, Scores};
 use crate::shown::shown_lines;
 
 /// An accuracy in words; of values it is R².
@@ -21,6 +22,21 @@ pub(super) fn accuracy(task: Task, accuracy: f64) -> String {
 /// An accuracy in few letters; of values it is R².
 pub(super) fn score(task: Task, accuracy: f64) -> String {
     if task.has_values() { format!("R² {accuracy:.4}") } else { format!("{:.2} %", 100.0 * accuracy) }
+}
+
+/// How one class fares, as JSON has it.
+#[derive(Serialize)]
+pub(super) struct PerClass<'a> {
+    class: &'a str,
+    #[serde(flatten)]
+    score: ClassScore,
+}
+
+impl<'a> PerClass<'a> {
+    /// All classes, by their names.
+    pub(super) fn of(scores: &Scores, names: &'a [String]) -> Vec<Self> {
+        names.iter().zip(&scores.classes).map(|(class, &score)| PerClass { class, score }).collect()
+    }
 }
 
 /// Prints one line of JSON on standard output.

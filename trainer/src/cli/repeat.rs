@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 
+use clap::ValueEnum;
 use latch_engine::input::text::Tokens;
 
 use super::train::{NOT_OF_A_RUN, command};
@@ -18,6 +19,8 @@ pub(super) fn options_of(config: &RunConfig, tokens: Option<Tokens>) -> Option<S
     match valid {
         Valid::Fraction(share) => option("valid", share.to_string()),
         Valid::Path(path) => option("valid", path.to_str()?.to_owned()),
+        // Of a cross-validation the whole is repeated, not a part.
+        Valid::Fold(_) | Valid::All { .. } => return None,
     }
     for (name, said) in [
         ("label-column", &columns.label),
@@ -41,6 +44,12 @@ pub(super) fn options_of(config: &RunConfig, tokens: Option<Tokens>) -> Option<S
     }
     if let Some(fold) = train.leave_out {
         option("leave-out", format!("{}/{}", fold.number, fold.of));
+    }
+    option("class-weights", train.class_weights.to_string());
+    for (name, value) in
+        [("select", train.select.to_possible_value()), ("threshold", train.threshold.to_possible_value())]
+    {
+        option(name, value?.get_name().to_owned());
     }
     option("task", train.task.name().to_owned());
     option("model", train.model.to_string());

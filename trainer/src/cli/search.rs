@@ -14,8 +14,9 @@ use self::terminal::Terminal;
 use super::args::{BudgetArgs, ValidArg, absolute, valid_of};
 use super::columns::ColumnArgs;
 use super::interrupt;
+use super::kinds::TaskArg;
 use super::output::{accuracy, answer, print_json, say};
-use crate::config::{MAX_EPOCHS, RunConfig, TrainConfig, default_config};
+use crate::config::{MAX_EPOCHS, RunConfig, TrainConfig, default_config, model_of};
 use crate::counted::counted;
 use crate::search::candidates::Budget;
 use crate::search::{Outcome, Plan, Trial, begin, front, has_search, plan, resume, standard_error};
@@ -36,6 +37,9 @@ pub struct Args {
     data: Option<PathBuf>,
     #[command(flatten)]
     columns: ColumnArgs,
+    /// What a label is: classify, regress, tag or regress-each, as `latch train` has it
+    #[arg(long, value_enum, default_value = "classify", hide_possible_values = true)]
+    task: TaskArg,
     /// Validation data: a path, or the fraction of --data to hold out [default: the folder's own, else 0.1]
     #[arg(long)]
     valid: Option<ValidArg>,
@@ -51,7 +55,7 @@ pub struct Args {
     #[arg(long)]
     out: PathBuf,
     /// Continue the search in --out with its own options
-    #[arg(long, conflicts_with_all = ["data", "label_column", "text_column", "label_map", "valid", "flash", "ram", "latency", "board", "trials", "minutes", "epochs", "seed"])]
+    #[arg(long, conflicts_with_all = ["data", "label_column", "text_column", "label_map", "task", "valid", "flash", "ram", "latency", "board", "trials", "minutes", "epochs", "seed"])]
     resume: bool,
     /// Print one line of JSON
     #[arg(long)]
@@ -85,10 +89,17 @@ pub fn run(args: Args) -> Result<()> {
         let remedy = "say how large the image may be, as in --flash 64KiB";
         return Err(crate::error::fault("--flash", "the search needs a budget", remedy).into());
     };
+    let task = args.task.task();
     let base = RunConfig {
         imported: None,
         latch: env!("CARGO_PKG_VERSION").into(),
-        train: TrainConfig { epochs: args.epochs, seed: args.seed, ..default_config() },
+        train: TrainConfig {
+            model: model_of(task, None),
+            task,
+            epochs: args.epochs,
+            seed: args.seed,
+            ..default_config()
+        },
         data: absolute(&data),
         data_sha256: String::new(),
         columns: args.columns.columns(),

@@ -1,21 +1,28 @@
 //! `latch train`: from labelled texts to a run folder.
 
-mod kinds;
+mod balance;
+mod folds;
 mod options;
+mod outcome;
+mod quantize;
 pub(super) mod terminal;
 
 use anyhow::Result;
 use clap::{ArgMatches, Args as _, Command};
 use serde::Serialize;
 
-pub(super) use self::kinds::TaskArg;
+use self::folds::FoldsTerminal;
 pub use self::options::Args;
+use self::outcome::{Classes, classes_words, warn_of};
 use self::terminal::Terminal;
-use super::output::{accuracy, answer, print_json, warn};
+use super::output::{accuracy, answer, print_json};
 use super::{interrupt, search};
 use crate::learning::training::Outcome;
+use crate::metrics::scores::Scores;
+use crate::runs;
 use crate::runs::begin::{begin, resume};
 use crate::runs::folder::{RunFolder, SETTINGS_HEADING};
+use crate::runs::folds::has_folds;
 use crate::runs::summary::Facts;
 use crate::search::has_search;
 use crate::settings::Settings;
@@ -26,6 +33,8 @@ struct Line<'a> {
     best_valid_accuracy: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     quantized_valid_accuracy: Option<f64>,
+    #[serde(flatten)]
+    classes: Option<Classes<'a>>,
     tokens_per_s: f64,
     seconds: f64,
     /// The texts and words of the data, and the tokens that are unknown by part.
@@ -54,7 +63,9 @@ pub(super) fn command() -> Command {
 /// # Errors
 /// A fault when the data, the options or the folder cannot be used, or when training diverges.
 pub fn run(args: Args, called: &ArgMatches) -> Result<()> {
-    interrupt::explain("train", &args.out, |out| has_search(out) || RunFolder::new(out).has_learned());
+    interrupt::explain("train", &args.out, |out| {
+        has_search(out) || has_folds(out) || RunFolder::new(out).has_learned()
+    });
     if args.resume && has_search(&args.out) {
         return search::go_on(&args.out, args.json);
     }
@@ -67,30 +78,42 @@ pub fn run(args: Args, called: &ArgMatches) -> Result<()> {
         Some(interval) => folder.with_checkpoints_every(interval),
         None => folder,
     };
+    if args.resume && has_folds(&args.out) {
+        let mut terminal = FoldsTerminal::new(json, &runs::folds::config(&folder)?);
+        return folds::report(&runs::folds::go_on(&folder, &mut terminal)?, &folder, json);
+    }
     let outcome = if args.resume {
         resume(&folder, &mut Terminal::new(json, &folder.config()?.train))?
     } else {
         let config = args.config()?;
-        let mut terminal = Terminal::new(json, &config.train);
         let model = [("model", config.train.model.to_string())];
         let resolved = Settings::new(&command(), &NOT_OF_A_RUN).resolved(SETTINGS_HEADING, called, &model);
-        begin(config, args.tokens.tokens(), &folder.clone().with_settings(resolved), &mut terminal)?
+        let (tokens, kept) = (args.tokens.tokens(), folder.clone().with_settings(resolved));
+        if let Some(count) = args.folds {
+            let mut terminal = FoldsTerminal::new(json, &config.train);
+            let folds = runs::folds::cross_validate(config, tokens, count, &kept, &mut terminal)?;
+            return folds::report(&folds, &folder, json);
+        }
+        let mut terminal = Terminal::new(json, &config.train);
+        begin(config, tokens, &kept, &mut terminal)?
     };
     report(&outcome, &folder, json)
 }
 
 /// Prints how a run ended.
 fn report(outcome: &Outcome, folder: &RunFolder, json: bool) -> Result<()> {
-    let task = folder.config()?.train.task;
+    let config = folder.config()?;
+    let task = config.train.task;
     let speed = if outcome.tokens_per_second > 0.0 {
         format!("{:.0} tokens/s, {:.1} s", outcome.tokens_per_second, outcome.elapsed.as_secs_f64())
     } else {
         "the run was finished before".to_owned()
     };
     let text = format!(
-        "best epoch {} of {} (lowest validation loss): validation {}, loss {:.4}; {speed}; run in {}",
+        "best epoch {} of {} ({}): validation {}, loss {:.4}; {speed}; run in {}",
         outcome.best.epoch,
         outcome.epochs,
+        config.train.select.words(),
         accuracy(task, outcome.best.valid_accuracy),
         outcome.best.valid_loss,
         folder.path().display(),
@@ -105,14 +128,18 @@ fn report(outcome: &Outcome, folder: &RunFolder, json: bool) -> Result<()> {
         );
         answer(json, format_args!("{text}"))?;
     }
-    if let Some(warning) = &outcome.warning {
-        warn(format_args!("{warning}"));
+    let verdict = outcome.verdict.clone().unwrap_or_default();
+    let scores = (!verdict.confusion.is_empty()).then(|| Scores::of(&verdict.confusion));
+    if let Some(scores) = &scores {
+        answer(json, format_args!("{}", classes_words(scores, &verdict, &config, "the validation part")))?;
     }
+    warn_of(&verdict, scores.as_ref(), &config);
     if json {
         print_json(&Line {
             epochs: outcome.epochs,
             best_valid_accuracy: outcome.best.valid_accuracy,
             quantized_valid_accuracy: outcome.quantized.map(|quantized| quantized.valid_accuracy),
+            classes: scores.as_ref().map(|scores| Classes::of(scores, &verdict, &config.classes)),
             tokens_per_s: outcome.tokens_per_second,
             seconds: outcome.elapsed.as_secs_f64(),
             data: folder.facts()?,

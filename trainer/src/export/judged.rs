@@ -127,6 +127,9 @@ pub fn export(run: &Trained, folder: &RunFolder, options: &Options) -> Result<Ex
             data = Dataset::load_for(path, Part::Test, &reading)?.examples;
             (&data, path.display().to_string())
         }
+        None if source.held_out.is_some() => {
+            (source.training, "the run's training texts, which it has learned from".to_owned())
+        }
         None => (source.validation, "the run's validation part".to_owned()),
     };
     let export = Export::of(source, options.calibrate)?;

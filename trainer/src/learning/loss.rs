@@ -41,6 +41,16 @@ impl Distill {
     }
 }
 
+/// `Σ (z(k) − p_k)²` of values, from those `p` of the teachers; calls `each` with its derivative by each of them, `2·(z_k − p_k)`.
+pub fn loss_of_values(z: impl Fn(usize) -> f64, p: &[f32], mut each: impl FnMut(usize, f64)) -> f64 {
+    let error = |(k, &p): (usize, &f32)| {
+        let error = z(k) - f64::from(p);
+        each(k, 2.0 * error);
+        error * error
+    };
+    p.iter().enumerate().map(error).sum()
+}
+
 impl From<&DistillConfig> for Distill {
     fn from(config: &DistillConfig) -> Self {
         Distill { share: config.share, temperature: config.temperature }

@@ -4,35 +4,104 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::batches::Batch;
-use crate::config::TrainConfig;
+use crate::config::{RunConfig, TrainConfig};
 use crate::dataset::{Example, Label, Labels};
+use crate::error::Fault;
 use crate::ngrams::{Answers, Fitted, Labelled, Table, fit, hashes};
 use crate::tokenization::Tokenization;
 use crate::vocabulary::{Vocabulary, occurrences};
 
-/// What teachers say of one text: the probability of class 1 where the network has one output, else one a class.
+/// What teachers say of texts. Of an answer it is the probability of class 1 where there are two classes, else one a class; or the value.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Targets {
-    /// Probabilities of a text.
+    /// Numbers of an answer.
     pub width: usize,
     /// Those of all texts, in order.
     pub values: Vec<f32>,
+    /// For each text how many answers it and all before it have: one a labelled token. Empty where a text has one.
+    pub ends: Vec<usize>,
 }
 
 impl Targets {
-    /// The probabilities of a text; none where there are no teachers.
+    /// The numbers of a text; none where there are no teachers.
     pub fn of(&self, text: usize) -> &[f32] {
-        self.values.get(text * self.width..(text + 1) * self.width).unwrap_or_default()
+        let (begin, end) = match self.ends.get(text) {
+            Some(&end) => (text.checked_sub(1).map_or(0, |before| self.ends[before]), end),
+            None => (text, text + 1),
+        };
+        self.values.get(begin * self.width..end * self.width).unwrap_or_default()
     }
 
     /// How many texts there are.
     pub fn len(&self) -> usize {
-        self.values.len().checked_div(self.width).unwrap_or(0)
+        if self.ends.is_empty() { self.values.len().checked_div(self.width).unwrap_or(0) } else { self.ends.len() }
+    }
+
+    /// The same for the ids that a network reads of the training texts, where each token has an answer: NaN where an id has none. Values are brought to the scale of
+    /// the training labels.
+    #[must_use]
+    pub fn as_read<L: Labels>(
+        mut self,
+        config: &TrainConfig,
+        training: &[Example<L>],
+        vocabulary: &Vocabulary,
+    ) -> Self {
+        if self.is_empty() {
+            return self;
+        }
+        if config.task.has_values() {
+            let scale = Scale::of(training);
+            self.values.iter_mut().for_each(|value| *value = scale.normalised(*value));
+        }
+        if !config.task.each_step() {
+            return self;
+        }
+        let mut read = Targets { width: self.width, ..Targets::default() };
+        for (text, example) in training.iter().enumerate() {
+            let mut rows = Vec::new();
+            for (token, said) in example.text.split_whitespace().zip(self.of(text).chunks_exact(self.width)) {
+                // As labels: they belong to the last id of a token.
+                if let Some(before) = vocabulary.ids(token).len().checked_sub(1) {
+                    rows.resize(rows.len() + before * self.width, f32::NAN);
+                    rows.extend_from_slice(said);
+                }
+            }
+            let surplus = (rows.len() / self.width).saturating_sub(config.max_tokens);
+            read.values.extend_from_slice(&rows[surplus * self.width..]);
+            read.ends.push(read.values.len() / self.width);
+        }
+        read
     }
 
     /// True without texts.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
+    }
+}
+
+/// The answers of networks to texts that they have not learned from, in place of those to a validation part: of a cross-validation.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HeldOut {
+    /// Logits or values, before they are joined with those of n-grams.
+    pub logits: Vec<f32>,
+    /// The label of each answer; NaN where an id has none.
+    pub labels: Vec<f32>,
+    /// Those of the n-grams; empty without n-grams.
+    pub offsets: Vec<f32>,
+}
+
+impl HeldOut {
+    /// Takes in those of another part.
+    pub fn append(&mut self, other: HeldOut) {
+        self.logits.extend(other.logits);
+        self.labels.extend(other.labels);
+        self.offsets.extend(other.offsets);
+    }
+
+    /// The same as a validation part of answers without texts.
+    pub fn sequences(&self, weights: Vec<f32>) -> Sequences {
+        let labels = self.labels.iter().map(|&label| vec![label]).collect();
+        Sequences { labels, offsets: self.offsets.clone(), weights, ..Sequences::default() }
     }
 }
 
@@ -49,6 +118,22 @@ pub struct Sequences {
     pub offsets: Vec<f32>,
     /// What teachers say of each text; empty without teachers.
     pub targets: Targets,
+    /// The labelled tokens of each text that the network does not read: how many ids it has read before one, and its label. None of texts that were cut.
+    pub unread: Vec<Vec<(usize, f32)>>,
+    /// How much a label of each class counts in the loss; empty where all count alike.
+    pub weights: Vec<f32>,
+}
+
+/// How much a label of each class counts in the loss of a run with these training texts; nothing where all count alike.
+///
+/// # Errors
+/// A fault where the configuration names a class that the data does not have.
+pub fn class_weights<L: Labels>(config: &RunConfig, training: &[Example<L>]) -> Result<Vec<f32>, Fault> {
+    let mut counts = vec![0; config.classes.len()];
+    for example in training.iter().filter(|_| !config.train.task.has_values()) {
+        example.label.numbers().iter().for_each(|&class| counts[class as usize] += 1);
+    }
+    config.train.class_weights.of(&config.classes, &counts)
 }
 
 /// Chooses and fits the n-grams of training texts; `None` where the configuration has none.
@@ -75,46 +160,107 @@ pub fn fit_ngrams<L: Labels>(
     })
 }
 
+/// A text as the network reads it.
+struct Tokens {
+    ids: Vec<u32>,
+    labels: Vec<f32>,
+    unread: Vec<(usize, f32)>,
+}
+
+impl Tokens {
+    fn read<L: Labels>(example: &Example<L>, vocabulary: &Vocabulary) -> Self {
+        let numbers = example.label.numbers();
+        if !example.label.each_step() {
+            return Tokens { ids: vocabulary.ids(&example.text), labels: numbers.into_owned(), unread: Vec::new() };
+        }
+        let (mut ids, mut labels, mut unread) = (Vec::new(), Vec::new(), Vec::new());
+        for (token, &label) in example.text.split_whitespace().zip(numbers.iter()) {
+            ids.extend(vocabulary.ids(token));
+            if ids.len() > labels.len() {
+                labels.resize(ids.len() - 1, f32::NAN);
+                labels.push(label);
+            } else {
+                unread.push((ids.len(), label));
+            }
+        }
+        Tokens { ids, labels, unread }
+    }
+}
+
 impl Sequences {
     /// Reads texts with a vocabulary and keeps the last `max_tokens` of each.
     ///
     /// A labelled token of the text may be several for the engine, or none. Its label belongs to the last of them, after which the network
-    /// has read all of it; a token that the network does not read is not learned from.
+    /// has read all of it. A token that the network does not read is not learned from; where whole texts are judged, its answer is the one before it.
     pub fn read<L: Labels>(examples: &[Example<L>], vocabulary: &Vocabulary, max_tokens: usize) -> Self {
-        let (mut ids, mut labels): (Vec<Vec<u32>>, Vec<Vec<f32>>) = examples
-            .par_iter()
-            .map(|example| {
-                let numbers = example.label.numbers();
-                if !example.label.each_step() {
-                    return (vocabulary.ids(&example.text), numbers.into_owned());
-                }
-                let (mut ids, mut labels) = (Vec::new(), Vec::new());
-                for (token, &label) in example.text.split_whitespace().zip(numbers.iter()) {
-                    ids.extend(vocabulary.ids(token));
-                    if ids.len() > labels.len() {
-                        labels.resize(ids.len() - 1, f32::NAN);
-                        labels.push(label);
-                    }
-                }
-                (ids, labels)
-            })
-            .unzip();
-        let occurrences = occurrences(ids.iter().map(Vec::as_slice), vocabulary.rows());
-        for ((ids, labels), example) in ids.iter_mut().zip(&mut labels).zip(examples) {
-            let surplus = ids.len().saturating_sub(max_tokens);
-            ids.drain(..surplus);
+        let mut texts: Vec<Tokens> = examples.par_iter().map(|example| Tokens::read(example, vocabulary)).collect();
+        let occurrences = occurrences(texts.iter().map(|text| text.ids.as_slice()), vocabulary.rows());
+        for (text, example) in texts.iter_mut().zip(examples) {
+            let surplus = text.ids.len().saturating_sub(max_tokens);
+            text.ids.drain(..surplus);
             if example.label.each_step() {
-                labels.drain(..surplus);
+                text.labels.drain(..surplus);
+            }
+            if surplus > 0 {
+                text.unread.clear();
             }
         }
-        Sequences { ids, occurrences, labels, ..Sequences::default() }
+        let mut sequences = Sequences { occurrences, ..Sequences::default() };
+        let has_unread = texts.iter().any(|text| !text.unread.is_empty());
+        for Tokens { ids, labels, unread } in texts {
+            sequences.ids.push(ids);
+            sequences.labels.push(labels);
+            if has_unread {
+                sequences.unread.push(unread);
+            }
+        }
+        sequences
+    }
+
+    /// The same with weights for the classes in the loss; empty where all count alike.
+    #[must_use]
+    pub fn weighted(mut self, weights: Vec<f32>) -> Self {
+        self.weights = weights;
+        self
+    }
+
+    /// The answers that count, of `outputs` logits or values each, and their labels: `logits` holds an answer for each text, or for each id; those to tokens that the
+    /// network does not read follow. `first` is the answer before the first id.
+    pub fn judged(&self, mut logits: Vec<f32>, outputs: usize, first: &[f32]) -> (Vec<f32>, Vec<f32>) {
+        let mut labels = self.labels.concat();
+        let mut begin = 0;
+        for (ids, unread) in self.ids.iter().zip(&self.unread) {
+            for &(read, label) in unread {
+                match read.checked_sub(1) {
+                    Some(last) => {
+                        let at = (begin + last) * outputs;
+                        logits.extend_from_within(at..at + outputs);
+                    }
+                    None => logits.extend_from_slice(first),
+                }
+                labels.push(label);
+            }
+            begin += ids.len();
+        }
+        (logits, labels)
+    }
+
+    /// Whether there is no text.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// Whether a token that the network does not read is the first of its text.
+    pub fn begins_unread(&self) -> bool {
+        self.unread.iter().flatten().any(|&(read, _)| read == 0)
     }
 
     /// Brings values to a mean of 0 and a deviation of 1, as `scale` has them.
     #[must_use]
     pub fn normalised(mut self, scale: Scale) -> Self {
-        for label in self.labels.iter_mut().flatten() {
-            *label = ((f64::from(*label) - scale.mean) / scale.deviation) as f32;
+        let unread = self.unread.iter_mut().flatten().map(|(_, label)| label);
+        for label in self.labels.iter_mut().flatten().chain(unread) {
+            *label = scale.normalised(*label);
         }
         self
     }
@@ -170,8 +316,18 @@ impl Read {
     }
 }
 
-/// Reads the texts of a run with its vocabulary and its n-grams; values are brought to a mean of 0 and a deviation of 1.
-pub fn read(config: &TrainConfig, vocabulary: &Vocabulary, ngrams: Option<&Fitted>, texts: Texts<'_>) -> Read {
+/// Reads the texts of a run with its vocabulary and its n-grams; values are brought to a mean of 0 and a deviation of 1, and classes get their weights.
+///
+/// # Errors
+/// Those of [`class_weights`].
+pub fn read(
+    run: &RunConfig,
+    vocabulary: &Vocabulary,
+    ngrams: Option<&Fitted>,
+    texts: Texts<'_>,
+) -> Result<Read, Fault> {
+    let config = &run.train;
+    let weights = class_weights(run, texts.training)?;
     let scale = config.task.has_values().then(|| Scale::of(texts.training));
     let normalised = |sequences: Sequences| match scale {
         Some(scale) => sequences.normalised(scale),
@@ -183,7 +339,7 @@ pub fn read(config: &TrainConfig, vocabulary: &Vocabulary, ngrams: Option<&Fitte
         training.offsets.clone_from(&ngrams.offsets);
         validation = validation.beside(texts.validation, &vocabulary.tokenization, &ngrams.table);
     }
-    Read { training, validation }
+    Ok(Read { training: training.weighted(weights.clone()), validation: validation.weighted(weights) })
 }
 
 /// The scale of values: a network learns them with a mean of 0 and a deviation of 1, and an image gives them as they were.
@@ -196,6 +352,16 @@ pub struct Scale {
 }
 
 impl Scale {
+    /// A label as the network learns it.
+    pub fn normalised(self, label: f32) -> f32 {
+        ((f64::from(label) - self.mean) / self.deviation) as f32
+    }
+
+    /// A network's value in the labels' own unit.
+    pub fn restored(self, value: f32) -> f32 {
+        (f64::from(value) * self.deviation + self.mean) as f32
+    }
+
     /// That of the labels of these examples.
     pub fn of<L: Labels>(examples: &[Example<L>]) -> Self {
         let sum = |part: &dyn Fn(f64) -> f64| -> f64 {

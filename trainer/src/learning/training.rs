@@ -20,12 +20,13 @@ use rayon::prelude::*;
 
 use super::loss::Distill;
 use super::sequences::Sequences;
+use super::verdict::Verdict;
 use crate::batches::{BatchOptions, generator, plan};
 use crate::bptt::{LossOptions, Noise, StepOptions, TrainError, Trainer, train_step};
 use crate::config::{Objective, Storage, TrainConfig};
 use crate::error::fault;
 use crate::evaluate::state_for;
-use crate::metrics::{self, EpochMetrics, determination};
+use crate::metrics::{EpochMetrics, Judgement, weight_of};
 use crate::network::tiers::Tiers;
 use crate::network::{Network, NetworkConfig};
 use crate::ngrams::Answers;
@@ -36,7 +37,7 @@ use crate::quantizer::{Origin, Weights, to_image};
 use crate::real::Real;
 use crate::report::curves::{self, Curves};
 use crate::report::png::png;
-use crate::runs::checkpoint::{Best, BestQuantized, Checkpoint, Sums};
+use crate::runs::checkpoint::{Best, BestQuantized, Checkpoint, Sums, best_of, is_better};
 use crate::runs::folder::RunFolder;
 use crate::runs::writer::RunWriter;
 use crate::vocabulary::Vocabulary;
@@ -87,8 +88,8 @@ pub struct Outcome {
     pub tokens_per_second: f64,
     /// Wall time in this process.
     pub elapsed: Duration,
-    /// Why the best network is of no use, where that shows on the validation part.
-    pub warning: Option<String>,
+    /// What the best network answers on the validation part; `None` where there is none.
+    pub verdict: Option<Verdict>,
 }
 
 /// What a run reads, and where it writes.
@@ -151,10 +152,14 @@ pub fn train_until(
     };
     let float = Phase { job, before: &[], epochs: config.epochs, patience: config.patience, until, quantize: None };
     float.run(&mut at, config.learning_rate, &mut pace, progress)?;
-    let best = *at.best().ok_or_else(|| fault("--epochs", "the run has no epoch", "train for at least one epoch"))?;
+    let best = *at
+        .best(config.select)
+        .ok_or_else(|| fault("--epochs", "the run has no epoch", "train for at least one epoch"))?;
     let mut quantized = None;
     let mut epochs = at.epoch;
-    if let Some(quantize) = config.quantize.as_ref().filter(|_| at.is_finished(config.epochs, config.patience)) {
+    if let Some(quantize) =
+        config.quantize.as_ref().filter(|_| at.is_finished(config.epochs, config.patience, config.select))
+    {
         let network = folder.best()?.network;
         let scales = embedding_scales(&network, training.occurrences.clone(), quantize.storage);
         let mut after = match folder.quantized_checkpoint()? {
@@ -171,10 +176,10 @@ pub fn train_until(
         };
         phase.run(&mut after, quantize.learning_rate, &mut pace, progress)?;
         epochs += after.epoch;
-        quantized = after.best().copied();
+        quantized = after.best(config.select).copied();
     }
     let (tokens_per_second, elapsed) = (pace.tokens_per_second(), started.elapsed());
-    Ok(Outcome { epochs, best, quantized, tokens_per_second, elapsed, warning: None })
+    Ok(Outcome { epochs, best, quantized, tokens_per_second, elapsed, verdict: None })
 }
 
 /// The state of a run before the first step of a network.
@@ -261,15 +266,20 @@ struct Learner {
 
 impl Phase<'_> {
     fn run(&self, at: &mut Checkpoint, learning_rate: f64, pace: &mut Pace, progress: &mut dyn Progress) -> Result<()> {
-        if at.epoch >= self.until || at.is_finished(self.epochs, self.patience) {
+        if self.is_over(at) {
             return Ok(());
         }
         let mut learner = self.learner(at, learning_rate)?;
-        while at.epoch < self.until && !at.is_finished(self.epochs, self.patience) {
+        while !self.is_over(at) {
             self.learn(at, &mut learner, pace, progress)?;
             self.judge(at, &learner, pace, progress)?;
         }
         Ok(())
+    }
+
+    /// Whether nothing is left to be trained for now.
+    fn is_over(&self, at: &Checkpoint) -> bool {
+        at.epoch >= self.until || at.is_finished(self.epochs, self.patience, self.job.config.select)
     }
 
     /// What goes on learning from a checkpoint.
@@ -319,6 +329,7 @@ impl Phase<'_> {
                     noise: Some(Noise { seed: config.seed, epoch, batch: number as u64 }),
                     objective,
                     distill: config.distill.as_ref().map(Distill::from),
+                    class_weights: training.weights.clone(),
                 },
             };
             let batch = training.batch(indices, |index| keeps(config, epoch, index));
@@ -355,9 +366,11 @@ impl Phase<'_> {
     fn judge(&self, at: &mut Checkpoint, learner: &Learner, pace: &Pace, progress: &mut dyn Progress) -> Result<()> {
         let &Job { config, folder, .. } = self.job;
         let epoch = self.epoch(at);
-        let (valid_loss, valid_accuracy) = self.validation(learner.trainer.best_network())?;
+        let Judgement { loss: valid_loss, accuracy, macro_f1 } = self.validation(learner.trainer.best_network())?;
         let sums = std::mem::take(&mut at.sums);
-        for (part, loss) in [("training", sums.mean_loss()), ("validation", valid_loss)] {
+        let losses = [("training", sums.mean_loss()), ("validation", valid_loss)];
+        // Without a validation part nothing is known of it.
+        for (part, loss) in losses.into_iter().take(if self.job.validation.is_empty() { 1 } else { 2 }) {
             if loss.is_nan() || loss > DIVERGED {
                 let problem = format!("the {part} loss is {loss:.4e}: the weights have diverged");
                 return Err(diverged(format!("epoch {}", epoch + 1), problem, folder));
@@ -368,12 +381,13 @@ impl Phase<'_> {
             train_loss: sums.mean_loss(),
             train_accuracy: sums.accuracy(config.objective()),
             valid_loss,
-            valid_accuracy,
+            valid_accuracy: accuracy,
+            valid_macro_f1: macro_f1,
             gradient_norm: sums.gradient_norm / learner.batches as f64,
             learning_rate: learner.rate.at((at.epoch + 1) * learner.batches - 1),
             tokens: sums.tokens,
         };
-        let best = at.best().is_none_or(|best| metrics.valid_loss < best.valid_loss);
+        let best = at.best(config.select).is_none_or(|best| is_better(config.select, &metrics, best));
         at.metrics.push(metrics);
         (at.epoch, at.batch) = (at.epoch + 1, 0);
         take(at, &learner.trainer);
@@ -383,14 +397,17 @@ impl Phase<'_> {
         let all = [self.before, &at.metrics].concat();
         let quantized = self.quantize.as_ref().map(|quantize| (quantize.storage, at.metrics.len()));
         folder.write_metrics(&all, quantized)?;
+        let best_epochs: Vec<u64> =
+            [self.before, &at.metrics].iter().filter_map(|part| Some(best_of(config.select, part)?.epoch)).collect();
         let picture = curves::picture(&Curves {
             metrics: &all,
             integers: quantized.map(|(storage, epochs)| (epochs, storage.name())),
             values: config.objective() == Objective::SquaredError,
+            best: &best_epochs,
         });
         folder.write_curves(&picture.file())?;
         // The PNG takes longer to draw, and whoever looks at a running training has the SVG.
-        if at.epoch >= self.until || at.is_finished(self.epochs, self.patience) {
+        if self.is_over(at) {
             folder.write_curves_png(&png(&picture)?)?;
         }
         folder.write_checkpoint(at, self.quantize.is_some())?;
@@ -398,9 +415,12 @@ impl Phase<'_> {
         Ok(())
     }
 
-    /// Loss and accuracy on the validation part, of the image where its integers are learned with.
-    fn validation(&self, network: &Network<f32>) -> Result<(f64, f64)> {
+    /// What the validation part says, of the image where its integers are learned with.
+    fn validation(&self, network: &Network<f32>) -> Result<Judgement> {
         let &Job { config, vocabulary, training, validation, .. } = self.job;
+        if validation.is_empty() {
+            return Ok(Judgement { loss: f64::NAN, accuracy: f64::NAN, macro_f1: None });
+        }
         match &self.quantize {
             Some(quantize) => {
                 let weights = quantize.weights(network, config, training);
@@ -466,49 +486,24 @@ fn diverged(place: String, problem: String, folder: &RunFolder) -> anyhow::Error
     fault(place, problem, remedy).into()
 }
 
-/// Mean loss and accuracy of a network, fused with the n-grams where there are some; of values R².
-pub(crate) fn judge(network: &Network<f32>, sequences: &Sequences, objective: Objective) -> Result<(f64, f64)> {
-    let (logits, fusion) = fused(network, sequences, objective)?;
-    Ok(judge_fused(logits, fusion, network.config().outputs, sequences, objective))
+/// What the answers of a network, fused with the n-grams where there are some, are worth.
+pub(crate) fn judge(network: &Network<f32>, sequences: &Sequences, objective: Objective) -> Result<Judgement> {
+    let (logits, labels) = answers(network, sequences, objective)?;
+    let values = objective == Objective::SquaredError;
+    Ok(Judgement::of((&logits, &labels, &sequences.weights), network.config().outputs, values))
 }
 
-/// Why a network is of no use, where that shows on these sequences; see [`metrics::useless`].
+/// The answers of a network that count, fused with the n-grams where there are some, and their labels, of which those that are NaN do not count.
 ///
 /// # Errors
 /// Those of [`Network::forward`].
-pub fn uselessness(network: &Network<f32>, sequences: &Sequences, objective: Objective) -> Result<Option<String>> {
+pub fn answers(network: &Network<f32>, sequences: &Sequences, objective: Objective) -> Result<(Vec<f32>, Vec<f32>)> {
     let (mut logits, fusion) = fused(network, sequences, objective)?;
     if let Some(fusion) = fusion {
         fusion.apply(&mut logits, &sequences.offsets);
     }
-    let outputs = network.config().outputs;
-    let (loss, _) = judge_fused(logits.clone(), None, outputs, sequences, objective);
-    let values = objective == Objective::SquaredError;
-    Ok(metrics::useless(&logits, &sequences.labels.concat(), outputs, values, loss))
-}
-
-fn judge_fused(
-    mut logits: Vec<f32>,
-    fusion: Option<Fusion>,
-    outputs: usize,
-    sequences: &Sequences,
-    objective: Objective,
-) -> (f64, f64) {
-    if let Some(fusion) = fusion {
-        fusion.apply(&mut logits, &sequences.offsets);
-    }
-    if objective == Objective::CrossEntropy {
-        return metrics::judge(&logits, &sequences.labels.concat());
-    }
-    let values = logits.chunks_exact(outputs).map(|values| f64::from(values[0]));
-    let (mut squares, mut sum, mut sum_of_squares, mut count) = (0.0, 0.0, 0.0, 0.0);
-    for (value, &label) in values.zip(sequences.labels.iter().flatten()).filter(|(_, label)| !label.is_nan()) {
-        let label = f64::from(label);
-        squares += (value - label).powi(2);
-        (sum, sum_of_squares, count) = (sum + label, sum_of_squares + label * label, count + 1.0);
-    }
-    let count = f64::max(count, 1.0);
-    (squares / count, determination(squares, sum_of_squares - sum * sum / count))
+    let first = if sequences.begins_unread() { network.before_the_first()? } else { Vec::new() };
+    Ok(sequences.judged(logits, network.config().outputs, &first))
 }
 
 /// The network's logits of sequences, and how they are best fused with the n-grams' where there are some.
@@ -526,23 +521,41 @@ pub fn fused(
     Ok((logits, fusion))
 }
 
-fn fusion(logits: &[f32], sequences: &Sequences, outputs: usize, objective: Objective) -> Option<Fusion> {
+/// How logits are best fused with the n-grams' where there are some; a label counts as often as the weight of its class says.
+pub(crate) fn fusion(logits: &[f32], sequences: &Sequences, outputs: usize, objective: Objective) -> Option<Fusion> {
+    if sequences.offsets.is_empty() {
+        return None;
+    }
     let answers = match (objective, outputs) {
         (Objective::SquaredError, _) => Answers::Values,
         (Objective::CrossEntropy, 1) => Answers::Verdict,
         (Objective::CrossEntropy, classes) => Answers::Classes(classes),
     };
-    (!sequences.offsets.is_empty()).then(|| fuse(logits, &sequences.offsets, &sequences.labels.concat(), answers))
+    let labels = sequences.labels.concat();
+    if sequences.weights.is_empty() {
+        return Some(fuse(logits, &sequences.offsets, &labels, answers));
+    }
+    let least = f64::from(sequences.weights.iter().copied().fold(f32::INFINITY, f32::min));
+    let times = |label: f32| (weight_of(&sequences.weights, label) / least).round().clamp(1.0, MOST_TIMES) as usize;
+    let repeated = |values: &[f32], width: usize| -> Vec<f32> {
+        let each = values.chunks_exact(width).zip(&labels);
+        each.flat_map(|(values, &label)| values.repeat(times(label))).collect()
+    };
+    let (logits, offsets) = (repeated(logits, outputs), repeated(&sequences.offsets, outputs));
+    Some(fuse(&logits, &offsets, &repeated(&labels, 1), answers))
 }
 
-/// Mean loss and accuracy of the image of some weights, from the engine itself; fused as [`judge`] does.
+/// Most times that one label counts in the fit of the fusion.
+const MOST_TIMES: f64 = 1_000.0;
+
+/// What the answers of the image of some weights are worth, from the engine itself; fused as [`judge`] does.
 fn judge_image(
     weights: &Weights,
     vocabulary: &Vocabulary,
     storage: Storage,
     sequences: &Sequences,
     config: &TrainConfig,
-) -> Result<(f64, f64)> {
+) -> Result<Judgement> {
     let bytes = to_image(weights, vocabulary, storage, &Origin::default())?;
     let image = Image::open(&bytes)?;
     let model = Model::new(&image);
@@ -562,9 +575,15 @@ fn judge_image(
         Ok(logits)
     };
     let logits: Vec<Vec<f32>> = sequences.ids.par_iter().map(answers).collect::<Result<_>>()?;
-    let logits = logits.concat();
-    let fusion = fusion(&logits, sequences, outputs, config.objective());
-    Ok(judge_fused(logits, fusion, outputs, sequences, config.objective()))
+    let mut logits = logits.concat();
+    if let Some(fusion) = fusion(&logits, sequences, outputs, config.objective()) {
+        fusion.apply(&mut logits, &sequences.offsets);
+    }
+    let mut state = state_for(&model);
+    let mut begun = model.session_in(&mut state)?;
+    let first: Vec<f32> = (0..outputs).map(|output| begun.logit(output).to_f32()).collect();
+    let (logits, labels) = sequences.judged(logits, outputs, &first);
+    Ok(Judgement::of((&logits, &labels, &sequences.weights), outputs, config.task.has_values()))
 }
 
 /// The optimizer's settings of a run.

@@ -107,8 +107,8 @@ mod tests {
         let fusion = fuse(&network, &ngrams, &labels, Answers::Classes(3));
         let mut logits = network.clone();
         fusion.apply(&mut logits, &ngrams);
-        let (loss, accuracy) = crate::metrics::judge(&logits, &labels);
-        assert!(accuracy == 1.0 && loss < crate::metrics::judge(&network, &labels).0);
+        let (loss, accuracy) = crate::metrics::judge(&logits, &labels, &[]);
+        assert!(accuracy == 1.0 && loss < crate::metrics::judge(&network, &labels, &[]).0);
         assert!((fusion.loss - loss).abs() < 1e-6);
     }
 

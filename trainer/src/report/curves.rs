@@ -13,6 +13,8 @@ pub struct Curves<'a> {
     pub integers: Option<(usize, &'a str)>,
     /// The labels are values: the accuracy is R².
     pub values: bool,
+    /// The best epoch of the floats and of the integers, from 1.
+    pub best: &'a [u64],
 }
 
 /// Width and height of the picture.
@@ -86,7 +88,7 @@ fn draw(picture: &mut Picture, panel: &Panel<'_>, curves: &Curves<'_>) {
         picture.rect((from, top), (panel.right - from, bottom - top), 0.0, "band");
     }
     frame.draw(picture, ("epoch", panel.name), &whole_ticks(1, epochs as u64, 12), &ticks(range, 5));
-    for best in best_epochs(curves) {
+    for &best in curves.best {
         let x = frame.x.at(best as f64);
         picture.line(&[(x, top), (x, bottom)], "dash");
     }
@@ -110,16 +112,6 @@ fn draw(picture: &mut Picture, panel: &Panel<'_>, curves: &Curves<'_>) {
     }
 }
 
-/// The epoch of the lowest validation loss, of the floats and of the integers.
-fn best_epochs(curves: &Curves<'_>) -> Vec<u64> {
-    let split = curves.metrics.len() - curves.integers.map_or(0, |(count, _)| count.min(curves.metrics.len()));
-    let (floats, integers) = curves.metrics.split_at(split);
-    let best = |part: &[EpochMetrics]| {
-        part.iter().min_by(|a, b| a.valid_loss.total_cmp(&b.valid_loss)).map(|epoch| epoch.epoch)
-    };
-    best(floats).into_iter().chain(best(integers)).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,7 +131,7 @@ mod tests {
     #[test]
     fn epochs_are_named_by_whole_numbers_and_the_legend_stands_beside_the_plots() {
         let metrics = epochs(3);
-        let svg = picture(&Curves { metrics: &metrics, integers: None, values: false }).file();
+        let svg = picture(&Curves { metrics: &metrics, integers: None, values: false, best: &[2] }).file();
         for name in ["1", "2", "3"] {
             assert!(svg.contains(&format!(">{name}</text>")), "{svg}");
         }
@@ -155,10 +147,11 @@ mod tests {
     #[test]
     fn the_epochs_with_integers_are_marked_and_named() {
         let metrics = epochs(5);
-        let curves = Curves { metrics: &metrics, integers: Some((2, "int4")), values: false };
+        let curves = Curves { metrics: &metrics, integers: Some((2, "int4")), values: false, best: &[3, 5] };
         let svg = picture(&curves).file();
         assert!(svg.contains("with int4 weights") && svg.matches("class=\"band\"").count() == 3, "{svg}");
-        assert_eq!(best_epochs(&curves), [3, 5]);
+        // A line at each of the two best epochs in both plots, and one in the legend.
+        assert_eq!(svg.matches("class=\"dash\"").count(), 5, "{svg}");
     }
 
     #[test]
@@ -166,7 +159,7 @@ mod tests {
         let mut metrics = epochs(1);
         metrics[0].train_loss = f64::INFINITY;
         for metrics in [&metrics[..], &[]] {
-            let svg = picture(&Curves { metrics, integers: None, values: true }).file();
+            let svg = picture(&Curves { metrics, integers: None, values: true, best: &[1] }).file();
             assert!(!svg.contains("NaN") && !svg.contains("inf\""), "{svg}");
         }
     }

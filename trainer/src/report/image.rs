@@ -18,6 +18,7 @@ use serde::Serialize;
 use super::table::table;
 use crate::counted::counted;
 use crate::dataset::list;
+use crate::quantizer::THRESHOLD;
 use crate::shown::shown;
 
 /// An image as one line of JSON has it.
@@ -192,6 +193,9 @@ fn options(text: &mut String, model: &Model<'_>, image: &Image<'_>) -> Result<()
     for Early { tokens, logit } in model.early() {
         let logit = f64::from(logit) / 65_536.0;
         writeln!(text, "early       from {tokens} tokens on, a logit of at least {logit:.3} either way is certain")?;
+    }
+    if let Some((_, threshold)) = image.metadata().find(|(key, _)| *key == THRESHOLD) {
+        writeln!(text, "threshold   chosen: a probability of 0.5 of this image was {threshold} of the network")?;
     }
     let tokens = match model.tokens() {
         Tokens::Words => None,

@@ -14,8 +14,9 @@ use crate::config::RunConfig;
 use crate::dataset::{Dataset, Example, Label, Part, Reading, has_part, memory_limit};
 use crate::distillation::teach;
 use crate::error::{Fault, fault};
-use crate::learning::sequences::{Sequences, Texts, fit_ngrams, read};
-use crate::learning::training::{Job, Outcome, Progress, train, uselessness};
+use crate::learning::sequences::{Sequences, Texts, class_weights, fit_ngrams, read};
+use crate::learning::training::{Job, Outcome, Progress, answers, train};
+use crate::learning::verdict::Verdict;
 use crate::metrics::{determination_of, judge};
 use crate::tokenization::{Tokenization, advice, resolve};
 use crate::unknown::{UnknownByPart, UnknownTokens};
@@ -41,6 +42,8 @@ pub fn begin(
     config.train.check("")?;
     let tokens = resolve(tokens, &config.train.model, &training);
     config.train.model.tokens = tokens;
+    // A class that is named and not there is said before anything is written.
+    class_weights(&config, &training)?;
     let counted = &mut |done, all| progress.preparing("counting the words", done, all);
     let tokenization = Tokenization::of_examples(tokens, &training);
     let ranked = rank_watched(&tokenization, config.train.model.words, &training, counted);
@@ -187,7 +190,7 @@ pub fn resume(folder: &RunFolder, progress: &mut dyn Progress) -> Result<Outcome
     }
     if let Some(checkpoint) = &checkpoint {
         opened.check_network(folder, "checkpoint", checkpoint.network())?;
-        if checkpoint.best().is_some() {
+        if checkpoint.best(opened.config.train.select).is_some() {
             opened.check_network(folder, "best.network", &folder.best()?.network)?;
         }
     }
@@ -229,9 +232,9 @@ fn go(
     let Opened { config, vocabulary, occurrences, ngrams, targets, training, validation } = opened;
     progress.preparing("looking up the words", 0, 0);
     let texts = Texts { training: &training, validation: &validation };
-    let mut read = read(&config.train, &vocabulary, ngrams.as_ref(), texts);
+    let mut read = read(&config, &vocabulary, ngrams.as_ref(), texts)?;
+    read.training.targets = targets.unwrap_or_default().as_read(&config.train, &training, &vocabulary);
     drop((training, validation));
-    read.training.targets = targets.unwrap_or_default();
     if occurrences.is_none() {
         folder.write_occurrences(&vocabulary, &read.training.occurrences)?;
     }
@@ -242,7 +245,7 @@ fn go(
             if values {
                 return format!("R² {:.4}", determination_of(&sequences.offsets, &labels));
             }
-            let (loss, accuracy) = judge(&sequences.offsets, &labels);
+            let (loss, accuracy) = judge(&sequences.offsets, &labels, &sequences.weights);
             format!("loss {loss:.4}, accuracy {:.2} %", 100.0 * accuracy)
         };
         progress.note(&format!(
@@ -269,6 +272,10 @@ fn go(
         folder,
     };
     let outcome = train(&job, checkpoint, progress)?;
-    let warning = uselessness(&folder.best()?.network, &read.validation, config.train.objective())?;
-    Ok(Outcome { warning, ..outcome })
+    if read.validation.is_empty() {
+        return Ok(outcome);
+    }
+    let judged = answers(&folder.best()?.network, &read.validation, config.train.objective())?;
+    let verdict = Verdict::of(&config.train, judged, &read.validation.weights, &read.training.labels);
+    Ok(Outcome { verdict: Some(verdict), ..outcome })
 }

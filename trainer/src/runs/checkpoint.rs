@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Objective, Storage};
+use crate::config::{Objective, Select, Storage};
 use crate::metrics::EpochMetrics;
 use crate::network::Network;
 use crate::optimizer::{Adam, Ema};
@@ -76,21 +76,59 @@ pub struct Checkpoint {
     pub metrics: Vec<EpochMetrics>,
 }
 
+/// Whether an epoch is better than another one, by what a run selects; of epochs that are equal in it the lower loss is better.
+pub fn is_better(select: Select, epoch: &EpochMetrics, than: &EpochMetrics) -> bool {
+    let score = |epoch: &EpochMetrics| match select {
+        Select::Loss => 0.0,
+        Select::Accuracy => epoch.valid_accuracy,
+        Select::MacroF1 => epoch.valid_macro_f1.unwrap_or_default(),
+        Select::Last => epoch.epoch as f64,
+    };
+    let by_score = score(epoch).total_cmp(&score(than));
+    by_score.then(than.valid_loss.total_cmp(&epoch.valid_loss)).is_gt()
+}
+
+/// The best of some epochs, the first of equal ones.
+pub fn best_of(select: Select, epochs: &[EpochMetrics]) -> Option<&EpochMetrics> {
+    epochs.iter().reduce(|best, epoch| if is_better(select, epoch, best) { epoch } else { best })
+}
+
 impl Checkpoint {
     /// The network after the last batch.
     pub fn network(&self) -> &Network<f32> {
         &self.network
     }
 
-    /// The epoch with the lowest validation loss.
-    pub fn best(&self) -> Option<&EpochMetrics> {
-        self.metrics.iter().min_by(|a, b| a.valid_loss.total_cmp(&b.valid_loss))
+    /// The best epoch.
+    pub fn best(&self, select: Select) -> Option<&EpochMetrics> {
+        best_of(select, &self.metrics)
     }
 
     /// True after the last of so many epochs, or after `patience` epochs without a better one.
-    pub fn is_finished(&self, epochs: u64, patience: u64) -> bool {
+    pub fn is_finished(&self, epochs: u64, patience: u64, select: Select) -> bool {
         let since =
             |best: &EpochMetrics| self.metrics.iter().rev().take_while(|epoch| epoch.epoch > best.epoch).count();
-        self.epoch >= epochs || self.best().is_some_and(|best| since(best) as u64 >= patience)
+        self.epoch >= epochs || self.best(select).is_some_and(|best| since(best) as u64 >= patience)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_epoch_is_the_one_that_was_asked_for_and_the_first_of_equal_ones() {
+        let epoch = |epoch, valid_loss, valid_accuracy, macro_f1| EpochMetrics {
+            epoch,
+            valid_loss,
+            valid_accuracy,
+            valid_macro_f1: Some(macro_f1),
+            ..EpochMetrics::default()
+        };
+        let epochs =
+            [epoch(1, 0.5, 0.90, 0.1), epoch(2, 0.4, 0.80, 0.3), epoch(3, 0.6, 0.70, 0.3), epoch(4, 0.4, 0.90, 0.2)];
+        let best = |select| best_of(select, &epochs).map(|epoch| epoch.epoch);
+        assert_eq!([Select::Loss, Select::Accuracy, Select::MacroF1].map(best), [Some(2), Some(4), Some(2)]);
+        assert!(best_of(Select::Loss, &[]).is_none());
     }
 }

@@ -15,6 +15,7 @@
 //! | `best.network` | the network of the best epoch |
 //! | `checkpoint` | what `--resume` goes on from |
 //! | `quantized.network`, `quantized.checkpoint` | the same of the epochs that learned with integers, where there are any |
+//! | `held-out` | after a cross-validation: what the networks of the folds answer to the parts that they have not learned from |
 //! | `calibration.json` | what `latch export` last found out about the answers: temperature, thresholds of an early one |
 //!
 //! The folder of an imported network has `config.json`, `vocabulary.txt`, `characters` and `best.network`. Networks and checkpoints are postcard with a CRC-32 behind it.
@@ -33,7 +34,7 @@ use super::summary::Facts;
 use crate::config::{RunConfig, TrainConfig};
 use crate::error::{Fault, LARGEST_FILE, fault, read_bytes, read_string, reading};
 use crate::files::{Staged, stage};
-use crate::learning::sequences::Targets;
+use crate::learning::sequences::{HeldOut, Targets};
 use crate::ngrams::Fitted;
 use crate::tokenization::Tokenization;
 use crate::vocabulary::Vocabulary;
@@ -49,7 +50,7 @@ pub const SETTINGS_HEADING: &str =
     "`latch train --config latch.toml --out FOLDER` repeats this run into another folder.";
 
 /// The files of a run, besides `latch.toml`.
-const FILES: [&str; 15] = [
+const FILES: [&str; 16] = [
     "config.json",
     "vocabulary.txt",
     "characters",
@@ -63,6 +64,7 @@ const FILES: [&str; 15] = [
     "best.network",
     "checkpoint",
     "calibration.json",
+    "held-out",
     "quantized.network",
     "quantized.checkpoint",
 ];
@@ -257,6 +259,14 @@ impl RunFolder {
             return Err(fault(self.file("teachers").display(), "what the teachers say is missing", remedy).into());
         }
         Ok(targets)
+    }
+
+    /// Reads the answers to the parts that a cross-validation has held out; `None` before its end.
+    ///
+    /// # Errors
+    /// A fault when the file is damaged.
+    pub fn held_out(&self) -> Result<Option<HeldOut>> {
+        self.read_coded("held-out")
     }
 
     /// Reads the best network.

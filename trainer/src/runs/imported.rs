@@ -14,8 +14,9 @@ use crate::dataset::{Columns, Task, hex};
 use crate::error::fault;
 use crate::exchange::{Answers, Given, Layout, Received, from_bytes, read_file};
 use crate::learning::sequences::Sequences;
-use crate::learning::training::{judge, uselessness};
-use crate::metrics::EpochMetrics;
+use crate::learning::training::{self, judge};
+use crate::learning::verdict::Verdict;
+use crate::metrics::{EpochMetrics, Judgement};
 use crate::network::Network;
 use crate::vocabulary::Vocabulary;
 
@@ -86,14 +87,14 @@ pub fn import(folder: &RunFolder, request: &Request<'_>) -> Result<Arrived> {
     if !validation.is_empty() {
         let sequences = Sequences::read(&validation, &vocabulary, usize::MAX);
         let objective = config.train.objective();
-        let (loss, accuracy) = judge(&network, &sequences, objective)?;
+        let Judgement { loss, accuracy, .. } = judge(&network, &sequences, objective)?;
         if !loss.is_finite() {
             let problem = format!("the validation loss is {loss}");
             let remedy = "import a network whose training has not diverged";
             return Err(fault(request.file.display(), problem, remedy).into());
         }
         judged = Some((loss, accuracy));
-        warning = uselessness(&network, &sequences, objective)?;
+        warning = Verdict::of(&config.train, training::answers(&network, &sequences, objective)?, &[], &[]).useless;
     }
     let (valid_loss, valid_accuracy) = judged.unwrap_or_default();
     let metrics = EpochMetrics { valid_loss, valid_accuracy, ..EpochMetrics::default() };

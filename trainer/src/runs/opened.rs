@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::folder::RunFolder;
 use super::summary::{self, Facts};
-use crate::config::{RunConfig, Valid};
+use crate::config::{Fold, RunConfig, Valid};
 use crate::dataset::{Dataset, Example, Label, Part, Reading, Watch, locate};
 use crate::error::{Fault, fault};
 use crate::learning::sequences::Targets;
@@ -184,6 +184,11 @@ pub fn load(config: &mut RunConfig, watch: Watch<'_>) -> Result<Loaded> {
             let [training, validation] = data.split(config.train.seed, [1.0 - share, *share])?;
             (training.examples, validation.examples, None)
         }
+        Valid::Fold(Fold { number, of }) => {
+            let [training, validation] = data.fold(config.train.seed, *number as usize, *of as usize)?;
+            (training.examples, validation.examples, None)
+        }
+        Valid::All { .. } => (data.examples, Vec::new(), None),
         Valid::Path(path) => {
             let reading = Reading { columns: config.columns.clone(), ..Reading::of(task).among(&config.classes) };
             let validation = Dataset::load_for(path, Part::Valid, &reading)?;
@@ -195,7 +200,9 @@ pub fn load(config: &mut RunConfig, watch: Watch<'_>) -> Result<Loaded> {
     };
     let training = left(training, config)?;
     let summary = read + &summary::parts(training.len(), validation.len(), &config.valid);
-    notes.extend(summary::lacking(&config.classes, &training, &validation));
+    if !validation.is_empty() {
+        notes.extend(summary::lacking(&config.classes, &training, &validation));
+    }
     // A part that was divided from the data has none.
     if matches!(config.valid, Valid::Path(_)) {
         notes.extend(summary::shared(&training, "validation", &validation));

@@ -189,7 +189,7 @@ pub(super) fn lacking(classes: &[String], training: &[Example<Label>], validatio
 /// `; 5,015 train, 557 validation`.
 pub(super) fn parts(training: usize, validation: usize, valid: &Valid) -> String {
     let from = match valid {
-        Valid::Fraction(_) => String::new(),
+        Valid::Fraction(_) | Valid::Fold(_) | Valid::All { .. } => String::new(),
         Valid::Path(path) => format!(" from {}", path.display()),
     };
     format!("; {} train, {} validation{from}", thousands(training), thousands(validation))

@@ -13,7 +13,7 @@ use super::summary::Facts;
 use crate::config::{RunConfig, Storage, Valid};
 use crate::error::{fault, writing};
 use crate::files::{OutputFolder, write_atomically};
-use crate::learning::sequences::Targets;
+use crate::learning::sequences::{HeldOut, Targets};
 use crate::metrics::EpochMetrics;
 use crate::ngrams::Fitted;
 use crate::vocabulary::Vocabulary;
@@ -154,6 +154,14 @@ impl RunWriter {
     /// A fault when the folder cannot be written.
     pub fn write_ngrams(&self, ngrams: &Fitted) -> Result<()> {
         self.write_coded("ngrams", ngrams)
+    }
+
+    /// Writes the answers to the parts that a cross-validation has held out.
+    ///
+    /// # Errors
+    /// A fault when the folder cannot be written.
+    pub fn write_held_out(&self, held_out: &HeldOut) -> Result<()> {
+        self.write_coded("held-out", held_out)
     }
 
     /// Writes what the teachers say of the training texts.

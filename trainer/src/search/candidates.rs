@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::latency::{Microseconds, estimate};
 use crate::batches::generator;
 use crate::config::chain::{Activation, CellConfig, Chain, LayerConfig, Pooling};
-use crate::config::{ModelConfig, NgramConfig, Storage, TrainConfig, Words};
+use crate::config::{ModelConfig, NgramConfig, Storage, Threshold, TrainConfig, Words};
 use crate::dataset::{Example, Label};
 use crate::error::{Fault, fault};
 use crate::export::answer_of;
@@ -180,6 +180,8 @@ impl Sizer {
             seed: base.seed,
             examples: training.len() as u32,
             epochs: base.epochs as u32,
+            // Whatever it will be: its bytes are always as many.
+            threshold: (base.threshold != Threshold::Half).then_some(0.5),
             ..Origin::default()
         };
         // N-grams stand beside the one logit of two classes.
@@ -271,6 +273,7 @@ impl Sizer {
             provenance,
             class_names: self.origin.classes.clone(),
             characters: self.tokenization.characters(),
+            metadata: self.origin.metadata(),
             ..Notes::default()
         };
         Ok(Cost {

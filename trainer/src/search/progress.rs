@@ -236,7 +236,7 @@ impl<'f> Search<'f> {
             folder.write_ngrams(fitted)?;
         }
         let texts = Texts { training: &self.training, validation: &self.validation };
-        let Read { training, validation } = read(&config.train, &vocabulary, fitted.as_deref(), texts);
+        let Read { training, validation } = read(&config, &vocabulary, fitted.as_deref(), texts)?;
         if checkpoint.is_none() {
             folder.write_occurrences(&vocabulary, &training.occurrences)?;
         }
@@ -269,6 +269,7 @@ impl<'f> Search<'f> {
             quantized: None,
             training: &self.training,
             validation: &self.validation,
+            held_out: None,
         };
         let image = Export::of(source, true)?.image(candidate.precision)?.bytes;
         write_atomically(&folder.file("image.latch"), |out| Ok(out.write_all(&image)?))?;

@@ -40,7 +40,7 @@ impl<L: Labels> Dataset<L> {
         let total = examples.len();
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
 
-        let part_of = assign(&examples, fractions, &mut rng);
+        let part_of = assign(&examples, &fractions, &mut rng);
         let mut parts = fractions.map(|_| Vec::new());
         for (example, part) in examples.into_iter().zip(part_of) {
             parts[part].push(example);
@@ -55,6 +55,33 @@ impl<L: Labels> Dataset<L> {
                 "add examples with other texts",
             )
             .into());
+        }
+        Ok(parts.map(|mut part| {
+            part.shuffle(&mut rng);
+            Self { layout: layout.clone(), ..Self::new(name.clone(), part).named(classes.clone()) }
+        }))
+    }
+
+    /// Divides the examples into `count` parts of about one size, as [`Dataset::split`] does, and gives all but one part (`number`, from 1), and that part.
+    ///
+    /// # Errors
+    /// A [`Fault`](crate::error::Fault) if there are too few different texts to give each part an example.
+    pub fn fold(self, seed: u64, number: usize, count: usize) -> Result<[Self; 2]> {
+        let Self { examples, name, classes, layout, .. } = self;
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let fractions = vec![1.0 / count as f64; count];
+        let part_of = assign(&examples, &fractions, &mut rng);
+        if let Some(empty) = (0..count).find(|part| !part_of.contains(part)) {
+            let total = examples.len();
+            let problem = format!(
+                "{total} texts are too few for {count} parts: nothing is in part {} (equal texts stay together)",
+                empty + 1
+            );
+            return Err(fault(name, problem, "take fewer --folds, or add examples with other texts").into());
+        }
+        let mut parts = [Vec::new(), Vec::new()];
+        for (example, part) in examples.into_iter().zip(part_of) {
+            parts[usize::from(part + 1 == number)].push(example);
         }
         Ok(parts.map(|mut part| {
             part.shuffle(&mut rng);
@@ -98,20 +125,15 @@ impl<L: Labels> Dataset<L> {
 }
 
 /// The part of each example.
-fn assign<L: Labels, const N: usize>(examples: &[Example<L>], fractions: [f64; N], rng: &mut ChaCha8Rng) -> Vec<usize> {
+fn assign<L: Labels>(examples: &[Example<L>], fractions: &[f64], rng: &mut ChaCha8Rng) -> Vec<usize> {
     let part_of = assign_by(examples, fractions, rng, false);
     let is_filled = |part: usize| fractions[part] <= 0.0 || part_of.contains(&part);
     // Classes of so few texts that none gives one to a small part: what one leaves unfilled, the next ones fill.
-    if (0..N).all(is_filled) { part_of } else { assign_by(examples, fractions, rng, true) }
+    if (0..fractions.len()).all(is_filled) { part_of } else { assign_by(examples, fractions, rng, true) }
 }
 
 /// [`assign`]; with `carry` a class gives also what the classes before it had too few texts to give.
-fn assign_by<L: Labels, const N: usize>(
-    examples: &[Example<L>],
-    fractions: [f64; N],
-    rng: &mut ChaCha8Rng,
-    carry: bool,
-) -> Vec<usize> {
+fn assign_by<L: Labels>(examples: &[Example<L>], fractions: &[f64], rng: &mut ChaCha8Rng, carry: bool) -> Vec<usize> {
     let groups = groups_of_equal_texts(examples);
     // A group belongs to the class of most of its examples; the lower one if two have as many.
     let classes = class_counts(examples).len();
@@ -122,16 +144,17 @@ fn assign_by<L: Labels, const N: usize>(
         strata[class].push(index);
     }
     let mut part_of = vec![0; examples.len()];
-    let mut wanted_overall = fractions.map(|fraction| fraction * examples.len() as f64);
-    let mut lacking = [0.0; N];
+    let mut wanted_overall: Vec<f64> = fractions.iter().map(|fraction| fraction * examples.len() as f64).collect();
+    let mut lacking = vec![0.0; fractions.len()];
     for stratum in &mut strata {
         stratum.shuffle(rng);
         let size: usize = stratum.iter().map(|&group| groups[group].len()).sum();
-        let mut wanted: [f64; N] = std::array::from_fn(|part| fractions[part] * size as f64 + lacking[part]);
+        let mut wanted: Vec<f64> =
+            fractions.iter().zip(&lacking).map(|(fraction, lacking)| fraction * size as f64 + lacking).collect();
         for &group in stratum.iter() {
             // The part that lacks most of this class; the one that lacks most of all, if several lack as much. A part of
             // fraction 0 takes nothing.
-            let part = (0..N)
+            let part = (0..fractions.len())
                 .filter(|&part| fractions[part] > 0.0)
                 .max_by(|&a, &b| {
                     let by_class = wanted[a].total_cmp(&wanted[b]);
@@ -275,6 +298,24 @@ mod tests {
         let examples = (0..400).map(|i| example(i % 100, &format!("text {i}"))).collect();
         let [training, validation] = Dataset::new("many", examples).split(1, [0.9, 0.1]).unwrap();
         assert_eq!((training.examples.len(), validation.examples.len()), (360, 40));
+    }
+
+    #[test]
+    fn folds_hold_every_text_once_with_the_class_shares_of_the_whole() {
+        let set = numbered(3000);
+        let mut held: Vec<Example> = Vec::new();
+        for number in 1..=5 {
+            let [training, validation] = set.clone().fold(7, number, 5).unwrap();
+            assert_eq!((training.class_counts(), validation.class_counts()), (vec![1600, 800], vec![400, 200]));
+            assert!(validation.examples.iter().all(|example| !training.examples.contains(example)));
+            held.extend(validation.examples);
+        }
+        held.sort_by_key(|example| (example.label, example.text.clone()));
+        let mut all = set.examples.clone();
+        all.sort_by_key(|example| (example.label, example.text.clone()));
+        assert_eq!(held, all);
+        let error = numbered(3).fold(7, 1, 5).unwrap_err();
+        assert!(error.to_string().contains("3 texts are too few for 5 parts"), "{error}");
     }
 
     #[test]

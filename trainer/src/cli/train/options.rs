@@ -6,15 +6,16 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use latch_engine::input::text::Tokens;
 
-use super::kinds::{QuantizeArg, TaskArg};
+use super::balance::BalanceArgs;
+use super::quantize::QuantizeArgs;
 use crate::cli::args::{
     BudgetArgs, TokensArg, ValidArg, absolute, batch, below_one, positive, rate, seconds, temperature, up_to_one,
     valid_of,
 };
 use crate::cli::columns::ColumnArgs;
+use crate::cli::kinds::TaskArg;
 use crate::config::{
-    DistillConfig, Fold, MAX_EPOCHS, ModelConfig, QuantizeConfig, RunConfig, Teacher, TrainConfig, default_config,
-    model_of,
+    DistillConfig, Fold, MAX_EPOCHS, ModelConfig, RunConfig, Teacher, TrainConfig, default_config, model_of,
 };
 use crate::error::fault;
 
@@ -49,6 +50,10 @@ pub struct Args {
     /// Validation data: a path, or the fraction of --data to hold out [default: the folder's own, else 0.1]
     #[arg(long, value_hint = clap::ValueHint::AnyPath)]
     valid: Option<ValidArg>,
+    /// Cross-validation: divide the data into K equal parts, train K runs that leave out one each and are validated on it, print their scores with mean and spread, and then
+    /// train on all data for as many epochs as the median of the best ones
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(2..=50), conflicts_with_all = ["valid", "teacher", "leave_out"])]
+    pub(super) folds: Option<u32>,
     /// The model, as its chain of layers [default: text 5000 > embedding 8 word_dropout=0.3 > lstm 32 > attention > dense].
     /// A number behind a layer is its size: lstm N, gru N, rnn N, dense N; then one pooling: last, mean, max or attention. Options stand behind
     /// their layer, as in lstm 32 dropout=0.2. `latch layers` lists every layer with its options, and docs/models.md says more
@@ -84,7 +89,9 @@ pub struct Args {
     /// Decay of the exponential moving average of the weights, which is evaluated and exported; 0 disables it
     #[arg(long, default_value_t = default_config().average, value_parser = below_one)]
     average: f64,
-    /// Stop after this many epochs without a lower validation loss (early stopping)
+    #[command(flatten)]
+    balance: BalanceArgs,
+    /// Stop after this many epochs without a better one, by --select (early stopping)
     #[arg(long, default_value_t = default_config().patience, value_parser = clap::value_parser!(u64).range(1..))]
     patience: u64,
     /// Distillation: learn from the probabilities of these runs as well as from the labels. Name the folders of runs with the same task and
@@ -101,21 +108,14 @@ pub struct Args {
     /// having seen it
     #[arg(long, value_name = "PART/PARTS")]
     leave_out: Option<Fold>,
-    /// Quantization-aware training: continue from the best network with the integer arithmetic of the engine in the forward pass
-    #[arg(long, value_enum)]
-    quantize: Option<QuantizeArg>,
-    /// Epochs of quantization-aware training
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=MAX_EPOCHS), requires = "quantize")]
-    quantize_epochs: u64,
-    /// Peak learning rate of quantization-aware training
-    #[arg(long, default_value_t = 1e-3, value_parser = rate, requires = "quantize")]
-    quantize_lr: f64,
+    #[command(flatten)]
+    quantize: QuantizeArgs,
     /// Folder of the run
     #[arg(long)]
     pub(super) out: PathBuf,
     /// Continue the run in --out with its own configuration
-    #[arg(long, conflicts_with_all = ["config", "data", "label_column", "text_column", "label_pattern", "label_map", "encoding", "task", "valid", "model", "tokens", "epochs", "batch", "lr", "seed", "max_tokens", "clip_norm",
-        "weight_decay", "label_smoothing", "average", "patience", "teacher", "leave_out", "quantize", "quantize_epochs", "quantize_lr", "flash", "ram", "latency", "board", "trials", "minutes"])]
+    #[arg(long, conflicts_with_all = ["config", "data", "label_column", "text_column", "label_pattern", "label_map", "encoding", "task", "valid", "folds", "model", "tokens", "epochs", "batch", "lr", "seed", "max_tokens", "clip_norm",
+        "weight_decay", "label_smoothing", "average", "class_weights", "select", "threshold", "patience", "teacher", "leave_out", "quantize", "quantize_epochs", "quantize_lr", "flash", "ram", "latency", "board", "trials", "minutes"])]
     pub(super) resume: bool,
     /// Seconds after which a running epoch is kept; the result does not depend on it
     #[arg(long, hide = true, value_parser = seconds)]
@@ -136,8 +136,8 @@ impl Args {
     pub(super) fn config(&self) -> Result<RunConfig> {
         let Some(data) = &self.data else { bail!("--data is missing although --resume is not given") };
         let teachers = self.teacher.iter().map(|run| Teacher::read(absolute(run))).collect::<Result<Vec<_>>>()?;
-        let (share, temperature) = (self.distill, self.distill_temperature);
-        let distill = (!teachers.is_empty()).then_some(DistillConfig { teachers, share, temperature });
+        let config = DistillConfig { teachers, share: self.distill, temperature: self.distill_temperature };
+        let distill = (!config.teachers.is_empty()).then_some(config);
         let task = self.task.task();
         if let (Some(asked), Some(model)) = (self.tokens.tokens(), &self.model)
             && model.tokens != Tokens::Words
@@ -160,11 +160,10 @@ impl Args {
             label_smoothing: self.label_smoothing,
             average: self.average,
             patience: self.patience,
-            quantize: self.quantize.map(|storage| QuantizeConfig {
-                storage: storage.into(),
-                epochs: self.quantize_epochs,
-                learning_rate: self.quantize_lr,
-            }),
+            class_weights: self.balance.class_weights.clone(),
+            select: self.balance.select,
+            threshold: self.balance.threshold,
+            quantize: self.quantize.config(),
             distill,
             leave_out: self.leave_out,
         };
@@ -187,7 +186,8 @@ impl Args {
     pub(super) fn searched(&self) -> Result<RunConfig> {
         let other = "leave it out here, and train the model that was found with it";
         for (option, given, problem) in [
-            ("--quantize", self.quantize.is_some(), "a search trains in floats"),
+            ("--quantize", self.quantize.config().is_some(), "a search trains in floats"),
+            ("--folds", self.folds.is_some(), "a search has one validation part"),
             ("--teacher", !self.teacher.is_empty(), "a search learns from the labels alone"),
             ("--checkpoint-every", self.checkpoint_every.is_some(), "a search keeps its trials by itself"),
         ] {

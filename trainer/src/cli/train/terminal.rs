@@ -57,17 +57,20 @@ impl Progress for Terminal {
     }
 
     fn epoch(&mut self, metrics: &EpochMetrics, elapsed: Duration, best: bool) {
+        // Where the network learns from all data there is no validation part.
+        let validation = match metrics.valid_loss.is_nan() {
+            true => String::new(),
+            false => format!("  validation {:.4}, {}", metrics.valid_loss, score(self.task, metrics.valid_accuracy)),
+        };
         let line = format!(
-            "epoch {:2}/{}  train loss {:.4}, {}  validation {:.4}, {}  {:.*} s{}",
+            "epoch {:2}/{}  train loss {:.4}, {}{validation}  {:.*} s{}",
             metrics.epoch,
             self.epochs,
             metrics.train_loss,
             score(self.task, metrics.train_accuracy),
-            metrics.valid_loss,
-            score(self.task, metrics.valid_accuracy),
             usize::from(elapsed.as_secs_f64() < 10.0),
             elapsed.as_secs_f64(),
-            if best { "  best" } else { "" },
+            if best && !validation.is_empty() { "  best" } else { "" },
         );
         self.note(&line);
     }

@@ -29,7 +29,7 @@ fn searched(line: &[&str]) -> anyhow::Result<(Plan, Option<Tokens>)> {
 
 #[test]
 fn every_option_counts_under_a_budget_or_is_refused_by_its_name() {
-    let counts: [&[&str]; 24] = [
+    let counts: [&[&str]; 29] = [
         &["--data", "other.tsv"],
         &["--task", "regress"],
         &["--label-column", "v1"],
@@ -48,6 +48,11 @@ fn every_option_counts_under_a_budget_or_is_refused_by_its_name() {
         &["--label-smoothing", "0.1"],
         &["--average", "0"],
         &["--patience", "1"],
+        &["--class-weights", "balanced"],
+        &["--select", "macro-f1"],
+        &["--threshold", "f1"],
+        &["--label-pattern", "^(.*):"],
+        &["--encoding", "latin1"],
         &["--leave-out", "2/5"],
         &["--flash", "8KiB"],
         &["--ram", "1KiB"],
@@ -56,7 +61,8 @@ fn every_option_counts_under_a_budget_or_is_refused_by_its_name() {
         &["--minutes", "2.5"],
     ];
     // Each with the option that is named: the others are nothing without it.
-    let refused: [(&str, &[&str]); 7] = [
+    let refused: [(&str, &[&str]); 8] = [
+        ("--folds", &["--folds", "5"]),
         ("--teacher", &["--teacher", "runs/teacher"]),
         ("--teacher", &["--distill", "0.3", "--teacher", "runs/teacher"]),
         ("--teacher", &["--distill-temperature", "2", "--teacher", "runs/teacher"]),
@@ -121,6 +127,12 @@ fn every_option_in_a_file_is_the_same_as_on_the_command_line() {
         with(&[], "quantize", "int4"),
         with(&[("quantize", "int8")], "quantize-epochs", "2"),
         with(&[("quantize", "int8")], "quantize-lr", "0.1"),
+        with(&[], "class-weights", "ham=1,spam=20"),
+        with(&[], "select", "accuracy"),
+        with(&[], "threshold", "f1"),
+        with(&[], "folds", "5"),
+        with(&[], "label-pattern", "^(.*):"),
+        with(&[], "encoding", "latin1"),
         with(&[], "out", &path("runs/other")),
         with(&[], "flash", "8KiB"),
         with(&[], "flash", "8192"),

@@ -35,7 +35,7 @@ impl TaskArg {
 
 /// `--quantize`: the storages of integers.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
-pub(super) enum QuantizeArg {
+pub(in crate::cli) enum QuantizeArg {
     /// 8-bit integers
     Int8,
     /// int8 with a 4-bit embedding

@@ -1,0 +1,256 @@
+//! Cross-validation: as many runs as there are parts of the data, each of which is validated on a part that it has not learned from; then a run of all data.
+//!
+//! | file in the folder | what it holds |
+//! | --- | --- |
+//! | `folds.json` | what the cross-validation was begun with |
+//! | `fold-1` … | a run's folder each |
+//! | `held-out` | the answers of each of these runs to its own validation part |
+//! | a run's files | the run of all data: as many epochs as the median best epoch of the folds, and no validation part |
+//!
+//! The answers to the parts that were held out stand in for the validation part when the last run is exported: temperature, threshold and the gains of n-grams are fitted to them.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use anyhow::Result;
+use latch_engine::input::text::Tokens as Units;
+use serde::{Deserialize, Serialize};
+
+use super::begin::{begin, resume};
+use super::folder::RunFolder;
+use super::lock::Lock;
+use super::opened::{Opened, load};
+use crate::config::{Fold, Objective, RunConfig, Select, TrainConfig, Valid};
+use crate::error::{LARGEST_FILE, fault, read_string, reading};
+use crate::files::{OutputFolder, write_atomically};
+use crate::learning::sequences::{HeldOut, Sequences, Texts, read};
+use crate::learning::training::{Outcome, Progress, answers, fused};
+use crate::learning::verdict::Verdict;
+use crate::metrics::EpochMetrics;
+use crate::network::Network;
+
+/// The file that makes a folder one of a cross-validation.
+const PLAN: &str = "folds.json";
+
+/// What a cross-validation is begun with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Plan {
+    folds: u32,
+    /// What a token is, where that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tokens: Option<Units>,
+    /// The text of the run's `latch.toml`, where it is to keep one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    settings: Option<String>,
+    /// Every run of it, but for its validation part.
+    base: RunConfig,
+}
+
+/// How a fold ended.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct FoldScore {
+    /// The fold, from 1.
+    pub fold: u32,
+    /// Texts that were learned from.
+    pub train: usize,
+    /// Texts that judged.
+    pub validation: usize,
+    /// The best epoch's figures.
+    #[serde(flatten)]
+    pub best: EpochMetrics,
+}
+
+/// How a cross-validation ended.
+#[derive(Clone, Debug)]
+pub struct Folds {
+    /// The folds.
+    pub scores: Vec<FoldScore>,
+    /// What all answers to texts that were held out are worth together.
+    pub verdict: Verdict,
+    /// The run of all data.
+    pub outcome: Outcome,
+}
+
+/// Sees how a cross-validation goes on.
+pub trait Observer: Progress {
+    /// A fold begins, from 1; `None` when it is the run of all data.
+    fn begins(&mut self, fold: Option<u32>, of: u32);
+}
+
+/// True when a cross-validation lies in a folder.
+pub fn has_folds(folder: &Path) -> bool {
+    folder.join(PLAN).exists()
+}
+
+/// Mean and standard deviation of numbers; the deviation of one number is 0.
+pub fn mean_and_spread(numbers: impl Iterator<Item = f64>) -> (f64, f64) {
+    let numbers: Vec<f64> = numbers.collect();
+    let count = numbers.len().max(1) as f64;
+    let mean = numbers.iter().sum::<f64>() / count;
+    let squares: f64 = numbers.iter().map(|number| (number - mean).powi(2)).sum();
+    (mean, (squares / (count - 1.0).max(1.0)).sqrt())
+}
+
+/// Begins a cross-validation in a folder that has none, and goes on with it to its end.
+///
+/// # Errors
+/// A fault when the folder already holds a run, when an option does not go with folds, and those of the runs. If nothing was learned by then, the folder is as it was
+/// before.
+pub fn cross_validate(
+    base: RunConfig,
+    tokens: Option<Units>,
+    folds: u32,
+    folder: &RunFolder,
+    observer: &mut dyn Observer,
+) -> Result<Folds> {
+    base.train.check("")?;
+    refuse(folder)?;
+    // What is wrong with the data is said before anything is written.
+    load(&mut RunConfig { valid: Valid::Fold(Fold { number: 1, of: folds }), ..base.clone() }, &mut |_, _| {})?;
+    let made = OutputFolder::create(folder.path())?;
+    let path = folder.file(PLAN);
+    let lock = Lock::take(folder.path(), "training")?;
+    // Reading the data took time, in which another run may have begun.
+    refuse(folder)?;
+    let plan = Plan { folds, tokens, settings: folder.settings().map(str::to_owned), base };
+    let json = serde_json::to_string_pretty(&plan)?;
+    write_atomically(&path, |out| Ok(writeln!(out, "{json}")?))?;
+    let result = plan.go(folder, lock, observer);
+    if result.is_err() && !has_learned(folder) {
+        // The first error is the one to report.
+        let _ = std::fs::remove_file(&path);
+        return result;
+    }
+    made.keep();
+    result
+}
+
+/// Goes on with the cross-validation in a folder; of one that is done, gives its end again.
+///
+/// # Errors
+/// As [`cross_validate`], and a fault when the folder holds none.
+pub fn go_on(folder: &RunFolder, observer: &mut dyn Observer) -> Result<Folds> {
+    let plan = plan(folder)?;
+    let lock = Lock::take(folder.path(), "training")?;
+    plan.go(folder, lock, observer)
+}
+
+/// What a cross-validation trains, but for its parts.
+///
+/// # Errors
+/// A fault when the folder holds no cross-validation.
+pub fn config(folder: &RunFolder) -> Result<TrainConfig> {
+    Ok(plan(folder)?.base.train)
+}
+
+fn plan(folder: &RunFolder) -> Result<Plan> {
+    let path = folder.file(PLAN);
+    let text = read_string(&path, LARGEST_FILE).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => {
+            let problem = "there is no cross-validation in this folder, because it has no folds.json";
+            fault(folder.path().display(), problem, "name the folder that `latch train --folds` made").into()
+        }
+        _ => reading(&path, error),
+    })?;
+    serde_json::from_str(&text).map_err(|error| {
+        let remedy = "take the file from a copy, or train again into another folder";
+        fault(path.display(), format!("this is no cross-validation: {error}"), remedy).into()
+    })
+}
+
+fn refuse(folder: &RunFolder) -> Result<()> {
+    folder.refuse_run()?;
+    if has_folds(folder.path()) || fold_folder(folder, 1).path().exists() {
+        let remedy = "go on with it by --resume, or name another folder";
+        return Err(fault(folder.path().display(), "this folder already holds a cross-validation", remedy).into());
+    }
+    Ok(())
+}
+
+/// The folder of a fold.
+fn fold_folder(folder: &RunFolder, number: u32) -> RunFolder {
+    RunFolder::new(folder.file(&format!("fold-{number}"))).with_checkpoints_every(folder.checkpoint_interval())
+}
+
+/// Whether anything was learned.
+fn has_learned(folder: &RunFolder) -> bool {
+    folder.has_learned() || fold_folder(folder, 1).has_learned()
+}
+
+/// Begins a run in a folder, or goes on with the one that is there.
+fn run(config: RunConfig, tokens: Option<Units>, folder: &RunFolder, observer: &mut dyn Observer) -> Result<Outcome> {
+    if folder.file("config.json").exists() { resume(folder, observer) } else { begin(config, tokens, folder, observer) }
+}
+
+impl Plan {
+    /// Trains what is left of the folds, then the run of all data. The lock keeps others out of the folds; the run of all data takes it for itself.
+    fn go(self, folder: &RunFolder, lock: Lock, observer: &mut dyn Observer) -> Result<Folds> {
+        let Plan { folds, tokens, settings, base } = self;
+        let (mut scores, mut held_out, mut judged) = (Vec::new(), HeldOut::default(), (Vec::new(), Vec::new()));
+        let (mut labels, mut weights) = (Vec::new(), Vec::new());
+        let mut config = base.clone();
+        for number in 1..=folds {
+            let place = fold_folder(folder, number);
+            observer.begins(Some(number), folds);
+            let run_config = RunConfig { valid: Valid::Fold(Fold { number, of: folds }), ..base.clone() };
+            let outcome = run(run_config, tokens, &place, observer)?;
+            let opened = Opened::read(&place)?;
+            let Opened { config: trained, vocabulary, ngrams, training, validation, .. } = opened;
+            scores.push(FoldScore {
+                fold: number,
+                train: training.len(),
+                validation: validation.len(),
+                best: outcome.best,
+            });
+            let texts = Texts { training: &training, validation: &validation };
+            let read = read(&trained, &vocabulary, ngrams.as_ref(), texts)?;
+            let network = place.best()?.network;
+            held_out.append(raw_answers(&network, &read.validation, trained.train.objective())?);
+            let (logits, known) = answers(&network, &read.validation, trained.train.objective())?;
+            judged.0.extend(logits);
+            judged.1.extend(known);
+            labels.extend(read.validation.labels);
+            weights = read.validation.weights;
+            config = trained;
+        }
+        let verdict = Verdict::of(&config.train, judged, &weights, &labels);
+        drop(lock);
+        observer.begins(None, folds);
+        let epochs = median(scores.iter().map(|score| score.best.epoch));
+        let train = TrainConfig { epochs, select: Select::Last, ..base.train.clone() };
+        let all = RunConfig { train, valid: Valid::All { folds }, ..base };
+        let with_settings = settings.map(|settings| folder.clone().with_settings(settings));
+        let outcome = run(all, tokens, with_settings.as_ref().unwrap_or(folder), observer)?;
+        folder.hold()?.write_held_out(&held_out)?;
+        Ok(Folds { scores, verdict, outcome })
+    }
+}
+
+/// The median of numbers, the larger of the two in the middle where there are two.
+fn median(numbers: impl Iterator<Item = u64>) -> u64 {
+    let mut numbers: Vec<u64> = numbers.collect();
+    numbers.sort_unstable();
+    numbers.get(numbers.len() / 2).copied().unwrap_or(1)
+}
+
+/// What a network answers before it is joined with its n-grams.
+fn raw_answers(network: &Network<f32>, sequences: &Sequences, objective: Objective) -> Result<HeldOut> {
+    let (logits, _) = fused(network, sequences, objective)?;
+    let first = if sequences.begins_unread() { network.before_the_first()? } else { Vec::new() };
+    let (logits, labels) = sequences.judged(logits, network.config().outputs, &first);
+    Ok(HeldOut { logits, labels, offsets: sequences.offsets.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_spread_is_the_standard_deviation_and_the_median_the_number_in_the_middle() {
+        let (mean, spread) = mean_and_spread([2.0, 4.0, 6.0].into_iter());
+        assert!((mean - 4.0).abs() < 1e-12 && (spread - 2.0).abs() < 1e-12);
+        assert_eq!(mean_and_spread([3.0].into_iter()), (3.0, 0.0));
+        assert_eq!([median([5, 1, 3].into_iter()), median([4, 2].into_iter()), median([].into_iter())], [3, 4, 1]);
+    }
+}
