@@ -272,12 +272,35 @@ pub struct Teacher {
 /// One of some equal parts of the training texts, which a run leaves out: `--leave-out 2/5`. Equal texts are in the same part whatever their
 /// order and the run's seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "WrittenFold")]
 pub struct Fold {
     /// Its number, from 1.
     pub number: u32,
     /// How many parts there are.
     pub of: u32,
+}
+
+/// A part as a file has it, unchecked.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenFold {
+    number: u32,
+    of: u32,
+}
+
+/// The most parts.
+const MOST_PARTS: u32 = 10_000;
+
+impl TryFrom<WrittenFold> for Fold {
+    type Error = String;
+
+    fn try_from(WrittenFold { number, of }: WrittenFold) -> Result<Self, String> {
+        if (2..=MOST_PARTS).contains(&of) && (1..=of).contains(&number) {
+            Ok(Fold { number, of })
+        } else {
+            Err(format!("must be a part and their number, 2 to {MOST_PARTS}, as 2/5"))
+        }
+    }
 }
 
 impl FromStr for Fold {
@@ -286,8 +309,8 @@ impl FromStr for Fold {
     fn from_str(text: &str) -> Result<Self, String> {
         let problem = || "must be a part and their number, as 2/5".to_owned();
         let (number, of) = text.split_once('/').ok_or_else(problem)?;
-        let fold = Fold { number: number.parse().map_err(|_| problem())?, of: of.parse().map_err(|_| problem())? };
-        if fold.of < 2 || !(1..=fold.of).contains(&fold.number) { Err(problem()) } else { Ok(fold) }
+        let (number, of) = (number.parse().map_err(|_| problem())?, of.parse().map_err(|_| problem())?);
+        Fold::try_from(WrittenFold { number, of })
     }
 }
 
@@ -551,8 +574,11 @@ mod tests {
     #[test]
     fn a_fold_is_read_as_it_is_written() {
         assert_eq!("2/5".parse(), Ok(Fold { number: 2, of: 5 }));
-        for wrong in ["", "2", "0/5", "6/5", "1/1", "a/b", "-1/5"] {
+        for wrong in ["", "2", "0/5", "6/5", "1/1", "a/b", "-1/5", "1/4000000000"] {
             assert!(wrong.parse::<Fold>().is_err(), "{wrong}");
+        }
+        for wrong in [r#"{"number":0,"of":5}"#, r#"{"number":1,"of":0}"#, r#"{"number":1,"of":4000000000}"#] {
+            assert!(serde_json::from_str::<Fold>(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -70,6 +70,11 @@ impl Trained {
             let remedy = "go on with it: `latch train --resume --out` this folder";
             return Err(fault(folder.path().display(), problem, remedy).into());
         }
+        if held_out.as_ref().is_some_and(|held_out| !held_out.is_of(opened.config.train.task)) {
+            let problem = "the answers in it are none of this run's task";
+            let remedy = "take the file from a copy, or train again into another folder";
+            return Err(fault(folder.file("held-out").display(), problem, remedy).into());
+        }
         let occurrences = opened.occurrences.clone().unwrap_or_else(|| opened.vocabulary.occurrences(&opened.training));
         Ok(Trained { opened, best, quantized, occurrences, held_out })
     }
@@ -307,7 +312,12 @@ impl Source<'_> {
             data_sha256,
             examples: self.training.len() as u32,
             epochs: best.metrics.epoch as u32,
-            valid_accuracy: best.metrics.valid_accuracy as f32,
+            // A run of all data has no validation part, and an image no score then.
+            valid_accuracy: if best.metrics.valid_accuracy.is_finite() {
+                best.metrics.valid_accuracy as f32
+            } else {
+                0.0
+            },
             classes: self.config.classes.clone(),
             threshold: None,
         })

@@ -368,7 +368,8 @@ fn folds_are_scored_with_mean_and_spread_and_end_with_a_model_of_all_data() {
     assert_eq!(line["epochs"].as_u64(), Some(best[1]));
     // The run of all data is a run as any other: it is exported with the threshold of the folds, inspected, reported on and taken up.
     succeed(&mut place.latch(["export", "--run", "run", "--out", "all.latch"]));
-    assert!(succeed(&mut place.latch(["inspect", "all.latch"])).stdout.contains("\nthreshold   chosen"));
+    let inspected = succeed(&mut place.latch(["inspect", "all.latch"])).stdout;
+    assert!(inspected.contains("\nthreshold   chosen") && inspected.contains("204 examples"), "{inspected}");
     succeed(&mut place.latch(["report", "run", "--out", "run.html"]));
     let again = succeed(&mut place.latch(["train", "--resume", "--out", "run", "--json"])).json();
     assert_eq!((&again["folds"], &again["per_class"]), (&line["folds"], &line["per_class"]));
@@ -403,6 +404,13 @@ fn a_cross_validation_that_was_stopped_goes_on_and_ends_in_the_same_bytes() {
     for file in ["best.network", "held-out", "metrics.jsonl", "vocabulary.txt", "fold-2/best.network", "latch.toml"] {
         assert!(place.read(&format!("whole/{file}")) == place.read(&format!("stopped/{file}")), "{file}");
     }
+    // What lies where a fold would is none of this cross-validation.
+    std::fs::create_dir_all(place.file("foreign/fold-2")).expect("a folder");
+    let foreign = ["train", "--data", "data.tsv", "--out", "foreign"];
+    place.refuse(place.latch(foreign).args(options), &["foreign: this folder already holds a cross-validation"]);
+    let fold_config = place.read("whole/fold-1/config.json");
+    place.write("whole/fold-2/config.json", fold_config);
+    place.refuse(&mut place.latch(["train", "--resume", "--out", "whole"]), &["fold-2: this run is not the part"]);
     place.write("few.tsv", "a\tone\nb\ttwo\na\tthree\n");
     let few = ["train", "--data", "few.tsv", "--folds", "5", "--out", "few"];
     place.refuse(&mut place.latch(few), &["few.tsv", "3 texts are too few for 5 parts", "--folds"]);
@@ -425,4 +433,32 @@ fn folds_work_for_numbers_and_for_tokens() {
         assert_eq!(line["folds"].as_array().map(Vec::len), Some(2), "{line}");
         succeed(&mut place.latch(["export", "--run", task, "--out", "task.latch"]));
     }
+}
+
+#[test]
+fn ngrams_of_values_are_fitted_in_the_unit_that_the_network_learns() {
+    let place = Place::with_data(20);
+    let row = |index: usize| {
+        let (word, value) = [("no", 1_000), ("two", 1_100), ("nine", 1_300)][index % 3];
+        format!("{value}\t{word} apples on the tree number {}\n", index % 11)
+    };
+    place.write("values.tsv", (0..300).map(row).collect::<String>());
+    let model = "text 20 ngrams=20 ngram_texts=1 > embedding 4 > gru 4 > mean > dense";
+    let said = succeed(
+        place
+            .latch(["train", "--data", "values.tsv", "--task", "regress", "--epochs", "3", "--out", "values"])
+            .args(["--model", model]),
+    );
+    let line = said.stdout.lines().find(|line| line.contains("n-grams alone")).expect("a line of the n-grams");
+    let scores: Vec<f64> = line
+        .split("R² ")
+        .skip(1)
+        .map(|rest| rest.split(';').next().unwrap_or(rest))
+        .map(|score| score.trim().parse().expect("a number"))
+        .collect();
+    assert!(scores.len() == 2 && scores.iter().all(|&score| score > 0.9), "{line}");
+    succeed(&mut place.latch(["export", "--run", "values", "--precision", "int8", "--out", "values.latch"]));
+    let judged =
+        succeed(&mut place.latch(["eval", "--image", "values.latch", "--data", "values.tsv", "--json"])).json();
+    assert!(judged["r2"].as_f64().expect("R²") > 0.9, "{judged}");
 }

@@ -128,7 +128,8 @@ impl Tokenizer {
             && (self.flags & (ALONE | SYMBOL | CUT) == 0 || self.len > 0)
             && self.tag <= 5
             && self.missing < self.bytes.max(1)
-            && self.bytes <= 4
+            // Of a byte that begins no character it is how many bits it begins with.
+            && self.bytes <= 8
             && self.code <= 0x1F_FFFF
             && self.mark < 0x80
             && self.connector < 0x80

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::batches::Batch;
 use crate::config::{RunConfig, TrainConfig};
-use crate::dataset::{Example, Label, Labels};
+use crate::dataset::{Example, Label, Labels, Task};
 use crate::error::Fault;
 use crate::ngrams::{Answers, Fitted, Labelled, Table, fit, hashes};
 use crate::tokenization::Tokenization;
@@ -91,6 +91,27 @@ pub struct HeldOut {
 }
 
 impl HeldOut {
+    /// Whether they could be answers of networks of a task: as many numbers as the labels want, finite, and no label beyond the classes.
+    pub fn is_of(&self, task: Task) -> bool {
+        let finite = |numbers: &[f32]| numbers.iter().all(|number| number.is_finite());
+        let classes = task.classes().max(2) as f32;
+        let is_label = |label: f32| {
+            label.is_nan()
+                || if task.has_values() {
+                    label.is_finite()
+                } else {
+                    label.fract() == 0.0 && (0.0..classes).contains(&label)
+                }
+        };
+        let answers = self.labels.len() * task.outputs();
+        answers > 0
+            && self.logits.len() == answers
+            && (self.offsets.is_empty() || self.offsets.len() == answers)
+            && finite(&self.logits)
+            && finite(&self.offsets)
+            && self.labels.iter().all(|&label| is_label(label))
+    }
+
     /// Takes in those of another part.
     pub fn append(&mut self, other: HeldOut) {
         self.logits.extend(other.logits);
@@ -147,12 +168,16 @@ pub fn fit_ngrams<L: Labels>(
 ) -> Option<Fitted> {
     (config.model.ngrams.count > 0).then(|| {
         let texts: Vec<Vec<u32>> = examples.par_iter().map(|example| hashes(tokenization, &example.text)).collect();
-        let labels: Vec<f32> = examples.iter().flat_map(|example| example.label.numbers().into_owned()).collect();
+        // Values as the network learns them.
+        let scale = config.task.has_values().then(|| Scale::of(examples));
+        let unit = |number: f32| scale.map_or(number, |scale| scale.normalised(number));
+        let labels = examples.iter().flat_map(|example| example.label.numbers().into_owned());
+        let labels: Vec<f32> = labels.map(unit).collect();
         let answers = Answers::of(config.task);
         let taught = targets.zip(config.distill.as_ref()).map(|(targets, distill)| {
             let share = distill.share as f32;
             let own = labels.iter().flat_map(|&label| (0..answers.outputs()).map(move |k| answers.seen_by(k, label)));
-            own.zip(&targets.values).map(|(label, p)| (1.0 - share) * label + share * p).collect()
+            own.zip(&targets.values).map(|(label, &said)| (1.0 - share) * label + share * unit(said)).collect()
         });
         let targets: Vec<f32> = taught.unwrap_or_default();
         let labelled = Labelled { texts: &texts, labels: &labels, targets: &targets, answers };

@@ -105,14 +105,14 @@ pub fn cross_validate(
     observer: &mut dyn Observer,
 ) -> Result<Folds> {
     base.train.check("")?;
-    refuse(folder)?;
+    refuse(folder, folds)?;
     // What is wrong with the data is said before anything is written.
     load(&mut RunConfig { valid: Valid::Fold(Fold { number: 1, of: folds }), ..base.clone() }, &mut |_, _| {})?;
     let made = OutputFolder::create(folder.path())?;
     let path = folder.file(PLAN);
     let lock = Lock::take(folder.path(), "training")?;
     // Reading the data took time, in which another run may have begun.
-    refuse(folder)?;
+    refuse(folder, folds)?;
     let plan = Plan { folds, tokens, settings: folder.settings().map(str::to_owned), base };
     let json = serde_json::to_string_pretty(&plan)?;
     write_atomically(&path, |out| Ok(writeln!(out, "{json}")?))?;
@@ -153,15 +153,20 @@ fn plan(folder: &RunFolder) -> Result<Plan> {
         }
         _ => reading(&path, error),
     })?;
-    serde_json::from_str(&text).map_err(|error| {
+    let damaged = |problem: String| {
         let remedy = "take the file from a copy, or train again into another folder";
-        fault(path.display(), format!("this is no cross-validation: {error}"), remedy).into()
-    })
+        fault(path.display(), format!("this is no cross-validation: {problem}"), remedy)
+    };
+    let plan: Plan = serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
+    if !FOLDS.contains(&plan.folds) {
+        return Err(damaged(format!("it has {} parts", plan.folds)).into());
+    }
+    Ok(plan)
 }
 
-fn refuse(folder: &RunFolder) -> Result<()> {
+fn refuse(folder: &RunFolder, folds: u32) -> Result<()> {
     folder.refuse_run()?;
-    if has_folds(folder.path()) || fold_folder(folder, 1).path().exists() {
+    if has_folds(folder.path()) || (1..=folds).any(|number| fold_folder(folder, number).path().exists()) {
         let remedy = "go on with it by --resume, or name another folder";
         return Err(fault(folder.path().display(), "this folder already holds a cross-validation", remedy).into());
     }
@@ -180,7 +185,15 @@ fn has_learned(folder: &RunFolder) -> bool {
 
 /// Begins a run in a folder, or goes on with the one that is there.
 fn run(config: RunConfig, tokens: Option<Units>, folder: &RunFolder, observer: &mut dyn Observer) -> Result<Outcome> {
-    if folder.file("config.json").exists() { resume(folder, observer) } else { begin(config, tokens, folder, observer) }
+    if !folder.file("config.json").exists() {
+        return begin(config, tokens, folder, observer);
+    }
+    let there = folder.config()?;
+    if there.valid != config.valid || there.data != config.data || there.train.task.name() != config.train.task.name() {
+        let problem = "this run is not the part of the cross-validation that belongs here";
+        return Err(fault(folder.path().display(), problem, "take the folder from a copy, or remove it").into());
+    }
+    resume(folder, observer)
 }
 
 impl Plan {

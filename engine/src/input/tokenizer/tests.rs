@@ -223,6 +223,10 @@ fn line_break_tags_separate_and_other_tags_are_text() {
 
 #[test]
 fn invalid_utf8_separates_and_never_panics() {
+    // Bytes that no character begins with, each at the end of a chunk.
+    for byte in 0xF8..=0xFF_u8 {
+        assert_eq!(cut(Tokens::Words, &table(Kind::Letter), &[&[b'a', byte], b"b"], false), ["a", "b"]);
+    }
     assert_eq!(words(b"a\xFFb\xC3(c\xE2\x82"), ["a", "b", "(", "c"]);
     assert_eq!(words(b"\xED\xA0\x80x\xC0\x80y\xF4\x90\x80\x80z"), ["x", "y", "z"]);
     assert_eq!(words(b"a\x80\xBFb\x80"), ["a", "b"]);

@@ -56,7 +56,7 @@ pub(super) fn findings(findings: &Findings) -> Option<String> {
     let mut text = String::new();
     if let Some(found) = findings.calibration.as_ref().filter(|found| found.temperature == 1.0) {
         text += &format!(
-            "temperature left at 1: no other lowers the log loss of the validation part, {:.4}; expected calibration error {:.2} % ({BINS} bins)\n",
+            "temperature left at 1: the validation part does not justify surer or less sure answers; its log loss is {:.4}, expected calibration error {:.2} % ({BINS} bins)\n",
             found.log_loss,
             100.0 * found.calibration_error
         );
