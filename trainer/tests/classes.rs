@@ -410,7 +410,9 @@ fn a_cross_validation_that_was_stopped_goes_on_and_ends_in_the_same_bytes() {
     place.refuse(place.latch(foreign).args(options), &["foreign: this folder already holds a cross-validation"]);
     let fold_config = place.read("whole/fold-1/config.json");
     place.write("whole/fold-2/config.json", fold_config);
-    place.refuse(&mut place.latch(["train", "--resume", "--out", "whole"]), &["fold-2: this run is not the part"]);
+    let said = place.latch(["train", "--resume", "--out", "whole"]).output().expect("it runs");
+    let problem = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(said.status.code() == Some(2) && problem.contains("fold-2: this run is not the part"), "{problem}");
     place.write("few.tsv", "a\tone\nb\ttwo\na\tthree\n");
     let few = ["train", "--data", "few.tsv", "--folds", "5", "--out", "few"];
     place.refuse(&mut place.latch(few), &["few.tsv", "3 texts are too few for 5 parts", "--folds"]);
@@ -460,5 +462,5 @@ fn ngrams_of_values_are_fitted_in_the_unit_that_the_network_learns() {
     succeed(&mut place.latch(["export", "--run", "values", "--precision", "int8", "--out", "values.latch"]));
     let judged =
         succeed(&mut place.latch(["eval", "--image", "values.latch", "--data", "values.tsv", "--json"])).json();
-    assert!(judged["r2"].as_f64().expect("R²") > 0.9, "{judged}");
+    assert!(judged["rmse"].as_f64().expect("a number") < 40.0, "{judged}");
 }

@@ -196,9 +196,12 @@ impl Tokenizer {
 
     /// Matches `<br />`, and hands on what is none.
     fn character(&mut self, code: u32, reading: &mut Reading<'_, '_, impl FnMut(Token<'_>, First)>) {
+        if self.tag == 0 && code != u32::from(b'<') {
+            return self.plain(code, reading);
+        }
         let lower = if code < 0x80 { (code as u8).to_ascii_lowercase() } else { 0xFF };
         let next = match (self.tag, lower) {
-            (0, b'<') => 1,
+            (0, _) => 1,
             (1, b'b') => 2,
             (2, b'r') => 3,
             (3 | 4, b' ' | b'\t' | b'\n' | b'\r') => 4,
@@ -207,7 +210,6 @@ impl Tokenizer {
                 self.tag = 0;
                 return self.plain(SEPARATOR, reading);
             }
-            (0, _) => return self.plain(code, reading),
             _ => {
                 self.replay_tag(reading);
                 return self.character(code, reading);
@@ -228,31 +230,33 @@ impl Tokenizer {
     }
 
     fn plain(&mut self, code: u32, reading: &mut Reading<'_, '_, impl FnMut(Token<'_>, First)>) {
-        if code < 0x80 {
-            return self.ascii(code as u8, reading);
+        let mut ascii = code as u8;
+        if code >= 0x80 {
+            ascii = match reading.characters.class(code) {
+                (Kind::Letter, code) if code >= 0x80 => return self.letter(code, self.mode(), reading),
+                (Kind::Alone, code) => return self.letter(code, ALONE, reading),
+                (Kind::Symbol, code) => return self.symbol(code, reading),
+                (Kind::Extend, code) => return self.extend(code, reading),
+                (Kind::Nothing, _) => return,
+                (Kind::Separator, _) => SEPARATOR as u8,
+                (_, code) => code as u8,
+            };
         }
-        match reading.characters.class(code) {
-            (Kind::Letter, code) if code >= 0x80 => self.letter(code, self.mode(), reading),
-            (Kind::Alone, code) => self.letter(code, ALONE, reading),
-            (Kind::Symbol, code) => self.symbol(code, reading),
-            (Kind::Extend, code) => self.extend(code, reading),
-            (Kind::Nothing, _) => {}
-            (Kind::Separator, _) => self.ascii(SEPARATOR as u8, reading),
-            (_, code) => {
-                let ascii = code as u8 & !TWICE;
-                if code as u8 & TWICE != 0 {
-                    self.ascii(ascii, reading);
-                }
-                self.ascii(ascii, reading);
-            }
+        if ascii >= TWICE {
+            ascii -= TWICE;
+            self.plain(ascii.into(), reading);
         }
+        self.ascii(ascii, reading);
     }
 
-    #[cfg_attr(latch_backend, inline(never))]
+    /// Called in one place, so that it takes no stack of its own.
+    #[inline(always)]
     fn ascii(&mut self, code: u8, reading: &mut Reading<'_, '_, impl FnMut(Token<'_>, First)>) {
         match code {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' => {
                 let lower = if CHARS && self.has(CASED) { code } else { code.to_ascii_lowercase() };
+                // Here and not only in `letter` and `count_mark`, where a step would stand on one more frame.
+                self.end_mark(reading);
                 self.letter(u32::from(lower), self.mode(), reading);
             }
             b'!'..=b'~' => {
@@ -266,6 +270,9 @@ impl Tokenizer {
                     return;
                 }
                 self.end_word(reading);
+                if self.mark != code {
+                    self.end_mark(reading);
+                }
                 self.count_mark(code, reading);
             }
             _ => {
@@ -333,8 +340,10 @@ impl Tokenizer {
         if self.repeated > 0 {
             // Only the last of the run has it.
             self.repeated -= 1;
-            self.emit_word(reading);
-            self.flags &= !FIRST;
+            let (last, flags) = (self.last, self.flags & !FIRST);
+            self.end_word(reading);
+            self.append(last);
+            self.flags = flags;
         }
         let composed = reading.characters.composed(self.last, code);
         if composed.is_some() {
@@ -384,37 +393,30 @@ impl Tokenizer {
     }
 
     /// Emits what is open.
+    #[inline(always)]
     fn end(&mut self, reading: &mut Reading<'_, '_, impl FnMut(Token<'_>, First)>) {
         self.end_word(reading);
         self.end_mark(reading);
     }
 
-    /// Emits the open word, and lets an undecided connector be the mark that it is.
+    /// Emits the open word, a symbol twice where it was repeated, and lets an undecided connector be the mark that it is.
     #[cfg_attr(latch_backend, inline(never))]
     fn end_word(&mut self, reading: &mut Reading<'_, '_, impl FnMut(Token<'_>, First)>) {
         if self.len == 0 {
             return;
         }
-        self.emit_word(reading);
+        if core::mem::take(&mut self.repeated) > 0 {
+            self.append(self.last);
+        }
+        if let Some(word) = self.word.get(..usize::from(self.len)) {
+            (reading.emit)(Token::Word(word), self.has(FIRST));
+        }
         (self.len, self.last) = (0, 0);
         self.flags &= !(ALONE | SYMBOL | CUT);
         let connector = core::mem::take(&mut self.connector);
         if connector != 0 {
             self.count_mark(connector, reading);
         }
-    }
-
-    /// Emits the open word, a symbol twice where it was repeated. It stays open, once.
-    #[cfg_attr(latch_backend, inline(never))]
-    fn emit_word(&mut self, reading: &mut Reading<'_, '_, impl FnMut(Token<'_>, First)>) {
-        let (len, last) = (self.len, self.last);
-        if core::mem::take(&mut self.repeated) > 0 {
-            self.append(last);
-        }
-        if let Some(word) = self.word.get(..usize::from(self.len)) {
-            (reading.emit)(Token::Word(word), self.flags & FIRST != 0);
-        }
-        self.len = len;
     }
 
     fn count_mark(&mut self, mark: u8, reading: &mut Reading<'_, '_, impl FnMut(Token<'_>, First)>) {

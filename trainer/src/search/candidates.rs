@@ -58,9 +58,9 @@ const POOLINGS: [Pooling; 5] = [Pooling::Attention, Pooling::Attention, Pooling:
 /// epochs take to train.
 const NGRAM_EIGHTHS: [usize; 6] = [0, 0, 2, 4, 6, 7];
 
-/// The parts of the flash that candidates may take, one after the other: half of them all of it, the others down to a sixteenth, so that the front covers more
+/// The parts of the flash that candidates may take, one after the other: half of them all of it, the others down to an eleventh, so that the front covers more
 /// than a decade of sizes.
-const FLASH_PARTS: [usize; 8] = [1, 2, 1, 4, 1, 8, 1, 16];
+const FLASH_PARTS: [usize; 8] = [1, 2, 1, 4, 1, 8, 1, 11];
 
 /// Fewest words of a vocabulary, where the texts have so many.
 const FEWEST_WORDS: usize = 16;
