@@ -242,21 +242,22 @@ struct Seen {
     range: Option<(f32, f32)>,
 }
 
-impl<L: Labels> Examples<L> {
-    /// The example that a row is.
-    fn example(&mut self, Row { label, text, place }: Row) -> Result<Example<L>> {
-        let label = self.coder.label(&label, &text, &place)?;
-        let seen = &mut self.seen;
-        seen.texts += 1;
-        seen.empty += u64::from(text.trim().is_empty());
+impl Seen {
+    /// The example that a row is; its label is numbered by `coder`.
+    fn example<L: Labels>(&mut self, Row { label, text, place }: Row, coder: &mut Coder) -> Result<Example<L>> {
+        let label = coder.label(&label, &text, &place)?;
+        self.texts += 1;
+        self.empty += u64::from(text.trim().is_empty());
         for &label in label.numbers().iter() {
-            let (low, high) = seen.range.unwrap_or((label, label));
-            seen.range = Some((low.min(label), high.max(label)));
-            seen.labels += 1;
+            let (low, high) = self.range.unwrap_or((label, label));
+            self.range = Some((low.min(label), high.max(label)));
+            self.labels += 1;
         }
         Ok(Example { label: label.into(), text })
     }
+}
 
+impl<L: Labels> Examples<L> {
     /// What is wrong with the examples as a whole, once the last one was read.
     fn verdict(&self) -> Result<()> {
         let place = self.path.display();
@@ -301,7 +302,7 @@ impl<L: Labels> Iterator for Examples<L> {
             return None;
         }
         let row = self.source.next();
-        match row.map(|row| self.example(row.map(composed_row)?)) {
+        match row.map(|row| self.seen.example(row.map(composed_row)?, &mut self.coder)) {
             Some(outcome) => {
                 self.ended = outcome.is_err();
                 Some(outcome)

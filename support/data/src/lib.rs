@@ -5,6 +5,7 @@
 //! - [`counted`] writes a number with the thing that it counts, in the singular or the plural.
 //! - [`error`] marks what is the input's or the user's fault, with place and remedy.
 //! - [`shown`] escapes what a terminal would obey in a text from outside.
+//! - `misuse` says in plain words what is wrong with an option's value (feature `clap`).
 //! - [`files`] writes to a temporary name and renames.
 //!
 //! Trainer and simulator both read data, and the trainer runs the simulator; so this lies below the two.
@@ -14,4 +15,6 @@ pub mod counted;
 pub mod dataset;
 pub mod error;
 pub mod files;
+#[cfg(feature = "clap")]
+pub mod misuse;
 pub mod shown;

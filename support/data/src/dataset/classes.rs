@@ -42,6 +42,37 @@ impl Columns {
         *self == Self::default()
     }
 
+    /// These over others: what is said here counts, and what is left open is as the others have it. A pattern stands in place of columns, and the other way
+    /// around; of both maps each label is read as this one says, where this one names it.
+    #[must_use]
+    pub fn over(self, others: Self) -> Self {
+        let (label, text, pattern) = if self.pattern.is_some() {
+            (None, None, self.pattern)
+        } else if self.label.is_some() || self.text.is_some() {
+            (self.label.or(others.label), self.text.or(others.text), None)
+        } else {
+            (others.label, others.text, others.pattern)
+        };
+        let map = others.map.into_iter().chain(self.map).collect();
+        Self { label, text, pattern, map, encoding: self.encoding.or(others.encoding) }
+    }
+
+    /// One map of several that were given.
+    ///
+    /// # Errors
+    /// A [`Fault`] where two of them name a label.
+    pub fn joined(maps: impl IntoIterator<Item = BTreeMap<String, String>>) -> Result<BTreeMap<String, String>, Fault> {
+        let mut all = BTreeMap::new();
+        for (label, class) in maps.into_iter().flatten() {
+            if let Some(other) = all.insert(label.clone(), class.clone()) {
+                let problem =
+                    format!("the label {} is to be both {} and {}", quoted(&label), quoted(&other), quoted(&class));
+                return Err(fault("--label-map", problem, "name it once"));
+            }
+        }
+        Ok(all)
+    }
+
     /// Reads the value of `--label-map`: `ham=no,spam=yes`. A single pair may have commas in its label and its class.
     ///
     /// # Errors
@@ -166,7 +197,7 @@ impl Coder {
     /// A fault at `place` that shows the label.
     pub(super) fn label(&mut self, words: &str, text: &str, place: &Place) -> Result<Label> {
         if !self.task.each_step() {
-            let number = self.number(words, place)?;
+            let number = self.number(words, place).map_err(|error| self.with_task(error, words, text))?;
             return Ok(if self.task.has_values() { Label::Value(number) } else { Label::Class(number as u32) });
         }
         let labels: Vec<f32> =
@@ -181,6 +212,17 @@ impl Coder {
             .into());
         }
         Ok(Label::Each(labels))
+    }
+
+    /// The refusal of a label, with the task that it may be meant for: where it has as many words as its text.
+    fn with_task(&self, refused: Fault, words: &str, text: &str) -> Fault {
+        let count = words.split_whitespace().count();
+        if count < 2 || count != text.split_whitespace().count() {
+            return refused;
+        }
+        let task = if self.task.has_values() { "regress-each" } else { "tag" };
+        let remedy = format!("learn a label for each token with --task {task}; else {}", refused.remedy);
+        Fault { remedy, ..refused }
     }
 
     /// One label.
@@ -349,6 +391,56 @@ mod tests {
             coder.label(word, "", &place()).unwrap();
         }
         assert_eq!((coder.names.join(" ").as_str(), coder.unused()), ("no yes ok", Some("1")));
+    }
+
+    #[test]
+    fn a_label_that_two_maps_name_is_a_fault() {
+        let map = |text: &str| Columns::parse_map(text).unwrap();
+        let joined = Columns::joined([map("ham=no"), map("spam=yes")]).unwrap();
+        assert_eq!(joined, map("ham=no,spam=yes"));
+        let said = Columns::joined([map("ham=no"), map("ham=yes")]).unwrap_err().to_string();
+        assert!(said.contains("--label-map: the label \"ham\" is to be both \"no\" and \"yes\""), "{said}");
+    }
+
+    #[test]
+    fn options_override_single_ones_of_a_run_and_the_others_stay() {
+        let text = |text: &str| Some(text.to_owned());
+        let run = Columns {
+            label: text("v1"),
+            text: text("v2"),
+            map: Columns::parse_map("ham=no,spam=yes").unwrap(),
+            encoding: text("latin-1"),
+            ..Columns::default()
+        };
+        assert_eq!(Columns::default().over(run.clone()), run);
+        let encoding = Columns { encoding: text("utf-8"), ..Columns::default() };
+        assert_eq!(encoding.over(run.clone()), Columns { encoding: text("utf-8"), ..run.clone() });
+        let label = Columns { label: text("kind"), ..Columns::default() };
+        assert_eq!(label.clone().over(run.clone()), Columns { label: text("kind"), ..run.clone() });
+        let map = Columns { map: Columns::parse_map("Spam=yes,ham=maybe").unwrap(), ..Columns::default() };
+        let both = Columns::parse_map("Spam=yes,ham=maybe,spam=yes").unwrap();
+        assert_eq!(map.over(run.clone()), Columns { map: both, ..run.clone() });
+        // A line has its label by a pattern or by a column.
+        let pattern = Columns { pattern: text("^(.*):"), ..Columns::default() };
+        let by_pattern = Columns { label: None, text: None, pattern: text("^(.*):"), ..run.clone() };
+        assert_eq!(pattern.over(run.clone()), by_pattern);
+        assert_eq!(label.over(by_pattern.clone()), Columns { label: text("kind"), text: None, ..run.clone() });
+        assert_eq!(Columns::default().over(by_pattern.clone()), by_pattern);
+    }
+
+    #[test]
+    fn labels_of_tokens_are_refused_with_the_task_that_learns_them() {
+        let refusal = |task: Task, label: &str, text: &str| {
+            Coder::new(&Reading::of(task)).label(label, text, &place()).unwrap_err().to_string()
+        };
+        let long = "O ".repeat(40);
+        assert!(refusal(Task::Classify(0), &long, &"a ".repeat(40)).contains("--task tag"));
+        assert!(!refusal(Task::Classify(0), &long, "a film").contains("--task tag"));
+        assert!(refusal(Task::Regress, "0.5 0.1", "up down").contains("--task regress-each"));
+        let mut coder = Coder::new(&Reading::default());
+        let labels = (0..300).map(|at| format!("{} {}", at % 20, at / 20));
+        let found = labels.into_iter().find_map(|label| coder.label(&label, "two words", &place()).err());
+        assert!(found.unwrap().to_string().contains("--task tag"));
     }
 
     #[test]

@@ -222,14 +222,25 @@ struct Trailing(usize);
 impl Quote {
     /// Where a position that was `self` is after the line `text`.
     fn after(self, text: &str, separator: u8) -> Result<Self, Trailing> {
-        text.bytes().enumerate().try_fold(self, |quote, (at, byte)| match (quote, byte) {
-            (Self::Inside, b'"') => Ok(Self::Closing),
-            (Self::Inside, _) => Ok(Self::Inside),
-            (Self::FieldStart | Self::Closing, b'"') => Ok(Self::Inside),
-            (_, byte) if byte == separator => Ok(Self::FieldStart),
-            (Self::Closing, _) => Err(Trailing(at + 1)),
-            _ => Ok(Self::Outside),
-        })
+        let (mut quote, mut at) = (self, 0);
+        while let Some(rest) = text.as_bytes().get(at..).filter(|rest| !rest.is_empty()) {
+            let step = match (quote, rest[0]) {
+                // Most bytes stand in quotes, or in a line that has none.
+                (Self::Inside, _) => match rest.iter().position(|&byte| byte == b'"') {
+                    Some(length) => (Self::Closing, length + 1),
+                    None => return Ok(Self::Inside),
+                },
+                (Self::FieldStart | Self::Closing, b'"') => (Self::Inside, 1),
+                (_, byte) if byte == separator => (Self::FieldStart, 1),
+                (Self::Closing, _) => return Err(Trailing(at + 1)),
+                _ => {
+                    let length = rest.iter().position(|&byte| byte == separator);
+                    (Self::Outside, length.unwrap_or(rest.len()))
+                }
+            };
+            (quote, at) = (step.0, at + step.1);
+        }
+        Ok(quote)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Folders that name their classes: one folder for each class with one text in each file, or one file for each class with one text on each line.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs;
 use std::io::Read;
@@ -8,9 +9,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use encoding_rs::Encoding;
 
+use super::classes::plain;
 use super::lines::{Lines, MAX_LINE, not_utf8, too_long};
-use super::{Part, Place, Row, Source, encoding};
-use crate::error::{fault, open_file, reading};
+use super::{Part, Place, Row, Source, encoding, quoted};
+use crate::composed::composed;
+use crate::error::{Fault, fault, open_file, reading};
 use crate::shown::shown;
 
 /// The names of the two folders of reviews, as published and as some write them; the classes are called as in the first line.
@@ -66,6 +69,29 @@ impl Classes {
             (0, 2..) => Some(Classes::Files { files, others }),
             _ => None,
         }
+    }
+
+    /// Checks that each file or folder names a class of its own.
+    ///
+    /// # Errors
+    /// A [`Fault`] that names two of one class, or one whose name is not UTF-8.
+    pub(super) fn check(&self) -> Result<(), Fault> {
+        let (Classes::Folders(classes) | Classes::Files { files: classes, .. }) = self;
+        let mut known: HashMap<String, &Path> = HashMap::new();
+        for (name, path) in classes {
+            if path.file_name().is_some_and(|name| name.to_str().is_none()) {
+                let problem = "its name is the class, and is not UTF-8";
+                return Err(fault(path.display(), problem, "rename it"));
+            }
+            // As labels are read.
+            if let Some(other) = known.insert(composed(plain(name)).into_owned(), path) {
+                let of = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                let problem = format!("{} and {} are one class, {}", of(other), of(path), quoted(name));
+                let place = path.parent().unwrap_or(path);
+                return Err(fault(place.display(), problem, "remove one of them, or rename it"));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -353,6 +379,45 @@ mod tests {
         ]);
         assert_eq!(Dataset::load(parts.path()).unwrap().classes, ["a", "b"]);
         assert_eq!(Dataset::load_part(parts.path(), Part::Test).unwrap().examples[0].text, "z");
+    }
+
+    #[test]
+    fn two_files_of_one_class_and_names_that_are_not_utf8_are_faults() {
+        let refusal = |files: &[(&str, &[u8])]| {
+            let error = Dataset::load(folder_with(files).path()).unwrap_err();
+            assert_eq!(exit_code(&error), 2);
+            error.to_string()
+        };
+        let said = refusal(&[("a.txt", b"x\n"), ("a.txt.gz", b"x\n"), ("b.txt", b"y\n")]);
+        assert!(said.contains("a.txt and a.txt.gz are one class, \"a\""), "{said}");
+        let said = refusal(&[("caf\u{e9}/1.txt", b"x"), ("cafe\u{301}/1.txt", b"x"), ("b/1.txt", b"y")]);
+        assert!(said.contains("are one class"), "{said}");
+        #[cfg(unix)]
+        {
+            use std::os::unix::ffi::OsStrExt;
+            let folder = folder_with(&[("a.txt", b"x\n"), ("b.txt", b"y\n")]);
+            fs::write(folder.path().join(std::ffi::OsStr::from_bytes(b"\xe9.txt")), "z\n").unwrap();
+            let error = Dataset::load(folder.path()).unwrap_err();
+            assert_eq!(exit_code(&error), 2);
+            assert!(error.to_string().contains("is not UTF-8; rename it"), "{error}");
+        }
+    }
+
+    #[test]
+    fn columns_and_patterns_are_refused_for_a_folder_that_names_its_classes() {
+        use crate::dataset::{Columns, Reading};
+        let folder = folder_with(&[("a.txt", b"x\n"), ("b.txt", b"y\n")]);
+        let word = || Some("x".to_owned());
+        for (columns, option) in [
+            (Columns { label: word(), ..Columns::default() }, "--label-column"),
+            (Columns { text: word(), ..Columns::default() }, "--text-column"),
+            (Columns { pattern: Some("(x)".into()), ..Columns::default() }, "--label-pattern"),
+        ] {
+            let error =
+                Dataset::<u32>::load_for(folder.path(), Part::Train, &Reading::default().within(columns)).unwrap_err();
+            assert_eq!(exit_code(&error), 2);
+            assert!(error.to_string().contains(&format!("leave out {option}")), "{error}");
+        }
     }
 
     #[test]

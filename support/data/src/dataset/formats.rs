@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::folders::{self, ByFiles, Classes, Texts};
 use super::lines::{HEAD, Lines};
 use super::table::{Promise, Table};
-use super::{Part, Reading, Source, Task, csv, encoding, json_lines, pattern, tsv};
+use super::{Columns, Part, Reading, Source, Task, csv, encoding, json_lines, pattern, tsv};
 use crate::error::{fault, reading};
 
 /// What the name of a text file says of its layout.
@@ -118,7 +118,7 @@ pub(super) fn open(path: &Path, reading: &Reading) -> Result<Box<dyn Source>> {
     let asked = columns.encoding.as_deref().map(encoding::named).transpose()?;
     let pattern = columns.pattern.as_deref().map(pattern::compiled).transpose()?;
     if path.is_dir() {
-        return open_classes(path, *task, pattern.is_some(), asked);
+        return open_classes(path, *task, columns, asked);
     }
     let (format, compressed, _) = recognise(path).unwrap_or((Format::Unknown, false, String::new()));
     let mut lines = Lines::open(path, compressed, asked)?;
@@ -159,17 +159,28 @@ pub(super) fn open(path: &Path, reading: &Reading) -> Result<Box<dyn Source>> {
 fn open_classes(
     path: &Path,
     task: Task,
-    has_pattern: bool,
+    columns: &Columns,
     asked: Option<&'static encoding_rs::Encoding>,
 ) -> Result<Box<dyn Source>> {
     let refuse = |problem: &str, remedy: &str| Err(fault(path.display(), problem, remedy).into());
     if !matches!(task, Task::Classify(_)) {
         return refuse("a folder of classes has no other labels than those", "name a .csv, .tsv, .json or .jsonl file");
     }
-    if has_pattern {
-        return refuse("a folder of classes names them itself", "leave out --label-pattern, or name a file");
+    for (option, given) in
+        [("--label-pattern", &columns.pattern), ("--label-column", &columns.label), ("--text-column", &columns.text)]
+    {
+        if given.is_some() {
+            return refuse(
+                "a folder of classes names them itself, and has no columns",
+                &format!("leave out {option}, or name a file"),
+            );
+        }
     }
-    match Classes::of(path) {
+    let classes = Classes::of(path);
+    if let Some(classes) = &classes {
+        classes.check()?;
+    }
+    match classes {
         Some(Classes::Folders(classes)) => Ok(Box::new(Texts::open(classes, asked)?)),
         Some(Classes::Files { files, others }) => Ok(Box::new(ByFiles::new(files, others, asked))),
         None => refuse(

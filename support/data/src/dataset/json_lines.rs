@@ -210,10 +210,23 @@ impl Source for Objects {
 #[derive(Default)]
 struct Elements {
     buffer: Vec<u8>,
-    /// The list was opened.
-    is_open: bool,
-    /// The list was closed.
-    is_closed: bool,
+    next: Next,
+}
+
+/// What may stand next in a list, outside of its elements.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Next {
+    /// The bracket that opens it.
+    #[default]
+    Opening,
+    /// The first element, or the end of the list.
+    First,
+    /// An element.
+    Element,
+    /// A comma, or the end of the list.
+    Comma,
+    /// Nothing: the list is closed.
+    Nothing,
 }
 
 impl Elements {
@@ -224,23 +237,24 @@ impl Elements {
         while let Some(byte) = lines.next_byte()? {
             let line = lines.number();
             if begin.is_none() {
-                match byte {
+                let wrong = |problem: &str| fault(lines.place(), problem, ONE_LIST);
+                self.next = match (self.next, byte) {
                     _ if byte.is_ascii_whitespace() => continue,
                     // What a byte-order mark has.
-                    0xef | 0xbb | 0xbf if !self.is_open => continue,
-                    _ if self.is_closed => {
-                        return Err(fault(lines.place(), "there is more behind the end of the list", ONE_LIST).into());
+                    (Next::Opening, 0xef | 0xbb | 0xbf) => continue,
+                    (Next::Nothing, _) => return Err(wrong("there is more behind the end of the list").into()),
+                    (Next::Opening, _) => Next::First,
+                    (Next::First | Next::Comma, b']') => Next::Nothing,
+                    (Next::Comma, b',') => Next::Element,
+                    (Next::Comma, _) => return Err(wrong("no comma stands between two elements of the list").into()),
+                    (_, b',' | b']') => return Err(wrong("a comma stands in the list without an element").into()),
+                    _ => {
+                        begin = Some(line);
+                        Next::Comma
                     }
-                    b'[' if !self.is_open => {
-                        self.is_open = true;
-                        continue;
-                    }
-                    b']' => {
-                        self.is_closed = true;
-                        continue;
-                    }
-                    b',' => continue,
-                    _ => begin = Some(line),
+                };
+                if begin.is_none() {
+                    continue;
                 }
             }
             match byte {
@@ -249,7 +263,7 @@ impl Elements {
                 b'"' => in_string = !in_string,
                 b'{' | b'[' if !in_string => depth += 1,
                 b',' | b']' if !in_string && depth == 0 => {
-                    self.is_closed = byte == b']';
+                    self.next = if byte == b']' { Next::Nothing } else { Next::Element };
                     return Ok(begin);
                 }
                 b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
@@ -263,7 +277,7 @@ impl Elements {
                 return Ok(begin);
             }
         }
-        if self.is_closed && begin.is_none() {
+        if self.next == Next::Nothing && begin.is_none() {
             return Ok(None);
         }
         Err(fault(lines.place(), "the file ends before its list does", "copy or download it again").into())
@@ -370,6 +384,11 @@ mod tests {
             (format!("[{good},\n{good}"), 2, "the file ends before its list does"),
             (format!("[{good},\n{{\"label\": 1, \"text\": \"go"), 2, "the file ends before its list does"),
             (format!("[{good}]\n[{good}]"), 2, "more behind the end"),
+            (format!("[\n,,{good},{good}]"), 2, "a comma stands in the list without an element"),
+            (format!("[{good},\n,{good}]"), 2, "a comma stands in the list without an element"),
+            (format!("[{good},{good},\n]"), 2, "a comma stands in the list without an element"),
+            (format!("[5,\n,{good}]"), 1, "not a labelled text"),
+            (format!("[{good}\n{good}]"), 2, "no comma stands between two elements"),
             (format!("[{good},\n{{\"label\": 1 \"text\": \"good\"}}]"), 2, "not JSON"),
         ] {
             let message = fault_of("a.json", text.as_bytes());

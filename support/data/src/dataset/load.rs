@@ -41,11 +41,6 @@ impl Block {
         block
     }
 
-    /// Brings the texts into one spelling.
-    fn composed(self) -> Self {
-        Block { rows: self.rows.into_par_iter().map(composed_row).collect(), error: self.error }
-    }
-
     fn is_end(&self) -> bool {
         self.rows.is_empty() && self.error.is_none()
     }
@@ -73,30 +68,63 @@ impl<L: Labels> Kept<L> {
 }
 
 impl<L: Labels> Examples<L> {
-    /// Takes the rest of the examples.
-    fn take_all(&mut self, most: u64, watch: Watch<'_>) -> Result<Vec<Example<L>>> {
-        let mut kept = Kept { examples: Vec::new(), bytes: 0, most };
-        let mut block = Block::read(&mut *self.source);
-        while !block.is_end() {
-            let source = &mut *self.source;
-            let (next, Block { rows, error }) = match block.error {
-                Some(_) => (Block::default(), block.composed()),
-                None => rayon::join(|| Block::read(source), || block.composed()),
-            };
-            // What stands first in the file is refused first.
+    /// Takes the rest of the examples in pieces of about a mebibyte, each of which is read while `each` works on the one before it.
+    ///
+    /// # Errors
+    /// As the stream, and those of `each`. What stands first in the file is refused first.
+    pub fn for_each_piece(
+        &mut self,
+        watch: Watch<'_>,
+        each: &mut (dyn FnMut(Vec<Example<L>>) -> Result<()> + Send),
+    ) -> Result<()> {
+        self.for_each_placed(watch, &mut |examples, _| each(examples))
+    }
+
+    /// The same with the place of each example.
+    fn for_each_placed(
+        &mut self,
+        watch: Watch<'_>,
+        each: &mut (dyn FnMut(Vec<Example<L>>, &[Place]) -> Result<()> + Send),
+    ) -> Result<()> {
+        let Examples { source, coder, seen, .. } = self;
+        let source = &mut **source;
+        let mut work = |Block { rows, error }: Block| -> Result<()> {
+            let rows = rows.into_par_iter().map(composed_row).collect::<Vec<_>>();
+            let places: Vec<Place> = rows.iter().map(|row| row.place.clone()).collect();
+            let (mut examples, mut wrong) = (Vec::with_capacity(rows.len()), error);
             for row in rows {
-                let place = row.place.clone();
-                kept.push(self.example(row)?, &place)?;
+                match seen.example(row, coder) {
+                    Ok(example) => examples.push(example),
+                    Err(error) => {
+                        wrong = Some(error);
+                        break;
+                    }
+                }
             }
-            if let Some(error) = error {
-                return Err(error);
-            }
-            let (read, all) = self.source.progress();
+            each(examples, &places)?;
+            wrong.map_or(Ok(()), Err)
+        };
+        let mut block = Block::read(source);
+        while !block.is_end() {
+            let (next, worked) = match block.error {
+                Some(_) => (Block::default(), work(block)),
+                None => rayon::join(|| Block::read(source), || work(block)),
+            };
+            worked?;
+            let (read, all) = source.progress();
             watch(read, all);
             block = next;
         }
         self.ended = true;
-        self.verdict()?;
+        self.verdict()
+    }
+
+    /// Takes the rest of the examples.
+    fn take_all(&mut self, most: u64, watch: Watch<'_>) -> Result<Vec<Example<L>>> {
+        let mut kept = Kept { examples: Vec::new(), bytes: 0, most };
+        self.for_each_placed(watch, &mut |examples, places| {
+            examples.into_iter().zip(places).try_for_each(|(example, place)| Ok(kept.push(example, place)?))
+        })?;
         Ok(kept.examples)
     }
 }

@@ -23,6 +23,40 @@ pub(super) const TEXT_NAMES: [&str; 8] =
 /// Names of columns that number the rows.
 const NUMBERING: [&str; 5] = ["", "id", "idx", "index", "unnamed: 0"];
 
+/// Names that people give columns of short texts and their labels besides: what stands above single words is told from a class by them.
+const HEADINGS: [&str; 30] = [
+    "name",
+    "names",
+    "word",
+    "words",
+    "surname",
+    "lastname",
+    "firstname",
+    "title",
+    "term",
+    "token",
+    "query",
+    "phrase",
+    "question",
+    "input",
+    "x",
+    "v2",
+    "language",
+    "lang",
+    "country",
+    "nationality",
+    "origin",
+    "gender",
+    "type",
+    "kind",
+    "topic",
+    "genre",
+    "intent",
+    "emotion",
+    "y",
+    "v1",
+];
+
 /// Words that are labels wherever they stand.
 const KNOWN_LABELS: [&str; 14] = [
     "neg", "pos", "negative", "positive", "neutral", "ham", "spam", "true", "false", "yes", "no", "good", "bad",
@@ -297,15 +331,21 @@ fn is_plausible(first: &[String]) -> bool {
     first.iter().all(short) && first.iter().any(|field| !field.trim().is_empty())
 }
 
-/// Whether the first record is a header although no name in it is known: it has short names where the texts of the others have more words, and its label is
-/// no label of the others, which come again and again or are numbers.
+/// Whether the first record is a header although its names alone do not say it: it has short names where the texts of the others have more words, or where they are
+/// single words names that columns have; and its label is no label of the others, which come again and again or are numbers.
 fn is_header(records: &[Vec<String>], label: usize, text: usize, task: Task) -> bool {
     let [first, others @ ..] = records else { return false };
     let texts = Content::of(others, text);
     let own_words = first[text].split_whitespace().count();
     // A name of several words must be far shorter than the texts, and these many.
     let is_name = own_words == 1 || others.len() >= 8 && texts.words >= 2 * own_words * texts.values.len();
-    if others.len() < 2 || !is_plausible(first) || !is_name || texts.words < 3 * texts.values.len() {
+    let is_heading = |name: &&String| {
+        let name = name.trim().to_lowercase();
+        [&HEADINGS[..], &LABEL_NAMES, &TEXT_NAMES].iter().any(|names| names.contains(&name.as_str()))
+    };
+    // A class that occurs once, with a short text, looks as a header does.
+    let is_told = texts.words >= 3 * texts.values.len() || [&first[label], &first[text]].iter().any(is_heading);
+    if others.len() < 2 || !is_plausible(first) || !is_name || !is_told {
         return false;
     }
     let own = first[label].trim();
@@ -507,6 +547,22 @@ mod tests {
         let stars = rows(|at, _, text| format!("{at},{},{text}", 1 + at % 4));
         let (classes, _, layout) = taken(&format!("id,Stars,Review Text\n{stars}"));
         assert_eq!((classes.as_str(), layout.as_str()), ("1 2 3 4", "label column Stars, text column Review Text"));
+    }
+
+    #[test]
+    fn a_header_above_single_words_is_no_class() {
+        let names = ["Adam", "Ahearn", "Abl", "Chalupka", "Blober", "Zaruba"];
+        let body: String =
+            (0..12).map(|at| format!("{}{at},{}\n", names[at % 6], ["Irish", "Czech"][at / 2 % 2])).collect();
+        for heading in ["name,language", "Surname,Nationality", "word,sort"] {
+            let (classes, first, layout) = taken(&format!("{heading}\n{body}"));
+            assert_eq!((classes.as_str(), first.as_str()), ("Czech Irish", "Adam0"), "{heading}");
+            let (text, label) = heading.split_once(',').unwrap();
+            assert_eq!(layout, format!("label column {label}, text column {text}"));
+        }
+        // A row as the others, whose class occurs once.
+        let (classes, first, _) = taken(&format!("Adamos,Greek\n{body}"));
+        assert_eq!((classes.as_str(), first.as_str()), ("Czech Greek Irish", "Adamos"));
     }
 
     #[test]
