@@ -371,3 +371,25 @@ fn help_has_an_example_of_every_verb_and_the_parts_are_listed() {
         assert!(text.lines().any(|line| line.starts_with(name)), "{name} in\n{text}");
     }
 }
+
+#[test]
+fn a_number_that_an_option_does_not_take_is_refused_in_plain_words() {
+    for (arguments, words) in [
+        (&["verify", "--image", "x", "--limit", "many"][..], "error: --limit: \"many\" is not a whole number\n"),
+        (&["verify", "--image", "x", "--limit", "0"], "error: --limit: 0 is not a whole number from 1"),
+    ] {
+        let output = latch_sim(arguments, "");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && said.starts_with(words), "{said}");
+        assert!(!said.contains("invalid digit") && said.contains("--help"), "{said}");
+    }
+}
+
+#[test]
+fn a_label_that_two_maps_name_is_refused() {
+    let folder = Folder::new();
+    let data = folder.data();
+    let arguments = ["--data", data.to_str().unwrap(), "--label-map", "0=bad", "--label-map", "0=good"];
+    let message = refused(&folder.run(&arguments));
+    assert!(message.contains("--label-map: the label \"0\" is to be both \"bad\" and \"good\""), "{message}");
+}

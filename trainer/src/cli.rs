@@ -30,14 +30,14 @@ mod waiting;
 
 use std::process::ExitCode;
 
-use clap::error::{ContextKind, ErrorKind};
 use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+use latch_data::misuse::sentence;
 
 use args::parse_bytes;
 
 use crate::dataset::set_memory_limit;
 use crate::error::exit_code;
-use crate::settings::{missing, plainly, with_file};
+use crate::settings::{missing, with_file};
 
 /// Train a recurrent network on text, quantize it into one image, and run that image on a microcontroller, token by token.
 #[derive(Debug, Parser)]
@@ -83,7 +83,7 @@ pub fn main() -> ExitCode {
                 return fail(&fault.into());
             }
             // Help and version come this way too, with exit code 0; usage errors have 2.
-            match plain(&error) {
+            match sentence(&error) {
                 Some(sentence) => output::misused(&sentence),
                 None => drop(error.print()),
             }
@@ -134,17 +134,6 @@ fn parse(line: Vec<std::ffi::OsString>) -> Result<(Cli, ArgMatches), clap::Error
     let matches = command().try_get_matches_from(line)?;
     let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command()))?;
     Ok((cli, matches))
-}
-
-/// What is wrong with an option's value, in one plain sentence; `None` where the error is another one, or points into the value.
-fn plain(error: &clap::Error) -> Option<String> {
-    let context = |kind| error.get(kind).map(ToString::to_string);
-    let (option, value) = (context(ContextKind::InvalidArg)?, context(ContextKind::InvalidValue)?);
-    let problem = std::error::Error::source(error).filter(|_| error.kind() == ErrorKind::ValueValidation)?;
-    let problem = plainly(&problem.to_string(), &value);
-    let option = option.split(' ').next().unwrap_or(&option);
-    let value = if problem.contains(&value) { String::new() } else { format!(" {value}") };
-    (!problem.contains('\n')).then(|| format!("{option}{value}: {problem}"))
 }
 
 /// Says what went wrong, and gives the exit code.

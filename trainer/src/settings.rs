@@ -18,6 +18,7 @@ use anyhow::{Context, Result};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
+use latch_data::misuse::plainly;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -246,24 +247,6 @@ impl Entry<'_> {
             },
         };
         fault(&self.place, format!("`{}`: {problem}", self.key), remedy)
-    }
-}
-
-/// What is wrong with a value, in words that a person expects: the standard library's sentences do not say what is wanted.
-pub fn plainly(problem: &str, text: &str) -> String {
-    if let Some((from, to)) = problem.split_once(" is not in ").and_then(|(_, range)| range.split_once("..")) {
-        return match to.trim_start_matches('=') {
-            "" => format!("{text} is not a whole number from {from}"),
-            to => format!("{text} is not a whole number from {from} to {to}"),
-        };
-    }
-    match problem {
-        "invalid digit found in string" => format!("{text:?} is not a whole number"),
-        "number too large to fit in target type" => format!("{text} is too large"),
-        "cannot parse integer from empty string" => "a whole number is missing".to_owned(),
-        "invalid float literal" => format!("{text:?} is not a number"),
-        "cannot parse float from empty string" => "a number is missing".to_owned(),
-        _ => problem.to_owned(),
     }
 }
 

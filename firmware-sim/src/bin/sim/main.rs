@@ -16,6 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use latch_data::error::{EXIT_FAULT, exit_code};
+use latch_data::misuse::{MORE, sentence};
 use latch_data::shown::shown_lines;
 use latch_emulator::toolchain::Missing;
 
@@ -47,7 +48,10 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version come this way too, with exit code 0; usage errors have 2.
-            let _ = error.print();
+            match sentence(&error) {
+                Some(sentence) => eprintln!("error: {}\n\n{MORE}", shown_lines(&sentence)),
+                None => drop(error.print()),
+            }
             return ExitCode::from(error.exit_code().clamp(0, 2) as u8);
         }
     };

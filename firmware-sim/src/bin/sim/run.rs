@@ -66,7 +66,10 @@ fn expect(part: &Part, answers: &Answers, args: &Args) -> Result<Expected, Strin
     let texts: Vec<Text> = match (&args.input.text, &args.input.data) {
         _ if args.no_estimate => return Err("left out".into()),
         (Some(text), _) => vec![Text { bytes: text.clone().into(), label: None }],
-        (None, Some(path)) => labelled(path, Some(COUNTED_TEXTS as u64), &args.input.reading(answers))
+        (None, Some(path)) => args
+            .input
+            .reading(answers)
+            .and_then(|reading| labelled(path, Some(COUNTED_TEXTS as u64), &reading))
             .and_then(|texts| texts.take(COUNTED_TEXTS).collect())
             .map_err(|error| format!("{error:#}"))?,
         (None, None) => return Err("give --text or --data".into()),

@@ -60,15 +60,14 @@ fn parse_map(text: &str) -> Result<LabelMap, String> {
 }
 
 impl ColumnArguments {
-    fn columns(&self) -> Columns {
-        let map = self.label_map.clone().into_iter().flatten().collect();
-        Columns {
+    fn columns(&self) -> Result<Columns> {
+        Ok(Columns {
             label: self.label_column.clone(),
             text: self.text_column.clone(),
             pattern: self.label_pattern.clone(),
-            map,
+            map: Columns::joined(self.label_map.clone())?,
             encoding: self.encoding.clone(),
-        }
+        })
     }
 }
 
@@ -116,8 +115,8 @@ impl Answers {
     }
 
     /// How labels are read that such answers can be judged by.
-    pub(crate) fn reading(&self, columns: &ColumnArguments) -> Reading {
-        Reading::of(self.meaning.task()).among(&self.classes).within(columns.columns())
+    pub(crate) fn reading(&self, columns: &ColumnArguments) -> Result<Reading> {
+        Ok(Reading::of(self.meaning.task()).among(&self.classes).within(columns.columns()?))
     }
 
     /// A verdict for people, with the probability of the answer among several classes, where it is known.
@@ -151,7 +150,7 @@ impl Arguments {
                 let bytes = into_composed(text.clone()).into();
                 Box::new(Texts::new(std::iter::once(Ok(Text { bytes, label: None }))))
             }
-            (None, Some(path)) => Box::new(Texts::new(labelled(path, self.limit, &self.reading(answers))?)),
+            (None, Some(path)) => Box::new(Texts::new(labelled(path, self.limit, &self.reading(answers)?)?)),
             (None, None) => {
                 if io::stdin().is_terminal() {
                     eprintln!("latch-sim: type a text and press Enter; Ctrl-D (Ctrl-Z on Windows) ends");
@@ -162,7 +161,7 @@ impl Arguments {
     }
 
     /// How the labels of --data are read.
-    pub(crate) fn reading(&self, answers: &Answers) -> Reading {
+    pub(crate) fn reading(&self, answers: &Answers) -> Result<Reading> {
         answers.reading(&self.columns)
     }
 

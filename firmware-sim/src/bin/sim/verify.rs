@@ -77,7 +77,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let image = Loaded::read(&args.image)?;
     let texts: Vec<Text> = match &args.data {
         Some(path) => {
-            labelled(path, Some(args.limit), &image.answers.reading(&args.columns))?.collect::<Result<_>>()?
+            labelled(path, Some(args.limit), &image.answers.reading(&args.columns)?)?.collect::<Result<_>>()?
         }
         None => {
             let reviews = built_in::generate(SEED, args.limit as usize).into_iter();
