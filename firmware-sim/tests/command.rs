@@ -389,7 +389,8 @@ fn a_number_that_an_option_does_not_take_is_refused_in_plain_words() {
 fn a_label_that_two_maps_name_is_refused() {
     let folder = Folder::new();
     let data = folder.data();
-    let arguments = ["--data", data.to_str().unwrap(), "--label-map", "0=bad", "--label-map", "0=good"];
-    let message = refused(&folder.run(&arguments));
+    let data = ["--board", "rp2040", "--no-estimate", "--json", "--data", data.to_str().unwrap()];
+    let maps = ["--label-map", "0=bad", "--label-map", "0=good"];
+    let message = refused(&folder.run(&[&data[..], &maps].concat()));
     assert!(message.contains("--label-map: the label \"0\" is to be both \"bad\" and \"good\""), "{message}");
 }

@@ -98,6 +98,20 @@ pub enum Pooling {
     Attention,
 }
 
+/// What a token of the text is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tokens {
+    /// Words, symbols and marks.
+    Words,
+    /// The same, with Hangul syllables as tokens of their own.
+    Syllables,
+    /// Letters in lower case, digits, symbols and marks.
+    Chars,
+    /// The same with letters as they are.
+    CharsCased,
+}
+
 /// What a word does that is not in the vocabulary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -141,6 +155,10 @@ pub struct Described {
     pub unknown: Option<Unknown>,
     /// The words in the order of the embedding's rows, where the file says them.
     pub vocabulary: Option<Vec<String>>,
+    /// What a token is, where the file says it.
+    pub tokens: Option<Tokens>,
+    /// What the characters beyond ASCII are, where the file says it: the entries of Latch's character table, in ascending order.
+    pub characters: Option<Vec<u32>>,
     /// What the outputs mean, where the file says it.
     pub task: Option<Task>,
     /// The names of the classes in the order of their numbers, where the file says them.

@@ -14,7 +14,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::described::{Activation, Described, Kind, Matrix, Pooling, Recurrent, Task, Unknown};
+use crate::described::{Activation, Described, Kind, Matrix, Pooling, Recurrent, Task, Tokens, Unknown};
 use crate::foreign::foreign;
 use crate::names::{Family, Layout};
 
@@ -61,6 +61,12 @@ struct Note {
     unknown: Option<Unknown>,
     /// The words in the order of the embedding's rows.
     vocabulary: Option<Vec<String>>,
+    /// What a token is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tokens: Option<Tokens>,
+    /// What the characters beyond ASCII are: the entries of a character table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    characters: Option<Vec<u32>>,
     /// What the head's outputs mean.
     #[serde(skip_serializing_if = "Option::is_none")]
     task: Option<Task>,
@@ -158,6 +164,8 @@ pub fn write(model: &Described, version: &str) -> Result<Vec<u8>, Error> {
         pooling: model.pooling,
         unknown: model.unknown,
         vocabulary: model.vocabulary.clone(),
+        tokens: model.tokens,
+        characters: model.characters.clone(),
         task: model.task,
         classes: model.classes.clone(),
     };
@@ -238,6 +246,13 @@ pub fn read(bytes: &[u8], place: &str, limits: &Limits) -> Result<Described, Err
     let mut model = file.model(layout, note.activation.unwrap_or_default(), limits)?;
     check_note(place, &note, &model)?;
     (model.pooling, model.unknown, model.vocabulary) = (note.pooling, note.unknown, note.vocabulary);
+    if let Some(characters) = &note.characters
+        && !characters.is_sorted_by(|one, next| one < next)
+    {
+        let problem = "the entries of the character table are not in ascending order";
+        return Err(Error::new(metadata_of(place, "characters"), problem, "leave it out, or take it from an export"));
+    }
+    (model.tokens, model.characters) = (note.tokens, note.characters);
     (model.task, model.classes) = (note.task, note.classes);
     Ok(model)
 }
@@ -417,8 +432,21 @@ impl File<'_> {
         let values = self.values(layout.head(), &layout.kernel_shape(outputs, inputs))?;
         let head = layout.to_kernel(Family::Rnn, layout.head().into(), values, outputs, inputs);
         let head_bias = self.values("head.bias", &[outputs])?;
-        let (pooling, unknown, vocabulary, task, classes) = (None, None, None, None, None);
-        Ok(Described { layout, embedding, layers, head, head_bias, pooling, unknown, vocabulary, task, classes })
+        Ok(Described {
+            layout,
+            embedding,
+            layers,
+            head,
+            head_bias,
+            // What the metadata says.
+            pooling: None,
+            unknown: None,
+            vocabulary: None,
+            tokens: None,
+            characters: None,
+            task: None,
+            classes: None,
+        })
     }
 
     /// The bias of a layer, and that of its product with U where it has its own.

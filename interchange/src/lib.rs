@@ -17,7 +17,7 @@ pub mod file;
 pub mod foreign;
 pub mod names;
 
-pub use described::{Activation, Described, Kind, Matrix, Pooling, Recurrent, Task, Unknown};
+pub use described::{Activation, Described, Kind, Matrix, Pooling, Recurrent, Task, Tokens, Unknown};
 pub use file::{Limits, other_metadata, read, write};
 pub use names::Layout;
 

@@ -151,7 +151,9 @@ impl School {
         if let Some(fusion) = fusion {
             fusion.apply(&mut logits, &judged.offsets);
         }
-        let sure = if config.train.task.has_values() { 1.0 } else { sure(&logits, &judged.labels.concat(), config) };
+        let first = if judged.begins_unread() { network.before_the_first()? } else { Vec::new() };
+        let (logits, labels) = judged.judged(logits, network.config().outputs, &first);
+        let sure = if config.train.task.has_values() { 1.0 } else { sure(&logits, &labels, config) };
         Ok(School { began, network, fusion, sure, learned })
     }
 

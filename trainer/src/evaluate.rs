@@ -12,7 +12,7 @@ use latch_firmware_sim::board::Meaning;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::dataset::{Columns, Example, Labels, Reading, Task};
+use crate::dataset::{Columns, Example, Examples, Labels, Reading, Task, Watch};
 use crate::error::{Fault, fault, open_file};
 use crate::metrics::scores::{Scores, confusion, rarer, recall_at_precision};
 use crate::metrics::{Reliability, area_under_roc, class_of, determination_of, mean_loss, reliability};
@@ -155,28 +155,22 @@ pub fn evaluate<L: Labels>(model: &Model<'_>, examples: &[Example<L>]) -> Result
     Ok(evaluator.finish())
 }
 
-/// The same for texts that come one after the other: holds [`STREAM_TEXTS`] of them at a time, and the logits and labels of each.
+/// The same for texts that are read meanwhile: holds two pieces of them of about a mebibyte at a time, and the logits and labels of each. `watch` is told how
+/// far reading has come.
 ///
 /// # Errors
 /// Those of the stream, besides those of [`evaluate`].
 pub fn evaluate_stream<L: Labels>(
     model: &Model<'_>,
-    mut examples: impl Iterator<Item = Result<Example<L>>>,
+    mut examples: Examples<L>,
+    watch: Watch<'_>,
 ) -> Result<Evaluation> {
     let mut memory = vec![0; model.packed_bytes()];
     let model = model.clone().pack(&mut memory)?;
     let mut evaluator = Evaluator::new(&model);
-    loop {
-        let texts: Vec<Example<L>> = examples.by_ref().take(STREAM_TEXTS).collect::<Result<_>>()?;
-        if texts.is_empty() {
-            return Ok(evaluator.finish());
-        }
-        evaluator.push(&texts)?;
-    }
+    examples.for_each_piece(watch, &mut |texts| evaluator.push(&texts))?;
+    Ok(evaluator.finish())
 }
-
-/// Texts that [`evaluate_stream`] holds at a time.
-pub const STREAM_TEXTS: usize = 4_096;
 
 /// Sums up what a model says of texts.
 struct Evaluator<'e, 'a> {
@@ -226,27 +220,23 @@ impl<'e, 'a> Evaluator<'e, 'a> {
 
     fn finish(self) -> Evaluation {
         let Evaluator { model, logits, labels, unknown, tokens, nanoseconds } = self;
-        let outputs = usize::from(model.outputs()).max(1);
-        let n = labels.len();
-        let mut evaluation = Evaluation {
-            n,
-            accuracy: 0.0,
-            log_loss: 0.0,
-            reliability: Reliability::default(),
-            auc: None,
-            confusion: Vec::new(),
-            scores: Scores::default(),
-            rare_recall: None,
-            errors: None,
+        let values = model.answer().kind == AnswerKind::Values;
+        Evaluation {
             tokens,
             unknown: unknown.finish(),
             ns_per_token: nanoseconds as f64 / tokens.max(1) as f64,
-            outputs,
-            logits: Vec::new(),
-            labels: Vec::new(),
-        };
+            ..Evaluation::of(logits, labels, usize::from(model.outputs()).max(1), values)
+        }
+    }
+}
+
+impl Evaluation {
+    /// What answers of `outputs` logits or `values` are worth, by their labels; nothing is said of tokens.
+    pub fn of(logits: Vec<f32>, labels: Vec<f32>, outputs: usize, values: bool) -> Self {
+        let n = labels.len();
+        let mut evaluation = Evaluation { n, outputs, ..Evaluation::default() };
         let count = n.max(1) as f64;
-        if model.answer().kind == AnswerKind::Values {
+        if values {
             let errors = || logits.iter().zip(&labels).map(|(&value, &label)| f64::from(value - label).abs());
             let rmse = (errors().map(|error| error * error).sum::<f64>() / count).sqrt();
             evaluation.errors = Some(Errors { rmse, mae: errors().sum::<f64>() / count });

@@ -11,7 +11,7 @@ use std::path::Path;
 use anyhow::Result;
 use clap::ValueEnum;
 use latch_data::composed::composed;
-use latch_engine::input::text::Unknown;
+use latch_engine::input::text::{Tokens, Unknown};
 use latch_engine::layers::MAX_LAYERS;
 use latch_engine::layers::MAX_WIDTH;
 use latch_engine::layers::embedding::MAX_ROWS;
@@ -26,6 +26,7 @@ use crate::dataset::{MAX_CLASSES, MAX_NAME, Task};
 use crate::error::{Fault, LARGEST_FILE, fault};
 use crate::network::layer::Layer;
 use crate::network::{Network, NetworkConfig};
+use crate::tokenization::Tokenization;
 use crate::vocabulary::Vocabulary;
 
 /// What an image can hold.
@@ -101,6 +102,26 @@ impl From<Pooling> for interchange::Pooling {
     }
 }
 
+/// What a token is, as a file states it.
+fn tokens_stated(tokens: Tokens) -> interchange::Tokens {
+    match tokens {
+        Tokens::Words => interchange::Tokens::Words,
+        Tokens::Syllables => interchange::Tokens::Syllables,
+        Tokens::Characters => interchange::Tokens::Chars,
+        Tokens::CasedCharacters => interchange::Tokens::CharsCased,
+    }
+}
+
+/// What a token is that a file states.
+fn tokens_of(tokens: interchange::Tokens) -> Tokens {
+    match tokens {
+        interchange::Tokens::Words => Tokens::Words,
+        interchange::Tokens::Syllables => Tokens::Syllables,
+        interchange::Tokens::Chars => Tokens::Characters,
+        interchange::Tokens::CharsCased => Tokens::CasedCharacters,
+    }
+}
+
 /// The fault of a refused file.
 fn refused(error: interchange::Error) -> Fault {
     fault(error.place, error.problem, error.remedy)
@@ -149,6 +170,8 @@ pub fn to_bytes(network: &Network<f32>, vocabulary: &Vocabulary, answers: &Answe
         pooling: network.config().chain.pooling().map(Into::into),
         unknown: Some(unknown),
         vocabulary: Some(vocabulary.words().to_vec()),
+        tokens: Some(tokens_stated(vocabulary.tokenization.tokens)),
+        characters: Some(vocabulary.tokenization.characters()),
         task: Some(stated(answers.task)),
         classes: Some(answers.classes.clone()).filter(|classes| !classes.is_empty()),
     };
@@ -211,6 +234,8 @@ pub struct Given {
     pub pooling: Option<Pooling>,
     /// What its outputs mean; how many classes there are the head says.
     pub task: Option<Task>,
+    /// What a token is.
+    pub tokens: Option<Tokens>,
 }
 
 /// A network that another framework trained.
@@ -391,9 +416,12 @@ fn words(place: &str, model: &Described, given: &Given) -> Result<(Vocabulary, V
         let problem = format!("the embedding has {rows} rows for {} words, which is the other rule", words.len());
         return Err(fault(metadata_of(place, "unknown"), problem, "correct it, or leave it out").into());
     }
-    let vocabulary = Vocabulary::from_words(words.clone(), unknown);
-    // A word that was cut in the middle of `don't` may read differently; one in ten that do are another tokenizer's.
-    let never = |(id, word): &(u32, &String)| vocabulary.ids(&composed(word)) != [*id];
+    let vocabulary = Vocabulary::new(words.clone(), unknown, tokenization(place, model, given, words)?);
+    let are_characters = vocabulary.tokenization.tokens.are_characters();
+    // A word that was cut in the middle of `don't` may read differently; one in ten that do are another tokenizer's. A space is a token between two others alone.
+    let never = |(id, word): &(u32, &String)| {
+        vocabulary.ids(&composed(word)) != [*id] && !(are_characters && word.as_str() == " ")
+    };
     let strange: Vec<String> = (0..).zip(words).filter(never).map(|(_, word)| word.clone()).collect();
     if let Some(word) = words.iter().find(|word| word.contains(['\n', '\r'])) {
         return Err(
@@ -411,4 +439,20 @@ fn words(place: &str, model: &Described, given: &Given) -> Result<(Vocabulary, V
     }
     vocabulary.encode()?;
     Ok((vocabulary, strange))
+}
+
+/// How texts are cut into tokens: as the file says, else as the user does, else into words; by the file's table of characters, else by that of the words.
+fn tokenization(place: &str, model: &Described, given: &Given, words: &[String]) -> Result<Tokenization, Fault> {
+    let stated = model.tokens.map(tokens_of);
+    if let (Some(stated), Some(given)) = (stated, given.tokens)
+        && stated != given
+    {
+        let problem = format!("{} names another kind of token", metadata_of(place, "tokens"));
+        return Err(fault("--tokens", problem, "leave the option out"));
+    }
+    let tokens = stated.or(given.tokens).unwrap_or_default();
+    Ok(match &model.characters {
+        Some(characters) => Tokenization::with(tokens, characters),
+        None => Tokenization::of_texts(tokens, words.iter().map(String::as_str)),
+    })
 }

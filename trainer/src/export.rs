@@ -34,6 +34,7 @@ use crate::quantizer::aware::Aware;
 use crate::quantizer::{Origin, Weights, to_image};
 use crate::runs::checkpoint::{Best, BestQuantized};
 use crate::runs::folder::RunFolder;
+use crate::runs::folds::has_folds;
 use crate::runs::opened::Opened;
 use crate::vocabulary::Vocabulary;
 
@@ -67,7 +68,11 @@ impl Trained {
         let held_out = folder.held_out()?;
         if matches!(opened.config.valid, Valid::All { .. }) && held_out.is_none() {
             let problem = "its cross-validation has not come to its end";
-            let remedy = "go on with it: `latch train --resume --out` this folder";
+            let remedy = if has_folds(folder.path()) {
+                "go on with it: `latch train --resume --out` this folder"
+            } else {
+                "take folds.json from a copy and go on with it, or train again into another folder"
+            };
             return Err(fault(folder.path().display(), problem, remedy).into());
         }
         if held_out.as_ref().is_some_and(|held_out| !held_out.is_of(opened.config.train.task)) {
@@ -127,6 +132,13 @@ struct Learned {
     calibration: Option<Calibration>,
 }
 
+/// A network with its n-grams, and what it answers on the validation part.
+struct Fused {
+    weights: Weights,
+    logits: Vec<f32>,
+    labels: Vec<f32>,
+}
+
 /// A run's weights, ready to be packed at any precision.
 pub struct Export<'a> {
     vocabulary: &'a Vocabulary,
@@ -158,11 +170,10 @@ impl<'a> Export<'a> {
         let calibrate = calibrate && !task.has_values() && is_judged;
         let needed = calibrate || source.ngrams.is_some() || config.train.threshold != Threshold::Half;
         let validation = if needed { source.validation()? } else { Sequences::default() };
-        let labels = validation.labels.concat();
         let shape = config.train.model.tiers;
         let training = source.training.iter().flat_map(|example| example.label.numbers().into_owned());
         let rarer = if config.train.threshold == Threshold::Half { 0 } else { rarer_of(training) };
-        let learned = |(weights, logits): (Weights, Vec<f32>), mut origin: Origin| {
+        let learned = |Fused { weights, logits, labels }: Fused, mut origin: Origin| {
             let threshold = Chosen::of(&config.train, rarer, &logits, &labels);
             let calibration = calibrate.then(|| Calibration::of(&logits, &labels, task.outputs()));
             let weights = Weights { tiers: shape, ..weights };
@@ -173,7 +184,8 @@ impl<'a> Export<'a> {
             };
             let temperature = calibration.as_ref().map_or(1.0, |calibration| calibration.temperature);
             let logit = threshold.map(|threshold| f64::from(threshold.logit) / temperature);
-            origin.threshold = logit.map(|logit| 1.0 / (1.0 + (-logit).exp()));
+            // As the network gives it, and as training has said it: before its probabilities are fitted.
+            origin.threshold = threshold.as_ref().map(Chosen::probability);
             Learned { weights: weights.shifted_by(-logit.unwrap_or_default()), origin, calibration }
         };
         let float = learned(source.fused(&best.network, &best.network, &validation)?, source.origin(best)?);
@@ -182,9 +194,9 @@ impl<'a> Export<'a> {
                 let tiers = shape.map(|shape| Tiers::new(shape, source.occurrences, best.network.config().vocabulary));
                 let judged =
                     Aware::new(&best.network, *storage, embedding_scales.clone(), tiers.as_ref())?.integers.real;
-                let (weights, logits) = source.fused(&best.network, &judged, &validation)?;
-                let weights = Weights { embedding_scales: embedding_scales.clone(), ..weights };
-                Some((*storage, learned((weights, logits), source.origin(best)?)))
+                let mut fused = source.fused(&best.network, &judged, &validation)?;
+                fused.weights.embedding_scales.clone_from(embedding_scales);
+                Some((*storage, learned(fused, source.origin(best)?)))
             }
             None => None,
         };
@@ -274,13 +286,8 @@ impl Source<'_> {
     }
 
     /// The weights of a network, fused with the run's n-grams on the validation part by the logits of `judged`, which is the network itself or what it
-    /// becomes; and these logits, fused.
-    fn fused(
-        &self,
-        network: &Network<f32>,
-        judged: &Network<f32>,
-        validation: &Sequences,
-    ) -> Result<(Weights, Vec<f32>)> {
+    /// becomes; and these logits, fused, with their labels, those of tokens that the network does not read among them.
+    fn fused(&self, network: &Network<f32>, judged: &Network<f32>, validation: &Sequences) -> Result<Fused> {
         let mut weights = Weights { occurrences: self.occurrences.to_vec(), ..Weights::of(network) };
         let (objective, outputs) = (self.config.train.objective(), self.config.train.task.outputs());
         let (mut logits, fusion) = match self.held_out {
@@ -288,16 +295,19 @@ impl Source<'_> {
             None if validation.is_empty() => (Vec::new(), None),
             None => fused(judged, validation, objective)?,
         };
-        let Some(Fitted { table, .. }) = self.ngrams else { return Ok((weights, logits)) };
-        let mut table = table.clone();
-        if let Some(fusion) = fusion {
-            fusion.apply(&mut logits, &validation.offsets);
-            weights.head.iter_mut().chain(&mut weights.head_bias).for_each(|weight| *weight *= fusion.network);
-            weights.head_bias.iter_mut().for_each(|bias| *bias += fusion.bias);
-            table.scale(fusion.ngrams);
+        if let Some(Fitted { table, .. }) = self.ngrams {
+            let mut table = table.clone();
+            if let Some(fusion) = fusion {
+                fusion.apply(&mut logits, &validation.offsets);
+                weights.head.iter_mut().chain(&mut weights.head_bias).for_each(|weight| *weight *= fusion.network);
+                weights.head_bias.iter_mut().for_each(|bias| *bias += fusion.bias);
+                table.scale(fusion.ngrams);
+            }
+            weights.ngrams = Some(table);
         }
-        weights.ngrams = Some(table);
-        Ok((weights, logits))
+        let first = if validation.begins_unread() { judged.before_the_first()? } else { Vec::new() };
+        let (logits, labels) = validation.judged(logits, outputs, &first);
+        Ok(Fused { weights, logits, labels })
     }
 
     /// Where a network of the run comes from.

@@ -188,7 +188,7 @@ fn strange(unknown: &[String]) -> String {
     if unknown.len() > MOST_UNKNOWN {
         named += &format!(" and {} more", unknown.len() - MOST_UNKNOWN);
     }
-    format!("; {} unknown: {named}", unknown.len())
+    format!("; unknown to the model: {named}")
 }
 
 /// Unknown tokens that are shown.

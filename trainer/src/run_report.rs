@@ -3,6 +3,7 @@
 //! Two reports of one run are the same, byte for byte: nothing in them is measured on this machine, and no date is written down.
 
 mod answers;
+mod folded;
 pub mod page;
 
 use std::path::{Component, Path, PathBuf};
@@ -14,6 +15,7 @@ use latch_engine::{Model, Session, View};
 use latch_parts::parts::PARTS;
 
 use self::answers::{Shown, worst};
+use self::folded::{folds_section, held_out};
 use crate::composed::composed;
 use crate::config::{RunConfig, Storage, Valid};
 use crate::counted::counted;
@@ -26,7 +28,7 @@ use crate::export::{Export, Trained};
 use crate::metrics::scores::{self, ClassScore, Scores};
 use crate::metrics::{class_of, probabilities};
 use crate::report::bytes::{self, Share};
-use crate::report::classes::{HEADING, cells, never_answered};
+use crate::report::classes::{HEADING, cells, never_answered, rare_recall};
 use crate::report::curves::{self, Curves};
 use crate::report::diagram::{self, Diagram};
 use crate::report::image::layers;
@@ -45,8 +47,8 @@ pub struct Options {
     pub image: Option<PathBuf>,
     /// Labelled texts, in place of the run's validation part.
     pub data: Option<PathBuf>,
-    /// Where labels and texts are in them, where it is elsewhere than in the run's data.
-    pub columns: Option<Columns>,
+    /// Where labels and texts are in them; what is not said is as in the run's data.
+    pub columns: Columns,
     /// The text whose trail is drawn, in place of one of the labelled texts.
     pub text: Option<String>,
 }
@@ -113,18 +115,23 @@ pub fn report(folder: &RunFolder, options: &Options) -> Result<Report> {
     let data;
     let (texts, part): (&[Example<Label>], &str) = match &options.data {
         Some(path) => {
-            let columns = options.columns.clone().unwrap_or_else(|| config.columns.clone());
+            let columns = options.columns.clone().over(config.columns.clone());
             data = Dataset::load_for(path, Part::Test, &reading_of(&image, columns))?.examples;
             (&data, "the texts of --data")
         }
         None => (&run.opened.validation, "the run's validation part"),
     };
+    let part = &format!("{part}, through the engine");
     let evaluation = if texts.is_empty() { None } else { Some(evaluate(&model, texts)?) };
+    let of_folds = if evaluation.is_none() { held_out(&run)? } else { None };
     let names = classes_of(&image);
     let mut sections = vec![the_model(&image, &model, config, texts, &names)?];
     sections.extend(learning(folder, config)?);
+    sections.extend(folds_section(folder, config)?);
     if let Some(evaluation) = &evaluation {
         sections.extend(answers(evaluation, task, &names, part));
+    } else if let Some(evaluation) = &of_folds {
+        sections.extend(answers(evaluation, task, &names, "the texts that each fold has held out, in floats"));
     }
     let text = options.text.clone().or_else(|| {
         let right = evaluation.as_ref().map(|evaluation| answers::right(evaluation, texts));
@@ -140,33 +147,26 @@ pub fn report(folder: &RunFolder, options: &Options) -> Result<Report> {
         sections.push(Section {
             name: "worst",
             heading: "Worst answers".into(),
-            note: format!("The largest losses of {part}. Wrong labels and hard cases show here."),
+            note: format!("The largest losses on {part}. Wrong labels and hard cases show here."),
             picture: None,
             rows: worst(&shown, texts, WORST),
         });
     }
     let precision = image.description().precision_name();
     let mut figures = Vec::new();
-    if let Some(evaluation) = &evaluation {
-        let accuracy = evaluation.accuracy;
+    let accuracy = evaluation.as_ref().or(of_folds.as_ref()).map(|evaluation| evaluation.accuracy);
+    if let Some(accuracy) = accuracy {
         let (name, text) = if task.has_values() {
             ("R²", format!("{accuracy:.4}"))
         } else {
             ("accuracy", format!("{:.2} %", 100.0 * accuracy))
         };
-        figures.push((name, text));
+        figures.push((if of_folds.is_some() { "accuracy of the folds" } else { name }, text));
     }
     figures.push(("bytes of the image", image.len().to_string()));
     figures.push(("bytes of RAM a stream", model.state_bytes().to_string()));
     figures.push(("precision", precision.to_owned()));
-    Ok(Report {
-        name: name_of(folder),
-        facts: facts(&run),
-        figures,
-        sections,
-        image_bytes: image.len(),
-        accuracy: evaluation.map(|evaluation| evaluation.accuracy),
-    })
+    Ok(Report { name: name_of(folder), facts: facts(&run), figures, sections, image_bytes: image.len(), accuracy })
 }
 
 /// The name of a run: its folder's, with the one that this lies in where the path names it.
@@ -257,7 +257,7 @@ fn the_model(
         _ => format!("one of {} classes", names.len()),
     };
     let flow = [
-        ("train".to_owned(), format!("best epoch {}", image.provenance().epochs)),
+        ("train".to_owned(), trained(config, image.provenance().epochs)),
         ("quantize".to_owned(), description.precision_name().to_owned()),
         ("image".to_owned(), below(image.len())),
         ("chip".to_owned(), format!("{} bytes of RAM a stream", model.state_bytes())),
@@ -271,6 +271,15 @@ fn the_model(
         picture: Some(diagram::picture(&diagram)),
         rows: Vec::new(),
     })
+}
+
+/// How long a run has trained, in two or three words.
+fn trained(config: &RunConfig, epochs: u32) -> String {
+    match config.valid {
+        _ if config.imported.is_some() => "imported".to_owned(),
+        Valid::All { .. } => counted(epochs, "epoch"),
+        _ => format!("best epoch {epochs}"),
+    }
 }
 
 /// The curves; `None` where a network was imported.
@@ -301,7 +310,7 @@ fn answers(evaluation: &Evaluation, task: Task, names: &[String], part: &str) ->
             name: "errors",
             heading: "Errors".into(),
             note: format!(
-                "On {part}, through the engine: {}, root mean square error {:.4}, mean absolute error {:.4}. Above, each predicted value \
+                "On {part}: {}, root mean square error {:.4}, mean absolute error {:.4}. Above, each predicted value \
                  against its label; below, how often which residual occurs.",
                 counted(evaluation.n, "value"),
                 errors.rmse,
@@ -318,7 +327,7 @@ fn answers(evaluation: &Evaluation, task: Task, names: &[String], part: &str) ->
             name: "confusion",
             heading: "Labels against answers".into(),
             note: format!(
-                "On {part}, through the engine: {}, accuracy {:.2} %, log loss {:.4}{auc}. Percentages are of the row.",
+                "On {part}: {}, accuracy {:.2} %, log loss {:.4}{auc}. Percentages are of the row.",
                 counted(evaluation.n, thing),
                 100.0 * evaluation.accuracy,
                 evaluation.log_loss
@@ -374,9 +383,7 @@ fn classes_note(evaluation: &Evaluation, names: &[String], things: &str) -> Stri
     let Scores { macro_f1, balanced_accuracy, .. } = &evaluation.scores;
     let mut note = format!("Macro F1 {:.2} %, balanced accuracy {:.2} %.", 100.0 * macro_f1, 100.0 * balanced_accuracy);
     if let Some((class, recall)) = evaluation.rare_recall {
-        let (class, precision) = (&names[class], 100.0 * PRECISION);
-        note +=
-            &format!(" With a precision of {precision:.0} %, {class} has a recall of at most {:.1} %.", 100.0 * recall);
+        note += &format!(" For {}.", rare_recall(&names[class], recall, PRECISION));
     }
     if let Some(warning) = never_answered(&evaluation.scores, names, things) {
         note += &format!(" Warning: {warning}.");

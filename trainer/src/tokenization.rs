@@ -83,6 +83,9 @@ pub fn tokenized_bytes() -> u64 {
 pub fn tokens_of<'t>(texts: impl Iterator<Item = &'t str>) -> Tokens {
     let texts: Vec<&str> = texts.collect();
     let count = |text: &&str| {
+        if text.is_ascii() {
+            return (text.bytes().filter(u8::is_ascii_alphabetic).count() as u64, 0);
+        }
         let letters = text.chars().filter(|letter| letter.is_alphabetic());
         letters.fold((0_u64, 0_u64), |(letters, hangul), letter| {
             (letters + 1, hangul + u64::from(matches!(letter, '가'..='힣' | 'ㄱ'..='ㆎ')))

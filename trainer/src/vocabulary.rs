@@ -60,7 +60,12 @@ impl Vocabulary {
 
     /// A vocabulary of these words in texts that have no other characters; the order does not matter.
     pub fn from_words(words: Vec<String>, unknown: Unknown) -> Self {
-        let tokenization = Tokenization::of_texts(Tokens::Words, words.iter().map(String::as_str));
+        Self::from_words_of(Tokens::Words, words, unknown)
+    }
+
+    /// The same with tokens of a kind.
+    pub fn from_words_of(tokens: Tokens, words: Vec<String>, unknown: Unknown) -> Self {
+        let tokenization = Tokenization::of_texts(tokens, words.iter().map(String::as_str));
         Self::new(words, unknown, tokenization)
     }
 

@@ -14,4 +14,5 @@ mod frameworks;
 mod one_image;
 mod report;
 mod resume;
+mod token_kinds;
 mod verbs;

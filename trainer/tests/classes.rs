@@ -464,3 +464,98 @@ fn ngrams_of_values_are_fitted_in_the_unit_that_the_network_learns() {
         succeed(&mut place.latch(["eval", "--image", "values.latch", "--data", "values.tsv", "--json"])).json();
     assert!(judged["rmse"].as_f64().expect("a number") < 40.0, "{judged}");
 }
+
+/// The probability of the network at the threshold that an image says it was chosen at.
+fn threshold_of(place: &Place, image: &str) -> f64 {
+    let inspected = succeed(&mut place.latch(["inspect", image])).stdout;
+    let (_, rest) =
+        inspected.split_once("a probability of 0.5 of this image was ").unwrap_or_else(|| panic!("{inspected}"));
+    let number: String = rest.chars().take_while(|digit| digit.is_ascii_digit() || *digit == '.').collect();
+    number.trim_end_matches('.').parse().expect("a number")
+}
+
+#[test]
+fn a_threshold_is_the_same_figure_in_training_and_in_the_image_whatever_the_tokens_are() {
+    let place = Place::with_data(20);
+    let words = ["thanks", "flight", "hotel", "noon", "five"];
+    let tags = |number: usize| {
+        let (first, second) = (words[number % 5], words[number / 5 % 5]);
+        let rare = usize::from(first == "noon" && !number.is_multiple_of(3));
+        // The network reads neither the first token nor the last, whose label is rare too.
+        let tokens = format!("[\"\u{200b}\",\"{first}\",\"{second}\",\"\u{200b}\"]");
+        format!("{{\"tokens\":{tokens},\"labels\":[0,{rare},0,{}]}}\n", usize::from(number.is_multiple_of(11)))
+    };
+    place.write("tag.jsonl", (0..200).map(tags).collect::<String>());
+    place.write("tag-valid.jsonl", (200..400).map(tags).collect::<String>());
+    place.write("text.tsv", unequal(400));
+    place.write("text-valid.tsv", &unequal(900)[unequal(400).len()..]);
+    for (task, data, valid, pooling) in
+        [("tag", "tag.jsonl", "tag-valid.jsonl", ""), ("classify", "text.tsv", "text-valid.tsv", "max > ")]
+    {
+        let model = format!("text 60 unknown=skip > embedding 4 > gru 6 > {pooling}dense");
+        let fixed = ["train", "--data", data, "--valid", valid, "--task", task, "--threshold", "f1", "--json"];
+        let options = ["--model", &model, "--epochs", "3", "--lr", "0.02", "--average", "0", "--out", task];
+        let trained = succeed(place.latch(fixed).args(options)).json();
+        let logit = trained["threshold"].as_f64().unwrap_or_else(|| panic!("{trained}"));
+        let said = 1.0 / (1.0 + (-logit).exp());
+        succeed(&mut place.latch(["export", "--run", task, "--precision", "f32", "--out", "moved.latch"]));
+        assert!((threshold_of(&place, "moved.latch") - said).abs() < 1e-5, "{task}: {said} {trained}");
+        let judged = succeed(&mut place.latch(["eval", "--image", "moved.latch", "--data", valid, "--json"])).json();
+        assert_eq!(judged["per_class"], trained["per_class"], "{task}");
+        let said = succeed(&mut place.latch(["eval", "--image", "moved.latch", "--data", valid])).stdout;
+        assert!(said.contains("threshold     chosen; a probability of 0.5 was 0."), "{said}");
+    }
+}
+
+#[test]
+fn a_threshold_that_few_texts_chose_is_warned_of() {
+    let place = Place::with_data(20);
+    place.write("data.tsv", unequal(400));
+    let options = ["--epochs", "2", "--lr", "0.01", "--threshold", "f1", "--out", "run"];
+    let (_, said) = train(&place, &options);
+    assert!(said.contains("warning: the threshold was chosen on "), "{said}");
+    assert!(said.contains(" of spam: with other texts it would be another one; give more of them"), "{said}");
+}
+
+#[test]
+fn a_run_after_folds_says_what_it_knows_in_report_export_and_when_it_is_taken_up() {
+    let place = Place::with_data(20);
+    std::fs::create_dir(place.file("set")).expect("a folder");
+    place.write("set/train.tsv", unequal(204));
+    place.write("set/valid.tsv", unequal(40));
+    let fixed = ["train", "--data", "set", "--folds", "2", "--threshold", "f1", "--lr", "0.01", "--out", "run"];
+    let said = succeed(place.latch(fixed).args(MODEL).args(["--epochs", "3", "--average", "0"]));
+    assert_eq!(said.stdout.matches("note: valid.tsv is not read: a cross-validation divides").count(), 1, "{said:?}");
+    // The threshold that was said is the image's.
+    let (_, rest) = said.stdout.split_once("threshold: spam from a probability of ").expect("a threshold");
+    let chosen: f64 = rest[..5].parse().expect("a number");
+    let exported = succeed(&mut place.latch(["export", "--run", "run", "--out", "run.latch"])).stdout;
+    assert!((threshold_of(&place, "run.latch") - chosen).abs() < 6e-4, "{rest}");
+    assert!(exported.contains("answers of the folds") && !exported.contains("the validation part"), "{exported}");
+    succeed(&mut place.latch(["report", "run", "--out", "run.html"]));
+    let page = String::from_utf8(place.read("run.html")).expect("UTF-8");
+    for words in ["<section id=\"folds\">", "<section id=\"classes\">", "accuracy of the folds", "held out"] {
+        assert!(page.contains(words), "{words}");
+    }
+    assert!(!page.contains("best epoch 0") && !page.contains("NaN"));
+    // Without the plan it is a run as any other, which has no validation part.
+    std::fs::remove_file(place.file("run/folds.json")).expect("a file");
+    let again = succeed(&mut place.latch(["train", "--resume", "--out", "run"]));
+    assert!(
+        again.stdout.contains(" on all data, without a validation part; ") && !again.stdout.contains("NaN"),
+        "{again:?}"
+    );
+    std::fs::remove_file(place.file("run/held-out")).expect("a file");
+    place.refuse(
+        &mut place.latch(["export", "--run", "run", "--out", "new.latch"]),
+        &["its cross-validation has not come to its end; take folds.json from a copy"],
+    );
+}
+
+#[test]
+fn a_run_whose_last_epoch_is_the_best_is_told_that_more_may_help() {
+    let place = Place::with_data(20);
+    place.write("data.tsv", unequal(200));
+    let (_, said) = train(&place, &["--epochs", "2", "--lr", "0.005", "--average", "0", "--out", "run"]);
+    assert!(said.contains("best epoch 2 of 2") && said.contains("more --epochs may help"), "{said}");
+}

@@ -139,7 +139,7 @@ fn the_line_says_duplicates_and_words_and_the_unknown_tokens_come_with_a_warning
     let said = succeed(&mut place.latch(["export", "--run", "run", "--out", "set.latch"]));
     assert!(said.stdout.contains("unknown tokens: 16.") && said.stderr.contains("warning: 16."), "{said:?}");
     let said = succeed(&mut place.latch(["predict", "--image", "set.latch", "a good film, of course"])).stdout;
-    assert!(said.contains(" tokens; 3 unknown: a, ,, course\n"), "{said}");
+    assert!(said.contains(" tokens; unknown to the model: a, ,, course\n"), "{said}");
     let line = succeed(&mut place.latch(["predict", "--image", "set.latch", "--json", "good zebra"])).json();
     assert_eq!(line["unknown"], serde_json::json!(["zebra"]));
     // Texts of which the model knows no token.
@@ -198,4 +198,54 @@ fn a_run_is_the_same_on_one_thread_and_on_many() {
         ["data.json", "vocabulary.txt", "occurrences", "best.network"].map(|name| place.read(&format!("{out}/{name}")))
     };
     assert!(train("one", "1") == train("three", "3"));
+}
+
+#[test]
+fn an_option_overrides_that_one_of_the_run_alone_and_eval_says_where_the_others_stand() {
+    let place = Place::with_data(20);
+    let row = |row: usize| {
+        let (label, text) = [("ja", "sch\u{f6}ner Film"), ("nein", "\u{fc}bler Streifen")][row % 2];
+        format!("{row};{text} Nummer {row};{label}\n")
+    };
+    let rows = "nr;v2;v1\n".to_owned() + &(0..60).map(row).collect::<String>();
+    let latin: Vec<u8> = rows.chars().map(|letter| u32::from(letter) as u8).collect();
+    place.write("train.csv", latin);
+    let columns = ["--label-column", "v1", "--text-column", "v2", "--label-map", "ja=good,nein=bad"];
+    train(&place, "train.csv", &[&columns[..], &["--encoding", "latin-1"]].concat());
+    succeed(&mut place.latch(["export", "--run", "run", "--out", "run.latch"]));
+    // The same table in UTF-8, with a spelling that the run does not have.
+    place.write("test.csv", rows.replace("59;\u{fc}bler Streifen Nummer 59;nein", "59;\u{fc}bel;NEIN"));
+    let eval = ["eval", "--image", "run.latch", "--data", "test.csv", "--json"];
+    let more = ["--run", "run", "--encoding", "utf-8", "--label-map", "NEIN=bad"];
+    let line = succeed(place.latch(eval).args(more)).json();
+    assert_eq!((line["n"].as_u64(), line["unknown"]["share"].as_f64() < Some(0.5)), (Some(60), true), "{line}");
+    let of_run = ["export", "--run", "run", "--out", "again.latch", "--data", "test.csv", "--json"];
+    succeed(place.latch(of_run).args(&more[2..]));
+    succeed(place.latch(["report", "run", "--out", "run.html", "--data", "test.csv"]).args(&more[2..]));
+    let tokens = ["tokens", "--run", "run", "--data", "test.csv", "--out", "ids.jsonl"];
+    succeed(place.latch(tokens).args(&more[2..]));
+    // Without the run nothing of this is known.
+    let eval = ["eval", "--image", "run.latch", "--data", "train.csv", "--json"];
+    place.refuse(&mut place.latch(eval), &["train.csv:", "; or add --run, if the image's run reads such data"]);
+    succeed(place.latch(eval).args(["--run", "run"]));
+    let twice = ["train", "--data", "test.csv", "--label-map", "ja=good", "--label-map", "ja=bad", "--out", "new"];
+    place.refuse(
+        place.latch(twice).args(["--json"]),
+        &["--label-map: the label \"ja\" is to be both \"good\" and \"bad\"; name it once"],
+    );
+}
+
+#[test]
+fn labels_of_another_task_are_said_with_the_option_that_learns_them() {
+    let place = Place::with_data(20);
+    let ratings: String = (0..80).map(|row| format!("{},text number {row}\n", row % 41)).collect();
+    place.write("ratings.csv", "rating,text\n".to_owned() + &ratings);
+    let answer = train(&place, "ratings.csv", &["--label-column", "rating"]);
+    assert!(answer.stdout.contains("each of the 41 is read as a class; --task regress learns"), "{answer:?}");
+    let tags: String = (0..60).map(|row| format!("{},to {row}\n", ["O O", "O B", "B O"][row % 3])).collect();
+    place.write("tags.csv", "tags,tokens\n".to_owned() + &tags);
+    let answer = train(&place, "tags.csv", &[]);
+    assert!(answer.stdout.contains("such as \"O O\", and is read as one class; --task tag"), "{answer:?}");
+    let right = train(&place, "tags.csv", &["--task", "tag", "--model", "text 60 > embedding 4 > gru 4 > dense"]);
+    assert!(!right.stdout.contains("--task"), "{right:?}");
 }

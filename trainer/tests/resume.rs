@@ -332,3 +332,33 @@ fn a_run_goes_on_from_any_folder() {
     succeed(place.latch(["train", "--resume", "--out", "../stopped"]).current_dir(place.file("elsewhere")));
     assert_same(&place, "stopped", "whole");
 }
+
+#[test]
+fn what_teachers_say_in_another_shape_than_the_task_has_is_refused_and_panics_nowhere() {
+    use latch_trainer::learning::sequences::Targets;
+    let place = Place::with_data(200);
+    place.train("teacher", &[]);
+    place.train("run", &["--teacher", "teacher"]);
+    let coded = |targets: &Targets| {
+        let mut bytes = postcard::to_stdvec(targets).expect("bytes");
+        let mut crc = flate2::Crc::new();
+        crc.update(&bytes);
+        bytes.extend(crc.sum().to_le_bytes());
+        bytes
+    };
+    let whole: Targets = postcard::from_bytes(&place.read("run/teachers")).expect("targets");
+    assert_eq!(whole.width, 1);
+    for wrong in [
+        Targets { width: 0, ..whole.clone() },
+        Targets { width: 3, ..whole.clone() },
+        Targets { ends: vec![1; whole.values.len()], ..whole.clone() },
+        Targets { values: vec![f32::NAN; whole.values.len()], ..whole.clone() },
+    ] {
+        place.write("run/teachers", coded(&wrong));
+        let words = ["run/teachers: what stands in it is no answer to this run's task"];
+        place.refuse(&mut place.latch(["train", "--resume", "--out", "run", "--json"]), &words);
+        place.refuse(&mut place.latch(["export", "--run", "run", "--out", "x.latch"]), &words);
+    }
+    place.write("run/teachers", coded(&whole));
+    succeed(&mut place.latch(["train", "--resume", "--out", "run"]));
+}

@@ -29,6 +29,8 @@ fn model(layout: Layout, kinds: &[(Kind, usize)]) -> Described {
         pooling: Some(Pooling::Max),
         unknown: Some(Unknown::Row),
         vocabulary: Some(vec!["a".into(), "b".into()]),
+        tokens: Some(Tokens::CharsCased),
+        characters: Some(vec![7, 9, u32::MAX]),
         task: Some(Task::Tag),
         classes: Some(vec!["ham".into(), "spam".into()]),
     }
@@ -153,4 +155,15 @@ fn two_kinds_of_one_number_are_refused_and_so_is_what_is_beyond_the_limits() {
         let error = read(&bytes(&whole), "net", &limits).expect_err(words).to_string();
         assert!(error.contains(words), "{error}");
     }
+}
+
+#[test]
+fn the_kind_of_token_is_one_that_is_known_and_a_character_table_ascends() {
+    let (tensors, mut note) = pieces(&write(&model(Layout::Keras, &[(GRU, 4)]), "1").unwrap());
+    assert_eq!((&note["tokens"], &note["characters"]), (&"chars-cased".into(), &serde_json::json!([7, 9, u32::MAX])));
+    note["characters"] = serde_json::json!([9, 9]);
+    refused(&(tensors.clone(), note.clone()), "metadata latch.characters: the entries of the character table are not");
+    note["characters"] = serde_json::Value::Null;
+    note["tokens"] = "letters".into();
+    refused(&(tensors, note), "unknown variant `letters`");
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::dataset::Columns;
+use crate::error::Fault;
 
 /// Where labels and texts are.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -33,14 +34,12 @@ fn parse_map(text: &str) -> Result<LabelMap, String> {
 
 impl ColumnArgs {
     /// What was asked for.
-    pub(super) fn columns(&self) -> Columns {
+    ///
+    /// # Errors
+    /// A fault where a label is to be read as two classes.
+    pub(super) fn columns(&self) -> Result<Columns, Fault> {
         let ColumnArgs { label_column: label, text_column: text, label_pattern: pattern, label_map, encoding } =
             self.clone();
-        Columns { label, text, pattern, map: label_map.into_iter().flatten().collect(), encoding }
-    }
-
-    /// The same, or `None` where nothing was.
-    pub(super) fn asked(&self) -> Option<Columns> {
-        Some(self.columns()).filter(|columns| !columns.is_default())
+        Ok(Columns { label, text, pattern, map: Columns::joined(label_map)?, encoding })
     }
 }

@@ -13,7 +13,7 @@ use super::output::{print_json, say as say_to};
 use super::repeat::options_of;
 use super::train::terminal::Terminal;
 use super::waiting::Waiting;
-use crate::config::Storage;
+use crate::config::{RunConfig, Storage};
 use crate::dataset::{Dataset, Part, Reading, built_in};
 use crate::demo::{
     DEMO_BOARD, HELD_OUT_TEXTS, PRECISIONS, Prepared, Program, free_folder, job, next_commands, prepare, simulate,
@@ -72,21 +72,7 @@ pub fn run(args: Args) -> Result<()> {
     drop(waiting);
     say(format_args!("1. data: {all} texts of {name}"));
     say(format_args!("   {training} to learn from, {validation} to choose the best epoch, {testing} to test with\n"));
-    say(format_args!("2. train: --model '{}'", config.train.model));
-    let mut terminal = Terminal::new(args.json, &config.train);
-    let kept = match options_of(&config, None) {
-        Some(options) => run.clone().with_settings(options),
-        None => run.clone(),
-    };
-    let outcome = begin(config, None, &kept, &mut terminal)?;
-    drop(terminal);
-    say(format_args!(
-        "   best epoch {} of {}: validation accuracy {:.2} %; {:.0} tokens/s\n",
-        outcome.best.epoch,
-        outcome.epochs,
-        100.0 * outcome.best.valid_accuracy,
-        outcome.tokens_per_second
-    ));
+    train(config, &run, args.json)?;
 
     let waiting = Waiting::new("3. quantize and pack: making the images and testing them");
     let reading = Reading::default().among(&built_in::CLASSES.map(String::from));
@@ -113,10 +99,11 @@ pub fn run(args: Args) -> Result<()> {
     }
     texts.extend(args.text.iter().cloned());
 
-    let waiting = Waiting::new("4. flash and run: the int8 image on a simulated device");
+    let step = "4. flash and run: the int8 image on a simulated device";
+    let waiting = Waiting::new(step);
     let device = simulate(&int8.made.bytes, &test.examples)?;
     drop(waiting);
-    say(format_args!("4. flash and run: the int8 image on a simulated device\n"));
+    say(format_args!("{step}\n"));
     say(format_args!("{}", device.text));
 
     judge_texts(&int8.made.bytes, &texts, &say)?;
@@ -138,6 +125,29 @@ pub fn run(args: Args) -> Result<()> {
             seconds: began.elapsed().as_secs_f64(),
         })?;
     }
+    Ok(())
+}
+
+/// Trains, and says how it went.
+fn train(config: RunConfig, run: &RunFolder, json: bool) -> Result<()> {
+    say_to(json, format_args!("2. train: --model '{}'", config.train.model));
+    let mut terminal = Terminal::new(json, &config.train);
+    let kept = match options_of(&config, None) {
+        Some(options) => run.clone().with_settings(options),
+        None => run.clone(),
+    };
+    let outcome = begin(config, None, &kept, &mut terminal)?;
+    drop(terminal);
+    say_to(
+        json,
+        format_args!(
+            "   best epoch {} of {}: validation accuracy {:.2} %; {:.0} tokens/s\n",
+            outcome.best.epoch,
+            outcome.epochs,
+            100.0 * outcome.best.valid_accuracy,
+            outcome.tokens_per_second
+        ),
+    );
     Ok(())
 }
 

@@ -1,29 +1,26 @@
 //! `latch eval`: an image against labelled texts, through the engine.
 
+mod line;
 mod plot;
 mod words;
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Error, Result};
 use latch_engine::Model;
-use serde::Serialize;
 
+use self::line::Line;
 use self::plot::Plot;
-use self::words::judgement;
 use super::columns::ColumnArgs;
-use super::export::words::early_words;
-use super::output::{PerClass, answer, print_json, warn};
+use super::output::{answer, print_json, warn};
 use super::unknown::warn_of;
-use crate::counted::counted;
-use crate::dataset::{self, Dataset, Label, Part};
+use super::waiting::Waiting;
+use crate::dataset::{self, Columns, Dataset, Label, Part, Reading};
 use crate::early::{self, EarlyReport};
-use crate::error::fault;
-use crate::evaluate::{Errors, evaluate_stream, open_image, read_image, reading_of, threshold_of};
-use crate::report::classes::{confusion, never_answered, per_class};
+use crate::error::{Fault, fault, find_fault};
+use crate::evaluate::{Evaluation, evaluate_stream, open_image, read_image, reading_of};
+use crate::report::classes::never_answered;
 use crate::runs::folder::RunFolder;
-use crate::unknown::UnknownTokens;
 
 /// Evaluate an image on labelled texts: accuracy, log loss, calibration, confusion and ROC AUC, or the errors of numbers; time per token.
 #[derive(Debug, clap::Args)]
@@ -39,7 +36,7 @@ pub struct Args {
     data: PathBuf,
     #[command(flatten)]
     columns: ColumnArgs,
-    /// Run that the image was exported from: columns and renamed labels are read as in its data
+    /// Run that the image was exported from: columns, renamed labels and encoding are as in its data, where no option says otherwise
     #[arg(long, value_name = "FOLDER")]
     run: Option<PathBuf>,
     /// Draw confidence against accuracy into this file: .svg or .png
@@ -53,47 +50,11 @@ pub struct Args {
     json: bool,
 }
 
-#[derive(Serialize)]
-struct Line<'a> {
-    n: usize,
-    accuracy: f64,
-    #[serde(flatten)]
-    judgement: Judgement<'a>,
-    precision: &'static str,
-    image_bytes: usize,
-    state_bytes: usize,
-    ns_per_token: f64,
-    tokens: u64,
-    unknown: &'a UnknownTokens,
-    #[serde(skip_serializing_if = "Option::is_none")]
+/// An image's answers to labelled texts.
+struct Judged {
+    result: Evaluation,
+    /// What stopping early saves, where that was asked for.
     early: Option<EarlyReport>,
-}
-
-/// What only classes or only values have.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Judgement<'a> {
-    Classes {
-        log_loss: f64,
-        brier: f64,
-        calibration_error: f64,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        auc: Option<f64>,
-        /// The names of the classes, in the order of the confusion's rows and columns.
-        classes: &'a [String],
-        confusion: &'a [Vec<u64>],
-        macro_f1: f64,
-        balanced_accuracy: f64,
-        /// How each class fares, in the same order.
-        per_class: Vec<PerClass<'a>>,
-        /// Classes that are a label and never an answer.
-        #[serde(skip_serializing_if = "Vec::is_empty")]
-        never_answered: Vec<&'a str>,
-        /// The largest recall of the rarer class of two at a precision of 90 %.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        recall_at_precision_90: Option<f64>,
-    },
-    Values(Errors),
 }
 
 /// Runs the verb.
@@ -105,86 +66,59 @@ pub fn run(args: Args) -> Result<()> {
     let bytes = read_image(&args.image)?;
     let image = open_image(&bytes, &args.image)?;
     let model = Model::new(&image);
-    let columns = match (args.columns.asked(), &args.run) {
-        (None, Some(run)) => RunFolder::new(run).config()?.columns,
-        (asked, _) => asked.unwrap_or_default(),
+    let columns = args.columns.columns()?;
+    let is_told = args.run.is_some() || columns != Columns::default();
+    let columns = match &args.run {
+        Some(run) => columns.over(RunFolder::new(run).config()?.columns),
+        None => columns,
     };
     let reading = reading_of(&image, columns);
     let (task, classes) = (reading.task, &reading.classes);
     if plot.is_some() && task.has_values() {
         return Err(fault("--plot", "values have no confidence to plot", "leave it out for this image").into());
     }
-    let early = if args.early {
-        if model.early().next().is_none() {
-            let remedy = "export it with --early-error";
-            return Err(fault(args.image.display(), "the image has no thresholds of an early answer", remedy).into());
-        }
-        let texts = Dataset::<Label>::load_for(&args.data, Part::Test, &reading)?;
-        Some(early::report(&model, &texts.examples)?)
-    } else {
-        None
-    };
-    let result = evaluate_stream(&model, dataset::open_for::<Label>(&args.data, Part::Test, &reading)?)?;
+    if args.early && model.early().next().is_none() {
+        let remedy = "export it with --early-error";
+        return Err(fault(args.image.display(), "the image has no thresholds of an early answer", remedy).into());
+    }
+    let Judged { result, early } =
+        judged(&model, &args, &reading).map_err(|error| if is_told { error } else { untold(error, &args) })?;
     if let Some(plot) = plot {
         plot.write(&result)?;
     }
-    let mut text = String::new();
-    let thing = if task.each_step() { "labelled token" } else { "text" };
-    let (n, precision) = (result.n, image.description().precision_name());
-    writeln!(
-        text,
-        "{}, {} read, {precision} on backend {}",
-        counted(n, thing),
-        counted(result.tokens, "token"),
-        model.backend().name()
-    )?;
-    judgement(&mut text, &result, classes)?;
-    writeln!(text, "unknown       {}", result.unknown.words())?;
-    if let Some(threshold) = threshold_of(&image) {
-        writeln!(text, "threshold     chosen; a probability of 0.5 was {threshold} of the network")?;
-    }
-    writeln!(text, "time          {:.0} ns per token, tokenizer included", result.ns_per_token)?;
-    writeln!(text, "image         {} bytes, {} bytes of RAM a stream", image.len(), model.state_bytes())?;
-    if let Some(early) = &early {
-        writeln!(text, "{}", early_words(early, "of these"))?;
-    }
-    if !result.confusion.is_empty() {
-        write!(text, "\n{}\n{}", per_class(&result.scores, classes), confusion(&result.confusion, classes))?;
-    }
+    let text = words::evaluation(&result, early.as_ref(), &image, &reading)?;
     answer(args.json, format_args!("{}", text.trim_end()))?;
     warn_of(&result.unknown);
-    if let Some(warning) = never_answered(&result.scores, classes, &format!("{thing}s")) {
+    let things = if task.each_step() { "labelled tokens" } else { "texts" };
+    if let Some(warning) = never_answered(&result.scores, classes, things) {
         warn(format_args!("{warning}"));
     }
     if args.json {
-        let judgement = match result.errors {
-            Some(errors) => Judgement::Values(errors),
-            None => Judgement::Classes {
-                log_loss: result.log_loss,
-                brier: result.reliability.brier,
-                calibration_error: result.reliability.calibration_error,
-                auc: result.auc,
-                classes,
-                confusion: &result.confusion,
-                macro_f1: result.scores.macro_f1,
-                balanced_accuracy: result.scores.balanced_accuracy,
-                per_class: PerClass::of(&result.scores, classes),
-                never_answered: result.scores.never_answered().into_iter().map(|class| &*classes[class]).collect(),
-                recall_at_precision_90: result.rare_recall.map(|(_, recall)| recall),
-            },
-        };
-        print_json(&Line {
-            n: result.n,
-            accuracy: result.accuracy,
-            judgement,
-            precision,
-            image_bytes: image.len(),
-            state_bytes: model.state_bytes(),
-            ns_per_token: result.ns_per_token,
-            tokens: result.tokens,
-            unknown: &result.unknown,
-            early,
-        })?;
+        print_json(&Line::of(&result, early, &image, classes))?;
     }
     Ok(())
+}
+
+/// Runs the texts through the engine while they are read.
+fn judged(model: &Model<'_>, args: &Args, reading: &Reading) -> Result<Judged> {
+    let waiting = Waiting::new("evaluating");
+    let early = if args.early {
+        let texts = Dataset::<Label>::load_for(&args.data, Part::Test, reading)?;
+        Some(early::report(model, &texts.examples)?)
+    } else {
+        None
+    };
+    let texts = dataset::open_for::<Label>(&args.data, Part::Test, reading)?;
+    let result = evaluate_stream(model, texts, &mut |done, all| waiting.at(done, all))?;
+    Ok(Judged { result, early })
+}
+
+/// The error of data of which nothing was said, neither by options nor by a run: a run may say how it is read.
+fn untold(error: Error, args: &Args) -> Error {
+    match find_fault(&error) {
+        Some(Fault { place, problem, remedy }) if args.data.exists() => {
+            fault(place, problem, format!("{remedy}; or add --run, if the image's run reads such data")).into()
+        }
+        _ => error,
+    }
 }

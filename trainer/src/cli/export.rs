@@ -130,7 +130,7 @@ pub fn run(args: Args) -> Result<()> {
         calibrate: !args.no_calibrate,
         early_error: args.early_error,
         data: args.data.clone(),
-        columns: args.columns.asked(),
+        columns: args.columns.columns()?,
     };
     let exported = export(&run, &folder, &options)?;
     write_atomically(&args.out, |out| Ok(out.write_all(&exported.chosen().made.bytes)?))?;

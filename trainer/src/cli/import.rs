@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::args::{ValidArg, absolute, valid_of};
 use super::columns::ColumnArgs;
-use super::kinds::TaskArg;
+use super::kinds::{TaskArg, TokenKind};
 use super::output::{accuracy, answer, print_json, warn};
 use crate::config::chain::Pooling;
 use crate::runs::folder::RunFolder;
@@ -33,6 +33,9 @@ pub struct Args {
     /// What its outputs mean, if the metadata does not say it [default: classify]
     #[arg(long, value_enum)]
     task: Option<TaskArg>,
+    /// What a token is, if the metadata does not say it [default: words]
+    #[arg(long, value_enum)]
+    tokens: Option<TokenKind>,
     /// Labelled texts that it was trained on, as `latch train` takes them
     #[arg(long)]
     data: Option<PathBuf>,
@@ -85,9 +88,10 @@ pub fn run(args: Args) -> Result<()> {
             vocabulary: args.vocabulary.as_deref(),
             pooling: args.pooling,
             task: args.task.map(TaskArg::task),
+            tokens: args.tokens.map(TokenKind::tokens),
             data: args.data.as_deref().map(absolute),
             valid: valid_of(args.valid.as_ref(), args.data.as_deref().unwrap_or(Path::new(""))),
-            columns: args.columns.columns(),
+            columns: args.columns.columns()?,
         },
     )?;
     let judged = match imported.judged {

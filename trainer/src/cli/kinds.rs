@@ -1,6 +1,7 @@
 //! The kinds of task and of integers that `latch train` knows.
 
 use clap::ValueEnum;
+use latch_engine::input::text::Tokens;
 use latch_engine::layers::dense::MAX_OUTPUTS;
 
 use crate::config::Storage;
@@ -29,6 +30,31 @@ impl TaskArg {
             TaskArg::Regress => Task::Regress,
             TaskArg::Tag => Task::Tag(0),
             TaskArg::RegressEach => Task::RegressEach,
+        }
+    }
+}
+
+/// `--tokens` where nothing is there to choose by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum TokenKind {
+    /// Words, symbols and punctuation marks
+    Words,
+    /// Words and marks, and each Hangul syllable as a token of its own
+    Syllables,
+    /// Each letter, digit, symbol and mark, letters in lower case; a space between words
+    Chars,
+    /// The same with upper and lower case
+    CharsCased,
+}
+
+impl TokenKind {
+    /// What a token is.
+    pub(in crate::cli) fn tokens(self) -> Tokens {
+        match self {
+            TokenKind::Words => Tokens::Words,
+            TokenKind::Syllables => Tokens::Syllables,
+            TokenKind::Chars => Tokens::Characters,
+            TokenKind::CharsCased => Tokens::CasedCharacters,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 
 use anyhow::Result;
+use latch_data::misuse::MORE;
 use serde::Serialize;
 use terminal_size::terminal_size;
 use textwrap::core::display_width;
@@ -26,7 +27,7 @@ pub(super) fn score(task: Task, accuracy: f64) -> String {
 
 /// How one class fares, as JSON has it.
 #[derive(Serialize)]
-pub(super) struct PerClass<'a> {
+struct PerClass<'a> {
     class: &'a str,
     #[serde(flatten)]
     score: ClassScore,
@@ -34,8 +35,32 @@ pub(super) struct PerClass<'a> {
 
 impl<'a> PerClass<'a> {
     /// All classes, by their names.
-    pub(super) fn of(scores: &Scores, names: &'a [String]) -> Vec<Self> {
+    fn of(scores: &Scores, names: &'a [String]) -> Vec<Self> {
         names.iter().zip(&scores.classes).map(|(class, &score)| PerClass { class, score }).collect()
+    }
+}
+
+/// How classes fare, as JSON has it.
+#[derive(Serialize)]
+pub(super) struct ClassScores<'a> {
+    macro_f1: f64,
+    balanced_accuracy: f64,
+    /// How each class fares, in the order of their numbers.
+    per_class: Vec<PerClass<'a>>,
+    /// Classes that are a label and never an answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    never_answered: Vec<&'a str>,
+}
+
+impl<'a> ClassScores<'a> {
+    /// The scores of classes with these names.
+    pub(super) fn of(scores: &Scores, names: &'a [String]) -> Self {
+        ClassScores {
+            macro_f1: scores.macro_f1,
+            balanced_accuracy: scores.balanced_accuracy,
+            per_class: PerClass::of(scores, names),
+            never_answered: scores.never_answered().into_iter().map(|class| &*names[class]).collect(),
+        }
     }
 }
 
@@ -99,7 +124,7 @@ pub(super) fn failed(error: &anyhow::Error) {
 
 /// Prints what is wrong with a command line, on standard error, as clap does.
 pub(super) fn misused(sentence: &str) {
-    let (text, errors) = (format!("error: {sentence}\n\nFor more information, try '--help'."), std::io::stderr());
+    let (text, errors) = (format!("error: {sentence}\n\n{MORE}"), std::io::stderr());
     let _ = writeln!(errors.lock(), "{}", wrapped(&shown_lines(&text), columns(&errors)));
 }
 

@@ -59,7 +59,7 @@ struct Line {
 /// A fault when the run, the image or the data cannot be used, or when a file cannot be written.
 pub fn run(args: Args) -> Result<()> {
     let folder = RunFolder::new(&args.run);
-    let columns = args.columns.asked();
+    let columns = args.columns.columns()?;
     let options = Options { image: args.image, data: args.data, columns, text: args.text };
     let report = report(&folder, &options)?;
     let out = args.out.unwrap_or_else(|| folder.file("report.html"));

@@ -102,7 +102,7 @@ pub fn run(args: Args) -> Result<()> {
         },
         data: absolute(&data),
         data_sha256: String::new(),
-        columns: args.columns.columns(),
+        columns: args.columns.columns()?,
         classes: Vec::new(),
         valid: valid_of(args.valid.as_ref(), &data),
     };

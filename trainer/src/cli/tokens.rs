@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::args::positive;
 use super::columns::ColumnArgs;
+use super::kinds::TokenKind;
 use super::output::{answer, print_json};
 use crate::counted::counted;
 use crate::dataset::{Dataset, Part, Reading, list};
@@ -33,7 +34,7 @@ pub struct Args {
     #[command(flatten)]
     columns: ColumnArgs,
     /// Run whose vocabulary is used
-    #[arg(long, conflicts_with_all = ["words", "unknown"])]
+    #[arg(long, conflicts_with_all = ["words", "tokens", "unknown"])]
     run: Option<PathBuf>,
     /// File of the words, one per line
     #[arg(long)]
@@ -41,6 +42,9 @@ pub struct Args {
     /// Choose the COUNT most frequent words of the data, and write them to --vocabulary
     #[arg(long, value_name = "COUNT", value_parser = positive)]
     words: Option<usize>,
+    /// What a token is; the same for all files of one vocabulary
+    #[arg(long, value_enum, default_value = "words")]
+    tokens: TokenKind,
     /// How a word outside --vocabulary is treated
     #[arg(long, value_enum, default_value = "row")]
     unknown: UnknownRule,
@@ -75,22 +79,23 @@ struct Line<'a> {
 /// # Errors
 /// A fault when the data, the vocabulary or the output cannot be used. Then no file is written.
 pub fn run(args: Args) -> Result<()> {
-    let (mut reading, mut words) = (Reading::default().within(args.columns.columns()), None);
+    let (mut reading, mut words) = (Reading::default().within(args.columns.columns()?), None);
     if let Some(run) = &args.run {
         let folder = RunFolder::new(run);
         let config = folder.config()?;
         words = Some(folder.vocabulary(&config.train)?);
-        let columns = args.columns.asked().unwrap_or(config.columns);
+        let columns = reading.columns.clone().over(config.columns);
         reading = reading.within(columns).among(&config.classes);
     }
     let data = Dataset::<u32>::load_for(&args.data, Part::Train, &reading)?;
-    let unknown = args.unknown.into();
+    let (tokens, unknown) = (args.tokens.tokens(), args.unknown.into());
     let vocabulary = match (words, &args.vocabulary, args.words) {
         (Some(words), _, _) => words,
         (None, _, Some(count)) => {
             let texts = data.examples.iter().map(|example| example.text.as_str());
             // From the words alone, as whoever reads them from the file makes it.
-            Vocabulary::from_words(Vocabulary::build(texts, count, unknown).words().to_vec(), unknown)
+            let chosen = Vocabulary::build_of(tokens, texts, count, unknown);
+            Vocabulary::from_words_of(tokens, chosen.words().to_vec(), unknown)
         }
         (None, Some(path), None) => {
             let words = read_words(path)?;
@@ -99,7 +104,7 @@ pub fn run(args: Args) -> Result<()> {
                     format!("{:?} stands before {:?}, but words have ids in their byte order", pair[0], pair[1]);
                 return Err(fault(path.display(), problem, "name a file that `latch tokens --words` wrote").into());
             }
-            Vocabulary::from_words(words, unknown)
+            Vocabulary::from_words_of(tokens, words, unknown)
         }
         (None, None, None) => anyhow::bail!("neither --run nor --vocabulary is given"),
     };

@@ -13,10 +13,12 @@ use serde::Serialize;
 
 use self::folds::FoldsTerminal;
 pub use self::options::Args;
-use self::outcome::{Classes, classes_words, warn_of};
+use self::outcome::{Classes, classes_words, still_improving, warn_of};
 use self::terminal::Terminal;
 use super::output::{accuracy, answer, print_json};
 use super::{interrupt, search};
+use crate::config::Valid;
+use crate::counted::counted;
 use crate::learning::training::Outcome;
 use crate::metrics::scores::Scores;
 use crate::runs;
@@ -109,16 +111,23 @@ fn report(outcome: &Outcome, folder: &RunFolder, json: bool) -> Result<()> {
     } else {
         "the run was finished before".to_owned()
     };
-    let text = format!(
-        "best epoch {} of {} ({}): validation {}, loss {:.4}; {speed}; run in {}",
-        outcome.best.epoch,
-        outcome.epochs,
-        config.train.select.words(),
-        accuracy(task, outcome.best.valid_accuracy),
-        outcome.best.valid_loss,
-        folder.path().display(),
-    );
-    answer(json, format_args!("{text}"))?;
+    let (best, run) = (&outcome.best, folder.path().display());
+    let judged = match config.valid {
+        Valid::All { .. } => format!("{} on all data, without a validation part", counted(outcome.epochs, "epoch")),
+        _ => format!(
+            "best epoch {} of {} ({}): validation {}, loss {:.4}",
+            best.epoch,
+            outcome.epochs,
+            config.train.select.words(),
+            accuracy(task, best.valid_accuracy),
+            best.valid_loss,
+        ),
+    };
+    answer(json, format_args!("{judged}; {speed}; run in {run}"))?;
+    let is_judged = !matches!(config.valid, Valid::All { .. });
+    if let Some(hint) = still_improving([best.epoch].into_iter(), config.train.epochs).filter(|_| is_judged) {
+        answer(json, format_args!("{hint}"))?;
+    }
     if let Some(quantized) = &outcome.quantized {
         let text = format!(
             "with integers: best epoch {}: validation {}, loss {:.4}, of the image, through the engine",

@@ -21,6 +21,17 @@ impl Waiting {
         }))
     }
 
+    /// Shows how far it has come, where that is known.
+    pub(super) fn at(&self, done: u64, all: u64) {
+        let Some(bar) = self.0.as_ref().filter(|_| all > 0) else { return };
+        if bar.length() != Some(all) {
+            let style = ProgressStyle::with_template("{spinner} {msg} {wide_bar} {percent} %");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar.set_length(all);
+        }
+        bar.set_position(done);
+    }
+
     /// Says something meanwhile.
     pub(super) fn say(&self, json: bool, text: &str) {
         let show = || say(json, format_args!("{text}"));

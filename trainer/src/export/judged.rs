@@ -39,8 +39,8 @@ pub struct Options {
     pub early_error: Option<f64>,
     /// Labelled texts to report on, in place of the validation part.
     pub data: Option<PathBuf>,
-    /// Where labels and texts are in them, where it is elsewhere than in the run's data.
-    pub columns: Option<Columns>,
+    /// Where labels and texts are in them; what is not said is as in the run's data.
+    pub columns: Columns,
 }
 
 /// An image, and what it gives on some texts.
@@ -89,7 +89,7 @@ impl Exported {
 /// What an export finds out about the answers: `calibration.json` in the run's folder.
 #[derive(Debug, Serialize)]
 pub struct Findings {
-    /// On which examples.
+    /// On which answers.
     pub answers: &'static str,
     /// The temperature.
     pub calibration: Option<Calibration>,
@@ -122,7 +122,7 @@ pub fn export(run: &Trained, folder: &RunFolder, options: &Options) -> Result<Ex
             let config = source.config;
             let numbers = numbered(task.classes() as usize);
             let classes = if config.classes.is_empty() { &numbers } else { &config.classes };
-            let columns = options.columns.clone().unwrap_or_else(|| config.columns.clone());
+            let columns = options.columns.clone().over(config.columns.clone());
             let reading = Reading::of(task).among(classes).within(columns);
             data = Dataset::load_for(path, Part::Test, &reading)?.examples;
             (&data, path.display().to_string())
@@ -163,7 +163,8 @@ pub fn export(run: &Trained, folder: &RunFolder, options: &Options) -> Result<Ex
         let aware = images[unfolded].made.aware;
         images.push(judgement(&image, reported)?.of(Made { storage, aware, bytes: bytes.clone() }));
     }
-    let findings = Findings { answers: "validation part", calibration: export.calibration(storage), early };
+    let answers = if source.held_out.is_some() { "answers of the folds" } else { "validation part" };
+    let findings = Findings { answers, calibration: export.calibration(storage), early };
     let word =
         |id: u32| source.vocabulary.words().get(id as usize).map_or("(unknown words)", String::as_str).to_owned();
     let clipped = clipped(export.weights(storage), storage).into_iter().map(|row| (word(row.id), row)).collect();

@@ -73,6 +73,16 @@ impl Targets {
         read
     }
 
+    /// Whether they could be what teachers of a task say: as many finite numbers as its answers have, for each text.
+    pub fn is_of(&self, task: Task) -> bool {
+        let answers = self.values.len().checked_div(self.width).unwrap_or(0);
+        self.width == task.outputs()
+            && self.values.len() == answers * self.width
+            && self.values.iter().all(|value| value.is_finite())
+            && self.ends.is_sorted()
+            && if task.each_step() { self.ends.last() == Some(&answers) } else { self.ends.is_empty() }
+    }
+
     /// True without texts.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()

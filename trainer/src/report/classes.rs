@@ -86,6 +86,15 @@ pub fn confusion(counts: &[Vec<u64>], names: &[String]) -> String {
     heading + &table(&rows)
 }
 
+/// Which part of a rare class can be found with so few false alarms as a precision permits, in a sentence: the largest recall of all thresholds.
+pub fn rare_recall(class: &str, recall: f64, precision: f64) -> String {
+    let (class, precision) = (shown(class), 100.0 * precision);
+    if recall == 0.0 {
+        return format!("{class}: no threshold reaches a precision of {precision:.0} %");
+    }
+    format!("{class}: a recall of up to {:.1} % with a precision of {precision:.0} %", 100.0 * recall)
+}
+
 /// Which classes are never answered although texts or tokens have them, in a sentence; `None` where none is.
 pub fn never_answered(scores: &Scores, names: &[String], things: &str) -> Option<String> {
     let missing = scores.never_answered();
@@ -135,6 +144,13 @@ mod tests {
         let said = confusion(&many, &(0..30).map(|class| format!("c{class}")).collect::<Vec<_>>());
         assert!(said.lines().any(|line| line.split_whitespace().eq(["c3", "c4", "7", "50.0", "%"])), "{said}");
         assert_eq!(confusion(&vec![vec![0; 30]; 30], &names(30)), "no mistakes\n");
+    }
+
+    #[test]
+    fn a_recall_that_no_threshold_has_is_said_as_such() {
+        let said = rare_recall("spam", 0.71, 0.9);
+        assert_eq!(said, "spam: a recall of up to 71.0 % with a precision of 90 %");
+        assert_eq!(rare_recall("spam", 0.0, 0.9), "spam: no threshold reaches a precision of 90 %");
     }
 
     #[test]

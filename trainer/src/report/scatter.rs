@@ -31,7 +31,8 @@ pub fn picture(labels: &[f32], values: &[f32]) -> Picture {
     frame.draw(&mut picture, ("label", "Predicted value"), &named, &named);
     let every = pairs.len().div_ceil(MOST_POINTS).max(1);
     for &(label, value) in pairs.iter().step_by(every) {
-        let hint = format!("label {label}, predicted {value:.4}");
+        // As it was written: a label has the digits of an f32.
+        let hint = format!("label {}, predicted {value:.4}", label as f32);
         picture.point((frame.x.at(label), frame.y.at(value)), 3.0, 0.5, "a", &hint);
     }
     picture.line(&[(left, bottom), (right, top)], "dash");

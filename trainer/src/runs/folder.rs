@@ -258,6 +258,11 @@ impl RunFolder {
             let remedy = "take the file from a copy, or train again into another folder";
             return Err(fault(self.file("teachers").display(), "what the teachers say is missing", remedy).into());
         }
+        if targets.as_ref().is_some_and(|targets| !targets.is_of(config.task)) {
+            let problem = "what stands in it is no answer to this run's task";
+            let remedy = "take the file from a copy, or train again into another folder";
+            return Err(fault(self.file("teachers").display(), problem, remedy).into());
+        }
         Ok(targets)
     }
 

@@ -21,10 +21,11 @@ use super::folder::RunFolder;
 use super::lock::Lock;
 use super::opened::{Opened, load};
 use crate::config::{Fold, Objective, RunConfig, Select, TrainConfig, Valid};
+use crate::dataset::{Example, Label, Labels, Task};
 use crate::error::{LARGEST_FILE, fault, read_string, reading};
 use crate::files::{OutputFolder, write_atomically};
-use crate::learning::sequences::{HeldOut, Sequences, Texts, read};
-use crate::learning::training::{Outcome, Progress, answers, fused};
+use crate::learning::sequences::{HeldOut, Sequences, Texts, class_weights, read};
+use crate::learning::training::{Outcome, Progress, fused, fusion};
 use crate::learning::verdict::Verdict;
 use crate::metrics::EpochMetrics;
 use crate::network::Network;
@@ -200,8 +201,7 @@ impl Plan {
     /// Trains what is left of the folds, then the run of all data. The lock keeps others out of the folds; the run of all data takes it for itself.
     fn go(self, folder: &RunFolder, lock: Lock, observer: &mut dyn Observer) -> Result<Folds> {
         let Plan { folds, tokens, settings, base } = self;
-        let (mut scores, mut held_out, mut judged) = (Vec::new(), HeldOut::default(), (Vec::new(), Vec::new()));
-        let (mut labels, mut weights) = (Vec::new(), Vec::new());
+        let (mut scores, mut held_out, mut examples) = (Vec::new(), HeldOut::default(), Vec::new());
         let mut config = base.clone();
         for number in 1..=folds {
             let place = fold_folder(folder, number);
@@ -220,14 +220,10 @@ impl Plan {
             let read = read(&trained, &vocabulary, ngrams.as_ref(), texts)?;
             let network = place.best()?.network;
             held_out.append(raw_answers(&network, &read.validation, trained.train.objective())?);
-            let (logits, known) = answers(&network, &read.validation, trained.train.objective())?;
-            judged.0.extend(logits);
-            judged.1.extend(known);
-            labels.extend(read.validation.labels);
-            weights = read.validation.weights;
+            examples.extend(validation);
             config = trained;
         }
-        let verdict = Verdict::of(&config.train, judged, &weights, &labels);
+        let verdict = judged(&config, &held_out, &examples)?.1;
         drop(lock);
         observer.begins(None, folds);
         let epochs = median(scores.iter().map(|score| score.best.epoch));
@@ -238,6 +234,65 @@ impl Plan {
         folder.hold()?.write_held_out(&held_out)?;
         Ok(Folds { scores, verdict, outcome })
     }
+}
+
+/// What the answers of all folds to the parts that they have not learned from are worth, as an image is made of them: joined with those of their n-grams, and at the
+/// threshold where one is chosen. The joined answers come first. `examples` are all texts of the data.
+///
+/// # Errors
+/// A fault where the configuration names a class that the data does not have.
+pub fn judged(config: &RunConfig, held_out: &HeldOut, examples: &[Example<Label>]) -> Result<(Vec<f32>, Verdict)> {
+    let weights = class_weights(config, examples)?;
+    let (outputs, objective) = (config.train.task.outputs(), config.train.objective());
+    let sequences = held_out.sequences(weights);
+    let mut logits = held_out.logits.clone();
+    if let Some(fusion) = fusion(&logits, &sequences, outputs, objective) {
+        fusion.apply(&mut logits, &sequences.offsets);
+    }
+    let labels: Vec<Vec<f32>> = examples.iter().map(|example| example.label.numbers().into_owned()).collect();
+    let answers = (logits.clone(), held_out.labels.clone());
+    Ok((logits, Verdict::of(&config.train, answers, &sequences.weights, &labels)))
+}
+
+/// How the folds in a folder ended; `None` where one of them is not there any more.
+///
+/// # Errors
+/// A fault that names the file of a fold that is damaged.
+pub fn scores(folder: &RunFolder, folds: u32) -> Result<Option<Vec<FoldScore>>> {
+    let mut scores = Vec::new();
+    for fold in 1..=folds {
+        let place = fold_folder(folder, fold);
+        let Some(facts) = place.facts()?.filter(|_| place.has_learned()) else { return Ok(None) };
+        let (train, validation, best) = (facts.training, facts.validation, place.best()?.metrics);
+        scores.push(FoldScore { fold, train, validation, best });
+    }
+    Ok(Some(scores))
+}
+
+/// The folds, their mean and their spread, as the rows of a table under their heading.
+pub fn rows(scores: &[FoldScore], task: Task) -> Vec<Vec<String>> {
+    let values = task.has_values();
+    let share = |share: f64| if values { format!("{share:.4}") } else { format!("{:.2} %", 100.0 * share) };
+    let accuracy = if values { "R²" } else { "accuracy" };
+    let heading = ["fold", "train", "validation", "best epoch", "loss", accuracy, "macro F1"];
+    let columns = if values { heading.len() - 1 } else { heading.len() };
+    let figures = |best: &EpochMetrics| {
+        [best.epoch as f64, best.valid_loss, best.valid_accuracy, best.valid_macro_f1.unwrap_or_default()]
+    };
+    let cells = |[epoch, loss, accuracy, f1]: [f64; 4], digits: usize| {
+        [format!("{epoch:.digits$}"), format!("{loss:.4}"), share(accuracy), share(f1)]
+    };
+    let mut rows = vec![heading.map(str::to_owned)];
+    for FoldScore { fold, train, validation, best } in scores {
+        let [epoch, loss, accuracy, f1] = cells(figures(best), 0);
+        rows.push([fold.to_string(), train.to_string(), validation.to_string(), epoch, loss, accuracy, f1]);
+    }
+    let over = [0, 1, 2, 3].map(|figure| mean_and_spread(scores.iter().map(|fold| figures(&fold.best)[figure])));
+    for (name, figures) in [("mean", over.map(|(mean, _)| mean)), ("spread", over.map(|(_, spread)| spread))] {
+        let [epoch, loss, accuracy, f1] = cells(figures, 1);
+        rows.push([name.to_owned(), String::new(), String::new(), epoch, loss, accuracy, f1]);
+    }
+    rows.into_iter().map(|row| row.into_iter().take(columns).collect()).collect()
 }
 
 /// The median of numbers, the larger of the two in the middle where there are two.
@@ -258,6 +313,20 @@ fn raw_answers(network: &Network<f32>, sequences: &Sequences, objective: Objecti
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_table_of_folds_has_a_mean_and_a_spread_and_says_once_what_a_column_is() {
+        let best = |epoch, valid_accuracy| EpochMetrics { epoch, valid_accuracy, ..EpochMetrics::default() };
+        let fold = |fold, best| FoldScore { fold, train: 20, validation: 10, best };
+        let scores = [fold(1, best(3, 0.5)), fold(2, best(4, 0.7))];
+        let table = |task| rows(&scores, task).iter().map(|row| row.join("|")).collect::<Vec<_>>();
+        let of_values = table(Task::Regress);
+        assert_eq!(of_values[0], "fold|train|validation|best epoch|loss|R²");
+        assert_eq!(of_values[1], "1|20|10|3|0.0000|0.5000");
+        assert_eq!(of_values[3], "mean|||3.5|0.0000|0.6000");
+        assert_eq!(of_values[4], "spread|||0.7|0.0000|0.1414");
+        assert_eq!(table(Task::Classify(2))[2], "2|20|10|4|0.0000|70.00 %|0.00 %");
+    }
 
     #[test]
     fn the_spread_is_the_standard_deviation_and_the_median_the_number_in_the_middle() {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use latch_engine::input::text::Tokens;
 use sha2::{Digest, Sha256};
 
 use super::checkpoint::Best;
@@ -32,6 +33,8 @@ pub struct Request<'a> {
     pub pooling: Option<Pooling>,
     /// What its outputs mean, where its metadata does not say it.
     pub task: Option<Task>,
+    /// What a token is, where its metadata does not say it.
+    pub tokens: Option<Tokens>,
     /// What it was trained on, as an absolute path.
     pub data: Option<PathBuf>,
     /// The validation part of that.
@@ -68,7 +71,7 @@ pub fn import(folder: &RunFolder, request: &Request<'_>) -> Result<Arrived> {
     folder.refuse_run()?;
     let bytes = read_file(request.file)?;
     let vocabulary = request.vocabulary.map(read_words).transpose()?;
-    let given = Given { vocabulary, pooling: request.pooling, task: request.task };
+    let given = Given { vocabulary, pooling: request.pooling, task: request.task, tokens: request.tokens };
     let received = from_bytes(&bytes, request.file.display(), &given)?;
     let Received { network, vocabulary, answers, layout, unread, strange } = received;
     let mut config = configuration(request, &network, &vocabulary, answers, &bytes);

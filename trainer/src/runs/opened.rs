@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::folder::RunFolder;
 use super::summary::{self, Facts};
 use crate::config::{Fold, RunConfig, Valid};
-use crate::dataset::{Dataset, Example, Label, Part, Reading, Watch, locate};
+use crate::dataset::{Dataset, Example, Label, Part, Reading, Watch, has_part, locate};
 use crate::error::{Fault, fault};
 use crate::learning::sequences::Targets;
 use crate::network::Network;
@@ -168,6 +168,10 @@ pub fn load(config: &mut RunConfig, watch: Watch<'_>) -> Result<Loaded> {
     let read = summary::of(&data, task, &repeated);
     let mut notes: Vec<String> = summary::disputed(&data, &repeated).into_iter().collect();
     notes.extend(summary::mixed(&data.classes).into_iter().chain(summary::alike(&data.classes)));
+    notes.extend(summary::guessed(&data, task));
+    if matches!(config.valid, Valid::Fold(_) | Valid::All { .. }) && has_part(&config.data, Part::Valid) {
+        notes.push(summary::unread_validation(&config.data));
+    }
     let facts = Facts {
         texts: data.examples.len(),
         duplicates: repeated.copies,

@@ -1,12 +1,13 @@
 //! What was read of a run's data, in one line and in notes: a person sees at once whether it is what they mean.
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::Valid;
 use crate::counted::named;
-use crate::dataset::{Dataset, Example, Label, Labels, Repeated, Task};
+use crate::dataset::{Dataset, Example, Label, Labels, Part, Repeated, Task, locate};
 use crate::shown::{for_shell, shown};
 use crate::unknown::{UnknownByPart, percent, thousands};
 
@@ -116,6 +117,47 @@ pub(super) fn mixed(classes: &[String]) -> Option<String> {
             names(&words)
         )
     })
+}
+
+/// Classes that are numbers from which on they may be meant as numbers.
+const MANY_NUMBERS: usize = 4;
+
+/// What the labels were taken for where they look like something else, and how to say so; `None` where they look like what they are.
+pub(super) fn guessed(data: &Dataset<Label>, task: Task) -> Option<String> {
+    let Task::Classify(_) = task else { return None };
+    let classes = &data.classes;
+    if classes.len() >= MANY_NUMBERS && classes.iter().all(|name| name.parse::<f64>().is_ok_and(f64::is_finite)) {
+        return Some(format!(
+            "note: all labels are numbers, and each of the {} is read as a class; --task regress learns them as numbers",
+            classes.len()
+        ));
+    }
+    let words = |text: &str| text.split_whitespace().count();
+    let of_tokens = |example: &&Example<Label>| match example.label {
+        Label::Class(class) => {
+            let label = classes.get(class as usize).map_or(0, |name| words(name));
+            label > 1 && label == words(&example.text)
+        }
+        _ => false,
+    };
+    let first = data.examples.iter().find(of_tokens)?;
+    let Label::Class(class) = first.label else { return None };
+    // One here and there is an accident.
+    (10 * data.examples.iter().filter(of_tokens).count() > 9 * data.examples.len()).then(|| {
+        format!(
+            "note: each label has as many words as its text, such as {:?}, and is read as one class; --task tag learns a class for each token",
+            shown(&classes[class as usize])
+        )
+    })
+}
+
+/// That the validation file of a folder is not read.
+pub(super) fn unread_validation(folder: &Path) -> String {
+    let file = locate(folder, Part::Valid).ok().and_then(|file| Some(file.file_name()?.to_string_lossy().into_owned()));
+    format!(
+        "note: {} is not read: a cross-validation divides the training texts",
+        shown(&file.unwrap_or_else(|| "the validation part".to_owned()))
+    )
 }
 
 /// How many texts occur with different labels, in words; `None` where none do.
@@ -261,6 +303,23 @@ mod tests {
         for classes in [&["0", "1"][..], &["ham", "spam"], &["1", "one"], &["4 stars", "5 stars"]] {
             assert_eq!(mixed(&owned(classes)), None);
         }
+    }
+
+    #[test]
+    fn labels_that_look_like_another_task_are_said_with_the_option_that_says_so() {
+        let examples = texts(&[(0, "a film"), (1, "no film"), (2, "x y"), (3, "one two")]);
+        let named = |names: &[&str]| Dataset::new("x", examples.clone()).named(names.iter().copied());
+        let numbers = named(&["1", "2.5", "3", "4"]);
+        let said = guessed(&numbers, Task::Classify(0)).expect("numbers");
+        assert!(said.contains("each of the 4 is read as a class; --task regress"), "{said}");
+        assert_eq!(guessed(&numbers, Task::Tag(0)), None);
+        let said = guessed(&named(&["O O", "O LOC", "LOC O", "LOC LOC"]), Task::Classify(0)).expect("tags");
+        assert!(said.contains("such as \"O O\"") && said.contains("--task tag"), "{said}");
+        assert_eq!(guessed(&named(&["good film", "bad", "so so", "other"]), Task::Classify(0)), None);
+        assert_eq!(
+            guessed(&Dataset::new("x", texts(&[(0, "a"), (1, "b")])).named(["0", "1"]), Task::Classify(0)),
+            None
+        );
     }
 
     #[test]

@@ -46,6 +46,9 @@ impl Block {
     }
 }
 
+/// What is done with the examples of a block and their places.
+type WithPlaces<'w, L> = dyn FnMut(Vec<Example<L>>, &[Place]) -> Result<()> + Send + 'w;
+
 /// The examples so far.
 struct Kept<L> {
     examples: Vec<Example<L>>,
@@ -81,11 +84,7 @@ impl<L: Labels> Examples<L> {
     }
 
     /// The same with the place of each example.
-    fn for_each_placed(
-        &mut self,
-        watch: Watch<'_>,
-        each: &mut (dyn FnMut(Vec<Example<L>>, &[Place]) -> Result<()> + Send),
-    ) -> Result<()> {
+    fn for_each_placed(&mut self, watch: Watch<'_>, each: &mut WithPlaces<'_, L>) -> Result<()> {
         let Examples { source, coder, seen, .. } = self;
         let source = &mut **source;
         let mut work = |Block { rows, error }: Block| -> Result<()> {

@@ -3,14 +3,53 @@
 use std::fmt::Write as _;
 
 use anyhow::Result;
+use latch_engine::Model;
+use latch_engine::image::Image;
 
-use crate::evaluate::{Errors, Evaluation, PRECISION};
+use crate::cli::export::words::early_words;
+use crate::counted::counted;
+use crate::dataset::Reading;
+use crate::early::EarlyReport;
+use crate::evaluate::{Errors, Evaluation, PRECISION, threshold_of};
 use crate::metrics::BINS;
 use crate::metrics::scores::Scores;
-use crate::shown::shown;
+use crate::report::classes::{confusion, per_class, rare_recall};
+
+/// All that is printed of an evaluation; `early` is what stopping early saves.
+pub(super) fn evaluation(
+    result: &Evaluation,
+    early: Option<&EarlyReport>,
+    image: &Image<'_>,
+    reading: &Reading,
+) -> Result<String> {
+    let (mut text, model) = (String::new(), Model::new(image));
+    let Reading { task, classes, .. } = reading;
+    writeln!(
+        text,
+        "{}, {} read, {} on backend {}",
+        counted(result.n, if task.each_step() { "labelled token" } else { "text" }),
+        counted(result.tokens, "token"),
+        image.description().precision_name(),
+        model.backend().name()
+    )?;
+    judgement(&mut text, result, classes)?;
+    writeln!(text, "unknown       {}", result.unknown.words())?;
+    if let Some(threshold) = threshold_of(image) {
+        writeln!(text, "threshold     chosen; a probability of 0.5 was {threshold} of the network")?;
+    }
+    writeln!(text, "time          {:.0} ns per token, tokenizer included", result.ns_per_token)?;
+    writeln!(text, "image         {} bytes, {} bytes of RAM a stream", image.len(), model.state_bytes())?;
+    if let Some(early) = early {
+        writeln!(text, "{}", early_words(early, "of these"))?;
+    }
+    if !result.confusion.is_empty() {
+        write!(text, "\n{}\n{}", per_class(&result.scores, classes), confusion(&result.confusion, classes))?;
+    }
+    Ok(text)
+}
 
 /// The figures of classes or of values.
-pub(super) fn judgement(text: &mut String, result: &Evaluation, classes: &[String]) -> Result<()> {
+fn judgement(text: &mut String, result: &Evaluation, classes: &[String]) -> Result<()> {
     if let Some(Errors { rmse, mae }) = result.errors {
         writeln!(text, "RMSE          {rmse:.4}")?;
         writeln!(text, "MAE           {mae:.4}")?;
@@ -24,13 +63,7 @@ pub(super) fn judgement(text: &mut String, result: &Evaluation, classes: &[Strin
     let Scores { macro_f1, balanced_accuracy, .. } = &result.scores;
     writeln!(text, "macro F1      {:.2} %, balanced accuracy {:.2} %", 100.0 * macro_f1, 100.0 * balanced_accuracy)?;
     if let Some((class, recall)) = result.rare_recall {
-        let class = shown(&classes[class]);
-        writeln!(
-            text,
-            "{class}: recall at most {:.1} % with a precision of {:.0} %",
-            100.0 * recall,
-            100.0 * PRECISION
-        )?;
+        writeln!(text, "{}", rare_recall(&classes[class], recall, PRECISION))?;
     }
     writeln!(text, "log loss      {:.4} nats", result.log_loss)?;
     writeln!(text, "Brier score   {:.4}", result.reliability.brier)?;

@@ -56,15 +56,17 @@ pub(super) fn findings(findings: &Findings) -> Option<String> {
     let mut text = String::new();
     if let Some(found) = findings.calibration.as_ref().filter(|found| found.temperature == 1.0) {
         text += &format!(
-            "temperature left at 1: the validation part does not justify surer or less sure answers; its log loss is {:.4}, expected calibration error {:.2} % ({BINS} bins)\n",
+            "temperature left at 1: no other one fits the {} better; log loss {:.4}, expected calibration error {:.2} % ({BINS} bins)\n",
+            findings.answers,
             found.log_loss,
             100.0 * found.calibration_error
         );
     } else if let Some(found) = &findings.calibration {
         text += &format!(
-            "temperature {:.3}, fitted on the validation part and folded into the head: log loss {:.4} (before {:.4}), expected calibration \
+            "temperature {:.3}, fitted on the {} and folded into the head: log loss {:.4} (before {:.4}), expected calibration \
                  error {:.2} % (before {:.2} %; {BINS} bins)\n",
             found.temperature,
+            findings.answers,
             found.log_loss,
             found.log_loss_before,
             100.0 * found.calibration_error,

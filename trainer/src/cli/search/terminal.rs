@@ -27,6 +27,8 @@ pub(super) struct Terminal {
     limit: Option<Duration>,
     /// The place of the trial in its round, and how many that has.
     place: (usize, usize),
+    /// The round, from 1, and how many there are.
+    round: (usize, usize),
 }
 
 impl Terminal {
@@ -38,7 +40,7 @@ impl Terminal {
             bar
         });
         let limit = minutes.and_then(|minutes| Duration::try_from_secs_f64(60.0 * minutes).ok());
-        Terminal { bar, quiet, task, pace: Pace::default(), began: Instant::now(), limit, place: (0, 0) }
+        Terminal { bar, quiet, task, pace: Pace::default(), began: Instant::now(), limit, place: (0, 0), round: (0, 0) }
     }
 
     fn show(&self, text: std::fmt::Arguments<'_>) {
@@ -79,6 +81,7 @@ impl Observer for Terminal {
 
     fn planned(&mut self, rounds: &[(usize, u64)]) {
         self.pace = Pace::new(rounds);
+        self.round.1 = rounds.len();
         self.began = Instant::now();
         let rounds: Vec<String> = rounds.iter().map(|(trials, epoch)| format!("{trials} to epoch {epoch}")).collect();
         self.show(format_args!("trials that fit, in rounds: {}", rounds.join(", then ")));
@@ -86,7 +89,7 @@ impl Observer for Terminal {
 
     fn begins(&mut self, round: usize, trial: usize, place: usize, of: usize) {
         self.pace.begins(round, place, of);
-        self.place = (place, of);
+        (self.place, self.round.0) = ((place, of), round);
         if let Some(bar) = &self.bar {
             bar.set_prefix(format!("round {round}, trial {trial} ({place}/{of})"));
         }
@@ -113,7 +116,8 @@ impl Observer for Terminal {
     }
 
     fn round_done(&mut self, images: &[Trial]) {
-        if !images.is_empty() {
+        // After the last round the whole front follows anyway.
+        if !images.is_empty() && self.round.0 < self.round.1 {
             let front = front(images);
             self.show(format_args!(
                 "\nthe front so far: the best image of each size\n\n{}",

@@ -5,17 +5,16 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::outcome::{Classes, classes_words, warn_of};
+use super::outcome::{Classes, classes_words, still_improving, warn_of};
 use super::terminal::Terminal;
-use crate::cli::output::{answer, print_json, score};
+use crate::cli::output::{answer, print_json};
 use crate::config::TrainConfig;
-use crate::dataset::Task;
 use crate::learning::training::{BatchProgress, Progress};
 use crate::metrics::EpochMetrics;
 use crate::metrics::scores::Scores;
 use crate::report::table;
 use crate::runs::folder::RunFolder;
-use crate::runs::folds::{FoldScore, Folds, Observer, mean_and_spread};
+use crate::runs::folds::{self, FoldScore, Folds, Observer, mean_and_spread, rows};
 
 /// The terminal of a cross-validation: what was read is said once.
 pub(super) struct FoldsTerminal {
@@ -87,8 +86,10 @@ struct Line<'a> {
 pub(super) fn report(folds: &Folds, folder: &RunFolder, json: bool) -> Result<()> {
     let Folds { scores, verdict, outcome } = folds;
     let config = folder.config()?;
-    let task = config.train.task;
-    answer(json, format_args!("\n{}", scores_table(scores, task)))?;
+    answer(json, format_args!("\n{}", table(&rows(scores, config.train.task))))?;
+    if let Some(hint) = still_improving(scores.iter().map(|score| score.best.epoch), folds::config(folder)?.epochs) {
+        answer(json, format_args!("{hint}\n"))?;
+    }
     let classes = (!verdict.confusion.is_empty()).then(|| Scores::of(&verdict.confusion));
     if let Some(scores) = &classes {
         let things = "each answered by the run that has not learned from it";
@@ -113,39 +114,4 @@ pub(super) fn report(folds: &Folds, folder: &RunFolder, json: bool) -> Result<()
         })?;
     }
     Ok(())
-}
-
-/// The folds, their mean and their spread.
-fn scores_table(scores: &[FoldScore], task: Task) -> String {
-    let accuracy = if task.has_values() { "R²" } else { "accuracy" };
-    let mut heading = vec!["fold", "train", "validation", "best epoch", "loss", accuracy];
-    if !task.has_values() {
-        heading.push("macro F1");
-    }
-    let of_classes = |share: Option<f64>| share.map(|share| score(task, share)).into_iter();
-    let row = |fold: &FoldScore| {
-        let best = &fold.best;
-        let counts = [fold.fold.to_string(), fold.train.to_string(), fold.validation.to_string()];
-        let figures = [best.epoch.to_string(), format!("{:.4}", best.valid_loss), score(task, best.valid_accuracy)];
-        counts.into_iter().chain(figures).chain(of_classes(best.valid_macro_f1)).collect::<Vec<_>>()
-    };
-    let mut rows = vec![heading.into_iter().map(str::to_owned).collect::<Vec<_>>()];
-    rows.extend(scores.iter().map(row));
-    let over = |figure: fn(&EpochMetrics) -> f64| mean_and_spread(scores.iter().map(|fold| figure(&fold.best)));
-    let figures = [
-        over(|best| best.epoch as f64),
-        over(|best| best.valid_loss),
-        over(|best| best.valid_accuracy),
-        over(|best| best.valid_macro_f1.unwrap_or_default()),
-    ];
-    for (name, take) in
-        [("mean", (|figure: (f64, f64)| figure.0) as fn((f64, f64)) -> f64), ("spread", |figure| figure.1)]
-    {
-        let [epoch, loss, accuracy, f1] = figures.map(take);
-        let mut row = vec![name.to_owned(), String::new(), String::new(), format!("{epoch:.1}"), format!("{loss:.4}")];
-        row.push(score(task, accuracy));
-        row.extend(of_classes((!task.has_values()).then_some(f1)));
-        rows.push(row);
-    }
-    table(&rows)
 }

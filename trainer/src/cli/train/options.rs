@@ -172,7 +172,7 @@ impl Args {
             train,
             data: absolute(data),
             data_sha256: String::new(),
-            columns: self.columns.columns(),
+            columns: self.columns.columns()?,
             classes: Vec::new(),
             valid: valid_of(self.valid.as_ref(), data),
             imported: None,

@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
-use crate::cli::output::{PerClass, warn};
+use crate::cli::output::{ClassScores, warn};
 use crate::config::{ClassWeights, RunConfig};
+use crate::counted::counted;
 use crate::learning::verdict::{Chosen, Verdict};
 use crate::metrics::scores::Scores;
 use crate::report::classes::{never_answered, worst_classes};
@@ -12,11 +13,8 @@ use crate::shown::shown;
 /// How the classes fare on the validation part; nothing of numbers.
 #[derive(Serialize)]
 pub(super) struct Classes<'a> {
-    macro_f1: f64,
-    balanced_accuracy: f64,
-    per_class: Vec<PerClass<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    never_answered: Vec<&'a str>,
+    #[serde(flatten)]
+    scores: ClassScores<'a>,
     /// The logit from which on the second class is answered, where it was chosen.
     #[serde(skip_serializing_if = "Option::is_none")]
     threshold: Option<f32>,
@@ -26,10 +24,7 @@ impl<'a> Classes<'a> {
     /// What a verdict and its scores say of classes with these names.
     pub(super) fn of(scores: &Scores, verdict: &Verdict, names: &'a [String]) -> Self {
         Classes {
-            macro_f1: scores.macro_f1,
-            balanced_accuracy: scores.balanced_accuracy,
-            per_class: PerClass::of(scores, names),
-            never_answered: scores.never_answered().into_iter().map(|class| &*names[class]).collect(),
+            scores: ClassScores::of(scores, names),
             threshold: verdict.threshold.map(|threshold| threshold.logit),
         }
     }
@@ -44,17 +39,27 @@ pub(super) fn classes_words(scores: &Scores, verdict: &Verdict, config: &RunConf
         100.0 * scores.macro_f1,
         100.0 * scores.balanced_accuracy
     );
-    if let Some(Chosen { class, logit, f1 }) = verdict.threshold {
-        let name = |class: usize| names.get(class).map_or_else(|| class.to_string(), |name| shown(name).into_owned());
-        let probability = 1.0 / (1.0 + f64::from(-logit).exp());
+    if let Some(chosen @ Chosen { class, f1, .. }) = verdict.threshold {
         text += &format!(
-            "\nthreshold: {} from a probability of {probability:.3} on, where the F1 of {} is highest, {:.2} %",
-            name(1),
-            name(class),
+            "\nthreshold: {} from a probability of {:.3} on, where the F1 of {} is highest, {:.2} %",
+            name_of(names, 1),
+            chosen.probability(),
+            name_of(names, class),
             100.0 * f1
         );
     }
     format!("{text}\n\n{}", worst_classes(scores, names).trim_end())
+}
+
+/// A hint where the best epoch of most runs, of so many epochs each, was the last one.
+pub(super) fn still_improving(best: impl ExactSizeIterator<Item = u64>, epochs: u64) -> Option<&'static str> {
+    let runs = best.len();
+    let last = best.filter(|best| *best == epochs).count();
+    (2 * last > runs).then_some("note: it was still improving at the last epoch: more --epochs may help")
+}
+
+fn name_of(names: &[String], class: usize) -> String {
+    names.get(class).map_or_else(|| class.to_string(), |name| shown(name).into_owned())
 }
 
 /// Warns of what is wrong with the answers.
@@ -62,12 +67,33 @@ pub(super) fn warn_of(verdict: &Verdict, scores: Option<&Scores>, config: &RunCo
     if let Some(warning) = &verdict.useless {
         warn(format_args!("{warning}"));
     }
-    let things = if config.train.task.each_step() { "validation tokens" } else { "validation texts" };
-    if let Some(warning) = scores.and_then(|scores| never_answered(scores, &config.classes, things)) {
+    let thing = if config.train.task.each_step() { "validation token" } else { "validation text" };
+    if let Some(chosen) = verdict.threshold.filter(Chosen::is_by_chance) {
+        warn(format_args!(
+            "the threshold was chosen on {} of {}: with other texts it would be another one; give more of them, or a larger --valid",
+            counted(chosen.support, thing),
+            name_of(&config.classes, chosen.class)
+        ));
+    }
+    let things = format!("{thing}s");
+    if let Some(warning) = scores.and_then(|scores| never_answered(scores, &config.classes, &things)) {
         let remedy = match config.train.class_weights {
             ClassWeights::None => "; --class-weights balanced makes rare classes count more",
             _ => "",
         };
         warn(format_args!("{warning}{remedy}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::still_improving;
+
+    #[test]
+    fn a_run_whose_last_epoch_is_the_best_is_said_to_be_still_improving() {
+        assert!(still_improving([10].into_iter(), 10).is_some());
+        assert!(still_improving([9].into_iter(), 10).is_none());
+        assert!(still_improving([10, 10, 4].into_iter(), 10).is_some());
+        assert!(still_improving([10, 4].into_iter(), 10).is_none());
     }
 }
