@@ -38,7 +38,7 @@ impl Task {
     /// What is trained into a folder.
     pub fn job<'a>(&'a self, folder: &'a RunWriter) -> Job<'a> {
         let Task { config, vocabulary, training, validation, .. } = self;
-        Job { config, vocabulary, training, validation, folder }
+        Job { config, vocabulary, training, validation, folder: Some(folder) }
     }
 
     /// A task of `examples` reviews to learn from and `held_out` to judge by.

@@ -1,6 +1,8 @@
 //! Learning: what a network learns from, what is to become small, and the loop.
 
+mod diverged;
 pub mod loss;
+pub mod rehearsal;
 pub mod sequences;
 pub mod training;
 pub mod verdict;

@@ -18,13 +18,14 @@ use latch_engine::image::Image;
 use rand::RngExt;
 use rayon::prelude::*;
 
+use super::diverged::{DIVERGED, diverged, stopped};
 use super::loss::Distill;
 use super::sequences::Sequences;
 use super::verdict::Verdict;
 use crate::batches::{BatchOptions, generator, plan};
-use crate::bptt::{LossOptions, Noise, StepOptions, TrainError, Trainer, train_step};
+use crate::bptt::{LossOptions, Noise, StepOptions, Trainer, train_step};
 use crate::config::{Objective, Storage, TrainConfig};
-use crate::error::fault;
+use crate::error::{Fault, fault};
 use crate::evaluate::state_for;
 use crate::metrics::{EpochMetrics, Judgement, weight_of};
 use crate::network::tiers::Tiers;
@@ -38,7 +39,6 @@ use crate::real::Real;
 use crate::report::curves::{self, Curves};
 use crate::report::png::png;
 use crate::runs::checkpoint::{Best, BestQuantized, Checkpoint, Sums, best_of, is_better};
-use crate::runs::folder::RunFolder;
 use crate::runs::writer::RunWriter;
 use crate::vocabulary::Vocabulary;
 
@@ -103,8 +103,8 @@ pub struct Job<'a> {
     pub training: &'a Sequences,
     /// What chooses the best epoch.
     pub validation: &'a Sequences,
-    /// The run's folder.
-    pub folder: &'a RunWriter,
+    /// The run's folder; `None` where nothing is kept: see [`super::rehearsal`].
+    pub folder: Option<&'a RunWriter>,
 }
 
 /// Trains from a checkpoint, or from the beginning where it is `None`, to the end; keeps checkpoints, metrics, curves and the best
@@ -129,37 +129,20 @@ pub fn train_until(
     progress: &mut dyn Progress,
     until: u64,
 ) -> Result<Outcome> {
-    let &Job { config, vocabulary, training, folder, .. } = job;
+    let &Job { config, training, folder, .. } = job;
     let started = Instant::now();
-    if training.ids.is_empty() || config.batch == 0 {
-        return Err(fault(
-            "training part",
-            "there is nothing to train on",
-            "give it texts, and batches of at least one",
-        )
-        .into());
-    }
     let mut pace = Pace { started, tokens: 0 };
     let mut at = match checkpoint {
         Some(checkpoint) => checkpoint,
-        None => {
-            let mut network = Network::new(&config.network(vocabulary.rows()), config.seed)?;
-            if let Some(tiers) = config.tiers(training) {
-                tiers.begin(&mut network.embedding.table);
-            }
-            beginning(network, config)
-        }
+        None => job.beginning()?,
     };
-    let float = Phase { job, before: &[], epochs: config.epochs, patience: config.patience, until, quantize: None };
+    let float = Phase { until, ..Phase::in_floats(job) };
     float.run(&mut at, config.learning_rate, &mut pace, progress)?;
-    let best = *at
-        .best(config.select)
-        .ok_or_else(|| fault("--epochs", "the run has no epoch", "train for at least one epoch"))?;
+    let best = *at.best(config.select).ok_or_else(no_epoch)?;
     let mut quantized = None;
     let mut epochs = at.epoch;
-    if let Some(quantize) =
-        config.quantize.as_ref().filter(|_| at.is_finished(config.epochs, config.patience, config.select))
-    {
+    let is_finished = at.is_finished(config.epochs, config.patience, config.select);
+    if let (Some(quantize), Some(folder)) = (config.quantize.as_ref().filter(|_| is_finished), folder) {
         let network = folder.best()?.network;
         let scales = embedding_scales(&network, training.occurrences.clone(), quantize.storage);
         let mut after = match folder.quantized_checkpoint()? {
@@ -180,6 +163,34 @@ pub fn train_until(
     }
     let (tokens_per_second, elapsed) = (pace.tokens_per_second(), started.elapsed());
     Ok(Outcome { epochs, best, quantized, tokens_per_second, elapsed, verdict: None })
+}
+
+/// The fault of a run that is to have no epoch.
+pub(super) fn no_epoch() -> Fault {
+    fault("--epochs", "the run has no epoch", "train for at least one epoch")
+}
+
+impl Job<'_> {
+    /// The state before the first step.
+    ///
+    /// # Errors
+    /// A fault when there is nothing to train on, and those of [`Network::new`].
+    pub(super) fn beginning(&self) -> Result<Checkpoint> {
+        let &Job { config, vocabulary, training, .. } = self;
+        if training.ids.is_empty() || config.batch == 0 {
+            return Err(fault(
+                "training part",
+                "there is nothing to train on",
+                "give it texts, and batches of at least one",
+            )
+            .into());
+        }
+        let mut network = Network::new(&config.network(vocabulary.rows()), config.seed)?;
+        if let Some(tiers) = config.tiers(training) {
+            tiers.begin(&mut network.embedding.table);
+        }
+        Ok(beginning(network, config))
+    }
 }
 
 /// The state of a run before the first step of a network.
@@ -224,9 +235,9 @@ fn keeps(config: &TrainConfig, epoch: u64, index: usize) -> bool {
 }
 
 /// How fast a run goes in this process.
-struct Pace {
-    started: Instant,
-    tokens: u64,
+pub(super) struct Pace {
+    pub(super) started: Instant,
+    pub(super) tokens: u64,
 }
 
 impl Pace {
@@ -236,7 +247,7 @@ impl Pace {
 }
 
 /// Epochs in a row with one schedule: those in floats, or those with integers after them.
-struct Phase<'a> {
+pub(super) struct Phase<'a> {
     job: &'a Job<'a>,
     /// The epochs before this phase.
     before: &'a [EpochMetrics],
@@ -255,8 +266,8 @@ struct Quantize {
 }
 
 /// What learns in an epoch, and by which rate.
-struct Learner {
-    trainer: Trainer<f32>,
+pub(super) struct Learner {
+    pub(super) trainer: Trainer<f32>,
     /// The network in the integers of its image, where these are learned with.
     integers: Option<Aware>,
     rate: LearningRate,
@@ -264,7 +275,13 @@ struct Learner {
     batches: u64,
 }
 
-impl Phase<'_> {
+impl<'a> Phase<'a> {
+    /// The epochs in floats, all of them.
+    pub(super) fn in_floats(job: &'a Job<'a>) -> Self {
+        let TrainConfig { epochs, patience, .. } = *job.config;
+        Phase { job, before: &[], epochs, patience, until: u64::MAX, quantize: None }
+    }
+
     fn run(&self, at: &mut Checkpoint, learning_rate: f64, pace: &mut Pace, progress: &mut dyn Progress) -> Result<()> {
         if self.is_over(at) {
             return Ok(());
@@ -278,12 +295,12 @@ impl Phase<'_> {
     }
 
     /// Whether nothing is left to be trained for now.
-    fn is_over(&self, at: &Checkpoint) -> bool {
+    pub(super) fn is_over(&self, at: &Checkpoint) -> bool {
         at.epoch >= self.until || at.is_finished(self.epochs, self.patience, self.job.config.select)
     }
 
     /// What goes on learning from a checkpoint.
-    fn learner(&self, at: &Checkpoint, peak: f64) -> Result<Learner> {
+    pub(super) fn learner(&self, at: &Checkpoint, peak: f64) -> Result<Learner> {
         let &Job { config, training, .. } = self.job;
         let batches = training.ids.len().div_ceil(config.batch) as u64;
         let total = batches * self.epochs;
@@ -306,7 +323,7 @@ impl Phase<'_> {
     }
 
     /// The batches of an epoch, from where the checkpoint stands.
-    fn learn(
+    pub(super) fn learn(
         &self,
         at: &mut Checkpoint,
         learner: &mut Learner,
@@ -353,7 +370,10 @@ impl Phase<'_> {
                 accuracy: at.sums.accuracy(objective),
                 tokens_per_second: pace.tokens_per_second(),
             });
-            if kept.elapsed() > folder.checkpoint_interval() && number + 1 < plan.len() {
+            if let Some(folder) = folder
+                && kept.elapsed() > folder.checkpoint_interval()
+                && number + 1 < plan.len()
+            {
                 take(at, &learner.trainer);
                 folder.write_checkpoint(at, self.quantize.is_some())?;
                 kept = Instant::now();
@@ -362,8 +382,8 @@ impl Phase<'_> {
         Ok(())
     }
 
-    /// Ends an epoch: judges the network on the validation part, and keeps what it is worth.
-    fn judge(&self, at: &mut Checkpoint, learner: &Learner, pace: &Pace, progress: &mut dyn Progress) -> Result<()> {
+    /// Ends an epoch: judges the network on the validation part. Gives the epoch's figures, and whether it is the best so far.
+    pub(super) fn measure(&self, at: &mut Checkpoint, learner: &Learner) -> Result<(EpochMetrics, bool)> {
         let &Job { config, folder, .. } = self.job;
         let epoch = self.epoch(at);
         let Judgement { loss: valid_loss, accuracy, macro_f1 } = self.validation(learner.trainer.best_network())?;
@@ -391,8 +411,16 @@ impl Phase<'_> {
         at.metrics.push(metrics);
         (at.epoch, at.batch) = (at.epoch + 1, 0);
         take(at, &learner.trainer);
+        Ok((metrics, best))
+    }
+
+    /// Ends an epoch: judges the network on the validation part, and keeps what it is worth.
+    fn judge(&self, at: &mut Checkpoint, learner: &Learner, pace: &Pace, progress: &mut dyn Progress) -> Result<()> {
+        let &Job { config, folder, .. } = self.job;
+        let (metrics, best) = self.measure(at, learner)?;
+        let Some(folder) = folder else { return Ok(()) };
         if best {
-            self.keep(Best { metrics, network: learner.trainer.best_network().clone() })?;
+            self.keep(folder, Best { metrics, network: learner.trainer.best_network().clone() })?;
         }
         let all = [self.before, &at.metrics].concat();
         let quantized = self.quantize.as_ref().map(|quantize| (quantize.storage, at.metrics.len()));
@@ -431,14 +459,12 @@ impl Phase<'_> {
     }
 
     /// Writes the best network so far.
-    fn keep(&self, best: Best) -> Result<()> {
+    fn keep(&self, folder: &RunWriter, best: Best) -> Result<()> {
         match &self.quantize {
-            Some(Quantize { storage, scales }) => self.job.folder.write_quantized(&BestQuantized {
-                best,
-                storage: *storage,
-                embedding_scales: scales.clone(),
-            }),
-            None => self.job.folder.write_best(&best),
+            Some(Quantize { storage, scales }) => {
+                folder.write_quantized(&BestQuantized { best, storage: *storage, embedding_scales: scales.clone() })
+            }
+            None => folder.write_best(&best),
         }
     }
 }
@@ -454,36 +480,6 @@ impl Quantize {
             ..Weights::of(network)
         }
     }
-}
-
-fn stopped(error: anyhow::Error, epoch: u64, batch: usize, folder: &RunFolder) -> anyhow::Error {
-    let place = format!("epoch {} batch {}", epoch + 1, batch + 1);
-    match error.downcast_ref() {
-        Some(TrainError::NonFiniteLoss { loss }) => {
-            diverged(place, format!("the loss is {loss}: the weights have diverged"), folder)
-        }
-        Some(TrainError::NonFiniteGradient { norm }) => {
-            diverged(place, format!("the gradient's norm is {norm}: the weights have diverged"), folder)
-        }
-        Some(error) => anyhow::anyhow!("{place}: {error}"),
-        None => error,
-    }
-}
-
-/// The mean loss beyond which weights have diverged, in nats or in parts of the labels' variance: over a hundred times that of knowing nothing.
-const DIVERGED: f64 = 100.0;
-
-/// The fault of weights that have grown beyond all numbers.
-fn diverged(place: String, problem: String, folder: &RunFolder) -> anyhow::Error {
-    let remedy = if folder.has_learned() {
-        format!(
-            "train again with a smaller --lr into another folder; what was learned before is kept in {}",
-            folder.path().display()
-        )
-    } else {
-        "train again with a smaller --lr".into()
-    };
-    fault(place, problem, remedy).into()
 }
 
 /// What the answers of a network, fused with the n-grams where there are some, are worth.

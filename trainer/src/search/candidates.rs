@@ -31,7 +31,7 @@ use crate::ngrams::{self, Answers, table::Key};
 use crate::quantizer::describe;
 use crate::quantizer::{Cell, Origin};
 use crate::tokenization::Tokenization;
-use crate::vocabulary::{self, Vocabulary};
+use crate::vocabulary::{self, Ranked, Vocabulary};
 
 /// The precisions that are tried: the one place to add another. All have to be integers, which the estimate of time is for.
 pub const PRECISIONS: [Storage; 3] = [Storage::Int8, Storage::Mixed, Storage::Int4];
@@ -168,34 +168,41 @@ impl Sizer {
     /// Reads the texts once. Of `base`, everything counts that a candidate does not choose.
     pub fn new(base: &TrainConfig, training: &[Example<Label>], part: Option<Part>) -> Self {
         let tokenization = Tokenization::of_examples(base.tokens(), training);
-        let words = |kind: Words| {
-            let ranked = vocabulary::rank(&tokenization, kind, training);
-            // What occurs once tells nothing.
-            let useful =
-                ranked.iter().take_while(|ranked| ranked.count > 1).count().max(FEWEST_WORDS).min(ranked.len());
-            let most = useful.min(MAX_ROWS as usize - 1);
-            (kind, ranked.into_iter().take(most).map(|ranked| ranked.word).collect())
+        let ranked = vocabulary::rank(&tokenization, base.model.words, training);
+        // What occurs once tells nothing.
+        let useful = ranked.iter().take_while(|ranked| ranked.count > 1).count().max(FEWEST_WORDS).min(ranked.len());
+        // N-grams stand beside the one logit of two classes.
+        let ngrams = if base.task.is_binary() {
+            ngrams::rank(&tokenization, training, Answers::Verdict, &base.model.ngrams)
+        } else {
+            Vec::new()
         };
+        Sizer { part, ..Self::of_ranked(base, tokenization, &ranked[..useful], ngrams, training.len()) }
+    }
+
+    /// The same for so many training texts, of which the words and the n-grams are known, as models take them first.
+    pub fn of_ranked(
+        base: &TrainConfig,
+        tokenization: Tokenization,
+        ranked: &[Ranked],
+        ngrams: Vec<Key>,
+        examples: usize,
+    ) -> Self {
+        let words = ranked.iter().take(MAX_ROWS as usize - 1).map(|ranked| ranked.word.clone()).collect();
         let origin = Origin {
             seed: base.seed,
-            examples: training.len() as u32,
+            examples: examples as u32,
             epochs: base.epochs as u32,
             // Whatever it will be: its bytes are always as many.
             threshold: (base.threshold != Threshold::Half).then_some(0.5),
             ..Origin::default()
         };
-        // N-grams stand beside the one logit of two classes.
-        let verdict = base.task.is_binary();
         Sizer {
-            ngrams: if verdict {
-                ngrams::rank(&tokenization, training, Answers::Verdict, &base.model.ngrams)
-            } else {
-                Vec::new()
-            },
+            ngrams,
             base: base.clone(),
             origin,
-            part,
-            words: [words(base.model.words)].into(),
+            part: None,
+            words: [(base.model.words, words)].into(),
             tokenization,
             texts: RefCell::default(),
             tables: RefCell::default(),
@@ -210,7 +217,7 @@ impl Sizer {
     }
 
     /// The words that a model may have, in the order in which its vocabulary takes them.
-    fn words(&self, model: &ModelConfig) -> &[String] {
+    pub fn words(&self, model: &ModelConfig) -> &[String] {
         self.words.get(&model.words).map_or(&[], Vec::as_slice)
     }
 

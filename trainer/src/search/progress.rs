@@ -245,7 +245,7 @@ impl<'f> Search<'f> {
             vocabulary: &vocabulary,
             training: &training,
             validation: &validation,
-            folder: &folder,
+            folder: Some(&folder),
         };
         let mut train = |checkpoint, until| train_until(&job, checkpoint, observer, until);
         let mut outcome;
