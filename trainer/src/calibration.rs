@@ -5,7 +5,7 @@
 //! linear, so that T goes into its weights and biases and costs a device nothing.
 
 use crate::learning::sequences::Scale;
-use crate::metrics::{mean_loss, probabilities};
+use crate::metrics::{cross_entropy, mean_loss, probabilities};
 use crate::quantizer::Weights;
 
 /// The temperatures that are looked at.
@@ -44,6 +44,35 @@ pub fn temperature(logits: &[f32], labels: &[f32], outputs: usize) -> f64 {
     let found = (-(low + high) / 2.0).exp();
     let lower = mean_loss(logits, labels, outputs, found) < mean_loss(logits, labels, outputs, 1.0);
     if lower { found } else { 1.0 }
+}
+
+/// The same, but 1 where it does not lower the loss by more than chance: of answers that it was not fitted to, each half of them by the temperature of the
+/// other, by less than one standard error.
+pub fn justified_temperature(logits: &[f32], labels: &[f32], outputs: usize) -> f64 {
+    let half = |odd: usize| -> (Vec<f32>, Vec<f32>) {
+        let own = logits.chunks_exact(outputs).zip(labels).skip(odd).step_by(2);
+        (own.clone().flat_map(|(logits, _)| logits).copied().collect(), own.map(|(_, &label)| label).collect())
+    };
+    let halves = [half(0), half(1)];
+    let mut gains = Vec::with_capacity(labels.len());
+    for (own, other) in [(&halves[0], &halves[1]), (&halves[1], &halves[0])] {
+        let temperature = temperature(&other.0, &other.1, outputs);
+        gains.extend(own.0.chunks_exact(outputs).zip(&own.1).map(|(logits, &label)| {
+            let scaled: Vec<f32> = logits.iter().map(|&logit| (f64::from(logit) / temperature) as f32).collect();
+            cross_entropy(logits, label) - cross_entropy(&scaled, label)
+        }));
+    }
+    let (mean, spread) = mean_and_spread(&gains);
+    let lowers = mean > spread / (gains.len().max(1) as f64).sqrt();
+    if lowers { temperature(logits, labels, outputs) } else { 1.0 }
+}
+
+/// Mean and standard deviation; both 0 of no number.
+fn mean_and_spread(numbers: &[f64]) -> (f64, f64) {
+    let count = numbers.len().max(1) as f64;
+    let mean = numbers.iter().sum::<f64>() / count;
+    let squares: f64 = numbers.iter().map(|number| (number - mean).powi(2)).sum();
+    (mean, (squares / (count - 1.0).max(1.0)).sqrt())
 }
 
 impl Weights {
@@ -143,6 +172,22 @@ mod tests {
         let (logits, labels) = ([-1.0, 1.0, -0.5, 2.0], [0.0, 1.0, 0.0, 1.0]);
         let temperature = temperature(&logits, &labels, 1);
         assert!((0.2..1.5).contains(&temperature), "{temperature}");
+    }
+
+    #[test]
+    fn a_temperature_is_kept_where_it_lowers_the_loss_by_more_than_chance_and_nowhere_else() {
+        for outputs in [1, 3] {
+            let (logits, labels) = drawn(2_000, outputs, 0.4);
+            let kept = justified_temperature(&logits, &labels, outputs);
+            assert_eq!(kept, temperature(&logits, &labels, outputs));
+            assert!((kept - 2.5).abs() < 0.3, "{kept}");
+            // Answers that are calibrated, and few of them.
+            for count in [40, 2_000] {
+                let (logits, labels) = drawn(count, outputs, 1.0);
+                assert_eq!(justified_temperature(&logits, &labels, outputs), 1.0, "{outputs} {count}");
+            }
+        }
+        assert_eq!(justified_temperature(&[], &[], 1), 1.0);
     }
 
     #[test]

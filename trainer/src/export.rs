@@ -18,7 +18,7 @@ use latch_engine::image::header::AnswerKind;
 use latch_engine::with_answer;
 use serde::Serialize;
 
-use crate::calibration::temperature;
+use crate::calibration::justified_temperature;
 use crate::config::{RunConfig, Storage, Threshold, Valid};
 use crate::dataset::{Example, Label, Labels, Task};
 use crate::error::{Fault, fault};
@@ -355,7 +355,7 @@ impl Calibration {
         let labelled = || logits.chunks_exact(outputs).zip(labels).filter(|(_, label)| !label.is_nan());
         let logits: Vec<f32> = labelled().flat_map(|(logits, _)| logits).copied().collect();
         let labels: Vec<f32> = labelled().map(|(_, &label)| label).collect();
-        let temperature = temperature(&logits, &labels, outputs);
+        let temperature = justified_temperature(&logits, &labels, outputs);
         let scaled: Vec<f32> = logits.iter().map(|&logit| (f64::from(logit) / temperature) as f32).collect();
         let error = |logits: &[f32]| reliability(logits, &labels, outputs).calibration_error;
         Calibration {
