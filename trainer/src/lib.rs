@@ -14,6 +14,7 @@
 //! - [`distillation`] asks other runs what they think of the training texts.
 //! - [`calibration`] puts right how sure answers are; [`early`] finds out when one is certain before the text ends.
 //! - [`exchange`] writes a network for PyTorch or Keras, and reads what they trained.
+//! - [`defaults`] are the model and the epochs that the data decides where nobody says them.
 //! - [`search`] tries many models within a budget of bytes and time, and keeps the best.
 //! - [`report`] draws one picture a module; [`run_report`] gathers what a run is, has learned and answers, into one page of them.
 //! - [`settings`] reads and writes the options of a verb as a file, `latch.toml`.
@@ -28,6 +29,7 @@ pub mod calibration;
 pub mod characters;
 pub mod cli;
 pub mod config;
+pub mod defaults;
 pub mod demo;
 pub mod distillation;
 pub mod early;

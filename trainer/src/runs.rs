@@ -1,5 +1,6 @@
 //! Runs: the folder that a training leaves its traces in, and how a run begins, goes on and is opened again.
 
+pub mod adapted;
 pub mod begin;
 pub mod checkpoint;
 pub mod folder;

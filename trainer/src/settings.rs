@@ -343,7 +343,7 @@ fn example(option: &Arg) -> String {
     match &option.get_possible_values()[..] {
         [first, ..] => format!("\"{}\"", first.get_name()),
         // A size or a time may have its unit, and is text then.
-        [] if is_number(option) && !["BYTES", "TIME"].contains(&name.as_str()) => name,
+        [] if is_number(option) && !["BYTES", "TIME"].contains(&name.as_str()) => "10".to_owned(),
         [] => format!("\"{name}\""),
     }
 }

@@ -14,5 +14,6 @@ mod frameworks;
 mod one_image;
 mod report;
 mod resume;
+mod small_sets;
 mod token_kinds;
 mod verbs;

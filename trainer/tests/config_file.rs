@@ -10,7 +10,15 @@ fn the_file_that_init_writes_trains_as_soon_as_it_is_there() {
     let init = succeed(&mut place.latch(["init", "--data", "data/train.tsv.gz"]));
     assert!(init.stdout.contains("wrote latch.toml") && init.stdout.contains("latch train --config latch.toml"));
     let text = String::from_utf8(place.read("latch.toml")).expect("UTF-8");
-    for line in ["data = \"data/train.tsv.gz\"", "epochs = 10", "out = \"runs/train\"", "# valid", "# label-column"] {
+    for line in [
+        "data = \"data/train.tsv.gz\"",
+        "# epochs = 10",
+        "# model",
+        "# patience",
+        "out = \"runs/train\"",
+        "# valid",
+        "# label-column",
+    ] {
         assert!(text.lines().any(|found| found.starts_with(line)), "{line} is missing:\n{text}");
     }
     assert!(text.lines().all(|line| line.chars().count() <= 100 || !line.starts_with('#')), "{text}");

@@ -7,7 +7,6 @@ use anyhow::Result;
 use super::args::absolute;
 use super::output::print;
 use super::train::{HEADING, OF_A_CALL, command};
-use crate::config::default_model;
 use crate::error::{fault, reading};
 use crate::files::write_atomically;
 use crate::settings::Settings;
@@ -48,16 +47,12 @@ pub fn run(args: Args) -> Result<()> {
 }
 
 /// What the file says of options that have no default.
-fn given(data: Option<&Path>, out: &Path) -> [(&'static str, String); 3] {
+fn given(data: Option<&Path>, out: &Path) -> [(&'static str, String); 2] {
     let beside = out.parent().is_none_or(|folder| folder.as_os_str().is_empty());
     // A path is read from the file's folder, and was given from this one.
     let path = |path: &Path| if beside { path.to_owned() } else { absolute(path) };
     let name = data.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let name = name.split('.').find(|part| !part.is_empty()).unwrap_or("first");
     let data = data.map_or_else(|| PathBuf::from("data.csv"), path);
-    [
-        ("data", data.to_string_lossy().into_owned()),
-        ("model", default_model().to_string()),
-        ("out", format!("runs/{name}")),
-    ]
+    [("data", data.to_string_lossy().into_owned()), ("out", format!("runs/{name}"))]
 }

@@ -1,5 +1,6 @@
 //! `latch train`: from labelled texts to a run folder.
 
+mod adapted;
 mod balance;
 mod folds;
 mod options;
@@ -17,12 +18,13 @@ use self::outcome::{Classes, classes_words, still_improving, warn_of};
 use self::terminal::Terminal;
 use super::output::{accuracy, answer, print_json};
 use super::{interrupt, search};
-use crate::config::Valid;
+use crate::config::{TrainConfig, Valid};
 use crate::counted::counted;
 use crate::learning::training::Outcome;
 use crate::metrics::scores::Scores;
 use crate::runs;
-use crate::runs::begin::{begin, resume};
+use crate::runs::adapted::{Asked, Ended};
+use crate::runs::begin::resume;
 use crate::runs::folder::{RunFolder, SETTINGS_HEADING};
 use crate::runs::folds::has_folds;
 use crate::runs::summary::Facts;
@@ -46,14 +48,14 @@ struct Line<'a> {
 }
 
 /// The options that say how `latch train` is called, and not what it trains: a file of options has none of them.
-pub(super) const OF_A_CALL: [&str; 4] = ["config", "resume", "checkpoint-every", "json"];
+pub(super) const OF_A_CALL: [&str; 5] = ["config", "resume", "checkpoint-every", "json", "fast"];
 
 /// What stands at the top of a file of options.
 pub(super) const HEADING: &str = "What `latch train --config latch.toml` trains. A key is an option of `latch train` without its dashes. \
     Options on the command line count before these. Paths are relative to this file.";
 
 /// What a run's own file of options leaves out besides: it lies in the folder that `--out` names, and is for another one.
-pub(super) const NOT_OF_A_RUN: [&str; 5] = ["config", "resume", "checkpoint-every", "json", "out"];
+pub(super) const NOT_OF_A_RUN: [&str; 6] = ["config", "resume", "checkpoint-every", "json", "fast", "out"];
 
 /// The verb by itself.
 pub(super) fn command() -> Command {
@@ -88,16 +90,23 @@ pub fn run(args: Args, called: &ArgMatches) -> Result<()> {
         resume(&folder, &mut Terminal::new(json, &folder.config()?.train))?
     } else {
         let config = args.config()?;
-        let model = [("model", config.train.model.to_string())];
-        let resolved = Settings::new(&command(), &NOT_OF_A_RUN).resolved(SETTINGS_HEADING, called, &model);
-        let (tokens, kept) = (args.tokens.tokens(), folder.clone().with_settings(resolved));
-        if let Some(count) = args.folds {
-            let mut terminal = FoldsTerminal::new(json, &config.train);
-            let folds = runs::folds::cross_validate(config, tokens, count, &kept, &mut terminal)?;
-            return folds::report(&folds, &folder, json);
+        let settings = |train: &TrainConfig, folds: Option<u32>| {
+            let TrainConfig { model, epochs, patience, .. } = train;
+            let decided =
+                [("model", model.to_string()), ("epochs", epochs.to_string()), ("patience", patience.to_string())];
+            let given: Vec<_> = decided.into_iter().chain(folds.map(|folds| ("folds", folds.to_string()))).collect();
+            Settings::new(&command(), &NOT_OF_A_RUN).resolved(SETTINGS_HEADING, called, &given)
+        };
+        let (tokens, folds, fast) = (args.tokens.tokens(), args.folds, args.adapted.fast);
+        let asked = Asked { tokens, folds, open: args.open(), fast, settings: &settings };
+        let mut terminal = FoldsTerminal::new(json, &config.train);
+        match runs::adapted::begin(config, &asked, &folder, &mut terminal)? {
+            Ended::Run(outcome) => outcome,
+            Ended::Folds(folds) => {
+                drop(terminal);
+                return folds::report(&folds, &folder, json);
+            }
         }
-        let mut terminal = Terminal::new(json, &config.train);
-        begin(config, tokens, &kept, &mut terminal)?
     };
     report(&outcome, &folder, json)
 }

@@ -10,14 +10,17 @@ use super::folder::RunFolder;
 use super::opened::{Loaded, Opened, load};
 use super::summary::{self, Facts};
 use super::writer::RunWriter;
-use crate::config::RunConfig;
+use crate::config::{RunConfig, TrainConfig};
 use crate::dataset::{Dataset, Example, Label, Part, Reading, has_part, memory_limit};
+use crate::defaults::choice::Trials;
+use crate::defaults::size::{cut, warning};
 use crate::distillation::teach;
 use crate::error::{Fault, fault};
 use crate::learning::sequences::{Sequences, Texts, class_weights, fit_ngrams, read};
 use crate::learning::training::{Job, Outcome, Progress, answers, train};
 use crate::learning::verdict::Verdict;
 use crate::metrics::{determination_of, judge};
+use crate::search::candidates::Sizer;
 use crate::tokenization::{Tokenization, advice, resolve};
 use crate::unknown::{UnknownByPart, UnknownTokens};
 use crate::vocabulary::{Ranked, Vocabulary, rank_watched};
@@ -37,7 +40,30 @@ pub fn begin(
     config.train.check("")?;
     folder.refuse_run()?;
     let read = &mut |done, all| progress.preparing("reading the texts", done, all);
-    let Loaded { training, validation, valid_sha256, summary, notes, facts } = load(&mut config, read)?;
+    let loaded = load(&mut config, read)?;
+    begin_loaded(config, loaded, tokens, folder, None, progress)
+}
+
+/// What a run keeps whose model the data decides.
+pub(super) struct Decided<'a> {
+    /// The text of its `latch.toml`.
+    pub(super) settings: &'a dyn Fn(&TrainConfig) -> String,
+    /// Whether the model is still to be cut until its image has 64 KiB.
+    pub(super) cuts: bool,
+    /// What was tried, if anything was.
+    pub(super) trials: Option<&'a Trials>,
+}
+
+/// As [`begin`], with data that has been read.
+pub(super) fn begin_loaded(
+    mut config: RunConfig,
+    loaded: Loaded,
+    tokens: Option<Tokens>,
+    folder: &RunFolder,
+    decided: Option<&Decided<'_>>,
+    progress: &mut dyn Progress,
+) -> Result<Outcome> {
+    let Loaded { training, validation, valid_sha256, summary, notes, facts } = loaded;
     // What the number of classes decides.
     config.train.check("")?;
     let tokens = resolve(tokens, &config.train.model, &training);
@@ -47,6 +73,11 @@ pub fn begin(
     let counted = &mut |done, all| progress.preparing("counting the words", done, all);
     let tokenization = Tokenization::of_examples(tokens, &training);
     let ranked = rank_watched(&tokenization, config.train.model.words, &training, counted);
+    if decided.is_some_and(|decided| decided.cuts) && !ranked.is_empty() {
+        cut_model(&mut config, &tokenization, &ranked, training.len(), progress)?;
+    }
+    let settings = decided.map(|decided| (decided.settings)(&config.train));
+    let folder = settings.map_or_else(|| folder.clone(), |settings| folder.clone().with_settings(settings));
     let vocabulary = Vocabulary::of_ranked(&config.train, tokenization, &ranked);
     vocabulary.check(&config.data, "--model text")?;
     check_tiers(&config, &vocabulary)?;
@@ -57,14 +88,9 @@ pub fn begin(
     // Reading the data took time, in which another run may have begun.
     let writer = folder.claim()?;
     let things = if tokens == Tokens::Words { "words" } else { "tokens" };
-    progress.note(&(summary + &facts.words(things)));
-    if let Some(beyond) = vocabulary.tokenization.summary(&training) {
-        progress.note(&beyond);
-    }
-    notes.iter().chain(&of_test).for_each(|note| progress.note(note));
-    if let Some(unknown) = facts.unknown.words() {
-        progress.note(&unknown);
-    }
+    let said = [summary + &facts.words(things)].into_iter().chain(vocabulary.tokenization.summary(&training));
+    let said = said.chain(notes).chain(of_test).chain(facts.unknown.words());
+    said.for_each(|line| progress.note(&line));
     if let Some(warning) = facts.unknown.warning() {
         progress.warn(&warning);
     }
@@ -72,6 +98,9 @@ pub fn begin(
     let began = writer.write_facts(&facts).and_then(|()| writer.write_config(&config, valid_sha256));
     let outcome = began.and_then(|()| {
         writer.write_vocabulary(&vocabulary)?;
+        if let Some(trials) = decided.and_then(|decided| decided.trials) {
+            writer.write_trials(trials)?;
+        }
         if let Some(targets) = &targets {
             writer.write_targets(targets)?;
         }
@@ -87,6 +116,26 @@ pub fn begin(
         let _ = writer.remove_beginning();
     }
     outcome
+}
+
+/// Cuts the model until its int8 image has 64 KiB.
+fn cut_model(
+    config: &mut RunConfig,
+    tokenization: &Tokenization,
+    ranked: &[Ranked],
+    examples: usize,
+    progress: &mut dyn Progress,
+) -> Result<()> {
+    let sizer = Sizer::of_ranked(&config.train, tokenization.clone(), ranked, Vec::new(), examples);
+    let (model, bytes) = cut(&sizer.of_classes(&config.classes), &config.train.model)?;
+    if model != config.train.model {
+        progress.note(&format!("the model is cut, so that its int8 image has {bytes} bytes: {model}"));
+        config.train.model = model;
+    }
+    if let Some(warning) = warning(bytes) {
+        progress.warn(&warning);
+    }
+    Ok(())
 }
 
 /// What the words of a run are to its parts, and notes on a test part beside them, which nothing but this reads.
@@ -269,7 +318,7 @@ fn go(
         vocabulary: &vocabulary,
         training: &read.training,
         validation: &read.validation,
-        folder,
+        folder: Some(folder),
     };
     let outcome = train(&job, checkpoint, progress)?;
     if read.validation.is_empty() {

@@ -8,6 +8,7 @@
 //! | `characters` | what the characters beyond ASCII are: the table that goes into the image |
 //! | `occurrences` | how often each id occurs in the training texts, with the digest of vocabulary and characters |
 //! | `data.json` | what the data has, in numbers: texts, words, unknown tokens |
+//! | `trials.json` | the models that were tried, where the data decided which is taken |
 //! | `ngrams` | the n-grams beside the network, where there are some |
 //! | `teachers` | what the teachers say of the training texts, where there are some |
 //! | `metrics.jsonl` | an epoch a line; equal in two runs of one seed |
@@ -50,12 +51,13 @@ pub const SETTINGS_HEADING: &str =
     "`latch train --config latch.toml --out FOLDER` repeats this run into another folder.";
 
 /// The files of a run, besides `latch.toml`.
-const FILES: [&str; 16] = [
+const FILES: [&str; 17] = [
     "config.json",
     "vocabulary.txt",
     "characters",
     "occurrences",
     "data.json",
+    "trials.json",
     "teachers",
     "ngrams",
     "metrics.jsonl",

@@ -77,6 +77,8 @@ pub struct Folds {
 pub trait Observer: Progress {
     /// A fold begins, from 1; `None` when it is the run of all data.
     fn begins(&mut self, fold: Option<u32>, of: u32);
+    /// What the data decides is known: this is what every run trains.
+    fn adapted(&mut self, _config: &TrainConfig) {}
 }
 
 /// True when a cross-validation lies in a folder.
@@ -165,7 +167,8 @@ fn plan(folder: &RunFolder) -> Result<Plan> {
     Ok(plan)
 }
 
-fn refuse(folder: &RunFolder, folds: u32) -> Result<()> {
+/// Checks that neither a run nor a cross-validation has begun here.
+pub(super) fn refuse(folder: &RunFolder, folds: u32) -> Result<()> {
     folder.refuse_run()?;
     if has_folds(folder.path()) || (1..=folds).any(|number| fold_folder(folder, number).path().exists()) {
         let remedy = "go on with it by --resume, or name another folder";

@@ -11,6 +11,7 @@ use super::folder::{Occurrences, RunFolder, ValidDigest, stage_words};
 use super::lock::Lock;
 use super::summary::Facts;
 use crate::config::{RunConfig, Storage, Valid};
+use crate::defaults::choice::Trials;
 use crate::error::{fault, writing};
 use crate::files::{OutputFolder, write_atomically};
 use crate::learning::sequences::{HeldOut, Targets};
@@ -79,6 +80,7 @@ impl RunWriter {
     pub fn remove_beginning(&self) -> Result<()> {
         for name in [
             "data.json",
+            "trials.json",
             "occurrences",
             "ngrams",
             "teachers",
@@ -137,6 +139,15 @@ impl RunWriter {
     pub fn write_facts(&self, facts: &Facts) -> Result<()> {
         let json = serde_json::to_string(facts)?;
         self.write("data.json", |out| writeln!(out, "{json}"))
+    }
+
+    /// Writes which models were tried.
+    ///
+    /// # Errors
+    /// A fault when the folder cannot be written.
+    pub fn write_trials(&self, trials: &Trials) -> Result<()> {
+        let json = serde_json::to_string_pretty(trials)?;
+        self.write("trials.json", |out| writeln!(out, "{json}"))
     }
 
     /// Writes how often each id of the vocabulary occurs in the training texts.

@@ -16,17 +16,25 @@ use crate::report::table;
 use crate::runs::folder::RunFolder;
 use crate::runs::folds::{self, FoldScore, Folds, Observer, mean_and_spread, rows};
 
-/// The terminal of a cross-validation: what was read is said once.
+/// The terminal of a run or of a cross-validation, of which what was read is said once.
 pub(super) struct FoldsTerminal {
     terminal: Terminal,
     quiet: bool,
     config: TrainConfig,
     first: bool,
+    /// A fold is trained, not the run of all data.
+    in_fold: bool,
 }
 
 impl FoldsTerminal {
     pub(super) fn new(quiet: bool, config: &TrainConfig) -> Self {
-        FoldsTerminal { terminal: Terminal::new(quiet, config), quiet, config: config.clone(), first: true }
+        FoldsTerminal {
+            terminal: Terminal::new(quiet, config),
+            quiet,
+            config: config.clone(),
+            first: true,
+            in_fold: false,
+        }
     }
 }
 
@@ -36,7 +44,10 @@ impl Progress for FoldsTerminal {
     }
 
     fn epoch(&mut self, metrics: &EpochMetrics, elapsed: Duration, best: bool) {
-        self.terminal.epoch(metrics, elapsed, best);
+        // Of a fold the table at the end has the best epoch.
+        if !self.in_fold {
+            self.terminal.epoch(metrics, elapsed, best);
+        }
     }
 
     fn note(&mut self, text: &str) {
@@ -57,8 +68,13 @@ impl Progress for FoldsTerminal {
 }
 
 impl Observer for FoldsTerminal {
+    fn adapted(&mut self, config: &TrainConfig) {
+        self.config = config.clone();
+        self.terminal = Terminal::new(self.quiet, config);
+    }
+
     fn begins(&mut self, fold: Option<u32>, of: u32) {
-        self.first = fold == Some(1);
+        (self.first, self.in_fold) = (fold == Some(1), fold.is_some());
         self.terminal = Terminal::new(self.quiet, &self.config);
         match fold {
             Some(fold) => self.terminal.note(&format!("fold {fold} of {of}")),

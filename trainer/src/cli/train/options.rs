@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use latch_engine::input::text::Tokens;
 
+use super::adapted::AdaptedArgs;
 use super::balance::BalanceArgs;
 use super::quantize::QuantizeArgs;
 use crate::cli::args::{
@@ -14,14 +15,14 @@ use crate::cli::args::{
 };
 use crate::cli::columns::ColumnArgs;
 use crate::cli::kinds::TaskArg;
-use crate::config::{
-    DistillConfig, Fold, MAX_EPOCHS, ModelConfig, RunConfig, Teacher, TrainConfig, default_config, model_of,
-};
+use crate::config::{DistillConfig, Fold, RunConfig, Teacher, TrainConfig, default_config, model_of};
+use crate::defaults::Open;
 use crate::error::fault;
 
 /// Train a network on labelled texts.
 ///
-/// The defaults train a model whose int8 image, tokenizer and vocabulary included, has at most 64 KiB.
+/// The defaults train a model whose int8 image, tokenizer and vocabulary included, has at most 64 KiB. Of fewer than 20,000 texts they depend on the texts:
+/// a few models are tried, and fewer than 2,000 texts are validated by cross-validation in 5 parts.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     latch train --data imdb/train.tsv.gz --out runs/imdb\n  \
@@ -54,17 +55,11 @@ pub struct Args {
     /// train on all data for as many epochs as the median of the best ones
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(2..=50), conflicts_with_all = ["valid", "teacher", "leave_out"])]
     pub(super) folds: Option<u32>,
-    /// The model, as its chain of layers [default: text 5000 > embedding 8 word_dropout=0.3 > lstm 32 > attention > dense].
-    /// A number behind a layer is its size: lstm N, gru N, rnn N, dense N; then one pooling: last, mean, max or attention. Options stand behind
-    /// their layer, as in lstm 32 dropout=0.2. `latch layers` lists every layer with its options, and docs/models.md says more
-    #[arg(long)]
-    model: Option<ModelConfig>,
+    #[command(flatten)]
+    pub(super) adapted: AdaptedArgs,
     /// What a token is
     #[arg(long, value_enum, default_value = "auto")]
     pub(super) tokens: TokensArg,
-    /// Maximum number of epochs
-    #[arg(long, default_value_t = default_config().epochs, value_parser = clap::value_parser!(u64).range(1..=MAX_EPOCHS))]
-    epochs: u64,
     /// Texts in a batch
     #[arg(long, default_value_t = default_config().batch, value_parser = batch)]
     batch: usize,
@@ -91,9 +86,6 @@ pub struct Args {
     average: f64,
     #[command(flatten)]
     balance: BalanceArgs,
-    /// Stop after this many epochs without a better one, by --select (early stopping)
-    #[arg(long, default_value_t = default_config().patience, value_parser = clap::value_parser!(u64).range(1..))]
-    patience: u64,
     /// Distillation: learn from the probabilities of these runs as well as from the labels. Name the folders of runs with the same task and
     /// validation part, separated by commas. For each text, runs that did not train on it are preferred
     #[arg(long, value_name = "RUN,…", value_delimiter = ',')]
@@ -114,7 +106,7 @@ pub struct Args {
     #[arg(long)]
     pub(super) out: PathBuf,
     /// Continue the run in --out with its own configuration
-    #[arg(long, conflicts_with_all = ["config", "data", "label_column", "text_column", "label_pattern", "label_map", "encoding", "task", "valid", "folds", "model", "tokens", "epochs", "batch", "lr", "seed", "max_tokens", "clip_norm",
+    #[arg(long, conflicts_with_all = ["config", "data", "label_column", "text_column", "label_pattern", "label_map", "encoding", "task", "valid", "folds", "model", "fast", "tokens", "epochs", "batch", "lr", "seed", "max_tokens", "clip_norm",
         "weight_decay", "label_smoothing", "average", "class_weights", "select", "threshold", "patience", "teacher", "leave_out", "quantize", "quantize_epochs", "quantize_lr", "flash", "ram", "latency", "board", "trials", "minutes"])]
     pub(super) resume: bool,
     /// Seconds after which a running epoch is kept; the result does not depend on it
@@ -139,7 +131,7 @@ impl Args {
         let config = DistillConfig { teachers, share: self.distill, temperature: self.distill_temperature };
         let distill = (!config.teachers.is_empty()).then_some(config);
         let task = self.task.task();
-        if let (Some(asked), Some(model)) = (self.tokens.tokens(), &self.model)
+        if let (Some(asked), Some(model)) = (self.tokens.tokens(), &self.adapted.model)
             && model.tokens != Tokens::Words
             && model.tokens != asked
         {
@@ -147,9 +139,9 @@ impl Args {
             return Err(fault("--tokens", problem, "leave one of them out").into());
         }
         let train = TrainConfig {
-            model: model_of(task, self.model.clone()),
+            model: model_of(task, self.adapted.model.clone()),
             task,
-            epochs: self.epochs,
+            epochs: self.adapted.epochs(),
             batch: self.batch,
             learning_rate: self.lr,
             warmup: default_config().warmup,
@@ -159,7 +151,7 @@ impl Args {
             weight_decay: self.weight_decay,
             label_smoothing: self.label_smoothing,
             average: self.average,
-            patience: self.patience,
+            patience: self.adapted.patience(),
             class_weights: self.balance.class_weights.clone(),
             select: self.balance.select,
             threshold: self.balance.threshold,
@@ -179,6 +171,11 @@ impl Args {
         })
     }
 
+    /// The options that nobody gave.
+    pub(super) fn open(&self) -> Open {
+        Open { valid: self.valid.is_none(), ..self.adapted.open() }
+    }
+
     /// The run of every trial of a search, where a budget is given.
     ///
     /// # Errors
@@ -186,6 +183,7 @@ impl Args {
     pub(super) fn searched(&self) -> Result<RunConfig> {
         let other = "leave it out here, and train the model that was found with it";
         for (option, given, problem) in [
+            ("--fast", self.adapted.fast, "a search chooses the model"),
             ("--quantize", self.quantize.config().is_some(), "a search trains in floats"),
             ("--folds", self.folds.is_some(), "a search has one validation part"),
             ("--teacher", !self.teacher.is_empty(), "a search learns from the labels alone"),

@@ -61,7 +61,8 @@ fn every_option_counts_under_a_budget_or_is_refused_by_its_name() {
         &["--minutes", "2.5"],
     ];
     // Each with the option that is named: the others are nothing without it.
-    let refused: [(&str, &[&str]); 8] = [
+    let refused: [(&str, &[&str]); 9] = [
+        ("--fast", &["--fast"]),
         ("--folds", &["--folds", "5"]),
         ("--teacher", &["--teacher", "runs/teacher"]),
         ("--teacher", &["--distill", "0.3", "--teacher", "runs/teacher"]),

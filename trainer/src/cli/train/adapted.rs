@@ -1,0 +1,42 @@
+//! The options of `latch train` whose defaults the data decides.
+
+use crate::config::{MAX_EPOCHS, ModelConfig, default_config};
+use crate::defaults::Open;
+
+/// What the data decides where nobody says it.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct AdaptedArgs {
+    /// The model, as its chain of layers [default: text 5000 > embedding 8 word_dropout=0.3 > lstm 32 > attention > dense]. Without this option, fewer than 20,000 texts
+    /// try a few models first, and the smallest of the best is taken.
+    /// A number behind a layer is its size: lstm N, gru N, rnn N, dense N; then one pooling: last, mean, max or attention. Options stand behind
+    /// their layer, as in lstm 32 dropout=0.2. `latch layers` lists every layer with its options, and docs/models.md says more
+    #[arg(long)]
+    pub(super) model: Option<ModelConfig>,
+    /// Take the first of these models without trying any, and hold out a tenth of the texts however few they are
+    #[arg(long)]
+    pub(super) fast: bool,
+    /// Maximum number of epochs [default: as many as make 3,000 batches, from 10 to 60]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=MAX_EPOCHS))]
+    epochs: Option<u64>,
+    /// Stop after this many epochs without a better one, by --select (early stopping) [default: a quarter of --epochs, at least 3]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    patience: Option<u64>,
+}
+
+impl AdaptedArgs {
+    /// The number of epochs; the default of a large set where nobody says it.
+    pub(super) fn epochs(&self) -> u64 {
+        self.epochs.unwrap_or(default_config().epochs)
+    }
+
+    /// The patience, likewise.
+    pub(super) fn patience(&self) -> u64 {
+        self.patience.unwrap_or(default_config().patience)
+    }
+
+    /// What nobody says; of the validation part somebody else knows it.
+    pub(super) fn open(&self) -> Open {
+        let AdaptedArgs { model, epochs, patience, .. } = self;
+        Open { model: model.is_none(), epochs: epochs.is_none(), patience: patience.is_none(), valid: false }
+    }
+}

@@ -1,0 +1,74 @@
+//! What the data decides where nobody says it: the model of a small set of texts, and for how long it learns.
+//!
+//! Training is a matter of steps, not of passes: a small set is passed over more often. Below [`SMALL`] texts a few models are tried on the same random
+//! divisions of the training part, and the smallest of the best is taken ([`choice`]). Neither validation nor test texts choose here.
+//!
+//! - [`candidates`] are the models that are tried.
+//! - [`size`] cuts a model until its image fits.
+//! - [`trials`] trains and judges them.
+
+pub mod candidates;
+pub mod choice;
+pub mod size;
+pub mod trials;
+
+use crate::config::{TrainConfig, default_config};
+
+/// Sets of fewer texts are small: of larger ones every default is fixed.
+pub const SMALL: usize = 20_000;
+
+/// Of fewer texts a tenth, below 200, is too few to choose an epoch by.
+pub const FEW: usize = 2_000;
+
+/// Of fewer texts nothing can be held out that would say which model is better.
+pub const FEWEST: usize = 50;
+
+/// Bytes that the int8 image of a default model may have.
+pub const MOST_BYTES: usize = 64 << 10;
+
+/// Steps that a small set is trained for, at most, where nothing stops it before.
+const STEPS: usize = 3_000;
+
+/// Most epochs of a small set.
+const MOST_EPOCHS: u64 = 60;
+
+/// The options that nobody gave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Open {
+    /// The model.
+    pub model: bool,
+    /// The number of epochs.
+    pub epochs: bool,
+    /// The patience.
+    pub patience: bool,
+    /// The validation part.
+    pub valid: bool,
+}
+
+/// Epochs and patience for so many training texts of a set of so many `texts`, in batches of so many: of a small set about 3,000 steps and a quarter of
+/// them.
+pub fn schedule(batch: usize, training: usize, texts: usize) -> (u64, u64) {
+    let TrainConfig { epochs, patience, .. } = default_config();
+    if texts >= SMALL {
+        return (epochs, patience);
+    }
+    let steps = training.div_ceil(batch.max(1)).max(1);
+    let epochs = (STEPS.div_ceil(steps) as u64).clamp(epochs, MOST_EPOCHS);
+    (epochs, (epochs / 4).max(patience))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_set_is_passed_over_more_often_and_a_large_one_as_ever() {
+        let TrainConfig { epochs, patience, batch, .. } = default_config();
+        assert_eq!(schedule(batch, 22_500, 25_000), (epochs, patience));
+        assert_eq!(schedule(batch, 18_000, 20_000), (epochs, patience));
+        assert_eq!(schedule(batch, 180, 200), (60, 15));
+        assert_eq!(schedule(batch, 4_900, 5_444), (20, 5));
+        assert_eq!(schedule(batch, 17_000, 19_000), (10, 3));
+        assert_eq!(schedule(usize::MAX, 100, 100), (60, 15));
+    }
+}

@@ -1,0 +1,237 @@
+//! The trials of a small set: every candidate learns from the same parts of the training texts, and answers the others.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+
+use anyhow::{Context, Result};
+use rayon::ThreadPoolBuilder;
+
+use super::Open;
+use super::candidates::{candidates, ngrams};
+use super::choice::{NOTHING, Trials, Tried, rows};
+use super::schedule;
+use super::size::cut;
+use crate::calibration::temperature;
+use crate::config::{ModelConfig, NgramConfig, RunConfig, TrainConfig};
+use crate::dataset::{Dataset, Example, Label, Task};
+use crate::error::exit_code;
+use crate::learning::rehearsal::rehearse;
+use crate::learning::sequences::{Read, Texts, fit_ngrams, read};
+use crate::learning::training::{Job, answers};
+use crate::metrics::{class_of, cross_entropy, determination_of, weight_of};
+use crate::ngrams::{Answers, Fitted, rank};
+use crate::search::candidates::Sizer;
+use crate::tokenization::Tokenization;
+use crate::vocabulary::{self, Vocabulary};
+
+/// In each division one of so many parts judges; there are as many divisions at most.
+const MOST_DIVISIONS: usize = 5;
+
+/// Fewest divisions: one alone may be a lucky one.
+const FEWEST_DIVISIONS: usize = 2;
+
+/// Texts that judge, over all divisions: enough to see a difference of a point or two.
+const JUDGES: usize = 1_000;
+
+/// Most texts that are divided; what is better on so many is better on more.
+const MOST_TEXTS: usize = 6_000;
+
+/// Texts that are learned from, and texts that judge.
+struct Division {
+    training: Vec<Example<Label>>,
+    validation: Vec<Example<Label>>,
+    /// The n-grams of the candidates, each fitted once.
+    tables: Vec<(NgramConfig, Fitted)>,
+}
+
+/// How a model answered in a division.
+struct Answered {
+    losses: Vec<f64>,
+    /// The answers that are right; of values these and their labels.
+    right: usize,
+    values: (Vec<f32>, Vec<f32>),
+}
+
+/// The candidates for some training texts, each cut so that its int8 image has 64 KiB, with the bytes of these; none for texts without a token. Tokens, task and classes of `run` are those of the
+/// texts.
+///
+/// # Errors
+/// An error of the engine when no image can hold a model.
+pub fn sized(run: &RunConfig, training: &[Example<Label>]) -> Result<Vec<(ModelConfig, usize)>> {
+    let RunConfig { train, classes, .. } = run;
+    let tokens = train.tokens();
+    let tokenization = Tokenization::of_examples(tokens, training);
+    let ranked = vocabulary::rank(&tokenization, train.model.words, training);
+    if ranked.is_empty() {
+        return Ok(Vec::new());
+    }
+    let beside = ngrams(train.task, tokens);
+    let keys =
+        if beside.count == 0 { Vec::new() } else { rank(&tokenization, training, Answers::of(train.task), &beside) };
+    let sizer = Sizer::of_ranked(train, tokenization, &ranked, keys, training.len()).of_classes(classes);
+    candidates(train.task, tokens).iter().map(|model| cut(&sizer, model)).collect()
+}
+
+/// Tries the candidates on divisions of training texts; `done` is told how many trials are over, of how many. The same arguments give the same bits on any
+/// number of threads.
+///
+/// # Errors
+/// Those of training, but for weights that diverge: such a candidate is not taken.
+pub fn try_all(
+    run: &RunConfig,
+    open: Open,
+    models: &[(ModelConfig, usize)],
+    training: &[Example<Label>],
+    done: &mut dyn FnMut(usize, usize),
+) -> Result<Trials> {
+    let texts = training.len().min(MOST_TEXTS);
+    let count = (JUDGES * MOST_DIVISIONS).div_ceil(texts.max(1)).clamp(FEWEST_DIVISIONS, MOST_DIVISIONS);
+    let data = Dataset::new("the training texts", training.to_vec()).sample(run.train.seed, texts)?;
+    let divide = |number| divide(run, models, &data, number);
+    let divisions = (0..count).map(divide).collect::<Result<Vec<Division>>>()?;
+    let learned = divisions.first().map_or(0, |division| division.training.len());
+    let mut run = run.clone();
+    // Integers and teachers come after the choice.
+    (run.train.quantize, run.train.distill) = (None, None);
+    let (epochs, patience) = schedule(run.train.batch, learned, learned);
+    run.train.epochs = if open.epochs { epochs } else { run.train.epochs };
+    run.train.patience = if open.patience { patience } else { run.train.patience };
+    let jobs = count * models.len();
+    let answered = on_all_cores(
+        jobs,
+        |job| {
+            let answered = trial(&run, &models[job % models.len()].0, &divisions[job / models.len()]);
+            match answered {
+                // Weights that diverge are the candidate's fault.
+                Err(error) if exit_code(&error) == 2 => Ok(None),
+                answered => answered.map(Some),
+            }
+        },
+        &mut |over| done(over, jobs),
+    )?;
+    let tried: Vec<Tried> = models
+        .iter()
+        .enumerate()
+        .map(|(number, (model, bytes))| {
+            let own: Option<Vec<&Answered>> =
+                answered.iter().skip(number).step_by(models.len()).map(Option::as_ref).collect();
+            let own = own.unwrap_or_default();
+            Tried {
+                model: model.clone(),
+                bytes: *bytes,
+                losses: own.iter().flat_map(|answered| answered.losses.iter().copied()).collect(),
+                accuracy: accuracy(&own, run.train.task),
+            }
+        })
+        .collect();
+    Ok(Trials { texts, divisions: count, training: learned, models: rows(&tried) })
+}
+
+/// A division by its number, with the n-grams of the models fitted to what is learned from. No text judges in two divisions, and equal texts stay together.
+fn divide(run: &RunConfig, models: &[(ModelConfig, usize)], texts: &Dataset<Label>, number: usize) -> Result<Division> {
+    let [training, validation] = texts.clone().fold(run.train.seed, number + 1, MOST_DIVISIONS)?;
+    let mut division = Division { training: training.examples, validation: validation.examples, tables: Vec::new() };
+    let tokenization = Tokenization::of_examples(run.train.tokens(), &division.training);
+    for (model, _) in models {
+        if division.tables.iter().all(|(config, _)| *config != model.ngrams) {
+            let config = TrainConfig { model: model.clone(), distill: None, ..run.train.clone() };
+            let fitted = fit_ngrams(&config, &tokenization, &division.training, None);
+            division.tables.extend(fitted.map(|fitted| (model.ngrams, fitted)));
+        }
+    }
+    Ok(division)
+}
+
+/// Trains a model on a part of a division and asks it for the other.
+fn trial(run: &RunConfig, model: &ModelConfig, division: &Division) -> Result<Answered> {
+    let run = RunConfig { train: TrainConfig { model: model.clone(), ..run.train.clone() }, ..run.clone() };
+    let (config, task) = (&run.train, run.train.task);
+    let Division { training, validation, tables } = division;
+    let vocabulary = Vocabulary::of_run(config, training);
+    let ngrams = tables.iter().find(|(of, _)| *of == model.ngrams).map(|(_, fitted)| fitted);
+    let Read { training, validation } = read(&run, &vocabulary, ngrams, Texts { training, validation })?;
+    let job = Job { config, vocabulary: &vocabulary, training: &training, validation: &validation, folder: None };
+    let best = rehearse(&job, NOTHING)?;
+    let (logits, labels) = answers(&best.network, &validation, config.objective())?;
+    if task.has_values() {
+        let labelled = logits.iter().zip(&labels).filter(|(_, label)| !label.is_nan());
+        let values: (Vec<f32>, Vec<f32>) = labelled.map(|(&value, &label)| (value, label)).unzip();
+        let losses = values.0.iter().zip(&values.1).map(|(value, label)| f64::from(value - label).powi(2)).collect();
+        return Ok(Answered { losses, right: 0, values });
+    }
+    let outputs = task.outputs();
+    let labelled = || logits.chunks_exact(outputs).zip(&labels).filter(|(_, label)| !label.is_nan());
+    let known: Vec<f32> = labelled().map(|(_, &label)| label).collect();
+    let plain: Vec<f32> = labelled().flat_map(|(logits, _)| logits).copied().collect();
+    // As the image has them: no model is to lose for being too sure.
+    let temperature = temperature(&plain, &known, outputs);
+    let scaled: Vec<f32> = plain.iter().map(|&logit| (f64::from(logit) / temperature) as f32).collect();
+    let each = || scaled.chunks_exact(outputs).zip(&known);
+    let loss = |(logits, &label): (&[f32], &f32)| weight_of(&validation.weights, label) * cross_entropy(logits, label);
+    Ok(Answered {
+        losses: each().map(loss).collect(),
+        right: each().filter(|(logits, label)| class_of(logits) == **label as usize).count(),
+        values: (Vec::new(), Vec::new()),
+    })
+}
+
+/// The accuracy of the answers in all divisions; of values R².
+fn accuracy(answered: &[&Answered], task: Task) -> f64 {
+    if task.has_values() {
+        let all =
+            |part: fn(&Answered) -> &Vec<f32>| answered.iter().flat_map(|each| part(each).clone()).collect::<Vec<_>>();
+        return determination_of(&all(|each| &each.values.0), &all(|each| &each.values.1));
+    }
+    let sum = |part: fn(&Answered) -> usize| answered.iter().map(|each| part(each)).sum::<usize>();
+    sum(|each| each.right) as f64 / sum(|each| each.losses.len()).max(1) as f64
+}
+
+/// Does jobs, each on one thread, as many at a time as there are threads: small trainings gain nothing from several. `done` is told how many are over.
+fn on_all_cores<T: Send>(
+    jobs: usize,
+    work: impl Fn(usize) -> Result<T> + Sync,
+    done: &mut dyn FnMut(usize),
+) -> Result<Vec<T>> {
+    let next = AtomicUsize::new(0);
+    let (sender, receiver) = mpsc::channel();
+    thread::scope(|scope| {
+        for _ in 0..rayon::current_num_threads().min(jobs) {
+            let (sender, next, work) = (sender.clone(), &next, &work);
+            scope.spawn(move || {
+                let pool = ThreadPoolBuilder::new().num_threads(1).build();
+                while let Some(job) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|&job| job < jobs) {
+                    let result = match &pool {
+                        Ok(pool) => pool.install(|| work(job)),
+                        Err(_) => work(job),
+                    };
+                    if sender.send((job, result)).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let mut results: Vec<Option<Result<T>>> = (0..jobs).map(|_| None).collect();
+        for (over, (job, result)) in receiver.iter().enumerate() {
+            results[job] = Some(result);
+            done(over + 1);
+        }
+        results.into_iter().map(|result| result.context("a trial has ended without a result")?).collect()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_come_back_in_their_order_and_the_first_error_counts() {
+        let mut seen = 0;
+        let done = on_all_cores(20, |job| Ok(job * job), &mut |over| seen = over).expect("all are done");
+        assert_eq!((done.len(), done[7], seen), (20, 49, 20));
+        let failed = on_all_cores(5, |job| if job == 3 { anyhow::bail!("{job}") } else { Ok(job) }, &mut |_| {});
+        assert_eq!(failed.expect_err("one fails").to_string(), "3");
+        assert!(on_all_cores(0, Ok, &mut |_| {}).expect("nothing to do").is_empty());
+    }
+}

@@ -1,0 +1,182 @@
+//! How a run begins whose options are left to the data: see [`crate::defaults`].
+//!
+//! | texts | model | epochs | validation |
+//! | --- | --- | --- | --- |
+//! | fewer than 50 different ones | the first candidate, untried | by steps | a tenth |
+//! | fewer than 2,000 | the smallest of the best that were tried on divisions of all texts | by steps | cross-validation in 5 parts, then a run of all texts |
+//! | fewer than 20,000 | the smallest of the best that were tried on divisions of the training part | by steps | a tenth |
+//! | more | the default one | 10 | a tenth |
+//!
+//! Each holds only where nobody says otherwise. What was decided stands in the run's `latch.toml` as if somebody had said it: whoever repeats the run tries nothing.
+
+use anyhow::Result;
+use latch_engine::input::text::Tokens;
+
+use super::begin::{Decided, begin_loaded};
+use super::folder::RunFolder;
+use super::folds::{Folds, Observer, cross_validate, refuse};
+use super::opened::load;
+use crate::config::{Fold, ModelConfig, RunConfig, TrainConfig, Valid};
+use crate::dataset::{Example, Label, Task};
+use crate::defaults::choice::Trials;
+use crate::defaults::size::warning;
+use crate::defaults::trials::{sized, try_all};
+use crate::defaults::{FEW, FEWEST, Open, SMALL, schedule};
+use crate::learning::sequences::class_weights;
+use crate::learning::training::Outcome;
+use crate::tokenization::resolve;
+use crate::unknown::{percent, thousands};
+
+/// Parts of the cross-validation of few texts.
+const FOLDS: u32 = 5;
+
+/// What is asked of a run besides its configuration.
+pub struct Asked<'a> {
+    /// What a token is, where that is said.
+    pub tokens: Option<Tokens>,
+    /// Parts of a cross-validation, where one is asked for.
+    pub folds: Option<u32>,
+    /// The options that nobody gave; the configuration has their defaults.
+    pub open: Open,
+    /// Whether a model is taken untried, and its epochs chosen by a tenth of the texts, however few these are.
+    pub fast: bool,
+    /// The text of `latch.toml` for what is decided, and for so many parts of a cross-validation.
+    pub settings: &'a dyn Fn(&TrainConfig, Option<u32>) -> String,
+}
+
+/// How it ended.
+pub enum Ended {
+    /// As a run.
+    Run(Outcome),
+    /// As a cross-validation with a run of all data.
+    Folds(Folds),
+}
+
+/// Begins a run, or a cross-validation, in a folder that has none, and trains it; the data decides what is open.
+///
+/// # Errors
+/// Those of [`super::begin::begin`] and of [`cross_validate`].
+pub fn begin(
+    mut config: RunConfig,
+    asked: &Asked<'_>,
+    folder: &RunFolder,
+    observer: &mut dyn Observer,
+) -> Result<Ended> {
+    let Asked { tokens, folds, open, fast, settings } = *asked;
+    config.train.check("")?;
+    refuse(folder, folds.unwrap_or(FOLDS))?;
+    if !(open.model || open.epochs || open.patience)
+        && let Some(folds) = folds
+    {
+        let folder = folder.clone().with_settings(settings(&config.train, Some(folds)));
+        return Ok(Ended::Folds(cross_validate(config, tokens, folds, &folder, observer)?));
+    }
+    let mut read = config.clone();
+    if let Some(folds) = folds {
+        // What is wrong with the data is said before anything else.
+        read.valid = Valid::Fold(Fold { number: 1, of: folds });
+        load(&mut read, &mut |done, all| observer.preparing("reading the texts", done, all))?;
+        read = RunConfig { valid: Valid::All { folds }, ..config.clone() };
+    }
+    let loaded = load(&mut read, &mut |done, all| observer.preparing("reading the texts", done, all))?;
+    read.train.check("")?;
+    let texts = loaded.facts.texts;
+    let different = texts - loaded.facts.duplicates.min(texts);
+    // A pupil has the model that is said; runs that leave out parts are to have one model.
+    let is_open = open.model && texts < SMALL && read.train.distill.is_none() && read.train.leave_out.is_none();
+    let few = is_open && open.valid && !fast && different >= FEWEST && texts < FEW;
+    let folds = folds.or((few && matches!(read.valid, Valid::Fraction(_))).then_some(FOLDS));
+    let both;
+    let learned = match folds {
+        Some(_) => {
+            both = [&loaded.training[..], &loaded.validation].concat();
+            &both
+        }
+        None => &loaded.training,
+    };
+    let (epochs, patience) = schedule(read.train.batch, learned.len(), texts);
+    read.train.epochs = if open.epochs { epochs } else { read.train.epochs };
+    read.train.patience = if open.patience { patience } else { read.train.patience };
+    let trials = if is_open { choose(&mut read, asked, learned, different, observer)? } else { None };
+    observer.adapted(&read.train);
+    let Some(folds) = folds else {
+        let settings = |train: &TrainConfig| settings(train, None);
+        let decided = Decided { settings: &settings, trials: trials.as_ref(), cuts: open.model && !is_open };
+        return Ok(Ended::Run(begin_loaded(read, loaded, tokens, folder, Some(&decided), observer)?));
+    };
+    if asked.folds.is_none() {
+        observer.note(&format!(
+            "a tenth of {} texts is too few to choose an epoch by: cross-validation in {folds} parts, then a run of all texts (--valid 0.1 holds out a tenth)",
+            thousands(texts)
+        ));
+    }
+    // The number of classes is found out again with every part.
+    let TrainConfig { model, epochs, patience, .. } = read.train;
+    config.train = TrainConfig { model, epochs, patience, ..config.train };
+    let folder = folder.clone().with_settings(settings(&config.train, Some(folds)));
+    let ended = cross_validate(config, tokens, folds, &folder, observer)?;
+    if let Some(trials) = trials {
+        folder.hold()?.write_trials(&trials)?;
+    }
+    Ok(Ended::Folds(ended))
+}
+
+/// Chooses the model by the texts that a run learns from, and gives what was tried, where it was; `different` texts are not the same as another.
+fn choose(
+    run: &mut RunConfig,
+    asked: &Asked<'_>,
+    learned: &[Example<Label>],
+    different: usize,
+    observer: &mut dyn Observer,
+) -> Result<Option<Trials>> {
+    run.train.model.tokens = resolve(asked.tokens, &run.train.model, learned);
+    // A class that is named and not there is said before anything is tried.
+    class_weights(run, learned)?;
+    let models = sized(run, learned)?;
+    let tries = !asked.fast && different >= FEWEST && !models.is_empty();
+    let trials = if tries { Some(compare(run, asked.open, &models, learned, observer)?) } else { None };
+    // Texts without a token have no model; they are refused where the run begins.
+    if let Some((model, bytes)) = models.into_iter().nth(trials.as_ref().map_or(0, Trials::taken)) {
+        if !tries {
+            observer.note(&format!("no --model is given: taking this one untried: {model}"));
+        }
+        run.train.model = model;
+        if let Some(warning) = warning(bytes) {
+            observer.warn(&warning);
+        }
+    }
+    Ok(trials)
+}
+
+/// Tries models on the texts that a run learns from, and says how they did.
+fn compare(
+    run: &RunConfig,
+    open: Open,
+    models: &[(ModelConfig, usize)],
+    training: &[Example<Label>],
+    observer: &mut dyn Observer,
+) -> Result<Trials> {
+    observer.note(&format!(
+        "no --model is given: trying {} on {} texts (--fast takes one untried)",
+        models.len(),
+        thousands(training.len())
+    ));
+    let trials = try_all(run, open, models, training, &mut |over, of| {
+        observer.preparing("trying models", over as u64, of as u64);
+    })?;
+    observer.note(&table(&trials, run.train.task));
+    Ok(trials)
+}
+
+/// What was tried, in lines.
+fn table(trials: &Trials, task: Task) -> String {
+    let table = match task.has_values() {
+        true => trials.table("R²", |share| format!("{share:.4}")),
+        false => trials.table("accuracy", percent),
+    };
+    let (learned, divided) = (thousands(trials.training), thousands(trials.texts));
+    format!(
+        "{table}\n{} divisions of {divided} texts, {learned} to learn from; taken is the smallest model within one standard error of the least loss",
+        trials.divisions
+    )
+}
