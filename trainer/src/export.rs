@@ -14,7 +14,6 @@ use latch_engine::Precision;
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
 use latch_engine::image::header::Answer;
-use latch_engine::image::header::AnswerKind;
 use latch_engine::with_answer;
 use serde::Serialize;
 
@@ -31,6 +30,7 @@ use crate::network::Network;
 use crate::network::tiers::Tiers;
 use crate::ngrams::Fitted;
 use crate::quantizer::aware::Aware;
+use crate::quantizer::describe::answer_of;
 use crate::quantizer::{Origin, Weights, to_image};
 use crate::runs::checkpoint::{Best, BestQuantized};
 use crate::runs::folder::RunFolder;
@@ -260,12 +260,6 @@ impl<'a> Export<'a> {
         }
         Ok(Made { storage, aware, bytes })
     }
-}
-
-/// What the outputs of an image mean, and when they are an answer.
-pub fn answer_of(task: Task) -> Answer {
-    let kind = if task.has_values() { AnswerKind::Values } else { AnswerKind::Classes };
-    Answer { kind, each_step: task.each_step() }
 }
 
 impl Source<'_> {

@@ -1,6 +1,6 @@
 //! The description of an image: the one place where a network's numbers become the engine's chain of layers.
 
-use latch_engine::image::header::{AnswerKind, Description, Input, Layers};
+use latch_engine::image::header::{Answer, AnswerKind, Description, Input, Layers};
 use latch_engine::input::ngrams::Ngrams;
 use latch_engine::input::text::Text;
 use latch_engine::layers::dense::{self, Dense};
@@ -14,6 +14,7 @@ use latch_engine::layers::{Layer, MAX_LAYERS};
 use super::Cell;
 use crate::config::Storage;
 use crate::config::chain::{self as config, Activation, LayerConfig};
+use crate::dataset::Task;
 use crate::error::{Fault, fault};
 
 impl From<Activation> for dense::Activation {
@@ -25,6 +26,12 @@ impl From<Activation> for dense::Activation {
             Activation::Sigmoid => dense::Activation::Sigmoid,
         }
     }
+}
+
+/// What the outputs of an image mean, and when they are an answer.
+pub fn answer_of(task: Task) -> Answer {
+    let kind = if task.has_values() { AnswerKind::Values } else { AnswerKind::Classes };
+    Answer { kind, each_step: task.each_step() }
 }
 
 /// A chain of layers as it grows.
