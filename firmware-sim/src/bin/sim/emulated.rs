@@ -10,7 +10,7 @@ use latch_emulator::boot::{self, Outcome, Plugin};
 use latch_emulator::counts::{self, Counts};
 use latch_emulator::cycles::{self, Estimate};
 use latch_emulator::elf::Elf;
-use latch_emulator::firmware::{self, Options, Port, Program};
+use latch_emulator::firmware::{self, Options, Port, Program, TEXT_FEATURES};
 use latch_engine::Precision;
 use latch_firmware_sim::link::host::batch::{Batch, Transcript};
 use latch_parts::boards::{self, Board};
@@ -33,8 +33,18 @@ pub(crate) fn board(name: &str) -> Result<&'static Board> {
     })
 }
 
-/// Builds the firmware of a board for an image.
+/// Builds the firmware of a board for an image, with the features that this image needs.
 pub(crate) fn build(board: &Board, image: &Loaded, scalar: bool, port: Port) -> Result<PathBuf> {
+    build_with(board, image, image.features.clone(), scalar, port)
+}
+
+/// Builds the firmware of a board with the features that most images need, and those of this one: many images share it.
+pub(crate) fn build_usual(board: &Board, image: &Loaded, scalar: bool) -> Result<PathBuf> {
+    let own = image.features.iter().copied().filter(|feature| !TEXT_FEATURES.contains(feature));
+    build_with(board, image, TEXT_FEATURES.into_iter().chain(own).collect(), scalar, Port::Semihosting)
+}
+
+fn build_with(board: &Board, image: &Loaded, features: Vec<&'static str>, scalar: bool, port: Port) -> Result<PathBuf> {
     let (bytes, slot) = (image.bytes.len(), board.slot_bytes());
     if bytes > slot as usize {
         let problem = format!("it has {bytes} bytes, and the slot of the emulated board {} has {slot}", board.name);
@@ -46,7 +56,7 @@ pub(crate) fn build(board: &Board, image: &Loaded, scalar: bool, port: Port) -> 
     let needed = u32::try_from(image.state_bytes).unwrap_or(u32::MAX);
     let options = Options {
         float: image.precision != Precision::Int8,
-        features: image.features.clone(),
+        features,
         scalar,
         port,
         state_bytes: (needed > board.state_bytes).then_some(needed),

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use latch_data::counted::counted;
 use latch_data::dataset::built_in;
-use latch_emulator::firmware::Port;
 use latch_engine::Precision;
 use latch_engine::kernels::AnyBackend;
 use latch_firmware_sim::link::host::batch::{Batch, Transcript};
@@ -22,7 +21,8 @@ use crate::texts::{ColumnArguments, FLOAT_TOLERANCE, Loaded, labelled};
 
 /// Compare emulated boards with this host: the same texts, the same bits after every token.
 ///
-/// Every board runs twice, with plain kernels and with its own. On this host every backend must agree. Floats must be close.
+/// Every board runs twice, with plain kernels and with its own. Most images share one firmware, so that a second image needs no
+/// new build. On this host every backend must agree. Floats must be close.
 /// Integers must be equal; if they are not, the report names the text, the token and the first part of the model that differs.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
@@ -97,7 +97,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     for board in boards {
         for (scalar, kernels) in [(true, "plain"), (false, "own")] {
-            let elf = emulated::build(board, &image, scalar, Port::Semihosting)?;
+            let elf = emulated::build_usual(board, &image, scalar)?;
             let session = |batch: &Batch| Ok(emulated::session(board, &elf, &image, batch, None)?.0);
             failures += usize::from(!certificate.check(board.name, kernels, session)?);
         }
