@@ -89,16 +89,10 @@ pub(crate) fn run(quick: bool) -> bool {
     if !quick {
         reports.extend(install(ci));
     }
-    let (mut first, mut second) = (quick_steps(), Vec::new());
-    let slow = chips().into_iter().chain(others());
-    let left_out: Vec<String> = if quick {
-        slow.map(|step| step.name).collect()
-    } else {
-        first.extend(chips());
-        second = others();
-        Vec::new()
-    };
-    reports.extend(run_rows(&first, &second, ci));
+    let mut second = others();
+    second.extend(chips());
+    let left_out: Vec<String> = if quick { second.drain(..).map(|step| step.name).collect() } else { Vec::new() };
+    reports.extend(run_rows(&quick_steps(), &second, ci));
     finish(&reports, &left_out, begin.elapsed())
 }
 
@@ -139,7 +133,7 @@ fn quick_steps() -> Vec<Step> {
     ]
 }
 
-/// What counts on the chips. It builds into the same folder as the tests of the firmware, so that it follows them.
+/// What counts on the chips. It builds into the same folder as the tests of the firmware, one program at a time.
 fn chips() -> Vec<Step> {
     let missing = match (Toolchain::find(), absent_qemu()) {
         (Err(error), _) => Some(Outcome::Skipped(format!("{error:#}"))),
