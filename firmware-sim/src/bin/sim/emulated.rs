@@ -38,10 +38,15 @@ pub(crate) fn build(board: &Board, image: &Loaded, scalar: bool, port: Port) -> 
     build_with(board, image, image.features.clone(), scalar, port)
 }
 
-/// Builds the firmware of a board with the features that most images need, and those of this one: many images share it.
+/// Builds the firmware of a board with the features that most images of integers need, and those of this one: many images share
+/// it. With floats it would not fit every board, so that they get their own features.
 pub(crate) fn build_usual(board: &Board, image: &Loaded, scalar: bool) -> Result<PathBuf> {
-    let own = image.features.iter().copied().filter(|feature| !TEXT_FEATURES.contains(feature));
-    build_with(board, image, TEXT_FEATURES.into_iter().chain(own).collect(), scalar, Port::Semihosting)
+    let own = image.features.iter().copied();
+    let features = match image.precision {
+        Precision::Int8 => TEXT_FEATURES.into_iter().chain(own.filter(|name| !TEXT_FEATURES.contains(name))).collect(),
+        _ => own.collect(),
+    };
+    build_with(board, image, features, scalar, Port::Semihosting)
 }
 
 fn build_with(board: &Board, image: &Loaded, features: Vec<&'static str>, scalar: bool, port: Port) -> Result<PathBuf> {
