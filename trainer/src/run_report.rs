@@ -135,7 +135,8 @@ pub fn report(folder: &RunFolder, options: &Options) -> Result<Report> {
     }
     let text = options.text.clone().or_else(|| {
         let right = evaluation.as_ref().map(|evaluation| answers::right(evaluation, texts));
-        chosen(texts, &right.unwrap_or_default())
+        // Without texts to judge by, one that was learned from.
+        chosen(texts, &right.unwrap_or_default()).or_else(|| chosen(&run.opened.training, &[]))
     });
     if let Some(text) = text {
         sections.push(trail_of(&model, &text, task, &names)?);
@@ -210,14 +211,17 @@ fn facts(run: &Trained) -> Vec<(&'static str, String)> {
         facts.push(("imported", format!("from {}", file(&imported.file).unwrap_or_default())));
     } else {
         let training = format!(
-            "up to {} epochs in batches of {}, learning rate {}, seed {}",
-            train.epochs, train.batch, train.learning_rate, train.seed
+            "up to {} in batches of {}, learning rate {}, seed {}",
+            counted(train.epochs, "epoch"),
+            train.batch,
+            train.learning_rate,
+            train.seed
         );
         facts.push(("training", training));
         let best = &run.best.metrics;
         facts.push(match config.valid {
             Valid::All { folds } => {
-                ("validation", format!("none: {} epochs on all data, after {folds} folds", best.epoch))
+                ("validation", format!("none: {} on all data, after {folds} folds", counted(best.epoch, "epoch")))
             }
             _ => ("best epoch", format!("{}, with a validation loss of {:.4}", best.epoch, best.valid_loss)),
         });

@@ -29,6 +29,13 @@ struct Panel<'a> {
     validation: Vec<f64>,
 }
 
+impl Curves<'_> {
+    /// Whether there is a validation part: a run of all data has none, and no epoch of it is the best.
+    fn are_judged(&self) -> bool {
+        self.metrics.is_empty() || self.metrics.iter().any(|epoch| !epoch.valid_loss.is_nan())
+    }
+}
+
 /// Draws loss and accuracy by epoch, side by side, with the legend beside them.
 pub fn picture(curves: &Curves<'_>) -> Picture {
     let mut picture = Picture::new(SIZE.0, SIZE.1, "Loss and accuracy by epoch");
@@ -58,11 +65,11 @@ pub fn picture(curves: &Curves<'_>) -> Picture {
         draw(&mut picture, panel, curves);
     }
     let with_integers = curves.integers.map(|(_, name)| format!("with {name} weights"));
-    let mut keys = vec![
-        Key::Line("la", Some((Marker::Disc, "a")), "training"),
-        Key::Line("lb", Some((Marker::Square, "b")), "validation"),
-        Key::Line("dash", None, "best epoch"),
-    ];
+    let mut keys = vec![Key::Line("la", Some((Marker::Disc, "a")), "training")];
+    if curves.are_judged() {
+        keys.push(Key::Line("lb", Some((Marker::Square, "b")), "validation"));
+        keys.push(Key::Line("dash", None, "best epoch"));
+    }
     if let Some(text) = &with_integers {
         keys.push(Key::Area("band", text));
     }
@@ -88,7 +95,7 @@ fn draw(picture: &mut Picture, panel: &Panel<'_>, curves: &Curves<'_>) {
         picture.rect((from, top), (panel.right - from, bottom - top), 0.0, "band");
     }
     frame.draw(picture, ("epoch", panel.name), &whole_ticks(1, epochs as u64, 12), &ticks(range, 5));
-    for &best in curves.best {
+    for &best in curves.best.iter().filter(|_| curves.are_judged()) {
         let x = frame.x.at(best as f64);
         picture.line(&[(x, top), (x, bottom)], "dash");
     }
@@ -152,6 +159,15 @@ mod tests {
         assert!(svg.contains("with int4 weights") && svg.matches("class=\"band\"").count() == 3, "{svg}");
         // A line at each of the two best epochs in both plots, and one in the legend.
         assert_eq!(svg.matches("class=\"dash\"").count(), 5, "{svg}");
+    }
+
+    #[test]
+    fn a_run_of_all_data_has_neither_a_validation_curve_nor_a_best_epoch() {
+        let of_all = |epoch: &EpochMetrics| EpochMetrics { valid_loss: f64::NAN, valid_accuracy: f64::NAN, ..*epoch };
+        let metrics: Vec<EpochMetrics> = epochs(3).iter().map(of_all).collect();
+        let svg = picture(&Curves { metrics: &metrics, integers: None, values: false, best: &[3] }).file();
+        assert!(svg.contains(">training<") && !svg.contains(">validation<") && !svg.contains("best epoch"), "{svg}");
+        assert!(!svg.contains("class=\"dash\"") && !svg.contains("NaN"), "{svg}");
     }
 
     #[test]

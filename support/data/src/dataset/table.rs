@@ -426,7 +426,8 @@ fn label_is_second(records: &[Vec<String>], task: Task) -> bool {
     }
     match (first.repeats(), second.repeats()) {
         (true, false) => false,
-        (false, true) if second.characters <= first.characters => true,
+        // The names of classes may be longer than texts of one word, where they come again and again.
+        (false, true) if second.characters <= first.characters || 10 * second.distinct <= second.values.len() => true,
         _ if first.is_known() || first.is_numbers() => false,
         _ if second.is_known() || second.is_numbers() => true,
         _ => second.is_single_words() && first.words >= 2 * first.values.len() && !first.values.is_empty(),
@@ -560,6 +561,10 @@ mod tests {
             let (text, label) = heading.split_once(',').unwrap();
             assert_eq!(layout, format!("label column {label}, text column {text}"));
         }
+        // Names of classes that are longer than the texts.
+        let short: String = (0..60).map(|at| format!("N{at},{}\n", ["Norwegian", "Portuguese"][at % 2])).collect();
+        let (classes, first, _) = taken(&format!("name,language\n{short}"));
+        assert_eq!((classes.as_str(), first.as_str()), ("Norwegian Portuguese", "N0"));
         // A row as the others, whose class occurs once.
         let (classes, first, _) = taken(&format!("Adamos,Greek\n{body}"));
         assert_eq!((classes.as_str(), first.as_str()), ("Czech Greek Irish", "Adamos"));

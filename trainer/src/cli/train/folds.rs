@@ -9,6 +9,7 @@ use super::outcome::{Classes, classes_words, still_improving, warn_of};
 use super::terminal::Terminal;
 use crate::cli::output::{answer, print_json};
 use crate::config::TrainConfig;
+use crate::counted::counted;
 use crate::learning::training::{BatchProgress, Progress};
 use crate::metrics::EpochMetrics;
 use crate::metrics::scores::Scores;
@@ -114,7 +115,11 @@ pub(super) fn report(folds: &Folds, folder: &RunFolder, json: bool) -> Result<()
     warn_of(verdict, classes.as_ref(), &config);
     answer(
         json,
-        format_args!("the run in {} has learned from all data, {} epochs", folder.path().display(), outcome.epochs),
+        format_args!(
+            "the run in {} has learned from all data, {}",
+            folder.path().display(),
+            counted(outcome.epochs, "epoch")
+        ),
     )?;
     if json {
         let (mean, spread) = mean_and_spread(scores.iter().map(|score| score.best.valid_accuracy));
