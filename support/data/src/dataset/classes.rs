@@ -214,10 +214,10 @@ impl Coder {
         Ok(Label::Each(labels))
     }
 
-    /// The refusal of a label, with the task that it may be meant for: where it has as many words as its text.
+    /// The refusal of a label, with the task that it may be meant for: where it has as many words as its text, and nothing has been learned yet.
     fn with_task(&self, refused: Fault, words: &str, text: &str) -> Fault {
         let count = words.split_whitespace().count();
-        if count < 2 || count != text.split_whitespace().count() {
+        if self.are_known || count < 2 || count != text.split_whitespace().count() {
             return refused;
         }
         let task = if self.task.has_values() { "regress-each" } else { "tag" };
@@ -437,6 +437,9 @@ mod tests {
         assert!(refusal(Task::Classify(0), &long, &"a ".repeat(40)).contains("--task tag"));
         assert!(!refusal(Task::Classify(0), &long, "a film").contains("--task tag"));
         assert!(refusal(Task::Regress, "0.5 0.1", "up down").contains("--task regress-each"));
+        // A model that is evaluated has its task.
+        let mut judge = Coder::new(&Reading::default().among(&["a".into(), "b".into()]));
+        assert!(!judge.label("O O", "two words", &place()).unwrap_err().to_string().contains("--task"));
         let mut coder = Coder::new(&Reading::default());
         let labels = (0..300).map(|at| format!("{} {}", at % 20, at / 20));
         let found = labels.into_iter().find_map(|label| coder.label(&label, "two words", &place()).err());
