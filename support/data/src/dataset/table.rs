@@ -426,8 +426,9 @@ fn label_is_second(records: &[Vec<String>], task: Task) -> bool {
     }
     match (first.repeats(), second.repeats()) {
         (true, false) => false,
+        (false, true) if second.characters <= first.characters => true,
         // The names of classes may be longer than texts of one word, where they come again and again.
-        (false, true) if second.characters <= first.characters || 10 * second.distinct <= second.values.len() => true,
+        (false, true) if second.distinct > 1 && 10 * second.distinct <= second.values.len() => true,
         _ if first.is_known() || first.is_numbers() => false,
         _ if second.is_known() || second.is_numbers() => true,
         _ => second.is_single_words() && first.words >= 2 * first.values.len() && !first.values.is_empty(),
@@ -565,6 +566,9 @@ mod tests {
         let short: String = (0..60).map(|at| format!("N{at},{}\n", ["Norwegian", "Portuguese"][at % 2])).collect();
         let (classes, first, _) = taken(&format!("name,language\n{short}"));
         assert_eq!((classes.as_str(), first.as_str()), ("Norwegian Portuguese", "N0"));
+        // One text again and again is no class of its own.
+        let same: String = (0..60).map(|at| format!("user{at}\ta fine film\n")).collect();
+        assert_eq!(load_bytes("a.tsv", same.as_bytes()).unwrap().classes.len(), 60);
         // A row as the others, whose class occurs once.
         let (classes, first, _) = taken(&format!("Adamos,Greek\n{body}"));
         assert_eq!((classes.as_str(), first.as_str()), ("Czech Greek Irish", "Adamos"));
