@@ -44,9 +44,9 @@ fn few_texts_try_models_are_cross_validated_and_the_run_repeats_without_trying()
     let place = Place::with_data(20);
     place.write("few.tsv", messages(100));
     let said = succeed(&mut place.latch(["train", "--data", "few.tsv", "--epochs", "3", "--out", "run"])).stdout;
-    assert!(said.contains("no --model is given: trying 4 on 100 texts"), "{said}");
+    assert!(said.contains("no --model is given: trying 6 on 100 texts"), "{said}");
     let table: Vec<&str> = said.lines().filter(|line| line.contains(" > dense")).collect();
-    assert_eq!((table.len(), table.iter().filter(|line| line.contains(" taken ")).count()), (4, 1), "{said}");
+    assert_eq!((table.len(), table.iter().filter(|line| line.contains(" taken ")).count()), (6, 1), "{said}");
     assert!(said.contains("5 divisions of 100 texts, 80 to learn from"), "{said}");
     assert!(said.contains("too few to choose an epoch by: cross-validation in 5 parts"), "{said}");
     assert!(said.contains("fold 5 of 5") && said.contains("80 train, 20 validation"), "{said}");
@@ -72,7 +72,7 @@ fn a_validation_part_that_is_asked_for_is_held_out_of_the_trials_and_of_the_run(
     place.write("few.tsv", messages(100));
     let train = ["train", "--data", "few.tsv", "--epochs", "2", "--valid", "0.2", "--out", "run"];
     let said = succeed(&mut place.latch(train)).stdout;
-    assert!(said.contains("trying 4 on 80 texts") && said.contains("80 train, 20 validation"), "{said}");
+    assert!(said.contains("trying 6 on 80 texts") && said.contains("80 train, 20 validation"), "{said}");
     assert!(!said.contains("fold 1"), "{said}");
     assert!(place.file("run/trials.json").exists());
     assert_repeated(&place, "run");

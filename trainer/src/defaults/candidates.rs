@@ -2,65 +2,85 @@
 
 use latch_engine::input::text::Tokens;
 
-use crate::config::chain::{Chain, Pooling};
+use crate::config::chain::{Activation, CellConfig, Chain, LayerConfig, Pooling};
 use crate::config::{ModelConfig, NgramConfig, default_model};
 use crate::dataset::Task;
 
 /// Entries of a table of n-grams beside a small network.
 const NGRAMS: usize = 14_000;
 
-/// Words of the vocabulary beside a table of n-grams, which knows the others.
-const WORDS: usize = 1_500;
+/// The same beside a network that reads characters and knows most by itself.
+const FEW_NGRAMS: usize = 4_000;
 
 /// Characters of a vocabulary, where the texts have so many.
 const CHARACTERS: usize = 500;
 
-/// The n-grams that stand beside a network of a task; none where each token has an answer.
-pub fn ngrams(task: Task, tokens: Tokens) -> NgramConfig {
-    if task.each_step() {
+/// The n-grams that stand beside a network of a task, `count` of them; none where each token has an answer.
+pub fn ngrams(task: Task, tokens: Tokens, count: usize) -> NgramConfig {
+    if task.each_step() || count == 0 {
         return NgramConfig::NONE;
     }
     // The more outputs, the more n-grams are told apart by the bits of an entry that are no weight.
     let weight_bits = match task.outputs() {
         1 => 6,
-        2..=16 => 5,
+        2..=31 => 5,
         _ => 4,
     };
     let longest = if tokens.are_characters() { 4 } else { NgramConfig::NONE.longest };
-    NgramConfig { count: NGRAMS, weight_bits, longest, fewest: 2, ..NgramConfig::NONE }
+    NgramConfig { count, weight_bits, longest, fewest: 2, ..NgramConfig::NONE }
+}
+
+/// An embedding, one cell, a pooling where a text has one answer, and the answer. `dropout` is that of the cell's inputs and of the answer's.
+fn chain(embedding: (usize, f64), cell: LayerConfig, pooling: Option<Pooling>, dropout: f64) -> Chain {
+    let (embedding, word_dropout) = embedding;
+    let dense = LayerConfig::Dense { units: None, activation: Activation::Linear, dropout };
+    let layers = [Some(cell), pooling.map(LayerConfig::Pooling), Some(dense)].into_iter().flatten().collect();
+    Chain { embedding, word_dropout, layers }
+}
+
+fn lstm(units: usize, dropout: f64) -> LayerConfig {
+    LayerConfig::Lstm(CellConfig { dropout, ..CellConfig::of(units) })
+}
+
+fn gru(units: usize, dropout: f64, recurrent_dropout: f64) -> LayerConfig {
+    let cell = CellConfig { dropout, recurrent_dropout, ..CellConfig::of(units) };
+    LayerConfig::Gru { cell, reset_after: true }
 }
 
 /// The models that are tried for a task with tokens of a kind.
 pub fn candidates(task: Task, tokens: Tokens) -> Vec<ModelConfig> {
-    let dropping = |word_dropout, chain| Chain { word_dropout, ..chain };
-    let lstm = |width, units| Chain::stacked(width, 1, units, Some(Pooling::Attention));
     let plain = |chain| ModelConfig { tokens, chain, ..default_model() };
+    let beside = |vocab, count, chain| ModelConfig { vocab, ngrams: ngrams(task, tokens, count), ..plain(chain) };
+    let attention = Some(Pooling::Attention);
     if task.each_step() {
-        let each = |width, units| plain(dropping(0.3, lstm(width, units).each_step()));
-        return vec![each(8, 16), each(8, 32), each(16, 32)];
-    }
-    let ngrams = ngrams(task, tokens);
-    if tokens.are_characters() {
-        let over = |chain| ModelConfig { vocab: CHARACTERS, ..plain(chain) };
-        let beside = |chain| ModelConfig { ngrams, ..over(chain) };
         return vec![
-            beside(dropping(0.1, lstm(16, 32))),
-            beside(dropping(0.1, lstm(16, 48))),
-            over(dropping(0.1, lstm(16, 64))),
+            plain(chain((8, 0.3), lstm(16, 0.0), None, 0.0)),
+            plain(chain((8, 0.3), lstm(32, 0.0), None, 0.0)),
+            plain(chain((16, 0.3), lstm(32, 0.0), None, 0.0)),
         ];
     }
-    let beside = |chain| ModelConfig { vocab: WORDS, ngrams, ..plain(chain) };
+    if tokens.are_characters() {
+        let reader = || chain((16, 0.05), gru(64, 0.2, 0.2), Some(Pooling::Last), 0.2);
+        let mut models = vec![beside(CHARACTERS, 0, reader()), beside(CHARACTERS, FEW_NGRAMS, reader())];
+        if task.outputs() == 1 {
+            models.push(beside(CHARACTERS, NGRAMS, chain((8, 0.0), lstm(16, 0.0), attention, 0.0)));
+        }
+        return models;
+    }
+    let bag = Chain { word_dropout: 0.5, ..Chain::stacked(8, 0, 0, Some(Pooling::Mean)) };
     vec![
-        beside(dropping(0.5, Chain::stacked(16, 0, 0, Some(Pooling::Mean)))),
-        beside(dropping(0.3, lstm(8, 16))),
-        beside(dropping(0.3, lstm(8, 32))),
-        plain(dropping(0.3, lstm(8, 32))),
+        ModelConfig { skip_unknown: true, ..beside(3_000, NGRAMS, bag) },
+        beside(1_500, NGRAMS, chain((8, 0.3), lstm(16, 0.0), attention, 0.0)),
+        beside(1_000, NGRAMS, chain((16, 0.1), lstm(24, 0.2), attention, 0.2)),
+        beside(1_000, NGRAMS, chain((16, 0.1), gru(32, 0.2, 0.0), Some(Pooling::Max), 0.2)),
+        beside(1_000, NGRAMS, chain((16, 0.1), lstm(32, 0.0), attention, 0.0)),
+        plain(default_model().chain),
     ]
 }
 
-/// The model that is taken untried.
-pub fn fast(task: Task, tokens: Tokens) -> ModelConfig {
-    candidates(task, tokens).swap_remove(0)
+/// The number of the candidate that is taken untried.
+pub fn fast(task: Task, tokens: Tokens) -> usize {
+    usize::from(!task.each_step() && !tokens.are_characters())
 }
 
 #[cfg(test)]
@@ -74,6 +94,7 @@ mod tests {
             [Task::Classify(2), Task::Classify(6), Task::Classify(200), Task::Regress, Task::Tag(5), Task::RegressEach];
         for task in tasks {
             for tokens in [Tokens::Words, Tokens::Syllables, Tokens::Characters, Tokens::CasedCharacters] {
+                assert!(fast(task, tokens) < candidates(task, tokens).len());
                 for model in candidates(task, tokens) {
                     let config = TrainConfig { model, task, ..default_config() };
                     config.check("").unwrap_or_else(|error| panic!("{}: {error}", config.model));

@@ -87,7 +87,7 @@ mod tests {
         let tokenization = Tokenization::of_examples(tokens, &examples);
         let base = TrainConfig { task, ..default_config() };
         let ranked = vocabulary::rank(&tokenization, base.model.words, &examples);
-        let keys = rank(&tokenization, &examples, Answers::of(task), &ngrams(task, tokens));
+        let keys = rank(&tokenization, &examples, Answers::of(task), &ngrams(task, tokens, 1));
         Sizer::of_ranked(&base, tokenization, &ranked, keys, examples.len()).of_classes(classes)
     }
 

@@ -7,11 +7,11 @@ use std::thread;
 use anyhow::{Context, Result};
 use rayon::ThreadPoolBuilder;
 
-use super::Open;
 use super::candidates::{candidates, ngrams};
 use super::choice::{NOTHING, Trials, Tried, rows};
 use super::schedule;
 use super::size::cut;
+use super::{FEWEST, Open};
 use crate::calibration::temperature;
 use crate::config::{ModelConfig, NgramConfig, RunConfig, TrainConfig};
 use crate::dataset::{Dataset, Example, Label, Task};
@@ -34,8 +34,12 @@ const FEWEST_DIVISIONS: usize = 2;
 /// Texts that judge, over all divisions: enough to see a difference of a point or two.
 const JUDGES: usize = 1_000;
 
-/// Most texts that are divided; what is better on so many is better on more.
+/// Most texts that are divided, and most tokens of them; what is better on so many is better on more.
 const MOST_TEXTS: usize = 6_000;
+const MOST_TOKENS: usize = 300_000;
+
+/// Bytes of a word with the space behind it.
+const BYTES_OF_A_WORD: usize = 6;
 
 /// Texts that are learned from, and texts that judge.
 struct Division {
@@ -66,7 +70,8 @@ pub fn sized(run: &RunConfig, training: &[Example<Label>]) -> Result<Vec<(ModelC
     if ranked.is_empty() {
         return Ok(Vec::new());
     }
-    let beside = ngrams(train.task, tokens);
+    // Of how many there are, only the first count.
+    let beside = ngrams(train.task, tokens, 1);
     let keys =
         if beside.count == 0 { Vec::new() } else { rank(&tokenization, training, Answers::of(train.task), &beside) };
     let sizer = Sizer::of_ranked(train, tokenization, &ranked, keys, training.len()).of_classes(classes);
@@ -85,7 +90,7 @@ pub fn try_all(
     training: &[Example<Label>],
     done: &mut dyn FnMut(usize, usize),
 ) -> Result<Trials> {
-    let texts = training.len().min(MOST_TEXTS);
+    let texts = training.len().min(MOST_TEXTS).min(texts_of_most_tokens(run, training));
     let count = (JUDGES * MOST_DIVISIONS).div_ceil(texts.max(1)).clamp(FEWEST_DIVISIONS, MOST_DIVISIONS);
     let data = Dataset::new("the training texts", training.to_vec()).sample(run.train.seed, texts)?;
     let divide = |number| divide(run, models, &data, number);
@@ -126,6 +131,14 @@ pub fn try_all(
         })
         .collect();
     Ok(Trials { texts, divisions: count, training: learned, models: rows(&tried) })
+}
+
+/// About as many of these texts as have [`MOST_TOKENS`], at least as many as a division can have.
+fn texts_of_most_tokens(run: &RunConfig, training: &[Example<Label>]) -> usize {
+    let size = if run.train.tokens().are_characters() { 1 } else { BYTES_OF_A_WORD };
+    let tokens = |example: &Example<Label>| (example.text.len() / size).clamp(1, run.train.max_tokens);
+    let all: usize = training.iter().map(tokens).sum();
+    (training.len() as u64 * MOST_TOKENS as u64 / all.max(1) as u64).max(FEWEST as u64) as usize
 }
 
 /// A division by its number, with the n-grams of the models fitted to what is learned from. No text judges in two divisions, and equal texts stay together.

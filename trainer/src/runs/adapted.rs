@@ -2,8 +2,8 @@
 //!
 //! | texts | model | epochs | validation |
 //! | --- | --- | --- | --- |
-//! | fewer than 50 different ones | the first candidate, untried | by steps | a tenth |
-//! | fewer than 2,000 | the smallest of the best that were tried on divisions of all texts | by steps | cross-validation in 5 parts, then a run of all texts |
+//! | fewer than 50 different ones | one candidate, untried | by steps | a tenth |
+//! | fewer than 6,000 | the smallest of the best that were tried on divisions of all texts | by steps | cross-validation in 5 parts, then a run of all texts |
 //! | fewer than 20,000 | the smallest of the best that were tried on divisions of the training part | by steps | a tenth |
 //! | more | the default one | 10 | a tenth |
 //!
@@ -18,6 +18,7 @@ use super::folds::{Folds, Observer, cross_validate, refuse};
 use super::opened::load;
 use crate::config::{Fold, ModelConfig, RunConfig, TrainConfig, Valid};
 use crate::dataset::{Example, Label, Task};
+use crate::defaults::candidates::fast;
 use crate::defaults::choice::Trials;
 use crate::defaults::size::warning;
 use crate::defaults::trials::{sized, try_all};
@@ -136,7 +137,8 @@ fn choose(
     let tries = !asked.fast && different >= FEWEST && !models.is_empty();
     let trials = if tries { Some(compare(run, asked.open, &models, learned, observer)?) } else { None };
     // Texts without a token have no model; they are refused where the run begins.
-    if let Some((model, bytes)) = models.into_iter().nth(trials.as_ref().map_or(0, Trials::taken)) {
+    let untried = fast(run.train.task, run.train.tokens());
+    if let Some((model, bytes)) = models.into_iter().nth(trials.as_ref().map_or(untried, Trials::taken)) {
         if !tries {
             observer.note(&format!("no --model is given: taking this one untried: {model}"));
         }

@@ -12,10 +12,10 @@ pub(super) struct AdaptedArgs {
     /// their layer, as in lstm 32 dropout=0.2. `latch layers` lists every layer with its options, and docs/models.md says more
     #[arg(long)]
     pub(super) model: Option<ModelConfig>,
-    /// Take the first of these models without trying any, and hold out a tenth of the texts however few they are
+    /// Take one of these models without trying any, and hold out a tenth of the texts however few they are
     #[arg(long)]
     pub(super) fast: bool,
-    /// Maximum number of epochs [default: as many as make 3,000 batches, from 10 to 60]
+    /// Maximum number of epochs [default: 60; fewer where these would be more than 16,000 batches, but at least 10]
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=MAX_EPOCHS))]
     epochs: Option<u64>,
     /// Stop after this many epochs without a better one, by --select (early stopping) [default: a quarter of --epochs, at least 3]
