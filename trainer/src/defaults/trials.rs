@@ -100,7 +100,8 @@ pub fn try_all(
     // Integers and teachers come after the choice.
     (run.train.quantize, run.train.distill) = (None, None);
     let (epochs, patience) = schedule(run.train.batch, learned, learned);
-    run.train.epochs = if open.epochs { epochs } else { run.train.epochs };
+    // Who is ahead shows before the end.
+    run.train.epochs = if open.epochs { epochs.div_ceil(2) } else { run.train.epochs };
     run.train.patience = if open.patience { patience } else { run.train.patience };
     let jobs = count * models.len();
     let answered = on_all_cores(
