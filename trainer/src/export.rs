@@ -25,7 +25,8 @@ use crate::evaluate::image_fault;
 use crate::learning::sequences::{HeldOut, Scale, Sequences, class_weights};
 use crate::learning::training::{fused, fusion};
 use crate::learning::verdict::{Chosen, rarer_of};
-use crate::metrics::{mean_loss, reliability};
+use crate::metrics::scores::{Scores, confusion};
+use crate::metrics::{determination_of, mean_loss, reliability};
 use crate::network::Network;
 use crate::network::tiers::Tiers;
 use crate::ngrams::Fitted;
@@ -184,6 +185,9 @@ impl<'a> Export<'a> {
             };
             let temperature = calibration.as_ref().map_or(1.0, |calibration| calibration.temperature);
             let logit = threshold.map(|threshold| f64::from(threshold.logit) / temperature);
+            if source.held_out.is_some() {
+                origin.valid_accuracy = accuracy_of(&logits, &labels, task) as f32;
+            }
             // As the network gives it, and as training has said it: before its probabilities are fitted.
             origin.threshold = threshold.as_ref().map(Chosen::probability);
             Learned { weights: weights.shifted_by(-logit.unwrap_or_default()), origin, calibration }
@@ -316,7 +320,7 @@ impl Source<'_> {
             data_sha256,
             examples: self.training.len() as u32,
             epochs: best.metrics.epoch as u32,
-            // A run of all data has no validation part, and an image no score then.
+            // After a cross-validation the answers of the folds are judged. An imported network has no score.
             valid_accuracy: if best.metrics.valid_accuracy.is_finite() {
                 best.metrics.valid_accuracy as f32
             } else {
@@ -326,6 +330,16 @@ impl Source<'_> {
             threshold: None,
         })
     }
+}
+
+/// The share of answers that are right; of values R². Labels that are NaN do not count.
+fn accuracy_of(logits: &[f32], labels: &[f32], task: Task) -> f64 {
+    if task.has_values() {
+        let labelled = logits.iter().zip(labels).filter(|(_, label)| !label.is_nan());
+        let (values, labels): (Vec<f32>, Vec<f32>) = labelled.map(|(&value, &label)| (value, label)).unzip();
+        return determination_of(&values, &labels);
+    }
+    Scores::of(&confusion(logits, labels, task.outputs())).accuracy
 }
 
 /// A temperature, and what it does on the validation part.

@@ -134,7 +134,7 @@ fn report(outcome: &Outcome, folder: &RunFolder, json: bool) -> Result<()> {
     };
     answer(json, format_args!("{judged}; {speed}; run in {run}"))?;
     let is_judged = !matches!(config.valid, Valid::All { .. });
-    if let Some(hint) = still_improving([best.epoch].into_iter(), config.train.epochs).filter(|_| is_judged) {
+    if let Some(hint) = still_improving([best].into_iter(), config.train.epochs).filter(|_| is_judged) {
         answer(json, format_args!("{hint}"))?;
     }
     if let Some(quantized) = &outcome.quantized {

@@ -30,6 +30,8 @@ pub struct ClassScore {
 pub struct Scores {
     /// Each class, in the order of their numbers.
     pub classes: Vec<ClassScore>,
+    /// The share of answers that are right.
+    pub accuracy: f64,
     /// The mean of the classes' F1.
     pub macro_f1: f64,
     /// The mean of the recalls of classes that are a label.
@@ -65,7 +67,9 @@ impl Scores {
         };
         let macro_f1 = mean(&|class| class.support + class.answered > 0, &|class| class.f1);
         let balanced_accuracy = mean(&|class| class.support > 0, &|class| class.recall);
-        Scores { classes, macro_f1, balanced_accuracy }
+        let right = (0..confusion.len()).map(|class| confusion[class][class]).sum();
+        let accuracy = share(right, confusion.iter().flatten().sum());
+        Scores { classes, accuracy, macro_f1, balanced_accuracy }
     }
 
     /// The classes that are a label and never an answer.

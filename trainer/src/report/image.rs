@@ -154,12 +154,15 @@ pub fn text(model: &Model<'_>, image: &Image<'_>, words: bool) -> Result<String>
     writeln!(text, "self-test   {}", self_test(model)?)?;
     writeln!(
         text,
-        "provenance  {}, seed {}, {}, {}, validation accuracy {:.2} %\n            data SHA-256 {}",
+        "provenance  {}, seed {}, {}, {}, {}\n            data SHA-256 {}",
         shown(&String::from_utf8_lossy(provenance.producer)),
         provenance.seed,
         counted(provenance.examples, "example"),
         counted(provenance.epochs, "epoch"),
-        100.0 * provenance.valid_accuracy,
+        match model.answer().kind {
+            AnswerKind::Values => format!("validation R² {:.4}", provenance.valid_accuracy),
+            AnswerKind::Classes => format!("validation accuracy {:.2} %", 100.0 * provenance.valid_accuracy),
+        },
         hex(&provenance.data_sha256)
     )?;
     write!(text, "\n{}", layers_table(image))?;

@@ -298,7 +298,7 @@ fn go(
             format!("loss {loss:.4}, accuracy {:.2} %", 100.0 * accuracy)
         };
         progress.note(&format!(
-            "{} n-grams alone: cross-validated {}; validation {}",
+            "{} n-grams alone: cross-validated {}; validation {}. The training figures of an epoch are the network's alone, those of validation are of both",
             ngrams.table.len(),
             alone(&read.training),
             alone(&read.validation)

@@ -75,8 +75,10 @@ pub struct Folds {
 
 /// Sees how a cross-validation goes on.
 pub trait Observer: Progress {
-    /// A fold begins, from 1; `None` when it is the run of all data.
-    fn begins(&mut self, fold: Option<u32>, of: u32);
+    /// A fold begins, from 1.
+    fn begins(&mut self, fold: u32, of: u32);
+    /// The run of all data begins, of so many epochs.
+    fn begins_all(&mut self, epochs: u64);
     /// What the data decides is known: this is what every run trains.
     fn adapted(&mut self, _config: &TrainConfig) {}
 }
@@ -208,7 +210,7 @@ impl Plan {
         let mut config = base.clone();
         for number in 1..=folds {
             let place = fold_folder(folder, number);
-            observer.begins(Some(number), folds);
+            observer.begins(number, folds);
             let run_config = RunConfig { valid: Valid::Fold(Fold { number, of: folds }), ..base.clone() };
             let outcome = run(run_config, tokens, &place, observer)?;
             let opened = Opened::read(&place)?;
@@ -228,8 +230,8 @@ impl Plan {
         }
         let verdict = judged(&config, &held_out, &examples)?.1;
         drop(lock);
-        observer.begins(None, folds);
         let epochs = median(scores.iter().map(|score| score.best.epoch));
+        observer.begins_all(epochs);
         let train = TrainConfig { epochs, select: Select::Last, ..base.train.clone() };
         let all = RunConfig { train, valid: Valid::All { folds }, ..base };
         let with_settings = settings.map(|settings| folder.clone().with_settings(settings));

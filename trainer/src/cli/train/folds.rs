@@ -16,6 +16,7 @@ use crate::metrics::scores::Scores;
 use crate::report::table;
 use crate::runs::folder::RunFolder;
 use crate::runs::folds::{self, FoldScore, Folds, Observer, mean_and_spread, rows};
+use crate::runs::summary::Facts;
 
 /// The terminal of a run or of a cross-validation, of which what was read is said once.
 pub(super) struct FoldsTerminal {
@@ -74,13 +75,16 @@ impl Observer for FoldsTerminal {
         self.terminal = Terminal::new(self.quiet, config);
     }
 
-    fn begins(&mut self, fold: Option<u32>, of: u32) {
-        (self.first, self.in_fold) = (fold == Some(1), fold.is_some());
+    fn begins(&mut self, fold: u32, of: u32) {
+        (self.first, self.in_fold) = (fold == 1, true);
         self.terminal = Terminal::new(self.quiet, &self.config);
-        match fold {
-            Some(fold) => self.terminal.note(&format!("fold {fold} of {of}")),
-            None => self.terminal.note("all data"),
-        }
+        self.terminal.note(&format!("fold {fold} of {of}"));
+    }
+
+    fn begins_all(&mut self, epochs: u64) {
+        (self.first, self.in_fold) = (false, false);
+        self.terminal = Terminal::new(self.quiet, &TrainConfig { epochs, ..self.config.clone() });
+        self.terminal.note(&format!("all data, for {}: the median of the folds' best", counted(epochs, "epoch")));
     }
 }
 
@@ -96,6 +100,9 @@ struct Line<'a> {
     classes: Option<Classes<'a>>,
     tokens_per_s: f64,
     seconds: f64,
+    /// The texts and words of the data, and the tokens that are unknown by part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Facts>,
     run: &'a str,
 }
 
@@ -104,19 +111,20 @@ pub(super) fn report(folds: &Folds, folder: &RunFolder, json: bool) -> Result<()
     let Folds { scores, verdict, outcome } = folds;
     let config = folder.config()?;
     answer(json, format_args!("\n{}", table(&rows(scores, config.train.task))))?;
-    if let Some(hint) = still_improving(scores.iter().map(|score| score.best.epoch), folds::config(folder)?.epochs) {
+    if let Some(hint) = still_improving(scores.iter().map(|score| &score.best), folds::config(folder)?.epochs) {
         answer(json, format_args!("{hint}\n"))?;
     }
     let classes = (!verdict.confusion.is_empty()).then(|| Scores::of(&verdict.confusion));
     if let Some(scores) = &classes {
         let things = "each answered by the run that has not learned from it";
-        answer(json, format_args!("{}", classes_words(scores, verdict, &config, things)))?;
+        let words = classes_words(scores, verdict, &config, things);
+        answer(json, format_args!("all answers together: accuracy {:.2} %, {words}", 100.0 * scores.accuracy))?;
     }
     warn_of(verdict, classes.as_ref(), &config);
     answer(
         json,
         format_args!(
-            "the run in {} has learned from all data, {}",
+            "the run in {} has learned from all data, {}, the median of the folds' best",
             folder.path().display(),
             counted(outcome.epochs, "epoch")
         ),
@@ -131,6 +139,7 @@ pub(super) fn report(folds: &Folds, folder: &RunFolder, json: bool) -> Result<()
             classes: classes.as_ref().map(|scores| Classes::of(scores, verdict, &config.classes)),
             tokens_per_s: outcome.tokens_per_second,
             seconds: outcome.elapsed.as_secs_f64(),
+            data: folder.facts()?,
             run: &folder.path().display().to_string(),
         })?;
     }

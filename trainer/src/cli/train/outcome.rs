@@ -6,6 +6,7 @@ use crate::cli::output::{ClassScores, warn};
 use crate::config::{ClassWeights, RunConfig};
 use crate::counted::counted;
 use crate::learning::verdict::{Chosen, Verdict};
+use crate::metrics::EpochMetrics;
 use crate::metrics::scores::Scores;
 use crate::report::classes::{never_answered, worst_classes};
 use crate::shown::shown;
@@ -51,10 +52,13 @@ pub(super) fn classes_words(scores: &Scores, verdict: &Verdict, config: &RunConf
     format!("{text}\n\n{}", worst_classes(scores, names).trim_end())
 }
 
-/// A hint where the best epoch of most runs, of so many epochs each, was the last one.
-pub(super) fn still_improving(best: impl ExactSizeIterator<Item = u64>, epochs: u64) -> Option<&'static str> {
+/// A hint where the best epoch of most runs, of so many epochs each, was the last one, and did not answer everything right.
+pub(super) fn still_improving<'a>(
+    best: impl ExactSizeIterator<Item = &'a EpochMetrics>,
+    epochs: u64,
+) -> Option<&'static str> {
     let runs = best.len();
-    let last = best.filter(|best| *best == epochs).count();
+    let last = best.filter(|best| best.epoch == epochs && best.valid_accuracy < 1.0).count();
     (2 * last > runs).then_some("note: it was still improving at the last epoch: more --epochs may help")
 }
 
@@ -88,12 +92,16 @@ pub(super) fn warn_of(verdict: &Verdict, scores: Option<&Scores>, config: &RunCo
 #[cfg(test)]
 mod tests {
     use super::still_improving;
+    use crate::metrics::EpochMetrics;
 
     #[test]
-    fn a_run_whose_last_epoch_is_the_best_is_said_to_be_still_improving() {
-        assert!(still_improving([10].into_iter(), 10).is_some());
-        assert!(still_improving([9].into_iter(), 10).is_none());
-        assert!(still_improving([10, 10, 4].into_iter(), 10).is_some());
-        assert!(still_improving([10, 4].into_iter(), 10).is_none());
+    fn a_run_whose_last_epoch_is_the_best_and_not_always_right_is_said_to_be_still_improving() {
+        let said = |epochs: &[u64], valid_accuracy| {
+            let best = |&epoch: &u64| EpochMetrics { epoch, valid_accuracy, ..EpochMetrics::default() };
+            let best: Vec<EpochMetrics> = epochs.iter().map(best).collect();
+            still_improving(best.iter(), 10).is_some()
+        };
+        assert!(said(&[10], 0.9) && said(&[10, 10, 4], 0.9));
+        assert!(!said(&[9], 0.9) && !said(&[10, 4], 0.9) && !said(&[10], 1.0));
     }
 }
