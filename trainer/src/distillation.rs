@@ -116,7 +116,7 @@ impl School {
         let mut began = Opened::read(&folder)?;
         if began.training.is_empty() || began.validation.is_empty() {
             let problem = "this teacher has no validation part, so that it is not known how sure it may be";
-            refuse(problem.into(), "name runs of `latch train` that have one")?;
+            refuse(problem.into(), "train the teacher with --valid 0.1, which holds out a tenth")?;
         }
         let (found, wanted) = (began.config.train.task.name(), config.train.task.name());
         if found != wanted {

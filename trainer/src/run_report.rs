@@ -31,7 +31,7 @@ use crate::report::bytes::{self, Share};
 use crate::report::classes::{HEADING, cells, never_answered, rare_recall};
 use crate::report::curves::{self, Curves};
 use crate::report::diagram::{self, Diagram};
-use crate::report::image::layers;
+use crate::report::image::{hex, layers};
 use crate::report::latency::{self, Estimate};
 use crate::report::svg::Picture;
 use crate::report::trail::{self, Step};
@@ -108,6 +108,15 @@ pub fn report(folder: &RunFolder, options: &Options) -> Result<Report> {
         || (!config.classes.is_empty() && classes_of(&image) != config.classes)
     {
         let problem = "the image answers another kind of question than the run";
+        return Err(
+            fault("--image", problem, "name an image that was exported from this run, or leave --image out").into()
+        );
+    }
+    let origin = image.provenance();
+    // An imported network has no data.
+    let is_of_the_data = config.data_sha256.is_empty() || config.data_sha256 == hex(&origin.data_sha256);
+    if origin.seed != config.train.seed || !is_of_the_data {
+        let problem = "the image was made of another run: its seed or its data differ";
         return Err(
             fault("--image", problem, "name an image that was exported from this run, or leave --image out").into()
         );

@@ -81,9 +81,11 @@ impl<'c> Settings<'c> {
             let entry = Entry { key: key.get_ref(), value: value.get_ref(), place };
             let option = self.option(&entry)?;
             let texts = entry.texts(option, file.parent().unwrap_or(Path::new("")))?;
-            let id = option.get_id().as_str();
-            let on_line = matches.value_source(id) == Some(ValueSource::CommandLine);
-            if on_line || is_default(option, &texts) {
+            let on_line =
+                |option: &Arg| matches.value_source(option.get_id().as_str()) == Some(ValueSource::CommandLine);
+            // What is said on the line counts before what cannot stand beside it, too: --valid before folds.
+            let against = || self.command.get_arguments().filter(|other| self.conflict(option, other));
+            if on_line(option) || is_default(option, &texts) || against().any(on_line) {
                 continue;
             }
             if is_flag(option) {
@@ -95,6 +97,12 @@ impl<'c> Settings<'c> {
             arguments.extend(texts.iter().map(|text| OsString::from(format!("--{}={text}", entry.key))));
         }
         Ok(arguments)
+    }
+
+    /// Whether two options cannot stand on one line.
+    fn conflict(self, one: &Arg, other: &Arg) -> bool {
+        let excludes = |one: &Arg, other: &Arg| self.command.get_arg_conflicts_with(one).contains(&other);
+        excludes(one, other) || excludes(other, one)
     }
 
     /// The option that a key names.

@@ -47,6 +47,12 @@ fn a_report_is_on_the_image_and_the_texts_that_are_named() {
     place.refuse(&mut place.latch(["report", "data", "--out", "r.html"]), &["data", "no run"]);
     place
         .refuse(&mut place.latch(["report", "run", "--image", "run/config.json", "--out", "r.html"]), &["config.json"]);
+    let again = ["train", "--config", "run/latch.toml", "--seed", "77", "--epochs", "1", "--out", "other"];
+    succeed(&mut place.latch(again));
+    place.refuse(
+        &mut place.latch(["report", "other", "--image", "f32.latch", "--out", "r.html"]),
+        &["--image", "another run"],
+    );
 }
 
 #[test]

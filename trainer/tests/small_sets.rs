@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::support::{Place, names, succeed};
+use crate::support::{Place, answer, names, succeed};
 
 /// So many messages of two kinds.
 fn messages(count: usize) -> String {
@@ -59,8 +59,15 @@ fn few_texts_try_models_are_cross_validated_and_the_run_repeats_without_trying()
     assert_eq!(kept.each_ref().map(Option::as_deref), [Some(taken[0]), Some("3"), Some("15"), Some("5")]);
     assert_repeated(&place, "run");
 
-    // The same command gives the same bytes.
-    succeed(&mut place.latch(["train", "--data", "few.tsv", "--epochs", "3", "--out", "same"]));
+    // The answers of the folds are judged, and the image says how.
+    succeed(&mut place.latch(["export", "--run", "run", "--precision", "int8", "--out", "few.latch"]));
+    let all = said.lines().find_map(|line| line.strip_prefix("all answers together: accuracy ")).expect("a score");
+    let accuracy = all.split(',').next().expect("a share");
+    let inspected = succeed(&mut place.latch(["inspect", "few.latch"])).stdout;
+    assert!(inspected.contains(&format!("validation accuracy {accuracy}")), "{accuracy}: {inspected}");
+
+    // The same is what --folds 5 gives.
+    succeed(&mut place.latch(["train", "--data", "few.tsv", "--epochs", "3", "--folds", "5", "--out", "same"]));
     for name in ["trials.json", "best.network", "latch.toml"] {
         assert!(place.read(&format!("run/{name}")) == place.read(&format!("same/{name}")), "{name} differs");
     }
@@ -153,4 +160,28 @@ fn from_20_000_texts_on_the_default_is_fixed_and_is_cut_to_64_kib_where_words_ar
     let models: BTreeSet<_> = ["plain", "long"].iter().map(|run| option(&place, run, "model")).collect();
     assert_eq!(models.len(), 2);
     assert_repeated(&place, "long");
+}
+
+#[test]
+fn what_the_line_says_counts_before_what_the_file_of_a_run_has_against_it() {
+    let place = Place::with_data(20);
+    place.write("few.tsv", messages(100));
+    let model = "text 20 > embedding 2 > gru 2 > last > dense";
+    let train = ["train", "--data", "few.tsv", "--epochs", "1", "--folds", "2", "--model", model, "--out", "run"];
+    succeed(&mut place.latch(train));
+    let train = ["train", "--config", "run/latch.toml", "--valid", "0.1", "--out", "held-out"];
+    let said = succeed(&mut place.latch(train)).stdout;
+    assert!(said.contains("90 train, 10 validation") && !said.contains("fold 1"), "{said}");
+}
+
+#[test]
+fn trials_that_all_diverge_and_a_place_that_cannot_be_written_to_end_before_anything_is_learned() {
+    let place = Place::with_data(20);
+    place.write("few.tsv", messages(60));
+    let said = answer(&mut place.latch(["train", "--data", "few.tsv", "--lr", "1e9", "--out", "run"]));
+    assert_eq!(said.code, Some(2), "{said:?}");
+    assert!(said.stderr.contains("every model that was tried have diverged; take a smaller --lr"), "{said:?}");
+    assert!(!place.file("run").exists());
+    // Nothing is on standard output: nothing was tried.
+    place.refuse(&mut place.latch(["train", "--data", "few.tsv", "--out", "few.tsv/run"]), &["few.tsv"]);
 }

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use self::folds::FoldsTerminal;
 pub use self::options::Args;
-use self::outcome::{Classes, classes_words, still_improving, warn_of};
+use self::outcome::{Classes, classes_words, still_improving, too_few_to_judge, warn_of};
 use self::terminal::Terminal;
 use super::output::{accuracy, answer, print_json};
 use super::{interrupt, search};
@@ -137,6 +137,10 @@ fn report(outcome: &Outcome, folder: &RunFolder, json: bool) -> Result<()> {
     if let Some(hint) = still_improving([best].into_iter(), config.train.epochs).filter(|_| is_judged) {
         answer(json, format_args!("{hint}"))?;
     }
+    let facts = folder.facts()?;
+    if let Some(hint) = facts.as_ref().filter(|_| is_judged).and_then(|facts| too_few_to_judge(facts.validation)) {
+        answer(json, format_args!("{hint}"))?;
+    }
     if let Some(quantized) = &outcome.quantized {
         let text = format!(
             "with integers: best epoch {}: validation {}, loss {:.4}, of the image, through the engine",
@@ -160,7 +164,7 @@ fn report(outcome: &Outcome, folder: &RunFolder, json: bool) -> Result<()> {
             classes: scores.as_ref().map(|scores| Classes::of(scores, &verdict, &config.classes)),
             tokens_per_s: outcome.tokens_per_second,
             seconds: outcome.elapsed.as_secs_f64(),
-            data: folder.facts()?,
+            data: facts,
             run: &folder.path().display().to_string(),
         })?;
     }

@@ -9,6 +9,9 @@ use crate::search::candidates::{Candidate, Sizer};
 /// The shares of its n-grams that a model may have left, in eighths; below them words are left out.
 const NGRAM_EIGHTHS: [usize; 5] = [8, 7, 6, 5, 4];
 
+/// The shares where not even the fewest words go in beside more.
+const LEFT_EIGHTHS: [usize; 4] = [3, 2, 1, 0];
+
 /// Fewest words that are left of a vocabulary.
 const FEWEST_WORDS: usize = 16;
 
@@ -46,7 +49,15 @@ pub fn cut(sizer: &Sizer, model: &ModelConfig) -> Result<(ModelConfig, usize)> {
         if bytes_of(sizer, &cut)? <= MOST_BYTES { low = middle } else { high = middle - 1 }
     }
     cut.vocab = low;
-    let bytes = bytes_of(sizer, &cut)?;
+    let mut bytes = bytes_of(sizer, &cut)?;
+    for eighths in LEFT_EIGHTHS.into_iter().filter(|_| model.ngrams.count > 0) {
+        if bytes <= MOST_BYTES {
+            break;
+        }
+        let count = model.ngrams.count * eighths / 8;
+        cut.ngrams = if count == 0 { NgramConfig::NONE } else { NgramConfig { count, ..model.ngrams } };
+        bytes = bytes_of(sizer, &cut)?;
+    }
     Ok((cut, bytes))
 }
 
@@ -119,5 +130,8 @@ mod tests {
         assert!(bytes > MOST_BYTES && model.vocab == 16, "{model}: {bytes}");
         let said = warning(bytes).expect("it is too large");
         assert!(said.contains(&format!("{} more than 64 KiB", bytes - MOST_BYTES)), "{said}");
+        let sizer = sizer(Task::Classify(200), Tokens::Words, &names);
+        let (model, _) = cut(&sizer, &candidates(Task::Classify(200), Tokens::Words)[0]).expect("a size");
+        assert_eq!((model.vocab, model.ngrams), (16, NgramConfig::NONE), "{model}");
     }
 }

@@ -78,7 +78,7 @@ pub fn sized(run: &RunConfig, training: &[Example<Label>]) -> Result<Vec<(ModelC
     candidates(train.task, tokens).iter().map(|model| cut(&sizer, model)).collect()
 }
 
-/// Tries the candidates on divisions of training texts; `done` is told how many trials are over, of how many. The same arguments give the same bits on any
+/// Tries the candidates on divisions of training texts; `done` is told how many trials are over, of how many. `None` where so many texts are the same that they cannot be divided. The same arguments give the same bits on any
 /// number of threads.
 ///
 /// # Errors
@@ -89,12 +89,16 @@ pub fn try_all(
     models: &[(ModelConfig, usize)],
     training: &[Example<Label>],
     done: &mut dyn FnMut(usize, usize),
-) -> Result<Trials> {
+) -> Result<Option<Trials>> {
     let texts = training.len().min(MOST_TEXTS).min(texts_of_most_tokens(run, training));
     let count = (JUDGES * MOST_DIVISIONS).div_ceil(texts.max(1)).clamp(FEWEST_DIVISIONS, MOST_DIVISIONS);
     let data = Dataset::new("the training texts", training.to_vec()).sample(run.train.seed, texts)?;
     let divide = |number| divide(run, models, &data, number);
-    let divisions = (0..count).map(divide).collect::<Result<Vec<Division>>>()?;
+    let divisions = match (0..count).map(divide).collect::<Result<Vec<Division>>>() {
+        // Too many of the texts that are left are the same.
+        Err(error) if exit_code(&error) == 2 => return Ok(None),
+        divisions => divisions?,
+    };
     let learned = divisions.first().map_or(0, |division| division.training.len());
     let mut run = run.clone();
     // Integers and teachers come after the choice.
@@ -131,7 +135,7 @@ pub fn try_all(
             }
         })
         .collect();
-    Ok(Trials { texts, divisions: count, training: learned, models: rows(&tried) })
+    Ok(Some(Trials { texts, divisions: count, training: learned, models: rows(&tried) }))
 }
 
 /// About as many of these texts as have [`MOST_TOKENS`], at least as many as a division can have.

@@ -9,10 +9,12 @@
 //!
 //! Each holds only where nobody says otherwise. What was decided stands in the run's `latch.toml` as if somebody had said it: whoever repeats the run tries nothing.
 
+use std::collections::HashSet;
+
 use anyhow::Result;
 use latch_engine::input::text::Tokens;
 
-use super::begin::{Decided, begin_loaded};
+use super::begin::{Decided, begin_loaded, cut_model};
 use super::folder::RunFolder;
 use super::folds::{Folds, Observer, cross_validate, refuse};
 use super::opened::load;
@@ -23,10 +25,13 @@ use crate::defaults::choice::Trials;
 use crate::defaults::size::warning;
 use crate::defaults::trials::{sized, try_all};
 use crate::defaults::{FEW, FEWEST, Open, SMALL, schedule};
+use crate::error::fault;
+use crate::files::OutputFolder;
 use crate::learning::sequences::class_weights;
 use crate::learning::training::Outcome;
-use crate::tokenization::resolve;
+use crate::tokenization::{Tokenization, resolve};
 use crate::unknown::{percent, thousands};
+use crate::vocabulary::rank;
 
 /// Parts of the cross-validation of few texts.
 const FOLDS: u32 = 5;
@@ -65,12 +70,14 @@ pub fn begin(
 ) -> Result<Ended> {
     let Asked { tokens, folds, open, fast, settings } = *asked;
     config.train.check("")?;
-    refuse(folder, folds.unwrap_or(FOLDS))?;
+    refuse(folder, folds.unwrap_or(0))?;
+    // A place that cannot be written to is said before anything is tried.
+    drop(OutputFolder::create(folder.path())?);
     if !(open.model || open.epochs || open.patience)
         && let Some(folds) = folds
     {
         let folder = folder.clone().with_settings(settings(&config.train, Some(folds)));
-        return Ok(Ended::Folds(cross_validate(config, tokens, folds, &folder, observer)?));
+        return Ok(Ended::Folds(cross_validate(config, tokens, folds, None, &folder, observer)?));
     }
     let mut read = config.clone();
     if let Some(folds) = folds {
@@ -79,26 +86,33 @@ pub fn begin(
         load(&mut read, &mut |done, all| observer.preparing("reading the texts", done, all))?;
         read = RunConfig { valid: Valid::All { folds }, ..config.clone() };
     }
-    let loaded = load(&mut read, &mut |done, all| observer.preparing("reading the texts", done, all))?;
+    let mut loaded = load(&mut read, &mut |done, all| observer.preparing("reading the texts", done, all))?;
     read.train.check("")?;
     let texts = loaded.facts.texts;
     let different = texts - loaded.facts.duplicates.min(texts);
     // A pupil has the model that is said; runs that leave out parts are to have one model.
     let is_open = open.model && texts < SMALL && read.train.distill.is_none() && read.train.leave_out.is_none();
     let few = is_open && open.valid && !fast && different >= FEWEST && texts < FEW;
-    let folds = folds.or((few && matches!(read.valid, Valid::Fraction(_))).then_some(FOLDS));
-    let both;
-    let learned = match folds {
-        Some(_) => {
-            both = [&loaded.training[..], &loaded.validation].concat();
-            &both
-        }
-        None => &loaded.training,
-    };
+    let few = few && folds.is_none() && matches!(read.valid, Valid::Fraction(_));
+    if few {
+        // As --folds 5 reads them: all, in their order.
+        refuse(folder, FOLDS)?;
+        read = RunConfig { valid: Valid::All { folds: FOLDS }, ..config.clone() };
+        loaded = load(&mut read, &mut |_, _| {})?;
+    }
+    let folds = folds.or(few.then_some(FOLDS));
+    let learned = &loaded.training;
     let (epochs, patience) = schedule(read.train.batch, learned.len(), texts);
     read.train.epochs = if open.epochs { epochs } else { read.train.epochs };
     read.train.patience = if open.patience { patience } else { read.train.patience };
-    let trials = if is_open { choose(&mut read, asked, learned, different, observer)? } else { None };
+    let trials = match folds {
+        _ if is_open => choose(&mut read, asked, learned, observer)?,
+        Some(_) if open.model => {
+            cut_default(&mut read, tokens, learned, observer)?;
+            None
+        }
+        _ => None,
+    };
     observer.adapted(&read.train);
     let Some(folds) = folds else {
         let settings = |train: &TrainConfig| settings(train, None);
@@ -115,31 +129,27 @@ pub fn begin(
     let TrainConfig { model, epochs, patience, .. } = read.train;
     config.train = TrainConfig { model, epochs, patience, ..config.train };
     let folder = folder.clone().with_settings(settings(&config.train, Some(folds)));
-    let ended = cross_validate(config, tokens, folds, &folder, observer)?;
-    if let Some(trials) = trials {
-        folder.hold()?.write_trials(&trials)?;
-    }
-    Ok(Ended::Folds(ended))
+    Ok(Ended::Folds(cross_validate(config, tokens, folds, trials, &folder, observer)?))
 }
 
-/// Chooses the model by the texts that a run learns from, and gives what was tried, where it was; `different` texts are not the same as another.
+/// Chooses the model by the texts that a run learns from, and gives what was tried, where it was.
 fn choose(
     run: &mut RunConfig,
     asked: &Asked<'_>,
     learned: &[Example<Label>],
-    different: usize,
     observer: &mut dyn Observer,
 ) -> Result<Option<Trials>> {
     run.train.model.tokens = resolve(asked.tokens, &run.train.model, learned);
     // A class that is named and not there is said before anything is tried.
     class_weights(run, learned)?;
     let models = sized(run, learned)?;
+    let different = learned.iter().map(|example| &example.text).collect::<HashSet<_>>().len();
     let tries = !asked.fast && different >= FEWEST && !models.is_empty();
-    let trials = if tries { Some(compare(run, asked.open, &models, learned, observer)?) } else { None };
+    let trials = if tries { compare(run, asked.open, &models, learned, observer)? } else { None };
     // Texts without a token have no model; they are refused where the run begins.
     let untried = fast(run.train.task, run.train.tokens());
     if let Some((model, bytes)) = models.into_iter().nth(trials.as_ref().map_or(untried, Trials::taken)) {
-        if !tries {
+        if trials.is_none() {
             observer.note(&format!("no --model is given: taking this one untried: {model}"));
         }
         run.train.model = model;
@@ -150,24 +160,47 @@ fn choose(
     Ok(trials)
 }
 
-/// Tries models on the texts that a run learns from, and says how they did.
+/// Cuts the default model of a cross-validation until its image has 64 KiB.
+fn cut_default(
+    run: &mut RunConfig,
+    tokens: Option<Tokens>,
+    learned: &[Example<Label>],
+    observer: &mut dyn Observer,
+) -> Result<()> {
+    run.train.model.tokens = resolve(tokens, &run.train.model, learned);
+    let tokenization = Tokenization::of_examples(run.train.tokens(), learned);
+    let ranked = rank(&tokenization, run.train.model.words, learned);
+    // Texts without a token are refused where the first fold begins.
+    if ranked.is_empty() { Ok(()) } else { cut_model(run, &tokenization, &ranked, learned.len(), observer) }
+}
+
+/// Tries models on the texts that a run learns from, and says how they did; `None` where these cannot be divided.
 fn compare(
     run: &RunConfig,
     open: Open,
     models: &[(ModelConfig, usize)],
     training: &[Example<Label>],
     observer: &mut dyn Observer,
-) -> Result<Trials> {
+) -> Result<Option<Trials>> {
     observer.note(&format!(
         "no --model is given: trying {} on {} texts (--fast takes one untried)",
         models.len(),
         thousands(training.len())
     ));
-    let trials = try_all(run, open, models, training, &mut |over, of| {
+    let Some(trials) = try_all(run, open, models, training, &mut |over, of| {
         observer.preparing("trying models", over as u64, of as u64);
-    })?;
+    })?
+    else {
+        return Ok(None);
+    };
     observer.note(&table(&trials, run.train.task));
-    Ok(trials)
+    if trials.models.iter().all(|row| row.loss.is_none()) {
+        let remedy = format!("take a smaller --lr than {}, or name a --model", run.train.learning_rate);
+        return Err(
+            fault("the training texts", "the weights of every model that was tried have diverged", remedy).into()
+        );
+    }
+    Ok(Some(trials))
 }
 
 /// What was tried, in lines.

@@ -119,7 +119,7 @@ pub(super) fn begin_loaded(
 }
 
 /// Cuts the model until its int8 image has 64 KiB.
-fn cut_model(
+pub(super) fn cut_model(
     config: &mut RunConfig,
     tokenization: &Tokenization,
     ranked: &[Ranked],

@@ -22,6 +22,7 @@ use super::lock::Lock;
 use super::opened::{Opened, load};
 use crate::config::{Fold, Objective, RunConfig, Select, TrainConfig, Valid};
 use crate::dataset::{Example, Label, Labels, Task};
+use crate::defaults::choice::Trials;
 use crate::error::{LARGEST_FILE, fault, read_string, reading};
 use crate::files::{OutputFolder, write_atomically};
 use crate::learning::sequences::{HeldOut, Sequences, Texts, class_weights, read};
@@ -44,6 +45,9 @@ struct Plan {
     /// The text of the run's `latch.toml`, where it is to keep one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     settings: Option<String>,
+    /// What was tried to choose the model, where the data has chosen it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trials: Option<Trials>,
     /// Every run of it, but for its validation part.
     base: RunConfig,
 }
@@ -97,7 +101,7 @@ pub fn mean_and_spread(numbers: impl Iterator<Item = f64>) -> (f64, f64) {
     (mean, (squares / (count - 1.0).max(1.0)).sqrt())
 }
 
-/// Begins a cross-validation in a folder that has none, and goes on with it to its end.
+/// Begins a cross-validation in a folder that has none, and goes on with it to its end; `trials` are kept in the folder, where the model was chosen by them.
 ///
 /// # Errors
 /// A fault when the folder already holds a run, when an option does not go with folds, and those of the runs. If nothing was learned by then, the folder is as it was
@@ -106,6 +110,7 @@ pub fn cross_validate(
     base: RunConfig,
     tokens: Option<Units>,
     folds: u32,
+    trials: Option<Trials>,
     folder: &RunFolder,
     observer: &mut dyn Observer,
 ) -> Result<Folds> {
@@ -118,7 +123,7 @@ pub fn cross_validate(
     let lock = Lock::take(folder.path(), "training")?;
     // Reading the data took time, in which another run may have begun.
     refuse(folder, folds)?;
-    let plan = Plan { folds, tokens, settings: folder.settings().map(str::to_owned), base };
+    let plan = Plan { folds, tokens, settings: folder.settings().map(str::to_owned), trials, base };
     let json = serde_json::to_string_pretty(&plan)?;
     write_atomically(&path, |out| Ok(writeln!(out, "{json}")?))?;
     let result = plan.go(folder, lock, observer);
@@ -205,7 +210,7 @@ fn run(config: RunConfig, tokens: Option<Units>, folder: &RunFolder, observer: &
 impl Plan {
     /// Trains what is left of the folds, then the run of all data. The lock keeps others out of the folds; the run of all data takes it for itself.
     fn go(self, folder: &RunFolder, lock: Lock, observer: &mut dyn Observer) -> Result<Folds> {
-        let Plan { folds, tokens, settings, base } = self;
+        let Plan { folds, tokens, settings, trials, base } = self;
         let (mut scores, mut held_out, mut examples) = (Vec::new(), HeldOut::default(), Vec::new());
         let mut config = base.clone();
         for number in 1..=folds {
@@ -236,7 +241,11 @@ impl Plan {
         let all = RunConfig { train, valid: Valid::All { folds }, ..base };
         let with_settings = settings.map(|settings| folder.clone().with_settings(settings));
         let outcome = run(all, tokens, with_settings.as_ref().unwrap_or(folder), observer)?;
-        folder.hold()?.write_held_out(&held_out)?;
+        let writer = folder.hold()?;
+        if let Some(trials) = trials {
+            writer.write_trials(&trials)?;
+        }
+        writer.write_held_out(&held_out)?;
         Ok(Folds { scores, verdict, outcome })
     }
 }

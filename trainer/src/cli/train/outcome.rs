@@ -62,6 +62,17 @@ pub(super) fn still_improving<'a>(
     (2 * last > runs).then_some("note: it was still improving at the last epoch: more --epochs may help")
 }
 
+/// Validation texts of which fewer say little: of 50 that are 90 % right, the share is known to 8 points.
+const ENOUGH_TO_JUDGE: usize = 50;
+
+/// A hint where few texts have judged a run.
+pub(super) fn too_few_to_judge(validation: usize) -> Option<String> {
+    (1..ENOUGH_TO_JUDGE).contains(&validation).then(|| {
+        let texts = counted(validation, "text");
+        format!("note: {texts} of validation say little about other texts: --folds 5 judges by all of them")
+    })
+}
+
 fn name_of(names: &[String], class: usize) -> String {
     names.get(class).map_or_else(|| class.to_string(), |name| shown(name).into_owned())
 }
@@ -91,17 +102,19 @@ pub(super) fn warn_of(verdict: &Verdict, scores: Option<&Scores>, config: &RunCo
 
 #[cfg(test)]
 mod tests {
-    use super::still_improving;
+    use super::{still_improving, too_few_to_judge};
     use crate::metrics::EpochMetrics;
 
     #[test]
-    fn a_run_whose_last_epoch_is_the_best_and_not_always_right_is_said_to_be_still_improving() {
+    fn hints_are_given_where_the_last_epoch_was_the_best_and_where_few_texts_judged() {
         let said = |epochs: &[u64], valid_accuracy| {
             let best = |&epoch: &u64| EpochMetrics { epoch, valid_accuracy, ..EpochMetrics::default() };
             let best: Vec<EpochMetrics> = epochs.iter().map(best).collect();
             still_improving(best.iter(), 10).is_some()
         };
         assert!(said(&[10], 0.9) && said(&[10, 10, 4], 0.9));
+        assert!(too_few_to_judge(4).is_some_and(|hint| hint.contains("4 texts")));
+        assert_eq!((too_few_to_judge(0), too_few_to_judge(50)), (None, None));
         assert!(!said(&[9], 0.9) && !said(&[10, 4], 0.9) && !said(&[10], 1.0));
     }
 }
