@@ -17,8 +17,8 @@ use crate::config::{TrainConfig, default_config};
 /// Sets of fewer texts are small: of larger ones every default is fixed.
 pub const SMALL: usize = 20_000;
 
-/// Of fewer texts a tenth, below 600, chooses an epoch by luck, and is missed where the network learns.
-pub const FEW: usize = 6_000;
+/// Of fewer texts a tenth, below 200, is too few to choose an epoch by.
+pub const FEW: usize = 2_000;
 
 /// Of fewer texts nothing can be held out that would say which model is better.
 pub const FEWEST: usize = 50;

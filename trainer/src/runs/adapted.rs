@@ -3,7 +3,7 @@
 //! | texts | model | epochs | validation |
 //! | --- | --- | --- | --- |
 //! | fewer than 50 different ones | one candidate, untried | by steps | a tenth |
-//! | fewer than 6,000 | the smallest of the best that were tried on divisions of all texts | by steps | cross-validation in 5 parts, then a run of all texts |
+//! | fewer than 2,000 | the smallest of the best that were tried on divisions of all texts | by steps | cross-validation in 5 parts, then a run of all texts |
 //! | fewer than 20,000 | the smallest of the best that were tried on divisions of the training part | by steps | a tenth |
 //! | more | the default one | 10 | a tenth |
 //!

@@ -298,11 +298,12 @@ fn go(
             format!("loss {loss:.4}, accuracy {:.2} %", 100.0 * accuracy)
         };
         progress.note(&format!(
-            "{} n-grams alone: cross-validated {}; validation {}. The training figures of an epoch are the network's alone, those of validation are of both",
+            "{} n-grams alone: cross-validated {}; validation {}",
             ngrams.table.len(),
             alone(&read.training),
             alone(&read.validation)
         ));
+        progress.note("training figures of an epoch are the network's alone, validation figures are of both");
     }
     if checkpoint.is_none() && !config.train.task.each_step() {
         let (lengths, unknown) = read.unknown(&vocabulary);
