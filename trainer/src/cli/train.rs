@@ -138,7 +138,9 @@ fn report(outcome: &Outcome, folder: &RunFolder, json: bool) -> Result<()> {
         answer(json, format_args!("{hint}"))?;
     }
     let facts = folder.facts()?;
-    if let Some(hint) = facts.as_ref().filter(|_| is_judged).and_then(|facts| too_few_to_judge(facts.validation)) {
+    // Validation texts of one's own are what one wants to be judged by.
+    let is_a_share = matches!(config.valid, Valid::Fraction(_));
+    if let Some(hint) = facts.as_ref().filter(|_| is_a_share).and_then(|facts| too_few_to_judge(facts.validation)) {
         answer(json, format_args!("{hint}"))?;
     }
     if let Some(quantized) = &outcome.quantized {
