@@ -54,7 +54,7 @@ enum Verb {
     Setup(setup::Wanted),
     /// Checks everything: format, lints, tests, documentation, the scalar backend, foreign processors, WebAssembly, the chips, instruction counts
     Test {
-        /// Leaves out the slow steps: scalar backend, foreign processors, WebAssembly, chips, instruction counts
+        /// Leaves out the slow steps (scalar backend, foreign processors, WebAssembly, chips, instruction counts) and the slow tests, and names them
         #[arg(long)]
         quick: bool,
     },
