@@ -89,6 +89,24 @@ const MOST_STEPS: usize = 40;
 /// Worst answers that are listed.
 const WORST: usize = 12;
 
+/// Checks that an image can be one of a run: task, classes, seed and data are the run's.
+fn refuse_other(image: &Image<'_>, config: &RunConfig) -> Result<()> {
+    let (found, wanted) = (task_of(&Model::new(image)), config.train.task);
+    let is_task = |task: Task| (task.has_values(), task.each_step(), task.outputs());
+    let is_of_the_classes = config.classes.is_empty() || classes_of(image) == config.classes;
+    let origin = image.provenance();
+    // An imported network has no data.
+    let is_of_the_data = config.data_sha256.is_empty() || config.data_sha256 == hex(&origin.data_sha256);
+    let problem = if is_task(found) != is_task(wanted) || !is_of_the_classes {
+        "the image answers another kind of question than the run"
+    } else if origin.seed != config.train.seed || !is_of_the_data {
+        "the image was made of another run: its seed or its data differ"
+    } else {
+        return Ok(());
+    };
+    Err(fault("--image", problem, "name an image that was exported from this run, or leave --image out").into())
+}
+
 /// Reports on the run in a folder.
 ///
 /// # Errors
@@ -103,24 +121,7 @@ pub fn report(folder: &RunFolder, options: &Options) -> Result<Report> {
         None => Image::open(&bytes)?,
     };
     let model = Model::new(&image);
-    if (task_of(&model).has_values(), task_of(&model).each_step(), usize::from(model.outputs()))
-        != (task.has_values(), task.each_step(), task.outputs())
-        || (!config.classes.is_empty() && classes_of(&image) != config.classes)
-    {
-        let problem = "the image answers another kind of question than the run";
-        return Err(
-            fault("--image", problem, "name an image that was exported from this run, or leave --image out").into()
-        );
-    }
-    let origin = image.provenance();
-    // An imported network has no data.
-    let is_of_the_data = config.data_sha256.is_empty() || config.data_sha256 == hex(&origin.data_sha256);
-    if origin.seed != config.train.seed || !is_of_the_data {
-        let problem = "the image was made of another run: its seed or its data differ";
-        return Err(
-            fault("--image", problem, "name an image that was exported from this run, or leave --image out").into()
-        );
-    }
+    refuse_other(&image, config)?;
     let data;
     let (texts, part): (&[Example<Label>], &str) = match &options.data {
         Some(path) => {
