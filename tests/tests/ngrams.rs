@@ -2,12 +2,18 @@
 
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
+use latch_engine::image::header::Answer;
 use latch_engine::input::ngrams::stream_bytes;
-use latch_engine::input::text::Unknown;
+use latch_engine::input::text::{Tokens, Unknown};
 use latch_engine::kernels::AnyBackend;
-use latch_engine::{Error, Logit, Model, Precision, State};
-use latch_trainer::dataset::{Example, built_in};
-use latch_trainer::ngrams::{Answers, Fitted, Labelled, NgramConfig, fit, hashes};
+use latch_engine::{Error, Logit, Model, Precision, State, with_answer};
+use latch_trainer::config::{ModelConfig, Objective};
+use latch_trainer::dataset::{Example, Label, built_in};
+use latch_trainer::evaluate::evaluate;
+use latch_trainer::learning::sequences::Sequences;
+use latch_trainer::learning::training::fused;
+use latch_trainer::network::{Network, NetworkConfig};
+use latch_trainer::ngrams::{Answers, Fitted, Labelled, NgramConfig, Seen, fit, hashes};
 use latch_trainer::quantizer::{Origin, Weights, to_image};
 use latch_trainer::tokenization::Tokenization;
 use latch_trainer::vocabulary::Vocabulary;
@@ -22,7 +28,11 @@ fn fitted() -> (Vec<Example>, Fitted) {
     let examples = built_in::generate(3, 400);
     let texts: Vec<Vec<u32>> = examples.iter().map(|example| hashes(&Tokenization::default(), &example.text)).collect();
     let labels: Vec<f32> = examples.iter().map(|example| example.label as f32).collect();
-    let fitted = fit(&Labelled { texts: &texts, labels: &labels, targets: &[], answers: Answers::Verdict }, &NGRAMS, 1);
+    let fitted = fit(
+        &Labelled { texts: &texts, labels: &labels, targets: &[], ends: None, answers: Answers::Verdict },
+        &NGRAMS,
+        1,
+    );
     (examples, fitted)
 }
 
@@ -68,7 +78,7 @@ fn images_of_three(precision: Precision) -> (Vec<Example>, Fitted, AlignedBytes,
     let texts: Vec<Vec<u32>> = examples.iter().map(|example| hashes(&Tokenization::default(), &example.text)).collect();
     let label = |example: &Example| if example.text.contains("music") { 2.0 } else { example.label as f32 };
     let labels: Vec<f32> = examples.iter().map(label).collect();
-    let labelled = Labelled { texts: &texts, labels: &labels, targets: &[], answers: Answers::Classes(3) };
+    let labelled = Labelled { texts: &texts, labels: &labels, targets: &[], ends: None, answers: Answers::Classes(3) };
     let fitted = fit(&labelled, &NGRAMS, 1);
     let vocabulary = Vocabulary::build(examples.iter().map(|example| example.text.as_str()), 50, Unknown::LastRow);
     let mut weights = Weights::random(vocabulary.rows(), 5, &[9], latch_engine::layers::pooling::Pooling::Mean, 2);
@@ -148,4 +158,61 @@ fn a_state_with_a_sum_that_no_text_gives_is_refused() {
     let sum = session.remembered().len() - stream_bytes(NGRAMS.longest, 1) + 4;
     state.as_bytes_mut()[sum..sum + 4].copy_from_slice(&30_000_000_i32.to_le_bytes());
     assert_eq!(model.resume(&mut state).err(), Some(Error::StateDamaged));
+}
+
+/// Texts each of whose tokens has one of three labels, decided by its word and the one before it.
+fn tagged() -> Vec<Example<Label>> {
+    let words = ["the", "don't", "run", "dog", "5", "so"];
+    (0..300_usize)
+        .map(|text| {
+            let places: Vec<usize> = (0..6).map(|at| (text * (at + 3) + text / 7 + at * at) % words.len()).collect();
+            let label = |at: usize| {
+                let before = if at == 0 { 1 } else { places[at - 1] };
+                ((before * 5 + places[at] * before) % 3) as f32
+            };
+            // A mark of its own belongs to the word before it; one that is no token has the answer before it.
+            let spelled = |at: usize| [words[places[at]], if at == 2 { "," } else { "" }].concat();
+            let text = (0..6).map(spelled).chain(["'".to_owned()]).collect::<Vec<_>>().join(" ");
+            Example { text, label: Label::Each((0..6).map(label).chain([1.0]).collect()) }
+        })
+        .collect()
+}
+
+#[test]
+fn where_each_token_has_an_answer_the_engine_adds_what_the_trainer_fitted_on_every_backend() {
+    let examples = tagged();
+    let tokenization = Tokenization::of_examples(Tokens::Words, &examples);
+    let seen = Seen::of(&tokenization, &examples, NGRAMS.longest);
+    let Seen { texts, labels, ends } = &seen;
+    let labelled = Labelled { texts, labels, targets: &[], ends: ends.as_deref(), answers: Answers::Classes(3) };
+    let fitted = fit(&labelled, &NGRAMS, 1);
+    assert_eq!(fitted.offsets.len(), 300 * 7 * 3);
+
+    let chain = "text 5 unknown=skip > embedding 3 > gru 4 > dense".parse::<ModelConfig>().expect("a model").chain;
+    let texts = examples.iter().map(|example| example.text.as_str());
+    let vocabulary = Vocabulary::build(texts, 4, Unknown::Skip);
+    let network =
+        Network::<f32>::new(&NetworkConfig { vocabulary: vocabulary.rows(), outputs: 3, chain }, 3).expect("a network");
+    let sequences = Sequences::read(&examples, &vocabulary, usize::MAX).beside(&examples, &tokenization, &fitted.table);
+    let alone = fused(&network, &sequences, Objective::CrossEntropy).expect("answers");
+    let weights = Weights { ngrams: Some(fitted.table.clone()), ..Weights::of(&network) };
+    for precision in [Precision::F32, Precision::Int8] {
+        let bytes = to_image(&weights, &vocabulary, precision, &Origin::default()).expect("it fits");
+        let answer = Answer { each_step: true, ..Answer::default() };
+        let bytes = with_answer(&Image::open(&bytes).expect("it opens"), answer, &[]).expect("an answer a token");
+        let image = Image::open(&bytes).expect("it opens");
+        let model = Model::new(&image);
+        let found = evaluate(&model, &examples).expect("it runs");
+        assert_eq!(found.labels, alone.labels);
+        let largest = sequences.offsets.iter().fold(1.0_f32, |largest, logit| largest.max(logit.abs()));
+        // The table is rounded as it stands in the image, and so is what the network computes with floats.
+        let allowed = if precision == Precision::F32 { 1e-3 } else { 0.1 } * largest;
+        for ((found, alone), added) in found.logits.iter().zip(&alone.logits).zip(&sequences.offsets) {
+            assert!((found - alone - added).abs() < allowed, "{found} for {alone} and {added}");
+        }
+        for backend in AnyBackend::all() {
+            let other = evaluate(&model.clone().with_backend(backend), &examples).expect("it runs");
+            assert!(precision == Precision::F32 || other.logits == found.logits, "{backend:?}");
+        }
+    }
 }

@@ -490,10 +490,6 @@ impl TrainConfig {
             check("--model whole", !task.each_step(), "left out where each token has an answer")?;
         }
         if model.ngrams.count > 0 {
-            if task.each_step() {
-                let problem = format!("n-grams answer for whole texts, and the task is {}", task.name());
-                return Err(fault(format!("{within}--model ngrams"), problem, "leave ngrams= out of the model"));
-            }
             let alone = task.is_binary() || model.ngrams.dropout == 1.0;
             check("--model ngram_dropout", alone, "1 unless the data has two classes")?;
         }

@@ -26,11 +26,10 @@ use crate::config::{RunConfig, Teacher};
 use crate::dataset::{Example, Label, Labels, hex, list};
 use crate::error::{LARGEST_FILE, fault, read_file};
 use crate::learning::sequences::{Scale, Sequences, Targets};
-use crate::learning::training::fused;
+use crate::learning::training::{Answered, fused};
 use crate::metrics::probabilities;
 use crate::network::Network;
 use crate::ngrams::fusion::Fusion;
-use crate::ngrams::hashes;
 use crate::runs::folder::RunFolder;
 use crate::runs::opened::Opened;
 
@@ -147,12 +146,10 @@ impl School {
         if config.train.task.has_values() {
             judged = judged.normalised(Scale::of(&began.training));
         }
-        let (mut logits, fusion) = fused(&network, &judged, config.train.objective())?;
+        let Answered { mut logits, labels, fusion } = fused(&network, &judged, config.train.objective())?;
         if let Some(fusion) = fusion {
             fusion.apply(&mut logits, &judged.offsets);
         }
-        let first = if judged.begins_unread() { network.before_the_first()? } else { Vec::new() };
-        let (logits, labels) = judged.judged(logits, network.config().outputs, &first);
         let sure = if config.train.task.has_values() { 1.0 } else { sure(&logits, &labels, config) };
         Ok(School { began, network, fusion, sure, learned })
     }
@@ -184,7 +181,7 @@ impl School {
         if let (Some(ngrams), Some(fusion)) = (&self.began.ngrams, self.fusion) {
             let width = self.began.config.train.task.outputs();
             logits.par_chunks_exact_mut(width).zip(texts).for_each(|(logits, example)| {
-                fusion.apply(logits, &ngrams.table.logits(&hashes(&vocabulary.tokenization, &example.text)));
+                fusion.apply(logits, &ngrams.table.answers(&vocabulary.tokenization, example));
             });
         }
         Ok(logits)
@@ -193,23 +190,22 @@ impl School {
     /// The logits or values after each token; of one that the network does not read, those before it.
     fn of_tokens(&self, texts: &[Example<Label>]) -> Result<Vec<f32>> {
         let vocabulary = &self.began.vocabulary;
-        let tokens = |example: &Example<Label>| -> Vec<Vec<u32>> {
-            example.text.split_whitespace().map(|token| vocabulary.ids(token)).collect()
-        };
-        let tokens: Vec<Vec<Vec<u32>>> = texts.par_iter().map(tokens).collect();
-        let ids: Vec<Vec<u32>> = tokens.iter().map(|tokens| tokens.concat()).collect();
-        let ids: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
+        let read: Vec<(Vec<u32>, Vec<usize>)> =
+            texts.par_iter().map(|example| vocabulary.labelled_ids(&example.text)).collect();
+        let ids: Vec<&[u32]> = read.iter().map(|(ids, _)| ids.as_slice()).collect();
         let logits = self.network.forward(&ids)?;
         let first = self.network.before_the_first()?;
         let (mut said, mut begin) = (Vec::new(), 0);
-        for (tokens, ids) in tokens.iter().zip(&ids) {
-            let mut read = 0;
-            for token in tokens {
-                read += token.len();
+        for ((ids, ends), example) in read.iter().zip(texts) {
+            let own = said.len();
+            for read in ends {
                 match read.checked_sub(1) {
                     Some(last) => said.extend(logits.column(begin + last).iter()),
                     None => said.extend_from_slice(&first),
                 }
+            }
+            if let (Some(ngrams), Some(fusion)) = (&self.began.ngrams, self.fusion) {
+                fusion.apply(&mut said[own..], &ngrams.table.answers(&vocabulary.tokenization, example));
             }
             begin += ids.len();
         }

@@ -23,7 +23,7 @@ use crate::dataset::{Example, Label, Labels, Task};
 use crate::error::{Fault, fault};
 use crate::evaluate::image_fault;
 use crate::learning::sequences::{HeldOut, Scale, Sequences, class_weights};
-use crate::learning::training::{fused, fusion};
+use crate::learning::training::{Answered, fused, fusion};
 use crate::learning::verdict::{Chosen, rarer_of};
 use crate::metrics::scores::{Scores, confusion};
 use crate::metrics::{determination_of, mean_loss, reliability};
@@ -288,9 +288,13 @@ impl Source<'_> {
     fn fused(&self, network: &Network<f32>, judged: &Network<f32>, validation: &Sequences) -> Result<Fused> {
         let mut weights = Weights { occurrences: self.occurrences.to_vec(), ..Weights::of(network) };
         let (objective, outputs) = (self.config.train.objective(), self.config.train.task.outputs());
-        let (mut logits, fusion) = match self.held_out {
-            Some(held_out) => (held_out.logits.clone(), fusion(&held_out.logits, validation, outputs, objective)),
-            None if validation.is_empty() => (Vec::new(), None),
+        let Answered { mut logits, labels, fusion } = match self.held_out {
+            Some(HeldOut { logits, labels, .. }) => Answered {
+                logits: logits.clone(),
+                labels: labels.clone(),
+                fusion: fusion((logits, labels), validation, outputs, objective),
+            },
+            None if validation.is_empty() => Answered { logits: Vec::new(), labels: Vec::new(), fusion: None },
             None => fused(judged, validation, objective)?,
         };
         if let Some(Fitted { table, .. }) = self.ngrams {
@@ -303,8 +307,6 @@ impl Source<'_> {
             }
             weights.ngrams = Some(table);
         }
-        let first = if validation.begins_unread() { judged.before_the_first()? } else { Vec::new() };
-        let (logits, labels) = validation.judged(logits, outputs, &first);
         Ok(Fused { weights, logits, labels })
     }
 

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Each output of the network has weights of its own: of several classes each is told from all others, of values the larger ones from the
-//! smaller ones when n-grams are chosen. Features are found by the engine's own table. With `f` a text's features and `r` the log-count ratios of
+//! smaller ones when n-grams are chosen. Where each token has an answer, the n-grams that end at the token count and no others. Features are found by the engine's own table. With `f` a text's features and `r` the log-count ratios of
 //! their entries (naive Bayes features, Wang and Manning 2012; of values 1),
 //!
 //! ```text
@@ -32,11 +32,14 @@ use self::table::{Counted, Key};
 pub use crate::config::NgramConfig;
 use crate::dataset::{Example, Labels, Task};
 use crate::metrics::cross_entropy;
-use crate::tokenization::Tokenization;
+use crate::tokenization::{Piece, Tokenization};
 use regression::{Features, Problem, Solution};
 
 /// Sequences of every fold of the cross-validation are every such one.
 const FOLDS: usize = 5;
+
+/// Answers of tokens that choose the strength: as many folds as have so many judge, one at least.
+const JUDGES: usize = 2_000;
 
 /// Strengths `C` of the loss against the weights' norm; the cross-validation takes the best.
 const STRENGTHS: [f32; 4] = [0.01, 0.03, 0.1, 0.3];
@@ -88,14 +91,34 @@ impl Answers {
 /// Texts with labels, for a fit.
 #[derive(Clone, Copy, Debug)]
 pub struct Labelled<'a> {
-    /// The hashes of each text's tokens.
+    /// For each answer the hashes of the tokens in which its n-grams are: a whole text, or where each token has an answer a window, see [`windows`].
     pub texts: &'a [Vec<u32>],
     /// A label of each.
     pub labels: &'a [f32],
-    /// What weights are fitted to: [`Answers::outputs`] numbers of each text. Empty where nobody teaches: then the labels.
+    /// What weights are fitted to: [`Answers::outputs`] numbers of each answer. Empty where nobody teaches: then the labels.
     pub targets: &'a [f32],
+    /// Where each token has an answer, how many answers each text and all before it have; `None` where a text has one.
+    pub ends: Option<&'a [usize]>,
     /// What the labels are.
     pub answers: Answers,
+}
+
+impl Labelled<'_> {
+    /// Whether only the n-grams count that end at the last token.
+    fn each_step(&self) -> bool {
+        self.ends.is_some()
+    }
+
+    /// The fold of the cross-validation that an answer belongs to: all answers of a text to the same.
+    fn fold(&self, answer: usize) -> usize {
+        let text = self.ends.map_or(answer, |ends| ends.partition_point(|&end| end <= answer));
+        text % FOLDS
+    }
+
+    /// How many folds of the cross-validation judge. The network learns beside the logits of all of them; where each token has an answer, it learns by itself.
+    fn judging(&self) -> usize {
+        if self.each_step() { (JUDGES * FOLDS).div_ceil(self.texts.len().max(1)).clamp(1, FOLDS) } else { FOLDS }
+    }
 }
 
 /// A table, and what the network learns beside.
@@ -103,7 +126,8 @@ pub struct Labelled<'a> {
 pub struct Fitted {
     /// The table that goes into the image.
     pub table: Table,
-    /// For each training text the logits that a table gives which has not seen it, one for each output.
+    /// For each answer to the training texts the logits that a table gives which has not seen the text, one for each output. NaN
+    /// where no such table was fitted: of many answers of tokens, some are enough.
     pub offsets: Vec<f32>,
 }
 
@@ -115,9 +139,58 @@ pub fn hashes(tokenization: &Tokenization, text: &str) -> Vec<u32> {
     hashes
 }
 
-/// Calls `each` with the running key of every n-gram of up to `longest` tokens.
-fn each_key(hashes: &[u32], longest: u8, mut each: impl FnMut(u32)) {
-    for end in 0..hashes.len() {
+/// Of each labelled part of a text, one that white space separates, the hashes of the last `longest` tokens that are read when it has been read, the newest
+/// last: those in which n-grams end there.
+pub fn windows(tokenization: &Tokenization, text: &str, longest: u8) -> Vec<Vec<u32>> {
+    let (mut hashes, mut windows) = (Vec::new(), Vec::new());
+    let syllables = tokenization.tokens == Tokens::Syllables;
+    tokenization.for_each_labelled(text, |piece| match piece {
+        Piece::Token(token, first) => hashes.push(token_hash(token.bytes(), syllables && first)),
+        Piece::End => windows.push(hashes[hashes.len().saturating_sub(usize::from(longest))..].to_vec()),
+    });
+    windows
+}
+
+/// The answers to texts, and what n-grams see of them.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// As [`Labelled::texts`].
+    pub texts: Vec<Vec<u32>>,
+    /// The labels as they are in the data.
+    pub labels: Vec<f32>,
+    /// As [`Labelled::ends`].
+    pub ends: Option<Vec<usize>>,
+}
+
+impl Seen {
+    /// Reads the texts, for n-grams of up to `longest` tokens.
+    pub fn of<L: Labels>(tokenization: &Tokenization, examples: &[Example<L>], longest: u8) -> Self {
+        let labels = examples.iter().flat_map(|example| example.label.numbers().into_owned()).collect();
+        let each_step = examples.iter().any(|example| example.label.each_step());
+        let texts: Vec<Vec<Vec<u32>>> =
+            examples.par_iter().map(|example| read(tokenization, example, longest)).collect();
+        let ends = texts.iter().scan(0, |end, answers| {
+            *end += answers.len();
+            Some(*end)
+        });
+        let ends = each_step.then(|| ends.collect());
+        Seen { texts: texts.into_iter().flatten().collect(), labels, ends }
+    }
+}
+
+/// The tokens in which n-grams are, of each answer to a text.
+fn read<L: Labels>(tokenization: &Tokenization, example: &Example<L>, longest: u8) -> Vec<Vec<u32>> {
+    if example.label.each_step() {
+        windows(tokenization, &example.text, longest)
+    } else {
+        vec![hashes(tokenization, &example.text)]
+    }
+}
+
+/// Calls `each` with the running key of every n-gram of up to `longest` tokens, or of those that end at the last token where each token has an answer.
+fn each_key(hashes: &[u32], longest: u8, each_step: bool, mut each: impl FnMut(u32)) {
+    let first = if each_step { hashes.len().saturating_sub(1) } else { 0 };
+    for end in first..hashes.len() {
         let mut key = hashes[end];
         each(key);
         for &before in hashes[..end].iter().rev().take(usize::from(longest) - 1) {
@@ -132,7 +205,7 @@ fn each_key(hashes: &[u32], longest: u8, mut each: impl FnMut(u32)) {
 /// ```text
 /// z = |ln(p/q)| / √(1/p + 1/q)        p, q: texts of the class and of all others that have the n-gram, plus a half, as shares of these texts
 /// ```
-fn choose(texts: &[&[u32]], labels: &[f32], answers: Answers, config: &NgramConfig) -> Vec<Key> {
+fn choose(texts: &[&[u32]], labels: &[f32], (answers, each_step): (Answers, bool), config: &NgramConfig) -> Vec<Key> {
     let middle = labels.iter().sum::<f32>() / labels.len().max(1) as f32;
     let class = |label: f32| answers.class(label, middle);
     let mut seen: Vec<u64> = texts
@@ -140,7 +213,7 @@ fn choose(texts: &[&[u32]], labels: &[f32], answers: Answers, config: &NgramConf
         .zip(labels)
         .flat_map_iter(|(hashes, &label)| {
             let mut keys = Vec::with_capacity(hashes.len() * usize::from(config.longest));
-            each_key(hashes, config.longest, |key| keys.push(u64::from(key) << 16 | class(label)));
+            each_key(hashes, config.longest, each_step, |key| keys.push(u64::from(key) << 16 | class(label)));
             keys.sort_unstable();
             keys.dedup();
             keys
@@ -180,11 +253,10 @@ pub fn rank<L: Labels>(
     answers: Answers,
     config: &NgramConfig,
 ) -> Vec<Key> {
-    let texts: Vec<Vec<u32>> = examples.par_iter().map(|example| hashes(tokenization, &example.text)).collect();
-    let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
-    let labels: Vec<f32> =
-        examples.iter().map(|example| example.label.numbers().first().copied().unwrap_or(0.0)).collect();
-    choose(&texts, &labels, answers, &NgramConfig { count: usize::MAX, ..*config })
+    let seen = Seen::of(tokenization, examples, config.longest);
+    let texts: Vec<&[u32]> = seen.texts.iter().map(Vec::as_slice).collect();
+    let all = NgramConfig { count: usize::MAX, ..*config };
+    choose(&texts, &seen.labels, (answers, seen.ends.is_some()), &all)
 }
 
 /// The shape of the table that these n-grams get; its multiplier is not fitted yet.
@@ -216,18 +288,25 @@ impl Fit<'_> {
     }
 }
 
-/// Chooses the n-grams of training texts and fits their weights. N-grams are chosen and logits calibrated by the labels, weights fitted to the targets.
+/// Chooses the n-grams of training texts and fits their weights, rounded to those of an image. N-grams are chosen and logits calibrated by the labels, weights fitted to the targets.
 /// The same arguments give the same bits on any number of threads.
 pub fn fit(labelled: &Labelled<'_>, config: &NgramConfig, seed: u64) -> Fitted {
     let &Labelled { texts, labels, answers, .. } = labelled;
     let outputs = answers.outputs();
     let unseen = unseen_logits(labelled, config, seed);
+    let judged = || unseen.iter().filter(|logits| !logits[0].is_nan());
+    let known: Vec<f32> = unseen
+        .chunks(outputs)
+        .zip(labels)
+        .filter(|(logits, _)| !logits[0][0].is_nan())
+        .map(|(_, &label)| label)
+        .collect();
     let (strength, Calibrated { gain, bias, .. }) = STRENGTHS
         .into_iter()
         .enumerate()
         .map(|(number, strength)| {
-            let logits: Vec<f32> = unseen.iter().map(|logits| logits[number]).collect();
-            (strength, Calibrated::of(&logits, labels, answers))
+            let logits: Vec<f32> = judged().map(|logits| logits[number]).collect();
+            (strength, Calibrated::of(&logits, &known, answers))
         })
         .min_by(|a, b| a.1.loss.partial_cmp(&b.1.loss).unwrap_or(Ordering::Equal))
         .unwrap_or((STRENGTHS[0], Calibrated { gain: 1.0, bias: 0.0, loss: 0.0 }));
@@ -244,23 +323,25 @@ pub fn fit(labelled: &Labelled<'_>, config: &NgramConfig, seed: u64) -> Fitted {
         })
         .collect();
     counted.take(&fits, gain, bias);
+    counted.table.round();
     tracing::info!(strength, gain, "n-grams fitted");
     Fitted { table: counted.table, offsets }
 }
 
-/// Of each text, output after output, the logit of each strength that tables give which have not seen the text.
+/// Of each answer, output after output, the logit of each strength that tables give which have not seen the text; NaN of those in folds that do not judge.
 fn unseen_logits(labelled: &Labelled<'_>, config: &NgramConfig, seed: u64) -> Vec<[f32; STRENGTHS.len()]> {
     let (texts, outputs) = (labelled.texts, labelled.answers.outputs());
-    let parts: Vec<(Vec<usize>, Counted)> = (0..FOLDS)
+    let folds = labelled.judging();
+    let parts: Vec<(Vec<usize>, Counted)> = (0..folds)
         .into_par_iter()
         .map(|fold| {
-            let rest: Vec<usize> = (0..texts.len()).filter(|index| index % FOLDS != fold).collect();
+            let rest: Vec<usize> = (0..texts.len()).filter(|&answer| labelled.fold(answer) != fold).collect();
             let counted = Counted::of(labelled, &rest, config);
             (rest, counted)
         })
         .collect();
     let jobs: Vec<(usize, usize)> =
-        (0..FOLDS).flat_map(|fold| (0..outputs).map(move |output| (fold, output))).collect();
+        (0..folds).flat_map(|fold| (0..outputs).map(move |output| (fold, output))).collect();
     let told: Vec<Vec<(usize, [f32; STRENGTHS.len()])>> = jobs
         .into_par_iter()
         .map(|(fold, output)| {
@@ -268,8 +349,8 @@ fn unseen_logits(labelled: &Labelled<'_>, config: &NgramConfig, seed: u64) -> Ve
             let features = counted.all_features(texts, rest, output);
             let fit = Fit { counted, features: &features, seed };
             let fits = STRENGTHS.map(|strength| fit.solve(labelled, rest, output, strength));
-            (fold..texts.len())
-                .step_by(FOLDS)
+            (0..texts.len())
+                .filter(|&answer| labelled.fold(answer) == fold)
                 .map(|text| {
                     let features = counted.features(&texts[text], output);
                     (text * outputs + output, fits.each_ref().map(|fit| fit.logit(&features)))
@@ -277,7 +358,7 @@ fn unseen_logits(labelled: &Labelled<'_>, config: &NgramConfig, seed: u64) -> Ve
                 .collect()
         })
         .collect();
-    let mut unseen = vec![[0.0; STRENGTHS.len()]; texts.len() * outputs];
+    let mut unseen = vec![[f32::NAN; STRENGTHS.len()]; texts.len() * outputs];
     for (index, logits) in told.into_iter().flatten() {
         unseen[index] = logits;
     }
@@ -339,7 +420,7 @@ mod tests {
     }
 
     pub(super) fn labelled<'a>(texts: &'a [Vec<u32>], labels: &'a [f32]) -> Labelled<'a> {
-        Labelled { texts, labels, targets: &[], answers: Answers::Verdict }
+        Labelled { texts, labels, targets: &[], ends: None, answers: Answers::Verdict }
     }
 
     #[test]

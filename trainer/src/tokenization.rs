@@ -63,6 +63,28 @@ impl Tokenization {
         tokenizer.push_each(characters, text.as_bytes(), &mut each);
         tokenizer.finish_each(characters, &mut each);
     }
+
+    /// Cuts a text in which each part between white space has a label. Such a part may be several tokens, or none.
+    pub fn for_each_labelled(&self, text: &str, mut each: impl FnMut(Piece<'_>)) {
+        TOKENIZED.fetch_add(text.len() as u64, Ordering::Relaxed);
+        let characters = Characters::new(&self.characters);
+        let mut tokenizer = Tokenizer::of(self.tokens);
+        for labelled in text.split_whitespace() {
+            // As an evaluation reads it: a space ends what has a label.
+            for bytes in [labelled.as_bytes(), b" "] {
+                tokenizer.push_each(characters, bytes, |token, first| each(Piece::Token(token, first)));
+            }
+            each(Piece::End);
+        }
+    }
+}
+
+/// A piece of a text whose parts have labels.
+pub enum Piece<'t> {
+    /// A token, and whether it is the first since a character that separates.
+    Token(Token<'t>, First),
+    /// The end of a part that has a label.
+    End,
 }
 
 /// The characters beyond ASCII that examples have.

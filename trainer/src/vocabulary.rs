@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::config::{TrainConfig, Words};
 use crate::dataset::{Example, Labels, hex};
 use crate::error::fault;
-use crate::tokenization::Tokenization;
+use crate::tokenization::{Piece, Tokenization};
 
 /// Something of each word. Every token of every text is looked up here, so that it hashes faster than the standard library's, with a seed of its own too.
 type ByWord<T> = HashMap<String, T, foldhash::fast::RandomState>;
@@ -103,20 +103,33 @@ impl Vocabulary {
         });
     }
 
+    /// The id of a token; `None` of one that the network does not read.
+    fn id(&self, token: Token<'_>) -> Option<u32> {
+        let known = std::str::from_utf8(token.bytes()).ok().and_then(|word| self.ids.get(word).copied());
+        match token {
+            Token::Word(word) => known.or_else(|| self.unknown.id(self.words.len() as u32, word)),
+            Token::Mark(_) => known,
+        }
+    }
+
     /// The ids of a text: what the engine's [`latch_engine::Session::push_bytes`] reads of it.
     pub fn ids(&self, text: &str) -> Vec<u32> {
         let mut ids = Vec::new();
-        self.tokenization.for_each(text, |token, _| {
-            let known = std::str::from_utf8(token.bytes()).ok().and_then(|word| self.ids.get(word).copied());
-            let id = match token {
-                Token::Word(word) => known.or_else(|| self.unknown.id(self.words.len() as u32, word)),
-                Token::Mark(_) => known,
-            };
-            ids.extend(id);
-        });
+        self.tokenization.for_each(text, |token, _| ids.extend(self.id(token)));
         // A large set of texts has most of its memory here.
         ids.shrink_to_fit();
         ids
+    }
+
+    /// The same of a text in which each part between white space has a label, and of each of these parts how many ids are read when it has been read.
+    pub fn labelled_ids(&self, text: &str) -> (Vec<u32>, Vec<usize>) {
+        let (mut ids, mut ends) = (Vec::new(), Vec::new());
+        self.tokenization.for_each_labelled(text, |piece| match piece {
+            Piece::Token(token, _) => ids.extend(self.id(token)),
+            Piece::End => ends.push(ids.len()),
+        });
+        ids.shrink_to_fit();
+        (ids, ends)
     }
 
     /// How often each id occurs in texts, one number a row of the embedding.

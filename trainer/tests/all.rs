@@ -11,6 +11,7 @@ mod command;
 mod config_file;
 mod data_files;
 mod frameworks;
+mod ngrams;
 mod one_image;
 mod report;
 mod resume;

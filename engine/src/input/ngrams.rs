@@ -151,7 +151,7 @@ pub const fn of_output(key: u32, output: u32) -> u32 {
 }
 
 /// What an n-gram's weight is added to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reader {
     /// Outputs of the network.
     pub outputs: u16,

@@ -15,9 +15,9 @@ const FEW_NGRAMS: usize = 4_000;
 /// Characters of a vocabulary, where the texts have so many.
 const CHARACTERS: usize = 500;
 
-/// The n-grams that stand beside a network of a task, `count` of them; none where each token has an answer.
+/// The n-grams that stand beside a network of a task, `count` of them.
 pub fn ngrams(task: Task, tokens: Tokens, count: usize) -> NgramConfig {
-    if task.each_step() || count == 0 {
+    if count == 0 {
         return NgramConfig::NONE;
     }
     // The more outputs, the more n-grams are told apart by the bits of an entry that are no weight.
@@ -55,6 +55,7 @@ pub fn candidates(task: Task, tokens: Tokens) -> Vec<ModelConfig> {
     if task.each_step() {
         return vec![
             plain(chain((8, 0.3), lstm(16, 0.0), None, 0.0)),
+            beside(1_500, NGRAMS, chain((8, 0.3), lstm(16, 0.0), None, 0.0)),
             plain(chain((8, 0.3), lstm(32, 0.0), None, 0.0)),
             plain(chain((16, 0.3), lstm(32, 0.0), None, 0.0)),
         ];

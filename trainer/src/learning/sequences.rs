@@ -7,7 +7,7 @@ use crate::batches::Batch;
 use crate::config::{RunConfig, TrainConfig};
 use crate::dataset::{Example, Label, Labels, Task};
 use crate::error::Fault;
-use crate::ngrams::{Answers, Fitted, Labelled, Table, fit, hashes};
+use crate::ngrams::{Answers, Fitted, Labelled, Seen, Table, fit};
 use crate::tokenization::Tokenization;
 use crate::vocabulary::{Vocabulary, occurrences};
 
@@ -59,10 +59,11 @@ impl Targets {
         let mut read = Targets { width: self.width, ..Targets::default() };
         for (text, example) in training.iter().enumerate() {
             let mut rows = Vec::new();
-            for (token, said) in example.text.split_whitespace().zip(self.of(text).chunks_exact(self.width)) {
+            let ends = vocabulary.labelled_ids(&example.text).1;
+            for (end, said) in ends.into_iter().zip(self.of(text).chunks_exact(self.width)) {
                 // As labels: they belong to the last id of a token.
-                if let Some(before) = vocabulary.ids(token).len().checked_sub(1) {
-                    rows.resize(rows.len() + before * self.width, f32::NAN);
+                if end * self.width > rows.len() {
+                    rows.resize((end - 1) * self.width, f32::NAN);
                     rows.extend_from_slice(said);
                 }
             }
@@ -145,12 +146,13 @@ pub struct Sequences {
     pub occurrences: Vec<u32>,
     /// The labels of each text: a class or a value, or one for each of its ids, NaN where an id has none.
     pub labels: Vec<Vec<f32>>,
-    /// What n-grams add to each text's outputs, output after output; empty where it is nothing.
+    /// What n-grams add to the outputs of each answer, output after output; empty where it is nothing.
     pub offsets: Vec<f32>,
     /// What teachers say of each text; empty without teachers.
     pub targets: Targets,
-    /// The labelled tokens of each text that the network does not read: how many ids it has read before one, and its label. None of texts that were cut.
-    pub unread: Vec<Vec<(usize, f32)>>,
+    /// Where each token has an answer, those of each text in order: how many ids the network has read by then, and the label. A token that it does not read has the
+    /// answer before it. Of a text that was cut, the answers that are left. Empty where a text has one answer.
+    pub answers: Vec<Vec<(usize, f32)>>,
     /// How much a label of each class counts in the loss; empty where all count alike.
     pub weights: Vec<f32>,
 }
@@ -167,6 +169,13 @@ pub fn class_weights<L: Labels>(config: &RunConfig, training: &[Example<L>]) -> 
     config.train.class_weights.of(&config.classes, &counts)
 }
 
+/// The labels of all answers to training texts, as they are learned: values with a mean of 0 and a deviation of 1.
+pub fn labels_as_learned<L: Labels>(config: &TrainConfig, training: &[Example<L>]) -> Vec<f32> {
+    let scale = config.task.has_values().then(|| Scale::of(training));
+    let labels = training.iter().flat_map(|example| example.label.numbers().into_owned());
+    labels.map(|label| scale.map_or(label, |scale| scale.normalised(label))).collect()
+}
+
 /// Chooses and fits the n-grams of training texts; `None` where the configuration has none.
 ///
 /// With teachers, the weights are fitted to labels between the texts' own and the teachers' probabilities.
@@ -177,12 +186,10 @@ pub fn fit_ngrams<L: Labels>(
     targets: Option<&Targets>,
 ) -> Option<Fitted> {
     (config.model.ngrams.count > 0).then(|| {
-        let texts: Vec<Vec<u32>> = examples.par_iter().map(|example| hashes(tokenization, &example.text)).collect();
-        // Values as the network learns them.
+        let Seen { texts, ends, .. } = Seen::of(tokenization, examples, config.model.ngrams.longest);
         let scale = config.task.has_values().then(|| Scale::of(examples));
         let unit = |number: f32| scale.map_or(number, |scale| scale.normalised(number));
-        let labels = examples.iter().flat_map(|example| example.label.numbers().into_owned());
-        let labels: Vec<f32> = labels.map(unit).collect();
+        let labels = labels_as_learned(config, examples);
         let answers = Answers::of(config.task);
         let taught = targets.zip(config.distill.as_ref()).map(|(targets, distill)| {
             let share = distill.share as f32;
@@ -190,7 +197,7 @@ pub fn fit_ngrams<L: Labels>(
             own.zip(&targets.values).map(|(label, &said)| (1.0 - share) * label + share * unit(said)).collect()
         });
         let targets: Vec<f32> = taught.unwrap_or_default();
-        let labelled = Labelled { texts: &texts, labels: &labels, targets: &targets, answers };
+        let labelled = Labelled { texts: &texts, labels: &labels, targets: &targets, ends: ends.as_deref(), answers };
         fit(&labelled, &config.model.ngrams, config.seed)
     })
 }
@@ -199,26 +206,35 @@ pub fn fit_ngrams<L: Labels>(
 struct Tokens {
     ids: Vec<u32>,
     labels: Vec<f32>,
-    unread: Vec<(usize, f32)>,
+    answers: Vec<(usize, f32)>,
 }
 
 impl Tokens {
     fn read<L: Labels>(example: &Example<L>, vocabulary: &Vocabulary) -> Self {
         let numbers = example.label.numbers();
         if !example.label.each_step() {
-            return Tokens { ids: vocabulary.ids(&example.text), labels: numbers.into_owned(), unread: Vec::new() };
+            return Tokens { ids: vocabulary.ids(&example.text), labels: numbers.into_owned(), answers: Vec::new() };
         }
-        let (mut ids, mut labels, mut unread) = (Vec::new(), Vec::new(), Vec::new());
-        for (token, &label) in example.text.split_whitespace().zip(numbers.iter()) {
-            ids.extend(vocabulary.ids(token));
-            if ids.len() > labels.len() {
-                labels.resize(ids.len() - 1, f32::NAN);
+        let (ids, ends) = vocabulary.labelled_ids(&example.text);
+        let answers: Vec<(usize, f32)> = ends.into_iter().zip(numbers.iter().copied()).collect();
+        let mut labels = Vec::with_capacity(ids.len());
+        for &(read, label) in &answers {
+            if read > labels.len() {
+                labels.resize(read - 1, f32::NAN);
                 labels.push(label);
-            } else {
-                unread.push((ids.len(), label));
             }
         }
-        Tokens { ids, labels, unread }
+        Tokens { ids, labels, answers }
+    }
+
+    /// Leaves out the first ids, and the answers of which the network then has read nothing.
+    fn cut(&mut self, surplus: usize) {
+        self.ids.drain(..surplus);
+        self.labels.drain(..surplus.min(self.labels.len()));
+        self.answers.retain_mut(|(read, _)| {
+            *read = read.saturating_sub(surplus);
+            *read > 0
+        });
     }
 }
 
@@ -230,24 +246,21 @@ impl Sequences {
     pub fn read<L: Labels>(examples: &[Example<L>], vocabulary: &Vocabulary, max_tokens: usize) -> Self {
         let mut texts: Vec<Tokens> = examples.par_iter().map(|example| Tokens::read(example, vocabulary)).collect();
         let occurrences = occurrences(texts.iter().map(|text| text.ids.as_slice()), vocabulary.rows());
+        let mut sequences = Sequences { occurrences, ..Sequences::default() };
         for (text, example) in texts.iter_mut().zip(examples) {
             let surplus = text.ids.len().saturating_sub(max_tokens);
-            text.ids.drain(..surplus);
             if example.label.each_step() {
-                text.labels.drain(..surplus);
-            }
-            if surplus > 0 {
-                text.unread.clear();
+                if surplus > 0 {
+                    text.cut(surplus);
+                }
+                sequences.answers.push(std::mem::take(&mut text.answers));
+            } else {
+                text.ids.drain(..surplus);
             }
         }
-        let mut sequences = Sequences { occurrences, ..Sequences::default() };
-        let has_unread = texts.iter().any(|text| !text.unread.is_empty());
-        for Tokens { ids, labels, unread } in texts {
+        for Tokens { ids, labels, .. } in texts {
             sequences.ids.push(ids);
             sequences.labels.push(labels);
-            if has_unread {
-                sequences.unread.push(unread);
-            }
         }
         sequences
     }
@@ -259,25 +272,26 @@ impl Sequences {
         self
     }
 
-    /// The answers that count, of `outputs` logits or values each, and their labels: `logits` holds an answer for each text, or for each id; those to tokens that the
-    /// network does not read follow. `first` is the answer before the first id.
-    pub fn judged(&self, mut logits: Vec<f32>, outputs: usize, first: &[f32]) -> (Vec<f32>, Vec<f32>) {
-        let mut labels = self.labels.concat();
+    /// The answers that count, of `outputs` logits or values each, and their labels: `logits` holds an answer for each text, or for each id. `first` is the answer
+    /// before the first id.
+    pub fn judged(&self, logits: Vec<f32>, outputs: usize, first: &[f32]) -> (Vec<f32>, Vec<f32>) {
+        if self.answers.is_empty() {
+            return (logits, self.labels.concat());
+        }
+        let count = self.answers.iter().map(Vec::len).sum();
+        let (mut judged, mut labels) = (Vec::with_capacity(count * outputs), Vec::with_capacity(count));
         let mut begin = 0;
-        for (ids, unread) in self.ids.iter().zip(&self.unread) {
-            for &(read, label) in unread {
+        for (ids, answers) in self.ids.iter().zip(&self.answers) {
+            for &(read, label) in answers {
                 match read.checked_sub(1) {
-                    Some(last) => {
-                        let at = (begin + last) * outputs;
-                        logits.extend_from_within(at..at + outputs);
-                    }
-                    None => logits.extend_from_slice(first),
+                    Some(last) => judged.extend_from_slice(&logits[(begin + last) * outputs..][..outputs]),
+                    None => judged.extend_from_slice(first),
                 }
                 labels.push(label);
             }
             begin += ids.len();
         }
-        (logits, labels)
+        (judged, labels)
     }
 
     /// Whether there is no text.
@@ -287,14 +301,14 @@ impl Sequences {
 
     /// Whether a token that the network does not read is the first of its text.
     pub fn begins_unread(&self) -> bool {
-        self.unread.iter().flatten().any(|&(read, _)| read == 0)
+        self.answers.iter().flatten().any(|&(read, _)| read == 0)
     }
 
     /// Brings values to a mean of 0 and a deviation of 1, as `scale` has them.
     #[must_use]
     pub fn normalised(mut self, scale: Scale) -> Self {
-        let unread = self.unread.iter_mut().flatten().map(|(_, label)| label);
-        for label in self.labels.iter_mut().flatten().chain(unread) {
+        let answers = self.answers.iter_mut().flatten().map(|(_, label)| label);
+        for label in self.labels.iter_mut().flatten().chain(answers) {
             *label = scale.normalised(*label);
         }
         self
@@ -303,8 +317,7 @@ impl Sequences {
     /// The same beside what a table of n-grams gives to the texts.
     #[must_use]
     pub fn beside<L: Labels>(mut self, examples: &[Example<L>], tokenization: &Tokenization, table: &Table) -> Self {
-        self.offsets =
-            examples.par_iter().flat_map(|example| table.logits(&hashes(tokenization, &example.text))).collect();
+        self.offsets = examples.par_iter().flat_map(|example| table.answers(tokenization, example)).collect();
         self
     }
 

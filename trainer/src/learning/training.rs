@@ -494,31 +494,45 @@ pub(crate) fn judge(network: &Network<f32>, sequences: &Sequences, objective: Ob
 /// # Errors
 /// Those of [`Network::forward`].
 pub fn answers(network: &Network<f32>, sequences: &Sequences, objective: Objective) -> Result<(Vec<f32>, Vec<f32>)> {
-    let (mut logits, fusion) = fused(network, sequences, objective)?;
+    let Answered { mut logits, labels, fusion } = fused(network, sequences, objective)?;
     if let Some(fusion) = fusion {
         fusion.apply(&mut logits, &sequences.offsets);
     }
-    let first = if sequences.begins_unread() { network.before_the_first()? } else { Vec::new() };
-    Ok(sequences.judged(logits, network.config().outputs, &first))
+    Ok((logits, labels))
 }
 
-/// The network's logits of sequences, and how they are best fused with the n-grams' where there are some.
+/// What a network answers by itself, and how that is best fused with its n-grams.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    /// The logits or values of each answer that counts.
+    pub logits: Vec<f32>,
+    /// The labels; those that are NaN do not count.
+    pub labels: Vec<f32>,
+    /// `None` without n-grams.
+    pub fusion: Option<Fusion>,
+}
+
+/// The network's answers to sequences, and how they are best fused with the n-grams' where there are some.
 ///
 /// # Errors
 /// Those of [`Network::forward`].
-pub fn fused(
-    network: &Network<f32>,
-    sequences: &Sequences,
-    objective: Objective,
-) -> Result<(Vec<f32>, Option<Fusion>)> {
+pub fn fused(network: &Network<f32>, sequences: &Sequences, objective: Objective) -> Result<Answered> {
+    let outputs = network.config().outputs;
     let ids: Vec<&[u32]> = sequences.ids.iter().map(Vec::as_slice).collect();
     let logits = network.forward(&ids)?.as_slice().to_vec();
-    let fusion = fusion(&logits, sequences, network.config().outputs, objective);
-    Ok((logits, fusion))
+    let first = if sequences.begins_unread() { network.before_the_first()? } else { Vec::new() };
+    let (logits, labels) = sequences.judged(logits, outputs, &first);
+    let fusion = fusion((&logits, &labels), sequences, outputs, objective);
+    Ok(Answered { logits, labels, fusion })
 }
 
-/// How logits are best fused with the n-grams' where there are some; a label counts as often as the weight of its class says.
-pub(crate) fn fusion(logits: &[f32], sequences: &Sequences, outputs: usize, objective: Objective) -> Option<Fusion> {
+/// How the logits of answers are best fused with the n-grams' of the sequences where there are some; a label counts as often as the weight of its class says.
+pub(crate) fn fusion(
+    (logits, labels): (&[f32], &[f32]),
+    sequences: &Sequences,
+    outputs: usize,
+    objective: Objective,
+) -> Option<Fusion> {
     if sequences.offsets.is_empty() {
         return None;
     }
@@ -527,18 +541,17 @@ pub(crate) fn fusion(logits: &[f32], sequences: &Sequences, outputs: usize, obje
         (Objective::CrossEntropy, 1) => Answers::Verdict,
         (Objective::CrossEntropy, classes) => Answers::Classes(classes),
     };
-    let labels = sequences.labels.concat();
     if sequences.weights.is_empty() {
-        return Some(fuse(logits, &sequences.offsets, &labels, answers));
+        return Some(fuse(logits, &sequences.offsets, labels, answers));
     }
     let least = f64::from(sequences.weights.iter().copied().fold(f32::INFINITY, f32::min));
     let times = |label: f32| (weight_of(&sequences.weights, label) / least).round().clamp(1.0, MOST_TIMES) as usize;
     let repeated = |values: &[f32], width: usize| -> Vec<f32> {
-        let each = values.chunks_exact(width).zip(&labels);
+        let each = values.chunks_exact(width).zip(labels);
         each.flat_map(|(values, &label)| values.repeat(times(label))).collect()
     };
     let (logits, offsets) = (repeated(logits, outputs), repeated(&sequences.offsets, outputs));
-    Some(fuse(&logits, &offsets, &repeated(&labels, 1), answers))
+    Some(fuse(&logits, &offsets, &repeated(labels, 1), answers))
 }
 
 /// Most times that one label counts in the fit of the fusion.
@@ -571,14 +584,13 @@ fn judge_image(
         Ok(logits)
     };
     let logits: Vec<Vec<f32>> = sequences.ids.par_iter().map(answers).collect::<Result<_>>()?;
-    let mut logits = logits.concat();
-    if let Some(fusion) = fusion(&logits, sequences, outputs, config.objective()) {
-        fusion.apply(&mut logits, &sequences.offsets);
-    }
     let mut state = state_for(&model);
     let mut begun = model.session_in(&mut state)?;
     let first: Vec<f32> = (0..outputs).map(|output| begun.logit(output).to_f32()).collect();
-    let (logits, labels) = sequences.judged(logits, outputs, &first);
+    let (mut logits, labels) = sequences.judged(logits.concat(), outputs, &first);
+    if let Some(fusion) = fusion((&logits, &labels), sequences, outputs, config.objective()) {
+        fusion.apply(&mut logits, &sequences.offsets);
+    }
     Ok(Judgement::of((&logits, &labels, &sequences.weights), outputs, config.task.has_values()))
 }
 

@@ -5,7 +5,9 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::regression::{Features, Solution};
-use super::{Answers, Labelled, NgramConfig, choose, each_key};
+use super::{Answers, Labelled, NgramConfig, choose, each_key, read};
+use crate::dataset::{Example, Labels};
+use crate::tokenization::Tokenization;
 
 /// What the length of a sequence counts more than its tokens: the fewer tokens, the closer is the contribution to zero.
 const PRIOR: u16 = 50;
@@ -36,7 +38,7 @@ impl Key {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Table {
     shape: NgramShape,
-    outputs: usize,
+    reader: Reader,
     /// Entries as in the image, with all weights zero.
     keys: Vec<u16>,
     /// What one occurrence adds, before the division by tokens and prior; a value an entry.
@@ -94,8 +96,7 @@ fn place_all(keys: &[Key], entries: u32, weight_bits: u8) -> Option<Vec<Option<K
 impl Table {
     /// The engine's table over the entries.
     fn lookup(&self) -> Option<Lookup<'_>> {
-        let reader = Reader { outputs: self.outputs as u16, each_step: false };
-        Lookup::new(self.shape, reader, &self.keys)
+        Lookup::new(self.shape, self.reader, &self.keys)
     }
 
     /// The entries of an output that occur in a text, by rising number, with `occurrences · UNIT / (tokens + prior)`.
@@ -103,10 +104,16 @@ impl Table {
         let Some(table) = self.lookup() else { return Vec::new() };
         let mut slots: Vec<u32> = Vec::new();
         let find = |key| table.find(of_output(key, output as u32)).map(|slot| slot as u32);
-        each_key(hashes, self.shape.longest, |key| slots.extend(find(key)));
+        each_key(hashes, self.shape.longest, self.reader.each_step, |key| slots.extend(find(key)));
         slots.sort_unstable();
-        let share = UNIT / (hashes.len() as f32 + f32::from(self.shape.prior));
+        let share = UNIT / self.divisor(hashes);
         slots.chunk_by(|a, b| a == b).map(|same| (same[0], same.len() as f32 * share)).collect()
+    }
+
+    /// What the sum over a text's n-grams is divided by, as the engine does it.
+    fn divisor(&self, hashes: &[u32]) -> f32 {
+        let tokens = if self.reader.each_step { 1.0 } else { hashes.len() as f32 };
+        tokens + f32::from(self.shape.prior)
     }
 
     /// The number of entries, full or empty.
@@ -126,25 +133,41 @@ impl Table {
 
     /// Outputs that it adds to.
     pub fn outputs(&self) -> usize {
-        self.outputs
+        usize::from(self.reader.outputs)
     }
 
-    /// The logits that the table gives a text, one for each output, with weights as they are before quantization.
+    /// The logits that the table gives a text, or a [window](super::windows) where each token has an answer: one for each output, with weights as they are
+    /// before quantization.
     pub fn logits(&self, hashes: &[u32]) -> Vec<f32> {
         let Some(table) = self.lookup() else { return self.bias.clone() };
-        let mut sums = vec![0.0; self.outputs];
-        each_key(hashes, self.shape.longest, |key| {
+        let mut sums = vec![0.0; self.outputs()];
+        each_key(hashes, self.shape.longest, self.reader.each_step, |key| {
             for (output, sum) in sums.iter_mut().enumerate() {
                 *sum += table.find(of_output(key, output as u32)).map_or(0.0, |slot| self.weights[slot]);
             }
         });
-        let tokens = hashes.len() as f32 + f32::from(self.shape.prior);
-        sums.iter().zip(&self.bias).map(|(sum, bias)| sum / tokens + bias).collect()
+        let divisor = self.divisor(hashes);
+        sums.iter().zip(&self.bias).map(|(sum, bias)| sum / divisor + bias).collect()
+    }
+
+    /// The logits of each answer to a text: of the text, or of each labelled token.
+    pub fn answers<L: Labels>(&self, tokenization: &Tokenization, example: &Example<L>) -> Vec<f32> {
+        read(tokenization, example, self.shape.longest).iter().flat_map(|tokens| self.logits(tokens)).collect()
     }
 
     /// The same table with everything that it adds times `gain`.
     pub fn scale(&mut self, gain: f32) {
         self.weights.iter_mut().chain(&mut self.bias).for_each(|weight| *weight *= gain);
+    }
+
+    /// Rounds the weights to those of an image's entries, which stay the same however the table is scaled then: whoever judges the table judges that of the image.
+    pub(super) fn round(&mut self) {
+        let (shape, entries) = self.quantized();
+        let unused = 16 - u32::from(shape.weight_bits);
+        for (weight, entry) in self.weights.iter_mut().zip(entries) {
+            let code = f32::from((entry << unused) as i16 >> unused);
+            *weight = code * code.abs() * shape.multiplier as f32 / 65_536.0;
+        }
     }
 
     /// The table as it stands in an image, and its entries. The weights' scale is the one among clips at 100, 95 … 30 % of the largest
@@ -196,7 +219,7 @@ impl Counted {
         let answers = labelled.answers;
         let texts: Vec<&[u32]> = chosen.iter().map(|&text| labelled.texts[text].as_slice()).collect();
         let labels: Vec<f32> = chosen.iter().map(|&text| labelled.labels[text]).collect();
-        let Built { shape, owners } = build(&choose(&texts, &labels, answers, config), config);
+        let Built { shape, owners } = build(&choose(&texts, &labels, (answers, labelled.each_step()), config), config);
         let entry = |owner: &Option<Key>| {
             owner.map_or(0, |key| Place::of(key.salted(), shape.entries, shape.weight_bits).key << shape.weight_bits)
         };
@@ -204,7 +227,7 @@ impl Counted {
         let outputs = answers.outputs();
         let table = Table {
             shape,
-            outputs,
+            reader: Reader { outputs: outputs as u16, each_step: labelled.each_step() },
             weights: vec![0.0; keys.len()],
             bias: vec![0.0; outputs],
             occurrences: vec![0; keys.len()],
@@ -292,9 +315,28 @@ mod tests {
     }
 
     #[test]
-    fn quantized_weights_are_near_and_keys_untouched() {
+    fn a_fitted_table_is_that_of_its_image_whatever_its_gain() {
         let (texts, labels) = texts();
         let table = fit(&labelled(&texts, &labels), &CONFIG, 1).table;
+        let entries = table.quantized().1;
+        for gain in [1.0, 0.37, 2.9] {
+            let mut scaled = table.clone();
+            scaled.scale(gain);
+            assert_eq!(scaled.quantized().1, entries, "{gain}");
+            let mut rounded = scaled.clone();
+            rounded.round();
+            for (rounded, scaled) in rounded.weights.iter().zip(&scaled.weights) {
+                assert!((rounded - scaled).abs() < 1e-3 * scaled.abs(), "{rounded} for {scaled}");
+            }
+        }
+    }
+
+    #[test]
+    fn quantized_weights_are_near_and_keys_untouched() {
+        let (texts, labels) = texts();
+        let mut table = fit(&labelled(&texts, &labels), &CONFIG, 1).table;
+        // What a fit gives is rounded; these lie between.
+        table.weights.iter_mut().enumerate().for_each(|(slot, weight)| *weight *= 0.8 + 0.01 * (slot % 17) as f32);
         let (shape, entries) = table.quantized();
         for ((&entry, &key), &weight) in entries.iter().zip(&table.keys).zip(&table.weights) {
             assert_eq!(entry >> 6 << 6, key);

@@ -16,7 +16,7 @@ use crate::defaults::choice::Trials;
 use crate::defaults::size::{cut, warning};
 use crate::distillation::teach;
 use crate::error::{Fault, fault};
-use crate::learning::sequences::{Sequences, Texts, class_weights, fit_ngrams, read};
+use crate::learning::sequences::{Texts, class_weights, fit_ngrams, labels_as_learned, read};
 use crate::learning::training::{Job, Outcome, Progress, answers, train};
 use crate::learning::verdict::Verdict;
 use crate::metrics::{determination_of, judge};
@@ -283,25 +283,30 @@ fn go(
     let texts = Texts { training: &training, validation: &validation };
     let mut read = read(&config, &vocabulary, ngrams.as_ref(), texts)?;
     read.training.targets = targets.unwrap_or_default().as_read(&config.train, &training, &vocabulary);
+    let known = if ngrams.is_some() { labels_as_learned(&config.train, &training) } else { Vec::new() };
     drop((training, validation));
     if occurrences.is_none() {
         folder.write_occurrences(&vocabulary, &read.training.occurrences)?;
     }
     if let Some(ngrams) = ngrams.filter(|_| checkpoint.is_none()) {
         let values = config.train.task.has_values();
-        let alone = |sequences: &Sequences| {
-            let labels = sequences.labels.concat();
+        let alone = |offsets: &[f32], labels: &[f32]| {
             if values {
-                return format!("R² {:.4}", determination_of(&sequences.offsets, &labels));
+                return format!("R² {:.4}", determination_of(offsets, labels));
             }
-            let (loss, accuracy) = judge(&sequences.offsets, &labels, &sequences.weights);
+            let (loss, accuracy) = judge(offsets, labels, &read.training.weights);
             format!("loss {loss:.4}, accuracy {:.2} %", 100.0 * accuracy)
         };
+        let labels = read.validation.judged(Vec::new(), 0, &[]).1;
+        let outputs = config.train.task.outputs();
+        let unseen = || ngrams.offsets.chunks_exact(outputs).zip(&known).filter(|(logits, _)| !logits[0].is_nan());
+        let offsets: Vec<f32> = unseen().flat_map(|(logits, _)| logits).copied().collect();
+        let known: Vec<f32> = unseen().map(|(_, &label)| label).collect();
         progress.note(&format!(
             "{} n-grams alone: cross-validated {}; validation {}",
             ngrams.table.len(),
-            alone(&read.training),
-            alone(&read.validation)
+            alone(&offsets, &known),
+            alone(&read.validation.offsets, &labels)
         ));
         progress.note("training figures of an epoch are the network's alone, validation figures are of both");
     }

@@ -26,7 +26,7 @@ use crate::defaults::choice::Trials;
 use crate::error::{LARGEST_FILE, fault, read_string, reading};
 use crate::files::{OutputFolder, write_atomically};
 use crate::learning::sequences::{HeldOut, Sequences, Texts, class_weights, read};
-use crate::learning::training::{Outcome, Progress, fused, fusion};
+use crate::learning::training::{Answered, Outcome, Progress, fused, fusion};
 use crate::learning::verdict::Verdict;
 use crate::metrics::EpochMetrics;
 use crate::network::Network;
@@ -260,7 +260,7 @@ pub fn judged(config: &RunConfig, held_out: &HeldOut, examples: &[Example<Label>
     let (outputs, objective) = (config.train.task.outputs(), config.train.objective());
     let sequences = held_out.sequences(weights);
     let mut logits = held_out.logits.clone();
-    if let Some(fusion) = fusion(&logits, &sequences, outputs, objective) {
+    if let Some(fusion) = fusion((&logits, &held_out.labels), &sequences, outputs, objective) {
         fusion.apply(&mut logits, &sequences.offsets);
     }
     let labels: Vec<Vec<f32>> = examples.iter().map(|example| example.label.numbers().into_owned()).collect();
@@ -318,9 +318,7 @@ fn median(numbers: impl Iterator<Item = u64>) -> u64 {
 
 /// What a network answers before it is joined with its n-grams.
 fn raw_answers(network: &Network<f32>, sequences: &Sequences, objective: Objective) -> Result<HeldOut> {
-    let (logits, _) = fused(network, sequences, objective)?;
-    let first = if sequences.begins_unread() { network.before_the_first()? } else { Vec::new() };
-    let (logits, labels) = sequences.judged(logits, network.config().outputs, &first);
+    let Answered { logits, labels, .. } = fused(network, sequences, objective)?;
     Ok(HeldOut { logits, labels, offsets: sequences.offsets.clone() })
 }
 

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::folder::RunFolder;
 use super::summary::{self, Facts};
 use crate::config::{Fold, RunConfig, Valid};
-use crate::dataset::{Dataset, Example, Label, Part, Reading, Watch, has_part, locate};
+use crate::dataset::{Dataset, Example, Label, Labels, Part, Reading, Watch, has_part, locate};
 use crate::error::{Fault, fault};
 use crate::learning::sequences::Targets;
 use crate::network::Network;
@@ -86,7 +86,8 @@ impl Opened {
             return Err(fault(folder.file("teachers").display(), problem, FROM_A_COPY).into());
         }
         let ngrams = if there("ngrams") { folder.ngrams(&config.train)? } else { None };
-        if ngrams.as_ref().is_some_and(|ngrams| ngrams.offsets.len() != training.len() * config.train.task.outputs()) {
+        let answers: usize = training.iter().map(|example| example.label.numbers().len()).sum();
+        if ngrams.as_ref().is_some_and(|ngrams| ngrams.offsets.len() != answers * config.train.task.outputs()) {
             let problem = "the n-grams are not those of the run's training texts";
             return Err(fault(folder.file("ngrams").display(), problem, FROM_A_COPY).into());
         }
