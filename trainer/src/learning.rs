@@ -1,6 +1,6 @@
 //! Learning: what a network learns from, what is to become small, and the loop.
 
-mod diverged;
+pub mod diverged;
 pub mod loss;
 pub mod rehearsal;
 pub mod sequences;

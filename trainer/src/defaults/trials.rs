@@ -16,6 +16,7 @@ use crate::calibration::temperature;
 use crate::config::{ModelConfig, NgramConfig, RunConfig, TrainConfig};
 use crate::dataset::{Dataset, Example, Label, Task};
 use crate::error::exit_code;
+use crate::learning::diverged::Diverged;
 use crate::learning::rehearsal::rehearse;
 use crate::learning::sequences::{Read, Texts, fit_ngrams, read};
 use crate::learning::training::{Job, answers};
@@ -113,8 +114,8 @@ pub fn try_all(
         |job| {
             let answered = trial(&run, &models[job % models.len()].0, &divisions[job / models.len()]);
             match answered {
-                // Weights that diverge are the candidate's fault.
-                Err(error) if exit_code(&error) == 2 => Ok(None),
+                // Weights that diverge are the candidate's fault; any other error is that of the run.
+                Err(error) if error.is::<Diverged>() => Ok(None),
                 answered => answered.map(Some),
             }
         },
@@ -242,6 +243,38 @@ fn on_all_cores<T: Send>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Valid, default_config};
+
+    /// What is said of a model that is tried on a hundred texts of two classes.
+    fn tried(change: impl Fn(&mut TrainConfig)) -> Result<Option<Trials>> {
+        let training: Vec<Example<Label>> = (0..100)
+            .map(|number| Example { label: Label::Class(number % 2), text: format!("text {number} of {}", number % 2) })
+            .collect();
+        let model = "text 50 > embedding 4 > gru 4 > last > dense".parse::<ModelConfig>().expect("a model");
+        let mut train = TrainConfig { task: Task::Classify(2), epochs: 1, ..default_config() };
+        change(&mut train);
+        let run = RunConfig {
+            latch: String::new(),
+            train,
+            data: Default::default(),
+            data_sha256: String::new(),
+            columns: Default::default(),
+            classes: vec!["a".into(), "b".into()],
+            valid: Valid::Fraction(0.1),
+            imported: None,
+        };
+        try_all(&run, Open::default(), &[(model, 1_000)], &training, &mut |_, _| {})
+    }
+
+    #[test]
+    fn a_model_whose_weights_diverge_is_not_taken_and_any_other_fault_ends_the_trials() {
+        let diverged = tried(|train| train.learning_rate = 1e30).expect("a trial").expect("a table");
+        assert_eq!((diverged.models.len(), diverged.models[0].loss), (1, None));
+        let sound = tried(|_| {}).expect("a trial").expect("a table");
+        assert!(sound.models[0].loss.is_some());
+        let error = tried(|train| train.epochs = 0).expect_err("there is no epoch");
+        assert!(error.to_string().contains("the run has no epoch") && exit_code(&error) == 2, "{error}");
+    }
 
     #[test]
     fn jobs_come_back_in_their_order_and_the_first_error_counts() {

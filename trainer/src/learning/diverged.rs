@@ -1,8 +1,30 @@
 //! The faults of a training whose numbers stop being finite.
 
+use std::fmt;
+
 use crate::bptt::TrainError;
-use crate::error::fault;
+use crate::error::{Fault, fault};
 use crate::runs::writer::RunWriter;
+
+/// Weights that have grown beyond all numbers. Whoever trains a run gets the fault, see [`as_fault`]; whoever tries a model knows that it is this one and no other.
+#[derive(Clone, Debug)]
+pub struct Diverged(Fault);
+
+impl fmt::Display for Diverged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Diverged {}
+
+/// The same error; weights that have diverged as the fault that they are.
+pub(super) fn as_fault(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast() {
+        Ok(Diverged(fault)) => fault.into(),
+        Err(error) => error,
+    }
+}
 
 /// The error of a step in an epoch, both from 0.
 pub(super) fn stopped(error: anyhow::Error, epoch: u64, batch: usize, folder: Option<&RunWriter>) -> anyhow::Error {
@@ -22,7 +44,7 @@ pub(super) fn stopped(error: anyhow::Error, epoch: u64, batch: usize, folder: Op
 /// The mean loss beyond which weights have diverged, in nats or in parts of the labels' variance: over a hundred times that of knowing nothing.
 pub(super) const DIVERGED: f64 = 100.0;
 
-/// The fault of weights that have grown beyond all numbers.
+/// The error of weights that have grown beyond all numbers.
 pub(super) fn diverged(place: String, problem: String, folder: Option<&RunWriter>) -> anyhow::Error {
     let remedy = if let Some(folder) = folder.filter(|folder| folder.has_learned()) {
         format!(
@@ -32,5 +54,5 @@ pub(super) fn diverged(place: String, problem: String, folder: Option<&RunWriter
     } else {
         "train again with a smaller --lr".into()
     };
-    fault(place, problem, remedy).into()
+    Diverged(fault(place, problem, remedy)).into()
 }

@@ -18,7 +18,7 @@ use latch_engine::image::Image;
 use rand::RngExt;
 use rayon::prelude::*;
 
-use super::diverged::{DIVERGED, diverged, stopped};
+use super::diverged::{DIVERGED, as_fault, diverged, stopped};
 use super::loss::Distill;
 use super::sequences::Sequences;
 use super::verdict::Verdict;
@@ -288,8 +288,8 @@ impl<'a> Phase<'a> {
         }
         let mut learner = self.learner(at, learning_rate)?;
         while !self.is_over(at) {
-            self.learn(at, &mut learner, pace, progress)?;
-            self.judge(at, &learner, pace, progress)?;
+            self.learn(at, &mut learner, pace, progress).map_err(as_fault)?;
+            self.judge(at, &learner, pace, progress).map_err(as_fault)?;
         }
         Ok(())
     }
