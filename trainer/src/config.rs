@@ -507,6 +507,13 @@ impl TrainConfig {
     }
 }
 
+impl TrainConfig {
+    /// What the loss is called: where classes have weights, it is not the loss that an evaluation gives.
+    pub fn loss_name(&self) -> &'static str {
+        if self.class_weights == ClassWeights::None { "loss" } else { "weighted loss" }
+    }
+}
+
 impl ModelConfig {
     /// Checks what an image can hold.
     fn check(&self, within: &str) -> Checked {

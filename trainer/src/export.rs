@@ -244,6 +244,11 @@ impl<'a> Export<'a> {
         self.learned(storage).calibration
     }
 
+    /// What the image says of its accuracy, of values R²: on the validation part, or in a cross-validation.
+    pub fn valid_accuracy(&self, storage: Storage) -> f64 {
+        f64::from(self.learned(storage).origin.valid_accuracy)
+    }
+
     fn learned(&self, storage: Storage) -> &Learned {
         match &self.aware {
             Some((learned, aware)) if *learned == storage => aware,

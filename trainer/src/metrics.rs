@@ -19,6 +19,8 @@ pub struct EpochMetrics {
     pub valid_accuracy: f64,
     /// The mean of the classes' F1 on the validation part; `None` of values.
     pub valid_macro_f1: Option<f64>,
+    /// The root of the mean square error on the validation part in the unit of the labels; `None` of classes.
+    pub valid_rmse: Option<f64>,
     /// Mean norm of the gradient before clipping.
     pub gradient_norm: f64,
     /// Learning rate at the epoch's end.
@@ -145,8 +147,9 @@ pub fn useless(
         return None;
     }
     if loss > constant {
+        let weighted = if weights.is_empty() { "" } else { "weighted " };
         return Some(format!(
-            "the validation loss of {loss:.4} is above {constant:.4}, that of always giving the same answer: the network is of no use yet"
+            "the {weighted}validation loss of {loss:.4} is above {constant:.4}, that of always giving the same answer: the network is of no use yet"
         ));
     }
     let mut answers =

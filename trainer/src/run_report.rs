@@ -5,6 +5,7 @@
 mod answers;
 mod folded;
 pub mod page;
+mod tried;
 
 use std::path::{Component, Path, PathBuf};
 
@@ -16,6 +17,7 @@ use latch_parts::parts::PARTS;
 
 use self::answers::{Shown, worst};
 use self::folded::{folds_section, held_out};
+use self::tried::trials_section;
 use crate::composed::composed;
 use crate::config::{RunConfig, Storage, Valid};
 use crate::counted::counted;
@@ -137,6 +139,7 @@ pub fn report(folder: &RunFolder, options: &Options) -> Result<Report> {
     let names = classes_of(&image);
     let mut sections = vec![the_model(&image, &model, config, texts, &names)?];
     sections.extend(learning(folder, config)?);
+    sections.extend(trials_section(folder, config)?);
     sections.extend(folds_section(folder, config)?);
     if let Some(evaluation) = &evaluation {
         sections.extend(answers(evaluation, task, &names, part));
@@ -233,13 +236,21 @@ fn facts(run: &Trained) -> Vec<(&'static str, String)> {
             Valid::All { folds } => {
                 ("validation", format!("none: {} on all data, after {folds} folds", counted(best.epoch, "epoch")))
             }
-            _ => ("best epoch", format!("{}, with a validation loss of {:.4}", best.epoch, best.valid_loss)),
+            _ => {
+                let (epoch, name, loss) = (best.epoch, train.loss_name(), best.valid_loss);
+                ("best epoch", format!("{epoch}, with a {name} of {loss:.4} on the validation part"))
+            }
         });
     }
     if let Some(quantized) = &run.quantized {
         let best = &quantized.best.metrics;
-        let text =
-            format!("{}: epoch {}, validation loss {:.4}", quantized.storage.name(), best.epoch, best.valid_loss);
+        let text = format!(
+            "{}: epoch {}, validation {} {:.4}",
+            quantized.storage.name(),
+            best.epoch,
+            train.loss_name(),
+            best.valid_loss
+        );
         facts.push(("trained with integers", text));
     }
     facts

@@ -10,6 +10,7 @@ mod classes;
 mod command;
 mod config_file;
 mod data_files;
+mod figures;
 mod frameworks;
 mod ngrams;
 mod one_image;

@@ -721,6 +721,7 @@ fn a_run_folder_holds_what_it_says() {
         "valid_accuracy",
         "valid_loss",
         "valid_macro_f1",
+        "valid_rmse",
     ];
     assert_eq!(keys(&metrics[0]), of_metrics);
 

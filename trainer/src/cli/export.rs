@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::args::{parse_bytes, parse_share};
 use super::columns::ColumnArgs;
-use super::output::{answer, print_json, say};
+use super::output::{accuracy, answer, print_json, say};
 use super::unknown::Unknown;
 use crate::config::Storage;
 use crate::counted::counted;
@@ -88,6 +88,11 @@ struct Line<'a> {
     image_bytes: usize,
     state_bytes: usize,
     accuracy: f64,
+    /// What the accuracy is of.
+    judged_on: &'a str,
+    /// The accuracy of the folds of a cross-validation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    folds_accuracy: Option<f64>,
     agreement: f64,
     /// By which the logits were divided, where they were calibrated.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -149,6 +154,10 @@ fn report(args: &Args, exported: &Exported, parts: Option<&UnknownByPart>) -> Re
     for (storage, reason) in &exported.missing {
         say(json, format_args!("no {} in this table: {reason:#}", storage.name()));
     }
+    if let Some(folds) = exported.folds {
+        let folds = accuracy(exported.task, folds);
+        answer(json, format_args!("{folds} of the folds, each on texts that it has not learned from"))?;
+    }
     let table = words::precision_table(&exported.images);
     answer(
         json,
@@ -179,6 +188,8 @@ fn report(args: &Args, exported: &Exported, parts: Option<&UnknownByPart>) -> Re
             image_bytes: bytes,
             state_bytes: chosen.state_bytes,
             accuracy: chosen.evaluation.accuracy,
+            judged_on: &exported.part,
+            folds_accuracy: exported.folds,
             agreement: chosen.evaluation.agreement(&exported.images[0].evaluation),
             temperature: exported.findings.calibration.map(|calibration| calibration.temperature),
             early: exported.findings.early.as_ref().map(|early| early.report),

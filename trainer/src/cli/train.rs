@@ -20,7 +20,10 @@ use super::output::{accuracy, answer, print_json};
 use super::{interrupt, search};
 use crate::config::{TrainConfig, Valid};
 use crate::counted::counted;
+use crate::dataset::Task;
+use crate::defaults::choice::Trials;
 use crate::learning::training::Outcome;
+use crate::metrics::EpochMetrics;
 use crate::metrics::scores::Scores;
 use crate::runs;
 use crate::runs::adapted::{Asked, Ended};
@@ -35,6 +38,9 @@ use crate::settings::Settings;
 struct Line<'a> {
     epochs: u64,
     best_valid_accuracy: f64,
+    /// The root of the mean square error of values, in their unit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    best_valid_rmse: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     quantized_valid_accuracy: Option<f64>,
     #[serde(flatten)]
@@ -44,6 +50,9 @@ struct Line<'a> {
     /// The texts and words of the data, and the tokens that are unknown by part.
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<Facts>,
+    /// What was tried, where the model was chosen by trials.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trials: Option<Trials>,
     run: &'a str,
 }
 
@@ -111,6 +120,12 @@ pub fn run(args: Args, called: &ArgMatches) -> Result<()> {
     report(&outcome, &folder, json)
 }
 
+/// What an epoch is worth on the validation part, in words: of values R² and the root of the mean square error in their unit.
+fn figures(task: Task, epoch: &EpochMetrics) -> String {
+    let rmse = epoch.valid_rmse.map_or(String::new(), |rmse| format!(", RMSE {rmse:.4}"));
+    accuracy(task, epoch.valid_accuracy) + &rmse
+}
+
 /// Prints how a run ended.
 fn report(outcome: &Outcome, folder: &RunFolder, json: bool) -> Result<()> {
     let config = folder.config()?;
@@ -124,11 +139,12 @@ fn report(outcome: &Outcome, folder: &RunFolder, json: bool) -> Result<()> {
     let judged = match config.valid {
         Valid::All { .. } => format!("{} on all data, without a validation part", counted(outcome.epochs, "epoch")),
         _ => format!(
-            "best epoch {} of {} ({}): validation {}, loss {:.4}",
+            "best epoch {} of {} ({}): validation {}, {} {:.4}",
             best.epoch,
             outcome.epochs,
             config.train.select.words(),
-            accuracy(task, best.valid_accuracy),
+            figures(task, best),
+            config.train.loss_name(),
             best.valid_loss,
         ),
     };
@@ -145,9 +161,10 @@ fn report(outcome: &Outcome, folder: &RunFolder, json: bool) -> Result<()> {
     }
     if let Some(quantized) = &outcome.quantized {
         let text = format!(
-            "with integers: best epoch {}: validation {}, loss {:.4}, of the image, through the engine",
+            "with integers: best epoch {}: validation {}, {} {:.4}, of the image, through the engine",
             quantized.epoch,
-            accuracy(task, quantized.valid_accuracy),
+            figures(task, quantized),
+            config.train.loss_name(),
             quantized.valid_loss
         );
         answer(json, format_args!("{text}"))?;
@@ -162,11 +179,13 @@ fn report(outcome: &Outcome, folder: &RunFolder, json: bool) -> Result<()> {
         print_json(&Line {
             epochs: outcome.epochs,
             best_valid_accuracy: outcome.best.valid_accuracy,
+            best_valid_rmse: outcome.best.valid_rmse,
             quantized_valid_accuracy: outcome.quantized.map(|quantized| quantized.valid_accuracy),
             classes: scores.as_ref().map(|scores| Classes::of(scores, &verdict, &config.classes)),
             tokens_per_s: outcome.tokens_per_second,
             seconds: outcome.elapsed.as_secs_f64(),
             data: facts,
+            trials: folder.trials()?,
             run: &folder.path().display().to_string(),
         })?;
     }

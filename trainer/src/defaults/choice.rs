@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::MOST_BYTES;
-use crate::config::ModelConfig;
+use crate::config::{ModelConfig, TrainConfig};
+use crate::unknown::percent;
 
 /// A difference of losses that is none: where every model is right, they differ in how sure they are.
 pub(super) const NOTHING: f64 = 1e-3;
@@ -98,18 +99,33 @@ impl Trials {
         self.models.iter().position(|row| row.taken).unwrap_or(0)
     }
 
-    /// The table of what was tried, a line a model; `score` writes an accuracy, and `name` is what it is called.
-    pub fn table(&self, name: &str, score: impl Fn(f64) -> String) -> String {
-        let mut lines = vec![format!("{:>6}  {:>8}  {name:>9}         model", "bytes", "loss")];
-        lines.extend(self.models.iter().map(|row| {
+    /// What was tried, as the rows of a table under their heading: a row a model.
+    pub fn rows(&self, config: &TrainConfig) -> Vec<Vec<String>> {
+        let values = config.task.has_values();
+        let score = |share: f64| if values { format!("{share:.4}") } else { percent(share) };
+        let accuracy = if values { "R²" } else { "accuracy" };
+        let mut rows = vec![["bytes", config.loss_name(), accuracy, "", "model"].map(str::to_owned).to_vec()];
+        rows.extend(self.models.iter().map(|row| {
             let (loss, accuracy) = match row.loss {
                 Some(loss) => (format!("{loss:.4}"), score(row.accuracy)),
                 None => ("diverged".to_owned(), String::new()),
             };
             let taken = if row.taken { "taken" } else { "" };
-            format!("{:>6}  {loss:>8}  {accuracy:>9}  {taken:<5}  {}", row.bytes, row.model)
+            vec![row.bytes.to_string(), loss, accuracy, taken.to_owned(), row.model.to_string()]
         }));
-        lines.join("\n")
+        rows
+    }
+
+    /// The same in lines.
+    pub fn table(&self, config: &TrainConfig) -> String {
+        let rows = self.rows(config);
+        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let widths = [width(0).max(6), width(1).max(8), width(2).max(9), width(3).max(5)];
+        let line = |row: &Vec<String>| {
+            let [bytes, loss, accuracy, taken] = widths;
+            format!("{:>bytes$}  {:>loss$}  {:>accuracy$}  {:<taken$}  {}", row[0], row[1], row[2], row[3], row[4])
+        };
+        rows.iter().map(line).collect::<Vec<_>>().join("\n")
     }
 }
 

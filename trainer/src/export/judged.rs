@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::{Calibration, Export, Made, Source, Trained};
 use crate::config::Storage;
-use crate::dataset::{Columns, Dataset, Example, Label, Labels, Part, Reading, numbered};
+use crate::dataset::{Columns, Dataset, Example, Label, Labels, Part, Reading, Task, numbered};
 use crate::early::{self, EarlyReport};
 use crate::error::{Fault, fault};
 use crate::evaluate::{Evaluation, evaluate};
@@ -73,8 +73,12 @@ pub struct Exported {
     pub clipped: Vec<(String, Clipped)>,
     /// Where the bytes of the image lie that was asked for: a table of its sections.
     pub layout: String,
+    /// What the answers are.
+    pub task: Task,
     /// What the images were judged on.
     pub part: String,
+    /// The share of right answers, of values R², of the folds of a cross-validation to texts that they have not learned from.
+    pub folds: Option<f64>,
     /// How many texts that has.
     pub texts: usize,
 }
@@ -127,9 +131,7 @@ pub fn export(run: &Trained, folder: &RunFolder, options: &Options) -> Result<Ex
             data = Dataset::load_for(path, Part::Test, &reading)?.examples;
             (&data, path.display().to_string())
         }
-        None if source.held_out.is_some() => {
-            (source.training, "the run's training texts, which it has learned from".to_owned())
-        }
+        None if source.held_out.is_some() => (source.training, "those that the run has learned from".to_owned()),
         None => (source.validation, "the run's validation part".to_owned()),
     };
     let export = Export::of(source, options.calibrate)?;
@@ -169,7 +171,8 @@ pub fn export(run: &Trained, folder: &RunFolder, options: &Options) -> Result<Ex
         |id: u32| source.vocabulary.words().get(id as usize).map_or("(unknown words)", String::as_str).to_owned();
     let clipped = clipped(export.weights(storage), storage).into_iter().map(|row| (word(row.id), row)).collect();
     let texts = reported.len();
-    Ok(Exported { images, unfolded, folded, missing, findings, saturation, clipped, layout, part, texts })
+    let folds = source.held_out.map(|_| export.valid_accuracy(storage));
+    Ok(Exported { images, unfolded, folded, missing, findings, saturation, clipped, layout, task, part, folds, texts })
 }
 
 /// Checks that the options suit the run.

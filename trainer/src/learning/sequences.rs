@@ -155,6 +155,8 @@ pub struct Sequences {
     pub answers: Vec<Vec<(usize, f32)>>,
     /// How much a label of each class counts in the loss; empty where all count alike.
     pub weights: Vec<f32>,
+    /// The scale that values were brought to; `None` of classes, and of values as they are in the data.
+    pub scale: Option<Scale>,
 }
 
 /// How much a label of each class counts in the loss of a run with these training texts; nothing where all count alike.
@@ -311,6 +313,7 @@ impl Sequences {
         for label in self.labels.iter_mut().flatten().chain(answers) {
             *label = scale.normalised(*label);
         }
+        self.scale = Some(scale);
         self
     }
 
@@ -387,6 +390,8 @@ pub fn read(
         training.offsets.clone_from(&ngrams.offsets);
         validation = validation.beside(texts.validation, &vocabulary.tokenization, &ngrams.table);
     }
+    // Nobody judges what is learned from.
+    training.answers = Vec::new();
     Ok(Read { training: training.weighted(weights.clone()), validation: validation.weighted(weights) })
 }
 

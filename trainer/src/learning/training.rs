@@ -403,6 +403,7 @@ impl<'a> Phase<'a> {
             valid_loss,
             valid_accuracy: accuracy,
             valid_macro_f1: macro_f1,
+            valid_rmse: self.job.validation.scale.map(|scale| valid_loss.sqrt() * scale.deviation),
             gradient_norm: sums.gradient_norm / learner.batches as f64,
             learning_rate: learner.rate.at((at.epoch + 1) * learner.batches - 1),
             tokens: sums.tokens,

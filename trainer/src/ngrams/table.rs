@@ -326,7 +326,7 @@ mod tests {
             let mut rounded = scaled.clone();
             rounded.round();
             for (rounded, scaled) in rounded.weights.iter().zip(&scaled.weights) {
-                assert!((rounded - scaled).abs() < 1e-3 * scaled.abs(), "{rounded} for {scaled}");
+                assert!((rounded - scaled).abs() <= 1e-3 * scaled.abs(), "{rounded} for {scaled}");
             }
         }
     }

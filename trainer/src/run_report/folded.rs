@@ -19,7 +19,7 @@ pub(super) fn folds_section(folder: &RunFolder, config: &RunConfig) -> Result<Op
         note: "Each fold was trained without the texts that it is judged on. The model of this report has learned from all of them, for as many epochs as the median fold."
             .into(),
         picture: None,
-        rows: rows(&scores, config.train.task),
+        rows: rows(&scores, &config.train),
     }))
 }
 

@@ -19,7 +19,7 @@ use super::folder::RunFolder;
 use super::folds::{Folds, Observer, cross_validate, refuse};
 use super::opened::load;
 use crate::config::{Fold, ModelConfig, RunConfig, TrainConfig, Valid};
-use crate::dataset::{Example, Label, Task};
+use crate::dataset::{Example, Label};
 use crate::defaults::candidates::fast;
 use crate::defaults::choice::Trials;
 use crate::defaults::size::warning;
@@ -30,7 +30,7 @@ use crate::files::OutputFolder;
 use crate::learning::sequences::class_weights;
 use crate::learning::training::Outcome;
 use crate::tokenization::{Tokenization, resolve};
-use crate::unknown::{percent, thousands};
+use crate::unknown::thousands;
 use crate::vocabulary::rank;
 
 /// Parts of the cross-validation of few texts.
@@ -193,7 +193,7 @@ fn compare(
     else {
         return Ok(None);
     };
-    observer.note(&table(&trials, run.train.task));
+    observer.note(&table(&trials, &run.train));
     if trials.models.iter().all(|row| row.loss.is_none()) {
         let remedy = format!("take a smaller --lr than {}, or name a --model", run.train.learning_rate);
         return Err(
@@ -204,11 +204,8 @@ fn compare(
 }
 
 /// What was tried, in lines.
-fn table(trials: &Trials, task: Task) -> String {
-    let table = match task.has_values() {
-        true => trials.table("R²", |share| format!("{share:.4}")),
-        false => trials.table("accuracy", percent),
-    };
+fn table(trials: &Trials, config: &TrainConfig) -> String {
+    let table = trials.table(config);
     let (learned, divided) = (thousands(trials.training), thousands(trials.texts));
     format!(
         "{table}\n{} divisions of {divided} texts, {learned} to learn from; taken is the smallest model within one standard error of the least loss",

@@ -295,7 +295,7 @@ fn go(
                 return format!("R² {:.4}", determination_of(offsets, labels));
             }
             let (loss, accuracy) = judge(offsets, labels, &read.training.weights);
-            format!("loss {loss:.4}, accuracy {:.2} %", 100.0 * accuracy)
+            format!("{} {loss:.4}, accuracy {:.2} %", config.train.loss_name(), 100.0 * accuracy)
         };
         let labels = read.validation.judged(Vec::new(), 0, &[]).1;
         let outputs = config.train.task.outputs();

@@ -33,6 +33,7 @@ use serde::{Deserialize, Serialize};
 use super::checkpoint::{Best, BestQuantized, Checkpoint};
 use super::summary::Facts;
 use crate::config::{RunConfig, TrainConfig};
+use crate::defaults::choice::Trials;
 use crate::error::{Fault, LARGEST_FILE, fault, read_bytes, read_string, reading};
 use crate::files::{Staged, stage};
 use crate::learning::sequences::{HeldOut, Targets};
@@ -226,6 +227,22 @@ impl RunFolder {
         }
         let damaged = |error: serde_json::Error| {
             let remedy = "remove it: nothing but a report of these numbers needs it";
+            fault(path.display(), format!("the file is damaged ({error})"), remedy)
+        };
+        Ok(Some(serde_json::from_str(&read_text(&path)?).map_err(damaged)?))
+    }
+
+    /// Reads what was tried; `None` where the model was not chosen by trials.
+    ///
+    /// # Errors
+    /// A fault when the file is damaged.
+    pub fn trials(&self) -> Result<Option<Trials>> {
+        let path = self.file("trials.json");
+        if !path.exists() {
+            return Ok(None);
+        }
+        let damaged = |error: serde_json::Error| {
+            let remedy = "remove it: nothing but a report of what was tried needs it";
             fault(path.display(), format!("the file is damaged ({error})"), remedy)
         };
         Ok(Some(serde_json::from_str(&read_text(&path)?).map_err(damaged)?))

@@ -11,6 +11,7 @@
 
 use std::io::ErrorKind;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Result;
 use latch_engine::input::text::Tokens as Units;
@@ -21,7 +22,7 @@ use super::folder::RunFolder;
 use super::lock::Lock;
 use super::opened::{Opened, load};
 use crate::config::{Fold, Objective, RunConfig, Select, TrainConfig, Valid};
-use crate::dataset::{Example, Label, Labels, Task};
+use crate::dataset::{Example, Label, Labels};
 use crate::defaults::choice::Trials;
 use crate::error::{LARGEST_FILE, fault, read_string, reading};
 use crate::files::{OutputFolder, write_atomically};
@@ -75,6 +76,8 @@ pub struct Folds {
     pub verdict: Verdict,
     /// The run of all data.
     pub outcome: Outcome,
+    /// Wall time of all runs in this process.
+    pub elapsed: Duration,
 }
 
 /// Sees how a cross-validation goes on.
@@ -212,12 +215,14 @@ impl Plan {
     fn go(self, folder: &RunFolder, lock: Lock, observer: &mut dyn Observer) -> Result<Folds> {
         let Plan { folds, tokens, settings, trials, base } = self;
         let (mut scores, mut held_out, mut examples) = (Vec::new(), HeldOut::default(), Vec::new());
+        let mut elapsed = Duration::ZERO;
         let mut config = base.clone();
         for number in 1..=folds {
             let place = fold_folder(folder, number);
             observer.begins(number, folds);
             let run_config = RunConfig { valid: Valid::Fold(Fold { number, of: folds }), ..base.clone() };
             let outcome = run(run_config, tokens, &place, observer)?;
+            elapsed += outcome.elapsed;
             let opened = Opened::read(&place)?;
             let Opened { config: trained, vocabulary, ngrams, training, validation, .. } = opened;
             scores.push(FoldScore {
@@ -246,7 +251,8 @@ impl Plan {
             writer.write_trials(&trials)?;
         }
         writer.write_held_out(&held_out)?;
-        Ok(Folds { scores, verdict, outcome })
+        elapsed += outcome.elapsed;
+        Ok(Folds { scores, verdict, outcome, elapsed })
     }
 }
 
@@ -284,29 +290,30 @@ pub fn scores(folder: &RunFolder, folds: u32) -> Result<Option<Vec<FoldScore>>> 
 }
 
 /// The folds, their mean and their spread, as the rows of a table under their heading.
-pub fn rows(scores: &[FoldScore], task: Task) -> Vec<Vec<String>> {
-    let values = task.has_values();
+pub fn rows(scores: &[FoldScore], config: &TrainConfig) -> Vec<Vec<String>> {
+    let values = config.task.has_values();
     let share = |share: f64| if values { format!("{share:.4}") } else { format!("{:.2} %", 100.0 * share) };
     let accuracy = if values { "R²" } else { "accuracy" };
-    let heading = ["fold", "train", "validation", "best epoch", "loss", accuracy, "macro F1"];
-    let columns = if values { heading.len() - 1 } else { heading.len() };
+    let last = if values { "RMSE" } else { "macro F1" };
+    let heading = ["fold", "train", "validation", "best epoch", config.loss_name(), accuracy, last];
     let figures = |best: &EpochMetrics| {
-        [best.epoch as f64, best.valid_loss, best.valid_accuracy, best.valid_macro_f1.unwrap_or_default()]
+        let last = if values { best.valid_rmse } else { best.valid_macro_f1 };
+        [best.epoch as f64, best.valid_loss, best.valid_accuracy, last.unwrap_or_default()]
     };
-    let cells = |[epoch, loss, accuracy, f1]: [f64; 4], digits: usize| {
-        [format!("{epoch:.digits$}"), format!("{loss:.4}"), share(accuracy), share(f1)]
+    let cells = |[epoch, loss, accuracy, last]: [f64; 4], digits: usize| {
+        [format!("{epoch:.digits$}"), format!("{loss:.4}"), share(accuracy), share(last)]
     };
     let mut rows = vec![heading.map(str::to_owned)];
     for FoldScore { fold, train, validation, best } in scores {
-        let [epoch, loss, accuracy, f1] = cells(figures(best), 0);
-        rows.push([fold.to_string(), train.to_string(), validation.to_string(), epoch, loss, accuracy, f1]);
+        let [epoch, loss, accuracy, last] = cells(figures(best), 0);
+        rows.push([fold.to_string(), train.to_string(), validation.to_string(), epoch, loss, accuracy, last]);
     }
     let over = [0, 1, 2, 3].map(|figure| mean_and_spread(scores.iter().map(|fold| figures(&fold.best)[figure])));
     for (name, figures) in [("mean", over.map(|(mean, _)| mean)), ("spread", over.map(|(_, spread)| spread))] {
-        let [epoch, loss, accuracy, f1] = cells(figures, 1);
-        rows.push([name.to_owned(), String::new(), String::new(), epoch, loss, accuracy, f1]);
+        let [epoch, loss, accuracy, last] = cells(figures, 1);
+        rows.push([name.to_owned(), String::new(), String::new(), epoch, loss, accuracy, last]);
     }
-    rows.into_iter().map(|row| row.into_iter().take(columns).collect()).collect()
+    rows.into_iter().map(Vec::from).collect()
 }
 
 /// The median of numbers, the larger of the two in the middle where there are two.
@@ -325,19 +332,29 @@ fn raw_answers(network: &Network<f32>, sequences: &Sequences, objective: Objecti
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{ClassWeights, default_config};
+    use crate::dataset::Task;
 
     #[test]
     fn a_table_of_folds_has_a_mean_and_a_spread_and_says_once_what_a_column_is() {
-        let best = |epoch, valid_accuracy| EpochMetrics { epoch, valid_accuracy, ..EpochMetrics::default() };
+        let best = |epoch, valid_accuracy| EpochMetrics {
+            epoch,
+            valid_accuracy,
+            valid_rmse: Some(2.5),
+            ..EpochMetrics::default()
+        };
         let fold = |fold, best| FoldScore { fold, train: 20, validation: 10, best };
         let scores = [fold(1, best(3, 0.5)), fold(2, best(4, 0.7))];
-        let table = |task| rows(&scores, task).iter().map(|row| row.join("|")).collect::<Vec<_>>();
-        let of_values = table(Task::Regress);
-        assert_eq!(of_values[0], "fold|train|validation|best epoch|loss|R²");
-        assert_eq!(of_values[1], "1|20|10|3|0.0000|0.5000");
-        assert_eq!(of_values[3], "mean|||3.5|0.0000|0.6000");
-        assert_eq!(of_values[4], "spread|||0.7|0.0000|0.1414");
-        assert_eq!(table(Task::Classify(2))[2], "2|20|10|4|0.0000|70.00 %|0.00 %");
+        let table = |config| rows(&scores, &config).iter().map(|row| row.join("|")).collect::<Vec<_>>();
+        let of_values = table(TrainConfig { task: Task::Regress, ..default_config() });
+        assert_eq!(of_values[0], "fold|train|validation|best epoch|loss|R²|RMSE");
+        assert_eq!(of_values[1], "1|20|10|3|0.0000|0.5000|2.5000");
+        assert_eq!(of_values[3], "mean|||3.5|0.0000|0.6000|2.5000");
+        assert_eq!(of_values[4], "spread|||0.7|0.0000|0.1414|0.0000");
+        let classes = TrainConfig { task: Task::Classify(2), ..default_config() };
+        assert_eq!(table(classes.clone())[2], "2|20|10|4|0.0000|70.00 %|0.00 %");
+        let weighted = TrainConfig { class_weights: ClassWeights::Balanced, ..classes };
+        assert_eq!(table(weighted)[0], "fold|train|validation|best epoch|weighted loss|accuracy|macro F1");
     }
 
     #[test]

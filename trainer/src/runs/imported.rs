@@ -100,7 +100,8 @@ pub fn import(folder: &RunFolder, request: &Request<'_>) -> Result<Arrived> {
         warning = Verdict::of(&config.train, training::answers(&network, &sequences, objective)?, &[], &[]).useless;
     }
     let (valid_loss, valid_accuracy) = judged.unwrap_or_default();
-    let metrics = EpochMetrics { valid_loss, valid_accuracy, ..EpochMetrics::default() };
+    let valid_rmse = config.train.task.has_values().then(|| valid_loss.sqrt());
+    let metrics = EpochMetrics { valid_loss, valid_accuracy, valid_rmse, ..EpochMetrics::default() };
     let weights = network.weights();
 
     // Reading the data took time, in which a run may have begun.

@@ -10,6 +10,7 @@ use super::terminal::Terminal;
 use crate::cli::output::{answer, print_json};
 use crate::config::TrainConfig;
 use crate::counted::counted;
+use crate::defaults::choice::Trials;
 use crate::learning::training::{BatchProgress, Progress};
 use crate::metrics::EpochMetrics;
 use crate::metrics::scores::Scores;
@@ -98,19 +99,25 @@ struct Line<'a> {
     folds: &'a [FoldScore],
     #[serde(flatten)]
     classes: Option<Classes<'a>>,
+    /// The model of all runs.
+    model: String,
     tokens_per_s: f64,
+    /// Wall time of all runs.
     seconds: f64,
     /// The texts and words of the data, and the tokens that are unknown by part.
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<Facts>,
+    /// What was tried, where the model was chosen by trials.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trials: Option<Trials>,
     run: &'a str,
 }
 
 /// Prints how a cross-validation ended.
 pub(super) fn report(folds: &Folds, folder: &RunFolder, json: bool) -> Result<()> {
-    let Folds { scores, verdict, outcome } = folds;
+    let Folds { scores, verdict, outcome, elapsed } = folds;
     let config = folder.config()?;
-    answer(json, format_args!("\n{}", table(&rows(scores, config.train.task))))?;
+    answer(json, format_args!("\n{}", table(&rows(scores, &config.train))))?;
     if let Some(hint) = still_improving(scores.iter().map(|score| &score.best), folds::config(folder)?.epochs) {
         answer(json, format_args!("{hint}\n"))?;
     }
@@ -137,9 +144,11 @@ pub(super) fn report(folds: &Folds, folder: &RunFolder, json: bool) -> Result<()
             accuracy_spread: spread,
             folds: scores,
             classes: classes.as_ref().map(|scores| Classes::of(scores, verdict, &config.classes)),
+            model: config.train.model.to_string(),
             tokens_per_s: outcome.tokens_per_second,
-            seconds: outcome.elapsed.as_secs_f64(),
+            seconds: elapsed.as_secs_f64(),
             data: folder.facts()?,
+            trials: folder.trials()?,
             run: &folder.path().display().to_string(),
         })?;
     }

@@ -20,6 +20,8 @@ pub(crate) struct Terminal {
     begun: bool,
     epochs: u64,
     task: Task,
+    /// What the loss is called.
+    loss: &'static str,
 }
 
 impl Terminal {
@@ -34,7 +36,8 @@ impl Terminal {
             bar.enable_steady_tick(Duration::from_millis(100));
             bar
         });
-        Terminal { bar, quiet, begun: false, epochs: config.epochs.saturating_add(quantized), task: config.task }
+        let epochs = config.epochs.saturating_add(quantized);
+        Terminal { bar, quiet, begun: false, epochs, task: config.task, loss: config.loss_name() }
     }
 }
 
@@ -45,7 +48,8 @@ impl Progress for Terminal {
         bar.set_position((batch.epoch - 1) * batch.batches as u64 + batch.done as u64);
         bar.set_prefix(format!("epoch {}/{}", batch.epoch, self.epochs));
         bar.set_message(format!(
-            "loss {:.4}, {}, {:.0}k tokens/s",
+            "{} {:.4}, {}, {:.0}k tokens/s",
+            self.loss,
             batch.loss,
             score(self.task, batch.accuracy),
             batch.tokens_per_second / 1_000.0
@@ -60,12 +64,16 @@ impl Progress for Terminal {
         // Where the network learns from all data there is no validation part.
         let validation = match metrics.valid_loss.is_nan() {
             true => String::new(),
-            false => format!("  validation {:.4}, {}", metrics.valid_loss, score(self.task, metrics.valid_accuracy)),
+            false => {
+                let rmse = metrics.valid_rmse.map_or(String::new(), |rmse| format!("RMSE {rmse:.4}, "));
+                format!("  validation {:.4}, {rmse}{}", metrics.valid_loss, score(self.task, metrics.valid_accuracy))
+            }
         };
         let line = format!(
-            "epoch {:2}/{}  train loss {:.4}, {}{validation}  {:.*} s{}",
+            "epoch {:2}/{}  train {} {:.4}, {}{validation}  {:.*} s{}",
             metrics.epoch,
             self.epochs,
+            self.loss,
             metrics.train_loss,
             score(self.task, metrics.train_accuracy),
             usize::from(elapsed.as_secs_f64() < 10.0),
