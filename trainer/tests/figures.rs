@@ -13,7 +13,7 @@ fn messages(count: usize) -> String {
 }
 
 #[test]
-fn the_loss_of_weighted_classes_is_called_so_in_lines_tables_and_the_report() {
+fn the_loss_of_weighted_classes_is_called_so_and_what_chooses_a_model_stands_in_its_table() {
     let place = Place::with_data(20);
     place.write("few.tsv", messages(120));
     let model = "text 30 > embedding 4 > gru 4 > last > dense";
@@ -31,6 +31,10 @@ fn the_loss_of_weighted_classes_is_called_so_in_lines_tables_and_the_report() {
     let is_heading = |line: &&str| line.ends_with(" model") || line.ends_with("macro F1");
     let headings = tried.lines().filter(is_heading).filter(|line| line.contains("weighted loss"));
     assert_eq!(headings.count(), 2, "the trials and the folds: {tried}");
+    assert!(tried.contains("within one standard error of the least loss"), "{tried}");
+    let selected = train("selected", &["--select", "macro-f1", "--threshold", "f1"]);
+    let heading = selected.lines().find(|line| line.ends_with(" model")).expect("a table of trials");
+    assert!(heading.contains("macro F1") && selected.contains("standard error of the highest macro F1"), "{selected}");
     let plain = train("plain", &["--model", model, "--valid", "0.2"]);
     assert!(plain.contains("train loss ") && !plain.contains("weighted"), "{plain}");
 }

@@ -109,7 +109,17 @@ fn export_eval_and_inspect_answer_with_one_line_of_json_and_agree() {
         let image = format!("{precision}.latch");
         assert_eq!(
             keys(&exported),
-            ["accuracy", "agreement", "image_bytes", "path", "precision", "state_bytes", "temperature", "unknown"]
+            [
+                "accuracy",
+                "agreement",
+                "image_bytes",
+                "judged_on",
+                "path",
+                "precision",
+                "state_bytes",
+                "temperature",
+                "unknown"
+            ]
         );
         assert_eq!((exported["path"].as_str(), exported["precision"].as_str()), (Some(&*image), Some(precision)));
         assert_eq!(exported["image_bytes"].as_u64(), Some(place.read(&image).len() as u64));

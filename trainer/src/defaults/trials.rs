@@ -20,6 +20,8 @@ use crate::learning::diverged::Diverged;
 use crate::learning::rehearsal::rehearse;
 use crate::learning::sequences::{Read, Texts, fit_ngrams, read};
 use crate::learning::training::{Job, answers};
+use crate::learning::verdict::Chosen;
+use crate::metrics::scores::rarer;
 use crate::metrics::{class_of, cross_entropy, determination_of, weight_of};
 use crate::ngrams::{Answers, Fitted, rank};
 use crate::search::candidates::Sizer;
@@ -53,8 +55,8 @@ struct Division {
 /// How a model answered in a division.
 struct Answered {
     losses: Vec<f64>,
-    /// The answers that are right; of values these and their labels.
-    right: usize,
+    /// The label and the class of each answer; of values these and their labels.
+    answers: Vec<(usize, usize)>,
     values: (Vec<f32>, Vec<f32>),
 }
 
@@ -132,11 +134,18 @@ pub fn try_all(
                 model: model.clone(),
                 bytes: *bytes,
                 losses: own.iter().flat_map(|answered| answered.losses.iter().copied()).collect(),
+                answers: own.iter().flat_map(|answered| answered.answers.iter().copied()).collect(),
                 accuracy: accuracy(&own, run.train.task),
             }
         })
         .collect();
-    Ok(Some(Trials { texts, divisions: count, training: learned, models: rows(&tried) }))
+    Ok(Some(Trials {
+        texts,
+        divisions: count,
+        training: learned,
+        select: run.train.select,
+        models: rows(&tried, run.train.select),
+    }))
 }
 
 /// About as many of these texts as have [`MOST_TOKENS`], at least as many as a division can have.
@@ -177,7 +186,7 @@ fn trial(run: &RunConfig, model: &ModelConfig, division: &Division) -> Result<An
         let labelled = logits.iter().zip(&labels).filter(|(_, label)| !label.is_nan());
         let values: (Vec<f32>, Vec<f32>) = labelled.map(|(&value, &label)| (value, label)).unzip();
         let losses = values.0.iter().zip(&values.1).map(|(value, label)| f64::from(value - label).powi(2)).collect();
-        return Ok(Answered { losses, right: 0, values });
+        return Ok(Answered { losses, answers: Vec::new(), values });
     }
     let outputs = task.outputs();
     let labelled = || logits.chunks_exact(outputs).zip(&labels).filter(|(_, label)| !label.is_nan());
@@ -186,11 +195,17 @@ fn trial(run: &RunConfig, model: &ModelConfig, division: &Division) -> Result<An
     // As the image has them: no model is to lose for being too sure.
     let temperature = temperature(&plain, &known, outputs);
     let scaled: Vec<f32> = plain.iter().map(|&logit| (f64::from(logit) / temperature) as f32).collect();
+    // At the threshold of the image, where one is chosen.
+    let threshold = Chosen::of(config, rarer(&known), &plain, &known).map_or(0.0, |threshold| threshold.logit);
+    let answer = |(logits, &label): (&[f32], &f32)| {
+        let logits: Vec<f32> = logits.iter().map(|logit| logit - threshold).collect();
+        (label as usize, class_of(&logits))
+    };
     let each = || scaled.chunks_exact(outputs).zip(&known);
     let loss = |(logits, &label): (&[f32], &f32)| weight_of(&validation.weights, label) * cross_entropy(logits, label);
     Ok(Answered {
         losses: each().map(loss).collect(),
-        right: each().filter(|(logits, label)| class_of(logits) == **label as usize).count(),
+        answers: plain.chunks_exact(outputs).zip(&known).map(answer).collect(),
         values: (Vec::new(), Vec::new()),
     })
 }
@@ -202,8 +217,8 @@ fn accuracy(answered: &[&Answered], task: Task) -> f64 {
             |part: fn(&Answered) -> &Vec<f32>| answered.iter().flat_map(|each| part(each).clone()).collect::<Vec<_>>();
         return determination_of(&all(|each| &each.values.0), &all(|each| &each.values.1));
     }
-    let sum = |part: fn(&Answered) -> usize| answered.iter().map(|each| part(each)).sum::<usize>();
-    sum(|each| each.right) as f64 / sum(|each| each.losses.len()).max(1) as f64
+    let answers = || answered.iter().flat_map(|each| &each.answers);
+    answers().filter(|(label, answer)| label == answer).count() as f64 / answers().count().max(1) as f64
 }
 
 /// Does jobs, each on one thread, as many at a time as there are threads: small trainings gain nothing from several. `done` is told how many are over.

@@ -14,10 +14,11 @@ pub(super) fn trials_section(folder: &RunFolder, config: &RunConfig) -> Result<O
         name: "trials",
         heading: "The models that were tried".into(),
         note: format!(
-            "Each learned from {} of {}, and answered others, in {}. Taken is the smallest model within one standard error of the best.",
+            "Each learned from {} of {}, and answered others, in {}. Taken is the smallest model within one standard error of {}.",
             trials.training,
             counted(trials.texts, "text"),
-            counted(trials.divisions, "division")
+            counted(trials.divisions, "division"),
+            trials.chosen_by()
         ),
         picture: None,
         rows: trials.rows(&config.train),

@@ -208,7 +208,8 @@ fn table(trials: &Trials, config: &TrainConfig) -> String {
     let table = trials.table(config);
     let (learned, divided) = (thousands(trials.training), thousands(trials.texts));
     format!(
-        "{table}\n{} divisions of {divided} texts, {learned} to learn from; taken is the smallest model within one standard error of the least loss",
-        trials.divisions
+        "{table}\n{} divisions of {divided} texts, {learned} to learn from; taken is the smallest model within one standard error of {}",
+        trials.divisions,
+        trials.chosen_by()
     )
 }
