@@ -246,8 +246,21 @@ impl Sequences {
     /// A labelled token of the text may be several for the engine, or none. Its label belongs to the last of them, after which the network
     /// has read all of it. A token that the network does not read is not learned from; where whole texts are judged, its answer is the one before it.
     pub fn read<L: Labels>(examples: &[Example<L>], vocabulary: &Vocabulary, max_tokens: usize) -> Self {
-        let mut texts: Vec<Tokens> = examples.par_iter().map(|example| Tokens::read(example, vocabulary)).collect();
-        let occurrences = occurrences(texts.iter().map(|text| text.ids.as_slice()), vocabulary.rows());
+        let texts = examples.par_iter().map(|example| Tokens::read(example, vocabulary)).collect();
+        Self::of(texts, examples, vocabulary.rows(), max_tokens)
+    }
+
+    /// As [`Sequences::read`], of texts with one label each, whose `ids` are known.
+    fn of_ids<L: Labels>(ids: Vec<Vec<u32>>, examples: &[Example<L>], rows: usize, max_tokens: usize) -> Self {
+        let tokens = |(ids, example): (Vec<u32>, &Example<L>)| {
+            let labels = example.label.numbers().into_owned();
+            Tokens { ids, labels, answers: Vec::new() }
+        };
+        Self::of(ids.into_iter().zip(examples).map(tokens).collect(), examples, rows, max_tokens)
+    }
+
+    fn of<L: Labels>(mut texts: Vec<Tokens>, examples: &[Example<L>], rows: usize, max_tokens: usize) -> Self {
+        let occurrences = occurrences(texts.iter().map(|text| text.ids.as_slice()), rows);
         let mut sequences = Sequences { occurrences, ..Sequences::default() };
         for (text, example) in texts.iter_mut().zip(examples) {
             let surplus = text.ids.len().saturating_sub(max_tokens);
@@ -258,6 +271,9 @@ impl Sequences {
                 sequences.answers.push(std::mem::take(&mut text.answers));
             } else {
                 text.ids.drain(..surplus);
+            }
+            if surplus > 0 {
+                text.ids.shrink_to_fit();
             }
         }
         for Tokens { ids, labels, .. } in texts {
@@ -377,6 +393,20 @@ pub fn read(
     ngrams: Option<&Fitted>,
     texts: Texts<'_>,
 ) -> Result<Read, Fault> {
+    read_known(run, vocabulary, ngrams, texts, None)
+}
+
+/// As [`read`]; the `ids` of the training texts are those of the vocabulary, where they are known.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_known(
+    run: &RunConfig,
+    vocabulary: &Vocabulary,
+    ngrams: Option<&Fitted>,
+    texts: Texts<'_>,
+    ids: Option<Vec<Vec<u32>>>,
+) -> Result<Read, Fault> {
     let config = &run.train;
     let weights = class_weights(run, texts.training)?;
     let scale = config.task.has_values().then(|| Scale::of(texts.training));
@@ -384,7 +414,11 @@ pub fn read(
         Some(scale) => sequences.normalised(scale),
         None => sequences,
     };
-    let mut training = normalised(Sequences::read(texts.training, vocabulary, config.max_tokens));
+    let training = match ids {
+        Some(ids) => Sequences::of_ids(ids, texts.training, vocabulary.rows(), config.max_tokens),
+        None => Sequences::read(texts.training, vocabulary, config.max_tokens),
+    };
+    let mut training = normalised(training);
     let mut validation = normalised(Sequences::read(texts.validation, vocabulary, usize::MAX));
     if let Some(ngrams) = ngrams {
         training.offsets.clone_from(&ngrams.offsets);

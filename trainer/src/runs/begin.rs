@@ -16,14 +16,14 @@ use crate::defaults::choice::Trials;
 use crate::defaults::size::{cut, warning};
 use crate::distillation::teach;
 use crate::error::{Fault, fault};
-use crate::learning::sequences::{Texts, class_weights, fit_ngrams, labels_as_learned, read};
+use crate::learning::sequences::{Texts, class_weights, fit_ngrams, labels_as_learned, read_known};
 use crate::learning::training::{Job, Outcome, Progress, answers, train};
 use crate::learning::verdict::Verdict;
 use crate::metrics::{determination_of, judge};
 use crate::search::candidates::Sizer;
 use crate::tokenization::{Tokenization, advice, resolve};
 use crate::unknown::{UnknownByPart, UnknownTokens};
-use crate::vocabulary::{Ranked, Vocabulary, rank_watched};
+use crate::vocabulary::{Ranked, Vocabulary, rank_keeping};
 
 /// Begins a run in a folder that has none, and trains it. The digest of the data and what a token is are filled in here: syllables or words as the
 /// training texts have them where neither `tokens` nor the model says it.
@@ -72,7 +72,7 @@ pub(super) fn begin_loaded(
     class_weights(&config, &training)?;
     let counted = &mut |done, all| progress.preparing("counting the words", done, all);
     let tokenization = Tokenization::of_examples(tokens, &training);
-    let ranked = rank_watched(&tokenization, config.train.model.words, &training, counted);
+    let (ranked, interned) = rank_keeping(&tokenization, config.train.model.words, &training, counted);
     if decided.is_some_and(|decided| decided.cuts) && !ranked.is_empty() {
         cut_model(&mut config, &tokenization, &ranked, training.len(), progress)?;
     }
@@ -82,6 +82,7 @@ pub(super) fn begin_loaded(
     vocabulary.check(&config.data, "--model text")?;
     check_tiers(&config, &vocabulary)?;
     check_memory(&config, &vocabulary)?;
+    let ids = interned.map(|texts| vocabulary.ids_of(texts));
     let (facts, of_test) = known(&config, facts, &ranked, &vocabulary, (&training, &validation));
     drop(ranked);
     let targets = teach(&config, &training, &validation)?;
@@ -109,7 +110,7 @@ pub(super) fn begin_loaded(
             writer.write_ngrams(ngrams)?;
         }
         let opened = Opened { config, vocabulary, occurrences: None, ngrams, targets, training, validation };
-        go(opened, &writer, None, progress)
+        go(opened, ids, &writer, None, progress)
     });
     if outcome.is_err() && !writer.has_learned() {
         // The first error is the one to report.
@@ -243,7 +244,7 @@ pub fn resume(folder: &RunFolder, progress: &mut dyn Progress) -> Result<Outcome
             opened.check_network(folder, "best.network", &folder.best()?.network)?;
         }
     }
-    go(opened, &writer, checkpoint, progress)
+    go(opened, None, &writer, checkpoint, progress)
 }
 
 /// Writes what a run lacks that was stopped between its first files.
@@ -271,9 +272,10 @@ fn mend(folder: &RunWriter, opened: &mut Opened) -> Result<()> {
 /// Words of a vocabulary that is not small.
 const MANY_WORDS: usize = 1_000;
 
-/// Reads the texts into ids, lets go of them, and trains.
+/// Reads the texts into ids, where those of the training texts are not known, lets go of them, and trains.
 fn go(
     opened: Opened,
+    ids: Option<Vec<Vec<u32>>>,
     folder: &RunWriter,
     checkpoint: Option<Checkpoint>,
     progress: &mut dyn Progress,
@@ -281,7 +283,7 @@ fn go(
     let Opened { config, vocabulary, occurrences, ngrams, targets, training, validation } = opened;
     progress.preparing("looking up the words", 0, 0);
     let texts = Texts { training: &training, validation: &validation };
-    let mut read = read(&config, &vocabulary, ngrams.as_ref(), texts)?;
+    let mut read = read_known(&config, &vocabulary, ngrams.as_ref(), texts, ids)?;
     read.training.targets = targets.unwrap_or_default().as_read(&config.train, &training, &vocabulary);
     let known = if ngrams.is_some() { labels_as_learned(&config.train, &training) } else { Vec::new() };
     drop((training, validation));
