@@ -1,6 +1,6 @@
 //! Dividing a data set: seeded, with the same share of each class in every part, and without a leak.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
 
 use anyhow::Result;
@@ -46,15 +46,14 @@ impl<L: Labels> Dataset<L> {
             parts[part].push(example);
         }
         if let Some(empty) = (0..N).find(|&part| fractions[part] > 0.0 && parts[part].is_empty()) {
-            return Err(fault(
+            let share = (1e4 * fractions[empty]).round() / 100.0;
+            return Err(too_few(
                 name,
-                format!(
-                    "{total} texts are too few to hold out {} % of them (equal texts stay together)",
-                    (1e4 * fractions[empty]).round() / 100.0
-                ),
-                "add examples with other texts",
-            )
-            .into());
+                total,
+                different(parts.iter().flatten()),
+                &format!("to hold out {share} % of them"),
+                "",
+            ));
         }
         Ok(parts.map(|mut part| {
             part.shuffle(&mut rng);
@@ -72,12 +71,8 @@ impl<L: Labels> Dataset<L> {
         let fractions = vec![1.0 / count as f64; count];
         let part_of = assign(&examples, &fractions, &mut rng);
         if let Some(empty) = (0..count).find(|part| !part_of.contains(part)) {
-            let total = examples.len();
-            let problem = format!(
-                "{total} texts are too few for {count} parts: nothing is in part {} (equal texts stay together)",
-                empty + 1
-            );
-            return Err(fault(name, problem, "take fewer --folds, or add examples with other texts").into());
+            let what = format!("for {count} parts: nothing is in part {}", empty + 1);
+            return Err(too_few(name, examples.len(), different(&examples), &what, "take fewer --folds, or "));
         }
         let mut parts = [Vec::new(), Vec::new()];
         for (example, part) in examples.into_iter().zip(part_of) {
@@ -122,6 +117,30 @@ impl<L: Labels> Dataset<L> {
         picked.shuffle(&mut rng);
         Ok(Self { layout, ..Self::new(name, picked).named(classes) })
     }
+}
+
+/// How many of the texts are different from all before them; white space is not looked at.
+fn different<'e, L: Labels + 'e>(examples: impl IntoIterator<Item = &'e Example<L>>) -> usize {
+    let plain = |example: &Example<L>| words(&example.text).collect::<Vec<_>>().join(" ");
+    examples.into_iter().map(plain).collect::<HashSet<_>>().len()
+}
+
+/// What is wrong with `total` texts that do not suffice `for_what`: that they are alike, where so few are `different`, or else their number. The
+/// remedy for the latter begins with `instead`.
+fn too_few(place: String, total: usize, different: usize, for_what: &str, instead: &str) -> anyhow::Error {
+    const MORE: &str = "add examples with other texts";
+    let (problem, remedy) = match different {
+        1 if total > 1 => (
+            format!("all {total} texts are alike, and equal texts stay together"),
+            format!("name another column with --text-column, or {MORE}"),
+        ),
+        different if different < total => (
+            format!("of {total} texts only {different} are different, too few {for_what} (equal texts stay together)"),
+            format!("{instead}{MORE}"),
+        ),
+        _ => (format!("{total} texts are too few {for_what} (equal texts stay together)"), format!("{instead}{MORE}")),
+    };
+    fault(place, problem, remedy).into()
 }
 
 /// The part of each example.
@@ -181,27 +200,55 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split_whitespace()
 }
 
+/// Whether a text has white space beyond ASCII.
+fn has_wide_spaces(text: &str) -> bool {
+    // What it begins with: U+0085 and U+00A0, U+1680, U+2000 to U+205F, U+3000.
+    let may_be = text.bytes().any(|byte| matches!(byte, 0xc2 | 0xe1..=0xe3));
+    may_be && text.chars().any(|letter| !letter.is_ascii() && letter.is_whitespace())
+}
+
+/// Whether a byte is white space of ASCII.
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t'..=b'\r')
+}
+
 /// Whether a text is its words with one space between each two, so that it equals another such text where the bytes do.
 fn is_plain(text: &str) -> bool {
-    // What white space outside of ASCII begins with: U+0085 and U+00A0, U+1680, U+2000 to U+205F, U+3000.
-    let is_odd = |&byte: &u8| matches!(byte, b'\t'..=b'\r' | 0xc2 | 0xe1..=0xe3);
-    let bytes = text.as_bytes();
-    let is_spaced = bytes.windows(2).any(|pair| pair == b"  ") || text.starts_with(' ') || text.ends_with(' ');
-    !is_spaced && !bytes.iter().any(is_odd)
+    let mut before = b' ';
+    let is_odd = text.bytes().any(|byte| {
+        let is_odd = matches!(byte, b'\t'..=b'\r') || byte == b' ' && before == b' ';
+        before = byte;
+        is_odd
+    });
+    !(is_odd || before == b' ' || has_wide_spaces(text))
+}
+
+/// Writes the words of a text with one space between each two; it takes the least time where all white space is ASCII.
+fn make_plain(text: &str, plain: &mut Vec<u8>) {
+    let mut add = |word: &[u8]| {
+        plain.extend((!plain.is_empty()).then_some(b' '));
+        plain.extend_from_slice(word);
+    };
+    if has_wide_spaces(text) {
+        words(text).for_each(|word| add(word.as_bytes()));
+    } else {
+        text.as_bytes().split(|&byte| is_space(byte)).filter(|word| !word.is_empty()).for_each(add);
+    }
 }
 
 /// The indices of the examples, those with the same words together, in the order in which they first occur.
 pub(super) fn groups_of_equal_texts<L: Labels>(examples: &[Example<L>]) -> Vec<Vec<usize>> {
     // Seeded anew by every process; what it gives for equal texts is only compared, and does not decide an order.
     let hasher = foldhash::quality::RandomState::default();
-    let hash = |example: &Example<L>| {
-        let text = &example.text;
-        match is_plain(text) {
-            true => (hasher.hash_one(text.as_str()), true),
-            false => (hasher.hash_one(words(text).collect::<Vec<_>>().join(" ").as_str()), false),
+    let hash = |plain: &mut Vec<u8>, example: &Example<L>| {
+        if is_plain(&example.text) {
+            return (hasher.hash_one(example.text.as_bytes()), true);
         }
+        plain.clear();
+        make_plain(&example.text, plain);
+        (hasher.hash_one(plain.as_slice()), false)
     };
-    let hashes: Vec<(u64, bool)> = examples.par_iter().map(hash).collect();
+    let hashes: Vec<(u64, bool)> = examples.par_iter().map_init(Vec::new, hash).collect();
     let equal = |a: usize, b: usize| {
         let (first, second) = (&examples[a].text, &examples[b].text);
         if hashes[a].1 && hashes[b].1 { first == second } else { words(first).eq(words(second)) }
@@ -255,7 +302,6 @@ mod tests {
     use super::*;
     use crate::error::exit_code;
     use proptest::prelude::*;
-    use std::collections::HashSet;
 
     fn words(text: &str) -> String {
         text.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -291,6 +337,23 @@ mod tests {
         let error = numbered(3).split(3, [0.8, 0.1, 0.1]).unwrap_err();
         assert_eq!(exit_code(&error), 2);
         assert!(error.to_string().contains("numbered: 3 texts are too few to hold out 10 % of them"), "{error}");
+    }
+
+    #[test]
+    fn texts_that_are_alike_are_said_to_be_alike() {
+        let set = |texts: &[&str]| {
+            let examples = texts.iter().zip(0..).map(|(text, number)| example(number % 2, text));
+            Dataset::new("set", examples.collect())
+        };
+        let same = set(&["a b", " a  b", "a\tb", "a b"]);
+        for error in [same.clone().split(1, [0.9, 0.1]).unwrap_err(), same.fold(1, 1, 2).unwrap_err()] {
+            assert_eq!(exit_code(&error), 2);
+            let said =
+                "set: all 4 texts are alike, and equal texts stay together; name another column with --text-column";
+            assert!(error.to_string().starts_with(said), "{error}");
+        }
+        let error = set(&["a", "a", "b", "b", "a"]).fold(1, 1, 3).unwrap_err();
+        assert!(error.to_string().contains("of 5 texts only 2 are different, too few for 3 parts"), "{error}");
     }
 
     #[test]
