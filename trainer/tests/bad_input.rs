@@ -92,6 +92,13 @@ fn too_few_examples_for_a_validation_part_are_refused() {
 }
 
 #[test]
+fn texts_that_are_all_alike_are_refused_as_such_however_many_they_are() {
+    let rows: String =
+        (0..200).map(|number| format!("{}\tgreat film{}\n", number % 2, [" ", ""][number % 2])).collect();
+    refuse_data("reviews.tsv", rows, &["reviews.tsv: all 200 texts are alike", "--text-column"]);
+}
+
+#[test]
 fn a_missing_data_file_is_refused() {
     let place = Place::with_data(20);
     let missing = "data/missing.tsv";
@@ -384,7 +391,28 @@ fn a_file_beyond_the_limit_of_file_sizes_is_refused_and_the_old_one_kept() {
     place.refuse(&mut with_small_files(&place, 1, true, &data), &["data/train.tsv.gz: it would be larger than"]);
     // The configuration fits, a network does not: what was written by then is removed again.
     let train = ["train", "--data", "data", "--model", SMALL, "--epochs", "2", "--out", "new", "--json"];
-    place.refuse(&mut with_small_files(&place, 4, true, &train), &["new/best.network: it would be larger than"]);
+    place.refuse(
+        &mut with_small_files(&place, 4, true, &train),
+        &["new/best.network: it would be larger than", "nothing is kept to go on with, so begin again"],
+    );
+}
+
+#[test]
+fn a_run_that_has_no_space_to_go_on_says_that_it_is_kept_and_how_it_goes_on() {
+    let place = Place::with_data(200);
+    let train = ["train", "--data", "data", "--model", SMALL, "--epochs", "2", "--out", "new"];
+    // Killed at its first network, it has a configuration to go on with.
+    let output = with_small_files(&place, 4, false, &train).output().unwrap();
+    assert_eq!(output.status.signal(), Some(sigxfsz()), "{output:?}");
+    let resume = ["train", "--resume", "--out", "new", "--json"];
+    refuse(
+        &mut with_small_files(&place, 4, true, &resume),
+        &[
+            "new/best.network: it would be larger than",
+            "free some space, then go on with: latch train --resume --out new",
+        ],
+    );
+    support::succeed(&mut place.latch(resume));
 }
 
 #[test]
@@ -435,6 +463,7 @@ fn a_full_disk_is_refused_and_leaves_what_was_there() {
     }
     let after = "2\nballast\nnew.latch\nmine\n";
     let full = "there is no space left to write it; free some space on that disk";
+    assert!(train.stderr.contains("; nothing is kept to go on with, so begin again\n"), "{train:?}");
     assert!(
         train.stderr.contains("run/best.network: ") && train.stderr.contains(full) && train.stderr.ends_with(after),
         "{train:?}"

@@ -34,6 +34,20 @@ pub struct Fault {
     pub remedy: String,
 }
 
+/// What is wrong with a file that a full disk has no space for.
+const NO_SPACE: &str = "there is no space left to write it";
+
+/// What is wrong with a file that the system permits no further to grow.
+const TOO_LARGE: &str = "it would be larger than the system permits";
+
+impl Fault {
+    /// Whether a file could not be written because there was no space for it.
+    #[must_use]
+    pub fn lacks_space(&self) -> bool {
+        [NO_SPACE, TOO_LARGE].contains(&self.problem.as_str())
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Paths and labels come from outside.
@@ -119,18 +133,12 @@ pub fn writing(path: &Path, error: io::Error) -> anyhow::Error {
         ErrorKind::ReadOnlyFilesystem => {
             fault(place, "it lies on a file system that is read-only", "name a folder that you may write to").into()
         }
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => fault(
-            place,
-            "there is no space left to write it",
-            "free some space on that disk, or name a folder on another one",
-        )
-        .into(),
-        ErrorKind::FileTooLarge => fault(
-            place,
-            "it would be larger than the system permits",
-            "raise the limit on file sizes, or name a folder on another disk",
-        )
-        .into(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            fault(place, NO_SPACE, "free some space on that disk, or name a folder on another one").into()
+        }
+        ErrorKind::FileTooLarge => {
+            fault(place, TOO_LARGE, "raise the limit on file sizes, or name a folder on another disk").into()
+        }
         ErrorKind::IsADirectory => fault(place, "it is a folder where a file is wanted", "name a file").into(),
         ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
             fault(place, "a part of the path is a file where a folder is wanted", "check the path").into()
@@ -264,7 +272,10 @@ mod tests {
             ErrorKind::IsADirectory,
             ErrorKind::NotADirectory,
         ] {
-            assert_eq!(exit_code(&writing(path, kind.into())), 2, "{kind}");
+            let error = writing(path, kind.into());
+            assert_eq!(exit_code(&error), 2, "{kind}");
+            let is_full = matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge);
+            assert_eq!(find_fault(&error).is_some_and(Fault::lacks_space), is_full, "{kind}");
         }
     }
 

@@ -1,9 +1,12 @@
-//! What Ctrl-C says: what is kept, and how to go on.
+//! What is said where work was stopped, by Ctrl-C or by a full disk: what is kept, and how to go on.
 
 use std::io::Write;
 use std::path::Path;
 
-use crate::error::EXIT_INTERRUPTED;
+use anyhow::Error;
+
+use crate::error::{EXIT_INTERRUPTED, fault, find_fault};
+use crate::shown::for_shell;
 
 /// From here on Ctrl-C ends the program with a sentence: how the work of `verb` in the folder goes on, where `is_kept` finds something to go on with.
 pub(super) fn explain(verb: &'static str, out: &Path, is_kept: fn(&Path) -> bool) {
@@ -22,4 +25,22 @@ pub(super) fn explain(verb: &'static str, out: &Path, is_kept: fn(&Path) -> bool
         let _ = writeln!(std::io::stderr().lock(), "\nlatch: {text}");
         std::process::exit(i32::from(EXIT_INTERRUPTED));
     });
+}
+
+/// The error of `verb` at its work in the folder; one of a disk without space says how to go on, where `is_kept` finds something to go on with.
+pub(super) fn explain_full(error: Error, verb: &str, out: &Path, is_kept: impl Fn(&Path) -> bool) -> Error {
+    match find_fault(&error) {
+        Some(full) if full.lacks_space() && Path::new(&full.place).starts_with(out) => {
+            let next = if is_kept(out) {
+                let folder = for_shell(&out.to_string_lossy());
+                format!(
+                    "the work so far is kept: free some space, then go on with: latch {verb} --resume --out {folder}"
+                )
+            } else {
+                format!("{}; nothing is kept to go on with, so begin again", full.remedy)
+            };
+            fault(&full.place, &full.problem, next).into()
+        }
+        _ => error,
+    }
 }

@@ -80,6 +80,11 @@ struct Line<'a> {
 /// # Errors
 /// Those of [`begin`] and [`resume`].
 pub fn run(args: Args) -> Result<()> {
+    let out = args.out.clone();
+    run_in(args).map_err(|error| interrupt::explain_full(error, "search", &out, has_search))
+}
+
+fn run_in(args: Args) -> Result<()> {
     interrupt::explain("search", &args.out, has_search);
     if args.resume {
         return go_on(&args.out, args.json);

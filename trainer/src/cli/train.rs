@@ -14,16 +14,14 @@ use serde::Serialize;
 
 use self::folds::FoldsTerminal;
 pub use self::options::Args;
-use self::outcome::{Classes, classes_words, still_improving, too_few_to_judge, warn_of};
+use self::outcome::{Classes, classes_words, figures, still_improving, too_few_to_judge, warn_of};
 use self::terminal::Terminal;
-use super::output::{accuracy, answer, print_json};
+use super::output::{answer, print_json};
 use super::{interrupt, search};
 use crate::config::{TrainConfig, Valid};
 use crate::counted::counted;
-use crate::dataset::Task;
 use crate::defaults::choice::Trials;
 use crate::learning::training::Outcome;
-use crate::metrics::EpochMetrics;
 use crate::metrics::scores::Scores;
 use crate::runs;
 use crate::runs::adapted::{Asked, Ended};
@@ -76,6 +74,15 @@ pub(super) fn command() -> Command {
 /// # Errors
 /// A fault when the data, the options or the folder cannot be used, or when training diverges.
 pub fn run(args: Args, called: &ArgMatches) -> Result<()> {
+    let out = args.out.clone();
+    train(args, called).map_err(|error| {
+        interrupt::explain_full(error, "train", &out, |out| {
+            has_search(out) || has_folds(out) || RunFolder::new(out).config().is_ok()
+        })
+    })
+}
+
+fn train(args: Args, called: &ArgMatches) -> Result<()> {
     interrupt::explain("train", &args.out, |out| {
         has_search(out) || has_folds(out) || RunFolder::new(out).has_learned()
     });
@@ -118,12 +125,6 @@ pub fn run(args: Args, called: &ArgMatches) -> Result<()> {
         }
     };
     report(&outcome, &folder, json)
-}
-
-/// What an epoch is worth on the validation part, in words: of values R² and the root of the mean square error in their unit.
-fn figures(task: Task, epoch: &EpochMetrics) -> String {
-    let rmse = epoch.valid_rmse.map_or(String::new(), |rmse| format!(", RMSE {rmse:.4}"));
-    accuracy(task, epoch.valid_accuracy) + &rmse
 }
 
 /// Prints how a run ended.

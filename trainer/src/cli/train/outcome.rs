@@ -2,14 +2,21 @@
 
 use serde::Serialize;
 
-use crate::cli::output::{ClassScores, warn};
+use crate::cli::output::{ClassScores, accuracy, warn};
 use crate::config::{ClassWeights, RunConfig};
 use crate::counted::counted;
+use crate::dataset::Task;
 use crate::learning::verdict::{Chosen, Verdict};
 use crate::metrics::EpochMetrics;
 use crate::metrics::scores::Scores;
 use crate::report::classes::{never_answered, worst_classes};
 use crate::shown::shown;
+
+/// What an epoch is worth on the validation part, in words: of values R² and the root of the mean square error in their unit.
+pub(super) fn figures(task: Task, epoch: &EpochMetrics) -> String {
+    let rmse = epoch.valid_rmse.map_or(String::new(), |rmse| format!(", RMSE {rmse:.4}"));
+    accuracy(task, epoch.valid_accuracy) + &rmse
+}
 
 /// How the classes fare on the validation part; nothing of numbers.
 #[derive(Serialize)]
