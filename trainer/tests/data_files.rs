@@ -249,3 +249,25 @@ fn labels_of_another_task_are_said_with_the_option_that_learns_them() {
     let right = train(&place, "tags.csv", &["--task", "tag", "--model", "text 60 > embedding 4 > gru 4 > dense"]);
     assert!(!right.stdout.contains("--task"), "{right:?}");
 }
+
+#[test]
+fn eval_says_how_it_reads_a_table_where_nothing_says_how_its_run_did() {
+    let place = Place::with_data(20);
+    let rows: String = (0..60).map(|row| format!("{row};text {};{}\n", row % 9, ["no", "yes"][row % 2])).collect();
+    place.write("set.csv", "nr;v2;v1\n".to_owned() + &rows);
+    train(&place, "set.csv", &[]);
+    succeed(&mut place.latch(["export", "--run", "run", "--out", "set.latch"]));
+    let eval = ["eval", "--image", "set.latch", "--data", "set.csv"];
+    let said = "; --run FOLDER reads them as the image's run does";
+    let answer = succeed(&mut place.latch(eval));
+    assert!(answer.stdout.contains("read with label column v1, text column v2"), "{answer:?}");
+    let one_line = answer.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(one_line.contains(said), "{answer:?}");
+    // Not among the answer for machines, and not where it is known.
+    let answer = succeed(place.latch(eval).arg("--json"));
+    assert!(answer.json()["n"].as_u64() == Some(60) && answer.stderr.contains("read with"), "{answer:?}");
+    for told in [&["--run", "run"][..], &["--label-column", "v1", "--text-column", "v2"]] {
+        let answer = succeed(place.latch(eval).args(told));
+        assert!(!answer.stdout.contains("read with"), "{answer:?}");
+    }
+}

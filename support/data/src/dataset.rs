@@ -258,6 +258,12 @@ impl Seen {
 }
 
 impl<L: Labels> Examples<L> {
+    /// Where labels and texts were found, what separates them and their encoding, in words; empty in the plain case.
+    #[must_use]
+    pub fn layout(&self) -> String {
+        self.source.layout().join(", ")
+    }
+
     /// What is wrong with the examples as a whole, once the last one was read.
     fn verdict(&self) -> Result<()> {
         let place = self.path.display();

@@ -55,6 +55,8 @@ struct Judged {
     result: Evaluation,
     /// What stopping early saves, where that was asked for.
     early: Option<EarlyReport>,
+    /// Where labels and texts were found; empty in the plain case.
+    layout: String,
 }
 
 /// Runs the verb.
@@ -81,10 +83,13 @@ pub fn run(args: Args) -> Result<()> {
         let remedy = "export it with --early-error";
         return Err(fault(args.image.display(), "the image has no thresholds of an early answer", remedy).into());
     }
-    let Judged { result, early } =
+    let Judged { result, early, layout } =
         judged(&model, &args, &reading).map_err(|error| if is_told { error } else { untold(error, &args) })?;
     if let Some(plot) = plot {
         plot.write(&result)?;
+    }
+    if !is_told && !layout.is_empty() {
+        answer(args.json, format_args!("read with {layout}; --run FOLDER reads them as the image's run does"))?;
     }
     let text = words::evaluation(&result, early.as_ref(), &image, &reading)?;
     answer(args.json, format_args!("{}", text.trim_end()))?;
@@ -109,8 +114,9 @@ fn judged(model: &Model<'_>, args: &Args, reading: &Reading) -> Result<Judged> {
         None
     };
     let texts = dataset::open_for::<Label>(&args.data, Part::Test, reading)?;
+    let layout = texts.layout();
     let result = evaluate_stream(model, texts, &mut |done, all| waiting.at(done, all))?;
-    Ok(Judged { result, early })
+    Ok(Judged { result, early, layout })
 }
 
 /// The error of data of which nothing was said, neither by options nor by a run: a run may say how it is read.

@@ -167,7 +167,7 @@ impl<L: Labels> Dataset<L> {
         if !reading.task.has_values() {
             examples.par_iter_mut().for_each(|example| example.label.renumber(&numbers));
         }
-        let layout = stream.source.layout().join(", ");
+        let layout = stream.layout();
         Ok(Self { layout, ..Self::new(formats::name(path), examples).named(stream.coder.names) })
     }
 }
