@@ -41,6 +41,17 @@ pub struct Settings<'c> {
     of_a_call: &'c [&'c str],
 }
 
+/// A value for the file to begin with.
+#[derive(Clone, Debug)]
+pub struct Given<'g> {
+    /// The option's name without dashes.
+    pub name: &'g str,
+    /// Its value.
+    pub value: String,
+    /// What is to be known of it; may be empty.
+    pub note: &'static str,
+}
+
 /// A key of a file, and what it says.
 struct Entry<'f> {
     key: &'f str,
@@ -127,18 +138,17 @@ impl<'c> Settings<'c> {
     }
 
     /// The file to begin with, under its `heading`: every option with its first sentence, and its value, where `given` or its default has one. An
-    /// option without one is commented out.
-    pub fn template(self, heading: &str, given: &[(&str, String)]) -> String {
-        let value = |name: &str, option: &Arg| {
-            let given = given.iter().find(|(key, _)| *key == name).map(|(_, value)| vec![value.clone()]);
-            given.unwrap_or_else(|| defaults(option))
-        };
-        self.written(heading, true, value)
+    /// option without one is commented out, with an example. Behind a given value stands what is to be known of it, if anything is.
+    pub fn template(self, heading: &str, given: &[Given<'_>]) -> String {
+        let of = |name: &str| given.iter().find(|given| given.name == name);
+        let value =
+            |name: &str, option: &Arg| of(name).map_or_else(|| defaults(option), |given| vec![given.value.clone()]);
+        self.written(heading, Some(&|name| of(name).map_or("", |given| given.note)), value)
     }
 
     /// The file that repeats a call: every value that counted, paths from the root. What was `given` stands in place of what the call says.
     pub fn resolved(self, heading: &str, matches: &ArgMatches, given: &[(&str, String)]) -> String {
-        self.written(heading, false, |name, option| {
+        self.written(heading, None, |name, option| {
             if let Some((_, value)) = given.iter().find(|(key, _)| *key == name) {
                 return vec![value.clone()];
             }
@@ -151,19 +161,25 @@ impl<'c> Settings<'c> {
         })
     }
 
-    fn written(self, heading: &str, comments: bool, value: impl Fn(&str, &Arg) -> Vec<String>) -> String {
+    /// The options with their values; with comments where there are `notes` for them.
+    fn written(
+        self,
+        heading: &str,
+        notes: Option<&dyn Fn(&str) -> &'static str>,
+        value: impl Fn(&str, &Arg) -> Vec<String>,
+    ) -> String {
         let mut text = String::new();
         write_comment(&mut text, heading);
         for (name, option) in self.options().filter(|(_, option)| !option.is_hide_set()) {
             let values = value(name, option);
-            if comments {
+            if notes.is_some() {
                 text.push('\n');
                 write_comment(&mut text, &first_sentence(option));
             }
             let list = is_list(option);
             let toml = match &values[..] {
-                [] if !comments => continue,
-                [] => format!("# {name} = {}", example(option)),
+                [] if notes.is_none() => continue,
+                [] => format!("# {name} = {}  # an example", example(option)),
                 values if is_map(option) => format!("{name} = {}", table_of(values)),
                 [value] if !list => format!("{name} = {}", toml_of(option, value)),
                 values => {
@@ -172,6 +188,9 @@ impl<'c> Settings<'c> {
                 }
             };
             text += &toml;
+            if let Some(note) = notes.map(|notes| notes(name)).filter(|note| !note.is_empty()) {
+                text += &format!("  # {note}");
+            }
             text.push('\n');
         }
         text

@@ -12,10 +12,10 @@ fn the_file_that_init_writes_trains_as_soon_as_it_is_there() {
     let text = String::from_utf8(place.read("latch.toml")).expect("UTF-8");
     for line in [
         "data = \"data/train.tsv.gz\"",
-        "# epochs = 10",
+        "# epochs = 10  # an example",
         "# model",
         "# patience",
-        "out = \"runs/train\"",
+        "out = \"runs/train\"  # an example: any folder that holds no run yet",
         "# valid",
         "# label-column",
     ] {
@@ -27,6 +27,12 @@ fn the_file_that_init_writes_trains_as_soon_as_it_is_there() {
     let more = ["--epochs", "1", "--model", TINY];
     succeed(place.latch(["train", "--config", "latch.toml"]).args(more));
     let kept = String::from_utf8(place.read("runs/train/latch.toml")).expect("UTF-8");
+    assert!(!kept.contains("an example"), "{kept}");
+    // The folder of that run is no example for the next.
+    succeed(&mut place.latch(["init", "--data", "data/train.tsv.gz", "--force"]));
+    assert!(
+        String::from_utf8(place.read("latch.toml")).expect("UTF-8").contains("out = \"runs/train-2\"  # an example")
+    );
     assert!(kept.contains("epochs = 1\n") && kept.contains(&format!("model = \"{}\"", TINY)), "{kept}");
 }
 
@@ -37,7 +43,8 @@ fn init_replaces_no_file_unasked_and_takes_no_data_that_is_not_there() {
     place.write("latch.toml", "mine");
     place.refuse(&mut place.latch(["init"]), &["latch.toml", "this file already exists", "--force"]);
     succeed(&mut place.latch(["init", "--force"]));
-    assert!(String::from_utf8(place.read("latch.toml")).expect("UTF-8").contains("data = \"data.csv\""));
+    let text = String::from_utf8(place.read("latch.toml")).expect("UTF-8");
+    assert!(text.contains("data = \"data.csv\"  # an example: name your texts\n"), "{text}");
     // A missing folder is named.
     place.refuse(&mut place.latch(["init", "--out", "none/latch.toml"]), &["none", "does not exist"]);
 }

@@ -1,5 +1,6 @@
 //! `latch init`: the options of a training as a file to begin with.
 
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -9,9 +10,9 @@ use super::output::print;
 use super::train::{HEADING, OF_A_CALL, command};
 use crate::error::{fault, reading};
 use crate::files::write_atomically;
-use crate::settings::Settings;
+use crate::settings::{Given, Settings};
 
-/// Write latch.toml: every option of `latch train` with its default, to be edited.
+/// Write latch.toml: every option of `latch train` with its default or an example, to be edited.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  latch init --data messages.csv\n  latch train --config latch.toml")]
 pub struct Args {
@@ -47,12 +48,24 @@ pub fn run(args: Args) -> Result<()> {
 }
 
 /// What the file says of options that have no default.
-fn given(data: Option<&Path>, out: &Path) -> [(&'static str, String); 2] {
+fn given(data: Option<&Path>, out: &Path) -> [Given<'static>; 2] {
     let beside = out.parent().is_none_or(|folder| folder.as_os_str().is_empty());
     // A path is read from the file's folder, and was given from this one.
     let path = |path: &Path| if beside { path.to_owned() } else { absolute(path) };
     let name = data.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let name = name.split('.').find(|part| !part.is_empty()).unwrap_or("first");
+    let note = if data.is_some() { "" } else { "an example: name your texts" };
     let data = data.map_or_else(|| PathBuf::from("data.csv"), path);
-    [("data", data.to_string_lossy().into_owned()), ("out", format!("runs/{name}"))]
+    [
+        Given { name: "data", value: data.to_string_lossy().into_owned(), note },
+        Given { name: "out", value: free(out, name), note: "an example: any folder that holds no run yet" },
+    ]
+}
+
+/// A folder for a run, as the file names it, that is not there yet.
+fn free(out: &Path, name: &str) -> String {
+    let beside = out.parent().unwrap_or(Path::new(""));
+    let is_free = |folder: &String| beside.join(folder).symlink_metadata().is_err();
+    let numbered = (2..).map(|number| format!("runs/{name}-{number}"));
+    iter::once(format!("runs/{name}")).chain(numbered).find(is_free).unwrap_or_default()
 }

@@ -120,9 +120,10 @@ fn a_mistake_is_named_with_its_line_and_a_remedy() {
 fn the_file_to_begin_with_has_every_option_and_is_read_back() {
     let command = <Whole as clap::CommandFactory>::command();
     let command = command.find_subcommand("bake").expect("the verb").clone();
-    let given = [("dough", "it's.txt".to_owned())];
+    let given = [Given { name: "dough", value: "it's.txt".to_owned(), note: "an example: any dough" }];
     let text = Settings::new(&command, &OF_A_CALL).template("Bread.", &given);
-    let expected = "# Bread.\n\n# What is baked\ndough = \"it's.txt\"\n\n# Dough of former days\n# sour = \"SOUR\"\n\n\
+    let expected = "# Bread.\n\n# What is baked\ndough = \"it's.txt\"  # an example: any dough\n\n\
+        # Dough of former days\n# sour = \"SOUR\"  # an example\n\n\
         # What flour\nkind = \"rye\"\n\n# Loaves\nloaves = 2\n\n# Degrees\nheat = 200\n\n# Share of salt\nsalt-share = 0.5\n\n\
         # With seeds\nseeds = false\n";
     assert_eq!(text, expected);
