@@ -120,7 +120,7 @@ fn read(tokens: u32) -> String {
 }
 
 /// Classes that are shown with their probabilities, the most probable ones.
-const MOST_PROBABLE: usize = 8;
+const MOST_PROBABLE: usize = 5;
 
 /// Runs one text, in Unicode's form NFC, through a session from its beginning; `classes` are the names of the model's classes.
 pub fn respond(session: &mut Session<'_, '_, '_>, classes: &[String], text: &str) -> Response {

@@ -237,6 +237,14 @@ fn two_hundred_and_fifty_six_classes_go_through_every_verb() {
     assert!(judged["accuracy"].as_f64() > Some(0.9), "{}", judged["accuracy"]);
     let said = succeed(&mut place.latch(["predict", "--image", "int8.latch", "--json", "word37 and 5"])).json();
     assert_eq!(said["class"].as_str(), Some("class 37"), "{said}");
+    assert_eq!(said["probabilities"].as_object().map(|all| all.len()), Some(256));
+    // In words, the five most probable ones.
+    let words = succeed(&mut place.latch(["predict", "--image", "int8.latch", "word37 and 5"])).stdout;
+    let said = words.lines().next().unwrap_or_default();
+    assert!(
+        said.starts_with("class 37, probabilities class 37 0.") && said.contains(", 251 more; 3 tokens"),
+        "{words}"
+    );
     assert!(began.elapsed().as_secs() < 120, "{:?}", began.elapsed());
     let page = String::from_utf8(place.read("run.html")).expect("UTF-8");
     assert!(page.contains("<section id=\"classes\">") && page.contains("<td>class 255</td>"));

@@ -567,6 +567,20 @@ fn predict_judges_its_argument() {
 }
 
 #[test]
+fn predict_judges_several_arguments_and_the_lines_of_standard_input_among_them() {
+    let place = Place::with_images();
+    let alone = |text: &str| succeed(&mut place.latch(["predict", "--image", "int8.latch", "--json", text])).json();
+    let (fine, dull) = (alone("a fine film"), alone("a dull film"));
+    let args = ["predict", "--image", "int8.latch", "a fine film", "-", "a fine film", "--json"];
+    let answer = answer_to(&mut place.latch(args), b"a dull film\na fine film\n");
+    let lines: Vec<Value> = answer.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(lines, [&fine, &dull, &fine, &fine].map(Clone::clone));
+    // In words, each answer begins a line of its own.
+    let said = succeed(&mut place.latch(["predict", "--image", "int8.latch", "a fine film", "a dull film"])).stdout;
+    assert_eq!(said.lines().filter(|line| line.contains(", probability ")).count(), 2, "{said}");
+}
+
+#[test]
 fn predict_judges_standard_input_line_by_line_whatever_the_lines_are() {
     let place = Place::with_images();
     // An empty line, pictures, a line end of another system, and no line end at the end.

@@ -1,4 +1,4 @@
-//! `latch predict`: judge a text, and show the answer as it moves.
+//! `latch predict`: judge texts, and show the answers as they move.
 
 use std::io::{BufRead, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
@@ -14,10 +14,11 @@ use crate::error::{fault, reading};
 use crate::evaluate::{classes_of, open_image, read_image, state_for};
 use crate::predict::{judge, respond, sentence, trail};
 
-/// Print the answer to each text, a class with its probability or a number, and how it changes token by token. A tagging model answers every token.
+/// Print the answer to each text, the most probable classes or a number, and how it changes token by token. A tagging model answers every token.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     latch predict --image imdb.latch \"not a good film, but a great one\"\n  \
+    latch predict --image imdb.latch \"a fine film\" \"a dull one\"\n  \
     latch predict --image imdb.latch --json - < reviews.txt")]
 pub struct Args {
     /// File of the image
@@ -26,6 +27,8 @@ pub struct Args {
     /// The text, or - to read standard input, one text per line
     #[arg(default_value = "-", allow_hyphen_values = true)]
     text: String,
+    /// More texts; one that begins with a dash stands behind --
+    more: Vec<String>,
     /// Print one line of JSON per text
     #[arg(long)]
     json: bool,
@@ -41,9 +44,17 @@ pub fn run(args: Args) -> Result<()> {
     let (model, classes) = (Model::new(&image), classes_of(&image));
     let mut state = state_for(&model);
     let mut session = model.session_in(&mut state)?;
-    if args.text != "-" {
-        return answer(&mut session, &classes, &args.text, args.json);
+    for text in [&args.text].into_iter().chain(&args.more) {
+        match text.as_str() {
+            "-" => answer_lines(&mut session, &classes, args.json)?,
+            text => answer(&mut session, &classes, text, args.json)?,
+        }
     }
+    Ok(())
+}
+
+/// Answers the lines of standard input.
+fn answer_lines(session: &mut Session<'_, '_, '_>, classes: &[String], json: bool) -> Result<()> {
     if std::io::stdin().is_terminal() {
         say(true, format_args!("type a text and press Enter; Ctrl-D (Ctrl-Z on Windows) ends"));
     }
@@ -66,7 +77,7 @@ pub fn run(args: Args) -> Result<()> {
         let text = std::str::from_utf8(line).map_err(|error| {
             fault(place, format!("invalid UTF-8 at byte {}", error.valid_up_to()), "convert the text to UTF-8")
         })?;
-        answer(&mut session, &classes, text, args.json)?;
+        answer(session, classes, text, json)?;
     }
     Ok(())
 }
