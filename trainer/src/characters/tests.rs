@@ -148,3 +148,28 @@ fn a_vocabulary_of_words_reads_them_in_any_case() {
     let vocabulary = Vocabulary::from_words(vec!["жук".into(), "çok".into()], Unknown::Skip);
     assert_eq!(vocabulary.ids("ЖУК Çok c\u{327}ok"), [1, 0, 0]);
 }
+
+#[test]
+fn punctuation_separates_words_where_any_text_may_have_it_and_where_the_training_texts_have_its_block() {
+    use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
+    let is_mark = |c: &char| {
+        let group = c.general_category_group();
+        let joins = matches!(c, '\u{2018}' | '\u{2019}' | '\u{FF07}');
+        matches!(group, GeneralCategoryGroup::Punctuation | GeneralCategoryGroup::Separator) && !joins
+    };
+    let marks: Vec<char> = ('\u{80}'..=char::MAX).filter(is_mark).collect();
+    let parts = |learned: &str, mark: char| cut(Tokens::Words, learned, &format!("one{mark}two"));
+    let separates = |said: &str| said.starts_with("one|") && said.ends_with("|two") || said == "one|two";
+    // Latin-1 and general punctuation are in every table: « » … — „ ‹ •
+    for &mark in marks.iter().filter(|c| matches!(c, '\u{80}'..='\u{FF}' | '\u{2000}'..='\u{206F}')) {
+        assert!(separates(&parts("plain english", mark)), "U+{:04X}: {}", mark as u32, parts("plain english", mark));
+    }
+    let learned: String = marks.iter().collect();
+    let tokenization = Tokenization::of_texts(Tokens::Words, [learned.as_str()].into_iter());
+    for mark in marks {
+        let mut found = Vec::new();
+        tokenization.for_each(&format!("one{mark}two"), |token, _| found.push(token.bytes().to_vec()));
+        let (first, last) = (found.first().map(Vec::as_slice), found.last().map(Vec::as_slice));
+        assert_eq!((first, last), (Some(&b"one"[..]), Some(&b"two"[..])), "U+{:04X}", mark as u32);
+    }
+}
