@@ -39,7 +39,10 @@ use regression::{Features, Problem, Solution};
 const FOLDS: usize = 5;
 
 /// Answers of tokens that choose the strength: as many folds as have so many judge, one at least.
-const JUDGES: usize = 2_000;
+const JUDGES: usize = 1_000;
+
+/// Answers of tokens that are learned from while the strength is chosen, at most.
+const LEARNERS: usize = 10_000;
 
 /// Strengths `C` of the loss against the weights' norm; the cross-validation takes the best.
 const STRENGTHS: [f32; 4] = [0.01, 0.03, 0.1, 0.3];
@@ -116,8 +119,14 @@ impl Labelled<'_> {
     }
 
     /// How many folds of the cross-validation judge. The network learns beside the logits of all of them; where each token has an answer, it learns by itself.
-    fn judging(&self) -> usize {
+    fn folds(&self) -> usize {
         if self.each_step() { (JUDGES * FOLDS).div_ceil(self.texts.len().max(1)).clamp(1, FOLDS) } else { FOLDS }
+    }
+
+    /// The answers in these folds, by number.
+    fn judged(&self) -> Vec<u32> {
+        let folds = self.folds();
+        (0..self.texts.len()).filter(|&answer| self.fold(answer) < folds).map(|answer| answer as u32).collect()
     }
 }
 
@@ -126,9 +135,23 @@ impl Labelled<'_> {
 pub struct Fitted {
     /// The table that goes into the image.
     pub table: Table,
-    /// For each answer to the training texts the logits that a table gives which has not seen the text, one for each output. NaN
-    /// where no such table was fitted: of many answers of tokens, some are enough.
+    /// How many answers the training texts have.
+    pub answers: usize,
+    /// Some of them by number, rising: all, or where each token has an answer as many as choose the strength.
+    pub judged: Vec<u32>,
+    /// For each of these the logits that a table gives which has not seen the text, one for each output.
     pub offsets: Vec<f32>,
+}
+
+impl Fitted {
+    /// Whether it could be what a fit gives of so many answers, of so many outputs each.
+    pub fn is_of(&self, answers: usize, outputs: usize, each_step: bool) -> bool {
+        self.answers == answers
+            && self.table.outputs() == outputs
+            && self.offsets.len() == self.judged.len() * outputs
+            && (each_step || self.judged.len() == answers)
+            && self.judged.iter().all(|&answer| (answer as usize) < answers)
+    }
 }
 
 /// The hashes of a text's tokens, in order.
@@ -294,18 +317,13 @@ pub fn fit(labelled: &Labelled<'_>, config: &NgramConfig, seed: u64) -> Fitted {
     let &Labelled { texts, labels, answers, .. } = labelled;
     let outputs = answers.outputs();
     let unseen = unseen_logits(labelled, config, seed);
-    let judged = || unseen.iter().filter(|logits| !logits[0].is_nan());
-    let known: Vec<f32> = unseen
-        .chunks(outputs)
-        .zip(labels)
-        .filter(|(logits, _)| !logits[0][0].is_nan())
-        .map(|(_, &label)| label)
-        .collect();
+    let judged = labelled.judged();
+    let known: Vec<f32> = judged.iter().map(|&answer| labels[answer as usize]).collect();
     let (strength, Calibrated { gain, bias, .. }) = STRENGTHS
         .into_iter()
         .enumerate()
         .map(|(number, strength)| {
-            let logits: Vec<f32> = judged().map(|logits| logits[number]).collect();
+            let logits: Vec<f32> = unseen.iter().map(|logits| logits[number]).collect();
             (strength, Calibrated::of(&logits, &known, answers))
         })
         .min_by(|a, b| a.1.loss.partial_cmp(&b.1.loss).unwrap_or(Ordering::Equal))
@@ -325,17 +343,18 @@ pub fn fit(labelled: &Labelled<'_>, config: &NgramConfig, seed: u64) -> Fitted {
     counted.take(&fits, gain, bias);
     counted.table.round();
     tracing::info!(strength, gain, "n-grams fitted");
-    Fitted { table: counted.table, offsets }
+    Fitted { table: counted.table, answers: texts.len(), judged, offsets }
 }
 
-/// Of each answer, output after output, the logit of each strength that tables give which have not seen the text; NaN of those in folds that do not judge.
+/// Of each answer that is judged, output after output, the logit of each strength that tables give which have not seen the text.
 fn unseen_logits(labelled: &Labelled<'_>, config: &NgramConfig, seed: u64) -> Vec<[f32; STRENGTHS.len()]> {
     let (texts, outputs) = (labelled.texts, labelled.answers.outputs());
-    let folds = labelled.judging();
+    let (folds, judged) = (labelled.folds(), labelled.judged());
     let parts: Vec<(Vec<usize>, Counted)> = (0..folds)
         .into_par_iter()
         .map(|fold| {
-            let rest: Vec<usize> = (0..texts.len()).filter(|&answer| labelled.fold(answer) != fold).collect();
+            let rest = (0..texts.len()).filter(|&answer| labelled.fold(answer) != fold);
+            let rest: Vec<usize> = rest.take(if labelled.each_step() { LEARNERS } else { usize::MAX }).collect();
             let counted = Counted::of(labelled, &rest, config);
             (rest, counted)
         })
@@ -349,16 +368,15 @@ fn unseen_logits(labelled: &Labelled<'_>, config: &NgramConfig, seed: u64) -> Ve
             let features = counted.all_features(texts, rest, output);
             let fit = Fit { counted, features: &features, seed };
             let fits = STRENGTHS.map(|strength| fit.solve(labelled, rest, output, strength));
-            (0..texts.len())
-                .filter(|&answer| labelled.fold(answer) == fold)
-                .map(|text| {
-                    let features = counted.features(&texts[text], output);
-                    (text * outputs + output, fits.each_ref().map(|fit| fit.logit(&features)))
-                })
-                .collect()
+            let own = judged.iter().enumerate().filter(|(_, answer)| labelled.fold(**answer as usize) == fold);
+            own.map(|(place, &answer)| {
+                let features = counted.features(&texts[answer as usize], output);
+                (place * outputs + output, fits.each_ref().map(|fit| fit.logit(&features)))
+            })
+            .collect()
         })
         .collect();
-    let mut unseen = vec![[f32::NAN; STRENGTHS.len()]; texts.len() * outputs];
+    let mut unseen = vec![[0.0; STRENGTHS.len()]; judged.len() * outputs];
     for (index, logits) in told.into_iter().flatten() {
         unseen[index] = logits;
     }
@@ -458,6 +476,29 @@ mod tests {
             assert_eq!(crate::metrics::class_of(&fitted.table.logits(text)), label as usize);
         }
         assert_eq!(crate::metrics::judge(&fitted.offsets, &labels, &[]).1, 1.0);
+    }
+
+    #[test]
+    fn of_many_answers_of_tokens_whole_texts_choose_the_strength_and_all_are_learned_from() {
+        // A token's class is whether it is the word before; a text has ten of them.
+        let word = |number: usize| (number * number + number / 3) % 4;
+        let window = |number: usize| -> Vec<u32> {
+            let before = if number.is_multiple_of(10) { None } else { Some(number - 1) };
+            let hash = |number: usize| token_hash(&[word(number) as u8], false);
+            before.into_iter().chain([number]).map(hash).collect()
+        };
+        let same = |number: usize| !number.is_multiple_of(10) && word(number) == word(number - 1);
+        let texts: Vec<Vec<u32>> = (0..3_000).map(window).collect();
+        let labels: Vec<f32> = (0..3_000).map(|number| f32::from(u8::from(same(number)))).collect();
+        let ends: Vec<usize> = (1..=300).map(|text| 10 * text).collect();
+        let fitted = fit(&Labelled { ends: Some(&ends), ..labelled(&texts, &labels) }, &CONFIG, 1);
+        let judged: Vec<u32> = (0..3_000).filter(|answer| answer / 10 % 5 < 2).collect();
+        assert_eq!((fitted.answers, fitted.offsets.len()), (3_000, 1_200));
+        assert_eq!(fitted.judged, judged);
+        assert!(fitted.is_of(3_000, 1, true) && !fitted.is_of(3_000, 1, false) && !fitted.is_of(2_990, 1, true));
+        for (text, &label) in texts.iter().zip(&labels) {
+            assert_eq!(fitted.table.logits(text)[0] > 0.0, label > 0.5, "{text:?}");
+        }
     }
 
     #[test]

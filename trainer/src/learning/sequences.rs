@@ -421,7 +421,9 @@ pub fn read_known(
     let mut training = normalised(training);
     let mut validation = normalised(Sequences::read(texts.validation, vocabulary, usize::MAX));
     if let Some(ngrams) = ngrams {
-        training.offsets.clone_from(&ngrams.offsets);
+        if !config.task.each_step() {
+            training.offsets.clone_from(&ngrams.offsets);
+        }
         validation = validation.beside(texts.validation, &vocabulary.tokenization, &ngrams.table);
     }
     // Nobody judges what is learned from.

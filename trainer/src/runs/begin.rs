@@ -300,14 +300,11 @@ fn go(
             format!("{} {loss:.4}, accuracy {:.2} %", config.train.loss_name(), 100.0 * accuracy)
         };
         let labels = read.validation.judged(Vec::new(), 0, &[]).1;
-        let outputs = config.train.task.outputs();
-        let unseen = || ngrams.offsets.chunks_exact(outputs).zip(&known).filter(|(logits, _)| !logits[0].is_nan());
-        let offsets: Vec<f32> = unseen().flat_map(|(logits, _)| logits).copied().collect();
-        let known: Vec<f32> = unseen().map(|(_, &label)| label).collect();
+        let known: Vec<f32> = ngrams.judged.iter().map(|&answer| known[answer as usize]).collect();
         progress.note(&format!(
             "{} n-grams alone: cross-validated {}; validation {}",
             ngrams.table.len(),
-            alone(&offsets, &known),
+            alone(&ngrams.offsets, &known),
             alone(&read.validation.offsets, &labels)
         ));
         progress.note("training figures of an epoch are the network's alone, validation figures are of both");

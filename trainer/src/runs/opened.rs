@@ -87,7 +87,8 @@ impl Opened {
         }
         let ngrams = if there("ngrams") { folder.ngrams(&config.train)? } else { None };
         let answers: usize = training.iter().map(|example| example.label.numbers().len()).sum();
-        if ngrams.as_ref().is_some_and(|ngrams| ngrams.offsets.len() != answers * config.train.task.outputs()) {
+        let outputs = config.train.task.outputs();
+        if ngrams.as_ref().is_some_and(|ngrams| !ngrams.is_of(answers, outputs, config.train.task.each_step())) {
             let problem = "the n-grams are not those of the run's training texts";
             return Err(fault(folder.file("ngrams").display(), problem, FROM_A_COPY).into());
         }
