@@ -4,8 +4,8 @@
 //! unequal [--texts N] [--test N] [--seeds N] [--out FOLDER]
 //! ```
 //!
-//! For each seed the default model learns from texts of the set `messages` (`latch data messages`), a tenth of which chooses the epoch, and its int8 image is judged on test messages
-//! of another seed, none of which is a training text. `recall at 90 %` is the largest recall of spam among the thresholds whose precision is at least 90 %.
+//! For each seed a model learns from texts of the set `messages` (`latch data messages`) as `latch train` learns where nobody names a model or epochs, and its int8 image is judged on test
+//! messages of another seed, none of which is a training text. `recall at 90 %` is the largest recall of spam among the thresholds whose precision is at least 90 %.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -17,14 +17,16 @@ use latch_engine::Model;
 use latch_engine::image::Image;
 use latch_trainer::config::{ClassWeights, RunConfig, Select, Storage, Threshold, TrainConfig, Valid, default_config};
 use latch_trainer::dataset::{Columns, Example, messages, write_tsv_gz};
+use latch_trainer::defaults::Open;
 use latch_trainer::evaluate::evaluate;
 use latch_trainer::export::{Export, Trained};
 use latch_trainer::learning::training::{BatchProgress, Progress};
 use latch_trainer::metrics::EpochMetrics;
 use latch_trainer::report::classes::never_answered;
 use latch_trainer::report::table;
-use latch_trainer::runs::begin::begin;
+use latch_trainer::runs::adapted::{Asked, Ended, begin};
 use latch_trainer::runs::folder::RunFolder;
+use latch_trainer::runs::folds::Observer;
 
 /// Seeds of the test messages begin here, so that no seed of a training is one of them.
 const TEST_SEEDS: u64 = 1_000;
@@ -53,6 +55,20 @@ impl Progress for Silent {
     fn batch(&mut self, _: &BatchProgress) {}
     fn epoch(&mut self, _: &EpochMetrics, _: Duration, _: bool) {}
 }
+
+impl Observer for Silent {
+    fn begins(&mut self, _: u32, _: u32) {}
+    fn begins_all(&mut self, _: u64) {}
+}
+
+/// What a user says who gives data and options of the loss alone.
+const ASKED: Asked<'_> = Asked {
+    tokens: None,
+    folds: None,
+    open: Open { model: true, epochs: true, patience: true, valid: true },
+    fast: false,
+    settings: &|_, _| String::new(),
+};
 
 /// The trainings that are compared, each with its name.
 fn trainings() -> Vec<(&'static str, TrainConfig)> {
@@ -105,8 +121,11 @@ fn measure(
         .filter(|example| !known.contains(example.text.as_str()))
         .collect();
     let folder = RunFolder::new(args.out.join(format!("{}-{seed}", name.replace([',', ' '], "-"))));
-    let outcome = begin(run_config(config, &data, seed)?, None, &folder, &mut Silent)?;
-    let warning = outcome.verdict.and_then(|verdict| {
+    let verdict = match begin(run_config(config, &data, seed)?, &ASKED, &folder, &mut Silent)? {
+        Ended::Run(outcome) => outcome.verdict,
+        Ended::Folds(folds) => Some(folds.verdict),
+    };
+    let warning = verdict.and_then(|verdict| {
         let scores = latch_trainer::metrics::scores::Scores::of(&verdict.confusion);
         never_answered(&scores, &classes, "validation texts")
     });
