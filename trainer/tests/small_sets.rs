@@ -48,7 +48,7 @@ fn few_texts_try_models_are_cross_validated_and_the_run_repeats_without_trying()
     let table: Vec<&str> = said.lines().filter(|line| line.contains(" > dense")).collect();
     assert_eq!((table.len(), table.iter().filter(|line| line.contains(" taken ")).count()), (6, 1), "{said}");
     assert!(said.contains("5 divisions of 100 texts, 80 to learn from"), "{said}");
-    assert!(said.contains("too few to choose an epoch by: cross-validation in 5 parts"), "{said}");
+    assert!(said.contains("cross-validation of 100 texts in 5 parts, then a run of all of them"), "{said}");
     assert!(said.contains("fold 5 of 5") && said.contains("80 train, 20 validation"), "{said}");
 
     let trials: serde_json::Value = serde_json::from_slice(&place.read("run/trials.json")).expect("JSON");

@@ -16,10 +16,11 @@ use crate::calibration::temperature;
 use crate::config::{ModelConfig, NgramConfig, RunConfig, TrainConfig};
 use crate::dataset::{Dataset, Example, Label, Task};
 use crate::error::exit_code;
+use crate::learning::cross_fitted;
 use crate::learning::diverged::Diverged;
 use crate::learning::rehearsal::rehearse;
 use crate::learning::sequences::{Read, Texts, fit_ngrams, read};
-use crate::learning::training::{Job, answers};
+use crate::learning::training::Job;
 use crate::learning::verdict::Chosen;
 use crate::metrics::scores::rarer;
 use crate::metrics::{class_of, cross_entropy, determination_of, weight_of};
@@ -38,7 +39,7 @@ const FEWEST_DIVISIONS: usize = 2;
 const JUDGES: usize = 1_000;
 
 /// Most texts that are divided, and most tokens of them; what is better on so many is better on more.
-const MOST_TEXTS: usize = 6_000;
+pub const MOST_TEXTS: usize = 6_000;
 const MOST_TOKENS: usize = 300_000;
 
 /// Bytes of a word with the space behind it.
@@ -93,7 +94,7 @@ pub fn try_all(
     training: &[Example<Label>],
     done: &mut dyn FnMut(usize, usize),
 ) -> Result<Option<Trials>> {
-    let texts = training.len().min(MOST_TEXTS).min(texts_of_most_tokens(run, training));
+    let texts = training.len().min(MOST_TEXTS).min(texts_of_most_tokens(&run.train, training));
     let count = (JUDGES * MOST_DIVISIONS).div_ceil(texts.max(1)).clamp(FEWEST_DIVISIONS, MOST_DIVISIONS);
     let data = Dataset::new("the training texts", training.to_vec()).sample(run.train.seed, texts)?;
     let divide = |number| divide(run, models, &data, number);
@@ -148,10 +149,15 @@ pub fn try_all(
     }))
 }
 
+/// Whether trials of a configuration divide all of these texts, and not only as many as are enough to see what is better.
+pub fn tries_all(config: &TrainConfig, training: &[Example<Label>]) -> bool {
+    training.len() <= MOST_TEXTS.min(texts_of_most_tokens(config, training))
+}
+
 /// About as many of these texts as have [`MOST_TOKENS`], at least as many as a division can have.
-fn texts_of_most_tokens(run: &RunConfig, training: &[Example<Label>]) -> usize {
-    let size = if run.train.tokens().are_characters() { 1 } else { BYTES_OF_A_WORD };
-    let tokens = |example: &Example<Label>| (example.text.len() / size).clamp(1, run.train.max_tokens);
+fn texts_of_most_tokens(config: &TrainConfig, training: &[Example<Label>]) -> usize {
+    let size = if config.tokens().are_characters() { 1 } else { BYTES_OF_A_WORD };
+    let tokens = |example: &Example<Label>| (example.text.len() / size).clamp(1, config.max_tokens);
     let all: usize = training.iter().map(tokens).sum();
     (training.len() as u64 * MOST_TOKENS as u64 / all.max(1) as u64).max(FEWEST as u64) as usize
 }
@@ -181,7 +187,7 @@ fn trial(run: &RunConfig, model: &ModelConfig, division: &Division) -> Result<An
     let Read { training, validation } = read(&run, &vocabulary, ngrams, Texts { training, validation })?;
     let job = Job { config, vocabulary: &vocabulary, training: &training, validation: &validation, folder: None };
     let best = rehearse(&job, NOTHING)?;
-    let (logits, labels) = answers(&best.network, &validation, config.objective())?;
+    let (logits, labels) = cross_fitted::answers(&best.network, &validation, config.objective())?;
     if task.has_values() {
         let labelled = logits.iter().zip(&labels).filter(|(_, label)| !label.is_nan());
         let values: (Vec<f32>, Vec<f32>) = labelled.map(|(&value, &label)| (value, label)).unzip();

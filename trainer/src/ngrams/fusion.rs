@@ -20,7 +20,11 @@ pub struct Fusion {
 pub fn fuse(network: &[f32], ngrams: &[f32], labels: &[f32], answers: Answers) -> Fusion {
     let examples = network.iter().zip(ngrams).map(|(&network, &ngrams)| [f64::from(network), f64::from(ngrams), 1.0]);
     let ([network, ngrams, bias], loss) = match answers {
-        Answers::Verdict => regression::regress(examples, labels, [0.5, 0.5, 0.0]),
+        Answers::Verdict => {
+            let known: Vec<f32> = labels.iter().copied().filter(|label| !label.is_nan()).collect();
+            let labelled = examples.zip(labels).filter(|(_, label)| !label.is_nan()).map(|(example, _)| example);
+            regression::regress(labelled, &known, [0.5, 0.5, 0.0])
+        }
         Answers::Values => regression::least_squares(examples, labels),
         Answers::Classes(classes) => {
             let ([a, b], loss) = fuse_classes(network, ngrams, labels, classes);

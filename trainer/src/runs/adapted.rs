@@ -3,7 +3,7 @@
 //! | texts | model | epochs | validation |
 //! | --- | --- | --- | --- |
 //! | fewer than 50 different ones | one candidate, untried | by steps | a tenth |
-//! | fewer than 2,000 | the smallest of the best that were tried on divisions of all texts | by steps | cross-validation in 5 parts, then a run of all texts |
+//! | fewer than 2,000, or up to 6,000 with up to about 300,000 tokens | the smallest of the best that were tried on divisions of all texts | by steps | cross-validation in 5 parts, then a run of all texts |
 //! | fewer than 20,000 | the smallest of the best that were tried on divisions of the training part | by steps | a tenth |
 //! | more | the default one | 10 | a tenth |
 //!
@@ -23,7 +23,7 @@ use crate::dataset::{Example, Label};
 use crate::defaults::candidates::fast;
 use crate::defaults::choice::Trials;
 use crate::defaults::size::warning;
-use crate::defaults::trials::{sized, try_all};
+use crate::defaults::trials::{MOST_TEXTS, sized, tries_all, try_all};
 use crate::defaults::{FEW, FEWEST, Open, SMALL, schedule};
 use crate::error::fault;
 use crate::files::OutputFolder;
@@ -92,8 +92,11 @@ pub fn begin(
     let different = texts - loaded.facts.duplicates.min(texts);
     // A pupil has the model that is said; runs that leave out parts are to have one model.
     let is_open = open.model && texts < SMALL && read.train.distill.is_none() && read.train.leave_out.is_none();
-    let few = is_open && open.valid && !fast && different >= FEWEST && texts < FEW;
-    let few = few && folds.is_none() && matches!(read.valid, Valid::Fraction(_));
+    let divides = is_open && open.valid && !fast && different >= FEWEST && folds.is_none();
+    let few = divides && matches!(read.valid, Valid::Fraction(_)) && {
+        read.train.model.tokens = resolve(tokens, &read.train.model, &loaded.training);
+        texts < FEW || (texts <= MOST_TEXTS && tries_all(&read.train, &loaded.training))
+    };
     if few {
         // As --folds 5 reads them: all, in their order.
         refuse(folder, FOLDS)?;
@@ -121,7 +124,7 @@ pub fn begin(
     };
     if asked.folds.is_none() {
         observer.note(&format!(
-            "a tenth of {} texts is too few to choose an epoch by: cross-validation in {folds} parts, then a run of all texts (--valid 0.1 holds out a tenth)",
+            "cross-validation of {} texts in {folds} parts, then a run of all of them (--valid 0.1 holds out a tenth and takes less time)",
             thousands(texts)
         ));
     }

@@ -22,7 +22,7 @@ use crate::error::fault;
 /// Train a network on labelled texts.
 ///
 /// The defaults train a model whose int8 image, tokenizer and vocabulary included, has at most 64 KiB. Of fewer than 20,000 texts they depend on the texts:
-/// a few models are tried, and fewer than 2,000 texts are validated by cross-validation in 5 parts.
+/// a few models are tried, and up to 6,000 short texts are validated by cross-validation in 5 parts.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     latch train --data imdb/train.tsv.gz --out runs/imdb\n  \
