@@ -417,7 +417,7 @@ pub fn default_config() -> TrainConfig {
         label_smoothing: 0.0,
         average: 0.999,
         patience: 3,
-        class_weights: ClassWeights::None,
+        class_weights: ClassWeights::Auto,
         select: Select::Loss,
         threshold: Threshold::Half,
         quantize: None,
@@ -481,7 +481,7 @@ impl TrainConfig {
         let (model, task) = (&self.model, self.task);
         if task.has_values() {
             let out = "left out where the labels are numbers";
-            check("--class-weights", self.class_weights == ClassWeights::None, out)?;
+            check("--class-weights", matches!(self.class_weights, ClassWeights::Auto | ClassWeights::None), out)?;
             check("--select", matches!(self.select, Select::Loss | Select::Last), out)?;
         }
         let two = !task.has_values() && task.outputs() == 1;

@@ -5,9 +5,9 @@ use crate::config::{ClassWeights, Select, Threshold};
 /// What a training does about classes of different size.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct BalanceArgs {
-    /// How much each class counts in the loss: balanced (each class alike, however few texts it has), none, or weights of classes, as in ham=1,spam=20. Only their ratios
-    /// count
-    #[arg(long, value_name = "WEIGHTS", default_value_t = ClassWeights::None)]
+    /// How much each class counts in the loss: auto (texts of rare classes a little more, where there are three classes or more of very different size), none (each text alike), balanced (each class alike, however few
+    /// texts it has), or weights of classes, as in ham=1,spam=20. Only their ratios count
+    #[arg(long, value_name = "WEIGHTS", default_value_t = ClassWeights::Auto)]
     pub(super) class_weights: ClassWeights,
     /// By what the best epoch is chosen on the validation part
     #[arg(long, value_enum, default_value = "loss")]

@@ -100,7 +100,7 @@ pub(super) fn warn_of(verdict: &Verdict, scores: Option<&Scores>, config: &RunCo
     let things = format!("{thing}s");
     if let Some(warning) = scores.and_then(|scores| never_answered(scores, &config.classes, &things)) {
         let remedy = match config.train.class_weights {
-            ClassWeights::None => "; --class-weights balanced makes rare classes count more",
+            ClassWeights::Auto | ClassWeights::None => "; --class-weights balanced makes rare classes count more",
             _ => "",
         };
         warn(format_args!("{warning}{remedy}"));
