@@ -130,7 +130,9 @@ pub fn try_all(
         .map(|(number, (model, bytes))| {
             let own: Option<Vec<&Answered>> =
                 answered.iter().skip(number).step_by(models.len()).map(Option::as_ref).collect();
-            let own = own.unwrap_or_default();
+            let is_finite =
+                |own: &Vec<&Answered>| own.iter().flat_map(|answered| &answered.losses).all(|loss| loss.is_finite());
+            let own = own.filter(is_finite).unwrap_or_default();
             Tried {
                 model: model.clone(),
                 bytes: *bytes,
