@@ -508,9 +508,9 @@ impl TrainConfig {
 }
 
 impl TrainConfig {
-    /// What the loss is called: where classes have weights, it is not the loss that an evaluation gives.
+    /// What the loss is called: where classes are given weights, it is not the loss that an evaluation gives. Those of `auto` change it little.
     pub fn loss_name(&self) -> &'static str {
-        if self.class_weights == ClassWeights::None { "loss" } else { "weighted loss" }
+        if matches!(self.class_weights, ClassWeights::Auto | ClassWeights::None) { "loss" } else { "weighted loss" }
     }
 }
 
