@@ -163,16 +163,10 @@ fn report(args: &Args, exported: &Exported, parts: Option<&UnknownByPart>) -> Re
         json,
         format_args!("{} of {}, through the engine:\n\n{table}", counted(exported.texts, "text"), exported.part),
     )?;
-    if let Some(text) = words::findings(&exported.findings) {
-        answer(json, format_args!("{text}"))?;
-    }
-    if let Some((counts, texts)) = &exported.saturation {
-        answer(json, format_args!("{}", words::saturated(counts, *texts)))?;
-    }
-    if let Some(text) = words::clipped(&exported.clipped) {
-        answer(json, format_args!("{text}"))?;
-    }
-    if let Some(text) = words::folding(exported, args.fold_to) {
+    let saturated = exported.saturation.as_ref().map(|(counts, texts)| words::saturated(counts, *texts));
+    let clipped = words::clipped(&exported.clipped);
+    let folding = words::folding(exported, args.fold_to);
+    for text in [words::findings(&exported.findings), saturated, clipped, folding].into_iter().flatten() {
         answer(json, format_args!("{text}"))?;
     }
     let chosen = exported.chosen();
