@@ -5,7 +5,7 @@
 //! linear, so that T goes into its weights and biases and costs a device nothing.
 
 use crate::learning::sequences::Scale;
-use crate::metrics::{cross_entropy, mean_loss, probabilities};
+use crate::metrics::{cross_entropy, mean_loss, probabilities, take_turns};
 use crate::quantizer::Weights;
 
 /// The temperatures that are looked at.
@@ -55,8 +55,10 @@ pub fn justified_temperature(logits: &[f32], labels: &[f32], outputs: usize) -> 
     if labels.len() >= MANY {
         return temperature(logits, labels, outputs);
     }
-    let half = |odd: usize| -> (Vec<f32>, Vec<f32>) {
-        let own = logits.chunks_exact(outputs).zip(labels).skip(odd).step_by(2);
+    let turns = take_turns(labels);
+    let half = |which: usize| -> (Vec<f32>, Vec<f32>) {
+        let answers = logits.chunks_exact(outputs).zip(labels).zip(&turns);
+        let own = answers.filter(|(_, turn)| **turn == which).map(|(answer, _)| answer);
         (own.clone().flat_map(|(logits, _)| logits).copied().collect(), own.map(|(_, &label)| label).collect())
     };
     let halves = [half(0), half(1)];

@@ -2,6 +2,8 @@
 
 pub mod scores;
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 /// One epoch in figures, as a line of `metrics.jsonl`. Holds nothing that differs between two runs of the same seed.
@@ -27,6 +29,17 @@ pub struct EpochMetrics {
     pub learning_rate: f64,
     /// Tokens read.
     pub tokens: u64,
+}
+
+/// Two halves of answers, 0 and 1, in which each class has as many labels, but for one: its labels take turns. So the order of the texts does not matter much.
+pub fn take_turns(labels: &[f32]) -> Vec<usize> {
+    let mut seen: HashMap<u32, usize> = HashMap::new();
+    let mut turn = |label: &f32| {
+        let seen = seen.entry(label.to_bits()).or_default();
+        *seen += 1;
+        (*seen - 1) % 2
+    };
+    labels.iter().map(&mut turn).collect()
 }
 
 /// The class of one answer: of one logit 1 where it is not negative, of several the largest, the first of equals.

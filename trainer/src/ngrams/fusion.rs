@@ -16,6 +16,9 @@ pub struct Fusion {
     pub loss: f64,
 }
 
+/// The penalty on gains away from a half, and on a bias: few answers move them little.
+const PRIOR: f64 = 1.0;
+
 /// The gains with the least loss on labelled sequences, given as both logits of each, output after output. Labels that are NaN do not count.
 pub fn fuse(network: &[f32], ngrams: &[f32], labels: &[f32], answers: Answers) -> Fusion {
     let examples = network.iter().zip(ngrams).map(|(&network, &ngrams)| [f64::from(network), f64::from(ngrams), 1.0]);
@@ -23,7 +26,7 @@ pub fn fuse(network: &[f32], ngrams: &[f32], labels: &[f32], answers: Answers) -
         Answers::Verdict => {
             let known: Vec<f32> = labels.iter().copied().filter(|label| !label.is_nan()).collect();
             let labelled = examples.zip(labels).filter(|(_, label)| !label.is_nan()).map(|(example, _)| example);
-            regression::regress(labelled, &known, [0.5, 0.5, 0.0])
+            regression::regress(labelled, &known, [0.5, 0.5, 0.0], PRIOR)
         }
         Answers::Values => regression::least_squares(examples, labels),
         Answers::Classes(classes) => {
@@ -46,11 +49,14 @@ fn fuse_classes(network: &[f32], ngrams: &[f32], labels: &[f32], classes: usize)
         let both = network.iter().zip(ngrams);
         both.map(|(&z, &n)| (w[0] * f64::from(z) + w[1] * f64::from(n)) as f32).collect()
     };
-    let mut w = [0.5, 0.5];
-    for _ in 0..30 {
+    let sum = |w: &[f64; 2]| -> f64 {
+        let labelled = texts().filter(|(_, label)| !label.is_nan());
+        labelled.map(|(logits, &label)| cross_entropy(&fused(*w, logits), label)).sum()
+    };
+    let w = regression::newton_minimum([0.5, 0.5], PRIOR, sum, |w| {
         let (mut gradient, mut curvature) = ([0.0; 2], [[0.0; 2]; 2]);
         for (logits, &label) in texts().filter(|(_, label)| !label.is_nan()) {
-            let p = probabilities(&fused(w, logits));
+            let p = probabilities(&fused(*w, logits));
             let mut mean = [0.0; 2];
             for (class, p) in p.iter().enumerate() {
                 let f = [f64::from(logits.0[class]), f64::from(logits.1[class])];
@@ -63,18 +69,10 @@ fn fuse_classes(network: &[f32], ngrams: &[f32], labels: &[f32], classes: usize)
             }
             (0..2).for_each(|i| (0..2).for_each(|j| curvature[i][j] -= mean[i] * mean[j]));
         }
-        let step = regression::solve_damped(curvature, gradient);
-        (0..2).for_each(|i| w[i] = (w[i] - step[i].clamp(-1.0, 1.0)).clamp(-10.0, 10.0));
-        if step.iter().all(|step| step.abs() < 1e-9) {
-            break;
-        }
-    }
-    let (mut loss, mut count) = (0.0, 0_u32);
-    for (logits, &label) in texts().filter(|(_, label)| !label.is_nan()) {
-        loss += cross_entropy(&fused(w, logits), label);
-        count += 1;
-    }
-    (w, loss / f64::from(count.max(1)))
+        (gradient, curvature)
+    });
+    let count = labels.iter().filter(|label| !label.is_nan()).count();
+    (w, sum(&w) / count.max(1) as f64)
 }
 
 impl Fusion {

@@ -157,24 +157,33 @@ fn newton(dual: &mut [f64; 2], c: f64, a: f64, margin: f64) -> (f64, f64) {
 
 /// Gain and bias that make `gain·z + bias` the best logits for the labels (Platt 1999), and their mean loss in nats.
 pub(crate) fn calibrate(logits: &[f32], labels: &[f32]) -> (f32, f32, f64) {
-    let ([gain, bias], loss) = regress(logits.iter().map(|&z| [f64::from(z), 1.0]), labels, [1.0, 0.0]);
+    let ([gain, bias], loss) = regress(logits.iter().map(|&z| [f64::from(z), 1.0]), labels, [1.0, 0.0], 0.0);
     (gain as f32, bias as f32, loss)
 }
 
-/// Weights `w` with the least mean loss of the logits `w·x` in nats, and that loss, by Newton's method from `begin`. Few features, many
-/// examples. A weight stays inside ±10, where examples that can be told apart without an error would send it to infinity.
+/// Weights `w` with the least loss on labelled examples, which has one minimum, and the mean loss without the penalty; by Newton's method, of which no step makes it worse:
+///
+/// ```text
+/// Σ ln(1 + e^(−y·w·x)) + prior/2·|w − begin|²
+/// ```
+///
+/// A `prior` above zero holds weights where they began as long as few examples say otherwise.
 pub(crate) fn regress<const N: usize>(
     examples: impl Iterator<Item = [f64; N]> + Clone,
     labels: &[f32],
     begin: [f64; N],
+    prior: f64,
 ) -> ([f64; N], f64) {
     let dot = |w: &[f64; N], x: &[f64; N]| w.iter().zip(x).map(|(w, x)| w * x).sum::<f64>();
-    let mut w = begin;
-    for _ in 0..30 {
+    let loss = |z: f64, y: f64| z.max(0.0) - z * y + (-z.abs()).exp().ln_1p();
+    let sum = |w: &[f64; N]| -> f64 {
+        examples.clone().zip(labels).map(|(x, &y)| loss(dot(w, &x), f64::from(y))).sum::<f64>()
+    };
+    let w = newton_minimum(begin, prior, sum, |w| {
         let mut gradient = [0.0; N];
         let mut curvature = [[0.0; N]; N];
         for (x, &y) in examples.clone().zip(labels) {
-            let p = 1.0 / (1.0 + (-dot(&w, &x)).exp());
+            let p = 1.0 / (1.0 + (-dot(w, &x)).exp());
             for i in 0..N {
                 gradient[i] += (p - f64::from(y)) * x[i];
                 for j in 0..N {
@@ -182,15 +191,48 @@ pub(crate) fn regress<const N: usize>(
                 }
             }
         }
+        (gradient, curvature)
+    });
+    (w, sum(&w) / labels.len().max(1) as f64)
+}
+
+/// The minimum of `loss(w) + prior/2·|w − begin|²` within ±10, for a convex loss with its gradient and curvature. A step is halved until it does not make the sum larger, which a full one can
+/// where weights are nearly exchangeable.
+pub(super) fn newton_minimum<const N: usize>(
+    begin: [f64; N],
+    prior: f64,
+    loss: impl Fn(&[f64; N]) -> f64,
+    slopes: impl Fn(&[f64; N]) -> ([f64; N], [[f64; N]; N]),
+) -> [f64; N] {
+    const LARGEST: f64 = 10.0;
+    let whole = |w: &[f64; N]| {
+        let apart: f64 = w.iter().zip(&begin).map(|(w, begin)| (w - begin).powi(2)).sum();
+        loss(w) + prior / 2.0 * apart
+    };
+    let mut w = begin;
+    let mut now = whole(&w);
+    for _ in 0..30 {
+        let (mut gradient, mut curvature) = slopes(&w);
+        for i in 0..N {
+            gradient[i] += prior * (w[i] - begin[i]);
+            curvature[i][i] += prior;
+        }
         let step = solve_damped(curvature, gradient);
-        (0..N).for_each(|i| w[i] = (w[i] - step[i].clamp(-1.0, 1.0)).clamp(-10.0, 10.0));
-        if step.iter().all(|step| step.abs() < 1e-9) {
+        let longest = step.iter().fold(0.0_f64, |longest, step| longest.max(step.abs()));
+        let mut share = if longest > 1.0 { 1.0 / longest } else { 1.0 };
+        let next = (0..30).find_map(|_| {
+            let next: [f64; N] = std::array::from_fn(|i| (w[i] - share * step[i]).clamp(-LARGEST, LARGEST));
+            share /= 2.0;
+            let then = whole(&next);
+            (then <= now).then_some((next, then))
+        });
+        let Some((next, then)) = next else { break };
+        (w, now) = (next, then);
+        if longest.is_nan() || longest < 1e-9 {
             break;
         }
     }
-    let loss = |z: f64, y: f64| z.max(0.0) - z * y + (-z.abs()).exp().ln_1p();
-    let sum: f64 = examples.zip(labels).map(|(x, &y)| loss(dot(&w, &x), f64::from(y))).sum();
-    (w, sum / labels.len().max(1) as f64)
+    w
 }
 
 /// Weights `w` with the least squared error `Σ (y − w·x)²` of examples whose label is not NaN, and the mean of it.
