@@ -258,7 +258,7 @@ fn eval_says_how_it_reads_a_table_where_nothing_says_how_its_run_did() {
     train(&place, "set.csv", &[]);
     succeed(&mut place.latch(["export", "--run", "run", "--out", "set.latch"]));
     let eval = ["eval", "--image", "set.latch", "--data", "set.csv"];
-    let said = "; --run FOLDER reads them as the image's run does";
+    let said = "(if these are others, name them, or add --run FOLDER: it reads as the image's run did)";
     let answer = succeed(&mut place.latch(eval));
     assert!(answer.stdout.contains("read with label column v1, text column v2"), "{answer:?}");
     let one_line = answer.stdout.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -212,7 +212,7 @@ fn classes_go_through_every_verb() {
     place.write("other.csv", "one two,one\none three,three\n");
     support::refuse(
         &mut place.latch(["eval", "--image", "task.latch", "--data", "other.csv"]),
-        &["other.csv:2: the label \"three\" is none of the known classes (drei, one, two)", "--label-map three=drei"],
+        &["other.csv:2: the label \"three\" is none of the known classes (drei, one, two)", "--label-map three=CLASS"],
     );
     let mapped = ["eval", "--image", "task.latch", "--data", "other.csv", "--label-map", "three=drei", "--json"];
     assert_eq!(succeed(&mut place.latch(mapped)).json()["n"], 2);

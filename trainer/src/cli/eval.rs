@@ -89,7 +89,12 @@ pub fn run(args: Args) -> Result<()> {
         plot.write(&result)?;
     }
     if !is_told && !layout.is_empty() {
-        answer(args.json, format_args!("read with {layout}; --run FOLDER reads them as the image's run does"))?;
+        answer(
+            args.json,
+            format_args!(
+                "read with {layout} (if these are others, name them, or add --run FOLDER: it reads as the image's run did)"
+            ),
+        )?;
     }
     let text = words::evaluation(&result, early.as_ref(), &image, &reading)?;
     answer(args.json, format_args!("{}", text.trim_end()))?;

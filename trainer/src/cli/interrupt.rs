@@ -13,7 +13,7 @@ pub(super) fn explain(verb: &'static str, out: &Path, is_kept: fn(&Path) -> bool
     let out = out.to_owned();
     // Where no handler can be had, Ctrl-C ends the program as ever.
     let _ = ctrlc::set_handler(move || {
-        let folder = out.display();
+        let folder = for_shell(&out.to_string_lossy());
         let text = if is_kept(&out) {
             format!(
                 "stopped; {folder} keeps what it had at its last checkpoint\nto go on: latch {verb} --resume --out {folder}"

@@ -192,7 +192,7 @@ fn check(run: &Trained, folder: &RunFolder, options: &Options) -> Result<(), Fau
     }
     if run.opened.validation.is_empty() {
         let problem = "the run has no validation part to choose thresholds on";
-        return Err(fault("--early-error", problem, "train on labelled texts, or leave it out"));
+        return Err(fault("--early-error", problem, "train with --valid 0.1, or leave it out"));
     }
     Ok(())
 }

@@ -52,7 +52,7 @@ pub(super) fn diverged(place: String, problem: String, folder: Option<&RunWriter
             folder.path().display()
         )
     } else {
-        "train again with a smaller --lr".into()
+        "train again with a smaller --lr, and into another folder where this one holds a cross-validation".into()
     };
     Diverged(fault(place, problem, remedy)).into()
 }

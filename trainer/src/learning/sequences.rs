@@ -4,7 +4,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::batches::Batch;
-use crate::config::{ClassWeights, RunConfig, TrainConfig};
+use crate::config::{RunConfig, TrainConfig};
 use crate::dataset::{Example, Label, Labels, Task};
 use crate::error::Fault;
 use crate::ngrams::{Answers, Fitted, Labelled, Seen, Table, fit};
@@ -164,14 +164,16 @@ pub struct Sequences {
 /// # Errors
 /// A fault where the configuration names a class that the data does not have.
 pub fn class_weights<L: Labels>(config: &RunConfig, training: &[Example<L>]) -> Result<Vec<f32>, Fault> {
-    if config.train.class_weights == ClassWeights::Auto && config.train.task.each_step() {
-        return Ok(Vec::new());
-    }
+    config.train.class_weights.of(&config.classes, &class_counts(config, training))
+}
+
+/// How many labels each class has in training texts; none of values.
+pub fn class_counts<L: Labels>(config: &RunConfig, training: &[Example<L>]) -> Vec<u64> {
     let mut counts = vec![0; config.classes.len()];
     for example in training.iter().filter(|_| !config.train.task.has_values()) {
         example.label.numbers().iter().for_each(|&class| counts[class as usize] += 1);
     }
-    config.train.class_weights.of(&config.classes, &counts)
+    counts
 }
 
 /// The labels of all answers to training texts, as they are learned: values with a mean of 0 and a deviation of 1.

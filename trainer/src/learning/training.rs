@@ -391,7 +391,9 @@ impl<'a> Phase<'a> {
         let losses = [("training", sums.mean_loss()), ("validation", valid_loss)];
         // Without a validation part nothing is known of it.
         for (part, loss) in losses.into_iter().take(if self.job.validation.is_empty() { 1 } else { 2 }) {
-            if loss.is_nan() || loss > DIVERGED {
+            // A value far from all others may be in the validation part alone, and no weight has to do with it.
+            let most = if part == "validation" && config.task.has_values() { f64::MAX } else { DIVERGED };
+            if loss.is_nan() || loss > most {
                 let problem = format!("the {part} loss is {loss:.4e}: the weights have diverged");
                 return Err(diverged(format!("epoch {}", epoch + 1), problem, folder));
             }

@@ -124,6 +124,9 @@ const MANY_NUMBERS: usize = 4;
 
 /// What the labels were taken for where they look like something else, and how to say so; `None` where they look like what they are.
 pub(super) fn guessed(data: &Dataset<Label>, task: Task) -> Option<String> {
+    if task.has_values() {
+        return beyond(data);
+    }
     let Task::Classify(_) = task else { return None };
     let classes = &data.classes;
     if classes.len() >= MANY_NUMBERS && classes.iter().all(|name| name.parse::<f64>().is_ok_and(f64::is_finite)) {
@@ -227,6 +230,20 @@ pub(super) fn lacking(classes: &[String], training: &[Example<Label>], validatio
     }
     notes
 }
+
+/// Values that an integer image cannot have, which computes them in Q15.16.
+fn beyond(data: &Dataset<Label>) -> Option<String> {
+    let largest =
+        data.examples.iter().flat_map(|example| example.label.numbers().into_owned()).map(f32::abs).fold(0.0, f32::max);
+    (largest >= LARGEST_VALUE).then(|| {
+        format!(
+            "note: labels reach {largest}, and an integer image has values up to {LARGEST_VALUE}: divide the labels by a constant, or export with --precision f32"
+        )
+    })
+}
+
+/// Largest value of an integer image.
+const LARGEST_VALUE: f32 = 32_767.0;
 
 /// `; 5,015 train, 557 validation`.
 pub(super) fn parts(training: usize, validation: usize, valid: &Valid) -> String {

@@ -272,15 +272,15 @@ impl Coder {
     }
 
     fn unknown(&self, word: &str, place: &Place) -> Fault {
-        let first = self.names.first().map_or("", String::as_str);
-        fault(
-            place,
-            format!("the label {} is none of the known classes ({})", quoted(word), list(&self.names)),
-            format!(
-                "correct it, or read it as one of these, as with --label-map {}",
-                for_shell(&format!("{word}={first}"))
-            ),
-        )
+        let problem = format!("the label {} is none of the known classes ({})", quoted(word), list(&self.names));
+        let lower = word.to_lowercase();
+        let alike = self.names.iter().find(|name| name.to_lowercase() == lower);
+        let map = |name: &str| for_shell(&format!("{word}={name}"));
+        let remedy = match alike {
+            Some(name) => format!("did you mean {}? --label-map {} reads it so", quoted(name), map(name)),
+            None => format!("correct it, or say by --label-map {} as which of these it is to be read", map("CLASS")),
+        };
+        fault(place, problem, remedy)
     }
 
     fn too_many(&self, word: &str, place: &Place) -> Fault {

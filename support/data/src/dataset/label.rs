@@ -317,7 +317,9 @@ mod tests {
                 message.contains("a.tsv:2: the label \"Ham\" is none of the known classes (spam, ham)"),
                 "{message}"
             );
-            assert!(message.contains("--label-map Ham=spam"), "{message}");
+            assert!(message.contains("did you mean \"ham\"? --label-map Ham=ham reads it so"), "{message}");
+            let message = load("ham\ta\neggs\tb\n", part).unwrap_err().to_string();
+            assert!(message.contains("--label-map eggs=CLASS"), "{message}");
         }
     }
 
