@@ -508,7 +508,7 @@ impl TrainConfig {
 }
 
 impl TrainConfig {
-    /// What the loss is called: where classes are given weights, it is not the loss that an evaluation gives. Those of `auto` change it little.
+    /// What the loss is called: where classes are given weights, it is not the loss that an evaluation gives.
     pub fn loss_name(&self) -> &'static str {
         if matches!(self.class_weights, ClassWeights::Auto | ClassWeights::None) { "loss" } else { "weighted loss" }
     }

@@ -53,7 +53,12 @@ pub fn schedule(batch: usize, training: usize, texts: usize) -> (u64, u64) {
     }
     let steps = training.div_ceil(batch.max(1)).max(1);
     let epochs = (STEPS.div_ceil(steps) as u64).clamp(epochs, MOST_EPOCHS);
-    (epochs, (epochs / 4).max(patience))
+    (epochs, patience_of(epochs))
+}
+
+/// The patience for so many epochs: a quarter of them, and at least 3.
+pub fn patience_of(epochs: u64) -> u64 {
+    (epochs / 4).max(default_config().patience)
 }
 
 #[cfg(test)]

@@ -56,7 +56,7 @@ fn few_texts_try_models_are_cross_validated_and_the_run_repeats_without_trying()
     let taken: Vec<&str> =
         rows.iter().filter(|row| row["taken"] == true).filter_map(|row| row["model"].as_str()).collect();
     let kept = ["model", "epochs", "patience", "folds"].map(|key| option(&place, "run", key));
-    assert_eq!(kept.each_ref().map(Option::as_deref), [Some(taken[0]), Some("3"), Some("15"), Some("5")]);
+    assert_eq!(kept.each_ref().map(Option::as_deref), [Some(taken[0]), Some("3"), Some("3"), Some("5")]);
     assert_repeated(&place, "run");
 
     // The answers of the folds are judged, and the image says how.
@@ -184,4 +184,40 @@ fn trials_that_all_diverge_and_a_place_that_cannot_be_written_to_end_before_anyt
     assert!(!place.file("run").exists());
     // Nothing is on standard output: nothing was tried.
     place.refuse(&mut place.latch(["train", "--data", "few.tsv", "--out", "few.tsv/run"]), &["few.tsv"]);
+}
+
+#[test]
+fn trials_decide_whether_rare_classes_count_more_and_say_what_that_did() {
+    let place = Place::with_data(20);
+    let row = |number: usize| {
+        let (class, word) = match number % 110 {
+            0 | 1 => ("rare", "claim"),
+            n if n < 10 => ("seldom", "prize"),
+            n if n % 2 == 0 => ("often", "lunch"),
+            _ => ("often", "home"),
+        };
+        // The word is missing in some.
+        let word = if number % 13 == 5 { "something" } else { word };
+        format!("{class}\tmessage {} about {word} number {}\n", number % 7, number % 31)
+    };
+    place.write("unequal.tsv", (0..330).map(row).collect::<String>());
+    let train = |more: &[&str], out: &str| {
+        let said = succeed(place.latch(["train", "--data", "unequal.tsv", "--epochs", "4", "--out", out]).args(more));
+        let weights = option(&place, out, "class-weights").expect("it is kept");
+        (said.stdout, weights)
+    };
+    let (said, weights) = train(&[], "run");
+    let trials: serde_json::Value = serde_json::from_slice(&place.read("run/trials.json")).expect("JSON");
+    let smoothed = &trials["smoothed"];
+    assert!(smoothed["macro_f1"].is_number() && said.contains("the classes differ much in size"), "{said}");
+    assert_eq!(weights, if smoothed["taken"] == true { "smoothed" } else { "none" }, "{said}");
+    assert_eq!(said.contains("weighted loss"), weights == "smoothed", "{said}");
+    assert_repeated(&place, "run");
+    // What is said is not tried.
+    for given in ["none", "balanced"] {
+        let (said, weights) = train(&["--class-weights", given], given);
+        assert!(!said.contains("differ much in size") && weights == given, "{said}");
+    }
+    // Without trials nothing is open.
+    assert_eq!(train(&["--fast"], "fast").1, "auto");
 }

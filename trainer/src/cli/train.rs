@@ -12,6 +12,7 @@ use anyhow::Result;
 use clap::{ArgMatches, Args as _, Command};
 use serde::Serialize;
 
+use self::adapted::decided;
 use self::folds::FoldsTerminal;
 pub use self::options::Args;
 use self::outcome::{Classes, classes_words, figures, still_improving, too_few_to_judge, warn_of};
@@ -107,10 +108,7 @@ fn train(args: Args, called: &ArgMatches) -> Result<()> {
     } else {
         let config = args.config()?;
         let settings = |train: &TrainConfig, folds: Option<u32>| {
-            let TrainConfig { model, epochs, patience, .. } = train;
-            let decided =
-                [("model", model.to_string()), ("epochs", epochs.to_string()), ("patience", patience.to_string())];
-            let given: Vec<_> = decided.into_iter().chain(folds.map(|folds| ("folds", folds.to_string()))).collect();
+            let given = decided(train, folds);
             Settings::new(&command(), &NOT_OF_A_RUN).resolved(SETTINGS_HEADING, called, &given)
         };
         let (tokens, folds, fast) = (args.tokens.tokens(), args.folds, args.adapted.fast);

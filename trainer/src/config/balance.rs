@@ -12,12 +12,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum ClassWeights {
-    /// Of three and more classes of texts, of which the largest has at least [`UNEQUAL`] times as many as the smallest, each text counts by the inverse fourth root of the number of
-    /// its class; in all other cases every text or token counts alike.
+    /// Every text or token counts alike, but where the model is chosen by trials: these choose between [`ClassWeights::None`] and [`ClassWeights::Smoothed`] where classes of texts
+    /// [differ](ClassWeights::are_unequal).
     #[default]
     Auto,
     /// Every text or token counts alike.
     None,
+    /// Each text or token counts by the inverse fourth root of the number of its class.
+    Smoothed,
     /// Every class counts alike: each of its labels by the inverse of their number.
     Balanced,
     /// Weights of some classes by their names; the others have 1.
@@ -27,11 +29,12 @@ pub enum ClassWeights {
 impl FromStr for ClassWeights {
     type Err = String;
 
-    /// Reads `auto`, `none`, `balanced` or `ham=1,spam=20`. A name may have a comma or an equals sign in it: a pair ends where a number does.
+    /// Reads `auto`, `none`, `smoothed`, `balanced` or `ham=1,spam=20`. A name may have a comma or an equals sign in it: a pair ends where a number does.
     fn from_str(text: &str) -> Result<Self, String> {
         match text.trim() {
             "auto" => return Ok(ClassWeights::Auto),
             "none" => return Ok(ClassWeights::None),
+            "smoothed" => return Ok(ClassWeights::Smoothed),
             "balanced" => return Ok(ClassWeights::Balanced),
             _ => {}
         }
@@ -57,7 +60,7 @@ impl FromStr for ClassWeights {
         }
         if let Some(open) = open {
             return Err(format!(
-                "{open:?} is not CLASS=WEIGHT; write auto, balanced, none, or for example ham=1,spam=20"
+                "{open:?} is not CLASS=WEIGHT; write auto, none, smoothed, balanced, or for example ham=1,spam=20"
             ));
         }
         Ok(ClassWeights::Given(pairs))
@@ -75,6 +78,7 @@ impl fmt::Display for ClassWeights {
         match self {
             ClassWeights::Auto => f.write_str("auto"),
             ClassWeights::None => f.write_str("none"),
+            ClassWeights::Smoothed => f.write_str("smoothed"),
             ClassWeights::Balanced => f.write_str("balanced"),
             ClassWeights::Given(pairs) => {
                 let pairs: Vec<String> = pairs.iter().map(|(name, weight)| format!("{name}={weight}")).collect();
@@ -99,27 +103,27 @@ impl From<ClassWeights> for String {
 }
 
 impl ClassWeights {
+    /// Whether there are three classes or more, of which the largest has at least [`UNEQUAL`] times as many labels as the smallest that has any.
+    pub fn are_unequal(counts: &[u64]) -> bool {
+        let with_labels = || counts.iter().copied().filter(|&count| count > 0);
+        let (least, most) = (with_labels().min().unwrap_or(0), with_labels().max().unwrap_or(0));
+        counts.len() > 2 && most >= UNEQUAL * least
+    }
+
     /// The weight of each of the classes, which so many labels of the training part have; none where all count alike. Only their ratios count: the mean of the weights
     /// over the labels is 1, so that the loss keeps its size.
     ///
     /// ```text
     /// balanced: w_k = labels / (classes · labels of class k)
-    /// auto:     w_k ∝ (labels of class k)^(-1/4)
+    /// smoothed: w_k ∝ (labels of class k)^(-1/4)
     /// ```
     ///
     /// # Errors
     /// A fault that lists the classes where a name is none of them.
     pub fn of(&self, classes: &[String], counts: &[u64]) -> Result<Vec<f32>, Fault> {
         let raw: Vec<f64> = match self {
-            ClassWeights::None => return Ok(Vec::new()),
-            ClassWeights::Auto => {
-                let with_labels = || counts.iter().copied().filter(|&count| count > 0);
-                let (least, most) = (with_labels().min().unwrap_or(0), with_labels().max().unwrap_or(0));
-                if counts.len() < 3 || most < UNEQUAL * least {
-                    return Ok(Vec::new());
-                }
-                counts.iter().map(|&count| (count.max(1) as f64).powf(-0.25)).collect()
-            }
+            ClassWeights::Auto | ClassWeights::None => return Ok(Vec::new()),
+            ClassWeights::Smoothed => counts.iter().map(|&count| (count.max(1) as f64).powf(-0.25)).collect(),
             // A class without a label has no loss, whatever its weight.
             ClassWeights::Balanced => counts.iter().map(|&count| 1.0 / count.max(1) as f64).collect(),
             ClassWeights::Given(pairs) => {
@@ -185,7 +189,7 @@ mod tests {
 
     #[test]
     fn weights_are_read_as_they_are_written() {
-        for text in ["auto", "none", "balanced", "ham=1,spam=20", "a,b=2,c=d=0.5"] {
+        for text in ["auto", "none", "smoothed", "balanced", "ham=1,spam=20", "a,b=2,c=d=0.5"] {
             let weights: ClassWeights = text.parse().expect("weights");
             assert_eq!(weights.to_string(), text);
         }
@@ -208,14 +212,13 @@ mod tests {
         assert!((given[0] - 0.5).abs() < 1e-6 && (given[1] - 5.5).abs() < 1e-6, "{given:?}");
         let refused = of("spma=2").expect_err("no such class").to_string();
         assert!(refused.contains("\"spma\"") && refused.contains("ham, spam"), "{refused}");
-        assert_eq!(of("auto"), Ok(Vec::new()), "two classes count alike");
+        assert_eq!(of("auto"), Ok(Vec::new()));
         let classes = ["a", "b", "c"].map(str::to_owned);
-        let auto = |counts: [u64; 3]| ClassWeights::Auto.of(&classes, &counts).expect("weights");
-        let weights = auto([1600, 100, 1]);
+        let weights = ClassWeights::Smoothed.of(&classes, &[1600, 100, 1]).expect("weights");
         assert!((weights[1] / weights[0] - 2.0).abs() < 1e-5, "{weights:?}");
         assert!((weights.iter().zip([1600.0, 100.0, 1.0]).map(|(w, n)| w * n).sum::<f32>() - 1701.0).abs() < 1e-1);
-        assert_eq!(auto([499, 40, 10]), Vec::<f32>::new(), "of classes that differ little each text counts alike");
-        assert_eq!(auto([500, 10, 0]).len(), 3);
+        assert!(ClassWeights::are_unequal(&[500, 40, 10]) && ClassWeights::are_unequal(&[500, 10, 0]));
+        assert!(!ClassWeights::are_unequal(&[499, 40, 10]) && !ClassWeights::are_unequal(&[500, 1]));
         // A class of no label harms nobody.
         assert_eq!(ClassWeights::Balanced.of(&classes, &[4, 0]).map(|weights| weights[0]), Ok(1.0));
     }

@@ -36,6 +36,9 @@ pub struct Trials {
     pub training: usize,
     /// What chose.
     pub select: Select,
+    /// The taken model once more, with smoothed class weights; `None` where these were not tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub smoothed: Option<Row>,
     /// The models in the order in which they were tried.
     pub models: Vec<Row>,
 }
@@ -69,6 +72,19 @@ pub(super) fn rows(tried: &[Tried], select: Select) -> Vec<Row> {
         taken: number == taken,
     };
     tried.iter().enumerate().map(row).collect()
+}
+
+/// The row of the taken model with smoothed class weights. It is taken where the macro F1 gains more than one standard error of the difference, and the accuracy
+/// loses no more than one.
+pub(super) fn smoothed_row(plain: &Tried, smoothed: &Tried) -> Row {
+    let mut row = rows(std::slice::from_ref(smoothed), Select::Loss).remove(0);
+    let gains = || {
+        let (more, error) = smoothed.beyond(plain, Select::MacroF1);
+        let (worse, error_of_it) = smoothed.beyond(plain, Select::Accuracy);
+        -more > error && worse <= error_of_it
+    };
+    row.taken = !smoothed.answers.is_empty() && !plain.answers.is_empty() && gains();
+    row
 }
 
 fn mean(numbers: &[f64]) -> f64 {
@@ -198,6 +214,24 @@ impl Trials {
         rows.iter().map(line).collect::<Vec<_>>().join("\n")
     }
 
+    /// What smoothed class weights did, in a line; `None` where they were not tried.
+    pub fn weights_words(&self) -> Option<String> {
+        let (plain, smoothed) = (self.models.iter().find(|row| row.taken)?, self.smoothed.as_ref()?);
+        let figures = |row: &Row| {
+            format!("macro F1 {}, accuracy {}", percent(row.macro_f1.unwrap_or_default()), percent(row.accuracy))
+        };
+        let (with, without) = (figures(smoothed), figures(plain));
+        Some(if smoothed.taken {
+            format!(
+                "the classes differ much in size: texts of rare ones count more (--class-weights smoothed: {with}; none: {without})"
+            )
+        } else {
+            format!(
+                "the classes differ much in size, but more weight for rare ones gains nothing sure (--class-weights smoothed: {with}; none: {without})"
+            )
+        })
+    }
+
     /// What the taken model was chosen by, in words.
     pub fn chosen_by(&self) -> &'static str {
         match self.select {
@@ -245,6 +279,16 @@ mod tests {
         let f1 = rows(&never, Select::MacroF1)[1].macro_f1.expect("classes");
         let (rare, others) = (2.0 * 18.0 / (20.0 + 48.0), 2.0 * 150.0 / (180.0 + 152.0));
         assert!((f1 - (rare + others) / 2.0).abs() < 1e-12, "{f1}");
+    }
+
+    #[test]
+    fn smoothed_weights_are_taken_where_rare_classes_gain_and_accuracy_does_not_lose() {
+        let plain = answering(9_000, 4, 176, 0.1);
+        assert!(smoothed_row(&plain, &answering(9_000, 14, 170, 0.4)).taken);
+        // As many rare ones are found, but at the price of the others.
+        assert!(!smoothed_row(&plain, &answering(9_000, 14, 150, 0.1)).taken);
+        assert!(!smoothed_row(&plain, &answering(9_000, 4, 176, 0.1)).taken);
+        assert!(!smoothed_row(&plain, &tried(9_000, &[])).taken, "diverged");
     }
 
     #[test]

@@ -8,18 +8,18 @@ use anyhow::{Context, Result};
 use rayon::ThreadPoolBuilder;
 
 use super::candidates::{candidates, ngrams};
-use super::choice::{NOTHING, Trials, Tried, rows};
+use super::choice::{NOTHING, Trials, Tried, rows, smoothed_row};
 use super::schedule;
 use super::size::cut;
 use super::{FEWEST, Open};
 use crate::calibration::temperature;
-use crate::config::{ModelConfig, NgramConfig, RunConfig, TrainConfig};
+use crate::config::{ClassWeights, ModelConfig, NgramConfig, RunConfig, TrainConfig};
 use crate::dataset::{Dataset, Example, Label, Task};
 use crate::error::exit_code;
 use crate::learning::cross_fitted;
 use crate::learning::diverged::Diverged;
 use crate::learning::rehearsal::rehearse;
-use crate::learning::sequences::{Read, Texts, fit_ngrams, read};
+use crate::learning::sequences::{Read, Texts, class_counts, fit_ngrams, read};
 use crate::learning::training::Job;
 use crate::learning::verdict::Chosen;
 use crate::metrics::scores::rarer;
@@ -111,11 +111,43 @@ pub fn try_all(
     // Who is ahead shows before the end.
     run.train.epochs = if open.epochs { epochs.div_ceil(2) } else { run.train.epochs };
     run.train.patience = if open.patience { patience } else { run.train.patience };
-    let jobs = count * models.len();
+    let tried = all_of(&run, models, &divisions, done)?;
+    let mut trials = Trials {
+        texts,
+        divisions: count,
+        training: learned,
+        select: run.train.select,
+        models: rows(&tried, run.train.select),
+        smoothed: None,
+    };
+    if weighs(&run, training) {
+        let taken = trials.taken();
+        run.train.class_weights = ClassWeights::Smoothed;
+        let smoothed = all_of(&run, &models[taken..=taken], &divisions, done)?;
+        trials.smoothed = smoothed.first().map(|smoothed| smoothed_row(&tried[taken], smoothed));
+    }
+    Ok(Some(trials))
+}
+
+/// Whether it is open how much the classes count, and these differ so much in size that it may matter.
+fn weighs(run: &RunConfig, training: &[Example<Label>]) -> bool {
+    let RunConfig { train, .. } = run;
+    let is_open = train.class_weights == ClassWeights::Auto && !train.task.has_values() && !train.task.each_step();
+    is_open && ClassWeights::are_unequal(&class_counts(run, training))
+}
+
+/// What each model does in all divisions.
+fn all_of(
+    run: &RunConfig,
+    models: &[(ModelConfig, usize)],
+    divisions: &[Division],
+    done: &mut dyn FnMut(usize, usize),
+) -> Result<Vec<Tried>> {
+    let jobs = divisions.len() * models.len();
     let answered = on_all_cores(
         jobs,
         |job| {
-            let answered = trial(&run, &models[job % models.len()].0, &divisions[job / models.len()]);
+            let answered = trial(run, &models[job % models.len()].0, &divisions[job / models.len()]);
             match answered {
                 // Weights that diverge are the candidate's fault; any other error is that of the run.
                 Err(error) if error.is::<Diverged>() => Ok(None),
@@ -124,31 +156,21 @@ pub fn try_all(
         },
         &mut |over| done(over, jobs),
     )?;
-    let tried: Vec<Tried> = models
-        .iter()
-        .enumerate()
-        .map(|(number, (model, bytes))| {
-            let own: Option<Vec<&Answered>> =
-                answered.iter().skip(number).step_by(models.len()).map(Option::as_ref).collect();
-            let is_finite =
-                |own: &Vec<&Answered>| own.iter().flat_map(|answered| &answered.losses).all(|loss| loss.is_finite());
-            let own = own.filter(is_finite).unwrap_or_default();
-            Tried {
-                model: model.clone(),
-                bytes: *bytes,
-                losses: own.iter().flat_map(|answered| answered.losses.iter().copied()).collect(),
-                answers: own.iter().flat_map(|answered| answered.answers.iter().copied()).collect(),
-                accuracy: accuracy(&own, run.train.task),
-            }
-        })
-        .collect();
-    Ok(Some(Trials {
-        texts,
-        divisions: count,
-        training: learned,
-        select: run.train.select,
-        models: rows(&tried, run.train.select),
-    }))
+    let tried = models.iter().enumerate().map(|(number, (model, bytes))| {
+        let own: Option<Vec<&Answered>> =
+            answered.iter().skip(number).step_by(models.len()).map(Option::as_ref).collect();
+        let is_finite =
+            |own: &Vec<&Answered>| own.iter().flat_map(|answered| &answered.losses).all(|loss| loss.is_finite());
+        let own = own.filter(is_finite).unwrap_or_default();
+        Tried {
+            model: model.clone(),
+            bytes: *bytes,
+            losses: own.iter().flat_map(|answered| answered.losses.iter().copied()).collect(),
+            answers: own.iter().flat_map(|answered| answered.answers.iter().copied()).collect(),
+            accuracy: accuracy(&own, run.train.task),
+        }
+    });
+    Ok(tried.collect())
 }
 
 /// Whether trials of a configuration divide all of these texts, and not only as many as are enough to see what is better.

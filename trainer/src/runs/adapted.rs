@@ -18,13 +18,13 @@ use super::begin::{Decided, begin_loaded, cut_model};
 use super::folder::RunFolder;
 use super::folds::{Folds, Observer, cross_validate, refuse};
 use super::opened::load;
-use crate::config::{Fold, ModelConfig, RunConfig, TrainConfig, Valid};
+use crate::config::{ClassWeights, Fold, ModelConfig, RunConfig, TrainConfig, Valid};
 use crate::dataset::{Example, Label};
 use crate::defaults::candidates::fast;
 use crate::defaults::choice::Trials;
 use crate::defaults::size::warning;
 use crate::defaults::trials::{MOST_TEXTS, sized, tries_all, try_all};
-use crate::defaults::{FEW, FEWEST, Open, SMALL, schedule};
+use crate::defaults::{FEW, FEWEST, Open, SMALL, patience_of, schedule};
 use crate::error::fault;
 use crate::files::OutputFolder;
 use crate::learning::sequences::class_weights;
@@ -105,9 +105,12 @@ pub fn begin(
     }
     let folds = folds.or(few.then_some(FOLDS));
     let learned = &loaded.training;
-    let (epochs, patience) = schedule(read.train.batch, learned.len(), texts);
-    read.train.epochs = if open.epochs { epochs } else { read.train.epochs };
-    read.train.patience = if open.patience { patience } else { read.train.patience };
+    if open.epochs {
+        read.train.epochs = schedule(read.train.batch, learned.len(), texts).0;
+    }
+    if open.patience {
+        read.train.patience = patience_of(read.train.epochs);
+    }
     let trials = match folds {
         _ if is_open => choose(&mut read, asked, learned, observer)?,
         Some(_) if open.model => {
@@ -129,8 +132,8 @@ pub fn begin(
         ));
     }
     // The number of classes is found out again with every part.
-    let TrainConfig { model, epochs, patience, .. } = read.train;
-    config.train = TrainConfig { model, epochs, patience, ..config.train };
+    let TrainConfig { model, epochs, patience, class_weights, .. } = read.train;
+    config.train = TrainConfig { model, epochs, patience, class_weights, ..config.train };
     let folder = folder.clone().with_settings(settings(&config.train, Some(folds)));
     Ok(Ended::Folds(cross_validate(config, tokens, folds, trials, &folder, observer)?))
 }
@@ -156,6 +159,9 @@ fn choose(
             observer.note(&format!("no --model is given: taking this one untried: {model}"));
         }
         run.train.model = model;
+        if let Some(smoothed) = trials.as_ref().and_then(|trials| trials.smoothed.as_ref()) {
+            run.train.class_weights = if smoothed.taken { ClassWeights::Smoothed } else { ClassWeights::None };
+        }
         if let Some(warning) = warning(bytes) {
             observer.warn(&warning);
         }
@@ -197,6 +203,9 @@ fn compare(
         return Ok(None);
     };
     observer.note(&table(&trials, &run.train));
+    if let Some(words) = trials.weights_words() {
+        observer.note(&words);
+    }
     if trials.models.iter().all(|row| row.loss.is_none()) {
         let remedy = format!("take a smaller --lr than {}, or name a --model", run.train.learning_rate);
         return Err(

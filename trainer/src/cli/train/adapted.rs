@@ -1,6 +1,6 @@
 //! The options of `latch train` whose defaults the data decides.
 
-use crate::config::{MAX_EPOCHS, ModelConfig, default_config};
+use crate::config::{MAX_EPOCHS, ModelConfig, TrainConfig, default_config};
 use crate::defaults::Open;
 
 /// What the data decides where nobody says it.
@@ -21,6 +21,18 @@ pub(super) struct AdaptedArgs {
     /// Stop after this many epochs without a better one, by --select (early stopping) [default: a quarter of --epochs, at least 3]
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     patience: Option<u64>,
+}
+
+/// The options that a run's own file has as they were decided, by their names.
+pub(super) fn decided(train: &TrainConfig, folds: Option<u32>) -> Vec<(&'static str, String)> {
+    let TrainConfig { model, epochs, patience, class_weights, .. } = train;
+    let always = [
+        ("model", model.to_string()),
+        ("epochs", epochs.to_string()),
+        ("patience", patience.to_string()),
+        ("class-weights", class_weights.to_string()),
+    ];
+    always.into_iter().chain(folds.map(|folds| ("folds", folds.to_string()))).collect()
 }
 
 impl AdaptedArgs {
