@@ -29,6 +29,9 @@ pub struct Verdict {
     /// The token after which the verdict was certain for the first time, where the image has thresholds for that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certain_after: Option<u32>,
+    /// The network has read nothing, and the n-grams have answered.
+    #[serde(skip)]
+    pub by_ngrams: bool,
 }
 
 /// What a model of several classes, of values, or with an answer each step says of a text.
@@ -45,6 +48,9 @@ pub struct Response {
     trail: Vec<(String, Said)>,
     #[serde(skip)]
     each_step: bool,
+    /// The network has read nothing, and the n-grams have answered.
+    #[serde(skip)]
+    by_ngrams: bool,
 }
 
 /// The probability of each class, by its name, in the order of the classes' numbers.
@@ -96,7 +102,7 @@ impl Response {
         }
         let unknown = strange(&self.unknown);
         match &self.answer {
-            Said::Value(value) => format!("value {value:.4}, {}{unknown}\n{trail}", read(self.tokens)),
+            Said::Value(value) => format!("value {value:.4}, {}{unknown}\n{trail}", read(self.tokens, self.by_ngrams)),
             Said::Class(class) => {
                 let mut all: Vec<&(String, f64)> = self.probabilities.0.iter().collect();
                 all.sort_by(|a, b| b.1.total_cmp(&a.1));
@@ -104,16 +110,17 @@ impl Response {
                 let first: Vec<String> = all.iter().take(MOST_PROBABLE).map(named).collect();
                 let more =
                     if all.len() > first.len() { format!(", {} more", all.len() - first.len()) } else { String::new() };
-                let read = read(self.tokens);
+                let read = read(self.tokens, self.by_ngrams);
                 format!("{}, probabilities {}{more}; {read}{unknown}\n{trail}", called(class), first.join(", "))
             }
         }
     }
 }
 
-/// How many tokens the network read, in words: without any the answer says nothing of the text.
-fn read(tokens: u32) -> String {
+/// How many tokens the network read, in words: without any, and without n-grams that know the text, the answer says nothing of it.
+fn read(tokens: u32, by_ngrams: bool) -> String {
     match tokens {
+        0 if by_ngrams => "the network knows no word of the text, so this is the answer of its n-grams".to_owned(),
         0 => "the text has no known word, so this is only the default answer".to_owned(),
         tokens => counted(tokens, "token"),
     }
@@ -133,6 +140,7 @@ pub fn respond(session: &mut Session<'_, '_, '_>, classes: &[String], text: &str
         AnswerKind::Classes => Said::Class(name_of(classes, class_of(logits))),
     };
     session.reset();
+    let default = logits(session);
     let mut trail = Vec::new();
     let mut note = |session: &mut View<'_, '_, '_>, token: &[u8]| {
         trail.push((String::from_utf8_lossy(token).into_owned(), said(&logits(session))));
@@ -143,7 +151,9 @@ pub fn respond(session: &mut Session<'_, '_, '_>, classes: &[String], text: &str
     let probabilities = if kind == AnswerKind::Classes { named(classes, &last) } else { Probabilities(Vec::new()) };
     let each_step = session.model().answer().each_step;
     let unknown = unknown_of(session.model(), text);
-    Response { answer: said(&last), probabilities, tokens: session.tokens(), unknown, trail, each_step }
+    let tokens = session.tokens();
+    let by_ngrams = tokens == 0 && last != default;
+    Response { answer: said(&last), probabilities, tokens, unknown, trail, each_step, by_ngrams }
 }
 
 fn name_of(classes: &[String], class: usize) -> String {
@@ -158,6 +168,7 @@ fn named(classes: &[String], logits: &[f32]) -> Probabilities {
 /// Runs one text, in Unicode's form NFC, through a session of a model of two classes from its beginning; `classes` are their names.
 pub fn judge(session: &mut Session<'_, '_, '_>, classes: &[String], text: &str) -> Verdict {
     session.reset();
+    let default = session.probability();
     let (mut trail, mut certain_after) = (Vec::new(), None);
     let mut note = |session: &mut View<'_, '_, '_>, token: &[u8]| {
         trail.push((String::from_utf8_lossy(token).into_owned(), session.probability()));
@@ -176,6 +187,7 @@ pub fn judge(session: &mut Session<'_, '_, '_>, classes: &[String], text: &str) 
         unknown: unknown_of(session.model(), text),
         trail,
         certain_after,
+        by_ngrams: session.tokens() == 0 && session.probability() != default,
     }
 }
 
@@ -196,13 +208,13 @@ const MOST_UNKNOWN: usize = 10;
 
 /// The verdict in words.
 pub fn sentence(verdict: &Verdict) -> String {
-    let Verdict { class, probability, probabilities, tokens, unknown, certain_after, .. } = verdict;
+    let Verdict { class, probability, probabilities, tokens, unknown, certain_after, by_ngrams, .. } = verdict;
     let (class, second) = (called(class), probabilities.0.last().map_or(String::new(), |(name, _)| called(name)));
     let certain = certain_after.map_or(String::new(), |tokens| format!(", certain after {tokens}"));
     format!(
         "{class}, probability {probability:.3} of {second}{} {}{certain}{}",
         if *tokens == 0 { ";" } else { "," },
-        read(*tokens),
+        read(*tokens, *by_ngrams),
         strange(unknown)
     )
 }

@@ -127,3 +127,22 @@ fn tags_with_ngrams_are_cross_validated_taught_resumed_and_reported() {
     let export = &mut place.latch(["export", "--run", "whole", "--out", "whole.latch"]);
     place.refuse(export, &["ngrams: the n-grams are not those of the run's training texts"]);
 }
+
+#[test]
+fn where_the_network_knows_no_word_the_answer_of_the_ngrams_is_called_so() {
+    let place = Place::with_data(20);
+    let row = |number: usize| {
+        let (class, word) = [("good", "lovely"), ("bad", "awful")][number % 2];
+        format!("{class}\tthe thing {number} is {word}\n")
+    };
+    place.write("data.tsv", (0..400).map(row).collect::<String>());
+    // Three words are known: those that every text has.
+    let model = "text 3 unknown=skip ngrams=1000 ngram_texts=1 > embedding 4 > gru 4 > last > dense";
+    succeed(&mut place.latch(["train", "--data", "data.tsv", "--model", model, "--epochs", "2", "--out", "run"]));
+    succeed(&mut place.latch(["export", "--run", "run", "--out", "i.latch"]));
+    let said = |text: &str| succeed(&mut place.latch(["predict", "--image", "i.latch", text])).stdout;
+    let known = said("lovely");
+    assert!(known.contains("good") && known.contains("the answer of its n-grams"), "{known}");
+    let nothing = said("zebra");
+    assert!(nothing.contains("only the default answer"), "{nothing}");
+}
