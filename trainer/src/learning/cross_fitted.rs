@@ -10,7 +10,7 @@ use crate::network::Network;
 
 /// As [`super::training::answers`], but each half of the answers is joined with the n-grams by the gains that are best for the other half: gains that are fitted to the
 /// labels that judge make n-grams seem better than they are (Stone, "Cross-Validatory Choice and Assessment of Statistical Predictions", 1974). All answers to a text
-/// are in one half, and each class is in both.
+/// are in one half; where a text has one answer, each class is in both.
 ///
 /// # Errors
 /// Those of [`Network::forward`].

@@ -71,7 +71,7 @@ pub fn begin(
     let Asked { tokens, folds, open, fast, settings } = *asked;
     config.train.check("")?;
     refuse(folder, folds.unwrap_or(0))?;
-    // A place that cannot be written to is said before anything is tried.
+    // A folder that cannot be made is said before anything is tried.
     drop(OutputFolder::create(folder.path())?);
     if !(open.model || open.epochs || open.patience)
         && let Some(folds) = folds

@@ -221,15 +221,7 @@ impl RunFolder {
     /// # Errors
     /// A fault when the file is damaged.
     pub fn facts(&self) -> Result<Option<Facts>> {
-        let path = self.file("data.json");
-        if !path.exists() {
-            return Ok(None);
-        }
-        let damaged = |error: serde_json::Error| {
-            let remedy = "remove it: nothing but a report of these numbers needs it";
-            fault(path.display(), format!("the file is damaged ({error})"), remedy)
-        };
-        Ok(Some(serde_json::from_str(&read_text(&path)?).map_err(damaged)?))
+        self.read_noted("data.json", "a report of these numbers")
     }
 
     /// Reads what was tried; `None` where the model was not chosen by trials.
@@ -237,12 +229,17 @@ impl RunFolder {
     /// # Errors
     /// A fault when the file is damaged.
     pub fn trials(&self) -> Result<Option<Trials>> {
-        let path = self.file("trials.json");
+        self.read_noted("trials.json", "a report of what was tried")
+    }
+
+    /// Reads a file of JSON that nothing but `reader` needs; `None` where it is not there.
+    fn read_noted<T: DeserializeOwned>(&self, name: &str, reader: &str) -> Result<Option<T>> {
+        let path = self.file(name);
         if !path.exists() {
             return Ok(None);
         }
         let damaged = |error: serde_json::Error| {
-            let remedy = "remove it: nothing but a report of what was tried needs it";
+            let remedy = format!("remove it: nothing but {reader} needs it");
             fault(path.display(), format!("the file is damaged ({error})"), remedy)
         };
         Ok(Some(serde_json::from_str(&read_text(&path)?).map_err(damaged)?))
