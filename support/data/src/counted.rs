@@ -19,6 +19,7 @@ pub fn counted(count: impl TryInto<u64>, thing: &str) -> String {
 #[must_use]
 pub fn named(count: u64, thing: &str) -> Cow<'_, str> {
     match thing {
+        "series" => thing.into(),
         _ if count == 1 => thing.into(),
         _ if thing.ends_with('s') => format!("{thing}es").into(),
         _ => format!("{thing}s").into(),
@@ -34,5 +35,6 @@ mod tests {
         let all = [counted(0_u64, "text"), counted(1_usize, "text"), counted(12_u32, "text"), counted(2_u8, "class")];
         assert_eq!(all, ["0 texts", "1 text", "12 texts", "2 classes"]);
         assert_eq!(counted(1_u64, "class"), "1 class");
+        assert_eq!([counted(1_u64, "series"), counted(2_u64, "series")], ["1 series", "2 series"]);
     }
 }

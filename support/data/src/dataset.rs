@@ -27,20 +27,20 @@
 //! Whatever is wrong with the input is a [`Fault`](crate::error::Fault) that names the file and the line.
 
 pub mod built_in;
-mod classes;
+pub(crate) mod classes;
 mod csv;
-mod encoding;
+pub(crate) mod encoding;
 pub mod fetch;
-mod folders;
+pub(crate) mod folders;
 mod foreign;
-mod formats;
+pub(crate) mod formats;
 mod json_lines;
 mod label;
-mod lines;
+pub(crate) mod lines;
 mod load;
 pub mod messages;
 mod pattern;
-mod split;
+pub(crate) mod split;
 mod table;
 mod tsv;
 
@@ -84,9 +84,9 @@ struct Row {
 
 /// Where an example stands: `path:line`, or the path of a file with one text.
 #[derive(Debug, Clone)]
-struct Place {
-    path: Arc<Path>,
-    line: Option<u64>,
+pub(crate) struct Place {
+    pub(crate) path: Arc<Path>,
+    pub(crate) line: Option<u64>,
 }
 
 impl fmt::Display for Place {
@@ -124,7 +124,7 @@ impl Part {
     }
 
     /// Names that files and folders of the part have, the usual one first.
-    fn names(self) -> &'static [&'static str] {
+    pub(crate) fn names(self) -> &'static [&'static str] {
         match self {
             Self::Train => &["train"],
             Self::Valid => &["valid", "validation", "val", "dev"],
@@ -164,7 +164,7 @@ fn kept_bytes<L: Labels>(example: &Example<L>) -> u64 {
 }
 
 /// A number of bytes in the largest unit that divides it.
-fn in_units(bytes: u64) -> String {
+pub(crate) fn in_units(bytes: u64) -> String {
     match [(30, "GiB"), (20, "MiB"), (10, "KiB")]
         .iter()
         .find(|(shift, _)| bytes > 0 && bytes.trailing_zeros() >= *shift)
@@ -413,7 +413,7 @@ pub fn hex(bytes: &[u8]) -> String {
 }
 
 /// The start of `text` as it may be shown in a message: in quotes, escaped, and not long.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     const SHOWN: usize = 40;
     let start: String = text.chars().take(SHOWN).collect();
     let dots = if start.len() < text.len() { "…" } else { "" };

@@ -134,7 +134,7 @@ pub fn numbered(count: usize) -> Vec<String> {
 }
 
 /// A label as it counts: without white space around it, and whole numbers without `.0`, which tables with gaps are often written with.
-pub(super) fn plain(word: &str) -> &str {
+pub(crate) fn plain(word: &str) -> &str {
     let word = word.trim();
     match word.split_once('.') {
         None if word == "-0" => "0",
@@ -152,18 +152,18 @@ pub(super) fn plain(word: &str) -> &str {
 }
 
 /// The finite number that a word writes.
-pub(super) fn number(word: &str) -> Option<f64> {
+pub(crate) fn number(word: &str) -> Option<f64> {
     word.trim().parse().ok().filter(|number: &f64| number.is_finite())
 }
 
 /// From words to labels.
-pub(super) struct Coder {
+pub(crate) struct Coder {
     task: Task,
     map: BTreeMap<String, String>,
     /// Of each label of the map, whether it occurred.
     used: BTreeMap<String, bool>,
     /// The classes, in the order of their numbers.
-    pub(super) names: Vec<String>,
+    pub(crate) names: Vec<String>,
     numbers: HashMap<String, u32>,
     /// The classes were given, and no other is taken.
     are_known: bool,
@@ -172,7 +172,7 @@ pub(super) struct Coder {
 }
 
 impl Coder {
-    pub(super) fn new(reading: &Reading) -> Self {
+    pub(crate) fn new(reading: &Reading) -> Self {
         let names = if reading.task.has_values() { Vec::new() } else { reading.classes.clone() };
         let map = reading.columns.map.clone();
         Self {
@@ -187,7 +187,7 @@ impl Coder {
     }
 
     /// The task.
-    pub(super) fn task(&self) -> Task {
+    pub(crate) fn task(&self) -> Task {
         self.task
     }
 
@@ -226,7 +226,10 @@ impl Coder {
     }
 
     /// One label.
-    fn number(&mut self, word: &str, place: &Place) -> Result<f32, Fault> {
+    ///
+    /// # Errors
+    /// A fault at `place` that shows the label.
+    pub(crate) fn number(&mut self, word: &str, place: &Place) -> Result<f32, Fault> {
         let word = composed(plain(word));
         let mut word = word.as_ref();
         if word.is_empty() {
@@ -308,12 +311,12 @@ impl Coder {
     }
 
     /// A label of the map that no example has.
-    pub(super) fn unused(&self) -> Option<&str> {
+    pub(crate) fn unused(&self) -> Option<&str> {
         self.used.iter().find(|(_, used)| !**used).map(|(label, _)| label.as_str())
     }
 
     /// Puts the classes in order, by their numbers where all are numbers, else by their characters; gives the new number of each old one.
-    pub(super) fn sort(&mut self) -> Vec<u32> {
+    pub(crate) fn sort(&mut self) -> Vec<u32> {
         let mut order: Vec<usize> = (0..self.names.len()).collect();
         if !self.are_known {
             let values: Option<Vec<f64>> = self.names.iter().map(|name| number(name)).collect();

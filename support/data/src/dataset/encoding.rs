@@ -24,7 +24,7 @@ const ALIASES: [(&str, &Encoding); 7] = [
 ///
 /// # Errors
 /// A fault that names some encodings.
-pub(super) fn named(name: &str) -> Result<&'static Encoding, Fault> {
+pub(crate) fn named(name: &str) -> Result<&'static Encoding, Fault> {
     let lower = name.trim().to_ascii_lowercase();
     let alias = ALIASES.iter().find(|(alias, _)| *alias == lower).map(|(_, encoding)| *encoding);
     alias.or_else(|| Encoding::for_label(lower.as_bytes())).filter(|encoding| *encoding != REPLACEMENT).ok_or_else(

@@ -45,7 +45,7 @@ fn recognise(path: &Path) -> Option<(Format, bool, String)> {
 }
 
 /// What to call the data set at `path`: its file name without the extensions above.
-pub(super) fn name(path: &Path) -> String {
+pub(crate) fn name(path: &Path) -> String {
     if let Some((_, _, name)) = recognise(path)
         && !name.is_empty()
         && !path.is_dir()

@@ -19,7 +19,7 @@ use crate::error::{Fault, fault, open_file, reading};
 pub const MAX_LINE: usize = 4 << 20;
 
 /// The bytes from which the layout of a file is told.
-pub(super) const HEAD: u64 = 1 << 18;
+pub(crate) const HEAD: u64 = 1 << 18;
 
 /// A reader that has failed, and says so when it is its turn.
 struct Failing(Option<io::Error>);
@@ -59,7 +59,7 @@ impl Read for Counted {
 }
 
 /// The lines of a text file, one at a time in the same buffer.
-pub(super) struct Lines {
+pub(crate) struct Lines {
     reader: Box<dyn BufRead + Send>,
     path: Arc<Path>,
     /// What a line ends with: LF, or CR in a file that has no LF at its beginning.
@@ -78,6 +78,8 @@ pub(super) struct Lines {
     buffer: Vec<u8>,
     /// No line so far had a text.
     is_blank: bool,
+    /// The bytes that a line may have.
+    most: usize,
 }
 
 impl Lines {
@@ -86,7 +88,7 @@ impl Lines {
     ///
     /// # Errors
     /// A fault if it cannot be read, or is no text by its first bytes.
-    pub(super) fn open(path: &Path, compressed: bool, asked: Option<&'static Encoding>) -> Result<Self> {
+    pub(crate) fn open(path: &Path, compressed: bool, asked: Option<&'static Encoding>) -> Result<Self> {
         let file = open_file(path)?;
         let size = file.metadata().map_or(0, |metadata| metadata.len());
         let read = Arc::new(AtomicU64::new(0));
@@ -133,12 +135,13 @@ impl Lines {
             end: 0,
             buffer: Vec::new(),
             is_blank: true,
+            most: MAX_LINE,
         }
     }
 
     /// The first bytes of the text, at most [`HEAD`], without a byte-order mark; they are read again afterwards. Where lines end with CR alone, LF stands
     /// in its place.
-    pub(super) fn head(&mut self) -> Vec<u8> {
+    pub(crate) fn head(&mut self) -> Vec<u8> {
         let mut reader = std::mem::replace(&mut self.reader, Box::new(io::empty()));
         let mut head = Vec::new();
         let error = reader.by_ref().take(HEAD).read_to_end(&mut head).err();
@@ -161,7 +164,7 @@ impl Lines {
     ///
     /// # Errors
     /// A fault if there are zero bytes in it.
-    pub(super) fn checked_head(&mut self) -> Result<Vec<u8>, Fault> {
+    pub(crate) fn checked_head(&mut self) -> Result<Vec<u8>, Fault> {
         let head = self.head();
         let Some(at) = head.iter().position(|&byte| byte == 0) else { return Ok(head) };
         // Every second byte of ASCII in UTF-16.
@@ -177,18 +180,23 @@ impl Lines {
         })
     }
 
+    /// The same with lines of at most `most` bytes.
+    pub(crate) fn with_lines_of(self, most: usize) -> Self {
+        Self { most, ..self }
+    }
+
     /// Whether no line so far had a text.
     pub(super) fn is_blank(&self) -> bool {
         self.is_blank
     }
 
     /// What is said of the encoding, where it is not UTF-8.
-    pub(super) fn encoding(&self) -> Option<String> {
+    pub(crate) fn encoding(&self) -> Option<String> {
         self.encoding.map(|encoding| format!("encoding {}", encoding.name()))
     }
 
     /// Bytes that were read of the file, and all that it has.
-    pub(super) fn progress(&self) -> (u64, u64) {
+    pub(crate) fn progress(&self) -> (u64, u64) {
         (self.read.load(Ordering::Relaxed), self.size)
     }
 
@@ -208,7 +216,7 @@ impl Lines {
     }
 
     /// Goes to the next line that is not blank; false at the end.
-    pub(super) fn advance_to_text(&mut self) -> Result<bool> {
+    pub(crate) fn advance_to_text(&mut self) -> Result<bool> {
         let begin = self.end;
         while self.advance()? {
             if !self.buffer.trim_ascii().is_empty() {
@@ -228,22 +236,22 @@ impl Lines {
     }
 
     /// The current line, without its LF or CRLF.
-    pub(super) fn line(&self) -> Result<&str> {
+    pub(crate) fn line(&self) -> Result<&str> {
         str::from_utf8(&self.buffer).map_err(|error| not_utf8(self.place(), error, self.start, &self.buffer))
     }
 
     /// The place of the current line, `path:line`.
-    pub(super) fn place(&self) -> Place {
+    pub(crate) fn place(&self) -> Place {
         self.place_of(self.number)
     }
 
     /// The place of line `number`.
-    pub(super) fn place_of(&self, number: u64) -> Place {
+    pub(crate) fn place_of(&self, number: u64) -> Place {
         Place { path: Arc::clone(&self.path), line: Some(number) }
     }
 
     /// The number of the current line, from 1.
-    pub(super) fn number(&self) -> u64 {
+    pub(crate) fn number(&self) -> u64 {
         self.number
     }
 
@@ -253,7 +261,7 @@ impl Lines {
         self.start = self.end;
         self.number += 1;
         // One CRLF more than a line may have: what is longer than that is not read any further.
-        let limit = MAX_LINE as u64 + 2;
+        let limit = self.most as u64 + 2;
         let outcome = self.reader.by_ref().take(limit).read_until(self.line_end, &mut self.buffer);
         let length = outcome.map_err(|error| self.unreadable(error))?;
         self.end += length as u64;
@@ -266,8 +274,8 @@ impl Lines {
                 self.buffer.pop();
             }
         }
-        if self.buffer.len() > MAX_LINE {
-            return Err(too_long(self.place()));
+        if self.buffer.len() > self.most {
+            return Err(longer_than(self.place(), self.most));
         }
         if self.number == 1 && self.buffer.starts_with("\u{feff}".as_bytes()) {
             self.buffer.drain(..3);
@@ -296,9 +304,14 @@ impl Lines {
 
 /// The fault of a line, record or file above [`MAX_LINE`].
 pub(super) fn too_long(place: impl std::fmt::Display) -> anyhow::Error {
+    longer_than(place, MAX_LINE)
+}
+
+/// The fault of what is longer than `most` bytes.
+fn longer_than(place: impl std::fmt::Display, most: usize) -> anyhow::Error {
     fault(
         place,
-        format!("this text is longer than {MAX_LINE} bytes"),
+        format!("this text is longer than {most} bytes"),
         "divide it, or check that the file is what its name says",
     )
     .into()

@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use super::{Dataset, Example, Labels, class_counts};
-use crate::error::fault;
+use crate::error::{Fault, fault};
 
 impl<L: Labels> Dataset<L> {
     /// Divides the examples into `N` parts whose sizes are about `fractions` of the whole.
@@ -26,21 +26,12 @@ impl<L: Labels> Dataset<L> {
     /// A [`Fault`](crate::error::Fault) if a fraction is negative or not finite, if they do not add up to 1, or if there are too
     /// few different texts to give each part with a fraction above 0 an example.
     pub fn split<const N: usize>(self, seed: u64, fractions: [f64; N]) -> Result<[Self; N]> {
-        let sum: f64 = fractions.iter().sum();
-        let valid = |&fraction: &f64| fraction.is_finite() && fraction >= 0.0;
-        if !fractions.iter().all(valid) || (sum - 1.0).abs() > 1e-6 {
-            return Err(fault(
-                "split",
-                format!("the fractions {fractions:?} are not shares of a whole"),
-                "give fractions from 0 to 1 that add up to 1",
-            )
-            .into());
-        }
+        check_shares(&fractions)?;
         let Self { examples, name, classes, layout, .. } = self;
         let total = examples.len();
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
 
-        let part_of = assign(&examples, &fractions, &mut rng);
+        let part_of = Strata::of_texts(&examples).assign(&fractions, &mut rng);
         let mut parts = fractions.map(|_| Vec::new());
         for (example, part) in examples.into_iter().zip(part_of) {
             parts[part].push(example);
@@ -69,7 +60,7 @@ impl<L: Labels> Dataset<L> {
         let Self { examples, name, classes, layout, .. } = self;
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let fractions = vec![1.0 / count as f64; count];
-        let part_of = assign(&examples, &fractions, &mut rng);
+        let part_of = Strata::of_texts(&examples).assign(&fractions, &mut rng);
         if let Some(empty) = (0..count).find(|part| !part_of.contains(part)) {
             let what = format!("for {count} parts: nothing is in part {}", empty + 1);
             return Err(too_few(name, examples.len(), different(&examples), &what, "take fewer --folds, or "));
@@ -143,56 +134,87 @@ fn too_few(place: String, total: usize, different: usize, for_what: &str, instea
     fault(place, problem, remedy).into()
 }
 
-/// The part of each example.
-fn assign<L: Labels>(examples: &[Example<L>], fractions: &[f64], rng: &mut ChaCha8Rng) -> Vec<usize> {
-    let part_of = assign_by(examples, fractions, rng, false);
-    let is_filled = |part: usize| fractions[part] <= 0.0 || part_of.contains(&part);
-    // Classes of so few texts that none gives one to a small part: what one leaves unfilled, the next ones fill.
-    if (0..fractions.len()).all(is_filled) { part_of } else { assign_by(examples, fractions, rng, true) }
+/// Checks that fractions are shares of a whole.
+///
+/// # Errors
+/// A fault if one is negative or not finite, or if they do not add up to 1.
+pub(crate) fn check_shares(fractions: &[f64]) -> Result<(), Fault> {
+    let sum: f64 = fractions.iter().sum();
+    let valid = |&fraction: &f64| fraction.is_finite() && fraction >= 0.0;
+    if fractions.iter().all(valid) && (sum - 1.0).abs() <= 1e-6 {
+        return Ok(());
+    }
+    let problem = format!("the fractions {fractions:?} are not shares of a whole");
+    Err(fault("split", problem, "give fractions from 0 to 1 that add up to 1"))
 }
 
-/// [`assign`]; with `carry` a class gives also what the classes before it had too few texts to give.
-fn assign_by<L: Labels>(examples: &[Example<L>], fractions: &[f64], rng: &mut ChaCha8Rng, carry: bool) -> Vec<usize> {
-    let groups = groups_of_equal_texts(examples);
-    // A group belongs to the class of most of its examples; the lower one if two have as many.
-    let classes = class_counts(examples).len();
-    let mut strata = vec![Vec::new(); classes];
-    for (index, group) in groups.iter().enumerate() {
-        let counts = class_counts(group.iter().map(|&example| &examples[example]));
-        let class = (0..counts.len()).rev().max_by_key(|&class| counts[class]).unwrap_or(0);
-        strata[class].push(index);
+/// What a data set is divided by: examples that stay together, and the class of each.
+pub(crate) struct Strata {
+    /// Groups of examples that land in one part, by the examples' indices.
+    pub(crate) groups: Vec<Vec<usize>>,
+    /// The class of each example, by which it is divided evenly.
+    pub(crate) classes: Vec<u32>,
+}
+
+impl Strata {
+    /// Texts, of which equal ones stay together.
+    fn of_texts<L: Labels>(examples: &[Example<L>]) -> Self {
+        let classes = examples.iter().map(|example| example.label.stratum()).collect();
+        Self { groups: groups_of_equal_texts(examples), classes }
     }
-    let mut part_of = vec![0; examples.len()];
-    let mut wanted_overall: Vec<f64> = fractions.iter().map(|fraction| fraction * examples.len() as f64).collect();
-    let mut lacking = vec![0.0; fractions.len()];
-    for stratum in &mut strata {
-        stratum.shuffle(rng);
-        let size: usize = stratum.iter().map(|&group| groups[group].len()).sum();
-        let mut wanted: Vec<f64> =
-            fractions.iter().zip(&lacking).map(|(fraction, lacking)| fraction * size as f64 + lacking).collect();
-        for &group in stratum.iter() {
-            // The part that lacks most of this class; the one that lacks most of all, if several lack as much. A part of
-            // fraction 0 takes nothing.
-            let part = (0..fractions.len())
-                .filter(|&part| fractions[part] > 0.0)
-                .max_by(|&a, &b| {
-                    let by_class = wanted[a].total_cmp(&wanted[b]);
-                    // Of equals, max_by takes the last: the order of b and a makes that the first part.
-                    by_class.then(wanted_overall[a].total_cmp(&wanted_overall[b])).then(b.cmp(&a))
-                })
-                .unwrap_or(0);
-            let length = groups[group].len() as f64;
-            wanted[part] -= length;
-            wanted_overall[part] -= length;
-            for &example in &groups[group] {
-                part_of[example] = part;
+
+    /// The part of each example, for parts of about `fractions` of the whole.
+    pub(crate) fn assign(&self, fractions: &[f64], rng: &mut ChaCha8Rng) -> Vec<usize> {
+        let part_of = self.assign_by(fractions, rng, false);
+        let is_filled = |part: usize| fractions[part] <= 0.0 || part_of.contains(&part);
+        // Classes of so few texts that none gives one to a small part: what one leaves unfilled, the next ones fill.
+        if (0..fractions.len()).all(is_filled) { part_of } else { self.assign_by(fractions, rng, true) }
+    }
+
+    /// [`Strata::assign`]; with `carry` a class gives also what the classes before it had too few examples to give.
+    fn assign_by(&self, fractions: &[f64], rng: &mut ChaCha8Rng, carry: bool) -> Vec<usize> {
+        let Self { groups, classes } = self;
+        // A group belongs to the class of most of its examples; the lower one if two have as many.
+        let count = classes.iter().max().map_or(1, |&most| most as usize + 1);
+        let mut strata = vec![Vec::new(); count];
+        for (index, group) in groups.iter().enumerate() {
+            let mut counts = vec![0; count];
+            group.iter().for_each(|&example| counts[classes[example] as usize] += 1);
+            let class = (0..count).rev().max_by_key(|&class| counts[class]).unwrap_or(0);
+            strata[class].push(index);
+        }
+        let mut part_of = vec![0; classes.len()];
+        let mut wanted_overall: Vec<f64> = fractions.iter().map(|fraction| fraction * classes.len() as f64).collect();
+        let mut lacking = vec![0.0; fractions.len()];
+        for stratum in &mut strata {
+            stratum.shuffle(rng);
+            let size: usize = stratum.iter().map(|&group| groups[group].len()).sum();
+            let mut wanted: Vec<f64> =
+                fractions.iter().zip(&lacking).map(|(fraction, lacking)| fraction * size as f64 + lacking).collect();
+            for &group in stratum.iter() {
+                // The part that lacks most of this class; the one that lacks most of all, if several lack as much. A part of
+                // fraction 0 takes nothing.
+                let part = (0..fractions.len())
+                    .filter(|&part| fractions[part] > 0.0)
+                    .max_by(|&a, &b| {
+                        let by_class = wanted[a].total_cmp(&wanted[b]);
+                        // Of equals, max_by takes the last: the order of b and a makes that the first part.
+                        by_class.then(wanted_overall[a].total_cmp(&wanted_overall[b])).then(b.cmp(&a))
+                    })
+                    .unwrap_or(0);
+                let length = groups[group].len() as f64;
+                wanted[part] -= length;
+                wanted_overall[part] -= length;
+                for &example in &groups[group] {
+                    part_of[example] = part;
+                }
+            }
+            if carry {
+                lacking = wanted;
             }
         }
-        if carry {
-            lacking = wanted;
-        }
+        part_of
     }
-    part_of
 }
 
 /// The words of a text, which make it equal to another whatever white space divides them.
