@@ -6,6 +6,7 @@
 //! - [`series`] loads recordings of sensors in every format, divides them without a leak, and cuts them into windows.
 //! - [`error`] marks what is the input's or the user's fault, with place and remedy.
 //! - [`shown`] escapes what a terminal would obey in a text from outside.
+//! - `wheel` fetches data that is published within a Python package, once.
 //! - `misuse` says in plain words what is wrong with an option's value (feature `clap`).
 //! - [`files`] writes to a temporary name and renames.
 //!
@@ -20,3 +21,4 @@ pub mod files;
 pub mod misuse;
 pub mod series;
 pub mod shown;
+mod wheel;
