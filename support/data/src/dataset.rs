@@ -41,7 +41,7 @@ mod load;
 pub mod messages;
 mod pattern;
 pub(crate) mod split;
-mod table;
+pub(crate) mod table;
 mod tsv;
 
 use std::fmt::{self, Write as _};

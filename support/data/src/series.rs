@@ -15,21 +15,36 @@
 //! | path | what it holds |
 //! | --- | --- |
 //! | `.ts` | the format of the UCR and UEA archives, one or more channels, equal or unequal lengths |
+//! | `.csv`, `.tsv`, `.txt` | a table with a row a time step, or a row a series; columns are found by their names, by options, or by what stands in them |
+//! | `.npy`, `.npz` | an array `[series, steps, channels]` or `[series, steps]`, and one of labels |
+//! | a folder with a folder for each class | a recording in each file, `.csv` or `.wav` |
 //! | a folder with a file a part | `train.ts`, `NAME_TRAIN.ts`, … in any format above and below; the [`Part`] picks one |
+//!
+//! [`fetch`] brings published sets, or generated ones of the same shape where there is no network.
 //!
 //! Values are `f32` and finite. A missing one (`?`, `NaN`, an empty cell) is named and refused, or filled as [`Missing`] says. Text files may be
 //! compressed (`.gz`), and are read line by line; the frames that are kept count as [`memory_limit`](crate::dataset::memory_limit) says.
 //!
 //! Labels are words, as those of texts: the same classes in the same order, the same `--label-map`, the same refusal of an unknown one.
 
+mod columns;
+pub mod fetch;
+mod folder;
+mod forecast;
 mod frames;
 mod gather;
+mod generated;
+mod npy;
 mod parts;
+mod published;
 mod reading;
+mod rows;
 mod source;
 mod split;
+mod table;
 mod ts;
 mod values;
+mod wav;
 mod windows;
 
 use std::path::Path;
@@ -38,8 +53,10 @@ use anyhow::Result;
 use sha2::{Digest, Sha256};
 
 use crate::dataset::{Part, hex};
+pub use forecast::{Forecasting, SEASONAL};
 pub use frames::{Frames, MAX_CHANNELS};
 pub use parts::{has_part, locate, looks_like_series};
+pub use published::Published;
 pub use reading::{Missing, SeriesColumns, SeriesReading, SeriesTask};
 pub use ts::{stage_ts_gz, write_ts_gz};
 

@@ -27,10 +27,10 @@ const NO_DATA: [&str; 10] =
     ["license", "licence", "copying", "notice", "readme", "authors", "changelog", "sources", "citation", "index"];
 
 /// A class by its name and its file or folder.
-type Class = (String, PathBuf);
+pub(crate) type Class = (String, PathBuf);
 
 /// How a folder names its classes.
-pub(super) enum Classes {
+pub(crate) enum Classes {
     /// A folder each.
     Folders(Vec<Class>),
     /// A file each; the files beside them are left out.
@@ -44,20 +44,10 @@ impl Classes {
             let classes = names.iter().zip(REVIEWS[0]).map(|(name, class)| (class.to_owned(), folder.join(name)));
             return Some(Classes::Folders(classes.collect()));
         }
-        let (mut folders, mut files, mut others) = (Vec::new(), Vec::new(), Vec::new());
-        let mut names: Vec<OsString> = fs::read_dir(folder).ok()?.flatten().map(|entry| entry.file_name()).collect();
-        names.sort_unstable();
-        for name in names {
-            let (path, name) = (folder.join(&name), name.to_string_lossy().into_owned());
-            let lower = name.to_lowercase();
-            if name.starts_with('.') || NO_CLASS.contains(&lower.as_str()) {
-                continue;
-            }
-            if path.is_dir() {
-                if !Part::ALL.iter().any(|part| part.names().contains(&lower.as_str())) && has_text(&path) {
-                    folders.push((name, path));
-                }
-            } else {
+        let folders = class_folders(folder, has_text);
+        let (mut files, mut others) = (Vec::new(), Vec::new());
+        for (name, path) in entries(folder)? {
+            if !path.is_dir() {
                 match stem(&name) {
                     Some(stem) if is_data(&stem) => files.push((stem, path)),
                     _ => others.push(name),
@@ -75,7 +65,7 @@ impl Classes {
     ///
     /// # Errors
     /// A [`Fault`] that names two of one class, or one whose name is not UTF-8.
-    pub(super) fn check(&self) -> Result<(), Fault> {
+    pub(crate) fn check(&self) -> Result<(), Fault> {
         let (Classes::Folders(classes) | Classes::Files { files: classes, .. }) = self;
         let mut known: HashMap<String, &Path> = HashMap::new();
         for (name, path) in classes {
@@ -93,6 +83,22 @@ impl Classes {
         }
         Ok(())
     }
+}
+
+/// The names and paths in a folder, in order, without those that are hidden or hold no class.
+fn entries(folder: &Path) -> Option<Vec<Class>> {
+    let mut names: Vec<OsString> = fs::read_dir(folder).ok()?.flatten().map(|entry| entry.file_name()).collect();
+    names.sort_unstable();
+    let entries = names.into_iter().map(|name| (name.to_string_lossy().into_owned(), folder.join(&name)));
+    let is_visible = |(name, _): &Class| !name.starts_with('.') && !NO_CLASS.contains(&name.to_lowercase().as_str());
+    Some(entries.filter(is_visible).collect())
+}
+
+/// The folders in `folder` that name classes: those that are no part of a set, and of which `has_data` says that they hold some.
+pub(crate) fn class_folders(folder: &Path, has_data: impl Fn(&Path) -> bool) -> Vec<Class> {
+    let is_part = |name: &str| Part::ALL.iter().any(|part| part.names().contains(&name.to_lowercase().as_str()));
+    let is_class = |(name, path): &Class| path.is_dir() && !is_part(name) && has_data(path);
+    entries(folder).unwrap_or_default().into_iter().filter(is_class).collect()
 }
 
 /// The folders of reviews that are there.

@@ -17,7 +17,7 @@ pub(super) const LABEL_NAMES: [&str; 8] =
     ["label", "labels", "sentiment", "class", "category", "target", "tags", "polarity"];
 
 /// Names of the column of texts; the first wins over the others.
-pub(super) const TEXT_NAMES: [&str; 8] =
+pub(crate) const TEXT_NAMES: [&str; 8] =
     ["text", "review", "message", "sentence", "content", "tweet", "comment", "tokens"];
 
 /// Names of columns that number the rows.

@@ -1,5 +1,6 @@
 //! All recordings of a source in memory: checked, labelled, counted.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::Result;
@@ -8,7 +9,7 @@ use super::source::Answers;
 use super::values::fill;
 use super::{Frames, Missing, Series, SeriesReading, SeriesSet, Target, parts};
 use crate::counted::counted;
-use crate::dataset::{Part, in_units, list};
+use crate::dataset::{Part, in_units, list, quoted};
 use crate::error::fault;
 
 /// Loads the recordings of `path`, with values of at most `most` bytes.
@@ -18,6 +19,7 @@ pub(super) fn load(path: &Path, part: Part, reading: &SeriesReading, most: u64) 
     let mut answers = Answers::new(reading);
     let mut series: Vec<Series> = Vec::new();
     let (mut bytes, mut filled, mut channels) = (0, 0, 0);
+    let mut ids: HashMap<String, usize> = HashMap::new();
     while let Some(mut recording) = source.read(&mut answers)? {
         if channels == 0 {
             channels = source.channels().len();
@@ -31,6 +33,12 @@ pub(super) fn load(path: &Path, part: Part, reading: &SeriesReading, most: u64) 
             let problem = format!("with this series {count} take more than {} of memory", in_units(most));
             let remedy = "divide the file, or permit more with --max-memory";
             return Err(fault(recording.place, problem, remedy).into());
+        }
+        if let Some(id) = &recording.id
+            && let Some(other) = ids.insert(id.clone(), series.len())
+        {
+            let problem = format!("two series are called {}: this one and that at {}", quoted(id), series[other].place);
+            return Err(fault(recording.place, problem, "give each a name of its own").into());
         }
         series.push(Series {
             id: recording.id.unwrap_or_else(|| (series.len() + 1).to_string()),

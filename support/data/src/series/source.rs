@@ -33,6 +33,11 @@ pub(super) trait Source {
         Vec::new()
     }
 
+    /// The frames a second, where the source says it.
+    fn rate(&self) -> Option<u32> {
+        None
+    }
+
     /// What is not the plain case, in words: what was found where.
     fn layout(&self) -> Vec<String>;
 }

@@ -1,7 +1,7 @@
 //! From the cells of a file to the values of a recording: numbers, missing ones, and channels that are chosen.
 
 use super::{MAX_CHANNELS, Missing};
-use crate::dataset::{list, quoted};
+use crate::dataset::{Place, in_units, list, memory_limit, quoted};
 use crate::error::{Fault, fault};
 
 /// What stands for a value that is not there.
@@ -85,6 +85,19 @@ fn number_remedy(cell: &str) -> &'static str {
 pub(super) fn is_decimal_comma(cell: &str) -> bool {
     let cell = cell.trim();
     cell.matches(',').count() == 1 && !cell.contains('.') && matches!(Cell::of(&cell.replace(',', ".")), Cell::Value(_))
+}
+
+/// Checks that so many values are no more than the memory that is permitted.
+///
+/// # Errors
+/// A fault at `place`.
+pub(super) fn check_memory(values: u64, place: &Place) -> Result<(), Fault> {
+    let most = memory_limit();
+    if values.saturating_mul(size_of::<f32>() as u64) <= most {
+        return Ok(());
+    }
+    let problem = format!("with these values a recording takes more than {} of memory", in_units(most));
+    Err(fault(place, problem, "divide it, or permit more with --max-memory"))
 }
 
 /// Fills the missing values of frames of so many `channels`; gives how many there were.
