@@ -31,6 +31,8 @@ pub mod cell;
 mod chips;
 #[cfg(latch_backend = "dsp")]
 pub mod cortex_m;
+#[cfg(all(latch_fpu, any(latch_backend = "dsp", latch_backend = "helium")))]
+mod fpu;
 #[cfg(latch_backend = "helium")]
 pub mod helium;
 pub mod nibbles;
@@ -197,7 +199,7 @@ const MANY_TILE: usize = 16;
 #[derive(Debug, Clone, Copy)]
 pub struct RowsFloat<'a, W> {
     /// Weights, `[R / 32][K][32 rows]`, length `R * K`. The last block has the 8, 16 or 24 rows that are left,
-    /// `[K][rows]`. Columns are not padded.
+    /// `[K][rows]`. Columns are not padded. They start on a multiple of 4.
     pub weights: &'a [W],
     /// Biases of the rows, length `R`.
     pub bias: &'a [f32],

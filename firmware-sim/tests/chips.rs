@@ -233,7 +233,11 @@ fn the_kernels_of_every_board_equal_the_scalar_ones() {
             let elf = build(board, Program::Parity, &Options { float: *float, ..Options::default() });
             let options = boot::Options { timeout: Duration::from_secs(120), ..boot::Options::default() };
             let outcome = boot(board, &elf, None, &[], &options).expect("the board boots");
-            assert_eq!(outcome.status, 0, "{}, floats {float}: check {} of bin/parity.rs", board.name, outcome.status);
+            assert_eq!(
+                outcome.status, 0,
+                "{}, floats {float}: check {} of bin/parity/main.rs",
+                board.name, outcome.status
+            );
         }
     }
 }

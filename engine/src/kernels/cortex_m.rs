@@ -1,4 +1,4 @@
-//! Cortex-M4, M7 and M33: the DSP extension of ARMv7E-M and ARMv8-M, and half-precision loads where there is an FPU.
+//! Cortex-M4, M7 and M33: the DSP extension of ARMv7E-M and ARMv8-M, and the FPU where there is one.
 //!
 //! The extension has no intrinsics on stable Rust, so the integer step is one function in assembly, and takes the same
 //! instructions whatever compiles it.
@@ -21,11 +21,9 @@ use core::arch::naked_asm;
 
 use super::activation::{ROWS, SEGMENT_ROWS_BYTES};
 use super::chips::{cell_fits, pairs_by_assembly, quads_of_rows, rows_by_assembly, step_fits};
+#[cfg(latch_fpu)]
+use super::fpu::floats_by_fpu;
 use super::{Backend, RowsI8};
-#[cfg(latch_fpu)]
-use super::{FloatView, FloatWeight, RowsFloat, cell::lstm};
-#[cfg(latch_fpu)]
-use float::gate_f16;
 use slices::{add_i16, dot_i16, max_i16, narrow_q15, sigmoid_q15, tanh_q15, widen_i8};
 
 /// The DSP extension. The target that this was compiled for has it, so that nothing needs detecting.
@@ -104,25 +102,7 @@ impl Backend for Dsp {
     }
 
     #[cfg(latch_fpu)]
-    fn lstm_float<W: FloatWeight>(self, gates: &RowsFloat<'_, W>, xh: &[f32], h: &mut [f32], c: &mut [f32]) {
-        match W::view(gates.weights) {
-            FloatView::F32(weights) => {
-                lstm::step_float_by_gate(&RowsFloat { weights, bias: gates.bias }, xh, h, c);
-            }
-            FloatView::F16(weights) if weights.as_ptr().addr().is_multiple_of(4) => {
-                let gates = RowsFloat { weights, bias: gates.bias };
-                lstm::step_float_blocks(&gates, xh, h, c, |block, xh, mut z| {
-                    for (gate, z) in z.iter_mut().enumerate() {
-                        // SAFETY: a block has 32 weights a column, of which those of a gate begin at 8 times its number; the weights start
-                        // on a multiple of 4, and so does every gate's part of 16 bytes.
-                        unsafe { gate_f16(block.as_ptr().add(8 * gate), xh.as_ptr(), xh.len(), z) };
-                    }
-                    z
-                });
-            }
-            FloatView::F16(_) => lstm::step_float(gates, xh, h, c),
-        }
-    }
+    floats_by_fpu!(float::KERNELS);
 }
 
 /// What the assembly reads: offsets are those of the fields.

@@ -1,7 +1,7 @@
 //! Cortex-M55, M52 and M85: Helium, the vector extension of ARMv8.1-M (MVE).
 //!
 //! Helium has no intrinsics on stable Rust, so the integer step is one function in assembly, and takes the same instructions
-//! whatever compiles it; so are the products of the float step, whose activations are the reference's.
+//! whatever compiles it; so are the products of floats, whose activations are the FPU's.
 //!
 //! ```text
 //! sixteen columns of a unit   vldrb x · vld40-43.32 the weights, a vector a gate · vmladava.s8 a gate       9 instructions, 64 products
@@ -13,17 +13,19 @@
 
 #[macro_use]
 mod macros;
+#[cfg(latch_fpu)]
 mod float;
 mod gru;
 mod slices;
 
 use core::arch::naked_asm;
 
+use super::cell;
 use super::cell::gru::Reset;
-use super::cell::{self, lstm};
 use super::chips::{cell_fits, pairs_by_assembly, quads_of_rows, rows_by_assembly, step_fits};
-use super::{Backend, Features, FloatView, FloatWeight, RowsFloat, RowsI8};
-use float::{pair_f16, pair_f32};
+#[cfg(latch_fpu)]
+use super::fpu::floats_by_fpu;
+use super::{Backend, Features, RowsI8};
 use gru::{GruCell, gru_cell_i8};
 use macros::COLUMNS;
 use slices::{add_i16, dot_i16, max_i16, narrow_bytes, narrow_q15, shift_q12, sigmoid_q15, tanh_q15, widen_i8};
@@ -140,20 +142,8 @@ impl Backend for Helium {
         dot_i16(w: &[i16], v: &[i16]) -> i64: as_ptr, as_ptr;
     }
 
-    fn lstm_float<W: FloatWeight>(self, gates: &RowsFloat<'_, W>, xh: &[f32], h: &mut [f32], c: &mut [f32]) {
-        lstm::step_float_blocks(gates, xh, h, c, |block, xh, mut z| {
-            for (pair, z) in z.as_chunks_mut::<2>().0.iter_mut().enumerate() {
-                // SAFETY: a block has 32 weights a column, of which those of a pair of gates begin at 16 times its number.
-                unsafe {
-                    match W::view(block) {
-                        FloatView::F32(block) => pair_f32(block.as_ptr().add(16 * pair), xh.as_ptr(), xh.len(), z),
-                        FloatView::F16(block) => pair_f16(block.as_ptr().add(16 * pair), xh.as_ptr(), xh.len(), z),
-                    }
-                }
-            }
-            z
-        });
-    }
+    #[cfg(latch_fpu)]
+    floats_by_fpu!(float::KERNELS);
 }
 
 impl Helium {

@@ -58,36 +58,6 @@ fn scale_cell(c: i32, f: i32) -> i32 {
 /// c' = f c + i g            h = o tanh(c')
 /// ```
 pub fn step_float<W: FloatWeight>(gates: &RowsFloat<'_, W>, xh: &[f32], h: &mut [f32], c: &mut [f32]) {
-    step_float_blocks(gates, xh, h, c, add_products);
-}
-
-/// The same with the sums of one gate after the other, for machines whose registers hold eight sums and not 32.
-#[cfg(latch_backend = "dsp")]
-#[inline(always)]
-pub(crate) fn step_float_by_gate(gates: &RowsFloat<'_, f32>, xh: &[f32], h: &mut [f32], c: &mut [f32]) {
-    step_float_blocks(gates, xh, h, c, |block, xh, mut z| {
-        for (gate, z) in z.iter_mut().enumerate() {
-            let mut sum = *z;
-            for (w, &x) in block.as_chunks::<32>().0.iter().zip(xh) {
-                let w = w.as_chunks::<8>().0[gate & 3];
-                sum = core::array::from_fn(|unit| sum[unit] + w[unit] * x);
-            }
-            *z = sum;
-        }
-        z
-    });
-}
-
-/// The step above with the products left to `products(block, xh, biases)`, which gives `W [x; h] + b` of eight units, `[gate][unit]`. A
-/// block has 32 weights for every column.
-#[inline(always)]
-pub(crate) fn step_float_blocks<W: FloatWeight>(
-    gates: &RowsFloat<'_, W>,
-    xh: &[f32],
-    h: &mut [f32],
-    c: &mut [f32],
-    products: impl Fn(&[W], &[f32], [[f32; 8]; 4]) -> [[f32; 8]; 4],
-) {
     let mut weights = gates.weights;
     let blocks = h.as_chunks_mut::<8>().0.iter_mut().zip(c.as_chunks_mut::<8>().0);
     for (bias, (h, c)) in gates.bias.as_chunks::<32>().0.iter().zip(blocks) {
@@ -95,7 +65,7 @@ pub(crate) fn step_float_blocks<W: FloatWeight>(
         weights = rest;
         let mut z = [[0.0_f32; 8]; 4];
         z.as_flattened_mut().copy_from_slice(bias);
-        let [i, f, g, o] = products(block, xh, z);
+        let [i, f, g, o] = add_products(block, xh, z);
         for (unit, (h, c)) in h.iter_mut().zip(c).enumerate() {
             let ig = activation::sigmoid_f32(i[unit]) * activation::tanh_f32(g[unit]);
             *c = without_subnormals(activation::sigmoid_f32(f[unit]) * *c + ig);

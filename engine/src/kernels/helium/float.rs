@@ -1,6 +1,11 @@
-//! Products of the float step.
+//! Tiles of float rows.
 
 use core::arch::naked_asm;
+
+use crate::kernels::fpu::{Kernels, Tile};
+
+/// The kernels.
+pub(super) const KERNELS: Kernels = Kernels { sixteen_f32, eight_f32, sixteen_f16, eight_f16 };
 
 /// Four weights at a place behind r0, as singles in q4.
 macro_rules! singles {
@@ -16,51 +21,53 @@ macro_rules! halves {
     };
 }
 
-/// Two gates of eight units: `sums[g][u] += w[k][g][u] * x[k]` over all columns, fused. `$a` to `$d` are the places of the four vectors of a column, `$next` its bytes.
-macro_rules! pair {
-    ($name:ident, $weight:ty, $load:ident, $a:literal $b:literal $c:literal $d:literal, $next:literal) => {
-        /// Products of two gates of eight units, onto their sums.
+/// A kernel of a tile, a vector of sums for each of the vectors of a column: their numbers, their places in the sums,
+/// their places in the weights; `$next` is the bytes of the tile's weights of a column.
+macro_rules! tile {
+    ($(#[$doc:meta])* $name:ident, $load:ident, $next:literal: $($sums:literal $place:literal $weights:literal),*) => {
+        $(#[$doc])*
         ///
         /// # Safety
-        /// `x` is good for `columns` elements, `w` for 16 weights in every 32 of as many columns.
+        /// Every pointer of the tile is good for what `columns` and `skip` say and starts on a multiple of 4; what is
+        /// written is apart from weights and columns.
         #[unsafe(naked)]
-        pub(super) unsafe extern "C" fn $name(
-            w: *const $weight,
-            x: *const f32,
-            columns: usize,
-            sums: &mut [[f32; 8]; 2],
-        ) {
+        unsafe extern "C" fn $name(tile: &Tile) {
             naked_asm!(
                 ".cpu cortex-m55",
-                "push {{r7, lr}}",
+                "push {{r4, lr}}",
                 "vpush {{d8, d9}}",
-                "vldrw.u32 q0, [r3]",
-                "vldrw.u32 q1, [r3, #16]",
-                "vldrw.u32 q2, [r3, #32]",
-                "vldrw.u32 q3, [r3, #48]",
+                "ldrd r1, r12, [r0, #16]",
+                $(concat!("vldrw.u32 q", $sums, ", [r1, #", $place, "]"),)*
+                "ldm.w r0, {{r0, r1, r2, r3}}",
+                concat!("add r3, r3, #", $next),
                 "wls lr, r2, 3f",
                 "2:",
-                "ldr r12, [r1], #4",
-                $load!($a),
-                "vfma.f32 q0, q4, r12",
-                $load!($b),
-                "vfma.f32 q1, q4, r12",
-                $load!($c),
-                "vfma.f32 q2, q4, r12",
-                $load!($d),
-                "vfma.f32 q3, q4, r12",
-                concat!("add r0, r0, #", $next),
+                "ldr r4, [r1], #4",
+                $($load!($weights), concat!("vfma.f32 q", $sums, ", q4, r4"),)*
+                "add r0, r0, r3",
                 "le lr, 2b",
                 "3:",
-                "vstrw.32 q0, [r3]",
-                "vstrw.32 q1, [r3, #16]",
-                "vstrw.32 q2, [r3, #32]",
-                "vstrw.32 q3, [r3, #48]",
+                $(concat!("vstrw.32 q", $sums, ", [r12, #", $place, "]"),)*
                 "vpop {{d8, d9}}",
-                "pop {{r7, pc}}",
+                "pop {{r4, pc}}",
             )
         }
     };
 }
-pair!(pair_f32, f32, singles, "0" "16" "32" "48", "128");
-pair!(pair_f16, half::f16, halves, "0" "8" "16" "24", "64");
+
+tile!(
+    /// Sixteen rows.
+    sixteen_f32, singles, "64": "0" "0" "0", "1" "16" "16", "2" "32" "32", "3" "48" "48"
+);
+tile!(
+    /// Eight rows.
+    eight_f32, singles, "32": "0" "0" "0", "1" "16" "16"
+);
+tile!(
+    /// Sixteen rows of halves.
+    sixteen_f16, halves, "32": "0" "0" "0", "1" "16" "8", "2" "32" "16", "3" "48" "24"
+);
+tile!(
+    /// Eight rows of halves.
+    eight_f16, halves, "16": "0" "0" "0", "1" "16" "8"
+);
