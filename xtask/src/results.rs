@@ -184,12 +184,27 @@ fn steps_section(records: &Records) -> Result<String> {
         }
         others.push(row);
     }
+    let mut floats = Vec::new();
+    for board in BOARDS.iter().filter(|board| board.target.ends_with("eabihf")) {
+        let mut row = format!("| {} ({}) |", board.core, board.name);
+        for (_, cell) in cells {
+            for shape in ["64x64", "16x16"] {
+                write!(row, " {} |", number(records.step(board.name, &format!("{cell}-f32/{shape}"))?))?;
+            }
+        }
+        floats.push(row);
+    }
     Ok(format!(
         "\n## One step on emulated chips\n\nInstructions of one token: embedding row, one int8 LSTM step, pooling. QEMU repeats them exactly and models no time; no real chip was measured.\n\
          `cargo xtask chips` counts them.\n\n{}\n\
-         The layer alone, int8, 64 inputs and 64 units:\n\n{}",
+         The layer alone, int8, 64 inputs and 64 units:\n\n{}\n\
+         The layer alone, f32, where there is an FPU, inputs x units:\n\n{}",
         table(&head, &rows),
-        table("| processor (board) | LSTM | GRU | simple RNN |", &others)
+        table("| processor (board) | LSTM | GRU | simple RNN |", &others),
+        table(
+            "| processor (board) | LSTM, 64 x 64 | 16 x 16 | GRU, 64 x 64 | 16 x 16 | simple RNN, 64 x 64 | 16 x 16 |",
+            &floats
+        )
     ))
 }
 

@@ -9,6 +9,8 @@
 //! weights, for a GRU those of the kernel and of the recurrent kernel · multipliers likewise · biases likewise
 //! ```
 //!
+//! 5 to 9 are the same cells of f32, whose layers have no multipliers.
+//!
 //! Afterwards the file `output` has the digest of all hidden states, u64. The exit status is 0, or says what failed: 2
 //! the slot has no layer, 3 the RAM set aside is
 //! too small, 5 the output failed. 101 and 102 are a panic and a fault.
@@ -21,6 +23,8 @@ compile_error!("the feature `device` is for the chips' targets: leave it out on 
 use embedded_io::Write;
 use latch_engine::kernels::cell::{gru, rnn};
 use latch_engine::kernels::{AnyBackend, Backend, Features, Packed, RowsI8, WithBackend};
+#[cfg(feature = "float")]
+use latch_engine::kernels::{FeaturesFloat, RowsFloat};
 use latch_firmware_sim::device::{self, Chip, ChipPort, entry};
 use latch_firmware_sim::link::board::Machine;
 
@@ -110,9 +114,69 @@ impl WithBackend for Task<'_> {
                 let scratch: &mut [i32] = take_mut(&mut memory, rnn::scratch_i8(inputs, units))?;
                 Ok(steps(x, h, |_, x, h| backend.rnn_i8(&layer, Features::Row(x), scratch, h)))
             }
+            #[cfg(feature = "float")]
+            5..=9 => floats(backend, cell - 5, (inputs, units), rest, memory),
             _ => Err(2),
         }
     }
+}
+
+/// A cell of f32, by its number among them.
+#[cfg(feature = "float")]
+fn floats<B: Backend>(
+    backend: B,
+    cell: u32,
+    (inputs, units): (usize, usize),
+    mut rest: &[u8],
+    mut memory: &mut [u8],
+) -> Result<u64, u32> {
+    memory.fill(0);
+    let (lanes, joined) = (units.next_multiple_of(8), inputs + units);
+    let x: &mut [f32] = take_mut(&mut memory, inputs)?;
+    let h: &mut [f32] = take_mut(&mut memory, lanes)?;
+    match cell {
+        0 => {
+            let weights = take(&mut rest, 4 * lanes * joined)?;
+            let gates = RowsFloat { weights, bias: take(&mut rest, 4 * lanes)? };
+            let c: &mut [f32] = take_mut(&mut memory, lanes)?;
+            let xh: &mut [f32] = take_mut(&mut memory, joined)?;
+            Ok(float_steps(x, h, |n, x, h| backend.step_float(&gates, x, xh, h, c, n % 2 == 1)))
+        }
+        1 | 2 => {
+            let reset = if cell == 1 { gru::Reset::After } else { gru::Reset::Before };
+            let weights: &[f32] = take(&mut rest, 3 * lanes * inputs)?;
+            let recurrent_weights = take(&mut rest, 3 * lanes * units)?;
+            let kernel = RowsFloat { weights, bias: take(&mut rest, 3 * lanes)? };
+            let bias = if cell == 1 { take(&mut rest, lanes)? } else { &[] };
+            let layer = gru::GruFloat { kernel, recurrent: RowsFloat { weights: recurrent_weights, bias }, reset };
+            let scratch: &mut [f32] = take_mut(&mut memory, gru::scratch_float(inputs, units))?;
+            Ok(float_steps(x, h, |_, x, h| backend.gru_float(&layer, x, scratch, h)))
+        }
+        _ => {
+            let activation = if cell == 3 { rnn::Activation::Tanh } else { rnn::Activation::Relu };
+            let weights: &[f32] = take(&mut rest, lanes * joined)?;
+            let layer = rnn::RnnFloat { rows: RowsFloat { weights, bias: take(&mut rest, lanes)? }, activation };
+            let scratch: &mut [f32] = take_mut(&mut memory, rnn::scratch_float(inputs, units))?;
+            Ok(float_steps(x, h, |_, x, h| backend.rnn_float(&layer, x, scratch, h)))
+        }
+    }
+}
+
+/// Steps over columns that change, and the digest of all hidden states.
+#[cfg(feature = "float")]
+#[inline(always)]
+fn float_steps(x: &mut [f32], h: &mut [f32], mut step: impl FnMut(u32, FeaturesFloat<'_, f32>, &mut [f32])) -> u64 {
+    let mut digest = 0xcbf2_9ce4_8422_2325_u64;
+    for n in 0..STEPS {
+        for (at, x) in x.iter_mut().enumerate() {
+            *x = f32::from((37 * (at as u32 + 1) * (n + 1)) as i8) / 128.0;
+        }
+        device::marker_a();
+        step(n, FeaturesFloat::Row(x), h);
+        device::marker_b();
+        digest = h.iter().fold(digest, |digest, h| (digest ^ u64::from(h.to_bits())).wrapping_mul(0x100_0000_01b3));
+    }
+    digest
 }
 
 /// Steps over columns that change, and the digest of all hidden states.
