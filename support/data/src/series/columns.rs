@@ -27,7 +27,7 @@ const SERIES_NAMES: [&str; 14] = [
 ];
 
 /// Names of the column of the time.
-const TIME_NAMES: [&str; 17] = [
+const TIME_NAMES: [&str; 20] = [
     "time",
     "t",
     "timestamp",
@@ -35,17 +35,23 @@ const TIME_NAMES: [&str; 17] = [
     "date",
     "datetime",
     "month",
+    "quarter",
     "year",
+    "week",
     "day",
+    "hour",
     "step",
     "timestep",
-    "time_step",
     "index",
     "idx",
     "frame",
     "seconds",
     "ms",
+    "when",
 ];
+
+/// What such names begin with besides: `time_step`, `datetime_gmt`.
+const TIME_STARTS: [&str; 3] = ["time_", "date_", "datetime"];
 
 /// Names of the column of labels.
 const LABEL_NAMES: [&str; 8] = ["label", "labels", "class", "target", "activity", "category", "tag", "tags"];
@@ -153,9 +159,8 @@ impl<'r> Look<'r> {
         let below: Vec<bool> = columns().map(|column| is_numeric(rest, column)).collect();
         // Words above columns of numbers, or names in place of numbers, or a name that everybody uses.
         let words = columns().filter(|&column| below[column] && !is_number(&first[column])).count();
-        let known = first.iter().any(|name| {
-            is_one_of(name, &LABEL_NAMES) || is_one_of(name, &SERIES_NAMES) || is_one_of(name, &TIME_NAMES)
-        });
+        let known =
+            first.iter().any(|name| is_one_of(name, &LABEL_NAMES) || is_one_of(name, &SERIES_NAMES) || is_time(name));
         let numeric_columns = below.iter().filter(|&&numeric| numeric).count();
         // Numbers alone may count by chance, but hardly as far as that.
         let counts = is_counting(first) && !rest.iter().any(|row| is_counting(row));
@@ -191,7 +196,7 @@ impl<'r> Look<'r> {
         let shape = if self.is_wide(reading, series, time) {
             self.wide(reading, series, labels)?
         } else {
-            let time = time.or_else(|| self.named(&TIME_NAMES).filter(|&at| Some(at) != series));
+            let time = time.or_else(|| self.time().filter(|&at| Some(at) != series));
             self.long(reading, series, time, labels)?
         };
         Ok(Table { names, header: self.header, shape })
@@ -230,6 +235,12 @@ impl<'r> Look<'r> {
     fn named(&self, names: &[&str]) -> Option<usize> {
         let at = |name: &&str| self.first.iter().position(|field| field.eq_ignore_ascii_case(name));
         if self.header { names.iter().find_map(at) } else { None }
+    }
+
+    /// The column of the time, by its name.
+    fn time(&self) -> Option<usize> {
+        let by_start = || self.first.iter().position(|name| is_time(name)).filter(|_| self.header);
+        self.named(&TIME_NAMES).or_else(by_start)
     }
 
     /// Whether a row is a series: where the columns are counted rather than named, and nothing says that rows belong together.
@@ -367,7 +378,7 @@ pub(super) fn looks_like_series(rows: &Rows) -> bool {
     let Ok(look) = Look::new(rows, "") else { return false };
     let role = |at: usize| {
         let name = &look.first[at];
-        look.header && (is_one_of(name, &SERIES_NAMES) || is_one_of(name, &TIME_NAMES))
+        look.header && (is_one_of(name, &SERIES_NAMES) || is_time(name))
     };
     let is_label = |at: usize| look.header && is_one_of(&look.first[at], &LABEL_NAMES);
     let columns = || 0..look.first.len();
@@ -383,6 +394,12 @@ pub(super) fn looks_like_series(rows: &Rows) -> bool {
         return false;
     }
     channels > 1 || channels == 1 && columns().any(role)
+}
+
+/// Whether a name is one of a column of the time.
+fn is_time(name: &str) -> bool {
+    let lower = name.trim().to_lowercase();
+    is_one_of(name, &TIME_NAMES) || TIME_STARTS.iter().any(|start| lower.starts_with(start))
 }
 
 fn is_one_of(name: &str, names: &[&str]) -> bool {

@@ -108,6 +108,8 @@ fn a_series_to_forecast_needs_no_label_and_its_months_are_no_channel() {
         ("passengers".into(), vec![("1".into(), vec![112.0, 118.0], Target::None)])
     );
     assert_eq!(set.layout, "a row a time step, time column Month, channel in column passengers");
+    let set = read(",Quarter,Income\n1,1970 Q1,0.5\n2,1970 Q2,0.7\n", SeriesTask::Forecast);
+    assert!(set.layout.contains("time column Quarter") && set.channels == ["Income"], "{}", set.layout);
     assert_eq!(read("112\n118\n132\n", SeriesTask::Forecast).series[0].frames.to_vec(), [112.0, 118.0, 132.0]);
     let set = read("when,what,load\na,x,1\nb,y,2\n", SeriesTask::Forecast);
     assert!(set.layout.contains("time column when") && set.layout.contains("ignored what"), "{}", set.layout);
@@ -359,6 +361,8 @@ fn tables_of_texts_are_told_from_tables_of_series() {
         "Month,passengers\nJan-49,112\nFeb-49,118\n",
         "label,t0,t1,t2\na,1,2,3\n",
         "date;load\n2020-01-01;1,5\n",
+        "datetime_gmt,solar\n2021-05-01 00:00:00+00:00,1\n2021-05-01 00:30:00+00:00,2\n",
+        ",Quarter,Income\n1,1970 Q1,0.5\n2,1970 Q2,0.7\n",
     ] {
         assert!(looks(series), "{series}");
     }
