@@ -14,7 +14,7 @@ use latch_benches::images::{PRECISIONS, step_image};
 use latch_benches::{SIZES, STEP_STATE_BYTES};
 use latch_engine::image::Image;
 use latch_engine::image::role::Role;
-use latch_engine::kernels::{AnyBackend, Backend, FloatWeight, Packed, RowsFloat, RowsI8, WithBackend};
+use latch_engine::kernels::{AnyBackend, Backend, FloatWeight, IntWeight, Packed, RowsFloat, RowsInt, WithBackend};
 use latch_engine::layers::Layer;
 use latch_engine::{Model, Precision, State};
 
@@ -73,33 +73,44 @@ impl WithBackend for Kernel<'_, '_, '_> {
         match self.image.description().precision {
             Precision::F32 => kernel_float::<B, f32>(self.group, backend, self.image, self.size),
             Precision::F16 => kernel_float::<B, f16>(self.group, backend, self.image, self.size),
-            Precision::Int8 => kernel_i8(self.group, backend, self.image, self.size),
+            Precision::Int8 => kernel_integers(self.group, backend, self.image, self.size, 127, |gates, xh, h, c| {
+                backend.lstm_i8(gates, xh, h, c);
+            }),
+            Precision::Int16 => {
+                kernel_integers(self.group, backend, self.image, self.size, 32_767, |gates, xh, h, c| {
+                    backend.lstm_i16(gates, xh, h, c);
+                })
+            }
         }
     }
 }
 
-fn kernel_i8<B: Backend>(
+/// A step of integers, whose columns are up to `largest`.
+fn kernel_integers<B: Backend, W: IntWeight>(
     group: &mut BenchmarkGroup<'_, WallTime>,
     backend: B,
     image: &Image<'_>,
     size: usize,
+    largest: i16,
+    step: impl Fn(&RowsInt<'_, W>, &mut [i16], &mut [i16], &mut [i32]),
 ) -> Result<()> {
     let description = image.description();
     let Some(Layer::Lstm(lstm)) = description.layers.first() else {
         bail!("the image does not begin with an LSTM layer")
     };
-    let gates = RowsI8 {
+    let gates = RowsInt {
         weights: tensor(image, Role::Weights)?,
         multiplier: tensor(image, Role::Multipliers)?,
         bias: tensor(image, Role::Biases)?,
         shift: u32::from(lstm.shift),
         packed: Packed::NONE,
     };
-    let mut xh: Vec<i16> = (0..2 * size).map(|column| (column * 37 % 255) as i16 - 127).collect();
+    let part = largest / 127;
+    let mut xh: Vec<i16> = (0..2 * size).map(|column| ((column * 37 % 255) as i16 - 127) * part).collect();
     let (mut h, mut c) = (vec![0_i16; size], vec![0_i32; size]);
     group.bench_function(BenchmarkId::new(backend.name(), size), |bencher| {
         bencher.iter(|| {
-            backend.lstm_i8(&gates, black_box(&mut xh), &mut h, &mut c);
+            step(&gates, black_box(&mut xh), &mut h, &mut c);
             black_box(&h);
         });
     });

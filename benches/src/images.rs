@@ -11,7 +11,7 @@ use latch_trainer::vocabulary::Vocabulary;
 use crate::REVIEW;
 
 /// The precisions that are measured.
-pub const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::F16, Precision::Int8];
+pub const PRECISIONS: [Precision; 4] = [Precision::F32, Precision::F16, Precision::Int8, Precision::Int16];
 
 /// Words of the review model's vocabulary.
 const REVIEW_WORDS: usize = 5000;

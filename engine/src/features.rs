@@ -23,6 +23,8 @@ pub const ATTENTION: bool = cfg!(feature = "attention");
 pub const DENSE: bool = cfg!(feature = "dense");
 /// Four bits a weight.
 pub const INT4: bool = cfg!(feature = "int4");
+/// 16 bits a weight, and between the layers: the precision for signals.
+pub const INT16: bool = cfg!(feature = "int16");
 /// An embedding with other rows for rare ids: two tiers, and rows that unknown words share by their hash.
 pub const TIERS: bool = cfg!(feature = "tiers");
 /// A precomputed input projection of frequent ids.
@@ -73,6 +75,7 @@ pub enum Feature {
     Pooling,
     Attention,
     Int4,
+    Int16,
     Tiers,
     Projection,
     Chars,
@@ -82,7 +85,7 @@ pub enum Feature {
 
 impl Feature {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Feature::Float,
         Feature::Text,
         Feature::Lstm,
@@ -92,6 +95,7 @@ impl Feature {
         Feature::Pooling,
         Feature::Attention,
         Feature::Int4,
+        Feature::Int16,
         Feature::Tiers,
         Feature::Projection,
         Feature::Chars,
@@ -111,6 +115,7 @@ impl Feature {
             Feature::Pooling => "pooling",
             Feature::Attention => "attention",
             Feature::Int4 => "int4",
+            Feature::Int16 => "int16",
             Feature::Tiers => "tiers",
             Feature::Projection => "projection",
             Feature::Chars => "chars",

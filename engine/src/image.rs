@@ -19,7 +19,7 @@ pub use header::{Description, MAGIC, VERSION};
 pub use section::ALIGNMENT;
 
 use crate::error::{Error, problem};
-use crate::features::{FLOAT, Feature, NGRAMS, PROJECTION, TEXT};
+use crate::features::{FLOAT, Feature, INT16, NGRAMS, PROJECTION, TEXT};
 use crate::input::characters::Characters;
 use crate::input::vocabulary::Vocabulary;
 use crate::layers::{Arithmetic, Opened, embedding};
@@ -167,6 +167,7 @@ impl<'a> Image<'a> {
         self.check_early(&description)?;
         match description.precision {
             Precision::Int8 => self.check_sections::<i8>(&description),
+            Precision::Int16 if INT16 => self.check_sections::<i16>(&description),
             Precision::F32 if FLOAT => self.check_sections::<f32>(&description),
             Precision::F16 if FLOAT => self.check_sections::<f16>(&description),
             _ => Err(Error::Feature { feature: Feature::Float }),

@@ -35,6 +35,7 @@ pub mod cortex_m;
 mod fpu;
 #[cfg(latch_backend = "helium")]
 pub mod helium;
+mod integers;
 pub mod nibbles;
 pub mod scalar;
 #[cfg(latch_backend = "thumb")]
@@ -52,6 +53,7 @@ pub use aarch64::{Neon, NeonDot};
 pub use cortex_m::Dsp;
 #[cfg(latch_backend = "helium")]
 pub use helium::Helium;
+pub use integers::IntWeight;
 #[cfg(latch_backend = "thumb")]
 pub use thumb::Thumb;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
@@ -73,13 +75,23 @@ use cell::{gru, lstm, rnn};
 /// For every row the maker of the weights guarantees `128 * multiplier * sum |w| + |bias| <= i32::MAX`, so that no
 /// 32-bit
 /// intermediate overflows; otherwise the result wraps, and backends may differ where a sum becomes exactly `-2^31`.
-pub type RowsI8<'a> = Rows<'a, i8, i32>;
+pub type RowsI8<'a> = RowsInt<'a, i8>;
+
+/// The same of int16: `out[row] = floor((sum over k of w[row][k] * x[k]) * multiplier[row] / 2^16) + bias[row]`, over columns in the whole range of
+/// 16 bits, `K` rounded up to a multiple of 8.
+///
+/// For every row the maker guarantees `sum |w| <= 65535`, so that every sum of some of its products, in any order, is inside 32 bits; and
+/// `multiplier <= 32767` and `multiplier * sum |w| / 2 + 1 + |bias| <= i32::MAX`. Otherwise the result is some number, and backends may differ.
+pub type RowsI16<'a> = RowsInt<'a, i16>;
+
+/// Rows of integers of either kind.
+pub type RowsInt<'a, W> = Rows<'a, W, i32>;
 
 /// A matrix as borrowed tensors; see [`RowsI8`] for integers. Floats have no multipliers and no shift, see [`RowsFloat`].
 #[derive(Debug, Clone, Copy)]
 pub struct Rows<'a, W, S> {
-    /// Weights, `[R / 4][K4 / 4][4 rows][4 columns]`, length `R * K4`. They start on a multiple of 4, as do the
-    /// multipliers and the columns:
+    /// Weights, `[R / 4][K4 / 4][4 rows][4 columns]`, length `R * K4`; of int16 in blocks of 8 columns,
+    /// `[R / 4][K8 / 8][4 rows][8 columns]`. They start on a multiple of 4, as do the multipliers and the columns:
     /// chips load them by words.
     pub weights: &'a [W],
     /// Multipliers of the rows, length `R`: from the accumulator to what a cell reads, together with `shift`.
@@ -114,14 +126,14 @@ impl Packed<'_> {
 /// What a layer reads at a token.
 #[derive(Debug, Clone, Copy)]
 #[cfg_attr(latch_defmt, derive(defmt::Format))]
-pub enum Features<'a> {
-    /// A row of the embedding, int8.
-    Row(&'a [i8]),
+pub enum Features<'a, W = i8> {
+    /// A row of the embedding.
+    Row(&'a [W]),
     /// The hidden state of the layer before, Q0.15.
     Hidden(&'a [i16]),
 }
 
-impl Features<'_> {
+impl<W> Features<'_, W> {
     /// How many there are.
     #[inline(always)]
     pub fn len(self) -> usize {
@@ -165,7 +177,7 @@ impl<W> FeaturesFloat<'_, W> {
 
 /// One of several streams that take a step together, see [`Backend::lstm_i8_many`]; the slices are those of [`Backend::lstm_i8`].
 #[derive(Debug)]
-pub struct StreamI8<'a> {
+pub struct StreamInt<'a> {
     /// `[x; h_{t-1}; 0..]`, `K4` columns.
     pub xh: &'a mut [i16],
     /// Hidden state out, Q0.15.
@@ -209,6 +221,8 @@ mod sealed {
     pub trait Sealed {}
     impl Sealed for f32 {}
     impl Sealed for half::f16 {}
+    impl Sealed for i8 {}
+    impl Sealed for i16 {}
 }
 
 /// A storage type of float weights: `f32` or [`struct@f16`]. The arithmetic is `f32` for both.
@@ -271,9 +285,15 @@ pub trait Backend: Copy + Send + Sync + 'static {
     /// - `h`: hidden state out, Q0.15, length `U`. Not read: the previous one comes in through `xh`.
     /// - `c`: cell state, Q12.19, length `U`. No value of it, whatever it be, makes a step overflow.
     ///
-    /// The equations are at [`cell::lstm::step_i8`].
+    /// The equations are at [`cell::lstm::step`].
     fn lstm_i8(self, gates: &RowsI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
-        lstm::step_i8(gates, xh, h, c);
+        lstm::step(gates, xh, h, c);
+    }
+
+    /// The same of int16: `xh` has `K8` columns in the whole range of 16 bits.
+    #[inline]
+    fn lstm_i16(self, gates: &RowsI16<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
+        lstm::step_by_tiles(self, gates, xh, h, c);
     }
 
     /// A step from the features of a token: [`Backend::lstm_i8`] over `[x; narrow(h); 0..]`.
@@ -295,21 +315,22 @@ pub trait Backend: Copy + Send + Sync + 'static {
         backwards: bool,
     ) {
         let _ = backwards;
-        if self.join_i8(x, xh, h) {
+        if self.join(x, xh, h) {
             self.lstm_i8(gates, xh, h, c);
         }
     }
 
-    /// Writes `[x; narrow(h); 0..]`, the columns of an integer step, into `xh`. False where that has too few places, and nothing is done.
+    /// Writes `[x; h; 0..]`, the columns of an integer step, into `xh`; for int8, h is narrowed. False where that has too few places, and nothing is
+    /// done.
     #[inline(always)]
-    fn join_i8(self, x: Features<'_>, xh: &mut [i16], h: &[i16]) -> bool {
+    fn join<W: IntWeight>(self, x: Features<'_, W>, xh: &mut [i16], h: &[i16]) -> bool {
         let Some((features, previous)) = xh.split_at_mut_checked(x.len()) else { return false };
         let Some((previous, padding)) = previous.split_at_mut_checked(h.len()) else { return false };
         match x {
-            Features::Row(row) => self.widen_i8(row, features),
-            Features::Hidden(hidden) => self.narrow_q15(hidden, features),
+            Features::Row(row) => W::row_columns(self, row, features),
+            Features::Hidden(hidden) => W::hidden_columns(self, hidden, features),
         }
-        self.narrow_q15(h, previous);
+        W::hidden_columns(self, h, previous);
         for column in padding {
             *column = 0;
         }
@@ -318,7 +339,7 @@ pub trait Backend: Copy + Send + Sync + 'static {
 
     /// One step of several streams over the same weights, each of which is read from beyond the first-level cache only once. The
     /// result is that of [`Backend::lstm_i8`] for one stream after the other.
-    fn lstm_i8_many(self, gates: &RowsI8<'_>, streams: &mut [StreamI8<'_>]) {
+    fn lstm_i8_many(self, gates: &RowsI8<'_>, streams: &mut [StreamInt<'_>]) {
         one_tile_after_the_other(self, gates, streams);
     }
 
@@ -331,7 +352,20 @@ pub trait Backend: Copy + Send + Sync + 'static {
     ///   them as it found them.
     /// - `out`: length `R`.
     fn rows_i8(self, rows: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]) {
-        scalar::rows_i8(rows, x, out);
+        scalar::rows(rows, x, out);
+    }
+
+    /// `out[row] = floor((sum over k of w[k] * x[k]) * multiplier / 2^16) + bias`, for every row; see [`RowsI16`].
+    ///
+    /// - `x`: `K8` columns; without columns the result is the biases.
+    /// - `out`: length `R`.
+    fn rows_i16(self, rows: &RowsI16<'_>, x: &[i16], out: &mut [i32]) {
+        scalar::rows(rows, x, out);
+    }
+
+    /// `sums[row] += floor((sum over k of w[k] * x[k]) * multiplier / 2^16)`, for every row: as [`Backend::rows_i16`] with `sums` for biases.
+    fn add_rows_i16(self, rows: &RowsI16<'_>, x: &[i16], sums: &mut [i32]) {
+        add_i16_by_parts(self, rows, x, sums);
     }
 
     /// `sums[row] += (sum over k of w[k] * x[k]) * multiplier`, wrapping, for every row: as [`Backend::rows_i8`] with
@@ -341,18 +375,18 @@ pub trait Backend: Copy + Send + Sync + 'static {
     }
 
     /// One step of an integer GRU layer with `U` units; `h` is replaced by its next value. The equations are at
-    /// [`gru::step_i8`].
+    /// [`gru::step`].
     ///
     /// - `scratch`: [`gru::scratch_i8`] words for the features and units; what it holds afterwards means nothing. With
     ///   fewer nothing is done.
     /// - `h`: hidden state in and out, Q0.15, length `U`.
     #[inline]
     fn gru_i8(self, gru: &gru::GruI8<'_>, x: Features<'_>, scratch: &mut [i32], h: &mut [i16]) {
-        gru::step_i8(self, gru, x, scratch, h);
+        gru::step(self, gru, x, scratch, h);
     }
 
     /// The cell of an integer GRU layer with [`gru::Reset::After`], from its sums; the equations are at
-    /// [`gru::step_i8`].
+    /// [`gru::step`].
     ///
     /// - `sums`: of z, of r and of the recurrent kernel's part of n, `U` each.
     /// - `n`: the features' part of n, Q3.12, length `U`.
@@ -362,13 +396,13 @@ pub trait Backend: Copy + Send + Sync + 'static {
     }
 
     /// One step of a simple integer layer with `U` units; `h` is replaced by its next value. The equations are at
-    /// [`rnn::step_i8`].
+    /// [`rnn::step`].
     ///
     /// - `scratch`: [`rnn::scratch_i8`] words for the features and units, as at [`Backend::gru_i8`].
     /// - `h`: hidden state in and out, Q0.15, length `U`.
     #[inline]
     fn rnn_i8(self, rnn: &rnn::RnnI8<'_>, x: Features<'_>, scratch: &mut [i32], h: &mut [i16]) {
-        rnn::step_i8(self, rnn, x, scratch, h);
+        rnn::step(self, rnn, x, scratch, h);
     }
 
     /// Says that these bytes will be read soon, so that a machine with caches can begin to fetch them. Changes no result.
@@ -566,7 +600,7 @@ pub trait Backend: Copy + Send + Sync + 'static {
 }
 
 /// One step of several streams by [`Backend::lstm_i8`], a tile of units at a time, so that its weights stay in the first-level cache.
-fn one_tile_after_the_other<B: Backend>(backend: B, gates: &RowsI8<'_>, streams: &mut [StreamI8<'_>]) {
+fn one_tile_after_the_other<B: Backend>(backend: B, gates: &RowsI8<'_>, streams: &mut [StreamInt<'_>]) {
     let Some(columns) = streams.first().map(|stream| stream.xh.len()) else { return };
     let tiles = gates.weights.chunks(MANY_TILE * 4 * columns.max(1));
     let rows = gates.multiplier.chunks(MANY_TILE * 4).zip(gates.bias.chunks(MANY_TILE * 4));
@@ -613,6 +647,21 @@ fn add_by_parts<B: Backend>(backend: B, rows: &RowsI8<'_>, x: &mut [i16], sums: 
         let Some(bias) = bias.get_mut(..sums.len()) else { return };
         bias.copy_from_slice(sums);
         backend.rows_i8(&RowsI8 { weights, multiplier, bias, ..*rows }, x, sums);
+    }
+}
+
+/// [`Backend::add_rows_i16`] by [`Backend::rows_i16`], some rows at a time.
+#[inline(always)]
+fn add_i16_by_parts<B: Backend>(backend: B, rows: &RowsI16<'_>, x: &[i16], sums: &mut [i32]) {
+    if x.is_empty() {
+        return;
+    }
+    let parts = rows.weights.chunks(PART * x.len()).zip(rows.multiplier.chunks(PART));
+    for ((weights, multiplier), sums) in parts.zip(sums.chunks_mut(PART)) {
+        let mut bias = [0; PART];
+        let Some(bias) = bias.get_mut(..sums.len()) else { return };
+        bias.copy_from_slice(sums);
+        backend.rows_i16(&RowsI16 { weights, multiplier, bias, ..*rows }, x, sums);
     }
 }
 

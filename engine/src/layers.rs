@@ -263,6 +263,9 @@ const fn check_rows(precision: Precision, shift: u8, int4: bool) -> Result<(), &
             Err(problem!("a shift or weights of four bits belong to integer models only"))
         };
     }
+    if int4 && !precision.is_int8() {
+        return Err(problem!("weights of four bits belong to int8 models only"));
+    }
     if shift >= 1 && shift <= 30 { Ok(()) } else { Err(problem!("its shift is out of range")) }
 }
 

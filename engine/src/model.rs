@@ -13,7 +13,7 @@ pub use self_test::{SELF_TEST_STEPS, SelfTest};
 use half::f16;
 
 use crate::error::Error;
-use crate::features::{FLOAT, NGRAMS, TEXT};
+use crate::features::{FLOAT, INT16, NGRAMS, TEXT};
 use crate::image::Image;
 use crate::image::header::{Answer, Description, Earlies, Input};
 use crate::input::characters::Characters;
@@ -54,6 +54,7 @@ pub(crate) enum Weights<'a> {
     F32(Chain<'a, f32>),
     F16(Chain<'a, f16>),
     Int8(Chain<'a, i8>),
+    Int16(Chain<'a, i16>),
 }
 
 /// Runs an expression with the chain of a model's precision; what this build cannot run gives `$absent`, and no session is made of it.
@@ -61,6 +62,7 @@ macro_rules! with_chain {
     ($weights:expr, $chain:ident => $run:expr, $absent:expr) => {
         match $weights {
             $crate::model::Weights::Int8($chain) => $run,
+            $crate::model::Weights::Int16($chain) if $crate::features::INT16 => $run,
             $crate::model::Weights::F32($chain) if $crate::features::FLOAT => $run,
             $crate::model::Weights::F16($chain) if $crate::features::FLOAT => $run,
             _ => $absent,
@@ -142,6 +144,7 @@ impl<'a> Model<'a> {
         match description.precision {
             Precision::F32 if FLOAT => self.weights = Weights::F32(Chain::nothing()),
             Precision::F16 if FLOAT => self.weights = Weights::F16(Chain::nothing()),
+            Precision::Int16 if INT16 => self.weights = Weights::Int16(Chain::nothing()),
             _ => {}
         }
         with_chain!(&mut self.weights, chain => chain.fill(description, &mut cursor)?, ());

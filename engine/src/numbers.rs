@@ -8,9 +8,9 @@ use bytemuck::Pod;
 use half::f16;
 
 use crate::error::Error;
-use crate::features::{FLOAT, INT4};
+use crate::features::{FLOAT, INT4, INT16};
 use crate::image::section::Element;
-use crate::kernels::{self, Backend, Features, FeaturesFloat, FloatWeight, Packed, RowsFloat, nibbles};
+use crate::kernels::{self, Backend, Features, FeaturesFloat, FloatWeight, IntWeight, Packed, RowsFloat, nibbles};
 
 /// Type of the weights, and with it the arithmetic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -22,6 +22,8 @@ pub enum Precision {
     F16,
     /// 8-bit integers with a scale a row, integer arithmetic from the token to the logit. Some tensors may have 4 bits a weight.
     Int8,
+    /// 16-bit integers with a scale a row, and values of 16 bits between the layers: for signals.
+    Int16,
 }
 
 impl Precision {
@@ -31,12 +33,23 @@ impl Precision {
             Precision::F32 => "f32",
             Precision::F16 => "f16",
             Precision::Int8 => "int8",
+            Precision::Int16 => "int16",
         }
     }
 
     /// True where the arithmetic is that of integers: always where the engine was built without floats, which runs nothing else.
     pub const fn is_integer(self) -> bool {
-        !FLOAT || matches!(self, Precision::Int8)
+        !FLOAT || matches!(self, Precision::Int8 | Precision::Int16)
+    }
+
+    /// True of 16-bit integers, in a build that runs them.
+    const fn is_int16(self) -> bool {
+        INT16 && matches!(self, Precision::Int16)
+    }
+
+    /// True where weights may have four bits, and the input may be projected.
+    pub(crate) const fn is_int8(self) -> bool {
+        self.is_integer() && !self.is_int16()
     }
 
     /// Type of the weights of rows in an image.
@@ -44,6 +57,7 @@ impl Precision {
         match self {
             Precision::F32 if FLOAT => Element::F32,
             Precision::F16 if FLOAT => Element::F16,
+            _ if self.is_int16() => Element::I16,
             _ if INT4 && int4 => Element::I4,
             _ => Element::I8,
         }
@@ -74,9 +88,18 @@ impl Precision {
         if self.is_integer() { rows.next_multiple_of(4) } else { rows }
     }
 
-    /// Columns of a matrix with padding: integers to a multiple of 4.
+    /// Columns that lie together in a matrix.
+    pub(crate) const fn block(self) -> usize {
+        match self {
+            _ if self.is_int16() => <i16 as IntWeight>::COLUMNS,
+            _ if self.is_integer() => <i8 as IntWeight>::COLUMNS,
+            _ => 1,
+        }
+    }
+
+    /// Columns of a matrix with padding: of int8 to a multiple of 4, of int16 to one of 8.
     pub const fn columns(self, columns: usize) -> usize {
-        if self.is_integer() { columns.next_multiple_of(4) } else { columns }
+        columns.next_multiple_of(self.block())
     }
 }
 
@@ -114,7 +137,7 @@ pub(crate) trait Numbers: Pod + Debug {
     /// Values in (-1, 1).
     const UNIT: Self::Limit;
 
-    /// A row of the embedding as values: integers `q·256`, where −128 reads as −127.
+    /// A row of the embedding as values: int8 as `q·256`, where −128 reads as −127; int16 as it is.
     fn widen<B: Backend>(backend: B, row: &[Self::Weight], out: &mut [Self::Value]);
 
     /// Writes `rows` times `x` with their biases into `out`. `room` holds four rows as int8 where `int4` says that they have four bits.
@@ -199,24 +222,11 @@ impl Numbers for i8 {
     }
 
     fn join<B: Backend>(backend: B, x: Values<'_, i8>, columns: &mut [i16]) -> bool {
-        backend.join_i8(features(x), columns, &[])
+        backend.join(features::<i8>(x), columns, &[])
     }
 
-    /// `Σ|w|·128·multiplier` of all matrices, and `|bias|`, are at most `2^31 − 1` for every row, so that no order of summation can overflow 32 bits.
-    #[inline(never)]
     fn check(matrices: &[Matrix<'_, i8>], bias: &[i32], layer: u8) -> Result<(), Error> {
-        let rows = matrices.first().map_or(0, |matrix| matrix.rows);
-        for row in 0..rows {
-            let mut largest = bias.get(row).map_or(0, |bias| u64::from(bias.unsigned_abs()));
-            for matrix in matrices {
-                let multiplier = u64::from(matrix.multipliers.get(row).copied().unwrap_or(0));
-                largest += magnitude(matrix, row) * 128 * multiplier;
-            }
-            if largest > i32::MAX as u64 {
-                return Err(Error::Overflow { layer, row: row as u32 });
-            }
-        }
-        Ok(())
+        check_integers(matrices, bias, layer)
     }
 
     fn are_finite(_: &[i32]) -> bool {
@@ -226,10 +236,97 @@ impl Numbers for i8 {
     fn largest(_: &[i8]) {}
 }
 
+impl Numbers for i16 {
+    type Weight = i16;
+    type Value = i16;
+    type Sum = i32;
+    type Limit = ();
+    const PRECISION: Precision = Precision::Int16;
+    const UNIT: () = ();
+
+    fn widen<B: Backend>(_: B, row: &[i16], out: &mut [i16]) {
+        out.iter_mut().zip(row).for_each(|(h, x)| *h = *x);
+    }
+
+    fn product<B: Backend>(backend: B, rows: &Rows<'_, i16>, x: &mut [i16], out: &mut [i32], _: Option<&mut [i8]>) {
+        backend.rows_i16(rows, x, out);
+    }
+
+    fn join<B: Backend>(backend: B, x: Values<'_, i16>, columns: &mut [i16]) -> bool {
+        backend.join(features::<i16>(x), columns, &[])
+    }
+
+    fn check(matrices: &[Matrix<'_, i16>], bias: &[i32], layer: u8) -> Result<(), Error> {
+        check_integers(matrices, bias, layer)
+    }
+
+    fn are_finite(_: &[i32]) -> bool {
+        true
+    }
+
+    fn largest(_: &[i16]) {}
+}
+
+/// The two arithmetics of integers.
+pub(crate) trait IntNumbers: IntWeight + Numbers<Weight = Self, Value = i16, Sum = i32, Limit = ()> {
+    /// The most that a row's product with its multiplier can be in magnitude; beyond 32 bits where a sum of its products can overflow.
+    fn reach(matrix: &Matrix<'_, Self>, row: usize) -> u64;
+}
+
+impl IntNumbers for i8 {
+    /// `Σ|w|·128·multiplier`.
+    fn reach(matrix: &Matrix<'_, i8>, row: usize) -> u64 {
+        magnitude(matrix, row) * 128 * multiplier(matrix, row)
+    }
+}
+
+/// The most that the magnitudes of a row of int16 weights sum up to: times 2^15, the largest column, this is below 2^31.
+const MOST_I16: u64 = 65_535;
+
+impl IntNumbers for i16 {
+    /// `⌈Σ|w|·2^15·multiplier / 2^16⌉` and one more for the floor, where `Σ|w| ≤ 65,535` and `multiplier < 2^15`.
+    fn reach(matrix: &Matrix<'_, i16>, row: usize) -> u64 {
+        let sum: u64 = quad(matrix, row).chunks(4 * i16::COLUMNS).flat_map(|block| row_of(block, row)).sum();
+        let multiplier = multiplier(matrix, row);
+        if sum > MOST_I16 || multiplier > i16::MAX as u64 { u64::from(u32::MAX) } else { sum * multiplier / 2 + 1 }
+    }
+}
+
+/// The magnitudes of a row's weights in a block of four rows.
+fn row_of(block: &[i16], row: usize) -> impl Iterator<Item = u64> {
+    let row = block.chunks(i16::COLUMNS).nth(row % 4).unwrap_or(&[]);
+    row.iter().map(|weight| u64::from(weight.unsigned_abs()))
+}
+
+fn multiplier<N: Numbers>(matrix: &Matrix<'_, N>, row: usize) -> u64 {
+    u64::from(matrix.multipliers.get(row).copied().unwrap_or(0))
+}
+
+/// The products of all matrices with their multipliers, and `|bias|`, are at most `2^31 − 1` for every row, so that no order of summation can overflow 32 bits.
+#[inline(never)]
+fn check_integers<N: IntNumbers>(matrices: &[Matrix<'_, N>], bias: &[i32], layer: u8) -> Result<(), Error> {
+    let rows = matrices.first().map_or(0, |matrix| matrix.rows);
+    for row in 0..rows {
+        let mut largest = bias.get(row).map_or(0, |bias| u64::from(bias.unsigned_abs()));
+        for matrix in matrices {
+            largest += N::reach(matrix, row);
+        }
+        if largest > i32::MAX as u64 {
+            return Err(Error::Overflow { layer, row: row as u32 });
+        }
+    }
+    Ok(())
+}
+
+/// The elements of the quad of rows in which a row lies.
+fn quad<'a, N: Numbers>(matrix: &Matrix<'a, N>, row: usize) -> &'a [N::Weight] {
+    let elements = matrix.weights.len().checked_div(matrix.rows / 4).unwrap_or(0);
+    matrix.weights.get(row / 4 * elements..).and_then(|rest| rest.get(..elements)).unwrap_or(&[])
+}
+
 /// The sum of the magnitudes of a row of weights `[row / 4][columns / 4][row % 4][4]`.
 pub(crate) fn magnitude(matrix: &Matrix<'_, i8>, row: usize) -> u64 {
-    let bytes = matrix.weights.len().checked_div(matrix.rows / 4).unwrap_or(0);
-    let quad = matrix.weights.get(row / 4 * bytes..).and_then(|rest| rest.get(..bytes)).unwrap_or(&[]);
+    let quad = quad(matrix, row);
     let of = |word: &[i8; 16]| {
         let row = word.get(row % 4 * 4..row % 4 * 4 + 4).unwrap_or(&[]);
         row.iter().map(|weight| u64::from(weight.unsigned_abs())).sum::<u64>()
@@ -248,7 +345,7 @@ pub(crate) fn magnitude(matrix: &Matrix<'_, i8>, row: usize) -> u64 {
 
 /// What an integer kernel reads.
 #[inline(always)]
-pub(crate) fn features(x: Values<'_, i8>) -> Features<'_> {
+pub(crate) fn features<N: IntNumbers>(x: Values<'_, N>) -> Features<'_, N> {
     match x {
         Values::Row(row) => Features::Row(row),
         Values::Hidden(hidden) => Features::Hidden(hidden),

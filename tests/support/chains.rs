@@ -4,7 +4,9 @@ use std::cell::RefCell;
 
 use latch_engine::Precision;
 use latch_engine::image::Description;
-use latch_engine::image::encode::{AlignedBytes, Notes, Tensor, Values, encode, pack_rows_f32, pack_rows_i8};
+use latch_engine::image::encode::{
+    AlignedBytes, Notes, Tensor, Values, encode, pack_rows, pack_rows_f32, pack_rows_i8,
+};
 use latch_engine::image::header::{AnswerKind, Input, Layers};
 use latch_engine::image::role::Role;
 use latch_engine::image::section::{Element, Section};
@@ -40,6 +42,8 @@ pub enum Weights {
     F32,
     /// Half-precision floats.
     F16,
+    /// 16-bit integers.
+    Int16,
     /// 8-bit integers.
     Int8,
     /// 4-bit integers, the embedding among them.
@@ -48,13 +52,14 @@ pub enum Weights {
 
 impl Weights {
     /// All of them.
-    pub const ALL: [Self; 4] = [Weights::F32, Weights::F16, Weights::Int8, Weights::Int4];
+    pub const ALL: [Self; 5] = [Weights::F32, Weights::F16, Weights::Int16, Weights::Int8, Weights::Int4];
 
     /// The arithmetic.
     pub const fn precision(self) -> Precision {
         match self {
             Weights::F32 => Precision::F32,
             Weights::F16 => Precision::F16,
+            Weights::Int16 => Precision::Int16,
             Weights::Int8 | Weights::Int4 => Precision::Int8,
         }
     }
@@ -64,10 +69,18 @@ impl Weights {
 pub const ROWS: u32 = 23;
 
 /// The shift that brings a typical sum over so many columns to about 2 in Q3.12, with the multiplier of [`multiplier`].
-fn shift(columns: usize) -> u8 {
-    let typical = 4_400.0 * (columns as f64).sqrt() * f64::from(multiplier(columns));
+fn shift(precision: Precision, columns: usize) -> u8 {
+    let root = (columns as f64).sqrt();
+    let typical = match precision {
+        // Magnitudes of a row sum up to half of what they may; columns are as large as they can be.
+        Precision::Int16 => 32_768.0 * 19_000.0 / root * f64::from(LARGEST_INT16) * 0.75 / 65_536.0,
+        _ => 4_400.0 * root * f64::from(multiplier(columns)),
+    };
     (typical / 8_192.0).log2().round().clamp(1.0, 30.0) as u8
 }
+
+/// The largest multiplier of a row of int16: two such rows leave half of 32 bits for biases.
+const LARGEST_INT16: u16 = 16_384;
 
 /// Three quarters of the largest multiplier for which no sum over so many columns of weights up to 127 overflows, half of the room being for biases.
 fn multiplier(columns: usize) -> u16 {
@@ -84,7 +97,7 @@ pub fn describe(weights: Weights, width: u16, kinds: &[Kind]) -> Description {
     let layers: Layers = kinds
         .iter()
         .map(|&kind| {
-            let of = |units: u16| if integer { shift(usize::from(inputs + units)) } else { 0 };
+            let of = |units: u16| if integer { shift(precision, usize::from(inputs + units)) } else { 0 };
             let layer = match kind {
                 Kind::Lstm(units) => Layer::Lstm(Lstm { inputs, units, shift: of(units), int4, projected: false }),
                 Kind::Gru(units, reset_after) => Layer::Gru(Gru { inputs, units, shift: of(units), int4, reset_after }),
@@ -151,10 +164,17 @@ fn tensor(description: &Description, section: &Section, random: &mut ChaCha8Rng)
             Values::I8((0..count).map(|_| random.random_range(-128..=127)).collect())
         }
         Element::I8 => packed(random, |random| random.random_range(-127..=127)),
+        Element::I16 if !is_dense && section.role != Role::Embedding => {
+            let most = (65_535 / real(section, layer)).min(32_767) as i16;
+            let random = RefCell::new(random);
+            let weight = |_, _| random.borrow_mut().random_range(-most..=most);
+            Values::I16(pack_rows(rows, real(section, layer), weight))
+        }
         Element::I16 => Values::I16((0..count).map(|_| random.random_range(-32_767..=32_767)).collect()),
         Element::U16 if is_dense => Values::U16((0..count).map(|_| random.random_range(10_000..=40_000)).collect()),
         Element::U16 => {
-            let most = multiplier(joined);
+            let is_int16 = description.precision == Precision::Int16;
+            let most = if is_int16 { LARGEST_INT16 } else { multiplier(joined) };
             Values::U16((0..count).map(|_| random.random_range(most / 2..=most).max(1)).collect())
         }
         Element::I32 if is_dense => Values::I32((0..count).map(|_| random.random_range(-9_000..=9_000)).collect()),

@@ -15,7 +15,7 @@ use nalgebra::DMatrix;
 use proptest::prelude::*;
 
 /// All precisions of an image.
-pub const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::F16, Precision::Int8];
+pub const PRECISIONS: [Precision; 4] = [Precision::F32, Precision::F16, Precision::Int8, Precision::Int16];
 
 /// All poolings.
 pub const POOLINGS: [Pooling; 4] = [Pooling::Last, Pooling::Mean, Pooling::Max, Pooling::Attention];

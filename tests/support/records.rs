@@ -45,6 +45,7 @@ pub fn described(description: &Description) -> Vec<Record> {
         Precision::F32 => 0,
         Precision::F16 => 1,
         Precision::Int8 => 2,
+        Precision::Int16 => 3,
     };
     let mut records = vec![
         Record::new(0x01 | CRITICAL, &(precision, description.answer)),

@@ -62,7 +62,7 @@ fn a_verdict_is_certain_from_the_tokens_and_the_magnitude_on_that_the_image_says
         let mut seen = [0; 2];
         for (index, (bits, certain)) in run(&early).into_iter().enumerate() {
             let value = match precision {
-                Precision::Int8 => f64::from(bits as i32),
+                Precision::Int8 | Precision::Int16 => f64::from(bits as i32),
                 _ => f64::from(f32::from_bits(bits)) * 65_536.0,
             };
             let threshold = [u32::MAX, first, later][usize::from(index + 1 >= 4) + usize::from(index + 1 >= 20)];

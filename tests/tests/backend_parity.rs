@@ -37,11 +37,13 @@ proptest! {
         shape in shapes(40, 40, 70, 3),
         ids in prop::collection::vec(any::<u32>(), 1..40),
     ) {
-        side_by_side(&shape, Precision::Int8, &ids, |reference, other| {
+        for precision in [Precision::Int8, Precision::Int16] {
+        side_by_side(&shape, precision, &ids, |reference, other| {
             assert_eq!(logits(reference), logits(other));
             // All that a snapshot brings to another machine.
             assert_eq!(reference.remembered(), other.remembered());
         });
+        }
     }
 
     #[test]

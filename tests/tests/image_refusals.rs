@@ -39,7 +39,7 @@ fn answers(image: &Image<'_>, tokens: u32) -> Vec<Logit> {
         session.reset();
         session.push_bytes(b"a b, Zz? c ba");
         session.finish();
-        assert!(!session.probability().is_nan() || model.precision() != Precision::Int8);
+        assert!(!session.probability().is_nan() || !model.precision().is_integer());
         answers.extend(logits(&mut session));
     }
     answers
@@ -199,6 +199,54 @@ fn row_sums_are_accepted_up_to_the_last_value_of_32_bits_and_refused_beyond_it()
     }
 }
 
+/// A row of int16 whose magnitudes sum up to 65,535 is accepted, one more is not, and neither is a multiplier of 2^15 nor a bias beyond 32 bits.
+#[test]
+fn row_sums_of_int16_are_accepted_up_to_65535_and_refused_beyond_it() {
+    let bytes = small(Precision::Int16);
+    let image = Image::open(&bytes).expect("the image was just made");
+    let changed = |row: usize, weights: [i16; 3], multiplier: u16, bias: i32| {
+        let mut tensors = tensors(&image);
+        let Values::I16(values) = tensor(&mut tensors, Role::Weights, 0) else { panic!("int16 weights") };
+        // [row / 4][column / 8][row % 4][column % 8], one block of columns.
+        assert_eq!(values.len(), 8 * 4 * image_units(&image));
+        let row_values = &mut values[32 * (row / 4) + 8 * (row % 4)..][..8];
+        row_values.fill(0);
+        row_values[..3].copy_from_slice(&weights);
+        let Values::Bytes(multipliers) = tensor(&mut tensors, Role::Multipliers, 0) else { panic!("bytes") };
+        multipliers[2 * row..2 * row + 2].copy_from_slice(&multiplier.to_le_bytes());
+        let Values::I32(biases) = tensor(&mut tensors, Role::Biases, 0) else { panic!("i32") };
+        biases[row] = bias;
+        let bytes = encode(&image.description(), &Notes::of(&image), &tensors).expect("the shapes are right");
+        let bytes = AlignedBytes::new(&bytes);
+        Image::open(&bytes).map(|image| answers(&image, 50)).map(drop)
+    };
+    // Half of 65,535 times 32,767, and one for each rounding.
+    let room = i32::MAX - 1_073_692_672 - 1;
+    for row in 0..4 * image_units(&image) {
+        let refused = Err(Error::Overflow { layer: 0, row: row as u32 });
+        for (weights, multiplier, bias, fits) in [
+            ([32_767, -32_767, 1], 32_767, 0, true),
+            ([-32_768, 32_767, 0], 32_767, -(1 << 29), true),
+            ([32_767, -32_767, 2], 1, 0, false),
+            ([-32_768, -32_768, 0], 1, 0, false),
+            ([1, 0, 0], 32_768, 0, false),
+            ([-32_768, 32_767, 0], 32_767, room, true),
+            ([-32_768, 32_767, 0], 32_767, room + 1, false),
+            ([-32_768, 32_767, 0], 32_767, -room - 1, false),
+        ] {
+            let expected = if fits { Ok(()) } else { refused };
+            assert_eq!(changed(row, weights, multiplier, bias), expected, "{weights:?} {multiplier} {bias}");
+        }
+    }
+}
+
+fn image_units(image: &Image<'_>) -> usize {
+    match image.description().layers.first() {
+        Some(Layer::Lstm(lstm)) => usize::from(lstm.units),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn weights_that_are_infinite_or_no_number_are_refused_by_their_tensors_name() {
     for precision in [Precision::F32, Precision::F16] {
@@ -253,7 +301,7 @@ fn a_description_that_contradicts_itself_is_refused_by_reader_and_writer() {
         ("too many columns", |description| lstm(description, 1).units = 2045),
         ("the largest units", |description| lstm(description, 1).units = u16::MAX),
         ("another precision's shift", |description| {
-            lstm(description, 0).shift = if description.precision == Precision::Int8 { 0 } else { 1 };
+            lstm(description, 0).shift = if description.precision.is_integer() { 0 } else { 1 };
         }),
         ("a shift beyond 32 bits", |description| lstm(description, 0).shift = 31),
         ("no outputs", |description| answering(description).outputs = 0),

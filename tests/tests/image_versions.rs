@@ -70,6 +70,18 @@ fn written(name: &str) -> AlignedBytes {
         "f32" => shape(Pooling::Mean).image(Precision::F32),
         "f16" => shape(Pooling::Max).image(Precision::F16),
         "int8" => shape(Pooling::Mean).image(Precision::Int8),
+        "int16" => shape(Pooling::Mean).image(Precision::Int16),
+        "int16-gru" => chains::image(
+            chains::Weights::Int16,
+            5,
+            &[
+                Kind::Gru(9, true),
+                Kind::Rnn(7, true),
+                Kind::Dense(3, Activation::Tanh),
+                Kind::Dense(2, Activation::Linear),
+            ],
+            3,
+        ),
         "int4" => stored(&shape(Pooling::Max), Storage::Int4),
         "mixed" => stored(&shape(Pooling::Last), Storage::Mixed),
         "attention" => shape(Pooling::Attention).image(Precision::Int8),
@@ -102,7 +114,7 @@ macro_rules! goldens {
 }
 
 /// Names, and the digest of all answers to [`run`] of images of integers.
-const GOLDENS: [(&str, &str, &[u8]); 11] = goldens!(
+const GOLDENS: [(&str, &str, &[u8]); 13] = goldens!(
     "f32" "0.14715171",
     "f16" "-0.665421",
     "int8" "6dc509274ef96283",
@@ -113,7 +125,9 @@ const GOLDENS: [(&str, &str, &[u8]); 11] = goldens!(
     "tiers" "afe1b4a13997a3e6",
     "projected" "6dc509274ef96283",
     "gru" "767f5588790d4ef5",
-    "rnn" "f19bc3082efa49b3"
+    "rnn" "f19bc3082efa49b3",
+    "int16" "f4d255c58f30741a",
+    "int16-gru" "3d4d7b5f02ac7b93"
 );
 
 /// All answers to ids and, of a model of text, to a text.
@@ -140,7 +154,7 @@ fn images_of_format_8_open_and_give_the_digest_that_stands_in_them() {
             let model = Model::new(&image).with_backend(backend);
             let self_test = model.self_test(State::<ROOM>::new().as_bytes_mut());
             let found = run(&model);
-            if model.precision() == Precision::Int8 {
+            if model.precision().is_integer() {
                 assert_eq!(self_test, Ok(SelfTest::Passed), "{name} on {}", backend.name());
                 assert_eq!(found.0.to_string(), digest, "{name} on {}", backend.name());
             } else {
@@ -199,12 +213,12 @@ fn two_layers() -> Shape {
 
 #[test]
 fn every_backend_passes_the_self_test_of_an_integer_image_and_floats_have_none() {
-    for precision in [Precision::Int8, Precision::F16, Precision::F32] {
+    for precision in [Precision::Int8, Precision::Int16, Precision::F16, Precision::F32] {
         let bytes = two_layers().image(precision);
         let image = Image::open(&bytes).expect("the image was just made");
         for backend in AnyBackend::all() {
             let outcome = Model::new(&image).with_backend(backend).self_test(State::<ROOM>::new().as_bytes_mut());
-            let expected = if precision == Precision::Int8 { SelfTest::Passed } else { SelfTest::Absent };
+            let expected = if precision.is_integer() { SelfTest::Passed } else { SelfTest::Absent };
             assert_eq!(outcome, Ok(expected), "{}", backend.name());
         }
     }

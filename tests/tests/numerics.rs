@@ -11,7 +11,7 @@ use latch_engine::layers::lstm::Lstm;
 use latch_engine::layers::pooling::Pooling;
 use latch_engine::{Error, Layout, Model, Precision, State, probability_q15};
 use latch_tests::models::{POOLINGS, PRECISIONS, ROOM, Shape, shapes};
-use latch_tests::tolerances::{PROBABILITY_Q15, QUANTIZED_F16, QUANTIZED_INT8};
+use latch_tests::tolerances::{PROBABILITY_Q15, QUANTIZED_F16, QUANTIZED_INT8, QUANTIZED_INT16};
 use latch_trainer::quantizer::{Origin, Weights, to_image};
 use latch_trainer::vocabulary::Vocabulary;
 use proptest::prelude::*;
@@ -166,9 +166,9 @@ fn a_stream_of_the_default_int8_model_fits_two_kibibytes() {
     }
 }
 
-/// The largest distances of f16 and int8 logits from f32 logits over 60 tokens, in units of the head's length (the root of the sum of its
+/// The largest distances of f16, int8 and int16 logits from f32 logits over 60 tokens, in units of the head's length (the root of the sum of its
 /// squared weights): a model whose hidden states are all off by e in a random direction is off by e there.
-fn distances(shape: &Shape) -> [f32; 2] {
+fn distances(shape: &Shape) -> [f32; 3] {
     let weights = shape.weights();
     let length = weights.head.iter().map(|weight| weight * weight).sum::<f32>().sqrt();
     let images = PRECISIONS.map(|precision| shape.image(precision));
@@ -181,7 +181,7 @@ fn distances(shape: &Shape) -> [f32; 2] {
             .map(|token| {
                 session.push_token(token * token % shape.rows as u32);
                 let logit = session.output();
-                if model.precision() == Precision::Int8 {
+                if model.precision().is_integer() {
                     let difference = f32::from(probability_q15(logit) as i16) / 32_768.0 - logit.probability();
                     assert!(difference.abs() <= PROBABILITY_Q15, "{logit:?}: {difference}");
                 }
@@ -189,14 +189,14 @@ fn distances(shape: &Shape) -> [f32; 2] {
             })
             .collect()
     };
-    let [f32s, f16s, int8s] = [0, 1, 2].map(|precision| logits(&images[precision]));
+    let [f32s, f16s, int8s, int16s] = [0, 1, 2, 3].map(|precision| logits(&images[precision]));
     let worst = |other: &[f32]| f32s.iter().zip(other).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) / length;
-    [worst(&f16s), worst(&int8s)]
+    [worst(&f16s), worst(&int8s), worst(&int16s)]
 }
 
 #[test]
 fn quantized_logits_stay_near_those_of_f32() {
-    let (mut worst, mut sum) = ([0.0_f32; 2], [0.0; 2]);
+    let (mut worst, mut sum) = ([0.0_f32; 3], [0.0; 3]);
     let mut count = 0.0;
     for seed in 0..60 {
         for units in [vec![8], vec![32], vec![64], vec![16, 16]] {
@@ -215,12 +215,52 @@ fn quantized_logits_stay_near_those_of_f32() {
                     sum[place] += distance;
                 }
                 count += 1.0;
-                assert!(found[0] <= QUANTIZED_F16 && found[1] <= QUANTIZED_INT8, "{shape:?}: {found:?}");
+                let bounds = [QUANTIZED_F16, QUANTIZED_INT8, QUANTIZED_INT16];
+                assert!(found.iter().zip(bounds).all(|(found, bound)| *found <= bound), "{shape:?}: {found:?}");
             }
         }
     }
     println!(
-        "f16 and int8 from f32, in lengths of the head: worst {worst:?}, mean of worst {:?}",
+        "f16, int8 and int16 from f32, in lengths of the head: worst {worst:?}, mean of worst {:?}",
         sum.map(|sum| sum / count)
     );
+}
+
+/// The variance of the f32 model's answers over the mean square of the differences, over 400 tokens, in decibels.
+fn signal_to_noise(shape: &Shape, precision: Precision) -> f64 {
+    let answers = [Precision::F32, precision].map(|precision| -> Vec<f64> {
+        let bytes = shape.image(precision);
+        let image = Image::open(&bytes).expect("the image was just made");
+        let model = Model::new(&image);
+        let mut state = State::<ROOM>::new();
+        let mut session = model.session(&mut state).expect("there is room");
+        (0..400_u32)
+            .map(|token| {
+                session.push_token(token.wrapping_mul(0x9E37_79B9) % shape.rows as u32);
+                f64::from(session.output().to_f32())
+            })
+            .collect()
+    });
+    let [signal, other] = &answers;
+    let mean = signal.iter().sum::<f64>() / signal.len() as f64;
+    let variance: f64 = signal.iter().map(|value| (value - mean).powi(2)).sum();
+    let noise: f64 = signal.iter().zip(other).map(|(signal, other)| (signal - other).powi(2)).sum();
+    10.0 * (variance / noise).log10()
+}
+
+#[test]
+fn answers_of_int16_have_at_least_60_decibels_over_their_noise_on_average() {
+    let mut ratios: Vec<[f64; 2]> = Vec::new();
+    for seed in 0..24 {
+        for units in [vec![8], vec![24], vec![64], vec![16, 16]] {
+            let (pooling, unknown) = (Pooling::Last, Unknown::Skip);
+            let shape = Shape { rows: 40, width: 6, units, pooling, unknown, seed };
+            ratios.push([Precision::Int16, Precision::Int8].map(|precision| signal_to_noise(&shape, precision)));
+        }
+    }
+    let [int16, int8] = [0, 1].map(|place| ratios.iter().map(|ratio| ratio[place]).sum::<f64>() / ratios.len() as f64);
+    println!("int16 {int16:.1} dB, int8 {int8:.1} dB on average");
+    assert!(int16 >= 60.0, "{int16}");
+    // Where an answer hardly varies, all have less; int16 is the better one in each model.
+    assert!(ratios.iter().all(|[int16, int8]| int16 > int8), "{ratios:?}");
 }

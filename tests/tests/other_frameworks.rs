@@ -242,3 +242,9 @@ fn an_int8_image_stays_near_keras_and_onnx_runtime_on_every_backend() {
     the_engine_agrees(&keras(), Precision::Int8, tolerances::ENGINE_INT8);
     the_engine_agrees(&onnx(), Precision::Int8, tolerances::ENGINE_INT8);
 }
+
+#[test]
+fn an_int16_image_stays_nearer_to_keras_and_onnx_runtime_on_every_backend() {
+    the_engine_agrees(&keras(), Precision::Int16, tolerances::ENGINE_INT16);
+    the_engine_agrees(&onnx(), Precision::Int16, tolerances::ENGINE_INT16);
+}

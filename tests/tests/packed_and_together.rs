@@ -80,11 +80,11 @@ proptest! {
                     assert_eq!(count, read);
                     for (session, (logits_alone, tokens, remembered)) in sessions.iter_mut().zip(&expected) {
                         assert_eq!(session.tokens(), *tokens);
-                        if precision == Precision::Int8 {
+                        if precision.is_integer() {
                             assert_eq!(session.remembered(), &remembered[..], "{}", model.backend().name());
                         }
                         for (ours, alone) in logits(session).into_iter().zip(logits_alone) {
-                            if precision == Precision::Int8 {
+                            if precision.is_integer() {
                                 assert_eq!(ours, *alone, "{}", model.backend().name());
                             } else {
                                 let (ours, alone) = (ours.to_f32(), alone.to_f32());

@@ -9,10 +9,13 @@ use latch_engine::input::text::Unknown;
 use latch_engine::kernels::AnyBackend;
 use latch_engine::layers::pooling::Pooling;
 use latch_engine::{Error, Layout, Logit, Model, Precision, SelfTest, Session, State, project, projected_image_bytes};
-use latch_tests::models::{POOLINGS, PRECISIONS, ROOM, Shape, image, logits, shapes, words};
+use latch_tests::models::{POOLINGS, ROOM, Shape, image, logits, shapes, words};
 use latch_tests::tolerances;
 use latch_trainer::folding::most_frequent;
 use proptest::prelude::*;
+
+/// Precisions whose inputs can be projected.
+const PROJECTED: [Precision; 3] = [Precision::F32, Precision::F16, Precision::Int8];
 
 fn open(bytes: &AlignedBytes) -> Image<'_> {
     Image::open(bytes).expect("the image was just made")
@@ -35,7 +38,7 @@ fn assert_equal_streams(plain: &Model<'_>, projected: &Model<'_>, ids: &[u32]) {
                 }
             }
         }
-        if plain.precision() == Precision::Int8 {
+        if plain.precision().is_integer() {
             // But for the checksum of the image.
             assert_eq!(found.remembered()[4..], expected.remembered()[4..]);
         }
@@ -53,7 +56,7 @@ proptest! {
     ) {
         let mut some_ids: Vec<u32> = some.into_iter().map(|id| id % shape.rows as u32).collect();
         some_ids.reverse();
-        for precision in PRECISIONS {
+        for precision in PROJECTED {
             let plain = shape.image(precision);
             let plain = open(&plain);
             let bytes = project(&plain, &some_ids).expect("the ids are in the embedding");
@@ -72,7 +75,7 @@ proptest! {
                 let mut memory = vec![0; projected.packed_bytes()];
                 let packed = projected.clone().pack(&mut memory).expect("as many bytes as it says");
                 assert_equal_streams(&plain, &packed, &ids);
-                let expected = if precision == Precision::Int8 { SelfTest::Passed } else { SelfTest::Absent };
+                let expected = if precision.is_integer() { SelfTest::Passed } else { SelfTest::Absent };
                 prop_assert_eq!(projected.self_test(State::<ROOM>::new().as_bytes_mut()), Ok(expected));
             }
         }
@@ -80,7 +83,7 @@ proptest! {
 
     #[test]
     fn the_stated_bytes_of_a_projected_stream_are_those_of_its_model_and_enough(shape in shapes(5, 60, 90, 4).prop_filter("a layer to project into", |shape| !shape.units.is_empty()), ids in prop::collection::vec(0_u32..5, 20)) {
-        for precision in PRECISIONS {
+        for precision in PROJECTED {
             let plain = shape.image(precision);
             let bytes = project(&open(&plain), &[1]).expect("every embedding has two rows");
             let image = open(&bytes);
@@ -105,7 +108,7 @@ proptest! {
 
 #[test]
 fn streams_that_step_together_over_a_projected_model_are_as_alone() {
-    for precision in PRECISIONS {
+    for precision in PROJECTED {
         let plain = small(precision);
         let bytes = project(&open(&plain), &[0, 7, 8, 40]).expect("the ids are in the embedding");
         let image = open(&bytes);
@@ -122,7 +125,7 @@ fn streams_that_step_together_over_a_projected_model_are_as_alone() {
                 let read = read.count();
                 assert_eq!(Session::step_many(&mut sessions, &ids), read);
                 for (session, expected) in sessions.iter_mut().zip(&mut expected) {
-                    if precision == Precision::Int8 {
+                    if precision.is_integer() {
                         assert_eq!(session.remembered(), expected.remembered());
                     }
                     let (found, expected) = (session.output().to_f32(), expected.output().to_f32());
@@ -280,7 +283,7 @@ fn kernel_weights_count_in_the_sums_of_a_projected_image_too() {
 
 #[test]
 fn every_truncation_and_every_flipped_bit_of_a_projected_image_is_refused() {
-    for precision in PRECISIONS {
+    for precision in PROJECTED {
         let shape =
             Shape { rows: 9, width: 2, units: vec![3], pooling: Pooling::Last, unknown: Unknown::Skip, seed: 1 };
         let plain = shape.image(precision);
@@ -329,4 +332,11 @@ fn the_ids_that_are_projected_are_those_that_training_reads_most() {
     assert_eq!(most_frequent(&shape.weights(), 3), [0, 1, 2]);
     let bytes = image(&weights, Precision::Int8, Unknown::LastRow);
     assert!(project(&open(&bytes), &most_frequent(&weights, 6)).is_ok());
+}
+
+#[test]
+fn an_image_in_int16_is_not_projected_and_the_error_says_what_can_be() {
+    let plain = small(Precision::Int16);
+    let error = project(&open(&plain), &[1]).expect_err("its products lose bits before they are added");
+    assert!(error.to_string().contains("take an image in int8"), "{error}");
 }

@@ -40,6 +40,8 @@ pub enum Storage {
     F32,
     /// Half-precision storage
     F16,
+    /// 16-bit integers, for signals: integer arithmetic throughout
+    Int16,
     /// 8-bit integers, integer arithmetic throughout
     Int8,
     /// The same with 4 bits a weight in the embedding
@@ -50,13 +52,15 @@ pub enum Storage {
 
 impl Storage {
     /// All of them. The first is f32, which the others are measured by.
-    pub const ALL: [Self; 5] = [Storage::F32, Storage::F16, Storage::Int8, Storage::Mixed, Storage::Int4];
+    pub const ALL: [Self; 6] =
+        [Storage::F32, Storage::F16, Storage::Int16, Storage::Int8, Storage::Mixed, Storage::Int4];
 
     /// As it is written on a command line, and as [`Manifest::precision_name`] says it of an image.
     pub fn name(self) -> &'static str {
         match self {
             Storage::F32 => "f32",
             Storage::F16 => "f16",
+            Storage::Int16 => "int16",
             Storage::Int8 => "int8",
             Storage::Mixed => "mixed",
             Storage::Int4 => "int4",
@@ -68,6 +72,7 @@ impl Storage {
         match self {
             Storage::F32 => Precision::F32,
             Storage::F16 => Precision::F16,
+            Storage::Int16 => Precision::Int16,
             Storage::Int8 | Storage::Mixed | Storage::Int4 => Precision::Int8,
         }
     }
@@ -92,6 +97,7 @@ impl From<Precision> for Storage {
         match precision {
             Precision::F32 => Storage::F32,
             Precision::F16 => Storage::F16,
+            Precision::Int16 => Storage::Int16,
             Precision::Int8 => Storage::Int8,
         }
     }

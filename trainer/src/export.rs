@@ -10,7 +10,6 @@ pub mod judged;
 
 use anyhow::Result;
 use latch_engine::Error;
-use latch_engine::Precision;
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
 use latch_engine::image::header::Answer;
@@ -388,7 +387,7 @@ fn fits(weights: &Weights, storage: Storage, task: Task) -> Result<(), Fault> {
     let units = weights.head.len() / weights.head_bias.len();
     let reach = |(row, bias): (&[f32], &f32)| row.iter().map(|weight| weight.abs()).sum::<f32>() + bias.abs();
     let largest = weights.head.chunks(units).zip(&weights.head_bias).map(reach).fold(0.0, f32::max);
-    if !task.has_values() || storage.precision() != Precision::Int8 || largest < 32_767.0 {
+    if !task.has_values() || !storage.precision().is_integer() || largest < 32_767.0 {
         return Ok(());
     }
     let problem = format!("values of this model reach {largest}, and an integer image has them up to 32767");

@@ -1,6 +1,6 @@
 //! From a trained network in f32 to the tensors of an image, at a precision.
 //!
-//! `f32` and `f16` keep the values (f16 rounds them); `int8`, `mixed` and `int4` map them to integers, see [`rows`] and a file a layer, and a network can learn with
+//! `f32` and `f16` keep the values (f16 rounds them); `int16`, `int8`, `mixed` and `int4` map them to integers, see [`rows`] and a file a layer, and a network can learn with
 //! them, see [`aware`]. The layout of every tensor is the engine's: this module fills what [`latch_engine::image::encode`] lays out.
 
 pub mod aware;
@@ -32,7 +32,7 @@ use crate::network::{Network, layer};
 use crate::ngrams::Table;
 use crate::vocabulary::{Vocabulary, occurrences};
 pub use embedding::{Clipped, clipped};
-use rows::{Grid, HIDDEN, Row};
+use rows::{Grid, Row, Weight};
 
 impl From<Pooling> for pooling::Pooling {
     fn from(pooling: Pooling) -> Self {
@@ -147,11 +147,11 @@ impl CellWeights {
     }
 
     /// A row over [x; h], whose columns of x are worth `input_scales`.
-    fn joined_row(&self, row: usize, input_scales: &[f32], grid: Grid) -> Row {
+    fn joined_row<W: Weight>(&self, row: usize, input_scales: &[f32], grid: Grid) -> Row {
         let x = self.kernel[row * self.inputs..][..self.inputs].iter().zip(input_scales);
         let h = &self.recurrent_kernel[row * self.units..][..self.units];
         let x = x.map(|(&weight, &scale)| f64::from(weight) * f64::from(scale));
-        Row::new(x.chain(h.iter().map(|&weight| f64::from(weight) * HIDDEN)).collect(), grid)
+        Row::new(x.chain(h.iter().map(|&weight| f64::from(weight) * W::HIDDEN)).collect(), grid)
     }
 }
 

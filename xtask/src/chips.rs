@@ -31,11 +31,11 @@ const ALLOWED_PERCENT: u64 = 3;
 /// Inputs x units of the layers, as `latch_benches::CHIP_SHAPES` names its files.
 const SHAPES: [&str; 6] = ["64x64", "32x32", "16x16", "8x8", "1x1", "40x64"];
 
-/// Those that floats are counted at.
-const FLOAT_SHAPES: [&str; 2] = ["64x64", "16x16"];
+/// Those that floats and int16 are counted at.
+const WIDE_SHAPES: [&str; 2] = ["64x64", "16x16"];
 
 /// The most instructions that a step may take.
-const LIMITS: [(&str, u64); 8] = [
+const LIMITS: [(&str, u64); 11] = [
     ("mps2-an386/int8/64x64", 52_000),
     ("mps2-an386/int8/16x16", 6_000),
     ("mps2-an386/int8/1x1", 600),
@@ -44,6 +44,9 @@ const LIMITS: [(&str, u64); 8] = [
     ("mps3-an547/int8/64x64", 9_000),
     ("mps3-an547/int8/16x16", 2_200),
     ("microbit/int8/16x16", 16_000),
+    ("mps2-an386/int16/64x64", 38_000),
+    ("mps2-an386/int16/16x16", 4_900),
+    ("mps3-an547/int16/64x64", 12_500),
 ];
 
 /// The instructions of the same steps in CMSIS-NN, counted on the same emulator.
@@ -88,10 +91,15 @@ pub(crate) fn run(update: bool, built: Built) -> Result<bool> {
     let mut steps = BTreeMap::new();
     let mut matrix = None;
     for board in BOARDS {
-        for (float, precisions, shapes) in
-            [(false, &["int8"][..], &SHAPES[..]), (true, &["f32", "f16"][..], &FLOAT_SHAPES[..])]
-        {
-            let elf = firmware::build(board, Program::Steps, &firmware::Options { float, ..Default::default() })?;
+        for (float, precisions, shapes) in [
+            (false, &["int8"][..], &SHAPES[..]),
+            (false, &["int16"][..], &WIDE_SHAPES[..]),
+            (true, &["f32", "f16"][..], &WIDE_SHAPES[..]),
+        ] {
+            let mut options = firmware::Options { float, ..Default::default() };
+            // A feature of its own, which other images do not need.
+            options.features.extend(precisions.iter().filter(|precision| **precision == "int16"));
+            let elf = firmware::build(board, Program::Steps, &options)?;
             for precision in precisions {
                 for shape in shapes {
                     let image = images.join(format!("chip-{precision}-{shape}.latch"));

@@ -11,7 +11,10 @@ use latch_trainer::quantizer::{Origin, Weights, to_image};
 
 use super::cell::{Cell, ROWS, Shape, cell_file, image_file, onnx_file};
 use super::onnx;
-use crate::images::{PRECISIONS, SEED, invented_words};
+use crate::images::{SEED, invented_words};
+
+/// The precisions that other engines have as well.
+const COMPARED: [Precision; 3] = [Precision::F32, Precision::F16, Precision::Int8];
 
 /// The network of a shape, random as all images here: an embedding of [`ROWS`] rows, which are the inputs, and one layer.
 pub fn weights(shape: Shape) -> Weights {
@@ -56,7 +59,7 @@ pub fn write(folder: &Path, shapes: &[Shape]) -> Result<()> {
         let cell = cell(&weights)?;
         write(cell_file(shape), &cell.to_bytes())?;
         write(onnx_file(shape), &onnx::model(&cell))?;
-        for precision in PRECISIONS {
+        for precision in COMPARED {
             write(image_file(shape, precision.name()), &image(&weights, precision)?)?;
         }
     }
@@ -78,7 +81,7 @@ mod tests {
         for shape in SHAPES {
             let weights = weights(shape);
             let cell = cell(&weights)?;
-            for precision in PRECISIONS {
+            for precision in COMPARED {
                 let image = image(&weights, precision)?;
                 for backend in AnyBackend::all() {
                     let model = Model::new(&Image::open(&image)?).with_backend(backend);

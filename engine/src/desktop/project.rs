@@ -22,6 +22,9 @@ fn projected(image: &Image<'_>, ids: u32) -> Result<(Description, Lstm), Error> 
     let Some(Layer::Lstm(first)) = description.layers.first_mut() else {
         return Err(Error::Shape { problem: "a projection needs an LSTM layer behind the embedding" });
     };
+    if image.description().precision == Precision::Int16 {
+        return Err(Error::Shape { problem: "the inputs of int16 layers cannot be projected: take an image in int8" });
+    }
     if first.projected {
         return Err(Error::Shape { problem: "its inputs are projected already: take the image that it was made from" });
     }
@@ -61,7 +64,7 @@ pub fn project(image: &Image<'_>, ids: &[u32]) -> Result<AlignedBytes, Error> {
     let mut add = |role, values| tensors.push(Tensor { role, layer: 0, values });
     add(Role::ProjectedIndex, Values::Bytes(IdSet::encode(rows as usize, &ids)));
     let (kernel, recurrent, ready) = match description.precision {
-        Precision::Int8 => integers(image, first, &ids),
+        Precision::Int8 | Precision::Int16 => integers(image, first, &ids),
         Precision::F32 => floats::<f32>(image, first, &ids),
         Precision::F16 => floats::<half::f16>(image, first, &ids),
     };

@@ -11,6 +11,7 @@ use super::reader::CRITICAL;
 use super::role::Role;
 use super::section::{ALIGNMENT, Element, Section};
 use crate::error::Error;
+use crate::kernels::IntWeight;
 use crate::kernels::nibbles::{widen_gates, widen_row};
 use crate::layers::Layer;
 
@@ -168,6 +169,7 @@ fn precision(description: &Description) -> u32 {
         Precision::F32 => 0,
         Precision::F16 => 1,
         Precision::Int8 => 2,
+        Precision::Int16 => 3,
     }
 }
 
@@ -254,25 +256,27 @@ pub(crate) fn set_self_test(bytes: &mut [u8], digest: u64) -> Result<(), Error> 
     Ok(())
 }
 
-/// Brings the rows of an integer matrix into the kernels' order `[row / 4][column / 4][row % 4][column % 4]`; rows and columns are padded with zeros to
-/// multiples of 4.
-pub fn pack_rows_i8(rows: usize, columns: usize, weight: impl Fn(usize, usize) -> i8) -> Vec<i8> {
-    let (padded_rows, padded) = (rows.next_multiple_of(4), columns.next_multiple_of(4));
+/// Brings the rows of an integer matrix into the kernels' order, `[row / 4][column / 4][row % 4][column % 4]` of int8 and
+/// `[row / 4][column / 8][row % 4][column % 8]` of int16; rows and columns are padded with zeros to whole blocks.
+pub fn pack_rows<W: IntWeight>(rows: usize, columns: usize, weight: impl Fn(usize, usize) -> W) -> Vec<W> {
+    let (padded_rows, padded) = (rows.next_multiple_of(4), columns.next_multiple_of(W::COLUMNS));
     let mut packed = Vec::with_capacity(padded_rows * padded);
     for quad in (0..padded_rows).step_by(4) {
-        for block in (0..padded).step_by(4) {
+        for block in (0..padded).step_by(W::COLUMNS) {
             for row in quad..quad + 4 {
                 packed.extend(
-                    (block..block + 4).map(
-                        |column| {
-                            if row < rows && column < columns { weight(row, column) } else { 0 }
-                        },
-                    ),
+                    (block..block + W::COLUMNS)
+                        .map(|column| if row < rows && column < columns { weight(row, column) } else { W::zeroed() }),
                 );
             }
         }
     }
     packed
+}
+
+/// [`pack_rows`] of int8.
+pub fn pack_rows_i8(rows: usize, columns: usize, weight: impl Fn(usize, usize) -> i8) -> Vec<i8> {
+    pack_rows(rows, columns, weight)
 }
 
 /// Brings the rows of a float matrix into the kernels' order `[row / 32][column][row % 32]`, where the last block may have 8, 16 or 24 rows; `rows` is a multiple
@@ -287,10 +291,15 @@ pub fn pack_rows_f32(rows: usize, columns: usize, weight: impl Fn(usize, usize) 
     packed
 }
 
-/// Brings an integer LSTM layer's weights into the kernels' order `[unit][k/4][gate][4 columns]`; `weight(gate, unit, column)` has
-/// gates i, f, g, o and the columns of [x; h]. Columns are padded with zeros to a multiple of 4.
+/// Brings an integer LSTM layer's weights into the kernels' order, `[unit][k / 4][gate][4 columns]` of int8 and `[unit][k / 8][gate][8 columns]` of
+/// int16; `weight(gate, unit, column)` has gates i, f, g, o and the columns of [x; h]. Columns are padded with zeros to whole blocks.
+pub fn pack_gates<W: IntWeight>(units: usize, columns: usize, weight: impl Fn(usize, usize, usize) -> W) -> Vec<W> {
+    pack_rows(4 * units, columns, |row, column| weight(row % 4, row / 4, column))
+}
+
+/// [`pack_gates`] of int8.
 pub fn pack_gates_i8(units: usize, columns: usize, weight: impl Fn(usize, usize, usize) -> i8) -> Vec<i8> {
-    pack_rows_i8(4 * units, columns, |row, column| weight(row % 4, row / 4, column))
+    pack_gates(units, columns, weight)
 }
 
 /// Brings a float LSTM layer's weights into the kernels' order `[unit/8][k][gate][8 units]`; units are padded with zeros to a multiple of 8.

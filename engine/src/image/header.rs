@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::reader::{Fields, Reader, Record, record};
 use super::section::{Section, SectionShape};
 use crate::error::{Error, problem};
-use crate::features::{DEEP, DENSE, FLOAT, Feature, NGRAMS, PROJECTION, TEXT};
+use crate::features::{DEEP, DENSE, FLOAT, Feature, INT16, NGRAMS, PROJECTION, TEXT};
 use crate::input::ngrams::Ngrams;
 use crate::input::text::{Text, Tokens, Unknown};
 use crate::layers::dense::{Activation, Dense, MAX_OUTPUTS};
@@ -255,6 +255,7 @@ impl Description {
             0 => Precision::F32,
             1 => Precision::F16,
             2 => Precision::Int8,
+            3 => Precision::Int16,
             _ => fields.refuse(Precision::Int8),
         };
         self.answer = match fields.u32() {
@@ -279,8 +280,10 @@ impl Description {
 
     /// The feature that this build lacks for the model.
     pub(crate) const fn missing(&self) -> Option<Feature> {
-        if !FLOAT && !matches!(self.precision, Precision::Int8) {
-            return Some(Feature::Float);
+        match self.precision {
+            Precision::Int16 if !INT16 => return Some(Feature::Int16),
+            Precision::F32 | Precision::F16 if !FLOAT => return Some(Feature::Float),
+            _ => {}
         }
         if let Input::Text(text) = &self.input {
             if !TEXT {
@@ -395,6 +398,9 @@ impl Description {
         if wants_projection && !matches!(layer, Layer::Lstm(_)) {
             return Err(problem!("a projected embedding needs an LSTM layer behind it"));
         }
+        if wants_projection && INT16 && matches!(self.precision, Precision::Int16) {
+            return Err(problem!("the inputs of int16 layers cannot be projected"));
+        }
         if is_projected != wants_projection {
             return Err(problem!("the embedding and the layer disagree about the projection of its inputs"));
         }
@@ -464,6 +470,7 @@ impl Description {
             ("pooling", has(|layer| matches!(layer, Layer::Pooling(Pooling::Mean | Pooling::Max)))),
             ("attention", has(|layer| matches!(layer, Layer::Pooling(Pooling::Attention)))),
             ("int4", self.embedding.int4 || tiers.is_some_and(|tiers| tiers.int4) || has(Layer::is_int4)),
+            ("int16", self.precision == Precision::Int16),
             ("tiers", tiers.is_some() || hashed),
             ("projection", self.embedding.projected > 0),
             ("chars", text.is_some_and(|text| text.tokens.are_characters())),

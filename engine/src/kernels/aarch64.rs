@@ -9,6 +9,8 @@
 
 #![allow(unsafe_code)]
 
+mod int16;
+
 use core::arch::aarch64::*;
 use core::arch::asm;
 use core::array;
@@ -20,7 +22,7 @@ use super::activation::{
     TANH_TOP,
 };
 use super::cell::{SMALL, lstm};
-use super::{Backend, FloatView, FloatWeight, RowsFloat, RowsI8, scalar};
+use super::{Backend, FloatView, FloatWeight, RowsFloat, RowsI8, RowsI16, scalar};
 
 #[cfg(feature = "std")]
 extern crate std;
@@ -72,6 +74,10 @@ macro_rules! backend {
 
             fn rows_i8(self, gates: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]) {
                 hand_over!(rows_i8(self, gates, x, out));
+            }
+
+            fn rows_i16(self, rows: &RowsI16<'_>, x: &[i16], out: &mut [i32]) {
+                hand_over!(int16::rows(rows, x, out));
             }
 
             fn sigmoid_q15(self, x: &mut [i16]) {
@@ -366,14 +372,14 @@ fn check(gates: &RowsI8<'_>, columns: usize, units: usize) {
     assert!(gates.multiplier.len() == 4 * units && gates.bias.len() == 4 * units, "multiplier, bias: [unit][gate]");
 }
 
-/// The scalar equations of [`cell::lstm::step_i8`](crate::kernels::cell::lstm::step_i8), in tiles of eight units: their products run together, then their sums are brought to
+/// The scalar equations of [`cell::lstm::step`](crate::kernels::cell::lstm::step), in tiles of eight units: their products run together, then their sums are brought to
 /// Q3.12 and parted by gate, then one vector a gate goes through the activations.
 #[target_feature(enable = "neon")]
 fn lstm_i8<P: Products>(products: P, gates: &RowsI8<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
     assert!(c.len() == h.len(), "c: [unit]");
     check(gates, xh.len(), h.len());
     if xh.is_empty() {
-        return lstm::step_i8(gates, xh, h, c); // no weights to cut into tiles
+        return lstm::step(gates, xh, h, c); // no weights to cut into tiles
     }
     let right = vdupq_n_s32(-((gates.shift & 31) as i32));
     let weights = gates.weights.chunks(8 * 4 * xh.len());
@@ -402,7 +408,7 @@ fn rows_i8<P: Products>(products: P, gates: &RowsI8<'_>, x: &[i16], out: &mut [i
     assert!(out.len().is_multiple_of(4), "out: [row], whole quads");
     check(gates, x.len(), out.len() / 4);
     if x.is_empty() {
-        return scalar::rows_i8(gates, x, out); // no weights to cut into tiles
+        return scalar::rows(gates, x, out); // no weights to cut into tiles
     }
     let tiles = gates.weights.chunks(8 * 4 * x.len()).zip(out.as_chunks_mut::<4>().0.chunks_mut(8));
     let requantize = gates.multiplier.as_chunks::<4>().0.chunks(8).zip(gates.bias.as_chunks::<4>().0.chunks(8));

@@ -13,32 +13,43 @@ pub mod gru;
 pub mod lstm;
 pub mod rnn;
 
-use super::{Backend, RowsI8};
+use core::marker::PhantomData;
+
+use super::{Backend, IntWeight, RowsInt};
 
 /// How a step computes its rows: as they lie, or widened from four bits first.
 pub(crate) trait RowProducts {
-    /// Weights in a byte.
-    const PER_BYTE: usize;
-    /// [`Backend::rows_i8`].
-    fn rows(&mut self, rows: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]);
-    /// [`Backend::add_rows_i8`].
-    fn add_rows(&mut self, rows: &RowsI8<'_>, x: &mut [i16], sums: &mut [i32]);
+    /// Type of the weights.
+    type Weight: IntWeight;
+    /// Weights in an element of a slice.
+    const PER_ELEMENT: usize;
+    /// [`IntWeight::rows`].
+    fn rows(&mut self, rows: &RowsInt<'_, Self::Weight>, x: &mut [i16], out: &mut [i32]);
+    /// [`IntWeight::add_rows`].
+    fn add_rows(&mut self, rows: &RowsInt<'_, Self::Weight>, x: &mut [i16], sums: &mut [i32]);
 }
 
 /// Rows as they lie.
-pub(crate) struct AsTheyLie<B>(pub(crate) B);
+pub(crate) struct AsTheyLie<B, W>(B, PhantomData<W>);
 
-impl<B: Backend> RowProducts for AsTheyLie<B> {
-    const PER_BYTE: usize = 1;
+impl<B, W> AsTheyLie<B, W> {
+    pub(crate) fn new(backend: B) -> Self {
+        AsTheyLie(backend, PhantomData)
+    }
+}
+
+impl<B: Backend, W: IntWeight> RowProducts for AsTheyLie<B, W> {
+    type Weight = W;
+    const PER_ELEMENT: usize = 1;
 
     #[inline(always)]
-    fn rows(&mut self, rows: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]) {
-        self.0.rows_i8(rows, x, out);
+    fn rows(&mut self, rows: &RowsInt<'_, W>, x: &mut [i16], out: &mut [i32]) {
+        W::rows(self.0, rows, x, out);
     }
 
     #[inline(always)]
-    fn add_rows(&mut self, rows: &RowsI8<'_>, x: &mut [i16], sums: &mut [i32]) {
-        self.0.add_rows_i8(rows, x, sums);
+    fn add_rows(&mut self, rows: &RowsInt<'_, W>, x: &mut [i16], sums: &mut [i32]) {
+        W::add_rows(self.0, rows, x, sums);
     }
 }
 

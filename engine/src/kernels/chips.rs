@@ -1,27 +1,32 @@
 //! What the chips' backends share on the way to their assembly: whether slices fit each other, and the methods that hand over rows.
 
-use super::RowsI8;
+use super::{IntWeight, RowsInt};
 
 /// A step's slices fit each other, and there is something to do.
 #[inline(always)]
-pub(super) fn step_fits(gates: &RowsI8<'_>, xh: &[i16], h: &[i16], c: &[i32]) -> bool {
-    let (units, quads) = (h.len(), xh.len() / 4);
-    let fits = xh.len().is_multiple_of(4)
-        && gates.weights.len() == 16 * quads * units
+pub(super) fn step_fits<W: IntWeight>(gates: &RowsInt<'_, W>, xh: &[i16], h: &[i16], c: &[i32]) -> bool {
+    let (units, blocks) = (h.len(), xh.len() / W::COLUMNS);
+    let fits = xh.len().is_multiple_of(W::COLUMNS)
+        && gates.weights.len() == 4 * W::COLUMNS * blocks * units
         && gates.multiplier.len() == 4 * units
         && gates.bias.len() == 4 * units
         && c.len() == units;
     debug_assert!(units == 0 || fits, "the slices of a step do not fit each other");
-    fits && quads != 0 && units != 0
+    fits && blocks != 0 && units != 0
 }
 
-/// Columns and rows in fours, of a product whose slices fit each other and are not empty.
+/// Columns in blocks, which are fours of int8 and eights of int16, and rows in fours, of a product whose slices fit each other and are not empty.
 #[inline(always)]
-pub(super) fn quads_of_rows(weights: &[i8], multiplier: &[u16], columns: usize, out: &[i32]) -> Option<(usize, usize)> {
-    let (rest, columns, quads) = (columns % 4, columns / 4, out.len() / 4);
+pub(super) fn quads_of_rows<W: IntWeight>(
+    weights: &[W],
+    multiplier: &[u16],
+    columns: usize,
+    out: &[i32],
+) -> Option<(usize, usize)> {
+    let (rest, columns, quads) = (columns % W::COLUMNS, columns / W::COLUMNS, out.len() / 4);
     let fits = rest == 0
         && out.len().is_multiple_of(4)
-        && weights.len() == 16 * columns * quads
+        && weights.len() == 4 * W::COLUMNS * columns * quads
         && multiplier.len() == out.len();
     debug_assert!(columns == 0 || quads == 0 || fits, "the slices of rows do not fit each other");
     (fits && columns != 0 && quads != 0).then_some((columns, quads))
@@ -60,6 +65,34 @@ macro_rules! rows_by_assembly {
     };
 }
 pub(super) use rows_by_assembly;
+
+/// `Backend::rows_i16` and `Backend::add_rows_i16` by the assembly `rows_i16(&RowsStep)`.
+#[cfg(not(latch_backend = "thumb"))]
+macro_rules! words_by_assembly {
+    () => {
+        fn rows_i16(self, rows: &RowsI16<'_>, x: &[i16], out: &mut [i32]) {
+            if let Some(product) = RowsStep::words(rows.weights, rows.multiplier, x, out) {
+                if rows.bias.len() == out.len() {
+                    // SAFETY: `RowsStep::words` held the lengths to each other and to not being 0, and the biases are as
+                    // many; `out` is borrowed apart from them.
+                    unsafe { rows_i16(&RowsStep { bias: rows.bias.as_ptr(), ..product }) }
+                }
+            } else if x.is_empty() {
+                out.iter_mut().zip(rows.bias).for_each(|(out, bias)| *out = *bias);
+            }
+        }
+
+        fn add_rows_i16(self, rows: &RowsI16<'_>, x: &[i16], sums: &mut [i32]) {
+            if let Some(product) = RowsStep::words(rows.weights, rows.multiplier, x, sums) {
+                // SAFETY: `RowsStep::words` held the lengths to each other and to not being 0; a quad's biases are read
+                // before its sums are written over them.
+                unsafe { rows_i16(&product) }
+            }
+        }
+    };
+}
+#[cfg(not(latch_backend = "thumb"))]
+pub(super) use words_by_assembly;
 
 /// Methods of a backend over the first elements of two slices, as many as the shorter one has, by assembly of the same name.
 #[cfg(not(latch_backend = "thumb"))]

@@ -15,15 +15,17 @@
 mod macros;
 #[cfg(latch_fpu)]
 mod float;
+mod int16;
 mod slices;
 
 use core::arch::naked_asm;
 
 use super::activation::{ROWS, SEGMENT_ROWS_BYTES};
-use super::chips::{cell_fits, pairs_by_assembly, quads_of_rows, rows_by_assembly, step_fits};
+use super::chips::{cell_fits, pairs_by_assembly, quads_of_rows, rows_by_assembly, step_fits, words_by_assembly};
 #[cfg(latch_fpu)]
 use super::fpu::floats_by_fpu;
-use super::{Backend, RowsI8};
+use super::{Backend, IntWeight, RowsI8, RowsI16};
+use int16::{lstm_i16, rows_i16};
 use slices::{add_i16, dot_i16, max_i16, narrow_q15, sigmoid_q15, tanh_q15, widen_i8};
 
 /// The DSP extension. The target that this was compiled for has it, so that nothing needs detecting.
@@ -63,7 +65,30 @@ impl Backend for Dsp {
         unsafe { lstm_i8(&step) }
     }
 
+    fn lstm_i16(self, gates: &RowsI16<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
+        let units = h.len();
+        let words = [gates.weights.as_ptr().addr(), gates.multiplier.as_ptr().addr(), xh.as_ptr().addr()];
+        if !step_fits(gates, xh, h, c) || words.iter().any(|address| address % 4 != 0) {
+            return;
+        }
+        let step = Step {
+            multiplier: gates.multiplier.as_ptr(),
+            bias: gates.bias.as_ptr(),
+            h: h.as_mut_ptr(),
+            c: c.as_mut_ptr(),
+            xh: xh.as_ptr().cast_mut(),
+            quads: (xh.len() / i16::COLUMNS) as u32,
+            units: units as u32,
+            shift: gates.shift & 31,
+            weights: gates.weights.as_ptr().cast(),
+        };
+        // SAFETY: all pointers come from slices whose lengths were just held to `units` and to the blocks in `quads`, which are not 0; what
+        // is read by words starts on a multiple of 4; h and c are borrowed mutably and apart from each other, and xh is only read.
+        unsafe { lstm_i16(&step) }
+    }
+
     rows_by_assembly!();
+    words_by_assembly!();
 
     fn gru_cell_i8(self, sums: &[i32], n: &[i16], shift: u32, h: &mut [i16]) {
         let units = h.len();
@@ -113,13 +138,13 @@ struct Step {
     h: *mut i16,            // 8
     c: *mut i32,            // 12
     xh: *mut i16,           // 16
-    quads: u32,             // 20
+    quads: u32,             // 20, of columns; of int16 blocks of eight
     units: u32,             // 24
     shift: u32,             // 28
     weights: *const i8,     // 32
 }
 
-/// One step; the equations are at [`step_i8`](super::cell::lstm::step_i8).
+/// One step; the equations are at [`step`](super::cell::lstm::step).
 ///
 /// The sums of a unit keep their 32 bits where the reference saturates to 16: both activations give for a magnitude beyond 16 bits
 /// what they give at its end. Sums stay above `-2^31` by the contract of [`RowsI8`].
@@ -195,7 +220,7 @@ struct RowsStep {
     bias: *const i32,       // 4
     out: *mut i32,          // 8
     x: *mut i16,            // 12
-    columns: u32,           // 16, in fours
+    columns: u32,           // 16, in fours, of int16 in eights
     quads: u32,             // 20, of rows
     weights: *const i8,     // 24
 }
@@ -203,6 +228,13 @@ struct RowsStep {
 impl RowsStep {
     /// Rows onto sums that are there: `out` is bias, too. `None` for slices that do not fit each other or are empty.
     fn new(weights: &[i8], multiplier: &[u16], x: &mut [i16], out: &mut [i32]) -> Option<Self> {
+        let step = Self::words(weights, multiplier, x, out)?;
+        Some(RowsStep { x: x.as_mut_ptr(), ..step })
+    }
+
+    /// The same of any weights, over columns that are only read.
+    #[inline(always)]
+    fn words<W: IntWeight>(weights: &[W], multiplier: &[u16], x: &[i16], out: &mut [i32]) -> Option<Self> {
         let (columns, quads) = quads_of_rows(weights, multiplier, x.len(), out)?;
         let words = [weights.as_ptr().addr(), multiplier.as_ptr().addr(), x.as_ptr().addr()];
         if words.iter().any(|address| address % 4 != 0) {
@@ -212,15 +244,15 @@ impl RowsStep {
             multiplier: multiplier.as_ptr(),
             bias: out.as_ptr(),
             out: out.as_mut_ptr(),
-            x: x.as_mut_ptr(),
+            x: x.as_ptr().cast_mut(),
             columns: columns as u32,
             quads: quads as u32,
-            weights: weights.as_ptr(),
+            weights: weights.as_ptr().cast(),
         })
     }
 }
 
-/// [`rows_i8`](super::scalar::rows_i8), a quad at a time, as [`lstm_i8`] does its products.
+/// [`rows_i8`](super::scalar::rows), a quad at a time, as [`lstm_i8`] does its products.
 ///
 /// # Safety
 /// Every pointer is good for what `columns` and `quads` say, which are not 0; weights, multipliers and x start on a
@@ -280,7 +312,7 @@ struct GruCell {
     shift: u32,       // 20
 }
 
-/// [`gru_cell_i8`](super::Backend::gru_cell_i8); the equations are at [`step_i8`](super::cell::gru::step_i8).
+/// [`gru_cell_i8`](super::Backend::gru_cell_i8); the equations are at [`step`](super::cell::gru::step).
 ///
 /// Sums keep their 32 bits where the reference saturates to 16, as in [`lstm_i8`], but for the one that is multiplied.
 ///

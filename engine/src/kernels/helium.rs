@@ -16,17 +16,19 @@ mod macros;
 #[cfg(latch_fpu)]
 mod float;
 mod gru;
+mod int16;
 mod slices;
 
 use core::arch::naked_asm;
 
 use super::cell;
 use super::cell::gru::Reset;
-use super::chips::{cell_fits, pairs_by_assembly, quads_of_rows, rows_by_assembly, step_fits};
+use super::chips::{cell_fits, pairs_by_assembly, quads_of_rows, rows_by_assembly, step_fits, words_by_assembly};
 #[cfg(latch_fpu)]
 use super::fpu::floats_by_fpu;
-use super::{Backend, Features, RowsI8};
+use super::{Backend, Features, IntWeight, RowsI8, RowsI16};
 use gru::{GruCell, gru_cell_i8};
+use int16::{lstm_i16, rows_i16};
 use macros::COLUMNS;
 use slices::{add_i16, dot_i16, max_i16, narrow_bytes, narrow_q15, shift_q12, sigmoid_q15, tanh_q15, widen_i8};
 
@@ -66,11 +68,33 @@ impl Backend for Helium {
         unsafe { lstm_i8(&step) }
     }
 
+    fn lstm_i16(self, gates: &RowsI16<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
+        let units = h.len();
+        if !step_fits(gates, xh, h, c) {
+            return;
+        }
+        let step = Step {
+            weights: gates.weights.as_ptr().cast(),
+            multiplier: gates.multiplier.as_ptr(),
+            bias: gates.bias.as_ptr(),
+            xh: xh.as_ptr().cast_mut(),
+            h: h.as_mut_ptr(),
+            c: c.as_mut_ptr(),
+            columns: xh.len() as u32,
+            units: units as u32,
+            minus_shift: -((gates.shift & 31) as i32),
+        };
+        // SAFETY: all pointers come from slices whose lengths were just held to `units` and `columns`, which are not 0; h and c are borrowed
+        // mutably and apart from each other, and xh is only read.
+        unsafe { lstm_i16(&step) }
+    }
+
     rows_by_assembly!();
+    words_by_assembly!();
 
     fn gru_i8(self, gru: &cell::gru::GruI8<'_>, x: Features<'_>, scratch: &mut [i32], h: &mut [i16]) {
         if gru.reset == Reset::Before || self.gru_of_bytes(gru, x, scratch, h).is_none() {
-            cell::gru::step_i8(self, gru, x, scratch, h);
+            cell::gru::step(self, gru, x, scratch, h);
         }
     }
 
@@ -147,7 +171,7 @@ impl Backend for Helium {
 }
 
 impl Helium {
-    /// [`cell::gru::step_i8`] with [`Reset::After`] over columns that are never wider than a byte: a row of the embedding is read where it lies. `None`, and h
+    /// [`cell::gru::step`] with [`Reset::After`] over columns that are never wider than a byte: a row of the embedding is read where it lies. `None`, and h
     /// as it was, where slices do not fit each other or there are no columns.
     #[inline(always)]
     fn gru_of_bytes(
@@ -215,7 +239,7 @@ struct Step {
     minus_shift: i32,       // 32
 }
 
-/// One step; the equations are at [`cell::lstm::step_i8`](crate::kernels::cell::lstm::step_i8).
+/// One step; the equations are at [`cell::lstm::step`](crate::kernels::cell::lstm::step).
 ///
 /// # Safety
 /// Every pointer of the step is good for what `units` and `columns` say, which are not 0; `columns` is a multiple of 4; the weights start on
@@ -332,15 +356,21 @@ impl RowsStep {
         Some(RowsStep { x: x.as_ptr().cast_mut().cast(), ..step })
     }
 
+    /// The same of int16, over columns that are only read.
+    fn words(weights: &[i16], multiplier: &[u16], x: &[i16], out: &mut [i32]) -> Option<Self> {
+        let step = Self::over(weights, multiplier, x.len(), out)?;
+        Some(RowsStep { x: x.as_ptr().cast_mut(), ..step })
+    }
+
     /// All but where the columns are.
     #[inline(always)]
-    fn over(weights: &[i8], multiplier: &[u16], columns: usize, out: &mut [i32]) -> Option<Self> {
+    fn over<W: IntWeight>(weights: &[W], multiplier: &[u16], columns: usize, out: &mut [i32]) -> Option<Self> {
         let (_, quads) = quads_of_rows(weights, multiplier, columns, out)?;
         if !weights.as_ptr().addr().is_multiple_of(4) {
             return None;
         }
         Some(RowsStep {
-            weights: weights.as_ptr(),
+            weights: weights.as_ptr().cast(),
             x: core::ptr::null_mut(),
             columns: columns as u32,
             quads: quads as u32,
@@ -446,7 +476,7 @@ macro_rules! rows {
     };
 }
 rows!(
-    /// [`rows_i8`](super::scalar::rows_i8).
+    /// [`rows_i8`](super::scalar::rows).
     rows_i8,
     to_bytes!(),
     concat!("ldr r1, [sp]\n", "ldr r2, [sp, #4]\n", to_columns!())

@@ -50,7 +50,7 @@ pub fn step<B: Backend>(
     (h, c): (&mut [i16], &mut [i32]),
     room: &mut [i8],
 ) {
-    if !backend.join_i8(x, xh, h) {
+    if !backend.join(x, xh, h) {
         return;
     }
     let states = h.as_chunks_mut::<1>().0.iter_mut().zip(c.as_chunks_mut::<1>().0);
@@ -72,7 +72,7 @@ pub fn gru_step<B: Backend>(
     h: &mut [i16],
     room: &mut [i8],
 ) {
-    gru::step_i8_by(backend, &mut Widened { backend, room }, gru, x, scratch, h);
+    gru::step_by(backend, &mut Widened { backend, room }, gru, x, scratch, h);
 }
 
 /// [`Backend::rnn_i8`] of a layer whose weights are nibbles. `room`: `4 * K4` bytes that start on a multiple of 4.
@@ -84,7 +84,7 @@ pub fn rnn_step<B: Backend>(
     h: &mut [i16],
     room: &mut [i8],
 ) {
-    rnn::step_i8_by(backend, &mut Widened { backend, room }, rnn, x, scratch, h);
+    rnn::step_by(backend, &mut Widened { backend, room }, rnn, x, scratch, h);
 }
 
 /// Rows of nibbles, a quad of which is widened at a time.
@@ -94,7 +94,8 @@ struct Widened<'r, B> {
 }
 
 impl<B: Backend> RowProducts for Widened<'_, B> {
-    const PER_BYTE: usize = 2;
+    type Weight = i8;
+    const PER_ELEMENT: usize = 2;
 
     fn rows(&mut self, rows: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]) {
         if x.is_empty() {

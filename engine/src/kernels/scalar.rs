@@ -3,31 +3,41 @@
 //! Loops run over zipped slices, so nothing here can index out of bounds: with lengths that break the contract the extra
 //! elements are left alone.
 
-use super::{FloatWeight, RowsFloat, RowsI8, activation};
+use super::{FloatWeight, IntWeight, RowsFloat, RowsInt, activation};
 
-/// The sums of a quad of rows, as of a unit's gates i, f, g, o: `sum over k of w[k] * x[k]`.
+/// The sums of a quad of rows, as of a unit's gates i, f, g, o: `sum over k of w[k] * x[k]`. A block has `COLUMNS` columns of four rows, `BLOCK` weights.
 #[inline(always)]
-pub(super) fn products(row: &[i8], xh: &[i16]) -> [i32; 4] {
+pub(super) fn products<W: IntWeight + Into<i32>, const COLUMNS: usize, const BLOCK: usize>(
+    row: &[W],
+    xh: &[i16],
+) -> [i32; 4] {
     let mut acc = [0_i32; 4];
-    for (w, x) in row.as_chunks::<16>().0.iter().zip(xh.as_chunks::<4>().0) {
-        for (acc, w) in acc.iter_mut().zip(w.as_chunks::<4>().0) {
+    for (w, x) in row.as_chunks::<BLOCK>().0.iter().zip(xh.as_chunks::<COLUMNS>().0) {
+        for (acc, w) in acc.iter_mut().zip(w.as_chunks::<COLUMNS>().0) {
             for (&w, &x) in w.iter().zip(x) {
-                *acc = acc.wrapping_add(i32::from(w) * i32::from(x));
+                *acc = acc.wrapping_add(w.into() * i32::from(x));
             }
         }
     }
     acc
 }
 
-/// See [`Backend::rows_i8`](super::Backend::rows_i8).
-pub fn rows_i8(gates: &RowsI8<'_>, x: &[i16], out: &mut [i32]) {
+/// `floor(a * b / 2^16)` for b in 0..=32767, by two 32-bit products of the halves of a: nothing here needs 64 bits. Wraps for a larger b.
+#[inline(always)]
+pub(super) fn product_shifted(a: i32, b: i32) -> i32 {
+    let low = ((a & 0xffff) as u32).wrapping_mul(b as u32) >> 16;
+    (a >> 16).wrapping_mul(b).wrapping_add(low as i32)
+}
+
+/// See [`Backend::rows_i8`](super::Backend::rows_i8) and [`Backend::rows_i16`](super::Backend::rows_i16).
+pub fn rows<W: IntWeight>(gates: &RowsInt<'_, W>, x: &[i16], out: &mut [i32]) {
     let mut weights = gates.weights;
     let requantize = gates.multiplier.as_chunks::<4>().0.iter().zip(gates.bias.as_chunks::<4>().0);
     for ((multiplier, bias), out) in requantize.zip(out.as_chunks_mut::<4>().0) {
         let Some((row, rest)) = weights.split_at_checked(4 * x.len()) else { return };
         weights = rest;
-        for (((out, acc), &m), &b) in out.iter_mut().zip(products(row, x)).zip(multiplier).zip(bias) {
-            *out = acc.wrapping_mul(i32::from(m)).wrapping_add(b);
+        for (((out, acc), &m), &b) in out.iter_mut().zip(W::products(row, x)).zip(multiplier).zip(bias) {
+            *out = W::scaled(acc, m).wrapping_add(b);
         }
     }
 }

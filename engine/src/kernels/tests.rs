@@ -7,6 +7,8 @@ use std::{vec, vec::Vec};
 use half::f16;
 use proptest::prelude::*;
 
+mod int16;
+
 use super::activation::{SIGMOID_Q15_MAX, TANH_Q15_MAX};
 use super::*;
 
@@ -257,10 +259,10 @@ fn many_agree_with_one_by_one(seed: u64, streams: usize, units: usize, inputs: u
             for step in 0..3 {
                 let mut columns: Vec<Vec<i16>> =
                     inputs_of.iter().zip(&states).map(|(steps, (h, _))| xh(&steps[step], h)).collect();
-                let mut together: Vec<StreamI8> = columns
+                let mut together: Vec<StreamInt> = columns
                     .iter_mut()
                     .zip(&mut states)
-                    .map(|(xh, (h, c))| StreamI8 { xh, h, c })
+                    .map(|(xh, (h, c))| StreamInt { xh, h, c })
                     .collect();
                 backend.lstm_i8_many(&gates, &mut together);
             }

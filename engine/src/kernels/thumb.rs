@@ -134,7 +134,7 @@ impl RowsStep {
     }
 }
 
-/// [`rows_i8`](super::scalar::rows_i8), a quad at a time, as [`lstm_i8`] does its products.
+/// [`rows_i8`](super::scalar::rows), a quad at a time, as [`lstm_i8`] does its products.
 ///
 /// # Safety
 /// Every pointer is good for what `quads` and the columns say, which are some; what is written is apart from everything
@@ -192,7 +192,7 @@ struct GruCell {
     shift: u32,                      // 24
 }
 
-/// [`gru_cell_i8`](super::Backend::gru_cell_i8); the equations are at [`step_i8`](super::cell::gru::step_i8).
+/// [`gru_cell_i8`](super::Backend::gru_cell_i8); the equations are at [`step`](super::cell::gru::step).
 ///
 /// Sums keep their 32 bits where the reference saturates to 16, as in [`lstm_i8`], but for the one that is multiplied.
 ///
@@ -320,7 +320,7 @@ unsafe extern "C" fn activate(x: *mut i16, count: usize, rows: *const [[i32; 6];
     )
 }
 
-/// One step; the equations are at [`step_i8`](super::cell::lstm::step_i8).
+/// One step; the equations are at [`step`](super::cell::lstm::step).
 ///
 /// The sums of a unit keep their 32 bits where the reference saturates to 16: both activations give for a magnitude beyond 16 bits
 /// what they give at its end. Sums stay above `-2^31` by the contract of [`RowsI8`].

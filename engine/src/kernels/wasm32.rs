@@ -219,7 +219,7 @@ fn tanh_q15_lanes(x: v128) -> v128 {
     with_sign_of(x, distance(&TANH, u16x8_shr(u, 11), t))
 }
 
-/// The equations of [`cell::lstm::step_i8`](crate::kernels::cell::lstm::step_i8), in tiles of eight units: a vector of the activations.
+/// The equations of [`cell::lstm::step`](crate::kernels::cell::lstm::step), in tiles of eight units: a vector of the activations.
 fn lstm_i8(gates: &RowsI8<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
     let units = h.len();
     let row = 4 * xh.len(); // bytes of weights of a unit
@@ -258,7 +258,7 @@ fn rows_i8(gates: &RowsI8<'_>, x: &[i16], out: &mut [i32]) {
     );
     assert!(gates.multiplier.len() == out.len() && gates.bias.len() == out.len(), "multiplier, bias: [unit][gate]");
     if row == 0 {
-        return scalar::rows_i8(gates, x, out);
+        return scalar::rows(gates, x, out);
     }
 
     let (multipliers, last_multiplier) = gates.multiplier.as_chunks::<32>();

@@ -7,6 +7,7 @@
 #![allow(unsafe_code)]
 
 mod avx512;
+mod int16;
 mod vnni;
 
 use core::arch::x86_64::*;
@@ -18,7 +19,7 @@ use super::activation::{
     TANH_TOP,
 };
 use super::cell::{SMALL, gru, lstm};
-use super::{Backend, FloatView, FloatWeight, RowsFloat, RowsI8, scalar};
+use super::{Backend, FloatView, FloatWeight, IntWeight, RowsFloat, RowsI8, RowsI16, RowsInt, scalar};
 
 pub use avx512::{Avx512, Avx512Vnni};
 pub use vnni::AvxVnni;
@@ -92,6 +93,14 @@ impl Backend for Avx2 {
 
     fn lstm_i8(self, gates: &RowsI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
         hand_over!(self, lstm_i8(gates, xh, h, c));
+    }
+
+    fn lstm_i16(self, gates: &RowsI16<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
+        hand_over!(self, int16::lstm(gates, xh, h, c));
+    }
+
+    fn rows_i16(self, rows: &RowsI16<'_>, x: &[i16], out: &mut [i32]) {
+        hand_over!(self, int16::rows(rows, x, out));
     }
 
     fn prefetch(self, soon: &[u8]) {
@@ -350,22 +359,42 @@ fn tanh_q15(x: &mut [i16]) {
 
 /// How the products of a layer's rows are summed.
 trait Rows {
+    /// Type of the weights.
+    type Weight: Scaled;
+
     /// The sums of `N` units, up to four: `[unit of 2][gate]` in each vector, 32 bits each. Units beyond `N` come out as anything.
     ///
-    /// - `weights`: at least `N` units of `16 * columns / 4` bytes.
+    /// - `weights`: at least `N` units of `4 * columns` weights.
     ///
     /// # Safety
     /// The processor has AVX2 and whatever else the implementation was compiled for.
-    unsafe fn sums<const N: usize>(&self, weights: &[i8]) -> [__m256i; 2];
+    unsafe fn sums<const N: usize>(&self, weights: &[Self::Weight]) -> [__m256i; 2];
+}
+
+/// What follows the sums of a type of weights.
+trait Scaled: IntWeight {
+    /// [`IntWeight::scaled`] of eight sums and multipliers.
+    ///
+    /// # Safety
+    /// The processor has AVX2.
+    unsafe fn product(sums: __m256i, multiplier: __m256i) -> __m256i;
+}
+
+impl Scaled for i8 {
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn product(sums: __m256i, multiplier: __m256i) -> __m256i {
+        _mm256_mullo_epi32(sums, multiplier)
+    }
 }
 
 #[target_feature(enable = "avx2")]
 fn lstm_i8(gates: &RowsI8<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
     // SAFETY: this function was compiled for AVX2, which is all that `Wide` needs.
-    unsafe { lstm_i8_by(&Wide { xh }, gates, xh, h, c) }
+    unsafe { lstm_by(&Wide { xh }, gates, xh, h, c) }
 }
 
-/// The scalar equations of [`cell::lstm::step_i8`](crate::kernels::cell::lstm::step_i8), in tiles of sixteen units.
+/// The scalar equations of [`cell::lstm::step`](crate::kernels::cell::lstm::step), in tiles of sixteen units.
 ///
 /// Within a tile, the products of four units run together, then all sums are brought to Q3.12 and parted by gate, then one
 /// vector a gate goes through the activations.
@@ -374,14 +403,15 @@ fn lstm_i8(gates: &RowsI8<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
 /// That of [`Rows::sums`].
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn lstm_i8_by(rows: &impl Rows, gates: &RowsI8<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
+unsafe fn lstm_by<R: Rows>(rows: &R, gates: &RowsInt<'_, R::Weight>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
     let units = h.len();
-    let row = 4 * xh.len(); // bytes of weights of a unit
-    assert!(xh.len().is_multiple_of(4) && gates.weights.len() == units * row, "weights: [unit][K4 / 4][gate][4]");
+    let row = 4 * xh.len(); // weights of a unit
+    let is_whole = xh.len().is_multiple_of(R::Weight::COLUMNS);
+    assert!(is_whole && gates.weights.len() == units * row, "weights: [unit][block of columns][gate][columns]");
     assert!(gates.multiplier.len() == 4 * units && gates.bias.len() == 4 * units, "multiplier, bias: [unit][gate]");
     assert!(c.len() == units, "c: [unit]");
     if row == 0 {
-        return lstm::step_i8(gates, xh, h, c); // no columns: only biases
+        return lstm::step(gates, xh, h, c); // no columns: only biases
     }
 
     let shift = _mm_cvtsi32_si128((gates.shift & 31) as i32);
@@ -393,7 +423,7 @@ unsafe fn lstm_i8_by(rows: &impl Rows, gates: &RowsI8<'_>, xh: &[i16], h: &mut [
         for (sums, ((weights, multiplier), bias)) in sums.iter_mut().zip(quads) {
             *sums = if let (Ok(multiplier), Ok(bias)) = (multiplier.try_into(), bias.try_into()) {
                 // SAFETY: the caller keeps the promise.
-                requantize(unsafe { rows.sums::<4>(weights) }, multiplier, bias, shift)
+                requantize::<R::Weight>(unsafe { rows.sums::<4>(weights) }, multiplier, bias, shift)
             } else {
                 let mut padded = ([0; 16], [0; 16]);
                 padded.0[..multiplier.len()].copy_from_slice(multiplier);
@@ -406,7 +436,7 @@ unsafe fn lstm_i8_by(rows: &impl Rows, gates: &RowsI8<'_>, xh: &[i16], h: &mut [
                         _ => rows.sums::<3>(weights),
                     }
                 };
-                requantize(products, &padded.0, &padded.1, shift)
+                requantize::<R::Weight>(products, &padded.0, &padded.1, shift)
             };
         }
         let sums = part_gates(sums);
@@ -422,12 +452,22 @@ unsafe fn lstm_i8_by(rows: &impl Rows, gates: &RowsI8<'_>, xh: &[i16], h: &mut [
     }
 }
 
-/// As [`scalar::rows_i8`], four quads at a time.
 #[target_feature(enable = "avx2")]
 fn rows_i8(gates: &RowsI8<'_>, x: &[i16], out: &mut [i32]) {
-    let row = 4 * x.len(); // bytes of weights of a quad
+    // SAFETY: this function was compiled for AVX2, which is all that `Wide` needs.
+    unsafe { rows_by(&Wide { xh: x }, gates, x, out) }
+}
+
+/// As [`scalar::rows`], four quads at a time.
+///
+/// # Safety
+/// That of [`Rows::sums`].
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn rows_by<R: Rows>(rows: &R, gates: &RowsInt<'_, R::Weight>, x: &[i16], out: &mut [i32]) {
+    let row = 4 * x.len(); // weights of a quad
     if row == 0 {
-        return scalar::rows_i8(gates, x, out); // only biases
+        return scalar::rows(gates, x, out); // only biases
     }
     let quads = gates.weights.chunks(4 * row).zip(gates.multiplier.chunks(16)).zip(gates.bias.chunks(16));
     for (((weights, multiplier), bias), out) in quads.zip(out.chunks_mut(16)) {
@@ -435,14 +475,14 @@ fn rows_i8(gates: &RowsI8<'_>, x: &[i16], out: &mut [i32]) {
         if let (Ok(multiplier), Ok(bias), Ok(out)) = whole
             && weights.len() == 4 * row
         {
-            // SAFETY: this function was compiled for AVX2, which is all that `Wide` needs.
-            let sums = unsafe { Wide { xh: x }.sums::<4>(weights) };
-            let [sums_01, sums_23] = scaled(sums, multiplier, bias);
+            // SAFETY: the caller keeps the promise.
+            let sums = unsafe { rows.sums::<4>(weights) };
+            let [sums_01, sums_23] = scaled::<R::Weight>(sums, multiplier, bias);
             let ([out_01, out_23], []) = out.as_chunks_mut::<8>() else { unreachable!() };
             store_i32(out_01, sums_01);
             store_i32(out_23, sums_23);
         } else {
-            scalar::rows_i8(&RowsI8 { weights, multiplier, bias, ..*gates }, x, out);
+            scalar::rows(&RowsInt { weights, multiplier, bias, ..*gates }, x, out);
         }
     }
 }
@@ -453,6 +493,8 @@ struct Wide<'a> {
 }
 
 impl Rows for Wide<'_> {
+    type Weight = i8;
+
     #[inline]
     #[target_feature(enable = "avx2")]
     unsafe fn sums<const N: usize>(&self, weights: &[i8]) -> [__m256i; 2] {
@@ -478,8 +520,8 @@ impl Rows for Wide<'_> {
 /// `sat16((acc * multiplier + bias) >> shift)` for four units, `[unit][gate]`; `acc` as [`Rows::sums`] leaves it.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn requantize(acc: [__m256i; 2], multiplier: &[u16; 16], bias: &[i32; 16], shift: __m128i) -> __m256i {
-    let [sums_01, sums_23] = scaled(acc, multiplier, bias).map(|sums| _mm256_sra_epi32(sums, shift));
+fn requantize<W: Scaled>(acc: [__m256i; 2], multiplier: &[u16; 16], bias: &[i32; 16], shift: __m128i) -> __m256i {
+    let [sums_01, sums_23] = scaled::<W>(acc, multiplier, bias).map(|sums| _mm256_sra_epi32(sums, shift));
     // [unit 0, unit 2 | unit 1, unit 3], to their order.
     _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(sums_01, sums_23))
 }
@@ -487,11 +529,12 @@ fn requantize(acc: [__m256i; 2], multiplier: &[u16; 16], bias: &[i32; 16], shift
 /// `acc * multiplier + bias` for units 0 and 1, and for units 2 and 3, `[unit][gate]`; `acc` as [`Rows::sums`] leaves it.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn scaled(acc: [__m256i; 2], multiplier: &[u16; 16], bias: &[i32; 16]) -> [__m256i; 2] {
+fn scaled<W: Scaled>(acc: [__m256i; 2], multiplier: &[u16; 16], bias: &[i32; 16]) -> [__m256i; 2] {
     let ([multiplier_01, multiplier_23], []) = multiplier.as_chunks::<8>() else { unreachable!() };
     let ([bias_01, bias_23], []) = bias.as_chunks::<8>() else { unreachable!() };
     let scale = |sums, multiplier: &[u16; 8], bias: &[i32; 8]| {
-        let product = _mm256_mullo_epi32(sums, _mm256_cvtepu16_epi32(load_half_i16(multiplier)));
+        // SAFETY: this function was compiled for AVX2.
+        let product = unsafe { W::product(sums, _mm256_cvtepu16_epi32(load_half_i16(multiplier))) };
         _mm256_add_epi32(product, load_i32(bias))
     };
     [scale(acc[0], multiplier_01, bias_01), scale(acc[1], multiplier_23, bias_23)]

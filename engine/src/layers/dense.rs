@@ -244,51 +244,59 @@ fn sum<B: Backend>(
     scaled + i64::from(bias.unwrap_or(0))
 }
 
-impl Steps for i8 {
-    type DenseWeight = i16;
+/// Weights are all that int8 and int16 differ in, and none of them is read here.
+macro_rules! integer_steps {
+    ($weight:ty) => {
+        impl Steps for $weight {
+            type DenseWeight = i16;
 
-    fn answer<B: Backend>(
-        backend: B,
-        row_and_values: (&[i16], &[i16]),
-        scale: (Option<u16>, u32, Option<i32>),
-        activation: Activation,
-    ) -> Logit {
-        let sum = sum(backend, row_and_values, scale).clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32;
-        if DENSE && activation != Activation::Linear {
-            if activation == Activation::Relu {
-                return Logit::Fixed(sum.max(0));
+            fn answer<B: Backend>(
+                backend: B,
+                row_and_values: (&[i16], &[i16]),
+                scale: (Option<u16>, u32, Option<i32>),
+                activation: Activation,
+            ) -> Logit {
+                let sum = sum(backend, row_and_values, scale).clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32;
+                if DENSE && activation != Activation::Linear {
+                    if activation == Activation::Relu {
+                        return Logit::Fixed(sum.max(0));
+                    }
+                    // Q15.16 to Q3.12, rounded, and from Q0.15 back.
+                    let rounded = (sum >> 4).saturating_add((sum >> 3) & 1);
+                    let mut value = [rounded.clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16];
+                    Self::activate(backend, activation, &mut value);
+                    return Logit::Fixed(i32::from(value[0]) << 1);
+                }
+                Logit::Fixed(sum)
             }
-            // Q15.16 to Q3.12, rounded, and from Q0.15 back.
-            let rounded = (sum >> 4).saturating_add((sum >> 3) & 1);
-            let mut value = [rounded.clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16];
-            Self::activate(backend, activation, &mut value);
-            return Logit::Fixed(i32::from(value[0]) << 1);
+
+            fn value<B: Backend>(
+                backend: B,
+                row_and_values: (&[i16], &[i16]),
+                scale: (Option<u16>, u32, Option<i32>),
+                _: Activation,
+            ) -> i16 {
+                sum(backend, row_and_values, scale).clamp(i64::from(i16::MIN), i64::from(i16::MAX)) as i16
+            }
+
+            fn activate<B: Backend>(backend: B, activation: Activation, values: &mut [i16]) {
+                match activation {
+                    Activation::Linear => {}
+                    Activation::Relu => values.iter_mut().for_each(|value| *value = (*value).max(0)),
+                    Activation::Tanh => backend.tanh_q15(values),
+                    Activation::Sigmoid => backend.sigmoid_q15(values),
+                }
+            }
+
+            fn check_dense(_: &[i16], _: (u16, &[i32]), (): (), _: u8) -> Result<(), Error> {
+                Ok(())
+            }
         }
-        Logit::Fixed(sum)
-    }
-
-    fn value<B: Backend>(
-        backend: B,
-        row_and_values: (&[i16], &[i16]),
-        scale: (Option<u16>, u32, Option<i32>),
-        _: Activation,
-    ) -> i16 {
-        sum(backend, row_and_values, scale).clamp(i64::from(i16::MIN), i64::from(i16::MAX)) as i16
-    }
-
-    fn activate<B: Backend>(backend: B, activation: Activation, values: &mut [i16]) {
-        match activation {
-            Activation::Linear => {}
-            Activation::Relu => values.iter_mut().for_each(|value| *value = (*value).max(0)),
-            Activation::Tanh => backend.tanh_q15(values),
-            Activation::Sigmoid => backend.sigmoid_q15(values),
-        }
-    }
-
-    fn check_dense(_: &[i16], _: (u16, &[i32]), (): (), _: u8) -> Result<(), Error> {
-        Ok(())
-    }
+    };
 }
+
+integer_steps!(i8);
+integer_steps!(i16);
 
 impl<W: FloatNumbers> Steps for W {
     type DenseWeight = W;

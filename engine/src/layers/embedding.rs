@@ -100,8 +100,9 @@ impl Embedding {
         if self.rows == 0 || self.rows > MAX_ROWS || self.width == 0 || self.width > super::MAX_WIDTH {
             return Err(problem!("the embedding has no rows or columns, or more than this engine reads"));
         }
-        if self.int4 && !precision.is_integer() {
-            return Err(problem!("weights of four bits belong to integer models only"));
+        let int4 = self.int4 || matches!(self.tiers(), Some(Tiers { int4: true, .. }));
+        if int4 && !precision.is_int8() {
+            return Err(problem!("weights of four bits belong to int8 models only"));
         }
         if PROJECTION && self.projected > self.rows {
             return Err(problem!("more ids are projected than the embedding has"));

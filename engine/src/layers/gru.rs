@@ -16,9 +16,11 @@ use crate::features::INT4;
 use crate::image::reader::Fields;
 use crate::image::role::Role;
 use crate::image::section::{Cursor, Element, SectionShape};
-use crate::kernels::cell::gru::{self, GruFloat, Reset, scratch_float, scratch_i8};
+use crate::kernels::cell::gru::{self, GruFloat, Reset, scratch_float, scratch_integers};
 use crate::kernels::{self, Backend, nibbles};
-use crate::numbers::{FloatNumbers, Matrix, Numbers, Precision, Rows, Values, features, float_features, floats, rows};
+use crate::numbers::{
+    FloatNumbers, IntNumbers, Matrix, Numbers, Precision, Rows, Values, features, float_features, floats, rows,
+};
 
 /// Shape of a GRU layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,7 +82,10 @@ impl Gru {
     /// Bytes of scratch of a step.
     pub(crate) const fn scratch(&self, precision: Precision) -> usize {
         let (inputs, units) = (self.inputs as usize, self.units as usize);
-        let words = if precision.is_integer() { scratch_i8(inputs, units) } else { scratch_float(inputs, units) };
+        let words = match precision.is_integer() {
+            true => scratch_integers(precision.block(), inputs, units),
+            false => scratch_float(inputs, units),
+        };
         4 * words + int4_room(self.int4, if inputs > units { inputs } else { units })
     }
 }
@@ -178,30 +183,48 @@ impl Steps for i8 {
         }
     }
 
-    /// Rows of z and r, and of n too with the reset before the product, are sums over both kernels; with the reset after it those of n are two sums, each within
-    /// 32 bits.
-    fn check_layer(layer: &Matrices<'_, i8>, (): (), (units, int4): (u16, bool), index: u8) -> Result<(), Error> {
-        fn matrix<'a>(rows: &Rows<'a, i8>, int4: bool) -> Matrix<'a, i8> {
-            let kernels::Rows { weights, multiplier: multipliers, .. } = *rows;
-            Matrix { weights, multipliers, rows: multipliers.len(), limit: (), inputs: 0, others: (), int4 }
-        }
-        let (kernel, recurrent) = (matrix(&layer.kernel, int4), matrix(&layer.recurrent, int4));
-        let units = usize::from(units);
-        for row in 0..kernel.rows {
-            let is_candidate = layer.reset == Reset::After && row >= 2 * units;
-            let of = |matrix: &Matrix<'_, i8>| {
-                let multiplier = u64::from(matrix.multipliers.get(row).copied().unwrap_or(0));
-                crate::numbers::magnitude(matrix, row) * 128 * multiplier
-            };
-            let bias = |bias: Option<&i32>| bias.map_or(0, |bias| u64::from(bias.unsigned_abs()));
-            let (x, h) = (of(&kernel) + bias(layer.kernel.bias.get(row)), of(&recurrent));
-            let largest = if is_candidate { x.max(h + bias(layer.recurrent.bias.get(row - 2 * units))) } else { x + h };
-            if largest > i32::MAX as u64 {
-                return Err(Error::Overflow { layer: index, row: row as u32 });
-            }
-        }
-        Ok(())
+    fn check_layer(layer: &Matrices<'_, i8>, (): (), units_int4: (u16, bool), index: u8) -> Result<(), Error> {
+        check_integers::<i8>(layer, units_int4, index)
     }
+}
+
+impl Steps for i16 {
+    #[inline(always)]
+    fn gru<B: Backend>(
+        backend: B,
+        layer: &Matrices<'_, i16>,
+        x: Values<'_, i16>,
+        scratch: &mut [i32],
+        h: &mut [i16],
+        _: Option<&mut [i8]>,
+    ) {
+        gru::step(backend, layer, features(x), scratch, h);
+    }
+
+    fn check_layer(layer: &Matrices<'_, i16>, (): (), units_int4: (u16, bool), index: u8) -> Result<(), Error> {
+        check_integers::<i16>(layer, units_int4, index)
+    }
+}
+
+/// Rows of z and r, and of n too with the reset before the product, are sums over both kernels; with the reset after it those of n are two sums, each within
+/// 32 bits.
+fn check_integers<N: IntNumbers>(layer: &Matrices<'_, N>, (units, int4): (u16, bool), index: u8) -> Result<(), Error> {
+    fn matrix<'a, N: IntNumbers>(rows: &Rows<'a, N>, int4: bool) -> Matrix<'a, N> {
+        let kernels::Rows { weights, multiplier: multipliers, .. } = *rows;
+        Matrix { weights, multipliers, rows: multipliers.len(), limit: (), inputs: 0, others: (), int4 }
+    }
+    let (kernel, recurrent) = (matrix::<N>(&layer.kernel, int4), matrix::<N>(&layer.recurrent, int4));
+    let units = usize::from(units);
+    for row in 0..kernel.rows {
+        let is_candidate = layer.reset == Reset::After && row >= 2 * units;
+        let bias = |bias: Option<&i32>| bias.map_or(0, |bias| u64::from(bias.unsigned_abs()));
+        let (x, h) = (N::reach(&kernel, row) + bias(layer.kernel.bias.get(row)), N::reach(&recurrent, row));
+        let largest = if is_candidate { x.max(h + bias(layer.recurrent.bias.get(row - 2 * units))) } else { x + h };
+        if largest > i32::MAX as u64 {
+            return Err(Error::Overflow { layer: index, row: row as u32 });
+        }
+    }
+    Ok(())
 }
 
 impl<W: FloatNumbers> Steps for W {

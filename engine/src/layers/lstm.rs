@@ -15,7 +15,7 @@ use crate::features::{INT4, PROJECTION};
 use crate::image::reader::Fields;
 use crate::image::role::Role;
 use crate::image::section::{Cursor, Element, SectionShape};
-use crate::kernels::{self, Backend, MANY, Packed, StreamFloat, StreamI8, nibbles};
+use crate::kernels::{self, Backend, MANY, Packed, StreamFloat, StreamInt, nibbles};
 use crate::numbers::{
     FloatNumbers, Matrix, Numbers, Precision, Rows, Values, features, float_features, floats, magnitude, rows,
 };
@@ -281,7 +281,7 @@ pub(crate) trait Steps: Numbers {
 }
 
 impl Steps for i8 {
-    type Stream<'s> = StreamI8<'s>;
+    type Stream<'s> = StreamInt<'s>;
 
     #[inline(always)]
     fn lstm<B: Backend>(
@@ -305,12 +305,12 @@ impl Steps for i8 {
         xh: &'s mut [i16],
         h: &'s mut [i16],
         c: &'s mut [i32],
-    ) -> StreamI8<'s> {
-        backend.join_i8(features(x), xh, h);
-        StreamI8 { xh, h, c }
+    ) -> StreamInt<'s> {
+        backend.join(features(x), xh, h);
+        StreamInt { xh, h, c }
     }
 
-    fn lstm_many<B: Backend>(backend: B, rows: &Rows<'_, Self>, streams: &mut [StreamI8<'_>]) {
+    fn lstm_many<B: Backend>(backend: B, rows: &Rows<'_, Self>, streams: &mut [StreamInt<'_>]) {
         backend.lstm_i8_many(rows, streams);
     }
 
@@ -359,6 +359,56 @@ impl Steps for i8 {
             }
         }
         Ok(())
+    }
+}
+
+/// No four bits, no other order of the weights and no projection.
+impl Steps for i16 {
+    type Stream<'s> = StreamInt<'s>;
+
+    #[inline(always)]
+    fn lstm<B: Backend>(
+        backend: B,
+        rows: &Rows<'_, Self>,
+        x: Values<'_, i16>,
+        xh: &mut [i16],
+        (h, c): (&mut [i16], &mut [i32]),
+        _: Option<&mut [i8]>,
+        _: bool,
+    ) {
+        if backend.join(features(x), xh, h) {
+            backend.lstm_i16(rows, xh, h, c);
+        }
+    }
+
+    fn stream<'s, B: Backend>(
+        backend: B,
+        x: Values<'_, i16>,
+        xh: &'s mut [i16],
+        h: &'s mut [i16],
+        c: &'s mut [i32],
+    ) -> StreamInt<'s> {
+        backend.join(features(x), xh, h);
+        StreamInt { xh, h, c }
+    }
+
+    fn lstm_many<B: Backend>(backend: B, rows: &Rows<'_, Self>, streams: &mut [StreamInt<'_>]) {
+        for StreamInt { xh, h, c } in streams {
+            backend.lstm_i16(rows, xh, h, c);
+        }
+    }
+
+    #[cfg(not(latch_backend))]
+    fn packed_bytes<B: Backend>(_: B, _: &Opened<'_, i16>) -> [usize; 2] {
+        [0, 0]
+    }
+
+    #[cfg(not(latch_backend))]
+    fn pack<'a, B: Backend>(_: B, _: &mut Opened<'a, i16>, _: &'a mut [u8], _: &'a mut [u8]) {}
+
+    fn check_projected(_: &Opened<'_, i16>, ids: impl Iterator<Item = u32> + Clone, _: &[i32]) -> Result<(), Error> {
+        // The description has refused it.
+        ids.clone().next().map_or(Ok(()), |_| Err(Error::Sections))
     }
 }
 

@@ -186,49 +186,57 @@ fn make_room(count: &mut u32) -> bool {
     full
 }
 
-impl Steps for i8 {
-    fn add<B: Backend>(backend: B, count: &mut u32, sums: &mut [i32], values: &[i16]) {
-        if make_room(count) {
-            sums.iter_mut().for_each(|sum| *sum /= 2);
+/// Weights are all that int8 and int16 differ in, and none of them is read here.
+macro_rules! integer_steps {
+    ($weight:ty) => {
+        impl Steps for $weight {
+            fn add<B: Backend>(backend: B, count: &mut u32, sums: &mut [i32], values: &[i16]) {
+                if make_room(count) {
+                    sums.iter_mut().for_each(|sum| *sum /= 2);
+                }
+                backend.add_i16(sums, values);
+            }
+
+            /// `⌊sum / count⌉`: count ≤ 65,535 and |sum| ≤ count·2^15, so that the quotient has 16 bits.
+            fn mean(count: u32, sums: &[i32], out: &mut [i16]) {
+                let count = count.max(1) as i32;
+                for (out, &sum) in out.iter_mut().zip(sums) {
+                    let half = if sum < 0 { -(count / 2) } else { count / 2 };
+                    *out = sum.saturating_add(half).checked_div(count).unwrap_or(0) as i16;
+                }
+            }
+
+            fn is_mean(count: u32, sums: &[i32]) -> bool {
+                sums.iter().all(|sum| sum.unsigned_abs() <= count << 15)
+            }
+
+            fn max<B: Backend>(backend: B, largest: &mut [i16], values: &[i16]) {
+                backend.max_i16(largest, values);
+            }
+
+            fn attend(total: &mut u32, sums: &mut [i32], values: &[i16]) {
+                let weight = attention::attention_weight(values.first().copied().unwrap_or(0));
+                if attention::add_weight(total, weight) {
+                    sums.iter_mut().for_each(|sum| *sum /= 2);
+                }
+                attention::add_weighted(sums, values, weight);
+            }
+
+            fn attended(total: u32, sums: &[i32], out: &mut [i16]) {
+                for (out, &sum) in out.iter_mut().zip(sums) {
+                    *out = attention::quotient(sum, total);
+                }
+            }
+
+            fn is_attended(total: u32, sums: &[i32]) -> bool {
+                total <= attention::MOST && sums.iter().all(|sum| sum.unsigned_abs() <= 8 * total)
+            }
         }
-        backend.add_i16(sums, values);
-    }
-
-    /// `⌊sum / count⌉`: count ≤ 65,535 and |sum| ≤ count·2^15, so that the quotient has 16 bits.
-    fn mean(count: u32, sums: &[i32], out: &mut [i16]) {
-        let count = count.max(1) as i32;
-        for (out, &sum) in out.iter_mut().zip(sums) {
-            let half = if sum < 0 { -(count / 2) } else { count / 2 };
-            *out = sum.saturating_add(half).checked_div(count).unwrap_or(0) as i16;
-        }
-    }
-
-    fn is_mean(count: u32, sums: &[i32]) -> bool {
-        sums.iter().all(|sum| sum.unsigned_abs() <= count << 15)
-    }
-
-    fn max<B: Backend>(backend: B, largest: &mut [i16], values: &[i16]) {
-        backend.max_i16(largest, values);
-    }
-
-    fn attend(total: &mut u32, sums: &mut [i32], values: &[i16]) {
-        let weight = attention::attention_weight(values.first().copied().unwrap_or(0));
-        if attention::add_weight(total, weight) {
-            sums.iter_mut().for_each(|sum| *sum /= 2);
-        }
-        attention::add_weighted(sums, values, weight);
-    }
-
-    fn attended(total: u32, sums: &[i32], out: &mut [i16]) {
-        for (out, &sum) in out.iter_mut().zip(sums) {
-            *out = attention::quotient(sum, total);
-        }
-    }
-
-    fn is_attended(total: u32, sums: &[i32]) -> bool {
-        total <= attention::MOST && sums.iter().all(|sum| sum.unsigned_abs() <= 8 * total)
-    }
+    };
 }
+
+integer_steps!(i8);
+integer_steps!(i16);
 
 impl<W: FloatNumbers> Steps for W {
     /// `mean += (value − mean) / count`: a weighted mean of what was and what comes, so that it never leaves the range of the values, however long the

@@ -14,7 +14,7 @@ use crate::features::INT4;
 use crate::image::reader::Fields;
 use crate::image::role::Role;
 use crate::image::section::{Cursor, Element, SectionShape};
-use crate::kernels::cell::rnn::{self, Activation, MOST_RECTIFIED, RnnFloat, scratch_float, scratch_i8};
+use crate::kernels::cell::rnn::{self, Activation, MOST_RECTIFIED, RnnFloat, scratch_float, scratch_integers};
 use crate::kernels::{self, Backend, nibbles};
 use crate::numbers::{FloatNumbers, Matrix, Numbers, Precision, Rows, Values, features, float_features, floats, rows};
 
@@ -68,7 +68,10 @@ impl Rnn {
     /// Bytes of scratch of a step.
     pub(crate) const fn scratch(&self, precision: Precision) -> usize {
         let (inputs, units) = (self.inputs as usize, self.units as usize);
-        let words = if precision.is_integer() { scratch_i8(inputs, units) } else { scratch_float(inputs, units) };
+        let words = match precision.is_integer() {
+            true => scratch_integers(precision.block(), inputs, units),
+            false => scratch_float(inputs, units),
+        };
         4 * words + int4_room(self.int4, inputs + units)
     }
 }
@@ -160,6 +163,22 @@ impl Steps for i8 {
             Some(room) if INT4 => nibbles::rnn_step(backend, layer, features(x), scratch, h, room),
             _ => backend.rnn_i8(layer, features(x), scratch, h),
         }
+    }
+}
+
+impl Steps for i16 {
+    const RECTIFIED: () = ();
+
+    #[inline(always)]
+    fn rnn<B: Backend>(
+        backend: B,
+        layer: &rnn::Rnn<Rows<'_, Self>>,
+        x: Values<'_, i16>,
+        scratch: &mut [i32],
+        h: &mut [i16],
+        _: Option<&mut [i8]>,
+    ) {
+        rnn::step(backend, layer, features(x), scratch, h);
     }
 }
 

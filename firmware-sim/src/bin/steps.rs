@@ -50,6 +50,7 @@ fn run() -> Result<(), u32> {
         Precision::F32 => 0,
         Precision::F16 => 1,
         Precision::Int8 => 2,
+        Precision::Int16 => 3,
     };
     port.write_all(&session.tokens().to_le_bytes())
         .and_then(|()| port.write_all(&digest.value().to_le_bytes()))

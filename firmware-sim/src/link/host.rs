@@ -164,7 +164,7 @@ impl Response {
         let nonsense = |what: &'static str| LinkError::Nonsense { what };
         let mut response = Response::default();
         let logit = |bits: u32| {
-            if precision == Some(Precision::Int8) {
+            if precision.is_some_and(Precision::is_integer) {
                 Logit::Fixed(bits as i32)
             } else {
                 Logit::Float(f32::from_bits(bits))

@@ -55,7 +55,7 @@ impl Aware {
         let whole = Grid::of_embedding(storage);
         let (mut grids, mut is_rare) = ([whole; 2], Vec::new());
         if let Some(tiers) = tiers {
-            grids[1] = Grid::of_rare_rows(tiers.shape());
+            grids[1] = Grid::of_rare_rows(storage, tiers.shape());
             is_rare.resize(network.config().vocabulary, false);
             tiers.others().iter().for_each(|&id| is_rare[id as usize] = true);
         }
@@ -84,7 +84,7 @@ impl Aware {
                 *real = integer * scale;
             }
         }
-        renew(&weights, Grid::of_gates(self.storage), Worth::of_embedding(scales), (&mut real.layers, layers))
+        renew(&weights, Grid::of_gates(self.storage), Worth::of_embedding::<i8>(scales), (&mut real.layers, layers))
     }
 }
 
@@ -103,7 +103,7 @@ fn renew(
     for (place, layer) in reals.iter_mut().enumerate() {
         let mut cell = || -> Result<_> {
             let cell = cells.next().context("a recurrent layer has weights")?;
-            let scales = std::mem::replace(&mut worth, Worth::of_cell(cell.units)).columns();
+            let scales = std::mem::replace(&mut worth, Worth::of_cell(cell.units)).columns::<i8>();
             Ok((cell, scales))
         };
         integers.push(match layer {

@@ -1,7 +1,7 @@
 //! The integers of a dense layer, in 16 bits, and what the features are worth that it reads and gives.
 //!
-//! A value that a layer hands on is a Q0.15 number in an integer image. What its 1.0 is worth is known here alone, a scale for each feature: 128 times the
-//! scale of its column for the embedding's bytes, 1 for cells, tanh and sigmoid, and the largest value that can occur for linear and relu. The layer that reads it has that scale
+//! A value that a layer hands on is a Q0.15 number in an integer image. What its 1.0 is worth is known here alone, a scale for each feature: the scale of its
+//! column times the integers of 1.0 for the embedding, 128 of int8, 1 for cells, tanh and sigmoid, and the largest value that can occur for linear and relu. The layer that reads it has that scale
 //! inside its weights.
 //!
 //! ```text
@@ -11,6 +11,7 @@
 use anyhow::Result;
 
 use super::DenseWeights;
+use super::rows::Weight;
 use crate::config::chain::Activation;
 use crate::error::fault;
 
@@ -38,8 +39,8 @@ pub(super) struct Worth(Vec<f64>);
 
 impl Worth {
     /// Behind an embedding whose columns have these scales.
-    pub(super) fn of_embedding(scales: &[f32]) -> Self {
-        Worth(scales.iter().map(|&scale| 128.0 * f64::from(scale)).collect())
+    pub(super) fn of_embedding<W: Weight>(scales: &[f32]) -> Self {
+        Worth(scales.iter().map(|&scale| f64::from(scale) / W::HIDDEN).collect())
     }
 
     /// Behind a recurrent layer.
@@ -52,9 +53,9 @@ impl Worth {
         &self.0
     }
 
-    /// What one of a column's integers is worth, where the features are read in Q0.7.
-    pub(super) fn columns(&self) -> Vec<f32> {
-        self.0.iter().map(|&worth| (worth / 128.0) as f32).collect()
+    /// What one of a column's integers is worth, where the features are read in Q0.7, of int16 in Q0.15.
+    pub(super) fn columns<W: Weight>(&self) -> Vec<f32> {
+        self.0.iter().map(|&worth| (worth * W::HIDDEN) as f32).collect()
     }
 
     /// Quantizes a dense layer that reads these features, and gives what its own are worth.

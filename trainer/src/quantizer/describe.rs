@@ -120,7 +120,9 @@ impl Chain {
                 width: width as u16,
                 int4: storage.nibbles().embedding,
                 // Floats have a whole row for every id.
-                tiers: tiers.filter(|_| precision.is_integer()),
+                tiers: tiers
+                    .filter(|_| precision.is_integer())
+                    .map(|tiers| Tiers { int4: tiers.int4 && storage != Storage::Int16, ..tiers }),
                 projected: 0,
             },
             layers: self.layers,

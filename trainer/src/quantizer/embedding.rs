@@ -15,32 +15,33 @@ use latch_engine::layers::embedding::Tiers;
 use serde::Serialize;
 
 use super::Weights;
-use super::rows::Grid;
+use super::rows::{Grid, Weight};
 use crate::config::Storage;
 use crate::error::fault;
 use crate::network::tiers;
 
 /// The embedding's tensors, with these scales of its columns.
-pub(super) fn pack(weights: &Weights, storage: Storage, scales: &[f32]) -> Result<Vec<Tensor>> {
+pub(super) fn pack<W: Weight>(weights: &Weights, storage: Storage, scales: &[f32]) -> Result<Vec<Tensor>> {
     let grid = Grid::of_embedding(storage);
-    let rounded = |grid: Grid, range: Range<usize>| -> Vec<i8> {
-        range.map(|index| grid.round(weights.embedding[index] / scales[index % weights.width]) as i8).collect()
+    let rounded = |grid: Grid, range: Range<usize>| -> Vec<W> {
+        let integer = |index: usize| grid.round(weights.embedding[index] / scales[index % weights.width]);
+        range.map(|index| W::of(f64::from(integer(index)))).collect()
     };
     match weights.tiers {
-        Some(tiers) => pack_tiers(weights, tiers, grid, rounded),
+        Some(tiers) => pack_tiers(weights, tiers, [grid, Grid::of_rare_rows(storage, tiers)], rounded),
         None => {
             let embedding = rounded(grid, 0..weights.embedding.len());
-            Ok(vec![Tensor { role: Role::Embedding, layer: 0, values: Values::I8(embedding) }])
+            Ok(vec![Tensor { role: Role::Embedding, layer: 0, values: W::values(embedding) }])
         }
     }
 }
 
-/// The embedding's tensors in tiers. `rounded` are some elements of the table as integers of a grid, `grid` is that of whole rows.
-fn pack_tiers(
+/// The embedding's tensors in tiers. `rounded` are some elements of the table as integers of a grid; the grids are that of whole rows and that of the others.
+fn pack_tiers<W: Weight>(
     weights: &Weights,
     shape: Tiers,
-    grid: Grid,
-    rounded: impl Fn(Grid, Range<usize>) -> Vec<i8>,
+    [grid, below]: [Grid; 2],
+    rounded: impl Fn(Grid, Range<usize>) -> Vec<W>,
 ) -> Result<Vec<Tensor>> {
     let width = weights.width;
     let rows = weights.embedding.len() / width;
@@ -61,22 +62,21 @@ fn pack_tiers(
         let problem = "the rows of the ids that occur seldom are not in the form that the model has for them";
         return Err(fault("tensor embedding", problem, "export with the data that the run learned from").into());
     }
-    let below = Grid::of_rare_rows(shape);
     let firsts = others.iter().step_by(remainders.max(1));
     let quotients = firsts.flat_map(|&id| rounded(below, place(id)..place(id) + narrow)).collect();
     let mut tensors = vec![
         Tensor {
             role: Role::Embedding,
             layer: 0,
-            values: Values::I8(whole.iter().flat_map(|&id| rounded(grid, place(id)..place(id) + width)).collect()),
+            values: W::values(whole.iter().flat_map(|&id| rounded(grid, place(id)..place(id) + width)).collect()),
         },
         Tensor { role: Role::WholeRows, layer: 0, values: Values::Bytes(IdSet::encode(rows, &whole)) },
-        Tensor { role: Role::Quotients, layer: 0, values: Values::I8(quotients) },
+        Tensor { role: Role::Quotients, layer: 0, values: W::values(quotients) },
     ];
     if remainders > 0 {
         let rows = others.iter().take(remainders);
         let rows = rows.flat_map(|&id| rounded(below, place(id) + narrow..place(id) + width)).collect();
-        tensors.push(Tensor { role: Role::Remainders, layer: 0, values: Values::I8(rows) });
+        tensors.push(Tensor { role: Role::Remainders, layer: 0, values: W::values(rows) });
     }
     Ok(tensors)
 }
@@ -121,7 +121,8 @@ pub(crate) fn column_scales(weights: &Weights, storage: Storage) -> Vec<f32> {
     (0..weights.width)
         .map(|column| {
             let values: Vec<f32> = weights.embedding.iter().skip(column).step_by(weights.width).copied().collect();
-            let limit = outlying(&values, share);
+            // Sixteen bits have room for outliers.
+            let limit = if storage == Storage::Int16 { f32::INFINITY } else { outlying(&values, share) };
             let decides = |value: f32| value.abs() <= limit;
             let ordinary = values.iter().copied().filter(|&value| decides(value));
             let largest = ordinary.fold(0.0_f32, |largest, value| largest.max(value.abs())).max(1e-6);

@@ -9,15 +9,15 @@
 use anyhow::Result;
 
 use super::CellWeights;
-use super::rows::{Grid, Row, RowIntegers, at_largest_shift, bias};
+use super::rows::{Grid, Row, RowIntegers, Weight, at_largest_shift, bias};
 
 /// What the weights of a GRU layer became; rows gate·units + unit.
 #[derive(Clone, Debug, PartialEq)]
-pub struct GruIntegers {
+pub struct GruIntegers<W = i8> {
     /// The rows over x. Their biases are both of z and r, and the first one of n.
-    pub kernel: RowIntegers,
+    pub kernel: RowIntegers<W>,
     /// The rows over h. Their biases are those of n, `units` of them, and none with the reset before the product.
-    pub recurrent: RowIntegers,
+    pub recurrent: RowIntegers<W>,
     /// Right shift to Q3.12, of both.
     pub shift: u8,
 }
@@ -26,13 +26,18 @@ pub struct GruIntegers {
 ///
 /// # Errors
 /// A fault when a row's weights are too large for 32-bit sums at any shift.
-pub fn quantize(layer: &CellWeights, input_scales: &[f32], grid: Grid, index: usize) -> Result<GruIntegers> {
+pub fn quantize<W: Weight>(
+    layer: &CellWeights,
+    input_scales: &[f32],
+    grid: Grid,
+    index: usize,
+) -> Result<GruIntegers<W>> {
     let (units, after) = (layer.units, !layer.recurrent_bias.is_empty());
     let pairs: Vec<(Row, Row)> = layer
         .kernel
         .chunks_exact(layer.inputs)
         .zip(layer.recurrent_kernel.chunks_exact(units))
-        .map(|(x, h)| (Row::scaled(x, input_scales, grid), Row::hidden(h, grid)))
+        .map(|(x, h)| (Row::scaled(x, input_scales, grid), Row::hidden::<W>(h, grid)))
         .collect();
     at_largest_shift(&format!("gru {index}"), |shift| {
         let (mut kernel, mut recurrent) = (RowIntegers::default(), RowIntegers::default());

@@ -7,15 +7,15 @@
 
 use anyhow::Result;
 
-use super::rows::{Grid, Row, RowIntegers, at_largest_shift, bias};
+use super::rows::{Grid, Row, RowIntegers, Weight, at_largest_shift, bias};
 use super::{Cell, CellWeights};
 use crate::config::chain::Activation;
 
 /// What the weights of a simple recurrent layer became.
 #[derive(Clone, Debug, PartialEq)]
-pub struct RnnIntegers {
+pub struct RnnIntegers<W = i8> {
     /// One row a unit over [x; h].
-    pub rows: RowIntegers,
+    pub rows: RowIntegers<W>,
     /// Right shift: to Q3.12 for tanh, to Q0.15 for relu.
     pub shift: u8,
 }
@@ -24,9 +24,14 @@ pub struct RnnIntegers {
 ///
 /// # Errors
 /// A fault when a row's weights are too large for 32-bit sums at any shift.
-pub fn quantize(layer: &CellWeights, input_scales: &[f32], grid: Grid, index: usize) -> Result<RnnIntegers> {
+pub fn quantize<W: Weight>(
+    layer: &CellWeights,
+    input_scales: &[f32],
+    grid: Grid,
+    index: usize,
+) -> Result<RnnIntegers<W>> {
     let lower = if layer.cell == (Cell::Rnn { activation: Activation::Relu }) { 3 } else { 0 };
-    let rows: Vec<Row> = (0..layer.units).map(|row| layer.joined_row(row, input_scales, grid)).collect();
+    let rows: Vec<Row> = (0..layer.units).map(|row| layer.joined_row::<W>(row, input_scales, grid)).collect();
     at_largest_shift(&format!("rnn {index}"), |shift| {
         let mut integers = RowIntegers::default();
         for (row, &value) in rows.iter().zip(&layer.bias) {

@@ -2,12 +2,12 @@
 
 use anyhow::{Error, Result};
 use latch_engine::Precision;
-use latch_engine::image::encode::{Tensor, Values, pack_gates_f32, pack_rows_f32, pack_rows_i8};
+use latch_engine::image::encode::{Tensor, Values, pack_gates_f32, pack_rows, pack_rows_f32};
 use latch_engine::image::role::Role;
 
 use super::dense::{DenseIntegers, Worth};
 use super::describe::Chain;
-use super::rows::{Grid, RowIntegers};
+use super::rows::{Grid, RowIntegers, Weight};
 use super::{Cell, CellWeights, DenseWeights, Storage, Weights, embedding, gru, lstm, rnn};
 use crate::config::chain::Activation;
 use crate::error::Fault;
@@ -55,22 +55,23 @@ fn steps(weights: &Weights) -> Vec<Step<'_>> {
 pub(super) fn pack(weights: &Weights, storage: Storage) -> Result<Packed> {
     match storage.precision() {
         Precision::F32 | Precision::F16 => Ok(pack_floats(weights, storage)),
-        Precision::Int8 => pack_integers(weights, storage),
+        Precision::Int8 => pack_integers::<i8>(weights, storage),
+        Precision::Int16 => pack_integers::<i16>(weights, storage),
     }
 }
 
-fn pack_integers(weights: &Weights, storage: Storage) -> Result<Packed> {
+fn pack_integers<W: Weight>(weights: &Weights, storage: Storage) -> Result<Packed> {
     let columns = embedding::column_scales(weights, storage);
-    let mut tensors = embedding::pack(weights, storage, &columns)?;
+    let mut tensors = embedding::pack::<W>(weights, storage, &columns)?;
     let mut chain = Chain::new(weights.width, storage);
-    let mut worth = Worth::of_embedding(&columns);
+    let mut worth = Worth::of_embedding::<W>(&columns);
     let steps = steps(weights);
     let last = steps.len() as u8;
     for (place, step) in steps.into_iter().enumerate() {
         let layer = place as u8;
         match step {
             Step::Cell(cell) => {
-                let shift = push_cell(&mut tensors, cell, &worth.columns(), Grid::of_gates(storage), layer)
+                let shift = push_cell::<W>(&mut tensors, cell, &worth.columns::<W>(), Grid::of_gates(storage), layer)
                     .map_err(|error| or_in_floats(error, weights))?;
                 chain.cell(cell.cell, cell.units, shift);
                 worth = Worth::of_cell(cell.units);
@@ -110,34 +111,40 @@ fn push_dense(tensors: &mut Vec<Tensor>, integers: DenseIntegers, layer: u8) {
 }
 
 /// The tensors of a recurrent layer in integers, and its shift.
-fn push_cell(tensors: &mut Vec<Tensor>, cell: &CellWeights, inputs: &[f32], grid: Grid, layer: u8) -> Result<u8> {
+fn push_cell<W: Weight>(
+    tensors: &mut Vec<Tensor>,
+    cell: &CellWeights,
+    inputs: &[f32],
+    grid: Grid,
+    layer: u8,
+) -> Result<u8> {
     let index = usize::from(layer);
     let mut push = |role, values| tensors.push(Tensor { role, layer, values });
     Ok(match cell.cell {
         Cell::Lstm => {
-            let integers = lstm::quantize(cell, inputs, grid, index)?;
+            let integers = lstm::quantize::<W>(cell, inputs, grid, index)?;
             let (weights, multipliers, biases) = integers.packed();
-            push(Role::Weights, Values::I8(weights));
+            push(Role::Weights, W::values(weights));
             push(Role::Multipliers, Values::U16(multipliers));
             push(Role::Biases, Values::I32(biases));
             integers.shift
         }
         Cell::Gru { .. } => {
-            let integers = gru::quantize(cell, inputs, grid, index)?;
+            let integers = gru::quantize::<W>(cell, inputs, grid, index)?;
             let (weights, multipliers, biases) = quads(&integers.kernel);
-            push(Role::Weights, Values::I8(weights));
+            push(Role::Weights, W::values(weights));
             push(Role::Multipliers, Values::U16(multipliers));
             push(Role::Biases, Values::I32(biases));
             let (weights, multipliers, _) = quads(&integers.recurrent);
-            push(Role::RecurrentWeights, Values::I8(weights));
+            push(Role::RecurrentWeights, W::values(weights));
             push(Role::RecurrentMultipliers, Values::U16(multipliers));
             push(Role::RecurrentBiases, Values::I32(integers.recurrent.biases));
             integers.shift
         }
         Cell::Rnn { .. } => {
-            let integers = rnn::quantize(cell, inputs, grid, index)?;
+            let integers = rnn::quantize::<W>(cell, inputs, grid, index)?;
             let (weights, multipliers, biases) = quads(&integers.rows);
-            push(Role::Weights, Values::I8(weights));
+            push(Role::Weights, W::values(weights));
             push(Role::Multipliers, Values::U16(multipliers));
             push(Role::Biases, Values::I32(biases));
             integers.shift
@@ -146,10 +153,10 @@ fn push_cell(tensors: &mut Vec<Tensor>, cell: &CellWeights, inputs: &[f32], grid
 }
 
 /// Rows in the order of the kernels, filled up to whole quads with zeros.
-fn quads(rows: &RowIntegers) -> (Vec<i8>, Vec<u16>, Vec<i32>) {
+fn quads<W: Weight>(rows: &RowIntegers<W>) -> (Vec<W>, Vec<u16>, Vec<i32>) {
     let RowIntegers { columns, weights, multipliers, biases } = rows;
     let (count, all) = (multipliers.len(), multipliers.len().next_multiple_of(4));
-    let packed = pack_rows_i8(count, *columns, |row, column| weights[row * columns + column]);
+    let packed = pack_rows(count, *columns, |row, column| weights[row * columns + column]);
     let (mut multipliers, mut biases) = (multipliers.clone(), biases.clone());
     multipliers.resize(all, 0);
     biases.resize(all, 0);

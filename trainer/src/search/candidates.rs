@@ -15,7 +15,7 @@ use latch_engine::image::header::Provenance;
 use latch_engine::input::ngrams::Ngrams;
 use latch_engine::input::text::Text;
 use latch_engine::layers::embedding::MAX_ROWS;
-use latch_engine::{Precision, state_bytes};
+use latch_engine::state_bytes;
 use latch_parts::parts::{self, Part};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
@@ -261,7 +261,7 @@ impl Sizer {
         let Candidate { model, precision } = candidate;
         let text = self.text(model)?;
         // Numbers that training gives have one byte whatever they are.
-        let shift = u8::from(precision.precision() == Precision::Int8);
+        let shift = u8::from(precision.precision().is_integer());
         let ngrams = (model.ngrams.count > 0).then(|| self.table(&model.ngrams));
         let chain = describe::Chain::of(&model.chain, self.base.task.outputs(), shift, *precision);
         let embedding = ((text.words + text.unknown.rows()) as usize, model.chain.embedding);

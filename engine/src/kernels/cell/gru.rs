@@ -11,7 +11,7 @@
 
 use core::ops::Range;
 
-use super::super::{Backend, Features, FeaturesFloat, FloatWeight, RowsFloat, RowsI8};
+use super::super::{Backend, Features, FeaturesFloat, FloatWeight, IntWeight, RowsFloat, RowsInt};
 use super::{AsTheyLie, RowProducts, product_q15, without_subnormals};
 
 /// Where the reset gate stands.
@@ -45,7 +45,13 @@ pub struct Gru<R> {
 /// For the rows of z and r, and with [`Reset::Before`] of n too, the maker guarantees
 /// `128 * (multiplier_x * sum |w_x| + multiplier_h * sum |w_h|) + |bias| <= i32::MAX`; for those of n with [`Reset::After`] the bound of [`RowsI8`] on
 /// each kernel by itself.
-pub type GruI8<'a> = Gru<RowsI8<'a>>;
+pub type GruI8<'a> = GruInt<'a, i8>;
+
+/// The same of int16, with the bound of [`RowsI16`](super::super::RowsI16) in the place of `128 * multiplier * sum |w|`.
+pub type GruI16<'a> = GruInt<'a, i16>;
+
+/// An integer GRU layer of either kind.
+pub type GruInt<'a, W> = Gru<RowsInt<'a, W>>;
 
 /// A float GRU layer with `U` units, padded to `U8`, a multiple of 8, with zeros.
 ///
@@ -54,9 +60,14 @@ pub type GruI8<'a> = Gru<RowsI8<'a>>;
 /// biases are those of n, `U8` of them, and none with [`Reset::Before`].
 pub type GruFloat<'a, W> = Gru<RowsFloat<'a, W>>;
 
-/// Words of scratch of an integer step.
+/// Words of scratch of an int8 step.
 pub const fn scratch_i8(inputs: usize, units: usize) -> usize {
-    let columns = if inputs > units { inputs } else { units }.next_multiple_of(4);
+    scratch_integers(i8::COLUMNS, inputs, units)
+}
+
+/// Words of scratch of an integer step, whose columns lie in blocks of so many.
+pub const fn scratch_integers(block: usize, inputs: usize, units: usize) -> usize {
+    let columns = if inputs > units { inputs } else { units }.next_multiple_of(block);
     (3 * units).next_multiple_of(4) + units.div_ceil(2) + columns / 2
 }
 
@@ -75,17 +86,25 @@ pub const fn scratch_float(inputs: usize, units: usize) -> usize {
 /// rh   = narrow_q15((r * h + 2^14) >> 15)                                                               Q0.7, two roundings
 /// h'   = (z * h + (32768 - z) * n + 2^14) >> 15                                                         Q0.15
 /// ```
+///
+/// int16: `(acc * m) >> 16` in the place of every `acc * m`, and `rh` stays in Q0.15.
 #[inline(always)]
-pub fn step_i8<B: Backend>(backend: B, gru: &GruI8<'_>, x: Features<'_>, scratch: &mut [i32], h: &mut [i16]) {
-    step_i8_by(backend, &mut AsTheyLie(backend), gru, x, scratch, h);
+pub fn step<B: Backend, W: IntWeight>(
+    backend: B,
+    gru: &GruInt<'_, W>,
+    x: Features<'_, W>,
+    scratch: &mut [i32],
+    h: &mut [i16],
+) {
+    step_by(backend, &mut AsTheyLie::new(backend), gru, x, scratch, h);
 }
 
 #[inline(always)]
-pub(crate) fn step_i8_by<B: Backend>(
+pub(crate) fn step_by<B: Backend, P: RowProducts>(
     backend: B,
-    products: &mut impl RowProducts,
-    gru: &GruI8<'_>,
-    x: Features<'_>,
+    products: &mut P,
+    gru: &GruInt<'_, P::Weight>,
+    x: Features<'_, P::Weight>,
     scratch: &mut [i32],
     h: &mut [i16],
 ) {
@@ -95,14 +114,14 @@ pub(crate) fn step_i8_by<B: Backend>(
     let (n, columns): (&mut [i16], &mut [i16]) = (bytemuck::cast_slice_mut(n), bytemuck::cast_slice_mut(columns));
     let Some(n) = n.get_mut(..units) else { return };
 
-    let Some(features) = columns.get_mut(..x.len().next_multiple_of(4)) else { return };
-    if !backend.join_i8(x, features, &[]) {
+    let Some(features) = columns.get_mut(..x.len().next_multiple_of(P::Weight::COLUMNS)) else { return };
+    if !backend.join(x, features, &[]) {
         return;
     }
     products.rows(&gru.kernel, features, sums);
-    let Some(columns) = columns.get_mut(..units.next_multiple_of(4)) else { return };
+    let Some(columns) = columns.get_mut(..units.next_multiple_of(P::Weight::COLUMNS)) else { return };
     let Some((previous, padding)) = columns.split_at_mut_checked(units) else { return };
-    backend.narrow_q15(h, previous);
+    P::Weight::hidden_columns(backend, h, previous);
     padding.fill(0);
     match gru.reset {
         Reset::After => {
@@ -113,16 +132,16 @@ pub(crate) fn step_i8_by<B: Backend>(
             products.add_rows(&gru.recurrent, columns, sums);
             backend.gru_cell_i8(sums, n, gru.kernel.shift, h);
         }
-        Reset::Before => before_i8(backend, products, gru, (sums, n, columns), h),
+        Reset::Before => before(backend, products, gru, (sums, n, columns), h),
     }
 }
 
 /// What follows the kernel's sums with [`Reset::Before`]; `columns` holds h.
 #[inline(always)]
-fn before_i8<B: Backend, P: RowProducts>(
+fn before<B: Backend, P: RowProducts>(
     backend: B,
     products: &mut P,
-    gru: &GruI8<'_>,
+    gru: &GruInt<'_, P::Weight>,
     (sums, r, columns): (&mut [i32], &mut [i16], &mut [i16]),
     h: &mut [i16],
 ) {
@@ -130,8 +149,8 @@ fn before_i8<B: Backend, P: RowProducts>(
     // When the number of units is odd, two rows of r and two of n share a quad, which is added for both and keeps half
     // of its sums each time.
     let (first, last) = ((2 * units).next_multiple_of(4), 2 * units / 4 * 4);
-    let bytes = columns.len() / P::PER_BYTE;
-    let parts = (part(&gru.recurrent, bytes, 0, first), part(&gru.recurrent, bytes, last, sums.len()));
+    let width = columns.len() / P::PER_ELEMENT;
+    let parts = (part(&gru.recurrent, width, 0, first), part(&gru.recurrent, width, last, sums.len()));
     let (Some(gates), Some(candidate)) = parts else { return };
     let Some(gate_sums) = sums.get_mut(..first) else { return };
     add_all_but(2 * units..first, gate_sums, |sums| products.add_rows(&gates, columns, sums));
@@ -141,7 +160,7 @@ fn before_i8<B: Backend, P: RowProducts>(
     backend.sigmoid_q15(r);
     r.iter_mut().zip(&*h).for_each(|(r, &h)| *r = product_q15(*r, h));
     let Some((previous, _)) = columns.split_at_mut_checked(units) else { return };
-    backend.narrow_q15(r, previous);
+    P::Weight::hidden_columns(backend, r, previous);
     let Some(candidate_sums) = sums.get_mut(last..) else { return };
     add_all_but(0..2 * units - last, candidate_sums, |sums| products.add_rows(&candidate, columns, sums));
 
@@ -166,10 +185,10 @@ fn add_all_but(range: Range<usize>, sums: &mut [i32], add: impl FnOnce(&mut [i32
     sums.get_mut(range).unwrap_or(&mut []).iter_mut().zip(kept).for_each(|(sum, kept)| *sum = kept);
 }
 
-/// Some rows of the recurrent kernel, without their biases; `bytes` is those of a row's weights.
-fn part<'a>(rows: &RowsI8<'a>, bytes: usize, from: usize, to: usize) -> Option<RowsI8<'a>> {
-    let (weights, multiplier) = (rows.weights.get(from * bytes..to * bytes)?, rows.multiplier.get(from..to)?);
-    Some(RowsI8 { weights, multiplier, bias: &[], ..*rows })
+/// Some rows of the recurrent kernel, without their biases; `width` is the elements of a row's weights.
+fn part<'a, W: IntWeight>(rows: &RowsInt<'a, W>, width: usize, from: usize, to: usize) -> Option<RowsInt<'a, W>> {
+    let (weights, multiplier) = (rows.weights.get(from * width..to * width)?, rows.multiplier.get(from..to)?);
+    Some(RowsInt { weights, multiplier, bias: &[], ..*rows })
 }
 
 /// Units whose gates lie on the stack at a time.

@@ -1,9 +1,9 @@
 //! Long short-term memory (Hochreiter and Schmidhuber 1997, with forget gates after Gers 2000): the step that defines what every backend computes.
 //!
-//! A backend fuses the whole step where that was measured to gain (`docs/decisions/0021-cells-over-rows.md`); each equals [`step_i8`] bit for bit.
+//! A backend fuses the whole step where that was measured to gain (`docs/decisions/0021-cells-over-rows.md`); each equals [`step`] bit for bit.
 
-use super::super::scalar::{add_products, products, sat16};
-use super::super::{FloatWeight, RowsFloat, RowsI8, activation};
+use super::super::scalar::{add_products, product_shifted, sat16};
+use super::super::{Backend, FloatWeight, IntWeight, RowsFloat, RowsI16, RowsInt, activation};
 use super::without_subnormals;
 
 /// One step of an integer LSTM layer; shapes at [`Backend::lstm_i8`](crate::kernels::Backend::lstm_i8).
@@ -18,18 +18,65 @@ use super::without_subnormals;
 ///
 /// 3 * 2^10 is two corrections in one: 2^10 rounds the second product, and 2^11, which is 1 after the shift, is what the
 /// first product loses on average by being cut to an even number. The cell therefore drifts to neither side.
-pub fn step_i8(gates: &RowsI8<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
+///
+/// int16: `(acc * multiplier) >> 16` in the place of `acc * multiplier`.
+pub fn step<W: IntWeight>(gates: &RowsInt<'_, W>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
     let mut weights = gates.weights;
     let requantize = gates.multiplier.as_chunks::<4>().0.iter().zip(gates.bias.as_chunks::<4>().0);
     for (((multiplier, bias), h), c) in requantize.zip(h).zip(c) {
         let Some((row, rest)) = weights.split_at_checked(4 * xh.len()) else { return };
         weights = rest;
         let mut z = [0_i16; 4];
-        for (((z, acc), &m), &b) in z.iter_mut().zip(products(row, xh)).zip(multiplier).zip(bias) {
-            *z = sat16(acc.wrapping_mul(i32::from(m)).wrapping_add(b) >> (gates.shift & 31));
+        for (((z, acc), &m), &b) in z.iter_mut().zip(W::products(row, xh)).zip(multiplier).zip(bias) {
+            *z = sat16(W::scaled(acc, m).wrapping_add(b) >> (gates.shift & 31));
         }
         (*h, *c) = cell_q15(z, *c);
     }
+}
+
+/// Units whose gates lie on the stack at a time.
+const TILE: usize = 16;
+
+/// The step of int16 by the products and activations of a backend, a tile of units at a time.
+#[inline(always)]
+pub(crate) fn step_by_tiles<B: Backend>(backend: B, gates: &RowsI16<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
+    let rows = gates.multiplier.chunks(4 * TILE).zip(gates.bias.chunks(4 * TILE));
+    let mut weights = gates.weights;
+    for ((multiplier, bias), (h, c)) in rows.zip(h.chunks_mut(TILE).zip(c.chunks_mut(TILE))) {
+        let (mut sums, mut z) = ([0_i32; 4 * TILE], [0_i16; 4 * TILE]);
+        let tile = (weights.split_at_checked(multiplier.len() * xh.len()), sums.get_mut(..multiplier.len()));
+        let (Some((tile, rest)), Some(sums)) = tile else { return };
+        weights = rest;
+        backend.rows_i16(&RowsI16 { weights: tile, multiplier, bias, ..*gates }, xh, sums);
+        let Some(z) = z.get_mut(..sums.len()) else { return };
+        backend.shift_q12(sums, gates.shift, z);
+        // [unit][gate] to [gate][unit]: the activations take a gate of all units at once.
+        let (mut sigmoids, mut tanhs) = ([[0_i16; TILE]; 3], [0_i16; TILE]);
+        for (unit, &[i, f, g, o]) in z.as_chunks::<4>().0.iter().enumerate() {
+            for (gates, gate) in sigmoids.iter_mut().zip([i, f, o]) {
+                gates[unit % TILE] = gate;
+            }
+            tanhs[unit % TILE] = g;
+        }
+        backend.sigmoid_q15(sigmoids.as_flattened_mut());
+        backend.tanh_q15(&mut tanhs);
+        let [i, f, o] = &sigmoids;
+        let mut tanh_c = [0_i16; TILE];
+        for (((c, tanh_c), (&i, &f)), &g) in c.iter_mut().zip(&mut tanh_c).zip(i.iter().zip(f)).zip(&tanhs) {
+            (*c, *tanh_c) = next_cell(*c, i32::from(i), i32::from(f), i32::from(g));
+        }
+        backend.tanh_q15(&mut tanh_c);
+        for ((h, &o), &tanh_c) in h.iter_mut().zip(o).zip(&tanh_c) {
+            *h = super::product_q15(o, tanh_c);
+        }
+    }
+}
+
+/// The next cell state and, in Q3.12, the argument of its tanh.
+#[inline(always)]
+fn next_cell(c: i32, i: i32, f: i32, g: i32) -> (i32, i16) {
+    let c = (product_shifted(c, f) << 1) + ((i * g + (3 << 10)) >> 11);
+    (c, sat16((c + (1 << 6)) >> 7))
 }
 
 /// The second half of the step above: `(h, c')` from the gates' sums `[i, f, g, o]` in Q3.12 and the cell state in Q12.19.
@@ -39,16 +86,9 @@ pub(crate) fn cell_q15([i, f, g, o]: [i16; 4], c: i32) -> (i16, i32) {
     let f = i32::from(activation::sigmoid_q15(f));
     let g = i32::from(activation::tanh_q15(g));
     let o = i32::from(activation::sigmoid_q15(o));
-    let c = (scale_cell(c, f) << 1) + ((i * g + (3 << 10)) >> 11);
-    let tanh_c = i32::from(activation::tanh_q15(sat16((c + (1 << 6)) >> 7)));
+    let (c, tanh_c) = next_cell(c, i, f, g);
+    let tanh_c = i32::from(activation::tanh_q15(tanh_c));
     (((o * tanh_c + (1 << 14)) >> 15) as i16, c)
-}
-
-/// `floor(c * f / 2^16)` for f in 0..=32767, by two 32-bit products of the halves of c: nothing here needs 64 bits.
-#[inline(always)]
-fn scale_cell(c: i32, f: i32) -> i32 {
-    let low = ((c & 0xffff) as u32 * f as u32) >> 16;
-    (c >> 16) * f + low as i32
 }
 
 /// One step of a float LSTM layer; shapes at [`Backend::lstm_float`](crate::kernels::Backend::lstm_float).

@@ -1,6 +1,6 @@
 //! The simple recurrent unit (Elman 1990): `h' = f(W [x; h] + b)` with f the hyperbolic tangent or the rectifier.
 
-use super::super::{Backend, Features, FeaturesFloat, FloatWeight, RowsFloat, RowsI8};
+use super::super::{Backend, Features, FeaturesFloat, FloatWeight, IntWeight, RowsFloat, RowsInt};
 use super::{AsTheyLie, RowProducts, without_subnormals};
 
 /// What follows the sums.
@@ -27,14 +27,25 @@ pub struct Rnn<R> {
 
 /// An integer layer with `U` units: the rows `[unit]` over `[x; h]`, `U` rounded up to whole quads with rows of zeros. Sums shifted right by `rows.shift`
 /// are Q3.12 for the hyperbolic tangent and Q0.15 for the rectifier, for which the same multipliers have a shift 3 lower.
-pub type RnnI8<'a> = Rnn<RowsI8<'a>>;
+pub type RnnI8<'a> = RnnInt<'a, i8>;
+
+/// The same of int16.
+pub type RnnI16<'a> = RnnInt<'a, i16>;
+
+/// An integer layer of either kind.
+pub type RnnInt<'a, W> = Rnn<RowsInt<'a, W>>;
 
 /// A float layer with `U` units, padded to `U8`, a multiple of 8, with zeros: the rows `[U8 units]` over `[x; h]`, `U` columns of h.
 pub type RnnFloat<'a, W> = Rnn<RowsFloat<'a, W>>;
 
-/// Words of scratch of an integer step.
+/// Words of scratch of an int8 step.
 pub const fn scratch_i8(inputs: usize, units: usize) -> usize {
-    units.next_multiple_of(4) + (inputs + units).next_multiple_of(4) / 2
+    scratch_integers(i8::COLUMNS, inputs, units)
+}
+
+/// Words of scratch of an integer step, whose columns lie in blocks of so many.
+pub const fn scratch_integers(block: usize, inputs: usize, units: usize) -> usize {
+    units.next_multiple_of(4) + (inputs + units).next_multiple_of(block) / 2
 }
 
 /// Floats of scratch of a float step.
@@ -48,24 +59,32 @@ pub const fn scratch_float(inputs: usize, units: usize) -> usize {
 /// h' = tanh_q15(sat16((acc * multiplier + bias) >> shift))                    Q0.15
 /// h' = min(max((acc * multiplier + bias) >> shift, 0), 32767)                 the rectifier, whose sums are Q0.15 behind the shift
 /// ```
+///
+/// int16: `(acc * multiplier) >> 16` in the place of `acc * multiplier`.
 #[inline(always)]
-pub fn step_i8<B: Backend>(backend: B, rnn: &RnnI8<'_>, x: Features<'_>, scratch: &mut [i32], h: &mut [i16]) {
-    step_i8_by(backend, &mut AsTheyLie(backend), rnn, x, scratch, h);
+pub fn step<B: Backend, W: IntWeight>(
+    backend: B,
+    rnn: &RnnInt<'_, W>,
+    x: Features<'_, W>,
+    scratch: &mut [i32],
+    h: &mut [i16],
+) {
+    step_by(backend, &mut AsTheyLie::new(backend), rnn, x, scratch, h);
 }
 
 #[inline(always)]
-pub(crate) fn step_i8_by<B: Backend>(
+pub(crate) fn step_by<B: Backend, P: RowProducts>(
     backend: B,
-    products: &mut impl RowProducts,
-    rnn: &RnnI8<'_>,
-    x: Features<'_>,
+    products: &mut P,
+    rnn: &RnnInt<'_, P::Weight>,
+    x: Features<'_, P::Weight>,
     scratch: &mut [i32],
     h: &mut [i16],
 ) {
     let Some((sums, columns)) = scratch.split_at_mut_checked(h.len().next_multiple_of(4)) else { return };
     let columns: &mut [i16] = bytemuck::cast_slice_mut(columns);
-    let Some(columns) = columns.get_mut(..(x.len() + h.len()).next_multiple_of(4)) else { return };
-    if !backend.join_i8(x, columns, h) {
+    let Some(columns) = columns.get_mut(..(x.len() + h.len()).next_multiple_of(P::Weight::COLUMNS)) else { return };
+    if !backend.join(x, columns, h) {
         return;
     }
     products.rows(&rnn.rows, columns, sums);

@@ -99,7 +99,7 @@ fn narrow(h: i16) -> i16 {
     ((i32::from(h) + 128) >> 8).min(127) as i16
 }
 
-/// The equations of [`gru::step_i8`] in 64 bits with real floors.
+/// The equations of [`gru::step`] in 64 bits with real floors.
 fn naive_gru(kernel: &PlainRows, recurrent: &PlainRows, reset: Reset, shift: u32, x: &[i16], h: &mut [i16]) {
     let units = h.len();
     let last: Vec<i16> = h.iter().map(|&h| narrow(h)).collect();

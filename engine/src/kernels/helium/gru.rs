@@ -64,7 +64,7 @@ macro_rules! mix {
 }
 
 /// [`gru_cell_i8`](crate::kernels::Backend::gru_cell_i8), eight units at a time; the equations are at
-/// [`step_i8`](crate::kernels::cell::gru::step_i8).
+/// [`step`](crate::kernels::cell::gru::step).
 ///
 /// # Safety
 /// Every pointer is good for what `tiles` says, which is not 0; h is apart from everything else.

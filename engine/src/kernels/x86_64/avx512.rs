@@ -19,10 +19,10 @@ mod integers;
 use core::arch::x86_64::*;
 
 use super::super::{
-    Backend, Features, FeaturesFloat, FloatView, FloatWeight, MANY, RowsFloat, RowsI8, StreamFloat, StreamI8,
+    Backend, Features, FeaturesFloat, FloatView, FloatWeight, MANY, RowsFloat, RowsI8, RowsI16, StreamFloat, StreamInt,
     one_tile_after_the_other, scalar,
 };
-use super::Avx2;
+use super::{Avx2, int16};
 use columns::{Columns, ROOM};
 use floats::{lstm_f32, lstm_float_many, step_f32};
 use integers::{Packed, check_lengths, lstm_i8, lstm_i8_many, pack, packed_bytes, sigmoid_q15, small_step, tanh_q15};
@@ -176,6 +176,14 @@ macro_rules! methods_of_avx512 {
             self.avx2().rows_i8(gates, x, out);
         }
 
+        fn lstm_i16(self, gates: &RowsI16<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
+            hand_over!(self, int16::lstm_wide(gates, xh, h, c));
+        }
+
+        fn rows_i16(self, rows: &RowsI16<'_>, x: &[i16], out: &mut [i32]) {
+            hand_over!(self, int16::rows_wide(rows, x, out));
+        }
+
         fn rows_float<W: FloatWeight>(self, gates: &RowsFloat<'_, W>, x: &[f32], out: &mut [f32]) {
             self.avx2().rows_float(gates, x, out);
         }
@@ -246,7 +254,7 @@ impl Backend for Avx512Vnni {
         }
     }
 
-    fn lstm_i8_many(self, gates: &RowsI8<'_>, streams: &mut [StreamI8<'_>]) {
+    fn lstm_i8_many(self, gates: &RowsI8<'_>, streams: &mut [StreamInt<'_>]) {
         let Some(columns) = streams.first().map(|stream| stream.xh.len()) else { return };
         let Some(packed) = Packed::new(gates, columns).filter(|_| columns <= ROOM) else {
             return one_tile_after_the_other(self, gates, streams);

@@ -14,8 +14,8 @@
 use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
-use super::super::{Backend, FloatWeight, RowsFloat, RowsI8};
-use super::{Avx2, Rows, lstm_i8_by};
+use super::super::{Backend, FloatWeight, RowsFloat, RowsI8, RowsI16};
+use super::{Avx2, Rows, lstm_by};
 
 #[cfg(feature = "std")]
 extern crate std;
@@ -57,6 +57,8 @@ impl Backend for AvxVnni {
 
     as_avx2! {
         prefetch(soon: &[u8]);
+        lstm_i16(gates: &RowsI16<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]);
+        rows_i16(rows: &RowsI16<'_>, x: &[i16], out: &mut [i32]);
         rows_i8(gates: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]);
         widen_i8(x: &[i8], out: &mut [i16]);
         narrow_q15(h: &[i16], out: &mut [i16]);
@@ -122,7 +124,7 @@ const BLOCK: usize = 32;
 /// Blocks for which there is room: more than any image's layer has.
 const BLOCKS: usize = 2048 / BLOCK;
 
-/// [`lstm_i8_by`] over columns brought to bytes.
+/// [`lstm_by`] over columns brought to bytes.
 ///
 /// # Safety
 /// The processor has AVX2 and the instruction of `D`.
@@ -148,7 +150,7 @@ unsafe fn lstm_i8_with<D: Dot>(gates: &RowsI8<'_>, xh: &mut [i16], h: &mut [i16]
     let rows =
         Bytes::<D> { columns: xh.len(), x: blocks.as_flattened(), offset: -128 * sum, dot: core::marker::PhantomData };
     // SAFETY: the caller keeps the promise.
-    unsafe { lstm_i8_by(&rows, gates, xh, h, c) }
+    unsafe { lstm_by(&rows, gates, xh, h, c) }
 }
 
 /// Products of bytes.
@@ -162,6 +164,8 @@ struct Bytes<'a, D> {
 }
 
 impl<D: Dot> Rows for Bytes<'_, D> {
+    type Weight = i8;
+
     #[inline]
     #[target_feature(enable = "avx2")]
     unsafe fn sums<const N: usize>(&self, weights: &[i8]) -> [__m256i; 2] {

@@ -12,7 +12,9 @@ compile_error!("the feature `device` is for the chips' targets: leave it out on 
 mod float;
 
 use latch_engine::kernels::cell::{gru, lstm, rnn};
-use latch_engine::kernels::{AnyBackend, Backend, Features, Packed, RowsI8, Scalar, WithBackend, scalar};
+use latch_engine::kernels::{
+    AnyBackend, Backend, Features, IntWeight, Packed, RowsI8, RowsI16, Scalar, WithBackend, scalar,
+};
 use latch_firmware_sim::device::{self, entry};
 
 /// Most units and most columns of a layer here; together they keep the weights in the RAM of the smallest board.
@@ -59,13 +61,17 @@ impl WithBackend for Checks {
 /// 1 the integer step, 2 what it leaves of `xh`, 3 widening, 4 narrowing, 5 sums, 6 maxima, 7 the dot product, 8 and 9 the float step with
 /// f32 and with f16, 10 rows, 11 what they leave of their columns, 12 rows onto sums, 13 the GRU, 14 the GRU with its
 /// reset gate before the product, 15 the simple
-/// cell, 16 sigmoid, 17 tanh; in floats 18 rows, 19 rows onto sums, 20 the GRU, 21 the simple cell, 22 sigmoid, 23 tanh.
+/// cell, 16 sigmoid, 17 tanh; in floats 18 rows, 19 rows onto sums, 20 the GRU, 21 the simple cell, 22 sigmoid, 23 tanh; of int16 24 the step, 25 rows,
+/// 26 rows onto sums, 27 the GRU, 28 the simple cell.
 fn run<B: Backend>(backend: B) -> u32 {
     let mut noise = Noise(1);
     for (units, inputs) in SHAPES {
         for fill in 0..3 {
             for shift in [1, 12, 16, 30] {
                 let mut failed = step(backend, &mut noise, units, inputs, fill, shift);
+                if failed == 0 {
+                    failed = words(backend, &mut noise, (units, inputs), fill, shift);
+                }
                 if failed == 0 {
                     failed = rows_and_cells(backend, &mut noise, (units, inputs), fill, shift);
                 }
@@ -115,7 +121,7 @@ fn step<B: Backend>(backend: B, noise: &mut Noise, units: usize, inputs: usize, 
     let mut h = [0_i16; UNITS];
     let (Some(multiplier), Some(bias)) = (multiplier.0.get(..4 * units), bias.0.get(..4 * units)) else { return 1 };
     let gates = RowsI8 { weights, multiplier, bias, shift, packed: Packed::NONE };
-    lstm::step_i8(&gates, cut(&mut xh.0, columns), cut(&mut expected_h, units), cut(&mut expected_c, units));
+    lstm::step(&gates, cut(&mut xh.0, columns), cut(&mut expected_h, units), cut(&mut expected_c, units));
     backend.lstm_i8(&gates, cut(&mut xh.0, columns), cut(&mut h, units), cut(&mut c, units));
     if h != expected_h || c != expected_c {
         return 1;
@@ -160,7 +166,7 @@ fn rows_and_cells<B: Backend>(
     scalar::widen_i8(&features, &mut x.0);
     let before = x.0;
     let (mut expected, mut out) = ([7_i32; ROWS], [7_i32; ROWS]);
-    scalar::rows_i8(&kernel, cut(&mut x.0, of_x), cut(&mut expected, all));
+    scalar::rows(&kernel, cut(&mut x.0, of_x), cut(&mut expected, all));
     backend.rows_i8(&kernel, cut(&mut x.0, of_x), cut(&mut out, all));
     if out != expected {
         return 10;
@@ -204,6 +210,80 @@ fn rows_and_cells<B: Backend>(
         }
     }
     0
+}
+
+/// int16: a step, rows, a GRU and a simple cell on both, from the same numbers. The rows keep the contract of [`RowsI16`].
+fn words<B: Backend>(backend: B, noise: &mut Noise, (units, inputs): (usize, usize), fill: u32, shift: u32) -> u32 {
+    const ROWS: usize = 4 * UNITS;
+    // As many columns of such weights sum up to 65,520.
+    const MOST: i16 = 65_535_u32.div_euclid(COLUMNS as u32) as i16;
+    let mut weights = Aligned([0_i16; WEIGHTS / 2]);
+    weights.0.fill_with(|| match fill {
+        0 => (noise.next() % (2 * MOST as u32 + 1)) as i16 - MOST,
+        1 => MOST,
+        _ => [-MOST, MOST][noise.next() as usize & 1],
+    });
+    let (mut multiplier, mut bias) = (Aligned([0_u16; ROWS]), [0_i32; ROWS]);
+    // Two rows of 65,535 times this are at most half of the range; the bias takes less than a quarter.
+    multiplier.0.fill_with(|| noise.next() as u16 % 16_384);
+    bias.fill_with(|| noise.next() as i32 >> 3);
+    let mut x = Aligned([0_i16; COLUMNS]);
+    x.0.fill_with(|| if fill == 1 { i16::MIN } else { noise.next() as i16 });
+    let (mut first, mut c) = ([0_i16; UNITS], [0_i32; UNITS]);
+    first.fill_with(|| (noise.next() as i16).max(-32767));
+    c.fill_with(|| noise.next() as i32 >> (noise.next() % 12));
+    let blocks = |columns: usize| columns.next_multiple_of(i16::COLUMNS);
+    let (joined, of_x, of_h) = (blocks(units + inputs), blocks(inputs), blocks(units));
+
+    // Columns beyond the layer's have weights here, which the reference reads as well.
+    let view = |rows: usize, columns: usize, biases: usize| {
+        let tensors = (weights.0.get(..rows * columns), multiplier.0.get(..rows), bias.get(..biases));
+        let (Some(weights), Some(multiplier), Some(bias)) = tensors else { return None };
+        Some(RowsI16 { weights, multiplier, bias, shift, packed: Packed::NONE })
+    };
+    if let (Some(gates), Some(xh)) = (view(4 * units, joined, 4 * units), x.0.get(..joined)) {
+        let (mut expected_h, mut expected_c, mut h, mut c) = ([0_i16; UNITS], c, [0_i16; UNITS], c);
+        lstm::step(&gates, xh, cut(&mut expected_h, units), cut(&mut expected_c, units));
+        backend.lstm_i16(&gates, xh, cut(&mut h, units), cut(&mut c, units));
+        if h != expected_h || c != expected_c {
+            return 24;
+        }
+    }
+    let all = (3 * units).next_multiple_of(4);
+    let (Some(kernel), Some(recurrent)) = (view(all, of_x, all), view(all, of_h, units)) else {
+        return 0; // too large for the smallest board, and its shape is like that of another
+    };
+    let (Some(columns), Some(x)) = (x.0.get(..of_x), x.0.get(..inputs)) else { return 25 };
+    let (mut expected, mut out) = ([7_i32; ROWS], [7_i32; ROWS]);
+    scalar::rows(&kernel, columns, cut(&mut expected, all));
+    backend.rows_i16(&kernel, columns, cut(&mut out, all));
+    if out != expected {
+        return 25;
+    }
+    Scalar.add_rows_i16(&kernel, columns, cut(&mut expected, all));
+    backend.add_rows_i16(&kernel, columns, cut(&mut out, all));
+    if out != expected {
+        return 26;
+    }
+    // A step that does nothing would agree with itself; one whose gates are all at their ends may stay where it was.
+    let moves = shift == 16 && fill == 0;
+    for reset in [gru::Reset::After, gru::Reset::Before] {
+        let bias = if reset == gru::Reset::After { recurrent.bias } else { &[] };
+        let layer = gru::GruI16 { kernel, recurrent: RowsI16 { bias, ..recurrent }, reset };
+        let (mut expected, mut h, mut scratch) = (first, first, [0; 128]);
+        gru::step(Scalar, &layer, Features::Row(x), &mut scratch, cut(&mut expected, units));
+        gru::step(backend, &layer, Features::Row(x), &mut scratch, cut(&mut h, units));
+        if h != expected || moves && h == first {
+            return 27;
+        }
+    }
+    let rows = units.next_multiple_of(4);
+    let Some(rows) = view(rows, joined, rows) else { return 0 };
+    let layer = rnn::RnnI16 { rows, activation: rnn::Activation::Tanh };
+    let (mut expected, mut h, mut scratch) = (first, first, [0; 128]);
+    rnn::step(Scalar, &layer, Features::Row(x), &mut scratch, cut(&mut expected, units));
+    rnn::step(backend, &layer, Features::Row(x), &mut scratch, cut(&mut h, units));
+    if h != expected || moves && h == first { 28 } else { 0 }
 }
 
 /// The first elements; all where there are fewer.

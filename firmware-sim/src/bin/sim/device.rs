@@ -9,7 +9,6 @@ use latch_data::counted::counted;
 use latch_data::error::fault;
 use latch_emulator::elf::Elf;
 use latch_emulator::firmware::Port;
-use latch_engine::Precision;
 use latch_engine::kernels::AnyBackend;
 use latch_firmware_sim::link::host::batch::{Batch, Transcript};
 use latch_firmware_sim::link::host::reference;
@@ -150,7 +149,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         table(board, &line, &tally, &image.answers, args)?
     };
     io::stdout().lock().write_all(output.as_bytes()).context("writing to standard output")?;
-    if image.precision == Precision::Int8 && line.digest != line.host_digest {
+    if image.precision.is_integer() && line.digest != line.host_digest {
         bail!(
             "{} computes something else than this host (digests {} and {}); `latch-sim verify --board {0}` says where",
             board.name,

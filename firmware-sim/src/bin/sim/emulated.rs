@@ -60,7 +60,7 @@ fn build_with(board: &Board, image: &Loaded, features: Vec<&'static str>, scalar
     }
     let needed = u32::try_from(image.state_bytes).unwrap_or(u32::MAX);
     let options = Options {
-        float: image.precision != Precision::Int8,
+        float: !image.precision.is_integer(),
         features,
         scalar,
         port,

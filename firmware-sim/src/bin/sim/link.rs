@@ -251,7 +251,7 @@ fn table(info: &Info, summary: &Summary, tally: &Tally, repeats: u64, args: &Arg
     let t = &mut text;
     let compared = match (&args.image, info.precision) {
         (None, _) => "not compared with this host; --image does that",
-        (Some(_), Precision::Int8) => "every logit as on this host",
+        (Some(_), Precision::Int8 | Precision::Int16) => "every logit as on this host",
         (Some(_), _) => "every logit close to this host's",
     };
     writeln!(t, "board     {}, {} image {:08x}", info.board, info.precision.name(), info.image)?;

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use latch_data::counted::counted;
 use latch_data::dataset::built_in;
-use latch_engine::Precision;
 use latch_engine::kernels::AnyBackend;
 use latch_firmware_sim::link::host::batch::{Batch, Transcript};
 use latch_firmware_sim::link::host::difference::{self, Difference};
@@ -134,7 +133,7 @@ impl Certificate<'_> {
             }
             Err(error) => return Err(error),
         };
-        let exact = self.image.precision == Precision::Int8;
+        let exact = self.image.precision.is_integer();
         let largest = (!exact).then(|| difference::largest(&self.expected, &found));
         let first = difference::first(&self.expected, &found);
         let well = largest.map_or(first.is_none(), |largest| largest <= FLOAT_TOLERANCE);

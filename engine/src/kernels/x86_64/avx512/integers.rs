@@ -6,7 +6,7 @@ use core::ops::Range;
 
 use super::super::super::activation::{SIGMOID, TANH, TANH_KNEE_1, TANH_KNEE_2, TANH_TOP};
 use super::super::super::cell::lstm;
-use super::super::super::{Features, MANY, RowsI8, StreamI8};
+use super::super::super::{Features, MANY, RowsI8, StreamInt};
 use super::super::next_q15_lanes;
 use super::columns::{Columns, ROOM, narrow_lanes};
 use super::{
@@ -60,12 +60,12 @@ pub(super) fn pack(weights: &[i8], columns: usize, packed: &mut [u8]) {
     }
 }
 
-/// The scalar equations of [`cell::lstm::step_i8`](crate::kernels::cell::lstm::step_i8), a tile of units at a time.
+/// The scalar equations of [`cell::lstm::step`](crate::kernels::cell::lstm::step), a tile of units at a time.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
 pub(super) fn lstm_i8(gates: &RowsI8<'_>, xh: &Columns, columns: usize, h: &mut [i16], c: &mut [i32], backwards: bool) {
     check_lengths(gates, columns, h.len(), c.len());
     if columns == 0 {
-        return lstm::step_i8(gates, &[], h, c); // only biases
+        return lstm::step(gates, &[], h, c); // only biases
     }
     if let Some(packed) = Packed::new(gates, columns) {
         tiles(&packed, gates, xh, h, c, backwards);
@@ -427,7 +427,7 @@ impl<const N: usize> Tile<'_, N> {
 
 /// [`lstm_i8`] of several streams: a part of a tile is read by all of them while it is in the first-level cache.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-pub(super) fn lstm_i8_many(rows: &Packed<'_>, gates: &RowsI8<'_>, xh: &[Columns], streams: &mut [StreamI8<'_>]) {
+pub(super) fn lstm_i8_many(rows: &Packed<'_>, gates: &RowsI8<'_>, xh: &[Columns], streams: &mut [StreamInt<'_>]) {
     /// Columns of a part: 16 KiB of a tile's weights.
     const PART: usize = 128;
     let units = gates.multiplier.len() / 4;
