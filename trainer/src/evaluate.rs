@@ -121,6 +121,13 @@ impl Evaluation {
         let same = verdicts(self).into_iter().zip(verdicts(other)).filter(|(a, b)| a == b).count();
         same as f64 / self.n.max(1) as f64
     }
+
+    /// How far values are from those of another evaluation of the same examples, in decibels: `10 log10` of the variance of the other's over the mean square
+    /// of the differences. `None` of classes, and where there is no difference.
+    pub fn signal_to_noise(&self, other: &Evaluation) -> Option<f64> {
+        let noise = 1.0 - self.agreement(other);
+        (self.errors.is_some() && noise > 0.0).then(|| -10.0 * noise.log10())
+    }
 }
 
 /// The task whose labels an image can be judged by.

@@ -94,6 +94,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     folds_accuracy: Option<f64>,
     agreement: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signal_to_noise_db: Option<f64>,
     /// By which the logits were divided, where they were calibrated.
     #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f64>,
@@ -185,6 +187,7 @@ fn report(args: &Args, exported: &Exported, parts: Option<&UnknownByPart>) -> Re
             judged_on: &exported.part,
             folds_accuracy: exported.folds,
             agreement: chosen.evaluation.agreement(&exported.images[0].evaluation),
+            signal_to_noise_db: chosen.evaluation.signal_to_noise(&exported.images[0].evaluation),
             temperature: exported.findings.calibration.map(|calibration| calibration.temperature),
             early: exported.findings.early.as_ref().map(|early| early.report),
             clipped: exported.clipped.iter().map(|(word, _)| word.as_str()).collect(),

@@ -9,18 +9,23 @@ use crate::report::table;
 use crate::shown::shown;
 use latch_engine::image::header::Early;
 
-/// Precision against accuracy, agreement with f32, image bytes, RAM of a stream and time of a token on this host.
+/// Precision against accuracy, agreement with f32 (of values the signal-to-noise ratio), image bytes, RAM of a stream and time of a token on this host.
 pub(in crate::cli) fn precision_table(images: &[Judged]) -> String {
     let values = images.iter().any(|image| image.evaluation.errors.is_some());
-    let (first, second) = if values { ("RMSE", "R² to f32") } else { ("accuracy", "agrees with f32") };
+    let (first, second) = if values { ("RMSE", "SNR to f32") } else { ("accuracy", "agrees with f32") };
     let heading = ["precision", first, second, "image bytes", "RAM bytes", "ns a token"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
     for image in images {
         let evaluation = &image.evaluation;
-        let agreement = evaluation.agreement(&images[0].evaluation);
         let (first, second) = match evaluation.errors {
-            Some(errors) => (format!("{:.4}", errors.rmse), format!("{agreement:.6}")),
-            None => (format!("{:.2} %", 100.0 * evaluation.accuracy), format!("{:.2} %", 100.0 * agreement)),
+            Some(errors) => {
+                let ratio = evaluation.signal_to_noise(&images[0].evaluation);
+                (format!("{:.4}", errors.rmse), ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.1} dB")))
+            }
+            None => {
+                let agreement = evaluation.agreement(&images[0].evaluation);
+                (format!("{:.2} %", 100.0 * evaluation.accuracy), format!("{:.2} %", 100.0 * agreement))
+            }
         };
         rows.push(vec![
             format!(
