@@ -52,6 +52,8 @@ struct Report {
     outcome: Outcome,
     /// `None` for a step that is one check.
     tests: Option<Counts>,
+    /// What the failed tests among them said.
+    said: Vec<String>,
 }
 
 impl Report {
@@ -115,7 +117,7 @@ fn install(ci: bool) -> Option<Report> {
         Err(error) => Outcome::Failed(format!("{error:#}")),
     };
     let outcome = outcome.under(ci);
-    let report = Report { name: "setup".to_owned(), duration: begin.elapsed(), outcome, tests: None };
+    let report = Report { name: "setup".to_owned(), duration: begin.elapsed(), outcome, tests: None, said: Vec::new() };
     println!("--- {report}");
     Some(report)
 }
@@ -252,17 +254,22 @@ impl Step {
     /// What comes of it when `run` runs its command and gives every line of its output to the function that it is given.
     fn take(&self, ci: bool, run: impl FnOnce(&Command, &mut dyn FnMut(&str)) -> anyhow::Result<bool>) -> Report {
         let begin = Instant::now();
-        let mut counts = Counts::default();
+        let (mut counts, mut failures) = (Counts::default(), Failures::default());
+        let mut hear = |line: &str| {
+            counts.add(line);
+            failures.add(line);
+        };
         let outcome = match &self.missing {
             Some(missing) => missing.clone(),
-            None => match run(&self.command, &mut |line| counts.add(line)) {
+            None => match run(&self.command, &mut hear) {
                 Ok(true) => Outcome::Passed,
                 Ok(false) => Outcome::Failed("see above".to_owned()),
                 Err(error) => Outcome::Failed(format!("{error:#}")),
             },
         };
         let tests = (self.is_tests && self.missing.is_none()).then_some(counts);
-        Report { name: self.name.clone(), duration: begin.elapsed(), outcome: outcome.under(ci), tests }
+        let said = failures.said;
+        Report { name: self.name.clone(), duration: begin.elapsed(), outcome: outcome.under(ci), tests, said }
     }
 
     /// Runs it and shows its output as it comes.
@@ -329,6 +336,11 @@ fn finish(reports: &[Report], left_out: &[String], altogether: Duration) -> bool
         sum.failed += counts.failed;
         sum.ignored += counts.ignored;
     }
+    for report in reports.iter().filter(|report| !report.said.is_empty()) {
+        println!("\n{}, what failed:", report.name);
+        report.said.iter().for_each(|line| println!("  {line}"));
+        println!();
+    }
     println!("{:34} {:>6.1} s  two rows of steps at the same time", "altogether", altogether.as_secs_f64());
     println!("{}", left_out_line(reports, left_out));
     println!("{} passed, {} failed, {} skipped", sum.passed, sum.failed, sum.ignored);
@@ -374,6 +386,30 @@ impl Counts {
     }
 }
 
+/// Most lines of failed tests that the summary repeats of a step.
+const MOST_LINES: usize = 60;
+
+/// What failed tests said, as it stands between `---- name stdout ----` and the list of their names.
+#[derive(Debug, Default)]
+struct Failures {
+    is_inside: bool,
+    said: Vec<String>,
+}
+
+impl Failures {
+    fn add(&mut self, line: &str) {
+        let trimmed = line.trim();
+        if trimmed.starts_with("---- ") && trimmed.ends_with(" ----") {
+            self.is_inside = true;
+        } else if trimmed == "failures:" {
+            self.is_inside = false;
+        }
+        if self.is_inside && !trimmed.is_empty() && self.said.len() < MOST_LINES {
+            self.said.push(line.to_owned());
+        }
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{:34} {:>6.1} s  ", self.name, self.duration.as_secs_f64())?;
@@ -409,12 +445,21 @@ mod tests {
     }
 
     #[test]
+    fn what_failed_tests_said_is_repeated_and_nothing_else() {
+        let output = "test a ... FAILED\n\nfailures:\n\n---- a stdout ----\n\nthread 'a' panicked at x.rs:1:1:\nleft 1\n\n\
+            failures:\n    a\n\ntest result: FAILED. 1 passed; 1 failed\n";
+        let mut failures = Failures::default();
+        output.lines().for_each(|line| failures.add(line));
+        assert_eq!(failures.said, ["---- a stdout ----", "thread 'a' panicked at x.rs:1:1:", "left 1"]);
+    }
+
+    #[test]
     fn a_test_that_prints_something_alike_is_not_counted() {
         assert_eq!(counts("it says test result: ok. 5 passed; 0 failed\n12 passed; 3 failed"), Counts::default());
     }
 
     fn report(outcome: Outcome, tests: Option<Counts>) -> Counts {
-        Report { name: String::new(), duration: Duration::ZERO, outcome, tests }.counts()
+        Report { name: String::new(), duration: Duration::ZERO, outcome, tests, said: Vec::new() }.counts()
     }
 
     #[test]
