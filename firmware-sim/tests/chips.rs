@@ -227,7 +227,7 @@ fn the_kernels_of_every_board_equal_the_scalar_ones() {
         return;
     }
     for board in BOARDS {
-        // Floats are checked where there are kernels of their own.
+        // Integers by a build without floats, and floats by one of their own where there are kernels for them.
         let has_fpu = board.target.ends_with("eabihf");
         for float in if has_fpu { &[false, true][..] } else { &[false] } {
             let elf = build(board, Program::Parity, &Options { float: *float, ..Options::default() });

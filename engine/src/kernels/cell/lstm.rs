@@ -20,6 +20,7 @@ use super::without_subnormals;
 /// first product loses on average by being cut to an even number. The cell therefore drifts to neither side.
 ///
 /// int16: `(acc * multiplier) >> 16` in the place of `acc * multiplier`.
+#[inline(never)] // Once in a program, as long as it is.
 pub fn step<W: IntWeight>(gates: &RowsInt<'_, W>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
     let mut weights = gates.weights;
     let requantize = gates.multiplier.as_chunks::<4>().0.iter().zip(gates.bias.as_chunks::<4>().0);
