@@ -11,7 +11,7 @@ macro_rules! problem {
 }
 pub(crate) use problem;
 
-/// Everything that opening can refuse. After opening there are no errors.
+/// Everything that opening can refuse. After opening nothing fails but a push of samples that are none, which leaves the stream as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[cfg_attr(latch_defmt, derive(defmt::Format))]
 #[non_exhaustive]
@@ -96,6 +96,12 @@ pub enum Error {
     Vocabulary {
         /// What is wrong.
         problem: &'static str,
+    },
+    /// The numbers that scale a channel of samples are out of range.
+    #[error("the scaling of channel {channel} is out of range; export the model again")]
+    Scaling {
+        /// The channel, from 0.
+        channel: u16,
     },
     /// A row of integer weights whose sum does not fit 32 bits.
     #[error(
@@ -187,6 +193,23 @@ pub enum Error {
         expected: u32,
         /// The checksum in the state.
         found: u32,
+    },
+    /// Samples for a model that reads something else.
+    #[error("this model reads no samples: push text or ids, or take a model whose input is `samples`")]
+    NoSamples,
+    /// Samples that are no whole frames.
+    #[error("{samples} samples are no whole frames of {channels} channels: push a multiple of {channels}")]
+    RaggedFrames {
+        /// Samples that were given.
+        samples: usize,
+        /// Values of a frame.
+        channels: u16,
+    },
+    /// A sample that is an infinity or no number.
+    #[error("sample {index} is an infinity or no number: leave out its frame, or put the value before in its place")]
+    SampleNotFinite {
+        /// Its place among those that were pushed, from 0.
+        index: usize,
     },
     /// A saved state that was changed or cut.
     #[error("the saved state is damaged: take an earlier one, or reset the stream")]

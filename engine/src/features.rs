@@ -9,6 +9,8 @@
 pub const FLOAT: bool = cfg!(feature = "float");
 /// UTF-8 text as the input: tokenizer and vocabulary.
 pub const TEXT: bool = cfg!(feature = "text");
+/// Samples of sensors as the input.
+pub const SAMPLES: bool = cfg!(feature = "samples");
 /// LSTM layers.
 pub const LSTM: bool = cfg!(feature = "lstm");
 /// GRU layers.
@@ -68,6 +70,7 @@ impl<T, const HERE: usize> Part<T, HERE> {
 pub enum Feature {
     Float,
     Text,
+    Samples,
     Lstm,
     Gru,
     Rnn,
@@ -85,9 +88,10 @@ pub enum Feature {
 
 impl Feature {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Feature::Float,
         Feature::Text,
+        Feature::Samples,
         Feature::Lstm,
         Feature::Gru,
         Feature::Rnn,
@@ -108,6 +112,7 @@ impl Feature {
         match self {
             Feature::Float => "float",
             Feature::Text => "text",
+            Feature::Samples => "samples",
             Feature::Lstm => "lstm",
             Feature::Gru => "gru",
             Feature::Rnn => "rnn",

@@ -19,8 +19,9 @@ pub use header::{Description, MAGIC, VERSION};
 pub use section::ALIGNMENT;
 
 use crate::error::{Error, problem};
-use crate::features::{FLOAT, Feature, INT16, NGRAMS, PROJECTION, TEXT};
+use crate::features::{FLOAT, Feature, INT16, NGRAMS, PROJECTION, SAMPLES, TEXT};
 use crate::input::characters::Characters;
+use crate::input::samples;
 use crate::input::vocabulary::Vocabulary;
 use crate::layers::{Arithmetic, Opened, embedding};
 use crate::numbers::Precision;
@@ -196,10 +197,16 @@ impl<'a> Image<'a> {
             #[cfg(not(latch_backend))]
             Characters::check(self.records())?;
         }
-        let shape = &description.embedding;
-        let embedding = embedding::Opened::<N>::open(shape, description.projected_sums(), &mut cursor)?;
-        let mut limit = embedding.check(shape)?;
-        let mut inputs = shape.width;
+        let mut embedding = embedding::Opened::<N>::NOTHING;
+        let mut limit = match description.samples() {
+            Some(samples) if SAMPLES => samples::Opened::<N>::open(samples, &mut cursor)?.check()?,
+            _ => {
+                let shape = &description.embedding;
+                embedding = embedding::Opened::open(shape, description.projected_sums(), &mut cursor)?;
+                embedding.check(shape)?
+            }
+        };
+        let mut inputs = description.width();
         for (place, layer) in description.layers.iter().enumerate() {
             let place = place as u8;
             cursor.layer = place;

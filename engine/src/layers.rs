@@ -3,7 +3,7 @@
 //! This file is the only list of them. A layer joins an image and the kernels, without `unsafe` and without a choice by machine.
 //!
 //! ```text
-//! embedding > (lstm | gru | rnn | dense)* > pooling? > dense+
+//! (embedding | samples) > (lstm | gru | rnn | dense)* > pooling? > dense+
 //! ```
 
 pub mod attention;
@@ -17,9 +17,10 @@ pub mod rnn;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, problem};
-use crate::features::{DENSE, Feature, GRU, INT4, LSTM, PROJECTION, RNN};
+use crate::features::{DENSE, Feature, GRU, INT4, LSTM, NGRAMS, PROJECTION, RNN, SAMPLES};
 use crate::image::reader::Fields;
 use crate::image::section::{Cursor, SectionShape};
+use crate::input::samples::Scaling;
 use crate::kernels::Backend;
 use crate::logit::Logit;
 use crate::memory::Memory;
@@ -93,6 +94,9 @@ impl Layer {
             0x10 => return Read::Missing(Feature::Lstm),
             0x11 => return Read::Missing(Feature::Gru),
             0x12 => return Read::Missing(Feature::Rnn),
+            // Samples and n-grams are no layers, but read in the same place, so that a firmware without them has one refusal for all.
+            0x04 if !SAMPLES => return Read::Missing(Feature::Samples),
+            0x20 if !NGRAMS => return Read::Missing(Feature::Ngrams),
             _ => return Read::NoLayer,
         })
     }
@@ -347,9 +351,12 @@ fn hidden<'x, N: Numbers, B: Backend>(backend: B, x: Values<'x, N>, scratch: &mu
 }
 
 /// All that layers compute in one arithmetic.
-pub(crate) trait Arithmetic: lstm::Steps + gru::Steps + rnn::Steps + dense::Steps + pooling::Steps {}
+pub(crate) trait Arithmetic:
+    Scaling + lstm::Steps + gru::Steps + rnn::Steps + dense::Steps + pooling::Steps
+{
+}
 
-impl<N: lstm::Steps + gru::Steps + rnn::Steps + dense::Steps + pooling::Steps> Arithmetic for N {}
+impl<N: Scaling + lstm::Steps + gru::Steps + rnn::Steps + dense::Steps + pooling::Steps> Arithmetic for N {}
 
 /// A layer of an opened model.
 #[derive(Clone, Copy, Debug)]

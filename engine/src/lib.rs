@@ -4,11 +4,12 @@
 //!
 //! ```text
 //! text | ids -> embedding -> layers in order (lstm, gru, rnn, dense, pooling) -> dense -> answer
+//! samples -> scaling --------^
 //! ```
 //!
 //! 1. [`Image::open`](image::Image::open) checks every byte of an image once and borrows it where it lies.
 //! 2. [`Model::new`] cuts it into typed tensors; [`Model::session`] joins it with a [`State`], a plain value of a size known beforehand that the caller owns.
-//! 3. [`Session::push_bytes`] and [`Session::push_token`] move the stream on; [`View::output`] answers after any step.
+//! 3. [`Session::push_bytes`], [`Session::push_token`] and [`Session::push_samples`] move the stream on; [`View::output`] answers after any step.
 //!
 //! ```
 //! use latch_engine::{Model, State, image::Image};

@@ -191,6 +191,11 @@ impl<'a> Model<'a> {
         self.layers
     }
 
+    /// Values of a frame of samples; 0 of a model that reads none.
+    pub fn channels(&self) -> u16 {
+        with_chain!(&self.weights, chain => chain.channels(), 0)
+    }
+
     /// Number of ids that the network reads.
     pub fn ids(&self) -> u32 {
         with_chain!(&self.weights, chain => chain.embedding.ids(), 0)
@@ -244,7 +249,7 @@ impl<'a> Model<'a> {
 
     /// Where the state of a layer lies; `None` where it has none, or there is no such layer.
     pub(crate) fn layer_bytes(&self, layer: usize) -> Option<core::ops::Range<usize>> {
-        let start = Layout::HEADER + self.layout.kept;
+        let start = Layout::HEADER + self.layout.history + self.layout.kept;
         with_chain!(&self.weights, chain => chain.layer_bytes(layer, start, self.layout.steps), None)
     }
 }

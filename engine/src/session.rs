@@ -3,8 +3,9 @@
 use heapless::Vec;
 
 use crate::error::Error;
-use crate::features::TEXT;
+use crate::features::{SAMPLES, TEXT};
 use crate::input::ngrams::token_hash;
+use crate::input::samples::Sample;
 use crate::input::text::Tokens;
 use crate::input::tokenizer::{First, Token};
 use crate::kernels::{Backend, MANY, dispatch};
@@ -143,6 +144,44 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
     /// As [`Session::finish`], and calls `each` as [`Session::push_bytes_each`] does.
     pub fn finish_each(&mut self, mut each: impl FnMut(&mut View<'s, 'm, 'a>, &[u8])) {
         self.0.run_text(None, &mut each);
+    }
+
+    /// Reads frames of samples as an ADC gives them: counts, the channels of a frame side by side. Any chunks of whole frames give the same bits. An integer model
+    /// uses integers only.
+    ///
+    /// # Errors
+    /// [`Error::NoSamples`] or [`Error::RaggedFrames`]. The stream stays as it was.
+    pub fn push_samples(&mut self, counts: &[i16]) -> Result<(), Error> {
+        self.0.run_samples(counts, |_| {})
+    }
+
+    /// As [`Session::push_samples`], and calls `each` with the stream's answers after every frame.
+    ///
+    /// # Errors
+    /// As [`Session::push_samples`].
+    pub fn push_samples_each(&mut self, counts: &[i16], each: impl FnMut(&mut View<'s, 'm, 'a>)) -> Result<(), Error> {
+        self.0.run_samples(counts, each)
+    }
+
+    /// As [`Session::push_samples`], with values in the unit of the training data. An integer model rounds them to counts, and then gives the bits that the counts
+    /// give.
+    ///
+    /// # Errors
+    /// [`Error::SampleNotFinite`] with the place of an infinity or a NaN, besides those of [`Session::push_samples`]. The stream stays as it was.
+    pub fn push_samples_f32(&mut self, values: &[f32]) -> Result<(), Error> {
+        self.0.run_samples(values, |_| {})
+    }
+
+    /// As [`Session::push_samples_f32`], and calls `each` with the stream's answers after every frame.
+    ///
+    /// # Errors
+    /// As [`Session::push_samples_f32`].
+    pub fn push_samples_f32_each(
+        &mut self,
+        values: &[f32],
+        each: impl FnMut(&mut View<'s, 'm, 'a>),
+    ) -> Result<(), Error> {
+        self.0.run_samples(values, each)
     }
 
     /// Reads an id each into several streams: `ids[n]` into `sessions[n]`, as [`Session::push_token`] would. Sessions of one model that lie
@@ -315,6 +354,38 @@ impl<'s, 'm, 'a> View<'s, 'm, 'a> {
             count += usize::from(self.step(backend, id));
         }
         count
+    }
+
+    /// Reads frames, after a look at all of their samples.
+    fn run_samples<S: Sample>(&mut self, samples: &[S], mut each: impl FnMut(&mut Self)) -> Result<(), Error> {
+        let channels = self.model.channels();
+        if !SAMPLES || channels == 0 {
+            return Err(Error::NoSamples);
+        }
+        let frames = samples.chunks_exact(usize::from(channels));
+        if !frames.remainder().is_empty() {
+            return Err(Error::RaggedFrames { samples: samples.len(), channels });
+        }
+        if let Some(index) = samples.iter().position(|sample| !sample.is_number()) {
+            return Err(Error::SampleNotFinite { index });
+        }
+        dispatch!(self.model.backend, backend => {
+            for frame in frames {
+                self.step_frame(backend, frame);
+                each(self);
+            }
+        });
+        Ok(())
+    }
+
+    /// One step of a frame; once on a chip for counts, and once for values where these are pushed.
+    #[cfg_attr(latch_backend, inline(never))]
+    #[cfg_attr(not(latch_backend), inline(always))]
+    fn step_frame<B: Backend, S: Sample>(&mut self, backend: B, frame: &[S]) {
+        self.answered = false;
+        let layout = &self.model.layout;
+        let Some(parts) = self.state.parts(layout) else { return };
+        with_chain!(&self.model.weights, chain => chain.step_frame(backend, layout, frame, parts), ());
     }
 
     /// Reads bytes of a text, or its end in place of bytes.

@@ -4,7 +4,8 @@
 //!
 //! ```text
 //! header      the model's checksum, steps so far
-//! embedding   the last step's row, where nothing behind it remembers it
+//! history     of samples of which differences are read: as many frames as these reach back
+//! embedding   the last step's row, or of samples its values, where nothing behind it remembers them
 //! layers      each layer's own state, in the order of the chain: its file in [`crate::layers`] says what that is
 //! tokenizer   of text models
 //! n-grams     tokens, a sum of weights for each output, and the hashes of the last tokens; nothing where the image has no n-grams
@@ -16,7 +17,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::error::Error;
-use crate::features::{DENSE, NGRAMS, TEXT};
+use crate::features::{DENSE, NGRAMS, SAMPLES, TEXT};
 use crate::image::header::{Description, Input};
 use crate::input::ngrams;
 use crate::input::tokenizer::Tokenizer;
@@ -32,7 +33,9 @@ pub struct Layout {
     pub(crate) ngrams: (usize, usize),
     /// How many sums of n-grams' weights are in it: one for each output.
     pub(crate) sums: usize,
-    /// Bytes of the row of the embedding that is kept, behind the header.
+    /// Bytes of the frames of samples that are kept, behind the header.
+    pub(crate) history: usize,
+    /// Bytes of the row of the embedding that is kept, behind these.
     pub(crate) kept: usize,
     /// Layers from the first that run at every step; those behind them run when an answer is asked for.
     pub(crate) steps: usize,
@@ -51,14 +54,18 @@ impl Layout {
     pub const fn of(description: &Description) -> Self {
         let precision = description.precision;
         let mut layout = Layout::NOTHING;
-        layout.width = description.embedding.width as usize;
+        layout.width = description.width() as usize;
         let pools = !description.pooling().is_last();
         layout.steps = steps(description, pools);
         if layout.steps == 0 {
             layout.kept = precision.values_bytes(layout.width);
         }
-        let mut end = layout.kept;
-        let mut features = description.embedding.width;
+        if SAMPLES && let Some(samples) = description.samples() {
+            layout.history = samples.history(precision);
+        }
+        let mut end = layout.history + layout.kept;
+        layout.source = layout.history;
+        let mut features = description.width();
         let (mut place, mut scratch) = (0, 0);
         while place < layout.steps
             && let Some(layer) = description.layers.at(place)
@@ -74,7 +81,10 @@ impl Layout {
             layout.width = features as usize;
             place += 1;
         }
-        scratch += description.embedding.room();
+        scratch += match description.samples() {
+            Some(samples) if SAMPLES => samples.room(precision),
+            _ => description.embedding.room(),
+        };
         let answer = answer_bytes(description, layout.steps, layout.width, pools);
         layout.tokenizer = size_of::<Header>() + end;
         if matches!(description.input, Input::Text(_)) {
@@ -108,6 +118,7 @@ impl Layout {
         tokenizer: 0,
         ngrams: (0, 0),
         sums: 0,
+        history: 0,
         kept: 0,
         steps: 0,
         source: 0,

@@ -10,6 +10,7 @@ use latch_engine::image::encode::{
 use latch_engine::image::header::{AnswerKind, Input, Layers};
 use latch_engine::image::role::Role;
 use latch_engine::image::section::{Element, Section};
+use latch_engine::input::samples::Samples;
 use latch_engine::layers::Layer;
 use latch_engine::layers::dense::{Activation, Dense};
 use latch_engine::layers::embedding::Embedding;
@@ -130,6 +131,12 @@ pub fn describe(weights: Weights, width: u16, kinds: &[Kind]) -> Description {
     }
 }
 
+/// The same chain behind samples of as many channels.
+pub fn describe_samples(weights: Weights, samples: Samples, kinds: &[Kind]) -> Description {
+    let description = describe(weights, samples.channels, kinds);
+    Description { input: Input::Samples(samples), embedding: Embedding::NOTHING, ..description }
+}
+
 /// Random tensors for a description, in the order of its sections.
 pub fn tensors(description: &Description, seed: u64) -> Vec<Tensor> {
     let mut generator = ChaCha8Rng::seed_from_u64(seed);
@@ -156,6 +163,8 @@ fn tensor(description: &Description, section: &Section, random: &mut ChaCha8Rng)
         Values::I8(pack_rows_i8(rows, real(section, layer), |_, _| value(&mut random.borrow_mut())))
     };
     let values = match section.element {
+        _ if section.role == Role::Units => Values::F32((0..rows).map(|_| random.random_range(0.001..2.0)).collect()),
+        _ if section.role == Role::Scaling => scaling(section, random),
         Element::I4 if section.role == Role::Embedding => {
             Values::I8((0..count).map(|_| 16 * random.random_range(-7..=7)).collect())
         }
@@ -186,6 +195,22 @@ fn tensor(description: &Description, section: &Section, random: &mut ChaCha8Rng)
         other => panic!("no section of a chain of ids has elements {other:?}"),
     };
     Tensor { role: section.role, layer: section.layer, values }
+}
+
+/// Numbers that bring counts and values to all of the range and a little beyond it.
+fn scaling(section: &Section, random: &mut ChaCha8Rng) -> Values {
+    if section.element == Element::F32 {
+        let row = |random: &mut ChaCha8Rng| {
+            [random.random_range(0.001..0.01), random.random_range(-50.0..50.0), random.random_range(-4.0..-0.5), 3.0]
+        };
+        return Values::F32((0..section.rows).flat_map(|_| row(random)).collect());
+    }
+    let row = |random: &mut ChaCha8Rng| {
+        let (multiplier, shift) = (random.random_range(-40_000..40_000), random.random_range(12..18));
+        let bias = random.random_range(-(1_i64 << 30)..1 << 30);
+        [multiplier, bias as i32, (bias >> 32) as i32, shift]
+    };
+    Values::I32((0..section.rows).flat_map(|_| row(random)).collect())
 }
 
 /// Columns without padding.

@@ -6,7 +6,7 @@ use std::vec::Vec;
 use bytemuck::{Pod, Zeroable};
 use serde::Serialize;
 
-use super::header::{Description, Early, MAGIC, PREAMBLE_BYTES, Provenance, VERSION, find, tags};
+use super::header::{Description, Early, Input, MAGIC, PREAMBLE_BYTES, Provenance, VERSION, find, tags};
 use super::reader::CRITICAL;
 use super::role::Role;
 use super::section::{ALIGNMENT, Element, Section};
@@ -117,12 +117,17 @@ fn coded(value: &(impl Serialize + ?Sized)) -> Result<Vec<u8>, Error> {
 fn header(description: &Description, notes: &Notes<'_>) -> Result<(Vec<u8>, usize), Error> {
     let mut bytes = std::vec![0; PREAMBLE_BYTES];
     push_record(&mut bytes, tags::MODEL | CRITICAL, &coded(&(precision(description), description.answer))?)?;
-    push_record(&mut bytes, tags::INPUT | CRITICAL, &coded(&description.input)?)?;
+    match &description.input {
+        Input::Samples(samples) => push_record(&mut bytes, tags::SAMPLES | CRITICAL, &coded(samples)?)?,
+        input => push_record(&mut bytes, tags::INPUT | CRITICAL, &coded(input)?)?,
+    }
     if !notes.characters.is_empty() {
         let entries: Vec<u8> = notes.characters.iter().flat_map(|entry| entry.to_le_bytes()).collect();
         push_record(&mut bytes, tags::CHARACTERS | CRITICAL, &entries)?;
     }
-    push_record(&mut bytes, tags::EMBEDDING | CRITICAL, &coded(&description.embedding)?)?;
+    if description.samples().is_none() {
+        push_record(&mut bytes, tags::EMBEDDING | CRITICAL, &coded(&description.embedding)?)?;
+    }
     for layer in description.layers.iter() {
         let content = match layer {
             Layer::Lstm(layer) => coded(layer),

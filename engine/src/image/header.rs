@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::reader::{Fields, Reader, Record, record};
 use super::section::{Section, SectionShape};
 use crate::error::{Error, problem};
-use crate::features::{DEEP, DENSE, FLOAT, Feature, INT16, NGRAMS, PROJECTION, TEXT};
+use crate::features::{DEEP, DENSE, FLOAT, Feature, INT16, NGRAMS, PROJECTION, SAMPLES, TEXT};
 use crate::input::ngrams::Ngrams;
+use crate::input::samples::Samples;
 use crate::input::text::{Text, Tokens, Unknown};
 use crate::layers::dense::{Activation, Dense, MAX_OUTPUTS};
 use crate::layers::embedding::Embedding;
@@ -36,6 +37,8 @@ pub mod tags {
     pub const MODEL: u8 = 0x01;
     /// What the network reads. Critical.
     pub const INPUT: u8 = 0x02;
+    /// What the network reads where that is samples: in place of the input and of the embedding. Critical.
+    pub const SAMPLES: u8 = 0x04;
     /// The embedding. Critical.
     pub const EMBEDDING: u8 = 0x08;
     /// What the characters beyond ASCII are in a text. Critical.
@@ -95,6 +98,8 @@ pub enum Input {
     /// Ids that the caller makes; the image has no vocabulary.
     #[default]
     Ids,
+    /// Frames of samples; the image has no embedding.
+    Samples(Samples),
 }
 
 /// The layers behind the embedding, in order.
@@ -175,7 +180,7 @@ pub struct Description {
     pub answer: AnswerKind,
     /// What the network reads.
     pub input: Input,
-    /// The table of rows by id.
+    /// The table of rows by id; one of nothing where the input is samples.
     pub embedding: Embedding,
     /// The layers behind it.
     pub layers: Layers,
@@ -189,7 +194,7 @@ impl Description {
         precision: Precision::Int8,
         answer: AnswerKind::Classes,
         input: Input::Ids,
-        embedding: Embedding { rows: 0, width: 0, int4: false, tiers: None, projected: 0 },
+        embedding: Embedding::NOTHING,
         layers: Layers::EMPTY,
         ngrams: None,
     };
@@ -216,6 +221,10 @@ impl Description {
                     inputs += 1;
                     self.read_input(&mut fields);
                 }
+                tags::SAMPLES if SAMPLES => {
+                    inputs += 1;
+                    self.input = Input::Samples(Samples::read(&mut fields));
+                }
                 tags::EMBEDDING => {
                     embeddings += 1;
                     self.embedding = Embedding::read(&mut fields);
@@ -225,8 +234,7 @@ impl Description {
                     characters += 1;
                     continue;
                 }
-                tags::NGRAMS if !NGRAMS => return Err(Error::Feature { feature: Feature::Ngrams }),
-                tags::NGRAMS => {
+                tags::NGRAMS if NGRAMS => {
                     has_room = self.ngrams.is_none();
                     self.ngrams = Some(Ngrams::read(&mut fields));
                 }
@@ -244,7 +252,8 @@ impl Description {
                 return Err(Error::Feature { feature: Feature::Deep });
             }
         }
-        if models != 1 || inputs != 1 || embeddings != 1 || characters > 1 {
+        let tables = if self.samples().is_some() { 0 } else { 1 };
+        if models != 1 || inputs != 1 || embeddings != tables || characters > 1 {
             return Err(Error::Shape { problem: problem!("a record is missing, or there twice") });
         }
         Ok(())
@@ -293,9 +302,6 @@ impl Description {
                 return Some(feature);
             }
         }
-        if !NGRAMS && self.ngrams.is_some() {
-            return Some(Feature::Ngrams);
-        }
         if let Some(feature) = self.embedding.missing() {
             return Some(feature);
         }
@@ -317,7 +323,11 @@ impl Description {
     /// [`Error::Shape`] and [`Error::Layer`] say what does not fit.
     pub const fn check(&self) -> Result<(), Error> {
         let precision = self.precision;
-        if let Err(problem) = self.embedding.check(precision) {
+        let first = match self.samples() {
+            Some(samples) => samples.check(),
+            None => self.embedding.check(precision),
+        };
+        if let Err(problem) = first {
             return Err(Error::Shape { problem });
         }
         if TEXT
@@ -326,7 +336,7 @@ impl Description {
         {
             return Err(Error::Shape { problem });
         }
-        let mut features = self.embedding.width;
+        let mut features = self.width();
         let (mut place, mut is_bounded, mut is_pooled) = (0, false, false);
         while let Some(layer) = self.layers.at(place) {
             if let Err(problem) = self.check_layer(place, layer, features, is_bounded, is_pooled) {
@@ -407,6 +417,32 @@ impl Description {
         Ok(())
     }
 
+    /// What the network reads where that is samples.
+    pub const fn samples(&self) -> Option<&Samples> {
+        match &self.input {
+            Input::Samples(samples) if SAMPLES => Some(samples),
+            _ => None,
+        }
+    }
+
+    /// Features that the first layer reads: channels of samples, else features of the embedding.
+    pub const fn width(&self) -> u16 {
+        match self.samples() {
+            Some(samples) => samples.channels,
+            None => self.embedding.width,
+        }
+    }
+
+    /// True of a chain without a cell and without a pooling that remembers: the state keeps what its first layer reads.
+    const fn keeps(&self) -> bool {
+        let (mut place, mut keeps) = (0, true);
+        while let Some(layer) = self.layers.at(place) {
+            keeps &= !layer.is_cell() && !matches!(layer, Layer::Pooling(pooling) if !pooling.is_last());
+            place += 1;
+        }
+        keeps
+    }
+
     /// What the outputs mean.
     pub const fn answer(&self) -> Answer {
         let (mut place, mut each_step) = (0, true);
@@ -456,18 +492,19 @@ impl Description {
         let active = |layer: &Layer| matches!(layer, Layer::Dense(dense) if dense.activation != Activation::Linear);
         let text = match self.input {
             Input::Text(text) => Some(text),
-            Input::Ids => None,
+            Input::Ids | Input::Samples(_) => None,
         };
         let hashed = text.is_some_and(|text| matches!(text.unknown, Unknown::Hashed(_)));
         let tiers = self.embedding.tiers;
         [
             ("float", !self.precision.is_integer()),
             ("text", text.is_some()),
+            ("samples", self.samples().is_some()),
             ("lstm", has(|layer| matches!(layer, Layer::Lstm(_)))),
             ("gru", has(|layer| matches!(layer, Layer::Gru(_)))),
             ("rnn", has(|layer| matches!(layer, Layer::Rnn(_)))),
             ("dense", dense > 1 || self.layers.iter().any(active)),
-            ("pooling", has(|layer| matches!(layer, Layer::Pooling(Pooling::Mean | Pooling::Max)))),
+            ("pooling", self.keeps() || has(|layer| matches!(layer, Layer::Pooling(Pooling::Mean | Pooling::Max)))),
             ("attention", has(|layer| matches!(layer, Layer::Pooling(Pooling::Attention)))),
             ("int4", self.embedding.int4 || tiers.is_some_and(|tiers| tiers.int4) || has(Layer::is_int4)),
             ("int16", self.precision == Precision::Int16),
@@ -494,10 +531,13 @@ impl Description {
         let shape = if place < Text::SECTIONS {
             match &self.input {
                 Input::Text(text) => text.section(place),
-                Input::Ids => None,
+                Input::Samples(samples) if SAMPLES => samples.section(self.precision, place),
+                _ => None,
             }
-        } else if place < FRONT {
+        } else if place < FRONT && self.samples().is_none() {
             self.embedding.section(self.precision, self.projected_sums(), place - Text::SECTIONS)
+        } else if place < FRONT {
+            None
         } else {
             let (layer, place) = ((place - FRONT) / Layer::SECTIONS, (place - FRONT) % Layer::SECTIONS);
             match (self.layers.at(layer), &self.ngrams) {
@@ -534,7 +574,7 @@ impl Description {
         end
     }
 
-    /// All sections in the order in which they lie, when the header ends at `end`: text, embedding, the layers one after the other, n-grams.
+    /// All sections in the order in which they lie, when the header ends at `end`: text or samples, embedding, the layers one after the other, n-grams.
     pub fn sections(self, mut end: usize) -> impl Iterator<Item = Section> {
         (0..self.section_places()).filter_map(move |place| {
             let (layer, SectionShape { role, element, rows, columns }) = self.section(place)?;
@@ -547,6 +587,7 @@ impl Description {
 
 /// Places of sections in front of the layers'.
 const FRONT: usize = Text::SECTIONS + Embedding::SECTIONS;
+const _: () = assert!(Samples::SECTIONS <= Text::SECTIONS);
 
 /// One step of the thresholds for an early exit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -701,8 +742,12 @@ impl core::fmt::Display for Description {
                 Tokens::CasedCharacters => write!(formatter, "chars {} cased", text.words)?,
             },
             Input::Ids => write!(formatter, "ids {}", self.embedding.rows)?,
+            Input::Samples(Samples { channels, lag: 0 }) => write!(formatter, "samples {channels}")?,
+            Input::Samples(Samples { channels, lag }) => write!(formatter, "samples {channels} difference={lag}")?,
         }
-        write!(formatter, " > embedding {}", self.embedding.width)?;
+        if self.samples().is_none() {
+            write!(formatter, " > embedding {}", self.embedding.width)?;
+        }
         let last = self.layers.count().wrapping_sub(1);
         self.layers.iter().enumerate().try_for_each(|(place, layer)| match layer {
             // The task gives the answer its outputs, so that a chain does not say them.

@@ -10,6 +10,10 @@ pub enum Role {
     VocabularyIndex,
     /// The coded words.
     VocabularyText,
+    /// What a count of each channel's samples stands for.
+    Units,
+    /// Four numbers for each channel that bring its samples to values, see [`crate::input::samples`].
+    Scaling,
     /// Rows of the embedding, `rows × width`, row-major; in tiers the whole rows only.
     Embedding,
     /// Embedding in tiers: which ids have a whole row, see [`super::ids`].
@@ -52,6 +56,8 @@ impl Role {
             Role::VocabularyTables => "vocabulary tables",
             Role::VocabularyIndex => "vocabulary index",
             Role::VocabularyText => "vocabulary text",
+            Role::Units => "units of counts",
+            Role::Scaling => "scaling",
             Role::Embedding => "embedding",
             Role::WholeRows => "index of whole rows",
             Role::Quotients => "other rows",

@@ -63,6 +63,9 @@ impl Tiers {
 }
 
 impl Embedding {
+    /// No table.
+    pub const NOTHING: Self = Embedding { rows: 0, width: 0, int4: false, tiers: None, projected: 0 };
+
     /// Sections: rows, index of whole rows, quotients, remainders, index of projected rows. The projected rows themselves are cut in the
     /// first layer's format, and come last.
     pub(crate) const SECTIONS: usize = 6;
@@ -215,7 +218,7 @@ const fn row_elements(width: usize, int4: bool) -> usize {
 impl<'a, N: Numbers> Opened<'a, N> {
     /// An embedding without rows.
     pub(crate) const NOTHING: Self =
-        Opened { table: Table { width: 0, rows: &[] }, other: Part::NONE, projection: Part::NONE, ids: 0 };
+        Opened { table: Table { width: 1, rows: &[] }, other: Part::NONE, projection: Part::NONE, ids: 0 };
 
     /// Cuts the embedding off the sections; `sums` are the lanes of a projected row.
     ///

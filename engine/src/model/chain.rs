@@ -4,9 +4,10 @@ use bytemuck::Zeroable;
 use heapless::Vec;
 
 use crate::error::Error;
-use crate::features::{DENSE, POOLING};
+use crate::features::{DENSE, POOLING, Part, SAMPLES};
 use crate::image::header::Description;
 use crate::image::section::Cursor;
+use crate::input::samples::{self, Sample};
 use crate::kernels::{Backend, MANY, Packed};
 use crate::layers::{Arithmetic, OPENED_LAYERS, Opened, Place, Stream, dense, embedding};
 use crate::logit::Logit;
@@ -17,6 +18,7 @@ use crate::state::{Layout, Parts};
 #[derive(Clone, Debug)]
 pub(crate) struct Chain<'a, N: Arithmetic> {
     pub(crate) embedding: embedding::Opened<'a, N>,
+    samples: Part<samples::Opened<'a, N>, { SAMPLES as usize }>,
     /// All layers but the last.
     pub(crate) layers: Vec<Opened<'a, N>, OPENED_LAYERS>,
     answer: dense::Opened<'a, N>,
@@ -26,7 +28,17 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
     /// A chain of nothing.
     #[inline(always)]
     pub(crate) fn nothing() -> Self {
-        Chain { embedding: embedding::Opened::NOTHING, layers: Vec::new(), answer: dense::Opened::NOTHING }
+        Chain {
+            embedding: embedding::Opened::NOTHING,
+            samples: Part::NONE,
+            layers: Vec::new(),
+            answer: dense::Opened::NOTHING,
+        }
+    }
+
+    /// Values of a frame of samples; 0 of a chain that reads none.
+    pub(crate) fn channels(&self) -> u16 {
+        self.samples.get().map_or(0, |samples| samples.channels)
     }
 
     /// Cuts all layers off the sections.
@@ -34,9 +46,14 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
     /// # Errors
     /// None of an image that has been opened.
     pub(crate) fn fill(&mut self, description: &Description, cursor: &mut Cursor<'a>) -> Result<(), Error> {
-        let shape = &description.embedding;
-        self.embedding = embedding::Opened::open(shape, description.projected_sums(), cursor)?;
-        let mut inputs = shape.width;
+        match description.samples() {
+            Some(samples) if SAMPLES => self.samples.put(samples::Opened::open(samples, cursor)?),
+            _ => {
+                let shape = &description.embedding;
+                self.embedding = embedding::Opened::open(shape, description.projected_sums(), cursor)?;
+            }
+        }
+        let mut inputs = description.width();
         for layer in description.layers.iter() {
             let opened = Opened::open(layer, inputs, cursor)?;
             inputs = layer.outputs(inputs);
@@ -55,23 +72,42 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
     pub(crate) fn step<B: Backend>(&self, backend: B, layout: &Layout, id: u32, parts: Parts<'_>) -> bool {
         let Parts { header, memory, scratch } = parts;
         let mut place = Place { memory, scratch, steps: header.steps };
-        let Some(mut x) = self.embedding.read(backend, id, &mut place) else { return false };
+        let Some(x) = self.embedding.read(backend, id, &mut place) else { return false };
+        self.run(backend, layout, x, place);
+        header.steps = header.steps.saturating_add(1);
+        true
+    }
+
+    /// One step of a model that reads samples: a frame, whose samples are numbers, through the same layers.
+    #[inline(always)]
+    pub(crate) fn step_frame<B: Backend, S: Sample>(&self, backend: B, layout: &Layout, frame: &[S], parts: Parts<'_>) {
+        let Parts { header, memory, scratch } = parts;
+        let mut place = Place { memory, scratch, steps: header.steps };
+        let Some(samples) = self.samples.get() else { return };
+        let x = samples.read(frame, (&mut place.memory, &mut place.scratch), header.steps);
+        self.run(backend, layout, Values::Hidden(x), place);
+        header.steps = header.steps.saturating_add(1);
+    }
+
+    /// What a step reads, through all layers that run at every step.
+    #[inline(always)]
+    fn run<'x, 's: 'x, B: Backend>(&self, backend: B, layout: &Layout, mut x: Values<'x, N>, mut place: Place<'s, '_>) {
         if POOLING && layout.kept > 0 {
             self.keep(backend, x, layout.width, &mut place);
         }
         for layer in self.layers.iter().take(layout.steps) {
             x = layer.step(backend, x, &mut place);
         }
-        header.steps = header.steps.saturating_add(1);
-        true
     }
 
-    /// The embedding's row into the state, where no layer remembers it.
+    /// The embedding's row, or the values of samples, into the state, where no layer remembers them.
     #[inline(never)]
     fn keep<B: Backend>(&self, backend: B, x: Values<'_, N>, width: usize, place: &mut Place<'_, '_>) {
         let kept: &mut [N::Value] = place.memory.take(width);
-        if let Values::Row(row) = x {
-            N::widen(backend, row, kept);
+        match x {
+            Values::Row(row) => N::widen(backend, row, kept),
+            Values::Hidden(values) => kept.iter_mut().zip(values).for_each(|(kept, value)| *kept = *value),
+            Values::Projected(_) => {}
         }
     }
 
