@@ -69,6 +69,7 @@ pub fn config(embedding: usize, units: usize, epochs: u64) -> TrainConfig {
             skip_unknown: false,
             hashed: None,
             ngrams: NgramConfig::NONE,
+            samples: None,
         },
         task: Default::default(),
         epochs,

@@ -25,6 +25,8 @@ mod packed_and_together;
 mod projection;
 mod records;
 mod same_seed_same_bytes;
+mod samples;
+mod series_to_device;
 mod sessions_in_use;
 mod streams;
 mod tiers;

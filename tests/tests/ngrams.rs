@@ -173,7 +173,7 @@ fn tagged() -> Vec<Example<Label>> {
             // A mark of its own belongs to the word before it; one that is no token has the answer before it.
             let spelled = |at: usize| [words[places[at]], if at == 2 { "," } else { "" }].concat();
             let text = (0..6).map(spelled).chain(["'".to_owned()]).collect::<Vec<_>>().join(" ");
-            Example { text, label: Label::Each((0..6).map(label).chain([1.0]).collect()) }
+            Example::new(Label::Each((0..6).map(label).chain([1.0]).collect()), text)
         })
         .collect()
 }

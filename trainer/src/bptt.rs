@@ -168,12 +168,15 @@ impl<T: Real> Workspace<T> {
         }
         self.kernels.par_iter_mut().zip(&network.layers).for_each(|(kernels, layer)| layer.pack(kernels));
         let (features, vocabulary) = network.embedding.table.shape();
-        self.gradients.embedding.reset(batch.sequences().flatten().copied(), vocabulary, features);
+        let samples = network.config().reads_samples();
+        let learned = batch.sequences().flatten().copied().filter(|_| !samples);
+        self.gradients.embedding.reset(learned, vocabulary, features);
         // What is dropped between embedding and kernel differs from token to token of the same id. Integers are not looked up,
         // and not every layer has a kernel to look up.
         let chain = &network.config().chain;
         let dropping = chain.word_dropout > 0.0 || chain.layers.first().is_some_and(|layer| layer.dropout() > 0.0);
         let plain = integers.is_none()
+            && !samples
             && !(options.noise.is_some() && dropping)
             && network.layers.first().zip(self.kernels.first()).is_some_and(|(layer, kernels)| {
                 self.lookup.forward(&network.embedding, layer, kernels, &self.gradients.embedding)
@@ -238,7 +241,7 @@ impl<T: Real> Workspace<T> {
             let shards: Vec<(&Steps, &[T])> =
                 passes.iter().map(|pass| (&pass.steps, pass.gate_gradients(network))).collect();
             self.lookup.backward(&network.embedding, &self.kernels[0], &shards, &mut layers[0], embedding);
-        } else {
+        } else if !network.config().reads_samples() {
             embedding.clear();
             let features = network.embedding.table.nrows();
             for pass in passes {

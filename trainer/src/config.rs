@@ -11,6 +11,7 @@ use std::str::FromStr;
 use clap::ValueEnum;
 use latch_data::dataset::{Columns, Task};
 use latch_data::error::{Fault, fault};
+use latch_data::series::{Missing, SeriesColumns};
 use latch_engine::Precision;
 use latch_engine::input::hashed::Hashed;
 use latch_engine::input::ngrams::{MAX_LONGEST, WEIGHT_BITS};
@@ -130,6 +131,59 @@ impl Default for NgramConfig {
     }
 }
 
+/// How the channels of samples are scaled: `scale=` of a model's samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scaled {
+    /// To a mean of 0 and a deviation of 1 on the training part.
+    #[default]
+    Standardize,
+    /// From the smallest and the largest value of the training part to -1 and 1.
+    Minmax,
+    /// As they are.
+    None,
+}
+
+impl Scaled {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Scaled::Standardize, Scaled::Minmax, Scaled::None];
+
+    /// As it is written in a model.
+    pub fn name(self) -> &'static str {
+        match self {
+            Scaled::Standardize => "standardize",
+            Scaled::Minmax => "minmax",
+            Scaled::None => "none",
+        }
+    }
+}
+
+/// What a network reads of samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct SamplesConfig {
+    /// How channels are scaled.
+    pub scaled: Scaled,
+    /// Frames between the two samples of a difference that is read in place of a sample; 0 for none.
+    pub difference: u16,
+    /// What scaled values are cut to, on both sides.
+    pub clip: Option<f32>,
+}
+
+/// What is read of series, and how: `--window` and the like.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SeriesConfig {
+    /// Where channels and labels are.
+    pub columns: SeriesColumns,
+    /// What becomes of missing values.
+    pub missing: Missing,
+    /// Steps of a window and from one to the next; `None` for whole recordings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<(usize, usize)>,
+    /// Steps from a forecast to what it is about; `None` of other tasks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub horizon: Option<usize>,
+}
+
 /// What is to become small.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Objective {
@@ -160,6 +214,8 @@ pub struct ModelConfig {
     pub hashed: Option<Hashed>,
     /// The n-grams whose weights are added to the network's logit.
     pub ngrams: NgramConfig,
+    /// What it reads where that is samples in place of text; the features of the chain's embedding are their channels then.
+    pub samples: Option<SamplesConfig>,
 }
 
 impl ModelConfig {
@@ -225,6 +281,20 @@ pub struct TrainConfig {
 }
 
 impl TrainConfig {
+    /// What an example is called: a text, or a series.
+    pub fn example(&self) -> &'static str {
+        if self.model.samples.is_some() { "series" } else { "text" }
+    }
+
+    /// What has an answer: an example, or a step of it.
+    pub fn answered(&self) -> &'static str {
+        match (self.task.each_step(), self.model.samples.is_some()) {
+            (false, _) => self.example(),
+            (true, false) => "token",
+            (true, true) => "step",
+        }
+    }
+
     /// What is to become small.
     pub fn objective(&self) -> Objective {
         if self.task.has_values() { Objective::SquaredError } else { Objective::CrossEntropy }
@@ -343,6 +413,9 @@ pub struct RunConfig {
     /// Where labels and texts are in the data, where it does not say it.
     #[serde(default, skip_serializing_if = "Columns::is_default")]
     pub columns: Columns,
+    /// What is read of series; `None` of texts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub series: Option<SeriesConfig>,
     /// The names of the classes in the order of their numbers; empty of numbers, and where a network was imported without data.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<String>,
@@ -392,6 +465,7 @@ pub fn default_model() -> ModelConfig {
         skip_unknown: false,
         hashed: None,
         ngrams: NgramConfig::NONE,
+        samples: None,
     }
 }
 
@@ -495,6 +569,16 @@ impl TrainConfig {
         if model.tiers.is_some() {
             check("--model whole", !task.each_step(), "left out where each token has an answer")?;
         }
+        if model.samples.is_some() {
+            check(
+                "--model",
+                model.tiers.is_none() && model.ngrams.count == 0,
+                "without whole= and ngrams= of samples",
+            )?;
+            check("--quantize", self.quantize.is_none(), "left out of series")?;
+            check("--teacher", self.distill.is_none(), "left out of series")?;
+            check("--leave-out", self.leave_out.is_none(), "left out of series")?;
+        }
         if model.ngrams.count > 0 {
             let alone = task.is_binary() || model.ngrams.dropout == 1.0;
             check("--model ngram_dropout", alone, "1 unless the data has two classes")?;
@@ -538,6 +622,9 @@ impl ModelConfig {
 
     /// Says which option has a value that no image can hold, and what it must be, where an image can hold the chain.
     fn excess(&self) -> Option<(&'static str, String)> {
+        if self.samples.is_some() {
+            return None;
+        }
         let NgramConfig { count, longest, weight_bits, dropout, .. } = self.ngrams;
         let (least, most) = (WEIGHT_BITS.start(), WEIGHT_BITS.end());
         let rows = self.hashed.map_or(1, |hashed| hashed.rows);

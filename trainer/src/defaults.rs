@@ -32,6 +32,9 @@ const STEPS: usize = 16_000;
 /// Most epochs of a small set.
 const MOST_EPOCHS: u64 = 60;
 
+/// Steps that a small set of series is trained for, and the most epochs for these: a few recordings are passed over more often than texts.
+const SERIES: (usize, u64) = (1_000, 300);
+
 /// The options that nobody gave.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Open {
@@ -54,6 +57,12 @@ pub fn schedule(batch: usize, training: usize, texts: usize) -> (u64, u64) {
     let steps = training.div_ceil(batch.max(1)).max(1);
     let epochs = (STEPS.div_ceil(steps) as u64).clamp(epochs, MOST_EPOCHS);
     (epochs, patience_of(epochs))
+}
+
+/// Epochs for so many training series in batches of so many: about 1,000 steps, and at least as many epochs as texts have.
+pub fn schedule_of_series(batch: usize, training: usize) -> u64 {
+    let steps = training.div_ceil(batch.max(1)).max(1);
+    (SERIES.0.div_ceil(steps) as u64).clamp(default_config().epochs, SERIES.1)
 }
 
 /// The patience for so many epochs: a quarter of them, and at least 3.

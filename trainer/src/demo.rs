@@ -178,6 +178,7 @@ pub fn prepare(job: Job, seed: u64, folder: &Path) -> Result<Prepared> {
         },
         data: path(Part::Train)?,
         data_sha256: String::new(),
+        series: None,
         columns: Columns::default(),
         classes: Vec::new(),
         valid: Valid::Path(path(Part::Valid)?),

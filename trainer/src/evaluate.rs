@@ -12,7 +12,7 @@ use latch_firmware_sim::board::Meaning;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::dataset::{Columns, Example, Examples, Labels, Reading, Task, Watch};
+use crate::dataset::{Columns, Example, Examples, Labels, Reading, Recording, Task, Watch};
 use crate::error::{Fault, fault, open_file};
 use crate::metrics::scores::{Scores, confusion, rarer, recall_at_precision};
 use crate::metrics::{Reliability, area_under_roc, class_of, determination_of, mean_loss, reliability};
@@ -276,6 +276,20 @@ fn read<L: Labels>(session: &mut Session<'_, '_, '_>, example: &Example<L>) -> A
     let mut answer = |session: &mut View<'_, '_, '_>| {
         logits.extend((0..outputs).map(|output| session.logit(output).to_f32()));
     };
+    if let Some(Recording { frames, first }) = example.recording.as_deref() {
+        let mut step = 0;
+        // Of a recording every value is a number, and the channels were checked when it was read.
+        let _ = session.push_samples_f32_each(frames, |view| {
+            step += 1;
+            if example.label.each_step() && step > *first {
+                answer(view);
+            }
+        });
+        if !example.label.each_step() {
+            answer(session);
+        }
+        return (logits, session.tokens(), began.elapsed().as_nanos() as u64);
+    }
     if example.label.each_step() {
         for token in example.text.split_whitespace() {
             session.push_bytes(token.as_bytes());

@@ -50,6 +50,7 @@ pub mod real;
 pub mod report;
 pub mod run_report;
 pub mod runs;
+pub mod samples;
 pub mod search;
 pub mod settings;
 pub mod tokenization;

@@ -43,7 +43,7 @@ type Place = (usize, usize);
 /// The shape of a network, and what is dropped while it learns.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NetworkConfig {
-    /// Token ids that the embedding knows: `0..vocabulary`.
+    /// Token ids that the embedding knows: `0..vocabulary`; 0 of a network that reads samples, whose channels are the features of the chain's embedding.
     pub vocabulary: usize,
     /// Logits of the last layer: one for a binary answer or a value, else one a class.
     pub outputs: usize,
@@ -64,7 +64,7 @@ impl NetworkConfig {
     /// [`NetworkError::Order`] if the layers cannot stand in their order.
     pub fn validate(&self) -> Result<(), NetworkError> {
         let Chain { embedding, word_dropout, layers } = &self.chain;
-        let mut sizes = vec![("vocabulary", self.vocabulary), ("embedding", *embedding), ("outputs", self.outputs)];
+        let mut sizes = vec![("embedding", *embedding), ("outputs", self.outputs)];
         let mut shares = vec![("word_dropout", *word_dropout)];
         for layer in layers {
             sizes.push(("units", layer.features(1, 1)));
@@ -91,6 +91,11 @@ impl NetworkConfig {
             features = layer.features(inputs, self.outputs);
             (layer, inputs)
         })
+    }
+
+    /// Whether it reads samples in place of tokens.
+    pub fn reads_samples(&self) -> bool {
+        self.vocabulary == 0
     }
 
     /// Whether every step has an answer, rather than every sequence.
@@ -363,7 +368,7 @@ impl<T: Real> Network<T> {
 
     /// Checks that every id is below the vocabulary.
     pub(crate) fn check_ids(&self, ids: &[u32]) -> Result<(), NetworkError> {
-        let vocabulary = self.config.vocabulary;
+        let vocabulary = self.embedding.ids();
         match ids.iter().find(|&&id| id as usize >= vocabulary) {
             Some(&id) => Err(NetworkError::TokenOutOfRange { id, vocabulary }),
             None => Ok(()),
@@ -447,7 +452,11 @@ mod tests {
             "lstm is 3 x 11, but the configuration says",
         );
         refused(&chain("embedding 3 > lstn 4 > last > dense"), "did you mean `lstm`?");
-        refused(&|stored| stored["config"]["vocabulary"] = 0.into(), "vocabulary is zero");
+        // None is a network of samples, which has no table.
+        refused(
+            &|stored| stored["config"]["vocabulary"] = 0.into(),
+            "embedding.table is 3 x 11, but the configuration says 3 x 0",
+        );
         refused(&|stored| stored["config"]["vocabulary"] = u64::MAX.into(), "embedding.table is 3 x 11");
         refused(&|stored| stored["tensors"][8]["rows"] = 2.into(), "2 x 1 has 1 values");
     }

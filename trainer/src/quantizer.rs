@@ -17,7 +17,7 @@ mod tensors;
 use anyhow::Result;
 use latch_engine::certify;
 use latch_engine::image::encode::{AlignedBytes, Notes, Tensor, Values, encode};
-use latch_engine::image::header::Provenance;
+use latch_engine::image::header::{Input, Provenance};
 use latch_engine::image::role::Role;
 use latch_engine::layers::embedding::Tiers;
 use latch_engine::layers::pooling;
@@ -329,16 +329,25 @@ pub fn to_image(
         }
         None => weights,
     };
-    let mut packed = tensors::pack(weights, storage)?;
-    let encoded = vocabulary.encode()?;
-    let text = encoded.shape(vocabulary.tokenization.tokens, vocabulary.unknown);
-    for (role, bytes) in [
-        (Role::VocabularyTables, encoded.tables),
-        (Role::VocabularyIndex, encoded.index),
-        (Role::VocabularyText, encoded.stream),
-    ] {
-        packed.tensors.push(Tensor { role, layer: 0, values: Values::Bytes(bytes) });
-    }
+    let mut packed = tensors::pack(weights, vocabulary.scaling.as_ref(), storage)?;
+    let input = match &vocabulary.scaling {
+        Some(scaling) => {
+            packed.tensors.extend(scaling.tensors(storage.precision().is_integer()));
+            Input::Samples(scaling.shape())
+        }
+        None => {
+            let encoded = vocabulary.encode()?;
+            let text = encoded.shape(vocabulary.tokenization.tokens, vocabulary.unknown);
+            for (role, bytes) in [
+                (Role::VocabularyTables, encoded.tables),
+                (Role::VocabularyIndex, encoded.index),
+                (Role::VocabularyText, encoded.stream),
+            ] {
+                packed.tensors.push(Tensor { role, layer: 0, values: Values::Bytes(bytes) });
+            }
+            Input::Text(text)
+        }
+    };
     let mut ngrams = None;
     if let Some(table) = &weights.ngrams {
         let (shape, entries) = table.quantized();
@@ -346,7 +355,7 @@ pub fn to_image(
         packed.tensors.push(Tensor { role: Role::Ngrams, layer: 0, values: Values::U16(entries) });
     }
     let embedding = (weights.embedding.len() / weights.width, weights.width);
-    let description = packed.chain.describe(text, embedding, weights.tiers, ngrams, storage)?;
+    let description = packed.chain.describe(input, embedding, weights.tiers, ngrams, storage)?;
     let provenance = Provenance {
         producer: concat!("latch ", env!("CARGO_PKG_VERSION")).as_bytes(),
         seed: origin.seed,

@@ -185,6 +185,9 @@ impl Counter {
 
     /// Those of texts for the model of an image; nothing for one without words.
     pub fn of_model<L: Sync>(model: &Model<'_>, examples: &[Example<L>]) -> Self {
+        if model.channels() > 0 {
+            return Self::default();
+        }
         Self::of(examples, |text, each| each_token(model, text, each))
     }
 
@@ -245,7 +248,7 @@ mod tests {
     use latch_engine::input::text::Unknown;
 
     fn texts(texts: &[&str]) -> Vec<Example<u32>> {
-        texts.iter().map(|text| Example { label: 0, text: (*text).to_owned() }).collect()
+        texts.iter().map(|text| Example::new(0, *text)).collect()
     }
 
     fn of(words: &[&str], list: &[&str]) -> UnknownTokens {

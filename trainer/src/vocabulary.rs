@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 use crate::config::TrainConfig;
 use crate::dataset::{Example, Labels, hex};
 use crate::error::fault;
+use crate::samples::Scaling;
 use crate::tokenization::{Piece, Tokenization};
 pub use interned::{Interned, Watch};
 pub use ranking::{Ranked, rank, rank_keeping};
@@ -33,6 +34,8 @@ pub struct Vocabulary {
     pub unknown: Unknown,
     /// How texts are cut into tokens.
     pub tokenization: Tokenization,
+    /// How samples are scaled, of a model that reads these and no words.
+    pub scaling: Option<Scaling>,
 }
 
 impl Vocabulary {
@@ -50,8 +53,16 @@ impl Vocabulary {
         Self::new(words, unknown, tokenization)
     }
 
-    /// The vocabulary that a run's configuration takes of its training texts.
+    /// What a model that reads samples has in place of words.
+    pub fn of_samples(scaling: Scaling) -> Self {
+        Vocabulary { scaling: Some(scaling), ..Self::new(Vec::new(), Unknown::Skip, Tokenization::default()) }
+    }
+
+    /// The vocabulary that a run's configuration takes of its training texts; of recordings their scaling.
     pub fn of_run<L: Labels>(config: &TrainConfig, examples: &[Example<L>]) -> Self {
+        if let Some(samples) = config.model.samples {
+            return Self::of_samples(Scaling::learned(samples, config.model.chain.embedding, examples));
+        }
         let tokenization = Tokenization::of_examples(config.tokens(), examples);
         let ranked = rank(&tokenization, config.model.words, examples);
         Self::of_ranked(config, tokenization, &ranked)
@@ -79,7 +90,7 @@ impl Vocabulary {
         words.sort_unstable();
         words.dedup();
         let ids = words.iter().enumerate().map(|(id, word)| (word.clone(), id as u32)).collect();
-        Vocabulary { words, ids, unknown, tokenization }
+        Vocabulary { words, ids, unknown, tokenization, scaling: None }
     }
 
     /// The words in the order of their ids.
@@ -225,7 +236,7 @@ mod tests {
     #[test]
     fn texts_that_were_cut_once_have_the_ids_of_a_second_look_on_any_number_of_threads() {
         let text = |number: usize| format!("Word{} don't!! w{} 7.5 \u{e9}t\u{e9}", number % 89, number % 1_013);
-        let examples: Vec<Example<u32>> = (0..3_000).map(|number| Example { label: 0, text: text(number) }).collect();
+        let examples: Vec<Example<u32>> = (0..3_000).map(|number| Example::new(0, text(number))).collect();
         let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let hashed = Unknown::Hashed(Hashed { rows: 7, of: Spelling::Whole });
         for threads in [1, 3] {
@@ -246,7 +257,7 @@ mod tests {
 
     #[test]
     fn texts_of_characters_are_not_kept_as_numbers() {
-        let examples = [Example { label: 0_u32, text: "a b".to_owned() }];
+        let examples = [Example::new(0_u32, "a b")];
         let tokenization = Tokenization::of_examples(Tokens::Characters, &examples);
         let (ranked, texts) = rank_keeping(&tokenization, crate::config::Words::Count, &examples, &mut |_, _| {});
         assert!(ranked.len() == 3 && texts.is_none());

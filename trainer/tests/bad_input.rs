@@ -145,7 +145,10 @@ fn a_model_that_is_no_chain_is_told_how_one_is_written() {
         let pointed = format!("\n  {model}\n  {}\n", "^".repeat(carets));
         place.refuse_usage(&mut train(model), &["--model", written, &pointed]);
     }
-    place.refuse_usage(&mut train("vocab"), &["--model", "unknown layer `vocab`; known are text, chars, embedding"]);
+    place.refuse_usage(
+        &mut train("vocab"),
+        &["--model", "unknown layer `vocab`; known are text, chars, samples, embedding"],
+    );
     place.refuse_usage(&mut train(""), &["--model"]);
 }
 
@@ -760,7 +763,7 @@ fn data_that_takes_more_memory_than_permitted_is_refused_with_its_line() {
     place.write("many.tsv", rows);
     let mut train =
         place.latch(["train", "--data", "many.tsv", "--model", TINY, "--out", "new", "--max-memory", "64KiB"]);
-    place.refuse(&mut train, &["many.tsv:912", "texts take more than 64 KiB of memory", "--max-memory"]);
+    place.refuse(&mut train, &["many.tsv:821", "texts take more than 64 KiB of memory", "--max-memory"]);
     place
         .refuse_usage(&mut place.latch(["train", "--max-memory", "much", "--data", "data", "--out", "new"]), &["much"]);
 }

@@ -122,6 +122,7 @@ fn measure(folder: &Path, epoch: bool) -> Result<()> {
         columns: Default::default(),
         classes: Vec::new(),
         valid: Valid::Fraction(0.1),
+        series: None,
         imported: None,
     };
     let open = Open { model: true, epochs: false, patience: true, valid: true };

@@ -157,6 +157,7 @@ fn run_config(config: &TrainConfig, data: &Path, seed: u64) -> Result<RunConfig>
         columns: Columns::default(),
         classes: Vec::new(),
         valid: Valid::Fraction(0.1),
+        series: None,
         imported: None,
     })
 }

@@ -17,6 +17,7 @@ pub mod counted;
 pub mod dataset;
 pub mod error;
 pub mod files;
+mod frames;
 #[cfg(feature = "clap")]
 pub mod misuse;
 pub mod series;

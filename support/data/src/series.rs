@@ -31,7 +31,6 @@ mod columns;
 pub mod fetch;
 mod folder;
 mod forecast;
-mod frames;
 mod gather;
 mod generated;
 mod npy;
@@ -53,8 +52,8 @@ use anyhow::Result;
 use sha2::{Digest, Sha256};
 
 use crate::dataset::{Part, hex};
+pub use crate::frames::{Frames, MAX_CHANNELS};
 pub use forecast::{Forecasting, SEASONAL};
-pub use frames::{Frames, MAX_CHANNELS};
 pub use parts::{has_part, locate, looks_like_series};
 pub use published::Published;
 pub use reading::{Missing, SeriesColumns, SeriesReading, SeriesTask};

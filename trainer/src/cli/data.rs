@@ -169,7 +169,8 @@ mod tests {
         let parts = write("a");
         assert_eq!(parts, write("b"));
         assert_eq!(parts.each_ref().map(|(_, examples)| examples.len()), [320, 40, 40]);
-        let texts: HashSet<_> = parts.iter().flat_map(|(_, examples)| examples).collect();
+        let texts: HashSet<_> =
+            parts.iter().flat_map(|(_, examples)| examples).map(|example| (example.label, &example.text)).collect();
         assert_eq!(texts.len(), 400);
     }
 

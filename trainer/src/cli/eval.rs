@@ -15,12 +15,14 @@ use super::columns::ColumnArgs;
 use super::output::{answer, print_json, warn};
 use super::unknown::warn_of;
 use super::waiting::Waiting;
+use crate::config::SeriesConfig;
 use crate::dataset::{self, Columns, Dataset, Label, Part, Reading};
 use crate::early::{self, EarlyReport};
 use crate::error::{Fault, fault, find_fault};
-use crate::evaluate::{Evaluation, evaluate_stream, open_image, read_image, reading_of};
+use crate::evaluate::{Evaluation, evaluate, evaluate_stream, open_image, read_image, reading_of};
 use crate::report::classes::never_answered;
 use crate::runs::folder::RunFolder;
+use crate::runs::recordings::{Judging, Naive, load_for};
 
 /// Evaluate an image on labelled texts: accuracy, log loss, calibration, confusion and ROC AUC, or the errors of numbers; time per token.
 #[derive(Debug, clap::Args)]
@@ -57,6 +59,8 @@ struct Judged {
     early: Option<EarlyReport>,
     /// Where labels and texts were found; empty in the plain case.
     layout: String,
+    /// The seasonal naive beside a forecast.
+    naive: Option<Naive>,
 }
 
 /// Runs the verb.
@@ -74,6 +78,7 @@ pub fn run(args: Args) -> Result<()> {
         Some(run) => columns.over(RunFolder::new(run).config()?.columns),
         None => columns,
     };
+    let series = if model.channels() > 0 { Some(series_of(&args)?) } else { None };
     let reading = reading_of(&image, columns);
     let (task, classes) = (reading.task, &reading.classes);
     if plot.is_some() && task.has_values() {
@@ -83,8 +88,8 @@ pub fn run(args: Args) -> Result<()> {
         let remedy = "export it with --early-error";
         return Err(fault(args.image.display(), "the image has no thresholds of an early answer", remedy).into());
     }
-    let Judged { result, early, layout } =
-        judged(&model, &args, &reading).map_err(|error| if is_told { error } else { untold(error, &args) })?;
+    let Judged { result, early, layout, naive } = judged(&model, &args, &reading, series.as_ref())
+        .map_err(|error| if is_told { error } else { untold(error, &args) })?;
     if let Some(plot) = plot {
         plot.write(&result)?;
     }
@@ -99,6 +104,9 @@ pub fn run(args: Args) -> Result<()> {
     let text = words::evaluation(&result, early.as_ref(), &image, &reading)?;
     answer(args.json, format_args!("{}", text.trim_end()))?;
     warn_of(&result.unknown);
+    if let Some(Naive { season, rmse }) = naive {
+        answer(args.json, format_args!("naive         RMSE {rmse:.4}: the value one season of {season} steps before"))?;
+    }
     let things = if task.each_step() { "labelled tokens" } else { "texts" };
     if let Some(warning) = never_answered(&result.scores, classes, things) {
         warn(format_args!("{warning}"));
@@ -109,9 +117,29 @@ pub fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-/// Runs the texts through the engine while they are read.
-fn judged(model: &Model<'_>, args: &Args, reading: &Reading) -> Result<Judged> {
+/// How the series of an image are read: as the run's, where one is named.
+fn series_of(args: &Args) -> Result<SeriesConfig> {
+    let run = args.run.as_ref().map(|run| RunFolder::new(run).config()).transpose()?;
+    let mut config = run.and_then(|run| run.series).unwrap_or_default();
+    let columns = args.columns.columns()?;
+    if let Some(label) = columns.label {
+        config.columns.labels = label.split(',').map(|label| label.trim().to_owned()).collect();
+    }
+    config.columns.map.extend(columns.map);
+    config.columns.encoding = columns.encoding.or(config.columns.encoding);
+    Ok(config)
+}
+
+/// Runs the texts through the engine while they are read; of series all at once.
+fn judged(model: &Model<'_>, args: &Args, reading: &Reading, series: Option<&SeriesConfig>) -> Result<Judged> {
     let waiting = Waiting::new("evaluating");
+    if let Some(series) = series {
+        let channels = usize::from(model.channels());
+        let past = args.run.as_ref().map(|run| RunFolder::new(run).config()).transpose()?.map(|run| run.data);
+        let Judging { examples, naive } =
+            load_for(&args.data, Part::Test, (reading.task, series), &reading.classes, channels, past.as_deref())?;
+        return Ok(Judged { result: evaluate(model, &examples)?, early: None, layout: String::new(), naive });
+    }
     let early = if args.early {
         let texts = Dataset::<Label>::load_for(&args.data, Part::Test, reading)?;
         Some(early::report(model, &texts.examples)?)
@@ -121,7 +149,7 @@ fn judged(model: &Model<'_>, args: &Args, reading: &Reading) -> Result<Judged> {
     let texts = dataset::open_for::<Label>(&args.data, Part::Test, reading)?;
     let layout = texts.layout();
     let result = evaluate_stream(model, texts, &mut |done, all| waiting.at(done, all))?;
-    Ok(Judged { result, early, layout })
+    Ok(Judged { result, early, layout, naive: None })
 }
 
 /// The error of data of which nothing was said, neither by options nor by a run: a run may say how it is read.

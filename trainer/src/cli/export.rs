@@ -14,7 +14,7 @@ use super::columns::ColumnArgs;
 use super::output::{accuracy, answer, print_json, say};
 use super::unknown::Unknown;
 use crate::config::Storage;
-use crate::counted::counted;
+use crate::counted::{counted, named};
 use crate::early::EarlyReport;
 use crate::error::fault;
 use crate::exchange::Layout;
@@ -158,13 +158,12 @@ fn report(args: &Args, exported: &Exported, parts: Option<&UnknownByPart>) -> Re
     }
     if let Some(folds) = exported.folds {
         let folds = accuracy(exported.task, folds);
-        answer(json, format_args!("{folds} of the folds, each on texts that it has not learned from"))?;
+        let others = named(2, exported.thing);
+        answer(json, format_args!("{folds} of the folds, each on {others} that it has not learned from"))?;
     }
     let table = words::precision_table(&exported.images);
-    answer(
-        json,
-        format_args!("{} of {}, through the engine:\n\n{table}", counted(exported.texts, "text"), exported.part),
-    )?;
+    let judged = counted(exported.texts, exported.thing);
+    answer(json, format_args!("{judged} of {}, through the engine:\n\n{table}", exported.part))?;
     let saturated = exported.saturation.as_ref().map(|(counts, texts)| words::saturated(counts, *texts));
     let clipped = words::clipped(&exported.clipped);
     let folding = words::folding(exported, args.fold_to);

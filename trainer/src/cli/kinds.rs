@@ -18,6 +18,8 @@ pub(in crate::cli) enum TaskArg {
     Tag,
     /// A number for each token
     RegressEach,
+    /// The value of a series some steps ahead, at each step
+    Forecast,
 }
 
 const _: () = assert!(MAX_CLASSES as usize == MAX_OUTPUTS);
@@ -29,7 +31,8 @@ impl TaskArg {
             TaskArg::Classify => Task::Classify(0),
             TaskArg::Regress => Task::Regress,
             TaskArg::Tag => Task::Tag(0),
-            TaskArg::RegressEach => Task::RegressEach,
+            // With windows it is one for each of these.
+            TaskArg::RegressEach | TaskArg::Forecast => Task::RegressEach,
         }
     }
 }

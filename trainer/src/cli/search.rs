@@ -97,6 +97,7 @@ fn run_in(args: Args) -> Result<()> {
     let task = args.task.task();
     let base = RunConfig {
         imported: None,
+        series: None,
         latch: env!("CARGO_PKG_VERSION").into(),
         train: TrainConfig {
             model: model_of(task, None),

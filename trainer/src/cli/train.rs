@@ -6,6 +6,8 @@ mod folds;
 mod options;
 mod outcome;
 mod quantize;
+mod searched;
+mod series;
 pub(super) mod terminal;
 
 use anyhow::Result;
@@ -155,7 +157,8 @@ fn report(outcome: &Outcome, folder: &RunFolder, json: bool) -> Result<()> {
     let facts = folder.facts()?;
     // Validation texts of one's own are what one wants to be judged by.
     let is_a_share = matches!(config.valid, Valid::Fraction(_));
-    if let Some(hint) = facts.as_ref().filter(|_| is_a_share).and_then(|facts| too_few_to_judge(facts.validation)) {
+    let few = facts.as_ref().filter(|_| is_a_share).map_or(0, |facts| facts.validation);
+    if let Some(hint) = too_few_to_judge(few, config.train.example()) {
         answer(json, format_args!("{hint}"))?;
     }
     if let Some(quantized) = &outcome.quantized {

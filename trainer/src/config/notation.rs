@@ -3,6 +3,8 @@
 //!
 //! ```text
 //! model      = [ tokens { input } ">" ] chain                       the chain of `config::chain::text`
+//!            | "samples" [ CHANNELS ] { sampled } ">" layer { ">" layer }
+//! sampled    = "scale=standardize" | "scale=minmax" | "scale=none" | "difference=" FRAMES | "clip=" LIMIT
 //! tokens     = "text" [ WORDS ] [ "syllables" ]                     words; Hangul syllables are tokens of their own
 //!            | "chars" [ CHARACTERS ] [ "cased" ]                   characters; letters keep their case
 //! input      = "words=count" | "words=useful"                       which words of the texts the vocabulary takes
@@ -17,11 +19,12 @@ use std::fmt;
 use std::str::FromStr;
 
 use latch_engine::input::hashed::{Hashed, Spelling};
+use latch_engine::input::samples::MAX_LAG;
 use latch_engine::input::text::{Tokens, Unknown};
 use latch_engine::layers::embedding::Tiers;
 
 use super::chain::text::{ChainError, Notation};
-use super::{ModelConfig, NgramConfig, Words, default_model};
+use super::{ModelConfig, NgramConfig, SamplesConfig, Scaled, Words, default_model};
 
 impl FromStr for ModelConfig {
     type Err = ChainError;
@@ -36,6 +39,9 @@ impl FromStr for ModelConfig {
         draft.model.chain = notation.chain.clone();
         draft.model.vocab = notation.words.unwrap_or(draft.model.vocab);
         draft.model.tokens = notation.tokens;
+        if notation.samples {
+            draft.model.samples = Some(SamplesConfig::default());
+        }
         for setting in &notation.settings {
             draft.set(setting.key, setting.value).map_err(|problem| notation.error(Some(setting), problem))?;
         }
@@ -57,6 +63,13 @@ impl ModelConfig {
     /// The input without its options: what a token is, and the most that the vocabulary has.
     pub fn input(&self) -> String {
         let vocab = self.vocab;
+        if self.samples.is_some() {
+            return if self.chain.embedding == 0 {
+                "samples".into()
+            } else {
+                format!("samples {}", self.chain.embedding)
+            };
+        }
         match self.tokens {
             Tokens::Words => format!("text {vocab}"),
             Tokens::Syllables => format!("text {vocab} syllables"),
@@ -69,6 +82,18 @@ impl ModelConfig {
 impl fmt::Display for ModelConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.input())?;
+        if let Some(SamplesConfig { scaled, difference, clip }) = self.samples {
+            if scaled != Scaled::default() {
+                write!(f, " scale={}", scaled.name())?;
+            }
+            if difference > 0 {
+                write!(f, " difference={difference}")?;
+            }
+            if let Some(clip) = clip {
+                write!(f, " clip={clip}")?;
+            }
+            return self.chain.write_layers(f);
+        }
         if self.words == Words::Useful {
             write!(f, " words=useful")?;
         }
@@ -174,9 +199,33 @@ impl Draft {
                 ngrams.dropout = value.parse().map_err(|_| "ngram_dropout: must be a number from 0 to 1".to_owned())?;
             }
             "ngram_texts" => ngrams.fewest = size()?,
+            "scale" | "difference" | "clip" => self.set_samples(key, value)?,
             "longest" => ngrams.longest = byte()?,
             "ngram_bits" => ngrams.weight_bits = byte()?,
             _ => return Err(format!("{key}: no model has this option")),
+        }
+        Ok(())
+    }
+
+    /// What is read of samples.
+    fn set_samples(&mut self, key: &str, value: &str) -> Result<(), String> {
+        let samples = self.model.samples.get_or_insert_default();
+        match key {
+            "scale" => {
+                samples.scaled = Scaled::ALL
+                    .into_iter()
+                    .find(|scaled| scaled.name() == value)
+                    .ok_or("scale: must be standardize, minmax or none")?;
+            }
+            "difference" => {
+                let fits = value.parse().ok().filter(|lag| (1..=MAX_LAG).contains(lag));
+                samples.difference =
+                    fits.ok_or_else(|| format!("difference: must be a whole number from 1 to {MAX_LAG}"))?;
+            }
+            _ => {
+                let fits = value.parse().ok().filter(|clip: &f32| *clip > 0.0 && clip.is_finite());
+                samples.clip = Some(fits.ok_or("clip: must be a positive number")?);
+            }
         }
         Ok(())
     }

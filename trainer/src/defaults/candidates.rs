@@ -3,7 +3,7 @@
 use latch_engine::input::text::Tokens;
 
 use crate::config::chain::{Activation, CellConfig, Chain, LayerConfig, Pooling};
-use crate::config::{ModelConfig, NgramConfig, default_model};
+use crate::config::{ModelConfig, NgramConfig, SamplesConfig, default_model};
 use crate::dataset::Task;
 
 /// Entries of a table of n-grams beside a small network.
@@ -77,6 +77,23 @@ pub fn candidates(task: Task, tokens: Tokens) -> Vec<ModelConfig> {
         beside(1_000, NGRAMS, chain((16, 0.1), lstm(32, 0.0), attention, 0.0)),
         plain(default_model().chain),
     ]
+}
+
+/// The models that are tried for a task on samples of so many channels.
+pub fn of_samples(task: Task, channels: usize) -> Vec<ModelConfig> {
+    let model = |cell, pooling, dropout| {
+        let pooling = Some(pooling).filter(|_| !task.each_step());
+        let chain = chain((channels, 0.0), cell, pooling, dropout);
+        ModelConfig { chain, samples: Some(SamplesConfig::default()), ..default_model() }
+    };
+    let mut models = vec![model(gru(24, 0.0, 0.0), Pooling::Last, 0.2), model(gru(12, 0.0, 0.0), Pooling::Last, 0.0)];
+    if task.each_step() {
+        models.push(model(lstm(24, 0.0), Pooling::Last, 0.0));
+    } else {
+        models.push(model(gru(24, 0.1, 0.1), Pooling::Mean, 0.2));
+        models.push(model(gru(32, 0.1, 0.1), Pooling::Max, 0.2));
+    }
+    models
 }
 
 /// The number of the candidate that is taken untried.

@@ -90,9 +90,9 @@ mod tests {
             (0..14).map(|place| letter(from, number / 10 * 7 + place * (1 + number / 70))).collect::<String>()
         };
         let examples: Vec<Example<Label>> = (0..3_000_u32)
-            .map(|text| Example {
-                label: Label::Class(text % task.classes().max(2)),
-                text: (0..4).map(|place| word(text * 4 + place)).collect::<Vec<_>>().join(" "),
+            .map(|text| {
+                let words = (0..4).map(|place| word(text * 4 + place)).collect::<Vec<_>>().join(" ");
+                Example::new(Label::Class(text % task.classes().max(2)), words)
             })
             .collect();
         let tokenization = Tokenization::of_examples(tokens, &examples);

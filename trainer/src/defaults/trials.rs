@@ -5,15 +5,18 @@ use std::sync::mpsc;
 use std::thread;
 
 use anyhow::{Context, Result};
+use latch_engine::image::encode::{Notes, encoded_bytes};
+use latch_engine::image::header::Input;
+use latch_engine::input::samples::Samples;
 use rayon::ThreadPoolBuilder;
 
-use super::candidates::{candidates, ngrams};
+use super::candidates::{candidates, ngrams, of_samples};
 use super::choice::{NOTHING, Trials, Tried, rows, smoothed_row};
-use super::schedule;
 use super::size::cut;
 use super::{FEWEST, Open};
+use super::{patience_of, schedule, schedule_of_series};
 use crate::calibration::temperature;
-use crate::config::{ClassWeights, ModelConfig, NgramConfig, RunConfig, TrainConfig};
+use crate::config::{ClassWeights, ModelConfig, NgramConfig, RunConfig, Storage, TrainConfig};
 use crate::dataset::{Dataset, Example, Label, Task};
 use crate::error::exit_code;
 use crate::learning::cross_fitted;
@@ -25,6 +28,7 @@ use crate::learning::verdict::Chosen;
 use crate::metrics::scores::rarer;
 use crate::metrics::{class_of, cross_entropy, determination_of, weight_of};
 use crate::ngrams::{Answers, Fitted, rank};
+use crate::quantizer::describe;
 use crate::search::candidates::Sizer;
 use crate::tokenization::Tokenization;
 use crate::vocabulary::{self, Vocabulary};
@@ -68,6 +72,10 @@ struct Answered {
 /// An error of the engine when no image can hold a model.
 pub fn sized(run: &RunConfig, training: &[Example<Label>]) -> Result<Vec<(ModelConfig, usize)>> {
     let RunConfig { train, classes, .. } = run;
+    if train.model.samples.is_some() {
+        let models = of_samples(train.task, train.model.chain.embedding);
+        return models.into_iter().map(|model| Ok((model.clone(), image_bytes(&model, train, classes)?))).collect();
+    }
     let tokens = train.tokens();
     let tokenization = Tokenization::of_examples(tokens, training);
     let ranked = vocabulary::rank(&tokenization, train.model.words, training);
@@ -80,6 +88,16 @@ pub fn sized(run: &RunConfig, training: &[Example<Label>]) -> Result<Vec<(ModelC
         if beside.count == 0 { Vec::new() } else { rank(&tokenization, training, Answers::of(train.task), &beside) };
     let sizer = Sizer::of_ranked(train, tokenization, &ranked, keys, training.len()).of_classes(classes);
     candidates(train.task, tokens).iter().map(|model| cut(&sizer, model)).collect()
+}
+
+/// Bytes of the int8 image of a model that reads samples.
+fn image_bytes(model: &ModelConfig, train: &TrainConfig, classes: &[String]) -> Result<usize> {
+    let (channels, samples) = (model.chain.embedding, model.samples.unwrap_or_default());
+    let shape = Samples { channels: channels as u16, lag: samples.difference };
+    let chain = describe::Chain::of(&model.chain, train.task.outputs(), 1, Storage::Int8);
+    let description = chain.describe(Input::Samples(shape), (0, channels), None, None, Storage::Int8)?;
+    let notes = Notes { class_names: classes.to_vec(), ..Notes::default() };
+    Ok(encoded_bytes(&description, &notes)?)
 }
 
 /// Tries the candidates on divisions of training texts; `done` is told how many trials are over, of how many. `None` where so many texts are the same that they cannot be divided. The same arguments give the same bits on any
@@ -107,7 +125,13 @@ pub fn try_all(
     let mut run = run.clone();
     // Integers and teachers come after the choice.
     (run.train.quantize, run.train.distill) = (None, None);
-    let (epochs, patience) = schedule(run.train.batch, learned, learned);
+    let (epochs, patience) = match run.series {
+        Some(_) => {
+            let epochs = schedule_of_series(run.train.batch, learned);
+            (epochs, patience_of(epochs))
+        }
+        None => schedule(run.train.batch, learned, learned),
+    };
     // Who is ahead shows before the end.
     run.train.epochs = if open.epochs { epochs.div_ceil(2) } else { run.train.epochs };
     run.train.patience = if open.patience { patience } else { run.train.patience };
@@ -181,7 +205,10 @@ pub fn tries_all(config: &TrainConfig, training: &[Example<Label>]) -> bool {
 /// About as many of these texts as have [`MOST_TOKENS`], at least as many as a division can have.
 fn texts_of_most_tokens(config: &TrainConfig, training: &[Example<Label>]) -> usize {
     let size = if config.tokens().are_characters() { 1 } else { BYTES_OF_A_WORD };
-    let tokens = |example: &Example<Label>| (example.text.len() / size).clamp(1, config.max_tokens);
+    let tokens = |example: &Example<Label>| match &example.recording {
+        Some(recording) => recording.frames.steps().max(1),
+        None => (example.text.len() / size).clamp(1, config.max_tokens),
+    };
     let all: usize = training.iter().map(tokens).sum();
     (training.len() as u64 * MOST_TOKENS as u64 / all.max(1) as u64).max(FEWEST as u64) as usize
 }
@@ -293,7 +320,7 @@ mod tests {
     /// What is said of a model that is tried on a hundred texts of two classes.
     fn tried(change: impl Fn(&mut TrainConfig)) -> Result<Option<Trials>> {
         let training: Vec<Example<Label>> = (0..100)
-            .map(|number| Example { label: Label::Class(number % 2), text: format!("text {number} of {}", number % 2) })
+            .map(|number| Example::new(Label::Class(number % 2), format!("text {number} of {}", number % 2)))
             .collect();
         let model = "text 50 > embedding 4 > gru 4 > last > dense".parse::<ModelConfig>().expect("a model");
         let mut train = TrainConfig { task: Task::Classify(2), epochs: 1, ..default_config() };
@@ -306,6 +333,7 @@ mod tests {
             columns: Default::default(),
             classes: vec!["a".into(), "b".into()],
             valid: Valid::Fraction(0.1),
+            series: None,
             imported: None,
         };
         try_all(&run, Open::default(), &[(model, 1_000)], &training, &mut |_, _| {})

@@ -23,6 +23,7 @@ use crate::quantizer::saturation::{self, Saturation};
 use crate::quantizer::{Clipped, clipped};
 use crate::report::image::sections_table;
 use crate::runs::folder::RunFolder;
+use crate::runs::recordings;
 
 /// Training texts on which saturation is counted.
 const SATURATION_TEXTS: usize = 256;
@@ -79,8 +80,10 @@ pub struct Exported {
     pub part: String,
     /// The share of right answers, of values R², of the folds of a cross-validation to texts that they have not learned from.
     pub folds: Option<f64>,
-    /// How many texts that has.
+    /// How many texts or series that has.
     pub texts: usize,
+    /// Which of the two.
+    pub thing: &'static str,
 }
 
 impl Exported {
@@ -126,9 +129,18 @@ pub fn export(run: &Trained, folder: &RunFolder, options: &Options) -> Result<Ex
             let config = source.config;
             let numbers = numbered(task.classes() as usize);
             let classes = if config.classes.is_empty() { &numbers } else { &config.classes };
-            let columns = options.columns.clone().over(config.columns.clone());
-            let reading = Reading::of(task).among(classes).within(columns);
-            data = Dataset::load_for(path, Part::Test, &reading)?.examples;
+            data = match &config.series {
+                Some(series) => {
+                    let channels = config.train.model.chain.embedding;
+                    recordings::load_for(path, Part::Test, (task, series), classes, channels, Some(&config.data))?
+                        .examples
+                }
+                None => {
+                    let columns = options.columns.clone().over(config.columns.clone());
+                    let reading = Reading::of(task).among(classes).within(columns);
+                    Dataset::load_for(path, Part::Test, &reading)?.examples
+                }
+            };
             (&data, path.display().to_string())
         }
         None if source.held_out.is_some() => (source.training, "those that the run has learned from".to_owned()),
@@ -170,9 +182,23 @@ pub fn export(run: &Trained, folder: &RunFolder, options: &Options) -> Result<Ex
     let word =
         |id: u32| source.vocabulary.words().get(id as usize).map_or("(unknown words)", String::as_str).to_owned();
     let clipped = clipped(export.weights(storage), storage).into_iter().map(|row| (word(row.id), row)).collect();
-    let texts = reported.len();
+    let (texts, thing) = (reported.len(), source.config.train.example());
     let folds = source.held_out.map(|_| export.valid_accuracy(storage));
-    Ok(Exported { images, unfolded, folded, missing, findings, saturation, clipped, layout, task, part, folds, texts })
+    Ok(Exported {
+        images,
+        unfolded,
+        folded,
+        missing,
+        findings,
+        saturation,
+        clipped,
+        layout,
+        task,
+        part,
+        folds,
+        texts,
+        thing,
+    })
 }
 
 /// Checks that the options suit the run.
@@ -186,6 +212,9 @@ fn check(run: &Trained, folder: &RunFolder, options: &Options) -> Result<(), Fau
         return Ok(());
     }
     let task = config.train.task;
+    if config.series.is_some() {
+        return Err(fault("--early-error", "series are read to their end", "leave it out for this run"));
+    }
     if task.has_values() || task.each_step() || task.outputs() > 1 {
         let problem = "only a verdict of two classes on a whole text can be given early";
         return Err(fault("--early-error", problem, "leave it out for this run"));
@@ -254,7 +283,10 @@ pub fn judge<L: Labels>(made: Made, examples: &[Example<L>]) -> Result<Judged> {
 
 /// How often the integers of an image reach the end of their range; `None` for floats and without training texts.
 fn saturated(image: &Image<'_>, source: &Source<'_>) -> Option<(Saturation, usize)> {
-    if image.description().precision != Precision::Int8 || source.training.is_empty() {
+    if image.description().precision != Precision::Int8
+        || source.training.is_empty()
+        || source.vocabulary.scaling.is_some()
+    {
         return None;
     }
     let texts = source.training.iter().take(SATURATION_TEXTS);

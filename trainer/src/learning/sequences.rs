@@ -1,13 +1,16 @@
 //! What a network learns from: texts as ids, with labels, offsets and what teachers say.
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::batches::Batch;
 use crate::config::{RunConfig, TrainConfig};
-use crate::dataset::{Example, Label, Labels, Task};
+use crate::dataset::{Example, Label, Labels, Recording, Task};
 use crate::error::Fault;
 use crate::ngrams::{Answers, Fitted, Labelled, Seen, Table, fit};
+use crate::samples::{Frames, Scaling};
 use crate::tokenization::Tokenization;
 use crate::vocabulary::{Vocabulary, occurrences};
 
@@ -155,6 +158,8 @@ pub struct Sequences {
     pub answers: Vec<Vec<(usize, f32)>>,
     /// How much a label of each class counts in the loss; empty where all count alike.
     pub weights: Vec<f32>,
+    /// What the ids mean where they are frames of samples; nothing of tokens.
+    pub frames: Frames,
     /// The scale that values were brought to; `None` of classes, and of values as they are in the data.
     pub scale: Option<Scale>,
 }
@@ -251,8 +256,35 @@ impl Sequences {
     /// A labelled token of the text may be several for the engine, or none. Its label belongs to the last of them, after which the network
     /// has read all of it. A token that the network does not read is not learned from; where whole texts are judged, its answer is the one before it.
     pub fn read<L: Labels>(examples: &[Example<L>], vocabulary: &Vocabulary, max_tokens: usize) -> Self {
+        if let Some(scaling) = &vocabulary.scaling {
+            return Self::of_recordings(examples, scaling);
+        }
         let texts = examples.par_iter().map(|example| Tokens::read(example, vocabulary)).collect();
         Self::of(texts, examples, vocabulary.rows(), max_tokens)
+    }
+
+    /// Reads recordings: the ids are the numbers of their frames, which are brought together and scaled.
+    fn of_recordings<L: Labels>(examples: &[Example<L>], scaling: &Scaling) -> Self {
+        let channels = scaling.channels.len();
+        let (mut sequences, mut values, mut count) = (Sequences::default(), Vec::new(), 0_u32);
+        for example in examples {
+            let Some(Recording { frames, first }) = example.recording.as_deref() else { continue };
+            let steps = frames.steps() as u32;
+            let numbers = example.label.numbers();
+            sequences.ids.push((count..count + steps).collect());
+            if example.label.each_step() {
+                let mut labels = vec![f32::NAN; *first];
+                labels.extend_from_slice(&numbers);
+                sequences.answers.push((first + 1..).zip(numbers.iter().copied()).collect());
+                sequences.labels.push(labels);
+            } else {
+                sequences.labels.push(numbers.into_owned());
+            }
+            values.extend(scaling.scaled(frames));
+            count += steps;
+        }
+        sequences.frames = Frames { values: Arc::new(values), channels };
+        sequences
     }
 
     /// As [`Sequences::read`], of texts with one label each, whose `ids` are known.

@@ -307,6 +307,7 @@ impl<'a> Phase<'a> {
         let warmup = (config.warmup * total as f64) as u64;
         let rate = LearningRate { peak, floor: 0.02, warmup, total, decay: Decay::Cosine };
         let mut trainer = Trainer::resume(at.network.clone(), at.adam.clone(), at.average.clone());
+        trainer.network.embedding.read(&training.frames);
         trainer.tiers = config.tiers(training);
         let integers = match &self.quantize {
             Some(Quantize { storage, scales }) => {
@@ -522,7 +523,13 @@ pub struct Answered {
 pub fn fused(network: &Network<f32>, sequences: &Sequences, objective: Objective) -> Result<Answered> {
     let outputs = network.config().outputs;
     let ids: Vec<&[u32]> = sequences.ids.iter().map(Vec::as_slice).collect();
-    let logits = network.forward(&ids)?.as_slice().to_vec();
+    let logits = if sequences.frames.channels > 0 {
+        let mut network = network.clone();
+        network.embedding.read(&sequences.frames);
+        network.forward(&ids)?.as_slice().to_vec()
+    } else {
+        network.forward(&ids)?.as_slice().to_vec()
+    };
     let first = if sequences.begins_unread() { network.before_the_first()? } else { Vec::new() };
     let (logits, labels) = sequences.judged(logits, outputs, &first);
     let fusion = fusion((&logits, &labels), sequences, outputs, objective);

@@ -2,9 +2,13 @@
 //!
 //! Forward: `x_t = E[:, id_t]`. Backward: `dE[:, id] = Σ dx_t` over the tokens t with that id. A batch touches few columns
 //! of a large table, so the gradient is [`SparseColumns`]: the touched ids in rising order and one vector each.
+//!
+//! A network that reads samples has a table without columns, which nothing is learned of: its ids are the numbers of frames that the data brings
+//! ([`Embedding::read`]).
 
 use super::tensors::tensors;
 use crate::real::{Real, add};
+use crate::samples::Frames;
 use nalgebra::DMatrix;
 use rand::{Rng, RngExt};
 
@@ -13,6 +17,8 @@ use rand::{Rng, RngExt};
 pub struct Embedding<T: Real> {
     /// The vectors, features × vocabulary: the vector of a token is contiguous.
     pub table: DMatrix<T>,
+    /// The frames that ids mean in place of columns; nothing of a network that reads tokens.
+    frames: Frames,
 }
 
 tensors!(Embedding: table);
@@ -20,12 +26,23 @@ tensors!(Embedding: table);
 impl<T: Real> Embedding<T> {
     /// A table of zeros.
     pub(crate) fn zeros(vocabulary: usize, features: usize) -> Self {
-        Self { table: DMatrix::zeros(features, vocabulary) }
+        Self { table: DMatrix::zeros(features, vocabulary), frames: Frames::default() }
     }
 
     /// Draws values uniformly from ±0.05.
     pub(crate) fn initialize(&mut self, rng: &mut impl Rng) {
         self.table.iter_mut().for_each(|value| *value = T::of(rng.random::<f64>().mul_add(0.1, -0.05)));
+    }
+
+    /// Has ids mean frames.
+    pub(crate) fn read(&mut self, frames: &Frames) {
+        self.frames.clone_from(frames);
+    }
+
+    /// How many ids there are.
+    pub(crate) fn ids(&self) -> usize {
+        let Frames { values, channels } = &self.frames;
+        self.table.ncols() + values.len().checked_div(*channels).unwrap_or(0)
     }
 
     /// The vector of an id.
@@ -42,7 +59,14 @@ impl<T: Real> Embedding<T> {
     /// # Panics
     /// If an id is not below the vocabulary, or if the shape of `output` is wrong.
     pub fn forward(&self, ids: &[u32], output: &mut [T]) {
-        Self::gather(self.table.as_slice(), self.table.nrows(), ids, output);
+        let Frames { values, channels } = &self.frames;
+        if *channels == 0 {
+            return Self::gather(self.table.as_slice(), self.table.nrows(), ids, output);
+        }
+        for (&id, vector) in ids.iter().zip(output.chunks_exact_mut(*channels)) {
+            let frame = &values[id as usize * channels..][..*channels];
+            vector.iter_mut().zip(frame).for_each(|(to, &from)| *to = T::of(f64::from(from)));
+        }
     }
 
     /// The same from the values of a table, features × vocabulary.

@@ -2,7 +2,6 @@
 
 use latch_engine::image::header::{Answer, AnswerKind, Description, Input, Layers};
 use latch_engine::input::ngrams::Ngrams;
-use latch_engine::input::text::Text;
 use latch_engine::layers::dense::{self, Dense};
 use latch_engine::layers::embedding::{Embedding, Tiers};
 use latch_engine::layers::gru::Gru;
@@ -100,7 +99,7 @@ impl Chain {
     /// A fault when an image cannot hold so many layers.
     pub fn describe(
         &self,
-        text: Text,
+        input: Input,
         (rows, width): (usize, usize),
         tiers: Option<Tiers>,
         ngrams: Option<Ngrams>,
@@ -114,16 +113,20 @@ impl Chain {
         Ok(Description {
             precision,
             answer: AnswerKind::Classes,
-            input: Input::Text(text),
-            embedding: Embedding {
-                rows: rows as u32,
-                width: width as u16,
-                int4: storage.nibbles().embedding,
-                // Floats have a whole row for every id.
-                tiers: tiers
-                    .filter(|_| precision.is_integer())
-                    .map(|tiers| Tiers { int4: tiers.int4 && storage != Storage::Int16, ..tiers }),
-                projected: 0,
+            input,
+            embedding: if matches!(input, Input::Samples(_)) {
+                Embedding::NOTHING
+            } else {
+                Embedding {
+                    rows: rows as u32,
+                    width: width as u16,
+                    int4: storage.nibbles().embedding,
+                    // Floats have a whole row for every id.
+                    tiers: tiers
+                        .filter(|_| precision.is_integer())
+                        .map(|tiers| Tiers { int4: tiers.int4 && storage != Storage::Int16, ..tiers }),
+                    projected: 0,
+                }
             },
             layers: self.layers,
             ngrams,

@@ -11,6 +11,7 @@ use super::rows::{Grid, RowIntegers, Weight};
 use super::{Cell, CellWeights, DenseWeights, Storage, Weights, embedding, gru, lstm, rnn};
 use crate::config::chain::Activation;
 use crate::error::Fault;
+use crate::samples::Scaling;
 
 /// The chain of an image, and the tensors of its layers and of its embedding.
 pub(super) struct Packed {
@@ -52,17 +53,24 @@ fn steps(weights: &Weights) -> Vec<Step<'_>> {
 ///
 /// # Errors
 /// A fault when weights are too large for integers.
-pub(super) fn pack(weights: &Weights, storage: Storage) -> Result<Packed> {
+pub(super) fn pack(weights: &Weights, scaling: Option<&Scaling>, storage: Storage) -> Result<Packed> {
     match storage.precision() {
-        Precision::F32 | Precision::F16 => Ok(pack_floats(weights, storage)),
-        Precision::Int8 => pack_integers::<i8>(weights, storage),
-        Precision::Int16 => pack_integers::<i16>(weights, storage),
+        Precision::F32 | Precision::F16 => Ok(pack_floats(weights, scaling.is_none(), storage)),
+        Precision::Int8 => pack_integers::<i8>(weights, scaling, storage),
+        Precision::Int16 => pack_integers::<i16>(weights, scaling, storage),
     }
 }
 
-fn pack_integers<W: Weight>(weights: &Weights, storage: Storage) -> Result<Packed> {
-    let columns = embedding::column_scales(weights, storage);
-    let mut tensors = embedding::pack::<W>(weights, storage, &columns)?;
+fn pack_integers<W: Weight>(weights: &Weights, scaling: Option<&Scaling>, storage: Storage) -> Result<Packed> {
+    // Samples come in Q0.15 of their range, as a row of an embedding does.
+    let (columns, mut tensors) = match scaling {
+        Some(scaling) => (scaling.column_scales(W::HIDDEN), Vec::new()),
+        None => {
+            let columns = embedding::column_scales(weights, storage);
+            let tensors = embedding::pack::<W>(weights, storage, &columns)?;
+            (columns, tensors)
+        }
+    };
     let mut chain = Chain::new(weights.width, storage);
     let mut worth = Worth::of_embedding::<W>(&columns);
     let steps = steps(weights);
@@ -163,8 +171,9 @@ fn quads<W: Weight>(rows: &RowIntegers<W>) -> (Vec<W>, Vec<u16>, Vec<i32>) {
     (packed, multipliers, biases)
 }
 
-fn pack_floats(weights: &Weights, storage: Storage) -> Packed {
-    let mut tensors = vec![Tensor { role: Role::Embedding, layer: 0, values: Values::F32(weights.embedding.clone()) }];
+fn pack_floats(weights: &Weights, embeds: bool, storage: Storage) -> Packed {
+    let embedding = Tensor { role: Role::Embedding, layer: 0, values: Values::F32(weights.embedding.clone()) };
+    let mut tensors: Vec<Tensor> = embeds.then_some(embedding).into_iter().collect();
     let mut chain = Chain::new(weights.width, storage);
     let steps = steps(weights);
     let answer = steps.len() as u8;
@@ -245,7 +254,7 @@ mod tests {
         for (weight, precision) in [(20_000.0, "f16"), (70_000.0, "f32")] {
             let mut weights = Weights::random(5, 4, &[3], Pooling::Last, 1);
             weights.layers[0].recurrent_kernel[0] = weight;
-            let error = pack(&weights, Storage::Int8).err().expect("too large for integers").to_string();
+            let error = pack(&weights, None, Storage::Int8).err().expect("too large for integers").to_string();
             assert!(
                 error.starts_with("lstm 0 kernel: ") && error.ends_with(&format!("--precision {precision}")),
                 "{error}"

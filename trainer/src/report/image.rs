@@ -242,7 +242,7 @@ fn options(text: &mut String, model: &Model<'_>, image: &Image<'_>) -> Result<()
 fn input(image: &Image<'_>) -> (u32, String) {
     match image.description().input {
         Input::Text(text) => (text.words, unknown_words(text.unknown)),
-        Input::Ids => (0, String::new()),
+        Input::Ids | Input::Samples(_) => (0, String::new()),
     }
 }
 
@@ -332,7 +332,8 @@ pub fn layer_costs(description: &Description, sections: &[Section]) -> Vec<Layer
         Role::ProjectedIndex,
         Role::ProjectedRows,
     ];
-    let of_input = [Role::VocabularyTables, Role::VocabularyIndex, Role::VocabularyText, Role::Ngrams];
+    let of_input =
+        [Role::VocabularyTables, Role::VocabularyIndex, Role::VocabularyText, Role::Ngrams, Role::Units, Role::Scaling];
     let cost = |layer: String, bytes: usize, state_bytes: usize, multiply_adds: usize| LayerCost {
         layer,
         bytes,
@@ -340,9 +341,11 @@ pub fn layer_costs(description: &Description, sections: &[Section]) -> Vec<Layer
         multiply_adds,
     };
     let mut costs = vec![cost("input".to_owned(), bytes(&|section| of_input.contains(&section.role)), 0, 0)];
-    let name = format!("embedding {}", description.embedding.width);
-    costs.push(cost(name, bytes(&|section| of_embedding.contains(&section.role)), 0, 0));
-    let mut inputs = description.embedding.width;
+    if description.samples().is_none() {
+        let name = format!("embedding {}", description.embedding.width);
+        costs.push(cost(name, bytes(&|section| of_embedding.contains(&section.role)), 0, 0));
+    }
+    let mut inputs = description.width();
     for (place, layer) in description.layers.iter().enumerate() {
         let weights = bytes(&|section| {
             usize::from(section.layer) == place

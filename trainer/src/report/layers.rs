@@ -6,7 +6,9 @@
 use std::fmt::Write as _;
 
 use anyhow::{Context, Result};
+use latch_engine::image::header::Input;
 use latch_engine::image::section::Section;
+use latch_engine::input::samples::Samples;
 use latch_engine::input::text::Tokens;
 use serde::Serialize;
 
@@ -84,6 +86,7 @@ fn unknown(name: &str) -> Fault {
 fn line(kind: &Kind) -> Result<LayerLine> {
     let sized = format!("{} {UNITS}", kind.name);
     let (example, place) = match (kind.name, kind.number) {
+        ("samples", _) => (format!("samples {FEATURES} > gru {UNITS} > last > dense"), 0),
         ("chars", _) => (format!("chars {WORDS} > embedding {FEATURES} > lstm {UNITS} > last > dense"), 0),
         ("text", _) => (format!("text {WORDS} > embedding {FEATURES} > lstm {UNITS} > last > dense"), 0),
         ("embedding", _) => (format!("text {WORDS} > embedding {FEATURES} > lstm {UNITS} > last > dense"), 1),
@@ -114,12 +117,18 @@ fn line(kind: &Kind) -> Result<LayerLine> {
 /// What the layers of a model with one output take in int8.
 fn costs(model: &ModelConfig) -> Result<Vec<LayerCost>> {
     let storage = Storage::Int8;
+    // The shift takes no room whatever it is.
+    let chain = describe::Chain::of(&model.chain, 1, 1, storage);
+    if let Some(samples) = model.samples {
+        let shape = Samples { channels: model.chain.embedding as u16, lag: samples.difference };
+        let embedding = (0, model.chain.embedding);
+        let description = chain.describe(Input::Samples(shape), embedding, None, None, storage)?;
+        return Ok(layer_costs(&description, &description.sections(0).collect::<Vec<Section>>()));
+    }
     let vocabulary = Vocabulary::from_words((0..WORDS).map(|word| word.to_string()).collect(), model.unknown());
     let text = vocabulary.encode()?.shape(Tokens::Words, model.unknown());
     let embedding = ((text.words + text.unknown.rows()) as usize, model.chain.embedding);
-    // The shift takes no room whatever it is.
-    let chain = describe::Chain::of(&model.chain, 1, 1, storage);
-    let description = chain.describe(text, embedding, model.tiers, None, storage)?;
+    let description = chain.describe(Input::Text(text), embedding, model.tiers, None, storage)?;
     Ok(layer_costs(&description, &description.sections(0).collect::<Vec<Section>>()))
 }
 

@@ -111,7 +111,7 @@ mod tests {
     fn the_worst_answers_are_those_that_were_surest_of_what_is_wrong() {
         let evaluation = evaluation(&[3.0, -2.0, 0.1, -4.0, 3.0], &[0.0, 0.0, 1.0, 1.0, 0.0], 1);
         let texts: Vec<Example<Label>> = [(0, "a"), (0, "b"), (1, "c"), (1, "d"), (0, "a")]
-            .map(|(label, text)| Example { label: Label::Class(label), text: text.into() })
+            .map(|(label, text)| Example::new(Label::Class(label), text))
             .to_vec();
         let names = ["negative", "positive"].map(str::to_owned);
         let shown = Shown { evaluation: &evaluation, task: Task::Classify(2), names: &names };
@@ -126,10 +126,8 @@ mod tests {
     #[test]
     fn where_each_token_has_an_answer_the_tokens_of_a_text_count_together() {
         let evaluation = evaluation(&[1.0, 0.0, 0.0, 1.0, 1.0, 0.0], &[0.0, 1.0, 1.0], 2);
-        let texts: Vec<Example<Label>> = vec![
-            Example { label: Label::Each(vec![0.0, 1.0]), text: "x y".into() },
-            Example { label: Label::Each(vec![1.0]), text: "z".into() },
-        ];
+        let texts: Vec<Example<Label>> =
+            vec![Example::new(Label::Each(vec![0.0, 1.0]), "x y"), Example::new(Label::Each(vec![1.0]), "z")];
         assert_eq!(right(&evaluation, &texts), [true, false]);
     }
 }

@@ -19,12 +19,13 @@ use super::folder::RunFolder;
 use super::folds::{Folds, Observer, cross_validate, refuse};
 use super::opened::load;
 use crate::config::{ClassWeights, Fold, ModelConfig, RunConfig, TrainConfig, Valid};
+use crate::counted::named;
 use crate::dataset::{Example, Label};
 use crate::defaults::candidates::fast;
 use crate::defaults::choice::Trials;
 use crate::defaults::size::warning;
 use crate::defaults::trials::{MOST_TEXTS, sized, tries_all, try_all};
-use crate::defaults::{FEW, FEWEST, Open, SMALL, patience_of, schedule};
+use crate::defaults::{FEW, FEWEST, Open, SMALL, patience_of, schedule, schedule_of_series};
 use crate::error::fault;
 use crate::files::OutputFolder;
 use crate::learning::sequences::class_weights;
@@ -83,10 +84,10 @@ pub fn begin(
     if let Some(folds) = folds {
         // What is wrong with the data is said before anything else.
         read.valid = Valid::Fold(Fold { number: 1, of: folds });
-        load(&mut read, &mut |done, all| observer.preparing("reading the texts", done, all))?;
+        load(&mut read, &mut |done, all| observer.preparing("reading the data", done, all))?;
         read = RunConfig { valid: Valid::All { folds }, ..config.clone() };
     }
-    let mut loaded = load(&mut read, &mut |done, all| observer.preparing("reading the texts", done, all))?;
+    let mut loaded = load(&mut read, &mut |done, all| observer.preparing("reading the data", done, all))?;
     read.train.check("")?;
     let texts = loaded.facts.texts;
     let different = texts - loaded.facts.duplicates.min(texts);
@@ -94,7 +95,9 @@ pub fn begin(
     let is_open = open.model && texts < SMALL && read.train.distill.is_none() && read.train.leave_out.is_none();
     let divides = is_open && open.valid && !fast && different >= FEWEST && folds.is_none();
     let few = divides && matches!(read.valid, Valid::Fraction(_)) && {
-        read.train.model.tokens = resolve(tokens, &read.train.model, &loaded.training);
+        if read.series.is_none() {
+            read.train.model.tokens = resolve(tokens, &read.train.model, &loaded.training);
+        }
         texts < FEW || (texts <= MOST_TEXTS && tries_all(&read.train, &loaded.training))
     };
     if few {
@@ -106,7 +109,10 @@ pub fn begin(
     let folds = folds.or(few.then_some(FOLDS));
     let learned = &loaded.training;
     if open.epochs {
-        read.train.epochs = schedule(read.train.batch, learned.len(), texts).0;
+        read.train.epochs = match read.series {
+            Some(_) => schedule_of_series(read.train.batch, learned.len()),
+            None => schedule(read.train.batch, learned.len(), texts).0,
+        };
     }
     if open.patience {
         read.train.patience = patience_of(read.train.epochs);
@@ -127,8 +133,9 @@ pub fn begin(
     };
     if asked.folds.is_none() {
         observer.note(&format!(
-            "cross-validation of {} texts in {folds} parts, then a run of all of them (--valid 0.1 holds out a tenth and takes less time)",
-            thousands(texts)
+            "cross-validation of {} {} in {folds} parts, then a run of all of them (--valid 0.1 holds out a tenth and takes less time)",
+            thousands(texts),
+            named(texts as u64, config.train.example())
         ));
     }
     // The number of classes is found out again with every part.
@@ -145,7 +152,9 @@ fn choose(
     learned: &[Example<Label>],
     observer: &mut dyn Observer,
 ) -> Result<Option<Trials>> {
-    run.train.model.tokens = resolve(asked.tokens, &run.train.model, learned);
+    if run.series.is_none() {
+        run.train.model.tokens = resolve(asked.tokens, &run.train.model, learned);
+    }
     // A class that is named and not there is said before anything is tried.
     class_weights(run, learned)?;
     let models = sized(run, learned)?;
@@ -153,7 +162,7 @@ fn choose(
     let tries = !asked.fast && different >= FEWEST && !models.is_empty();
     let trials = if tries { compare(run, asked.open, &models, learned, observer)? } else { None };
     // Texts without a token have no model; they are refused where the run begins.
-    let untried = fast(run.train.task, run.train.tokens());
+    let untried = if run.series.is_some() { 0 } else { fast(run.train.task, run.train.tokens()) };
     if let Some((model, bytes)) = models.into_iter().nth(trials.as_ref().map_or(untried, Trials::taken)) {
         if trials.is_none() {
             observer.note(&format!("no --model is given: taking this one untried: {model}"));
@@ -192,9 +201,10 @@ fn compare(
     observer: &mut dyn Observer,
 ) -> Result<Option<Trials>> {
     observer.note(&format!(
-        "no --model is given: trying {} on {} texts (--fast takes one untried)",
+        "no --model is given: trying {} on {} {} (--fast takes one untried)",
         models.len(),
-        thousands(training.len())
+        thousands(training.len()),
+        named(training.len() as u64, run.train.example())
     ));
     let Some(trials) = try_all(run, open, models, training, &mut |over, of| {
         observer.preparing("trying models", over as u64, of as u64);
@@ -220,8 +230,9 @@ fn table(trials: &Trials, config: &TrainConfig) -> String {
     let table = trials.table(config);
     let (learned, divided) = (thousands(trials.training), thousands(trials.texts));
     format!(
-        "{table}\n{} divisions of {divided} texts, {learned} to learn from; taken is the smallest model within one standard error of {}",
+        "{table}\n{} divisions of {divided} {}, {learned} to learn from; taken is the smallest model within one standard error of {}",
         trials.divisions,
+        named(trials.texts as u64, config.example()),
         trials.chosen_by()
     )
 }

@@ -7,7 +7,8 @@ use latch_engine::input::text::Tokens;
 
 use super::checkpoint::Checkpoint;
 use super::folder::RunFolder;
-use super::opened::{Loaded, Opened, load};
+use super::loaded::Loaded;
+use super::opened::{Opened, load};
 use super::summary::{self, Facts};
 use super::writer::RunWriter;
 use crate::config::{RunConfig, TrainConfig};
@@ -16,7 +17,7 @@ use crate::defaults::choice::Trials;
 use crate::defaults::size::{cut, warning};
 use crate::distillation::teach;
 use crate::error::{Fault, fault};
-use crate::learning::sequences::{Texts, class_weights, fit_ngrams, labels_as_learned, read_known};
+use crate::learning::sequences::{Targets, Texts, class_weights, fit_ngrams, labels_as_learned, read_known};
 use crate::learning::training::{Job, Outcome, Progress, answers, train};
 use crate::learning::verdict::Verdict;
 use crate::metrics::{determination_of, judge};
@@ -66,10 +67,19 @@ pub(super) fn begin_loaded(
     let Loaded { training, validation, valid_sha256, summary, notes, facts } = loaded;
     // What the number of classes decides.
     config.train.check("")?;
-    let tokens = resolve(tokens, &config.train.model, &training);
-    config.train.model.tokens = tokens;
     // A class that is named and not there is said before anything is written.
     class_weights(&config, &training)?;
+    if config.train.model.samples.is_some() {
+        let vocabulary = Vocabulary::of_run(&config.train, &training);
+        let settings = decided.map(|decided| (decided.settings)(&config.train));
+        let folder = settings.map_or_else(|| folder.clone(), |settings| folder.clone().with_settings(settings));
+        let said = [summary].into_iter().chain(notes).collect();
+        let start =
+            Start { config, vocabulary, targets: None, ids: None, training, validation, valid_sha256, facts, said };
+        return start.run(&folder, decided, progress);
+    }
+    let tokens = resolve(tokens, &config.train.model, &training);
+    config.train.model.tokens = tokens;
     let counted = &mut |done, all| progress.preparing("counting the words", done, all);
     let tokenization = Tokenization::of_examples(tokens, &training);
     let (ranked, interned) = rank_keeping(&tokenization, config.train.model.words, &training, counted);
@@ -86,37 +96,61 @@ pub(super) fn begin_loaded(
     let (facts, of_test) = known(&config, facts, &ranked, &vocabulary, (&training, &validation));
     drop(ranked);
     let targets = teach(&config, &training, &validation)?;
-    // Reading the data took time, in which another run may have begun.
-    let writer = folder.claim()?;
     let things = if tokens == Tokens::Words { "words" } else { "tokens" };
     let said = [summary + &facts.words(things)].into_iter().chain(vocabulary.tokenization.summary(&training));
-    let said = said.chain(notes).chain(of_test).chain(facts.unknown.words());
-    said.for_each(|line| progress.note(&line));
-    if let Some(warning) = facts.unknown.warning() {
-        progress.warn(&warning);
+    let said = said.chain(notes).chain(of_test).chain(facts.unknown.words()).collect();
+    let start = Start { config, vocabulary, targets, ids, training, validation, valid_sha256, facts, said };
+    start.run(&folder, decided, progress)
+}
+
+/// A run of which everything is known before its folder is touched.
+struct Start {
+    config: RunConfig,
+    vocabulary: Vocabulary,
+    targets: Option<Targets>,
+    /// The ids of the training texts, where they are known.
+    ids: Option<Vec<Vec<u32>>>,
+    training: Vec<Example<Label>>,
+    validation: Vec<Example<Label>>,
+    valid_sha256: Option<String>,
+    facts: Facts,
+    /// What a person may want to know, a line each.
+    said: Vec<String>,
+}
+
+impl Start {
+    /// Writes the beginning of the run and trains it.
+    fn run(self, folder: &RunFolder, decided: Option<&Decided<'_>>, progress: &mut dyn Progress) -> Result<Outcome> {
+        let Start { config, vocabulary, targets, ids, training, validation, valid_sha256, facts, said } = self;
+        // Reading the data took time, in which another run may have begun.
+        let writer = folder.claim()?;
+        said.iter().for_each(|line| progress.note(line));
+        if let Some(warning) = facts.unknown.warning() {
+            progress.warn(&warning);
+        }
+        // Before the configuration, with which there is a run: resuming does without these numbers.
+        let began = writer.write_facts(&facts).and_then(|()| writer.write_config(&config, valid_sha256));
+        let outcome = began.and_then(|()| {
+            writer.write_vocabulary(&vocabulary)?;
+            if let Some(trials) = decided.and_then(|decided| decided.trials) {
+                writer.write_trials(trials)?;
+            }
+            if let Some(targets) = &targets {
+                writer.write_targets(targets)?;
+            }
+            let ngrams = fit_ngrams(&config.train, &vocabulary.tokenization, &training, targets.as_ref());
+            if let Some(ngrams) = &ngrams {
+                writer.write_ngrams(ngrams)?;
+            }
+            let opened = Opened { config, vocabulary, occurrences: None, ngrams, targets, training, validation };
+            go(opened, ids, &writer, None, progress)
+        });
+        if outcome.is_err() && !writer.has_learned() {
+            // The first error is the one to report.
+            let _ = writer.remove_beginning();
+        }
+        outcome
     }
-    // Before the configuration, with which there is a run: resuming does without these numbers.
-    let began = writer.write_facts(&facts).and_then(|()| writer.write_config(&config, valid_sha256));
-    let outcome = began.and_then(|()| {
-        writer.write_vocabulary(&vocabulary)?;
-        if let Some(trials) = decided.and_then(|decided| decided.trials) {
-            writer.write_trials(trials)?;
-        }
-        if let Some(targets) = &targets {
-            writer.write_targets(targets)?;
-        }
-        let ngrams = fit_ngrams(&config.train, &vocabulary.tokenization, &training, targets.as_ref());
-        if let Some(ngrams) = &ngrams {
-            writer.write_ngrams(ngrams)?;
-        }
-        let opened = Opened { config, vocabulary, occurrences: None, ngrams, targets, training, validation };
-        go(opened, ids, &writer, None, progress)
-    });
-    if outcome.is_err() && !writer.has_learned() {
-        // The first error is the one to report.
-        let _ = writer.remove_beginning();
-    }
-    outcome
 }
 
 /// Cuts the model until its int8 image has 64 KiB.
@@ -281,13 +315,16 @@ fn go(
     progress: &mut dyn Progress,
 ) -> Result<Outcome> {
     let Opened { config, vocabulary, occurrences, ngrams, targets, training, validation } = opened;
-    progress.preparing("looking up the words", 0, 0);
+    let reads_samples = vocabulary.scaling.is_some();
+    if !reads_samples {
+        progress.preparing("looking up the words", 0, 0);
+    }
     let texts = Texts { training: &training, validation: &validation };
     let mut read = read_known(&config, &vocabulary, ngrams.as_ref(), texts, ids)?;
     read.training.targets = targets.unwrap_or_default().as_read(&config.train, &training, &vocabulary);
     let known = if ngrams.is_some() { labels_as_learned(&config.train, &training) } else { Vec::new() };
     drop((training, validation));
-    if occurrences.is_none() {
+    if occurrences.is_none() && !reads_samples {
         folder.write_occurrences(&vocabulary, &read.training.occurrences)?;
     }
     if let Some(ngrams) = ngrams.filter(|_| checkpoint.is_none()) {
@@ -309,7 +346,7 @@ fn go(
         ));
         progress.note("training figures of an epoch are the network's alone, validation figures are of both");
     }
-    if checkpoint.is_none() && !config.train.task.each_step() {
+    if checkpoint.is_none() && !config.train.task.each_step() && !reads_samples {
         let (lengths, unknown) = read.unknown(&vocabulary);
         // Where few words were asked for, more of them are the remedy.
         let is_cut = vocabulary.words().len() == config.train.model.vocab && config.train.model.vocab < MANY_WORDS;

@@ -8,7 +8,8 @@ use sha2::{Digest, Sha256};
 
 use super::checkpoint::Best;
 use super::folder::{RunFolder, read_words};
-use super::opened::{Loaded, load};
+use super::loaded::Loaded;
+use super::opened::load;
 use crate::config::chain::Pooling;
 use crate::config::{Imported, ModelConfig, NgramConfig, RunConfig, TrainConfig, Valid, Words, default_config};
 use crate::dataset::{Columns, Task, hex};
@@ -139,6 +140,7 @@ fn configuration(
         hashed: None,
         tiers: None,
         ngrams: NgramConfig::NONE,
+        samples: None,
     };
     RunConfig {
         latch: env!("CARGO_PKG_VERSION").into(),
@@ -146,6 +148,7 @@ fn configuration(
         data: request.data.clone().unwrap_or_default(),
         data_sha256: String::new(),
         columns: request.columns.clone(),
+        series: None,
         classes: answers.classes,
         valid: request.valid.clone(),
         imported: Some(Imported {

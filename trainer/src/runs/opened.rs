@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::folder::RunFolder;
+use super::loaded::Loaded;
+use super::recordings;
 use super::summary::{self, Facts};
 use crate::config::{Fold, RunConfig, Valid};
 use crate::dataset::{Dataset, Example, Label, Labels, Part, Reading, Watch, has_part, locate};
@@ -114,6 +116,9 @@ fn words(
     config: &RunConfig,
     training: &[Example<Label>],
 ) -> Result<(Vocabulary, Option<Vec<u32>>)> {
+    if config.train.model.samples.is_some() {
+        return Ok((Vocabulary::of_run(&config.train, training), Some(Vec::new())));
+    }
     let path = folder.file("vocabulary.txt");
     let others = || fault(path.display(), "the words are not those of the run's training texts", FROM_A_COPY);
     if let Some(known) = folder.occurrences()? {
@@ -131,22 +136,6 @@ fn words(
     Ok((vocabulary, None))
 }
 
-/// The data of a run.
-pub struct Loaded {
-    /// The training part; none where a network was imported without data.
-    pub training: Vec<Example<Label>>,
-    /// The validation part, likewise.
-    pub validation: Vec<Example<Label>>,
-    /// The digest of a validation part that has data of its own.
-    pub valid_sha256: Option<String>,
-    /// What was read, in one line.
-    pub summary: String,
-    /// What a person may want to know of it, a line each.
-    pub notes: Vec<String>,
-    /// The same in numbers; without those of the words.
-    pub facts: Facts,
-}
-
 /// Reads the data of a run. Its digest and its classes go into the configuration.
 ///
 /// # Errors
@@ -158,6 +147,9 @@ pub fn load(config: &mut RunConfig, watch: Watch<'_>) -> Result<Loaded> {
         let (training, validation, notes) = (Vec::new(), Vec::new(), Vec::new());
         let (summary, facts) = (String::new(), Facts::default());
         return Ok(Loaded { training, validation, valid_sha256: None, summary, notes, facts });
+    }
+    if let Some(series) = config.series.clone() {
+        return recordings::load(config, &series);
     }
     let reading = Reading::of(task).within(config.columns.clone());
     // A network comes with its classes, where its file names them.

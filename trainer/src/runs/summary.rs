@@ -282,7 +282,7 @@ mod tests {
     use crate::unknown::UnknownTokens;
 
     fn texts(texts: &[(u32, &str)]) -> Vec<Example<Label>> {
-        texts.iter().map(|&(class, text)| Example { label: Label::Class(class), text: text.to_owned() }).collect()
+        texts.iter().map(|&(class, text)| Example::new(Label::Class(class), text)).collect()
     }
 
     fn owned(names: &[&str]) -> Vec<String> {
@@ -371,7 +371,7 @@ mod tests {
 
     #[test]
     fn a_line_says_classes_with_their_counts_and_what_is_not_the_plain_case() {
-        let text = |label: Label, text: &str| Example { label, text: text.into() };
+        let text = |label: Label, text: &str| Example::new(label, text);
         let data = Dataset::new("x", texts(&[(1, "a"), (0, "b"), (1, "a")])).named(["ham", "spam"]);
         let plain = "read 3 texts, 2 classes (ham 1, spam 2), 1 duplicate";
         assert_eq!(line(&data, Task::Classify(0)), plain);

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use latch_engine::image::encode::{Notes, encoded_bytes};
-use latch_engine::image::header::Provenance;
+use latch_engine::image::header::{Input, Provenance};
 use latch_engine::input::ngrams::Ngrams;
 use latch_engine::input::text::Text;
 use latch_engine::layers::embedding::MAX_ROWS;
@@ -265,7 +265,7 @@ impl Sizer {
         let ngrams = (model.ngrams.count > 0).then(|| self.table(&model.ngrams));
         let chain = describe::Chain::of(&model.chain, self.base.task.outputs(), shift, *precision);
         let embedding = ((text.words + text.unknown.rows()) as usize, model.chain.embedding);
-        let mut description = chain.describe(text, embedding, model.tiers, ngrams, *precision)?;
+        let mut description = chain.describe(Input::Text(text), embedding, model.tiers, ngrams, *precision)?;
         description.answer = answer_of(self.base.task).kind;
         let provenance = Provenance {
             producer: concat!("latch ", env!("CARGO_PKG_VERSION")).as_bytes(),

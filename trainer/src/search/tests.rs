@@ -47,6 +47,7 @@ fn plan(folder: &Path, budget: Budget) -> Plan {
         columns: Columns::default(),
         classes: Vec::new(),
         valid,
+        series: None,
         imported: None,
     };
     Plan { latch, budget, trials: 9, minutes: None, base, valid_sha256: None }
@@ -159,7 +160,7 @@ fn the_candidates_cover_a_decade_of_sizes_and_half_of_them_may_fill_the_budget()
     let budget = Budget { flash: 16_384, ram: None, board: None, latency: None };
     let texts: Vec<Example<Label>> = built_in::generate(1, 400)
         .into_iter()
-        .map(|example| Example { label: Label::Class(example.label), text: example.text })
+        .map(|example| Example::new(Label::Class(example.label), example.text))
         .collect();
     let config = TrainConfig { task: default_config().task.with_classes(2), ..default_config() };
     let sizer = Sizer::new(&config, &texts, None);

@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn words_are_ranked_alike_on_one_thread_and_on_many() {
-        let text = |number: u32| Example { label: number % 3, text: format!("w{} w{} x", number % 97, number % 1_009) };
+        let text = |number: u32| Example::new(number % 3, format!("w{} w{} x", number % 97, number % 1_009));
         let texts: Vec<Example<u32>> = (0..5_000).map(text).collect();
         let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         for words in [Words::Count, Words::Useful] {

@@ -51,7 +51,7 @@ fn pair(rng: &mut impl Rng) -> [Example; 2] {
         let words = review.text(0).split_whitespace().count();
         if (MIN_WORDS..=MAX_WORDS).contains(&words) {
             let first = u32::from(rng.random_bool(0.5));
-            return [first, 1 - first].map(|label| Example { label, text: review.text(label) });
+            return [first, 1 - first].map(|label| Example::new(label, review.text(label)));
         }
     }
 }
@@ -587,9 +587,8 @@ mod tests {
         }
         // The same model does learn a set that words decide.
         let label_by_word = |examples: &[Example]| -> Vec<_> {
-            let relabel = |example: &Example| Example {
-                label: u32::from(words(&example.text).contains(&"film".to_owned())),
-                text: example.text.clone(),
+            let relabel = |example: &Example| {
+                Example::new(u32::from(words(&example.text).contains(&"film".to_owned())), example.text.clone())
             };
             examples.iter().map(relabel).collect()
         };

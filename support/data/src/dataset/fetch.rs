@@ -86,7 +86,7 @@ fn read_table(path: &Path) -> Result<Vec<Example>> {
         counts[label as usize] += 1;
         // As the file will be read back, so that whoever keeps these examples has the same ones.
         let text = super::tsv::in_one_line(&text).into_owned();
-        examples.push(Example { label, text });
+        examples.push(Example::new(label, text));
     }
     anyhow::ensure!(
         counts == [REVIEWS_PER_CLASS; 2],

@@ -295,7 +295,7 @@ mod tests {
         std::fs::write(folder.path().join("test.csv"), "0,dull\n1,nice\n").unwrap();
         let load = |part| Dataset::load_part(folder.path(), part);
         assert_eq!(load(Part::Train).unwrap().examples[0].text, "bad film");
-        let dull = Example { label: 0, text: "dull".into() };
+        let dull = Example::new(0, "dull");
         assert_eq!(load(Part::Test).unwrap().examples[0], dull);
         assert!(has_part(folder.path(), Part::Test) && !has_part(folder.path(), Part::Valid));
         assert!(!has_part(&folder.path().join("test.csv"), Part::Test));

@@ -26,7 +26,7 @@ pub fn generate(seed: u64, n: usize) -> Vec<Example> {
             spam = at + rng.random_range(0..ONE_OF);
         }
         let label = u32::from(at == spam);
-        examples.push(Example { label, text: message(label, &mut rng) });
+        examples.push(Example::new(label, message(label, &mut rng)));
     }
     examples
 }

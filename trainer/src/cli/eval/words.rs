@@ -24,20 +24,30 @@ pub(super) fn evaluation(
 ) -> Result<String> {
     let (mut text, model) = (String::new(), Model::new(image));
     let Reading { task, classes, .. } = reading;
+    let reads_samples = model.channels() > 0;
+    let thing = match (task.each_step(), reads_samples) {
+        (true, true) => "labelled step",
+        (true, false) => "labelled token",
+        (false, true) => "series",
+        (false, false) => "text",
+    };
     writeln!(
         text,
         "{}, {} read, {} on backend {}",
-        counted(result.n, if task.each_step() { "labelled token" } else { "text" }),
-        counted(result.tokens, "token"),
+        counted(result.n, thing),
+        counted(result.tokens, if reads_samples { "step" } else { "token" }),
         image.description().precision_name(),
         model.backend().name()
     )?;
     judgement(&mut text, result, classes)?;
-    writeln!(text, "unknown       {}", result.unknown.words())?;
+    if !reads_samples {
+        writeln!(text, "unknown       {}", result.unknown.words())?;
+    }
     if let Some(threshold) = threshold_of(image) {
         writeln!(text, "threshold     chosen; a probability of 0.5 was {threshold} of the network")?;
     }
-    writeln!(text, "time          {:.0} ns per token, tokenizer included", result.ns_per_token)?;
+    let step = if reads_samples { "step, scaling included" } else { "token, tokenizer included" };
+    writeln!(text, "time          {:.0} ns per {step}", result.ns_per_token)?;
     writeln!(text, "image         {} bytes, {} bytes of RAM a stream", image.len(), model.state_bytes())?;
     if let Some(early) = early {
         writeln!(text, "{}", early_words(early, "of these"))?;

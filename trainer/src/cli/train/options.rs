@@ -9,6 +9,7 @@ use latch_engine::input::text::Tokens;
 use super::adapted::AdaptedArgs;
 use super::balance::BalanceArgs;
 use super::quantize::QuantizeArgs;
+use super::series::{self, SeriesArgs};
 use crate::cli::args::{
     BudgetArgs, TokensArg, ValidArg, absolute, batch, below_one, positive, rate, seconds, temperature, up_to_one,
     valid_of,
@@ -16,7 +17,9 @@ use crate::cli::args::{
 use crate::cli::columns::ColumnArgs;
 use crate::cli::kinds::TaskArg;
 use crate::config::{DistillConfig, Fold, RunConfig, Teacher, TrainConfig, default_config, model_of};
+use crate::dataset::Columns;
 use crate::defaults::Open;
+use crate::defaults::candidates::of_samples;
 use crate::error::fault;
 
 /// Train a network on labelled texts.
@@ -101,13 +104,15 @@ pub struct Args {
     #[arg(long, value_name = "PART/PARTS")]
     leave_out: Option<Fold>,
     #[command(flatten)]
-    quantize: QuantizeArgs,
+    pub(super) quantize: QuantizeArgs,
+    #[command(flatten)]
+    pub(super) series: SeriesArgs,
     /// Folder of the run
     #[arg(long)]
     pub(super) out: PathBuf,
     /// Continue the run in --out with its own configuration
     #[arg(long, conflicts_with_all = ["config", "data", "label_column", "text_column", "label_pattern", "label_map", "encoding", "task", "valid", "folds", "model", "fast", "tokens", "epochs", "batch", "lr", "seed", "max_tokens", "clip_norm",
-        "weight_decay", "label_smoothing", "average", "class_weights", "select", "threshold", "patience", "teacher", "leave_out", "quantize", "quantize_epochs", "quantize_lr", "flash", "ram", "latency", "board", "trials", "minutes"])]
+        "weight_decay", "label_smoothing", "average", "class_weights", "select", "threshold", "patience", "teacher", "leave_out", "quantize", "quantize_epochs", "quantize_lr", "channels", "series_column", "time_column", "missing", "window", "stride", "horizon", "flash", "ram", "latency", "board", "trials", "minutes"])]
     pub(super) resume: bool,
     /// Seconds after which a running epoch is kept; the result does not depend on it
     #[arg(long, hide = true, value_parser = seconds)]
@@ -130,7 +135,7 @@ impl Args {
         let teachers = self.teacher.iter().map(|run| Teacher::read(absolute(run))).collect::<Result<Vec<_>>>()?;
         let config = DistillConfig { teachers, share: self.distill, temperature: self.distill_temperature };
         let distill = (!config.teachers.is_empty()).then_some(config);
-        let task = self.task.task();
+        let task = self.series.task(self.task);
         if let (Some(asked), Some(model)) = (self.tokens.tokens(), &self.adapted.model)
             && model.tokens != Tokens::Words
             && model.tokens != asked
@@ -138,8 +143,14 @@ impl Args {
             let problem = format!("the model says `{}`, which is another kind of token", model.input());
             return Err(fault("--tokens", problem, "leave one of them out").into());
         }
+        let given = self.adapted.model.as_ref();
+        let series = self.series.config(data, self.task, given, &self.columns)?;
+        let model = match (&series, given) {
+            (Some(_), None) => Some(of_samples(task, 0).swap_remove(0)),
+            _ => given.cloned(),
+        };
         let train = TrainConfig {
-            model: model_of(task, self.adapted.model.clone()),
+            model: model_of(task, model),
             task,
             epochs: self.adapted.epochs(),
             batch: self.batch,
@@ -164,9 +175,13 @@ impl Args {
             train,
             data: absolute(data),
             data_sha256: String::new(),
-            columns: self.columns.columns()?,
+            columns: if series.is_some() { Columns::default() } else { self.columns.columns()? },
             classes: Vec::new(),
-            valid: valid_of(self.valid.as_ref(), data),
+            valid: match &series {
+                Some(_) => series::valid_of(self.valid.as_ref(), data, valid_of(self.valid.as_ref(), data)),
+                None => valid_of(self.valid.as_ref(), data),
+            },
+            series,
             imported: None,
         })
     }
@@ -174,25 +189,5 @@ impl Args {
     /// The options that nobody gave.
     pub(super) fn open(&self) -> Open {
         Open { valid: self.valid.is_none(), ..self.adapted.open() }
-    }
-
-    /// The run of every trial of a search, where a budget is given.
-    ///
-    /// # Errors
-    /// A fault that names the option that a search does not know, and those of [`Args::config`].
-    pub(super) fn searched(&self) -> Result<RunConfig> {
-        let other = "leave it out here, and train the model that was found with it";
-        for (option, given, problem) in [
-            ("--fast", self.adapted.fast, "a search chooses the model"),
-            ("--quantize", self.quantize.config().is_some(), "a search trains in floats"),
-            ("--folds", self.folds.is_some(), "a search has one validation part"),
-            ("--teacher", !self.teacher.is_empty(), "a search learns from the labels alone"),
-            ("--checkpoint-every", self.checkpoint_every.is_some(), "a search keeps its trials by itself"),
-        ] {
-            if given {
-                return Err(fault(option, problem, other).into());
-            }
-        }
-        self.config()
     }
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::cli::output::{ClassScores, accuracy, warn};
 use crate::config::{ClassWeights, RunConfig};
-use crate::counted::counted;
+use crate::counted::{counted, named};
 use crate::dataset::Task;
 use crate::learning::verdict::{Chosen, Verdict};
 use crate::metrics::EpochMetrics;
@@ -41,9 +41,9 @@ impl<'a> Classes<'a> {
 /// How the classes fare on the validation part, in words; `things` says what was judged.
 pub(super) fn classes_words(scores: &Scores, verdict: &Verdict, config: &RunConfig, things: &str) -> String {
     let (names, count) = (&config.classes, scores.classes.iter().map(|class| class.support).sum::<u64>());
-    let of = if config.train.task.each_step() { "tokens" } else { "texts" };
+    let of = counted(count, config.train.answered());
     let mut text = format!(
-        "macro F1 {:.2} %, balanced accuracy {:.2} % of {count} {of}, {things}",
+        "macro F1 {:.2} %, balanced accuracy {:.2} % of {of}, {things}",
         100.0 * scores.macro_f1,
         100.0 * scores.balanced_accuracy
     );
@@ -73,10 +73,10 @@ pub(super) fn still_improving<'a>(
 const ENOUGH_TO_JUDGE: usize = 50;
 
 /// A hint where few texts have judged a run.
-pub(super) fn too_few_to_judge(validation: usize) -> Option<String> {
+pub(super) fn too_few_to_judge(validation: usize, thing: &str) -> Option<String> {
     (1..ENOUGH_TO_JUDGE).contains(&validation).then(|| {
-        let texts = counted(validation, "text");
-        format!("note: {texts} of validation say little about other texts: --folds 5 judges by all of them")
+        let (few, others) = (counted(validation, thing), named(2, thing));
+        format!("note: {few} of validation say little about other {others}: --folds 5 judges by all of them")
     })
 }
 
@@ -89,15 +89,15 @@ pub(super) fn warn_of(verdict: &Verdict, scores: Option<&Scores>, config: &RunCo
     if let Some(warning) = &verdict.useless {
         warn(format_args!("{warning}"));
     }
-    let thing = if config.train.task.each_step() { "validation token" } else { "validation text" };
+    let thing = format!("validation {}", config.train.answered());
     if let Some(chosen) = verdict.threshold.filter(Chosen::is_by_chance) {
         warn(format_args!(
             "the threshold was chosen on {} of {}: with other texts it would be another one; give more of them, or a larger --valid",
-            counted(chosen.support, thing),
+            counted(chosen.support, &thing),
             name_of(&config.classes, chosen.class)
         ));
     }
-    let things = format!("{thing}s");
+    let things = if thing.ends_with("series") { thing } else { format!("{thing}s") };
     if let Some(warning) = scores.and_then(|scores| never_answered(scores, &config.classes, &things)) {
         let remedy = match config.train.class_weights {
             ClassWeights::Auto | ClassWeights::None => "; --class-weights balanced makes rare classes count more",
@@ -120,8 +120,8 @@ mod tests {
             still_improving(best.iter(), 10).is_some()
         };
         assert!(said(&[10], 0.9) && said(&[10, 10, 4], 0.9));
-        assert!(too_few_to_judge(4).is_some_and(|hint| hint.contains("4 texts")));
-        assert_eq!((too_few_to_judge(0), too_few_to_judge(50)), (None, None));
+        assert!(too_few_to_judge(4, "text").is_some_and(|hint| hint.contains("4 texts")));
+        assert_eq!((too_few_to_judge(0, "text"), too_few_to_judge(50, "series")), (None, None));
         assert!(!said(&[9], 0.9) && !said(&[10, 4], 0.9) && !said(&[10], 1.0));
     }
 }

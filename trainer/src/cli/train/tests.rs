@@ -61,7 +61,7 @@ fn every_option_counts_under_a_budget_or_is_refused_by_its_name() {
         &["--minutes", "2.5"],
     ];
     // Each with the option that is named: the others are nothing without it.
-    let refused: [(&str, &[&str]); 9] = [
+    let refused: [(&str, &[&str]); 16] = [
         ("--fast", &["--fast"]),
         ("--folds", &["--folds", "5"]),
         ("--teacher", &["--teacher", "runs/teacher"]),
@@ -71,6 +71,13 @@ fn every_option_counts_under_a_budget_or_is_refused_by_its_name() {
         ("--quantize", &["--quantize-epochs", "2", "--quantize", "int8"]),
         ("--quantize", &["--quantize-lr", "0.1", "--quantize", "int8"]),
         ("--checkpoint-every", &["--checkpoint-every", "1"]),
+        ("--channels", &["--channels", "x,y"]),
+        ("--series-column", &["--series-column", "id"]),
+        ("--time-column", &["--time-column", "1"]),
+        ("--missing", &["--missing", "hold"]),
+        ("--window", &["--window", "9"]),
+        ("--window", &["--stride", "3", "--window", "9"]),
+        ("--horizon", &["--horizon", "2"]),
     ];
     // Where the run lies, what is printed, and going on with what has begun: no part of what is searched for.
     let others = ["out", "json", "resume", "config"];
@@ -143,6 +150,15 @@ fn every_option_in_a_file_is_the_same_as_on_the_command_line() {
         with(&[("flash", "8KiB")], "minutes", "2.5"),
         with(&[("flash", "8KiB"), ("board", "nrf52840")], "latency", "1ms"),
     ];
+    calls.extend([
+        with(&[], "channels", "x"),
+        with(&[], "series-column", "id"),
+        with(&[], "time-column", "month"),
+        with(&[], "missing", "hold"),
+        with(&[], "window", "9"),
+        with(&[("window", "9")], "stride", "3"),
+        with(&[], "horizon", "2"),
+    ]);
     for option in ["epochs", "batch", "seed", "max-tokens", "patience"] {
         calls.push(with(&[], option, "7"));
     }

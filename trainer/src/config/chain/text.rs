@@ -20,6 +20,7 @@ use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
+use latch_engine::input::samples::MAX_CHANNELS;
 use latch_engine::input::text::Tokens;
 use latch_engine::layers::embedding::MAX_ROWS;
 
@@ -204,6 +205,8 @@ pub(in crate::config) struct Notation<'t> {
     pub(in crate::config) chain: Chain,
     /// What a token is.
     pub(in crate::config) tokens: Tokens,
+    /// True where the input is samples, whose channels are the features of the chain's embedding; 0 where they are not said.
+    pub(in crate::config) samples: bool,
     /// Words of the vocabulary, where they are said.
     pub(in crate::config) words: Option<usize>,
     /// What is said besides the layers, in the order of the text.
@@ -220,7 +223,7 @@ impl<'t> Notation<'t> {
     pub(in crate::config) fn read(text: &'t str, of_model: bool) -> Result<Self, ChainError> {
         let error = |place: Range<usize>, problem: &str| ChainError::new(text, place, problem);
         let (mut size_of_text, mut settings, mut places) = (None, Vec::new(), Vec::new());
-        let mut tokens = Tokens::Words;
+        let (mut tokens, mut samples) = (Tokens::Words, false);
         let mut chain: Option<Chain> = None;
         for (number, Element { words, place }) in elements(text)?.into_iter().enumerate() {
             let (name, at) = words[0];
@@ -233,6 +236,13 @@ impl<'t> Notation<'t> {
             if names::INPUTS.contains(&name) {
                 if number > 0 {
                     return Err(ChainError::new(text, here, format!("the input `{name}` comes first, and once")));
+                }
+                if name == "samples" {
+                    samples = true;
+                    let channels = options.size.unwrap_or_default();
+                    chain = Some(Chain { embedding: channels, word_dropout: 0.0, layers: Vec::new() });
+                    places.push(place);
+                    continue;
                 }
                 size_of_text = options.size;
                 tokens = match (name, options.word) {
@@ -254,6 +264,7 @@ impl<'t> Notation<'t> {
                     // The share of an embedding's option is the share of its tokens.
                     chain = Some(Chain { embedding, word_dropout: options.dropout, layers: Vec::new() });
                 }
+                (Some(_), None) if samples => return Err(error(here, "samples have no embedding: leave it out")),
                 (Some(_), None) => return Err(error(here, "there is one embedding, and it comes first")),
                 (None, Some(_)) => {
                     let problem = "a chain begins with an embedding, as in `embedding 8 > gru 24 > attention > dense`";
@@ -266,7 +277,7 @@ impl<'t> Notation<'t> {
         if of_model && !matches!(chain.layers.last(), Some(LayerConfig::Dense { units: None, .. })) {
             chain.layers.push(LayerConfig::Dense { units: None, activation: Activation::Linear, dropout: 0.0 });
         }
-        let notation = Self { text, chain, tokens, words: size_of_text, settings, places };
+        let notation = Self { text, chain, tokens, samples, words: size_of_text, settings, places };
         match notation.chain.fault() {
             Some((layer, problem)) => Err(notation.layer_error(layer, problem)),
             None => Ok(notation),
@@ -345,7 +356,11 @@ fn size(name: &str, word: &str, already: Option<usize>) -> Result<usize, String>
     if Pooling::ALL.iter().any(|pooling| pooling.name() == name) {
         return Err(format!("`{name}` has no units: it keeps the features of what it reads"));
     }
-    let most = if names::INPUTS.contains(&name) { MAX_ROWS as usize } else { MAX_SIZE };
+    let most = match name {
+        "samples" => usize::from(MAX_CHANNELS),
+        name if names::INPUTS.contains(&name) => MAX_ROWS as usize,
+        _ => MAX_SIZE,
+    };
     match word.parse() {
         Ok(size) if (1..=most).contains(&size) => match already {
             Some(_) => Err(format!("`{name}` has its size already")),

@@ -256,7 +256,7 @@ fn models() -> impl Strategy<Value = ModelConfig> {
                 let most = chain.embedding - usize::from(remainders > 0);
                 Tiers { whole, width: 1 + (share * most as f64) as u16, remainders, int4 }
             });
-            ModelConfig { tokens, vocab, words, chain, tiers, skip_unknown, hashed, ngrams }
+            ModelConfig { tokens, vocab, words, chain, tiers, skip_unknown, hashed, ngrams, samples: None }
         },
     )
 }

@@ -30,9 +30,14 @@ impl Kind {
 }
 
 /// The layers, behind the input of a model.
-pub const LAYERS: [Kind; 11] = [
+pub const LAYERS: [Kind; 12] = [
     Kind::sized("text", "WORDS", "the input: words of a text, by a vocabulary of so many"),
     Kind::sized("chars", "CHARACTERS", "the input: characters of a text, at most so many different ones"),
+    Kind::sized(
+        "samples",
+        "CHANNELS",
+        "the input: frames of so many channels, of sensors; as many as the data has unless said",
+    ),
     Kind::sized("embedding", "FEATURES", "a row of features for each word"),
     Kind::sized("lstm", "UNITS", "long short-term memory: a recurrent layer with a cell and three gates"),
     Kind::sized("gru", "UNITS", "gated recurrent unit: a recurrent layer with two gates"),
@@ -70,38 +75,55 @@ pub struct Known {
 
 const CELLS: &[&str] = &["lstm", "gru", "rnn"];
 /// The inputs, which come first among [`LAYERS`].
-pub(super) const INPUTS: &[&str] = &["text", "chars"];
+pub(super) const INPUTS: &[&str] = &["text", "chars", "samples"];
+const TEXTS: &[&str] = &["text", "chars"];
+const SAMPLES: &[&str] = &["samples"];
 const EMBEDDING: &[&str] = &["embedding"];
 
 /// All options.
-const OPTIONS: [Known; 21] = [
+const OPTIONS: [Known; 24] = [
     of_model("syllables", &["text"], "", "Hangul syllables are tokens of their own", "text 2300 syllables"),
     of_model("cased", &["chars"], "", "letters keep their case", "chars 120 cased"),
     of_model(
         "words=",
-        INPUTS,
+        TEXTS,
         "count",
         "which words: `count` the most frequent, `useful` those that tell classes apart most",
         "text 5000 words=useful",
     ),
     of_model(
         "unknown=",
-        INPUTS,
+        TEXTS,
         "row",
         "words without an id: share a `row`, are left out (`skip`), or share rows by their hash, `hashed:ROWS`, or that of their last three characters, `ending:ROWS`",
         "text 5000 unknown=skip",
     ),
-    of_model("ngrams=", INPUTS, "0", "n-grams that have a weight beside the network", "text 1200 ngrams=22000"),
-    of_model("longest=", INPUTS, "3", "tokens of the longest n-gram", "text 1200 ngrams=22000 longest=4"),
-    of_model("ngram_texts=", INPUTS, "3", "texts that an n-gram must occur in", "text 1200 ngrams=22000 ngram_texts=2"),
-    of_model("ngram_bits=", INPUTS, "6", "bits of an n-gram's weight", "text 1200 ngrams=22000 ngram_bits=5"),
+    of_model("ngrams=", TEXTS, "0", "n-grams that have a weight beside the network", "text 1200 ngrams=22000"),
+    of_model("longest=", TEXTS, "3", "tokens of the longest n-gram", "text 1200 ngrams=22000 longest=4"),
+    of_model("ngram_texts=", TEXTS, "3", "texts that an n-gram must occur in", "text 1200 ngrams=22000 ngram_texts=2"),
+    of_model("ngram_bits=", TEXTS, "6", "bits of an n-gram's weight", "text 1200 ngrams=22000 ngram_bits=5"),
     of_model(
         "ngram_dropout=",
-        INPUTS,
+        TEXTS,
         "1",
         "share of the texts that the network learns without the n-grams",
         "text 1200 ngrams=22000 ngram_dropout=0.5",
     ),
+    of_model(
+        "scale=",
+        SAMPLES,
+        "standardize",
+        "how channels are scaled: `standardize` to mean 0 and deviation 1, `minmax` to -1 and 1, or `none`; learned on the training part",
+        "samples 6 scale=minmax",
+    ),
+    of_model(
+        "difference=",
+        SAMPLES,
+        "",
+        "read what changed over so many frames in place of the samples; their values unless said",
+        "samples 1 difference=1",
+    ),
+    of_model("clip=", SAMPLES, "", "cut scaled values to this magnitude; none unless said", "samples 6 clip=4"),
     of_layer(
         "word_dropout=",
         EMBEDDING,
@@ -260,6 +282,7 @@ mod tests {
             assert!(layers.iter().all(|layer| known(layer, true)), "{name}");
             let text = match layers[0] {
                 "text" | "chars" => format!("{example} > embedding 8 > lstm 16"),
+                "samples" => format!("{example} > gru 8"),
                 "embedding" => format!("{example} > lstm 16"),
                 _ => format!("embedding 8 > {example}"),
             };
@@ -278,6 +301,7 @@ mod tests {
             );
             let whole = |layer: Vec<&str>| match layers[0] {
                 "text" | "chars" => format!("{} > embedding 8 > lstm 16", layer.join(" ")),
+                "samples" => format!("{} > gru 8", layer.join(" ")),
                 "embedding" => format!("{} > lstm 16", layer.join(" ")),
                 _ => format!("embedding 8 > {}", layer.join(" ")),
             };

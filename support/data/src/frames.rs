@@ -38,7 +38,7 @@ impl Frames {
     }
 
     /// The frames `from..to`.
-    pub(super) fn cut(&self, from: usize, to: usize) -> Self {
+    pub(crate) fn cut(&self, from: usize, to: usize) -> Self {
         debug_assert!(from <= to && to <= self.steps());
         Self { all: Arc::clone(&self.all), start: self.start + from, end: self.start + to, ..*self }
     }
