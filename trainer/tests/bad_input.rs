@@ -825,3 +825,21 @@ fn what_an_image_says_of_itself_is_shown_without_commands_for_the_terminal() {
     let answer = answer(&mut place.latch(["inspect", "odd\u{1b}]0;x\u{7}"]));
     assert!(answer.stderr.contains("odd\\u{1b}]0;x\\u{7}") && !answer.stderr.contains('\u{1b}'), "{}", answer.stderr);
 }
+
+#[test]
+fn a_text_for_an_image_of_samples_is_refused_with_the_verb_that_reads_series() {
+    let place = Place::with_data(20);
+    let row = |number: usize| format!("{}:{}\n", ["1,2,3,2", "5,1,0,4"][number % 2], ["up", "down"][number % 2]);
+    let rows: String = (0..40).map(|number| row(number).replace("1,2", &format!("1.{number},2"))).collect();
+
+    place.write("few.ts", format!("@univariate true\n@classLabel true up down\n@data\n{rows}"));
+    let model = "samples > gru 2 > last > dense";
+    let train = ["train", "--data", "few.ts", "--model", model, "--epochs", "1", "--valid", "0.5", "--out", "few"];
+    assert!(place.latch(train).status().expect("it runs").success());
+    let export = ["export", "--run", "few", "--precision", "int8", "--out", "few.latch"];
+    assert!(place.latch(export).status().expect("it runs").success());
+    place.refuse(
+        &mut place.latch(["predict", "--image", "few.latch", "hello"]),
+        &["few.latch: this image reads samples", "latch eval"],
+    );
+}

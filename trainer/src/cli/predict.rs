@@ -42,6 +42,11 @@ pub fn run(args: Args) -> Result<()> {
     let bytes = read_image(&args.image)?;
     let image = open_image(&bytes, &args.image)?;
     let (model, classes) = (Model::new(&image), classes_of(&image));
+    if model.channels() > 0 {
+        let problem = "this image reads samples of sensors, and no text";
+        let remedy = "give it labelled series: latch eval --image FILE --data SERIES";
+        return Err(fault(args.image.display(), problem, remedy).into());
+    }
     let mut state = state_for(&model);
     let mut session = model.session_in(&mut state)?;
     for text in [&args.text].into_iter().chain(&args.more) {
