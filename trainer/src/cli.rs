@@ -22,6 +22,7 @@ mod output;
 pub mod predict;
 mod repeat;
 pub mod report;
+pub mod run;
 pub mod search;
 pub mod tokens;
 pub mod train;
@@ -62,6 +63,7 @@ enum Verb {
     Tokens(tokens::Args),
     Eval(eval::Args),
     Predict(predict::Args),
+    Run(run::Args),
     Inspect(inspect::Args),
     Report(report::Args),
     Layers(layers::Args),
@@ -107,6 +109,7 @@ pub fn main() -> ExitCode {
         Verb::Tokens(args) => tokens::run(args),
         Verb::Eval(args) => eval::run(args),
         Verb::Predict(args) => predict::run(args),
+        Verb::Run(args) => run::run(args),
         Verb::Inspect(args) => inspect::run(args),
         Verb::Report(args) => report::run(args),
         Verb::Layers(args) => layers::run(args),

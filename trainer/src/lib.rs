@@ -10,7 +10,8 @@
 //! - [`runs`] begins a run, goes on with it and opens it again; its folder holds all that a run leaves.
 //! - [`quantizer`] turns a network into an image, [`folding`] trades flash for time in it; [`evaluate`] runs the engine on it, so that a
 //!   reported accuracy is the device's; [`export`] is the way from a run to its image, whoever asks.
-//! - [`predict`] says what a model makes of a text, token by token.
+//! - [`predict`] says what a model makes of a text, token by token; [`outputs`] gives what it makes of a series as
+//!   numbers.
 //! - [`distillation`] asks other runs what they think of the training texts.
 //! - [`calibration`] puts right how sure answers are; [`early`] finds out when one is certain before the text ends.
 //! - [`exchange`] writes a network for PyTorch or Keras, and reads what they trained.
@@ -42,6 +43,7 @@ pub mod metrics;
 pub mod network;
 pub mod ngrams;
 pub mod optimizer;
+pub mod outputs;
 pub mod panels;
 pub mod predict;
 pub mod products;

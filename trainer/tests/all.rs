@@ -14,6 +14,7 @@ mod figures;
 mod frameworks;
 mod ngrams;
 mod one_image;
+mod outputs;
 mod report;
 mod resume;
 mod small_sets;

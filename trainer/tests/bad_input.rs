@@ -840,6 +840,6 @@ fn a_text_for_an_image_of_samples_is_refused_with_the_verb_that_reads_series() {
     assert!(place.latch(export).status().expect("it runs").success());
     place.refuse(
         &mut place.latch(["predict", "--image", "few.latch", "hello"]),
-        &["few.latch: this image reads samples", "latch eval"],
+        &["few.latch: this image reads samples", "latch run"],
     );
 }

@@ -6,8 +6,8 @@ use std::process::Stdio;
 use crate::support::{self, Answer, Place, RUN_FILES, answer, answer_to, latch, names, succeed};
 use serde_json::{Map, Value};
 
-const VERBS: [&str; 10] =
-    ["demo", "data", "train", "export", "import", "tokens", "eval", "predict", "inspect", "report"];
+const VERBS: [&str; 11] =
+    ["demo", "data", "train", "export", "import", "tokens", "eval", "predict", "run", "inspect", "report"];
 
 /// The keys of an object, in order of their names.
 fn keys(object: &Value) -> Vec<&str> {

@@ -20,6 +20,9 @@
 //! | a folder with a folder for each class | a recording in each file, `.csv` or `.wav` |
 //! | a folder with a file a part | `train.ts`, `NAME_TRAIN.ts`, … in any format above and below; the [`Part`] picks one |
 //!
+//! [`Signal`] is one recording as scripts have it, a table of numbers with a row a step, and [`write_signal`] writes
+//! such tables.
+//!
 //! [`fetch`] brings published sets, or generated ones of the same shape where there is no network.
 //!
 //! Values are `f32` and finite. A missing one (`?`, `NaN`, an empty cell) is named and refused, or filled as [`Missing`] says. Text files may be
@@ -38,6 +41,7 @@ mod parts;
 mod published;
 mod reading;
 mod rows;
+mod signal;
 mod source;
 mod split;
 mod table;
@@ -54,10 +58,13 @@ use sha2::{Digest, Sha256};
 use crate::dataset::{Part, hex};
 pub use crate::frames::{Frames, MAX_CHANNELS};
 pub use forecast::{Forecasting, SEASONAL};
+pub use npy::NO_LABELS;
 pub use parts::{has_part, locate, looks_like_series};
 pub use published::Published;
 pub use reading::{Missing, SeriesColumns, SeriesReading, SeriesTask};
+pub use signal::{Signal, SignalFormat, write_signal};
 pub use ts::{stage_ts_gz, write_ts_gz};
+pub use wav::Sound;
 
 /// What is to be answered of a recording.
 #[derive(Debug, Clone, PartialEq)]

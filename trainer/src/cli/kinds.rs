@@ -1,6 +1,7 @@
-//! The kinds of task and of integers that `latch train` knows.
+//! The kinds of task, of integers and of missing values that verbs know.
 
 use clap::ValueEnum;
+use latch_data::series::Missing;
 use latch_engine::input::text::Tokens;
 use latch_engine::layers::dense::MAX_OUTPUTS;
 
@@ -79,6 +80,27 @@ impl From<QuantizeArg> for Storage {
             QuantizeArg::Int8 => Storage::Int8,
             QuantizeArg::Mixed => Storage::Mixed,
             QuantizeArg::Int4 => Storage::Int4,
+        }
+    }
+}
+
+/// What becomes of a missing value: `--missing`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum MissingArg {
+    /// An error that names it
+    Refuse,
+    /// The value before it
+    Hold,
+    /// Zero
+    Zero,
+}
+
+impl From<MissingArg> for Missing {
+    fn from(missing: MissingArg) -> Self {
+        match missing {
+            MissingArg::Refuse => Missing::Refuse,
+            MissingArg::Hold => Missing::Hold,
+            MissingArg::Zero => Missing::Zero,
         }
     }
 }

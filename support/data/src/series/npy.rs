@@ -19,12 +19,15 @@ use super::{Missing, SeriesReading, SeriesTask, Target};
 use crate::dataset::Place;
 use crate::error::{Fault, fault, open_file, reading};
 
+/// What is wrong with an array of series beside which no labels lie.
+pub const NO_LABELS: &str = "there are no labels with the series";
+
 /// The longest header that is read.
 const HEADER: usize = 1 << 16;
 
 /// An array in the order of C.
 #[derive(Debug, Clone, PartialEq)]
-struct Array {
+pub(super) struct Array {
     shape: Vec<usize>,
     elements: Elements,
 }
@@ -61,7 +64,7 @@ impl Arrays {
             None if !wanted => (None, Vec::new()),
             None => {
                 let remedy = "add the labels as y: in the archive, or in a file such as y.npy beside x.npy; or learn with --task forecast";
-                return Err(fault(place, "there are no labels with the series", remedy).into());
+                return Err(fault(place, NO_LABELS, remedy).into());
             }
         };
         let Elements::Numbers(numbers) = values.elements else {
@@ -94,19 +97,8 @@ impl Arrays {
     fn value(&self, step: usize, channel: usize) -> Result<f32, Fault> {
         let [_, steps, channels] = self.shape;
         let value = self.values[(self.next * steps + step) * channels + channel];
-        let refuse = |what: &str, remedy: &str| {
-            let at = format!("the value [{}, {step}, {channel}] (series, step, channel from 0) ", self.next);
-            Err(fault(&self.place, at + what, remedy))
-        };
-        match value as f32 {
-            found if found.is_finite() => Ok(found),
-            _ if value.is_nan() && self.missing == Missing::Refuse => {
-                refuse("is missing (NaN)", "write it, or fill such values with --missing hold or --missing zero")
-            }
-            _ if value.is_nan() => Ok(f32::NAN),
-            _ if value.is_infinite() => refuse("is infinite", "write a finite number"),
-            _ => refuse("is too large", "write a number of at most 3.4e38"),
-        }
+        let at = || format!("the value [{}, {step}, {channel}] (series, step, channel from 0)", self.next);
+        finite(value, self.missing, &self.place, at)
     }
 
     /// The target of the next series.
@@ -180,8 +172,45 @@ fn check_labels(labels: &Array, task: SeriesTask, [series, steps, _]: [usize; 3]
     Err(fault(place, problem, "write them so, or name another task"))
 }
 
+/// The value of an element, NaN for a missing one that is to be filled; `at` says which one it is.
+fn finite(value: f64, missing: Missing, place: &Place, at: impl FnOnce() -> String) -> Result<f32, Fault> {
+    let refuse = |what: &str, remedy: &str| Err(fault(place, format!("{} {what}", at()), remedy));
+    match value as f32 {
+        found if found.is_finite() => Ok(found),
+        _ if value.is_nan() && missing == Missing::Refuse => {
+            refuse("is missing (NaN)", "write it, or fill such values with --missing hold or --missing zero")
+        }
+        _ if value.is_nan() => Ok(f32::NAN),
+        _ if value.is_infinite() => refuse("is infinite", "write a finite number"),
+        _ => refuse("is too large", "write a number of at most 3.4e38"),
+    }
+}
+
+/// The shape `[steps, channels]` of one series and its values.
+///
+/// # Errors
+/// A fault at `place` if it holds words, has another shape, or a value that is missing or not finite.
+pub(super) fn matrix(array: Array, place: &Place, missing: Missing) -> Result<([usize; 2], Vec<f32>), Fault> {
+    let Elements::Numbers(numbers) = array.elements else {
+        return Err(fault(place, "the array of the series holds words", "write numbers"));
+    };
+    let shape = match array.shape[..] {
+        [steps, channels] => [steps, channels],
+        [steps] => [steps, 1],
+        _ => {
+            let problem = format!("the array has the shape {:?}, and one series is [steps, channels]", array.shape);
+            return Err(fault(place, problem, "write one series at a time, as in np.save(FILE, x[0])"));
+        }
+    };
+    let values = numbers.iter().enumerate().map(|(at, &value)| {
+        let (step, channel) = (at / shape[1].max(1), at % shape[1].max(1));
+        finite(value, missing, place, || format!("the value [{step}, {channel}] (step, channel from 0)"))
+    });
+    Ok((shape, values.collect::<Result<_, _>>()?))
+}
+
 /// The array of a file.
-fn array_of(path: &Path) -> Result<Array> {
+pub(super) fn array_of(path: &Path) -> Result<Array> {
     let file = BufReader::new(open_file(path)?);
     read(file, &path.display().to_string()).map_err(|error| reading(path, error))
 }

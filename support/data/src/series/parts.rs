@@ -203,7 +203,7 @@ fn open_file(path: &Path, reading: &SeriesReading) -> Result<Box<dyn Source>> {
     }
 }
 
-fn open_rows(path: &Path, compressed: bool, reading: &SeriesReading) -> Result<Rows> {
+pub(super) fn open_rows(path: &Path, compressed: bool, reading: &SeriesReading) -> Result<Rows> {
     Rows::new(Lines::open(path, compressed, asked(reading)?)?, LONGEST_LINE)
 }
 

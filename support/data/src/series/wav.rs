@@ -12,11 +12,20 @@ use super::{SeriesReading, Target};
 use crate::dataset::Place;
 use crate::error::{Fault, fault, open_file, reading};
 
+/// How a sound is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sound {
+    /// Samples of a channel a second.
+    pub rate: u32,
+    /// Bits of a sample.
+    pub bits: u16,
+}
+
 /// A file, which is one recording. Whole numbers become values from -1 to 1: a count of 16 bits is 1/32768.
 pub(super) struct Wav {
     recording: Option<Recording>,
     channels: Vec<String>,
-    rate: u32,
+    sound: Sound,
 }
 
 impl Wav {
@@ -30,6 +39,7 @@ impl Wav {
         }
         let mut sound = WavReader::new(BufReader::new(open_file(path)?)).map_err(refuse)?;
         let spec = sound.spec();
+        let sound_of = Sound { rate: spec.sample_rate, bits: spec.bits_per_sample };
         let names = numbered(usize::from(spec.channels));
         let kept = chosen(&names, &asked.columns.channels, &place.to_string())?;
         check_memory(u64::from(sound.len()), &place)?;
@@ -53,7 +63,12 @@ impl Wav {
         let values = frames.flat_map(|frame| kept.iter().map(|&channel| frame[channel])).collect();
         let channels = kept.iter().map(|&channel| names[channel].clone()).collect();
         let recording = Recording { id: None, values, target: Target::None, place };
-        Ok(Self { recording: Some(recording), channels, rate: spec.sample_rate })
+        Ok(Self { recording: Some(recording), channels, sound: sound_of })
+    }
+
+    /// How it is stored.
+    pub(super) fn sound(&self) -> Sound {
+        self.sound
     }
 }
 
@@ -86,10 +101,10 @@ impl Source for Wav {
     }
 
     fn rate(&self) -> Option<u32> {
-        Some(self.rate)
+        Some(self.sound.rate)
     }
 
     fn layout(&self) -> Vec<String> {
-        vec![format!("{} Hz", self.rate)]
+        vec![format!("{} Hz", self.sound.rate)]
     }
 }

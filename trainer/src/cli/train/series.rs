@@ -3,27 +3,15 @@
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use clap::ValueEnum;
-use latch_data::series::{self, Missing, SeriesColumns};
+use latch_data::series::{self, SeriesColumns};
 
 use crate::cli::args::ValidArg;
 use crate::cli::columns::ColumnArgs;
-use crate::cli::kinds::TaskArg;
+use crate::cli::kinds::{MissingArg, TaskArg};
 use crate::config::{ModelConfig, SeriesConfig, Valid};
 use crate::dataset::{Columns, Part, Task};
 use crate::error::{Fault, fault};
 use crate::runs::recordings::are_series;
-
-/// What becomes of a missing value: `--missing`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum MissingArg {
-    /// An error that names it
-    Refuse,
-    /// The value before it
-    Hold,
-    /// Zero
-    Zero,
-}
 
 /// How series are read and cut.
 #[derive(Clone, Debug, clap::Args)]
@@ -121,11 +109,7 @@ impl SeriesArgs {
                 map: Columns::joined(columns.label_map.clone())?,
                 encoding: columns.encoding.clone(),
             },
-            missing: match self.missing {
-                MissingArg::Refuse => Missing::Refuse,
-                MissingArg::Hold => Missing::Hold,
-                MissingArg::Zero => Missing::Zero,
-            },
+            missing: self.missing.into(),
             window,
             horizon: forecasts.then(|| self.horizon.map_or(1, NonZeroUsize::get)),
         }))
