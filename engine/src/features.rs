@@ -11,6 +11,8 @@ pub const FLOAT: bool = cfg!(feature = "float");
 pub const TEXT: bool = cfg!(feature = "text");
 /// Samples of sensors as the input.
 pub const SAMPLES: bool = cfg!(feature = "samples");
+/// Samples that go around the network to the outputs.
+pub const SKIP: bool = cfg!(feature = "skip");
 /// LSTM layers.
 pub const LSTM: bool = cfg!(feature = "lstm");
 /// GRU layers.
@@ -71,6 +73,7 @@ pub enum Feature {
     Float,
     Text,
     Samples,
+    Skip,
     Lstm,
     Gru,
     Rnn,
@@ -88,10 +91,11 @@ pub enum Feature {
 
 impl Feature {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Feature::Float,
         Feature::Text,
         Feature::Samples,
+        Feature::Skip,
         Feature::Lstm,
         Feature::Gru,
         Feature::Rnn,
@@ -113,6 +117,7 @@ impl Feature {
             Feature::Float => "float",
             Feature::Text => "text",
             Feature::Samples => "samples",
+            Feature::Skip => "skip",
             Feature::Lstm => "lstm",
             Feature::Gru => "gru",
             Feature::Rnn => "rnn",

@@ -134,7 +134,9 @@ pub fn describe(weights: Weights, width: u16, kinds: &[Kind]) -> Description {
 /// The same chain behind samples of as many channels.
 pub fn describe_samples(weights: Weights, samples: Samples, kinds: &[Kind]) -> Description {
     let description = describe(weights, samples.channels, kinds);
-    Description { input: Input::Samples(samples), embedding: Embedding::NOTHING, ..description }
+    // Samples go around the network to values alone.
+    let answer = if samples.skip.is_some() { AnswerKind::Values } else { AnswerKind::Classes };
+    Description { input: Input::Samples(samples), embedding: Embedding::NOTHING, answer, ..description }
 }
 
 /// Random tensors for a description, in the order of its sections.
@@ -164,7 +166,7 @@ fn tensor(description: &Description, section: &Section, random: &mut ChaCha8Rng)
     };
     let values = match section.element {
         _ if section.role == Role::Units => Values::F32((0..rows).map(|_| random.random_range(0.001..2.0)).collect()),
-        _ if section.role == Role::Scaling => scaling(section, random),
+        _ if matches!(section.role, Role::Scaling | Role::Skip) => scaling(section, random),
         Element::I4 if section.role == Role::Embedding => {
             Values::I8((0..count).map(|_| 16 * random.random_range(-7..=7)).collect())
         }

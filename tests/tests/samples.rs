@@ -2,13 +2,14 @@
 //! sample is refused and moves nothing.
 
 use latch_engine::image::encode::{Tensor, Values};
+use latch_engine::image::header::AnswerKind;
 use latch_engine::image::role::Role;
 use latch_engine::image::{Description, Image};
-use latch_engine::input::samples::{MAX_CHANNELS, MAX_LAG, Samples};
+use latch_engine::input::samples::{MAX_CHANNELS, MAX_LAG, Samples, Skip};
 use latch_engine::kernels::AnyBackend;
 use latch_engine::layers::dense::Activation;
 use latch_engine::layers::pooling::Pooling;
-use latch_engine::{Error, Logit, Model, SelfTest, State};
+use latch_engine::{Error, Logit, Model, SelfTest, Session, State};
 use latch_tests::chains::{self, Kind, Weights, describe_samples, tensors};
 use latch_tests::models::logits;
 use latch_tests::tolerances::CHAINS;
@@ -33,7 +34,18 @@ fn any_chain() -> impl Strategy<Value = Vec<Kind>> {
 }
 
 fn any_samples() -> impl Strategy<Value = Samples> {
-    (1..7_u16, prop::sample::select(vec![0, 0, 1, 2, 5])).prop_map(|(channels, lag)| Samples { channels, lag })
+    let frames = || prop::sample::select(vec![0, 0, 1, 2, 5]);
+    let skip = (0..4_u16, frames()).prop_map(|(channel, lag)| Skip { channel, lag });
+    (1..7_u16, frames(), prop::option::of(skip)).prop_map(|(channels, lag, skip)| Samples { channels, lag, skip })
+}
+
+/// The chain behind the samples; without the skip where an output has no channel.
+fn describe(weights: Weights, samples: Samples, kinds: &[Kind]) -> Description {
+    let description = describe_samples(weights, samples, kinds);
+    match description.check() {
+        Ok(()) => description,
+        Err(_) => describe_samples(weights, Samples { skip: None, ..samples }, kinds),
+    }
 }
 
 /// All answers after each frame, and what is remembered at the end; `chunk` frames are pushed at a time.
@@ -80,7 +92,7 @@ proptest! {
     ) {
         let counts = frames(&counts, samples.channels);
         for weights in Weights::ALL {
-            let description = describe_samples(weights, samples, &kinds);
+            let description = describe(weights, samples, &kinds);
             let bytes = chains::of(&description, &tensors(&description, seed));
             let image = Image::open(&bytes).expect("it was just made");
             let scalar = AnyBackend::by_name("scalar").expect("every machine has it");
@@ -111,7 +123,7 @@ proptest! {
     ) {
         let counts = frames(&counts, samples.channels);
         for weights in Weights::ALL {
-            let description = describe_samples(weights, samples, &kinds);
+            let description = describe(weights, samples, &kinds);
             let tensors = tensors(&description, seed);
             let units = tensors.iter().find_map(|tensor| match (&tensor.role, &tensor.values) {
                 (Role::Units, Values::F32(units)) => Some(units.clone()),
@@ -145,7 +157,7 @@ proptest! {
         let counts = frames(&counts, samples.channels);
         let cut = cut.index(counts.len() / channels + 1) * channels;
         for weights in Weights::ALL {
-            let description = describe_samples(weights, samples, &kinds);
+            let description = describe(weights, samples, &kinds);
             let bytes = chains::of(&description, &tensors(&description, seed));
             let image = Image::open(&bytes).expect("it was just made");
             let model = Model::new(&image);
@@ -195,7 +207,7 @@ fn a_frame_reads_as_the_row_of_an_embedding_with_its_values() {
                         Values::F32(rows) => rows.clone(),
                         other => panic!("{other:?}"),
                     };
-                let samples = describe_samples(weights, Samples { channels, lag: 0 }, &kinds);
+                let samples = describe_samples(weights, Samples { channels, ..Samples::default() }, &kinds);
                 let first = chains::of(&ids, &tensors);
                 let second = chains::of(&samples, &as_samples(&tensors, channels, weights == Weights::Int8));
                 let (first, second) = (Image::open(&first).expect("made"), Image::open(&second).expect("made"));
@@ -222,7 +234,7 @@ fn described(samples: Samples) -> Description {
 fn what_is_no_sample_is_refused_by_its_place_and_moves_nothing() {
     for weights in Weights::ALL {
         let kinds = [Kind::Lstm(3), Kind::Dense(1, Activation::Linear)];
-        let description = describe_samples(weights, Samples { channels: 3, lag: 1 }, &kinds);
+        let description = describe_samples(weights, Samples { channels: 3, lag: 1, skip: None }, &kinds);
         let bytes = chains::of(&description, &tensors(&description, 1));
         let image = Image::open(&bytes).expect("it was just made");
         let model = Model::new(&image);
@@ -256,7 +268,7 @@ fn what_is_no_sample_is_refused_by_its_place_and_moves_nothing() {
 #[test]
 fn a_difference_is_one_to_the_frame_before_and_none_at_the_beginning() {
     // One channel whose values are the differences, each answer a sum of all of them so far: the mean times the steps.
-    let samples = Samples { channels: 1, lag: 2 };
+    let samples = Samples { channels: 1, lag: 2, skip: None };
     let kinds = [Kind::Pooling(Pooling::Mean), Kind::Dense(1, Activation::Linear)];
     let description = describe_samples(Weights::F32, samples, &kinds);
     let of = |role, values| Tensor { role, layer: 0, values: Values::F32(values) };
@@ -284,14 +296,14 @@ fn a_difference_is_one_to_the_frame_before_and_none_at_the_beginning() {
 #[test]
 fn samples_that_make_no_sense_are_refused_with_their_sentence() {
     for samples in [
-        Samples { channels: 0, lag: 0 },
-        Samples { channels: MAX_CHANNELS + 1, lag: 0 },
-        Samples { channels: 1, lag: MAX_LAG + 1 },
+        Samples { channels: 0, lag: 0, skip: None },
+        Samples { channels: MAX_CHANNELS + 1, lag: 0, skip: None },
+        Samples { channels: 1, lag: MAX_LAG + 1, skip: None },
     ] {
         let error = described(samples).check().expect_err("it makes no sense").to_string();
         assert!(error.contains("channels"), "{error}");
     }
-    let samples = Samples { channels: 2, lag: 0 };
+    let samples = Samples { channels: 2, lag: 0, skip: None };
     let description = described(samples);
     let good = tensors(&description, 1);
     let refused = |role: Role, values: Values| {
@@ -312,4 +324,63 @@ fn samples_that_make_no_sense_are_refused_with_their_sentence() {
     assert!(described(samples).to_string().starts_with("samples 2 > gru 3"));
     assert!(described(Samples { lag: 3, ..samples }).to_string().starts_with("samples 2 difference=3 > gru 3"));
     assert!(described(samples).features().any(|feature| feature == "samples"));
+}
+
+#[test]
+fn a_skip_adds_the_sample_of_its_frame_to_the_output_of_its_place() {
+    // The network says nothing: 0·x + 0.5 and 0·x − 0.5.
+    let kinds = [Kind::Rnn(2, false), Kind::Dense(2, Activation::Linear)];
+    for lag in [0, 1, 3] {
+        for difference in [0, 2, 6] {
+            let skip = Some(Skip { channel: 1, lag });
+            let samples = Samples { channels: 3, lag: difference, skip };
+            for weights in [Weights::Int8, Weights::Int16, Weights::F32] {
+                let description = describe_samples(weights, samples, &kinds);
+                let mut tensors = tensors(&description, 5);
+                let integer = weights.precision().is_integer();
+                for tensor in &mut tensors {
+                    tensor.values = match (tensor.role, tensor.layer, &tensor.values) {
+                        (Role::Units, ..) => Values::F32(vec![0.25; 3]),
+                        // A count is a quarter: 2^14 of Q15.16.
+                        (Role::Skip, ..) if integer => Values::I32([1 << 14, 0, 0, 0].repeat(3)),
+                        (Role::Skip, ..) => Values::F32([1.0, 0.0, -1e9, 1e9].repeat(3)),
+                        (Role::Weights, 1, Values::I16(weights)) => Values::I16(vec![0; weights.len()]),
+                        (Role::Weights, 1, Values::F32(weights)) => Values::F32(vec![0.0; weights.len()]),
+                        (Role::Biases, 1, Values::I32(_)) => Values::I32(vec![1 << 15, -1 << 15]),
+                        (Role::Biases, 1, Values::F32(_)) => Values::F32(vec![0.5, -0.5]),
+                        _ => continue,
+                    };
+                }
+                let bytes = chains::of(&description, &tensors);
+                let image = Image::open(&bytes).expect("it was just made");
+                let model = Model::new(&image);
+                let mut state = State::<ROOM>::new();
+                let mut session = model.session(&mut state).expect("room");
+                let said = |session: &mut Session<'_, '_, '_>| [session.logit(0), session.logit(1)].map(Logit::to_f32);
+                assert_eq!(said(&mut session), [0.5, -0.5], "there is no sample yet");
+                for step in 0..9_i16 {
+                    session.push_samples(&[7, 4 * step, -8 * step]).expect("a frame");
+                    let seen = f32::from((step - lag as i16).max(0));
+                    let expected = [seen + 0.5, -2.0 * seen - 0.5];
+                    assert_eq!(said(&mut session), expected, "{weights:?} {samples:?} at {step}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_skip_without_a_channel_or_to_classes_is_refused_with_its_sentence() {
+    let values = |samples: Samples| Description { answer: AnswerKind::Values, ..described(samples) };
+    let skip = |channel, lag| Samples { channels: 2, lag: 0, skip: Some(Skip { channel, lag }) };
+    assert_eq!(values(skip(1, MAX_LAG)).check(), Ok(()));
+    for samples in [skip(2, 0), skip(0, MAX_LAG + 1), skip(u16::MAX, u16::MAX)] {
+        let error = values(samples).check().expect_err("it makes no sense").to_string();
+        assert!(error.contains("the skip has no channel"), "{error}");
+    }
+    let classes = Description { answer: AnswerKind::Classes, ..described(skip(0, 0)) };
+    assert!(classes.check().expect_err("classes").to_string().contains("the answer is classes"));
+    let written = values(skip(1, 11));
+    assert!(written.to_string().ends_with(" > dense > skip channel=1 lag=11"), "{written}");
+    assert!(written.features().any(|feature| feature == "skip"));
 }

@@ -155,6 +155,100 @@ fn the_network_in_the_trainer_computes_what_the_image_in_floats_computes() -> Re
     Ok(())
 }
 
+/// A recording of one channel whose level drifts and whose season has eight steps.
+fn drifting(folder: &Path) -> Result<PathBuf> {
+    let path = folder.join("drift.csv");
+    let mut text = String::from("level\n");
+    for step in 0..240_u32 {
+        let season = (f64::from(step) * std::f64::consts::TAU / 8.0).sin() * (2.0 + f64::from(step) / 80.0);
+        let noise = f64::from(step * 37 % 11) / 50.0;
+        // Counts, so that integers read what floats read.
+        let _ = writeln!(text, "{:.0}", 50.0 * (f64::from(step).mul_add(0.5, 100.0) + season + noise));
+    }
+    fs::write(&path, text)?;
+    Ok(path)
+}
+
+/// A forecast of the next step of such a recording, by a network with this chain.
+fn forecast(folder: &Path, chain: &str) -> Result<Trained> {
+    let mut config = config(&drifting(folder)?, chain, 3);
+    let model: ModelConfig = chain.parse().unwrap_or_else(|error| panic!("{error}"));
+    config.train.task = Task::RegressEach;
+    config.train.model = model_of(Task::RegressEach, Some(model));
+    config.train.select = latch_trainer::config::Select::Loss;
+    config.series = Some(SeriesConfig { horizon: Some(1), ..SeriesConfig::default() });
+    let place = folder.join(chain.replace([' ', '>'], "_"));
+    train(config, &place)?;
+    Trained::read(&RunFolder::new(&place))
+}
+
+#[test]
+fn a_skip_goes_around_the_network_in_the_trainer_as_in_every_image() -> Result<()> {
+    use latch_trainer::learning::sequences::{Scale, Sequences};
+    use latch_trainer::learning::training::answers;
+
+    let folder = tempfile::tempdir()?;
+    let mut errors = Vec::new();
+    for chain in [
+        "samples 1 > gru 6 > dense",
+        "samples 1 > gru 6 > dense > skip lag=7",
+        "samples 1 difference=8 > lstm 5 > skip",
+        "samples 1 difference=2 > rnn 5 > dense > skip lag=7",
+    ] {
+        let run = forecast(folder.path(), chain)?;
+        let source = run.source();
+        let scale = Scale::of(&source.config.train, source.training);
+        let read = Sequences::read(source.validation, source.vocabulary, usize::MAX).normalised(scale);
+        let (values, _) = answers(&source.best.network, &read, source.config.train.objective())?;
+        let export = Export::of(source, false)?;
+        let mut mean_squares = Vec::new();
+        for (storage, bound) in
+            [(Storage::F32, 0.05), (Storage::F16, 20.0), (Storage::Int16, 1.0), (Storage::Int8, 40.0)]
+        {
+            let made = export.image(storage)?;
+            let image = Image::open(&made.bytes)?;
+            assert_eq!(image.description().features().any(|feature| feature == "skip"), chain.contains("skip"));
+            let evaluation = evaluate(&Model::new(&image), source.validation)?;
+            assert!(evaluation.labels.len() > 20);
+            for (&value, engines) in values.iter().zip(&evaluation.logits) {
+                let ours = scale.restored(value);
+                assert!((ours - engines).abs() < bound, "{chain} in {}: {ours} and {engines}", storage.name());
+            }
+            mean_squares.push(evaluation.errors.expect("values have errors").rmse);
+        }
+        errors.push(mean_squares[0]);
+    }
+    // What drifts out of the range of the training part is followed only around the network.
+    assert!(errors[1] < 0.5 * errors[0], "{errors:?}");
+    Ok(())
+}
+
+#[test]
+fn a_skip_is_refused_where_it_has_nothing_to_add_to() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let data = data(folder.path())?;
+    let error = train(config(&data, "samples 2 > gru 4 > last > dense > skip", 1), &folder.path().join("run"));
+    let error = error.expect_err("classes are no values");
+    assert!(exit_code(&error) == 2 && format!("{error:#}").contains("skip"), "{error:#}");
+    for (text, problem) in [
+        ("text 50 > embedding 8 > gru 4 > skip", "adds samples to the answer"),
+        ("samples 1 > gru 4 > skip > dense", "stands at the end"),
+        ("samples 1 > gru 4 > skip 3", "has no size"),
+        ("samples 2 > gru 4 > skip channel=2", "below 2"),
+        ("samples 1 > gru 4 > skip lag=257", "from 0 to 256"),
+        ("samples 1 lag=3 > gru 4", "`lag=` is no option of `samples`"),
+    ] {
+        let error = text.parse::<ModelConfig>().expect_err(text).to_string();
+        assert!(error.contains(problem), "{error}");
+    }
+    for text in
+        ["samples 3 scale=none difference=2 > gru 4 > dense > skip channel=1 lag=11", "samples > lstm 4 > dense > skip"]
+    {
+        assert_eq!(text.parse::<ModelConfig>().expect("a model").to_string(), text);
+    }
+    Ok(())
+}
+
 #[test]
 fn one_seed_gives_the_same_network_and_a_finished_run_is_resumed_to_its_end() -> Result<()> {
     use latch_trainer::runs::begin::resume;

@@ -15,6 +15,7 @@ use latch_data::series::{Missing, SeriesColumns};
 use latch_engine::Precision;
 use latch_engine::input::hashed::Hashed;
 use latch_engine::input::ngrams::{MAX_LONGEST, WEIGHT_BITS};
+use latch_engine::input::samples::{Samples, Skip};
 use latch_engine::input::text::{Tokens, Unknown};
 use latch_engine::layers::embedding::{MAX_ROWS, Tiers};
 use serde::{Deserialize, Serialize};
@@ -166,6 +167,15 @@ pub struct SamplesConfig {
     pub difference: u16,
     /// What scaled values are cut to, on both sides.
     pub clip: Option<f32>,
+    /// What goes around the network to the answer.
+    pub skip: Option<Skip>,
+}
+
+impl SamplesConfig {
+    /// The input of an image that reads so many channels.
+    pub fn shape(&self, channels: usize) -> Samples {
+        Samples { channels: channels as u16, lag: self.difference, skip: self.skip }
+    }
 }
 
 /// What is read of series, and how: `--window` and the like.
@@ -182,6 +192,9 @@ pub struct SeriesConfig {
     /// Steps from a forecast to what it is about; `None` of other tasks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub horizon: Option<usize>,
+    /// The channel that is forecast, counted from 0; the data's reader finds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forecast_channel: Option<usize>,
 }
 
 /// What is to become small.
@@ -219,6 +232,11 @@ pub struct ModelConfig {
 }
 
 impl ModelConfig {
+    /// What goes around the network to the answer.
+    pub fn skip(&self) -> Option<Skip> {
+        self.samples.and_then(|samples| samples.skip)
+    }
+
     /// What unknown words do.
     pub fn unknown(&self) -> Unknown {
         match self.hashed {
@@ -579,6 +597,8 @@ impl TrainConfig {
             check("--teacher", self.distill.is_none(), "left out of series")?;
             check("--leave-out", self.leave_out.is_none(), "left out of series")?;
         }
+        let skip = model.skip().is_none() || task.has_values();
+        check("--model skip", skip, "left out where the answer is a class: it adds samples to values")?;
         if model.ngrams.count > 0 {
             let alone = task.is_binary() || model.ngrams.dropout == 1.0;
             check("--model ngram_dropout", alone, "1 unless the data has two classes")?;
@@ -622,8 +642,10 @@ impl ModelConfig {
 
     /// Says which option has a value that no image can hold, and what it must be, where an image can hold the chain.
     fn excess(&self) -> Option<(&'static str, String)> {
-        if self.samples.is_some() {
-            return None;
+        if let Some(SamplesConfig { skip, .. }) = self.samples {
+            let channels = self.chain.embedding;
+            let beyond = skip.filter(|skip| channels > 0 && usize::from(skip.channel) >= channels);
+            return beyond.map(|_| ("channel", format!("below {channels}, the channels of the samples")));
         }
         let NgramConfig { count, longest, weight_bits, dropout, .. } = self.ngrams;
         let (least, most) = (WEIGHT_BITS.start(), WEIGHT_BITS.end());

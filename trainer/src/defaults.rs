@@ -12,7 +12,7 @@ pub mod choice;
 pub mod size;
 pub mod trials;
 
-use crate::config::{TrainConfig, default_config};
+use crate::config::{RunConfig, TrainConfig, default_config};
 
 /// Sets of fewer texts are small: of larger ones every default is fixed.
 pub const SMALL: usize = 20_000;
@@ -22,6 +22,9 @@ pub const FEW: usize = 2_000;
 
 /// Of fewer texts nothing can be held out that would say which model is better.
 pub const FEWEST: usize = 50;
+
+/// The same of series, of which one says more than a text.
+pub const FEWEST_SERIES: usize = 20;
 
 /// Bytes that the int8 image of a default model may have.
 pub const MOST_BYTES: usize = 64 << 10;
@@ -46,6 +49,11 @@ pub struct Open {
     pub patience: bool,
     /// The validation part.
     pub valid: bool,
+}
+
+/// Of fewer different examples of a run nothing can be held out that would say which model is better.
+pub fn fewest(run: &RunConfig) -> usize {
+    if run.series.is_some() { FEWEST_SERIES } else { FEWEST }
 }
 
 /// Epochs and patience for so many training texts of a set of so many `texts`, in batches of so many: of a small set about 16,000 steps, and a quarter of the epochs.

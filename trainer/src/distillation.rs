@@ -144,7 +144,7 @@ impl School {
             judged = judged.beside(&held_out, &began.vocabulary.tokenization, &ngrams.table);
         }
         if config.train.task.has_values() {
-            judged = judged.normalised(Scale::of(&began.training));
+            judged = judged.normalised(Scale::of(&config.train, &began.training));
         }
         let Answered { mut logits, labels, fusion } = fused(&network, &judged, config.train.objective())?;
         if let Some(fusion) = fusion {
@@ -160,7 +160,7 @@ impl School {
         let width = task.outputs();
         let logits = if task.each_step() { self.of_tokens(texts)? } else { self.of_texts(texts)? };
         if task.has_values() {
-            let scale = Scale::of(&self.began.training);
+            let scale = Scale::of(&self.began.config.train, &self.began.training);
             return Ok(logits.into_iter().map(|value| scale.restored(value)).collect());
         }
         let each = |logits: &[f32]| {

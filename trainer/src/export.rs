@@ -36,6 +36,7 @@ use crate::runs::checkpoint::{Best, BestQuantized};
 use crate::runs::folder::RunFolder;
 use crate::runs::folds::has_folds;
 use crate::runs::opened::Opened;
+use crate::samples::Scaling;
 use crate::vocabulary::Vocabulary;
 
 /// A run with its best networks, read from its folder.
@@ -179,7 +180,7 @@ impl<'a> Export<'a> {
             let weights = Weights { tiers: shape, ..weights };
             let weights = match &calibration {
                 Some(calibration) => weights.at_temperature(calibration.temperature),
-                None if task.has_values() => weights.in_the_unit_of(Scale::of(source.training)),
+                None if task.has_values() => weights.in_the_unit_of(Scale::of(&config.train, source.training)),
                 None => weights,
             };
             let temperature = calibration.as_ref().map_or(1.0, |calibration| calibration.temperature);
@@ -257,6 +258,13 @@ impl<'a> Export<'a> {
 
     fn pack(&self, learned: &Learned, storage: Storage, aware: bool) -> Result<Made> {
         fits(&learned.weights, storage, self.task)?;
+        if storage.precision().is_integer()
+            && self.vocabulary.scaling.as_ref().is_some_and(Scaling::skips_beyond_integers)
+        {
+            let problem = "samples beyond 32767 go around the network, and an integer image has values up to that";
+            let remedy = "divide samples and labels by a constant and train again, or export with --precision f32";
+            return Err(fault(format!("the {} image", storage.name()), problem, remedy).into());
+        }
         let image = to_image(&learned.weights, self.vocabulary, storage, &learned.origin);
         let mut bytes = image.map_err(|error| match error.downcast_ref::<Error>() {
             Some(&refused) => image_fault(format_args!("the {} image", storage.name()), refused).into(),
@@ -279,7 +287,7 @@ impl Source<'_> {
         }
         let mut sequences = Sequences::read(self.validation, self.vocabulary, usize::MAX).weighted(weights);
         if self.config.train.task.has_values() {
-            sequences = sequences.normalised(Scale::of(self.training));
+            sequences = sequences.normalised(Scale::of(&self.config.train, self.training));
         }
         Ok(match self.ngrams {
             Some(ngrams) => sequences.beside(self.validation, &self.vocabulary.tokenization, &ngrams.table),

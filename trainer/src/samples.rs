@@ -6,16 +6,18 @@
 //!
 //! The engine computes the same ([`latch_engine::input::samples`]); an integer image holds z as Q0.15 of its range. Of few outliers a range is cut where that
 //! lowers the squared error of z in eight bits.
+//!
+//! What a [`Skip`] adds to the answer, the network does not learn: it learns what is left of a label.
 
 use std::sync::Arc;
 
 use latch_engine::image::encode::{Tensor, Values};
 use latch_engine::image::role::Role;
-use latch_engine::input::samples::Samples;
+use latch_engine::input::samples::{Samples, Skip};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{SamplesConfig, Scaled};
-use crate::dataset::{Example, Recording};
+use crate::dataset::{Example, Labels, Recording};
 
 /// Frames of scaled values, one after the other: what the ids of a network mean that reads samples.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -46,6 +48,9 @@ pub struct Scaling {
     pub lag: u16,
     /// The channels, in order.
     pub channels: Vec<Channel>,
+    /// What goes around the network to the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skip: Option<Skip>,
 }
 
 /// A channel's values, a little more than its largest, fit half of an ADC's counts.
@@ -64,7 +69,7 @@ impl Scaling {
             let read = || recordings().flat_map(move |recording| differences(recording, channel, lag));
             learned(config, &raw().collect::<Vec<f32>>(), &read().collect::<Vec<f32>>())
         };
-        Scaling { lag: config.difference, channels: (0..channels).map(of).collect() }
+        Scaling { lag: config.difference, channels: (0..channels).map(of).collect(), skip: config.skip }
     }
 
     /// The values of a recording as the network reads them, frame after frame. The same arithmetic as the engine's of floats.
@@ -84,7 +89,7 @@ impl Scaling {
 
     /// The input of an image.
     pub fn shape(&self) -> Samples {
-        Samples { channels: self.channels.len() as u16, lag: self.lag }
+        Samples { channels: self.channels.len() as u16, lag: self.lag, skip: self.skip }
     }
 
     /// The scales of the first layer's columns in integers, where a step of a hidden value is worth `step`: 2^-7 of int8, 2^-15 of int16.
@@ -93,7 +98,7 @@ impl Scaling {
     }
 
     /// The tensors of an image with floats or with integers.
-    pub fn tensors(&self, integer: bool) -> [Tensor; 2] {
+    pub fn tensors(&self, integer: bool) -> Vec<Tensor> {
         let units = self.channels.iter().map(|channel| channel.unit).collect();
         let scaling = if integer {
             Values::I32(self.channels.iter().flat_map(Channel::integers).collect())
@@ -102,7 +107,22 @@ impl Scaling {
             Values::F32(self.channels.iter().flat_map(row).collect())
         };
         let of = |role, values| Tensor { role, layer: 0, values };
-        [of(Role::Units, Values::F32(units)), of(Role::Scaling, scaling)]
+        let mut tensors = vec![of(Role::Units, Values::F32(units)), of(Role::Scaling, scaling)];
+        if self.skip.is_some() {
+            let skip = if integer {
+                Values::I32(self.channels.iter().flat_map(|channel| added(channel.unit)).collect())
+            } else {
+                Values::F32([1.0, 0.0, f32::MIN, f32::MAX].repeat(self.channels.len()))
+            };
+            tensors.push(of(Role::Skip, skip));
+        }
+        tensors
+    }
+
+    /// The largest sample that goes around the network may not fit Q15.16, in which integer images have values.
+    pub fn skips_beyond_integers(&self) -> bool {
+        let channel = self.skip.and_then(|skip| self.channels.get(usize::from(skip.channel)));
+        channel.is_some_and(|channel| channel.unit * COUNTS > f32::from(i16::MAX))
     }
 }
 
@@ -122,6 +142,27 @@ impl Channel {
         let bias = (half - f64::from(offset) * of_one * scale).round().clamp(-most, most) as i64;
         [multiplier as i32, bias as i32, (bias >> 32) as i32, shift]
     }
+}
+
+/// `[multiplier, bias, bias, shift]` with `(count·multiplier + bias) >> shift` as the value of a count in Q15.16.
+fn added(unit: f32) -> [i32; 4] {
+    let of_count = f64::from(unit) * 65_536.0;
+    let shift = (29 - of_count.log2().ceil() as i32).clamp(0, 46);
+    let multiplier = (of_count * 2_f64.powi(shift)).round().min(2_f64.powi(31) - 1.0);
+    let half = if shift > 0 { 1_i64 << (shift - 1) } else { 0 };
+    [multiplier as i32, half as i32, (half >> 32) as i32, shift]
+}
+
+/// What goes around the network to each answer of a recording, in the unit of its labels: as many as the labels.
+pub fn skipped<L: Labels>(skip: Skip, example: &Example<L>) -> Vec<f32> {
+    let Some(Recording { frames, first }) = example.recording.as_deref() else { return Vec::new() };
+    let answers = example.label.numbers().len();
+    let first = if example.label.each_step() { *first } else { frames.steps().saturating_sub(1) };
+    let at = |step: usize| {
+        let frame = step.saturating_sub(usize::from(skip.lag));
+        frames.get(frame * frames.channels() + usize::from(skip.channel)).copied().unwrap_or(0.0)
+    };
+    (first..first + answers).map(at).collect()
 }
 
 /// The values of a channel.
@@ -187,7 +228,20 @@ mod tests {
     use super::*;
     use latch_data::series::Frames;
 
-    const PLAIN: SamplesConfig = SamplesConfig { scaled: Scaled::Standardize, difference: 0, clip: None };
+    #[test]
+    fn a_count_goes_around_the_network_as_its_value_in_q15_16() {
+        for unit in [1.0, 0.25, 3.3 / 4096.0, 1.0 / 32_768.0, 2.0, 1e-20] {
+            let [multiplier, low, high, shift] = added(unit);
+            let bias = (i64::from(high) << 32) | i64::from(low as u32);
+            for count in [i16::MIN, -3, 0, 1, 9_999, i16::MAX] {
+                let value = (i64::from(count) * i64::from(multiplier) + bias) >> shift;
+                let exact = f64::from(count) * f64::from(unit) * 65_536.0;
+                assert!((value as f64 - exact).abs() <= 0.51, "{count} of {unit}: {value} and {exact}");
+            }
+        }
+    }
+
+    const PLAIN: SamplesConfig = SamplesConfig { scaled: Scaled::Standardize, difference: 0, clip: None, skip: None };
 
     fn example(values: &[f32], channels: usize) -> Example<u32> {
         Example::recorded(0, "a", Recording { frames: Frames::new(values.to_vec(), channels), first: 0 })
@@ -209,7 +263,7 @@ mod tests {
 
     #[test]
     fn differences_reach_back_to_the_first_frame_and_are_scaled_in_place_of_values() {
-        let config = SamplesConfig { scaled: Scaled::None, difference: 2, clip: None };
+        let config = SamplesConfig { scaled: Scaled::None, difference: 2, ..PLAIN };
         let scaling = Scaling::learned(config, 1, &[example(&[5.0, 7.0, 6.0, 6.0, 16.0], 1)]);
         assert_eq!(scaling.scaled(&[5.0, 7.0, 6.0, 6.0, 16.0]), [0.0, 2.0, 1.0, -1.0, 10.0]);
     }

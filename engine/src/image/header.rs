@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::reader::{Fields, Reader, Record, record};
 use super::section::{Section, SectionShape};
 use crate::error::{Error, problem};
-use crate::features::{DEEP, DENSE, FLOAT, Feature, INT16, NGRAMS, PROJECTION, SAMPLES, TEXT};
+use crate::features::{DEEP, DENSE, FLOAT, Feature, INT16, NGRAMS, PROJECTION, SAMPLES, SKIP, TEXT};
 use crate::input::ngrams::Ngrams;
 use crate::input::samples::Samples;
 use crate::input::text::{Text, Tokens, Unknown};
@@ -305,6 +305,9 @@ impl Description {
         if let Some(feature) = self.embedding.missing() {
             return Some(feature);
         }
+        if !SKIP && matches!(self.samples(), Some(Samples { skip: Some(_), .. })) {
+            return Some(Feature::Skip);
+        }
         let mut dense = 0;
         let mut place = 0;
         while let Some(layer) = self.layers.at(place) {
@@ -362,6 +365,11 @@ impl Description {
                     problem: problem!("the last layer is not dense, so that it has no answer"),
                 });
             }
+        }
+        if let Some(samples) = self.samples()
+            && let Err(problem) = samples.check_skip(self.outputs(), matches!(self.answer, AnswerKind::Values))
+        {
+            return Err(Error::Shape { problem });
         }
         if NGRAMS && let Some(ngrams) = &self.ngrams {
             if !matches!(self.input, Input::Text(_)) {
@@ -500,6 +508,7 @@ impl Description {
             ("float", !self.precision.is_integer()),
             ("text", text.is_some()),
             ("samples", self.samples().is_some()),
+            ("skip", matches!(self.samples(), Some(Samples { skip: Some(_), .. }))),
             ("lstm", has(|layer| matches!(layer, Layer::Lstm(_)))),
             ("gru", has(|layer| matches!(layer, Layer::Gru(_)))),
             ("rnn", has(|layer| matches!(layer, Layer::Rnn(_)))),
@@ -742,8 +751,8 @@ impl core::fmt::Display for Description {
                 Tokens::CasedCharacters => write!(formatter, "chars {} cased", text.words)?,
             },
             Input::Ids => write!(formatter, "ids {}", self.embedding.rows)?,
-            Input::Samples(Samples { channels, lag: 0 }) => write!(formatter, "samples {channels}")?,
-            Input::Samples(Samples { channels, lag }) => write!(formatter, "samples {channels} difference={lag}")?,
+            Input::Samples(Samples { channels, lag: 0, .. }) => write!(formatter, "samples {channels}")?,
+            Input::Samples(Samples { channels, lag, .. }) => write!(formatter, "samples {channels} difference={lag}")?,
         }
         if self.samples().is_none() {
             write!(formatter, " > embedding {}", self.embedding.width)?;
@@ -755,6 +764,10 @@ impl core::fmt::Display for Description {
                 formatter.write_str(" > dense")
             }
             layer => write!(formatter, " > {layer}"),
-        })
+        })?;
+        match self.samples() {
+            Some(Samples { skip: Some(skip), .. }) => write!(formatter, " > {skip}"),
+            _ => Ok(()),
+        }
     }
 }

@@ -14,6 +14,8 @@ pub enum Role {
     Units,
     /// Four numbers for each channel that bring its samples to values, see [`crate::input::samples`].
     Scaling,
+    /// The same four for the samples that go around the network.
+    Skip,
     /// Rows of the embedding, `rows × width`, row-major; in tiers the whole rows only.
     Embedding,
     /// Embedding in tiers: which ids have a whole row, see [`super::ids`].
@@ -58,6 +60,7 @@ impl Role {
             Role::VocabularyText => "vocabulary text",
             Role::Units => "units of counts",
             Role::Scaling => "scaling",
+            Role::Skip => "skip",
             Role::Embedding => "embedding",
             Role::WholeRows => "index of whole rows",
             Role::Quotients => "other rows",

@@ -10,13 +10,22 @@
 //! counts, a float image multiplies counts by their unit. As long as fewer than `lag` frames came before, the first one stands for those that are missing.
 //!
 //! With |d| < 2^17, |multiplier| < 2^31 and |bias| < 2^62 no sum overflows 64 bits; opening checks the last.
+//!
+//! A [`Skip`] goes around the network: output k is what the network says and a sample of channel `channel + k`, of the newest frame or of one `lag` frames before.
+//!
+//! ```text
+//! y_k = network_k + clamp((x − offset)·factor, low, high)              floats
+//! y_k = saturate32(network_k + ((x·multiplier + bias) >> shift))       integers; x in counts, y in Q15.16
+//! ```
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, problem};
+use crate::features::SKIP;
 use crate::image::reader::Fields;
 use crate::image::role::Role;
 use crate::image::section::{Cursor, Element, SectionShape};
+use crate::logit::Logit;
 use crate::memory::Memory;
 use crate::numbers::{FloatNumbers, Numbers, Precision};
 
@@ -34,14 +43,33 @@ pub struct Samples {
     pub channels: u16,
     /// Frames between the two samples of a difference; 0 where samples are read as they are.
     pub lag: u16,
+    /// What goes around the network to the outputs.
+    pub skip: Option<Skip>,
+}
+
+/// A way around the network: from samples to the outputs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(latch_defmt, derive(defmt::Format))]
+pub struct Skip {
+    /// The channel, from 0, that is added to the first output; the next one is added to the second, and so on.
+    pub channel: u16,
+    /// How many frames before the newest its sample lies; at most [`MAX_LAG`].
+    pub lag: u16,
 }
 
 impl Samples {
-    /// Sections: units of a count, scaling.
-    pub(crate) const SECTIONS: usize = 2;
+    /// Sections: units of a count, scaling, the skip's scaling.
+    pub(crate) const SECTIONS: usize = 3;
 
     pub(crate) const fn read(fields: &mut Fields<'_>) -> Self {
-        Samples { channels: fields.u16(), lag: fields.u16() }
+        let (channels, lag) = (fields.u16(), fields.u16());
+        let skip = if fields.bool() { Some(Skip { channel: fields.u16(), lag: fields.u16() }) } else { None };
+        Samples { channels, lag, skip }
+    }
+
+    /// What goes around the network, which a build without it has refused.
+    pub(crate) const fn skip(&self) -> Option<&Skip> {
+        if SKIP { self.skip.as_ref() } else { None }
     }
 
     pub(crate) const fn check(&self) -> Result<(), &'static str> {
@@ -51,24 +79,58 @@ impl Samples {
         Ok(())
     }
 
+    /// Checks that a skip finds a channel for each output.
+    pub(crate) const fn check_skip(&self, outputs: u16, are_values: bool) -> Result<(), &'static str> {
+        match self.skip() {
+            Some(_) if !are_values => Err(problem!("a skip adds samples to values, and the answer is classes")),
+            Some(&Skip { channel, lag }) if channel as u32 + outputs as u32 > self.channels as u32 || lag > MAX_LAG => {
+                Err(problem!("the skip has no channel for an output, or goes back more than 256 frames"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The section at a place of the order.
     pub(crate) const fn section(&self, precision: Precision, place: usize) -> Option<SectionShape> {
         let channels = self.channels as usize;
         match place {
             0 => Some(SectionShape::new(Role::Units, Element::F32, channels, 1)),
             1 => Some(SectionShape::new(Role::Scaling, precision.sum(), channels, 4)),
+            2 if self.skip().is_some() => Some(SectionShape::new(Role::Skip, precision.sum(), channels, 4)),
             _ => None,
         }
     }
 
-    /// Bytes of the state in which earlier frames are kept.
+    /// Frames that the state keeps: those that a difference reaches back, and those that a skip does with the newest.
+    const fn kept(&self) -> u16 {
+        match self.skip() {
+            Some(skip) if skip.lag >= self.lag => skip.lag.saturating_add(1),
+            _ => self.lag,
+        }
+    }
+
+    /// Bytes of the state in which they are kept.
     pub(crate) const fn history(&self, precision: Precision) -> usize {
-        precision.values_bytes(self.channels as usize * self.lag as usize)
+        precision.values_bytes(self.channels as usize * self.kept() as usize)
     }
 
     /// Bytes of scratch for a frame.
     pub(crate) const fn room(&self, precision: Precision) -> usize {
         precision.values_bytes(self.channels as usize)
+    }
+}
+
+/// As it is written in a chain.
+impl core::fmt::Display for Skip {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        formatter.write_str("skip")?;
+        if self.channel > 0 {
+            write!(formatter, " channel={}", self.channel)?;
+        }
+        if self.lag > 0 {
+            write!(formatter, " lag={}", self.lag)?;
+        }
+        Ok(())
     }
 }
 
@@ -106,8 +168,11 @@ impl Sample for f32 {
 pub(crate) struct Opened<'a, N: Scaling> {
     units: &'a [f32],
     scaling: &'a [[N::Sum; 4]],
+    skipping: &'a [[N::Sum; 4]],
     pub(crate) channels: u16,
     lag: u16,
+    skip: Skip,
+    kept: u16,
 }
 
 impl<'a, N: Scaling> Opened<'a, N> {
@@ -120,8 +185,15 @@ impl<'a, N: Scaling> Opened<'a, N> {
         Ok(Opened {
             units: cursor.tensor(section(0))?,
             scaling: bytemuck::try_cast_slice(cursor.tensor::<N::Sum>(section(1))?).unwrap_or(&[]),
+            skipping: if SKIP {
+                bytemuck::try_cast_slice(cursor.tensor::<N::Sum>(section(2))?).unwrap_or(&[])
+            } else {
+                &[]
+            },
             channels: shape.channels,
             lag: shape.lag,
+            skip: shape.skip().copied().unwrap_or_default(),
+            kept: shape.kept(),
         })
     }
 
@@ -137,6 +209,9 @@ impl<'a, N: Scaling> Opened<'a, N> {
                 return Err(Error::Scaling { channel });
             }
         }
+        if SKIP && let Some((channel, _)) = (0..).zip(self.skipping).find(|(_, row)| !N::is_sound(row)) {
+            return Err(Error::Scaling { channel });
+        }
         Ok(N::limit(self.scaling))
     }
 
@@ -149,10 +224,10 @@ impl<'a, N: Scaling> Opened<'a, N> {
         steps: u32,
     ) -> &'x mut [N::Value] {
         let channels = usize::from(self.channels);
-        let history: &mut [N::Value] = memory.take(channels * usize::from(self.lag));
+        let history: &mut [N::Value] = memory.take(channels * usize::from(self.kept));
         let values: &mut [N::Value] = scratch.take(channels);
         let raw = frame.iter().zip(self.units).map(|(sample, unit)| sample.raw::<N>(*unit));
-        if self.lag == 0 {
+        if self.kept == 0 {
             for (value, (raw, row)) in values.iter_mut().zip(raw.zip(self.scaling)) {
                 *value = N::scaled(row, raw, None);
             }
@@ -164,14 +239,37 @@ impl<'a, N: Scaling> Opened<'a, N> {
                 frame.copy_from_slice(values);
             }
         }
-        let place = (steps % u32::from(self.lag)) as usize * channels;
-        let kept = history.get_mut(place..).unwrap_or_default();
-        for ((value, kept), row) in values.iter_mut().zip(kept).zip(self.scaling) {
-            let (now, before) = (*value, *kept);
-            *kept = now;
-            *value = N::scaled(row, now, Some(before));
+        // Where as many frames are kept as a difference reaches back, the oldest gives way to the newest.
+        let place = self.place(steps, 0);
+        let oldest = if SKIP { self.place(steps, self.lag) } else { place };
+        for (channel, (value, row)) in values.iter_mut().zip(self.scaling).enumerate() {
+            let now = *value;
+            let before = history.get(oldest + channel).copied().filter(|_| !SKIP || self.lag > 0);
+            if let Some(kept) = history.get_mut(place + channel) {
+                *kept = now;
+            }
+            *value = N::scaled(row, now, before);
         }
         values
+    }
+
+    /// Where the frame of a step, or one `back` steps before, begins among those that are kept.
+    #[inline(always)]
+    fn place(&self, step: u32, back: u16) -> usize {
+        let kept = u32::from(self.kept).max(1);
+        ((step % kept + kept - u32::from(back)) % kept) as usize * usize::from(self.channels)
+    }
+
+    /// One of the outputs with what goes around the network, after so many steps. `memory` is the state from the frames on that are kept.
+    #[inline(always)]
+    pub(crate) fn answer(&self, mut memory: Memory<'_>, steps: u32, output: usize, network: Logit) -> Logit {
+        let channel = usize::from(self.skip.channel) + output;
+        let (Some(row), Some(step)) = (self.skipping.get(channel), steps.checked_sub(1)) else { return network };
+        let history: &mut [N::Value] = memory.take(usize::from(self.channels) * usize::from(self.kept));
+        match history.get(self.place(step, self.skip.lag) + channel) {
+            Some(&sample) => N::skipped(row, sample, network),
+            None => network,
+        }
     }
 }
 
@@ -185,6 +283,9 @@ pub(crate) trait Scaling: Numbers {
 
     /// What the first layer reads of a sample, or of its difference to one before.
     fn scaled(row: &[Self::Sum; 4], now: Self::Value, before: Option<Self::Value>) -> Self::Value;
+
+    /// An output with the sample that goes around the network.
+    fn skipped(row: &[Self::Sum; 4], sample: Self::Value, network: Logit) -> Logit;
 
     /// Whether a channel's numbers keep every sum in range.
     fn is_sound(row: &[Self::Sum; 4]) -> bool;
@@ -218,6 +319,11 @@ macro_rules! integer_scaling {
                 value.clamp(i64::from(i16::MIN), i64::from(i16::MAX)) as i16
             }
 
+            fn skipped(&[multiplier, low, high, shift]: &[i32; 4], sample: i16, network: Logit) -> Logit {
+                let bias = (i64::from(high) << 32) | i64::from(low as u32);
+                network.plus((i64::from(sample) * i64::from(multiplier) + bias) >> (shift & 63))
+            }
+
             fn is_sound(&[_, _, high, shift]: &[i32; 4]) -> bool {
                 high.unsigned_abs() < 1 << 30 && (0..=62).contains(&shift)
             }
@@ -245,6 +351,14 @@ impl<W: FloatNumbers> Scaling for W {
     fn scaled(&[factor, offset, low, high]: &[f32; 4], now: f32, before: Option<f32>) -> f32 {
         // What two finite samples differ by may be infinite, and is cut to the limits.
         ((now - before.unwrap_or(0.0) - offset) * factor).max(low).min(high)
+    }
+
+    fn skipped(row: &[f32; 4], sample: f32, network: Logit) -> Logit {
+        match network {
+            // Both are finite, and their sum stays so.
+            Logit::Float(value) => Logit::Float((value + Self::scaled(row, sample, None)).clamp(f32::MIN, f32::MAX)),
+            network => network,
+        }
     }
 
     fn is_sound(&[factor, _, low, high]: &[f32; 4]) -> bool {
@@ -288,6 +402,19 @@ mod tests {
         let of = |now, before| <f32 as Scaling>::scaled(&row, now, before);
         assert_eq!((of(3.0, None), of(9.0, None), of(-9.0, Some(1.0))), (1.0, 2.0, -2.0));
         assert_eq!((of(f32::MAX, Some(f32::MIN)), of(f32::MIN, Some(f32::MAX))), (2.0, -2.0));
+    }
+
+    #[test]
+    fn what_goes_around_the_network_is_added_and_saturates() {
+        // (x·3 − 6 + 2) >> 2
+        let row = [3, -4, -1, 2];
+        assert_eq!(<i8 as Scaling>::skipped(&row, 10, Logit::Fixed(100)), Logit::Fixed(106));
+        let steep = [i32::MAX, 0, 0, 0];
+        assert_eq!(<i16 as Scaling>::skipped(&steep, i16::MIN, Logit::Fixed(7)), Logit::Fixed(i32::MIN));
+        let row = [0.5, 1.0, -2.0, 2.0];
+        assert_eq!(<f32 as Scaling>::skipped(&row, 2.0, Logit::Float(1.0)), Logit::Float(1.5));
+        let wide = [1.0, 0.0, f32::MIN, f32::MAX];
+        assert_eq!(<f32 as Scaling>::skipped(&wide, f32::MAX, Logit::Float(f32::MAX)), Logit::Float(f32::MAX));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use bytemuck::Zeroable;
 use heapless::Vec;
 
 use crate::error::Error;
-use crate::features::{DENSE, POOLING, Part, SAMPLES};
+use crate::features::{DENSE, POOLING, Part, SAMPLES, SKIP};
 use crate::image::header::Description;
 use crate::image::section::Cursor;
 use crate::input::samples::{self, Sample};
@@ -135,7 +135,7 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
         output: usize,
     ) -> Logit {
         let Parts { header, memory, mut scratch } = parts;
-        let (_, mut source) = memory.split(layout.source);
+        let (first, mut source) = memory.split(layout.source);
         let pooled = layout.steps.checked_sub(1).and_then(|last| self.layers.get(last));
         let mut values: &mut [N::Value] = match pooled {
             Some(Opened::Pooling(pooling)) => {
@@ -163,7 +163,11 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
                 }
             }
         }
-        self.answer.answer(backend, values, output)
+        let network = self.answer.answer(backend, values, output);
+        match self.samples.get() {
+            Some(samples) if SKIP => samples.answer(first, header.steps, output, network),
+            _ => network,
+        }
     }
 
     /// One step of several streams; as [`Chain::step`] for one after the other, but that LSTM layers step together. Returns how many ids were inside the

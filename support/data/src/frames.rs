@@ -37,9 +37,11 @@ impl Frames {
         self.channels
     }
 
-    /// The frames `from..to`.
-    pub(crate) fn cut(&self, from: usize, to: usize) -> Self {
-        debug_assert!(from <= to && to <= self.steps());
+    /// The frames `from..to`, as far as there are so many.
+    #[must_use]
+    pub fn cut(&self, from: usize, to: usize) -> Self {
+        let to = to.min(self.steps());
+        let from = from.min(to);
         Self { all: Arc::clone(&self.all), start: self.start + from, end: self.start + to, ..*self }
     }
 }

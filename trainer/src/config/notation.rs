@@ -3,8 +3,9 @@
 //!
 //! ```text
 //! model      = [ tokens { input } ">" ] chain                       the chain of `config::chain::text`
-//!            | "samples" [ CHANNELS ] { sampled } ">" layer { ">" layer }
+//!            | "samples" [ CHANNELS ] { sampled } ">" layer { ">" layer } [ ">" "skip" { skipped } ]
 //! sampled    = "scale=standardize" | "scale=minmax" | "scale=none" | "difference=" FRAMES | "clip=" LIMIT
+//! skipped    = "channel=" CHANNEL | "lag=" FRAMES
 //! tokens     = "text" [ WORDS ] [ "syllables" ]                     words; Hangul syllables are tokens of their own
 //!            | "chars" [ CHARACTERS ] [ "cased" ]                   characters; letters keep their case
 //! input      = "words=count" | "words=useful"                       which words of the texts the vocabulary takes
@@ -19,7 +20,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use latch_engine::input::hashed::{Hashed, Spelling};
-use latch_engine::input::samples::MAX_LAG;
+use latch_engine::input::samples::{MAX_CHANNELS, MAX_LAG, Skip};
 use latch_engine::input::text::{Tokens, Unknown};
 use latch_engine::layers::embedding::Tiers;
 
@@ -82,7 +83,7 @@ impl ModelConfig {
 impl fmt::Display for ModelConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.input())?;
-        if let Some(SamplesConfig { scaled, difference, clip }) = self.samples {
+        if let Some(SamplesConfig { scaled, difference, clip, skip }) = self.samples {
             if scaled != Scaled::default() {
                 write!(f, " scale={}", scaled.name())?;
             }
@@ -92,7 +93,8 @@ impl fmt::Display for ModelConfig {
             if let Some(clip) = clip {
                 write!(f, " clip={clip}")?;
             }
-            return self.chain.write_layers(f);
+            self.chain.write_layers(f)?;
+            return skip.map_or(Ok(()), |skip| write!(f, " > {skip}"));
         }
         if self.words == Words::Useful {
             write!(f, " words=useful")?;
@@ -199,7 +201,7 @@ impl Draft {
                 ngrams.dropout = value.parse().map_err(|_| "ngram_dropout: must be a number from 0 to 1".to_owned())?;
             }
             "ngram_texts" => ngrams.fewest = size()?,
-            "scale" | "difference" | "clip" => self.set_samples(key, value)?,
+            "scale" | "difference" | "clip" | "skip" | "channel" | "lag" => self.set_samples(key, value)?,
             "longest" => ngrams.longest = byte()?,
             "ngram_bits" => ngrams.weight_bits = byte()?,
             _ => return Err(format!("{key}: no model has this option")),
@@ -221,6 +223,17 @@ impl Draft {
                 let fits = value.parse().ok().filter(|lag| (1..=MAX_LAG).contains(lag));
                 samples.difference =
                     fits.ok_or_else(|| format!("difference: must be a whole number from 1 to {MAX_LAG}"))?;
+            }
+            "skip" => samples.skip = Some(Skip::default()),
+            "channel" => {
+                let fits = value.parse().ok().filter(|channel| *channel < MAX_CHANNELS);
+                samples.skip.get_or_insert_default().channel =
+                    fits.ok_or_else(|| format!("channel: must be a whole number from 0 to {}", MAX_CHANNELS - 1))?;
+            }
+            "lag" => {
+                let fits = value.parse().ok().filter(|lag| *lag <= MAX_LAG);
+                samples.skip.get_or_insert_default().lag =
+                    fits.ok_or_else(|| format!("lag: must be a whole number from 0 to {MAX_LAG}"))?;
             }
             _ => {
                 let fits = value.parse().ok().filter(|clip: &f32| *clip > 0.0 && clip.is_finite());

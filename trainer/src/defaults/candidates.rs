@@ -1,10 +1,12 @@
 //! The models that are tried for a small set.
 
+use latch_data::series::season_of;
+use latch_engine::input::samples::{MAX_LAG, Skip};
 use latch_engine::input::text::Tokens;
 
 use crate::config::chain::{Activation, CellConfig, Chain, LayerConfig, Pooling};
-use crate::config::{ModelConfig, NgramConfig, SamplesConfig, default_model};
-use crate::dataset::Task;
+use crate::config::{ModelConfig, NgramConfig, RunConfig, SamplesConfig, default_model};
+use crate::dataset::{Example, Label, Task};
 
 /// Entries of a table of n-grams beside a small network.
 const NGRAMS: usize = 14_000;
@@ -79,13 +81,68 @@ pub fn candidates(task: Task, tokens: Tokens) -> Vec<ModelConfig> {
     ]
 }
 
-/// The models that are tried for a task on samples of so many channels.
-pub fn of_samples(task: Task, channels: usize) -> Vec<ModelConfig> {
+/// What is known of a forecast before anything is learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ahead {
+    /// The channel that is forecast.
+    pub channel: usize,
+    /// Steps to what is forecast.
+    pub horizon: usize,
+    /// Steps of a season, where the recordings show one.
+    pub season: Option<usize>,
+    /// Steps that the network sees, where these are few.
+    pub window: Option<usize>,
+}
+
+impl Ahead {
+    /// Of a run with these training examples; `None` of other tasks.
+    pub fn of(run: &RunConfig, training: &[Example<Label>]) -> Option<Self> {
+        let series = run.series.as_ref()?;
+        let (horizon, channel) = (series.horizon?, series.forecast_channel.unwrap_or(0));
+        let frames = training.iter().filter_map(|example| Some(&example.recording.as_ref()?.frames));
+        Some(Ahead {
+            channel,
+            horizon,
+            season: season_of(frames, channel),
+            window: series.window.map(|window| window.0),
+        })
+    }
+
+    /// How many frames before the newest the value lies that a season repeats at the horizon; `None` without one, or where it is out of reach.
+    fn lag(self) -> Option<u16> {
+        let season = self.season?;
+        let lag = season * self.horizon.div_ceil(season) - self.horizon;
+        let reach = usize::from(MAX_LAG).min(self.window.map_or(usize::MAX, |window| window.saturating_sub(1)));
+        u16::try_from(lag).ok().filter(|_| lag.max(season) <= reach)
+    }
+
+    /// What the models of a forecast read, and what goes around them: the value a season ago or the newest one, which a forecast is about the same as.
+    fn inputs(self) -> Vec<SamplesConfig> {
+        let around = |difference, lag| SamplesConfig {
+            difference,
+            skip: Some(Skip { channel: self.channel as u16, lag }),
+            ..SamplesConfig::default()
+        };
+        let seasonal = self.lag().zip(self.season.map(|season| season as u16));
+        let seasonal = seasonal.into_iter().flat_map(|(lag, season)| [around(season, lag), around(1, lag)]);
+        seasonal.chain([around(1, 0)]).collect()
+    }
+}
+
+/// The models that are tried for a task on samples of so many channels; those of a forecast that go around the network come first.
+pub fn of_samples(task: Task, channels: usize, ahead: Option<Ahead>) -> Vec<ModelConfig> {
     let model = |cell, pooling, dropout| {
         let pooling = Some(pooling).filter(|_| !task.each_step());
         let chain = chain((channels, 0.0), cell, pooling, dropout);
         ModelConfig { chain, samples: Some(SamplesConfig::default()), ..default_model() }
     };
+    if let Some(ahead) = ahead {
+        let small = || model(gru(12, 0.0, 0.0), Pooling::Last, 0.0);
+        let mut models: Vec<ModelConfig> =
+            ahead.inputs().into_iter().map(|samples| ModelConfig { samples: Some(samples), ..small() }).collect();
+        models.extend([small(), model(gru(24, 0.0, 0.0), Pooling::Last, 0.1)]);
+        return models;
+    }
     let mut models = vec![model(gru(24, 0.0, 0.0), Pooling::Last, 0.2), model(gru(12, 0.0, 0.0), Pooling::Last, 0.0)];
     if task.each_step() {
         models.push(model(lstm(24, 0.0), Pooling::Last, 0.0));
@@ -105,6 +162,29 @@ pub fn fast(task: Task, tokens: Tokens) -> usize {
 mod tests {
     use super::*;
     use crate::config::{TrainConfig, default_config};
+
+    #[test]
+    fn a_forecast_with_a_season_goes_around_the_network_by_the_season_and_one_without_by_the_newest_value() {
+        let ahead = |season, horizon, window| Ahead { channel: 1, horizon, season, window };
+        let written = |ahead| -> Vec<String> {
+            of_samples(Task::RegressEach, 3, Some(ahead)).iter().map(ToString::to_string).collect()
+        };
+        let seasonal = written(ahead(Some(12), 1, None));
+        assert_eq!(seasonal[0], "samples 3 difference=12 > gru 12 > dense > skip channel=1 lag=11");
+        assert_eq!(seasonal[1], "samples 3 difference=1 > gru 12 > dense > skip channel=1 lag=11");
+        assert_eq!(seasonal[2], "samples 3 difference=1 > gru 12 > dense > skip channel=1");
+        // The value is to be known when the answer is due.
+        assert!(written(ahead(Some(12), 15, None))[0].ends_with("lag=9"));
+        assert!(written(ahead(Some(12), 12, None))[0].ends_with("skip channel=1"));
+        for out_of_reach in [ahead(None, 1, None), ahead(Some(300), 1, None), ahead(Some(12), 1, Some(12))] {
+            assert_eq!(written(out_of_reach)[0], seasonal[2]);
+        }
+        for model in of_samples(Task::Regress, 3, Some(ahead(Some(12), 1, Some(40)))) {
+            let config = TrainConfig { model, task: Task::Regress, ..default_config() };
+            config.check("").unwrap_or_else(|error| panic!("{}: {error}", config.model));
+            assert_eq!(config.model.to_string().parse::<ModelConfig>().as_ref(), Ok(&config.model));
+        }
+    }
 
     #[test]
     fn every_candidate_is_a_model_of_its_task_that_an_image_can_hold_and_one_is_the_default() {

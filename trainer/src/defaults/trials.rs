@@ -7,22 +7,21 @@ use std::thread;
 use anyhow::{Context, Result};
 use latch_engine::image::encode::{Notes, encoded_bytes};
 use latch_engine::image::header::Input;
-use latch_engine::input::samples::Samples;
 use rayon::ThreadPoolBuilder;
 
-use super::candidates::{candidates, ngrams, of_samples};
+use super::candidates::{Ahead, candidates, ngrams, of_samples};
 use super::choice::{NOTHING, Trials, Tried, rows, smoothed_row};
 use super::size::cut;
-use super::{FEWEST, Open};
+use super::{FEWEST, Open, fewest};
 use super::{patience_of, schedule, schedule_of_series};
 use crate::calibration::temperature;
 use crate::config::{ClassWeights, ModelConfig, NgramConfig, RunConfig, Storage, TrainConfig};
-use crate::dataset::{Dataset, Example, Label, Task};
+use crate::dataset::{Dataset, Example, Label, Labels, Recording, Task};
 use crate::error::exit_code;
 use crate::learning::cross_fitted;
 use crate::learning::diverged::Diverged;
 use crate::learning::rehearsal::rehearse;
-use crate::learning::sequences::{Read, Texts, class_counts, fit_ngrams, read};
+use crate::learning::sequences::{Read, Scale, Texts, class_counts, fit_ngrams, read};
 use crate::learning::training::Job;
 use crate::learning::verdict::Chosen;
 use crate::metrics::scores::rarer;
@@ -73,7 +72,7 @@ struct Answered {
 pub fn sized(run: &RunConfig, training: &[Example<Label>]) -> Result<Vec<(ModelConfig, usize)>> {
     let RunConfig { train, classes, .. } = run;
     if train.model.samples.is_some() {
-        let models = of_samples(train.task, train.model.chain.embedding);
+        let models = of_samples(train.task, train.model.chain.embedding, Ahead::of(run, training));
         return models.into_iter().map(|model| Ok((model.clone(), image_bytes(&model, train, classes)?))).collect();
     }
     let tokens = train.tokens();
@@ -93,9 +92,9 @@ pub fn sized(run: &RunConfig, training: &[Example<Label>]) -> Result<Vec<(ModelC
 /// Bytes of the int8 image of a model that reads samples.
 fn image_bytes(model: &ModelConfig, train: &TrainConfig, classes: &[String]) -> Result<usize> {
     let (channels, samples) = (model.chain.embedding, model.samples.unwrap_or_default());
-    let shape = Samples { channels: channels as u16, lag: samples.difference };
     let chain = describe::Chain::of(&model.chain, train.task.outputs(), 1, Storage::Int8);
-    let description = chain.describe(Input::Samples(shape), (0, channels), None, None, Storage::Int8)?;
+    let description =
+        chain.describe(Input::Samples(samples.shape(channels)), (0, channels), None, None, Storage::Int8)?;
     let notes = Notes { class_names: classes.to_vec(), ..Notes::default() };
     Ok(encoded_bytes(&description, &notes)?)
 }
@@ -114,8 +113,9 @@ pub fn try_all(
 ) -> Result<Option<Trials>> {
     let texts = training.len().min(MOST_TEXTS).min(texts_of_most_tokens(&run.train, training));
     let count = (JUDGES * MOST_DIVISIONS).div_ceil(texts.max(1)).clamp(FEWEST_DIVISIONS, MOST_DIVISIONS);
+    let in_time = divides_in_time(run, training);
     let data = Dataset::new("the training texts", training.to_vec()).sample(run.train.seed, texts)?;
-    let divide = |number| divide(run, models, &data, number);
+    let divide = |number| if in_time { Ok(earlier(training, number)) } else { divide(run, models, &data, number) };
     let divisions = match (0..count).map(divide).collect::<Result<Vec<Division>>>() {
         // Too many of the texts that are left are the same.
         Err(error) if exit_code(&error) == 2 => return Ok(None),
@@ -213,6 +213,41 @@ fn texts_of_most_tokens(config: &TrainConfig, training: &[Example<Label>]) -> us
     (training.len() as u64 * MOST_TOKENS as u64 / all.max(1) as u64).max(FEWEST as u64) as usize
 }
 
+/// Steps of a recording that are divided in time; what is better on so many is better on more.
+const MOST_STEPS: usize = 20_000;
+
+/// Fewest steps of a division in time, of all recordings together.
+const FEWEST_STEPS: usize = 40;
+
+/// Whether recordings with answers at their steps are too few to be divided, and long enough to be divided in time.
+pub fn divides_in_time(run: &RunConfig, training: &[Example<Label>]) -> bool {
+    let steps = || training.iter().filter_map(|example| Some(example.recording.as_ref()?.frames.steps()));
+    run.train.task.each_step() && training.len() < fewest(run) && steps().sum::<usize>() >= FEWEST_STEPS
+}
+
+/// A division in time by its number: each recording's beginning is learned from, and the next tenth of its steps judges (a rolling origin, Tashman 2000). The past
+/// is known when the future is asked for.
+fn earlier(training: &[Example<Label>], number: usize) -> Division {
+    let mut division = Division { training: Vec::new(), validation: Vec::new(), tables: Vec::new() };
+    for example in training {
+        let Some(Recording { frames, first }) = example.recording.as_deref() else { continue };
+        let from = frames.steps().saturating_sub(MOST_STEPS);
+        let parts = 2 * MOST_DIVISIONS;
+        let share = |part: usize| from + (frames.steps() - from) * part / parts;
+        let (cut, end) = (share(MOST_DIVISIONS + number), share(MOST_DIVISIONS + number + 1));
+        let labels = example.label.numbers();
+        let piece = |begin: usize, end: usize| {
+            let begin = begin.max(*first);
+            let labels = labels.get(begin - first..end.saturating_sub(*first)).filter(|labels| !labels.is_empty())?;
+            let recording = Recording { frames: frames.cut(from, end), first: begin - from };
+            Some(Example::recorded(Label::Each(labels.to_vec()), example.text.clone(), recording))
+        };
+        division.training.extend(piece(from, cut));
+        division.validation.extend(piece(cut, end));
+    }
+    division
+}
+
 /// A division by its number, with the n-grams of the models fitted to what is learned from. No text judges in two divisions, and equal texts stay together.
 fn divide(run: &RunConfig, models: &[(ModelConfig, usize)], texts: &Dataset<Label>, number: usize) -> Result<Division> {
     let [training, validation] = texts.clone().fold(run.train.seed, number + 1, MOST_DIVISIONS)?;
@@ -233,6 +268,8 @@ fn trial(run: &RunConfig, model: &ModelConfig, division: &Division) -> Result<An
     let run = RunConfig { train: TrainConfig { model: model.clone(), ..run.train.clone() }, ..run.clone() };
     let (config, task) = (&run.train, run.train.task);
     let Division { training, validation, tables } = division;
+    // Models that learn what is left of a value have other scales; all are compared in that of the values.
+    let common = Scale::of_labels(training);
     let vocabulary = Vocabulary::of_run(config, training);
     let ngrams = tables.iter().find(|(of, _)| *of == model.ngrams).map(|(_, fitted)| fitted);
     let Read { training, validation } = read(&run, &vocabulary, ngrams, Texts { training, validation })?;
@@ -241,7 +278,12 @@ fn trial(run: &RunConfig, model: &ModelConfig, division: &Division) -> Result<An
     let (logits, labels) = cross_fitted::answers(&best.network, &validation, config.objective())?;
     if task.has_values() {
         let labelled = logits.iter().zip(&labels).filter(|(_, label)| !label.is_nan());
-        let values: (Vec<f32>, Vec<f32>) = labelled.map(|(&value, &label)| (value, label)).unzip();
+        let in_common = |value: f32| match validation.scale {
+            Some(scale) if run.series.is_some() => common.normalised(scale.restored(value)),
+            _ => value,
+        };
+        let values: (Vec<f32>, Vec<f32>) =
+            labelled.map(|(&value, &label)| (in_common(value), in_common(label))).unzip();
         let losses = values.0.iter().zip(&values.1).map(|(value, label)| f64::from(value - label).powi(2)).collect();
         return Ok(Answered { losses, answers: Vec::new(), values });
     }
@@ -316,6 +358,27 @@ fn on_all_cores<T: Send>(
 mod tests {
     use super::*;
     use crate::config::{Valid, default_config};
+    use latch_data::series::Frames;
+
+    #[test]
+    fn a_division_in_time_learns_from_the_past_and_judges_what_follows_once() {
+        let frames = Frames::new((0..200).map(|value| value as f32).collect(), 2);
+        let labels = (4..100).map(|step| step as f32).collect();
+        let recording = Recording { frames, first: 4 };
+        let training = [Example::recorded(Label::Each(labels), "a", recording)];
+        let mut judged = Vec::new();
+        for number in 0..MOST_DIVISIONS {
+            let Division { training, validation, .. } = earlier(&training, number);
+            let learned = training[0].label.numbers().into_owned();
+            let answers = validation[0].label.numbers().into_owned();
+            assert_eq!(learned, (4..50 + 10 * number).map(|step| step as f32).collect::<Vec<_>>());
+            let Recording { frames, first } = &**validation[0].recording.as_ref().expect("a recording");
+            assert_eq!((*first, frames.steps()), (50 + 10 * number, 60 + 10 * number), "the past is known");
+            assert_eq!(frames[2 * first], 2.0 * answers[0]);
+            judged.extend(answers);
+        }
+        assert_eq!(judged, (50..100).map(|step| step as f32).collect::<Vec<_>>());
+    }
 
     /// What is said of a model that is tried on a hundred texts of two classes.
     fn tried(change: impl Fn(&mut TrainConfig)) -> Result<Option<Trials>> {

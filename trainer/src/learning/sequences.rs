@@ -10,7 +10,7 @@ use crate::config::{RunConfig, TrainConfig};
 use crate::dataset::{Example, Label, Labels, Recording, Task};
 use crate::error::Fault;
 use crate::ngrams::{Answers, Fitted, Labelled, Seen, Table, fit};
-use crate::samples::{Frames, Scaling};
+use crate::samples::{Frames, Scaling, skipped};
 use crate::tokenization::Tokenization;
 use crate::vocabulary::{Vocabulary, occurrences};
 
@@ -53,7 +53,7 @@ impl Targets {
             return self;
         }
         if config.task.has_values() {
-            let scale = Scale::of(training);
+            let scale = Scale::of(config, training);
             self.values.iter_mut().for_each(|value| *value = scale.normalised(*value));
         }
         if !config.task.each_step() {
@@ -156,6 +156,8 @@ pub struct Sequences {
     /// Where each token has an answer, those of each text in order: how many ids the network has read by then, and the label. A token that it does not read has the
     /// answer before it. Of a text that was cut, the answers that are left. Empty where a text has one answer.
     pub answers: Vec<Vec<(usize, f32)>>,
+    /// What goes around the network to each answer, in the unit of the labels; empty where nothing does. The network learns what is left of a label.
+    pub skipped: Vec<Vec<f32>>,
     /// How much a label of each class counts in the loss; empty where all count alike.
     pub weights: Vec<f32>,
     /// What the ids mean where they are frames of samples; nothing of tokens.
@@ -183,7 +185,7 @@ pub fn class_counts<L: Labels>(config: &RunConfig, training: &[Example<L>]) -> V
 
 /// The labels of all answers to training texts, as they are learned: values with a mean of 0 and a deviation of 1.
 pub fn labels_as_learned<L: Labels>(config: &TrainConfig, training: &[Example<L>]) -> Vec<f32> {
-    let scale = config.task.has_values().then(|| Scale::of(training));
+    let scale = config.task.has_values().then(|| Scale::of(config, training));
     let labels = training.iter().flat_map(|example| example.label.numbers().into_owned());
     labels.map(|label| scale.map_or(label, |scale| scale.normalised(label))).collect()
 }
@@ -199,7 +201,7 @@ pub fn fit_ngrams<L: Labels>(
 ) -> Option<Fitted> {
     (config.model.ngrams.count > 0).then(|| {
         let Seen { texts, ends, .. } = Seen::of(tokenization, examples, config.model.ngrams.longest);
-        let scale = config.task.has_values().then(|| Scale::of(examples));
+        let scale = config.task.has_values().then(|| Scale::of(config, examples));
         let unit = |number: f32| scale.map_or(number, |scale| scale.normalised(number));
         let labels = labels_as_learned(config, examples);
         let answers = Answers::of(config.task);
@@ -275,9 +277,15 @@ impl Sequences {
             if example.label.each_step() {
                 let mut labels = vec![f32::NAN; *first];
                 labels.extend_from_slice(&numbers);
+                if let Some(skip) = scaling.skip {
+                    let mut skips = vec![0.0; *first];
+                    skips.extend(skipped(skip, example));
+                    sequences.skipped.push(skips);
+                }
                 sequences.answers.push((first + 1..).zip(numbers.iter().copied()).collect());
                 sequences.labels.push(labels);
             } else {
+                sequences.skipped.extend(scaling.skip.map(|skip| skipped(skip, example)));
                 sequences.labels.push(numbers.into_owned());
             }
             values.extend(scaling.scaled(frames));
@@ -366,6 +374,9 @@ impl Sequences {
         for label in self.labels.iter_mut().flatten().chain(answers) {
             *label = scale.normalised(*label);
         }
+        for skipped in self.skipped.iter_mut().flatten() {
+            *skipped = (f64::from(*skipped) / scale.deviation) as f32;
+        }
         self.scale = Some(scale);
         self
     }
@@ -382,7 +393,15 @@ impl Sequences {
         let mut batch = Batch::new();
         for &index in indices {
             let offset = self.offsets.get(index).copied().filter(|_| keeps(index)).unwrap_or(0.0);
-            match self.labels[index][..] {
+            let learned: Vec<f32>;
+            let labels = match self.skipped.get(index) {
+                Some(skipped) => {
+                    learned = self.labels[index].iter().zip(skipped).map(|(label, skipped)| label - skipped).collect();
+                    &learned
+                }
+                None => &self.labels[index],
+            };
+            match labels[..] {
                 [label] => batch.push_beside(&self.ids[index], label, offset),
                 ref labels => batch.push_each(&self.ids[index], labels),
             }
@@ -446,7 +465,7 @@ pub fn read_known(
 ) -> Result<Read, Fault> {
     let config = &run.train;
     let weights = class_weights(run, texts.training)?;
-    let scale = config.task.has_values().then(|| Scale::of(texts.training));
+    let scale = config.task.has_values().then(|| Scale::of(config, texts.training));
     let normalised = |sequences: Sequences| match scale {
         Some(scale) => sequences.normalised(scale),
         None => sequences,
@@ -488,15 +507,23 @@ impl Scale {
         (f64::from(value) * self.deviation + self.mean) as f32
     }
 
+    /// That of what a network of this configuration learns of these examples: of their labels, less what goes around the network.
+    pub fn of<L: Labels>(config: &TrainConfig, examples: &[Example<L>]) -> Self {
+        match config.model.skip() {
+            Some(skip) => Self::of_parts(examples, |example| {
+                example.label.numbers().iter().zip(skipped(skip, example)).map(|(y, x)| f64::from(y - x)).collect()
+            }),
+            None => Self::of_labels(examples),
+        }
+    }
+
     /// That of the labels of these examples.
-    pub fn of<L: Labels>(examples: &[Example<L>]) -> Self {
-        let sum = |part: &dyn Fn(f64) -> f64| -> f64 {
-            examples
-                .iter()
-                .flat_map(|example| example.label.numbers().into_owned())
-                .map(|label| part(f64::from(label)))
-                .sum()
-        };
+    pub fn of_labels<L: Labels>(examples: &[Example<L>]) -> Self {
+        Self::of_parts(examples, |example| example.label.numbers().iter().map(|&label| f64::from(label)).collect())
+    }
+
+    fn of_parts<L: Labels>(examples: &[Example<L>], of: impl Fn(&Example<L>) -> Vec<f64>) -> Self {
+        let sum = |part: &dyn Fn(f64) -> f64| -> f64 { examples.iter().flat_map(&of).map(part).sum() };
         let count = sum(&|_| 1.0).max(1.0);
         let mean = sum(&|label| label) / count;
         let deviation = (sum(&|label| (label - mean).powi(2)) / count).sqrt();

@@ -523,13 +523,15 @@ pub struct Answered {
 pub fn fused(network: &Network<f32>, sequences: &Sequences, objective: Objective) -> Result<Answered> {
     let outputs = network.config().outputs;
     let ids: Vec<&[u32]> = sequences.ids.iter().map(Vec::as_slice).collect();
-    let logits = if sequences.frames.channels > 0 {
+    let mut logits = if sequences.frames.channels > 0 {
         let mut network = network.clone();
         network.embedding.read(&sequences.frames);
         network.forward(&ids)?.as_slice().to_vec()
     } else {
         network.forward(&ids)?.as_slice().to_vec()
     };
+    let skipped = sequences.skipped.iter().flatten();
+    logits.iter_mut().zip(skipped).for_each(|(logit, skipped)| *logit += skipped);
     let first = if sequences.begins_unread() { network.before_the_first()? } else { Vec::new() };
     let (logits, labels) = sequences.judged(logits, outputs, &first);
     let fusion = fusion((&logits, &labels), sequences, outputs, objective);

@@ -2,6 +2,7 @@
 
 use latch_engine::image::header::{Answer, AnswerKind, Description, Input, Layers};
 use latch_engine::input::ngrams::Ngrams;
+use latch_engine::input::samples::Samples;
 use latch_engine::layers::dense::{self, Dense};
 use latch_engine::layers::embedding::{Embedding, Tiers};
 use latch_engine::layers::gru::Gru;
@@ -112,7 +113,11 @@ impl Chain {
         let precision = storage.precision();
         Ok(Description {
             precision,
-            answer: AnswerKind::Classes,
+            // Samples go around the network to values alone; whoever packs the image says what else the answer is.
+            answer: match input {
+                Input::Samples(Samples { skip: Some(_), .. }) => AnswerKind::Values,
+                _ => AnswerKind::Classes,
+            },
             input,
             embedding: if matches!(input, Input::Samples(_)) {
                 Embedding::NOTHING

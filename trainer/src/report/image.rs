@@ -332,8 +332,15 @@ pub fn layer_costs(description: &Description, sections: &[Section]) -> Vec<Layer
         Role::ProjectedIndex,
         Role::ProjectedRows,
     ];
-    let of_input =
-        [Role::VocabularyTables, Role::VocabularyIndex, Role::VocabularyText, Role::Ngrams, Role::Units, Role::Scaling];
+    let of_input = [
+        Role::VocabularyTables,
+        Role::VocabularyIndex,
+        Role::VocabularyText,
+        Role::Ngrams,
+        Role::Units,
+        Role::Scaling,
+        Role::Skip,
+    ];
     let cost = |layer: String, bytes: usize, state_bytes: usize, multiply_adds: usize| LayerCost {
         layer,
         bytes,

@@ -8,7 +8,6 @@ use std::fmt::Write as _;
 use anyhow::{Context, Result};
 use latch_engine::image::header::Input;
 use latch_engine::image::section::Section;
-use latch_engine::input::samples::Samples;
 use latch_engine::input::text::Tokens;
 use serde::Serialize;
 
@@ -86,6 +85,7 @@ fn unknown(name: &str) -> Fault {
 fn line(kind: &Kind) -> Result<LayerLine> {
     let sized = format!("{} {UNITS}", kind.name);
     let (example, place) = match (kind.name, kind.number) {
+        ("skip", _) => (format!("samples {FEATURES} > gru {UNITS} > dense > skip"), 0),
         ("samples", _) => (format!("samples {FEATURES} > gru {UNITS} > last > dense"), 0),
         ("chars", _) => (format!("chars {WORDS} > embedding {FEATURES} > lstm {UNITS} > last > dense"), 0),
         ("text", _) => (format!("text {WORDS} > embedding {FEATURES} > lstm {UNITS} > last > dense"), 0),
@@ -120,9 +120,8 @@ fn costs(model: &ModelConfig) -> Result<Vec<LayerCost>> {
     // The shift takes no room whatever it is.
     let chain = describe::Chain::of(&model.chain, 1, 1, storage);
     if let Some(samples) = model.samples {
-        let shape = Samples { channels: model.chain.embedding as u16, lag: samples.difference };
-        let embedding = (0, model.chain.embedding);
-        let description = chain.describe(Input::Samples(shape), embedding, None, None, storage)?;
+        let input = Input::Samples(samples.shape(model.chain.embedding));
+        let description = chain.describe(input, (0, model.chain.embedding), None, None, storage)?;
         return Ok(layer_costs(&description, &description.sections(0).collect::<Vec<Section>>()));
     }
     let vocabulary = Vocabulary::from_words((0..WORDS).map(|word| word.to_string()).collect(), model.unknown());

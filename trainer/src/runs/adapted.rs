@@ -2,10 +2,12 @@
 //!
 //! | texts | model | epochs | validation |
 //! | --- | --- | --- | --- |
-//! | fewer than 50 different ones | one candidate, untried | by steps | a tenth |
+//! | fewer than 50 different ones, or 20 series | one candidate, untried | by steps | a tenth |
 //! | fewer than 2,000, or up to 6,000 with up to about 300,000 tokens | the smallest of the best that were tried on divisions of all texts | by steps | cross-validation in 5 parts, then a run of all texts |
 //! | fewer than 20,000 | the smallest of the best that were tried on divisions of the training part | by steps | a tenth |
 //! | more | the default one | 10 | a tenth |
+//!
+//! One recording with an answer at each step is divided in time: its beginning is learned from, and what follows judges.
 //!
 //! Each holds only where nobody says otherwise. What was decided stands in the run's `latch.toml` as if somebody had said it: whoever repeats the run tries nothing.
 
@@ -24,8 +26,8 @@ use crate::dataset::{Example, Label};
 use crate::defaults::candidates::fast;
 use crate::defaults::choice::Trials;
 use crate::defaults::size::warning;
-use crate::defaults::trials::{MOST_TEXTS, sized, tries_all, try_all};
-use crate::defaults::{FEW, FEWEST, Open, SMALL, patience_of, schedule, schedule_of_series};
+use crate::defaults::trials::{MOST_TEXTS, divides_in_time, sized, tries_all, try_all};
+use crate::defaults::{FEW, Open, SMALL, fewest, patience_of, schedule, schedule_of_series};
 use crate::error::fault;
 use crate::files::OutputFolder;
 use crate::learning::sequences::class_weights;
@@ -93,7 +95,7 @@ pub fn begin(
     let different = texts - loaded.facts.duplicates.min(texts);
     // A pupil has the model that is said; runs that leave out parts are to have one model.
     let is_open = open.model && texts < SMALL && read.train.distill.is_none() && read.train.leave_out.is_none();
-    let divides = is_open && open.valid && !fast && different >= FEWEST && folds.is_none();
+    let divides = is_open && open.valid && !fast && different >= fewest(&read) && folds.is_none();
     let few = divides && matches!(read.valid, Valid::Fraction(_)) && {
         if read.series.is_none() {
             read.train.model.tokens = resolve(tokens, &read.train.model, &loaded.training);
@@ -159,7 +161,8 @@ fn choose(
     class_weights(run, learned)?;
     let models = sized(run, learned)?;
     let different = learned.iter().map(|example| &example.text).collect::<HashSet<_>>().len();
-    let tries = !asked.fast && different >= FEWEST && !models.is_empty();
+    let many = different >= fewest(run) || divides_in_time(run, learned);
+    let tries = !asked.fast && many && !models.is_empty();
     let trials = if tries { compare(run, asked.open, &models, learned, observer)? } else { None };
     // Texts without a token have no model; they are refused where the run begins.
     let untried = if run.series.is_some() { 0 } else { fast(run.train.task, run.train.tokens()) };

@@ -121,6 +121,10 @@ pub(super) fn load(config: &mut RunConfig, series_config: &SeriesConfig) -> Resu
         config.train.model.chain.embedding = whole.channels.len();
     }
     check_channels(&config.data, &whole, config.train.model.chain.embedding)?;
+    if let (Some(series), Some(what)) = (&mut config.series, forecasting(&whole, series_config)?) {
+        series.forecast_channel = what.channels.first().copied().or(Some(0));
+    }
+    config.train.check("")?;
     config.classes.clone_from(&whole.classes);
     config.train.task = task.with_classes(whole.classes.len() as u32);
     config.data_sha256.clone_from(&whole.sha256);

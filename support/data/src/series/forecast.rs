@@ -6,6 +6,7 @@ use super::{Series, SeriesSet, SeriesTask, Target};
 use crate::counted::counted;
 use crate::dataset::{list, quoted};
 use crate::error::fault;
+use crate::frames::Frames;
 
 /// What is to be forecast.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,29 +164,35 @@ impl SeriesSet {
     /// at least [`SEASONAL`] and nine tenths of the highest. `None` where there is no such peak within a third of the recording.
     #[must_use]
     pub fn season(&self, channel: usize) -> Option<usize> {
-        let longest = self.series.iter().max_by_key(|series| series.steps())?;
-        let values: Vec<f64> =
-            longest.frames.iter().skip(channel).step_by(self.channels.len()).map(|&value| f64::from(value)).collect();
-        let changes: Vec<f64> = values.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        // Beyond a few thousand steps a longer recording says the same, and takes long.
-        let changes = &changes[..changes.len().min(LOOKED_AT)];
-        let mean = changes.iter().sum::<f64>() / changes.len().max(1) as f64;
-        let square: f64 = changes.iter().map(|change| (change - mean).powi(2)).sum();
-        if square <= 0.0 {
-            return None;
-        }
-        let correlation = |lag: usize| {
-            let products = changes.iter().zip(&changes[lag..]).map(|(a, b)| (a - mean) * (b - mean));
-            products.sum::<f64>() / square * changes.len() as f64 / (changes.len() - lag) as f64
-        };
-        let correlations: Vec<f64> =
-            (0..=changes.len() / 3 + 1).take_while(|&lag| lag < changes.len()).map(correlation).collect();
-        let is_peak =
-            |&lag: &usize| correlations[lag] > correlations[lag - 1] && correlations[lag] >= correlations[lag + 1];
-        let peaks: Vec<usize> = (2..correlations.len().saturating_sub(1)).filter(is_peak).collect();
-        let highest = peaks.iter().map(|&lag| correlations[lag]).fold(SEASONAL, f64::max);
-        peaks.into_iter().find(|&lag| correlations[lag] >= SEASONAL && correlations[lag] >= 0.9 * highest)
+        season_of(self.series.iter().map(|series| &series.frames), channel)
     }
+}
+
+/// As [`SeriesSet::season`], of recordings.
+#[must_use]
+pub fn season_of<'f>(recordings: impl Iterator<Item = &'f Frames>, channel: usize) -> Option<usize> {
+    let longest = recordings.max_by_key(|frames| frames.steps())?;
+    let values: Vec<f64> =
+        longest.iter().skip(channel).step_by(longest.channels()).map(|&value| f64::from(value)).collect();
+    let changes: Vec<f64> = values.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    // Beyond a few thousand steps a longer recording says the same, and takes long.
+    let changes = &changes[..changes.len().min(LOOKED_AT)];
+    let mean = changes.iter().sum::<f64>() / changes.len().max(1) as f64;
+    let square: f64 = changes.iter().map(|change| (change - mean).powi(2)).sum();
+    if square <= 0.0 {
+        return None;
+    }
+    let correlation = |lag: usize| {
+        let products = changes.iter().zip(&changes[lag..]).map(|(a, b)| (a - mean) * (b - mean));
+        products.sum::<f64>() / square * changes.len() as f64 / (changes.len() - lag) as f64
+    };
+    let correlations: Vec<f64> =
+        (0..=changes.len() / 3 + 1).take_while(|&lag| lag < changes.len()).map(correlation).collect();
+    let is_peak =
+        |&lag: &usize| correlations[lag] > correlations[lag - 1] && correlations[lag] >= correlations[lag + 1];
+    let peaks: Vec<usize> = (2..correlations.len().saturating_sub(1)).filter(is_peak).collect();
+    let highest = peaks.iter().map(|&lag| correlations[lag]).fold(SEASONAL, f64::max);
+    peaks.into_iter().find(|&lag| correlations[lag] >= SEASONAL && correlations[lag] >= 0.9 * highest)
 }
 
 /// The least autocorrelation that makes a season.

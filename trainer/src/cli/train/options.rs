@@ -146,7 +146,7 @@ impl Args {
         let given = self.adapted.model.as_ref();
         let series = self.series.config(data, self.task, given, &self.columns)?;
         let model = match (&series, given) {
-            (Some(_), None) => Some(of_samples(task, 0).swap_remove(0)),
+            (Some(_), None) => Some(of_samples(task, 0, None).swap_remove(0)),
             _ => given.cloned(),
         };
         let train = TrainConfig {

@@ -112,6 +112,7 @@ impl SeriesArgs {
             missing: self.missing.into(),
             window,
             horizon: forecasts.then(|| self.horizon.map_or(1, NonZeroUsize::get)),
+            forecast_channel: None,
         }))
     }
 }

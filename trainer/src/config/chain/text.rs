@@ -223,7 +223,7 @@ impl<'t> Notation<'t> {
     pub(in crate::config) fn read(text: &'t str, of_model: bool) -> Result<Self, ChainError> {
         let error = |place: Range<usize>, problem: &str| ChainError::new(text, place, problem);
         let (mut size_of_text, mut settings, mut places) = (None, Vec::new(), Vec::new());
-        let (mut tokens, mut samples) = (Tokens::Words, false);
+        let (mut tokens, mut samples, mut is_skipped) = (Tokens::Words, false, false);
         let mut chain: Option<Chain> = None;
         for (number, Element { words, place }) in elements(text)?.into_iter().enumerate() {
             let (name, at) = words[0];
@@ -231,7 +231,19 @@ impl<'t> Notation<'t> {
             if !known(name, of_model) {
                 return Err(ChainError::new(text, here, no_layer(name, number == 0, of_model)));
             }
+            if is_skipped {
+                return Err(error(place, "`skip` stands at the end: it adds samples to the answer"));
+            }
             let mut options = read_options(text, &words, of_model)?;
+            if name == "skip" {
+                if !samples || number == 1 {
+                    return Err(error(here, "`skip` adds samples to the answer, as in `samples 1 > lstm 16 > skip`"));
+                }
+                is_skipped = true;
+                settings.push(Setting { key: "skip", value: "", place: here });
+                settings.append(&mut options.settings);
+                continue;
+            }
             settings.append(&mut options.settings);
             if names::INPUTS.contains(&name) {
                 if number > 0 {
@@ -355,6 +367,9 @@ fn read_options<'t>(text: &str, words: &[Word<'t>], of_model: bool) -> Result<Op
 fn size(name: &str, word: &str, already: Option<usize>) -> Result<usize, String> {
     if Pooling::ALL.iter().any(|pooling| pooling.name() == name) {
         return Err(format!("`{name}` has no units: it keeps the features of what it reads"));
+    }
+    if name == "skip" {
+        return Err("`skip` has no size; its frame is said with `lag=`".into());
     }
     let most = match name {
         "samples" => usize::from(MAX_CHANNELS),

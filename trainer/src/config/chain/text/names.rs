@@ -30,7 +30,7 @@ impl Kind {
 }
 
 /// The layers, behind the input of a model.
-pub const LAYERS: [Kind; 12] = [
+pub const LAYERS: [Kind; 13] = [
     Kind::sized("text", "WORDS", "the input: words of a text, by a vocabulary of so many"),
     Kind::sized("chars", "CHARACTERS", "the input: characters of a text, at most so many different ones"),
     Kind::sized(
@@ -54,6 +54,11 @@ pub const LAYERS: [Kind; 12] = [
         "attention",
         "pooling: the mean over all steps, each with a weight of its own; reads values in [-1, 1]",
     ),
+    Kind {
+        name: "skip",
+        number: None,
+        about: "at the end: adds samples to the answer, so that the network learns only what differs from them",
+    },
 ];
 
 /// An option of the notation.
@@ -79,9 +84,10 @@ pub(super) const INPUTS: &[&str] = &["text", "chars", "samples"];
 const TEXTS: &[&str] = &["text", "chars"];
 const SAMPLES: &[&str] = &["samples"];
 const EMBEDDING: &[&str] = &["embedding"];
+const SKIP: &[&str] = &["skip"];
 
 /// All options.
-const OPTIONS: [Known; 24] = [
+const OPTIONS: [Known; 26] = [
     of_model("syllables", &["text"], "", "Hangul syllables are tokens of their own", "text 2300 syllables"),
     of_model("cased", &["chars"], "", "letters keep their case", "chars 120 cased"),
     of_model(
@@ -124,6 +130,14 @@ const OPTIONS: [Known; 24] = [
         "samples 1 difference=1",
     ),
     of_model("clip=", SAMPLES, "", "cut scaled values to this magnitude; none unless said", "samples 6 clip=4"),
+    of_model("channel=", SKIP, "0", "the channel that is added, counted from 0", "skip channel=2"),
+    of_model(
+        "lag=",
+        SKIP,
+        "0",
+        "how many frames before the newest its sample lies: a season less the horizon of a forecast",
+        "skip lag=11",
+    ),
     of_layer(
         "word_dropout=",
         EMBEDDING,
@@ -283,6 +297,7 @@ mod tests {
             let text = match layers[0] {
                 "text" | "chars" => format!("{example} > embedding 8 > lstm 16"),
                 "samples" => format!("{example} > gru 8"),
+                "skip" => format!("samples 6 > gru 8 > {example}"),
                 "embedding" => format!("{example} > lstm 16"),
                 _ => format!("embedding 8 > {example}"),
             };
@@ -302,6 +317,7 @@ mod tests {
             let whole = |layer: Vec<&str>| match layers[0] {
                 "text" | "chars" => format!("{} > embedding 8 > lstm 16", layer.join(" ")),
                 "samples" => format!("{} > gru 8", layer.join(" ")),
+                "skip" => format!("samples 6 > gru 8 > {}", layer.join(" ")),
                 "embedding" => format!("{} > lstm 16", layer.join(" ")),
                 _ => format!("embedding 8 > {}", layer.join(" ")),
             };
