@@ -19,6 +19,8 @@ pub const LSTM: bool = cfg!(feature = "lstm");
 pub const GRU: bool = cfg!(feature = "gru");
 /// Simple recurrent layers.
 pub const RNN: bool = cfg!(feature = "rnn");
+/// Causal convolutions over time.
+pub const CONV1D: bool = cfg!(feature = "conv1d");
 /// Pooling over all steps: mean and max. The last step needs no feature.
 pub const POOLING: bool = cfg!(feature = "pooling");
 /// Pooling by attention.
@@ -77,6 +79,7 @@ pub enum Feature {
     Lstm,
     Gru,
     Rnn,
+    Conv1d,
     Dense,
     Pooling,
     Attention,
@@ -91,7 +94,7 @@ pub enum Feature {
 
 impl Feature {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Feature::Float,
         Feature::Text,
         Feature::Samples,
@@ -99,6 +102,7 @@ impl Feature {
         Feature::Lstm,
         Feature::Gru,
         Feature::Rnn,
+        Feature::Conv1d,
         Feature::Dense,
         Feature::Pooling,
         Feature::Attention,
@@ -121,6 +125,7 @@ impl Feature {
             Feature::Lstm => "lstm",
             Feature::Gru => "gru",
             Feature::Rnn => "rnn",
+            Feature::Conv1d => "conv1d",
             Feature::Dense => "dense",
             Feature::Pooling => "pooling",
             Feature::Attention => "attention",

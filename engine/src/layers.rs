@@ -3,10 +3,11 @@
 //! This file is the only list of them. A layer joins an image and the kernels, without `unsafe` and without a choice by machine.
 //!
 //! ```text
-//! (embedding | samples) > (lstm | gru | rnn | dense)* > pooling? > dense+
+//! (embedding | samples) > (conv1d | lstm | gru | rnn | dense)* > pooling? > dense+
 //! ```
 
 pub mod attention;
+pub mod conv1d;
 pub mod dense;
 pub mod embedding;
 pub mod gru;
@@ -17,7 +18,7 @@ pub mod rnn;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, problem};
-use crate::features::{DENSE, Feature, GRU, INT4, LSTM, NGRAMS, PROJECTION, RNN, SAMPLES};
+use crate::features::{CONV1D, DENSE, Feature, GRU, INT4, LSTM, NGRAMS, PROJECTION, RNN, SAMPLES};
 use crate::image::reader::Fields;
 use crate::image::section::{Cursor, SectionShape};
 use crate::input::samples::Scaling;
@@ -26,6 +27,7 @@ use crate::logit::Logit;
 use crate::memory::Memory;
 use crate::numbers::{Numbers, Precision, Values};
 
+use conv1d::Conv1d;
 use dense::Dense;
 use gru::Gru;
 use lstm::Lstm;
@@ -51,6 +53,8 @@ pub enum Layer {
     Gru(Gru),
     /// Simple recurrent unit.
     Rnn(Rnn),
+    /// A causal convolution over time.
+    Conv1d(Conv1d),
     /// Dense.
     Dense(Dense),
     /// One vector for all steps.
@@ -67,6 +71,7 @@ impl Layer {
             Layer::Lstm(_) => "lstm",
             Layer::Gru(_) => "gru",
             Layer::Rnn(_) => "rnn",
+            Layer::Conv1d(_) => "conv1d",
             Layer::Dense(_) => "dense",
             Layer::Pooling(pooling) => pooling.name(),
         }
@@ -80,6 +85,7 @@ impl Layer {
             Layer::Rnn(_) => 0x12,
             Layer::Dense(_) => 0x13,
             Layer::Pooling(_) => 0x14,
+            Layer::Conv1d(_) => 0x15,
         }
     }
 
@@ -91,9 +97,11 @@ impl Layer {
             0x12 if RNN => Layer::Rnn(Rnn::read(fields)),
             0x13 => Layer::Dense(Dense::read(fields)),
             0x14 => Layer::Pooling(Pooling::read(fields)),
+            0x15 if CONV1D => Layer::Conv1d(Conv1d::read(fields)),
             0x10 => return Read::Missing(Feature::Lstm),
             0x11 => return Read::Missing(Feature::Gru),
             0x12 => return Read::Missing(Feature::Rnn),
+            0x15 => return Read::Missing(Feature::Conv1d),
             // Samples and n-grams are no layers, but read in the same place, so that a firmware without them has one refusal for all.
             0x04 if !SAMPLES => return Read::Missing(Feature::Samples),
             0x20 if !NGRAMS => return Read::Missing(Feature::Ngrams),
@@ -121,6 +129,7 @@ impl Layer {
             Layer::Lstm(layer) if LSTM => layer.check(precision),
             Layer::Gru(layer) if GRU => layer.check(precision),
             Layer::Rnn(layer) if RNN => layer.check(precision),
+            Layer::Conv1d(layer) if CONV1D => layer.check(precision),
             Layer::Dense(layer) => layer.check(precision),
             _ => Ok(()),
         }
@@ -132,6 +141,7 @@ impl Layer {
             Layer::Lstm(Lstm { inputs, .. })
             | Layer::Gru(Gru { inputs, .. })
             | Layer::Rnn(Rnn { inputs, .. })
+            | Layer::Conv1d(Conv1d { inputs, .. })
             | Layer::Dense(Dense { inputs, .. }) => Some(*inputs),
             Layer::Pooling(_) => None,
         }
@@ -140,7 +150,10 @@ impl Layer {
     /// Features that it hands on, of as many `inputs`.
     pub const fn outputs(&self, inputs: u16) -> u16 {
         match self {
-            Layer::Lstm(Lstm { units, .. }) | Layer::Gru(Gru { units, .. }) | Layer::Rnn(Rnn { units, .. }) => *units,
+            Layer::Lstm(Lstm { units, .. })
+            | Layer::Gru(Gru { units, .. })
+            | Layer::Rnn(Rnn { units, .. })
+            | Layer::Conv1d(Conv1d { units, .. }) => *units,
             Layer::Dense(Dense { outputs, .. }) => *outputs,
             Layer::Pooling(_) => inputs,
         }
@@ -151,7 +164,20 @@ impl Layer {
         matches!(self, Layer::Lstm(_) | Layer::Gru(_) | Layer::Rnn(_))
     }
 
-    /// True where integers and floats hold its values to [-1, 1] alike: not of a rectifier, nor of a linear dense layer, which has a scale of its own in integers.
+    /// True of a layer that remembers something from step to step, so that it runs at every step: a cell, or a convolution.
+    pub const fn remembers(&self) -> bool {
+        self.is_cell() || CONV1D && matches!(self, Layer::Conv1d(_))
+    }
+
+    /// Steps of what it reads from one of its answers to the next: more than one of a convolution with a stride.
+    pub const fn stride(&self) -> u8 {
+        match self {
+            Layer::Conv1d(Conv1d { stride, .. }) => *stride,
+            _ => 1,
+        }
+    }
+
+    /// True where integers and floats hold its values to [-1, 1] alike: not of a rectifier, nor of a linear dense layer or a convolution, which have a scale of their own in integers.
     pub const fn is_bounded(&self) -> bool {
         use dense::Activation::{Sigmoid, Tanh};
         matches!(
@@ -170,6 +196,7 @@ impl Layer {
             Layer::Lstm(Lstm { int4: true, .. })
                 | Layer::Gru(Gru { int4: true, .. })
                 | Layer::Rnn(Rnn { int4: true, .. })
+                | Layer::Conv1d(Conv1d { form: conv1d::Form::LinearInt4 | conv1d::Form::ReluInt4, .. })
         )
     }
 
@@ -179,6 +206,7 @@ impl Layer {
             Layer::Lstm(layer) if LSTM => layer.section(precision, place),
             Layer::Gru(layer) if GRU => layer.section(precision, place),
             Layer::Rnn(layer) if RNN => layer.section(precision, place),
+            Layer::Conv1d(layer) if CONV1D => layer.section(precision, place),
             Layer::Dense(layer) => layer.section(precision, place),
             _ => None,
         }
@@ -193,6 +221,10 @@ impl Layer {
             }
             Layer::Gru(layer) if GRU => (0, layer.state(precision)),
             Layer::Rnn(layer) if RNN => (0, layer.state(precision)),
+            Layer::Conv1d(layer) if CONV1D => {
+                let (before, values) = layer.state(precision);
+                (before, before + values)
+            }
             Layer::Dense(layer) => (0, precision.values_bytes(layer.outputs as usize)),
             Layer::Pooling(pooling) => (0, pooling.state(precision, inputs as usize)),
             _ => (0, 0),
@@ -205,6 +237,7 @@ impl Layer {
             Layer::Lstm(layer) if LSTM => layer.scratch(precision),
             Layer::Gru(layer) if GRU => layer.scratch(precision),
             Layer::Rnn(layer) if RNN => layer.scratch(precision),
+            Layer::Conv1d(layer) if CONV1D => layer.scratch(precision),
             _ => precision.values_bytes(inputs as usize),
         }
     }
@@ -214,12 +247,13 @@ impl Layer {
         self.state(precision, inputs).1
     }
 
-    /// Multiply-adds of a step.
+    /// Multiply-adds of a step that it answers.
     pub const fn multiply_adds(&self) -> usize {
         match self {
             Layer::Lstm(Lstm { inputs, units, .. }) => 4 * *units as usize * (*inputs as usize + *units as usize),
             Layer::Gru(Gru { inputs, units, .. }) => 3 * *units as usize * (*inputs as usize + *units as usize),
             Layer::Rnn(Rnn { inputs, units, .. }) => *units as usize * (*inputs as usize + *units as usize),
+            Layer::Conv1d(layer) => layer.columns() * layer.units as usize,
             Layer::Dense(Dense { inputs, outputs, .. }) => *inputs as usize * *outputs as usize,
             Layer::Pooling(_) => 0,
         }
@@ -248,6 +282,13 @@ impl core::fmt::Display for Layer {
             }
             Layer::Rnn(Rnn { units, relu, .. }) => {
                 write!(formatter, "{name} {units}{}", if *relu { " relu" } else { "" })
+            }
+            Layer::Conv1d(Conv1d { units, frames, stride, form, .. }) => {
+                write!(formatter, "{name} {units} k{frames}")?;
+                if *stride > 1 {
+                    write!(formatter, " s{stride}")?;
+                }
+                formatter.write_str(if form.relu() { " relu" } else { "" })
             }
             Layer::Dense(Dense { outputs, activation, .. }) => match activation {
                 dense::Activation::Linear => write!(formatter, "{name} {outputs}"),
@@ -352,11 +393,14 @@ fn hidden<'x, N: Numbers, B: Backend>(backend: B, x: Values<'x, N>, scratch: &mu
 
 /// All that layers compute in one arithmetic.
 pub(crate) trait Arithmetic:
-    Scaling + lstm::Steps + gru::Steps + rnn::Steps + dense::Steps + pooling::Steps
+    Scaling + lstm::Steps + gru::Steps + rnn::Steps + conv1d::Steps + dense::Steps + pooling::Steps
 {
 }
 
-impl<N: Scaling + lstm::Steps + gru::Steps + rnn::Steps + dense::Steps + pooling::Steps> Arithmetic for N {}
+impl<N: Scaling + lstm::Steps + gru::Steps + rnn::Steps + conv1d::Steps + dense::Steps + pooling::Steps> Arithmetic
+    for N
+{
+}
 
 /// A layer of an opened model.
 #[derive(Clone, Copy, Debug)]
@@ -366,6 +410,7 @@ pub(crate) enum Opened<'a, N: Arithmetic> {
     Rnn(rnn::Opened<'a, N>),
     Dense(dense::Opened<'a, N>),
     Pooling(pooling::Opened),
+    Conv1d(conv1d::Opened<'a, N>),
 }
 
 impl<'a, N: Arithmetic> Opened<'a, N> {
@@ -378,6 +423,7 @@ impl<'a, N: Arithmetic> Opened<'a, N> {
             Layer::Lstm(layer) if LSTM => Opened::Lstm(lstm::Opened::open(layer, cursor)?),
             Layer::Gru(layer) if GRU => Opened::Gru(gru::Opened::open(layer, cursor)?),
             Layer::Rnn(layer) if RNN => Opened::Rnn(rnn::Opened::open(layer, cursor)?),
+            Layer::Conv1d(layer) if CONV1D => Opened::Conv1d(conv1d::Opened::open(layer, cursor)?),
             Layer::Dense(layer) => Opened::Dense(dense::Opened::open(layer, cursor)?),
             Layer::Pooling(kind) => Opened::Pooling(pooling::Opened { kind: *kind, width: inputs }),
             _ => return Err(Error::Sections),
@@ -393,12 +439,13 @@ impl<'a, N: Arithmetic> Opened<'a, N> {
             Opened::Lstm(opened) if LSTM => opened.check(limit, layer),
             Opened::Gru(opened) if GRU => opened.check(limit, layer),
             Opened::Rnn(opened) if RNN => opened.check(limit, layer),
+            Opened::Conv1d(opened) if CONV1D => opened.check(limit, layer),
             Opened::Dense(opened) => opened.check(limit, layer),
             _ => Ok(limit),
         }
     }
 
-    /// One step: takes its state off the place's memory and gives what the next layer reads.
+    /// One step: takes its state off the place's memory and gives what the next layer reads. A convolution is run by [`Opened::step_or_wait`].
     #[inline(always)]
     pub(crate) fn step<'x, 's: 'x, B: Backend>(
         &self,
@@ -419,6 +466,20 @@ impl<'a, N: Arithmetic> Opened<'a, N> {
         }
     }
 
+    /// The same of any layer; `None` where the layers behind it do not step.
+    #[inline(always)]
+    pub(crate) fn step_or_wait<'x, 's: 'x, B: Backend>(
+        &self,
+        backend: B,
+        x: Values<'x, N>,
+        place: &mut Place<'s, '_>,
+    ) -> Option<Values<'x, N>> {
+        if CONV1D && let Opened::Conv1d(layer) = self {
+            return layer.step(backend, x, place);
+        }
+        Some(self.step(backend, x, place))
+    }
+
     /// Bytes of its state.
     pub(crate) fn state_bytes(&self) -> usize {
         let values = |units: u16| N::PRECISION.values_bytes(N::PRECISION.lanes(usize::from(units)));
@@ -426,6 +487,8 @@ impl<'a, N: Arithmetic> Opened<'a, N> {
             Opened::Lstm(layer) => 4 * N::PRECISION.lanes(usize::from(layer.units)) + values(layer.units),
             Opened::Gru(layer) => values(layer.units),
             Opened::Rnn(layer) => values(layer.units),
+            Opened::Conv1d(layer) if CONV1D => layer.state_bytes(),
+            Opened::Conv1d(_) => 0,
             Opened::Dense(layer) => N::PRECISION.values_bytes(usize::from(layer.outputs())),
             Opened::Pooling(layer) => layer.kind.state(N::PRECISION, usize::from(layer.width)),
         }

@@ -128,12 +128,12 @@ impl Layout {
     };
 }
 
-/// Layers that run at every step: up to pooling over all steps, else up to the last cell.
+/// Layers that run at every step: up to pooling over all steps, else up to the last layer that remembers something.
 const fn steps(description: &Description, pools: bool) -> usize {
     let (mut place, mut steps) = (0, 0);
     while let Some(layer) = description.layers.at(place) {
         place += 1;
-        if if pools { matches!(layer, Layer::Pooling(_)) } else { layer.is_cell() } {
+        if if pools { matches!(layer, Layer::Pooling(_)) } else { layer.remembers() } {
             steps = place;
         }
     }

@@ -177,6 +177,16 @@ fn a_pooling_by_attention_is_the_same_on_every_board() {
 
 /// Some ids have a ready row and others not: tokens take both ways through the firmware.
 #[test]
+fn convolutions_in_front_of_a_cell_and_behind_it_are_the_same_on_every_board() {
+    if toolchain().is_none() {
+        return;
+    }
+    let texts: Vec<String> = built_in::generate(4, 3).into_iter().map(|example| example.text).collect();
+    let case = Case::of_chain(&texts, "embedding 7 > conv1d 9 k3 s2 relu > gru 6 > conv1d 5 k2 > last > dense");
+    case.assert_equal_on_every_board(texts.len());
+}
+
+#[test]
 fn a_folded_embedding_gives_the_same_digest_on_every_board_as_the_image_that_it_was_made_from() {
     if toolchain().is_none() {
         return;
@@ -339,6 +349,7 @@ fn the_chains_that_take_the_most_stack_take_what_inspect_says() {
     for (chain, board) in [
         ("embedding 8 > gru 32 > attention > dense", "mps3-an547"),
         ("embedding 5 > gru 33 reset_before > mean > dense", "riscv32imac"),
+        ("embedding 8 > conv1d 16 k3 > lstm 16 > attention > dense", "microbit"),
         ("embedding 8 > lstm 16 > attention > dense 8 tanh > dense", "microbit"),
         ("embedding 8 > rnn 33 relu > dense 9 sigmoid > max > dense", "microbit"),
     ] {

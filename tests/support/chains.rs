@@ -12,6 +12,7 @@ use latch_engine::image::role::Role;
 use latch_engine::image::section::{Element, Section};
 use latch_engine::input::samples::Samples;
 use latch_engine::layers::Layer;
+use latch_engine::layers::conv1d::{Conv1d, Form};
 use latch_engine::layers::dense::{Activation, Dense};
 use latch_engine::layers::embedding::Embedding;
 use latch_engine::layers::gru::Gru;
@@ -30,10 +31,25 @@ pub enum Kind {
     Gru(u16, bool),
     /// Units, and whether the rectifier takes the place of the hyperbolic tangent.
     Rnn(u16, bool),
+    /// A convolution.
+    Conv1d(Convolution),
     /// Outputs and activation.
     Dense(u16, Activation),
     /// One vector for all steps.
     Pooling(Pooling),
+}
+
+/// A convolution, whose inputs are the outputs of the layer before it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Convolution {
+    /// Its units.
+    pub units: u16,
+    /// Frames of its window.
+    pub frames: u8,
+    /// Steps from one of its answers to the next.
+    pub stride: u8,
+    /// The rectifier follows its sums.
+    pub relu: bool,
 }
 
 /// How weights are stored.
@@ -110,6 +126,12 @@ pub fn describe(weights: Weights, width: u16, kinds: &[Kind]) -> Description {
                     int4,
                     relu,
                 }),
+                Kind::Conv1d(Convolution { units, frames, stride, relu }) => {
+                    let shift = if integer { shift(precision, usize::from(frames) * usize::from(inputs)) } else { 0 };
+                    // As of a rectifier: Q0.15.
+                    let shift = shift.saturating_sub(2).max(u8::from(integer));
+                    Layer::Conv1d(Conv1d { inputs, units, frames, stride, shift, form: Form::of(relu, int4) })
+                }
                 // Weights of up to 2^15 times values of up to 2^15 with multipliers of up to 2^15: to Q3.12 or so.
                 Kind::Dense(outputs, activation) => {
                     let columns = (f64::from(inputs)).log2().div_euclid(2.0) as u8;
@@ -155,6 +177,7 @@ fn tensor(description: &Description, section: &Section, random: &mut ChaCha8Rng)
         Some(&Layer::Lstm(Lstm { inputs, units, shift, .. })) => (inputs, units, shift),
         Some(&Layer::Gru(Gru { inputs, units, shift, .. })) => (inputs, units, shift),
         Some(&Layer::Rnn(Rnn { inputs, units, shift, .. })) => (inputs, units, shift),
+        Some(&Layer::Conv1d(conv)) => (conv.columns() as u16, 0, conv.shift),
         Some(&Layer::Dense(Dense { inputs, shift, .. })) => (inputs, 0, shift),
         _ => (0, 0, 0),
     };
@@ -217,6 +240,9 @@ fn scaling(section: &Section, random: &mut ChaCha8Rng) -> Values {
 
 /// Columns without padding.
 fn real(section: &Section, layer: Option<&Layer>) -> usize {
+    if let Some(Layer::Conv1d(conv)) = layer {
+        return conv.columns();
+    }
     let (
         Some(
             Layer::Lstm(Lstm { inputs, units, .. })
@@ -245,6 +271,7 @@ fn floats(section: &Section, layer: Option<&Layer>, random: &mut ChaCha8Rng) -> 
         Some(Layer::Gru(gru)) if section.role == Role::RecurrentBiases => (1, usize::from(gru.units)),
         Some(Layer::Gru(gru)) => (3, usize::from(gru.units)),
         Some(Layer::Rnn(rnn)) => (1, usize::from(rnn.units)),
+        Some(Layer::Conv1d(conv)) => (1, usize::from(conv.units)),
         _ => return Values::F32((0..rows * columns).map(|_| random.random_range(-1.5 * limit..1.5 * limit)).collect()),
     };
     let lanes = units.next_multiple_of(8);

@@ -5,6 +5,7 @@ use latch_engine::image::encode::{Notes, encode};
 use latch_engine::image::header::{AnswerKind, Layers};
 use latch_engine::image::{Description, Image};
 use latch_engine::kernels::AnyBackend;
+use latch_engine::layers::conv1d::{Conv1d, Form};
 use latch_engine::layers::dense::{Activation, Dense};
 use latch_engine::layers::gru::Gru;
 use latch_engine::layers::lstm::Lstm;
@@ -12,7 +13,7 @@ use latch_engine::layers::pooling::Pooling;
 use latch_engine::layers::rnn::Rnn;
 use latch_engine::layers::{Layer, MAX_LAYERS};
 use latch_engine::{Error, Layout, Logit, Model, SelfTest, Session, State, project};
-use latch_tests::chains::{self, Kind, ROWS, Weights, describe, tensors};
+use latch_tests::chains::{self, Convolution, Kind, ROWS, Weights, describe, tensors};
 use latch_tests::models::logits;
 use latch_tests::tolerances::CHAINS;
 use proptest::prelude::*;
@@ -28,6 +29,12 @@ fn ids() -> impl Strategy<Value = Vec<u32>> {
     prop::collection::vec(0..ROWS + 2, 1..14)
 }
 
+fn convolution() -> impl Strategy<Value = Kind> {
+    let units = prop::sample::select(vec![1_u16, 3, 5, 8, 33, 100]);
+    (units, 1..6_u8, 1..4_u8, any::<bool>())
+        .prop_map(|(units, frames, stride, relu)| Kind::Conv1d(Convolution { units, frames, stride, relu }))
+}
+
 /// One layer that runs at each step.
 fn steps() -> impl Strategy<Value = Kind> {
     let units = || prop::sample::select(vec![1_u16, 2, 3, 5, 6, 7, 20, 33, 100, 257]);
@@ -35,6 +42,7 @@ fn steps() -> impl Strategy<Value = Kind> {
         3 => units().prop_map(Kind::Lstm),
         3 => (units(), any::<bool>()).prop_map(|(units, after)| Kind::Gru(units, after)),
         3 => (units(), any::<bool>()).prop_map(|(units, relu)| Kind::Rnn(units, relu)),
+        3 => convolution(),
         2 => (units(), prop::sample::select(&ACTIVATIONS[..])).prop_map(|(units, f)| Kind::Dense(units, f)),
     ]
 }
@@ -48,7 +56,7 @@ fn any_chain() -> impl Strategy<Value = (u16, Vec<Kind>)> {
         |(width, mut kinds, pooling, behind, outputs)| {
             let is_bounded = !matches!(
                 kinds.last(),
-                Some(Kind::Dense(_, Activation::Linear | Activation::Relu) | Kind::Rnn(_, true))
+                Some(Kind::Dense(_, Activation::Linear | Activation::Relu) | Kind::Rnn(_, true) | Kind::Conv1d(_))
             );
             kinds.extend(pooling.filter(|&pooling| pooling != Pooling::Attention || is_bounded).map(Kind::Pooling));
             kinds.extend(behind.into_iter().map(|(outputs, activation)| Kind::Dense(outputs, activation)));
@@ -236,15 +244,23 @@ fn a_chain_that_makes_no_sense_is_refused_with_its_sentence() {
     let lstm = |inputs, units| Layer::Lstm(Lstm { inputs, units, shift: 9, int4: false, projected: false });
     let gru = |inputs, units| Layer::Gru(Gru { inputs, units, shift: 9, int4: false, reset_after: true });
     let rnn = |inputs, units| Layer::Rnn(Rnn { inputs, units, shift: 9, int4: false, relu: false });
+    let conv =
+        |inputs, frames, stride| Layer::Conv1d(Conv1d { inputs, units: 4, frames, stride, shift: 9, form: Form::Relu });
     let (mean, attention) = (Layer::Pooling(Pooling::Mean), Layer::Pooling(Pooling::Attention));
-    let wrong: [(&[Layer], &str); 14] = [
+    let wrong: [(&[Layer], &str); 20] = [
         (&[], "no answer"),
         (&[lstm(3, 4)], "no answer"),
         (&[lstm(3, 4), mean], "no answer"),
         (&[lstm(2, 4), dense(4, 1)], "layer 0 of the image is inconsistent: its inputs are not the outputs"),
         (&[lstm(3, 4), dense(5, 1)], "layer 1 of the image is inconsistent: its inputs are not the outputs"),
         (&[lstm(3, 4), gru(3, 2), dense(2, 1)], "layer 1 of the image is inconsistent: its inputs are not"),
-        (&[lstm(3, 4), mean, rnn(4, 4), dense(4, 1)], "layer 2 of the image is inconsistent: a recurrent layer cannot"),
+        (&[lstm(3, 4), mean, rnn(4, 4), dense(4, 1)], "layer 2 of the image is inconsistent: a recurrent layer or"),
+        (&[lstm(3, 4), mean, conv(4, 3, 1), dense(4, 1)], "a recurrent layer or a convolution cannot follow pooling"),
+        (&[conv(3, 0, 1), dense(4, 1)], "a window of 1 to 64 frames and a stride of 1 to 64"),
+        (&[conv(3, 3, 0), dense(4, 1)], "a window of 1 to 64 frames and a stride of 1 to 64"),
+        (&[conv(3, 65, 1), dense(4, 1)], "a window of 1 to 64 frames and a stride of 1 to 64"),
+        (&[lstm(3, 1025), conv(1025, 2, 1), dense(4, 1)], "more than 2048 of all frames of its window together"),
+        (&[conv(3, 3, 1), attention, dense(4, 1)], "attention needs values in [-1, 1]"),
         (&[lstm(3, 4), mean, mean, dense(4, 1)], "nothing left to pool"),
         (
             &[attention, dense(3, 1)],
@@ -292,7 +308,7 @@ fn more_layers_than_the_engine_has_room_for_are_not_described_and_as_many_run() 
 
 /// The plain version: f64, written from the formulas, over the same f32 tensors.
 mod naive {
-    use super::{Activation, Description, Kind, Pooling};
+    use super::{Activation, Convolution, Description, Kind, Pooling};
     use latch_engine::image::encode::{Tensor, Values};
     use latch_engine::image::role::Role;
 
@@ -381,6 +397,20 @@ mod naive {
         (0..outputs).map(|output| activate(activation, sum(output))).collect()
     }
 
+    /// The values of a convolution at each step that has some.
+    fn convolve(tensors: &[Tensor], layer: usize, shape: Convolution, steps: &[Vec<f64>]) -> Vec<Vec<f64>> {
+        let (weights, bias) = (values(tensors, Role::Weights, layer), values(tensors, Role::Biases, layer));
+        let (frames, inputs) = (usize::from(shape.frames), steps[0].len());
+        let at = |step: usize| {
+            let frame = |k: usize| (step + k + 1).checked_sub(frames).map_or(vec![0.0; inputs], |t| steps[t].clone());
+            let window: Vec<f64> = (0..frames).flat_map(frame).collect();
+            let sum = |unit: usize| product(&weights, bias.len(), unit, &window) + bias[unit];
+            let value = |unit: usize| if shape.relu { sum(unit).max(0.0) } else { sum(unit) };
+            (0..usize::from(shape.units)).map(value).collect()
+        };
+        (0..steps.len()).step_by(usize::from(shape.stride)).map(at).collect()
+    }
+
     /// The outputs after the last of the ids.
     pub(super) fn run(description: &Description, kinds: &[Kind], tensors: &[Tensor], ids: &[u32]) -> Vec<f64> {
         let width = usize::from(description.embedding.width);
@@ -394,6 +424,7 @@ mod naive {
                     }
                 }
                 Kind::Pooling(pooling) => steps = vec![pool(pooling, &steps)],
+                Kind::Conv1d(shape) => steps = convolve(tensors, layer, shape, &steps),
                 Kind::Lstm(units) | Kind::Gru(units, _) | Kind::Rnn(units, _) => {
                     let (mut h, mut c) = (vec![0.0; usize::from(units)], vec![0.0; usize::from(units)]);
                     for x in &mut steps {
@@ -474,5 +505,43 @@ fn dense_layers_of_every_activation_stand_between_cells_and_behind_pooling() {
         assert_naive(3, &each_step, 8, &ids);
         // Without a cell, with pooling over all steps.
         assert_naive(3, &[Kind::Dense(4, activation), Kind::Pooling(Pooling::Max), Kind::Dense(1, LINEAR)], 9, &ids);
+    }
+}
+
+/// The answers after each id: of a convolution with a stride those of its last answer.
+#[test]
+fn an_answer_behind_a_stride_holds_until_the_next() {
+    let shape = Convolution { units: 6, frames: 3, stride: 2, relu: true };
+    let twice = Convolution { units: 5, frames: 2, stride: 3, relu: false };
+    let kinds = [Kind::Conv1d(shape), Kind::Gru(4, true), Kind::Conv1d(twice), Kind::Rnn(3, false)];
+    let kinds: Vec<Kind> = kinds.into_iter().chain([Kind::Dense(2, LINEAR)]).collect();
+    let ids: Vec<u32> = (0..20).map(|step| step * 7 % ROWS).collect();
+    for weights in Weights::ALL {
+        let bytes = chains::image(weights, 3, &kinds, 5);
+        let image = Image::open(&bytes).expect("it was just made");
+        let (answers, _) = run(&Model::new(&image), &ids);
+        for (step, answer) in answers.iter().enumerate() {
+            assert_eq!(answer, &answers[step / 6 * 6], "{weights:?} at step {step}");
+        }
+        assert!(answers.chunks(6).collect::<Vec<_>>().windows(2).all(|pair| pair[0][0] != pair[1][0]), "{weights:?}");
+    }
+}
+
+/// A state from outside that says to wait longer than the stride is none of a stream.
+#[test]
+fn a_state_that_waits_longer_than_the_stride_is_refused() {
+    let shape = Convolution { units: 4, frames: 3, stride: 4, relu: true };
+    let bytes = chains::image(Weights::Int8, 3, &[Kind::Gru(5, true), Kind::Conv1d(shape), Kind::Dense(1, LINEAR)], 5);
+    let image = Image::open(&bytes).expect("it was just made");
+    let model = Model::new(&image);
+    let mut state = Box::new(State::<ROOM>::new());
+    model.session(&mut state).expect("there is room").push_tokens(&[1, 2]);
+    // Behind the header and the hidden state of five units.
+    let place = 8 + 12;
+    assert_eq!(state.as_bytes()[place..place + 4], 2_u32.to_le_bytes());
+    for (waiting, sound) in [(0, true), (3, true), (4, false), (u32::MAX, false)] {
+        state.as_bytes_mut()[place..place + 4].copy_from_slice(&u32::to_le_bytes(waiting));
+        let resumed = model.resume(&mut state).map(|_| ());
+        assert_eq!(resumed, if sound { Ok(()) } else { Err(Error::StateDamaged) }, "{waiting}");
     }
 }

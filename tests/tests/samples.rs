@@ -10,7 +10,7 @@ use latch_engine::kernels::AnyBackend;
 use latch_engine::layers::dense::Activation;
 use latch_engine::layers::pooling::Pooling;
 use latch_engine::{Error, Logit, Model, SelfTest, Session, State};
-use latch_tests::chains::{self, Kind, Weights, describe_samples, tensors};
+use latch_tests::chains::{self, Convolution, Kind, Weights, describe_samples, tensors};
 use latch_tests::models::logits;
 use latch_tests::tolerances::CHAINS;
 use proptest::prelude::*;
@@ -24,6 +24,8 @@ fn any_chain() -> impl Strategy<Value = Vec<Kind>> {
         (1..12_u16, any::<bool>()).prop_map(|(units, after)| Kind::Gru(units, after)),
         (1..12_u16, any::<bool>()).prop_map(|(units, relu)| Kind::Rnn(units, relu)),
         (1..12_u16).prop_map(|units| Kind::Dense(units, Activation::Tanh)),
+        (1..12_u16, 1..6_u8, 1..4_u8, any::<bool>())
+            .prop_map(|(units, frames, stride, relu)| { Kind::Conv1d(Convolution { units, frames, stride, relu }) }),
     ];
     let pooling = prop::option::of(prop::sample::select(vec![Pooling::Last, Pooling::Mean, Pooling::Max]));
     (prop::collection::vec(cell, 0..3), pooling, 1..4_u16).prop_map(|(mut kinds, pooling, outputs)| {

@@ -398,8 +398,10 @@ impl Description {
         {
             return Err(problem!("its inputs are not the outputs of the layer before it"));
         }
-        if layer.is_cell() && is_pooled {
-            return Err(problem!("a recurrent layer cannot follow pooling, which leaves one vector and no steps"));
+        if layer.remembers() && is_pooled {
+            return Err(problem!(
+                "a recurrent layer or a convolution cannot follow pooling, which leaves one vector and no steps"
+            ));
         }
         if let Layer::Pooling(pooling) = layer {
             if is_pooled {
@@ -441,11 +443,11 @@ impl Description {
         }
     }
 
-    /// True of a chain without a cell and without a pooling that remembers: the state keeps what its first layer reads.
+    /// True of a chain without a cell, a convolution and a pooling that remembers: the state keeps what its first layer reads.
     const fn keeps(&self) -> bool {
         let (mut place, mut keeps) = (0, true);
         while let Some(layer) = self.layers.at(place) {
-            keeps &= !layer.is_cell() && !matches!(layer, Layer::Pooling(pooling) if !pooling.is_last());
+            keeps &= !layer.remembers() && !matches!(layer, Layer::Pooling(pooling) if !pooling.is_last());
             place += 1;
         }
         keeps
@@ -512,6 +514,7 @@ impl Description {
             ("lstm", has(|layer| matches!(layer, Layer::Lstm(_)))),
             ("gru", has(|layer| matches!(layer, Layer::Gru(_)))),
             ("rnn", has(|layer| matches!(layer, Layer::Rnn(_)))),
+            ("conv1d", has(|layer| matches!(layer, Layer::Conv1d(_)))),
             ("dense", dense > 1 || self.layers.iter().any(active)),
             ("pooling", self.keeps() || has(|layer| matches!(layer, Layer::Pooling(Pooling::Mean | Pooling::Max)))),
             ("attention", has(|layer| matches!(layer, Layer::Pooling(Pooling::Attention)))),

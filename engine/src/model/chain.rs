@@ -4,13 +4,14 @@ use bytemuck::Zeroable;
 use heapless::Vec;
 
 use crate::error::Error;
-use crate::features::{DENSE, POOLING, Part, SAMPLES, SKIP};
+use crate::features::{CONV1D, DENSE, POOLING, Part, SAMPLES, SKIP};
 use crate::image::header::Description;
 use crate::image::section::Cursor;
 use crate::input::samples::{self, Sample};
 use crate::kernels::{Backend, MANY, Packed};
 use crate::layers::{Arithmetic, OPENED_LAYERS, Opened, Place, Stream, dense, embedding};
 use crate::logit::Logit;
+use crate::memory::Memory;
 use crate::numbers::Values;
 use crate::state::{Layout, Parts};
 
@@ -96,7 +97,8 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
             self.keep(backend, x, layout.width, &mut place);
         }
         for layer in self.layers.iter().take(layout.steps) {
-            x = layer.step(backend, x, &mut place);
+            let Some(read) = layer.step_or_wait(backend, x, &mut place) else { return };
+            x = read;
         }
     }
 
@@ -192,19 +194,25 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
             header.steps = header.steps.saturating_add(1);
             let _ = together.push(Stream::new(place, x));
         }
+        let count = together.len();
         for layer in self.layers.iter().take(layout.steps) {
             match layer {
                 Opened::Lstm(layer) if layer.steps_together() && crate::features::LSTM => {
                     layer.step_many(backend, &mut together);
                 }
                 layer => {
-                    for stream in &mut together {
-                        stream.x = layer.step(backend, stream.x, &mut stream.place);
-                    }
+                    together.retain_mut(|stream| match layer.step_or_wait(backend, stream.x, &mut stream.place) {
+                        Some(read) => {
+                            stream.x = read;
+                            true
+                        }
+                        // Between two answers of a convolution.
+                        None => false,
+                    });
                 }
             }
         }
-        together.len()
+        count
     }
 
     /// True when the states of all layers could have come from a stream of so many steps.
@@ -213,12 +221,31 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
         if !N::are_finite(memory.rest().split(layout.tokenizer - Layout::HEADER).0.all()) {
             return false;
         }
+        if CONV1D && !self.are_convolutions_sound(&mut memory, layout) {
+            return false;
+        }
         // Cells and hidden states of integers may have any bits: the kernels are safe for all of them. Sums must be those of the steps.
         let (_, source) = memory.split(layout.source);
         match layout.steps.checked_sub(1).and_then(|last| self.layers.get(last)) {
             Some(Opened::Pooling(pooling)) => pooling.is_sound::<N>(source, header.steps),
             _ => true,
         }
+    }
+}
+
+impl<N: Arithmetic> Chain<'_, N> {
+    /// True when the states of all convolutions could be those of a stream.
+    #[inline(never)]
+    fn are_convolutions_sound(&self, memory: &mut Memory<'_>, layout: &Layout) -> bool {
+        let mut place = layout.history + layout.kept;
+        self.layers.iter().take(layout.steps).all(|layer| {
+            let begin = place;
+            place += layer.state_bytes();
+            match layer {
+                Opened::Conv1d(layer) => layer.is_sound(memory.rest().split(begin).1),
+                _ => true,
+            }
+        })
     }
 }
 

@@ -22,9 +22,10 @@ pub const STACK_RESERVE: usize = 2 * 1024;
 #[must_use]
 pub fn firmware_stack(layers: &[Layer]) -> usize {
     let has_gru = layers.iter().any(|layer| matches!(layer, Layer::Gru(_)));
+    let has_conv1d = layers.iter().any(|layer| matches!(layer, Layer::Conv1d(_)));
     // The last dense layer is the answer.
     let has_dense = layers.iter().filter(|layer| matches!(layer, Layer::Dense(_))).count() > 1;
-    match (has_gru, has_dense) {
+    match (has_gru, has_dense || has_conv1d) {
         (true, _) => 1_408,
         (false, true) => 1_152,
         (false, false) => 1_024,
