@@ -42,6 +42,7 @@ fn layer(element: &str) -> (String, String) {
         "text" => "a number for each word",
         "embedding" => "its features",
         "lstm" | "gru" | "rnn" => "remembers what came before",
+        "conv1d" => "sees the last frames",
         "attention" => "what mattered",
         _ => "its score",
     };

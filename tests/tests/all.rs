@@ -6,6 +6,7 @@ mod backend_parity;
 mod bag;
 mod chains;
 mod characters;
+mod conv1d;
 mod docs_commands;
 mod example_board;
 mod four_bits;

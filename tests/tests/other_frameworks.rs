@@ -109,6 +109,7 @@ impl<L: Layer> Golden<L> {
             width: self.embedding[0].len(),
             layers: self.layers.iter().map(Layer::weights).collect(),
             dense: Vec::new(),
+            convolutions: Vec::new(),
             pooling,
             head: transposed(&self.head),
             head_bias: floats(&self.head_bias),

@@ -19,7 +19,7 @@ use crate::network::tiers::Tiers;
 use crate::network::{Network, NetworkConfig, NetworkError};
 pub use crate::optimizer::Gradients;
 use crate::optimizer::{Adam, AdamConfig, Ema};
-use crate::real::Real;
+use crate::real::{Real, add};
 use nalgebra::DMatrix;
 use rayon::prelude::*;
 
@@ -319,10 +319,11 @@ fn loss<T: Real>(
     let mut gradient = std::mem::take(&mut pass.gradient);
     gradient.clear();
     let (steps, config) = (&pass.steps, network.config());
-    let mut columns = pass.logits(network).chunks_exact(config.outputs);
+    let (top, stride) = pass.top(network);
+    let logits = pass.logits(network);
     let each = config.answers_each_step();
-    let mut answer = |label: f32, index: usize, step: usize| {
-        let Some(logits) = columns.next() else { return };
+    let mut answer = |label: f32, index: usize, step: usize, column: usize| {
+        let Some(logits) = logits.chunks_exact(config.outputs).nth(column) else { return };
         let offset = batch.offsets()[index];
         let said = batch.targets_of(index);
         let said =
@@ -348,13 +349,31 @@ fn loss<T: Real>(
     if each {
         for step in 0..steps.len() {
             let running = &steps.order[..steps.count(step)];
-            running.iter().for_each(|&index| answer(batch.labels_of(index)[step], index, step));
+            for (at, &index) in running.iter().enumerate() {
+                answer(batch.labels_of(index)[step], index, step, top.token(step / stride, at));
+            }
+        }
+        if stride > 1 {
+            gradient = held(&gradient, (steps, top), stride, config.outputs);
         }
     } else {
-        steps.order.iter().for_each(|&index| answer(batch.labels_of(index)[0], index, 0));
+        let answers = steps.order.iter().enumerate();
+        answers.for_each(|(column, &index)| answer(batch.labels_of(index)[0], index, 0, column));
     }
     pass.gradient = gradient;
     (sum, correct)
+}
+
+/// The gradients of answers that hold until the next, `stride` steps later: the sums of those of all their steps.
+fn held<T: Real>(gradient: &[T], (steps, top): (&Steps, &Steps), stride: usize, outputs: usize) -> Vec<T> {
+    let mut sums = vec![T::zero(); outputs * top.tokens()];
+    for step in 0..steps.len() {
+        for at in 0..steps.count(step) {
+            let (from, to) = (outputs * steps.token(step, at), outputs * top.token(step / stride, at));
+            add(&mut sums[to..to + outputs], &gradient[from..from + outputs]);
+        }
+    }
+    sums
 }
 
 /// The loss of one answer, whether it is right, and its part of the gradient behind `gradient`.

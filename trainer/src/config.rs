@@ -606,8 +606,8 @@ impl TrainConfig {
         let classes = matches!(task, Task::Classify(_)) || model.words == Words::Count;
         check("--model words", classes, "count where the labels are no classes of whole texts")?;
         let chain = &model.chain;
-        let steps = !task.each_step() || chain.cells().next().is_some();
-        check("--model", steps, "of at least one recurrent layer where each token has an answer")?;
+        let steps = !task.each_step() || chain.layers.iter().any(LayerConfig::remembers);
+        check("--model", steps, "of at least one recurrent layer or convolution where each token has an answer")?;
         if task.each_step() && chain.pooling().is_some() {
             let problem = "the chain pools a text, but each of its tokens has an answer";
             return Err(fault(format!("{within}--model"), problem, "leave last, mean, max or attention out of it"));

@@ -193,6 +193,10 @@ pub fn to_bytes(network: &Network<f32>, vocabulary: &Vocabulary, answers: &Answe
                 (model.head, model.head_bias) = (described(&layer.kernel), layer.bias.as_slice().to_vec());
                 continue;
             }
+            Layer::Conv1d(_) => {
+                let problem = "a file of tensors has no convolution";
+                return Err(fault("the network's layers", problem, "export an image").into());
+            }
             Layer::Dense(_) => return Err(foreign().into()),
             Layer::Pooling(_) => continue,
         };

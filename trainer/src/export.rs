@@ -17,19 +17,20 @@ use latch_engine::with_answer;
 use serde::Serialize;
 
 use crate::calibration::justified_temperature;
+use crate::config::chain::LayerConfig;
 use crate::config::{RunConfig, Storage, Threshold, Valid};
 use crate::dataset::{Example, Label, Labels, Task};
 use crate::error::{Fault, fault};
 use crate::evaluate::image_fault;
 use crate::learning::sequences::{HeldOut, Scale, Sequences, class_weights};
-use crate::learning::training::{Answered, fused, fusion};
+use crate::learning::training::{Answered, fused, fusion, peaks};
 use crate::learning::verdict::{Chosen, rarer_of};
 use crate::metrics::scores::{Scores, confusion};
 use crate::metrics::{determination_of, mean_loss, reliability};
 use crate::network::Network;
 use crate::network::tiers::Tiers;
 use crate::ngrams::Fitted;
-use crate::quantizer::aware::Aware;
+use crate::quantizer::aware::{Aware, Scales};
 use crate::quantizer::describe::answer_of;
 use crate::quantizer::{Origin, Weights, to_image};
 use crate::runs::checkpoint::{Best, BestQuantized};
@@ -192,14 +193,17 @@ impl<'a> Export<'a> {
             origin.threshold = threshold.as_ref().map(Chosen::probability);
             Learned { weights: weights.shifted_by(-logit.unwrap_or_default()), origin, calibration }
         };
-        let float = learned(source.fused(&best.network, &best.network, &validation)?, source.origin(best)?);
+        let mut fused = source.fused(&best.network, &best.network, &validation)?;
+        fused.weights = fused.weights.ranged(&source.peaks(&best.network)?);
+        let float = learned(fused, source.origin(best)?);
         let aware = match source.quantized {
-            Some(BestQuantized { best, storage, embedding_scales }) => {
+            Some(BestQuantized { best, storage, embedding_scales, ranges }) => {
                 let tiers = shape.map(|shape| Tiers::new(shape, source.occurrences, best.network.config().vocabulary));
-                let judged =
-                    Aware::new(&best.network, *storage, embedding_scales.clone(), tiers.as_ref())?.integers.real;
+                let scales = Scales { embedding: embedding_scales.clone(), ranges: ranges.clone() };
+                let judged = Aware::new(&best.network, *storage, scales, tiers.as_ref())?.integers.real;
                 let mut fused = source.fused(&best.network, &judged, &validation)?;
                 fused.weights.embedding_scales.clone_from(embedding_scales);
+                fused.weights = fused.weights.ranged(ranges);
                 Some((*storage, learned(fused, source.origin(best)?)))
             }
             None => None,
@@ -320,6 +324,15 @@ impl Source<'_> {
             weights.ngrams = Some(table);
         }
         Ok(Fused { weights, logits, labels })
+    }
+
+    /// The ranges of a network's convolutions over the training part; none without a convolution or without data.
+    fn peaks(&self, network: &Network<f32>) -> Result<Vec<f32>> {
+        let convolves = network.config().chain.layers.iter().any(|layer| matches!(layer, LayerConfig::Conv1d { .. }));
+        if !convolves || self.training.is_empty() {
+            return Ok(Vec::new());
+        }
+        peaks(network, &Sequences::read(self.training, self.vocabulary, self.config.train.max_tokens))
     }
 
     /// Where a network of the run comes from.

@@ -8,6 +8,7 @@
 //! Each layer's file holds its forward and its backward pass, [`layer`] lists the layers, and this one runs the chain over a shard, whose tokens lie as
 //! `steps` has them.
 
+pub mod conv1d;
 pub mod dense;
 pub mod embedding;
 pub mod gru;
@@ -233,7 +234,7 @@ impl<T: Real> Network<T> {
         let products = config.layers().flat_map(|(layer, inputs)| match layer.cell() {
             _ if matches!(layer, LayerConfig::Pooling(_)) => [(layer.name(), 0, 0); 2],
             Some(cell) => [(layer.name(), cell.units, inputs), (layer.name(), cell.units, cell.units)],
-            None => [(layer.name(), units(layer, inputs), inputs); 2],
+            None => [(layer.name(), units(layer, inputs), layer.frames().saturating_mul(inputs)); 2],
         });
         let table = ("embedding.table", config.chain.embedding, config.vocabulary);
         for (name, rows, columns) in std::iter::once(table).chain(products) {
@@ -326,15 +327,21 @@ impl<T: Real> Network<T> {
                     pass.steps.gather(chunk, |index| sequences[index]);
                     pass.forward(self, &kernels, None, None);
                     let place = |sequence: usize, step: usize| (pass.steps.order[sequence], step);
-                    let places: Vec<Place> = if self.config.answers_each_step() {
-                        let steps = &pass.steps;
-                        (0..steps.len())
-                            .flat_map(|step| (0..steps.count(step)).map(move |at| place(at, step)))
-                            .collect()
-                    } else {
-                        (0..pass.steps.sequences()).map(|sequence| place(sequence, 0)).collect()
-                    };
-                    (places, pass.logits(self).clone())
+                    let steps = &pass.steps;
+                    if !self.config.answers_each_step() {
+                        let places = (0..steps.sequences()).map(|sequence| place(sequence, 0)).collect();
+                        return (places, pass.logits(self).clone());
+                    }
+                    let all = || (0..steps.len()).flat_map(|step| (0..steps.count(step)).map(move |at| (at, step)));
+                    let places: Vec<Place> = all().map(|(sequence, step)| place(sequence, step)).collect();
+                    let (top, stride) = pass.top(self);
+                    if stride == 1 {
+                        return (places, pass.logits(self).clone());
+                    }
+                    // An answer holds until the next.
+                    let columns = all().map(|(sequence, step)| top.token(step / stride, sequence));
+                    let logits = pass.logits(self);
+                    (places, columns.flat_map(|column| &logits[column * outputs..][..outputs]).copied().collect())
                 },
             )
             .collect();
@@ -353,17 +360,50 @@ impl<T: Real> Network<T> {
         Ok(logits)
     }
 
-    /// The logits before the first id of a sequence, where each step has an answer: what the layers behind the last recurrent one make of zeros.
+    /// The logits before the first id of a sequence, where each step has an answer: what the layers behind the last one that remembers something make of zeros.
     ///
     /// # Errors
     /// None of a network that answers each step.
     pub fn before_the_first(&self) -> Result<Vec<T>, NetworkError> {
         let mut config = self.config.clone();
         let layers = &mut config.chain.layers;
-        let behind = layers.iter().rposition(|layer| layer.cell().is_some()).map_or(0, |last| last + 1);
+        let behind = layers.iter().rposition(LayerConfig::remembers).map_or(0, |last| last + 1);
         layers.insert(behind, LayerConfig::Pooling(Pooling::Last));
         let tensors = self.tensors().into_iter().map(|(_, tensor)| tensor.clone()).collect();
         Ok(Network::from_tensors(config, tensors)?.forward(&[&[]])?.as_slice().to_vec())
+    }
+
+    /// The largest magnitude of each convolution's values over sequences, the lowest first; nothing without a convolution.
+    ///
+    /// # Errors
+    /// As [`Network::forward`].
+    pub fn peaks(&self, sequences: &[&[u32]]) -> Result<Vec<T>, NetworkError> {
+        let convolutions = self.layers.iter().filter(|layer| matches!(layer, Layer::Conv1d(_))).count();
+        if convolutions == 0 {
+            return Ok(Vec::new());
+        }
+        for ids in sequences {
+            self.check_ids(ids)?;
+        }
+        let mut kernels = vec![Kernels::default(); self.layers.len()];
+        self.layers.iter().zip(&mut kernels).for_each(|(layer, kernels)| layer.pack_forward(kernels));
+        let indices: Vec<usize> = (0..sequences.len()).collect();
+        let largest = |values: &Vec<T>| values.iter().fold(T::zero(), |most, value| most.max(value.abs()));
+        let shards = indices.par_chunks(EVALUATION_SHARD).map_init(
+            || Pass::new(self),
+            |pass, chunk| -> Vec<T> {
+                pass.steps.gather(chunk, |index| sequences[index]);
+                pass.forward(self, &kernels, None, None);
+                let stages = self.layers.iter().zip(&pass.stages);
+                let convolutions = stages.filter(|(layer, _)| matches!(layer, Layer::Conv1d(_)));
+                convolutions.map(|(layer, stage)| largest(layer.output(&stage.tape))).collect()
+            },
+        );
+        let join = |mut peaks: Vec<T>, others: Vec<T>| {
+            peaks.iter_mut().zip(others).for_each(|(peak, other)| *peak = peak.max(other));
+            peaks
+        };
+        Ok(shards.reduce(|| vec![T::zero(); convolutions], join))
     }
 
     /// Checks that every id is below the vocabulary.

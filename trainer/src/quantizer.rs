@@ -4,6 +4,7 @@
 //! them, see [`aware`]. The layout of every tensor is the engine's: this module fills what [`latch_engine::image::encode`] lays out.
 
 pub mod aware;
+pub mod conv1d;
 pub mod dense;
 pub mod describe;
 mod embedding;
@@ -56,6 +57,8 @@ pub struct Weights {
     pub layers: Vec<CellWeights>,
     /// Dense layers between the embedding and the head, in their order.
     pub dense: Vec<DenseWeights>,
+    /// Convolutions, in their order.
+    pub convolutions: Vec<ConvWeights>,
     /// What the head sees.
     pub pooling: pooling::Pooling,
     /// `outputs × units` of the last layer, or `outputs × width` without one.
@@ -114,6 +117,25 @@ pub struct DenseWeights {
     pub kernel: Vec<f32>,
     /// `outputs`.
     pub bias: Vec<f32>,
+}
+
+/// A convolution, a row for each unit, row-major.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConvWeights {
+    /// Its place among the layers above the embedding, from 0.
+    pub place: usize,
+    /// Frames of its window.
+    pub frames: usize,
+    /// Steps from one of its answers to the next.
+    pub stride: usize,
+    /// Relu follows the sums.
+    pub relu: bool,
+    /// `units × frames·inputs`, the oldest frame first.
+    pub kernel: Vec<f32>,
+    /// `units`.
+    pub bias: Vec<f32>,
+    /// The largest magnitude of its values, where calibration has seen some: integers have this range.
+    pub range: Option<f32>,
 }
 
 /// The weights of a recurrent layer with `I` inputs, `H` units and `G` gates. Row `gate·H + unit`.
@@ -194,6 +216,7 @@ impl Weights {
             width,
             layers,
             dense: Vec::new(),
+            convolutions: Vec::new(),
             pooling,
             head,
             head_bias,
@@ -215,6 +238,7 @@ impl Weights {
             width: config.chain.embedding,
             layers: Vec::new(),
             dense: Vec::new(),
+            convolutions: Vec::new(),
             // After each step the engine's stream has just read its last token.
             pooling: config.chain.pooling().unwrap_or_default().into(),
             head: Vec::new(),
@@ -232,6 +256,18 @@ impl Weights {
                     (cell, &layer.recurrent_kernel, layer.recurrent_bias.as_ref())
                 }
                 layer::Layer::Rnn(layer) => (Cell::Rnn { activation: layer.activation }, &layer.recurrent_kernel, None),
+                layer::Layer::Conv1d(layer) => {
+                    weights.convolutions.push(ConvWeights {
+                        place,
+                        frames: layer.frames,
+                        stride: layer.stride,
+                        relu: layer.dense.activation == Activation::Relu,
+                        kernel: rows(&layer.dense.kernel),
+                        bias: layer.dense.bias.as_slice().to_vec(),
+                        range: None,
+                    });
+                    continue;
+                }
                 layer::Layer::Dense(layer) if place + 1 == network.layers.len() => {
                     weights.head = rows(&layer.kernel);
                     weights.head_bias = layer.bias.as_slice().to_vec();
@@ -258,6 +294,15 @@ impl Weights {
         weights
     }
 
+    /// The same with the ranges of the convolutions' values in integers, the lowest first; without one a range follows from the weights.
+    #[must_use]
+    pub fn ranged(mut self, ranges: &[f32]) -> Self {
+        for (layer, &range) in self.convolutions.iter_mut().zip(ranges) {
+            layer.range = Some(range);
+        }
+        self
+    }
+
     /// The narrower of f16 and f32 that holds every weight.
     pub fn narrowest_floats(&self) -> Storage {
         let cells = self
@@ -265,7 +310,9 @@ impl Weights {
             .iter()
             .flat_map(|layer| [&layer.kernel, &layer.recurrent_kernel, &layer.bias, &layer.recurrent_bias]);
         let dense = self.dense.iter().flat_map(|layer| [&layer.kernel, &layer.bias]);
-        let tensors = [&self.embedding, &self.head, &self.head_bias].into_iter().chain(cells).chain(dense);
+        let convolutions = self.convolutions.iter().flat_map(|layer| [&layer.kernel, &layer.bias]);
+        let all = [&self.embedding, &self.head, &self.head_bias];
+        let tensors = all.into_iter().chain(cells).chain(dense).chain(convolutions);
         let fits = tensors.flatten().all(|weight| weight.abs() <= LARGEST_F16);
         if fits { Storage::F16 } else { Storage::F32 }
     }
@@ -400,6 +447,10 @@ fn check_finite(weights: &Weights) -> Result<()> {
     for layer in &weights.dense {
         check(&format!("dense {} kernel", layer.place), &layer.kernel)?;
         check(&format!("dense {} bias", layer.place), &layer.bias)?;
+    }
+    for layer in &weights.convolutions {
+        check(&format!("conv1d {} kernel", layer.place), &layer.kernel)?;
+        check(&format!("conv1d {} bias", layer.place), &layer.bias)?;
     }
     check("head kernel", &weights.head)?;
     check("head bias", &weights.head_bias)?;

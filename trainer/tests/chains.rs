@@ -68,6 +68,7 @@ fn chains_of_every_kind_of_layer_are_trained_and_their_images_say_what_the_netwo
         "embedding 4 > rnn 6 > mean > dense 8 relu > dense",
         "embedding 4 > lstm 5 > gru 4 > last > dense",
         "embedding 4 > gru 5 reset_before > max > dense",
+        "embedding 4 > conv1d 8 k3 relu > gru 4 > last > dense",
     ] {
         train(&place, chain, &[]);
         check_images(&place, chain);
@@ -101,13 +102,14 @@ fn a_gru_learns_with_the_integers_of_its_image() {
 }
 
 /// Chains with every cell, every pooling, every activation before and behind it, and none of some of these.
-const CHAINS: [&str; 9] = [
+const CHAINS: [&str; 10] = [
     "embedding 4 > lstm 5 > last",
     "embedding 4 > gru 5 reset_before > lstm 4 > mean > dense 4",
     "embedding 4 > rnn 6 relu > max > dense 5 tanh",
     "embedding 4 > dense 6 relu > rnn 5 > attention > dense 5 sigmoid > dense 4 relu",
     "embedding 4 > gru 5 dropout=0.2 > dense 6 tanh dropout=0.2 > attention > dense 4 relu dropout=0.2",
     "embedding 4 word_dropout=0.1 > dense 4 sigmoid > rnn 5 relu recurrent_dropout=0.2 > dense 6 > dense 3 > last",
+    "embedding 4 > conv1d 6 k3 s2 relu dropout=0.2 > gru 5 > conv1d 4 k2 > mean > dense 4",
     "embedding 4 > mean",
     "embedding 4 > last > dense 5 sigmoid",
     "embedding 4 word_dropout=0.1 > dense 6 > dense 5 relu > max > dense 5 tanh > dense 4",
@@ -157,7 +159,7 @@ fn every_task_learns_with_the_integers_of_its_image() {
     place.write("tags.jsonl", each([0.0, 1.0, 2.0]).replace(".0", ""));
     place.write("numbers.jsonl", each([0.5, -0.5, 3.0]));
     let pooled = ["embedding 4 > rnn 5 relu > mean > dense 4 tanh", "embedding 4 > dense 5 relu > max"];
-    let steps = ["embedding 4 > gru 5 > dense 5 tanh", "embedding 4 > dense 5 > rnn 5 relu > lstm 4"];
+    let steps = ["embedding 4 > gru 5 > dense 5 tanh", "embedding 4 > conv1d 5 k2 s2 relu > rnn 5 relu > lstm 4"];
     for (task, file, chains) in [
         ("classify", "classes.tsv", pooled),
         ("regress", "values.tsv", pooled),

@@ -118,6 +118,9 @@ fn gradients_equal_finite_differences_in_every_mixture_of_layers() {
         "mean",
         "dense 5 tanh > max",
         "lstm 4 > gru 5 > rnn 3 > last",
+        "conv1d 4 k3 relu > gru 3 > last",
+        "conv1d 5 k2 s2 > lstm 4 > conv1d 18 k4 relu dropout=0.2 > mean",
+        "gru 4 recurrent_dropout=0.2 > conv1d 3 k1 s2 relu > max > dense 3 tanh",
         "rnn 3 relu > dense 4 sigmoid dropout=0.2 > gru 4 reset_before > attention > dense 17 relu > dense 3 tanh",
         "dense 4 > dense 6 relu > lstm 3 recurrent_dropout=0.2 > mean > dense 5 sigmoid dropout=0.4",
     ] {
@@ -125,7 +128,13 @@ fn gradients_equal_finite_differences_in_every_mixture_of_layers() {
             assert_gradients(&dropping(layers), &LossOptions { noise, ..LossOptions::default() });
         }
     }
-    for layers in ["gru 4 > lstm 3", "dense 4 tanh", "rnn 3 > dense 18 relu"] {
+    for layers in [
+        "gru 4 > lstm 3",
+        "dense 4 tanh",
+        "rnn 3 > dense 18 relu",
+        "conv1d 5 k3 relu > gru 4",
+        "conv1d 5 k3 s2 relu > gru 4 > conv1d 3 k2 s2",
+    ] {
         for noise in [None, NOISE] {
             let config = NetworkConfig { outputs: 3, ..dropping(layers) };
             assert_gradients(&config, &LossOptions { noise, ..LossOptions::default() });
@@ -239,6 +248,7 @@ fn a_batch_equals_its_sequences_one_at_a_time() {
     for layers in [
         "lstm 4 > lstm 4 > last",
         "lstm 4 > gru 4 > mean",
+        "conv1d 5 k3 s2 relu > gru 4 > last",
         "gru 4 reset_before > rnn 3 > max",
         "rnn 4 relu > gru 4 > attention > dense 17 tanh",
     ] {

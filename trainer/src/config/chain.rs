@@ -6,6 +6,7 @@
 pub mod text;
 
 use clap::ValueEnum;
+use latch_engine::layers::conv1d::{MAX_FRAMES, MAX_STRIDE, MAX_UNITS};
 use latch_engine::layers::{MAX_LAYERS, MAX_WIDTH};
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +41,19 @@ pub enum LayerConfig {
         cell: CellConfig,
         /// Tanh or relu.
         activation: Activation,
+    },
+    /// A causal convolution over time.
+    Conv1d {
+        /// Its units.
+        units: usize,
+        /// Frames of its window.
+        frames: usize,
+        /// Steps from one of its answers to the next.
+        stride: usize,
+        /// Linear or relu.
+        activation: Activation,
+        /// Share of its input features that is dropped, the same at every step of a sequence.
+        dropout: f64,
     },
     /// A dense layer, at each step or after the pooling.
     Dense {
@@ -140,6 +154,7 @@ impl LayerConfig {
             Self::Lstm(_) => "lstm",
             Self::Gru { .. } => "gru",
             Self::Rnn { .. } => "rnn",
+            Self::Conv1d { .. } => "conv1d",
             Self::Dense { .. } => "dense",
             Self::Pooling(pooling) => pooling.name(),
         }
@@ -152,7 +167,7 @@ impl LayerConfig {
             Self::Rnn { activation, .. } | Self::Dense { activation, .. } => {
                 matches!(activation, Activation::Tanh | Activation::Sigmoid)
             }
-            Self::Pooling(_) => false,
+            Self::Conv1d { .. } | Self::Pooling(_) => false,
         }
     }
 
@@ -160,14 +175,35 @@ impl LayerConfig {
     pub fn cell(&self) -> Option<&CellConfig> {
         match self {
             Self::Lstm(cell) | Self::Gru { cell, .. } | Self::Rnn { cell, .. } => Some(cell),
-            Self::Dense { .. } | Self::Pooling(_) => None,
+            Self::Conv1d { .. } | Self::Dense { .. } | Self::Pooling(_) => None,
+        }
+    }
+
+    /// True of a layer that remembers something from step to step: a recurrent one, or a convolution.
+    pub fn remembers(&self) -> bool {
+        self.cell().is_some() || matches!(self, Self::Conv1d { .. })
+    }
+
+    /// Frames that it reads at a step: more than one of a convolution.
+    pub fn frames(&self) -> usize {
+        match self {
+            Self::Conv1d { frames, .. } => *frames,
+            _ => 1,
+        }
+    }
+
+    /// Steps of what it reads from one of its answers to the next.
+    pub fn stride(&self) -> usize {
+        match self {
+            Self::Conv1d { stride, .. } => *stride,
+            _ => 1,
         }
     }
 
     /// Share of the input features that is dropped.
     pub fn dropout(&self) -> f64 {
         match self {
-            Self::Dense { dropout, .. } => *dropout,
+            Self::Conv1d { dropout, .. } | Self::Dense { dropout, .. } => *dropout,
             Self::Pooling(_) => 0.0,
             _ => self.cell().map_or(0.0, |cell| cell.dropout),
         }
@@ -176,6 +212,7 @@ impl LayerConfig {
     /// Features of its output, from those of its input and the outputs of the answer.
     pub fn features(&self, inputs: usize, outputs: usize) -> usize {
         match self {
+            Self::Conv1d { units, .. } => *units,
             Self::Dense { units, .. } => units.unwrap_or(outputs),
             Self::Pooling(_) => inputs,
             _ => self.cell().map_or(inputs, |cell| cell.units),
@@ -228,7 +265,10 @@ impl Chain {
                     _ => return Some((number, "the answer is linear: what follows it belongs to the loss")),
                 },
                 LayerConfig::Dense { .. } => {}
-                _ if pooled => return Some((number, "a recurrent layer reads steps: put it before the pooling")),
+                _ if pooled => {
+                    let problem = "a recurrent layer or a convolution reads steps: put it before the pooling";
+                    return Some((number, problem));
+                }
                 _ => {}
             }
             bounded = layer.is_bounded();
@@ -248,6 +288,9 @@ impl Chain {
         }
         let mut inputs = self.embedding;
         for (number, layer) in (1..).zip(&self.layers) {
+            if let Some(problem) = excess_of_convolution(layer, inputs) {
+                return Some((number, problem));
+            }
             if number > MAX_LAYERS {
                 let count = self.layers.len();
                 let problem = format!("{count} layers behind the embedding, the pooling and the last one included");
@@ -267,12 +310,12 @@ impl Chain {
         None
     }
 
-    /// The chain with a pooling: where it has none, `last` behind the last recurrent layer, or `mean` without one.
+    /// The chain with a pooling: where it has none, `last` behind the last layer that remembers something, or `mean` without a recurrent one.
     pub fn pooled(mut self) -> Self {
         if self.pooling().is_none() {
-            let recurrent = self.layers.iter().rposition(|layer| layer.cell().is_some());
-            let pooling = if recurrent.is_some() { Pooling::Last } else { Pooling::Mean };
-            self.layers.insert(recurrent.map_or(0, |last| last + 1), LayerConfig::Pooling(pooling));
+            let last = self.layers.iter().rposition(LayerConfig::remembers);
+            let pooling = if self.cells().next().is_some() { Pooling::Last } else { Pooling::Mean };
+            self.layers.insert(last.map_or(0, |last| last + 1), LayerConfig::Pooling(pooling));
         }
         self
     }
@@ -282,4 +325,21 @@ impl Chain {
         self.layers.retain(|layer| !matches!(layer, LayerConfig::Pooling(_)));
         self
     }
+}
+
+/// Says why no image can hold a convolution of frames with so many features.
+fn excess_of_convolution(layer: &LayerConfig, inputs: usize) -> Option<String> {
+    let &LayerConfig::Conv1d { units, frames, stride, .. } = layer else { return None };
+    let limits = [
+        ("units", units, usize::from(MAX_UNITS)),
+        ("frames", frames, usize::from(MAX_FRAMES)),
+        ("steps of stride", stride, usize::from(MAX_STRIDE)),
+    ];
+    if let Some((what, value, most)) = limits.into_iter().find(|&(_, value, most)| !(1..=most).contains(&value)) {
+        return Some(format!("a convolution has from 1 to {most} {what}, not {value}"));
+    }
+    let most = usize::from(MAX_WIDTH);
+    (frames.saturating_mul(inputs) > most).then(|| {
+        format!("{frames} frames of {inputs} features are more than the {most} values that an image holds in a window")
+    })
 }

@@ -10,6 +10,7 @@
 //! A run is a pure function of its configuration and its data: the same seed gives the same bytes, on one thread and on many,
 //! uninterrupted or resumed.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -33,7 +34,7 @@ use crate::network::{Network, NetworkConfig};
 use crate::ngrams::Answers;
 use crate::ngrams::fusion::{Fusion, fuse};
 use crate::optimizer::{AdamConfig, Decay, LearningRate};
-use crate::quantizer::aware::{Aware, embedding_scales, train_step_quantized};
+use crate::quantizer::aware::{Aware, Scales, embedding_scales, train_step_quantized};
 use crate::quantizer::{Origin, Weights, to_image};
 use crate::real::Real;
 use crate::report::curves::{self, Curves};
@@ -144,7 +145,10 @@ pub fn train_until(
     let is_finished = at.is_finished(config.epochs, config.patience, config.select);
     if let (Some(quantize), Some(folder)) = (config.quantize.as_ref().filter(|_| is_finished), folder) {
         let network = folder.best()?.network;
-        let scales = embedding_scales(&network, training.occurrences.clone(), quantize.storage);
+        let scales = Scales {
+            embedding: embedding_scales(&network, training.occurrences.clone(), quantize.storage),
+            ranges: peaks(&network, training)?,
+        };
         let mut after = match folder.quantized_checkpoint()? {
             Some(checkpoint) => checkpoint,
             None => beginning(network, config),
@@ -261,8 +265,7 @@ pub(super) struct Phase<'a> {
 /// What the epochs with integers hold fast.
 struct Quantize {
     storage: Storage,
-    /// Of the embedding's columns.
-    scales: Vec<f32>,
+    scales: Scales,
 }
 
 /// What learns in an epoch, and by which rate.
@@ -466,7 +469,8 @@ impl<'a> Phase<'a> {
     fn keep(&self, folder: &RunWriter, best: Best) -> Result<()> {
         match &self.quantize {
             Some(Quantize { storage, scales }) => {
-                folder.write_quantized(&BestQuantized { best, storage: *storage, embedding_scales: scales.clone() })
+                let Scales { embedding: embedding_scales, ranges } = scales.clone();
+                folder.write_quantized(&BestQuantized { best, storage: *storage, embedding_scales, ranges })
             }
             None => folder.write_best(&best),
         }
@@ -477,11 +481,11 @@ impl Quantize {
     /// A network as the quantizer takes it, with the scales of this training.
     fn weights(&self, network: &Network<f32>, config: &TrainConfig, training: &Sequences) -> Weights {
         Weights {
-            embedding_scales: self.scales.clone(),
+            embedding_scales: self.scales.embedding.clone(),
             // Who has a whole row follows from them.
             occurrences: training.occurrences.clone(),
             tiers: config.model.tiers,
-            ..Weights::of(network)
+            ..Weights::of(network).ranged(&self.scales.ranges)
         }
     }
 }
@@ -516,20 +520,37 @@ pub struct Answered {
     pub fusion: Option<Fusion>,
 }
 
+/// The ids of sequences.
+fn ids_of(sequences: &Sequences) -> Vec<&[u32]> {
+    sequences.ids.iter().map(Vec::as_slice).collect()
+}
+
+/// A network that reads the frames of sequences, where their ids are numbers of frames.
+fn reading<'n>(network: &'n Network<f32>, sequences: &Sequences) -> Cow<'n, Network<f32>> {
+    if sequences.frames.channels == 0 {
+        return Cow::Borrowed(network);
+    }
+    let mut network = network.clone();
+    network.embedding.read(&sequences.frames);
+    Cow::Owned(network)
+}
+
+/// The largest magnitude of the values of each of a network's convolutions over sequences; nothing without a convolution.
+///
+/// # Errors
+/// Those of [`Network::peaks`].
+pub fn peaks(network: &Network<f32>, sequences: &Sequences) -> Result<Vec<f32>> {
+    Ok(reading(network, sequences).peaks(&ids_of(sequences))?)
+}
+
 /// The network's answers to sequences, and how they are best fused with the n-grams' where there are some.
 ///
 /// # Errors
 /// Those of [`Network::forward`].
 pub fn fused(network: &Network<f32>, sequences: &Sequences, objective: Objective) -> Result<Answered> {
     let outputs = network.config().outputs;
-    let ids: Vec<&[u32]> = sequences.ids.iter().map(Vec::as_slice).collect();
-    let mut logits = if sequences.frames.channels > 0 {
-        let mut network = network.clone();
-        network.embedding.read(&sequences.frames);
-        network.forward(&ids)?.as_slice().to_vec()
-    } else {
-        network.forward(&ids)?.as_slice().to_vec()
-    };
+    let ids = ids_of(sequences);
+    let mut logits = reading(network, sequences).forward(&ids)?.as_slice().to_vec();
     let skipped = sequences.skipped.iter().flatten();
     logits.iter_mut().zip(skipped).for_each(|(logit, skipped)| *logit += skipped);
     let first = if sequences.begins_unread() { network.before_the_first()? } else { Vec::new() };

@@ -3,13 +3,14 @@
 //! Who makes them, and renews them after each step, is [`crate::quantizer::aware`].
 
 use super::Network;
+use super::conv1d::Between;
+use super::conv1d::integers::IntegerConv1d;
 use super::dense::integers::IntegerDense;
 use super::embedding::{Embedding, SparseColumns};
 use super::gru::integers::IntegerGru;
 use super::layer::{Layer, Tape};
 use super::lstm::integers::IntegerGates;
 use super::rnn::integers::IntegerRnn;
-use super::steps::Steps;
 use crate::real::Real;
 
 /// A network's integers, and the real values that they stand for.
@@ -38,6 +39,8 @@ pub(crate) enum IntegerLayer<T> {
     Gru(IntegerGru<T>),
     /// Of a simple recurrent layer.
     Rnn(IntegerRnn<T>),
+    /// Of a convolution.
+    Conv1d(IntegerConv1d<T>),
     /// Of a dense layer.
     Dense(IntegerDense<T>),
     /// A pooling has none.
@@ -45,13 +48,27 @@ pub(crate) enum IntegerLayer<T> {
 }
 
 impl<T: Real> IntegerLayer<T> {
-    /// Runs the layer over `input` (inputs × columns: integers for a recurrent layer, Q0.15 as numbers for any other) and leaves what [`Layer::forward`]
+    /// Runs the layer over `input` (inputs × columns: integers for a recurrent layer or a convolution, Q0.15 as numbers for any other) and leaves what [`Layer::forward`]
     /// leaves, values in Q0.15 as numbers.
-    pub(crate) fn forward(&self, layer: &Layer<T>, steps: &Steps, features: usize, input: &[T], tape: &mut Tape<T>) {
+    pub(crate) fn forward(
+        &self,
+        layer: &Layer<T>,
+        between: Between<'_>,
+        features: usize,
+        input: &[T],
+        tape: &mut Tape<T>,
+    ) {
+        let steps = between.below;
         match self {
             Self::Lstm(gates) => gates.forward(steps, input, &mut tape.lstm),
             Self::Gru(gates) => gates.forward(steps, input, &mut tape.gru),
             Self::Rnn(rows) => rows.forward(steps, input, &mut tape.rnn),
+            Self::Conv1d(rows) => {
+                if let Layer::Conv1d(layer) = layer {
+                    let Tape { conv1d, output, slopes, .. } = tape;
+                    rows.forward(layer, between, input, conv1d, (output, slopes));
+                }
+            }
             Self::Dense(dense) => dense.forward(input, &mut tape.output, &mut tape.slopes),
             Self::Pooling => {
                 if let Layer::Pooling(pooling) = layer {
@@ -68,6 +85,7 @@ impl<T: Real> IntegerLayer<T> {
             (Self::Lstm(gates), Layer::Lstm(sums)) => gates.scale_gradients(sums),
             (Self::Gru(gates), Layer::Gru(sums)) => gates.scale_gradients(sums),
             (Self::Rnn(rows), Layer::Rnn(sums)) => rows.scale_gradients(sums),
+            (Self::Conv1d(rows), Layer::Conv1d(sums)) => rows.scale_gradients(sums),
             (Self::Dense(dense), Layer::Dense(sums)) => dense.scale_gradients(sums),
             _ => {}
         }

@@ -1,12 +1,12 @@
 //! The layers above the embedding, as one type: the only list of them.
 
+use super::conv1d::{self, Between, Conv1d};
 use super::dense::Dense;
 use super::gru::{self, Gru};
 use super::lstm::{self, Lstm};
 use super::pooling;
 use super::recurrent::{Input, Kernels, Line};
 use super::rnn::{self, Rnn};
-use super::steps::Steps;
 use crate::config::chain::{LayerConfig, Pooling};
 use crate::real::Real;
 use nalgebra::DMatrix;
@@ -21,6 +21,8 @@ pub enum Layer<T: Real> {
     Gru(Gru<T>),
     /// A simple recurrent layer.
     Rnn(Rnn<T>),
+    /// A causal convolution over time.
+    Conv1d(Conv1d<T>),
     /// A dense layer.
     Dense(Dense<T>),
     /// From all steps to one vector.
@@ -33,17 +35,18 @@ pub(crate) struct Tape<T> {
     pub(crate) lstm: lstm::Tape<T>,
     pub(crate) gru: gru::Tape<T>,
     pub(crate) rnn: rnn::Tape<T>,
+    pub(crate) conv1d: conv1d::Tape<T>,
     pub(crate) pooling: pooling::Tape<T>,
     /// The output of a layer that is not recurrent (features × columns).
     pub(crate) output: Vec<T>,
-    /// The derivatives of a dense layer's values in a forward pass of integers (features × columns), else nothing.
+    /// The derivatives of a dense layer's or a convolution's values in a forward pass of integers (features × columns), else nothing.
     pub(crate) slopes: Vec<T>,
 }
 
 /// What a layer's way back reads and writes, besides its tape.
 pub(crate) struct Backward<'a, T> {
     pub(crate) kernels: &'a Kernels<T>,
-    pub(crate) steps: &'a Steps,
+    pub(crate) steps: Between<'a>,
     /// Features that the layer reads.
     pub(crate) features: usize,
     /// What the forward pass read (inputs × columns).
@@ -63,6 +66,9 @@ impl<T: Real> Layer<T> {
             LayerConfig::Lstm(cell) => Self::Lstm(Lstm::zeros(inputs, cell.units)),
             LayerConfig::Gru { cell, reset_after } => Self::Gru(Gru::zeros(inputs, cell.units, reset_after)),
             LayerConfig::Rnn { cell, activation } => Self::Rnn(Rnn::zeros(inputs, cell.units, activation)),
+            LayerConfig::Conv1d { units, frames, stride, activation, .. } => {
+                Self::Conv1d(Conv1d::zeros(inputs, units, (frames, stride), activation))
+            }
             LayerConfig::Dense { units, activation, .. } => {
                 Self::Dense(Dense::zeros(inputs, units.unwrap_or(outputs), activation))
             }
@@ -76,6 +82,7 @@ impl<T: Real> Layer<T> {
             Self::Lstm(layer) => layer.initialize(rng),
             Self::Gru(layer) => layer.initialize(rng),
             Self::Rnn(layer) => layer.initialize(rng),
+            Self::Conv1d(layer) => layer.initialize(rng),
             Self::Dense(layer) => layer.initialize(rng),
             Self::Pooling(_) => {}
         }
@@ -87,6 +94,7 @@ impl<T: Real> Layer<T> {
             Self::Lstm(layer) => layer.for_each_tensor(visit),
             Self::Gru(layer) => layer.for_each_tensor(visit),
             Self::Rnn(layer) => layer.for_each_tensor(visit),
+            Self::Conv1d(layer) => layer.for_each_tensor(visit),
             Self::Dense(layer) => layer.for_each_tensor(visit),
             Self::Pooling(_) => {}
         }
@@ -98,6 +106,7 @@ impl<T: Real> Layer<T> {
             Self::Lstm(layer) => layer.for_each_tensor_mut(visit),
             Self::Gru(layer) => layer.for_each_tensor_mut(visit),
             Self::Rnn(layer) => layer.for_each_tensor_mut(visit),
+            Self::Conv1d(layer) => layer.for_each_tensor_mut(visit),
             Self::Dense(layer) => layer.for_each_tensor_mut(visit),
             Self::Pooling(_) => {}
         }
@@ -123,7 +132,7 @@ impl<T: Real> Layer<T> {
             Self::Lstm(layer) => Some((&layer.kernel, &layer.bias)),
             Self::Gru(layer) => Some((&layer.kernel, &layer.bias)),
             Self::Rnn(layer) => Some((&layer.kernel, &layer.bias)),
-            Self::Dense(_) | Self::Pooling(_) => None,
+            Self::Conv1d(_) | Self::Dense(_) | Self::Pooling(_) => None,
         }
     }
 
@@ -133,7 +142,7 @@ impl<T: Real> Layer<T> {
             Self::Lstm(layer) => Some((&mut layer.kernel, &mut layer.bias)),
             Self::Gru(layer) => Some((&mut layer.kernel, &mut layer.bias)),
             Self::Rnn(layer) => Some((&mut layer.kernel, &mut layer.bias)),
-            Self::Dense(_) | Self::Pooling(_) => None,
+            Self::Conv1d(_) | Self::Dense(_) | Self::Pooling(_) => None,
         }
     }
 
@@ -143,7 +152,7 @@ impl<T: Real> Layer<T> {
             Self::Lstm(_) => Some(&tape.lstm.line),
             Self::Gru(_) => Some(&tape.gru.line),
             Self::Rnn(_) => Some(&tape.rnn.line),
-            Self::Dense(_) | Self::Pooling(_) => None,
+            Self::Conv1d(_) | Self::Dense(_) | Self::Pooling(_) => None,
         }
     }
 
@@ -153,7 +162,7 @@ impl<T: Real> Layer<T> {
             Self::Lstm(_) => Some(&mut tape.lstm.line),
             Self::Gru(_) => Some(&mut tape.gru.line),
             Self::Rnn(_) => Some(&mut tape.rnn.line),
-            Self::Dense(_) | Self::Pooling(_) => None,
+            Self::Conv1d(_) | Self::Dense(_) | Self::Pooling(_) => None,
         }
     }
 
@@ -168,7 +177,7 @@ impl<T: Real> Layer<T> {
             Self::Lstm(layer) => kernels.forward(&layer.kernel, &layer.recurrent_kernel, layer.kernel.nrows()),
             Self::Gru(layer) => kernels.forward(&layer.kernel, &layer.recurrent_kernel, layer.split()),
             Self::Rnn(layer) => kernels.forward(&layer.kernel, &layer.recurrent_kernel, layer.kernel.nrows()),
-            Self::Dense(_) | Self::Pooling(_) => {}
+            Self::Conv1d(_) | Self::Dense(_) | Self::Pooling(_) => {}
         }
     }
 
@@ -178,8 +187,22 @@ impl<T: Real> Layer<T> {
             Self::Lstm(layer) => kernels.update(&layer.kernel, &layer.recurrent_kernel, layer.kernel.nrows()),
             Self::Gru(layer) => kernels.update(&layer.kernel, &layer.recurrent_kernel, layer.split()),
             Self::Rnn(layer) => kernels.update(&layer.kernel, &layer.recurrent_kernel, layer.kernel.nrows()),
+            Self::Conv1d(layer) => layer.update(kernels),
             Self::Dense(layer) => layer.update(&mut kernels.kernel_transpose),
             Self::Pooling(_) => {}
+        }
+    }
+
+    /// Whether its integers read columns as rows do: bytes of the embedding, or values in Q0.7.
+    pub(crate) fn reads_columns(&self) -> bool {
+        self.projection().is_some() || matches!(self, Self::Conv1d(_))
+    }
+
+    /// Steps of what it reads from one of its answers to the next.
+    pub(crate) fn stride(&self) -> usize {
+        match self {
+            Self::Conv1d(layer) => layer.stride,
+            _ => 1,
         }
     }
 
@@ -187,15 +210,20 @@ impl<T: Real> Layer<T> {
     pub(crate) fn forward(
         &self,
         kernels: &Kernels<T>,
-        steps: &Steps,
+        between: Between<'_>,
         input: Input<'_, T>,
         (features, columns): (usize, usize),
         tape: &mut Tape<T>,
     ) {
+        let steps = between.below;
         match (self, input) {
             (Self::Lstm(layer), _) => layer.forward(kernels, steps, input, &mut tape.lstm),
             (Self::Gru(layer), _) => layer.forward(kernels, steps, input, &mut tape.gru),
             (Self::Rnn(layer), _) => layer.forward(kernels, steps, input, &mut tape.rnn),
+            (Self::Conv1d(layer), Input::Tokens(input)) => {
+                tape.slopes.clear();
+                layer.forward(between, input, &mut tape.conv1d, &mut tape.output);
+            }
             (Self::Dense(layer), Input::Tokens(input)) => {
                 tape.slopes.clear();
                 layer.forward(input, columns, &mut tape.output);
@@ -204,7 +232,7 @@ impl<T: Real> Layer<T> {
                 let Tape { pooling: memory, output, .. } = tape;
                 pooling.forward(features, steps, input, output, memory);
             }
-            (Self::Dense(_) | Self::Pooling(_), Input::Gates(..)) => {
+            (Self::Conv1d(_) | Self::Dense(_) | Self::Pooling(_), Input::Gates(..)) => {
                 debug_assert!(false, "only what has a projection is looked up");
             }
         }
@@ -213,7 +241,8 @@ impl<T: Real> Layer<T> {
     /// Goes back from dL/doutput to the gradients of the weights, which replace what is in `sums`, a layer of the same shape, and to dL/dinput.
     /// Must follow the forward pass, once.
     pub(crate) fn backward(&self, way: Backward<'_, T>, tape: &mut Tape<T>, sums: &mut Self) {
-        let Backward { kernels, steps, features, input, gradient, below, lookup } = way;
+        let Backward { kernels, steps: between, features, input, gradient, below, lookup } = way;
+        let steps = between.below;
         match (self, &mut *sums) {
             (Self::Lstm(layer), Self::Lstm(sums)) => {
                 layer.backward(kernels, steps, &mut tape.lstm, gradient);
@@ -226,6 +255,10 @@ impl<T: Real> Layer<T> {
             (Self::Rnn(layer), Self::Rnn(sums)) => {
                 layer.backward(kernels, steps, &mut tape.rnn, gradient);
                 layer.recurrent_gradient(steps, &mut tape.rnn, sums);
+            }
+            (Self::Conv1d(layer), Self::Conv1d(sums)) => {
+                let Tape { conv1d, output, slopes, .. } = tape;
+                layer.backward(kernels, between, (output, slopes), gradient, sums, (conv1d, below));
             }
             (Self::Dense(layer), Self::Dense(sums)) => {
                 let values = (tape.output.as_slice(), tape.slopes.as_slice());

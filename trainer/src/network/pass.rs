@@ -1,6 +1,7 @@
 //! One run of a network over one shard, forward and backward.
 
 use super::Network;
+use super::conv1d::Between;
 use super::embedding::Embedding;
 use super::integers::Integers;
 use super::layer::{Backward, Layer, Tape};
@@ -16,6 +17,8 @@ use rand_chacha::ChaCha8Rng;
 #[derive(Debug, Clone)]
 pub(crate) struct Pass<T: Real> {
     pub(crate) steps: Steps,
+    /// The steps above each layer with a stride, the lowest first.
+    strided: Vec<Steps>,
     /// The factor of each token's embedding, or empty.
     word_mask: Vec<T>,
     /// What the lowest layer reads (features × tokens); not written where a lookup stands in its place.
@@ -45,6 +48,7 @@ impl<T: Real> Pass<T> {
         let stage = |sums| Stage { input: Vec::new(), mask: Vec::new(), tape: Tape::default(), sums };
         Self {
             steps: Steps::default(),
+            strided: Vec::new(),
             word_mask: Vec::new(),
             embedded: Vec::new(),
             stages: network.zero_layers().into_iter().map(stage).collect(),
@@ -57,6 +61,12 @@ impl<T: Real> Pass<T> {
     pub(crate) fn logits(&self, network: &Network<T>) -> &Vec<T> {
         let last = network.layers.last().zip(self.stages.last());
         last.map_or(&self.embedded, |(layer, stage)| layer.output(&stage.tape))
+    }
+
+    /// The steps of the answers, where each step has one, and how many of the shard's steps come to one of them.
+    pub(crate) fn top(&self, network: &Network<T>) -> (&Steps, usize) {
+        let stride = network.layers.iter().map(Layer::stride).product();
+        (self.strided.last().filter(|_| stride > 1).unwrap_or(&self.steps), stride)
     }
 
     /// What the backward pass left of a recurrent lowest layer: dL/d(W·x + b) of every token.
@@ -111,8 +121,9 @@ impl<T: Real> Pass<T> {
         if lookup.is_none() {
             self.embed(network.config().chain.embedding, |ids, output| network.embedding.forward(ids, output));
         }
-        let Pass { steps, embedded, stages, .. } = self;
-        let mut columns = Columns::Tokens;
+        stride(&self.steps, &mut self.strided, network);
+        let Pass { steps, strided, embedded, stages, .. } = self;
+        let mut columns = Columns::Tokens(0);
         for ((number, layer), (_, features)) in network.layers.iter().enumerate().zip(network.config().layers()) {
             let (under, stage) = stages.split_at_mut(number);
             let Stage { input, mask, tape, .. } = &mut stage[0];
@@ -125,31 +136,34 @@ impl<T: Real> Pass<T> {
                         output
                     } else {
                         input.clone_from(output);
-                        columns.drop(input, mask, steps, features);
+                        columns.drop(input, mask, columns.steps(steps, strided), features);
                         input
                     })
                 }
             };
-            layer.forward(&kernels[number], steps, input, (features, columns.count(steps)), tape);
-            columns = columns.after(layer);
+            let above = columns.after(layer);
+            let between = Between { below: columns.steps(steps, strided), above: above.steps(steps, strided) };
+            layer.forward(&kernels[number], between, input, (features, columns.count(between.below)), tape);
+            columns = above;
         }
     }
 
-    /// The same with the integers of a network's image: without dropout what the engine computes. A recurrent layer reads what it gets as the bytes of the
+    /// The same with the integers of a network's image: without dropout what the engine computes. A recurrent layer or a convolution reads what it gets as the bytes of the
     /// embedding or in Q0.7, any other in Q0.15, as numbers below 1.
     pub(crate) fn forward_integers(&mut self, integers: &Integers<T>, rng: Option<&mut ChaCha8Rng>) {
         let network = &integers.real;
         self.draw_masks(network, rng);
         let features = network.config().chain.embedding;
-        let by_bytes = network.layers.first().is_some_and(|layer| layer.projection().is_some());
+        let by_bytes = network.layers.first().is_some_and(|layer| layer.reads_columns());
         self.embed(features, |ids, output| {
             Embedding::gather(&integers.embedding, features, ids, output);
             if !by_bytes {
                 widen(output);
             }
         });
-        let Pass { steps, embedded, stages, .. } = self;
-        let mut columns = Columns::Tokens;
+        stride(&self.steps, &mut self.strided, network);
+        let Pass { steps, strided, embedded, stages, .. } = self;
+        let mut columns = Columns::Tokens(0);
         for ((number, layer), (_, features)) in network.layers.iter().enumerate().zip(network.config().layers()) {
             let (under, stage) = stages.split_at_mut(number);
             let Stage { input, mask, tape, .. } = &mut stage[0];
@@ -157,21 +171,23 @@ impl<T: Real> Pass<T> {
                 None => embedded,
                 Some(under) => {
                     let below = &network.layers[number - 1];
-                    match (layer.projection(), below.line(&under.tape)) {
+                    match (layer.reads_columns(), below.line(&under.tape)) {
                         // Between recurrent layers: what the one below remembers.
-                        (Some(_), Some(line)) => input.clone_from(&line.narrowed),
-                        (Some(_), None) => {
+                        (true, Some(line)) => input.clone_from(&line.narrowed),
+                        (true, None) => {
                             input.clear();
                             input.extend(below.output(&under.tape).iter().map(|&value| narrow(value)));
                         }
-                        (None, _) => input.clone_from(below.output(&under.tape)),
+                        (false, _) => input.clone_from(below.output(&under.tape)),
                     }
-                    columns.drop(input, mask, steps, features);
+                    columns.drop(input, mask, columns.steps(steps, strided), features);
                     input
                 }
             };
-            integers.layers[number].forward(layer, steps, features, input, tape);
-            columns = columns.after(layer);
+            let above = columns.after(layer);
+            let between = Between { below: columns.steps(steps, strided), above: above.steps(steps, strided) };
+            integers.layers[number].forward(layer, between, features, input, tape);
+            columns = above;
         }
     }
 
@@ -186,10 +202,13 @@ impl<T: Real> Pass<T> {
         kernels: &[Kernels<T>],
         lookup: bool,
     ) {
-        let Pass { steps, word_mask, embedded, stages, gradient, below, .. } = self;
+        let Pass { steps, strided, word_mask, embedded, stages, gradient, below } = self;
         let shapes: Vec<usize> = network.config().layers().map(|(_, inputs)| inputs).collect();
         for ((number, layer), features) in network.layers.iter().enumerate().zip(shapes).rev() {
-            let columns = network.layers[..number].iter().fold(Columns::Tokens, |columns, layer| columns.after(layer));
+            let columns =
+                network.layers[..number].iter().fold(Columns::Tokens(0), |columns, layer| columns.after(layer));
+            let above = columns.after(layer).steps(steps, strided);
+            let steps = Between { below: columns.steps(steps, strided), above };
             let (under, stage) = stages.split_at_mut(number);
             let Stage { input, mask, tape, sums } = &mut stage[0];
             let input: &[T] = match under.last() {
@@ -207,11 +226,26 @@ impl<T: Real> Pass<T> {
             if let Some(integers) = integers {
                 integers.layers[number].scale_gradients(sums);
             }
-            columns.drop(below, mask, steps, features);
+            columns.drop(below, mask, steps.below, features);
             std::mem::swap(gradient, below);
         }
         scale_columns(gradient, word_mask, network.config().chain.embedding);
     }
+}
+
+/// Takes up the steps above each layer with a stride.
+fn stride<T: Real>(steps: &Steps, strided: &mut Vec<Steps>, network: &Network<T>) {
+    let strides = network.layers.iter().map(Layer::stride).filter(|stride| *stride > 1);
+    let mut count = 0;
+    for (place, stride) in strides.enumerate() {
+        if strided.len() == place {
+            strided.push(Steps::default());
+        }
+        let (below, above) = strided.split_at_mut(place);
+        above[0].every(below.last().unwrap_or(steps), stride);
+        count = place + 1;
+    }
+    strided.truncate(count);
 }
 
 /// Bytes of the embedding as the engine gives them to a layer that is not recurrent: Q0.15, as numbers.
@@ -229,29 +263,41 @@ fn narrow<T: Real>(value: T) -> T {
 /// What the columns of a matrix are.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Columns {
-    /// Below the pooling.
-    Tokens,
+    /// Below the pooling, above so many layers with a stride.
+    Tokens(usize),
     /// Above it.
     Sequences,
 }
 
 impl Columns {
+    /// Their steps, of those of the shard and those above each layer with a stride; above the pooling there are none.
+    fn steps<'s>(self, steps: &'s Steps, strided: &'s [Steps]) -> &'s Steps {
+        match self {
+            Self::Tokens(strides) if strides > 0 => &strided[strides - 1],
+            _ => steps,
+        }
+    }
+
     fn count(self, steps: &Steps) -> usize {
         match self {
-            Self::Tokens => steps.tokens(),
+            Self::Tokens(_) => steps.tokens(),
             Self::Sequences => steps.sequences(),
         }
     }
 
     /// What they are above a layer.
     fn after<T: Real>(self, layer: &Layer<T>) -> Self {
-        if matches!(layer, Layer::Pooling(_)) { Self::Sequences } else { self }
+        match self {
+            _ if matches!(layer, Layer::Pooling(_)) => Self::Sequences,
+            Self::Tokens(strides) if layer.stride() > 1 => Self::Tokens(strides + 1),
+            columns => columns,
+        }
     }
 
     /// Applies a dropout mask (features × sequences), the same at every step of a sequence; an empty one changes nothing.
     fn drop<T: Real>(self, values: &mut [T], mask: &[T], steps: &Steps, features: usize) {
         match self {
-            Self::Tokens => steps.mask(values, mask, features),
+            Self::Tokens(_) => steps.mask(values, mask, features),
             Self::Sequences => multiply(&mut values[..mask.len()], mask),
         }
     }

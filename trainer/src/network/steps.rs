@@ -40,6 +40,21 @@ impl Steps {
         }
     }
 
+    /// Takes up each `stride`th step of other steps, the first among them: token n of a sequence is the other's token n·stride, whose id is not kept.
+    pub(crate) fn every(&mut self, other: &Steps, stride: usize) {
+        self.order.clone_from(&other.order);
+        self.lengths.clear();
+        self.lengths.extend(other.lengths.iter().map(|length| length.div_ceil(stride)));
+        self.ids.clear();
+        self.offsets.clear();
+        self.offsets.push(0);
+        let mut end = 0;
+        for step in 0..self.lengths.first().copied().unwrap_or(0) {
+            end += other.count(step * stride);
+            self.offsets.push(end);
+        }
+    }
+
     /// The number of steps: the length of the longest sequence.
     pub(crate) fn len(&self) -> usize {
         self.offsets.len() - 1
@@ -52,7 +67,7 @@ impl Steps {
 
     /// The number of tokens.
     pub(crate) fn tokens(&self) -> usize {
-        self.ids.len()
+        self.offsets.last().copied().unwrap_or(0)
     }
 
     /// The sequences' lengths, falling.
@@ -90,6 +105,16 @@ impl Steps {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_second_step_of_sequences_begins_with_their_first() {
+        let sequences: [&[u32]; 4] = [&[1], &[2, 3, 4], &[], &[5, 6, 7]];
+        let (mut steps, mut every) = (Steps::default(), Steps::default());
+        steps.gather(&[0, 1, 2, 3], |index| sequences[index]);
+        every.every(&steps, 2);
+        assert_eq!((every.order.as_slice(), every.lengths()), (&[1, 3, 0, 2][..], &[2, 2, 1, 0][..]));
+        assert_eq!((every.len(), every.tokens(), every.count(0), every.count(1)), (2, 5, 3, 2));
+    }
 
     #[test]
     fn tokens_lie_time_major_without_padding() {

@@ -9,16 +9,19 @@
 use anyhow::{Context, Result};
 use nalgebra::DMatrix;
 
+use super::conv1d::ConvIntegers;
 use super::dense::{DenseIntegers, Worth};
 use super::gru::GruIntegers;
 use super::lstm::LstmIntegers;
 use super::rnn::RnnIntegers;
 use super::rows::{Grid, HIDDEN, RowIntegers};
-use super::{CellWeights, Storage, Weights, embedding};
+use super::{CellWeights, ConvWeights, Storage, Weights, embedding};
 use crate::batches::Batch;
 use crate::bptt::{StepOptions, StepStats, Trainer, train_step_integers};
 use crate::config::chain::Activation;
 use crate::network::Network;
+use crate::network::conv1d::Conv1d;
+use crate::network::conv1d::integers::IntegerConv1d;
 use crate::network::dense::Dense;
 use crate::network::dense::integers::IntegerDense;
 use crate::network::gru::Gru;
@@ -37,21 +40,45 @@ pub fn embedding_scales(network: &Network<f32>, occurrences: Vec<u32>, storage: 
     embedding::column_scales(&Weights { occurrences, ..Weights::of(network) }, storage)
 }
 
+/// What is chosen once, when learning with integers begins.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scales {
+    /// Of the embedding's columns.
+    pub embedding: Vec<f32>,
+    /// The ranges of the convolutions' values, the lowest first; where there is none, it follows from the weights.
+    pub ranges: Vec<f32>,
+}
+
+impl From<Vec<f32>> for Scales {
+    /// Those of an embedding.
+    fn from(embedding: Vec<f32>) -> Self {
+        Scales { embedding, ranges: Vec::new() }
+    }
+}
+
 /// The integers of a network, renewed from its weights.
 #[derive(Debug, Clone)]
 pub struct Aware {
     storage: Storage,
     /// Of the embedding's rows: whole ones, and others.
     grids: [Grid; 2],
+    /// Of the convolutions' values.
+    ranges: Vec<f32>,
     pub(crate) integers: Integers<f32>,
 }
 
 impl Aware {
-    /// The integers of a network in an integer storage, with these scales of the embedding's columns, and the tiers of its rows where it has them.
+    /// The integers of a network in an integer storage, with these scales, and the tiers of its embedding's rows where it has them.
     ///
     /// # Errors
     /// A fault when the weights are too large for integers, or when an image cannot hold a layer.
-    pub fn new(network: &Network<f32>, storage: Storage, scales: Vec<f32>, tiers: Option<&Tiers<f32>>) -> Result<Self> {
+    pub fn new(
+        network: &Network<f32>,
+        storage: Storage,
+        scales: impl Into<Scales>,
+        tiers: Option<&Tiers<f32>>,
+    ) -> Result<Self> {
+        let Scales { embedding: scales, ranges: convolutions } = scales.into();
         let whole = Grid::of_embedding(storage);
         let (mut grids, mut is_rare) = ([whole; 2], Vec::new());
         if let Some(tiers) = tiers {
@@ -61,7 +88,7 @@ impl Aware {
         }
         let (ranges, real) = (grids.map(Grid::range), network.clone());
         let integers = Integers { scales, ranges, is_rare, real, embedding: Vec::new(), layers: Vec::new() };
-        let mut aware = Aware { storage, grids, integers };
+        let mut aware = Aware { storage, grids, ranges: convolutions, integers };
         aware.refresh(network)?;
         Ok(aware)
     }
@@ -71,7 +98,7 @@ impl Aware {
     /// # Errors
     /// As [`Aware::new`].
     pub fn refresh(&mut self, network: &Network<f32>) -> Result<()> {
-        let weights = Weights::of(network);
+        let weights = Weights::of(network).ranged(&self.ranges);
         let Integers { scales, is_rare, real, embedding, layers, .. } = &mut self.integers;
         embedding.clear();
         let table = real.embedding.table.as_mut_slice();
@@ -100,6 +127,7 @@ fn renew(
 ) -> Result<()> {
     integers.clear();
     let (mut cells, mut denses) = (weights.layers.iter(), weights.dense.iter());
+    let mut convolutions = weights.convolutions.iter();
     for (place, layer) in reals.iter_mut().enumerate() {
         let mut cell = || -> Result<_> {
             let cell = cells.next().context("a recurrent layer has weights")?;
@@ -118,6 +146,12 @@ fn renew(
             Layer::Rnn(real) => {
                 let (cell, scales) = cell()?;
                 IntegerLayer::Rnn(rnn(cell, scales, grid, place, real)?)
+            }
+            Layer::Conv1d(real) => {
+                let layer = convolutions.next().context("a convolution has weights")?;
+                let (integers, behind) = conv1d(layer, &worth, grid, real)?;
+                worth = behind;
+                IntegerLayer::Conv1d(integers)
             }
             Layer::Dense(real) => match denses.next() {
                 Some(layer) => {
@@ -295,6 +329,35 @@ fn rnn(
         shift: u32::from(shift),
         input_scales: scales,
     })
+}
+
+/// The integers of a convolution that reads features of this worth, what its own are worth, and the real values that they stand for into `real`.
+fn conv1d(
+    layer: &ConvWeights,
+    worth: &Worth,
+    grid: Grid,
+    real: &mut Conv1d<f32>,
+) -> Result<(IntegerConv1d<f32>, Worth)> {
+    let ConvIntegers { rows, shift, range } = super::conv1d::quantize::<i8>(layer, worth, grid)?;
+    let (units, width) = real.dense.kernel.shape();
+    let (kernel, scales) = (columns(&rows, 0, width), worth.columns::<i8>());
+    let of_row = RowWorth::new(&rows, 15, shift);
+    let scale = |column: usize| f64::from(scales[column % scales.len()]) / range;
+    of_row.write_kernel(&kernel, scale, &mut real.dense.kernel);
+    of_row.write_biases(&rows.biases, 0, &mut real.dense.bias);
+    real.dense.bias *= range as f32;
+    let kernel: Vec<f64> = kernel.into_iter().map(f64::from).collect();
+    let mut packed = Packed::default();
+    packed.pack(units, width, |column| &kernel[column * units..][..units]);
+    let integers = IntegerConv1d {
+        weights: packed,
+        multiplier: rows.multipliers.iter().map(|&multiplier| i64::from(multiplier)).collect(),
+        bias: rows.biases.iter().map(|&bias| i64::from(bias)).collect(),
+        shift: u32::from(shift),
+        relu: layer.relu,
+        input_scales: scales,
+    };
+    Ok((integers, Worth::of_convolution(units, range)))
 }
 
 /// The integers of a dense layer that reads features of this worth, and the real values that they stand for into `real`. Without an activation the layer

@@ -1,7 +1,7 @@
 //! The integers of a dense layer, in 16 bits, and what the features are worth that it reads and gives.
 //!
 //! A value that a layer hands on is a Q0.15 number in an integer image. What its 1.0 is worth is known here alone, a scale for each feature: the scale of its
-//! column times the integers of 1.0 for the embedding, 128 of int8, 1 for cells, tanh and sigmoid, and the largest value that can occur for linear and relu. The layer that reads it has that scale
+//! column times the integers of 1.0 for the embedding, 128 of int8, 1 for cells, tanh and sigmoid, the range of a convolution, and the largest value that can occur for linear and relu. The layer that reads it has that scale
 //! inside its weights.
 //!
 //! ```text
@@ -46,6 +46,11 @@ impl Worth {
     /// Behind a recurrent layer.
     pub(super) fn of_cell(units: usize) -> Self {
         Worth(vec![1.0; units])
+    }
+
+    /// Behind a convolution whose values have this range.
+    pub(super) fn of_convolution(units: usize, range: f64) -> Self {
+        Worth(vec![range; units])
     }
 
     /// One a feature.

@@ -3,6 +3,7 @@
 use latch_engine::image::header::{Answer, AnswerKind, Description, Input, Layers};
 use latch_engine::input::ngrams::Ngrams;
 use latch_engine::input::samples::Samples;
+use latch_engine::layers::conv1d::{Conv1d, Form};
 use latch_engine::layers::dense::{self, Dense};
 use latch_engine::layers::embedding::{Embedding, Tiers};
 use latch_engine::layers::gru::Gru;
@@ -57,6 +58,9 @@ impl Chain {
                 LayerConfig::Lstm(cell) => described.cell(Cell::Lstm, cell.units, shift),
                 LayerConfig::Gru { cell, reset_after } => described.cell(Cell::Gru { reset_after }, cell.units, shift),
                 LayerConfig::Rnn { cell, activation } => described.cell(Cell::Rnn { activation }, cell.units, shift),
+                LayerConfig::Conv1d { units, frames, stride, activation, .. } => {
+                    described.convolution(units, (frames, stride), activation == Activation::Relu, shift);
+                }
                 LayerConfig::Dense { units, activation, .. } => {
                     described.dense(units.unwrap_or(outputs), activation, shift);
                 }
@@ -81,6 +85,20 @@ impl Chain {
                 Layer::Rnn(Rnn { inputs, units, shift, int4, relu: activation == Activation::Relu })
             }
         });
+    }
+
+    /// Adds a convolution with so many units, frames of a window and steps of stride, and with relu or without.
+    pub fn convolution(&mut self, units: usize, (frames, stride): (usize, usize), relu: bool, shift: u8) {
+        let (inputs, int4) = (self.inputs, self.int4);
+        let (frames, stride) = (frames as u8, stride as u8);
+        self.push(Layer::Conv1d(Conv1d {
+            inputs,
+            units: units as u16,
+            frames,
+            stride,
+            shift,
+            form: Form::of(relu, int4),
+        }));
     }
 
     /// Adds a dense layer.

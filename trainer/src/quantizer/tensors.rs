@@ -8,7 +8,7 @@ use latch_engine::image::role::Role;
 use super::dense::{DenseIntegers, Worth};
 use super::describe::Chain;
 use super::rows::{Grid, RowIntegers, Weight};
-use super::{Cell, CellWeights, DenseWeights, Storage, Weights, embedding, gru, lstm, rnn};
+use super::{Cell, CellWeights, ConvWeights, DenseWeights, Storage, Weights, conv1d, embedding, gru, lstm, rnn};
 use crate::config::chain::Activation;
 use crate::error::Fault;
 use crate::samples::Scaling;
@@ -22,6 +22,7 @@ pub(super) struct Packed {
 /// What stands at a place behind the embedding.
 enum Step<'w> {
     Cell(&'w CellWeights),
+    Conv1d(&'w ConvWeights),
     Dense(&'w DenseWeights),
     Pooling,
 }
@@ -30,10 +31,13 @@ enum Step<'w> {
 /// whoever wants an answer for each step takes out again.
 fn steps(weights: &Weights) -> Vec<Step<'_>> {
     let (mut cells, mut dense) = (weights.layers.iter(), weights.dense.iter().peekable());
+    let mut convolutions = weights.convolutions.iter().peekable();
     let (mut steps, mut is_pooled) = (Vec::new(), false);
     for place in 0.. {
         if let Some(layer) = dense.next_if(|layer| layer.place == place) {
             steps.push(Step::Dense(layer));
+        } else if let Some(layer) = convolutions.next_if(|layer| layer.place == place) {
+            steps.push(Step::Conv1d(layer));
         } else if let Some(layer) = cells.next() {
             steps.push(Step::Cell(layer));
         } else if dense.peek().is_some() && !is_pooled {
@@ -83,6 +87,18 @@ fn pack_integers<W: Weight>(weights: &Weights, scaling: Option<&Scaling>, storag
                     .map_err(|error| or_in_floats(error, weights))?;
                 chain.cell(cell.cell, cell.units, shift);
                 worth = Worth::of_cell(cell.units);
+            }
+            Step::Conv1d(layer) => {
+                let integers = conv1d::quantize::<W>(layer, &worth, Grid::of_gates(storage))
+                    .map_err(|error| or_in_floats(error, weights))?;
+                let units = layer.bias.len();
+                chain.convolution(units, (layer.frames, layer.stride), layer.relu, integers.shift);
+                let (weights, multipliers, biases) = quads(&integers.rows);
+                let mut push = |role, values| tensors.push(Tensor { role, layer: place as u8, values });
+                push(Role::Weights, W::values(weights));
+                push(Role::Multipliers, Values::U16(multipliers));
+                push(Role::Biases, Values::I32(biases));
+                worth = Worth::of_convolution(units, integers.range);
             }
             Step::Dense(dense) => {
                 let (integers, behind) = worth.dense(dense)?;
@@ -199,6 +215,14 @@ fn pack_floats(weights: &Weights, embeds: bool, storage: Storage) -> Packed {
                     }
                 }
                 chain.cell(cell.cell, cell.units, 0);
+            }
+            Step::Conv1d(layer) => {
+                let (units, width) = (layer.bias.len(), layer.kernel.len() / layer.bias.len());
+                let lanes = units.next_multiple_of(8);
+                let weight = |unit, column| if unit < units { layer.kernel[unit * width + column] } else { 0.0 };
+                push(Role::Weights, pack_rows_f32(lanes, width, weight));
+                push(Role::Biases, lanes_of(&layer.bias, lanes));
+                chain.convolution(units, (layer.frames, layer.stride), layer.relu, 0);
             }
             Step::Dense(dense) => {
                 push(Role::Weights, dense.kernel.clone());

@@ -25,6 +25,8 @@ pub struct BestQuantized {
     pub storage: Storage,
     /// The scales of its embedding's columns.
     pub embedding_scales: Vec<f32>,
+    /// The ranges of its convolutions' values, the lowest first.
+    pub ranges: Vec<f32>,
 }
 
 /// Sums over the batches of the running epoch.

@@ -73,6 +73,7 @@ impl Core {
                 LayerConfig::Lstm(_) => (4, inputs + units),
                 LayerConfig::Gru { .. } => (3, inputs + units),
                 LayerConfig::Rnn { .. } => (1, inputs + units),
+                LayerConfig::Conv1d { frames, .. } => (1, frames * inputs),
                 LayerConfig::Dense { units: Some(_), .. } => (1, inputs),
                 LayerConfig::Dense { units: None, .. } | LayerConfig::Pooling(_) => continue,
             };

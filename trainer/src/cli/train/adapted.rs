@@ -8,7 +8,7 @@ use crate::defaults::Open;
 pub(super) struct AdaptedArgs {
     /// The model, as its chain of layers [default: text 5000 > embedding 8 word_dropout=0.3 > lstm 32 > attention > dense]. Without this option, fewer than 20,000 texts
     /// try a few models first, and the smallest of the best is taken.
-    /// A number behind a layer is its size: lstm N, gru N, rnn N, dense N; then one pooling: last, mean, max or attention. Options stand behind
+    /// A number behind a layer is its size: lstm N, gru N, rnn N, conv1d N, dense N; then one pooling: last, mean, max or attention. Options stand behind
     /// their layer, as in lstm 32 dropout=0.2. `latch layers` lists every layer with its options, and docs/models.md says more
     #[arg(long)]
     pub(super) model: Option<ModelConfig>,

@@ -6,6 +6,7 @@
 //! layer      = "lstm" UNITS { dropouts }
 //!            | "gru"  UNITS { "reset_before" | dropouts }         without it the reset gate acts after the product
 //!            | "rnn"  UNITS { "tanh" | "relu" | dropouts }        tanh unless said otherwise
+//!            | "conv1d" UNITS { "k" FRAMES | "s" STRIDE | "linear" | "relu" | "dropout=" SHARE }      a window of 3 frames and each step unless said
 //!            | "dense" [ UNITS ] { "linear" | "relu" | "tanh" | "sigmoid" | "dropout=" SHARE }
 //!            | "last" | "mean" | "max" | "attention"              the poolings, at most one of them
 //! dropouts   = "dropout=" SHARE | "recurrent_dropout=" SHARE
@@ -22,6 +23,7 @@ use std::str::FromStr;
 
 use latch_engine::input::samples::MAX_CHANNELS;
 use latch_engine::input::text::Tokens;
+use latch_engine::layers::conv1d::{MAX_FRAMES, MAX_STRIDE, MAX_UNITS};
 use latch_engine::layers::embedding::MAX_ROWS;
 
 use self::names::{known, no_layer, no_option};
@@ -53,6 +55,15 @@ impl Chain {
             match layer {
                 LayerConfig::Gru { reset_after: false, .. } => write!(f, " reset_before")?,
                 LayerConfig::Rnn { activation: Activation::Relu, .. } => write!(f, " relu")?,
+                LayerConfig::Conv1d { units, frames, stride, activation, .. } => {
+                    write!(f, " {units} k{frames}")?;
+                    if *stride > 1 {
+                        write!(f, " s{stride}")?;
+                    }
+                    if *activation == Activation::Relu {
+                        write!(f, " relu")?;
+                    }
+                }
                 LayerConfig::Dense { units, activation, .. } => {
                     units.map_or(Ok(()), |units| write!(f, " {units}"))?;
                     if *activation != Activation::Linear {
@@ -160,11 +171,16 @@ struct Element<'t> {
     place: Range<usize>,
 }
 
+/// Frames of a convolution where nobody says how many.
+const FRAMES: usize = 3;
+
 /// What the options of a layer say.
 #[derive(Default)]
 struct Options<'t> {
     size: Option<usize>,
     word: Option<&'static str>,
+    frames: Option<usize>,
+    stride: Option<usize>,
     dropout: f64,
     recurrent_dropout: f64,
     settings: Vec<Setting<'t>>,
@@ -173,13 +189,20 @@ struct Options<'t> {
 impl Options<'_> {
     /// The layer of a name; none of the embedding.
     fn layer(&self, name: &str) -> Option<LayerConfig> {
-        let Options { size, word, dropout, recurrent_dropout, .. } = *self;
+        let Options { size, word, frames, stride, dropout, recurrent_dropout, .. } = *self;
         let cell = CellConfig { units: size.unwrap_or_default(), dropout, recurrent_dropout };
         let activation = word.and_then(Activation::named);
         Some(match name {
             "lstm" => LayerConfig::Lstm(cell),
             "gru" => LayerConfig::Gru { cell, reset_after: word.is_none() },
             "rnn" => LayerConfig::Rnn { cell, activation: activation.unwrap_or(Activation::Tanh) },
+            "conv1d" => LayerConfig::Conv1d {
+                units: size.unwrap_or_default(),
+                frames: frames.unwrap_or(FRAMES),
+                stride: stride.unwrap_or(1),
+                activation: activation.unwrap_or_default(),
+                dropout,
+            },
             "dense" => LayerConfig::Dense { units: size, activation: activation.unwrap_or_default(), dropout },
             _ => LayerConfig::Pooling(Pooling::ALL.into_iter().find(|pooling| pooling.name() == name)?),
         })
@@ -265,7 +288,7 @@ impl<'t> Notation<'t> {
                 };
                 continue;
             }
-            if ["embedding", "lstm", "gru", "rnn"].contains(&name) && options.size.is_none() {
+            if ["embedding", "lstm", "gru", "rnn", "conv1d"].contains(&name) && options.size.is_none() {
                 let unit = if name == "embedding" { "features" } else { "units" };
                 return Err(error(place, &format!("`{name}` needs its {unit}, as in `{name} 16`")));
             }
@@ -335,6 +358,21 @@ fn read_options<'t>(text: &str, words: &[Word<'t>], of_model: bool) -> Result<Op
     for &(word, at) in &words[1..] {
         let place = at..at + word.len();
         let error = |problem: String| ChainError::new(text, place.clone(), problem);
+        if let Some((key, number)) = counted(word) {
+            let option =
+                names::option(name, key, of_model).ok_or_else(|| error(no_option(name, word, key, of_model)))?;
+            let (place, most, about) = match key {
+                "k" => (&mut found.frames, MAX_FRAMES, "the frames of a window"),
+                _ => (&mut found.stride, MAX_STRIDE, "the steps from one answer to the next"),
+            };
+            if place.is_some() {
+                return Err(error(format!("`{}` is said twice", option.name)));
+            }
+            let number = number.parse().ok().filter(|number| (1..=usize::from(most)).contains(number));
+            let problem = || format!("`{key}` is {about}, a whole number from 1 to {most}, as in `{}`", option.example);
+            *place = Some(number.ok_or_else(|| error(problem()))?);
+            continue;
+        }
         let (key, value) = word.find('=').map_or((word, None), |equals| (&word[..=equals], Some(&word[equals + 1..])));
         if value.is_none() && word.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '+') {
             found.size = Some(size(name, word, found.size).map_err(error)?);
@@ -363,6 +401,13 @@ fn read_options<'t>(text: &str, words: &[Word<'t>], of_model: bool) -> Result<Op
     Ok(found)
 }
 
+/// The letter and the number of an option such as `k5`.
+fn counted(word: &str) -> Option<(&str, &str)> {
+    let (key, number) = word.split_at_checked(1)?;
+    let is_number = number.is_empty() || number.starts_with(|c: char| c.is_ascii_digit() || "-+.=".contains(c));
+    (["k", "s"].contains(&key) && is_number).then_some((key, number))
+}
+
 /// The size of a layer that may have one `already`.
 fn size(name: &str, word: &str, already: Option<usize>) -> Result<usize, String> {
     if Pooling::ALL.iter().any(|pooling| pooling.name() == name) {
@@ -374,6 +419,7 @@ fn size(name: &str, word: &str, already: Option<usize>) -> Result<usize, String>
     let most = match name {
         "samples" => usize::from(MAX_CHANNELS),
         name if names::INPUTS.contains(&name) => MAX_ROWS as usize,
+        "conv1d" => usize::from(MAX_UNITS),
         _ => MAX_SIZE,
     };
     match word.parse() {

@@ -122,7 +122,7 @@ fn an_option_at_the_wrong_place_is_refused_with_the_place_where_it_belongs() {
             "words=useful",
         ),
         ("text 5 word_dropout=0.1 > embedding 8", "it belongs to `embedding`", "word_dropout=0.1"),
-        ("embedding 8 dropout=0.1 > lstm 3", "it belongs to `lstm`, `gru`, `rnn`, `dense`", "dropout=0.1"),
+        ("embedding 8 dropout=0.1 > lstm 3", "it belongs to `lstm`, `gru`, `rnn`, `conv1d`, `dense`", "dropout=0.1"),
         ("embedding 8 > lstm 3 relu", "`relu` is no option of `lstm`: it belongs to `rnn`, `dense`", "relu"),
         ("embedding 8 > lstm 3 > last dropout=0.1", "`dropout=` is no option of `last`", "dropout=0.1"),
         ("embedding 8 > gru 3 whle=5", "did you mean `whole=` of `embedding`?", "whle=5"),
@@ -207,6 +207,12 @@ fn step() -> impl Strategy<Value = LayerConfig> {
         cell().prop_map(LayerConfig::Lstm),
         (cell(), any::<bool>()).prop_map(|(cell, reset_after)| LayerConfig::Gru { cell, reset_after }),
         (cell(), rnn).prop_map(|(cell, activation)| LayerConfig::Rnn { cell, activation }),
+        (1_usize..257, 1_usize..5, 1_usize..65, any::<bool>(), share()).prop_map(
+            |(units, frames, stride, relu, dropout)| {
+                let activation = if relu { Activation::Relu } else { Activation::Linear };
+                LayerConfig::Conv1d { units, frames, stride, activation, dropout }
+            }
+        ),
         dense(),
     ]
 }

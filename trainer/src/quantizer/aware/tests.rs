@@ -47,7 +47,8 @@ fn forward(integers: &Integers<f32>, sequences: &[Vec<u32>]) -> Vec<Vec<f32>> {
     for (place, &index) in pass.steps.order.iter().enumerate() {
         if config.answers_each_step() {
             let tokens = 0..sequences[index].len();
-            tokens.for_each(|step| found[index].extend_from_slice(logits[pass.steps.token(step, place)]));
+            let (top, stride) = pass.top(&integers.real);
+            tokens.for_each(|step| found[index].extend_from_slice(logits[top.token(step / stride, place)]));
         } else {
             found[index].extend_from_slice(logits[place]);
         }
@@ -96,7 +97,17 @@ fn chained(layers: &str, outputs: usize, scale: f32) -> Network<f32> {
     network
 }
 
-const CELLS: [&str; 5] = ["lstm #", "gru #", "gru # reset_before", "rnn #", "rnn # relu"];
+/// The layers that remember something.
+const CELLS: [&str; 8] = [
+    "lstm #",
+    "gru #",
+    "gru # reset_before",
+    "rnn #",
+    "rnn # relu",
+    "conv1d # k3 relu",
+    "conv1d # k2 s2",
+    "conv1d # k1 s3 relu",
+];
 const DENSE: [&str; 4] = ["dense #", "dense # relu", "dense # tanh", "dense # sigmoid"];
 const POOLINGS: [&str; 4] = ["last", "mean", "max", "attention"];
 
@@ -108,7 +119,9 @@ fn layers() -> impl Strategy<Value = String> {
     let pooling = prop::option::weighted(0.8, prop::sample::select(&POOLINGS[..]));
     (1_usize..20, before, pooling, behind).prop_map(|(embedding, before, pooling, behind)| {
         let recurrent = before.iter().any(|(kind, _)| !kind.starts_with("dense"));
-        let bounded = before.last().is_some_and(|(kind, _)| !["dense #", "dense # relu", "rnn # relu"].contains(kind));
+        let bounded = before.last().is_some_and(|(kind, _)| {
+            !["dense #", "dense # relu", "rnn # relu"].contains(kind) && !kind.starts_with("conv1d")
+        });
         let pooling = match pooling {
             None if !recurrent => Some("mean"),
             Some("attention") if !bounded => Some("mean"),
@@ -305,11 +318,13 @@ proptest! {
 }
 
 /// Chains with every cell, every pooling, every activation before and behind it, and cells above dense layers.
-const CHAINS: [&str; 12] = [
+const CHAINS: [&str; 14] = [
     "6 > gru 9 > gru 9 > mean",
     "6 > gru 9 reset_before > gru 9 reset_before > mean",
     "6 > rnn 9 > rnn 9 > attention",
     "6 > rnn 9 relu > max",
+    "6 > conv1d 8 k3 relu > lstm 9 > mean",
+    "6 > gru 9 > conv1d 8 k2 s2 > mean > dense 5 relu",
     "6 > rnn 9 relu > rnn 9 relu > mean",
     "6 > dense 8 > lstm 9 > mean > dense 7",
     "6 > dense 8 relu > gru 9 > last > dense 7 relu",
@@ -345,6 +360,8 @@ fn relu_has_a_gradient_between_zero_and_its_end_alone() {
         // A dense layer's range holds all its sums.
         ("1 > dense 1 relu > last", 1.0, 0.55, true),
         ("1 > dense 1 relu > last", 1.0, -0.6, false),
+        ("1 > conv1d 1 k1 relu > last", 1.0, 0.55, true),
+        ("1 > conv1d 1 k1 relu > last", 1.0, -0.6, false),
         ("1 > last > dense 1 relu", 1.0, 0.55, true),
         ("1 > last > dense 1 relu", 1.0, -0.6, false),
     ] {
@@ -361,7 +378,11 @@ fn relu_has_a_gradient_between_zero_and_its_end_alone() {
         batch.push(&[0], 1.0);
         let integers = aware(&network, Storage::Int8).integers;
         let (_, gradients) = quantized_gradients(&integers, &batch, &LossOptions::default()).unwrap();
-        let place = network.layers.iter().position(|layer| matches!(layer, Layer::Rnn(_) | Layer::Dense(_))).unwrap();
+        let place = network
+            .layers
+            .iter()
+            .position(|layer| matches!(layer, Layer::Rnn(_) | Layer::Conv1d(_) | Layer::Dense(_)))
+            .unwrap();
         for (name, gradient) in gradients.layers[place].tensors() {
             let reached = learns && name != "recurrent_kernel";
             assert_eq!(gradient[0] != 0.0, reached, "{layers} {bias}: {name} {}", gradient[0]);

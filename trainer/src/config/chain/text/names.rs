@@ -30,7 +30,7 @@ impl Kind {
 }
 
 /// The layers, behind the input of a model.
-pub const LAYERS: [Kind; 13] = [
+pub const LAYERS: [Kind; 14] = [
     Kind::sized("text", "WORDS", "the input: words of a text, by a vocabulary of so many"),
     Kind::sized("chars", "CHARACTERS", "the input: characters of a text, at most so many different ones"),
     Kind::sized(
@@ -42,6 +42,7 @@ pub const LAYERS: [Kind; 13] = [
     Kind::sized("lstm", "UNITS", "long short-term memory: a recurrent layer with a cell and three gates"),
     Kind::sized("gru", "UNITS", "gated recurrent unit: a recurrent layer with two gates"),
     Kind::sized("rnn", "UNITS", "a simple recurrent layer, without gates"),
+    Kind::sized("conv1d", "UNITS", "a causal convolution: reads a window of the last frames at each step"),
     Kind::sized(
         "dense",
         "UNITS",
@@ -87,7 +88,7 @@ const EMBEDDING: &[&str] = &["embedding"];
 const SKIP: &[&str] = &["skip"];
 
 /// All options.
-const OPTIONS: [Known; 26] = [
+const OPTIONS: [Known; 28] = [
     of_model("syllables", &["text"], "", "Hangul syllables are tokens of their own", "text 2300 syllables"),
     of_model("cased", &["chars"], "", "letters keep their case", "chars 120 cased"),
     of_model(
@@ -180,13 +181,21 @@ const OPTIONS: [Known; 26] = [
         "the reset gate acts before the product with the recurrent kernel, not after it",
         "gru 16 reset_before",
     ),
-    of_layer("linear", &["dense"], "linear", "the sums as they are", "dense 16 linear"),
+    of_layer("k", &["conv1d"], "k3", "frames of the window: this one and those before it", "conv1d 16 k5"),
+    of_layer(
+        "s",
+        &["conv1d"],
+        "s1",
+        "stride: an answer each so many steps, the first at the first step; the layers behind step only then",
+        "conv1d 16 k5 s2",
+    ),
+    of_layer("linear", &["dense", "conv1d"], "linear", "the sums as they are", "dense 16 linear"),
     of_layer("tanh", &["rnn", "dense"], "", "tanh of the sums; of `rnn` unless said otherwise", "rnn 16 tanh"),
-    of_layer("relu", &["rnn", "dense"], "", "the sums, or 0 where they are negative", "rnn 16 relu"),
+    of_layer("relu", &["rnn", "dense", "conv1d"], "", "the sums, or 0 where they are negative", "rnn 16 relu"),
     of_layer("sigmoid", &["dense"], "", "1 / (1 + e^-sum)", "dense 16 sigmoid"),
     of_layer(
         "dropout=",
-        &["lstm", "gru", "rnn", "dense"],
+        &["lstm", "gru", "rnn", "conv1d", "dense"],
         "0",
         "share of the input features that are left out while training",
         "lstm 16 dropout=0.2",
@@ -269,7 +278,7 @@ pub(super) fn no_option(layer: &str, word: &str, key: &str, of_model: bool) -> S
         options(of_model).filter(|option| option.layers.contains(&layer)).map(|option| option.name).collect();
     let hint = if let Some(near) = near(key, own.iter().copied()) {
         format!("did you mean `{near}`?")
-    } else if let Some(near) = near(key, options(of_model).map(|option| option.name)) {
+    } else if let Some(near) = near(key, options(of_model).map(|option| option.name).filter(|name| name.len() > 1)) {
         let of = OPTIONS.iter().find(|option| option.name == near).map_or("", |option| option.layers[0]);
         format!("did you mean `{near}` of `{of}`?")
     } else if own.is_empty() {

@@ -24,6 +24,25 @@ fn a_chain_is_read_with_its_sizes_and_options() {
 }
 
 #[test]
+fn a_convolution_is_read_with_its_window_and_its_stride() {
+    let text = "embedding 8 > conv1d 16 k5 s2 relu dropout=0.2 > conv1d 4 k1 > mean > dense";
+    let chain: Chain = text.parse().unwrap();
+    let of =
+        |units, frames, stride, activation, dropout| LayerConfig::Conv1d { units, frames, stride, activation, dropout };
+    assert_eq!(chain.layers[0], of(16, 5, 2, Activation::Relu, 0.2));
+    assert_eq!(chain.layers[1], of(4, 1, 1, Activation::Linear, 0.0));
+    assert_eq!(chain.to_string(), text);
+    let chain: Chain = "embedding 8 > conv1d 16 > dense".parse().unwrap();
+    assert_eq!(chain.to_string(), "embedding 8 > conv1d 16 k3 > dense");
+    let wide: Chain = "embedding 300 > conv1d 16 k7 > dense".parse().unwrap();
+    let (layer, problem) = wide.excess().expect("2,100 values");
+    assert_eq!(
+        (layer, problem.as_str()),
+        (1, "7 frames of 300 features are more than the 2048 values that an image holds in a window")
+    );
+}
+
+#[test]
 fn what_is_left_out_is_the_default() {
     let chain: Chain = "  embedding   8>gru 24 >rnn 3 tanh> attention>dense linear ".parse().unwrap();
     assert_eq!(chain.to_string(), "embedding 8 > gru 24 > rnn 3 > attention > dense");
@@ -90,7 +109,21 @@ fn every_mistake_is_named_at_its_place_with_the_nearest_layer_or_option() {
         ("embedding 8 > lstm 3 4 > dense", "has its size already", "4"),
         ("embedding 8 > lstm 3 > mean 4 > dense", "`mean` has no units", "4"),
         ("embedding 8 > lstm 3 dropuot=0.1 > dense", "did you mean `dropout=`?", "dropuot=0.1"),
-        ("embedding 8 > lstm 3 relu > dense", "it belongs to `rnn`, `dense`, as in `rnn 16 relu`", "relu"),
+        ("embedding 8 > lstm 3 relu > dense", "it belongs to `rnn`, `dense`, `conv1d`, as in `rnn 16 relu`", "relu"),
+        ("embedding 8 > lstm 3 k5 > dense", "`k` is no option of `lstm`: it belongs to `conv1d`", "k5"),
+        ("embedding 8 > conv1d k5 > dense", "`conv1d` needs its units", "conv1d k5"),
+        ("embedding 8 > conv1d 257 > dense", "a whole number from 1 to 256", "257"),
+        ("embedding 8 > conv1d 4 k0 > dense", "`k` is the frames of a window, a whole number from 1 to 64", "k0"),
+        ("embedding 8 > conv1d 4 k65 > dense", "a whole number from 1 to 64, as in `conv1d 16 k5`", "k65"),
+        ("embedding 8 > conv1d 4 k=5 > dense", "a whole number from 1 to 64, as in `conv1d 16 k5`", "k=5"),
+        ("embedding 8 > conv1d 4 k > dense", "a whole number from 1 to 64, as in `conv1d 16 k5`", "k"),
+        ("embedding 8 > conv1d 4 s0 > dense", "`s` is the steps from one answer to the next", "s0"),
+        ("embedding 8 > conv1d 4 s-1 > dense", "a whole number from 1 to 64, as in `conv1d 16 k5 s2`", "s-1"),
+        ("embedding 8 > conv1d 4 k3 k5 > dense", "`k` is said twice", "k5"),
+        ("embedding 8 > conv1d 4 tanh > dense", "`tanh` is no option of `conv1d`", "tanh"),
+        ("embedding 8 > conv1d 4 relu linear > dense", "one activation", "linear"),
+        ("embedding 8 > last > conv1d 3 > dense", "before the pooling", "conv1d 3"),
+        ("embedding 8 > conv1d 3 > attention > dense", "attention weighs values in [-1, 1]", "attention"),
         ("embedding 8 > lstm 3 peephole > dense", "known are dropout=, recurrent_dropout=", "peephole"),
         ("embedding 8 lstm 3 > dense", "put `>` before it", "lstm"),
         ("embedding 8 whole=5 > lstm 3 > dense", "unknown option `whole=5` of `embedding`", "whole=5"),
