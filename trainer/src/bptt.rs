@@ -134,6 +134,19 @@ impl<T: Real> Workspace<T> {
         &mut self.gradients
     }
 
+    /// What the only batch so far left of dL/dx: calls `each` with how many steps before its sequence's last a vector of so many `features` lies, and the
+    /// vector. Of a network that reads samples.
+    pub(crate) fn for_each_input_gradient(&self, features: usize, each: &mut dyn FnMut(usize, &[T])) {
+        for pass in &self.passes {
+            for (sequence, &length) in pass.steps.lengths().iter().enumerate() {
+                for step in 0..length {
+                    let column = pass.steps.token(step, sequence);
+                    each(length - 1 - step, &pass.gradient[features * column..][..features]);
+                }
+            }
+        }
+    }
+
     /// Computes the loss of `batch` and leaves the gradients of its mean in [`Workspace::gradients`].
     ///
     /// One output is a binary logit with labels from 0 to 1 and the binary cross-entropy; several outputs are classes with

@@ -10,6 +10,7 @@ pub mod data;
 pub mod demo;
 pub mod doctor;
 pub mod eval;
+pub mod experiment;
 pub mod export;
 pub mod import;
 pub mod init;
@@ -67,6 +68,7 @@ enum Verb {
     Inspect(inspect::Args),
     Report(report::Args),
     Layers(layers::Args),
+    Experiment(experiment::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -113,6 +115,7 @@ pub fn main() -> ExitCode {
         Verb::Inspect(args) => inspect::run(args),
         Verb::Report(args) => report::run(args),
         Verb::Layers(args) => layers::run(args),
+        Verb::Experiment(args) => experiment::run(args),
         Verb::Doctor(args) => doctor::run(args),
         Verb::Completions(args) => completions::run(args),
         Verb::Man(args) => man::run(args),
@@ -128,7 +131,7 @@ pub fn main() -> ExitCode {
 fn command() -> clap::Command {
     // Clap gives a general option to every verb that has none of its name: these read no texts, and their help need not have it.
     let hidden = || Arg::new("max_memory").long("max-memory").value_parser(parse_bytes).hide(true);
-    let verbs = ["init", "predict", "inspect", "layers", "doctor", "completions", "man"];
+    let verbs = ["init", "predict", "inspect", "layers", "experiment", "doctor", "completions", "man"];
     verbs.into_iter().fold(Cli::command(), |command, verb| command.mut_subcommand(verb, |verb| verb.arg(hidden())))
 }
 

@@ -18,6 +18,7 @@
 //! - [`defaults`] are the model and the epochs that the data decides where nobody says them.
 //! - [`search`] tries many models within a budget of bytes and time, and keeps the best.
 //! - [`report`] draws one picture a module; [`run_report`] gathers what a run is, has learned and answers, into one page of them.
+//! - [`experiments`] explain what a network can learn, each by a page that it writes.
 //! - [`settings`] reads and writes the options of a verb as a file, `latch.toml`.
 //! - [`cli`] is what a user types, one verb a file; [`error`] says what is the user's fault and what is ours.
 //!
@@ -36,6 +37,7 @@ pub mod distillation;
 pub mod early;
 pub mod evaluate;
 pub mod exchange;
+pub mod experiments;
 pub mod export;
 pub mod folding;
 pub mod learning;
