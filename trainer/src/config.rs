@@ -304,6 +304,11 @@ impl TrainConfig {
         if self.model.samples.is_some() { "series" } else { "text" }
     }
 
+    /// What the network reads at a time: a token, or the frame of a step.
+    pub fn step(&self) -> &'static str {
+        if self.model.samples.is_some() { "step" } else { "token" }
+    }
+
     /// What has an answer: an example, or a step of it.
     pub fn answered(&self) -> &'static str {
         match (self.task.each_step(), self.model.samples.is_some()) {

@@ -89,7 +89,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     drop(waiting);
     say(format_args!("3. quantize and pack: three images, tested by the engine on {testing} texts\n"));
-    say(format_args!("{}", precision_table(&candidates)));
+    say(format_args!("{}", precision_table(&candidates, "token")));
 
     let Some(int8) = candidates.iter().find(|candidate| candidate.made.storage == Storage::Int8) else {
         anyhow::bail!("no int8 image was made");

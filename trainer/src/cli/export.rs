@@ -58,8 +58,8 @@ pub struct Args {
     /// Keep the probabilities as learned, instead of fitting them to the validation part (temperature scaling)
     #[arg(long)]
     no_calibrate: bool,
-    /// Early exit: let a stream stop once its answer is certain. The thresholds are chosen so that at most this share of the validation texts
-    /// turns from right to wrong, such as 0.5% or 0.005
+    /// Early exit: let a stream stop once its answer is certain. The thresholds are chosen so that at most this share of other texts turns from right to wrong, such as 0.5%
+    /// or 0.005, with a confidence of 95 %
     #[arg(long, value_name = "SHARE", value_parser = parse_share)]
     early_error: Option<f64>,
     /// Labelled texts to report on, in place of the run's validation part
@@ -161,7 +161,7 @@ fn report(args: &Args, exported: &Exported, parts: Option<&UnknownByPart>) -> Re
         let others = named(2, exported.thing);
         answer(json, format_args!("{folds} of the folds, each on {others} that it has not learned from"))?;
     }
-    let table = words::precision_table(&exported.images);
+    let table = words::precision_table(&exported.images, exported.step);
     let judged = counted(exported.texts, exported.thing);
     answer(json, format_args!("{judged} of {}, through the engine:\n\n{table}", exported.part))?;
     let saturated = exported.saturation.as_ref().map(|(counts, texts)| words::saturated(counts, *texts));

@@ -132,7 +132,8 @@ fn report(outcome: &Outcome, folder: &RunFolder, json: bool) -> Result<()> {
     let config = folder.config()?;
     let task = config.train.task;
     let speed = if outcome.tokens_per_second > 0.0 {
-        format!("{:.0} tokens/s, {:.1} s", outcome.tokens_per_second, outcome.elapsed.as_secs_f64())
+        let (speed, seconds) = (outcome.tokens_per_second, outcome.elapsed.as_secs_f64());
+        format!("{speed:.0} {}s/s, {seconds:.1} s", config.train.step())
     } else {
         "the run was finished before".to_owned()
     };

@@ -84,6 +84,8 @@ pub struct Exported {
     pub texts: usize,
     /// Which of the two.
     pub thing: &'static str,
+    /// What the network reads at a time.
+    pub step: &'static str,
 }
 
 impl Exported {
@@ -153,7 +155,7 @@ pub fn export(run: &Trained, folder: &RunFolder, options: &Options) -> Result<Ex
     };
     let early = match options.early_error {
         Some(allowed) => {
-            let (bytes, early) = answer_early(&made[unfolded].bytes, source.validation, allowed)?;
+            let (bytes, early) = answer_early(&made[unfolded].bytes, &source, allowed)?;
             made[unfolded].bytes = bytes;
             Some(early)
         }
@@ -198,6 +200,7 @@ pub fn export(run: &Trained, folder: &RunFolder, options: &Options) -> Result<Ex
         folds,
         texts,
         thing,
+        step: source.config.train.step(),
     })
 }
 
@@ -294,15 +297,17 @@ fn saturated(image: &Image<'_>, source: &Source<'_>) -> Option<(Saturation, usiz
     Some((saturation::count(image, &ids), ids.len()))
 }
 
+/// Training texts that decide in what order the thresholds of an early answer are lowered.
+const EARLY_TEXTS: usize = 4_000;
+
 /// Chooses the thresholds of an early answer by what the image itself says after every token.
-fn answer_early(
-    bytes: &AlignedBytes,
-    validation: &[Example<Label>],
-    allowed: f64,
-) -> Result<(AlignedBytes, EarlyAnswers)> {
+fn answer_early(bytes: &AlignedBytes, source: &Source<'_>, allowed: f64) -> Result<(AlignedBytes, EarlyAnswers)> {
     let image = Image::open(bytes)?;
     let model = Model::new(&image);
-    let thresholds = early::choose(&early::trails(&model, validation)?, allowed);
+    let &Source { training, validation, .. } = source;
+    let every = training.len().div_ceil(EARLY_TEXTS).max(1);
+    let learning: Vec<Example<Label>> = training.iter().step_by(every).cloned().collect();
+    let thresholds = early::choose(&early::trails(&model, &learning)?, &early::trails(&model, validation)?, allowed);
     let certain = with_answer(&image, Answer::default(), &thresholds)?;
     let report = early::report(&Model::new(&Image::open(&certain)?), validation)?;
     Ok((certain, EarlyAnswers { allowed, report, thresholds: thresholds.to_vec() }))

@@ -1,20 +1,22 @@
 //! What an export found out, in words and tables.
 
-use crate::early::EarlyReport;
-use crate::export::judged::{Exported, Findings, Judged};
+use crate::early::{DOUBT, EarlyReport, fewest};
+use crate::export::judged::{EarlyAnswers, Exported, Findings, Judged};
 use crate::metrics::BINS;
 use crate::quantizer::Clipped;
 use crate::quantizer::saturation::Saturation;
 use crate::report::table;
 use crate::shown::shown;
+use crate::unknown::{percent, thousands};
 use latch_engine::image::header::Early;
 
-/// Precision against accuracy, agreement with f32 (of values the signal-to-noise ratio), image bytes, RAM of a stream and time of a token on this host.
-pub(in crate::cli) fn precision_table(images: &[Judged]) -> String {
+/// Precision against accuracy, agreement with f32 (of values the signal-to-noise ratio), image bytes, RAM of a stream and time of a `step` on this host.
+pub(in crate::cli) fn precision_table(images: &[Judged], step: &str) -> String {
     let values = images.iter().any(|image| image.evaluation.errors.is_some());
     let (first, second) = if values { ("RMSE", "SNR to f32") } else { ("accuracy", "agrees with f32") };
-    let heading = ["precision", first, second, "image bytes", "RAM bytes", "ns a token"];
+    let heading = ["precision", first, second, "image bytes", "RAM bytes"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
+    rows[0].push(format!("ns a {step}"));
     for image in images {
         let evaluation = &image.evaluation;
         let (first, second) = match evaluation.errors {
@@ -56,6 +58,30 @@ pub(in crate::cli) fn early_words(report: &EarlyReport, of: &str) -> String {
     )
 }
 
+/// What an export promises of early answers, in words.
+fn early_promise(early: &EarlyAnswers) -> String {
+    let (allowed, sure) = (percent(early.allowed), percent(1.0 - DOUBT));
+    if !early.thresholds.is_empty() {
+        return format!(
+            "early answers turn at most {allowed} of other texts like these from right to wrong, with a confidence of {sure}"
+        );
+    }
+    match fewest(early.allowed) {
+        None => {
+            "no early answers: no number of texts shows that none is harmed; allow a little, such as --early-error 0.5%"
+                .to_owned()
+        }
+        Some(fewest) if early.report.texts < fewest as u64 => format!(
+            "no early answers: to promise {allowed} with a confidence of {sure} takes {} validation texts, and there are {}; allow more, or give more of them",
+            thousands(fewest),
+            early.report.texts
+        ),
+        Some(_) => {
+            format!("no early answers: no threshold keeps below {allowed} with a confidence of {sure}; allow more")
+        }
+    }
+}
+
 /// What was found out about the answers, in words; `None` where that is nothing.
 pub(super) fn findings(findings: &Findings) -> Option<String> {
     let mut text = String::new();
@@ -79,6 +105,7 @@ pub(super) fn findings(findings: &Findings) -> Option<String> {
         );
     }
     if let Some(early) = &findings.early {
+        text += &format!("{}\n", early_promise(early));
         text += &format!("{}\n", early_words(&early.report, "of the validation part"));
         for Early { tokens, logit } in &early.thresholds {
             text += &format!("  from {tokens:>5} tokens on a logit of {:.3}\n", f64::from(*logit) / 65_536.0);

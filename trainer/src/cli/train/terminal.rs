@@ -22,6 +22,8 @@ pub(crate) struct Terminal {
     task: Task,
     /// What the loss is called.
     loss: &'static str,
+    /// What the network reads at a time.
+    step: &'static str,
 }
 
 impl Terminal {
@@ -37,7 +39,7 @@ impl Terminal {
             bar
         });
         let epochs = config.epochs.saturating_add(quantized);
-        Terminal { bar, quiet, begun: false, epochs, task: config.task, loss: config.loss_name() }
+        Terminal { bar, quiet, begun: false, epochs, task: config.task, loss: config.loss_name(), step: config.step() }
     }
 }
 
@@ -48,11 +50,12 @@ impl Progress for Terminal {
         bar.set_position((batch.epoch - 1) * batch.batches as u64 + batch.done as u64);
         bar.set_prefix(format!("epoch {}/{}", batch.epoch, self.epochs));
         bar.set_message(format!(
-            "{} {:.4}, {}, {:.0}k tokens/s",
+            "{} {:.4}, {}, {:.0}k {}s/s",
             self.loss,
             batch.loss,
             score(self.task, batch.accuracy),
-            batch.tokens_per_second / 1_000.0
+            batch.tokens_per_second / 1_000.0,
+            self.step
         ));
         if !std::mem::replace(&mut self.begun, true) {
             let style = ProgressStyle::with_template("{prefix} {wide_bar} {msg}, {eta} left");
