@@ -89,6 +89,7 @@ pub fn config(embedding: usize, units: usize, epochs: u64) -> TrainConfig {
         quantize: None,
         distill: None,
         leave_out: None,
+        augment: None,
     }
 }
 

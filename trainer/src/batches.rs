@@ -6,6 +6,7 @@
 //! batches that the interrupted one would have met.
 
 use rand::seq::SliceRandom;
+use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,12 @@ pub(crate) fn generator(words: [u64; 4]) -> ChaCha8Rng {
         bytes.copy_from_slice(&word.to_le_bytes());
     }
     ChaCha8Rng::from_seed(seed)
+}
+
+/// A number of the standard normal distribution, by Box and Muller: √(-2 ln u) · cos(2πv), where 1 - u keeps the logarithm finite.
+pub(crate) fn normal(rng: &mut impl Rng) -> f64 {
+    let (u, v) = (1.0 - rng.random::<f64>(), rng.random::<f64>());
+    (-2.0 * u.ln()).sqrt() * (core::f64::consts::TAU * v).cos()
 }
 
 /// Sequences of token ids with one label each, or with one for each of their tokens, held in one piece of memory.

@@ -1,5 +1,6 @@
 //! Plain configuration: what a user chooses of a model, of its training and of a run, with the defaults and the checks.
 
+pub mod augment;
 pub mod balance;
 pub mod chain;
 pub mod near;
@@ -21,6 +22,7 @@ use latch_engine::layers::embedding::{MAX_ROWS, Tiers};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use augment::Augment;
 pub use balance::{ClassWeights, Select, Threshold};
 use chain::{Chain, LayerConfig, Pooling};
 
@@ -296,6 +298,9 @@ pub struct TrainConfig {
     /// The part of the training texts that the run leaves out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leave_out: Option<Fold>,
+    /// Random changes of the series that the network learns from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub augment: Option<Augment>,
 }
 
 impl TrainConfig {
@@ -526,6 +531,7 @@ pub fn default_config() -> TrainConfig {
         quantize: None,
         distill: None,
         leave_out: None,
+        augment: None,
     }
 }
 
@@ -604,6 +610,14 @@ impl TrainConfig {
         }
         let skip = model.skip().is_none() || task.has_values();
         check("--model skip", skip, "left out where the answer is a class: it adds samples to values")?;
+        if self.augment.is_some() {
+            check("--augment", model.samples.is_some(), "left out unless the data is series")?;
+            check(
+                "--augment",
+                model.skip().is_none(),
+                "left out of a model with skip, whose answer has the samples in it",
+            )?;
+        }
         if model.ngrams.count > 0 {
             let alone = task.is_binary() || model.ngrams.dropout == 1.0;
             check("--model ngram_dropout", alone, "1 unless the data has two classes")?;

@@ -1,5 +1,6 @@
 //! Learning: what a network learns from, what is to become small, and the loop.
 
+mod augmented;
 pub mod cross_fitted;
 pub mod diverged;
 pub mod loss;

@@ -45,6 +45,9 @@ pub(super) fn options_of(config: &RunConfig, tokens: Option<Tokens>) -> Option<S
     if let Some(fold) = train.leave_out {
         option("leave-out", format!("{}/{}", fold.number, fold.of));
     }
+    if let Some(augment) = train.augment {
+        option("augment", augment.to_string());
+    }
     option("class-weights", train.class_weights.to_string());
     for (name, value) in
         [("select", train.select.to_possible_value()), ("threshold", train.threshold.to_possible_value())]

@@ -19,6 +19,7 @@ use latch_engine::image::Image;
 use rand::RngExt;
 use rayon::prelude::*;
 
+use super::augmented;
 use super::diverged::{DIVERGED, as_fault, diverged, stopped};
 use super::loss::Distill;
 use super::sequences::Sequences;
@@ -334,12 +335,19 @@ impl<'a> Phase<'a> {
         pace: &mut Pace,
         progress: &mut dyn Progress,
     ) -> Result<()> {
-        let &Job { config, training, folder, .. } = self.job;
+        let &Job { config, vocabulary, training, folder, .. } = self.job;
         let epoch = self.epoch(at);
         let objective = config.objective();
         let lengths: Vec<usize> = training.ids.iter().map(Vec::len).collect();
         let options = BatchOptions { batch_size: config.batch, window: 50, seed: config.seed };
         let plan = plan(&lengths, &options, epoch);
+        let augmented = config.augment.zip(vocabulary.scaling.as_ref());
+        let augmented =
+            augmented.map(|(augment, scaling)| augmented::augmented(training, &augment, scaling, (config.seed, epoch)));
+        let training = augmented.as_ref().unwrap_or(training);
+        if augmented.is_some() {
+            learner.trainer.network.embedding.read(&training.frames);
+        }
         let mut kept = Instant::now();
         for (number, indices) in plan.iter().enumerate().skip(at.batch as usize) {
             let step_options = StepOptions {

@@ -1,5 +1,6 @@
 //! The tensors of a layer: each layer names its own once, and everything else walks that list.
 
+use crate::batches::normal;
 use crate::real::Real;
 use nalgebra::DMatrix;
 use rand::{Rng, RngExt};
@@ -72,14 +73,9 @@ pub(crate) fn glorot<T: Real>(kernel: &mut DMatrix<T>, rng: &mut impl Rng) {
 /// Gram-Schmidt on normally distributed columns, twice over, so that rounding leaves them orthogonal.
 pub(crate) fn orthogonal<T: Real>(matrix: &mut DMatrix<T>, rng: &mut impl Rng) {
     let (rows, columns) = matrix.shape();
-    let mut normal = || {
-        // Box-Muller: √(-2 ln u) · cos(2πv) is normally distributed; 1 - u keeps the logarithm finite.
-        let (u, v) = (1.0 - rng.random::<f64>(), rng.random::<f64>());
-        (-2.0 * u.ln()).sqrt() * (core::f64::consts::TAU * v).cos()
-    };
     let mut basis: Vec<Vec<f64>> = Vec::with_capacity(columns);
     while basis.len() < columns {
-        let mut column: Vec<f64> = (0..rows).map(|_| normal()).collect();
+        let mut column: Vec<f64> = (0..rows).map(|_| normal(rng)).collect();
         for _ in 0..2 {
             for other in &basis {
                 let overlap: f64 = column.iter().zip(other).map(|(a, b)| a * b).sum();

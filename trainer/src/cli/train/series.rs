@@ -8,6 +8,7 @@ use latch_data::series::{self, SeriesColumns};
 use crate::cli::args::ValidArg;
 use crate::cli::columns::ColumnArgs;
 use crate::cli::kinds::{MissingArg, TaskArg};
+use crate::config::augment::Augment;
 use crate::config::{ModelConfig, SeriesConfig, Valid};
 use crate::dataset::{Columns, Part, Task};
 use crate::error::{Fault, fault};
@@ -37,6 +38,9 @@ pub(super) struct SeriesArgs {
     /// Steps from each step to the one that is forecast there, for --task forecast [default: 1]
     #[arg(long, value_name = "STEPS")]
     pub(super) horizon: Option<NonZeroUsize>,
+    /// Change the training part at random, anew for each epoch: noise= in standard deviations of a channel, scale= the deviation of a gain for each series, shift= the most steps in time
+    #[arg(long, value_name = "noise=…,scale=…,shift=…")]
+    pub(super) augment: Option<Augment>,
 }
 
 impl SeriesArgs {
@@ -58,6 +62,7 @@ impl SeriesArgs {
             ("--window", self.window.is_some()),
             ("--stride", self.stride.is_some()),
             ("--horizon", self.horizon.is_some()),
+            ("--augment", self.augment.is_some()),
         ]
         .into_iter()
         .find_map(|(option, given)| given.then_some(option))

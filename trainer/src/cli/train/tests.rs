@@ -61,7 +61,7 @@ fn every_option_counts_under_a_budget_or_is_refused_by_its_name() {
         &["--minutes", "2.5"],
     ];
     // Each with the option that is named: the others are nothing without it.
-    let refused: [(&str, &[&str]); 16] = [
+    let refused: [(&str, &[&str]); 17] = [
         ("--fast", &["--fast"]),
         ("--folds", &["--folds", "5"]),
         ("--teacher", &["--teacher", "runs/teacher"]),
@@ -78,6 +78,7 @@ fn every_option_counts_under_a_budget_or_is_refused_by_its_name() {
         ("--window", &["--window", "9"]),
         ("--window", &["--stride", "3", "--window", "9"]),
         ("--horizon", &["--horizon", "2"]),
+        ("--augment", &["--augment", "noise=0.1"]),
     ];
     // Where the run lies, what is printed, and going on with what has begun: no part of what is searched for.
     let others = ["out", "json", "resume", "config"];
@@ -158,6 +159,7 @@ fn every_option_in_a_file_is_the_same_as_on_the_command_line() {
         with(&[], "window", "9"),
         with(&[("window", "9")], "stride", "3"),
         with(&[], "horizon", "2"),
+        with(&[], "augment", "noise=0.1,shift=2"),
     ]);
     for option in ["epochs", "batch", "seed", "max-tokens", "patience"] {
         calls.push(with(&[], option, "7"));
