@@ -90,6 +90,7 @@ pub fn config(embedding: usize, units: usize, epochs: u64) -> TrainConfig {
         distill: None,
         leave_out: None,
         augment: None,
+        carry: None,
     }
 }
 

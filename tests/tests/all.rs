@@ -27,6 +27,7 @@ mod projection;
 mod records;
 mod same_seed_same_bytes;
 mod samples;
+mod series_learning;
 mod series_to_device;
 mod sessions_in_use;
 mod streams;

@@ -39,6 +39,16 @@ pub struct Batch {
     offsets: Vec<f32>,
     targets: Vec<f32>,
     target_ends: Vec<usize>,
+    carried: Option<Carried>,
+}
+
+/// Which streams the sequences of a batch are pieces of, whose states are carried from batch to batch.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Carried {
+    /// The stream of each sequence.
+    pub streams: Vec<usize>,
+    /// Whether they go on: then the first id of each is the last one of the piece before, and has no label.
+    pub go_on: bool,
 }
 
 impl Batch {
@@ -79,6 +89,18 @@ impl Batch {
         }
     }
 
+    /// Says which streams the sequences are pieces of.
+    #[must_use]
+    pub fn carrying(mut self, streams: Vec<usize>, go_on: bool) -> Self {
+        self.carried = Some(Carried { streams, go_on });
+        self
+    }
+
+    /// Which streams the sequences are pieces of, where they are.
+    pub fn carried(&self) -> Option<&Carried> {
+        self.carried.as_ref()
+    }
+
     /// The number of sequences.
     pub fn len(&self) -> usize {
         self.ends.len()
@@ -89,9 +111,10 @@ impl Batch {
         self.ends.is_empty()
     }
 
-    /// The number of tokens of all sequences.
+    /// The number of tokens of all sequences, without those of the pieces before.
     pub fn tokens(&self) -> usize {
-        self.ids.len()
+        let again = if self.carried.as_ref().is_some_and(|carried| carried.go_on) { self.len() } else { 0 };
+        self.ids.len() - again
     }
 
     /// The token ids of sequence `index`.

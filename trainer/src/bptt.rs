@@ -5,7 +5,7 @@
 //! the order in which their gradients are added depends on the number of threads, so that a run gives the same bits on one
 //! core and on many. Dropout masks are drawn from (seed, epoch, batch, shard).
 
-use crate::batches::{Batch, generator};
+use crate::batches::{Batch, Carried, generator};
 pub use crate::config::Objective;
 use crate::learning::loss::{Distill, loss_of_values};
 use crate::metrics::weight_of;
@@ -104,6 +104,9 @@ pub enum TrainError {
     },
 }
 
+/// Loss and right answers of a shard, and of each of its sequences that is carried the states of all layers.
+type ShardLoss<T> = ((f64, usize), Vec<(usize, Vec<Vec<T>>)>);
+
 /// The memory of a training step, kept from batch to batch, and the gradients of the last batch.
 #[derive(Debug)]
 pub struct Workspace<T: Real> {
@@ -111,6 +114,8 @@ pub struct Workspace<T: Real> {
     kernels: Vec<Kernels<T>>,
     lookup: Lookup<T>,
     gradients: Gradients<T>,
+    /// Of each stream that is carried the states of all layers.
+    states: Vec<Vec<Vec<T>>>,
 }
 
 impl<T: Real> Workspace<T> {
@@ -121,6 +126,7 @@ impl<T: Real> Workspace<T> {
             kernels: vec![Kernels::default(); network.layers.len()],
             lookup: Lookup::default(),
             gradients: Gradients::zeros(network),
+            states: Vec::new(),
         }
     }
 
@@ -203,13 +209,19 @@ impl<T: Real> Workspace<T> {
         }
         let (kernels, lookup) = (&self.kernels, plain.then_some(&self.lookup));
         let passes = &mut self.passes[..shards];
-        let losses: Vec<(f64, usize)> = passes
+        let carried = batch.carried();
+        let states = &self.states;
+        let losses: Vec<ShardLoss<T>> = passes
             .par_iter_mut()
             .enumerate()
             .map(|(shard, pass)| {
                 // Dealt like cards, so that long and short sequences are spread evenly.
                 let indices: Vec<usize> = order.iter().skip(shard).step_by(shards).copied().collect();
                 pass.steps.gather(&indices, |index| batch.sequence(index));
+                if let Some(Carried { streams, go_on }) = carried {
+                    let state = |index: usize| states[streams[index]].as_slice();
+                    pass.go_on(network, go_on.then_some(&state));
+                }
                 let mut rng =
                     options.noise.map(|noise| generator([noise.seed, noise.epoch, noise.batch, shard as u64]));
                 match integers {
@@ -217,15 +229,25 @@ impl<T: Real> Workspace<T> {
                     None => pass.forward(network, kernels, lookup, rng.as_mut()),
                 }
                 let loss = loss(pass, network, batch, options, answers);
+                // The way back changes what the layers have left.
+                let states = carried.map_or(Vec::new(), |_| pass.states(network));
                 pass.backward(network, integers, kernels, plain);
-                loss
+                (loss, states)
             })
             .collect();
 
         let (mut loss_sum, mut correct) = (0.0, 0);
-        for (loss, right) in losses {
+        for ((loss, right), states) in losses {
             loss_sum += loss;
             correct += right;
+            let Some(Carried { streams, .. }) = carried else { continue };
+            for (index, state) in states {
+                let stream = streams[index];
+                if self.states.len() <= stream {
+                    self.states.resize(stream + 1, Vec::new());
+                }
+                self.states[stream] = state;
+            }
         }
         let total = BatchLoss { loss_sum, correct, answers, tokens: batch.tokens() };
         if !loss_sum.is_finite() {
@@ -363,7 +385,7 @@ fn loss<T: Real>(
         for step in 0..steps.len() {
             let running = &steps.order[..steps.count(step)];
             for (at, &index) in running.iter().enumerate() {
-                answer(batch.labels_of(index)[step], index, step, top.token(step / stride, at));
+                answer(batch.labels_of(index)[step], index, step, top.token(steps.above(step, stride), at));
             }
         }
         if stride > 1 {
@@ -382,7 +404,7 @@ fn held<T: Real>(gradient: &[T], (steps, top): (&Steps, &Steps), stride: usize, 
     let mut sums = vec![T::zero(); outputs * top.tokens()];
     for step in 0..steps.len() {
         for at in 0..steps.count(step) {
-            let (from, to) = (outputs * steps.token(step, at), outputs * top.token(step / stride, at));
+            let (from, to) = (outputs * steps.token(step, at), outputs * top.token(steps.above(step, stride), at));
             add(&mut sums[to..to + outputs], &gradient[from..from + outputs]);
         }
     }

@@ -301,6 +301,9 @@ pub struct TrainConfig {
     /// Random changes of the series that the network learns from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub augment: Option<Augment>,
+    /// Steps of the pieces in which a recording is learned, its state being carried from one to the next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carry: Option<usize>,
 }
 
 impl TrainConfig {
@@ -532,6 +535,7 @@ pub fn default_config() -> TrainConfig {
         distill: None,
         leave_out: None,
         augment: None,
+        carry: None,
     }
 }
 
@@ -617,6 +621,13 @@ impl TrainConfig {
                 model.skip().is_none(),
                 "left out of a model with skip, whose answer has the samples in it",
             )?;
+        }
+        if let Some(steps) = self.carry {
+            let each = model.samples.is_some() && task.each_step();
+            check("--carry", each, "left out unless each step of a series has an answer: --task tag or forecast")?;
+            let stride: usize = model.chain.layers.iter().map(LayerConfig::stride).product();
+            let multiple = format!("a multiple of {stride}, the stride of the model, for --carry");
+            check("--window", steps > 0 && steps.is_multiple_of(stride), &multiple)?;
         }
         if model.ngrams.count > 0 {
             let alone = task.is_binary() || model.ngrams.dropout == 1.0;

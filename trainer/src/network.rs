@@ -339,7 +339,7 @@ impl<T: Real> Network<T> {
                         return (places, pass.logits(self).clone());
                     }
                     // An answer holds until the next.
-                    let columns = all().map(|(sequence, step)| top.token(step / stride, sequence));
+                    let columns = all().map(|(sequence, step)| top.token(steps.above(step, stride), sequence));
                     let logits = pass.logits(self);
                     (places, columns.flat_map(|column| &logits[column * outputs..][..outputs]).copied().collect())
                 },

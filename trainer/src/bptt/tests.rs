@@ -428,3 +428,95 @@ fn a_loss_that_is_not_finite_is_named_and_not_learned() {
     assert!(train_step(&mut trainer, &batch, &options(0)).is_err());
     assert_eq!(trainer.adam.steps(), 0);
 }
+
+/// Chains of every layer that has a state, each step with an answer.
+const CARRIED: [&str; 7] = [
+    "lstm 4",
+    "gru 4",
+    "gru 4 reset_before",
+    "rnn 4",
+    "rnn 4 relu > dense 3 tanh > lstm 4",
+    "conv1d 4 k4 relu > gru 3",
+    "conv1d 4 k3 s2 > lstm 3 > conv1d 5 k5 relu > dense 3",
+];
+
+/// The sequences of [`tagged`] cut into pieces of so many steps, as they are learned one after the other.
+fn in_pieces(whole: &Batch, steps: usize) -> Vec<Batch> {
+    let longest = whole.sequences().map(<[u32]>::len).max().unwrap();
+    let piece = |before: usize| {
+        let (mut batch, mut streams) = (Batch::new(), Vec::new());
+        let lead = before.min(1);
+        for (stream, ids) in whole.sequences().enumerate().filter(|(_, ids)| before == 0 || ids.len() > before * steps)
+        {
+            let (begin, end) = (before * steps, ids.len().min((before + 1) * steps));
+            let labels = [&[f32::NAN][..lead], &whole.labels_of(stream)[begin..end]].concat();
+            batch.push_each(&ids[begin - lead..end], &labels);
+            streams.push(stream);
+        }
+        batch.carrying(streams, before > 0)
+    };
+    (0..longest.div_ceil(steps)).map(piece).collect()
+}
+
+#[test]
+fn pieces_that_go_on_with_a_state_have_the_loss_of_the_whole_sequences() {
+    for layers in CARRIED {
+        let config = NetworkConfig { outputs: 3, ..dropping(layers) };
+        let network = network(&config);
+        // More than one shard.
+        let whole = tagged(20, 17, 3, 12);
+        let options = LossOptions::default();
+        let (expected, _) = loss_and_gradients(&network, &whole, &options).unwrap();
+        for steps in [2, 4, 18] {
+            let mut workspace = Workspace::new(&network);
+            let losses: Vec<BatchLoss> = in_pieces(&whole, steps)
+                .iter()
+                .map(|piece| workspace.loss_and_gradients(&network, piece, &options).unwrap())
+                .collect();
+            let sum: f64 = losses.iter().map(|loss| loss.loss_sum).sum();
+            assert!((sum - expected.loss_sum).abs() < 1e-10, "{layers}, {steps}: {sum} {}", expected.loss_sum);
+            assert_eq!(losses.iter().map(|loss| loss.tokens).sum::<usize>(), expected.tokens);
+            assert_eq!(losses.iter().map(|loss| loss.correct).sum::<usize>(), expected.correct);
+        }
+    }
+}
+
+#[test]
+fn the_gradients_of_a_piece_are_finite_differences_with_its_state_held_fast() {
+    for layers in CARRIED {
+        for noise in [None, NOISE] {
+            let config = NetworkConfig { outputs: 3, ..dropping(layers) };
+            let network = network(&config);
+            let pieces = in_pieces(&tagged(5, 9, 3, 12), 4);
+            let options = LossOptions { noise, ..LossOptions::default() };
+            let mut workspace = Workspace::new(&network);
+            workspace.loss_and_gradients(&network, &pieces[0], &options).unwrap();
+            let states = workspace.states.clone();
+            let mut mean = |network: &Network<f64>| {
+                workspace.states.clone_from(&states);
+                let loss = workspace.loss_and_gradients(network, &pieces[1], &options).unwrap();
+                (
+                    loss.loss_sum / loss.answers as f64,
+                    workspace.gradients.tensors(network).into_iter().map(|(_, tensor)| tensor).collect::<Vec<_>>(),
+                )
+            };
+            let gradients = mean(&network).1;
+            for (number, gradient) in gradients.iter().enumerate() {
+                let mut changed = network.clone();
+                let (mut difference, mut size) = (0.0, 0.0);
+                for index in 0..gradient.len() {
+                    shift(&mut changed, number, index, 1e-5);
+                    let above = mean(&changed).0;
+                    shift(&mut changed, number, index, -2e-5);
+                    let below = mean(&changed).0;
+                    shift(&mut changed, number, index, 1e-5);
+                    let expected = (above - below) / 2e-5;
+                    difference += (gradient[index] - expected).powi(2);
+                    size += expected.powi(2);
+                }
+                let error = (difference / size).sqrt();
+                assert!(size > 0.0 && error < 1e-6, "tensor {number} of {layers}: relative error {error:e}");
+            }
+        }
+    }
+}

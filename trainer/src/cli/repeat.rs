@@ -48,6 +48,9 @@ pub(super) fn options_of(config: &RunConfig, tokens: Option<Tokens>) -> Option<S
     if let Some(augment) = train.augment {
         option("augment", augment.to_string());
     }
+    if let Some(steps) = train.carry {
+        option("window", steps.to_string());
+    }
     option("class-weights", train.class_weights.to_string());
     for (name, value) in
         [("select", train.select.to_possible_value()), ("threshold", train.threshold.to_possible_value())]
@@ -73,6 +76,9 @@ pub(super) fn options_of(config: &RunConfig, tokens: Option<Tokens>) -> Option<S
         ("average", train.average),
     ] {
         option(name, value.to_string());
+    }
+    if train.carry.is_some() {
+        line.push("--carry".into());
     }
     let command = command();
     let matches = command.clone().try_get_matches_from(line).ok()?;

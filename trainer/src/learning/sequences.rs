@@ -1,5 +1,6 @@
 //! What a network learns from: texts as ids, with labels, offsets and what teachers say.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -388,20 +389,20 @@ impl Sequences {
         self
     }
 
+    /// The labels of a sequence as the network learns them: less what goes around it.
+    pub(super) fn learned_labels(&self, index: usize) -> Cow<'_, [f32]> {
+        match self.skipped.get(index) {
+            Some(skipped) => self.labels[index].iter().zip(skipped).map(|(label, skipped)| label - skipped).collect(),
+            None => Cow::Borrowed(&self.labels[index]),
+        }
+    }
+
     /// The batch of some sequences, with the offsets of those that `keeps` one.
     pub(super) fn batch(&self, indices: &[usize], keeps: impl Fn(usize) -> bool) -> Batch {
         let mut batch = Batch::new();
         for &index in indices {
             let offset = self.offsets.get(index).copied().filter(|_| keeps(index)).unwrap_or(0.0);
-            let learned: Vec<f32>;
-            let labels = match self.skipped.get(index) {
-                Some(skipped) => {
-                    learned = self.labels[index].iter().zip(skipped).map(|(label, skipped)| label - skipped).collect();
-                    &learned
-                }
-                None => &self.labels[index],
-            };
-            match labels[..] {
+            match self.learned_labels(index)[..] {
                 [label] => batch.push_beside(&self.ids[index], label, offset),
                 ref labels => batch.push_each(&self.ids[index], labels),
             }

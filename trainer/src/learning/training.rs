@@ -20,6 +20,7 @@ use rand::RngExt;
 use rayon::prelude::*;
 
 use super::augmented;
+use super::carried::{pieces, updates};
 use super::diverged::{DIVERGED, as_fault, diverged, stopped};
 use super::loss::Distill;
 use super::sequences::Sequences;
@@ -306,7 +307,8 @@ impl<'a> Phase<'a> {
     /// What goes on learning from a checkpoint.
     pub(super) fn learner(&self, at: &Checkpoint, peak: f64) -> Result<Learner> {
         let &Job { config, training, .. } = self.job;
-        let batches = training.ids.len().div_ceil(config.batch) as u64;
+        let lengths: Vec<usize> = training.ids.iter().map(Vec::len).collect();
+        let batches = updates(&lengths, config.batch, config.carry);
         let total = batches * self.epochs;
         let warmup = (config.warmup * total as f64) as u64;
         let rate = LearningRate { peak, floor: 0.02, warmup, total, decay: Decay::Cosine };
@@ -340,7 +342,7 @@ impl<'a> Phase<'a> {
         let objective = config.objective();
         let lengths: Vec<usize> = training.ids.iter().map(Vec::len).collect();
         let options = BatchOptions { batch_size: config.batch, window: 50, seed: config.seed };
-        let plan = plan(&lengths, &options, epoch);
+        let plan = pieces(plan(&lengths, &options, epoch), &lengths, config.carry);
         let augmented = config.augment.zip(vocabulary.scaling.as_ref());
         let augmented =
             augmented.map(|(augment, scaling)| augmented::augmented(training, &augment, scaling, (config.seed, epoch)));
@@ -349,7 +351,7 @@ impl<'a> Phase<'a> {
             learner.trainer.network.embedding.read(&training.frames);
         }
         let mut kept = Instant::now();
-        for (number, indices) in plan.iter().enumerate().skip(at.batch as usize) {
+        for (number, piece) in plan.iter().enumerate().skip(at.batch as usize) {
             let step_options = StepOptions {
                 learning_rate: learner.rate.at(at.epoch * learner.batches + number as u64),
                 clip_norm: Some(config.clip_norm),
@@ -361,7 +363,10 @@ impl<'a> Phase<'a> {
                     class_weights: training.weights.clone(),
                 },
             };
-            let batch = training.batch(indices, |index| keeps(config, epoch, index));
+            let batch = match config.carry {
+                Some(steps) => piece.batch(training, steps),
+                None => training.batch(&piece.indices, |index| keeps(config, epoch, index)),
+            };
             let stats = match &mut learner.integers {
                 Some(integers) => train_step_quantized(&mut learner.trainer, integers, &batch, &step_options),
                 None => train_step(&mut learner.trainer, &batch, &step_options).map_err(anyhow::Error::from),
@@ -384,7 +389,8 @@ impl<'a> Phase<'a> {
             });
             if let Some(folder) = folder
                 && kept.elapsed() > folder.checkpoint_interval()
-                && number + 1 < plan.len()
+                // A state that is carried is not kept.
+                && plan.get(number + 1).is_some_and(|next| next.before == 0)
             {
                 take(at, &learner.trainer);
                 folder.write_checkpoint(at, self.quantize.is_some())?;

@@ -35,6 +35,12 @@ pub(crate) struct Tape<T> {
     window: Vec<T>,
     /// dL/dwindow, of the same shape.
     below: Vec<T>,
+    /// The K-1 frames before the steps of each sequence, the oldest first (inputs × (K-1) × sequences), or empty: zeros.
+    pub(crate) history: Vec<T>,
+    /// The same behind the last step, where [`Tape::keeps`] says so.
+    next: Vec<T>,
+    /// Whether sequences will go on.
+    pub(crate) keeps: bool,
 }
 
 /// The steps below a layer and above it.
@@ -47,10 +53,12 @@ pub(crate) struct Between<'a> {
 impl Between<'_> {
     /// Calls `each` with the column above, the frame's place in the window, and its column below, for all frames that are there.
     fn each_frame(self, (frames, stride): (usize, usize), mut each: impl FnMut(usize, usize, usize)) {
-        for step in 0..self.above.len() {
-            let last = step * stride;
+        let lead = self.above.lead;
+        for step in lead..self.above.len() {
+            // Of what was before there is a history, and no frame.
+            let last = self.below.below(step, stride);
             for sequence in 0..self.above.count(step) {
-                for place in frames.saturating_sub(last + 1)..frames {
+                for place in frames.saturating_sub(last + 1 - lead)..frames {
                     let column = self.below.token(last + place + 1 - frames, sequence);
                     each(self.above.token(step, sequence), place, column);
                 }
@@ -99,6 +107,52 @@ impl<T: Real> Conv1d<T> {
             let to = width * above + inputs * place;
             tape.window[to..to + inputs].copy_from_slice(&input[inputs * below..][..inputs]);
         });
+        self.recall(steps, tape);
+        if tape.keeps {
+            self.keep(steps.below, input, tape);
+        }
+    }
+
+    /// Writes the frames before the first step into the windows that reach back to them.
+    fn recall(&self, steps: Between<'_>, tape: &mut Tape<T>) {
+        let (inputs, width) = (self.inputs(), self.dense.kernel.ncols());
+        let (kept, lead) = (self.frames - 1, steps.above.lead);
+        if tape.history.is_empty() {
+            return;
+        }
+        for step in lead..steps.above.len() {
+            let reached = steps.below.below(step, self.stride) - lead;
+            for sequence in 0..steps.above.count(step) {
+                let window = &mut tape.window[width * steps.above.token(step, sequence)..][..width];
+                let history = &tape.history[inputs * kept * sequence..][..inputs * kept];
+                let missing = kept.saturating_sub(reached);
+                window[..inputs * missing].copy_from_slice(&history[inputs * (kept - missing)..]);
+            }
+        }
+    }
+
+    /// Keeps the last frames of each sequence.
+    fn keep(&self, below: &Steps, input: &[T], tape: &mut Tape<T>) {
+        let (inputs, kept) = (self.inputs(), self.frames - 1);
+        tape.next.clear();
+        for sequence in 0..below.sequences() {
+            let count = below.lengths()[sequence] - below.lead;
+            let earlier = kept.saturating_sub(count);
+            match tape.history.get(inputs * kept * sequence..inputs * kept * (sequence + 1)) {
+                Some(history) => tape.next.extend_from_slice(&history[inputs * (kept - earlier)..]),
+                None => tape.next.resize(tape.next.len() + inputs * earlier, T::zero()),
+            }
+            for step in count - (kept - earlier)..count {
+                let column = below.token(below.lead + step, sequence);
+                tape.next.extend_from_slice(&input[inputs * column..][..inputs]);
+            }
+        }
+    }
+
+    /// What the sequence at a place of the shard has kept.
+    pub(crate) fn kept<'t>(&self, tape: &'t Tape<T>, sequence: usize) -> &'t [T] {
+        let kept = self.inputs() * (self.frames - 1);
+        tape.next.get(kept * sequence..kept * (sequence + 1)).unwrap_or_default()
     }
 
     /// Runs the layer over `input` (inputs × columns below) and writes `output` (units × columns above).
@@ -118,7 +172,7 @@ impl<T: Real> Conv1d<T> {
         (tape, below): (&mut Tape<T>, &mut Vec<T>),
     ) {
         let (inputs, width) = (self.inputs(), self.dense.kernel.ncols());
-        let Tape { window, below: windows } = tape;
+        let Tape { window, below: windows, .. } = tape;
         self.dense.backward(&kernels.kernel_transpose, window, values, gradient, &mut sums.dense, windows);
         below.clear();
         below.resize(inputs * steps.below.tokens(), T::zero());

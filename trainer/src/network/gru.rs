@@ -107,6 +107,10 @@ impl<T: Real> Gru<T> {
         for step in 0..steps.len() {
             let columns = steps.columns(step);
             let range = units * columns.start..units * columns.end;
+            if step < steps.lead {
+                tape.line.hidden[range].copy_from_slice(&tape.line.start);
+                continue;
+            }
             let before = step.checked_sub(1).map(|step| units * steps.columns(step).start);
             if let Some(before) = before {
                 let Line { hidden, previous, recurrent_mask, .. } = &mut tape.line;
@@ -212,6 +216,13 @@ impl<T: Real> Gru<T> {
         for step in (0..steps.len()).rev() {
             let columns = steps.columns(step);
             let range = units * columns.start..units * columns.end;
+            if step < steps.lead {
+                tape.line.gates[3 * range.start..3 * range.end].fill(T::zero());
+                if self.reset_after() {
+                    tape.inner[3 * range.start..3 * range.end].fill(T::zero());
+                }
+                continue;
+            }
             let before = step.checked_sub(1).map(|step| units * steps.columns(step).start);
             let (above, gradient) = hidden_gradient.split_at_mut(range.start);
             let gradient = &gradient[..range.len()];

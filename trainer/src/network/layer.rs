@@ -7,6 +7,7 @@ use super::lstm::{self, Lstm};
 use super::pooling;
 use super::recurrent::{Input, Kernels, Line};
 use super::rnn::{self, Rnn};
+use super::steps::Steps;
 use crate::config::chain::{LayerConfig, Pooling};
 use crate::real::Real;
 use nalgebra::DMatrix;
@@ -203,6 +204,46 @@ impl<T: Real> Layer<T> {
         match self {
             Self::Conv1d(layer) => layer.stride,
             _ => 1,
+        }
+    }
+
+    /// Forgets the states of sequences that go on, and has the next pass keep what those need that will.
+    pub(crate) fn forget(&self, tape: &mut Tape<T>) {
+        self.line_mut(tape).into_iter().for_each(|line| line.start.clear());
+        tape.lstm.start_cells.clear();
+        tape.conv1d.history.clear();
+        tape.conv1d.keeps = true;
+    }
+
+    /// Takes up the state with which the next sequence of the shard goes on.
+    pub(crate) fn go_on(&self, tape: &mut Tape<T>, state: &[T]) {
+        match self {
+            Self::Conv1d(_) => tape.conv1d.history.extend_from_slice(state),
+            Self::Lstm(layer) => {
+                let (hidden, cells) = state.split_at(layer.units());
+                tape.lstm.line.start.extend_from_slice(hidden);
+                tape.lstm.start_cells.extend_from_slice(cells);
+            }
+            _ => self.line_mut(tape).into_iter().for_each(|line| line.start.extend_from_slice(state)),
+        }
+    }
+
+    /// The state of a sequence behind its last step: that of a cell, or the last frames of a convolution. Must follow the forward pass.
+    pub(crate) fn state(&self, tape: &Tape<T>, steps: &Steps, sequence: usize) -> Vec<T> {
+        // A sequence without a step has the state of the beginning.
+        let of = |values: &[T], units: usize| match steps.last(sequence) {
+            Some(last) => values[units * steps.token(last, sequence)..][..units].to_vec(),
+            None => vec![T::zero(); units],
+        };
+        match self {
+            Self::Conv1d(layer) => layer.kept(&tape.conv1d, sequence).to_vec(),
+            Self::Lstm(layer) => {
+                let (line, units) = (&tape.lstm.line, layer.units());
+                [of(&line.hidden, units), of(&tape.lstm.cells, units)].concat()
+            }
+            Self::Gru(layer) => of(&tape.gru.line.hidden, layer.units()),
+            Self::Rnn(layer) => of(&tape.rnn.line.hidden, layer.units()),
+            Self::Dense(_) | Self::Pooling(_) => Vec::new(),
         }
     }
 

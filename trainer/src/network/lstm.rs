@@ -40,7 +40,9 @@ pub(crate) struct Tape<T> {
     /// The gates i, f, g, o after their activations (4·units × tokens), which become dZ, and the hidden states.
     pub(crate) line: Line<T>,
     /// The cell states c (units × tokens).
-    cells: Vec<T>,
+    pub(crate) cells: Vec<T>,
+    /// Those that the first step has where there is one in front (units × sequences), or empty.
+    pub(crate) start_cells: Vec<T>,
     /// tanh(c) (units × tokens).
     squashed: Vec<T>,
     /// The gradient of c that comes from the step after (units × sequences).
@@ -83,10 +85,15 @@ impl<T: Real> Lstm<T> {
         for buffer in [&mut tape.cells, &mut tape.squashed] {
             buffer.resize(units * steps.tokens(), T::zero());
         }
-        let Line { gates, hidden, previous, recurrent_mask, .. } = &mut tape.line;
+        let Line { gates, hidden, previous, recurrent_mask, start, .. } = &mut tape.line;
         for step in 0..steps.len() {
             let columns = steps.columns(step);
             let range = units * columns.start..units * columns.end;
+            if step < steps.lead {
+                hidden[range.clone()].copy_from_slice(start);
+                tape.cells[range].copy_from_slice(&tape.start_cells);
+                continue;
+            }
             let gates = &mut gates[4 * range.start..4 * range.end];
             if step > 0 {
                 let previous = &mut previous[range.clone()];
@@ -150,6 +157,10 @@ impl<T: Real> Lstm<T> {
             let columns = steps.columns(step);
             let range = units * columns.start..units * columns.end;
             let gates = &mut gates[4 * range.start..4 * range.end];
+            if step < steps.lead {
+                gates.fill(T::zero());
+                continue;
+            }
             let before = match step {
                 0 => None,
                 _ => Some(units * steps.columns(step - 1).start),

@@ -69,6 +69,32 @@ impl<T: Real> Pass<T> {
         (self.strided.last().filter(|_| stride > 1).unwrap_or(&self.steps), stride)
     }
 
+    /// Has the sequences in `self.steps` go on with the states of all layers that `states` gives for the caller's number of each, or begin where there are none; and
+    /// has the forward pass keep what [`Pass::states`] gives.
+    pub(crate) fn go_on<'s>(&mut self, network: &Network<T>, states: Option<&dyn Fn(usize) -> &'s [Vec<T>]>) {
+        self.steps.lead = usize::from(states.is_some());
+        for (number, (layer, stage)) in network.layers.iter().zip(&mut self.stages).enumerate() {
+            layer.forget(&mut stage.tape);
+            if let Some(states) = states {
+                self.steps.order.iter().for_each(|&index| layer.go_on(&mut stage.tape, &states(index)[number]));
+            }
+        }
+    }
+
+    /// The states of all layers behind the last step of each sequence, with the caller's number of it.
+    pub(crate) fn states(&self, network: &Network<T>) -> Vec<(usize, Vec<Vec<T>>)> {
+        let of = |(place, &index): (usize, &usize)| {
+            let mut columns = Columns::Tokens(0);
+            let states = network.layers.iter().zip(&self.stages).map(|(layer, stage)| {
+                let steps = columns.steps(&self.steps, &self.strided);
+                columns = columns.after(layer);
+                layer.state(&stage.tape, steps, place)
+            });
+            (index, states.collect())
+        };
+        self.steps.order.iter().enumerate().map(of).collect()
+    }
+
     /// What the backward pass left of a recurrent lowest layer: dL/d(W·x + b) of every token.
     pub(crate) fn gate_gradients(&self, network: &Network<T>) -> &[T] {
         let lowest = network.layers.first().zip(self.stages.first());

@@ -87,6 +87,8 @@ pub(crate) struct Line<T> {
     pub(crate) narrowed: Vec<T>,
     /// The dropout mask of h_{t-1} (units × sequences), or empty: no dropout.
     pub(crate) recurrent_mask: Vec<T>,
+    /// The hidden states that the first step has where there is one in front (units × sequences), or empty.
+    pub(crate) start: Vec<T>,
     /// The gradient of h_{t-1} that comes through U (units × sequences).
     pub(crate) through: Vec<T>,
     /// Memory of outer products.

@@ -69,10 +69,14 @@ impl<T: Real> Rnn<T> {
         let units = self.units();
         tape.line.begin(units, &self.bias, kernels, steps, input);
         tape.integers = false;
-        let Line { gates, hidden, previous, recurrent_mask, .. } = &mut tape.line;
+        let Line { gates, hidden, previous, recurrent_mask, start, .. } = &mut tape.line;
         for step in 0..steps.len() {
             let columns = steps.columns(step);
             let range = units * columns.start..units * columns.end;
+            if step < steps.lead {
+                hidden[range].copy_from_slice(start);
+                continue;
+            }
             let gates = &mut gates[range.clone()];
             if step > 0 {
                 let previous = &mut previous[range.clone()];
@@ -105,6 +109,10 @@ impl<T: Real> Rnn<T> {
             let columns = steps.columns(step);
             let range = units * columns.start..units * columns.end;
             let gates = &mut gates[range.clone()];
+            if step < steps.lead {
+                gates.fill(T::zero());
+                continue;
+            }
             let (hidden, gradient) = (&hidden[range.clone()], &hidden_gradient[range.clone()]);
             let relu = self.activation == Activation::Relu;
             vectorized(|| {

@@ -16,6 +16,8 @@ pub(crate) struct Steps {
     pub(crate) order: Vec<usize>,
     /// The sequences' lengths, falling.
     lengths: Vec<usize>,
+    /// Steps in front that stand for what was before: 1 where the sequences go on with a state, which that step has, else 0.
+    pub(crate) lead: usize,
     /// Where each step begins, and at the end the number of tokens.
     offsets: Vec<usize>,
     /// The token ids, time-major.
@@ -25,6 +27,7 @@ pub(crate) struct Steps {
 impl Steps {
     /// Takes up the sequences with the given numbers.
     pub(crate) fn gather<'a>(&mut self, indices: &[usize], sequence: impl Fn(usize) -> &'a [u32]) {
+        self.lead = 0;
         self.order.clear();
         self.order.extend_from_slice(indices);
         self.order.sort_by_key(|&index| std::cmp::Reverse(sequence(index).len()));
@@ -40,19 +43,37 @@ impl Steps {
         }
     }
 
-    /// Takes up each `stride`th step of other steps, the first among them: token n of a sequence is the other's token n·stride, whose id is not kept.
+    /// Takes up each `stride`th step of other steps, the first among them: token n of a sequence is the other's token n·stride, whose id is not kept. A step in front
+    /// stays one.
     pub(crate) fn every(&mut self, other: &Steps, stride: usize) {
         self.order.clone_from(&other.order);
         self.lengths.clear();
-        self.lengths.extend(other.lengths.iter().map(|length| length.div_ceil(stride)));
+        self.lead = other.lead;
+        let above = |length: &usize| self.lead + (length.saturating_sub(self.lead)).div_ceil(stride);
+        self.lengths.extend(other.lengths.iter().map(above));
         self.ids.clear();
         self.offsets.clear();
         self.offsets.push(0);
         let mut end = 0;
         for step in 0..self.lengths.first().copied().unwrap_or(0) {
-            end += other.count(step * stride);
+            end += other.count(other.below(step, stride));
             self.offsets.push(end);
         }
+    }
+
+    /// Which of these steps a step above a stride comes from.
+    pub(crate) fn below(&self, step: usize, stride: usize) -> usize {
+        if step < self.lead { step } else { self.lead + (step - self.lead) * stride }
+    }
+
+    /// The step above a stride whose answer holds at one of these steps.
+    pub(crate) fn above(&self, step: usize, stride: usize) -> usize {
+        if step < self.lead { step } else { self.lead + (step - self.lead) / stride }
+    }
+
+    /// The last step of a sequence; none of one without steps.
+    pub(crate) fn last(&self, sequence: usize) -> Option<usize> {
+        self.lengths[sequence].checked_sub(1)
     }
 
     /// The number of steps: the length of the longest sequence.
@@ -125,5 +146,17 @@ mod tests {
         assert_eq!(steps.ids, [2, 5, 1, 3, 6, 4, 7]);
         assert_eq!(steps.offsets, [0, 3, 5, 7]);
         assert_eq!((steps.len(), steps.count(1), steps.count(3)), (3, 2, 0));
+    }
+
+    #[test]
+    fn a_step_in_front_stays_in_front_of_each_second_step() {
+        let sequences: [&[u32]; 2] = [&[1, 2, 3, 4, 5], &[6, 7]];
+        let (mut steps, mut every) = (Steps::default(), Steps::default());
+        steps.gather(&[0, 1], |index| sequences[index]);
+        steps.lead = 1;
+        every.every(&steps, 2);
+        assert_eq!((every.lead, every.lengths()), (1, &[3, 2][..]));
+        assert_eq!([0, 1, 2].map(|step| steps.below(step, 2)), [0, 1, 3]);
+        assert_eq!([0, 1, 2, 3, 4].map(|step| steps.above(step, 2)), [0, 1, 1, 2, 2]);
     }
 }

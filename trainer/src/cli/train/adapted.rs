@@ -52,3 +52,18 @@ impl AdaptedArgs {
         Open { model: model.is_none(), epochs: epochs.is_none(), patience: patience.is_none(), valid: false }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args as _, Command};
+
+    use crate::cli::train::options::Args;
+    use crate::config::default_model;
+
+    #[test]
+    fn the_help_has_the_default_model() {
+        let help = Args::augment_args(Command::new("train")).render_long_help().to_string();
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(help.contains(&format!("[default: {}]", default_model())), "{help}");
+    }
+}

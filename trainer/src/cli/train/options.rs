@@ -112,7 +112,7 @@ pub struct Args {
     pub(super) out: PathBuf,
     /// Continue the run in --out with its own configuration
     #[arg(long, conflicts_with_all = ["config", "data", "label_column", "text_column", "label_pattern", "label_map", "encoding", "task", "valid", "folds", "model", "fast", "tokens", "epochs", "batch", "lr", "seed", "max_tokens", "clip_norm",
-        "weight_decay", "label_smoothing", "average", "class_weights", "select", "threshold", "patience", "teacher", "leave_out", "quantize", "quantize_epochs", "quantize_lr", "channels", "series_column", "time_column", "missing", "window", "stride", "horizon", "augment", "flash", "ram", "latency", "board", "trials", "minutes"])]
+        "weight_decay", "label_smoothing", "average", "class_weights", "select", "threshold", "patience", "teacher", "leave_out", "quantize", "quantize_epochs", "quantize_lr", "channels", "series_column", "time_column", "missing", "window", "stride", "horizon", "augment", "carry", "flash", "ram", "latency", "board", "trials", "minutes"])]
     pub(super) resume: bool,
     /// Seconds after which a running epoch is kept; the result does not depend on it
     #[arg(long, hide = true, value_parser = seconds)]
@@ -170,6 +170,7 @@ impl Args {
             distill,
             leave_out: self.leave_out,
             augment: self.series.augment,
+            carry: self.series.carried(),
         };
         Ok(RunConfig {
             latch: env!("CARGO_PKG_VERSION").into(),

@@ -41,15 +41,23 @@ pub(super) struct SeriesArgs {
     /// Change the training part at random, anew for each epoch: noise= in standard deviations of a channel, scale= the deviation of a gain for each series, shift= the most steps in time
     #[arg(long, value_name = "noise=…,scale=…,shift=…")]
     pub(super) augment: Option<Augment>,
+    /// Carry the state from window to window of a recording, as a device does: truncated back-propagation over recordings longer than a window, where each step has an answer
+    #[arg(long, requires = "window", conflicts_with = "stride")]
+    pub(super) carry: bool,
 }
 
 impl SeriesArgs {
     /// The task: a forecast is a number for each window, or for each step.
     pub(super) fn task(&self, asked: TaskArg) -> Task {
         match asked {
-            TaskArg::Forecast if self.window.is_some() => Task::Regress,
+            TaskArg::Forecast if self.window.is_some() && !self.carry => Task::Regress,
             asked => asked.task(),
         }
+    }
+
+    /// Steps of a window, where the state is carried from each to the next.
+    pub(super) fn carried(&self) -> Option<usize> {
+        self.window.filter(|_| self.carry).map(NonZeroUsize::get)
     }
 
     /// The names of the options that were given.
@@ -63,6 +71,7 @@ impl SeriesArgs {
             ("--stride", self.stride.is_some()),
             ("--horizon", self.horizon.is_some()),
             ("--augment", self.augment.is_some()),
+            ("--carry", self.carry),
         ]
         .into_iter()
         .find_map(|(option, given)| given.then_some(option))
@@ -103,7 +112,9 @@ impl SeriesArgs {
                 return Err(fault(option, "the data is series", "leave it out"));
             }
         }
-        let window = self.window.map(|window| (window.get(), self.stride.unwrap_or(window).get()));
+        // With a state that is carried, recordings stay whole.
+        let window =
+            self.window.filter(|_| !self.carry).map(|window| (window.get(), self.stride.unwrap_or(window).get()));
         let labels = columns.label_column.iter().flat_map(|labels| labels.split(','));
         Ok(Some(SeriesConfig {
             columns: SeriesColumns {

@@ -4,7 +4,6 @@ use clap::{Args as _, Command, Parser};
 
 use super::options::Args;
 use super::{OF_A_CALL, command};
-use crate::config::default_model;
 use crate::search::Plan;
 use crate::settings::Settings;
 use latch_engine::input::text::Tokens;
@@ -61,7 +60,7 @@ fn every_option_counts_under_a_budget_or_is_refused_by_its_name() {
         &["--minutes", "2.5"],
     ];
     // Each with the option that is named: the others are nothing without it.
-    let refused: [(&str, &[&str]); 17] = [
+    let refused: [(&str, &[&str]); 18] = [
         ("--fast", &["--fast"]),
         ("--folds", &["--folds", "5"]),
         ("--teacher", &["--teacher", "runs/teacher"]),
@@ -79,6 +78,7 @@ fn every_option_counts_under_a_budget_or_is_refused_by_its_name() {
         ("--window", &["--stride", "3", "--window", "9"]),
         ("--horizon", &["--horizon", "2"]),
         ("--augment", &["--augment", "noise=0.1"]),
+        ("--window", &["--carry", "--window", "9"]),
     ];
     // Where the run lies, what is printed, and going on with what has begun: no part of what is searched for.
     let others = ["out", "json", "resume", "config"];
@@ -160,6 +160,7 @@ fn every_option_in_a_file_is_the_same_as_on_the_command_line() {
         with(&[("window", "9")], "stride", "3"),
         with(&[], "horizon", "2"),
         with(&[], "augment", "noise=0.1,shift=2"),
+        with(&[("window", "9")], "carry", "true"),
     ]);
     for option in ["epochs", "batch", "seed", "max-tokens", "patience"] {
         calls.push(with(&[], option, "7"));
@@ -178,10 +179,12 @@ fn every_option_in_a_file_is_the_same_as_on_the_command_line() {
     };
     let nothing = command.clone().ignore_errors(true).get_matches_from(["train"]);
     for call in &calls {
-        let line: Vec<_> = call.iter().map(|(option, value)| format!("--{option}={value}").into()).collect();
-        let toml = call.iter().map(|(option, value)| match value.parse::<f64>() {
-            Ok(_) => format!("{option} = {value}\n"),
-            Err(_) => format!("{option} = {value:?}\n"),
+        // A flag has no value.
+        let word = |option: &str, value: &str| format!("--{option}={value}").replace("=true", "").into();
+        let line: Vec<_> = call.iter().map(|(option, value)| word(option, value)).collect();
+        let toml = call.iter().map(|(option, value)| match value == "true" || value.parse::<f64>().is_ok() {
+            true => format!("{option} = {value}\n"),
+            false => format!("{option} = {value:?}\n"),
         });
         std::fs::write(&file, toml.collect::<String>()).expect("a file");
         let of_file = settings.with_file(&file, &nothing).unwrap_or_else(|error| panic!("{error}"));
@@ -192,11 +195,4 @@ fn every_option_in_a_file_is_the_same_as_on_the_command_line() {
         let tried = calls.iter().any(|call| call.last().is_some_and(|(last, _)| *last == option));
         assert!(tried || OF_A_CALL.contains(&option), "this test does not know --{option}");
     }
-}
-
-#[test]
-fn the_help_has_the_default_model() {
-    let help = Args::augment_args(Command::new("train")).render_long_help().to_string();
-    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(help.contains(&format!("[default: {}]", default_model())), "{help}");
 }
