@@ -632,6 +632,21 @@ fn one_float_tile_after_the_other<B: Backend, W: FloatWeight>(
     }
 }
 
+/// As many values as both have. What `copy_from_slice` does of equal lengths, without a panic that a compiler keeps
+/// where it does not see that they are.
+#[inline(always)]
+pub(crate) fn copy<T: Copy>(from: &[T], to: &mut [T]) {
+    to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+}
+
+/// The elements from a place on, `most` of them, or all that are left: what `chunks` gives, without its division and
+/// without a panic that a compiler keeps.
+#[inline(always)]
+fn piece<T>(all: &[T], begin: usize, most: usize) -> &[T] {
+    let rest = all.get(begin..).unwrap_or(&[]);
+    rest.get(..most).unwrap_or(rest)
+}
+
 /// Rows whose biases lie on the stack at a time, a block of the float order.
 const PART: usize = 32;
 
@@ -641,11 +656,15 @@ fn add_by_parts<B: Backend>(backend: B, rows: &RowsI8<'_>, x: &mut [i16], sums: 
     if x.is_empty() {
         return;
     }
-    let parts = rows.weights.chunks(PART * x.len()).zip(rows.multiplier.chunks(PART));
-    for ((weights, multiplier), sums) in parts.zip(sums.chunks_mut(PART)) {
+    let mut begin = 0;
+    while begin < sums.len() {
+        let part = begin..sums.len().min(begin + PART);
+        begin = part.end;
         let mut bias = [0; PART];
-        let Some(bias) = bias.get_mut(..sums.len()) else { return };
-        bias.copy_from_slice(sums);
+        let Some(bias) = bias.get_mut(..part.len()) else { return };
+        let weights = piece(rows.weights, part.start * x.len(), PART * x.len());
+        let (multiplier, Some(sums)) = (piece(rows.multiplier, part.start, PART), sums.get_mut(part)) else { return };
+        copy(sums, bias);
         backend.rows_i8(&RowsI8 { weights, multiplier, bias, ..*rows }, x, sums);
     }
 }
@@ -656,11 +675,15 @@ fn add_i16_by_parts<B: Backend>(backend: B, rows: &RowsI16<'_>, x: &[i16], sums:
     if x.is_empty() {
         return;
     }
-    let parts = rows.weights.chunks(PART * x.len()).zip(rows.multiplier.chunks(PART));
-    for ((weights, multiplier), sums) in parts.zip(sums.chunks_mut(PART)) {
+    let mut begin = 0;
+    while begin < sums.len() {
+        let part = begin..sums.len().min(begin + PART);
+        begin = part.end;
         let mut bias = [0; PART];
-        let Some(bias) = bias.get_mut(..sums.len()) else { return };
-        bias.copy_from_slice(sums);
+        let Some(bias) = bias.get_mut(..part.len()) else { return };
+        let weights = piece(rows.weights, part.start * x.len(), PART * x.len());
+        let (multiplier, Some(sums)) = (piece(rows.multiplier, part.start, PART), sums.get_mut(part)) else { return };
+        copy(sums, bias);
         backend.rows_i16(&RowsI16 { weights, multiplier, bias, ..*rows }, x, sums);
     }
 }

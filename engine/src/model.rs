@@ -196,6 +196,13 @@ impl<'a> Model<'a> {
         with_chain!(&self.weights, chain => chain.channels(), 0)
     }
 
+    /// The count that stands for a value of a channel, which is in the unit of the training data: what an ADC would
+    /// give. 0 of a model that reads no such channel. An integer model gives the same bits for both. Computes with
+    /// floats.
+    pub fn count_of(&self, channel: u16, value: f32) -> i16 {
+        with_chain!(&self.weights, chain => chain.count_of(channel, value), 0)
+    }
+
     /// Number of ids that the network reads.
     pub fn ids(&self) -> u32 {
         with_chain!(&self.weights, chain => chain.embedding.ids(), 0)

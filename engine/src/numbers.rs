@@ -286,7 +286,8 @@ const MOST_I16: u64 = 65_535;
 impl IntNumbers for i16 {
     /// `⌈Σ|w|·2^15·multiplier / 2^16⌉` and one more for the floor, where `Σ|w| ≤ 65,535` and `multiplier < 2^15`.
     fn reach(matrix: &Matrix<'_, i16>, row: usize) -> u64 {
-        let sum: u64 = quad(matrix, row).chunks(4 * i16::COLUMNS).flat_map(|block| row_of(block, row)).sum();
+        let blocks = quad(matrix, row).as_chunks::<{ 4 * i16::COLUMNS }>().0;
+        let sum: u64 = blocks.iter().flat_map(|block| row_of(block, row)).sum();
         let multiplier = multiplier(matrix, row);
         if sum > MOST_I16 || multiplier > i16::MAX as u64 { u64::from(u32::MAX) } else { sum * multiplier / 2 + 1 }
     }
@@ -294,8 +295,8 @@ impl IntNumbers for i16 {
 
 /// The magnitudes of a row's weights in a block of four rows.
 fn row_of(block: &[i16], row: usize) -> impl Iterator<Item = u64> {
-    let row = block.chunks(i16::COLUMNS).nth(row % 4).unwrap_or(&[]);
-    row.iter().map(|weight| u64::from(weight.unsigned_abs()))
+    let row = block.as_chunks::<{ i16::COLUMNS }>().0.get(row % 4);
+    row.into_iter().flatten().map(|weight| u64::from(weight.unsigned_abs()))
 }
 
 fn multiplier<N: Numbers>(matrix: &Matrix<'_, N>, row: usize) -> u64 {

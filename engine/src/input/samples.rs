@@ -25,6 +25,7 @@ use crate::features::SKIP;
 use crate::image::reader::Fields;
 use crate::image::role::Role;
 use crate::image::section::{Cursor, Element, SectionShape};
+use crate::kernels::copy;
 use crate::logit::Logit;
 use crate::memory::Memory;
 use crate::numbers::{FloatNumbers, Numbers, Precision};
@@ -215,6 +216,11 @@ impl<'a, N: Scaling> Opened<'a, N> {
         Ok(N::limit(self.scaling))
     }
 
+    /// The count of a channel that stands for a value; 0 where there is no such channel.
+    pub(crate) fn count_of(&self, channel: u16, value: f32) -> i16 {
+        self.units.get(usize::from(channel)).map_or(0, |unit| count_of(value, *unit))
+    }
+
     /// Reads a frame: the values that the first layer reads, in the scratch. `history` is the state that keeps earlier frames, `steps` are the frames before.
     #[inline(never)]
     pub(crate) fn read<'x, S: Sample>(
@@ -236,7 +242,7 @@ impl<'a, N: Scaling> Opened<'a, N> {
         values.iter_mut().zip(raw).for_each(|(value, raw)| *value = raw);
         if steps == 0 {
             for frame in history.chunks_exact_mut(channels.max(1)) {
-                frame.copy_from_slice(values);
+                copy(values, frame);
             }
         }
         // Where as many frames are kept as a difference reaches back, the oldest gives way to the newest.
@@ -273,6 +279,14 @@ impl<'a, N: Scaling> Opened<'a, N> {
     }
 }
 
+/// The count that stands for a value: rounded to the nearest, halves away from zero, and saturated.
+pub(crate) fn count_of(value: f32, unit: f32) -> i16 {
+    let count = value / unit;
+    let half = if count < 0.0 { -0.5 } else { 0.5 };
+    // The conversion saturates, and cuts off what is behind the point.
+    (count + half) as i16
+}
+
 /// How samples become values, by integers and by floats.
 pub(crate) trait Scaling: Numbers {
     /// A count as it is kept.
@@ -303,12 +317,8 @@ macro_rules! integer_scaling {
                 count
             }
 
-            /// Rounded to the nearest count, halves away from zero, and saturated.
             fn of_value(value: f32, unit: f32) -> i16 {
-                let count = value / unit;
-                let half = if count < 0.0 { -0.5 } else { 0.5 };
-                // The conversion saturates, and cuts off what is behind the point.
-                (count + half) as i16
+                count_of(value, unit)
             }
 
             #[inline(always)]

@@ -26,7 +26,7 @@ use super::cell::gru::Reset;
 use super::chips::{cell_fits, pairs_by_assembly, quads_of_rows, rows_by_assembly, step_fits, words_by_assembly};
 #[cfg(latch_fpu)]
 use super::fpu::floats_by_fpu;
-use super::{Backend, Features, IntWeight, RowsI8, RowsI16};
+use super::{Backend, Features, IntWeight, RowsI8, RowsI16, copy};
 use gru::{GruCell, gru_cell_i8};
 use int16::{lstm_i16, rows_i16};
 use macros::COLUMNS;
@@ -122,12 +122,20 @@ impl Backend for Helium {
         if last < units {
             // The units that are left, in a tile of their own.
             let (mut tile_sums, mut tile_n, mut tile_h) = ([[0_i32; 8]; 3], [0_i16; 8], [0_i16; 8]);
-            let count = units - last;
-            for (tile, sums) in tile_sums.iter_mut().zip(sums.chunks_exact(units)) {
-                tile[..count].copy_from_slice(&sums[last..]);
+            for (unit, h) in (last..units).zip(h.iter().skip(last)) {
+                let lane = unit & 7;
+                for (gate, tile) in tile_sums.iter_mut().enumerate() {
+                    if let (Some(place), Some(sum)) = (tile.get_mut(lane), sums.get(gate * units + unit)) {
+                        *place = *sum;
+                    }
+                }
+                if let (Some(place), Some(n)) = (tile_n.get_mut(lane), n.get(unit)) {
+                    *place = *n;
+                }
+                if let Some(place) = tile_h.get_mut(lane) {
+                    *place = *h;
+                }
             }
-            tile_n[..count].copy_from_slice(&n[last..]);
-            tile_h[..count].copy_from_slice(&h[last..]);
             let cell = GruCell {
                 z: tile_sums.as_flattened().as_ptr(),
                 n: tile_n.as_ptr(),
@@ -138,7 +146,7 @@ impl Backend for Helium {
             };
             // SAFETY: three times eight sums, eight of n and of h, a whole tile.
             unsafe { gru_cell_i8(&cell) }
-            h[last..].copy_from_slice(&tile_h[..count]);
+            copy(&tile_h, h.get_mut(last..).unwrap_or_default());
         }
     }
 
@@ -185,18 +193,18 @@ impl Helium {
         let (sums, scratch) = scratch.split_at_mut_checked((3 * units).next_multiple_of(4))?;
         let (n, columns) = scratch.split_at_mut_checked(units.div_ceil(2))?;
         let n = bytemuck::cast_slice_mut::<i32, i16>(n).get_mut(..units)?;
-        let (copy, previous) =
+        let (room, previous) =
             bytemuck::cast_slice_mut::<i32, i8>(columns).split_at_mut_checked(x.len().next_multiple_of(4))?;
         let previous = previous.get_mut(..units.next_multiple_of(4))?;
         let features = match x {
             Features::Row(row) if row.len().is_multiple_of(4) => row,
             Features::Row(row) => {
-                let (features, padding) = copy.split_at_mut_checked(row.len())?;
-                features.copy_from_slice(row);
+                let (features, padding) = room.split_at_mut_checked(row.len())?;
+                copy(row, features);
                 padding.fill(0);
-                &*copy
+                &*room
             }
-            Features::Hidden(hidden) => narrow_into(hidden, copy)?,
+            Features::Hidden(hidden) => narrow_into(hidden, room)?,
         };
         let kernel = RowsStep::of_bytes(&gru.kernel, features, sums)?;
         if gru.kernel.bias.len() != sums.len() {
@@ -207,7 +215,7 @@ impl Helium {
         unsafe { rows_of_bytes(&RowsStep { bias: gru.kernel.bias.as_ptr(), ..kernel }) }
         let n_sums = sums.get_mut(2 * units..3 * units)?;
         self.shift_q12(n_sums, gru.kernel.shift, n);
-        n_sums.copy_from_slice(gru.recurrent.bias.get(..units)?);
+        copy(gru.recurrent.bias.get(..units)?, n_sums);
         let recurrent = RowsStep::of_bytes(&gru.recurrent, narrow_into(h, previous)?, sums)?;
         // SAFETY: as above; a quad's biases are read before its sums are written over them.
         unsafe { rows_of_bytes(&recurrent) }

@@ -1,6 +1,6 @@
 //! The types of integer weights: int8, to which int4 is widened, and int16.
 
-use super::{Backend, RowsI8, RowsI16, RowsInt, scalar, sealed};
+use super::{Backend, RowsI8, RowsI16, RowsInt, copy, scalar, sealed};
 
 /// A type of integer weights: what the integer arithmetics differ in. Cells and activations are the same for both.
 pub trait IntWeight: sealed::Sealed + bytemuck::Pod + core::fmt::Debug + Send + Sync {
@@ -52,15 +52,6 @@ impl IntWeight for i8 {
     #[inline(always)]
     fn add_rows<B: Backend>(backend: B, rows: &RowsI8<'_>, x: &mut [i16], sums: &mut [i32]) {
         backend.add_rows_i8(rows, x, sums);
-    }
-}
-
-/// As many values as both have.
-#[inline(always)]
-fn copy(from: &[i16], to: &mut [i16]) {
-    let count = from.len().min(to.len());
-    if let (Some(from), Some(to)) = (from.get(..count), to.get_mut(..count)) {
-        to.copy_from_slice(from);
     }
 }
 

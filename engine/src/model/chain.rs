@@ -42,6 +42,11 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
         self.samples.get().map_or(0, |samples| samples.channels)
     }
 
+    /// The count of a channel that stands for a value.
+    pub(crate) fn count_of(&self, channel: u16, value: f32) -> i16 {
+        self.samples.get().map_or(0, |samples| samples.count_of(channel, value))
+    }
+
     /// Cuts all layers off the sections.
     ///
     /// # Errors

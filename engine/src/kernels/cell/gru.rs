@@ -11,7 +11,7 @@
 
 use core::ops::Range;
 
-use super::super::{Backend, Features, FeaturesFloat, FloatWeight, IntWeight, RowsFloat, RowsInt};
+use super::super::{Backend, Features, FeaturesFloat, FloatWeight, IntWeight, RowsFloat, RowsInt, copy};
 use super::{AsTheyLie, RowProducts, product_q15, without_subnormals};
 
 /// Where the reset gate stands.
@@ -128,7 +128,7 @@ pub(crate) fn step_by<B: Backend, P: RowProducts>(
             let Some(n_sums) = sums.get_mut(2 * units..3 * units) else { return };
             backend.shift_q12(n_sums, gru.kernel.shift, n);
             let Some(bias) = gru.recurrent.bias.get(..units) else { return };
-            n_sums.copy_from_slice(bias);
+            copy(bias, n_sums);
             products.add_rows(&gru.recurrent, columns, sums);
             backend.gru_cell_i8(sums, n, gru.kernel.shift, h);
         }
@@ -169,7 +169,12 @@ fn before<B: Backend, P: RowProducts>(
     backend.shift_q12(n_sums, gru.kernel.shift, r);
     backend.tanh_q15(r);
     let mut z = [0; TILE];
-    for ((z_sums, n), h) in z_sums.chunks(TILE).zip(r.chunks(TILE)).zip(h.chunks_mut(TILE)) {
+    let mut begin = 0;
+    while begin < units {
+        let tile = begin..units.min(begin + TILE);
+        begin = tile.end;
+        let (z_sums, n, h) = (z_sums.get(tile.clone()), r.get(tile.clone()), h.get_mut(tile));
+        let (Some(z_sums), Some(n), Some(h)) = (z_sums, n, h) else { return };
         let Some(z) = z.get_mut(..h.len()) else { return };
         backend.shift_q12(z_sums, gru.kernel.shift, z);
         backend.sigmoid_q15(z);
@@ -208,11 +213,14 @@ fn mix(z: &[i16], n: &[i16], h: &mut [i16]) {
 #[inline(always)]
 pub fn cell_i8<B: Backend>(backend: B, sums: &[i32], n: &[i16], shift: u32, h: &mut [i16]) {
     let units = h.len();
-    let Some((z_sums, rest)) = sums.split_at_checked(units) else { return };
-    let Some((r_sums, s_sums)) = rest.split_at_checked(units) else { return };
-    let sums = z_sums.chunks(TILE).zip(r_sums.chunks(TILE)).zip(s_sums.chunks(TILE));
     let (mut z, mut r, mut s) = ([0; TILE], [0; TILE], [0; TILE]);
-    for (((z_sums, r_sums), s_sums), (n, h)) in sums.zip(n.chunks(TILE).zip(h.chunks_mut(TILE))) {
+    let mut begin = 0;
+    while begin < units {
+        let end = units.min(begin + TILE);
+        let of = |gate: usize| sums.get(gate * units + begin..gate * units + end);
+        let (Some(z_sums), Some(r_sums), Some(s_sums)) = (of(0), of(1), of(2)) else { return };
+        let (Some(n), Some(h)) = (n.get(begin..end), h.get_mut(begin..end)) else { return };
+        begin = end;
         let tile = (z.get_mut(..h.len()), r.get_mut(..h.len()), s.get_mut(..h.len()));
         let (Some(z), Some(r), Some(s)) = tile else { return };
         backend.shift_q12(z_sums, shift, z);
