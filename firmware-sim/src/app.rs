@@ -1,4 +1,8 @@
-//! The program, the same lines on host and chip: text in, a logit after every token, a verdict after every text.
+//! The program, the same lines on host and chip: text in, a logit after every token, a verdict after every text; or
+//! samples in, a logit after every frame, a verdict after every series.
+//!
+//! A series comes in as bytes, too: counts of 16 bits, little-endian, one frame after the other. What stands here of
+//! texts and tokens is true of series and their frames.
 //!
 //! Only `core` and the engine are used here; there is no choice by machine. The machine is a [`Board`].
 //!
@@ -7,9 +11,11 @@
 //! The caller owns the memory of the stream's state and, with [`run_in`], that of the model's view of the image ([`VIEW_BYTES`]); else
 //! the view lies on the stack. The input buffer ([`INPUT_BYTES`]) always does.
 
+use latch_engine::features::SAMPLES;
 use latch_engine::image::Image;
+use latch_engine::input::samples::MAX_CHANNELS;
 use latch_engine::kernels::AnyBackend;
-use latch_engine::{Model, SelfTest, View};
+use latch_engine::{Model, SelfTest, Session, View};
 
 use crate::board::{Board, Input, Meaning, Ready, Report, Summary, TokenReport, Verdict};
 
@@ -25,9 +31,9 @@ pub enum Stop<E> {
     /// The slot holds no image that this program can run, or one whose state is larger than the memory for it.
     #[error(transparent)]
     Image(#[from] latch_engine::Error),
-    /// The image reads ids, and this program reads text.
-    #[error("the image has no vocabulary and cannot read text; export a model of texts")]
-    NoVocabulary,
+    /// The image reads ids, and this program reads texts or samples.
+    #[error("the image reads ids, and neither texts nor samples; export a model of one of these")]
+    NoInput,
     /// The board's input or output failed.
     #[error("input or output failed")]
     Board(#[source] E),
@@ -39,7 +45,7 @@ pub enum Stop<E> {
 /// Each text is a stream of its own: the state is reset after its verdict.
 ///
 /// # Errors
-/// [`Stop::Image`] and [`Stop::NoVocabulary`] before anything is read, [`Stop::Board`] as soon as the board fails.
+/// [`Stop::Image`] and [`Stop::NoInput`] before anything is read, [`Stop::Board`] as soon as the board fails.
 pub fn run<'flash, B: Board<'flash>>(board: &mut B, state: &mut [u8]) -> Result<Summary, Stop<B::Error>> {
     run_in(board, state, &mut None)
 }
@@ -94,8 +100,8 @@ fn run_model<'flash, B: Board<'flash>>(
     model: &Model<'_>,
     self_test: SelfTest,
 ) -> Result<Summary, Stop<B::Error>> {
-    if model.vocabulary().is_none() {
-        return Err(Stop::NoVocabulary);
+    if model.vocabulary().is_none() && model.channels() == 0 {
+        return Err(Stop::NoInput);
     }
     let mut session = model.session_in(state)?;
     let ready = Ready {
@@ -103,6 +109,7 @@ fn run_model<'flash, B: Board<'flash>>(
         precision: model.precision(),
         meaning: Meaning::of(model),
         layers: model.layers(),
+        channels: model.channels(),
         state_bytes: model.state_bytes() as u32,
         self_test,
     };
@@ -110,17 +117,23 @@ fn run_model<'flash, B: Board<'flash>>(
     let mut meter = Meter::new(board, usize::from(model.outputs()));
 
     let mut buffer = [0; INPUT_BYTES];
+    // None in a build without samples, whose stack has no room for it.
+    let mut frames = [Frame::new(model.channels()); SAMPLES as usize];
     loop {
         let input = meter.board.read(&mut buffer).map_err(Stop::Board)?;
         match input {
             Input::Bytes(count) => {
                 let bytes = buffer.get(..count).unwrap_or(&buffer);
-                meter.measure(|each| session.push_bytes_each(bytes, each))?;
+                match frames.first_mut().filter(|frame| frame.channels > 0) {
+                    Some(frame) => push_samples(&mut meter, &mut session, frame, bytes)?,
+                    None => meter.measure(|each| session.push_bytes_each(bytes, each))?,
+                }
                 meter.open |= !bytes.is_empty();
                 continue;
             }
             Input::Restart => {
                 session.reset();
+                frames.iter_mut().for_each(|frame| frame.bytes = 0);
                 meter.restart();
                 continue;
             }
@@ -131,6 +144,7 @@ fn run_model<'flash, B: Board<'flash>>(
             let verdict = verdict(&mut session, ready.meaning);
             meter.board.report(Report::Verdict(verdict)).map_err(Stop::Board)?;
             session.reset();
+            frames.iter_mut().for_each(|frame| frame.bytes = 0);
             meter.end_text();
         }
         if input == Input::End {
@@ -139,6 +153,52 @@ fn run_model<'flash, B: Board<'flash>>(
             return Ok(summary);
         }
     }
+}
+
+/// The frame of samples that is under way.
+#[derive(Clone, Copy)]
+struct Frame {
+    counts: [i16; MAX_CHANNELS as usize],
+    /// Bytes of it that have come.
+    bytes: u8,
+    channels: u16,
+}
+
+impl Frame {
+    fn new(channels: u16) -> Self {
+        Frame { counts: [0; MAX_CHANNELS as usize], bytes: 0, channels }
+    }
+
+    /// Takes in the next byte; gives the frame when it is whole.
+    fn push(&mut self, byte: u8) -> Option<&[i16]> {
+        let count = self.counts.get_mut(usize::from(self.bytes / 2))?;
+        *count = i16::from_le_bytes(if self.bytes.is_multiple_of(2) { [byte, 0] } else { [*count as u8, byte] });
+        self.bytes += 1;
+        if u16::from(self.bytes) < 2 * self.channels {
+            return None;
+        }
+        self.bytes = 0;
+        self.counts.get(..usize::from(self.channels))
+    }
+}
+
+/// Reads bytes of a series, and takes in every frame that they complete.
+#[inline(never)]
+fn push_samples<'flash, B: Board<'flash>>(
+    meter: &mut Meter<'_, B>,
+    session: &mut Session<'_, '_, '_>,
+    frame: &mut Frame,
+    bytes: &[u8],
+) -> Result<(), Stop<B::Error>> {
+    for &byte in bytes {
+        if let Some(counts) = frame.push(byte) {
+            meter.measure(|each| {
+                // Of a model with channels a whole frame is always read.
+                let _ = session.push_samples_each(counts, |view| each(view, &[]));
+            })?;
+        }
+    }
+    Ok(())
 }
 
 /// Times the tokens, digests their logits and reports them.

@@ -3,7 +3,7 @@
 use latch_engine::image::header::{Answer, AnswerKind};
 use latch_engine::{Digest, Logit, Model, Precision, SelfTest, View};
 
-/// A machine with an image in its memory, text coming in, a stopwatch, and somewhere to report to.
+/// A machine with an image in its memory, text or samples coming in, a stopwatch, and somewhere to report to.
 ///
 /// `'flash` is how long the flash stays as it is: `'static` on a chip, the simulated memory's life on the host.
 pub trait Board<'flash> {
@@ -14,7 +14,8 @@ pub trait Board<'flash> {
     /// must start on a multiple of [`latch_engine::image::ALIGNMENT`].
     fn image(&self) -> &'flash [u8];
 
-    /// Waits for the next input and puts bytes of text at the front of `buffer`, at most as many as it holds.
+    /// Waits for the next input and puts bytes of a text, or of a series' counts, at the front of `buffer`, at most as
+    /// many as it holds.
     ///
     /// # Errors
     /// When the input fails for good; the program stops.
@@ -42,7 +43,7 @@ pub trait Board<'flash> {
 /// What came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// So many bytes of text at the front of the buffer. 0 is no end: it says that there is nothing yet.
+    /// So many bytes at the front of the buffer. 0 is no end: it says that there is nothing yet.
     Bytes(usize),
     /// The text is complete; another one may follow.
     EndOfText,
@@ -72,8 +73,10 @@ pub struct Ready {
     pub precision: Precision,
     /// What its outputs mean.
     pub meaning: Meaning,
-    /// Recurrent layers.
+    /// Layers behind the input.
     pub layers: u8,
+    /// Values of a frame; 0 of a model of texts.
+    pub channels: u16,
     /// Bytes of a stream's state.
     pub state_bytes: u32,
     /// Whether this machine computes what the image's writer computed. A board must not give out answers after a failure, unless for
@@ -127,7 +130,7 @@ impl Meaning {
 /// One token.
 #[derive(Clone, Copy, Debug)]
 pub struct TokenReport<'a> {
-    /// Its bytes: lower-case UTF-8.
+    /// Its bytes: lower-case UTF-8. Empty of a frame.
     pub text: &'a [u8],
     /// From its first byte to its logit by the board's stopwatch: tokenizer, vocabulary, embedding, layers and head, together with
     /// the words before it that the vocabulary left out. Waiting for input and reporting are not in it. Wraps at 32 bits.

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! 1. [`flash`] programs an image into a slot of NOR flash under the rules of the part, and verifies it where it lies.
-//! 2. [`board`] is the one small trait in which machines differ: flash to read, bytes of text coming in, a stopwatch, reports going out.
+//! 2. [`board`] is the one small trait in which machines differ: flash to read, bytes of texts or series coming in, a
+//!    stopwatch, reports going out.
 //! 3. [`app`] is the program. It knows a [`board::Board`] and the engine and nothing else: the host runs the lines that the chip runs.
 //! 4. [`sim`] (feature `std`) is the host board: a table of real parts, flash that refuses what the part's flash refuses, a budget
 //!    of flash and RAM that a model must fit into, and latencies.

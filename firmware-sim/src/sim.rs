@@ -88,14 +88,14 @@ impl Simulator {
     /// there. `place` names the image in messages. The flash is a used one: everything must be erased before it is programmed.
     ///
     /// # Errors
-    /// A [`Fault`] when the bytes are no image, when the image reads no text, or when it does not fit the part: that one has all
-    /// the numbers. Any other error is one of this program.
+    /// A [`Fault`] when the bytes are no image, when the image reads ids, or when it does not fit the part: that one
+    /// has all the numbers. Any other error is one of this program.
     pub fn load(part: Part, image: &[u8], place: &str) -> Result<Self> {
         let aligned = AlignedBytes::new(image);
         let opened = Image::open(&aligned).map_err(|error| image_fault(place, &error))?;
         let model = Model::new(&opened);
-        if model.vocabulary().is_none() {
-            return Err(no_vocabulary(place).into());
+        if model.vocabulary().is_none() && model.channels() == 0 {
+            return Err(no_input(place).into());
         }
         let mut flash = NorFlash::used(&part);
         let slot = Slot::behind(&flash, FIRMWARE_RESERVE);
@@ -189,7 +189,7 @@ impl Simulator {
             Ok(summary) => summary,
             Err(Stop::Board(error)) => return Err(error),
             Err(Stop::Image(error)) => return Err(anyhow!(error).context("opening the image in the simulated flash")),
-            Err(Stop::NoVocabulary) => return Err(no_vocabulary("the image").into()),
+            Err(Stop::NoInput) => return Err(no_input("the image").into()),
         };
         let early = self.answers_early.then_some(board.early);
         Ok(Outcome { summary, latency: Latency::of(board.ticks), early, steps: board.steps })
@@ -311,6 +311,6 @@ pub fn image_fault(place: &str, error: &latch_engine::Error) -> Fault {
 }
 
 /// The fault in an image named `place` that reads ids.
-pub fn no_vocabulary(place: &str) -> Fault {
-    fault(place, "the image has no vocabulary and cannot read text", "export a model of texts")
+pub fn no_input(place: &str) -> Fault {
+    fault(place, "the image reads ids, and neither texts nor samples", "export a model of one of these")
 }

@@ -6,3 +6,4 @@ mod flash_rules;
 mod link;
 mod program;
 mod serial_line;
+mod series;

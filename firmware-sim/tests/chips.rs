@@ -32,7 +32,7 @@ const REVIEWS: usize = 200;
 const LEAST_TOKENS: u64 = 20_000;
 
 /// The compiler, or `None` where a tool is missing and that is allowed.
-fn toolchain() -> Option<Toolchain> {
+pub(crate) fn toolchain() -> Option<Toolchain> {
     let mut missing: Vec<String> =
         absent_qemu().into_iter().map(|program| format!("{program} is not installed")).collect();
     let found = Toolchain::find().map_err(|error| missing.push(error.to_string())).ok();
@@ -293,6 +293,21 @@ fn soft_float_routines_are_known_by_their_names() {
     }
 }
 
+/// Nothing in a program panics, allocates, formats, or computes with floats where there is no FPU, by the names of its
+/// symbols.
+pub(crate) fn assert_small(board: &str, elf: &Elf) {
+    assert!(elf.symbols.len() > 50, "{board}: the symbols were stripped");
+    for symbol in &elf.symbols {
+        let name = &symbol.name;
+        // The handler itself is always there; nothing may lead to it.
+        let panics = name.contains("panicking") || name.contains("panic_fmt") || name.contains("unwrap_failed");
+        let allocates = name.contains("__rust_alloc") || name.contains("__rg_alloc");
+        let formats = name.contains("core3fmt") || name.contains("core..fmt");
+        assert!(!panics && !allocates && !formats, "{board}: {name}");
+        assert!(!is_soft_float(name), "{board}: {name}");
+    }
+}
+
 #[test]
 fn the_firmware_cannot_panic_allocate_or_format_and_integers_need_no_floats() {
     if toolchain().is_none() {
@@ -302,16 +317,7 @@ fn the_firmware_cannot_panic_allocate_or_format_and_integers_need_no_floats() {
         for port in [Port::Semihosting, Port::Uart] {
             let elf = Elf::read(&build(board, Program::Firmware, &Options { port, ..Options::default() }))
                 .expect("an ELF file");
-            assert!(elf.symbols.len() > 50, "{}: the symbols were stripped", board.name);
-            for symbol in &elf.symbols {
-                let name = &symbol.name;
-                // The handler itself is always there; nothing may lead to it.
-                let panics = name.contains("panicking") || name.contains("panic_fmt") || name.contains("unwrap_failed");
-                let allocates = name.contains("__rust_alloc") || name.contains("__rg_alloc");
-                let formats = name.contains("core3fmt") || name.contains("core..fmt");
-                assert!(!panics && !allocates && !formats, "{}: {name}", board.name);
-                assert!(!is_soft_float(name), "{}: {name}", board.name);
-            }
+            assert_small(board.name, &elf);
         }
     }
 }
@@ -356,7 +362,7 @@ fn the_chains_that_take_the_most_stack_take_what_inspect_says() {
         let case = Case::of_chain(&texts, chain);
         let bytes = AlignedBytes::new(&std::fs::read(case.image()).expect("it was just written"));
         let image = Image::open(&bytes).expect("it was just made");
-        let limit = firmware_stack(&image.description().layers);
+        let limit = firmware_stack(&image.description());
         let (status, lines) = case.latch_sim(&["device", board, "--data", "texts.tsv", "--limit", "2"]);
         assert_eq!((status, lines.len()), (0, 1), "{board}: {lines:?}");
         let stack = lines[0]["stack_bytes"].as_u64().expect("a number") as usize;

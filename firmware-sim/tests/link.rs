@@ -336,7 +336,7 @@ fn the_messages_have_the_bytes_of_the_specification() {
     let crc = Image::open(&image).unwrap().crc();
     let state_bytes = Model::new(&Image::open(&image).unwrap()).state_bytes() as u32;
     let batch = Batch::new(["a", "good bad"], true);
-    let requests: [&[u8]; 5] = [&[0, 0, 3, 1, 1], &[1, 1, 1, b'a'], &[2, 2], &[3, 1, 1, b'g'], &[4, 1, 1, b'o']];
+    let requests: [&[u8]; 5] = [&[0, 0, 4, 1, 1], &[1, 1, 1, b'a'], &[2, 2], &[3, 1, 1, b'g'], &[4, 1, 1, b'o']];
     assert_eq!(messages(&batch.bytes)[..5], requests);
 
     let batch = Batch::new(["a"], false);
@@ -344,7 +344,7 @@ fn the_messages_have_the_bytes_of_the_specification() {
     let logit = transcript.answers[0].verdict.logit.to_bits().to_le_bytes();
     let number = |number: u32| postcard::to_stdvec(&number).unwrap();
     let expected = [
-        [&[0, 0, 3, 1, 5][..], b"bench", &number(crc), &[2, 1 << 2, 3], &number(state_bytes), &[1]].concat(),
+        [&[0, 0, 4, 1, 5][..], b"bench", &number(crc), &[2, 1 << 2, 3, 0], &number(state_bytes), &[1]].concat(),
         vec![1],
         // The token took the watch's 7 ticks twice: for the request with its text, and for the text's end.
         [&[2, 1][..], &logit, &[14, 3, 1], &logit, &[1]].concat(),
@@ -640,7 +640,7 @@ fn a_host_and_a_board_of_other_versions_name_them_to_each_other() {
         .iter()
         .find_map(|&byte| Some(reader.take(byte)?).map(|message| (message.session, message.bytes.to_vec())));
     let (session, message) = answer.expect("an answer");
-    assert_eq!((session, &message[..3]), (0, &[0, 0, 3][..]));
+    assert_eq!((session, &message[..3]), (0, &[0, 0, 4][..]));
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! What the engine weighs: a program that judges one text with it, or reads one id where it was built without text, and does nothing else, for `cargo xtask size`.
+//! What the engine weighs: a program that judges one text with it, or reads one frame or one id where it was built
+//! without text, and does nothing else, for `cargo xtask size`.
 //!
 //! Every call that a firmware makes is in it: opening, self-test, text, verdict, probability. What any program on this chip has is that of
 //! `start.rs`. It has no port; the exit status is the logit's sign, or 2 where the slot has no image that can run.
@@ -32,6 +33,8 @@ fn judge(image: &'static [u8], state: &mut [u8]) -> Result<u32, Error> {
     if features::TEXT {
         session.push_bytes(black_box(b"a fine film"));
         session.finish();
+    } else if features::SAMPLES {
+        session.push_samples(black_box(&[3]))?;
     } else {
         session.push_token(black_box(3));
     }

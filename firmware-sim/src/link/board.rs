@@ -179,6 +179,7 @@ impl<'flash, P: Read + Write, M: Machine<'flash>> LinkBoard<P, M> {
                 precision: ready.precision,
                 meaning: ready.meaning.to_number(),
                 layers: ready.layers,
+                channels: ready.channels,
                 state_bytes: ready.state_bytes,
                 self_test: ready.self_test.into(),
             };

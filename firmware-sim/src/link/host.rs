@@ -36,8 +36,10 @@ pub struct Info {
     pub precision: Precision,
     /// What its outputs mean.
     pub meaning: Meaning,
-    /// Its recurrent layers.
+    /// Its layers behind the input.
     pub layers: usize,
+    /// Values of a frame of samples; 0 of an image of texts.
+    pub channels: usize,
     /// Bytes of a stream's state.
     pub state_bytes: usize,
     /// What the image's self-test came to on the board.
@@ -184,6 +186,7 @@ impl Response {
                         precision,
                         meaning,
                         layers,
+                        channels,
                         state_bytes,
                         self_test,
                     } = info;
@@ -194,6 +197,7 @@ impl Response {
                         precision,
                         meaning: Meaning::from_number(meaning),
                         layers: layers.into(),
+                        channels: channels.into(),
                         state_bytes: state_bytes as usize,
                         self_test,
                     };
@@ -283,7 +287,8 @@ impl<W: Wire> Client<W> {
         self.repeats
     }
 
-    /// Sends bytes of a text in any chunks and hands over the tokens that they complete.
+    /// Sends bytes of a text, or of a series' counts (16 bits, little-endian, frame after frame), in any chunks and
+    /// hands over the tokens that they complete.
     ///
     /// # Errors
     /// Every [`LinkError`] but [`LinkError::Cut`]; the session is over then.

@@ -18,12 +18,12 @@ use super::frame::Frame;
 use crate::app::Stop;
 
 /// The version of the link that this program speaks.
-pub const VERSION: u8 = 3;
+pub const VERSION: u8 = 4;
 
 /// Layers that a trace has a digest of: the first ones of a chain.
 pub const TRACED_LAYERS: usize = 4;
 
-/// The most bytes of text in a request.
+/// The most bytes of a text or a series in a request.
 pub const TEXT_BYTES: usize = 16;
 
 /// The most bytes of text in a request of a traced session, whose answers are longer.
@@ -62,7 +62,8 @@ pub enum Request<'a> {
         /// True when every token is to be followed by its [`Item::Trace`]s.
         trace: bool,
     },
-    /// The next bytes of a text, at most [`TEXT_BYTES`]; in any chunks. Answered by the tokens that they complete.
+    /// The next bytes of a text, or of a series' counts (16 bits, little-endian, frame after frame), at most
+    /// [`TEXT_BYTES`]; in any chunks. Answered by the tokens that they complete.
     Text(#[serde(borrow)] &'a [u8]),
     /// The text is complete. Answered by the tokens that were still open, and by the verdict.
     EndOfText,
@@ -122,6 +123,7 @@ impl Item<'_> {
                 frame.byte(info.precision as u8);
                 frame.number(info.meaning.into());
                 frame.byte(info.layers);
+                frame.number(info.channels.into());
                 frame.number(info.state_bytes);
                 frame.byte(info.self_test as u8);
             }
@@ -176,8 +178,10 @@ pub struct Info<'a> {
     pub precision: Precision,
     /// What its outputs mean, see [`crate::board::Meaning::to_number`].
     pub meaning: u16,
-    /// Its layers behind the embedding.
+    /// Its layers behind the input.
     pub layers: u8,
+    /// Values of a frame of samples; 0 of an image of texts.
+    pub channels: u16,
     /// Bytes of a stream's state.
     pub state_bytes: u32,
     /// What the image's self-test came to on this board. After a failure only traced sessions begin.
@@ -247,9 +251,9 @@ pub enum Refusal {
         /// Its place in [`Feature::ALL`].
         feature: u8,
     },
-    /// The image reads no text.
-    #[error("the image has no vocabulary and cannot read text; export a model of texts")]
-    NoVocabulary,
+    /// The image reads ids.
+    #[error("the image reads ids, and neither texts nor samples; export a model of one of these")]
+    NoInput,
     /// The board computes something else than the image's writer did.
     #[error(
         "the image's self-test fails on the board: it computes something else than the host; `latch-sim verify` says where, if the board can be emulated"
@@ -285,7 +289,7 @@ impl Refusal {
             Refusal::Misaligned => 6,
             Refusal::Malformed => 7,
             Refusal::MissingFeature { .. } => 8,
-            Refusal::NoVocabulary => 9,
+            Refusal::NoInput => 9,
             Refusal::SelfTest => 10,
             Refusal::StateTooSmall { .. } => 11,
         }
@@ -295,7 +299,7 @@ impl Refusal {
     pub fn of<E>(stop: &Stop<E>) -> Option<Self> {
         Some(match stop {
             Stop::Board(_) => return None,
-            Stop::NoVocabulary => Refusal::NoVocabulary,
+            Stop::NoInput => Refusal::NoInput,
             Stop::Image(error) => match *error {
                 Error::NotAnImage => Refusal::NoImage,
                 Error::HeaderTruncated { .. } | Error::Truncated { .. } | Error::Checksum { .. } => Refusal::Damaged,
@@ -327,6 +331,7 @@ mod tests {
             precision: Precision::Int8,
             meaning: 256 << 2 | 3,
             layers: 4,
+            channels: 64,
             state_bytes: 70_000,
             self_test: SelfTest::Failed,
         };
@@ -352,7 +357,7 @@ mod tests {
                 Refusal::Misaligned,
                 Refusal::Malformed,
                 Refusal::MissingFeature { feature: 3 },
-                Refusal::NoVocabulary,
+                Refusal::NoInput,
                 Refusal::SelfTest,
             ]
             .map(Item::Refused),

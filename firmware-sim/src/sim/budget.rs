@@ -7,6 +7,8 @@
 
 use latch_data::error::{Fault, fault};
 
+use latch_engine::image::Description;
+use latch_engine::input::samples::MAX_CHANNELS;
 use latch_engine::layers::Layer;
 
 use super::FIRMWARE_RESERVE;
@@ -17,19 +19,23 @@ use latch_parts::parts::Part;
 /// interrupts.
 pub const STACK_RESERVE: usize = 2 * 1024;
 
-/// The most bytes of stack that the firmware takes for an integer image of these layers on any emulated board, from reset to the last token, as
-/// `latch-sim device` measures it. It depends on the kinds of layers: what grows with their sizes lies in the state.
+/// The most bytes of stack that the firmware takes for an integer image of this model on any emulated board, from
+/// reset to the last token, as `latch-sim device` measures it. It depends on the kinds of layers: what grows with their
+/// sizes lies in the state. A frame of samples lies on the stack while its bytes come in.
 #[must_use]
-pub fn firmware_stack(layers: &[Layer]) -> usize {
+pub fn firmware_stack(description: &Description) -> usize {
+    let layers = &description.layers;
+    let frame = if description.samples().is_some() { 2 * usize::from(MAX_CHANNELS) } else { 0 };
     let has_gru = layers.iter().any(|layer| matches!(layer, Layer::Gru(_)));
     let has_conv1d = layers.iter().any(|layer| matches!(layer, Layer::Conv1d(_)));
     // The last dense layer is the answer.
     let has_dense = layers.iter().filter(|layer| matches!(layer, Layer::Dense(_))).count() > 1;
-    match (has_gru, has_dense || has_conv1d) {
+    let chain = match (has_gru, has_dense || has_conv1d) {
         (true, _) => 1_408,
         (false, true) => 1_152,
         (false, false) => 1_024,
-    }
+    };
+    chain + frame
 }
 
 /// One use of a memory.

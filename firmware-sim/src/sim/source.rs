@@ -1,10 +1,12 @@
-//! Where texts come from on the host: a list of them, or the lines of a stream.
+//! Where texts come from on the host: a list of them, or the lines of a stream. A series is bytes as well: see
+//! [`bytes_of`].
 
 use std::io::{BufRead, Read};
 
 use anyhow::{Context, Result};
 use latch_data::composed::composed_bytes;
 use latch_data::dataset::MAX_LINE;
+use latch_engine::{Session, View};
 
 use crate::board::Input;
 
@@ -23,10 +25,33 @@ pub trait Source {
 /// A text, and what is known about it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Text {
-    /// Its bytes, meant to be UTF-8.
+    /// Its bytes, meant to be UTF-8; of a series those of its counts.
     pub bytes: Vec<u8>,
     /// Its class.
     pub label: Option<u32>,
+}
+
+/// The bytes in which a series comes to the program: its counts, frame after frame, 16 bits each, little-endian.
+pub fn bytes_of(counts: impl IntoIterator<Item = i16>) -> Vec<u8> {
+    counts.into_iter().flat_map(i16::to_le_bytes).collect()
+}
+
+/// Reads a whole text, or a whole series by its bytes, and calls `each` after every token or frame with its text.
+///
+/// # Errors
+/// Those of [`Session::push_samples_each`].
+pub fn read_whole<'s, 'm, 'a>(
+    session: &mut Session<'s, 'm, 'a>,
+    bytes: &[u8],
+    mut each: impl FnMut(&mut View<'s, 'm, 'a>, &[u8]),
+) -> Result<(), latch_engine::Error> {
+    if session.model().channels() == 0 {
+        session.push_bytes_each(bytes, &mut each);
+        session.finish_each(&mut each);
+        return Ok(());
+    }
+    let counts: Vec<i16> = bytes.as_chunks::<2>().0.iter().map(|&count| i16::from_le_bytes(count)).collect();
+    session.push_samples_each(&counts, |view| each(view, &[]))
 }
 
 /// The texts of an iterator, one after the other.

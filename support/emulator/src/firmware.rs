@@ -73,6 +73,9 @@ pub struct Options {
 /// The features of a program that reads texts with one kind of layer and pools them in any way: what most images need.
 pub const TEXT_FEATURES: [&str; 4] = ["text", "lstm", "pooling", "attention"];
 
+/// The same of a program that reads samples.
+pub const SERIES_FEATURES: [&str; 4] = ["samples", "gru", "pooling", "int16"];
+
 impl Default for Options {
     fn default() -> Self {
         Options {
@@ -165,7 +168,7 @@ pub fn build_with(toolchain: Toolchain, board: &Board, program: Program, options
     Ok(kept)
 }
 
-/// Features that fit the reserve when they are compiled for speed.
+/// Features that fit the reserve when they are compiled for speed, where one kind of integers is among them.
 const SMALL: usize = 5;
 
 /// How the engine is optimised: for size where its kernels are assembly, for speed where they are Rust, which is RISC-V, the scalar backend
@@ -179,7 +182,8 @@ fn engine_level(board: &Board, program: Program, options: &Options) -> &'static 
         return "\"z\"";
     }
     // RISC-V's board has room for more than the reserve.
-    if is_for_speed && (is_riscv || options.features.len() <= SMALL) { "2" } else { "\"z\"" }
+    let is_small = options.features.len() <= SMALL && !options.features.contains(&"int16");
+    if is_for_speed && (is_riscv || is_small) { "2" } else { "\"z\"" }
 }
 
 /// `mps2-an386-firmware-float-uart.elf`: everything that makes a difference.

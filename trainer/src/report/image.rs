@@ -94,7 +94,7 @@ impl Line {
             words,
             unknown,
             state_bytes: model.state_bytes(),
-            stack_bytes: firmware_stack(&description.layers),
+            stack_bytes: firmware_stack(&description),
             producer: String::from_utf8_lossy(provenance.producer).into_owned(),
             seed: provenance.seed,
             data_sha256: hex(&provenance.data_sha256),
@@ -142,7 +142,7 @@ pub fn text(model: &Model<'_>, image: &Image<'_>, words: bool) -> Result<String>
     writeln!(
         text,
         "stack       {} bytes at most, in a firmware on emulated boards; a board sets {STACK_RESERVE} aside, for interrupts too",
-        firmware_stack(&description.layers)
+        firmware_stack(&description)
     )?;
     let features: Vec<String> = description.features().map(|feature| format!("{feature:?}")).collect();
     writeln!(

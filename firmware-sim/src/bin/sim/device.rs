@@ -19,10 +19,10 @@ use serde::Serialize;
 use crate::emulated::{self, Costs};
 use crate::texts::{Answers, Arguments, Loaded, Tally};
 
-/// Build the firmware for a board, boot it in QEMU with an image in its flash, and judge texts there.
+/// Build the firmware for a board, boot it in QEMU with an image in its flash, and judge texts or series there.
 ///
-/// Without --text and --data every line of standard input is a text. Instructions are counted exactly; cycles are an estimate, since
-/// QEMU models no time.
+/// Without --text and --data every line of standard input is a text. An image of samples reads the series of --data.
+/// Instructions are counted exactly; cycles are an estimate, since QEMU models no time.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     latch-sim device microbit --image model.latch --text \"a wonderful film\"\n  \
@@ -86,7 +86,7 @@ struct Line {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let board = emulated::board(&args.board)?;
     let image = Loaded::read(&args.image)?;
-    let texts = args.input.all(&image.answers)?;
+    let texts = args.input.all(&image)?;
     let batch = Batch::new(texts.iter().map(|text| &text.bytes), false);
     let elf = match &args.elf {
         Some(elf) => elf.clone(),
@@ -184,18 +184,19 @@ fn table(board: &Board, line: &Line, tally: &Tally, answers: &Answers, args: &Ar
         writeln!(t, "stack     {bytes} bytes at the deepest")?;
     }
     writeln!(t, "image     {} bytes, {}, {} bytes of state", line.image_bytes, line.precision, line.state_bytes)?;
-    writeln!(t, "tokens    {} in {}", line.tokens, counted(line.texts, "text"))?;
+    let [thing, step] = answers.things();
+    writeln!(t, "{:<9} {} in {}", format!("{step}s"), line.tokens, counted(line.texts, thing))?;
     if let (Some(instructions), Some(loads), Some(stores)) =
         (line.instructions_per_token, line.loads_per_token, line.stores_per_token)
     {
-        writeln!(t, "a token   {instructions:.0} instructions, {loads:.0} loads, {stores:.0} stores")?;
+        writeln!(t, "{:<9} {instructions:.0} instructions, {loads:.0} loads, {stores:.0} stores", format!("a {step}"))?;
     }
     if let (Some(cycles), Some(low), Some(high)) =
         (line.estimated_cycles_per_token, line.estimated_cycles_low, line.estimated_cycles_high)
     {
         writeln!(
             t,
-            "cycles    an estimated {cycles:.0} a token, between {low:.0} and {high:.0}, from memories without waits"
+            "cycles    an estimated {cycles:.0} a {step}, between {low:.0} and {high:.0}, from memories without waits"
         )?;
     }
     if let (Some(verdict), true) = (&tally.last, args.input.text.is_some()) {

@@ -10,7 +10,7 @@ use latch_emulator::boot::{self, Outcome, Plugin};
 use latch_emulator::counts::{self, Counts};
 use latch_emulator::cycles::{self, Estimate};
 use latch_emulator::elf::Elf;
-use latch_emulator::firmware::{self, Options, Port, Program, TEXT_FEATURES};
+use latch_emulator::firmware::{self, Options, Port, Program, SERIES_FEATURES, TEXT_FEATURES};
 use latch_engine::Precision;
 use latch_firmware_sim::link::host::batch::{Batch, Transcript};
 use latch_parts::boards::{self, Board};
@@ -42,10 +42,12 @@ pub(crate) fn build(board: &Board, image: &Loaded, scalar: bool, port: Port) -> 
 /// it. With floats it would not fit every board, so that they get their own features.
 pub(crate) fn build_usual(board: &Board, image: &Loaded, scalar: bool) -> Result<PathBuf> {
     let own = image.features.iter().copied();
-    let features = match image.precision {
-        Precision::Int8 => TEXT_FEATURES.into_iter().chain(own.filter(|name| !TEXT_FEATURES.contains(name))).collect(),
-        _ => own.collect(),
+    let usual: &[&'static str] = match image.precision {
+        Precision::Int8 | Precision::Int16 if image.answers.channels > 0 => &SERIES_FEATURES,
+        Precision::Int8 => &TEXT_FEATURES,
+        _ => &[],
     };
+    let features = usual.iter().copied().chain(own.filter(|name| !usual.contains(name))).collect();
     build_with(board, image, features, scalar, Port::Semihosting)
 }
 

@@ -1,4 +1,4 @@
-//! `latch-sim link`: texts to a board at the end of a serial line, tokens and verdicts back as they come.
+//! `latch-sim link`: texts or series to a board at the end of a serial line, tokens and verdicts back as they come.
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
@@ -110,8 +110,8 @@ fn converse(wire: impl Wire, patience: Patience, args: &Args, image: Option<&Loa
         eprintln!("latch-sim: {} runs the {} image {:08x}", info.board, info.precision.name(), info.image);
     }
     // A board does not tell the names of classes: its image does.
-    let answers = image.map_or_else(|| Answers::numbered(info.meaning), |image| image.answers.clone());
-    let mut source = args.input.source(&answers)?;
+    let answers = image.map_or_else(|| Answers::numbered(info.meaning, info.channels), |image| image.answers.clone());
+    let mut source = args.input.source(&answers, image)?;
     let mut tally = Tally::default();
     let mut text = Vec::new();
     let mut buffer = [0; 64];
@@ -122,11 +122,16 @@ fn converse(wire: impl Wire, patience: Patience, args: &Args, image: Option<&Loa
             Input::Bytes(count) => {
                 let bytes = buffer.get(..count).unwrap_or(&buffer);
                 text.extend_from_slice(bytes);
-                show.expect(&text)?;
+                if answers.channels == 0 {
+                    show.expect(&text)?;
+                }
                 client.push(bytes, &mut |token| show.take(token))?;
             }
             Input::End if text.is_empty() => break,
             Input::EndOfText | Input::End => {
+                if answers.channels > 0 {
+                    show.expect(&text)?;
+                }
                 let verdict = client.finish(&mut |token| show.take(token))?;
                 let probability = match image {
                     Some(image) => image.probability(&text, &verdict)?,
@@ -150,7 +155,7 @@ fn converse(wire: impl Wire, patience: Patience, args: &Args, image: Option<&Loa
     let output = if args.json {
         json(&info, &answers, &summary, &tally, repeats, args)?
     } else {
-        table(&info, &summary, &tally, repeats, args)?
+        table(&info, &summary, &tally, (repeats, answers.things()), args)?
     };
     io::stdout().lock().write_all(output.as_bytes()).context("writing to standard output")
 }
@@ -204,14 +209,21 @@ impl Show<'_> {
             return Ok(());
         }
         if expected.len() != tokens.len() {
-            bail!("{} read {} tokens where this host reads {}", info.board, tokens.len(), expected.len());
+            bail!(
+                "{} read {} {}s where this host reads {}",
+                info.board,
+                tokens.len(),
+                self.answers.things()[1],
+                expected.len()
+            );
         }
         for (at, ((word, expected), token)) in expected.iter().zip(&tokens).enumerate() {
             if !agree(*expected, token.logit) {
                 let (here, there) = (expected.to_f32(), token.logit.to_f32());
                 let board = &info.board;
                 bail!(
-                    "token {} ({word:?}): {board} has the logit {there} and this host {here}; `latch-sim verify` says where they part",
+                    "{} {} ({word:?}): {board} has the logit {there} and this host {here}; `latch-sim verify` says where they part",
+                    self.answers.things()[1],
                     at + 1
                 );
             }
@@ -246,7 +258,13 @@ fn json(info: &Info, answers: &Answers, summary: &Summary, tally: &Tally, repeat
     Ok(serde_json::to_string(&line)? + "\n")
 }
 
-fn table(info: &Info, summary: &Summary, tally: &Tally, repeats: u64, args: &Args) -> Result<String> {
+fn table(
+    info: &Info,
+    summary: &Summary,
+    tally: &Tally,
+    (repeats, [thing, step]): (u64, [&str; 2]),
+    args: &Args,
+) -> Result<String> {
     let mut text = String::new();
     let t = &mut text;
     let compared = match (&args.image, info.precision) {
@@ -255,7 +273,7 @@ fn table(info: &Info, summary: &Summary, tally: &Tally, repeats: u64, args: &Arg
         (Some(_), _) => "every logit close to this host's",
     };
     writeln!(t, "board     {}, {} image {:08x}", info.board, info.precision.name(), info.image)?;
-    writeln!(t, "tokens    {} in {}, {compared}", summary.tokens, counted(summary.texts, "text"))?;
+    writeln!(t, "{:<9} {} in {}, {compared}", format!("{step}s"), summary.tokens, counted(summary.texts, thing))?;
     if repeats > 0 {
         writeln!(t, "line      {} had to be sent again", counted(repeats, "request"))?;
     }

@@ -8,6 +8,7 @@ mod emulated;
 mod link;
 mod parts;
 mod run;
+mod series;
 mod texts;
 mod verify;
 
@@ -20,12 +21,14 @@ use latch_data::misuse::{MORE, sentence};
 use latch_data::shown::shown_lines;
 use latch_emulator::toolchain::Missing;
 
-/// Run a Latch image on a simulated part, on an emulated board, or on a board at the end of a serial line.
+/// Run a Latch image of texts or of samples on a simulated part, on an emulated board, or on a board at the end of a
+/// serial line.
 #[derive(Debug, Parser)]
 #[command(name = "latch-sim", version, propagate_version = true)]
 #[command(after_help = "Examples:\n  \
     latch-sim run --image model.latch --board nrf52840 --text \"a wonderful film\"\n  \
     latch-sim device microbit --image model.latch --text \"a wonderful film\"\n  \
+    latch-sim run --image vowels.latch --board nrf52840 --data vowels_TEST.ts\n  \
     latch-sim verify --image model.latch --board all\n  \
     latch-sim link --port /dev/ttyACM0 --image model.latch\n  \
     latch-sim parts")]

@@ -20,15 +20,17 @@ use latch_parts::parts::Part;
 use serde::Serialize;
 
 use crate::emulated::{self, Costs};
-use crate::texts::{Answers, Arguments, Loaded, Tally, labelled, no_text, read_image};
+use crate::texts::{Answers, Arguments, Loaded, Tally, no_text, read_image};
 
 /// Program an image into a part's flash, run it there, and report memory, latency and digest.
 ///
-/// Without --text and --data every line of standard input is a text, and gets a line with its verdict. Latency is measured on
-/// this machine. The estimate for the part comes from instructions counted on an emulated board with the same core.
+/// Without --text and --data every line of standard input is a text, and gets a line with its verdict. An image of
+/// samples reads the series of --data. Latency is measured on this machine. The estimate for the part comes from
+/// instructions counted on an emulated board with the same core.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     latch-sim run --image model.latch --board nrf52840 --text \"a wonderful film\"\n  \
+    latch-sim run --image vowels.latch --board rp2040 --data vowels_TEST.ts\n  \
     latch-sim run --image model.latch --board stm32f446 --data imdb/test.tsv.gz --limit 1000 --json")]
 pub(crate) struct Args {
     /// Image that `latch export` wrote
@@ -62,24 +64,22 @@ struct Expected {
 }
 
 /// Counts the firmware over the first texts and estimates from that. The reason, where there is no estimate.
-fn expect(part: &Part, answers: &Answers, args: &Args) -> Result<Expected, String> {
+fn expect(part: &Part, image: &Loaded, args: &Args) -> Result<Expected, String> {
     let texts: Vec<Text> = match (&args.input.text, &args.input.data) {
         _ if args.no_estimate => return Err("left out".into()),
         (Some(text), _) => vec![Text { bytes: text.clone().into(), label: None }],
         (None, Some(path)) => args
             .input
-            .reading(answers)
-            .and_then(|reading| labelled(path, Some(COUNTED_TEXTS as u64), &reading))
+            .labelled(path, Some(COUNTED_TEXTS as u64), &image.answers, Some(image))
             .and_then(|texts| texts.take(COUNTED_TEXTS).collect())
             .map_err(|error| format!("{error:#}"))?,
         (None, None) => return Err("give --text or --data".into()),
     };
     let board = part.board().ok_or_else(|| format!("no emulated board has a {}", part.core))?;
-    count(part, board, &texts, args).map_err(|error| format!("{error:#}"))
+    count(part, board, &texts, image).map_err(|error| format!("{error:#}"))
 }
 
-fn count(part: &Part, board: &'static Board, texts: &[Text], args: &Args) -> Result<Expected> {
-    let image = Loaded::read(&args.image)?;
+fn count(part: &Part, board: &'static Board, texts: &[Text], image: &Loaded) -> Result<Expected> {
     let (bytes, slot) = (image.bytes.len(), board.slot_bytes());
     if bytes > slot as usize {
         // The part itself has room: its own slot was checked before.
@@ -90,9 +90,9 @@ fn count(part: &Part, board: &'static Board, texts: &[Text], args: &Args) -> Res
         );
     }
     let batch = Batch::new(texts.iter().map(|text| &text.bytes), false);
-    let elf = emulated::build(board, &image, false, Port::Semihosting)?;
+    let elf = emulated::build(board, image, false, Port::Semihosting)?;
     let plugin = emulated::counter(board, &Elf::read(&elf)?)?;
-    let (transcript, outcome) = emulated::session(board, &elf, &image, &batch, Some(plugin))?;
+    let (transcript, outcome) = emulated::session(board, &elf, image, &batch, Some(plugin))?;
     let costs = Costs::new(board, &outcome.plugin, transcript.summary.tokens, part.memory)?
         .context("the model reads no token of these texts")?;
     let cycles = costs.cycles.with_context(|| format!("there is no table of costs of a {}", board.core))?;
@@ -104,10 +104,11 @@ fn count(part: &Part, board: &'static Board, texts: &[Text], args: &Args) -> Res
 pub(crate) fn run(args: &Args) -> Result<()> {
     let part = part(&args.board)?;
     let simulator = Simulator::load(part, &read_image(&args.image)?, &args.image.display().to_string())?;
-    let answers = Loaded::read(&args.image)?.answers;
+    let image = Loaded::read(&args.image)?;
+    let answers = image.answers.clone();
 
     let speaks = !args.json && args.input.text.is_none() && args.input.data.is_none();
-    let mut source = args.input.source(&answers)?;
+    let mut source = args.input.source(&answers, Some(&image))?;
 
     let mut tally = Tally::default();
     let mut judged = |answered: Answered| {
@@ -122,7 +123,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if outcome.summary.texts == 0 {
         return Err(no_text().into());
     }
-    let expected = expect(simulator.part(), &answers, args);
+    let expected = expect(simulator.part(), &image, args);
     let output = if args.json {
         json(&simulator, &answers, &outcome, expected.as_ref().ok(), &tally, args)?
     } else {
@@ -244,10 +245,11 @@ fn table(
         programmed.words
     )?;
     writeln!(t, "RAM       {} of {} bytes: {}", used.ram_used(), part.ram.block, budget::list(&used.ram))?;
-    writeln!(t, "tokens    {} in {}", summary.tokens, counted(summary.texts, "text"))?;
+    let [thing, step] = answers.things();
+    writeln!(t, "{:<9} {} in {}", format!("{step}s"), summary.tokens, counted(summary.texts, thing))?;
     writeln!(
         t,
-        "latency   p50 {:.2} µs, p99 {:.2} µs, max {:.2} µs a token on this host (backend {}; reading the clock is {:.2} µs of it)",
+        "latency   p50 {:.2} µs, p99 {:.2} µs, max {:.2} µs a {step} on this host (backend {}; reading the clock is {:.2} µs of it)",
         micro(latency.p50),
         micro(latency.p99),
         micro(latency.max),
@@ -259,7 +261,7 @@ fn table(
             let Estimate { cycles, low, high, .. } = *cycles;
             writeln!(
                 t,
-                "estimate  {cycles:.0} cycles a token ({low:.0} to {high:.0}): {:.0} µs at {} MHz, {:.1} ms a text; \
+                "estimate  {cycles:.0} cycles a {step} ({low:.0} to {high:.0}): {:.0} µs at {} MHz, {:.1} ms a {thing}; \
                  from {instructions:.0} instructions counted on {}, not measured",
                 micros(part, cycles),
                 part.clock_hz / 1_000_000,
@@ -269,7 +271,7 @@ fn table(
             if let (Some(joules), Some(current)) = (joules, part.current) {
                 writeln!(
                     t,
-                    "energy    {:.1} µJ a token, {:.2} mJ a text: that estimate at {} µA/MHz and {} V",
+                    "energy    {:.1} µJ a {step}, {:.2} mJ a {thing}: that estimate at {} µA/MHz and {} V",
                     1e6 * joules,
                     1e3 * joules * tokens_per_text(&summary),
                     current.microamps_per_mhz,
@@ -299,8 +301,8 @@ fn table(
         };
         writeln!(
             t,
-            "early     {} certain before the end, {:.1} % of the tokens could be saved{accuracy}",
-            counted(early.stopped, "text"),
+            "early     {} certain before the end, {:.1} % of the {step}s could be saved{accuracy}",
+            counted(early.stopped, thing),
             100.0 * saved(early, &summary)
         )?;
     }

@@ -1,4 +1,4 @@
-//! What the verbs have in common: texts to judge, images to judge them with, and verdicts in words.
+//! What the verbs have in common: texts or series to judge, images to judge them with, and verdicts in words.
 
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -14,8 +14,10 @@ use latch_engine::image::encode::AlignedBytes;
 use latch_engine::{Logit, Model, Precision, View};
 use latch_firmware_sim::app;
 use latch_firmware_sim::board::{Input, Meaning, Verdict};
-use latch_firmware_sim::sim::source::{Lines, Source, Text, Texts};
-use latch_firmware_sim::sim::{image_fault, no_vocabulary, probability};
+use latch_firmware_sim::sim::source::{Lines, Source, Text, Texts, read_whole};
+use latch_firmware_sim::sim::{image_fault, no_input, probability};
+
+use crate::series;
 
 /// Where the texts come from.
 #[derive(Debug, clap::Args)]
@@ -23,14 +25,15 @@ pub(crate) struct Arguments {
     /// One text
     #[arg(long, conflicts_with = "data", allow_hyphen_values = true)]
     pub(crate) text: Option<String>,
-    /// Labelled texts: a file or folder in any format that `latch train` reads; from a folder with parts, the test part
+    /// Labelled texts, or series: a file or folder in any format that `latch train` reads; from a folder with parts,
+    /// the test part
     #[arg(long, value_name = "PATH")]
     pub(crate) data: Option<PathBuf>,
-    /// Only the first N texts of --data, in their order there
+    /// Only the first N texts or series of --data, in their order there
     #[arg(long, value_name = "N", requires = "data", conflicts_with = "text", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
     #[command(flatten)]
-    columns: ColumnArguments,
+    pub(crate) columns: ColumnArguments,
 }
 
 /// Where the labels and texts of --data are.
@@ -51,6 +54,12 @@ pub(crate) struct ColumnArguments {
     /// Encoding of --data, such as latin-1, windows-1252 or mac-roman [default: UTF-8, or UTF-16 by its byte-order mark]
     #[arg(long, value_name = "NAME")]
     encoding: Option<String>,
+    /// Channels of the series of --data, by name or number from 1, in the order of the training [default: all]
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    pub(crate) channels: Vec<String>,
+    /// What becomes of a missing value in a series of --data: an error that names it, the value before it, or zero
+    #[arg(long, value_parser = ["refuse", "hold", "zero"], default_value = "refuse", hide_default_value = true)]
+    pub(crate) missing: String,
 }
 
 type LabelMap = std::collections::BTreeMap<String, String>;
@@ -60,7 +69,24 @@ fn parse_map(text: &str) -> Result<LabelMap, String> {
 }
 
 impl ColumnArguments {
+    /// Those of texts.
     fn columns(&self) -> Result<Columns> {
+        let given = [
+            ("--channels", !self.channels.is_empty()),
+            ("--missing", self.missing == "hold" || self.missing == "zero"),
+        ];
+        refuse(given, "the image reads texts, and not series")?;
+        self.all()
+    }
+
+    /// Those of series.
+    pub(crate) fn of_series(&self) -> Result<Columns> {
+        let given = [("--text-column", self.text_column.is_some()), ("--label-pattern", self.label_pattern.is_some())];
+        refuse(given, "the image reads series, and not texts")?;
+        self.all()
+    }
+
+    fn all(&self) -> Result<Columns> {
         Ok(Columns {
             label: self.label_column.clone(),
             text: self.text_column.clone(),
@@ -71,24 +97,40 @@ impl ColumnArguments {
     }
 }
 
+/// Refuses the first option that was given and has no use.
+fn refuse(options: [(&str, bool); 2], problem: &str) -> Result<()> {
+    match options.into_iter().find(|(_, given)| *given) {
+        Some((option, _)) => Err(fault(option, problem, "leave it out").into()),
+        None => Ok(()),
+    }
+}
+
 /// What an image answers: what its outputs mean, and the names of its classes.
 #[derive(Clone, Debug)]
 pub(crate) struct Answers {
     pub(crate) meaning: Meaning,
     /// Of values nothing.
     pub(crate) classes: Vec<String>,
+    /// Values of a frame of samples; 0 of an image of texts.
+    pub(crate) channels: usize,
 }
 
 impl Answers {
     /// Those of an image.
     pub(crate) fn of(image: &Image<'_>) -> Self {
-        let meaning = Meaning::of(&Model::new(image));
-        Answers { meaning, classes: meaning.class_names(image) }
+        let model = Model::new(image);
+        let meaning = Meaning::of(&model);
+        Answers { meaning, classes: meaning.class_names(image), channels: model.channels().into() }
     }
 
     /// Those of a board whose image is not at hand: classes are numbers.
-    pub(crate) fn numbered(meaning: Meaning) -> Self {
-        Answers { meaning, classes: dataset::numbered(meaning.task().classes() as usize) }
+    pub(crate) fn numbered(meaning: Meaning, channels: usize) -> Self {
+        Answers { meaning, classes: dataset::numbered(meaning.task().classes() as usize), channels }
+    }
+
+    /// What is judged, and what is read at a step.
+    pub(crate) fn things(&self) -> [&'static str; 2] {
+        if self.channels > 0 { ["series", "step"] } else { ["text", "token"] }
     }
 
     /// The name of a class.
@@ -123,10 +165,12 @@ impl Answers {
     pub(crate) fn sentence(&self, verdict: &Verdict, of_several: Option<f64>) -> String {
         let Verdict { class, logit, tokens } = verdict;
         let meaning = self.meaning;
-        let last = if meaning.each_step && *tokens > 0 { "after the last token: " } else { "" };
+        let step = self.things()[1];
+        let last = if meaning.each_step && *tokens > 0 { format!("after the last {step}: ") } else { String::new() };
         let read = match tokens {
+            0 if self.channels > 0 => "; the series has no step, so this is only the default answer".to_owned(),
             0 => "; the text has no known word, so this is only the default answer".to_owned(),
-            tokens => format!(", {}", counted(*tokens, "token")),
+            tokens => format!(", {}", counted(*tokens, step)),
         };
         if meaning.values {
             return format!("{last}value {:.4}{read}", logit.to_f32());
@@ -143,14 +187,31 @@ impl Answers {
 }
 
 impl Arguments {
-    /// The texts, as they arrive. Without --text and --data every line of standard input is one.
-    pub(crate) fn source(&self, answers: &Answers) -> Result<Box<dyn Source>> {
+    /// The texts or series of --data.
+    pub(crate) fn labelled(
+        &self,
+        path: &Path,
+        limit: Option<u64>,
+        answers: &Answers,
+        image: Option<&Loaded>,
+    ) -> Result<Examples> {
+        labelled(path, limit, (answers, image), &self.columns)
+    }
+
+    /// The texts, as they arrive. Without --text and --data every line of standard input is one. Series come from
+    /// --data, and need their image.
+    pub(crate) fn source(&self, answers: &Answers, image: Option<&Loaded>) -> Result<Box<dyn Source>> {
+        if answers.channels > 0 && self.data.is_none() {
+            let place = if self.text.is_some() { "--text" } else { "standard input" };
+            let problem = "the image reads samples of sensors, and no text";
+            return Err(fault(place, problem, "name a file of series, as in --data recordings.ts").into());
+        }
         Ok(match (&self.text, &self.data) {
             (Some(text), _) => {
                 let bytes = into_composed(text.clone()).into();
                 Box::new(Texts::new(std::iter::once(Ok(Text { bytes, label: None }))))
             }
-            (None, Some(path)) => Box::new(Texts::new(labelled(path, self.limit, &self.reading(answers)?)?)),
+            (None, Some(path)) => Box::new(Texts::new(self.labelled(path, self.limit, answers, image)?)),
             (None, None) => {
                 if io::stdin().is_terminal() {
                     eprintln!("latch-sim: type a text and press Enter; Ctrl-D (Ctrl-Z on Windows) ends");
@@ -160,14 +221,9 @@ impl Arguments {
         })
     }
 
-    /// How the labels of --data are read.
-    pub(crate) fn reading(&self, answers: &Answers) -> Result<Reading> {
-        answers.reading(&self.columns)
-    }
-
     /// The same texts, all at once; a fault when there are none.
-    pub(crate) fn all(&self, answers: &Answers) -> Result<Vec<Text>> {
-        let mut source = self.source(answers)?;
+    pub(crate) fn all(&self, image: &Loaded) -> Result<Vec<Text>> {
+        let mut source = self.source(&image.answers, Some(image))?;
         let (mut texts, mut open) = (Vec::new(), Vec::new());
         let mut buffer = [0; 256];
         loop {
@@ -187,19 +243,32 @@ impl Arguments {
     }
 }
 
-/// The first texts of a data set. Only classes of whole texts are kept as labels: `latch eval` judges the others.
+/// Texts or series, one after the other.
+pub(crate) type Examples = Box<dyn Iterator<Item = Result<Text>>>;
+
+/// The first texts or series of a data set. Only classes of whole ones are kept as labels: `latch eval` judges the
+/// others.
 pub(crate) fn labelled(
     path: &Path,
     limit: Option<u64>,
-    reading: &Reading,
-) -> Result<impl Iterator<Item = Result<Text>> + use<>> {
+    (answers, image): (&Answers, Option<&Loaded>),
+    columns: &ColumnArguments,
+) -> Result<Examples> {
+    if answers.channels > 0 {
+        let Some(image) = image else {
+            let problem = "the board reads samples, and what a count stands for is in its image";
+            return Err(fault("--data", problem, "name the image as well, with --image").into());
+        };
+        return Ok(Box::new(series::labelled(path, limit, image, columns)?.into_iter().map(Ok)));
+    }
+    let reading = &answers.reading(columns)?;
     let examples = dataset::open_for(path, Part::Test, reading)?.take(limit.map_or(usize::MAX, |limit| limit as usize));
-    Ok(examples.map(|example| {
+    Ok(Box::new(examples.map(|example| {
         example.map(|example| Text {
             bytes: example.text.into_bytes(),
             label: if let Label::Class(class) = example.label { Some(class) } else { None },
         })
-    }))
+    })))
 }
 
 /// The fault of an input without a text.
@@ -240,7 +309,7 @@ pub(crate) fn read_image(path: &Path) -> Result<Vec<u8>> {
     read_file(path, LARGEST_FILE)
 }
 
-/// An image that reads text, and what is in it.
+/// An image that reads texts or samples, and what is in it.
 pub(crate) struct Loaded {
     pub(crate) path: PathBuf,
     pub(crate) bytes: AlignedBytes,
@@ -261,8 +330,8 @@ impl Loaded {
         let (crc, precision, precision_name, features, state_bytes, answers) = {
             let image = Image::open(&bytes).map_err(|error| image_fault(&path.display().to_string(), &error))?;
             let model = Model::new(&image);
-            if model.vocabulary().is_none() {
-                return Err(no_vocabulary(&path.display().to_string()).into());
+            if model.vocabulary().is_none() && model.channels() == 0 {
+                return Err(no_input(&path.display().to_string()).into());
             }
             (
                 image.crc(),
@@ -284,8 +353,7 @@ impl Loaded {
         let meaning = self.answers.meaning;
         let mut state = AlignedBytes::zeroed(self.state_bytes);
         let mut session = model.session_in(&mut state)?;
-        session.push_bytes(text);
-        session.finish();
+        read_whole(&mut session, text, |_, _| {})?;
         let here = app::verdict(&mut session, meaning);
         let (found, expected) = (verdict.logit.to_f32(), here.logit.to_f32());
         let agrees =
@@ -294,17 +362,16 @@ impl Loaded {
     }
 
     /// The tokens that the network reads of a text, and the first logit after each, by this machine's widest backend.
+    /// A frame has no word.
     pub(crate) fn tokens(&self, text: &[u8]) -> Result<Vec<(String, Logit)>> {
         let image = Image::open(&self.bytes)?;
         let model = Model::new(&image);
         let mut state = AlignedBytes::zeroed(self.state_bytes);
         let mut session = model.session_in(&mut state)?;
         let mut tokens = Vec::new();
-        let mut each = |session: &mut View<'_, '_, '_>, token: &[u8]| {
+        read_whole(&mut session, text, |session: &mut View<'_, '_, '_>, token| {
             tokens.push((String::from_utf8_lossy(token).into_owned(), session.output()));
-        };
-        session.push_bytes_each(text, &mut each);
-        session.finish_each(&mut each);
+        })?;
         Ok(tokens)
     }
 }

@@ -16,9 +16,10 @@ use latch_parts::boards::{BOARDS, Board};
 use serde::Serialize;
 
 use crate::emulated;
+use crate::series::made_up;
 use crate::texts::{ColumnArguments, FLOAT_TOLERANCE, Loaded, labelled};
 
-/// Compare emulated boards with this host: the same texts, the same bits after every token.
+/// Compare emulated boards with this host: the same texts or series, the same bits after every token or step.
 ///
 /// Every board runs twice, with plain kernels and with its own. Most images share one firmware, so that a second image needs no
 /// new build. On this host every backend must agree. Floats must be close.
@@ -26,6 +27,7 @@ use crate::texts::{ColumnArguments, FLOAT_TOLERANCE, Loaded, labelled};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     latch-sim verify --image model.latch --board all\n  \
+    latch-sim verify --image vowels.latch --board all --data vowels_TEST.ts\n  \
     latch-sim verify --image model.latch --board microbit --data imdb/test.tsv.gz --limit 100")]
 pub(crate) struct Args {
     /// Image that `latch export` wrote
@@ -34,10 +36,10 @@ pub(crate) struct Args {
     /// The board, or `all`
     #[arg(long, value_name = "NAME")]
     board: String,
-    /// Texts, in any format that `latch train` reads [default: made-up reviews]
+    /// Texts or series, in any format that `latch train` reads [default: made-up reviews, or noise]
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
-    /// How many texts
+    /// How many texts or series
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
     limit: u64,
     #[command(flatten)]
@@ -76,8 +78,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let image = Loaded::read(&args.image)?;
     let texts: Vec<Text> = match &args.data {
         Some(path) => {
-            labelled(path, Some(args.limit), &image.answers.reading(&args.columns)?)?.collect::<Result<_>>()?
+            labelled(path, Some(args.limit), (&image.answers, Some(&image)), &args.columns)?.collect::<Result<_>>()?
         }
+        None if image.answers.channels > 0 => made_up(image.answers.channels, SEED as u32, args.limit as usize),
         None => {
             let reviews = built_in::generate(SEED, args.limit as usize).into_iter();
             reviews.map(|review| Text { bytes: review.text.into(), label: Some(review.label) }).collect()
@@ -170,7 +173,7 @@ impl Certificate<'_> {
     }
 
     fn tell(&self, line: &Line) -> Result<()> {
-        let text = if self.json { serde_json::to_string(line)? } else { sentence(line) };
+        let text = if self.json { serde_json::to_string(line)? } else { sentence(line, self.image.answers.things()) };
         writeln!(io::stdout().lock(), "{text}").context("writing to standard output")
     }
 
@@ -183,12 +186,17 @@ impl Certificate<'_> {
         let batch = Batch::new(texts.iter().map(|text| &text.bytes), true);
         let expected = reference::transcript(&self.image.bytes, self.plain, &batch)?;
         let Some(traced) = difference::first(&expected, &session(&batch)?) else {
-            return Ok("the texts that were tried once more, one token at a time, differ in nothing".into());
+            return Ok("what was tried once more, step by step, differs in nothing".into());
         };
         let number = first.map_or(0, |first| first.text) + traced.text + 1;
         let tokens = texts.get(traced.text).map(|text| self.image.tokens(&text.bytes)).transpose()?.unwrap_or_default();
-        let token = tokens.get(traced.token).map_or("the end", |(token, _)| token);
-        Ok(format!("text {number}, token {} ({token:?}): {}", traced.token + 1, traced.stage))
+        let [thing, step] = self.image.answers.things();
+        let token = match tokens.get(traced.token) {
+            Some((token, _)) if token.is_empty() => String::new(),
+            Some((token, _)) => format!(" ({token:?})"),
+            None => " (\"the end\")".to_owned(),
+        };
+        Ok(format!("{thing} {number}, {step} {}{token}: {}", traced.token + 1, traced.stage))
     }
 }
 
@@ -198,7 +206,7 @@ fn is_failed_self_test(error: &anyhow::Error) -> bool {
 }
 
 /// A result for people.
-fn sentence(line: &Line) -> String {
+fn sentence(line: &Line, [thing, step]: [&str; 2]) -> String {
     let result = match (&line.difference, line.largest_difference) {
         (Some(difference), _) => format!("DIFFERS from this host: {difference}"),
         (None, _) if line.equal => "as on this host".to_owned(),
@@ -209,7 +217,7 @@ fn sentence(line: &Line) -> String {
         "{:<12} {:<6} {}, {}, digest {digest}: {result}",
         line.board,
         line.kernels,
-        counted(line.texts, "text"),
-        counted(line.tokens, "token")
+        counted(line.texts, thing),
+        counted(line.tokens, step)
     )
 }
