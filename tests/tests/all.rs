@@ -9,6 +9,7 @@ mod characters;
 mod conv1d;
 mod docs_commands;
 mod example_board;
+mod example_sensor;
 mod four_bits;
 mod framework_files;
 mod gradients;

@@ -26,7 +26,7 @@ const FILES: [&str; 8] =
     ["Cargo.toml", "Cargo.lock", ".cargo/config.toml", "build.rs", "memory.x", "slot.x", "src/board.rs", "src/main.rs"];
 
 /// The compiler, or `None` where something is missing and that is allowed.
-fn toolchain() -> Option<Toolchain> {
+pub(crate) fn toolchain() -> Option<Toolchain> {
     let mut missing = Vec::new();
     let found = Toolchain::find().map_err(|error| missing.push(error.to_string())).ok();
     if absent_qemu().contains(&"qemu-system-arm") {
@@ -43,11 +43,16 @@ fn toolchain() -> Option<Toolchain> {
 
 /// A copy of the example, elsewhere, with the engine where it is.
 fn copy() -> Result<tempfile::TempDir> {
+    copied("examples/board", &FILES)
+}
+
+/// The same of the files of any example.
+pub(crate) fn copied(example: &str, files: &[&str]) -> Result<tempfile::TempDir> {
     let folder = tempfile::tempdir()?;
-    for file in FILES {
+    for &file in files {
         let to = folder.path().join(file);
         fs::create_dir_all(to.parent().context("a file is in a folder")?)?;
-        fs::copy(root().join("examples/board").join(file), to).context(file)?;
+        fs::copy(root().join(example).join(file), to).with_context(|| file.to_owned())?;
     }
     let manifest = fs::read_to_string(folder.path().join("Cargo.toml"))?;
     let engine = format!("path = {:?}", root().join("engine"));
@@ -57,7 +62,7 @@ fn copy() -> Result<tempfile::TempDir> {
 }
 
 /// Builds a copy, and puts the program beside it.
-fn build(toolchain: Toolchain, folder: &Path, features: &str) -> Result<PathBuf> {
+pub(crate) fn build(toolchain: Toolchain, folder: &Path, features: &str) -> Result<PathBuf> {
     // All copies build into one file.
     static BUILDS: Mutex<()> = Mutex::new(());
     let _one = BUILDS.lock();

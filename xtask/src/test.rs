@@ -139,10 +139,14 @@ fn quick_steps(quick: bool) -> Vec<Step> {
     vec![
         Step::check("format", Command::new("cargo fmt --all --check")),
         Step::check("lints", Command::new("cargo clippy --workspace --all-targets --profile checked -- -D warnings")),
-        // The example is a crate of its own, as it is for who copies it.
+        // The examples are crates of their own, as they are for who copies them.
         Step::check(
             "format of the example",
             Command::new("cargo fmt --check").in_folder(root().join("examples/board")),
+        ),
+        Step::check(
+            "format of the sensor's example",
+            Command::new("cargo fmt --check").in_folder(root().join("examples/sensor")),
         ),
         // Library, program and integration tests here, documentation below: together they are what plain `cargo test` runs.
         Step::tests("tests", Command::new(tests).args(&format!("--lib --bins --tests{skipped}"))),
