@@ -8,7 +8,7 @@ use bytemuck::Pod;
 use half::f16;
 
 use crate::error::Error;
-use crate::features::{FLOAT, INT4, INT16};
+use crate::features::{ATTENTION, FLOAT, INT4, INT16, POOLING};
 use crate::image::section::Element;
 use crate::kernels::{self, Backend, Features, FeaturesFloat, FloatWeight, IntWeight, Packed, RowsFloat, nibbles};
 
@@ -319,9 +319,25 @@ fn check_integers<N: IntNumbers>(matrices: &[Matrix<'_, N>], bias: &[i32], layer
     Ok(())
 }
 
+/// The whole quotient; 0 of a division by 0. Bit by bit on a chip without an instruction to divide by, where nothing
+/// else needs the compiler's routine, which has 450 bytes.
+fn quotient(dividend: usize, divisor: usize) -> usize {
+    if POOLING || ATTENTION || !cfg!(latch_backend = "thumb") {
+        return dividend.checked_div(divisor).unwrap_or(0);
+    }
+    let (mut quotient, mut rest) = (0, dividend);
+    for bit in (0..u32::BITS).rev() {
+        if divisor > 0 && rest >> bit >= divisor {
+            rest -= divisor << bit;
+            quotient |= 1 << bit;
+        }
+    }
+    quotient
+}
+
 /// The elements of the quad of rows in which a row lies.
 fn quad<'a, N: Numbers>(matrix: &Matrix<'a, N>, row: usize) -> &'a [N::Weight] {
-    let elements = matrix.weights.len().checked_div(matrix.rows / 4).unwrap_or(0);
+    let elements = quotient(matrix.weights.len(), matrix.rows / 4);
     matrix.weights.get(row / 4 * elements..).and_then(|rest| rest.get(..elements)).unwrap_or(&[])
 }
 

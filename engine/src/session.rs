@@ -362,15 +362,21 @@ impl<'s, 'm, 'a> View<'s, 'm, 'a> {
         if !SAMPLES || channels == 0 {
             return Err(Error::NoSamples);
         }
-        let frames = samples.chunks_exact(usize::from(channels));
-        if !frames.remainder().is_empty() {
+        // Counted off, for a chip that has no instruction to divide by.
+        let mut rest = samples;
+        while let Some((_, behind)) = rest.split_at_checked(usize::from(channels)) {
+            rest = behind;
+        }
+        if !rest.is_empty() {
             return Err(Error::RaggedFrames { samples: samples.len(), channels });
         }
         if let Some(index) = samples.iter().position(|sample| !sample.is_number()) {
             return Err(Error::SampleNotFinite { index });
         }
         dispatch!(self.model.backend, backend => {
-            for frame in frames {
+            let mut rest = samples;
+            while let Some((frame, behind)) = rest.split_at_checked(usize::from(channels)) {
+                rest = behind;
                 self.step_frame(backend, frame);
                 each(self);
             }

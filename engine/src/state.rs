@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! header      the model's checksum, steps so far
-//! history     of samples of which differences are read: as many frames as these reach back
+//! history     of samples of which differences are read or which a skip adds: as many frames as these reach back, the last one first
 //! embedding   the last step's row, or of samples its values, where nothing behind it remembers them
 //! layers      each layer's own state, in the order of the chain: its file in [`crate::layers`] says what that is
 //! tokenizer   of text models

@@ -25,7 +25,6 @@ use crate::features::SKIP;
 use crate::image::reader::Fields;
 use crate::image::role::Role;
 use crate::image::section::{Cursor, Element, SectionShape};
-use crate::kernels::copy;
 use crate::logit::Logit;
 use crate::memory::Memory;
 use crate::numbers::{FloatNumbers, Numbers, Precision};
@@ -233,46 +232,32 @@ impl<'a, N: Scaling> Opened<'a, N> {
         let history: &mut [N::Value] = memory.take(channels * usize::from(self.kept));
         let values: &mut [N::Value] = scratch.take(channels);
         let raw = frame.iter().zip(self.units).map(|(sample, unit)| sample.raw::<N>(*unit));
-        if self.kept == 0 {
-            for (value, (raw, row)) in values.iter_mut().zip(raw.zip(self.scaling)) {
-                *value = N::scaled(row, raw, None);
-            }
-            return values;
-        }
-        values.iter_mut().zip(raw).for_each(|(value, raw)| *value = raw);
-        if steps == 0 {
-            for frame in history.chunks_exact_mut(channels.max(1)) {
-                copy(values, frame);
-            }
-        }
-        // Where as many frames are kept as a difference reaches back, the oldest gives way to the newest.
-        let place = self.place(steps, 0);
-        let oldest = if SKIP { self.place(steps, self.lag) } else { place };
-        for (channel, (value, row)) in values.iter_mut().zip(self.scaling).enumerate() {
-            let now = *value;
-            let before = history.get(oldest + channel).copied().filter(|_| !SKIP || self.lag > 0);
-            if let Some(kept) = history.get_mut(place + channel) {
-                *kept = now;
+        for (channel, (value, (now, row))) in values.iter_mut().zip(raw.zip(self.scaling)).enumerate() {
+            // The last frame stands first in the history. Each one moves on by a frame, and the earliest falls out.
+            let (mut moved, mut place, mut back, mut before) = (now, channel, 0, None);
+            while let Some(kept) = history.get_mut(place) {
+                if steps == 0 {
+                    *kept = now;
+                }
+                core::mem::swap(kept, &mut moved);
+                place += channels.max(1);
+                back += 1;
+                if back == self.lag {
+                    before = Some(moved);
+                }
             }
             *value = N::scaled(row, now, before);
         }
         values
     }
 
-    /// Where the frame of a step, or one `back` steps before, begins among those that are kept.
-    #[inline(always)]
-    fn place(&self, step: u32, back: u16) -> usize {
-        let kept = u32::from(self.kept).max(1);
-        ((step % kept + kept - u32::from(back)) % kept) as usize * usize::from(self.channels)
-    }
-
     /// One of the outputs with what goes around the network, after so many steps. `memory` is the state from the frames on that are kept.
     #[inline(always)]
     pub(crate) fn answer(&self, mut memory: Memory<'_>, steps: u32, output: usize, network: Logit) -> Logit {
         let channel = usize::from(self.skip.channel) + output;
-        let (Some(row), Some(step)) = (self.skipping.get(channel), steps.checked_sub(1)) else { return network };
+        let Some(row) = self.skipping.get(channel).filter(|_| steps > 0) else { return network };
         let history: &mut [N::Value] = memory.take(usize::from(self.channels) * usize::from(self.kept));
-        match history.get(self.place(step, self.skip.lag) + channel) {
+        match history.get(usize::from(self.skip.lag) * usize::from(self.channels) + channel) {
             Some(&sample) => N::skipped(row, sample, network),
             None => network,
         }
