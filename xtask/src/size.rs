@@ -46,7 +46,7 @@ const SAMPLES_ENGINE: &str = "engine, gru on samples";
 const LIMITS: [(&str, &str, Measure, u64); 5] = [
     ("mps2-an386/engine", "code and constants", Size::code, 14_336),
     ("mps2-an386/engine, gru on ids", "code and constants", Size::code, 11_008),
-    ("microbit/engine, gru on samples", "code and constants", Size::code, 12_800),
+    ("microbit/engine, gru on samples", "code and constants", Size::code, 13_056),
     ("mps2-an386/firmware", "flash", Size::flash, 20_480),
     ("", "RAM beside the state", Size::ram, 1_024),
 ];
