@@ -1,6 +1,7 @@
 //! Promise: the second folder that a user copies, the firmware that reads frames, builds where it was copied to, and its board names the class that the host names. Needs QEMU and
 //! a compiler for the chips; where one is missing the tests say so and pass, unless the environment has `CI=true`.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -35,14 +36,14 @@ const FILES: [&str; 8] = [
 const NAMES: [&str; 3] = ["at rest", "walking", "läuft"];
 
 /// An image of three channels and three classes, or of an answer at each step.
-fn model(each_step: bool) -> Result<AlignedBytes> {
+fn model(each_step: bool, seed: u64) -> Result<AlignedBytes> {
     let mut kinds = vec![Kind::Gru(9, true), Kind::Pooling(Pooling::Max), Kind::Dense(3, Activation::Linear)];
     if each_step {
         kinds.remove(1);
     }
-    let description = describe_samples(Weights::Int8, Samples { channels: 3, lag: 0 }, &kinds);
+    let description = describe_samples(Weights::Int8, Samples { channels: 3, lag: 0, skip: None }, &kinds);
     let notes = Notes { class_names: NAMES.map(String::from).to_vec(), ..Notes::default() };
-    let mut bytes = AlignedBytes::new(&encode(&description, &notes, &tensors(&description, 5))?);
+    let mut bytes = AlignedBytes::new(&encode(&description, &notes, &tensors(&description, seed))?);
     latch_engine::certify(&mut bytes)?;
     Ok(bytes)
 }
@@ -70,11 +71,29 @@ fn classes(model: &Model<'_>, counts: &[i16]) -> Result<Vec<&'static str>> {
     Ok(classes)
 }
 
+/// The first random image that answers some series with one class and others with another.
+fn telling(each_step: bool) -> Result<AlignedBytes> {
+    for seed in 1..200 {
+        let bytes = model(each_step, seed)?;
+        if answers(&bytes)?.len() > 1 {
+            return Ok(bytes);
+        }
+    }
+    anyhow::bail!("no image tells the series apart")
+}
+
+/// The classes that an image answers the series with.
+fn answers(bytes: &[u8]) -> Result<BTreeSet<Option<&'static str>>> {
+    let image = Image::open(bytes)?;
+    let model = Model::new(&image);
+    series().iter().map(|counts| Ok(classes(&model, counts)?.pop())).collect()
+}
+
 #[test]
 fn a_copy_of_the_sensor_example_names_the_class_of_each_series_as_the_host_does_and_cannot_panic() -> Result<()> {
     let Some(toolchain) = toolchain() else { return Ok(()) };
     for each_step in [false, true] {
-        let (folder, bytes) = (copied("examples/sensor", &FILES)?, model(each_step)?);
+        let (folder, bytes) = (copied("examples/sensor", &FILES)?, telling(each_step)?);
         fs::write(folder.path().join("model.latch"), &*bytes)?;
         let program = build(toolchain, folder.path(), "")?;
         let elf = Elf::read(&program)?;
@@ -98,13 +117,11 @@ fn a_copy_of_the_sensor_example_names_the_class_of_each_series_as_the_host_does_
             let classes = classes(&model, counts)?;
             expected.extend(classes.into_iter().skip(if each_step { 0 } else { counts.len() / 3 - 1 }));
         }
-        let different: std::collections::BTreeSet<_> = expected.iter().collect();
-        assert!(different.len() > 1, "the series tell nothing apart");
         let wrong = ["1,2", "1,2,40000", "1,x,3", "1,2,3,4"].map(|line| line.to_owned() + "\n").concat();
 
         let serial = boot_serial(boards::find("microbit")?, &program, None, Duration::from_secs(60))?;
         let mut serial = BufReader::new(serial);
-        let mut listen = |serial: &mut BufReader<_>| -> Result<String> {
+        let listen = |serial: &mut BufReader<_>| -> Result<String> {
             let mut line = String::new();
             serial.read_line(&mut line).context("the board is silent")?;
             Ok(line.trim_end().to_owned())
