@@ -13,6 +13,7 @@ pub mod pareto;
 pub mod png;
 pub mod reliability;
 pub mod scatter;
+pub mod signal;
 pub mod svg;
 pub mod table;
 pub mod trail;

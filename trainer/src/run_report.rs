@@ -5,6 +5,7 @@
 mod answers;
 mod folded;
 pub mod page;
+mod recorded;
 mod tried;
 
 use std::path::{Component, Path, PathBuf};
@@ -20,7 +21,7 @@ use self::folded::{folds_section, held_out};
 use self::tried::trials_section;
 use crate::composed::composed;
 use crate::config::{RunConfig, Storage, Valid};
-use crate::counted::counted;
+use crate::counted::{counted, named};
 use crate::dataset::{Columns, Dataset, Example, Label, Part, Task};
 use crate::error::fault;
 use crate::evaluate::{
@@ -40,6 +41,7 @@ use crate::report::trail::{self, Step};
 use crate::report::{confusion, reliability, scatter};
 use crate::runs::checkpoint::best_of;
 use crate::runs::folder::RunFolder;
+use crate::runs::recordings::load_for;
 use crate::search::latency::estimate;
 
 /// What is asked of a report.
@@ -127,9 +129,8 @@ pub fn report(folder: &RunFolder, options: &Options) -> Result<Report> {
     let data;
     let (texts, part): (&[Example<Label>], &str) = match &options.data {
         Some(path) => {
-            let columns = options.columns.clone().over(config.columns.clone());
-            data = Dataset::load_for(path, Part::Test, &reading_of(&image, columns))?.examples;
-            (&data, "the texts of --data")
+            data = labelled(path, options, config, &image)?;
+            (&data, if config.series.is_some() { "the series of --data" } else { "the texts of --data" })
         }
         None => (&run.opened.validation, "the run's validation part"),
     };
@@ -137,27 +138,34 @@ pub fn report(folder: &RunFolder, options: &Options) -> Result<Report> {
     let evaluation = if texts.is_empty() { None } else { Some(evaluate(&model, texts)?) };
     let of_folds = if evaluation.is_none() { held_out(&run)? } else { None };
     let names = classes_of(&image);
+    let answered = config.train.answered();
     let mut sections = vec![the_model(&image, &model, config, texts, &names)?];
     sections.extend(learning(folder, config)?);
     sections.extend(trials_section(folder, config)?);
     sections.extend(folds_section(folder, config)?);
     if let Some(evaluation) = &evaluation {
-        sections.extend(answers(evaluation, task, &names, part));
+        sections.extend(answers(evaluation, answered, &names, part));
     } else if let Some(evaluation) = &of_folds {
-        sections.extend(answers(evaluation, task, &names, "the texts that each fold has held out, in floats"));
+        let part = if config.series.is_some() { "series" } else { "texts" };
+        let part = format!("the {part} that each fold has held out, in floats");
+        sections.extend(answers(evaluation, answered, &names, &part));
     }
-    let text = options.text.clone().or_else(|| {
-        let right = evaluation.as_ref().map(|evaluation| answers::right(evaluation, texts));
+    let right = evaluation.as_ref().map(|evaluation| answers::right(evaluation, texts)).unwrap_or_default();
+    if config.series.is_some() {
+        let shown = recorded::chosen(texts, &right).or(run.opened.training.first());
+        let section = shown.map(|example| recorded::section(&model, example, config, &names)).transpose()?;
+        sections.extend(section.flatten());
+    } else {
         // Without texts to judge by, one that was learned from.
-        chosen(texts, &right.unwrap_or_default()).or_else(|| chosen(&run.opened.training, &[]))
-    });
-    if let Some(text) = text {
-        sections.push(trail_of(&model, &text, task, &names)?);
+        let chosen = || chosen(texts, &right).or_else(|| chosen(&run.opened.training, &[]));
+        if let Some(text) = options.text.clone().or_else(chosen) {
+            sections.push(trail_of(&model, &text, task, &names)?);
+        }
     }
     sections.push(layout(&image));
     sections.push(speed(config));
     if let Some(evaluation) = &evaluation {
-        let shown = Shown { evaluation, task, names: &names };
+        let shown = Shown { evaluation, task, names: &names, thing: config.train.example() };
         sections.push(Section {
             name: "worst",
             heading: "Worst answers".into(),
@@ -181,6 +189,17 @@ pub fn report(folder: &RunFolder, options: &Options) -> Result<Report> {
     figures.push(("bytes of RAM a stream", model.state_bytes().to_string()));
     figures.push(("precision", precision.to_owned()));
     Ok(Report { name: name_of(folder), facts: facts(&run), figures, sections, image_bytes: image.len(), accuracy })
+}
+
+/// The labelled texts or series at a path, read as the run's data is where the options say nothing else.
+fn labelled(path: &Path, options: &Options, config: &RunConfig, image: &Image<'_>) -> Result<Vec<Example<Label>>> {
+    let Some(series) = &config.series else {
+        let columns = options.columns.clone().over(config.columns.clone());
+        return Ok(Dataset::load_for(path, Part::Test, &reading_of(image, columns))?.examples);
+    };
+    let channels = config.train.model.chain.embedding;
+    let judged = load_for(path, Part::Test, (config.train.task, series), &config.classes, channels, Some(&config.data));
+    Ok(judged?.examples)
 }
 
 /// The name of a run: its folder's, with the one that this lies in where the path names it.
@@ -217,7 +236,7 @@ fn facts(run: &Trained) -> Vec<(&'static str, String)> {
     let mut facts = vec![("model", train.model.to_string())];
     if let Some(data) = file(&config.data) {
         let counts = (run.opened.training.len(), run.opened.validation.len());
-        let training = counted(counts.0, "text");
+        let training = counted(counts.0, train.example());
         facts.push(("data", format!("{data}: {training} to learn from, {} to validate on", counts.1)));
     }
     if let Some(imported) = &config.imported {
@@ -264,9 +283,15 @@ fn the_model(
     texts: &[Example<Label>],
     names: &[String],
 ) -> Result<Section> {
-    let text = texts.iter().map(|example| example.text.as_str()).min_by_key(|text| text.len().abs_diff(40));
-    let seen = after_each_token(model, text.unwrap_or_default())?;
-    let tokens: Vec<String> = seen.into_iter().map(|(token, _)| token).collect();
+    let mut text = texts.iter().map(|example| example.text.as_str()).min_by_key(|text| text.len().abs_diff(40));
+    let mut tokens = Vec::new();
+    if config.series.is_some() {
+        text = Some("a recording");
+        tokens.extend((1..=3).map(|frame| format!("frame {frame}")));
+    } else {
+        let seen = after_each_token(model, text.unwrap_or_default())?;
+        tokens.extend(seen.into_iter().map(|(token, _)| token));
+    }
     let below = |bytes: usize| format!("{bytes} bytes");
     let description = image.description();
     let named: Vec<(String, String)> = layers(image)
@@ -329,7 +354,7 @@ fn learning(folder: &RunFolder, config: &RunConfig) -> Result<Option<Section>> {
 }
 
 /// What the image answers: the confusion of classes and their calibration, or the errors of values.
-fn answers(evaluation: &Evaluation, task: Task, names: &[String], part: &str) -> Vec<Section> {
+fn answers(evaluation: &Evaluation, thing: &str, names: &[String], part: &str) -> Vec<Section> {
     if let Some(errors) = evaluation.errors {
         return vec![Section {
             name: "errors",
@@ -345,7 +370,6 @@ fn answers(evaluation: &Evaluation, task: Task, names: &[String], part: &str) ->
             rows: Vec::new(),
         }];
     }
-    let thing = if task.each_step() { "token" } else { "text" };
     let auc = evaluation.auc.map_or(String::new(), |auc| format!(", ROC AUC {auc:.4}"));
     vec![
         Section {
@@ -363,7 +387,7 @@ fn answers(evaluation: &Evaluation, task: Task, names: &[String], part: &str) ->
         Section {
             name: "classes",
             heading: "Class by class".into(),
-            note: classes_note(evaluation, names, &format!("{thing}s")),
+            note: classes_note(evaluation, names, &named(2, thing)),
             picture: None,
             rows: per_class(evaluation, names),
         },
@@ -511,7 +535,7 @@ fn speed(config: &RunConfig) -> Section {
     estimates.sort_by(|a, b| a.likely.total_cmp(&b.likely));
     Section {
         name: "latency",
-        heading: "Time of a token by chip".into(),
+        heading: format!("Time of a {} by chip", config.train.step()),
         note: "Estimates from the model's shape, for integer weights; nothing here was measured on a chip. Float weights take at least twice as long."
             .into(),
         picture: Some(latency::picture(&estimates)),

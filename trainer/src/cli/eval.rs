@@ -107,7 +107,12 @@ pub fn run(args: Args) -> Result<()> {
     if let Some(Naive { season, rmse }) = naive {
         answer(args.json, format_args!("naive         RMSE {rmse:.4}: the value one season of {season} steps before"))?;
     }
-    let things = if task.each_step() { "labelled tokens" } else { "texts" };
+    let things = match (task.each_step(), series.is_some()) {
+        (true, false) => "labelled tokens",
+        (true, true) => "labelled steps",
+        (false, false) => "texts",
+        (false, true) => "series",
+    };
     if let Some(warning) = never_answered(&result.scores, classes, things) {
         warn(format_args!("{warning}"));
     }

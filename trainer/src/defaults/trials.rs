@@ -38,6 +38,9 @@ const MOST_DIVISIONS: usize = 5;
 /// Fewest divisions: one alone may be a lucky one.
 const FEWEST_DIVISIONS: usize = 2;
 
+/// Fewer series than this are divided twice: one model more often wins by luck on a few.
+const DIVIDED_TWICE: usize = 100;
+
 /// Texts that judge, over all divisions: enough to see a difference of a point or two.
 const JUDGES: usize = 1_000;
 
@@ -50,6 +53,8 @@ const BYTES_OF_A_WORD: usize = 6;
 
 /// Texts that are learned from, and texts that judge.
 struct Division {
+    /// The seed of what learns from it.
+    seed: u64,
     training: Vec<Example<Label>>,
     validation: Vec<Example<Label>>,
     /// The n-grams of the candidates, each fitted once.
@@ -114,8 +119,11 @@ pub fn try_all(
     let texts = training.len().min(MOST_TEXTS).min(texts_of_most_tokens(&run.train, training));
     let count = (JUDGES * MOST_DIVISIONS).div_ceil(texts.max(1)).clamp(FEWEST_DIVISIONS, MOST_DIVISIONS);
     let in_time = divides_in_time(run, training);
+    let count = if run.series.is_some() && !in_time && texts < DIVIDED_TWICE { 2 * count } else { count };
     let data = Dataset::new("the training texts", training.to_vec()).sample(run.train.seed, texts)?;
-    let divide = |number| if in_time { Ok(earlier(training, number)) } else { divide(run, models, &data, number) };
+    let divide = |number| {
+        if in_time { Ok(earlier(run.train.seed, training, number)) } else { divide(run, models, &data, number) }
+    };
     let divisions = match (0..count).map(divide).collect::<Result<Vec<Division>>>() {
         // Too many of the texts that are left are the same.
         Err(error) if exit_code(&error) == 2 => return Ok(None),
@@ -227,8 +235,8 @@ pub fn divides_in_time(run: &RunConfig, training: &[Example<Label>]) -> bool {
 
 /// A division in time by its number: each recording's beginning is learned from, and the next tenth of its steps judges (a rolling origin, Tashman 2000). The past
 /// is known when the future is asked for.
-fn earlier(training: &[Example<Label>], number: usize) -> Division {
-    let mut division = Division { training: Vec::new(), validation: Vec::new(), tables: Vec::new() };
+fn earlier(seed: u64, training: &[Example<Label>], number: usize) -> Division {
+    let mut division = Division { seed, training: Vec::new(), validation: Vec::new(), tables: Vec::new() };
     for example in training {
         let Some(Recording { frames, first }) = example.recording.as_deref() else { continue };
         let from = frames.steps().saturating_sub(MOST_STEPS);
@@ -248,10 +256,12 @@ fn earlier(training: &[Example<Label>], number: usize) -> Division {
     division
 }
 
-/// A division by its number, with the n-grams of the models fitted to what is learned from. No text judges in two divisions, and equal texts stay together.
+/// A division by its number, with the n-grams of the models fitted to what is learned from. No text judges in two of five divisions, and equal texts stay together. The next five are others.
 fn divide(run: &RunConfig, models: &[(ModelConfig, usize)], texts: &Dataset<Label>, number: usize) -> Result<Division> {
-    let [training, validation] = texts.clone().fold(run.train.seed, number + 1, MOST_DIVISIONS)?;
-    let mut division = Division { training: training.examples, validation: validation.examples, tables: Vec::new() };
+    let seed = run.train.seed.wrapping_add((number / MOST_DIVISIONS) as u64);
+    let [training, validation] = texts.clone().fold(seed, number % MOST_DIVISIONS + 1, MOST_DIVISIONS)?;
+    let (training, validation) = (training.examples, validation.examples);
+    let mut division = Division { seed, training, validation, tables: Vec::new() };
     let tokenization = Tokenization::of_examples(run.train.tokens(), &division.training);
     for (model, _) in models {
         if division.tables.iter().all(|(config, _)| *config != model.ngrams) {
@@ -265,9 +275,10 @@ fn divide(run: &RunConfig, models: &[(ModelConfig, usize)], texts: &Dataset<Labe
 
 /// Trains a model on a part of a division and asks it for the other.
 fn trial(run: &RunConfig, model: &ModelConfig, division: &Division) -> Result<Answered> {
-    let run = RunConfig { train: TrainConfig { model: model.clone(), ..run.train.clone() }, ..run.clone() };
+    let Division { seed, training, validation, tables } = division;
+    let train = TrainConfig { model: model.clone(), seed: *seed, ..run.train.clone() };
+    let run = RunConfig { train, ..run.clone() };
     let (config, task) = (&run.train, run.train.task);
-    let Division { training, validation, tables } = division;
     // Models that learn what is left of a value have other scales; all are compared in that of the values.
     let common = Scale::of_labels(training);
     let vocabulary = Vocabulary::of_run(config, training);
@@ -368,7 +379,7 @@ mod tests {
         let training = [Example::recorded(Label::Each(labels), "a", recording)];
         let mut judged = Vec::new();
         for number in 0..MOST_DIVISIONS {
-            let Division { training, validation, .. } = earlier(&training, number);
+            let Division { training, validation, .. } = earlier(1, &training, number);
             let learned = training[0].label.numbers().into_owned();
             let answers = validation[0].label.numbers().into_owned();
             assert_eq!(learned, (4..50 + 10 * number).map(|step| step as f32).collect::<Vec<_>>());

@@ -11,6 +11,8 @@ pub(super) struct Shown<'a> {
     pub(super) evaluation: &'a Evaluation,
     pub(super) task: Task,
     pub(super) names: &'a [String],
+    /// What each is an answer to: a text, or a series.
+    pub(super) thing: &'static str,
 }
 
 /// The logits and the labels of each text.
@@ -40,7 +42,7 @@ pub(super) fn right(evaluation: &Evaluation, texts: &[Example<Label>]) -> Vec<bo
 
 /// The `count` texts of the largest loss, as rows under a heading, equal ones as one row: the mean loss of a text's tokens where each has an answer, of values the squared error.
 pub(super) fn worst(shown: &Shown<'_>, texts: &[Example<Label>], count: usize) -> Vec<Vec<String>> {
-    let &Shown { evaluation, task, .. } = shown;
+    let &Shown { evaluation, task, thing, .. } = shown;
     let loss = |(logits, labels): (&[f32], &[f32])| -> f64 {
         let one = |(logits, &label): (&[f32], &f32)| match task.has_values() {
             true => f64::from(logits[0] - label).powi(2),
@@ -63,9 +65,9 @@ pub(super) fn worst(shown: &Shown<'_>, texts: &[Example<Label>], count: usize) -
         *count == 1
     });
     let heading: &[&str] = match (task.has_values(), task.each_step()) {
-        (true, _) => &["label", "answer", "squared error", "count", "text"],
-        (false, true) => &["wrong tokens", "mean loss", "count", "text"],
-        (false, false) => &["label", "answer", "probability of the answer", "loss", "count", "text"],
+        (true, _) => &["label", "answer", "squared error", "count", thing],
+        (false, true) => &["wrong answers", "mean loss", "count", thing],
+        (false, false) => &["label", "answer", "probability of the answer", "loss", "count", thing],
     };
     let mut rows = vec![heading.iter().map(|&name| name.to_owned()).collect::<Vec<_>>()];
     for &(loss, place) in order.iter().take(count) {
@@ -81,7 +83,7 @@ pub(super) fn worst(shown: &Shown<'_>, texts: &[Example<Label>], count: usize) -
 
 /// The label and the answer of a text, in words.
 fn described(shown: &Shown<'_>, logits: &[f32], labels: &[f32]) -> Vec<String> {
-    let &Shown { evaluation, task, names } = shown;
+    let &Shown { evaluation, task, names, .. } = shown;
     let label = labels.first().copied().unwrap_or_default();
     if task.each_step() {
         let answers = logits.chunks_exact(evaluation.outputs).zip(labels);
@@ -114,7 +116,7 @@ mod tests {
             .map(|(label, text)| Example::new(Label::Class(label), text))
             .to_vec();
         let names = ["negative", "positive"].map(str::to_owned);
-        let shown = Shown { evaluation: &evaluation, task: Task::Classify(2), names: &names };
+        let shown = Shown { evaluation: &evaluation, task: Task::Classify(2), names: &names, thing: "text" };
         let rows = worst(&shown, &texts, 2);
         assert_eq!(rows[1], ["positive", "negative", "0.982", "4.0181", "1", "d"]);
         assert_eq!(rows[2], ["negative", "positive", "0.953", "3.0486", "2", "a"]);

@@ -7,7 +7,7 @@
 //! | fewer than 20,000 | the smallest of the best that were tried on divisions of the training part | by steps | a tenth |
 //! | more | the default one | 10 | a tenth |
 //!
-//! One recording with an answer at each step is divided in time: its beginning is learned from, and what follows judges.
+//! Fewer than 100 series are divided in two ways, for trials. One recording with an answer at each step is divided in time: its beginning is learned from, and what follows judges.
 //!
 //! Each holds only where nobody says otherwise. What was decided stands in the run's `latch.toml` as if somebody had said it: whoever repeats the run tries nothing.
 
