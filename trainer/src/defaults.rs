@@ -12,7 +12,10 @@ pub mod choice;
 pub mod size;
 pub mod trials;
 
+use crate::config::chain::LayerConfig;
 use crate::config::{RunConfig, TrainConfig, default_config};
+use crate::dataset::{Example, Label};
+use crate::learning::carried::updates;
 
 /// Sets of fewer texts are small: of larger ones every default is fixed.
 pub const SMALL: usize = 20_000;
@@ -25,6 +28,10 @@ pub const FEWEST: usize = 50;
 
 /// The same of series, of which one says more than a text.
 pub const FEWEST_SERIES: usize = 20;
+
+/// Longer recordings with an answer at each step are learned in windows of [`CARRIED`] steps: whole, they would be learned from once an epoch, and no gradient goes so far.
+const LONG: usize = 1_000;
+const CARRIED: usize = 250;
 
 /// Bytes that the int8 image of a default model may have.
 pub const MOST_BYTES: usize = 64 << 10;
@@ -67,10 +74,23 @@ pub fn schedule(batch: usize, training: usize, texts: usize) -> (u64, u64) {
     (epochs, patience_of(epochs))
 }
 
-/// Epochs for so many training series in batches of so many: about 1,000 steps, and at least as many epochs as texts have.
-pub fn schedule_of_series(batch: usize, training: usize) -> u64 {
-    let steps = training.div_ceil(batch.max(1)).max(1);
-    (SERIES.0.div_ceil(steps) as u64).clamp(default_config().epochs, SERIES.1)
+/// Epochs for training series: about 1,000 steps of the optimizer, and at least as many epochs as texts have.
+pub fn schedule_of_series(config: &TrainConfig, training: &[Example<Label>]) -> u64 {
+    let steps = updates(&lengths(training), config.batch.max(1), config.carry).max(1);
+    (SERIES.0 as u64).div_ceil(steps).clamp(default_config().epochs, SERIES.1)
+}
+
+/// Steps of a window in which a recording is learned whose every step has an answer, where nobody says it; `None` of recordings that are learned whole.
+pub fn carry_of(config: &TrainConfig, training: &[Example<Label>]) -> Option<usize> {
+    let longest = lengths(training).into_iter().max().unwrap_or(0);
+    let stride: usize = config.model.chain.layers.iter().map(LayerConfig::stride).product();
+    let is_long = config.task.each_step() && longest > LONG;
+    is_long.then(|| CARRIED.next_multiple_of(stride.max(1)))
+}
+
+/// The steps of each series.
+fn lengths(training: &[Example<Label>]) -> Vec<usize> {
+    training.iter().filter_map(|example| Some(example.recording.as_ref()?.frames.steps())).collect()
 }
 
 /// The patience for so many epochs: a quarter of them, and at least 3.
@@ -81,6 +101,29 @@ pub fn patience_of(epochs: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataset::{Recording, Task};
+    use latch_data::series::Frames;
+
+    #[test]
+    fn long_recordings_with_an_answer_at_each_step_are_carried_and_passed_over_less_often() {
+        let recorded = |steps: usize| {
+            let recording = Recording { frames: Frames::new(vec![0.0; steps], 1), first: 0 };
+            Example::recorded(Label::Each(vec![0.0; steps]), "a", recording)
+        };
+        let of = |task, model: &str| TrainConfig { task, model: model.parse().expect("a model"), ..default_config() };
+        let plain = of(Task::RegressEach, "samples 1 > gru 4");
+        let (short, long) = ([recorded(1_000)], [recorded(100_000)]);
+        assert_eq!(carry_of(&plain, &short), None);
+        assert_eq!(carry_of(&plain, &long), Some(250));
+        assert_eq!(carry_of(&of(Task::RegressEach, "samples 1 > conv1d 4 k5 s4 > gru 4"), &long), Some(252));
+        assert_eq!(carry_of(&of(Task::Classify(2), "samples 1 > gru 4 > last"), &long), None);
+        assert_eq!(schedule_of_series(&plain, &short), 300);
+        assert_eq!(
+            schedule_of_series(&TrainConfig { carry: Some(250), ..plain.clone() }, &long),
+            default_config().epochs
+        );
+        assert_eq!(schedule_of_series(&TrainConfig { carry: Some(2_000), ..plain }, &long), 20);
+    }
 
     #[test]
     fn a_small_set_is_passed_over_more_often_and_a_large_one_as_ever() {

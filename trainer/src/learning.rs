@@ -1,7 +1,7 @@
 //! Learning: what a network learns from, what is to become small, and the loop.
 
 mod augmented;
-mod carried;
+pub(crate) mod carried;
 pub mod cross_fitted;
 pub mod diverged;
 pub mod loss;

@@ -135,7 +135,7 @@ pub fn try_all(
     (run.train.quantize, run.train.distill) = (None, None);
     let (epochs, patience) = match run.series {
         Some(_) => {
-            let epochs = schedule_of_series(run.train.batch, learned);
+            let epochs = divisions.first().map_or(1, |division| schedule_of_series(&run.train, &division.training));
             (epochs, patience_of(epochs))
         }
         None => schedule(run.train.batch, learned, learned),

@@ -35,7 +35,7 @@ pub(super) fn pieces(plan: Vec<Vec<usize>>, lengths: &[usize], steps: Option<usi
 }
 
 /// The updates of an epoch: pieces of batches of recordings of like length.
-pub(super) fn updates(lengths: &[usize], batch: usize, steps: Option<usize>) -> u64 {
+pub(crate) fn updates(lengths: &[usize], batch: usize, steps: Option<usize>) -> u64 {
     let Some(steps) = steps else { return lengths.len().div_ceil(batch) as u64 };
     let mut lengths = lengths.to_vec();
     lengths.sort_unstable();

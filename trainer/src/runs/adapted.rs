@@ -27,7 +27,7 @@ use crate::defaults::candidates::fast;
 use crate::defaults::choice::Trials;
 use crate::defaults::size::warning;
 use crate::defaults::trials::{MOST_TEXTS, divides_in_time, sized, tries_all, try_all};
-use crate::defaults::{FEW, Open, SMALL, fewest, patience_of, schedule, schedule_of_series};
+use crate::defaults::{FEW, Open, SMALL, carry_of, fewest, patience_of, schedule, schedule_of_series};
 use crate::error::fault;
 use crate::files::OutputFolder;
 use crate::learning::sequences::class_weights;
@@ -110,9 +110,17 @@ pub fn begin(
     }
     let folds = folds.or(few.then_some(FOLDS));
     let learned = &loaded.training;
+    if read.series.is_some() && read.train.carry.is_none() {
+        read.train.carry = carry_of(&read.train, learned);
+        if let Some(steps) = read.train.carry {
+            observer.note(&format!(
+                "long recordings: they are learned in windows of {steps} steps, the state being carried from each to the next (--carry --window says another number)"
+            ));
+        }
+    }
     if open.epochs {
         read.train.epochs = match read.series {
-            Some(_) => schedule_of_series(read.train.batch, learned.len()),
+            Some(_) => schedule_of_series(&read.train, learned),
             None => schedule(read.train.batch, learned.len(), texts).0,
         };
     }
@@ -141,8 +149,8 @@ pub fn begin(
         ));
     }
     // The number of classes is found out again with every part.
-    let TrainConfig { model, epochs, patience, class_weights, .. } = read.train;
-    config.train = TrainConfig { model, epochs, patience, class_weights, ..config.train };
+    let TrainConfig { model, epochs, patience, class_weights, carry, .. } = read.train;
+    config.train = TrainConfig { model, epochs, patience, class_weights, carry, ..config.train };
     let folder = folder.clone().with_settings(settings(&config.train, Some(folds)));
     Ok(Ended::Folds(cross_validate(config, tokens, folds, trials, &folder, observer)?))
 }
