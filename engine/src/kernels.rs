@@ -632,11 +632,14 @@ fn one_float_tile_after_the_other<B: Backend, W: FloatWeight>(
     }
 }
 
-/// As many values as both have. What `copy_from_slice` does of equal lengths, without a panic that a compiler keeps
-/// where it does not see that they are.
+/// As many values as both have. What `copy_from_slice` does of equal lengths, which a compiler sees here that they
+/// are: no panic is left.
 #[inline(always)]
 pub(crate) fn copy<T: Copy>(from: &[T], to: &mut [T]) {
-    to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+    let count = from.len().min(to.len());
+    if let (Some(from), Some(to)) = (from.get(..count), to.get_mut(..count)) {
+        to.copy_from_slice(from);
+    }
 }
 
 /// The elements from a place on, `most` of them, or all that are left: what `chunks` gives, without its division and
