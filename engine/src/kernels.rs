@@ -632,10 +632,14 @@ fn one_float_tile_after_the_other<B: Backend, W: FloatWeight>(
     }
 }
 
-/// As many values as both have. What `copy_from_slice` does of equal lengths, which a compiler sees here that they
-/// are: no panic is left.
+/// As many values as both have. What `copy_from_slice` does of equal lengths, without a panic that a compiler keeps
+/// where it does not see that they are.
 #[inline(always)]
 pub(crate) fn copy<T: Copy>(from: &[T], to: &mut [T]) {
+    if !cfg!(latch_backend = "helium") {
+        return to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+    }
+    // A compiler sees it here, and one call moves several values at a time.
     let count = from.len().min(to.len());
     if let (Some(from), Some(to)) = (from.get(..count), to.get_mut(..count)) {
         to.copy_from_slice(from);

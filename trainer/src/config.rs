@@ -197,6 +197,9 @@ pub struct SeriesConfig {
     /// The channel that is forecast, counted from 0; the data's reader finds it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub forecast_channel: Option<usize>,
+    /// Steps of its season in the recordings that are learned from, where these show one; the data's reader finds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub season: Option<usize>,
 }
 
 /// What is to become small.
@@ -637,13 +640,22 @@ impl TrainConfig {
         check("--model words", classes, "count where the labels are no classes of whole texts")?;
         let chain = &model.chain;
         let steps = !task.each_step() || chain.layers.iter().any(LayerConfig::remembers);
-        check("--model", steps, "of at least one recurrent layer or convolution where each token has an answer")?;
+        check(
+            "--model",
+            steps,
+            &format!("of at least one recurrent layer or convolution where each {} has an answer", self.answered()),
+        )?;
         if task.each_step() && chain.pooling().is_some() {
-            let problem = "the chain pools a text, but each of its tokens has an answer";
+            let (example, answered) = (self.example(), self.answered());
+            let problem = format!("the chain pools a {example}, but each of its {answered}s has an answer");
             return Err(fault(format!("{within}--model"), problem, "leave last, mean, max or attention out of it"));
         }
         let pools = task.each_step() || chain.pooling().is_some();
-        check("--model", pools, "of a pooling (last, mean, max or attention) where a text has one answer")
+        check(
+            "--model",
+            pools,
+            &format!("of a pooling (last, mean, max or attention) where a {} has one answer", self.example()),
+        )
     }
 }
 

@@ -126,6 +126,9 @@ pub fn report(folder: &RunFolder, options: &Options) -> Result<Report> {
     };
     let model = Model::new(&image);
     refuse_other(&image, config)?;
+    if options.text.is_some() && config.series.is_some() {
+        return Err(fault("--text", "this run reads series", "leave it out: one of them is drawn").into());
+    }
     let data;
     let (texts, part): (&[Example<Label>], &str) = match &options.data {
         Some(path) => {

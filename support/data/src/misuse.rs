@@ -29,6 +29,7 @@ pub fn plainly(problem: &str, text: &str) -> String {
         "invalid digit found in string" => format!("{text:?} is not a whole number"),
         "number too large to fit in target type" => format!("{text} is too large"),
         "cannot parse integer from empty string" => "a whole number is missing".to_owned(),
+        "number would be zero for non-zero type" => format!("{text} is not a whole number from 1"),
         "invalid float literal" => format!("{text:?} is not a number"),
         "cannot parse float from empty string" => "a number is missing".to_owned(),
         _ => problem.to_owned(),

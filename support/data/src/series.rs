@@ -57,7 +57,7 @@ use sha2::{Digest, Sha256};
 
 use crate::dataset::{Part, hex};
 pub use crate::frames::{Frames, MAX_CHANNELS};
-pub use forecast::{Forecasting, SEASONAL, season_of};
+pub use forecast::{Forecasting, SEASONAL};
 pub use npy::NO_LABELS;
 pub use parts::{has_part, locate, looks_like_series};
 pub use published::Published;

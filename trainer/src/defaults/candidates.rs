@@ -1,12 +1,11 @@
 //! The models that are tried for a small set.
 
-use latch_data::series::season_of;
 use latch_engine::input::samples::{MAX_LAG, Skip};
 use latch_engine::input::text::Tokens;
 
 use crate::config::chain::{Activation, CellConfig, Chain, LayerConfig, Pooling};
 use crate::config::{ModelConfig, NgramConfig, RunConfig, SamplesConfig, default_model};
-use crate::dataset::{Example, Label, Task};
+use crate::dataset::Task;
 
 /// Entries of a table of n-grams beside a small network.
 const NGRAMS: usize = 14_000;
@@ -95,17 +94,12 @@ pub struct Ahead {
 }
 
 impl Ahead {
-    /// Of a run with these training examples; `None` of other tasks.
-    pub fn of(run: &RunConfig, training: &[Example<Label>]) -> Option<Self> {
-        let series = run.series.as_ref()?;
+    /// Of a run whose data was read; `None` of other tasks, and of series that are changed at random, since what goes around the network is not.
+    pub fn of(run: &RunConfig) -> Option<Self> {
+        let series = run.series.as_ref().filter(|_| run.train.augment.is_none())?;
         let (horizon, channel) = (series.horizon?, series.forecast_channel.unwrap_or(0));
-        let frames = training.iter().filter_map(|example| Some(&example.recording.as_ref()?.frames));
-        Some(Ahead {
-            channel,
-            horizon,
-            season: season_of(frames, channel),
-            window: series.window.map(|window| window.0),
-        })
+        let window = series.window.map(|window| window.0);
+        Some(Ahead { channel, horizon, season: series.season, window })
     }
 
     /// How many frames before the newest the value lies that a season repeats at the horizon; `None` without one, or where it is out of reach.

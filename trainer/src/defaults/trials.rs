@@ -77,7 +77,7 @@ struct Answered {
 pub fn sized(run: &RunConfig, training: &[Example<Label>]) -> Result<Vec<(ModelConfig, usize)>> {
     let RunConfig { train, classes, .. } = run;
     if train.model.samples.is_some() {
-        let models = of_samples(train.task, train.model.chain.embedding, Ahead::of(run, training));
+        let models = of_samples(train.task, train.model.chain.embedding, Ahead::of(run));
         return models.into_iter().map(|model| Ok((model.clone(), image_bytes(&model, train, classes)?))).collect();
     }
     let tokens = train.tokens();

@@ -211,6 +211,10 @@ fn check(run: &Trained, folder: &RunFolder, options: &Options) -> Result<(), Fau
         let problem = "its network was imported without data, so that there is no text to judge the image by";
         return Err(fault(place, problem, "add --data, labelled texts to report on"));
     }
+    if options.fold_to.is_some() && config.series.is_some() {
+        let problem = "it precomputes what a layer reads of words, and this run reads samples";
+        return Err(fault("--fold-to", problem, "leave it out for this run"));
+    }
     if options.early_error.is_none() {
         return Ok(());
     }

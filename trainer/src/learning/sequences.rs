@@ -358,6 +358,18 @@ impl Sequences {
         (judged, labels)
     }
 
+    /// The variance of labels of values: 1 but where something goes around the network, of which the network learns what is left, with a variance of 1.
+    pub fn variance(&self) -> f64 {
+        if self.skipped.is_empty() {
+            return 1.0;
+        }
+        let labels = || self.labels.iter().flatten().filter(|label| !label.is_nan()).map(|&label| f64::from(label));
+        let count = labels().count().max(1) as f64;
+        let mean = labels().sum::<f64>() / count;
+        let variance = labels().map(|label| (label - mean).powi(2)).sum::<f64>() / count;
+        if variance > 0.0 { variance } else { 1.0 }
+    }
+
     /// Whether there is no text.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()

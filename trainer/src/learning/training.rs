@@ -340,6 +340,7 @@ impl<'a> Phase<'a> {
         let &Job { config, vocabulary, training, folder, .. } = self.job;
         let epoch = self.epoch(at);
         let objective = config.objective();
+        let variance = training.variance();
         let lengths: Vec<usize> = training.ids.iter().map(Vec::len).collect();
         let options = BatchOptions { batch_size: config.batch, window: 50, seed: config.seed };
         let plan = pieces(plan(&lengths, &options, epoch), &lengths, config.carry);
@@ -384,7 +385,7 @@ impl<'a> Phase<'a> {
                 done: number + 1,
                 batches: plan.len(),
                 loss: at.sums.mean_loss(),
-                accuracy: at.sums.accuracy(objective),
+                accuracy: at.sums.accuracy(objective, variance),
                 tokens_per_second: pace.tokens_per_second(),
             });
             if let Some(folder) = folder
@@ -419,7 +420,7 @@ impl<'a> Phase<'a> {
         let metrics = EpochMetrics {
             epoch: epoch + 1,
             train_loss: sums.mean_loss(),
-            train_accuracy: sums.accuracy(config.objective()),
+            train_accuracy: sums.accuracy(config.objective(), self.job.training.variance()),
             valid_loss,
             valid_accuracy: accuracy,
             valid_macro_f1: macro_f1,

@@ -29,7 +29,7 @@ pub fn picture(diagram: &Diagram<'_>) -> Picture {
     picture.line(&[(first, 66.0), (first, 84.0), (layers, 84.0)], "axis");
     picture.arrow((layers, 84.0), (layers, 112.0));
     picture.text((layers + 10.0, 101.0), 12.0, Anchor::Start, "soft", "one token at a time");
-    picture.text((20.0, 226.0), 12.0, Anchor::Start, "soft", "from your texts to a chip");
+    picture.text((20.0, 226.0), 12.0, Anchor::Start, "soft", "from your data to a chip");
     row(&mut picture, 240.0, 60.0, diagram.flow);
     picture
 }

@@ -127,7 +127,12 @@ pub fn text(model: &Model<'_>, image: &Image<'_>, words: bool) -> Result<String>
             (AnswerKind::Classes, 1) => "one of 2 classes".to_owned(),
             (AnswerKind::Classes, classes) => format!("one of {classes} classes"),
         },
-        if model.answer().each_step { "after each token" } else { "for the whole text" }
+        match (model.answer().each_step, model.channels() > 0) {
+            (true, false) => "after each token",
+            (true, true) => "after each step",
+            (false, false) => "for the whole text",
+            (false, true) => "for the whole series",
+        }
     )?;
     let classes: Vec<String> = image.class_names().map(|name| shown(name).into_owned()).collect();
     if !classes.is_empty() {
@@ -267,7 +272,10 @@ fn unknown_words(unknown: Unknown) -> String {
 fn self_test(model: &Model<'_>) -> Result<String> {
     let backend = model.backend().name();
     Ok(match model.self_test(&mut AlignedBytes::zeroed(model.state_bytes()))? {
-        SelfTest::Passed => format!("{SELF_TEST_STEPS} tokens, passed on this machine (backend {backend})"),
+        SelfTest::Passed => {
+            let steps = if model.channels() > 0 { "steps" } else { "tokens" };
+            format!("{SELF_TEST_STEPS} {steps}, passed on this machine (backend {backend})")
+        }
         SelfTest::Absent => "none: only integer images have one".to_owned(),
         SelfTest::Failed { expected, found } => {
             format!(

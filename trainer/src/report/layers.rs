@@ -184,6 +184,7 @@ impl OptionLine {
     fn with_default(&self) -> String {
         match self.default {
             Some(default) if self.option.ends_with('=') => format!("{}{default}", self.option),
+            Some(default) if default != self.option => format!("{} (default {default})", self.option),
             Some(_) => format!("{} (default)", self.option),
             None => self.option.to_owned(),
         }

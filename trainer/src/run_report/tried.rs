@@ -16,7 +16,7 @@ pub(super) fn trials_section(folder: &RunFolder, config: &RunConfig) -> Result<O
         note: format!(
             "Each learned from {} of {}, and answered others, in {}. Taken is the smallest model within one standard error of {}.",
             trials.training,
-            counted(trials.texts, "text"),
+            counted(trials.texts, config.train.example()),
             counted(trials.divisions, "division"),
             trials.chosen_by()
         ),

@@ -50,11 +50,11 @@ impl Sums {
         self.loss / self.answers.max(1) as f64
     }
 
-    /// The share of right answers; of values R², for their labels have a variance of 1.
-    pub fn accuracy(&self, objective: Objective) -> f64 {
+    /// The share of right answers; of values R², where the labels have this variance.
+    pub fn accuracy(&self, objective: Objective, variance: f64) -> f64 {
         match objective {
             Objective::CrossEntropy => self.correct as f64 / self.answers.max(1) as f64,
-            Objective::SquaredError => 1.0 - self.mean_loss(),
+            Objective::SquaredError => 1.0 - self.mean_loss() / variance,
         }
     }
 }

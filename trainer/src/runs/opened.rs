@@ -199,7 +199,7 @@ pub fn load(config: &mut RunConfig, watch: Watch<'_>) -> Result<Loaded> {
     let training = left(training, config)?;
     let summary = read + &summary::parts(training.len(), validation.len(), &config.valid);
     if !validation.is_empty() {
-        notes.extend(summary::lacking(&config.classes, &training, &validation));
+        notes.extend(summary::lacking((&config.classes, "text"), &training, &validation));
     }
     // A part that was divided from the data has none.
     if matches!(config.valid, Valid::Path(_)) {

@@ -46,6 +46,8 @@ pub struct Judging {
     pub examples: Vec<Example<Label>>,
     /// What a forecast is to be better than, where there is a season.
     pub naive: Option<Naive>,
+    /// Whether the recordings go on those of the run's data, which are read first.
+    pub goes_on: bool,
 }
 
 /// The forecast that repeats the last season.
@@ -90,7 +92,7 @@ fn forecasting(set: &SeriesSet, config: &SeriesConfig) -> Result<Option<Forecast
 }
 
 /// Reads the series at a path that an image or a run is judged by, as examples; `channels` is how many the network reads, and `past` holds the
-/// recordings that those of steps with labels go on, where they go on some.
+/// recordings that those of steps with labels go on, where it is the same data set: another file says nothing of what came before it.
 ///
 /// # Errors
 /// A fault when they cannot be read, or have other channels.
@@ -104,12 +106,15 @@ pub fn load_for(
 ) -> Result<Judging> {
     let mut set = series::load(path, part, &reading(task, config, classes))?;
     check_channels(path, &set, channels)?;
-    if let Some(past) = past.filter(|_| config.horizon.is_some() || task.each_step()) {
+    let is_same = |past: &Path| path.canonicalize().ok().is_some_and(|path| past.canonicalize().ok() == Some(path));
+    let past = past.filter(|past| (config.horizon.is_some() || task.each_step()) && is_same(past));
+    if let Some(past) = past {
         // The past is known when the future is asked for.
         set = set.following(&series::load(past, Part::Train, &reading(task, config, classes))?, usize::MAX);
     }
     let naive = naive(&set, config)?;
-    Ok(Judging { examples: examples(&prepared(set, config)?), naive })
+    let goes_on = past.is_some() && set.series.iter().any(|series| series.first > 0);
+    Ok(Judging { examples: examples(&prepared(set, config)?), naive, goes_on })
 }
 
 /// Reads the data of a run. Its digest, its classes and the number of its channels go into the configuration.
@@ -121,6 +126,14 @@ pub(super) fn load(config: &mut RunConfig, series_config: &SeriesConfig) -> Resu
         config.train.model.chain.embedding = whole.channels.len();
     }
     check_channels(&config.data, &whole, config.train.model.chain.embedding)?;
+    if let Some(series) = &mut config.series
+        && series.columns.channels.is_empty()
+        && whole.layout.starts_with("a row a time step")
+        && !whole.layout.contains("no header")
+    {
+        // By their names, so that another table may have them in another order.
+        series.columns.channels.clone_from(&whole.channels);
+    }
     if let (Some(series), Some(what)) = (&mut config.series, forecasting(&whole, series_config)?) {
         series.forecast_channel = what.channels.first().copied().or(Some(0));
     }
@@ -146,6 +159,11 @@ pub(super) fn load(config: &mut RunConfig, series_config: &SeriesConfig) -> Resu
             (whole.clone(), Some(validation), Some(digest))
         }
     };
+    if let Some(series) = &mut config.series
+        && let Some(channel) = series.forecast_channel
+    {
+        series.season = training.season(channel);
+    }
     let recordings = training.series.len();
     let held_out = validation.as_ref().map_or(0, |validation| validation.series.len());
     let training = examples(&prepared(training, series_config)?);
@@ -165,7 +183,7 @@ pub(super) fn load(config: &mut RunConfig, series_config: &SeriesConfig) -> Resu
         ));
     }
     if !validation.is_empty() {
-        notes.extend(summary::lacking(&config.classes, &training, &validation));
+        notes.extend(summary::lacking((&config.classes, "series"), &training, &validation));
     }
     let summary = words_of(&whole) + &summary::parts(recordings, held_out, &config.valid);
     let facts =

@@ -187,7 +187,11 @@ pub(super) fn disputed(data: &Dataset<Label>, repeated: &Repeated) -> Option<Str
 }
 
 /// Which classes the parts lack, in words: those that are never learned, those that are never checked, and those of one text.
-pub(super) fn lacking(classes: &[String], training: &[Example<Label>], validation: &[Example<Label>]) -> Vec<String> {
+pub(super) fn lacking(
+    (classes, thing): (&[String], &str),
+    training: &[Example<Label>],
+    validation: &[Example<Label>],
+) -> Vec<String> {
     let counts = |examples: &[Example<Label>]| {
         let mut counts = vec![0_usize; classes.len()];
         for label in examples.iter().flat_map(|example| example.label.numbers().into_owned()) {
@@ -216,14 +220,14 @@ pub(super) fn lacking(classes: &[String], training: &[Example<Label>], validatio
     }
     if !never_learned.is_empty() {
         notes.push(format!(
-            "note: no training text has the {} {}: the network cannot learn it",
+            "note: no training {thing} has the {} {}: the network cannot learn it",
             word(&never_learned),
             names(&never_learned)
         ));
     }
     if !never_checked.is_empty() && !validation.is_empty() {
         notes.push(format!(
-            "note: no validation text has the {} {}: nothing checks its answers",
+            "note: no validation {thing} has the {} {}: nothing checks its answers",
             word(&never_checked),
             names(&never_checked)
         ));
@@ -343,7 +347,7 @@ mod tests {
     fn a_class_that_occurs_once_and_one_that_a_part_lacks_are_named() {
         let classes = owned(&["a", "b", "c", "d"]);
         let training = texts(&[(0, "x"), (0, "y"), (1, "z"), (1, "u"), (2, "v")]);
-        let notes = lacking(&classes, &training, &texts(&[(0, "w")]));
+        let notes = lacking((&classes, "text"), &training, &texts(&[(0, "w")]));
         assert_eq!(
             notes,
             [
@@ -353,8 +357,8 @@ mod tests {
             ]
         );
         let few = owned(&["a", "b"]);
-        assert!(lacking(&few, &training[..4], &texts(&[(0, "w"), (1, "w")])).is_empty());
-        assert!(lacking(&few, &training[..4], &[]).is_empty());
+        assert!(lacking((&few, "text"), &training[..4], &texts(&[(0, "w"), (1, "w")])).is_empty());
+        assert!(lacking((&few, "text"), &training[..4], &[]).is_empty());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::dataset::table::TEXT_NAMES;
 use crate::error::{Fault, fault};
 
 /// Names of the column that says to which series a row belongs.
-const SERIES_NAMES: [&str; 14] = [
+pub(super) const SERIES_NAMES: [&str; 14] = [
     "series",
     "id",
     "series_id",
@@ -273,7 +273,7 @@ impl<'r> Look<'r> {
                 && Some(*at) != time
                 && !labels.contains(at)
                 && !channels.contains(at)
-                && !is_one_of(&self.first[*at], &NUMBERING)
+                && !(self.header && is_one_of(&self.first[*at], &NUMBERING))
         };
         let free: Vec<usize> = (0..self.first.len()).filter(is_free).collect();
         let words: Vec<usize> = free.iter().copied().filter(|&at| !self.numeric[at]).collect();
@@ -327,7 +327,7 @@ impl<'r> Look<'r> {
             !labels.contains(at)
                 && Some(*at) != series
                 && Some(*at) != named
-                && !is_one_of(&self.first[*at], &NUMBERING)
+                && !(self.header && is_one_of(&self.first[*at], &NUMBERING))
                 && self.numeric[*at]
         };
         let values: Vec<usize> = (0..self.first.len()).filter(is_value).collect();
@@ -402,7 +402,7 @@ fn is_time(name: &str) -> bool {
     is_one_of(name, &TIME_NAMES) || TIME_STARTS.iter().any(|start| lower.starts_with(start))
 }
 
-fn is_one_of(name: &str, names: &[&str]) -> bool {
+pub(super) fn is_one_of(name: &str, names: &[&str]) -> bool {
     names.iter().any(|other| name.trim().eq_ignore_ascii_case(other))
 }
 

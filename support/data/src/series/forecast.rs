@@ -60,6 +60,10 @@ impl Forecasting {
             if value == 0 {
                 return Err(fault(option, "it is 0 steps", "give a number of steps from 1").into());
             }
+            if value > MOST_STEPS {
+                let problem = format!("it is {value} steps");
+                return Err(fault(option, problem, format!("give a number of steps up to {MOST_STEPS}")).into());
+            }
         }
         if let Some(channel) = self.channels.iter().find(|&&channel| channel >= set.channels.len()) {
             let problem = format!("there is no channel {}; the channels are {}", channel + 1, list(&set.channels));
@@ -74,16 +78,19 @@ impl Forecasting {
 }
 
 impl SeriesSet {
-    /// The place of the channel with this name or number from 1.
+    /// The place of the channel with this name or, where channels of no table are meant, number from 1: a number names a column of a table.
     ///
     /// # Errors
     /// A [`Fault`](crate::error::Fault) that lists the channels.
     pub fn channel(&self, name: &str) -> Result<usize> {
         let by_name = self.channels.iter().position(|channel| channel.eq_ignore_ascii_case(name.trim()));
-        let by_number = || name.trim().parse().ok().filter(|number| (1..=self.channels.len()).contains(number));
+        let is_table = self.layout.starts_with("a row a time step");
+        let count = if is_table { 0 } else { self.channels.len() };
+        let by_number = || name.trim().parse().ok().filter(|number| (1..=count).contains(number));
         by_name.or_else(|| by_number().map(|number| number - 1)).ok_or_else(|| {
             let problem = format!("there is no channel {}; the channels are {}", quoted(name), list(&self.channels));
-            fault(&self.name, problem, "name one of these, or its number from 1").into()
+            let remedy = if is_table { "name one of these" } else { "name one of these, or its number from 1" };
+            fault(&self.name, problem, remedy).into()
         })
     }
 
@@ -169,8 +176,7 @@ impl SeriesSet {
 }
 
 /// As [`SeriesSet::season`], of recordings.
-#[must_use]
-pub fn season_of<'f>(recordings: impl Iterator<Item = &'f Frames>, channel: usize) -> Option<usize> {
+fn season_of<'f>(recordings: impl Iterator<Item = &'f Frames>, channel: usize) -> Option<usize> {
     let longest = recordings.max_by_key(|frames| frames.steps())?;
     let values: Vec<f64> =
         longest.iter().skip(channel).step_by(longest.channels()).map(|&value| f64::from(value)).collect();
@@ -194,6 +200,9 @@ pub fn season_of<'f>(recordings: impl Iterator<Item = &'f Frames>, channel: usiz
     let highest = peaks.iter().map(|&lag| correlations[lag]).fold(SEASONAL, f64::max);
     peaks.into_iter().find(|&lag| correlations[lag] >= SEASONAL && correlations[lag] >= 0.9 * highest)
 }
+
+/// The largest horizon, window and stride.
+const MOST_STEPS: usize = 1 << 30;
 
 /// The least autocorrelation that makes a season.
 pub const SEASONAL: f64 = 0.3;

@@ -13,6 +13,7 @@ use std::path::Path;
 use anyhow::{Result, anyhow};
 use hound::{SampleFormat, WavSpec, WavWriter};
 
+use super::columns::{SERIES_NAMES, is_one_of};
 use super::npy::{array_of, matrix};
 use super::parts::open_rows;
 use super::rows::Numbers;
@@ -124,11 +125,29 @@ impl Signal {
         }
         let mut numbers = Numbers::new(missing, rows.commas());
         let mut values = Vec::new();
+        let series = (0..names.len()).find(|at| header.is_some() && is_one_of(&names[*at], &SERIES_NAMES));
+        let mut first: Option<String> = None;
         while let Some(row) = rows.next()? {
             rows.check(&row, columns)?;
             let place = rows.place(row.0);
+            if let Some(at) = series.filter(|at| !kept.contains(at)) {
+                let cell = &row.1[at];
+                let first = first.get_or_insert_with(|| cell.clone());
+                if first != cell {
+                    let problem = format!("another series begins: {} is {cell:?} and was {first:?}", column(at));
+                    return Err(fault(place, problem, "give the rows of one series as a file of their own").into());
+                }
+            }
             for &at in &kept {
-                values.push(numbers.value(&row.1[at], &place, || column(at))?);
+                let value = numbers.value(&row.1[at], &place, || column(at)).map_err(|error| match wanted {
+                    [] if is_word(&row.1[at]) => fault(
+                        error.place,
+                        error.problem,
+                        format!("{}, or name the columns with --channels", error.remedy),
+                    ),
+                    _ => error,
+                });
+                values.push(value?);
             }
             check_memory(values.len() as u64, &place)?;
         }

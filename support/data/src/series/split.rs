@@ -155,7 +155,7 @@ impl SeriesSet {
         } else {
             format!("{} are too few {for_what}", counted(groups, "series"))
         };
-        fault(&self.name, problem, "add recordings").into()
+        fault(&self.name, problem, "add recordings, or hold out a larger part").into()
     }
 }
 

@@ -12,6 +12,9 @@ use super::{SeriesReading, Target};
 use crate::dataset::Place;
 use crate::error::{Fault, fault, open_file, reading};
 
+/// The highest rate of a sound that is read.
+const MOST_HZ: u32 = 1_000_000;
+
 /// How a sound is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sound {
@@ -39,6 +42,10 @@ impl Wav {
         }
         let mut sound = WavReader::new(BufReader::new(open_file(path)?)).map_err(refuse)?;
         let spec = sound.spec();
+        if spec.sample_rate == 0 || spec.sample_rate > MOST_HZ {
+            let problem = format!("its rate is {} Hz", spec.sample_rate);
+            return Err(fault(place, problem, format!("convert it to a rate from 1 to {MOST_HZ} Hz")).into());
+        }
         let sound_of = Sound { rate: spec.sample_rate, bits: spec.bits_per_sample };
         let names = numbered(usize::from(spec.channels));
         let kept = chosen(&names, &asked.columns.channels, &place.to_string())?;

@@ -74,7 +74,9 @@ const ENOUGH_TO_JUDGE: usize = 50;
 
 /// A hint where few texts have judged a run.
 pub(super) fn too_few_to_judge(validation: usize, thing: &str) -> Option<String> {
-    (1..ENOUGH_TO_JUDGE).contains(&validation).then(|| {
+    // A single series cannot be divided among folds.
+    let least = if thing == "series" { 2 } else { 1 };
+    (least..ENOUGH_TO_JUDGE).contains(&validation).then(|| {
         let (few, others) = (counted(validation, thing), named(2, thing));
         format!("note: {few} of validation say little about other {others}: --folds 5 judges by all of them")
     })

@@ -129,6 +129,7 @@ impl SeriesArgs {
             window,
             horizon: forecasts.then(|| self.horizon.map_or(1, NonZeroUsize::get)),
             forecast_channel: None,
+            season: None,
         }))
     }
 }

@@ -40,6 +40,18 @@ fn what_is_written_as_an_array_or_a_table_is_read_back_to_the_bit() {
 }
 
 #[test]
+fn a_table_of_several_series_is_no_signal_and_words_beside_the_channels_are_pointed_at() {
+    let error = read("a.csv", b"id,x\n1,0.5\n1,1\n2,3\n", &["x"], Missing::Refuse).unwrap_err();
+    assert!(
+        error.to_string().contains("a.csv:4: another series begins: column 1 (id) is \"2\" and was \"1\""),
+        "{error}"
+    );
+    let one = read("a.csv", b"id,x\n1,0.5\n1,1\n", &["x"], Missing::Refuse).unwrap();
+    assert_eq!(one.values, [0.5, 1.0]);
+    assert!(refusal("a.csv", b"x,label\n1,walk\n").contains("name the columns with --channels"));
+}
+
+#[test]
 fn an_array_begins_as_numpy_writes_it() {
     let (bytes, _) = written("a.npy", &VALUES, &[6], None);
     let header = b"\x93NUMPY\x01\x00\x76\x00{'descr': '<f4', 'fortran_order': False, 'shape': (6,), }";

@@ -180,6 +180,13 @@ fn a_shorter_series_ends_in_empty_cells_and_a_ragged_row_is_refused() {
 }
 
 #[test]
+fn without_a_header_a_first_series_that_is_shorter_than_others_cuts_none_of_them() {
+    let set = read("a,1.5,2.5,,\nb,3.5,4.5,5.5,6.5\na,0.5,0.25,0.125,\n", SeriesTask::Classify);
+    let lengths: Vec<usize> = set.series.iter().map(|series| series.frames.steps()).collect();
+    assert_eq!(lengths, [2, 4, 3], "{}", set.layout);
+}
+
+#[test]
 fn a_wrong_cell_is_named_by_file_line_and_column() {
     let message = refusal(&LONG.replace("4,-4", "4,x4"), SeriesTask::Classify);
     assert!(message.contains("a.csv:5: the value of column 4 (ay) is no finite number: \"x4\""), "{message}");
