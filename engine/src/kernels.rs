@@ -633,17 +633,10 @@ fn one_float_tile_after_the_other<B: Backend, W: FloatWeight>(
 }
 
 /// As many values as both have. What `copy_from_slice` does of equal lengths, without a panic that a compiler keeps
-/// where it does not see that they are. With vectors, eight values at a time.
+/// where it does not see that they are.
 #[inline(always)]
 pub(crate) fn copy<T: Copy>(from: &[T], to: &mut [T]) {
-    if !cfg!(latch_backend = "helium") {
-        return to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
-    }
-    let count = from.len().min(to.len());
-    let (Some(from), Some(to)) = (from.get(..count), to.get_mut(..count)) else { return };
-    let ((from, from_rest), (to, to_rest)) = (from.as_chunks::<8>(), to.as_chunks_mut::<8>());
     to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
-    to_rest.iter_mut().zip(from_rest).for_each(|(to, from)| *to = *from);
 }
 
 /// The elements from a place on, `most` of them, or all that are left: what `chunks` gives, without its division and
