@@ -434,6 +434,11 @@ pub trait Backend: Copy + Send + Sync + 'static {
         scalar::narrow_q15(h, out);
     }
 
+    /// `out[n] = x[n]`: columns of int16, which are Q0.15 already; as many as both have.
+    fn copy_q15(self, x: &[i16], out: &mut [i16]) {
+        copy(x, out);
+    }
+
     /// `out[n] = sat16(sums[n] >> shift)`, from the sums of rows to what a cell reads: the rounding half is in the
     /// sums. Equal lengths.
     fn shift_q12(self, sums: &[i32], shift: u32, out: &mut [i16]) {

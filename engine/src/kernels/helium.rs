@@ -47,6 +47,12 @@ impl Backend for Helium {
         "helium"
     }
 
+    fn copy_q15(self, x: &[i16], out: &mut [i16]) {
+        let count = x.len().min(out.len());
+        // SAFETY: both have as many values, and what is written is borrowed apart from what is read.
+        unsafe { core::ptr::copy_nonoverlapping(x.as_ptr(), out.as_mut_ptr(), count) }
+    }
+
     fn lstm_i8(self, gates: &RowsI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
         let units = h.len();
         if !step_fits(gates, xh, h, c) || !gates.weights.as_ptr().addr().is_multiple_of(4) {

@@ -1,6 +1,6 @@
 //! The types of integer weights: int8, to which int4 is widened, and int16.
 
-use super::{Backend, RowsI8, RowsI16, RowsInt, copy, scalar, sealed};
+use super::{Backend, RowsI8, RowsI16, RowsInt, scalar, sealed};
 
 /// A type of integer weights: what the integer arithmetics differ in. Cells and activations are the same for both.
 pub trait IntWeight: sealed::Sealed + bytemuck::Pod + core::fmt::Debug + Send + Sync {
@@ -69,13 +69,13 @@ impl IntWeight for i16 {
     }
 
     #[inline(always)]
-    fn row_columns<B: Backend>(_: B, row: &[i16], out: &mut [i16]) {
-        copy(row, out);
+    fn row_columns<B: Backend>(backend: B, row: &[i16], out: &mut [i16]) {
+        backend.copy_q15(row, out);
     }
 
     #[inline(always)]
-    fn hidden_columns<B: Backend>(_: B, h: &[i16], out: &mut [i16]) {
-        copy(h, out);
+    fn hidden_columns<B: Backend>(backend: B, h: &[i16], out: &mut [i16]) {
+        backend.copy_q15(h, out);
     }
 
     #[inline(always)]
