@@ -159,12 +159,12 @@ const EXPLANATION: &str = "
 **Before training** all three lose the gradient, by a share at each step, which is an exponential. The simple RNN even keeps the most of it: its recurrent kernel begins as a rotation, which changes no length. So the difference is not where the layers begin, but what learning can make of them.
 
 **A simple RNN** computes h_t = tanh(W x_t + U h_{t−1} + b). Going back a step multiplies the gradient by the slopes 1 − h_t² and by Uᵀ. To keep a value for a hundred steps both have to be 1 along its direction at every step, so that h must stay near 0 there, while each new input is added to the same h.
-A kernel a little longer makes the gradient explode, a little shorter makes it vanish (Bengio, Simard and Frasconi 1994), and as soon as the layer uses its inputs the slopes fall. It loses what is old as it learns what is new: it answers by the mark at the end, for which half of the error remains (0.083), and what would lead further is gone.
+A kernel a little longer makes the gradient explode, a little shorter makes it vanish (Bengio, Simard and Frasconi 1994), and as soon as the layer uses its inputs the slopes fall. It loses what is old as it learns what is new: at best it answers by the mark at the end, for which half of the error remains (0.083), and what would lead further is gone.
 
 **An LSTM** adds: c_t = f_t · c_{t−1} + i_t · g_t. Going back a step along c multiplies by the forget gate alone, with no matrix and no tanh in the way. The gate begins at 0.73 (its bias is 1), so that the gradient shrinks at first; but each unit can open its own gate without a change to what the others do, and an open gate carries
-value and gradient as they are, for as long as it stays open, while a closed input gate keeps later values out. **A GRU** has the same sum with one gate for both parts, h_t = z_t · h_{t−1} + (1 − z_t) · n_t. Its gate begins at a half, which is why it starts from the smallest gradient, and it opens likewise.
+value and gradient as they are, for as long as it stays open, while a closed input gate keeps later values out. **A GRU** has the same sum with one gate for both parts, h_t = z_t · h_{t−1} + (1 − z_t) · n_t. Its gate begins at a half, which is why it starts from the smallest gradient; where it learns to open the gate it carries as far, and it learns that less often.
 
-So where the answer depends on a few dozen steps, a simple RNN is small and may do; beyond them take a GRU or an LSTM, or bring the past nearer: `difference=`, `skip lag=` ([series](series.md#forecasts)), a window, or a pooling over all steps, whose gradient reaches each step by itself.
+So where the answer depends on about ten steps, a simple RNN is small and may do; beyond them take a GRU or an LSTM, or bring the past nearer: `difference=`, `skip lag=` ([series](series.md#forecasts)), a window, or a pooling over all steps, whose gradient reaches each step by itself.
 ";
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Images judged through the engine: what `latch export` reports beside the image that it writes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use latch_engine::Model;
@@ -13,7 +13,7 @@ use latch_engine::with_answer;
 use serde::Serialize;
 
 use super::{Calibration, Export, Made, Source, Trained};
-use crate::config::Storage;
+use crate::config::{RunConfig, Storage};
 use crate::dataset::{Columns, Dataset, Example, Label, Labels, Part, Reading, Task, numbered};
 use crate::early::{self, EarlyReport};
 use crate::error::{Fault, fault};
@@ -23,7 +23,7 @@ use crate::quantizer::saturation::{self, Saturation};
 use crate::quantizer::{Clipped, clipped};
 use crate::report::image::sections_table;
 use crate::runs::folder::RunFolder;
-use crate::runs::recordings;
+use crate::runs::recordings::load_for;
 
 /// Training texts on which saturation is counted.
 const SATURATION_TEXTS: usize = 256;
@@ -128,21 +128,7 @@ pub fn export(run: &Trained, folder: &RunFolder, options: &Options) -> Result<Ex
     let data;
     let (reported, part): (&[Example<Label>], String) = match &options.data {
         Some(path) => {
-            let config = source.config;
-            let numbers = numbered(task.classes() as usize);
-            let classes = if config.classes.is_empty() { &numbers } else { &config.classes };
-            data = match &config.series {
-                Some(series) => {
-                    let channels = config.train.model.chain.embedding;
-                    recordings::load_for(path, Part::Test, (task, series), classes, channels, Some(&config.data))?
-                        .examples
-                }
-                None => {
-                    let columns = options.columns.clone().over(config.columns.clone());
-                    let reading = Reading::of(task).among(classes).within(columns);
-                    Dataset::load_for(path, Part::Test, &reading)?.examples
-                }
-            };
+            data = labelled(path, source.config, options)?;
             (&data, path.display().to_string())
         }
         None if source.held_out.is_some() => (source.training, "those that the run has learned from".to_owned()),
@@ -202,6 +188,21 @@ pub fn export(run: &Trained, folder: &RunFolder, options: &Options) -> Result<Ex
         thing,
         step: source.config.train.step(),
     })
+}
+
+/// The labelled texts or series at a path, with the run's classes, read as its data is where the options say nothing else.
+fn labelled(path: &Path, config: &RunConfig, options: &Options) -> Result<Vec<Example<Label>>> {
+    let task = config.train.task;
+    let numbers = numbered(task.classes() as usize);
+    let classes = if config.classes.is_empty() { &numbers } else { &config.classes };
+    if let Some(series) = &config.series {
+        let channels = config.train.model.chain.embedding;
+        let judging = load_for(path, Part::Test, (task, series), classes, channels, Some(&config.data))?;
+        return Ok(judging.examples);
+    }
+    let columns = options.columns.clone().over(config.columns.clone());
+    let reading = Reading::of(task).among(classes).within(columns);
+    Ok(Dataset::load_for(path, Part::Test, &reading)?.examples)
 }
 
 /// Checks that the options suit the run.
