@@ -1,8 +1,22 @@
-//! The neutral description of a model.
+//! The neutral description of a model: one chain from its input to its answer.
+//!
+//! ```text
+//! ids ──embedding──┐
+//!                  ├──> x_t ──layer──> ... ──layer──> y_t        a pooling makes one y of all steps
+//! samples ─────────┘
+//! answer = gain.output · (y_t + s_t)                             s_t: the sample that skips the network, of audio models
+//! ```
+//!
+//! Every matrix is `outputs × inputs` and row-major, whatever its file says. Gates have one order: [`Cell`]. [`Kind`] is the only list of kinds of
+//! layers; [`Described::check`] holds one chain together, and every reader calls it.
+
+mod checks;
 
 use serde::{Deserialize, Serialize};
 
 use crate::Layout;
+
+pub use checks::Limits;
 
 /// A matrix, row-major.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -28,9 +42,59 @@ impl Matrix {
     }
 }
 
+/// A vector.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Vector {
+    /// The tensor that it came from; empty in a description that no file gave.
+    pub source: String,
+    /// Its values.
+    pub values: Vec<f32>,
+}
+
+/// What the sums of a layer go through.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Activation {
+    /// x
+    Linear,
+    /// max(x, 0)
+    Relu,
+    /// tanh(x)
+    #[default]
+    Tanh,
+    /// 1 / (1 + e⁻ˣ)
+    Sigmoid,
+    /// e^x / Σ e^x over the outputs, of the last layer alone.
+    Softmax,
+    /// clamp(0.2·x + 0.5, 0, 1): the gates of Keras before version 2.
+    HardSigmoid,
+}
+
+impl Activation {
+    /// Its name, as metadata and reports have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Linear => "linear",
+            Self::Relu => "relu",
+            Self::Tanh => "tanh",
+            Self::Sigmoid => "sigmoid",
+            Self::Softmax => "softmax",
+            Self::HardSigmoid => "hard-sigmoid",
+        }
+    }
+}
+
 /// What a recurrent layer does with its rows.
+///
+/// ```text
+/// Lstm   i, f, o = gate(W·x + U·h + b)    g = act(W·x + U·h + b)    c = f∘c + i∘g    h = o ∘ act(c)
+/// Gru    z, r = gate(W·x + b + U·h + b_h)                           h = (1 - z)∘n + z∘h
+///        n = act(W·x + b + r ∘ (U·h + b_h))     reset after the product
+///        n = act(W·x + b + U·(r∘h))             reset before it, without b_h
+/// Rnn    h = act(W·x + U·h + b)
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum Cell {
     /// Gates in the order input, forget, candidate, output: PyTorch's i, f, g, o and Keras's i, f, c, o.
     Lstm,
     /// Gates in the order update, reset, candidate: Keras's z, r, h.
@@ -39,49 +103,185 @@ pub enum Kind {
         reset_after: bool,
     },
     /// One row a unit.
-    Rnn {
-        /// What the sums go through.
-        activation: Activation,
-    },
+    Rnn,
 }
 
-/// What the sums of a simple recurrent layer go through.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Activation {
-    /// tanh(x)
-    #[default]
-    Tanh,
-    /// max(x, 0)
-    Relu,
-}
-
-impl Kind {
+impl Cell {
     /// Rows of a unit.
     pub fn gates(self) -> usize {
         match self {
-            Kind::Lstm => 4,
-            Kind::Gru { .. } => 3,
-            Kind::Rnn { .. } => 1,
+            Cell::Lstm => 4,
+            Cell::Gru { .. } => 3,
+            Cell::Rnn => 1,
+        }
+    }
+
+    /// Its name, as reports have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Cell::Lstm => "lstm",
+            Cell::Gru { .. } => "gru",
+            Cell::Rnn => "rnn",
         }
     }
 }
 
-/// A recurrent layer of `units` units; rows `gate · units + unit` in the order of its [`Kind`].
+/// A recurrent layer of `units` units; rows `gate · units + unit` in the order of its [`Cell`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recurrent {
     /// What it does with its rows.
-    pub kind: Kind,
+    pub cell: Cell,
     /// Hidden features.
     pub units: usize,
+    /// What candidates go through, or the sums of a simple recurrent layer; tanh as a rule.
+    pub activation: Activation,
+    /// What gates go through; sigmoid as a rule, and without a meaning in a simple recurrent layer.
+    pub gate_activation: Activation,
     /// W, gates·units × inputs.
     pub kernel: Matrix,
     /// U, gates·units × units.
     pub recurrent_kernel: Matrix,
     /// b, gates·units.
-    pub bias: Vec<f32>,
+    pub bias: Vector,
     /// The bias of the product with U, gates·units, of a GRU whose reset acts after it.
-    pub recurrent_bias: Option<Vec<f32>>,
+    pub recurrent_bias: Option<Vector>,
+    /// h before the first step, units; zeros where there is none.
+    pub initial_hidden: Option<Vector>,
+    /// c before the first step, units, of an LSTM; zeros where there is none.
+    pub initial_cell: Option<Vector>,
+}
+
+impl Recurrent {
+    /// A layer that begins with zeros and has the usual activations.
+    pub fn new(cell: Cell, units: usize, (kernel, recurrent_kernel): (Matrix, Matrix), bias: Vector) -> Self {
+        Self {
+            cell,
+            units,
+            activation: Activation::Tanh,
+            gate_activation: Activation::Sigmoid,
+            kernel,
+            recurrent_kernel,
+            bias,
+            recurrent_bias: None,
+            initial_hidden: None,
+            initial_cell: None,
+        }
+    }
+
+    /// Whether a value of its state before the first step is not zero.
+    pub fn begins_elsewhere(&self) -> bool {
+        let initial = [&self.initial_hidden, &self.initial_cell];
+        initial.into_iter().flatten().any(|vector| vector.values.iter().any(|value| *value != 0.0))
+    }
+}
+
+/// One row of features an id.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Embedding {
+    /// ids × features.
+    pub table: Matrix,
+    /// Whether id 0 is padding, which no layer above sees.
+    pub mask_zero: bool,
+}
+
+/// A convolution over time: `y = act(b + Σ_k W_k · x_{t - frames + 1 + k})` at the steps 0, stride, 2·stride …
+#[derive(Debug, Clone, PartialEq)]
+pub struct Conv1d {
+    /// Frames of its window.
+    pub frames: usize,
+    /// Steps from one of its outputs to the next.
+    pub stride: usize,
+    /// Whether the window ends with the step of its output, with zeros before the first.
+    pub causal: bool,
+    /// What its sums go through.
+    pub activation: Activation,
+    /// W, units × frames·inputs, the oldest frame first.
+    pub kernel: Matrix,
+    /// b, units.
+    pub bias: Vector,
+}
+
+/// `y = act(W·x + b)`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dense {
+    /// W, units × inputs.
+    pub kernel: Matrix,
+    /// b, units.
+    pub bias: Vector,
+    /// What its sums go through.
+    pub activation: Activation,
+}
+
+/// What a layer is: the only list of them.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Kind {
+    /// A row an id; the lowest layer of a model that reads ids, and of no other.
+    Embedding(Embedding),
+    /// An LSTM, a GRU or a simple recurrent layer.
+    Recurrent(Recurrent),
+    /// A convolution over time.
+    Conv1d(Conv1d),
+    /// A dense layer, at each step or behind the pooling.
+    Dense(Dense),
+    /// From all steps to one vector.
+    Pooling(Pooling),
+}
+
+impl Kind {
+    /// Its name, as reports have it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Kind::Embedding(_) => "embedding",
+            Kind::Recurrent(layer) => layer.cell.name(),
+            Kind::Conv1d(_) => "conv1d",
+            Kind::Dense(_) => "dense",
+            Kind::Pooling(pooling) => pooling.name(),
+        }
+    }
+
+    /// Features of its output, from those of its input.
+    pub fn features(&self, inputs: usize) -> usize {
+        match self {
+            Kind::Embedding(layer) => layer.table.columns,
+            Kind::Recurrent(layer) => layer.units,
+            Kind::Conv1d(layer) => layer.kernel.rows,
+            Kind::Dense(layer) => layer.kernel.rows,
+            Kind::Pooling(_) => inputs,
+        }
+    }
+
+    /// Its matrices, the kernel first.
+    pub fn matrices(&self) -> Vec<&Matrix> {
+        match self {
+            Kind::Embedding(layer) => vec![&layer.table],
+            Kind::Recurrent(layer) => vec![&layer.kernel, &layer.recurrent_kernel],
+            Kind::Conv1d(layer) => vec![&layer.kernel],
+            Kind::Dense(layer) => vec![&layer.kernel],
+            Kind::Pooling(_) => Vec::new(),
+        }
+    }
+
+    /// Its vectors, the bias first.
+    pub fn vectors(&self) -> Vec<&Vector> {
+        match self {
+            Kind::Embedding(_) | Kind::Pooling(_) => Vec::new(),
+            Kind::Recurrent(layer) => {
+                let more = [&layer.recurrent_bias, &layer.initial_hidden, &layer.initial_cell];
+                std::iter::once(&layer.bias).chain(more.into_iter().flatten()).collect()
+            }
+            Kind::Conv1d(layer) => vec![&layer.bias],
+            Kind::Dense(layer) => vec![&layer.bias],
+        }
+    }
+}
+
+/// A layer of a chain.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Layer {
+    /// What its file calls it, as `lstm_3`.
+    pub name: String,
+    /// What it is.
+    pub kind: Kind,
 }
 
 /// How the steps of a sequence become one vector.
@@ -96,6 +296,18 @@ pub enum Pooling {
     Max,
     /// The mean, each step with the weight e^(4·h) of its first feature's h, held to [-1, 1].
     Attention,
+}
+
+impl Pooling {
+    /// Its name, as reports have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Pooling::Last => "last",
+            Pooling::Mean => "mean",
+            Pooling::Max => "max",
+            Pooling::Attention => "attention",
+        }
+    }
 }
 
 /// What a token of the text is.
@@ -136,31 +348,172 @@ pub enum Task {
     RegressEach,
 }
 
-/// A model: embedding, recurrent layers, pooling, dense head.
+/// Which file a description came from, or goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Safetensors, with the names and shapes of a framework.
+    Safetensors(Layout),
+}
+
+impl Format {
+    /// Its name, as reports have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::Safetensors(_) => "safetensors",
+        }
+    }
+}
+
+/// Where a description comes from.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Described {
-    /// The layout of its file.
-    pub layout: Layout,
-    /// One row an id.
-    pub embedding: Matrix,
-    /// The recurrent layers, the lowest first.
-    pub layers: Vec<Recurrent>,
-    /// The head's kernel, outputs × features.
-    pub head: Matrix,
-    /// The head's bias, one an output.
-    pub head_bias: Vec<f32>,
-    /// How the steps become one vector, where the file says it.
-    pub pooling: Option<Pooling>,
-    /// What unknown words do, where the file says it.
-    pub unknown: Option<Unknown>,
+pub struct Source {
+    /// The format of the file.
+    pub format: Format,
+    /// Version of the tool that wrote it, as the file says it.
+    pub version: Option<String>,
+    /// What else the file says and no layer has, as `(what, value)`: a name, a loudness.
+    pub notes: Vec<(String, String)>,
+}
+
+impl Source {
+    /// A source that says no more than its format.
+    pub fn of(format: Format) -> Self {
+        Self { format, version: None, notes: Vec::new() }
+    }
+}
+
+/// What a file says of its text.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Text {
     /// The words in the order of the embedding's rows, where the file says them.
     pub vocabulary: Option<Vec<String>>,
     /// What a token is, where the file says it.
     pub tokens: Option<Tokens>,
     /// What the characters beyond ASCII are, where the file says it: the entries of Latch's character table, in ascending order.
     pub characters: Option<Vec<u32>>,
-    /// What the outputs mean, where the file says it.
+    /// What unknown words do, where the file says it.
+    pub unknown: Option<Unknown>,
+}
+
+/// How a channel of samples is brought into the range of the network: `(x - mean) / scale`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Normalization {
+    /// What is subtracted.
+    pub mean: f32,
+    /// What the rest is divided by; not zero.
+    pub scale: f32,
+}
+
+/// Samples that a network reads, a value a channel at each step.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Samples {
+    /// Channels.
+    pub channels: usize,
+    /// What the channels are, as `input` and `condition 1`; empty where the file does not say it.
+    pub names: Vec<String>,
+    /// How each channel is normalized; empty where none is.
+    pub normalization: Vec<Normalization>,
+    /// Frames a second, where the file says it.
+    pub rate: Option<f64>,
+}
+
+/// What a model reads.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// Ids of tokens, which the lowest layer is a table of.
+    Ids(Text),
+    /// Samples.
+    Samples(Samples),
+}
+
+/// What samples are multiplied by before a network, and its answer after the skip; 1 as a rule.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Gain {
+    /// Before the network; what skips it has this gain too.
+    pub input: f32,
+    /// Behind it.
+    pub output: f32,
+}
+
+impl Default for Gain {
+    fn default() -> Self {
+        Self { input: 1.0, output: 1.0 }
+    }
+}
+
+/// What the outputs of a model mean.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Answer {
+    /// The task, where the file says it.
     pub task: Option<Task>,
     /// The names of the classes in the order of their numbers, where the file says them.
     pub classes: Option<Vec<String>>,
+}
+
+/// A model: a chain from its input to its answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Described {
+    /// Where it comes from.
+    pub source: Source,
+    /// What it reads.
+    pub input: Input,
+    /// Its layers, the lowest first. Without a pooling either each step has an answer, or the file does not say how steps are pooled.
+    pub layers: Vec<Layer>,
+    /// The channel of samples that is added to the answer.
+    pub skip: Option<usize>,
+    /// Gains around it.
+    pub gain: Gain,
+    /// What its outputs mean.
+    pub answer: Answer,
+}
+
+impl Described {
+    /// The pooling, where there is one.
+    pub fn pooling(&self) -> Option<Pooling> {
+        self.layers.iter().find_map(|layer| match layer.kind {
+            Kind::Pooling(pooling) => Some(pooling),
+            _ => None,
+        })
+    }
+
+    /// The recurrent layers, the lowest first.
+    pub fn recurrent(&self) -> impl Iterator<Item = &Recurrent> {
+        self.layers.iter().filter_map(|layer| match &layer.kind {
+            Kind::Recurrent(recurrent) => Some(recurrent),
+            _ => None,
+        })
+    }
+
+    /// Each layer, and the features that it reads; 0 of an embedding, which reads an id.
+    pub fn fed(&self) -> impl Iterator<Item = (&Layer, usize)> {
+        let mut features = match &self.input {
+            Input::Ids(_) => 0,
+            Input::Samples(samples) => samples.channels,
+        };
+        self.layers.iter().map(move |layer| {
+            let inputs = features;
+            features = layer.kind.features(inputs);
+            (layer, inputs)
+        })
+    }
+
+    /// Features of the last layer.
+    pub fn outputs(&self) -> usize {
+        self.fed().last().map_or(0, |(layer, inputs)| layer.kind.features(inputs))
+    }
+
+    /// The number of weights, states before the first step left out.
+    pub fn weights(&self) -> usize {
+        let initial = |layer: &Recurrent| {
+            let vectors = [&layer.initial_hidden, &layer.initial_cell];
+            vectors.into_iter().flatten().map(|vector| vector.values.len()).sum::<usize>()
+        };
+        let of = |kind: &Kind| {
+            let matrices: usize = kind.matrices().iter().map(|matrix| matrix.values.len()).sum();
+            let vectors: usize = kind.vectors().iter().map(|vector| vector.values.len()).sum();
+            matrices + vectors
+        };
+        let all: usize = self.layers.iter().map(|layer| of(&layer.kind)).sum();
+        all - self.recurrent().map(initial).sum::<usize>()
+    }
 }

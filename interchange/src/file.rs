@@ -14,23 +14,15 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::described::{Activation, Described, Kind, Matrix, Pooling, Recurrent, Task, Tokens, Unknown};
+use crate::described::{
+    Activation, Answer, Cell, Dense, Described, Embedding, Format, Gain, Input, Kind, Layer, Limits, Matrix, Pooling,
+    Recurrent, Source, Task, Text, Tokens, Unknown, Vector,
+};
 use crate::foreign::foreign;
 use crate::names::{Family, Layout};
 
 /// The key of the metadata.
 const KEY: &str = "latch";
-
-/// The largest sizes that the caller can hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Rows of the embedding.
-    pub rows: usize,
-    /// Features and units of a layer together.
-    pub width: usize,
-    /// Recurrent layers.
-    pub layers: usize,
-}
 
 /// What the metadata of a file says of its model.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -84,8 +76,8 @@ enum Units {
 }
 
 impl Units {
-    fn of(layers: &[Recurrent]) -> Option<Self> {
-        let units: Vec<usize> = layers.iter().map(|layer| layer.units).collect();
+    fn of(model: &Described) -> Option<Self> {
+        let units: Vec<usize> = model.recurrent().map(|layer| layer.units).collect();
         let &first = units.first()?;
         Some(if units.iter().all(|&units| units == first) { Units::All(first) } else { Units::Each(units) })
     }
@@ -98,12 +90,12 @@ impl Units {
     }
 }
 
-impl Kind {
+impl Cell {
     fn family(self) -> Family {
         match self {
-            Kind::Lstm => Family::Lstm,
-            Kind::Gru { .. } => Family::Gru,
-            Kind::Rnn { .. } => Family::Rnn,
+            Cell::Lstm => Family::Lstm,
+            Cell::Gru { .. } => Family::Gru,
+            Cell::Rnn => Family::Rnn,
         }
     }
 }
@@ -114,17 +106,28 @@ fn metadata_of(place: &str, entry: &str) -> String {
     format!("{place}: metadata {KEY}{entry}")
 }
 
-/// The file of a model in its layout, with all numbers in f32: the same model gives the same bytes. `version` is that of the program that writes.
+/// A tensor of a file: its name, its shape, its values.
+type Written = (String, Vec<usize>, Vec<f32>);
+
+/// What such a file can hold of a model.
+struct Parts<'a> {
+    embedding: &'a Embedding,
+    text: &'a Text,
+    recurrent: Vec<&'a Recurrent>,
+    head: &'a Dense,
+}
+
+/// The file of a model in a layout, with all numbers in f32: the same model gives the same bytes. `version` is that of the program that writes.
 ///
 /// # Errors
-/// Names the layer that the layout has no form for; where the library refuses to write, its reason.
-pub fn write(model: &Described, version: &str) -> Result<Vec<u8>, Error> {
-    let layout = model.layout;
-    let embedding = &model.embedding;
-    let mut tensors: Vec<(String, Vec<usize>, Vec<f32>)> =
-        vec![(layout.embedding().into(), vec![embedding.rows, embedding.columns], embedding.values.clone())];
-    for (number, layer) in model.layers.iter().enumerate() {
-        let family = layer.kind.family();
+/// Names what the layout has no form for; where the library refuses to write, its reason.
+pub fn write(model: &Described, layout: Layout, version: &str) -> Result<Vec<u8>, Error> {
+    let Parts { embedding, text, recurrent, head } = parts(model)?;
+    let table = &embedding.table;
+    let mut tensors: Vec<Written> =
+        vec![(layout.embedding().into(), vec![table.rows, table.columns], table.values.clone())];
+    for (number, layer) in recurrent.iter().enumerate() {
+        let family = layer.cell.family();
         for (name, kernel) in [
             (layout.kernel(family, number), &layer.kernel),
             (layout.recurrent_kernel(family, number), &layer.recurrent_kernel),
@@ -134,40 +137,29 @@ pub fn write(model: &Described, version: &str) -> Result<Vec<u8>, Error> {
         }
         biases(layout, number, layer, &mut tensors)?;
     }
-    let head = &model.head;
     // A dense layer has no gates to swap.
-    let values = layout.of_kernel(Family::Rnn, head);
-    tensors.push((layout.head().into(), layout.kernel_shape(head.rows, head.columns).to_vec(), values));
-    tensors.push(("head.bias".into(), vec![model.head_bias.len()], model.head_bias.clone()));
+    let values = layout.of_kernel(Family::Rnn, &head.kernel);
+    tensors.push((layout.head().into(), layout.kernel_shape(head.kernel.rows, head.kernel.columns).to_vec(), values));
+    tensors.push(("head.bias".into(), vec![head.bias.values.len()], head.bias.values.clone()));
 
-    let families: BTreeSet<Family> = model.layers.iter().map(|layer| layer.kind.family()).collect();
+    let families: BTreeSet<Family> = recurrent.iter().map(|layer| layer.cell.family()).collect();
     let family = families.first().filter(|_| families.len() == 1);
-    let mut activations = model.layers.iter().filter_map(|layer| match layer.kind {
-        Kind::Rnn { activation } => Some(activation),
-        _ => None,
-    });
-    let activation = activations.next();
-    if activations.any(|other| Some(other) != activation) {
-        let problem =
-            "simple recurrent layers with tanh and with relu stand in one model, which the metadata cannot say";
-        return Err(Error::new("the model's layers", problem, "export an image"));
-    }
     let note = Note {
         version: Some(version.into()),
         layout: Some(layout),
         gates: family.and_then(|&family| layout.gates(family)).map(str::to_owned),
-        activation,
-        rows: Some(embedding.rows),
-        embedding: Some(embedding.columns),
-        units: Units::of(&model.layers),
-        layers: Some(model.layers.len()),
-        pooling: model.pooling,
-        unknown: model.unknown,
-        vocabulary: model.vocabulary.clone(),
-        tokens: model.tokens,
-        characters: model.characters.clone(),
-        task: model.task,
-        classes: model.classes.clone(),
+        activation: activation(&recurrent)?,
+        rows: Some(table.rows),
+        embedding: Some(table.columns),
+        units: Units::of(model),
+        layers: Some(recurrent.len()),
+        pooling: model.pooling(),
+        unknown: text.unknown,
+        vocabulary: text.vocabulary.clone(),
+        tokens: text.tokens,
+        characters: text.characters.clone(),
+        task: model.answer.task,
+        classes: model.answer.classes.clone(),
     };
     let failed = |error: String| Error::new("safetensors", error, "report this");
     let coded: Vec<(String, Vec<usize>, Vec<u8>)> = tensors
@@ -184,21 +176,76 @@ pub fn write(model: &Described, version: &str) -> Result<Vec<u8>, Error> {
         .map_err(|error| failed(error.to_string()))
 }
 
+/// The parts of a model of the one form that such a file has: an embedding, recurrent layers, a pooling, a linear head.
+fn parts(model: &Described) -> Result<Parts<'_>, Error> {
+    const IMAGE: &str = "export an image";
+    let refuse = |problem: &str| Error::new("the network's layers", problem, IMAGE);
+    let Input::Ids(text) = &model.input else {
+        let problem = "it reads samples, and a file of tensors has an embedding";
+        return Err(Error::new("the network's input", problem, IMAGE));
+    };
+    if model.gain != Gain::default() {
+        return Err(Error::new("the network's gain", "a file of tensors has none", IMAGE));
+    }
+    let (mut embedding, mut recurrent, mut head) = (None, Vec::new(), None);
+    for (number, layer) in model.layers.iter().enumerate() {
+        let last = number + 1 == model.layers.len();
+        match &layer.kind {
+            Kind::Embedding(Embedding { mask_zero: true, .. }) => {
+                return Err(refuse("a file of tensors does not say that id 0 is padding"));
+            }
+            Kind::Embedding(layer) => embedding = Some(layer),
+            Kind::Recurrent(layer) => {
+                let plain = match layer.cell {
+                    Cell::Lstm | Cell::Gru { .. } => {
+                        layer.activation == Activation::Tanh && layer.gate_activation == Activation::Sigmoid
+                    }
+                    Cell::Rnn => matches!(layer.activation, Activation::Tanh | Activation::Relu),
+                };
+                if !plain {
+                    return Err(refuse(
+                        "a file of tensors has tanh and sigmoid in recurrent layers, or relu in simple ones",
+                    ));
+                }
+                if layer.begins_elsewhere() {
+                    return Err(refuse("a file of tensors has no state to begin with"));
+                }
+                recurrent.push(layer);
+            }
+            Kind::Conv1d(_) => return Err(refuse("a file of tensors has no convolution")),
+            Kind::Dense(layer) if last && layer.activation == Activation::Linear => head = Some(layer),
+            Kind::Dense(_) if last => return Err(refuse("the head of a file of tensors is linear")),
+            Kind::Dense(_) => return Err(refuse("a file of tensors has one dense layer, the last")),
+            Kind::Pooling(_) => {}
+        }
+    }
+    match (embedding, head) {
+        (Some(embedding), Some(head)) => Ok(Parts { embedding, text, recurrent, head }),
+        _ => Err(refuse("a file of tensors has an embedding first and a dense layer last")),
+    }
+}
+
+/// What the sums of simple recurrent layers go through, where there are any.
+fn activation(layers: &[&Recurrent]) -> Result<Option<Activation>, Error> {
+    let mut activations = layers.iter().filter(|layer| layer.cell == Cell::Rnn).map(|layer| layer.activation);
+    let activation = activations.next();
+    if activations.all(|other| Some(other) == activation) {
+        return Ok(activation);
+    }
+    let problem = "simple recurrent layers with tanh and with relu stand in one model, which the metadata cannot say";
+    Err(Error::new("the model's layers", problem, "export an image"))
+}
+
 /// The bias tensors of a layer.
-fn biases(
-    layout: Layout,
-    number: usize,
-    layer: &Recurrent,
-    tensors: &mut Vec<(String, Vec<usize>, Vec<f32>)>,
-) -> Result<(), Error> {
-    let family = layer.kind.family();
-    let of = |bias: &[f32]| {
-        let mut values = bias.to_vec();
+fn biases(layout: Layout, number: usize, layer: &Recurrent, tensors: &mut Vec<Written>) -> Result<(), Error> {
+    let family = layer.cell.family();
+    let of = |bias: &Vector| {
+        let mut values = bias.values.clone();
         layout.swap_gates(family, &mut values);
         values
     };
-    let (first, length) = (of(&layer.bias), layer.bias.len());
-    let second = layer.recurrent_bias.as_deref().map(of);
+    let (first, length) = (of(&layer.bias), layer.bias.values.len());
+    let second = layer.recurrent_bias.as_ref().map(of);
     let mut names = layout.biases(family, number).into_iter();
     match (layout, second) {
         (Layout::PyTorch, None) if family == Family::Gru => {
@@ -244,16 +291,21 @@ pub fn read(bytes: &[u8], place: &str, limits: &Limits) -> Result<Described, Err
     let file = File { place, tensors };
     let layout = file.layout(&note)?;
     let mut model = file.model(layout, note.activation.unwrap_or_default(), limits)?;
-    check_note(place, &note, &model)?;
-    (model.pooling, model.unknown, model.vocabulary) = (note.pooling, note.unknown, note.vocabulary);
+    check_note(place, &note, &model, layout)?;
     if let Some(characters) = &note.characters
         && !characters.is_sorted_by(|one, next| one < next)
     {
         let problem = "the entries of the character table are not in ascending order";
         return Err(Error::new(metadata_of(place, "characters"), problem, "leave it out, or take it from an export"));
     }
-    (model.tokens, model.characters) = (note.tokens, note.characters);
-    (model.task, model.classes) = (note.task, note.classes);
+    let head = model.layers.len() - 1;
+    let pooling = |pooling| Layer { name: "pooling".into(), kind: Kind::Pooling(pooling) };
+    model.layers.splice(head..head, note.pooling.map(pooling));
+    let Note { vocabulary, tokens, characters, unknown, task, classes, .. } = note;
+    model.input = Input::Ids(Text { vocabulary, tokens, characters, unknown });
+    model.answer = Answer { task, classes };
+    model.source.version = note.version;
+    model.check(place, limits)?;
     Ok(model)
 }
 
@@ -327,7 +379,7 @@ impl File<'_> {
             return Err(Error::new(self.at(name), problem, "save all tensors of one network, in one layout"));
         }
         let data = view.data();
-        let values: Vec<f32> = match view.dtype() {
+        Ok(match view.dtype() {
             Dtype::F32 => data.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect(),
             Dtype::F64 => data.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes) as f32).collect(),
             Dtype::F16 => data.as_chunks().0.iter().map(|&bytes| f16::from_le_bytes(bytes).to_f32()).collect(),
@@ -336,19 +388,12 @@ impl File<'_> {
                 let problem = format!("its numbers are of the type {other:?}");
                 return Err(Error::new(self.at(name), problem, "save it as F32, F64, F16 or BF16"));
             }
-        };
-        self.finite(name, values)
+        })
     }
 
-    /// These values of a tensor, if they are all finite.
-    fn finite(&self, name: &str, values: Vec<f32>) -> Result<Vec<f32>, Error> {
-        match values.iter().position(|value| !value.is_finite()) {
-            Some(index) => {
-                let problem = format!("value {index} is {} in f32", values[index]);
-                Err(Error::new(self.at(name), problem, "save weights of a training that has not diverged"))
-            }
-            None => Ok(values),
-        }
+    /// The values of a tensor of one size.
+    fn vector(&self, name: &str, shape: &[usize]) -> Result<Vector, Error> {
+        Ok(Vector { source: name.to_owned(), values: self.values(name, shape)? })
     }
 
     /// The family of each recurrent layer, from the names.
@@ -373,11 +418,8 @@ impl File<'_> {
             }
             families.push(family);
         }
-        if families.len() > limits.layers {
-            let kernel = layout.kernel(families[limits.layers], limits.layers);
-            let problem = format!("there are {} layers, more than an image's {}", families.len(), limits.layers);
-            return Err(Error::new(self.at(&kernel), problem, "train a smaller network"));
-        }
+        let beyond = || self.at(&layout.kernel(families[limits.layers], limits.layers));
+        limits.layers(&beyond, families.len())?;
         if families.is_empty() {
             // Names the tensor that is looked for first.
             self.view(&layout.kernel(Family::Lstm, 0))?;
@@ -387,10 +429,7 @@ impl File<'_> {
 
     fn model(&self, layout: Layout, activation: Activation, limits: &Limits) -> Result<Described, Error> {
         let (rows, width) = self.sizes(layout.embedding())?;
-        if rows > limits.rows {
-            let problem = format!("it has {rows} rows, more than an image's {}", limits.rows);
-            return Err(Error::new(self.at(layout.embedding()), problem, "train a smaller network"));
-        }
+        limits.rows(&|| self.at(layout.embedding()), rows)?;
         let families = self.families(layout, limits)?;
         let mut units = Vec::new();
         let mut inputs = width;
@@ -398,18 +437,15 @@ impl File<'_> {
             let name = layout.recurrent_kernel(family, layer);
             let (first, second) = self.sizes(&name)?;
             units.push(first.min(second));
-            if inputs + units[layer] > limits.width {
-                let (units, most) = (units[layer], limits.width);
-                let problem = format!("{inputs} features and {units} units are together more than an image's {most}");
-                return Err(Error::new(self.at(&name), problem, "train a smaller network"));
-            }
+            limits.width(&|| self.at(&name), inputs, units[layer])?;
             inputs = units[layer];
         }
         self.check_names(layout, &families)?;
 
         let values = self.values(layout.embedding(), &[rows, width])?;
-        let embedding = Matrix { source: layout.embedding().into(), rows, columns: width, values };
-        let mut layers = Vec::with_capacity(families.len());
+        let table = Matrix { source: layout.embedding().into(), rows, columns: width, values };
+        let embedding = Kind::Embedding(Embedding { table, mask_zero: false });
+        let mut layers = vec![Layer { name: "embedding".into(), kind: embedding }];
         let mut inputs = width;
         for ((layer, &family), units) in families.iter().enumerate().zip(units) {
             let matrix = |name: String, columns: usize| {
@@ -420,32 +456,33 @@ impl File<'_> {
             let kernel = matrix(layout.kernel(family, layer), inputs)?;
             let recurrent_kernel = matrix(layout.recurrent_kernel(family, layer), units)?;
             let (bias, recurrent_bias) = self.biases(layout, family, layer, family.gates() * units)?;
-            let kind = match family {
-                Family::Lstm => Kind::Lstm,
-                Family::Gru => Kind::Gru { reset_after: recurrent_bias.is_some() },
-                Family::Rnn => Kind::Rnn { activation },
+            let cell = match family {
+                Family::Lstm => Cell::Lstm,
+                Family::Gru => Cell::Gru { reset_after: recurrent_bias.is_some() },
+                Family::Rnn => Cell::Rnn,
             };
-            layers.push(Recurrent { kind, units, kernel, recurrent_kernel, bias, recurrent_bias });
+            let recurrent = Recurrent {
+                activation: if family == Family::Rnn { activation } else { Activation::Tanh },
+                recurrent_bias,
+                ..Recurrent::new(cell, units, (kernel, recurrent_kernel), bias)
+            };
+            layers.push(Layer { name: format!("{}.{layer}", family.name()), kind: Kind::Recurrent(recurrent) });
             inputs = units;
         }
         let outputs = self.view("head.bias")?.shape().iter().product();
         let values = self.values(layout.head(), &layout.kernel_shape(outputs, inputs))?;
-        let head = layout.to_kernel(Family::Rnn, layout.head().into(), values, outputs, inputs);
-        let head_bias = self.values("head.bias", &[outputs])?;
+        let kernel = layout.to_kernel(Family::Rnn, layout.head().into(), values, outputs, inputs);
+        let bias = self.vector("head.bias", &[outputs])?;
+        let head = Kind::Dense(Dense { kernel, bias, activation: Activation::Linear });
+        layers.push(Layer { name: "head".into(), kind: head });
         Ok(Described {
-            layout,
-            embedding,
+            source: Source::of(Format::Safetensors(layout)),
             layers,
-            head,
-            head_bias,
+            skip: None,
+            gain: Gain::default(),
             // What the metadata says.
-            pooling: None,
-            unknown: None,
-            vocabulary: None,
-            tokens: None,
-            characters: None,
-            task: None,
-            classes: None,
+            input: Input::Ids(Text::default()),
+            answer: Answer::default(),
         })
     }
 
@@ -456,31 +493,37 @@ impl File<'_> {
         family: Family,
         layer: usize,
         rows: usize,
-    ) -> Result<(Vec<f32>, Option<Vec<f32>>), Error> {
-        let ordered = |mut values: Vec<f32>| {
-            layout.swap_gates(family, &mut values);
-            values
+    ) -> Result<(Vector, Option<Vector>), Error> {
+        let ordered = |mut vector: Vector| {
+            layout.swap_gates(family, &mut vector.values);
+            vector
         };
         let names = layout.biases(family, layer);
         if let [first, second] = names.as_slice() {
-            let mut bias = self.values(first, &[rows])?;
-            let other = self.values(second, &[rows])?;
+            let mut bias = self.vector(first, &[rows])?;
+            let other = self.vector(second, &[rows])?;
             if family == Family::Gru {
                 return Ok((ordered(bias), Some(ordered(other))));
             }
+            let all_finite = |vector: &Vector| vector.values.iter().all(|value| value.is_finite());
+            let first_is = all_finite(&bias);
             // Where the second is zero the first keeps its bits.
-            for (sum, value) in bias.iter_mut().zip(other).filter(|(_, value)| *value != 0.0) {
+            for (sum, value) in bias.values.iter_mut().zip(&other.values).filter(|(_, value)| **value != 0.0) {
                 *sum += value;
             }
-            return Ok((self.finite(second, bias)?, None));
+            if first_is && !all_finite(&bias) {
+                // The check of the whole chain names the tensor that spoils it.
+                bias.source.clone_from(second);
+            }
+            return Ok((bias, None));
         }
         let name = &names[0];
         if family == Family::Gru && self.view(name)?.shape().len() == 2 {
-            let mut values = self.values(name, &[2, rows])?;
-            let second = values.split_off(rows);
-            return Ok((values, Some(second)));
+            let mut bias = self.vector(name, &[2, rows])?;
+            let second = Vector { source: name.clone(), values: bias.values.split_off(rows) };
+            return Ok((bias, Some(second)));
         }
-        Ok((self.values(name, &[rows])?, None))
+        Ok((self.vector(name, &[rows])?, None))
     }
 
     /// Checks that every tensor has its place in a network of these layers.
@@ -504,30 +547,41 @@ impl File<'_> {
 }
 
 /// Holds what the metadata says of sizes and gates to the tensors.
-fn check_note(place: &str, note: &Note, model: &Described) -> Result<(), Error> {
-    let layout = model.layout;
+fn check_note(place: &str, note: &Note, model: &Described, layout: Layout) -> Result<(), Error> {
+    if let Some(activation) = note.activation
+        && !matches!(activation, Activation::Tanh | Activation::Relu)
+    {
+        let problem = format!("it says {}, and simple recurrent layers have tanh or relu", activation.name());
+        return Err(Error::new(metadata_of(place, "activation"), problem, "correct it, or leave it out"));
+    }
     let stated = note.gates.as_deref().map(|gates| gates.split_whitespace().collect::<String>());
-    for order in model.layers.iter().filter_map(|layer| layout.gates(layer.kind.family())) {
+    for order in model.recurrent().filter_map(|layer| layout.gates(layer.cell.family())) {
         if let Some(stated) = stated.as_deref().filter(|stated| *stated != order) {
             let problem = format!("the gates are in the order {stated:?}, but {} is {order:?}", layout.name());
             return Err(Error::new(metadata_of(place, "gates"), problem, "save the tensors in that order"));
         }
     }
     let plain = |stated: Option<usize>, found: usize| (stated.map(|stated| stated.to_string()), found.to_string());
-    let found = Units::of(&model.layers).map_or_else(String::new, |units| units.shown());
+    let found = Units::of(model).map_or_else(String::new, |units| units.shown());
+    let layers = model.recurrent().count();
+    let table = model
+        .layers
+        .first()
+        .and_then(|layer| layer.kind.matrices().first().copied().map(|table| (table.rows, table.columns)));
+    let (rows, width) = table.unwrap_or_default();
     let units = note.units.as_ref().map(|units| match units {
         // A list of equal numbers is the number.
-        Units::Each(each) if !each.is_empty() && each.len() == model.layers.len() => {
+        Units::Each(each) if !each.is_empty() && each.len() == layers => {
             let same = each.iter().all(|units| *units == each[0]);
             if same { each[0].to_string() } else { units.shown() }
         }
         _ => units.shown(),
     });
     for (entry, (stated, found)) in [
-        ("rows", plain(note.rows, model.embedding.rows)),
-        ("embedding", plain(note.embedding, model.embedding.columns)),
+        ("rows", plain(note.rows, rows)),
+        ("embedding", plain(note.embedding, width)),
         ("units", (units, found)),
-        ("layers", plain(note.layers, model.layers.len())),
+        ("layers", plain(note.layers, layers)),
     ] {
         if let Some(stated) = stated.filter(|stated| *stated != found) {
             let problem = format!("it says {stated}, but the tensors have {found}");

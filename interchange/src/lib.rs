@@ -1,10 +1,11 @@
 //! Models that other tools trained, as one neutral description, and the files that they write.
 //!
 //! ```text
-//! bytes ──file──> tensors by name ──names──> Described: layers, their gates in one order, and what the metadata says
+//! bytes ──file──> tensors by name ──names──> Described: a chain of layers, their gates in one order, and what the metadata says
 //! ```
 //!
-//! - [`described`] is the neutral form: an embedding, recurrent layers, a dense head, every matrix `outputs × inputs` and row-major.
+//! - [`described`] is the neutral form: a chain of layers from ids or samples to an answer, every matrix `outputs × inputs` and row-major; and the checks that
+//!   hold one chain together, whatever file it came from.
 //! - [`names`] says how PyTorch and Keras name, shape and order the tensors of a layer.
 //! - [`file`] reads and writes safetensors in these layouts.
 //! - [`foreign`] says what a file is that is none.
@@ -17,8 +18,11 @@ pub mod file;
 pub mod foreign;
 pub mod names;
 
-pub use described::{Activation, Described, Kind, Matrix, Pooling, Recurrent, Task, Tokens, Unknown};
-pub use file::{Limits, other_metadata, read, write};
+pub use described::{
+    Activation, Answer, Cell, Conv1d, Dense, Described, Embedding, Format, Gain, Input, Kind, Layer, Limits, Matrix,
+    Normalization, Pooling, Recurrent, Samples, Source, Task, Text, Tokens, Unknown, Vector,
+};
+pub use file::{other_metadata, read, write};
 pub use names::Layout;
 
 /// Why a file is refused.

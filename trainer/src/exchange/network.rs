@@ -1,0 +1,240 @@
+//! The trainer's chain of layers from a description's, and back.
+
+use anyhow::Result;
+use latch_interchange::{
+    self as interchange, Cell, Conv1d, Dense, Described, Embedding, Input, Kind, Layer as DescribedLayer, Matrix,
+    Recurrent, Vector,
+};
+use nalgebra::DMatrix;
+
+use crate::config::chain::{Activation, CellConfig, Chain, LayerConfig, Pooling};
+use crate::error::{Fault, fault};
+use crate::network::layer::Layer;
+use crate::network::{Network, NetworkConfig};
+
+impl From<interchange::Pooling> for Pooling {
+    fn from(pooling: interchange::Pooling) -> Self {
+        match pooling {
+            interchange::Pooling::Last => Pooling::Last,
+            interchange::Pooling::Mean => Pooling::Mean,
+            interchange::Pooling::Max => Pooling::Max,
+            interchange::Pooling::Attention => Pooling::Attention,
+        }
+    }
+}
+
+impl From<Pooling> for interchange::Pooling {
+    fn from(pooling: Pooling) -> Self {
+        match pooling {
+            Pooling::Last => interchange::Pooling::Last,
+            Pooling::Mean => interchange::Pooling::Mean,
+            Pooling::Max => interchange::Pooling::Max,
+            Pooling::Attention => interchange::Pooling::Attention,
+        }
+    }
+}
+
+impl From<Activation> for interchange::Activation {
+    fn from(activation: Activation) -> Self {
+        match activation {
+            Activation::Linear => interchange::Activation::Linear,
+            Activation::Relu => interchange::Activation::Relu,
+            Activation::Tanh => interchange::Activation::Tanh,
+            Activation::Sigmoid => interchange::Activation::Sigmoid,
+        }
+    }
+}
+
+/// The engine's activation of a description's; none of those that no image has.
+fn activation_of(activation: interchange::Activation) -> Option<Activation> {
+    match activation {
+        interchange::Activation::Linear => Some(Activation::Linear),
+        interchange::Activation::Relu => Some(Activation::Relu),
+        interchange::Activation::Tanh => Some(Activation::Tanh),
+        interchange::Activation::Sigmoid => Some(Activation::Sigmoid),
+        interchange::Activation::Softmax | interchange::Activation::HardSigmoid => None,
+    }
+}
+
+/// A matrix of the trainer, row-major.
+fn matrix_of(matrix: &DMatrix<f32>) -> Matrix {
+    let (rows, columns) = matrix.shape();
+    // The storage of a column-major matrix is the row-major storage of its transpose.
+    Matrix { source: String::new(), rows, columns, values: matrix.transpose().as_slice().to_vec() }
+}
+
+/// A bias of the trainer.
+fn vector_of(bias: &DMatrix<f32>) -> Vector {
+    Vector { source: String::new(), values: bias.as_slice().to_vec() }
+}
+
+/// The layers of a network that reads ids, as a description has them.
+pub(super) fn layers_of(network: &Network<f32>) -> Vec<DescribedLayer> {
+    let table = &network.embedding.table;
+    // Features × ids and column-major: ids × features and row-major.
+    let (source, values) = (String::new(), table.as_slice().to_vec());
+    let table = Matrix { source, rows: table.ncols(), columns: table.nrows(), values };
+    let embedding = Kind::Embedding(Embedding { table, mask_zero: false });
+    let recurrent = |cell, kernels: [&DMatrix<f32>; 2], bias: &DMatrix<f32>| {
+        let [kernel, recurrent_kernel] = kernels;
+        let kernels = (matrix_of(kernel), matrix_of(recurrent_kernel));
+        Recurrent::new(cell, recurrent_kernel.ncols(), kernels, vector_of(bias))
+    };
+    let kind = |layer: &Layer<f32>| match layer {
+        Layer::Lstm(layer) => {
+            Kind::Recurrent(recurrent(Cell::Lstm, [&layer.kernel, &layer.recurrent_kernel], &layer.bias))
+        }
+        Layer::Gru(layer) => {
+            let cell = Cell::Gru { reset_after: layer.reset_after() };
+            let plain = recurrent(cell, [&layer.kernel, &layer.recurrent_kernel], &layer.bias);
+            Kind::Recurrent(Recurrent { recurrent_bias: layer.recurrent_bias.as_ref().map(vector_of), ..plain })
+        }
+        Layer::Rnn(layer) => {
+            let plain = recurrent(Cell::Rnn, [&layer.kernel, &layer.recurrent_kernel], &layer.bias);
+            Kind::Recurrent(Recurrent { activation: layer.activation.into(), ..plain })
+        }
+        Layer::Conv1d(layer) => Kind::Conv1d(Conv1d {
+            frames: layer.frames,
+            stride: layer.stride,
+            causal: true,
+            activation: layer.dense.activation.into(),
+            kernel: matrix_of(&layer.dense.kernel),
+            bias: vector_of(&layer.dense.bias),
+        }),
+        Layer::Dense(layer) => Kind::Dense(Dense {
+            kernel: matrix_of(&layer.kernel),
+            bias: vector_of(&layer.bias),
+            activation: layer.activation.into(),
+        }),
+        Layer::Pooling(pooling) => Kind::Pooling((*pooling).into()),
+    };
+    let above = network.layers.iter().map(kind);
+    let named = |(number, kind): (usize, Kind)| DescribedLayer { name: format!("{}.{number}", kind.name()), kind };
+    std::iter::once(embedding).chain(above).enumerate().map(named).collect()
+}
+
+/// The trainer's network of a description. A `pooling` that the description does not have stands before its last layer.
+///
+/// # Errors
+/// A fault that names the layer that no image has a form for.
+pub(super) fn of_layers(place: &str, model: &Described, pooling: Option<Pooling>) -> Result<Network<f32>> {
+    let (mut layers, mut tensors) = (Vec::new(), Vec::new());
+    let mut vocabulary = 0;
+    let embedding = match &model.input {
+        Input::Ids(_) => 0,
+        Input::Samples(samples) => {
+            tensors.push(DMatrix::zeros(samples.channels, 0));
+            samples.channels
+        }
+    };
+    let mut chain = Chain { embedding, word_dropout: 0.0, layers: Vec::new() };
+    for (number, layer) in model.layers.iter().enumerate() {
+        let last = number + 1 == model.layers.len();
+        if last && model.pooling().is_none() {
+            layers.extend(pooling.map(LayerConfig::Pooling));
+        }
+        let refuse = |problem: &str, remedy: &str| lacking(place, layer, problem, remedy);
+        match &layer.kind {
+            Kind::Embedding(Embedding { mask_zero: true, .. }) => {
+                let remedy = "train with ids from 0, and mask padding outside of the network";
+                return Err(refuse("its id 0 is padding, and Latch has none", remedy).into());
+            }
+            Kind::Embedding(Embedding { table, .. }) => {
+                (vocabulary, chain.embedding) = (table.rows, table.columns);
+                tensors.push(DMatrix::from_column_slice(table.columns, table.rows, &table.values));
+            }
+            Kind::Recurrent(recurrent) => layers.push(of_recurrent(place, layer, recurrent, &mut tensors)?),
+            Kind::Conv1d(conv1d) => {
+                if !conv1d.causal {
+                    let problem = "its window looks ahead, and a device has no future";
+                    return Err(refuse(problem, "train it with padding=\"causal\"").into());
+                }
+                let activation = match conv1d.activation {
+                    interchange::Activation::Linear => Activation::Linear,
+                    interchange::Activation::Relu => Activation::Relu,
+                    other => {
+                        let problem = format!("a convolution of an image has relu or none, not {}", other.name());
+                        return Err(refuse(&problem, "train it with relu").into());
+                    }
+                };
+                tensors.extend([tensor(&conv1d.kernel), column(&conv1d.bias)]);
+                let (units, frames, stride) = (conv1d.kernel.rows, conv1d.frames, conv1d.stride);
+                layers.push(LayerConfig::Conv1d { units, frames, stride, activation, dropout: 0.0 });
+            }
+            Kind::Dense(dense) => {
+                let activation =
+                    activation_of(dense.activation).filter(|activation| !last || *activation == Activation::Linear);
+                let Some(activation) = activation else {
+                    let reason = if last { "the last layer of an image is linear" } else { "no image has it" };
+                    let problem = format!("its activation is {}, and {reason}", dense.activation.name());
+                    return Err(refuse(&problem, "train it with another one").into());
+                };
+                tensors.extend([tensor(&dense.kernel), column(&dense.bias)]);
+                let units = (!last).then_some(dense.kernel.rows);
+                layers.push(LayerConfig::Dense { units, activation, dropout: 0.0 });
+            }
+            Kind::Pooling(pooling) => layers.push(LayerConfig::Pooling((*pooling).into())),
+        }
+    }
+    chain.layers = layers;
+    let config = NetworkConfig { vocabulary, outputs: model.outputs(), chain };
+    Ok(Network::from_tensors(config, tensors)?)
+}
+
+/// The fault of a layer that no image has.
+fn lacking(place: &str, layer: &DescribedLayer, problem: &str, remedy: &str) -> Fault {
+    fault(format!("{place}: layer {}", layer.name.escape_debug()), problem, remedy)
+}
+
+/// A recurrent layer of the trainer; its tensors go behind those that are there.
+fn of_recurrent(
+    place: &str,
+    layer: &DescribedLayer,
+    recurrent: &Recurrent,
+    tensors: &mut Vec<DMatrix<f32>>,
+) -> Result<LayerConfig, Fault> {
+    let cell = CellConfig::of(recurrent.units);
+    let activation = activation_of(recurrent.activation);
+    let config = match recurrent.cell {
+        Cell::Lstm => LayerConfig::Lstm(cell),
+        Cell::Gru { reset_after } => LayerConfig::Gru { cell, reset_after },
+        Cell::Rnn => match activation {
+            Some(activation @ (Activation::Tanh | Activation::Relu)) => LayerConfig::Rnn { cell, activation },
+            _ => {
+                let problem = format!(
+                    "a simple recurrent layer of an image has tanh or relu, not {}",
+                    recurrent.activation.name()
+                );
+                return Err(lacking(place, layer, &problem, "train it with one of these"));
+            }
+        },
+    };
+    if recurrent.cell != Cell::Rnn {
+        let unusual = [
+            (recurrent.gate_activation, interchange::Activation::Sigmoid, "gates"),
+            (recurrent.activation, interchange::Activation::Tanh, "candidates"),
+        ];
+        if let Some((found, usual, what)) = unusual.into_iter().find(|(found, usual, _)| found != usual) {
+            let problem =
+                format!("its {what} go through {}, and those of an image through {}", found.name(), usual.name());
+            return Err(lacking(place, layer, &problem, "train it with that"));
+        }
+    }
+    if recurrent.begins_elsewhere() {
+        let problem = "its state does not begin with zeros, and an image's does";
+        return Err(lacking(place, layer, problem, "train it from a state of zeros"));
+    }
+    tensors.extend([tensor(&recurrent.kernel), tensor(&recurrent.recurrent_kernel)]);
+    tensors.extend(std::iter::once(&recurrent.bias).chain(&recurrent.recurrent_bias).map(column));
+    Ok(config)
+}
+
+/// The trainer's matrix of a description's.
+fn tensor(matrix: &Matrix) -> DMatrix<f32> {
+    DMatrix::from_row_slice(matrix.rows, matrix.columns, &matrix.values)
+}
+
+/// A bias of the trainer.
+fn column(bias: &Vector) -> DMatrix<f32> {
+    DMatrix::from_column_slice(bias.values.len(), 1, &bias.values)
+}
