@@ -353,6 +353,12 @@ pub enum Task {
 pub enum Format {
     /// Safetensors, with the names and shapes of a framework.
     Safetensors(Layout),
+    /// JSON of RTNeural and of AIDA-X, with the names and shapes of a framework.
+    RtNeural(Layout),
+    /// JSON of GuitarML, whose weights are a `state_dict` of PyTorch.
+    GuitarMl,
+    /// A `.nam` file of Neural Amp Modeler.
+    Nam,
 }
 
 impl Format {
@@ -360,6 +366,9 @@ impl Format {
     pub fn name(self) -> &'static str {
         match self {
             Format::Safetensors(_) => "safetensors",
+            Format::RtNeural(_) => "RTNeural",
+            Format::GuitarMl => "GuitarML",
+            Format::Nam => "Neural Amp Modeler",
         }
     }
 }
@@ -373,12 +382,23 @@ pub struct Source {
     pub version: Option<String>,
     /// What else the file says and no layer has, as `(what, value)`: a name, a loudness.
     pub notes: Vec<(String, String)>,
+    /// What the model computed where it was made, where the file keeps it.
+    pub probe: Option<Probe>,
+}
+
+/// Samples and the answers to them, for a comparison.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Probe {
+    /// steps × channels.
+    pub input: Vec<f32>,
+    /// steps × outputs; gains and skip are in it.
+    pub output: Vec<f32>,
 }
 
 impl Source {
     /// A source that says no more than its format.
     pub fn of(format: Format) -> Self {
-        Self { format, version: None, notes: Vec::new() }
+        Self { format, version: None, notes: Vec::new(), probe: None }
     }
 }
 
@@ -402,6 +422,12 @@ pub struct Normalization {
     pub mean: f32,
     /// What the rest is divided by; not zero.
     pub scale: f32,
+}
+
+/// What the channels of an audio model are called: the sound, and knobs beside it.
+pub(crate) fn channel_names(channels: usize) -> Vec<String> {
+    let name = |channel: usize| if channel == 0 { "input".into() } else { format!("condition {channel}") };
+    (0..channels).map(name).collect()
 }
 
 /// Samples that a network reads, a value a channel at each step.

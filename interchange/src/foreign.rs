@@ -1,10 +1,10 @@
-//! Files that are something else than safetensors: what they are, and how to come from there to a file that can be read.
+//! Files that are something else than what is read: what they are, and how to come from there to a file that can be read.
 
 /// Bytes at each end of a file in which the names of an archive's members are looked for.
 const ENDS: usize = 1 << 16;
 
 /// How weights of Keras come into a file that can be read.
-const OF_KERAS: &str =
+pub(crate) const OF_KERAS: &str =
     "load the model in Keras and save its weights with safetensors: examples/keras/train.py shows how";
 
 /// How weights of PyTorch come into a file that can be read.

@@ -8,7 +8,9 @@
 //!   hold one chain together, whatever file it came from.
 //! - [`names`] says how PyTorch and Keras name, shape and order the tensors of a layer.
 //! - [`file`] reads and writes safetensors in these layouts.
-//! - [`foreign`] says what a file is that is none.
+//! - `rtneural`, `guitarml` and `nam` read the JSON of audio models; `json` is what they have in common, `torch` the tensors of a `state_dict`.
+//! - [`mod@reference`] computes what a description computes, in the plainest arithmetic.
+//! - [`open()`] reads a file of any of these; [`foreign`] says what a file is that is none.
 //!
 //! This crate knows neither engine nor trainer. What it reads may come from anywhere: sizes are held to the caller's [`Limits`], every value is
 //! finite, and each refusal names the tensor or the entry of the metadata.
@@ -16,14 +18,22 @@
 pub mod described;
 pub mod file;
 pub mod foreign;
+mod guitarml;
+mod json;
+mod nam;
 pub mod names;
+mod open;
+pub mod reference;
+mod rtneural;
+mod torch;
 
 pub use described::{
     Activation, Answer, Cell, Conv1d, Dense, Described, Embedding, Format, Gain, Input, Kind, Layer, Limits, Matrix,
-    Normalization, Pooling, Recurrent, Samples, Source, Task, Text, Tokens, Unknown, Vector,
+    Normalization, Pooling, Probe, Recurrent, Samples, Source, Task, Text, Tokens, Unknown, Vector,
 };
 pub use file::{other_metadata, read, write};
 pub use names::Layout;
+pub use open::open;
 
 /// Why a file is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

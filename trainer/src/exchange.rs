@@ -133,7 +133,10 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>> {
 pub fn from_bytes(bytes: &[u8], place: impl Display, given: &Given) -> Result<Received> {
     let place = place.to_string();
     let model = interchange::read(bytes, &place, &LIMITS).map_err(refused)?;
-    let Format::Safetensors(layout) = model.source.format;
+    let Format::Safetensors(layout) = model.source.format else {
+        let problem = format!("it is a model of {}, and no safetensors file", model.source.format.name());
+        return Err(fault(place, problem, "name a safetensors file").into());
+    };
     let answers = text::answers(&place, &model, given)?;
     let pooling = text::pooling(&place, model.pooling().map(Into::into), answers.task, given)?;
     let (vocabulary, strange) = text::words(&place, &model, given)?;

@@ -1,0 +1,77 @@
+//! A model from a file of any format that is known, by what stands in the file and whatever it is called.
+
+use crate::described::{Described, Limits};
+use crate::foreign::OF_KERAS;
+use crate::{Error, file, guitarml, json, nam, rtneural};
+
+/// Whether a file is JSON by its first bytes: they are those of an object, and not the length of a safetensors file's header.
+fn is_json(bytes: &[u8]) -> bool {
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let begins = text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
+    let length = bytes.first_chunk().map(|&length| u64::from_le_bytes(length));
+    begins && length.is_none_or(|length| length > bytes.len() as u64)
+}
+
+/// Reads a model of any format that is known, by what stands in it and whatever it is called; `place` is the file.
+///
+/// # Errors
+/// Names the place and the tensor or the entry: where the file is none of these, where it is damaged, and where it holds what Latch does not have.
+pub fn open(bytes: &[u8], place: &str, limits: &Limits) -> Result<Described, Error> {
+    if !is_json(bytes) {
+        return file::read(bytes, place, limits);
+    }
+    let object = json::parse(bytes, place)?;
+    if nam::is(&object) {
+        return nam::read(object, place, limits);
+    }
+    if guitarml::is(&object) {
+        return guitarml::read(object, place, limits);
+    }
+    if rtneural::is(&object) {
+        return rtneural::read(object, place, limits);
+    }
+    let (problem, remedy) = if object.get("class_name").is_some() {
+        ("this is the configuration of a Keras model, without its weights", OF_KERAS)
+    } else if object.get("weight_map").is_some() {
+        ("this is the index of safetensors files", "name the safetensors file")
+    } else {
+        let known = "this JSON is no model of RTNeural, AIDA-X, GuitarML or Neural Amp Modeler";
+        (known, "docs/frameworks.md has the formats that are read")
+    };
+    Err(Error::new(place, problem, remedy))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits { rows: 10, width: 12, layers: 2 };
+
+    #[test]
+    fn a_file_is_known_by_what_stands_in_it_and_others_are_called_by_their_names() {
+        for (text, words) in [
+            (r#"{"architecture":"WaveNet","config":{}}"#, "net: architecture: it is \"WaveNet\""),
+            (r#"  {"model_data":{},"state_dict":{}}"#, "net: model_data.input_size: it is missing"),
+            (r#"{"in_shape":[null,1],"layers":[]}"#, "net: it has no layer"),
+            (r#"{"a.weight_ih_l0":7}"#, "net: tensor a.weight_ih_l0: it is 7"),
+            (r#"{"class_name":"Sequential"}"#, "the configuration of a Keras model"),
+            (r#"{"weight_map":{"a":"b"},"metadata":{}}"#, "the index of safetensors files"),
+            (r#"{"name":"nobody"}"#, "this JSON is no model of RTNeural, AIDA-X, GuitarML or Neural Amp Modeler"),
+            ("\u{feff}{}", "this JSON is no model"),
+            ("\x02\0\0\0\0\0\0\0{}", "tensor"),
+            ("[1]", "this is no whole safetensors file"),
+            ("", "this is no whole safetensors file"),
+        ] {
+            let error = open(text.as_bytes(), "net", &LIMITS).expect_err(words).to_string();
+            assert!(error.contains(words) || (words == "tensor" && error.starts_with("net: ")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_safetensors_file_whose_length_looks_like_a_brace_is_none_of_json() {
+        let mut bytes = vec![b'{', 0, 0, 0, 0, 0, 0, 0];
+        bytes.extend(vec![b' '; usize::from(b'{')]);
+        assert!(!is_json(&bytes));
+        assert!(is_json(b"{\"a\":1}") && is_json(b"{}") && is_json(b"\n{ "));
+    }
+}

@@ -1,0 +1,199 @@
+//! What a description computes, in the plainest arithmetic: f64, one step after another, no table and no trick. It judges what is made of the description.
+
+use crate::described::{Activation, Cell, Conv1d, Dense, Described, Input, Kind, Matrix, Pooling, Recurrent, Vector};
+
+/// What a model computes of one sequence.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Computed {
+    /// The outputs of each layer, steps × features: one step of a pooling and of what lies above it, fewer steps above a stride.
+    pub layers: Vec<Vec<f64>>,
+    /// The answers, steps × outputs: those of the last layer with skip and gain.
+    pub answers: Vec<f64>,
+}
+
+/// Runs a model that reads samples over frames, steps × channels. An incomplete frame at the end is not read.
+pub fn of_samples(model: &Described, frames: &[f32]) -> Computed {
+    let Input::Samples(samples) = &model.input else { return of_ids(model, &[]) };
+    let (channels, gain) = (samples.channels.max(1), model.gain);
+    // x = gain.input · (sample − mean) / scale
+    let scaled = |(place, &sample): (usize, &f32)| {
+        let normalization = samples.normalization.get(place % channels);
+        let (mean, scale) = normalization.map_or((0.0, 1.0), |one| (f64::from(one.mean), f64::from(one.scale)));
+        let gain = if place % channels == 0 { f64::from(gain.input) } else { 1.0 };
+        gain * (f64::from(sample) - mean) / scale
+    };
+    let frames = &frames[..frames.len() / channels * channels];
+    let layers = run(model, frames.iter().enumerate().map(scaled).collect());
+    let outputs = model.outputs().max(1);
+    let last = layers.last().cloned().unwrap_or_default();
+    let steps = last.len() / outputs;
+    // Of a model with one answer the last step counts; of a stride S the answer k is that of step k·S.
+    let step = |answer: usize| match (steps, frames.len() / channels) {
+        (1, all) => all.saturating_sub(1),
+        (_, all) => answer * (all.div_ceil(steps.max(1))).max(1),
+    };
+    let answer = |(place, value): (usize, f64)| {
+        let skipped = model.skip.map_or(0.0, |channel| {
+            let sample = frames.get(step(place / outputs) * channels + channel).copied().unwrap_or(0.0);
+            f64::from(sample) * if channel == 0 { f64::from(gain.input) } else { 1.0 }
+        });
+        f64::from(gain.output) * (value + skipped)
+    };
+    let answers = last.into_iter().enumerate().map(answer).collect();
+    Computed { layers, answers }
+}
+
+/// Runs a model that reads ids over these, each a row of its embedding.
+pub fn of_ids(model: &Described, ids: &[u32]) -> Computed {
+    let layers = run(model, ids.iter().map(|&id| f64::from(id)).collect());
+    let answers = layers
+        .last()
+        .map_or_else(Vec::new, |last| last.iter().map(|value| f64::from(model.gain.output) * value).collect());
+    Computed { layers, answers }
+}
+
+/// The outputs of each layer over what the lowest reads, steps × features; of ids a step has one.
+fn run(model: &Described, input: Vec<f64>) -> Vec<Vec<f64>> {
+    let mut layers: Vec<Vec<f64>> = Vec::with_capacity(model.layers.len());
+    for (layer, inputs) in model.fed() {
+        let below = layers.last().unwrap_or(&input);
+        layers.push(match &layer.kind {
+            Kind::Embedding(embedding) => {
+                below.iter().flat_map(|&id| row(&embedding.table, id as usize).map(f64::from)).collect()
+            }
+            Kind::Recurrent(recurrent) => of_recurrent(recurrent, below, inputs),
+            Kind::Conv1d(conv1d) => of_conv1d(conv1d, below, inputs),
+            Kind::Dense(dense) => below.chunks_exact(inputs.max(1)).flat_map(|x| of_dense(dense, x)).collect(),
+            Kind::Pooling(pooling) => of_pooling(*pooling, below, inputs),
+        });
+    }
+    layers
+}
+
+/// A row of a matrix; nothing of one that is not there.
+fn row(matrix: &Matrix, row: usize) -> impl Iterator<Item = f32> + '_ {
+    matrix.values.chunks(matrix.columns.max(1)).nth(row).into_iter().flatten().copied()
+}
+
+/// W·x
+fn product(matrix: &Matrix, x: &[f64]) -> Vec<f64> {
+    (0..matrix.rows).map(|number| row(matrix, number).zip(x).map(|(w, x)| f64::from(w) * x).sum()).collect()
+}
+
+/// a + b
+fn sum(a: Vec<f64>, b: &[f64]) -> Vec<f64> {
+    a.into_iter().zip(b).map(|(a, b)| a + b).collect()
+}
+
+fn wide(vector: &Vector) -> Vec<f64> {
+    vector.values.iter().map(|&value| f64::from(value)).collect()
+}
+
+fn activated(activation: Activation, x: &[f64]) -> Vec<f64> {
+    match activation {
+        Activation::Linear => x.to_vec(),
+        Activation::Relu => x.iter().map(|x| x.max(0.0)).collect(),
+        Activation::Tanh => x.iter().map(|x| x.tanh()).collect(),
+        // 1 / (1 + e⁻ˣ)
+        Activation::Sigmoid => x.iter().map(|x| 1.0 / (1.0 + (-x).exp())).collect(),
+        // clamp(0.2·x + 0.5, 0, 1)
+        Activation::HardSigmoid => x.iter().map(|x| (0.2 * x + 0.5).clamp(0.0, 1.0)).collect(),
+        Activation::Softmax => {
+            // e^(x − max) / Σ e^(x − max)
+            let most = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let powers: Vec<f64> = x.iter().map(|x| (x - most).exp()).collect();
+            let all: f64 = powers.iter().sum();
+            powers.into_iter().map(|power| power / all).collect()
+        }
+    }
+}
+
+/// The hidden states of a recurrent layer over x, steps × inputs; the equations stand above [`Cell`].
+fn of_recurrent(layer: &Recurrent, x: &[f64], inputs: usize) -> Vec<f64> {
+    let units = layer.units;
+    let begin = |initial: &Option<Vector>| initial.as_ref().map_or_else(|| vec![0.0; units], wide);
+    let (mut h, mut c) = (begin(&layer.initial_hidden), begin(&layer.initial_cell));
+    let (gate, act) = (|x: &[f64]| activated(layer.gate_activation, x), |x: &[f64]| activated(layer.activation, x));
+    let bias = wide(&layer.bias);
+    let mut hidden = Vec::new();
+    for x in x.chunks_exact(inputs.max(1)) {
+        // W·x + b, and U·h (+ b_h)
+        let a = sum(product(&layer.kernel, x), &bias);
+        let mut u = product(&layer.recurrent_kernel, &h);
+        if let Some(bias) = &layer.recurrent_bias {
+            u = sum(u, &wide(bias));
+        }
+        match layer.cell {
+            Cell::Lstm => {
+                let z = sum(a, &u);
+                let (i, f) = (gate(&z[..units]), gate(&z[units..2 * units]));
+                let (g, o) = (act(&z[2 * units..3 * units]), gate(&z[3 * units..]));
+                // c = f∘c + i∘g        h = o ∘ act(c)
+                c = (0..units).map(|unit| f[unit] * c[unit] + i[unit] * g[unit]).collect();
+                h = act(&c).iter().zip(&o).map(|(c, o)| o * c).collect();
+            }
+            Cell::Gru { reset_after } => {
+                let z = gate(&sum(a[..units].to_vec(), &u[..units]));
+                let r = gate(&sum(a[units..2 * units].to_vec(), &u[units..2 * units]));
+                // n = act(W·x + b + r ∘ (U·h + b_h)), or act(W·x + b + U·(r∘h))
+                let inner: Vec<f64> = if reset_after {
+                    u[2 * units..].iter().zip(&r).map(|(u, r)| r * u).collect()
+                } else {
+                    let reset: Vec<f64> = h.iter().zip(&r).map(|(h, r)| r * h).collect();
+                    product(&layer.recurrent_kernel, &reset)[2 * units..].to_vec()
+                };
+                let n = act(&sum(a[2 * units..].to_vec(), &inner));
+                // h = (1 − z)∘n + z∘h
+                h = (0..units).map(|unit| (1.0 - z[unit]) * n[unit] + z[unit] * h[unit]).collect();
+            }
+            // h = act(W·x + U·h + b)
+            Cell::Rnn => h = act(&sum(a, &u)),
+        }
+        hidden.extend_from_slice(&h);
+    }
+    hidden
+}
+
+/// y = act(W·window + b) at the steps 0, stride, 2·stride …; the window of a step ends with it, or has it in its middle; zeros lie around the sequence.
+fn of_conv1d(layer: &Conv1d, x: &[f64], inputs: usize) -> Vec<f64> {
+    let steps = x.len() / inputs.max(1);
+    let ahead = if layer.causal { 0 } else { layer.frames / 2 };
+    let frame = |step: usize, place: usize| {
+        let at = (step + place + ahead + 1).checked_sub(layer.frames).filter(|at| *at < steps);
+        (0..inputs).map(move |feature| at.map_or(0.0, |at| x[at * inputs + feature]))
+    };
+    let output = |step| {
+        let window: Vec<f64> = (0..layer.frames).flat_map(|place| frame(step, place)).collect();
+        activated(layer.activation, &sum(product(&layer.kernel, &window), &wide(&layer.bias)))
+    };
+    (0..steps).step_by(layer.stride.max(1)).flat_map(output).collect()
+}
+
+/// y = act(W·x + b)
+fn of_dense(layer: &Dense, x: &[f64]) -> Vec<f64> {
+    activated(layer.activation, &sum(product(&layer.kernel, x), &wide(&layer.bias)))
+}
+
+/// One vector of all steps.
+fn of_pooling(pooling: Pooling, x: &[f64], inputs: usize) -> Vec<f64> {
+    let steps: Vec<&[f64]> = x.chunks_exact(inputs.max(1)).collect();
+    let Some(last) = steps.last() else { return vec![0.0; inputs] };
+    // Σ w·x / Σ w
+    let mean = |weight: &dyn Fn(&[f64]) -> f64| {
+        let all: f64 = steps.iter().map(|step| weight(step)).sum();
+        (0..inputs).map(|feature| steps.iter().map(|step| weight(step) * step[feature]).sum::<f64>() / all).collect()
+    };
+    match pooling {
+        Pooling::Last => last.to_vec(),
+        Pooling::Mean => mean(&|_| 1.0),
+        Pooling::Max => {
+            let largest = |feature: usize| steps.iter().map(|step| step[feature]).fold(f64::NEG_INFINITY, f64::max);
+            (0..inputs).map(largest).collect()
+        }
+        // w = e^(4·h), h the first feature, held to [-1, 1]
+        Pooling::Attention => mean(&|step| (4.0 * step[0].clamp(-1.0, 1.0)).exp()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
