@@ -13,6 +13,8 @@ pub const TEXT: bool = cfg!(feature = "text");
 pub const SAMPLES: bool = cfg!(feature = "samples");
 /// Samples that go around the network to the outputs.
 pub const SKIP: bool = cfg!(feature = "skip");
+/// A start state in the image, so that a stream begins warm.
+pub const START: bool = cfg!(feature = "start");
 /// LSTM layers.
 pub const LSTM: bool = cfg!(feature = "lstm");
 /// GRU layers.
@@ -45,12 +47,32 @@ pub const DEEP: bool = cfg!(feature = "deep");
 pub const MESSAGES: bool = cfg!(feature = "messages");
 
 /// A part of a model that only some images have, in a build whose feature is there; without the feature (`HERE` is 0) it takes no memory.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Part<T, const HERE: usize>([Option<T>; HERE]);
 
 impl<T, const HERE: usize> Part<T, HERE> {
     /// Not in the image.
     pub(crate) const NONE: Self = Part([const { None }; HERE]);
+
+    /// In the image.
+    pub(crate) const fn of(part: T) -> Self
+    where
+        T: Copy,
+    {
+        Part([Some(part); HERE])
+    }
+
+    /// The part itself, if the image has it.
+    #[inline(always)]
+    pub(crate) const fn copied(&self) -> Option<T>
+    where
+        T: Copy,
+    {
+        match self.0.first() {
+            Some(part) => *part,
+            None => None,
+        }
+    }
 
     /// In the image; dropped where the feature is missing.
     pub(crate) fn put(&mut self, part: T) {
@@ -66,6 +88,12 @@ impl<T, const HERE: usize> Part<T, HERE> {
     }
 }
 
+impl<T, const HERE: usize> Default for Part<T, HERE> {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
 /// A feature of this crate that an image may need; [`crate::Error::Feature`] says which one is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(latch_defmt, derive(defmt::Format))]
@@ -76,6 +104,7 @@ pub enum Feature {
     Text,
     Samples,
     Skip,
+    Start,
     Lstm,
     Gru,
     Rnn,
@@ -94,11 +123,12 @@ pub enum Feature {
 
 impl Feature {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Feature::Float,
         Feature::Text,
         Feature::Samples,
         Feature::Skip,
+        Feature::Start,
         Feature::Lstm,
         Feature::Gru,
         Feature::Rnn,
@@ -122,6 +152,7 @@ impl Feature {
             Feature::Text => "text",
             Feature::Samples => "samples",
             Feature::Skip => "skip",
+            Feature::Start => "start",
             Feature::Lstm => "lstm",
             Feature::Gru => "gru",
             Feature::Rnn => "rnn",

@@ -14,12 +14,13 @@ pub mod ids;
 pub(crate) mod reader;
 pub mod role;
 pub mod section;
+pub mod start;
 
 pub use header::{Description, MAGIC, VERSION};
 pub use section::ALIGNMENT;
 
 use crate::error::{Error, problem};
-use crate::features::{FLOAT, Feature, INT16, NGRAMS, PROJECTION, SAMPLES, TEXT};
+use crate::features::{FLOAT, Feature, INT16, NGRAMS, PROJECTION, SAMPLES, START, TEXT};
 use crate::input::characters::Characters;
 use crate::input::samples;
 use crate::input::vocabulary::Vocabulary;
@@ -222,6 +223,10 @@ impl<'a> Image<'a> {
         }
         if NGRAMS && let Some(ngrams) = &description.ngrams {
             cursor.next(Some(ngrams.section()))?;
+        }
+        if START && let Some(section) = description.start_section() {
+            cursor.layer = 0;
+            description.check_start(cursor.tensor(Some(section))?)?;
         }
         if cursor.is_at_end() { Ok(()) } else { Err(Error::Sections) }
     }

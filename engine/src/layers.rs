@@ -18,9 +18,10 @@ pub mod rnn;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, problem};
-use crate::features::{CONV1D, DENSE, Feature, GRU, INT4, LSTM, NGRAMS, PROJECTION, RNN, SAMPLES};
+use crate::features::{CONV1D, DENSE, Feature, GRU, INT4, LSTM, NGRAMS, PROJECTION, RNN, SAMPLES, START};
 use crate::image::reader::Fields;
 use crate::image::section::{Cursor, SectionShape};
+use crate::image::start::Start;
 use crate::input::samples::Scaling;
 use crate::kernels::Backend;
 use crate::logit::Logit;
@@ -102,8 +103,9 @@ impl Layer {
             0x11 => return Read::Missing(Feature::Gru),
             0x12 => return Read::Missing(Feature::Rnn),
             0x15 => return Read::Missing(Feature::Conv1d),
-            // Samples and n-grams are no layers, but read in the same place, so that a firmware without them has one refusal for all.
+            // These are no layers, but read in the same place, so that a firmware without them has one refusal for all.
             0x04 if !SAMPLES => return Read::Missing(Feature::Samples),
+            0x05 if !START => return Read::Missing(Feature::Start),
             0x20 if !NGRAMS => return Read::Missing(Feature::Ngrams),
             _ => return Read::NoLayer,
         })
@@ -231,6 +233,11 @@ impl Layer {
         }
     }
 
+    /// True where the words of its state count frames to its next answer, of a convolution with a stride.
+    pub(crate) fn waits(&self, state: &[u32]) -> bool {
+        self.stride() > 1 && state.first().is_none_or(|&waiting| waiting > 0)
+    }
+
     /// Bytes of scratch of a step of as many `inputs`. Dense and pooling layers widen a row of the embedding.
     pub(crate) const fn scratch(&self, precision: Precision, inputs: u16) -> usize {
         match self {
@@ -356,8 +363,10 @@ pub(crate) struct Place<'s, 't> {
     pub(crate) memory: Memory<'s>,
     /// Scratch, whose content means nothing.
     pub(crate) scratch: Memory<'t>,
-    /// Steps before this one.
+    /// Steps before this one, those of the start state among them.
     pub(crate) steps: u32,
+    /// Those of the start state.
+    pub(crate) start: Start,
 }
 
 /// One of several streams that take a step together.

@@ -68,7 +68,7 @@ mod session;
 mod state;
 
 #[cfg(feature = "std")]
-pub use desktop::{certify, project, projected_image_bytes, with_answer};
+pub use desktop::{Initial, certify, initial_states, project, projected_image_bytes, with_answer, with_start};
 pub use error::Error;
 pub use logit::{Digest, Logit, probability_q15};
 pub use model::{Model, SELF_TEST_STEPS, SelfTest};

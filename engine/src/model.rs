@@ -13,7 +13,7 @@ pub use self_test::{SELF_TEST_STEPS, SelfTest};
 use half::f16;
 
 use crate::error::Error;
-use crate::features::{FLOAT, INT16, NGRAMS, TEXT};
+use crate::features::{FLOAT, INT16, NGRAMS, Part, START, TEXT};
 use crate::image::Image;
 use crate::image::header::{Answer, Description, Earlies, Input};
 use crate::input::characters::Characters;
@@ -45,6 +45,7 @@ pub struct Model<'a> {
     layers: u8,
     answer: Answer,
     early: Earlies<'a>,
+    start: Part<&'a [u32], { START as usize }>,
 }
 
 /// The chain in each precision.
@@ -105,6 +106,7 @@ impl<'a> Model<'a> {
             layers: 0,
             answer: Answer { kind: crate::image::header::AnswerKind::Classes, each_step: false },
             early: Earlies::NONE,
+            start: Part::NONE,
         }
     }
 
@@ -151,6 +153,9 @@ impl<'a> Model<'a> {
         if NGRAMS && let Some(shape) = description.ngrams {
             let reader = ngrams::Reader { outputs: description.outputs(), each_step: description.answer().each_step };
             self.ngrams = ngrams::Table::new(shape, reader, cursor.tensor(Some(shape.section()))?);
+        }
+        if START && let Some(section) = description.start_section() {
+            self.start.put(cursor.tensor(Some(section))?);
         }
         Ok(())
     }
@@ -231,6 +236,11 @@ impl<'a> Model<'a> {
     /// The beginning of a text; `None` where the model reads none.
     pub(crate) fn tokenizer(&self) -> Option<Tokenizer> {
         if TEXT && self.vocabulary.is_some() { Some(Tokenizer::of(self.tokens)) } else { None }
+    }
+
+    /// The words in which a stream begins behind its header; none where it begins with nothing.
+    pub(crate) fn start(&self) -> &'a [u32] {
+        self.start.get().copied().unwrap_or_default()
     }
 
     /// What the characters beyond ASCII are in a text.

@@ -3,7 +3,7 @@
 use heapless::Vec;
 
 use crate::error::Error;
-use crate::features::{SAMPLES, TEXT};
+use crate::features::{SAMPLES, START, TEXT};
 use crate::input::ngrams::token_hash;
 use crate::input::samples::Sample;
 use crate::input::text::Tokens;
@@ -91,10 +91,13 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
         if is_sound { Ok(()) } else { Err(Error::StateDamaged) }
     }
 
-    /// Back to the beginning: as a new session.
+    /// Back to the beginning: as a new session. Where the image has a start state, that is copied.
     pub fn reset(&mut self) {
         self.0.answered = false;
         self.0.state.begin(&self.0.model.layout, self.0.model.crc, self.0.model.tokenizer());
+        if START {
+            self.0.state.warm(&self.0.model.layout, self.0.model.start());
+        }
     }
 
     /// The state's bytes, [`Model::state_bytes`] of them: what [`Model::resume`] goes on from, on this machine or another.
@@ -265,9 +268,9 @@ impl<'s, 'm, 'a> View<'s, 'm, 'a> {
         self.model
     }
 
-    /// Steps since the beginning: tokens that the network has read.
+    /// Steps since the beginning: tokens that the network has read. Those of a start state's prefix are not among them.
     pub fn tokens(&self) -> u32 {
-        self.state.header().map_or(0, |header| header.steps)
+        self.state.header().map_or(0, |header| header.steps.saturating_sub(self.model.layout.start.begin()))
     }
 
     /// The first output; the only one of a model with two classes.
@@ -275,7 +278,7 @@ impl<'s, 'm, 'a> View<'s, 'm, 'a> {
         self.logit(0)
     }
 
-    /// Output `output` after the steps so far. Before the first step the last layer reads zeros.
+    /// Output `output` after the steps so far. Before the first step the last layer reads zeros, or what the start state of the image has.
     pub fn logit(&mut self, output: usize) -> Logit {
         dispatch!(self.model.backend, backend => self.logit_on(backend, output))
     }

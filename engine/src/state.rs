@@ -3,7 +3,7 @@
 //! A state is `N` bytes. An integer model's are the same on every machine and in every backend, but for the scratch:
 //!
 //! ```text
-//! header      the model's checksum, steps so far
+//! header      the model's checksum, steps so far and those of the start state's prefix
 //! history     of samples of which differences are read or which a skip adds: as many frames as these reach back, the last one first
 //! embedding   the last step's row, or of samples its values, where nothing behind it remembers them
 //! layers      each layer's own state, in the order of the chain: its file in [`crate::layers`] says what that is
@@ -19,6 +19,7 @@ use bytemuck::{Pod, Zeroable};
 use crate::error::Error;
 use crate::features::{DENSE, NGRAMS, SAMPLES, TEXT};
 use crate::image::header::{Description, Input};
+use crate::image::start::Start;
 use crate::input::ngrams;
 use crate::input::tokenizer::Tokenizer;
 use crate::layers::Layer;
@@ -47,6 +48,8 @@ pub struct Layout {
     pub(crate) scratch: usize,
     /// All bytes.
     pub(crate) bytes: usize,
+    /// The steps with which a stream begins, where the image has a start state.
+    pub(crate) start: Start,
 }
 
 impl Layout {
@@ -56,13 +59,9 @@ impl Layout {
         let mut layout = Layout::NOTHING;
         layout.width = description.width() as usize;
         let pools = !description.pooling().is_last();
-        layout.steps = steps(description, pools);
-        if layout.steps == 0 {
-            layout.kept = precision.values_bytes(layout.width);
-        }
-        if SAMPLES && let Some(samples) = description.samples() {
-            layout.history = samples.history(precision);
-        }
+        layout.steps = description.steps(pools);
+        (layout.history, layout.kept) = description.front(layout.steps);
+        layout.start = description.start;
         let mut end = layout.history + layout.kept;
         layout.source = layout.history;
         let mut features = description.width();
@@ -125,19 +124,8 @@ impl Layout {
         width: 0,
         scratch: 0,
         bytes: size_of::<Header>(),
+        start: Start::NONE,
     };
-}
-
-/// Layers that run at every step: up to pooling over all steps, else up to the last layer that remembers something.
-const fn steps(description: &Description, pools: bool) -> usize {
-    let (mut place, mut steps) = (0, 0);
-    while let Some(layer) = description.layers.at(place) {
-        place += 1;
-        if if pools { matches!(layer, Layer::Pooling(_)) } else { layer.remembers() } {
-            steps = place;
-        }
-    }
-    steps
 }
 
 /// Bytes of scratch of an answer: what pooling has come to, and the values of all dense layers but the last.
@@ -168,7 +156,7 @@ pub const fn state_bytes(description: &Description) -> usize {
 pub(crate) struct Header {
     /// Checksum of the model's image.
     pub(crate) model: u32,
-    /// Steps so far; stops at the largest number.
+    /// Steps so far, those of the start state's prefix among them; stops at the largest number.
     pub(crate) steps: u32,
 }
 
@@ -249,6 +237,15 @@ impl<'s> StateWords<'s> {
         let start = place / WORD;
         bytemuck::try_from_bytes_mut(bytemuck::cast_slice_mut(self.0.get_mut(start..start + size_of::<T>() / WORD)?))
             .ok()
+    }
+
+    /// Takes a stream that has just begun to a start state: its words, which lie behind the header, and its steps.
+    pub(crate) fn warm(&mut self, layout: &Layout, start: &[u32]) {
+        let behind = self.0.iter_mut().skip(Layout::HEADER / WORD);
+        behind.zip(start).for_each(|(place, word)| *place = *word);
+        if let Some(header) = self.header_mut() {
+            header.steps = layout.start.begin();
+        }
     }
 
     /// Begins a stream.

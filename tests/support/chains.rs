@@ -10,6 +10,7 @@ use latch_engine::image::encode::{
 use latch_engine::image::header::{AnswerKind, Input, Layers};
 use latch_engine::image::role::Role;
 use latch_engine::image::section::{Element, Section};
+use latch_engine::image::start::Start;
 use latch_engine::input::samples::Samples;
 use latch_engine::layers::Layer;
 use latch_engine::layers::conv1d::{Conv1d, Form};
@@ -150,6 +151,7 @@ pub fn describe(weights: Weights, width: u16, kinds: &[Kind]) -> Description {
         embedding: Embedding { rows: ROWS, width, int4, tiers: None, projected: 0 },
         layers,
         ngrams: None,
+        start: Start::NONE,
     }
 }
 

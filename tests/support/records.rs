@@ -66,6 +66,9 @@ pub fn described(description: &Description) -> Vec<Record> {
     if let Some(ngrams) = &description.ngrams {
         records.push(Record::new(0x20 | CRITICAL, ngrams));
     }
+    if let Some(steps) = description.start.steps() {
+        records.push(Record::new(0x05 | CRITICAL, &steps));
+    }
     records
 }
 

@@ -31,6 +31,7 @@ mod samples;
 mod series_learning;
 mod series_to_device;
 mod sessions_in_use;
+mod start;
 mod streams;
 mod tiers;
 mod train_to_device;

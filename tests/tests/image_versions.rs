@@ -10,7 +10,7 @@ use latch_engine::kernels::AnyBackend;
 use latch_engine::layers::dense::Activation;
 use latch_engine::layers::embedding::Tiers;
 use latch_engine::layers::pooling::Pooling;
-use latch_engine::{Digest, Error, Model, Precision, SelfTest, State, certify, project};
+use latch_engine::{Digest, Error, Model, Precision, SelfTest, State, certify, project, with_start};
 use latch_tests::chains::{self, Kind};
 use latch_tests::models::{ROOM, Shape, logits, tensors, vocabulary};
 use latch_tests::records::{records, with_records};
@@ -103,6 +103,14 @@ fn written(name: &str) -> AlignedBytes {
             &[Kind::Rnn(7, false), Kind::Dense(4, Activation::Relu), Kind::Dense(2, Activation::Linear)],
             3,
         ),
+        "start" => {
+            let cold = written("gru");
+            let image = Image::open(&cold).expect("it was just made");
+            let (model, mut state) = (Model::new(&image), State::<ROOM>::new());
+            let mut session = model.session(&mut state).expect("the state has room");
+            session.push_tokens(&[3, 1, 4, 1, 5]);
+            with_start(&image, &session).expect("five ids")
+        }
         other => panic!("there is no golden {other}"),
     }
 }
@@ -114,7 +122,7 @@ macro_rules! goldens {
 }
 
 /// Names, and the digest of all answers to [`run`] of images of integers.
-const GOLDENS: [(&str, &str, &[u8]); 13] = goldens!(
+const GOLDENS: [(&str, &str, &[u8]); 14] = goldens!(
     "f32" "0.14715171",
     "f16" "-0.665421",
     "int8" "6dc509274ef96283",
@@ -127,7 +135,8 @@ const GOLDENS: [(&str, &str, &[u8]); 13] = goldens!(
     "gru" "767f5588790d4ef5",
     "rnn" "f19bc3082efa49b3",
     "int16" "f4d255c58f30741a",
-    "int16-gru" "3d4d7b5f02ac7b93"
+    "int16-gru" "3d4d7b5f02ac7b93",
+    "start" "de91afd0dd1c16bb"
 );
 
 /// All answers to ids and, of a model of text, to a text.

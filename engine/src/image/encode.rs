@@ -142,6 +142,9 @@ fn header(description: &Description, notes: &Notes<'_>) -> Result<(Vec<u8>, usiz
     if let Some(ngrams) = &description.ngrams {
         push_record(&mut bytes, tags::NGRAMS | CRITICAL, &coded(ngrams)?)?;
     }
+    if let Some(steps) = description.start.steps() {
+        push_record(&mut bytes, tags::START | CRITICAL, &coded(&steps)?)?;
+    }
     if description.precision.is_integer() {
         push_record(&mut bytes, tags::SELF_TEST, &[0; 8])?;
     }

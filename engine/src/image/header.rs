@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use super::reader::{Fields, Reader, Record, record};
 use super::section::{Section, SectionShape};
+use super::start::{Start, are_moderate};
 use crate::error::{Error, problem};
-use crate::features::{DEEP, DENSE, FLOAT, Feature, INT16, NGRAMS, PROJECTION, SAMPLES, SKIP, TEXT};
+use crate::features::{DEEP, DENSE, FLOAT, Feature, INT16, NGRAMS, PROJECTION, SAMPLES, SKIP, START, TEXT};
 use crate::input::ngrams::Ngrams;
 use crate::input::samples::Samples;
 use crate::input::text::{Text, Tokens, Unknown};
@@ -39,6 +40,8 @@ pub mod tags {
     pub const INPUT: u8 = 0x02;
     /// What the network reads where that is samples: in place of the input and of the embedding. Critical.
     pub const SAMPLES: u8 = 0x04;
+    /// The start state. Critical.
+    pub const START: u8 = 0x05;
     /// The embedding. Critical.
     pub const EMBEDDING: u8 = 0x08;
     /// What the characters beyond ASCII are in a text. Critical.
@@ -186,6 +189,8 @@ pub struct Description {
     pub layers: Layers,
     /// The table of n-grams that adds to the logit.
     pub ngrams: Option<Ngrams>,
+    /// The state in which a stream begins, where that is not nothing.
+    pub start: Start,
 }
 
 impl Description {
@@ -197,6 +202,7 @@ impl Description {
         embedding: Embedding::NOTHING,
         layers: Layers::EMPTY,
         ngrams: None,
+        start: Start::NONE,
     };
 
     /// Reads the records into a description of nothing; those that people read are passed over.
@@ -205,7 +211,7 @@ impl Description {
     /// [`Error::Record`], [`Error::UnknownRecord`], [`Error::Shape`].
     pub(crate) const fn read(&mut self, records: &[u8]) -> Result<(), Error> {
         let mut header = Reader(records);
-        let (mut models, mut inputs, mut embeddings, mut characters) = (0, 0, 0, 0);
+        let (mut models, mut inputs, mut embeddings, mut characters, mut starts) = (0, 0, 0, 0, 0);
         while !header.is_empty() {
             let Some(Record { tag, critical, content }) = record(&mut header) else {
                 return Err(Error::Record { tag: 0 });
@@ -238,6 +244,10 @@ impl Description {
                     has_room = self.ngrams.is_none();
                     self.ngrams = Some(Ngrams::read(&mut fields));
                 }
+                tags::START if START => {
+                    starts += 1;
+                    self.start = Start::behind(fields.u32());
+                }
                 _ => match Layer::read(tag, &mut fields) {
                     Read::Layer(layer) => has_room = self.layers.push(layer),
                     Read::Missing(feature) => return Err(Error::Feature { feature }),
@@ -253,7 +263,7 @@ impl Description {
             }
         }
         let tables = if self.samples().is_some() { 0 } else { 1 };
-        if models != 1 || inputs != 1 || embeddings != tables || characters > 1 {
+        if models != 1 || inputs != 1 || embeddings != tables || characters > 1 || starts > 1 {
             return Err(Error::Shape { problem: problem!("a record is missing, or there twice") });
         }
         Ok(())
@@ -378,6 +388,9 @@ impl Description {
             if let Err(problem) = ngrams.check() {
                 return Err(Error::Shape { problem });
             }
+        }
+        if START && let Err(problem) = self.start.check() {
+            return Err(Error::Shape { problem });
         }
         Ok(())
     }
@@ -511,6 +524,7 @@ impl Description {
             ("text", text.is_some()),
             ("samples", self.samples().is_some()),
             ("skip", matches!(self.samples(), Some(Samples { skip: Some(_), .. }))),
+            ("start", self.start.steps().is_some()),
             ("lstm", has(|layer| matches!(layer, Layer::Lstm(_)))),
             ("gru", has(|layer| matches!(layer, Layer::Gru(_)))),
             ("rnn", has(|layer| matches!(layer, Layer::Rnn(_)))),
@@ -560,6 +574,7 @@ impl Description {
                     };
                 }
                 (None, Some(ngrams)) if NGRAMS && place == 0 => Some(ngrams.section()),
+                (None, _) if START && place == 1 => self.start_section(),
                 _ => None,
             }
         };
@@ -569,9 +584,89 @@ impl Description {
         }
     }
 
+    /// Layers that run at every step: up to pooling over all steps, else up to the last layer that remembers something.
+    #[inline(always)]
+    pub(crate) const fn steps(&self, pools: bool) -> usize {
+        let (mut place, mut steps) = (0, 0);
+        while let Some(layer) = self.layers.at(place) {
+            place += 1;
+            if if pools { matches!(layer, Layer::Pooling(_)) } else { layer.remembers() } {
+                steps = place;
+            }
+        }
+        steps
+    }
+
+    /// Bytes of the state behind its header in which frames of samples are kept, and those in which a row is that no layer remembers, where so many layers run at every step.
+    #[inline(always)]
+    pub(crate) const fn front(&self, steps: usize) -> (usize, usize) {
+        let history = match self.samples() {
+            Some(samples) if SAMPLES => samples.history(self.precision),
+            _ => 0,
+        };
+        let kept = if steps == 0 { self.precision.values_bytes(self.width() as usize) } else { 0 };
+        (history, kept)
+    }
+
+    /// The section of the start state, where there is one.
+    pub(crate) const fn start_section(&self) -> Option<SectionShape> {
+        if !START || self.start.steps().is_none() {
+            return None;
+        }
+        let steps = self.steps(!self.pooling().is_last());
+        let (history, kept) = self.front(steps);
+        let (mut bytes, mut features, mut place) = (history + kept, self.width(), 0);
+        while place < steps
+            && let Some(layer) = self.layers.at(place)
+        {
+            if !matches!(layer, Layer::Pooling(_)) {
+                bytes += layer.state_bytes(self.precision, features);
+            }
+            features = layer.outputs(features);
+            place += 1;
+        }
+        Some(Start::section(self.precision, bytes))
+    }
+
+    /// Checks the words of the start state, whose floats are finite: nothing on the path of a step can fail from them on.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] or [`Error::Layer`].
+    #[inline(never)]
+    pub(crate) fn check_start(&self, words: &[u32]) -> Result<(), Error> {
+        let problem = problem!("its start state is out of range");
+        let steps = self.steps(!self.pooling().is_last());
+        let (history, kept) = self.front(steps);
+        let words = words.get(history / size_of::<u32>()..).ok_or(Error::Sections)?;
+        let (kept, mut rest) = words.split_at_checked(kept / size_of::<u32>()).ok_or(Error::Sections)?;
+        if !are_moderate(self.precision, kept) {
+            return Err(Error::Shape { problem });
+        }
+        let mut features = self.width();
+        for (place, layer) in self.layers.iter().take(steps).enumerate() {
+            if matches!(layer, Layer::Pooling(_)) {
+                break;
+            }
+            let bytes = layer.state_bytes(self.precision, features);
+            let (state, behind) = rest.split_at_checked(bytes / size_of::<u32>()).ok_or(Error::Sections)?;
+            if layer.waits(state) {
+                let problem = problem!(
+                    "its start state does not answer at the next step: the prefix must be a multiple of its stride"
+                );
+                return Err(Error::Layer { layer: place as u8, problem });
+            }
+            if !are_moderate(self.precision, state) {
+                return Err(Error::Layer { layer: place as u8, problem });
+            }
+            rest = behind;
+            features = layer.outputs(features);
+        }
+        Ok(())
+    }
+
     /// One more than the last place of [`Description::section`].
     const fn section_places(&self) -> usize {
-        FRONT + Layer::SECTIONS * self.layers.count() + 1
+        FRONT + Layer::SECTIONS * self.layers.count() + 2
     }
 
     /// Where the last section ends when the header ends at `end`.
@@ -586,7 +681,7 @@ impl Description {
         end
     }
 
-    /// All sections in the order in which they lie, when the header ends at `end`: text or samples, embedding, the layers one after the other, n-grams.
+    /// All sections in the order in which they lie, when the header ends at `end`: text or samples, embedding, the layers one after the other, n-grams, the start state.
     pub fn sections(self, mut end: usize) -> impl Iterator<Item = Section> {
         (0..self.section_places()).filter_map(move |place| {
             let (layer, SectionShape { role, element, rows, columns }) = self.section(place)?;

@@ -44,6 +44,8 @@ pub enum Role {
     RecurrentBiases,
     /// Entries of the table of n-grams, see [`crate::input::ngrams`].
     Ngrams,
+    /// The state in which a stream begins, behind its header, see [`crate::state`].
+    Start,
 }
 
 impl Role {
@@ -75,6 +77,7 @@ impl Role {
             Role::RecurrentMultipliers => "recurrent multipliers",
             Role::RecurrentBiases => "recurrent biases",
             Role::Ngrams => "n-grams",
+            Role::Start => "start state",
         }
     }
 }

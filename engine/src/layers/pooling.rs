@@ -102,7 +102,7 @@ impl Opened {
             }
             Pooling::Max if POOLING => {
                 let largest: &mut [N::Value] = place.memory.take(values.len());
-                if place.steps == 0 {
+                if place.steps == place.start.begin() {
                     largest.iter_mut().zip(values).for_each(|(largest, value)| *largest = *value);
                 } else {
                     N::max(backend, largest, values);

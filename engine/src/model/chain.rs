@@ -77,7 +77,7 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
     #[inline(always)]
     pub(crate) fn step<B: Backend>(&self, backend: B, layout: &Layout, id: u32, parts: Parts<'_>) -> bool {
         let Parts { header, memory, scratch } = parts;
-        let mut place = Place { memory, scratch, steps: header.steps };
+        let mut place = Place { memory, scratch, steps: header.steps, start: layout.start };
         let Some(x) = self.embedding.read(backend, id, &mut place) else { return false };
         self.run(backend, layout, x, place);
         header.steps = header.steps.saturating_add(1);
@@ -88,7 +88,7 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
     #[inline(always)]
     pub(crate) fn step_frame<B: Backend, S: Sample>(&self, backend: B, layout: &Layout, frame: &[S], parts: Parts<'_>) {
         let Parts { header, memory, scratch } = parts;
-        let mut place = Place { memory, scratch, steps: header.steps };
+        let mut place = Place { memory, scratch, steps: header.steps, start: layout.start };
         let Some(samples) = self.samples.get() else { return };
         let x = samples.read(frame, (&mut place.memory, &mut place.scratch), header.steps);
         self.run(backend, layout, Values::Hidden(x), place);
@@ -131,7 +131,7 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
         None
     }
 
-    /// One of the outputs after the steps so far; zeros before the first step. `answered` says that the scratch holds what the last dense layer reads.
+    /// One of the outputs after the steps so far; before the first step, of the start state or of zeros. `answered` says that the scratch holds what the last dense layer reads.
     #[inline(never)]
     pub(crate) fn answer<B: Backend>(
         &self,
@@ -164,8 +164,8 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
                         }
                         values = out;
                     }
-                    // The last of no steps is zero, whatever dense layers before make of zeros.
-                    _ if header.steps == 0 => values.fill(N::Value::zeroed()),
+                    // The last of no steps is zero, whatever dense layers before make of zeros; that of a start state is its own.
+                    _ if header.steps == 0 && layout.start.steps().is_none() => values.fill(N::Value::zeroed()),
                     _ => {}
                 }
             }
@@ -191,7 +191,7 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
     {
         let mut together: Vec<Stream<'s, '_, N>, MANY> = Vec::new();
         for (Parts { header, memory, scratch }, id) in streams {
-            let mut place = Place { memory, scratch, steps: header.steps };
+            let mut place = Place { memory, scratch, steps: header.steps, start: layout.start };
             let Some(x) = self.embedding.read(backend, id, &mut place) else { continue };
             if POOLING && layout.kept > 0 {
                 self.keep(backend, x, layout.width, &mut place);
@@ -220,9 +220,10 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
         count
     }
 
-    /// True when the states of all layers could have come from a stream of so many steps.
+    /// True when the states of all layers could have come from a stream of so many steps, the prefix of the start state before them.
     pub(crate) fn is_sound(&self, layout: &Layout, parts: Parts<'_>) -> bool {
         let Parts { header, mut memory, .. } = parts;
+        let Some(steps) = header.steps.checked_sub(layout.start.begin()) else { return false };
         if !N::are_finite(memory.rest().split(layout.tokenizer - Layout::HEADER).0.all()) {
             return false;
         }
@@ -232,7 +233,7 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
         // Cells and hidden states of integers may have any bits: the kernels are safe for all of them. Sums must be those of the steps.
         let (_, source) = memory.split(layout.source);
         match layout.steps.checked_sub(1).and_then(|last| self.layers.get(last)) {
-            Some(Opened::Pooling(pooling)) => pooling.is_sound::<N>(source, header.steps),
+            Some(Opened::Pooling(pooling)) => pooling.is_sound::<N>(source, steps),
             _ => true,
         }
     }

@@ -1,6 +1,7 @@
 //! The description of an image: the one place where a network's numbers become the engine's chain of layers.
 
 use latch_engine::image::header::{Answer, AnswerKind, Description, Input, Layers};
+use latch_engine::image::start::Start;
 use latch_engine::input::ngrams::Ngrams;
 use latch_engine::input::samples::Samples;
 use latch_engine::layers::conv1d::{Conv1d, Form};
@@ -153,6 +154,7 @@ impl Chain {
             },
             layers: self.layers,
             ngrams,
+            start: Start::NONE,
         })
     }
 }

@@ -41,6 +41,8 @@ pub struct Line {
     classes: Vec<String>,
     each_step: bool,
     early: Vec<Early>,
+    /// Steps of the prefix that streams begin behind, 0 where they begin in a learned state; nothing without a start state.
+    start_steps: Option<u32>,
     units: Vec<u16>,
     words: u32,
     unknown: String,
@@ -90,6 +92,7 @@ impl Line {
             classes: image.class_names().map(str::to_owned).collect(),
             each_step: model.answer().each_step,
             early: model.early().collect(),
+            start_steps: description.start.steps(),
             units: description.layers.iter().filter(|layer| layer.is_cell()).map(|layer| layer.outputs(0)).collect(),
             words,
             unknown,
@@ -204,6 +207,14 @@ fn options(text: &mut String, model: &Model<'_>, image: &Image<'_>) -> Result<()
     }
     if let Some((_, threshold)) = image.metadata().find(|(key, _)| *key == THRESHOLD) {
         writeln!(text, "threshold   chosen: a probability of 0.5 of this image was {threshold} of the network")?;
+    }
+    match description.start.steps() {
+        Some(0) => writeln!(text, "start       a stream begins in the initial state that the network learned")?,
+        Some(steps) if model.channels() > 0 => {
+            writeln!(text, "start       a stream begins after {}", counted(steps, "frame"))?
+        }
+        Some(steps) => writeln!(text, "start       a stream begins after {}", counted(steps, "token"))?,
+        None => {}
     }
     let tokens = match model.tokens() {
         Tokens::Words => None,
@@ -366,10 +377,14 @@ pub fn layer_costs(description: &Description, sections: &[Section]) -> Vec<Layer
             usize::from(section.layer) == place
                 && !of_embedding.contains(&section.role)
                 && !of_input.contains(&section.role)
+                && section.role != Role::Start
         });
         let state = layer.state_bytes(description.precision, inputs);
         costs.push(cost(format!("{place} {layer}"), weights, state, layer.multiply_adds()));
         inputs = layer.outputs(inputs);
+    }
+    if description.start.steps().is_some() {
+        costs.push(cost(Role::Start.name().to_owned(), bytes(&|section| section.role == Role::Start), 0, 0));
     }
     costs
 }
