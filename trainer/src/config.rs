@@ -202,6 +202,21 @@ pub struct SeriesConfig {
     pub season: Option<usize>,
 }
 
+impl SeriesConfig {
+    /// How other data is read: as that of the run, but for what is said of its labels, its encoding and its missing values.
+    #[must_use]
+    pub fn read_as(&self, columns: &Columns, missing: Option<Missing>) -> Self {
+        let mut config = self.clone();
+        if let Some(label) = &columns.label {
+            config.columns.labels = label.split(',').map(|label| label.trim().to_owned()).collect();
+        }
+        config.columns.map.extend(columns.map.clone());
+        config.columns.encoding = columns.encoding.clone().or(config.columns.encoding);
+        config.missing = missing.unwrap_or(config.missing);
+        config
+    }
+}
+
 /// What is to become small.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Objective {

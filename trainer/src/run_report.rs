@@ -11,6 +11,7 @@ mod tried;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::Result;
+use latch_data::series::Missing;
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
 use latch_engine::{Model, Session, View};
@@ -41,7 +42,7 @@ use crate::report::trail::{self, Step};
 use crate::report::{confusion, reliability, scatter};
 use crate::runs::checkpoint::best_of;
 use crate::runs::folder::RunFolder;
-use crate::runs::recordings::load_for;
+use crate::runs::recordings::{load_for, no_missing_texts};
 use crate::search::latency::estimate;
 
 /// What is asked of a report.
@@ -53,6 +54,8 @@ pub struct Options {
     pub data: Option<PathBuf>,
     /// Where labels and texts are in them; what is not said is as in the run's data.
     pub columns: Columns,
+    /// What becomes of missing values of series, where it is not what the run does with its own.
+    pub missing: Option<Missing>,
     /// The text whose trail is drawn, in place of one of the labelled texts.
     pub text: Option<String>,
 }
@@ -197,12 +200,16 @@ pub fn report(folder: &RunFolder, options: &Options) -> Result<Report> {
 /// The labelled texts or series at a path, read as the run's data is where the options say nothing else.
 fn labelled(path: &Path, options: &Options, config: &RunConfig, image: &Image<'_>) -> Result<Vec<Example<Label>>> {
     let Some(series) = &config.series else {
+        if options.missing.is_some() {
+            return Err(no_missing_texts().into());
+        }
         let columns = options.columns.clone().over(config.columns.clone());
         return Ok(Dataset::load_for(path, Part::Test, &reading_of(image, columns))?.examples);
     };
     let channels = config.train.model.chain.embedding;
-    let judged = load_for(path, Part::Test, (config.train.task, series), &config.classes, channels, Some(&config.data));
-    Ok(judged?.examples)
+    let series = series.read_as(&options.columns, options.missing);
+    let task = config.train.task;
+    Ok(load_for(path, Part::Test, (task, &series), &config.classes, channels, Some(&config.data))?.examples)
 }
 
 /// The name of a run: its folder's, with the one that this lies in where the path names it.

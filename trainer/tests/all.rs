@@ -4,6 +4,7 @@
 mod support;
 
 mod bad_input;
+mod bad_series;
 mod budget;
 mod chains;
 mod classes;

@@ -21,6 +21,7 @@ fn tokenized(place: &Place) -> (u64, u64, u64) {
         calibrate: true,
         early_error: None,
         data: None,
+        missing: None,
     };
     export(&run, &folder, &options).expect("an image");
     let bytes =

@@ -11,6 +11,7 @@ use clap::Args;
 use latch_emulator::command::{Command, root, target_folder};
 use serde::{Deserialize, Serialize};
 
+use crate::latch::latch;
 use crate::whole::write_record;
 
 /// The record, from the repository's root.
@@ -96,11 +97,6 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     write_record(&root().join(RECORD), &record)?;
     println!("written to {RECORD}; `cargo xtask results` makes tables of it");
     Ok(())
-}
-
-/// `latch` with a verb, as users build it.
-fn latch(verb: &str) -> Command {
-    Command::new("cargo run --quiet --release -p latch-trainer --bin latch --").arg(verb)
 }
 
 fn text(path: &Path) -> Result<String> {

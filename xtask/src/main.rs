@@ -11,6 +11,8 @@
 //! - [`peers`] compares one step with other engines.
 //! - [`keras`] compares the speed of training with Keras.
 //! - [`small_sets`] compares the defaults on small sets of texts with linear baselines.
+//! - [`series`] records what the defaults reach on published sets of time series.
+//! - [`latch`] is the command that these run.
 //! - [`device`] runs a model on an emulated board.
 //! - [`wasm`] runs the engine's tests as WebAssembly.
 //! - [`whole`] writes files whole or not at all.
@@ -23,8 +25,10 @@ mod foreign;
 mod images;
 mod instructions;
 mod keras;
+mod latch;
 mod peers;
 mod results;
+mod series;
 mod setup;
 mod size;
 mod small_sets;
@@ -94,6 +98,9 @@ enum Verb {
     /// Compares the defaults on small public sets of texts with TF-IDF and logistic regression, and records both; takes many minutes
     #[command(after_help = "Example: cargo xtask small-sets --text data/text --sst2 data")]
     SmallSets(small_sets::Options),
+    /// Trains on the published sets of time series with the defaults and records what the images reach; takes many minutes
+    #[command(after_help = "Example: cargo xtask series --only basic-motions")]
+    Series(series::Options),
     /// Builds the firmware of a board, boots it in QEMU with an image in its flash, and judges texts there
     #[command(after_help = "Example: cargo xtask device microbit --image imdb.latch --text \"a fine film\"\n\n\
         LATCH_TOOLCHAIN=rustup or =debian chooses the compiler for the chips; without it the first that can.")]
@@ -126,6 +133,7 @@ fn main() -> ExitCode {
         Verb::Peers(options) => return finish(peers::run(&options).map(|()| 0)),
         Verb::DefaultModel(options) => return finish(default_model::run(&options).map(|()| 0)),
         Verb::SmallSets(options) => return finish(small_sets::run(&options).map(|()| 0)),
+        Verb::Series(options) => return finish(series::run(&options).map(|()| 0)),
         Verb::Results => return finish(results::run().map(|()| 0)),
         Verb::Setup(wanted) => setup::run(wanted).map(|missing| missing.is_empty()),
         Verb::Test { quick } => Ok(test::run(quick)),

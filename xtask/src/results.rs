@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 
 use crate::chips::{self, CMSIS_NN};
 use crate::default_model::{self, PRECISIONS};
+use crate::series;
 use crate::size;
 use crate::whole::write_whole;
 
@@ -30,6 +31,7 @@ const UNITS: [u32; 3] = [16, 64, 256];
 /// What the page is made of.
 struct Records {
     model: default_model::Record,
+    series: series::Record,
     steps: BTreeMap<String, chips::Step>,
     rustc: String,
     sizes: BTreeMap<String, size::Size>,
@@ -66,6 +68,7 @@ impl Records {
         let sizes = sizes.remove(TOOLCHAIN).with_context(|| missing(size::RECORD))?;
         Ok(Records {
             model: read(default_model::RECORD)?,
+            series: read(series::RECORD)?,
             steps: steps.remove(TOOLCHAIN).with_context(|| missing(chips::RECORD))?,
             rustc: sizes.rustc,
             sizes: sizes.programs,
@@ -97,6 +100,7 @@ fn page(records: &Records) -> Result<String> {
          [The other pages](README.md) say how the figures came about.\n",
     );
     page += &default_model_section(&records.model)?;
+    page += &series_section(&records.series)?;
     page += &code_section(records)?;
     page += &steps_section(records)?;
     page += &workstation_section(records)?;
@@ -131,6 +135,57 @@ fn default_model_section(record: &default_model::Record) -> Result<String> {
         number(record.texts),
         table(&head, &rows)
     ))
+}
+
+fn series_section(record: &series::Record) -> Result<String> {
+    let mut rows = Vec::new();
+    for (set, seeds) in record {
+        // Shown per seed is int8, the last precision; of the others the mean.
+        let shown = |figures: &series::Figures| figures.rmse.map_or_else(|| percent(figures.accuracy), decimals);
+        let mut row = format!("| {set} |");
+        for precision in series::PRECISIONS {
+            let missing = || format!("{} has no {precision} of {set}", series::RECORD);
+            let figures = seeds.values().map(|trained| trained.images.get(precision).with_context(missing));
+            let figures: Vec<&series::Figures> = figures.collect::<Result<_>>()?;
+            if precision == "int8" {
+                let each: Vec<String> = figures.iter().map(|figures| shown(figures)).collect();
+                write!(row, " {} |", each.join(" · "))?;
+            }
+            let mean = |of: fn(&series::Figures) -> f64| {
+                figures.iter().map(|figures| of(figures)).sum::<f64>() / figures.len().max(1) as f64
+            };
+            let is_forecast = figures.iter().all(|figures| figures.rmse.is_some());
+            let mean = if is_forecast {
+                decimals(mean(|figures| figures.rmse.unwrap_or_default()))
+            } else {
+                percent(mean(|figures| figures.accuracy))
+            };
+            write!(row, " {mean} |")?;
+            if precision == "int8" {
+                let bytes = || figures.iter().map(|figures| figures.image_bytes);
+                let (least, most) = (bytes().min().unwrap_or(0), bytes().max().unwrap_or(0));
+                let bytes =
+                    if least == most { number(least) } else { format!("{} to {}", number(least), number(most)) };
+                write!(row, " {bytes} |")?;
+            }
+        }
+        let naive = seeds.values().find_map(|trained| trained.naive_rmse).map(decimals).unwrap_or_default();
+        let seconds = seeds.values().map(|trained| trained.seconds).fold(0.0, f64::max);
+        write!(row, " {naive} | {seconds:.0} |")?;
+        rows.push(row);
+    }
+    Ok(format!(
+        "\n## Time series\n\nThe defaults of `latch train` on published sets with their published splits. Accuracy on the test part, which chose nothing; of the airline's passengers the root of the mean\n\
+         square error of next month's forecast, beside that of the value a year ago. `cargo xtask series` makes the record.\n\n{}",
+        table(
+            "| set | mean f32 | mean int16 | int8, each seed | mean int8 | int8 image bytes | seasonal naive | longest training, seconds |",
+            &rows
+        )
+    ))
+}
+
+fn decimals(value: f64) -> String {
+    format!("{value:.2}")
 }
 
 fn code_section(records: &Records) -> Result<String> {

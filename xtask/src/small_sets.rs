@@ -14,6 +14,7 @@ use anyhow::{Context, Result};
 use latch_emulator::command::{Command, root, target_folder};
 use serde::{Deserialize, Serialize};
 
+use crate::latch::latch;
 use crate::peers::{python, show, text};
 use crate::whole::write_record;
 
@@ -128,11 +129,6 @@ fn train(folder: &Path, baseline: &Baseline) -> Result<Row> {
         serde_json::from_str(&line).context("`latch eval --json` printed something else")?;
     eprintln!("{set}, seed {seed}: {:.2} % in {seconds:.0} s", 100.0 * latch.accuracy);
     Ok(Row { train, test, words, characters, latch, image_bytes, seconds })
-}
-
-/// `latch` with a verb, as users build it.
-fn latch(verb: &str) -> Command {
-    Command::new("cargo run --quiet --release -p latch-trainer --bin latch --").arg(verb)
 }
 
 /// Means over the seeds.

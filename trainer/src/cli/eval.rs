@@ -1,4 +1,4 @@
-//! `latch eval`: an image against labelled texts, through the engine.
+//! `latch eval`: an image against labelled texts or series, through the engine.
 
 mod line;
 mod plot;
@@ -7,11 +7,13 @@ mod words;
 use std::path::PathBuf;
 
 use anyhow::{Error, Result};
+use latch_data::series::Missing;
 use latch_engine::Model;
 
 use self::line::Line;
 use self::plot::Plot;
 use super::columns::ColumnArgs;
+use super::kinds::MissingArg;
 use super::output::{answer, print_json, warn};
 use super::unknown::warn_of;
 use super::waiting::Waiting;
@@ -22,9 +24,9 @@ use crate::error::{Fault, fault, find_fault};
 use crate::evaluate::{Evaluation, evaluate, evaluate_stream, open_image, read_image, reading_of};
 use crate::report::classes::never_answered;
 use crate::runs::folder::RunFolder;
-use crate::runs::recordings::{Judging, Naive, load_for};
+use crate::runs::recordings::{Judging, Naive, load_for, no_missing_texts};
 
-/// Evaluate an image on labelled texts: accuracy, log loss, calibration, confusion and ROC AUC, or the errors of numbers; time per token.
+/// Evaluate an image on labelled texts or series: accuracy, log loss, calibration, confusion and ROC AUC, or the errors of numbers; time per token.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  latch eval --image imdb.latch --data imdb/test.tsv.gz\n  \
                   latch eval --image imdb.latch --data imdb/test.tsv.gz --plot reliability.svg\n  \
@@ -33,12 +35,15 @@ pub struct Args {
     /// File of the image
     #[arg(long)]
     image: PathBuf,
-    /// Labelled texts for the image's task, in the formats of `latch train`; from a folder with several parts, the test part
+    /// Labelled texts or series for the image's task, in the formats of `latch train`; from a folder with several parts, the test part
     #[arg(long)]
     data: PathBuf,
     #[command(flatten)]
     columns: ColumnArgs,
-    /// Run that the image was exported from: columns, renamed labels and encoding are as in its data, where no option says otherwise
+    /// What becomes of a missing value of a series [default: as the run does, else refuse]
+    #[arg(long, value_enum)]
+    missing: Option<MissingArg>,
+    /// Run that the image was exported from: columns, renamed labels, encoding and missing values are as in its data, where no option says otherwise
     #[arg(long, value_name = "FOLDER")]
     run: Option<PathBuf>,
     /// Draw confidence against accuracy into this file: .svg or .png
@@ -79,6 +84,9 @@ pub fn run(args: Args) -> Result<()> {
         None => columns,
     };
     let series = if model.channels() > 0 { Some(series_of(&args)?) } else { None };
+    if args.missing.is_some() && series.is_none() {
+        return Err(no_missing_texts().into());
+    }
     let reading = reading_of(&image, columns);
     let (task, classes) = (reading.task, &reading.classes);
     if plot.is_some() && task.has_values() {
@@ -104,7 +112,7 @@ pub fn run(args: Args) -> Result<()> {
     let text = words::evaluation(&result, early.as_ref(), &image, &reading)?;
     answer(args.json, format_args!("{}", text.trim_end()))?;
     warn_of(&result.unknown);
-    if let Some(Naive { season, rmse }) = naive {
+    if let Some(Naive { season, rmse }) = &naive {
         answer(args.json, format_args!("naive         RMSE {rmse:.4}: the value one season of {season} steps before"))?;
     }
     let things = match (task.each_step(), series.is_some()) {
@@ -117,7 +125,7 @@ pub fn run(args: Args) -> Result<()> {
         warn(format_args!("{warning}"));
     }
     if args.json {
-        print_json(&Line::of(&result, early, &image, classes))?;
+        print_json(&Line::of(&result, early, naive, (&image, classes)))?;
     }
     Ok(())
 }
@@ -125,14 +133,8 @@ pub fn run(args: Args) -> Result<()> {
 /// How the series of an image are read: as the run's, where one is named.
 fn series_of(args: &Args) -> Result<SeriesConfig> {
     let run = args.run.as_ref().map(|run| RunFolder::new(run).config()).transpose()?;
-    let mut config = run.and_then(|run| run.series).unwrap_or_default();
-    let columns = args.columns.columns()?;
-    if let Some(label) = columns.label {
-        config.columns.labels = label.split(',').map(|label| label.trim().to_owned()).collect();
-    }
-    config.columns.map.extend(columns.map);
-    config.columns.encoding = columns.encoding.or(config.columns.encoding);
-    Ok(config)
+    let config = run.and_then(|run| run.series).unwrap_or_default();
+    Ok(config.read_as(&args.columns.columns()?, args.missing.map(Missing::from)))
 }
 
 /// Runs the texts through the engine while they are read; of series all at once.

@@ -1,5 +1,6 @@
 //! `latch export`: from a run folder to one image, or to a file for another framework.
 
+mod line;
 mod tensors;
 pub(super) mod words;
 
@@ -7,15 +8,16 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::ValueEnum;
-use serde::Serialize;
+use latch_data::series::Missing;
 
+use self::line::Line;
 use super::args::{parse_bytes, parse_share};
 use super::columns::ColumnArgs;
+use super::kinds::MissingArg;
 use super::output::{accuracy, answer, print_json, say};
 use super::unknown::Unknown;
 use crate::config::Storage;
 use crate::counted::{counted, named};
-use crate::early::EarlyReport;
 use crate::error::fault;
 use crate::exchange::Layout;
 use crate::export::Trained;
@@ -62,11 +64,14 @@ pub struct Args {
     /// or 0.005, with a confidence of 95 %
     #[arg(long, value_name = "SHARE", value_parser = parse_share)]
     early_error: Option<f64>,
-    /// Labelled texts to report on, in place of the run's validation part
+    /// Labelled texts or series to report on, in place of the run's validation part
     #[arg(long)]
     data: Option<PathBuf>,
     #[command(flatten)]
     columns: ColumnArgs,
+    /// What becomes of a missing value of a series [default: as the run does]
+    #[arg(long, value_enum, requires = "data")]
+    missing: Option<MissingArg>,
     /// Print one line of JSON
     #[arg(long)]
     json: bool,
@@ -79,42 +84,6 @@ pub enum Format {
     Image,
     /// What PyTorch and Keras read
     Safetensors,
-}
-
-#[derive(Serialize)]
-struct Line<'a> {
-    path: &'a str,
-    precision: &'static str,
-    image_bytes: usize,
-    state_bytes: usize,
-    accuracy: f64,
-    /// What the accuracy is of.
-    judged_on: &'a str,
-    /// The accuracy of the folds of a cross-validation.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    folds_accuracy: Option<f64>,
-    agreement: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    signal_to_noise_db: Option<f64>,
-    /// By which the logits were divided, where they were calibrated.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    temperature: Option<f64>,
-    /// What an early answer saves on the validation part.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    early: Option<EarlyReport>,
-    /// The network learned with the integers of this precision.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    quantization_aware: bool,
-    /// Ids with ready gates, where the embedding is folded.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    folded: Option<usize>,
-    /// Words whose rows of the embedding lost more than half of a value.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    clipped: Vec<&'a str>,
-    unknown: Unknown<'a>,
-    /// The part of the training examples' tokens that are folded ids.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    folded_share: Option<f64>,
 }
 
 /// Runs the verb.
@@ -138,6 +107,7 @@ pub fn run(args: Args) -> Result<()> {
         early_error: args.early_error,
         data: args.data.clone(),
         columns: args.columns.columns()?,
+        missing: args.missing.map(Missing::from),
     };
     let exported = export(&run, &folder, &options)?;
     write_atomically(&args.out, |out| Ok(out.write_all(&exported.chosen().made.bytes)?))?;
@@ -176,24 +146,7 @@ fn report(args: &Args, exported: &Exported, parts: Option<&UnknownByPart>) -> Re
     answer(json, format_args!("{}", exported.layout))?;
     answer(json, format_args!("wrote {} ({storage}, {bytes} bytes)", args.out.display()))?;
     if json {
-        print_json(&Line {
-            path: &args.out.display().to_string(),
-            precision: storage,
-            quantization_aware: chosen.made.aware,
-            image_bytes: bytes,
-            state_bytes: chosen.state_bytes,
-            accuracy: chosen.evaluation.accuracy,
-            judged_on: &exported.part,
-            folds_accuracy: exported.folds,
-            agreement: chosen.evaluation.agreement(&exported.images[0].evaluation),
-            signal_to_noise_db: chosen.evaluation.signal_to_noise(&exported.images[0].evaluation),
-            temperature: exported.findings.calibration.map(|calibration| calibration.temperature),
-            early: exported.findings.early.as_ref().map(|early| early.report),
-            clipped: exported.clipped.iter().map(|(word, _)| word.as_str()).collect(),
-            folded: exported.folded.as_ref().map(|folded| folded.ids),
-            unknown,
-            folded_share: exported.folded.as_ref().and_then(|folded| folded.share),
-        })?;
+        print_json(&Line::of(&args.out.display().to_string(), exported, unknown))?;
     }
     Ok(())
 }

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use latch_data::series::Missing;
 use serde::Serialize;
 
 use super::columns::ColumnArgs;
+use super::kinds::MissingArg;
 use super::output::{answer, print_json};
 use crate::files::{create_folder, write_atomically};
 use crate::run_report::page::html;
@@ -15,7 +17,7 @@ use crate::runs::folder::RunFolder;
 /// Write a report of a run as one HTML file: curves, confusion, calibration, worst answers, bytes by layer, time by chip.
 ///
 /// The file needs no network and no script. It reports on the run's int8 image, or on the one of --image, and on the run's validation part, or on
-/// the labelled texts of --data.
+/// the labelled texts or series of --data.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  latch report runs/imdb\n  \
                   latch report runs/imdb --data imdb/test.tsv.gz --text \"not a good film\" --out imdb.html")]
@@ -28,11 +30,14 @@ pub struct Args {
     /// Image to report on [default: the run's, int8 or of the integers that it was trained with]
     #[arg(long, value_name = "FILE")]
     image: Option<PathBuf>,
-    /// Labelled texts to report on [default: the run's validation part]
+    /// Labelled texts or series to report on [default: the run's validation part]
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
     #[command(flatten)]
     columns: ColumnArgs,
+    /// What becomes of a missing value of a series [default: as the run does]
+    #[arg(long, value_enum, requires = "data")]
+    missing: Option<MissingArg>,
     /// Text to show token by token [default: one of the labelled texts]
     #[arg(long)]
     text: Option<String>,
@@ -60,7 +65,8 @@ struct Line {
 pub fn run(args: Args) -> Result<()> {
     let folder = RunFolder::new(&args.run);
     let columns = args.columns.columns()?;
-    let options = Options { image: args.image, data: args.data, columns, text: args.text };
+    let missing = args.missing.map(Missing::from);
+    let options = Options { image: args.image, data: args.data, columns, missing, text: args.text };
     let report = report(&folder, &options)?;
     let out = args.out.unwrap_or_else(|| folder.file("report.html"));
     let page = html(&report);

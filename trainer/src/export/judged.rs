@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use latch_data::series::Missing;
 use latch_engine::Model;
 use latch_engine::Precision;
 use latch_engine::image::Image;
@@ -23,7 +24,7 @@ use crate::quantizer::saturation::{self, Saturation};
 use crate::quantizer::{Clipped, clipped};
 use crate::report::image::sections_table;
 use crate::runs::folder::RunFolder;
-use crate::runs::recordings::load_for;
+use crate::runs::recordings::{load_for, no_missing_texts};
 
 /// Training texts on which saturation is counted.
 const SATURATION_TEXTS: usize = 256;
@@ -42,6 +43,8 @@ pub struct Options {
     pub data: Option<PathBuf>,
     /// Where labels and texts are in them; what is not said is as in the run's data.
     pub columns: Columns,
+    /// What becomes of their missing values, where it is not what the run does with its own.
+    pub missing: Option<Missing>,
 }
 
 /// An image, and what it gives on some texts.
@@ -197,8 +200,12 @@ fn labelled(path: &Path, config: &RunConfig, options: &Options) -> Result<Vec<Ex
     let classes = if config.classes.is_empty() { &numbers } else { &config.classes };
     if let Some(series) = &config.series {
         let channels = config.train.model.chain.embedding;
-        let judging = load_for(path, Part::Test, (task, series), classes, channels, Some(&config.data))?;
+        let series = series.read_as(&options.columns, options.missing);
+        let judging = load_for(path, Part::Test, (task, &series), classes, channels, Some(&config.data))?;
         return Ok(judging.examples);
+    }
+    if options.missing.is_some() {
+        return Err(no_missing_texts().into());
     }
     let columns = options.columns.clone().over(config.columns.clone());
     let reading = Reading::of(task).among(classes).within(columns);
@@ -235,10 +242,10 @@ fn check(run: &Trained, folder: &RunFolder, options: &Options) -> Result<(), Fau
 }
 
 /// Precisions without an image, each with the reason.
-type Missing = Vec<(Storage, anyhow::Error)>;
+type Absent = Vec<(Storage, anyhow::Error)>;
 
 /// The images of all precisions, the network's that learned with integers last. One that was not asked for may be missing.
-fn all_precisions(export: &Export<'_>, asked: Storage) -> Result<(Vec<Made>, Missing)> {
+fn all_precisions(export: &Export<'_>, asked: Storage) -> Result<(Vec<Made>, Absent)> {
     let (mut made, mut missing) = (Vec::new(), Vec::new());
     for storage in Storage::ALL {
         match export.float_image(storage) {

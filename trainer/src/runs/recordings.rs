@@ -40,6 +40,11 @@ pub fn are_series(path: &Path, part: Part) -> bool {
     series::looks_like_series(path, part)
 }
 
+/// The fault of `--missing` where texts are read.
+pub fn no_missing_texts() -> Fault {
+    fault("--missing", "texts have no missing values", "leave it out for this network")
+}
+
 /// Series that judge an image.
 pub struct Judging {
     /// The series.

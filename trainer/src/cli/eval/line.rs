@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::cli::output::ClassScores;
 use crate::early::EarlyReport;
 use crate::evaluate::{Errors, Evaluation};
+use crate::runs::recordings::Naive;
 use crate::unknown::UnknownTokens;
 
 #[derive(Serialize)]
@@ -23,6 +24,9 @@ pub(super) struct Line<'a> {
     unknown: &'a UnknownTokens,
     #[serde(skip_serializing_if = "Option::is_none")]
     early: Option<EarlyReport>,
+    /// What a forecast is to be better than.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    naive: Option<Naive>,
 }
 
 /// What only classes or only values have.
@@ -52,8 +56,8 @@ impl<'a> Line<'a> {
     pub(super) fn of(
         result: &'a Evaluation,
         early: Option<EarlyReport>,
-        image: &Image<'_>,
-        classes: &'a [String],
+        naive: Option<Naive>,
+        (image, classes): (&Image<'_>, &'a [String]),
     ) -> Self {
         let judgement = match result.errors {
             Some(errors) => Judgement::Values(errors),
@@ -79,6 +83,7 @@ impl<'a> Line<'a> {
             tokens: result.tokens,
             unknown: &result.unknown,
             early,
+            naive,
         }
     }
 }
