@@ -38,10 +38,7 @@ pub struct Verdict {
 #[derive(Debug, Serialize)]
 pub struct Response {
     #[serde(flatten)]
-    answer: Said,
-    /// Nothing of values.
-    #[serde(skip_serializing_if = "Probabilities::is_empty")]
-    probabilities: Probabilities,
+    answer: Answered,
     tokens: u32,
     unknown: Vec<String>,
     /// Each token that the network read, and the answer after it.
@@ -51,6 +48,42 @@ pub struct Response {
     /// The network has read nothing, and the n-grams have answered.
     #[serde(skip)]
     by_ngrams: bool,
+}
+
+/// An answer with all that is known of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Answered {
+    #[serde(flatten)]
+    said: Said,
+    /// Nothing of values.
+    #[serde(skip_serializing_if = "Probabilities::is_empty")]
+    probabilities: Probabilities,
+}
+
+impl Answered {
+    /// The answer of outputs of this kind; `classes` are the names of the model's classes.
+    pub fn of(kind: AnswerKind, classes: &[String], outputs: &[f32]) -> Self {
+        match kind {
+            AnswerKind::Values => Self { said: said(kind, classes, outputs), probabilities: Probabilities(Vec::new()) },
+            AnswerKind::Classes => Self { said: said(kind, classes, outputs), probabilities: named(classes, outputs) },
+        }
+    }
+
+    /// The value, or the class and the most probable classes, in words.
+    pub fn words(&self) -> String {
+        match &self.said {
+            Said::Value(value) => format!("value {value:.4}"),
+            Said::Class(class) => {
+                let mut all: Vec<&(String, f64)> = self.probabilities.0.iter().collect();
+                all.sort_by(|a, b| b.1.total_cmp(&a.1));
+                let named = |(name, probability): &&(String, f64)| format!("{} {probability:.3}", shown(name));
+                let first: Vec<String> = all.iter().take(MOST_PROBABLE).map(named).collect();
+                let more =
+                    if all.len() > first.len() { format!(", {} more", all.len() - first.len()) } else { String::new() };
+                format!("{}, probabilities {}{more}", called(class), first.join(", "))
+            }
+        }
+    }
 }
 
 /// The probability of each class, by its name, in the order of the classes' numbers.
@@ -100,20 +133,10 @@ impl Response {
         if self.each_step {
             return trail;
         }
-        let unknown = strange(&self.unknown);
-        match &self.answer {
-            Said::Value(value) => format!("value {value:.4}, {}{unknown}\n{trail}", read(self.tokens, self.by_ngrams)),
-            Said::Class(class) => {
-                let mut all: Vec<&(String, f64)> = self.probabilities.0.iter().collect();
-                all.sort_by(|a, b| b.1.total_cmp(&a.1));
-                let named = |(name, probability): &&(String, f64)| format!("{} {probability:.3}", shown(name));
-                let first: Vec<String> = all.iter().take(MOST_PROBABLE).map(named).collect();
-                let more =
-                    if all.len() > first.len() { format!(", {} more", all.len() - first.len()) } else { String::new() };
-                let read = read(self.tokens, self.by_ngrams);
-                format!("{}, probabilities {}{more}; {read}{unknown}\n{trail}", called(class), first.join(", "))
-            }
-        }
+        let (answer, unknown) = (self.answer.words(), strange(&self.unknown));
+        let read = read(self.tokens, self.by_ngrams);
+        let mark = if matches!(self.answer.said, Said::Value(_)) { "," } else { ";" };
+        format!("{answer}{mark} {read}{unknown}\n{trail}")
     }
 }
 
@@ -135,25 +158,30 @@ pub fn respond(session: &mut Session<'_, '_, '_>, classes: &[String], text: &str
     let logits = |session: &mut View<'_, '_, '_>| -> Vec<f32> {
         (0..outputs).map(|output| session.logit(output).to_f32()).collect()
     };
-    let said = |logits: &[f32]| match kind {
-        AnswerKind::Values => Said::Value(logits[0]),
-        AnswerKind::Classes => Said::Class(name_of(classes, class_of(logits))),
-    };
     session.reset();
     let default = logits(session);
     let mut trail = Vec::new();
     let mut note = |session: &mut View<'_, '_, '_>, token: &[u8]| {
-        trail.push((String::from_utf8_lossy(token).into_owned(), said(&logits(session))));
+        let said = said(kind, classes, &logits(session));
+        trail.push((String::from_utf8_lossy(token).into_owned(), said));
     };
     session.push_bytes_each(composed(text).as_bytes(), &mut note);
     session.finish_each(&mut note);
     let last = logits(session);
-    let probabilities = if kind == AnswerKind::Classes { named(classes, &last) } else { Probabilities(Vec::new()) };
     let each_step = session.model().answer().each_step;
     let unknown = unknown_of(session.model(), text);
     let tokens = session.tokens();
     let by_ngrams = tokens == 0 && last != default;
-    Response { answer: said(&last), probabilities, tokens, unknown, trail, each_step, by_ngrams }
+    let answer = Answered::of(kind, classes, &last);
+    Response { answer, tokens, unknown, trail, each_step, by_ngrams }
+}
+
+/// The answer alone.
+fn said(kind: AnswerKind, classes: &[String], outputs: &[f32]) -> Said {
+    match kind {
+        AnswerKind::Values => Said::Value(outputs.first().copied().unwrap_or_default()),
+        AnswerKind::Classes => Said::Class(name_of(classes, class_of(outputs))),
+    }
 }
 
 fn name_of(classes: &[String], class: usize) -> String {

@@ -167,9 +167,10 @@ fn line_ends_of_windows_give_the_same_image() {
 
 #[test]
 fn an_empty_file_and_a_header_alone_are_refused() {
-    for task in ["classify", "forecast"] {
-        refused("a.ts", "", &["--task", task], &["a.ts:1: the file ends without a line @data"]);
-        refused("a.csv", "id,step,ax,label\n", &["--task", task], &["a.csv: there is no "]);
+    for (task, model) in [("classify", SMALL), ("forecast", "samples > gru 2 > dense")] {
+        let more = ["--task", task, "--model", model];
+        refused("a.ts", "", &more, &["a.ts:1: the file ends without a line @data"]);
+        refused("a.csv", "id,step,ax,label\n", &more, &["a.csv: there is no "]);
     }
 }
 

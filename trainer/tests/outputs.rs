@@ -169,3 +169,31 @@ fn what_run_cannot_use_is_refused_with_its_place_and_a_remedy_and_nothing_is_wri
     let hold = ["run", "--image", "classes-int8.latch", "--data", "odd.npy", "--out", "y.npy", "--missing", "zero"];
     assert!(succeed(&mut place.latch(hold)).stdout.contains("1 missing value filled with zero"));
 }
+
+#[test]
+fn the_answer_is_printed_with_its_class_and_probability_or_its_value_whether_or_not_numbers_are_written() {
+    let place = place();
+    let run = |image: &str, more: &[&str]| {
+        succeed(&mut place.latch(["run", "--image", image, "--data", "x.csv"].iter().chain(more)))
+    };
+    write_signal(&place.file("x.csv"), &swing(24, 0.9, 1.0), &[12, 2], None).expect("written");
+    let before = place.path().read_dir().expect("a folder").count();
+    let line = run("classes-f32.latch", &["--json"]).json();
+    assert_eq!(place.path().read_dir().expect("a folder").count(), before);
+    let probabilities = line["probabilities"].as_object().expect("one for each class");
+    let probability = |name: &str| probabilities[name].as_f64().expect("a number");
+    let class = line["class"].as_str().expect("a name");
+    let sum: f64 = ["slow", "middle", "fast"].into_iter().map(probability).sum();
+    assert!((sum - 1.0).abs() < 1e-6, "{line}");
+    assert!(["slow", "middle", "fast"].into_iter().all(|other| probability(other) <= probability(class)), "{line}");
+    let said = run("classes-f32.latch", &[]).stdout;
+    assert!(said.contains(&format!("answer: {class}, probabilities {class} {:.3}", probability(class))), "{said}");
+
+    write_signal(&place.file("x.csv"), &swing(12, 0.9, 1.0), &[12, 1], None).expect("written");
+    let line = run("forecast-f32.latch", &["--out", "y.npy", "--json"]).json();
+    let (_, values) = read(&place.file("y.npy"));
+    let last = f32::from_bits(*values.last().expect("a value"));
+    assert_eq!(line["value"].as_f64().map(|value| value as f32), Some(last), "{line}");
+    let said = run("forecast-f32.latch", &[]).stdout;
+    assert!(said.contains(&format!("after the last step: value {last:.4}")), "{said}");
+}

@@ -44,7 +44,7 @@ pub fn run(args: Args) -> Result<()> {
     let (model, classes) = (Model::new(&image), classes_of(&image));
     if model.channels() > 0 {
         let problem = "this image reads samples of sensors, and no text";
-        let remedy = "give it a series: latch run --image FILE --data SERIES --out NUMBERS";
+        let remedy = "give it a series: latch run --image FILE --data SERIES";
         return Err(fault(args.image.display(), problem, remedy).into());
     }
     let mut state = state_for(&model);

@@ -14,14 +14,16 @@ use super::output::{answer, print_json, warn};
 use crate::counted::counted;
 use crate::dataset::list;
 use crate::error::{Fault, fault};
-use crate::evaluate::{open_image, read_image, state_for};
+use crate::evaluate::{classes_of, open_image, read_image, state_for};
 use crate::outputs::{Outputs, outputs_of};
+use crate::predict::Answered;
 
-/// Run one series through an image and write every output as a number: the values, or the logits of the classes, as
+/// Run one series through an image: print its answer, and write every output as a number, the values, or the logits of the classes, as
 /// the engine gives them. The answer of an image that tags or forecasts is [steps, outputs], that of any other
-/// [outputs].
+/// [outputs]. The answer after the last step is printed in words.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
+    latch run --image gestures.latch --data recording.csv\n  \
     latch run --image pedal.latch --data guitar.wav --out played.wav\n  \
     latch run --image gestures.latch --data recording.csv --channels ax,ay,az --out logits.npy\n  \
     latch run --image gestures.latch --data recording.npy --backend scalar --out logits.csv")]
@@ -32,9 +34,9 @@ pub struct Args {
     /// The series: .npy with an array [steps, channels], .csv with a row a step, or .wav
     #[arg(long)]
     data: PathBuf,
-    /// Where the numbers go: .npy, .csv, or .wav for one value a step of a sound
+    /// Where the numbers go: .npy, .csv, or .wav for one value a step of a sound [default: nowhere]
     #[arg(long)]
-    out: PathBuf,
+    out: Option<PathBuf>,
     /// Kernels that compute: one of those that this processor has [default: the widest]
     #[arg(long, value_name = "NAME")]
     backend: Option<String>,
@@ -60,7 +62,11 @@ struct Line<'a> {
     filled: usize,
     /// Values that were cut to the range of a sound.
     cut: usize,
-    out: &'a Path,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    out: Option<&'a Path>,
+    /// After the last step.
+    #[serde(flatten)]
+    answer: Answered,
 }
 
 /// Runs the verb.
@@ -68,17 +74,23 @@ struct Line<'a> {
 /// # Errors
 /// A fault when the image, the series or the file to write cannot be used.
 pub fn run(args: Args) -> Result<()> {
-    let format = SignalFormat::of(&args.data).and_then(|data| Ok((data, SignalFormat::of(&args.out)?)))?;
+    let format = SignalFormat::of(&args.data)?;
+    let out = args.out.as_deref().map(|out| Ok::<_, Fault>((out, SignalFormat::of(out)?))).transpose()?;
     let bytes = read_image(&args.image)?;
     let image = open_image(&bytes, &args.image)?;
     let model = Model::new(&image).with_backend(backend(args.backend.as_deref())?);
-    check(&model, &args, format)?;
+    check(&model, &args.image, format, out)?;
     let missing = Missing::from(args.missing);
     let signal = Signal::read(&args.data, &args.channels, missing)?;
     check_channels(&signal, &model, &args.data)?;
     let mut state = state_for(&model);
     let Outputs { values, shape } = outputs_of(&mut model.session_in(&mut state)?, &signal.values)?;
-    let cut = write_signal(&args.out, &values, &shape, signal.sound)?;
+    let cut = match &args.out {
+        Some(out) => write_signal(out, &values, &shape, signal.sound)?,
+        None => 0,
+    };
+    let last = values.len().saturating_sub(usize::from(model.outputs()));
+    let said = Answered::of(model.answer().kind, &classes_of(&image), &values[last..]);
     let (steps, channels) = (signal.steps(), signal.channels.len());
     let (filled, backend) = (signal.filled, model.backend().name());
     if filled > 0 {
@@ -91,9 +103,21 @@ pub fn run(args: Args) -> Result<()> {
     }
     let read = format!("read {} of {}", counted(steps, "step"), counted(channels, "channel"));
     let what = if model.answer().kind == AnswerKind::Values { "values" } else { "logits" };
-    answer(args.json, format_args!("{read}; wrote {what} {shape:?} to {} ({backend})", args.out.display()))?;
+    let wrote = args.out.as_ref().map(|out| format!("; wrote {what} {shape:?} to {}", out.display()));
+    answer(args.json, format_args!("{read}{} ({backend})", wrote.unwrap_or_default()))?;
+    let when = if model.answer().each_step { "after the last step" } else { "answer" };
+    answer(args.json, format_args!("{when}: {}", said.words()))?;
     if args.json {
-        print_json(&Line { steps, channels, shape: &shape, backend, filled, cut, out: &args.out })?;
+        print_json(&Line {
+            steps,
+            channels,
+            shape: &shape,
+            backend,
+            filled,
+            cut,
+            out: args.out.as_deref(),
+            answer: said,
+        })?;
     }
     Ok(())
 }
@@ -109,9 +133,8 @@ fn backend(name: Option<&str>) -> Result<AnyBackend, Fault> {
 }
 
 /// Refuses an image that reads no samples, and a sound of what is none.
-fn check(model: &Model<'_>, args: &Args, (data, out): (SignalFormat, SignalFormat)) -> Result<(), Fault> {
-    let (place, refuse) =
-        (args.image.display(), |problem: &str, remedy: &str| Err(fault(args.out.display(), problem, remedy)));
+fn check(model: &Model<'_>, image: &Path, data: SignalFormat, out: Option<(&Path, SignalFormat)>) -> Result<(), Fault> {
+    let place = image.display();
     if model.vocabulary().is_some() {
         let problem = "this image reads texts, and no samples";
         return Err(fault(place, problem, "ask it with latch predict --image FILE TEXT"));
@@ -119,9 +142,8 @@ fn check(model: &Model<'_>, args: &Args, (data, out): (SignalFormat, SignalForma
     if model.channels() == 0 {
         return Err(fault(place, "this image reads ids, and no samples", "push them with the engine"));
     }
-    if out != SignalFormat::Wav {
-        return Ok(());
-    }
+    let Some((out, SignalFormat::Wav)) = out else { return Ok(()) };
+    let refuse = |problem: &str, remedy: &str| Err(fault(out.display(), problem, remedy));
     let answers = model.answer();
     if answers.kind == AnswerKind::Classes {
         return refuse(
