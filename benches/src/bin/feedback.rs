@@ -5,18 +5,21 @@
 //! ```
 //!
 //! A hidden state goes into the next step's product in Q0.7 (`docs/numerics.md`). A power of two a layer, `h * 2^k` in Q0.7, would keep more of a small
-//! state; the largest k that clips nothing follows from the largest |h|. The texts should be those that calibration would see: the validation part.
+//! state; the largest k that clips nothing follows from the largest |h|. The texts or series should be those that calibration would see: of series the training
+//! part is read, of texts the validation part.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail, ensure};
 use clap::Parser;
+use latch_engine::image::header::AnswerKind;
 use latch_engine::layers::Layer;
-use latch_engine::{Model, Precision};
+use latch_engine::{Model, Precision, View};
 use latch_trainer::dataset::{self, Part};
 use latch_trainer::evaluate::{open_image, read_image, state_for};
 use latch_trainer::report;
+use latch_trainer::series::{self, SeriesReading, SeriesTask};
 use serde::Serialize;
 
 /// Values of |h| in Q0.15, and one more for -1.
@@ -30,10 +33,10 @@ const ZERO: usize = 128;
 struct Arguments {
     /// File of the image
     image: PathBuf,
-    /// Labelled texts, as `latch eval` takes them
+    /// Labelled texts or series, as `latch eval` takes them
     #[arg(long)]
     data: PathBuf,
-    /// Texts that are read, from the first on
+    /// Texts or series that are read, from the first on
     #[arg(long, default_value_t = 1000)]
     limit: usize,
     /// Prints one line of JSON a layer
@@ -118,22 +121,36 @@ fn run() -> Result<()> {
     let mut magnitudes: Vec<Magnitudes> = cells.iter().map(|_| Magnitudes(vec![0; VALUES])).collect();
     let mut memory = state_for(&model);
     let mut session = model.session_in(&mut memory)?;
-    let mut texts = 0;
-    for example in dataset::open(&arguments.data, Part::Valid)?.take(arguments.limit) {
-        let text = example?.text;
-        let mut each = |view: &mut latch_engine::View<'_, '_, '_>| {
-            for ((layer, cell), magnitudes) in cells.iter().zip(&mut magnitudes) {
-                // The hidden state is the last of a layer's state, two bytes a unit.
-                let state = view.layer_state(*layer);
-                magnitudes.add(&state[state.len() - 2 * usize::from(cell.outputs(0))..]);
-            }
+    let mut each = |view: &mut View<'_, '_, '_>| {
+        for ((layer, cell), magnitudes) in cells.iter().zip(&mut magnitudes) {
+            // The hidden state is the last of a layer's state, two bytes a unit.
+            let state = view.layer_state(*layer);
+            magnitudes.add(&state[state.len() - 2 * usize::from(cell.outputs(0))..]);
+        }
+    };
+    let mut read = 0;
+    if model.channels() > 0 {
+        let task = match model.answer().kind {
+            AnswerKind::Classes => SeriesTask::Classify,
+            AnswerKind::Values => SeriesTask::Forecast,
         };
-        session.push_bytes_each(text.as_bytes(), |view, _| each(view));
-        session.finish_each(|view, _| each(view));
-        session.reset();
-        texts += 1;
+        let set = series::load(&arguments.data, Part::Train, &SeriesReading::of(task))?;
+        for series in set.series.iter().take(arguments.limit) {
+            session.push_samples_f32_each(&series.frames.to_vec(), &mut each)?;
+            session.reset();
+            read += 1;
+        }
+    } else {
+        for example in dataset::open(&arguments.data, Part::Valid)?.take(arguments.limit) {
+            let text = example?.text;
+            session.push_bytes_each(text.as_bytes(), |view, _| each(view));
+            session.finish_each(|view, _| each(view));
+            session.reset();
+            read += 1;
+        }
     }
-    ensure!(texts > 0, "{} has no texts", arguments.data.display());
+    let things = if model.channels() > 0 { "series" } else { "texts" };
+    ensure!(read > 0, "{} has no {things}", arguments.data.display());
     let head = ["layer", "largest |h|", "99.9 %", "median", "lost in Q0.7", "exponent"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for ((layer, cell), magnitudes) in cells.iter().zip(&magnitudes) {
@@ -151,7 +168,7 @@ fn run() -> Result<()> {
         ]);
     }
     if !arguments.json {
-        print!("{texts} texts\n{}", report::table(&rows));
+        print!("{read} {things}\n{}", report::table(&rows));
     }
     Ok(())
 }
