@@ -136,7 +136,7 @@ fn run() -> Result<()> {
         };
         let set = series::load(&arguments.data, Part::Train, &SeriesReading::of(task))?;
         for series in set.series.iter().take(arguments.limit) {
-            session.push_samples_f32_each(&series.frames.to_vec(), &mut each)?;
+            session.push_samples_f32_each(&series.frames, &mut each)?;
             session.reset();
             read += 1;
         }
