@@ -90,6 +90,14 @@ fn a_value_that_is_missing_or_infinite_is_named_and_the_former_may_be_filled() {
 }
 
 #[test]
+fn a_value_that_no_network_can_compute_with_is_refused_with_its_place() {
+    for value in ["3e38", "-1e19", "1e99"] {
+        let content = table(|text| text.replace("3,2,0.75,low", &format!("3,2,{value},low")));
+        refused("a.csv", content, &[], &["a.csv:19: the value of column 3 (ax) is too large", "at most 1e18"]);
+    }
+}
+
+#[test]
 fn missing_values_of_other_data_are_filled_where_an_option_says_so() {
     let place = Place::with_data(20);
     place.write("whole.csv", table(|text| text));

@@ -14,7 +14,7 @@ use anyhow::Result;
 use zip::ZipArchive;
 
 use super::source::{Answers, Recording, Source};
-use super::values::{check_memory, chosen, numbered};
+use super::values::{LARGEST, TOO_LARGE, check_memory, chosen, numbered};
 use super::{Missing, SeriesReading, SeriesTask, Target};
 use crate::dataset::Place;
 use crate::error::{Fault, fault, open_file, reading};
@@ -176,13 +176,13 @@ fn check_labels(labels: &Array, task: SeriesTask, [series, steps, _]: [usize; 3]
 fn finite(value: f64, missing: Missing, place: &Place, at: impl FnOnce() -> String) -> Result<f32, Fault> {
     let refuse = |what: &str, remedy: &str| Err(fault(place, format!("{} {what}", at()), remedy));
     match value as f32 {
-        found if found.is_finite() => Ok(found),
+        found if found.abs() <= LARGEST => Ok(found),
         _ if value.is_nan() && missing == Missing::Refuse => {
             refuse("is missing (NaN)", "write it, or fill such values with --missing hold or --missing zero")
         }
         _ if value.is_nan() => Ok(f32::NAN),
         _ if value.is_infinite() => refuse("is infinite", "write a finite number"),
-        _ => refuse("is too large", "write a number of at most 3.4e38"),
+        _ => refuse("is too large", TOO_LARGE),
     }
 }
 

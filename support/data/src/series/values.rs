@@ -7,6 +7,12 @@ use crate::error::{Fault, fault};
 /// What stands for a value that is not there.
 const MISSING: [&str; 7] = ["", "?", "nan", "na", "n/a", "null", "none"];
 
+/// The largest magnitude of a value: what a network computes of such values, sums of their products with weights among them, stays within `f32`.
+pub(super) const LARGEST: f32 = 1e18;
+
+/// What to do about a value beyond it.
+pub(super) const TOO_LARGE: &str = "write a number of at most 1e18; another unit makes it smaller";
+
 /// Whether a cell says that its value is missing.
 pub(super) fn is_missing(cell: &str) -> bool {
     let cell = cell.trim();
@@ -20,7 +26,7 @@ pub(super) enum Cell {
     Value(f32),
     /// Nothing.
     Missing,
-    /// A number that no `f32` holds.
+    /// A number beyond [`LARGEST`].
     TooLarge,
     /// No number.
     Other,
@@ -31,7 +37,7 @@ impl Cell {
     pub(super) fn of(cell: &str) -> Self {
         let cell = cell.trim();
         match cell.parse::<f32>() {
-            Ok(value) if value.is_finite() => Cell::Value(value),
+            Ok(value) if value.abs() <= LARGEST => Cell::Value(value),
             _ if is_missing(cell) => Cell::Missing,
             // `inf` and its like are words, `1e99` is a number.
             Ok(_) if cell.bytes().any(|byte| byte.is_ascii_digit()) => Cell::TooLarge,
@@ -58,11 +64,9 @@ impl Cell {
                 format!("the value of {} is missing ({})", at(), quoted(cell.trim())),
                 "write it, or fill such values: --missing hold repeats the one before, --missing zero writes 0",
             )),
-            Cell::TooLarge => Err(fault(
-                place(),
-                format!("the value of {} is too large: {}", at(), quoted(cell.trim())),
-                "write a number of at most 3.4e38",
-            )),
+            Cell::TooLarge => {
+                Err(fault(place(), format!("the value of {} is too large: {}", at(), quoted(cell.trim())), TOO_LARGE))
+            }
             Cell::Other => Err(fault(
                 place(),
                 format!("the value of {} is no finite number: {}", at(), quoted(cell.trim())),
@@ -165,6 +169,8 @@ mod tests {
             ("?", Cell::Missing),
             ("NaN", Cell::Missing),
             ("N/A", Cell::Missing),
+            ("1e18", Cell::Value(1e18)),
+            ("-1.1e18", Cell::TooLarge),
             ("1e99", Cell::TooLarge),
             ("inf", Cell::Other),
             ("Infinity", Cell::Other),

@@ -7,7 +7,7 @@ use anyhow::Result;
 use hound::{SampleFormat, WavReader};
 
 use super::source::{Answers, Recording, Source};
-use super::values::{check_memory, chosen, numbered};
+use super::values::{LARGEST, check_memory, chosen, numbered};
 use super::{SeriesReading, Target};
 use crate::dataset::Place;
 use crate::error::{Fault, fault, open_file, reading};
@@ -61,9 +61,10 @@ impl Wav {
         if values.is_empty() {
             return Err(fault(place, "the sound has no sample", "remove the file").into());
         }
-        if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+        if let Some(at) = values.iter().position(|value| value.is_nan() || value.abs() > LARGEST) {
             let (step, channel) = (at / names.len() + 1, at % names.len() + 1);
-            let problem = format!("the value of channel {channel}, step {step} is not finite");
+            let what = if values[at].is_finite() { "too large" } else { "not finite" };
+            let problem = format!("the value of channel {channel}, step {step} is {what}");
             return Err(fault(place, problem, "record or convert it again").into());
         }
         let frames = values.chunks_exact(names.len());
