@@ -104,7 +104,6 @@ pub enum Feature {
     Text,
     Samples,
     Skip,
-    Start,
     Lstm,
     Gru,
     Rnn,
@@ -119,16 +118,16 @@ pub enum Feature {
     Chars,
     Ngrams,
     Deep,
+    Start,
 }
 
 impl Feature {
-    /// All of them, in the order of their numbers.
+    /// All of them, in the order of their numbers, which a firmware says over its link: new ones come at the end.
     pub const ALL: [Self; 19] = [
         Feature::Float,
         Feature::Text,
         Feature::Samples,
         Feature::Skip,
-        Feature::Start,
         Feature::Lstm,
         Feature::Gru,
         Feature::Rnn,
@@ -143,6 +142,7 @@ impl Feature {
         Feature::Chars,
         Feature::Ngrams,
         Feature::Deep,
+        Feature::Start,
     ];
 
     /// As Cargo.toml has it.
@@ -152,7 +152,6 @@ impl Feature {
             Feature::Text => "text",
             Feature::Samples => "samples",
             Feature::Skip => "skip",
-            Feature::Start => "start",
             Feature::Lstm => "lstm",
             Feature::Gru => "gru",
             Feature::Rnn => "rnn",
@@ -167,6 +166,7 @@ impl Feature {
             Feature::Chars => "chars",
             Feature::Ngrams => "ngrams",
             Feature::Deep => "deep",
+            Feature::Start => "start",
         }
     }
 }
