@@ -117,6 +117,7 @@ impl<L: Layer> Golden<L> {
             tiers: None,
             embedding_scales: Vec::new(),
             ngrams: None,
+            initial: Vec::new(),
         }
     }
 

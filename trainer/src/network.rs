@@ -12,6 +12,7 @@ pub mod conv1d;
 pub mod dense;
 pub mod embedding;
 pub mod gru;
+pub mod initial;
 pub mod integers;
 pub mod layer;
 pub(crate) mod lookup;
@@ -151,6 +152,14 @@ pub enum NetworkError {
         /// The rows and columns of the configuration.
         expected: (usize, usize),
     },
+    /// An initial state does not fit its layer.
+    #[error("layer {layer} of the network: {problem}")]
+    Initial {
+        /// The layer, counted from 0 above the embedding.
+        layer: usize,
+        /// What is wrong.
+        problem: &'static str,
+    },
     /// A stored network has other tensors than its configuration says.
     #[error("the network has {found} tensors, but its configuration says {expected}")]
     TensorCount {
@@ -170,9 +179,11 @@ pub struct Network<T: Real> {
     pub embedding: Embedding<T>,
     /// The layers above it, the lowest first; the last is dense and makes the logits.
     pub layers: Vec<Layer<T>>,
+    /// The state of each layer in which a sequence begins; `None` where that is zeros.
+    start: Option<Vec<Vec<T>>>,
 }
 
-/// A network as it is stored: the tensors in the order of [`Network::tensors`].
+/// A network as it is stored: the tensors in the order of [`Network::tensors`], and then its initial states where it has some.
 #[derive(Serialize, Deserialize)]
 #[serde(bound = "T: Real", rename = "Network")]
 struct Stored<T: Real> {
@@ -186,7 +197,8 @@ struct StoredTensor<T: Real>(#[serde(with = "tensor")] DMatrix<T>);
 
 impl<T: Real> From<Network<T>> for Stored<T> {
     fn from(network: Network<T>) -> Self {
-        let tensors = network.tensors().into_iter().map(|(_, tensor)| StoredTensor(tensor.clone())).collect();
+        let tensors = network.tensors().into_iter().map(|(_, tensor)| tensor.clone());
+        let tensors = tensors.chain(network.stored_start()).map(StoredTensor).collect();
         Stored { config: network.config, tensors }
     }
 }
@@ -218,10 +230,10 @@ impl<T: Real> Network<T> {
     fn zeros(config: NetworkConfig) -> Self {
         let embedding = Embedding::zeros(config.vocabulary, config.chain.embedding);
         let layers = config.layers().map(|(layer, inputs)| Layer::zeros(layer, inputs, config.outputs)).collect();
-        Self { config, embedding, layers }
+        Self { config, embedding, layers, start: None }
     }
 
-    /// A network of weights that are there already, in the order of [`Network::tensors`].
+    /// A network of weights that are there already, in the order of [`Network::tensors`], and of its initial states behind them where it is stored with some.
     ///
     /// # Errors
     /// Those of [`NetworkConfig::validate`]; [`NetworkError::TensorCount`] or [`NetworkError::ShapeMismatch`] if the weights are not those
@@ -244,16 +256,22 @@ impl<T: Real> Network<T> {
             }
         }
         let mut network = Self::zeros(config);
-        let places = network.tensors_mut();
-        if places.len() != tensors.len() {
-            return Err(NetworkError::TensorCount { found: tensors.len(), expected: places.len() });
+        let (columns, places) = (network.stored_columns(), network.tensors_mut());
+        let (mut tensors, expected) = (tensors, places.len());
+        let has_start = columns > 0 && tensors.len() == expected + columns;
+        if expected != tensors.len() && !has_start {
+            return Err(NetworkError::TensorCount { found: tensors.len(), expected });
         }
+        let start = tensors.split_off(expected);
         for ((name, place), tensor) in places.into_iter().zip(tensors) {
             let (found, expected) = (tensor.shape(), place.shape());
             if found != expected {
                 return Err(NetworkError::ShapeMismatch { name, found, expected });
             }
             *place = tensor;
+        }
+        if has_start {
+            network.take_start(start)?;
         }
         Ok(network)
     }
@@ -302,6 +320,8 @@ impl<T: Real> Network<T> {
         for ((_, to), (_, from)) in network.tensors_mut().into_iter().zip(self.tensors()) {
             *to = from.map(|value| U::of(value.as_f64()));
         }
+        let convert = |state: &Vec<T>| state.iter().map(|value| U::of(value.as_f64())).collect();
+        network.start = self.start.as_ref().map(|start| start.iter().map(convert).collect());
         network
     }
 
@@ -314,6 +334,26 @@ impl<T: Real> Network<T> {
         for ids in sequences {
             self.check_ids(ids)?;
         }
+        if self.start.is_none() || self.embedding.ids() == 0 {
+            return Ok(self.logits(sequences));
+        }
+        // A step in front of each sequence has the initial states; its answer is that before the first step.
+        let led: Vec<Vec<u32>> = sequences.iter().map(|ids| self.led(ids)).collect();
+        let logits = self.logits(&led.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        if !self.config.answers_each_step() {
+            return Ok(logits);
+        }
+        let mut first = 0;
+        let columns = led.iter().flat_map(|ids| {
+            let columns = first + 1..first + ids.len();
+            first += ids.len();
+            columns
+        });
+        Ok(logits.select_columns(&columns.collect::<Vec<_>>()))
+    }
+
+    /// The logits of sequences whose ids are below the vocabulary, those of a step in front among them where there are initial states.
+    fn logits(&self, sequences: &[&[u32]]) -> DMatrix<T> {
         let mut order: Vec<usize> = (0..sequences.len()).collect();
         order.sort_by_key(|&index| std::cmp::Reverse(sequences[index].len()));
         let outputs = self.config.outputs;
@@ -325,6 +365,9 @@ impl<T: Real> Network<T> {
                 || Pass::new(self),
                 |pass, chunk| {
                     pass.steps.gather(chunk, |index| sequences[index]);
+                    if let Some(start) = &self.start {
+                        pass.go_on(self, Some(&|_| start));
+                    }
                     pass.forward(self, &kernels, None, None);
                     let place = |sequence: usize, step: usize| (pass.steps.order[sequence], step);
                     let steps = &pass.steps;
@@ -357,14 +400,18 @@ impl<T: Real> Network<T> {
                 logits.column_mut(starts[index] + step).copy_from_slice(column);
             }
         }
-        Ok(logits)
+        logits
     }
 
-    /// The logits before the first id of a sequence, where each step has an answer: what the layers behind the last one that remembers something make of zeros.
+    /// The logits before the first id of a sequence, where each step has an answer: what the layers behind the last one that remembers something make of zeros, or of the
+    /// initial states.
     ///
     /// # Errors
     /// None of a network that answers each step.
     pub fn before_the_first(&self) -> Result<Vec<T>, NetworkError> {
+        if self.start.is_some() && self.embedding.ids() > 0 {
+            return Ok(self.logits(&[&[0]]).as_slice().to_vec());
+        }
         let mut config = self.config.clone();
         let layers = &mut config.chain.layers;
         let behind = layers.iter().rposition(LayerConfig::remembers).map_or(0, |last| last + 1);

@@ -16,12 +16,13 @@ pub mod saturation;
 mod tensors;
 
 use anyhow::Result;
-use latch_engine::certify;
 use latch_engine::image::encode::{AlignedBytes, Notes, Tensor, Values, encode};
 use latch_engine::image::header::{Input, Provenance};
 use latch_engine::image::role::Role;
+use latch_engine::image::start::Start;
 use latch_engine::layers::embedding::Tiers;
 use latch_engine::layers::pooling;
+use latch_engine::{Initial, certify, initial_states};
 use nalgebra::DMatrix;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -29,7 +30,7 @@ use rand_chacha::ChaCha8Rng;
 pub use crate::config::Storage;
 use crate::config::chain::{Activation, Pooling};
 use crate::error::fault;
-use crate::network::{Network, layer};
+use crate::network::{Network, initial, layer};
 use crate::ngrams::Table;
 use crate::vocabulary::{Vocabulary, occurrences};
 pub use embedding::{Clipped, clipped};
@@ -73,6 +74,8 @@ pub struct Weights {
     pub ngrams: Option<Table>,
     /// The form of the rows of the ids that occur seldom, in integer precisions. Who they are follows from `occurrences`.
     pub tiers: Option<Tiers>,
+    /// The initial states of recurrent layers; none where all begin with zeros.
+    pub initial: Vec<initial::Initial<f32>>,
 }
 
 /// The largest number that half a float holds.
@@ -224,6 +227,7 @@ impl Weights {
             embedding_scales,
             ngrams: None,
             tiers: None,
+            initial: Vec::new(),
         }
     }
 
@@ -247,6 +251,7 @@ impl Weights {
             embedding_scales: Vec::new(),
             ngrams: None,
             tiers: None,
+            initial: network.initial(),
         };
         for (place, layer) in network.layers.iter().enumerate() {
             let (cell, recurrent_kernel, recurrent_bias) = match layer {
@@ -402,7 +407,14 @@ pub fn to_image(
         packed.tensors.push(Tensor { role: Role::Ngrams, layer: 0, values: Values::U16(entries) });
     }
     let embedding = (weights.embedding.len() / weights.width, weights.width);
-    let description = packed.chain.describe(input, embedding, weights.tiers, ngrams, storage)?;
+    let mut description = packed.chain.describe(input, embedding, weights.tiers, ngrams, storage)?;
+    if !weights.initial.is_empty() {
+        description.start = Start::behind(0);
+        let states = weights.initial.iter();
+        let states: Vec<Initial<'_>> =
+            states.map(|initial::Initial { layer, hidden, cell }| Initial { layer: *layer, hidden, cell }).collect();
+        packed.tensors.push(initial_states(&description, &states)?);
+    }
     let provenance = Provenance {
         producer: concat!("latch ", env!("CARGO_PKG_VERSION")).as_bytes(),
         seed: origin.seed,

@@ -207,6 +207,18 @@ impl<T: Real> Layer<T> {
         }
     }
 
+    /// The state in which a sequence begins: zeros; nothing of a layer that remembers nothing.
+    pub(crate) fn cold(&self) -> Vec<T> {
+        let count = match self {
+            Self::Lstm(layer) => 2 * layer.units(),
+            Self::Gru(layer) => layer.recurrent_kernel.ncols(),
+            Self::Rnn(layer) => layer.recurrent_kernel.ncols(),
+            Self::Conv1d(layer) => layer.dense.kernel.ncols() / layer.frames * (layer.frames - 1),
+            Self::Dense(_) | Self::Pooling(_) => 0,
+        };
+        vec![T::zero(); count]
+    }
+
     /// Forgets the states of sequences that go on, and has the next pass keep what those need that will.
     pub(crate) fn forget(&self, tape: &mut Tape<T>) {
         self.line_mut(tape).into_iter().for_each(|line| line.start.clear());

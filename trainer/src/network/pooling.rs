@@ -26,7 +26,8 @@ pub(crate) struct Tape<T> {
 }
 
 impl Pooling {
-    /// Writes the vector of every sequence into `output` (units × sequences) from `hidden` (units × tokens).
+    /// Writes the vector of every sequence into `output` (units × sequences) from `hidden` (units × tokens). A step in front, which has a state and no token, is the last of a
+    /// sequence without tokens, and no other pooling takes it in.
     pub(crate) fn forward<T: Real>(
         self,
         units: usize,
@@ -47,12 +48,12 @@ impl Pooling {
                 }
             }
             Self::Mean => {
-                for step in 0..steps.len() {
+                for step in steps.lead..steps.len() {
                     let columns = steps.columns(step);
                     add(output, &hidden[columns.start * units..columns.end * units]);
                 }
                 for (output, &length) in output.chunks_exact_mut(units).zip(steps.lengths()) {
-                    let share = T::one() / T::of(length.max(1) as f64);
+                    let share = T::one() / T::of(length.saturating_sub(steps.lead).max(1) as f64);
                     output.iter_mut().for_each(|value| *value *= share);
                 }
             }
@@ -61,10 +62,10 @@ impl Pooling {
                 weights.clear();
                 weights.extend(hidden.chunks_exact(units).map(|h| h[0].attention_weight()));
                 let mut totals = vec![T::zero(); steps.sequences()];
-                for step in 0..steps.len() {
+                for step in steps.lead..steps.len() {
                     add(&mut totals, &weights[steps.columns(step)]);
                 }
-                for step in 0..steps.len() {
+                for step in steps.lead..steps.len() {
                     let columns = steps.columns(step);
                     let hidden = hidden[columns.start * units..].chunks_exact(units);
                     let outputs = output.chunks_exact_mut(units).zip(&totals);
@@ -77,11 +78,11 @@ impl Pooling {
             Self::Max => {
                 let winners = &mut tape.winners;
                 winners.clear();
-                winners.resize(units * steps.sequences(), 0);
-                for step in 0..steps.len() {
+                winners.resize(units * steps.sequences(), steps.lead as u32);
+                for step in steps.lead..steps.len() {
                     let columns = steps.columns(step);
                     let hidden = &hidden[columns.start * units..columns.end * units];
-                    if step == 0 {
+                    if step == steps.lead {
                         output[..hidden.len()].copy_from_slice(hidden);
                         continue;
                     }
