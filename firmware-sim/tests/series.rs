@@ -28,7 +28,7 @@ use latch_firmware_sim::sim::budget::firmware_stack;
 use latch_firmware_sim::sim::source::bytes_of;
 use latch_parts::boards::{BOARDS, find};
 use latch_trainer::config::{RunConfig, SeriesConfig, Storage, TrainConfig, Valid, default_config, model_of};
-use latch_trainer::export::{Export, Trained};
+use latch_trainer::export::{Export, Source, Trained};
 use latch_trainer::learning::training::{BatchProgress, Progress};
 use latch_trainer::metrics::EpochMetrics;
 use latch_trainer::runs::begin::begin;
@@ -168,6 +168,50 @@ fn the_simulated_part_reads_series_and_computes_what_the_engine_computes_of_thei
     for words in ["steps ", " in 40 series", "µs a step", "accuracy "] {
         assert!(said.contains(words), "{words} in {said}");
     }
+}
+
+/// Writes the image of a trained run whose streams begin behind frames of rest.
+fn warm(folder: &Path, name: &str, frames: &str) -> String {
+    let run = Trained::read(&RunFolder::new(folder.join(name))).unwrap();
+    let warm_up = frames.parse().unwrap();
+    let export = Export::of(Source { warm_up: Some(&warm_up), ..run.source() }, true).unwrap();
+    let file = format!("{name}-warm.latch");
+    fs::write(folder.join(&file), &export.image(Storage::Int8).unwrap().bytes[..]).unwrap();
+    file
+}
+
+#[test]
+fn the_simulated_part_begins_each_series_in_the_start_state_of_the_image() {
+    let folder = folder();
+    let image = warm(folder.path(), "some", "9");
+    let line = |image: &str, board: &str| {
+        let run = ["run", "--image", image, "--board", board, "--no-estimate", "--data", "some.ts"];
+        lines(folder.path(), &run).remove(0)
+    };
+    let (digest, steps) = engines(folder.path(), &image, "some.ts", usize::MAX);
+    for board in ["rp2040", "nrf52840"] {
+        let line = line(&image, board);
+        assert_eq!((line["digest"].as_str(), line["tokens"].as_u64()), (Some(digest.as_str()), Some(steps as u64)));
+        assert_eq!(line["texts"], 40);
+    }
+    assert_ne!(line("some-int8.latch", "rp2040")["digest"].as_str(), Some(digest.as_str()));
+}
+
+#[test]
+fn a_firmware_begins_each_series_in_the_start_state_and_one_without_the_feature_refuses_it_by_name() {
+    if toolchain().is_none() {
+        return;
+    }
+    let folder = folder();
+    let image = warm(folder.path(), "some", "9");
+    assert_equal_on_every_board(folder.path(), &image, "some.ts", 5);
+    let board = find("mps2-an386").unwrap();
+    let batch = Batch::new([bytes_of([1, 2, 3, 4])], false);
+    let image = folder.path().join(image);
+    let outcome =
+        boot(board, &build(board, Port::Semihosting), Some(&image), &batch.bytes, &boot::Options::default()).unwrap();
+    let said = batch.read(&outcome.output).expect_err("the firmware begins with zeros only").to_string();
+    assert!(said.contains("the feature `start`, which the firmware was built without"), "{said}");
 }
 
 #[test]

@@ -91,6 +91,7 @@ pub fn config(embedding: usize, units: usize, epochs: u64) -> TrainConfig {
         leave_out: None,
         augment: None,
         carry: None,
+        warm_up: None,
     }
 }
 

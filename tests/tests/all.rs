@@ -36,3 +36,4 @@ mod streams;
 mod tiers;
 mod train_to_device;
 mod unknown_words;
+mod warm_up;

@@ -5,6 +5,7 @@ pub mod balance;
 pub mod chain;
 pub mod near;
 pub mod notation;
+pub mod warm_up;
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -25,6 +26,7 @@ use sha2::{Digest, Sha256};
 use augment::Augment;
 pub use balance::{ClassWeights, Select, Threshold};
 use chain::{Chain, LayerConfig, Pooling};
+use warm_up::WarmUp;
 
 /// Which words of the training texts a vocabulary takes: `words=` of a model's text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -322,6 +324,9 @@ pub struct TrainConfig {
     /// Steps of the pieces in which a recording is learned, its state being carried from one to the next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub carry: Option<usize>,
+    /// What every stream of its images has read before its first step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warm_up: Option<WarmUp>,
 }
 
 impl TrainConfig {
@@ -554,6 +559,7 @@ pub fn default_config() -> TrainConfig {
         leave_out: None,
         augment: None,
         carry: None,
+        warm_up: None,
     }
 }
 
@@ -606,6 +612,23 @@ impl TrainConfig {
         self.check_task(within)
     }
 
+    /// Checks that the model can begin behind a prefix.
+    fn check_warm_up(&self, warm_up: &WarmUp, within: &str) -> Checked {
+        let check = |fits: bool, range: &str| check(within, "--warm-up", fits, range);
+        let stride: usize = self.model.chain.layers.iter().map(LayerConfig::stride).product();
+        let Some(samples) = &self.model.samples else {
+            return check(
+                stride == 1,
+                "left out of a model of text with a stride, which has no whole number of strides",
+            );
+        };
+        check(samples.difference == 0, "left out of a model with difference=, which does not know the level of rest")?;
+        match warm_up.misfit(stride) {
+            Some(range) => check(false, &range),
+            None => Ok(()),
+        }
+    }
+
     /// Checks that the model is one for the task.
     fn check_task(&self, within: &str) -> Checked {
         let check = |option: &str, fits: bool, range: &str| check(within, option, fits, range);
@@ -646,6 +669,9 @@ impl TrainConfig {
             let stride: usize = model.chain.layers.iter().map(LayerConfig::stride).product();
             let multiple = format!("a multiple of {stride}, the stride of the model, for --carry");
             check("--window", steps > 0 && steps.is_multiple_of(stride), &multiple)?;
+        }
+        if let Some(warm_up) = &self.warm_up {
+            self.check_warm_up(warm_up, within)?;
         }
         if model.ngrams.count > 0 {
             let alone = task.is_binary() || model.ngrams.dropout == 1.0;

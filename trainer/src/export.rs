@@ -3,10 +3,12 @@
 //!
 //! ```text
 //! best network -> fused with its n-grams -> temperature or unit of its values -> image at a precision
+//! image        -> behind its prefix                                                                      (where streams begin warm)
 //! best image   -> thresholds of an early answer -> folded embedding                                      (only where asked for)
 //! ```
 
 pub mod judged;
+pub mod warm;
 
 use anyhow::Result;
 use latch_engine::Error;
@@ -18,6 +20,7 @@ use serde::Serialize;
 
 use crate::calibration::justified_temperature;
 use crate::config::chain::LayerConfig;
+use crate::config::warm_up::WarmUp;
 use crate::config::{RunConfig, Storage, Threshold, Valid};
 use crate::dataset::{Example, Label, Labels, Task};
 use crate::error::{Fault, fault};
@@ -99,6 +102,7 @@ impl Trained {
             training,
             validation,
             held_out: self.held_out.as_ref(),
+            warm_up: config.train.warm_up.as_ref(),
         }
     }
 }
@@ -124,6 +128,8 @@ pub struct Source<'a> {
     pub validation: &'a [Example<Label>],
     /// The answers that stand in for those to validation texts, after a cross-validation.
     pub held_out: Option<&'a HeldOut>,
+    /// What every stream has read before its first step.
+    pub warm_up: Option<&'a WarmUp>,
 }
 
 /// The weights of an image, and where they come from.
@@ -147,6 +153,7 @@ pub struct Export<'a> {
     task: Task,
     float: Learned,
     aware: Option<(Storage, Learned)>,
+    warm_up: Option<&'a WarmUp>,
 }
 
 /// An image.
@@ -208,7 +215,7 @@ impl<'a> Export<'a> {
             }
             None => None,
         };
-        Ok(Export { vocabulary, task, float, aware })
+        Ok(Export { vocabulary, task, float, aware, warm_up: source.warm_up })
     }
 
     /// The image at a precision: of the network that learned with its integers where there is one, else of the one that learned in floats.
@@ -278,6 +285,9 @@ impl<'a> Export<'a> {
         if answer != Answer::default() {
             bytes = with_answer(&Image::open(&bytes)?, answer, &[])?;
         }
+        if let Some(warm_up) = self.warm_up {
+            bytes = warm::warm(&bytes, warm_up, self.vocabulary)?;
+        }
         Ok(Made { storage, aware, bytes })
     }
 }
@@ -311,7 +321,10 @@ impl Source<'_> {
                 fusion: fusion((logits, labels), validation, outputs, objective),
             },
             None if validation.is_empty() => Answered { logits: Vec::new(), labels: Vec::new(), fusion: None },
-            None => fused(judged, validation, objective)?,
+            None => match self.warm_up {
+                Some(warm_up) => fused(&warm::warmed(judged, warm_up, self.vocabulary)?, validation, objective)?,
+                None => fused(judged, validation, objective)?,
+            },
         };
         if let Some(Fitted { table, .. }) = self.ngrams {
             let mut table = table.clone();

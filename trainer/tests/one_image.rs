@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Place, succeed};
+use crate::support::{Place, answer, assert_usage_error, refuse, succeed};
 use latch_trainer::config::Storage;
 use latch_trainer::export::{Export, Trained};
 use latch_trainer::runs::folder::RunFolder;
@@ -27,6 +27,34 @@ fn the_library_gives_the_bytes_of_latch_export_at_every_precision() {
             assert!(exported(&place, run, storage.name()) == *image.bytes, "{run} {}", storage.name());
         }
     }
+}
+
+#[test]
+fn a_run_keeps_what_its_streams_begin_behind_and_an_export_may_say_otherwise() {
+    let place = Place::with_data(200);
+    place.train("cold", &[]);
+    place.train("warm", &["--warm-up", "a film"]);
+    // What the image begins behind is no part of training, and of the run's own options.
+    assert!(place.read("cold/best.network") == place.read("warm/best.network"));
+    assert!(fs::read_to_string(place.file("warm/latch.toml")).expect("options").contains("warm-up = \"a film\""));
+    let inspect = |image: &str| succeed(&mut place.latch(["inspect", image])).stdout;
+    let of_run = exported(&place, "warm", "int8");
+    assert!(inspect("int8.latch").contains("start       a stream begins after 2 tokens"), "{}", inspect("int8.latch"));
+    assert!(inspect("int8.latch").contains("\"start\""), "{}", inspect("int8.latch"));
+    let json = succeed(&mut place.latch(["inspect", "int8.latch", "--json"])).json();
+    assert_eq!(json["start_steps"], 2);
+    let trained = Trained::read(&RunFolder::new(place.file("warm"))).expect("a run");
+    let export = Export::of(trained.source(), true).expect("weights");
+    assert!(of_run == *export.image(Storage::Int8).expect("an image").bytes);
+    let over = ["export", "--run", "cold", "--precision", "int8", "--out", "over.latch", "--warm-up"];
+    succeed(place.latch(over).arg("a film"));
+    assert!(place.read("over.latch") == of_run);
+    assert!(!inspect("over.latch").is_empty() && exported(&place, "cold", "int8") != of_run);
+    assert!(!inspect("int8.latch").contains("start "), "{}", inspect("int8.latch"));
+    let safetensors =
+        ["export", "--run", "cold", "--format", "safetensors", "--out", "x.safetensors", "--warm-up", "a"];
+    refuse(&mut place.latch(safetensors), &["--warm-up", "it is for images"]);
+    assert_usage_error(&answer(&mut place.training("other", &["--warm-up", " "])), &["--warm-up", "250"]);
 }
 
 #[test]

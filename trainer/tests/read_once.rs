@@ -19,6 +19,7 @@ fn tokenized(place: &Place) -> (u64, u64, u64) {
         storage: latch_trainer::config::Storage::Int8,
         fold_to: None,
         calibrate: true,
+        warm_up: None,
         early_error: None,
         data: None,
         missing: None,

@@ -17,6 +17,7 @@ use super::kinds::MissingArg;
 use super::output::{accuracy, answer, print_json, say};
 use super::unknown::Unknown;
 use crate::config::Storage;
+use crate::config::warm_up::WarmUp;
 use crate::counted::{counted, named};
 use crate::error::fault;
 use crate::exchange::Layout;
@@ -64,6 +65,9 @@ pub struct Args {
     /// or 0.005, with a confidence of 95 %
     #[arg(long, value_name = "SHARE", value_parser = parse_share)]
     early_error: Option<f64>,
+    /// Begin every stream behind a prefix, in place of the one that the run says: N frames in which each channel rests at its mean, or a text, as the model reads. A reset costs a copy
+    #[arg(long, value_name = "FRAMES|TEXT")]
+    warm_up: Option<WarmUp>,
     /// Labelled texts or series to report on, in place of the run's validation part
     #[arg(long)]
     data: Option<PathBuf>,
@@ -108,6 +112,7 @@ pub fn run(args: Args) -> Result<()> {
         data: args.data.clone(),
         columns: args.columns.columns()?,
         missing: args.missing.map(Missing::from),
+        warm_up: args.warm_up.clone(),
     };
     let exported = export(&run, &folder, &options)?;
     write_atomically(&args.out, |out| Ok(out.write_all(&exported.chosen().made.bytes)?))?;

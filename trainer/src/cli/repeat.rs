@@ -48,6 +48,9 @@ pub(super) fn options_of(config: &RunConfig, tokens: Option<Tokens>) -> Option<S
     if let Some(augment) = train.augment {
         option("augment", augment.to_string());
     }
+    if let Some(warm_up) = &train.warm_up {
+        option("warm-up", warm_up.to_string());
+    }
     if let Some(steps) = train.carry {
         option("window", steps.to_string());
     }

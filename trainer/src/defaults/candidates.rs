@@ -94,9 +94,11 @@ pub struct Ahead {
 }
 
 impl Ahead {
-    /// Of a run whose data was read; `None` of other tasks, and of series that are changed at random, since what goes around the network is not.
+    /// Of a run whose data was read; `None` of other tasks, of series that are changed at random, since what goes around the network is not, and of streams that begin warm, since
+    /// a difference does not know the level of rest.
     pub fn of(run: &RunConfig) -> Option<Self> {
-        let series = run.series.as_ref().filter(|_| run.train.augment.is_none())?;
+        let plain = run.train.augment.is_none() && run.train.warm_up.is_none();
+        let series = run.series.as_ref().filter(|_| plain)?;
         let (horizon, channel) = (series.horizon?, series.forecast_channel.unwrap_or(0));
         let window = series.window.map(|window| window.0);
         Some(Ahead { channel, horizon, season: series.season, window })

@@ -14,7 +14,8 @@ use latch_engine::with_answer;
 use serde::Serialize;
 
 use super::{Calibration, Export, Made, Source, Trained};
-use crate::config::{RunConfig, Storage};
+use crate::config::warm_up::WarmUp;
+use crate::config::{RunConfig, Storage, TrainConfig};
 use crate::dataset::{Columns, Dataset, Example, Label, Labels, Part, Reading, Task, numbered};
 use crate::early::{self, EarlyReport};
 use crate::error::{Fault, fault};
@@ -45,6 +46,8 @@ pub struct Options {
     pub columns: Columns,
     /// What becomes of their missing values, where it is not what the run does with its own.
     pub missing: Option<Missing>,
+    /// What every stream has read before its first step, in place of what the run says.
+    pub warm_up: Option<WarmUp>,
 }
 
 /// An image, and what it gives on some texts.
@@ -126,7 +129,9 @@ pub struct EarlyAnswers {
 /// A fault when an option does not suit the run, when its data cannot be used, or when the image cannot hold the weights.
 pub fn export(run: &Trained, folder: &RunFolder, options: &Options) -> Result<Exported> {
     check(run, folder, options)?;
-    let (source, storage) = (run.source(), options.storage);
+    let storage = options.storage;
+    let source =
+        Source { warm_up: options.warm_up.as_ref().or(run.opened.config.train.warm_up.as_ref()), ..run.source() };
     let task = source.config.train.task;
     let data;
     let (reported, part): (&[Example<Label>], String) = match &options.data {
@@ -222,6 +227,9 @@ fn check(run: &Trained, folder: &RunFolder, options: &Options) -> Result<(), Fau
     if options.fold_to.is_some() && config.series.is_some() {
         let problem = "it precomputes what a layer reads of words, and this run reads samples";
         return Err(fault("--fold-to", problem, "leave it out for this run"));
+    }
+    if options.warm_up.is_some() {
+        TrainConfig { warm_up: options.warm_up.clone(), ..config.train.clone() }.check("")?;
     }
     if options.early_error.is_none() {
         return Ok(());

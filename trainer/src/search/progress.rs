@@ -270,6 +270,7 @@ impl<'f> Search<'f> {
             training: &self.training,
             validation: &self.validation,
             held_out: None,
+            warm_up: None,
         };
         let image = Export::of(source, true)?.image(candidate.precision)?.bytes;
         write_atomically(&folder.file("image.latch"), |out| Ok(out.write_all(&image)?))?;

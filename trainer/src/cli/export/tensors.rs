@@ -31,10 +31,15 @@ pub(super) fn write(args: &Args, run: &Trained) -> Result<()> {
         ("--precision", args.precision.is_some()),
         ("--fold-to", args.fold_to.is_some()),
         ("--data", args.data.is_some()),
+        ("--warm-up", args.warm_up.is_some()),
     ] {
         if given {
             return Err(fault(option, "it is for images, and safetensors hold f32", "leave it out").into());
         }
+    }
+    if !best.network.initial().is_empty() {
+        let problem = "its recurrent layers begin in initial states, for which the file has no place";
+        return Err(fault(args.run.display(), problem, "export an image").into());
     }
     let layout = args.layout.unwrap_or(Layout::PyTorch);
     let config = &run.opened.config;

@@ -16,6 +16,7 @@ use crate::cli::args::{
 };
 use crate::cli::columns::ColumnArgs;
 use crate::cli::kinds::TaskArg;
+use crate::config::warm_up::WarmUp;
 use crate::config::{DistillConfig, Fold, RunConfig, Teacher, TrainConfig, default_config, model_of};
 use crate::dataset::Columns;
 use crate::defaults::Open;
@@ -103,6 +104,9 @@ pub struct Args {
     /// having seen it
     #[arg(long, value_name = "PART/PARTS")]
     leave_out: Option<Fold>,
+    /// Begin every stream of the run's images behind a prefix: N frames in which each channel rests at its mean, or a text, as the model reads. Training is unchanged
+    #[arg(long, value_name = "FRAMES|TEXT")]
+    pub(super) warm_up: Option<WarmUp>,
     #[command(flatten)]
     pub(super) quantize: QuantizeArgs,
     #[command(flatten)]
@@ -112,7 +116,7 @@ pub struct Args {
     pub(super) out: PathBuf,
     /// Continue the run in --out with its own configuration
     #[arg(long, conflicts_with_all = ["config", "data", "label_column", "text_column", "label_pattern", "label_map", "encoding", "task", "valid", "folds", "model", "fast", "tokens", "epochs", "batch", "lr", "seed", "max_tokens", "clip_norm",
-        "weight_decay", "label_smoothing", "average", "class_weights", "select", "threshold", "patience", "teacher", "leave_out", "quantize", "quantize_epochs", "quantize_lr", "channels", "series_column", "time_column", "missing", "window", "stride", "horizon", "augment", "carry", "flash", "ram", "latency", "board", "trials", "minutes"])]
+        "weight_decay", "label_smoothing", "average", "warm_up", "class_weights", "select", "threshold", "patience", "teacher", "leave_out", "quantize", "quantize_epochs", "quantize_lr", "channels", "series_column", "time_column", "missing", "window", "stride", "horizon", "augment", "carry", "flash", "ram", "latency", "board", "trials", "minutes"])]
     pub(super) resume: bool,
     /// Seconds after which a running epoch is kept; the result does not depend on it
     #[arg(long, hide = true, value_parser = seconds)]
@@ -171,6 +175,7 @@ impl Args {
             leave_out: self.leave_out,
             augment: self.series.augment,
             carry: self.series.carried(),
+            warm_up: self.warm_up.clone(),
         };
         Ok(RunConfig {
             latch: env!("CARGO_PKG_VERSION").into(),

@@ -20,6 +20,7 @@ impl Args {
             ("--fast", self.adapted.fast, "a search chooses the model"),
             ("--quantize", self.quantize.config().is_some(), "a search trains in floats"),
             ("--folds", self.folds.is_some(), "a search has one validation part"),
+            ("--warm-up", self.warm_up.is_some(), "a search judges networks from their beginning"),
             ("--teacher", !self.teacher.is_empty(), "a search learns from the labels alone"),
             ("--checkpoint-every", self.checkpoint_every.is_some(), "a search keeps its trials by itself"),
         ] {

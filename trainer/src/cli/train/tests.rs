@@ -60,7 +60,8 @@ fn every_option_counts_under_a_budget_or_is_refused_by_its_name() {
         &["--minutes", "2.5"],
     ];
     // Each with the option that is named: the others are nothing without it.
-    let refused: [(&str, &[&str]); 18] = [
+    let refused: [(&str, &[&str]); 19] = [
+        ("--warm-up", &["--warm-up", "some words"]),
         ("--fast", &["--fast"]),
         ("--folds", &["--folds", "5"]),
         ("--teacher", &["--teacher", "runs/teacher"]),
@@ -137,6 +138,7 @@ fn every_option_in_a_file_is_the_same_as_on_the_command_line() {
         with(&[("quantize", "int8")], "quantize-epochs", "2"),
         with(&[("quantize", "int8")], "quantize-lr", "0.1"),
         with(&[], "class-weights", "ham=1,spam=20"),
+        with(&[], "warm-up", "some words"),
         with(&[], "select", "accuracy"),
         with(&[], "threshold", "f1"),
         with(&[], "folds", "5"),

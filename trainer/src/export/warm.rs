@@ -1,0 +1,67 @@
+//! Images whose streams begin behind a prefix: the image reads it once, here, and keeps its own state.
+
+use anyhow::Result;
+use latch_engine::image::Image;
+use latch_engine::image::encode::AlignedBytes;
+use latch_engine::kernels::AnyBackend;
+use latch_engine::{Model, with_start};
+
+use crate::config::warm_up::WarmUp;
+use crate::error::fault;
+use crate::evaluate::{image_fault, state_for};
+use crate::network::Network;
+use crate::samples::{Frames, Scaling};
+use crate::vocabulary::Vocabulary;
+
+/// The image whose streams begin behind a prefix, by the engine itself; floats by the reference kernels, so that it is the same on any machine.
+///
+/// # Errors
+/// A fault when no word of a text is one of the vocabulary, or when the prefix ends between two answers of a convolution.
+pub fn warm(bytes: &AlignedBytes, warm_up: &WarmUp, vocabulary: &Vocabulary) -> Result<AlignedBytes> {
+    let image = Image::open(bytes)?;
+    let model = Model::new(&image);
+    let model = match AnyBackend::by_name("scalar") {
+        Some(scalar) => model.with_backend(scalar),
+        None => model,
+    };
+    let mut state = state_for(&model);
+    let mut session = model.session_in(&mut state)?;
+    match &vocabulary.scaling {
+        Some(scaling) => {
+            let rest = rest(scaling);
+            for _ in 0..warm_up.frames().unwrap_or(0) {
+                session.push_samples_f32(&rest)?;
+            }
+        }
+        None => {
+            session.push_bytes(warm_up.text().as_bytes());
+            session.finish();
+        }
+    }
+    if session.tokens() == 0 {
+        let problem = "the network reads none of its words";
+        return Err(fault("--warm-up", problem, "take words of the vocabulary: `latch tokens` shows them").into());
+    }
+    with_start(&image, &session).map_err(|error| image_fault("--warm-up", error).into())
+}
+
+/// A frame in which every channel is at the value that the network reads as zero.
+fn rest(scaling: &Scaling) -> Vec<f32> {
+    scaling.channels.iter().map(|channel| channel.offset).collect()
+}
+
+/// The network that begins behind the prefix.
+///
+/// # Errors
+/// Those of [`Network::warmed`].
+pub(super) fn warmed(network: &Network<f32>, warm_up: &WarmUp, vocabulary: &Vocabulary) -> Result<Network<f32>> {
+    let Some(scaling) = &vocabulary.scaling else {
+        return Ok(network.warmed(&vocabulary.ids(warm_up.text()))?);
+    };
+    let (frames, channels) = (warm_up.frames().unwrap_or(0), scaling.channels.len());
+    let mut reading = network.clone();
+    reading.embedding.read(&Frames { values: vec![0.0; frames * channels].into(), channels });
+    let mut warmed = reading.warmed(&(0..frames as u32).collect::<Vec<_>>())?;
+    warmed.embedding.clone_from(&network.embedding);
+    Ok(warmed)
+}
