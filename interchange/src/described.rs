@@ -66,8 +66,10 @@ pub enum Activation {
     Sigmoid,
     /// e^x / Σ e^x over the outputs, of the last layer alone.
     Softmax,
-    /// clamp(0.2·x + 0.5, 0, 1): the gates of Keras before version 2.
+    /// clamp(0.2·x + 0.5, 0, 1): that of Keras 1 and 2.
     HardSigmoid,
+    /// clamp(x/6 + 0.5, 0, 1): that of Keras 3, under the same name.
+    HardSigmoidSixth,
 }
 
 impl Activation {
@@ -80,6 +82,7 @@ impl Activation {
             Self::Sigmoid => "sigmoid",
             Self::Softmax => "softmax",
             Self::HardSigmoid => "hard-sigmoid",
+            Self::HardSigmoidSixth => "hard-sigmoid-sixth",
         }
     }
 }
@@ -149,6 +152,8 @@ pub struct Recurrent {
     pub initial_hidden: Option<Vector>,
     /// c before the first step, units, of an LSTM; zeros where there is none.
     pub initial_cell: Option<Vector>,
+    /// Whether it reads the steps from the last to the first. Its outputs have the order in which it reads.
+    pub backwards: bool,
 }
 
 impl Recurrent {
@@ -165,7 +170,14 @@ impl Recurrent {
             recurrent_bias: None,
             initial_hidden: None,
             initial_cell: None,
+            backwards: false,
         }
+    }
+
+    /// Its vectors, the bias first.
+    fn vectors(&self) -> Vec<&Vector> {
+        let more = [&self.recurrent_bias, &self.initial_hidden, &self.initial_cell];
+        std::iter::once(&self.bias).chain(more.into_iter().flatten()).collect()
     }
 
     /// Whether a value of its state before the first step is not zero.
@@ -173,6 +185,62 @@ impl Recurrent {
         let initial = [&self.initial_hidden, &self.initial_cell];
         initial.into_iter().flatten().any(|vector| vector.values.iter().any(|value| *value != 0.0))
     }
+}
+
+/// How the outputs of two directions become one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Merge {
+    /// Those of the first, then those of the second.
+    Concat,
+    /// a + b
+    Sum,
+    /// a ∘ b
+    Product,
+    /// (a + b) / 2
+    Mean,
+}
+
+/// Two recurrent layers over the same steps, one from the first to the last and one back. The outputs of both stand at the step that was read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bidirectional {
+    /// From the first step to the last.
+    pub forward: Recurrent,
+    /// From the last step to the first; [`Recurrent::backwards`] is true.
+    pub backward: Recurrent,
+    /// How both become one.
+    pub merge: Merge,
+    /// Whether each step has an output; else there is one, of the state of each direction behind the last step that it reads.
+    pub each_step: bool,
+}
+
+impl Bidirectional {
+    /// Features of its output.
+    pub fn features(&self) -> usize {
+        match self.merge {
+            Merge::Concat => self.forward.units + self.backward.units,
+            Merge::Sum | Merge::Product | Merge::Mean => self.forward.units,
+        }
+    }
+}
+
+/// `y = scale ∘ (x - mean(x)) / sqrt(variance(x) + epsilon) + shift` over the features of a step: Ba, Kiros and Hinton, "Layer normalization", 2016.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerNorm {
+    /// γ, a value a feature.
+    pub scale: Vector,
+    /// β, a value a feature.
+    pub shift: Vector,
+    /// What keeps the root from zero.
+    pub epsilon: f32,
+}
+
+/// The largest value of each feature in a window that ends at the steps frames - 1, frames - 1 + stride …
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MaxPool {
+    /// Steps of its window.
+    pub frames: usize,
+    /// Steps from one of its outputs to the next.
+    pub stride: usize,
 }
 
 /// One row of features an id.
@@ -184,15 +252,37 @@ pub struct Embedding {
     pub mask_zero: bool,
 }
 
-/// A convolution over time: `y = act(b + Σ_k W_k · x_{t - frames + 1 + k})` at the steps 0, stride, 2·stride …
+/// What a window reads where the sequence has no step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Padding {
+    /// The window ends with the step of its output, with zeros before the first.
+    Causal,
+    /// The step of its output is the middle of the window, with zeros around the sequence.
+    Same,
+    /// The window lies within the sequence, which has frames - 1 outputs less than steps.
+    Valid,
+}
+
+impl Padding {
+    /// Its name, as Keras has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Padding::Causal => "causal",
+            Padding::Same => "same",
+            Padding::Valid => "valid",
+        }
+    }
+}
+
+/// A convolution over time: `y = act(b + Σ_k W_k · x_{t - frames + 1 + k})` at the first step that its padding allows, and each stride steps behind it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Conv1d {
     /// Frames of its window.
     pub frames: usize,
     /// Steps from one of its outputs to the next.
     pub stride: usize,
-    /// Whether the window ends with the step of its output, with zeros before the first.
-    pub causal: bool,
+    /// What its window reads beyond the sequence.
+    pub padding: Padding,
     /// What its sums go through.
     pub activation: Activation,
     /// W, units × frames·inputs, the oldest frame first.
@@ -225,6 +315,16 @@ pub enum Kind {
     Dense(Dense),
     /// From all steps to one vector.
     Pooling(Pooling),
+    /// Recurrent, in both directions.
+    Bidirectional(Box<Bidirectional>),
+    /// Normalization of each step.
+    LayerNorm(LayerNorm),
+    /// Largest values over time.
+    MaxPool(MaxPool),
+    /// Steps whose every feature has this value are no steps to the recurrent layers above, and to a mean.
+    Masking(f32),
+    /// What each feature goes through, behind a layer that has none of its own.
+    Activation(Activation),
 }
 
 impl Kind {
@@ -236,6 +336,11 @@ impl Kind {
             Kind::Conv1d(_) => "conv1d",
             Kind::Dense(_) => "dense",
             Kind::Pooling(pooling) => pooling.name(),
+            Kind::Bidirectional(_) => "bidirectional",
+            Kind::LayerNorm(_) => "layer normalization",
+            Kind::MaxPool(_) => "max pooling over time",
+            Kind::Masking(_) => "masking",
+            Kind::Activation(activation) => activation.name(),
         }
     }
 
@@ -246,7 +351,8 @@ impl Kind {
             Kind::Recurrent(layer) => layer.units,
             Kind::Conv1d(layer) => layer.kernel.rows,
             Kind::Dense(layer) => layer.kernel.rows,
-            Kind::Pooling(_) => inputs,
+            Kind::Bidirectional(layer) => layer.features(),
+            Kind::Pooling(_) | Kind::LayerNorm(_) | Kind::MaxPool(_) | Kind::Masking(_) | Kind::Activation(_) => inputs,
         }
     }
 
@@ -257,18 +363,25 @@ impl Kind {
             Kind::Recurrent(layer) => vec![&layer.kernel, &layer.recurrent_kernel],
             Kind::Conv1d(layer) => vec![&layer.kernel],
             Kind::Dense(layer) => vec![&layer.kernel],
-            Kind::Pooling(_) => Vec::new(),
+            Kind::Bidirectional(layer) => {
+                let Bidirectional { forward, backward, .. } = &**layer;
+                vec![&forward.kernel, &forward.recurrent_kernel, &backward.kernel, &backward.recurrent_kernel]
+            }
+            Kind::Pooling(_) | Kind::LayerNorm(_) | Kind::MaxPool(_) | Kind::Masking(_) | Kind::Activation(_) => {
+                Vec::new()
+            }
         }
     }
 
     /// Its vectors, the bias first.
     pub fn vectors(&self) -> Vec<&Vector> {
         match self {
-            Kind::Embedding(_) | Kind::Pooling(_) => Vec::new(),
-            Kind::Recurrent(layer) => {
-                let more = [&layer.recurrent_bias, &layer.initial_hidden, &layer.initial_cell];
-                std::iter::once(&layer.bias).chain(more.into_iter().flatten()).collect()
+            Kind::Embedding(_) | Kind::Pooling(_) | Kind::MaxPool(_) | Kind::Masking(_) | Kind::Activation(_) => {
+                Vec::new()
             }
+            Kind::Recurrent(layer) => layer.vectors(),
+            Kind::Bidirectional(layer) => [layer.forward.vectors(), layer.backward.vectors()].concat(),
+            Kind::LayerNorm(layer) => vec![&layer.scale, &layer.shift],
             Kind::Conv1d(layer) => vec![&layer.bias],
             Kind::Dense(layer) => vec![&layer.bias],
         }
@@ -359,6 +472,10 @@ pub enum Format {
     GuitarMl,
     /// A `.nam` file of Neural Amp Modeler.
     Nam,
+    /// HDF5 as Keras writes it: `.h5`.
+    KerasH5,
+    /// The archive of Keras: `.keras`.
+    Keras,
 }
 
 impl Format {
@@ -369,6 +486,8 @@ impl Format {
             Format::RtNeural(_) => "RTNeural",
             Format::GuitarMl => "GuitarML",
             Format::Nam => "Neural Amp Modeler",
+            Format::KerasH5 => "Keras .h5",
+            Format::Keras => "Keras .keras",
         }
     }
 }
@@ -413,6 +532,34 @@ pub struct Text {
     pub characters: Option<Vec<u32>>,
     /// What unknown words do, where the file says it.
     pub unknown: Option<Unknown>,
+    /// How another program cut the texts, where the file says it: Latch's tokenizer cuts by rules of its own.
+    pub cutting: Option<Cutting>,
+}
+
+/// How a program cuts texts into words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cutting {
+    /// Whether letters are lower-cased.
+    pub lower: bool,
+    /// Characters that vanish; what stands beside one grows together.
+    pub removed: String,
+    /// Characters that separate words, beside white space.
+    pub separators: String,
+    /// Whether each character is a token, blanks too.
+    pub of_characters: bool,
+}
+
+impl Cutting {
+    /// The tokens of a text.
+    pub fn cut(&self, text: &str) -> Vec<String> {
+        let text = if self.lower { text.to_lowercase() } else { text.to_owned() };
+        let kept: String = text.chars().filter(|letter| !self.removed.contains(*letter)).collect();
+        if self.of_characters {
+            return kept.chars().map(String::from).collect();
+        }
+        let separates = |letter: char| letter.is_whitespace() || self.separators.contains(letter);
+        kept.split(separates).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+    }
 }
 
 /// How a channel of samples is brought into the range of the network: `(x - mean) / scale`.

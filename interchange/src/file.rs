@@ -195,6 +195,12 @@ fn parts(model: &Described) -> Result<Parts<'_>, Error> {
                 return Err(refuse("a file of tensors does not say that id 0 is padding"));
             }
             Kind::Embedding(layer) => embedding = Some(layer),
+            Kind::Recurrent(Recurrent { backwards: true, .. }) | Kind::Bidirectional(_) => {
+                return Err(refuse("a file of tensors has no layer that reads back"));
+            }
+            Kind::LayerNorm(_) | Kind::MaxPool(_) | Kind::Masking(_) | Kind::Activation(_) => {
+                return Err(refuse(&format!("a file of tensors has no {}", layer.kind.name())));
+            }
             Kind::Recurrent(layer) => {
                 let plain = match layer.cell {
                     Cell::Lstm | Cell::Gru { .. } => {
@@ -302,7 +308,7 @@ pub fn read(bytes: &[u8], place: &str, limits: &Limits) -> Result<Described, Err
     let pooling = |pooling| Layer { name: "pooling".into(), kind: Kind::Pooling(pooling) };
     model.layers.splice(head..head, note.pooling.map(pooling));
     let Note { vocabulary, tokens, characters, unknown, task, classes, .. } = note;
-    model.input = Input::Ids(Text { vocabulary, tokens, characters, unknown });
+    model.input = Input::Ids(Text { vocabulary, tokens, characters, unknown, cutting: None });
     model.answer = Answer { task, classes };
     model.source.version = note.version;
     model.check(place, limits)?;

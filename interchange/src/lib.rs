@@ -9,6 +9,7 @@
 //! - [`names`] says how PyTorch and Keras name, shape and order the tensors of a layer.
 //! - [`file`] reads and writes safetensors in these layouts.
 //! - `rtneural`, `guitarml` and `nam` read the JSON of audio models; `json` is what they have in common, `torch` the tensors of a `state_dict`.
+//! - [`keras`] reads `.h5` and `.keras` files.
 //! - [`mod@reference`] computes what a description computes, in the plainest arithmetic.
 //! - [`open()`] reads a file of any of these; [`foreign`] says what a file is that is none.
 //!
@@ -20,6 +21,7 @@ pub mod file;
 pub mod foreign;
 mod guitarml;
 mod json;
+pub mod keras;
 mod nam;
 pub mod names;
 mod open;
@@ -28,12 +30,13 @@ mod rtneural;
 mod torch;
 
 pub use described::{
-    Activation, Answer, Cell, Conv1d, Dense, Described, Embedding, Format, Gain, Input, Kind, Layer, Limits, Matrix,
-    Normalization, Pooling, Probe, Recurrent, Samples, Source, Task, Text, Tokens, Unknown, Vector,
+    Activation, Answer, Bidirectional, Cell, Conv1d, Cutting, Dense, Described, Embedding, Format, Gain, Input, Kind,
+    Layer, LayerNorm, Limits, Matrix, MaxPool, Merge, Normalization, Padding, Pooling, Probe, Recurrent, Samples,
+    Source, Task, Text, Tokens, Unknown, Vector,
 };
 pub use file::{other_metadata, read, write};
 pub use names::Layout;
-pub use open::open;
+pub use open::{open, open_with};
 
 /// Why a file is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -2,6 +2,7 @@
 
 use crate::described::{Described, Limits};
 use crate::foreign::OF_KERAS;
+use crate::keras::{self, Options};
 use crate::{Error, file, guitarml, json, nam, rtneural};
 
 /// Whether a file is JSON by its first bytes: they are those of an object, and not the length of a safetensors file's header.
@@ -17,6 +18,25 @@ fn is_json(bytes: &[u8]) -> bool {
 /// # Errors
 /// Names the place and the tensor or the entry: where the file is none of these, where it is damaged, and where it holds what Latch does not have.
 pub fn open(bytes: &[u8], place: &str, limits: &Limits) -> Result<Described, Error> {
+    open_with(bytes, place, &Options::default(), limits)
+}
+
+/// Reads a model as [`open`] does, with what is said beside a file of Keras.
+///
+/// # Errors
+/// Those of [`open`], and where something is said beside a file of another format.
+pub fn open_with(bytes: &[u8], place: &str, options: &Options<'_>, limits: &Limits) -> Result<Described, Error> {
+    if keras::is_h5(bytes) || keras::is_archive(bytes) {
+        return keras::read(bytes, place, options, limits);
+    }
+    let given = [
+        ("a chain", options.chain.is_some()),
+        ("a last layer", options.until.is_some()),
+        ("a tokenizer", options.tokenizer.is_some()),
+    ];
+    if let Some((what, _)) = given.into_iter().find(|(_, is_given)| *is_given) {
+        return Err(Error::new(place, format!("{what} is given, and it is no file of Keras"), "leave it out"));
+    }
     if !is_json(bytes) {
         return file::read(bytes, place, limits);
     }

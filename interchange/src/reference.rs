@@ -1,6 +1,9 @@
 //! What a description computes, in the plainest arithmetic: f64, one step after another, no table and no trick. It judges what is made of the description.
 
-use crate::described::{Activation, Cell, Conv1d, Dense, Described, Input, Kind, Matrix, Pooling, Recurrent, Vector};
+use crate::described::{
+    Activation, Bidirectional, Cell, Conv1d, Dense, Described, Input, Kind, LayerNorm, Matrix, MaxPool, Merge, Padding,
+    Pooling, Recurrent, Vector,
+};
 
 /// What a model computes of one sequence.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,17 +58,42 @@ pub fn of_ids(model: &Described, ids: &[u32]) -> Computed {
 /// The outputs of each layer over what the lowest reads, steps × features; of ids a step has one.
 fn run(model: &Described, input: Vec<f64>) -> Vec<Vec<f64>> {
     let mut layers: Vec<Vec<f64>> = Vec::with_capacity(model.layers.len());
+    // Whether a step is one to the layers that ask; all of them are where it says nothing.
+    let mut seen: Vec<bool> = Vec::new();
     for (layer, inputs) in model.fed() {
         let below = layers.last().unwrap_or(&input);
+        let steps = || below.chunks_exact(inputs.max(1));
         layers.push(match &layer.kind {
             Kind::Embedding(embedding) => {
+                if embedding.mask_zero {
+                    seen = below.iter().map(|&id| id != 0.0).collect();
+                }
                 below.iter().flat_map(|&id| row(&embedding.table, id as usize).map(f64::from)).collect()
             }
-            Kind::Recurrent(recurrent) => of_recurrent(recurrent, below, inputs),
+            Kind::Recurrent(recurrent) => {
+                let outputs = of_recurrent(recurrent, below, inputs, &seen, false);
+                // The steps above have the order of its outputs.
+                if recurrent.backwards {
+                    seen.reverse();
+                }
+                outputs
+            }
+            Kind::Bidirectional(both) => of_directions(both, below, inputs, &seen),
             Kind::Conv1d(conv1d) => of_conv1d(conv1d, below, inputs),
-            Kind::Dense(dense) => below.chunks_exact(inputs.max(1)).flat_map(|x| of_dense(dense, x)).collect(),
-            Kind::Pooling(pooling) => of_pooling(*pooling, below, inputs),
+            Kind::Dense(dense) => steps().flat_map(|x| of_dense(dense, x)).collect(),
+            Kind::Pooling(pooling) => of_pooling(*pooling, below, inputs, &seen),
+            Kind::LayerNorm(norm) => steps().flat_map(|x| of_layer_norm(norm, x)).collect(),
+            Kind::MaxPool(pool) => of_max_pool(*pool, below, inputs),
+            Kind::Masking(value) => {
+                seen = steps().map(|x| x.iter().any(|x| *x != f64::from(*value))).collect();
+                // What is no step has the value 0 in every feature.
+                steps().zip(&seen).flat_map(|(x, seen)| x.iter().map(|x| if *seen { *x } else { 0.0 })).collect()
+            }
+            Kind::Activation(activation) => steps().flat_map(|x| activated(*activation, x)).collect(),
         });
+        if matches!(layer.kind, Kind::Conv1d(_) | Kind::MaxPool(_) | Kind::Pooling(_)) {
+            seen.clear();
+        }
     }
     layers
 }
@@ -98,6 +126,8 @@ fn activated(activation: Activation, x: &[f64]) -> Vec<f64> {
         Activation::Sigmoid => x.iter().map(|x| 1.0 / (1.0 + (-x).exp())).collect(),
         // clamp(0.2·x + 0.5, 0, 1)
         Activation::HardSigmoid => x.iter().map(|x| (0.2 * x + 0.5).clamp(0.0, 1.0)).collect(),
+        // clamp(x/6 + 0.5, 0, 1)
+        Activation::HardSigmoidSixth => x.iter().map(|x| (x / 6.0 + 0.5).clamp(0.0, 1.0)).collect(),
         Activation::Softmax => {
             // e^(x − max) / Σ e^(x − max)
             let most = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -108,15 +138,28 @@ fn activated(activation: Activation, x: &[f64]) -> Vec<f64> {
     }
 }
 
-/// The hidden states of a recurrent layer over x, steps × inputs; the equations stand above [`Cell`].
-fn of_recurrent(layer: &Recurrent, x: &[f64], inputs: usize) -> Vec<f64> {
+/// The hidden states of a recurrent layer over x, steps × inputs, in the order in which it reads; the equations stand above [`Cell`]. A step that is none
+/// leaves the state as it is: its output is that of the step before, or zeros.
+fn of_recurrent(layer: &Recurrent, x: &[f64], inputs: usize, seen: &[bool], zeros: bool) -> Vec<f64> {
     let units = layer.units;
     let begin = |initial: &Option<Vector>| initial.as_ref().map_or_else(|| vec![0.0; units], wide);
     let (mut h, mut c) = (begin(&layer.initial_hidden), begin(&layer.initial_cell));
     let (gate, act) = (|x: &[f64]| activated(layer.gate_activation, x), |x: &[f64]| activated(layer.activation, x));
     let bias = wide(&layer.bias);
     let mut hidden = Vec::new();
-    for x in x.chunks_exact(inputs.max(1)) {
+    let mut output = vec![0.0; units];
+    let mut steps: Vec<(usize, &[f64])> = x.chunks_exact(inputs.max(1)).enumerate().collect();
+    if layer.backwards {
+        steps.reverse();
+    }
+    for (step, x) in steps {
+        if seen.get(step) == Some(&false) {
+            if zeros {
+                output.fill(0.0);
+            }
+            hidden.extend_from_slice(&output);
+            continue;
+        }
         // W·x + b, and U·h (+ b_h)
         let a = sum(product(&layer.kernel, x), &bias);
         let mut u = product(&layer.recurrent_kernel, &h);
@@ -149,15 +192,65 @@ fn of_recurrent(layer: &Recurrent, x: &[f64], inputs: usize) -> Vec<f64> {
             // h = act(W·x + U·h + b)
             Cell::Rnn => h = act(&sum(a, &u)),
         }
+        output.clone_from(&h);
         hidden.extend_from_slice(&h);
     }
     hidden
 }
 
-/// y = act(W·window + b) at the steps 0, stride, 2·stride …; the window of a step ends with it, or has it in its middle; zeros lie around the sequence.
+/// Both directions, the outputs of the second brought into the order of the first.
+fn of_directions(layer: &Bidirectional, x: &[f64], inputs: usize, seen: &[bool]) -> Vec<f64> {
+    let Bidirectional { forward, backward, merge, each_step } = layer;
+    let of = |direction: &Recurrent| -> Vec<Vec<f64>> {
+        let outputs = of_recurrent(direction, x, inputs, seen, *each_step);
+        outputs.chunks_exact(direction.units.max(1)).map(<[f64]>::to_vec).collect()
+    };
+    let (mut forward, mut backward) = (of(forward), of(backward));
+    if *each_step {
+        backward.reverse();
+    } else {
+        forward = forward.pop().into_iter().collect();
+        backward = backward.pop().into_iter().collect();
+    }
+    let merged = |(a, b): (Vec<f64>, Vec<f64>)| -> Vec<f64> {
+        let pairs = || a.iter().zip(&b);
+        match merge {
+            Merge::Concat => [&a[..], &b[..]].concat(),
+            Merge::Sum => pairs().map(|(a, b)| a + b).collect(),
+            Merge::Product => pairs().map(|(a, b)| a * b).collect(),
+            Merge::Mean => pairs().map(|(a, b)| (a + b) / 2.0).collect(),
+        }
+    };
+    forward.into_iter().zip(backward).flat_map(merged).collect()
+}
+
+/// y = scale ∘ (x − mean) / sqrt(variance + epsilon) + shift
+fn of_layer_norm(layer: &LayerNorm, x: &[f64]) -> Vec<f64> {
+    let count = x.len() as f64;
+    let mean = x.iter().sum::<f64>() / count;
+    let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / count;
+    let root = (variance + f64::from(layer.epsilon)).sqrt();
+    let (scale, shift) = (wide(&layer.scale), wide(&layer.shift));
+    x.iter().zip(scale.iter().zip(&shift)).map(|(x, (scale, shift))| scale * (x - mean) / root + shift).collect()
+}
+
+/// The largest of each feature in windows that lie within the sequence.
+fn of_max_pool(layer: MaxPool, x: &[f64], inputs: usize) -> Vec<f64> {
+    let steps: Vec<&[f64]> = x.chunks_exact(inputs.max(1)).collect();
+    let windows = steps.windows(layer.frames.max(1)).step_by(layer.stride.max(1));
+    let largest =
+        |window: &[&[f64]], feature: usize| window.iter().map(|x| x[feature]).fold(f64::NEG_INFINITY, f64::max);
+    windows.flat_map(|window| (0..inputs).map(move |feature| largest(window, feature))).collect()
+}
+
+/// y = act(W·window + b) at the first step of its padding and each stride steps behind it; zeros lie around the sequence where its padding says so.
 fn of_conv1d(layer: &Conv1d, x: &[f64], inputs: usize) -> Vec<f64> {
     let steps = x.len() / inputs.max(1);
-    let ahead = if layer.causal { 0 } else { layer.frames / 2 };
+    let (first, ahead) = match layer.padding {
+        Padding::Causal => (0, 0),
+        Padding::Same => (0, layer.frames / 2),
+        Padding::Valid => (layer.frames.saturating_sub(1), 0),
+    };
     let frame = |step: usize, place: usize| {
         let at = (step + place + ahead + 1).checked_sub(layer.frames).filter(|at| *at < steps);
         (0..inputs).map(move |feature| at.map_or(0.0, |at| x[at * inputs + feature]))
@@ -166,7 +259,7 @@ fn of_conv1d(layer: &Conv1d, x: &[f64], inputs: usize) -> Vec<f64> {
         let window: Vec<f64> = (0..layer.frames).flat_map(|place| frame(step, place)).collect();
         activated(layer.activation, &sum(product(&layer.kernel, &window), &wide(&layer.bias)))
     };
-    (0..steps).step_by(layer.stride.max(1)).flat_map(output).collect()
+    (first..steps).step_by(layer.stride.max(1)).flat_map(output).collect()
 }
 
 /// y = act(W·x + b)
@@ -174,8 +267,8 @@ fn of_dense(layer: &Dense, x: &[f64]) -> Vec<f64> {
     activated(layer.activation, &sum(product(&layer.kernel, x), &wide(&layer.bias)))
 }
 
-/// One vector of all steps.
-fn of_pooling(pooling: Pooling, x: &[f64], inputs: usize) -> Vec<f64> {
+/// One vector of all steps; a mean is that of the steps that are some.
+fn of_pooling(pooling: Pooling, x: &[f64], inputs: usize, seen: &[bool]) -> Vec<f64> {
     let steps: Vec<&[f64]> = x.chunks_exact(inputs.max(1)).collect();
     let Some(last) = steps.last() else { return vec![0.0; inputs] };
     // Σ w·x / Σ w
@@ -185,7 +278,12 @@ fn of_pooling(pooling: Pooling, x: &[f64], inputs: usize) -> Vec<f64> {
     };
     match pooling {
         Pooling::Last => last.to_vec(),
-        Pooling::Mean => mean(&|_| 1.0),
+        Pooling::Mean => {
+            let counted = steps.iter().enumerate().filter(|(step, _)| seen.get(*step) != Some(&false));
+            let counted: Vec<&[f64]> = counted.map(|(_, step)| *step).collect();
+            let of = |feature: usize| counted.iter().map(|step| step[feature]).sum::<f64>() / counted.len() as f64;
+            (0..inputs).map(of).collect()
+        }
         Pooling::Max => {
             let largest = |feature: usize| steps.iter().map(|step| step[feature]).fold(f64::NEG_INFINITY, f64::max);
             (0..inputs).map(largest).collect()

@@ -14,8 +14,8 @@
 
 use crate::Error;
 use crate::described::{
-    Activation, Answer, Cell, Conv1d, Dense, Described, Format, Gain, Input, Kind, Layer, Limits, Matrix, Probe,
-    Recurrent, Samples, Source, Task, Vector, channel_names,
+    Activation, Answer, Cell, Conv1d, Dense, Described, Format, Gain, Input, Kind, Layer, Limits, Matrix, Padding,
+    Probe, Recurrent, Samples, Source, Task, Vector, channel_names,
 };
 use crate::json::{Json, Object, matrix, place_of, size, vector};
 use crate::names::{Family, Layout};
@@ -308,7 +308,7 @@ impl Reading<'_> {
         let kernel = Matrix { source, rows: frames * inputs, columns: units, values }.transposed();
         let bias = vector(self.place, self.tensor(1), weights.next(), units)?;
         let activation = activation.unwrap_or(Activation::Linear);
-        Ok(Kind::Conv1d(Conv1d { frames, stride, causal: true, activation, kernel, bias }))
+        Ok(Kind::Conv1d(Conv1d { frames, stride, padding: Padding::Causal, activation, kernel, bias }))
     }
 }
 

@@ -4,7 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use latch_interchange::{Described, Input, Limits, Probe, Source, open, reference};
+use latch_interchange::keras::Options;
+use latch_interchange::{Activation, Described, Input, Kind, Limits, Probe, Source, open, open_with, reference};
 
 const LIMITS: Limits = Limits { rows: 1 << 20, width: 2048, layers: 16 };
 
@@ -127,5 +128,39 @@ fn the_whole_published_references_are_met_where_they_are() {
         let found = worst(&model(&path), &x, array(y));
         println!("{stem}, {y}: off by {found:.1e} in {} steps", x.len());
         assert!(found <= most, "{stem}, {y}: off by {found:.1e}");
+    }
+}
+
+#[test]
+fn the_layers_of_a_published_keras_model_below_its_own_kind_of_layer_are_read_up_to_there() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/models/impsy");
+    if !folder.is_dir() {
+        let test = "the_layers_of_a_published_keras_model_below_its_own_kind_of_layer_are_read_up_to_there";
+        println!("{test}: left out, as {} is not here", folder.display());
+        return;
+    }
+    let stem = "musicMDRNN-dim2-layers2-units32-mixtures5-scale10";
+    let arrays = arrays(&folder.join(format!("{stem}_lstm_ref.npz")));
+    let array = |name: &str| &arrays.iter().find(|(found, _)| found == name).expect("an array of this name").1;
+    let x: Vec<f32> = array("x").iter().map(|&value| value as f32).collect();
+    // The same weights: the one reads sequences, and its configuration has the gates of its time; the other is called step by step, and its state is an input.
+    for (suffix, until, refused, y) in
+        [("h5", "lstm1", "layer td_mdn", "lstm_out_h5"), ("keras", "lstm_1", "layer mdn", "lstm_out_keras")]
+    {
+        let bytes = fs::read(folder.join(format!("{stem}.{suffix}"))).expect("a model");
+        let error = open(&bytes, "net", &LIMITS).expect_err("it has a layer of its own").to_string();
+        assert!(error.contains(refused), "{error}");
+        let options = Options { until: Some(until), ..Options::default() };
+        let mut model = open_with(&bytes, "net", &options, &LIMITS).expect("the layers below are LSTMs");
+        for layer in &mut model.layers {
+            let Kind::Recurrent(lstm) = &mut layer.kind else { panic!("no LSTM: {}", layer.name) };
+            let gates = if suffix == "h5" { Activation::HardSigmoid } else { Activation::Sigmoid };
+            assert_eq!(lstm.gate_activation, gates);
+            // The reference has the weights of both in an LSTM of today.
+            lstm.gate_activation = Activation::Sigmoid;
+        }
+        let found = worst(&model, &x, array(y));
+        println!("{stem}.{suffix}: off by {found:.1e} in {} steps", x.len() / 2);
+        assert!(found <= 1e-5, "{suffix}: off by {found:.1e}");
     }
 }

@@ -1,8 +1,8 @@
 //! What holds one chain together: sizes that fit from layer to layer, values that are finite, sizes that the caller can hold.
 
 use super::{
-    Activation, Cell, Conv1d, Dense, Described, Gain, Input, Kind, Layer, Matrix, Normalization, Recurrent, Samples,
-    Vector,
+    Activation, Bidirectional, Cell, Conv1d, Dense, Described, Gain, Input, Kind, Layer, LayerNorm, Matrix, MaxPool,
+    Merge, Normalization, Padding, Recurrent, Samples, Vector,
 };
 use crate::Error;
 
@@ -99,7 +99,8 @@ impl Described {
     pub fn check(&self, place: &str, limits: &Limits) -> Checked {
         self.check_order(place)?;
         self.check_input(place)?;
-        let recurrent = || self.layers.iter().filter(|layer| matches!(layer.kind, Kind::Recurrent(_)));
+        let of_kind = |layer: &&Layer| matches!(layer.kind, Kind::Recurrent(_) | Kind::Bidirectional(_));
+        let recurrent = || self.layers.iter().filter(of_kind);
         if let Some(beyond) = recurrent().nth(limits.layers) {
             let source = beyond.kind.matrices().first().map_or("", |matrix| matrix.source.as_str());
             limits.layers(&|| at(place, beyond, source), recurrent().count())?;
@@ -177,21 +178,25 @@ impl Described {
                     return refuse(layer, "an embedding reads ids, which only the input gives", "put it first");
                 }
                 Kind::Pooling(_) if pooled => return refuse(layer, "the steps are pooled already", "leave one out"),
-                Kind::Recurrent(_) | Kind::Conv1d(_) if pooled => {
+                Kind::Recurrent(_) | Kind::Conv1d(_) | Kind::Bidirectional(_) | Kind::MaxPool(_) | Kind::Masking(_)
+                    if pooled =>
+                {
                     return refuse(layer, "it reads steps, and stands behind the pooling", "put it before the pooling");
                 }
                 Kind::Pooling(_) => {
                     pooled = true;
                     false
                 }
-                Kind::Recurrent(Recurrent { activation, gate_activation, .. }) => {
-                    [activation, gate_activation].contains(&&Activation::Softmax)
+                Kind::Recurrent(recurrent) => has_softmax(recurrent),
+                Kind::Bidirectional(layer) => {
+                    pooled = !layer.each_step;
+                    has_softmax(&layer.forward) || has_softmax(&layer.backward)
                 }
                 Kind::Conv1d(Conv1d { activation, .. }) => *activation == Activation::Softmax,
-                Kind::Dense(Dense { activation, .. }) => {
+                Kind::Dense(Dense { activation, .. }) | Kind::Activation(activation) => {
                     *activation == Activation::Softmax && number + 1 < self.layers.len()
                 }
-                Kind::Embedding(_) => false,
+                Kind::Embedding(_) | Kind::LayerNorm(_) | Kind::MaxPool(_) | Kind::Masking(_) => false,
             };
             if softmax {
                 return refuse(layer, "only the last layer of a network can have a softmax", "use another activation");
@@ -199,6 +204,10 @@ impl Described {
         }
         Ok(())
     }
+}
+
+fn has_softmax(layer: &Recurrent) -> bool {
+    [layer.activation, layer.gate_activation].contains(&Activation::Softmax)
 }
 
 /// The sizes of a layer's tensors, held to what it declares and to the features of the layer below.
@@ -221,8 +230,10 @@ fn check_sizes(place: &str, layer: &Layer, inputs: usize, limits: &Limits) -> Ch
             check_recurrent(&first, recurrent, inputs, (&matrix, &vector))?;
         }
         Kind::Conv1d(conv1d) => {
-            if conv1d.frames == 0 || conv1d.stride == 0 {
-                return Err(Error::new(first(), "its window or its stride has no step", "give each at least one"));
+            check_window(&first, conv1d.frames, conv1d.stride)?;
+            if conv1d.padding == Padding::Same && conv1d.stride > 1 {
+                let problem = "the place of its window depends on the length of the sequence";
+                return Err(Error::new(first(), problem, "train it with the padding causal"));
             }
             limits.width(&first, inputs.saturating_mul(conv1d.frames), 0)?;
             matrix(&conv1d.kernel, features, inputs * conv1d.frames)?;
@@ -232,9 +243,52 @@ fn check_sizes(place: &str, layer: &Layer, inputs: usize, limits: &Limits) -> Ch
             matrix(&dense.kernel, features, inputs)?;
             vector(&dense.bias, features)?;
         }
-        Kind::Pooling(_) => {}
+        Kind::Bidirectional(both) => {
+            let Bidirectional { forward, backward, merge, .. } = &**both;
+            for direction in [forward, backward] {
+                let recurrent = || at(place, layer, &direction.recurrent_kernel.source);
+                limits.width(&recurrent, inputs, direction.units)?;
+                check_recurrent(&recurrent, direction, inputs, (&matrix, &vector))?;
+            }
+            check_directions(&first, forward, backward, *merge)?;
+        }
+        Kind::LayerNorm(LayerNorm { scale, shift, epsilon }) => {
+            vector(scale, features)?;
+            vector(shift, features)?;
+            if !(epsilon.is_finite() && *epsilon >= 0.0) {
+                return Err(Error::new(first(), format!("its epsilon is {epsilon}"), "correct it"));
+            }
+        }
+        Kind::MaxPool(MaxPool { frames, stride }) => {
+            check_window(&first, *frames, *stride)?;
+            limits.width(&first, inputs.saturating_mul(*frames), 0)?;
+        }
+        Kind::Masking(value) if !value.is_finite() => {
+            return Err(Error::new(first(), format!("its value is {value}"), "mask with a finite value"));
+        }
+        Kind::Pooling(_) | Kind::Masking(_) | Kind::Activation(_) => {}
     }
     limits.width(&first, 0, if is_embedding { 0 } else { features })
+}
+
+/// Windows of at least one step.
+fn check_window(first: &dyn Fn() -> String, frames: usize, stride: usize) -> Checked {
+    if frames == 0 || stride == 0 {
+        return Err(Error::new(first(), "its window or its stride has no step", "give each at least one"));
+    }
+    Ok(())
+}
+
+/// Two directions that are one layer.
+fn check_directions(first: &dyn Fn() -> String, forward: &Recurrent, backward: &Recurrent, merge: Merge) -> Checked {
+    let problem = if forward.backwards || !backward.backwards {
+        "its directions are not one forward and one back".to_owned()
+    } else if merge != Merge::Concat && forward.units != backward.units {
+        format!("its directions have {} and {} units, which only concat merges", forward.units, backward.units)
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(first(), problem, ONE_NETWORK))
 }
 
 /// How a matrix and how a vector is held to its shape.

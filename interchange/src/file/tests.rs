@@ -43,6 +43,7 @@ fn model(layout: Layout, shapes: &[Shape]) -> Described {
             tokens: Some(Tokens::CharsCased),
             characters: Some(vec![7, 9, u32::MAX]),
             unknown: Some(Unknown::Row),
+            cutting: None,
         }),
         layers,
         skip: None,
@@ -70,7 +71,7 @@ fn nameless(mut model: Described) -> Described {
                 layer.kernel.source.clear();
                 layer.bias.source.clear();
             }
-            Kind::Conv1d(_) | Kind::Pooling(_) => {}
+            _ => {}
         }
     }
     model

@@ -77,15 +77,17 @@ fn ids_are_rows_of_the_table_and_a_pooling_makes_one_answer_of_all_steps() {
 }
 
 #[test]
-fn a_window_ends_with_its_step_or_has_it_in_its_middle() {
+fn a_window_ends_with_its_step_or_has_it_in_its_middle_or_lies_within() {
     let kernel = matrix(1, 3, &[1.0, 10.0, 100.0]);
-    for (causal, stride, expected) in [
-        (true, 1, vec![100.0, 210.0, 321.0, 432.0]),
-        (true, 2, vec![100.0, 321.0]),
-        (false, 1, vec![210.0, 321.0, 432.0, 43.0]),
+    for (padding, stride, expected) in [
+        (Padding::Causal, 1, vec![100.0, 210.0, 321.0, 432.0]),
+        (Padding::Causal, 2, vec![100.0, 321.0]),
+        (Padding::Same, 1, vec![210.0, 321.0, 432.0, 43.0]),
+        (Padding::Valid, 1, vec![321.0, 432.0]),
+        (Padding::Valid, 2, vec![321.0]),
     ] {
         let activation = Activation::Linear;
-        let conv1d = Conv1d { frames: 3, stride, causal, activation, kernel: kernel.clone(), bias: vector(&[0.0]) };
+        let conv1d = Conv1d { frames: 3, stride, padding, activation, kernel: kernel.clone(), bias: vector(&[0.0]) };
         let model = model(Input::Samples(Samples { channels: 1, ..Samples::default() }), vec![Kind::Conv1d(conv1d)]);
         near(&of_samples(&model, &[1.0, 2.0, 3.0, 4.0]).answers, &expected);
     }
@@ -104,6 +106,7 @@ fn samples_are_normalized_and_activations_are_the_usual_ones() {
         (Activation::Tanh, [1.5_f64.tanh(), (-8.0_f64).tanh()]),
         (Activation::Sigmoid, [1.0 / (1.0 + (-1.5_f64).exp()), 1.0 / (1.0 + 8.0_f64.exp())]),
         (Activation::HardSigmoid, [0.8, 0.0]),
+        (Activation::HardSigmoidSixth, [0.75, 0.0]),
     ] {
         // A frame that is cut off is not read.
         near(&of_samples(&model(input.clone(), vec![dense(activation)]), &[4.0, -4.0, 9.0]).answers, &expected);

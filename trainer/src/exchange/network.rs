@@ -3,7 +3,7 @@
 use anyhow::Result;
 use latch_interchange::{
     self as interchange, Cell, Conv1d, Dense, Described, Embedding, Input, Kind, Layer as DescribedLayer, Matrix,
-    Recurrent, Vector,
+    Padding, Recurrent, Vector,
 };
 use nalgebra::DMatrix;
 
@@ -52,7 +52,9 @@ fn activation_of(activation: interchange::Activation) -> Option<Activation> {
         interchange::Activation::Relu => Some(Activation::Relu),
         interchange::Activation::Tanh => Some(Activation::Tanh),
         interchange::Activation::Sigmoid => Some(Activation::Sigmoid),
-        interchange::Activation::Softmax | interchange::Activation::HardSigmoid => None,
+        interchange::Activation::Softmax
+        | interchange::Activation::HardSigmoid
+        | interchange::Activation::HardSigmoidSixth => None,
     }
 }
 
@@ -96,7 +98,7 @@ pub(super) fn layers_of(network: &Network<f32>) -> Vec<DescribedLayer> {
         Layer::Conv1d(layer) => Kind::Conv1d(Conv1d {
             frames: layer.frames,
             stride: layer.stride,
-            causal: true,
+            padding: Padding::Causal,
             activation: layer.dense.activation.into(),
             kernel: matrix_of(&layer.dense.kernel),
             bias: vector_of(&layer.dense.bias),
@@ -145,8 +147,13 @@ pub(super) fn of_layers(place: &str, model: &Described, pooling: Option<Pooling>
             }
             Kind::Recurrent(recurrent) => layers.push(of_recurrent(place, layer, recurrent, &mut tensors)?),
             Kind::Conv1d(conv1d) => {
-                if !conv1d.causal {
-                    let problem = "its window looks ahead, and a device has no future";
+                if conv1d.padding != Padding::Causal {
+                    let problem = match conv1d.padding {
+                        Padding::Valid => {
+                            "its first output comes with the last step of its first window, and an image's with the first step"
+                        }
+                        _ => "its window looks ahead, and a device has no future",
+                    };
                     return Err(refuse(problem, "train it with padding=\"causal\"").into());
                 }
                 let activation = match conv1d.activation {
@@ -174,6 +181,14 @@ pub(super) fn of_layers(place: &str, model: &Described, pooling: Option<Pooling>
                 layers.push(LayerConfig::Dense { units, activation, dropout: 0.0 });
             }
             Kind::Pooling(pooling) => layers.push(LayerConfig::Pooling((*pooling).into())),
+            Kind::Bidirectional(_) => {
+                let problem = "it reads the steps back from the last one too, and a device has no future";
+                return Err(refuse(problem, "train it in one direction").into());
+            }
+            Kind::LayerNorm(_) | Kind::MaxPool(_) | Kind::Masking(_) | Kind::Activation(_) => {
+                let problem = format!("it is a layer of its own ({}), and no image has it", layer.kind.name());
+                return Err(refuse(&problem, "train the network without it").into());
+            }
         }
     }
     chain.layers = layers;
@@ -219,6 +234,10 @@ fn of_recurrent(
                 format!("its {what} go through {}, and those of an image through {}", found.name(), usual.name());
             return Err(lacking(place, layer, &problem, "train it with that"));
         }
+    }
+    if recurrent.backwards {
+        let problem = "it reads the steps back from the last one, and a device has no future";
+        return Err(lacking(place, layer, problem, "train it without go_backwards"));
     }
     if recurrent.begins_elsewhere() {
         let problem = "its state does not begin with zeros, and an image's does";

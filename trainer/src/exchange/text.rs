@@ -83,6 +83,7 @@ pub(super) fn described(vocabulary: &Vocabulary) -> Result<Text, Fault> {
         tokens: Some(tokens_stated(vocabulary.tokenization.tokens)),
         characters: Some(vocabulary.tokenization.characters()),
         unknown: Some(unknown),
+        cutting: None,
     })
 }
 

@@ -26,7 +26,7 @@ fn dense(units: usize, inputs: usize, activation: Activation) -> Layer {
 fn conv1d(units: usize, inputs: usize) -> Layer {
     let (kernel, bias) = (matrix("conv.W", units, 2 * inputs), vector("conv.b", units));
     let activation = Activation::Relu;
-    let conv1d = Conv1d { frames: 2, stride: 1, causal: true, activation, kernel, bias };
+    let conv1d = Conv1d { frames: 2, stride: 1, padding: Padding::Causal, activation, kernel, bias };
     Layer { name: "conv".into(), kind: Kind::Conv1d(conv1d) }
 }
 
@@ -165,4 +165,81 @@ fn described(model: &mut Described, change: impl Fn(&mut Samples)) {
     if let Input::Samples(samples) = &mut model.input {
         change(samples);
     }
+}
+
+/// A model of samples with a layer of one of the kinds that only some formats have, before a dense layer of four inputs.
+fn with(kind: Kind) -> Described {
+    let below = dense(4, 2, Activation::Linear);
+    samples(vec![below, Layer { name: "kind".into(), kind }, dense(1, 4, Activation::Linear)])
+}
+
+fn direction(name: &str, units: usize, backwards: bool) -> Recurrent {
+    match lstm(name, units, 4).kind {
+        Kind::Recurrent(layer) => Recurrent { backwards, ..layer },
+        _ => unreachable!("it is an LSTM"),
+    }
+}
+
+fn both(forward: Recurrent, backward: Recurrent, merge: Merge) -> Kind {
+    Kind::Bidirectional(Box::new(Bidirectional { forward, backward, merge, each_step: true }))
+}
+
+fn norm(features: usize, epsilon: f32) -> Kind {
+    Kind::LayerNorm(LayerNorm { scale: vector("gamma", 4), shift: vector("beta", features), epsilon })
+}
+
+#[test]
+fn kinds_that_only_some_formats_have_are_held_to_their_sizes() {
+    let concat = || both(direction("f", 2, false), direction("b", 2, true), Merge::Concat);
+    for kind in [concat(), both(direction("f", 4, false), direction("b", 4, true), Merge::Product), norm(4, 0.001)] {
+        with(kind).check("net", &LIMITS).unwrap();
+    }
+    for kind in
+        [Kind::MaxPool(MaxPool { frames: 2, stride: 1 }), Kind::Masking(0.0), Kind::Activation(Activation::Relu)]
+    {
+        with(kind).check("net", &LIMITS).unwrap();
+    }
+    let same = |stride| {
+        Kind::Conv1d(Conv1d {
+            frames: 2,
+            stride,
+            padding: Padding::Same,
+            activation: Activation::Linear,
+            kernel: matrix("conv.W", 4, 8),
+            bias: vector("conv.b", 4),
+        })
+    };
+    with(same(1)).check("net", &LIMITS).unwrap();
+    for (kind, words) in [
+        (
+            both(direction("f", 2, false), direction("b", 2, false), Merge::Concat),
+            "net: tensor f.W: its directions are not one",
+        ),
+        (
+            both(direction("f", 4, false), direction("b", 3, true), Merge::Sum),
+            "net: tensor f.W: its directions have 4 and 3 units",
+        ),
+        (
+            both(direction("f", 2, false), Recurrent { units: 3, ..direction("b", 2, true) }, Merge::Concat),
+            "net: tensor b.W: its shape is [8, 4], but [12, 4] is declared",
+        ),
+        (norm(3, 0.001), "net: tensor beta: its shape is [3], but [4] is declared"),
+        (norm(4, f32::NAN), "net: layer kind: its epsilon is NaN"),
+        (Kind::MaxPool(MaxPool { frames: 0, stride: 1 }), "net: layer kind: its window or its stride has no step"),
+        (Kind::Masking(f32::INFINITY), "net: layer kind: its value is inf"),
+        (Kind::Activation(Activation::Softmax), "net: layer kind: only the last layer of a network can have a softmax"),
+        (same(2), "net: tensor conv.W: the place of its window depends on the length"),
+    ] {
+        let error = with(kind).check("net", &LIMITS).expect_err(words).to_string();
+        assert!(error.starts_with(words), "{words}: {error}");
+    }
+    // Without an output of each step nothing above reads steps.
+    let mut ended = with(concat());
+    if let Kind::Bidirectional(both) = &mut ended.layers[1].kind {
+        both.each_step = false;
+    }
+    ended.check("net", &LIMITS).unwrap();
+    ended.layers.insert(2, pooling());
+    let error = ended.check("net", &LIMITS).unwrap_err().to_string();
+    assert!(error.contains("layer pooling: the steps are pooled already"), "{error}");
 }

@@ -1,0 +1,147 @@
+//! Models of Keras 1, 2 and 3 from `.h5` and `.keras` files, without Python.
+//!
+//! ```text
+//! .keras ──archive──> config.json, model.weights.h5 ──┐
+//! .h5 ────────────────────────────────────────────────┴─h5─> JSON ──config──> layers in order ──layers──> Described
+//!                                                            tensors ─weights─> those of each layer ──┘
+//! ```
+//!
+//! A model is read where it is one chain of layers: a `Sequential`, or a `Functional` without branches. Weights alone are read with a chain that says the
+//! layers. No code of the file is run, whatever it holds.
+
+mod archive;
+mod budget;
+mod chain;
+mod config;
+mod entry;
+mod h5;
+mod layers;
+mod text;
+mod weights;
+
+use std::rc::Rc;
+
+use archive::Archive;
+use budget::Budget;
+use entry::Era;
+use h5::H5;
+use serde_json::Value;
+use weights::Weights;
+
+use crate::Error;
+use crate::described::{Described, Format, Limits, Source};
+
+/// What a caller may say beside the file.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options<'a> {
+    /// The layers of a file that holds weights alone, as `embedding > lstm 32 > last > dense`.
+    pub chain: Option<&'a str>,
+    /// The name of the last layer that is read, of a model whose upper part is none that can be.
+    pub until: Option<&'a str>,
+    /// The JSON of a Keras `Tokenizer` or of its `word_index`, and the name of its file.
+    pub tokenizer: Option<(&'a [u8], &'a str)>,
+}
+
+/// What HDF5 begins with.
+const HDF5: &[u8] = b"\x89HDF\r\n\x1a\n";
+
+/// Whether a file is HDF5.
+pub fn is_h5(bytes: &[u8]) -> bool {
+    bytes.starts_with(HDF5)
+}
+
+/// Whether the members of an archive are those of a `.keras` file.
+pub fn is_archive(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"PK\x03\x04")
+        && Archive::open(bytes, "", &Budget::of(bytes.len()))
+            .is_ok_and(|archive| archive.find(|name| matches!(name, "config.json" | "model.weights.h5")).is_some())
+}
+
+/// Reads a model of Keras; `place` is the file.
+///
+/// # Errors
+/// Names the place and the layer or the tensor: where the file is damaged; where it is no chain of layers that a description has; where a tensor has another
+/// shape than its layer declares, or a value is not finite; where the model is beyond the limits.
+pub fn read(bytes: &[u8], place: &str, options: &Options<'_>, limits: &Limits) -> Result<Described, Error> {
+    let budget = Rc::new(Budget::of(bytes.len()));
+    let opened = if is_h5(bytes) { of_h5(bytes, place, &budget)? } else { of_archive(bytes, place, &budget)? };
+    let Opened { weights, config, version, format, words } = opened;
+    let era = Era::of(version.as_deref());
+    let declared = match (config, options.chain) {
+        (Some(_), Some(_)) => {
+            let remedy = "leave the chain out";
+            return Err(Error::new(place, "it says its layers itself, and a chain is given beside it", remedy));
+        }
+        (Some(config), None) => config::declared(&config, place, era, options.until)?,
+        (None, Some(chain)) => chain::declared(chain, &weights, place, era)?,
+        (None, None) => {
+            let problem = "it holds weights alone, without the layers that they belong to";
+            let remedy = "say the layers, as --chain \"embedding > lstm 32 > last > dense\", or save the whole model";
+            return Err(Error::new(place, problem, remedy));
+        }
+    };
+    let mut source = Source::of(format);
+    source.version = version;
+    let (mut model, vectorization) = layers::described(&declared, &weights, source, place)?;
+    // The file is not needed any more, and may be as large as the model.
+    drop(weights);
+    model.check(place, limits)?;
+    text::complete(&mut model, vectorization.as_ref(), words.as_deref(), options.tokenizer)?;
+    model.check(place, limits)?;
+    Ok(model)
+}
+
+/// What a file holds.
+struct Opened {
+    weights: Weights,
+    config: Option<Value>,
+    version: Option<String>,
+    format: Format,
+    /// The words of a vocabulary beside the weights.
+    words: Option<Vec<String>>,
+}
+
+fn of_h5(bytes: &[u8], place: &str, budget: &Rc<Budget>) -> Result<Opened, Error> {
+    budget.take(place, bytes.len())?;
+    let h5 = H5::open(bytes.to_vec(), place, Rc::clone(budget))?;
+    let config = match h5.text("", "model_config")? {
+        Some(text) => Some(config::parse(text.as_bytes(), &h5.at("model_config"), budget)?),
+        None => None,
+    };
+    let mut version = h5.text("", "keras_version")?;
+    if version.is_none() {
+        version = h5.text("model_weights", "keras_version")?;
+    }
+    // Variables without names are Keras 3's, or the last of Keras 2, and no file of weights says which.
+    let weights = Weights::of(h5)?;
+    if version.is_none() && !weights.is_listed() {
+        version = Some("3".to_owned());
+    }
+    Ok(Opened { weights, config, version, format: Format::KerasH5, words: None })
+}
+
+fn of_archive(bytes: &[u8], place: &str, budget: &Rc<Budget>) -> Result<Opened, Error> {
+    let mut archive = Archive::open(bytes, place, budget)?;
+    let missing = |name: &str, remedy: &str| Error::new(format!("{place}: {name}"), "it is missing", remedy);
+    let text =
+        archive.member("config.json")?.ok_or_else(|| missing("config.json", "save the model with model.save"))?;
+    let config = config::parse(&text, &format!("{place}: config.json"), budget)?;
+    let version = match archive.member("metadata.json")? {
+        Some(text) => {
+            let metadata = config::parse(&text, &format!("{place}: metadata.json"), budget)?;
+            metadata.get("keras_version").and_then(Value::as_str).map(str::to_owned)
+        }
+        None => None,
+    };
+    // Only Keras from 2.12 on writes archives.
+    let version = version.or_else(|| Some("3".to_owned()));
+    let words = match archive.find(|name| name.ends_with("vocabulary.txt")) {
+        Some(name) => Some(text::lines(&archive.member(&name)?.unwrap_or_default(), &format!("{place}: {name}"))?),
+        None => None,
+    };
+    let remedy = "save the model in one file, without shards";
+    let weights = archive.member("model.weights.h5")?.ok_or_else(|| missing("model.weights.h5", remedy))?;
+    drop(archive);
+    let weights = Weights::of(H5::open(weights, place, Rc::clone(budget))?)?;
+    Ok(Opened { weights, config: Some(config), version, format: Format::Keras, words })
+}

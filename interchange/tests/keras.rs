@@ -1,0 +1,107 @@
+//! Promise: a description of a Keras file computes what Keras computes of it, within 1e-5. `goldens/keras/make.py` made the files with Keras 3 and Keras 2.
+
+use std::io::{Cursor, Read};
+use std::path::Path;
+
+use latch_interchange::keras::{Options, read};
+use latch_interchange::{Described, Input, Limits, reference};
+use serde_json::Value;
+use zip::ZipArchive;
+
+const LIMITS: Limits = Limits { rows: 1 << 20, width: 2048, layers: 32 };
+
+/// Largest difference of an output.
+const WITHIN: f64 = 1e-5;
+
+/// A model, and what Keras computes of an input.
+struct Case {
+    name: String,
+    file: Vec<u8>,
+    chain: Option<String>,
+    text: Option<String>,
+    is_ids: bool,
+    x: Vec<f64>,
+    y: Vec<f64>,
+}
+
+fn member(archive: &mut ZipArchive<Cursor<Vec<u8>>>, name: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    archive.by_name(name).expect("the archive has it").read_to_end(&mut bytes).expect("it is whole");
+    bytes
+}
+
+fn cases(archive: &str) -> Vec<Case> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/keras").join(archive);
+    let bytes = std::fs::read(&path).unwrap_or_else(|fault| panic!("{}: {fault}", path.display()));
+    let mut archive = ZipArchive::new(Cursor::new(bytes)).expect("it is an archive");
+    let list: Value = serde_json::from_slice(&member(&mut archive, "cases.json")).expect("it is JSON");
+    let text = |case: &Value, key: &str| case[key].as_str().map(str::to_owned);
+    let numbers = |case: &Value, key: &str| -> Vec<f64> {
+        case[key].as_array().expect("a list").iter().map(|value| value.as_f64().expect("a number")).collect()
+    };
+    let case = |case: &Value| Case {
+        name: text(case, "name").expect("a name"),
+        file: member(&mut archive, case["file"].as_str().expect("a file")),
+        chain: text(case, "chain"),
+        text: text(case, "text"),
+        is_ids: case["ids"] == true,
+        x: numbers(case, "x"),
+        y: numbers(case, "y"),
+    };
+    list.as_array().expect("a list").iter().map(case).collect()
+}
+
+fn answers(model: &Described, case: &Case) -> Vec<f64> {
+    let Input::Ids(text) = &model.input else {
+        assert!(!case.is_ids);
+        let frames: Vec<f32> = case.x.iter().map(|&sample| sample as f32).collect();
+        return reference::of_samples(model, &frames).answers;
+    };
+    assert!(case.is_ids);
+    let ids: Vec<u32> = match &case.text {
+        None => case.x.iter().map(|&id| id as u32).collect(),
+        // Rows have the order of the words.
+        Some(sentence) => {
+            let words = text.vocabulary.as_ref().expect("the file has words");
+            let id = |word: &String| words.iter().position(|known| known == word).unwrap_or(words.len()) as u32;
+            text.cutting.as_ref().expect("the file says how").cut(sentence).iter().map(id).collect()
+        }
+    };
+    reference::of_ids(model, &ids).answers
+}
+
+/// Why a case does not agree.
+fn fault(case: &Case) -> Option<String> {
+    let options = Options { chain: case.chain.as_deref(), ..Options::default() };
+    let model = match read(&case.file, &case.name, &options, &LIMITS) {
+        Ok(model) => model,
+        Err(error) => return Some(error.to_string()),
+    };
+    let found = answers(&model, case);
+    if found.len() != case.y.len() {
+        return Some(format!("{}: {} answers in place of {}", case.name, found.len(), case.y.len()));
+    }
+    let differences = found.iter().zip(&case.y).map(|(found, expected)| (found - expected).abs());
+    // NaN is no small difference.
+    let largest = differences.fold(0.0, |most: f64, next| if next.is_nan() || next > most { next } else { most });
+    let agrees = largest <= WITHIN;
+    (!agrees).then(|| format!("{}: it differs by {largest:e}: {found:?} in place of {:?}", case.name, case.y))
+}
+
+fn check(archive: &str, least: usize) {
+    let cases = cases(archive);
+    let faults: Vec<String> = cases.iter().filter_map(fault).collect();
+    assert!(faults.is_empty(), "{} of {} cases differ:\n{}", faults.len(), cases.len(), faults.join("\n"));
+    assert!(cases.len() >= least, "{archive} has {} cases", cases.len());
+    println!("{archive}: {} cases agree", cases.len());
+}
+
+#[test]
+fn files_of_keras_3_compute_what_keras_3_computes() {
+    check("keras3.zip", 175);
+}
+
+#[test]
+fn files_of_keras_2_and_1_compute_what_keras_2_computes() {
+    check("keras2.zip", 180);
+}
