@@ -26,7 +26,7 @@ use latch_firmware_sim::link::host::reference;
 use latch_firmware_sim::link::message::Refusal;
 use latch_firmware_sim::sim::budget::firmware_stack;
 use latch_firmware_sim::sim::source::bytes_of;
-use latch_parts::boards::{BOARDS, find};
+use latch_parts::boards::{BOARDS, Board, find};
 use latch_trainer::config::{RunConfig, SeriesConfig, Storage, TrainConfig, Valid, default_config, model_of};
 use latch_trainer::export::{Export, Source, Trained};
 use latch_trainer::learning::training::{BatchProgress, Progress};
@@ -295,8 +295,13 @@ fn counts_may_be_cut_anywhere_on_the_link_and_half_a_frame_is_left_out() {
 
 /// Holds every board, with plain kernels and with its own, to this host's digest, and that to the engine's.
 fn assert_equal_on_every_board(folder: &Path, image: &str, data: &str, series: usize) {
+    assert_equal_on(("all", BOARDS), folder, image, data, series);
+}
+
+/// The same of the boards that the command calls so.
+fn assert_equal_on((name, boards): (&str, &[Board]), folder: &Path, image: &str, data: &str, series: usize) {
     let limit = series.to_string();
-    let verify = ["verify", "--image", image, "--board", "all", "--data", data, "--limit", &limit];
+    let verify = ["verify", "--image", image, "--board", name, "--data", data, "--limit", &limit];
     let (digest, steps) = engines(folder, image, data, series);
     let mut seen = BTreeSet::new();
     for line in lines(folder, &verify) {
@@ -304,13 +309,13 @@ fn assert_equal_on_every_board(folder: &Path, image: &str, data: &str, series: u
         assert_eq!((&line["texts"], &line["tokens"]), (&series.into(), &steps.into()), "{line}");
         seen.insert((line["board"].to_string(), line["kernels"].to_string()));
     }
-    for board in BOARDS {
+    for board in boards {
         for kernels in ["plain", "own"] {
             let (board, kernels) = (format!("{:?}", board.name), format!("{kernels:?}"));
             assert!(seen.contains(&(board.clone(), kernels.clone())), "{board} with {kernels} kernels is missing");
         }
     }
-    eprintln!("{image}: {series} series, {steps} steps, digest {digest} on every board");
+    eprintln!("{image}: {series} series, {steps} steps, digest {digest} on boards: {name}");
 }
 
 #[test]
@@ -332,6 +337,23 @@ fn series_of_each_published_set_give_the_same_digest_on_every_board_in_int8_and_
 }
 
 #[test]
+fn a_convolution_and_a_skip_fit_the_smallest_board_and_give_the_same_digest_there() {
+    if toolchain().is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let swing = |step: usize| (step as f32 * 0.7).sin() + step as f32 / 50.0;
+    let rows: String = (0..80).map(|step| format!("{step},{}\n", swing(step))).collect();
+    let data = folder.path().join("swing.csv");
+    fs::write(&data, format!("time,value\n{rows}")).unwrap();
+    let model = "samples > conv1d 6 k3 s2 relu > gru 6 > dense > skip lag=3";
+    train(folder.path(), "swing", &data, Task::RegressEach, model);
+    // The largest of the firmwares for integers.
+    let smallest = ("microbit", std::slice::from_ref(find("microbit").unwrap()));
+    assert_equal_on(smallest, folder.path(), "swing-int16.latch", "swing.csv", 1);
+}
+
+#[test]
 fn a_firmware_says_which_input_it_was_built_without() {
     if toolchain().is_none() {
         return;
@@ -349,7 +371,7 @@ fn a_firmware_says_which_input_it_was_built_without() {
 }
 
 /// The firmware for series, with the features that series share.
-fn build(board: &latch_parts::boards::Board, port: Port) -> PathBuf {
+fn build(board: &Board, port: Port) -> PathBuf {
     let options = Options { port, features: SERIES_FEATURES.to_vec(), ..Options::default() };
     firmware::build(board, Program::Firmware, &options).unwrap_or_else(|error| panic!("{}: {error:#}", board.name))
 }

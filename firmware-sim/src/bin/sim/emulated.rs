@@ -38,16 +38,16 @@ pub(crate) fn build(board: &Board, image: &Loaded, scalar: bool, port: Port) -> 
     build_with(board, image, image.features.clone(), scalar, port)
 }
 
-/// Builds the firmware of a board with the features that most images of integers need, and those of this one: many images share
-/// it. With floats it would not fit every board, so that they get their own features.
+/// Builds the firmware of a board with the features that most images of integers need, where this one needs no other: many images share
+/// it. With others, or with floats, it would not fit every board, so that the image gets its own features.
 pub(crate) fn build_usual(board: &Board, image: &Loaded, scalar: bool) -> Result<PathBuf> {
-    let own = image.features.iter().copied();
     let usual: &[&'static str] = match image.precision {
         Precision::Int8 | Precision::Int16 if image.answers.channels > 0 => &SERIES_FEATURES,
         Precision::Int8 => &TEXT_FEATURES,
         _ => &[],
     };
-    let features = usual.iter().copied().chain(own.filter(|name| !usual.contains(name))).collect();
+    let is_usual = image.features.iter().all(|name| usual.contains(name));
+    let features = if is_usual { usual.to_vec() } else { image.features.clone() };
     build_with(board, image, features, scalar, Port::Semihosting)
 }
 
