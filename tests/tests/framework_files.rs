@@ -8,7 +8,7 @@ use latch_engine::{Model, Precision, State};
 use latch_tests::models::ROOM;
 use latch_tests::tolerances;
 use latch_trainer::config::chain::Pooling;
-use latch_trainer::exchange::{Given, Layout, Received, from_bytes};
+use latch_trainer::exchange::{Format, Given, Layout, Received, from_bytes};
 use latch_trainer::quantizer::Weights;
 use latch_trainer::quantizer::{Origin, to_image};
 use serde::Deserialize;
@@ -71,7 +71,10 @@ fn what_pytorch_saved_without_a_word_of_metadata_computes_what_pytorch_computed(
     let golden = golden();
     for (pooling, name) in POOLINGS {
         let received = pytorch(&golden, pooling);
-        assert_eq!((received.layout, received.network.config().chain.cells().count()), (Layout::PyTorch, 2));
+        assert_eq!(
+            (received.format, received.network.config().chain.cells().count()),
+            (Format::Safetensors(Layout::PyTorch), 2)
+        );
         assert_agrees(&format!("pytorch, {name}"), &received, &golden.texts, &golden.logits["pytorch"][name]);
     }
 }
@@ -80,7 +83,10 @@ fn what_pytorch_saved_without_a_word_of_metadata_computes_what_pytorch_computed(
 fn what_the_keras_example_saved_says_all_and_computes_what_keras_computed() {
     let golden = golden();
     let received = from_bytes(KERAS, "keras.safetensors", &Given::default()).expect("the example wrote it");
-    assert_eq!((received.layout, received.vocabulary.words()), (Layout::Keras, golden.words.as_slice()));
+    assert_eq!(
+        (received.format, received.vocabulary.words()),
+        (Format::Safetensors(Layout::Keras), golden.words.as_slice())
+    );
     assert_agrees("keras, mean", &received, &golden.texts, &golden.logits["keras"]["mean"]);
 }
 
@@ -97,7 +103,7 @@ fn the_weights_of_one_framework_compute_the_same_in_the_layout_of_the_other() {
         )
         .expect("a network can be written");
         let again = from_bytes(&bytes, "again", &Given::default()).expect("Latch wrote it");
-        assert_eq!((again.network == received.network, again.layout), (true, Layout::Keras));
+        assert_eq!((again.network == received.network, again.format), (true, Format::Safetensors(Layout::Keras)));
         assert_agrees(&format!("keras, {name}"), &again, &golden.texts, &golden.logits["pytorch"][name]);
     }
 }

@@ -1,11 +1,16 @@
 //! A network for the frameworks that teams train with, and back: the trainer's side of [`latch_interchange`].
 //!
 //! A description has every matrix row-major and the gates in one order; the trainer's are column-major and in the same order. [`network`] brings one chain of
-//! layers into the other. [`text`] is what a model of texts must have besides its tensors: a vocabulary that Latch's tokenizer gives, and a pooling.
+//! layers into the other. [`text`] is what a model of texts must have besides its tensors: a vocabulary that Latch's tokenizer gives, and a pooling. [`samples`]
+//! is what one of samples has: scales, gains and what goes around it. [`parity`] compares the image of what came with what its description computes, and
+//! [`inspected`] says what is inside a file.
 //!
 //! Promised: what [`to_bytes`] writes, [`from_bytes`] reads back to the bit.
 
+pub mod inspected;
 pub mod network;
+pub mod parity;
+pub mod samples;
 mod text;
 
 use std::fmt::Display;
@@ -17,15 +22,18 @@ use latch_engine::input::text::{Tokens, Unknown};
 use latch_engine::layers::MAX_LAYERS;
 use latch_engine::layers::MAX_WIDTH;
 use latch_engine::layers::embedding::MAX_ROWS;
-pub use latch_interchange::Layout;
-use latch_interchange::{self as interchange, Described, Format, Gain, Input, Limits, Source};
+use latch_interchange::{self as interchange, Described, Gain, Input, Limits, Source};
+pub use latch_interchange::{Format, Layout};
 use serde::{Deserialize, Serialize};
 
+use crate::config::SamplesConfig;
 use crate::config::chain::Pooling;
 use crate::dataset::Task;
 use crate::error::{Fault, LARGEST_FILE, fault};
 use crate::network::Network;
 use crate::vocabulary::Vocabulary;
+use inspected::Inspected;
+use samples::Probe;
 
 /// What an image can hold.
 const LIMITS: Limits = Limits { rows: MAX_ROWS as usize, width: MAX_WIDTH as usize, layers: MAX_LAYERS };
@@ -98,6 +106,21 @@ pub struct Given {
     pub task: Option<Task>,
     /// What a token is.
     pub tokens: Option<Tokens>,
+    /// Samples like those that a model of samples will read.
+    pub probe: Option<GivenProbe>,
+    /// The largest magnitude of its samples.
+    pub full_scale: Option<f32>,
+}
+
+/// Samples that a user gives.
+#[derive(Clone, Debug)]
+pub struct GivenProbe {
+    /// The file that they came from.
+    pub name: String,
+    /// Values of a frame.
+    pub channels: usize,
+    /// `steps × channels`, all of them numbers.
+    pub frames: Vec<f32>,
 }
 
 /// A network that another framework trained.
@@ -109,15 +132,28 @@ pub struct Received {
     pub vocabulary: Vocabulary,
     /// What its outputs mean.
     pub answers: Answers,
-    /// The layout of its file.
-    pub layout: Layout,
+    /// Its file.
+    pub format: Format,
     /// Keys of the file's metadata that are not Latch's, and were not read.
     pub unread: Vec<String>,
     /// Words that no text gives: the tokenizer reads each of them as something else.
     pub strange: Vec<String>,
+    /// What a model of samples brings in place of words.
+    pub samples: Option<ReceivedSamples>,
 }
 
-/// Reads a file that may be safetensors.
+/// What a model of samples brings.
+#[derive(Clone, Debug)]
+pub struct ReceivedSamples {
+    /// What a configuration says of its input.
+    pub config: SamplesConfig,
+    /// What it is compared and calibrated on.
+    pub probe: Probe,
+    /// What came in, to compare with.
+    pub described: Described,
+}
+
+/// Reads a file that may be a model.
 ///
 /// # Errors
 /// A fault naming the file when it cannot be read or is no ordinary file.
@@ -125,22 +161,77 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>> {
     crate::error::read_file(path, LARGEST_FILE)
 }
 
-/// Reads a network and its vocabulary from the bytes of a safetensors file; `place` is for the errors.
+/// Reads a network, and its vocabulary or its scaling, from the bytes of a file; `place` is for the errors.
 ///
 /// # Errors
-/// A fault that names the place and the tensor or the entry of the metadata: those of [`interchange::read`]; and when pooling or vocabulary are
-/// unknown, contradictory or do not fit.
+/// A fault that names the place and the tensor or the entry of the metadata: those of [`interchange::open`]; where no image has a form for a layer; and when
+/// pooling, vocabulary or the meaning of the outputs are unknown, contradictory or do not fit.
 pub fn from_bytes(bytes: &[u8], place: impl Display, given: &Given) -> Result<Received> {
     let place = place.to_string();
-    let model = interchange::read(bytes, &place, &LIMITS).map_err(refused)?;
-    let Format::Safetensors(layout) = model.source.format else {
-        let problem = format!("it is a model of {}, and no safetensors file", model.source.format.name());
-        return Err(fault(place, problem, "name a safetensors file").into());
+    let model = opened(bytes, &place)?;
+    if let Input::Ids(_) = model.input {
+        return of_texts(&model, bytes, &place, given);
+    }
+    let (network, answers) = of_samples(&model, &place, given)?;
+    let probe = samples::probe(&model, samples::of(&place, &model)?, given)?;
+    let (format, vocabulary) = (model.source.format, Vocabulary::of_samples(probe.scaling.clone()));
+    let samples = Some(ReceivedSamples { config: samples::configured(&model), probe, described: model });
+    Ok(Received { network, vocabulary, answers, format, unread: Vec::new(), strange: Vec::new(), samples })
+}
+
+/// The description that a file holds, whether an image can have its layers or not.
+///
+/// # Errors
+/// Those of [`interchange::open`].
+pub fn opened(bytes: &[u8], place: &str) -> Result<Described, Fault> {
+    interchange::open(bytes, place, &LIMITS).map_err(refused)
+}
+
+/// What is inside a file, and why it cannot be imported with what is given.
+///
+/// # Errors
+/// Those of [`interchange::open`].
+pub fn inspected(bytes: &[u8], place: impl Display, given: &Given) -> Result<Inspected> {
+    let place = place.to_string();
+    let model = opened(bytes, &place)?;
+    let stops = match model.input {
+        Input::Ids(_) => of_texts(&model, bytes, &place, given).err(),
+        Input::Samples(_) => of_samples(&model, &place, given).err(),
     };
-    let answers = text::answers(&place, &model, given)?;
-    let pooling = text::pooling(&place, model.pooling().map(Into::into), answers.task, given)?;
-    let (vocabulary, strange) = text::words(&place, &model, given)?;
-    let unread = interchange::other_metadata(bytes);
-    let network = network::of_layers(&place, &model, pooling)?;
-    Ok(Received { network, vocabulary, answers, layout, unread, strange })
+    Ok(Inspected::of(&model, stops.map(|error| format!("{error:#}"))))
+}
+
+/// A model of texts.
+fn of_texts(model: &Described, bytes: &[u8], place: &str, given: &Given) -> Result<Received> {
+    let options = [("--probe", given.probe.is_some()), ("--full-scale", given.full_scale.is_some())];
+    refuse_options(&options, "it is for models of samples, and this one reads texts")?;
+    let answers = text::answers(place, model, given)?;
+    let pooling = text::pooling(place, model.pooling().map(Into::into), answers.task, given)?;
+    let (vocabulary, strange) = text::words(place, model, given)?;
+    let network = network::of_layers(place, model, pooling)?;
+    let (format, unread) = (model.source.format, interchange::other_metadata(bytes));
+    Ok(Received { network, vocabulary, answers, format, unread, strange, samples: None })
+}
+
+/// The network of a model of samples, and what its outputs mean.
+fn of_samples(model: &Described, place: &str, given: &Given) -> Result<(Network<f32>, Answers)> {
+    let options = [
+        ("--vocabulary", given.vocabulary.is_some()),
+        ("--pooling", given.pooling.is_some()),
+        ("--tokens", given.tokens.is_some()),
+    ];
+    refuse_options(&options, "it is for models of texts, and this one reads samples")?;
+    samples::of(place, model)?;
+    let answers = samples::answers(place, model, given)?;
+    let mut network = network::of_layers(place, model, None)?;
+    samples::amplify(&mut network, model.gain.output);
+    Ok((network, answers))
+}
+
+/// Refuses the first option that is given.
+fn refuse_options(options: &[(&str, bool)], problem: &str) -> Result<(), Fault> {
+    match options.iter().find(|(_, given)| *given) {
+        Some((option, _)) => Err(fault(option, problem, "leave it out")),
+        None => Ok(()),
+    }
 }

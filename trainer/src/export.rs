@@ -339,13 +339,14 @@ impl Source<'_> {
         Ok(Fused { weights, logits, labels })
     }
 
-    /// The ranges of a network's convolutions over the training part; none without a convolution or without data.
+    /// The ranges of a network's convolutions over the training part, of an imported network over its probe; none without a convolution or without data.
     fn peaks(&self, network: &Network<f32>) -> Result<Vec<f32>> {
         let convolves = network.config().chain.layers.iter().any(|layer| matches!(layer, LayerConfig::Conv1d { .. }));
-        if !convolves || self.training.is_empty() {
+        let examples = if self.training.is_empty() { self.validation } else { self.training };
+        if !convolves || examples.is_empty() {
             return Ok(Vec::new());
         }
-        peaks(network, &Sequences::read(self.training, self.vocabulary, self.config.train.max_tokens))
+        peaks(network, &Sequences::read(examples, self.vocabulary, self.config.train.max_tokens))
     }
 
     /// Where a network of the run comes from.

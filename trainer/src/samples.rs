@@ -49,9 +49,18 @@ pub struct Scaling {
     /// The channels, in order.
     pub channels: Vec<Channel>,
     /// What goes around the network to the answer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skip: Option<Skip>,
+    /// What it is multiplied by.
+    pub skip_factor: f32,
+    /// The ranges are those of integers alone: floats are cut far beyond them.
+    pub open: bool,
 }
+
+/// Times its range at which a channel's floats are cut, where the range is that of integers alone: 80 dB above it.
+const OPEN: f32 = 1e4;
+
+/// The largest number that half a float holds.
+const LARGEST_F16: f32 = 65_504.0;
 
 /// A channel's values, a little more than its largest, fit half of an ADC's counts.
 const COUNTS: f32 = 16_384.0;
@@ -69,7 +78,8 @@ impl Scaling {
             let read = || recordings().flat_map(move |recording| differences(recording, channel, lag));
             learned(config, &raw().collect::<Vec<f32>>(), &read().collect::<Vec<f32>>())
         };
-        Scaling { lag: config.difference, channels: (0..channels).map(of).collect(), skip: config.skip }
+        let channels = (0..channels).map(of).collect();
+        Scaling { lag: config.difference, channels, skip: config.skip, skip_factor: 1.0, open: false }
     }
 
     /// The values of a recording as the network reads them, frame after frame. The same arithmetic as the engine's of floats.
@@ -79,12 +89,18 @@ impl Scaling {
             .iter()
             .enumerate()
             .map(|(place, &now)| {
-                let Channel { offset, factor, range, .. } = self.channels[place % count];
+                let channel = &self.channels[place % count];
+                let (&Channel { offset, factor, .. }, range) = (channel, self.float_range(channel));
                 let before =
                     if lag == 0 { 0.0 } else { frames[place.checked_sub(lag * count).unwrap_or(place % count)] };
                 ((now - before - offset) * factor).max(-range).min(range)
             })
             .collect()
+    }
+
+    /// What a channel's floats are cut to, on both sides.
+    fn float_range(&self, channel: &Channel) -> f32 {
+        if self.open { (channel.range * OPEN).min(LARGEST_F16).max(channel.range) } else { channel.range }
     }
 
     /// The input of an image.
@@ -103,16 +119,21 @@ impl Scaling {
         let scaling = if integer {
             Values::I32(self.channels.iter().flat_map(Channel::integers).collect())
         } else {
-            let row = |&Channel { offset, factor, range, .. }: &Channel| [factor, offset, -range, range];
+            let row = |channel: &Channel| {
+                let &Channel { offset, factor, .. } = channel;
+                let range = self.float_range(channel);
+                [factor, offset, -range, range]
+            };
             Values::F32(self.channels.iter().flat_map(row).collect())
         };
         let of = |role, values| Tensor { role, layer: 0, values };
         let mut tensors = vec![of(Role::Units, Values::F32(units)), of(Role::Scaling, scaling)];
         if self.skip.is_some() {
             let skip = if integer {
-                Values::I32(self.channels.iter().flat_map(|channel| added(channel.unit)).collect())
+                let factor = self.skip_factor;
+                Values::I32(self.channels.iter().flat_map(|channel| added(channel.unit * factor)).collect())
             } else {
-                Values::F32([1.0, 0.0, f32::MIN, f32::MAX].repeat(self.channels.len()))
+                Values::F32([self.skip_factor, 0.0, f32::MIN, f32::MAX].repeat(self.channels.len()))
             };
             tensors.push(of(Role::Skip, skip));
         }
@@ -122,7 +143,7 @@ impl Scaling {
     /// The largest sample that goes around the network may not fit Q15.16, in which integer images have values.
     pub fn skips_beyond_integers(&self) -> bool {
         let channel = self.skip.and_then(|skip| self.channels.get(usize::from(skip.channel)));
-        channel.is_some_and(|channel| channel.unit * COUNTS > f32::from(i16::MAX))
+        channel.is_some_and(|channel| (channel.unit * self.skip_factor).abs() * COUNTS > f32::from(i16::MAX))
     }
 }
 
@@ -147,8 +168,9 @@ impl Channel {
 /// `[multiplier, bias, bias, shift]` with `(count·multiplier + bias) >> shift` as the value of a count in Q15.16.
 fn added(unit: f32) -> [i32; 4] {
     let of_count = f64::from(unit) * 65_536.0;
-    let shift = (29 - of_count.log2().ceil() as i32).clamp(0, 46);
-    let multiplier = (of_count * 2_f64.powi(shift)).round().min(2_f64.powi(31) - 1.0);
+    let shift = (29 - of_count.abs().log2().ceil() as i32).clamp(0, 46);
+    let most = 2_f64.powi(31) - 1.0;
+    let multiplier = (of_count * 2_f64.powi(shift)).round().clamp(-most, most);
     let half = if shift > 0 { 1_i64 << (shift - 1) } else { 0 };
     [multiplier as i32, half as i32, (half >> 32) as i32, shift]
 }
@@ -230,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_count_goes_around_the_network_as_its_value_in_q15_16() {
-        for unit in [1.0, 0.25, 3.3 / 4096.0, 1.0 / 32_768.0, 2.0, 1e-20] {
+        for unit in [1.0, 0.25, 3.3 / 4096.0, 1.0 / 32_768.0, 2.0, 1e-20, -0.25] {
             let [multiplier, low, high, shift] = added(unit);
             let bias = (i64::from(high) << 32) | i64::from(low as u32);
             for count in [i16::MIN, -3, 0, 1, 9_999, i16::MAX] {
@@ -259,6 +281,25 @@ mod tests {
         let none = SamplesConfig { scaled: Scaled::None, clip: Some(2.0), ..PLAIN };
         let scaling = Scaling::learned(none, 1, &[example(&[-0.5, 3.0], 1)]);
         assert_eq!(scaling.scaled(&[-0.5, 1.5, 9.0]), [-0.5, 1.5, 2.0]);
+    }
+
+    #[test]
+    fn ranges_of_integers_alone_cut_floats_far_beyond_them() {
+        let channel = Channel { offset: 0.0, factor: 2.0, range: 2.0, unit: 2_f32.powi(-15) };
+        let skip = Some(Skip::default());
+        let mut scaling = Scaling { lag: 0, channels: vec![channel], skip, skip_factor: 0.5, open: true };
+        assert_eq!(scaling.scaled(&[0.5, 9.0, -1e9]), [1.0, 18.0, -2e4]);
+        let values = |scaling: &Scaling| -> Vec<Values> {
+            scaling.tensors(false).into_iter().map(|tensor| tensor.values).collect()
+        };
+        let expected = [
+            Values::F32(vec![2_f32.powi(-15)]),
+            Values::F32(vec![2.0, 0.0, -2e4, 2e4]),
+            Values::F32(vec![0.5, 0.0, f32::MIN, f32::MAX]),
+        ];
+        assert_eq!(values(&scaling), expected);
+        scaling.open = false;
+        assert_eq!(scaling.scaled(&[0.5, 9.0]), [1.0, 2.0]);
     }
 
     #[test]

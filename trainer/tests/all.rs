@@ -3,6 +3,7 @@
 #[path = "support/latch.rs"]
 mod support;
 
+mod audio_models;
 mod bad_input;
 mod bad_series;
 mod budget;

@@ -6,7 +6,7 @@ use std::fs;
 use crate::support::{self, Place, answer, names, succeed};
 use half::{bf16, f16};
 use latch_trainer::config::chain::Pooling;
-use latch_trainer::exchange::{Answers, Given, Layout, from_bytes, to_bytes};
+use latch_trainer::exchange::{Answers, Format, Given, Layout, from_bytes, to_bytes};
 use latch_trainer::network::{Network, NetworkConfig};
 use latch_trainer::runs::{checkpoint::Best, folder::RunFolder};
 use latch_trainer::vocabulary::Vocabulary;
@@ -134,7 +134,7 @@ fn a_network_comes_back_to_the_bit_in_both_layouts_with_every_pooling_and_rule()
                     let bytes = to_bytes(&network, &vocabulary, &Answers::default(), layout).unwrap();
                     assert_eq!(bytes, to_bytes(&network, &vocabulary, &Answers::default(), layout).unwrap());
                     let received = from_bytes(&bytes, "file", &Given::default()).unwrap();
-                    assert_eq!(received.layout, layout);
+                    assert_eq!(received.format, Format::Safetensors(layout));
                     assert_eq!(received.vocabulary, vocabulary);
                     assert_eq!(received.network.config(), network.config());
                     assert_eq!(bits(&received.network), bits(&network));
@@ -488,7 +488,7 @@ fn a_damaged_file_is_refused() {
         b"\x80\x02}q\x00(X\x05\x00\x00\x00model",
         &["this is a Python pickle", "safetensors.torch.save_file"],
     );
-    refuse(&place, b"\x89HDF\r\n\x1a\n\0\0\0\0\0\0\0\0", &["this is an HDF5 file", "examples/keras/train.py"]);
+    refuse(&place, b"\x89HDF\r\n\x1a\n\0\0\0\0\0\0\0\0", &["this is no whole HDF5 file", "copy it again"]);
     for index in (0..whole.len().min(1200)).step_by(7) {
         let mut flipped = whole.clone();
         flipped[index] ^= 0x20;

@@ -139,6 +139,9 @@ fn report(args: &Args, exported: &Exported, parts: Option<&UnknownByPart>) -> Re
     let table = words::precision_table(&exported.images, exported.step);
     let judged = counted(exported.texts, exported.thing);
     answer(json, format_args!("{judged} of {}, through the engine:\n\n{table}", exported.part))?;
+    if let Some(assumed) = &exported.assumed {
+        answer(json, format_args!("assumed: {assumed}"))?;
+    }
     let saturated = exported.saturation.as_ref().map(|(counts, texts)| words::saturated(counts, *texts));
     let clipped = words::clipped(&exported.clipped);
     let folding = words::folding(exported, args.fold_to);

@@ -1,36 +1,46 @@
-//! `latch import`: from a safetensors file of another framework to a run folder.
+//! `latch import`: from a model of another tool to a run folder.
+
+mod words;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use serde::Serialize;
 
 use super::args::{ValidArg, absolute, valid_of};
 use super::columns::ColumnArgs;
 use super::kinds::{TaskArg, TokenKind};
-use super::output::{accuracy, answer, print_json, warn};
+use super::output::{answer, print_json};
 use crate::config::chain::Pooling;
+use crate::error::fault;
 use crate::runs::folder::RunFolder;
-use crate::runs::imported::{Request, import};
+use crate::runs::imported::{Request, import, inspect};
 
-/// Make a run folder from a network that PyTorch or Keras trained.
+/// Make a run folder from a model that another tool trained.
 ///
-/// The file is safetensors, in either layout that `latch export --format safetensors` writes; docs/frameworks.md has the names of the tensors.
-/// Training data is optional. With it the int8 image is calibrated on frequent words, and its provenance names the data.
+/// The file is known by what stands in it: safetensors in either layout that `latch export --format safetensors` writes, a model of Keras (.h5, .keras), JSON of RTNeural,
+/// AIDA-X or GuitarML, or an LSTM of Neural Amp Modeler (.nam). docs/frameworks.md has the names of the tensors and what is read of each.
+///
+/// Training data is optional for models of texts: with it the int8 image is calibrated on frequent words, and its provenance names the data. Models of samples need none:
+/// their f32 image is compared with the file's own arithmetic, layer by layer, and `latch export` judges images by the probe.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     latch import net.safetensors --data imdb/train.tsv.gz --valid imdb/valid.tsv.gz --out runs/torch\n  \
-    latch import weights.safetensors --vocabulary vocabulary.txt --pooling last --out runs/torch")]
+    latch import weights.safetensors --vocabulary vocabulary.txt --pooling last --out runs/torch\n  \
+    latch import amp.nam --probe guitar.wav --out runs/amp\n  \
+    latch import pedal.json --inspect")]
 pub struct Args {
-    /// File of the network
+    /// File of the model
     file: PathBuf,
+    /// Print what is inside the file and what would stop its import, and write nothing
+    #[arg(long)]
+    inspect: bool,
     /// File of its words, one per line in byte order; needed if the metadata has no vocabulary
     #[arg(long)]
     vocabulary: Option<PathBuf>,
     /// Pooling before the head; needed if the metadata does not name it
     #[arg(long, value_enum)]
     pooling: Option<Pooling>,
-    /// What its outputs mean, if the metadata does not say it [default: classify]
+    /// What its outputs mean, if the file does not say it [default: classify of texts, a value a step of samples]
     #[arg(long, value_enum)]
     task: Option<TaskArg>,
     /// What a token is, if the metadata does not say it [default: words]
@@ -44,97 +54,54 @@ pub struct Args {
     /// Validation data: a path, or the fraction of --data to hold out [default: the folder's own, else 0.1]
     #[arg(long, requires = "data")]
     valid: Option<ValidArg>,
+    /// A series like those that a model of samples will read (.wav, .npy or .csv): images are calibrated and judged on it [default: the file's own, else seeded tones]
+    #[arg(long, value_name = "FILE")]
+    probe: Option<PathBuf>,
+    /// The largest magnitude of the samples, for integer images [default: that of the probe, at least 1]
+    #[arg(long, value_name = "MAGNITUDE", value_parser = parse_magnitude)]
+    full_scale: Option<f32>,
     /// Folder of the run
-    #[arg(long)]
-    out: PathBuf,
+    #[arg(long, required_unless_present = "inspect")]
+    out: Option<PathBuf>,
     /// Print one line of JSON
     #[arg(long)]
     json: bool,
 }
 
-#[derive(Serialize)]
-struct Line<'a> {
-    run: &'a str,
-    layout: &'static str,
-    words: usize,
-    embedding: usize,
-    units: usize,
-    layers: usize,
-    readout: Option<Pooling>,
-    weights: usize,
-    task: &'static str,
-    /// The names of the classes; empty where nobody has named them.
-    classes: &'a [String],
-    /// Words that no text gives.
-    unmade_words: &'a [String],
-    /// Null without data.
-    valid_accuracy: Option<f64>,
+/// A positive number.
+fn parse_magnitude(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(magnitude) if magnitude.is_normal() && magnitude > 0.0 && magnitude <= 1e30 => Ok(magnitude),
+        _ => Err("must be a positive number".into()),
+    }
 }
-
-/// Words that are named where more are meant.
-const STRANGE: usize = 8;
 
 /// Runs the verb.
 ///
 /// # Errors
 /// A fault when the file, the vocabulary, the data or the folder cannot be used. Then the folder is as it was before.
 pub fn run(args: Args) -> Result<()> {
-    let folder = RunFolder::new(&args.out);
-    let imported = import(
-        &folder,
-        &Request {
-            file: &args.file,
-            absolute_file: absolute(&args.file),
-            vocabulary: args.vocabulary.as_deref(),
-            pooling: args.pooling,
-            task: args.task.map(TaskArg::task),
-            tokens: args.tokens.map(TokenKind::tokens),
-            data: args.data.as_deref().map(absolute),
-            valid: valid_of(args.valid.as_ref(), args.data.as_deref().unwrap_or(Path::new(""))),
-            columns: args.columns.columns()?,
-        },
-    )?;
-    let judged = match imported.judged {
-        Some((loss, right)) => format!("validation {}, loss {loss:.4}", accuracy(imported.answers.task, right)),
-        None => "not judged, as no data was given".to_owned(),
+    let request = Request {
+        file: &args.file,
+        absolute_file: absolute(&args.file),
+        vocabulary: args.vocabulary.as_deref(),
+        pooling: args.pooling,
+        task: args.task.map(TaskArg::task),
+        tokens: args.tokens.map(TokenKind::tokens),
+        data: args.data.as_deref().map(absolute),
+        valid: valid_of(args.valid.as_ref(), args.data.as_deref().unwrap_or(Path::new(""))),
+        columns: args.columns.columns()?,
+        probe: args.probe.as_deref(),
+        full_scale: args.full_scale,
     };
-    let (model, layout, run) = (&imported.model, imported.layout.name(), folder.path().display().to_string());
-    let weights = imported.weights;
-    answer(args.json, format_args!("{model}, {weights} weights in the layout {layout}; {judged}; run in {run}"))?;
-    if !imported.unread.is_empty() {
-        let keys: Vec<String> = imported.unread.iter().map(|key| format!("{key:?}")).collect();
-        let (place, keys) = (args.file.display(), keys.join(", "));
-        warn(format_args!("{place}: metadata {keys}: not read; Latch reads one object under the key \"latch\""));
+    if args.inspect {
+        let inspected = inspect(&request)?;
+        answer(args.json, format_args!("{inspected}"))?;
+        return if args.json { print_json(&inspected) } else { Ok(()) };
     }
-    if !imported.strange.is_empty() {
-        let (count, place) = (imported.strange.len(), args.file.display());
-        let shown: Vec<String> = imported.strange.iter().take(STRANGE).map(|word| format!("{word:?}")).collect();
-        let more = if count > STRANGE { " and others" } else { "" };
-        warn(format_args!(
-            "{place}: {count} of {} words never come out of the tokenizer, so that their rows are never used: {}{more}",
-            model.vocab,
-            shown.join(", ")
-        ));
-    }
-    if let Some(warning) = &imported.warning {
-        warn(format_args!("{warning}"));
-    }
-    if args.json {
-        let chain = &model.chain;
-        print_json(&Line {
-            run: &run,
-            layout,
-            words: model.vocab,
-            embedding: chain.embedding,
-            units: chain.cells().next().map_or(0, |cell| cell.units),
-            layers: chain.cells().count(),
-            readout: chain.pooling(),
-            weights,
-            task: imported.answers.task.name(),
-            classes: &imported.answers.classes,
-            unmade_words: &imported.strange,
-            valid_accuracy: imported.judged.map(|(_, accuracy)| accuracy),
-        })?;
-    }
-    Ok(())
+    let Some(out) = &args.out else {
+        return Err(fault("--out", "no folder is named", "name one, or look with --inspect").into());
+    };
+    let folder = RunFolder::new(out);
+    words::report(&args, &folder, &import(&folder, &request)?)
 }

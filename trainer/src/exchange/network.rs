@@ -9,6 +9,7 @@ use nalgebra::DMatrix;
 
 use crate::config::chain::{Activation, CellConfig, Chain, LayerConfig, Pooling};
 use crate::error::{Fault, fault};
+use crate::network::initial::Initial;
 use crate::network::layer::Layer;
 use crate::network::{Network, NetworkConfig};
 
@@ -82,6 +83,7 @@ pub(super) fn layers_of(network: &Network<f32>) -> Vec<DescribedLayer> {
         let kernels = (matrix_of(kernel), matrix_of(recurrent_kernel));
         Recurrent::new(cell, recurrent_kernel.ncols(), kernels, vector_of(bias))
     };
+    let mut states = network.initial();
     let kind = |layer: &Layer<f32>| match layer {
         Layer::Lstm(layer) => {
             Kind::Recurrent(recurrent(Cell::Lstm, [&layer.kernel, &layer.recurrent_kernel], &layer.bias))
@@ -110,17 +112,28 @@ pub(super) fn layers_of(network: &Network<f32>) -> Vec<DescribedLayer> {
         }),
         Layer::Pooling(pooling) => Kind::Pooling((*pooling).into()),
     };
-    let above = network.layers.iter().map(kind);
+    let begun = |(place, layer): (usize, &Layer<f32>)| {
+        let mut kind = kind(layer);
+        let state = states.iter().position(|state| state.layer == place).map(|found| states.swap_remove(found));
+        if let (Kind::Recurrent(recurrent), Some(Initial { hidden, cell, .. })) = (&mut kind, state) {
+            let vector = |values| Vector { source: String::new(), values };
+            recurrent.initial_hidden = Some(vector(hidden));
+            recurrent.initial_cell = Some(cell).filter(|cell| !cell.is_empty()).map(vector);
+        }
+        kind
+    };
+    let above = network.layers.iter().enumerate().map(begun);
     let named = |(number, kind): (usize, Kind)| DescribedLayer { name: format!("{}.{number}", kind.name()), kind };
     std::iter::once(embedding).chain(above).enumerate().map(named).collect()
 }
 
-/// The trainer's network of a description. A `pooling` that the description does not have stands before its last layer.
+/// The trainer's network of a description. A `pooling` that the description does not have stands before its last layer. Of a model of samples whose last
+/// layer is no linear dense one, an identity follows it: an image ends with a linear layer.
 ///
 /// # Errors
 /// A fault that names the layer that no image has a form for.
 pub(super) fn of_layers(place: &str, model: &Described, pooling: Option<Pooling>) -> Result<Network<f32>> {
-    let (mut layers, mut tensors) = (Vec::new(), Vec::new());
+    let (mut layers, mut tensors, mut states) = (Vec::new(), Vec::new(), Vec::new());
     let mut vocabulary = 0;
     let embedding = match &model.input {
         Input::Ids(_) => 0,
@@ -131,7 +144,8 @@ pub(super) fn of_layers(place: &str, model: &Described, pooling: Option<Pooling>
     };
     let mut chain = Chain { embedding, word_dropout: 0.0, layers: Vec::new() };
     for (number, layer) in model.layers.iter().enumerate() {
-        let last = number + 1 == model.layers.len();
+        // Behind the last of a model of samples an identity may follow.
+        let last = number + 1 == model.layers.len() && (embedding == 0 || ends_linear(model));
         if last && model.pooling().is_none() {
             layers.extend(pooling.map(LayerConfig::Pooling));
         }
@@ -145,7 +159,10 @@ pub(super) fn of_layers(place: &str, model: &Described, pooling: Option<Pooling>
                 (vocabulary, chain.embedding) = (table.rows, table.columns);
                 tensors.push(DMatrix::from_column_slice(table.columns, table.rows, &table.values));
             }
-            Kind::Recurrent(recurrent) => layers.push(of_recurrent(place, layer, recurrent, &mut tensors)?),
+            Kind::Recurrent(recurrent) => {
+                states.extend(initial_of(recurrent, layers.len()));
+                layers.push(of_recurrent(place, layer, recurrent, &mut tensors)?);
+            }
             Kind::Conv1d(conv1d) => {
                 if conv1d.padding != Padding::Causal {
                     let problem = match conv1d.padding {
@@ -191,9 +208,33 @@ pub(super) fn of_layers(place: &str, model: &Described, pooling: Option<Pooling>
             }
         }
     }
+    if !ends_linear(model) && embedding > 0 {
+        let outputs = model.outputs();
+        tensors.extend([DMatrix::identity(outputs, outputs), DMatrix::zeros(outputs, 1)]);
+        layers.push(LayerConfig::Dense { units: None, activation: Activation::Linear, dropout: 0.0 });
+    }
     chain.layers = layers;
     let config = NetworkConfig { vocabulary, outputs: model.outputs(), chain };
-    Ok(Network::from_tensors(config, tensors)?)
+    let mut network = Network::from_tensors(config, tensors)?;
+    network
+        .begin_in(&states)
+        .map_err(|error| fault(place, error.to_string(), "train it again, with initial states of usual size"))?;
+    Ok(network)
+}
+
+/// The state in which a recurrent layer begins, where that is not zeros; `layer` is its place above the embedding.
+fn initial_of(recurrent: &Recurrent, layer: usize) -> Option<Initial<f32>> {
+    let state = |initial: &Option<Vector>| {
+        initial.as_ref().map_or_else(|| vec![0.0; recurrent.units], |vector| vector.values.clone())
+    };
+    let cell = if recurrent.cell == Cell::Lstm { state(&recurrent.initial_cell) } else { Vec::new() };
+    recurrent.begins_elsewhere().then(|| Initial { layer, hidden: state(&recurrent.initial_hidden), cell })
+}
+
+/// Whether the last layer is a dense one without an activation, which an image ends with.
+fn ends_linear(model: &Described) -> bool {
+    let linear = |dense: &Dense| dense.activation == interchange::Activation::Linear;
+    model.layers.last().is_some_and(|layer| matches!(&layer.kind, Kind::Dense(dense) if linear(dense)))
 }
 
 /// The fault of a layer that no image has.
@@ -238,10 +279,6 @@ fn of_recurrent(
     if recurrent.backwards {
         let problem = "it reads the steps back from the last one, and a device has no future";
         return Err(lacking(place, layer, problem, "train it without go_backwards"));
-    }
-    if recurrent.begins_elsewhere() {
-        let problem = "its state does not begin with zeros, and an image's does";
-        return Err(lacking(place, layer, problem, "train it from a state of zeros"));
     }
     tensors.extend([tensor(&recurrent.kernel), tensor(&recurrent.recurrent_kernel)]);
     tensors.extend(std::iter::once(&recurrent.bias).chain(&recurrent.recurrent_bias).map(column));

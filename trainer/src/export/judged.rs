@@ -92,6 +92,8 @@ pub struct Exported {
     pub thing: &'static str,
     /// What the network reads at a time.
     pub step: &'static str,
+    /// What was taken for granted of the samples of an imported model, in words.
+    pub assumed: Option<String>,
 }
 
 impl Exported {
@@ -140,7 +142,10 @@ pub fn export(run: &Trained, folder: &RunFolder, options: &Options) -> Result<Ex
             (&data, path.display().to_string())
         }
         None if source.held_out.is_some() => (source.training, "those that the run has learned from".to_owned()),
-        None => (source.validation, "the run's validation part".to_owned()),
+        None => match &run.opened.probe {
+            Some(probe) => (source.validation, format!("{}, as its file describes them", probe.of)),
+            None => (source.validation, "the run's validation part".to_owned()),
+        },
     };
     let export = Export::of(source, options.calibrate)?;
     let (mut made, missing) = all_precisions(&export, storage)?;
@@ -195,6 +200,7 @@ pub fn export(run: &Trained, folder: &RunFolder, options: &Options) -> Result<Ex
         texts,
         thing,
         step: source.config.train.step(),
+        assumed: run.opened.probe.as_ref().map(|probe| probe.assumed()),
     })
 }
 
@@ -220,7 +226,7 @@ fn labelled(path: &Path, config: &RunConfig, options: &Options) -> Result<Vec<Ex
 /// Checks that the options suit the run.
 fn check(run: &Trained, folder: &RunFolder, options: &Options) -> Result<(), Fault> {
     let (config, place) = (&run.opened.config, folder.path().display());
-    if config.data.as_os_str().is_empty() && options.data.is_none() {
+    if config.data.as_os_str().is_empty() && options.data.is_none() && run.opened.probe.is_none() {
         let problem = "its network was imported without data, so that there is no text to judge the image by";
         return Err(fault(place, problem, "add --data, labelled texts to report on"));
     }

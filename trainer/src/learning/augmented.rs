@@ -89,7 +89,7 @@ mod tests {
             frames: Frames { values: Arc::new(values), channels: 2 },
             ..Sequences::default()
         };
-        (sequences, Scaling { lag: 0, channels: vec![channel; 2], skip: None })
+        (sequences, Scaling { lag: 0, channels: vec![channel; 2], skip: None, skip_factor: 1.0, open: false })
     }
 
     #[test]
@@ -138,7 +138,7 @@ mod tests {
         let narrow = Channel { range: 0.5, ..scaling.channels[0] };
         let cut = of(
             Augment { scale: 0.3, ..Augment::default() },
-            &Scaling { lag: 0, channels: vec![narrow; 2], skip: None },
+            &Scaling { lag: 0, channels: vec![narrow; 2], skip: None, skip_factor: 1.0, open: false },
         );
         assert!(cut.frames.values.iter().all(|value| value.abs() <= 0.5));
     }

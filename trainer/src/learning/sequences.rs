@@ -280,13 +280,15 @@ impl Sequences {
                 labels.extend_from_slice(&numbers);
                 if let Some(skip) = scaling.skip {
                     let mut skips = vec![0.0; *first];
-                    skips.extend(skipped(skip, example));
+                    skips.extend(skipped(skip, example).iter().map(|value| value * scaling.skip_factor));
                     sequences.skipped.push(skips);
                 }
                 sequences.answers.push((first + 1..).zip(numbers.iter().copied()).collect());
                 sequences.labels.push(labels);
             } else {
-                sequences.skipped.extend(scaling.skip.map(|skip| skipped(skip, example)));
+                let skips = scaling.skip.map(|skip| skipped(skip, example));
+                let scaled = |skips: Vec<f32>| skips.iter().map(|value| value * scaling.skip_factor).collect();
+                sequences.skipped.extend(skips.map(scaled));
                 sequences.labels.push(numbers.into_owned());
             }
             values.extend(scaling.scaled(frames));

@@ -142,7 +142,8 @@ impl Start {
             if let Some(ngrams) = &ngrams {
                 writer.write_ngrams(ngrams)?;
             }
-            let opened = Opened { config, vocabulary, occurrences: None, ngrams, targets, training, validation };
+            let opened =
+                Opened { config, vocabulary, occurrences: None, ngrams, targets, training, validation, probe: None };
             go(opened, ids, &writer, None, progress)
         });
         if outcome.is_err() && !writer.has_learned() {
@@ -314,7 +315,7 @@ fn go(
     checkpoint: Option<Checkpoint>,
     progress: &mut dyn Progress,
 ) -> Result<Outcome> {
-    let Opened { config, vocabulary, occurrences, ngrams, targets, training, validation } = opened;
+    let Opened { config, vocabulary, occurrences, ngrams, targets, training, validation, .. } = opened;
     let reads_samples = vocabulary.scaling.is_some();
     if !reads_samples {
         progress.preparing("looking up the words", 0, 0);

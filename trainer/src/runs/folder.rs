@@ -17,9 +17,10 @@
 //! | `checkpoint` | what `--resume` goes on from |
 //! | `quantized.network`, `quantized.checkpoint` | the same of the epochs that learned with integers, where there are any |
 //! | `held-out` | after a cross-validation: what the networks of the folds answer to the parts that they have not learned from |
+//! | `probe` | of an imported model of samples: its scaling, and samples with the answers that it gives where it came from |
 //! | `calibration.json` | what `latch export` last found out about the answers: temperature, thresholds of an early one |
 //!
-//! The folder of an imported network has `config.json`, `vocabulary.txt`, `characters` and `best.network`. Networks and checkpoints are postcard with a CRC-32 behind it.
+//! The folder of an imported network has `config.json`, `vocabulary.txt`, `characters` and `best.network`, and `probe` where it reads samples. Networks and checkpoints are postcard with a CRC-32 behind it.
 //! Every file is written to a temporary name and renamed. Whoever writes here holds the folder's lock: see [`super::writer`].
 
 use std::io::ErrorKind;
@@ -35,6 +36,7 @@ use super::summary::Facts;
 use crate::config::{RunConfig, TrainConfig};
 use crate::defaults::choice::Trials;
 use crate::error::{Fault, LARGEST_FILE, fault, read_bytes, read_string, reading};
+use crate::exchange::samples::Probe;
 use crate::files::{Staged, stage};
 use crate::learning::sequences::{HeldOut, Targets};
 use crate::ngrams::Fitted;
@@ -52,7 +54,7 @@ pub const SETTINGS_HEADING: &str =
     "`latch train --config latch.toml --out FOLDER` repeats this run into another folder.";
 
 /// The files of a run, besides `latch.toml`.
-const FILES: [&str; 17] = [
+const FILES: [&str; 18] = [
     "config.json",
     "vocabulary.txt",
     "characters",
@@ -68,6 +70,7 @@ const FILES: [&str; 17] = [
     "checkpoint",
     "calibration.json",
     "held-out",
+    "probe",
     "quantized.network",
     "quantized.checkpoint",
 ];
@@ -312,6 +315,14 @@ impl RunFolder {
             "go on with it: `latch train --resume --out` this folder",
         )
         .into())
+    }
+
+    /// Reads what an imported model of samples brings in place of data; `None` of all others.
+    ///
+    /// # Errors
+    /// A fault when the file is damaged.
+    pub fn probe(&self) -> Result<Option<Probe>> {
+        self.read_coded("probe")
     }
 
     /// Reads the best network of those that learned with integers; `None` where none has.

@@ -11,15 +11,21 @@ use super::folder::{RunFolder, read_words};
 use super::loaded::Loaded;
 use super::opened::load;
 use crate::config::chain::Pooling;
-use crate::config::{Imported, ModelConfig, NgramConfig, RunConfig, TrainConfig, Valid, Words, default_config};
+use crate::config::{
+    Imported, ModelConfig, NgramConfig, RunConfig, SeriesConfig, TrainConfig, Valid, Words, default_config,
+    default_model,
+};
 use crate::dataset::{Columns, Task, hex};
-use crate::error::fault;
-use crate::exchange::{Answers, Given, Layout, Received, from_bytes, read_file};
+use crate::error::{Fault, fault};
+use crate::exchange::inspected::Inspected;
+use crate::exchange::parity::{Difference, compare};
+use crate::exchange::{Answers, Format, Given, GivenProbe, Received, from_bytes, inspected, read_file};
 use crate::learning::sequences::Sequences;
 use crate::learning::training::{self, judge};
 use crate::learning::verdict::Verdict;
 use crate::metrics::{EpochMetrics, Judgement};
 use crate::network::Network;
+use crate::series::{Missing, Signal};
 use crate::vocabulary::Vocabulary;
 
 /// What is imported.
@@ -42,6 +48,28 @@ pub struct Request<'a> {
     pub valid: Valid,
     /// Where labels and texts are in it.
     pub columns: Columns,
+    /// A series like those that a model of samples will read.
+    pub probe: Option<&'a Path>,
+    /// The largest magnitude of its samples.
+    pub full_scale: Option<f32>,
+}
+
+impl Request<'_> {
+    /// What is given besides the file.
+    fn given(&self) -> Result<Given> {
+        let probe = |path: &Path| -> Result<GivenProbe> {
+            let Signal { values, channels, .. } = Signal::read(path, &[], Missing::Refuse)?;
+            Ok(GivenProbe { name: path.display().to_string(), channels: channels.len(), frames: values })
+        };
+        Ok(Given {
+            vocabulary: self.vocabulary.map(read_words).transpose()?,
+            pooling: self.pooling,
+            task: self.task,
+            tokens: self.tokens,
+            probe: self.probe.map(probe).transpose()?,
+            full_scale: self.full_scale,
+        })
+    }
 }
 
 /// What came in.
@@ -50,8 +78,8 @@ pub struct Arrived {
     pub model: ModelConfig,
     /// What its outputs mean.
     pub answers: Answers,
-    /// How the file names and orders its tensors.
-    pub layout: Layout,
+    /// The file's format.
+    pub format: Format,
     /// Number of weights.
     pub weights: usize,
     /// Loss and accuracy on the validation part, where there is one.
@@ -62,6 +90,28 @@ pub struct Arrived {
     pub strange: Vec<String>,
     /// Why the network is of no use, where that shows on the validation part.
     pub warning: Option<String>,
+    /// How far the f32 image of a model of samples is from its description.
+    pub parity: Option<Parity>,
+}
+
+/// A comparison of an image with what its file describes.
+pub struct Parity {
+    /// What was taken for granted of the samples, in words.
+    pub assumed: String,
+    /// What the samples are that both computed, in words.
+    pub probe: String,
+    /// A row a layer, and one for the answer.
+    pub differences: Vec<Difference>,
+    /// The largest difference of the answers that the file brings from those of its description, where it brings some.
+    pub own: Option<f64>,
+}
+
+/// What is inside a file, and what would stop its import with what is requested.
+///
+/// # Errors
+/// A fault when the file, the vocabulary or the probe cannot be used.
+pub fn inspect(request: &Request<'_>) -> Result<Inspected> {
+    inspected(&read_file(request.file)?, request.file.display(), &request.given()?)
 }
 
 /// Reads a network and makes a run of it, which can be exported as any other.
@@ -71,10 +121,11 @@ pub struct Arrived {
 pub fn import(folder: &RunFolder, request: &Request<'_>) -> Result<Arrived> {
     folder.refuse_run()?;
     let bytes = read_file(request.file)?;
-    let vocabulary = request.vocabulary.map(read_words).transpose()?;
-    let given = Given { vocabulary, pooling: request.pooling, task: request.task, tokens: request.tokens };
-    let received = from_bytes(&bytes, request.file.display(), &given)?;
-    let Received { network, vocabulary, answers, layout, unread, strange } = received;
+    let received = from_bytes(&bytes, request.file.display(), &request.given()?)?;
+    if received.samples.is_some() {
+        return import_samples(folder, request, received, &bytes);
+    }
+    let Received { network, vocabulary, answers, format, unread, strange, .. } = received;
     let mut config = configuration(request, &network, &vocabulary, answers, &bytes);
     config.train.check(&format!("{}: ", request.file.display()))?;
     let Loaded { training, validation, valid_sha256, .. } = load(&mut config, &mut |_, _| {})?;
@@ -107,6 +158,7 @@ pub fn import(folder: &RunFolder, request: &Request<'_>) -> Result<Arrived> {
 
     // Reading the data took time, in which a run may have begun.
     let writer = folder.claim()?;
+    let parity = None;
     let written = writer.write_config(&config, valid_sha256).and_then(|()| {
         writer.write_vocabulary(&vocabulary)?;
         if !training.is_empty() {
@@ -120,7 +172,60 @@ pub fn import(folder: &RunFolder, request: &Request<'_>) -> Result<Arrived> {
     }
     written?;
     let answers = Answers { task: config.train.task, classes: config.classes };
-    Ok(Arrived { model: config.train.model, answers, layout, weights, judged, unread, strange, warning })
+    Ok(Arrived { model: config.train.model, answers, format, weights, judged, unread, strange, warning, parity })
+}
+
+/// The same of a model of samples: it is compared with what its file describes, and its run keeps the probe in place of data.
+fn import_samples(folder: &RunFolder, request: &Request<'_>, received: Received, bytes: &[u8]) -> Result<Arrived> {
+    if let Some(data) = &request.data {
+        let problem = format!("{} is for models of texts, and this one reads samples", data.display());
+        let remedy =
+            "name a series like those that it will read with --probe, and labelled ones with `latch export --data`";
+        return Err(fault("--data", problem, remedy).into());
+    }
+    let mut config = configuration(request, &received.network, &received.vocabulary, received.answers.clone(), bytes);
+    let Received { network, vocabulary, answers, format, unread, strange, samples } = received;
+    let Some(samples) = samples else { anyhow::bail!("no samples came in") };
+    let default = default_model();
+    let chain = network.config().chain.clone();
+    config.train.model = ModelConfig { chain, samples: Some(samples.config), ..default };
+    config.series = Some(SeriesConfig::default());
+    config.train.check(&format!("{}: ", request.file.display()))?;
+    let place = request.file.display().to_string();
+    let differences = compare(&place, &samples.described, &samples.probe)?;
+    check_finite(&place, &differences)?;
+    let own = samples.described.source.probe.as_ref().filter(|_| request.probe.is_none()).map(|own| {
+        let pairs = own.output.iter().zip(&samples.probe.answers);
+        pairs.map(|(own, answer)| f64::from(own - answer).abs()).fold(0.0, f64::max)
+    });
+    let (assumed, probe) = (samples.probe.assumed(), samples.probe.of.clone());
+    let parity = Some(Parity { assumed, probe, differences, own });
+    let weights = network.weights();
+    let metrics = EpochMetrics::default();
+    let writer = folder.claim()?;
+    let written = writer.write_config(&config, None).and_then(|()| {
+        writer.write_vocabulary(&vocabulary)?;
+        writer.write_probe(&samples.probe)?;
+        writer.write_best(&Best { metrics, network })
+    });
+    if written.is_err() {
+        // The first error is the one to report.
+        let _ = writer.remove_beginning();
+    }
+    written?;
+    let (model, judged, warning) = (config.train.model, None, None);
+    Ok(Arrived { model, answers, format, weights, judged, unread, strange, warning, parity })
+}
+
+/// Refuses a model that computes no numbers on its probe.
+fn check_finite(place: &str, differences: &[Difference]) -> Result<(), Fault> {
+    match differences.iter().find(|row| !(row.largest_value.is_finite() && row.largest_difference.is_finite())) {
+        None => Ok(()),
+        Some(row) => {
+            let problem = format!("{} gives values beyond f32 on the probe", row.layer);
+            Err(fault(place, problem, "import a model whose weights are of usual size, or name another --probe"))
+        }
+    }
 }
 
 /// The run's configuration: what the file says, and defaults.

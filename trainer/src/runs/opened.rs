@@ -11,6 +11,7 @@ use super::summary::{self, Facts};
 use crate::config::{Fold, RunConfig, Valid};
 use crate::dataset::{Dataset, Example, Label, Labels, Part, Reading, Watch, has_part, locate};
 use crate::error::{Fault, fault};
+use crate::exchange::samples::Probe;
 use crate::learning::sequences::Targets;
 use crate::network::Network;
 use crate::ngrams::Fitted;
@@ -33,8 +34,10 @@ pub struct Opened {
     pub targets: Option<Targets>,
     /// The training texts; none where a network was imported without data.
     pub training: Vec<Example<Label>>,
-    /// The validation texts, likewise.
+    /// The validation texts, likewise; of an imported model of samples its probe.
     pub validation: Vec<Example<Label>>,
+    /// What an imported model of samples brings in place of data.
+    pub probe: Option<Probe>,
 }
 
 impl Opened {
@@ -70,6 +73,9 @@ impl Opened {
             return Err(changed(path).into());
         }
         let path = folder.file("vocabulary.txt");
+        if config.imported.is_some() && config.train.model.samples.is_some() {
+            return sampled(folder, config);
+        }
         if let Some(imported) = &config.imported {
             let vocabulary = folder.vocabulary(&config.train)?;
             if vocabulary.sha256() != imported.vocabulary_sha256 {
@@ -78,7 +84,8 @@ impl Opened {
                 return Err(fault(path.display(), problem, remedy).into());
             }
             let occurrences = folder.occurrences()?.map(|known| known.counts);
-            return Ok(Opened { config, vocabulary, occurrences, ngrams: None, targets: None, training, validation });
+            let (ngrams, targets, probe) = (None, None, None);
+            return Ok(Opened { config, vocabulary, occurrences, ngrams, targets, training, validation, probe });
         }
         let (vocabulary, occurrences) = words(folder, &config, &training)?;
         let there = |name: &str| folder.file(name).exists() || folder.has_learned();
@@ -94,7 +101,7 @@ impl Opened {
             let problem = "the n-grams are not those of the run's training texts";
             return Err(fault(folder.file("ngrams").display(), problem, FROM_A_COPY).into());
         }
-        Ok(Opened { config, vocabulary, occurrences, ngrams, targets, training, validation })
+        Ok(Opened { config, vocabulary, occurrences, ngrams, targets, training, validation, probe: None })
     }
 
     /// Checks that a network has the shape that the configuration and the vocabulary give it.
@@ -108,6 +115,28 @@ impl Opened {
         let remedy = "take both files from one run, or train again into another folder";
         Err(fault(folder.file(file).display(), "its network is not the one of config.json", remedy))
     }
+}
+
+/// An imported model of samples: it has no data, and a probe in its place.
+fn sampled(folder: &RunFolder, config: RunConfig) -> Result<Opened> {
+    let Some(probe) = folder.probe()? else {
+        let remedy = "take the file from a copy, or import the model again into another folder";
+        return Err(fault(folder.file("probe").display(), "the model's scaling and probe are missing", remedy).into());
+    };
+    if probe.scaling.channels.len() != config.train.model.chain.embedding {
+        let problem = "its scaling has other channels than the model of config.json";
+        return Err(fault(folder.file("probe").display(), problem, "take both files from one run").into());
+    }
+    Ok(Opened {
+        vocabulary: Vocabulary::of_samples(probe.scaling.clone()),
+        occurrences: Some(Vec::new()),
+        ngrams: None,
+        targets: None,
+        training: Vec::new(),
+        validation: vec![probe.example(config.train.task)],
+        probe: Some(probe),
+        config,
+    })
 }
 
 /// The words of a run and how often each id occurs. Where the run keeps the latter, with the digest of the words, no text is tokenized for them.

@@ -13,6 +13,7 @@ use super::summary::Facts;
 use crate::config::{RunConfig, Storage, Valid};
 use crate::defaults::choice::Trials;
 use crate::error::{fault, writing};
+use crate::exchange::samples::Probe;
 use crate::files::{OutputFolder, write_atomically};
 use crate::learning::sequences::{HeldOut, Targets};
 use crate::metrics::EpochMetrics;
@@ -157,6 +158,14 @@ impl RunWriter {
     pub fn write_occurrences(&self, vocabulary: &Vocabulary, counts: &[u32]) -> Result<()> {
         let occurrences = Occurrences { vocabulary_sha256: vocabulary.sha256(), counts: counts.to_vec() };
         self.write_coded("occurrences", &occurrences)
+    }
+
+    /// Writes what an imported model of samples brings in place of data.
+    ///
+    /// # Errors
+    /// A fault when the folder cannot be written.
+    pub fn write_probe(&self, probe: &Probe) -> Result<()> {
+        self.write_coded("probe", probe)
     }
 
     /// Writes the n-grams.

@@ -21,6 +21,9 @@ pub(super) struct Line<'a> {
     agreement: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     signal_to_noise_db: Option<f64>,
+    /// What was taken for granted of the samples of an imported model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    assumed: Option<&'a str>,
     /// By which the logits were divided, where they were calibrated.
     #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f64>,
@@ -57,6 +60,7 @@ impl<'a> Line<'a> {
             folds_accuracy: exported.folds,
             agreement: chosen.evaluation.agreement(first),
             signal_to_noise_db: chosen.evaluation.signal_to_noise(first),
+            assumed: exported.assumed.as_deref(),
             temperature: exported.findings.calibration.map(|calibration| calibration.temperature),
             early: exported.findings.early.as_ref().map(|early| early.report),
             clipped: exported.clipped.iter().map(|(word, _)| word.as_str()).collect(),

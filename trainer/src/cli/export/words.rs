@@ -22,7 +22,7 @@ pub(in crate::cli) fn precision_table(images: &[Judged], step: &str) -> String {
         let (first, second) = match evaluation.errors {
             Some(errors) => {
                 let ratio = evaluation.signal_to_noise(&images[0].evaluation);
-                (format!("{:.4}", errors.rmse), ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.1} dB")))
+                (error(errors.rmse), ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.1} dB")))
             }
             None => {
                 let agreement = evaluation.agreement(&images[0].evaluation);
@@ -44,6 +44,11 @@ pub(in crate::cli) fn precision_table(images: &[Judged], step: &str) -> String {
         ]);
     }
     table(&rows)
+}
+
+/// An error with four places behind the point, or two digits where it is smaller than these show.
+fn error(rmse: f64) -> String {
+    if rmse > 0.0 && rmse < 1e-3 { format!("{rmse:.1e}") } else { format!("{rmse:.4}") }
 }
 
 /// What early answers save and cost, in words.

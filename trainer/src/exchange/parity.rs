@@ -1,0 +1,111 @@
+//! Whether an image computes what a description says: the f32 image through the engine against the plain reference in f64, layer by layer.
+//!
+//! The outputs of a layer are those of a network that ends with it and an identity, which is run as an image of its own. The last row is the model itself, with its gains
+//! and what goes around it.
+
+use anyhow::Result;
+use latch_engine::Model;
+use latch_engine::image::Image;
+use latch_engine::image::header::{Answer, AnswerKind};
+use latch_engine::layers::dense::MAX_OUTPUTS;
+use latch_engine::with_answer;
+use latch_interchange::{Activation, Dense, Described, Gain, Kind, Layer, Matrix, Source, Vector, reference};
+use serde::Serialize;
+
+use super::network::of_layers;
+use super::samples::{Probe, amplify, answering};
+use crate::config::Storage;
+use crate::evaluate::state_for;
+use crate::outputs::outputs_of;
+use crate::quantizer::{Origin, Weights, to_image};
+use crate::vocabulary::Vocabulary;
+
+/// How far an image is from its description behind one layer.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Difference {
+    /// The layer as its file calls it; `answer` of the whole model.
+    pub layer: String,
+    /// Its kind.
+    pub kind: &'static str,
+    /// Values that were compared.
+    pub values: usize,
+    /// The largest magnitude among them.
+    pub largest_value: f64,
+    /// The largest difference.
+    pub largest_difference: f64,
+}
+
+/// Compares a model of samples with its f32 image on a probe.
+///
+/// # Errors
+/// An internal failure where an image cannot be made or run.
+pub fn compare(place: &str, model: &Described, probe: &Probe) -> Result<Vec<Difference>> {
+    let computed = reference::of_samples(model, &probe.frames);
+    let mut differences = Vec::new();
+    for (number, (layer, inputs)) in model.fed().enumerate() {
+        let features = layer.kind.features(inputs);
+        let expected = &computed.layers[number];
+        let mut difference = Difference::of(&layer.name, layer.kind.name());
+        // A head has no more outputs than an image's.
+        for from in (0..features).step_by(MAX_OUTPUTS) {
+            let shown = from..features.min(from + MAX_OUTPUTS);
+            let found = run(place, &up_to(model, number, features, shown.clone()), probe)?;
+            let expected = expected.chunks_exact(features).flat_map(|step| step[shown.clone()].iter().copied());
+            difference.take(found, expected);
+        }
+        differences.push(difference);
+    }
+    let mut difference = Difference::of("answer", "output");
+    difference.take(run(place, model, probe)?, computed.answers.iter().copied());
+    differences.push(difference);
+    Ok(differences)
+}
+
+impl Difference {
+    fn of(layer: &str, kind: &'static str) -> Self {
+        Difference { layer: layer.to_owned(), kind, values: 0, largest_value: 0.0, largest_difference: 0.0 }
+    }
+
+    /// Takes in what an image gave and what was to come out.
+    fn take(&mut self, found: Vec<f32>, expected: impl Iterator<Item = f64>) {
+        for (found, expected) in found.into_iter().zip(expected) {
+            self.values += 1;
+            self.largest_value = self.largest_value.max(expected.abs());
+            self.largest_difference = self.largest_difference.max((f64::from(found) - expected).abs());
+        }
+    }
+}
+
+/// The model up to a layer of so many features, some of which are its outputs.
+fn up_to(model: &Described, number: usize, features: usize, shown: std::ops::Range<usize>) -> Described {
+    let mut layers = model.layers[..=number].to_vec();
+    let values = shown.clone().flat_map(|unit| (0..features).map(move |column| f32::from(column == unit))).collect();
+    let kernel = Matrix { source: String::new(), rows: shown.len(), columns: features, values };
+    let bias = Vector { source: String::new(), values: vec![0.0; shown.len()] };
+    let identity = Dense { kernel, bias, activation: Activation::Linear };
+    layers.push(Layer { name: "identity".to_owned(), kind: Kind::Dense(identity) });
+    Described {
+        source: Source::of(model.source.format),
+        input: model.input.clone(),
+        layers,
+        skip: None,
+        gain: Gain { output: 1.0, ..model.gain },
+        answer: model.answer.clone(),
+    }
+}
+
+/// The outputs of a model's f32 image on a probe, step after step.
+fn run(place: &str, model: &Described, probe: &Probe) -> Result<Vec<f32>> {
+    let mut network = of_layers(place, model, None)?;
+    amplify(&mut network, model.gain.output);
+    let vocabulary = Vocabulary::of_samples(answering(model, &probe.scaling));
+    let bytes = to_image(&Weights::of(&network), &vocabulary, Storage::F32, &Origin::default())?;
+    let kind = if model.skip.is_some() { AnswerKind::Values } else { AnswerKind::Classes };
+    let each_step = model.pooling().is_none();
+    let bytes = with_answer(&Image::open(&bytes)?, Answer { kind, each_step }, &[])?;
+    let image = Image::open(&bytes)?;
+    let model = Model::new(&image);
+    let mut state = state_for(&model);
+    let mut session = model.session_in(&mut state)?;
+    Ok(outputs_of(&mut session, &probe.frames)?.values)
+}

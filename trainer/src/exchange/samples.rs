@@ -1,0 +1,216 @@
+//! What a model of samples has besides its layers: how its channels are scaled, what goes around it, what it answers.
+//!
+//! ```text
+//! z = gain.input · (x − mean) / scale             of the first channel; of others without the gain
+//! y = gain.output · (network(z) + gain.input · x)
+//! ```
+//!
+//! The factors lie in the scaling, the output's gain in the head and in the way around the network. A file says nothing of how large samples become; integers need that.
+
+use std::f32::consts::TAU;
+
+use anyhow::Result;
+use latch_data::series::Frames;
+use latch_engine::input::samples::{MAX_CHANNELS, Skip};
+use latch_interchange::{Described, Input, Samples, reference};
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+
+use super::{Answers, Given};
+use crate::batches::generator;
+use crate::config::{SamplesConfig, Scaled};
+use crate::counted::counted;
+use crate::dataset::{Example, Label, Recording, Task};
+use crate::error::{Fault, fault};
+use crate::metrics::class_of;
+use crate::network::Network;
+use crate::network::layer::Layer;
+use crate::samples::{Channel, Scaling};
+
+/// Counts of an ADC on each side of zero.
+const COUNTS: f32 = 32_768.0;
+
+/// The largest sample that a model is taken to read, where nobody says it: a sound's full scale.
+pub const FULL_SCALE: f32 = 1.0;
+
+/// The samples that a model reads.
+///
+/// # Errors
+/// A fault where it reads ids, or more channels than an image.
+pub(super) fn of<'m>(place: &str, model: &'m Described) -> Result<&'m Samples, Fault> {
+    match &model.input {
+        Input::Samples(samples) if samples.channels <= usize::from(MAX_CHANNELS) => Ok(samples),
+        Input::Samples(samples) => {
+            let problem = format!("it reads {} channels, more than an image's {MAX_CHANNELS}", samples.channels);
+            Err(fault(format!("{place}: input"), problem, "train it on fewer channels"))
+        }
+        Input::Ids(_) => Err(fault(place, "it reads ids of tokens, and no samples", "import it as a model of texts")),
+    }
+}
+
+/// What the outputs mean: a value a step, or one a series behind a pooling, where neither file nor user says anything else.
+pub(super) fn answers(place: &str, model: &Described, given: &Given) -> Result<Answers, Fault> {
+    let pools = model.pooling().is_some();
+    let task = given.task.unwrap_or(if pools { Task::Regress } else { Task::RegressEach });
+    let outputs = model.outputs();
+    let task = task.with_classes(outputs.max(2) as u32);
+    if task.each_step() == pools {
+        let problem =
+            if pools { "each step has an answer, and the model pools them" } else { "the model pools no steps" };
+        return Err(fault("--task", problem, "name another task, or leave it out"));
+    }
+    if task.outputs() != outputs {
+        let problem = format!("it has {outputs} outputs, but {} has {}", task.name(), task.outputs());
+        return Err(fault(
+            format!("{place}: the last layer"),
+            problem,
+            "name another --task, or train it with one output",
+        ));
+    }
+    Ok(Answers { task, classes: Vec::new() })
+}
+
+/// What a configuration says of the input.
+pub(super) fn configured(model: &Described) -> SamplesConfig {
+    let skip = model.skip.map(|channel| Skip { channel: channel as u16, lag: 0 });
+    SamplesConfig { scaled: Scaled::None, difference: 0, clip: None, skip }
+}
+
+/// The gain of a channel before the network: only the first, the sound, has one.
+fn gain(model: &Described, channel: usize) -> f32 {
+    if channel == 0 { model.gain.input } else { 1.0 }
+}
+
+/// How the channels are scaled, of which samples reach `largest`, one a channel.
+pub(super) fn scaling(model: &Described, samples: &Samples, largest: &[f32]) -> Scaling {
+    let channel = |(number, &largest): (usize, &f32)| {
+        let normalization = samples.normalization.get(number);
+        let (offset, scale) = normalization.map_or((0.0, 1.0), |one| (one.mean, one.scale));
+        let factor = gain(model, number) / scale;
+        let range = (factor.abs() * (largest + offset.abs())).max(f32::MIN_POSITIVE);
+        // A power of two, so that counts and values are the same to the bit.
+        let unit = 2_f32.powi((largest / COUNTS).log2().ceil().clamp(-100.0, 100.0) as i32);
+        Channel { offset, factor, range, unit }
+    };
+    let SamplesConfig { skip, difference, .. } = configured(model);
+    let skip_factor = model.skip.map_or(1.0, |channel| gain(model, channel) * model.gain.output);
+    Scaling {
+        lag: difference,
+        channels: largest.iter().enumerate().map(channel).collect(),
+        skip,
+        skip_factor,
+        open: true,
+    }
+}
+
+/// The same scaling, with no more around the network than this model has: a part of another one has nothing.
+pub(super) fn answering(model: &Described, scaling: &Scaling) -> Scaling {
+    Scaling { skip: configured(model).skip, ..scaling.clone() }
+}
+
+/// The largest magnitude of each channel in frames, at least [`FULL_SCALE`].
+pub fn largest(frames: &[f32], channels: usize) -> Vec<f32> {
+    let mut largest = vec![FULL_SCALE; channels];
+    for frame in frames.chunks_exact(channels.max(1)) {
+        largest.iter_mut().zip(frame).for_each(|(most, value)| *most = most.max(value.abs()));
+    }
+    largest
+}
+
+/// Brings the gain behind the network into its last layer.
+pub(super) fn amplify(network: &mut Network<f32>, gain: f32) {
+    if let Some(Layer::Dense(head)) = network.layers.last_mut()
+        && gain != 1.0
+    {
+        head.kernel *= gain;
+        head.bias *= gain;
+    }
+}
+
+/// Frames of a seeded probe.
+const STEPS: usize = 1_000;
+
+/// Samples that a model is compared and calibrated on, with what it answers where it came from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Probe {
+    /// What they are, in words.
+    pub of: String,
+    /// `steps × channels`.
+    pub frames: Vec<f32>,
+    /// What the description computes in plain f64, rounded once: a value a step, or one in all.
+    pub answers: Vec<f32>,
+    /// How the channels are scaled.
+    pub scaling: Scaling,
+}
+
+impl Probe {
+    /// As a series that an image is judged by.
+    pub fn example(&self, task: Task) -> Example<Label> {
+        let channels = self.scaling.channels.len();
+        let label = match (task.each_step(), task.has_values()) {
+            (true, _) => Label::Each(self.answers.clone()),
+            (false, true) => Label::Value(self.answers.first().copied().unwrap_or_default()),
+            (false, false) => Label::Class(class_of(&self.answers) as u32),
+        };
+        let recording = Recording { frames: Frames::new(self.frames.clone(), channels), first: 0 };
+        Example::recorded(label, self.of.clone(), recording)
+    }
+
+    /// What was taken for granted of the samples, in words.
+    pub fn assumed(&self) -> String {
+        let largest: Vec<String> =
+            self.scaling.channels.iter().map(|channel| largest_of(channel).to_string()).collect();
+        let unit = self.scaling.channels.first().map_or(0.0, |channel| channel.unit);
+        format!(
+            "samples of magnitude {} at most, one of 16 bits worth {unit}; ranges of convolutions are those on {}",
+            largest.join(", "),
+            self.of
+        )
+    }
+}
+
+/// The largest sample that a channel takes in integers.
+fn largest_of(channel: &Channel) -> f32 {
+    channel.range / channel.factor.abs() - channel.offset.abs()
+}
+
+/// The probe of a model: the given frames, else those that its file brings, else seeded ones.
+///
+/// # Errors
+/// A fault where the given frames have other channels or a sample that is no number.
+pub(super) fn probe(model: &Described, samples: &Samples, given: &Given) -> Result<Probe, Fault> {
+    let channels = samples.channels;
+    let (of, frames) = match (&given.probe, &model.source.probe) {
+        (Some(given), _) if given.channels != channels => {
+            let problem = format!("it has {}, and the model reads {channels}", counted(given.channels, "channel"));
+            return Err(fault(&given.name, problem, "name a series of these channels"));
+        }
+        (Some(given), _) => (given.name.clone(), given.frames.clone()),
+        (None, Some(own)) => ("the input that the file brings".to_owned(), own.input.clone()),
+        (None, None) => (format!("{STEPS} seeded steps"), seeded(channels)),
+    };
+    let largest = match given.full_scale {
+        Some(full_scale) => vec![full_scale; channels],
+        None => largest(&frames, channels),
+    };
+    let answers = reference::of_samples(model, &frames).answers.iter().map(|&answer| answer as f32).collect();
+    Ok(Probe { of, frames, answers, scaling: scaling(model, samples, &largest) })
+}
+
+/// Three tones that swell and fade with a little noise, and knobs that stand at a half.
+fn seeded(channels: usize) -> Vec<f32> {
+    let mut random = generator([1, 0, 0, 0x7072_6f62]);
+    let mut frames = Vec::with_capacity(STEPS * channels);
+    for step in 0..STEPS {
+        let time = step as f32;
+        let swell = 0.5 - 0.5 * (time * TAU / STEPS as f32).cos();
+        let tones: f32 = [0.005, 0.013, 0.061].iter().map(|rate| (rate * TAU * time).sin()).sum();
+        let noise: f32 = random.random_range(-0.1..0.1);
+        frames.push(FULL_SCALE * (swell * 0.25 * tones + noise));
+        frames.extend(std::iter::repeat_n(0.5, channels - 1));
+    }
+    frames
+}
+
+#[cfg(test)]
+mod tests;

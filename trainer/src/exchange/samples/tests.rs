@@ -1,0 +1,62 @@
+use super::*;
+use crate::exchange::GivenProbe;
+use crate::exchange::opened;
+use latch_interchange::Normalization;
+
+const AIDA: &[u8] = include_bytes!("../../../../interchange/tests/models/aida.json");
+
+fn model() -> Described {
+    opened(AIDA, "aida.json").expect("a model")
+}
+
+#[test]
+fn gains_lie_in_the_scaling_and_around_the_network() {
+    let model = model();
+    let samples = of("aida.json", &model).expect("it reads samples");
+    let Scaling { channels, skip, skip_factor, open, lag } = scaling(&model, samples, &[10.0]);
+    let Channel { offset, factor, range, unit } = channels[0];
+    assert_eq!((offset, factor, unit), (0.0, model.gain.input, 2_f32.powi(-11)));
+    assert_eq!((range, skip, lag, open), (10.0 * model.gain.input, Some(Skip::default()), 0, true));
+    assert_eq!(skip_factor, model.gain.input * model.gain.output);
+    let part = Described { skip: None, ..model.clone() };
+    assert_eq!(answering(&part, &scaling(&model, samples, &[1.0])).skip, None);
+}
+
+#[test]
+fn a_normalized_channel_keeps_its_mean_and_the_range_of_its_samples() {
+    let mut model = model();
+    model.gain.input = 1.0;
+    let normalization = vec![Normalization { mean: -3.0, scale: 2.0 }];
+    model.input = Input::Samples(Samples { channels: 1, normalization, ..Samples::default() });
+    let samples = of("aida.json", &model).expect("it reads samples");
+    let scaling = scaling(&model, samples, &[5.0]);
+    assert_eq!((scaling.channels[0].offset, scaling.channels[0].factor, scaling.channels[0].range), (-3.0, 0.5, 4.0));
+    assert_eq!(largest_of(&scaling.channels[0]), 5.0);
+    assert_eq!(scaling.scaled(&[5.0, -5.0]), [4.0, -1.0]);
+}
+
+#[test]
+fn a_probe_is_the_given_one_that_of_the_file_or_a_seeded_one() {
+    let mut model = model();
+    let samples = of("aida.json", &model).expect("it reads samples").clone();
+    let own = probe(&model, &samples, &Given::default()).expect("a probe");
+    assert_eq!((own.of.as_str(), own.frames.len(), own.answers.len()), ("the input that the file brings", 3, 3));
+    let frames = vec![0.5, -7.5];
+    let given = Some(GivenProbe { name: "x.wav".into(), channels: 1, frames });
+    let given = probe(&model, &samples, &Given { probe: given, ..Given::default() }).expect("a probe");
+    assert_eq!((given.of.as_str(), largest_of(&given.scaling.channels[0])), ("x.wav", 7.5));
+    assert!(given.assumed().contains("magnitude 7.5 at most"), "{}", given.assumed());
+    model.source.probe = None;
+    let seeded = |full_scale| probe(&model, &samples, &Given { full_scale, ..Given::default() }).expect("a probe");
+    assert_eq!(seeded(None), seeded(None));
+    assert_eq!(seeded(None).frames.len(), STEPS);
+    assert!(seeded(None).frames.iter().all(|sample| sample.abs() <= FULL_SCALE));
+    assert_eq!(largest_of(&seeded(Some(4.0)).scaling.channels[0]), 4.0);
+    assert!(matches!(seeded(None).example(Task::RegressEach).label, Label::Each(answers) if answers.len() == STEPS));
+}
+
+#[test]
+fn magnitudes_are_those_of_each_channel_and_at_least_full_scale() {
+    assert_eq!(largest(&[0.5, -3.0, -0.25, 2.0], 2), [1.0, 3.0]);
+    assert_eq!(largest(&[], 2), [1.0, 1.0]);
+}

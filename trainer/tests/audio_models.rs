@@ -1,0 +1,206 @@
+//! Promise: an audio model that another tool trained becomes a run without data, and its images compute what that tool computed. The models and their references stand in
+//! `interchange/tests/models`.
+
+use std::path::{Path, PathBuf};
+
+use latch_trainer::series::{Missing, Signal, Sound, write_signal};
+use serde_json::Value;
+
+use crate::support::{Place, answer, assert_refused, succeed, tree};
+
+/// Each model, how far its f32 image may be from its own tool, and the signal-to-noise ratio of its images of int16 and int8 in decibels that is held.
+const MODELS: [(&str, f64, f64, f64); 4] = [
+    ("lstm_1d.json", 1e-6, 60.0, 35.0),
+    ("gru_torch.json", 1e-6, 60.0, 40.0),
+    ("lstm_example.nam", 2e-5, 60.0, 30.0),
+    ("lstm4_ts9_pytorch.json", 1e-5, 60.0, 30.0),
+];
+
+fn models() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../interchange/tests/models")
+}
+
+/// A folder with a model and its reference input as `x.csv`, and the outputs of its own tool.
+fn placed(name: &str) -> (Place, Vec<f64>) {
+    let place = Place::with_data(20);
+    place.write(name, std::fs::read(models().join(name)).expect("a model"));
+    let table = std::fs::read_to_string(models().join(name).with_extension("csv")).expect("a reference");
+    let (x, y): (Vec<&str>, Vec<f64>) = table
+        .lines()
+        .map(|line| line.split_once(',').expect("x,y"))
+        .map(|(x, y)| (x, y.parse::<f64>().expect("a number")))
+        .unzip();
+    place.write("x.csv", x.join("\n") + "\n");
+    (place, y)
+}
+
+/// Imports a model with its reference input as the probe.
+fn imported(place: &Place, name: &str) -> Value {
+    succeed(&mut place.latch(["import", name, "--probe", "x.csv", "--out", "run", "--json"])).json()
+}
+
+/// What the image of a precision answers to a series.
+fn answers(place: &Place, precision: &str) -> Vec<f64> {
+    let image = format!("{precision}.latch");
+    succeed(&mut place.latch(["export", "--run", "run", "--precision", precision, "--out", &image]));
+    succeed(&mut place.latch(["run", "--image", &image, "--data", "x.csv", "--out", "y.npy"]));
+    let signal = Signal::read(&place.file("y.npy"), &[], Missing::Refuse).expect("an array");
+    signal.values.into_iter().map(f64::from).collect()
+}
+
+/// 10·log10(Σ y² / Σ (y − ŷ)²)
+fn signal_to_noise(y: &[f64], found: &[f64]) -> f64 {
+    let noise: f64 = y.iter().zip(found).map(|(y, found)| (y - found).powi(2)).sum();
+    10.0 * (y.iter().map(|y| y * y).sum::<f64>() / noise).log10()
+}
+
+#[test]
+fn every_model_computes_in_f32_what_its_own_tool_computed_and_in_integers_with_little_noise() {
+    println!("model: f32 off by; signal to noise of int16, int8 against f32");
+    for (name, most, int16, int8) in MODELS {
+        let (place, y) = placed(name);
+        let line = imported(&place, name);
+        let parity = line["parity"].as_array().expect("a row a layer");
+        assert_eq!(
+            (parity.last().expect("the answer")["layer"].as_str(), parity.len()),
+            (Some("answer"), parity.len())
+        );
+        for row in parity {
+            let (value, difference) = (row["largest_value"].as_f64(), row["largest_difference"].as_f64());
+            assert!(difference.expect("a number") <= 1e-5 * value.expect("a number").max(1.0), "{name}: {row}");
+        }
+        let f32 = answers(&place, "f32");
+        assert_eq!(f32.len(), y.len());
+        let off = f32.iter().zip(&y).map(|(found, y)| (found - y).abs()).fold(0.0, f64::max);
+        let ratios = ["int16", "int8"].map(|precision| signal_to_noise(&f32, &answers(&place, precision)));
+        println!("{name}: {off:.1e}; {:.1} dB, {:.1} dB", ratios[0], ratios[1]);
+        assert!(off <= most, "{name}: off by {off:.1e}");
+        assert!(ratios[0] >= int16 && ratios[1] >= int8, "{name}: {ratios:?}");
+    }
+}
+
+#[test]
+fn an_export_of_an_imported_model_needs_no_data_and_says_what_it_took_for_granted() {
+    let (place, _) = placed("gru_torch.json");
+    imported(&place, "gru_torch.json");
+    let export = |precision: &'static str| ["export", "--run", "run", "--precision", precision, "--out", "a.latch"];
+    let said = succeed(&mut place.latch(export("int16"))).stdout;
+    for words in [
+        "1 series of x.csv, as its file describes them, through the engine",
+        "SNR to f32",
+        "assumed: samples of magnitude 1 at most, one of 16 bits worth 0.000030517578",
+        "wrote a.latch (int16",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    for precision in ["f32", "f16", "int16", "int8"] {
+        let line = succeed(place.latch(export(precision)).arg("--json")).json();
+        assert!(line["assumed"].is_string() && line["accuracy"].as_f64() > Some(0.9), "{line}");
+        assert_eq!(line["judged_on"], "x.csv, as its file describes them");
+        assert_eq!(line["signal_to_noise_db"].as_f64() >= Some(10.0), precision != "f32", "{line}");
+    }
+    // The same run gives the same image.
+    let first = place.read("a.latch");
+    succeed(&mut place.latch(export("int8")));
+    assert!(place.read("a.latch") == first);
+    let more = ["eval", "--image", "a.latch", "--data", "x.csv"];
+    assert_refused(&answer(&mut place.latch(more)), &["x.csv"]);
+}
+
+#[test]
+fn a_sound_goes_through_an_imported_model_and_gains_and_skip_are_in_the_image() {
+    let (place, _) = placed("lstm_1d.json");
+    place.write("aida.json", std::fs::read(models().join("aida.json")).expect("a model"));
+    let line = succeed(&mut place.latch(["import", "aida.json", "--out", "aida", "--json"])).json();
+    assert!(line["own_answers_difference"].as_f64().expect("its own answers") < 1e-6, "{line}");
+    assert_eq!((line["format"].as_str(), line["layout"].as_str()), (Some("RTNeural"), Some("keras")));
+    let sound = Sound { rate: 48_000, bits: 16 };
+    let x: Vec<f32> = (0..400).map(|step| 0.5 * (step as f32 * 0.1).sin()).collect();
+    write_signal(&place.file("x.wav"), &x, &[x.len(), 1], Some(sound)).expect("a sound");
+    for precision in ["f32", "int16"] {
+        succeed(&mut place.latch(["export", "--run", "aida", "--precision", precision, "--out", "aida.latch"]));
+        succeed(&mut place.latch(["run", "--image", "aida.latch", "--data", "x.wav", "--out", "y.npy"]));
+        let y = Signal::read(&place.file("y.npy"), &[], Missing::Refuse).expect("an array").values;
+        assert_eq!(y.len(), x.len());
+        // The first answer to silence is that of the file.
+        assert!((y[0] - 0.240_529_22).abs() < 1e-3, "{precision}: {}", y[0]);
+    }
+}
+
+#[test]
+fn what_is_inside_a_file_is_shown_and_nothing_is_written() {
+    let (place, _) = placed("lstm4_ts9_pytorch.json");
+    let before = tree(place.path());
+    let said = succeed(&mut place.latch(["import", "lstm4_ts9_pytorch.json", "--inspect"])).stdout;
+    for words in [
+        "format       GuitarML",
+        "input        samples, 1 channel: input",
+        "layer        rec: lstm, 1 -> 4, tanh",
+        "rec.weight_hh_l0 [16, 4]",
+        "skip         channel 0 is added to the answer",
+        "weights      101",
+        "import       as it is",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let line = succeed(&mut place.latch(["import", "lstm4_ts9_pytorch.json", "--inspect", "--json"])).json();
+    assert_eq!(
+        (line["format"].as_str(), line["skip"].as_u64(), line["stops"].is_null()),
+        (Some("GuitarML"), Some(0), true)
+    );
+    assert_eq!(line["layers"][0]["tensors"][1], serde_json::json!(["rec.weight_hh_l0", [16, 4]]));
+    place.write("tanh.json", CONV.replace("relu", "tanh"));
+    let line = succeed(&mut place.latch(["import", "tanh.json", "--inspect", "--json"])).json();
+    let stops =
+        "tanh.json: layer layers[0], conv1d: a convolution of an image has relu or none, not tanh; train it with relu";
+    assert_eq!(line["stops"], stops);
+    std::fs::remove_file(place.file("tanh.json")).expect("a file");
+    assert!(tree(place.path()) == before);
+}
+
+/// A convolution that ends the model, whose image ends with an identity.
+const CONV: &str = r#"{"in_shape":[null,null,1],"layers":[
+    {"type":"conv1d","activation":"relu","shape":[null,null,1],"kernel_size":[2],"dilation":[1],"weights":[[[[1]],[[0.5]]],[0.1]]}]}"#;
+
+#[test]
+fn a_model_that_ends_with_no_linear_layer_is_followed_by_an_identity() {
+    let (place, _) = placed("lstm_1d.json");
+    place.write("conv.json", CONV);
+    let line = succeed(&mut place.latch(["import", "conv.json", "--out", "conv", "--json"])).json();
+    assert!(line["parity"][1]["largest_difference"].as_f64() < Some(1e-6), "{line}");
+    for precision in ["f32", "int16", "int8"] {
+        let export = ["export", "--run", "conv", "--precision", precision, "--out", "conv.latch", "--json"];
+        let line = succeed(&mut place.latch(export)).json();
+        assert!(line["accuracy"].as_f64() > Some(0.999), "{line}");
+    }
+}
+
+#[test]
+fn what_cannot_be_imported_is_refused_by_name_and_nothing_is_made() {
+    let (place, _) = placed("lstm_1d.json");
+    let import = |file: &'static str, more: &[&'static str]| {
+        place.latch(["import", file, "--out", "run", "--json"].iter().chain(more))
+    };
+    let whole = String::from_utf8(place.read("lstm_1d.json")).expect("text");
+    place.write("wide.json", whole.replacen("                8\n", "                16\n", 1));
+    place.refuse(&mut import("wide.json", &[]), &["tensor layers[0].weights[0]: its shape is [1, 32], but [1, 64]"]);
+    place.write("wave.nam", r#"{"version":"0.5.4","architecture":"WaveNet","config":{},"weights":[]}"#);
+    place.refuse(&mut import("wave.nam", &[]), &["wave.nam: architecture: it is \"WaveNet\"", "train an LSTM"]);
+    place.write("cut.json", &whole[..whole.len() / 2]);
+    place.refuse(&mut import("cut.json", &[]), &["cut.json: this is no whole JSON of a model"]);
+    let lstm = "lstm_1d.json";
+    place.refuse(&mut import(lstm, &["--pooling", "mean"]), &["--pooling: it is for models of texts"]);
+    place.refuse(&mut import(lstm, &["--data", "data"]), &["--data: ", "reads samples", "--probe"]);
+    place.refuse(&mut import(lstm, &["--task", "regress"]), &["--task: the model pools no steps"]);
+    place.refuse(&mut import(lstm, &["--probe", "nothing.wav"]), &["nothing.wav"]);
+    place.write("two.csv", "1,2\n3,4\n");
+    place.refuse(&mut import(lstm, &["--probe", "two.csv"]), &["two.csv: it has 2 channels, and the model reads 1"]);
+    place.refuse_usage(&mut import(lstm, &["--full-scale", "0"]), &["must be a positive number"]);
+    place.refuse_usage(&mut place.latch(["import", lstm]), &["--out"]);
+    succeed(&mut import(lstm, &["--full-scale", "10"]));
+    place.write("run/probe", "no probe");
+    let export = ["export", "--run", "run", "--out", "new.latch", "--json"];
+    place.refuse(&mut place.latch(export), &["run/probe: the file is damaged"]);
+    std::fs::remove_file(place.file("run/probe")).expect("a file");
+    place.refuse(&mut place.latch(export), &["run/probe: the model's scaling and probe are missing"]);
+}
