@@ -22,7 +22,7 @@ use latch_engine::input::text::{Tokens, Unknown};
 use latch_engine::layers::MAX_LAYERS;
 use latch_engine::layers::MAX_WIDTH;
 use latch_engine::layers::embedding::MAX_ROWS;
-use latch_interchange::{self as interchange, Described, Gain, Input, Limits, Source};
+use latch_interchange::{self as interchange, Described, Gain, Input, Limits, Samples, Source};
 pub use latch_interchange::{Format, Layout};
 use serde::{Deserialize, Serialize};
 
@@ -65,12 +65,15 @@ fn refused(error: interchange::Error) -> Fault {
 /// The file of a network: f32, the vocabulary and all that is not in the tensors in its metadata. The same network gives the same bytes.
 ///
 /// # Errors
-/// A fault where unknown words share rows by their hash, or where the layout has no form for a layer; an internal failure when the library refuses
+/// A fault where the network reads samples, where unknown words share rows by their hash, or where the layout has no form for a layer; an internal failure when the library refuses
 /// to write it.
 pub fn to_bytes(network: &Network<f32>, vocabulary: &Vocabulary, answers: &Answers, layout: Layout) -> Result<Vec<u8>> {
     let model = Described {
         source: Source::of(Format::Safetensors(layout)),
-        input: Input::Ids(text::described(vocabulary)?),
+        input: match &vocabulary.scaling {
+            Some(scaling) => Input::Samples(Samples { channels: scaling.channels.len(), ..Samples::default() }),
+            None => Input::Ids(text::described(vocabulary)?),
+        },
         layers: network::layers_of(network),
         skip: None,
         gain: Gain::default(),
