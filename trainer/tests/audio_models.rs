@@ -176,6 +176,35 @@ fn a_model_that_ends_with_no_linear_layer_is_followed_by_an_identity() {
 }
 
 #[test]
+fn a_convolution_with_a_stride_is_compared_where_it_answers_and_judged_at_every_frame() {
+    let (place, _) = placed("lstm_1d.json");
+    let strided = CONV.replace("\"dilation\"", "\"strides\":[2],\"dilation\"");
+    for (name, model) in [("conv", strided.clone()), ("skip", strided.replacen('{', "{\"in_skip\":1,", 1))] {
+        let file = format!("{name}.json");
+        place.write(&file, model);
+        let said = succeed(&mut place.latch(["import", &file, "--out", name, "--json"]));
+        let line = said.json();
+        let parity = line["parity"].as_array().expect("a row a layer");
+        assert_eq!((&parity[0]["values"], &parity[1]["values"]), (&500.into(), &1000.into()), "{line}");
+        assert!(parity.iter().all(|row| row["largest_difference"].as_f64() < Some(1e-6)), "{line}");
+        assert!(!said.stderr.contains("warning"), "{said:?}");
+        let export = ["export", "--run", name, "--precision", "f32", "--out", "f32.latch", "--json"];
+        let line = succeed(&mut place.latch(export)).json();
+        assert!(line["accuracy"].as_f64() > Some(0.999_999), "{line}");
+    }
+}
+
+#[test]
+fn an_image_that_computes_something_else_than_its_file_is_warned_of() {
+    let (place, _) = placed("lstm_example.nam");
+    let quiet = ["import", "lstm_example.nam", "--full-scale", "1e-6", "--out", "quiet"];
+    let said = succeed(&mut place.latch(quiet)).stderr;
+    assert!(said.contains("the f32 image differs from the file in ") && said.contains("--full-scale"), "{said}");
+    let right = succeed(&mut place.latch(["import", "lstm_example.nam", "--out", "right"])).stderr;
+    assert!(!right.contains("warning"), "{right}");
+}
+
+#[test]
 fn what_cannot_be_imported_is_refused_by_name_and_nothing_is_made() {
     let (place, _) = placed("lstm_1d.json");
     let import = |file: &'static str, more: &[&'static str]| {

@@ -187,3 +187,20 @@ fn two_series_with_one_id_are_refused_with_both_lines() {
     let again = table(|text| text + "0,0,1,high\n");
     refused("a.csv", again, &[], &["a.csv:62: the series \"0\" comes again: its rows from line 2 on have ended"]);
 }
+
+#[test]
+fn what_is_read_is_never_written_over() {
+    let place = Place::with_data(20);
+    place.write("a.csv", table(|text| text));
+    place.write("one.csv", "ax\n1\n2\n3\n");
+    succeed(&mut place.latch(training("a.csv", &[])));
+    succeed(&mut place.latch(["export", "--run", "run", "--out", "int8.latch"]));
+    let words = ["this file is read, and would be written over"];
+    let run = ["run", "--image", "int8.latch", "--data", "one.csv", "--json", "--out"];
+    for out in ["one.csv", "./one.csv"] {
+        place.refuse(&mut place.latch([&run[..], &[out]].concat()), &words);
+    }
+    let export = ["export", "--run", "run", "--data", "a.csv", "--out", "a.csv", "--json"];
+    place.refuse(&mut place.latch(export), &words);
+    place.refuse(&mut place.latch(["report", "run", "--image", "int8.latch", "--out", "int8.latch", "--json"]), &words);
+}

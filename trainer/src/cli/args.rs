@@ -13,6 +13,7 @@ pub(super) use self::numbers::{
 };
 use crate::config::Valid;
 use crate::dataset::{Part, has_part};
+use crate::error::{Fault, fault};
 use crate::search::candidates::Budget;
 
 /// `--tokens`.
@@ -119,3 +120,15 @@ impl BudgetArgs {
 
 /// Candidates where none are asked for.
 const TRIALS: usize = 18;
+
+/// Refuses to write over a file that is read.
+pub(super) fn keep_inputs(out: &Path, inputs: &[&Path]) -> Result<(), Fault> {
+    let same =
+        |input: &&&Path| out.canonicalize().is_ok_and(|out| input.canonicalize().is_ok_and(|input| input == out));
+    match inputs.iter().find(same) {
+        Some(_) => {
+            Err(fault(out.display(), "this file is read, and would be written over", "name another file with --out"))
+        }
+        None => Ok(()),
+    }
+}

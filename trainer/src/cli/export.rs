@@ -11,7 +11,7 @@ use clap::ValueEnum;
 use latch_data::series::Missing;
 
 use self::line::Line;
-use super::args::{parse_bytes, parse_share};
+use super::args::{keep_inputs, parse_bytes, parse_share};
 use super::columns::ColumnArgs;
 use super::kinds::MissingArg;
 use super::output::{accuracy, answer, print_json, say};
@@ -96,6 +96,9 @@ pub enum Format {
 /// A fault when the run, its data or the output cannot be used.
 pub fn run(args: Args) -> Result<()> {
     let folder = RunFolder::new(&args.run);
+    if let Some(data) = &args.data {
+        keep_inputs(&args.out, &[data])?;
+    }
     let run = Trained::read(&folder)?;
     if args.format == Format::Safetensors {
         return tensors::write(&args, &run);

@@ -1,11 +1,12 @@
 //! `latch report`: a run as one page with pictures.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use latch_data::series::Missing;
 use serde::Serialize;
 
+use super::args::keep_inputs;
 use super::columns::ColumnArgs;
 use super::kinds::MissingArg;
 use super::output::{answer, print_json};
@@ -66,9 +67,11 @@ pub fn run(args: Args) -> Result<()> {
     let folder = RunFolder::new(&args.run);
     let columns = args.columns.columns()?;
     let missing = args.missing.map(Missing::from);
+    let out = args.out.unwrap_or_else(|| folder.file("report.html"));
+    let inputs: Vec<&Path> = [&args.image, &args.data].into_iter().flatten().map(PathBuf::as_path).collect();
+    keep_inputs(&out, &inputs)?;
     let options = Options { image: args.image, data: args.data, columns, missing, text: args.text };
     let report = report(&folder, &options)?;
-    let out = args.out.unwrap_or_else(|| folder.file("report.html"));
     let page = html(&report);
     write_atomically(&out, |file| Ok(file.write_all(page.as_bytes())?))?;
     let pictures = || report.sections.iter().filter_map(|section| Some((section.name, section.picture.as_ref()?)));

@@ -9,6 +9,7 @@ use latch_engine::image::header::AnswerKind;
 use latch_engine::kernels::AnyBackend;
 use serde::Serialize;
 
+use super::args::keep_inputs;
 use super::kinds::MissingArg;
 use super::output::{answer, print_json, warn};
 use crate::counted::counted;
@@ -75,6 +76,9 @@ struct Line<'a> {
 /// A fault when the image, the series or the file to write cannot be used.
 pub fn run(args: Args) -> Result<()> {
     let format = SignalFormat::of(&args.data)?;
+    if let Some(out) = &args.out {
+        keep_inputs(out, &[&args.image, &args.data])?;
+    }
     let out = args.out.as_deref().map(|out| Ok::<_, Fault>((out, SignalFormat::of(out)?))).transpose()?;
     let bytes = read_image(&args.image)?;
     let image = open_image(&bytes, &args.image)?;

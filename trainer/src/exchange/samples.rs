@@ -12,7 +12,7 @@ use std::f32::consts::TAU;
 use anyhow::Result;
 use latch_data::series::Frames;
 use latch_engine::input::samples::{MAX_CHANNELS, Skip};
-use latch_interchange::{Described, Input, Samples, reference};
+use latch_interchange::{Described, Input, Kind, Layer, Samples, reference};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +24,7 @@ use crate::dataset::{Example, Label, Recording, Task};
 use crate::error::{Fault, fault};
 use crate::metrics::class_of;
 use crate::network::Network;
-use crate::network::layer::Layer;
+use crate::network::layer;
 use crate::samples::{Channel, Scaling};
 
 /// Counts of an ADC on each side of zero.
@@ -119,12 +119,38 @@ pub fn largest(frames: &[f32], channels: usize) -> Vec<f32> {
 
 /// Brings the gain behind the network into its last layer.
 pub(super) fn amplify(network: &mut Network<f32>, gain: f32) {
-    if let Some(Layer::Dense(head)) = network.layers.last_mut()
+    if let Some(layer::Layer::Dense(head)) = network.layers.last_mut()
         && gain != 1.0
     {
         head.kernel *= gain;
         head.bias *= gain;
     }
+}
+
+/// Frames from one output of some layers to the next: the product of their strides.
+pub(super) fn stride(layers: &[Layer]) -> usize {
+    let strides = layers.iter().map(|layer| match &layer.kind {
+        Kind::Conv1d(layer) => layer.stride.max(1),
+        _ => 1,
+    });
+    strides.product()
+}
+
+/// What a description answers to each frame, or to all of them behind a pooling. The network's output of a stride holds until the next, as an image's does; what goes
+/// around it does not.
+fn held(model: &Described, frames: &[f32], channels: usize) -> Vec<f32> {
+    let computed = reference::of_samples(model, frames);
+    let (stride, outputs) = (stride(&model.layers), model.outputs().max(1));
+    let Some(last) = computed.layers.last().filter(|_| stride > 1 && model.pooling().is_none()) else {
+        return computed.answers.iter().map(|&answer| answer as f32).collect();
+    };
+    let mut answers = Vec::new();
+    for (step, frame) in frames.chunks_exact(channels.max(1)).enumerate() {
+        let skipped = model.skip.map_or(0.0, |channel| f64::from(frame[channel]) * f64::from(gain(model, channel)));
+        let values = last.iter().skip(step / stride * outputs).take(outputs);
+        answers.extend(values.map(|value| (f64::from(model.gain.output) * (value + skipped)) as f32));
+    }
+    answers
 }
 
 /// Frames of a seeded probe.
@@ -193,7 +219,7 @@ pub(super) fn probe(model: &Described, samples: &Samples, given: &Given) -> Resu
         Some(full_scale) => vec![full_scale; channels],
         None => largest(&frames, channels),
     };
-    let answers = reference::of_samples(model, &frames).answers.iter().map(|&answer| answer as f32).collect();
+    let answers = held(model, &frames, channels);
     Ok(Probe { of, frames, answers, scaling: scaling(model, samples, &largest) })
 }
 

@@ -43,6 +43,9 @@ struct Line<'a> {
     own_answers_difference: Option<f64>,
 }
 
+/// Answers that a file brings differ from those of its network by no more than what rounding in f32 and printing lose.
+const OWN: f64 = 1e-2;
+
 /// Words that are named where more are meant.
 const STRANGE: usize = 8;
 
@@ -113,6 +116,18 @@ fn parity_words(parity: &Parity) -> String {
 /// Warns of what was not read, of words that are never used, and of a network that is of no use.
 fn warn_of(args: &Args, imported: &Arrived) {
     let place = args.file.display();
+    if let Some(row) = imported.parity.iter().flat_map(|parity| &parity.differences).find(|row| row.is_large()) {
+        let (layer, difference, most) = (shown(&row.layer), row.largest_difference, row.largest_value);
+        warn(format_args!(
+            "{place}: the f32 image differs from the file in {layer}, by {difference:.1e} where values reach {most:.1e}; give \
+             --full-scale the largest magnitude of the samples, or name another --probe"
+        ));
+    }
+    if let Some(own) = imported.parity.as_ref().and_then(|parity| parity.own).filter(|own| *own > OWN) {
+        warn(format_args!(
+            "{place}: the answers that the file brings are not those of its network, by {own:.1e}; its weights may be others than those that gave them"
+        ));
+    }
     if !imported.unread.is_empty() {
         let keys: Vec<String> = imported.unread.iter().map(|key| format!("{key:?}")).collect();
         let keys = keys.join(", ");
