@@ -18,6 +18,7 @@ use latch_emulator::elf::Elf;
 use latch_emulator::firmware::{self, Options, Port, Program, SERIES_FEATURES};
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
+use latch_engine::image::header::AnswerKind;
 use latch_engine::kernels::AnyBackend;
 use latch_engine::{Digest, Model, View};
 use latch_firmware_sim::link::host::LinkError;
@@ -136,7 +137,11 @@ fn engines(folder: &Path, image: &str, data: &str, limit: usize) -> (String, usi
     let model = Model::new(&image);
     let mut state = AlignedBytes::zeroed(model.state_bytes());
     let mut session = model.session_in(&mut state).unwrap();
-    let set = series::load(&folder.join(data), Part::Test, &SeriesReading::of(SeriesTask::Classify)).unwrap();
+    let task = match model.answer().kind {
+        AnswerKind::Classes => SeriesTask::Classify,
+        AnswerKind::Values => SeriesTask::Forecast,
+    };
+    let set = series::load(&folder.join(data), Part::Test, &SeriesReading::of(task)).unwrap();
     let (mut digest, mut steps) = (Digest::default(), 0);
     for series in set.series.iter().take(limit) {
         session.reset();
