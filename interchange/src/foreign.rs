@@ -3,9 +3,8 @@
 /// Bytes at each end of a file in which the names of an archive's members are looked for.
 const ENDS: usize = 1 << 16;
 
-/// How weights of Keras come into a file that can be read.
-pub(crate) const OF_KERAS: &str =
-    "load the model in Keras and save its weights with safetensors: examples/keras/train.py shows how";
+/// How the weights of a configuration come into a file that can be read.
+pub(crate) const OF_KERAS: &str = "save the whole model with model.save, as .keras";
 
 /// How weights of PyTorch come into a file that can be read.
 const OF_PYTORCH: &str =
@@ -13,9 +12,6 @@ const OF_PYTORCH: &str =
 
 /// What to do with an archive whose end is missing.
 const CUT_OFF: &str = "copy or download it again";
-
-const CUT_OFF_KERAS: &str =
-    "copy it again, load it in Keras and save its weights with safetensors: examples/keras/train.py shows how";
 
 const CUT_OFF_PYTORCH: &str = "copy it again, load it in PyTorch and save its state_dict with safetensors.torch.save_file: examples/pytorch/train.py shows how";
 
@@ -28,12 +24,10 @@ const OF_OTHERS: &str = "save the weights of the network that it was made of wit
 /// What a file is that begins and ends as one of another kind, and what to do with it; `None` of a safetensors file, and of anything unknown.
 pub fn foreign(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     let begins = |magic: &[u8]| bytes.starts_with(magic);
-    let (what, remedy) = if begins(b"\x89HDF\r\n\x1a\n") {
-        ("an HDF5 file, such as Keras writes as .h5", OF_KERAS)
-    } else if begins(b"PK\x03\x04") {
+    let (what, remedy) = if begins(b"PK\x03\x04") {
         match (archive(bytes), is_whole(bytes)) {
-            (Archive::Keras, true) => ("a .keras archive", OF_KERAS),
-            (Archive::Keras, false) => ("a .keras archive that is cut off", CUT_OFF_KERAS),
+            (Archive::Keras, true) => ("a .keras archive that is damaged", CUT_OFF),
+            (Archive::Keras, false) => ("a .keras archive that is cut off", CUT_OFF),
             (Archive::PyTorch, true) => ("what PyTorch's `torch.save` writes (.pt, .pth)", OF_PYTORCH),
             (Archive::PyTorch, false) => {
                 ("what PyTorch's `torch.save` writes (.pt, .pth), and it is cut off", CUT_OFF_PYTORCH)
@@ -128,9 +122,8 @@ mod tests {
     fn a_file_of_another_kind_is_called_by_its_name_with_what_to_do() {
         let cut = |member: &str| [b"PK\x03\x04", &[0; 26][..], member.as_bytes(), &[7; 90]].concat();
         let zip = |member: &str| [&cut(member), &b"PK\x05\x06"[..], &[0; 18]].concat();
-        let cases: [(Vec<u8>, &str, &str); 18] = [
-            (b"\x89HDF\r\n\x1a\n\0\0".to_vec(), ".h5", "examples/keras"),
-            (zip("model.weights.h5"), ".keras", "examples/keras"),
+        let cases: [(Vec<u8>, &str, &str); 17] = [
+            (zip("model.weights.h5"), ".keras archive that is damaged", "again"),
             (zip("archive/data.pkl"), "torch.save", "examples/pytorch"),
             (zip("arr_0.npy"), ".npz", "safetensors"),
             (zip("letter.txt"), "ZIP", "unpack"),

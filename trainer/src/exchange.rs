@@ -7,6 +7,7 @@
 //!
 //! Promised: what [`to_bytes`] writes, [`from_bytes`] reads back to the bit.
 
+mod heads;
 pub mod inspected;
 pub mod network;
 pub mod parity;
@@ -22,6 +23,7 @@ use latch_engine::input::text::{Tokens, Unknown};
 use latch_engine::layers::MAX_LAYERS;
 use latch_engine::layers::MAX_WIDTH;
 use latch_engine::layers::embedding::MAX_ROWS;
+use latch_interchange::keras::Options;
 use latch_interchange::{self as interchange, Described, Gain, Input, Limits, Samples, Source};
 pub use latch_interchange::{Format, Layout};
 use serde::{Deserialize, Serialize};
@@ -113,6 +115,19 @@ pub struct Given {
     pub probe: Option<GivenProbe>,
     /// The largest magnitude of its samples.
     pub full_scale: Option<f32>,
+    /// What is said beside a file of Keras.
+    pub keras: GivenKeras,
+}
+
+/// What a user says of a file of Keras.
+#[derive(Clone, Debug, Default)]
+pub struct GivenKeras {
+    /// The layers of weights that stand alone.
+    pub chain: Option<String>,
+    /// The last layer that is read.
+    pub until: Option<String>,
+    /// The name and the bytes of the file of its tokenizer's words.
+    pub tokenizer: Option<(String, Vec<u8>)>,
 }
 
 /// Samples that a user gives.
@@ -141,6 +156,8 @@ pub struct Received {
     pub unread: Vec<String>,
     /// Words that no text gives: the tokenizer reads each of them as something else.
     pub strange: Vec<String>,
+    /// A text that the tool that trained it cuts otherwise than Latch, in words.
+    pub cut_otherwise: Option<String>,
     /// What a model of samples brings in place of words.
     pub samples: Option<ReceivedSamples>,
 }
@@ -171,7 +188,7 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>> {
 /// pooling, vocabulary or the meaning of the outputs are unknown, contradictory or do not fit.
 pub fn from_bytes(bytes: &[u8], place: impl Display, given: &Given) -> Result<Received> {
     let place = place.to_string();
-    let model = opened(bytes, &place)?;
+    let model = heads::with_logits(opened(bytes, &place, &given.keras)?);
     if let Input::Ids(_) = model.input {
         return of_texts(&model, bytes, &place, given);
     }
@@ -179,15 +196,18 @@ pub fn from_bytes(bytes: &[u8], place: impl Display, given: &Given) -> Result<Re
     let probe = samples::probe(&model, samples::of(&place, &model)?, given)?;
     let (format, vocabulary) = (model.source.format, Vocabulary::of_samples(probe.scaling.clone()));
     let samples = Some(ReceivedSamples { config: samples::configured(&model), probe, described: model });
-    Ok(Received { network, vocabulary, answers, format, unread: Vec::new(), strange: Vec::new(), samples })
+    let (unread, strange, cut_otherwise) = (Vec::new(), Vec::new(), None);
+    Ok(Received { network, vocabulary, answers, format, unread, strange, cut_otherwise, samples })
 }
 
 /// The description that a file holds, whether an image can have its layers or not.
 ///
 /// # Errors
-/// Those of [`interchange::open`].
-pub fn opened(bytes: &[u8], place: &str) -> Result<Described, Fault> {
-    interchange::open(bytes, place, &LIMITS).map_err(refused)
+/// Those of [`interchange::open_with`].
+pub fn opened(bytes: &[u8], place: &str, given: &GivenKeras) -> Result<Described, Fault> {
+    let tokenizer = given.tokenizer.as_ref().map(|(name, bytes)| (bytes.as_slice(), name.as_str()));
+    let options = Options { chain: given.chain.as_deref(), until: given.until.as_deref(), tokenizer };
+    interchange::open_with(bytes, place, &options, &LIMITS).map_err(refused)
 }
 
 /// What is inside a file, and why it cannot be imported with what is given.
@@ -196,10 +216,11 @@ pub fn opened(bytes: &[u8], place: &str) -> Result<Described, Fault> {
 /// Those of [`interchange::open`].
 pub fn inspected(bytes: &[u8], place: impl Display, given: &Given) -> Result<Inspected> {
     let place = place.to_string();
-    let model = opened(bytes, &place)?;
-    let stops = match model.input {
-        Input::Ids(_) => of_texts(&model, bytes, &place, given).err(),
-        Input::Samples(_) => of_samples(&model, &place, given).err(),
+    let model = opened(bytes, &place, &given.keras)?;
+    let imported = heads::with_logits(model.clone());
+    let stops = match imported.input {
+        Input::Ids(_) => of_texts(&imported, bytes, &place, given).err(),
+        Input::Samples(_) => of_samples(&imported, &place, given).err(),
     };
     Ok(Inspected::of(&model, stops.map(|error| format!("{error:#}"))))
 }
@@ -213,7 +234,8 @@ fn of_texts(model: &Described, bytes: &[u8], place: &str, given: &Given) -> Resu
     let (vocabulary, strange) = text::words(place, model, given)?;
     let network = network::of_layers(place, model, pooling)?;
     let (format, unread) = (model.source.format, interchange::other_metadata(bytes));
-    Ok(Received { network, vocabulary, answers, format, unread, strange, samples: None })
+    let cut_otherwise = text::cut_otherwise(model, &vocabulary);
+    Ok(Received { network, vocabulary, answers, format, unread, strange, cut_otherwise, samples: None })
 }
 
 /// The network of a model of samples, and what its outputs mean.

@@ -16,6 +16,7 @@ use latch_interchange::{Described, Input, Kind, Layer, Samples, reference};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
+use super::text::task_of;
 use super::{Answers, Given};
 use crate::batches::generator;
 use crate::config::{SamplesConfig, Scaled};
@@ -51,7 +52,8 @@ pub(super) fn of<'m>(place: &str, model: &'m Described) -> Result<&'m Samples, F
 /// What the outputs mean: a value a step, or one a series behind a pooling, where neither file nor user says anything else.
 pub(super) fn answers(place: &str, model: &Described, given: &Given) -> Result<Answers, Fault> {
     let pools = model.pooling().is_some();
-    let task = given.task.unwrap_or(if pools { Task::Regress } else { Task::RegressEach });
+    let stated = model.answer.task.map(task_of);
+    let task = given.task.or(stated).unwrap_or(if pools { Task::Regress } else { Task::RegressEach });
     let outputs = model.outputs();
     let task = task.with_classes(outputs.max(2) as u32);
     if task.each_step() == pools {

@@ -14,7 +14,7 @@ use crate::tokenization::Tokenization;
 use crate::vocabulary::Vocabulary;
 
 /// The task that a file states; the classes are still to be counted.
-fn task_of(task: interchange::Task) -> Task {
+pub(super) fn task_of(task: interchange::Task) -> Task {
     match task {
         interchange::Task::Classify => Task::Classify(0),
         interchange::Task::Regress => Task::Regress,
@@ -233,6 +233,28 @@ pub(super) fn words(place: &str, model: &Described, given: &Given) -> Result<(Vo
     }
     vocabulary.encode()?;
     Ok((vocabulary, strange))
+}
+
+/// Texts that tokenizers cut in different ways.
+const EXAMPLES: [&str; 4] = ["Don't stop!", "a well-known case", "3.5% of 1,000", "one/two_three"];
+
+/// The first example that the tool that trained the model cuts otherwise than Latch, with the words of both. Marks that are no words of the model do not count.
+pub(super) fn cut_otherwise(model: &Described, vocabulary: &Vocabulary) -> Option<String> {
+    let Input::Ids(Text { cutting: Some(cutting), .. }) = &model.input else { return None };
+    let marks = |word: &str| !word.chars().any(char::is_alphanumeric);
+    EXAMPLES.iter().find_map(|text| {
+        let mut ours = Vec::new();
+        vocabulary.each_token(text, &mut |token, is_known| {
+            let token = String::from_utf8_lossy(token).into_owned();
+            if is_known || !marks(&token) {
+                ours.push(token);
+            }
+        });
+        let theirs = cutting.cut(text);
+        let shown = |words: &[String]| words.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(" ");
+        (ours != theirs)
+            .then(|| format!("{text:?} was {} where it was trained, and is {} here", shown(&theirs), shown(&ours)))
+    })
 }
 
 /// How texts are cut into tokens: as the file says, else as the user does, else into words; by the file's table of characters, else by that of the words.

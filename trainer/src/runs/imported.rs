@@ -19,7 +19,7 @@ use crate::dataset::{Columns, Task, hex};
 use crate::error::{Fault, fault};
 use crate::exchange::inspected::Inspected;
 use crate::exchange::parity::{Difference, compare};
-use crate::exchange::{Answers, Format, Given, GivenProbe, Received, from_bytes, inspected, read_file};
+use crate::exchange::{Answers, Format, Given, GivenKeras, GivenProbe, Received, from_bytes, inspected, read_file};
 use crate::learning::sequences::Sequences;
 use crate::learning::training::{self, judge};
 use crate::learning::verdict::Verdict;
@@ -52,6 +52,12 @@ pub struct Request<'a> {
     pub probe: Option<&'a Path>,
     /// The largest magnitude of its samples.
     pub full_scale: Option<f32>,
+    /// The layers of weights of Keras that stand alone.
+    pub chain: Option<&'a str>,
+    /// The last layer that is read of a model of Keras.
+    pub until: Option<&'a str>,
+    /// The file of the words of a tokenizer of Keras.
+    pub tokenizer: Option<&'a Path>,
 }
 
 impl Request<'_> {
@@ -61,6 +67,7 @@ impl Request<'_> {
             let Signal { values, channels, .. } = Signal::read(path, &[], Missing::Refuse)?;
             Ok(GivenProbe { name: path.display().to_string(), channels: channels.len(), frames: values })
         };
+        let tokenizer = |path: &Path| anyhow::Ok((path.display().to_string(), read_file(path)?));
         Ok(Given {
             vocabulary: self.vocabulary.map(read_words).transpose()?,
             pooling: self.pooling,
@@ -68,6 +75,11 @@ impl Request<'_> {
             tokens: self.tokens,
             probe: self.probe.map(probe).transpose()?,
             full_scale: self.full_scale,
+            keras: GivenKeras {
+                chain: self.chain.map(str::to_owned),
+                until: self.until.map(str::to_owned),
+                tokenizer: self.tokenizer.map(tokenizer).transpose()?,
+            },
         })
     }
 }
@@ -88,6 +100,8 @@ pub struct Arrived {
     pub unread: Vec<String>,
     /// Words of the vocabulary that no text gives.
     pub strange: Vec<String>,
+    /// A text that the tool that trained the network cuts otherwise than Latch, in words.
+    pub cut_otherwise: Option<String>,
     /// Why the network is of no use, where that shows on the validation part.
     pub warning: Option<String>,
     /// How far the f32 image of a model of samples is from its description.
@@ -125,7 +139,7 @@ pub fn import(folder: &RunFolder, request: &Request<'_>) -> Result<Arrived> {
     if received.samples.is_some() {
         return import_samples(folder, request, received, &bytes);
     }
-    let Received { network, vocabulary, answers, format, unread, strange, .. } = received;
+    let Received { network, vocabulary, answers, format, unread, strange, cut_otherwise, .. } = received;
     let mut config = configuration(request, &network, &vocabulary, answers, &bytes);
     config.train.check(&format!("{}: ", request.file.display()))?;
     let Loaded { training, validation, valid_sha256, .. } = load(&mut config, &mut |_, _| {})?;
@@ -172,7 +186,8 @@ pub fn import(folder: &RunFolder, request: &Request<'_>) -> Result<Arrived> {
     }
     written?;
     let answers = Answers { task: config.train.task, classes: config.classes };
-    Ok(Arrived { model: config.train.model, answers, format, weights, judged, unread, strange, warning, parity })
+    let model = config.train.model;
+    Ok(Arrived { model, answers, format, weights, judged, unread, strange, cut_otherwise, warning, parity })
 }
 
 /// The same of a model of samples: it is compared with what its file describes, and its run keeps the probe in place of data.
@@ -184,7 +199,7 @@ fn import_samples(folder: &RunFolder, request: &Request<'_>, received: Received,
         return Err(fault("--data", problem, remedy).into());
     }
     let mut config = configuration(request, &received.network, &received.vocabulary, received.answers.clone(), bytes);
-    let Received { network, vocabulary, answers, format, unread, strange, samples } = received;
+    let Received { network, vocabulary, answers, format, unread, strange, cut_otherwise, samples } = received;
     let Some(samples) = samples else { anyhow::bail!("no samples came in") };
     let default = default_model();
     let chain = network.config().chain.clone();
@@ -214,7 +229,7 @@ fn import_samples(folder: &RunFolder, request: &Request<'_>, received: Received,
     }
     written?;
     let (model, judged, warning) = (config.train.model, None, None);
-    Ok(Arrived { model, answers, format, weights, judged, unread, strange, warning, parity })
+    Ok(Arrived { model, answers, format, weights, judged, unread, strange, cut_otherwise, warning, parity })
 }
 
 /// Refuses a model that computes no numbers on its probe.

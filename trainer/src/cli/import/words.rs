@@ -143,6 +143,9 @@ fn warn_of(args: &Args, imported: &Arrived) {
             shown.join(", ")
         ));
     }
+    if let Some(cut) = &imported.cut_otherwise {
+        warn(format_args!("{place}: texts are cut otherwise than where it was trained, as far as this shows: {cut}"));
+    }
     if let Some(warning) = &imported.warning {
         warn(format_args!("{warning}"));
     }

@@ -1,12 +1,11 @@
 use super::*;
-use crate::exchange::GivenProbe;
-use crate::exchange::opened;
+use crate::exchange::{GivenKeras, GivenProbe, opened};
 use latch_interchange::Normalization;
 
 const AIDA: &[u8] = include_bytes!("../../../../interchange/tests/models/aida.json");
 
 fn model() -> Described {
-    opened(AIDA, "aida.json").expect("a model")
+    opened(AIDA, "aida.json", &GivenKeras::default()).expect("a model")
 }
 
 #[test]

@@ -1,0 +1,83 @@
+//! The heads of classifiers. An image keeps logits and makes probabilities of them by itself; a file of another tool has the activation in the network.
+//!
+//! ```text
+//! sigmoid of one output                 one logit, positive for the second class
+//! softmax of two outputs                one logit: the second less the first
+//! softmax of three or more              the logits of the classes
+//! ```
+
+use latch_interchange::{Activation, Dense, Described, Kind, Task};
+
+/// The same model with logits, where the file says that it classifies and its last layer is one that gives probabilities.
+pub(super) fn with_logits(mut model: Described) -> Described {
+    if !matches!(model.answer.task, Some(Task::Classify | Task::Tag)) {
+        return model;
+    }
+    let Some(Kind::Dense(Dense { kernel, bias, activation })) = model.layers.last_mut().map(|layer| &mut layer.kind)
+    else {
+        return model;
+    };
+    match (*activation, kernel.rows) {
+        (Activation::Sigmoid, 1) => {}
+        (Activation::Softmax, 2) => {
+            let (first, second) = kernel.values.split_at(kernel.columns);
+            kernel.values = first.iter().zip(second).map(|(first, second)| second - first).collect();
+            kernel.rows = 1;
+            bias.values = vec![bias.values[1] - bias.values[0]];
+        }
+        (Activation::Softmax, 3..) => {}
+        _ => return model,
+    }
+    *activation = Activation::Linear;
+    model
+}
+
+#[cfg(test)]
+mod tests {
+    use latch_interchange::{Answer, Format, Gain, Input, Layer, Matrix, Samples, Source, Vector, reference};
+
+    use super::*;
+
+    fn model(rows: usize, activation: Activation, task: Task) -> Described {
+        let values: Vec<f32> = (0..2 * rows).map(|value| value as f32 * 0.3 - 0.7).collect();
+        let kernel = Matrix { source: "W".into(), rows, columns: 2, values };
+        let bias = Vector { source: "b".into(), values: (0..rows).map(|row| row as f32 * 0.2).collect() };
+        Described {
+            source: Source::of(Format::Keras),
+            input: Input::Samples(Samples { channels: 2, ..Samples::default() }),
+            layers: vec![Layer { name: "head".into(), kind: Kind::Dense(Dense { kernel, bias, activation }) }],
+            skip: None,
+            gain: Gain::default(),
+            answer: Answer { task: Some(task), classes: None },
+        }
+    }
+
+    #[test]
+    fn logits_say_the_probabilities_that_the_file_gives() {
+        let answers = |model: &Described| reference::of_samples(model, &[0.4, -1.3]).answers;
+        let sigmoid = |logit: f64| 1.0 / (1.0 + (-logit).exp());
+        let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-6, "{a} {b}");
+        for (rows, activation) in [(1, Activation::Sigmoid), (2, Activation::Softmax)] {
+            let given = model(rows, activation, Task::Classify);
+            let found = answers(&with_logits(given.clone()));
+            assert_eq!(found.len(), 1);
+            near(sigmoid(found[0]), answers(&given)[rows - 1]);
+        }
+        let given = model(3, Activation::Softmax, Task::Tag);
+        let found = answers(&with_logits(given.clone()));
+        let all: f64 = found.iter().map(|logit| logit.exp()).sum();
+        found.iter().zip(answers(&given)).for_each(|(logit, expected)| near(logit.exp() / all, expected));
+    }
+
+    #[test]
+    fn other_heads_stay_as_they_are() {
+        for (rows, activation, task) in [
+            (2, Activation::Sigmoid, Task::Classify),
+            (3, Activation::Linear, Task::Classify),
+            (1, Activation::Sigmoid, Task::Regress),
+            (3, Activation::Softmax, Task::RegressEach),
+        ] {
+            assert_eq!(with_logits(model(rows, activation, task)), model(rows, activation, task));
+        }
+    }
+}
