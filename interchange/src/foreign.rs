@@ -127,7 +127,11 @@ mod tests {
             (zip("archive/data.pkl"), "torch.save", "examples/pytorch"),
             (zip("arr_0.npy"), ".npz", "safetensors"),
             (zip("letter.txt"), "ZIP", "unpack"),
-            (cut("metadata.json{\"keras_version\": \"3.1\"}"), ".keras archive that is cut off", "copy or download it again"),
+            (
+                cut("metadata.json{\"keras_version\": \"3.1\"}"),
+                ".keras archive that is cut off",
+                "copy or download it again",
+            ),
             (cut("archive/data.pkl"), "(.pt, .pth), and it is cut off", "copy it again"),
             (b"PK\x03\x04\x14".to_vec(), "ZIP archive that is cut off", "again"),
             (b"(dp0\nS'w'\np1\nF1.0\ns.".to_vec(), "pickle of protocol 0", "safetensors"),
