@@ -164,38 +164,12 @@ pub(super) fn of_layers(place: &str, model: &Described, pooling: Option<Pooling>
                 layers.push(of_recurrent(place, layer, recurrent, &mut tensors)?);
             }
             Kind::Conv1d(conv1d) => {
-                if conv1d.padding != Padding::Causal {
-                    let problem = match conv1d.padding {
-                        Padding::Valid => {
-                            "its first output comes with the last step of its first window, and an image's with the first step"
-                        }
-                        _ => "its window looks ahead, and a device has no future",
-                    };
-                    return Err(refuse(problem, "train it with padding=\"causal\"").into());
-                }
-                let activation = match conv1d.activation {
-                    interchange::Activation::Linear => Activation::Linear,
-                    interchange::Activation::Relu => Activation::Relu,
-                    other => {
-                        let problem = format!("a convolution of an image has relu or none, not {}", other.name());
-                        return Err(refuse(&problem, "train it with relu").into());
-                    }
-                };
+                layers.push(of_conv1d(place, layer, conv1d)?);
                 tensors.extend([tensor(&conv1d.kernel), column(&conv1d.bias)]);
-                let (units, frames, stride) = (conv1d.kernel.rows, conv1d.frames, conv1d.stride);
-                layers.push(LayerConfig::Conv1d { units, frames, stride, activation, dropout: 0.0 });
             }
             Kind::Dense(dense) => {
-                let activation =
-                    activation_of(dense.activation).filter(|activation| !last || *activation == Activation::Linear);
-                let Some(activation) = activation else {
-                    let reason = if last { "the last layer of an image is linear" } else { "no image has it" };
-                    let problem = format!("its activation is {}, and {reason}", dense.activation.name());
-                    return Err(refuse(&problem, "train it with another one").into());
-                };
+                layers.push(of_dense(place, layer, dense, last)?);
                 tensors.extend([tensor(&dense.kernel), column(&dense.bias)]);
-                let units = (!last).then_some(dense.kernel.rows);
-                layers.push(LayerConfig::Dense { units, activation, dropout: 0.0 });
             }
             Kind::Pooling(pooling) => layers.push(LayerConfig::Pooling((*pooling).into())),
             Kind::Bidirectional(_) => {
@@ -240,6 +214,45 @@ fn ends_linear(model: &Described) -> bool {
 /// The fault of a layer that no image has.
 fn lacking(place: &str, layer: &DescribedLayer, problem: &str, remedy: &str) -> Fault {
     fault(format!("{place}: layer {}", layer.name.escape_debug()), problem, remedy)
+}
+
+/// A convolution of the trainer: a causal one, linear or with relu.
+fn of_conv1d(place: &str, layer: &DescribedLayer, conv1d: &Conv1d) -> Result<LayerConfig, Fault> {
+    let problem = match conv1d.padding {
+        Padding::Causal => "",
+        Padding::Valid => {
+            "its first output comes with the last step of its first window, and an image's with the first step"
+        }
+        _ => "its window looks ahead, and a device has no future",
+    };
+    if !problem.is_empty() {
+        return Err(lacking(place, layer, problem, "train it with padding=\"causal\""));
+    }
+    let activation = match conv1d.activation {
+        interchange::Activation::Linear => Activation::Linear,
+        interchange::Activation::Relu => Activation::Relu,
+        other => {
+            let problem = format!("a convolution of an image has relu or none, not {}", other.name());
+            return Err(lacking(place, layer, &problem, "train it with relu"));
+        }
+    };
+    let (units, frames, stride) = (conv1d.kernel.rows, conv1d.frames, conv1d.stride);
+    Ok(LayerConfig::Conv1d { units, frames, stride, activation, dropout: 0.0 })
+}
+
+/// A dense layer of the trainer; the last one is linear.
+fn of_dense(place: &str, layer: &DescribedLayer, dense: &Dense, last: bool) -> Result<LayerConfig, Fault> {
+    match activation_of(dense.activation) {
+        Some(activation) if !last || activation == Activation::Linear => {
+            let units = (!last).then_some(dense.kernel.rows);
+            Ok(LayerConfig::Dense { units, activation, dropout: 0.0 })
+        }
+        _ => {
+            let reason = if last { "the last layer of an image is linear" } else { "no image has it" };
+            let problem = format!("its activation is {}, and {reason}", dense.activation.name());
+            Err(lacking(place, layer, &problem, "train it with another one"))
+        }
+    }
 }
 
 /// A recurrent layer of the trainer; its tensors go behind those that are there.
