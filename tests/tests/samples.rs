@@ -18,7 +18,8 @@ use proptest::prelude::*;
 /// Bytes of a state of any chain here.
 const ROOM: usize = 65_536;
 
-fn any_chain() -> impl Strategy<Value = Vec<Kind>> {
+/// A few layers of any kind but the embedding, and a linear dense one.
+pub(crate) fn any_chain() -> impl Strategy<Value = Vec<Kind>> {
     let cell = prop_oneof![
         (1..12_u16).prop_map(Kind::Lstm),
         (1..12_u16, any::<bool>()).prop_map(|(units, after)| Kind::Gru(units, after)),

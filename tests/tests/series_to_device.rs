@@ -21,7 +21,7 @@ use latch_trainer::runs::folder::RunFolder;
 use latch_trainer::runs::recordings;
 
 /// Recordings of two channels in the format .ts: a swing that is fast or slow, around another level in each, beside a channel that says nothing.
-fn swings(count: usize, first: usize) -> String {
+pub(crate) fn swings(count: usize, first: usize) -> String {
     let mut text =
         String::from("@problemName Swings\n@univariate false\n@dimensions 2\n@classLabel true fast slow\n@data\n");
     for number in first..first + count {

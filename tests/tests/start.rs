@@ -17,28 +17,13 @@ use latch_tests::models::{PRECISIONS, Shape, logits};
 use latch_tests::records::{assemble, contents, described, mend_checksum};
 use proptest::prelude::*;
 
+use crate::samples::any_chain;
+
 /// Bytes of a state of any model here.
 const ROOM: usize = 65_536;
 
 /// What lies in front of a state's words: the checksum of the image, which differs, and the steps.
 const CHECKSUM: usize = 4;
-
-fn any_chain() -> impl Strategy<Value = Vec<Kind>> {
-    let layer = prop_oneof![
-        (1..12_u16).prop_map(Kind::Lstm),
-        (1..12_u16, any::<bool>()).prop_map(|(units, after)| Kind::Gru(units, after)),
-        (1..12_u16, any::<bool>()).prop_map(|(units, relu)| Kind::Rnn(units, relu)),
-        (1..12_u16).prop_map(|units| Kind::Dense(units, Activation::Tanh)),
-        (1..12_u16, 1..6_u8, 1..4_u8, any::<bool>())
-            .prop_map(|(units, frames, stride, relu)| { Kind::Conv1d(Convolution { units, frames, stride, relu }) }),
-    ];
-    let pooling = prop::option::of(prop::sample::select(vec![Pooling::Last, Pooling::Mean, Pooling::Max]));
-    (prop::collection::vec(layer, 0..3), pooling, 1..4_u16).prop_map(|(mut kinds, pooling, outputs)| {
-        kinds.extend(pooling.map(Kind::Pooling));
-        kinds.push(Kind::Dense(outputs, Activation::Linear));
-        kinds
-    })
-}
 
 fn any_samples() -> impl Strategy<Value = Option<Samples>> {
     let frames = || prop::sample::select(vec![0, 0, 1, 2, 5]);

@@ -1,7 +1,6 @@
 //! Promise: a run that is exported behind a prefix, or with the initial states of its layers, gives one image whoever asks, which begins there in every precision, and the
 //! trainer's network computes what the image in floats computes.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -24,22 +23,7 @@ use latch_trainer::network::initial::Initial;
 use latch_trainer::runs::begin::begin;
 use latch_trainer::runs::folder::RunFolder;
 
-/// Recordings of two channels, a swing that is fast or slow around a level of 40, beside a channel that says nothing.
-fn swings(count: usize) -> String {
-    let mut text = String::from("@univariate false\n@dimensions 2\n@classLabel true fast slow\n@data\n");
-    for number in 0..count {
-        let fast = number.is_multiple_of(2);
-        let (speed, phase) = (if fast { 0.9 } else { 0.3 }, number as f64 * 0.7);
-        let steps = 20 + number % 7;
-        let swing = |step: usize| (step as f64).mul_add(speed, phase).sin().mul_add(3.0, 40.0);
-        let noise = |step: usize| (((step * 31 + number * 17) % 13) as f64 - 6.0) / 100.0;
-        let channel =
-            |of: &dyn Fn(usize) -> f64| (0..steps).map(|step| format!("{:.4}", of(step))).collect::<Vec<_>>().join(",");
-        let class = if fast { "fast" } else { "slow" };
-        let _ = writeln!(text, "{}:{}:{class}", channel(&swing), channel(&noise));
-    }
-    text
-}
+use crate::series_to_device::swings;
 
 /// Texts of two classes.
 fn texts(count: usize) -> String {
@@ -53,7 +37,7 @@ fn texts(count: usize) -> String {
 
 fn data(folder: &Path, series: bool) -> Result<PathBuf> {
     let path = folder.join(if series { "swings.ts" } else { "texts.tsv" });
-    fs::write(&path, if series { swings(40) } else { texts(80) })?;
+    fs::write(&path, if series { swings(40, 0) } else { texts(80) })?;
     Ok(path)
 }
 
