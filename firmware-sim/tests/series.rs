@@ -234,7 +234,7 @@ fn tables_and_arrays_are_read_with_and_without_labels_and_channels_are_chosen() 
     };
     fs::write(folder.path().join("a.csv"), format!("series,x,y,label\n{}", rows([0, 1], ",2"))).unwrap();
     fs::write(folder.path().join("b.csv"), format!("series,y,x,label\n{}", rows([1, 0], ",3"))).unwrap();
-    latch_data::series::write_signal(&folder.path().join("x.npy"), values.as_flattened(), &[1, 3, 2], None).unwrap();
+    latch_data::series::write_numbers(&folder.path().join("x.npy"), values.as_flattened(), &[1, 3, 2], None).unwrap();
     let first = digest("a.csv", &[]);
     assert_eq!((first.1, first.2), (Some(1), true));
     assert_eq!(digest("b.csv", &["--channels", "x,y"]).0, first.0);

@@ -133,12 +133,14 @@ pub fn report(folder: &RunFolder, options: &Options) -> Result<Report> {
         return Err(fault("--text", "this run reads series", "leave it out: one of them is drawn").into());
     }
     let data;
-    let (texts, part): (&[Example<Label>], &str) = match &options.data {
+    let (texts, part): (&[Example<Label>], String) = match &options.data {
         Some(path) => {
-            data = labelled(path, options, config, &image)?;
-            (&data, if config.series.is_some() { "the series of --data" } else { "the texts of --data" })
+            let filled;
+            (data, filled) = labelled(path, options, config, &image)?;
+            let things = if config.series.is_some() { "series" } else { "texts" };
+            (&data, format!("the {things} of --data{filled}"))
         }
-        None => (&run.opened.validation, "the run's validation part"),
+        None => (&run.opened.validation, "the run's validation part".to_owned()),
     };
     let part = &format!("{part}, through the engine");
     let evaluation = if texts.is_empty() { None } else { Some(evaluate(&model, texts)?) };
@@ -197,19 +199,26 @@ pub fn report(folder: &RunFolder, options: &Options) -> Result<Report> {
     Ok(Report { name: name_of(folder), facts: facts(&run), figures, sections, image_bytes: image.len(), accuracy })
 }
 
-/// The labelled texts or series at a path, read as the run's data is where the options say nothing else.
-fn labelled(path: &Path, options: &Options, config: &RunConfig, image: &Image<'_>) -> Result<Vec<Example<Label>>> {
+/// The labelled texts or series at a path, read as the run's data is where the options say nothing else; and what was filled of them, in words behind a
+/// comma.
+fn labelled(
+    path: &Path,
+    options: &Options,
+    config: &RunConfig,
+    image: &Image<'_>,
+) -> Result<(Vec<Example<Label>>, String)> {
     let Some(series) = &config.series else {
         if options.missing.is_some() {
             return Err(no_missing_texts().into());
         }
         let columns = options.columns.clone().over(config.columns.clone());
-        return Ok(Dataset::load_for(path, Part::Test, &reading_of(image, columns))?.examples);
+        return Ok((Dataset::load_for(path, Part::Test, &reading_of(image, columns))?.examples, String::new()));
     };
     let channels = config.train.model.chain.embedding;
     let series = series.read_as(&options.columns, options.missing);
     let task = config.train.task;
-    Ok(load_for(path, Part::Test, (task, &series), &config.classes, channels, Some(&config.data))?.examples)
+    let judging = load_for(path, Part::Test, (task, &series), &config.classes, channels, Some(&config.data))?;
+    Ok((judging.examples, judging.filled.map(|filled| format!(", {filled}")).unwrap_or_default()))
 }
 
 /// The name of a run: its folder's, with the one that this lies in where the path names it.

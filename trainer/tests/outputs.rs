@@ -7,7 +7,10 @@ use latch_engine::Model;
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
 use latch_engine::kernels::AnyBackend;
-use latch_trainer::series::{Missing, Signal, Sound, write_signal};
+use latch_trainer::dataset::Part;
+use latch_trainer::series::{self, SeriesReading, Sound, sound_of, write_numbers};
+
+use serde_json::Value;
 
 use crate::support::{Place, answer, succeed};
 
@@ -64,8 +67,8 @@ fn engines(place: &Place, image: &str, backend: &str, frames: &[f32]) -> Vec<u32
 }
 
 fn read(path: &Path) -> (usize, Vec<u32>) {
-    let signal = Signal::read(path, &[], Missing::Refuse).expect("numbers");
-    (signal.channels.len(), signal.values.iter().map(|value| value.to_bits()).collect())
+    let set = series::load(path, Part::Test, &SeriesReading::one_series()).expect("numbers");
+    (set.channels.len(), set.series[0].frames.iter().map(|value| value.to_bits()).collect())
 }
 
 #[test]
@@ -74,7 +77,7 @@ fn outputs_are_written_to_the_bit_as_the_engine_gives_them_in_every_format_and_b
     for (run, channels, outputs) in [("classes", 2, 3), ("forecast", 1, 1)] {
         let frames: Vec<f32> = swing(40 * channels, 0.7, 1.0);
         for name in ["x.npy", "x.csv"] {
-            write_signal(&place.file(name), &frames, &[40, channels], None).expect("written");
+            write_numbers(&place.file(name), &frames, &[40, channels], None).expect("written");
         }
         for precision in ["int8", "f32"] {
             let image = format!("{run}-{precision}.latch");
@@ -105,7 +108,7 @@ fn outputs_are_written_to_the_bit_as_the_engine_gives_them_in_every_format_and_b
 fn a_sound_becomes_a_sound_of_its_rate_and_what_is_cut_is_counted() {
     let place = place();
     let quiet = swing(500, 0.3, 0.0).iter().map(|value| value / 4.0).collect::<Vec<_>>();
-    write_signal(&place.file("x.wav"), &quiet, &[500, 1], Some(Sound { rate: 22_050, bits: 16 })).expect("written");
+    write_numbers(&place.file("x.wav"), &quiet, &[500, 1], Some(Sound { rate: 22_050, bits: 16 })).expect("written");
     let run = |out: &str| {
         let said = answer(&mut place.latch(["run", "--image", "forecast-int8.latch", "--data", "x.wav", "--out", out]));
         assert_eq!(said.code, Some(0), "{said:?}");
@@ -118,9 +121,9 @@ fn a_sound_becomes_a_sound_of_its_rate_and_what_is_cut_is_counted() {
     let beyond = values.iter().filter(|value| value.abs() > 1.0).count();
     let words = format!("{beyond} of 500 values lay beyond the range of a sound");
     assert!((1..500).contains(&beyond) && said.stderr.replace('\n', " ").contains(&words), "{beyond}: {said:?}");
-    let played = Signal::read(&place.file("y.wav"), &[], Missing::Refuse).expect("a sound");
-    assert_eq!(played.sound, Some(Sound { rate: 22_050, bits: 16 }));
-    for (found, expected) in played.values.iter().zip(&values) {
+    assert_eq!(sound_of(&place.file("y.wav")).expect("a sound"), Some(Sound { rate: 22_050, bits: 16 }));
+    let (_, played) = read(&place.file("y.wav"));
+    for (found, expected) in played.into_iter().map(f32::from_bits).zip(&values) {
         assert!((found - expected.clamp(-1.0, 1.0)).abs() < 4e-5, "{found} and {expected}");
     }
 }
@@ -137,10 +140,11 @@ fn what_run_cannot_use_is_refused_with_its_place_and_a_remedy_and_nothing_is_wri
         ("odd.npy", &[0.0, 1.0, f32::NAN, 2.0], &[2, 2]),
     ];
     for (name, values, shape) in files {
-        write_signal(&place.file(name), values, shape, None).expect("written");
+        write_numbers(&place.file(name), values, shape, None).expect("written");
     }
     place.write("ragged.csv", "1,2\n3\n");
     place.write("words.csv", "1,2\n3,high\n");
+    place.write("wide.csv", "1,2,3\n4,5,6\n");
     place.write("old.npy", "kept");
     std::fs::create_dir(place.file("folder.npy")).expect("a folder");
     for (image, data, out, words) in [
@@ -151,12 +155,13 @@ fn what_run_cannot_use_is_refused_with_its_place_and_a_remedy_and_nothing_is_wri
         ("classes-int8.latch", "ragged.csv", "y.csv", &["ragged.csv:2: the row has 1 cells"]),
         ("classes-int8.latch", "words.csv", "y.csv", &["words.csv:2: the value of column 2", "high"]),
         ("classes-int8.latch", "two.npy", "y.png", &["y.png: its name ends in none of .npy, .csv and .wav"]),
-        ("classes-int8.latch", "some.ts", "y.npy", &["some.ts: its name ends in none of"]),
+        ("forecast-int8.latch", "some.ts", "y.npy", &["some.ts: it has 2 channels (1, 2)", "reads 1", "--channels"]),
+        ("forecast-int8.latch", "wide.csv", "y.npy", &["--out: ", "wide.csv has 2 series", "--series"]),
         ("classes-int8.latch", "two.npy", "y.wav", &["y.wav: a sound holds values", "classes"]),
         ("forecast-int8.latch", "two.npy", "y.wav", &["y.wav: a sound has a rate"]),
         ("classes-int8.latch", "two.npy", "folder.npy", &["folder.npy"]),
         ("classes-int8.latch", "absent.npy", "y.npy", &["absent.npy"]),
-        ("classes-int8.latch", "folder.npy", "y.npy", &["folder.npy: it is a folder"]),
+        ("classes-int8.latch", "folder.npy", "y.npy", &["folder.npy: this folder has no test series"]),
         ("classes-int8.latch", "two.npy", "absent/y.npy", &["absent"]),
         ("absent.latch", "two.npy", "y.npy", &["absent.latch"]),
     ] {
@@ -166,6 +171,7 @@ fn what_run_cannot_use_is_refused_with_its_place_and_a_remedy_and_nothing_is_wri
     let more = |option: &'static str, value: &'static str| place.latch(run.into_iter().chain([option, value]));
     place.refuse(&mut more("--backend", "abacus"), &["no kernels called \"abacus\"; it has scalar"]);
     place.refuse(&mut more("--channels", "1,7"), &["--channels: ", "two.npy has no channel \"7\""]);
+    place.refuse(&mut more("--series", "2"), &["--series: ", "two.npy has no series \"2\"; it has 1 series: 1"]);
     let hold = ["run", "--image", "classes-int8.latch", "--data", "odd.npy", "--out", "y.npy", "--missing", "zero"];
     assert!(succeed(&mut place.latch(hold)).stdout.contains("1 missing value filled with zero"));
 }
@@ -176,7 +182,7 @@ fn the_answer_is_printed_with_its_class_and_probability_or_its_value_whether_or_
     let run = |image: &str, more: &[&str]| {
         succeed(&mut place.latch(["run", "--image", image, "--data", "x.csv"].iter().chain(more)))
     };
-    write_signal(&place.file("x.csv"), &swing(24, 0.9, 1.0), &[12, 2], None).expect("written");
+    write_numbers(&place.file("x.csv"), &swing(24, 0.9, 1.0), &[12, 2], None).expect("written");
     let before = place.path().read_dir().expect("a folder").count();
     let line = run("classes-f32.latch", &["--json"]).json();
     assert_eq!(place.path().read_dir().expect("a folder").count(), before);
@@ -189,11 +195,81 @@ fn the_answer_is_printed_with_its_class_and_probability_or_its_value_whether_or_
     let said = run("classes-f32.latch", &[]).stdout;
     assert!(said.contains(&format!("answer: {class}, probabilities {class} {:.3}", probability(class))), "{said}");
 
-    write_signal(&place.file("x.csv"), &swing(12, 0.9, 1.0), &[12, 1], None).expect("written");
+    write_numbers(&place.file("x.csv"), &swing(12, 0.9, 1.0), &[12, 1], None).expect("written");
     let line = run("forecast-f32.latch", &["--out", "y.npy", "--json"]).json();
     let (_, values) = read(&place.file("y.npy"));
     let last = f32::from_bits(*values.last().expect("a value"));
     assert_eq!(line["value"].as_f64().map(|value| value as f32), Some(last), "{line}");
     let said = run("forecast-f32.latch", &[]).stdout;
     assert!(said.contains(&format!("after the last step: value {last:.4}")), "{said}");
+}
+
+#[test]
+fn series_are_answered_in_every_format_that_is_learned_from_all_of_them_or_the_one_that_is_named() {
+    let place = place();
+    let image = ["run", "--image", "classes-f32.latch", "--data"];
+    let run = |more: &[&str]| succeed(&mut place.latch(image.iter().chain(more)));
+    let lines = |said: &str| said.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect::<Vec<Value>>();
+    let all = lines(&run(&["some.ts", "--out", "y.npy", "--json"]).stdout);
+    assert_eq!((all.len(), &all[41]["series"], &all[41]["steps"]), (60, &"42".into(), &13.into()));
+    let (columns, found) = read(&place.file("y.npy"));
+    assert_eq!((columns, found.len()), (3, 180));
+    let one = lines(&run(&["some.ts", "--series", "42", "--out", "one.npy", "--json"]).stdout);
+    assert_eq!((one.len(), &one[0]["class"]), (1, &all[41]["class"]));
+    assert_eq!(read(&place.file("one.npy")).1, found[123..126]);
+    assert!(run(&["some.ts"]).stdout.contains("\n42: "));
+
+    place.write("long.csv", "id,time,ay,ax,label\nhop,0,1,2,slow\nhop,1,3,4,slow\nleap,0,5,6,fast\nleap,1,7,8,\n");
+    let said = run(&["long.csv", "--series", "leap", "--channels", "ax,ay", "--out", "y.npy"]).stdout;
+    assert!(said.contains("series column id") && said.contains("channels in columns ax, ay"), "{said}");
+    let leap = engines(&place, "classes-f32.latch", AnyBackend::detect().name(), &[6.0, 5.0, 8.0, 7.0]);
+    assert_eq!(read(&place.file("y.npy")).1, leap);
+    let said = run(&["long.csv"]).stdout;
+    assert!(
+        said.contains("channels ay, ax by their order") && said.contains("hop: ") && said.contains("--run"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_run_says_which_columns_are_the_channels_and_what_becomes_of_missing_values() {
+    let place = Place::with_data(20);
+    let rows = |series: usize| -> String {
+        let (class, speed) = if series.is_multiple_of(2) { ("slow", 0.2) } else { ("fast", 0.9) };
+        let frames = swing(12, speed, 1.0).into_iter().zip(swing(12, 1.0 - speed, 2.0)).enumerate();
+        frames.map(|(step, (ax, ay))| format!("{series},{step},{ax},{ay},{class}\n")).collect()
+    };
+    place.write("some.csv", "id,time,ax,ay,label\n".to_owned() + &(0..40).map(rows).collect::<String>());
+    let train =
+        ["train", "--data", "some.csv", "--model", "samples > gru 3 > dense", "--epochs", "2", "--valid", "0.3"];
+    succeed(&mut place.latch(train.iter().chain(&["--missing", "zero", "--out", "run"])));
+    succeed(&mut place.latch(["export", "--run", "run", "--precision", "f32", "--out", "f32.latch"]));
+    // The channels lie in another order, beside one that was not learned from, and a value is missing.
+    place.write("new.csv", "ay,extra,ax\n1,9,2\n3,9,\n");
+    let run = ["run", "--image", "f32.latch", "--data", "new.csv", "--run", "run", "--out", "y.npy"];
+    let said = succeed(&mut place.latch(run)).stdout;
+    assert!(said.contains("1 missing value filled with zero") && said.contains("columns ax, ay"), "{said}");
+    let widest = AnyBackend::detect().name();
+    assert_eq!(read(&place.file("y.npy")).1, engines(&place, "f32.latch", widest, &[2.0, 1.0, 0.0, 3.0]));
+    let held = succeed(&mut place.latch(run.iter().chain(&["--missing", "hold"]))).stdout;
+    assert!(held.contains("filled with the one before it"), "{held}");
+    assert_eq!(read(&place.file("y.npy")).1, engines(&place, "f32.latch", widest, &[2.0, 1.0, 2.0, 3.0]));
+    place.write("other.csv", "ay,az\n1,2\n");
+    place.refuse(&mut place.latch(["run", "--image", "f32.latch", "--data", "other.csv", "--run", "run"]), &["ax"]);
+
+    // What judges an image says it too.
+    let holes = "id,time,ax,ay,label\n0,0,1,,slow\n0,1,2,3,slow\n1,0,,,fast\n1,1,,3,fast\n";
+    place.write("holes.csv", holes);
+    let words = "missing values filled with zero";
+    for verb in [
+        &["eval", "--image", "f32.latch", "--data", "holes.csv", "--run", "run"][..],
+        &["export", "--run", "run", "--data", "holes.csv", "--out", "new.latch"],
+    ] {
+        let said = succeed(&mut place.latch(verb)).stdout.replace('\n', " ");
+        assert!(said.contains(&format!("4 {words}")), "{said}");
+        let said = succeed(&mut place.latch(verb.iter().chain(&["--missing", "hold"]))).stdout.replace('\n', " ");
+        assert!(said.contains("2 missing values filled with zero: their channel has no value in its series"), "{said}");
+    }
+    succeed(&mut place.latch(["report", "run", "--data", "holes.csv", "--out", "run.html"]));
+    assert!(String::from_utf8(place.read("run.html")).expect("text").contains(&format!("4 {words}")));
 }

@@ -20,8 +20,8 @@
 //! | a folder with a folder for each class | a recording in each file, `.csv` or `.wav` |
 //! | a folder with a file a part | `train.ts`, `NAME_TRAIN.ts`, … in any format above and below; the [`Part`] picks one |
 //!
-//! [`Signal`] is one recording as scripts have it, a table of numbers with a row a step, and [`write_signal`] writes
-//! such tables.
+//! [`SeriesReading::to_answer`] reads recordings that a network is to answer, without labels. [`write_numbers`] writes what it answers as a table of
+//! numbers.
 //!
 //! [`fetch`] brings published sets, or generated ones of the same shape where there is no network.
 //!
@@ -37,11 +37,11 @@ mod forecast;
 mod gather;
 mod generated;
 mod npy;
+mod numbers;
 mod parts;
 mod published;
 mod reading;
 mod rows;
-mod signal;
 mod source;
 mod split;
 mod table;
@@ -59,12 +59,13 @@ use crate::dataset::{Part, hex};
 pub use crate::frames::{Frames, MAX_CHANNELS};
 pub use forecast::{Forecasting, SEASONAL};
 pub use npy::NO_LABELS;
+pub use numbers::{NumbersFormat, write_numbers};
 pub use parts::{has_part, locate, looks_like_series};
 pub use published::Published;
 pub use reading::{Missing, SeriesColumns, SeriesReading, SeriesTask};
-pub use signal::{Signal, SignalFormat, write_signal};
 pub use ts::{stage_ts_gz, write_ts_gz};
-pub use wav::Sound;
+pub use values::Filled;
+pub use wav::{Sound, sound_of};
 
 /// What is to be answered of a recording.
 #[derive(Debug, Clone, PartialEq)]
@@ -218,6 +219,8 @@ pub struct SeriesSet {
     pub sha256: String,
     /// How it was read, in words: what was found where. Empty in the plain case.
     pub layout: String,
+    /// How many missing values were filled.
+    pub filled: Filled,
     /// What is odd, a sentence each: a constant channel, filled values, recordings of one step.
     pub notes: Vec<String>,
 }
@@ -253,6 +256,7 @@ impl SeriesSet {
             series,
             sha256: String::new(),
             layout: self.layout.clone(),
+            filled: Filled::default(),
             notes: Vec::new(),
         }
         .digested()

@@ -143,8 +143,11 @@ fn judged(model: &Model<'_>, args: &Args, reading: &Reading, series: Option<&Ser
     if let Some(series) = series {
         let channels = usize::from(model.channels());
         let past = args.run.as_ref().map(|run| RunFolder::new(run).config()).transpose()?.map(|run| run.data);
-        let Judging { examples, naive, goes_on } =
+        let Judging { examples, naive, filled, goes_on } =
             load_for(&args.data, Part::Test, (reading.task, series), &reading.classes, channels, past.as_deref())?;
+        if let Some(filled) = filled {
+            answer(args.json, format_args!("{filled}"))?;
+        }
         if goes_on {
             waiting.say(args.json, "the held-out steps go on the run's recordings, which are read first as their past");
         }

@@ -141,7 +141,7 @@ fn report(args: &Args, exported: &Exported, parts: Option<&UnknownByPart>) -> Re
     }
     let table = words::precision_table(&exported.images, exported.step);
     let judged = counted(exported.texts, exported.thing);
-    answer(json, format_args!("{judged} of {}, through the engine:\n\n{table}", exported.part))?;
+    answer(json, format_args!("{judged} of {}{}, through the engine:\n\n{table}", exported.part, exported.filled))?;
     if let Some(assumed) = &exported.assumed {
         answer(json, format_args!("assumed: {assumed}"))?;
     }

@@ -1,16 +1,18 @@
-//! `latch run`: every output of an image as a number.
+//! `latch run`: the answers of an image to series, and every output as a number.
+
+mod recordings;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use latch_data::series::{Missing, Signal, SignalFormat, write_signal};
+use latch_data::series::{NumbersFormat, sound_of, write_numbers};
 use latch_engine::Model;
 use latch_engine::image::header::AnswerKind;
 use latch_engine::kernels::AnyBackend;
 use serde::Serialize;
 
+use self::recordings::{RecordingArgs, Recordings};
 use super::args::keep_inputs;
-use super::kinds::MissingArg;
 use super::output::{answer, print_json, warn};
 use crate::counted::counted;
 use crate::dataset::list;
@@ -19,12 +21,13 @@ use crate::evaluate::{classes_of, open_image, read_image, state_for};
 use crate::outputs::{Outputs, outputs_of};
 use crate::predict::Answered;
 
-/// Run one series through an image: print its answer, and write every output as a number, the values, or the logits of the classes, as
-/// the engine gives them. The answer of an image that tags or forecasts is [steps, outputs], that of any other
-/// [outputs]. The answer after the last step is printed in words.
+/// Ask an image about series: print its answer to each, and write every output as a number, the values, or the logits of the classes, as
+/// the engine gives them. The outputs of an image that tags or forecasts are [steps, outputs], those of any other
+/// [outputs], or [series, outputs] of several series. The answer after the last step is printed in words.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
-    latch run --image gestures.latch --data recording.csv\n  \
+    latch run --image gestures.latch --run runs/gestures --data new.csv\n  \
+    latch run --image gestures.latch --data recordings.ts --series 3\n  \
     latch run --image pedal.latch --data guitar.wav --out played.wav\n  \
     latch run --image gestures.latch --data recording.csv --channels ax,ay,az --out logits.npy\n  \
     latch run --image gestures.latch --data recording.npy --backend scalar --out logits.csv")]
@@ -32,34 +35,29 @@ pub struct Args {
     /// File of the image
     #[arg(long)]
     image: PathBuf,
-    /// The series: .npy with an array [steps, channels], .csv with a row a step, or .wav
-    #[arg(long)]
-    data: PathBuf,
+    #[command(flatten)]
+    recordings: RecordingArgs,
     /// Where the numbers go: .npy, .csv, or .wav for one value a step of a sound [default: nowhere]
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Kernels that compute: one of those that this processor has [default: the widest]
     #[arg(long, value_name = "NAME")]
     backend: Option<String>,
-    /// Columns that are read as channels, by name or number from 1, in this order [default: all]
-    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
-    channels: Vec<String>,
-    /// What becomes of a missing value
-    #[arg(long, value_enum, default_value = "refuse")]
-    missing: MissingArg,
-    /// Print one line of JSON
+    /// Print one line of JSON for each series
     #[arg(long)]
     json: bool,
 }
 
-/// The line for machines.
+/// The line for machines, of one series.
 #[derive(Serialize)]
 struct Line<'a> {
+    series: &'a str,
     steps: usize,
     channels: usize,
+    /// Of the outputs of this series.
     shape: &'a [usize],
     backend: &'a str,
-    /// Missing values that were filled.
+    /// Missing values that were filled, of all series.
     filled: usize,
     /// Values that were cut to the range of a sound.
     cut: usize,
@@ -75,55 +73,78 @@ struct Line<'a> {
 /// # Errors
 /// A fault when the image, the series or the file to write cannot be used.
 pub fn run(args: Args) -> Result<()> {
-    let format = SignalFormat::of(&args.data)?;
+    let data = &args.recordings.data;
     if let Some(out) = &args.out {
-        keep_inputs(out, &[&args.image, &args.data])?;
+        keep_inputs(out, &[&args.image, data])?;
     }
-    let out = args.out.as_deref().map(|out| Ok::<_, Fault>((out, SignalFormat::of(out)?))).transpose()?;
+    let out = args.out.as_deref().map(|out| Ok::<_, Fault>((out, NumbersFormat::of(out)?))).transpose()?;
     let bytes = read_image(&args.image)?;
     let image = open_image(&bytes, &args.image)?;
     let model = Model::new(&image).with_backend(backend(args.backend.as_deref())?);
-    check(&model, &args.image, format, out)?;
-    let missing = Missing::from(args.missing);
-    let signal = Signal::read(&args.data, &args.channels, missing)?;
-    check_channels(&signal, &model, &args.data)?;
+    check(&model, &args.image)?;
+    let sound = sound_of(data)?;
+    if let Some((out, NumbersFormat::Wav)) = out {
+        check_sound(&model, sound.is_some(), out)?;
+    }
+    let Recordings { set, layout, filled } = args.recordings.read(usize::from(model.channels()))?;
     let mut state = state_for(&model);
-    let Outputs { values, shape } = outputs_of(&mut model.session_in(&mut state)?, &signal.values)?;
-    let cut = match &args.out {
-        Some(out) => write_signal(out, &values, &shape, signal.sound)?,
-        None => 0,
+    let mut session = model.session_in(&mut state)?;
+    let all = set.series.iter().map(|series| outputs_of(&mut session, &series.frames));
+    let all = all.collect::<Result<Vec<Outputs>, Fault>>()?;
+    let (numbers, cut) = match (&args.out, together(&model, &all)) {
+        (None, _) => (None, 0),
+        (Some(out), Some(Outputs { values, shape })) => {
+            let cut = write_numbers(out, &values, &shape, sound)?;
+            (Some((out, shape)), cut)
+        }
+        (Some(_), None) => {
+            let problem =
+                format!("{} has {}, each with outputs at every step", data.display(), counted(all.len(), "series"));
+            return Err(fault("--out", problem, "name one of them with --series").into());
+        }
     };
-    let last = values.len().saturating_sub(usize::from(model.outputs()));
-    let said = Answered::of(model.answer().kind, &classes_of(&image), &values[last..]);
-    let (steps, channels) = (signal.steps(), signal.channels.len());
-    let (filled, backend) = (signal.filled, model.backend().name());
-    if filled > 0 {
-        let how = if missing == Missing::Hold { "the one before them" } else { "zero" };
-        answer(args.json, format_args!("{} filled with {how}", counted(filled, "missing value")))?;
+    for said in [filled, layout.map(|layout| format!("read with {layout}"))].into_iter().flatten() {
+        answer(args.json, format_args!("{said}"))?;
     }
     if cut > 0 {
-        let all = counted(values.len(), "value");
+        let all = counted(all[0].values.len(), "value");
         warn(format_args!("{cut} of {all} lay beyond the range of a sound, from -1 to 1, and were cut to it"));
     }
-    let read = format!("read {} of {}", counted(steps, "step"), counted(channels, "channel"));
+    let read = match &set.series[..] {
+        [one] => counted(one.steps(), "step"),
+        several => counted(several.len(), "series"),
+    };
+    let channels = set.channels.len();
     let what = if model.answer().kind == AnswerKind::Values { "values" } else { "logits" };
-    let wrote = args.out.as_ref().map(|out| format!("; wrote {what} {shape:?} to {}", out.display()));
-    answer(args.json, format_args!("{read}{} ({backend})", wrote.unwrap_or_default()))?;
+    let wrote = numbers.map(|(out, shape)| format!("; wrote {what} {shape:?} to {}", out.display()));
+    let (of, backend) = (counted(channels, "channel"), model.backend().name());
+    answer(args.json, format_args!("read {read} of {of}{} ({backend})", wrote.unwrap_or_default()))?;
     let when = if model.answer().each_step { "after the last step" } else { "answer" };
-    answer(args.json, format_args!("{when}: {}", said.words()))?;
-    if args.json {
-        print_json(&Line {
-            steps,
-            channels,
-            shape: &shape,
-            backend,
-            filled,
-            cut,
-            out: args.out.as_deref(),
-            answer: said,
-        })?;
+    let classes = classes_of(&image);
+    for (series, Outputs { values, shape }) in set.series.iter().zip(&all) {
+        let last = values.len().saturating_sub(usize::from(model.outputs()));
+        let said = Answered::of(model.answer().kind, &classes, &values[last..]);
+        let name = if all.len() == 1 { when } else { &series.id };
+        answer(args.json, format_args!("{name}: {}", said.words()))?;
+        if args.json {
+            let (series, steps, filled) = (&series.id, series.steps(), set.filled.values);
+            let out = args.out.as_deref();
+            print_json(&Line { series, steps, channels, shape, backend, filled, cut, out, answer: said })?;
+        }
     }
     Ok(())
+}
+
+/// The outputs of all series as one array; `None` where each has outputs of its own at every step.
+fn together(model: &Model<'_>, all: &[Outputs]) -> Option<Outputs> {
+    match all {
+        [one] => Some(one.clone()),
+        _ if model.answer().each_step => None,
+        all => {
+            let values = all.iter().flat_map(|outputs| outputs.values.iter().copied()).collect();
+            Some(Outputs { values, shape: vec![all.len(), usize::from(model.outputs())] })
+        }
+    }
 }
 
 /// The backend of that name, or the widest.
@@ -136,8 +157,8 @@ fn backend(name: Option<&str>) -> Result<AnyBackend, Fault> {
     })
 }
 
-/// Refuses an image that reads no samples, and a sound of what is none.
-fn check(model: &Model<'_>, image: &Path, data: SignalFormat, out: Option<(&Path, SignalFormat)>) -> Result<(), Fault> {
+/// Refuses an image that reads no samples.
+fn check(model: &Model<'_>, image: &Path) -> Result<(), Fault> {
     let place = image.display();
     if model.vocabulary().is_some() {
         let problem = "this image reads texts, and no samples";
@@ -146,7 +167,11 @@ fn check(model: &Model<'_>, image: &Path, data: SignalFormat, out: Option<(&Path
     if model.channels() == 0 {
         return Err(fault(place, "this image reads ids, and no samples", "push them with the engine"));
     }
-    let Some((out, SignalFormat::Wav)) = out else { return Ok(()) };
+    Ok(())
+}
+
+/// Refuses to write a sound of what is none.
+fn check_sound(model: &Model<'_>, reads_sound: bool, out: &Path) -> Result<(), Fault> {
     let refuse = |problem: &str, remedy: &str| Err(fault(out.display(), problem, remedy));
     let answers = model.answer();
     if answers.kind == AnswerKind::Classes {
@@ -161,26 +186,8 @@ fn check(model: &Model<'_>, image: &Path, data: SignalFormat, out: Option<(&Path
             "write .npy or .csv",
         );
     }
-    if data != SignalFormat::Wav {
+    if !reads_sound {
         return refuse("a sound has a rate, and the series has none", "write .npy or .csv, or give the series as .wav");
     }
     Ok(())
-}
-
-/// Refuses a series of other channels than the image's.
-fn check_channels(signal: &Signal, model: &Model<'_>, place: &Path) -> Result<(), Fault> {
-    let (found, needed) = (signal.channels.len(), usize::from(model.channels()));
-    if found == needed {
-        return Ok(());
-    }
-    let problem =
-        format!("it has {} ({}), and the image reads {needed}", counted(found, "channel"), list(&signal.channels));
-    let remedy = if signal.steps() == needed {
-        "give it the shape [steps, channels]: it may be the other way round".to_owned()
-    } else if found > needed {
-        "choose those of the training with --channels, in its order".to_owned()
-    } else {
-        format!("give it {}, those of the training in its order", counted(needed, "column"))
-    };
-    Err(fault(place.display(), problem, remedy))
 }

@@ -84,6 +84,8 @@ pub struct Exported {
     pub task: Task,
     /// What the images were judged on.
     pub part: String,
+    /// What was filled of that, in words behind a comma.
+    pub filled: String,
     /// The share of right answers, of values R², of the folds of a cross-validation to texts that they have not learned from.
     pub folds: Option<f64>,
     /// How many texts or series that has.
@@ -136,9 +138,10 @@ pub fn export(run: &Trained, folder: &RunFolder, options: &Options) -> Result<Ex
         Source { warm_up: options.warm_up.as_ref().or(run.opened.config.train.warm_up.as_ref()), ..run.source() };
     let task = source.config.train.task;
     let data;
+    let mut filled = String::new();
     let (reported, part): (&[Example<Label>], String) = match &options.data {
         Some(path) => {
-            data = labelled(path, source.config, options)?;
+            (data, filled) = labelled(path, source.config, options)?;
             (&data, path.display().to_string())
         }
         None if source.held_out.is_some() => (source.training, "those that the run has learned from".to_owned()),
@@ -196,6 +199,7 @@ pub fn export(run: &Trained, folder: &RunFolder, options: &Options) -> Result<Ex
         layout,
         task,
         part,
+        filled,
         folds,
         texts,
         thing,
@@ -204,8 +208,9 @@ pub fn export(run: &Trained, folder: &RunFolder, options: &Options) -> Result<Ex
     })
 }
 
-/// The labelled texts or series at a path, with the run's classes, read as its data is where the options say nothing else.
-fn labelled(path: &Path, config: &RunConfig, options: &Options) -> Result<Vec<Example<Label>>> {
+/// The labelled texts or series at a path, with the run's classes, read as its data is where the options say nothing else; and what was filled of
+/// them, in words behind a comma.
+fn labelled(path: &Path, config: &RunConfig, options: &Options) -> Result<(Vec<Example<Label>>, String)> {
     let task = config.train.task;
     let numbers = numbered(task.classes() as usize);
     let classes = if config.classes.is_empty() { &numbers } else { &config.classes };
@@ -213,14 +218,15 @@ fn labelled(path: &Path, config: &RunConfig, options: &Options) -> Result<Vec<Ex
         let channels = config.train.model.chain.embedding;
         let series = series.read_as(&options.columns, options.missing);
         let judging = load_for(path, Part::Test, (task, &series), classes, channels, Some(&config.data))?;
-        return Ok(judging.examples);
+        let filled = judging.filled.map(|filled| format!(", {filled}"));
+        return Ok((judging.examples, filled.unwrap_or_default()));
     }
     if options.missing.is_some() {
         return Err(no_missing_texts().into());
     }
     let columns = options.columns.clone().over(config.columns.clone());
     let reading = Reading::of(task).among(classes).within(columns);
-    Ok(Dataset::load_for(path, Part::Test, &reading)?.examples)
+    Ok((Dataset::load_for(path, Part::Test, &reading)?.examples, String::new()))
 }
 
 /// Checks that the options suit the run.

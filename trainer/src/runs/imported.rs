@@ -15,7 +15,7 @@ use crate::config::{
     Imported, ModelConfig, NgramConfig, RunConfig, SeriesConfig, TrainConfig, Valid, Words, default_config,
     default_model,
 };
-use crate::dataset::{Columns, Task, hex};
+use crate::dataset::{Columns, Part, Task, hex};
 use crate::error::{Fault, fault};
 use crate::exchange::inspected::Inspected;
 use crate::exchange::parity::{Difference, compare};
@@ -25,7 +25,7 @@ use crate::learning::training::{self, judge};
 use crate::learning::verdict::Verdict;
 use crate::metrics::{EpochMetrics, Judgement};
 use crate::network::Network;
-use crate::series::{Missing, Signal};
+use crate::series::{self, SeriesReading};
 use crate::vocabulary::Vocabulary;
 
 /// What is imported.
@@ -64,8 +64,13 @@ impl Request<'_> {
     /// What is given besides the file.
     fn given(&self) -> Result<Given> {
         let probe = |path: &Path| -> Result<GivenProbe> {
-            let Signal { values, channels, .. } = Signal::read(path, &[], Missing::Refuse)?;
-            Ok(GivenProbe { name: path.display().to_string(), channels: channels.len(), frames: values })
+            let set = series::load(path, Part::Test, &SeriesReading::one_series())?;
+            let [one] = &set.series[..] else {
+                let problem = format!("it has {} series", set.series.len());
+                return Err(fault(path.display(), problem, "give one of them as a file of its own").into());
+            };
+            let (name, channels) = (path.display().to_string(), set.channels.len());
+            Ok(GivenProbe { name, channels, frames: one.frames.to_vec() })
         };
         let tokenizer = |path: &Path| anyhow::Ok((path.display().to_string(), read_file(path)?));
         Ok(Given {

@@ -35,6 +35,15 @@ pub fn reading(task: Task, config: &SeriesConfig, classes: &[String]) -> SeriesR
     SeriesReading::of(task_of(task, config)).filling(config.missing).within(columns).among(classes)
 }
 
+/// How series are read that a network of so many channels is to answer.
+pub fn reading_to_answer(config: &SeriesConfig, channels: usize) -> SeriesReading {
+    let mut columns = config.columns.clone();
+    if config.horizon.is_some() {
+        columns.labels.clear();
+    }
+    SeriesReading::to_answer(channels).filling(config.missing).within(columns)
+}
+
 /// Whether series lie at a path, and not texts.
 pub fn are_series(path: &Path, part: Part) -> bool {
     series::looks_like_series(path, part)
@@ -51,6 +60,8 @@ pub struct Judging {
     pub examples: Vec<Example<Label>>,
     /// What a forecast is to be better than, where there is a season.
     pub naive: Option<Naive>,
+    /// How many missing values were filled and how, in words.
+    pub filled: Option<String>,
     /// Whether the recordings go on those of the run's data, which are read first.
     pub goes_on: bool,
 }
@@ -111,6 +122,7 @@ pub fn load_for(
 ) -> Result<Judging> {
     let mut set = series::load(path, part, &reading(task, config, classes))?;
     check_channels(path, &set, channels)?;
+    let filled = set.filled.words(config.missing);
     let is_same = |past: &Path| path.canonicalize().ok().is_some_and(|path| past.canonicalize().ok() == Some(path));
     let past = past.filter(|past| (config.horizon.is_some() || task.each_step()) && is_same(past));
     if let Some(past) = past {
@@ -119,7 +131,7 @@ pub fn load_for(
     }
     let naive = naive(&set, config)?;
     let goes_on = past.is_some() && set.series.iter().any(|series| series.first > 0);
-    Ok(Judging { examples: examples(&prepared(set, config)?), naive, goes_on })
+    Ok(Judging { examples: examples(&prepared(set, config)?), naive, filled, goes_on })
 }
 
 /// Reads the data of a run. Its digest, its classes and the number of its channels go into the configuration.

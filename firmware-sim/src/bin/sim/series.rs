@@ -46,7 +46,8 @@ fn load(path: &Path, image: &Loaded, columns: &ColumnArguments) -> Result<Series
     }
     let lacks = |error: &anyhow::Error| error.to_string().contains(NO_LABELS);
     if !is_class || first.as_ref().is_err_and(lacks) {
-        let set = series::load(path, Part::Test, &SeriesReading { task: SeriesTask::Forecast, ..reading });
+        let unlabelled = SeriesReading::to_answer(needed).filling(reading.missing).within(reading.columns);
+        let set = series::load(path, Part::Test, &unlabelled);
         if let Ok(set) = set
             && set.channels.len() == needed
         {

@@ -249,6 +249,9 @@ impl<'r> Look<'r> {
         if reading.task.each_step() || time.is_some() || columns.series.is_some() || !columns.channels.is_empty() {
             return false;
         }
+        if reading.rows_are_steps == Some(true) {
+            return false;
+        }
         if !self.header {
             return self.first.len() > if reading.task == SeriesTask::Forecast { 2 } else { 1 };
         }

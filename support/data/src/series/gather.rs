@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::source::Answers;
-use super::values::fill;
+use super::values::{Filled, fill};
 use super::{Frames, Missing, Series, SeriesReading, SeriesSet, Target, parts};
 use crate::counted::counted;
 use crate::dataset::{Part, in_units, list, quoted};
@@ -18,14 +18,14 @@ pub(super) fn load(path: &Path, part: Part, reading: &SeriesReading, most: u64) 
     let mut source = parts::open(&file, reading)?;
     let mut answers = Answers::new(reading);
     let mut series: Vec<Series> = Vec::new();
-    let (mut bytes, mut filled, mut channels) = (0, 0, 0);
+    let (mut bytes, mut channels, mut filled) = (0, 0, Filled::default());
     let mut ids: HashMap<String, usize> = HashMap::new();
     while let Some(mut recording) = source.read(&mut answers)? {
         if channels == 0 {
             channels = source.channels().len();
         }
         if reading.missing != Missing::Refuse {
-            filled += fill(&mut recording.values, channels, reading.missing);
+            filled = filled.and(fill(&mut recording.values, channels, reading.missing));
         }
         bytes += (size_of_val(&recording.values[..]) + size_of::<Series>()) as u64;
         if bytes > most {
@@ -78,20 +78,17 @@ pub(super) fn load(path: &Path, part: Part, reading: &SeriesReading, most: u64) 
         series,
         sha256: String::new(),
         layout: source.layout().join(", "),
+        filled,
         notes: Vec::new(),
     }
     .digested();
-    set.notes = notes(&set, reading, filled);
+    set.notes = notes(&set, reading.missing);
     Ok(set)
 }
 
 /// What is odd in a set, a sentence each.
-fn notes(set: &SeriesSet, reading: &SeriesReading, filled: usize) -> Vec<String> {
-    let mut notes = Vec::new();
-    if filled > 0 {
-        let how = if reading.missing == Missing::Hold { "the one before them" } else { "zero" };
-        notes.push(format!("{} filled with {how}", counted(filled, "missing value")));
-    }
+fn notes(set: &SeriesSet, missing: Missing) -> Vec<String> {
+    let mut notes: Vec<String> = set.filled.words(missing).into_iter().collect();
     let statistics = set.statistics();
     let constant: Vec<String> = set
         .channels

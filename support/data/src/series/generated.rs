@@ -11,7 +11,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::published::{Shape, in_thirds};
-use super::{Frames, Published, Series, SeriesSet, SeriesTask, Target, values};
+use super::{Filled, Frames, Published, Series, SeriesSet, SeriesTask, Target, values};
 
 /// The height of the noise beside waves of height 1.
 const NOISE: f64 = 0.5;
@@ -57,6 +57,7 @@ fn named(set: Published, shape: &Shape, recordings: Vec<(Vec<f32>, Target)>) -> 
         series: series.collect(),
         sha256: String::new(),
         layout: "generated".to_owned(),
+        filled: Filled::default(),
         notes: Vec::new(),
     }
     .digested()

@@ -27,7 +27,7 @@ const HEADER: usize = 1 << 16;
 
 /// An array in the order of C.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Array {
+struct Array {
     shape: Vec<usize>,
     elements: Elements,
 }
@@ -48,6 +48,8 @@ pub(super) struct Arrays {
     kept: Vec<usize>,
     task: SeriesTask,
     missing: Missing,
+    /// Whether the array is one series, `[steps, channels]`.
+    is_one: bool,
     next: usize,
     words: Vec<String>,
 }
@@ -70,7 +72,12 @@ impl Arrays {
         let Elements::Numbers(numbers) = values.elements else {
             return Err(fault(place, "the array of the series holds words", "write numbers").into());
         };
+        let is_one = match (asked.rows_are_steps, &values.shape[..]) {
+            (Some(steps), &[_, channels]) => steps || channels == 1 || !asked.columns.channels.is_empty(),
+            _ => false,
+        };
         let shape = match values.shape[..] {
+            [steps, channels] if is_one => [1, steps, channels],
             [series, steps, channels] => [series, steps, channels],
             [series, steps] => [series, steps, 1],
             [steps] if !wanted => [1, steps, 1],
@@ -90,14 +97,17 @@ impl Arrays {
         }
         let kept = chosen(&numbered(shape[2]), &asked.columns.channels, &place.to_string())?;
         let (task, missing) = (asked.task, asked.missing);
-        Ok(Self { place, values: numbers, shape, labels, kept, task, missing, next: 0, words })
+        Ok(Self { place, values: numbers, shape, labels, kept, task, missing, is_one, next: 0, words })
     }
 
     /// The value of a step and a channel of the next series.
     fn value(&self, step: usize, channel: usize) -> Result<f32, Fault> {
         let [_, steps, channels] = self.shape;
         let value = self.values[(self.next * steps + step) * channels + channel];
-        let at = || format!("the value [{}, {step}, {channel}] (series, step, channel from 0)", self.next);
+        let at = || match self.is_one {
+            true => format!("the value [{step}, {channel}] (step, channel from 0)"),
+            false => format!("the value [{}, {step}, {channel}] (series, step, channel from 0)", self.next),
+        };
         finite(value, self.missing, &self.place, at)
     }
 
@@ -186,31 +196,8 @@ fn finite(value: f64, missing: Missing, place: &Place, at: impl FnOnce() -> Stri
     }
 }
 
-/// The shape `[steps, channels]` of one series and its values.
-///
-/// # Errors
-/// A fault at `place` if it holds words, has another shape, or a value that is missing or not finite.
-pub(super) fn matrix(array: Array, place: &Place, missing: Missing) -> Result<([usize; 2], Vec<f32>), Fault> {
-    let Elements::Numbers(numbers) = array.elements else {
-        return Err(fault(place, "the array of the series holds words", "write numbers"));
-    };
-    let shape = match array.shape[..] {
-        [steps, channels] => [steps, channels],
-        [steps] => [steps, 1],
-        _ => {
-            let problem = format!("the array has the shape {:?}, and one series is [steps, channels]", array.shape);
-            return Err(fault(place, problem, "write one series at a time, as in np.save(FILE, x[0])"));
-        }
-    };
-    let values = numbers.iter().enumerate().map(|(at, &value)| {
-        let (step, channel) = (at / shape[1].max(1), at % shape[1].max(1));
-        finite(value, missing, place, || format!("the value [{step}, {channel}] (step, channel from 0)"))
-    });
-    Ok((shape, values.collect::<Result<_, _>>()?))
-}
-
 /// The array of a file.
-pub(super) fn array_of(path: &Path) -> Result<Array> {
+fn array_of(path: &Path) -> Result<Array> {
     let file = BufReader::new(open_file(path)?);
     read(file, &path.display().to_string()).map_err(|error| reading(path, error))
 }

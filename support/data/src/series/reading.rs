@@ -109,6 +109,9 @@ pub struct SeriesReading {
     pub columns: SeriesColumns,
     /// The names of the classes in their order, where they are known: any other label is a fault. Empty where they are collected from the labels.
     pub classes: Vec<String>,
+    /// Of series that are to be answered, whether a row of a table or an array is a step; else a row of several values is a series of one channel.
+    /// `None` where series are learned from or judged, and the file tells it.
+    pub rows_are_steps: Option<bool>,
 }
 
 impl SeriesReading {
@@ -116,6 +119,18 @@ impl SeriesReading {
     #[must_use]
     pub fn of(task: SeriesTask) -> Self {
         Self { task, ..Self::default() }
+    }
+
+    /// Series that a network of so many channels is to answer. Labels are not read.
+    #[must_use]
+    pub fn to_answer(channels: usize) -> Self {
+        Self { rows_are_steps: Some(channels > 1), ..Self::of(SeriesTask::Forecast) }
+    }
+
+    /// One series with a row a step. Labels are not read.
+    #[must_use]
+    pub fn one_series() -> Self {
+        Self { rows_are_steps: Some(true), ..Self::of(SeriesTask::Forecast) }
     }
 
     /// With missing values filled so.

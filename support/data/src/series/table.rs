@@ -162,7 +162,8 @@ impl Long {
                 }
             }
             _ => {
-                if let Some(&at) = labels.iter().find(|&&at| row.1[at] != open.first.1[at]) {
+                let is_read = answers.coder.is_some();
+                if let Some(&at) = labels.iter().find(|&&at| is_read && row.1[at] != open.first.1[at]) {
                     let (task, remedy) = match self.parts.task.has_classes() {
                         true => ("tag", "or say with --series-column which rows are one series"),
                         false => ("regress-each", "or say with --series-column which rows are one series"),

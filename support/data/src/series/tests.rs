@@ -26,6 +26,7 @@ pub(super) fn set_of(task: SeriesTask, channels: usize, recordings: Vec<(Vec<f32
         series: series.collect(),
         sha256: String::new(),
         layout: String::new(),
+        filled: Filled::default(),
         notes: Vec::new(),
     }
     .digested()

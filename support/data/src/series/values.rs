@@ -1,6 +1,7 @@
 //! From the cells of a file to the values of a recording: numbers, missing ones, and channels that are chosen.
 
 use super::{MAX_CHANNELS, Missing};
+use crate::counted::counted;
 use crate::dataset::{Place, in_units, list, memory_limit, quoted};
 use crate::error::{Fault, fault};
 
@@ -104,17 +105,50 @@ pub(super) fn check_memory(values: u64, place: &Place) -> Result<(), Fault> {
     Err(fault(place, problem, "divide it, or permit more with --max-memory"))
 }
 
+/// How many missing values were filled.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Filled {
+    /// All of them.
+    pub values: usize,
+    /// Those that were to hold a value, and became zero because their channel has none in the recording.
+    pub without_any: usize,
+}
+
+impl Filled {
+    /// What was filled and how, in words; `None` where nothing was.
+    #[must_use]
+    pub fn words(self, missing: Missing) -> Option<String> {
+        let Self { values, without_any } = self;
+        let how = |count: usize, how: &str| format!("{} filled with {how}", counted(count, "missing value"));
+        let held = |count| how(count, if count == 1 { "the one before it" } else { "the one before them" });
+        let zero = |count| how(count, "zero") + ": their channel has no value in its series";
+        Some(match (missing, values - without_any, without_any) {
+            (_, 0, 0) => return None,
+            (Missing::Hold, count, 0) => held(count),
+            (Missing::Hold, 0, empty) => zero(empty),
+            (Missing::Hold, count, empty) => format!("{}, {}", held(count), zero(empty)),
+            _ => how(values, "zero"),
+        })
+    }
+
+    /// Both together.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self { values: self.values + other.values, without_any: self.without_any + other.without_any }
+    }
+}
+
 /// Fills the missing values of frames of so many `channels`; gives how many there were.
-pub(super) fn fill(frames: &mut [f32], channels: usize, missing: Missing) -> usize {
-    let mut filled = 0;
+pub(super) fn fill(frames: &mut [f32], channels: usize, missing: Missing) -> Filled {
+    let mut filled = Filled::default();
     for channel in 0..channels {
         // What a recording begins with, where nothing stands before.
         let first = frames.iter().skip(channel).step_by(channels).find(|value| !value.is_nan());
+        let is_empty = first.is_none() && missing == Missing::Hold;
         let mut last = first.copied().unwrap_or(0.0);
         for value in frames.iter_mut().skip(channel).step_by(channels) {
             if value.is_nan() {
                 *value = if missing == Missing::Hold { last } else { 0.0 };
-                filled += 1;
+                filled = filled.and(Filled { values: 1, without_any: usize::from(is_empty) });
             }
             last = *value;
         }
@@ -187,14 +221,27 @@ mod tests {
         let nan = f32::NAN;
         let frames = [nan, 1.0, 5.0, nan, nan, 3.0, 7.0, nan];
         let mut held = frames;
-        assert_eq!(fill(&mut held, 2, Missing::Hold), 4);
+        assert_eq!(fill(&mut held, 2, Missing::Hold), Filled { values: 4, without_any: 0 });
         assert_eq!(held, [5.0, 1.0, 5.0, 1.0, 5.0, 3.0, 7.0, 3.0]);
         let mut zero = frames;
         fill(&mut zero, 2, Missing::Zero);
         assert_eq!(zero, [0.0, 1.0, 5.0, 0.0, 0.0, 3.0, 7.0, 0.0]);
         let mut none = [nan; 2];
-        fill(&mut none, 1, Missing::Hold);
-        assert_eq!(none, [0.0; 2]);
+        let filled = fill(&mut none, 1, Missing::Hold);
+        assert_eq!((none, filled), ([0.0; 2], Filled { values: 2, without_any: 2 }));
+    }
+
+    #[test]
+    fn what_was_filled_is_said_with_the_values_that_had_nothing_to_hold() {
+        let words = |values, without_any, missing| Filled { values, without_any }.words(missing).unwrap_or_default();
+        assert_eq!(words(0, 0, Missing::Hold), "");
+        assert_eq!(words(1, 0, Missing::Hold), "1 missing value filled with the one before it");
+        assert_eq!(words(3, 0, Missing::Hold), "3 missing values filled with the one before them");
+        assert_eq!(words(3, 0, Missing::Zero), "3 missing values filled with zero");
+        assert_eq!(
+            words(3, 2, Missing::Hold),
+            "1 missing value filled with the one before it, 2 missing values filled with zero: their channel has no value in its series"
+        );
     }
 
     #[test]

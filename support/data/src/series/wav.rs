@@ -1,5 +1,6 @@
 //! Sound in WAV files: whole numbers of 8 to 32 bits, or floats.
 
+use std::fs::File;
 use std::io::{BufReader, ErrorKind};
 use std::path::Path;
 
@@ -28,7 +29,30 @@ pub struct Sound {
 pub(super) struct Wav {
     recording: Option<Recording>,
     channels: Vec<String>,
-    sound: Sound,
+    rate: u32,
+}
+
+/// How the sound of a file is stored; `None` of a file whose name does not end in `.wav`.
+///
+/// # Errors
+/// A fault that names the file if it is no sound that can be read.
+pub fn sound_of(path: &Path) -> Result<Option<Sound>> {
+    if !path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("wav")) {
+        return Ok(None);
+    }
+    let spec = opened(path)?.spec();
+    Ok(Some(Sound { rate: spec.sample_rate, bits: spec.bits_per_sample }))
+}
+
+/// A sound whose rate is one that is read.
+fn opened(path: &Path) -> Result<WavReader<BufReader<File>>> {
+    let sound = WavReader::new(BufReader::new(open_file(path)?)).map_err(|error| refused(path, error))?;
+    let rate = sound.spec().sample_rate;
+    if rate == 0 || rate > MOST_HZ {
+        let remedy = format!("convert it to a rate from 1 to {MOST_HZ} Hz");
+        return Err(fault(path.display(), format!("its rate is {rate} Hz"), remedy).into());
+    }
+    Ok(sound)
 }
 
 impl Wav {
@@ -40,13 +64,8 @@ impl Wav {
             let remedy = "put the files into a folder for each class, and name the folder above them";
             return Err(fault(place, problem, remedy).into());
         }
-        let mut sound = WavReader::new(BufReader::new(open_file(path)?)).map_err(refuse)?;
+        let mut sound = opened(path)?;
         let spec = sound.spec();
-        if spec.sample_rate == 0 || spec.sample_rate > MOST_HZ {
-            let problem = format!("its rate is {} Hz", spec.sample_rate);
-            return Err(fault(place, problem, format!("convert it to a rate from 1 to {MOST_HZ} Hz")).into());
-        }
-        let sound_of = Sound { rate: spec.sample_rate, bits: spec.bits_per_sample };
         let names = numbered(usize::from(spec.channels));
         let kept = chosen(&names, &asked.columns.channels, &place.to_string())?;
         check_memory(u64::from(sound.len()), &place)?;
@@ -71,12 +90,7 @@ impl Wav {
         let values = frames.flat_map(|frame| kept.iter().map(|&channel| frame[channel])).collect();
         let channels = kept.iter().map(|&channel| names[channel].clone()).collect();
         let recording = Recording { id: None, values, target: Target::None, place };
-        Ok(Self { recording: Some(recording), channels, sound: sound_of })
-    }
-
-    /// How it is stored.
-    pub(super) fn sound(&self) -> Sound {
-        self.sound
+        Ok(Self { recording: Some(recording), channels, rate: spec.sample_rate })
     }
 }
 
@@ -109,10 +123,10 @@ impl Source for Wav {
     }
 
     fn rate(&self) -> Option<u32> {
-        Some(self.sound.rate)
+        Some(self.rate)
     }
 
     fn layout(&self) -> Vec<String> {
-        vec![format!("{} Hz", self.sound.rate)]
+        vec![format!("{} Hz", self.rate)]
     }
 }
