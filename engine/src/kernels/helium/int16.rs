@@ -32,16 +32,26 @@ macro_rules! block {
     };
 }
 
-/// The blocks of a quad of rows: one, then r5 of them, then four times r10.
+/// The blocks of a quad of rows: r5 of them, then fours, r10 + 1 of them; the first block begins the sums. Where r5 is 0, as of 32 columns and multiples, the first
+/// four do.
 macro_rules! blocks {
     () => {
         concat!(
+            "wls lr, r5, 15f\n",
             block!("vmladav"),
-            "wls lr, r5, 6f\n",
+            "b 6f\n",
             "5:\n",
             block!("vmladava"),
-            "le lr, 5b\n",
             "6:\n",
+            "le lr, 5b\n",
+            "add lr, r10, #1\n",
+            "wls lr, lr, 8f\n",
+            "b.w 7f\n",
+            "15:\n",
+            block!("vmladav"),
+            block!("vmladava"),
+            block!("vmladava"),
+            block!("vmladava"),
             "wls lr, r10, 8f\n",
             "7:\n",
             block!("vmladava"),
@@ -54,13 +64,12 @@ macro_rules! blocks {
     };
 }
 
-/// How [`blocks`] counts so many columns: from r5, into r5 and r10.
+/// How [`blocks`] counts so many columns: from r5, into r5 and r10, which may be -1.
 macro_rules! counts {
     () => {
-        "lsr r5, r5, #3\n\
-         sub r5, r5, #1\n\
-         lsr r10, r5, #2\n\
-         and r5, r5, #3\n"
+        "lsr r10, r5, #5\n\
+         ubfx r5, r5, #3, #2\n\
+         sub r10, r10, #1\n"
     };
 }
 
@@ -88,9 +97,10 @@ pub(super) unsafe extern "C" fn lstm_i16(step: &Step) {
     naked_asm!(
         ".cpu cortex-m55",
         save!(),
-        // On the stack: 0 the sums of a tile, [8 units][4 gates]; 64 c of an incomplete tile; 96 xh, 100 h, 104 c, 108 columns, 112 units,
-        // 116 -shift, 120 multiplier, 124 bias, 128 and 132 the counts of blocks, 136 units of this tile.
-        "sub sp, sp, #144",
+        // On the stack: 0 the sums of a tile, [8 units][4 gates]; 64 c of an incomplete tile; 96 xh, 100 h, 104 c, 108 units of this tile, 112 units,
+        // 116 -shift, 120 multiplier, 124 bias, 128 and 132 the counts of blocks, 144 the columns' addresses.
+        "sub sp, sp, #192",
+        columns!(keep),
         "ldm.w r0!, {{r1, r7, r9}}",
         "ldm.w r0, {{r2, r3, r4, r5, r6, r11}}",
         "mov r0, r1",
@@ -106,7 +116,7 @@ pub(super) unsafe extern "C" fn lstm_i16(step: &Step) {
         "cmp r12, #8",
         "it hi",
         "movhi r12, #8",
-        "str r12, [sp, #136]",
+        "str r12, [sp, #108]",
         "mov r3, sp",
         "ldrd r7, r9, [sp, #120]",
         "ldrd r5, r10, [sp, #128]",
@@ -128,7 +138,7 @@ pub(super) unsafe extern "C" fn lstm_i16(step: &Step) {
         "subs r4, r4, r12",
         "str r4, [sp, #112]",
         "bne.w 3b",
-        "add sp, sp, #144",
+        "add sp, sp, #192",
         restore!(),
         columns = sym COLUMNS,
     )

@@ -51,8 +51,8 @@ macro_rules! sigmoid {
     };
 }
 
-/// `z = tanh_q15(z)`, eight lanes. -32768 in r8. Clobbers q4-q7 and lr. `vqadd` saturates as the reference's minimum does.
-macro_rules! tanh {
+/// `q6 = tanh_q15(z)`, eight lanes. -32768 in r8, 16384 in r9. Clobbers q4-q7 and lr. `vqadd` saturates as the reference's minimum does.
+macro_rules! tanh_to_q6 {
     ($z:literal) => {
         concat!(
             "vabs.s16 q4, ",
@@ -60,13 +60,12 @@ macro_rules! tanh {
             "\n",
             "mov lr, #0x3000\n",
             "vqsub.u16 q5, q4, lr\n",
-            "mov lr, #0x4000\n",
-            "vqsub.u16 q6, q4, lr\n",
+            "vqsub.u16 q6, q4, r9\n",
             "vshr.u16 q5, q5, #1\n",
             "vshr.u16 q6, q6, #2\n",
             "vsub.i16 q4, q4, q5\n",
             "vsub.i16 q4, q4, q6\n",
-            "sub lr, lr, #1\n",
+            "sub lr, r9, #1\n",
             "vdup.16 q5, lr\n",
             "vmin.u16 q4, q4, q5\n",
             "vshr.u16 q5, q4, #11\n",
@@ -79,10 +78,14 @@ macro_rules! tanh {
             $z,
             ", zr\n",
             "vnegt.s16 q6, q6\n",
-            "vmov ",
-            $z,
-            ", q6\n",
         )
+    };
+}
+
+/// `z = tanh_q15(z)`, as [`tanh_to_q6`].
+macro_rules! tanh {
+    ($z:literal) => {
+        concat!(tanh_to_q6!($z), "vmov ", $z, ", q6\n")
     };
 }
 
@@ -108,11 +111,10 @@ macro_rules! restore {
     };
 }
 
-/// What the activations expect in r8 and r9: -32768 and 16384.
+/// What the activations expect in r8 and r9: -32768, as the lower half of the register, and 16384.
 macro_rules! constants {
     () => {
-        "mvn r8, #32512\n\
-         sub r8, r8, #255\n\
+        "movw r8, #32768\n\
          mov r9, #16384\n"
     };
 }
@@ -220,8 +222,18 @@ macro_rules! to_columns {
     };
 }
 
-/// Moves the columns' addresses by so many bytes, or sets them.
+/// Moves the columns' addresses to those of tanh, or sets them to those of the sigmoid, in r1, r2, r3, r5, r6, r7; or keeps both lists on the stack, at 144.
+/// Clobbers r4 there, and leaves r0.
 macro_rules! columns {
+    (keep) => {
+        concat!(
+            columns!(set),
+            "add r4, sp, #144\n",
+            "stm.w r4!, {{r1, r2, r3, r5, r6, r7}}\n",
+            columns!(tanh),
+            "stm.w r4, {{r1, r2, r3, r5, r6, r7}}\n",
+        )
+    };
     (set) => {
         "movw r1, #:lower16:{columns}\n\
          movt r1, #:upper16:{columns}\n\
@@ -276,16 +288,16 @@ macro_rules! tile {
             "vld41.16 {{q0, q1, q2, q3}}, [r10]\n",
             "vld42.16 {{q0, q1, q2, q3}}, [r10]\n",
             "vld43.16 {{q0, q1, q2, q3}}, [r10]\n",
-            columns!(set),
+            "add r4, sp, #144\n",
+            "ldm.w r4!, {{r1, r2, r3, r5, r6, r7}}\n",
             constants!(),
             sigmoid!("q0"),
             sigmoid!("q1"),
             sigmoid!("q3"),
-            columns!(tanh),
+            "ldm.w r4, {{r1, r2, r3, r5, r6, r7}}\n",
             tanh!("q2"),
             // The cell; an incomplete tile works on a copy of its c.
-            "ldr r10, [sp, #104]\n",
-            "ldr r12, [sp, #136]\n",
+            "ldrd r10, r12, [sp, #104]\n",
             "cmp r12, #8\n",
             "beq 9f\n",
             "mov r4, r10\n",
@@ -319,16 +331,14 @@ macro_rules! tile {
             "vrshr.s32 q5, q5, #7\n",
             "vqmovnb.s32 q0, q4\n",
             "vqmovnt.s32 q0, q5\n",
-            tanh!("q0"),
-            "vqrdmulh.s16 q0, q0, q3\n",
-            "ldr r4, [sp, #100]\n",
+            tanh_to_q6!("q0"),
+            "vqrdmulh.s16 q0, q6, q3\n",
+            "ldrd r4, r5, [sp, #100]\n",
             "vctp.16 r12\n",
             "vpst\n",
             "vstrht.16 q0, [r4], #16\n",
-            "str r4, [sp, #100]\n",
-            "ldr r4, [sp, #104]\n",
-            "add r4, r4, #32\n",
-            "str r4, [sp, #104]\n",
+            "add r5, r5, #32\n",
+            "strd r4, r5, [sp, #100]\n",
         )
     };
 }
