@@ -52,7 +52,7 @@ pub struct Vector {
 }
 
 /// What the sums of a layer go through.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Activation {
     /// x
@@ -70,6 +70,30 @@ pub enum Activation {
     HardSigmoid,
     /// clamp(x/6 + 0.5, 0, 1): that of Keras 3, under the same name.
     HardSigmoidSixth,
+    /// clamp(α·x + β, 0, 1) with other numbers than the two above.
+    #[serde(skip)]
+    HardSigmoidOf(f32, f32),
+    /// α·x + β
+    #[serde(skip)]
+    Affine(f32, f32),
+    /// x where it is at least 0, else α·x
+    #[serde(skip)]
+    LeakyRelu(f32),
+    /// x where it is greater than α, else 0
+    #[serde(skip)]
+    ThresholdedRelu(f32),
+    /// α·tanh(β·x)
+    #[serde(skip)]
+    ScaledTanh(f32, f32),
+    /// x where it is at least 0, else α·(eˣ - 1)
+    #[serde(skip)]
+    Elu(f32),
+    /// x / (1 + |x|)
+    #[serde(skip)]
+    Softsign,
+    /// ln(1 + eˣ)
+    #[serde(skip)]
+    Softplus,
 }
 
 impl Activation {
@@ -83,6 +107,25 @@ impl Activation {
             Self::Softmax => "softmax",
             Self::HardSigmoid => "hard-sigmoid",
             Self::HardSigmoidSixth => "hard-sigmoid-sixth",
+            Self::HardSigmoidOf(..) => "hard-sigmoid with numbers of its own",
+            Self::Affine(..) => "affine",
+            Self::LeakyRelu(_) => "leaky relu",
+            Self::ThresholdedRelu(_) => "thresholded relu",
+            Self::ScaledTanh(..) => "scaled tanh",
+            Self::Elu(_) => "elu",
+            Self::Softsign => "softsign",
+            Self::Softplus => "softplus",
+        }
+    }
+
+    /// The numbers in its equation.
+    pub fn numbers(self) -> Vec<f32> {
+        match self {
+            Self::HardSigmoidOf(alpha, beta) | Self::Affine(alpha, beta) | Self::ScaledTanh(alpha, beta) => {
+                vec![alpha, beta]
+            }
+            Self::LeakyRelu(alpha) | Self::ThresholdedRelu(alpha) | Self::Elu(alpha) => vec![alpha],
+            _ => Vec::new(),
         }
     }
 }
@@ -90,12 +133,16 @@ impl Activation {
 /// What a recurrent layer does with its rows.
 ///
 /// ```text
-/// Lstm   i, f, o = gate(W·x + U·h + b)    g = act(W·x + U·h + b)    c = f∘c + i∘g    h = o ∘ act(c)
+/// Lstm   i, f, o = gate(W·x + U·h + b)    g = act(W·x + U·h + b)    c = f∘c + i∘g    h = o ∘ out(c)
+///        i, f: W·x + U·h + b + p∘c        o: W·x + U·h + b + p∘c of the new c      with peepholes p
+///        f = 1 - i                                                                 where the gates are coupled
 /// Gru    z, r = gate(W·x + b + U·h + b_h)                           h = (1 - z)∘n + z∘h
 ///        n = act(W·x + b + r ∘ (U·h + b_h))     reset after the product
 ///        n = act(W·x + b + U·(r∘h))             reset before it, without b_h
 /// Rnn    h = act(W·x + U·h + b)
 /// ```
+/// With a clip L, the sums of gates, candidates and simple layers are held to [-L, L] before their activation; the cell on its way to h is not. Peepholes: Gers and Schmidhuber, "Recurrent nets that time and count", 2000; coupled gates: Greff
+/// et al., "LSTM: a search space odyssey", 2017.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cell {
     /// Gates in the order input, forget, candidate, output: PyTorch's i, f, g, o and Keras's i, f, c, o.
@@ -140,6 +187,8 @@ pub struct Recurrent {
     pub activation: Activation,
     /// What gates go through; sigmoid as a rule, and without a meaning in a simple recurrent layer.
     pub gate_activation: Activation,
+    /// What the cell of an LSTM goes through on its way to h, where that is not `activation`.
+    pub output_activation: Option<Activation>,
     /// W, gates·units × inputs.
     pub kernel: Matrix,
     /// U, gates·units × units.
@@ -152,8 +201,16 @@ pub struct Recurrent {
     pub initial_hidden: Option<Vector>,
     /// c before the first step, units, of an LSTM; zeros where there is none.
     pub initial_cell: Option<Vector>,
+    /// p, 3·units, of an LSTM whose gates see its cell: of the input, the forget and the output gate.
+    pub peepholes: Option<Vector>,
+    /// What the sums are held to before their activations, where they are.
+    pub clip: Option<f32>,
+    /// Whether the forget gate of an LSTM is 1 less its input gate; then its own rows have no meaning.
+    pub coupled: bool,
     /// Whether it reads the steps from the last to the first. Its outputs have the order in which it reads.
     pub backwards: bool,
+    /// Whether the outputs of a layer that reads backwards are brought back to the steps that it read.
+    pub aligned: bool,
 }
 
 impl Recurrent {
@@ -164,19 +221,24 @@ impl Recurrent {
             units,
             activation: Activation::Tanh,
             gate_activation: Activation::Sigmoid,
+            output_activation: None,
             kernel,
             recurrent_kernel,
             bias,
             recurrent_bias: None,
             initial_hidden: None,
             initial_cell: None,
+            peepholes: None,
+            clip: None,
+            coupled: false,
             backwards: false,
+            aligned: false,
         }
     }
 
     /// Its vectors, the bias first.
     fn vectors(&self) -> Vec<&Vector> {
-        let more = [&self.recurrent_bias, &self.initial_hidden, &self.initial_cell];
+        let more = [&self.recurrent_bias, &self.peepholes, &self.initial_hidden, &self.initial_cell];
         std::iter::once(&self.bias).chain(more.into_iter().flatten()).collect()
     }
 
@@ -303,6 +365,8 @@ pub struct Dense {
 }
 
 /// What a layer is: the only list of them.
+// A chain has few layers, and what a recurrent one says of itself is small beside its weights.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug, Clone, PartialEq)]
 pub enum Kind {
     /// A row an id; the lowest layer of a model that reads ids, and of no other.
@@ -476,6 +540,8 @@ pub enum Format {
     KerasH5,
     /// The archive of Keras: `.keras`.
     Keras,
+    /// ONNX.
+    Onnx,
 }
 
 impl Format {
@@ -488,6 +554,7 @@ impl Format {
             Format::Nam => "Neural Amp Modeler",
             Format::KerasH5 => "Keras .h5",
             Format::Keras => "Keras .keras",
+            Format::Onnx => "ONNX",
         }
     }
 }

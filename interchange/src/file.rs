@@ -201,10 +201,15 @@ fn parts(model: &Described) -> Result<Parts<'_>, Error> {
             Kind::LayerNorm(_) | Kind::MaxPool(_) | Kind::Masking(_) | Kind::Activation(_) => {
                 return Err(refuse(&format!("a file of tensors has no {}", layer.kind.name())));
             }
+            Kind::Recurrent(layer) if layer.peepholes.is_some() || layer.coupled || layer.clip.is_some() => {
+                return Err(refuse("a file of tensors has no peepholes, no coupled gates and no clip"));
+            }
             Kind::Recurrent(layer) => {
                 let plain = match layer.cell {
                     Cell::Lstm | Cell::Gru { .. } => {
-                        layer.activation == Activation::Tanh && layer.gate_activation == Activation::Sigmoid
+                        layer.activation == Activation::Tanh
+                            && layer.gate_activation == Activation::Sigmoid
+                            && layer.output_activation.is_none()
                     }
                     Cell::Rnn => matches!(layer.activation, Activation::Tanh | Activation::Relu),
                 };

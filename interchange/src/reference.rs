@@ -73,7 +73,7 @@ fn run(model: &Described, input: Vec<f64>) -> Vec<Vec<f64>> {
             Kind::Recurrent(recurrent) => {
                 let outputs = of_recurrent(recurrent, below, inputs, &seen, false);
                 // The steps above have the order of its outputs.
-                if recurrent.backwards {
+                if recurrent.backwards && !recurrent.aligned {
                     seen.reverse();
                 }
                 outputs
@@ -118,6 +118,7 @@ fn wide(vector: &Vector) -> Vec<f64> {
 }
 
 fn activated(activation: Activation, x: &[f64]) -> Vec<f64> {
+    let each = |of: &dyn Fn(f64) -> f64| x.iter().map(|x| of(*x)).collect();
     match activation {
         Activation::Linear => x.to_vec(),
         Activation::Relu => x.iter().map(|x| x.max(0.0)).collect(),
@@ -128,6 +129,17 @@ fn activated(activation: Activation, x: &[f64]) -> Vec<f64> {
         Activation::HardSigmoid => x.iter().map(|x| (0.2 * x + 0.5).clamp(0.0, 1.0)).collect(),
         // clamp(x/6 + 0.5, 0, 1)
         Activation::HardSigmoidSixth => x.iter().map(|x| (x / 6.0 + 0.5).clamp(0.0, 1.0)).collect(),
+        // clamp(α·x + β, 0, 1)
+        Activation::HardSigmoidOf(alpha, beta) => each(&|x| (f64::from(alpha) * x + f64::from(beta)).clamp(0.0, 1.0)),
+        Activation::Affine(alpha, beta) => each(&|x| f64::from(alpha) * x + f64::from(beta)),
+        Activation::LeakyRelu(alpha) => each(&|x| if x >= 0.0 { x } else { f64::from(alpha) * x }),
+        Activation::ThresholdedRelu(alpha) => each(&|x| if x > f64::from(alpha) { x } else { 0.0 }),
+        Activation::ScaledTanh(alpha, beta) => each(&|x| f64::from(alpha) * (f64::from(beta) * x).tanh()),
+        // α·(eˣ − 1) below 0
+        Activation::Elu(alpha) => each(&|x| if x >= 0.0 { x } else { f64::from(alpha) * x.exp_m1() }),
+        Activation::Softsign => each(&|x| x / (1.0 + x.abs())),
+        // ln(1 + eˣ) = max(x, 0) + ln(1 + e^−|x|)
+        Activation::Softplus => each(&|x| x.max(0.0) + (-x.abs()).exp().ln_1p()),
         Activation::Softmax => {
             // e^(x − max) / Σ e^(x − max)
             let most = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -138,15 +150,14 @@ fn activated(activation: Activation, x: &[f64]) -> Vec<f64> {
     }
 }
 
-/// The hidden states of a recurrent layer over x, steps × inputs, in the order in which it reads; the equations stand above [`Cell`]. A step that is none
-/// leaves the state as it is: its output is that of the step before, or zeros.
+/// The hidden states of a recurrent layer over x, steps × inputs, in the order in which it reads, or in that of the steps where they are brought back; the
+/// equations stand above [`Cell`]. A step that is none leaves the state as it is: its output is that of the step before, or zeros.
 fn of_recurrent(layer: &Recurrent, x: &[f64], inputs: usize, seen: &[bool], zeros: bool) -> Vec<f64> {
     let units = layer.units;
     let begin = |initial: &Option<Vector>| initial.as_ref().map_or_else(|| vec![0.0; units], wide);
     let (mut h, mut c) = (begin(&layer.initial_hidden), begin(&layer.initial_cell));
-    let (gate, act) = (|x: &[f64]| activated(layer.gate_activation, x), |x: &[f64]| activated(layer.activation, x));
     let bias = wide(&layer.bias);
-    let mut hidden = Vec::new();
+    let mut hidden: Vec<Vec<f64>> = Vec::new();
     let mut output = vec![0.0; units];
     let mut steps: Vec<(usize, &[f64])> = x.chunks_exact(inputs.max(1)).enumerate().collect();
     if layer.backwards {
@@ -157,7 +168,7 @@ fn of_recurrent(layer: &Recurrent, x: &[f64], inputs: usize, seen: &[bool], zero
             if zeros {
                 output.fill(0.0);
             }
-            hidden.extend_from_slice(&output);
+            hidden.push(output.clone());
             continue;
         }
         // W·x + b, and U·h (+ b_h)
@@ -166,36 +177,68 @@ fn of_recurrent(layer: &Recurrent, x: &[f64], inputs: usize, seen: &[bool], zero
         if let Some(bias) = &layer.recurrent_bias {
             u = sum(u, &wide(bias));
         }
-        match layer.cell {
-            Cell::Lstm => {
-                let z = sum(a, &u);
-                let (i, f) = (gate(&z[..units]), gate(&z[units..2 * units]));
-                let (g, o) = (act(&z[2 * units..3 * units]), gate(&z[3 * units..]));
-                // c = f∘c + i∘g        h = o ∘ act(c)
-                c = (0..units).map(|unit| f[unit] * c[unit] + i[unit] * g[unit]).collect();
-                h = act(&c).iter().zip(&o).map(|(c, o)| o * c).collect();
-            }
-            Cell::Gru { reset_after } => {
-                let z = gate(&sum(a[..units].to_vec(), &u[..units]));
-                let r = gate(&sum(a[units..2 * units].to_vec(), &u[units..2 * units]));
-                // n = act(W·x + b + r ∘ (U·h + b_h)), or act(W·x + b + U·(r∘h))
-                let inner: Vec<f64> = if reset_after {
-                    u[2 * units..].iter().zip(&r).map(|(u, r)| r * u).collect()
-                } else {
-                    let reset: Vec<f64> = h.iter().zip(&r).map(|(h, r)| r * h).collect();
-                    product(&layer.recurrent_kernel, &reset)[2 * units..].to_vec()
-                };
-                let n = act(&sum(a[2 * units..].to_vec(), &inner));
-                // h = (1 − z)∘n + z∘h
-                h = (0..units).map(|unit| (1.0 - z[unit]) * n[unit] + z[unit] * h[unit]).collect();
-            }
+        h = match layer.cell {
+            Cell::Lstm => lstm_step(layer, &sum(a, &u), &mut c),
+            Cell::Gru { reset_after } => gru_step(layer, &a, &u, &h, reset_after),
             // h = act(W·x + U·h + b)
-            Cell::Rnn => h = act(&sum(a, &u)),
-        }
+            Cell::Rnn => clipped(layer, layer.activation, &sum(a, &u)),
+        };
         output.clone_from(&h);
-        hidden.extend_from_slice(&h);
+        hidden.push(output.clone());
     }
-    hidden
+    if layer.aligned {
+        hidden.reverse();
+    }
+    hidden.concat()
+}
+
+/// An activation of sums that are held to the clip before.
+fn clipped(layer: &Recurrent, activation: Activation, x: &[f64]) -> Vec<f64> {
+    match layer.clip.map(f64::from) {
+        Some(clip) => activated(activation, &x.iter().map(|x| x.clamp(-clip, clip)).collect::<Vec<_>>()),
+        None => activated(activation, x),
+    }
+}
+
+/// The next h, and the next c in its place, of z = W·x + U·h + b.
+fn lstm_step(layer: &Recurrent, z: &[f64], c: &mut Vec<f64>) -> Vec<f64> {
+    let units = layer.units;
+    let peepholes = layer.peepholes.as_ref().map_or_else(|| vec![0.0; 3 * units], wide);
+    // z + p∘c
+    let gate = |z: &[f64], p: &[f64], c: &[f64]| {
+        let sums: Vec<f64> = z.iter().zip(p.iter().zip(c)).map(|(z, (p, c))| z + p * c).collect();
+        clipped(layer, layer.gate_activation, &sums)
+    };
+    let i = gate(&z[..units], &peepholes[..units], c);
+    let f = if layer.coupled {
+        i.iter().map(|i| 1.0 - i).collect()
+    } else {
+        gate(&z[units..2 * units], &peepholes[units..2 * units], c)
+    };
+    let g = clipped(layer, layer.activation, &z[2 * units..3 * units]);
+    // c = f∘c + i∘g        h = o ∘ out(c)
+    *c = (0..units).map(|unit| f[unit] * c[unit] + i[unit] * g[unit]).collect();
+    let o = gate(&z[3 * units..], &peepholes[2 * units..], c);
+    let out = activated(layer.output_activation.unwrap_or(layer.activation), c);
+    out.iter().zip(&o).map(|(c, o)| o * c).collect()
+}
+
+/// The next h of a = W·x + b and u = U·h (+ b_h).
+fn gru_step(layer: &Recurrent, a: &[f64], u: &[f64], h: &[f64], reset_after: bool) -> Vec<f64> {
+    let units = layer.units;
+    let gate = |sums: &[f64]| clipped(layer, layer.gate_activation, sums);
+    let z = gate(&sum(a[..units].to_vec(), &u[..units]));
+    let r = gate(&sum(a[units..2 * units].to_vec(), &u[units..2 * units]));
+    // n = act(W·x + b + r ∘ (U·h + b_h)), or act(W·x + b + U·(r∘h))
+    let inner: Vec<f64> = if reset_after {
+        u[2 * units..].iter().zip(&r).map(|(u, r)| r * u).collect()
+    } else {
+        let reset: Vec<f64> = h.iter().zip(&r).map(|(h, r)| r * h).collect();
+        product(&layer.recurrent_kernel, &reset)[2 * units..].to_vec()
+    };
+    let n = clipped(layer, layer.activation, &sum(a[2 * units..].to_vec(), &inner));
+    // h = (1 − z)∘n + z∘h
+    (0..units).map(|unit| (1.0 - z[unit]) * n[unit] + z[unit] * h[unit]).collect()
 }
 
 /// Both directions, the outputs of the second brought into the order of the first.

@@ -107,6 +107,12 @@ impl Described {
         }
         for (layer, inputs) in self.fed() {
             check_sizes(place, layer, inputs, limits)?;
+            for activation in activations(&layer.kind) {
+                if let Some(number) = activation.numbers().into_iter().find(|number| !number.is_finite()) {
+                    let problem = format!("a number of its {} is {number}", activation.name());
+                    return Err(Error::new(at(place, layer, ""), problem, "save finite numbers"));
+                }
+            }
             for matrix in layer.kind.matrices() {
                 are_finite(&|| at(place, layer, &matrix.source), &matrix.values)?;
             }
@@ -207,7 +213,8 @@ impl Described {
 }
 
 fn has_softmax(layer: &Recurrent) -> bool {
-    [layer.activation, layer.gate_activation].contains(&Activation::Softmax)
+    let all = [Some(layer.activation), Some(layer.gate_activation), layer.output_activation];
+    all.contains(&Some(Activation::Softmax))
 }
 
 /// The sizes of a layer's tensors, held to what it declares and to the features of the layer below.
@@ -318,7 +325,51 @@ fn check_recurrent(
     if recurrent.initial_cell.is_some() && *cell != Cell::Lstm {
         return Err(Error::new(first(), "only an LSTM has a cell to begin with", ONE_NETWORK));
     }
+    check_variants(first, recurrent, vector)
+}
+
+/// What only some recurrent layers have.
+fn check_variants(
+    first: &dyn Fn() -> String,
+    recurrent: &Recurrent,
+    vector: &dyn Fn(&Vector, usize) -> Checked,
+) -> Checked {
+    let Recurrent { cell, units, peepholes, clip, coupled, backwards, aligned, .. } = recurrent;
+    if let Some(peepholes) = peepholes {
+        vector(peepholes, 3 * units)?;
+    }
+    let is_lstm = *cell == Cell::Lstm;
+    let of_lstm = [
+        (peepholes.is_some(), "peepholes"),
+        (*coupled, "coupled gates"),
+        (recurrent.output_activation.is_some(), "an activation of its cell"),
+    ];
+    if let Some((_, what)) = of_lstm.into_iter().find(|(has, _)| *has && !is_lstm) {
+        return Err(Error::new(first(), format!("only an LSTM has {what}"), ONE_NETWORK));
+    }
+    if let Some(clip) = clip.filter(|clip| !clip.is_finite() || *clip <= 0.0) {
+        return Err(Error::new(first(), format!("its clip is {clip}"), "clip at a positive number, or not at all"));
+    }
+    if *aligned && !backwards {
+        return Err(Error::new(first(), "its outputs are brought back, and it reads forward", ONE_NETWORK));
+    }
     Ok(())
+}
+
+/// What the sums of a layer go through.
+fn activations(kind: &Kind) -> Vec<Activation> {
+    let of = |layer: &Recurrent| {
+        let usual = [layer.activation, layer.gate_activation];
+        usual.into_iter().chain(layer.output_activation).collect::<Vec<_>>()
+    };
+    match kind {
+        Kind::Recurrent(layer) => of(layer),
+        Kind::Bidirectional(both) => [of(&both.forward), of(&both.backward)].concat(),
+        Kind::Conv1d(layer) => vec![layer.activation],
+        Kind::Dense(layer) => vec![layer.activation],
+        Kind::Activation(activation) => vec![*activation],
+        Kind::Embedding(_) | Kind::Pooling(_) | Kind::LayerNorm(_) | Kind::MaxPool(_) | Kind::Masking(_) => Vec::new(),
+    }
 }
 
 #[cfg(test)]

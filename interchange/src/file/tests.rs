@@ -154,6 +154,10 @@ fn what_a_file_of_tensors_cannot_say_is_not_written() {
         model
     };
     refuse(&changed(&|layer| layer.gate_activation = Activation::HardSigmoid), "tanh and sigmoid");
+    refuse(&changed(&|layer| layer.peepholes = Some(vector(12, 1))), "no peepholes");
+    refuse(&changed(&|layer| layer.clip = Some(3.0)), "no clip");
+    refuse(&changed(&|layer| layer.coupled = true), "no coupled gates");
+    refuse(&changed(&|layer| layer.output_activation = Some(Activation::Relu)), "tanh and sigmoid");
     refuse(&changed(&|layer| layer.initial_cell = Some(vector(4, 1))), "no state to begin with");
     let mut deep = whole();
     deep.layers.push(deep.layers.last().unwrap().clone());

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use latch_interchange::{Described, Format, Input, Kind, Layer, Samples};
+use latch_interchange::{Activation, Cell, Described, Format, Input, Kind, Layer, Recurrent, Samples};
 use serde::Serialize;
 
 use crate::counted::counted;
@@ -60,6 +60,8 @@ pub struct InspectedLayer {
     pub tensors: Vec<(String, Vec<usize>)>,
     /// Whether it begins with another state than zeros.
     pub begins_elsewhere: bool,
+    /// What else a recurrent layer has, as `clip 3`, `coupled gates`.
+    pub variants: Vec<String>,
 }
 
 impl Inspected {
@@ -120,8 +122,31 @@ impl InspectedLayer {
             activation: activation.map(|activation| activation.name()),
             tensors: matrices.chain(vectors).collect(),
             begins_elsewhere,
+            variants: match &layer.kind {
+                Kind::Recurrent(recurrent) => variants(recurrent),
+                Kind::Bidirectional(both) => variants(&both.forward),
+                _ => Vec::new(),
+            },
         }
     }
+}
+
+/// What only some recurrent layers have, in words.
+fn variants(layer: &Recurrent) -> Vec<String> {
+    let of_cell = layer.output_activation.map(|activation| format!("cells through {}", activation.name()));
+    let gates = (layer.cell != Cell::Rnn && layer.gate_activation != Activation::Sigmoid)
+        .then(|| format!("gates through {}", layer.gate_activation.name()));
+    [
+        gates,
+        of_cell,
+        layer.peepholes.as_ref().map(|_| "peepholes".to_owned()),
+        layer.coupled.then(|| "coupled gates".to_owned()),
+        layer.clip.map(|clip| format!("clip {clip}")),
+        layer.backwards.then(|| "reads back".to_owned()),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 impl fmt::Display for Inspected {
@@ -143,6 +168,9 @@ impl fmt::Display for Inspected {
             writeln!(f, "layer        {}: {kind}, {inputs} -> {outputs}{activation}", shown(&layer.name))?;
             for (name, shape) in &layer.tensors {
                 writeln!(f, "             {} {shape:?}", shown(name))?;
+            }
+            if !layer.variants.is_empty() {
+                writeln!(f, "             {}", layer.variants.join(", "))?;
             }
             if layer.begins_elsewhere {
                 writeln!(f, "             its state begins with trained values")?;

@@ -53,9 +53,7 @@ fn activation_of(activation: interchange::Activation) -> Option<Activation> {
         interchange::Activation::Relu => Some(Activation::Relu),
         interchange::Activation::Tanh => Some(Activation::Tanh),
         interchange::Activation::Sigmoid => Some(Activation::Sigmoid),
-        interchange::Activation::Softmax
-        | interchange::Activation::HardSigmoid
-        | interchange::Activation::HardSigmoidSixth => None,
+        _ => None,
     }
 }
 
@@ -289,6 +287,10 @@ fn of_recurrent(
             return Err(lacking(place, layer, &problem, "train it with that"));
         }
     }
+    if let Some(what) = variant_of(recurrent) {
+        let problem = format!("it has {what}, and no image has them");
+        return Err(lacking(place, layer, &problem, "train it without them"));
+    }
     if recurrent.backwards {
         let problem = "it reads the steps back from the last one, and a device has no future";
         return Err(lacking(place, layer, problem, "train it without go_backwards"));
@@ -296,6 +298,17 @@ fn of_recurrent(
     tensors.extend([tensor(&recurrent.kernel), tensor(&recurrent.recurrent_kernel)]);
     tensors.extend(std::iter::once(&recurrent.bias).chain(&recurrent.recurrent_bias).map(column));
     Ok(config)
+}
+
+/// What a recurrent layer has that only some models of other tools have.
+fn variant_of(recurrent: &Recurrent) -> Option<&'static str> {
+    let variants = [
+        (recurrent.peepholes.is_some(), "peepholes"),
+        (recurrent.coupled, "an input and a forget gate that are coupled"),
+        (recurrent.clip.is_some(), "sums that are clipped"),
+        (recurrent.output_activation.is_some(), "cells with an activation of their own"),
+    ];
+    variants.into_iter().find(|(has, _)| *has).map(|(_, what)| what)
 }
 
 /// The trainer's matrix of a description's.
