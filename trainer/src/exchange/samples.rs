@@ -176,7 +176,11 @@ impl Probe {
     pub fn example(&self, task: Task) -> Example<Label> {
         let channels = self.scaling.channels.len();
         let label = match (task.each_step(), task.has_values()) {
-            (true, _) => Label::Each(self.answers.clone()),
+            (true, true) => Label::Each(self.answers.clone()),
+            (true, false) => {
+                let steps = self.answers.chunks_exact(task.outputs());
+                Label::Each(steps.map(|logits| class_of(logits) as f32).collect())
+            }
             (false, true) => Label::Value(self.answers.first().copied().unwrap_or_default()),
             (false, false) => Label::Class(class_of(&self.answers) as u32),
         };

@@ -52,6 +52,10 @@ fn a_probe_is_the_given_one_that_of_the_file_or_a_seeded_one() {
     assert!(seeded(None).frames.iter().all(|sample| sample.abs() <= FULL_SCALE));
     assert_eq!(largest_of(&seeded(Some(4.0)).scaling.channels[0]), 4.0);
     assert!(matches!(seeded(None).example(Task::RegressEach).label, Label::Each(answers) if answers.len() == STEPS));
+    // Of classes it is the one with the largest logit at each step.
+    let mut logits = seeded(None);
+    logits.answers = vec![0.1, 0.9, 0.2, 3.0, -1.0, 0.0];
+    assert!(matches!(logits.example(Task::Tag(3)).label, Label::Each(classes) if classes == [1.0, 0.0]));
 }
 
 #[test]
