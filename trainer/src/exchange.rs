@@ -188,7 +188,7 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>> {
 /// pooling, vocabulary or the meaning of the outputs are unknown, contradictory or do not fit.
 pub fn from_bytes(bytes: &[u8], place: impl Display, given: &Given) -> Result<Received> {
     let place = place.to_string();
-    let model = heads::with_logits(opened(bytes, &place, &given.keras)?);
+    let model = heads::with_logits(opened(bytes, &place, &given.keras)?, given.task);
     if let Input::Ids(_) = model.input {
         return of_texts(&model, bytes, &place, given);
     }
@@ -217,7 +217,7 @@ pub fn opened(bytes: &[u8], place: &str, given: &GivenKeras) -> Result<Described
 pub fn inspected(bytes: &[u8], place: impl Display, given: &Given) -> Result<Inspected> {
     let place = place.to_string();
     let model = opened(bytes, &place, &given.keras)?;
-    let imported = heads::with_logits(model.clone());
+    let imported = heads::with_logits(model.clone(), given.task);
     let stops = match imported.input {
         Input::Ids(_) => of_texts(&imported, bytes, &place, given).err(),
         Input::Samples(_) => of_samples(&imported, &place, given).err(),

@@ -4,13 +4,17 @@
 //! sigmoid of one output                 one logit, positive for the second class
 //! softmax of two outputs                one logit: the second less the first
 //! softmax of three or more              the logits of the classes
+//! two outputs without an activation     one logit, where the user says that they are classes
 //! ```
 
 use latch_interchange::{Activation, Dense, Described, Kind, Task};
 
-/// The same model with logits, where the file says that it classifies and its last layer is one that gives probabilities.
-pub(super) fn with_logits(mut model: Described) -> Described {
-    if !matches!(model.answer.task, Some(Task::Classify | Task::Tag)) {
+use crate::dataset;
+
+/// The same model with logits, where the file or the user says that it classifies and its last layer is one that gives probabilities, or the logits of two classes.
+pub(super) fn with_logits(mut model: Described, said: Option<dataset::Task>) -> Described {
+    let is_said = matches!(said, Some(dataset::Task::Classify(_) | dataset::Task::Tag(_)));
+    if !is_said && !matches!(model.answer.task, Some(Task::Classify | Task::Tag)) {
         return model;
     }
     let Some(Kind::Dense(Dense { kernel, bias, activation })) = model.layers.last_mut().map(|layer| &mut layer.kind)
@@ -19,7 +23,8 @@ pub(super) fn with_logits(mut model: Described) -> Described {
     };
     match (*activation, kernel.rows) {
         (Activation::Sigmoid, 1) => {}
-        (Activation::Softmax, 2) => {
+        (Activation::Linear, 2) if !is_said => return model,
+        (Activation::Softmax | Activation::Linear, 2) => {
             let (first, second) = kernel.values.split_at(kernel.columns);
             kernel.values = first.iter().zip(second).map(|(first, second)| second - first).collect();
             kernel.rows = 1;
@@ -59,14 +64,24 @@ mod tests {
         let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-6, "{a} {b}");
         for (rows, activation) in [(1, Activation::Sigmoid), (2, Activation::Softmax)] {
             let given = model(rows, activation, Task::Classify);
-            let found = answers(&with_logits(given.clone()));
+            let found = answers(&with_logits(given.clone(), None));
             assert_eq!(found.len(), 1);
             near(sigmoid(found[0]), answers(&given)[rows - 1]);
         }
         let given = model(3, Activation::Softmax, Task::Tag);
-        let found = answers(&with_logits(given.clone()));
+        let found = answers(&with_logits(given.clone(), None));
         let all: f64 = found.iter().map(|logit| logit.exp()).sum();
         found.iter().zip(answers(&given)).for_each(|(logit, expected)| near(logit.exp() / all, expected));
+    }
+
+    #[test]
+    fn two_outputs_are_the_logits_of_two_classes_where_the_user_says_it() {
+        let given = model(2, Activation::Linear, Task::Regress);
+        let answers = |model: &Described| reference::of_samples(model, &[0.4, -1.3]).answers;
+        let [first, second] = answers(&given)[..] else { panic!("two outputs") };
+        let found = answers(&with_logits(given.clone(), Some(dataset::Task::Classify(0))));
+        assert!(found.len() == 1 && (found[0] - (second - first)).abs() < 1e-6, "{found:?} {first} {second}");
+        assert_eq!(with_logits(given.clone(), Some(dataset::Task::Regress)), given);
     }
 
     #[test]
@@ -77,7 +92,7 @@ mod tests {
             (1, Activation::Sigmoid, Task::Regress),
             (3, Activation::Softmax, Task::RegressEach),
         ] {
-            assert_eq!(with_logits(model(rows, activation, task)), model(rows, activation, task));
+            assert_eq!(with_logits(model(rows, activation, task), None), model(rows, activation, task));
         }
     }
 }
