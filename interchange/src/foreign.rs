@@ -42,8 +42,6 @@ pub fn foreign(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
         ("a Python pickle, as PyTorch wrote before its archives", OF_PYTORCH)
     } else if is_old_pickle(bytes) {
         ("a Python pickle of protocol 0 or 1", OF_PICKLE)
-    } else if is_onnx(bytes) {
-        ("an ONNX model", OF_OTHERS)
     } else if begins(b"GGUF") {
         ("a GGUF file of a language model", OF_OTHERS)
     } else if begins(b"LTCH") {
@@ -106,14 +104,6 @@ fn is_old_pickle(bytes: &[u8]) -> bool {
     matches!((lines.next(), lines.next(), lines.next()), (Some(module), Some(class), Some(_)) if is_name(module) && is_name(class))
 }
 
-/// An ONNX model is a message of Protocol Buffers that begins with its version (field 1) and the name of the program that wrote it (field 2).
-fn is_onnx(bytes: &[u8]) -> bool {
-    let &[0x08, 1..=127, 0x12, length @ 1..=127, ..] = bytes else { return false };
-    bytes
-        .get(4..4 + usize::from(length))
-        .is_some_and(|name| name.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' '))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,7 +112,7 @@ mod tests {
     fn a_file_of_another_kind_is_called_by_its_name_with_what_to_do() {
         let cut = |member: &str| [b"PK\x03\x04", &[0; 26][..], member.as_bytes(), &[7; 90]].concat();
         let zip = |member: &str| [&cut(member), &b"PK\x05\x06"[..], &[0; 18]].concat();
-        let cases: [(Vec<u8>, &str, &str); 17] = [
+        let cases: [(Vec<u8>, &str, &str); 16] = [
             (zip("model.weights.h5"), ".keras archive that is damaged", "again"),
             (zip("archive/data.pkl"), "torch.save", "examples/pytorch"),
             (zip("arr_0.npy"), ".npz", "safetensors"),
@@ -140,7 +130,6 @@ mod tests {
             (b"}q\x00X\x01\0\0\0aq\x01K\x01s.".to_vec(), "pickle of protocol 0 or 1", "safetensors"),
             (b"\x1c\0\0\0TFL3\0\0".to_vec(), "TensorFlow Lite", "safetensors"),
             (b"\x80\x02\x8a\nl\xfc".to_vec(), "pickle", "safetensors.torch"),
-            (b"\x08\x08\x12\x07pytorch\x1a\x052.1.0".to_vec(), "ONNX", "safetensors"),
             (b"GGUF\x03\0\0\0".to_vec(), "GGUF", "safetensors"),
             (b"LTCH\x07\0".to_vec(), "image of Latch", "latch inspect"),
             (b"\x1f\x8b\x08\0".to_vec(), "gzip", "decompress"),

@@ -10,7 +10,6 @@
 //! layers. No code of the file is run, whatever it holds.
 
 mod archive;
-mod budget;
 mod chain;
 mod config;
 mod entry;
@@ -22,13 +21,13 @@ mod weights;
 use std::rc::Rc;
 
 use archive::Archive;
-use budget::Budget;
 use entry::Era;
 use h5::H5;
 use serde_json::Value;
 use weights::Weights;
 
 use crate::Error;
+use crate::budget::Budget;
 use crate::described::{Described, Format, Limits, Source};
 
 /// What a caller may say beside the file.
@@ -45,6 +44,14 @@ pub struct Options<'a> {
 /// What HDF5 begins with.
 const HDF5: &[u8] = b"\x89HDF\r\n\x1a\n";
 
+/// Bytes that every file may take, however small it is: those of tables and names.
+const FREE: usize = 1 << 18;
+
+/// What a file may take: three times its size. The file itself, and one tensor while it is turned, come to that.
+fn budget_of(bytes: &[u8]) -> Budget {
+    Budget::of(bytes.len(), (3, FREE), "save the model again, without compression")
+}
+
 /// Whether a file is HDF5.
 pub fn is_h5(bytes: &[u8]) -> bool {
     bytes.starts_with(HDF5)
@@ -53,7 +60,7 @@ pub fn is_h5(bytes: &[u8]) -> bool {
 /// Whether the members of an archive are those of a `.keras` file.
 pub fn is_archive(bytes: &[u8]) -> bool {
     bytes.starts_with(b"PK\x03\x04")
-        && Archive::open(bytes, "", &Budget::of(bytes.len()))
+        && Archive::open(bytes, "", &budget_of(bytes))
             .is_ok_and(|archive| archive.find(|name| matches!(name, "config.json" | "model.weights.h5")).is_some())
 }
 
@@ -63,7 +70,7 @@ pub fn is_archive(bytes: &[u8]) -> bool {
 /// Names the place and the layer or the tensor: where the file is damaged; where it is no chain of layers that a description has; where a tensor has another
 /// shape than its layer declares, or a value is not finite; where the model is beyond the limits.
 pub fn read(bytes: &[u8], place: &str, options: &Options<'_>, limits: &Limits) -> Result<Described, Error> {
-    let budget = Rc::new(Budget::of(bytes.len()));
+    let budget = Rc::new(budget_of(bytes));
     let opened = if is_h5(bytes) { of_h5(bytes, place, &budget)? } else { of_archive(bytes, place, &budget)? };
     let Opened { weights, config, version, format, words } = opened;
     let era = Era::of(version.as_deref());

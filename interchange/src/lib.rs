@@ -9,13 +9,15 @@
 //! - [`names`] says how PyTorch and Keras name, shape and order the tensors of a layer.
 //! - [`file`] reads and writes safetensors in these layouts.
 //! - `rtneural`, `guitarml` and `nam` read the JSON of audio models; `json` is what they have in common, `torch` the tensors of a `state_dict`.
-//! - [`keras`] reads `.h5` and `.keras` files.
+//! - [`keras`] reads `.h5` and `.keras` files, [`onnx`] reads `.onnx`.
 //! - [`mod@reference`] computes what a description computes, in the plainest arithmetic.
 //! - [`open()`] reads a file of any of these; [`foreign`] says what a file is that is none.
 //!
 //! This crate knows neither engine nor trainer. What it reads may come from anywhere: sizes are held to the caller's [`Limits`], every value is
 //! finite, and each refusal names the tensor or the entry of the metadata.
 
+mod affine;
+mod budget;
 pub mod described;
 pub mod file;
 pub mod foreign;
@@ -24,6 +26,7 @@ mod json;
 pub mod keras;
 mod nam;
 pub mod names;
+pub mod onnx;
 mod open;
 pub mod reference;
 mod rtneural;

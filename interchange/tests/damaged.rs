@@ -2,10 +2,12 @@
 //! environment damages them so often.
 
 use std::fs;
+use std::io::{Cursor, Read};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use latch_interchange::{Limits, open, reference};
+use zip::ZipArchive;
 
 const LIMITS: Limits = Limits { rows: 1 << 20, width: 2048, layers: 16 };
 
@@ -86,6 +88,27 @@ fn damaged(bytes: &[u8], random: &mut Random) -> Vec<u8> {
     bytes
 }
 
+/// The ONNX models of the goldens that are read.
+fn onnx() -> Vec<Vec<u8>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/onnx/onnx.zip");
+    let mut archive = ZipArchive::new(Cursor::new(fs::read(path).expect("the goldens"))).expect("an archive");
+    let mut models = Vec::new();
+    for place in 0..archive.len() {
+        let mut member = archive.by_index(place).expect("a member");
+        let name = member.name().expect("a name").into_owned();
+        // Large ones would take the whole time.
+        let is_model = name.ends_with(".onnx") && !name.starts_with("refused-");
+        if is_model && member.size() < 1 << 14 {
+            let mut bytes = Vec::new();
+            member.read_to_end(&mut bytes).expect("it is whole");
+            models.push(bytes);
+        }
+    }
+    models.retain(|bytes| open(bytes, "whole", &LIMITS).is_ok());
+    assert!(models.len() >= 100, "{} models", models.len());
+    models
+}
+
 #[test]
 fn damaged_models_are_refused_by_the_name_of_the_file_or_are_models() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models");
@@ -93,7 +116,17 @@ fn damaged_models_are_refused_by_the_name_of_the_file_or_are_models() {
     let files = names.map(|name| fs::read(folder.join(name)).expect("a model"));
     let safetensors = fs::read(folder.join("../../../tests/goldens/pytorch.safetensors")).expect("a model");
     let files: Vec<Vec<u8>> = files.into_iter().chain([safetensors]).collect();
-    for file in &files {
+    damage(&files);
+}
+
+#[test]
+fn damaged_models_of_onnx_are_refused_by_the_name_of_the_file_or_are_models() {
+    damage(&onnx());
+}
+
+/// Damages models at random, and reads them.
+fn damage(files: &[Vec<u8>]) {
+    for file in files {
         assert!(open(file, "whole", &LIMITS).is_ok());
     }
     let times = std::env::var("LATCH_DAMAGED").ok().and_then(|times| times.parse().ok()).unwrap_or(TIMES);

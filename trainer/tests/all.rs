@@ -17,6 +17,7 @@ mod frameworks;
 mod keras_files;
 mod ngrams;
 mod one_image;
+mod onnx_files;
 mod outputs;
 mod report;
 mod resume;

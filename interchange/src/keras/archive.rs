@@ -5,8 +5,8 @@ use std::io::{Cursor, Read};
 use zip::ZipArchive;
 use zip::result::ZipError;
 
-use super::budget::Budget;
 use crate::Error;
+use crate::budget::Budget;
 
 /// What to do with an archive that is damaged.
 const AGAIN: &str = "copy it again, or save the model again";

@@ -8,10 +8,10 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
-use super::budget::Budget;
 use super::entry::{Entry, Era};
 use super::weights::MOST_LAYERS;
 use crate::Error;
+use crate::budget::Budget;
 
 /// What a value of JSON takes in memory, and what an object does: a node of the library's tree.
 const VALUE: usize = 40;

@@ -10,8 +10,8 @@ use hdf5_reader::group::Group;
 use hdf5_reader::messages::datatype::{Datatype, StringSize, VarLenKind};
 use hdf5_reader::{Dataset, Hdf5File, OpenOptions, RawAttribute};
 
-use super::budget::Budget;
 use crate::Error;
+use crate::budget::Budget;
 
 /// What to do with a file that is damaged.
 const AGAIN: &str = "copy it again, or save the model again";

@@ -12,10 +12,11 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::budget::Budget;
+use super::FREE;
 use super::config::parse;
 use super::entry::Entry;
 use crate::Error;
+use crate::budget::Budget;
 use crate::described::{Cutting, Described, Embedding, Input, Kind, Text, Unknown};
 
 /// What a tokenizer of Keras removes from texts unless it is told otherwise.
@@ -140,7 +141,7 @@ fn of_tokenizer(bytes: &[u8], place: &str) -> Result<Vocabulary, Error> {
         let remedy = "save tokenizer.to_json(), or json.dumps(tokenizer.word_index)";
         Error::new(if entry.is_empty() { place.to_owned() } else { format!("{place}: {entry}") }, problem, remedy)
     };
-    let budget = Budget::of(bytes.len().saturating_mul(4));
+    let budget = Budget::of(bytes.len(), (12, FREE), "save the tokenizer again");
     let mut value = parse(bytes, place, &budget)?;
     // `json.dumps(tokenizer.to_json())` is a text within a text.
     if let Value::String(text) = &value {

@@ -17,7 +17,7 @@ use crate::runs::imported::{Request, import, inspect};
 
 /// Make a run folder from a model that another tool trained.
 ///
-/// The file is known by what stands in it: safetensors in either layout that `latch export --format safetensors` writes, Keras (.h5, .keras), a model of Keras (.h5, .keras), JSON of RTNeural,
+/// The file is known by what stands in it: safetensors in either layout that `latch export --format safetensors` writes, Keras (.h5, .keras), ONNX, JSON of RTNeural,
 /// AIDA-X or GuitarML, or an LSTM of Neural Amp Modeler (.nam). docs/frameworks.md has the names of the tensors and what is read of each.
 ///
 /// Training data is optional for models of texts: with it the int8 image is calibrated on frequent words, and its provenance names the data. Models of samples need none:
@@ -28,6 +28,7 @@ use crate::runs::imported::{Request, import, inspect};
     latch import weights.safetensors --vocabulary vocabulary.txt --pooling last --out runs/torch\n  \
     latch import amp.nam --probe guitar.wav --out runs/amp\n  \
     latch import model.keras --tokenizer tokenizer.json --out runs/keras\n  \
+    latch import model.onnx --inspect\n  \
     latch import pedal.json --inspect")]
 pub struct Args {
     /// File of the model
@@ -64,7 +65,7 @@ pub struct Args {
     /// Layers of a Keras file that holds weights alone, as "embedding > lstm 32 > last > dense 3"
     #[arg(long, value_name = "LAYERS")]
     chain: Option<String>,
-    /// Last layer that is read of a Keras model, where those above are of no kind that Latch knows
+    /// Last layer that is read of a Keras model, or last value of an ONNX model, where what is above is of no kind that Latch knows
     #[arg(long, value_name = "NAME")]
     until: Option<String>,
     /// Words of a Keras Tokenizer, as JSON: tokenizer.to_json(), or its word_index

@@ -9,17 +9,16 @@
 use serde_json::Value;
 
 use super::Builder;
-use crate::Error;
-use crate::described::{Activation, Conv1d, Dense, Embedding, Kind, Matrix, Normalization, Vector};
+use crate::described::{Activation, Conv1d, Dense, Embedding, Kind, Normalization};
 use crate::keras::entry::Entry;
+use crate::{Error, affine};
 
 /// What a feature of a Normalization is divided by at least: Keras's `epsilon()`.
 const EPSILON: f64 = 1e-7;
 
-/// y = scale∘x + shift
+/// A scale and a shift, and the layer that they come from.
 pub(super) struct Affine {
-    scale: Vec<f64>,
-    shift: Vec<f64>,
+    pub(super) of: affine::Affine,
     entry: Entry,
 }
 
@@ -33,34 +32,6 @@ impl Affine {
             problem,
             "put it before a dense, recurrent or convolutional layer, or behind a linear one",
         )
-    }
-
-    /// Whether a larger x never gives a smaller y.
-    pub(super) fn grows(&self) -> bool {
-        self.scale.iter().all(|scale| *scale >= 0.0)
-    }
-
-    /// Puts it into the layer that reads it. The columns of a kernel are the features, once for each frame of a window.
-    pub(super) fn fold(&self, kernel: &mut Matrix, bias: &mut Vector) {
-        let features = self.scale.len().max(1);
-        for (row, bias) in kernel.values.chunks_mut(kernel.columns.max(1)).zip(&mut bias.values) {
-            let mut sum = f64::from(*bias);
-            for (column, weight) in row.iter_mut().enumerate() {
-                let feature = column % features;
-                sum += f64::from(*weight) * self.shift[feature];
-                *weight = (f64::from(*weight) * self.scale[feature]) as f32;
-            }
-            *bias = sum as f32;
-        }
-    }
-
-    /// Puts it into the linear layer that gives x.
-    fn fold_back(&self, kernel: &mut Matrix, bias: &mut Vector) {
-        let rows = kernel.values.chunks_mut(kernel.columns.max(1)).zip(&mut bias.values);
-        for ((row, bias), (scale, shift)) in rows.zip(self.scale.iter().zip(&self.shift)) {
-            row.iter_mut().for_each(|weight| *weight = (f64::from(*weight) * scale) as f32);
-            *bias = (f64::from(*bias) * scale + shift) as f32;
-        }
     }
 }
 
@@ -83,7 +54,7 @@ impl Builder<'_> {
             gamma.iter().zip(&variance).map(|(gamma, variance)| f64::from(*gamma) / root(variance)).collect();
         let shifted = beta.iter().zip(&mean).zip(&scale);
         let shift = shifted.map(|((beta, mean), scale)| f64::from(*beta) - f64::from(*mean) * scale).collect();
-        self.affine(Affine { scale, shift, entry: entry.clone() })
+        self.affine(Affine { of: affine::Affine { scale, shift }, entry: entry.clone() })
     }
 
     pub(super) fn normalization(&mut self, entry: &Entry, owner: &Entry) -> Result<(), Error> {
@@ -122,32 +93,22 @@ impl Builder<'_> {
         }
         let scale: Vec<f64> = variance.iter().map(|variance| 1.0 / root(variance)).collect();
         let shift = mean.iter().zip(&scale).map(|(mean, scale)| -mean * scale).collect();
-        self.affine(Affine { scale, shift, entry: entry.clone() })
+        self.affine(Affine { of: affine::Affine { scale, shift }, entry: entry.clone() })
     }
 
     /// Puts a scale and a shift into the layer below, or keeps them for the layer above.
     fn affine(&mut self, affine: Affine) -> Result<(), Error> {
-        self.features = Some(affine.scale.len());
+        self.features = Some(affine.of.scale.len());
         if let Some(below) = self.pending.take() {
-            // a₂∘(a₁∘x + s₁) + s₂
-            let scale = below.scale.iter().zip(&affine.scale).map(|(below, above)| below * above).collect();
-            let above = affine.scale.iter().zip(&affine.shift);
-            let shift = below.shift.iter().zip(above).map(|(below, (scale, shift))| below * scale + shift).collect();
-            self.pending = Some(Affine { scale, shift, entry: affine.entry });
+            self.pending = Some(Affine { of: below.of.then(&affine.of), entry: affine.entry });
             return Ok(());
         }
         match self.layers.last_mut().map(|layer| &mut layer.kind) {
             Some(
                 Kind::Dense(Dense { kernel, bias, activation: Activation::Linear })
                 | Kind::Conv1d(Conv1d { kernel, bias, activation: Activation::Linear, .. }),
-            ) => affine.fold_back(kernel, bias),
-            Some(Kind::Embedding(Embedding { table, .. })) => {
-                for row in table.values.chunks_mut(table.columns.max(1)) {
-                    for (value, (scale, shift)) in row.iter_mut().zip(affine.scale.iter().zip(&affine.shift)) {
-                        *value = (f64::from(*value) * scale + shift) as f32;
-                    }
-                }
-            }
+            ) => affine.of.fold_back(kernel, bias),
+            Some(Kind::Embedding(Embedding { table, .. })) => affine.of.fold_table(table),
             _ => self.pending = Some(affine),
         }
         Ok(())

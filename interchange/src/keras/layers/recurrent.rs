@@ -24,7 +24,7 @@ impl Builder<'_> {
         let mut layer = self.direction(entry, &tensors, owner)?;
         layer.backwards = backwards;
         if let Some(affine) = self.pending.take() {
-            affine.fold(&mut layer.kernel, &mut layer.bias);
+            affine.of.fold(&mut layer.kernel, &mut layer.bias);
         }
         let units = layer.units;
         self.push(&entry.name, Kind::Recurrent(layer), units);
@@ -90,8 +90,8 @@ impl Builder<'_> {
         let mut backward = self.direction(&backward, &second, entry)?;
         backward.backwards = true;
         if let Some(affine) = self.pending.take() {
-            affine.fold(&mut forward.kernel, &mut forward.bias);
-            affine.fold(&mut backward.kernel, &mut backward.bias);
+            affine.of.fold(&mut forward.kernel, &mut forward.bias);
+            affine.of.fold(&mut backward.kernel, &mut backward.bias);
         }
         let both = Bidirectional { forward, backward, merge, each_step };
         let features = both.features();

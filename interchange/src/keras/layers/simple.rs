@@ -49,7 +49,7 @@ impl Builder<'_> {
         let mut kernel = self.kernel(&tensors[0], inputs, units)?;
         let mut bias = self.bias(tensors.get(1), units)?;
         if let Some(affine) = self.pending.take() {
-            affine.fold(&mut kernel, &mut bias);
+            affine.of.fold(&mut kernel, &mut bias);
         }
         let activation = entry.activation("activation", Activation::Linear)?;
         self.push(&entry.name, Kind::Dense(Dense { kernel, bias, activation }), units);
@@ -88,7 +88,7 @@ impl Builder<'_> {
                     affine.refuse("the convolution behind it reads zeros beyond the sequence, which it would change")
                 );
             }
-            affine.fold(&mut kernel, &mut bias);
+            affine.of.fold(&mut kernel, &mut bias);
         }
         let activation = entry.activation("activation", Activation::Linear)?;
         let left = match padding {
@@ -129,7 +129,7 @@ impl Builder<'_> {
 
     /// A largest value stays one through a scale that is not negative.
     fn grows(&self, entry: &Entry) -> Result<(), Error> {
-        if self.pending.as_ref().is_some_and(|affine| !affine.grows()) {
+        if self.pending.as_ref().is_some_and(|affine| !affine.of.grows()) {
             let reason = format!("a scale of it is negative, and {} behind it takes the largest values", entry.name);
             return self.nothing_pending(&reason);
         }

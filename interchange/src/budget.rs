@@ -4,33 +4,32 @@ use std::cell::Cell;
 
 use crate::Error;
 
-/// Bytes that every file may take, however small it is: those of tables and names.
-const FREE: usize = 1 << 18;
-
-/// Bytes of memory that are left for one file: three times its size. The file itself, and one tensor while it is turned, come to that.
-pub(super) struct Budget {
+/// Bytes of memory that are left for one file, by its size.
+pub(crate) struct Budget {
     left: Cell<usize>,
     file: usize,
+    remedy: &'static str,
 }
 
 impl Budget {
-    /// That of a file of so many bytes.
-    pub(super) fn of(file: usize) -> Self {
-        Self { left: Cell::new(file.saturating_mul(3).saturating_add(FREE)), file }
+    /// That of a file of so many bytes, which may take so many times its size, and `free` bytes for tables and names however small it is. The remedy says
+    /// what to do with a file that takes more.
+    pub(crate) fn of(file: usize, (times, free): (usize, usize), remedy: &'static str) -> Self {
+        Self { left: Cell::new(file.saturating_mul(times).saturating_add(free)), file, remedy }
     }
 
     /// The size of the file.
-    pub(super) fn file(&self) -> usize {
+    pub(crate) fn file(&self) -> usize {
         self.file
     }
 
     /// Bytes that are left.
-    pub(super) fn left(&self) -> usize {
+    pub(crate) fn left(&self) -> usize {
         self.left.get()
     }
 
     /// Takes memory for something; `at` is its place.
-    pub(super) fn take(&self, at: &str, bytes: usize) -> Result<(), Error> {
+    pub(crate) fn take(&self, at: &str, bytes: usize) -> Result<(), Error> {
         match self.left.get().checked_sub(bytes) {
             Some(left) => {
                 self.left.set(left);
@@ -42,7 +41,7 @@ impl Budget {
                     self.file,
                     self.left.get()
                 );
-                Err(Error::new(at, problem, "save the model again, without compression"))
+                Err(Error::new(at, problem, self.remedy))
             }
         }
     }

@@ -1,0 +1,273 @@
+//! What the names of a graph stand for while it is followed: constants, sizes, and the flow of data from its input.
+
+use std::rc::Rc;
+
+use super::chain::{Both, Direction, Link, Op};
+use super::tensor::Const;
+use crate::described::Merge;
+
+/// What an axis of a flow counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Nothing has said it yet.
+    Unknown,
+    /// Sequences, of which a description computes one.
+    Batch,
+    Step,
+    Feature,
+    /// The two directions of a recurrent layer.
+    Direction,
+    /// Several axes as one: the steps of all sequences.
+    Rows,
+    /// It has one place.
+    One,
+}
+
+impl Role {
+    /// What it counts, in words.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Role::Unknown => "anything",
+            Role::Batch => "sequences",
+            Role::Step => "steps",
+            Role::Feature => "features",
+            Role::Direction => "directions",
+            Role::Rows => "steps of all sequences",
+            Role::One => "nothing",
+        }
+    }
+}
+
+/// An axis of a flow, and its size where the model says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Axis {
+    pub(super) role: Role,
+    pub(super) size: Option<usize>,
+}
+
+impl Axis {
+    pub(super) fn new(role: Role, size: Option<usize>) -> Self {
+        Self { role, size }
+    }
+
+    pub(super) fn one() -> Self {
+        Self { role: Role::One, size: Some(1) }
+    }
+
+    /// Whether it has one place.
+    pub(super) fn is_one(self) -> bool {
+        self.size == Some(1)
+    }
+}
+
+/// An input of the graph that data come from.
+#[derive(Debug, PartialEq)]
+pub(super) struct Root {
+    pub(super) name: String,
+    /// Whether its numbers are integers: ids.
+    pub(super) is_ids: bool,
+    /// The sizes that it declares.
+    pub(super) axes: Vec<Axis>,
+}
+
+/// Which outputs of two directions a flow has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Chosen {
+    One(usize),
+    Two(Merge),
+}
+
+/// The outputs of two directions while it is open what becomes of them.
+#[derive(Debug, Clone)]
+pub(super) struct Head {
+    pub(super) both: Rc<Both>,
+    /// Those of each step, or the last of each direction.
+    pub(super) each_step: bool,
+    pub(super) chosen: Chosen,
+}
+
+/// Data: what a chain of operators makes of an input.
+#[derive(Debug, Clone)]
+pub(super) struct Flow {
+    pub(super) root: Rc<Root>,
+    pub(super) chain: Option<Rc<Link>>,
+    pub(super) axes: Vec<Axis>,
+    pub(super) head: Option<Head>,
+    /// Zeros before and behind the steps, which a convolution takes in.
+    pub(super) pads: (usize, usize),
+    /// Whether it is the state behind the last step, which a caller may keep.
+    pub(super) is_state: bool,
+    /// Whether its steps come from the last to the first.
+    pub(super) is_reversed: bool,
+    /// Whether the model is called with one step at a time, and its caller keeps the state.
+    pub(super) is_stepped: bool,
+    /// The axes that one of the role [`Role::Rows`] counts.
+    pub(super) rows: Vec<Axis>,
+}
+
+impl Flow {
+    /// The flow of an input.
+    pub(super) fn of(root: Root) -> Self {
+        let axes = root.axes.clone();
+        Self {
+            root: Rc::new(root),
+            chain: None,
+            axes,
+            head: None,
+            pads: (0, 0),
+            is_state: false,
+            is_reversed: false,
+            is_stepped: false,
+            rows: Vec::new(),
+        }
+    }
+
+    /// Whether nothing has been done to the input.
+    pub(super) fn is_input(&self) -> bool {
+        self.chain.is_none()
+            && self.head.is_none()
+            && self.pads == (0, 0)
+            && !self.is_reversed
+            && self.axes.len() == self.root.axes.len()
+    }
+
+    /// Whether both are made of the same operators over the same input.
+    pub(super) fn same_chain(&self, other: &Flow) -> bool {
+        let same = match (&self.chain, &other.chain) {
+            (None, None) => true,
+            (Some(a), Some(b)) => Rc::ptr_eq(a, b),
+            _ => false,
+        };
+        same && Rc::ptr_eq(&self.root, &other.root)
+    }
+
+    pub(super) fn axis(&self, role: Role) -> Option<usize> {
+        self.axes.iter().position(|axis| axis.role == role)
+    }
+
+    /// The features of a step, where the model says them.
+    pub(super) fn features(&self) -> Option<usize> {
+        self.axis(Role::Feature).and_then(|axis| self.axes[axis].size)
+    }
+
+    /// With an operator more; the operators that it has are too many where there is none.
+    pub(super) fn pushed(&self, name: &str, op: Op, features: Option<usize>) -> Option<Self> {
+        let chain = Link::over(self.chain.clone(), name, op)?;
+        let mut flow = Self { chain: Some(chain), head: None, is_state: false, ..self.clone() };
+        if let Some(axis) = flow.axis(Role::Feature) {
+            flow.axes[axis].size = features.or(flow.axes[axis].size);
+        }
+        Some(flow)
+    }
+
+    /// With what is open of two directions in its chain.
+    pub(super) fn settled(&self) -> Option<Self> {
+        let Some(Head { both, each_step, chosen }) = &self.head else { return Some(self.clone()) };
+        let (name, both, features) = (both.name.clone(), Rc::clone(both), self.features());
+        match *chosen {
+            Chosen::One(direction) => {
+                let op = Op::Recurrent { both, direction, is_aligned: *each_step };
+                let flow = self.pushed(&name, op, features)?;
+                if *each_step { Some(flow) } else { flow.pushed(&name, Op::Last, features) }
+            }
+            Chosen::Two(merge) => {
+                let directions = [(Rc::clone(&both), 0), (both, 1)];
+                self.pushed(&name, Op::Directions { directions, merge, each_step: *each_step }, features)
+            }
+        }
+    }
+}
+
+/// The last operator of a flow where that is one direction of a recurrent one.
+struct End {
+    direction: Direction,
+    is_back: bool,
+    each_step: bool,
+    below: Option<Rc<Link>>,
+}
+
+impl End {
+    fn of(flow: &Flow) -> Option<Self> {
+        let end = |(both, direction): (&Rc<Both>, usize), each_step, below: &Option<Rc<Link>>| {
+            let is_back = both.backwards.get(direction).copied()?;
+            Some(End { direction: (Rc::clone(both), direction), is_back, each_step, below: below.clone() })
+        };
+        if let Some(Head { both, each_step, chosen: Chosen::One(direction) }) = &flow.head {
+            return end((both, *direction), *each_step, &flow.chain);
+        }
+        let top = flow.chain.as_ref().filter(|_| flow.head.is_none())?;
+        match (&top.op, top.below.as_deref()) {
+            (Op::Recurrent { both, direction, is_aligned: true }, _) => end((both, *direction), true, &top.below),
+            (Op::Last, Some(Link { op: Op::Recurrent { both, direction, .. }, below, .. })) => {
+                let end = end((both, *direction), false, below)?;
+                // The last step of one that reads back and is brought back is none of its last outputs.
+                let is_aligned = matches!(&top.below.as_deref()?.op, Op::Recurrent { is_aligned: true, .. });
+                (!(end.is_back && is_aligned)).then_some(end)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Two directions over the same steps as one flow with the axes of the first; nothing of any other pair.
+pub(super) fn joined(first: &Flow, second: &Flow, merge: Merge) -> Option<Flow> {
+    let (a, b) = (End::of(first)?, End::of(second)?);
+    let under = |end: &End, flow: &Flow| Flow { chain: end.below.clone(), head: None, ..flow.clone() };
+    let (below, other) = (under(&a, first), under(&b, second));
+    let fits = below.same_chain(&other) && a.each_step == b.each_step && !a.is_back && b.is_back;
+    if !fits || first.axes.len() != second.axes.len() {
+        return None;
+    }
+    let features = match merge {
+        Merge::Concat => first.features()?.checked_add(second.features()?)?,
+        _ => first.features()?,
+    };
+    let name = a.direction.0.name.clone();
+    let op = Op::Directions { directions: [a.direction, b.direction], merge, each_step: a.each_step };
+    below.pushed(&name, op, Some(features))
+}
+
+/// Sizes and places, as far as they are known.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Ints {
+    pub(super) values: Vec<Option<i64>>,
+    /// Whether it is one number without an axis.
+    pub(super) is_scalar: bool,
+}
+
+/// What a name stands for.
+#[derive(Debug, Clone)]
+pub(super) enum Value {
+    Const(Const),
+    Ints(Ints),
+    /// One number in every place of a shape that may not be known.
+    Filled(f32),
+    Flow(Flow),
+    /// The cell of an LSTM behind the last step.
+    Cell,
+}
+
+impl Value {
+    /// As sizes or places, where it can be some.
+    pub(super) fn ints(&self) -> Option<Ints> {
+        match self {
+            Value::Ints(ints) => Some(ints.clone()),
+            Value::Const(tensor) if !tensor.is_float() && tensor.dims().len() <= 1 => {
+                let values = tensor.ints()?.into_iter().map(Some).collect();
+                Some(Ints { values, is_scalar: tensor.dims().is_empty() })
+            }
+            _ => None,
+        }
+    }
+
+    /// What it is, in words.
+    pub(super) fn what(&self) -> &'static str {
+        match self {
+            Value::Const(_) => "a constant",
+            Value::Ints(_) => "a shape",
+            Value::Filled(_) => "a constant of a shape that is computed",
+            Value::Flow(_) => "data",
+            Value::Cell => "the cell of an LSTM",
+        }
+    }
+}

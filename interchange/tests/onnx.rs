@@ -1,0 +1,109 @@
+//! Promise: a description of an ONNX model computes what ONNX Runtime computes of it, within 1e-5, and what the standard's own tests of RNN, GRU and LSTM expect.
+//! `goldens/onnx/make.py` made the models.
+
+use std::io::{Cursor, Read};
+use std::path::Path;
+
+use latch_interchange::keras::Options;
+use latch_interchange::{Described, Input, Limits, open_with, reference};
+use serde_json::Value;
+use zip::ZipArchive;
+
+const LIMITS: Limits = Limits { rows: 1 << 20, width: 2048, layers: 32 };
+
+/// Largest difference of an output.
+const WITHIN: f64 = 1e-5;
+
+/// Models of the standard's tests.
+const OF_THE_STANDARD: usize = 12;
+
+/// A model, and what is computed of an input of some sequences.
+struct Case {
+    name: String,
+    file: Vec<u8>,
+    until: Option<String>,
+    is_ids: bool,
+    sequences: usize,
+    x: Vec<f64>,
+    y: Vec<f64>,
+}
+
+fn member(archive: &mut ZipArchive<Cursor<Vec<u8>>>, name: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    archive.by_name(name).expect("the archive has it").read_to_end(&mut bytes).expect("it is whole");
+    bytes
+}
+
+fn cases() -> Vec<Case> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/onnx/onnx.zip");
+    let bytes = std::fs::read(&path).unwrap_or_else(|fault| panic!("{}: {fault}", path.display()));
+    let mut archive = ZipArchive::new(Cursor::new(bytes)).expect("it is an archive");
+    let list: Value = serde_json::from_slice(&member(&mut archive, "cases.json")).expect("it is JSON");
+    let numbers = |case: &Value, key: &str| -> Vec<f64> {
+        case[key].as_array().expect("a list").iter().map(|value| value.as_f64().expect("a number")).collect()
+    };
+    let case = |case: &Value| Case {
+        name: case["name"].as_str().expect("a name").to_owned(),
+        file: member(&mut archive, case["file"].as_str().expect("a file")),
+        until: case["until"].as_str().map(str::to_owned),
+        is_ids: case["ids"] == true,
+        sequences: case["sequences"].as_u64().expect("a count") as usize,
+        x: numbers(case, "x"),
+        y: numbers(case, "y"),
+    };
+    list.as_array().expect("a list").iter().map(case).collect()
+}
+
+/// What the model answers to each sequence, one behind the other.
+fn answers(model: &Described, case: &Case) -> Vec<f64> {
+    let sequences = case.x.chunks_exact(case.x.len() / case.sequences);
+    match model.input {
+        Input::Ids(_) => {
+            assert!(case.is_ids);
+            let ids = |x: &[f64]| x.iter().map(|&id| id as u32).collect::<Vec<_>>();
+            sequences.flat_map(|x| reference::of_ids(model, &ids(x)).answers).collect()
+        }
+        Input::Samples(_) => {
+            assert!(!case.is_ids);
+            let frames = |x: &[f64]| x.iter().map(|&sample| sample as f32).collect::<Vec<_>>();
+            sequences.flat_map(|x| reference::of_samples(model, &frames(x)).answers).collect()
+        }
+    }
+}
+
+/// Why a case does not agree.
+fn fault(case: &Case) -> Option<String> {
+    let options = Options { until: case.until.as_deref(), ..Options::default() };
+    let model = match open_with(&case.file, &case.name, &options, &LIMITS) {
+        Ok(model) => model,
+        Err(error) => return Some(error.to_string()),
+    };
+    let found = answers(&model, case);
+    if found.len() != case.y.len() {
+        return Some(format!("{}: {} answers in place of {}", case.name, found.len(), case.y.len()));
+    }
+    let differences = found.iter().zip(&case.y).map(|(found, expected)| (found - expected).abs());
+    // NaN is no small difference.
+    let largest = differences.fold(0.0, |most: f64, next| if next.is_nan() || next > most { next } else { most });
+    let agrees = largest <= WITHIN;
+    (!agrees).then(|| format!("{}: it differs by {largest:e}", case.name))
+}
+
+#[test]
+fn models_compute_what_onnx_runtime_computes() {
+    let cases: Vec<Case> = cases().into_iter().filter(|case| !case.name.starts_with("test_")).collect();
+    let faults: Vec<String> = cases.iter().filter_map(fault).collect();
+    assert!(faults.is_empty(), "{} of {} cases differ:\n{}", faults.len(), cases.len(), faults.join("\n"));
+    assert!(cases.len() >= 90, "there are {} cases", cases.len());
+    println!("{} cases agree", cases.len());
+}
+
+#[test]
+fn the_tests_of_the_standard_pass() {
+    let cases: Vec<Case> = cases().into_iter().filter(|case| case.name.starts_with("test_")).collect();
+    let faults: Vec<String> = cases.iter().filter_map(fault).collect();
+    assert!(faults.is_empty(), "{} of {} cases differ:\n{}", faults.len(), cases.len(), faults.join("\n"));
+    let models: std::collections::BTreeSet<&[u8]> = cases.iter().map(|case| case.file.as_slice()).collect();
+    assert_eq!(models.len(), OF_THE_STANDARD);
+    println!("{} outputs of {} models agree", cases.len(), models.len());
+}

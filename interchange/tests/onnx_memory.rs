@@ -1,0 +1,113 @@
+//! Promise: reading an ONNX model takes at most six times the file's size, the file among it, and 1 MiB for what every file has, however large the file says
+//! that its parts are.
+
+// The counter is a global allocator, and `GlobalAlloc` is an unsafe trait. Nothing else in this file is unsafe.
+#![allow(unsafe_code)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::io::{Cursor, Read};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use latch_interchange::{Limits, open};
+use zip::ZipArchive;
+
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+static MOST: AtomicUsize = AtomicUsize::new(0);
+
+fn taken(bytes: usize) {
+    MOST.fetch_max(LIVE.fetch_add(bytes, Relaxed) + bytes, Relaxed);
+}
+
+/// The system's allocator, and the bytes that are in use.
+struct Counting;
+
+// SAFETY: every call is handed to `System` with the arguments it came with, so that `System` keeps the contract that the caller relies
+// on. The counters are plain numbers and allocate nothing themselves. `realloc` is the default one, which calls these two.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        taken(layout.size());
+        // SAFETY: the caller's promise about `layout` is the one that `System` asks for.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size(), Relaxed);
+        // SAFETY: `pointer` came from `alloc` above and so from `System`, with this layout, as the caller promises.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const LIMITS: Limits = Limits { rows: 1 << 24, width: 1 << 20, layers: 32 };
+
+/// What every file may take, however small it is.
+const FREE: usize = 1 << 20;
+
+/// Whether the file is read, and the memory that it takes besides itself.
+fn measured(bytes: &[u8]) -> (Result<(), String>, usize) {
+    let before = LIVE.load(Relaxed);
+    MOST.store(before, Relaxed);
+    let read = open(bytes, "net", &LIMITS).map(drop).map_err(|error| error.to_string());
+    (read, MOST.load(Relaxed) - before)
+}
+
+/// A field of Protocol Buffers that has a length.
+fn field(number: u8, held: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![number << 3 | 2];
+    let mut length = held.len();
+    while length > 0x7f {
+        bytes.push(length as u8 | 0x80);
+        length >>= 7;
+    }
+    bytes.push(length as u8);
+    bytes.extend_from_slice(held);
+    bytes
+}
+
+/// A model with this graph.
+fn model(graph: &[u8]) -> Vec<u8> {
+    [&[0x08, 8][..], &field(7, graph)].concat()
+}
+
+/// One test, because the counters are of the whole program.
+#[test]
+fn a_model_takes_at_most_six_times_its_size() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/onnx/onnx.zip");
+    let goldens = std::fs::read(&path).unwrap_or_else(|fault| panic!("{}: {fault}", path.display()));
+    let mut archive = ZipArchive::new(Cursor::new(goldens)).expect("it is an archive");
+    let mut golden = |name: &str| {
+        let mut bytes = Vec::new();
+        archive.by_name(name).unwrap_or_else(|_| panic!("no {name}")).read_to_end(&mut bytes).expect("it is whole");
+        bytes
+    };
+    // A list of small things: nodes, inputs of a node, attributes, dimensions, numbers, names.
+    let many = |number: u8, held: &[u8]| field(number, held).repeat(400_000);
+    let node = |held: &[u8]| model(&field(1, held));
+    let files = [
+        ("large-f32", golden("large-f32.onnx"), true),
+        ("large-f16", golden("large-f16.onnx"), true),
+        ("large-double", golden("large-double.onnx"), true),
+        ("large-int8", golden("large-int8.onnx"), true),
+        ("large-concat", golden("large-concat.onnx"), true),
+        ("expanded", golden("expanded.onnx"), false),
+        ("shared", golden("shared.onnx"), false),
+        ("nodes", model(&many(1, &[])), false),
+        ("initializers", model(&many(5, &[])), false),
+        ("inputs", model(&many(11, &[])), false),
+        ("inputs of a node", node(&many(1, b"")), false),
+        ("attributes", node(&many(5, &[])), false),
+        ("packed numbers", node(&field(5, &field(8, &[1; 400_000]))), false),
+        ("numbers", node(&field(5, &[0x40, 1].repeat(400_000))), false),
+        ("dimensions", model(&field(11, &field(2, &field(1, &field(2, &many(1, &[])))))), false),
+        ("packed floats of eight bytes", model(&field(5, &field(7, &[1; 400_000]))), false),
+    ];
+    for (name, file, is_read) in files {
+        let (read, most) = measured(&file);
+        println!("{name}: {} bytes take {most} more, {read:?}", file.len());
+        assert_eq!(read.is_ok(), is_read, "{name}: {read:?}");
+        assert!(most + file.len() <= 6 * file.len() + FREE, "{name}: {most} bytes for {}", file.len());
+    }
+}
