@@ -88,7 +88,7 @@ fn an_image_behind_frames_of_rest_begins_where_the_cold_one_is_after_them() -> R
     for (number, model) in SERIES.into_iter().enumerate() {
         let trained = run(&folder.path().join(number.to_string()), &data, model, Some("30"))?;
         let (source, vocabulary) = (trained.source(), &trained.opened.vocabulary);
-        assert_eq!(source.warm_up.map(WarmUp::text), Some("30"));
+        assert_eq!(source.warm_up, Some(&WarmUp::Frames(30)));
         let export = Export::of(source, false)?;
         let plain = Export::of(Source { warm_up: None, ..source }, false)?;
         let scaling = vocabulary.scaling.as_ref().expect("samples are scaled");
@@ -241,7 +241,10 @@ fn a_prefix_that_a_model_cannot_read_is_refused_with_what_to_do() -> Result<()> 
     let (series, words) = (data(folder.path(), true)?, data(folder.path(), false)?);
     for (data, model, warm_up, problem) in [
         (&series, SERIES[0], "a text", "a number of frames from 1"),
-        (&series, SERIES[0], "0", "a number of frames from 1"),
+        (&series, SERIES[0], "1000001", "a number of frames from 1"),
+        (&series, "samples 2 > mean > dense", "30", "left out of a model without a recurrent layer"),
+        (&words, "text 9 > embedding 4 > mean > dense", "film", "left out of a model without a recurrent layer"),
+        (&words, "text 9 > embedding 4 > lstm 3 > last > dense", "250", "give the text itself"),
         (&series, SERIES[3], "31", "a multiple of 3"),
         (&series, "samples 2 difference=1 > gru 4 > last > dense", "30", "left out of a model with difference="),
         (

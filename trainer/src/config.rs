@@ -532,9 +532,24 @@ impl TrainConfig {
 
     /// Checks that the model can begin behind a prefix.
     fn check_warm_up(&self, warm_up: &WarmUp, within: &str) -> Checked {
-        let check = |fits: bool, range: &str| check(within, "--warm-up", fits, range);
-        let stride: usize = self.model.chain.layers.iter().map(LayerConfig::stride).product();
+        let check = |fits: bool, range: &str| {
+            let remedy = "correct it, or give none";
+            if fits { Ok(()) } else { Err(fault(format!("{within}--warm-up"), format!("must be {range}"), remedy)) }
+        };
+        if warm_up.prefix().is_none() {
+            return Ok(());
+        }
+        let layers = &self.model.chain.layers;
+        let stride: usize = layers.iter().map(LayerConfig::stride).product();
+        let remembers = layers.iter().any(LayerConfig::remembers);
+        check(remembers, "left out of a model without a recurrent layer or a convolution, which keeps nothing of it")?;
         let Some(samples) = &self.model.samples else {
+            if let WarmUp::Frames(frames) = warm_up {
+                let range = format!(
+                    "a text where the model reads text, and {frames} is a number of frames: give the text itself, such as \"the film\""
+                );
+                return check(false, &range);
+            }
             return check(
                 stride == 1,
                 "left out of a model of text with a stride, which has no whole number of strides",

@@ -7,6 +7,7 @@
 //! best image   -> thresholds of an early answer -> folded embedding                                      (only where asked for)
 //! ```
 
+pub mod beyond;
 pub mod judged;
 pub mod warm;
 
@@ -102,7 +103,7 @@ impl Trained {
             training,
             validation,
             held_out: self.held_out.as_ref(),
-            warm_up: config.train.warm_up.as_ref(),
+            warm_up: config.train.warm_up.as_ref().and_then(WarmUp::prefix),
         }
     }
 }

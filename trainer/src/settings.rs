@@ -23,6 +23,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::config::near::near;
+use crate::config::warm_up::WarmUp;
 use crate::dataset::Columns;
 use crate::error::{Fault, fault, read_text};
 
@@ -347,7 +348,8 @@ fn is_default(option: &Arg, texts: &[String]) -> bool {
 
 /// A value as TOML has it.
 fn toml_of(option: &Arg, value: &str) -> String {
-    let bare = is_flag(option) || (is_number(option) || is_of_share(option)) && is_toml_number(value);
+    let may_be_number = is_number(option) || is_of_share(option) || is_of::<WarmUp>(option);
+    let bare = is_flag(option) || may_be_number && is_toml_number(value);
     if bare { value.to_owned() } else { toml::Value::from(value).to_string() }
 }
 
@@ -365,6 +367,9 @@ fn example(option: &Arg) -> String {
     let names = option.get_value_names().unwrap_or_default();
     if is_map(option) {
         return "{ \"old name\" = \"new name\" }".to_owned();
+    }
+    if is_of::<WarmUp>(option) {
+        return "250".to_owned();
     }
     let name = names.first().map_or_else(|| option.get_id().to_string().to_uppercase(), ToString::to_string);
     match &option.get_possible_values()[..] {

@@ -241,3 +241,39 @@ fn what_cannot_be_imported_is_refused_by_name_and_nothing_is_made() {
     std::fs::remove_file(place.file("run/probe")).expect("a file");
     place.refuse(&mut place.latch(export), &["run/probe: the model's scaling and probe are missing"]);
 }
+
+/// An LSTM of one unit whose hidden state begins at `h0`.
+fn nam(h0: f32, more: &str) -> String {
+    format!(
+        r#"{{"version":"0.5.4","architecture":"LSTM",{more}"config":{{"input_size":1,"hidden_size":1,"num_layers":1}},
+        "weights":[0.5,0.2,0.1,0.3,0.6,-0.2,0.4,0.1,0,0.5,0,0.1,{h0},0.25,1.5,0.1]}}"#
+    )
+}
+
+#[test]
+fn an_initial_state_that_integers_cut_is_warned_of_with_its_layer_and_how_far_it_goes() {
+    let (place, _) = placed("lstm_1d.json");
+    for (h0, precision, cut) in
+        [(3.25, "int8", true), (-3.25, "int16", true), (3.25, "f16", false), (0.5, "int8", false)]
+    {
+        place.write("one.nam", nam(h0, ""));
+        succeed(&mut place.latch(["import", "one.nam", "--out", &format!("run{h0}{precision}")]));
+        let run = format!("run{h0}{precision}");
+        let said = succeed(&mut place.latch(["export", "--run", &run, "--precision", precision, "--out", "one.latch"]));
+        let words =
+            "warning: layer 1 (lstm): its initial hidden state reaches 3.2500, and integers hold up to 1: 1 unit";
+        assert_eq!(said.stderr.contains(words), cut, "{}", said.stderr);
+    }
+}
+
+#[test]
+fn a_warm_up_of_many_frames_is_said_before_it_is_computed() {
+    let (place, _) = placed("lstm_1d.json");
+    place.write("one.nam", nam(0.0, ""));
+    succeed(&mut place.latch(["import", "one.nam", "--out", "run"]));
+    for (frames, long) in [("250", false), ("30000", true)] {
+        let said =
+            succeed(&mut place.latch(["export", "--run", "run", "--out", "one.latch", "--warm-up", frames])).stderr;
+        assert_eq!(said.contains("each image reads 30000 frames of rest"), long, "{said}");
+    }
+}

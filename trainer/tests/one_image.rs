@@ -58,6 +58,33 @@ fn a_run_keeps_what_its_streams_begin_behind_and_an_export_may_say_otherwise() {
 }
 
 #[test]
+fn a_run_with_a_warm_up_is_exported_without_one_by_none_or_0() {
+    let place = Place::with_data(200);
+    place.train("cold", &[]);
+    place.train("warm", &["--warm-up", "a film"]);
+    let cold = exported(&place, "cold", "int8");
+    assert!(exported(&place, "warm", "int8") != cold);
+    for none in ["none", "0"] {
+        let export = ["export", "--run", "warm", "--precision", "int8", "--out", "none.latch", "--warm-up", none];
+        succeed(&mut place.latch(export));
+        assert!(place.read("none.latch") == cold, "{none}");
+    }
+    // A run that was made before such a warm-up was refused is not lost.
+    let config = String::from_utf8(place.read("warm/config.json")).expect("text");
+    for frames in ["250", "\"250\""] {
+        place.write("warm/config.json", config.replace("\"a film\"", frames));
+        let mut export = place.latch(["export", "--run", "warm", "--out", "none.latch"]);
+        refuse(&mut export, &["--warm-up: must be a text", "give the text itself", "or give none"]);
+        succeed(export.args(["--warm-up", "none"]));
+    }
+    let number = &mut place.training("other", &["--warm-up", "250"]);
+    refuse(number, &["--warm-up: must be a text where the model reads text, and 250 is a number of frames"]);
+    // No warm-up is nothing that a run keeps.
+    place.train("none", &["--warm-up", "none"]);
+    assert!(!String::from_utf8(place.read("none/config.json")).expect("text").contains("warm_up"));
+}
+
+#[test]
 fn a_search_hands_over_the_image_that_latch_export_gives_of_its_run() {
     let place = Place::with_data(400);
     let answer = succeed(&mut place.latch([

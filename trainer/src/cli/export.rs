@@ -14,7 +14,7 @@ use self::line::Line;
 use super::args::{keep_inputs, parse_bytes, parse_share};
 use super::columns::ColumnArgs;
 use super::kinds::MissingArg;
-use super::output::{accuracy, answer, print_json, say};
+use super::output::{accuracy, answer, print_json, progress, say, warn};
 use super::unknown::Unknown;
 use crate::config::Storage;
 use crate::config::warm_up::WarmUp;
@@ -65,8 +65,9 @@ pub struct Args {
     /// or 0.005, with a confidence of 95 %
     #[arg(long, value_name = "SHARE", value_parser = parse_share)]
     early_error: Option<f64>,
-    /// Begin every stream behind a prefix, in place of the one that the run says: N frames in which each channel rests at its mean, or a text, as the model reads. A reset costs a copy
-    #[arg(long, value_name = "FRAMES|TEXT")]
+    /// Let every stream of the image begin as if it had read something before: a number N means N frames with each channel at its mean (of series), words mean this text (of texts),
+    /// and none means nothing, although the run was trained with a warm-up [default: as the run says]
+    #[arg(long, value_name = "FRAMES|TEXT|none")]
     warm_up: Option<WarmUp>,
     /// Labelled texts or series to report on, in place of the run's validation part
     #[arg(long)]
@@ -117,6 +118,10 @@ pub fn run(args: Args) -> Result<()> {
         missing: args.missing.map(Missing::from),
         warm_up: args.warm_up.clone(),
     };
+    let warm_up = args.warm_up.as_ref().or(run.opened.config.train.warm_up.as_ref());
+    if let Some(text) = warm_up.and_then(WarmUp::takes_long) {
+        progress(format_args!("{text}"));
+    }
     let exported = export(&run, &folder, &options)?;
     write_atomically(&args.out, |out| Ok(out.write_all(&exported.chosen().made.bytes)?))?;
     if exported.findings.calibration.is_some() || exported.findings.early.is_some() {
@@ -148,6 +153,7 @@ fn report(args: &Args, exported: &Exported, parts: Option<&UnknownByPart>) -> Re
     let saturated = exported.saturation.as_ref().map(|(counts, texts)| words::saturated(counts, *texts));
     let clipped = words::clipped(&exported.clipped);
     let folding = words::folding(exported, args.fold_to);
+    exported.cut.iter().for_each(|cut| warn(format_args!("{cut}")));
     for text in [words::findings(&exported.findings), saturated, clipped, folding].into_iter().flatten() {
         answer(json, format_args!("{text}"))?;
     }

@@ -109,6 +109,12 @@ pub(super) fn say(json: bool, text: std::fmt::Arguments<'_>) {
     };
 }
 
+/// Says on standard error what takes a while, whatever standard output is for.
+pub(super) fn progress(text: std::fmt::Arguments<'_>) {
+    let (text, errors) = (text.to_string(), std::io::stderr());
+    let _ = writeln!(errors.lock(), "{}", wrapped(&text, columns(&errors)));
+}
+
 /// Warns on standard error, whatever standard output is for.
 pub(super) fn warn(text: std::fmt::Arguments<'_>) {
     let (text, errors) = (format!("warning: {text}"), std::io::stderr());

@@ -13,6 +13,7 @@ use latch_engine::image::header::Early;
 use latch_engine::with_answer;
 use serde::Serialize;
 
+use super::beyond::{Cut, cut};
 use super::{Calibration, Export, Made, Source, Trained};
 use crate::config::warm_up::WarmUp;
 use crate::config::{RunConfig, Storage, TrainConfig};
@@ -78,6 +79,8 @@ pub struct Exported {
     pub saturation: Option<(Saturation, usize)>,
     /// Rows of the embedding whose outliers the integers clip, each with its word.
     pub clipped: Vec<(String, Clipped)>,
+    /// Layers whose initial states the integers of the image cut.
+    pub cut: Vec<Cut>,
     /// Where the bytes of the image lie that was asked for: a table of its sections.
     pub layout: String,
     /// What the answers are.
@@ -134,8 +137,7 @@ pub struct EarlyAnswers {
 pub fn export(run: &Trained, folder: &RunFolder, options: &Options) -> Result<Exported> {
     check(run, folder, options)?;
     let storage = options.storage;
-    let source =
-        Source { warm_up: options.warm_up.as_ref().or(run.opened.config.train.warm_up.as_ref()), ..run.source() };
+    let source = Source { warm_up: effective(run, options).and_then(WarmUp::prefix), ..run.source() };
     let task = source.config.train.task;
     let data;
     let mut filled = String::new();
@@ -187,6 +189,7 @@ pub fn export(run: &Trained, folder: &RunFolder, options: &Options) -> Result<Ex
         |id: u32| source.vocabulary.words().get(id as usize).map_or("(unknown words)", String::as_str).to_owned();
     let clipped = clipped(export.weights(storage), storage).into_iter().map(|row| (word(row.id), row)).collect();
     let (texts, thing) = (reported.len(), source.config.train.example());
+    let chain = &source.config.train.model.chain;
     let folds = source.held_out.map(|_| export.valid_accuracy(storage));
     Ok(Exported {
         images,
@@ -196,6 +199,7 @@ pub fn export(run: &Trained, folder: &RunFolder, options: &Options) -> Result<Ex
         findings,
         saturation,
         clipped,
+        cut: if storage.precision().is_integer() { cut(export.weights(storage), chain) } else { Vec::new() },
         layout,
         task,
         part,
@@ -206,6 +210,11 @@ pub fn export(run: &Trained, folder: &RunFolder, options: &Options) -> Result<Ex
         step: source.config.train.step(),
         assumed: run.opened.probe.as_ref().map(|probe| probe.assumed()),
     })
+}
+
+/// What every stream has read before its first step: what is asked for, or what the run says.
+fn effective<'a>(run: &'a Trained, options: &'a Options) -> Option<&'a WarmUp> {
+    options.warm_up.as_ref().or(run.opened.config.train.warm_up.as_ref())
 }
 
 /// The labelled texts or series at a path, with the run's classes, read as its data is where the options say nothing else; and what was filled of
@@ -240,8 +249,8 @@ fn check(run: &Trained, folder: &RunFolder, options: &Options) -> Result<(), Fau
         let problem = "it precomputes what a layer reads of words, and this run reads samples";
         return Err(fault("--fold-to", problem, "leave it out for this run"));
     }
-    if options.warm_up.is_some() {
-        TrainConfig { warm_up: options.warm_up.clone(), ..config.train.clone() }.check("")?;
+    if let Some(warm_up) = effective(run, options) {
+        TrainConfig { warm_up: Some(warm_up.clone()), ..config.train.clone() }.check("")?;
     }
     if options.early_error.is_none() {
         return Ok(());

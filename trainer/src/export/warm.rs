@@ -16,7 +16,7 @@ use crate::vocabulary::Vocabulary;
 /// The image whose streams begin behind a prefix, by the engine itself; floats by the reference kernels, so that it is the same on any machine.
 ///
 /// # Errors
-/// A fault when no word of a text is one of the vocabulary, or when the prefix ends between two answers of a convolution.
+/// A fault when the model does not read such a prefix, when no word of a text is one of the vocabulary, or when the prefix ends between two answers of a convolution.
 pub fn warm(bytes: &AlignedBytes, warm_up: &WarmUp, vocabulary: &Vocabulary) -> Result<AlignedBytes> {
     let image = Image::open(bytes)?;
     let model = Model::new(&image);
@@ -26,23 +26,30 @@ pub fn warm(bytes: &AlignedBytes, warm_up: &WarmUp, vocabulary: &Vocabulary) -> 
     };
     let mut state = state_for(&model);
     let mut session = model.session_in(&mut state)?;
-    match &vocabulary.scaling {
-        Some(scaling) => {
+    match (warm_up, &vocabulary.scaling) {
+        (WarmUp::Frames(frames), Some(scaling)) => {
             let rest = rest(scaling);
-            for _ in 0..warm_up.frames().unwrap_or(0) {
+            for _ in 0..*frames {
                 session.push_samples_f32(&rest)?;
             }
         }
-        None => {
-            session.push_bytes(warm_up.text().as_bytes());
+        (WarmUp::Text(text), None) => {
+            session.push_bytes(text.as_bytes());
             session.finish();
         }
+        _ => return Err(misfit()),
     }
     if session.tokens() == 0 {
         let problem = "the network reads none of its words";
         return Err(fault("--warm-up", problem, "take words of the vocabulary: `latch tokens` shows them").into());
     }
     with_start(&image, &session).map_err(|error| image_fault("--warm-up", error).into())
+}
+
+/// The error of frames for a model of text, or of a text for one of samples: a run's configuration is not its network's.
+fn misfit() -> anyhow::Error {
+    let problem = "a number of frames is for a model of samples, and a text for a model of text";
+    fault("--warm-up", problem, "give what the model reads, or none").into()
 }
 
 /// A frame in which every channel is at the value that the network reads as zero.
@@ -53,12 +60,13 @@ fn rest(scaling: &Scaling) -> Vec<f32> {
 /// The network that begins behind the prefix.
 ///
 /// # Errors
-/// Those of [`Network::warmed`].
+/// A fault when the model does not read such a prefix, and those of [`Network::warmed`].
 pub(super) fn warmed(network: &Network<f32>, warm_up: &WarmUp, vocabulary: &Vocabulary) -> Result<Network<f32>> {
-    let Some(scaling) = &vocabulary.scaling else {
-        return Ok(network.warmed(&vocabulary.ids(warm_up.text()))?);
+    let (frames, channels) = match (warm_up, &vocabulary.scaling) {
+        (WarmUp::Text(text), None) => return Ok(network.warmed(&vocabulary.ids(text))?),
+        (WarmUp::Frames(frames), Some(scaling)) => (*frames, scaling.channels.len()),
+        _ => return Err(misfit()),
     };
-    let (frames, channels) = (warm_up.frames().unwrap_or(0), scaling.channels.len());
     let mut reading = network.clone();
     reading.embedding.read(&Frames { values: vec![0.0; frames * channels].into(), channels });
     let mut warmed = reading.warmed(&(0..frames as u32).collect::<Vec<_>>())?;

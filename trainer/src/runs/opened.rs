@@ -8,7 +8,7 @@ use super::folder::RunFolder;
 use super::loaded::Loaded;
 use super::recordings;
 use super::summary::{self, Facts};
-use crate::config::{Fold, RunConfig, Valid};
+use crate::config::{Fold, RunConfig, TrainConfig, Valid};
 use crate::dataset::{Dataset, Example, Label, Labels, Part, Reading, Watch, has_part, locate};
 use crate::error::{Fault, fault};
 use crate::exchange::samples::Probe;
@@ -56,7 +56,9 @@ impl Opened {
     /// As [`Opened::read`].
     pub fn read_watched(folder: &RunFolder, watch: Watch<'_>) -> Result<Self> {
         let began = folder.config()?;
-        began.train.check(&format!("{}: ", folder.file("config.json").display()))?;
+        // What streams begin behind is no part of the network, and an export may say otherwise.
+        let train = TrainConfig { warm_up: None, ..began.train.clone() };
+        train.check(&format!("{}: ", folder.file("config.json").display()))?;
         let mut config = began.clone();
         let Loaded { training, validation, valid_sha256, .. } = load(&mut config, watch)
             .map_err(|error| error.context("the run's data is needed again; where it has moved, put it back"))?;

@@ -23,17 +23,18 @@ use crate::defaults::Open;
 use crate::defaults::candidates::of_samples;
 use crate::error::fault;
 
-/// Train a network on labelled texts.
+/// Train a network on labelled texts or series.
 ///
-/// The defaults train a model whose int8 image, tokenizer and vocabulary included, has at most 64 KiB. Of fewer than 20,000 texts they depend on the texts:
-/// a few models are tried, and up to 6,000 short texts are validated by cross-validation in 5 parts.
+/// Of texts the defaults train a model whose int8 image, tokenizer and vocabulary included, has at most 64 KiB. Of series, and of fewer than 20,000 texts, they depend on the data: a few
+/// models are tried, and a small set is validated by cross-validation in 5 parts.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     latch train --data imdb/train.tsv.gz --out runs/imdb\n  \
     latch train --data reviews.csv --model 'text 2000 > embedding 8 > gru 16 > attention > dense' --out runs/small\n  \
     latch train --data spam.csv --label-column v1 --text-column v2 --out runs/spam\n  \
     latch train --data questions.label --label-pattern '^(\\w+):\\w+ ' --out runs/questions\n  \
-    latch train --data stars.tsv --task regress --out runs/stars\n  \
+    latch train --data gestures.csv --model 'samples 3 > gru 16 > last > dense' --out runs/gestures\n  \
+    latch train --data passengers.csv --task forecast --horizon 3 --out runs/passengers\n  \
     latch train --data entities.jsonl --task tag --out runs/entities\n  \
     latch train --data imdb/train.tsv.gz --flash 64KiB --ram 4KiB --out runs/search\n  \
     latch train --config latch.toml --seed 2 --out runs/second\n  \
@@ -42,14 +43,14 @@ pub struct Args {
     /// File of options, as `latch init` writes it; options on the command line override it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Labelled texts: a table (.csv, .tsv) or JSON (.json, .jsonl), each also .gz; a folder with such files called train, valid and test; or a
-    /// folder with a folder or a .txt file for each class. A label is a word or a number
+    /// Labelled texts: a table (.csv, .tsv) or JSON (.json, .jsonl), each also .gz; a folder with such files called train, valid and test; or a folder with a folder or a .txt file for each
+    /// class. Or series: a table, .ts or .npy, or a folder with a folder of .csv or .wav files for each class (docs/series.md). A label is a word or a number
     #[arg(long, required_unless_present = "resume")]
     pub(super) data: Option<PathBuf>,
     #[command(flatten)]
     columns: ColumnArgs,
-    /// What a label is: classify (a class for each text, 2 to 256 classes), regress (a number for each text), tag (a class for
-    /// each token, one {"tokens": ["…"], "labels": ["…"]} per line) or regress-each (a number for each token)
+    /// What a label is: classify (a class for each text or series, 2 to 256 classes), regress (a number for each), tag (a class for each token or step; of texts one {"tokens": ["…"],
+    /// "labels": ["…"]} per line), regress-each (a number for each token or step) or forecast (no labels: the value of a series some steps ahead)
     #[arg(long, value_enum, default_value = "classify", hide_possible_values = true)]
     task: TaskArg,
     /// Validation data: a path, or the fraction of --data to hold out [default: the folder's own, else 0.1]
@@ -64,7 +65,7 @@ pub struct Args {
     /// What a token is
     #[arg(long, value_enum, default_value = "auto")]
     pub(super) tokens: TokensArg,
-    /// Texts in a batch
+    /// Texts or series in a batch
     #[arg(long, default_value_t = default_config().batch, value_parser = batch)]
     batch: usize,
     /// Peak learning rate
@@ -90,8 +91,8 @@ pub struct Args {
     average: f64,
     #[command(flatten)]
     balance: BalanceArgs,
-    /// Distillation: learn from the probabilities of these runs as well as from the labels. Name the folders of runs with the same task and
-    /// validation part, separated by commas. For each text, runs that did not train on it are preferred
+    /// Distillation: learn from the probabilities of these runs as well as from the labels. Name the folders of runs with the same task and validation part, separated by commas. For each
+    /// text, runs that did not train on it are preferred
     #[arg(long, value_name = "RUN,…", value_delimiter = ',')]
     pub(super) teacher: Vec<PathBuf>,
     /// Fraction of the loss that comes from the teachers' probabilities
@@ -100,11 +101,10 @@ pub struct Args {
     /// Softmax temperature of the distillation
     #[arg(long, value_name = "T", default_value_t = 1.0, value_parser = temperature, requires = "teacher")]
     distill_temperature: f64,
-    /// Train without one of several equal parts of the training texts: 2/5 leaves out the second of five. The run can then teach that part without
-    /// having seen it
+    /// Train without one of several equal parts of the training texts: 2/5 leaves out the second of five. The run can then teach that part without having seen it
     #[arg(long, value_name = "PART/PARTS")]
     leave_out: Option<Fold>,
-    /// Begin every stream of the run's images behind a prefix: N frames in which each channel rests at its mean, or a text, as the model reads. Training is unchanged
+    /// Let streams of the run's images begin as if they had read something: N frames with each channel at its mean (of series), or a text (of texts). Training is unchanged
     #[arg(long, value_name = "FRAMES|TEXT")]
     pub(super) warm_up: Option<WarmUp>,
     #[command(flatten)]
@@ -175,7 +175,7 @@ impl Args {
             leave_out: self.leave_out,
             augment: self.series.augment,
             carry: self.series.carried(),
-            warm_up: self.warm_up.clone(),
+            warm_up: self.warm_up.clone().filter(|warm_up| warm_up.prefix().is_some()),
         };
         Ok(RunConfig {
             latch: env!("CARGO_PKG_VERSION").into(),
