@@ -24,7 +24,8 @@ pub fn svg() -> String {
         ("Cortex-M4", format!("{state_bytes:.0} bytes of RAM, no heap")),
     ]
     .map(|(name, below)| (name.to_owned(), below));
-    picture(&Diagram { text, tokens: &tokens, layers: &layers, answer: "negative", flow: &flow }).file()
+    let (begin, step, answer) = ("a text", "token", "negative");
+    picture(&Diagram { begin, text, step, tokens: &tokens, layers: &layers, answer, flow: &flow }).file()
 }
 
 /// Bytes of the default model's int8 image and of a stream's state, as they were recorded with the IMDb reviews.

@@ -41,13 +41,13 @@ use crate::dataset::set_memory_limit;
 use crate::error::exit_code;
 use crate::settings::{missing, with_file};
 
-/// Train a recurrent network on text, quantize it into one image, and run that image on a microcontroller, token by token.
+/// Train a recurrent network on texts or series, quantize it into one image, and run that image on a microcontroller, step by step.
 #[derive(Debug, Parser)]
 #[command(name = "latch", version, propagate_version = true)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
-    /// Limit on the memory for the texts of one data set, and for the embedding in training: bytes, KiB or MiB
+    /// Limit on the memory for the texts or series of one data set, and for the embedding in training: bytes, KiB or MiB
     #[arg(long, global = true, value_name = "BYTES", value_parser = parse_bytes, default_value = "1024MiB")]
     max_memory: usize,
 }

@@ -302,15 +302,13 @@ fn the_model(
     texts: &[Example<Label>],
     names: &[String],
 ) -> Result<Section> {
-    let mut text = texts.iter().map(|example| example.text.as_str()).min_by_key(|text| text.len().abs_diff(40));
-    let mut tokens = Vec::new();
-    if config.series.is_some() {
-        text = Some("a recording");
-        tokens.extend((1..=3).map(|frame| format!("frame {frame}")));
+    let shown = texts.iter().map(|example| example.text.as_str()).min_by_key(|text| text.len().abs_diff(40));
+    let ((begin, step), text, tokens) = if config.series.is_some() {
+        (("a series", "frame"), "a recording", (1..=3).map(|frame| format!("frame {frame}")).collect::<Vec<_>>())
     } else {
-        let seen = after_each_token(model, text.unwrap_or_default())?;
-        tokens.extend(seen.into_iter().map(|(token, _)| token));
-    }
+        let seen = after_each_token(model, shown.unwrap_or_default())?;
+        (("a text", "token"), shown.unwrap_or("a text"), seen.into_iter().map(|(token, _)| token).collect())
+    };
     let below = |bytes: usize| format!("{bytes} bytes");
     let description = image.description();
     let named: Vec<(String, String)> = layers(image)
@@ -331,8 +329,7 @@ fn the_model(
         ("image".to_owned(), below(image.len())),
         ("chip".to_owned(), format!("{} bytes of RAM a stream", model.state_bytes())),
     ];
-    let diagram =
-        Diagram { text: text.unwrap_or("a text"), tokens: &tokens, layers: &named, answer: &answer, flow: &flow };
+    let diagram = Diagram { begin, text, step, tokens: &tokens, layers: &named, answer: &answer, flow: &flow };
     Ok(Section {
         name: "model",
         heading: "The model".into(),
@@ -557,7 +554,7 @@ fn speed(config: &RunConfig) -> Section {
         heading: format!("Time of a {} by chip", config.train.step()),
         note: "Estimates from the model's shape, for integer weights; nothing here was measured on a chip. Float weights take at least twice as long."
             .into(),
-        picture: Some(latency::picture(&estimates)),
+        picture: Some(latency::picture(&estimates, config.train.step())),
         rows: Vec::new(),
     }
 }

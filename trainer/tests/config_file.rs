@@ -18,6 +18,7 @@ fn the_file_that_init_writes_trains_as_soon_as_it_is_there() {
         "out = \"runs/train\"  # an example: any folder that holds no run yet",
         "# valid",
         "# label-column",
+        "# warm-up = 250  # an example",
     ] {
         assert!(text.lines().any(|found| found.starts_with(line)), "{line} is missing:\n{text}");
     }
@@ -44,7 +45,7 @@ fn init_replaces_no_file_unasked_and_takes_no_data_that_is_not_there() {
     place.refuse(&mut place.latch(["init"]), &["latch.toml", "this file already exists", "--force"]);
     succeed(&mut place.latch(["init", "--force"]));
     let text = String::from_utf8(place.read("latch.toml")).expect("UTF-8");
-    assert!(text.contains("data = \"data.csv\"  # an example: name your texts\n"), "{text}");
+    assert!(text.contains("data = \"data.csv\"  # an example: name your data\n"), "{text}");
     // A missing folder is named.
     place.refuse(&mut place.latch(["init", "--out", "none/latch.toml"]), &["none", "does not exist"]);
 }

@@ -110,3 +110,49 @@ fn a_picture_of_an_evaluation_has_the_format_of_its_name() {
         refuse(&mut eval(name), &["--plot", name, "end it in .svg or .png"]);
     }
 }
+
+/// Words that a user of series has no use for.
+fn of_texts(said: &str) -> Vec<&str> {
+    let words = said.split(|letter: char| !letter.is_alphanumeric());
+    words.filter(|word| ["text", "texts", "token", "tokens", "word", "words"].contains(word)).collect()
+}
+
+/// What a page shows, without its marks and styles.
+fn shown(page: &str) -> String {
+    let body = page.split_once("</style>").expect("a page has its styles").1;
+    body.split('<').map(|part| part.split_once('>').map_or("", |(_, shown)| shown)).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn whoever_works_with_series_reads_of_series_and_steps_and_never_of_texts_and_tokens() {
+    let place = Place::with_data(20);
+    let row = |series: usize, step: usize| {
+        let class = ["high", "low"][series % 2];
+        format!("{series},{step},{},{class}\n", (series % 2 * step * step % 5) as f32 - step as f32 / 8.0)
+    };
+    let rows: String = (0..24).flat_map(|series| (0..5).map(move |step| row(series, step))).collect();
+    place.write("series.csv", format!("id,time,x,label\n{rows}"));
+    let train = ["train", "--data", "series.csv", "--epochs", "2", "--model", "samples 1 > gru 3 > last > dense"];
+    let export = ["export", "--run", "run", "--out", "run.latch"];
+    let eval = ["eval", "--image", "run.latch", "--data", "series.csv"];
+    for more in [&["--out", "run", "--threshold", "f1"][..], &["--out", "folds", "--folds", "3"]] {
+        let said = succeed(place.latch(train).args(more));
+        assert_eq!(of_texts(&(said.stdout + &said.stderr)), [""; 0]);
+    }
+    for line in [&export[..], &eval, &["inspect", "run.latch"]] {
+        let said = succeed(&mut place.latch(line));
+        let all = said.stdout + &said.stderr;
+        assert_eq!(of_texts(&all), [""; 0], "{all}");
+    }
+    for run in ["run", "folds"] {
+        succeed(&mut place.latch(["report", run, "--out", "report.html"]));
+        let page = shown(&String::from_utf8(place.read("report.html")).expect("UTF-8"));
+        assert_eq!(of_texts(&page), [""; 0], "{page}");
+        assert!(
+            page.contains("From a series") && page.contains("one frame at a time") && page.contains("time of a step")
+        );
+    }
+    for verb in ["train", "eval", "report", "export", "init"] {
+        assert!(succeed(&mut place.latch([verb, "--help"])).stdout.contains("series"), "{verb}");
+    }
+}

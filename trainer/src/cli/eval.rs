@@ -26,7 +26,7 @@ use crate::report::classes::never_answered;
 use crate::runs::folder::RunFolder;
 use crate::runs::recordings::{Judging, Naive, load_for, no_missing_texts};
 
-/// Evaluate an image on labelled texts or series: accuracy, log loss, calibration, confusion and ROC AUC, or the errors of numbers; time per token.
+/// Evaluate an image on labelled texts or series: accuracy, log loss, calibration, confusion and ROC AUC, or the errors of numbers; time per token or step.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  latch eval --image imdb.latch --data imdb/test.tsv.gz\n  \
                   latch eval --image imdb.latch --data imdb/test.tsv.gz --plot reliability.svg\n  \

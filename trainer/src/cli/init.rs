@@ -16,7 +16,7 @@ use crate::settings::{Given, Settings};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  latch init --data messages.csv\n  latch train --config latch.toml")]
 pub struct Args {
-    /// Labelled texts: an aclImdb folder, or .tsv, .csv, .jsonl, each also .gz
+    /// Labelled texts or series, as `latch train` takes them
     #[arg(long)]
     data: Option<PathBuf>,
     /// File to write
@@ -54,7 +54,7 @@ fn given(data: Option<&Path>, out: &Path) -> [Given<'static>; 2] {
     let path = |path: &Path| if beside { path.to_owned() } else { absolute(path) };
     let name = data.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let name = name.split('.').find(|part| !part.is_empty()).unwrap_or("first");
-    let note = if data.is_some() { "" } else { "an example: name your texts" };
+    let note = if data.is_some() { "" } else { "an example: name your data" };
     let data = data.map_or_else(|| PathBuf::from("data.csv"), path);
     [
         Given { name: "data", value: data.to_string_lossy().into_owned(), note },

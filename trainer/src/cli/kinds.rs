@@ -11,13 +11,13 @@ use crate::dataset::{MAX_CLASSES, Task};
 /// `--task`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum TaskArg {
-    /// One of two or more classes for each text
+    /// One of two or more classes for each text or series
     Classify,
-    /// A number for each text
+    /// A number for each text or series
     Regress,
-    /// A class for each token
+    /// A class for each token or step
     Tag,
-    /// A number for each token
+    /// A number for each token or step
     RegressEach,
     /// The value of a series some steps ahead, at each step
     Forecast,

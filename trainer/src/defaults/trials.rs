@@ -120,7 +120,7 @@ pub fn try_all(
     let count = (JUDGES * MOST_DIVISIONS).div_ceil(texts.max(1)).clamp(FEWEST_DIVISIONS, MOST_DIVISIONS);
     let in_time = divides_in_time(run, training);
     let count = if run.series.is_some() && !in_time && texts < DIVIDED_TWICE { 2 * count } else { count };
-    let data = Dataset::new("the training texts", training.to_vec()).sample(run.train.seed, texts)?;
+    let data = Dataset::new("the training data", training.to_vec()).sample(run.train.seed, texts)?;
     let divide = |number| {
         if in_time { Ok(earlier(run.train.seed, training, number)) } else { divide(run, models, &data, number) }
     };

@@ -1,13 +1,17 @@
-//! The idea of a model in one picture: a text goes through the chain to an answer, and training through an image to a chip.
+//! The idea of a model in one picture: a text or a series goes through the chain to an answer, and training through an image to a chip.
 
 use super::svg::{Anchor, Picture, cut, width_of};
 
 /// What a diagram shows.
 #[derive(Clone, Copy, Debug)]
 pub struct Diagram<'a> {
-    /// A text.
+    /// What goes in: `a text` or `a series`.
+    pub begin: &'a str,
+    /// A text, or what stands for a series.
     pub text: &'a str,
-    /// Its tokens; as many as fit are drawn.
+    /// What the network reads at a time: `token` or `frame`.
+    pub step: &'a str,
+    /// Its tokens or frames; as many as fit are drawn.
     pub tokens: &'a [String],
     /// The layers from the input to the answer, each with a line below it.
     pub layers: &'a [(String, String)],
@@ -21,14 +25,14 @@ const WIDTH: f64 = 960.0;
 
 /// Draws three rows: the text and its tokens; the layers and the answer; the way from the data to the chip.
 pub fn picture(diagram: &Diagram<'_>) -> Picture {
-    let mut picture =
-        Picture::new(WIDTH, 330.0, "From a text through the layers to an answer; from training to a chip");
+    let title = format!("From {} through the layers to an answer; from training to a chip", diagram.begin);
+    let mut picture = Picture::new(WIDTH, 330.0, &title);
     let first = text_row(&mut picture, diagram);
     let layers = layers_row(&mut picture, diagram);
     // The tokens go into the first layer one after the other.
     picture.line(&[(first, 66.0), (first, 84.0), (layers, 84.0)], "axis");
     picture.arrow((layers, 84.0), (layers, 112.0));
-    picture.text((layers + 10.0, 101.0), 12.0, Anchor::Start, "soft", "one token at a time");
+    picture.text((layers + 10.0, 101.0), 12.0, Anchor::Start, "soft", &format!("one {} at a time", diagram.step));
     picture.text((20.0, 226.0), 12.0, Anchor::Start, "soft", "from your data to a chip");
     row(&mut picture, 240.0, 60.0, diagram.flow);
     picture

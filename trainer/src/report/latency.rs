@@ -1,4 +1,4 @@
-//! How long a token takes on chips: estimates, each with its band.
+//! How long a token or a step takes on chips: estimates, each with its band.
 
 use super::axis::{Frame, Key, Scale, Tick, legend};
 use super::svg::{Anchor, Marker, Picture, cut};
@@ -16,11 +16,11 @@ pub struct Estimate {
     pub high: f64,
 }
 
-/// Draws the estimates on a logarithmic axis, in the order that they are given in.
-pub fn picture(estimates: &[Estimate]) -> Picture {
+/// Draws the estimates of the time of a `step`, a token or a step of a series, on a logarithmic axis, in the order that they are given in.
+pub fn picture(estimates: &[Estimate], step: &str) -> Picture {
     let (left, top, right, row) = (230.0, 44.0, 740.0, 28.0);
     let bottom = top + row * estimates.len().max(1) as f64 + 8.0;
-    let mut picture = Picture::new(960.0, bottom + 48.0, "Estimated time of a token by chip");
+    let mut picture = Picture::new(960.0, bottom + 48.0, &format!("Estimated time of a {step} by chip"));
     let low = estimates.iter().map(|estimate| estimate.low).fold(f64::INFINITY, f64::min);
     let high = estimates.iter().map(|estimate| estimate.high).fold(0.0, f64::max);
     let range = if low <= high && low > 0.0 { (low * 0.8, high * 1.25) } else { (1.0, 1_000.0) };
@@ -29,7 +29,7 @@ pub fn picture(estimates: &[Estimate]) -> Picture {
         x: Scale::log(range, (left, right)),
         y: Scale::linear((0.0, estimates.len().max(1) as f64), (top, bottom - 8.0)),
     };
-    frame.draw(&mut picture, ("time of a token", ""), &time_ticks(range), &[]);
+    frame.draw(&mut picture, (&format!("time of a {step}"), ""), &time_ticks(range), &[]);
     for (number, estimate) in estimates.iter().enumerate() {
         let y = frame.y.at(number as f64 + 0.5) + 4.0;
         let [from, at, to] = [estimate.low, estimate.likely, estimate.high].map(|time| frame.x.at(time));
@@ -75,8 +75,8 @@ mod tests {
     #[test]
     fn an_estimate_has_its_band_beside_it() {
         let estimate = Estimate { part: "Nordic nRF52840".into(), low: 289.0, likely: 379.0, high: 1_440.0 };
-        let svg = picture(&[estimate]).file();
+        let svg = picture(&[estimate], "token").file();
         assert!(svg.contains("379 µs (289 µs to 1.4 ms)") && svg.contains("Nordic nRF52840"), "{svg}");
-        assert!(!picture(&[]).file().contains("NaN"));
+        assert!(!picture(&[], "step").file().contains("NaN"));
     }
 }

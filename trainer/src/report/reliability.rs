@@ -2,6 +2,7 @@
 
 use super::axis::{Frame, Key, Scale, legend, ticks};
 use super::svg::{Anchor, Marker, Picture};
+use crate::counted::counted;
 use crate::metrics::Reliability;
 
 /// Draws a bar for each bin of the confidence, beside the diagonal on which a calibrated model's bars end.
@@ -19,7 +20,8 @@ pub fn picture(reliability: &Reliability) -> Picture {
     let filled = reliability.bins.iter().enumerate().filter(|(_, bin)| bin.count > 0);
     for (number, bin) in filled.clone() {
         let (x, y) = (frame.x.at(number as f64 * width), frame.y.at(bin.accuracy));
-        let hint = format!("{} answers, confidence {:.3}, accuracy {:.3}", bin.count, bin.confidence, bin.accuracy);
+        let hint =
+            format!("{}, confidence {:.3}, accuracy {:.3}", counted(bin.count, "answer"), bin.confidence, bin.accuracy);
         picture.shaded((x + 0.5, y), ((right - left) * width - 1.0, bottom - y), 0.45, "bar", &hint);
     }
     picture.line(&[(left, bottom), (right, top)], "dash");

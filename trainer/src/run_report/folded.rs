@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use super::Section;
 use crate::config::{RunConfig, Valid};
+use crate::counted::named;
 use crate::evaluate::Evaluation;
 use crate::export::Trained;
 use crate::runs::folder::RunFolder;
@@ -16,8 +17,10 @@ pub(super) fn folds_section(folder: &RunFolder, config: &RunConfig) -> Result<Op
     Ok(Some(Section {
         name: "folds",
         heading: "Cross-validation".into(),
-        note: "Each fold was trained without the texts that it is judged on. The model of this report has learned from all of them, for as many epochs as the median fold."
-            .into(),
+        note: format!(
+            "Each fold was trained without the {} that it is judged on. The model of this report has learned from all of them, for as many epochs as the median fold.",
+            named(2, config.train.example())
+        ),
         picture: None,
         rows: rows(&scores, &config.train),
     }))

@@ -230,7 +230,7 @@ fn compare(
     if trials.models.iter().all(|row| row.loss.is_none()) {
         let remedy = format!("take a smaller --lr than {}, or name a --model", run.train.learning_rate);
         return Err(
-            fault("the training texts", "the weights of every model that was tried have diverged", remedy).into()
+            fault("the training data", "the weights of every model that was tried have diverged", remedy).into()
         );
     }
     Ok(Some(trials))

@@ -40,7 +40,7 @@ pub fn begin(
 ) -> Result<Outcome> {
     config.train.check("")?;
     folder.refuse_run()?;
-    let read = &mut |done, all| progress.preparing("reading the texts", done, all);
+    let read = &mut |done, all| progress.preparing("reading the data", done, all);
     let loaded = load(&mut config, read)?;
     begin_loaded(config, loaded, tokens, folder, None, progress)
 }
@@ -267,7 +267,7 @@ pub fn resume(folder: &RunFolder, progress: &mut dyn Progress) -> Result<Outcome
         .into());
     }
     let writer = folder.hold()?;
-    let mut opened = Opened::read_watched(folder, &mut |done, all| progress.preparing("reading the texts", done, all))?;
+    let mut opened = Opened::read_watched(folder, &mut |done, all| progress.preparing("reading the data", done, all))?;
     mend(&writer, &mut opened)?;
     let checkpoint = folder.checkpoint()?;
     if let Some(checkpoint) = folder.quantized_checkpoint()? {

@@ -12,7 +12,7 @@ pub(super) struct AdaptedArgs {
     /// their layer, as in lstm 32 dropout=0.2. `latch layers` lists every layer with its options, and docs/models.md says more
     #[arg(long)]
     pub(super) model: Option<ModelConfig>,
-    /// Take one of these models without trying any, and hold out a tenth of the texts however few they are
+    /// Take one of these models without trying any, and hold out a tenth of the data however little it is
     #[arg(long)]
     pub(super) fast: bool,
     /// Maximum number of epochs [default: 60; fewer where these would be more than 16,000 batches, but at least 10]

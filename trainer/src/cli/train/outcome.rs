@@ -94,9 +94,10 @@ pub(super) fn warn_of(verdict: &Verdict, scores: Option<&Scores>, config: &RunCo
     let thing = format!("validation {}", config.train.answered());
     if let Some(chosen) = verdict.threshold.filter(Chosen::is_by_chance) {
         warn(format_args!(
-            "the threshold was chosen on {} of {}: with other texts it would be another one; give more of them, or a larger --valid",
+            "the threshold was chosen on {} of {}: with other {} it would be another one; give more of them, or a larger --valid",
             counted(chosen.support, &thing),
-            name_of(&config.classes, chosen.class)
+            name_of(&config.classes, chosen.class),
+            named(2, config.train.example())
         ));
     }
     let things = if thing.ends_with("series") { thing } else { format!("{thing}s") };

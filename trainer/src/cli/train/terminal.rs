@@ -31,8 +31,8 @@ impl Terminal {
     pub(crate) fn new(quiet: bool, config: &TrainConfig) -> Self {
         let quantized = config.quantize.as_ref().map_or(0, |quantize| quantize.epochs);
         let bar = std::io::stderr().is_terminal().then(|| {
-            // Until the first batch there is no length to show: the texts are read, and their words counted.
-            let bar = ProgressBar::new(0).with_message("reading the texts");
+            // Until the first batch there is no length to show: the data is read, and the words of texts are counted.
+            let bar = ProgressBar::new(0).with_message("reading the data");
             let style = ProgressStyle::with_template("{spinner} {msg} ({elapsed})");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
             bar.enable_steady_tick(Duration::from_millis(100));
