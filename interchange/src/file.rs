@@ -18,7 +18,7 @@ use crate::described::{
     Activation, Answer, Cell, Dense, Described, Embedding, Format, Gain, Input, Kind, Layer, Limits, Matrix, Pooling,
     Recurrent, Source, Task, Text, Tokens, Unknown, Vector,
 };
-use crate::foreign::foreign;
+use crate::foreign::{foreign, is_damaged};
 use crate::names::{Family, Layout};
 
 /// The key of the metadata.
@@ -285,7 +285,8 @@ fn biases(layout: Layout, number: usize, layer: &Recurrent, tensors: &mut Vec<Wr
 pub fn read(bytes: &[u8], place: &str, limits: &Limits) -> Result<Described, Error> {
     let broken = |error: safetensors::SafeTensorError| {
         if let Some((what, remedy)) = foreign(bytes) {
-            return Error::new(place, format!("this is {what}, and not a safetensors file"), remedy);
+            let besides = if is_damaged(what) { "" } else { ", and not a safetensors file" };
+            return Error::new(place, format!("this is {what}{besides}"), remedy);
         }
         let problem = format!("this is no whole safetensors file ({error})");
         Error::new(place, problem, "save or copy it again, with safetensors")
@@ -318,6 +319,14 @@ pub fn read(bytes: &[u8], place: &str, limits: &Limits) -> Result<Described, Err
     model.source.version = note.version;
     model.check(place, limits)?;
     Ok(model)
+}
+
+/// The names and shapes of the tensors of a safetensors file, in the order of the names; nothing of other bytes.
+pub(crate) fn shapes(bytes: &[u8]) -> Option<Vec<(String, Vec<usize>)>> {
+    let tensors = SafeTensors::deserialize(bytes).ok()?;
+    let mut shapes: Vec<_> = tensors.iter().map(|(name, view)| (name.to_owned(), view.shape().to_vec())).collect();
+    shapes.sort();
+    Some(shapes)
 }
 
 /// The keys of a file's metadata that [`read`] does not read, in order: all but `latch`. None where the bytes are no safetensors file.

@@ -57,6 +57,11 @@ pub fn foreign(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     Some((what, remedy))
 }
 
+/// Whether what [`foreign`] says is that a file is damaged.
+pub(crate) fn is_damaged(what: &str) -> bool {
+    what.ends_with("is cut off") || what.ends_with("is damaged")
+}
+
 /// What a ZIP archive holds.
 enum Archive {
     Keras,

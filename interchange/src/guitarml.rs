@@ -10,7 +10,7 @@ use crate::Error;
 use crate::described::{Answer, Described, Format, Gain, Input, Limits, Samples, Source, Task, channel_names};
 use crate::json::{Json, Object, place_of, size};
 use crate::names::Family;
-use crate::torch::{Declared, dense, refuse_left, stack};
+use crate::torch::{Declared, dense, named as named_tensors, refuse_left, stack, unbiased};
 
 /// Whether an object is such a file.
 pub(crate) fn is(object: &Object) -> bool {
@@ -63,12 +63,13 @@ pub(crate) fn read(mut object: Object, place: &str, limits: &Limits) -> Result<D
             return Err(Error::new(place_of(place, &name), problem, "export the model again"));
         }
     }
+    let there = named_tensors(&tensors);
     let mut chain = stack(place, &mut tensors, "rec.", inputs, Declared { family, units, layers })?;
     chain.push(dense(place, &mut tensors, "lin.", units, Some(outputs))?);
     refuse_left(place, &tensors)?;
     let samples = Samples { channels: inputs, names: channel_names(inputs), ..Samples::default() };
     let model = Described {
-        source: Source::of(Format::GuitarMl),
+        source: Source { notes: unbiased(&there, &chain), ..Source::of(Format::GuitarMl) },
         input: Input::Samples(samples),
         layers: chain,
         skip,

@@ -13,8 +13,10 @@ mod archive;
 mod chain;
 mod config;
 mod entry;
+mod glimpse;
 mod h5;
 mod layers;
+mod opened;
 mod text;
 mod weights;
 
@@ -22,13 +24,13 @@ use std::rc::Rc;
 
 use archive::Archive;
 use entry::Era;
-use h5::H5;
-use serde_json::Value;
-use weights::Weights;
+pub(crate) use glimpse::glimpse;
+use opened::Opened;
+pub use opened::is_h5;
 
 use crate::Error;
 use crate::budget::Budget;
-use crate::described::{Described, Format, Limits, Source};
+use crate::described::{Described, Limits, Source};
 
 /// What a caller may say beside the file.
 #[derive(Debug, Clone, Copy, Default)]
@@ -41,20 +43,12 @@ pub struct Options<'a> {
     pub tokenizer: Option<(&'a [u8], &'a str)>,
 }
 
-/// What HDF5 begins with.
-const HDF5: &[u8] = b"\x89HDF\r\n\x1a\n";
-
 /// Bytes that every file may take, however small it is: those of tables and names.
 const FREE: usize = 1 << 18;
 
 /// What a file may take: three times its size. The file itself, and one tensor while it is turned, come to that.
 fn budget_of(bytes: &[u8]) -> Budget {
     Budget::of(bytes.len(), (3, FREE), "save the model again, without compression")
-}
-
-/// Whether a file is HDF5.
-pub fn is_h5(bytes: &[u8]) -> bool {
-    bytes.starts_with(HDF5)
 }
 
 /// Whether the members of an archive are those of a `.keras` file.
@@ -71,8 +65,7 @@ pub fn is_archive(bytes: &[u8]) -> bool {
 /// shape than its layer declares, or a value is not finite; where the model is beyond the limits.
 pub fn read(bytes: &[u8], place: &str, options: &Options<'_>, limits: &Limits) -> Result<Described, Error> {
     let budget = Rc::new(budget_of(bytes));
-    let opened = if is_h5(bytes) { of_h5(bytes, place, &budget)? } else { of_archive(bytes, place, &budget)? };
-    let Opened { weights, config, version, format, words } = opened;
+    let Opened { weights, config, version, format, words } = Opened::of(bytes, place, &budget)?;
     let era = Era::of(version.as_deref());
     let declared = match (config, options.chain) {
         (Some(_), Some(_)) => {
@@ -96,59 +89,4 @@ pub fn read(bytes: &[u8], place: &str, options: &Options<'_>, limits: &Limits) -
     text::complete(&mut model, vectorization.as_ref(), words.as_deref(), options.tokenizer)?;
     model.check(place, limits)?;
     Ok(model)
-}
-
-/// What a file holds.
-struct Opened {
-    weights: Weights,
-    config: Option<Value>,
-    version: Option<String>,
-    format: Format,
-    /// The words of a vocabulary beside the weights.
-    words: Option<Vec<String>>,
-}
-
-fn of_h5(bytes: &[u8], place: &str, budget: &Rc<Budget>) -> Result<Opened, Error> {
-    budget.take(place, bytes.len())?;
-    let h5 = H5::open(bytes.to_vec(), place, Rc::clone(budget))?;
-    let config = match h5.text("", "model_config")? {
-        Some(text) => Some(config::parse(text.as_bytes(), &h5.at("model_config"), budget)?),
-        None => None,
-    };
-    let mut version = h5.text("", "keras_version")?;
-    if version.is_none() {
-        version = h5.text("model_weights", "keras_version")?;
-    }
-    // Variables without names are Keras 3's, or the last of Keras 2, and no file of weights says which.
-    let weights = Weights::of(h5)?;
-    if version.is_none() && !weights.is_listed() {
-        version = Some("3".to_owned());
-    }
-    Ok(Opened { weights, config, version, format: Format::KerasH5, words: None })
-}
-
-fn of_archive(bytes: &[u8], place: &str, budget: &Rc<Budget>) -> Result<Opened, Error> {
-    let mut archive = Archive::open(bytes, place, budget)?;
-    let missing = |name: &str, remedy: &str| Error::new(format!("{place}: {name}"), "it is missing", remedy);
-    let text =
-        archive.member("config.json")?.ok_or_else(|| missing("config.json", "save the model with model.save"))?;
-    let config = config::parse(&text, &format!("{place}: config.json"), budget)?;
-    let version = match archive.member("metadata.json")? {
-        Some(text) => {
-            let metadata = config::parse(&text, &format!("{place}: metadata.json"), budget)?;
-            metadata.get("keras_version").and_then(Value::as_str).map(str::to_owned)
-        }
-        None => None,
-    };
-    // Only Keras from 2.12 on writes archives.
-    let version = version.or_else(|| Some("3".to_owned()));
-    let words = match archive.find(|name| name.ends_with("vocabulary.txt")) {
-        Some(name) => Some(text::lines(&archive.member(&name)?.unwrap_or_default(), &format!("{place}: {name}"))?),
-        None => None,
-    };
-    let remedy = "save the model in one file, without shards";
-    let weights = archive.member("model.weights.h5")?.ok_or_else(|| missing("model.weights.h5", remedy))?;
-    drop(archive);
-    let weights = Weights::of(H5::open(weights, place, Rc::clone(budget))?)?;
-    Ok(Opened { weights, config: Some(config), version, format: Format::Keras, words })
 }

@@ -11,7 +11,8 @@
 //! - `rtneural`, `guitarml` and `nam` read the JSON of audio models; `json` is what they have in common, `torch` the tensors of a `state_dict`.
 //! - [`keras`] reads `.h5` and `.keras` files, [`onnx`] reads `.onnx`.
 //! - [`mod@reference`] computes what a description computes, in the plainest arithmetic.
-//! - [`open()`] reads a file of any of these; [`foreign`] says what a file is that is none.
+//! - [`open()`] reads a file of any of these; [`foreign`] says what a file is that is none, and [`glimpse()`] what is inside one
+//!   that is refused.
 //!
 //! This crate knows neither engine nor trainer. What it reads may come from anywhere: sizes are held to the caller's [`Limits`], every value is
 //! finite, and each refusal names the tensor or the entry of the metadata.
@@ -21,6 +22,7 @@ mod budget;
 pub mod described;
 pub mod file;
 pub mod foreign;
+mod glimpse;
 mod guitarml;
 mod json;
 pub mod keras;
@@ -29,6 +31,7 @@ pub mod names;
 pub mod onnx;
 mod open;
 pub mod reference;
+mod remark;
 mod rtneural;
 mod torch;
 
@@ -38,8 +41,10 @@ pub use described::{
     Source, Task, Text, Tokens, Unknown, Vector,
 };
 pub use file::{other_metadata, read, write};
+pub use glimpse::{Glimpse, glimpse};
 pub use names::Layout;
 pub use open::{open, open_with};
+pub use remark::remarks;
 
 /// Why a file is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

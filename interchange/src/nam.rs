@@ -52,13 +52,15 @@ pub(crate) fn read(mut object: Object, place: &str, limits: &Limits) -> Result<D
             Error { problem: format!("{}, by {declared}", error.problem), ..error }
         })?,
     };
-    let sample_rate = object.number("sample_rate");
-    let samples = Samples {
-        channels: inputs,
-        names: channel_names(inputs),
-        normalization: Vec::new(),
-        rate: sample_rate.filter(|rate| *rate > 0.0),
+    let rate = match object.get("sample_rate") {
+        None => None,
+        Some(Json::Number(rate)) if rate.is_finite() && *rate > 0.0 => Some(*rate),
+        Some(other) => {
+            let problem = format!("it is {}, and no number of frames a second", other.shown());
+            return Err(Error::new(at("sample_rate"), problem, "write 48000 or what it is, or leave it out"));
+        }
     };
+    let samples = Samples { channels: inputs, names: channel_names(inputs), normalization: Vec::new(), rate };
     let source =
         Source { version: object.text("version").map(str::to_owned), notes: notes(&object), ..Source::of(Format::Nam) };
     let model = Described {

@@ -1,7 +1,7 @@
 //! A model from a file of any format that is known, by what stands in the file and whatever it is called.
 
 use crate::described::{Described, Limits};
-use crate::foreign::OF_KERAS;
+use crate::foreign::{OF_KERAS, foreign};
 use crate::keras::{self, Options};
 use crate::{Error, file, guitarml, json, nam, onnx, rtneural};
 
@@ -11,6 +11,20 @@ fn is_json(bytes: &[u8]) -> bool {
     let begins = text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
     let length = bytes.first_chunk().map(|&length| u64::from_le_bytes(length));
     begins && length.is_none_or(|length| length > bytes.len() as u64)
+}
+
+/// What is wrong with a file that is text and no JSON of a model, and what to do; nothing of other bytes.
+fn text(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return Some(("this is text in UTF-16, and a JSON of a model is UTF-8", "save it as UTF-8"));
+    }
+    let is_text = |letter: char| !letter.is_control() || letter.is_whitespace();
+    let text = std::str::from_utf8(bytes).ok().filter(|text| text.chars().all(is_text))?;
+    Some(if ['{', '[', '"', ':', ']', '}'].iter().any(|mark| text.contains(*mark)) {
+        ("this is JSON that is damaged: the JSON of a model begins with {", "copy it again, or export it again")
+    } else {
+        ("this is text, and no file of a model", "docs/frameworks.md has the formats that are read")
+    })
 }
 
 /// Reads a model of any format that is known, by what stands in it and whatever it is called; `place` is the file.
@@ -42,7 +56,13 @@ pub fn open_with(bytes: &[u8], place: &str, options: &Options<'_>, limits: &Limi
         return onnx::read(bytes, place, options.until, limits);
     }
     if !is_json(bytes) {
-        return file::read(bytes, place, limits);
+        if bytes.is_empty() {
+            return Err(Error::new(place, "the file is empty", "copy or export it again"));
+        }
+        return match text(bytes).filter(|_| foreign(bytes).is_none()) {
+            Some((problem, remedy)) => Err(Error::new(place, problem, remedy)),
+            None => file::read(bytes, place, limits),
+        };
     }
     let object = json::parse(bytes, place)?;
     if nam::is(&object) {
@@ -83,10 +103,15 @@ mod tests {
             (r#"{"name":"nobody"}"#, "this JSON is no model of RTNeural, AIDA-X, GuitarML or Neural Amp Modeler"),
             ("\u{feff}{}", "this JSON is no model"),
             ("\x02\0\0\0\0\0\0\0{}", "tensor"),
-            ("[1]", "this is no whole safetensors file"),
-            ("", "this is no whole safetensors file"),
+            ("[1]", "this is JSON that is damaged: the JSON of a model begins with {; copy it again"),
+            ("\"in_shape\":[null,1],\"layers\":[]}", "this is JSON that is damaged"),
+            ("{\"in_shape\":[null,1],\"lay", "this is no whole JSON of a model"),
+            ("time, x\n1, 2\n", "this is text, and no file of a model"),
+            ("", "net: the file is empty"),
+            ("\x01\x02\x03", "this is no whole safetensors file"),
         ] {
             let error = open(text.as_bytes(), "net", &LIMITS).expect_err(words).to_string();
+            assert!(error.starts_with("net: "), "{error}");
             assert!(error.contains(words) || (words == "tensor" && error.starts_with("net: ")), "{error}");
         }
     }

@@ -19,6 +19,7 @@ use crate::described::{
 };
 use crate::json::{Json, Object, matrix, place_of, size, vector};
 use crate::names::{Family, Layout};
+use crate::remark::REMARK;
 use crate::torch;
 
 /// Whether an object is such a file.
@@ -52,6 +53,7 @@ fn pytorch(mut tensors: Object, place: &str) -> Result<Described, Error> {
             return Err(Error::new(place_of(place, &first), problem, "save the state_dict of the network"));
         }
     };
+    let there = torch::named(&tensors);
     let (mut layers, mut inputs) = (Vec::new(), channels);
     for prefix in prefixes {
         let declared = torch::shown(place, &tensors, &prefix)?;
@@ -71,7 +73,10 @@ fn pytorch(mut tensors: Object, place: &str) -> Result<Described, Error> {
         return Err(Error::new(place_of(place, &format!("{second}weight")), problem, remedy));
     }
     torch::refuse_left(place, &tensors)?;
-    Ok(described(Layout::PyTorch, Samples { channels, ..Samples::default() }, layers))
+    let notes = torch::unbiased(&there, &layers);
+    let mut model = described(Layout::PyTorch, Samples { channels, ..Samples::default() }, layers);
+    model.source.notes = notes;
+    Ok(model)
 }
 
 /// A model without gains and skip.
@@ -133,15 +138,29 @@ fn keras(mut object: Object, place: &str, limits: &Limits) -> Result<Described, 
     // A gain of d dB is 10^(d/20).
     let gain = |key: &str| object.number(key).map_or(1.0, |decibels| 10_f64.powf(decibels / 20.0) as f32);
     model.gain = Gain { input: gain("in_gain"), output: gain("out_gain") };
-    if let (Some(Json::Tensor(input)), Some(Json::Tensor(output))) =
-        (object.get("input_batch"), object.get("output_batch"))
-        && input.shape == output.shape
-        && channels == 1
-    {
-        let (input, output) = (input.values.clone(), output.values.clone());
-        model.source.probe = Some(Probe { input, output });
+    match (object.get("input_batch"), object.get("output_batch")) {
+        (Some(Json::Tensor(input)), Some(Json::Tensor(output))) if input.shape == output.shape && channels == 1 => {
+            let (input, output) = (input.values.clone(), output.values.clone());
+            model.source.probe = Some(Probe { input, output });
+        }
+        (None, None) => {}
+        (input, output) => model.source.notes.push((REMARK.to_owned(), unusable(input, output, channels))),
     }
     Ok(model)
+}
+
+/// Why the samples that a file brings, with what it answers to them, are not compared.
+fn unusable(input: Option<&Json>, output: Option<&Json>, channels: usize) -> String {
+    let shown = |json: Option<&Json>| json.map_or_else(|| "missing".to_owned(), Json::shown);
+    let reason = if channels == 1 {
+        "an answer a sample is needed".to_owned()
+    } else {
+        format!("the model reads {channels} channels, and one is needed")
+    };
+    let (input, output) = (shown(input), shown(output));
+    format!(
+        "the file's own input and answers are not compared: input_batch is {input}, output_batch is {output}, and {reason}"
+    )
 }
 
 /// A layer of the file, and what it reads.

@@ -7,10 +7,13 @@
 //!
 //! G is 4 for an LSTM (i, f, g, o), 3 for a GRU (r, z, n) and 1 for a simple one with tanh. Biases may be missing: then they are zeros.
 
+use std::collections::BTreeSet;
+
 use crate::Error;
 use crate::described::{Activation, Cell, Dense, Kind, Layer, Recurrent, Vector};
 use crate::json::{Json, Object, matrix, place_of, vector};
 use crate::names::{Family, Layout};
+use crate::remark::REMARK;
 
 /// What a file says of a stack of recurrent layers besides its tensors.
 #[derive(Clone, Copy, Debug)]
@@ -123,6 +126,22 @@ pub(crate) fn dense(
     };
     let dense = Dense { kernel, bias, activation: Activation::Linear };
     Ok(Layer { name: prefix.trim_end_matches('.').to_owned(), kind: Kind::Dense(dense) })
+}
+
+/// The names of the tensors that are there: what [`unbiased`] asks of, before any is taken.
+pub(crate) fn named(tensors: &Object) -> BTreeSet<String> {
+    tensors.0.iter().filter(|(_, value)| *value != Json::Null).map(|(name, _)| name.clone()).collect()
+}
+
+/// Remarks on the biases of a chain that are not among the tensors of its file, and are zeros.
+pub(crate) fn unbiased(there: &BTreeSet<String>, layers: &[Layer]) -> Vec<(String, String)> {
+    let biases = layers.iter().filter_map(|layer| match &layer.kind {
+        Kind::Recurrent(recurrent) => Some(&recurrent.bias.source),
+        Kind::Dense(dense) => Some(&dense.bias.source),
+        _ => None,
+    });
+    let missing = biases.filter(|name| !there.contains(*name));
+    missing.map(|name| (REMARK.to_owned(), format!("{name} is missing, and taken as zeros"))).collect()
 }
 
 /// Refuses tensors that no layer has taken.

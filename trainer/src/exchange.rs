@@ -25,7 +25,7 @@ use latch_engine::layers::MAX_WIDTH;
 use latch_engine::layers::embedding::MAX_ROWS;
 use latch_interchange::keras::Options;
 use latch_interchange::{self as interchange, Described, Gain, Input, Limits, Samples, Source};
-pub use latch_interchange::{Format, Layout};
+pub use latch_interchange::{Format, Layout, remarks};
 use serde::{Deserialize, Serialize};
 
 use crate::config::SamplesConfig;
@@ -210,13 +210,20 @@ pub fn opened(bytes: &[u8], place: &str, given: &GivenKeras) -> Result<Described
     interchange::open_with(bytes, place, &options, &LIMITS).map_err(refused)
 }
 
-/// What is inside a file, and why it cannot be imported with what is given.
+/// What is inside a file, and why it cannot be imported with what is given. Of a file that is refused it is what can be told of it.
 ///
 /// # Errors
-/// Those of [`interchange::open`].
+/// Those of [`interchange::open`], where the file is damaged or of no known kind.
 pub fn inspected(bytes: &[u8], place: impl Display, given: &Given) -> Result<Inspected> {
     let place = place.to_string();
-    let model = opened(bytes, &place, &given.keras)?;
+    let model = match opened(bytes, &place, &given.keras) {
+        Ok(model) => model,
+        // What is said on the command line is wrong, or the file is damaged: there is nothing to look at.
+        Err(refused) => match interchange::glimpse(bytes, &place) {
+            Some(glimpse) => return Ok(Inspected::glimpsed(glimpse, refused.to_string())),
+            None => return Err(refused.into()),
+        },
+    };
     let imported = heads::with_logits(model.clone(), given.task);
     let stops = match imported.input {
         Input::Ids(_) => of_texts(&imported, bytes, &place, given).err(),

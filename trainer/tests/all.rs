@@ -14,6 +14,7 @@ mod config_file;
 mod data_files;
 mod figures;
 mod frameworks;
+mod imports;
 mod keras_files;
 mod ngrams;
 mod one_image;

@@ -476,7 +476,8 @@ fn options_of_images_and_of_safetensors_do_not_mix() {
 fn a_damaged_file_is_refused() {
     let place = Place::with_data(20);
     let whole = Pieces::of(Layout::PyTorch).bytes();
-    for length in [0, 4, 8, 100, whole.len() / 2, whole.len() - 1] {
+    refuse(&place, &[], &["net.safetensors: the file is empty", "again"]);
+    for length in [4, 8, 100, whole.len() / 2, whole.len() - 1] {
         refuse(&place, &whole[..length], &["net.safetensors: this is no whole safetensors file", "again"]);
     }
     let mut longer = whole.clone();

@@ -106,6 +106,12 @@ fn what_is_said_beside_a_file_is_used_or_refused() {
         &mut import("two-of-a-kind-out-of-order.h5", &["--until", "third"]),
         &["no layer \"third\"", "second, first"],
     );
+    // What is inside is shown all the same.
+    let inspect = ["import", "two-of-a-kind-out-of-order.h5", "--until", "third", "--inspect"];
+    let said = succeed(&mut place.latch(inspect)).stdout;
+    assert!(said.contains("inside       layer second: ") && said.contains("stops: two-of-a-kind"), "{said}");
+    let said = succeed(&mut place.latch(["import", "alone.weights.h5", "--inspect"])).stdout;
+    assert!(said.starts_with("format       Keras .h5\n") && said.contains("it holds weights alone"), "{said}");
     place.refuse(&mut import("masking-lstm.keras", &[]), &["layer masking: it is a layer of its own (masking)"]);
     place.write("tokenizer.json", r#"{"config": {"oov_token": "?", "word_index": {"?": 1, "the": 2, "cat": 3}}}"#);
     place.refuse(&mut import("embedding-lstm.h5", &["--tokenizer", "nothing.json"]), &["nothing.json"]);

@@ -128,7 +128,10 @@ fn whoever_works_with_series_reads_of_series_and_steps_and_never_of_texts_and_to
     let place = Place::with_data(20);
     let row = |series: usize, step: usize| {
         let class = ["high", "low"][series % 2];
-        format!("{series},{step},{},{class}\n", (series % 2 * step * step % 5) as f32 - step as f32 / 8.0)
+        format!(
+            "{series},{step},{},{class}\n",
+            (series % 2 * step * step % 5) as f32 - step as f32 / (8 + series) as f32
+        )
     };
     let rows: String = (0..24).flat_map(|series| (0..5).map(move |step| row(series, step))).collect();
     place.write("series.csv", format!("id,time,x,label\n{rows}"));

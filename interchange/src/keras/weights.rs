@@ -65,6 +65,25 @@ impl Weights {
         Ok(Some(filled))
     }
 
+    /// The names and shapes of the tensors of each layer, where groups list them; for people.
+    pub(super) fn listing(&self) -> Result<Vec<(String, Vec<String>)>, Error> {
+        let Form::Listed(path) = &self.form else { return Ok(Vec::new()) };
+        let mut layers = Vec::new();
+        for layer in self.layers()?.unwrap_or_default() {
+            let path = format!("{path}/{layer}");
+            let mut names = self.h5.texts(&path, "weight_names")?.unwrap_or_default();
+            names.truncate(MOST_TENSORS);
+            let mut tensors = Vec::new();
+            for name in names {
+                if let Some(tensor) = self.h5.stored(&format!("{path}/{name}"), &name)? {
+                    tensors.push(format!("{name} {:?}", tensor.shape));
+                }
+            }
+            layers.push((layer, tensors));
+        }
+        Ok(layers)
+    }
+
     /// Whether groups list their tensors.
     pub(super) fn is_listed(&self) -> bool {
         matches!(self.form, Form::Listed(_))

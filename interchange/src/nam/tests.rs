@@ -73,4 +73,10 @@ fn another_architecture_another_size_or_another_number_of_weights_is_refused_by_
     refused(&whole.replace("\"num_layers\":1", "\"x\":1"), "config.num_layers: it is missing");
     refused(&whole.replace("\"num_layers\":1", "\"num_layers\":1,\"out_channels\":2"), "config.out_channels: it is 2");
     refused(&whole.replace("\"weights\":", "\"wights\":"), "weights: they are missing");
+    for rate in ["-1", "0", "\"48k\"", "[48000]"] {
+        refused(&whole.replace("48000", rate), "sample_rate: it is ");
+    }
+    for known in ["null", "44100"] {
+        assert!(open(whole.replace("48000", known).as_bytes(), "a.nam", &LIMITS).is_ok(), "{known}");
+    }
 }

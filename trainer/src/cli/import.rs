@@ -17,11 +17,11 @@ use crate::runs::imported::{Request, import, inspect};
 
 /// Make a run folder from a model that another tool trained.
 ///
-/// The file is known by what stands in it: safetensors in either layout that `latch export --format safetensors` writes, Keras (.h5, .keras), ONNX, JSON of RTNeural,
-/// AIDA-X or GuitarML, or an LSTM of Neural Amp Modeler (.nam). docs/frameworks.md has the names of the tensors and what is read of each.
+/// The file is known by what stands in it: safetensors in either layout that `latch export --format safetensors` writes, a model of Keras (.h5, .keras), ONNX, JSON of RTNeural, AIDA-X or
+/// GuitarML, or an LSTM of Neural Amp Modeler (.nam). docs/frameworks.md has the names of the tensors and what is read of each.
 ///
-/// Training data is optional for models of texts: with it the int8 image is calibrated on frequent words, and its provenance names the data. Models of samples need none:
-/// their f32 image is compared with the file's own arithmetic, layer by layer, and `latch export` judges images by the probe.
+/// A model reads texts or series. For one of texts, training data is optional: with it the int8 image is calibrated on frequent words, and its provenance names the data. One of series
+/// needs none: its f32 image is compared with the file's own arithmetic, layer by layer, and `latch export` judges images by the probe.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     latch import net.safetensors --data imdb/train.tsv.gz --valid imdb/valid.tsv.gz --out runs/torch\n  \
@@ -42,7 +42,7 @@ pub struct Args {
     /// Pooling before the head; needed if the metadata does not name it
     #[arg(long, value_enum)]
     pooling: Option<Pooling>,
-    /// What its outputs mean, if the file does not say it [default: classify of texts, a value a step of samples]
+    /// What its outputs mean, if the file does not say it [default: classify of texts, a value a step of series]
     #[arg(long, value_enum)]
     task: Option<TaskArg>,
     /// What a token is, if the metadata does not say it [default: words]
@@ -56,7 +56,7 @@ pub struct Args {
     /// Validation data: a path, or the fraction of --data to hold out [default: the folder's own, else 0.1]
     #[arg(long, requires = "data")]
     valid: Option<ValidArg>,
-    /// A series like those that a model of samples will read (.wav, .npy or .csv): images are calibrated and judged on it [default: the file's own, else seeded tones]
+    /// A series like those that a model of series will read (.wav, .npy or .csv): images are calibrated and judged on it [default: the file's own, else seeded tones]
     #[arg(long, value_name = "FILE")]
     probe: Option<PathBuf>,
     /// The largest magnitude of the samples, for integer images [default: that of the probe, at least 1]
@@ -71,7 +71,7 @@ pub struct Args {
     /// Words of a Keras Tokenizer, as JSON: tokenizer.to_json(), or its word_index
     #[arg(long, value_name = "FILE")]
     tokenizer: Option<PathBuf>,
-    /// Folder of the run
+    /// Folder of the run: a new or an empty one
     #[arg(long, required_unless_present = "inspect")]
     out: Option<PathBuf>,
     /// Print one line of JSON

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use latch_interchange::{Activation, Cell, Described, Format, Input, Kind, Layer, Recurrent, Samples};
+use latch_interchange::{Activation, Cell, Described, Format, Glimpse, Input, Kind, Layer, Recurrent, Samples};
 use serde::Serialize;
 
 use crate::counted::counted;
@@ -17,7 +17,7 @@ pub struct Inspected {
     pub layout: Option<&'static str>,
     /// Version of the tool that wrote it.
     pub version: Option<String>,
-    /// `ids` or `samples`.
+    /// `ids` or `samples`; `unknown` of a file that is refused.
     pub input: &'static str,
     /// Channels of samples.
     pub channels: Option<usize>,
@@ -33,8 +33,11 @@ pub struct Inspected {
     pub skip: Option<usize>,
     /// What samples are multiplied by before the network and behind it.
     pub gain: (f32, f32),
-    /// Weights of all layers.
-    pub weights: usize,
+    /// Of a file that is refused: its layers, entries and tensors as far as they can be told, as `(where, what)`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub found: Vec<(String, String)>,
+    /// Weights of all layers, where these are read.
+    pub weights: Option<usize>,
     /// Whether the file brings an input with the answers to it.
     pub has_probe: bool,
     /// What else it says: `(what, value)`.
@@ -87,10 +90,35 @@ impl Inspected {
             layers: model.fed().map(|(layer, inputs)| InspectedLayer::of(layer, inputs)).collect(),
             skip: model.skip,
             gain: (model.gain.input, model.gain.output),
-            weights: model.weights(),
+            found: Vec::new(),
+            weights: Some(model.weights()),
             has_probe: model.source.probe.is_some(),
             notes: model.source.notes.clone(),
             stops,
+        }
+    }
+}
+
+impl Inspected {
+    /// What can be told of a file that is refused; `stops` says why.
+    pub fn glimpsed(glimpse: Glimpse, stops: String) -> Self {
+        Inspected {
+            format: glimpse.format,
+            layout: None,
+            version: None,
+            input: "unknown",
+            channels: None,
+            channel_names: Vec::new(),
+            sample_rate: None,
+            normalization: Vec::new(),
+            layers: Vec::new(),
+            skip: None,
+            gain: (1.0, 1.0),
+            found: glimpse.found,
+            weights: None,
+            has_probe: false,
+            notes: Vec::new(),
+            stops: Some(stops),
         }
     }
 }
@@ -158,7 +186,12 @@ impl fmt::Display for Inspected {
         let names =
             if self.channel_names.is_empty() { String::new() } else { format!(": {}", self.channel_names.join(", ")) };
         let rate = self.sample_rate.map_or_else(String::new, |rate| format!(", {rate} Hz"));
-        writeln!(f, "input        {}{channels}{names}{rate}", self.input)?;
+        if self.weights.is_some() {
+            writeln!(f, "input        {}{channels}{names}{rate}", self.input)?;
+        }
+        for (place, what) in &self.found {
+            writeln!(f, "inside       {}: {}", shown(place), shown(what))?;
+        }
         for (mean, scale) in &self.normalization {
             writeln!(f, "             (x - {mean}) / {scale}")?;
         }
@@ -182,7 +215,9 @@ impl fmt::Display for Inspected {
         if self.gain != (1.0, 1.0) {
             writeln!(f, "gain         {} before the network, {} behind it", self.gain.0, self.gain.1)?;
         }
-        writeln!(f, "weights      {}", self.weights)?;
+        if let Some(weights) = self.weights {
+            writeln!(f, "weights      {weights}")?;
+        }
         if self.has_probe {
             writeln!(f, "probe        the file brings an input and the answers to it")?;
         }

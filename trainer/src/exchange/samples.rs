@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::text::task_of;
 use super::{Answers, Given};
 use crate::batches::generator;
+use crate::config::chain::LayerConfig;
 use crate::config::{SamplesConfig, Scaled};
 use crate::counted::counted;
 use crate::dataset::{Example, Label, Recording, Task};
@@ -188,16 +189,15 @@ impl Probe {
         Example::recorded(label, self.of.clone(), recording)
     }
 
-    /// What was taken for granted of the samples, in words.
-    pub fn assumed(&self) -> String {
+    /// What was taken for granted of the samples of a model of these layers, in words.
+    pub fn assumed(&self, layers: &[LayerConfig]) -> String {
         let largest: Vec<String> =
             self.scaling.channels.iter().map(|channel| largest_of(channel).to_string()).collect();
         let unit = self.scaling.channels.first().map_or(0.0, |channel| channel.unit);
-        format!(
-            "samples of magnitude {} at most, one of 16 bits worth {unit}; ranges of convolutions are those on {}",
-            largest.join(", "),
-            self.of
-        )
+        let convolves = layers.iter().any(|layer| matches!(layer, LayerConfig::Conv1d { .. }));
+        let ranges =
+            if convolves { format!("; ranges of convolutions are those on {}", self.of) } else { String::new() };
+        format!("samples of magnitude {} at most, one of 16 bits worth {unit}{ranges}", largest.join(", "))
     }
 }
 

@@ -208,7 +208,7 @@ pub fn export(run: &Trained, folder: &RunFolder, options: &Options) -> Result<Ex
         texts,
         thing,
         step: source.config.train.step(),
-        assumed: run.opened.probe.as_ref().map(|probe| probe.assumed()),
+        assumed: run.opened.probe.as_ref().map(|probe| probe.assumed(&chain.layers)),
     })
 }
 

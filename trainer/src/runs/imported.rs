@@ -19,14 +19,14 @@ use crate::dataset::{Columns, Part, Task, hex};
 use crate::error::{Fault, fault};
 use crate::exchange::inspected::Inspected;
 use crate::exchange::parity::{Difference, compare};
-use crate::exchange::{Answers, Format, Given, GivenKeras, GivenProbe, Received, from_bytes, inspected, read_file};
+use crate::exchange::{
+    Answers, Format, Given, GivenKeras, GivenProbe, Received, from_bytes, inspected, read_file, remarks,
+};
 use crate::learning::sequences::Sequences;
 use crate::learning::training::{self, judge};
 use crate::learning::verdict::Verdict;
 use crate::metrics::{EpochMetrics, Judgement};
-use crate::network::Network;
 use crate::series::{self, SeriesReading};
-use crate::vocabulary::Vocabulary;
 
 /// What is imported.
 pub struct Request<'a> {
@@ -64,7 +64,8 @@ impl Request<'_> {
     /// What is given besides the file.
     fn given(&self) -> Result<Given> {
         let probe = |path: &Path| -> Result<GivenProbe> {
-            let set = series::load(path, Part::Test, &SeriesReading::one_series())?;
+            let set =
+                series::load(path, Part::Test, &SeriesReading::one_series()).map_err(|error| of_probe(path, error))?;
             let [one] = &set.series[..] else {
                 let problem = format!("it has {} series", set.series.len());
                 return Err(fault(path.display(), problem, "give one of them as a file of its own").into());
@@ -89,6 +90,41 @@ impl Request<'_> {
     }
 }
 
+/// The error of reading a probe, with a remedy that an import has: other verbs choose channels and fill missing values.
+fn of_probe(path: &Path, error: anyhow::Error) -> anyhow::Error {
+    let Some(Fault { place, problem, remedy }) = error.downcast_ref::<Fault>() else { return error };
+    let place = if place.starts_with("--") { path.display().to_string() } else { place.clone() };
+    let remedy = if remedy.contains("--missing") {
+        "write it, or name another --probe: a model is compared on whole values"
+    } else if remedy.contains("--channels") || remedy.contains("-column") {
+        "write a file of the channels that the model reads and of nothing else, a frame a row, and name that"
+    } else {
+        return error;
+    };
+    fault(place, problem, remedy).into()
+}
+
+/// Refuses a folder that is not there for this import: with a run, or with files of another kind in it.
+fn refuse_folder(folder: &RunFolder) -> Result<(), Fault> {
+    let place = folder.path().display();
+    if folder.has_run() {
+        return Err(fault(place, "this folder already holds a run", "name another folder, or remove this one"));
+    }
+    let Ok(mut entries) = std::fs::read_dir(folder.path()) else { return Ok(()) };
+    // What begins with a dot is none of the user's: a lock, or what a stopped write has left.
+    let name = entries.find_map(|entry| {
+        let name = entry.ok()?.file_name().to_string_lossy().into_owned();
+        (!name.starts_with('.')).then_some(name)
+    });
+    match name {
+        None => Ok(()),
+        Some(name) => {
+            let problem = format!("this folder holds other files, such as {name}, and no run");
+            Err(fault(place, problem, "name a new folder, or an empty one"))
+        }
+    }
+}
+
 /// What came in.
 pub struct Arrived {
     /// The model.
@@ -109,6 +145,8 @@ pub struct Arrived {
     pub cut_otherwise: Option<String>,
     /// Why the network is of no use, where that shows on the validation part.
     pub warning: Option<String>,
+    /// What was taken for granted where the file leaves something open, each in a sentence.
+    pub remarks: Vec<String>,
     /// How far the f32 image of a model of samples is from its description.
     pub parity: Option<Parity>,
 }
@@ -130,7 +168,25 @@ pub struct Parity {
 /// # Errors
 /// A fault when the file, the vocabulary or the probe cannot be used.
 pub fn inspect(request: &Request<'_>) -> Result<Inspected> {
-    inspected(&read_file(request.file)?, request.file.display(), &request.given()?)
+    let (bytes, given, place) = (read_file(request.file)?, request.given()?, request.file.display());
+    let mut inspected = inspected(&bytes, &place, &given)?;
+    if inspected.stops.is_none() {
+        let received = from_bytes(&bytes, &place, &given)?;
+        inspected.stops = check(request, &configured(request, &received, &bytes)).err().map(|fault| fault.to_string());
+    }
+    Ok(inspected)
+}
+
+/// Checks that a run can have such a model; an import has no options to correct.
+fn check(request: &Request<'_>, config: &RunConfig) -> Result<(), Fault> {
+    config.train.check("").map_err(|Fault { place, problem, .. }| {
+        let what = match place.strip_prefix("--model") {
+            Some("") => "the model".to_owned(),
+            Some(part) => format!("the model's{part}"),
+            None => place,
+        };
+        fault(request.file.display(), format!("{what} {problem}"), "train such a model, and import that")
+    })
 }
 
 /// Reads a network and makes a run of it, which can be exported as any other.
@@ -138,15 +194,15 @@ pub fn inspect(request: &Request<'_>) -> Result<Inspected> {
 /// # Errors
 /// A fault when the file, the vocabulary, the data or the folder cannot be used. Then the folder is as it was before.
 pub fn import(folder: &RunFolder, request: &Request<'_>) -> Result<Arrived> {
-    folder.refuse_run()?;
+    refuse_folder(folder)?;
     let bytes = read_file(request.file)?;
     let received = from_bytes(&bytes, request.file.display(), &request.given()?)?;
     if received.samples.is_some() {
         return import_samples(folder, request, received, &bytes);
     }
-    let Received { network, vocabulary, answers, format, unread, strange, cut_otherwise, .. } = received;
-    let mut config = configuration(request, &network, &vocabulary, answers, &bytes);
-    config.train.check(&format!("{}: ", request.file.display()))?;
+    let mut config = configured(request, &received, &bytes);
+    check(request, &config)?;
+    let Received { network, vocabulary, format, unread, strange, cut_otherwise, .. } = received;
     let Loaded { training, validation, valid_sha256, .. } = load(&mut config, &mut |_, _| {})?;
     let (task, outputs) = (config.train.task, network.config().outputs);
     if task.outputs() != outputs {
@@ -192,7 +248,8 @@ pub fn import(folder: &RunFolder, request: &Request<'_>) -> Result<Arrived> {
     written?;
     let answers = Answers { task: config.train.task, classes: config.classes };
     let model = config.train.model;
-    Ok(Arrived { model, answers, format, weights, judged, unread, strange, cut_otherwise, warning, parity })
+    let remarks = Vec::new();
+    Ok(Arrived { model, answers, format, weights, judged, unread, strange, cut_otherwise, warning, remarks, parity })
 }
 
 /// The same of a model of samples: it is compared with what its file describes, and its run keeps the probe in place of data.
@@ -203,14 +260,10 @@ fn import_samples(folder: &RunFolder, request: &Request<'_>, received: Received,
             "name a series like those that it will read with --probe, and labelled ones with `latch export --data`";
         return Err(fault("--data", problem, remedy).into());
     }
-    let mut config = configuration(request, &received.network, &received.vocabulary, received.answers.clone(), bytes);
+    let config = configured(request, &received, bytes);
+    check(request, &config)?;
     let Received { network, vocabulary, answers, format, unread, strange, cut_otherwise, samples } = received;
     let Some(samples) = samples else { anyhow::bail!("no samples came in") };
-    let default = default_model();
-    let chain = network.config().chain.clone();
-    config.train.model = ModelConfig { chain, samples: Some(samples.config), ..default };
-    config.series = Some(SeriesConfig::default());
-    config.train.check(&format!("{}: ", request.file.display()))?;
     let place = request.file.display().to_string();
     let differences = compare(&place, &samples.described, &samples.probe)?;
     check_finite(&place, &differences)?;
@@ -218,7 +271,7 @@ fn import_samples(folder: &RunFolder, request: &Request<'_>, received: Received,
         let pairs = own.output.iter().zip(&samples.probe.answers);
         pairs.map(|(own, answer)| f64::from(own - answer).abs()).fold(0.0, f64::max)
     });
-    let (assumed, probe) = (samples.probe.assumed(), samples.probe.of.clone());
+    let (assumed, probe) = (samples.probe.assumed(&config.train.model.chain.layers), samples.probe.of.clone());
     let parity = Some(Parity { assumed, probe, differences, own });
     let weights = network.weights();
     let metrics = EpochMetrics::default();
@@ -234,7 +287,8 @@ fn import_samples(folder: &RunFolder, request: &Request<'_>, received: Received,
     }
     written?;
     let (model, judged, warning) = (config.train.model, None, None);
-    Ok(Arrived { model, answers, format, weights, judged, unread, strange, cut_otherwise, warning, parity })
+    let remarks = remarks(&samples.described);
+    Ok(Arrived { model, answers, format, weights, judged, unread, strange, cut_otherwise, warning, remarks, parity })
 }
 
 /// Refuses a model that computes no numbers on its probe.
@@ -249,23 +303,22 @@ fn check_finite(place: &str, differences: &[Difference]) -> Result<(), Fault> {
 }
 
 /// The run's configuration: what the file says, and defaults.
-fn configuration(
-    request: &Request<'_>,
-    network: &Network<f32>,
-    vocabulary: &Vocabulary,
-    answers: Answers,
-    bytes: &[u8],
-) -> RunConfig {
-    let model = ModelConfig {
-        tokens: vocabulary.tokenization.tokens,
-        vocab: vocabulary.words().len(),
-        chain: network.config().chain.clone(),
-        words: Words::Count,
-        skip_unknown: vocabulary.rows() == vocabulary.words().len(),
-        hashed: None,
-        tiers: None,
-        ngrams: NgramConfig::NONE,
-        samples: None,
+fn configured(request: &Request<'_>, received: &Received, bytes: &[u8]) -> RunConfig {
+    let Received { network, vocabulary, answers, samples, .. } = received;
+    let chain = network.config().chain.clone();
+    let model = match samples {
+        Some(samples) => ModelConfig { chain, samples: Some(samples.config), ..default_model() },
+        None => ModelConfig {
+            tokens: vocabulary.tokenization.tokens,
+            vocab: vocabulary.words().len(),
+            chain,
+            words: Words::Count,
+            skip_unknown: vocabulary.rows() == vocabulary.words().len(),
+            hashed: None,
+            tiers: None,
+            ngrams: NgramConfig::NONE,
+            samples: None,
+        },
     };
     RunConfig {
         latch: env!("CARGO_PKG_VERSION").into(),
@@ -273,8 +326,8 @@ fn configuration(
         data: request.data.clone().unwrap_or_default(),
         data_sha256: String::new(),
         columns: request.columns.clone(),
-        series: None,
-        classes: answers.classes,
+        series: samples.as_ref().map(|_| SeriesConfig::default()),
+        classes: answers.classes.clone(),
         valid: request.valid.clone(),
         imported: Some(Imported {
             file: request.absolute_file.clone(),

@@ -87,6 +87,7 @@ impl RunWriter {
             "teachers",
             "vocabulary.txt",
             "characters",
+            "probe",
             "latch.toml",
             "config.json",
         ] {

@@ -146,6 +146,7 @@ fn warn_of(args: &Args, imported: &Arrived) {
     if let Some(cut) = &imported.cut_otherwise {
         warn(format_args!("{place}: texts are cut otherwise than where it was trained, as far as this shows: {cut}"));
     }
+    imported.remarks.iter().for_each(|remark| warn(format_args!("{place}: {}", shown(remark))));
     if let Some(warning) = &imported.warning {
         warn(format_args!("{warning}"));
     }
