@@ -76,6 +76,7 @@ enum Verb {
 
 /// Parses the command line, runs the verb, and turns an error into a sentence and an exit code.
 pub fn main() -> ExitCode {
+    interrupt::outlive_large_files();
     let line = match with_file(&command(), "train", &train::OF_A_CALL, std::env::args_os().collect()) {
         Ok(line) => line,
         Err(error) => return fail(&error),

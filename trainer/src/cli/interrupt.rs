@@ -1,4 +1,4 @@
-//! What is said where work was stopped, by Ctrl-C or by a full disk: what is kept, and how to go on.
+//! What is said where work was stopped, by Ctrl-C, by a full disk or by a limit of file sizes: what is kept, and how to go on.
 
 use std::io::Write;
 use std::path::Path;
@@ -7,6 +7,13 @@ use anyhow::Error;
 
 use crate::error::{EXIT_INTERRUPTED, fault, find_fault};
 use crate::shown::for_shell;
+
+/// From here on a file that grows beyond the system's limit is an error, as on a full disk: the signal that comes with it would end the program in the middle of a write.
+pub(super) fn outlive_large_files() {
+    // Where no handler can be had, the signal ends the program as ever.
+    #[cfg(unix)]
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, std::sync::Arc::default());
+}
 
 /// From here on Ctrl-C ends the program with a sentence: how the work of `verb` in the folder goes on, where `is_kept` finds something to go on with.
 pub(super) fn explain(verb: &'static str, out: &Path, is_kept: fn(&Path) -> bool) {
