@@ -46,6 +46,7 @@ pub mod network;
 pub mod ngrams;
 pub mod optimizer;
 pub mod outputs;
+pub mod pair;
 pub mod panels;
 pub mod predict;
 pub mod products;

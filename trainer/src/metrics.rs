@@ -1,6 +1,7 @@
 //! Plain scores: what logits say, how right that is, and how right they say it is.
 
 pub mod scores;
+pub mod signals;
 
 use std::collections::HashMap;
 

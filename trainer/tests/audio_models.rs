@@ -277,3 +277,65 @@ fn a_warm_up_of_many_frames_is_said_before_it_is_computed() {
         assert_eq!(said.contains("each image reads 30000 frames of rest"), long, "{said}");
     }
 }
+
+#[test]
+fn an_image_is_judged_by_a_pair_of_sounds() {
+    let (place, y) = placed("gru_torch.json");
+    imported(&place, "gru_torch.json");
+    for precision in ["f32", "int8"] {
+        let image = format!("{precision}.latch");
+        succeed(&mut place.latch(["export", "--run", "run", "--precision", precision, "--out", &image]));
+    }
+    let x: Vec<f32> = String::from_utf8(place.read("x.csv"))
+        .expect("text")
+        .lines()
+        .map(|line| line.parse().expect("a number"))
+        .collect();
+    // A gain that no sample of 24 bits is cut by.
+    let y: Vec<f32> = y.iter().map(|&value| value as f32).collect();
+    let sound = |name: &str, values: &[f32], rate: u32| {
+        let sound = Some(Sound { rate, bits: 24 });
+        write_numbers(&place.file(name), values, &[values.len(), 1], sound).expect("a sound")
+    };
+    let cut = sound("x.wav", &x, 48_000) + sound("y.wav", &y, 48_000);
+    assert_eq!(cut, 0, "the reference fits a sound");
+    let eval = |image: &str, target: &str| {
+        ["eval", "--image", image, "--data", "x.wav", "--target", target].map(str::to_owned)
+    };
+    let line = succeed(place.latch(eval("f32.latch", "y.wav")).arg("--json")).json();
+    assert_eq!(line["n"].as_u64(), Some(x.len() as u64));
+    assert!(line["esr"].as_f64() < Some(1e-9) && line["snr_db"].as_f64() > Some(90.0), "{line}");
+    let coarse = succeed(place.latch(eval("int8.latch", "y.wav")).arg("--json")).json();
+    let esr = coarse["esr"].as_f64().expect("a ratio");
+    assert!((coarse["snr_db"].as_f64().expect("decibels") + 10.0 * esr.log10()).abs() < 1e-9, "{coarse}");
+    let power = y.iter().map(|y| f64::from(y * y)).sum::<f64>() / y.len() as f64;
+    let rmse = coarse["rmse"].as_f64().expect("a number");
+    assert!((rmse * rmse / power / esr - 1.0).abs() < 1e-3, "{coarse}");
+    assert!(coarse["esr_pre_emphasis"].as_f64() > Some(0.0) && esr > 1e-7, "{coarse}");
+    let said = succeed(&mut place.latch(eval("int8.latch", "y.wav"))).stdout;
+    for words in ["steps of x.wav against y.wav, int8", "RMSE  ", "ESR  ", "y(t) - 0.95 y(t-1)", "SNR  ", " dB"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    // The same numbers without a rate.
+    place.write("y.csv", y.iter().map(|y| format!("{y}\n")).collect::<String>());
+    let table = succeed(place.latch(eval("int8.latch", "y.csv")).arg("--json")).json();
+    assert!((table["esr"].as_f64().expect("a ratio") / esr - 1.0).abs() < 1e-3, "{table}");
+
+    sound("short.wav", &y[1..], 48_000);
+    sound("slow.wav", &y, 44_100);
+    sound("silent.wav", &vec![0.0; y.len()], 48_000);
+    place.write("two.csv", "1,2\n3,4\n");
+    for (target, words) in [
+        ("short.wav", "short.wav: it has "),
+        ("slow.wav", "slow.wav: its rate is 44100 Hz, and that of x.wav 48000 Hz"),
+        ("silent.wav", "silent.wav: it is silent"),
+        ("two.csv", "two.csv: it has 2 channels, and an answer has 1"),
+        ("nothing.wav", "nothing.wav: there is no such file"),
+    ] {
+        place.refuse(place.latch(eval("f32.latch", target)).arg("--json"), &[words]);
+    }
+    place.refuse_usage(place.latch(eval("f32.latch", "y.wav")).args(["--run", "run"]), &["--target"]);
+    let texts = Place::with_images();
+    place.write("text.latch", texts.read("int8.latch"));
+    place.refuse(place.latch(eval("text.latch", "y.wav")).arg("--json"), &["text.latch: this image reads texts"]);
+}

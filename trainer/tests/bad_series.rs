@@ -204,3 +204,17 @@ fn what_is_read_is_never_written_over() {
     place.refuse(&mut place.latch(export), &words);
     place.refuse(&mut place.latch(["report", "run", "--image", "int8.latch", "--out", "int8.latch", "--json"]), &words);
 }
+
+#[test]
+fn a_forecast_is_judged_beside_its_run_and_whoever_leaves_the_run_out_is_told_to_add_it() {
+    let place = Place::with_data(20);
+    let rows: String = (0..60).map(|month| format!("{},{}\n", month + 1, 100 + month + 20 * (month % 12))).collect();
+    place.write("sales.csv", format!("month,sales\n{rows}"));
+    let model = ["--model", "samples 1 > gru 3 > dense", "--epochs", "1", "--out", "run"];
+    succeed(place.latch(["train", "--data", "sales.csv", "--task", "forecast"]).args(model));
+    succeed(&mut place.latch(["export", "--run", "run", "--out", "sales.latch"]));
+    let eval = ["eval", "--image", "sales.latch", "--data", "sales.csv", "--json"];
+    let told = ["sales.csv: ", "if the image forecasts, add --run FOLDER", "else say it with --label-column"];
+    place.refuse(&mut place.latch(eval), &told);
+    assert!(succeed(place.latch(eval).args(["--run", "run"])).json()["rmse"].is_number());
+}

@@ -2,6 +2,7 @@
 
 mod line;
 mod plot;
+mod sound;
 mod words;
 
 use std::path::PathBuf;
@@ -18,7 +19,7 @@ use super::output::{answer, print_json, warn};
 use super::unknown::warn_of;
 use super::waiting::Waiting;
 use crate::config::SeriesConfig;
-use crate::dataset::{self, Columns, Dataset, Label, Part, Reading};
+use crate::dataset::{self, Columns, Dataset, Label, Part, Reading, Task};
 use crate::early::{self, EarlyReport};
 use crate::error::{Fault, fault, find_fault};
 use crate::evaluate::{Evaluation, evaluate, evaluate_stream, open_image, read_image, reading_of};
@@ -30,7 +31,8 @@ use crate::runs::recordings::{Judging, Naive, load_for, no_missing_texts};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  latch eval --image imdb.latch --data imdb/test.tsv.gz\n  \
                   latch eval --image imdb.latch --data imdb/test.tsv.gz --plot reliability.svg\n  \
-                  latch eval --image imdb-early.latch --data imdb/test.tsv.gz --early")]
+                  latch eval --image imdb-early.latch --data imdb/test.tsv.gz --early\n  \
+                  latch eval --image pedal.latch --data guitar.wav --target played.wav")]
 pub struct Args {
     /// File of the image
     #[arg(long)]
@@ -46,6 +48,9 @@ pub struct Args {
     /// Run that the image was exported from: columns, renamed labels, encoding and missing values are as in its data, where no option says otherwise
     #[arg(long, value_name = "FOLDER")]
     run: Option<PathBuf>,
+    /// What the image is to answer at each step of --data: the second of two sounds (.wav, .npy, .csv). Prints RMSE, the error-to-signal ratio and the signal-to-noise ratio
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["run", "missing", "plot", "early", "label_column", "text_column", "label_pattern", "label_map", "encoding"])]
+    target: Option<PathBuf>,
     /// Draw confidence against accuracy into this file: .svg or .png
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
@@ -77,6 +82,9 @@ pub fn run(args: Args) -> Result<()> {
     let bytes = read_image(&args.image)?;
     let image = open_image(&bytes, &args.image)?;
     let model = Model::new(&image);
+    if let Some(target) = &args.target {
+        return sound::judge(&args, &image, target);
+    }
     let columns = args.columns.columns()?;
     let is_told = args.run.is_some() || columns != Columns::default();
     let columns = match &args.run {
@@ -97,7 +105,7 @@ pub fn run(args: Args) -> Result<()> {
         return Err(fault(args.image.display(), "the image has no thresholds of an early answer", remedy).into());
     }
     let Judged { result, early, layout, naive } = judged(&model, &args, &reading, series.as_ref())
-        .map_err(|error| if is_told { error } else { untold(error, &args) })?;
+        .map_err(|error| if is_told { error } else { untold(error, &args, &reading) })?;
     if let Some(plot) = plot {
         plot.write(&result)?;
     }
@@ -166,8 +174,13 @@ fn judged(model: &Model<'_>, args: &Args, reading: &Reading, series: Option<&Ser
 }
 
 /// The error of data of which nothing was said, neither by options nor by a run: a run may say how it is read.
-fn untold(error: Error, args: &Args) -> Error {
+fn untold(error: Error, args: &Args, reading: &Reading) -> Error {
     match find_fault(&error) {
+        // A forecast has no labels, and an image does not say how many steps ahead it looks.
+        Some(Fault { place, problem, remedy }) if args.data.exists() && reading.task == Task::RegressEach => {
+            let run = "if the image forecasts, add --run FOLDER: its run says what and how far ahead";
+            fault(place, problem, format!("{run}; else {remedy}")).into()
+        }
         Some(Fault { place, problem, remedy }) if args.data.exists() => {
             fault(place, problem, format!("{remedy}; or add --run, if the image's run reads such data")).into()
         }
