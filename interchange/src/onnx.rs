@@ -15,6 +15,7 @@ mod dense;
 mod graph;
 mod layers;
 mod node;
+mod norms;
 mod proto;
 mod recurrent;
 mod reshape;

@@ -58,13 +58,33 @@ const PIECES: [&str; 24] = [
     "[",
 ];
 
-/// Bytes that are changed, removed, repeated or put in; and values of JSON in the place of others.
+/// Numbers that stand in place of eight bytes.
+const NUMBERS: [i64; 12] =
+    [0, 1, -1, 2, -2, 3, 7, 1 << 31, 1 << 40, i64::MAX, i64::MIN, i64::from_le_bytes(f64::NAN.to_le_bytes())];
+
+/// Operators of ONNX that stand in place of others whose names are as long.
+const OPERATORS: [&str; 20] = [
+    "Add", "Sub", "Mul", "Div", "GRU", "RNN", "Pad", "LSTM", "Cast", "Conv", "Gemm", "Relu", "Slice", "Split", "Shape",
+    "Gather", "Concat", "Expand", "Squeeze", "Reshape",
+];
+
+/// Another operator in the place of one.
+fn swap_operator(bytes: &mut [u8], random: &mut Random) {
+    let name = OPERATORS[random.below(OPERATORS.len())].as_bytes();
+    let others: Vec<&&str> = OPERATORS.iter().filter(|other| other.len() == name.len()).collect();
+    let other = others[random.below(others.len())].as_bytes();
+    if let Some(at) = bytes.windows(name.len()).position(|window| window == name) {
+        bytes[at..at + name.len()].copy_from_slice(other);
+    }
+}
+
+/// Bytes that are changed, removed, repeated or put in; and values of JSON, numbers and operators in the place of others.
 fn damaged(bytes: &[u8], random: &mut Random) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     for _ in 0..=random.below(3) {
         let at = random.below(bytes.len());
         let length = random.below(40).min(bytes.len() - at);
-        match random.below(6) {
+        match random.below(9) {
             0 => bytes[at] ^= 1 << random.below(8),
             1 => bytes.truncate(at),
             2 => drop(bytes.drain(at..at + length)),
@@ -72,6 +92,11 @@ fn damaged(bytes: &[u8], random: &mut Random) -> Vec<u8> {
                 let piece = bytes[at..at + length].to_vec();
                 bytes.splice(at..at, piece);
             }
+            4 | 5 => {
+                let number = NUMBERS[random.below(NUMBERS.len())].to_le_bytes();
+                bytes[at..].iter_mut().zip(number).for_each(|(byte, of_number)| *byte = of_number);
+            }
+            6 => swap_operator(&mut bytes, random),
             // A value from one separator to the next.
             _ => {
                 let is_end = |byte: &u8| b",:[]{}".contains(byte);

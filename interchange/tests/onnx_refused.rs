@@ -32,6 +32,7 @@ fn what_a_description_does_not_have_is_refused_by_the_name_of_the_node() {
         ("scan", "net: node unrolled (Scan): its recurrence is spelled out as a Scan"),
         ("loop", "net: node looped (Loop): its recurrence is spelled out as a Loop"),
         ("backwards", "net: output add_"),
+        ("part", "net: node product (MatMul): it reads a part of an input"),
         ("undefined", "net: node y (LSTM): nothing before it gives its input \"nothing\""),
         ("lengths", "net: node y (LSTM): its sequence_lens say 2 of 5 steps"),
         ("clip", "net: node y (LSTM): its clip is -1, and not a positive number"),

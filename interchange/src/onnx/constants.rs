@@ -11,7 +11,9 @@ pub(super) fn read(node: &Node<'_>) -> Option<Given> {
     if node.kind() == "Constant" {
         return Some(constant(node));
     }
-    if inputs().next().is_none() || inputs().any(|value| matches!(value, Value::Flow(_) | Value::Cell)) {
+    if inputs().next().is_none()
+        || inputs().any(|value| matches!(value, Value::Flow(_) | Value::Part(..) | Value::State))
+    {
         return None;
     }
     if let Some(of_ints) = ints(node) {

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::node::{Context, EXPORT_AGAIN, Node, OTHERWISE};
 use super::tensor::{Const, MOST_AXES};
 use super::value::{Axis, Flow, Role, Root, Value};
-use super::{constants, dense, proto, recurrent, reshape, shapes, windows};
+use super::{constants, dense, norms, proto, recurrent, reshape, shapes, windows};
 use crate::Error;
 
 /// Most places of an axis of an input; one that is longer has no number here.
@@ -130,6 +130,7 @@ fn run(node: &Node<'_>) -> Result<Vec<Option<Value>>, Error> {
             Some(recurrent::read(node))
         }
         ("" | "ai.onnx", _) => constants::read(node)
+            .or_else(|| norms::read(node))
             .or_else(|| dense::read(node))
             .or_else(|| windows::read(node))
             .or_else(|| shapes::read(node))

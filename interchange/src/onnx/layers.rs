@@ -169,6 +169,13 @@ impl Builder<'_> {
                 }
             }
             Some(Kind::Embedding(Embedding { table, .. })) => affine.fold_table(table),
+            Some(Kind::LayerNorm(LayerNorm { scale, shift, .. })) => {
+                let each = scale.values.iter_mut().zip(&mut shift.values).zip(affine.scale.iter().zip(&affine.shift));
+                each.for_each(|((scale, shift), (times, plus))| {
+                    *scale = (f64::from(*scale) * times) as f32;
+                    *shift = (f64::from(*shift) * times + plus) as f32;
+                });
+            }
             _ => self.pending = Some((name.to_owned(), affine)),
         }
         Ok(())
@@ -288,7 +295,14 @@ impl Builder<'_> {
         (scale, shift): (Option<&Const>, Option<&Const>),
         epsilon: f32,
     ) -> Result<(), Error> {
-        let length = scale.or(shift).map(Const::len).or(self.features).unwrap_or(0);
+        let Some(length) = scale.or(shift).map(Const::len).or(self.features) else {
+            let at = format!("{}: node {}", self.context.place, name.escape_debug());
+            return Err(Error::new(
+                at,
+                "nothing says how many features it normalizes",
+                "declare the shape of its input",
+            ));
+        };
         let of = |tensor: Option<&Const>, plain: f32| match tensor {
             Some(tensor) => Ok(Vector { source: tensor.name().to_owned(), values: self.values(tensor)? }),
             None => Ok::<_, Error>(Vector { source: String::new(), values: vec![plain; length] }),

@@ -114,6 +114,9 @@ impl Node<'_> {
         if flow.pads != (0, 0) {
             return self.refuse("only a convolution reads what a Pad gives", "pad within the convolution");
         }
+        if flow.is_part {
+            return self.refuse("it reads a part of an input", "export the model with an input of its own for it");
+        }
         if flow.axis(Role::Direction).is_some() {
             return self.refuse("it reads two directions that stand apart", "put them side by side, or add them");
         }

@@ -300,7 +300,7 @@ fn outputs(node: &Node<'_>, below: &Flow, both: &Rc<Both>, is_layout_1: bool) ->
     };
     let (all, last) = (settle(all)?, settle(last)?);
     let last = Flow { is_state: true, ..last };
-    Ok(vec![Some(Value::Flow(all)), Some(Value::Flow(last)), Some(Value::Cell)])
+    Ok(vec![Some(Value::Flow(all)), Some(Value::Flow(last)), Some(Value::State)])
 }
 
 /// The same with the outputs of a layer that reads back in the other order; nothing where no such layer is the last.

@@ -85,7 +85,10 @@ fn regrouped(node: &Node<'_>, flow: &Flow, targets: &[Target]) -> Result<Flow, E
     let mut old = Old { node, flow: flow.clone(), left: axes.into(), rows: Vec::new() };
     let mut new = Vec::new();
     for (place, target) in targets.iter().enumerate() {
-        let behind = targets[place + 1..].iter().filter(|target| !matches!(target, Target::Size(1))).count();
+        let (ones, others): (Vec<&Target>, Vec<&Target>) =
+            targets[place + 1..].iter().partition(|target| matches!(target, Target::Size(1)));
+        // Of axes of one place those count that the old shape has as well.
+        let behind = others.len() + ones.len().min(old.left.iter().filter(|axis| axis.is_one()).count());
         // The first of several axes without a number may be all that no other one takes.
         let is_only = !targets[place + 1..].iter().any(|target| matches!(target, Target::Rest | Target::Any));
         let target = if *target == Target::Any && is_only { Target::Rest } else { *target };

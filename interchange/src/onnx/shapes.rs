@@ -13,6 +13,11 @@ const LAST: &str = "take the last step";
 
 /// Reads the operator of a node, where it is one of these.
 pub(super) fn read(node: &Node<'_>) -> Option<Given> {
+    const OF_AXES: [&str; 7] = ["Transpose", "Squeeze", "Unsqueeze", "Slice", "Concat", "Identity", "Cast"];
+    // What only a caller keeps is not followed.
+    if node.inputs.iter().flatten().any(|value| matches!(value, Value::State)) && OF_AXES.contains(&node.kind()) {
+        return Some(Ok(vec![Some(Value::State)]));
+    }
     Some(match node.kind() {
         "Transpose" => transpose(node),
         "Squeeze" => squeeze(node),
@@ -35,10 +40,10 @@ fn cast(node: &Node<'_>) -> Given {
     if is_float || flow.root.is_ids {
         return Ok(Node::gives(flow.clone()));
     }
-    if flow.is_input() {
+    if flow.is_input() && !flow.is_part {
         // Ids that come as floats.
-        let Root { name, axes, .. } = &*flow.root;
-        return Ok(Node::gives(Flow::of(Root { name: name.clone(), is_ids: true, axes: axes.clone() })));
+        let root = Root { name: flow.root.name.clone(), is_ids: true, axes: flow.root.axes.clone() };
+        return Ok(Node::gives(Flow { axes: flow.axes.clone(), ..Flow::of(root) }));
     }
     node.refuse("it makes integers of data", OTHERWISE)
 }
@@ -167,6 +172,8 @@ fn picked(node: &Node<'_>, flow: &Flow, axis: usize, place: i64) -> Result<Flow,
         Role::Step => step(node, flow, axis, place),
         Role::Direction => direction(node, flow, axis, place),
         _ if found.is_one() && matches!(place, 0 | -1) => removed(node, flow, axis),
+        // The states of one of several layers.
+        Role::Unknown if flow.is_input() => Ok(part_of(flow, axis)),
         // A description computes one sequence.
         Role::Batch if found.size.is_none() && place == 0 => removed(node, flow, axis),
         role => {
@@ -174,6 +181,13 @@ fn picked(node: &Node<'_>, flow: &Flow, axis: usize, place: i64) -> Result<Flow,
             node.refuse(problem, OTHERWISE)
         }
     }
+}
+
+/// A part of an input, without the axis along which it is taken.
+fn part_of(flow: &Flow, axis: usize) -> Flow {
+    let mut part = Flow { is_part: true, ..flow.clone() };
+    part.axes.remove(axis);
+    part
 }
 
 fn unsqueeze(node: &Node<'_>) -> Given {
@@ -225,7 +239,7 @@ fn gather(node: &Node<'_>) -> Given {
 fn embedding(node: &Node<'_>, ids: &Flow, axis: i64) -> Given {
     let table = node.weights(0)?;
     let dims = table.dims();
-    let is_input = ids.chain.is_none() && ids.head.is_none() && ids.pads == (0, 0);
+    let is_input = ids.is_input() && !ids.is_part;
     let &[_, features] = dims.as_slice() else {
         let problem = format!("its shape is {dims:?}, and a table of ids × features is read");
         return Err(Error::new(node.tensor(&table), problem, OTHERWISE));
@@ -270,6 +284,11 @@ fn sliced(node: &Node<'_>, flow: &Flow, axis: usize, (start, end, by): (i64, i64
         return Ok(flow.clone());
     }
     let is_one = behind.checked_sub(first) == Some(1) || (start == -1 && (reaches_end || end >= i64::from(i32::MAX)));
+    if !is_one && flow.is_input() && flow.axes[axis].role == Role::Unknown {
+        let mut part = part_of(flow, axis);
+        part.axes.insert(axis, Axis::new(Role::Unknown, None));
+        return Ok(part);
+    }
     if !is_one {
         let problem = format!(
             "it takes the places from {start} to {end} by {by} of axis {axis}, which counts {}",
@@ -289,6 +308,11 @@ fn split(node: &Node<'_>) -> Given {
     if node.of.output.len() == 1 {
         return Ok(Node::gives(flow.clone()));
     }
+    if flow.is_input() && flow.axes[axis].role == Role::Unknown {
+        let mut part = part_of(flow, axis);
+        part.axes.insert(axis, Axis::new(Role::Unknown, None));
+        return Ok(vec![Some(Value::Flow(part)); node.of.output.len()]);
+    }
     if flow.axes[axis].role != Role::Direction || node.of.output.len() != 2 {
         let problem = format!("it splits axis {axis}, which counts {}", flow.axes[axis].role.name());
         return node.refuse(problem, OTHERWISE);
@@ -306,7 +330,12 @@ fn concat(node: &Node<'_>) -> Given {
     if let [Some(Value::Flow(flow))] = node.inputs.as_slice() {
         return Ok(Node::gives(flow.clone()));
     }
+    let is_state = |value: &Option<Value>| matches!(value, Some(Value::Flow(flow)) if flow.is_state);
+    let states = node.inputs.iter().all(is_state);
     let [Some(Value::Flow(first)), Some(Value::Flow(second))] = node.inputs.as_slice() else {
+        if states {
+            return Ok(vec![Some(Value::State)]);
+        }
         return node.refuse("it joins branches of the model", OTHERWISE);
     };
     let axis = node.axis(node.int("axis", 0), first.axes.len())?;
@@ -325,6 +354,8 @@ fn concat(node: &Node<'_>) -> Given {
                 flow.axes[axis] = Axis::new(Role::Direction, Some(2));
                 Ok(Node::gives(flow))
             }
+            // Those of several layers, for the next call.
+            _ if states => Ok(vec![Some(Value::State)]),
             _ => Err(apart()),
         },
         role => node.refuse(format!("it joins data along axis {axis}, which counts {}", role.name()), OTHERWISE),

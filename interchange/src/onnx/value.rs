@@ -97,6 +97,8 @@ pub(super) struct Flow {
     pub(super) pads: (usize, usize),
     /// Whether it is the state behind the last step, which a caller may keep.
     pub(super) is_state: bool,
+    /// Whether it is a part of an input, which may be a state of one of several layers, and no data.
+    pub(super) is_part: bool,
     /// Whether its steps come from the last to the first.
     pub(super) is_reversed: bool,
     /// Whether the model is called with one step at a time, and its caller keeps the state.
@@ -116,19 +118,16 @@ impl Flow {
             head: None,
             pads: (0, 0),
             is_state: false,
+            is_part: false,
             is_reversed: false,
             is_stepped: false,
             rows: Vec::new(),
         }
     }
 
-    /// Whether nothing has been done to the input.
+    /// Whether no operator has computed anything of the input.
     pub(super) fn is_input(&self) -> bool {
-        self.chain.is_none()
-            && self.head.is_none()
-            && self.pads == (0, 0)
-            && !self.is_reversed
-            && self.axes.len() == self.root.axes.len()
+        self.chain.is_none() && self.head.is_none() && self.pads == (0, 0) && !self.is_reversed
     }
 
     /// Whether both are made of the same operators over the same input.
@@ -235,6 +234,21 @@ pub(super) struct Ints {
     pub(super) is_scalar: bool,
 }
 
+/// What a layer normalization is spelled out in, of the features x of a step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Part {
+    /// mean(x)
+    Mean,
+    /// x - mean(x)
+    Centered,
+    /// (x - mean(x))²
+    Square,
+    /// mean of that, and what is added to it
+    Variance(f32),
+    /// its root
+    Root(f32),
+}
+
 /// What a name stands for.
 #[derive(Debug, Clone)]
 pub(super) enum Value {
@@ -243,8 +257,10 @@ pub(super) enum Value {
     /// One number in every place of a shape that may not be known.
     Filled(f32),
     Flow(Flow),
-    /// The cell of an LSTM behind the last step.
-    Cell,
+    /// A part of the normalization of a flow.
+    Part(Flow, Part),
+    /// A state that only a caller keeps: the cell of an LSTM behind the last step, or the states of several layers.
+    State,
 }
 
 impl Value {
@@ -267,7 +283,8 @@ impl Value {
             Value::Ints(_) => "a shape",
             Value::Filled(_) => "a constant of a shape that is computed",
             Value::Flow(_) => "data",
-            Value::Cell => "the cell of an LSTM",
+            Value::Part(..) => "a part of a normalization",
+            Value::State => "a state",
         }
     }
 }

@@ -243,3 +243,48 @@ fn kinds_that_only_some_formats_have_are_held_to_their_sizes() {
     let error = ended.check("net", &LIMITS).unwrap_err().to_string();
     assert!(error.contains("layer pooling: the steps are pooled already"), "{error}");
 }
+
+#[test]
+fn what_only_some_recurrent_layers_have_is_held_to_them() {
+    let changed = |change: &dyn Fn(&mut Recurrent)| {
+        let mut layer = direction("lstm", 4, false);
+        change(&mut layer);
+        with(Kind::Recurrent(layer))
+    };
+    for change in [
+        &(|layer: &mut Recurrent| layer.peepholes = Some(vector("p", 12))) as &dyn Fn(&mut Recurrent),
+        &|layer| (layer.clip, layer.coupled) = (Some(3.0), true),
+        &|layer| layer.output_activation = Some(Activation::LeakyRelu(0.1)),
+        &|layer| (layer.backwards, layer.aligned) = (true, true),
+    ] {
+        changed(change).check("net", &LIMITS).unwrap();
+    }
+    let rnn = |layer: &mut Recurrent| {
+        (layer.cell, layer.kernel, layer.recurrent_kernel) = (Cell::Rnn, matrix("W", 4, 4), matrix("U", 4, 4));
+        layer.bias = vector("b", 4);
+    };
+    for (words, change) in [
+        (
+            "net: tensor p: its shape is [8], but [12] is declared",
+            &(|layer: &mut Recurrent| layer.peepholes = Some(vector("p", 8))) as &dyn Fn(&mut Recurrent),
+        ),
+        ("net: tensor lstm.W: its clip is -1", &|layer| layer.clip = Some(-1.0)),
+        ("net: tensor lstm.W: its clip is NaN", &|layer| layer.clip = Some(f32::NAN)),
+        ("net: tensor lstm.W: its outputs are brought back, and it reads forward", &|layer| layer.aligned = true),
+        ("net: layer kind: a number of its elu is NaN", &|layer| layer.activation = Activation::Elu(f32::NAN)),
+        ("net: layer kind: only the last layer of a network can have a softmax", &|layer| {
+            layer.output_activation = Some(Activation::Softmax);
+        }),
+        ("net: tensor W: only an LSTM has coupled gates", &|layer| {
+            rnn(layer);
+            layer.coupled = true;
+        }),
+        ("net: tensor W: only an LSTM has peepholes", &|layer| {
+            rnn(layer);
+            layer.peepholes = Some(vector("p", 12));
+        }),
+    ] {
+        let error = changed(change).check("net", &LIMITS).expect_err(words).to_string();
+        assert!(error.starts_with(words), "{words}: {error}");
+    }
+}

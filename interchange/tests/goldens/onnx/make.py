@@ -333,6 +333,27 @@ def torch_like():
     record("step-by-step", model, x, np.stack(answers).reshape(STEPS, 1, 1), "sbf", "sbf")
 
 
+    # Two layers, whose states are parts of one input.
+    graph = Graph()
+    flow = graph.input([1, 1, CHANNELS])
+    h, c = (graph.input([2, 1, UNITS], name) for name in ("h_in", "c_in"))
+    inputs, states = CHANNELS, []
+    for layer in (0, 1):
+        of_layer = [graph.node("Slice", state, graph.ints(layer), graph.ints(layer + 1), graph.ints(0)) for state in (h, c)]
+        y, *state = graph.recurrent("LSTM", flow, inputs, slots=["", *of_layer])
+        flow, inputs = graph.node("Squeeze", y, graph.ints(1)), UNITS
+        states.append(state)
+    h_out, c_out = (graph.node("Concat", *pair, axis=0) for pair in zip(*states))
+    out = graph.dense(flow, UNITS, 2)
+    model = graph.model(out, h_out, c_out)
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    state, answers = [np.zeros((2, 1, UNITS), "float32")] * 2, []
+    for step in x:
+        answer, *state = session.run(None, {"x": step[None], "h_in": state[0], "c_in": state[1]})
+        answers.append(answer)
+    record("step-by-step-stacked", model, x, np.stack(answers).reshape(STEPS, 1, 2), "sbf", "sbf")
+
+
 def tf_like():
     """Graphs as tf2onnx writes them of Keras: steps first by a transpose, MatMul and Add, convolutions in four axes."""
     graph = Graph()
@@ -432,6 +453,15 @@ def norms():
     y = graph.node("LayerNormalization", graph.node("Squeeze", y, graph.ints(1)), graph.weight(UNITS), graph.weight(UNITS), epsilon=1e-3)
     y = graph.node("HardSigmoid", graph.dense(y, UNITS, 2), alpha=0.25, beta=0.4)
     case("norms", graph, y, series())
+    # As exports before version 17 spell it out.
+    graph = Graph()
+    x = graph.node("Squeeze", graph.recurrent("GRU", graph.input([STEPS, SEQUENCES, CHANNELS]), outputs=["y", ""])[0], graph.ints(1))
+    centered = graph.node("Sub", x, graph.node("ReduceMean", x, axes=[-1]))
+    square = graph.node("Pow", centered, np.array(2, dtype="float32"))
+    root = graph.node("Sqrt", graph.node("Add", graph.node("ReduceMean", square, axes=[-1]), np.array(1e-3, dtype="float32")))
+    y = graph.node("Div", centered, root)
+    y = graph.node("Add", graph.node("Mul", y, graph.weight(UNITS)), graph.weight(UNITS))
+    case("norm-spelled-out", graph, graph.dense(y, UNITS, 2), series(), opset=13)
     graph = Graph()
     x = graph.input([STEPS, SEQUENCES, CHANNELS])
     y = graph.node("Squeeze", graph.recurrent("RNN", x, outputs=["y", ""])[0], graph.ints(1))
@@ -582,6 +612,9 @@ def refused():
     graph = Graph()
     flow = graph.node("ReverseSequence", graph.input([STEPS, SEQUENCES, CHANNELS]), np.full(SEQUENCES, STEPS, dtype="int64"), name="back", time_axis=0, batch_axis=1)
     of("backwards", graph, graph.dense(flow, CHANNELS, 2))
+    graph = Graph()
+    part = graph.node("Slice", graph.input([STEPS, SEQUENCES, CHANNELS]), graph.ints(0), graph.ints(2), graph.ints(2))
+    of("part", graph, graph.node("MatMul", part, graph.weight(2, 2), name="product"))
     lstm_with("clip", clip=-1.0)
     lstm_with("layout", layout=2)
     lstm_with("activation", activations=["Sigmoid", "Swish", "Tanh"])
