@@ -2,7 +2,7 @@
 //! nothing is checked: it is what a person looks at who wants to know why a file is refused.
 
 use crate::json::{Json, Object};
-use crate::{file, foreign, guitarml, json, keras, nam, rtneural};
+use crate::{file, foreign, guitarml, json, keras, nam, onnx, rtneural};
 
 /// Most lines of what is found.
 const MOST_LINES: usize = 200;
@@ -37,6 +37,9 @@ impl Glimpse {
 pub fn glimpse(bytes: &[u8], place: &str) -> Option<Glimpse> {
     if keras::is_h5(bytes) || keras::is_archive(bytes) {
         return keras::glimpse(bytes, place).map(|(format, found)| Glimpse::of(format, found));
+    }
+    if onnx::is(bytes) {
+        return onnx::glimpse(bytes, place).map(|found| Glimpse::of("ONNX", found));
     }
     if let Some((what, _)) = foreign::foreign(bytes) {
         return (!foreign::is_damaged(what)).then(|| Glimpse::of(what, Vec::new()));

@@ -12,6 +12,7 @@ mod activations;
 mod chain;
 mod constants;
 mod dense;
+mod glimpse;
 mod graph;
 mod layers;
 mod node;
@@ -28,6 +29,7 @@ mod windows;
 use prost::Message;
 use prost::bytes::Bytes;
 
+pub(crate) use glimpse::glimpse;
 use node::Context;
 
 use crate::Error;
@@ -50,13 +52,18 @@ pub fn is(bytes: &[u8]) -> bool {
     is_field && !is_safetensors
 }
 
+/// What a file may take.
+fn budget_of(bytes: &[u8]) -> Budget {
+    Budget::of(bytes.len(), (TIMES, FREE), "export the model with each of its weights once, in floats")
+}
+
 /// Reads a model of ONNX; `place` is the file, and `until` the name of the value that is its answer, where that is not its output.
 ///
 /// # Errors
 /// Names the place and the node or the tensor: where the file is damaged; where the graph is no chain of layers that a description has; where a tensor has
 /// another shape than its node declares, or a value is not finite; where the model is beyond the limits.
 pub fn read(bytes: &[u8], place: &str, until: Option<&str>, limits: &Limits) -> Result<Described, Error> {
-    let budget = Budget::of(bytes.len(), (TIMES, FREE), "export the model with each of its weights once, in floats");
+    let budget = budget_of(bytes);
     weigh::weigh(bytes, place, &budget)?;
     let model = proto::Model::decode(Bytes::copy_from_slice(bytes)).map_err(|fault| {
         let problem = format!("this ONNX model is damaged: {}", fault.to_string().escape_debug());

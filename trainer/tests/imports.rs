@@ -82,7 +82,11 @@ fn what_is_inside_a_model_that_is_refused_is_shown_before_what_stops_it() {
     let prelu = CONV.replace("\"conv1d\"", "\"prelu\"");
     let header = r#"{"encoder.weight":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]}}"#;
     let safetensors = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &[0; 8]].concat();
+    // A graph of one node, x -> Loop -> y.
+    let graph = b"\x0a\x0c\x0a\x01x\x12\x01y\x22\x04Loop";
+    let onnx = [&b"\x08\x08\x12\x04tool\x3a"[..], &[graph.len() as u8], graph, b"\x42\x02\x10\x0d"].concat();
     for (bytes, format, inside, stops) in [
+        (&onnx[..], "ONNX", "inside       node 0: Loop: x -> y", "model: "),
         (wave.as_bytes(), "Neural Amp Modeler", "inside       config.layers[0]: channels 16", "it is \"WaveNet\""),
         (prelu.as_bytes(), "RTNeural", "inside       layers[0]: type \"prelu\"", "layers[0].type: it is \"prelu\""),
         (&safetensors, "safetensors", "inside       tensor encoder.weight: [1, 2]", "name the tensors as"),
