@@ -136,6 +136,7 @@ impl Activation {
 /// Lstm   i, f, o = gate(W·x + U·h + b)    g = act(W·x + U·h + b)    c = f∘c + i∘g    h = o ∘ out(c)
 ///        i, f: W·x + U·h + b + p∘c        o: W·x + U·h + b + p∘c of the new c      with peepholes p
 ///        f = 1 - i                                                                 where the gates are coupled
+///        h = P·(o ∘ out(c))                                                        with a projection P
 /// Gru    z, r = gate(W·x + b + U·h + b_h)                           h = (1 - z)∘n + z∘h
 ///        n = act(W·x + b + r ∘ (U·h + b_h))     reset after the product
 ///        n = act(W·x + b + U·(r∘h))             reset before it, without b_h
@@ -191,13 +192,16 @@ pub struct Recurrent {
     pub output_activation: Option<Activation>,
     /// W, gates·units × inputs.
     pub kernel: Matrix,
-    /// U, gates·units × units.
+    /// U, gates·units × [`features`](Self::features).
     pub recurrent_kernel: Matrix,
     /// b, gates·units.
     pub bias: Vector,
     /// The bias of the product with U, gates·units, of a GRU whose reset acts after it.
     pub recurrent_bias: Option<Vector>,
-    /// h before the first step, units; zeros where there is none.
+    /// P, features × units, of an LSTM whose hidden state is projected: Sak, Senior and Beaufays, "Long short-term memory recurrent neural network
+    /// architectures for large scale acoustic modeling", 2014.
+    pub projection: Option<Matrix>,
+    /// h before the first step, features; zeros where there is none.
     pub initial_hidden: Option<Vector>,
     /// c before the first step, units, of an LSTM; zeros where there is none.
     pub initial_cell: Option<Vector>,
@@ -226,6 +230,7 @@ impl Recurrent {
             recurrent_kernel,
             bias,
             recurrent_bias: None,
+            projection: None,
             initial_hidden: None,
             initial_cell: None,
             peepholes: None,
@@ -234,6 +239,16 @@ impl Recurrent {
             backwards: false,
             aligned: false,
         }
+    }
+
+    /// Features of its hidden state: its units, or what they are projected to.
+    pub fn features(&self) -> usize {
+        self.projection.as_ref().map_or(self.units, |projection| projection.rows)
+    }
+
+    /// Its matrices, the kernel first.
+    fn matrices(&self) -> Vec<&Matrix> {
+        [&self.kernel, &self.recurrent_kernel].into_iter().chain(&self.projection).collect()
     }
 
     /// Its vectors, the bias first.
@@ -279,8 +294,8 @@ impl Bidirectional {
     /// Features of its output.
     pub fn features(&self) -> usize {
         match self.merge {
-            Merge::Concat => self.forward.units + self.backward.units,
-            Merge::Sum | Merge::Product | Merge::Mean => self.forward.units,
+            Merge::Concat => self.forward.features() + self.backward.features(),
+            Merge::Sum | Merge::Product | Merge::Mean => self.forward.features(),
         }
     }
 }
@@ -412,7 +427,7 @@ impl Kind {
     pub fn features(&self, inputs: usize) -> usize {
         match self {
             Kind::Embedding(layer) => layer.table.columns,
-            Kind::Recurrent(layer) => layer.units,
+            Kind::Recurrent(layer) => layer.features(),
             Kind::Conv1d(layer) => layer.kernel.rows,
             Kind::Dense(layer) => layer.kernel.rows,
             Kind::Bidirectional(layer) => layer.features(),
@@ -424,13 +439,10 @@ impl Kind {
     pub fn matrices(&self) -> Vec<&Matrix> {
         match self {
             Kind::Embedding(layer) => vec![&layer.table],
-            Kind::Recurrent(layer) => vec![&layer.kernel, &layer.recurrent_kernel],
+            Kind::Recurrent(layer) => layer.matrices(),
             Kind::Conv1d(layer) => vec![&layer.kernel],
             Kind::Dense(layer) => vec![&layer.kernel],
-            Kind::Bidirectional(layer) => {
-                let Bidirectional { forward, backward, .. } = &**layer;
-                vec![&forward.kernel, &forward.recurrent_kernel, &backward.kernel, &backward.recurrent_kernel]
-            }
+            Kind::Bidirectional(layer) => [layer.forward.matrices(), layer.backward.matrices()].concat(),
             Kind::Pooling(_) | Kind::LayerNorm(_) | Kind::MaxPool(_) | Kind::Masking(_) | Kind::Activation(_) => {
                 Vec::new()
             }

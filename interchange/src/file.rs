@@ -19,7 +19,9 @@ use crate::described::{
     Recurrent, Source, Task, Text, Tokens, Unknown, Vector,
 };
 use crate::foreign::{foreign, is_damaged};
+use crate::json::{Json, Object, Tensor};
 use crate::names::{Family, Layout};
+use crate::pytorch;
 
 /// The key of the metadata.
 const KEY: &str = "latch";
@@ -283,6 +285,14 @@ fn biases(layout: Layout, number: usize, layer: &Recurrent, tensors: &mut Vec<Wr
 /// Names the place and the tensor or the entry of the metadata: when the bytes are damaged; when a tensor is missing, has another shape, no
 /// floats, a value that is not finite, or no place in a model; when the model is beyond the limits; and when the metadata contradicts the tensors.
 pub fn read(bytes: &[u8], place: &str, limits: &Limits) -> Result<Described, Error> {
+    read_with(bytes, place, None, limits)
+}
+
+/// Reads a model as [`read`] does; of the `state_dict` of any module a chain says the order of its modules.
+///
+/// # Errors
+/// Those of [`read`], and where the order of the modules is not known.
+pub(crate) fn read_with(bytes: &[u8], place: &str, chain: Option<&str>, limits: &Limits) -> Result<Described, Error> {
     let broken = |error: safetensors::SafeTensorError| {
         if let Some((what, remedy)) = foreign(bytes) {
             let besides = if is_damaged(what) { "" } else { ", and not a safetensors file" };
@@ -301,8 +311,12 @@ pub fn read(bytes: &[u8], place: &str, limits: &Limits) -> Result<Described, Err
         None => Note::default(),
     };
     let file = File { place, tensors };
-    let layout = file.layout(&note)?;
-    let mut model = file.model(layout, note.activation.unwrap_or_default(), limits)?;
+    let known = file.layout(&note).filter(|layout| note.layout.is_some() || file.has(layout.embedding()));
+    let layout = known.unwrap_or(Layout::PyTorch);
+    let mut model = match known.filter(|_| chain.is_none()) {
+        Some(layout) => file.model(layout, note.activation.unwrap_or_default(), limits)?,
+        None => pytorch::read(file.all()?, place, chain, limits)?,
+    };
     check_note(place, &note, &model, layout)?;
     if let Some(characters) = &note.characters
         && !characters.is_sorted_by(|one, next| one < next)
@@ -310,11 +324,15 @@ pub fn read(bytes: &[u8], place: &str, limits: &Limits) -> Result<Described, Err
         let problem = "the entries of the character table are not in ascending order";
         return Err(Error::new(metadata_of(place, "characters"), problem, "leave it out, or take it from an export"));
     }
-    let head = model.layers.len() - 1;
-    let pooling = |pooling| Layer { name: "pooling".into(), kind: Kind::Pooling(pooling) };
-    model.layers.splice(head..head, note.pooling.map(pooling));
+    if model.pooling().is_none() {
+        let head = model.layers.len() - 1;
+        let pooling = |pooling| Layer { name: "pooling".into(), kind: Kind::Pooling(pooling) };
+        model.layers.splice(head..head, note.pooling.map(pooling));
+    }
     let Note { vocabulary, tokens, characters, unknown, task, classes, .. } = note;
-    model.input = Input::Ids(Text { vocabulary, tokens, characters, unknown, cutting: None });
+    if let Input::Ids(text) = &mut model.input {
+        *text = Text { vocabulary, tokens, characters, unknown, cutting: None };
+    }
     model.answer = Answer { task, classes };
     model.source.version = note.version;
     model.check(place, limits)?;
@@ -349,24 +367,25 @@ impl File<'_> {
     }
 
     /// The layout that the metadata states, or that the tensors' names show.
-    fn layout(&self, note: &Note) -> Result<Layout, Error> {
+    fn layout(&self, note: &Note) -> Option<Layout> {
         let shows = |layout: &Layout| Family::ALL.iter().any(|&family| self.has(&layout.kernel(family, 0)));
-        let shown = Layout::ALL.into_iter().find(shows);
-        if let Some(layout) = note.layout.or(shown) {
-            return Ok(layout);
-        }
+        note.layout.or_else(|| Layout::ALL.into_iter().find(shows))
+    }
+
+    /// All tensors, in the order of their names; of other numbers than floats nothing but the name.
+    fn all(&self) -> Result<Object, Error> {
         let mut names = self.tensors.names();
         names.sort_unstable();
-        let shown: Vec<String> = names.iter().take(4).map(|name| format!("{name:?}")).collect();
-        let problem = format!(
-            "neither {} nor {}, nor those of a gru or rnn, is among its {} tensors ({}{})",
-            Layout::PyTorch.kernel(Family::Lstm, 0),
-            Layout::Keras.kernel(Family::Lstm, 0),
-            names.len(),
-            shown.join(", "),
-            if names.len() > shown.len() { ", …" } else { "" }
-        );
-        Err(Error::new(self.place, problem, "name the tensors as docs/frameworks.md does"))
+        let json = |name: &str| {
+            let view = self.view(name)?;
+            let is_float = matches!(view.dtype(), Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::BF16);
+            let shape = view.shape().to_vec();
+            if !is_float || shape.is_empty() || shape.contains(&0) {
+                return Ok(Json::Array(Vec::new()));
+            }
+            Ok(Json::Tensor(Tensor { values: self.values(name, &shape)?, shape }))
+        };
+        names.into_iter().map(|name| Ok((name.to_owned(), json(name)?))).collect::<Result<_, _>>().map(Object)
     }
 
     /// The place of a tensor.

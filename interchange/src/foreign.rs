@@ -7,8 +7,7 @@ const ENDS: usize = 1 << 16;
 pub(crate) const OF_KERAS: &str = "save the whole model with model.save, as .keras";
 
 /// How weights of PyTorch come into a file that can be read.
-const OF_PYTORCH: &str =
-    "load it in PyTorch and save its state_dict with safetensors.torch.save_file: examples/pytorch/train.py shows how";
+const OF_PYTORCH: &str = "save its state_dict with safetensors, in its folder and under its name: python -c \"import torch; from safetensors.torch import save_file; t = torch.load('net.pth', weights_only=True); t = t.get('state_dict', t); save_file({k: v.clone().contiguous() for k, v in t.items()}, 'net.safetensors')\"";
 
 /// What to do with an archive whose end is missing.
 const CUT_OFF: &str = "copy or download it again";
@@ -119,7 +118,7 @@ mod tests {
         let zip = |member: &str| [&cut(member), &b"PK\x05\x06"[..], &[0; 18]].concat();
         let cases: [(Vec<u8>, &str, &str); 16] = [
             (zip("model.weights.h5"), ".keras archive that is damaged", "again"),
-            (zip("archive/data.pkl"), "torch.save", "examples/pytorch"),
+            (zip("archive/data.pkl"), "torch.save", "python -c"),
             (zip("arr_0.npy"), ".npz", "safetensors"),
             (zip("letter.txt"), "ZIP", "unpack"),
             (
@@ -134,7 +133,7 @@ mod tests {
             (b"ccollections\nOrderedDict\np0\n(tRp1\n.".to_vec(), "pickle of protocol 0", "safetensors"),
             (b"}q\x00X\x01\0\0\0aq\x01K\x01s.".to_vec(), "pickle of protocol 0 or 1", "safetensors"),
             (b"\x1c\0\0\0TFL3\0\0".to_vec(), "TensorFlow Lite", "safetensors"),
-            (b"\x80\x02\x8a\nl\xfc".to_vec(), "pickle", "safetensors.torch"),
+            (b"\x80\x02\x8a\nl\xfc".to_vec(), "pickle", "from safetensors.torch import"),
             (b"GGUF\x03\0\0\0".to_vec(), "GGUF", "safetensors"),
             (b"LTCH\x07\0".to_vec(), "image of Latch", "latch inspect"),
             (b"\x1f\x8b\x08\0".to_vec(), "gzip", "decompress"),

@@ -64,7 +64,8 @@ pub(crate) fn read(mut object: Object, place: &str, limits: &Limits) -> Result<D
         }
     }
     let there = named_tensors(&tensors);
-    let mut chain = stack(place, &mut tensors, "rec.", inputs, Declared { family, units, layers })?;
+    let mut chain =
+        stack(place, &mut tensors, "rec.", inputs, Declared { family, units, layers, both: false, projected: None })?;
     chain.push(dense(place, &mut tensors, "lin.", units, Some(outputs))?);
     refuse_left(place, &tensors)?;
     let samples = Samples { channels: inputs, names: channel_names(inputs), ..Samples::default() };

@@ -30,6 +30,7 @@ mod nam;
 pub mod names;
 pub mod onnx;
 mod open;
+mod pytorch;
 pub mod reference;
 mod remark;
 mod rtneural;

@@ -45,7 +45,7 @@ pub fn open_with(bytes: &[u8], place: &str, options: &Options<'_>, limits: &Limi
     }
     let is_onnx = onnx::is(bytes);
     let given = [
-        ("a chain", options.chain.is_some()),
+        ("a chain", options.chain.is_some() && (is_onnx || is_json(bytes))),
         ("a last layer", options.until.is_some() && !is_onnx),
         ("a tokenizer", options.tokenizer.is_some()),
     ];
@@ -61,7 +61,7 @@ pub fn open_with(bytes: &[u8], place: &str, options: &Options<'_>, limits: &Limi
         }
         return match text(bytes).filter(|_| foreign(bytes).is_none()) {
             Some((problem, remedy)) => Err(Error::new(place, problem, remedy)),
-            None => file::read(bytes, place, limits),
+            None => file::read_with(bytes, place, options.chain, limits),
         };
     }
     let object = json::parse(bytes, place)?;

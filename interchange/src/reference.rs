@@ -153,12 +153,12 @@ fn activated(activation: Activation, x: &[f64]) -> Vec<f64> {
 /// The hidden states of a recurrent layer over x, steps × inputs, in the order in which it reads, or in that of the steps where they are brought back; the
 /// equations stand above [`Cell`]. A step that is none leaves the state as it is: its output is that of the step before, or zeros.
 fn of_recurrent(layer: &Recurrent, x: &[f64], inputs: usize, seen: &[bool], zeros: bool) -> Vec<f64> {
-    let units = layer.units;
-    let begin = |initial: &Option<Vector>| initial.as_ref().map_or_else(|| vec![0.0; units], wide);
-    let (mut h, mut c) = (begin(&layer.initial_hidden), begin(&layer.initial_cell));
+    let features = layer.features();
+    let begin = |initial: &Option<Vector>, length| initial.as_ref().map_or_else(|| vec![0.0; length], wide);
+    let (mut h, mut c) = (begin(&layer.initial_hidden, features), begin(&layer.initial_cell, layer.units));
     let bias = wide(&layer.bias);
     let mut hidden: Vec<Vec<f64>> = Vec::new();
-    let mut output = vec![0.0; units];
+    let mut output = vec![0.0; features];
     let mut steps: Vec<(usize, &[f64])> = x.chunks_exact(inputs.max(1)).enumerate().collect();
     if layer.backwards {
         steps.reverse();
@@ -220,7 +220,12 @@ fn lstm_step(layer: &Recurrent, z: &[f64], c: &mut Vec<f64>) -> Vec<f64> {
     *c = (0..units).map(|unit| f[unit] * c[unit] + i[unit] * g[unit]).collect();
     let o = gate(&z[3 * units..], &peepholes[2 * units..], c);
     let out = activated(layer.output_activation.unwrap_or(layer.activation), c);
-    out.iter().zip(&o).map(|(c, o)| o * c).collect()
+    let h: Vec<f64> = out.iter().zip(&o).map(|(c, o)| o * c).collect();
+    // h = P·(o ∘ out(c))
+    match &layer.projection {
+        Some(projection) => product(projection, &h),
+        None => h,
+    }
 }
 
 /// The next h of a = W·x + b and u = U·h (+ b_h).
@@ -246,7 +251,7 @@ fn of_directions(layer: &Bidirectional, x: &[f64], inputs: usize, seen: &[bool])
     let Bidirectional { forward, backward, merge, each_step } = layer;
     let of = |direction: &Recurrent| -> Vec<Vec<f64>> {
         let outputs = of_recurrent(direction, x, inputs, seen, *each_step);
-        outputs.chunks_exact(direction.units.max(1)).map(<[f64]>::to_vec).collect()
+        outputs.chunks_exact(direction.features().max(1)).map(<[f64]>::to_vec).collect()
     };
     let (mut forward, mut backward) = (of(forward), of(backward));
     if *each_step {

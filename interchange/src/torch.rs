@@ -1,16 +1,18 @@
-//! The tensors of a `state_dict` of PyTorch, as JSON has them.
+//! The tensors of a `state_dict` of PyTorch.
 //!
 //! ```text
-//! P.weight_ih_lN [G·units, inputs]    P.weight_hh_lN [G·units, units]    P.bias_ih_lN, P.bias_hh_lN [G·units]    nn.LSTM, nn.GRU, nn.RNN
-//! P.weight [units, inputs]            P.bias [units]                                                             nn.Linear
+//! P.weight_ih_lN [G·units, inputs]    P.weight_hh_lN [G·units, hidden]    P.bias_ih_lN, P.bias_hh_lN [G·units]    nn.LSTM, nn.GRU, nn.RNN
+//! P.weight_hr_lN [hidden, units]                                                                                  proj_size of nn.LSTM
+//! P.weight [units, inputs]            P.bias [units]                                                              nn.Linear
 //! ```
 //!
-//! G is 4 for an LSTM (i, f, g, o), 3 for a GRU (r, z, n) and 1 for a simple one with tanh. Biases may be missing: then they are zeros.
+//! G is 4 for an LSTM (i, f, g, o), 3 for a GRU (r, z, n) and 1 for a simple one with tanh. Hidden is as much as units where nothing is projected. The second
+//! direction has `_reverse` behind its names. Biases may be missing: then they are zeros.
 
 use std::collections::BTreeSet;
 
 use crate::Error;
-use crate::described::{Activation, Cell, Dense, Kind, Layer, Recurrent, Vector};
+use crate::described::{Activation, Bidirectional, Cell, Dense, Kind, Layer, Merge, Recurrent, Vector};
 use crate::json::{Json, Object, matrix, place_of, vector};
 use crate::names::{Family, Layout};
 use crate::remark::REMARK;
@@ -21,6 +23,17 @@ pub(crate) struct Declared {
     pub(crate) family: Family,
     pub(crate) units: usize,
     pub(crate) layers: usize,
+    /// Whether a second direction stands beside the first.
+    pub(crate) both: bool,
+    /// What the hidden state is projected to, where it is.
+    pub(crate) projected: Option<usize>,
+}
+
+impl Declared {
+    /// Features of the hidden state of a direction.
+    fn hidden(&self) -> usize {
+        self.projected.unwrap_or(self.units)
+    }
 }
 
 /// The shape of a tensor; nothing of what is none.
@@ -37,8 +50,16 @@ fn shape<'o>(tensors: &'o Object, name: &str) -> Option<&'o [usize]> {
 /// Names the tensor whose shape is that of no recurrent layer.
 pub(crate) fn shown(place: &str, tensors: &Object, prefix: &str) -> Result<Declared, Error> {
     let name = format!("{prefix}weight_hh_l0");
-    let family = match shape(tensors, &name) {
-        Some(&[rows, units]) if units > 0 && rows % units == 0 => {
+    let projected = match shape(tensors, &format!("{prefix}weight_hr_l0")) {
+        Some(&[hidden, units]) => Some((hidden, units)),
+        _ => None,
+    };
+    let family = match (shape(tensors, &name), projected) {
+        // Only an LSTM is projected.
+        (Some(&[rows, found]), Some((hidden, units))) if found == hidden && Some(rows) == units.checked_mul(4) => {
+            Some((Family::Lstm, units))
+        }
+        (Some(&[rows, units]), None) if units > 0 && rows % units == 0 => {
             Family::ALL.into_iter().find(|family| family.gates() == rows / units).map(|family| (family, units))
         }
         _ => None,
@@ -50,7 +71,12 @@ pub(crate) fn shown(place: &str, tensors: &Object, prefix: &str) -> Result<Decla
         return Err(Error::new(place_of(place, &name), problem, "save the state_dict of the network"));
     };
     let layers = (0..).take_while(|layer| tensors.get(&format!("{prefix}weight_ih_l{layer}")).is_some()).count();
-    Ok(Declared { family, units, layers })
+    if layers == 0 {
+        let name = format!("{prefix}weight_ih_l0");
+        return Err(Error::new(place_of(place, &name), "it is missing", "save all tensors of the network"));
+    }
+    let both = tensors.get(&format!("{prefix}weight_ih_l0_reverse")).is_some();
+    Ok(Declared { family, units, layers, both, projected: projected.map(|(hidden, _)| hidden) })
 }
 
 /// Takes the layers of a stack out of the tensors.
@@ -62,48 +88,76 @@ pub(crate) fn stack(
     tensors: &mut Object,
     prefix: &str,
     mut inputs: usize,
-    Declared { family, units, layers }: Declared,
+    declared: Declared,
 ) -> Result<Vec<Layer>, Error> {
-    let layout = Layout::PyTorch;
-    let rows = family.gates() * units;
-    let mut stack = Vec::with_capacity(layers);
-    for number in 0..layers {
-        let mut kernel = |part: &str, columns: usize| {
-            let name = format!("{prefix}{part}_l{number}");
-            let read = matrix(place, name.clone(), tensors.take(&name), [rows, columns])?;
-            Ok(layout.to_kernel(family, read.source, read.values, rows, columns))
+    let mut stack = Vec::with_capacity(declared.layers);
+    for number in 0..declared.layers {
+        let forward = direction(place, tensors, (prefix, &format!("_l{number}")), inputs, declared)?;
+        let (kind, features) = if declared.both {
+            let suffix = format!("_l{number}_reverse");
+            let backward = direction(place, tensors, (prefix, &suffix), inputs, declared)?;
+            let backward = Recurrent { backwards: true, ..backward };
+            let both = Bidirectional { forward, backward, merge: Merge::Concat, each_step: true };
+            (Kind::Bidirectional(Box::new(both)), 2 * declared.hidden())
+        } else {
+            (Kind::Recurrent(forward), declared.hidden())
         };
-        let kernels = (kernel("weight_ih", inputs)?, kernel("weight_hh", units)?);
-        let both = [format!("{prefix}bias_ih_l{number}"), format!("{prefix}bias_hh_l{number}")];
-        let there = both.each_ref().map(|name| tensors.get(name).is_some());
-        if let Some(missing) = there.iter().position(|there| !there).filter(|_| there.contains(&true)) {
-            let problem = "it is missing, and the other bias of its layer is there";
-            return Err(Error::new(place_of(place, &both[missing]), problem, "save both biases, or none"));
-        }
-        let mut bias = |part: &str| {
-            let name = format!("{prefix}{part}_l{number}");
-            let mut read = match tensors.take(&name) {
-                None => Vector { source: name, values: vec![0.0; rows] },
-                json => vector(place, name, json, rows)?,
-            };
-            layout.swap_gates(family, &mut read.values);
-            Ok(read)
+        let name = match prefix.trim_end_matches('.') {
+            "" => declared.family.name(),
+            name => name,
         };
-        let (mut first, second) = (bias("bias_ih")?, bias("bias_hh")?);
-        let (cell, recurrent_bias) = match family {
-            Family::Gru => (Cell::Gru { reset_after: true }, Some(second)),
-            Family::Lstm | Family::Rnn => {
-                first.values.iter_mut().zip(&second.values).for_each(|(sum, value)| *sum += value);
-                (if family == Family::Lstm { Cell::Lstm } else { Cell::Rnn }, None)
-            }
-        };
-        let recurrent = Recurrent { recurrent_bias, ..Recurrent::new(cell, units, kernels, first) };
-        let name = prefix.trim_end_matches('.');
-        let name = if layers == 1 { name.to_owned() } else { format!("{name} layer {number}") };
-        stack.push(Layer { name, kind: Kind::Recurrent(recurrent) });
-        inputs = units;
+        let name = if declared.layers == 1 { name.to_owned() } else { format!("{name} layer {number}") };
+        stack.push(Layer { name, kind });
+        inputs = features;
     }
     Ok(stack)
+}
+
+/// Takes one direction of a layer out of the tensors; `suffix` is behind their names.
+fn direction(
+    place: &str,
+    tensors: &mut Object,
+    (prefix, suffix): (&str, &str),
+    inputs: usize,
+    declared: Declared,
+) -> Result<Recurrent, Error> {
+    let Declared { family, units, projected, .. } = declared;
+    let (layout, rows) = (Layout::PyTorch, family.gates() * units);
+    let mut kernel = |part: &str, columns: usize| {
+        let name = format!("{prefix}{part}{suffix}");
+        let read = matrix(place, name.clone(), tensors.take(&name), [rows, columns])?;
+        Ok(layout.to_kernel(family, read.source, read.values, rows, columns))
+    };
+    let kernels = (kernel("weight_ih", inputs)?, kernel("weight_hh", declared.hidden())?);
+    let projection = projected.map(|hidden| {
+        let name = format!("{prefix}weight_hr{suffix}");
+        matrix(place, name.clone(), tensors.take(&name), [hidden, units])
+    });
+    let both = [format!("{prefix}bias_ih{suffix}"), format!("{prefix}bias_hh{suffix}")];
+    let there = both.each_ref().map(|name| tensors.get(name).is_some());
+    if let Some(missing) = there.iter().position(|there| !there).filter(|_| there.contains(&true)) {
+        let problem = "it is missing, and the other bias of its layer is there";
+        return Err(Error::new(place_of(place, &both[missing]), problem, "save both biases, or none"));
+    }
+    let mut bias = |name: &str| {
+        let name = name.to_owned();
+        let mut read = match tensors.take(&name) {
+            None => Vector { source: name, values: vec![0.0; rows] },
+            json => vector(place, name, json, rows)?,
+        };
+        layout.swap_gates(family, &mut read.values);
+        Ok(read)
+    };
+    let (mut first, second) = (bias(&both[0])?, bias(&both[1])?);
+    let (cell, recurrent_bias) = match family {
+        Family::Gru => (Cell::Gru { reset_after: true }, Some(second)),
+        Family::Lstm | Family::Rnn => {
+            first.values.iter_mut().zip(&second.values).for_each(|(sum, value)| *sum += value);
+            (if family == Family::Lstm { Cell::Lstm } else { Cell::Rnn }, None)
+        }
+    };
+    let projection = projection.transpose()?;
+    Ok(Recurrent { recurrent_bias, projection, ..Recurrent::new(cell, units, kernels, first) })
 }
 
 /// Takes a linear dense layer of so many units out of the tensors, or of as many as its kernel has.

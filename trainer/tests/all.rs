@@ -20,6 +20,7 @@ mod ngrams;
 mod one_image;
 mod onnx_files;
 mod outputs;
+mod pytorch_files;
 mod report;
 mod resume;
 mod small_sets;

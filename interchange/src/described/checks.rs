@@ -290,8 +290,12 @@ fn check_window(first: &dyn Fn() -> String, frames: usize, stride: usize) -> Che
 fn check_directions(first: &dyn Fn() -> String, forward: &Recurrent, backward: &Recurrent, merge: Merge) -> Checked {
     let problem = if forward.backwards || !backward.backwards {
         "its directions are not one forward and one back".to_owned()
-    } else if merge != Merge::Concat && forward.units != backward.units {
-        format!("its directions have {} and {} units, which only concat merges", forward.units, backward.units)
+    } else if merge != Merge::Concat && forward.features() != backward.features() {
+        format!(
+            "its directions have {} and {} features, which only concat merges",
+            forward.features(),
+            backward.features()
+        )
     } else {
         return Ok(());
     };
@@ -311,7 +315,11 @@ fn check_recurrent(
     let Recurrent { cell, units, kernel, recurrent_kernel, bias, recurrent_bias, .. } = recurrent;
     let rows = cell.gates() * units;
     matrix(kernel, rows, inputs)?;
-    matrix(recurrent_kernel, rows, *units)?;
+    let hidden = recurrent.features();
+    matrix(recurrent_kernel, rows, hidden)?;
+    if let Some(projection) = &recurrent.projection {
+        matrix(projection, hidden, *units)?;
+    }
     vector(bias, rows)?;
     if let Some(bias) = recurrent_bias {
         vector(bias, rows)?;
@@ -320,8 +328,10 @@ fn check_recurrent(
         let problem = "a bias of the product with U belongs to a GRU whose reset acts after it, and to no other";
         return Err(Error::new(first(), problem, ONE_NETWORK));
     }
-    let initial = [&recurrent.initial_hidden, &recurrent.initial_cell];
-    initial.into_iter().flatten().try_for_each(|initial| vector(initial, *units))?;
+    let initial = [(&recurrent.initial_hidden, hidden), (&recurrent.initial_cell, *units)];
+    for (initial, length) in initial {
+        initial.iter().try_for_each(|initial| vector(initial, length))?;
+    }
     if recurrent.initial_cell.is_some() && *cell != Cell::Lstm {
         return Err(Error::new(first(), "only an LSTM has a cell to begin with", ONE_NETWORK));
     }
@@ -342,6 +352,7 @@ fn check_variants(
     let of_lstm = [
         (peepholes.is_some(), "peepholes"),
         (*coupled, "coupled gates"),
+        (recurrent.projection.is_some(), "a projection"),
         (recurrent.output_activation.is_some(), "an activation of its cell"),
     ];
     if let Some((_, what)) = of_lstm.into_iter().find(|(has, _)| *has && !is_lstm) {

@@ -29,6 +29,7 @@ use crate::runs::imported::{Request, import, inspect};
     latch import amp.nam --probe guitar.wav --out runs/amp\n  \
     latch import model.keras --tokenizer tokenizer.json --out runs/keras\n  \
     latch import model.onnx --inspect\n  \
+    latch import sensor.safetensors --chain \"lstm > last > fc\" --task classify --out runs/torch\n  \
     latch import pedal.json --inspect")]
 pub struct Args {
     /// File of the model
@@ -42,7 +43,7 @@ pub struct Args {
     /// Pooling before the head; needed if the metadata does not name it
     #[arg(long, value_enum)]
     pooling: Option<Pooling>,
-    /// What its outputs mean, if the file does not say it [default: classify of texts, a value a step of series]
+    /// What its outputs mean, if the file does not say it [default: classify of texts; of series values, or classes where there are three outputs or more]
     #[arg(long, value_enum)]
     task: Option<TaskArg>,
     /// What a token is, if the metadata does not say it [default: words]
@@ -62,7 +63,7 @@ pub struct Args {
     /// The largest magnitude of the samples, for integer images [default: that of the probe, at least 1]
     #[arg(long, value_name = "MAGNITUDE", value_parser = parse_magnitude)]
     full_scale: Option<f32>,
-    /// Layers of a Keras file that holds weights alone, as "embedding > lstm 32 > last > dense 3"
+    /// Order of the layers of a file that holds weights alone: of Keras "embedding > lstm 32 > last > dense 3", of PyTorch its modules, "emb > rnn > last > fc1 relu > fc2"
     #[arg(long, value_name = "LAYERS")]
     chain: Option<String>,
     /// Last layer that is read of a Keras model, or last value of an ONNX model, where what is above is of no kind that Latch knows

@@ -304,6 +304,7 @@ fn of_recurrent(
 fn variant_of(recurrent: &Recurrent) -> Option<&'static str> {
     let variants = [
         (recurrent.peepholes.is_some(), "peepholes"),
+        (recurrent.projection.is_some(), "hidden states that are projected"),
         (recurrent.coupled, "an input and a forget gate that are coupled"),
         (recurrent.clip.is_some(), "sums that are clipped"),
         (recurrent.output_activation.is_some(), "cells with an activation of their own"),

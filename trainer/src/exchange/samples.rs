@@ -54,8 +54,15 @@ pub(super) fn of<'m>(place: &str, model: &'m Described) -> Result<&'m Samples, F
 pub(super) fn answers(place: &str, model: &Described, given: &Given) -> Result<Answers, Fault> {
     let pools = model.pooling().is_some();
     let stated = model.answer.task.map(task_of);
-    let task = given.task.or(stated).unwrap_or(if pools { Task::Regress } else { Task::RegressEach });
     let outputs = model.outputs();
+    // Several outputs are those of classes: so are hidden states that are the answer.
+    let unsaid = match (pools, outputs > 2) {
+        (true, false) => Task::Regress,
+        (false, false) => Task::RegressEach,
+        (true, true) => Task::Classify(0),
+        (false, true) => Task::Tag(0),
+    };
+    let task = given.task.or(stated).unwrap_or(unsaid);
     let task = task.with_classes(outputs.max(2) as u32);
     if task.each_step() == pools {
         let problem =
@@ -67,7 +74,7 @@ pub(super) fn answers(place: &str, model: &Described, given: &Given) -> Result<A
         return Err(fault(
             format!("{place}: the last layer"),
             problem,
-            "name another --task, or train it with one output",
+            "name another --task: classify and tag have an output a class, of two classes one or two",
         ));
     }
     Ok(Answers { task, classes: Vec::new() })

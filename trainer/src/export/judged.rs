@@ -152,7 +152,8 @@ pub fn export(run: &Trained, folder: &RunFolder, options: &Options) -> Result<Ex
             None => (source.validation, "the run's validation part".to_owned()),
         },
     };
-    let export = Export::of(source, options.calibrate)?;
+    // The labels of a probe are the model's own answers, to which no probability needs to be fitted.
+    let export = Export::of(source, options.calibrate && run.opened.probe.is_none())?;
     let (mut made, missing) = all_precisions(&export, storage)?;
     let Some(unfolded) = made.iter().rposition(|made| made.storage == storage) else {
         anyhow::bail!("no image of precision {}", storage.name());

@@ -217,7 +217,7 @@ fn kinds_that_only_some_formats_have_are_held_to_their_sizes() {
         ),
         (
             both(direction("f", 4, false), direction("b", 3, true), Merge::Sum),
-            "net: tensor f.W: its directions have 4 and 3 units",
+            "net: tensor f.W: its directions have 4 and 3 features",
         ),
         (
             both(direction("f", 2, false), Recurrent { units: 3, ..direction("b", 2, true) }, Merge::Concat),
