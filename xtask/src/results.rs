@@ -249,12 +249,19 @@ fn steps_section(records: &Records) -> Result<String> {
         }
         floats.push(row);
     }
+    let mut wide = Vec::new();
+    for board in BOARDS {
+        let step = |shape: &str| Ok::<_, anyhow::Error>(number(records.step(board.name, &format!("int16/{shape}"))?));
+        wide.push(format!("| {} ({}) | {} | {} |", board.core, board.name, step("64x64")?, step("16x16")?));
+    }
     Ok(format!(
         "\n## One step on emulated chips\n\nInstructions of one token: embedding row, one int8 LSTM step, pooling. QEMU repeats them exactly and models no time; no real chip was measured.\n\
          `cargo xtask chips` counts them.\n\n{}\n\
+         The same step in int16:\n\n{}\n\
          The layer alone, int8, 64 inputs and 64 units:\n\n{}\n\
          The layer alone, f32, where there is an FPU, inputs x units:\n\n{}",
         table(&head, &rows),
+        table("| processor (board) | 64 x 64 | 16 x 16 |", &wide),
         table("| processor (board) | LSTM | GRU | simple RNN |", &others),
         table(
             "| processor (board) | LSTM, 64 x 64 | 16 x 16 | GRU, 64 x 64 | 16 x 16 | simple RNN, 64 x 64 | 16 x 16 |",
