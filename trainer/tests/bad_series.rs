@@ -135,6 +135,20 @@ fn a_class_that_only_the_validation_part_has_is_refused_with_its_line() {
 }
 
 #[test]
+fn series_that_are_learned_from_are_no_validation_part_and_a_search_is_of_texts() {
+    let place = Place::with_data(20);
+    for name in ["train.csv", "copy.csv"] {
+        place.write(name, table(|text| text));
+    }
+    for valid in ["train.csv", "copy.csv"] {
+        let args = ["train", "--data", "train.csv", "--valid", valid, "--model", SMALL, "--out", "run"];
+        place.refuse(&mut place.latch(args), &["--valid: ", "holds the series that the network learns from"]);
+    }
+    let search = ["search", "--data", "train.csv", "--flash", "8KiB", "--out", "found"];
+    place.refuse(&mut place.latch(search), &["train.csv: it holds series", "latch train"]);
+}
+
+#[test]
 fn labels_in_the_first_and_in_the_last_column_with_a_header_or_without_one_are_read() {
     let row = |id: usize| (["a", "b"][id % 2], format!("{},0.25,0.{id}", id % 2));
     let rows = |first: bool| -> String {

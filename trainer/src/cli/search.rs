@@ -90,6 +90,11 @@ fn run_in(args: Args) -> Result<()> {
         return go_on(&args.out, args.json);
     }
     let Some(data) = args.data else { bail!("--data is missing although --resume is not given") };
+    if crate::runs::recordings::are_series(&data, crate::dataset::Part::Train) {
+        let problem =
+            "it holds series, and a search tries models of texts: latch train tries models of series by itself";
+        return Err(crate::error::fault(data.display(), problem, "name it to latch train").into());
+    }
     let Some(asked) = args.budget.search() else {
         let remedy = "say how large the image may be, as in --flash 64KiB";
         return Err(crate::error::fault("--flash", "the search needs a budget", remedy).into());

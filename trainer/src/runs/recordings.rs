@@ -172,6 +172,11 @@ pub(super) fn load(config: &mut RunConfig, series_config: &SeriesConfig) -> Resu
         Valid::Path(path) => {
             let validation = series::load(path, Part::Valid, &reading(task, series_config, &config.classes))?;
             check_channels(path, &validation, config.train.model.chain.embedding)?;
+            if validation.sha256 == whole.sha256 {
+                let problem = format!("{} holds the series that the network learns from", path.display());
+                let remedy = "name other series, or leave it out: a part of the data is set apart then";
+                return Err(fault("--valid", problem, remedy).into());
+            }
             let digest = validation.sha256.clone();
             (whole.clone(), Some(validation), Some(digest))
         }
