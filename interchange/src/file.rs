@@ -324,6 +324,12 @@ pub(crate) fn read_with(bytes: &[u8], place: &str, chain: Option<&str>, limits: 
         let problem = "the entries of the character table are not in ascending order";
         return Err(Error::new(metadata_of(place, "characters"), problem, "leave it out, or take it from an export"));
     }
+    if let (Some(stated), Some(found)) = (note.pooling, model.pooling())
+        && stated != found
+    {
+        let problem = format!("it says {}, and the chain says {}", stated.name(), found.name());
+        return Err(Error::new(metadata_of(place, "pooling"), problem, "correct one of them"));
+    }
     if model.pooling().is_none() {
         let head = model.layers.len() - 1;
         let pooling = |pooling| Layer { name: "pooling".into(), kind: Kind::Pooling(pooling) };

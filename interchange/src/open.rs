@@ -50,7 +50,7 @@ pub fn open_with(bytes: &[u8], place: &str, options: &Options<'_>, limits: &Limi
         ("a tokenizer", options.tokenizer.is_some()),
     ];
     if let Some((what, _)) = given.into_iter().find(|(_, is_given)| *is_given) {
-        return Err(Error::new(place, format!("{what} is given, and it is no file of Keras"), "leave it out"));
+        return Err(Error::new(place, format!("{what} is given, and a file of this format has none"), "leave it out"));
     }
     if is_onnx {
         return onnx::read(bytes, place, options.until, limits);

@@ -81,6 +81,7 @@ pub(crate) fn read(mut tensors: Object, place: &str, chain: Option<&str>, limits
         inputs = made.iter().fold(inputs, |inputs, layer| layer.kind.features(inputs));
         layers.extend(made);
     }
+    refuse_unused(&modules, &tensors, place)?;
     refuse_left(place, &tensors)?;
     let input = match reads_ids {
         true => Input::Ids(Text::default()),
@@ -90,6 +91,25 @@ pub(crate) fn read(mut tensors: Object, place: &str, chain: Option<&str>, limits
     let model = Described { source, input, layers, skip: None, gain: Gain::default(), answer: Answer::default() };
     model.check(place, limits)?;
     Ok(model)
+}
+
+/// Refuses a module that the chain leaves out.
+fn refuse_unused(modules: &[Module], tensors: &Object, place: &str) -> Result<(), Error> {
+    let is_left = |module: &&Module| {
+        let prefix = module.prefix();
+        tensors.0.iter().any(|(name, json)| {
+            *json != Json::Null
+                && name.rsplit_once('.').unwrap_or(("", name)).0 == module.name
+                && name.starts_with(&prefix)
+        })
+    };
+    match modules.iter().find(is_left) {
+        None => Ok(()),
+        Some(module) => {
+            let problem = format!("the module {:?} of the file does not stand in it", module.name);
+            Err(Error::new(format!("{place}: chain"), problem, "add it where it belongs, or save the file without it"))
+        }
+    }
 }
 
 /// Whether the last layer reads in two directions; then it gives one output.

@@ -80,7 +80,11 @@ fn what_the_tensors_do_not_say_is_asked_for_with_a_chain_that_can_be_given() {
     assert!(error.contains("in which order") && error.contains("front > body.gru > body.lstm > last > "), "{error}");
     for (file, chain, words) in [
         ("sensor-valid.safetensors", "front > nobody > gru", "\"nobody\": there is no module \"nobody\""),
-        ("sensor-valid.safetensors", "front > head.0 > head.2", "tensor body."),
+        (
+            "sensor-valid.safetensors",
+            "front > head.0 > head.2",
+            "the module \"body.gru\" of the file does not stand in it",
+        ),
         ("sensor-valid.safetensors", "front > linear", "\"linear\": it could be head.0 or head.2"),
         ("sensor-valid.safetensors", "front k9", "\"k9\" says nothing of this module"),
         ("sensor-valid.safetensors", "front > front", "stands in the chain already"),
@@ -91,7 +95,7 @@ fn what_the_tensors_do_not_say_is_asked_for_with_a_chain_that_can_be_given() {
             "front relu > lstm",
             "tensor body.lstm.weight_ih_l0: its shape is [16, 5], but [16, 4]",
         ),
-        ("texts-last.safetensors", "rnn > last > fc", "tensor embed.weight"),
+        ("texts-last.safetensors", "rnn > last > fc", "the module \"embed\" of the file does not stand in it"),
         ("texts-last.safetensors", "embed > fc", "tensor fc.weight"),
     ] {
         let error = of(file, Some(chain));

@@ -96,8 +96,11 @@ const MOST_STEPS: usize = 40;
 /// Worst answers that are listed.
 const WORST: usize = 12;
 
-/// Checks that an image can be one of a run: task, classes, seed and data are the run's.
-fn refuse_other(image: &Image<'_>, config: &RunConfig) -> Result<()> {
+/// Checks that an image can be one of a run: task, classes, seed and data are the run's; `option` names one of the two.
+///
+/// # Errors
+/// A fault where it cannot.
+pub fn refuse_other(option: &str, image: &Image<'_>, config: &RunConfig) -> Result<()> {
     let (found, wanted) = (task_of(&Model::new(image)), config.train.task);
     let is_task = |task: Task| (task.has_values(), task.each_step(), task.outputs());
     let is_of_the_classes = config.classes.is_empty() || classes_of(image) == config.classes;
@@ -111,7 +114,8 @@ fn refuse_other(image: &Image<'_>, config: &RunConfig) -> Result<()> {
     } else {
         return Ok(());
     };
-    Err(fault("--image", problem, "name an image that was exported from this run, or leave --image out").into())
+    Err(fault(option, problem, format!("name an image and the run that it was exported from, or leave {option} out"))
+        .into())
 }
 
 /// Reports on the run in a folder.
@@ -128,7 +132,7 @@ pub fn report(folder: &RunFolder, options: &Options) -> Result<Report> {
         None => Image::open(&bytes)?,
     };
     let model = Model::new(&image);
-    refuse_other(&image, config)?;
+    refuse_other("--image", &image, config)?;
     if options.text.is_some() && config.series.is_some() {
         return Err(fault("--text", "this run reads series", "leave it out: one of them is drawn").into());
     }

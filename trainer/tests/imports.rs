@@ -89,7 +89,7 @@ fn what_is_inside_a_model_that_is_refused_is_shown_before_what_stops_it() {
         (&onnx[..], "ONNX", "inside       node 0: Loop: x -> y", "model: "),
         (wave.as_bytes(), "Neural Amp Modeler", "inside       config.layers[0]: channels 16", "it is \"WaveNet\""),
         (prelu.as_bytes(), "RTNeural", "inside       layers[0]: type \"prelu\"", "layers[0].type: it is \"prelu\""),
-        (&safetensors, "safetensors", "inside       tensor encoder.weight: [1, 2]", "name the tensors as"),
+        (&safetensors, "safetensors", "inside       tensor encoder.weight: [1, 2]", "say it with a chain"),
         (b"GGUF\x03\0\0\0", "a GGUF file of a language model", "", "this is a GGUF file"),
     ] {
         place.write("model", bytes);

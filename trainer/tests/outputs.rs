@@ -216,6 +216,10 @@ fn series_are_answered_in_every_format_that_is_learned_from_all_of_them_or_the_o
     assert_eq!((columns, found.len()), (3, 180));
     let one = lines(&run(&["some.ts", "--series", "42", "--out", "one.npy", "--json"]).stdout);
     assert_eq!((one.len(), &one[0]["class"]), (1, &all[41]["class"]));
+    assert!(
+        run(&["some.ts", "--series", "42"]).stdout.contains("\n42: "),
+        "the answer has the name that was asked for"
+    );
     assert_eq!(read(&place.file("one.npy")).1, found[123..126]);
     assert!(run(&["some.ts"]).stdout.contains("\n42: "));
 
@@ -254,8 +258,21 @@ fn a_run_says_which_columns_are_the_channels_and_what_becomes_of_missing_values(
     let held = succeed(&mut place.latch(run.iter().chain(&["--missing", "hold"]))).stdout;
     assert!(held.contains("filled with the one before it"), "{held}");
     assert_eq!(read(&place.file("y.npy")).1, engines(&place, "f32.latch", widest, &[2.0, 1.0, 2.0, 3.0]));
+    let asked = |data: &str, more: &[&str]| {
+        place.latch(["run", "--image", "f32.latch", "--data", data, "--run", "run"].iter().chain(more))
+    };
     place.write("other.csv", "ay,az\n1,2\n");
-    place.refuse(&mut place.latch(["run", "--image", "f32.latch", "--data", "other.csv", "--run", "run"]), &["ax"]);
+    place.refuse(&mut asked("other.csv", &[]), &["--run: ", "has no column \"ax\"", "learned from ax, ay"]);
+    let twice = ["--channels", "ay,ay"];
+    place.refuse(&mut asked("new.csv", &twice), &["--channels: the channel \"ay\" is named twice"]);
+    place.refuse(&mut asked("new.csv", &["--out", "new.csv"]), &["this file is read"]);
+    std::fs::create_dir_all(place.file("some/test/a")).expect("a folder");
+    place.write("some/test/a/1.csv", "ax,ay\n1,2\n");
+    place.refuse(&mut asked("some", &["--out", "some/test/a/1.csv"]), &["it lies in some, whose files are read"]);
+    place.refuse(&mut asked("some", &["--out", "some/new.csv"]), &["it lies in some, whose files are read"]);
+    succeed(&mut place.latch(train.iter().chain(&["--missing", "zero", "--seed", "7", "--out", "another"])));
+    let other = ["run", "--image", "f32.latch", "--data", "new.csv", "--run", "another"];
+    place.refuse(&mut place.latch(other), &["--run: the image was made of another run"]);
 
     // What judges an image says it too.
     let holes = "id,time,ax,ay,label\n0,0,1,,slow\n0,1,2,3,slow\n1,0,,,fast\n1,1,,3,fast\n";

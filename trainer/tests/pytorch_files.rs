@@ -73,3 +73,35 @@ fn what_the_tensors_do_not_say_is_asked_for_and_what_no_image_has_is_refused_by_
     assert!(said.contains("embed") && said.contains("last") && !said.contains("would stop"), "{said}");
     succeed(&mut import("texts-last", &chain));
 }
+
+/// The same file with this metadata under Latch's key.
+fn noted(bytes: &[u8], note: &str) -> Vec<u8> {
+    let length = u64::from_le_bytes(bytes[..8].try_into().expect("a length")) as usize;
+    let mut header: Value = serde_json::from_slice(&bytes[8..8 + length]).expect("JSON");
+    header["__metadata__"] = serde_json::json!({ "latch": note });
+    let header = header.to_string();
+    [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &bytes[8 + length..]].concat()
+}
+
+#[test]
+fn the_metadata_of_a_file_holds_beside_a_chain_and_nothing_contradicts_it() {
+    let (place, _) = placed(&["gru-1-last"]);
+    let bytes = place.read("gru-1-last.safetensors");
+    let import = |note: &str, more: &[&str]| {
+        place.write("noted.safetensors", noted(&bytes, note));
+        place.latch(["import", "noted.safetensors", "--chain", "gru > last", "--out", "run"].iter().chain(more))
+    };
+    for (note, more, words) in [
+        (r#"{"classes":["a","a","b","c","d"]}"#, &[][..], "the class \"a\" is named twice"),
+        (r#"{"classes":["a","b"]}"#, &[], "it names 2 classes, but the task has 5"),
+        (r#"{"pooling":"mean"}"#, &[], "metadata latch.pooling: it says mean, and the chain says last"),
+        (r#"{"task":"tag"}"#, &["--task", "classify"], "metadata latch.task says that the task is tag"),
+    ] {
+        place.refuse(&mut import(note, more), &[words]);
+    }
+    succeed(&mut import(r#"{"classes":["a","b","c","d","e"],"pooling":"last"}"#, &["--full-scale", "20"]));
+    succeed(&mut place.latch(["export", "--run", "run", "--precision", "int16", "--out", "new.latch"]));
+    place.write("x.csv", "1,2,3\n-15,4,9\n");
+    let said = succeed(&mut place.latch(["run", "--image", "new.latch", "--data", "x.csv", "--json"])).json();
+    assert!(["a", "b", "c", "d", "e"].contains(&said["class"].as_str().expect("a name")), "{said}");
+}

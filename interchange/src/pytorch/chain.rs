@@ -23,7 +23,9 @@ pub(super) fn parts(chain: &str, modules: &[Module], place: &str) -> Result<Vec<
     let mut parts: Vec<Part> = Vec::new();
     for text in chain.split('>') {
         let refuse = |problem: String| {
-            let names: Vec<&str> = modules.iter().map(|module| module.name.as_str()).collect();
+            let name =
+                |module: &Module| if module.name.is_empty() { "lstm, gru or rnn".into() } else { module.name.clone() };
+            let names: Vec<String> = modules.iter().map(name).collect();
             let remedy =
                 format!("the file has the modules {}; docs/frameworks.md has the other words", names.join(", "));
             Error::new(format!("{place}: chain: {:?}", text.trim()), problem, remedy)

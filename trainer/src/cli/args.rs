@@ -121,14 +121,17 @@ impl BudgetArgs {
 /// Candidates where none are asked for.
 const TRIALS: usize = 18;
 
-/// Refuses to write over a file that is read.
+/// Refuses to write over a file that is read, or into a folder whose files are.
 pub(super) fn keep_inputs(out: &Path, inputs: &[&Path]) -> Result<(), Fault> {
-    let same =
-        |input: &&&Path| out.canonicalize().is_ok_and(|out| input.canonicalize().is_ok_and(|input| input == out));
-    match inputs.iter().find(same) {
-        Some(_) => {
-            Err(fault(out.display(), "this file is read, and would be written over", "name another file with --out"))
-        }
-        None => Ok(()),
+    // A file that is not there yet lies in its folder.
+    let real = |path: &Path| path.canonicalize().ok();
+    let place = real(out).or_else(|| Some(real(&absolute(out.parent()?))?.join(out.file_name()?)));
+    let read =
+        |input: &&&Path| place.as_ref().is_some_and(|out| real(input).is_some_and(|input| out.starts_with(input)));
+    let Some(input) = inputs.iter().find(read) else { return Ok(()) };
+    if input.is_dir() {
+        let problem = format!("it lies in {}, whose files are read", input.display());
+        return Err(fault(out.display(), problem, "name a file in another folder with --out"));
     }
+    Err(fault(out.display(), "this file is read, and would be written over", "name another file with --out"))
 }

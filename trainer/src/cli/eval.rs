@@ -109,13 +109,9 @@ pub fn run(args: Args) -> Result<()> {
     if let Some(plot) = plot {
         plot.write(&result)?;
     }
-    if !is_told && !layout.is_empty() {
-        answer(
-            args.json,
-            format_args!(
-                "read with {layout} (if these are others, name them, or add --run FOLDER: it reads as the image's run did)"
-            ),
-        )?;
+    if !layout.is_empty() && (!is_told || series.is_some()) {
+        let hint = " (if these are others, name them, or add --run FOLDER: it reads as the image's run did)";
+        answer(args.json, format_args!("read with {layout}{}", if is_told { "" } else { hint }))?;
     }
     let text = words::evaluation(&result, early.as_ref(), &image, &reading)?;
     answer(args.json, format_args!("{}", text.trim_end()))?;
@@ -151,7 +147,7 @@ fn judged(model: &Model<'_>, args: &Args, reading: &Reading, series: Option<&Ser
     if let Some(series) = series {
         let channels = usize::from(model.channels());
         let past = args.run.as_ref().map(|run| RunFolder::new(run).config()).transpose()?.map(|run| run.data);
-        let Judging { examples, naive, filled, goes_on } =
+        let Judging { examples, naive, layout, filled, goes_on } =
             load_for(&args.data, Part::Test, (reading.task, series), &reading.classes, channels, past.as_deref())?;
         if let Some(filled) = filled {
             answer(args.json, format_args!("{filled}"))?;
@@ -159,7 +155,7 @@ fn judged(model: &Model<'_>, args: &Args, reading: &Reading, series: Option<&Ser
         if goes_on {
             waiting.say(args.json, "the held-out steps go on the run's recordings, which are read first as their past");
         }
-        return Ok(Judged { result: evaluate(model, &examples)?, early: None, layout: String::new(), naive });
+        return Ok(Judged { result: evaluate(model, &examples)?, early: None, layout, naive });
     }
     let early = if args.early {
         let texts = Dataset::<Label>::load_for(&args.data, Part::Test, reading)?;

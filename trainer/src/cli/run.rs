@@ -82,6 +82,7 @@ pub fn run(args: Args) -> Result<()> {
     let image = open_image(&bytes, &args.image)?;
     let model = Model::new(&image).with_backend(backend(args.backend.as_deref())?);
     check(&model, &args.image)?;
+    args.recordings.check_run(&image)?;
     let sound = sound_of(data)?;
     if let Some((out, NumbersFormat::Wav)) = out {
         check_sound(&model, sound.is_some(), out)?;
@@ -124,7 +125,7 @@ pub fn run(args: Args) -> Result<()> {
     for (series, Outputs { values, shape }) in set.series.iter().zip(&all) {
         let last = values.len().saturating_sub(usize::from(model.outputs()));
         let said = Answered::of(model.answer().kind, &classes, &values[last..]);
-        let name = if all.len() == 1 { when } else { &series.id };
+        let name = if all.len() == 1 && !args.recordings.is_one() { when } else { &series.id };
         answer(args.json, format_args!("{name}: {}", said.words()))?;
         if args.json {
             let (series, steps, filled) = (&series.id, series.steps(), set.filled.values);

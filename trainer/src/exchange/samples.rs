@@ -12,11 +12,11 @@ use std::f32::consts::TAU;
 use anyhow::Result;
 use latch_data::series::Frames;
 use latch_engine::input::samples::{MAX_CHANNELS, Skip};
-use latch_interchange::{Described, Input, Kind, Layer, Samples, reference};
+use latch_interchange::{Described, Format, Input, Kind, Layer, Samples, reference};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use super::text::task_of;
+use super::text::{classes, refuse_contradiction, task_of};
 use super::{Answers, Given};
 use crate::batches::generator;
 use crate::config::chain::LayerConfig;
@@ -63,6 +63,10 @@ pub(super) fn answers(place: &str, model: &Described, given: &Given) -> Result<A
         (false, true) => Task::Tag(0),
     };
     let task = given.task.or(stated).unwrap_or(unsaid);
+    // Other formats take their task for granted.
+    if matches!(model.source.format, Format::Safetensors(_)) {
+        refuse_contradiction(place, stated, given)?;
+    }
     let task = task.with_classes(outputs.max(2) as u32);
     if task.each_step() == pools {
         let problem =
@@ -77,7 +81,7 @@ pub(super) fn answers(place: &str, model: &Described, given: &Given) -> Result<A
             "name another --task: classify and tag have an output a class, of two classes one or two",
         ));
     }
-    Ok(Answers { task, classes: Vec::new() })
+    Ok(Answers { task, classes: classes(place, model, task)? })
 }
 
 /// What a configuration says of the input.
@@ -226,7 +230,9 @@ pub(super) fn probe(model: &Described, samples: &Samples, given: &Given) -> Resu
         }
         (Some(given), _) => (given.name.clone(), given.frames.clone()),
         (None, Some(own)) => ("the input that the file brings".to_owned(), own.input.clone()),
-        (None, None) => (format!("{STEPS} seeded steps"), seeded(channels)),
+        (None, None) => {
+            (format!("{STEPS} seeded steps"), seeded(channels, given.full_scale.unwrap_or(FULL_SCALE).max(FULL_SCALE)))
+        }
     };
     let largest = match given.full_scale {
         Some(full_scale) => vec![full_scale; channels],
@@ -236,8 +242,8 @@ pub(super) fn probe(model: &Described, samples: &Samples, given: &Given) -> Resu
     Ok(Probe { of, frames, answers, scaling: scaling(model, samples, &largest) })
 }
 
-/// Three tones that swell and fade with a little noise, and knobs that stand at a half.
-fn seeded(channels: usize) -> Vec<f32> {
+/// Three tones that swell and fade with a little noise, and knobs that stand at a half, of this magnitude at most.
+fn seeded(channels: usize, full_scale: f32) -> Vec<f32> {
     let mut random = generator([1, 0, 0, 0x7072_6f62]);
     let mut frames = Vec::with_capacity(STEPS * channels);
     for step in 0..STEPS {
@@ -245,8 +251,8 @@ fn seeded(channels: usize) -> Vec<f32> {
         let swell = 0.5 - 0.5 * (time * TAU / STEPS as f32).cos();
         let tones: f32 = [0.005, 0.013, 0.061].iter().map(|rate| (rate * TAU * time).sin()).sum();
         let noise: f32 = random.random_range(-0.1..0.1);
-        frames.push(FULL_SCALE * (swell * 0.25 * tones + noise));
-        frames.extend(std::iter::repeat_n(0.5, channels - 1));
+        frames.push(full_scale * (swell * 0.25 * tones + noise));
+        frames.extend(std::iter::repeat_n(0.5 * full_scale, channels - 1));
     }
     frames
 }

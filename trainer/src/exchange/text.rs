@@ -104,12 +104,7 @@ fn head(model: &Described) -> &str {
 /// What the outputs mean, by the file or by the user; one or several classes a text where neither says it.
 pub(super) fn answers(place: &str, model: &Described, given: &Given) -> Result<Answers> {
     let stated = model.answer.task.map(task_of);
-    if let (Some(stated), Some(given)) = (stated, given.task)
-        && stated.name() != given.name()
-    {
-        let problem = format!("{} says that the task is {}", metadata_of(place, "task"), stated.name());
-        return Err(fault("--task", problem, "leave the option out").into());
-    }
+    refuse_contradiction(place, stated, given)?;
     let outputs = model.outputs();
     let task = stated.or(given.task).unwrap_or_default().with_classes(outputs.max(2) as u32);
     let head = format!("{place}: tensor {}", head(model));
@@ -128,19 +123,38 @@ pub(super) fn answers(place: &str, model: &Described, given: &Given) -> Result<A
         };
         return Err(fault(head, problem, remedy).into());
     }
+    Ok(Answers { task, classes: classes(place, model, task)? })
+}
+
+/// Refuses a task that is another than the one that the file says.
+pub(super) fn refuse_contradiction(place: &str, stated: Option<Task>, given: &Given) -> Result<(), Fault> {
+    if let (Some(stated), Some(given)) = (stated, given.task)
+        && stated.name() != given.name()
+    {
+        let problem = format!("{} says that the task is {}", metadata_of(place, "task"), stated.name());
+        return Err(fault("--task", problem, "leave the option out"));
+    }
+    Ok(())
+}
+
+/// The names of the classes, where the file says them.
+///
+/// # Errors
+/// A fault where they are not as many as the task has, or are no names.
+pub(super) fn classes(place: &str, model: &Described, task: Task) -> Result<Vec<String>, Fault> {
     let classes = model.answer.classes.clone().unwrap_or_default();
     let at = metadata_of(place, "classes");
     if !classes.is_empty() && classes.len() != task.classes() as usize {
         let problem = format!("it names {}, but the task has {}", counted(classes.len(), "class"), task.classes());
-        return Err(fault(at, problem, "correct it, or leave it out").into());
+        return Err(fault(at, problem, "correct it, or leave it out"));
     }
     let twice = classes.iter().enumerate().find(|(number, name)| classes[..*number].contains(name));
     let long = |name: &&String| name.is_empty() || name.chars().count() > MAX_NAME;
     if let Some(name) = twice.map(|(_, name)| name).or_else(|| classes.iter().find(long)) {
         let problem = format!("the class {name:?} is named twice, has no name, or has more than {MAX_NAME} characters");
-        return Err(fault(at, problem, "correct it, or leave it out").into());
+        return Err(fault(at, problem, "correct it, or leave it out"));
     }
-    Ok(Answers { task, classes })
+    Ok(classes)
 }
 
 /// What the head sees, by the file or by the user; nothing pools where each token has an answer.

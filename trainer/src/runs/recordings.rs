@@ -60,6 +60,8 @@ pub struct Judging {
     pub examples: Vec<Example<Label>>,
     /// What a forecast is to be better than, where there is a season.
     pub naive: Option<Naive>,
+    /// What was found where, in words.
+    pub layout: String,
     /// How many missing values were filled and how, in words.
     pub filled: Option<String>,
     /// Whether the recordings go on those of the run's data, which are read first.
@@ -131,7 +133,8 @@ pub fn load_for(
     }
     let naive = naive(&set, config)?;
     let goes_on = past.is_some() && set.series.iter().any(|series| series.first > 0);
-    Ok(Judging { examples: examples(&prepared(set, config)?), naive, filled, goes_on })
+    let layout = set.layout.clone();
+    Ok(Judging { examples: examples(&prepared(set, config)?), naive, layout, filled, goes_on })
 }
 
 /// Reads the data of a run. Its digest, its classes and the number of its channels go into the configuration.

@@ -270,6 +270,10 @@ impl<'r> Look<'r> {
         let columns = &reading.columns;
         let channels =
             columns.channels.iter().map(|name| self.column("--channels", name)).collect::<Result<Vec<_>, _>>()?;
+        if let Some(at) = (1..channels.len()).find(|&at| channels[..at].contains(&channels[at])) {
+            let problem = format!("the channel {} is named twice", quoted(&columns.channels[at]));
+            return Err(fault("--channels", problem, "name it once"));
+        }
         let named_label = self.named(&LABEL_NAMES);
         let is_free = |at: &usize| {
             Some(*at) != series

@@ -4,12 +4,14 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use latch_data::series::{self, Missing, Series, SeriesColumns, SeriesSet};
+use latch_engine::image::Image;
 
 use crate::cli::kinds::MissingArg;
 use crate::config::SeriesConfig;
 use crate::counted::counted;
 use crate::dataset::{Part, list};
-use crate::error::{Fault, fault};
+use crate::error::{Fault, fault, find_fault};
+use crate::run_report::refuse_other;
 use crate::runs::folder::RunFolder;
 use crate::runs::recordings::reading_to_answer;
 
@@ -62,21 +64,33 @@ impl RecordingArgs {
     /// A fault when they cannot be read, have other channels, or when there is no such series.
     pub(super) fn read(&self, channels: usize) -> Result<Recordings> {
         let config = self.config()?;
-        let mut set = series::load(&self.data, Part::Test, &reading_to_answer(&config, channels))?;
+        let mut set = series::load(&self.data, Part::Test, &reading_to_answer(&config, channels))
+            .map_err(|error| self.of_the_run(error, &config.columns.channels))?;
         self.check_channels(&set, channels)?;
         if let Some(wanted) = &self.series {
             set.series = vec![self.chosen(&set, wanted)?];
         }
-        let by_order = channels > 1 && config.columns.channels.is_empty() && self.run.is_none();
-        let order = by_order.then(|| {
-            format!(
-                "channels {} by their order: an image has no names of channels, its run has (--run)",
-                list(&set.channels)
-            )
-        });
+        let by_order = channels > 1 && config.columns.channels.is_empty();
+        let names = match self.run {
+            None => "an image has no names of channels, its run has (--run)",
+            Some(_) => "there are no names to find those of the run by",
+        };
+        let order = by_order.then(|| format!("channels {} by their order: {names}", list(&set.channels)));
         let layout = [Some(set.layout.clone()).filter(|layout| !layout.is_empty()), order];
         let layout = layout.into_iter().flatten().reduce(|layout, order| layout + "; " + &order);
         Ok(Recordings { filled: set.filled.words(config.missing), layout, set })
+    }
+
+    /// The error of columns that the run names, and no option.
+    fn of_the_run(&self, error: anyhow::Error, channels: &[String]) -> anyhow::Error {
+        match find_fault(&error) {
+            Some(Fault { place, problem, .. }) if place == "--channels" && self.channels.is_empty() => {
+                let problem = format!("{problem}; the run learned from {}", list(channels));
+                fault("--run", problem, "give the file a header with these names, or name its columns with --channels")
+                    .into()
+            }
+            _ => error,
+        }
     }
 
     /// As the run reads its data, but for what is said.
@@ -118,6 +132,20 @@ impl RecordingArgs {
             let problem = format!("{place} has no series {wanted:?}; it has {count}: {}{more}", list(&names));
             fault("--series", problem, "name one of these, or its number from 1")
         })
+    }
+
+    /// Whether one series was asked for.
+    pub(super) fn is_one(&self) -> bool {
+        self.series.is_some()
+    }
+
+    /// Says that an image is none of the run whose columns are taken.
+    ///
+    /// # Errors
+    /// A fault when the run cannot be read.
+    pub(super) fn check_run(&self, image: &Image<'_>) -> Result<()> {
+        let Some(run) = &self.run else { return Ok(()) };
+        refuse_other("--run", image, &RunFolder::new(run).config()?)
     }
 
     /// Refuses series of other channels than the image's.
