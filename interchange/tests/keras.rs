@@ -1,17 +1,11 @@
 //! Promise: a description of a Keras file computes what Keras computes of it, within 1e-5. `goldens/keras/make.py` made the files with Keras 3 and Keras 2.
 
-use std::io::{Cursor, Read};
-use std::path::Path;
+mod support;
 
 use latch_interchange::keras::{Options, read};
-use latch_interchange::{Described, Input, Limits, reference};
+use latch_interchange::{Described, Input, reference};
 use serde_json::Value;
-use zip::ZipArchive;
-
-const LIMITS: Limits = Limits { rows: 1 << 20, width: 2048, layers: 32 };
-
-/// Largest difference of an output.
-const WITHIN: f64 = 1e-5;
+use support::{Goldens, LIMITS, WITHIN, numbers};
 
 /// A model, and what Keras computes of an input.
 struct Case {
@@ -24,24 +18,13 @@ struct Case {
     y: Vec<f64>,
 }
 
-fn member(archive: &mut ZipArchive<Cursor<Vec<u8>>>, name: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    archive.by_name(name).expect("the archive has it").read_to_end(&mut bytes).expect("it is whole");
-    bytes
-}
-
 fn cases(archive: &str) -> Vec<Case> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/keras").join(archive);
-    let bytes = std::fs::read(&path).unwrap_or_else(|fault| panic!("{}: {fault}", path.display()));
-    let mut archive = ZipArchive::new(Cursor::new(bytes)).expect("it is an archive");
-    let list: Value = serde_json::from_slice(&member(&mut archive, "cases.json")).expect("it is JSON");
+    let mut archive = Goldens::open(&format!("keras/{archive}"));
+    let list = archive.listed();
     let text = |case: &Value, key: &str| case[key].as_str().map(str::to_owned);
-    let numbers = |case: &Value, key: &str| -> Vec<f64> {
-        case[key].as_array().expect("a list").iter().map(|value| value.as_f64().expect("a number")).collect()
-    };
     let case = |case: &Value| Case {
         name: text(case, "name").expect("a name"),
-        file: member(&mut archive, case["file"].as_str().expect("a file")),
+        file: archive.member(case["file"].as_str().expect("a file")),
         chain: text(case, "chain"),
         text: text(case, "text"),
         is_ids: case["ids"] == true,

@@ -1,18 +1,12 @@
 //! Promise: a description of an ONNX model computes what ONNX Runtime computes of it, within 1e-5, and what the standard's own tests of RNN, GRU and LSTM expect.
 //! `goldens/onnx/make.py` made the models, and `make_tf.py` those that tf2onnx exports of Keras.
 
-use std::io::{Cursor, Read};
-use std::path::Path;
+mod support;
 
 use latch_interchange::keras::Options;
-use latch_interchange::{Described, Input, Limits, open_with, reference};
+use latch_interchange::{Described, Input, open_with, reference};
 use serde_json::Value;
-use zip::ZipArchive;
-
-const LIMITS: Limits = Limits { rows: 1 << 20, width: 2048, layers: 32 };
-
-/// Largest difference of an output.
-const WITHIN: f64 = 1e-5;
+use support::{Goldens, LIMITS, WITHIN, numbers};
 
 /// Models of the standard's tests.
 const OF_THE_STANDARD: usize = 12;
@@ -28,23 +22,12 @@ struct Case {
     y: Vec<f64>,
 }
 
-fn member(archive: &mut ZipArchive<Cursor<Vec<u8>>>, name: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    archive.by_name(name).expect("the archive has it").read_to_end(&mut bytes).expect("it is whole");
-    bytes
-}
-
 fn cases(archive: &str) -> Vec<Case> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/onnx").join(archive);
-    let bytes = std::fs::read(&path).unwrap_or_else(|fault| panic!("{}: {fault}", path.display()));
-    let mut archive = ZipArchive::new(Cursor::new(bytes)).expect("it is an archive");
-    let list: Value = serde_json::from_slice(&member(&mut archive, "cases.json")).expect("it is JSON");
-    let numbers = |case: &Value, key: &str| -> Vec<f64> {
-        case[key].as_array().expect("a list").iter().map(|value| value.as_f64().expect("a number")).collect()
-    };
+    let mut archive = Goldens::open(&format!("onnx/{archive}"));
+    let list = archive.listed();
     let case = |case: &Value| Case {
         name: case["name"].as_str().expect("a name").to_owned(),
-        file: member(&mut archive, case["file"].as_str().expect("a file")),
+        file: archive.member(case["file"].as_str().expect("a file")),
         until: case["until"].as_str().map(str::to_owned),
         is_ids: case["ids"] == true,
         sequences: case["sequences"].as_u64().expect("a count") as usize,

@@ -1,39 +1,20 @@
 //! Promise: a description of the tensors of a `state_dict` computes what PyTorch computes of its module, within 1e-5. `goldens/pytorch/make.py` made the files.
 
-use std::io::{Cursor, Read};
-use std::path::Path;
+mod support;
 
 use latch_interchange::keras::Options;
-use latch_interchange::{Described, Input, Limits, open, open_with, reference};
+use latch_interchange::{Described, Input, open, open_with, reference};
 use serde_json::Value;
-use zip::ZipArchive;
+use support::{Goldens, LIMITS, WITHIN, numbers};
 
-const LIMITS: Limits = Limits { rows: 1 << 20, width: 2048, layers: 32 };
-
-/// Largest difference of an output.
-const WITHIN: f64 = 1e-5;
-
-fn archive() -> ZipArchive<Cursor<Vec<u8>>> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/pytorch/pytorch.zip");
-    ZipArchive::new(Cursor::new(std::fs::read(path).expect("the goldens"))).expect("an archive")
-}
-
-fn member(name: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    archive().by_name(name).expect("the archive has it").read_to_end(&mut bytes).expect("it is whole");
-    bytes
-}
+const ARCHIVE: &str = "pytorch/pytorch.zip";
 
 fn listed() -> Value {
-    serde_json::from_slice(&member("cases.json")).expect("JSON")
-}
-
-fn numbers(case: &Value, key: &str) -> Vec<f64> {
-    case[key].as_array().expect("a list").iter().map(|value| value.as_f64().expect("a number")).collect()
+    Goldens::open(ARCHIVE).listed()
 }
 
 fn read(file: &str, chain: Option<&str>) -> Result<Described, latch_interchange::Error> {
-    open_with(&member(file), "net", &Options { chain, ..Options::default() }, &LIMITS)
+    open_with(&Goldens::open(ARCHIVE).member(file), "net", &Options { chain, ..Options::default() }, &LIMITS)
 }
 
 /// Why a case does not agree.

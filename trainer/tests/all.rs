@@ -1,5 +1,7 @@
 //! The command `latch` and the files that it writes, one subject a file.
 
+#[path = "support/goldens.rs"]
+mod goldens;
 #[path = "support/latch.rs"]
 mod support;
 

@@ -1,52 +1,23 @@
 //! Promise: a file of Keras becomes a run whose f32 image answers what Keras answered, and what no image holds is refused by the layer's name. The models are those
 //! of `interchange/tests/goldens/keras`.
 
-use std::io::{Cursor, Read};
-use std::path::Path;
-
 use serde_json::Value;
-use zip::ZipArchive;
 
-use crate::support::{Place, succeed};
+use crate::goldens::{answers, numbers, placed};
+use crate::support::succeed;
 
-/// A folder with models of the goldens, and the goldens' words on them.
-fn placed(names: &[&str]) -> (Place, Value) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../interchange/tests/goldens/keras/keras3.zip");
-    let mut archive = ZipArchive::new(Cursor::new(std::fs::read(path).expect("the goldens"))).expect("an archive");
-    let mut member = |name: &str| {
-        let mut bytes = Vec::new();
-        archive.by_name(name).expect("a member").read_to_end(&mut bytes).expect("it is whole");
-        bytes
-    };
-    let place = Place::with_data(20);
-    names.iter().for_each(|name| place.write(name, member(name)));
-    let cases = serde_json::from_slice(&member("cases.json")).expect("JSON");
-    (place, cases)
-}
+const ARCHIVE: &str = "keras/keras3.zip";
 
 /// The input and the output of a golden.
 fn golden(cases: &Value, file: &str) -> (Vec<f64>, Vec<f64>) {
     let case = cases.as_array().and_then(|cases| cases.iter().find(|case| case["file"] == file)).expect("a case");
-    let numbers = |key: &str| -> Vec<f64> {
-        case[key].as_array().expect("a list").iter().map(|number| number.as_f64().expect("a number")).collect()
-    };
-    (numbers("x"), numbers("y"))
-}
-
-/// The numbers that the f32 image of a run answers to rows of three samples.
-fn answers(place: &Place, run: &str, x: &[f64]) -> Vec<f64> {
-    let rows: Vec<String> = x.chunks(3).map(|row| format!("{},{},{}", row[0], row[1], row[2])).collect();
-    place.write("x.csv", rows.join("\n") + "\n");
-    succeed(&mut place.latch(["export", "--run", run, "--precision", "f32", "--out", "new.latch"]));
-    succeed(&mut place.latch(["run", "--image", "new.latch", "--data", "x.csv", "--out", "y.csv"]));
-    let table = String::from_utf8(place.read("y.csv")).expect("text");
-    table.split([',', '\n']).filter_map(|number| number.trim().parse().ok()).collect()
+    (numbers(case, "x"), numbers(case, "y"))
 }
 
 #[test]
 fn models_of_samples_answer_what_keras_answered() {
     let names = ["lstm-three-layers.keras", "normalization.h5", "batch-norm-before-lstm.keras"];
-    let (place, cases) = placed(&names);
+    let (place, cases) = placed(ARCHIVE, &names);
     for name in names {
         let run = format!("run-of-{name}");
         let line = succeed(&mut place.latch(["import", name, "--out", &run, "--json"])).json();
@@ -67,7 +38,7 @@ fn models_of_samples_answer_what_keras_answered() {
 #[test]
 fn a_vocabulary_comes_with_the_model_and_what_is_cut_otherwise_is_shown() {
     let name = "text-vectorization.keras";
-    let (place, cases) = placed(&[name]);
+    let (place, cases) = placed(ARCHIVE, &[name]);
     let import = succeed(&mut place.latch(["import", name, "--out", "run"]));
     let warning = "texts are cut otherwise than where it was trained, as far as this shows: \"Don't stop!\" was \"dont\" \"stop\"";
     assert!(import.stderr.contains(warning), "{}", import.stderr);
@@ -93,8 +64,10 @@ fn a_vocabulary_comes_with_the_model_and_what_is_cut_otherwise_is_shown() {
 
 #[test]
 fn what_is_said_beside_a_file_is_used_or_refused() {
-    let (place, _) =
-        placed(&["alone.weights.h5", "two-of-a-kind-out-of-order.h5", "embedding-lstm.h5", "masking-lstm.keras"]);
+    let (place, _) = placed(
+        ARCHIVE,
+        &["alone.weights.h5", "two-of-a-kind-out-of-order.h5", "embedding-lstm.h5", "masking-lstm.keras"],
+    );
     let import = |file: &'static str, more: &[&'static str]| {
         place.latch(["import", file, "--out", "run", "--json"].iter().chain(more))
     };

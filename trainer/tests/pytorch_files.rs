@@ -1,51 +1,24 @@
 //! Promise: the tensors of any module of PyTorch become a run whose f32 image answers what PyTorch answered, in the order that a chain says where the tensors do
 //! not. The models are those of `interchange/tests/goldens/pytorch`.
 
-use std::io::{Cursor, Read};
-use std::path::Path;
-
 use serde_json::Value;
-use zip::ZipArchive;
 
-use crate::support::{Place, succeed};
+use crate::goldens::{answers, numbers, placed};
+use crate::support::succeed;
 
-/// A folder with models of the goldens, and the goldens' words on them.
-fn placed(names: &[&str]) -> (Place, Value) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../interchange/tests/goldens/pytorch/pytorch.zip");
-    let mut archive = ZipArchive::new(Cursor::new(std::fs::read(path).expect("the goldens"))).expect("an archive");
-    let mut member = |name: &str| {
-        let mut bytes = Vec::new();
-        archive.by_name(name).expect("a member").read_to_end(&mut bytes).expect("it is whole");
-        bytes
-    };
-    let place = Place::with_data(20);
-    for name in names {
-        let file = format!("{name}.safetensors");
-        place.write(&file, member(&file));
-    }
-    let listed: Value = serde_json::from_slice(&member("cases.json")).expect("JSON");
-    (place, listed["cases"].clone())
-}
+const ARCHIVE: &str = "pytorch/pytorch.zip";
 
 #[test]
 fn modules_of_samples_answer_what_pytorch_answered_at_each_step_or_behind_the_last() {
     let names = ["lstm-1", "lstm-2-last", "gru-3", "gru-1-unbiased-last", "relu-2", "gru-float16"];
-    let (place, cases) = placed(&names);
-    for name in names {
-        let case = cases.as_array().and_then(|cases| cases.iter().find(|case| case["name"] == name)).expect("a case");
-        let numbers = |key: &str| -> Vec<f64> {
-            case[key].as_array().expect("a list").iter().map(|number| number.as_f64().expect("a number")).collect()
-        };
-        let file = format!("{name}.safetensors");
+    let files = names.map(|name| format!("{name}.safetensors"));
+    let (place, listed) = placed(ARCHIVE, &files.each_ref().map(String::as_str));
+    for (name, file) in names.into_iter().zip(&files) {
+        let cases = listed["cases"].as_array();
+        let case = cases.and_then(|cases| cases.iter().find(|case| case["name"] == name)).expect("a case");
         let chain = case["chain"].as_str().map_or(Vec::new(), |chain| vec!["--chain", chain]);
-        succeed(&mut place.latch(["import", &file, "--out", name, "--json"].iter().chain(&chain)));
-        let rows: Vec<String> = numbers("x").chunks(3).map(|row| format!("{},{},{}", row[0], row[1], row[2])).collect();
-        place.write("x.csv", rows.join("\n") + "\n");
-        succeed(&mut place.latch(["export", "--run", name, "--precision", "f32", "--out", "new.latch"]));
-        succeed(&mut place.latch(["run", "--image", "new.latch", "--data", "x.csv", "--out", "y.csv"]));
-        let table = String::from_utf8(place.read("y.csv")).expect("text");
-        let found: Vec<f64> = table.split([',', '\n']).filter_map(|number| number.trim().parse().ok()).collect();
-        let y = numbers("y");
+        succeed(&mut place.latch(["import", file, "--out", name, "--json"].iter().chain(&chain)));
+        let (found, y) = (answers(&place, name, &numbers(case, "x")), numbers(case, "y"));
         assert_eq!(found.len(), y.len(), "{name}: {found:?}");
         found.iter().zip(&y).for_each(|(found, y)| assert!((found - y).abs() < 1e-5, "{name}: {found} {y}"));
     }
@@ -53,7 +26,10 @@ fn modules_of_samples_answer_what_pytorch_answered_at_each_step_or_behind_the_la
 
 #[test]
 fn what_the_tensors_do_not_say_is_asked_for_and_what_no_image_has_is_refused_by_name() {
-    let (place, _) = placed(&["sensor-causal", "lstm-1-both", "projected-1", "texts-last"]);
+    let (place, _) = placed(
+        ARCHIVE,
+        &["sensor-causal.safetensors", "lstm-1-both.safetensors", "projected-1.safetensors", "texts-last.safetensors"],
+    );
     let import = |file: &str, more: &[&str]| {
         let file = format!("{file}.safetensors");
         place.latch(["import", &file, "--out", "run"].iter().chain(more))
@@ -85,7 +61,7 @@ fn noted(bytes: &[u8], note: &str) -> Vec<u8> {
 
 #[test]
 fn the_metadata_of_a_file_holds_beside_a_chain_and_nothing_contradicts_it() {
-    let (place, _) = placed(&["gru-1-last"]);
+    let (place, _) = placed(ARCHIVE, &["gru-1-last.safetensors"]);
     let bytes = place.read("gru-1-last.safetensors");
     let import = |note: &str, more: &[&str]| {
         place.write("noted.safetensors", noted(&bytes, note));

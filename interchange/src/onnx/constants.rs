@@ -270,26 +270,18 @@ fn flatten(node: &Node<'_>, tensor: &Const) -> Given {
 
 fn slice(node: &Node<'_>, tensor: &Const) -> Given {
     let dims = tensor.dims();
-    let missing = |what: &str| node.error(format!("its {what} are missing"), EXPORT_AGAIN);
-    let starts = node.ints_of("starts", 1)?.ok_or_else(|| missing("starts"))?;
-    let ends = node.ints_of("ends", 2)?.ok_or_else(|| missing("ends"))?;
-    let axes = node.ints_of("axes", 3)?.unwrap_or_else(|| (0..starts.len() as i64).collect());
-    let steps = node.ints_of("steps", 4)?.unwrap_or_else(|| vec![1; starts.len()]);
-    if [ends.len(), axes.len(), steps.len()] != [starts.len(); 3] {
-        return node.refuse("its starts, ends, axes and steps are not as many", EXPORT_AGAIN);
-    }
     let mut sliced = tensor.clone();
-    for (number, axis) in axes.iter().enumerate() {
-        let axis = node.axis(*axis, dims.len())?;
-        let step = isize::try_from(steps[number]).unwrap_or(0);
+    for (axis, start, end, step) in node.slices()? {
+        let axis = node.axis(axis, dims.len())?;
+        let step = isize::try_from(step).unwrap_or(0);
         let (first, count) = if step > 0 {
-            let (start, end) = (place_of(starts[number], dims[axis]), place_of(ends[number], dims[axis]));
+            let (start, end) = (place_of(start, dims[axis]), place_of(end, dims[axis]));
             (start, end.saturating_sub(start).div_ceil(step.unsigned_abs()))
         } else if step < 0 {
             // Back, to the place behind which it ends: -1 is that before the first.
             let size = dims[axis] as i64;
             let held = |place: i64| (if place < 0 { place.saturating_add(size) } else { place }).clamp(-1, size - 1);
-            let (start, end) = (held(starts[number]), held(ends[number]));
+            let (start, end) = (held(start), held(end));
             (start.max(0) as usize, ((start - end).max(0) as usize).div_ceil(step.unsigned_abs()))
         } else {
             return node.refuse("its step is 0", EXPORT_AGAIN);

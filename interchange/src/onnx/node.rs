@@ -52,6 +52,20 @@ impl Node<'_> {
         Err(self.error(problem, remedy))
     }
 
+    /// What a `Slice` says of each of its axes, as `(axis, start, end, step)`.
+    pub(super) fn slices(&self) -> Result<Vec<(i64, i64, i64, i64)>, Error> {
+        let missing = |what: &str| self.error(format!("its {what} are missing"), EXPORT_AGAIN);
+        let starts = self.ints_of("starts", 1)?.ok_or_else(|| missing("starts"))?;
+        let ends = self.ints_of("ends", 2)?.ok_or_else(|| missing("ends"))?;
+        let axes = self.ints_of("axes", 3)?.unwrap_or_else(|| (0..starts.len() as i64).collect());
+        let steps = self.ints_of("steps", 4)?.unwrap_or_else(|| vec![1; starts.len()]);
+        if [ends.len(), axes.len(), steps.len()] != [starts.len(); 3] {
+            return self.refuse("its starts, ends, axes and steps are not as many", EXPORT_AGAIN);
+        }
+        let each = axes.into_iter().zip(starts).zip(ends).zip(steps);
+        Ok(each.map(|(((axis, start), end), step)| (axis, start, end, step)).collect())
+    }
+
     pub(super) fn attribute(&self, name: &str) -> Option<&proto::Attribute> {
         self.of.attribute.iter().find(|attribute| attribute.name == name)
     }

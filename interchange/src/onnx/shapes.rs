@@ -257,17 +257,8 @@ fn embedding(node: &Node<'_>, ids: &Flow, axis: i64) -> Given {
 fn slice(node: &Node<'_>) -> Given {
     let mut flow = node.flow(0)?.clone();
     let count = flow.axes.len();
-    let missing = |what: &str| node.error(format!("its {what} are missing"), EXPORT_AGAIN);
-    let starts = node.ints_of("starts", 1)?.ok_or_else(|| missing("starts"))?;
-    let ends = node.ints_of("ends", 2)?.ok_or_else(|| missing("ends"))?;
-    let axes = node.ints_of("axes", 3)?.unwrap_or_else(|| (0..starts.len() as i64).collect());
-    let steps = node.ints_of("steps", 4)?.unwrap_or_else(|| vec![1; starts.len()]);
-    if [ends.len(), axes.len(), steps.len()] != [starts.len(); 3] {
-        return node.refuse("its starts, ends, axes and steps are not as many", EXPORT_AGAIN);
-    }
-    for (place, axis) in axes.iter().enumerate() {
-        let axis = node.axis(*axis, count)?;
-        flow = sliced(node, &flow, axis, (starts[place], ends[place], steps[place]))?;
+    for (axis, start, end, step) in node.slices()? {
+        flow = sliced(node, &flow, node.axis(axis, count)?, (start, end, step))?;
     }
     Ok(Node::gives(flow))
 }

@@ -1,0 +1,42 @@
+//! The goldens of other tools: an archive of models, and `cases.json`, what the tool computes of each.
+
+use std::io::{Cursor, Read};
+use std::path::Path;
+
+use latch_interchange::Limits;
+use serde_json::Value;
+use zip::ZipArchive;
+
+pub(crate) const LIMITS: Limits = Limits { rows: 1 << 20, width: 2048, layers: 32 };
+
+/// Largest difference of an output.
+pub(crate) const WITHIN: f64 = 1e-5;
+
+/// An archive of goldens.
+pub(crate) struct Goldens(ZipArchive<Cursor<Vec<u8>>>);
+
+impl Goldens {
+    /// The archive of this name among the goldens.
+    pub(crate) fn open(name: &str) -> Self {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens").join(name);
+        let bytes = std::fs::read(&path).unwrap_or_else(|fault| panic!("{}: {fault}", path.display()));
+        Self(ZipArchive::new(Cursor::new(bytes)).expect("it is an archive"))
+    }
+
+    /// A file of it.
+    pub(crate) fn member(&mut self, name: &str) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.0.by_name(name).expect("the archive has it").read_to_end(&mut bytes).expect("it is whole");
+        bytes
+    }
+
+    /// What it says of its files.
+    pub(crate) fn listed(&mut self) -> Value {
+        serde_json::from_slice(&self.member("cases.json")).expect("it is JSON")
+    }
+}
+
+/// The numbers of a case.
+pub(crate) fn numbers(case: &Value, key: &str) -> Vec<f64> {
+    case[key].as_array().expect("a list").iter().map(|value| value.as_f64().expect("a number")).collect()
+}
