@@ -29,7 +29,7 @@ use super::fpu::floats_by_fpu;
 use super::{Backend, Features, IntWeight, RowsI8, RowsI16, copy};
 use gru::{GruCell, gru_cell_i8};
 use int16::{lstm_i16, rows_i16};
-use macros::COLUMNS;
+use macros::LISTS;
 use slices::{add_i16, dot_i16, max_i16, narrow_bytes, narrow_q15, shift_q12, sigmoid_q15, tanh_q15, widen_i8};
 
 /// Helium. The core that this was compiled for has it, so that nothing needs detecting.
@@ -265,9 +265,8 @@ unsafe extern "C" fn lstm_i8(step: &Step) {
         save!(),
         // On the stack: 0 the sums of a tile, [8 units][4 gates]; 64 c of an incomplete tile; 96 xh, 100 h, 104 c, 108 units of this tile, 112 units,
         // 116 -shift, 120 multiplier, 124 bias, 128 blocks, 132 quads behind them, 136 columns,
-        // 140 how many units from the tile's end may not read ahead, 144 the columns' addresses.
-        "sub sp, sp, #192",
-        columns!(keep),
+        // 140 how many units from the tile's end may not read ahead.
+        "sub sp, sp, #144",
         "ldm.w r0!, {{r1, r7, r9}}",
         "ldm.w r0, {{r2, r3, r4, r5, r6, r11}}",
         "mov r0, r1",
@@ -341,9 +340,9 @@ unsafe extern "C" fn lstm_i8(step: &Step) {
         "ldr r1, [sp, #96]",
         "ldr r2, [sp, #136]",
         to_columns!(),
-        "add sp, sp, #192",
+        "add sp, sp, #144",
         restore!(),
-        columns = sym COLUMNS,
+        lists = sym LISTS,
     )
 }
 

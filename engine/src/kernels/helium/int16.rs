@@ -8,7 +8,7 @@
 
 use core::arch::naked_asm;
 
-use super::macros::COLUMNS;
+use super::macros::LISTS;
 use super::{RowsStep, Step};
 
 /// A block: eight columns at r1, weights at r0, sums in r2, r4, r6, r8, which `vmladav` begins and `vmladava` goes on with.
@@ -98,9 +98,8 @@ pub(super) unsafe extern "C" fn lstm_i16(step: &Step) {
         ".cpu cortex-m55",
         save!(),
         // On the stack: 0 the sums of a tile, [8 units][4 gates]; 64 c of an incomplete tile; 96 xh, 100 h, 104 c, 108 units of this tile, 112 units,
-        // 116 -shift, 120 multiplier, 124 bias, 128 and 132 the counts of blocks, 144 the columns' addresses.
-        "sub sp, sp, #192",
-        columns!(keep),
+        // 116 -shift, 120 multiplier, 124 bias, 128 and 132 the counts of blocks.
+        "sub sp, sp, #136",
         "ldm.w r0!, {{r1, r7, r9}}",
         "ldm.w r0, {{r2, r3, r4, r5, r6, r11}}",
         "mov r0, r1",
@@ -138,9 +137,9 @@ pub(super) unsafe extern "C" fn lstm_i16(step: &Step) {
         "subs r4, r4, r12",
         "str r4, [sp, #112]",
         "bne.w 3b",
-        "add sp, sp, #192",
+        "add sp, sp, #136",
         restore!(),
-        columns = sym COLUMNS,
+        lists = sym LISTS,
     )
 }
 

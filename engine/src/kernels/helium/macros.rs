@@ -5,6 +5,12 @@ use crate::kernels::activation::{SIGMOID, TANH};
 /// The columns of both activations, 96 bytes each; a gather reads one constant for each of eight lanes.
 pub(super) static COLUMNS: [[[i16; 8]; 6]; 2] = [SIGMOID.columns, TANH.columns];
 
+/// The addresses of these columns, those of the sigmoid first: a list is loaded in one instruction.
+pub(super) static LISTS: [&[i16; 8]; 12] = {
+    let [[a, b, c, d, e, f], [g, h, i, j, k, l]] = &COLUMNS;
+    [a, b, c, d, e, f, g, h, i, j, k, l]
+};
+
 /// The polynomial of `Segments::distance`: segments in q5, t in q4, the columns' addresses in r1, r2, r3, r5, r6, r7; P in q6 and b in q7.
 macro_rules! polynomial {
     () => {
@@ -222,18 +228,8 @@ macro_rules! to_columns {
     };
 }
 
-/// Moves the columns' addresses to those of tanh, or sets them to those of the sigmoid, in r1, r2, r3, r5, r6, r7; or keeps both lists on the stack, at 144.
-/// Clobbers r4 there, and leaves r0.
+/// Moves the columns' addresses to those of tanh, or sets them to those of the sigmoid, in r1, r2, r3, r5, r6, r7.
 macro_rules! columns {
-    (keep) => {
-        concat!(
-            columns!(set),
-            "add r4, sp, #144\n",
-            "stm.w r4!, {{r1, r2, r3, r5, r6, r7}}\n",
-            columns!(tanh),
-            "stm.w r4, {{r1, r2, r3, r5, r6, r7}}\n",
-        )
-    };
     (set) => {
         "movw r1, #:lower16:{columns}\n\
          movt r1, #:upper16:{columns}\n\
@@ -288,7 +284,8 @@ macro_rules! tile {
             "vld41.16 {{q0, q1, q2, q3}}, [r10]\n",
             "vld42.16 {{q0, q1, q2, q3}}, [r10]\n",
             "vld43.16 {{q0, q1, q2, q3}}, [r10]\n",
-            "add r4, sp, #144\n",
+            "movw r4, #:lower16:{lists}\n",
+            "movt r4, #:upper16:{lists}\n",
             "ldm.w r4!, {{r1, r2, r3, r5, r6, r7}}\n",
             constants!(),
             sigmoid!("q0"),
