@@ -105,7 +105,24 @@ fn row(matrix: &Matrix, row: usize) -> impl Iterator<Item = f32> + '_ {
 
 /// W·x
 fn product(matrix: &Matrix, x: &[f64]) -> Vec<f64> {
-    (0..matrix.rows).map(|number| row(matrix, number).zip(x).map(|(w, x)| f64::from(w) * x).sum()).collect()
+    let columns = matrix.columns;
+    let row = |number: usize| matrix.values.get(number * columns..(number + 1) * columns).unwrap_or_default();
+    (0..matrix.rows).map(|number| dot(row(number), x)).collect()
+}
+
+/// Σ w·x, in sums that do not wait for each other.
+fn dot(w: &[f32], x: &[f64]) -> f64 {
+    const SUMS: usize = 8;
+    let (w, x) = (&w[..w.len().min(x.len())], &x[..w.len().min(x.len())]);
+    let ((w, last_w), (x, last_x)) = (w.as_chunks::<SUMS>(), x.as_chunks::<SUMS>());
+    let mut sums = [0.0; SUMS];
+    for (w, x) in w.iter().zip(x) {
+        for (sum, (w, x)) in sums.iter_mut().zip(w.iter().zip(x)) {
+            *sum += f64::from(*w) * x;
+        }
+    }
+    let last = last_w.iter().zip(last_x).map(|(w, x)| f64::from(*w) * x).sum::<f64>();
+    sums.iter().sum::<f64>() + last
 }
 
 /// a + b

@@ -170,6 +170,14 @@ fn held(model: &Described, frames: &[f32], channels: usize) -> Vec<f32> {
 /// Frames of a seeded probe.
 const STEPS: usize = 1_000;
 
+/// Weights times frames that a seeded probe has at most: a large model is compared on fewer frames, in a second.
+const PRODUCTS: usize = 1 << 27;
+
+/// Frames of the seeded probe of a model.
+fn steps(model: &Described) -> usize {
+    (PRODUCTS / model.weights().max(1)).clamp(100, STEPS)
+}
+
 /// Samples that a model is compared and calibrated on, with what it answers where it came from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Probe {
@@ -231,7 +239,11 @@ pub(super) fn probe(model: &Described, samples: &Samples, given: &Given) -> Resu
         (Some(given), _) => (given.name.clone(), given.frames.clone()),
         (None, Some(own)) => ("the input that the file brings".to_owned(), own.input.clone()),
         (None, None) => {
-            (format!("{STEPS} seeded steps"), seeded(channels, given.full_scale.unwrap_or(FULL_SCALE).max(FULL_SCALE)))
+            let steps = steps(model);
+            (
+                format!("{steps} seeded steps"),
+                seeded(steps, channels, given.full_scale.unwrap_or(FULL_SCALE).max(FULL_SCALE)),
+            )
         }
     };
     let largest = match given.full_scale {
@@ -243,12 +255,12 @@ pub(super) fn probe(model: &Described, samples: &Samples, given: &Given) -> Resu
 }
 
 /// Three tones that swell and fade with a little noise, and knobs that stand at a half, of this magnitude at most.
-fn seeded(channels: usize, full_scale: f32) -> Vec<f32> {
+fn seeded(steps: usize, channels: usize, full_scale: f32) -> Vec<f32> {
     let mut random = generator([1, 0, 0, 0x7072_6f62]);
-    let mut frames = Vec::with_capacity(STEPS * channels);
-    for step in 0..STEPS {
+    let mut frames = Vec::with_capacity(steps * channels);
+    for step in 0..steps {
         let time = step as f32;
-        let swell = 0.5 - 0.5 * (time * TAU / STEPS as f32).cos();
+        let swell = 0.5 - 0.5 * (time * TAU / steps as f32).cos();
         let tones: f32 = [0.005, 0.013, 0.061].iter().map(|rate| (rate * TAU * time).sin()).sum();
         let noise: f32 = random.random_range(-0.1..0.1);
         frames.push(full_scale * (swell * 0.25 * tones + noise));

@@ -64,3 +64,18 @@ fn magnitudes_are_those_of_each_channel_and_at_least_full_scale() {
     assert_eq!(largest(&[0.5, -3.0, -0.25, 2.0], 2), [1.0, 3.0]);
     assert_eq!(largest(&[], 2), [1.0, 1.0]);
 }
+
+#[test]
+fn a_large_model_is_compared_on_fewer_steps() {
+    let mut model = model();
+    assert_eq!(steps(&model), STEPS);
+    let values = vec![0.0; 1 << 20];
+    let kernel = latch_interchange::Matrix { source: "W".into(), rows: 1 << 10, columns: 1 << 10, values };
+    let bias = latch_interchange::Vector::default();
+    let dense = latch_interchange::Dense { kernel, bias, activation: latch_interchange::Activation::Linear };
+    let large = Layer { name: "large".into(), kind: Kind::Dense(dense) };
+    model.layers = vec![large.clone()];
+    assert_eq!(steps(&model), 128);
+    model.layers = vec![large; 8];
+    assert_eq!(steps(&model), 100);
+}
