@@ -96,12 +96,8 @@ pub(crate) fn read(mut tensors: Object, place: &str, chain: Option<&str>, limits
 /// Refuses a module that the chain leaves out.
 fn refuse_unused(modules: &[Module], tensors: &Object, place: &str) -> Result<(), Error> {
     let is_left = |module: &&Module| {
-        let prefix = module.prefix();
-        tensors.0.iter().any(|(name, json)| {
-            *json != Json::Null
-                && name.rsplit_once('.').unwrap_or(("", name)).0 == module.name
-                && name.starts_with(&prefix)
-        })
+        let is_of = |name: &str| name.rsplit_once('.').unwrap_or(("", name)).0 == module.name;
+        tensors.0.iter().any(|(name, json)| *json != Json::Null && is_of(name))
     };
     match modules.iter().find(is_left) {
         None => Ok(()),

@@ -6,7 +6,7 @@ mod support;
 use latch_interchange::keras::Options;
 use latch_interchange::{Described, Input, open_with, reference};
 use serde_json::Value;
-use support::{Goldens, LIMITS, WITHIN, numbers};
+use support::{Goldens, LIMITS, disagreement, numbers};
 
 /// Models of the standard's tests.
 const OF_THE_STANDARD: usize = 12;
@@ -61,15 +61,7 @@ fn fault(case: &Case) -> Option<String> {
         Ok(model) => model,
         Err(error) => return Some(error.to_string()),
     };
-    let found = answers(&model, case);
-    if found.len() != case.y.len() {
-        return Some(format!("{}: {} answers in place of {}", case.name, found.len(), case.y.len()));
-    }
-    let differences = found.iter().zip(&case.y).map(|(found, expected)| (found - expected).abs());
-    // NaN is no small difference.
-    let largest = differences.fold(0.0, |most: f64, next| if next.is_nan() || next > most { next } else { most });
-    let agrees = largest <= WITHIN;
-    (!agrees).then(|| format!("{}: it differs by {largest:e}", case.name))
+    disagreement(&case.name, &answers(&model, case), &case.y)
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod support;
 use latch_interchange::keras::Options;
 use latch_interchange::{Described, Input, open, open_with, reference};
 use serde_json::Value;
-use support::{Goldens, LIMITS, WITHIN, numbers};
+use support::{Goldens, LIMITS, disagreement, numbers};
 
 const ARCHIVE: &str = "pytorch/pytorch.zip";
 
@@ -29,10 +29,7 @@ fn fault(case: &Value) -> Option<String> {
         Input::Ids(_) => reference::of_ids(&model, &x.iter().map(|&id| id as u32).collect::<Vec<_>>()),
         Input::Samples(_) => reference::of_samples(&model, &x.iter().map(|&x| x as f32).collect::<Vec<_>>()),
     };
-    let found = found.answers;
-    let agrees =
-        found.len() == y.len() && found.iter().zip(&y).all(|(found, expected)| (found - expected).abs() <= WITHIN);
-    (!agrees).then(|| format!("{name}: {found:?} in place of {y:?}"))
+    disagreement(name, &found.answers, &y)
 }
 
 #[test]

@@ -92,16 +92,16 @@ pub fn run(args: Args) -> Result<()> {
     let mut session = model.session_in(&mut state)?;
     let all = set.series.iter().map(|series| outputs_of(&mut session, &series.frames));
     let all = all.collect::<Result<Vec<Outputs>, Fault>>()?;
-    let (numbers, cut) = match (&args.out, together(&model, &all)) {
-        (None, _) => (None, 0),
-        (Some(out), Some(Outputs { values, shape })) => {
+    let (numbers, cut) = match &args.out {
+        None => (None, 0),
+        Some(out) => {
+            let Some(Outputs { values, shape }) = together(&model, &all) else {
+                let count = counted(all.len(), "series");
+                let problem = format!("{} has {count}, each with outputs at every step", data.display());
+                return Err(fault("--out", problem, "name one of them with --series").into());
+            };
             let cut = write_numbers(out, &values, &shape, sound)?;
             (Some((out, shape)), cut)
-        }
-        (Some(_), None) => {
-            let problem =
-                format!("{} has {}, each with outputs at every step", data.display(), counted(all.len(), "series"));
-            return Err(fault("--out", problem, "name one of them with --series").into());
         }
     };
     for said in [filled, layout.map(|layout| format!("read with {layout}"))].into_iter().flatten() {
