@@ -43,6 +43,7 @@ fn layer(element: &str) -> (String, String) {
         "text" => "a number for each word",
         "embedding" => "its features",
         "lstm" | "gru" | "rnn" => "remembers what came before",
+        "bilstm" | "bigru" | "birnn" => "what came before and behind",
         "conv1d" => "sees the last frames",
         "attention" => "what mattered",
         _ => "its score",

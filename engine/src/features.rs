@@ -23,6 +23,8 @@ pub const GRU: bool = cfg!(feature = "gru");
 pub const RNN: bool = cfg!(feature = "rnn");
 /// Causal convolutions over time.
 pub const CONV1D: bool = cfg!(feature = "conv1d");
+/// Two recurrent layers over a whole sequence, one of them from its end.
+pub const BIDIRECTIONAL: bool = cfg!(feature = "bidirectional");
 /// Pooling over all steps: mean and max. The last step needs no feature.
 pub const POOLING: bool = cfg!(feature = "pooling");
 /// Pooling by attention.
@@ -119,11 +121,12 @@ pub enum Feature {
     Ngrams,
     Deep,
     Start,
+    Bidirectional,
 }
 
 impl Feature {
     /// All of them, in the order of their numbers, which a firmware says over its link: new ones come at the end.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Feature::Float,
         Feature::Text,
         Feature::Samples,
@@ -143,6 +146,7 @@ impl Feature {
         Feature::Ngrams,
         Feature::Deep,
         Feature::Start,
+        Feature::Bidirectional,
     ];
 
     /// As Cargo.toml has it.
@@ -167,6 +171,7 @@ impl Feature {
             Feature::Ngrams => "ngrams",
             Feature::Deep => "deep",
             Feature::Start => "start",
+            Feature::Bidirectional => "bidirectional",
         }
     }
 }

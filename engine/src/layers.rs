@@ -3,10 +3,11 @@
 //! This file is the only list of them. A layer joins an image and the kernels, without `unsafe` and without a choice by machine.
 //!
 //! ```text
-//! (embedding | samples) > (conv1d | lstm | gru | rnn | dense)* > pooling? > dense+
+//! (embedding | samples) > (conv1d | lstm | gru | rnn | bidirectional | dense)* > pooling? > dense+
 //! ```
 
 pub mod attention;
+pub mod bidirectional;
 pub mod conv1d;
 pub mod dense;
 pub mod embedding;
@@ -18,7 +19,9 @@ pub mod rnn;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, problem};
-use crate::features::{CONV1D, DENSE, Feature, GRU, INT4, LSTM, NGRAMS, PROJECTION, RNN, SAMPLES, START};
+use crate::features::{
+    BIDIRECTIONAL, CONV1D, DENSE, Feature, GRU, INT4, LSTM, NGRAMS, PROJECTION, Part, RNN, SAMPLES, START,
+};
 use crate::image::reader::Fields;
 use crate::image::section::{Cursor, SectionShape};
 use crate::image::start::Start;
@@ -28,6 +31,7 @@ use crate::logit::Logit;
 use crate::memory::Memory;
 use crate::numbers::{Numbers, Precision, Values};
 
+use bidirectional::Bidirectional;
 use conv1d::Conv1d;
 use dense::Dense;
 use gru::Gru;
@@ -56,6 +60,8 @@ pub enum Layer {
     Rnn(Rnn),
     /// A causal convolution over time.
     Conv1d(Conv1d),
+    /// Two recurrent layers, one of them from the end of the sequence.
+    Bidirectional(Bidirectional),
     /// Dense.
     Dense(Dense),
     /// One vector for all steps.
@@ -64,7 +70,10 @@ pub enum Layer {
 
 impl Layer {
     /// The most sections that a layer has.
-    pub(crate) const SECTIONS: usize = 6;
+    pub(crate) const SECTIONS: usize = if BIDIRECTIONAL { 2 } else { 1 } * Self::SECTIONS_OF_A_CELL;
+
+    /// Those of one direction.
+    pub(crate) const SECTIONS_OF_A_CELL: usize = 6;
 
     /// Its name in a chain.
     pub const fn name(&self) -> &'static str {
@@ -73,6 +82,7 @@ impl Layer {
             Layer::Gru(_) => "gru",
             Layer::Rnn(_) => "rnn",
             Layer::Conv1d(_) => "conv1d",
+            Layer::Bidirectional(_) => "bidirectional",
             Layer::Dense(_) => "dense",
             Layer::Pooling(pooling) => pooling.name(),
         }
@@ -87,6 +97,7 @@ impl Layer {
             Layer::Dense(_) => 0x13,
             Layer::Pooling(_) => 0x14,
             Layer::Conv1d(_) => 0x15,
+            Layer::Bidirectional(_) => 0x18,
         }
     }
 
@@ -99,10 +110,12 @@ impl Layer {
             0x13 => Layer::Dense(Dense::read(fields)),
             0x14 => Layer::Pooling(Pooling::read(fields)),
             0x15 if CONV1D => Layer::Conv1d(Conv1d::read(fields)),
+            0x18 if BIDIRECTIONAL => Layer::Bidirectional(Bidirectional::read(fields)),
             0x10 => return Read::Missing(Feature::Lstm),
             0x11 => return Read::Missing(Feature::Gru),
             0x12 => return Read::Missing(Feature::Rnn),
             0x15 => return Read::Missing(Feature::Conv1d),
+            0x18 => return Read::Missing(Feature::Bidirectional),
             // These are no layers, but read in the same place, so that a firmware without them has one refusal for all.
             0x04 if !SAMPLES => return Read::Missing(Feature::Samples),
             0x05 if !START => return Read::Missing(Feature::Start),
@@ -120,6 +133,7 @@ impl Layer {
             }
             Layer::Lstm(Lstm { projected: true, .. }) if !PROJECTION => Some(Feature::Projection),
             Layer::Pooling(pooling) => pooling.missing(),
+            Layer::Bidirectional(layer) => layer.direction_missing(),
             layer if !INT4 && layer.is_int4() => Some(Feature::Int4),
             _ => None,
         }
@@ -132,6 +146,7 @@ impl Layer {
             Layer::Gru(layer) if GRU => layer.check(precision),
             Layer::Rnn(layer) if RNN => layer.check(precision),
             Layer::Conv1d(layer) if CONV1D => layer.check(precision),
+            Layer::Bidirectional(layer) if BIDIRECTIONAL => layer.check(precision),
             Layer::Dense(layer) => layer.check(precision),
             _ => Ok(()),
         }
@@ -144,6 +159,7 @@ impl Layer {
             | Layer::Gru(Gru { inputs, .. })
             | Layer::Rnn(Rnn { inputs, .. })
             | Layer::Conv1d(Conv1d { inputs, .. })
+            | Layer::Bidirectional(Bidirectional { inputs, .. })
             | Layer::Dense(Dense { inputs, .. }) => Some(*inputs),
             Layer::Pooling(_) => None,
         }
@@ -156,6 +172,7 @@ impl Layer {
             | Layer::Gru(Gru { units, .. })
             | Layer::Rnn(Rnn { units, .. })
             | Layer::Conv1d(Conv1d { units, .. }) => *units,
+            Layer::Bidirectional(layer) => layer.outputs(),
             Layer::Dense(Dense { outputs, .. }) => *outputs,
             Layer::Pooling(_) => inputs,
         }
@@ -166,9 +183,11 @@ impl Layer {
         matches!(self, Layer::Lstm(_) | Layer::Gru(_) | Layer::Rnn(_))
     }
 
-    /// True of a layer that remembers something from step to step, so that it runs at every step: a cell, or a convolution.
+    /// True of a layer that remembers something from step to step, so that it runs at every step: a cell, a convolution, or two directions.
     pub const fn remembers(&self) -> bool {
-        self.is_cell() || CONV1D && matches!(self, Layer::Conv1d(_))
+        self.is_cell()
+            || CONV1D && matches!(self, Layer::Conv1d(_))
+            || BIDIRECTIONAL && matches!(self, Layer::Bidirectional(_))
     }
 
     /// Steps of what it reads from one of its answers to the next: more than one of a convolution with a stride.
@@ -182,6 +201,9 @@ impl Layer {
     /// True where integers and floats hold its values to [-1, 1] alike: not of a rectifier, nor of a linear dense layer or a convolution, which have a scale of their own in integers.
     pub const fn is_bounded(&self) -> bool {
         use dense::Activation::{Sigmoid, Tanh};
+        if let Layer::Bidirectional(layer) = self {
+            return !matches!(layer.form.cell(), bidirectional::Cell::Rnn { relu: true });
+        }
         matches!(
             self,
             Layer::Lstm(_)
@@ -193,6 +215,9 @@ impl Layer {
 
     /// True where its weights have four bits.
     pub const fn is_int4(&self) -> bool {
+        if let Layer::Bidirectional(layer) = self {
+            return layer.form.int4();
+        }
         matches!(
             self,
             Layer::Lstm(Lstm { int4: true, .. })
@@ -209,6 +234,7 @@ impl Layer {
             Layer::Gru(layer) if GRU => layer.section(precision, place),
             Layer::Rnn(layer) if RNN => layer.section(precision, place),
             Layer::Conv1d(layer) if CONV1D => layer.section(precision, place),
+            Layer::Bidirectional(layer) if BIDIRECTIONAL => layer.section(precision, place),
             Layer::Dense(layer) => layer.section(precision, place),
             _ => None,
         }
@@ -227,6 +253,8 @@ impl Layer {
                 let (before, values) = layer.state(precision);
                 (before, before + values)
             }
+            // What is read behind it, and behind that all that it keeps.
+            Layer::Bidirectional(layer) if BIDIRECTIONAL => layer.state(precision),
             Layer::Dense(layer) => (0, precision.values_bytes(layer.outputs as usize)),
             Layer::Pooling(pooling) => (0, pooling.state(precision, inputs as usize)),
             _ => (0, 0),
@@ -245,6 +273,7 @@ impl Layer {
             Layer::Gru(layer) if GRU => layer.scratch(precision),
             Layer::Rnn(layer) if RNN => layer.scratch(precision),
             Layer::Conv1d(layer) if CONV1D => layer.scratch(precision),
+            Layer::Bidirectional(layer) if BIDIRECTIONAL => layer.scratch(precision),
             _ => precision.values_bytes(inputs as usize),
         }
     }
@@ -261,6 +290,7 @@ impl Layer {
             Layer::Gru(Gru { inputs, units, .. }) => 3 * *units as usize * (*inputs as usize + *units as usize),
             Layer::Rnn(Rnn { inputs, units, .. }) => *units as usize * (*inputs as usize + *units as usize),
             Layer::Conv1d(layer) => layer.columns() * layer.units as usize,
+            Layer::Bidirectional(layer) => 2 * layer.direction().multiply_adds(),
             Layer::Dense(Dense { inputs, outputs, .. }) => *inputs as usize * *outputs as usize,
             Layer::Pooling(_) => 0,
         }
@@ -297,6 +327,7 @@ impl core::fmt::Display for Layer {
                 }
                 formatter.write_str(if form.relu() { " relu" } else { "" })
             }
+            Layer::Bidirectional(layer) => write!(formatter, "{layer}"),
             Layer::Dense(Dense { outputs, activation, .. }) => match activation {
                 dense::Activation::Linear => write!(formatter, "{name} {outputs}"),
                 activation => write!(formatter, "{name} {outputs} {}", activation.name()),
@@ -402,12 +433,19 @@ fn hidden<'x, N: Numbers, B: Backend>(backend: B, x: Values<'x, N>, scratch: &mu
 
 /// All that layers compute in one arithmetic.
 pub(crate) trait Arithmetic:
-    Scaling + lstm::Steps + gru::Steps + rnn::Steps + conv1d::Steps + dense::Steps + pooling::Steps
+    Scaling + lstm::Steps + gru::Steps + rnn::Steps + conv1d::Steps + bidirectional::Steps + dense::Steps + pooling::Steps
 {
 }
 
-impl<N: Scaling + lstm::Steps + gru::Steps + rnn::Steps + conv1d::Steps + dense::Steps + pooling::Steps> Arithmetic
-    for N
+impl<N> Arithmetic for N where
+    N: Scaling
+        + lstm::Steps
+        + gru::Steps
+        + rnn::Steps
+        + conv1d::Steps
+        + bidirectional::Steps
+        + dense::Steps
+        + pooling::Steps
 {
 }
 
@@ -420,6 +458,8 @@ pub(crate) enum Opened<'a, N: Arithmetic> {
     Dense(dense::Opened<'a, N>),
     Pooling(pooling::Opened),
     Conv1d(conv1d::Opened<'a, N>),
+    // Two cells: no build without the feature has room for them.
+    Bidirectional(Part<bidirectional::Opened<'a, N>, { BIDIRECTIONAL as usize }>),
 }
 
 impl<'a, N: Arithmetic> Opened<'a, N> {
@@ -433,6 +473,9 @@ impl<'a, N: Arithmetic> Opened<'a, N> {
             Layer::Gru(layer) if GRU => Opened::Gru(gru::Opened::open(layer, cursor)?),
             Layer::Rnn(layer) if RNN => Opened::Rnn(rnn::Opened::open(layer, cursor)?),
             Layer::Conv1d(layer) if CONV1D => Opened::Conv1d(conv1d::Opened::open(layer, cursor)?),
+            Layer::Bidirectional(layer) if BIDIRECTIONAL => {
+                Opened::Bidirectional(Part::of(bidirectional::Opened::open(layer, cursor)?))
+            }
             Layer::Dense(layer) => Opened::Dense(dense::Opened::open(layer, cursor)?),
             Layer::Pooling(kind) => Opened::Pooling(pooling::Opened { kind: *kind, width: inputs }),
             _ => return Err(Error::Sections),
@@ -449,12 +492,15 @@ impl<'a, N: Arithmetic> Opened<'a, N> {
             Opened::Gru(opened) if GRU => opened.check(limit, layer),
             Opened::Rnn(opened) if RNN => opened.check(limit, layer),
             Opened::Conv1d(opened) if CONV1D => opened.check(limit, layer),
+            Opened::Bidirectional(opened) if BIDIRECTIONAL => {
+                opened.get().map_or(Ok(limit), |opened| opened.check(limit, layer))
+            }
             Opened::Dense(opened) => opened.check(limit, layer),
             _ => Ok(limit),
         }
     }
 
-    /// One step: takes its state off the place's memory and gives what the next layer reads. A convolution is run by [`Opened::step_or_wait`].
+    /// One step: takes its state off the place's memory and gives what the next layer reads. A convolution and two directions are run by [`Opened::step_or_wait`].
     #[inline(always)]
     pub(crate) fn step<'x, 's: 'x, B: Backend>(
         &self,
@@ -486,7 +532,20 @@ impl<'a, N: Arithmetic> Opened<'a, N> {
         if CONV1D && let Opened::Conv1d(layer) = self {
             return layer.step(backend, x, place);
         }
+        if let Some(layer) = self.bidirectional() {
+            layer.keep(backend, x, place);
+            return None;
+        }
         Some(self.step(backend, x, place))
+    }
+
+    /// The layer with two directions that it is.
+    #[inline(always)]
+    pub(crate) fn bidirectional(&self) -> Option<&bidirectional::Opened<'a, N>> {
+        match self {
+            Opened::Bidirectional(layer) if BIDIRECTIONAL => layer.get(),
+            _ => None,
+        }
     }
 
     /// Bytes of its state.
@@ -498,6 +557,7 @@ impl<'a, N: Arithmetic> Opened<'a, N> {
             Opened::Rnn(layer) => values(layer.units),
             Opened::Conv1d(layer) if CONV1D => layer.state_bytes(),
             Opened::Conv1d(_) => 0,
+            Opened::Bidirectional(layer) => layer.get().map_or(0, |layer| layer.state_bytes()),
             Opened::Dense(layer) => N::PRECISION.values_bytes(usize::from(layer.outputs())),
             Opened::Pooling(layer) => layer.kind.state(N::PRECISION, usize::from(layer.width)),
         }

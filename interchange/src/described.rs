@@ -724,6 +724,8 @@ impl Described {
     pub fn pooling(&self) -> Option<Pooling> {
         self.layers.iter().find_map(|layer| match layer.kind {
             Kind::Pooling(pooling) => Some(pooling),
+            // Of the last states of both there is one vector.
+            Kind::Bidirectional(ref both) if !both.each_step => Some(Pooling::Last),
             _ => None,
         })
     }

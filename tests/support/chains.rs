@@ -13,6 +13,7 @@ use latch_engine::image::section::{Element, Section};
 use latch_engine::image::start::Start;
 use latch_engine::input::samples::Samples;
 use latch_engine::layers::Layer;
+use latch_engine::layers::bidirectional::{self, Bidirectional, Merge};
 use latch_engine::layers::conv1d::{Conv1d, Form};
 use latch_engine::layers::dense::{Activation, Dense};
 use latch_engine::layers::embedding::Embedding;
@@ -34,11 +35,29 @@ pub enum Kind {
     Rnn(u16, bool),
     /// A convolution.
     Conv1d(Convolution),
+    /// Two directions.
+    Both(Both),
     /// Outputs and activation.
     Dense(u16, Activation),
     /// One vector for all steps.
     Pooling(Pooling),
 }
+
+/// Two directions over the outputs of the layer before them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Both {
+    /// What they are.
+    pub cell: bidirectional::Cell,
+    /// Units of each.
+    pub units: u16,
+    /// How they become one.
+    pub merge: Merge,
+    /// Whether each step has a value.
+    pub each_step: bool,
+}
+
+/// The longest sequence of every chain with two directions.
+pub const LONGEST: u16 = 11;
 
 /// A convolution, whose inputs are the outputs of the layer before it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -133,6 +152,12 @@ pub fn describe(weights: Weights, width: u16, kinds: &[Kind]) -> Description {
                     let shift = shift.saturating_sub(2).max(u8::from(integer));
                     Layer::Conv1d(Conv1d { inputs, units, frames, stride, shift, form: Form::of(relu, int4) })
                 }
+                Kind::Both(Both { cell, units, merge, each_step }) => {
+                    let relu = cell == bidirectional::Cell::Rnn { relu: true };
+                    let shift = if relu { of(units).saturating_sub(2).max(u8::from(integer)) } else { of(units) };
+                    let form = bidirectional::Form::of(cell, merge, each_step, int4);
+                    Layer::Bidirectional(Bidirectional { inputs, units, longest: LONGEST, shift, form })
+                }
                 // Weights of up to 2^15 times values of up to 2^15 with multipliers of up to 2^15: to Q3.12 or so.
                 Kind::Dense(outputs, activation) => {
                     let columns = (f64::from(inputs)).log2().div_euclid(2.0) as u8;
@@ -173,6 +198,26 @@ fn tensor(description: &Description, section: &Section, random: &mut ChaCha8Rng)
     let layer = (!matches!(section.role, Role::Embedding))
         .then(|| description.layers.get(usize::from(section.layer)))
         .flatten();
+    // A tensor of the way back is made as that of the first direction.
+    if let Some(Layer::Bidirectional(both)) = layer {
+        let role = FORWARD.into_iter().find(|role| [*role, role.backward()].contains(&section.role));
+        let alike = Section { role: role.expect("a tensor of a cell"), ..*section };
+        return Tensor { role: section.role, ..tensor_of(description, &alike, Some(&both.direction()), random) };
+    }
+    tensor_of(description, section, layer, random)
+}
+
+/// The tensors that a direction may have.
+pub const FORWARD: [Role; 6] = [
+    Role::Weights,
+    Role::Multipliers,
+    Role::Biases,
+    Role::RecurrentWeights,
+    Role::RecurrentMultipliers,
+    Role::RecurrentBiases,
+];
+
+fn tensor_of(description: &Description, section: &Section, layer: Option<&Layer>, random: &mut ChaCha8Rng) -> Tensor {
     let (rows, columns) = (section.rows, section.columns);
     let count = rows * columns;
     let (inputs, units, shift) = match layer {

@@ -59,6 +59,7 @@ pub fn described(description: &Description) -> Vec<Record> {
             Layer::Gru(layer) => Record::new(tag, layer),
             Layer::Rnn(layer) => Record::new(tag, layer),
             Layer::Conv1d(layer) => Record::new(tag, layer),
+            Layer::Bidirectional(layer) => Record::new(tag, layer),
             Layer::Dense(layer) => Record::new(tag, layer),
             Layer::Pooling(layer) => Record::new(tag, layer),
         });

@@ -5,6 +5,7 @@ use latch_engine::image::encode::{Notes, encode};
 use latch_engine::image::header::{AnswerKind, Layers};
 use latch_engine::image::{Description, Image};
 use latch_engine::kernels::AnyBackend;
+use latch_engine::layers::bidirectional::{Cell, Merge};
 use latch_engine::layers::conv1d::{Conv1d, Form};
 use latch_engine::layers::dense::{Activation, Dense};
 use latch_engine::layers::gru::Gru;
@@ -13,7 +14,7 @@ use latch_engine::layers::pooling::Pooling;
 use latch_engine::layers::rnn::Rnn;
 use latch_engine::layers::{Layer, MAX_LAYERS};
 use latch_engine::{Error, Layout, Logit, Model, SelfTest, Session, State, project};
-use latch_tests::chains::{self, Convolution, Kind, ROWS, Weights, describe, tensors};
+use latch_tests::chains::{self, Both, Convolution, Kind, ROWS, Weights, describe, tensors};
 use latch_tests::models::logits;
 use latch_tests::tolerances::CHAINS;
 use proptest::prelude::*;
@@ -35,6 +36,41 @@ fn convolution() -> impl Strategy<Value = Kind> {
         .prop_map(|(units, frames, stride, relu)| Kind::Conv1d(Convolution { units, frames, stride, relu }))
 }
 
+fn both() -> impl Strategy<Value = Both> {
+    let cell = prop::sample::select(vec![
+        Cell::Lstm,
+        Cell::Gru { reset_after: true },
+        Cell::Gru { reset_after: false },
+        Cell::Rnn { relu: false },
+        Cell::Rnn { relu: true },
+    ]);
+    let units = prop::sample::select(vec![1_u16, 3, 5, 8, 20]);
+    let merge = prop::sample::select(vec![Merge::Concat, Merge::Mean, Merge::Product]);
+    (cell, units, merge, any::<bool>()).prop_map(|(cell, units, merge, each_step)| {
+        let merge = if cell == (Cell::Rnn { relu: true }) && merge == Merge::Product { Merge::Mean } else { merge };
+        Both { cell, units, merge, each_step }
+    })
+}
+
+/// Features of the embedding and a chain with two directions somewhere.
+fn chain_of_both() -> impl Strategy<Value = (u16, Vec<Kind>)> {
+    let below = prop::collection::vec(steps(), 0..2);
+    let between = prop::collection::vec(steps(), 0..2);
+    let pooling = prop::sample::select(&POOLINGS[..3]);
+    (prop::sample::select(vec![1_u16, 3, 5]), below, both(), between, prop::option::of(both()), pooling).prop_map(
+        |(width, mut kinds, first, between, second, pooling)| {
+            let is_last = between.is_empty() && second.is_none() && pooling == Pooling::Last;
+            kinds.push(Kind::Both(Both { each_step: first.each_step || !is_last, ..first }));
+            kinds.extend(between);
+            let is_last = pooling == Pooling::Last;
+            kinds.extend(second.map(|both| Kind::Both(Both { each_step: both.each_step || !is_last, ..both })));
+            kinds.push(Kind::Pooling(pooling));
+            kinds.push(Kind::Dense(2, Activation::Linear));
+            (width, kinds)
+        },
+    )
+}
+
 /// One layer that runs at each step.
 fn steps() -> impl Strategy<Value = Kind> {
     let units = || prop::sample::select(vec![1_u16, 2, 3, 5, 6, 7, 20, 33, 100, 257]);
@@ -49,6 +85,11 @@ fn steps() -> impl Strategy<Value = Kind> {
 
 /// Features of the embedding and a chain that makes sense.
 fn any_chain() -> impl Strategy<Value = (u16, Vec<Kind>)> {
+    prop_oneof![3 => chain_of_one_direction(), 1 => chain_of_both()]
+}
+
+/// The same without two directions.
+fn chain_of_one_direction() -> impl Strategy<Value = (u16, Vec<Kind>)> {
     let pooling = prop::option::weighted(0.8, prop::sample::select(&POOLINGS[..]));
     let behind = prop::collection::vec((1..9_u16, prop::sample::select(&ACTIVATIONS[..])), 0..3);
     let width = prop::sample::select(vec![1_u16, 3, 5]);
@@ -140,8 +181,9 @@ proptest! {
             let mut kept = Box::new(State::<ROOM>::from_bytes(state.as_bytes()).expect("as many bytes"));
             let mut session = model.resume(&mut kept).expect("a state of this model");
             session.push_tokens(&ids[cut..]);
-            prop_assert_eq!(session.remembered(), &remembered[..]);
+            // The answer of two directions leaves in the state what it has come to.
             prop_assert_eq!(&logits(&mut session), answers.last().expect("there is an id"));
+            prop_assert_eq!(session.remembered(), &remembered[..]);
             session.reset();
             prop_assert_eq!(session.tokens(), 0);
             session.push_tokens(&ids);
@@ -308,9 +350,10 @@ fn more_layers_than_the_engine_has_room_for_are_not_described_and_as_many_run() 
 
 /// The plain version: f64, written from the formulas, over the same f32 tensors.
 mod naive {
-    use super::{Activation, Convolution, Description, Kind, Pooling};
+    use super::{Activation, Both, Cell, Convolution, Description, Kind, Merge, Pooling};
     use latch_engine::image::encode::{Tensor, Values};
     use latch_engine::image::role::Role;
+    use latch_tests::chains::FORWARD;
 
     fn values(tensors: &[Tensor], role: Role, layer: usize) -> Vec<f64> {
         let found = tensors.iter().find(|tensor| tensor.role == role && usize::from(tensor.layer) == layer);
@@ -411,6 +454,41 @@ mod naive {
         (0..steps.len()).step_by(usize::from(shape.stride)).map(at).collect()
     }
 
+    /// What two directions give: a vector for each step, or one of their last states.
+    fn run_both(both: Both, tensors: &[Tensor], layer: usize, steps: &[Vec<f64>]) -> Vec<Vec<f64>> {
+        let kind = match both.cell {
+            Cell::Lstm => Kind::Lstm(both.units),
+            Cell::Gru { reset_after } => Kind::Gru(both.units, reset_after),
+            Cell::Rnn { relu } => Kind::Rnn(both.units, relu),
+        };
+        let walk = |tensors: &[Tensor], steps: &mut dyn Iterator<Item = &Vec<f64>>| -> Vec<Vec<f64>> {
+            let (mut h, mut c) = (vec![0.0; usize::from(both.units)], vec![0.0; usize::from(both.units)]);
+            steps
+                .map(|x| {
+                    step(kind, tensors, layer, x, &mut h, &mut c);
+                    h.clone()
+                })
+                .collect()
+        };
+        let second: Vec<Tensor> = FORWARD
+            .into_iter()
+            .flat_map(|role| {
+                let own = tensors.iter().filter(move |tensor| tensor.role == role.backward());
+                own.map(move |tensor| Tensor { role, ..tensor.clone() })
+            })
+            .collect();
+        let (forward, mut back) = (walk(tensors, &mut steps.iter()), walk(&second, &mut steps.iter().rev()));
+        if both.each_step {
+            back.reverse();
+        }
+        let merge = |(f, b): (&Vec<f64>, &Vec<f64>)| match both.merge {
+            Merge::Concat => [&f[..], b].concat(),
+            Merge::Mean => f.iter().zip(b).map(|(f, b)| (f + b) / 2.0).collect(),
+            Merge::Product => f.iter().zip(b).map(|(f, b)| f * b).collect(),
+        };
+        forward.iter().zip(&back).map(merge).collect()
+    }
+
     /// The outputs after the last of the ids.
     pub(super) fn run(description: &Description, kinds: &[Kind], tensors: &[Tensor], ids: &[u32]) -> Vec<f64> {
         let width = usize::from(description.embedding.width);
@@ -425,6 +503,7 @@ mod naive {
                 }
                 Kind::Pooling(pooling) => steps = vec![pool(pooling, &steps)],
                 Kind::Conv1d(shape) => steps = convolve(tensors, layer, shape, &steps),
+                Kind::Both(both) => steps = run_both(both, tensors, layer, &steps),
                 Kind::Lstm(units) | Kind::Gru(units, _) | Kind::Rnn(units, _) => {
                     let (mut h, mut c) = (vec![0.0; usize::from(units)], vec![0.0; usize::from(units)]);
                     for x in &mut steps {
@@ -468,6 +547,62 @@ fn assert_naive(width: u16, kinds: &[Kind], seed: u64, ids: &[u32]) {
             assert!((found - expected).abs() <= bound, "{}: {found} for {expected}, {kinds:?}", backend.name());
         }
     }
+}
+
+#[test]
+fn two_directions_answer_for_the_last_steps_of_a_sequence_longer_than_the_longest() {
+    let both = |each_step| Kind::Both(Both { cell: Cell::Lstm, units: 5, merge: Merge::Concat, each_step });
+    let chains = [
+        [both(true), Kind::Pooling(Pooling::Max), Kind::Dense(2, LINEAR)],
+        [both(false), Kind::Pooling(Pooling::Last), Kind::Dense(2, LINEAR)],
+    ];
+    let ids: Vec<u32> = (0..50).map(|step| step * step * 7 % ROWS).collect();
+    let most = usize::from(chains::LONGEST);
+    for (weights, kinds) in Weights::ALL.into_iter().flat_map(|weights| chains.map(|kinds| (weights, kinds))) {
+        let bytes = chains::image(weights, 3, &kinds, 5);
+        let image = Image::open(&bytes).expect("it was just made");
+        let model = Model::new(&image);
+        let mut state = Box::new(State::<ROOM>::new());
+        let mut session = model.session(&mut state).expect("there is room");
+        for end in 1..=ids.len() {
+            session.push_token(ids[end - 1]);
+            let alone = run(&model, &ids[end.saturating_sub(most)..end]).0.pop();
+            assert_eq!(Some(logits(&mut session)), alone, "{weights:?} after {end} steps");
+        }
+    }
+}
+
+/// A state from outside whose count of steps no stream has is refused.
+#[test]
+fn a_state_of_two_directions_with_too_many_steps_is_refused() {
+    let both = Kind::Both(Both { cell: Cell::Lstm, units: 5, merge: Merge::Concat, each_step: true });
+    let bytes = chains::image(Weights::Int8, 3, &[both, Kind::Pooling(Pooling::Max), Kind::Dense(1, LINEAR)], 5);
+    let image = Image::open(&bytes).expect("it was just made");
+    let model = Model::new(&image);
+    let mut state = Box::new(State::<ROOM>::new());
+    model.session(&mut state).expect("there is room").push_tokens(&[1, 2]);
+    assert_eq!(state.as_bytes()[8..12], 2_u32.to_le_bytes());
+    let most = 2 * u32::from(chains::LONGEST) - 1;
+    for (count, sound) in [(0, true), (most, true), (most + 1, false), (u32::MAX, false)] {
+        state.as_bytes_mut()[8..12].copy_from_slice(&count.to_le_bytes());
+        let resumed = model.resume(&mut state).map(|_| ());
+        assert_eq!(resumed, if sound { Ok(()) } else { Err(Error::StateDamaged) }, "{count}");
+    }
+}
+
+#[test]
+fn two_directions_where_their_answer_would_come_too_early_are_refused() {
+    let both = |each_step| Kind::Both(Both { cell: Cell::Lstm, units: 5, merge: Merge::Concat, each_step });
+    let refused = |kinds: &[Kind]| match describe(Weights::Int8, 3, kinds).check() {
+        Err(Error::Layer { layer: 0, problem }) => problem,
+        other => panic!("{other:?}"),
+    };
+    let dense = Kind::Dense(1, LINEAR);
+    assert!(refused(&[both(true), dense]).contains("when the sequence has ended"));
+    assert!(refused(&[both(false), Kind::Pooling(Pooling::Mean), dense]).contains("`last` stands behind them"));
+    assert!(refused(&[both(false), Kind::Lstm(3), Kind::Pooling(Pooling::Last), dense]).contains("`last`"));
+    let relu = Both { cell: Cell::Rnn { relu: true }, units: 5, merge: Merge::Product, each_step: true };
+    assert!(refused(&[Kind::Both(relu), Kind::Pooling(Pooling::Max), dense]).contains("rectifier"));
 }
 
 proptest! {

@@ -13,6 +13,7 @@ use latch_engine::layers::pooling::Pooling;
 use latch_engine::{Model, Precision, State};
 use latch_tests::models::{POOLINGS, ROOM, image, logits, network};
 use latch_tests::tolerances;
+use latch_trainer::quantizer::rows::LARGEST_SHIFT;
 use latch_trainer::quantizer::{Cell, CellWeights, Weights};
 use latch_trainer::real::Real;
 use serde::Deserialize;
@@ -72,6 +73,8 @@ impl Layer for KerasLayer {
             recurrent_kernel: transposed(&self.recurrent_kernel),
             bias: floats(&self.bias),
             recurrent_bias: Vec::new(),
+            second: None,
+            most_shift: LARGEST_SHIFT,
         }
     }
 }
@@ -90,6 +93,8 @@ impl Layer for OnnxLayer {
             recurrent_kernel: rows().flat_map(|row| floats(&self.R[row])).collect(),
             bias: rows().map(|row| (first[row] + second[row]) as f32).collect(),
             recurrent_bias: Vec::new(),
+            second: None,
+            most_shift: LARGEST_SHIFT,
         }
     }
 }

@@ -248,6 +248,11 @@ pub struct TrainConfig {
 }
 
 impl TrainConfig {
+    /// Tokens that are kept of a training text, its last ones: no more than layers read that read whole sequences.
+    pub fn kept_tokens(&self) -> usize {
+        self.max_tokens.min(self.model.chain.longest().unwrap_or(usize::MAX))
+    }
+
     /// What an example is called: a text, or a series.
     pub fn example(&self) -> &'static str {
         if self.model.samples.is_some() { "series" } else { "text" }
@@ -646,7 +651,7 @@ impl ModelConfig {
         check(within, "--model text", self.vocab > 0, "a whole number from 1")?;
         let chain = &self.chain;
         let order = chain.fault().map(|(number, problem)| (number, problem.to_owned()));
-        if let Some((number, problem)) = order.or_else(|| chain.excess()) {
+        if let Some((number, problem)) = order.or_else(|| chain.excess()).or_else(|| chain.unanswered()) {
             let name = number.checked_sub(1).and_then(|at| chain.layers.get(at)).map_or("embedding", LayerConfig::name);
             return Err(fault(format!("{within}--model"), format!("{name}: {problem}"), "correct it"));
         }

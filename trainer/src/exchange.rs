@@ -29,7 +29,7 @@ pub use latch_interchange::{Format, Layout, remarks};
 use serde::{Deserialize, Serialize};
 
 use crate::config::SamplesConfig;
-use crate::config::chain::Pooling;
+use crate::config::chain::{LONGEST, Pooling};
 use crate::dataset::Task;
 use crate::error::{Fault, LARGEST_FILE, fault};
 use crate::network::Network;
@@ -115,6 +115,8 @@ pub struct Given {
     pub probe: Option<GivenProbe>,
     /// The largest magnitude of its samples.
     pub full_scale: Option<f32>,
+    /// Steps of the longest sequence, of a model with two directions.
+    pub longest: Option<usize>,
     /// What is said beside a file of Keras.
     pub keras: GivenKeras,
 }
@@ -239,7 +241,8 @@ fn of_texts(model: &Described, bytes: &[u8], place: &str, given: &Given) -> Resu
     let answers = text::answers(place, model, given)?;
     let pooling = text::pooling(place, model.pooling().map(Into::into), answers.task, given)?;
     let (vocabulary, strange) = text::words(place, model, given)?;
-    let network = network::of_layers(place, model, pooling)?;
+    let longest = given.longest.unwrap_or(LONGEST);
+    let network = network::of_layers(place, model, pooling, longest)?;
     let (format, unread) = (model.source.format, interchange::other_metadata(bytes));
     let cut_otherwise = text::cut_otherwise(model, &vocabulary);
     Ok(Received { network, vocabulary, answers, format, unread, strange, cut_otherwise, samples: None })
@@ -255,7 +258,7 @@ fn of_samples(model: &Described, place: &str, given: &Given) -> Result<(Network<
     refuse_options(&options, "it is for models of texts, and this one reads samples")?;
     samples::of(place, model)?;
     let answers = samples::answers(place, model, given)?;
-    let mut network = network::of_layers(place, model, None)?;
+    let mut network = network::of_layers(place, model, None, samples::longest(model, given))?;
     samples::amplify(&mut network, model.gain.output);
     Ok((network, answers))
 }

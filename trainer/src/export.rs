@@ -347,7 +347,7 @@ impl Source<'_> {
         if !convolves || examples.is_empty() {
             return Ok(Vec::new());
         }
-        peaks(network, &Sequences::read(examples, self.vocabulary, self.config.train.max_tokens))
+        peaks(network, &Sequences::read(examples, self.vocabulary, self.config.train.kept_tokens()))
     }
 
     /// Where a network of the run comes from.

@@ -8,6 +8,7 @@
 //! Each layer's file holds its forward and its backward pass, [`layer`] lists the layers, and this one runs the chain over a shard, whose tokens lie as
 //! `steps` has them.
 
+pub mod bidirectional;
 pub mod conv1d;
 pub mod dense;
 pub mod embedding;
@@ -229,7 +230,13 @@ impl<T: Real> Network<T> {
     /// A network of zeros, of a configuration that is valid.
     fn zeros(config: NetworkConfig) -> Self {
         let embedding = Embedding::zeros(config.vocabulary, config.chain.embedding);
-        let layers = config.layers().map(|(layer, inputs)| Layer::zeros(layer, inputs, config.outputs)).collect();
+        let mut layers: Vec<Layer<T>> =
+            config.layers().map(|(layer, inputs)| Layer::zeros(layer, inputs, config.outputs)).collect();
+        for (number, layer) in layers.iter_mut().enumerate() {
+            if let Layer::Bidirectional(layer) = layer {
+                layer.ends = config.chain.ends(number);
+            }
+        }
         Self { config, embedding, layers, start: None }
     }
 

@@ -28,9 +28,10 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 pub use crate::config::Storage;
-use crate::config::chain::{Activation, Pooling};
+use crate::config::chain::{Activation, LayerConfig, Merge, Pooling};
 use crate::error::fault;
-use crate::network::{Network, initial, layer};
+use crate::network::layer::Layer;
+use crate::network::{Network, initial};
 use crate::ngrams::Table;
 use crate::vocabulary::{Vocabulary, occurrences};
 pub use embedding::{Clipped, clipped};
@@ -158,9 +159,62 @@ pub struct CellWeights {
     pub bias: Vec<f32>,
     /// `GH`: the bias of the product with U, of a GRU whose reset acts after it; else empty.
     pub recurrent_bias: Vec<f32>,
+    /// The other direction of a layer that has two.
+    pub second: Option<Box<SecondDirection>>,
+    /// The largest shift that its integers may have: both directions have one.
+    pub most_shift: u8,
+}
+
+/// The direction from the last step to the first of a layer that has two, and what becomes of both.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SecondDirection {
+    /// Its weights.
+    pub cell: CellWeights,
+    /// How the values of both become one vector.
+    pub merge: Merge,
+    /// Whether only the last state of each direction is asked for.
+    pub ends: bool,
+    /// Steps of the longest sequence.
+    pub longest: usize,
+}
+
+/// A matrix row-major: matrices here are column-major, so that a transpose's storage is the row-major original.
+fn row_major(matrix: &DMatrix<f32>) -> Vec<f32> {
+    matrix.transpose().as_slice().to_vec()
 }
 
 impl CellWeights {
+    /// Those of a recurrent layer, or of the first direction of a layer that has two; `None` of any other.
+    fn of(layer: &Layer<f32>) -> Option<Self> {
+        let (cell, recurrent_kernel, recurrent_bias) = match layer {
+            Layer::Lstm(layer) => (Cell::Lstm, &layer.recurrent_kernel, None),
+            Layer::Gru(layer) => {
+                let cell = Cell::Gru { reset_after: layer.reset_after() };
+                (cell, &layer.recurrent_kernel, layer.recurrent_bias.as_ref())
+            }
+            Layer::Rnn(layer) => (Cell::Rnn { activation: layer.activation }, &layer.recurrent_kernel, None),
+            Layer::Bidirectional(both) => return Self::of(&both.forward),
+            Layer::Conv1d(_) | Layer::Dense(_) | Layer::Pooling(_) => return None,
+        };
+        let (kernel, bias) = layer.projection()?;
+        Some(CellWeights {
+            cell,
+            inputs: kernel.ncols(),
+            units: recurrent_kernel.ncols(),
+            kernel: row_major(kernel),
+            recurrent_kernel: row_major(recurrent_kernel),
+            bias: bias.as_slice().to_vec(),
+            recurrent_bias: recurrent_bias.map_or(Vec::new(), |bias| bias.as_slice().to_vec()),
+            second: None,
+            most_shift: rows::LARGEST_SHIFT,
+        })
+    }
+
+    /// Features that the layer hands on.
+    pub fn features(&self) -> usize {
+        self.second.as_ref().map_or(self.units, |second| second.merge.features(self.units))
+    }
+
     /// The weight of a gate's unit for a column of [x; h].
     pub fn weight(&self, gate: usize, unit: usize, column: usize) -> f32 {
         let row = gate * self.units + unit;
@@ -206,6 +260,8 @@ impl Weights {
                     recurrent_kernel,
                     bias,
                     recurrent_bias: Vec::new(),
+                    second: None,
+                    most_shift: rows::LARGEST_SHIFT,
                 };
                 inputs = units;
                 layer
@@ -233,8 +289,6 @@ impl Weights {
 
     /// The weights of a network, row-major, before any calibration.
     pub fn of(network: &Network<f32>) -> Self {
-        // nalgebra's matrices are column-major, so that a transpose's storage is the row-major original.
-        let rows = |matrix: &DMatrix<f32>| matrix.transpose().as_slice().to_vec();
         let config = network.config();
         let mut weights = Weights {
             // The embedding table is features × ids: its columns are the rows of an image's embedding.
@@ -254,49 +308,41 @@ impl Weights {
             initial: network.initial(),
         };
         for (place, layer) in network.layers.iter().enumerate() {
-            let (cell, recurrent_kernel, recurrent_bias) = match layer {
-                layer::Layer::Lstm(layer) => (Cell::Lstm, &layer.recurrent_kernel, None),
-                layer::Layer::Gru(layer) => {
-                    let cell = Cell::Gru { reset_after: layer.reset_after() };
-                    (cell, &layer.recurrent_kernel, layer.recurrent_bias.as_ref())
-                }
-                layer::Layer::Rnn(layer) => (Cell::Rnn { activation: layer.activation }, &layer.recurrent_kernel, None),
-                layer::Layer::Conv1d(layer) => {
-                    weights.convolutions.push(ConvWeights {
-                        place,
-                        frames: layer.frames,
-                        stride: layer.stride,
-                        relu: layer.dense.activation == Activation::Relu,
-                        kernel: rows(&layer.dense.kernel),
-                        bias: layer.dense.bias.as_slice().to_vec(),
-                        range: None,
-                    });
-                    continue;
-                }
-                layer::Layer::Dense(layer) if place + 1 == network.layers.len() => {
-                    weights.head = rows(&layer.kernel);
+            match layer {
+                Layer::Conv1d(layer) => weights.convolutions.push(ConvWeights {
+                    place,
+                    frames: layer.frames,
+                    stride: layer.stride,
+                    relu: layer.dense.activation == Activation::Relu,
+                    kernel: row_major(&layer.dense.kernel),
+                    bias: layer.dense.bias.as_slice().to_vec(),
+                    range: None,
+                }),
+                Layer::Dense(layer) if place + 1 == network.layers.len() => {
+                    weights.head = row_major(&layer.kernel);
                     weights.head_bias = layer.bias.as_slice().to_vec();
-                    continue;
                 }
-                layer::Layer::Dense(layer) => {
-                    let (kernel, bias) = (rows(&layer.kernel), layer.bias.as_slice().to_vec());
+                Layer::Dense(layer) => {
+                    let (kernel, bias) = (row_major(&layer.kernel), layer.bias.as_slice().to_vec());
                     weights.dense.push(DenseWeights { place, activation: layer.activation, kernel, bias });
-                    continue;
                 }
-                layer::Layer::Pooling(_) => continue,
-            };
-            let Some((kernel, bias)) = layer.projection() else { continue };
-            weights.layers.push(CellWeights {
-                cell,
-                inputs: kernel.ncols(),
-                units: recurrent_kernel.ncols(),
-                kernel: rows(kernel),
-                recurrent_kernel: rows(recurrent_kernel),
-                bias: bias.as_slice().to_vec(),
-                recurrent_bias: recurrent_bias.map_or(Vec::new(), |bias| bias.as_slice().to_vec()),
-            });
+                layer => {
+                    let second = |cell: &mut CellWeights| second_direction(layer, &config.chain.layers[place], cell);
+                    weights.layers.extend(CellWeights::of(layer).map(|mut cell| {
+                        second(&mut cell);
+                        cell
+                    }));
+                }
+            }
         }
         weights
+    }
+
+    /// The recurrent layers, each direction by itself.
+    fn cells(&self) -> impl Iterator<Item = &CellWeights> {
+        self.layers
+            .iter()
+            .flat_map(|layer| std::iter::once(layer).chain(layer.second.iter().map(|second| &second.cell)))
     }
 
     /// The same with the ranges of the convolutions' values in integers, the lowest first; without one a range follows from the weights.
@@ -310,10 +356,8 @@ impl Weights {
 
     /// The narrower of f16 and f32 that holds every weight.
     pub fn narrowest_floats(&self) -> Storage {
-        let cells = self
-            .layers
-            .iter()
-            .flat_map(|layer| [&layer.kernel, &layer.recurrent_kernel, &layer.bias, &layer.recurrent_bias]);
+        let cells =
+            self.cells().flat_map(|layer| [&layer.kernel, &layer.recurrent_kernel, &layer.bias, &layer.recurrent_bias]);
         let dense = self.dense.iter().flat_map(|layer| [&layer.kernel, &layer.bias]);
         let convolutions = self.convolutions.iter().flat_map(|layer| [&layer.kernel, &layer.bias]);
         let all = [&self.embedding, &self.head, &self.head_bias];
@@ -327,6 +371,16 @@ impl Weights {
     pub fn calibrated<'i>(mut self, examples: impl IntoIterator<Item = &'i [u32]>) -> Self {
         self.occurrences = occurrences(examples, self.embedding.len() / self.width);
         self
+    }
+}
+
+/// The other direction of a layer that has two, into the weights of its first.
+fn second_direction(layer: &Layer<f32>, config: &LayerConfig, first: &mut CellWeights) {
+    if let (Layer::Bidirectional(both), LayerConfig::Bidirectional(shape)) = (layer, config)
+        && let Some(cell) = CellWeights::of(&both.backward)
+    {
+        let (merge, ends, longest) = (both.merge, both.ends, shape.longest);
+        first.second = Some(Box::new(SecondDirection { cell, merge, ends, longest }));
     }
 }
 
@@ -445,7 +499,7 @@ fn check_finite(weights: &Weights) -> Result<()> {
         None => Ok(()),
     };
     check("embedding", &weights.embedding)?;
-    for (index, layer) in weights.layers.iter().enumerate() {
+    for (index, layer) in weights.cells().enumerate() {
         let kind = match layer.cell {
             Cell::Lstm => "lstm",
             Cell::Gru { .. } => "gru",

@@ -10,7 +10,18 @@ const ARCHIVE: &str = "pytorch/pytorch.zip";
 
 #[test]
 fn modules_of_samples_answer_what_pytorch_answered_at_each_step_or_behind_the_last() {
-    let names = ["lstm-1", "lstm-2-last", "gru-3", "gru-1-unbiased-last", "relu-2", "gru-float16"];
+    let names = [
+        "lstm-1",
+        "lstm-2-last",
+        "gru-3",
+        "gru-1-unbiased-last",
+        "relu-2",
+        "gru-float16",
+        "lstm-1-both-last",
+        "lstm-3-both-last",
+        "gru-2-both-unbiased-last",
+        "relu-1-both-last",
+    ];
     let files = names.map(|name| format!("{name}.safetensors"));
     let (place, listed) = placed(ARCHIVE, &files.each_ref().map(String::as_str));
     for (name, file) in names.into_iter().zip(&files) {
@@ -38,7 +49,7 @@ fn what_the_tensors_do_not_say_is_asked_for_and_what_no_image_has_is_refused_by_
     let chain = "front causal relu > norm > gru > body.lstm > 0 relu > head.2";
     place
         .refuse(&mut import("sensor-causal", &["--task", "tag", "--chain", chain]), &["layer norm", "no image has it"]);
-    place.refuse(&mut import("lstm-1-both", &[]), &["layer lstm", "a device has no future"]);
+    place.refuse(&mut import("lstm-1-both", &[]), &["layer lstm", "it knows nothing before its sequence has ended"]);
     place.refuse(&mut import("projected-1", &[]), &["layer lstm", "hidden states that are projected"]);
     place.refuse(&mut import("texts-last", &["--chain", "embed > rnn > last > fc"]), &["--vocabulary"]);
     // A text model with its words: which pooling it has the chain says.

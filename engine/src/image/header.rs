@@ -13,10 +13,13 @@ use super::reader::{Fields, Reader, Record, record};
 use super::section::{Section, SectionShape};
 use super::start::{Start, are_moderate};
 use crate::error::{Error, problem};
-use crate::features::{DEEP, DENSE, FLOAT, Feature, INT16, NGRAMS, PROJECTION, SAMPLES, SKIP, START, TEXT};
+use crate::features::{
+    BIDIRECTIONAL, DEEP, DENSE, FLOAT, Feature, INT16, NGRAMS, PROJECTION, SAMPLES, SKIP, START, TEXT,
+};
 use crate::input::ngrams::Ngrams;
 use crate::input::samples::Samples;
 use crate::input::text::{Text, Tokens, Unknown};
+use crate::layers::bidirectional::Bidirectional;
 use crate::layers::dense::{Activation, Dense, MAX_OUTPUTS};
 use crate::layers::embedding::Embedding;
 use crate::layers::pooling::Pooling;
@@ -411,6 +414,12 @@ impl Description {
         {
             return Err(problem!("its inputs are not the outputs of the layer before it"));
         }
+        if BIDIRECTIONAL
+            && let Layer::Bidirectional(bidirectional) = layer
+            && let Some(problem) = self.problem_behind(place, bidirectional)
+        {
+            return Err(problem);
+        }
         if layer.remembers() && is_pooled {
             return Err(problem!(
                 "a recurrent layer or a convolution cannot follow pooling, which leaves one vector and no steps"
@@ -438,6 +447,23 @@ impl Description {
             return Err(problem!("the embedding and the layer disagree about the projection of its inputs"));
         }
         Ok(())
+    }
+
+    /// Why a bidirectional layer cannot stand in front of what stands behind it.
+    const fn problem_behind(&self, place: usize, layer: &Bidirectional) -> Option<&'static str> {
+        if self.start.steps().is_some() {
+            return Some(problem!("a bidirectional layer reads whole sequences, which have no start state"));
+        }
+        if self.answer().each_step {
+            return Some(problem!(
+                "a bidirectional layer needs pooling behind it: its steps have answers when the sequence has ended"
+            ));
+        }
+        let behind = self.layers.at(place + 1);
+        if !layer.form.each_step() && !matches!(behind, Some(Layer::Pooling(Pooling::Last))) {
+            return Some(problem!("the last states of two directions are one vector: `last` stands behind them"));
+        }
+        None
     }
 
     /// What the network reads where that is samples.
@@ -525,10 +551,11 @@ impl Description {
             ("samples", self.samples().is_some()),
             ("skip", matches!(self.samples(), Some(Samples { skip: Some(_), .. }))),
             ("start", self.start.steps().is_some()),
-            ("lstm", has(|layer| matches!(layer, Layer::Lstm(_)))),
-            ("gru", has(|layer| matches!(layer, Layer::Gru(_)))),
-            ("rnn", has(|layer| matches!(layer, Layer::Rnn(_)))),
+            ("lstm", has(|layer| matches!(cell(layer), Layer::Lstm(_)))),
+            ("gru", has(|layer| matches!(cell(layer), Layer::Gru(_)))),
+            ("rnn", has(|layer| matches!(cell(layer), Layer::Rnn(_)))),
             ("conv1d", has(|layer| matches!(layer, Layer::Conv1d(_)))),
+            ("bidirectional", has(|layer| matches!(layer, Layer::Bidirectional(_)))),
             ("dense", dense > 1 || self.layers.iter().any(active)),
             ("pooling", self.keeps() || has(|layer| matches!(layer, Layer::Pooling(Pooling::Mean | Pooling::Max)))),
             ("attention", has(|layer| matches!(layer, Layer::Pooling(Pooling::Attention)))),
@@ -689,6 +716,14 @@ impl Description {
             end = behind;
             Some(Section { role, layer, element, rows, columns, offset })
         })
+    }
+}
+
+/// A direction of a layer that has two; else the layer itself.
+fn cell(layer: &Layer) -> Layer {
+    match layer {
+        Layer::Bidirectional(layer) => layer.direction(),
+        layer => *layer,
     }
 }
 

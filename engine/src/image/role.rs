@@ -42,6 +42,18 @@ pub enum Role {
     RecurrentMultipliers,
     /// Its biases.
     RecurrentBiases,
+    /// The weights of the second direction of a layer that has two.
+    BackwardWeights,
+    /// Their multipliers.
+    BackwardMultipliers,
+    /// Their biases.
+    BackwardBiases,
+    /// The second matrix of the second direction.
+    BackwardRecurrentWeights,
+    /// Its multipliers.
+    BackwardRecurrentMultipliers,
+    /// Its biases.
+    BackwardRecurrentBiases,
     /// Entries of the table of n-grams, see [`crate::input::ngrams`].
     Ngrams,
     /// The state in which a stream begins, behind its header, see [`crate::state`].
@@ -52,6 +64,19 @@ impl Role {
     /// True of rows of an embedding, whose four-bit weights are padded and in an order of their own.
     pub const fn has_rows(self) -> bool {
         matches!(self, Role::Embedding | Role::Quotients | Role::Remainders)
+    }
+
+    /// The tensor of the same kind in the second direction of a layer.
+    pub const fn backward(self) -> Self {
+        match self {
+            Role::Weights => Role::BackwardWeights,
+            Role::Multipliers => Role::BackwardMultipliers,
+            Role::Biases => Role::BackwardBiases,
+            Role::RecurrentWeights => Role::BackwardRecurrentWeights,
+            Role::RecurrentMultipliers => Role::BackwardRecurrentMultipliers,
+            Role::RecurrentBiases => Role::BackwardRecurrentBiases,
+            other => other,
+        }
     }
 
     /// As it is written in reports.
@@ -76,6 +101,12 @@ impl Role {
             Role::RecurrentWeights => "recurrent weights",
             Role::RecurrentMultipliers => "recurrent multipliers",
             Role::RecurrentBiases => "recurrent biases",
+            Role::BackwardWeights => "backward weights",
+            Role::BackwardMultipliers => "backward multipliers",
+            Role::BackwardBiases => "backward biases",
+            Role::BackwardRecurrentWeights => "backward recurrent weights",
+            Role::BackwardRecurrentMultipliers => "backward recurrent multipliers",
+            Role::BackwardRecurrentBiases => "backward recurrent biases",
             Role::Ngrams => "n-grams",
             Role::Start => "start state",
         }

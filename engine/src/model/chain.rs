@@ -4,9 +4,10 @@ use bytemuck::Zeroable;
 use heapless::Vec;
 
 use crate::error::Error;
-use crate::features::{CONV1D, DENSE, POOLING, Part, SAMPLES, SKIP};
+use crate::features::{BIDIRECTIONAL, CONV1D, DENSE, POOLING, Part, SAMPLES, SKIP};
 use crate::image::header::Description;
 use crate::image::section::Cursor;
+use crate::image::start::Start;
 use crate::input::samples::{self, Sample};
 use crate::kernels::{Backend, MANY, Packed};
 use crate::layers::{Arithmetic, OPENED_LAYERS, Opened, Place, Stream, dense, embedding};
@@ -118,6 +119,39 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
         }
     }
 
+    /// The sequence that each layer of two directions has kept, through it and all layers behind that run at every step, which begin anew.
+    #[inline(never)]
+    fn run_sequences<B: Backend>(
+        &self,
+        backend: B,
+        layout: &Layout,
+        memory: &mut Memory<'_>,
+        scratch: &mut Memory<'_>,
+    ) {
+        let steps = self.layers.get(..layout.steps).unwrap_or_default();
+        let mut begin = layout.history + layout.kept;
+        for (number, layer) in steps.iter().enumerate() {
+            let end = begin + layer.state_bytes();
+            if let Some(layer) = layer.bidirectional() {
+                let behind = steps.get(number + 1..).unwrap_or_default();
+                let (own, rest) = memory.rest().split(end);
+                let (mut own, bytes) = (own.split(begin).1, behind.iter().map(Opened::state_bytes).sum());
+                let mut states = rest.split(bytes).0;
+                states.all::<u32>().fill(0);
+                layer.run(backend, &mut own, scratch, |steps, y, scratch| {
+                    let (memory, scratch) = (states.rest(), scratch.rest());
+                    let mut place = Place { memory, scratch, steps, start: Start::NONE };
+                    let mut x = Values::Hidden(y);
+                    for layer in behind {
+                        let Some(read) = layer.step_or_wait(backend, x, &mut place) else { return };
+                        x = read;
+                    }
+                });
+            }
+            begin = end;
+        }
+    }
+
     /// Where the state of a layer lies, when those of the layers that run at every step begin at `start`.
     pub(crate) fn layer_bytes(&self, layer: usize, start: usize, steps: usize) -> Option<core::ops::Range<usize>> {
         let mut end = start;
@@ -141,7 +175,10 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
         answered: bool,
         output: usize,
     ) -> Logit {
-        let Parts { header, memory, mut scratch } = parts;
+        let Parts { header, mut memory, mut scratch } = parts;
+        if BIDIRECTIONAL && !answered {
+            self.run_sequences(backend, layout, &mut memory, &mut scratch);
+        }
         let (first, mut source) = memory.split(layout.source);
         let pooled = layout.steps.checked_sub(1).and_then(|last| self.layers.get(last));
         let mut values: &mut [N::Value] = match pooled {
@@ -227,7 +264,7 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
         if !N::are_finite(memory.rest().split(layout.tokenizer - Layout::HEADER).0.all()) {
             return false;
         }
-        if CONV1D && !self.are_convolutions_sound(&mut memory, layout) {
+        if (CONV1D || BIDIRECTIONAL) && !self.are_places_sound(&mut memory, layout) {
             return false;
         }
         // Cells and hidden states of integers may have any bits: the kernels are safe for all of them. Sums must be those of the steps.
@@ -240,16 +277,17 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
 }
 
 impl<N: Arithmetic> Chain<'_, N> {
-    /// True when the states of all convolutions could be those of a stream.
+    /// True when the states of all convolutions and bidirectional layers could be those of a stream.
     #[inline(never)]
-    fn are_convolutions_sound(&self, memory: &mut Memory<'_>, layout: &Layout) -> bool {
+    fn are_places_sound(&self, memory: &mut Memory<'_>, layout: &Layout) -> bool {
         let mut place = layout.history + layout.kept;
         self.layers.iter().take(layout.steps).all(|layer| {
             let begin = place;
             place += layer.state_bytes();
+            let state = memory.rest().split(begin).1;
             match layer {
-                Opened::Conv1d(layer) => layer.is_sound(memory.rest().split(begin).1),
-                _ => true,
+                Opened::Conv1d(layer) if CONV1D => layer.is_sound(state),
+                layer => layer.bidirectional().is_none_or(|layer| layer.is_sound(state)),
             }
         })
     }

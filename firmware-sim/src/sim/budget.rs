@@ -30,7 +30,9 @@ pub fn firmware_stack(description: &Description) -> usize {
     let has_conv1d = layers.iter().any(|layer| matches!(layer, Layer::Conv1d(_)));
     // The last dense layer is the answer.
     let has_dense = layers.iter().filter(|layer| matches!(layer, Layer::Dense(_))).count() > 1;
+    let has_both = layers.iter().any(|layer| matches!(layer, Layer::Bidirectional(_)));
     let chain = match (has_gru, has_dense || has_conv1d) {
+        _ if has_both => 1_792,
         (true, _) => 1_408,
         (false, true) => 1_152,
         (false, false) => 1_024,

@@ -122,6 +122,12 @@ fn gradients_equal_finite_differences_in_every_mixture_of_layers() {
         "conv1d 5 k2 s2 > lstm 4 > conv1d 18 k4 relu dropout=0.2 > mean",
         "gru 4 recurrent_dropout=0.2 > conv1d 3 k1 s2 relu > max > dense 3 tanh",
         "rnn 3 relu > dense 4 sigmoid dropout=0.2 > gru 4 reset_before > attention > dense 17 relu > dense 3 tanh",
+        "bilstm 4 dropout=0.2 > last",
+        "bilstm 4 aligned > lstm 3 > last",
+        "bigru 4 > max",
+        "bigru 3 reset_before average > mean > dense 4 tanh",
+        "birnn 3 relu > birnn 4 product > attention",
+        "conv1d 4 k3 s2 > bilstm 3 product > gru 4 > bigru 3 average > max",
         "dense 4 > dense 6 relu > lstm 3 recurrent_dropout=0.2 > mean > dense 5 sigmoid dropout=0.4",
     ] {
         for noise in [None, NOISE] {

@@ -5,6 +5,7 @@ mod words;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use latch_engine::layers::bidirectional::MAX_LONGEST;
 
 use super::args::{ValidArg, absolute, valid_of};
 use super::columns::ColumnArgs;
@@ -63,6 +64,9 @@ pub struct Args {
     /// The largest magnitude of the samples, for integer images [default: that of the probe, at least 1]
     #[arg(long, value_name = "MAGNITUDE", value_parser = parse_magnitude)]
     full_scale: Option<f32>,
+    /// Steps of the longest sequence, of a model that reads it in both directions: a device keeps so many [default: those of the probe, else 256]
+    #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_LONGEST)))]
+    longest: Option<u16>,
     /// Order of the layers of a file that holds weights alone: of Keras "embedding > lstm 32 > last > dense 3", of PyTorch its modules, "emb > rnn > last > fc1 relu > fc2"
     #[arg(long, value_name = "LAYERS")]
     chain: Option<String>,
@@ -105,6 +109,7 @@ pub fn run(args: Args) -> Result<()> {
         columns: args.columns.columns()?,
         probe: args.probe.as_deref(),
         full_scale: args.full_scale,
+        longest: args.longest.map(usize::from),
         chain: args.chain.as_deref(),
         until: args.until.as_deref(),
         tokenizer: args.tokenizer.as_deref(),

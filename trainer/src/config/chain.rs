@@ -6,6 +6,7 @@
 pub mod text;
 
 use clap::ValueEnum;
+use latch_engine::layers::bidirectional::MAX_LONGEST;
 use latch_engine::layers::conv1d::{MAX_FRAMES, MAX_STRIDE, MAX_UNITS};
 use latch_engine::layers::{MAX_LAYERS, MAX_WIDTH};
 use serde::{Deserialize, Serialize};
@@ -55,6 +56,8 @@ pub enum LayerConfig {
         /// Share of its input features that is dropped, the same at every step of a sequence.
         dropout: f64,
     },
+    /// Two recurrent layers over whole sequences, one of them from the last step to the first.
+    Bidirectional(Bidirectional),
     /// A dense layer, at each step or after the pooling.
     Dense {
         /// Its units; none for the answer, whose outputs the task gives.
@@ -66,6 +69,81 @@ pub enum LayerConfig {
     },
     /// From all steps of a sequence to one vector.
     Pooling(Pooling),
+}
+
+/// Two recurrent layers over whole sequences.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bidirectional {
+    /// What both directions are.
+    pub kind: Direction,
+    /// What both have; no hidden features are dropped.
+    pub cell: CellConfig,
+    /// How the values of both become one vector.
+    pub merge: Merge,
+    /// Whether each step has the values of both directions also in front of `last`, which without this has the last state of each.
+    pub aligned: bool,
+    /// Steps of the longest sequence: a device keeps so many, and reads the last of a longer one.
+    pub longest: usize,
+}
+
+/// The longest sequence where nobody says how long one is.
+pub const LONGEST: usize = 256;
+
+impl Bidirectional {
+    /// One of its directions, as a layer of its own.
+    pub fn direction(&self) -> LayerConfig {
+        let cell = self.cell;
+        match self.kind {
+            Direction::Lstm => LayerConfig::Lstm(cell),
+            Direction::Gru { reset_after } => LayerConfig::Gru { cell, reset_after },
+            Direction::Rnn { activation } => LayerConfig::Rnn { cell, activation },
+        }
+    }
+}
+
+/// What the directions of a bidirectional layer are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// LSTM layers.
+    Lstm,
+    /// Gated recurrent units.
+    Gru {
+        /// As that of [`LayerConfig::Gru`].
+        reset_after: bool,
+    },
+    /// Simple recurrent layers.
+    Rnn {
+        /// Tanh or relu.
+        activation: Activation,
+    },
+}
+
+/// How the values of two directions become one vector.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Merge {
+    /// Those of the first direction, then those of the way back.
+    #[default]
+    Concat,
+    /// Half their sum.
+    Mean,
+    /// Their product.
+    Product,
+}
+
+impl Merge {
+    /// Its name in a chain; that of none said.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Concat => "concat",
+            Self::Mean => "average",
+            Self::Product => "product",
+        }
+    }
+
+    /// Features of so many units a direction.
+    pub fn features(self, units: usize) -> usize {
+        if self == Self::Concat { units.saturating_mul(2) } else { units }
+    }
 }
 
 /// What every recurrent layer has.
@@ -155,6 +233,9 @@ impl LayerConfig {
             Self::Gru { .. } => "gru",
             Self::Rnn { .. } => "rnn",
             Self::Conv1d { .. } => "conv1d",
+            Self::Bidirectional(Bidirectional { kind: Direction::Lstm, .. }) => "bilstm",
+            Self::Bidirectional(Bidirectional { kind: Direction::Gru { .. }, .. }) => "bigru",
+            Self::Bidirectional(Bidirectional { kind: Direction::Rnn { .. }, .. }) => "birnn",
             Self::Dense { .. } => "dense",
             Self::Pooling(pooling) => pooling.name(),
         }
@@ -164,6 +245,7 @@ impl LayerConfig {
     pub fn is_bounded(&self) -> bool {
         match self {
             Self::Lstm(_) | Self::Gru { .. } => true,
+            Self::Bidirectional(both) => both.direction().is_bounded(),
             Self::Rnn { activation, .. } | Self::Dense { activation, .. } => {
                 matches!(activation, Activation::Tanh | Activation::Sigmoid)
             }
@@ -175,6 +257,7 @@ impl LayerConfig {
     pub fn cell(&self) -> Option<&CellConfig> {
         match self {
             Self::Lstm(cell) | Self::Gru { cell, .. } | Self::Rnn { cell, .. } => Some(cell),
+            Self::Bidirectional(both) => Some(&both.cell),
             Self::Conv1d { .. } | Self::Dense { .. } | Self::Pooling(_) => None,
         }
     }
@@ -213,6 +296,7 @@ impl LayerConfig {
     pub fn features(&self, inputs: usize, outputs: usize) -> usize {
         match self {
             Self::Conv1d { units, .. } => *units,
+            Self::Bidirectional(both) => both.merge.features(both.cell.units),
             Self::Dense { units, .. } => units.unwrap_or(outputs),
             Self::Pooling(_) => inputs,
             _ => self.cell().map_or(inputs, |cell| cell.units),
@@ -235,6 +319,26 @@ impl Chain {
             LayerConfig::Pooling(pooling) => Some(*pooling),
             _ => None,
         })
+    }
+
+    /// Whether a layer, from 0 above the embedding, is one of two directions of which only the last states are asked for.
+    pub fn ends(&self, number: usize) -> bool {
+        let behind = self.layers.get(number + 1);
+        matches!(self.layers.get(number), Some(LayerConfig::Bidirectional(both)) if !both.aligned)
+            && matches!(behind, Some(LayerConfig::Pooling(Pooling::Last)))
+    }
+
+    /// Steps of the longest sequence, where layers read whole sequences: of a longer one they read the last.
+    pub fn longest(&self) -> Option<usize> {
+        let (mut stride, mut longest) = (1_usize, None);
+        for layer in &self.layers {
+            if let LayerConfig::Bidirectional(both) = layer {
+                let own = both.longest.saturating_mul(stride);
+                longest = Some(longest.map_or(own, |other: usize| other.min(own)));
+            }
+            stride = stride.saturating_mul(layer.stride());
+        }
+        longest
     }
 
     /// The recurrent layers, the lowest first.
@@ -279,6 +383,15 @@ impl Chain {
         }
     }
 
+    /// Says which layer has no answer at a step, where each step is to have one: 1 is the lowest layer.
+    pub fn unanswered(&self) -> Option<(usize, String)> {
+        let reads_whole = |layer: &LayerConfig| matches!(layer, LayerConfig::Bidirectional(_));
+        let found = self.layers.iter().position(reads_whole).filter(|_| self.pooling().is_none())?;
+        let problem =
+            "a bidirectional layer knows nothing before its sequence has ended, and each step is to have an answer";
+        Some((found + 1, format!("{problem}: take a layer of one direction, as `lstm`, or put a pooling behind it")))
+    }
+
     /// Says which layer no image can hold, and why: 0 is the embedding, 1 the lowest layer.
     pub fn excess(&self) -> Option<(usize, String)> {
         let most = usize::from(MAX_WIDTH);
@@ -288,7 +401,7 @@ impl Chain {
         }
         let mut inputs = self.embedding;
         for (number, layer) in (1..).zip(&self.layers) {
-            if let Some(problem) = excess_of_convolution(layer, inputs) {
+            if let Some(problem) = excess_of_convolution(layer, inputs).or_else(|| Self::excess_of_directions(layer)) {
                 return Some((number, problem));
             }
             if number > MAX_LAYERS {
@@ -308,6 +421,14 @@ impl Chain {
             inputs = outputs;
         }
         None
+    }
+
+    /// Says why no image can hold two directions.
+    fn excess_of_directions(layer: &LayerConfig) -> Option<String> {
+        let LayerConfig::Bidirectional(both) = layer else { return None };
+        let most = usize::from(MAX_LONGEST);
+        (!(1..=most).contains(&both.longest))
+            .then(|| format!("the longest sequence of two directions has from 1 to {most} steps, not {}", both.longest))
     }
 
     /// The chain with a pooling: where it has none, `last` behind the last layer that remembers something, or `mean` without a recurrent one.

@@ -2,12 +2,12 @@
 
 use anyhow::Result;
 use latch_interchange::{
-    self as interchange, Cell, Conv1d, Dense, Described, Embedding, Input, Kind, Layer as DescribedLayer, Matrix,
-    Padding, Recurrent, Vector,
+    self as interchange, Bidirectional, Cell, Conv1d, Dense, Described, Embedding, Input, Kind,
+    Layer as DescribedLayer, Matrix, Padding, Recurrent, Vector,
 };
 use nalgebra::DMatrix;
 
-use crate::config::chain::{Activation, CellConfig, Chain, LayerConfig, Pooling};
+use crate::config::chain::{self, Activation, CellConfig, Chain, Direction, LayerConfig, Merge, Pooling};
 use crate::error::{Fault, fault};
 use crate::network::initial::Initial;
 use crate::network::layer::Layer;
@@ -31,6 +31,16 @@ impl From<Pooling> for interchange::Pooling {
             Pooling::Mean => interchange::Pooling::Mean,
             Pooling::Max => interchange::Pooling::Max,
             Pooling::Attention => interchange::Pooling::Attention,
+        }
+    }
+}
+
+impl From<Merge> for interchange::Merge {
+    fn from(merge: Merge) -> Self {
+        match merge {
+            Merge::Concat => interchange::Merge::Concat,
+            Merge::Mean => interchange::Merge::Mean,
+            Merge::Product => interchange::Merge::Product,
         }
     }
 }
@@ -76,53 +86,68 @@ pub(super) fn layers_of(network: &Network<f32>) -> Vec<DescribedLayer> {
     let (source, values) = (String::new(), table.as_slice().to_vec());
     let table = Matrix { source, rows: table.ncols(), columns: table.nrows(), values };
     let embedding = Kind::Embedding(Embedding { table, mask_zero: false });
-    let recurrent = |cell, kernels: [&DMatrix<f32>; 2], bias: &DMatrix<f32>| {
-        let [kernel, recurrent_kernel] = kernels;
-        let kernels = (matrix_of(kernel), matrix_of(recurrent_kernel));
-        Recurrent::new(cell, recurrent_kernel.ncols(), kernels, vector_of(bias))
-    };
     let mut states = network.initial();
     let kind = |layer: &Layer<f32>| match layer {
-        Layer::Lstm(layer) => {
-            Kind::Recurrent(recurrent(Cell::Lstm, [&layer.kernel, &layer.recurrent_kernel], &layer.bias))
+        Layer::Lstm(_) | Layer::Gru(_) | Layer::Rnn(_) => recurrent_of(layer).map(Kind::Recurrent),
+        Layer::Bidirectional(both) => {
+            let (merge, each_step) = (both.merge.into(), !both.ends);
+            recurrent_of(&both.forward).zip(recurrent_of(&both.backward)).map(|(forward, backward)| {
+                let backward = Recurrent { backwards: true, ..backward };
+                Kind::Bidirectional(Box::new(Bidirectional { forward, backward, merge, each_step }))
+            })
         }
-        Layer::Gru(layer) => {
-            let cell = Cell::Gru { reset_after: layer.reset_after() };
-            let plain = recurrent(cell, [&layer.kernel, &layer.recurrent_kernel], &layer.bias);
-            Kind::Recurrent(Recurrent { recurrent_bias: layer.recurrent_bias.as_ref().map(vector_of), ..plain })
-        }
-        Layer::Rnn(layer) => {
-            let plain = recurrent(Cell::Rnn, [&layer.kernel, &layer.recurrent_kernel], &layer.bias);
-            Kind::Recurrent(Recurrent { activation: layer.activation.into(), ..plain })
-        }
-        Layer::Conv1d(layer) => Kind::Conv1d(Conv1d {
+        Layer::Conv1d(layer) => Some(Kind::Conv1d(Conv1d {
             frames: layer.frames,
             stride: layer.stride,
             padding: Padding::Causal,
             activation: layer.dense.activation.into(),
             kernel: matrix_of(&layer.dense.kernel),
             bias: vector_of(&layer.dense.bias),
-        }),
-        Layer::Dense(layer) => Kind::Dense(Dense {
+        })),
+        Layer::Dense(layer) => Some(Kind::Dense(Dense {
             kernel: matrix_of(&layer.kernel),
             bias: vector_of(&layer.bias),
             activation: layer.activation.into(),
-        }),
-        Layer::Pooling(pooling) => Kind::Pooling((*pooling).into()),
+        })),
+        Layer::Pooling(pooling) => Some(Kind::Pooling((*pooling).into())),
     };
     let begun = |(place, layer): (usize, &Layer<f32>)| {
-        let mut kind = kind(layer);
+        // The last states of two directions are one vector, which nothing pools.
+        let is_one = place > 0 && matches!(&network.layers[place - 1], Layer::Bidirectional(below) if below.ends);
+        let mut kind = kind(layer).filter(|_| !is_one)?;
         let state = states.iter().position(|state| state.layer == place).map(|found| states.swap_remove(found));
         if let (Kind::Recurrent(recurrent), Some(Initial { hidden, cell, .. })) = (&mut kind, state) {
             let vector = |values| Vector { source: String::new(), values };
             recurrent.initial_hidden = Some(vector(hidden));
             recurrent.initial_cell = Some(cell).filter(|cell| !cell.is_empty()).map(vector);
         }
-        kind
+        Some(kind)
     };
-    let above = network.layers.iter().enumerate().map(begun);
+    let above = network.layers.iter().enumerate().filter_map(begun);
     let named = |(number, kind): (usize, Kind)| DescribedLayer { name: format!("{}.{number}", kind.name()), kind };
     std::iter::once(embedding).chain(above).enumerate().map(named).collect()
+}
+
+/// A recurrent layer as a description has it, beginning with zeros; `None` of any other.
+fn recurrent_of(layer: &Layer<f32>) -> Option<Recurrent> {
+    let recurrent = |cell, kernels: [&DMatrix<f32>; 2], bias: &DMatrix<f32>| {
+        let [kernel, recurrent_kernel] = kernels;
+        let kernels = (matrix_of(kernel), matrix_of(recurrent_kernel));
+        Recurrent::new(cell, recurrent_kernel.ncols(), kernels, vector_of(bias))
+    };
+    Some(match layer {
+        Layer::Lstm(layer) => recurrent(Cell::Lstm, [&layer.kernel, &layer.recurrent_kernel], &layer.bias),
+        Layer::Gru(layer) => {
+            let cell = Cell::Gru { reset_after: layer.reset_after() };
+            let plain = recurrent(cell, [&layer.kernel, &layer.recurrent_kernel], &layer.bias);
+            Recurrent { recurrent_bias: layer.recurrent_bias.as_ref().map(vector_of), ..plain }
+        }
+        Layer::Rnn(layer) => {
+            let plain = recurrent(Cell::Rnn, [&layer.kernel, &layer.recurrent_kernel], &layer.bias);
+            Recurrent { activation: layer.activation.into(), ..plain }
+        }
+        _ => return None,
+    })
 }
 
 /// The trainer's network of a description. A `pooling` that the description does not have stands before its last layer. Of a model of samples whose last
@@ -130,7 +155,13 @@ pub(super) fn layers_of(network: &Network<f32>) -> Vec<DescribedLayer> {
 ///
 /// # Errors
 /// A fault that names the layer that no image has a form for.
-pub(super) fn of_layers(place: &str, model: &Described, pooling: Option<Pooling>) -> Result<Network<f32>> {
+pub(super) fn of_layers(
+    place: &str,
+    model: &Described,
+    pooling: Option<Pooling>,
+    longest: usize,
+) -> Result<Network<f32>> {
+    let model = &averaged(place, model)?;
     let (mut layers, mut tensors, mut states) = (Vec::new(), Vec::new(), Vec::new());
     let mut vocabulary = 0;
     let embedding = match &model.input {
@@ -170,9 +201,19 @@ pub(super) fn of_layers(place: &str, model: &Described, pooling: Option<Pooling>
                 tensors.extend([tensor(&dense.kernel), column(&dense.bias)]);
             }
             Kind::Pooling(pooling) => layers.push(LayerConfig::Pooling((*pooling).into())),
-            Kind::Bidirectional(_) => {
-                let problem = "it reads the steps back from the last one too, and a device has no future";
-                return Err(refuse(problem, "train it in one direction").into());
+            Kind::Bidirectional(both) => {
+                if both.each_step && model.pooling().or(pooling.map(Into::into)).is_none() {
+                    let problem = "it knows nothing before its sequence has ended, and the model answers each step";
+                    let remedy = "train it in one direction, or with one answer behind the last step";
+                    return Err(refuse(problem, remedy).into());
+                }
+                let next = model.layers.get(number + 1).map(|next| &next.kind);
+                let aligned = both.each_step && matches!(next, Some(Kind::Pooling(interchange::Pooling::Last)));
+                let config = of_directions(place, layer, both, (aligned, longest), &mut tensors)?;
+                layers.push(LayerConfig::Bidirectional(config));
+                if !both.each_step {
+                    layers.push(LayerConfig::Pooling(Pooling::Last));
+                }
             }
             Kind::LayerNorm(_) | Kind::MaxPool(_) | Kind::Masking(_) | Kind::Activation(_) => {
                 let problem = format!("it is a layer of its own ({}), and no image has it", layer.kind.name());
@@ -298,6 +339,82 @@ fn of_recurrent(
     tensors.extend([tensor(&recurrent.kernel), tensor(&recurrent.recurrent_kernel)]);
     tensors.extend(std::iter::once(&recurrent.bias).chain(&recurrent.recurrent_bias).map(column));
     Ok(config)
+}
+
+/// Two directions of the trainer; their tensors go behind those that are there.
+fn of_directions(
+    place: &str,
+    layer: &DescribedLayer,
+    both: &Bidirectional,
+    (aligned, longest): (bool, usize),
+    tensors: &mut Vec<DMatrix<f32>>,
+) -> Result<chain::Bidirectional> {
+    let Bidirectional { forward, backward, merge, .. } = both;
+    if forward.begins_elsewhere() || backward.begins_elsewhere() {
+        let problem = "its directions begin in states of their own, and those of an image in zeros";
+        return Err(lacking(place, layer, problem, "train it without initial states").into());
+    }
+    let mut configs = Vec::new();
+    for direction in [forward, backward] {
+        let ahead = Recurrent { backwards: false, ..direction.clone() };
+        configs.push(of_recurrent(place, layer, &ahead, tensors)?);
+    }
+    if configs[0] != configs[1] {
+        return Err(lacking(place, layer, "its directions are different layers", "train it with two alike").into());
+    }
+    let (kind, cell) = match configs[0] {
+        LayerConfig::Lstm(cell) => (Direction::Lstm, cell),
+        LayerConfig::Gru { cell, reset_after } => (Direction::Gru { reset_after }, cell),
+        LayerConfig::Rnn { cell, activation } => (Direction::Rnn { activation }, cell),
+        _ => return Err(lacking(place, layer, "its directions are not recurrent", "train it with two LSTM").into()),
+    };
+    let merge = match merge {
+        interchange::Merge::Concat => Merge::Concat,
+        // The layer behind it reads twice the mean.
+        interchange::Merge::Sum | interchange::Merge::Mean => Merge::Mean,
+        interchange::Merge::Product => Merge::Product,
+    };
+    Ok(chain::Bidirectional { kind, cell, merge, aligned, longest })
+}
+
+/// The same model in which two directions are averaged where they were added: the next layer with weights reads twice the mean, and poolings in between keep the factor.
+///
+/// # Errors
+/// A fault where attention weighs the sums, or where no layer behind them has weights.
+fn averaged(place: &str, model: &Described) -> Result<Described, Fault> {
+    let mut model = model.clone();
+    let mut added: Option<String> = None;
+    for layer in &mut model.layers {
+        let weighs = matches!(layer.kind, Kind::Pooling(interchange::Pooling::Attention));
+        if let Some(name) = added.as_ref().filter(|_| weighs) {
+            let problem = format!("it weighs by the sums of {name}, which an image holds by half");
+            return Err(lacking(place, layer, &problem, "train it with another pooling, or with concat"));
+        }
+        let kernels: Vec<&mut Matrix> = match &mut layer.kind {
+            Kind::Recurrent(recurrent) => vec![&mut recurrent.kernel],
+            Kind::Bidirectional(both) => vec![&mut both.forward.kernel, &mut both.backward.kernel],
+            Kind::Dense(dense) => vec![&mut dense.kernel],
+            Kind::Conv1d(conv1d) => vec![&mut conv1d.kernel],
+            _ => Vec::new(),
+        };
+        if !kernels.is_empty() && added.take().is_some() {
+            kernels.into_iter().flat_map(|kernel| &mut kernel.values).for_each(|value| *value *= 2.0);
+        }
+        if let Kind::Bidirectional(both) = &mut layer.kind
+            && both.merge == interchange::Merge::Sum
+        {
+            both.merge = interchange::Merge::Mean;
+            added = Some(layer.name.clone());
+        }
+    }
+    match added {
+        Some(name) => Err(fault(
+            format!("{place}: layer {name}"),
+            "it adds two directions as the answer",
+            "put a dense layer behind it",
+        )),
+        None => Ok(model),
+    }
 }
 
 /// What a recurrent layer has that only some models of other tools have.

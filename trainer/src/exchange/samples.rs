@@ -12,6 +12,7 @@ use std::f32::consts::TAU;
 use anyhow::Result;
 use latch_data::series::Frames;
 use latch_engine::input::samples::{MAX_CHANNELS, Skip};
+use latch_engine::layers::bidirectional::MAX_LONGEST;
 use latch_interchange::{Described, Format, Input, Kind, Layer, Samples, reference};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
@@ -19,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::text::{classes, refuse_contradiction, task_of};
 use super::{Answers, Given};
 use crate::batches::generator;
-use crate::config::chain::LayerConfig;
+use crate::config::chain::{LONGEST, LayerConfig};
 use crate::config::{SamplesConfig, Scaled};
 use crate::counted::counted;
 use crate::dataset::{Example, Label, Recording, Task};
@@ -225,6 +226,22 @@ fn largest_of(channel: &Channel) -> f32 {
     channel.range / channel.factor.abs() - channel.offset.abs()
 }
 
+/// Steps of the longest sequence that a model with two directions will read: those that are given, else those of its probe.
+pub(super) fn longest(model: &Described, given: &Given) -> usize {
+    let own = model.source.probe.as_ref().map(|probe| probe.input.as_slice());
+    let frames = given.probe.as_ref().map(|probe| probe.frames.as_slice()).or(own);
+    let steps = frames.map_or(LONGEST, |frames| frames.len() / channels_of(model).max(1));
+    given.longest.unwrap_or(steps.clamp(1, usize::from(MAX_LONGEST)))
+}
+
+/// Channels of samples.
+fn channels_of(model: &Described) -> usize {
+    match &model.input {
+        Input::Samples(samples) => samples.channels,
+        Input::Ids(_) => 0,
+    }
+}
+
 /// The probe of a model: the given frames, else those that its file brings, else seeded ones.
 ///
 /// # Errors
@@ -245,6 +262,13 @@ pub(super) fn probe(model: &Described, samples: &Samples, given: &Given) -> Resu
                 seeded(steps, channels, given.full_scale.unwrap_or(FULL_SCALE).max(FULL_SCALE)),
             )
         }
+    };
+    let both = model.layers.iter().any(|layer| matches!(layer.kind, Kind::Bidirectional(_)));
+    let (of, frames) = match longest(model, given).saturating_mul(channels) {
+        most if both && most < frames.len() => {
+            (format!("the first {} of {of}", counted(most / channels, "step")), frames[..most].to_vec())
+        }
+        _ => (of, frames),
     };
     let largest = match given.full_scale {
         Some(full_scale) => vec![full_scale; channels],

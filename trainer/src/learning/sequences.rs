@@ -71,7 +71,7 @@ impl Targets {
                     rows.extend_from_slice(said);
                 }
             }
-            let surplus = (rows.len() / self.width).saturating_sub(config.max_tokens);
+            let surplus = (rows.len() / self.width).saturating_sub(config.kept_tokens());
             read.values.extend_from_slice(&rows[surplus * self.width..]);
             read.ends.push(read.values.len() / self.width);
         }
@@ -486,11 +486,12 @@ pub fn read_known(
         None => sequences,
     };
     let training = match ids {
-        Some(ids) => Sequences::of_ids(ids, texts.training, vocabulary.rows(), config.max_tokens),
-        None => Sequences::read(texts.training, vocabulary, config.max_tokens),
+        Some(ids) => Sequences::of_ids(ids, texts.training, vocabulary.rows(), config.kept_tokens()),
+        None => Sequences::read(texts.training, vocabulary, config.kept_tokens()),
     };
     let mut training = normalised(training);
-    let mut validation = normalised(Sequences::read(texts.validation, vocabulary, usize::MAX));
+    let mut validation =
+        normalised(Sequences::read(texts.validation, vocabulary, config.model.chain.longest().unwrap_or(usize::MAX)));
     if let Some(ngrams) = ngrams {
         if !config.task.each_step() {
             training.offsets.clone_from(&ngrams.offsets);

@@ -54,7 +54,7 @@ impl<T: Real> Network<T> {
             let units = match kind {
                 Layer::Lstm(lstm) => lstm.units(),
                 Layer::Gru(_) | Layer::Rnn(_) => state.len(),
-                Layer::Conv1d(_) | Layer::Dense(_) | Layer::Pooling(_) => return None,
+                Layer::Conv1d(_) | Layer::Bidirectional(_) | Layer::Dense(_) | Layer::Pooling(_) => return None,
             };
             let (hidden, cell) = state.split_at(units);
             Some(Initial { layer, hidden: hidden.to_vec(), cell: cell.to_vec() })

@@ -3,6 +3,7 @@
 //! Who makes them, and renews them after each step, is [`crate::quantizer::aware`].
 
 use super::Network;
+use super::bidirectional::integers::IntegerDirections;
 use super::conv1d::Between;
 use super::conv1d::integers::IntegerConv1d;
 use super::dense::integers::IntegerDense;
@@ -41,6 +42,8 @@ pub(crate) enum IntegerLayer<T> {
     Rnn(IntegerRnn<T>),
     /// Of a convolution.
     Conv1d(IntegerConv1d<T>),
+    /// Of two directions.
+    Bidirectional(Box<IntegerDirections<T>>),
     /// Of a dense layer.
     Dense(IntegerDense<T>),
     /// A pooling has none.
@@ -69,6 +72,11 @@ impl<T: Real> IntegerLayer<T> {
                     rows.forward(layer, between, input, conv1d, (output, slopes));
                 }
             }
+            Self::Bidirectional(directions) => {
+                if let Layer::Bidirectional(layer) = layer {
+                    directions.forward(layer, between, features, input, tape);
+                }
+            }
             Self::Dense(dense) => dense.forward(input, &mut tape.output, &mut tape.slopes),
             Self::Pooling => {
                 if let Layer::Pooling(pooling) = layer {
@@ -86,6 +94,7 @@ impl<T: Real> IntegerLayer<T> {
             (Self::Gru(gates), Layer::Gru(sums)) => gates.scale_gradients(sums),
             (Self::Rnn(rows), Layer::Rnn(sums)) => rows.scale_gradients(sums),
             (Self::Conv1d(rows), Layer::Conv1d(sums)) => rows.scale_gradients(sums),
+            (Self::Bidirectional(directions), Layer::Bidirectional(sums)) => directions.scale_gradients(sums),
             (Self::Dense(dense), Layer::Dense(sums)) => dense.scale_gradients(sums),
             _ => {}
         }

@@ -1,5 +1,6 @@
 //! The layers above the embedding, as one type: the only list of them.
 
+use super::bidirectional::{Bidirectional, Directions};
 use super::conv1d::{self, Between, Conv1d};
 use super::dense::Dense;
 use super::gru::{self, Gru};
@@ -24,6 +25,8 @@ pub enum Layer<T: Real> {
     Rnn(Rnn<T>),
     /// A causal convolution over time.
     Conv1d(Conv1d<T>),
+    /// Two recurrent layers, one of them from the last step to the first.
+    Bidirectional(Box<Bidirectional<T>>),
     /// A dense layer.
     Dense(Dense<T>),
     /// From all steps to one vector.
@@ -42,6 +45,8 @@ pub(crate) struct Tape<T> {
     pub(crate) output: Vec<T>,
     /// The derivatives of a dense layer's or a convolution's values in a forward pass of integers (features × columns), else nothing.
     pub(crate) slopes: Vec<T>,
+    /// Those of a layer with two directions.
+    pub(crate) directions: Option<Box<Directions<T>>>,
 }
 
 /// What a layer's way back reads and writes, besides its tape.
@@ -70,6 +75,15 @@ impl<T: Real> Layer<T> {
             LayerConfig::Conv1d { units, frames, stride, activation, .. } => {
                 Self::Conv1d(Conv1d::zeros(inputs, units, (frames, stride), activation))
             }
+            LayerConfig::Bidirectional(both) => {
+                let direction = || Self::zeros(&both.direction(), inputs, outputs);
+                Self::Bidirectional(Box::new(Bidirectional {
+                    forward: direction(),
+                    backward: direction(),
+                    merge: both.merge,
+                    ends: false,
+                }))
+            }
             LayerConfig::Dense { units, activation, .. } => {
                 Self::Dense(Dense::zeros(inputs, units.unwrap_or(outputs), activation))
             }
@@ -84,6 +98,7 @@ impl<T: Real> Layer<T> {
             Self::Gru(layer) => layer.initialize(rng),
             Self::Rnn(layer) => layer.initialize(rng),
             Self::Conv1d(layer) => layer.initialize(rng),
+            Self::Bidirectional(layer) => layer.initialize(rng),
             Self::Dense(layer) => layer.initialize(rng),
             Self::Pooling(_) => {}
         }
@@ -96,6 +111,7 @@ impl<T: Real> Layer<T> {
             Self::Gru(layer) => layer.for_each_tensor(visit),
             Self::Rnn(layer) => layer.for_each_tensor(visit),
             Self::Conv1d(layer) => layer.for_each_tensor(visit),
+            Self::Bidirectional(layer) => layer.for_each_tensor(visit),
             Self::Dense(layer) => layer.for_each_tensor(visit),
             Self::Pooling(_) => {}
         }
@@ -108,6 +124,7 @@ impl<T: Real> Layer<T> {
             Self::Gru(layer) => layer.for_each_tensor_mut(visit),
             Self::Rnn(layer) => layer.for_each_tensor_mut(visit),
             Self::Conv1d(layer) => layer.for_each_tensor_mut(visit),
+            Self::Bidirectional(layer) => layer.for_each_tensor_mut(visit),
             Self::Dense(layer) => layer.for_each_tensor_mut(visit),
             Self::Pooling(_) => {}
         }
@@ -133,7 +150,7 @@ impl<T: Real> Layer<T> {
             Self::Lstm(layer) => Some((&layer.kernel, &layer.bias)),
             Self::Gru(layer) => Some((&layer.kernel, &layer.bias)),
             Self::Rnn(layer) => Some((&layer.kernel, &layer.bias)),
-            Self::Conv1d(_) | Self::Dense(_) | Self::Pooling(_) => None,
+            Self::Conv1d(_) | Self::Bidirectional(_) | Self::Dense(_) | Self::Pooling(_) => None,
         }
     }
 
@@ -143,7 +160,7 @@ impl<T: Real> Layer<T> {
             Self::Lstm(layer) => Some((&mut layer.kernel, &mut layer.bias)),
             Self::Gru(layer) => Some((&mut layer.kernel, &mut layer.bias)),
             Self::Rnn(layer) => Some((&mut layer.kernel, &mut layer.bias)),
-            Self::Conv1d(_) | Self::Dense(_) | Self::Pooling(_) => None,
+            Self::Conv1d(_) | Self::Bidirectional(_) | Self::Dense(_) | Self::Pooling(_) => None,
         }
     }
 
@@ -153,7 +170,7 @@ impl<T: Real> Layer<T> {
             Self::Lstm(_) => Some(&tape.lstm.line),
             Self::Gru(_) => Some(&tape.gru.line),
             Self::Rnn(_) => Some(&tape.rnn.line),
-            Self::Conv1d(_) | Self::Dense(_) | Self::Pooling(_) => None,
+            Self::Conv1d(_) | Self::Bidirectional(_) | Self::Dense(_) | Self::Pooling(_) => None,
         }
     }
 
@@ -163,7 +180,7 @@ impl<T: Real> Layer<T> {
             Self::Lstm(_) => Some(&mut tape.lstm.line),
             Self::Gru(_) => Some(&mut tape.gru.line),
             Self::Rnn(_) => Some(&mut tape.rnn.line),
-            Self::Conv1d(_) | Self::Dense(_) | Self::Pooling(_) => None,
+            Self::Conv1d(_) | Self::Bidirectional(_) | Self::Dense(_) | Self::Pooling(_) => None,
         }
     }
 
@@ -178,6 +195,7 @@ impl<T: Real> Layer<T> {
             Self::Lstm(layer) => kernels.forward(&layer.kernel, &layer.recurrent_kernel, layer.kernel.nrows()),
             Self::Gru(layer) => kernels.forward(&layer.kernel, &layer.recurrent_kernel, layer.split()),
             Self::Rnn(layer) => kernels.forward(&layer.kernel, &layer.recurrent_kernel, layer.kernel.nrows()),
+            Self::Bidirectional(layer) => layer.pack_forward(kernels),
             Self::Conv1d(_) | Self::Dense(_) | Self::Pooling(_) => {}
         }
     }
@@ -189,6 +207,7 @@ impl<T: Real> Layer<T> {
             Self::Gru(layer) => kernels.update(&layer.kernel, &layer.recurrent_kernel, layer.split()),
             Self::Rnn(layer) => kernels.update(&layer.kernel, &layer.recurrent_kernel, layer.kernel.nrows()),
             Self::Conv1d(layer) => layer.update(kernels),
+            Self::Bidirectional(layer) => layer.pack(kernels),
             Self::Dense(layer) => layer.update(&mut kernels.kernel_transpose),
             Self::Pooling(_) => {}
         }
@@ -196,7 +215,7 @@ impl<T: Real> Layer<T> {
 
     /// Whether its integers read columns as rows do: bytes of the embedding, or values in Q0.7.
     pub(crate) fn reads_columns(&self) -> bool {
-        self.projection().is_some() || matches!(self, Self::Conv1d(_))
+        self.projection().is_some() || matches!(self, Self::Conv1d(_) | Self::Bidirectional(_))
     }
 
     /// Steps of what it reads from one of its answers to the next.
@@ -207,6 +226,16 @@ impl<T: Real> Layer<T> {
         }
     }
 
+    /// Units of a recurrent layer; none of any other.
+    pub(crate) fn cold_units(&self) -> usize {
+        match self {
+            Self::Lstm(layer) => layer.units(),
+            Self::Gru(layer) => layer.units(),
+            Self::Rnn(layer) => layer.units(),
+            _ => 0,
+        }
+    }
+
     /// The state in which a sequence begins: zeros; nothing of a layer that remembers nothing.
     pub(crate) fn cold(&self) -> Vec<T> {
         let count = match self {
@@ -214,7 +243,8 @@ impl<T: Real> Layer<T> {
             Self::Gru(layer) => layer.recurrent_kernel.ncols(),
             Self::Rnn(layer) => layer.recurrent_kernel.ncols(),
             Self::Conv1d(layer) => layer.dense.kernel.ncols() / layer.frames * (layer.frames - 1),
-            Self::Dense(_) | Self::Pooling(_) => 0,
+            // A sequence that goes on has no way back.
+            Self::Bidirectional(_) | Self::Dense(_) | Self::Pooling(_) => 0,
         };
         vec![T::zero(); count]
     }
@@ -255,7 +285,7 @@ impl<T: Real> Layer<T> {
             }
             Self::Gru(layer) => of(&tape.gru.line.hidden, layer.units()),
             Self::Rnn(layer) => of(&tape.rnn.line.hidden, layer.units()),
-            Self::Dense(_) | Self::Pooling(_) => Vec::new(),
+            Self::Bidirectional(_) | Self::Dense(_) | Self::Pooling(_) => Vec::new(),
         }
     }
 
@@ -277,6 +307,9 @@ impl<T: Real> Layer<T> {
                 tape.slopes.clear();
                 layer.forward(between, input, &mut tape.conv1d, &mut tape.output);
             }
+            (Self::Bidirectional(layer), Input::Tokens(input)) => {
+                layer.forward(kernels, between, input, features, tape);
+            }
             (Self::Dense(layer), Input::Tokens(input)) => {
                 tape.slopes.clear();
                 layer.forward(input, columns, &mut tape.output);
@@ -285,7 +318,7 @@ impl<T: Real> Layer<T> {
                 let Tape { pooling: memory, output, .. } = tape;
                 pooling.forward(features, steps, input, output, memory);
             }
-            (Self::Conv1d(_) | Self::Dense(_) | Self::Pooling(_), Input::Gates(..)) => {
+            (Self::Conv1d(_) | Self::Bidirectional(_) | Self::Dense(_) | Self::Pooling(_), Input::Gates(..)) => {
                 debug_assert!(false, "only what has a projection is looked up");
             }
         }
@@ -294,6 +327,9 @@ impl<T: Real> Layer<T> {
     /// Goes back from dL/doutput to the gradients of the weights, which replace what is in `sums`, a layer of the same shape, and to dL/dinput.
     /// Must follow the forward pass, once.
     pub(crate) fn backward(&self, way: Backward<'_, T>, tape: &mut Tape<T>, sums: &mut Self) {
+        if let (Self::Bidirectional(layer), Self::Bidirectional(sums)) = (self, &mut *sums) {
+            return layer.backward(way, tape, sums);
+        }
         let Backward { kernels, steps: between, features, input, gradient, below, lookup } = way;
         let steps = between.below;
         match (self, &mut *sums) {

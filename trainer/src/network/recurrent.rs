@@ -28,6 +28,8 @@ pub(crate) struct Kernels<T> {
     pub(crate) recurrent: [Packed<T>; 2],
     /// Their transposes (units × rows).
     pub(crate) recurrent_transpose: [Packed<T>; 2],
+    /// Those of the way back, of a layer with two directions.
+    pub(crate) second: Option<Box<Kernels<T>>>,
 }
 
 impl<T: Real> Kernels<T> {

@@ -20,6 +20,8 @@ use crate::batches::Batch;
 use crate::bptt::{StepOptions, StepStats, Trainer, train_step_integers};
 use crate::config::chain::Activation;
 use crate::network::Network;
+use crate::network::bidirectional::Bidirectional;
+use crate::network::bidirectional::integers::IntegerDirections;
 use crate::network::conv1d::Conv1d;
 use crate::network::conv1d::integers::IntegerConv1d;
 use crate::network::dense::Dense;
@@ -131,21 +133,17 @@ fn renew(
     for (place, layer) in reals.iter_mut().enumerate() {
         let mut cell = || -> Result<_> {
             let cell = cells.next().context("a recurrent layer has weights")?;
-            let scales = std::mem::replace(&mut worth, Worth::of_cell(cell.units)).columns::<i8>();
+            let scales = std::mem::replace(&mut worth, Worth::of_cell(cell.features())).columns::<i8>();
             Ok((cell, scales))
         };
         integers.push(match layer {
-            Layer::Lstm(real) => {
+            Layer::Lstm(_) | Layer::Gru(_) | Layer::Rnn(_) => {
                 let (cell, scales) = cell()?;
-                IntegerLayer::Lstm(lstm(cell, scales, grid, place, real)?)
+                direction(cell, scales, grid, place, layer)?
             }
-            Layer::Gru(real) => {
-                let (cell, scales) = cell()?;
-                IntegerLayer::Gru(gru(cell, scales, grid, place, real)?)
-            }
-            Layer::Rnn(real) => {
-                let (cell, scales) = cell()?;
-                IntegerLayer::Rnn(rnn(cell, scales, grid, place, real)?)
+            Layer::Bidirectional(real) => {
+                let (first, scales) = cell()?;
+                IntegerLayer::Bidirectional(Box::new(directions(first, &scales, grid, place, real)?))
             }
             Layer::Conv1d(real) => {
                 let layer = convolutions.next().context("a convolution has weights")?;
@@ -168,6 +166,40 @@ fn renew(
         });
     }
     Ok(())
+}
+
+/// The integers of a recurrent layer, or of one of two directions, and the real values that they stand for into `real`.
+fn direction(
+    cell: &CellWeights,
+    scales: Vec<f32>,
+    grid: Grid,
+    place: usize,
+    real: &mut Layer<f32>,
+) -> Result<IntegerLayer<f32>> {
+    match real {
+        Layer::Lstm(real) => Ok(IntegerLayer::Lstm(lstm(cell, scales, grid, place, real)?)),
+        Layer::Gru(real) => Ok(IntegerLayer::Gru(gru(cell, scales, grid, place, real)?)),
+        Layer::Rnn(real) => Ok(IntegerLayer::Rnn(rnn(cell, scales, grid, place, real)?)),
+        _ => anyhow::bail!("a direction is a recurrent layer"),
+    }
+}
+
+/// The integers of two directions, which have one shift, and the real values that they stand for into `real`.
+fn directions(
+    first: &CellWeights,
+    scales: &[f32],
+    grid: Grid,
+    place: usize,
+    real: &mut Bidirectional<f32>,
+) -> Result<IntegerDirections<f32>> {
+    let second = &first.second.as_ref().context("two directions have two weights")?.cell;
+    let shift = super::tensors::shift_of_both::<i8>((first, second), scales, grid, place as u8)?;
+    let held = |cell: &CellWeights| CellWeights { most_shift: shift, ..cell.clone() };
+    let [forward, backward] = real.directions_mut();
+    Ok(IntegerDirections {
+        forward: direction(&held(first), scales.to_vec(), grid, place, forward)?,
+        backward: direction(&held(second), scales.to_vec(), grid, place, backward)?,
+    })
 }
 
 /// Like [`crate::bptt::train_step`], but with the forward pass in the integers of the trainer's network, which are renewed after the step.

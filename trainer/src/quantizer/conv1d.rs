@@ -11,7 +11,7 @@ use anyhow::Result;
 
 use super::ConvWeights;
 use super::dense::Worth;
-use super::rows::{Grid, Row, RowIntegers, Weight, at_largest_shift, bias};
+use super::rows::{Grid, LARGEST_SHIFT, Row, RowIntegers, Weight, at_largest_shift, bias};
 
 /// What the weights of a convolution became.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,7 +46,7 @@ pub(super) fn quantize<W: Weight>(layer: &ConvWeights, worth: &Worth, grid: Grid
             Row::new(columns.map(|(&weight, &scale)| f64::from(weight) * f64::from(scale) / range).collect(), grid)
         })
         .collect();
-    at_largest_shift(&format!("conv1d {}", layer.place), |shift| {
+    at_largest_shift(&format!("conv1d {}", layer.place), LARGEST_SHIFT, |shift| {
         let mut integers = RowIntegers::default();
         for (row, &value) in rows.iter().zip(&layer.bias) {
             let reach = row.push(grid, shift, &mut integers)?;

@@ -4,6 +4,7 @@ use latch_engine::image::header::{Answer, AnswerKind, Description, Input, Layers
 use latch_engine::image::start::Start;
 use latch_engine::input::ngrams::Ngrams;
 use latch_engine::input::samples::Samples;
+use latch_engine::layers::bidirectional::{self, Bidirectional};
 use latch_engine::layers::conv1d::{Conv1d, Form};
 use latch_engine::layers::dense::{self, Dense};
 use latch_engine::layers::embedding::{Embedding, Tiers};
@@ -13,9 +14,9 @@ use latch_engine::layers::pooling::Pooling;
 use latch_engine::layers::rnn::Rnn;
 use latch_engine::layers::{Layer, MAX_LAYERS};
 
-use super::Cell;
+use super::{Cell, CellWeights};
 use crate::config::Storage;
-use crate::config::chain::{self as config, Activation, LayerConfig};
+use crate::config::chain::{self as config, Activation, LayerConfig, Merge};
 use crate::dataset::Task;
 use crate::error::{Fault, fault};
 
@@ -54,11 +55,19 @@ impl Chain {
     /// The layers of a configured chain behind its embedding; the answer has so many `outputs`, and integer layers the `shift`.
     pub fn of(chain: &config::Chain, outputs: usize, shift: u8, storage: Storage) -> Self {
         let mut described = Self::new(chain.embedding, storage);
-        for layer in &chain.layers {
+        for (number, layer) in chain.layers.iter().enumerate() {
             match *layer {
-                LayerConfig::Lstm(cell) => described.cell(Cell::Lstm, cell.units, shift),
-                LayerConfig::Gru { cell, reset_after } => described.cell(Cell::Gru { reset_after }, cell.units, shift),
-                LayerConfig::Rnn { cell, activation } => described.cell(Cell::Rnn { activation }, cell.units, shift),
+                LayerConfig::Lstm(cell) => described.one(Cell::Lstm, cell.units, shift),
+                LayerConfig::Gru { cell, reset_after } => described.one(Cell::Gru { reset_after }, cell.units, shift),
+                LayerConfig::Rnn { cell, activation } => described.one(Cell::Rnn { activation }, cell.units, shift),
+                LayerConfig::Bidirectional(both) => {
+                    let cell = match both.kind {
+                        config::Direction::Lstm => Cell::Lstm,
+                        config::Direction::Gru { reset_after } => Cell::Gru { reset_after },
+                        config::Direction::Rnn { activation } => Cell::Rnn { activation },
+                    };
+                    described.two(cell, both.cell.units, shift, (both.merge, chain.ends(number), both.longest));
+                }
                 LayerConfig::Conv1d { units, frames, stride, activation, .. } => {
                     described.convolution(units, (frames, stride), activation == Activation::Relu, shift);
                 }
@@ -76,8 +85,35 @@ impl Chain {
         self.inputs = layer.outputs(self.inputs);
     }
 
+    /// Adds a recurrent layer, or the two directions of one.
+    pub fn cell(&mut self, weights: &CellWeights, shift: u8) {
+        match &weights.second {
+            Some(second) => {
+                self.two(weights.cell, weights.units, shift, (second.merge, second.ends, second.longest));
+            }
+            None => self.one(weights.cell, weights.units, shift),
+        }
+    }
+
+    /// Adds two directions: how they become one, whether only their last states are asked for, and the steps of the longest sequence.
+    fn two(&mut self, cell: Cell, units: usize, shift: u8, (merge, ends, longest): (Merge, bool, usize)) {
+        let cell = match cell {
+            Cell::Lstm => bidirectional::Cell::Lstm,
+            Cell::Gru { reset_after } => bidirectional::Cell::Gru { reset_after },
+            Cell::Rnn { activation } => bidirectional::Cell::Rnn { relu: activation == Activation::Relu },
+        };
+        let merge = match merge {
+            Merge::Concat => bidirectional::Merge::Concat,
+            Merge::Mean => bidirectional::Merge::Mean,
+            Merge::Product => bidirectional::Merge::Product,
+        };
+        let form = bidirectional::Form::of(cell, merge, !ends, self.int4);
+        let (inputs, units, longest) = (self.inputs, units as u16, longest as u16);
+        self.push(Layer::Bidirectional(Bidirectional { inputs, units, longest, shift, form }));
+    }
+
     /// Adds a recurrent layer.
-    pub fn cell(&mut self, cell: Cell, units: usize, shift: u8) {
+    fn one(&mut self, cell: Cell, units: usize, shift: u8) {
         let (inputs, units, int4) = (self.inputs, units as u16, self.int4);
         self.push(match cell {
             Cell::Lstm => Layer::Lstm(Lstm { inputs, units, shift, int4, projected: false }),

@@ -39,7 +39,7 @@ pub fn quantize<W: Weight>(
         .zip(layer.recurrent_kernel.chunks_exact(units))
         .map(|(x, h)| (Row::scaled(x, input_scales, grid), Row::hidden::<W>(h, grid)))
         .collect();
-    at_largest_shift(&format!("gru {index}"), |shift| {
+    at_largest_shift(&format!("gru {index}"), layer.most_shift, |shift| {
         let (mut kernel, mut recurrent) = (RowIntegers::default(), RowIntegers::default());
         for (row, (x, h)) in pairs.iter().enumerate() {
             let reach_x = x.push(grid, shift, &mut kernel)?;

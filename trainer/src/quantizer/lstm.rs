@@ -27,7 +27,7 @@ pub fn quantize<W: Weight>(
 ) -> Result<LstmIntegers<W>> {
     let count = layer.bias.len();
     let rows: Vec<Row> = (0..count).map(|row| layer.joined_row::<W>(row, input_scales, grid)).collect();
-    at_largest_shift(&format!("lstm {index}"), |shift| {
+    at_largest_shift(&format!("lstm {index}"), layer.most_shift, |shift| {
         let mut integers = RowIntegers::default();
         for (row, &value) in rows.iter().zip(&layer.bias) {
             let reach = row.push(grid, shift, &mut integers)?;

@@ -32,7 +32,7 @@ pub fn quantize<W: Weight>(
 ) -> Result<RnnIntegers<W>> {
     let lower = if layer.cell == (Cell::Rnn { activation: Activation::Relu }) { 3 } else { 0 };
     let rows: Vec<Row> = (0..layer.units).map(|row| layer.joined_row::<W>(row, input_scales, grid)).collect();
-    at_largest_shift(&format!("rnn {index}"), |shift| {
+    at_largest_shift(&format!("rnn {index}"), layer.most_shift.saturating_add(lower), |shift| {
         let mut integers = RowIntegers::default();
         for (row, &value) in rows.iter().zip(&layer.bias) {
             let reach = row.push(grid, shift, &mut integers)?;

@@ -97,7 +97,10 @@ impl Weight for i16 {
 const MOST_INT16: f64 = 65_535.0;
 
 /// The shifts that are tried, the largest first.
-const SHIFTS: std::ops::RangeInclusive<u8> = 4..=20;
+const SHIFTS: std::ops::RangeInclusive<u8> = 4..=LARGEST_SHIFT;
+
+/// The largest of them.
+pub const LARGEST_SHIFT: u8 = 20;
 
 /// The integers that a weight can become: multiples of `step` from `lowest` to `highest`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -245,8 +248,8 @@ pub(super) fn bias(value: f64, shift: u8, half: u8, reach: f64) -> Option<i32> {
 ///
 /// # Errors
 /// A fault naming the layer when nothing fits.
-pub(super) fn at_largest_shift<R>(layer: &str, integers: impl Fn(u8) -> Option<R>) -> anyhow::Result<R> {
-    SHIFTS.rev().find_map(integers).ok_or_else(|| {
+pub(super) fn at_largest_shift<R>(layer: &str, most: u8, integers: impl Fn(u8) -> Option<R>) -> anyhow::Result<R> {
+    SHIFTS.rev().filter(|&shift| shift <= most).find_map(integers).ok_or_else(|| {
         fault(
             format!("{layer} kernel"),
             "a row's weights or its bias are so large that their sum does not fit 32 bits",

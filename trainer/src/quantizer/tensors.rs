@@ -83,10 +83,13 @@ fn pack_integers<W: Weight>(weights: &Weights, scaling: Option<&Scaling>, storag
         let layer = place as u8;
         match step {
             Step::Cell(cell) => {
-                let shift = push_cell::<W>(&mut tensors, cell, &worth.columns::<W>(), Grid::of_gates(storage), layer)
-                    .map_err(|error| or_in_floats(error, weights))?;
-                chain.cell(cell.cell, cell.units, shift);
-                worth = Worth::of_cell(cell.units);
+                let (columns, grid) = (worth.columns::<W>(), Grid::of_gates(storage));
+                let packed = match &cell.second {
+                    Some(second) => push_directions::<W>(&mut tensors, (cell, &second.cell), &columns, grid, layer),
+                    None => push_cell::<W>(&mut tensors, cell, &columns, grid, layer),
+                };
+                chain.cell(cell, packed.map_err(|error| or_in_floats(error, weights))?);
+                worth = Worth::of_cell(cell.features());
             }
             Step::Conv1d(layer) => {
                 let integers = conv1d::quantize::<W>(layer, &worth, Grid::of_gates(storage))
@@ -176,6 +179,40 @@ fn push_cell<W: Weight>(
     })
 }
 
+/// The shift of two directions: the smaller one of each by itself.
+///
+/// # Errors
+/// A fault when weights are too large for integers.
+pub(super) fn shift_of_both<W: Weight>(
+    (forward, backward): (&CellWeights, &CellWeights),
+    inputs: &[f32],
+    grid: Grid,
+    layer: u8,
+) -> Result<u8> {
+    let mut shift = forward.most_shift;
+    for cell in [forward, backward] {
+        shift = shift.min(push_cell::<W>(&mut Vec::new(), cell, inputs, grid, layer)?);
+    }
+    Ok(shift)
+}
+
+/// The tensors of two directions in integers, and the shift of both: the smaller one of each by itself.
+fn push_directions<W: Weight>(
+    tensors: &mut Vec<Tensor>,
+    (forward, backward): (&CellWeights, &CellWeights),
+    inputs: &[f32],
+    grid: Grid,
+    layer: u8,
+) -> Result<u8> {
+    let shift = shift_of_both::<W>((forward, backward), inputs, grid, layer)?;
+    let held = |cell: &CellWeights| CellWeights { most_shift: shift, ..cell.clone() };
+    push_cell::<W>(tensors, &held(forward), inputs, grid, layer)?;
+    let mut second = Vec::new();
+    push_cell::<W>(&mut second, &held(backward), inputs, grid, layer)?;
+    tensors.extend(second.into_iter().map(|tensor| Tensor { role: tensor.role.backward(), ..tensor }));
+    Ok(shift)
+}
+
 /// Rows in the order of the kernels, filled up to whole quads with zeros.
 fn quads<W: Weight>(rows: &RowIntegers<W>) -> (Vec<W>, Vec<u16>, Vec<i32>) {
     let RowIntegers { columns, weights, multipliers, biases } = rows;
@@ -198,23 +235,11 @@ fn pack_floats(weights: &Weights, embeds: bool, storage: Storage) -> Packed {
         let mut push = |role, values| tensors.push(Tensor { role, layer, values: Values::F32(values) });
         match step {
             Step::Cell(cell) => {
-                match cell.cell {
-                    Cell::Lstm => {
-                        let weight = |gate, unit, column| cell.weight(gate, unit, column);
-                        push(Role::Weights, pack_gates_f32(cell.units, cell.inputs + cell.units, weight));
-                        let bias = |gate: usize, unit: usize, _: usize| cell.bias[gate * cell.units + unit];
-                        push(Role::Biases, pack_gates_f32(cell.units, 1, bias));
-                    }
-                    Cell::Gru { reset_after } => push_gru(&mut push, cell, reset_after),
-                    Cell::Rnn { .. } => {
-                        let lanes = cell.units.next_multiple_of(8);
-                        let columns = cell.inputs + cell.units;
-                        let weight = |unit, column| if unit < cell.units { cell.weight(0, unit, column) } else { 0.0 };
-                        push(Role::Weights, pack_rows_f32(lanes, columns, weight));
-                        push(Role::Biases, lanes_of(&cell.bias, lanes));
-                    }
+                push_float_cell(&mut push, cell);
+                if let Some(second) = &cell.second {
+                    push_float_cell(&mut |role: Role, values| push(role.backward(), values), &second.cell);
                 }
-                chain.cell(cell.cell, cell.units, 0);
+                chain.cell(cell, 0);
             }
             Step::Conv1d(layer) => {
                 let (units, width) = (layer.bias.len(), layer.kernel.len() / layer.bias.len());
@@ -236,6 +261,26 @@ fn pack_floats(weights: &Weights, embeds: bool, storage: Storage) -> Packed {
     tensors.push(Tensor { role: Role::Biases, layer: answer, values: Values::F32(weights.head_bias.clone()) });
     chain.dense(weights.head_bias.len(), Activation::Linear, 0);
     Packed { chain, tensors }
+}
+
+/// The tensors of a recurrent layer in floats.
+fn push_float_cell(push: &mut impl FnMut(Role, Vec<f32>), cell: &CellWeights) {
+    match cell.cell {
+        Cell::Lstm => {
+            let weight = |gate, unit, column| cell.weight(gate, unit, column);
+            push(Role::Weights, pack_gates_f32(cell.units, cell.inputs + cell.units, weight));
+            let bias = |gate: usize, unit: usize, _: usize| cell.bias[gate * cell.units + unit];
+            push(Role::Biases, pack_gates_f32(cell.units, 1, bias));
+        }
+        Cell::Gru { reset_after } => push_gru(push, cell, reset_after),
+        Cell::Rnn { .. } => {
+            let lanes = cell.units.next_multiple_of(8);
+            let columns = cell.inputs + cell.units;
+            let weight = |unit, column| if unit < cell.units { cell.weight(0, unit, column) } else { 0.0 };
+            push(Role::Weights, pack_rows_f32(lanes, columns, weight));
+            push(Role::Biases, lanes_of(&cell.bias, lanes));
+        }
+    }
 }
 
 /// Values with zeros behind them.

@@ -52,6 +52,8 @@ pub struct Request<'a> {
     pub probe: Option<&'a Path>,
     /// The largest magnitude of its samples.
     pub full_scale: Option<f32>,
+    /// Steps of the longest sequence, of a model with two directions.
+    pub longest: Option<usize>,
     /// The layers of weights of Keras that stand alone.
     pub chain: Option<&'a str>,
     /// The last layer that is read of a model of Keras.
@@ -81,6 +83,7 @@ impl Request<'_> {
             tokens: self.tokens,
             probe: self.probe.map(probe).transpose()?,
             full_scale: self.full_scale,
+            longest: self.longest,
             keras: GivenKeras {
                 chain: self.chain.map(str::to_owned),
                 until: self.until.map(str::to_owned),

@@ -69,16 +69,25 @@ impl Core {
         let mut inputs = model.chain.embedding;
         for of in &model.chain.layers {
             let units = of.features(inputs, 1);
-            let (rows, columns) = match of {
-                LayerConfig::Lstm(_) => (4, inputs + units),
-                LayerConfig::Gru { .. } => (3, inputs + units),
-                LayerConfig::Rnn { .. } => (1, inputs + units),
+            // Of two directions each walks all steps once.
+            let (one, directions) = match of {
+                LayerConfig::Bidirectional(both) => (both.direction(), 2),
+                one => (*one, 1),
+            };
+            let width = one.features(inputs, 1);
+            let (rows, columns) = match one {
+                LayerConfig::Lstm(_) => (4, inputs + width),
+                LayerConfig::Gru { .. } => (3, inputs + width),
+                LayerConfig::Rnn { .. } => (1, inputs + width),
                 LayerConfig::Conv1d { frames, .. } => (1, frames * inputs),
                 LayerConfig::Dense { units: Some(_), .. } => (1, inputs),
-                LayerConfig::Dense { units: None, .. } | LayerConfig::Pooling(_) => continue,
+                LayerConfig::Bidirectional(_) | LayerConfig::Dense { units: None, .. } | LayerConfig::Pooling(_) => {
+                    continue;
+                }
             };
-            let products = (rows * units * columns.next_multiple_of(4)) as f64;
-            instructions += multiply_add * products + unit * (rows * units) as f64 / 4.0 + layer;
+            let rows = directions * rows;
+            let products = (rows * width * columns.next_multiple_of(4)) as f64;
+            instructions += multiply_add * products + unit * (rows * width) as f64 / 4.0 + layer;
             weights += products;
             inputs = units;
         }

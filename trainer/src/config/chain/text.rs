@@ -6,6 +6,7 @@
 //! layer      = "lstm" UNITS { dropouts }
 //!            | "gru"  UNITS { "reset_before" | dropouts }         without it the reset gate acts after the product
 //!            | "rnn"  UNITS { "tanh" | "relu" | dropouts }        tanh unless said otherwise
+//!            | ( "bilstm" | "bigru" | "birnn" ) UNITS { "average" | "product" | "aligned" | "steps=" STEPS | options of the cell but recurrent_dropout }
 //!            | "conv1d" UNITS { "k" FRAMES | "s" STRIDE | "linear" | "relu" | "dropout=" SHARE }      a window of 3 frames and each step unless said
 //!            | "dense" [ UNITS ] { "linear" | "relu" | "tanh" | "sigmoid" | "dropout=" SHARE }
 //!            | "last" | "mean" | "max" | "attention"              the poolings, at most one of them
@@ -23,11 +24,12 @@ use std::str::FromStr;
 
 use latch_engine::input::samples::MAX_CHANNELS;
 use latch_engine::input::text::Tokens;
+use latch_engine::layers::bidirectional::MAX_LONGEST;
 use latch_engine::layers::conv1d::{MAX_FRAMES, MAX_STRIDE, MAX_UNITS};
 use latch_engine::layers::embedding::MAX_ROWS;
 
 use self::names::{known, no_layer, no_option};
-use super::{Activation, CellConfig, Chain, LayerConfig, Pooling};
+use super::{Activation, Bidirectional, CellConfig, Chain, Direction, LONGEST, LayerConfig, Merge, Pooling};
 
 /// The most units or features of a layer.
 const MAX_SIZE: usize = 65_535;
@@ -55,6 +57,7 @@ impl Chain {
             match layer {
                 LayerConfig::Gru { reset_after: false, .. } => write!(f, " reset_before")?,
                 LayerConfig::Rnn { activation: Activation::Relu, .. } => write!(f, " relu")?,
+                LayerConfig::Bidirectional(both) => write_directions(f, both)?,
                 LayerConfig::Conv1d { units, frames, stride, activation, .. } => {
                     write!(f, " {units} k{frames}")?;
                     if *stride > 1 {
@@ -77,6 +80,24 @@ impl Chain {
         }
         Ok(())
     }
+}
+
+fn write_directions(f: &mut fmt::Formatter<'_>, both: &Bidirectional) -> fmt::Result {
+    match both.kind {
+        Direction::Gru { reset_after: false } => write!(f, " reset_before")?,
+        Direction::Rnn { activation: Activation::Relu } => write!(f, " relu")?,
+        _ => {}
+    }
+    if both.merge != Merge::Concat {
+        write!(f, " {}", both.merge.name())?;
+    }
+    if both.aligned {
+        write!(f, " aligned")?;
+    }
+    if both.longest != LONGEST {
+        write!(f, " steps={}", both.longest)?;
+    }
+    Ok(())
 }
 
 fn write_share(f: &mut fmt::Formatter<'_>, name: &str, value: f64) -> fmt::Result {
@@ -181,6 +202,9 @@ struct Options<'t> {
     word: Option<&'static str>,
     frames: Option<usize>,
     stride: Option<usize>,
+    merge: Option<Merge>,
+    aligned: bool,
+    longest: Option<usize>,
     dropout: f64,
     recurrent_dropout: f64,
     settings: Vec<Setting<'t>>,
@@ -189,13 +213,24 @@ struct Options<'t> {
 impl Options<'_> {
     /// The layer of a name; none of the embedding.
     fn layer(&self, name: &str) -> Option<LayerConfig> {
-        let Options { size, word, frames, stride, dropout, recurrent_dropout, .. } = *self;
+        let Options { size, word, frames, stride, dropout, recurrent_dropout, merge, aligned, longest, .. } = *self;
         let cell = CellConfig { units: size.unwrap_or_default(), dropout, recurrent_dropout };
         let activation = word.and_then(Activation::named);
         Some(match name {
             "lstm" => LayerConfig::Lstm(cell),
             "gru" => LayerConfig::Gru { cell, reset_after: word.is_none() },
             "rnn" => LayerConfig::Rnn { cell, activation: activation.unwrap_or(Activation::Tanh) },
+            "bilstm" | "bigru" | "birnn" => LayerConfig::Bidirectional(Bidirectional {
+                kind: match name {
+                    "bilstm" => Direction::Lstm,
+                    "bigru" => Direction::Gru { reset_after: word.is_none() },
+                    _ => Direction::Rnn { activation: activation.unwrap_or(Activation::Tanh) },
+                },
+                cell,
+                merge: merge.unwrap_or_default(),
+                aligned,
+                longest: longest.unwrap_or(LONGEST),
+            }),
             "conv1d" => LayerConfig::Conv1d {
                 units: size.unwrap_or_default(),
                 frames: frames.unwrap_or(FRAMES),
@@ -288,7 +323,9 @@ impl<'t> Notation<'t> {
                 };
                 continue;
             }
-            if ["embedding", "lstm", "gru", "rnn", "conv1d"].contains(&name) && options.size.is_none() {
+            if ["embedding", "lstm", "gru", "rnn", "bilstm", "bigru", "birnn", "conv1d"].contains(&name)
+                && options.size.is_none()
+            {
                 let unit = if name == "embedding" { "features" } else { "units" };
                 return Err(error(place, &format!("`{name}` needs its {unit}, as in `{name} 16`")));
             }
@@ -385,9 +422,22 @@ fn read_options<'t>(text: &str, words: &[Word<'t>], of_model: bool) -> Result<Op
         }
         seen.push(bare);
         match value {
+            None if bare == "aligned" => found.aligned = true,
+            None if ["average", "product"].contains(&bare) => {
+                if found.merge.is_some() {
+                    return Err(error("the values of two directions become one in one way".into()));
+                }
+                found.merge = Some(if bare == "average" { Merge::Mean } else { Merge::Product });
+            }
             None if found.word.is_some() => return Err(error(format!("`{name}` has one activation"))),
             None => found.word = Some(bare),
             Some(value) if option.of_model => found.settings.push(Setting { key: bare, value, place }),
+            Some(value) if bare == "steps" => {
+                let steps = value.parse().ok().filter(|steps| (1..=usize::from(MAX_LONGEST)).contains(steps));
+                let problem =
+                    format!("`steps` takes a whole number from 1 to {MAX_LONGEST}, as in `{}`", option.example);
+                found.longest = Some(steps.ok_or_else(|| error(problem))?);
+            }
             Some(value) => {
                 let share = value.parse().ok().filter(|share| (0.0..1.0).contains(share));
                 let share = share.ok_or_else(|| error(format!("`{bare}` takes a number from 0 to below 1")))?;

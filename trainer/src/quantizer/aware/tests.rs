@@ -318,7 +318,7 @@ proptest! {
 }
 
 /// Chains with every cell, every pooling, every activation before and behind it, and cells above dense layers.
-const CHAINS: [&str; 14] = [
+const CHAINS: [&str; 17] = [
     "6 > gru 9 > gru 9 > mean",
     "6 > gru 9 reset_before > gru 9 reset_before > mean",
     "6 > rnn 9 > rnn 9 > attention",
@@ -328,6 +328,9 @@ const CHAINS: [&str; 14] = [
     "6 > rnn 9 relu > rnn 9 relu > mean",
     "6 > dense 8 > lstm 9 > mean > dense 7",
     "6 > dense 8 relu > gru 9 > last > dense 7 relu",
+    "6 > bilstm 5 > last > dense 5",
+    "6 > bigru 9 average > rnn 9 > mean > dense 5",
+    "6 > birnn 9 product > bilstm 9 > mean",
     "6 > dense 8 tanh > rnn 9 relu > dense 7 relu > max > dense 6 tanh > dense 5",
     "6 > lstm 9 > dense 8 sigmoid > gru 7 reset_before > attention > dense 6 sigmoid",
     "6 > rnn 9 > dense 8 tanh > attention > dense 6 relu",

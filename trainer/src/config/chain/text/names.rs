@@ -30,7 +30,7 @@ impl Kind {
 }
 
 /// The layers, behind the input of a model.
-pub const LAYERS: [Kind; 14] = [
+pub const LAYERS: [Kind; 17] = [
     Kind::sized("text", "WORDS", "the input: words of a text, by a vocabulary of so many"),
     Kind::sized("chars", "CHARACTERS", "the input: characters of a text, at most so many different ones"),
     Kind::sized(
@@ -42,6 +42,13 @@ pub const LAYERS: [Kind; 14] = [
     Kind::sized("lstm", "UNITS", "long short-term memory: a recurrent layer with a cell and three gates"),
     Kind::sized("gru", "UNITS", "gated recurrent unit: a recurrent layer with two gates"),
     Kind::sized("rnn", "UNITS", "a simple recurrent layer, without gates"),
+    Kind::sized(
+        "bilstm",
+        "UNITS",
+        "two LSTM layers, one of them from the last step to the first: for whole texts and recordings, with one answer at the end",
+    ),
+    Kind::sized("bigru", "UNITS", "the same of GRU layers"),
+    Kind::sized("birnn", "UNITS", "the same of simple recurrent layers"),
     Kind::sized("conv1d", "UNITS", "a causal convolution: reads a window of the last frames at each step"),
     Kind::sized(
         "dense",
@@ -80,6 +87,7 @@ pub struct Known {
 }
 
 const CELLS: &[&str] = &["lstm", "gru", "rnn"];
+const BOTH: &[&str] = &["bilstm", "bigru", "birnn"];
 /// The inputs, which come first among [`LAYERS`].
 pub(super) const INPUTS: &[&str] = &["text", "chars", "samples"];
 const TEXTS: &[&str] = &["text", "chars"];
@@ -88,7 +96,7 @@ const EMBEDDING: &[&str] = &["embedding"];
 const SKIP: &[&str] = &["skip"];
 
 /// All options.
-const OPTIONS: [Known; 28] = [
+const OPTIONS: [Known; 32] = [
     of_model("syllables", &["text"], "", "Hangul syllables are tokens of their own", "text 2300 syllables"),
     of_model("cased", &["chars"], "", "letters keep their case", "chars 120 cased"),
     of_model(
@@ -176,7 +184,7 @@ const OPTIONS: [Known; 28] = [
     ),
     of_layer(
         "reset_before",
-        &["gru"],
+        &["gru", "bigru"],
         "",
         "the reset gate acts before the product with the recurrent kernel, not after it",
         "gru 16 reset_before",
@@ -189,13 +197,35 @@ const OPTIONS: [Known; 28] = [
         "stride: an answer each so many steps, the first at the first step; the layers behind step only then",
         "conv1d 16 k5 s2",
     ),
+    of_layer(
+        "average",
+        BOTH,
+        "",
+        "half the sum of both directions, in place of both side by side",
+        "bilstm 16 average",
+    ),
+    of_layer("product", BOTH, "", "the product of both directions, in place of both side by side", "bilstm 16 product"),
+    of_layer(
+        "aligned",
+        BOTH,
+        "",
+        "in front of `last`: the values at the last step, in place of the last ones of each direction",
+        "bilstm 16 aligned",
+    ),
+    of_layer(
+        "steps=",
+        BOTH,
+        "256",
+        "steps of the longest sequence: a device keeps so many, and reads the last of a longer one",
+        "bilstm 16 steps=400",
+    ),
     of_layer("linear", &["dense", "conv1d"], "linear", "the sums as they are", "dense 16 linear"),
-    of_layer("tanh", &["rnn", "dense"], "", "tanh of the sums; of `rnn` unless said otherwise", "rnn 16 tanh"),
-    of_layer("relu", &["rnn", "dense", "conv1d"], "", "the sums, or 0 where they are negative", "rnn 16 relu"),
+    of_layer("tanh", &["rnn", "birnn", "dense"], "", "tanh of the sums; of `rnn` unless said otherwise", "rnn 16 tanh"),
+    of_layer("relu", &["rnn", "birnn", "dense", "conv1d"], "", "the sums, or 0 where they are negative", "rnn 16 relu"),
     of_layer("sigmoid", &["dense"], "", "1 / (1 + e^-sum)", "dense 16 sigmoid"),
     of_layer(
         "dropout=",
-        &["lstm", "gru", "rnn", "conv1d", "dense"],
+        &["lstm", "gru", "rnn", "bilstm", "bigru", "birnn", "conv1d", "dense"],
         "0",
         "share of the input features that are left out while training",
         "lstm 16 dropout=0.2",

@@ -109,7 +109,11 @@ fn every_mistake_is_named_at_its_place_with_the_nearest_layer_or_option() {
         ("embedding 8 > lstm 3 4 > dense", "has its size already", "4"),
         ("embedding 8 > lstm 3 > mean 4 > dense", "`mean` has no units", "4"),
         ("embedding 8 > lstm 3 dropuot=0.1 > dense", "did you mean `dropout=`?", "dropuot=0.1"),
-        ("embedding 8 > lstm 3 relu > dense", "it belongs to `rnn`, `dense`, `conv1d`, as in `rnn 16 relu`", "relu"),
+        (
+            "embedding 8 > lstm 3 relu > dense",
+            "it belongs to `rnn`, `birnn`, `dense`, `conv1d`, as in `rnn 16 relu`",
+            "relu",
+        ),
         ("embedding 8 > lstm 3 k5 > dense", "`k` is no option of `lstm`: it belongs to `conv1d`", "k5"),
         ("embedding 8 > conv1d k5 > dense", "`conv1d` needs its units", "conv1d k5"),
         ("embedding 8 > conv1d 257 > dense", "a whole number from 1 to 256", "257"),
