@@ -144,15 +144,16 @@ fn an_image_behind_a_text_begins_after_its_words_and_whoever_asks_gets_the_same_
         data: None,
         columns: Columns::default(),
         missing: None,
+        calibrate_on: None,
         warm_up: warm_up.map(|warm_up| warm_up.parse().expect("a prefix")),
     };
     let export = Export::of(trained.source(), true)?;
     for storage in STORAGES {
         let made = export.image(storage)?;
-        let exported = judged::export(&trained, &RunFolder::new(&place), &options(storage, None))?;
+        let exported = judged::export(&trained, &options(storage, None))?;
         assert!(exported.chosen().made.bytes[..] == made.bytes[..], "{}", storage.name());
         let over = options(storage, Some("the film, a unheard film"));
-        let exported = judged::export(&plain, &RunFolder::new(&other), &over)?;
+        let exported = judged::export(&plain, &over)?;
         assert!(exported.chosen().made.bytes[..] == made.bytes[..], "{}", storage.name());
         // What is judged is the image.
         let image = Image::open(&made.bytes)?;
@@ -161,7 +162,7 @@ fn an_image_behind_a_text_begins_after_its_words_and_whoever_asks_gets_the_same_
         // Marks and unknown words are read as the model reads them.
         let words = trained.opened.vocabulary.ids("the film, a unheard film").len() as u32;
         assert_eq!(image.description().start, Start::behind(words));
-        let other = judged::export(&trained, &RunFolder::new(&place), &options(storage, Some("not")))?;
+        let other = judged::export(&trained, &options(storage, Some("not")))?;
         let other = Image::open(&other.chosen().made.bytes)?.description().start;
         assert_eq!(other, Start::behind(1));
     }

@@ -8,7 +8,9 @@
 //! ```
 
 pub mod beyond;
+pub mod calibrated;
 pub mod judged;
+pub mod layers;
 pub mod warm;
 
 use anyhow::Result;
@@ -102,6 +104,7 @@ impl Trained {
             quantized: self.quantized.as_ref(),
             training,
             validation,
+            calibration: &[],
             held_out: self.held_out.as_ref(),
             warm_up: config.train.warm_up.as_ref().and_then(WarmUp::prefix),
         }
@@ -127,6 +130,8 @@ pub struct Source<'a> {
     pub training: &'a [Example<Label>],
     /// The validation texts; none where a network was imported without data.
     pub validation: &'a [Example<Label>],
+    /// The examples that integers are calibrated on in place of the training texts; none where nobody gave some.
+    pub calibration: &'a [Example<Label>],
     /// The answers that stand in for those to validation texts, after a cross-validation.
     pub held_out: Option<&'a HeldOut>,
     /// What every stream has read before its first step.
@@ -241,6 +246,14 @@ impl<'a> Export<'a> {
         Some(self.pack(learned, storage, true))
     }
 
+    /// The image in f32 of the network that [`Export::image`] is made of: what its integers are to be close to.
+    ///
+    /// # Errors
+    /// As [`Export::image`].
+    pub fn twin(&self, storage: Storage) -> Result<Made> {
+        self.pack(self.learned(storage), Storage::F32, false)
+    }
+
     /// The precision that the run's network learned with the integers of.
     pub fn learned_integers(&self) -> Option<Storage> {
         self.aware.as_ref().map(|(storage, _)| *storage)
@@ -340,10 +353,11 @@ impl Source<'_> {
         Ok(Fused { weights, logits, labels })
     }
 
-    /// The ranges of a network's convolutions over the training part, of an imported network over its probe; none without a convolution or without data.
+    /// The ranges of a network's convolutions over what is calibrated on, else the training part, of an imported network its probe; none without a convolution or without data.
     fn peaks(&self, network: &Network<f32>) -> Result<Vec<f32>> {
         let convolves = network.config().chain.layers.iter().any(|layer| matches!(layer, LayerConfig::Conv1d { .. }));
-        let examples = if self.training.is_empty() { self.validation } else { self.training };
+        let examples = [self.calibration, self.training].into_iter().find(|part| !part.is_empty());
+        let examples = examples.unwrap_or(self.validation);
         if !convolves || examples.is_empty() {
             return Ok(Vec::new());
         }

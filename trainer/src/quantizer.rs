@@ -34,7 +34,7 @@ use crate::network::layer::Layer;
 use crate::network::{Network, initial};
 use crate::ngrams::Table;
 use crate::vocabulary::{Vocabulary, occurrences};
-pub use embedding::{Clipped, clipped};
+pub use embedding::{Clipped, Rounded, clipped, rounded};
 use rows::{Grid, Row, Weight};
 
 impl From<Pooling> for pooling::Pooling {
@@ -411,6 +411,15 @@ impl Origin {
     pub fn metadata(&self) -> Vec<(String, String)> {
         self.threshold.map(|threshold| (THRESHOLD.to_owned(), format!("{threshold:.6}"))).into_iter().collect()
     }
+}
+
+/// What 1.0 of each value that a layer hands on is worth in the integers of a precision: a list a layer of the image, but for the last one. A pooling has none, and so
+/// have layers of floats.
+///
+/// # Errors
+/// A fault when weights are too large for integers.
+pub fn worths(weights: &Weights, vocabulary: &Vocabulary, storage: Storage) -> Result<Vec<Vec<f64>>> {
+    Ok(tensors::pack(weights, vocabulary.scaling.as_ref(), storage)?.worths)
 }
 
 /// Writes the image of a network at a precision or another storage of its weights, and opens it once to prove that it opens.

@@ -9,6 +9,7 @@ mod audio_models;
 mod bad_input;
 mod bad_series;
 mod budget;
+mod calibrate;
 mod chains;
 mod classes;
 mod command;

@@ -398,7 +398,7 @@ fn words_that_the_tokenizer_never_makes_are_counted_and_named() {
 // --- what an imported run can do and cannot
 
 #[test]
-fn an_imported_run_without_data_is_exported_with_texts_to_judge_it_by() {
+fn an_imported_run_without_data_is_exported_with_what_is_assumed_or_with_texts_to_judge_it_by() {
     let place = Place::with_run();
     succeed(&mut place.latch(["export", "--run", "run", "--format", "safetensors", "--out", "net"]));
     succeed(&mut place.latch(["import", "net", "--out", "imported"]));
@@ -407,7 +407,10 @@ fn an_imported_run_without_data_is_exported_with_texts_to_judge_it_by() {
     let export = |more: &[&'static str]| {
         place.latch(["export", "--run", "imported", "--out", "new.latch", "--json"].iter().chain(more))
     };
-    place.refuse(&mut export(&[]), &["imported: its network was imported without data", "add --data"]);
+    let bare = succeed(&mut export(&[])).json();
+    assert!(bare["assumed"].as_str().is_some_and(|assumed| assumed.contains("read equally often")), "{bare}");
+    assert!(bare["judged_on"].as_str().is_some_and(|part| part.contains("seeded words")), "{bare}");
+    assert_eq!(bare["layers"]["rows"].as_array().map(Vec::len), Some(3), "{bare}");
     let data = ["--data", "data/valid.tsv.gz"];
     let line = succeed(&mut export(&data)).json();
     assert!(line["accuracy"].as_f64() > Some(0.0), "{line}");

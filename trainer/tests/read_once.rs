@@ -23,8 +23,9 @@ fn tokenized(place: &Place) -> (u64, u64, u64) {
         early_error: None,
         data: None,
         missing: None,
+        calibrate_on: None,
     };
-    export(&run, &folder, &options).expect("an image");
+    export(&run, &options).expect("an image");
     let bytes =
         |texts: &[latch_trainer::dataset::Example<_>]| texts.iter().map(|example| example.text.len() as u64).sum();
     let (training, validation) = (bytes(&run.opened.training), bytes(&run.opened.validation));

@@ -1,5 +1,6 @@
 //! `latch export`: from a run folder to one image, or to a file for another framework.
 
+mod layers;
 mod line;
 mod tensors;
 pub(super) mod words;
@@ -35,6 +36,7 @@ use crate::unknown::UnknownByPart;
 /// A safetensors file holds the weights in f32 and the vocabulary; docs/frameworks.md has the names of its tensors.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  latch export --run runs/imdb --precision int8 --out imdb.latch\n  \
+                  latch export --run runs/amp --calibrate guitar.wav --precision int8 --out amp.latch\n  \
                   latch export --run runs/imdb --fold-to 512KiB --out imdb-folded.latch\n  \
                   latch export --run runs/imdb --early-error 0.5% --out imdb-early.latch\n  \
                   latch export --run runs/imdb --format safetensors --layout pytorch --out net.safetensors")]
@@ -72,10 +74,13 @@ pub struct Args {
     /// Labelled texts or series to report on, in place of the run's validation part
     #[arg(long)]
     data: Option<PathBuf>,
+    /// Calibrate integers on these texts or series in place of the run's training part; labels are not needed (docs/frameworks.md)
+    #[arg(long, value_name = "DATA")]
+    calibrate: Option<PathBuf>,
     #[command(flatten)]
     columns: ColumnArgs,
     /// What becomes of a missing value of a series [default: as the run does]
-    #[arg(long, value_enum, requires = "data")]
+    #[arg(long, value_enum)]
     missing: Option<MissingArg>,
     /// Print one line of JSON
     #[arg(long)]
@@ -97,8 +102,11 @@ pub enum Format {
 /// A fault when the run, its data or the output cannot be used.
 pub fn run(args: Args) -> Result<()> {
     let folder = RunFolder::new(&args.run);
-    if let Some(data) = &args.data {
+    for data in [&args.data, &args.calibrate].into_iter().flatten() {
         keep_inputs(&args.out, &[data])?;
+    }
+    if args.missing.is_some() && args.data.is_none() && args.calibrate.is_none() {
+        return Err(fault("--missing", "it is for series that are named", "add --data or --calibrate").into());
     }
     let run = Trained::read(&folder)?;
     if args.format == Format::Safetensors {
@@ -114,6 +122,7 @@ pub fn run(args: Args) -> Result<()> {
         calibrate: !args.no_calibrate,
         early_error: args.early_error,
         data: args.data.clone(),
+        calibrate_on: args.calibrate.clone(),
         columns: args.columns.columns()?,
         missing: args.missing.map(Missing::from),
         warm_up: args.warm_up.clone(),
@@ -122,7 +131,7 @@ pub fn run(args: Args) -> Result<()> {
     if let Some(text) = warm_up.and_then(WarmUp::takes_long) {
         progress(format_args!("{text}"));
     }
-    let exported = export(&run, &folder, &options)?;
+    let exported = export(&run, &options)?;
     write_atomically(&args.out, |out| Ok(out.write_all(&exported.chosen().made.bytes)?))?;
     if exported.findings.calibration.is_some() || exported.findings.early.is_some() {
         // The image is what was asked for; a run that cannot be written to is no reason to do without it.
@@ -147,9 +156,13 @@ fn report(args: &Args, exported: &Exported, parts: Option<&UnknownByPart>) -> Re
     let table = words::precision_table(&exported.images, exported.step);
     let judged = counted(exported.texts, exported.thing);
     answer(json, format_args!("{judged} of {}{}, through the engine:\n\n{table}", exported.part, exported.filled))?;
+    if let Some(calibrated) = &exported.calibrated {
+        answer(json, format_args!("calibrated on {calibrated}"))?;
+    }
     if let Some(assumed) = &exported.assumed {
         answer(json, format_args!("assumed: {assumed}"))?;
     }
+    layers::say(json, exported, &args.run.display().to_string())?;
     let saturated = exported.saturation.as_ref().map(|(counts, texts)| words::saturated(counts, *texts));
     let clipped = words::clipped(&exported.clipped);
     let folding = words::folding(exported, args.fold_to);

@@ -102,10 +102,7 @@ pub(super) fn scaling(model: &Described, samples: &Samples, largest: &[f32]) -> 
         let normalization = samples.normalization.get(number);
         let (offset, scale) = normalization.map_or((0.0, 1.0), |one| (one.mean, one.scale));
         let factor = gain(model, number) / scale;
-        let range = (factor.abs() * (largest + offset.abs())).max(f32::MIN_POSITIVE);
-        // A power of two, so that counts and values are the same to the bit.
-        let unit = 2_f32.powi((largest / COUNTS).log2().ceil().clamp(-100.0, 100.0) as i32);
-        Channel { offset, factor, range, unit }
+        Channel { offset, factor, range: range(factor, offset, largest), unit: unit(largest) }
     };
     let SamplesConfig { skip, difference, .. } = configured(model);
     let skip_factor = model.skip.map_or(1.0, |channel| gain(model, channel) * model.gain.output);
@@ -130,6 +127,32 @@ pub fn largest(frames: &[f32], channels: usize) -> Vec<f32> {
         largest.iter_mut().zip(frame).for_each(|(most, value)| *most = most.max(value.abs()));
     }
     largest
+}
+
+/// The scaling of an imported model with ranges as far as its samples reach, and with the counts that such samples need. A channel that is always zero keeps what it has.
+#[must_use]
+pub fn reaching(scaling: &Scaling, examples: &[Example<Label>]) -> Scaling {
+    let mut largest = vec![0.0_f32; scaling.channels.len()];
+    for frames in examples.iter().filter_map(|example| Some(&example.recording.as_deref()?.frames)) {
+        for frame in frames.chunks_exact(largest.len().max(1)) {
+            largest.iter_mut().zip(frame).for_each(|(most, value)| *most = most.max(value.abs()));
+        }
+    }
+    let mut scaling = scaling.clone();
+    for (channel, largest) in scaling.channels.iter_mut().zip(largest).filter(|(_, largest)| *largest > 0.0) {
+        (channel.range, channel.unit) = (range(channel.factor, channel.offset, largest), unit(largest));
+    }
+    scaling
+}
+
+/// What a channel is cut to in integers whose samples have a magnitude of `largest` at most.
+fn range(factor: f32, offset: f32, largest: f32) -> f32 {
+    (factor.abs() * (largest + offset.abs())).max(f32::MIN_POSITIVE)
+}
+
+/// What a count stands for: a power of two, so that counts and values are the same to the bit.
+fn unit(largest: f32) -> f32 {
+    2_f32.powi((largest / COUNTS).log2().ceil().clamp(-100.0, 100.0) as i32)
 }
 
 /// Brings the gain behind the network into its last layer.

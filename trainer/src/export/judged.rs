@@ -1,5 +1,6 @@
 //! Images judged through the engine: what `latch export` reports beside the image that it writes.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -14,6 +15,8 @@ use latch_engine::with_answer;
 use serde::Serialize;
 
 use super::beyond::{Cut, cut};
+use super::calibrated::{Given, Place, answered};
+use super::layers::{self, LayerErrors};
 use super::{Calibration, Export, Made, Source, Trained};
 use crate::config::warm_up::WarmUp;
 use crate::config::{RunConfig, Storage, TrainConfig};
@@ -25,7 +28,7 @@ use crate::folding::{Folded, fold_to};
 use crate::quantizer::saturation::{self, Saturation};
 use crate::quantizer::{Clipped, clipped};
 use crate::report::image::sections_table;
-use crate::runs::folder::RunFolder;
+use crate::runs::opened::Opened;
 use crate::runs::recordings::{load_for, no_missing_texts};
 
 /// Training texts on which saturation is counted.
@@ -47,6 +50,8 @@ pub struct Options {
     pub columns: Columns,
     /// What becomes of their missing values, where it is not what the run does with its own.
     pub missing: Option<Missing>,
+    /// Examples that integers are calibrated on, in place of the training part; labels are not needed.
+    pub calibrate_on: Option<PathBuf>,
     /// What every stream has read before its first step, in place of what the run says.
     pub warm_up: Option<WarmUp>,
 }
@@ -97,8 +102,12 @@ pub struct Exported {
     pub thing: &'static str,
     /// What the network reads at a time.
     pub step: &'static str,
-    /// What was taken for granted of the samples of an imported model, in words.
+    /// What was taken for granted of what an imported model reads, in words.
     pub assumed: Option<String>,
+    /// What the integers were calibrated on, where that was asked for, in words.
+    pub calibrated: Option<String>,
+    /// What the integers of the image do to each layer; `None` of floats, and without examples.
+    pub layers: Option<LayerErrors>,
 }
 
 impl Exported {
@@ -134,27 +143,18 @@ pub struct EarlyAnswers {
 ///
 /// # Errors
 /// A fault when an option does not suit the run, when its data cannot be used, or when the image cannot hold the weights.
-pub fn export(run: &Trained, folder: &RunFolder, options: &Options) -> Result<Exported> {
-    check(run, folder, options)?;
+pub fn export(run: &Trained, options: &Options) -> Result<Exported> {
+    check(run, options)?;
     let storage = options.storage;
-    let source = Source { warm_up: effective(run, options).and_then(WarmUp::prefix), ..run.source() };
+    let given = given(run, options)?;
+    let source = Source { warm_up: effective(run, options).and_then(WarmUp::prefix), ..given.source(run) };
     let task = source.config.train.task;
-    let data;
-    let mut filled = String::new();
-    let (reported, part): (&[Example<Label>], String) = match &options.data {
-        Some(path) => {
-            (data, filled) = labelled(path, source.config, options)?;
-            (&data, path.display().to_string())
-        }
-        None if source.held_out.is_some() => (source.training, "those that the run has learned from".to_owned()),
-        None => match &run.opened.probe {
-            Some(probe) => (source.validation, format!("{}, as its file describes them", probe.of)),
-            None => (source.validation, "the run's validation part".to_owned()),
-        },
-    };
+    let labelled = options.data.as_ref().map(|path| labelled(path, source.config, options)).transpose()?;
     // The labels of a probe are the model's own answers, to which no probability needs to be fitted.
     let export = Export::of(source, options.calibrate && run.opened.probe.is_none())?;
     let (mut made, missing) = all_precisions(&export, storage)?;
+    let Reported { examples, part, filled } = reported(run, (&given, &made[0]), (options, labelled))?;
+    let reported = &examples[..];
     let Some(unfolded) = made.iter().rposition(|made| made.storage == storage) else {
         anyhow::bail!("no image of precision {}", storage.name());
     };
@@ -166,6 +166,7 @@ pub fn export(run: &Trained, folder: &RunFolder, options: &Options) -> Result<Ex
         }
         None => None,
     };
+    let layers = layer_errors(&export, (&made[unfolded], &source), (&given, reported, &part))?;
     let mut layout = String::new();
     let (mut images, mut saturation, mut folded) = (Vec::new(), None, None);
     for (place, made) in made.into_iter().enumerate() {
@@ -209,8 +210,71 @@ pub fn export(run: &Trained, folder: &RunFolder, options: &Options) -> Result<Ex
         texts,
         thing,
         step: source.config.train.step(),
-        assumed: run.opened.probe.as_ref().map(|probe| probe.assumed(&chain.layers)),
+        assumed: given.assumed(run),
+        calibrated: given.words(run),
+        layers,
     })
+}
+
+/// What the options give in place of what the run has.
+fn given(run: &Trained, options: &Options) -> Result<Given> {
+    let Options { columns, missing, data, .. } = options;
+    let place = options.calibrate_on.as_ref().map(|path| Place { path, columns, missing: *missing });
+    Given::of(run, place.as_ref(), data.is_some())
+}
+
+/// What images are judged on.
+struct Reported<'a> {
+    examples: Cow<'a, [Example<Label>]>,
+    part: String,
+    /// What was filled, in words behind a comma.
+    filled: String,
+}
+
+/// What images are judged on: what the options name and is `labelled`, else the run's own, else what is given, with the answers of the f32 image.
+fn reported<'a>(
+    run: &'a Trained,
+    (given, float): (&Given, &Made),
+    (options, labelled): (&Options, Option<(Vec<Example<Label>>, String)>),
+) -> Result<Reported<'a>> {
+    let Opened { config, training, validation, probe, .. } = &run.opened;
+    let own = |examples: &'a [Example<Label>], part: String| {
+        Ok(Reported { examples: Cow::Borrowed(examples), part, filled: String::new() })
+    };
+    if let (Some(path), Some((examples, filled))) = (&options.data, labelled) {
+        return Ok(Reported { examples: Cow::Owned(examples), part: path.display().to_string(), filled });
+    }
+    if run.held_out.is_some() {
+        return own(training, "those that the run has learned from".to_owned());
+    }
+    if let Some(unlabelled) = given.judging(run) {
+        let examples = Cow::Owned(answered(unlabelled, float, config.train.task)?);
+        let part = format!("{}, with the answers of the f32 image as labels", unlabelled.of);
+        return Ok(Reported { examples, part, filled: String::new() });
+    }
+    match probe {
+        Some(probe) => own(validation, format!("{}, as its file describes them", probe.of)),
+        None => own(validation, "the run's validation part".to_owned()),
+    }
+}
+
+/// What the integers of an image do to each layer: on what it was calibrated on, else on the training part, else on what it is judged on.
+fn layer_errors(
+    export: &Export<'_>,
+    (made, source): (&Made, &Source<'_>),
+    (given, reported, part): (&Given, &[Example<Label>], &str),
+) -> Result<Option<LayerErrors>> {
+    let storage = made.storage;
+    if !storage.precision().is_integer() {
+        return Ok(None);
+    }
+    let (examples, of) = match &given.calibration {
+        Some(calibration) => (&calibration.examples[..], calibration.of.as_str()),
+        None if !source.training.is_empty() => (source.training, "the training part"),
+        None => (reported, part),
+    };
+    let origin = layers::Origin { weights: export.weights(storage), vocabulary: source.vocabulary, storage };
+    layers::compare([&export.twin(storage)?.bytes, &made.bytes], origin, examples, of)
 }
 
 /// What every stream has read before its first step: what is asked for, or what the run says.
@@ -240,12 +304,8 @@ fn labelled(path: &Path, config: &RunConfig, options: &Options) -> Result<(Vec<E
 }
 
 /// Checks that the options suit the run.
-fn check(run: &Trained, folder: &RunFolder, options: &Options) -> Result<(), Fault> {
-    let (config, place) = (&run.opened.config, folder.path().display());
-    if config.data.as_os_str().is_empty() && options.data.is_none() && run.opened.probe.is_none() {
-        let problem = "its network was imported without data, so that there is no text to judge the image by";
-        return Err(fault(place, problem, "add --data, labelled texts to report on"));
-    }
+fn check(run: &Trained, options: &Options) -> Result<(), Fault> {
+    let config = &run.opened.config;
     if options.fold_to.is_some() && config.series.is_some() {
         let problem = "it precomputes what a layer reads of words, and this run reads samples";
         return Err(fault("--fold-to", problem, "leave it out for this run"));

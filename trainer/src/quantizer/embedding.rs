@@ -145,6 +145,36 @@ pub(crate) fn column_scales(weights: &Weights, storage: Storage) -> Vec<f32> {
         .collect()
 }
 
+/// An embedding as its integers have it.
+pub struct Rounded {
+    /// `rows × width`.
+    pub values: Vec<f32>,
+    /// Whether a value is at an end of its integers' range.
+    pub saturated: Vec<bool>,
+}
+
+/// What the integers of a precision stand for, in place of the embedding's values.
+pub fn rounded(weights: &Weights, storage: Storage) -> Rounded {
+    let (scales, width) = (column_scales(weights, storage), weights.width);
+    let mut grids = vec![Grid::of_embedding(storage); weights.embedding.len() / width];
+    if let Some(shape) = weights.tiers {
+        let rows = grids.len();
+        for &id in tiers::Tiers::<f32>::new(shape, &weights.occurrences, rows).others() {
+            grids[id as usize] = Grid::of_rare_rows(storage, shape);
+        }
+    }
+    let (mut values, mut saturated) = (Vec::new(), Vec::new());
+    for (row, grid) in weights.embedding.chunks(width).zip(grids) {
+        let [lowest, highest] = grid.range();
+        for (&value, &scale) in row.iter().zip(&scales) {
+            let integer = grid.round(value / scale);
+            values.push(integer * scale);
+            saturated.push(integer <= lowest || integer >= highest);
+        }
+    }
+    Rounded { values, saturated }
+}
+
 /// A row of the embedding that integers hold a small part of.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Clipped {

@@ -17,6 +17,8 @@ use crate::samples::Scaling;
 pub(super) struct Packed {
     pub(super) chain: Chain,
     pub(super) tensors: Vec<Tensor>,
+    /// What 1.0 of each value of each layer is worth in integers; nothing of a pooling, nor in float precisions.
+    pub(super) worths: Vec<Vec<f64>>,
 }
 
 /// What stands at a place behind the embedding.
@@ -79,8 +81,10 @@ fn pack_integers<W: Weight>(weights: &Weights, scaling: Option<&Scaling>, storag
     let mut worth = Worth::of_embedding::<W>(&columns);
     let steps = steps(weights);
     let last = steps.len() as u8;
+    let mut worths = Vec::new();
     for (place, step) in steps.into_iter().enumerate() {
         let layer = place as u8;
+        let is_pooling = matches!(step, Step::Pooling);
         match step {
             Step::Cell(cell) => {
                 let (columns, grid) = (worth.columns::<W>(), Grid::of_gates(storage));
@@ -111,11 +115,12 @@ fn pack_integers<W: Weight>(weights: &Weights, scaling: Option<&Scaling>, storag
             }
             Step::Pooling => chain.pooling(weights.pooling),
         }
+        worths.push(if is_pooling { Vec::new() } else { worth.features().to_vec() });
     }
     let integers = worth.answer(&weights.head, &weights.head_bias)?;
     chain.dense(weights.head_bias.len(), Activation::Linear, integers.shift);
     push_dense(&mut tensors, integers, last);
-    Ok(Packed { chain, tensors })
+    Ok(Packed { chain, tensors, worths })
 }
 
 /// A refusal of a layer's weights, with the precision of floats that takes them.
@@ -260,7 +265,7 @@ fn pack_floats(weights: &Weights, embeds: bool, storage: Storage) -> Packed {
     tensors.push(Tensor { role: Role::Weights, layer: answer, values: Values::F32(weights.head.clone()) });
     tensors.push(Tensor { role: Role::Biases, layer: answer, values: Values::F32(weights.head_bias.clone()) });
     chain.dense(weights.head_bias.len(), Activation::Linear, 0);
-    Packed { chain, tensors }
+    Packed { chain, tensors, worths: Vec::new() }
 }
 
 /// The tensors of a recurrent layer in floats.

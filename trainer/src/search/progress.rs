@@ -269,6 +269,7 @@ impl<'f> Search<'f> {
             quantized: None,
             training: &self.training,
             validation: &self.validation,
+            calibration: &[],
             held_out: None,
             warm_up: None,
         };

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::layers::Layers;
 use crate::cli::unknown::Unknown;
 use crate::early::EarlyReport;
 use crate::export::judged::Exported;
@@ -24,6 +25,12 @@ pub(super) struct Line<'a> {
     /// What was taken for granted of the samples of an imported model.
     #[serde(skip_serializing_if = "Option::is_none")]
     assumed: Option<&'a str>,
+    /// What the integers were calibrated on, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    calibrated_on: Option<&'a str>,
+    /// What integers do to each layer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    layers: Option<Layers<'a>>,
     /// By which the logits were divided, where they were calibrated.
     #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f64>,
@@ -61,6 +68,8 @@ impl<'a> Line<'a> {
             agreement: chosen.evaluation.agreement(first),
             signal_to_noise_db: chosen.evaluation.signal_to_noise(first),
             assumed: exported.assumed.as_deref(),
+            calibrated_on: exported.calibrated.as_deref(),
+            layers: exported.layers.as_ref().map(Layers::of),
             temperature: exported.findings.calibration.map(|calibration| calibration.temperature),
             early: exported.findings.early.as_ref().map(|early| early.report),
             clipped: exported.clipped.iter().map(|(word, _)| word.as_str()).collect(),

@@ -31,6 +31,7 @@ pub(super) fn write(args: &Args, run: &Trained) -> Result<()> {
         ("--precision", args.precision.is_some()),
         ("--fold-to", args.fold_to.is_some()),
         ("--data", args.data.is_some()),
+        ("--calibrate", args.calibrate.is_some()),
         ("--warm-up", args.warm_up.is_some()),
     ] {
         if given {

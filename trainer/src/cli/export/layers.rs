@@ -1,0 +1,79 @@
+//! What integers do to each layer, in words and as JSON.
+
+use serde::Serialize;
+
+use crate::cli::output::{answer, warn};
+use crate::config::Storage;
+use crate::export::judged::Exported;
+use crate::export::layers::{LayerError, LayerErrors};
+use crate::report::table;
+
+/// The table as JSON.
+#[derive(Serialize)]
+pub(super) struct Layers<'a> {
+    /// Examples that were run.
+    sequences: usize,
+    /// What they are of.
+    examples: &'a str,
+    /// A row a layer.
+    rows: &'a [LayerError],
+}
+
+impl<'a> Layers<'a> {
+    pub(super) fn of(errors: &'a LayerErrors) -> Self {
+        Layers { sequences: errors.sequences, examples: &errors.of, rows: &errors.rows }
+    }
+}
+
+/// Prints the table, and a warning for each layer that loses much.
+pub(super) fn say(json: bool, exported: &Exported, run: &str) -> anyhow::Result<()> {
+    let Some(errors) = &exported.layers else { return Ok(()) };
+    let made = &exported.images[exported.unfolded].made;
+    let storage = made.storage;
+    answer(json, format_args!("layers of {} against f32, on {errors}:\n\n{}", storage.name(), rows(&errors.rows)))?;
+    for (row, warning) in errors.rows.iter().filter_map(|row| Some((row, row.warning()?))) {
+        warn(format_args!("layer {}: {warning}; {}", row.layer, remedy(storage, made.aware, run)));
+    }
+    Ok(())
+}
+
+/// What helps a layer that loses much in these integers.
+fn remedy(storage: Storage, is_aware: bool, run: &str) -> String {
+    let finer = match storage {
+        Storage::Int16 => return "take --precision f16 or f32".to_owned(),
+        Storage::Int4 | Storage::Mixed => "take --precision int8 or int16",
+        _ => "take --precision int16",
+    };
+    if is_aware {
+        return finer.to_owned();
+    }
+    format!("{finer}, or train on: latch train --resume-from {run} --data … --quantize {} --out …", storage.name())
+}
+
+fn rows(errors: &[LayerError]) -> String {
+    let heading = ["layer", "largest error", "RMS error", "SNR", "saturated"];
+    let mut rows = vec![heading.map(str::to_owned).to_vec()];
+    for row in errors {
+        let ratio = match row.snr_db {
+            Some(ratio) => format!("{ratio:.1} dB"),
+            None if row.rms_error == 0.0 => "exact".to_owned(),
+            None => "-".to_owned(),
+        };
+        rows.push(vec![
+            row.layer.clone(),
+            number(row.largest_error),
+            number(row.rms_error),
+            ratio,
+            format!("{:.3} %", 100.0 * row.saturated),
+        ]);
+    }
+    table(&rows)
+}
+
+/// With three digits.
+fn number(value: f64) -> String {
+    if value == 0.0 {
+        return "0".to_owned();
+    }
+    if (1e-4..1e4).contains(&value) { format!("{value:.5}") } else { format!("{value:.2e}") }
+}
