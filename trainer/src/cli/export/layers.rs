@@ -26,28 +26,29 @@ impl<'a> Layers<'a> {
 }
 
 /// Prints the table, and a warning for each layer that loses much.
-pub(super) fn say(json: bool, exported: &Exported, run: &str) -> anyhow::Result<()> {
+pub(super) fn say(json: bool, exported: &Exported) -> anyhow::Result<()> {
     let Some(errors) = &exported.layers else { return Ok(()) };
     let made = &exported.images[exported.unfolded].made;
     let storage = made.storage;
     answer(json, format_args!("layers of {} against f32, on {errors}:\n\n{}", storage.name(), rows(&errors.rows)))?;
     for (row, warning) in errors.rows.iter().filter_map(|row| Some((row, row.warning()?))) {
-        warn(format_args!("layer {}: {warning}; {}", row.layer, remedy(storage, made.aware, run)));
+        warn(format_args!(
+            "layer {}: {warning}; {}",
+            row.layer,
+            remedy(storage, exported.learns_integers && !made.aware)
+        ));
     }
     Ok(())
 }
 
-/// What helps a layer that loses much in these integers.
-fn remedy(storage: Storage, is_aware: bool, run: &str) -> String {
+/// What helps a layer that loses much in these integers; a run that `learns` can learn with them.
+fn remedy(storage: Storage, learns: bool) -> String {
     let finer = match storage {
         Storage::Int16 => return "take --precision f16 or f32".to_owned(),
         Storage::Int4 | Storage::Mixed => "take --precision int8 or int16",
         _ => "take --precision int16",
     };
-    if is_aware {
-        return finer.to_owned();
-    }
-    format!("{finer}, or train on: latch train --resume-from {run} --data … --quantize {} --out …", storage.name())
+    if learns { format!("{finer}, or train with --quantize {}", storage.name()) } else { finer.to_owned() }
 }
 
 fn rows(errors: &[LayerError]) -> String {
