@@ -7,7 +7,8 @@
 //! ```
 //!
 //! v̄ is the mean of each unit, because what never changes is no signal. A layer reads int8 values in Q0.7, so that a range ends at 127.5/128 there, and at 32767/32768 for int16 and for dense layers. The first row is the embedding or the
-//! samples as the first layer reads them; the last one the answer. Layers behind a pooling run for an answer alone, and are in that row.
+//! samples as the first layer reads them; the last one the answer. A layer over whole sequences, and layers behind it or behind a pooling, run
+//! for an answer alone, and are in that row.
 
 use std::fmt;
 
@@ -230,6 +231,9 @@ impl<'a> Pair<'a> {
         for (place, layer) in integer.description().layers.iter().enumerate() {
             inputs = layer.outputs(inputs);
             let width = usize::from(inputs);
+            if matches!(layer, Layer::Bidirectional(_)) {
+                break;
+            }
             let Some(worth) = worths.get(place).filter(|worth| worth.len() == width) else { continue };
             let is_dense = matches!(layer, Layer::Dense(_));
             // The values of a layer are the last part of its state.
