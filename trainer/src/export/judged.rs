@@ -226,6 +226,9 @@ fn given(run: &Trained, options: &Options) -> Result<Given> {
     Given::of(run, place.as_ref(), data.is_some())
 }
 
+/// Labelled examples that the options name, and what was filled of them, in words behind a comma.
+type Named = (Vec<Example<Label>>, String);
+
 /// What images are judged on.
 struct Reported<'a> {
     examples: Cow<'a, [Example<Label>]>,
@@ -238,7 +241,7 @@ struct Reported<'a> {
 fn reported<'a>(
     run: &'a Trained,
     (given, float): (&Given, &Made),
-    (options, labelled): (&Options, Option<(Vec<Example<Label>>, String)>),
+    (options, labelled): (&Options, Option<Named>),
 ) -> Result<Reported<'a>> {
     let Opened { config, training, validation, probe, .. } = &run.opened;
     let own = |examples: &'a [Example<Label>], part: String| {
@@ -287,7 +290,7 @@ fn effective<'a>(run: &'a Trained, options: &'a Options) -> Option<&'a WarmUp> {
 
 /// The labelled texts or series at a path, with the run's classes, read as its data is where the options say nothing else; and what was filled of
 /// them, in words behind a comma.
-fn labelled(path: &Path, config: &RunConfig, options: &Options) -> Result<(Vec<Example<Label>>, String)> {
+fn labelled(path: &Path, config: &RunConfig, options: &Options) -> Result<Named> {
     let task = config.train.task;
     let numbers = numbered(task.classes() as usize);
     let classes = if config.classes.is_empty() { &numbers } else { &config.classes };
