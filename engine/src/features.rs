@@ -25,6 +25,10 @@ pub const RNN: bool = cfg!(feature = "rnn");
 pub const CONV1D: bool = cfg!(feature = "conv1d");
 /// Two recurrent layers over a whole sequence, one of them from its end.
 pub const BIDIRECTIONAL: bool = cfg!(feature = "bidirectional");
+/// Variants of recurrent cells, which run in floats alone.
+pub const VARIANT: bool = cfg!(all(feature = "variant", feature = "float"));
+/// Layer normalization, which runs in floats alone.
+pub const LAYERNORM: bool = cfg!(all(feature = "layernorm", feature = "float"));
 /// Pooling over all steps: mean and max. The last step needs no feature.
 pub const POOLING: bool = cfg!(feature = "pooling");
 /// Pooling by attention.
@@ -96,6 +100,43 @@ impl<T, const HERE: usize> Default for Part<T, HERE> {
     }
 }
 
+/// A build with a feature, or without it, as a type: [`Proof`] makes a value of it that only a build with the feature has.
+#[derive(Clone, Copy, Debug)]
+pub struct Built<const HAS: bool>;
+
+/// What shows that a build has a feature. A variant of an enum with such a field cannot be there without the feature, and the compiler leaves out what is done with it.
+pub trait Proof {
+    /// [`Has`], or [`HasNot`].
+    type Of;
+    /// The value, where there is one.
+    const OF: Option<Self::Of>;
+}
+
+/// The build has the feature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(latch_defmt, derive(defmt::Format))]
+pub struct Has;
+
+/// The build has it not: there is no value of this type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(latch_defmt, derive(defmt::Format))]
+pub enum HasNot {}
+
+impl Proof for Built<true> {
+    type Of = Has;
+    const OF: Option<Has> = Some(Has);
+}
+
+impl Proof for Built<false> {
+    type Of = HasNot;
+    const OF: Option<HasNot> = None;
+}
+
+/// Shows that the build has [`VARIANT`].
+pub type HasVariant = <Built<VARIANT> as Proof>::Of;
+/// Shows that the build has [`LAYERNORM`].
+pub type HasLayerNorm = <Built<LAYERNORM> as Proof>::Of;
+
 /// A feature of this crate that an image may need; [`crate::Error::Feature`] says which one is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(latch_defmt, derive(defmt::Format))]
@@ -122,11 +163,13 @@ pub enum Feature {
     Deep,
     Start,
     Bidirectional,
+    Variant,
+    LayerNorm,
 }
 
 impl Feature {
     /// All of them, in the order of their numbers, which a firmware says over its link: new ones come at the end.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Feature::Float,
         Feature::Text,
         Feature::Samples,
@@ -147,6 +190,8 @@ impl Feature {
         Feature::Deep,
         Feature::Start,
         Feature::Bidirectional,
+        Feature::Variant,
+        Feature::LayerNorm,
     ];
 
     /// As Cargo.toml has it.
@@ -172,6 +217,8 @@ impl Feature {
             Feature::Deep => "deep",
             Feature::Start => "start",
             Feature::Bidirectional => "bidirectional",
+            Feature::Variant => "variant",
+            Feature::LayerNorm => "layernorm",
         }
     }
 }

@@ -36,6 +36,7 @@ mod fpu;
 #[cfg(latch_backend = "helium")]
 pub mod helium;
 mod integers;
+pub mod layernorm;
 pub mod nibbles;
 pub mod scalar;
 #[cfg(latch_backend = "thumb")]

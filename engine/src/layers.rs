@@ -3,7 +3,7 @@
 //! This file is the only list of them. A layer joins an image and the kernels, without `unsafe` and without a choice by machine.
 //!
 //! ```text
-//! (embedding | samples) > (conv1d | lstm | gru | rnn | bidirectional | dense)* > pooling? > dense+
+//! (embedding | samples) > (conv1d | lstm | gru | rnn | variant | bidirectional | layernorm | dense)* > pooling? > (layernorm | dense)* > dense
 //! ```
 
 pub mod attention;
@@ -12,15 +12,18 @@ pub mod conv1d;
 pub mod dense;
 pub mod embedding;
 pub mod gru;
+pub mod layernorm;
 pub mod lstm;
 pub mod pooling;
 pub mod rnn;
+pub mod variant;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, problem};
 use crate::features::{
-    BIDIRECTIONAL, CONV1D, DENSE, Feature, GRU, INT4, LSTM, NGRAMS, PROJECTION, Part, RNN, SAMPLES, START,
+    BIDIRECTIONAL, Built, CONV1D, DENSE, FLOAT, Feature, GRU, HasLayerNorm, HasVariant, INT4, LAYERNORM, LSTM, NGRAMS,
+    PROJECTION, Part, Proof, RNN, SAMPLES, START, VARIANT,
 };
 use crate::image::reader::Fields;
 use crate::image::section::{Cursor, SectionShape};
@@ -35,9 +38,11 @@ use bidirectional::Bidirectional;
 use conv1d::Conv1d;
 use dense::Dense;
 use gru::Gru;
+use layernorm::LayerNorm;
 use lstm::Lstm;
 use pooling::Pooling;
 use rnn::Rnn;
+use variant::Variant;
 
 /// Most layers behind the embedding.
 pub const MAX_LAYERS: usize = 16;
@@ -66,6 +71,10 @@ pub enum Layer {
     Dense(Dense),
     /// One vector for all steps.
     Pooling(Pooling),
+    /// A variant of a recurrent cell.
+    Variant(Variant, HasVariant),
+    /// Normalization of the features of a step.
+    LayerNorm(LayerNorm, HasLayerNorm),
 }
 
 impl Layer {
@@ -74,6 +83,22 @@ impl Layer {
 
     /// Those of one direction.
     pub(crate) const SECTIONS_OF_A_CELL: usize = 6;
+
+    /// A variant of a recurrent cell; `None` in a build without it.
+    pub const fn variant(shape: Variant) -> Option<Self> {
+        match <Built<VARIANT> as Proof>::OF {
+            Some(has) => Some(Layer::Variant(shape, has)),
+            None => None,
+        }
+    }
+
+    /// A layer normalization; `None` in a build without it.
+    pub const fn layer_norm(shape: LayerNorm) -> Option<Self> {
+        match <Built<LAYERNORM> as Proof>::OF {
+            Some(has) => Some(Layer::LayerNorm(shape, has)),
+            None => None,
+        }
+    }
 
     /// Its name in a chain.
     pub const fn name(&self) -> &'static str {
@@ -85,6 +110,8 @@ impl Layer {
             Layer::Bidirectional(_) => "bidirectional",
             Layer::Dense(_) => "dense",
             Layer::Pooling(pooling) => pooling.name(),
+            Layer::Variant(layer, _) => layer.name(),
+            Layer::LayerNorm(..) => "layernorm",
         }
     }
 
@@ -98,6 +125,8 @@ impl Layer {
             Layer::Pooling(_) => 0x14,
             Layer::Conv1d(_) => 0x15,
             Layer::Bidirectional(_) => 0x18,
+            Layer::Variant(..) => 0x16,
+            Layer::LayerNorm(..) => 0x17,
         }
     }
 
@@ -116,6 +145,14 @@ impl Layer {
             0x12 => return Read::Missing(Feature::Rnn),
             0x15 => return Read::Missing(Feature::Conv1d),
             0x18 => return Read::Missing(Feature::Bidirectional),
+            0x16 => match <Built<VARIANT> as Proof>::OF {
+                Some(has) => Layer::Variant(Variant::read(fields), has),
+                None => return Read::Missing(if FLOAT { Feature::Variant } else { Feature::Float }),
+            },
+            0x17 => match <Built<LAYERNORM> as Proof>::OF {
+                Some(has) => Layer::LayerNorm(LayerNorm::read(fields), has),
+                None => return Read::Missing(if FLOAT { Feature::LayerNorm } else { Feature::Float }),
+            },
             // These are no layers, but read in the same place, so that a firmware without them has one refusal for all.
             0x04 if !SAMPLES => return Read::Missing(Feature::Samples),
             0x05 if !START => return Read::Missing(Feature::Start),
@@ -147,6 +184,8 @@ impl Layer {
             Layer::Rnn(layer) if RNN => layer.check(precision),
             Layer::Conv1d(layer) if CONV1D => layer.check(precision),
             Layer::Bidirectional(layer) if BIDIRECTIONAL => layer.check(precision),
+            Layer::Variant(layer, _) => layer.check(precision),
+            Layer::LayerNorm(layer, _) => layer.check(precision),
             Layer::Dense(layer) => layer.check(precision),
             _ => Ok(()),
         }
@@ -161,6 +200,8 @@ impl Layer {
             | Layer::Conv1d(Conv1d { inputs, .. })
             | Layer::Bidirectional(Bidirectional { inputs, .. })
             | Layer::Dense(Dense { inputs, .. }) => Some(*inputs),
+            Layer::Variant(Variant { inputs, .. }, _) => Some(*inputs),
+            Layer::LayerNorm(LayerNorm { width }, _) => Some(*width),
             Layer::Pooling(_) => None,
         }
     }
@@ -174,13 +215,14 @@ impl Layer {
             | Layer::Conv1d(Conv1d { units, .. }) => *units,
             Layer::Bidirectional(layer) => layer.outputs(),
             Layer::Dense(Dense { outputs, .. }) => *outputs,
-            Layer::Pooling(_) => inputs,
+            Layer::Variant(layer, _) => layer.features(),
+            Layer::Pooling(_) | Layer::LayerNorm(..) => inputs,
         }
     }
 
     /// True of a layer that remembers a hidden state from step to step.
     pub const fn is_cell(&self) -> bool {
-        matches!(self, Layer::Lstm(_) | Layer::Gru(_) | Layer::Rnn(_))
+        matches!(self, Layer::Lstm(_) | Layer::Gru(_) | Layer::Rnn(_) | Layer::Variant(..))
     }
 
     /// True of a layer that remembers something from step to step, so that it runs at every step: a cell, a convolution, or two directions.
@@ -203,6 +245,9 @@ impl Layer {
         use dense::Activation::{Sigmoid, Tanh};
         if let Layer::Bidirectional(layer) = self {
             return !matches!(layer.form.cell(), bidirectional::Cell::Rnn { relu: true });
+        }
+        if let Layer::Variant(layer, _) = self {
+            return layer.is_bounded();
         }
         matches!(
             self,
@@ -235,6 +280,8 @@ impl Layer {
             Layer::Rnn(layer) if RNN => layer.section(precision, place),
             Layer::Conv1d(layer) if CONV1D => layer.section(precision, place),
             Layer::Bidirectional(layer) if BIDIRECTIONAL => layer.section(precision, place),
+            Layer::Variant(layer, _) => layer.section(precision, place),
+            Layer::LayerNorm(layer, _) => layer.section(precision, place),
             Layer::Dense(layer) => layer.section(precision, place),
             _ => None,
         }
@@ -255,7 +302,12 @@ impl Layer {
             }
             // What is read behind it, and behind that all that it keeps.
             Layer::Bidirectional(layer) if BIDIRECTIONAL => layer.state(precision),
+            Layer::Variant(layer, _) => {
+                let (cells, hidden) = layer.state(precision);
+                (cells, cells + hidden)
+            }
             Layer::Dense(layer) => (0, precision.values_bytes(layer.outputs as usize)),
+            Layer::LayerNorm(layer, _) => (0, precision.values_bytes(layer.width as usize)),
             Layer::Pooling(pooling) => (0, pooling.state(precision, inputs as usize)),
             _ => (0, 0),
         }
@@ -274,6 +326,7 @@ impl Layer {
             Layer::Rnn(layer) if RNN => layer.scratch(precision),
             Layer::Conv1d(layer) if CONV1D => layer.scratch(precision),
             Layer::Bidirectional(layer) if BIDIRECTIONAL => layer.scratch(precision),
+            Layer::Variant(layer, _) => layer.scratch(),
             _ => precision.values_bytes(inputs as usize),
         }
     }
@@ -291,7 +344,12 @@ impl Layer {
             Layer::Rnn(Rnn { inputs, units, .. }) => *units as usize * (*inputs as usize + *units as usize),
             Layer::Conv1d(layer) => layer.columns() * layer.units as usize,
             Layer::Bidirectional(layer) => 2 * layer.direction().multiply_adds(),
+            Layer::Variant(layer, _) => {
+                let (units, features) = (layer.units as usize, layer.features() as usize);
+                layer.gates() * units * (layer.inputs as usize + features) + layer.projected as usize * units
+            }
             Layer::Dense(Dense { inputs, outputs, .. }) => *inputs as usize * *outputs as usize,
+            Layer::LayerNorm(LayerNorm { width }, _) => *width as usize,
             Layer::Pooling(_) => 0,
         }
     }
@@ -332,7 +390,8 @@ impl core::fmt::Display for Layer {
                 dense::Activation::Linear => write!(formatter, "{name} {outputs}"),
                 activation => write!(formatter, "{name} {outputs} {}", activation.name()),
             },
-            Layer::Pooling(_) => formatter.write_str(name),
+            Layer::Pooling(_) | Layer::LayerNorm(..) => formatter.write_str(name),
+            Layer::Variant(layer, _) => write!(formatter, "{layer}"),
         }
     }
 }
@@ -433,7 +492,16 @@ fn hidden<'x, N: Numbers, B: Backend>(backend: B, x: Values<'x, N>, scratch: &mu
 
 /// All that layers compute in one arithmetic.
 pub(crate) trait Arithmetic:
-    Scaling + lstm::Steps + gru::Steps + rnn::Steps + conv1d::Steps + bidirectional::Steps + dense::Steps + pooling::Steps
+    Scaling
+    + lstm::Steps
+    + gru::Steps
+    + rnn::Steps
+    + conv1d::Steps
+    + bidirectional::Steps
+    + dense::Steps
+    + pooling::Steps
+    + variant::Steps
+    + layernorm::Steps
 {
 }
 
@@ -446,6 +514,8 @@ impl<N> Arithmetic for N where
         + bidirectional::Steps
         + dense::Steps
         + pooling::Steps
+        + variant::Steps
+        + layernorm::Steps
 {
 }
 
@@ -460,6 +530,8 @@ pub(crate) enum Opened<'a, N: Arithmetic> {
     Conv1d(conv1d::Opened<'a, N>),
     // Two cells: no build without the feature has room for them.
     Bidirectional(Part<bidirectional::Opened<'a, N>, { BIDIRECTIONAL as usize }>),
+    Variant(variant::Opened<'a, N>, HasVariant),
+    LayerNorm(layernorm::Opened<'a, N>, HasLayerNorm),
 }
 
 impl<'a, N: Arithmetic> Opened<'a, N> {
@@ -476,6 +548,8 @@ impl<'a, N: Arithmetic> Opened<'a, N> {
             Layer::Bidirectional(layer) if BIDIRECTIONAL => {
                 Opened::Bidirectional(Part::of(bidirectional::Opened::open(layer, cursor)?))
             }
+            Layer::Variant(layer, has) => Opened::Variant(variant::Opened::open(layer, cursor)?, *has),
+            Layer::LayerNorm(layer, has) => Opened::LayerNorm(layernorm::Opened::open(layer, cursor)?, *has),
             Layer::Dense(layer) => Opened::Dense(dense::Opened::open(layer, cursor)?),
             Layer::Pooling(kind) => Opened::Pooling(pooling::Opened { kind: *kind, width: inputs }),
             _ => return Err(Error::Sections),
@@ -495,6 +569,8 @@ impl<'a, N: Arithmetic> Opened<'a, N> {
             Opened::Bidirectional(opened) if BIDIRECTIONAL => {
                 opened.get().map_or(Ok(limit), |opened| opened.check(limit, layer))
             }
+            Opened::Variant(opened, _) => opened.check(limit, layer),
+            Opened::LayerNorm(opened, _) => opened.check(limit, layer),
             Opened::Dense(opened) => opened.check(limit, layer),
             _ => Ok(limit),
         }
@@ -512,6 +588,8 @@ impl<'a, N: Arithmetic> Opened<'a, N> {
             Opened::Lstm(layer) if LSTM => layer.step(backend, x, place),
             Opened::Gru(layer) if GRU => layer.step(backend, x, place),
             Opened::Rnn(layer) if RNN => layer.step(backend, x, place),
+            Opened::Variant(layer, _) => layer.step(backend, x, place),
+            Opened::LayerNorm(layer, _) => layer.step(backend, x, place),
             Opened::Dense(layer) if DENSE => layer.step(backend, x, place),
             Opened::Pooling(layer) => {
                 layer.step(backend, x, place);
@@ -556,6 +634,8 @@ impl<'a, N: Arithmetic> Opened<'a, N> {
             Opened::Gru(layer) => values(layer.units),
             Opened::Rnn(layer) => values(layer.units),
             Opened::Conv1d(layer) if CONV1D => layer.state_bytes(),
+            Opened::Variant(layer, _) => layer.state_bytes(),
+            Opened::LayerNorm(layer, _) => N::PRECISION.values_bytes(usize::from(layer.width())),
             Opened::Conv1d(_) => 0,
             Opened::Bidirectional(layer) => layer.get().map_or(0, |layer| layer.state_bytes()),
             Opened::Dense(layer) => N::PRECISION.values_bytes(usize::from(layer.outputs())),

@@ -3,7 +3,7 @@
 //! # The flow
 //!
 //! ```text
-//! text | ids -> embedding -> layers in order (lstm, gru, rnn, bidirectional, conv1d, dense, pooling) -> dense -> answer
+//! text | ids -> embedding -> layers in order (lstm, gru, rnn, variant, bidirectional, conv1d, layernorm, dense, pooling) -> dense -> answer
 //! samples -> scaling --------^
 //! ```
 //!

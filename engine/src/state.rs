@@ -17,7 +17,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::error::Error;
-use crate::features::{DENSE, NGRAMS, SAMPLES, TEXT};
+use crate::features::{DENSE, LAYERNORM, NGRAMS, SAMPLES, TEXT};
 use crate::image::header::{Description, Input};
 use crate::image::start::Start;
 use crate::input::ngrams;
@@ -128,17 +128,19 @@ impl Layout {
     };
 }
 
-/// Bytes of scratch of an answer: what pooling has come to, and the values of all dense layers but the last.
+/// Bytes of scratch of an answer: what pooling has come to, and the values of all layers behind it but the last.
 const fn answer_bytes(description: &Description, steps: usize, width: usize, pools: bool) -> usize {
     let precision = description.precision;
     let mut bytes = if pools { precision.values_bytes(width) } else { 0 };
     let mut place = steps;
-    while DENSE
+    while (DENSE || LAYERNORM)
         && place + 1 < description.layers.count()
         && let Some(layer) = description.layers.at(place)
     {
-        if let Layer::Dense(dense) = layer {
-            bytes += precision.values_bytes(dense.outputs as usize);
+        match layer {
+            Layer::Dense(dense) => bytes += precision.values_bytes(dense.outputs as usize),
+            Layer::LayerNorm(norm, _) => bytes += precision.values_bytes(norm.width as usize),
+            _ => {}
         }
         place += 1;
     }

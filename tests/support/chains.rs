@@ -14,13 +14,15 @@ use latch_engine::image::start::Start;
 use latch_engine::input::samples::Samples;
 use latch_engine::layers::Layer;
 use latch_engine::layers::bidirectional::{self, Bidirectional, Merge};
-use latch_engine::layers::conv1d::{Conv1d, Form};
+use latch_engine::layers::conv1d::{self, Conv1d};
 use latch_engine::layers::dense::{Activation, Dense};
 use latch_engine::layers::embedding::Embedding;
 use latch_engine::layers::gru::Gru;
+use latch_engine::layers::layernorm::LayerNorm;
 use latch_engine::layers::lstm::Lstm;
 use latch_engine::layers::pooling::Pooling;
 use latch_engine::layers::rnn::Rnn;
+use latch_engine::layers::variant::{Cell, Form, Parts, Variant};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
@@ -41,6 +43,10 @@ pub enum Kind {
     Dense(u16, Activation),
     /// One vector for all steps.
     Pooling(Pooling),
+    /// Units, features of a projection or 0, and what it is.
+    Variant(u16, u16, Parts),
+    /// Normalization of features.
+    LayerNorm,
 }
 
 /// Two directions over the outputs of the layer before them.
@@ -90,6 +96,12 @@ pub enum Weights {
 impl Weights {
     /// All of them.
     pub const ALL: [Self; 5] = [Weights::F32, Weights::F16, Weights::Int16, Weights::Int8, Weights::Int4];
+
+    /// Those that some layers have: floats alone where one is a variant of a cell or a layer normalization.
+    pub fn of(kinds: &[Kind]) -> &'static [Self] {
+        let needs_floats = kinds.iter().any(|kind| matches!(kind, Kind::Variant(..) | Kind::LayerNorm));
+        if needs_floats { &Self::ALL[..2] } else { &Self::ALL }
+    }
 
     /// The arithmetic.
     pub const fn precision(self) -> Precision {
@@ -150,7 +162,7 @@ pub fn describe(weights: Weights, width: u16, kinds: &[Kind]) -> Description {
                     let shift = if integer { shift(precision, usize::from(frames) * usize::from(inputs)) } else { 0 };
                     // As of a rectifier: Q0.15.
                     let shift = shift.saturating_sub(2).max(u8::from(integer));
-                    Layer::Conv1d(Conv1d { inputs, units, frames, stride, shift, form: Form::of(relu, int4) })
+                    Layer::Conv1d(Conv1d { inputs, units, frames, stride, shift, form: conv1d::Form::of(relu, int4) })
                 }
                 Kind::Both(Both { cell, units, merge, each_step }) => {
                     let relu = cell == bidirectional::Cell::Rnn { relu: true };
@@ -164,6 +176,11 @@ pub fn describe(weights: Weights, width: u16, kinds: &[Kind]) -> Description {
                     Layer::Dense(Dense { inputs, outputs, shift: if integer { 30 + columns } else { 0 }, activation })
                 }
                 Kind::Pooling(pooling) => Layer::Pooling(pooling),
+                Kind::Variant(units, projected, parts) => {
+                    let shape = Variant { inputs, units, projected, form: Form::of(parts) };
+                    Layer::variant(shape).expect("this build has it")
+                }
+                Kind::LayerNorm => Layer::layer_norm(LayerNorm { width: inputs }).expect("this build has it"),
             };
             inputs = layer.outputs(inputs);
             layer
@@ -263,6 +280,7 @@ fn tensor_of(description: &Description, section: &Section, layer: Option<&Layer>
             let most = (4_096_i64 << shift).min(1 << 28) as i32;
             Values::I32((0..count).map(|_| random.random_range(-most..=most)).collect())
         }
+        _ if section.role == Role::Numbers => numbers(section, random),
         Element::F32 | Element::F16 => floats(section, layer, random),
         other => panic!("no section of a chain of ids has elements {other:?}"),
     };
@@ -309,6 +327,19 @@ fn real(section: &Section, layer: Option<&Layer>) -> usize {
     }
 }
 
+/// Numbers of a variant and of a layer normalization: slopes and values at 0 of hard sigmoids, a clip; an epsilon that makes no error large.
+fn numbers(section: &Section, random: &mut ChaCha8Rng) -> Values {
+    if section.rows == 1 {
+        return Values::F32(vec![random.random_range(0.1..1.0)]);
+    }
+    let mut values = Vec::new();
+    for _ in 0..3 {
+        values.extend([random.random_range(0.1..0.4), random.random_range(0.3..0.7)]);
+    }
+    values.push(random.random_range(0.5..2.0));
+    Values::F32(values)
+}
+
 /// Float weights of a length that keeps sums near 1, with zeros where units are padded.
 fn floats(section: &Section, layer: Option<&Layer>, random: &mut ChaCha8Rng) -> Values {
     let (rows, columns) = (section.rows, section.columns);
@@ -319,6 +350,17 @@ fn floats(section: &Section, layer: Option<&Layer>, random: &mut ChaCha8Rng) -> 
         Some(Layer::Gru(gru)) => (3, usize::from(gru.units)),
         Some(Layer::Rnn(rnn)) => (1, usize::from(rnn.units)),
         Some(Layer::Conv1d(conv)) => (1, usize::from(conv.units)),
+        Some(Layer::Variant(layer, _)) => match section.role {
+            Role::Projection => (1, usize::from(layer.features())),
+            Role::RecurrentBiases => (1, usize::from(layer.units)),
+            // A row a gate.
+            Role::Peepholes => {
+                let value =
+                    |at| if at % columns < usize::from(layer.units) { random.random_range(-0.5..0.5) } else { 0.0 };
+                return Values::F32((0..rows * columns).map(value).collect());
+            }
+            _ => (layer.gates(), usize::from(layer.units)),
+        },
         _ => return Values::F32((0..rows * columns).map(|_| random.random_range(-1.5 * limit..1.5 * limit)).collect()),
     };
     let lanes = units.next_multiple_of(8);
@@ -335,7 +377,11 @@ fn floats(section: &Section, layer: Option<&Layer>, random: &mut ChaCha8Rng) -> 
         return Values::F32((0..rows).map(|row| value(row, 0.5)).collect());
     }
     // The candidate of a recurrent kernel of a GRU is a matrix of its own.
-    if section.role == Role::RecurrentWeights {
+    let is_gru = match layer {
+        Some(Layer::Variant(layer, _)) => matches!(layer.form.parts().cell, Cell::GruAfter | Cell::GruBefore),
+        _ => true,
+    };
+    if section.role == Role::RecurrentWeights && is_gru {
         let mut values = pack_rows_f32(2 * lanes, columns, |row, _| value(row, limit));
         values.extend(pack_rows_f32(lanes, columns, |row, _| value(2 * lanes + row, limit)));
         return Values::F32(values);

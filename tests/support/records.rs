@@ -58,6 +58,8 @@ pub fn described(description: &Description) -> Vec<Record> {
             Layer::Lstm(layer) => Record::new(tag, layer),
             Layer::Gru(layer) => Record::new(tag, layer),
             Layer::Rnn(layer) => Record::new(tag, layer),
+            Layer::Variant(layer, _) => Record::new(tag, layer),
+            Layer::LayerNorm(layer, _) => Record::new(tag, layer),
             Layer::Conv1d(layer) => Record::new(tag, layer),
             Layer::Bidirectional(layer) => Record::new(tag, layer),
             Layer::Dense(layer) => Record::new(tag, layer),

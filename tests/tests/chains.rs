@@ -1,8 +1,9 @@
 //! Promise: any chain of layers that makes sense runs, to the same bits on every backend of integers and inside a bound of floats, in any chunks and after
 //! any pause; a chain that makes no sense is refused with a sentence.
 
-use latch_engine::image::encode::{Notes, encode};
+use latch_engine::image::encode::{AlignedBytes, Notes, Values, encode};
 use latch_engine::image::header::{AnswerKind, Layers};
+use latch_engine::image::role::Role;
 use latch_engine::image::{Description, Image};
 use latch_engine::kernels::AnyBackend;
 use latch_engine::layers::bidirectional::{Cell, Merge};
@@ -12,6 +13,7 @@ use latch_engine::layers::gru::Gru;
 use latch_engine::layers::lstm::Lstm;
 use latch_engine::layers::pooling::Pooling;
 use latch_engine::layers::rnn::Rnn;
+use latch_engine::layers::variant::{self, Parts};
 use latch_engine::layers::{Layer, MAX_LAYERS};
 use latch_engine::{Error, Layout, Logit, Model, SelfTest, Session, State, project};
 use latch_tests::chains::{self, Both, Convolution, Kind, ROWS, Weights, describe, tensors};
@@ -71,6 +73,31 @@ fn chain_of_both() -> impl Strategy<Value = (u16, Vec<Kind>)> {
     )
 }
 
+/// A variant of a cell whose gates are between 0 and 1, so that no stream grows faster than its steps.
+fn variant() -> impl Strategy<Value = Kind> {
+    use variant::Activation::{HardSigmoid, Linear, Relu, Sigmoid, Tanh};
+    let units = prop::sample::select(vec![1_u16, 3, 8, 20, 33]);
+    let cells = prop::sample::select(vec![
+        variant::Cell::Lstm,
+        variant::Cell::Lstm,
+        variant::Cell::Lstm,
+        variant::Cell::GruAfter,
+        variant::Cell::GruBefore,
+        variant::Cell::Rnn,
+    ]);
+    let activation = || prop::sample::select(vec![Linear, Relu, Tanh, Sigmoid, HardSigmoid]);
+    let gates = prop::sample::select(vec![Sigmoid, HardSigmoid]);
+    let projected = prop::sample::select(vec![0_u16, 0, 1, 5, 9]);
+    (units, projected, cells, activation(), gates, activation(), any::<[bool; 3]>()).prop_map(
+        |(units, projected, cell, activation, gates, output, [peepholes, coupled, clip])| {
+            let is_lstm = cell == variant::Cell::Lstm;
+            let (peepholes, coupled) = (peepholes && is_lstm, coupled && is_lstm);
+            let parts = Parts { cell, activation, gates, output, peepholes, coupled, clip };
+            Kind::Variant(units, if is_lstm { projected } else { 0 }, parts)
+        },
+    )
+}
+
 /// One layer that runs at each step.
 fn steps() -> impl Strategy<Value = Kind> {
     let units = || prop::sample::select(vec![1_u16, 2, 3, 5, 6, 7, 20, 33, 100, 257]);
@@ -79,6 +106,8 @@ fn steps() -> impl Strategy<Value = Kind> {
         3 => (units(), any::<bool>()).prop_map(|(units, after)| Kind::Gru(units, after)),
         3 => (units(), any::<bool>()).prop_map(|(units, relu)| Kind::Rnn(units, relu)),
         3 => convolution(),
+        3 => variant(),
+        1 => Just(Kind::LayerNorm),
         2 => (units(), prop::sample::select(&ACTIVATIONS[..])).prop_map(|(units, f)| Kind::Dense(units, f)),
     ]
 }
@@ -91,16 +120,15 @@ fn any_chain() -> impl Strategy<Value = (u16, Vec<Kind>)> {
 /// The same without two directions.
 fn chain_of_one_direction() -> impl Strategy<Value = (u16, Vec<Kind>)> {
     let pooling = prop::option::weighted(0.8, prop::sample::select(&POOLINGS[..]));
-    let behind = prop::collection::vec((1..9_u16, prop::sample::select(&ACTIVATIONS[..])), 0..3);
+    let dense = (1..9_u16, prop::sample::select(&ACTIVATIONS[..]));
+    let dense = dense.prop_map(|(outputs, activation)| Kind::Dense(outputs, activation));
+    let behind = prop::collection::vec(prop_oneof![3 => dense, 1 => Just(Kind::LayerNorm)], 0..3);
     let width = prop::sample::select(vec![1_u16, 3, 5]);
     (width, prop::collection::vec(steps(), 1..=4), pooling, behind, 1..5_u16).prop_map(
         |(width, mut kinds, pooling, behind, outputs)| {
-            let is_bounded = !matches!(
-                kinds.last(),
-                Some(Kind::Dense(_, Activation::Linear | Activation::Relu) | Kind::Rnn(_, true) | Kind::Conv1d(_))
-            );
+            let is_bounded = describe(Weights::F32, width, &kinds).layers.last().is_some_and(Layer::is_bounded);
             kinds.extend(pooling.filter(|&pooling| pooling != Pooling::Attention || is_bounded).map(Kind::Pooling));
-            kinds.extend(behind.into_iter().map(|(outputs, activation)| Kind::Dense(outputs, activation)));
+            kinds.extend(behind);
             kinds.push(Kind::Dense(outputs, Activation::Linear));
             (width, kinds)
         },
@@ -140,7 +168,7 @@ proptest! {
 
     #[test]
     fn any_chain_gives_the_same_on_every_backend_packed_or_not((width, kinds) in any_chain(), seed: u64, ids in ids()) {
-        for weights in Weights::ALL {
+        for &weights in Weights::of(&kinds) {
             let bytes = chains::image(weights, width, &kinds, seed);
             let image = Image::open(&bytes).expect("it was just made");
             let scalar = AnyBackend::by_name("scalar").expect("every machine has it");
@@ -170,7 +198,7 @@ proptest! {
         ids in ids(),
         cut in any::<prop::sample::Index>(),
     ) {
-        for weights in Weights::ALL {
+        for &weights in Weights::of(&kinds) {
             let bytes = chains::image(weights, width, &kinds, seed);
             let image = Image::open(&bytes).expect("it was just made");
             let model = Model::new(&image);
@@ -198,7 +226,7 @@ proptest! {
         streams in 1_usize..9,
         steps in prop::collection::vec(any::<u32>(), 1..5),
     ) {
-        for weights in Weights::ALL {
+        for &weights in Weights::of(&kinds) {
             let bytes = chains::image(weights, width, &kinds, seed);
             let image = Image::open(&bytes).expect("it was just made");
             for backend in AnyBackend::all() {
@@ -233,7 +261,7 @@ proptest! {
     ) {
         kinds.insert(0, Kind::Lstm(units));
         // The products of int16 lose bits before they are added.
-        for weights in Weights::ALL.into_iter().filter(|weights| *weights != Weights::Int16) {
+        for &weights in Weights::of(&kinds).iter().filter(|weights| **weights != Weights::Int16) {
             let bytes = chains::image(weights, width, &kinds, seed);
             let image = Image::open(&bytes).expect("it was just made");
             let ready: Vec<u32> = ready.iter().copied().collect();
@@ -249,7 +277,7 @@ proptest! {
 
     #[test]
     fn a_stream_runs_in_exactly_the_bytes_of_its_layout((width, kinds) in any_chain(), seed: u64, ids in ids()) {
-        for weights in Weights::ALL {
+        for &weights in Weights::of(&kinds) {
             let bytes = chains::image(weights, width, &kinds, seed);
             let image = Image::open(&bytes).expect("it was just made");
             let needed = Layout::of(&image.description()).bytes();
@@ -330,6 +358,111 @@ fn a_chain_that_makes_no_sense_is_refused_with_its_sentence() {
 }
 
 #[test]
+fn a_layer_of_floats_alone_is_refused_in_integers_by_the_precisions_that_have_it() {
+    let lstm = Parts { cell: variant::Cell::Lstm, peepholes: true, ..Parts::default() };
+    let gru = Parts { cell: variant::Cell::GruAfter, ..Parts::default() };
+    let wrong = [
+        (
+            Weights::Int8,
+            Kind::Variant(4, 0, lstm),
+            "layer 0 of the image is inconsistent: a variant of a recurrent cell runs in f32 and f16 only",
+        ),
+        (Weights::Int16, Kind::Variant(4, 0, gru), "a variant of a recurrent cell runs in f32 and f16 only"),
+        (
+            Weights::Int8,
+            Kind::LayerNorm,
+            "layer 0 of the image is inconsistent: layer normalization runs in f32 and f16 only",
+        ),
+        (Weights::F32, Kind::Variant(4, 3, gru), "peepholes, coupled gates and a projection belong to an LSTM"),
+        (
+            Weights::F32,
+            Kind::Variant(4, 0, Parts { coupled: true, ..gru }),
+            "peepholes, coupled gates and a projection",
+        ),
+        (Weights::F16, Kind::Variant(0, 0, lstm), "it has no units, or more columns than this engine reads"),
+        (Weights::F16, Kind::Variant(4, 2_046, lstm), "it has no units, or more columns than this engine reads"),
+    ];
+    for (weights, kind, sentence) in wrong {
+        let description = describe(weights, 3, &[kind, Kind::Dense(1, LINEAR)]);
+        let error = encode(&description, &Notes::default(), &[]).expect_err(sentence);
+        assert!(error.to_string().contains(sentence), "{kind:?}: {error}");
+    }
+}
+
+#[test]
+fn numbers_of_a_layer_that_no_step_can_use_are_refused_when_an_image_is_opened() {
+    let clipped = Parts { clip: true, ..Parts::default() };
+    for (kind, place, numbers, sentence) in [
+        (
+            Kind::Variant(4, 0, clipped),
+            6,
+            [0.0, -1.0],
+            "layer 0 of the image is inconsistent: the clip of its sums is not above zero",
+        ),
+        (
+            Kind::LayerNorm,
+            0,
+            [0.0, -1e-5],
+            "layer 0 of the image is inconsistent: the epsilon of its root is not above zero",
+        ),
+    ] {
+        let description = describe(Weights::F32, 3, &[kind, Kind::Dense(1, LINEAR)]);
+        for number in numbers {
+            let mut tensors = tensors(&description, 1);
+            let values =
+                tensors.iter_mut().find(|tensor| tensor.role == Role::Numbers).map(|tensor| &mut tensor.values);
+            let Some(Values::F32(values)) = values else { panic!("{kind:?} has numbers") };
+            values[place] = number;
+            let bytes =
+                AlignedBytes::new(&encode(&description, &Notes::default(), &tensors).expect("the sizes are right"));
+            let error = Image::open(&bytes).expect_err(sentence);
+            assert!(error.to_string().starts_with(sentence), "{number}: {error}");
+        }
+    }
+}
+
+/// Bits that mean nothing are not read as something else.
+#[test]
+fn a_record_of_a_variant_with_bits_that_mean_nothing_is_refused() {
+    let bytes = chains::image(Weights::F32, 3, &[Kind::Variant(4, 0, Parts::default()), Kind::Dense(1, LINEAR)], 1);
+    for bits in [1_u16 << 14, 1 << 15, 5 << 2, 7 << 5, 6 << 8] {
+        let mut records = latch_tests::records::records(&bytes);
+        let record = records.iter_mut().find(|record| record.tag == 0x96).expect("there is a variant");
+        record.content =
+            [3_u16, 4, 0, bits].iter().flat_map(|field| postcard::to_stdvec(field).expect("a number")).collect();
+        let changed = latch_tests::records::with_records(&bytes, &records);
+        assert_eq!(Image::open(&changed).err(), Some(Error::Record { tag: 0x16 }), "{bits:#x}");
+    }
+}
+
+/// Gates without a bound let a state grow with the square of itself, and weights here make it.
+#[test]
+fn no_stream_of_a_variant_comes_to_an_infinity() {
+    use variant::Activation::{Linear, Relu};
+    for cell in [variant::Cell::Lstm, variant::Cell::GruAfter, variant::Cell::GruBefore, variant::Cell::Rnn] {
+        for (gates, activation, output) in [(Linear, Linear, Linear), (Relu, Relu, Relu), (Relu, Linear, Linear)] {
+            let parts =
+                Parts { cell, gates, activation, output, peepholes: cell == variant::Cell::Lstm, ..Parts::default() };
+            let projected = if cell == variant::Cell::Lstm { 5 } else { 0 };
+            let description = describe(Weights::F32, 3, &[Kind::Variant(9, projected, parts), Kind::Dense(2, LINEAR)]);
+            let mut tensors = tensors(&description, 3);
+            for tensor in tensors.iter_mut().filter(|tensor| tensor.role != Role::Embedding) {
+                if let Values::F32(values) = &mut tensor.values {
+                    values.iter_mut().for_each(|value| *value *= 1e6);
+                }
+            }
+            let bytes = chains::of(&description, &tensors);
+            let image = Image::open(&bytes).expect("it was just made");
+            let ids: Vec<u32> = (0..200).map(|step| step * 7 % ROWS).collect();
+            for backend in AnyBackend::all() {
+                let (answers, _) = run(&Model::new(&image).with_backend(backend), &ids);
+                assert!(answers.iter().flatten().all(|logit| logit.to_f32().is_finite()), "{parts:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn more_layers_than_the_engine_has_room_for_are_not_described_and_as_many_run() {
     let mut kinds = vec![Kind::Rnn(3, false); MAX_LAYERS - 1];
     kinds.push(Kind::Dense(1, LINEAR));
@@ -350,9 +483,8 @@ fn more_layers_than_the_engine_has_room_for_are_not_described_and_as_many_run() 
 
 /// The plain version: f64, written from the formulas, over the same f32 tensors.
 mod naive {
-    use super::{Activation, Both, Cell, Convolution, Description, Kind, Merge, Pooling};
-    use latch_engine::image::encode::{Tensor, Values};
-    use latch_engine::image::role::Role;
+    use super::{Activation, Both, Cell, Convolution, Description, Kind, Merge, Parts, Pooling, Role, Values, variant};
+    use latch_engine::image::encode::Tensor;
     use latch_tests::chains::FORWARD;
 
     fn values(tensors: &[Tensor], role: Role, layer: usize) -> Vec<f64> {
@@ -395,6 +527,10 @@ mod naive {
         let lanes = units.next_multiple_of(8);
         let joined = [x, h].concat();
         let mut next = vec![0.0; units];
+        if let Kind::Variant(units, projected, parts) = kind {
+            *h = vary((usize::from(units), usize::from(projected), parts), tensors, layer, (x, h), c);
+            return;
+        }
         for unit in 0..units {
             match kind {
                 Kind::Lstm(_) => {
@@ -431,6 +567,86 @@ mod naive {
             }
         }
         *h = next;
+    }
+
+    /// One step of a variant: the next h, and the next c in its place.
+    fn vary(
+        (units, projected, parts): (usize, usize, Parts),
+        tensors: &[Tensor],
+        layer: usize,
+        (x, h): (&[f64], &[f64]),
+        c: &mut [f64],
+    ) -> Vec<f64> {
+        let Parts { cell, activation, gates, output, peepholes, coupled, clip } = parts;
+        let all = |role| values(tensors, role, layer);
+        let has_numbers = clip || [activation, gates, output].contains(&variant::Activation::HardSigmoid);
+        let numbers = if has_numbers { all(Role::Numbers) } else { vec![] };
+        let (weights, bias, recurrent) = (all(Role::Weights), all(Role::Biases), all(Role::RecurrentWeights));
+        let lanes = units.next_multiple_of(8);
+        let function = |place: usize, x: f64| match [activation, gates, output][place] {
+            variant::Activation::Linear => x,
+            variant::Activation::Relu => x.max(0.0),
+            variant::Activation::Tanh => x.tanh(),
+            variant::Activation::Sigmoid => sigmoid(x),
+            variant::Activation::HardSigmoid => (numbers[2 * place] * x + numbers[2 * place + 1]).clamp(0.0, 1.0),
+        };
+        let clipped = |x: f64| if clip { x.clamp(-numbers[6], numbers[6]) } else { x };
+        let candidate = |x: f64| function(0, clipped(x));
+        let gate = |x: f64| function(1, clipped(x));
+        let kernel = |row: usize, unit: usize| {
+            let row = row * lanes + unit;
+            product(&weights, bias.len(), row, x) + bias[row]
+        };
+        match cell {
+            variant::Cell::Rnn => {
+                let of = |unit| candidate(kernel(0, unit) + product(&recurrent, lanes, unit, h));
+                (0..units).map(of).collect()
+            }
+            variant::Cell::GruAfter | variant::Cell::GruBefore => {
+                let lower = 2 * lanes * units;
+                let upper = |row: usize, unit: usize| product(&recurrent[..lower], 2 * lanes, row * lanes + unit, h);
+                let r: Vec<f64> = (0..units).map(|unit| gate(kernel(1, unit) + upper(1, unit))).collect();
+                let reset: Vec<f64> = r.iter().zip(h).map(|(r, h)| r * h).collect();
+                let of = |unit: usize| {
+                    let last = |h: &[f64]| product(&recurrent[lower..], lanes, unit, h);
+                    let inner = match cell {
+                        variant::Cell::GruAfter => r[unit] * (last(h) + all(Role::RecurrentBiases)[unit]),
+                        _ => last(&reset),
+                    };
+                    let (z, n) = (gate(kernel(0, unit) + upper(0, unit)), candidate(kernel(2, unit) + inner));
+                    (1.0 - z) * n + z * h[unit]
+                };
+                (0..units).map(of).collect()
+            }
+            variant::Cell::Lstm => {
+                let p = if peepholes { all(Role::Peepholes) } else { vec![0.0; 3 * lanes] };
+                let sum = |row: usize, unit: usize| {
+                    kernel(row, unit) + product(&recurrent, bias.len(), row * lanes + unit, h)
+                };
+                let last = if coupled { 1 } else { 2 };
+                let mut hidden = Vec::new();
+                for (unit, c) in c.iter_mut().enumerate().take(units) {
+                    let i = gate(sum(0, unit) + p[unit] * *c);
+                    let f = if coupled { 1.0 - i } else { gate(sum(1, unit) + p[lanes + unit] * *c) };
+                    *c = f * *c + i * candidate(sum(last, unit));
+                    hidden.push(gate(sum(last + 1, unit) + p[last * lanes + unit] * *c) * function(2, *c));
+                }
+                let projection = if projected > 0 { all(Role::Projection) } else { vec![] };
+                let rows = projected.next_multiple_of(8);
+                let project = |row| product(&projection, rows, row, &hidden);
+                if projected > 0 { (0..projected).map(project).collect() } else { hidden }
+            }
+        }
+    }
+
+    /// `y = scale (x - mean) / sqrt(variance + epsilon) + shift`
+    fn norm(tensors: &[Tensor], layer: usize, x: &[f64]) -> Vec<f64> {
+        let all = |role| values(tensors, role, layer);
+        let (scale, shift, epsilon) = (all(Role::Scale), all(Role::Biases), all(Role::Numbers)[0]);
+        let mean = x.iter().sum::<f64>() / x.len() as f64;
+        let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / x.len() as f64;
+        let root = (variance + epsilon).sqrt();
+        (0..x.len()).map(|place| scale[place] * (x[place] - mean) / root + shift[place]).collect()
     }
 
     fn dense(tensors: &[Tensor], layer: usize, outputs: usize, activation: Activation, x: &[f64]) -> Vec<f64> {
@@ -504,8 +720,11 @@ mod naive {
                 Kind::Pooling(pooling) => steps = vec![pool(pooling, &steps)],
                 Kind::Conv1d(shape) => steps = convolve(tensors, layer, shape, &steps),
                 Kind::Both(both) => steps = run_both(both, tensors, layer, &steps),
-                Kind::Lstm(units) | Kind::Gru(units, _) | Kind::Rnn(units, _) => {
-                    let (mut h, mut c) = (vec![0.0; usize::from(units)], vec![0.0; usize::from(units)]);
+                Kind::LayerNorm => steps.iter_mut().for_each(|x| *x = norm(tensors, layer, x)),
+                Kind::Lstm(units) | Kind::Gru(units, _) | Kind::Rnn(units, _) | Kind::Variant(units, ..) => {
+                    let features =
+                        if let Kind::Variant(_, 1.., _) = kind { description.layers[layer].outputs(0) } else { units };
+                    let (mut h, mut c) = (vec![0.0; usize::from(features)], vec![0.0; usize::from(units)]);
                     for x in &mut steps {
                         step(kind, tensors, layer, x, &mut h, &mut c);
                         *x = h.clone();

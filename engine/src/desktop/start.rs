@@ -38,7 +38,7 @@ pub fn with_start(image: &Image<'_>, session: &Session<'_, '_, '_>) -> Result<Al
     Ok(bytes)
 }
 
-/// The initial state of a recurrent layer: a number for each of its units.
+/// The initial state of a recurrent layer: a number for each of its units, of h0 for each feature of a projection.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Initial<'a> {
     /// The layer, from 0, in the order of the chain.
@@ -68,7 +68,11 @@ pub fn initial_states(description: &Description, states: &[Initial<'_>]) -> Resu
     for (place, layer) in description.layers.iter().take(steps).enumerate() {
         if let Some(state) = states.iter().find(|state| state.layer == place) {
             let units = usize::from(layer.outputs(features));
-            let cells = if matches!(layer, Layer::Lstm(_)) { units } else { 0 };
+            let cells = match layer {
+                Layer::Lstm(_) => units,
+                Layer::Variant(layer, _) => layer.cells(),
+                _ => 0,
+            };
             if state.hidden.len() != units || state.cell.len() != cells {
                 let problem = "an initial state is not a number for each of its units";
                 return Err(Error::Layer { layer: place as u8, problem });

@@ -137,6 +137,8 @@ fn header(description: &Description, notes: &Notes<'_>) -> Result<(Vec<u8>, usiz
             Layer::Bidirectional(layer) => coded(layer),
             Layer::Dense(layer) => coded(layer),
             Layer::Pooling(layer) => coded(layer),
+            Layer::Variant(layer, _) => coded(layer),
+            Layer::LayerNorm(layer, _) => coded(layer),
         }?;
         push_record(&mut bytes, layer.tag() | CRITICAL, &content)?;
     }

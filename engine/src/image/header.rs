@@ -556,6 +556,8 @@ impl Description {
             ("rnn", has(|layer| matches!(cell(layer), Layer::Rnn(_)))),
             ("conv1d", has(|layer| matches!(layer, Layer::Conv1d(_)))),
             ("bidirectional", has(|layer| matches!(layer, Layer::Bidirectional(_)))),
+            ("variant", has(|layer| matches!(layer, Layer::Variant(..)))),
+            ("layernorm", has(|layer| matches!(layer, Layer::LayerNorm(..)))),
             ("dense", dense > 1 || self.layers.iter().any(active)),
             ("pooling", self.keeps() || has(|layer| matches!(layer, Layer::Pooling(Pooling::Mean | Pooling::Max)))),
             ("attention", has(|layer| matches!(layer, Layer::Pooling(Pooling::Attention)))),

@@ -54,6 +54,14 @@ pub enum Role {
     BackwardRecurrentMultipliers,
     /// Its biases.
     BackwardRecurrentBiases,
+    /// Peepholes of an LSTM, a row a gate that has them.
+    Peepholes,
+    /// Projection of the hidden state.
+    Projection,
+    /// What normalized features are multiplied by.
+    Scale,
+    /// Numbers of a layer that its record has no room for.
+    Numbers,
     /// Entries of the table of n-grams, see [`crate::input::ngrams`].
     Ngrams,
     /// The state in which a stream begins, behind its header, see [`crate::state`].
@@ -107,6 +115,10 @@ impl Role {
             Role::BackwardRecurrentWeights => "backward recurrent weights",
             Role::BackwardRecurrentMultipliers => "backward recurrent multipliers",
             Role::BackwardRecurrentBiases => "backward recurrent biases",
+            Role::Peepholes => "peepholes",
+            Role::Projection => "projection",
+            Role::Scale => "scale",
+            Role::Numbers => "numbers",
             Role::Ngrams => "n-grams",
             Role::Start => "start state",
         }

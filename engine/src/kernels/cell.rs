@@ -12,6 +12,7 @@
 pub mod gru;
 pub mod lstm;
 pub mod rnn;
+pub mod variant;
 
 use core::marker::PhantomData;
 

@@ -4,7 +4,7 @@ use bytemuck::Zeroable;
 use heapless::Vec;
 
 use crate::error::Error;
-use crate::features::{BIDIRECTIONAL, CONV1D, DENSE, POOLING, Part, SAMPLES, SKIP};
+use crate::features::{BIDIRECTIONAL, CONV1D, DENSE, LAYERNORM, POOLING, Part, SAMPLES, SKIP};
 use crate::image::header::Description;
 use crate::image::section::Cursor;
 use crate::image::start::Start;
@@ -191,13 +191,20 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
             }
             _ => source.take(layout.width),
         };
-        if DENSE {
+        if DENSE || LAYERNORM {
             for layer in self.layers.iter().skip(layout.steps) {
                 match layer {
                     Opened::Dense(dense) => {
                         let out = scratch.take(usize::from(dense.outputs()));
                         if !answered {
                             dense.values(backend, values, out);
+                        }
+                        values = out;
+                    }
+                    Opened::LayerNorm(norm, _) => {
+                        let out = scratch.take(usize::from(norm.width()));
+                        if !answered {
+                            norm.values(values, out);
                         }
                         values = out;
                     }
