@@ -203,8 +203,10 @@ fn parts(model: &Described) -> Result<Parts<'_>, Error> {
             Kind::LayerNorm(_) | Kind::MaxPool(_) | Kind::Masking(_) | Kind::Activation(_) => {
                 return Err(refuse(&format!("a file of tensors has no {}", layer.kind.name())));
             }
-            Kind::Recurrent(layer) if layer.peepholes.is_some() || layer.coupled || layer.clip.is_some() => {
-                return Err(refuse("a file of tensors has no peepholes, no coupled gates and no clip"));
+            Kind::Recurrent(layer)
+                if layer.peepholes.is_some() || layer.coupled || layer.clip.is_some() || layer.projection.is_some() =>
+            {
+                return Err(refuse("a file of tensors has no peepholes, no coupled gates, no clip and no projection"));
             }
             Kind::Recurrent(layer) => {
                 let plain = match layer.cell {

@@ -518,6 +518,13 @@ impl TrainConfig {
         if let Some(quantize) = &self.quantize {
             let integers = !matches!(quantize.storage, Storage::F32 | Storage::F16);
             check("--quantize", integers, "int8, mixed or int4")?;
+            let of_floats = self.model.chain.of_floats();
+            let range = of_floats.as_deref().unwrap_or_default();
+            check(
+                "--quantize",
+                of_floats.is_none(),
+                &format!("left out of a model with `{range}`, which images have in f32 and f16 only"),
+            )?;
             check("--quantize-epochs", (1..=MAX_EPOCHS).contains(&quantize.epochs), &count)?;
             let rate = quantize.learning_rate;
             check("--quantize-lr", rate > 0.0 && rate.is_finite(), "a positive number")?;

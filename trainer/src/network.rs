@@ -16,6 +16,7 @@ pub mod gru;
 pub mod initial;
 pub mod integers;
 pub mod layer;
+pub mod layernorm;
 pub(crate) mod lookup;
 pub mod lstm;
 pub(crate) mod pass;
@@ -25,6 +26,7 @@ pub mod rnn;
 pub(crate) mod steps;
 pub(crate) mod tensors;
 pub mod tiers;
+pub mod variant;
 
 use crate::batches::generator;
 use crate::config::chain::{Chain, LayerConfig, Pooling};
@@ -252,7 +254,8 @@ impl<T: Real> Network<T> {
         let units = |layer: &LayerConfig, inputs| layer.features(inputs, config.outputs);
         let products = config.layers().flat_map(|(layer, inputs)| match layer.cell() {
             _ if matches!(layer, LayerConfig::Pooling(_)) => [(layer.name(), 0, 0); 2],
-            Some(cell) => [(layer.name(), cell.units, inputs), (layer.name(), cell.units, cell.units)],
+            _ if matches!(layer, LayerConfig::LayerNorm { .. }) => [(layer.name(), inputs, 1); 2],
+            Some(cell) => [(layer.name(), cell.units, inputs), (layer.name(), cell.units, units(layer, inputs))],
             None => [(layer.name(), units(layer, inputs), layer.frames().saturating_mul(inputs)); 2],
         });
         let table = ("embedding.table", config.chain.embedding, config.vocabulary);

@@ -14,6 +14,7 @@ pub mod rnn;
 pub mod rows;
 pub mod saturation;
 mod tensors;
+pub mod variant;
 
 use anyhow::Result;
 use latch_engine::image::encode::{AlignedBytes, Notes, Tensor, Values, encode};
@@ -36,6 +37,7 @@ use crate::ngrams::Table;
 use crate::vocabulary::{Vocabulary, occurrences};
 pub use embedding::{Clipped, Rounded, clipped, rounded};
 use rows::{Grid, Row, Weight};
+use variant::FloatLayer;
 
 impl From<Pooling> for pooling::Pooling {
     fn from(pooling: Pooling) -> Self {
@@ -61,6 +63,8 @@ pub struct Weights {
     pub dense: Vec<DenseWeights>,
     /// Convolutions, in their order.
     pub convolutions: Vec<ConvWeights>,
+    /// Layers that images have in floats alone, with their places above the embedding, in their order.
+    pub floats: Vec<(usize, FloatLayer)>,
     /// What the head sees.
     pub pooling: pooling::Pooling,
     /// `outputs × units` of the last layer, or `outputs × width` without one.
@@ -194,7 +198,9 @@ impl CellWeights {
             }
             Layer::Rnn(layer) => (Cell::Rnn { activation: layer.activation }, &layer.recurrent_kernel, None),
             Layer::Bidirectional(both) => return Self::of(&both.forward),
-            Layer::Conv1d(_) | Layer::Dense(_) | Layer::Pooling(_) => return None,
+            Layer::Conv1d(_) | Layer::Dense(_) | Layer::Pooling(_) | Layer::Variant(_) | Layer::LayerNorm(_) => {
+                return None;
+            }
         };
         let (kernel, bias) = layer.projection()?;
         Some(CellWeights {
@@ -276,6 +282,7 @@ impl Weights {
             layers,
             dense: Vec::new(),
             convolutions: Vec::new(),
+            floats: Vec::new(),
             pooling,
             head,
             head_bias,
@@ -297,6 +304,7 @@ impl Weights {
             layers: Vec::new(),
             dense: Vec::new(),
             convolutions: Vec::new(),
+            floats: Vec::new(),
             // After each step the engine's stream has just read its last token.
             pooling: config.chain.pooling().unwrap_or_default().into(),
             head: Vec::new(),
@@ -326,6 +334,8 @@ impl Weights {
                     let (kernel, bias) = (row_major(&layer.kernel), layer.bias.as_slice().to_vec());
                     weights.dense.push(DenseWeights { place, activation: layer.activation, kernel, bias });
                 }
+                Layer::Variant(layer) => weights.floats.push((place, FloatLayer::Variant(Box::new(layer.clone())))),
+                Layer::LayerNorm(layer) => weights.floats.push((place, FloatLayer::LayerNorm(layer.clone()))),
                 layer => {
                     let second = |cell: &mut CellWeights| second_direction(layer, &config.chain.layers[place], cell);
                     weights.layers.extend(CellWeights::of(layer).map(|mut cell| {
@@ -362,7 +372,8 @@ impl Weights {
         let convolutions = self.convolutions.iter().flat_map(|layer| [&layer.kernel, &layer.bias]);
         let all = [&self.embedding, &self.head, &self.head_bias];
         let tensors = all.into_iter().chain(cells).chain(dense).chain(convolutions);
-        let fits = tensors.flatten().all(|weight| weight.abs() <= LARGEST_F16);
+        let floats = self.floats.iter().flat_map(|(_, layer)| layer.tensors()).flat_map(|(_, tensor)| tensor.iter());
+        let fits = tensors.flatten().chain(floats).all(|weight| weight.abs() <= LARGEST_F16);
         if fits { Storage::F16 } else { Storage::F32 }
     }
 
@@ -526,6 +537,11 @@ fn check_finite(weights: &Weights) -> Result<()> {
     for layer in &weights.convolutions {
         check(&format!("conv1d {} kernel", layer.place), &layer.kernel)?;
         check(&format!("conv1d {} bias", layer.place), &layer.bias)?;
+    }
+    for (place, layer) in &weights.floats {
+        for (name, tensor) in layer.tensors() {
+            check(&format!("{} {place} {}", layer.name(), name.replace('_', " ")), tensor.as_slice())?;
+        }
     }
     check("head kernel", &weights.head)?;
     check("head bias", &weights.head_bias)?;

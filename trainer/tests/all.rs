@@ -16,6 +16,7 @@ mod command;
 mod config_file;
 mod data_files;
 mod figures;
+mod float_layers;
 mod frameworks;
 mod imports;
 mod keras_files;

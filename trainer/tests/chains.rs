@@ -47,7 +47,9 @@ fn check_images(place: &Place, chain: &str) {
     };
     assert!(spread(&found.logits) > 10.0 * FLOATS, "{chain}: all texts have one logit");
 
-    for precision in ["f32", "int8"] {
+    // Integers, where the layers have them.
+    let second = if network.config().chain.of_floats().is_some() { "f16" } else { "int8" };
+    for precision in ["f32", second] {
         let exported = place.export("run", precision).json();
         // The share of texts with the verdict of the floats.
         let agreement = exported["agreement"].as_f64().expect("a share");
@@ -74,6 +76,29 @@ fn chains_of_every_kind_of_layer_are_trained_and_their_images_say_what_the_netwo
         check_images(&place, chain);
         std::fs::remove_dir_all(place.file("run")).expect("the run");
     }
+}
+
+#[test]
+fn cells_with_options_and_normalizations_are_trained_go_on_and_are_refused_in_integers() {
+    let place = Place::with_data(600);
+    for chain in [
+        "embedding 4 > lstm 6 project=3 peepholes clip=4 > layernorm epsilon=0.01 > last > layernorm epsilon=0.01 > dense",
+        "embedding 4 > lstm 6 coupled gates=hard_sigmoid > gru 5 gates=hard_sigmoid clip=2 > mean > dense",
+    ] {
+        train(&place, chain, &[]);
+        check_images(&place, chain);
+        let more = String::from_utf8(place.read("run/config.json")).unwrap().replace("\"epochs\": 1", "\"epochs\": 2");
+        place.write("run/config.json", more);
+        let resumed = succeed(&mut place.latch(["train", "--resume", "--out", "run", "--json"])).json();
+        assert_eq!(resumed["epochs"], 2);
+        let export = ["export", "--run", "run", "--precision", "int8", "--out", "int8.latch"];
+        let words = "images have a variant of a recurrent cell in f32 and f16 only, not in int8";
+        place.refuse(&mut place.latch(export), &[words, "or export with --precision f16"]);
+        std::fs::remove_dir_all(place.file("run")).expect("the run");
+    }
+    let model = ["--model", "text 50 > embedding 4 > gru 5 > layernorm", "--quantize", "int8"];
+    let words = ["--quantize", "`layernorm`, which images have in f32 and f16 only"];
+    place.refuse(&mut place.training("run", &model), &words);
 }
 
 #[test]

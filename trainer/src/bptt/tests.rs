@@ -58,6 +58,11 @@ fn batch(sequences: usize, longest: usize, classes: u32, vocabulary: u32) -> Bat
 
 /// Compares every tensor's gradient with central differences, relative to the tensor's whole gradient.
 fn assert_gradients(config: &NetworkConfig, options: &LossOptions) {
+    assert_gradients_by(1e-5, config, options);
+}
+
+/// The same by differences of so much to either side.
+fn assert_gradients_by(by: f64, config: &NetworkConfig, options: &LossOptions) {
     let network = network(config);
     let classes = config.outputs.max(2) as u32;
     let batch = if config.answers_each_step() { tagged(6, 5, classes, 12) } else { batch(6, 5, classes, 12) };
@@ -70,12 +75,12 @@ fn assert_gradients(config: &NetworkConfig, options: &LossOptions) {
         let mut changed = network.clone();
         let (mut difference, mut size) = (0.0, 0.0);
         for index in 0..gradient.len() {
-            let value = shift(&mut changed, number, index, 1e-5);
+            let value = shift(&mut changed, number, index, by);
             let above = mean(&changed);
-            shift(&mut changed, number, index, -2e-5);
+            shift(&mut changed, number, index, -2.0 * by);
             let below = mean(&changed);
             *changed.tensors_mut()[number].1.get_mut(index).unwrap() = value;
-            let expected = (above - below) / 2e-5;
+            let expected = (above - below) / (2.0 * by);
             difference += (gradient[index] - expected).powi(2);
             size += expected.powi(2);
         }
@@ -109,6 +114,44 @@ fn gradients_equal_finite_differences_for_every_cell_pooling_and_depth() {
                 }
             }
         }
+    }
+}
+
+/// Options of cells that make a variant of one.
+const VARIANTS: [&str; 14] = [
+    "lstm 4 peepholes",
+    "lstm 4 coupled",
+    "lstm 4 peepholes coupled clip=0.4",
+    "lstm 4 project=3",
+    "lstm 5 project=7 peepholes clip=0.5 relu output=tanh",
+    "lstm 4 hard_sigmoid relu",
+    "lstm 4 activation=sigmoid gates=tanh output=linear coupled",
+    "gru 4 hard_sigmoid",
+    "gru 4 relu clip=0.5",
+    "gru 4 reset_before gates=hard_sigmoid:0.3:0.4 activation=sigmoid",
+    "gru 4 reset_before clip=0.3",
+    "rnn 4 hard_sigmoid",
+    "rnn 4 clip=0.2",
+    "rnn 4 linear",
+];
+
+#[test]
+fn gradients_equal_finite_differences_for_every_option_of_a_cell() {
+    // Clips and rectifiers have corners, which shorter steps seldom cross.
+    const BY: f64 = 2e-6;
+    for variant in VARIANTS {
+        for layers in [
+            format!("{variant} dropout=0.3 recurrent_dropout=0.3 > mean"),
+            format!(
+                "dense 3 tanh > {variant} > layernorm epsilon=0.1 > {variant} recurrent_dropout=0.2 > last > layernorm epsilon=0.2"
+            ),
+        ] {
+            for noise in [None, NOISE] {
+                assert_gradients_by(BY, &dropping(&layers), &LossOptions { noise, ..LossOptions::default() });
+            }
+        }
+        let config = NetworkConfig { outputs: 3, ..dropping(variant) };
+        assert_gradients_by(BY, &config, &LossOptions::default());
     }
 }
 

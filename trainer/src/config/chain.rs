@@ -4,12 +4,15 @@
 //! Nothing recurrent comes after the pooling.
 
 pub mod text;
+pub mod variant;
 
 use clap::ValueEnum;
 use latch_engine::layers::bidirectional::MAX_LONGEST;
 use latch_engine::layers::conv1d::{MAX_FRAMES, MAX_STRIDE, MAX_UNITS};
 use latch_engine::layers::{MAX_LAYERS, MAX_WIDTH};
 use serde::{Deserialize, Serialize};
+
+use self::variant::VariantConfig;
 
 /// A network's layers in their order: an embedding, and what lies above it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -69,6 +72,18 @@ pub enum LayerConfig {
     },
     /// From all steps of a sequence to one vector.
     Pooling(Pooling),
+    /// A recurrent layer with options that the plain ones have not.
+    Variant {
+        /// What every recurrent layer has.
+        cell: CellConfig,
+        /// What it does with its rows.
+        form: VariantConfig,
+    },
+    /// Normalization of the features of a step, or of what a pooling leaves.
+    LayerNorm {
+        /// What keeps its root from zero, above 0.
+        epsilon: f32,
+    },
 }
 
 /// Two recurrent layers over whole sequences.
@@ -238,6 +253,8 @@ impl LayerConfig {
             Self::Bidirectional(Bidirectional { kind: Direction::Rnn { .. }, .. }) => "birnn",
             Self::Dense { .. } => "dense",
             Self::Pooling(pooling) => pooling.name(),
+            Self::Variant { form, .. } => form.name(),
+            Self::LayerNorm { .. } => "layernorm",
         }
     }
 
@@ -249,16 +266,19 @@ impl LayerConfig {
             Self::Rnn { activation, .. } | Self::Dense { activation, .. } => {
                 matches!(activation, Activation::Tanh | Activation::Sigmoid)
             }
-            Self::Conv1d { .. } | Self::Pooling(_) => false,
+            Self::Variant { form, .. } => form.is_bounded(),
+            Self::Conv1d { .. } | Self::Pooling(_) | Self::LayerNorm { .. } => false,
         }
     }
 
     /// The cell of a recurrent layer.
     pub fn cell(&self) -> Option<&CellConfig> {
         match self {
-            Self::Lstm(cell) | Self::Gru { cell, .. } | Self::Rnn { cell, .. } => Some(cell),
+            Self::Lstm(cell) | Self::Gru { cell, .. } | Self::Rnn { cell, .. } | Self::Variant { cell, .. } => {
+                Some(cell)
+            }
             Self::Bidirectional(both) => Some(&both.cell),
-            Self::Conv1d { .. } | Self::Dense { .. } | Self::Pooling(_) => None,
+            Self::Conv1d { .. } | Self::Dense { .. } | Self::Pooling(_) | Self::LayerNorm { .. } => None,
         }
     }
 
@@ -287,7 +307,7 @@ impl LayerConfig {
     pub fn dropout(&self) -> f64 {
         match self {
             Self::Conv1d { dropout, .. } | Self::Dense { dropout, .. } => *dropout,
-            Self::Pooling(_) => 0.0,
+            Self::Pooling(_) | Self::LayerNorm { .. } => 0.0,
             _ => self.cell().map_or(0.0, |cell| cell.dropout),
         }
     }
@@ -298,7 +318,8 @@ impl LayerConfig {
             Self::Conv1d { units, .. } => *units,
             Self::Bidirectional(both) => both.merge.features(both.cell.units),
             Self::Dense { units, .. } => units.unwrap_or(outputs),
-            Self::Pooling(_) => inputs,
+            Self::Pooling(_) | Self::LayerNorm { .. } => inputs,
+            Self::Variant { form: VariantConfig { projected: Some(features), .. }, .. } => *features,
             _ => self.cell().map_or(inputs, |cell| cell.units),
         }
     }
@@ -368,7 +389,7 @@ impl Chain {
                     (_, Activation::Linear) => {}
                     _ => return Some((number, "the answer is linear: what follows it belongs to the loss")),
                 },
-                LayerConfig::Dense { .. } => {}
+                LayerConfig::Dense { .. } | LayerConfig::LayerNorm { .. } => {}
                 _ if pooled => {
                     let problem = "a recurrent layer or a convolution reads steps: put it before the pooling";
                     return Some((number, problem));
@@ -392,6 +413,13 @@ impl Chain {
         Some((found + 1, format!("{problem}: take a layer of one direction, as `lstm`, or put a pooling behind it")))
     }
 
+    /// The first layer that images have in f32 and f16 alone, by its text: a variant of a recurrent cell, or a layer normalization.
+    pub fn of_floats(&self) -> Option<String> {
+        let is_float =
+            |layer: &&LayerConfig| matches!(layer, LayerConfig::Variant { .. } | LayerConfig::LayerNorm { .. });
+        self.layers.iter().find(is_float).map(ToString::to_string)
+    }
+
     /// Says which layer no image can hold, and why: 0 is the embedding, 1 the lowest layer.
     pub fn excess(&self) -> Option<(usize, String)> {
         let most = usize::from(MAX_WIDTH);
@@ -410,12 +438,13 @@ impl Chain {
                 return Some((number, format!("{problem}, are more than the {MAX_LAYERS} that an image holds")));
             }
             let outputs = layer.features(inputs, 1);
-            let columns = if layer.cell().is_some() { inputs.saturating_add(outputs) } else { outputs };
+            let units = layer.cell().map_or(outputs, |cell| cell.units.max(outputs));
+            let columns = if layer.cell().is_some() { inputs.saturating_add(units) } else { outputs };
             if outputs == 0 {
                 return Some((number, "a layer has at least 1 unit".into()));
             }
             if columns > most {
-                let columns = format!("{inputs} inputs and {outputs} units");
+                let columns = format!("{inputs} inputs and {units} units");
                 return Some((number, format!("{columns} are more than the {most} in all that an image holds")));
             }
             inputs = outputs;

@@ -3,14 +3,16 @@
 use anyhow::Result;
 use latch_interchange::{
     self as interchange, Bidirectional, Cell, Conv1d, Dense, Described, Embedding, Input, Kind,
-    Layer as DescribedLayer, Matrix, Padding, Recurrent, Vector,
+    Layer as DescribedLayer, LayerNorm, Matrix, Padding, Recurrent, Vector,
 };
 use nalgebra::DMatrix;
 
+use crate::config::chain::variant::{CellActivation, VariantConfig, VariantKind};
 use crate::config::chain::{self, Activation, CellConfig, Chain, Direction, LayerConfig, Merge, Pooling};
 use crate::error::{Fault, fault};
 use crate::network::initial::Initial;
 use crate::network::layer::Layer;
+use crate::network::variant::Variant;
 use crate::network::{Network, NetworkConfig};
 
 impl From<interchange::Pooling> for Pooling {
@@ -67,6 +69,29 @@ fn activation_of(activation: interchange::Activation) -> Option<Activation> {
     }
 }
 
+impl From<CellActivation> for interchange::Activation {
+    fn from(activation: CellActivation) -> Self {
+        match activation {
+            CellActivation::Plain(activation) => activation.into(),
+            CellActivation::HardSigmoid { alpha, beta } => {
+                let named = [interchange::Activation::HardSigmoid, interchange::Activation::HardSigmoidSixth];
+                let found = named.into_iter().find(|named| cell_activation_of(*named) == Some(activation));
+                found.unwrap_or(interchange::Activation::HardSigmoidOf(alpha, beta))
+            }
+        }
+    }
+}
+
+/// The activation of a cell of a description's; none of those that no image has.
+fn cell_activation_of(activation: interchange::Activation) -> Option<CellActivation> {
+    match activation {
+        interchange::Activation::HardSigmoid => Some(CellActivation::HARD_SIGMOID),
+        interchange::Activation::HardSigmoidSixth => Some(CellActivation::HardSigmoid { alpha: 1.0 / 6.0, beta: 0.5 }),
+        interchange::Activation::HardSigmoidOf(alpha, beta) => Some(CellActivation::HardSigmoid { alpha, beta }),
+        other => activation_of(other).map(CellActivation::Plain),
+    }
+}
+
 /// A matrix of the trainer, row-major.
 fn matrix_of(matrix: &DMatrix<f32>) -> Matrix {
     let (rows, columns) = matrix.shape();
@@ -110,6 +135,12 @@ pub(super) fn layers_of(network: &Network<f32>) -> Vec<DescribedLayer> {
             activation: layer.activation.into(),
         })),
         Layer::Pooling(pooling) => Some(Kind::Pooling((*pooling).into())),
+        Layer::Variant(layer) => Some(Kind::Recurrent(variant_of(layer))),
+        Layer::LayerNorm(layer) => Some(Kind::LayerNorm(LayerNorm {
+            scale: vector_of(&layer.scale),
+            shift: vector_of(&layer.bias),
+            epsilon: layer.epsilon,
+        })),
     };
     let begun = |(place, layer): (usize, &Layer<f32>)| {
         // The last states of two directions are one vector, which nothing pools.
@@ -148,6 +179,41 @@ fn recurrent_of(layer: &Layer<f32>) -> Option<Recurrent> {
         }
         _ => return None,
     })
+}
+
+/// A variant of the trainer, as a description has it.
+fn variant_of(layer: &Variant<f32>) -> Recurrent {
+    let (units, form) = (layer.units(), &layer.form);
+    // A description has rows of the forget gate that mean nothing.
+    let row = |row: usize| match row / units {
+        _ if !form.coupled => Some(row),
+        0 => Some(row),
+        1 => None,
+        _ => Some(row - units),
+    };
+    let rows = |matrix: &DMatrix<f32>, count: usize| {
+        DMatrix::from_fn(count, matrix.ncols(), |at, column| row(at).map_or(0.0, |row| matrix[(row, column)]))
+    };
+    let count = layer.kernel.nrows() + if form.coupled { units } else { 0 };
+    let cell = match form.kind {
+        VariantKind::Lstm => Cell::Lstm,
+        VariantKind::Gru(reset_after) => Cell::Gru { reset_after },
+        VariantKind::Rnn => Cell::Rnn,
+    };
+    let kernels = (matrix_of(&rows(&layer.kernel, count)), matrix_of(&rows(&layer.recurrent_kernel, count)));
+    let plain = Recurrent::new(cell, units, kernels, vector_of(&rows(&layer.bias, count)));
+    let is_own = form.kind == VariantKind::Lstm && form.output != form.activation;
+    Recurrent {
+        activation: form.activation.into(),
+        gate_activation: form.gates.into(),
+        output_activation: is_own.then(|| form.output.into()),
+        recurrent_bias: layer.recurrent_bias.as_ref().map(vector_of),
+        projection: layer.projection.as_ref().map(matrix_of),
+        peepholes: layer.peepholes.as_ref().map(|peepholes| vector_of(&rows(peepholes, 3 * units))),
+        clip: form.clip,
+        coupled: form.coupled,
+        ..plain
+    }
 }
 
 /// The trainer's network of a description. A `pooling` that the description does not have stands before its last layer. Of a model of samples whose last
@@ -215,7 +281,11 @@ pub(super) fn of_layers(
                     layers.push(LayerConfig::Pooling(Pooling::Last));
                 }
             }
-            Kind::LayerNorm(_) | Kind::MaxPool(_) | Kind::Masking(_) | Kind::Activation(_) => {
+            Kind::LayerNorm(norm) => {
+                layers.push(LayerConfig::LayerNorm { epsilon: norm.epsilon });
+                tensors.extend([column(&norm.scale), column(&norm.shift)]);
+            }
+            Kind::MaxPool(_) | Kind::Masking(_) | Kind::Activation(_) => {
                 let problem = format!("it is a layer of its own ({}), and no image has it", layer.kind.name());
                 return Err(refuse(&problem, "train the network without it").into());
             }
@@ -237,11 +307,12 @@ pub(super) fn of_layers(
 
 /// The state in which a recurrent layer begins, where that is not zeros; `layer` is its place above the embedding.
 fn initial_of(recurrent: &Recurrent, layer: usize) -> Option<Initial<f32>> {
-    let state = |initial: &Option<Vector>| {
-        initial.as_ref().map_or_else(|| vec![0.0; recurrent.units], |vector| vector.values.clone())
+    let state = |initial: &Option<Vector>, count| {
+        initial.as_ref().map_or_else(|| vec![0.0; count], |vector| vector.values.clone())
     };
-    let cell = if recurrent.cell == Cell::Lstm { state(&recurrent.initial_cell) } else { Vec::new() };
-    recurrent.begins_elsewhere().then(|| Initial { layer, hidden: state(&recurrent.initial_hidden), cell })
+    let hidden = state(&recurrent.initial_hidden, recurrent.features());
+    let cell = if recurrent.cell == Cell::Lstm { state(&recurrent.initial_cell, recurrent.units) } else { Vec::new() };
+    recurrent.begins_elsewhere().then_some(Initial { layer, hidden, cell })
 }
 
 /// Whether the last layer is a dense one without an activation, which an image ends with.
@@ -301,44 +372,20 @@ fn of_recurrent(
     recurrent: &Recurrent,
     tensors: &mut Vec<DMatrix<f32>>,
 ) -> Result<LayerConfig, Fault> {
-    let cell = CellConfig::of(recurrent.units);
-    let activation = activation_of(recurrent.activation);
-    let config = match recurrent.cell {
-        Cell::Lstm => LayerConfig::Lstm(cell),
-        Cell::Gru { reset_after } => LayerConfig::Gru { cell, reset_after },
-        Cell::Rnn => match activation {
-            Some(activation @ (Activation::Tanh | Activation::Relu)) => LayerConfig::Rnn { cell, activation },
-            _ => {
-                let problem = format!(
-                    "a simple recurrent layer of an image has tanh or relu, not {}",
-                    recurrent.activation.name()
-                );
-                return Err(lacking(place, layer, &problem, "train it with one of these"));
-            }
-        },
-    };
-    if recurrent.cell != Cell::Rnn {
-        let unusual = [
-            (recurrent.gate_activation, interchange::Activation::Sigmoid, "gates"),
-            (recurrent.activation, interchange::Activation::Tanh, "candidates"),
-        ];
-        if let Some((found, usual, what)) = unusual.into_iter().find(|(found, usual, _)| found != usual) {
-            let problem =
-                format!("its {what} go through {}, and those of an image through {}", found.name(), usual.name());
-            return Err(lacking(place, layer, &problem, "train it with that"));
-        }
-    }
-    if let Some(what) = variant_of(recurrent) {
-        let problem = format!("it has {what}, and no image has them");
-        return Err(lacking(place, layer, &problem, "train it without them"));
-    }
     if recurrent.backwards {
         let problem = "it reads the steps back from the last one, and a device has no future";
         return Err(lacking(place, layer, problem, "train it without go_backwards"));
     }
-    tensors.extend([tensor(&recurrent.kernel), tensor(&recurrent.recurrent_kernel)]);
-    tensors.extend(std::iter::once(&recurrent.bias).chain(&recurrent.recurrent_bias).map(column));
-    Ok(config)
+    let form = form_of(place, layer, recurrent)?;
+    let units = recurrent.units;
+    // The rows of a forget gate that means nothing are left out.
+    let used = |matrix: DMatrix<f32>| if form.coupled { matrix.remove_rows(units, units) } else { matrix };
+    tensors.extend([used(tensor(&recurrent.kernel)), used(tensor(&recurrent.recurrent_kernel))]);
+    tensors.push(used(column(&recurrent.bias)));
+    tensors.extend(recurrent.recurrent_bias.as_ref().map(column));
+    tensors.extend(recurrent.peepholes.as_ref().map(|peepholes| used(column(peepholes))));
+    tensors.extend(recurrent.projection.as_ref().map(tensor));
+    Ok(form.layer(CellConfig::of(units)))
 }
 
 /// Two directions of the trainer; their tensors go behind those that are there.
@@ -366,7 +413,10 @@ fn of_directions(
         LayerConfig::Lstm(cell) => (Direction::Lstm, cell),
         LayerConfig::Gru { cell, reset_after } => (Direction::Gru { reset_after }, cell),
         LayerConfig::Rnn { cell, activation } => (Direction::Rnn { activation }, cell),
-        _ => return Err(lacking(place, layer, "its directions are not recurrent", "train it with two LSTM").into()),
+        _ => {
+            let problem = "its directions are cells with options, which an image has in one direction alone";
+            return Err(lacking(place, layer, problem, "train it with plain cells").into());
+        }
     };
     let merge = match merge {
         interchange::Merge::Concat => Merge::Concat,
@@ -389,6 +439,11 @@ fn averaged(place: &str, model: &Described) -> Result<Described, Fault> {
         if let Some(name) = added.as_ref().filter(|_| weighs) {
             let problem = format!("it weighs by the sums of {name}, which an image holds by half");
             return Err(lacking(place, layer, &problem, "train it with another pooling, or with concat"));
+        }
+        // What is normalized has no factor left, where the root's ε has it.
+        if let (Kind::LayerNorm(norm), Some(_)) = (&mut layer.kind, &added) {
+            norm.epsilon /= 4.0;
+            added = None;
         }
         let kernels: Vec<&mut Matrix> = match &mut layer.kind {
             Kind::Recurrent(recurrent) => vec![&mut recurrent.kernel],
@@ -417,16 +472,38 @@ fn averaged(place: &str, model: &Described) -> Result<Described, Fault> {
     }
 }
 
-/// What a recurrent layer has that only some models of other tools have.
-fn variant_of(recurrent: &Recurrent) -> Option<&'static str> {
-    let variants = [
-        (recurrent.peepholes.is_some(), "peepholes"),
-        (recurrent.projection.is_some(), "hidden states that are projected"),
-        (recurrent.coupled, "an input and a forget gate that are coupled"),
-        (recurrent.clip.is_some(), "sums that are clipped"),
-        (recurrent.output_activation.is_some(), "cells with an activation of their own"),
-    ];
-    variants.into_iter().find(|(has, _)| *has).map(|(_, what)| what)
+/// What a recurrent layer of the trainer does with its rows.
+fn form_of(place: &str, layer: &DescribedLayer, recurrent: &Recurrent) -> Result<VariantConfig, Fault> {
+    let kind = match recurrent.cell {
+        Cell::Lstm => VariantKind::Lstm,
+        Cell::Gru { reset_after } => VariantKind::Gru(reset_after),
+        Cell::Rnn => VariantKind::Rnn,
+    };
+    let activation = |found: interchange::Activation, what: &str| {
+        cell_activation_of(found).ok_or_else(|| {
+            let problem = format!("its {what} go through {}, and no image has that", found.name());
+            let remedy = "train it with linear, relu, tanh, sigmoid or a hard sigmoid";
+            lacking(place, layer, &problem, remedy)
+        })
+    };
+    let usual = VariantConfig::plain(kind);
+    let is_lstm = kind == VariantKind::Lstm;
+    let output = recurrent.output_activation.unwrap_or(recurrent.activation);
+    let form = VariantConfig {
+        kind,
+        activation: activation(recurrent.activation, if kind == VariantKind::Rnn { "sums" } else { "candidates" })?,
+        gates: if kind == VariantKind::Rnn { usual.gates } else { activation(recurrent.gate_activation, "gates")? },
+        output: if is_lstm { activation(output, "cells")? } else { usual.output },
+        peepholes: recurrent.peepholes.is_some(),
+        coupled: recurrent.coupled,
+        clip: recurrent.clip,
+        projected: recurrent.projection.as_ref().map(|projection| projection.rows),
+    };
+    if form.clip.is_some_and(|clip| clip <= 0.0) {
+        let problem = "its sums are held to nothing: its clip is not above 0";
+        return Err(lacking(place, layer, problem, "train it with a clip above 0"));
+    }
+    Ok(form)
 }
 
 /// The trainer's matrix of a description's.

@@ -33,6 +33,7 @@ impl<T: Real> Network<T> {
             let (units, cells) = match self.layers.get(*layer) {
                 Some(Layer::Lstm(lstm)) => (lstm.units(), lstm.units()),
                 Some(of @ (Layer::Gru(_) | Layer::Rnn(_))) => (of.cold().len(), 0),
+                Some(Layer::Variant(variant)) => (variant.features(), variant.cells()),
                 _ => return refuse("an initial state belongs to a recurrent layer, and this is none"),
             };
             if (hidden.len(), cell.len()) != (units, cells) {
@@ -54,7 +55,12 @@ impl<T: Real> Network<T> {
             let units = match kind {
                 Layer::Lstm(lstm) => lstm.units(),
                 Layer::Gru(_) | Layer::Rnn(_) => state.len(),
-                Layer::Conv1d(_) | Layer::Bidirectional(_) | Layer::Dense(_) | Layer::Pooling(_) => return None,
+                Layer::Variant(variant) => variant.features(),
+                Layer::Conv1d(_)
+                | Layer::Bidirectional(_)
+                | Layer::Dense(_)
+                | Layer::Pooling(_)
+                | Layer::LayerNorm(_) => return None,
             };
             let (hidden, cell) = state.split_at(units);
             Some(Initial { layer, hidden: hidden.to_vec(), cell: cell.to_vec() })

@@ -4,11 +4,13 @@ use super::bidirectional::{Bidirectional, Directions};
 use super::conv1d::{self, Between, Conv1d};
 use super::dense::Dense;
 use super::gru::{self, Gru};
+use super::layernorm::LayerNorm;
 use super::lstm::{self, Lstm};
 use super::pooling;
 use super::recurrent::{Input, Kernels, Line};
 use super::rnn::{self, Rnn};
 use super::steps::Steps;
+use super::variant::{self, Variant};
 use crate::config::chain::{LayerConfig, Pooling};
 use crate::real::Real;
 use nalgebra::DMatrix;
@@ -31,6 +33,10 @@ pub enum Layer<T: Real> {
     Dense(Dense<T>),
     /// From all steps to one vector.
     Pooling(Pooling),
+    /// A variant of a recurrent cell.
+    Variant(Variant<T>),
+    /// Normalization of features.
+    LayerNorm(LayerNorm<T>),
 }
 
 /// What the forward pass of a layer leaves for the backward pass. Of the fields those of the layer's kind are used; the others stay empty.
@@ -39,6 +45,7 @@ pub(crate) struct Tape<T> {
     pub(crate) lstm: lstm::Tape<T>,
     pub(crate) gru: gru::Tape<T>,
     pub(crate) rnn: rnn::Tape<T>,
+    pub(crate) variant: variant::Tape<T>,
     pub(crate) conv1d: conv1d::Tape<T>,
     pub(crate) pooling: pooling::Tape<T>,
     /// The output of a layer that is not recurrent (features × columns).
@@ -88,6 +95,8 @@ impl<T: Real> Layer<T> {
                 Self::Dense(Dense::zeros(inputs, units.unwrap_or(outputs), activation))
             }
             LayerConfig::Pooling(pooling) => Self::Pooling(pooling),
+            LayerConfig::Variant { cell, form } => Self::Variant(Variant::zeros(inputs, cell.units, form)),
+            LayerConfig::LayerNorm { epsilon } => Self::LayerNorm(LayerNorm::zeros(inputs, epsilon)),
         }
     }
 
@@ -100,6 +109,8 @@ impl<T: Real> Layer<T> {
             Self::Conv1d(layer) => layer.initialize(rng),
             Self::Bidirectional(layer) => layer.initialize(rng),
             Self::Dense(layer) => layer.initialize(rng),
+            Self::Variant(layer) => layer.initialize(rng),
+            Self::LayerNorm(layer) => layer.initialize(),
             Self::Pooling(_) => {}
         }
     }
@@ -113,6 +124,8 @@ impl<T: Real> Layer<T> {
             Self::Conv1d(layer) => layer.for_each_tensor(visit),
             Self::Bidirectional(layer) => layer.for_each_tensor(visit),
             Self::Dense(layer) => layer.for_each_tensor(visit),
+            Self::Variant(layer) => layer.for_each_tensor(visit),
+            Self::LayerNorm(layer) => layer.for_each_tensor(visit),
             Self::Pooling(_) => {}
         }
     }
@@ -126,6 +139,8 @@ impl<T: Real> Layer<T> {
             Self::Conv1d(layer) => layer.for_each_tensor_mut(visit),
             Self::Bidirectional(layer) => layer.for_each_tensor_mut(visit),
             Self::Dense(layer) => layer.for_each_tensor_mut(visit),
+            Self::Variant(layer) => layer.for_each_tensor_mut(visit),
+            Self::LayerNorm(layer) => layer.for_each_tensor_mut(visit),
             Self::Pooling(_) => {}
         }
     }
@@ -150,7 +165,8 @@ impl<T: Real> Layer<T> {
             Self::Lstm(layer) => Some((&layer.kernel, &layer.bias)),
             Self::Gru(layer) => Some((&layer.kernel, &layer.bias)),
             Self::Rnn(layer) => Some((&layer.kernel, &layer.bias)),
-            Self::Conv1d(_) | Self::Bidirectional(_) | Self::Dense(_) | Self::Pooling(_) => None,
+            Self::Variant(layer) => Some((&layer.kernel, &layer.bias)),
+            Self::Conv1d(_) | Self::Bidirectional(_) | Self::Dense(_) | Self::Pooling(_) | Self::LayerNorm(_) => None,
         }
     }
 
@@ -160,7 +176,8 @@ impl<T: Real> Layer<T> {
             Self::Lstm(layer) => Some((&mut layer.kernel, &mut layer.bias)),
             Self::Gru(layer) => Some((&mut layer.kernel, &mut layer.bias)),
             Self::Rnn(layer) => Some((&mut layer.kernel, &mut layer.bias)),
-            Self::Conv1d(_) | Self::Bidirectional(_) | Self::Dense(_) | Self::Pooling(_) => None,
+            Self::Variant(layer) => Some((&mut layer.kernel, &mut layer.bias)),
+            Self::Conv1d(_) | Self::Bidirectional(_) | Self::Dense(_) | Self::Pooling(_) | Self::LayerNorm(_) => None,
         }
     }
 
@@ -170,7 +187,8 @@ impl<T: Real> Layer<T> {
             Self::Lstm(_) => Some(&tape.lstm.line),
             Self::Gru(_) => Some(&tape.gru.line),
             Self::Rnn(_) => Some(&tape.rnn.line),
-            Self::Conv1d(_) | Self::Bidirectional(_) | Self::Dense(_) | Self::Pooling(_) => None,
+            Self::Variant(_) => Some(&tape.variant.line),
+            Self::Conv1d(_) | Self::Bidirectional(_) | Self::Dense(_) | Self::Pooling(_) | Self::LayerNorm(_) => None,
         }
     }
 
@@ -180,7 +198,8 @@ impl<T: Real> Layer<T> {
             Self::Lstm(_) => Some(&mut tape.lstm.line),
             Self::Gru(_) => Some(&mut tape.gru.line),
             Self::Rnn(_) => Some(&mut tape.rnn.line),
-            Self::Conv1d(_) | Self::Bidirectional(_) | Self::Dense(_) | Self::Pooling(_) => None,
+            Self::Variant(_) => Some(&mut tape.variant.line),
+            Self::Conv1d(_) | Self::Bidirectional(_) | Self::Dense(_) | Self::Pooling(_) | Self::LayerNorm(_) => None,
         }
     }
 
@@ -196,7 +215,8 @@ impl<T: Real> Layer<T> {
             Self::Gru(layer) => kernels.forward(&layer.kernel, &layer.recurrent_kernel, layer.split()),
             Self::Rnn(layer) => kernels.forward(&layer.kernel, &layer.recurrent_kernel, layer.kernel.nrows()),
             Self::Bidirectional(layer) => layer.pack_forward(kernels),
-            Self::Conv1d(_) | Self::Dense(_) | Self::Pooling(_) => {}
+            Self::Variant(layer) => kernels.forward(&layer.kernel, &layer.recurrent_kernel, layer.split()),
+            Self::Conv1d(_) | Self::Dense(_) | Self::Pooling(_) | Self::LayerNorm(_) => {}
         }
     }
 
@@ -209,7 +229,8 @@ impl<T: Real> Layer<T> {
             Self::Conv1d(layer) => layer.update(kernels),
             Self::Bidirectional(layer) => layer.pack(kernels),
             Self::Dense(layer) => layer.update(&mut kernels.kernel_transpose),
-            Self::Pooling(_) => {}
+            Self::Variant(layer) => kernels.update(&layer.kernel, &layer.recurrent_kernel, layer.split()),
+            Self::Pooling(_) | Self::LayerNorm(_) => {}
         }
     }
 
@@ -243,8 +264,9 @@ impl<T: Real> Layer<T> {
             Self::Gru(layer) => layer.recurrent_kernel.ncols(),
             Self::Rnn(layer) => layer.recurrent_kernel.ncols(),
             Self::Conv1d(layer) => layer.dense.kernel.ncols() / layer.frames * (layer.frames - 1),
+            Self::Variant(layer) => layer.features() + layer.cells(),
             // A sequence that goes on has no way back.
-            Self::Bidirectional(_) | Self::Dense(_) | Self::Pooling(_) => 0,
+            Self::Bidirectional(_) | Self::Dense(_) | Self::Pooling(_) | Self::LayerNorm(_) => 0,
         };
         vec![T::zero(); count]
     }
@@ -253,6 +275,7 @@ impl<T: Real> Layer<T> {
     pub(crate) fn forget(&self, tape: &mut Tape<T>) {
         self.line_mut(tape).into_iter().for_each(|line| line.start.clear());
         tape.lstm.start_cells.clear();
+        tape.variant.start_cells.clear();
         tape.conv1d.history.clear();
         tape.conv1d.keeps = true;
     }
@@ -265,6 +288,11 @@ impl<T: Real> Layer<T> {
                 let (hidden, cells) = state.split_at(layer.units());
                 tape.lstm.line.start.extend_from_slice(hidden);
                 tape.lstm.start_cells.extend_from_slice(cells);
+            }
+            Self::Variant(layer) => {
+                let (hidden, cells) = state.split_at(layer.features());
+                tape.variant.line.start.extend_from_slice(hidden);
+                tape.variant.start_cells.extend_from_slice(cells);
             }
             _ => self.line_mut(tape).into_iter().for_each(|line| line.start.extend_from_slice(state)),
         }
@@ -285,7 +313,11 @@ impl<T: Real> Layer<T> {
             }
             Self::Gru(layer) => of(&tape.gru.line.hidden, layer.units()),
             Self::Rnn(layer) => of(&tape.rnn.line.hidden, layer.units()),
-            Self::Bidirectional(_) | Self::Dense(_) | Self::Pooling(_) => Vec::new(),
+            Self::Variant(layer) => {
+                let hidden = of(&tape.variant.line.hidden, layer.features());
+                [hidden, of(&tape.variant.cells, layer.cells())].concat()
+            }
+            Self::Bidirectional(_) | Self::Dense(_) | Self::Pooling(_) | Self::LayerNorm(_) => Vec::new(),
         }
     }
 
@@ -303,6 +335,8 @@ impl<T: Real> Layer<T> {
             (Self::Lstm(layer), _) => layer.forward(kernels, steps, input, &mut tape.lstm),
             (Self::Gru(layer), _) => layer.forward(kernels, steps, input, &mut tape.gru),
             (Self::Rnn(layer), _) => layer.forward(kernels, steps, input, &mut tape.rnn),
+            (Self::Variant(layer), _) => layer.forward(kernels, steps, input, &mut tape.variant),
+            (Self::LayerNorm(layer), Input::Tokens(input)) => layer.forward(input, &mut tape.output),
             (Self::Conv1d(layer), Input::Tokens(input)) => {
                 tape.slopes.clear();
                 layer.forward(between, input, &mut tape.conv1d, &mut tape.output);
@@ -318,7 +352,10 @@ impl<T: Real> Layer<T> {
                 let Tape { pooling: memory, output, .. } = tape;
                 pooling.forward(features, steps, input, output, memory);
             }
-            (Self::Conv1d(_) | Self::Bidirectional(_) | Self::Dense(_) | Self::Pooling(_), Input::Gates(..)) => {
+            (
+                Self::Conv1d(_) | Self::Bidirectional(_) | Self::Dense(_) | Self::Pooling(_) | Self::LayerNorm(_),
+                Input::Gates(..),
+            ) => {
                 debug_assert!(false, "only what has a projection is looked up");
             }
         }
@@ -345,6 +382,11 @@ impl<T: Real> Layer<T> {
                 layer.backward(kernels, steps, &mut tape.rnn, gradient);
                 layer.recurrent_gradient(steps, &mut tape.rnn, sums);
             }
+            (Self::Variant(layer), Self::Variant(sums)) => {
+                layer.backward(kernels, steps, &mut tape.variant, gradient);
+                layer.recurrent_gradient(steps, &mut tape.variant, sums);
+            }
+            (Self::LayerNorm(layer), Self::LayerNorm(sums)) => layer.backward(input, gradient, sums, below),
             (Self::Conv1d(layer), Self::Conv1d(sums)) => {
                 let Tape { conv1d, output, slopes, .. } = tape;
                 layer.backward(kernels, between, (output, slopes), gradient, sums, (conv1d, below));

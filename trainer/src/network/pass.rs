@@ -118,7 +118,8 @@ impl<T: Real> Pass<T> {
         for ((layer, stage), (of, inputs)) in stages.zip(config.layers()) {
             draw_mask(&mut stage.mask, inputs * sequences, of.dropout(), rng);
             if let Some((line, cell)) = layer.line_mut(&mut stage.tape).zip(of.cell()) {
-                draw_mask(&mut line.recurrent_mask, cell.units * sequences, cell.recurrent_dropout, rng);
+                let features = of.features(inputs, 0);
+                draw_mask(&mut line.recurrent_mask, features * sequences, cell.recurrent_dropout, rng);
             }
         }
     }

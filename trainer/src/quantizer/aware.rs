@@ -19,6 +19,7 @@ use super::{CellWeights, ConvWeights, Storage, Weights, embedding};
 use crate::batches::Batch;
 use crate::bptt::{StepOptions, StepStats, Trainer, train_step_integers};
 use crate::config::chain::Activation;
+use crate::error::fault;
 use crate::network::Network;
 use crate::network::bidirectional::Bidirectional;
 use crate::network::bidirectional::integers::IntegerDirections;
@@ -163,6 +164,12 @@ fn renew(
                 }
             },
             Layer::Pooling(_) => IntegerLayer::Pooling,
+            Layer::Variant(_) | Layer::LayerNorm(_) => {
+                let problem = "images have it in f32 and f16 only, so that there are no integers to learn with";
+                return Err(
+                    fault(format!("layer {place}"), problem, "train without quantization-aware training").into()
+                );
+            }
         });
     }
     Ok(())

@@ -9,13 +9,16 @@ use latch_engine::layers::conv1d::{Conv1d, Form};
 use latch_engine::layers::dense::{self, Dense};
 use latch_engine::layers::embedding::{Embedding, Tiers};
 use latch_engine::layers::gru::Gru;
+use latch_engine::layers::layernorm::LayerNorm;
 use latch_engine::layers::lstm::Lstm;
 use latch_engine::layers::pooling::Pooling;
 use latch_engine::layers::rnn::Rnn;
+use latch_engine::layers::variant::{self, Variant};
 use latch_engine::layers::{Layer, MAX_LAYERS};
 
 use super::{Cell, CellWeights};
 use crate::config::Storage;
+use crate::config::chain::variant::{CellActivation, VariantConfig, VariantKind};
 use crate::config::chain::{self as config, Activation, LayerConfig, Merge};
 use crate::dataset::Task;
 use crate::error::{Fault, fault};
@@ -35,6 +38,35 @@ impl From<Activation> for dense::Activation {
 pub fn answer_of(task: Task) -> Answer {
     let kind = if task.has_values() { AnswerKind::Values } else { AnswerKind::Classes };
     Answer { kind, each_step: task.each_step() }
+}
+
+/// The engine's activation of a cell.
+fn activation_of(activation: CellActivation) -> variant::Activation {
+    match activation {
+        CellActivation::Plain(Activation::Linear) => variant::Activation::Linear,
+        CellActivation::Plain(Activation::Relu) => variant::Activation::Relu,
+        CellActivation::Plain(Activation::Tanh) => variant::Activation::Tanh,
+        CellActivation::Plain(Activation::Sigmoid) => variant::Activation::Sigmoid,
+        CellActivation::HardSigmoid { .. } => variant::Activation::HardSigmoid,
+    }
+}
+
+/// What the record of a variant says of its cell.
+fn form_of(form: &VariantConfig) -> variant::Form {
+    variant::Form::of(variant::Parts {
+        cell: match form.kind {
+            VariantKind::Lstm => variant::Cell::Lstm,
+            VariantKind::Gru(true) => variant::Cell::GruAfter,
+            VariantKind::Gru(false) => variant::Cell::GruBefore,
+            VariantKind::Rnn => variant::Cell::Rnn,
+        },
+        activation: activation_of(form.activation),
+        gates: activation_of(form.gates),
+        output: activation_of(form.output),
+        peepholes: form.peepholes,
+        coupled: form.coupled,
+        clip: form.clip.is_some(),
+    })
 }
 
 /// A chain of layers as it grows.
@@ -75,6 +107,8 @@ impl Chain {
                     described.dense(units.unwrap_or(outputs), activation, shift);
                 }
                 LayerConfig::Pooling(pooling) => described.pooling(pooling.into()),
+                LayerConfig::Variant { cell, form } => described.variant(cell.units, &form),
+                LayerConfig::LayerNorm { .. } => described.layer_norm(),
             }
         }
         described
@@ -142,6 +176,26 @@ impl Chain {
     pub fn dense(&mut self, outputs: usize, activation: Activation, shift: u8) {
         let inputs = self.inputs;
         self.push(Layer::Dense(Dense { inputs, outputs: outputs as u16, shift, activation: activation.into() }));
+    }
+
+    /// Adds a variant of a recurrent cell.
+    pub fn variant(&mut self, units: usize, form: &VariantConfig) {
+        let projected = form.projected.unwrap_or_default() as u16;
+        let shape = Variant { inputs: self.inputs, units: units as u16, projected, form: form_of(form) };
+        self.push_some(Layer::variant(shape));
+    }
+
+    /// Adds a layer normalization.
+    pub fn layer_norm(&mut self) {
+        self.push_some(Layer::layer_norm(LayerNorm { width: self.inputs }));
+    }
+
+    /// Adds a layer that only some builds of the engine have, this one among them.
+    fn push_some(&mut self, layer: Option<Layer>) {
+        match layer {
+            Some(layer) => self.push(layer),
+            None => self.fits = false,
+        }
     }
 
     /// Adds a pooling.

@@ -8,9 +8,10 @@ use latch_engine::image::role::Role;
 use super::dense::{DenseIntegers, Worth};
 use super::describe::Chain;
 use super::rows::{Grid, RowIntegers, Weight};
+use super::variant::FloatLayer;
 use super::{Cell, CellWeights, ConvWeights, DenseWeights, Storage, Weights, conv1d, embedding, gru, lstm, rnn};
 use crate::config::chain::Activation;
-use crate::error::Fault;
+use crate::error::{Fault, fault};
 use crate::samples::Scaling;
 
 /// The chain of an image, and the tensors of its layers and of its embedding.
@@ -26,6 +27,7 @@ enum Step<'w> {
     Cell(&'w CellWeights),
     Conv1d(&'w ConvWeights),
     Dense(&'w DenseWeights),
+    Floats(&'w FloatLayer),
     Pooling,
 }
 
@@ -34,15 +36,18 @@ enum Step<'w> {
 fn steps(weights: &Weights) -> Vec<Step<'_>> {
     let (mut cells, mut dense) = (weights.layers.iter(), weights.dense.iter().peekable());
     let mut convolutions = weights.convolutions.iter().peekable();
+    let mut floats = weights.floats.iter().peekable();
     let (mut steps, mut is_pooled) = (Vec::new(), false);
     for place in 0.. {
         if let Some(layer) = dense.next_if(|layer| layer.place == place) {
             steps.push(Step::Dense(layer));
         } else if let Some(layer) = convolutions.next_if(|layer| layer.place == place) {
             steps.push(Step::Conv1d(layer));
+        } else if let Some((_, layer)) = floats.next_if(|(found, _)| *found == place) {
+            steps.push(Step::Floats(layer));
         } else if let Some(layer) = cells.next() {
             steps.push(Step::Cell(layer));
-        } else if dense.peek().is_some() && !is_pooled {
+        } else if (dense.peek().is_some() || floats.peek().is_some()) && !is_pooled {
             steps.push(Step::Pooling);
             is_pooled = true;
         } else {
@@ -113,6 +118,7 @@ fn pack_integers<W: Weight>(weights: &Weights, scaling: Option<&Scaling>, storag
                 push_dense(&mut tensors, integers, layer);
                 worth = behind;
             }
+            Step::Floats(found) => return Err(or_in_floats(in_floats_alone(found, place, storage).into(), weights)),
             Step::Pooling => chain.pooling(weights.pooling),
         }
         worths.push(if is_pooling { Vec::new() } else { worth.features().to_vec() });
@@ -121,6 +127,12 @@ fn pack_integers<W: Weight>(weights: &Weights, scaling: Option<&Scaling>, storag
     chain.dense(weights.head_bias.len(), Activation::Linear, integers.shift);
     push_dense(&mut tensors, integers, last);
     Ok(Packed { chain, tensors, worths })
+}
+
+/// The refusal of a layer that no image of integers has.
+fn in_floats_alone(layer: &FloatLayer, place: usize, storage: Storage) -> Fault {
+    let problem = format!("images have {} in f32 and f16 only, not in {}", layer.what(), storage.name());
+    fault(format!("{} {place}", layer.name()), problem, "train the network without its options")
 }
 
 /// A refusal of a layer's weights, with the precision of floats that takes them.
@@ -258,6 +270,13 @@ fn pack_floats(weights: &Weights, embeds: bool, storage: Storage) -> Packed {
                 push(Role::Weights, dense.kernel.clone());
                 push(Role::Biases, dense.bias.clone());
                 chain.dense(dense.bias.len(), dense.activation, 0);
+            }
+            Step::Floats(layer) => {
+                layer.pack(&mut push);
+                match layer {
+                    FloatLayer::Variant(layer) => chain.variant(layer.units(), &layer.form),
+                    FloatLayer::LayerNorm(_) => chain.layer_norm(),
+                }
             }
             Step::Pooling => chain.pooling(weights.pooling),
         }

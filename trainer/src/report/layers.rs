@@ -99,8 +99,8 @@ fn line(kind: &Kind) -> Result<LayerLine> {
         option: option.name,
         default: Some(option.default).filter(|default| !default.is_empty()),
         about: option.about,
-        // The cells share options, whose examples are of one of them.
-        example: option.example.replace("lstm", kind.name),
+        // Layers share options, whose examples are of one of them.
+        example: option.example.replacen(option.layers[0], kind.name, 1),
     });
     Ok(LayerLine {
         layer: kind.name,

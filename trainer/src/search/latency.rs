@@ -81,6 +81,8 @@ impl Core {
                 LayerConfig::Rnn { .. } => (1, inputs + width),
                 LayerConfig::Conv1d { frames, .. } => (1, frames * inputs),
                 LayerConfig::Dense { units: Some(_), .. } => (1, inputs),
+                // An estimate is that of an integer image, which has no such layer.
+                LayerConfig::Variant { .. } | LayerConfig::LayerNorm { .. } => continue,
                 LayerConfig::Bidirectional(_) | LayerConfig::Dense { units: None, .. } | LayerConfig::Pooling(_) => {
                     continue;
                 }

@@ -3,13 +3,16 @@
 //! ```text
 //! chain      = embedding ">" layer { ">" layer }
 //! embedding  = "embedding" FEATURES [ "word_dropout=" SHARE ]
-//! layer      = "lstm" UNITS { dropouts }
-//!            | "gru"  UNITS { "reset_before" | dropouts }         without it the reset gate acts after the product
-//!            | "rnn"  UNITS { "tanh" | "relu" | dropouts }        tanh unless said otherwise
+//! layer      = "lstm" UNITS { "peepholes" | "coupled" | "project=" FEATURES | cell | dropouts }
+//!            | "gru"  UNITS { "reset_before" | cell | dropouts }         without it the reset gate acts after the product
+//!            | "rnn"  UNITS { cell | dropouts }                   tanh unless said otherwise
+//!            | "layernorm" [ "epsilon=" NUMBER ]
 //!            | ( "bilstm" | "bigru" | "birnn" ) UNITS { "average" | "product" | "aligned" | "steps=" STEPS | options of the cell but recurrent_dropout }
 //!            | "conv1d" UNITS { "k" FRAMES | "s" STRIDE | "linear" | "relu" | "dropout=" SHARE }      a window of 3 frames and each step unless said
 //!            | "dense" [ UNITS ] { "linear" | "relu" | "tanh" | "sigmoid" | "dropout=" SHARE }
 //!            | "last" | "mean" | "max" | "attention"              the poolings, at most one of them
+//! cell       = "clip=" NUMBER | activation | "activation=" activation | "gates=" activation | "output=" activation
+//! activation = "linear" | "relu" | "tanh" | "sigmoid" | "hard_sigmoid" [ ":" ALPHA ":" BETA ]
 //! dropouts   = "dropout=" SHARE | "recurrent_dropout=" SHARE
 //! ```
 //!
@@ -28,7 +31,8 @@ use latch_engine::layers::bidirectional::MAX_LONGEST;
 use latch_engine::layers::conv1d::{MAX_FRAMES, MAX_STRIDE, MAX_UNITS};
 use latch_engine::layers::embedding::MAX_ROWS;
 
-use self::names::{known, no_layer, no_option};
+use self::names::{CELLS, known, no_layer, no_option};
+use super::variant::{CellActivation, VariantConfig, VariantKind};
 use super::{Activation, Bidirectional, CellConfig, Chain, Direction, LONGEST, LayerConfig, Merge, Pooling};
 
 /// The most units or features of a layer.
@@ -49,36 +53,41 @@ impl Chain {
     /// # Errors
     /// Those of the writer.
     pub(in crate::config) fn write_layers(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for layer in &self.layers {
-            write!(f, " > {}", layer.name())?;
-            if let Some(cell) = layer.cell() {
-                write!(f, " {}", cell.units)?;
-            }
-            match layer {
-                LayerConfig::Gru { reset_after: false, .. } => write!(f, " reset_before")?,
-                LayerConfig::Rnn { activation: Activation::Relu, .. } => write!(f, " relu")?,
-                LayerConfig::Bidirectional(both) => write_directions(f, both)?,
-                LayerConfig::Conv1d { units, frames, stride, activation, .. } => {
-                    write!(f, " {units} k{frames}")?;
-                    if *stride > 1 {
-                        write!(f, " s{stride}")?;
-                    }
-                    if *activation == Activation::Relu {
-                        write!(f, " relu")?;
-                    }
-                }
-                LayerConfig::Dense { units, activation, .. } => {
-                    units.map_or(Ok(()), |units| write!(f, " {units}"))?;
-                    if *activation != Activation::Linear {
-                        write!(f, " {}", activation.name())?;
-                    }
-                }
-                _ => {}
-            }
-            write_share(f, "dropout", layer.dropout())?;
-            write_share(f, "recurrent_dropout", layer.cell().map_or(0.0, |cell| cell.recurrent_dropout))?;
+        self.layers.iter().try_for_each(|layer| write!(f, " > {layer}"))
+    }
+}
+
+impl fmt::Display for LayerConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())?;
+        if let Some(cell) = self.cell() {
+            write!(f, " {}", cell.units)?;
         }
-        Ok(())
+        match self {
+            LayerConfig::Gru { reset_after: false, .. } => write!(f, " reset_before")?,
+            LayerConfig::Rnn { activation: Activation::Relu, .. } => write!(f, " relu")?,
+            LayerConfig::Bidirectional(both) => write_directions(f, both)?,
+            LayerConfig::Conv1d { units, frames, stride, activation, .. } => {
+                write!(f, " {units} k{frames}")?;
+                if *stride > 1 {
+                    write!(f, " s{stride}")?;
+                }
+                if *activation == Activation::Relu {
+                    write!(f, " relu")?;
+                }
+            }
+            LayerConfig::Dense { units, activation, .. } => {
+                units.map_or(Ok(()), |units| write!(f, " {units}"))?;
+                if *activation != Activation::Linear {
+                    write!(f, " {}", activation.name())?;
+                }
+            }
+            LayerConfig::Variant { form, .. } => write!(f, "{form}")?,
+            LayerConfig::LayerNorm { epsilon } if *epsilon != EPSILON => write!(f, " epsilon={epsilon}")?,
+            _ => {}
+        }
+        write_share(f, "dropout", self.dropout())?;
+        write_share(f, "recurrent_dropout", self.cell().map_or(0.0, |cell| cell.recurrent_dropout))
     }
 }
 
@@ -192,6 +201,9 @@ struct Element<'t> {
     place: Range<usize>,
 }
 
+/// ε of a layer normalization where nobody says it: that of PyTorch and of ONNX.
+const EPSILON: f32 = 1e-5;
+
 /// Frames of a convolution where nobody says how many.
 const FRAMES: usize = 3;
 
@@ -207,7 +219,68 @@ struct Options<'t> {
     longest: Option<usize>,
     dropout: f64,
     recurrent_dropout: f64,
+    variant: Variant,
+    epsilon: Option<f32>,
     settings: Vec<Setting<'t>>,
+}
+
+/// What the options of a recurrent layer say besides its units and dropout.
+#[derive(Default)]
+struct Variant {
+    reset_before: bool,
+    peepholes: bool,
+    coupled: bool,
+    clip: Option<f32>,
+    projected: Option<usize>,
+    activation: Option<CellActivation>,
+    gates: Option<CellActivation>,
+    output: Option<CellActivation>,
+}
+
+impl Variant {
+    /// With what nobody has said.
+    fn of(&self, kind: VariantKind) -> VariantConfig {
+        let usual = VariantConfig::plain(kind);
+        let activation = self.activation.unwrap_or(usual.activation);
+        let output = self.output.unwrap_or(if kind == VariantKind::Lstm { activation } else { usual.output });
+        let gates = self.gates.unwrap_or(usual.gates);
+        let Self { peepholes, coupled, clip, projected, .. } = *self;
+        VariantConfig { kind, activation, gates, output, peepholes, coupled, clip, projected }
+    }
+
+    /// Takes up a word of a cell called `layer`, true where it has not been said otherwise; `None` of any other word.
+    fn word(&mut self, layer: &str, word: &str) -> Option<bool> {
+        let place = match word {
+            "reset_before" => return Some(!std::mem::replace(&mut self.reset_before, true)),
+            "peepholes" => return Some(!std::mem::replace(&mut self.peepholes, true)),
+            "coupled" => return Some(!std::mem::replace(&mut self.coupled, true)),
+            "hard_sigmoid" if layer != "rnn" => &mut self.gates,
+            _ => &mut self.activation,
+        };
+        let activation = CellActivation::named(word)?;
+        Some(place.replace(activation).is_none())
+    }
+
+    /// Takes up an option with a value; `None` of any other option, and what it takes where the value is none.
+    fn value(&mut self, key: &str, value: &str) -> Option<Result<(), &'static str>> {
+        let activation = "takes linear, relu, tanh, sigmoid, hard_sigmoid, or hard_sigmoid:ALPHA:BETA";
+        let place = match key {
+            "clip" => {
+                self.clip = value.parse().ok().filter(|clip: &f32| clip.is_finite() && *clip > 0.0);
+                return Some(self.clip.map(|_| ()).ok_or("takes a number above 0"));
+            }
+            "project" => {
+                self.projected = value.parse().ok().filter(|features| (1..=MAX_SIZE).contains(features));
+                return Some(self.projected.map(|_| ()).ok_or("takes a number of features from 1 on"));
+            }
+            "activation" => &mut self.activation,
+            "gates" => &mut self.gates,
+            "output" => &mut self.output,
+            _ => return None,
+        };
+        let Some(found) = CellActivation::named(value) else { return Some(Err(activation)) };
+        Some(if place.replace(found).is_some() { Err("is said already by a word") } else { Ok(()) })
+    }
 }
 
 impl Options<'_> {
@@ -217,9 +290,10 @@ impl Options<'_> {
         let cell = CellConfig { units: size.unwrap_or_default(), dropout, recurrent_dropout };
         let activation = word.and_then(Activation::named);
         Some(match name {
-            "lstm" => LayerConfig::Lstm(cell),
-            "gru" => LayerConfig::Gru { cell, reset_after: word.is_none() },
-            "rnn" => LayerConfig::Rnn { cell, activation: activation.unwrap_or(Activation::Tanh) },
+            "lstm" => self.variant.of(VariantKind::Lstm).layer(cell),
+            "gru" => self.variant.of(VariantKind::Gru(!self.variant.reset_before)).layer(cell),
+            "rnn" => self.variant.of(VariantKind::Rnn).layer(cell),
+            "layernorm" => LayerConfig::LayerNorm { epsilon: self.epsilon.unwrap_or(EPSILON) },
             "bilstm" | "bigru" | "birnn" => LayerConfig::Bidirectional(Bidirectional {
                 kind: match name {
                     "bilstm" => Direction::Lstm,
@@ -429,6 +503,10 @@ fn read_options<'t>(text: &str, words: &[Word<'t>], of_model: bool) -> Result<Op
                 }
                 found.merge = Some(if bare == "average" { Merge::Mean } else { Merge::Product });
             }
+            None if CELLS.contains(&name) => match found.variant.word(name, bare) {
+                Some(true) => {}
+                _ => return Err(error(format!("`{name}` has one activation"))),
+            },
             None if found.word.is_some() => return Err(error(format!("`{name}` has one activation"))),
             None => found.word = Some(bare),
             Some(value) if option.of_model => found.settings.push(Setting { key: bare, value, place }),
@@ -437,6 +515,14 @@ fn read_options<'t>(text: &str, words: &[Word<'t>], of_model: bool) -> Result<Op
                 let problem =
                     format!("`steps` takes a whole number from 1 to {MAX_LONGEST}, as in `{}`", option.example);
                 found.longest = Some(steps.ok_or_else(|| error(problem))?);
+            }
+            Some(value) if bare == "epsilon" => {
+                let epsilon = value.parse().ok().filter(|epsilon: &f32| epsilon.is_normal() && *epsilon > 0.0);
+                let epsilon = epsilon.ok_or_else(|| error("`epsilon` takes a number above 0".into()))?;
+                found.epsilon = Some(epsilon);
+            }
+            Some(value) if let Some(taken) = found.variant.value(bare, value) => {
+                taken.map_err(|problem| error(format!("`{bare}` {problem}")))?;
             }
             Some(value) => {
                 let share = value.parse().ok().filter(|share| (0.0..1.0).contains(share));
@@ -460,7 +546,7 @@ fn counted(word: &str) -> Option<(&str, &str)> {
 
 /// The size of a layer that may have one `already`.
 fn size(name: &str, word: &str, already: Option<usize>) -> Result<usize, String> {
-    if Pooling::ALL.iter().any(|pooling| pooling.name() == name) {
+    if name == "layernorm" || Pooling::ALL.iter().any(|pooling| pooling.name() == name) {
         return Err(format!("`{name}` has no units: it keeps the features of what it reads"));
     }
     if name == "skip" {

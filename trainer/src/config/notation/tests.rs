@@ -127,7 +127,7 @@ fn an_option_at_the_wrong_place_is_refused_with_the_place_where_it_belongs() {
             "it belongs to `lstm`, `gru`, `rnn`, `bilstm`, `bigru`, `birnn`, `conv1d`, `dense`",
             "dropout=0.1",
         ),
-        ("embedding 8 > lstm 3 relu", "`relu` is no option of `lstm`: it belongs to `rnn`, `birnn`, `dense`", "relu"),
+        ("embedding 8 > gru 3 coupled", "`coupled` is no option of `gru`: it belongs to `lstm`", "coupled"),
         ("embedding 8 > lstm 3 > last dropout=0.1", "`dropout=` is no option of `last`", "dropout=0.1"),
         ("embedding 8 > gru 3 whle=5", "did you mean `whole=` of `embedding`?", "whle=5"),
         ("embedding 8 gru 24", "`gru` is a layer of its own: put `>` before it", "gru"),

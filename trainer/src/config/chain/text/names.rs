@@ -30,7 +30,7 @@ impl Kind {
 }
 
 /// The layers, behind the input of a model.
-pub const LAYERS: [Kind; 17] = [
+pub const LAYERS: [Kind; 18] = [
     Kind::sized("text", "WORDS", "the input: words of a text, by a vocabulary of so many"),
     Kind::sized("chars", "CHARACTERS", "the input: characters of a text, at most so many different ones"),
     Kind::sized(
@@ -55,6 +55,11 @@ pub const LAYERS: [Kind; 17] = [
         "UNITS",
         "f(W x + b), at each step or behind the pooling; the last one, without a number, is the answer",
     ),
+    Kind {
+        name: "layernorm",
+        number: None,
+        about: "normalizes the features of each step, or behind the pooling; f32 and f16",
+    },
     Kind::pooling("last", "pooling: the values after the last step"),
     Kind::pooling("mean", "pooling: the mean over all steps"),
     Kind::pooling("max", "pooling: the largest value of each feature over all steps"),
@@ -86,7 +91,8 @@ pub struct Known {
     pub example: &'static str,
 }
 
-const CELLS: &[&str] = &["lstm", "gru", "rnn"];
+/// The recurrent layers.
+pub(super) const CELLS: &[&str] = &["lstm", "gru", "rnn"];
 const BOTH: &[&str] = &["bilstm", "bigru", "birnn"];
 /// The inputs, which come first among [`LAYERS`].
 pub(super) const INPUTS: &[&str] = &["text", "chars", "samples"];
@@ -96,7 +102,7 @@ const EMBEDDING: &[&str] = &["embedding"];
 const SKIP: &[&str] = &["skip"];
 
 /// All options.
-const OPTIONS: [Known; 32] = [
+const OPTIONS: [Known; 41] = [
     of_model("syllables", &["text"], "", "Hangul syllables are tokens of their own", "text 2300 syllables"),
     of_model("cased", &["chars"], "", "letters keep their case", "chars 120 cased"),
     of_model(
@@ -189,6 +195,44 @@ const OPTIONS: [Known; 32] = [
         "the reset gate acts before the product with the recurrent kernel, not after it",
         "gru 16 reset_before",
     ),
+    of_layer("peepholes", &["lstm"], "", "the gates see the cell; f32 and f16", "lstm 16 peepholes"),
+    of_layer("coupled", &["lstm"], "", "the forget gate is 1 less the input gate; f32 and f16", "lstm 16 coupled"),
+    of_layer(
+        "project=",
+        &["lstm"],
+        "",
+        "features to which the hidden state is projected; f32 and f16",
+        "lstm 16 project=8",
+    ),
+    of_layer(
+        "clip=",
+        CELLS,
+        "",
+        "sums are held to this magnitude before their activations; f32 and f16",
+        "lstm 16 clip=3",
+    ),
+    of_layer(
+        "activation=",
+        CELLS,
+        "tanh",
+        "what candidates go through, or the sums of `rnn`: linear, relu, tanh, sigmoid, hard_sigmoid, hard_sigmoid:ALPHA:BETA; f32 and f16 but tanh, and relu of `rnn`",
+        "lstm 16 activation=relu",
+    ),
+    of_layer(
+        "gates=",
+        &["lstm", "gru"],
+        "sigmoid",
+        "what gates go through, one of the same; f32 and f16 but sigmoid",
+        "lstm 16 gates=hard_sigmoid",
+    ),
+    of_layer(
+        "output=",
+        &["lstm"],
+        "",
+        "what the cell goes through on its way out, one of the same; as candidates unless said",
+        "lstm 16 output=linear",
+    ),
+    of_layer("epsilon=", &["layernorm"], "0.00001", "what keeps the root from zero", "layernorm epsilon=0.001"),
     of_layer("k", &["conv1d"], "k3", "frames of the window: this one and those before it", "conv1d 16 k5"),
     of_layer(
         "s",
@@ -219,10 +263,29 @@ const OPTIONS: [Known; 32] = [
         "steps of the longest sequence: a device keeps so many, and reads the last of a longer one",
         "bilstm 16 steps=400",
     ),
-    of_layer("linear", &["dense", "conv1d"], "linear", "the sums as they are", "dense 16 linear"),
-    of_layer("tanh", &["rnn", "birnn", "dense"], "", "tanh of the sums; of `rnn` unless said otherwise", "rnn 16 tanh"),
-    of_layer("relu", &["rnn", "birnn", "dense", "conv1d"], "", "the sums, or 0 where they are negative", "rnn 16 relu"),
-    of_layer("sigmoid", &["dense"], "", "1 / (1 + e^-sum)", "dense 16 sigmoid"),
+    of_layer("linear", &["dense", "conv1d", "lstm", "gru", "rnn"], "", "the sums as they are", "dense 16 linear"),
+    of_layer(
+        "tanh",
+        &["rnn", "birnn", "dense", "lstm", "gru"],
+        "",
+        "tanh of the sums; of cells unless said otherwise",
+        "rnn 16 tanh",
+    ),
+    of_layer(
+        "relu",
+        &["rnn", "birnn", "dense", "conv1d", "lstm", "gru"],
+        "",
+        "the sums, or 0 where they are negative",
+        "rnn 16 relu",
+    ),
+    of_layer("sigmoid", &["dense", "lstm", "gru", "rnn"], "", "1 / (1 + e^-sum)", "dense 16 sigmoid"),
+    of_layer(
+        "hard_sigmoid",
+        CELLS,
+        "",
+        "clamp(0.2·sum + 0.5, 0, 1), of the gates or of the sums of `rnn`; f32 and f16",
+        "lstm 16 hard_sigmoid",
+    ),
     of_layer(
         "dropout=",
         &["lstm", "gru", "rnn", "bilstm", "bigru", "birnn", "conv1d", "dense"],

@@ -43,6 +43,47 @@ fn a_convolution_is_read_with_its_window_and_its_stride() {
 }
 
 #[test]
+fn a_cell_with_options_is_read_and_written_and_without_any_it_is_the_plain_layer() {
+    let texts = [
+        "lstm 4 peepholes coupled clip=3",
+        "lstm 4 project=2 peepholes dropout=0.2 recurrent_dropout=0.1",
+        "lstm 4 activation=relu gates=hard_sigmoid output=tanh",
+        "lstm 4 gates=hard_sigmoid:0.25:0.4",
+        "gru 4 reset_before clip=0.5 gates=hard_sigmoid",
+        "gru 4 activation=linear",
+        "rnn 4 activation=hard_sigmoid",
+        "rnn 4 clip=2 activation=relu",
+        "layernorm",
+        "layernorm epsilon=0.001",
+    ];
+    for layer in texts {
+        let text = format!("embedding 8 > {layer} > dense");
+        let chain: Chain = text.parse().unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(chain.to_string(), text);
+        assert_eq!(chain.of_floats().as_deref(), Some(layer));
+    }
+    for (said, written) in [
+        ("lstm 4 relu", "lstm 4 activation=relu"),
+        ("lstm 4 hard_sigmoid", "lstm 4 gates=hard_sigmoid"),
+        ("lstm 4 relu output=relu", "lstm 4 activation=relu"),
+        ("rnn 4 sigmoid", "rnn 4 activation=sigmoid"),
+        ("gru 4 gates=hard_sigmoid:0.2:0.5", "gru 4 gates=hard_sigmoid"),
+    ] {
+        let chain: Chain = format!("embedding 8 > {said} > dense").parse().unwrap();
+        assert_eq!(chain.to_string(), format!("embedding 8 > {written} > dense"));
+    }
+    for (said, plain) in [
+        ("lstm 4 tanh gates=sigmoid", "lstm 4"),
+        ("gru 4 activation=tanh reset_before", "gru 4 reset_before"),
+        ("rnn 4 activation=relu", "rnn 4 relu"),
+    ] {
+        let of = |layer: &str| format!("embedding 8 > {layer} > dense").parse::<Chain>().unwrap();
+        assert_eq!(of(said), of(plain));
+        assert_eq!(of(said).of_floats(), None);
+    }
+}
+
+#[test]
 fn what_is_left_out_is_the_default() {
     let chain: Chain = "  embedding   8>gru 24 >rnn 3 tanh> attention>dense linear ".parse().unwrap();
     assert_eq!(chain.to_string(), "embedding 8 > gru 24 > rnn 3 > attention > dense");
@@ -109,11 +150,24 @@ fn every_mistake_is_named_at_its_place_with_the_nearest_layer_or_option() {
         ("embedding 8 > lstm 3 4 > dense", "has its size already", "4"),
         ("embedding 8 > lstm 3 > mean 4 > dense", "`mean` has no units", "4"),
         ("embedding 8 > lstm 3 dropuot=0.1 > dense", "did you mean `dropout=`?", "dropuot=0.1"),
+        ("embedding 8 > rnn 3 peepholes > dense", "it belongs to `lstm`, as in `lstm 16 peepholes`", "peepholes"),
+        ("embedding 8 > lstm 3 relu tanh > dense", "`lstm` has one activation", "tanh"),
         (
-            "embedding 8 > lstm 3 relu > dense",
-            "it belongs to `rnn`, `birnn`, `dense`, `conv1d`, as in `rnn 16 relu`",
-            "relu",
+            "embedding 8 > lstm 3 relu activation=tanh > dense",
+            "`activation` is said already by a word",
+            "activation=tanh",
         ),
+        (
+            "embedding 8 > gru 3 gates=soft > dense",
+            "`gates` takes linear, relu, tanh, sigmoid, hard_sigmoid",
+            "gates=soft",
+        ),
+        ("embedding 8 > gru 3 gates=hard_sigmoid:1 > dense", "hard_sigmoid:ALPHA:BETA", "gates=hard_sigmoid:1"),
+        ("embedding 8 > gru 3 clip=0 > dense", "`clip` takes a number above 0", "clip=0"),
+        ("embedding 8 > lstm 3 project=0 > dense", "`project` takes a number of features from 1", "project=0"),
+        ("embedding 8 > lstm 3 > layernorm 3 > dense", "`layernorm` has no units", "3"),
+        ("embedding 8 > lstm 3 > layernorm epsilon=0 > dense", "`epsilon` takes a number above 0", "epsilon=0"),
+        ("embedding 8 > layernorm > attention > dense", "attention weighs values in [-1, 1]", "attention"),
         ("embedding 8 > lstm 3 k5 > dense", "`k` is no option of `lstm`: it belongs to `conv1d`", "k5"),
         ("embedding 8 > conv1d k5 > dense", "`conv1d` needs its units", "conv1d k5"),
         ("embedding 8 > conv1d 257 > dense", "a whole number from 1 to 256", "257"),
@@ -128,7 +182,8 @@ fn every_mistake_is_named_at_its_place_with_the_nearest_layer_or_option() {
         ("embedding 8 > conv1d 4 relu linear > dense", "one activation", "linear"),
         ("embedding 8 > last > conv1d 3 > dense", "before the pooling", "conv1d 3"),
         ("embedding 8 > conv1d 3 > attention > dense", "attention weighs values in [-1, 1]", "attention"),
-        ("embedding 8 > lstm 3 peephole > dense", "known are dropout=, recurrent_dropout=", "peephole"),
+        ("embedding 8 > lstm 3 peephole > dense", "did you mean `peepholes`?", "peephole"),
+        ("embedding 8 > layernorm strength=2 > dense", "known are epsilon=", "strength=2"),
         ("embedding 8 lstm 3 > dense", "put `>` before it", "lstm"),
         ("embedding 8 whole=5 > lstm 3 > dense", "unknown option `whole=5` of `embedding`", "whole=5"),
         ("embedding 8 > units=5 > dense", "unknown layer `units=5`", "units=5"),
