@@ -92,6 +92,7 @@ pub fn config(embedding: usize, units: usize, epochs: u64) -> TrainConfig {
         augment: None,
         carry: None,
         warm_up: None,
+        start: None,
     }
 }
 

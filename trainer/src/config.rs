@@ -245,6 +245,18 @@ pub struct TrainConfig {
     /// What every stream of its images has read before its first step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warm_up: Option<WarmUp>,
+    /// The network that the run begins with, where that is another run's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<StartConfig>,
+}
+
+/// A network of another run that a run begins with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StartConfig {
+    /// The folder of the other run, as an absolute path.
+    pub run: PathBuf,
+    /// SHA-256 of its `best.network`.
+    pub sha256: String,
 }
 
 impl TrainConfig {
@@ -483,6 +495,7 @@ pub fn default_config() -> TrainConfig {
         augment: None,
         carry: None,
         warm_up: None,
+        start: None,
     }
 }
 
@@ -506,7 +519,9 @@ impl TrainConfig {
         let check = |option: &str, fits: bool, range: &str| check(within, option, fits, range);
         let below_one = "from 0 to below 1";
         let count = format!("a whole number from 1 to {MAX_EPOCHS}");
-        check("--epochs", (1..=MAX_EPOCHS).contains(&self.epochs), &count)?;
+        // A network that is there already may learn with integers alone.
+        let least = u64::from(self.start.is_none() || self.quantize.is_none());
+        check("--epochs", (least..=MAX_EPOCHS).contains(&self.epochs), &count)?;
         check("--batch", (1..=MAX_BATCH).contains(&self.batch), &format!("a whole number from 1 to {MAX_BATCH}"))?;
         check("--lr", self.learning_rate > 0.0 && self.learning_rate.is_finite(), "a positive number")?;
         check("--max-tokens", self.max_tokens > 0, "a whole number from 1")?;

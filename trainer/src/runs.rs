@@ -8,6 +8,7 @@ pub mod folds;
 pub mod imported;
 pub mod loaded;
 pub mod lock;
+pub mod onward;
 pub mod opened;
 pub mod recordings;
 pub mod summary;

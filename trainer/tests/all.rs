@@ -23,6 +23,7 @@ mod keras_files;
 mod ngrams;
 mod one_image;
 mod onnx_files;
+mod onward;
 mod outliers;
 mod outputs;
 mod pytorch_files;

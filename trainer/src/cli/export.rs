@@ -162,7 +162,7 @@ fn report(args: &Args, exported: &Exported, parts: Option<&UnknownByPart>) -> Re
     if let Some(assumed) = &exported.assumed {
         answer(json, format_args!("assumed: {assumed}"))?;
     }
-    layers::say(json, exported)?;
+    layers::say(json, exported, &args.run.display().to_string())?;
     let saturated = exported.saturation.as_ref().map(|(counts, texts)| words::saturated(counts, *texts));
     let clipped = words::clipped(&exported.clipped);
     let folding = words::folding(exported, args.fold_to);

@@ -61,7 +61,10 @@ pub(super) fn options_of(config: &RunConfig, tokens: Option<Tokens>) -> Option<S
         option(name, value?.get_name().to_owned());
     }
     option("task", train.task.name().to_owned());
-    option("model", train.model.to_string());
+    match &train.start {
+        Some(start) => option("resume-from", start.run.to_str()?.to_owned()),
+        None => option("model", train.model.to_string()),
+    }
     for (name, value) in [
         ("epochs", train.epochs),
         ("batch", train.batch as u64),

@@ -108,7 +108,7 @@ fn train(args: Args, called: &ArgMatches) -> Result<()> {
     let outcome = if args.resume {
         resume(&folder, &mut Terminal::new(json, &folder.config()?.train))?
     } else {
-        let config = args.config()?;
+        let config = args.adapted.onward(args.config()?);
         let settings = |train: &TrainConfig, folds: Option<u32>| {
             let given = decided(train, folds);
             Settings::new(&command(), &NOT_OF_A_RUN).resolved(SETTINGS_HEADING, called, &given)

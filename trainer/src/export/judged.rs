@@ -108,7 +108,7 @@ pub struct Exported {
     pub calibrated: Option<String>,
     /// What the integers of the image do to each layer; `None` of floats, and without examples.
     pub layers: Option<LayerErrors>,
-    /// The run can be trained again with the integers of an image: of texts, and not imported.
+    /// A run can go on from this one with the integers of an image: of texts with classes, without n-grams and tiers.
     pub learns_integers: bool,
 }
 
@@ -215,8 +215,14 @@ pub fn export(run: &Trained, options: &Options) -> Result<Exported> {
         assumed: given.assumed(run),
         calibrated: given.words(run),
         layers,
-        learns_integers: source.config.imported.is_none() && source.config.series.is_none(),
+        learns_integers: learns_integers(&source.config.train),
     })
+}
+
+/// Whether `latch train --resume-from` goes on from a run.
+fn learns_integers(train: &TrainConfig) -> bool {
+    let model = &train.model;
+    model.samples.is_none() && !train.task.has_values() && model.ngrams.count == 0 && model.tiers.is_none()
 }
 
 /// What the options give in place of what the run has.

@@ -200,7 +200,7 @@ impl Job<'_> {
 }
 
 /// The state of a run before the first step of a network.
-fn beginning(network: Network<f32>, config: &TrainConfig) -> Checkpoint {
+pub(crate) fn beginning(network: Network<f32>, config: &TrainConfig) -> Checkpoint {
     let trainer = Trainer::new(network, &adam(config));
     let trainer = if config.average > 0.0 { trainer.with_ema(config.average) } else { trainer };
     Checkpoint {
@@ -326,7 +326,8 @@ impl<'a> Phase<'a> {
 
     /// The epoch that is next, counted from the run's beginning: every epoch has its own order and its own noise.
     fn epoch(&self, at: &Checkpoint) -> u64 {
-        self.before.len() as u64 + at.epoch
+        // A network that came from another run was judged as epoch 0.
+        self.before.iter().filter(|epoch| epoch.epoch > 0).count() as u64 + at.epoch
     }
 
     /// The batches of an epoch, from where the checkpoint stands.

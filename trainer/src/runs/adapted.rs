@@ -19,6 +19,7 @@ use latch_engine::input::text::Tokens;
 use super::begin::{Decided, begin_loaded, cut_model};
 use super::folder::RunFolder;
 use super::folds::{Folds, Observer, cross_validate, refuse};
+use super::onward;
 use super::opened::load;
 use crate::config::{ClassWeights, Fold, ModelConfig, RunConfig, TrainConfig, Valid};
 use crate::counted::named;
@@ -73,6 +74,10 @@ pub fn begin(
 ) -> Result<Ended> {
     let Asked { tokens, folds, open, fast, settings } = *asked;
     config.train.check("")?;
+    if let Some(start) = &config.train.start {
+        let (from, folder) = (start.run.clone(), folder.clone().with_settings(settings(&config.train, None)));
+        return Ok(Ended::Run(onward::begin(config, from, tokens, &folder, observer)?));
+    }
     refuse(folder, folds.unwrap_or(0))?;
     // A folder that cannot be made is said before anything is tried.
     drop(OutputFolder::create(folder.path())?);

@@ -175,7 +175,7 @@ pub(super) fn cut_model(
 }
 
 /// What the words of a run are to its parts, and notes on a test part beside them, which nothing but this reads.
-fn known(
+pub(super) fn known(
     config: &RunConfig,
     facts: Facts,
     ranked: &[Ranked],
@@ -308,7 +308,7 @@ fn mend(folder: &RunWriter, opened: &mut Opened) -> Result<()> {
 const MANY_WORDS: usize = 1_000;
 
 /// Reads the texts into ids, where those of the training texts are not known, lets go of them, and trains.
-fn go(
+pub(super) fn go(
     opened: Opened,
     ids: Option<Vec<Vec<u32>>>,
     folder: &RunWriter,

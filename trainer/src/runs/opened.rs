@@ -184,7 +184,8 @@ pub fn load(config: &mut RunConfig, watch: Watch<'_>) -> Result<Loaded> {
     }
     let reading = Reading::of(task).within(config.columns.clone());
     // A network comes with its classes, where its file names them.
-    let reading = if config.imported.is_some() { reading.among(&config.classes) } else { reading };
+    let is_given = config.imported.is_some() || config.train.start.is_some();
+    let reading = if is_given { reading.among(&config.classes) } else { reading };
     if let Valid::Path(valid) = &config.valid {
         refuse_same_file(&config.data, valid)?;
     }

@@ -26,7 +26,7 @@ impl<'a> Layers<'a> {
 }
 
 /// Prints the table, and a warning for each layer that loses much.
-pub(super) fn say(json: bool, exported: &Exported) -> anyhow::Result<()> {
+pub(super) fn say(json: bool, exported: &Exported, run: &str) -> anyhow::Result<()> {
     let Some(errors) = &exported.layers else { return Ok(()) };
     let made = &exported.images[exported.unfolded].made;
     let storage = made.storage;
@@ -35,20 +35,23 @@ pub(super) fn say(json: bool, exported: &Exported) -> anyhow::Result<()> {
         warn(format_args!(
             "layer {}: {warning}; {}",
             row.layer,
-            remedy(storage, exported.learns_integers && !made.aware)
+            remedy(storage, Some(run).filter(|_| exported.learns_integers && !made.aware))
         ));
     }
     Ok(())
 }
 
-/// What helps a layer that loses much in these integers; a run that `learns` can learn with them.
-fn remedy(storage: Storage, learns: bool) -> String {
+/// What helps a layer that loses much in these integers; another run can go on from `run`, where there is one.
+fn remedy(storage: Storage, run: Option<&str>) -> String {
     let finer = match storage {
         Storage::Int16 => return "take --precision f16 or f32".to_owned(),
         Storage::Int4 | Storage::Mixed => "take --precision int8 or int16",
         _ => "take --precision int16",
     };
-    if learns { format!("{finer}, or train with --quantize {}", storage.name()) } else { finer.to_owned() }
+    match run {
+        Some(run) => format!("{finer}, or train on: latch train --resume-from {run} --quantize {}", storage.name()),
+        None => finer.to_owned(),
+    }
 }
 
 fn rows(errors: &[LayerError]) -> String {

@@ -1,6 +1,9 @@
 //! The options of `latch train` whose defaults the data decides.
 
-use crate::config::{MAX_EPOCHS, ModelConfig, TrainConfig, default_config};
+use std::path::PathBuf;
+
+use crate::cli::args::absolute;
+use crate::config::{MAX_EPOCHS, ModelConfig, RunConfig, StartConfig, TrainConfig, default_config};
 use crate::defaults::Open;
 
 /// What the data decides where nobody says it.
@@ -12,6 +15,10 @@ pub(super) struct AdaptedArgs {
     /// their layer, as in lstm 32 dropout=0.2. `latch layers` lists every layer with its options, and docs/models.md says more
     #[arg(long)]
     pub(super) model: Option<ModelConfig>,
+    /// Begin with the network of this run, trained or imported, with its words, its classes and its model, and with a fresh optimizer. With --quantize it learns with integers
+    /// alone, unless --epochs says how many epochs in floats come first
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["model", "fast", "folds", "teacher", "leave_out"])]
+    pub(super) resume_from: Option<PathBuf>,
     /// Take one of these models without trying any, and hold out a tenth of the data however little it is
     #[arg(long)]
     pub(super) fast: bool,
@@ -25,14 +32,20 @@ pub(super) struct AdaptedArgs {
 
 /// The options that a run's own file has as they were decided, by their names.
 pub(super) fn decided(train: &TrainConfig, folds: Option<u32>) -> Vec<(&'static str, String)> {
-    let TrainConfig { model, epochs, patience, class_weights, .. } = train;
-    let always = [
+    let TrainConfig { model, epochs, patience, class_weights, start, .. } = train;
+    let decided = [
         ("model", model.to_string()),
         ("epochs", epochs.to_string()),
         ("patience", patience.to_string()),
         ("class-weights", class_weights.to_string()),
     ];
-    always.into_iter().chain(folds.map(|folds| ("folds", folds.to_string()))).collect()
+    // A network that is there has its model, and epochs in floats where somebody says so.
+    let is_open = |(name, _): &(&str, String)| match *name {
+        "model" => start.is_none(),
+        "epochs" => *epochs > 0,
+        _ => true,
+    };
+    decided.into_iter().filter(is_open).chain(folds.map(|folds| ("folds", folds.to_string()))).collect()
 }
 
 impl AdaptedArgs {
@@ -44,6 +57,17 @@ impl AdaptedArgs {
     /// The patience, likewise.
     pub(super) fn patience(&self) -> u64 {
         self.patience.unwrap_or(default_config().patience)
+    }
+
+    /// The run with the network that it begins with, where one is named.
+    pub(super) fn onward(&self, mut config: RunConfig) -> RunConfig {
+        if let Some(run) = &self.resume_from {
+            config.train.start = Some(StartConfig { run: absolute(run), sha256: String::new() });
+            if config.train.quantize.is_some() {
+                config.train.epochs = self.epochs.unwrap_or(0);
+            }
+        }
+        config
     }
 
     /// What nobody says; of the validation part somebody else knows it.

@@ -116,7 +116,7 @@ pub struct Args {
     pub(super) out: PathBuf,
     /// Continue the run in --out with its own configuration
     #[arg(long, conflicts_with_all = ["config", "data", "label_column", "text_column", "label_pattern", "label_map", "encoding", "task", "valid", "folds", "model", "fast", "tokens", "epochs", "batch", "lr", "seed", "max_tokens", "clip_norm",
-        "weight_decay", "label_smoothing", "average", "warm_up", "class_weights", "select", "threshold", "patience", "teacher", "leave_out", "quantize", "quantize_epochs", "quantize_lr", "channels", "series_column", "time_column", "missing", "window", "stride", "horizon", "augment", "carry", "flash", "ram", "latency", "board", "trials", "minutes"])]
+        "weight_decay", "label_smoothing", "average", "warm_up", "class_weights", "select", "threshold", "patience", "teacher", "resume_from", "leave_out", "quantize", "quantize_epochs", "quantize_lr", "channels", "series_column", "time_column", "missing", "window", "stride", "horizon", "augment", "carry", "flash", "ram", "latency", "board", "trials", "minutes"])]
     pub(super) resume: bool,
     /// Seconds after which a running epoch is kept; the result does not depend on it
     #[arg(long, hide = true, value_parser = seconds)]
@@ -137,8 +137,8 @@ impl Args {
     pub(super) fn config(&self) -> Result<RunConfig> {
         let Some(data) = &self.data else { bail!("--data is missing although --resume is not given") };
         let teachers = self.teacher.iter().map(|run| Teacher::read(absolute(run))).collect::<Result<Vec<_>>>()?;
-        let config = DistillConfig { teachers, share: self.distill, temperature: self.distill_temperature };
-        let distill = (!config.teachers.is_empty()).then_some(config);
+        let (share, temperature) = (self.distill, self.distill_temperature);
+        let distill = (!teachers.is_empty()).then_some(DistillConfig { teachers, share, temperature });
         let task = self.series.task(self.task);
         if let (Some(asked), Some(model)) = (self.tokens.tokens(), &self.adapted.model)
             && model.tokens != Tokens::Words
@@ -159,7 +159,6 @@ impl Args {
             epochs: self.adapted.epochs(),
             batch: self.batch,
             learning_rate: self.lr,
-            warmup: default_config().warmup,
             seed: self.seed,
             max_tokens: self.max_tokens,
             clip_norm: self.clip_norm,
@@ -176,6 +175,7 @@ impl Args {
             augment: self.series.augment,
             carry: self.series.carried(),
             warm_up: self.warm_up.clone().filter(|warm_up| warm_up.prefix().is_some()),
+            ..default_config()
         };
         Ok(RunConfig {
             latch: env!("CARGO_PKG_VERSION").into(),

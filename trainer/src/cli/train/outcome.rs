@@ -65,7 +65,7 @@ pub(super) fn still_improving<'a>(
     epochs: u64,
 ) -> Option<&'static str> {
     let runs = best.len();
-    let last = best.filter(|best| best.epoch == epochs && best.valid_accuracy < 1.0).count();
+    let last = best.filter(|best| best.epoch == epochs && epochs > 0 && best.valid_accuracy < 1.0).count();
     (2 * last > runs).then_some("note: it was still improving at the last epoch: more --epochs may help")
 }
 

@@ -19,6 +19,7 @@ impl Args {
         for (option, given, problem) in [
             ("--fast", self.adapted.fast, "a search chooses the model"),
             ("--quantize", self.quantize.config().is_some(), "a search trains in floats"),
+            ("--resume-from", self.adapted.resume_from.is_some(), "a search begins with networks that know nothing"),
             ("--folds", self.folds.is_some(), "a search has one validation part"),
             ("--warm-up", self.warm_up.is_some(), "a search judges networks from their beginning"),
             ("--teacher", !self.teacher.is_empty(), "a search learns from the labels alone"),

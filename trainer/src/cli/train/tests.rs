@@ -60,10 +60,11 @@ fn every_option_counts_under_a_budget_or_is_refused_by_its_name() {
         &["--minutes", "2.5"],
     ];
     // Each with the option that is named: the others are nothing without it.
-    let refused: [(&str, &[&str]); 19] = [
+    let refused: [(&str, &[&str]); 20] = [
         ("--warm-up", &["--warm-up", "some words"]),
         ("--fast", &["--fast"]),
         ("--folds", &["--folds", "5"]),
+        ("--resume-from", &["--resume-from", "runs/one"]),
         ("--teacher", &["--teacher", "runs/teacher"]),
         ("--teacher", &["--distill", "0.3", "--teacher", "runs/teacher"]),
         ("--teacher", &["--distill-temperature", "2", "--teacher", "runs/teacher"]),
@@ -83,7 +84,6 @@ fn every_option_counts_under_a_budget_or_is_refused_by_its_name() {
     ];
     // Where the run lies, what is printed, and going on with what has begun: no part of what is searched for.
     let others = ["out", "json", "resume", "config"];
-
     let plain = searched(&[]).expect("a search");
     for line in counts {
         let other = searched(line).unwrap_or_else(|error| panic!("{line:?}: {error:#}"));
@@ -130,7 +130,6 @@ fn every_option_in_a_file_is_the_same_as_on_the_command_line() {
         with(&[], "valid", "0.3"),
         with(&[], "model", "embedding 4 word_dropout=0.1 > lstm 32 > attention > dense"),
         with(&[], "tokens", "syllables"),
-        with(&[], "teacher", &path("runs/one")),
         with(&[("teacher", &path("runs/one"))], "distill", "0.3"),
         with(&[("teacher", &path("runs/one"))], "distill-temperature", "2"),
         with(&[], "leave-out", "2/5"),
@@ -153,6 +152,7 @@ fn every_option_in_a_file_is_the_same_as_on_the_command_line() {
         with(&[("flash", "8KiB")], "minutes", "2.5"),
         with(&[("flash", "8KiB"), ("board", "nrf52840")], "latency", "1ms"),
     ];
+    calls.extend(["teacher", "resume-from"].map(|option| with(&[], option, &path("runs/one"))));
     calls.extend([
         with(&[], "channels", "x"),
         with(&[], "series-column", "id"),

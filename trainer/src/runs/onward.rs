@@ -1,0 +1,178 @@
+//! A run that begins with the network of another one, trained or imported: its words, its classes and its chain are those of that network, and its optimizer is a fresh one.
+//!
+//! The network is judged before the first step, as epoch 0, so that what is learned is only taken where it is better. Where the run goes on with integers and no epochs are asked for, they are the
+//! first thing that is learned.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use latch_engine::input::text::Tokens;
+use sha2::{Digest, Sha256};
+
+use super::begin::{go, known};
+use super::checkpoint::Best;
+use super::folder::RunFolder;
+use super::loaded::Loaded;
+use super::opened::{Opened, load};
+use crate::config::{RunConfig, StartConfig, Words};
+use crate::dataset::{Example, Label, hex};
+use crate::error::{Fault, fault, read_file};
+use crate::learning::sequences::{Read, Texts, class_weights, read_known};
+use crate::learning::training::{Outcome, Progress, beginning, judge};
+use crate::metrics::{EpochMetrics, Judgement};
+use crate::network::Network;
+use crate::vocabulary::{Vocabulary, rank};
+
+/// The largest network that is read.
+const LARGEST: u64 = 1 << 32;
+
+/// What a run begins with.
+struct Begun {
+    best: Best,
+    vocabulary: Vocabulary,
+    run: RunConfig,
+}
+
+/// Begins a run in a folder that has none with the best network of the run in `from`, and trains it.
+///
+/// # Errors
+/// A fault when the run in `from` cannot be gone on from, when the data or an option contradicts it, and those of [`super::begin::begin`]. If nothing was learned by then, the folder is as it was before.
+pub(super) fn begin(
+    mut config: RunConfig,
+    from: PathBuf,
+    tokens: Option<Tokens>,
+    folder: &RunFolder,
+    progress: &mut dyn Progress,
+) -> Result<Outcome> {
+    folder.refuse_run()?;
+    let begun = read(&from)?;
+    agree(&mut config, &begun, tokens)?;
+    let bytes = read_file(&RunFolder::new(&from).file("best.network"), LARGEST)?;
+    config.train.start = Some(StartConfig { run: from.clone(), sha256: hex(&Sha256::digest(&bytes)) });
+    config.train.check("")?;
+    let Loaded { training, validation, valid_sha256, summary, notes, facts } =
+        load(&mut config, &mut |done, all| progress.preparing("reading the data", done, all))?;
+    let Begun { best: Best { network, .. }, vocabulary, .. } = begun;
+    check_network(&config, &network, &vocabulary)?;
+    class_weights(&config, &training)?;
+    let ranked = rank(&vocabulary.tokenization, Words::Count, &training);
+    let (facts, of_test) = known(&config, facts, &ranked, &vocabulary, (&training, &validation));
+    let (metrics, occurrences) = judged(&config, &vocabulary, &network, (&training, &validation))?;
+
+    // Reading the data took time, in which another run may have begun.
+    let writer = folder.claim()?;
+    let said = [summary].into_iter().chain(notes).chain(of_test).chain(facts.unknown.words());
+    said.for_each(|line| progress.note(&line));
+    progress.note(&format!("beginning with the network of {}: {}", from.display(), config.train.model));
+    if let Some(warning) = facts.unknown.warning() {
+        progress.warn(&warning);
+    }
+    let mut checkpoint = beginning(network.clone(), &config.train);
+    checkpoint.metrics.push(metrics);
+    let written = writer.write_facts(&facts).and_then(|()| {
+        writer.write_vocabulary(&vocabulary)?;
+        writer.write_occurrences(&vocabulary, &occurrences)?;
+        // With these a run has learned something, which resuming goes on from.
+        writer.write_config(&config, valid_sha256)?;
+        writer.write_best(&Best { metrics, network })?;
+        writer.write_checkpoint(&checkpoint, false)
+    });
+    if written.is_err() {
+        // The first error is the one to report.
+        let _ = writer.remove_beginning();
+    }
+    written?;
+    let opened = Opened {
+        config,
+        vocabulary,
+        occurrences: Some(occurrences),
+        ngrams: None,
+        targets: None,
+        training,
+        validation,
+        probe: None,
+    };
+    go(opened, None, &writer, Some(checkpoint), progress)
+}
+
+/// Reads the run that is gone on from, without its data.
+fn read(from: &Path) -> Result<Begun> {
+    let folder = RunFolder::new(from);
+    let run = folder.config()?;
+    let model = &run.train.model;
+    let refused =
+        |problem: &str, remedy: &str| Err(fault(format!("--resume-from {}", from.display()), problem, remedy).into());
+    if model.samples.is_some() {
+        let remedy =
+            "calibrate it instead: latch export --calibrate DATA, with --precision int16 where int8 loses much";
+        return refused("its network reads samples, which are not learned with integers", remedy);
+    }
+    if run.train.task.has_values() {
+        let remedy = "train a run of its own on the data, with --model";
+        return refused("its answers are numbers, whose scale is that of its own data", remedy);
+    }
+    if model.ngrams.count > 0 || model.tiers.is_some() {
+        let problem = "n-grams and rows that are not whole are those of its own texts";
+        return refused(problem, "train a run of its own on the data, with --model");
+    }
+    let best = folder.best()?;
+    let vocabulary = folder.vocabulary(&run.train)?;
+    if *best.network.config() != run.train.network(vocabulary.rows()) {
+        let remedy = "take both files from one run";
+        return Err(
+            fault(folder.file("best.network").display(), "its network is not the one of config.json", remedy).into()
+        );
+    }
+    Ok(Begun { best, vocabulary, run })
+}
+
+/// Takes model and classes over, and refuses what contradicts them.
+fn agree(config: &mut RunConfig, begun: &Begun, tokens: Option<Tokens>) -> Result<(), Fault> {
+    let (own, run) = (config.train.task, &begun.run);
+    if config.series.is_some() {
+        return Err(fault("--data", "this is series, and the network reads texts", "name labelled texts"));
+    }
+    if own.name() != run.train.task.name() {
+        let problem = format!("the network was made for {}", run.train.task.name());
+        return Err(fault("--task", problem, format!("give --task {}", run.train.task.name())));
+    }
+    if tokens.is_some_and(|tokens| tokens != run.train.model.tokens) {
+        return Err(fault("--tokens", "the network reads another kind of token", "leave it out"));
+    }
+    config.train.model = run.train.model.clone();
+    config.train.task = own.with_classes(run.train.task.classes());
+    config.classes.clone_from(&run.classes);
+    Ok(())
+}
+
+/// Checks that a network answers with as many classes as the data has.
+fn check_network(config: &RunConfig, network: &Network<f32>, vocabulary: &Vocabulary) -> Result<(), Fault> {
+    if *network.config() == config.train.network(vocabulary.rows()) {
+        return Ok(());
+    }
+    let (classes, outputs) = (config.train.task.classes(), network.config().outputs);
+    let problem = format!("it has {classes} classes, and the network has {outputs} outputs");
+    Err(fault(config.data.display(), problem, "name data with the classes of the network"))
+}
+
+/// What a network is worth on both parts before its first step, and how often each id occurs in the training texts.
+fn judged(
+    config: &RunConfig,
+    vocabulary: &Vocabulary,
+    network: &Network<f32>,
+    (training, validation): (&[Example<Label>], &[Example<Label>]),
+) -> Result<(EpochMetrics, Vec<u32>)> {
+    let Read { training, validation, .. } = read_known(config, vocabulary, None, Texts { training, validation }, None)?;
+    let objective = config.train.objective();
+    let on = |part| judge(network, part, objective);
+    let (learned, held_out): (Judgement, Judgement) = (on(&training)?, on(&validation)?);
+    let metrics = EpochMetrics {
+        train_loss: learned.loss,
+        train_accuracy: learned.accuracy,
+        valid_loss: held_out.loss,
+        valid_accuracy: held_out.accuracy,
+        valid_macro_f1: held_out.macro_f1,
+        ..EpochMetrics::default()
+    };
+    Ok((metrics, training.occurrences))
+}

@@ -1,0 +1,113 @@
+//! Promise: `latch train --resume-from` goes on from the network of another run, imported or trained, with its words and classes, and learns with integers.
+
+use crate::support::{Place, succeed};
+
+/// A folder with an imported network of texts in `imported`, whose own run is gone, and its vocabulary.
+fn imported() -> (Place, Vec<u8>) {
+    let place = Place::with_run();
+    succeed(&mut place.latch(["export", "--run", "run", "--format", "safetensors", "--out", "net"]));
+    let words = place.read("run/vocabulary.txt");
+    std::fs::remove_dir_all(place.file("run")).expect("a folder");
+    succeed(&mut place.latch(["import", "net", "--out", "imported", "--data", "data/train.tsv.gz"]));
+    (place, words)
+}
+
+/// `latch train --resume-from FROM` on the data's parts.
+fn onward(place: &Place, from: &str, out: &str, more: &[&str]) -> std::process::Command {
+    let fixed = ["train", "--data", "data/train.tsv.gz", "--valid", "data/valid.tsv.gz", "--resume-from", from];
+    let mut command = place.latch(fixed);
+    command.args(["--out", out, "--json"]).args(more);
+    command
+}
+
+/// The log loss and the accuracy of a run's int4 image on the training texts.
+fn judged(place: &Place, run: &str) -> (f64, f64) {
+    let image = ["export", "--run", run, "--precision", "int4", "--no-calibrate", "--out", "new.latch"];
+    succeed(&mut place.latch(image));
+    let eval = ["eval", "--image", "new.latch", "--data", "data/train.tsv.gz", "--json"];
+    let line = succeed(&mut place.latch(eval)).json();
+    (line["log_loss"].as_f64().expect("a loss"), line["accuracy"].as_f64().expect("a share"))
+}
+
+#[test]
+fn an_imported_network_learns_with_integers_and_its_image_is_better_for_it() {
+    let (place, words) = imported();
+    let quantize = ["--quantize", "int4", "--quantize-epochs", "4"];
+    let line = succeed(&mut onward(&place, "imported", "aware", &quantize)).json();
+    assert_eq!(line["epochs"], 4, "{line}");
+    assert!(line["quantized_valid_accuracy"].is_number(), "{line}");
+    assert!(place.read("aware/vocabulary.txt") == words, "the words are the network's own");
+    // What came in was judged, and is the network in floats.
+    let metrics = String::from_utf8(place.read("aware/metrics.jsonl")).expect("text");
+    let epochs: Vec<u64> = metrics
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON")["epoch"].as_u64().expect("a number"))
+        .collect();
+    assert_eq!(epochs, [0, 1, 2, 3, 4]);
+    let (before, after) = (judged(&place, "imported"), judged(&place, "aware"));
+    assert!(after.0 < before.0, "{before:?} {after:?}");
+    assert!(after.1 >= before.1, "{before:?} {after:?}");
+
+    // The same seed gives the same bytes, from its own file of options too, and a run that is done has its end again.
+    succeed(&mut onward(&place, "imported", "again", &quantize));
+    succeed(&mut place.latch(["train", "--config", "aware/latch.toml", "--out", "repeated", "--json"]));
+    for file in ["quantized.network", "best.network", "metrics.jsonl", "checkpoint"] {
+        assert!(place.read(&format!("aware/{file}")) == place.read(&format!("again/{file}")), "{file}");
+        assert!(place.read(&format!("aware/{file}")) == place.read(&format!("repeated/{file}")), "{file}");
+    }
+    let resumed = succeed(&mut place.latch(["train", "--resume", "--out", "aware", "--json"])).json();
+    assert_eq!(resumed["quantized_valid_accuracy"], line["quantized_valid_accuracy"]);
+}
+
+#[test]
+fn epochs_in_floats_go_on_from_the_network_and_are_taken_where_they_are_better() {
+    let (place, _) = imported();
+    let line = succeed(&mut onward(&place, "imported", "more", &["--epochs", "2"])).json();
+    assert_eq!(line["epochs"], 2, "{line}");
+    let metrics = String::from_utf8(place.read("more/metrics.jsonl")).expect("text");
+    let losses: Vec<f64> = metrics
+        .lines()
+        .map(|line| {
+            serde_json::from_str::<serde_json::Value>(line).expect("JSON")["valid_loss"].as_f64().expect("a loss")
+        })
+        .collect();
+    assert_eq!(losses.len(), 3);
+    // A rate at which everything is forgotten leaves the network that came in.
+    let line = succeed(&mut onward(&place, "imported", "lost", &["--epochs", "1", "--lr", "3"])).json();
+    let best = |run: &str| {
+        let folder = latch_trainer::runs::folder::RunFolder::new(place.file(run));
+        folder.best().expect("a network").network
+    };
+    assert!(best("lost") == best("imported"), "{line}");
+    let is_better = losses[1..].iter().any(|loss| *loss < losses[0]);
+    assert_eq!(best("more") != best("imported"), is_better, "{losses:?}");
+    // A run that was trained here is gone on from in the same way.
+    succeed(&mut onward(&place, "more", "further", &["--quantize", "int8", "--quantize-epochs", "1"]));
+}
+
+#[test]
+fn what_contradicts_the_network_is_refused_by_name() {
+    let (place, _) = imported();
+    let model = ["--model", "text 80 > embedding 4 > lstm 8 > last > dense"];
+    place.refuse_usage(&mut onward(&place, "imported", "new", &model), &["--resume-from", "--model"]);
+    let quantize = ["--quantize", "int8"];
+    let refuse = |from: &str, more: &[&str], words: &[&str]| {
+        place.refuse(onward(&place, from, "new", &quantize).args(more), words);
+    };
+    refuse("nowhere", &[], &["nowhere"]);
+    refuse("imported", &["--task", "tag"], &["--task: the network was made for classify"]);
+    refuse("imported", &["--tokens", "chars"], &["--tokens: the network reads another kind of token"]);
+    place
+        .refuse(&mut onward(&place, "imported", "imported", &quantize), &["imported: this folder already holds a run"]);
+    place.write("others.csv", "label,text\nspam,a good film\nham,a bad film\n".repeat(20));
+    let others = ["train", "--resume-from", "imported", "--data", "others.csv", "--quantize", "int8", "--out", "new"];
+    place.refuse(&mut place.latch(others), &["others.csv", "known classes"]);
+    // Samples are not learned with integers.
+    place.write(
+        "gru.json",
+        r#"{"gru.weight_ih_l0":[[0.5],[0.2],[0.1]],"gru.weight_hh_l0":[[0.1],[0.2],[0.3]],
+        "gru.bias_ih_l0":[0,0.1,0.2],"gru.bias_hh_l0":[0.1,0,0.1],"dense.weight":[[1.5]],"dense.bias":[0.5]}"#,
+    );
+    succeed(&mut place.latch(["import", "gru.json", "--out", "sound"]));
+    refuse("sound", &[], &["--resume-from ", "sound: its network reads samples", "--calibrate"]);
+}
