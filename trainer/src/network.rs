@@ -8,7 +8,6 @@
 //! Each layer's file holds its forward and its backward pass, [`layer`] lists the layers, and this one runs the chain over a shard, whose tokens lie as
 //! `steps` has them.
 
-pub mod bidirectional;
 pub mod conv1d;
 pub mod dense;
 pub mod embedding;

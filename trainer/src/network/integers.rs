@@ -2,8 +2,10 @@
 //!
 //! Who makes them, and renews them after each step, is [`crate::quantizer::aware`].
 
+mod bidirectional;
+
+pub(crate) use self::bidirectional::IntegerDirections;
 use super::Network;
-use super::bidirectional::integers::IntegerDirections;
 use super::conv1d::Between;
 use super::conv1d::integers::IntegerConv1d;
 use super::dense::integers::IntegerDense;

@@ -1,6 +1,8 @@
 //! The layers above the embedding, as one type: the only list of them.
 
-use super::bidirectional::{Bidirectional, Directions};
+pub mod bidirectional;
+
+use self::bidirectional::{Bidirectional, Directions};
 use super::conv1d::{self, Between, Conv1d};
 use super::dense::Dense;
 use super::gru::{self, Gru};

@@ -6,15 +6,13 @@
 //! ```
 //!
 //! Where only the last state of each direction is asked for, y_t has b as the way back has left it after t + 1 of its own steps, so that y of the last step is that of
-//! f_T and b_1. Source: Schuster and Paliwal, "Bidirectional recurrent neural networks", 1997. Each direction is a layer of [`super::layer`] over its own order of the steps.
+//! f_T and b_1. Source: Schuster and Paliwal, "Bidirectional recurrent neural networks", 1997. Each direction is a layer of [`super`] over its own order of the steps.
 
-pub mod integers;
-
-use super::conv1d::Between;
-use super::layer::{Backward, Layer, Tape};
-use super::recurrent::{Input, Kernels};
-use super::steps::Steps;
+use super::{Backward, Layer, Tape};
 use crate::config::chain::Merge;
+use crate::network::conv1d::Between;
+use crate::network::recurrent::{Input, Kernels};
+use crate::network::steps::Steps;
 use crate::real::{Real, add};
 use nalgebra::DMatrix;
 use rand::Rng;
@@ -35,10 +33,10 @@ pub struct Bidirectional<T: Real> {
 /// What the forward pass leaves for the backward pass, besides the output.
 #[derive(Debug, Clone)]
 pub(crate) struct Directions<T> {
-    forward: Tape<T>,
-    backward: Tape<T>,
+    pub(in crate::network) forward: Tape<T>,
+    pub(in crate::network) backward: Tape<T>,
     /// What the way back has read (inputs × tokens), in its own order.
-    reversed: Vec<T>,
+    pub(in crate::network) reversed: Vec<T>,
 }
 
 /// The names of the second direction's tensors.
@@ -69,6 +67,11 @@ impl<T: Real> Bidirectional<T> {
     pub fn for_each_tensor_mut<'a>(&'a mut self, visit: &mut dyn FnMut(&'static str, &'a mut DMatrix<T>)) {
         self.forward.for_each_tensor_mut(visit);
         self.backward.for_each_tensor_mut(&mut |name, tensor| visit(backward_name(name), tensor));
+    }
+
+    /// Both directions, to be changed.
+    pub(crate) fn directions_mut(&mut self) -> [&mut Layer<T>; 2] {
+        [&mut self.forward, &mut self.backward]
     }
 
     /// Takes up the kernels that the forward pass walks.
@@ -112,7 +115,14 @@ impl<T: Real> Bidirectional<T> {
     }
 
     /// y of the values of both directions (units × tokens), each in its own order; `one` makes one value of two.
-    fn merge(&self, forward: &[T], backward: &[T], steps: &Steps, output: &mut Vec<T>, one: impl Fn(Merge, T, T) -> T) {
+    pub(in crate::network) fn merge(
+        &self,
+        forward: &[T],
+        backward: &[T],
+        steps: &Steps,
+        output: &mut Vec<T>,
+        one: impl Fn(Merge, T, T) -> T,
+    ) {
         let units = self.units();
         output.clear();
         output.resize(self.merge.features(units) * steps.tokens(), T::zero());
@@ -189,7 +199,7 @@ impl<T: Real> Bidirectional<T> {
 }
 
 /// The tokens of each sequence (features × tokens) from its last to its first.
-fn reverse<T: Real>(reversed: &mut Vec<T>, values: &[T], features: usize, steps: &Steps) {
+pub(in crate::network) fn reverse<T: Real>(reversed: &mut Vec<T>, values: &[T], features: usize, steps: &Steps) {
     reversed.clear();
     for step in 0..steps.len() {
         for sequence in 0..steps.count(step) {

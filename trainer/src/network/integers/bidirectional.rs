@@ -1,10 +1,10 @@
 //! Both directions forward in the engine's integers, for quantization-aware training.
 
-use super::{Bidirectional, Directions, reverse};
+use super::IntegerLayer;
 use crate::config::chain::Merge;
 use crate::network::conv1d::Between;
-use crate::network::integers::IntegerLayer;
-use crate::network::layer::{Layer, Tape};
+use crate::network::layer::Tape;
+use crate::network::layer::bidirectional::{Bidirectional, Directions, reverse};
 use crate::real::Real;
 
 /// The integers of both directions.
@@ -46,12 +46,5 @@ impl<T: Real> IntegerDirections<T> {
     pub(crate) fn scale_gradients(&self, sums: &mut Bidirectional<T>) {
         self.forward.scale_gradients(&mut sums.forward);
         self.backward.scale_gradients(&mut sums.backward);
-    }
-}
-
-impl<T: Real> Bidirectional<T> {
-    /// Both directions, to be changed.
-    pub(crate) fn directions_mut(&mut self) -> [&mut Layer<T>; 2] {
-        [&mut self.forward, &mut self.backward]
     }
 }
