@@ -665,6 +665,10 @@ pub struct Samples {
     pub names: Vec<String>,
     /// How each channel is normalized; empty where none is.
     pub normalization: Vec<Normalization>,
+    /// What each normalized channel is held to, on both sides of zero; empty where none is.
+    pub bounds: Vec<f32>,
+    /// Frames between the two samples of a difference x_t - x_{t-N}, which is read in place of x_t; 0 where samples are. Before the first N frames stands the first.
+    pub difference: usize,
     /// Frames a second, where the file says it.
     pub rate: Option<f64>,
 }
@@ -693,6 +697,22 @@ impl Default for Gain {
     }
 }
 
+/// The sample that goes around a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Skip {
+    /// The channel that it is of.
+    pub channel: usize,
+    /// Frames before that of the answer; before the first frame stands the first.
+    pub lag: usize,
+}
+
+impl Skip {
+    /// The newest sample of a channel.
+    pub fn of(channel: usize) -> Self {
+        Self { channel, lag: 0 }
+    }
+}
+
 /// What the outputs of a model mean.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Answer {
@@ -711,8 +731,8 @@ pub struct Described {
     pub input: Input,
     /// Its layers, the lowest first. Without a pooling either each step has an answer, or the file does not say how steps are pooled.
     pub layers: Vec<Layer>,
-    /// The channel of samples that is added to the answer.
-    pub skip: Option<usize>,
+    /// The sample that is added to the answer.
+    pub skip: Option<Skip>,
     /// Gains around it.
     pub gain: Gain,
     /// What its outputs mean.

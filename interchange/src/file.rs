@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::described::{
-    Activation, Answer, Cell, Dense, Described, Embedding, Format, Gain, Input, Kind, Layer, Limits, Matrix, Pooling,
-    Recurrent, Source, Task, Text, Tokens, Unknown, Vector,
+    Activation, Answer, Cell, Dense, Described, Embedding, Format, Gain, Input, Kind, Layer, Limits, Matrix,
+    Normalization, Pooling, Recurrent, Samples, Skip, Source, Task, Text, Tokens, Unknown, Vector,
 };
 use crate::foreign::{foreign, is_damaged};
 use crate::json::{Json, Object, Tensor};
@@ -29,50 +29,119 @@ const KEY: &str = "latch";
 /// What the metadata of a file says of its model.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct Note {
+pub(crate) struct Note {
     /// Version of the program that wrote the file.
     #[serde(skip_serializing_if = "Option::is_none")]
-    version: Option<String>,
+    pub(crate) version: Option<String>,
     /// The tensors' layout; else their names say it.
-    layout: Option<Layout>,
+    pub(crate) layout: Option<Layout>,
     /// The order of the gates, where all layers have the same: [`Layout::gates`].
     #[serde(skip_serializing_if = "Option::is_none")]
-    gates: Option<String>,
+    pub(crate) gates: Option<String>,
     /// What the sums of simple recurrent layers go through; tanh where it is not said.
     #[serde(skip_serializing_if = "Option::is_none")]
-    activation: Option<Activation>,
+    pub(crate) activation: Option<Activation>,
     /// Rows of the embedding.
-    rows: Option<usize>,
+    pub(crate) rows: Option<usize>,
     /// Features of a row.
-    embedding: Option<usize>,
+    pub(crate) embedding: Option<usize>,
     /// Units of each recurrent layer.
-    units: Option<Units>,
+    pub(crate) units: Option<Units>,
     /// Recurrent layers.
-    layers: Option<usize>,
+    pub(crate) layers: Option<usize>,
     /// What the head sees.
-    pooling: Option<Pooling>,
+    pub(crate) pooling: Option<Pooling>,
     /// What a word does that is not in the vocabulary.
-    unknown: Option<Unknown>,
+    pub(crate) unknown: Option<Unknown>,
     /// The words in the order of the embedding's rows.
-    vocabulary: Option<Vec<String>>,
+    pub(crate) vocabulary: Option<Vec<String>>,
     /// What a token is.
     #[serde(skip_serializing_if = "Option::is_none")]
-    tokens: Option<Tokens>,
+    pub(crate) tokens: Option<Tokens>,
     /// What the characters beyond ASCII are: the entries of a character table.
     #[serde(skip_serializing_if = "Option::is_none")]
-    characters: Option<Vec<u32>>,
+    pub(crate) characters: Option<Vec<u32>>,
     /// What the head's outputs mean.
     #[serde(skip_serializing_if = "Option::is_none")]
-    task: Option<Task>,
+    pub(crate) task: Option<Task>,
     /// The names of the classes in the order of their numbers.
     #[serde(skip_serializing_if = "Option::is_none")]
-    classes: Option<Vec<String>>,
+    pub(crate) classes: Option<Vec<String>>,
+    /// The order of the modules, and what stands between them, of a file whose tensors have the names of modules.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) chain: Option<String>,
+    /// What stands around a network that reads samples.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) samples: Option<NotedSamples>,
+}
+
+/// What the metadata says of the samples that a network reads, and of what goes around it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct NotedSamples {
+    /// What is subtracted from each channel.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    mean: Vec<f32>,
+    /// What the rest is divided by.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    scale: Vec<f32>,
+    /// What each scaled channel is held to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    bounds: Vec<f32>,
+    /// Frames between the two samples of a difference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    difference: Option<usize>,
+    /// The channel that is added to the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    skip: Option<usize>,
+    /// Frames before that of the answer from which it is taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lag: Option<usize>,
+    /// Gains before and behind the network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gains: Option<[f32; 2]>,
+}
+
+impl NotedSamples {
+    /// Those of a model.
+    pub(crate) fn of(model: &Described, samples: &Samples) -> Self {
+        let Gain { input, output } = model.gain;
+        Self {
+            mean: samples.normalization.iter().map(|one| one.mean).collect(),
+            scale: samples.normalization.iter().map(|one| one.scale).collect(),
+            bounds: samples.bounds.clone(),
+            difference: Some(samples.difference).filter(|difference| *difference > 0),
+            skip: model.skip.map(|skip| skip.channel),
+            lag: model.skip.map(|skip| skip.lag).filter(|lag| *lag > 0),
+            gains: Some([input, output]).filter(|_| model.gain != Gain::default()),
+        }
+    }
+
+    /// Says them of a model; the checks of a description hold them to its channels.
+    fn say(self, place: &str, model: &mut Described) -> Result<(), Error> {
+        let at = || metadata_of(place, "samples");
+        let Input::Samples(samples) = &mut model.input else {
+            return Err(Error::new(at(), "the network reads ids, and no samples", "leave it out"));
+        };
+        if self.mean.len() != self.scale.len() {
+            let problem = format!("it has {} means and {} scales", self.mean.len(), self.scale.len());
+            return Err(Error::new(at(), problem, "give one of each a channel, or leave both out"));
+        }
+        let each = self.mean.into_iter().zip(self.scale);
+        samples.normalization = each.map(|(mean, scale)| Normalization { mean, scale }).collect();
+        (samples.bounds, samples.difference) = (self.bounds, self.difference.unwrap_or(0));
+        model.skip = self.skip.map(|channel| Skip { channel, lag: self.lag.unwrap_or(0) });
+        if let Some([input, output]) = self.gains {
+            model.gain = Gain { input, output };
+        }
+        Ok(())
+    }
 }
 
 /// Units of all layers, or of each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
-enum Units {
+pub(crate) enum Units {
     All(usize),
     Each(Vec<usize>),
 }
@@ -109,7 +178,7 @@ fn metadata_of(place: &str, entry: &str) -> String {
 }
 
 /// A tensor of a file: its name, its shape, its values.
-type Written = (String, Vec<usize>, Vec<f32>);
+pub(crate) type Written = (String, Vec<usize>, Vec<f32>);
 
 /// What such a file can hold of a model.
 struct Parts<'a> {
@@ -162,7 +231,16 @@ pub fn write(model: &Described, layout: Layout, version: &str) -> Result<Vec<u8>
         characters: text.characters.clone(),
         task: model.answer.task,
         classes: model.answer.classes.clone(),
+        ..Note::default()
     };
+    serialized(tensors, &note)
+}
+
+/// A file of these tensors, with what the metadata says.
+///
+/// # Errors
+/// Where the library refuses to write, its reason.
+pub(crate) fn serialized(tensors: Vec<Written>, note: &Note) -> Result<Vec<u8>, Error> {
     let failed = |error: String| Error::new("safetensors", error, "report this");
     let coded: Vec<(String, Vec<usize>, Vec<u8>)> = tensors
         .into_iter()
@@ -173,9 +251,14 @@ pub fn write(model: &Described, layout: Layout, version: &str) -> Result<Vec<u8>
         .map(|(name, shape, bytes)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
         .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
         .map_err(|error| failed(error.to_string()))?;
-    let note = serde_json::to_string(&note).map_err(|error| failed(error.to_string()))?;
+    let note = serde_json::to_string(note).map_err(|error| failed(error.to_string()))?;
     safetensors::serialize(views, Some(HashMap::from([(KEY.to_owned(), note)])))
         .map_err(|error| failed(error.to_string()))
+}
+
+/// Whether a model is an embedding, recurrent layers, a pooling and a head, and nothing else: then [`write`] has its tensors.
+pub fn is_plain(model: &Described) -> bool {
+    parts(model).is_ok()
 }
 
 /// The parts of a model of the one form that such a file has: an embedding, recurrent layers, a pooling, a linear head.
@@ -312,6 +395,7 @@ pub(crate) fn read_with(bytes: &[u8], place: &str, chain: Option<&str>, limits: 
         })?,
         None => Note::default(),
     };
+    let chain = chain.or(note.chain.as_deref());
     let file = File { place, tensors };
     let known = file.layout(&note).filter(|layout| note.layout.is_some() || file.has(layout.embedding()));
     let layout = known.unwrap_or(Layout::PyTorch);
@@ -337,7 +421,10 @@ pub(crate) fn read_with(bytes: &[u8], place: &str, chain: Option<&str>, limits: 
         let pooling = |pooling| Layer { name: "pooling".into(), kind: Kind::Pooling(pooling) };
         model.layers.splice(head..head, note.pooling.map(pooling));
     }
-    let Note { vocabulary, tokens, characters, unknown, task, classes, .. } = note;
+    let Note { vocabulary, tokens, characters, unknown, task, classes, samples, .. } = note;
+    if let Some(samples) = samples {
+        samples.say(place, &mut model)?;
+    }
     if let Input::Ids(text) = &mut model.input {
         *text = Text { vocabulary, tokens, characters, unknown, cutting: None };
     }

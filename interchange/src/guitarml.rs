@@ -7,7 +7,7 @@
 //! `model_data` has the sizes, `state_dict` PyTorch's tensors `rec.…` and `lin.…`. Inputs beside the first are knobs, from 0 to 1.
 
 use crate::Error;
-use crate::described::{Answer, Described, Format, Gain, Input, Limits, Samples, Source, Task, channel_names};
+use crate::described::{Answer, Described, Format, Gain, Input, Limits, Samples, Skip, Source, Task, channel_names};
 use crate::json::{Json, Object, place_of, size};
 use crate::names::Family;
 use crate::torch::{Declared, dense, named as named_tensors, refuse_left, stack, unbiased};
@@ -73,7 +73,7 @@ pub(crate) fn read(mut object: Object, place: &str, limits: &Limits) -> Result<D
         source: Source { notes: unbiased(&there, &chain), ..Source::of(Format::GuitarMl) },
         input: Input::Samples(samples),
         layers: chain,
-        skip,
+        skip: skip.map(Skip::of),
         gain: Gain::default(),
         answer: Answer { task: Some(Task::RegressEach), classes: None },
     };

@@ -27,6 +27,7 @@ use entry::Era;
 pub(crate) use glimpse::glimpse;
 use opened::Opened;
 pub use opened::is_h5;
+pub(crate) use weights::snake_case;
 
 use crate::Error;
 use crate::budget::Budget;

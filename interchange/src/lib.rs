@@ -11,6 +11,7 @@
 //! - `rtneural`, `guitarml` and `nam` read the JSON of audio models; `json` is what they have in common, `torch` the tensors of a `state_dict`.
 //! - [`keras`] reads `.h5` and `.keras` files, [`onnx`] reads `.onnx`.
 //! - [`mod@reference`] computes what a description computes, in the plainest arithmetic.
+//! - [`writers`] are the way back: a file for ONNX Runtime, Keras, RTNeural and PyTorch from a description.
 //! - [`open()`] reads a file of any of these; [`foreign`] says what a file is that is none, and [`glimpse()`] what is inside one
 //!   that is refused.
 //!
@@ -35,13 +36,14 @@ pub mod reference;
 mod remark;
 mod rtneural;
 mod torch;
+pub mod writers;
 
 pub use described::{
     Activation, Answer, Bidirectional, Cell, Conv1d, Cutting, Dense, Described, Embedding, Format, Gain, Input, Kind,
-    Layer, LayerNorm, Limits, Matrix, MaxPool, Merge, Normalization, Padding, Pooling, Probe, Recurrent, Samples,
+    Layer, LayerNorm, Limits, Matrix, MaxPool, Merge, Normalization, Padding, Pooling, Probe, Recurrent, Samples, Skip,
     Source, Task, Text, Tokens, Unknown, Vector,
 };
-pub use file::{other_metadata, read, write};
+pub use file::{is_plain, other_metadata, read, write};
 pub use glimpse::{Glimpse, glimpse};
 pub use names::Layout;
 pub use open::{open, open_with};

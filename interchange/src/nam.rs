@@ -60,7 +60,7 @@ pub(crate) fn read(mut object: Object, place: &str, limits: &Limits) -> Result<D
             return Err(Error::new(at("sample_rate"), problem, "write 48000 or what it is, or leave it out"));
         }
     };
-    let samples = Samples { channels: inputs, names: channel_names(inputs), normalization: Vec::new(), rate };
+    let samples = Samples { channels: inputs, names: channel_names(inputs), rate, ..Samples::default() };
     let source =
         Source { version: object.text("version").map(str::to_owned), notes: notes(&object), ..Source::of(Format::Nam) };
     let model = Described {

@@ -17,7 +17,7 @@ mod graph;
 mod layers;
 mod node;
 mod norms;
-mod proto;
+pub(crate) mod proto;
 mod recurrent;
 mod reshape;
 mod shapes;

@@ -27,7 +27,7 @@ use crate::torch::{dense, refuse_left, shown, stack};
 use modules::{Form, Module};
 
 /// What keeps the root of a layer normalization from zero: the default of `nn.LayerNorm`.
-const EPSILON: f32 = 1e-5;
+pub(crate) const EPSILON: f32 = 1e-5;
 
 /// A part of a chain.
 #[derive(Debug, Clone, PartialEq)]

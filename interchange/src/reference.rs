@@ -2,7 +2,7 @@
 
 use crate::described::{
     Activation, Bidirectional, Cell, Conv1d, Dense, Described, Input, Kind, LayerNorm, Matrix, MaxPool, Merge, Padding,
-    Pooling, Recurrent, Vector,
+    Pooling, Recurrent, Skip, Vector,
 };
 
 /// What a model computes of one sequence.
@@ -18,14 +18,19 @@ pub struct Computed {
 pub fn of_samples(model: &Described, frames: &[f32]) -> Computed {
     let Input::Samples(samples) = &model.input else { return of_ids(model, &[]) };
     let (channels, gain) = (samples.channels.max(1), model.gain);
-    // x = gain.input · (sample − mean) / scale
+    let frames = &frames[..frames.len() / channels * channels];
+    // x = gain.input · (sample − mean) / scale, held to its bound; of a difference its samples are x_t − x_{t−N}
     let scaled = |(place, &sample): (usize, &f32)| {
         let normalization = samples.normalization.get(place % channels);
         let (mean, scale) = normalization.map_or((0.0, 1.0), |one| (f64::from(one.mean), f64::from(one.scale)));
         let gain = if place % channels == 0 { f64::from(gain.input) } else { 1.0 };
-        gain * (f64::from(sample) - mean) / scale
+        let before = match samples.difference.saturating_mul(channels) {
+            0 => 0.0,
+            lag => frames.get(place.checked_sub(lag).unwrap_or(place % channels)).copied().unwrap_or(0.0),
+        };
+        let scaled = gain * (f64::from(sample) - f64::from(before) - mean) / scale;
+        samples.bounds.get(place % channels).map_or(scaled, |&bound| scaled.clamp(-f64::from(bound), f64::from(bound)))
     };
-    let frames = &frames[..frames.len() / channels * channels];
     let layers = run(model, frames.iter().enumerate().map(scaled).collect());
     let outputs = model.outputs().max(1);
     let last = layers.last().cloned().unwrap_or_default();
@@ -36,8 +41,9 @@ pub fn of_samples(model: &Described, frames: &[f32]) -> Computed {
         (_, all) => answer * (all.div_ceil(steps.max(1))).max(1),
     };
     let answer = |(place, value): (usize, f64)| {
-        let skipped = model.skip.map_or(0.0, |channel| {
-            let sample = frames.get(step(place / outputs) * channels + channel).copied().unwrap_or(0.0);
+        let skipped = model.skip.map_or(0.0, |Skip { channel, lag }| {
+            let step = step(place / outputs).saturating_sub(lag);
+            let sample = frames.get(step * channels + channel).copied().unwrap_or(0.0);
             f64::from(sample) * if channel == 0 { f64::from(gain.input) } else { 1.0 }
         });
         f64::from(gain.output) * (value + skipped)

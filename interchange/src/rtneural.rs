@@ -15,7 +15,7 @@
 use crate::Error;
 use crate::described::{
     Activation, Answer, Cell, Conv1d, Dense, Described, Format, Gain, Input, Kind, Layer, Limits, Matrix, Padding,
-    Probe, Recurrent, Samples, Source, Task, Vector, channel_names,
+    Probe, Recurrent, Samples, Skip, Source, Task, Vector, channel_names,
 };
 use crate::json::{Json, Object, matrix, place_of, size, vector};
 use crate::names::{Family, Layout};
@@ -129,7 +129,7 @@ fn keras(mut object: Object, place: &str, limits: &Limits) -> Result<Described, 
     model.skip = match object.get("in_skip") {
         None => None,
         Some(Json::Number(number)) if *number == 0.0 => None,
-        Some(Json::Number(number)) if *number == 1.0 => Some(0),
+        Some(Json::Number(number)) if *number == 1.0 => Some(Skip::of(0)),
         Some(other) => {
             let problem = format!("it is {}, and one input goes around the network, or none", other.shown());
             return Err(Error::new(format!("{place}: in_skip"), problem, "train with a skip of 0 or 1"));

@@ -62,7 +62,8 @@ fn every_model_says_what_it_is() {
             .collect();
         let Input::Samples(samples) = &model.input else { panic!("{name} reads samples") };
         let Source { format, version, .. } = &model.source;
-        let what = (format.name(), version.clone(), layers.join(" > "), model.skip, samples.rate);
+        let what =
+            (format.name(), version.clone(), layers.join(" > "), model.skip.map(|skip| skip.channel), samples.rate);
         (what, samples.names.join(", "), model.recurrent().any(|layer| layer.begins_elsewhere()))
     };
     let expected = ("RTNeural", None, "lstm 8 > dense 1".to_owned(), None, None);

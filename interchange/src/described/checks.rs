@@ -2,7 +2,7 @@
 
 use super::{
     Activation, Bidirectional, Cell, Conv1d, Dense, Described, Gain, Input, Kind, Layer, LayerNorm, Matrix, MaxPool,
-    Merge, Normalization, Padding, Recurrent, Samples, Vector,
+    Merge, Normalization, Padding, Recurrent, Samples, Skip, Vector,
 };
 use crate::Error;
 
@@ -131,11 +131,14 @@ impl Described {
         if let Some(gain) = [input, output].into_iter().find(|gain| !gain.is_finite() || *gain == 0.0) {
             return refuse("gain", format!("it is {gain}, which leaves no sound"), "correct it, or leave it out");
         }
-        let Input::Samples(Samples { channels, names, normalization, rate }) = &self.input else { return Ok(()) };
+        let Input::Samples(Samples { channels, names, normalization, bounds, rate, .. }) = &self.input else {
+            return Ok(());
+        };
         if *channels == 0 {
             return refuse("input", "it has no channel".into(), "name at least one");
         }
-        let lengths = [("names of channels", names.len()), ("normalization", normalization.len())];
+        let lengths =
+            [("names of channels", names.len()), ("normalization", normalization.len()), ("bounds", bounds.len())];
         if let Some((what, length)) = lengths.into_iter().find(|(_, length)| *length != 0 && length != channels) {
             return refuse(what, format!("there are {length}, but {channels} channels"), "give one a channel");
         }
@@ -143,6 +146,9 @@ impl Described {
         if let Some(one) = normalization.iter().find(unusable) {
             let problem = format!("a mean of {} and a scale of {} normalize nothing", one.mean, one.scale);
             return refuse("normalization", problem, "correct it");
+        }
+        if let Some(bound) = bounds.iter().find(|bound| !bound.is_finite() || **bound <= 0.0) {
+            return refuse("bounds", format!("one is {bound}"), "hold channels to positive numbers, or to none");
         }
         match rate.filter(|rate| !rate.is_finite() || *rate <= 0.0) {
             Some(rate) => refuse("sample rate", format!("it is {rate}"), "give frames a second"),
@@ -152,7 +158,7 @@ impl Described {
 
     /// What goes around the network.
     fn check_skip(&self, place: &str) -> Checked {
-        let Some(channel) = self.skip else { return Ok(()) };
+        let Some(Skip { channel, .. }) = self.skip else { return Ok(()) };
         let channels = match &self.input {
             Input::Ids(_) => 0,
             Input::Samples(samples) => samples.channels,

@@ -42,7 +42,7 @@ fn refused(text: &str, words: &str) {
 fn the_first_input_is_added_to_the_answer_and_others_are_knobs() {
     let model = open(file("RNN", 1).as_bytes(), "a.json", &LIMITS).unwrap();
     let Input::Samples(samples) = &model.input else { panic!("samples") };
-    assert_eq!((samples.names.join(", "), model.skip), ("input, condition 1".into(), Some(0)));
+    assert_eq!((samples.names.join(", "), model.skip), ("input, condition 1".into(), Some(crate::Skip::of(0))));
     let h = (-0.3 * 0.5 - 0.2 * 1.0 + 0.1 - 0.2_f64).tanh();
     let next = (-0.3 * 0.25 - 0.2 * 1.0 + 0.2 * h + 0.1 - 0.2_f64).tanh();
     let answers = of_samples(&model, &[0.5, 1.0, 0.25, 1.0]).answers;

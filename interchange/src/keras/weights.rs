@@ -158,7 +158,7 @@ fn parts(class: &str) -> &'static [&'static str] {
 }
 
 /// `SimpleRNN` as Keras writes it in names: `simple_rnn`.
-fn snake_case(class: &str) -> String {
+pub(crate) fn snake_case(class: &str) -> String {
     let letters: Vec<char> = class.chars().collect();
     let mut name = String::new();
     for (place, letter) in letters.iter().enumerate() {

@@ -50,6 +50,11 @@ pub(super) enum Op {
     Product(Const),
     /// scale∘x + shift, and the name of its tensor.
     Affine(Affine, String),
+    /// Each feature, held to at most these numbers, or to at least these.
+    Held {
+        values: Vec<f64>,
+        is_most: bool,
+    },
     Activation(Activation),
     /// One direction of a recurrent operator.
     Recurrent {

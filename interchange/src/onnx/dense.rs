@@ -20,6 +20,7 @@ pub(super) fn read(node: &Node<'_>) -> Option<Given> {
         "LayerNormalization" => layer_normalization(node),
         "Softmax" => softmax(node),
         "Clip" => clip(node),
+        "Max" | "Min" => held(node),
         _ => activation(node, activation_of(node)?),
     })
 }
@@ -61,6 +62,24 @@ fn clip(node: &Node<'_>) -> Given {
         (Some(0.0), Some(most)) if most >= f64::from(f32::MAX) => activation(node, Activation::Relu),
         (least, most) => node.refuse(format!("it clips at {least:?} and {most:?}"), "train with relu"),
     }
+}
+
+/// The larger, or the smaller, of each feature and a constant: one side of what scaled samples are held to.
+fn held(node: &Node<'_>) -> Given {
+    let (data, slot) = match (node.needed(0)?, node.needed(1)?) {
+        (Value::Flow(flow), other) if !matches!(other, Value::Flow(_)) => (flow, 1),
+        (other, Value::Flow(flow)) if !matches!(other, Value::Flow(_)) => (flow, 0),
+        _ => return node.refuse("it does not join data and a constant", OTHERWISE),
+    };
+    if node.inputs.len() > 2 {
+        return node.refuse("it joins more than two", OTHERWISE);
+    }
+    let mut flow = node.chained(data)?;
+    if let Some(last) = flow.axes.len().checked_sub(1).filter(|_| flow.axis(Role::Feature).is_none()) {
+        node.says(&mut flow, last, Role::Feature)?;
+    }
+    let values = numbers(node, &flow, slot)?;
+    push(node, &flow, Op::Held { values, is_most: node.kind() == "Min" }, None)
 }
 
 fn softmax(node: &Node<'_>) -> Given {

@@ -19,6 +19,9 @@ struct Builder<'a> {
     features: Option<usize>,
     channels: Option<usize>,
     normalization: Vec<Normalization>,
+    /// What scaled samples are held to from below, until the same from above makes bounds of both.
+    least: Option<Vec<f64>>,
+    bounds: Vec<f32>,
     /// A scale and a shift that a layer above may take in, and the name of its node.
     pending: Option<(String, Affine)>,
     is_pooled: bool,
@@ -35,11 +38,17 @@ pub(super) fn described(flow: &Flow, source: Source, context: &Context<'_>) -> R
         features: None,
         channels: None,
         normalization: Vec::new(),
+        least: None,
+        bounds: Vec::new(),
         pending: None,
         is_pooled: false,
     };
     for link in links {
         builder.add(link)?;
+    }
+    if builder.least.is_some() {
+        let problem = "its samples are held to numbers from below alone";
+        return Err(Error::new(context.place, problem, "hold them from above too, or leave it out"));
     }
     builder.flush()?;
     let task = builder.task(flow.is_stepped);
@@ -50,7 +59,8 @@ pub(super) fn described(flow: &Flow, source: Source, context: &Context<'_>) -> R
             let at = format!("{}: input {}", context.place, flow.root.name.escape_debug());
             return Err(Error::new(at, "nothing says how many features it has", "declare its shape"));
         };
-        Input::Samples(Samples { channels, normalization: builder.normalization, ..Samples::default() })
+        let Builder { normalization, bounds, .. } = builder;
+        Input::Samples(Samples { channels, normalization, bounds, ..Samples::default() })
     };
     let (gain, answer) = (Gain::default(), Answer { task, classes: None });
     Ok(Described { source, input, layers: builder.layers, skip: None, gain, answer })
@@ -72,6 +82,7 @@ impl Builder<'_> {
                 self.push(name, Kind::Dense(Dense { kernel, bias, activation: Activation::Linear }));
             }
             Op::Affine(affine, source) => self.affine(name, affine, source)?,
+            Op::Held { values, is_most } => self.hold(name, values, *is_most)?,
             Op::Activation(activation) => self.activation(name, *activation)?,
             Op::Recurrent { both, direction, is_aligned } => {
                 let mut layer = self.recurrent(both, *direction)?;
@@ -196,6 +207,42 @@ impl Builder<'_> {
         Ok(stretched(affine, features))
     }
 
+    /// Scaled samples held to `[-bound, bound]`: first from below, then from above.
+    fn hold(&mut self, name: &str, values: &[f64], is_most: bool) -> Result<(), Error> {
+        let at = || format!("{}: node {}", self.context.place, name.escape_debug());
+        let refuse = |problem: &str| {
+            let remedy = "hold samples to a number and to its negative, before the first layer, or leave it out";
+            Err(Error::new(at(), problem, remedy))
+        };
+        if !self.layers.is_empty() || !self.bounds.is_empty() {
+            return refuse("it holds what is no scaled sample to numbers");
+        }
+        if !is_most {
+            if self.least.is_some() {
+                return refuse("it holds samples from below twice");
+            }
+            self.normalize();
+            if self.pending.is_some() {
+                return refuse("it holds samples whose scaling is none");
+            }
+            self.least = Some(values.to_vec());
+            return Ok(());
+        }
+        if self.pending.is_some() {
+            return refuse("it holds samples that were scaled between both");
+        }
+        let Some(least) = self.least.take() else { return refuse("it holds samples from above alone") };
+        let features = self.features.unwrap_or(1).max(values.len()).max(least.len());
+        let each = |values: &[f64], place: usize| values.get(place).or(values.first()).copied().unwrap_or(f64::NAN);
+        if (0..features).any(|place| each(&least, place) != -each(values, place)) {
+            return refuse("it holds samples to other numbers from above than from below");
+        }
+        self.context.budget.take(&at(), features.saturating_mul(size_of::<f32>()))?;
+        self.known(features);
+        self.bounds = (0..features).map(|place| each(values, place) as f32).collect();
+        Ok(())
+    }
+
     /// Puts what waits into the kernel above; of the input, into the scaling of samples.
     fn fold(&mut self, kernel: &mut Matrix, bias: &mut Vector) {
         if self.normalize() {
@@ -208,7 +255,8 @@ impl Builder<'_> {
 
     /// Makes what waits before the first layer the scaling of the samples, where it can be: (x - mean) / scale.
     fn normalize(&mut self) -> bool {
-        let Some((_, affine)) = self.pending.as_ref().filter(|_| self.layers.is_empty()) else { return false };
+        let is_first = self.layers.is_empty() && self.bounds.is_empty() && self.least.is_none();
+        let Some((_, affine)) = self.pending.as_ref().filter(|_| is_first) else { return false };
         let affine = stretched(affine, self.features.unwrap_or(affine.scale.len()));
         let one =
             |(scale, shift): (&f64, &f64)| Normalization { mean: (-shift / scale) as f32, scale: (1.0 / scale) as f32 };

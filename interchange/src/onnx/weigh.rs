@@ -41,7 +41,11 @@ fn field(held: Held, number: u64) -> Option<Held> {
         (Held::Graph, 5) | (Held::Attribute, 5) => Held::Tensor,
         (Held::Graph, 11 | 12) => Held::ValueInfo,
         (Held::Graph, 15) | (Held::Attribute, 9) | (Held::Tensor, 4 | 5 | 7 | 10) => bytes,
-        (Held::Node, 1 | 2 | 3 | 4 | 7) | (Held::Attribute, 1 | 21) | (Held::Tensor, 8) | (Held::ValueInfo, 1) => text,
+        (Held::Graph, 2)
+        | (Held::Node, 1 | 2 | 3 | 4 | 7)
+        | (Held::Attribute, 1 | 21)
+        | (Held::Tensor, 8)
+        | (Held::ValueInfo, 1) => text,
         (Held::Node, 5) => Held::Attribute,
         (Held::Attribute, 6) => Held::Graph,
         (Held::Attribute, 7 | 8) | (Held::Tensor, 1) => Held::Numbers,
@@ -119,6 +123,7 @@ pub(super) fn weigh(model: &[u8], place: &str, budget: &Budget) -> Result<(), Er
         match (number, held) {
             (7, Some(graph)) => message(Held::Graph, graph, place, budget, 0)?,
             (8, Some(_)) => take(place, budget, GROWING * size_of::<proto::OperatorSet>())?,
+            (14, Some(entry)) => take(place, budget, GROWING * size_of::<proto::Entry>() + entry.len())?,
             (2 | 3, Some(text)) => take(place, budget, text.len())?,
             _ => {}
         }

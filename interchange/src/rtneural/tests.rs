@@ -46,7 +46,10 @@ fn a_convolution_and_an_activation_behind_a_dense_layer_are_read() {
 fn gains_in_decibels_the_skip_and_the_rate_of_aida_x_are_read() {
     let aida = model(LSTM);
     let Input::Samples(samples) = &aida.input else { panic!("samples") };
-    assert_eq!((samples.rate, samples.names.join(", "), aida.skip), (Some(44_100.0), "input".into(), Some(0)));
+    assert_eq!(
+        (samples.rate, samples.names.join(", "), aida.skip),
+        (Some(44_100.0), "input".into(), Some(crate::Skip::of(0)))
+    );
     assert!((aida.gain.input - 0.501_187_2).abs() < 1e-6 && aida.gain.output == 10.0, "{:?}", aida.gain);
     let probe = Probe { input: vec![0.5, -0.5], output: vec![1.0, 2.0] };
     assert_eq!(aida.source.probe, Some(probe));

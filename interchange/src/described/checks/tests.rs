@@ -40,9 +40,15 @@ fn samples(layers: Vec<Layer>) -> Described {
     let normalization = vec![Normalization { mean: 0.0, scale: 2.0 }; 2];
     Described {
         source: Source::of(Format::Safetensors(Layout::PyTorch)),
-        input: Input::Samples(Samples { channels: 2, names, normalization, rate: Some(48_000.0) }),
+        input: Input::Samples(Samples {
+            channels: 2,
+            names,
+            normalization,
+            rate: Some(48_000.0),
+            ..Samples::default()
+        }),
         layers,
-        skip: Some(1),
+        skip: Some(Skip::of(1)),
         gain: Gain::default(),
         answer: Answer::default(),
     }
@@ -124,7 +130,7 @@ fn what_does_not_fit_is_refused_with_the_tensor_what_is_declared_and_what_is_the
         ("net: layer dense: only the last layer", &|model| {
             model.layers.insert(3, dense(4, 4, Activation::Softmax));
         }),
-        ("net: skip: it adds channel 2, counted from 0, of 2", &|model| model.skip = Some(2)),
+        ("net: skip: it adds channel 2, counted from 0, of 2", &|model| model.skip = Some(Skip::of(2))),
         ("net: skip: it adds one channel to 2 outputs", &|model| model.layers[3] = dense(2, 4, Activation::Linear)),
         ("net: gain: it is 0", &|model| model.gain.output = 0.0),
         ("net: names of channels: there are 1, but 2 channels", &|model| {
