@@ -3,7 +3,7 @@
 //! | name of the file | what Keras takes it for | where the tensors of the second LSTM are |
 //! | --- | --- | --- |
 //! | `….weights.h5` | that of Keras 3 | `layers/lstm_1/cell/vars/0`, `1`, `2` |
-//! | `….h5` | that of Keras 1 and 2, which Keras 3 reads too | the group of the layer's name, which lists them in its attribute `weight_names` |
+//! | `….h5` | that of Keras 2, which Keras 3 reads too | the group of the layer's name, which lists them in its attribute `weight_names` |
 //!
 //! Tensors stand in the order of each layer's `get_weights`, kernels are inputs × units, gates i, f, c, o and z, r, h. Source: `keras/src/saving/saving_lib.py` and
 //! `keras/src/legacy/saving/legacy_h5_format.py`.
@@ -11,15 +11,12 @@
 mod file;
 mod lines;
 
-use super::{beyond_plain, check_skip, refused};
+use super::{AS_ONNX, beyond_plain, check_skip, refused};
 use crate::Error;
 use crate::described::{Activation, Cell, Described, Kind, Layer, Recurrent};
 use crate::names::{Family, Layout};
 
 pub use file::Naming;
-
-/// What a file of Keras cannot hold goes elsewhere.
-use super::AS_ONNX;
 
 /// The file of a model's weights, and what belongs to it.
 #[derive(Debug, Clone, PartialEq)]

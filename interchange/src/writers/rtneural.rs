@@ -12,16 +12,13 @@
 
 use serde::Serialize;
 
-use super::{beyond_plain, refused, samples, scaling};
+use super::{AS_ONNX, beyond_plain, refused, samples, scaling};
 use crate::Error;
 use crate::affine::Affine;
 use crate::described::{
     Activation, Cell, Conv1d, Dense, Described, Kind, Layer, Matrix, Padding, Pooling, Recurrent, Skip, Vector,
 };
 use crate::names::{Family, Layout};
-
-/// What a file has in place of the network it cannot hold.
-const AS_OTHER: &str = "export it as ONNX, or as an image";
 
 /// The file of a model, and what it leaves out.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,13 +83,13 @@ impl Tensor {
 /// with, other activations; and what goes around the network where that is no first channel, or has a gain below zero.
 pub fn write(model: &Described) -> Result<Written, Error> {
     let Some(input) = samples(model) else {
-        return Err(Error::new("the network's input", "it reads texts, and RTNeural reads samples", AS_OTHER));
+        return Err(Error::new("the network's input", "it reads texts, and RTNeural reads samples", AS_ONNX));
     };
     if input.difference > 0 {
         return Err(Error::new(
             "the network's input",
             "it reads differences of samples, and RTNeural reads samples",
-            AS_OTHER,
+            AS_ONNX,
         ));
     }
     let mut left_out = Vec::new();
@@ -146,7 +143,7 @@ impl Gains {
         let Some(Skip { channel, lag }) = model.skip else {
             return Ok(Self { skips: false, input: None, output: None, folded: gain.output });
         };
-        let refuse = |problem: String| Err(Error::new("skip", problem, AS_OTHER));
+        let refuse = |problem: String| Err(Error::new("skip", problem, AS_ONNX));
         if channel != 0 {
             return refuse(format!("channel {channel} goes around the network, and RTNeural adds the first one"));
         }
@@ -209,7 +206,7 @@ fn amplify_last(layers: &mut [Layer], gain: f64) -> Result<(), Error> {
             Affine { shift: vec![0.0; each.len()], scale: each }.fold_back(kernel, bias);
             Ok(())
         }
-        Some(layer) => Err(refused(layer, "a gain stands behind it, and it is no linear dense layer", AS_OTHER)),
+        Some(layer) => Err(refused(layer, "a gain stands behind it, and it is no linear dense layer", AS_ONNX)),
         None => Ok(()),
     }
 }
@@ -254,12 +251,12 @@ fn entries(model: &Described, channels: usize, layers: &[Layer]) -> Result<Vec<E
             Kind::Pooling(Pooling::Last) => {}
             other => {
                 let problem = format!("it is {}, and RTNeural has dense, conv1d, lstm and gru", other.name());
-                return Err(refused(layer, problem, AS_OTHER));
+                return Err(refused(layer, problem, AS_ONNX));
             }
         }
         let is_softmax = matches!(&layer.kind, Kind::Dense(Dense { activation: Activation::Softmax, .. }));
         if is_softmax && number + 1 == layers.len() && model.skip.is_some() {
-            return Err(refused(layer, "a sample goes around its softmax", AS_OTHER));
+            return Err(refused(layer, "a sample goes around its softmax", AS_ONNX));
         }
         inputs = units;
     }
@@ -274,7 +271,7 @@ fn activation(layer: &Layer, activation: Activation) -> Result<&'static str, Err
         other => {
             let problem =
                 format!("its activation is {}, and RTNeural has relu, tanh, sigmoid and softmax", other.name());
-            Err(refused(layer, problem, AS_OTHER))
+            Err(refused(layer, problem, AS_ONNX))
         }
     }
 }
@@ -297,16 +294,16 @@ fn recurrent_weights(layer: &Layer, recurrent: &Recurrent) -> Result<(&'static s
                 "train with the reset after the product, or export it as ONNX",
             );
         }
-        Cell::Rnn => return refuse("it is a simple recurrent layer, and RTNeural has lstm and gru", AS_OTHER),
+        Cell::Rnn => return refuse("it is a simple recurrent layer, and RTNeural has lstm and gru", AS_ONNX),
     };
     if let Some(problem) = beyond_plain(recurrent, false) {
-        return refuse(&problem, AS_OTHER);
+        return refuse(&problem, AS_ONNX);
     }
     if recurrent.projection.is_some() || recurrent.backwards {
-        return refuse("it has a projection or reads back, which RTNeural does not", AS_OTHER);
+        return refuse("it has a projection or reads back, which RTNeural does not", AS_ONNX);
     }
     if recurrent.begins_elsewhere() {
-        return refuse("it begins in a state of its own, and RTNeural begins with zeros", AS_OTHER);
+        return refuse("it begins in a state of its own, and RTNeural begins with zeros", AS_ONNX);
     }
     let rows = recurrent.kernel.rows;
     let mut weights = vec![

@@ -13,7 +13,7 @@ use crate::keras::snake_case;
 pub enum Naming {
     /// `….weights.h5`, of Keras 3.
     Variables,
-    /// `….h5` or `….hdf5`, of every Keras.
+    /// `….h5` or `….hdf5`, of Keras 2, which Keras 3 reads too.
     Listed,
 }
 
