@@ -1,12 +1,14 @@
 //! A network for the frameworks that teams train with, and back: the trainer's side of [`latch_interchange`].
 //!
 //! A description has every matrix row-major and the gates in one order; the trainer's are column-major and in the same order. [`network`] brings one chain of
-//! layers into the other. [`text`] is what a model of texts must have besides its tensors: a vocabulary that Latch's tokenizer gives, and a pooling. [`samples`]
+//! layers into the other, and [`mod@described`] a whole network into a description, of which [`elsewhere`] makes files. [`text`] is what a model of texts must have besides its tensors: a vocabulary that Latch's tokenizer gives, and a pooling. [`samples`]
 //! is what one of samples has: scales, gains and what goes around it. [`parity`] compares the image of what came with what its description computes, and
 //! [`inspected`] says what is inside a file.
 //!
 //! Promised: what [`to_bytes`] writes, [`from_bytes`] reads back to the bit.
 
+pub mod described;
+pub mod elsewhere;
 mod heads;
 pub mod inspected;
 pub mod network;
@@ -24,7 +26,7 @@ use latch_engine::layers::MAX_LAYERS;
 use latch_engine::layers::MAX_WIDTH;
 use latch_engine::layers::embedding::MAX_ROWS;
 use latch_interchange::keras::Options;
-use latch_interchange::{self as interchange, Described, Gain, Input, Limits, Samples, Source};
+use latch_interchange::{self as interchange, Described, Input, Limits};
 pub use latch_interchange::{Format, Layout, remarks};
 use serde::{Deserialize, Serialize};
 
@@ -70,17 +72,7 @@ fn refused(error: interchange::Error) -> Fault {
 /// A fault where the network reads samples, where unknown words share rows by their hash, or where the layout has no form for a layer; an internal failure when the library refuses
 /// to write it.
 pub fn to_bytes(network: &Network<f32>, vocabulary: &Vocabulary, answers: &Answers, layout: Layout) -> Result<Vec<u8>> {
-    let model = Described {
-        source: Source::of(Format::Safetensors(layout)),
-        input: match &vocabulary.scaling {
-            Some(scaling) => Input::Samples(Samples { channels: scaling.channels.len(), ..Samples::default() }),
-            None => Input::Ids(text::described(vocabulary)?),
-        },
-        layers: network::layers_of(network),
-        skip: None,
-        gain: Gain::default(),
-        answer: text::stated(answers),
-    };
+    let model = described::described(network, vocabulary, answers, None)?;
     Ok(interchange::write(&model, layout, env!("CARGO_PKG_VERSION")).map_err(refused)?)
 }
 

@@ -15,6 +15,7 @@ mod classes;
 mod command;
 mod config_file;
 mod data_files;
+mod elsewhere;
 mod figures;
 mod float_layers;
 mod frameworks;

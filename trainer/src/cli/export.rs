@@ -1,16 +1,16 @@
 //! `latch export`: from a run folder to one image, or to a file for another framework.
 
+mod elsewhere;
 mod layers;
 mod line;
-mod tensors;
 pub(super) mod words;
 
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::ValueEnum;
 use latch_data::series::Missing;
 
+use self::elsewhere::Format;
 use self::line::Line;
 use super::args::{keep_inputs, parse_bytes, parse_share};
 use super::columns::ColumnArgs;
@@ -28,18 +28,22 @@ use crate::files::write_atomically;
 use crate::runs::folder::RunFolder;
 use crate::unknown::UnknownByPart;
 
-/// Write a run's best network as an image, or as safetensors for PyTorch or Keras.
+/// Write a run's best network as an image, or for another framework: ONNX, safetensors, weights of Keras, JSON of RTNeural.
 ///
 /// Uses the quantization-aware weights, if the run has them for this precision.
 ///
 /// For an image, prints accuracy and bytes of every precision on the validation part, and where the bytes of the image are.
-/// A safetensors file holds the weights in f32 and the vocabulary; docs/frameworks.md has the names of its tensors.
+/// Files for other frameworks hold the network in f32, as it was learned; docs/frameworks.md says what goes in and what comes out. Of weights, the lines of Python that build their
+/// layers are printed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  latch export --run runs/imdb --precision int8 --out imdb.latch\n  \
                   latch export --run runs/amp --calibrate guitar.wav --precision int8 --out amp.latch\n  \
                   latch export --run runs/imdb --fold-to 512KiB --out imdb-folded.latch\n  \
                   latch export --run runs/imdb --early-error 0.5% --out imdb-early.latch\n  \
-                  latch export --run runs/imdb --format safetensors --layout pytorch --out net.safetensors")]
+                  latch export --run runs/imdb --format safetensors --layout pytorch --out net.safetensors\n  \
+                  latch export --run runs/imdb --format onnx --out net.onnx\n  \
+                  latch export --run runs/imdb --format keras-h5-weights --out net.weights.h5\n  \
+                  latch export --run runs/amp --format rtneural --out amp.json")]
 pub struct Args {
     /// Folder of a run
     #[arg(long)]
@@ -53,7 +57,7 @@ pub struct Args {
     /// Names and shapes of the tensors in the safetensors file [default: pytorch]
     #[arg(long, value_enum)]
     layout: Option<Layout>,
-    /// File of the image or of the tensors
+    /// File of the image, or for the other framework; of Keras's weights its name ends with .weights.h5 (Keras 3) or .h5 (Keras 2 and 3)
     #[arg(long)]
     out: PathBuf,
     /// Make the image larger and faster: precompute the first layer's input products for as many of the most frequent ids as fit. The size
@@ -87,15 +91,6 @@ pub struct Args {
     json: bool,
 }
 
-/// `--format`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// What the engine runs
-    Image,
-    /// What PyTorch and Keras read
-    Safetensors,
-}
-
 /// Runs the verb.
 ///
 /// # Errors
@@ -109,8 +104,8 @@ pub fn run(args: Args) -> Result<()> {
         return Err(fault("--missing", "it is for series that are named", "add --data or --calibrate").into());
     }
     let run = Trained::read(&folder)?;
-    if args.format == Format::Safetensors {
-        return tensors::write(&args, &run);
+    if args.format != Format::Image {
+        return elsewhere::write(&args, &run);
     }
     if args.layout.is_some() {
         let remedy = "add --format safetensors, or leave it out";

@@ -88,7 +88,7 @@ impl Inspected {
             sample_rate: samples.rate,
             normalization: samples.normalization.iter().map(|one| (one.mean, one.scale)).collect(),
             layers: model.fed().map(|(layer, inputs)| InspectedLayer::of(layer, inputs)).collect(),
-            skip: model.skip,
+            skip: model.skip.map(|skip| skip.channel),
             gain: (model.gain.input, model.gain.output),
             found: Vec::new(),
             weights: Some(model.weights()),

@@ -104,7 +104,7 @@ fn vector_of(bias: &DMatrix<f32>) -> Vector {
     Vector { source: String::new(), values: bias.as_slice().to_vec() }
 }
 
-/// The layers of a network that reads ids, as a description has them.
+/// The layers of a network, as a description has them; of one that reads samples without an embedding.
 pub(super) fn layers_of(network: &Network<f32>) -> Vec<DescribedLayer> {
     let table = &network.embedding.table;
     // Features × ids and column-major: ids × features and row-major.
@@ -156,7 +156,8 @@ pub(super) fn layers_of(network: &Network<f32>) -> Vec<DescribedLayer> {
     };
     let above = network.layers.iter().enumerate().filter_map(begun);
     let named = |(number, kind): (usize, Kind)| DescribedLayer { name: format!("{}.{number}", kind.name()), kind };
-    std::iter::once(embedding).chain(above).enumerate().map(named).collect()
+    let embedding = (!network.config().reads_samples()).then_some(embedding);
+    embedding.into_iter().chain(above).enumerate().map(named).collect()
 }
 
 /// A recurrent layer as a description has it, beginning with zeros; `None` of any other.

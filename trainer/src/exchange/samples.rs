@@ -11,9 +11,9 @@ use std::f32::consts::TAU;
 
 use anyhow::Result;
 use latch_data::series::Frames;
-use latch_engine::input::samples::{MAX_CHANNELS, Skip};
+use latch_engine::input::samples::{MAX_CHANNELS, MAX_LAG, Skip};
 use latch_engine::layers::bidirectional::MAX_LONGEST;
-use latch_interchange::{Described, Format, Input, Kind, Layer, Samples, reference};
+use latch_interchange::{self as interchange, Described, Format, Input, Kind, Layer, Samples, reference};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
@@ -41,7 +41,12 @@ pub const FULL_SCALE: f32 = 1.0;
 /// # Errors
 /// A fault where it reads ids, or more channels than an image.
 pub(super) fn of<'m>(place: &str, model: &'m Described) -> Result<&'m Samples, Fault> {
+    let ago = |frames: usize| frames > usize::from(MAX_LAG);
     match &model.input {
+        Input::Samples(samples) if ago(samples.difference.max(model.skip.map_or(0, |skip| skip.lag))) => {
+            let problem = format!("it reads samples of more than {MAX_LAG} frames ago, which no image keeps");
+            Err(fault(format!("{place}: input"), problem, "train it on fewer frames"))
+        }
         Input::Samples(samples) if samples.channels <= usize::from(MAX_CHANNELS) => Ok(samples),
         Input::Samples(samples) => {
             let problem = format!("it reads {} channels, more than an image's {MAX_CHANNELS}", samples.channels);
@@ -87,8 +92,12 @@ pub(super) fn answers(place: &str, model: &Described, given: &Given) -> Result<A
 
 /// What a configuration says of the input.
 pub(super) fn configured(model: &Described) -> SamplesConfig {
-    let skip = model.skip.map(|channel| Skip { channel: channel as u16, lag: 0 });
-    SamplesConfig { scaled: Scaled::None, difference: 0, clip: None, skip }
+    let skip = model.skip.map(|skip| Skip { channel: skip.channel as u16, lag: skip.lag as u16 });
+    let difference = match &model.input {
+        Input::Samples(samples) => samples.difference as u16,
+        Input::Ids(_) => 0,
+    };
+    SamplesConfig { scaled: Scaled::None, difference, clip: None, skip }
 }
 
 /// The gain of a channel before the network: only the first, the sound, has one.
@@ -102,16 +111,17 @@ pub(super) fn scaling(model: &Described, samples: &Samples, largest: &[f32]) -> 
         let normalization = samples.normalization.get(number);
         let (offset, scale) = normalization.map_or((0.0, 1.0), |one| (one.mean, one.scale));
         let factor = gain(model, number) / scale;
-        Channel { offset, factor, range: range(factor, offset, largest), unit: unit(largest) }
+        let reached = range(factor, offset, largest);
+        Channel { offset, factor, range: samples.bounds.get(number).copied().unwrap_or(reached), unit: unit(largest) }
     };
     let SamplesConfig { skip, difference, .. } = configured(model);
-    let skip_factor = model.skip.map_or(1.0, |channel| gain(model, channel) * model.gain.output);
+    let skip_factor = model.skip.map_or(1.0, |skip| gain(model, skip.channel) * model.gain.output);
     Scaling {
         lag: difference,
         channels: largest.iter().enumerate().map(channel).collect(),
         skip,
         skip_factor,
-        open: true,
+        open: samples.bounds.is_empty(),
     }
 }
 
@@ -140,7 +150,11 @@ pub fn reaching(scaling: &Scaling, examples: &[Example<Label>]) -> Scaling {
     }
     let mut scaling = scaling.clone();
     for (channel, largest) in scaling.channels.iter_mut().zip(largest).filter(|(_, largest)| *largest > 0.0) {
-        (channel.range, channel.unit) = (range(channel.factor, channel.offset, largest), unit(largest));
+        channel.unit = unit(largest);
+        // A model that says to what it was held in training has its ranges from there.
+        if scaling.open {
+            channel.range = range(channel.factor, channel.offset, largest);
+        }
     }
     scaling
 }
@@ -184,7 +198,10 @@ fn held(model: &Described, frames: &[f32], channels: usize) -> Vec<f32> {
     };
     let mut answers = Vec::new();
     for (step, frame) in frames.chunks_exact(channels.max(1)).enumerate() {
-        let skipped = model.skip.map_or(0.0, |channel| f64::from(frame[channel]) * f64::from(gain(model, channel)));
+        let skipped = model.skip.map_or(0.0, |interchange::Skip { channel, lag }| {
+            let frame = if lag == 0 { frame } else { &frames[step.saturating_sub(lag) * channels..] };
+            f64::from(frame[channel]) * f64::from(gain(model, channel))
+        });
         let values = last.iter().skip(step / stride * outputs).take(outputs);
         answers.extend(values.map(|value| (f64::from(model.gain.output) * (value + skipped)) as f32));
     }
