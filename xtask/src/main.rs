@@ -9,6 +9,7 @@
 //! - [`size`] weighs engine and firmware on every chip, and holds them to limits and record.
 //! - [`default_model`] records what the default model reaches, and [`results`] makes tables of all records.
 //! - [`peers`] compares one step with other engines.
+//! - [`frameworks`] runs what is exported in ONNX Runtime, Keras and PyTorch.
 //! - [`keras`] compares the speed of training with Keras.
 //! - [`small_sets`] compares the defaults on small sets of texts with linear baselines.
 //! - [`series`] records what the defaults reach on published sets of time series.
@@ -22,6 +23,7 @@ mod chips;
 mod default_model;
 mod device;
 mod foreign;
+mod frameworks;
 mod images;
 mod instructions;
 mod keras;
@@ -92,6 +94,8 @@ enum Verb {
     /// Compares the time of one LSTM step with other engines, in one table; the first time takes half an hour and 6 GB
     #[command(after_help = "Example: cargo xtask peers --rounds 5 --out docs/results")]
     Peers(peers::Options),
+    /// Runs what Latch exports in ONNX Runtime, Keras and PyTorch, and fails if one answers something else; installs 5 GB
+    Frameworks,
     /// Compares the speed of training with Keras, from the same weights on the same batches, and fails if the loss curves differ; installs 1.4 GB
     #[command(after_help = "Example: cargo xtask keras --rounds 3 --out training-speed.md")]
     Keras(keras::Options),
@@ -129,6 +133,7 @@ fn main() -> ExitCode {
         Verb::Device { arguments } => return finish(device::run(&arguments)),
         Verb::Boot { elf } => return finish(device::boot(&elf)),
         Verb::Picture => return finish(picture()),
+        Verb::Frameworks => return finish(frameworks::run().map(|()| 0)),
         Verb::Keras(options) => return finish(keras::run(&options).map(|()| 0)),
         Verb::Peers(options) => return finish(peers::run(&options).map(|()| 0)),
         Verb::DefaultModel(options) => return finish(default_model::run(&options).map(|()| 0)),
