@@ -233,7 +233,7 @@ fn what_cannot_be_imported_is_refused_by_name_and_nothing_is_made() {
     place.refuse_usage(&mut import(lstm, &["--full-scale", "0"]), &["must be a positive number"]);
     place.refuse_usage(&mut place.latch(["import", lstm]), &["--out"]);
     succeed(&mut import(lstm, &["--full-scale", "10"]));
-    let tensors = ["export", "--run", "run", "--format", "safetensors", "--out", "net", "--json"];
+    let tensors = ["export", "--run", "run", "--format", "safetensors", "--layout", "keras", "--out", "net", "--json"];
     place.refuse(&mut place.latch(tensors), &["the network's input: it reads samples", "export an image"]);
     place.write("run/probe", "no probe");
     let export = ["export", "--run", "run", "--out", "new.latch", "--json"];

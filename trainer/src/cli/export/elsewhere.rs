@@ -124,7 +124,6 @@ fn refuse_options(args: &Args, run: &Trained) -> Result<()> {
     }
     for (option, given) in [
         ("--precision", args.precision.is_some()),
-        ("--calibrate", args.calibrate.is_some()),
         ("--fold-to", args.fold_to.is_some()),
         ("--early-error", args.early_error.is_some()),
         ("--data", args.data.is_some()),
