@@ -18,7 +18,7 @@ use crate::learning::sequences::Scale;
 
 /// `--format`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(super) enum Format {
     /// What the engine runs
     Image,
     /// What PyTorch and Keras read
