@@ -35,8 +35,6 @@ pub fn foreign(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
             (Archive::Other, true) => ("a ZIP archive", "unpack it, and name the safetensors file in it"),
             (Archive::Arrays | Archive::Other, false) => ("a ZIP archive that is cut off", CUT_OFF),
         }
-    } else if bytes.get(4..8) == Some(b"TFL3") {
-        ("a TensorFlow Lite model", OF_OTHERS)
     } else if bytes.first() == Some(&0x80) && bytes.get(1).is_some_and(|version| (2..=5).contains(version)) {
         ("a Python pickle, as PyTorch wrote before its archives", OF_PYTORCH)
     } else if is_old_pickle(bytes) {
@@ -116,7 +114,7 @@ mod tests {
     fn a_file_of_another_kind_is_called_by_its_name_with_what_to_do() {
         let cut = |member: &str| [b"PK\x03\x04", &[0; 26][..], member.as_bytes(), &[7; 90]].concat();
         let zip = |member: &str| [&cut(member), &b"PK\x05\x06"[..], &[0; 18]].concat();
-        let cases: [(Vec<u8>, &str, &str); 16] = [
+        let cases: [(Vec<u8>, &str, &str); 15] = [
             (zip("model.weights.h5"), ".keras archive that is damaged", "again"),
             (zip("archive/data.pkl"), "torch.save", "python -c"),
             (zip("arr_0.npy"), ".npz", "safetensors"),
@@ -132,7 +130,6 @@ mod tests {
             (b"(lp0\nF1.0\na.".to_vec(), "pickle of protocol 0", "safetensors"),
             (b"ccollections\nOrderedDict\np0\n(tRp1\n.".to_vec(), "pickle of protocol 0", "safetensors"),
             (b"}q\x00X\x01\0\0\0aq\x01K\x01s.".to_vec(), "pickle of protocol 0 or 1", "safetensors"),
-            (b"\x1c\0\0\0TFL3\0\0".to_vec(), "TensorFlow Lite", "safetensors"),
             (b"\x80\x02\x8a\nl\xfc".to_vec(), "pickle", "from safetensors.torch import"),
             (b"GGUF\x03\0\0\0".to_vec(), "GGUF", "safetensors"),
             (b"LTCH\x07\0".to_vec(), "image of Latch", "latch inspect"),

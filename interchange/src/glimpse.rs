@@ -2,7 +2,7 @@
 //! nothing is checked: it is what a person looks at who wants to know why a file is refused.
 
 use crate::json::{Json, Object};
-use crate::{file, foreign, guitarml, json, keras, nam, onnx, rtneural};
+use crate::{file, foreign, guitarml, json, keras, nam, onnx, rtneural, tflite};
 
 /// Most lines of what is found.
 const MOST_LINES: usize = 200;
@@ -40,6 +40,9 @@ pub fn glimpse(bytes: &[u8], place: &str) -> Option<Glimpse> {
     }
     if onnx::is(bytes) {
         return onnx::glimpse(bytes, place).map(|found| Glimpse::of("ONNX", found));
+    }
+    if tflite::is(bytes) {
+        return tflite::glimpse(bytes).map(|found| Glimpse::of("TensorFlow Lite", found));
     }
     if let Some((what, _)) = foreign::foreign(bytes) {
         return (!foreign::is_damaged(what)).then(|| Glimpse::of(what, Vec::new()));

@@ -9,7 +9,7 @@
 //! - [`names`] says how PyTorch and Keras name, shape and order the tensors of a layer.
 //! - [`file`] reads and writes safetensors in these layouts.
 //! - `rtneural`, `guitarml` and `nam` read the JSON of audio models; `json` is what they have in common, `torch` the tensors of a `state_dict`.
-//! - [`keras`] reads `.h5` and `.keras` files, [`onnx`] reads `.onnx`.
+//! - [`keras`] reads `.h5` and `.keras` files, [`onnx`] reads `.onnx`, [`tflite`] `.tflite`.
 //! - [`mod@reference`] computes what a description computes, in the plainest arithmetic.
 //! - [`writers`] are the way back: a file for ONNX Runtime, Keras, RTNeural and PyTorch from a description.
 //! - [`open()`] reads a file of any of these; [`foreign`] says what a file is that is none, and [`glimpse()`] what is inside one
@@ -35,6 +35,7 @@ mod pytorch;
 pub mod reference;
 mod remark;
 mod rtneural;
+pub mod tflite;
 mod torch;
 pub mod writers;
 

@@ -3,7 +3,7 @@
 use crate::described::{Described, Limits};
 use crate::foreign::{OF_KERAS, foreign};
 use crate::keras::{self, Options};
-use crate::{Error, file, guitarml, json, nam, onnx, rtneural};
+use crate::{Error, file, guitarml, json, nam, onnx, rtneural, tflite};
 
 /// Whether a file is JSON by its first bytes: they are those of an object, and not the length of a safetensors file's header.
 fn is_json(bytes: &[u8]) -> bool {
@@ -35,7 +35,7 @@ pub fn open(bytes: &[u8], place: &str, limits: &Limits) -> Result<Described, Err
     open_with(bytes, place, &Options::default(), limits)
 }
 
-/// Reads a model as [`open`] does, with what is said beside a file of Keras; of ONNX the name of the last value that is read.
+/// Reads a model as [`open`] does, with what is said beside a file of Keras; of ONNX and TensorFlow Lite the name of the last value that is read.
 ///
 /// # Errors
 /// Those of [`open`], and where something is said beside a file of another format.
@@ -43,10 +43,10 @@ pub fn open_with(bytes: &[u8], place: &str, options: &Options<'_>, limits: &Limi
     if keras::is_h5(bytes) || keras::is_archive(bytes) {
         return keras::read(bytes, place, options, limits);
     }
-    let is_onnx = onnx::is(bytes);
+    let (is_onnx, is_tflite) = (onnx::is(bytes), tflite::is(bytes));
     let given = [
-        ("a chain", options.chain.is_some() && (is_onnx || is_json(bytes))),
-        ("a last layer", options.until.is_some() && !is_onnx),
+        ("a chain", options.chain.is_some() && (is_onnx || is_tflite || is_json(bytes))),
+        ("a last layer", options.until.is_some() && !is_onnx && !is_tflite),
         ("a tokenizer", options.tokenizer.is_some()),
     ];
     if let Some((what, _)) = given.into_iter().find(|(_, is_given)| *is_given) {
@@ -54,6 +54,9 @@ pub fn open_with(bytes: &[u8], place: &str, options: &Options<'_>, limits: &Limi
     }
     if is_onnx {
         return onnx::read(bytes, place, options.until, limits);
+    }
+    if is_tflite {
+        return tflite::read(bytes, place, options.until, limits);
     }
     if !is_json(bytes) {
         if bytes.is_empty() {
