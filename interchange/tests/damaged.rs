@@ -113,16 +113,16 @@ fn damaged(bytes: &[u8], random: &mut Random) -> Vec<u8> {
     bytes
 }
 
-/// The ONNX models of the goldens that are read.
-fn onnx() -> Vec<Vec<u8>> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/onnx/onnx.zip");
+/// The models of an archive of goldens that are read; their names have this end.
+fn goldens(archive: &str, end: &str) -> Vec<Vec<u8>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens").join(archive);
     let mut archive = ZipArchive::new(Cursor::new(fs::read(path).expect("the goldens"))).expect("an archive");
     let mut models = Vec::new();
     for place in 0..archive.len() {
         let mut member = archive.by_index(place).expect("a member");
         let name = member.name().expect("a name").into_owned();
         // Large ones would take the whole time.
-        let is_model = name.ends_with(".onnx") && !name.starts_with("refused-");
+        let is_model = name.ends_with(end) && !name.starts_with("refused-");
         if is_model && member.size() < 1 << 14 {
             let mut bytes = Vec::new();
             member.read_to_end(&mut bytes).expect("it is whole");
@@ -130,7 +130,6 @@ fn onnx() -> Vec<Vec<u8>> {
         }
     }
     models.retain(|bytes| open(bytes, "whole", &LIMITS).is_ok());
-    assert!(models.len() >= 100, "{} models", models.len());
     models
 }
 
@@ -146,7 +145,16 @@ fn damaged_models_are_refused_by_the_name_of_the_file_or_are_models() {
 
 #[test]
 fn damaged_models_of_onnx_are_refused_by_the_name_of_the_file_or_are_models() {
-    damage(&onnx());
+    let models = goldens("onnx/onnx.zip", ".onnx");
+    assert!(models.len() >= 100, "{} models", models.len());
+    damage(&models);
+}
+
+#[test]
+fn damaged_models_of_tensorflow_lite_are_refused_by_the_name_of_the_file_or_are_models() {
+    let models = goldens("tflite/tflite.zip", ".tflite");
+    assert!(models.len() >= 50, "{} models", models.len());
+    damage(&models);
 }
 
 /// Damages models at random, and reads them.

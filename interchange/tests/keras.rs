@@ -5,7 +5,7 @@ mod support;
 use latch_interchange::keras::{Options, read};
 use latch_interchange::{Described, Input, reference};
 use serde_json::Value;
-use support::{Goldens, LIMITS, disagreement, numbers};
+use support::{Goldens, LIMITS, WITHIN, disagreement, numbers};
 
 /// A model, and what Keras computes of an input.
 struct Case {
@@ -60,7 +60,7 @@ fn fault(case: &Case) -> Option<String> {
         Ok(model) => model,
         Err(error) => return Some(error.to_string()),
     };
-    disagreement(&case.name, &answers(&model, case), &case.y)
+    disagreement(&case.name, &answers(&model, case), &case.y, WITHIN)
 }
 
 fn check(archive: &str, least: usize) {

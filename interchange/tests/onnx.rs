@@ -6,7 +6,7 @@ mod support;
 use latch_interchange::keras::Options;
 use latch_interchange::{Described, Input, open_with, reference};
 use serde_json::Value;
-use support::{Goldens, LIMITS, disagreement, numbers};
+use support::{Goldens, LIMITS, WITHIN, disagreement, numbers};
 
 /// Models of the standard's tests.
 const OF_THE_STANDARD: usize = 12;
@@ -61,7 +61,7 @@ fn fault(case: &Case) -> Option<String> {
         Ok(model) => model,
         Err(error) => return Some(error.to_string()),
     };
-    disagreement(&case.name, &answers(&model, case), &case.y)
+    disagreement(&case.name, &answers(&model, case), &case.y, WITHIN)
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod support;
 use latch_interchange::keras::Options;
 use latch_interchange::{Described, Input, open, open_with, reference};
 use serde_json::Value;
-use support::{Goldens, LIMITS, disagreement, numbers};
+use support::{Goldens, LIMITS, WITHIN, disagreement, numbers};
 
 const ARCHIVE: &str = "pytorch/pytorch.zip";
 
@@ -29,7 +29,7 @@ fn fault(case: &Value) -> Option<String> {
         Input::Ids(_) => reference::of_ids(&model, &x.iter().map(|&id| id as u32).collect::<Vec<_>>()),
         Input::Samples(_) => reference::of_samples(&model, &x.iter().map(|&x| x as f32).collect::<Vec<_>>()),
     };
-    disagreement(name, &found.answers, &y)
+    disagreement(name, &found.answers, &y, WITHIN)
 }
 
 #[test]

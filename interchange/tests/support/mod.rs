@@ -9,8 +9,8 @@ use zip::ZipArchive;
 
 pub(crate) const LIMITS: Limits = Limits { rows: 1 << 20, width: 2048, layers: 32 };
 
-/// Largest difference of an output.
-const WITHIN: f64 = 1e-5;
+/// Largest difference of an output from one that was computed in floats.
+pub(crate) const WITHIN: f64 = 1e-5;
 
 /// An archive of goldens.
 pub(crate) struct Goldens(ZipArchive<Cursor<Vec<u8>>>);
@@ -41,14 +41,18 @@ pub(crate) fn numbers(case: &Value, key: &str) -> Vec<f64> {
     case[key].as_array().expect("a list").iter().map(|value| value.as_f64().expect("a number")).collect()
 }
 
-/// Why the answers to a case do not agree with those that are expected.
-pub(crate) fn disagreement(name: &str, found: &[f64], expected: &[f64]) -> Option<String> {
+/// The largest difference of answers from those that are expected; NaN is no small one.
+pub(crate) fn largest_difference(found: &[f64], expected: &[f64]) -> f64 {
+    let differences = found.iter().zip(expected).map(|(found, expected)| (found - expected).abs());
+    differences.fold(0.0, |most: f64, next| if next.is_nan() || next > most { next } else { most })
+}
+
+/// Why the answers to a case do not agree with those that are expected, within a difference.
+pub(crate) fn disagreement(name: &str, found: &[f64], expected: &[f64], within: f64) -> Option<String> {
     if found.len() != expected.len() {
         return Some(format!("{name}: {} answers in place of {}", found.len(), expected.len()));
     }
-    let differences = found.iter().zip(expected).map(|(found, expected)| (found - expected).abs());
-    // NaN is no small difference.
-    let largest = differences.fold(0.0, |most: f64, next| if next.is_nan() || next > most { next } else { most });
-    let agrees = largest <= WITHIN;
+    let largest = largest_difference(found, expected);
+    let agrees = largest <= within;
     (!agrees).then(|| format!("{name}: it differs by {largest:e}: {found:?} in place of {expected:?}"))
 }
