@@ -31,5 +31,6 @@ mod pytorch_files;
 mod report;
 mod resume;
 mod small_sets;
+mod tflite_files;
 mod token_kinds;
 mod verbs;

@@ -18,7 +18,7 @@ use crate::runs::imported::{Request, import, inspect};
 
 /// Make a run folder from a model that another tool trained.
 ///
-/// The file is known by what stands in it: safetensors in either layout that `latch export --format safetensors` writes, a model of Keras (.h5, .keras), ONNX, JSON of RTNeural, AIDA-X or
+/// The file is known by what stands in it: safetensors in either layout that `latch export --format safetensors` writes, a model of Keras (.h5, .keras), ONNX, TensorFlow Lite, JSON of RTNeural, AIDA-X or
 /// GuitarML, or an LSTM of Neural Amp Modeler (.nam). docs/frameworks.md has the names of the tensors and what is read of each.
 ///
 /// A model reads texts or series. For one of texts, training data is optional: with it the int8 image is calibrated on frequent words, and its provenance names the data. One of series
@@ -30,6 +30,7 @@ use crate::runs::imported::{Request, import, inspect};
     latch import amp.nam --probe guitar.wav --out runs/amp\n  \
     latch import model.keras --tokenizer tokenizer.json --out runs/keras\n  \
     latch import model.onnx --inspect\n  \
+    latch import model.tflite --out runs/tflite\n  \
     latch import sensor.safetensors --chain \"lstm > last > fc\" --task classify --out runs/torch\n  \
     latch import pedal.json --inspect")]
 pub struct Args {
@@ -70,7 +71,7 @@ pub struct Args {
     /// Order of the layers of a file that holds weights alone: of Keras "embedding > lstm 32 > last > dense 3", of PyTorch its modules, "emb > rnn > last > fc1 relu > fc2"
     #[arg(long, value_name = "LAYERS")]
     chain: Option<String>,
-    /// Last layer that is read of a Keras model, or last value of an ONNX model, where what is above is of no kind that Latch knows
+    /// Last layer that is read of a Keras model, or last value of an ONNX or TensorFlow Lite model, where what is above is of no kind that Latch knows
     #[arg(long, value_name = "NAME")]
     until: Option<String>,
     /// Words of a Keras Tokenizer, as JSON: tokenizer.to_json(), or its word_index
