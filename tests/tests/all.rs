@@ -8,6 +8,7 @@ mod chains;
 mod characters;
 mod conv1d;
 mod docs_commands;
+mod example_amp;
 mod example_board;
 mod example_sensor;
 mod four_bits;

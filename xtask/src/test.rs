@@ -148,6 +148,10 @@ fn quick_steps(quick: bool) -> Vec<Step> {
             "format of the sensor's example",
             Command::new("cargo fmt --check").in_folder(root().join("examples/sensor")),
         ),
+        Step::check(
+            "format of the amplifier's example",
+            Command::new("cargo fmt --check").in_folder(root().join("examples/amp")),
+        ),
         // Library, program and integration tests here, documentation below: together they are what plain `cargo test` runs.
         Step::tests("tests", Command::new(tests).args(&format!("--lib --bins --tests{skipped}"))),
         Step::tests("documentation", Command::new(tests).args("--doc")),
