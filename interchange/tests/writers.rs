@@ -9,7 +9,7 @@ use exported::{ALL, Exported, To, VERSION, cases, frames, ids, models};
 use latch_interchange::keras::Options;
 use latch_interchange::writers::{self, keras::Naming};
 use latch_interchange::{Described, Error, Input, Kind, file, open_with, reference};
-use support::{Goldens, LIMITS, WITHIN, disagreement, numbers};
+use support::{Goldens, LIMITS, disagreement, numbers};
 
 /// Largest difference of an answer, of those in f32 that are near 1.
 const WITHIN: f64 = 1e-6;
@@ -126,7 +126,7 @@ fn onnx_runtime_keras_and_pytorch_answer_what_latch_answers() {
         let mut own = case.json();
         own["y"] = golden["y"].clone();
         assert_eq!(own, *golden, "run goldens/exports/make.py again");
-        assert_eq!(disagreement(&case.file, &case.y, &numbers(golden, "y"), WITHIN), None);
+        assert_eq!(disagreement(&case.file, &case.y, &numbers(golden, "y"), support::WITHIN), None);
     }
     let count = |kind: &str| written.iter().filter(|case| case.kind == kind).count();
     assert!(count("onnx") >= 35 && count("keras") >= 58 && count("torch") >= 21);
