@@ -142,7 +142,8 @@ impl Activation {
 ///        n = act(W·x + b + U·(r∘h))             reset before it, without b_h
 /// Rnn    h = act(W·x + U·h + b)
 /// ```
-/// With a clip L, the sums of gates, candidates and simple layers are held to [-L, L] before their activation; the cell on its way to h is not. Peepholes: Gers and Schmidhuber, "Recurrent nets that time and count", 2000; coupled gates: Greff
+/// With a clip L, the sums of gates, candidates and simple layers are held to [-L, L] before their activation; the cell on its way to h is not. With a clip of the cell, c is held
+/// to it before the output gate sees it; with a clip of the projection, P·(o ∘ out(c)). Peepholes: Gers and Schmidhuber, "Recurrent nets that time and count", 2000; coupled gates: Greff
 /// et al., "LSTM: a search space odyssey", 2017.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cell {
@@ -209,6 +210,10 @@ pub struct Recurrent {
     pub peepholes: Option<Vector>,
     /// What the sums are held to before their activations, where they are.
     pub clip: Option<f32>,
+    /// What the cell of an LSTM is held to at each step, where it is.
+    pub cell_clip: Option<f32>,
+    /// What the projected state is held to at each step, where it is.
+    pub projection_clip: Option<f32>,
     /// Whether the forget gate of an LSTM is 1 less its input gate; then its own rows have no meaning.
     pub coupled: bool,
     /// Whether it reads the steps from the last to the first. Its outputs have the order in which it reads.
@@ -235,6 +240,8 @@ impl Recurrent {
             initial_cell: None,
             peepholes: None,
             clip: None,
+            cell_clip: None,
+            projection_clip: None,
             coupled: false,
             backwards: false,
             aligned: false,
@@ -554,6 +561,8 @@ pub enum Format {
     Keras,
     /// ONNX.
     Onnx,
+    /// A model of TensorFlow Lite (.tflite).
+    Tflite,
 }
 
 impl Format {
@@ -567,6 +576,7 @@ impl Format {
             Format::KerasH5 => "Keras .h5",
             Format::Keras => "Keras .keras",
             Format::Onnx => "ONNX",
+            Format::Tflite => "TensorFlow Lite",
         }
     }
 }

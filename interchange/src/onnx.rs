@@ -9,21 +9,21 @@
 //! input. An operator is read where it continues this chain. The standard is <https://onnx.ai/onnx/operators/>; what each of them says is held in its module.
 
 mod activations;
-mod chain;
+pub(crate) mod chain;
 mod constants;
 mod dense;
 mod glimpse;
-mod graph;
-mod layers;
-mod node;
+pub(crate) mod graph;
+pub(crate) mod layers;
+pub(crate) mod node;
 mod norms;
 pub(crate) mod proto;
 mod recurrent;
 mod reshape;
-mod shapes;
-mod tensor;
-mod value;
-mod weigh;
+pub(crate) mod shapes;
+pub(crate) mod tensor;
+pub(crate) mod value;
+pub(crate) mod weigh;
 mod windows;
 
 use prost::Message;

@@ -241,13 +241,25 @@ fn lstm_step(layer: &Recurrent, z: &[f64], c: &mut Vec<f64>) -> Vec<f64> {
     let g = clipped(layer, layer.activation, &z[2 * units..3 * units]);
     // c = f∘c + i∘g        h = o ∘ out(c)
     *c = (0..units).map(|unit| f[unit] * c[unit] + i[unit] * g[unit]).collect();
+    hold(c, layer.cell_clip);
     let o = gate(&z[3 * units..], &peepholes[2 * units..], c);
     let out = activated(layer.output_activation.unwrap_or(layer.activation), c);
     let h: Vec<f64> = out.iter().zip(&o).map(|(c, o)| o * c).collect();
     // h = P·(o ∘ out(c))
     match &layer.projection {
-        Some(projection) => product(projection, &h),
+        Some(projection) => {
+            let mut h = product(projection, &h);
+            hold(&mut h, layer.projection_clip);
+            h
+        }
         None => h,
+    }
+}
+
+/// Holds values to a clip, where there is one.
+fn hold(values: &mut [f64], clip: Option<f32>) {
+    if let Some(clip) = clip.map(f64::from) {
+        values.iter_mut().for_each(|value| *value = value.clamp(-clip, clip));
     }
 }
 

@@ -350,7 +350,8 @@ fn check_variants(
     recurrent: &Recurrent,
     vector: &dyn Fn(&Vector, usize) -> Checked,
 ) -> Checked {
-    let Recurrent { cell, units, peepholes, clip, coupled, backwards, aligned, .. } = recurrent;
+    let Recurrent { cell, units, peepholes, coupled, backwards, aligned, .. } = recurrent;
+    let Recurrent { clip, cell_clip, projection_clip, .. } = recurrent;
     if let Some(peepholes) = peepholes {
         vector(peepholes, 3 * units)?;
     }
@@ -360,11 +361,14 @@ fn check_variants(
         (*coupled, "coupled gates"),
         (recurrent.projection.is_some(), "a projection"),
         (recurrent.output_activation.is_some(), "an activation of its cell"),
+        (cell_clip.is_some(), "a cell that is clipped"),
+        (projection_clip.is_some(), "a projection that is clipped"),
     ];
     if let Some((_, what)) = of_lstm.into_iter().find(|(has, _)| *has && !is_lstm) {
         return Err(Error::new(first(), format!("only an LSTM has {what}"), ONE_NETWORK));
     }
-    if let Some(clip) = clip.filter(|clip| !clip.is_finite() || *clip <= 0.0) {
+    let clips = [clip, cell_clip, projection_clip].into_iter().flatten();
+    if let Some(clip) = clips.into_iter().find(|clip| !clip.is_finite() || **clip <= 0.0) {
         return Err(Error::new(first(), format!("its clip is {clip}"), "clip at a positive number, or not at all"));
     }
     if *aligned && !backwards {

@@ -4,7 +4,7 @@ use super::chain::Activations;
 use crate::described::{Activation, Cell};
 
 /// Those of a cell whose node names none.
-pub(super) fn usual(cell: Cell) -> Activations {
+pub(crate) fn usual(cell: Cell) -> Activations {
     match cell {
         Cell::Rnn => [Activation::Tanh; 3],
         Cell::Lstm | Cell::Gru { .. } => [Activation::Sigmoid, Activation::Tanh, Activation::Tanh],
@@ -12,7 +12,7 @@ pub(super) fn usual(cell: Cell) -> Activations {
 }
 
 /// clamp(α·x + β, 0, 1), by the name that a description has for it.
-pub(super) fn hard_sigmoid(alpha: f32, beta: f32) -> Activation {
+pub(crate) fn hard_sigmoid(alpha: f32, beta: f32) -> Activation {
     if beta == 0.5 && (alpha - 0.2).abs() < 1e-7 {
         Activation::HardSigmoid
     } else if beta == 0.5 && (alpha - 1.0 / 6.0).abs() < 1e-7 {
@@ -24,7 +24,7 @@ pub(super) fn hard_sigmoid(alpha: f32, beta: f32) -> Activation {
 
 /// An activation of a recurrent node. It takes as many of the numbers α and β as its equation has, else those of the operator of its name; nothing where
 /// the name is unknown.
-pub(super) fn named(
+pub(crate) fn named(
     name: &str,
     alphas: &mut dyn Iterator<Item = f32>,
     betas: &mut dyn Iterator<Item = f32>,

@@ -6,7 +6,7 @@ use super::value::{Ints, Value};
 use crate::Error;
 
 /// Reads the operator of a node whose inputs are constants; nothing where it is none that is computed.
-pub(super) fn read(node: &Node<'_>) -> Option<Given> {
+pub(crate) fn read(node: &Node<'_>) -> Option<Given> {
     let inputs = || node.inputs.iter().flatten();
     if node.kind() == "Constant" {
         return Some(constant(node));

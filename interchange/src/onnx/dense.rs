@@ -10,7 +10,7 @@ use crate::affine::Affine;
 use crate::described::{Activation, Merge};
 
 /// Reads the operator of a node, where it is one of these.
-pub(super) fn read(node: &Node<'_>) -> Option<Given> {
+pub(crate) fn read(node: &Node<'_>) -> Option<Given> {
     Some(match node.kind() {
         "MatMul" => matmul(node),
         "Gemm" => gemm(node),

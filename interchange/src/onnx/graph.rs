@@ -18,14 +18,16 @@ const NAME: usize = 512;
 type Names = HashMap<String, Option<Value>>;
 
 /// Follows a graph to the output of this name, else to the one that is no state.
-pub(super) fn follow(graph: &proto::Graph, until: Option<&str>, context: &Context<'_>) -> Result<Flow, Error> {
+pub(crate) fn follow(graph: &proto::Graph, until: Option<&str>, context: &Context<'_>) -> Result<Flow, Error> {
     let outputs: Vec<&str> = match until {
         Some(name) => vec![named(graph, name, context)?],
         None => graph.output.iter().map(|output| output.name.as_str()).collect(),
     };
     let mut names = inputs(graph);
     evaluate(graph, &outputs, &mut names, context)?;
-    answer(&outputs, &names, context)
+    let given: Vec<(&str, Option<&Value>)> =
+        outputs.iter().map(|&name| (name, names.get(name).and_then(Option::as_ref))).collect();
+    answer(&given, context)
 }
 
 /// A name that some node gives, or the first output of the node of this name.
@@ -96,10 +98,10 @@ fn evaluate(graph: &proto::Graph, outputs: &[&str], names: &mut Names, context: 
     if let Some(of) = nodes().find(|node| matches!(node.op_type.as_str(), "Loop" | "Scan")) {
         let problem = format!("its recurrence is spelled out as a {}", of.op_type);
         let remedy = "export it with an LSTM, a GRU or an RNN";
-        return Node { of, inputs: Vec::new(), context }.refuse(problem, remedy);
+        return Node { of, inputs: Vec::new(), shown: None, context }.refuse(problem, remedy);
     }
     for node in nodes() {
-        let mut node = Node { of: node, inputs: Vec::new(), context };
+        let mut node = Node { of: node, inputs: Vec::new(), shown: None, context };
         for name in &node.of.input {
             node.inputs.push(match names.get(name) {
                 Some(value) => value.clone(),
@@ -123,7 +125,7 @@ fn evaluate(graph: &proto::Graph, outputs: &[&str], names: &mut Names, context: 
 }
 
 /// What a node gives.
-fn run(node: &Node<'_>) -> Result<Vec<Option<Value>>, Error> {
+pub(crate) fn run(node: &Node<'_>) -> Result<Vec<Option<Value>>, Error> {
     let domain = node.of.domain.as_str();
     let known = match (domain, node.kind()) {
         ("com.microsoft", "DynamicQuantizeLSTM") | ("" | "ai.onnx", "RNN" | "LSTM" | "GRU") => {
@@ -168,10 +170,10 @@ fn branch(node: &Node<'_>, names: &mut Names) -> Result<Vec<Option<Value>>, Erro
 }
 
 /// The output that answers: the only one, or the only one that is no state.
-fn answer(outputs: &[&str], names: &Names, context: &Context<'_>) -> Result<Flow, Error> {
+pub(crate) fn answer(outputs: &[(&str, Option<&Value>)], context: &Context<'_>) -> Result<Flow, Error> {
     let mut all: Vec<(&str, &Flow)> = Vec::new();
-    for &name in outputs {
-        if let Some(Some(Value::Flow(flow))) = names.get(name) {
+    for &(name, value) in outputs {
+        if let Some(Value::Flow(flow)) = value {
             all.push((name, flow));
         }
     }
@@ -194,7 +196,8 @@ fn answer(outputs: &[&str], names: &Names, context: &Context<'_>) -> Result<Flow
             Ok(settled)
         }
         [] => {
-            let problem = format!("none of its outputs is made of its inputs: {}", outputs.join(", ").escape_debug());
+            let names: Vec<&str> = outputs.iter().map(|(name, _)| *name).collect();
+            let problem = format!("none of its outputs is made of its inputs: {}", names.join(", ").escape_debug());
             Err(Error::new(context.place, problem, OTHERWISE))
         }
         several => {

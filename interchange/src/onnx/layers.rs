@@ -1,6 +1,6 @@
 //! Layers of a description from a chain of operators: what stands behind a product goes into its dense layer, and weights are read.
 
-use super::chain::{Both, Direction, Link, Op};
+use super::chain::{Both, Direction, Gates, Link, Op};
 use super::node::{Context, EXPORT_AGAIN};
 use super::tensor::Const;
 use super::value::Flow;
@@ -28,7 +28,7 @@ struct Builder<'a> {
 }
 
 /// The description of what a flow has gone through.
-pub(super) fn described(flow: &Flow, source: Source, context: &Context<'_>) -> Result<Described, Error> {
+pub(crate) fn described(flow: &Flow, source: Source, context: &Context<'_>) -> Result<Described, Error> {
     let declared = flow.root.axes.last().and_then(|axis| axis.size);
     let links = Link::upwards(flow.chain.as_ref());
     let is_ids = links.first().is_some_and(|link| matches!(link.op, Op::Embedding(_)));
@@ -380,34 +380,57 @@ impl Builder<'_> {
         Ok(())
     }
 
+    /// The rows of the gates one behind the other, by their places in the file.
+    fn blocks(
+        &self,
+        gates: &Gates,
+        order: &[usize],
+        (direction, units, is_mirrored): (usize, usize, bool),
+    ) -> Result<Vec<f32>, Error> {
+        let mut values = Vec::new();
+        for (place, &in_file) in order.iter().enumerate() {
+            let Some(block) = gates.block(direction, (place, in_file), units) else { continue };
+            // Room for all at once, where there is memory for all.
+            let all = block.len().saturating_mul(order.len());
+            if values.is_empty() && all.saturating_mul(size_of::<f32>()) <= self.context.budget.left() {
+                values.reserve_exact(all);
+            }
+            let from = values.len();
+            block.append(&mut values, self.context.place, self.context.budget)?;
+            // Behind this the blocks have one name.
+            if let (Gates::Each(_), Some(place)) = (gates, values[from..].iter().position(|value| !value.is_finite())) {
+                let at = format!("{}: tensor {}", self.context.place, block.name().escape_debug());
+                let problem = format!("value {place} is {} in f32", values[from + place]);
+                return Err(Error::new(at, problem, "save weights of a training that has not diverged"));
+            }
+        }
+        if is_mirrored {
+            let of_input_gate = values.len() / order.len().max(1);
+            values[..of_input_gate].iter_mut().for_each(|value| *value = -*value);
+        }
+        Ok(values)
+    }
+
     /// One direction of a recurrent operator, its gates in the order of a description.
     fn recurrent(&mut self, both: &Both, direction: usize) -> Result<Recurrent, Error> {
         let Both { cell, units, inputs, .. } = both;
         let (units, inputs) = (*units, *inputs);
         let order = order(*cell);
         let rows = order.len() * units;
-        let blocks = |tensor: &Const, order: &[usize]| -> Result<Vec<f32>, Error> {
-            let mut values = Vec::new();
-            for &gate in order {
-                let block = tensor.picked(0, direction).and_then(|tensor| tensor.sliced(0, gate * units, 1, units));
-                let Some(block) = block else { continue };
-                // Room for all at once, where there is memory for all.
-                let all = block.len().saturating_mul(order.len());
-                if values.is_empty() && all.saturating_mul(size_of::<f32>()) <= self.context.budget.left() {
-                    values.reserve_exact(all);
-                }
-                block.append(&mut values, self.context.place, self.context.budget)?;
-            }
-            Ok(values)
+        let blocks = |gates: &Gates, order: &[usize]| self.blocks(gates, order, (direction, units, both.is_mirrored));
+        let matrix = |gates: &Gates, columns| -> Result<Matrix, Error> {
+            Ok(Matrix { source: gates.name().to_owned(), rows, columns, values: blocks(gates, order)? })
         };
-        let matrix = |tensor: &Const, columns| -> Result<Matrix, Error> {
-            Ok(Matrix { source: tensor.name().to_owned(), rows, columns, values: blocks(tensor, order)? })
-        };
-        let kernels = (matrix(&both.kernel, inputs)?, matrix(&both.recurrent_kernel, units)?);
+        let kernels = (matrix(&both.kernel, inputs)?, matrix(&both.recurrent_kernel, both.features())?);
         let source = both.bias.as_ref().map_or_else(String::new, |bias| bias.name().to_owned());
         let halves = |half: usize| -> Result<Vec<f32>, Error> {
             let order: Vec<usize> = order.iter().map(|gate| gate + half * order.len()).collect();
-            both.bias.as_ref().map_or_else(|| Ok(vec![0.0; rows]), |bias| blocks(bias, &order))
+            match &both.bias {
+                // A bias for each gate is the only one: none is that of the product with U.
+                Some(Gates::Each(_)) if half == 1 => Ok(vec![0.0; rows]),
+                Some(bias) => blocks(bias, &order),
+                None => Ok(vec![0.0; rows]),
+            }
         };
         let (mut first, second) = (halves(0)?, halves(1)?);
         let resets_after = *cell == Cell::Gru { reset_after: true };
@@ -425,6 +448,7 @@ impl Builder<'_> {
             let values = of.map(|state| self.values(&state)).transpose()?.unwrap_or_default();
             Ok(Some(Vector { source: tensor.name().to_owned(), values }))
         };
+        let projection = both.projections.get(direction).map(|projection| self.matrix(projection)).transpose()?;
         let (initial_hidden, initial_cell) = (state(both.initial_hidden.as_ref())?, state(both.initial_cell.as_ref())?);
         let [gates, candidates, out] = both.activations[direction];
         let is_rnn = *cell == Cell::Rnn;
@@ -437,6 +461,9 @@ impl Builder<'_> {
             initial_cell,
             peepholes: peepholes.transpose()?,
             clip: both.clip,
+            projection,
+            cell_clip: both.state_clips.0,
+            projection_clip: both.state_clips.1,
             coupled: both.coupled,
             backwards: both.backwards[direction],
             ..Recurrent::new(*cell, units, kernels, Vector { source, values: first })

@@ -7,53 +7,55 @@ use crate::Error;
 use crate::budget::Budget;
 
 /// What to do with a model whose tensors do not fit.
-pub(super) const EXPORT_AGAIN: &str = "export the model again, and check it with onnx.checker";
+pub(crate) const EXPORT_AGAIN: &str = "export the model again, and check it with onnx.checker";
 
 /// What to do with what no chain of layers has.
-pub(super) const OTHERWISE: &str =
+pub(crate) const OTHERWISE: &str =
     "export the part that is one chain of layers; docs/frameworks.md has the operators that are read";
 
 /// What all nodes of a model share.
-pub(super) struct Context<'a> {
+pub(crate) struct Context<'a> {
     /// The file.
-    pub(super) place: &'a str,
-    pub(super) budget: &'a Budget,
+    pub(crate) place: &'a str,
+    pub(crate) budget: &'a Budget,
     /// The version of the operators of the domain `ai.onnx`.
-    pub(super) opset: i64,
+    pub(crate) opset: i64,
 }
 
 /// A node, and what its inputs stand for; nothing for those that are left out.
-pub(super) struct Node<'a> {
-    pub(super) of: &'a proto::Node,
-    pub(super) inputs: Vec<Option<Value>>,
-    pub(super) context: &'a Context<'a>,
+pub(crate) struct Node<'a> {
+    pub(crate) of: &'a proto::Node,
+    pub(crate) inputs: Vec<Option<Value>>,
+    /// What the file calls its operator, where that is not the name of it here.
+    pub(crate) shown: Option<&'a str>,
+    pub(crate) context: &'a Context<'a>,
 }
 
 impl Node<'_> {
     /// What the file calls it: its name, else the name of what it gives.
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         let output = || self.of.output.iter().find(|name| !name.is_empty());
         if self.of.name.is_empty() { output().map_or("", String::as_str) } else { &self.of.name }
     }
 
-    pub(super) fn kind(&self) -> &str {
+    pub(crate) fn kind(&self) -> &str {
         &self.of.op_type
     }
 
     /// The error of this node.
-    pub(super) fn error(&self, problem: impl Into<String>, remedy: &str) -> Error {
-        let at =
-            format!("{}: node {} ({})", self.context.place, self.name().escape_debug(), self.kind().escape_debug());
+    pub(crate) fn error(&self, problem: impl Into<String>, remedy: &str) -> Error {
+        let kind = self.shown.unwrap_or_else(|| self.kind());
+        let at = format!("{}: node {} ({})", self.context.place, self.name().escape_debug(), kind.escape_debug());
         Error::new(at, problem, remedy)
     }
 
     /// This node refused.
-    pub(super) fn refuse<T>(&self, problem: impl Into<String>, remedy: &str) -> Result<T, Error> {
+    pub(crate) fn refuse<T>(&self, problem: impl Into<String>, remedy: &str) -> Result<T, Error> {
         Err(self.error(problem, remedy))
     }
 
     /// What a `Slice` says of each of its axes, as `(axis, start, end, step)`.
-    pub(super) fn slices(&self) -> Result<Vec<(i64, i64, i64, i64)>, Error> {
+    pub(crate) fn slices(&self) -> Result<Vec<(i64, i64, i64, i64)>, Error> {
         let missing = |what: &str| self.error(format!("its {what} are missing"), EXPORT_AGAIN);
         let starts = self.ints_of("starts", 1)?.ok_or_else(|| missing("starts"))?;
         let ends = self.ints_of("ends", 2)?.ok_or_else(|| missing("ends"))?;
@@ -66,30 +68,30 @@ impl Node<'_> {
         Ok(each.map(|(((axis, start), end), step)| (axis, start, end, step)).collect())
     }
 
-    pub(super) fn attribute(&self, name: &str) -> Option<&proto::Attribute> {
+    pub(crate) fn attribute(&self, name: &str) -> Option<&proto::Attribute> {
         self.of.attribute.iter().find(|attribute| attribute.name == name)
     }
 
-    pub(super) fn int(&self, name: &str, otherwise: i64) -> i64 {
+    pub(crate) fn int(&self, name: &str, otherwise: i64) -> i64 {
         self.attribute(name).and_then(|attribute| attribute.i).unwrap_or(otherwise)
     }
 
     /// A number of an attribute, where it is there.
-    pub(super) fn float(&self, name: &str) -> Option<f32> {
+    pub(crate) fn float(&self, name: &str) -> Option<f32> {
         self.attribute(name).map(|attribute| attribute.f.unwrap_or(0.0))
     }
 
-    pub(super) fn text(&self, name: &str) -> Option<String> {
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
         let bytes = self.attribute(name)?.s.as_ref()?;
         Some(String::from_utf8_lossy(bytes).into_owned())
     }
 
-    pub(super) fn ints(&self, name: &str) -> Option<&[i64]> {
+    pub(crate) fn ints(&self, name: &str) -> Option<&[i64]> {
         self.attribute(name).map(|attribute| attribute.ints.as_slice())
     }
 
     /// Integers that are an attribute in old versions of an operator, and an input in new ones.
-    pub(super) fn ints_of(&self, name: &str, input: usize) -> Result<Option<Vec<i64>>, Error> {
+    pub(crate) fn ints_of(&self, name: &str, input: usize) -> Result<Option<Vec<i64>>, Error> {
         if let Some(ints) = self.ints(name) {
             return Ok(Some(ints.to_vec()));
         }
@@ -101,17 +103,17 @@ impl Node<'_> {
         }
     }
 
-    pub(super) fn input(&self, number: usize) -> Option<&Value> {
+    pub(crate) fn input(&self, number: usize) -> Option<&Value> {
         self.inputs.get(number).and_then(Option::as_ref)
     }
 
     /// An input that must be there.
-    pub(super) fn needed(&self, number: usize) -> Result<&Value, Error> {
+    pub(crate) fn needed(&self, number: usize) -> Result<&Value, Error> {
         self.input(number).ok_or_else(|| self.error(format!("its input {number} is missing"), EXPORT_AGAIN))
     }
 
     /// An input that must be data.
-    pub(super) fn flow(&self, number: usize) -> Result<&Flow, Error> {
+    pub(crate) fn flow(&self, number: usize) -> Result<&Flow, Error> {
         match self.needed(number)? {
             Value::Flow(flow) => Ok(flow),
             other => self.refuse(format!("its input {number} is {}, where data are read", other.what()), OTHERWISE),
@@ -119,12 +121,12 @@ impl Node<'_> {
     }
 
     /// An input that must be data that stand in a chain, with nothing open.
-    pub(super) fn settled(&self, number: usize) -> Result<Flow, Error> {
+    pub(crate) fn settled(&self, number: usize) -> Result<Flow, Error> {
         self.chained(self.flow(number)?)
     }
 
     /// A flow with nothing open.
-    pub(super) fn chained(&self, flow: &Flow) -> Result<Flow, Error> {
+    pub(crate) fn chained(&self, flow: &Flow) -> Result<Flow, Error> {
         if flow.pads != (0, 0) {
             return self.refuse("only a convolution reads what a Pad gives", "pad within the convolution");
         }
@@ -137,12 +139,12 @@ impl Node<'_> {
         flow.settled().ok_or_else(|| self.too_long())
     }
 
-    pub(super) fn too_long(&self) -> Error {
+    pub(crate) fn too_long(&self) -> Error {
         self.error("too many operators stand below it", "export a smaller model")
     }
 
     /// A constant; nothing where the input is left out.
-    pub(super) fn constant(&self, number: usize) -> Result<Option<Const>, Error> {
+    pub(crate) fn constant(&self, number: usize) -> Result<Option<Const>, Error> {
         match self.input(number) {
             None => Ok(None),
             Some(Value::Const(tensor)) => Ok(Some(tensor.clone())),
@@ -154,7 +156,7 @@ impl Node<'_> {
     }
 
     /// A constant of floats that must be there.
-    pub(super) fn weights(&self, number: usize) -> Result<Const, Error> {
+    pub(crate) fn weights(&self, number: usize) -> Result<Const, Error> {
         let tensor = self.constant(number)?;
         let tensor = tensor.ok_or_else(|| self.error(format!("its input {number} is missing"), EXPORT_AGAIN))?;
         if !tensor.is_float() {
@@ -165,12 +167,12 @@ impl Node<'_> {
     }
 
     /// The place of a tensor.
-    pub(super) fn tensor(&self, tensor: &Const) -> String {
+    pub(crate) fn tensor(&self, tensor: &Const) -> String {
         format!("{}: tensor {}", self.context.place, tensor.name().escape_debug())
     }
 
     /// Refuses a tensor of another shape than the one that is declared.
-    pub(super) fn expect(&self, tensor: &Const, shape: &[usize]) -> Result<(), Error> {
+    pub(crate) fn expect(&self, tensor: &Const, shape: &[usize]) -> Result<(), Error> {
         let found = tensor.dims();
         if found == shape {
             return Ok(());
@@ -181,7 +183,7 @@ impl Node<'_> {
     }
 
     /// An axis by its number, from the end where that is negative.
-    pub(super) fn axis(&self, axis: i64, axes: usize) -> Result<usize, Error> {
+    pub(crate) fn axis(&self, axis: i64, axes: usize) -> Result<usize, Error> {
         let from_front = if axis < 0 { axis.checked_add(axes as i64) } else { Some(axis) };
         match from_front.and_then(|axis| usize::try_from(axis).ok()).filter(|axis| *axis < axes) {
             Some(axis) => Ok(axis),
@@ -190,7 +192,7 @@ impl Node<'_> {
     }
 
     /// Says what an axis of a flow counts.
-    pub(super) fn says(&self, flow: &mut Flow, axis: usize, role: Role) -> Result<(), Error> {
+    pub(crate) fn says(&self, flow: &mut Flow, axis: usize, role: Role) -> Result<(), Error> {
         let count = flow.axes.len();
         let Some(found) = flow.axes.get_mut(axis) else {
             return self.refuse(format!("it reads axis {axis} of {count}"), EXPORT_AGAIN);
@@ -214,7 +216,7 @@ impl Node<'_> {
     }
 
     /// The features of a flow as far as they are known, which must be those of a kernel.
-    pub(super) fn fits(&self, flow: &Flow, tensor: &Const, inputs: usize) -> Result<(), Error> {
+    pub(crate) fn fits(&self, flow: &Flow, tensor: &Const, inputs: usize) -> Result<(), Error> {
         match flow.features() {
             Some(features) if features != inputs => {
                 let problem = format!(
@@ -229,15 +231,15 @@ impl Node<'_> {
     }
 
     /// What it gives as its first output.
-    pub(super) fn gives(flow: Flow) -> Vec<Option<Value>> {
+    pub(crate) fn gives(flow: Flow) -> Vec<Option<Value>> {
         vec![Some(Value::Flow(flow))]
     }
 
     /// Sizes or places as its first output.
-    pub(super) fn sizes(values: Vec<Option<i64>>, is_scalar: bool) -> Vec<Option<Value>> {
+    pub(crate) fn sizes(values: Vec<Option<i64>>, is_scalar: bool) -> Vec<Option<Value>> {
         vec![Some(Value::Ints(Ints { values, is_scalar }))]
     }
 }
 
 /// What the outputs of a node stand for.
-pub(super) type Given = Result<Vec<Option<Value>>, Error>;
+pub(crate) type Given = Result<Vec<Option<Value>>, Error>;

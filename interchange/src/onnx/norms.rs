@@ -12,7 +12,7 @@ use super::node::{Given, Node};
 use super::value::{Flow, Part, Role, Value};
 
 /// Reads the operator of a node, where it goes on with a normalization.
-pub(super) fn read(node: &Node<'_>) -> Option<Given> {
+pub(crate) fn read(node: &Node<'_>) -> Option<Given> {
     let first = node.input(0)?;
     let given = match (node.kind(), first, node.input(1)) {
         ("ReduceMean", Value::Flow(flow), _) if of_features(node, flow)? => part(flow, Part::Mean),

@@ -7,7 +7,7 @@
 use std::rc::Rc;
 
 use super::activations::{named, usual};
-use super::chain::{Activations, Both, Op};
+use super::chain::{Activations, Both, Gates, Op};
 use super::node::{EXPORT_AGAIN, Given, Node};
 use super::tensor::{Const, Quantized};
 use super::value::{Axis, Chosen, Flow, Head, Role, Value};
@@ -27,7 +27,7 @@ fn cell_of(node: &Node<'_>) -> Cell {
 ///
 /// # Errors
 /// Names the tensor that has another shape than the node declares, and the node where it does what a description has not.
-pub(super) fn read(node: &Node<'_>) -> Given {
+pub(crate) fn read(node: &Node<'_>) -> Given {
     let mut flow = node.settled(0)?;
     let layout = node.int("layout", 0);
     let (steps, sequences) = match layout {
@@ -129,16 +129,19 @@ fn both(node: &Node<'_>, flow: &Flow, is_layout_1: bool) -> Result<Both, Error> 
         cell,
         units,
         inputs,
-        bias: optional(3, &[count, 2 * gates * units])?,
-        peepholes: if is_lstm { optional(7, &[count, 3 * units])? } else { None },
+        bias: optional(3, &[count, 2 * gates * units])?.map(Gates::Whole),
+        peepholes: if is_lstm { optional(7, &[count, 3 * units])?.map(Gates::Whole) } else { None },
+        projections: Vec::new(),
         initial_hidden: initial(node, 5, (count, units), is_layout_1)?,
         initial_cell: if is_lstm { initial(node, 6, (count, units), is_layout_1)? } else { None },
-        kernel,
-        recurrent_kernel,
+        kernel: Gates::Whole(kernel),
+        recurrent_kernel: Gates::Whole(recurrent_kernel),
         activations: activations(node, cell, count)?,
         backwards,
         clip: clip(node)?,
+        state_clips: (None, None),
         coupled: is_lstm && node.int("input_forget", 0) != 0,
+        is_mirrored: false,
     })
 }
 
@@ -270,7 +273,7 @@ fn dequantized(node: &Node<'_>, slot: usize, scales: usize) -> Result<Const, Err
 fn outputs(node: &Node<'_>, below: &Flow, both: &Rc<Both>, is_layout_1: bool) -> Given {
     let batch = below.axes[usize::from(!is_layout_1)];
     let steps = below.axes[usize::from(is_layout_1)];
-    let features = Axis::new(Role::Feature, Some(both.units));
+    let features = Axis::new(Role::Feature, Some(both.features()));
     let directions = match both.backwards.len() {
         1 => Axis::one(),
         count => Axis::new(Role::Direction, Some(count)),
@@ -304,7 +307,7 @@ fn outputs(node: &Node<'_>, below: &Flow, both: &Rc<Both>, is_layout_1: bool) ->
 }
 
 /// The same with the outputs of a layer that reads back in the other order; nothing where no such layer is the last.
-pub(super) fn turned(flow: &Flow) -> Option<Flow> {
+pub(crate) fn turned(flow: &Flow) -> Option<Flow> {
     let link = flow.chain.as_ref().filter(|_| flow.head.is_none())?;
     let Op::Recurrent { both, direction, is_aligned } = &link.op else { return None };
     if !*both.backwards.get(*direction)? {
@@ -312,11 +315,11 @@ pub(super) fn turned(flow: &Flow) -> Option<Flow> {
     }
     let below = Flow { chain: link.below.clone(), ..flow.clone() };
     let op = Op::Recurrent { both: Rc::clone(both), direction: *direction, is_aligned: !is_aligned };
-    below.pushed(&link.name, op, Some(both.units))
+    below.pushed(&link.name, op, Some(both.features()))
 }
 
 /// Takes the place of the last output of a layer that reads back, where its output at the first step is asked for.
-pub(super) fn behind_all_steps(flow: &Flow) -> Option<Flow> {
+pub(crate) fn behind_all_steps(flow: &Flow) -> Option<Flow> {
     let link = flow.chain.as_ref()?;
     let Op::Recurrent { both, direction, is_aligned: true } = &link.op else { return None };
     if !both.backwards[*direction] {
@@ -324,6 +327,6 @@ pub(super) fn behind_all_steps(flow: &Flow) -> Option<Flow> {
     }
     let below = Flow { chain: link.below.clone(), ..flow.clone() };
     let op = Op::Recurrent { both: Rc::clone(both), direction: *direction, is_aligned: false };
-    let features = Some(both.units);
+    let features = Some(both.features());
     below.pushed(&link.name, op, features)?.pushed(&link.name, Op::Last, features)
 }

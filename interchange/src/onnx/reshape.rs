@@ -11,7 +11,7 @@ use crate::Error;
 use crate::described::Merge;
 
 /// Reads the operator of a node, where it is one of these.
-pub(super) fn read(node: &Node<'_>) -> Option<Given> {
+pub(crate) fn read(node: &Node<'_>) -> Option<Given> {
     match node.kind() {
         "Reshape" => Some(reshape(node)),
         "Flatten" => Some(flatten(node)),

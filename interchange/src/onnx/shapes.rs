@@ -12,7 +12,7 @@ use crate::described::Merge;
 const LAST: &str = "take the last step";
 
 /// Reads the operator of a node, where it is one of these.
-pub(super) fn read(node: &Node<'_>) -> Option<Given> {
+pub(crate) fn read(node: &Node<'_>) -> Option<Given> {
     const OF_AXES: [&str; 7] = ["Transpose", "Squeeze", "Unsqueeze", "Slice", "Concat", "Identity", "Cast"];
     // What only a caller keeps is not followed.
     if node.inputs.iter().flatten().any(|value| matches!(value, Value::State)) && OF_AXES.contains(&node.kind()) {
@@ -50,15 +50,19 @@ fn cast(node: &Node<'_>) -> Given {
 
 /// All steps from the last to the first.
 fn reverse(node: &Node<'_>) -> Given {
-    let mut flow = node.settled(0)?;
-    let count = flow.axes.len();
-    let axis = node.axis(node.int("time_axis", 0), count)?;
-    node.says(&mut flow, axis, Role::Step)?;
+    let flow = node.settled(0)?;
+    let axis = node.axis(node.int("time_axis", 0), flow.axes.len())?;
     let steps = flow.axes[axis].size.and_then(|steps| i64::try_from(steps).ok());
     let lengths = node.needed(1)?.ints().map(|ints| ints.values).unwrap_or_default();
     if lengths.is_empty() || lengths.iter().any(|length| *length != steps) {
         return node.refuse("it turns a part of the steps", "let all sequences have all steps");
     }
+    all_reversed(node, flow, axis)
+}
+
+/// All steps, which this axis counts, from the last to the first.
+pub(crate) fn all_reversed(node: &Node<'_>, mut flow: Flow, axis: usize) -> Given {
+    node.says(&mut flow, axis, Role::Step)?;
     let turned = turned(&flow).filter(|_| !flow.is_reversed);
     flow.is_reversed = !flow.is_reversed;
     Ok(Node::gives(turned.unwrap_or(flow)))
@@ -105,7 +109,7 @@ fn squeeze(node: &Node<'_>) -> Given {
 }
 
 /// Without an axis of one place.
-pub(super) fn removed(node: &Node<'_>, flow: &Flow, axis: usize) -> Result<Flow, Error> {
+pub(crate) fn removed(node: &Node<'_>, flow: &Flow, axis: usize) -> Result<Flow, Error> {
     let found = flow.axes[axis];
     match (found.role, found.size) {
         (Role::Step, Some(1)) => step(node, flow, axis, 0),

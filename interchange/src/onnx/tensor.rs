@@ -11,14 +11,14 @@ use crate::Error;
 use crate::budget::Budget;
 
 /// Most axes of a tensor.
-pub(super) const MOST_AXES: usize = 8;
+pub(crate) const MOST_AXES: usize = 8;
 
 /// Most numbers of a tensor that says a shape, axes or places.
-pub(super) const MOST_INTS: usize = 64;
+pub(crate) const MOST_INTS: usize = 64;
 
 /// The type of a tensor's numbers, by its number in `TensorProto.DataType`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Dtype {
+pub(crate) enum Dtype {
     F32,
     U8,
     I8,
@@ -35,7 +35,7 @@ pub(super) enum Dtype {
 }
 
 impl Dtype {
-    pub(super) fn of(number: i64) -> Option<Self> {
+    pub(crate) fn of(number: i64) -> Option<Self> {
         Some(match number {
             1 => Self::F32,
             2 => Self::U8,
@@ -63,18 +63,18 @@ impl Dtype {
         }
     }
 
-    pub(super) fn is_float(self) -> bool {
+    pub(crate) fn is_float(self) -> bool {
         matches!(self, Self::F32 | Self::F64 | Self::F16 | Self::Bf16)
     }
 }
 
 /// What numbers of 8 bits are worth: `scale · (q - zero)`, a scale for each place of some axes of the tensor.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Quantized {
-    pub(super) scale: Vec<f32>,
-    pub(super) zero: Vec<f32>,
+pub(crate) struct Quantized {
+    pub(crate) scale: Vec<f32>,
+    pub(crate) zero: Vec<f32>,
     /// Of each axis of the tensor as it lies in the file: its size, and the distance of its scales; 0 where they are the same along it.
-    pub(super) axes: Vec<(usize, usize)>,
+    pub(crate) axes: Vec<(usize, usize)>,
 }
 
 impl Quantized {
@@ -101,7 +101,7 @@ struct Data {
 
 /// A view of numbers.
 #[derive(Debug, Clone)]
-pub(super) struct Const {
+pub(crate) struct Const {
     data: Rc<Data>,
     /// The size of each axis, and the distance of its places.
     axes: Vec<(usize, isize)>,
@@ -129,7 +129,7 @@ impl Const {
     ///
     /// # Errors
     /// Where its numbers are in another file, of a type that is not read, or not as many as its shape says.
-    pub(super) fn of(tensor: &proto::Tensor, name: &str, place: &str, budget: &Budget) -> Result<Self, Error> {
+    pub(crate) fn of(tensor: &proto::Tensor, name: &str, place: &str, budget: &Budget) -> Result<Self, Error> {
         let at = format!("{place}: tensor {}", name.escape_debug());
         let refuse = |problem: String, remedy: &str| Err(Error::new(at.as_str(), problem, remedy));
         if tensor.data_location != 0 || !tensor.external_data.is_empty() {
@@ -142,7 +142,18 @@ impl Const {
             let problem = format!("the type of its numbers ({}) is not read", tensor.data_type);
             return refuse(problem, "save weights as float, float16, bfloat16, double or int8");
         };
-        let dims: Option<Vec<usize>> = tensor.dims.iter().map(|&size| usize::try_from(size).ok()).collect();
+        let bytes = numbers(tensor, dtype, &at, budget)?;
+        Self::stored(name, dtype, &tensor.dims, bytes, place)
+    }
+
+    /// Numbers that lie in a file.
+    ///
+    /// # Errors
+    /// Where they are not as many as the shape says.
+    pub(crate) fn stored(name: &str, dtype: Dtype, shape: &[i64], bytes: Bytes, place: &str) -> Result<Self, Error> {
+        let at = format!("{place}: tensor {}", name.escape_debug());
+        let refuse = |problem: String, remedy: &str| Err(Error::new(at.as_str(), problem, remedy));
+        let dims: Option<Vec<usize>> = shape.iter().map(|&size| usize::try_from(size).ok()).collect();
         // A tensor without a number has no long axis either.
         let places = |dims: &Vec<usize>| dims.iter().try_fold(1_usize, |all, &size| all.checked_mul(size.max(1)));
         let is_empty = dims.as_ref().is_some_and(|dims| dims.contains(&0));
@@ -151,9 +162,8 @@ impl Const {
         let needed =
             count.and_then(|count| count.checked_mul(dtype.bytes())).filter(|needed| *needed <= isize::MAX as usize);
         let (Some(dims), Some(needed)) = (dims.filter(|dims| dims.len() <= MOST_AXES), needed) else {
-            return refuse(format!("its shape is {:?}", tensor.dims), COPY_AGAIN);
+            return refuse(format!("its shape is {shape:?}"), COPY_AGAIN);
         };
-        let bytes = numbers(tensor, dtype, &at, budget)?;
         if bytes.len() != needed {
             let found = bytes.len() / dtype.bytes();
             let problem = format!("its shape is {dims:?}, but it has {found} numbers ({} bytes)", bytes.len());
@@ -170,17 +180,17 @@ impl Const {
     }
 
     /// Computed floats; there are as many as the sizes say.
-    pub(super) fn floats(name: &str, dims: &[usize], values: &[f32]) -> Self {
+    pub(crate) fn floats(name: &str, dims: &[usize], values: &[f32]) -> Self {
         Self::computed(name, dims, Dtype::F32, values.iter().flat_map(|value| value.to_le_bytes()).collect())
     }
 
     /// Computed integers; there are as many as the sizes say.
-    pub(super) fn integers(name: &str, dims: &[usize], values: &[i64]) -> Self {
+    pub(crate) fn integers(name: &str, dims: &[usize], values: &[i64]) -> Self {
         Self::computed(name, dims, Dtype::I64, values.iter().flat_map(|value| value.to_le_bytes()).collect())
     }
 
     /// The same with what its numbers are worth; nothing of a view that is not the whole tensor in its own order.
-    pub(super) fn quantized(&self, quantized: Quantized) -> Option<Self> {
+    pub(crate) fn quantized(&self, quantized: Quantized) -> Option<Self> {
         if self.offset != 0 || self.axes != dense(&self.dims()) || self.data.quantized.is_some() {
             return None;
         }
@@ -190,25 +200,25 @@ impl Const {
         Some(Self { data: Rc::new(data), axes: self.axes.clone(), offset: 0 })
     }
 
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.data.name
     }
 
-    pub(super) fn dims(&self) -> Vec<usize> {
+    pub(crate) fn dims(&self) -> Vec<usize> {
         self.axes.iter().map(|(size, _)| *size).collect()
     }
 
     /// How many numbers it has; the largest number where they are more than can be counted.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.axes.iter().fold(1, |all: usize, (size, _)| all.saturating_mul(*size))
     }
 
     /// Whether a layer may compute with its numbers.
-    pub(super) fn is_float(&self) -> bool {
+    pub(crate) fn is_float(&self) -> bool {
         self.data.dtype.is_float() || self.data.quantized.is_some()
     }
 
-    pub(super) fn is_bool(&self) -> bool {
+    pub(crate) fn is_bool(&self) -> bool {
         self.data.dtype == Dtype::Bool
     }
 
@@ -265,7 +275,7 @@ impl Const {
     ///
     /// # Errors
     /// Where they would take more memory than a file of this size may.
-    pub(super) fn values(&self, place: &str, budget: &Budget) -> Result<Vec<f32>, Error> {
+    pub(crate) fn values(&self, place: &str, budget: &Budget) -> Result<Vec<f32>, Error> {
         let mut values = Vec::new();
         self.append(&mut values, place, budget)?;
         Ok(values)
@@ -275,7 +285,7 @@ impl Const {
     ///
     /// # Errors
     /// Where they would take more memory than a file of this size may.
-    pub(super) fn append(&self, values: &mut Vec<f32>, place: &str, budget: &Budget) -> Result<(), Error> {
+    pub(crate) fn append(&self, values: &mut Vec<f32>, place: &str, budget: &Budget) -> Result<(), Error> {
         let bytes = self.len().saturating_mul(size_of::<f32>());
         budget.take(&format!("{place}: tensor {}", self.name().escape_debug()), bytes)?;
         values.reserve_exact(self.len());
@@ -284,17 +294,17 @@ impl Const {
     }
 
     /// Its numbers as integers, where they are few.
-    pub(super) fn ints(&self) -> Option<Vec<i64>> {
+    pub(crate) fn ints(&self) -> Option<Vec<i64>> {
         (self.len() <= MOST_INTS).then(|| self.places().map(|place| self.integer(place)).collect())
     }
 
     /// Its numbers as floats, where they are few.
-    pub(super) fn few(&self) -> Option<Vec<f64>> {
+    pub(crate) fn few(&self) -> Option<Vec<f64>> {
         (self.len() <= MOST_INTS).then(|| self.places().map(|place| self.number(place)).collect())
     }
 
     /// With its axes in another order, a permutation of all.
-    pub(super) fn transposed(&self, order: &[usize]) -> Option<Self> {
+    pub(crate) fn transposed(&self, order: &[usize]) -> Option<Self> {
         let mut sorted = order.to_vec();
         sorted.sort_unstable();
         if !sorted.iter().copied().eq(0..self.axes.len()) {
@@ -305,7 +315,7 @@ impl Const {
     }
 
     /// `count` places of an axis from `start`, `step` apart.
-    pub(super) fn sliced(&self, axis: usize, start: usize, step: isize, count: usize) -> Option<Self> {
+    pub(crate) fn sliced(&self, axis: usize, start: usize, step: isize, count: usize) -> Option<Self> {
         let mut view = self.clone();
         let (size, distance) = view.axes.get_mut(axis)?;
         let last = start as isize + step.checked_mul(count.saturating_sub(1) as isize)?;
@@ -321,14 +331,14 @@ impl Const {
     }
 
     /// One place of an axis, which is gone then.
-    pub(super) fn picked(&self, axis: usize, place: usize) -> Option<Self> {
+    pub(crate) fn picked(&self, axis: usize, place: usize) -> Option<Self> {
         let mut view = self.sliced(axis, place, 1, 1)?;
         view.axes.remove(axis);
         Some(view)
     }
 
     /// With an axis of one place before this one.
-    pub(super) fn unsqueezed(&self, axis: usize) -> Option<Self> {
+    pub(crate) fn unsqueezed(&self, axis: usize) -> Option<Self> {
         let mut view = self.clone();
         if axis > view.axes.len() || view.axes.len() >= MOST_AXES {
             return None;
@@ -338,7 +348,7 @@ impl Const {
     }
 
     /// With axes of one place as large as these; more axes may stand in front.
-    pub(super) fn expanded(&self, dims: &[usize]) -> Option<Self> {
+    pub(crate) fn expanded(&self, dims: &[usize]) -> Option<Self> {
         let mut view = self.clone();
         while view.axes.len() < dims.len() {
             view = view.unsqueezed(0)?;
@@ -361,7 +371,7 @@ impl Const {
     ///
     /// # Errors
     /// Where numbers must move, and there is no memory for that.
-    pub(super) fn reshaped(&self, dims: &[usize], place: &str, budget: &Budget) -> Result<Option<Self>, Error> {
+    pub(crate) fn reshaped(&self, dims: &[usize], place: &str, budget: &Budget) -> Result<Option<Self>, Error> {
         let count = dims.iter().try_fold(1_usize, |all, &size| all.checked_mul(size));
         if count != Some(self.len()) || dims.len() > MOST_AXES {
             return Ok(None);

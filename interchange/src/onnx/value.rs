@@ -8,7 +8,7 @@ use crate::described::Merge;
 
 /// What an axis of a flow counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
+pub(crate) enum Role {
     /// Nothing has said it yet.
     Unknown,
     /// Sequences, of which a description computes one.
@@ -25,7 +25,7 @@ pub(super) enum Role {
 
 impl Role {
     /// What it counts, in words.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Role::Unknown => "anything",
             Role::Batch => "sequences",
@@ -40,76 +40,76 @@ impl Role {
 
 /// An axis of a flow, and its size where the model says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Axis {
-    pub(super) role: Role,
-    pub(super) size: Option<usize>,
+pub(crate) struct Axis {
+    pub(crate) role: Role,
+    pub(crate) size: Option<usize>,
 }
 
 impl Axis {
-    pub(super) fn new(role: Role, size: Option<usize>) -> Self {
+    pub(crate) fn new(role: Role, size: Option<usize>) -> Self {
         Self { role, size }
     }
 
-    pub(super) fn one() -> Self {
+    pub(crate) fn one() -> Self {
         Self { role: Role::One, size: Some(1) }
     }
 
     /// Whether it has one place.
-    pub(super) fn is_one(self) -> bool {
+    pub(crate) fn is_one(self) -> bool {
         self.size == Some(1)
     }
 }
 
 /// An input of the graph that data come from.
 #[derive(Debug, PartialEq)]
-pub(super) struct Root {
-    pub(super) name: String,
+pub(crate) struct Root {
+    pub(crate) name: String,
     /// Whether its numbers are integers: ids.
-    pub(super) is_ids: bool,
+    pub(crate) is_ids: bool,
     /// The sizes that it declares.
-    pub(super) axes: Vec<Axis>,
+    pub(crate) axes: Vec<Axis>,
 }
 
 /// Which outputs of two directions a flow has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Chosen {
+pub(crate) enum Chosen {
     One(usize),
     Two(Merge),
 }
 
 /// The outputs of two directions while it is open what becomes of them.
 #[derive(Debug, Clone)]
-pub(super) struct Head {
-    pub(super) both: Rc<Both>,
+pub(crate) struct Head {
+    pub(crate) both: Rc<Both>,
     /// Those of each step, or the last of each direction.
-    pub(super) each_step: bool,
-    pub(super) chosen: Chosen,
+    pub(crate) each_step: bool,
+    pub(crate) chosen: Chosen,
 }
 
 /// Data: what a chain of operators makes of an input.
 #[derive(Debug, Clone)]
-pub(super) struct Flow {
-    pub(super) root: Rc<Root>,
-    pub(super) chain: Option<Rc<Link>>,
-    pub(super) axes: Vec<Axis>,
-    pub(super) head: Option<Head>,
+pub(crate) struct Flow {
+    pub(crate) root: Rc<Root>,
+    pub(crate) chain: Option<Rc<Link>>,
+    pub(crate) axes: Vec<Axis>,
+    pub(crate) head: Option<Head>,
     /// Zeros before and behind the steps, which a convolution takes in.
-    pub(super) pads: (usize, usize),
+    pub(crate) pads: (usize, usize),
     /// Whether it is the state behind the last step, which a caller may keep.
-    pub(super) is_state: bool,
+    pub(crate) is_state: bool,
     /// Whether it is a part of an input, which may be a state of one of several layers, and no data.
-    pub(super) is_part: bool,
+    pub(crate) is_part: bool,
     /// Whether its steps come from the last to the first.
-    pub(super) is_reversed: bool,
+    pub(crate) is_reversed: bool,
     /// Whether the model is called with one step at a time, and its caller keeps the state.
-    pub(super) is_stepped: bool,
+    pub(crate) is_stepped: bool,
     /// The axes that one of the role [`Role::Rows`] counts.
-    pub(super) rows: Vec<Axis>,
+    pub(crate) rows: Vec<Axis>,
 }
 
 impl Flow {
     /// The flow of an input.
-    pub(super) fn of(root: Root) -> Self {
+    pub(crate) fn of(root: Root) -> Self {
         let axes = root.axes.clone();
         Self {
             root: Rc::new(root),
@@ -126,12 +126,12 @@ impl Flow {
     }
 
     /// Whether no operator has computed anything of the input.
-    pub(super) fn is_input(&self) -> bool {
+    pub(crate) fn is_input(&self) -> bool {
         self.chain.is_none() && self.head.is_none() && self.pads == (0, 0) && !self.is_reversed
     }
 
     /// Whether both are made of the same operators over the same input.
-    pub(super) fn same_chain(&self, other: &Flow) -> bool {
+    pub(crate) fn same_chain(&self, other: &Flow) -> bool {
         let same = match (&self.chain, &other.chain) {
             (None, None) => true,
             (Some(a), Some(b)) => Rc::ptr_eq(a, b),
@@ -140,17 +140,17 @@ impl Flow {
         same && Rc::ptr_eq(&self.root, &other.root)
     }
 
-    pub(super) fn axis(&self, role: Role) -> Option<usize> {
+    pub(crate) fn axis(&self, role: Role) -> Option<usize> {
         self.axes.iter().position(|axis| axis.role == role)
     }
 
     /// The features of a step, where the model says them.
-    pub(super) fn features(&self) -> Option<usize> {
+    pub(crate) fn features(&self) -> Option<usize> {
         self.axis(Role::Feature).and_then(|axis| self.axes[axis].size)
     }
 
     /// With an operator more; the operators that it has are too many where there is none.
-    pub(super) fn pushed(&self, name: &str, op: Op, features: Option<usize>) -> Option<Self> {
+    pub(crate) fn pushed(&self, name: &str, op: Op, features: Option<usize>) -> Option<Self> {
         let chain = Link::over(self.chain.clone(), name, op)?;
         let mut flow = Self { chain: Some(chain), head: None, is_state: false, ..self.clone() };
         if let Some(axis) = flow.axis(Role::Feature) {
@@ -160,7 +160,7 @@ impl Flow {
     }
 
     /// With what is open of two directions in its chain.
-    pub(super) fn settled(&self) -> Option<Self> {
+    pub(crate) fn settled(&self) -> Option<Self> {
         let Some(Head { both, each_step, chosen }) = &self.head else { return Some(self.clone()) };
         let (name, both, features) = (both.name.clone(), Rc::clone(both), self.features());
         match *chosen {
@@ -209,7 +209,7 @@ impl End {
 }
 
 /// Two directions over the same steps as one flow with the axes of the first; nothing of any other pair.
-pub(super) fn joined(first: &Flow, second: &Flow, merge: Merge) -> Option<Flow> {
+pub(crate) fn joined(first: &Flow, second: &Flow, merge: Merge) -> Option<Flow> {
     let (a, b) = (End::of(first)?, End::of(second)?);
     let under = |end: &End, flow: &Flow| Flow { chain: end.below.clone(), head: None, ..flow.clone() };
     let (below, other) = (under(&a, first), under(&b, second));
@@ -228,15 +228,15 @@ pub(super) fn joined(first: &Flow, second: &Flow, merge: Merge) -> Option<Flow> 
 
 /// Sizes and places, as far as they are known.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Ints {
-    pub(super) values: Vec<Option<i64>>,
+pub(crate) struct Ints {
+    pub(crate) values: Vec<Option<i64>>,
     /// Whether it is one number without an axis.
-    pub(super) is_scalar: bool,
+    pub(crate) is_scalar: bool,
 }
 
 /// What a layer normalization is spelled out in, of the features x of a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Part {
+pub(crate) enum Part {
     /// mean(x)
     Mean,
     /// x - mean(x)
@@ -251,7 +251,7 @@ pub(super) enum Part {
 
 /// What a name stands for.
 #[derive(Debug, Clone)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Const(Const),
     Ints(Ints),
     /// One number in every place of a shape that may not be known.
@@ -265,7 +265,7 @@ pub(super) enum Value {
 
 impl Value {
     /// As sizes or places, where it can be some.
-    pub(super) fn ints(&self) -> Option<Ints> {
+    pub(crate) fn ints(&self) -> Option<Ints> {
         match self {
             Value::Ints(ints) => Some(ints.clone()),
             Value::Const(tensor) if !tensor.is_float() && tensor.dims().len() <= 1 => {
@@ -277,7 +277,7 @@ impl Value {
     }
 
     /// What it is, in words.
-    pub(super) fn what(&self) -> &'static str {
+    pub(crate) fn what(&self) -> &'static str {
         match self {
             Value::Const(_) => "a constant",
             Value::Ints(_) => "a shape",

@@ -10,7 +10,7 @@ use crate::budget::Budget;
 const DEEPEST: usize = 12;
 
 /// What to do with a file that cannot be decoded.
-pub(super) const COPY_AGAIN: &str = "copy or download it again, or save it again with onnx.save";
+pub(crate) const COPY_AGAIN: &str = "copy or download it again, or save it again with onnx.save";
 
 /// A list that grows keeps room for as much again, and its old place while it moves.
 const GROWING: usize = 3;
@@ -73,7 +73,7 @@ fn cost(held: Held) -> usize {
 }
 
 /// A number of 7 bits a byte, the lowest first: `Some((number, bytes behind it))`.
-pub(super) fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
+pub(crate) fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let mut number = 0_u64;
     for (place, byte) in bytes.iter().take(10).enumerate() {
         number |= u64::from(byte & 0x7f) << (7 * place).min(63);
@@ -116,7 +116,7 @@ fn take(place: &str, budget: &Budget, bytes: usize) -> Result<(), Error> {
 ///
 /// # Errors
 /// Where the file is cut off or damaged, its graphs lie too deep, or its messages take too much.
-pub(super) fn weigh(model: &[u8], place: &str, budget: &Budget) -> Result<(), Error> {
+pub(crate) fn weigh(model: &[u8], place: &str, budget: &Budget) -> Result<(), Error> {
     let mut rest = model;
     while !rest.is_empty() {
         let ((number, held), behind) = next(rest).ok_or_else(|| damaged(place, model.len() - rest.len()))?;

@@ -7,7 +7,7 @@ use crate::Error;
 use crate::described::{MaxPool, Merge, Padding, Pooling};
 
 /// Reads the operator of a node, where it is one of these.
-pub(super) fn read(node: &Node<'_>) -> Option<Given> {
+pub(crate) fn read(node: &Node<'_>) -> Option<Given> {
     Some(match node.kind() {
         "Conv" => conv(node),
         "Pad" => pad(node),

@@ -170,6 +170,7 @@ fn variants(layer: &Recurrent) -> Vec<String> {
         layer.peepholes.as_ref().map(|_| "peepholes".to_owned()),
         layer.coupled.then(|| "coupled gates".to_owned()),
         layer.clip.map(|clip| format!("clip {clip}")),
+        layer.cell_clip.map(|clip| format!("cells held to {clip}")),
         layer.backwards.then(|| "reads back".to_owned()),
     ]
     .into_iter()

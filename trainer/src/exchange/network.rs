@@ -473,6 +473,10 @@ fn averaged(place: &str, model: &Described) -> Result<Described, Fault> {
     }
 }
 
+/// Cells that are held to less than this are refused. Beyond it tanh is within 3e-7 of ±1, so that a clip says no more than how long a cell is large; TensorFlow
+/// writes 10 into every LSTM that it converts.
+const LEAST_CELL_CLIP: f32 = 8.0;
+
 /// What a recurrent layer of the trainer does with its rows.
 fn form_of(place: &str, layer: &DescribedLayer, recurrent: &Recurrent) -> Result<VariantConfig, Fault> {
     let kind = match recurrent.cell {
@@ -503,6 +507,14 @@ fn form_of(place: &str, layer: &DescribedLayer, recurrent: &Recurrent) -> Result
     if form.clip.is_some_and(|clip| clip <= 0.0) {
         let problem = "its sums are held to nothing: its clip is not above 0";
         return Err(lacking(place, layer, problem, "train it with a clip above 0"));
+    }
+    let clipped = [
+        (recurrent.cell_clip.is_some_and(|clip| clip < LEAST_CELL_CLIP), "cells that are clipped"),
+        (recurrent.projection_clip.is_some(), "projected states that are clipped"),
+    ];
+    if let Some((_, what)) = clipped.into_iter().find(|(has, _)| *has) {
+        let problem = format!("it has {what}, and no image has them");
+        return Err(lacking(place, layer, &problem, "train it without them"));
     }
     Ok(form)
 }
