@@ -170,7 +170,7 @@ impl Layer {
             }
             Layer::Lstm(Lstm { projected: true, .. }) if !PROJECTION => Some(Feature::Projection),
             Layer::Pooling(pooling) => pooling.missing(),
-            Layer::Bidirectional(layer) => layer.direction_missing(),
+            Layer::Bidirectional(layer) if BIDIRECTIONAL => layer.direction_missing(),
             layer if !INT4 && layer.is_int4() => Some(Feature::Int4),
             _ => None,
         }
@@ -213,7 +213,8 @@ impl Layer {
             | Layer::Gru(Gru { units, .. })
             | Layer::Rnn(Rnn { units, .. })
             | Layer::Conv1d(Conv1d { units, .. }) => *units,
-            Layer::Bidirectional(layer) => layer.outputs(),
+            Layer::Bidirectional(layer) if BIDIRECTIONAL => layer.outputs(),
+            Layer::Bidirectional(Bidirectional { units, .. }) => *units,
             Layer::Dense(Dense { outputs, .. }) => *outputs,
             Layer::Variant(layer, _) => layer.features(),
             Layer::Pooling(_) | Layer::LayerNorm(..) => inputs,
@@ -243,7 +244,7 @@ impl Layer {
     /// True where integers and floats hold its values to [-1, 1] alike: not of a rectifier, nor of a linear dense layer or a convolution, which have a scale of their own in integers.
     pub const fn is_bounded(&self) -> bool {
         use dense::Activation::{Sigmoid, Tanh};
-        if let Layer::Bidirectional(layer) = self {
+        if BIDIRECTIONAL && let Layer::Bidirectional(layer) = self {
             return !matches!(layer.form.cell(), bidirectional::Cell::Rnn { relu: true });
         }
         if let Layer::Variant(layer, _) = self {
@@ -260,7 +261,7 @@ impl Layer {
 
     /// True where its weights have four bits.
     pub const fn is_int4(&self) -> bool {
-        if let Layer::Bidirectional(layer) = self {
+        if BIDIRECTIONAL && let Layer::Bidirectional(layer) = self {
             return layer.form.int4();
         }
         matches!(

@@ -269,18 +269,9 @@ pub(super) fn of_layers(
             }
             Kind::Pooling(pooling) => layers.push(LayerConfig::Pooling((*pooling).into())),
             Kind::Bidirectional(both) => {
-                if both.each_step && model.pooling().or(pooling.map(Into::into)).is_none() {
-                    let problem = "it knows nothing before its sequence has ended, and the model answers each step";
-                    let remedy = "train it in one direction, or with one answer behind the last step";
-                    return Err(refuse(problem, remedy).into());
-                }
-                let next = model.layers.get(number + 1).map(|next| &next.kind);
-                let aligned = both.each_step && matches!(next, Some(Kind::Pooling(interchange::Pooling::Last)));
-                let config = of_directions(place, layer, both, (aligned, longest), &mut tensors)?;
-                layers.push(LayerConfig::Bidirectional(config));
-                if !both.each_step {
-                    layers.push(LayerConfig::Pooling(Pooling::Last));
-                }
+                let behind = &model.layers[number + 1..];
+                let pools = model.pooling().is_some() || pooling.is_some();
+                layers.extend(of_both(place, layer, both, (behind, pools, longest), &mut tensors)?);
             }
             Kind::LayerNorm(norm) => {
                 layers.push(LayerConfig::LayerNorm { epsilon: norm.epsilon });
@@ -387,6 +378,28 @@ fn of_recurrent(
     tensors.extend(recurrent.peepholes.as_ref().map(|peepholes| used(column(peepholes))));
     tensors.extend(recurrent.projection.as_ref().map(tensor));
     Ok(form.layer(CellConfig::of(units)))
+}
+
+/// Two directions of the trainer with these layers behind them, and the pooling of their last states; their tensors go behind those that are there.
+fn of_both(
+    place: &str,
+    layer: &DescribedLayer,
+    both: &Bidirectional,
+    (behind, pools, longest): (&[DescribedLayer], bool, usize),
+    tensors: &mut Vec<DMatrix<f32>>,
+) -> Result<Vec<LayerConfig>> {
+    if both.each_step && !pools {
+        let problem = "it knows nothing before its sequence has ended, and the model answers each step";
+        let remedy = "train it in one direction, or with one answer behind the last step";
+        return Err(lacking(place, layer, problem, remedy).into());
+    }
+    let is_last = |next: &DescribedLayer| matches!(next.kind, Kind::Pooling(interchange::Pooling::Last));
+    let aligned = both.each_step && behind.first().is_some_and(is_last);
+    let mut layers = vec![LayerConfig::Bidirectional(of_directions(place, layer, both, (aligned, longest), tensors)?)];
+    if !both.each_step {
+        layers.push(LayerConfig::Pooling(Pooling::Last));
+    }
+    Ok(layers)
 }
 
 /// Two directions of the trainer; their tensors go behind those that are there.
