@@ -32,9 +32,9 @@ pub fn firmware_stack(description: &Description) -> usize {
     let has_dense = layers.iter().filter(|layer| matches!(layer, Layer::Dense(_))).count() > 1;
     let has_both = layers.iter().any(|layer| matches!(layer, Layer::Bidirectional(_)));
     let chain = match (has_gru, has_dense || has_conv1d) {
-        _ if has_both => 1_792,
-        (true, _) => 1_408,
-        (false, true) => 1_152,
+        _ if has_both => 2_048,
+        (true, _) => 1_424,
+        (false, true) => 1_168,
         (false, false) => 1_024,
     };
     chain + frame
