@@ -34,7 +34,7 @@ pub fn firmware_stack(description: &Description) -> usize {
     let chain = match (has_gru, has_dense || has_conv1d) {
         _ if has_both => 2_048,
         (true, _) => 1_424,
-        (false, true) => 1_168,
+        (false, true) => 1_160,
         (false, false) => 1_024,
     };
     chain + frame
