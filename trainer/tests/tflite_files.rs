@@ -19,7 +19,6 @@ fn models_of_samples_answer_what_the_interpreter_answered() {
     // In floats, and in integers, of which the interpreter rounds what flows. Two values are those of two classes: the image has the second less the first.
     let names = [
         ("keras-lstm.tflite", "classify", 1e-5),
-        ("keras-lstm-steps.tflite", "tag", 1e-5),
         ("keras-lstm-int8.tflite", "classify", 0.02),
         ("keras-bidirectional.tflite", "regress", 1e-5),
     ];
