@@ -18,6 +18,7 @@ pub mod pooling;
 pub mod rnn;
 pub mod variant;
 
+use half::f16;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, problem};
@@ -506,19 +507,10 @@ pub(crate) trait Arithmetic:
 {
 }
 
-impl<N> Arithmetic for N where
-    N: Scaling
-        + lstm::Steps
-        + gru::Steps
-        + rnn::Steps
-        + conv1d::Steps
-        + bidirectional::Steps
-        + dense::Steps
-        + pooling::Steps
-        + variant::Steps
-        + layernorm::Steps
-{
-}
+impl Arithmetic for i8 {}
+impl Arithmetic for i16 {}
+impl Arithmetic for f32 {}
+impl Arithmetic for f16 {}
 
 /// A layer of an opened model.
 #[derive(Clone, Copy, Debug)]

@@ -368,6 +368,8 @@ fn the_chains_that_take_the_most_stack_take_what_inspect_says() {
         ("embedding 8 > conv1d 16 k3 > lstm 16 > attention > dense", "microbit"),
         ("embedding 8 > lstm 16 > attention > dense 8 tanh > dense", "microbit"),
         ("embedding 8 > rnn 33 relu > dense 9 sigmoid > max > dense", "microbit"),
+        ("embedding 8 > bilstm 16 steps=40 > last > dense", "mps3-an547"),
+        ("embedding 8 > bigru 16 steps=40 > max > dense", "mps3-an547"),
     ] {
         let case = Case::of_chain(&texts, chain);
         let bytes = AlignedBytes::new(&std::fs::read(case.image()).expect("it was just written"));

@@ -115,23 +115,7 @@ pub fn begin(
     }
     let folds = folds.or(few.then_some(FOLDS));
     let learned = &loaded.training;
-    if read.series.is_some() && read.train.carry.is_none() {
-        read.train.carry = carry_of(&read.train, learned);
-        if let Some(steps) = read.train.carry {
-            observer.note(&format!(
-                "long recordings: they are learned in windows of {steps} steps, the state being carried from each to the next (--carry --window says another number)"
-            ));
-        }
-    }
-    if open.epochs {
-        read.train.epochs = match read.series {
-            Some(_) => schedule_of_series(&read.train, learned),
-            None => schedule(read.train.batch, learned.len(), texts).0,
-        };
-    }
-    if open.patience {
-        read.train.patience = patience_of(read.train.epochs);
-    }
+    open_times(&mut read, open, (learned, texts), observer);
     let trials = match folds {
         _ if is_open => choose(&mut read, asked, learned, observer)?,
         Some(_) if open.model => {
@@ -158,6 +142,32 @@ pub fn begin(
     config.train = TrainConfig { model, epochs, patience, class_weights, carry, ..config.train };
     let folder = folder.clone().with_settings(settings(&config.train, Some(folds)));
     Ok(Ended::Folds(cross_validate(config, tokens, folds, trials, &folder, observer)?))
+}
+
+/// Decides how long is learned, and in what windows, where that is left to the data: the `learned` ones of so many `texts`.
+fn open_times(
+    run: &mut RunConfig,
+    open: Open,
+    (learned, texts): (&[Example<Label>], usize),
+    observer: &mut dyn Observer,
+) {
+    if run.series.is_some() && run.train.carry.is_none() {
+        run.train.carry = carry_of(&run.train, learned);
+        if let Some(steps) = run.train.carry {
+            observer.note(&format!(
+                "long recordings: they are learned in windows of {steps} steps, the state being carried from each to the next (--carry --window says another number)"
+            ));
+        }
+    }
+    if open.epochs {
+        run.train.epochs = match run.series {
+            Some(_) => schedule_of_series(&run.train, learned),
+            None => schedule(run.train.batch, learned.len(), texts).0,
+        };
+    }
+    if open.patience {
+        run.train.patience = patience_of(run.train.epochs);
+    }
 }
 
 /// Chooses the model by the texts that a run learns from, and gives what was tried, where it was.
