@@ -132,6 +132,8 @@ impl Proof for Built<false> {
     const OF: Option<HasNot> = None;
 }
 
+/// Shows that the build has [`BIDIRECTIONAL`].
+pub type HasBidirectional = <Built<BIDIRECTIONAL> as Proof>::Of;
 /// Shows that the build has [`VARIANT`].
 pub type HasVariant = <Built<VARIANT> as Proof>::Of;
 /// Shows that the build has [`LAYERNORM`].

@@ -23,8 +23,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, problem};
 use crate::features::{
-    BIDIRECTIONAL, Built, CONV1D, DENSE, FLOAT, Feature, GRU, HasLayerNorm, HasVariant, INT4, LAYERNORM, LSTM, NGRAMS,
-    PROJECTION, Part, Proof, RNN, SAMPLES, START, VARIANT,
+    BIDIRECTIONAL, Built, CONV1D, DENSE, FLOAT, Feature, GRU, HasBidirectional, HasLayerNorm, HasVariant, INT4,
+    LAYERNORM, LSTM, NGRAMS, PROJECTION, Proof, RNN, SAMPLES, START, VARIANT,
 };
 use crate::image::reader::Fields;
 use crate::image::section::{Cursor, SectionShape};
@@ -66,12 +66,12 @@ pub enum Layer {
     Rnn(Rnn),
     /// A causal convolution over time.
     Conv1d(Conv1d),
-    /// Two recurrent layers, one of them from the end of the sequence.
-    Bidirectional(Bidirectional),
     /// Dense.
     Dense(Dense),
     /// One vector for all steps.
     Pooling(Pooling),
+    /// Two recurrent layers, one of them from the end of the sequence.
+    Bidirectional(Bidirectional, HasBidirectional),
     /// A variant of a recurrent cell.
     Variant(Variant, HasVariant),
     /// Normalization of the features of a step.
@@ -93,6 +93,14 @@ impl Layer {
         }
     }
 
+    /// A bidirectional layer; `None` in a build without it.
+    pub const fn bidirectional(shape: Bidirectional) -> Option<Self> {
+        match <Built<BIDIRECTIONAL> as Proof>::OF {
+            Some(has) => Some(Layer::Bidirectional(shape, has)),
+            None => None,
+        }
+    }
+
     /// A layer normalization; `None` in a build without it.
     pub const fn layer_norm(shape: LayerNorm) -> Option<Self> {
         match <Built<LAYERNORM> as Proof>::OF {
@@ -108,7 +116,7 @@ impl Layer {
             Layer::Gru(_) => "gru",
             Layer::Rnn(_) => "rnn",
             Layer::Conv1d(_) => "conv1d",
-            Layer::Bidirectional(_) => "bidirectional",
+            Layer::Bidirectional(..) => "bidirectional",
             Layer::Dense(_) => "dense",
             Layer::Pooling(pooling) => pooling.name(),
             Layer::Variant(layer, _) => layer.name(),
@@ -125,7 +133,7 @@ impl Layer {
             Layer::Dense(_) => 0x13,
             Layer::Pooling(_) => 0x14,
             Layer::Conv1d(_) => 0x15,
-            Layer::Bidirectional(_) => 0x18,
+            Layer::Bidirectional(..) => 0x18,
             Layer::Variant(..) => 0x16,
             Layer::LayerNorm(..) => 0x17,
         }
@@ -140,12 +148,10 @@ impl Layer {
             0x13 => Layer::Dense(Dense::read(fields)),
             0x14 => Layer::Pooling(Pooling::read(fields)),
             0x15 if CONV1D => Layer::Conv1d(Conv1d::read(fields)),
-            0x18 if BIDIRECTIONAL => Layer::Bidirectional(Bidirectional::read(fields)),
             0x10 => return Read::Missing(Feature::Lstm),
             0x11 => return Read::Missing(Feature::Gru),
             0x12 => return Read::Missing(Feature::Rnn),
             0x15 => return Read::Missing(Feature::Conv1d),
-            0x18 => return Read::Missing(Feature::Bidirectional),
             0x16 => match <Built<VARIANT> as Proof>::OF {
                 Some(has) => Layer::Variant(Variant::read(fields), has),
                 None => return Read::Missing(if FLOAT { Feature::Variant } else { Feature::Float }),
@@ -153,6 +159,10 @@ impl Layer {
             0x17 => match <Built<LAYERNORM> as Proof>::OF {
                 Some(has) => Layer::LayerNorm(LayerNorm::read(fields), has),
                 None => return Read::Missing(if FLOAT { Feature::LayerNorm } else { Feature::Float }),
+            },
+            0x18 => match <Built<BIDIRECTIONAL> as Proof>::OF {
+                Some(has) => Layer::Bidirectional(Bidirectional::read(fields), has),
+                None => return Read::Missing(Feature::Bidirectional),
             },
             // These are no layers, but read in the same place, so that a firmware without them has one refusal for all.
             0x04 if !SAMPLES => return Read::Missing(Feature::Samples),
@@ -171,7 +181,7 @@ impl Layer {
             }
             Layer::Lstm(Lstm { projected: true, .. }) if !PROJECTION => Some(Feature::Projection),
             Layer::Pooling(pooling) => pooling.missing(),
-            Layer::Bidirectional(layer) if BIDIRECTIONAL => layer.direction_missing(),
+            Layer::Bidirectional(layer, _) => layer.direction_missing(),
             layer if !INT4 && layer.is_int4() => Some(Feature::Int4),
             _ => None,
         }
@@ -184,7 +194,7 @@ impl Layer {
             Layer::Gru(layer) if GRU => layer.check(precision),
             Layer::Rnn(layer) if RNN => layer.check(precision),
             Layer::Conv1d(layer) if CONV1D => layer.check(precision),
-            Layer::Bidirectional(layer) if BIDIRECTIONAL => layer.check(precision),
+            Layer::Bidirectional(layer, _) => layer.check(precision),
             Layer::Variant(layer, _) => layer.check(precision),
             Layer::LayerNorm(layer, _) => layer.check(precision),
             Layer::Dense(layer) => layer.check(precision),
@@ -199,9 +209,10 @@ impl Layer {
             | Layer::Gru(Gru { inputs, .. })
             | Layer::Rnn(Rnn { inputs, .. })
             | Layer::Conv1d(Conv1d { inputs, .. })
-            | Layer::Bidirectional(Bidirectional { inputs, .. })
             | Layer::Dense(Dense { inputs, .. }) => Some(*inputs),
-            Layer::Variant(Variant { inputs, .. }, _) => Some(*inputs),
+            Layer::Variant(Variant { inputs, .. }, _) | Layer::Bidirectional(Bidirectional { inputs, .. }, _) => {
+                Some(*inputs)
+            }
             Layer::LayerNorm(LayerNorm { width }, _) => Some(*width),
             Layer::Pooling(_) => None,
         }
@@ -214,8 +225,7 @@ impl Layer {
             | Layer::Gru(Gru { units, .. })
             | Layer::Rnn(Rnn { units, .. })
             | Layer::Conv1d(Conv1d { units, .. }) => *units,
-            Layer::Bidirectional(layer) if BIDIRECTIONAL => layer.outputs(),
-            Layer::Bidirectional(Bidirectional { units, .. }) => *units,
+            Layer::Bidirectional(layer, _) => layer.outputs(),
             Layer::Dense(Dense { outputs, .. }) => *outputs,
             Layer::Variant(layer, _) => layer.features(),
             Layer::Pooling(_) | Layer::LayerNorm(..) => inputs,
@@ -229,9 +239,7 @@ impl Layer {
 
     /// True of a layer that remembers something from step to step, so that it runs at every step: a cell, a convolution, or two directions.
     pub const fn remembers(&self) -> bool {
-        self.is_cell()
-            || CONV1D && matches!(self, Layer::Conv1d(_))
-            || BIDIRECTIONAL && matches!(self, Layer::Bidirectional(_))
+        self.is_cell() || CONV1D && matches!(self, Layer::Conv1d(_)) || matches!(self, Layer::Bidirectional(..))
     }
 
     /// Steps of what it reads from one of its answers to the next: more than one of a convolution with a stride.
@@ -245,7 +253,7 @@ impl Layer {
     /// True where integers and floats hold its values to [-1, 1] alike: not of a rectifier, nor of a linear dense layer or a convolution, which have a scale of their own in integers.
     pub const fn is_bounded(&self) -> bool {
         use dense::Activation::{Sigmoid, Tanh};
-        if BIDIRECTIONAL && let Layer::Bidirectional(layer) = self {
+        if let Layer::Bidirectional(layer, _) = self {
             return !matches!(layer.form.cell(), bidirectional::Cell::Rnn { relu: true });
         }
         if let Layer::Variant(layer, _) = self {
@@ -262,7 +270,7 @@ impl Layer {
 
     /// True where its weights have four bits.
     pub const fn is_int4(&self) -> bool {
-        if BIDIRECTIONAL && let Layer::Bidirectional(layer) = self {
+        if let Layer::Bidirectional(layer, _) = self {
             return layer.form.int4();
         }
         matches!(
@@ -281,7 +289,7 @@ impl Layer {
             Layer::Gru(layer) if GRU => layer.section(precision, place),
             Layer::Rnn(layer) if RNN => layer.section(precision, place),
             Layer::Conv1d(layer) if CONV1D => layer.section(precision, place),
-            Layer::Bidirectional(layer) if BIDIRECTIONAL => layer.section(precision, place),
+            Layer::Bidirectional(layer, _) => layer.section(precision, place),
             Layer::Variant(layer, _) => layer.section(precision, place),
             Layer::LayerNorm(layer, _) => layer.section(precision, place),
             Layer::Dense(layer) => layer.section(precision, place),
@@ -303,7 +311,7 @@ impl Layer {
                 (before, before + values)
             }
             // What is read behind it, and behind that all that it keeps.
-            Layer::Bidirectional(layer) if BIDIRECTIONAL => layer.state(precision),
+            Layer::Bidirectional(layer, _) => layer.state(precision),
             Layer::Variant(layer, _) => {
                 let (cells, hidden) = layer.state(precision);
                 (cells, cells + hidden)
@@ -327,7 +335,7 @@ impl Layer {
             Layer::Gru(layer) if GRU => layer.scratch(precision),
             Layer::Rnn(layer) if RNN => layer.scratch(precision),
             Layer::Conv1d(layer) if CONV1D => layer.scratch(precision),
-            Layer::Bidirectional(layer) if BIDIRECTIONAL => layer.scratch(precision),
+            Layer::Bidirectional(layer, _) => layer.scratch(precision),
             Layer::Variant(layer, _) => layer.scratch(),
             _ => precision.values_bytes(inputs as usize),
         }
@@ -345,7 +353,7 @@ impl Layer {
             Layer::Gru(Gru { inputs, units, .. }) => 3 * *units as usize * (*inputs as usize + *units as usize),
             Layer::Rnn(Rnn { inputs, units, .. }) => *units as usize * (*inputs as usize + *units as usize),
             Layer::Conv1d(layer) => layer.columns() * layer.units as usize,
-            Layer::Bidirectional(layer) => 2 * layer.direction().multiply_adds(),
+            Layer::Bidirectional(layer, _) => 2 * layer.direction().multiply_adds(),
             Layer::Variant(layer, _) => {
                 let (units, features) = (layer.units as usize, layer.features() as usize);
                 layer.gates() * units * (layer.inputs as usize + features) + layer.projected as usize * units
@@ -387,7 +395,7 @@ impl core::fmt::Display for Layer {
                 }
                 formatter.write_str(if form.relu() { " relu" } else { "" })
             }
-            Layer::Bidirectional(layer) => write!(formatter, "{layer}"),
+            Layer::Bidirectional(layer, _) => write!(formatter, "{layer}"),
             Layer::Dense(Dense { outputs, activation, .. }) => match activation {
                 dense::Activation::Linear => write!(formatter, "{name} {outputs}"),
                 activation => write!(formatter, "{name} {outputs} {}", activation.name()),
@@ -521,8 +529,7 @@ pub(crate) enum Opened<'a, N: Arithmetic> {
     Dense(dense::Opened<'a, N>),
     Pooling(pooling::Opened),
     Conv1d(conv1d::Opened<'a, N>),
-    // Two cells: no build without the feature has room for them.
-    Bidirectional(Part<bidirectional::Opened<'a, N>, { BIDIRECTIONAL as usize }>),
+    Bidirectional(bidirectional::Opened<'a, N>, HasBidirectional),
     Variant(variant::Opened<'a, N>, HasVariant),
     LayerNorm(layernorm::Opened<'a, N>, HasLayerNorm),
 }
@@ -538,8 +545,8 @@ impl<'a, N: Arithmetic> Opened<'a, N> {
             Layer::Gru(layer) if GRU => Opened::Gru(gru::Opened::open(layer, cursor)?),
             Layer::Rnn(layer) if RNN => Opened::Rnn(rnn::Opened::open(layer, cursor)?),
             Layer::Conv1d(layer) if CONV1D => Opened::Conv1d(conv1d::Opened::open(layer, cursor)?),
-            Layer::Bidirectional(layer) if BIDIRECTIONAL => {
-                Opened::Bidirectional(Part::of(bidirectional::Opened::open(layer, cursor)?))
+            Layer::Bidirectional(layer, has) => {
+                Opened::Bidirectional(bidirectional::Opened::open(layer, cursor)?, *has)
             }
             Layer::Variant(layer, has) => Opened::Variant(variant::Opened::open(layer, cursor)?, *has),
             Layer::LayerNorm(layer, has) => Opened::LayerNorm(layernorm::Opened::open(layer, cursor)?, *has),
@@ -559,9 +566,7 @@ impl<'a, N: Arithmetic> Opened<'a, N> {
             Opened::Gru(opened) if GRU => opened.check(limit, layer),
             Opened::Rnn(opened) if RNN => opened.check(limit, layer),
             Opened::Conv1d(opened) if CONV1D => opened.check(limit, layer),
-            Opened::Bidirectional(opened) if BIDIRECTIONAL => {
-                opened.get().map_or(Ok(limit), |opened| opened.check(limit, layer))
-            }
+            Opened::Bidirectional(opened, _) => opened.check(limit, layer),
             Opened::Variant(opened, _) => opened.check(limit, layer),
             Opened::LayerNorm(opened, _) => opened.check(limit, layer),
             Opened::Dense(opened) => opened.check(limit, layer),
@@ -603,20 +608,11 @@ impl<'a, N: Arithmetic> Opened<'a, N> {
         if CONV1D && let Opened::Conv1d(layer) = self {
             return layer.step(backend, x, place);
         }
-        if let Some(layer) = self.bidirectional() {
+        if let Opened::Bidirectional(layer, _) = self {
             layer.keep(backend, x, place);
             return None;
         }
         Some(self.step(backend, x, place))
-    }
-
-    /// The layer with two directions that it is.
-    #[inline(always)]
-    pub(crate) fn bidirectional(&self) -> Option<&bidirectional::Opened<'a, N>> {
-        match self {
-            Opened::Bidirectional(layer) if BIDIRECTIONAL => layer.get(),
-            _ => None,
-        }
     }
 
     /// Bytes of its state.
@@ -630,7 +626,7 @@ impl<'a, N: Arithmetic> Opened<'a, N> {
             Opened::Variant(layer, _) => layer.state_bytes(),
             Opened::LayerNorm(layer, _) => N::PRECISION.values_bytes(usize::from(layer.width())),
             Opened::Conv1d(_) => 0,
-            Opened::Bidirectional(layer) => layer.get().map_or(0, |layer| layer.state_bytes()),
+            Opened::Bidirectional(layer, _) => layer.state_bytes(),
             Opened::Dense(layer) => N::PRECISION.values_bytes(usize::from(layer.outputs())),
             Opened::Pooling(layer) => layer.kind.state(N::PRECISION, usize::from(layer.width)),
         }

@@ -168,7 +168,8 @@ pub fn describe(weights: Weights, width: u16, kinds: &[Kind]) -> Description {
                     let relu = cell == bidirectional::Cell::Rnn { relu: true };
                     let shift = if relu { of(units).saturating_sub(2).max(u8::from(integer)) } else { of(units) };
                     let form = bidirectional::Form::of(cell, merge, each_step, int4);
-                    Layer::Bidirectional(Bidirectional { inputs, units, longest: LONGEST, shift, form })
+                    Layer::bidirectional(Bidirectional { inputs, units, longest: LONGEST, shift, form })
+                        .expect("this build has it")
                 }
                 // Weights of up to 2^15 times values of up to 2^15 with multipliers of up to 2^15: to Q3.12 or so.
                 Kind::Dense(outputs, activation) => {
@@ -216,7 +217,7 @@ fn tensor(description: &Description, section: &Section, random: &mut ChaCha8Rng)
         .then(|| description.layers.get(usize::from(section.layer)))
         .flatten();
     // A tensor of the way back is made as that of the first direction.
-    if let Some(Layer::Bidirectional(both)) = layer {
+    if let Some(Layer::Bidirectional(both, _)) = layer {
         let role = FORWARD.into_iter().find(|role| [*role, role.backward()].contains(&section.role));
         let alike = Section { role: role.expect("a tensor of a cell"), ..*section };
         return Tensor { role: section.role, ..tensor_of(description, &alike, Some(&both.direction()), random) };

@@ -61,7 +61,7 @@ pub fn described(description: &Description) -> Vec<Record> {
             Layer::Variant(layer, _) => Record::new(tag, layer),
             Layer::LayerNorm(layer, _) => Record::new(tag, layer),
             Layer::Conv1d(layer) => Record::new(tag, layer),
-            Layer::Bidirectional(layer) => Record::new(tag, layer),
+            Layer::Bidirectional(layer, _) => Record::new(tag, layer),
             Layer::Dense(layer) => Record::new(tag, layer),
             Layer::Pooling(layer) => Record::new(tag, layer),
         });

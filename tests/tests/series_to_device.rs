@@ -123,7 +123,7 @@ fn images_of_a_run_on_series_answer_as_its_network_does_and_know_the_classes() -
             let recording = examples[0].recording.as_ref().expect("a recording");
             let count = |(place, &value): (usize, &f32)| (value / scaling.channels[place % 2].unit).round() as i16;
             let counts: Vec<i16> = recording.frames.iter().enumerate().map(count).collect();
-            let (mut state, mut other) = (State::<16384>::new(), State::<16384>::new());
+            let (mut state, mut other) = (State::<32768>::new(), State::<32768>::new());
             let (mut session, mut second) = (model.session(&mut state)?, model.session(&mut other)?);
             session.push_samples(&counts)?;
             second.push_samples_f32(&recording.frames)?;

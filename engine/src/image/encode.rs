@@ -134,7 +134,7 @@ fn header(description: &Description, notes: &Notes<'_>) -> Result<(Vec<u8>, usiz
             Layer::Gru(layer) => coded(layer),
             Layer::Rnn(layer) => coded(layer),
             Layer::Conv1d(layer) => coded(layer),
-            Layer::Bidirectional(layer) => coded(layer),
+            Layer::Bidirectional(layer, _) => coded(layer),
             Layer::Dense(layer) => coded(layer),
             Layer::Pooling(layer) => coded(layer),
             Layer::Variant(layer, _) => coded(layer),

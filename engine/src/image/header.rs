@@ -13,9 +13,7 @@ use super::reader::{Fields, Reader, Record, record};
 use super::section::{Section, SectionShape};
 use super::start::{Start, are_moderate};
 use crate::error::{Error, problem};
-use crate::features::{
-    BIDIRECTIONAL, DEEP, DENSE, FLOAT, Feature, INT16, NGRAMS, PROJECTION, SAMPLES, SKIP, START, TEXT,
-};
+use crate::features::{DEEP, DENSE, FLOAT, Feature, INT16, NGRAMS, PROJECTION, SAMPLES, SKIP, START, TEXT};
 use crate::input::ngrams::Ngrams;
 use crate::input::samples::Samples;
 use crate::input::text::{Text, Tokens, Unknown};
@@ -414,8 +412,7 @@ impl Description {
         {
             return Err(problem!("its inputs are not the outputs of the layer before it"));
         }
-        if BIDIRECTIONAL
-            && let Layer::Bidirectional(bidirectional) = layer
+        if let Layer::Bidirectional(bidirectional, _) = layer
             && let Some(problem) = self.problem_behind(place, bidirectional)
         {
             return Err(problem);
@@ -555,7 +552,7 @@ impl Description {
             ("gru", has(|layer| matches!(cell(layer), Layer::Gru(_)))),
             ("rnn", has(|layer| matches!(cell(layer), Layer::Rnn(_)))),
             ("conv1d", has(|layer| matches!(layer, Layer::Conv1d(_)))),
-            ("bidirectional", has(|layer| matches!(layer, Layer::Bidirectional(_)))),
+            ("bidirectional", has(|layer| matches!(layer, Layer::Bidirectional(..)))),
             ("variant", has(|layer| matches!(layer, Layer::Variant(..)))),
             ("layernorm", has(|layer| matches!(layer, Layer::LayerNorm(..)))),
             ("dense", dense > 1 || self.layers.iter().any(active)),
@@ -724,7 +721,7 @@ impl Description {
 /// A direction of a layer that has two; else the layer itself.
 fn cell(layer: &Layer) -> Layer {
     match layer {
-        Layer::Bidirectional(layer) => layer.direction(),
+        Layer::Bidirectional(layer, _) => layer.direction(),
         layer => *layer,
     }
 }

@@ -12,6 +12,8 @@
 //! State: steps so far (32 bits; less a multiple of the longest sequence), the state of each direction, y, then a row for each step of the longest sequence: what the layer has
 //! read, the newest in the place of the oldest; and as many rows of b where each step has a y.
 
+use core::marker::PhantomData;
+
 use serde::{Deserialize, Serialize};
 
 use super::gru::{self, Gru};
@@ -276,12 +278,13 @@ impl<'a, N: Arithmetic> Direction<'a, N> {
     }
 }
 
-/// A bidirectional layer of an opened model.
+/// A bidirectional layer of an opened model. It keeps where its directions lie, and opens each when a sequence runs: two cells would make every layer of every model twice as large.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Opened<'a, N: Numbers> {
-    forward: Direction<'a, N>,
-    backward: Direction<'a, N>,
+pub(crate) struct Opened<'a, N> {
+    forward: Cursor<'a>,
+    backward: Cursor<'a>,
     shape: Bidirectional,
+    numbers: PhantomData<N>,
 }
 
 /// The parts of a layer's state.
@@ -327,11 +330,20 @@ impl<'a, N: Steps> Opened<'a, N> {
         N: Arithmetic,
     {
         let direction = shape.direction();
-        Ok(Opened {
-            forward: Direction::open(&direction, cursor)?,
-            backward: Direction::open(&direction, cursor)?,
-            shape: *shape,
-        })
+        let forward = *cursor;
+        Direction::<N>::open(&direction, cursor)?;
+        let backward = *cursor;
+        Direction::<N>::open(&direction, cursor)?;
+        Ok(Opened { forward, backward, shape: *shape, numbers: PhantomData })
+    }
+
+    /// A direction, whose sections were there when the layer was opened.
+    #[inline(never)]
+    fn direction(&self, mut cursor: Cursor<'a>) -> Result<Direction<'a, N>, Error>
+    where
+        N: Arithmetic,
+    {
+        Direction::open(&self.shape.direction(), &mut cursor)
     }
 
     /// Checks every row's sum of both directions.
@@ -342,8 +354,8 @@ impl<'a, N: Steps> Opened<'a, N> {
     where
         N: Arithmetic,
     {
-        self.forward.check(limit, layer)?;
-        self.backward.check(limit, layer)
+        self.direction(self.forward)?.check(limit, layer)?;
+        self.direction(self.backward)?.check(limit, layer)
     }
 
     /// Bytes of its state.
@@ -415,10 +427,11 @@ impl<'a, N: Steps> Opened<'a, N> {
         parts.backward.all::<u32>().fill(0);
         let mut last: &[N::Value] = &[];
         let mut rest = parts.backward;
+        let Ok(direction) = self.direction(self.backward) else { return };
         for step in (0..steps).rev() {
             let (memory, scratch) = (rest.rest(), scratch.rest());
             let mut place = Place { memory, scratch, steps: (steps - 1 - step) as u32, start };
-            let h = self.backward.step(backend, parts.read.at(self.row(first + step)), &mut place);
+            let h = direction.step(backend, parts.read.at(self.row(first + step)), &mut place);
             if each_step {
                 crate::kernels::copy(h, parts.back.at(step));
             }
@@ -426,10 +439,11 @@ impl<'a, N: Steps> Opened<'a, N> {
         if !each_step {
             last = self.hidden(rest);
         }
+        let Ok(direction) = self.direction(self.forward) else { return };
         for step in 0..steps {
             let (memory, scratch_of_step) = (parts.forward.rest(), scratch.rest());
             let mut place = Place { memory, scratch: scratch_of_step, steps: step as u32, start };
-            let h = self.forward.step(backend, parts.read.at(self.row(first + step)), &mut place);
+            let h = direction.step(backend, parts.read.at(self.row(first + step)), &mut place);
             if each_step {
                 self.merge(h, parts.back.at(step), parts.y);
                 each(step as u32, parts.y, scratch);

@@ -231,7 +231,7 @@ impl<'a> Pair<'a> {
         for (place, layer) in integer.description().layers.iter().enumerate() {
             inputs = layer.outputs(inputs);
             let width = usize::from(inputs);
-            if matches!(layer, Layer::Bidirectional(_)) {
+            if matches!(layer, Layer::Bidirectional(..)) {
                 break;
             }
             let Some(worth) = worths.get(place).filter(|worth| worth.len() == width) else { continue };

@@ -143,7 +143,7 @@ impl Chain {
         };
         let form = bidirectional::Form::of(cell, merge, !ends, self.int4);
         let (inputs, units, longest) = (self.inputs, units as u16, longest as u16);
-        self.push(Layer::Bidirectional(Bidirectional { inputs, units, longest, shift, form }));
+        self.push_some(Layer::bidirectional(Bidirectional { inputs, units, longest, shift, form }));
     }
 
     /// Adds a recurrent layer.
