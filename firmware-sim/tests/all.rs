@@ -3,6 +3,7 @@
 mod chips;
 mod command;
 mod flash_rules;
+mod imported;
 mod link;
 mod program;
 mod serial_line;

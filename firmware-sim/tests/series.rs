@@ -299,7 +299,7 @@ fn counts_may_be_cut_anywhere_on_the_link_and_half_a_frame_is_left_out() {
 }
 
 /// Holds every board, with plain kernels and with its own, to this host's digest, and that to the engine's.
-fn assert_equal_on_every_board(folder: &Path, image: &str, data: &str, series: usize) {
+pub(crate) fn assert_equal_on_every_board(folder: &Path, image: &str, data: &str, series: usize) {
     assert_equal_on(("all", BOARDS), folder, image, data, series);
 }
 

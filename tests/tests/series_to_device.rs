@@ -80,7 +80,7 @@ const CHAINS: [&str; 8] = [
     "samples 2 > conv1d 8 k3 relu > conv1d 6 k4 s3 > mean > dense",
     "samples 2 > bilstm 6 steps=48 > last > dense",
     "samples 2 > conv1d 8 k5 s2 relu > bigru 6 average > rnn 5 > max > dense",
-    "samples 2 > birnn 4 relu > bilstm 5 product > mean > dense",
+    "samples 2 > birnn 4 > bilstm 5 product > mean > dense",
 ];
 
 #[test]
