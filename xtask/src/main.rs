@@ -10,6 +10,7 @@
 //! - [`default_model`] records what the default model reaches, and [`results`] makes tables of all records.
 //! - [`peers`] compares one step with other engines.
 //! - [`frameworks`] runs what is exported in ONNX Runtime, Keras and PyTorch.
+//! - [`elsewhere`] compares the verdicts of an imported network with those of Keras, which trained it.
 //! - [`keras`] compares the speed of training with Keras.
 //! - [`small_sets`] compares the defaults on small sets of texts with linear baselines.
 //! - [`series`] records what the defaults reach on published sets of time series.
@@ -22,6 +23,7 @@
 mod chips;
 mod default_model;
 mod device;
+mod elsewhere;
 mod foreign;
 mod frameworks;
 mod images;
@@ -96,6 +98,9 @@ enum Verb {
     Peers(peers::Options),
     /// Runs what Latch exports in ONNX Runtime, Keras and PyTorch, and fails if one answers something else; installs 5 GB
     Frameworks,
+    /// Trains `examples/keras` on texts, imports the network, and fails if fewer than 99 % of the int8 image's verdicts are those of Keras; installs 1.4 GB
+    #[command(after_help = "Example: cargo xtask elsewhere --train imdb_train.tsv.gz --test imdb_test.tsv.gz")]
+    Elsewhere(elsewhere::Options),
     /// Compares the speed of training with Keras, from the same weights on the same batches, and fails if the loss curves differ; installs 1.4 GB
     #[command(after_help = "Example: cargo xtask keras --rounds 3 --out training-speed.md")]
     Keras(keras::Options),
@@ -134,6 +139,7 @@ fn main() -> ExitCode {
         Verb::Boot { elf } => return finish(device::boot(&elf)),
         Verb::Picture => return finish(picture()),
         Verb::Frameworks => return finish(frameworks::run().map(|()| 0)),
+        Verb::Elsewhere(options) => return finish(elsewhere::run(&options).map(|()| 0)),
         Verb::Keras(options) => return finish(keras::run(&options).map(|()| 0)),
         Verb::Peers(options) => return finish(peers::run(&options).map(|()| 0)),
         Verb::DefaultModel(options) => return finish(default_model::run(&options).map(|()| 0)),
