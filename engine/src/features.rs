@@ -21,7 +21,7 @@ pub const LSTM: bool = cfg!(feature = "lstm");
 pub const GRU: bool = cfg!(feature = "gru");
 /// Simple recurrent layers.
 pub const RNN: bool = cfg!(feature = "rnn");
-/// Causal convolutions over time.
+/// Convolutions over time.
 pub const CONV1D: bool = cfg!(feature = "conv1d");
 /// Two recurrent layers over a whole sequence, one of them from its end.
 pub const BIDIRECTIONAL: bool = cfg!(feature = "bidirectional");

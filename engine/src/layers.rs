@@ -64,7 +64,7 @@ pub enum Layer {
     Gru(Gru),
     /// Simple recurrent unit.
     Rnn(Rnn),
-    /// A causal convolution over time.
+    /// A convolution over time.
     Conv1d(Conv1d),
     /// Dense.
     Dense(Dense),
@@ -273,12 +273,14 @@ impl Layer {
         if let Layer::Bidirectional(layer, _) = self {
             return layer.form.int4();
         }
+        if CONV1D && let Layer::Conv1d(layer) = self {
+            return layer.form.int4();
+        }
         matches!(
             self,
             Layer::Lstm(Lstm { int4: true, .. })
                 | Layer::Gru(Gru { int4: true, .. })
                 | Layer::Rnn(Rnn { int4: true, .. })
-                | Layer::Conv1d(Conv1d { form: conv1d::Form::LinearInt4 | conv1d::Form::ReluInt4, .. })
         )
     }
 
@@ -323,9 +325,17 @@ impl Layer {
         }
     }
 
+    /// Steps of what it reads in front of its first answer: those that do not fill the first window of a valid convolution.
+    pub const fn unanswered(&self) -> u8 {
+        match self {
+            Layer::Conv1d(Conv1d { frames, form, .. }) if form.valid() => frames.saturating_sub(1),
+            _ => 0,
+        }
+    }
+
     /// True where the words of its state count frames to its next answer, of a convolution with a stride.
     pub(crate) fn waits(&self, state: &[u32]) -> bool {
-        self.stride() > 1 && state.first().is_none_or(|&waiting| waiting > 0)
+        matches!(self, Layer::Conv1d(layer) if CONV1D && layer.waits(state))
     }
 
     /// Bytes of scratch of a step of as many `inputs`. Dense and pooling layers widen a row of the embedding.
@@ -393,6 +403,7 @@ impl core::fmt::Display for Layer {
                 if *stride > 1 {
                     write!(formatter, " s{stride}")?;
                 }
+                formatter.write_str(if form.valid() { " valid" } else { "" })?;
                 formatter.write_str(if form.relu() { " relu" } else { "" })
             }
             Layer::Bidirectional(layer, _) => write!(formatter, "{layer}"),

@@ -76,6 +76,19 @@ pub struct Convolution {
     pub stride: u8,
     /// The rectifier follows its sums.
     pub relu: bool,
+    /// The first answer comes when the window is full.
+    pub valid: bool,
+}
+
+/// The steps in front of the first answer of a chain, and those from one of its answers to the next.
+pub fn rhythm(kinds: &[Kind]) -> (usize, usize) {
+    kinds.iter().fold((0, 1), |(first, every), kind| match kind {
+        Kind::Conv1d(Convolution { frames, stride, valid, .. }) => {
+            let own = if *valid { usize::from(*frames) - 1 } else { 0 };
+            (first + own * every, every * usize::from(*stride))
+        }
+        _ => (first, every),
+    })
 }
 
 /// How weights are stored.
@@ -158,11 +171,12 @@ pub fn describe(weights: Weights, width: u16, kinds: &[Kind]) -> Description {
                     int4,
                     relu,
                 }),
-                Kind::Conv1d(Convolution { units, frames, stride, relu }) => {
+                Kind::Conv1d(Convolution { units, frames, stride, relu, valid }) => {
                     let shift = if integer { shift(precision, usize::from(frames) * usize::from(inputs)) } else { 0 };
                     // As of a rectifier: Q0.15.
                     let shift = shift.saturating_sub(2).max(u8::from(integer));
-                    Layer::Conv1d(Conv1d { inputs, units, frames, stride, shift, form: conv1d::Form::of(relu, int4) })
+                    let form = conv1d::Form::of(relu, valid, int4);
+                    Layer::Conv1d(Conv1d { inputs, units, frames, stride, shift, form })
                 }
                 Kind::Both(Both { cell, units, merge, each_step }) => {
                     let relu = cell == bidirectional::Cell::Rnn { relu: true };

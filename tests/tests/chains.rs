@@ -34,8 +34,9 @@ fn ids() -> impl Strategy<Value = Vec<u32>> {
 
 fn convolution() -> impl Strategy<Value = Kind> {
     let units = prop::sample::select(vec![1_u16, 3, 5, 8, 33, 100]);
-    (units, 1..6_u8, 1..4_u8, any::<bool>())
-        .prop_map(|(units, frames, stride, relu)| Kind::Conv1d(Convolution { units, frames, stride, relu }))
+    (units, 1..6_u8, 1..4_u8, any::<bool>(), any::<bool>()).prop_map(|(units, frames, stride, relu, valid)| {
+        Kind::Conv1d(Convolution { units, frames, stride, relu, valid })
+    })
 }
 
 fn both() -> impl Strategy<Value = Both> {
@@ -314,8 +315,8 @@ fn a_chain_that_makes_no_sense_is_refused_with_its_sentence() {
     let lstm = |inputs, units| Layer::Lstm(Lstm { inputs, units, shift: 9, int4: false, projected: false });
     let gru = |inputs, units| Layer::Gru(Gru { inputs, units, shift: 9, int4: false, reset_after: true });
     let rnn = |inputs, units| Layer::Rnn(Rnn { inputs, units, shift: 9, int4: false, relu: false });
-    let conv =
-        |inputs, frames, stride| Layer::Conv1d(Conv1d { inputs, units: 4, frames, stride, shift: 9, form: Form::Relu });
+    let form = Form::of(true, false, false);
+    let conv = |inputs, frames, stride| Layer::Conv1d(Conv1d { inputs, units: 4, frames, stride, shift: 9, form });
     let (mean, attention) = (Layer::Pooling(Pooling::Mean), Layer::Pooling(Pooling::Attention));
     let wrong: [(&[Layer], &str); 20] = [
         (&[], "no answer"),
@@ -483,7 +484,9 @@ fn more_layers_than_the_engine_has_room_for_are_not_described_and_as_many_run() 
 
 /// The plain version: f64, written from the formulas, over the same f32 tensors.
 mod naive {
-    use super::{Activation, Both, Cell, Convolution, Description, Kind, Merge, Parts, Pooling, Role, Values, variant};
+    use super::{
+        Activation, Both, Cell, Convolution, Description, Kind, Layer, Merge, Parts, Pooling, Role, Values, variant,
+    };
     use latch_engine::image::encode::Tensor;
     use latch_tests::chains::FORWARD;
 
@@ -659,7 +662,7 @@ mod naive {
     /// The values of a convolution at each step that has some.
     fn convolve(tensors: &[Tensor], layer: usize, shape: Convolution, steps: &[Vec<f64>]) -> Vec<Vec<f64>> {
         let (weights, bias) = (values(tensors, Role::Weights, layer), values(tensors, Role::Biases, layer));
-        let (frames, inputs) = (usize::from(shape.frames), steps[0].len());
+        let (frames, inputs) = (usize::from(shape.frames), steps.first().map_or(0, Vec::len));
         let at = |step: usize| {
             let frame = |k: usize| (step + k + 1).checked_sub(frames).map_or(vec![0.0; inputs], |t| steps[t].clone());
             let window: Vec<f64> = (0..frames).flat_map(frame).collect();
@@ -667,7 +670,8 @@ mod naive {
             let value = |unit: usize| if shape.relu { sum(unit).max(0.0) } else { sum(unit) };
             (0..usize::from(shape.units)).map(value).collect()
         };
-        (0..steps.len()).step_by(usize::from(shape.stride)).map(at).collect()
+        let first = if shape.valid { frames - 1 } else { 0 };
+        (first..steps.len()).step_by(usize::from(shape.stride)).map(at).collect()
     }
 
     /// What two directions give: a vector for each step, or one of their last states.
@@ -710,8 +714,14 @@ mod naive {
         let width = usize::from(description.embedding.width);
         let table = values(tensors, Role::Embedding, 0);
         let mut steps: Vec<Vec<f64>> = ids.iter().map(|&id| table[id as usize * width..][..width].to_vec()).collect();
+        // Where no step has come this far, layers behind the pooling, or behind the last one that remembers something, read zeros.
+        let pools = kinds.iter().position(|kind| matches!(kind, Kind::Pooling(_)));
+        let reads_state = pools.or_else(|| description.layers.iter().rposition(Layer::remembers));
+        let mut features = description.embedding.width;
         for (layer, &kind) in kinds.iter().enumerate() {
+            features = description.layers[layer].outputs(features);
             match kind {
+                _ if steps.is_empty() => {}
                 Kind::Dense(outputs, activation) => {
                     for x in &mut steps {
                         *x = dense(tensors, layer, usize::from(outputs), activation, x);
@@ -730,6 +740,9 @@ mod naive {
                         *x = h.clone();
                     }
                 }
+            }
+            if steps.is_empty() && reads_state == Some(layer) {
+                steps.push(vec![0.0; usize::from(features)]);
             }
         }
         steps.pop().expect("there is an id")
@@ -865,8 +878,8 @@ fn dense_layers_of_every_activation_stand_between_cells_and_behind_pooling() {
 /// The answers after each id: of a convolution with a stride those of its last answer.
 #[test]
 fn an_answer_behind_a_stride_holds_until_the_next() {
-    let shape = Convolution { units: 6, frames: 3, stride: 2, relu: true };
-    let twice = Convolution { units: 5, frames: 2, stride: 3, relu: false };
+    let shape = Convolution { units: 6, frames: 3, stride: 2, relu: true, valid: false };
+    let twice = Convolution { units: 5, frames: 2, stride: 3, relu: false, valid: false };
     let kinds = [Kind::Conv1d(shape), Kind::Gru(4, true), Kind::Conv1d(twice), Kind::Rnn(3, false)];
     let kinds: Vec<Kind> = kinds.into_iter().chain([Kind::Dense(2, LINEAR)]).collect();
     let ids: Vec<u32> = (0..20).map(|step| step * 7 % ROWS).collect();
@@ -881,10 +894,90 @@ fn an_answer_behind_a_stride_holds_until_the_next() {
     }
 }
 
+/// Of counts of frames, computed by hand: units of one weight a frame of the window.
+#[test]
+fn a_valid_convolution_answers_when_its_window_is_full_and_each_stride_behind() {
+    for (stride, expected) in [
+        // 1, 10 and 100 times the frames 1, 2, 3, 4 …; 0 before the first answer.
+        (1, [0.0, 0.0, 321.0, 432.0, 543.0, 654.0, 765.0]),
+        (2, [0.0, 0.0, 321.0, 321.0, 543.0, 543.0, 765.0]),
+        (3, [0.0, 0.0, 321.0, 321.0, 321.0, 654.0, 654.0]),
+    ] {
+        let shape = Convolution { units: 1, frames: 3, stride, relu: false, valid: true };
+        let description = describe(Weights::F32, 1, &[Kind::Conv1d(shape), Kind::Dense(1, LINEAR)]);
+        let mut tensors = tensors(&description, 1);
+        for tensor in &mut tensors {
+            let Values::F32(values) = &mut tensor.values else { panic!("an image of floats") };
+            let lanes = values.len() / 3;
+            match (tensor.role, tensor.layer) {
+                (Role::Embedding, _) => values.iter_mut().enumerate().for_each(|(id, value)| *value = id as f32),
+                (Role::Weights, 0) => {
+                    values.fill(0.0);
+                    (0..3).for_each(|frame| values[lanes * frame] = [1.0, 10.0, 100.0][frame]);
+                }
+                (Role::Weights, _) => values.fill(1.0),
+                _ => values.fill(0.0),
+            }
+        }
+        let bytes = chains::of(&description, &tensors);
+        let image = Image::open(&bytes).expect("it was just made");
+        for backend in AnyBackend::all() {
+            let (answers, _) = run(&Model::new(&image).with_backend(backend), &[1, 2, 3, 4, 5, 6, 7]);
+            let found: Vec<f32> = answers.iter().map(|answer| answer[0].to_f32()).collect();
+            assert_eq!(found, expected, "stride {stride} on {}", backend.name());
+        }
+    }
+}
+
+/// The last of no steps is zero; the greatest of the first step is that step, however long it was waited for.
+#[test]
+fn the_layers_behind_a_valid_convolution_begin_with_its_first_answer() {
+    let shape = Convolution { units: 4, frames: 4, stride: 2, relu: false, valid: true };
+    let ids: Vec<u32> = (0..12).map(|step| step * 7 % ROWS).collect();
+    for (weights, pooling) in Weights::ALL.into_iter().flat_map(|weights| POOLINGS.map(|pooling| (weights, pooling))) {
+        let kinds =
+            [Kind::Conv1d(shape), Kind::Dense(3, Activation::Sigmoid), Kind::Pooling(pooling), Kind::Dense(1, LINEAR)];
+        let bytes = chains::image(weights, 3, &kinds, 5);
+        let image = Image::open(&bytes).expect("it was just made");
+        let model = Model::new(&image);
+        let (answers, _) = run(&model, &ids);
+        let nothing = logits(&mut model.session(&mut Box::new(State::<ROOM>::new())).expect("there is room"));
+        for (step, answer) in answers.iter().enumerate() {
+            // Frames 3, 5, 7 … have answers.
+            let same = if step < 3 { &nothing } else { &answers[step - (step - 3) % 2] };
+            assert_eq!(answer, same, "{weights:?} {pooling:?} at step {step}");
+        }
+        assert_ne!(answers[3], nothing, "{weights:?} {pooling:?}");
+        let alone = run(&model, &ids[..4]).0.pop();
+        assert_eq!(alone.as_ref(), Some(&answers[3]), "{weights:?} {pooling:?}");
+    }
+}
+
+/// A count of frames that no stream of a valid convolution comes to is refused.
+#[test]
+fn a_state_of_a_valid_convolution_counts_less_than_a_window_and_a_stride() {
+    let shape = Convolution { units: 4, frames: 3, stride: 4, relu: true, valid: true };
+    let bytes = chains::image(Weights::Int8, 3, &[Kind::Conv1d(shape), Kind::Dense(1, LINEAR)], 5);
+    let image = Image::open(&bytes).expect("it was just made");
+    let model = Model::new(&image);
+    let mut state = Box::new(State::<ROOM>::new());
+    let mut session = model.session(&mut state).expect("there is room");
+    let counts = [1_u32, 2, 3, 4, 5, 6, 3, 4].map(|expected| {
+        session.push_token(1);
+        (u32::from_le_bytes(session.state()[8..12].try_into().expect("four bytes")), expected)
+    });
+    assert!(counts.iter().all(|(found, expected)| found == expected), "{counts:?}");
+    for (count, sound) in [(0, true), (6, true), (7, false), (u32::MAX, false)] {
+        state.as_bytes_mut()[8..12].copy_from_slice(&u32::to_le_bytes(count));
+        let resumed = model.resume(&mut state).map(|_| ());
+        assert_eq!(resumed, if sound { Ok(()) } else { Err(Error::StateDamaged) }, "{count}");
+    }
+}
+
 /// A state from outside that says to wait longer than the stride is none of a stream.
 #[test]
 fn a_state_that_waits_longer_than_the_stride_is_refused() {
-    let shape = Convolution { units: 4, frames: 3, stride: 4, relu: true };
+    let shape = Convolution { units: 4, frames: 3, stride: 4, relu: true, valid: false };
     let bytes = chains::image(Weights::Int8, 3, &[Kind::Gru(5, true), Kind::Conv1d(shape), Kind::Dense(1, LINEAR)], 5);
     let image = Image::open(&bytes).expect("it was just made");
     let model = Model::new(&image);

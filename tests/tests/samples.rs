@@ -25,8 +25,9 @@ pub(crate) fn any_chain() -> impl Strategy<Value = Vec<Kind>> {
         (1..12_u16, any::<bool>()).prop_map(|(units, after)| Kind::Gru(units, after)),
         (1..12_u16, any::<bool>()).prop_map(|(units, relu)| Kind::Rnn(units, relu)),
         (1..12_u16).prop_map(|units| Kind::Dense(units, Activation::Tanh)),
-        (1..12_u16, 1..6_u8, 1..4_u8, any::<bool>())
-            .prop_map(|(units, frames, stride, relu)| { Kind::Conv1d(Convolution { units, frames, stride, relu }) }),
+        (1..12_u16, 1..6_u8, 1..4_u8, any::<bool>(), any::<bool>()).prop_map(|(units, frames, stride, relu, valid)| {
+            Kind::Conv1d(Convolution { units, frames, stride, relu, valid })
+        }),
     ];
     let pooling = prop::option::of(prop::sample::select(vec![Pooling::Last, Pooling::Mean, Pooling::Max]));
     (prop::collection::vec(cell, 0..3), pooling, 1..4_u16).prop_map(|(mut kinds, pooling, outputs)| {

@@ -247,6 +247,12 @@ fn a_prefix_that_a_model_cannot_read_is_refused_with_what_to_do() -> Result<()> 
         (&words, "text 9 > embedding 4 > mean > dense", "film", "left out of a model without a recurrent layer"),
         (&words, "text 9 > embedding 4 > lstm 3 > last > dense", "250", "give the text itself"),
         (&series, SERIES[3], "31", "a multiple of 3"),
+        (
+            &series,
+            "samples 2 > conv1d 4 k3 valid > gru 4 > last > dense",
+            "30",
+            "left out of a model with a valid convolution",
+        ),
         (&series, "samples 2 difference=1 > gru 4 > last > dense", "30", "left out of a model with difference="),
         (
             &words,

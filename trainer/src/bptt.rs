@@ -7,6 +7,7 @@
 
 use crate::batches::{Batch, Carried, generator};
 pub use crate::config::Objective;
+use crate::config::chain::rhythm::Rhythm;
 use crate::learning::loss::{Distill, loss_of_values};
 use crate::metrics::weight_of;
 use crate::network::embedding::SparseColumns;
@@ -354,7 +355,7 @@ fn loss<T: Real>(
     let mut gradient = std::mem::take(&mut pass.gradient);
     gradient.clear();
     let (steps, config) = (&pass.steps, network.config());
-    let (top, stride) = pass.top(network);
+    let (top, rhythm) = pass.top(network);
     let logits = pass.logits(network);
     let each = config.answers_each_step();
     let mut answer = |label: f32, index: usize, step: usize, column: usize| {
@@ -385,11 +386,13 @@ fn loss<T: Real>(
         for step in 0..steps.len() {
             let running = &steps.order[..steps.count(step)];
             for (at, &index) in running.iter().enumerate() {
-                answer(batch.labels_of(index)[step], index, step, top.token(steps.above(step, stride), at));
+                // A configuration has no task in which a step without an answer would be judged.
+                let Some(above) = steps.above(step, rhythm) else { continue };
+                answer(batch.labels_of(index)[step], index, step, top.token(above, at));
             }
         }
-        if stride > 1 {
-            gradient = held(&gradient, (steps, top), stride, config.outputs);
+        if !rhythm.is_each() {
+            gradient = held(&gradient, (steps, top), rhythm, config.outputs);
         }
     } else {
         let answers = steps.order.iter().enumerate();
@@ -399,13 +402,14 @@ fn loss<T: Real>(
     (sum, correct)
 }
 
-/// The gradients of answers that hold until the next, `stride` steps later: the sums of those of all their steps.
-fn held<T: Real>(gradient: &[T], (steps, top): (&Steps, &Steps), stride: usize, outputs: usize) -> Vec<T> {
+/// The gradients of answers that hold until the next, by those of all steps that have one: the sums of those of all their steps.
+fn held<T: Real>(gradient: &[T], (steps, top): (&Steps, &Steps), rhythm: Rhythm, outputs: usize) -> Vec<T> {
     let mut sums = vec![T::zero(); outputs * top.tokens()];
+    let mut answers = gradient.chunks_exact(outputs);
     for step in 0..steps.len() {
-        for at in 0..steps.count(step) {
-            let (from, to) = (outputs * steps.token(step, at), outputs * top.token(steps.above(step, stride), at));
-            add(&mut sums[to..to + outputs], &gradient[from..from + outputs]);
+        let Some(above) = steps.above(step, rhythm) else { continue };
+        for (at, answer) in (0..steps.count(step)).zip(answers.by_ref()) {
+            add(&mut sums[outputs * top.token(above, at)..][..outputs], answer);
         }
     }
     sums

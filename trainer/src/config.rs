@@ -567,9 +567,14 @@ impl TrainConfig {
             return Ok(());
         }
         let layers = &self.model.chain.layers;
-        let stride: usize = layers.iter().map(LayerConfig::stride).product();
+        let rhythm = self.model.chain.rhythm();
+        let stride = rhythm.stride;
         let remembers = layers.iter().any(LayerConfig::remembers);
         check(remembers, "left out of a model without a recurrent layer or a convolution, which keeps nothing of it")?;
+        check(
+            rhythm.first == 0,
+            "left out of a model with a valid convolution, which begins with its first full window",
+        )?;
         let Some(samples) = &self.model.samples else {
             if let WarmUp::Frames(frames) = warm_up {
                 let range = format!(
@@ -626,7 +631,7 @@ impl TrainConfig {
         if let Some(steps) = self.carry {
             let each = model.samples.is_some() && task.each_step();
             check("--carry", each, "left out unless each step of a series has an answer: --task tag or forecast")?;
-            let stride: usize = model.chain.layers.iter().map(LayerConfig::stride).product();
+            let stride = model.chain.rhythm().stride;
             let multiple = format!("a multiple of {stride}, the stride of the model, for --carry");
             check("--window", steps > 0 && steps.is_multiple_of(stride), &multiple)?;
         }

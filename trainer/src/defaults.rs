@@ -12,7 +12,6 @@ pub mod choice;
 pub mod size;
 pub mod trials;
 
-use crate::config::chain::LayerConfig;
 use crate::config::{RunConfig, TrainConfig, default_config};
 use crate::dataset::{Example, Label};
 use crate::learning::carried::updates;
@@ -83,7 +82,7 @@ pub fn schedule_of_series(config: &TrainConfig, training: &[Example<Label>]) -> 
 /// Steps of a window in which a recording is learned whose every step has an answer, where nobody says it; `None` of recordings that are learned whole.
 pub fn carry_of(config: &TrainConfig, training: &[Example<Label>]) -> Option<usize> {
     let longest = lengths(training).into_iter().max().unwrap_or(0);
-    let stride: usize = config.model.chain.layers.iter().map(LayerConfig::stride).product();
+    let stride = config.model.chain.rhythm().stride;
     let is_long = config.task.each_step() && longest > LONG;
     is_long.then(|| CARRIED.next_multiple_of(stride.max(1)))
 }

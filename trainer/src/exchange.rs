@@ -235,6 +235,7 @@ fn of_texts(model: &Described, bytes: &[u8], place: &str, given: &Given) -> Resu
     let (vocabulary, strange) = text::words(place, model, given)?;
     let longest = given.longest.unwrap_or(LONGEST);
     let network = network::of_layers(place, model, pooling, longest)?;
+    network::check_answers(place, model, &network)?;
     let (format, unread) = (model.source.format, interchange::other_metadata(bytes));
     let cut_otherwise = text::cut_otherwise(model, &vocabulary);
     Ok(Received { network, vocabulary, answers, format, unread, strange, cut_otherwise, samples: None })
@@ -251,6 +252,7 @@ fn of_samples(model: &Described, place: &str, given: &Given) -> Result<(Network<
     samples::of(place, model)?;
     let answers = samples::answers(place, model, given)?;
     let mut network = network::of_layers(place, model, None, samples::longest(model, given))?;
+    network::check_answers(place, model, &network)?;
     samples::amplify(&mut network, model.gain.output);
     Ok((network, answers))
 }

@@ -366,6 +366,9 @@ impl<T: Real> Network<T> {
         let mut order: Vec<usize> = (0..sequences.len()).collect();
         order.sort_by_key(|&index| std::cmp::Reverse(sequences[index].len()));
         let outputs = self.config.outputs;
+        // What stands at steps that no layer has answered yet.
+        let late = self.config.answers_each_step() && self.config.chain.rhythm().first > 0;
+        let before = if late { self.before_the_first().unwrap_or_default() } else { Vec::new() };
         let mut kernels = vec![Kernels::default(); self.layers.len()];
         self.layers.iter().zip(&mut kernels).for_each(|(layer, kernels)| layer.pack_forward(kernels));
         let shards: Vec<(Vec<Place>, Vec<T>)> = order
@@ -386,14 +389,18 @@ impl<T: Real> Network<T> {
                     }
                     let all = || (0..steps.len()).flat_map(|step| (0..steps.count(step)).map(move |at| (at, step)));
                     let places: Vec<Place> = all().map(|(sequence, step)| place(sequence, step)).collect();
-                    let (top, stride) = pass.top(self);
-                    if stride == 1 {
+                    let (top, rhythm) = pass.top(self);
+                    if rhythm.is_each() {
                         return (places, pass.logits(self).clone());
                     }
                     // An answer holds until the next.
-                    let columns = all().map(|(sequence, step)| top.token(steps.above(step, stride), sequence));
                     let logits = pass.logits(self);
-                    (places, columns.flat_map(|column| &logits[column * outputs..][..outputs]).copied().collect())
+                    let answer = |(sequence, step)| match steps.above(step, rhythm) {
+                        Some(above) => &logits[top.token(above, sequence) * outputs..][..outputs],
+                        None => &before[..],
+                    };
+                    let values = all().flat_map(answer).copied().collect();
+                    (places, values)
                 },
             )
             .collect();

@@ -136,6 +136,8 @@ pub struct ConvWeights {
     pub frames: usize,
     /// Steps from one of its answers to the next.
     pub stride: usize,
+    /// Its first answer comes when its window is full.
+    pub valid: bool,
     /// Relu follows the sums.
     pub relu: bool,
     /// `units × frames·inputs`, the oldest frame first.
@@ -321,6 +323,7 @@ impl Weights {
                     place,
                     frames: layer.frames,
                     stride: layer.stride,
+                    valid: layer.valid,
                     relu: layer.dense.activation == Activation::Relu,
                     kernel: row_major(&layer.dense.kernel),
                     bias: layer.dense.bias.as_slice().to_vec(),

@@ -71,6 +71,7 @@ fn chains_of_every_kind_of_layer_are_trained_and_their_images_say_what_the_netwo
         "embedding 4 > lstm 5 > gru 4 > last > dense",
         "embedding 4 > gru 5 reset_before > max > dense",
         "embedding 4 > conv1d 8 k3 relu > gru 4 > last > dense",
+        "embedding 4 > conv1d 8 k3 valid relu > gru 4 > last > dense",
     ] {
         train(&place, chain, &[]);
         check_images(&place, chain);
@@ -268,6 +269,9 @@ fn what_does_not_go_with_a_chain_is_refused_by_its_name() {
         place.latch(["train", "--data", "data", "--out", "run", "--json", "--model", model].iter().chain(more))
     };
     place.refuse_usage(&mut train("embedding 8 > gru 2041", &[]), &["--model", "8 inputs and 2041 units"]);
+    let late =
+        "conv1d: a valid convolution has no answer before its window is full, and each step is to have an answer";
+    place.refuse(&mut train("embedding 8 > conv1d 4 k3 valid > gru 3 > dense", &["--task", "tag"]), &["--model", late]);
 }
 
 /// What stands between quotes behind `--model`, and between backticks where it begins as a model does.

@@ -26,6 +26,10 @@ fn models_of_samples_answer_what_keras_answered() {
         "bidirectional-ave.h5",
         "bidirectional-two-layers.keras",
         "batch-norm-no-center-both-ways.h5",
+        "conv-valid.keras",
+        "conv-causal.h5",
+        "conv-causal-stride.keras",
+        "batch-norm-before-valid-conv.h5",
     ];
     let (place, cases) = placed(ARCHIVE, &names);
     for name in names {
@@ -82,7 +86,13 @@ fn a_vocabulary_comes_with_the_model_and_what_is_cut_otherwise_is_shown() {
 fn what_is_said_beside_a_file_is_used_or_refused() {
     let (place, _) = placed(
         ARCHIVE,
-        &["alone.weights.h5", "two-of-a-kind-out-of-order.h5", "embedding-lstm.h5", "masking-lstm.keras"],
+        &[
+            "alone.weights.h5",
+            "two-of-a-kind-out-of-order.h5",
+            "embedding-lstm.h5",
+            "masking-lstm.keras",
+            "conv-valid.keras",
+        ],
     );
     let import = |file: &'static str, more: &[&'static str]| {
         place.latch(["import", file, "--out", "run", "--json"].iter().chain(more))
@@ -102,6 +112,10 @@ fn what_is_said_beside_a_file_is_used_or_refused() {
     let said = succeed(&mut place.latch(["import", "alone.weights.h5", "--inspect"])).stdout;
     assert!(said.starts_with("format       Keras .h5\n") && said.contains("it holds weights alone"), "{said}");
     place.refuse(&mut import("masking-lstm.keras", &[]), &["layer masking: it is a layer of its own (masking)"]);
+    place.refuse(
+        &mut import("conv-valid.keras", &["--until", "conv1d"]),
+        &["layer conv1d: it has no answer before its window is full, and the model answers each step"],
+    );
     place.write("tokenizer.json", r#"{"config": {"oov_token": "?", "word_index": {"?": 1, "the": 2, "cat": 3}}}"#);
     place.refuse(&mut import("embedding-lstm.h5", &["--tokenizer", "nothing.json"]), &["nothing.json"]);
     succeed(&mut import("embedding-lstm.h5", &["--tokenizer", "tokenizer.json"]));

@@ -1,19 +1,20 @@
-//! A causal convolution over time: `y = f(b + Σ_{k<K} W_k x_{t−K+1+k})`, f = max(0, ·) or nothing. Frames before the first are zeros.
+//! A convolution over time: `y = f(b + Σ_{k<K} W_k x_{t−K+1+k})`, f = max(0, ·) or nothing. Its window ends with the newest frame.
 //!
 //! ```text
 //! y = relu(W [x_{t−K+1}; …; x_t] + b)                       the window of K frames in a row: one matrix product
 //! y = sat16((acc · multiplier + bias) >> shift)             integers: Q0.15 of the range that the layer behind it has in its weights
 //! ```
 //!
-//! With a stride S there is an answer at each S-th frame, the first one among them, and the layers behind it step only then. This is what Keras computes with
-//! `Conv1D(padding="causal", strides=S)`.
+//! A causal one answers from the first frame on, and reads zeros before it. A valid one answers when its window is full for the first time, at the K-th frame. From there on
+//! there is an answer at each S-th frame, S being the stride, and the layers behind it step only then. This is what Keras computes with
+//! `Conv1D(padding="causal", strides=S)` and `Conv1D(padding="valid", strides=S)`.
 //!
-//! State: frames until the next answer (32 bits, of strides only), then the K − 1 frames before as columns of the product, oldest first, then y, which the layers
-//! behind it read.
+//! State: frames until the next answer (32 bits, of causal ones with a stride), or frames so far (32 bits, of valid ones: see [`Conv1d::answers`]); then the K − 1 frames before
+//! as columns of the product, oldest first, then y, which the layers behind it read.
 
 use serde::{Deserialize, Serialize};
 
-use super::{MAX_WIDTH, Place, int4_room};
+use super::{Layer, MAX_WIDTH, Place, int4_room};
 use crate::error::{Error, problem};
 use crate::features::CONV1D;
 use crate::image::reader::Fields;
@@ -32,40 +33,37 @@ pub const MAX_FRAMES: u8 = 64;
 /// Most frames from one answer to the next.
 pub const MAX_STRIDE: u8 = 64;
 
-/// What follows the sums, and how weights are stored: one byte for both, so that the shape of any layer has eight.
+/// What follows the sums, how weights are stored, and what a window reads before the first frame: one byte for all, so that the shape of any layer has eight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(latch_defmt, derive(defmt::Format))]
-pub enum Form {
-    /// Nothing.
-    #[default]
-    Linear,
-    /// `max(x, 0)`.
-    Relu,
-    /// Nothing; integers of four bits a weight.
-    LinearInt4,
-    /// `max(x, 0)`; integers of four bits a weight.
-    ReluInt4,
-}
+pub struct Form(u8);
 
 impl Form {
-    /// The form with the rectifier or without, and of four bits a weight or not.
-    pub const fn of(relu: bool, int4: bool) -> Self {
-        match (relu, int4) {
-            (false, false) => Form::Linear,
-            (true, false) => Form::Relu,
-            (false, true) => Form::LinearInt4,
-            (true, true) => Form::ReluInt4,
-        }
+    /// `max(x, 0)` follows the sums, or nothing.
+    const RELU: u8 = 1;
+    /// Integers of four bits a weight.
+    const INT4: u8 = 2;
+    /// There is no answer before a window is full.
+    const VALID: u8 = 4;
+
+    /// The form with the rectifier or without, valid or causal, and of four bits a weight or not.
+    pub const fn of(relu: bool, valid: bool, int4: bool) -> Self {
+        Form(relu as u8 * Self::RELU + int4 as u8 * Self::INT4 + valid as u8 * Self::VALID)
     }
 
     /// The rectifier follows the sums.
     pub const fn relu(self) -> bool {
-        matches!(self, Form::Relu | Form::ReluInt4)
+        self.0 & Self::RELU != 0
     }
 
     /// Four bits a weight.
     pub const fn int4(self) -> bool {
-        matches!(self, Form::LinearInt4 | Form::ReluInt4)
+        self.0 & Self::INT4 != 0
+    }
+
+    /// The first answer comes when the window is full.
+    pub const fn valid(self) -> bool {
+        self.0 & Self::VALID != 0
     }
 }
 
@@ -83,7 +81,7 @@ pub struct Conv1d {
     pub stride: u8,
     /// Integers: right shift from accumulator times multiplier to Q0.15. 0 for floats.
     pub shift: u8,
-    /// What follows the sums, and how weights are stored.
+    /// What follows the sums, how weights are stored, and what the window reads before the first frame.
     pub form: Form,
 }
 
@@ -93,13 +91,8 @@ impl Conv1d {
     pub(crate) const fn read(fields: &mut Fields<'_>) -> Self {
         let (inputs, units) = (fields.u16(), fields.u16());
         let (frames, stride, shift) = (fields.byte(), fields.byte(), fields.byte());
-        let form = match fields.u32() {
-            0 => Form::Linear,
-            1 => Form::Relu,
-            2 => Form::LinearInt4,
-            3 => Form::ReluInt4,
-            _ => fields.refuse(Form::Linear),
-        };
+        let form = Form(fields.byte());
+        let form = if form.0 < 2 * Form::VALID { form } else { fields.refuse(Form(0)) };
         Conv1d { inputs, units, frames, stride, shift, form }
     }
 
@@ -139,8 +132,54 @@ impl Conv1d {
     /// Bytes of the state in front of its values, and those of its values.
     pub(crate) const fn state(&self, precision: Precision) -> (usize, usize) {
         let history = precision.values_bytes(self.columns().saturating_sub(self.inputs as usize));
-        let waiting = if self.stride > 1 { size_of::<u32>() } else { 0 };
-        (waiting + history, super::hidden_bytes(precision, self.units))
+        let count = if self.counts() { size_of::<u32>() } else { 0 };
+        (count + history, super::hidden_bytes(precision, self.units))
+    }
+
+    /// True where its state begins with a count of frames.
+    const fn counts(&self) -> bool {
+        self.stride > 1 || self.form.valid()
+    }
+
+    /// Takes a frame into the count that a state begins with; true where there is an answer. `first` is called where a valid convolution answers for the first time.
+    ///
+    /// ```text
+    /// causal    0: answer, then S − 1        n > 0: n − 1
+    /// valid     n < K − 1: n + 1             K − 1: the first answer, then K        K + S − 1: answer, then K        any other n: n + 1
+    /// ```
+    #[inline]
+    fn answers(&self, count: &mut u32, first: impl FnOnce()) -> bool {
+        let (frames, stride) = (u32::from(self.frames), u32::from(self.stride));
+        if !self.form.valid() {
+            let answers = *count == 0;
+            *count = if answers { stride } else { *count }.saturating_sub(1);
+            return answers;
+        }
+        *count = count.saturating_add(1);
+        if *count == frames {
+            first();
+            return true;
+        }
+        let answers = *count >= frames + stride;
+        if answers {
+            *count = frames;
+        }
+        answers
+    }
+
+    /// True of a count that [`Conv1d::answers`] leaves.
+    const fn is_count(&self, count: u32) -> bool {
+        let most = if self.form.valid() { self.frames as u32 + self.stride as u32 } else { self.stride as u32 };
+        count < most
+    }
+
+    /// True where the words of a state, as they may lie in an image, are not those before an answer, nor those of a valid convolution that has not answered yet.
+    pub(crate) fn waits(&self, state: &[u32]) -> bool {
+        let (frames, stride) = (u32::from(self.frames), u32::from(self.stride));
+        let waits = |count| {
+            if self.form.valid() { count >= frames && count != frames + stride - 1 } else { count > 0 }
+        };
+        self.counts() && state.first().is_none_or(|&count| waits(count))
     }
 
     /// Bytes of scratch of a step: the columns, the sums, and room for weights of four bits.
@@ -188,13 +227,18 @@ impl<'a, N: Steps> Opened<'a, N> {
         before + values
     }
 
-    /// True when its state could be one of a stream.
-    pub(crate) fn is_sound(&self, mut memory: Memory<'_>) -> bool {
-        let [waiting] = memory.take::<u32>(1) else { return false };
-        self.shape.stride < 2 || *waiting < u32::from(self.shape.stride)
+    /// Frames in front of its first answer, and those from one answer to the next.
+    pub(crate) fn rhythm(&self) -> (u32, u32) {
+        (u32::from(Layer::Conv1d(self.shape).unanswered()), u32::from(self.shape.stride))
     }
 
-    /// One step: the frame goes into the window. Gives the values without their padding; `None` at a frame between two answers.
+    /// True when its state could be one of a stream.
+    pub(crate) fn is_sound(&self, mut memory: Memory<'_>) -> bool {
+        let [count] = memory.take::<u32>(1) else { return false };
+        !self.shape.counts() || self.shape.is_count(*count)
+    }
+
+    /// One step: the frame goes into the window. Gives the values without their padding; `None` at a frame without an answer.
     #[inline(never)]
     pub(crate) fn step<'s, B: Backend>(
         &self,
@@ -202,9 +246,9 @@ impl<'a, N: Steps> Opened<'a, N> {
         x: Values<'_, N>,
         place: &mut Place<'s, '_>,
     ) -> Option<Values<'s, N>> {
-        let Conv1d { inputs, units, stride, form, .. } = self.shape;
+        let Conv1d { inputs, units, form, .. } = self.shape;
         let (inputs, columns) = (usize::from(inputs), self.shape.columns());
-        let waiting: &mut [u32] = place.memory.take(usize::from(stride > 1));
+        let count: &mut [u32] = place.memory.take(usize::from(self.shape.counts()));
         let history: &mut [N::Value] = place.memory.take(columns.saturating_sub(inputs));
         let out: &mut [N::Value] = place.memory.take(N::PRECISION.lanes(usize::from(units)));
         let mut scratch = place.scratch.rest();
@@ -218,12 +262,12 @@ impl<'a, N: Steps> Opened<'a, N> {
         }
         let kept = window.get(inputs..columns)?;
         history.iter_mut().zip(kept).for_each(|(history, kept)| *history = *kept);
-        if let [waiting] = waiting {
-            if *waiting > 0 {
-                *waiting -= 1;
+        if let [count] = count {
+            // To the layers behind, the first answer is the first step of the stream.
+            let (steps, begin) = (&mut place.steps, place.start.begin());
+            if !self.shape.answers(count, || *steps = begin) {
                 return None;
             }
-            *waiting = u32::from(stride) - 1;
         }
         let sums: &mut [N::Sum] = scratch.take(N::PRECISION.rows(out.len()));
         N::product(backend, &self.rows, window, sums, room);

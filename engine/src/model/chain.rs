@@ -209,7 +209,9 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
                         values = out;
                     }
                     // The last of no steps is zero, whatever dense layers before make of zeros; that of a start state is its own.
-                    _ if header.steps == 0 && layout.start.steps().is_none() => values.fill(N::Value::zeroed()),
+                    _ if header.steps <= self.unanswered(layout) && layout.start.steps().is_none() => {
+                        values.fill(N::Value::zeroed());
+                    }
                     _ => {}
                 }
             }
@@ -219,6 +221,25 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
             Some(samples) if SKIP => samples.answer(first, header.steps, output, network),
             _ => network,
         }
+    }
+
+    /// Steps in front of the first that comes through all valid convolutions.
+    #[inline(always)]
+    fn unanswered(&self, layout: &Layout) -> u32 {
+        if !CONV1D {
+            return 0;
+        }
+        let steps = self.layers.iter().take(layout.steps);
+        // Each convolution reads the answers of the one before.
+        steps
+            .fold((0_u32, 1_u32), |(unanswered, every), layer| match layer {
+                Opened::Conv1d(layer) => {
+                    let (own, stride) = layer.rhythm();
+                    (unanswered.saturating_add(own.saturating_mul(every)), every.saturating_mul(stride))
+                }
+                _ => (unanswered, every),
+            })
+            .0
     }
 
     /// One step of several streams; as [`Chain::step`] for one after the other, but that LSTM layers step together. Returns how many ids were inside the

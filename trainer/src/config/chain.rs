@@ -3,6 +3,7 @@
 //! A chain ends with a linear `dense` without units: the task says how many outputs it has. Without a pooling every step has an answer.
 //! Nothing recurrent comes after the pooling.
 
+pub mod rhythm;
 pub mod text;
 pub mod variant;
 
@@ -12,6 +13,7 @@ use latch_engine::layers::conv1d::{MAX_FRAMES, MAX_STRIDE, MAX_UNITS};
 use latch_engine::layers::{MAX_LAYERS, MAX_WIDTH};
 use serde::{Deserialize, Serialize};
 
+use self::rhythm::Rhythm;
 use self::variant::VariantConfig;
 
 /// A network's layers in their order: an embedding, and what lies above it.
@@ -46,7 +48,7 @@ pub enum LayerConfig {
         /// Tanh or relu.
         activation: Activation,
     },
-    /// A causal convolution over time.
+    /// A convolution over time.
     Conv1d {
         /// Its units.
         units: usize,
@@ -54,6 +56,8 @@ pub enum LayerConfig {
         frames: usize,
         /// Steps from one of its answers to the next.
         stride: usize,
+        /// Whether its first answer comes when its window is full; else at the first step, with zeros before it.
+        valid: bool,
         /// Linear or relu.
         activation: Activation,
         /// Share of its input features that is dropped, the same at every step of a sequence.
@@ -295,11 +299,12 @@ impl LayerConfig {
         }
     }
 
-    /// Steps of what it reads from one of its answers to the next.
-    pub fn stride(&self) -> usize {
-        match self {
-            Self::Conv1d { stride, .. } => *stride,
-            _ => 1,
+    /// At which of the steps that it reads it answers.
+    pub fn rhythm(&self) -> Rhythm {
+        match *self {
+            Self::Conv1d { frames, stride, valid: true, .. } => Rhythm::of_window(frames, stride),
+            Self::Conv1d { stride, .. } => Rhythm { first: 0, stride },
+            _ => Rhythm::EACH,
         }
     }
 
@@ -351,15 +356,20 @@ impl Chain {
 
     /// Steps of the longest sequence, where layers read whole sequences: of a longer one they read the last.
     pub fn longest(&self) -> Option<usize> {
-        let (mut stride, mut longest) = (1_usize, None);
+        let (mut rhythm, mut longest) = (Rhythm::EACH, None);
         for layer in &self.layers {
             if let LayerConfig::Bidirectional(both) = layer {
-                let own = both.longest.saturating_mul(stride);
+                let own = both.longest.saturating_mul(rhythm.stride).saturating_add(rhythm.first);
                 longest = Some(longest.map_or(own, |other: usize| other.min(own)));
             }
-            stride = stride.saturating_mul(layer.stride());
+            rhythm = rhythm.then(layer.rhythm());
         }
         longest
+    }
+
+    /// At which steps of its input it answers.
+    pub fn rhythm(&self) -> Rhythm {
+        self.layers.iter().map(LayerConfig::rhythm).collect()
     }
 
     /// The recurrent layers, the lowest first.
@@ -406,11 +416,19 @@ impl Chain {
 
     /// Says which layer has no answer at a step, where each step is to have one: 1 is the lowest layer.
     pub fn unanswered(&self) -> Option<(usize, String)> {
-        let reads_whole = |layer: &LayerConfig| matches!(layer, LayerConfig::Bidirectional(_));
-        let found = self.layers.iter().position(reads_whole).filter(|_| self.pooling().is_none())?;
-        let problem =
-            "a bidirectional layer knows nothing before its sequence has ended, and each step is to have an answer";
-        Some((found + 1, format!("{problem}: take a layer of one direction, as `lstm`, or put a pooling behind it")))
+        let has_none = |layer: &LayerConfig| matches!(layer, LayerConfig::Bidirectional(_)) || layer.rhythm().first > 0;
+        let found = self.layers.iter().position(has_none).filter(|_| self.pooling().is_none())?;
+        let (problem, remedy) = match &self.layers[found] {
+            LayerConfig::Bidirectional(_) => (
+                "a bidirectional layer knows nothing before its sequence has ended",
+                "take a layer of one direction, as `lstm`",
+            ),
+            _ => ("a valid convolution has no answer before its window is full", "leave `valid` out"),
+        };
+        Some((
+            found + 1,
+            format!("{problem}, and each step is to have an answer: {remedy}, or put a pooling behind it"),
+        ))
     }
 
     /// The first layer that images have in f32 and f16 alone, by its text: a variant of a recurrent cell, or a layer normalization.

@@ -124,7 +124,7 @@ pub(super) fn layers_of(network: &Network<f32>) -> Vec<DescribedLayer> {
         Layer::Conv1d(layer) => Some(Kind::Conv1d(Conv1d {
             frames: layer.frames,
             stride: layer.stride,
-            padding: Padding::Causal,
+            padding: if layer.valid { Padding::Valid } else { Padding::Causal },
             activation: layer.dense.activation.into(),
             kernel: matrix_of(&layer.dense.kernel),
             bias: vector_of(&layer.dense.bias),
@@ -297,6 +297,25 @@ pub(super) fn of_layers(
     Ok(network)
 }
 
+/// Refuses a model that answers each step where its first ones have no answer.
+///
+/// # Errors
+/// A fault that names the first layer whose window is not full at the first step.
+pub(super) fn check_answers(place: &str, model: &Described, network: &Network<f32>) -> Result<(), Fault> {
+    let is_late = |layer: &&DescribedLayer| match &layer.kind {
+        Kind::Conv1d(conv1d) => conv1d.padding == Padding::Valid && conv1d.frames > 1,
+        _ => false,
+    };
+    match model.layers.iter().find(is_late).filter(|_| network.config().answers_each_step()) {
+        None => Ok(()),
+        Some(layer) => {
+            let problem = "it has no answer before its window is full, and the model answers each step";
+            let remedy = "train it with padding=\"causal\", or with one answer behind the last step";
+            Err(lacking(place, layer, problem, remedy))
+        }
+    }
+}
+
 /// The state in which a recurrent layer begins, where that is not zeros; `layer` is its place above the embedding.
 fn initial_of(recurrent: &Recurrent, layer: usize) -> Option<Initial<f32>> {
     let state = |initial: &Option<Vector>, count| {
@@ -318,18 +337,17 @@ fn lacking(place: &str, layer: &DescribedLayer, problem: &str, remedy: &str) -> 
     fault(format!("{place}: layer {}", layer.name.escape_debug()), problem, remedy)
 }
 
-/// A convolution of the trainer: a causal one, linear or with relu.
+/// A convolution of the trainer: a causal or a valid one, linear or with relu.
 fn of_conv1d(place: &str, layer: &DescribedLayer, conv1d: &Conv1d) -> Result<LayerConfig, Fault> {
-    let problem = match conv1d.padding {
-        Padding::Causal => "",
-        Padding::Valid => {
-            "its first output comes with the last step of its first window, and an image's with the first step"
+    // A window of one frame is always full, and looks nowhere.
+    let valid = match conv1d.padding {
+        Padding::Valid => conv1d.frames > 1,
+        Padding::Same if conv1d.frames > 1 => {
+            let problem = "its window looks ahead, and a device has no future";
+            return Err(lacking(place, layer, problem, "train it with padding=\"causal\" or \"valid\""));
         }
-        _ => "its window looks ahead, and a device has no future",
+        _ => false,
     };
-    if !problem.is_empty() {
-        return Err(lacking(place, layer, problem, "train it with padding=\"causal\""));
-    }
     let activation = match conv1d.activation {
         interchange::Activation::Linear => Activation::Linear,
         interchange::Activation::Relu => Activation::Relu,
@@ -339,7 +357,7 @@ fn of_conv1d(place: &str, layer: &DescribedLayer, conv1d: &Conv1d) -> Result<Lay
         }
     };
     let (units, frames, stride) = (conv1d.kernel.rows, conv1d.frames, conv1d.stride);
-    Ok(LayerConfig::Conv1d { units, frames, stride, activation, dropout: 0.0 })
+    Ok(LayerConfig::Conv1d { units, frames, stride, valid, activation, dropout: 0.0 })
 }
 
 /// A dense layer of the trainer; the last one is linear.

@@ -13,7 +13,7 @@ use latch_interchange::{Activation, Dense, Described, Gain, Kind, Layer, Matrix,
 use serde::Serialize;
 
 use super::network::of_layers;
-use super::samples::{Probe, amplify, answering, stride};
+use super::samples::{Probe, amplify, answering, rhythm};
 use crate::config::Storage;
 use crate::evaluate::state_for;
 use crate::outputs::outputs_of;
@@ -50,8 +50,10 @@ pub fn compare(place: &str, model: &Described, probe: &Probe) -> Result<Vec<Diff
         for from in (0..features).step_by(MAX_OUTPUTS) {
             let shown = from..features.min(from + MAX_OUTPUTS);
             let found = run(place, &up_to(model, number, features, shown.clone()), probe)?;
-            // An output of a stride holds until the next; the reference has each once.
-            let found = found.chunks_exact(shown.len()).step_by(stride(&model.layers[..=number])).flatten().copied();
+            // An output of a stride holds until the next, and what stands before the first is none; the reference has each once.
+            let (layers, rhythm) = (&model.layers[..=number], rhythm(&model.layers[..=number]));
+            let before = if answers_once(layers) { 0 } else { rhythm.first };
+            let found = found.chunks_exact(shown.len()).skip(before).step_by(rhythm.stride).flatten().copied();
             // Two directions have one answer, behind the last step.
             let first = if reads_whole(&model.layers[..=number]) { expected.len().saturating_sub(features) } else { 0 };
             let steps = expected[first..].chunks_exact(features);
@@ -107,6 +109,11 @@ fn up_to(model: &Described, number: usize, features: usize, shown: std::ops::Ran
         gain: Gain { output: 1.0, ..model.gain },
         answer: model.answer.clone(),
     }
+}
+
+/// Whether the image of some layers has one answer in all.
+fn answers_once(layers: &[Layer]) -> bool {
+    layers.iter().any(|layer| matches!(layer.kind, Kind::Bidirectional(_) | Kind::Pooling(_)))
 }
 
 /// Whether layers answer each step when the whole sequence is known only.

@@ -13,13 +13,14 @@ use anyhow::Result;
 use latch_data::series::Frames;
 use latch_engine::input::samples::{MAX_CHANNELS, MAX_LAG, Skip};
 use latch_engine::layers::bidirectional::MAX_LONGEST;
-use latch_interchange::{self as interchange, Described, Format, Input, Kind, Layer, Samples, reference};
+use latch_interchange::{self as interchange, Described, Format, Input, Kind, Layer, Padding, Samples, reference};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use super::text::{classes, refuse_contradiction, task_of};
 use super::{Answers, Given};
 use crate::batches::generator;
+use crate::config::chain::rhythm::Rhythm;
 use crate::config::chain::{LONGEST, LayerConfig};
 use crate::config::{SamplesConfig, Scaled};
 use crate::counted::counted;
@@ -179,20 +180,21 @@ pub(super) fn amplify(network: &mut Network<f32>, gain: f32) {
     }
 }
 
-/// Frames from one output of some layers to the next: the product of their strides.
-pub(super) fn stride(layers: &[Layer]) -> usize {
-    let strides = layers.iter().map(|layer| match &layer.kind {
-        Kind::Conv1d(layer) => layer.stride.max(1),
-        _ => 1,
-    });
-    strides.product()
+/// At which frames some layers have an output.
+pub(super) fn rhythm(layers: &[Layer]) -> Rhythm {
+    let of = |layer: &Layer| match &layer.kind {
+        Kind::Conv1d(layer) if layer.padding == Padding::Valid => Rhythm::of_window(layer.frames, layer.stride.max(1)),
+        Kind::Conv1d(layer) => Rhythm { first: 0, stride: layer.stride.max(1) },
+        _ => Rhythm::EACH,
+    };
+    layers.iter().map(of).collect()
 }
 
 /// What a description answers to each frame, or to all of them behind a pooling. The network's output of a stride holds until the next, as an image's does; what goes
 /// around it does not.
 fn held(model: &Described, frames: &[f32], channels: usize) -> Vec<f32> {
     let computed = reference::of_samples(model, frames);
-    let (stride, outputs) = (stride(&model.layers), model.outputs().max(1));
+    let (stride, outputs) = (rhythm(&model.layers).stride, model.outputs().max(1));
     let Some(last) = computed.layers.last().filter(|_| stride > 1 && model.pooling().is_none()) else {
         return computed.answers.iter().map(|&answer| answer as f32).collect();
     };

@@ -19,6 +19,7 @@ use crate::vocabulary::Vocabulary;
 /// A fault when the model does not read such a prefix, when no word of a text is one of the vocabulary, or when the prefix ends between two answers of a convolution.
 pub fn warm(bytes: &AlignedBytes, warm_up: &WarmUp, vocabulary: &Vocabulary) -> Result<AlignedBytes> {
     let image = Image::open(bytes)?;
+    check(image.description().layers.iter().all(|layer| layer.unanswered() == 0))?;
     let model = Model::new(&image);
     let model = match AnyBackend::by_name("scalar") {
         Some(scalar) => model.with_backend(scalar),
@@ -46,6 +47,15 @@ pub fn warm(bytes: &AlignedBytes, warm_up: &WarmUp, vocabulary: &Vocabulary) -> 
     with_start(&image, &session).map_err(|error| image_fault("--warm-up", error).into())
 }
 
+/// Refuses a prefix of a model whose first answer comes later than its first step: the network would have to know how much of a window is full.
+fn check(answers_at_once: bool) -> Result<()> {
+    if answers_at_once {
+        return Ok(());
+    }
+    let problem = "a valid convolution begins with its first full window";
+    Err(fault("--warm-up", problem, "leave the warm-up out, or take a causal convolution").into())
+}
+
 /// The error of frames for a model of text, or of a text for one of samples: a run's configuration is not its network's.
 fn misfit() -> anyhow::Error {
     let problem = "a number of frames is for a model of samples, and a text for a model of text";
@@ -60,8 +70,9 @@ fn rest(scaling: &Scaling) -> Vec<f32> {
 /// The network that begins behind the prefix.
 ///
 /// # Errors
-/// A fault when the model does not read such a prefix, and those of [`Network::warmed`].
+/// A fault when the model does not read such a prefix, when its first answer comes later than its first step, and those of [`Network::warmed`].
 pub(super) fn warmed(network: &Network<f32>, warm_up: &WarmUp, vocabulary: &Vocabulary) -> Result<Network<f32>> {
+    check(network.config().chain.rhythm().first == 0)?;
     let (frames, channels) = match (warm_up, &vocabulary.scaling) {
         (WarmUp::Text(text), None) => return Ok(network.warmed(&vocabulary.ids(text))?),
         (WarmUp::Frames(frames), Some(scaling)) => (*frames, scaling.channels.len()),

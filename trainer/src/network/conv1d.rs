@@ -1,17 +1,18 @@
-//! A causal convolution over time, forward and backward over all steps of a shard.
+//! A convolution over time, forward and backward over all steps of a shard.
 //!
 //! ```text
 //! y_t = f(b + Σ_{k<K} W_k·x_{t-K+1+k})          f: relu or linear; x before the first step is zero
 //! ```
 //!
-//! The K frames of a window in a row are the input of a dense layer, whose kernel is `[W_0 … W_{K-1}]`. With a stride S there is a y at the steps 0, S, 2S …, and the
-//! layers above have only these steps. This is Keras's `Conv1D(padding="causal", strides=S)`.
+//! The K frames of a window in a row are the input of a dense layer, whose kernel is `[W_0 … W_{K-1}]`. With a stride S there is a y at the steps 0, S, 2S …, of a valid
+//! convolution at K-1, K-1+S, K-1+2S …, and the layers above have only these steps. This is Keras's `Conv1D(padding="causal", strides=S)`, and its `padding="valid"`.
 
 pub mod integers;
 
 use super::dense::Dense;
 use super::steps::Steps;
 use crate::config::chain::Activation;
+use crate::config::chain::rhythm::Rhythm;
 use crate::network::recurrent::Kernels;
 use crate::real::{Real, add};
 use nalgebra::DMatrix;
@@ -24,6 +25,8 @@ pub struct Conv1d<T: Real> {
     pub frames: usize,
     /// Steps from one answer to the next, S.
     pub stride: usize,
+    /// Whether its first answer comes when its window is full.
+    pub valid: bool,
     /// What a window goes through: its kernel is units × K·inputs, the oldest frame first.
     pub dense: Dense<T>,
 }
@@ -52,11 +55,11 @@ pub(crate) struct Between<'a> {
 
 impl Between<'_> {
     /// Calls `each` with the column above, the frame's place in the window, and its column below, for all frames that are there.
-    fn each_frame(self, (frames, stride): (usize, usize), mut each: impl FnMut(usize, usize, usize)) {
+    pub(super) fn each_frame(self, frames: usize, rhythm: Rhythm, mut each: impl FnMut(usize, usize, usize)) {
         let lead = self.above.lead;
         for step in lead..self.above.len() {
             // Of what was before there is a history, and no frame.
-            let last = self.below.below(step, stride);
+            let last = self.below.below(step, rhythm);
             for sequence in 0..self.above.count(step) {
                 for place in frames.saturating_sub(last + 1 - lead)..frames {
                     let column = self.below.token(last + place + 1 - frames, sequence);
@@ -70,7 +73,12 @@ impl Between<'_> {
 impl<T: Real> Conv1d<T> {
     /// A layer of zeros.
     pub(crate) fn zeros(inputs: usize, units: usize, (frames, stride): (usize, usize), activation: Activation) -> Self {
-        Self { frames, stride, dense: Dense::zeros(inputs * frames, units, activation) }
+        Self { frames, stride, valid: false, dense: Dense::zeros(inputs * frames, units, activation) }
+    }
+
+    /// At which of the steps below it answers.
+    pub(crate) fn rhythm(&self) -> Rhythm {
+        if self.valid { Rhythm::of_window(self.frames, self.stride) } else { Rhythm { first: 0, stride: self.stride } }
     }
 
     /// Draws a Glorot-uniform kernel over the whole window; the bias is zero.
@@ -103,7 +111,7 @@ impl<T: Real> Conv1d<T> {
         let (inputs, width) = (self.inputs(), self.dense.kernel.ncols());
         tape.window.clear();
         tape.window.resize(width * steps.above.tokens(), T::zero());
-        steps.each_frame((self.frames, self.stride), |above, place, below| {
+        steps.each_frame(self.frames, self.rhythm(), |above, place, below| {
             let to = width * above + inputs * place;
             tape.window[to..to + inputs].copy_from_slice(&input[inputs * below..][..inputs]);
         });
@@ -121,7 +129,7 @@ impl<T: Real> Conv1d<T> {
             return;
         }
         for step in lead..steps.above.len() {
-            let reached = steps.below.below(step, self.stride) - lead;
+            let reached = steps.below.below(step, self.rhythm()) - lead;
             for sequence in 0..steps.above.count(step) {
                 let window = &mut tape.window[width * steps.above.token(step, sequence)..][..width];
                 let history = &tape.history[inputs * kept * sequence..][..inputs * kept];
@@ -176,7 +184,7 @@ impl<T: Real> Conv1d<T> {
         self.dense.backward(&kernels.kernel_transpose, window, values, gradient, &mut sums.dense, windows);
         below.clear();
         below.resize(inputs * steps.below.tokens(), T::zero());
-        steps.each_frame((self.frames, self.stride), |above, place, column| {
+        steps.each_frame(self.frames, self.rhythm(), |above, place, column| {
             let from = width * above + inputs * place;
             add(&mut below[inputs * column..][..inputs], &windows[from..from + inputs]);
         });
@@ -190,30 +198,35 @@ mod tests {
     use rand::RngExt;
 
     /// Sequences of these lengths, and what is above them at a stride.
-    fn steps(lengths: &[usize], stride: usize) -> (Steps, Steps) {
+    fn steps(lengths: &[usize], rhythm: Rhythm) -> (Steps, Steps) {
         let sequences: Vec<Vec<u32>> = lengths.iter().map(|&length| vec![0; length]).collect();
         let (mut below, mut above) = (Steps::default(), Steps::default());
         below.gather(&(0..lengths.len()).collect::<Vec<usize>>(), |index| &sequences[index]);
-        above.every(&below, stride);
+        above.every(&below, rhythm);
         (below, above)
     }
 
     #[test]
     fn a_convolution_is_the_sum_over_its_window_at_each_step_of_its_stride() {
         let lengths = [9, 7, 3, 1, 0];
-        for (frames, stride, activation) in
-            [(1, 1, Activation::Linear), (3, 1, Activation::Relu), (4, 2, Activation::Linear), (2, 5, Activation::Relu)]
-        {
+        let windows = [
+            (1, 1, Activation::Linear),
+            (3, 1, Activation::Relu),
+            (4, 2, Activation::Linear),
+            (2, 5, Activation::Relu),
+        ];
+        for ((frames, stride, activation), valid) in windows.into_iter().flat_map(|one| [(one, false), (one, true)]) {
             let rng = &mut generator([9, 0, 0, 0]);
-            let mut layer = Conv1d::<f64>::zeros(2, 3, (frames, stride), activation);
+            let mut layer = Conv1d::<f64> { valid, ..Conv1d::zeros(2, 3, (frames, stride), activation) };
             layer.initialize(rng);
             layer.dense.bias = DMatrix::from_fn(3, 1, |_, _| rng.random::<f64>() - 0.5);
-            let (below, above) = steps(&lengths, stride);
+            let (below, above) = steps(&lengths, layer.rhythm());
+            let first = if valid { frames - 1 } else { 0 };
             let input: Vec<f64> = (0..2 * below.tokens()).map(|_| rng.random::<f64>() - 0.5).collect();
             let (mut tape, mut output) = (Tape::default(), Vec::new());
             layer.forward(Between { below: &below, above: &above }, &input, &mut tape, &mut output);
             for (sequence, length) in lengths.into_iter().enumerate() {
-                for (number, step) in (0..length).step_by(stride).enumerate() {
+                for (number, step) in (first..length).step_by(stride).enumerate() {
                     for unit in 0..3 {
                         let mut sum = layer.dense.bias[unit];
                         for k in 0..frames {
@@ -227,7 +240,7 @@ mod tests {
                     }
                 }
             }
-            let answers: usize = lengths.iter().map(|length| length.div_ceil(stride)).sum();
+            let answers: usize = lengths.iter().map(|length| (first..*length).step_by(stride).count()).sum();
             assert_eq!(output.len(), 3 * answers);
         }
     }

@@ -127,7 +127,6 @@ impl<T: Real> Network<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::chain::LayerConfig;
     use crate::network::NetworkConfig;
 
     fn network(layers: &str) -> Network<f64> {
@@ -148,7 +147,7 @@ mod tests {
             "conv1d 3 k4 s2 > gru 4",
         ] {
             let cold = network(layers);
-            let stride: usize = cold.config().chain.layers.iter().map(LayerConfig::stride).product();
+            let stride = cold.config().chain.rhythm().stride;
             let each = cold.config().answers_each_step();
             for prefix in (0..=6).step_by(stride) {
                 let warm = cold.warmed(&IDS[..prefix]).unwrap();

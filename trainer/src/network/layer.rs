@@ -13,6 +13,7 @@ use super::recurrent::{Input, Kernels, Line};
 use super::rnn::{self, Rnn};
 use super::steps::Steps;
 use super::variant::{self, Variant};
+use crate::config::chain::rhythm::Rhythm;
 use crate::config::chain::{LayerConfig, Pooling};
 use crate::real::Real;
 use nalgebra::DMatrix;
@@ -27,7 +28,7 @@ pub enum Layer<T: Real> {
     Gru(Gru<T>),
     /// A simple recurrent layer.
     Rnn(Rnn<T>),
-    /// A causal convolution over time.
+    /// A convolution over time.
     Conv1d(Conv1d<T>),
     /// Two recurrent layers, one of them from the last step to the first.
     Bidirectional(Box<Bidirectional<T>>),
@@ -81,8 +82,8 @@ impl<T: Real> Layer<T> {
             LayerConfig::Lstm(cell) => Self::Lstm(Lstm::zeros(inputs, cell.units)),
             LayerConfig::Gru { cell, reset_after } => Self::Gru(Gru::zeros(inputs, cell.units, reset_after)),
             LayerConfig::Rnn { cell, activation } => Self::Rnn(Rnn::zeros(inputs, cell.units, activation)),
-            LayerConfig::Conv1d { units, frames, stride, activation, .. } => {
-                Self::Conv1d(Conv1d::zeros(inputs, units, (frames, stride), activation))
+            LayerConfig::Conv1d { units, frames, stride, valid, activation, .. } => {
+                Self::Conv1d(Conv1d { valid, ..Conv1d::zeros(inputs, units, (frames, stride), activation) })
             }
             LayerConfig::Bidirectional(both) => {
                 let direction = || Self::zeros(&both.direction(), inputs, outputs);
@@ -241,11 +242,11 @@ impl<T: Real> Layer<T> {
         self.projection().is_some() || matches!(self, Self::Conv1d(_) | Self::Bidirectional(_))
     }
 
-    /// Steps of what it reads from one of its answers to the next.
-    pub(crate) fn stride(&self) -> usize {
+    /// At which of the steps that it reads it answers.
+    pub(crate) fn rhythm(&self) -> Rhythm {
         match self {
-            Self::Conv1d(layer) => layer.stride,
-            _ => 1,
+            Self::Conv1d(layer) => layer.rhythm(),
+            _ => Rhythm::EACH,
         }
     }
 

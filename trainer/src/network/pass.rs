@@ -8,6 +8,7 @@ use super::layer::{Backward, Layer, Tape};
 use super::lookup::Lookup;
 use super::recurrent::{Input, Kernels};
 use super::steps::Steps;
+use crate::config::chain::rhythm::Rhythm;
 use crate::real::{Real, multiply};
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
@@ -17,7 +18,7 @@ use rand_chacha::ChaCha8Rng;
 #[derive(Debug, Clone)]
 pub(crate) struct Pass<T: Real> {
     pub(crate) steps: Steps,
-    /// The steps above each layer with a stride, the lowest first.
+    /// The steps above each layer that does not answer each step, the lowest first.
     strided: Vec<Steps>,
     /// The factor of each token's embedding, or empty.
     word_mask: Vec<T>,
@@ -63,10 +64,10 @@ impl<T: Real> Pass<T> {
         last.map_or(&self.embedded, |(layer, stage)| layer.output(&stage.tape))
     }
 
-    /// The steps of the answers, where each step has one, and how many of the shard's steps come to one of them.
-    pub(crate) fn top(&self, network: &Network<T>) -> (&Steps, usize) {
-        let stride = network.layers.iter().map(Layer::stride).product();
-        (self.strided.last().filter(|_| stride > 1).unwrap_or(&self.steps), stride)
+    /// The steps of the answers, where each step has one, and at which of the shard's steps they come.
+    pub(crate) fn top(&self, network: &Network<T>) -> (&Steps, Rhythm) {
+        let rhythm: Rhythm = network.layers.iter().map(Layer::rhythm).collect();
+        (self.strided.last().filter(|_| !rhythm.is_each()).unwrap_or(&self.steps), rhythm)
     }
 
     /// Has the sequences in `self.steps` go on with the states of all layers that `states` gives for the caller's number of each, or begin where there are none; and
@@ -260,16 +261,16 @@ impl<T: Real> Pass<T> {
     }
 }
 
-/// Takes up the steps above each layer with a stride.
+/// Takes up the steps above each layer that does not answer each step.
 fn stride<T: Real>(steps: &Steps, strided: &mut Vec<Steps>, network: &Network<T>) {
-    let strides = network.layers.iter().map(Layer::stride).filter(|stride| *stride > 1);
+    let rhythms = network.layers.iter().map(Layer::rhythm).filter(|rhythm| !rhythm.is_each());
     let mut count = 0;
-    for (place, stride) in strides.enumerate() {
+    for (place, rhythm) in rhythms.enumerate() {
         if strided.len() == place {
             strided.push(Steps::default());
         }
         let (below, above) = strided.split_at_mut(place);
-        above[0].every(below.last().unwrap_or(steps), stride);
+        above[0].every(below.last().unwrap_or(steps), rhythm);
         count = place + 1;
     }
     strided.truncate(count);
@@ -290,14 +291,14 @@ fn narrow<T: Real>(value: T) -> T {
 /// What the columns of a matrix are.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Columns {
-    /// Below the pooling, above so many layers with a stride.
+    /// Below the pooling, above so many layers that do not answer each step.
     Tokens(usize),
     /// Above it.
     Sequences,
 }
 
 impl Columns {
-    /// Their steps, of those of the shard and those above each layer with a stride; above the pooling there are none.
+    /// Their steps, of those of the shard and those above each layer that does not answer each step; above the pooling there are none.
     fn steps<'s>(self, steps: &'s Steps, strided: &'s [Steps]) -> &'s Steps {
         match self {
             Self::Tokens(strides) if strides > 0 => &strided[strides - 1],
@@ -316,7 +317,7 @@ impl Columns {
     fn after<T: Real>(self, layer: &Layer<T>) -> Self {
         match self {
             _ if matches!(layer, Layer::Pooling(_)) => Self::Sequences,
-            Self::Tokens(strides) if layer.stride() > 1 => Self::Tokens(strides + 1),
+            Self::Tokens(strides) if !layer.rhythm().is_each() => Self::Tokens(strides + 1),
             columns => columns,
         }
     }

@@ -3,6 +3,7 @@
 //! Sequences of different lengths are never padded: a shard sorts them by falling length, step t works on the first `n_t` columns, and the
 //! tokens of all steps lie one step after the other in one matrix. What is not there cannot leak into loss or gradient.
 
+use crate::config::chain::rhythm::Rhythm;
 use crate::real::{Real, multiply};
 use std::ops::Range;
 
@@ -43,32 +44,33 @@ impl Steps {
         }
     }
 
-    /// Takes up each `stride`th step of other steps, the first among them: token n of a sequence is the other's token n·stride, whose id is not kept. A step in front
+    /// Takes up the steps of other steps at which a layer answers: token n of a sequence is the other's token first + n·stride, whose id is not kept. A step in front
     /// stays one.
-    pub(crate) fn every(&mut self, other: &Steps, stride: usize) {
+    pub(crate) fn every(&mut self, other: &Steps, rhythm: Rhythm) {
         self.order.clone_from(&other.order);
         self.lengths.clear();
         self.lead = other.lead;
-        let above = |length: &usize| self.lead + (length.saturating_sub(self.lead)).div_ceil(stride);
+        // A sequence without a step has none in front either.
+        let above = |length: &usize| self.lead.min(*length) + rhythm.answers(length.saturating_sub(self.lead));
         self.lengths.extend(other.lengths.iter().map(above));
         self.ids.clear();
         self.offsets.clear();
         self.offsets.push(0);
         let mut end = 0;
         for step in 0..self.lengths.first().copied().unwrap_or(0) {
-            end += other.count(other.below(step, stride));
+            end += other.count(other.below(step, rhythm));
             self.offsets.push(end);
         }
     }
 
-    /// Which of these steps a step above a stride comes from.
-    pub(crate) fn below(&self, step: usize, stride: usize) -> usize {
-        if step < self.lead { step } else { self.lead + (step - self.lead) * stride }
+    /// Which of these steps a step above a layer comes from.
+    pub(crate) fn below(&self, step: usize, rhythm: Rhythm) -> usize {
+        if step < self.lead { step } else { self.lead + rhythm.below(step - self.lead) }
     }
 
-    /// The step above a stride whose answer holds at one of these steps.
-    pub(crate) fn above(&self, step: usize, stride: usize) -> usize {
-        if step < self.lead { step } else { self.lead + (step - self.lead) / stride }
+    /// The step above a layer whose answer holds at one of these steps; none before its first.
+    pub(crate) fn above(&self, step: usize, rhythm: Rhythm) -> Option<usize> {
+        if step < self.lead { Some(step) } else { Some(self.lead + rhythm.above(step - self.lead)?) }
     }
 
     /// The last step of a sequence; none of one without steps.
@@ -132,9 +134,22 @@ mod tests {
         let sequences: [&[u32]; 4] = [&[1], &[2, 3, 4], &[], &[5, 6, 7]];
         let (mut steps, mut every) = (Steps::default(), Steps::default());
         steps.gather(&[0, 1, 2, 3], |index| sequences[index]);
-        every.every(&steps, 2);
+        every.every(&steps, Rhythm { first: 0, stride: 2 });
         assert_eq!((every.order.as_slice(), every.lengths()), (&[1, 3, 0, 2][..], &[2, 2, 1, 0][..]));
         assert_eq!((every.len(), every.tokens(), every.count(0), every.count(1)), (2, 5, 3, 2));
+    }
+
+    #[test]
+    fn steps_above_a_window_begin_where_it_is_full() {
+        let sequences: [&[u32]; 4] = [&[1], &[2, 3, 4], &[], &[5, 6, 7, 8, 9]];
+        let (mut steps, mut every) = (Steps::default(), Steps::default());
+        steps.gather(&[0, 1, 2, 3], |index| sequences[index]);
+        let rhythm = Rhythm::of_window(3, 2);
+        every.every(&steps, rhythm);
+        assert_eq!((every.order.as_slice(), every.lengths()), (&[3, 1, 0, 2][..], &[2, 1, 0, 0][..]));
+        assert_eq!((every.len(), every.tokens(), every.count(0), every.count(1)), (2, 3, 2, 1));
+        assert_eq!([0, 1].map(|step| steps.below(step, rhythm)), [2, 4]);
+        assert_eq!([0, 1, 2, 3, 4].map(|step| steps.above(step, rhythm)), [None, None, Some(0), Some(0), Some(1)]);
     }
 
     #[test]
@@ -154,9 +169,12 @@ mod tests {
         let (mut steps, mut every) = (Steps::default(), Steps::default());
         steps.gather(&[0, 1], |index| sequences[index]);
         steps.lead = 1;
-        every.every(&steps, 2);
+        every.every(&steps, Rhythm { first: 0, stride: 2 });
         assert_eq!((every.lead, every.lengths()), (1, &[3, 2][..]));
-        assert_eq!([0, 1, 2].map(|step| steps.below(step, 2)), [0, 1, 3]);
-        assert_eq!([0, 1, 2, 3, 4].map(|step| steps.above(step, 2)), [0, 1, 1, 2, 2]);
+        assert_eq!([0, 1, 2].map(|step| steps.below(step, Rhythm { first: 0, stride: 2 })), [0, 1, 3]);
+        assert_eq!(
+            [0, 1, 2, 3, 4].map(|step| steps.above(step, Rhythm { first: 0, stride: 2 })),
+            [0, 1, 1, 2, 2].map(Some)
+        );
     }
 }

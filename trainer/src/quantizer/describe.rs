@@ -100,8 +100,9 @@ impl Chain {
                     };
                     described.two(cell, both.cell.units, shift, (both.merge, chain.ends(number), both.longest));
                 }
-                LayerConfig::Conv1d { units, frames, stride, activation, .. } => {
-                    described.convolution(units, (frames, stride), activation == Activation::Relu, shift);
+                LayerConfig::Conv1d { units, frames, stride, valid, activation, .. } => {
+                    let form = (activation == Activation::Relu, valid);
+                    described.convolution(units, (frames, stride), form, shift);
                 }
                 LayerConfig::Dense { units, activation, .. } => {
                     described.dense(units.unwrap_or(outputs), activation, shift);
@@ -158,8 +159,14 @@ impl Chain {
         });
     }
 
-    /// Adds a convolution with so many units, frames of a window and steps of stride, and with relu or without.
-    pub fn convolution(&mut self, units: usize, (frames, stride): (usize, usize), relu: bool, shift: u8) {
+    /// Adds a convolution with so many units, frames of a window and steps of stride, with relu or without, and valid or causal.
+    pub fn convolution(
+        &mut self,
+        units: usize,
+        (frames, stride): (usize, usize),
+        (relu, valid): (bool, bool),
+        shift: u8,
+    ) {
         let (inputs, int4) = (self.inputs, self.int4);
         let (frames, stride) = (frames as u8, stride as u8);
         self.push(Layer::Conv1d(Conv1d {
@@ -168,7 +175,7 @@ impl Chain {
             frames,
             stride,
             shift,
-            form: Form::of(relu, int4),
+            form: Form::of(relu, valid, int4),
         }));
     }
 

@@ -104,7 +104,7 @@ fn pack_integers<W: Weight>(weights: &Weights, scaling: Option<&Scaling>, storag
                 let integers = conv1d::quantize::<W>(layer, &worth, Grid::of_gates(storage))
                     .map_err(|error| or_in_floats(error, weights))?;
                 let units = layer.bias.len();
-                chain.convolution(units, (layer.frames, layer.stride), layer.relu, integers.shift);
+                chain.convolution(units, (layer.frames, layer.stride), (layer.relu, layer.valid), integers.shift);
                 let (weights, multipliers, biases) = quads(&integers.rows);
                 let mut push = |role, values| tensors.push(Tensor { role, layer: place as u8, values });
                 push(Role::Weights, W::values(weights));
@@ -264,7 +264,7 @@ fn pack_floats(weights: &Weights, embeds: bool, storage: Storage) -> Packed {
                 let weight = |unit, column| if unit < units { layer.kernel[unit * width + column] } else { 0.0 };
                 push(Role::Weights, pack_rows_f32(lanes, width, weight));
                 push(Role::Biases, lanes_of(&layer.bias, lanes));
-                chain.convolution(units, (layer.frames, layer.stride), layer.relu, 0);
+                chain.convolution(units, (layer.frames, layer.stride), (layer.relu, layer.valid), 0);
             }
             Step::Dense(dense) => {
                 push(Role::Weights, dense.kernel.clone());

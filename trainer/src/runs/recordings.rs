@@ -207,6 +207,7 @@ pub(super) fn load(config: &mut RunConfig, series_config: &SeriesConfig) -> Resu
             counted(window as u64, "step")
         ));
     }
+    notes.extend(too_short(config.train.model.chain.rhythm().first, &training, &validation));
     if !validation.is_empty() {
         notes.extend(summary::lacking((&config.classes, "series"), &training, &validation));
     }
@@ -214,6 +215,21 @@ pub(super) fn load(config: &mut RunConfig, series_config: &SeriesConfig) -> Resu
     let facts =
         Facts { texts: whole.series.len(), training: training.len(), validation: validation.len(), ..Facts::default() };
     Ok(Loaded { training, validation, valid_sha256, summary, notes, facts })
+}
+
+/// A remark on recordings that end before the first answer of a valid convolution: so many steps come before it.
+fn too_short(before: usize, training: &[Example<Label>], validation: &[Example<Label>]) -> Option<String> {
+    let is_short = |example: &&Example<Label>| {
+        example.recording.as_ref().is_some_and(|recording| recording.frames.steps() <= before)
+    };
+    let all = training.len() + validation.len();
+    let short = training.iter().chain(validation).filter(is_short).count();
+    (before > 0 && short > 0).then(|| {
+        format!(
+            "{short} of {all} series have fewer steps than the {} of the model's first answer: it tells nothing of them",
+            before + 1
+        )
+    })
 }
 
 /// What was read, in words.
@@ -293,4 +309,26 @@ fn label(series: &Series) -> Option<Label> {
         Target::Classes(classes) => Label::Each(classes.iter().skip(series.first).map(|&class| class as f32).collect()),
         Target::EachValues(values) => Label::Each(values.iter().skip(series.first).copied().collect()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use latch_data::series::Frames;
+
+    #[test]
+    fn recordings_without_a_full_window_are_counted_of_both_parts() {
+        let of = |steps: usize| {
+            let recording = Recording { frames: Frames::new(vec![0.0; 2 * steps], 2), first: 0 };
+            Example::recorded(Label::Class(0), format!("{steps} steps"), recording)
+        };
+        let (training, validation) = ([of(4), of(5), of(9)], [of(1), of(5)]);
+        let remark = too_short(4, &training, &validation).expect("two are short");
+        assert!(
+            remark.starts_with("2 of 5 series have fewer steps than the 5 of the model's first answer"),
+            "{remark}"
+        );
+        assert_eq!(too_short(0, &training, &validation), None);
+        assert_eq!(too_short(4, &training[1..], &[]), None);
+    }
 }

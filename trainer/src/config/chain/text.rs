@@ -8,7 +8,7 @@
 //!            | "rnn"  UNITS { cell | dropouts }                   tanh unless said otherwise
 //!            | "layernorm" [ "epsilon=" NUMBER ]
 //!            | ( "bilstm" | "bigru" | "birnn" ) UNITS { "average" | "product" | "aligned" | "steps=" STEPS | options of the cell but recurrent_dropout }
-//!            | "conv1d" UNITS { "k" FRAMES | "s" STRIDE | "linear" | "relu" | "dropout=" SHARE }      a window of 3 frames and each step unless said
+//!            | "conv1d" UNITS { "k" FRAMES | "s" STRIDE | "valid" | "linear" | "relu" | "dropout=" SHARE }      a window of 3 frames and each step unless said
 //!            | "dense" [ UNITS ] { "linear" | "relu" | "tanh" | "sigmoid" | "dropout=" SHARE }
 //!            | "last" | "mean" | "max" | "attention"              the poolings, at most one of them
 //! cell       = "clip=" NUMBER | activation | "activation=" activation | "gates=" activation | "output=" activation
@@ -67,10 +67,13 @@ impl fmt::Display for LayerConfig {
             LayerConfig::Gru { reset_after: false, .. } => write!(f, " reset_before")?,
             LayerConfig::Rnn { activation: Activation::Relu, .. } => write!(f, " relu")?,
             LayerConfig::Bidirectional(both) => write_directions(f, both)?,
-            LayerConfig::Conv1d { units, frames, stride, activation, .. } => {
+            LayerConfig::Conv1d { units, frames, stride, valid, activation, .. } => {
                 write!(f, " {units} k{frames}")?;
                 if *stride > 1 {
                     write!(f, " s{stride}")?;
+                }
+                if *valid {
+                    write!(f, " valid")?;
                 }
                 if *activation == Activation::Relu {
                     write!(f, " relu")?;
@@ -214,6 +217,7 @@ struct Options<'t> {
     word: Option<&'static str>,
     frames: Option<usize>,
     stride: Option<usize>,
+    valid: bool,
     merge: Option<Merge>,
     aligned: bool,
     longest: Option<usize>,
@@ -286,7 +290,8 @@ impl Variant {
 impl Options<'_> {
     /// The layer of a name; none of the embedding.
     fn layer(&self, name: &str) -> Option<LayerConfig> {
-        let Options { size, word, frames, stride, dropout, recurrent_dropout, merge, aligned, longest, .. } = *self;
+        let Options { size, word, frames, stride, valid, dropout, recurrent_dropout, merge, aligned, longest, .. } =
+            *self;
         let cell = CellConfig { units: size.unwrap_or_default(), dropout, recurrent_dropout };
         let activation = word.and_then(Activation::named);
         Some(match name {
@@ -309,6 +314,7 @@ impl Options<'_> {
                 units: size.unwrap_or_default(),
                 frames: frames.unwrap_or(FRAMES),
                 stride: stride.unwrap_or(1),
+                valid,
                 activation: activation.unwrap_or_default(),
                 dropout,
             },
@@ -497,6 +503,7 @@ fn read_options<'t>(text: &str, words: &[Word<'t>], of_model: bool) -> Result<Op
         seen.push(bare);
         match value {
             None if bare == "aligned" => found.aligned = true,
+            None if bare == "valid" => found.valid = true,
             None if ["average", "product"].contains(&bare) => {
                 if found.merge.is_some() {
                     return Err(error("the values of two directions become one in one way".into()));

@@ -211,10 +211,10 @@ fn step() -> impl Strategy<Value = LayerConfig> {
         cell().prop_map(LayerConfig::Lstm),
         (cell(), any::<bool>()).prop_map(|(cell, reset_after)| LayerConfig::Gru { cell, reset_after }),
         (cell(), rnn).prop_map(|(cell, activation)| LayerConfig::Rnn { cell, activation }),
-        (1_usize..257, 1_usize..5, 1_usize..65, any::<bool>(), share()).prop_map(
-            |(units, frames, stride, relu, dropout)| {
+        (1_usize..257, 1_usize..5, 1_usize..65, any::<[bool; 2]>(), share()).prop_map(
+            |(units, frames, stride, [relu, valid], dropout)| {
                 let activation = if relu { Activation::Relu } else { Activation::Linear };
-                LayerConfig::Conv1d { units, frames, stride, activation, dropout }
+                LayerConfig::Conv1d { units, frames, stride, valid, activation, dropout }
             }
         ),
         dense(),

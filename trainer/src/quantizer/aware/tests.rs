@@ -47,8 +47,9 @@ fn forward(integers: &Integers<f32>, sequences: &[Vec<u32>]) -> Vec<Vec<f32>> {
     for (place, &index) in pass.steps.order.iter().enumerate() {
         if config.answers_each_step() {
             let tokens = 0..sequences[index].len();
-            let (top, stride) = pass.top(&integers.real);
-            tokens.for_each(|step| found[index].extend_from_slice(logits[top.token(step / stride, place)]));
+            let (top, rhythm) = pass.top(&integers.real);
+            let above = |step| pass.steps.above(step, rhythm).expect("each step has an answer");
+            tokens.for_each(|step| found[index].extend_from_slice(logits[top.token(above(step), place)]));
         } else {
             found[index].extend_from_slice(logits[place]);
         }
@@ -98,7 +99,7 @@ fn chained(layers: &str, outputs: usize, scale: f32) -> Network<f32> {
 }
 
 /// The layers that remember something.
-const CELLS: [&str; 8] = [
+const CELLS: [&str; 10] = [
     "lstm #",
     "gru #",
     "gru # reset_before",
@@ -107,6 +108,8 @@ const CELLS: [&str; 8] = [
     "conv1d # k3 relu",
     "conv1d # k2 s2",
     "conv1d # k1 s3 relu",
+    "conv1d # k3 valid relu",
+    "conv1d # k2 s2 valid",
 ];
 const DENSE: [&str; 4] = ["dense #", "dense # relu", "dense # tanh", "dense # sigmoid"];
 const POOLINGS: [&str; 4] = ["last", "mean", "max", "attention"];
@@ -122,8 +125,10 @@ fn layers() -> impl Strategy<Value = String> {
         let bounded = before.last().is_some_and(|(kind, _)| {
             !["dense #", "dense # relu", "rnn # relu"].contains(kind) && !kind.starts_with("conv1d")
         });
+        // Without a pooling each step has an answer.
+        let late = before.iter().any(|(kind, _)| kind.contains("valid"));
         let pooling = match pooling {
-            None if !recurrent => Some("mean"),
+            None if !recurrent || late => Some("mean"),
             Some("attention") if !bounded => Some("mean"),
             pooling => pooling,
         };

@@ -49,7 +49,7 @@ pub const LAYERS: [Kind; 18] = [
     ),
     Kind::sized("bigru", "UNITS", "the same of GRU layers"),
     Kind::sized("birnn", "UNITS", "the same of simple recurrent layers"),
-    Kind::sized("conv1d", "UNITS", "a causal convolution: reads a window of the last frames at each step"),
+    Kind::sized("conv1d", "UNITS", "a convolution: reads a window of the last frames at each step"),
     Kind::sized(
         "dense",
         "UNITS",
@@ -102,7 +102,7 @@ const EMBEDDING: &[&str] = &["embedding"];
 const SKIP: &[&str] = &["skip"];
 
 /// All options.
-const OPTIONS: [Known; 41] = [
+const OPTIONS: [Known; 42] = [
     of_model("syllables", &["text"], "", "Hangul syllables are tokens of their own", "text 2300 syllables"),
     of_model("cased", &["chars"], "", "letters keep their case", "chars 120 cased"),
     of_model(
@@ -240,6 +240,13 @@ const OPTIONS: [Known; 41] = [
         "s1",
         "stride: an answer each so many steps, the first at the first step; the layers behind step only then",
         "conv1d 16 k5 s2",
+    ),
+    of_layer(
+        "valid",
+        &["conv1d"],
+        "",
+        "the first answer when the window is full, as Keras's `valid`; without it at the first step, with zeros before it, as `causal`",
+        "conv1d 16 k5 valid",
     ),
     of_layer(
         "average",

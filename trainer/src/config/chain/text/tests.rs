@@ -27,11 +27,25 @@ fn a_chain_is_read_with_its_sizes_and_options() {
 fn a_convolution_is_read_with_its_window_and_its_stride() {
     let text = "embedding 8 > conv1d 16 k5 s2 relu dropout=0.2 > conv1d 4 k1 > mean > dense";
     let chain: Chain = text.parse().unwrap();
-    let of =
-        |units, frames, stride, activation, dropout| LayerConfig::Conv1d { units, frames, stride, activation, dropout };
-    assert_eq!(chain.layers[0], of(16, 5, 2, Activation::Relu, 0.2));
-    assert_eq!(chain.layers[1], of(4, 1, 1, Activation::Linear, 0.0));
+    let of = |units, (frames, stride, valid), activation, dropout| LayerConfig::Conv1d {
+        units,
+        frames,
+        stride,
+        valid,
+        activation,
+        dropout,
+    };
+    assert_eq!(chain.layers[0], of(16, (5, 2, false), Activation::Relu, 0.2));
+    assert_eq!(chain.layers[1], of(4, (1, 1, false), Activation::Linear, 0.0));
     assert_eq!(chain.to_string(), text);
+    let text = "embedding 8 > conv1d 16 k5 s2 valid relu > conv1d 4 k3 valid > mean > dense";
+    let chain: Chain = text.parse().unwrap();
+    assert_eq!(chain.layers[0], of(16, (5, 2, true), Activation::Relu, 0.0));
+    assert_eq!((chain.rhythm().first, chain.rhythm().stride), (8, 2));
+    assert_eq!(chain.to_string(), text);
+    let (layer, problem) = chain.each_step().unanswered().expect("the first window is full at the fifth step");
+    assert_eq!(layer, 1);
+    assert!(problem.contains("a valid convolution has no answer before its window is full"), "{problem}");
     let chain: Chain = "embedding 8 > conv1d 16 > dense".parse().unwrap();
     assert_eq!(chain.to_string(), "embedding 8 > conv1d 16 k3 > dense");
     let wide: Chain = "embedding 300 > conv1d 16 k7 > dense".parse().unwrap();
