@@ -21,6 +21,7 @@ pub(crate) mod proto;
 mod recurrent;
 mod reshape;
 pub(crate) mod shapes;
+mod spelled;
 pub(crate) mod tensor;
 pub(crate) mod value;
 pub(crate) mod weigh;

@@ -58,6 +58,32 @@ fn what_a_description_does_not_have_is_refused_by_the_name_of_the_node() {
 }
 
 #[test]
+fn what_is_nearly_a_cell_that_is_spelled_out_is_refused_by_the_name_of_the_node() {
+    let one_step = "export one step, with its states as inputs and as outputs, or export an LSTM, a GRU or an RNN";
+    let as_it_is = "spell it out as docs/frameworks.md has it, or export an LSTM, a GRU or an RNN";
+    let comes_back = "export it so that each state that comes in goes out, in a tensor of the same shape";
+    for (name, problem, remedy) in [
+        ("states", "node next: its state behind the step is no output of the model", comes_back),
+        ("joined", "none of its outputs is made of its inputs: concat_", "export the part that is one chain of layers"),
+        ("places", "input states: no output gives the states that it brings, each in its place", comes_back),
+        ("unrolled", "node again (Mul): no cell of the step before comes in as an input of the model", one_step),
+        ("gates", "node next (Mul): its gates go through different activations", as_it_is),
+        ("peephole", "node next (Mul): its gates do not all read the same input and the same state", as_it_is),
+        ("reset", "node next (Add): its candidates have no reset gate that acts on its state", as_it_is),
+        (
+            "branches",
+            "node joined (Mul): it joins two branches of the model, which are no recurrent cell",
+            "export the",
+        ),
+        ("shared", "input h_in: no output gives the states that it brings", comes_back),
+        ("steps", "node gemm_", "export one with its states as inputs and outputs, or an LSTM, a GRU or an RNN"),
+    ] {
+        let error = read(&golden(&format!("refused-cell-{name}.onnx"))).expect_err(problem).to_string();
+        assert!(error.starts_with(&format!("net: {problem}")) && error.contains(remedy), "{name}: {error}");
+    }
+}
+
+#[test]
 fn a_tensor_that_does_not_fit_is_named_with_what_is_declared_and_what_is_there() {
     for (name, words) in [
         ("external", "net: tensor weight_1: its numbers are in weights.bin, beside the model; save one file"),

@@ -26,6 +26,8 @@ fn models_of_samples_answer_what_onnx_runtime_answered() {
         "tf-time-distributed.onnx",
         "states-dense.onnx",
         "step-by-step.onnx",
+        "spelled-dtln.onnx",
+        "spelled-three.onnx",
         "lstm-bidirectional-last.onnx",
         "gru-bidirectional-last.onnx",
         "gru-bidirectional-layout-1-last.onnx",

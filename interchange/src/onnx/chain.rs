@@ -7,7 +7,7 @@ use crate::affine::Affine;
 use crate::described::{Activation, Cell, MaxPool, Merge, Padding, Pooling};
 
 /// Most operators of a chain.
-const LONGEST: usize = 512;
+pub(crate) const LONGEST: usize = 512;
 
 /// The activations of one direction: of gates (of an RNN: of its sums), of candidates, of an LSTM's cell.
 pub(crate) type Activations = [Activation; 3];
@@ -125,6 +125,8 @@ pub(crate) enum Op {
         scale: Option<Const>,
         shift: Option<Const>,
         epsilon: f32,
+        /// How many features it normalizes, where its node knows.
+        features: Option<usize>,
     },
 }
 

@@ -12,7 +12,7 @@ pub(crate) fn read(node: &Node<'_>) -> Option<Given> {
         return Some(constant(node));
     }
     if inputs().next().is_none()
-        || inputs().any(|value| matches!(value, Value::Flow(_) | Value::Part(..) | Value::State))
+        || inputs().any(|value| matches!(value, Value::Flow(_) | Value::Part(..) | Value::Spelled(_) | Value::State))
     {
         return None;
     }

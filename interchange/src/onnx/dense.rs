@@ -26,7 +26,7 @@ pub(crate) fn read(node: &Node<'_>) -> Option<Given> {
 }
 
 /// The activation that an operator is.
-fn activation_of(node: &Node<'_>) -> Option<Activation> {
+pub(crate) fn activation_of(node: &Node<'_>) -> Option<Activation> {
     let alpha = |otherwise: f32| node.float("alpha").unwrap_or(otherwise);
     Some(match node.kind() {
         "Relu" => Activation::Relu,
@@ -117,27 +117,31 @@ fn product(node: &Node<'_>, flow: &Flow, kernel: Const) -> Result<Flow, Error> {
     flow.pushed(node.name(), Op::Product(kernel), Some(units)).ok_or_else(|| node.too_long())
 }
 
-fn matmul(node: &Node<'_>) -> Given {
-    if matches!(node.input(0), Some(Value::Const(_))) {
-        return node.refuse("its matrix stands on the left", OTHERWISE);
+/// The matrix of a `MatMul` or a `Gemm`, units × inputs where it has two axes.
+pub(crate) fn matrix(node: &Node<'_>) -> Result<Const, Error> {
+    let is_gemm = node.kind() == "Gemm";
+    if node.int("transA", 0) != 0 || matches!(node.input(0), Some(Value::Const(_))) {
+        let problem = if is_gemm { "its weights stand on the left" } else { "its matrix stands on the left" };
+        return node.refuse(problem, OTHERWISE);
     }
-    let flow = features_last(node)?;
     let mut kernel = node.weights(1)?;
-    while kernel.dims().len() > 2 && kernel.dims()[0] == 1 {
+    while !is_gemm && kernel.dims().len() > 2 && kernel.dims()[0] == 1 {
         kernel = kernel.picked(0, 0).ok_or_else(|| node.error("its matrix has no number", EXPORT_AGAIN))?;
     }
-    let kernel = kernel.transposed(&[1, 0]).unwrap_or(kernel);
+    let is_turned = is_gemm && node.int("transB", 0) != 0;
+    Ok(if is_turned { kernel } else { kernel.transposed(&[1, 0]).unwrap_or(kernel) })
+}
+
+fn matmul(node: &Node<'_>) -> Given {
+    let kernel = matrix(node)?;
+    let flow = features_last(node)?;
     Ok(Node::gives(product(node, &flow, kernel)?))
 }
 
 /// y = alpha·A·B + beta·C
 fn gemm(node: &Node<'_>) -> Given {
-    if node.int("transA", 0) != 0 || matches!(node.input(0), Some(Value::Const(_))) {
-        return node.refuse("its weights stand on the left", OTHERWISE);
-    }
+    let kernel = matrix(node)?;
     let flow = features_last(node)?;
-    let kernel = node.weights(1)?;
-    let kernel = if node.int("transB", 0) != 0 { kernel } else { kernel.transposed(&[1, 0]).unwrap_or(kernel) };
     let mut flow = product(node, &flow, kernel)?;
     let (alpha, beta) = (node.float("alpha").unwrap_or(1.0), node.float("beta").unwrap_or(1.0));
     let add = |flow: &Flow, scale: Vec<f64>, shift: Vec<f64>| {
@@ -280,5 +284,5 @@ fn layer_normalization(node: &Node<'_>) -> Given {
         node.expect(tensor, &[length])?;
     }
     let epsilon = node.float("epsilon").unwrap_or(1e-5);
-    push(node, &flow, Op::LayerNorm { scale, shift, epsilon }, Some(length))
+    push(node, &flow, Op::LayerNorm { scale, shift, epsilon, features: Some(length) }, Some(length))
 }

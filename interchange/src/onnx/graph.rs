@@ -1,11 +1,12 @@
 //! A graph, followed from its input to its output.
 
 use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
 use super::node::{Context, EXPORT_AGAIN, Node, OTHERWISE};
 use super::tensor::{Const, MOST_AXES};
 use super::value::{Axis, Flow, Role, Root, Value};
-use super::{constants, dense, norms, proto, recurrent, reshape, shapes, windows};
+use super::{constants, dense, norms, proto, recurrent, reshape, shapes, spelled, windows};
 use crate::Error;
 
 /// Most places of an axis of an input; one that is longer has no number here.
@@ -23,11 +24,34 @@ pub(crate) fn follow(graph: &proto::Graph, until: Option<&str>, context: &Contex
         Some(name) => vec![named(graph, name, context)?],
         None => graph.output.iter().map(|output| output.name.as_str()).collect(),
     };
-    let mut names = inputs(graph);
+    let is_spelled = spells_cells_out(graph, &outputs);
+    let mut names = inputs(graph, is_spelled, context)?;
     evaluate(graph, &outputs, &mut names, context)?;
     let given: Vec<(&str, Option<&Value>)> =
         outputs.iter().map(|&name| (name, names.get(name).and_then(Option::as_ref))).collect();
-    answer(&given, context)
+    if !is_spelled {
+        return answer(&given, context);
+    }
+    let outputs = spelled::outputs(&given, context)?;
+    let data: Vec<(&str, Option<&Value>)> = outputs.all.iter().map(|(name, value)| (*name, value.as_ref())).collect();
+    let flow = answer(&data, context)?;
+    // Where a value within the graph is the answer, its states are not asked for.
+    if until.is_none() {
+        outputs.check(&given, &flow, context)?;
+    }
+    Ok(flow)
+}
+
+/// Whether a graph may spell recurrent cells out: it has several inputs, of which all but one can be states, and no recurrent operator.
+fn spells_cells_out(graph: &proto::Graph, outputs: &[&str]) -> bool {
+    const RECURRENT: [&str; 6] = ["LSTM", "GRU", "RNN", "DynamicQuantizeLSTM", "Loop", "Scan"];
+    let needed = needed(graph, outputs);
+    let given: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
+    let is_input =
+        |input: &&proto::ValueInfo| needed.contains(input.name.as_str()) && !given.contains(input.name.as_str());
+    let is_needed = |node: &&proto::Node| node.output.iter().any(|output| needed.contains(output.as_str()));
+    let mut nodes = graph.node.iter().filter(is_needed);
+    graph.input.iter().filter(is_input).count() > 1 && nodes.all(|node| !RECURRENT.contains(&node.op_type.as_str()))
 }
 
 /// A name that some node gives, or the first output of the node of this name.
@@ -43,10 +67,11 @@ fn named<'g>(graph: &'g proto::Graph, name: &str, context: &Context<'_>) -> Resu
 }
 
 /// The inputs that data can come from: those that no initializer gives.
-fn inputs(graph: &proto::Graph) -> Names {
+fn inputs(graph: &proto::Graph, is_spelled: bool, context: &Context<'_>) -> Result<Names, Error> {
     let given: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
     let mut names = Names::new();
-    for input in graph.input.iter().filter(|input| !given.contains(input.name.as_str())) {
+    let inputs = graph.input.iter().filter(|input| !given.contains(input.name.as_str()));
+    for (number, input) in inputs.enumerate() {
         let tensor = input.kind.as_ref().and_then(|kind| kind.tensor.as_ref());
         let dims = tensor.and_then(|tensor| tensor.shape.as_ref()).map_or(&[][..], |shape| &shape.dim[..]);
         let size = |dim: &proto::Dimension| {
@@ -55,10 +80,12 @@ fn inputs(graph: &proto::Graph) -> Names {
         let axes = dims.iter().take(MOST_AXES).map(|dim| Axis::new(Role::Unknown, size(dim))).collect();
         // Integers of 32 and of 64 bits.
         let is_ids = tensor.is_some_and(|tensor| matches!(tensor.elem_type, 6 | 7));
-        let root = Root { name: input.name.clone(), is_ids, axes };
-        names.insert(input.name.clone(), Some(Value::Flow(Flow::of(root))));
+        let root = Rc::new(Root { name: input.name.clone(), is_ids, axes });
+        let spelled = if is_spelled && !is_ids { spelled::input(&root, number, context)? } else { None };
+        let value = spelled.unwrap_or_else(|| Value::Flow(Flow { is_spelled, ..Flow::of(root) }));
+        names.insert(input.name.clone(), Some(value));
     }
-    names
+    Ok(names)
 }
 
 /// The names that these outputs need, of a graph whose nodes stand in the order in which they run.
@@ -118,7 +145,7 @@ fn evaluate(graph: &proto::Graph, outputs: &[&str], names: &mut Names, context: 
         let given = if node.kind() == "If" { branch(&node, names)? } else { run(&node)? };
         for (name, value) in node.of.output.iter().zip(given).filter(|(name, _)| !name.is_empty()) {
             context.budget.take(context.place, NAME + name.len())?;
-            names.insert(name.clone(), value);
+            names.insert(name.clone(), spelled::lifted(&node, value)?);
         }
     }
     Ok(())
@@ -126,6 +153,14 @@ fn evaluate(graph: &proto::Graph, outputs: &[&str], names: &mut Names, context: 
 
 /// What a node gives.
 pub(crate) fn run(node: &Node<'_>) -> Result<Vec<Option<Value>>, Error> {
+    let is_own = matches!(node.of.domain.as_str(), "" | "ai.onnx");
+    if let Some(given) = spelled::read(node).filter(|_| is_own) {
+        return given;
+    }
+    if node.inputs.iter().flatten().any(|value| matches!(value, Value::Spelled(_))) {
+        let Node { of, shown, context, .. } = node;
+        return run(&Node { of, inputs: spelled::as_flows(node)?, shown: *shown, context });
+    }
     let domain = node.of.domain.as_str();
     let known = match (domain, node.kind()) {
         ("com.microsoft", "DynamicQuantizeLSTM") | ("" | "ai.onnx", "RNN" | "LSTM" | "GRU") => {

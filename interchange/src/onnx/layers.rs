@@ -99,7 +99,12 @@ impl Builder<'_> {
                 self.flush_unless_it_grows()?;
                 self.push(name, Kind::MaxPool(*pool));
             }
-            Op::LayerNorm { scale, shift, epsilon } => {
+            Op::LayerNorm { scale, shift, epsilon, features } => {
+                if self.features.is_none()
+                    && let Some(features) = features
+                {
+                    self.known(*features);
+                }
                 self.flush()?;
                 self.layer_norm(name, (scale.as_ref(), shift.as_ref()), *epsilon)?;
             }
@@ -493,7 +498,7 @@ impl Builder<'_> {
 }
 
 /// Of each gate of a description the place in the file: i, f, c, o of i, o, f, c.
-fn order(cell: Cell) -> &'static [usize] {
+pub(crate) fn order(cell: Cell) -> &'static [usize] {
     match cell {
         Cell::Lstm => &[0, 2, 3, 1],
         Cell::Gru { .. } => &[0, 1, 2],

@@ -13,6 +13,10 @@ pub(crate) const EXPORT_AGAIN: &str = "export the model again, and check it with
 pub(crate) const OTHERWISE: &str =
     "export the part that is one chain of layers; docs/frameworks.md has the operators that are read";
 
+/// What to do with a part of an input, which may be one of several steps that are spelled out one behind the other.
+const PART: &str = "export the model with an input of its own for it; of steps that are spelled out one behind the other, export one with its states as \
+                    inputs and outputs, or an LSTM, a GRU or an RNN";
+
 /// What all nodes of a model share.
 pub(crate) struct Context<'a> {
     /// The file.
@@ -131,7 +135,7 @@ impl Node<'_> {
             return self.refuse("only a convolution reads what a Pad gives", "pad within the convolution");
         }
         if flow.is_part {
-            return self.refuse("it reads a part of an input", "export the model with an input of its own for it");
+            return self.refuse("it reads a part of an input", PART);
         }
         if flow.axis(Role::Direction).is_some() {
             return self.refuse("it reads two directions that stand apart", "put them side by side, or add them");

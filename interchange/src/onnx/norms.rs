@@ -36,7 +36,7 @@ pub(crate) fn read(node: &Node<'_>) -> Option<Given> {
         ("Div", Value::Part(flow, Part::Centered), Some(Value::Part(other, Part::Root(epsilon))))
             if is_same(flow, other) =>
         {
-            let op = Op::LayerNorm { scale: None, shift: None, epsilon: *epsilon };
+            let op = Op::LayerNorm { scale: None, shift: None, epsilon: *epsilon, features: flow.features() };
             flow.pushed(node.name(), op, None).map(Node::gives).ok_or_else(|| node.too_long())
         }
         ("Identity" | "Cast", Value::Part(flow, same), _) => part(flow, *same),

@@ -1,10 +1,12 @@
 //! What the names of a graph stand for while it is followed: constants, sizes, and the flow of data from its input.
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 use super::chain::{Both, Direction, Link, Op};
 use super::tensor::Const;
-use crate::described::Merge;
+use crate::affine::Affine;
+use crate::described::{Activation, Merge};
 
 /// What an axis of a flow counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,16 +105,19 @@ pub(crate) struct Flow {
     pub(crate) is_reversed: bool,
     /// Whether the model is called with one step at a time, and its caller keeps the state.
     pub(crate) is_stepped: bool,
+    /// Whether its graph may spell cells out: then what a node makes of it is [`Spelled`].
+    pub(crate) is_spelled: bool,
     /// The axes that one of the role [`Role::Rows`] counts.
     pub(crate) rows: Vec<Axis>,
 }
 
 impl Flow {
     /// The flow of an input.
-    pub(crate) fn of(root: Root) -> Self {
+    pub(crate) fn of(root: impl Into<Rc<Root>>) -> Self {
+        let root = root.into();
         let axes = root.axes.clone();
         Self {
-            root: Rc::new(root),
+            root,
             chain: None,
             axes,
             head: None,
@@ -121,6 +126,7 @@ impl Flow {
             is_part: false,
             is_reversed: false,
             is_stepped: false,
+            is_spelled: false,
             rows: Vec::new(),
         }
     }
@@ -249,6 +255,71 @@ pub(crate) enum Part {
     Root(f32),
 }
 
+/// The numbers of one step of one sequence, in a graph that spells cells out: each is one of those of a term.
+#[derive(Debug, Clone)]
+pub(crate) struct Spelled {
+    pub(crate) term: Rc<Term>,
+    /// The sizes of its axes; an axis without a number has one place.
+    pub(crate) dims: Vec<usize>,
+    /// Of each number, in the order of the axes, its place in the term.
+    pub(crate) places: Rc<Vec<usize>>,
+}
+
+/// What a node computes.
+#[derive(Debug)]
+pub(crate) struct Term {
+    /// What the file calls the node.
+    pub(crate) name: String,
+    /// Its operator.
+    pub(crate) operator: String,
+    /// Terms that stand in one another, this one the last.
+    pub(crate) depth: usize,
+    pub(crate) made: Made,
+    /// The same as data, once that was asked for.
+    pub(crate) flow: OnceCell<Flow>,
+    /// The step of a cell that it is: of a simple recurrent one, once it was read as data.
+    pub(crate) step: OnceCell<Rc<Step>>,
+}
+
+/// What the numbers of a term are made of, one for each.
+#[derive(Debug)]
+pub(crate) enum Made {
+    /// An input of the graph, and its number among the inputs.
+    Input(Rc<Root>, usize),
+    /// What other operators make of data.
+    Flow(Flow),
+    /// W·x of a matrix units × inputs.
+    Product {
+        of: Spelled,
+        kernel: Const,
+    },
+    /// scale∘x + shift, and the name of its tensor.
+    Affine {
+        of: Spelled,
+        affine: Affine,
+        source: String,
+    },
+    Activation(Spelled, Activation),
+    Sum(Spelled, Spelled),
+    /// The first less the second.
+    Difference(Spelled, Spelled),
+    Times(Spelled, Spelled),
+    /// One behind the other.
+    Joined(Vec<Spelled>),
+}
+
+/// A step of a cell that is spelled out: with a state that comes in, and the next one.
+#[derive(Debug)]
+pub(crate) struct Step {
+    pub(crate) both: Rc<Both>,
+    /// The next h, as data.
+    pub(crate) flow: Flow,
+    /// h, as it comes in.
+    pub(crate) hidden: Spelled,
+    /// c of an LSTM, as it comes in, and the next one.
+    pub(crate) cell: Option<(Spelled, Spelled)>,
+}
+
 /// What a name stands for.
 #[derive(Debug, Clone)]
 pub(crate) enum Value {
@@ -259,6 +330,8 @@ pub(crate) enum Value {
     Flow(Flow),
     /// A part of the normalization of a flow.
     Part(Flow, Part),
+    /// Data of one step, in a graph that spells cells out.
+    Spelled(Spelled),
     /// A state that only a caller keeps: the cell of an LSTM behind the last step, or the states of several layers.
     State,
 }
@@ -282,7 +355,7 @@ impl Value {
             Value::Const(_) => "a constant",
             Value::Ints(_) => "a shape",
             Value::Filled(_) => "a constant of a shape that is computed",
-            Value::Flow(_) => "data",
+            Value::Flow(_) | Value::Spelled(_) => "data",
             Value::Part(..) => "a part of a normalization",
             Value::State => "a state",
         }

@@ -543,6 +543,239 @@ def dynamic():
             record(f"dynamic-{direction}{suffix}", model, series(), expected, "sbf", "sdbf")
 
 
+class Cell:
+    """Cells in elementary operators: one step, by weights of PyTorch's shapes, with the rows of the gates in any order."""
+
+    def __init__(self, graph, inputs=CHANNELS, units=UNITS):
+        self.graph, self.inputs, self.units = graph, inputs, units
+
+    def sums(self, x, h, gates, how="split"):
+        """W·x + U·h + b of so many gates: one product and a Split or Slices of it, a product for each gate, or one product of both side by side."""
+        graph, units = self.graph, self.units
+        if how == "apart":
+            of = lambda: graph.node("Add", graph.node("MatMul", x, graph.weight(self.inputs, units)), graph.node("MatMul", h, graph.weight(units, units)))
+            return [graph.node("Add", of(), graph.weight(units)) for _ in range(gates)]
+        if how == "concat":
+            both = graph.node("Concat", x, h, axis=-1)
+            z = graph.node("Add", graph.node("MatMul", both, graph.weight(self.inputs + units, gates * units)), graph.weight(gates * units))
+        else:
+            of_x = graph.node("Gemm", x, graph.weight(gates * units, self.inputs), graph.weight(gates * units), transB=1)
+            of_h = graph.node("Gemm", h, graph.weight(gates * units, units), graph.weight(gates * units), transB=1)
+            z = graph.node("Add", of_h, of_x)
+        return self.blocks(z, gates, how)
+
+    def blocks(self, z, gates, how="split"):
+        graph, units = self.graph, self.units
+        if how == "slice":
+            return [graph.node("Slice", z, graph.ints(gate * units), graph.ints((gate + 1) * units), graph.ints(-1)) for gate in range(gates)]
+        return graph.node("Split", z, graph.ints(*[units] * gates), outputs=gates, axis=-1)
+
+    def lstm(self, x, h, c, how="split", order="ifgo", gate="Sigmoid", candidate="Tanh", out="Tanh", forget=0.0, name=None):
+        """The next h and c, with the gates' rows in this order."""
+        node = self.graph.node
+        sums = dict(zip(order, self.sums(x, h, 4, how)))
+        if forget:
+            sums["f"] = node("Add", sums["f"], np.array(forget, dtype="float32"))
+        i, f, o = (node(gate, sums[key]) for key in "ifo")
+        c = node("Add", node("Mul", i, node(candidate, sums["g"])), node("Mul", f, c))
+        return node("Mul", o, node(out, c), **({"name": name} if name else {})), c
+
+    def gru(self, x, h, after=True, form="torch", order="rzn"):
+        """The next h; the reset acts after the product or before it."""
+        graph, node, units = self.graph, self.graph.node, self.units
+        of_x = node("Gemm", x, graph.weight(3 * units, self.inputs), graph.weight(3 * units), transB=1)
+        of_x = dict(zip(order, self.blocks(of_x, 3)))
+        if after:
+            of_h = node("Gemm", h, graph.weight(3 * units, units), graph.weight(3 * units), transB=1)
+            of_h = dict(zip(order, self.blocks(of_h, 3)))
+        else:
+            of_h = {gate: node("MatMul", h, graph.weight(units, units)) for gate in "rz"}
+        r, z = (node("Sigmoid", node("Add", of_x[gate], of_h[gate])) for gate in "rz")
+        inner = node("Mul", r, of_h["n"]) if after else node("MatMul", node("Mul", r, h), graph.weight(units, units))
+        n = node("Tanh", node("Add", of_x["n"], inner))
+        if form == "torch":
+            return node("Add", n, node("Mul", z, node("Sub", h, n)))
+        less = node("Sub", np.array(1, dtype="float32"), z)
+        return node("Add", node("Mul", z, h), node("Mul", less, n))
+
+    def rnn(self, x, h, kind="Tanh"):
+        return self.graph.node(kind, self.sums(x, h, 1, "apart")[0])
+
+
+def stepped(name, graph, outputs, states, x=None, until=None):
+    """A case of a graph that is called step by step. Its answer is the first output; `states` says which input each of the others is for the next call."""
+    model = graph.model(*outputs)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    x = series(sequences=1)[:, 0] if x is None else x
+    shapes = {given.name: given.shape for given in session.get_inputs()}
+    first = graph.inputs[0].name
+    state = {given: np.zeros(shapes[given], "float32") for given in states.values()}
+    y = []
+    for step in x:
+        given = dict(zip(outputs, session.run(list(outputs), {first: step.reshape(shapes[first]), **state})))
+        y.append(given[outputs[0]].reshape(-1))
+        state = {of: given[output] for output, of in states.items()}
+    ids = x.dtype.kind == "i"
+    order = "bs" if ids else "sbf"
+    record(name, model, x.reshape((1, -1)) if ids else x[:, None], np.stack(y)[:, None], order, "sbf", until, ids)
+
+
+def spelled():
+    """Cells that are spelled out, one step a call, as exports of cells have them."""
+    def begin(*states, shape=(1, CHANNELS), units=UNITS):
+        graph = Graph()
+        return graph, graph.input(list(shape)), *[graph.input([1, units], name) for name in states]
+
+    def named(graph, value, name):
+        return graph.node("Identity", value, outputs=[name])[0]
+
+    # torch.nn.LSTMCell by itself; gates in other orders, cut in other ways.
+    graph, x, h, c = begin("h_in", "c_in")
+    h_out, c_out = Cell(graph).lstm(x, h, c)
+    stepped("spelled-lstm-cell", graph, [h_out, c_out], {h_out: "h_in", c_out: "c_in"})
+    for how, order in [("slice", "fogi"), ("apart", "ifgo"), ("concat", "igfo"), ("split", "ogfi")]:
+        graph, x, h, c = begin("h_in", "c_in")
+        h_out, c_out = Cell(graph).lstm(x, h, c, how, order, forget=1.0 if how == "concat" else 0.0)
+        y = graph.dense(h_out, UNITS, 2)
+        stepped(f"spelled-lstm-{how}-{order}", graph, [y, c_out, h_out], {h_out: "h_in", c_out: "c_in"})
+    graph, x, h, c = begin("h_in", "c_in")
+    h_out, c_out = Cell(graph).lstm(x, h, c, gate="HardSigmoid", candidate="Softsign", out="Relu")
+    stepped("spelled-lstm-activations", graph, [graph.node("Sigmoid", graph.dense(h_out, UNITS, 1)), h_out, c_out], {h_out: "h_in", c_out: "c_in"})
+    # As many units as channels: the first input of the graph is the data.
+    graph, x, h, c = begin("h_in", "c_in", units=CHANNELS)
+    h_out, c_out = Cell(graph, units=CHANNELS).lstm(x, h, c)
+    stepped("spelled-lstm-square", graph, [h_out, c_out], {h_out: "h_in", c_out: "c_in"})
+    # Scaled samples in front, and what is given twice.
+    graph, x, h, c = begin("h_in", "c_in", shape=(1, 1, CHANNELS))
+    flow = graph.node("Mul", graph.node("Sub", x, graph.weight(CHANNELS)), graph.weight(CHANNELS))
+    h_out, c_out = Cell(graph).lstm(graph.node("Squeeze", flow, graph.ints(0)), h, c)
+    y = named(graph, h_out, "y")
+    stepped("spelled-lstm-scaled", graph, [y, h_out, c_out], {h_out: "h_in", c_out: "c_in"})
+
+    # The second model of DTLN: two layers, whose states are one tensor [1, layers, units, h and c], and a mask that the input goes through behind them.
+    def dtln(name, outputs, until=None):
+        graph = Graph()
+        x, states = graph.input([1, 1, CHANNELS]), graph.input([1, 2, UNITS, 2], "states")
+        mean = graph.node("ReduceMean", x, axes=[-1])
+        centered = graph.node("Sub", x, mean)
+        variance = graph.node("ReduceMean", graph.node("Mul", centered, centered), axes=[-1])
+        root = graph.node("Sqrt", graph.node("Add", variance, np.array(1e-3, dtype="float32")))
+        flow = graph.node("Add", graph.node("Mul", graph.node("Div", centered, root), graph.weight(1, 1, CHANNELS)), graph.weight(1, 1, CHANNELS))
+        inputs, after = CHANNELS, [[], []]
+        for layer in (0, 1):
+            before = []
+            for place in (0, 1):
+                part = graph.node("Slice", states, graph.ints(0, layer, 0, place), graph.ints(1, layer + 1, UNITS, place + 1), graph.ints(0, 1, 2, 3))
+                before.append(graph.node("Squeeze", part, graph.ints(1, 3)))
+            step = graph.node("Squeeze", graph.node("Transpose", flow, perm=[1, 0, 2]), graph.ints(0))
+            following = Cell(graph, inputs).lstm(step, *before, how="slice" if layer else "split", order="ifgo" if layer else "fiog")
+            for place, value in enumerate(following):
+                after[place].append(graph.node("Unsqueeze", value, graph.ints(0)))
+            flow, inputs = graph.node("Reshape", following[0], graph.ints(1, 1, UNITS)), UNITS
+        stacked = [graph.node("Reshape", graph.node("Concat", *of, axis=0), graph.ints(1, 2, UNITS)) for of in after]
+        stacked = [graph.node("Unsqueeze", of, graph.ints(-1)) for of in stacked]
+        states_out = graph.node("Concat", *stacked, axis=-1)
+        mask = graph.node("Sigmoid", graph.dense(flow, UNITS, CHANNELS))
+        masked = graph.node("Mul", mask, x, name="masked")
+        given = {"mask": mask, "masked": masked, "states": states_out}
+        stepped(name, graph, [given[key] for key in outputs], {states_out: "states"}, until=given[until] if until else None)
+
+    dtln("spelled-dtln", ["mask", "states"])
+    dtln("spelled-dtln-until", ["mask", "masked", "states"], until="mask")
+
+    for after in (True, False):
+        for form, order in [("torch", "rzn"), ("keras", "zrn")]:
+            graph, x, h = begin("h_in")
+            h_out = Cell(graph).gru(x, h, after, form, order)
+            y = graph.node("Softmax", graph.dense(h_out, UNITS, 3))
+            stepped(f"spelled-gru-{'after' if after else 'before'}-{form}", graph, [y, h_out], {h_out: "h_in"})
+    for kind in ("Tanh", "Relu"):
+        graph, x, h = begin("h_in")
+        h_out = Cell(graph).rnn(x, h, kind)
+        stepped(f"spelled-rnn-{kind}".lower(), graph, [h_out], {h_out: "h_in"})
+    # Three cells of three kinds, a normalization and a dense layer between them.
+    graph, x, first, second, cell, third = begin("h_1", "h_2", "c_2", "h_3")
+    h_1 = Cell(graph).rnn(x, first)
+    flow = graph.node("LayerNormalization", h_1, graph.weight(UNITS), graph.weight(UNITS))
+    h_2, c_2 = Cell(graph, UNITS).lstm(flow, second, cell, "apart")
+    flow = graph.node("Relu", graph.dense(h_2, UNITS, 3))
+    h_3 = Cell(graph, 3).gru(flow, third)
+    stepped("spelled-three", graph, [graph.dense(h_3, UNITS, 1), h_3, c_2, h_1, h_2], {h_1: "h_1", h_2: "h_2", c_2: "c_2", h_3: "h_3"})
+    graph = Graph()
+    word = graph.input([1], "word", TensorProto.INT64)
+    h, c = (graph.input([1, UNITS], name) for name in ("h_in", "c_in"))
+    h_out, c_out = Cell(graph).lstm(graph.node("Gather", graph.weight(WORDS, CHANNELS), word), h, c)
+    words = np.array([3, 1, 6, 2, 5], dtype="int64")
+    stepped("spelled-embedding", graph, [graph.dense(h_out, UNITS, 2), h_out, c_out], {h_out: "h_in", c_out: "c_in"}, words)
+
+
+def refused_cells():
+    """What is nearly a cell; tests/onnx_refused.rs has the words for each."""
+    def of(name, change, states=("h_in", "c_in"), units=UNITS):
+        graph = Graph()
+        x = graph.input([1, CHANNELS])
+        outputs = change(graph, Cell(graph), x, *[graph.input([1, units], state) for state in states])
+        FILES.append((f"refused-cell-{name}.onnx", graph.model(*outputs).SerializeToString()))
+
+    def lstm(graph, cell, x, h, c, **options):
+        return cell.lstm(x, h, c, name="next", **options)
+
+    of("states", lambda graph, cell, x, h, c: [graph.dense(lstm(graph, cell, x, h, c)[0], UNITS, 2)])
+    of("joined", lambda graph, cell, x, h, c: [graph.node("Concat", *lstm(graph, cell, x, h, c), axis=-1)])
+
+    def shifted(graph, cell, x, states):
+        parts = graph.node("Split", states, graph.ints(UNITS, UNITS), outputs=2, axis=-1)
+        h, c = lstm(graph, cell, x, *parts)
+        return [graph.dense(h, UNITS, 2), graph.node("Concat", c, h, axis=-1)]
+
+    of("places", shifted, ("states",), 2 * UNITS)
+
+    def twice(graph, cell, x, h, c):
+        h, c = cell.lstm(x, h, c)
+        return Cell(graph).lstm(x, h, c, name="again")
+
+    of("unrolled", twice)
+
+    def gates(graph, cell, x, h, c):
+        node = graph.node
+        i, f, g, o = cell.sums(x, h, 4)
+        c = node("Add", node("Mul", node("Sigmoid", i), node("Tanh", g)), node("Mul", node("Relu", f), c))
+        return node("Mul", node("Sigmoid", o), node("Tanh", c), name="next"), c
+
+    of("gates", gates)
+
+    def peephole(graph, cell, x, h, c):
+        node = graph.node
+        i, f, g, o = cell.sums(x, h, 4)
+        f = node("Add", f, node("Mul", c, graph.weight(UNITS)))
+        c = node("Add", node("Mul", node("Sigmoid", i), node("Tanh", g)), node("Mul", node("Sigmoid", f), c))
+        return node("Mul", node("Sigmoid", o), node("Tanh", c), name="next"), c
+
+    of("peephole", peephole)
+
+    def other(graph, cell, x, h):
+        node = graph.node
+        r, z = (node("Sigmoid", of) for of in cell.sums(x, h, 2))
+        n = node("Tanh", node("Mul", r, cell.sums(x, h, 1, "apart")[0]))
+        return [node("Add", n, node("Mul", z, node("Sub", h, n)), name="next")]
+
+    of("reset", other, ("h_in",))
+    of("branches", lambda graph, cell, x, h: [graph.node("Mul", graph.node("Sigmoid", graph.dense(x, CHANNELS, UNITS)), h, name="joined")], ("h_in",))
+
+    def shared(graph, cell, x, h, c):
+        first = cell.lstm(x, h, c)
+        return [*Cell(graph, UNITS).lstm(first[0], h, c), *first]
+
+    of("shared", shared)
+    # Steps one behind the other, of all steps at once.
+    graph = Graph()
+    x = graph.input([1, 3, CHANNELS])
+    h, c = (graph.constant(np.zeros((1, UNITS), dtype="float32")) for _ in "hc")
+    step = graph.node("Squeeze", graph.node("Slice", x, graph.ints(0), graph.ints(1), graph.ints(1)), graph.ints(1))
+    h, c = Cell(graph).lstm(step, h, c)
+    FILES.append(("refused-cell-steps.onnx", graph.model(h).SerializeToString()))
+
+
 def refused():
     """Models that are refused; tests/onnx_refused.rs has the words for each."""
     lstm = lambda graph, **options: graph.recurrent("LSTM", graph.input([STEPS, SEQUENCES, CHANNELS]), outputs=["y", ""], **options)[0]
@@ -698,7 +931,7 @@ def pack(path):
             archive.writestr(zipfile.ZipInfo(name, (2026, 1, 1, 0, 0, 0)), data, zipfile.ZIP_DEFLATED)
 
 
-for group in [node_tests, directions, options, layouts, torch_like, tf_like, windows, norms, weights, dynamic, refused, sizes]:
+for group in [node_tests, directions, options, layouts, torch_like, tf_like, windows, norms, weights, dynamic, spelled, refused, refused_cells, sizes]:
     group()
 pack(os.path.join(HERE, "onnx.zip"))
 print(len(CASES), "cases of", len(FILES), "models,", os.path.getsize(os.path.join(HERE, "onnx.zip")), "bytes")

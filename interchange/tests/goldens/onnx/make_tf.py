@@ -3,7 +3,8 @@
     python3 -m venv venv && venv/bin/pip install --no-deps -r requirements-tf.txt && venv/bin/pip install tensorflow-cpu==2.21.0 flatbuffers requests
     venv/bin/python make_tf.py        # tf2onnx.zip
 
-The archive has the form of that of make.py. `gru-reset-before` and `rnn` are exported as a Loop, which is refused: they have no y.
+The archive has the form of that of make.py. `gru-reset-before` and `rnn` are exported as a Loop, which is refused: they have no y. `cell-…` are one step of a
+cell, whose states come in and go out.
 """
 
 import json
@@ -53,6 +54,60 @@ MODELS = {
 }
 
 
+CELLS = {
+    "cell-lstm": lambda: [L.LSTMCell(4)],
+    "cell-lstm-stacked": lambda: [L.LSTMCell(4), L.LSTMCell(5)],
+    "cell-gru": lambda: [L.GRUCell(4)],
+    "cell-gru-reset-before": lambda: [L.GRUCell(4, reset_after=False)],
+    "cell-rnn": lambda: [L.SimpleRNNCell(4)],
+    # One step of layers that are unrolled, as DTLN exports its models: the states are one tensor [1, layers, units, h and c].
+    "cell-lstm-unrolled": lambda: [L.LSTM(4, unroll=True, return_state=True, return_sequences=True) for _ in range(2)],
+}
+
+
+def cells(cases, files):
+    """One step a call: the states of the cells are inputs and outputs, behind the sample and the answer."""
+    for name, build in CELLS.items():
+        keras.backend.clear_session()
+        layers, dense = build(), L.Dense(2)
+        is_unrolled = name == "cell-lstm-unrolled"
+        listed = lambda value: list(value) if isinstance(value, (list, tuple)) else [value]
+        sizes = [size for layer in layers for size in listed(getattr(layer, "cell", layer).state_size)]
+
+        def step(x, *states):
+            if is_unrolled:
+                parts, after = states[0], []
+                for number, layer in enumerate(layers):
+                    x, h, c = layer(x, initial_state=[parts[:, number, :, 0], parts[:, number, :, 1]])
+                    after.append((h, c))
+                stacked = [tf.reshape(tf.stack([of[place] for of in after], axis=0), (1, len(layers), 4)) for place in (0, 1)]
+                return dense(x), tf.stack(stacked, axis=-1)
+            left, after = list(states), []
+            for layer in layers:
+                count = len(listed(layer.state_size))
+                x, following = layer(x, left[:count])
+                after += listed(following)
+                left = left[count:]
+            return (dense(x), *after)
+
+        shapes = [[1, len(layers), 4, 2]] if is_unrolled else [[1, size] for size in sizes]
+        first = [1, 1, CHANNELS] if is_unrolled else [1, CHANNELS]
+        states = [np.zeros(shape, "float32") for shape in shapes]
+        step(tf.zeros(first), *[tf.constant(state) for state in states])
+        random = np.random.default_rng(3)
+        for layer in [*layers, dense]:
+            layer.set_weights([(0.5 * random.normal(size=weight.shape)).astype("float32") for weight in layer.weights])
+        specs = [tf.TensorSpec(shape, tf.float32, name=name) for shape, name in zip([first, *shapes], ["x", *[f"state_{n}" for n in range(len(shapes))]])]
+        exported, _ = tf2onnx.convert.from_function(tf.function(step), input_signature=specs, opset=17)
+        x, y = np.random.default_rng(1).normal(size=(STEPS, CHANNELS)).astype("float32"), []
+        for sample in x:
+            answer, *states = step(tf.constant(sample.reshape(first)), *[tf.constant(state) for state in states])
+            y.append(np.asarray(answer).reshape(-1))
+        flat = lambda values: [float(value) for value in np.asarray(values, dtype="float64").reshape(-1)]
+        cases.append({"name": f"tf2onnx-{name}", "file": f"{name}.onnx", "until": None, "ids": False, "x": flat(x), "y": flat(y), "sequences": 1})
+        files.append((f"{name}.onnx", exported.SerializeToString()))
+
+
 def main():
     cases, files = [], []
     for name, build in MODELS.items():
@@ -73,6 +128,7 @@ def main():
         y = [] if is_loop else flat(model(x))
         cases.append({"name": f"tf2onnx-{name}", "file": f"{name}.onnx", "until": None, "ids": ids, "x": flat(x), "y": y, "sequences": 1})
         files.append((f"{name}.onnx", exported.SerializeToString()))
+    cells(cases, files)
     path = os.path.join(HERE, "tf2onnx.zip")
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in [("cases.json", json.dumps(cases, indent=0).encode()), *files]:

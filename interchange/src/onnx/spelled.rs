@@ -1,0 +1,427 @@
+//! Recurrent cells that are spelled out in products, sums and activations: one step, whose states come in as inputs of the graph and go out as outputs.
+//!
+//! ```text
+//! inputs ──places──> numbers, each of a term ──sums──> what goes into a gate ──cells──> a step ──flows──> data, and the layer
+//!                                                                              states: what comes in must go out
+//! ```
+//!
+//! A graph has these numbers in place of data where it has several inputs and no recurrent operator. Operators that move numbers move places, so that it does not
+//! matter how states are stacked, or which gate stands where. What no cell is made of is data as everywhere.
+
+mod cells;
+mod flows;
+mod places;
+mod states;
+mod sums;
+
+use std::rc::Rc;
+
+use super::dense::{activation_of, matrix};
+use super::node::{Context, EXPORT_AGAIN, Given, Node, OTHERWISE};
+use super::tensor::MOST_AXES;
+use super::value::{Flow, Made, Root, Spelled, Value};
+use crate::Error;
+use crate::affine::Affine;
+use crate::described::Activation;
+use places::{MOST, Strided, dense};
+
+pub(crate) use states::outputs;
+
+/// An input of a graph that spells cells out; nothing where it is too large for one step.
+pub(crate) fn input(root: &Rc<Root>, number: usize, context: &Context<'_>) -> Result<Option<Value>, Error> {
+    let dims: Vec<usize> = root.axes.iter().map(|axis| axis.size.unwrap_or(1)).collect();
+    if dims.iter().try_fold(1_usize, |all, size| all.checked_mul(*size)).is_none_or(|all| all > MOST) {
+        return Ok(None);
+    }
+    let names = (root.name.clone(), "input".to_owned());
+    let spelled = Spelled::named(names, Made::Input(Rc::clone(root), number), dims, 1, context)?;
+    Ok(Some(Value::Spelled(spelled)))
+}
+
+/// Data that a node gives as the numbers that they are.
+pub(crate) fn lifted(node: &Node<'_>, value: Option<Value>) -> Result<Option<Value>, Error> {
+    match value {
+        Some(Value::Flow(flow))
+            if flow.is_spelled && !flow.is_input() && flow.head.is_none() && flow.pads == (0, 0) =>
+        {
+            of_flow(node, &flow).map(|spelled| Some(Value::Spelled(spelled)))
+        }
+        other => Ok(other),
+    }
+}
+
+fn of_flow(node: &Node<'_>, flow: &Flow) -> Result<Spelled, Error> {
+    let mut flow = flow.clone();
+    for axis in &mut flow.axes {
+        axis.size = Some(axis.size.unwrap_or(1));
+    }
+    let dims = flow.axes.iter().map(|axis| axis.size.unwrap_or(1)).collect();
+    Spelled::of(node, Made::Flow(flow), dims)
+}
+
+/// The inputs of a node with data in place of spelled numbers.
+pub(crate) fn as_flows(node: &Node<'_>) -> Result<Vec<Option<Value>>, Error> {
+    let of = |value: &Option<Value>| match value {
+        Some(Value::Spelled(spelled)) => flows::of(spelled, node.context).map(|flow| Some(Value::Flow(flow))),
+        other => Ok(other.clone()),
+    };
+    node.inputs.iter().map(of).collect()
+}
+
+/// Reads the operator of a node of spelled numbers; nothing where it has none, or where it reads data.
+pub(crate) fn read(node: &Node<'_>) -> Option<Given> {
+    let inputs = || node.inputs.iter().flatten();
+    let is_other = |value: &Value| matches!(value, Value::Part(..) | Value::State);
+    if !inputs().any(|value| matches!(value, Value::Spelled(_))) || inputs().any(is_other) {
+        return None;
+    }
+    Some(match node.kind() {
+        "Identity" | "Dropout" => numbers(node, 0).map(gives),
+        "Cast" if matches!(node.int("to", 0), 1 | 10 | 11 | 16) => numbers(node, 0).map(gives),
+        "Squeeze" => squeeze(node),
+        "Unsqueeze" => unsqueeze(node),
+        "Reshape" => reshape(node),
+        "Flatten" => flatten(node),
+        "Transpose" => transpose(node),
+        "Slice" => slice(node),
+        "Split" => split(node),
+        "Gather" => gather(node),
+        "Concat" => concat(node),
+        "Shape" => shape(node),
+        "MatMul" | "Gemm" => product(node),
+        "Add" | "Sub" | "Mul" | "Div" => of_two(node),
+        "Neg" => numbers(node, 0).and_then(|of| {
+            let affine = Affine { scale: vec![-1.0; of.len()], shift: vec![0.0; of.len()] };
+            affinely(node, of, affine, String::new())
+        }),
+        _ => activation(node, activation_of(node)?),
+    })
+}
+
+fn gives(spelled: Spelled) -> Vec<Option<Value>> {
+    vec![Some(Value::Spelled(spelled))]
+}
+
+/// An input that must be numbers of data.
+fn numbers(node: &Node<'_>, slot: usize) -> Result<Spelled, Error> {
+    match node.needed(slot)? {
+        Value::Spelled(spelled) => Ok(spelled.clone()),
+        Value::Flow(flow) => of_flow(node, flow),
+        other => node.refuse(format!("its input {slot} is {}, where data are read", other.what()), OTHERWISE),
+    }
+}
+
+fn squeeze(node: &Node<'_>) -> Given {
+    let of = numbers(node, 0)?;
+    let count = of.dims.len();
+    let axes = match node.ints_of("axes", 1)? {
+        Some(axes) => axes.iter().map(|axis| node.axis(*axis, count)).collect::<Result<Vec<_>, _>>()?,
+        None => (0..count).filter(|&axis| of.dims[axis] == 1).collect(),
+    };
+    if let Some(axis) = axes.iter().find(|&&axis| of.dims[axis] != 1) {
+        return node.refuse(format!("it removes axis {axis}, which has {} places", of.dims[*axis]), EXPORT_AGAIN);
+    }
+    let dims = (0..count).filter(|axis| !axes.contains(axis)).map(|axis| of.dims[axis]).collect();
+    Ok(gives(of.shaped(dims)))
+}
+
+fn unsqueeze(node: &Node<'_>) -> Given {
+    let of = numbers(node, 0)?;
+    let axes = node.ints_of("axes", 1)?.unwrap_or_default();
+    let count = of.dims.len() + axes.len();
+    if count > MOST_AXES {
+        return node.refuse(format!("it gives {count} axes"), EXPORT_AGAIN);
+    }
+    let mut axes = axes.iter().map(|axis| node.axis(*axis, count)).collect::<Result<Vec<_>, _>>()?;
+    axes.sort_unstable();
+    let mut dims = of.dims.clone();
+    for axis in axes {
+        dims.insert(axis.min(dims.len()), 1);
+    }
+    Ok(gives(of.shaped(dims)))
+}
+
+fn reshape(node: &Node<'_>) -> Given {
+    let of = numbers(node, 0)?;
+    let shape = node.needed(1)?.ints().and_then(|ints| ints.values.into_iter().collect::<Option<Vec<i64>>>());
+    let Some(shape) = shape.filter(|shape| shape.len() <= MOST_AXES) else {
+        return node.refuse("its shape is computed from data", "export it with a fixed shape");
+    };
+    let copies = node.int("allowzero", 0) == 0;
+    let size = |(place, size): (usize, &i64)| match *size {
+        0 if copies => of.dims.get(place).copied(),
+        size => usize::try_from(size).ok(),
+    };
+    let mut dims: Vec<Option<usize>> = shape.iter().enumerate().map(size).collect();
+    let known = dims.iter().flatten().try_fold(1_usize, |all, size| all.checked_mul(*size)).unwrap_or(0);
+    if let Some(rest) = shape.iter().position(|size| *size == -1) {
+        dims[rest] = of.len().checked_div(known);
+    }
+    let dims: Option<Vec<usize>> = dims.into_iter().collect();
+    let count = |dims: &Vec<usize>| dims.iter().try_fold(1_usize, |all, size| all.checked_mul(*size));
+    match dims.filter(|dims| count(dims) == Some(of.len())) {
+        Some(dims) => Ok(gives(of.shaped(dims))),
+        None => node.refuse(format!("it makes {shape:?} of {:?}", of.dims), EXPORT_AGAIN),
+    }
+}
+
+fn flatten(node: &Node<'_>) -> Given {
+    let of = numbers(node, 0)?;
+    let axis = node.int("axis", 1);
+    let axis = if axis == of.dims.len() as i64 { of.dims.len() } else { node.axis(axis, of.dims.len())? };
+    let dims = vec![of.dims[..axis].iter().product(), of.dims[axis..].iter().product()];
+    Ok(gives(of.shaped(dims)))
+}
+
+fn transpose(node: &Node<'_>) -> Given {
+    let of = numbers(node, 0)?;
+    let count = of.dims.len();
+    let order: Vec<usize> = match node.ints("perm") {
+        None => (0..count).rev().collect(),
+        Some(order) => order.iter().map(|axis| node.axis(*axis, count)).collect::<Result<_, _>>()?,
+    };
+    let mut sorted = order.clone();
+    sorted.sort_unstable();
+    if !sorted.into_iter().eq(0..count) {
+        return node.refuse(format!("its perm is {order:?}, of {count} axes"), EXPORT_AGAIN);
+    }
+    let axes = dense(&of.dims);
+    let axes: Vec<Strided> = order.iter().map(|&axis| axes[axis]).collect();
+    let dims = axes.iter().map(|(size, _)| *size).collect();
+    of.view(node.context, dims, (&axes, 0)).map(gives)
+}
+
+/// `count` places of an axis from `first`, `step` apart.
+fn cut(
+    node: &Node<'_>,
+    of: &Spelled,
+    axis: usize,
+    (first, step, count): (usize, isize, usize),
+) -> Result<Spelled, Error> {
+    let mut axes = dense(&of.dims);
+    let (_, distance) = axes[axis];
+    axes[axis] = (count, distance.saturating_mul(step));
+    let dims = axes.iter().map(|(size, _)| *size).collect();
+    of.view(node.context, dims, (&axes, distance.saturating_mul(first as isize)))
+}
+
+fn slice(node: &Node<'_>) -> Given {
+    let mut of = numbers(node, 0)?;
+    let count = of.dims.len();
+    for (axis, start, end, step) in node.slices()? {
+        let axis = node.axis(axis, count)?;
+        let size = of.dims[axis] as i64;
+        if step != 1 {
+            return node.refuse(format!("it takes places {step} apart"), "take places side by side");
+        }
+        let held = |place: i64| (if place < 0 { place.saturating_add(size) } else { place }).clamp(0, size) as usize;
+        let (start, end) = (held(start), held(end));
+        of = cut(node, &of, axis, (start, 1, end.saturating_sub(start)))?;
+    }
+    Ok(gives(of))
+}
+
+fn split(node: &Node<'_>) -> Given {
+    let of = numbers(node, 0)?;
+    let axis = node.axis(node.int("axis", 0), of.dims.len())?;
+    let (size, outputs) = (of.dims[axis], node.of.output.len().max(1));
+    let sizes = match node.ints_of("split", 1)? {
+        Some(sizes) => sizes,
+        None => {
+            let each = size.div_ceil(outputs);
+            (0..outputs).map(|part| size.saturating_sub(part * each).min(each) as i64).collect()
+        }
+    };
+    let (mut first, mut parts) = (0, Vec::new());
+    for part in sizes {
+        let Some(count) = usize::try_from(part).ok().filter(|count| *count <= size - first) else {
+            return node.refuse(format!("it takes {part} places of {size} from {first}"), EXPORT_AGAIN);
+        };
+        parts.push(Some(Value::Spelled(cut(node, &of, axis, (first, 1, count))?)));
+        first += count;
+    }
+    Ok(parts)
+}
+
+/// One place of an axis.
+fn gather(node: &Node<'_>) -> Given {
+    if matches!(node.needed(0)?, Value::Const(_)) {
+        return node.refuse("it takes rows by data that are no ids", OTHERWISE);
+    }
+    let of = numbers(node, 0)?;
+    let axis = node.axis(node.int("axis", 0), of.dims.len())?;
+    let known = node.needed(1)?.ints();
+    let Some(&[Some(place)]) = known.as_ref().map(|ints| ints.values.as_slice()) else {
+        return node.refuse("it takes several places of data, or computed ones", OTHERWISE);
+    };
+    let from_front = node.axis(place, of.dims[axis])?;
+    let chosen = cut(node, &of, axis, (from_front, 1, 1))?;
+    let mut dims = chosen.dims.clone();
+    if known.is_some_and(|ints| ints.is_scalar) {
+        dims.remove(axis);
+    }
+    Ok(gives(chosen.shaped(dims)))
+}
+
+/// Numbers one behind the other along an axis.
+fn concat(node: &Node<'_>) -> Given {
+    let parts = (0..node.inputs.len()).map(|slot| numbers(node, slot)).collect::<Result<Vec<_>, _>>()?;
+    let Some(first) = parts.first() else { return node.refuse("it joins nothing", EXPORT_AGAIN) };
+    let axis = node.axis(node.int("axis", 0), first.dims.len())?;
+    let mut dims = first.dims.clone();
+    let fits = |part: &Spelled| {
+        part.dims.len() == dims.len() && (0..dims.len()).all(|other| other == axis || part.dims[other] == dims[other])
+    };
+    if !parts.iter().all(fits) {
+        return node.refuse("what it joins has different shapes", EXPORT_AGAIN);
+    }
+    if parts.len() == 1 {
+        return Ok(gives(first.clone()));
+    }
+    dims[axis] = parts.iter().map(|part| part.dims[axis]).sum();
+    let sizes: Vec<usize> = parts.iter().map(|part| part.dims[axis]).collect();
+    // One part behind the other, then the axes in their order.
+    let (outer, inner) = (dims[..axis].iter().product::<usize>(), dims[axis + 1..].iter().product::<usize>());
+    let joined = Spelled::of(node, Made::Joined(parts), dims.clone())?;
+    let (mut places, mut before) = (vec![Vec::new(); outer], 0);
+    for size in sizes {
+        for (row, places) in places.iter_mut().enumerate() {
+            let first = before + row * size * inner;
+            places.extend(first..first + size * inner);
+        }
+        before += outer * size * inner;
+    }
+    Ok(gives(Spelled { places: Rc::new(places.concat()), ..joined }))
+}
+
+fn shape(node: &Node<'_>) -> Given {
+    let of = numbers(node, 0)?;
+    let count = of.dims.len() as i64;
+    let place = |number: i64| (if number < 0 { number + count } else { number }).clamp(0, count) as usize;
+    let (start, end) = (place(node.int("start", 0)), place(node.int("end", count)));
+    let sizes = of.dims.get(start..end).unwrap_or(&[]);
+    Ok(Node::sizes(sizes.iter().map(|size| i64::try_from(*size).ok()).collect(), false))
+}
+
+/// W·x, and what a `Gemm` adds to it.
+fn product(node: &Node<'_>) -> Given {
+    let kernel = matrix(node)?;
+    let of = numbers(node, 0)?;
+    let shape = kernel.dims();
+    let &[units, inputs] = shape.as_slice() else {
+        let problem = format!("its shape is {shape:?}, and a matrix is read");
+        return Err(Error::new(node.tensor(&kernel), problem, OTHERWISE));
+    };
+    let Some((last, before)) = of.dims.split_last() else {
+        return node.refuse("it reads a number without an axis", EXPORT_AGAIN);
+    };
+    if *last != inputs {
+        let problem = format!(
+            "its shape is {shape:?}, of {inputs} inputs, but {last} features are declared below node {}",
+            node.name().escape_debug()
+        );
+        return Err(Error::new(node.tensor(&kernel), problem, EXPORT_AGAIN));
+    }
+    if before.iter().any(|size| *size != 1) {
+        let problem = format!("it reads the shape {:?}, and the features of one step are read", of.dims);
+        return node.refuse(problem, "export the model for one sequence and one step");
+    }
+    let dims: Vec<usize> = before.iter().copied().chain([units]).collect();
+    let mut sum = Spelled::of(node, Made::Product { of, kernel }, dims)?;
+    let (alpha, beta) = (node.float("alpha").unwrap_or(1.0), node.float("beta").unwrap_or(1.0));
+    if node.kind() == "Gemm" && (alpha != 1.0 || node.input(2).is_some()) {
+        let data = match node.input(2) {
+            Some(Value::Spelled(_) | Value::Flow(_)) => Some(numbers(node, 2)?),
+            _ => None,
+        };
+        if let Some(data) = data {
+            if [alpha, beta] != [1.0; 2] {
+                return node.refuse("it scales what it adds", "export it with alpha and beta of 1");
+            }
+            return joined(node, sum, data);
+        }
+        let (shift, source) = match node.input(2) {
+            Some(_) => constants(node, 2, &sum)?,
+            None => (vec![0.0; units], String::new()),
+        };
+        let shift = shift.into_iter().map(|shift| shift * f64::from(beta)).collect();
+        let affine = Affine { scale: vec![f64::from(alpha); units], shift };
+        let dims = sum.dims.clone();
+        sum = Spelled::of(node, Made::Affine { of: sum, affine, source }, dims)?;
+    }
+    Ok(gives(sum))
+}
+
+/// A constant with one number for each of these, and its name.
+fn constants(node: &Node<'_>, slot: usize, of: &Spelled) -> Result<(Vec<f64>, String), Error> {
+    node.context.budget.take(&node.error("", "").place, of.len().saturating_mul(3 * size_of::<f64>()))?;
+    if let Some(Value::Filled(value)) = node.input(slot) {
+        return Ok((vec![f64::from(*value); of.len()], String::new()));
+    }
+    let tensor = node.weights(slot)?;
+    let Some(wide) = tensor.expanded(&of.dims).filter(|wide| wide.len() == of.len()) else {
+        let problem = format!("its shape is {:?}, but {:?} is declared", tensor.dims(), of.dims);
+        return Err(Error::new(node.tensor(&tensor), problem, OTHERWISE));
+    };
+    let values = wide.values(node.context.place, node.context.budget)?;
+    Ok((values.into_iter().map(f64::from).collect(), tensor.name().to_owned()))
+}
+
+fn affinely(node: &Node<'_>, of: Spelled, affine: Affine, source: String) -> Given {
+    let dims = of.dims.clone();
+    Spelled::of(node, Made::Affine { of, affine, source }, dims).map(gives)
+}
+
+/// Add, Sub, Mul and Div of numbers and a constant, or of numbers and others.
+fn of_two(node: &Node<'_>) -> Given {
+    let is_data = |value: &Value| matches!(value, Value::Spelled(_) | Value::Flow(_));
+    let slot = match (is_data(node.needed(0)?), is_data(node.needed(1)?)) {
+        (true, true) => return of_both(node),
+        (true, false) => 1,
+        _ => 0,
+    };
+    let of = numbers(node, 1 - slot)?;
+    let (values, source) = constants(node, slot, &of)?;
+    let each = |of: &dyn Fn(f64) -> f64| values.iter().map(|value| of(*value)).collect::<Vec<f64>>();
+    let (scale, shift) = match (node.kind(), slot) {
+        ("Add", _) => (each(&|_| 1.0), values),
+        ("Sub", 1) => (each(&|_| 1.0), each(&|value| -value)),
+        ("Sub", _) => (each(&|_| -1.0), values),
+        ("Mul", _) => (values.clone(), each(&|_| 0.0)),
+        ("Div", 1) => (each(&|value| 1.0 / value), each(&|_| 0.0)),
+        _ => return node.refuse("it divides a constant by data", OTHERWISE),
+    };
+    affinely(node, of, Affine { scale, shift }, source)
+}
+
+fn of_both(node: &Node<'_>) -> Given {
+    joined(node, numbers(node, 0)?, numbers(node, 1)?)
+}
+
+/// A sum, a difference or a product; where that is the next h of a cell, its step.
+fn joined(node: &Node<'_>, a: Spelled, b: Spelled) -> Given {
+    let without_ones = |dims: &[usize]| dims.iter().copied().filter(|size| *size != 1).collect::<Vec<_>>();
+    if without_ones(&a.dims) != without_ones(&b.dims) {
+        let problem = format!("it joins data of the shapes {:?} and {:?}", a.dims, b.dims);
+        return node.refuse(problem, OTHERWISE);
+    }
+    let dims = if a.dims.len() >= b.dims.len() { a.dims.clone() } else { b.dims.clone() };
+    let made = match node.kind() {
+        "Add" | "Gemm" => Made::Sum(a, b),
+        "Sub" => Made::Difference(a, b),
+        "Mul" => Made::Times(a, b),
+        _ => return node.refuse("it divides data by data", OTHERWISE),
+    };
+    let next = Spelled::of(node, made, dims)?;
+    if let Some(found) = cells::gated(node, &next)? {
+        let step = flows::step(node, found)?;
+        next.term.step.get_or_init(|| step);
+    }
+    Ok(gives(next))
+}
+
+fn activation(node: &Node<'_>, activation: Activation) -> Given {
+    let of = numbers(node, 0)?;
+    let dims = of.dims.clone();
+    Spelled::of(node, Made::Activation(of, activation), dims).map(gives)
+}
