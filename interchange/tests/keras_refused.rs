@@ -265,3 +265,49 @@ fn a_model_is_read_up_to_a_layer_that_is_named() {
     let error = until("third").unwrap_err().to_string();
     assert_eq!(error, "net: there is no layer \"third\"; name one of second, first, z, a");
 }
+
+#[test]
+fn a_model_within_the_model_is_read_as_its_layers_and_refused_by_the_name_of_one() {
+    let file = golden("keras3.zip", "nested-deep.keras");
+    let model = read(&file, "net", &Options { until: Some("gru"), ..Options::default() }, &LIMITS).unwrap();
+    let kinds: Vec<&str> = model.layers.iter().map(|layer| layer.kind.name()).collect();
+    assert_eq!(kinds, ["dense", "lstm", "gru"]);
+    let error = read(&file, "net", &Options { until: Some("nobody"), ..Options::default() }, &LIMITS).unwrap_err();
+    assert!(error.to_string().starts_with("net: there is no layer \"nobody\"; name one of"), "{error}");
+    for (name, change, words) in [
+        (
+            "nested-deep.keras",
+            ("\"class_name\": \"GRU\"", "\"class_name\": \"Lambda\""),
+            "net: layer gru: it runs Python code of its own (Lambda)",
+        ),
+        ("nested-deep.keras", ("\"name\": \"deepest\"", "\"name\": \"lost\""), ""),
+        (
+            "nested-sequential.keras",
+            (
+                "\"class_name\": \"Sequential\", \"config\": {\"name\": \"encoder\"",
+                "\"class_name\": \"Mine\", \"config\": {\"name\": \"encoder\"",
+            ),
+            "net: layer encoder: its class is \"Mine\", which is not read",
+        ),
+        (
+            "stacked-cells.keras",
+            ("\"class_name\": \"GRUCell\"", "\"class_name\": \"MyCell\""),
+            "net: layer rnn: cell: its class is \"MyCell\", which is not read",
+        ),
+        ("stacked-cells.keras", ("\"use_bias\": true", "\"use_bias\": false"), "net: "),
+    ] {
+        match open(&edited(name, change)) {
+            Ok(_) => assert!(words.is_empty(), "{name}: {change:?}"),
+            Err(error) => assert!(!words.is_empty() && error.to_string().starts_with(words), "{name}: {error}"),
+        }
+    }
+    let mut config = r#"{"class_name": "Dense", "config": {"name": "head", "units": 1}}"#.to_owned();
+    for depth in 0..10 {
+        let model = format!(r#"{{"name": "model_{depth}", "layers": [{config}]}}"#);
+        config = format!(r#"{{"class_name": "Sequential", "config": {model}}}"#);
+    }
+    let weights = member(&golden("keras3.zip", "lstm-dense.keras"), "model.weights.h5");
+    let members: [(&str, &[u8]); 2] = [("config.json", config.as_bytes()), ("model.weights.h5", &weights)];
+    let error = open(&archive(&members, CompressionMethod::Stored)).unwrap_err().to_string();
+    assert!(error.starts_with("net: layer model_0: its layers lie too deep in other models"), "{error}");
+}

@@ -1,14 +1,15 @@
 //! The configuration of a model: the JSON of Keras 1, 2 and 3 as one list of layers, in the order in which the input goes through them.
 //!
 //! Two forms say the same: a `Sequential` lists its layers; a `Functional` (`Model` before) names for each layer the layers that it reads, and is one chain where
-//! each reads one. A recurrent layer may read its first state from inputs of their own: then the model is one that is called step by step, and whoever runs
+//! each reads one. The layers of a model within the model stand in its place. A recurrent layer may read its first state from inputs of their own: then the model is one that is called step by step, and whoever runs
 //! it carries the state.
 
 use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
 use serde_json::Value;
 
-use super::entry::{Entry, Era};
+use super::entry::{Entry, Era, Within};
 use super::weights::MOST_LAYERS;
 use crate::Error;
 use crate::budget::Budget;
@@ -16,6 +17,9 @@ use crate::budget::Budget;
 /// What a value of JSON takes in memory, and what an object does: a node of the library's tree.
 const VALUE: usize = 40;
 const OBJECT: usize = 700;
+
+/// Most models that lie in one another.
+const DEEPEST: usize = 8;
 
 /// What to do with a model that is no chain.
 const ONE_CHAIN: &str = "save the part of it that is one chain of layers as a model of its own";
@@ -55,10 +59,78 @@ pub(super) fn parse(text: &[u8], at: &str, budget: &Budget) -> Result<Value, Err
 
 /// The layers of a configuration, up to the layer `until` where one is named; `place` is the file.
 pub(super) fn declared(config: &Value, place: &str, era: Era, until: Option<&str>) -> Result<Declared, Error> {
+    let layers = listed(config).unwrap_or(&[]);
+    let is_own = |name: &str| layers.iter().any(|layer| named(layer).is_some_and(|own| own == name));
+    let mut whole = of_model(config, place, era, until.filter(|name| is_own(name)))?;
+    if whole.chain.iter().any(Entry::is_model) {
+        whole = flattened(whole, layers, (place, DEEPEST), None)?;
+    }
+    // The layer may be one of a model within the model.
+    if let Some(name) = until.filter(|name| !is_own(name)) {
+        match whole.chain.iter().position(|entry| entry.name == name) {
+            Some(last) => whole.chain.truncate(last + 1),
+            None => return Err(no_such(place, name, &whole.all)),
+        }
+    }
+    Ok(whole)
+}
+
+/// The layers that a model lists. Keras 1 and the first of Keras 2 list those of a Sequential at once.
+fn listed(config: &Value) -> Option<&[Value]> {
+    let inner = config.get("config");
+    inner.and_then(Value::as_array).or_else(|| inner?.get("layers")?.as_array()).map(Vec::as_slice)
+}
+
+/// The name of a layer of a list.
+fn named(layer: &Value) -> Option<&str> {
+    let own = layer.get("config").and_then(|config| config.get("name"));
+    own.or_else(|| layer.get("name")).or_else(|| layer.get("class_name")).and_then(Value::as_str)
+}
+
+/// A chain with the layers of the models in it in their place; so many may lie in one another. `outer` is the model that these layers are in.
+fn flattened(
+    declared: Declared,
+    layers: &[Value],
+    (place, deepest): (&str, usize),
+    outer: Option<&Rc<Within>>,
+) -> Result<Declared, Error> {
+    let Declared { chain, all, mut shape, mut stepped } = declared;
+    let mut flat = Vec::new();
+    for mut entry in chain {
+        entry.within = outer.cloned();
+        if !entry.is_model() {
+            flat.push(entry);
+            continue;
+        }
+        let own = layers.iter().find(|layer| named(layer) == Some(entry.name.as_str()));
+        let Some(own) = own.filter(|_| deepest > 0) else {
+            let problem = "its layers lie too deep in other models";
+            return Err(entry.refuse("", problem, "add its layers to the outer model, and save that"));
+        };
+        let mut inner = of_model(own, place, entry.era, None)?;
+        // What a model within the model says of its input, the outer one may leave out.
+        if flat.is_empty() && shape.is_none() {
+            shape = entry.input_shape().or(inner.shape.take());
+        }
+        let is_step = shape.as_ref().is_some_and(|shape| shape.first() == Some(&Some(1)));
+        stepped |= is_step && inner.chain.iter().any(|entry| entry.is_true("stateful"));
+        let within = Rc::new(Within { all: std::mem::take(&mut inner.all), model: entry });
+        let inner = flattened(inner, listed(own).unwrap_or(&[]), (place, deepest - 1), Some(&within))?;
+        stepped |= inner.stepped;
+        flat.extend(inner.chain);
+        if flat.len() > MOST_LAYERS {
+            let problem = format!("it has more than {MOST_LAYERS} layers");
+            return Err(Error::new(format!("{place}: model_config"), problem, ONE_CHAIN));
+        }
+    }
+    Ok(Declared { chain: flat, all, shape, stepped })
+}
+
+/// The layers of one model, with models among them.
+fn of_model(config: &Value, place: &str, era: Era, until: Option<&str>) -> Result<Declared, Error> {
     let class = config.get("class_name").and_then(Value::as_str).unwrap_or_default();
     let inner = config.get("config");
-    // Keras 1 and the first of Keras 2 list the layers of a Sequential at once.
-    let layers = inner.and_then(Value::as_array).or_else(|| inner?.get("layers")?.as_array());
+    let layers = listed(config);
     let outputs = histories(inner.and_then(|inner| inner.get("output_layers")).unwrap_or(&Value::Null));
     let Some(layers) = layers.filter(|_| class == "Sequential" || !outputs.is_empty()) else {
         let (problem, remedy) = if class.is_empty() {

@@ -1,5 +1,7 @@
 //! One layer of a configuration, under the words of every version of Keras.
 
+use std::rc::Rc;
+
 use serde_json::{Map, Value};
 
 use crate::Error;
@@ -36,9 +38,20 @@ pub(super) struct Entry {
     pub(super) name: String,
     /// Whose words its configuration has.
     pub(super) era: Era,
+    /// The model that it is a layer of, where that is one within another.
+    pub(super) within: Option<Rc<Within>>,
     place: String,
     config: Map<String, Value>,
     build: Option<Value>,
+}
+
+/// A model within another one.
+#[derive(Debug)]
+pub(super) struct Within {
+    /// The model, as a layer of the outer one.
+    pub(super) model: Entry,
+    /// Its layers in the order of the file, as (class, name).
+    pub(super) all: Vec<(String, String)>,
 }
 
 /// The words of Keras 1 for what Keras 2 calls otherwise.
@@ -68,6 +81,12 @@ impl Entry {
         let refuse = |problem: &str| Error::new(format!("{place}: model_config"), problem, "save the model again");
         let class = value.get("class_name").and_then(Value::as_str).ok_or_else(|| refuse("a layer has no class"))?;
         let config = match value.get("config") {
+            // The layers of a model within the model are read where they are.
+            Some(Value::Object(config)) if is_model(class) => config
+                .iter()
+                .filter(|(key, _)| *key != "layers")
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect(),
             Some(Value::Object(config)) => config.clone(),
             // A model within a model may be a list.
             Some(Value::Array(_)) | None => Map::new(),
@@ -77,7 +96,7 @@ impl Entry {
         let known = OLD_CLASSES.iter().find(|(old, _)| *old == class).map_or(class, |(_, new)| *new);
         let build = value.get("build_config").cloned();
         let (class, name) = (known.to_owned(), name.to_owned());
-        Ok(Self { class, name, era, place: place.to_owned(), config, build })
+        Ok(Self { class, name, era, within: None, place: place.to_owned(), config, build })
     }
 
     /// A layer that no file declares.
@@ -86,11 +105,12 @@ impl Entry {
             Value::Object(config) => config,
             _ => Map::new(),
         };
-        Self { class: class.to_owned(), name: name.to_owned(), era, place: place.to_owned(), config, build: None }
+        let (class, name, place) = (class.to_owned(), name.to_owned(), place.to_owned());
+        Self { class, name, era, within: None, place, config, build: None }
     }
 
     /// The layer that a wrapper wraps.
-    pub(super) fn within(&self, key: &str) -> Result<Option<Self>, Error> {
+    pub(super) fn wrapped(&self, key: &str) -> Result<Option<Self>, Error> {
         match self.get(key) {
             None => Ok(None),
             Some(value) => {
@@ -98,6 +118,21 @@ impl Entry {
                 Ok(Some(Self { name: self.name.clone(), ..inner }))
             }
         }
+    }
+
+    /// The layers of a list that it holds, under the names that they have there behind its own.
+    pub(super) fn listed(&self, key: &str) -> Result<Option<Vec<Self>>, Error> {
+        let Some(values) = self.get(key).and_then(Value::as_array) else { return Ok(None) };
+        let of = |value: &Value| {
+            let inner = Self::of(value, &self.place, self.era)?;
+            Ok(Self { name: format!("{}/{}", self.name, inner.name), ..inner })
+        };
+        values.iter().map(of).collect::<Result<_, Error>>().map(Some)
+    }
+
+    /// Whether it is a model within the model.
+    pub(super) fn is_model(&self) -> bool {
+        is_model(&self.class)
     }
 
     /// The same layer under another class, with another configuration.
@@ -253,6 +288,11 @@ impl Entry {
         let features = size("input_dim").filter(|_| self.class != "Embedding" && self.is_recurrent())?;
         Some(vec![size("input_length"), Some(features)])
     }
+}
+
+/// Whether a class is that of a model.
+fn is_model(class: &str) -> bool {
+    matches!(class, "Sequential" | "Functional" | "Model")
 }
 
 /// A value, short.

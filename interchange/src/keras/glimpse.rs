@@ -29,9 +29,7 @@ pub(crate) fn glimpse(bytes: &[u8], place: &str) -> Option<(&'static str, Vec<(S
         Some(config) => {
             let class = config.get("class_name").and_then(Value::as_str).unwrap_or("no class");
             found.push(("model".to_owned(), class.to_owned()));
-            let inner = config.get("config");
-            let layers = inner.and_then(Value::as_array).or_else(|| inner?.get("layers")?.as_array());
-            found.extend(layers.into_iter().flatten().map(layer));
+            layers(config, &mut found);
         }
         None => {
             for (name, tensors) in weights.listing().unwrap_or_default() {
@@ -40,6 +38,16 @@ pub(crate) fn glimpse(bytes: &[u8], place: &str) -> Option<(&'static str, Vec<(S
         }
     }
     Some((format.name(), found))
+}
+
+/// The layers of a model, and behind a model within it those of that.
+fn layers(config: &Value, found: &mut Vec<(String, String)>) {
+    let inner = config.get("config");
+    let listed = inner.and_then(Value::as_array).or_else(|| inner?.get("layers")?.as_array());
+    for value in listed.into_iter().flatten() {
+        found.push(layer(value));
+        layers(value, found);
+    }
 }
 
 /// A layer of a configuration: its name, its class, and what there is of its sizes.

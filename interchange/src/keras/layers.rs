@@ -146,10 +146,6 @@ impl<'a> Builder<'a> {
             "Normalization" => self.normalization(entry, owner),
             "LayerNormalization" => self.layer_normalization(entry, owner),
             "Lambda" => Err(entry.refuse("", "it runs Python code of its own (Lambda)", "build the model without it")),
-            "Sequential" | "Functional" | "Model" => {
-                let problem = "it is a model within the model";
-                Err(entry.refuse("", problem, "add its layers to the outer model, and save that"))
-            }
             class => {
                 let problem = format!("its class is {class:?}, which is not read");
                 Err(entry.refuse("", problem, "docs/frameworks.md has the layers that are read"))
@@ -159,7 +155,7 @@ impl<'a> Builder<'a> {
 
     /// A wrapper around a layer that acts on each step by itself.
     fn each_step(&mut self, entry: &Entry) -> Result<(), Error> {
-        let Some(inner) = entry.within("layer")? else {
+        let Some(inner) = entry.wrapped("layer")? else {
             return Err(entry.refuse("layer", "it is missing", "save the model again"));
         };
         let of_steps =

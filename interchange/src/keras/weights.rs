@@ -7,7 +7,7 @@
 //!
 //! The first Keras that wrote archives called `layers` otherwise; some write the layer's own name in place of the class.
 
-use super::entry::Entry;
+use super::entry::{Entry, Within};
 use super::h5::{H5, Stored};
 use crate::Error;
 
@@ -91,12 +91,37 @@ impl Weights {
 
     /// The tensors of a layer; `all` are the layers of the file, as (class, name).
     pub(super) fn tensors(&self, entry: &Entry, all: &[(String, String)]) -> Result<Vec<Stored>, Error> {
+        self.of_parts(entry, all, parts(&entry.class))
+    }
+
+    /// The tensors of a layer of several cells of these classes, one cell behind the other.
+    pub(super) fn of_cells(
+        &self,
+        entry: &Entry,
+        all: &[(String, String)],
+        classes: &[&str],
+    ) -> Result<Vec<Stored>, Error> {
+        let part = |(place, class): (usize, &&str)| {
+            let number = classes[..place].iter().filter(|other| other == &class).count();
+            format!("/cell/cells/{}", counted(class, number))
+        };
+        let parts: Vec<String> = classes.iter().enumerate().map(part).collect();
+        self.of_parts(entry, all, &parts.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// The tensors of a layer, whose variables lie in these places below it.
+    fn of_parts(&self, entry: &Entry, all: &[(String, String)], parts: &[&str]) -> Result<Vec<Stored>, Error> {
         match &self.form {
-            Form::Listed(path) => self.listed(&format!("{path}/{}", entry.name), entry),
+            Form::Listed(path) => self.listed(path, entry),
             Form::Variables(path) => {
-                let path = self.variables_of(path, entry, all)?;
+                let path = match &entry.within {
+                    Some(within) => {
+                        self.variables_of(&self.variables_within(path, within, all)?, entry, &within.all)?
+                    }
+                    None => self.variables_of(path, entry, all)?,
+                };
                 let mut tensors = Vec::new();
-                for part in parts(&entry.class) {
+                for part in parts {
                     self.variables(&format!("{path}{part}"), &entry.name, &mut tensors)?;
                 }
                 Ok(tensors)
@@ -104,8 +129,33 @@ impl Weights {
         }
     }
 
+    /// The path below which the layers of a model within another one have their variables.
+    fn variables_within(&self, path: &str, within: &Within, all: &[(String, String)]) -> Result<String, Error> {
+        let Within { model, .. } = within;
+        let of_model = match &model.within {
+            Some(outer) => self.variables_of(&self.variables_within(path, outer, all)?, model, &outer.all)?,
+            None => self.variables_of(path, model, all)?,
+        };
+        for container in CONTAINERS {
+            let path = format!("{of_model}/{container}");
+            if self.h5.has(&path)? {
+                return Ok(path);
+            }
+        }
+        Err(model.refuse("", "the file has no weights of this model within the model", "save the whole model again"))
+    }
+
+    /// The tensors that a group lists: of a layer of a model within another one, those of the outermost whose path has the layer's name.
     fn listed(&self, path: &str, entry: &Entry) -> Result<Vec<Stored>, Error> {
-        let names = self.h5.texts(path, "weight_names")?.unwrap_or_default();
+        let mut outermost = entry;
+        while let Some(within) = &outermost.within {
+            outermost = &within.model;
+        }
+        let path = &format!("{path}/{}", outermost.name);
+        let mut names = self.h5.texts(path, "weight_names")?.unwrap_or_default();
+        if entry.within.is_some() {
+            names.retain(|name| name.split('/').rev().skip(1).any(|part| part == entry.name));
+        }
         if names.len() > MOST_TENSORS {
             let problem = format!("it has {} tensors, and {MOST_TENSORS} are read", names.len());
             return Err(entry.refuse("", problem, "save the layers of the inner model as those of one model"));
@@ -123,9 +173,7 @@ impl Weights {
         let class = all.iter().find(|(_, name)| *name == entry.name).map_or(&entry.class, |(class, _)| class);
         let same = all.iter().filter(|(other, _)| other == class);
         let number = same.take_while(|(_, name)| *name != entry.name).count();
-        let snake = snake_case(class);
-        let counted = if number == 0 { snake } else { format!("{snake}_{number}") };
-        let of_class = format!("{path}/{counted}");
+        let of_class = format!("{path}/{}", counted(class, number));
         // Keras 3 says the layer's name beside its variables. Where that is another one, the file counts otherwise.
         let said = self.h5.text(&format!("{of_class}/vars"), "name");
         let is_of_class = match said {
@@ -155,6 +203,12 @@ fn parts(class: &str) -> &'static [&'static str] {
         "TimeDistributed" => &["/layer"],
         _ => &[""],
     }
+}
+
+/// A class as Keras names the group of one of its layers, those before it being counted.
+fn counted(class: &str, number: usize) -> String {
+    let snake = snake_case(class);
+    if number == 0 { snake } else { format!("{snake}_{number}") }
 }
 
 /// `SimpleRNN` as Keras writes it in names: `simple_rnn`.

@@ -15,13 +15,34 @@ use crate::keras::h5::Stored;
 /// The place of each of a description's gates among those of an LSTM of Keras 1.
 const OLD_LSTM: [usize; 4] = [0, 2, 1, 3];
 
+/// What the layer around a cell says of it.
+const FLAGS: [&str; 5] = ["return_sequences", "go_backwards", "zero_output_for_mask", "time_major", "stateful"];
+
+/// The layer that a cell makes.
+fn class_of(cell: &Entry, entry: &Entry) -> Result<&'static str, Error> {
+    match cell.class.as_str() {
+        "LSTMCell" => Ok("LSTM"),
+        "GRUCell" => Ok("GRU"),
+        "SimpleRNNCell" => Ok("SimpleRNN"),
+        other => {
+            let problem = format!("its class is {other:?}, which is not read");
+            Err(entry.refuse("cell", problem, "use LSTM, GRU or SimpleRNN layers"))
+        }
+    }
+}
+
 impl Builder<'_> {
     pub(super) fn recurrent(&mut self, entry: &Entry, owner: &Entry) -> Result<(), Error> {
+        let tensors = self.tensors(owner)?;
+        self.of_tensors(entry, &tensors, owner)
+    }
+
+    /// A recurrent layer whose tensors these are.
+    fn of_tensors(&mut self, entry: &Entry, tensors: &[Stored], owner: &Entry) -> Result<(), Error> {
         let steps = self.steps_of(entry)?;
         entry.only("zero_output_for_mask", &Value::Bool(false), "train without zero_output_for_mask")?;
-        let tensors = self.tensors(owner)?;
         let backwards = entry.flag("go_backwards", false)?;
-        let mut layer = self.direction(entry, &tensors, owner)?;
+        let mut layer = self.direction(entry, tensors, owner)?;
         layer.backwards = backwards;
         if let Some(affine) = self.pending.take() {
             affine.of.fold(&mut layer.kernel, &mut layer.bias);
@@ -39,29 +60,55 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// A layer that is made of a cell.
+    /// A layer that is made of a cell, or of several, one above the other.
     pub(super) fn of_cell(&mut self, entry: &Entry, owner: &Entry) -> Result<(), Error> {
-        let Some(cell) = entry.within("cell")? else {
+        let Some(cell) = entry.wrapped("cell")? else {
             return Err(entry.refuse("cell", "it is missing", "save the model again"));
         };
-        let class = match cell.class.as_str() {
-            "LSTMCell" => "LSTM",
-            "GRUCell" => "GRU",
-            "SimpleRNNCell" => "SimpleRNN",
-            other => {
-                let problem = format!("its class is {other:?}, which is not read");
-                return Err(entry.refuse("cell", problem, "use LSTM, GRU or SimpleRNN layers"));
+        if cell.class == "StackedRNNCells" {
+            return self.of_cells(entry, &cell, owner);
+        }
+        let class = class_of(&cell, entry)?;
+        self.recurrent(&cell.like(class, entry, &FLAGS), owner)
+    }
+
+    /// Cells one above the other: layers that each give all steps to the next. The first may read the steps back; then the others have them in that order.
+    fn of_cells(&mut self, entry: &Entry, stack: &Entry, owner: &Entry) -> Result<(), Error> {
+        let missing = || entry.refuse("cell", "it has no cells", "save the model again");
+        let cells = stack.listed("cells")?.filter(|cells| !cells.is_empty()).ok_or_else(missing)?;
+        let classes: Vec<&str> = cells.iter().map(|cell| cell.class.as_str()).collect();
+        let tensors = self.weights.of_cells(owner, &self.declared.all, &classes)?;
+        let mut rest = tensors.as_slice();
+        for (number, cell) in cells.iter().enumerate() {
+            let count = if cell.flag("use_bias", true)? { 3 } else { 2 };
+            let Some((own, behind)) = rest.split_at_checked(count) else {
+                let problem =
+                    format!("it has {} tensors, which are too few for its {} cells", tensors.len(), cells.len());
+                return Err(owner.refuse("", problem, ONE_NETWORK));
+            };
+            rest = behind;
+            let (is_first, is_last) = (number == 0, number + 1 == cells.len());
+            let mut layer = cell.like(class_of(cell, entry)?, entry, &FLAGS);
+            if !is_last {
+                layer = layer.saying("return_sequences", true);
             }
-        };
-        let flags = ["return_sequences", "go_backwards", "zero_output_for_mask", "time_major", "stateful"];
-        self.recurrent(&cell.like(class, entry, &flags), owner)
+            if !is_first {
+                layer = layer.saying("go_backwards", false);
+            }
+            self.of_tensors(&layer, own, owner)?;
+        }
+        if rest.is_empty() {
+            return Ok(());
+        }
+        let problem = format!("it has {} tensors, but its cells have {} less", tensors.len(), rest.len());
+        Err(owner.refuse("", problem, ONE_NETWORK))
     }
 
     pub(super) fn bidirectional(&mut self, entry: &Entry) -> Result<(), Error> {
         self.steps_of(entry)?;
         let missing = || entry.refuse("layer", "it is missing", "save the model again");
-        let forward = entry.within("layer")?.ok_or_else(missing)?;
-        let backward = entry.within("backward_layer")?.unwrap_or_else(|| forward.clone());
+        let forward = entry.wrapped("layer")?.ok_or_else(missing)?;
+        let backward = entry.wrapped("backward_layer")?.unwrap_or_else(|| forward.clone());
         if forward.is_true("go_backwards") {
             return Err(entry.refuse(
                 "layer",
@@ -229,5 +276,12 @@ impl Entry {
             }
         }
         self.with(class, json!(config))
+    }
+
+    /// The same with a key that is true or false.
+    fn saying(&self, key: &str, value: bool) -> Self {
+        let mut config = self.values();
+        config.insert(key.to_owned(), Value::Bool(value));
+        self.with(&self.class, json!(config))
     }
 }

@@ -213,6 +213,36 @@ def named():
     return source, L.Dense(2, name="answer")(x)
 
 
+def within():
+    """Models within models, and cells one above the other."""
+    def encoder(*layers, shape=(STEPS, 4), name="encoder"):
+        return sequential(*layers, shape=shape, name=name)
+
+    case("nested-sequential", lambda: sequential(L.Dense(4), encoder(L.LSTM(3, return_sequences=True), L.BatchNormalization(), L.Dense(3), L.LSTM(2)), L.Dense(2)))
+
+    def outer(inner):
+        source = L.Input(shape=(STEPS, CHANNELS))
+        return keras.Model(source, L.Dense(1)(inner(L.Dense(4)(source))))
+
+    case("nested-functional", lambda: outer(functional(L.LSTM(3, return_sequences=True), L.GRU(2), shape=(STEPS, 4))))
+    case("nested-sequential-in-functional", lambda: outer(encoder(L.Bidirectional(L.LSTM(3)), L.Dense(2, activation="relu"))))
+    case("nested-first", lambda: keras.Sequential([functional(L.GRU(3, return_sequences=True)), L.LSTM(2), L.Dense(1)]))
+    case("nested-twice", lambda: sequential(encoder(L.LSTM(4, return_sequences=True), shape=(STEPS, CHANNELS), name="lower"), encoder(L.Dense(3), L.LSTM(2), name="upper"), L.Dense(2)))
+    deepest = lambda: encoder(L.GRU(3, return_sequences=True), L.Dense(2), name="deepest")
+    case("nested-deep", lambda: sequential(L.Dense(4), encoder(L.LSTM(4, return_sequences=True), deepest(), L.LSTM(2), name="deep"), L.Dense(1)))
+    padded = np.array([[0, 3, 0, 2, 5, 0]], dtype="int32")
+    case("nested-masked", lambda: sequential(encoder(L.Embedding(WORDS, 4, mask_zero=True), L.LSTM(3, return_sequences=True), shape=(None,)), L.GRU(2), L.Dense(2), shape=(None,)), padded)
+    case("nested-stateful", lambda: keras.Sequential([L.Input(batch_shape=(1, 1, CHANNELS)), keras.Sequential([L.Input(batch_shape=(1, 1, CHANNELS)), L.LSTM(3, stateful=True)]), L.Dense(1)]), series(), stream=True)
+    case("nested-many-tensors", lambda: sequential(encoder(*[L.LSTM(2, return_sequences=True) for _ in range(9)], shape=(STEPS, CHANNELS)), L.GRU(2), L.Dense(1)))
+    cells = lambda bias=True: L.StackedRNNCells([L.LSTMCell(3, use_bias=bias), L.LSTMCell(4, use_bias=bias), L.GRUCell(2), L.SimpleRNNCell(3, use_bias=bias)])
+    case("stacked-cells", lambda: sequential(L.RNN(cells()), L.Dense(2)))
+    case("stacked-cells-each-step", lambda: functional(L.RNN(cells(False), return_sequences=True), L.Dense(2)))
+    case("stacked-cells-backwards", lambda: sequential(L.RNN(L.StackedRNNCells([L.GRUCell(3), L.LSTMCell(2)]), go_backwards=True, return_sequences=True), L.LSTM(2), L.Dense(1)))
+    case("stacked-cells-one", lambda: sequential(L.RNN(L.StackedRNNCells([L.GRUCell(3, reset_after=False)])), L.Dense(1)))
+    case("stacked-cells-masked", lambda: words(L.RNN(L.StackedRNNCells([L.LSTMCell(3), L.GRUCell(2)])), L.Dense(2), mask=True), padded)
+    case("stacked-cells-nested", lambda: sequential(L.Dense(4), encoder(L.RNN(L.StackedRNNCells([L.LSTMCell(3), L.LSTMCell(2)])), L.Dense(3)), L.Dense(2)))
+
+
 def stateful():
     shape = {"batch_shape": (1, 1, CHANNELS)}
     return keras.Sequential([L.Input(**shape), L.GRU(3, stateful=True, return_sequences=True), L.LSTM(3, stateful=True), L.Dense(1)])
@@ -367,7 +397,7 @@ def pack(path, entries, files):
 
 
 def main():
-    for group in [cells, directions, texts, masks, windows, norms, shapes]:
+    for group in [cells, directions, texts, masks, windows, norms, shapes, within]:
         group()
     entries, files = [], []
     for name, build, x, suffixes, options in CASES:
