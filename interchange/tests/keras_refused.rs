@@ -4,7 +4,7 @@ use std::io::{Cursor, Read, Write};
 use std::path::Path;
 
 use latch_interchange::keras::{Options, read};
-use latch_interchange::{Described, Error, Limits};
+use latch_interchange::{Described, Error, Limits, glimpse};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
@@ -264,6 +264,14 @@ fn a_model_is_read_up_to_a_layer_that_is_named() {
     assert_eq!(names, ["second", "first", "first"]);
     let error = until("third").unwrap_err().to_string();
     assert_eq!(error, "net: there is no layer \"third\"; name one of second, first, z, a");
+}
+
+#[test]
+fn the_layers_of_a_model_within_the_model_are_shown_behind_it() {
+    let file = golden("keras3.zip", "nested-deep.keras");
+    let found = glimpse(&file, "net").expect("it is a model").found;
+    let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).filter(|name| !name.contains("input")).collect();
+    assert_eq!(names[..6], ["model", "layer dense", "layer deep", "layer lstm", "layer deepest", "layer gru"]);
 }
 
 #[test]
