@@ -21,7 +21,7 @@ pub const LSTM: bool = cfg!(feature = "lstm");
 pub const GRU: bool = cfg!(feature = "gru");
 /// Simple recurrent layers.
 pub const RNN: bool = cfg!(feature = "rnn");
-/// Convolutions over time.
+/// Convolutions over time, and largest values over time.
 pub const CONV1D: bool = cfg!(feature = "conv1d");
 /// Two recurrent layers over a whole sequence, one of them from its end.
 pub const BIDIRECTIONAL: bool = cfg!(feature = "bidirectional");
@@ -134,6 +134,8 @@ impl Proof for Built<false> {
 
 /// Shows that the build has [`BIDIRECTIONAL`].
 pub type HasBidirectional = <Built<BIDIRECTIONAL> as Proof>::Of;
+/// Shows that the build has [`CONV1D`].
+pub type HasConv1d = <Built<CONV1D> as Proof>::Of;
 /// Shows that the build has [`VARIANT`].
 pub type HasVariant = <Built<VARIANT> as Proof>::Of;
 /// Shows that the build has [`LAYERNORM`].

@@ -3,7 +3,7 @@
 //! This file is the only list of them. A layer joins an image and the kernels, without `unsafe` and without a choice by machine.
 //!
 //! ```text
-//! (embedding | samples) > (conv1d | lstm | gru | rnn | variant | bidirectional | layernorm | dense)* > pooling? > (layernorm | dense)* > dense
+//! (embedding | samples) > (conv1d | maxpool | lstm | gru | rnn | variant | bidirectional | layernorm | dense)* > pooling? > (layernorm | dense)* > dense
 //! ```
 
 pub mod attention;
@@ -14,6 +14,7 @@ pub mod embedding;
 pub mod gru;
 pub mod layernorm;
 pub mod lstm;
+pub mod maxpool;
 pub mod pooling;
 pub mod rnn;
 pub mod variant;
@@ -23,8 +24,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, problem};
 use crate::features::{
-    BIDIRECTIONAL, Built, CONV1D, DENSE, FLOAT, Feature, GRU, HasBidirectional, HasLayerNorm, HasVariant, INT4,
-    LAYERNORM, LSTM, NGRAMS, PROJECTION, Proof, RNN, SAMPLES, START, VARIANT,
+    BIDIRECTIONAL, Built, CONV1D, DENSE, FLOAT, Feature, GRU, HasBidirectional, HasConv1d, HasLayerNorm, HasVariant,
+    INT4, LAYERNORM, LSTM, NGRAMS, PROJECTION, Proof, RNN, SAMPLES, START, VARIANT,
 };
 use crate::image::reader::Fields;
 use crate::image::section::{Cursor, SectionShape};
@@ -41,6 +42,7 @@ use dense::Dense;
 use gru::Gru;
 use layernorm::LayerNorm;
 use lstm::Lstm;
+use maxpool::MaxPool;
 use pooling::Pooling;
 use rnn::Rnn;
 use variant::Variant;
@@ -76,6 +78,8 @@ pub enum Layer {
     Variant(Variant, HasVariant),
     /// Normalization of the features of a step.
     LayerNorm(LayerNorm, HasLayerNorm),
+    /// The largest values over a window of steps.
+    MaxPool(MaxPool, HasConv1d),
 }
 
 impl Layer {
@@ -109,6 +113,14 @@ impl Layer {
         }
     }
 
+    /// A largest value over steps; `None` in a build without it.
+    pub const fn max_pool(shape: MaxPool) -> Option<Self> {
+        match <Built<CONV1D> as Proof>::OF {
+            Some(has) => Some(Layer::MaxPool(shape, has)),
+            None => None,
+        }
+    }
+
     /// Its name in a chain.
     pub const fn name(&self) -> &'static str {
         match self {
@@ -121,6 +133,7 @@ impl Layer {
             Layer::Pooling(pooling) => pooling.name(),
             Layer::Variant(layer, _) => layer.name(),
             Layer::LayerNorm(..) => "layernorm",
+            Layer::MaxPool(..) => "maxpool",
         }
     }
 
@@ -136,6 +149,7 @@ impl Layer {
             Layer::Bidirectional(..) => 0x18,
             Layer::Variant(..) => 0x16,
             Layer::LayerNorm(..) => 0x17,
+            Layer::MaxPool(..) => 0x19,
         }
     }
 
@@ -163,6 +177,10 @@ impl Layer {
             0x18 => match <Built<BIDIRECTIONAL> as Proof>::OF {
                 Some(has) => Layer::Bidirectional(Bidirectional::read(fields), has),
                 None => return Read::Missing(Feature::Bidirectional),
+            },
+            0x19 => match <Built<CONV1D> as Proof>::OF {
+                Some(has) => Layer::MaxPool(MaxPool::read(fields), has),
+                None => return Read::Missing(Feature::Conv1d),
             },
             // These are no layers, but read in the same place, so that a firmware without them has one refusal for all.
             0x04 if !SAMPLES => return Read::Missing(Feature::Samples),
@@ -197,6 +215,7 @@ impl Layer {
             Layer::Bidirectional(layer, _) => layer.check(precision),
             Layer::Variant(layer, _) => layer.check(precision),
             Layer::LayerNorm(layer, _) => layer.check(precision),
+            Layer::MaxPool(layer, _) => layer.check(),
             Layer::Dense(layer) => layer.check(precision),
             _ => Ok(()),
         }
@@ -214,6 +233,7 @@ impl Layer {
                 Some(*inputs)
             }
             Layer::LayerNorm(LayerNorm { width }, _) => Some(*width),
+            Layer::MaxPool(MaxPool { width, .. }, _) => Some(*width),
             Layer::Pooling(_) => None,
         }
     }
@@ -228,7 +248,7 @@ impl Layer {
             Layer::Bidirectional(layer, _) => layer.outputs(),
             Layer::Dense(Dense { outputs, .. }) => *outputs,
             Layer::Variant(layer, _) => layer.features(),
-            Layer::Pooling(_) | Layer::LayerNorm(..) => inputs,
+            Layer::Pooling(_) | Layer::LayerNorm(..) | Layer::MaxPool(..) => inputs,
         }
     }
 
@@ -237,15 +257,18 @@ impl Layer {
         matches!(self, Layer::Lstm(_) | Layer::Gru(_) | Layer::Rnn(_) | Layer::Variant(..))
     }
 
-    /// True of a layer that remembers something from step to step, so that it runs at every step: a cell, a convolution, or two directions.
+    /// True of a layer that remembers something from step to step, so that it runs at every step: a cell, a convolution, a largest value over steps, or two directions.
     pub const fn remembers(&self) -> bool {
-        self.is_cell() || CONV1D && matches!(self, Layer::Conv1d(_)) || matches!(self, Layer::Bidirectional(..))
+        self.is_cell()
+            || CONV1D && matches!(self, Layer::Conv1d(_))
+            || matches!(self, Layer::MaxPool(..) | Layer::Bidirectional(..))
     }
 
-    /// Steps of what it reads from one of its answers to the next: more than one of a convolution with a stride.
+    /// Steps of what it reads from one of its answers to the next: more than one of a window with a stride.
     pub const fn stride(&self) -> u8 {
         match self {
             Layer::Conv1d(Conv1d { stride, .. }) => *stride,
+            Layer::MaxPool(MaxPool { stride, .. }, _) => *stride,
             _ => 1,
         }
     }
@@ -318,6 +341,10 @@ impl Layer {
                 let (cells, hidden) = layer.state(precision);
                 (cells, cells + hidden)
             }
+            Layer::MaxPool(layer, _) => {
+                let (before, values) = layer.state(precision);
+                (before, before + values)
+            }
             Layer::Dense(layer) => (0, precision.values_bytes(layer.outputs as usize)),
             Layer::LayerNorm(layer, _) => (0, precision.values_bytes(layer.width as usize)),
             Layer::Pooling(pooling) => (0, pooling.state(precision, inputs as usize)),
@@ -325,17 +352,22 @@ impl Layer {
         }
     }
 
-    /// Steps of what it reads in front of its first answer: those that do not fill the first window of a valid convolution.
+    /// Steps of what it reads in front of its first answer: those that do not fill the first window of a valid convolution or a largest value.
     pub const fn unanswered(&self) -> u8 {
         match self {
             Layer::Conv1d(Conv1d { frames, form, .. }) if form.valid() => frames.saturating_sub(1),
+            Layer::MaxPool(MaxPool { frames, .. }, _) => frames.saturating_sub(1),
             _ => 0,
         }
     }
 
-    /// True where the words of its state count frames to its next answer, of a convolution with a stride.
+    /// True where the words of its state count frames to its next answer, of a window with a stride.
     pub(crate) fn waits(&self, state: &[u32]) -> bool {
-        matches!(self, Layer::Conv1d(layer) if CONV1D && layer.waits(state))
+        match self {
+            Layer::Conv1d(layer) => CONV1D && layer.waits(state),
+            Layer::MaxPool(layer, _) => layer.waits(state),
+            _ => false,
+        }
     }
 
     /// Bytes of scratch of a step of as many `inputs`. Dense and pooling layers widen a row of the embedding.
@@ -370,7 +402,7 @@ impl Layer {
             }
             Layer::Dense(Dense { inputs, outputs, .. }) => *inputs as usize * *outputs as usize,
             Layer::LayerNorm(LayerNorm { width }, _) => *width as usize,
-            Layer::Pooling(_) => 0,
+            Layer::Pooling(_) | Layer::MaxPool(..) => 0,
         }
     }
 }
@@ -411,6 +443,10 @@ impl core::fmt::Display for Layer {
                 dense::Activation::Linear => write!(formatter, "{name} {outputs}"),
                 activation => write!(formatter, "{name} {outputs} {}", activation.name()),
             },
+            Layer::MaxPool(MaxPool { frames, stride, .. }, _) => {
+                write!(formatter, "{name} {frames}")?;
+                if stride == frames { Ok(()) } else { write!(formatter, " s{stride}") }
+            }
             Layer::Pooling(_) | Layer::LayerNorm(..) => formatter.write_str(name),
             Layer::Variant(layer, _) => write!(formatter, "{layer}"),
         }
@@ -543,6 +579,7 @@ pub(crate) enum Opened<'a, N: Arithmetic> {
     Bidirectional(bidirectional::Opened<'a, N>, HasBidirectional),
     Variant(variant::Opened<'a, N>, HasVariant),
     LayerNorm(layernorm::Opened<'a, N>, HasLayerNorm),
+    MaxPool(MaxPool, HasConv1d),
 }
 
 impl<'a, N: Arithmetic> Opened<'a, N> {
@@ -561,6 +598,7 @@ impl<'a, N: Arithmetic> Opened<'a, N> {
             }
             Layer::Variant(layer, has) => Opened::Variant(variant::Opened::open(layer, cursor)?, *has),
             Layer::LayerNorm(layer, has) => Opened::LayerNorm(layernorm::Opened::open(layer, cursor)?, *has),
+            Layer::MaxPool(layer, has) => Opened::MaxPool(*layer, *has),
             Layer::Dense(layer) => Opened::Dense(dense::Opened::open(layer, cursor)?),
             Layer::Pooling(kind) => Opened::Pooling(pooling::Opened { kind: *kind, width: inputs }),
             _ => return Err(Error::Sections),
@@ -585,7 +623,7 @@ impl<'a, N: Arithmetic> Opened<'a, N> {
         }
     }
 
-    /// One step: takes its state off the place's memory and gives what the next layer reads. A convolution and two directions are run by [`Opened::step_or_wait`].
+    /// One step: takes its state off the place's memory and gives what the next layer reads. Windows and two directions are run by [`Opened::step_or_wait`].
     #[inline(always)]
     pub(crate) fn step<'x, 's: 'x, B: Backend>(
         &self,
@@ -619,6 +657,9 @@ impl<'a, N: Arithmetic> Opened<'a, N> {
         if CONV1D && let Opened::Conv1d(layer) = self {
             return layer.step(backend, x, place);
         }
+        if let Opened::MaxPool(layer, _) = self {
+            return layer.step(backend, x, place);
+        }
         if let Opened::Bidirectional(layer, _) = self {
             layer.keep(backend, x, place);
             return None;
@@ -638,6 +679,10 @@ impl<'a, N: Arithmetic> Opened<'a, N> {
             Opened::LayerNorm(layer, _) => N::PRECISION.values_bytes(usize::from(layer.width())),
             Opened::Conv1d(_) => 0,
             Opened::Bidirectional(layer, _) => layer.state_bytes(),
+            Opened::MaxPool(layer, _) => {
+                let (before, values) = layer.state(N::PRECISION);
+                before + values
+            }
             Opened::Dense(layer) => N::PRECISION.values_bytes(usize::from(layer.outputs())),
             Opened::Pooling(layer) => layer.kind.state(N::PRECISION, usize::from(layer.width)),
         }

@@ -20,6 +20,7 @@ use latch_engine::layers::embedding::Embedding;
 use latch_engine::layers::gru::Gru;
 use latch_engine::layers::layernorm::LayerNorm;
 use latch_engine::layers::lstm::Lstm;
+use latch_engine::layers::maxpool::MaxPool;
 use latch_engine::layers::pooling::Pooling;
 use latch_engine::layers::rnn::Rnn;
 use latch_engine::layers::variant::{Cell, Form, Parts, Variant};
@@ -47,6 +48,8 @@ pub enum Kind {
     Variant(u16, u16, Parts),
     /// Normalization of features.
     LayerNorm,
+    /// The largest values over so many steps, with a stride.
+    MaxPool(u8, u8),
 }
 
 /// Two directions over the outputs of the layer before them.
@@ -87,6 +90,7 @@ pub fn rhythm(kinds: &[Kind]) -> (usize, usize) {
             let own = if *valid { usize::from(*frames) - 1 } else { 0 };
             (first + own * every, every * usize::from(*stride))
         }
+        Kind::MaxPool(frames, stride) => (first + (usize::from(*frames) - 1) * every, every * usize::from(*stride)),
         _ => (first, every),
     })
 }
@@ -194,6 +198,9 @@ pub fn describe(weights: Weights, width: u16, kinds: &[Kind]) -> Description {
                 Kind::Variant(units, projected, parts) => {
                     let shape = Variant { inputs, units, projected, form: Form::of(parts) };
                     Layer::variant(shape).expect("this build has it")
+                }
+                Kind::MaxPool(frames, stride) => {
+                    Layer::max_pool(MaxPool { width: inputs, frames, stride }).expect("this build has it")
                 }
                 Kind::LayerNorm => Layer::layer_norm(LayerNorm { width: inputs }).expect("this build has it"),
             };

@@ -60,6 +60,7 @@ pub fn described(description: &Description) -> Vec<Record> {
             Layer::Rnn(layer) => Record::new(tag, layer),
             Layer::Variant(layer, _) => Record::new(tag, layer),
             Layer::LayerNorm(layer, _) => Record::new(tag, layer),
+            Layer::MaxPool(layer, _) => Record::new(tag, layer),
             Layer::Conv1d(layer) => Record::new(tag, layer),
             Layer::Bidirectional(layer, _) => Record::new(tag, layer),
             Layer::Dense(layer) => Record::new(tag, layer),

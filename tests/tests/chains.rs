@@ -11,6 +11,7 @@ use latch_engine::layers::conv1d::{Conv1d, Form};
 use latch_engine::layers::dense::{Activation, Dense};
 use latch_engine::layers::gru::Gru;
 use latch_engine::layers::lstm::Lstm;
+use latch_engine::layers::maxpool::MaxPool;
 use latch_engine::layers::pooling::Pooling;
 use latch_engine::layers::rnn::Rnn;
 use latch_engine::layers::variant::{self, Parts};
@@ -109,6 +110,7 @@ fn steps() -> impl Strategy<Value = Kind> {
         3 => convolution(),
         3 => variant(),
         1 => Just(Kind::LayerNorm),
+        2 => (1..5_u8, 1..4_u8).prop_map(|(frames, stride)| Kind::MaxPool(frames, stride)),
         2 => (units(), prop::sample::select(&ACTIVATIONS[..])).prop_map(|(units, f)| Kind::Dense(units, f)),
     ]
 }
@@ -317,8 +319,14 @@ fn a_chain_that_makes_no_sense_is_refused_with_its_sentence() {
     let rnn = |inputs, units| Layer::Rnn(Rnn { inputs, units, shift: 9, int4: false, relu: false });
     let form = Form::of(true, false, false);
     let conv = |inputs, frames, stride| Layer::Conv1d(Conv1d { inputs, units: 4, frames, stride, shift: 9, form });
+    let pool = |width, frames, stride| Layer::max_pool(MaxPool { width, frames, stride }).expect("this build has it");
     let (mean, attention) = (Layer::Pooling(Pooling::Mean), Layer::Pooling(Pooling::Attention));
-    let wrong: [(&[Layer], &str); 20] = [
+    let wrong: [(&[Layer], &str); 25] = [
+        (&[pool(3, 0, 1), dense(3, 1)], "a largest value over frames has a window of 1 to 64 frames"),
+        (&[pool(3, 2, 65), dense(3, 1)], "a stride of 1 to 64"),
+        (&[pool(4, 2, 2), dense(4, 1)], "its inputs are not the outputs"),
+        (&[lstm(3, 4), mean, pool(4, 2, 2), dense(4, 1)], "cannot follow pooling"),
+        (&[lstm(3, 4), pool(4, 2, 2), attention, dense(4, 1)], "attention needs values in [-1, 1]"),
         (&[], "no answer"),
         (&[lstm(3, 4)], "no answer"),
         (&[lstm(3, 4), mean], "no answer"),
@@ -729,6 +737,10 @@ mod naive {
                 }
                 Kind::Pooling(pooling) => steps = vec![pool(pooling, &steps)],
                 Kind::Conv1d(shape) => steps = convolve(tensors, layer, shape, &steps),
+                Kind::MaxPool(frames, stride) => {
+                    let windows = steps.windows(usize::from(frames)).step_by(usize::from(stride));
+                    steps = windows.map(|window| pool(Pooling::Max, window)).collect();
+                }
                 Kind::Both(both) => steps = run_both(both, tensors, layer, &steps),
                 Kind::LayerNorm => steps.iter_mut().for_each(|x| *x = norm(tensors, layer, x)),
                 Kind::Lstm(units) | Kind::Gru(units, _) | Kind::Rnn(units, _) | Kind::Variant(units, ..) => {
@@ -926,6 +938,58 @@ fn a_valid_convolution_answers_when_its_window_is_full_and_each_stride_behind() 
             let found: Vec<f32> = answers.iter().map(|answer| answer[0].to_f32()).collect();
             assert_eq!(found, expected, "stride {stride} on {}", backend.name());
         }
+    }
+}
+
+/// Of frames, computed by hand: windows that follow each other, overlap, and leave frames out between them.
+#[test]
+fn the_largest_values_over_a_window_come_when_it_is_full_and_each_stride_behind() {
+    let ids = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3];
+    for (frames, stride, expected) in [
+        (2, 2, [0, 3, 3, 4, 4, 9, 9, 6, 6, 5]),
+        (3, 1, [0, 0, 4, 4, 5, 9, 9, 9, 6, 6]),
+        (3, 2, [0, 0, 4, 4, 5, 5, 9, 9, 6, 6]),
+        (2, 3, [0, 3, 3, 3, 5, 5, 5, 6, 6, 6]),
+        (4, 3, [0, 0, 0, 4, 4, 4, 9, 9, 9, 6]),
+        (1, 1, [3, 1, 4, 1, 5, 9, 2, 6, 5, 3]),
+    ] {
+        let description = describe(Weights::F32, 1, &[Kind::MaxPool(frames, stride), Kind::Dense(1, LINEAR)]);
+        let mut tensors = tensors(&description, 1);
+        for tensor in &mut tensors {
+            let Values::F32(values) = &mut tensor.values else { panic!("an image of floats") };
+            match tensor.role {
+                Role::Embedding => values.iter_mut().enumerate().for_each(|(id, value)| *value = id as f32),
+                Role::Weights => values.fill(1.0),
+                _ => values.fill(0.0),
+            }
+        }
+        let bytes = chains::of(&description, &tensors);
+        let image = Image::open(&bytes).expect("it was just made");
+        for backend in AnyBackend::all() {
+            let (answers, _) = run(&Model::new(&image).with_backend(backend), &ids);
+            let found: Vec<u32> = answers.iter().map(|answer| answer[0].to_f32() as u32).collect();
+            assert_eq!(found, expected, "{frames} {stride} on {}", backend.name());
+        }
+    }
+}
+
+/// A count of frames that no stream comes to is refused.
+#[test]
+fn a_state_of_largest_values_counts_less_than_its_windows() {
+    let bytes = chains::image(Weights::Int8, 3, &[Kind::MaxPool(3, 2), Kind::Dense(1, LINEAR)], 5);
+    let image = Image::open(&bytes).expect("it was just made");
+    let model = Model::new(&image);
+    let mut state = Box::new(State::<ROOM>::new());
+    let mut session = model.session(&mut state).expect("there is room");
+    let counts = [1_u32, 2, 3, 4, 5, 6, 3, 4].map(|expected| {
+        session.push_token(1);
+        (u32::from_le_bytes(session.state()[8..12].try_into().expect("four bytes")), expected)
+    });
+    assert!(counts.iter().all(|(found, expected)| found == expected), "{counts:?}");
+    for (count, sound) in [(0, true), (6, true), (7, false), (u32::MAX, false)] {
+        state.as_bytes_mut()[8..12].copy_from_slice(&u32::to_le_bytes(count));
+        let resumed = model.resume(&mut state).map(|_| ());
+        assert_eq!(resumed, if sound { Ok(()) } else { Err(Error::StateDamaged) }, "{count}");
     }
 }
 

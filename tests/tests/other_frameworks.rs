@@ -115,6 +115,7 @@ impl<L: Layer> Golden<L> {
             layers: self.layers.iter().map(Layer::weights).collect(),
             dense: Vec::new(),
             convolutions: Vec::new(),
+            maxima: Vec::new(),
             floats: Vec::new(),
             pooling,
             head: transposed(&self.head),

@@ -28,6 +28,7 @@ pub(crate) fn any_chain() -> impl Strategy<Value = Vec<Kind>> {
         (1..12_u16, 1..6_u8, 1..4_u8, any::<bool>(), any::<bool>()).prop_map(|(units, frames, stride, relu, valid)| {
             Kind::Conv1d(Convolution { units, frames, stride, relu, valid })
         }),
+        (1..5_u8, 1..4_u8).prop_map(|(frames, stride)| Kind::MaxPool(frames, stride)),
     ];
     let pooling = prop::option::of(prop::sample::select(vec![Pooling::Last, Pooling::Mean, Pooling::Max]));
     (prop::collection::vec(cell, 0..3), pooling, 1..4_u16).prop_map(|(mut kinds, pooling, outputs)| {

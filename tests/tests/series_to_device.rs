@@ -72,12 +72,13 @@ fn train(config: RunConfig, folder: &Path) -> Result<Outcome> {
     begin(config, None, &RunFolder::new(folder), &mut Silent)
 }
 
-const CHAINS: [&str; 9] = [
+const CHAINS: [&str; 10] = [
     "samples 2 > gru 8 > last > dense",
     "samples scale=minmax difference=1 clip=0.9 > lstm 6 > dense 5 relu > mean > dense",
     "samples 2 > dense 6 tanh > rnn 7 > max > dense",
     "samples 2 > conv1d 8 k5 s2 relu > gru 6 > last > dense",
     "samples 2 > conv1d 8 k5 s2 valid relu > lstm 6 > last > dense",
+    "samples 2 > conv1d 8 k5 valid relu > maxpool 2 > conv1d 6 k3 valid relu > maxpool 3 s2 > lstm 6 > last > dense",
     "samples 2 > conv1d 8 k3 relu > conv1d 6 k4 s3 > mean > dense",
     "samples 2 > bilstm 6 steps=48 > last > dense",
     "samples 2 > conv1d 8 k5 s2 relu > bigru 6 average > rnn 5 > max > dense",

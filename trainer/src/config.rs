@@ -573,7 +573,7 @@ impl TrainConfig {
         check(remembers, "left out of a model without a recurrent layer or a convolution, which keeps nothing of it")?;
         check(
             rhythm.first == 0,
-            "left out of a model with a valid convolution, which begins with its first full window",
+            "left out of a model with a valid convolution or maxpool, which begins with its first full window",
         )?;
         let Some(samples) = &self.model.samples else {
             if let WarmUp::Frames(frames) = warm_up {

@@ -18,6 +18,7 @@ pub mod layer;
 pub mod layernorm;
 pub(crate) mod lookup;
 pub mod lstm;
+pub mod maxpool;
 pub(crate) mod pass;
 pub mod pooling;
 pub(crate) mod recurrent;
@@ -252,7 +253,7 @@ impl<T: Real> Network<T> {
         let stored: usize = tensors.iter().map(DMatrix::len).sum();
         let units = |layer: &LayerConfig, inputs| layer.features(inputs, config.outputs);
         let products = config.layers().flat_map(|(layer, inputs)| match layer.cell() {
-            _ if matches!(layer, LayerConfig::Pooling(_)) => [(layer.name(), 0, 0); 2],
+            _ if matches!(layer, LayerConfig::Pooling(_) | LayerConfig::MaxPool { .. }) => [(layer.name(), 0, 0); 2],
             _ if matches!(layer, LayerConfig::LayerNorm { .. }) => [(layer.name(), inputs, 1); 2],
             Some(cell) => [(layer.name(), cell.units, inputs), (layer.name(), cell.units, units(layer, inputs))],
             None => [(layer.name(), units(layer, inputs), layer.frames().saturating_mul(inputs)); 2],

@@ -32,6 +32,7 @@ pub use crate::config::Storage;
 use crate::config::chain::{Activation, LayerConfig, Merge, Pooling};
 use crate::error::fault;
 use crate::network::layer::Layer;
+use crate::network::maxpool::MaxPool;
 use crate::network::{Network, initial};
 use crate::ngrams::Table;
 use crate::vocabulary::{Vocabulary, occurrences};
@@ -63,6 +64,8 @@ pub struct Weights {
     pub dense: Vec<DenseWeights>,
     /// Convolutions, in their order.
     pub convolutions: Vec<ConvWeights>,
+    /// Largest values over steps, each with its place among the layers above the embedding, from 0.
+    pub maxima: Vec<(usize, MaxPool)>,
     /// Layers that images have in floats alone, with their places above the embedding, in their order.
     pub floats: Vec<(usize, FloatLayer)>,
     /// What the head sees.
@@ -200,9 +203,12 @@ impl CellWeights {
             }
             Layer::Rnn(layer) => (Cell::Rnn { activation: layer.activation }, &layer.recurrent_kernel, None),
             Layer::Bidirectional(both) => return Self::of(&both.forward),
-            Layer::Conv1d(_) | Layer::Dense(_) | Layer::Pooling(_) | Layer::Variant(_) | Layer::LayerNorm(_) => {
-                return None;
-            }
+            Layer::Conv1d(_)
+            | Layer::Dense(_)
+            | Layer::Pooling(_)
+            | Layer::Variant(_)
+            | Layer::LayerNorm(_)
+            | Layer::MaxPool(_) => return None,
         };
         let (kernel, bias) = layer.projection()?;
         Some(CellWeights {
@@ -284,6 +290,7 @@ impl Weights {
             layers,
             dense: Vec::new(),
             convolutions: Vec::new(),
+            maxima: Vec::new(),
             floats: Vec::new(),
             pooling,
             head,
@@ -306,6 +313,7 @@ impl Weights {
             layers: Vec::new(),
             dense: Vec::new(),
             convolutions: Vec::new(),
+            maxima: Vec::new(),
             floats: Vec::new(),
             // After each step the engine's stream has just read its last token.
             pooling: config.chain.pooling().unwrap_or_default().into(),
@@ -339,6 +347,7 @@ impl Weights {
                 }
                 Layer::Variant(layer) => weights.floats.push((place, FloatLayer::Variant(Box::new(layer.clone())))),
                 Layer::LayerNorm(layer) => weights.floats.push((place, FloatLayer::LayerNorm(layer.clone()))),
+                Layer::MaxPool(layer) => weights.maxima.push((place, *layer)),
                 layer => {
                     let second = |cell: &mut CellWeights| second_direction(layer, &config.chain.layers[place], cell);
                     weights.layers.extend(CellWeights::of(layer).map(|mut cell| {

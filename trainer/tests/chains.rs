@@ -72,6 +72,7 @@ fn chains_of_every_kind_of_layer_are_trained_and_their_images_say_what_the_netwo
         "embedding 4 > gru 5 reset_before > max > dense",
         "embedding 4 > conv1d 8 k3 relu > gru 4 > last > dense",
         "embedding 4 > conv1d 8 k3 valid relu > gru 4 > last > dense",
+        "embedding 4 > conv1d 8 k2 valid relu > maxpool 2 > lstm 4 > last > dense",
     ] {
         train(&place, chain, &[]);
         check_images(&place, chain);

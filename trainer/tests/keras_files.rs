@@ -30,6 +30,9 @@ fn models_of_samples_answer_what_keras_answered() {
         "conv-causal.h5",
         "conv-causal-stride.keras",
         "batch-norm-before-valid-conv.h5",
+        "conv-max-pooling.keras",
+        "conv-max-pooling.h5",
+        "max-pooling-overlapping.keras",
     ];
     let (place, cases) = placed(ARCHIVE, &names);
     for name in names {

@@ -139,6 +139,7 @@ fn header(description: &Description, notes: &Notes<'_>) -> Result<(Vec<u8>, usiz
             Layer::Pooling(layer) => coded(layer),
             Layer::Variant(layer, _) => coded(layer),
             Layer::LayerNorm(layer, _) => coded(layer),
+            Layer::MaxPool(layer, _) => coded(layer),
         }?;
         push_record(&mut bytes, layer.tag() | CRITICAL, &content)?;
     }

@@ -551,7 +551,7 @@ impl Description {
             ("lstm", has(|layer| matches!(cell(layer), Layer::Lstm(_)))),
             ("gru", has(|layer| matches!(cell(layer), Layer::Gru(_)))),
             ("rnn", has(|layer| matches!(cell(layer), Layer::Rnn(_)))),
-            ("conv1d", has(|layer| matches!(layer, Layer::Conv1d(_)))),
+            ("conv1d", has(|layer| matches!(layer, Layer::Conv1d(_) | Layer::MaxPool(..)))),
             ("bidirectional", has(|layer| matches!(layer, Layer::Bidirectional(..)))),
             ("variant", has(|layer| matches!(layer, Layer::Variant(..)))),
             ("layernorm", has(|layer| matches!(layer, Layer::LayerNorm(..)))),

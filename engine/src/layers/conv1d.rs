@@ -229,7 +229,8 @@ impl<'a, N: Steps> Opened<'a, N> {
 
     /// Frames in front of its first answer, and those from one answer to the next.
     pub(crate) fn rhythm(&self) -> (u32, u32) {
-        (u32::from(Layer::Conv1d(self.shape).unanswered()), u32::from(self.shape.stride))
+        let layer = Layer::Conv1d(self.shape);
+        (u32::from(layer.unanswered()), u32::from(layer.stride()))
     }
 
     /// True when its state could be one of a stream.

@@ -223,23 +223,23 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
         }
     }
 
-    /// Steps in front of the first that comes through all valid convolutions.
+    /// Steps in front of the first that comes through all valid convolutions and largest values.
     #[inline(always)]
     fn unanswered(&self, layout: &Layout) -> u32 {
         if !CONV1D {
             return 0;
         }
         let steps = self.layers.iter().take(layout.steps);
-        // Each convolution reads the answers of the one before.
-        steps
-            .fold((0_u32, 1_u32), |(unanswered, every), layer| match layer {
-                Opened::Conv1d(layer) => {
-                    let (own, stride) = layer.rhythm();
-                    (unanswered.saturating_add(own.saturating_mul(every)), every.saturating_mul(stride))
-                }
-                _ => (unanswered, every),
-            })
-            .0
+        let rhythm = |layer: &Opened<'_, N>| match layer {
+            Opened::Conv1d(layer) => layer.rhythm(),
+            Opened::MaxPool(layer, _) => layer.rhythm(),
+            _ => (0, 1),
+        };
+        // Each layer reads the answers of the one before.
+        let joined = |(unanswered, every): (u32, u32), (own, stride): (u32, u32)| {
+            (unanswered.saturating_add(own.saturating_mul(every)), every.saturating_mul(stride))
+        };
+        steps.map(rhythm).fold((0, 1), joined).0
     }
 
     /// One step of several streams; as [`Chain::step`] for one after the other, but that LSTM layers step together. Returns how many ids were inside the
@@ -305,7 +305,7 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
 }
 
 impl<N: Arithmetic> Chain<'_, N> {
-    /// True when the states of all convolutions and bidirectional layers could be those of a stream.
+    /// True when the states of all windows and bidirectional layers could be those of a stream.
     #[inline(never)]
     fn are_places_sound(&self, memory: &mut Memory<'_>, layout: &Layout) -> bool {
         let mut place = layout.history + layout.kept;
@@ -315,6 +315,7 @@ impl<N: Arithmetic> Chain<'_, N> {
             let state = memory.rest().split(begin).1;
             match layer {
                 Opened::Conv1d(layer) if CONV1D => layer.is_sound(state),
+                Opened::MaxPool(layer, _) => layer.is_sound(state),
                 Opened::Bidirectional(layer, _) => layer.is_sound(state),
                 _ => true,
             }

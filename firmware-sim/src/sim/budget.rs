@@ -28,7 +28,7 @@ pub fn firmware_stack(description: &Description) -> usize {
     let frame = if description.samples().is_some() { 2 * usize::from(MAX_CHANNELS) } else { 0 };
     let cell = |layer: &Layer| if let Layer::Bidirectional(both, _) = layer { both.direction() } else { *layer };
     let has_gru = layers.iter().any(|layer| matches!(cell(layer), Layer::Gru(_)));
-    let has_conv1d = layers.iter().any(|layer| matches!(layer, Layer::Conv1d(_)));
+    let has_conv1d = layers.iter().any(|layer| matches!(layer, Layer::Conv1d(_) | Layer::MaxPool(..)));
     // The last dense layer is the answer.
     let has_dense = layers.iter().filter(|layer| matches!(layer, Layer::Dense(_))).count() > 1;
     let has_both = layers.iter().any(|layer| matches!(layer, Layer::Bidirectional(..)));

@@ -88,6 +88,13 @@ pub enum LayerConfig {
         /// What keeps its root from zero, above 0.
         epsilon: f32,
     },
+    /// The largest value of each feature over a window of steps, which answers when it is full.
+    MaxPool {
+        /// Steps of its window.
+        frames: usize,
+        /// Steps from one of its answers to the next.
+        stride: usize,
+    },
 }
 
 /// Two recurrent layers over whole sequences.
@@ -259,6 +266,7 @@ impl LayerConfig {
             Self::Pooling(pooling) => pooling.name(),
             Self::Variant { form, .. } => form.name(),
             Self::LayerNorm { .. } => "layernorm",
+            Self::MaxPool { .. } => "maxpool",
         }
     }
 
@@ -271,7 +279,7 @@ impl LayerConfig {
                 matches!(activation, Activation::Tanh | Activation::Sigmoid)
             }
             Self::Variant { form, .. } => form.is_bounded(),
-            Self::Conv1d { .. } | Self::Pooling(_) | Self::LayerNorm { .. } => false,
+            Self::Conv1d { .. } | Self::Pooling(_) | Self::LayerNorm { .. } | Self::MaxPool { .. } => false,
         }
     }
 
@@ -282,13 +290,17 @@ impl LayerConfig {
                 Some(cell)
             }
             Self::Bidirectional(both) => Some(&both.cell),
-            Self::Conv1d { .. } | Self::Dense { .. } | Self::Pooling(_) | Self::LayerNorm { .. } => None,
+            Self::Conv1d { .. }
+            | Self::Dense { .. }
+            | Self::Pooling(_)
+            | Self::LayerNorm { .. }
+            | Self::MaxPool { .. } => None,
         }
     }
 
-    /// True of a layer that remembers something from step to step: a recurrent one, or a convolution.
+    /// True of a layer that remembers something from step to step: a recurrent one, a convolution, or a largest value over steps.
     pub fn remembers(&self) -> bool {
-        self.cell().is_some() || matches!(self, Self::Conv1d { .. })
+        self.cell().is_some() || matches!(self, Self::Conv1d { .. } | Self::MaxPool { .. })
     }
 
     /// Frames that it reads at a step: more than one of a convolution.
@@ -304,6 +316,7 @@ impl LayerConfig {
         match *self {
             Self::Conv1d { frames, stride, valid: true, .. } => Rhythm::of_window(frames, stride),
             Self::Conv1d { stride, .. } => Rhythm { first: 0, stride },
+            Self::MaxPool { frames, stride } => Rhythm::of_window(frames, stride),
             _ => Rhythm::EACH,
         }
     }
@@ -312,7 +325,7 @@ impl LayerConfig {
     pub fn dropout(&self) -> f64 {
         match self {
             Self::Conv1d { dropout, .. } | Self::Dense { dropout, .. } => *dropout,
-            Self::Pooling(_) | Self::LayerNorm { .. } => 0.0,
+            Self::Pooling(_) | Self::LayerNorm { .. } | Self::MaxPool { .. } => 0.0,
             _ => self.cell().map_or(0.0, |cell| cell.dropout),
         }
     }
@@ -323,7 +336,7 @@ impl LayerConfig {
             Self::Conv1d { units, .. } => *units,
             Self::Bidirectional(both) => both.merge.features(both.cell.units),
             Self::Dense { units, .. } => units.unwrap_or(outputs),
-            Self::Pooling(_) | Self::LayerNorm { .. } => inputs,
+            Self::Pooling(_) | Self::LayerNorm { .. } | Self::MaxPool { .. } => inputs,
             Self::Variant { form: VariantConfig { projected: Some(features), .. }, .. } => *features,
             _ => self.cell().map_or(inputs, |cell| cell.units),
         }
@@ -423,6 +436,7 @@ impl Chain {
                 "a bidirectional layer knows nothing before its sequence has ended",
                 "take a layer of one direction, as `lstm`",
             ),
+            LayerConfig::MaxPool { .. } => ("`maxpool` has no answer before its window is full", "leave it out"),
             _ => ("a valid convolution has no answer before its window is full", "leave `valid` out"),
         };
         Some((
@@ -447,7 +461,7 @@ impl Chain {
         }
         let mut inputs = self.embedding;
         for (number, layer) in (1..).zip(&self.layers) {
-            if let Some(problem) = excess_of_convolution(layer, inputs).or_else(|| Self::excess_of_directions(layer)) {
+            if let Some(problem) = excess_of_window(layer, inputs).or_else(|| Self::excess_of_directions(layer)) {
                 return Some((number, problem));
             }
             if number > MAX_LAYERS {
@@ -458,7 +472,10 @@ impl Chain {
             let outputs = layer.features(inputs, 1);
             let units = layer.cell().map_or(outputs, |cell| cell.units.max(outputs));
             let columns = if layer.cell().is_some() { inputs.saturating_add(units) } else { outputs };
-            if outputs == 0 {
+            // Samples of as many channels as the data has are 0 here, which some layers hand on.
+            let hands_on =
+                matches!(layer, LayerConfig::Pooling(_) | LayerConfig::LayerNorm { .. } | LayerConfig::MaxPool { .. });
+            if outputs == 0 && !hands_on {
                 return Some((number, "a layer has at least 1 unit".into()));
             }
             if columns > most {
@@ -495,19 +512,24 @@ impl Chain {
     }
 }
 
-/// Says why no image can hold a convolution of frames with so many features.
-fn excess_of_convolution(layer: &LayerConfig, inputs: usize) -> Option<String> {
-    let &LayerConfig::Conv1d { units, frames, stride, .. } = layer else { return None };
+/// Says why no image can hold a window of frames with so many features.
+fn excess_of_window(layer: &LayerConfig, inputs: usize) -> Option<String> {
+    let (what, units, frames, stride) = match *layer {
+        LayerConfig::Conv1d { units, frames, stride, .. } => ("a convolution", units, frames, stride),
+        LayerConfig::MaxPool { frames, stride } => ("`maxpool`", 1, frames, stride),
+        _ => return None,
+    };
     let limits = [
         ("units", units, usize::from(MAX_UNITS)),
         ("frames", frames, usize::from(MAX_FRAMES)),
         ("steps of stride", stride, usize::from(MAX_STRIDE)),
     ];
-    if let Some((what, value, most)) = limits.into_iter().find(|&(_, value, most)| !(1..=most).contains(&value)) {
-        return Some(format!("a convolution has from 1 to {most} {what}, not {value}"));
+    if let Some((of, value, most)) = limits.into_iter().find(|&(_, value, most)| !(1..=most).contains(&value)) {
+        return Some(format!("{what} has from 1 to {most} {of}, not {value}"));
     }
     let most = usize::from(MAX_WIDTH);
-    (frames.saturating_mul(inputs) > most).then(|| {
+    let is_convolution = matches!(layer, LayerConfig::Conv1d { .. });
+    (is_convolution && frames.saturating_mul(inputs) > most).then(|| {
         format!("{frames} frames of {inputs} features are more than the {most} values that an image holds in a window")
     })
 }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use latch_interchange::{
     self as interchange, Bidirectional, Cell, Conv1d, Dense, Described, Embedding, Input, Kind,
-    Layer as DescribedLayer, LayerNorm, Matrix, Padding, Recurrent, Vector,
+    Layer as DescribedLayer, LayerNorm, Matrix, MaxPool, Padding, Recurrent, Vector,
 };
 use nalgebra::DMatrix;
 
@@ -135,6 +135,7 @@ pub(super) fn layers_of(network: &Network<f32>) -> Vec<DescribedLayer> {
             activation: layer.activation.into(),
         })),
         Layer::Pooling(pooling) => Some(Kind::Pooling((*pooling).into())),
+        Layer::MaxPool(layer) => Some(Kind::MaxPool(MaxPool { frames: layer.frames, stride: layer.stride })),
         Layer::Variant(layer) => Some(Kind::Recurrent(variant_of(layer))),
         Layer::LayerNorm(layer) => Some(Kind::LayerNorm(LayerNorm {
             scale: vector_of(&layer.scale),
@@ -277,7 +278,10 @@ pub(super) fn of_layers(
                 layers.push(LayerConfig::LayerNorm { epsilon: norm.epsilon });
                 tensors.extend([column(&norm.scale), column(&norm.shift)]);
             }
-            Kind::MaxPool(_) | Kind::Masking(_) | Kind::Activation(_) => {
+            Kind::MaxPool(MaxPool { frames, stride }) => {
+                layers.push(LayerConfig::MaxPool { frames: *frames, stride: *stride });
+            }
+            Kind::Masking(_) | Kind::Activation(_) => {
                 let problem = format!("it is a layer of its own ({}), and no image has it", layer.kind.name());
                 return Err(refuse(&problem, "train the network without it").into());
             }
@@ -304,6 +308,7 @@ pub(super) fn of_layers(
 pub(super) fn check_answers(place: &str, model: &Described, network: &Network<f32>) -> Result<(), Fault> {
     let is_late = |layer: &&DescribedLayer| match &layer.kind {
         Kind::Conv1d(conv1d) => conv1d.padding == Padding::Valid && conv1d.frames > 1,
+        Kind::MaxPool(pool) => pool.frames > 1,
         _ => false,
     };
     match model.layers.iter().find(is_late).filter(|_| network.config().answers_each_step()) {

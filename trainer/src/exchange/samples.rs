@@ -185,6 +185,7 @@ pub(super) fn rhythm(layers: &[Layer]) -> Rhythm {
     let of = |layer: &Layer| match &layer.kind {
         Kind::Conv1d(layer) if layer.padding == Padding::Valid => Rhythm::of_window(layer.frames, layer.stride.max(1)),
         Kind::Conv1d(layer) => Rhythm { first: 0, stride: layer.stride.max(1) },
+        Kind::MaxPool(pool) => Rhythm::of_window(pool.frames, pool.stride.max(1)),
         _ => Rhythm::EACH,
     };
     layers.iter().map(of).collect()

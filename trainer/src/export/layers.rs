@@ -236,9 +236,10 @@ impl<'a> Pair<'a> {
             }
             let Some(worth) = worths.get(place).filter(|worth| worth.len() == width) else { continue };
             let is_dense = matches!(layer, Layer::Dense(_));
+            let is_packed = is_dense || matches!(layer, Layer::MaxPool(..));
             // The values of a layer are the last part of its state.
             let bytes = [Precision::F32, precision]
-                .map(|one| one.values_bytes(if is_dense { width } else { one.lanes(width) }));
+                .map(|one| one.values_bytes(if is_packed { width } else { one.lanes(width) }));
             let end = if is_dense || precision == Precision::Int16 { 32_767 } else { 32_640 };
             layers.push(Compared { place, width, bytes, end, worth, layer: *layer });
         }

@@ -52,7 +52,7 @@ fn check(answers_at_once: bool) -> Result<()> {
     if answers_at_once {
         return Ok(());
     }
-    let problem = "a valid convolution begins with its first full window";
+    let problem = "a valid convolution, and a largest value over steps, begins with its first full window";
     Err(fault("--warm-up", problem, "leave the warm-up out, or take a causal convolution").into())
 }
 

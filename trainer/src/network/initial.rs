@@ -60,7 +60,8 @@ impl<T: Real> Network<T> {
                 | Layer::Bidirectional(_)
                 | Layer::Dense(_)
                 | Layer::Pooling(_)
-                | Layer::LayerNorm(_) => return None,
+                | Layer::LayerNorm(_)
+                | Layer::MaxPool(_) => return None,
             };
             let (hidden, cell) = state.split_at(units);
             Some(Initial { layer, hidden: hidden.to_vec(), cell: cell.to_vec() })

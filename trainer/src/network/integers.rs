@@ -50,6 +50,8 @@ pub(crate) enum IntegerLayer<T> {
     Dense(IntegerDense<T>),
     /// A pooling has none.
     Pooling,
+    /// Nor have largest values over steps.
+    MaxPool,
 }
 
 impl<T: Real> IntegerLayer<T> {
@@ -80,6 +82,11 @@ impl<T: Real> IntegerLayer<T> {
                 }
             }
             Self::Dense(dense) => dense.forward(input, &mut tape.output, &mut tape.slopes),
+            Self::MaxPool => {
+                if let Layer::MaxPool(layer) = layer {
+                    layer.forward(features, between, input, (&mut tape.output, &mut tape.winners));
+                }
+            }
             Self::Pooling => {
                 if let Layer::Pooling(pooling) = layer {
                     let Tape { pooling: memory, output, .. } = tape;

@@ -8,6 +8,7 @@ use super::dense::Dense;
 use super::gru::{self, Gru};
 use super::layernorm::LayerNorm;
 use super::lstm::{self, Lstm};
+use super::maxpool::MaxPool;
 use super::pooling;
 use super::recurrent::{Input, Kernels, Line};
 use super::rnn::{self, Rnn};
@@ -40,6 +41,8 @@ pub enum Layer<T: Real> {
     Variant(Variant<T>),
     /// Normalization of features.
     LayerNorm(LayerNorm<T>),
+    /// Largest values over steps.
+    MaxPool(MaxPool),
 }
 
 /// What the forward pass of a layer leaves for the backward pass. Of the fields those of the layer's kind are used; the others stay empty.
@@ -51,6 +54,8 @@ pub(crate) struct Tape<T> {
     pub(crate) variant: variant::Tape<T>,
     pub(crate) conv1d: conv1d::Tape<T>,
     pub(crate) pooling: pooling::Tape<T>,
+    /// Of largest values over steps the column below of each.
+    pub(crate) winners: Vec<usize>,
     /// The output of a layer that is not recurrent (features × columns).
     pub(crate) output: Vec<T>,
     /// The derivatives of a dense layer's or a convolution's values in a forward pass of integers (features × columns), else nothing.
@@ -100,6 +105,7 @@ impl<T: Real> Layer<T> {
             LayerConfig::Pooling(pooling) => Self::Pooling(pooling),
             LayerConfig::Variant { cell, form } => Self::Variant(Variant::zeros(inputs, cell.units, form)),
             LayerConfig::LayerNorm { epsilon } => Self::LayerNorm(LayerNorm::zeros(inputs, epsilon)),
+            LayerConfig::MaxPool { frames, stride } => Self::MaxPool(MaxPool { frames, stride }),
         }
     }
 
@@ -114,7 +120,7 @@ impl<T: Real> Layer<T> {
             Self::Dense(layer) => layer.initialize(rng),
             Self::Variant(layer) => layer.initialize(rng),
             Self::LayerNorm(layer) => layer.initialize(),
-            Self::Pooling(_) => {}
+            Self::Pooling(_) | Self::MaxPool(_) => {}
         }
     }
 
@@ -129,7 +135,7 @@ impl<T: Real> Layer<T> {
             Self::Dense(layer) => layer.for_each_tensor(visit),
             Self::Variant(layer) => layer.for_each_tensor(visit),
             Self::LayerNorm(layer) => layer.for_each_tensor(visit),
-            Self::Pooling(_) => {}
+            Self::Pooling(_) | Self::MaxPool(_) => {}
         }
     }
 
@@ -144,7 +150,7 @@ impl<T: Real> Layer<T> {
             Self::Dense(layer) => layer.for_each_tensor_mut(visit),
             Self::Variant(layer) => layer.for_each_tensor_mut(visit),
             Self::LayerNorm(layer) => layer.for_each_tensor_mut(visit),
-            Self::Pooling(_) => {}
+            Self::Pooling(_) | Self::MaxPool(_) => {}
         }
     }
 
@@ -169,7 +175,12 @@ impl<T: Real> Layer<T> {
             Self::Gru(layer) => Some((&layer.kernel, &layer.bias)),
             Self::Rnn(layer) => Some((&layer.kernel, &layer.bias)),
             Self::Variant(layer) => Some((&layer.kernel, &layer.bias)),
-            Self::Conv1d(_) | Self::Bidirectional(_) | Self::Dense(_) | Self::Pooling(_) | Self::LayerNorm(_) => None,
+            Self::Conv1d(_)
+            | Self::Bidirectional(_)
+            | Self::Dense(_)
+            | Self::Pooling(_)
+            | Self::LayerNorm(_)
+            | Self::MaxPool(_) => None,
         }
     }
 
@@ -180,7 +191,12 @@ impl<T: Real> Layer<T> {
             Self::Gru(layer) => Some((&mut layer.kernel, &mut layer.bias)),
             Self::Rnn(layer) => Some((&mut layer.kernel, &mut layer.bias)),
             Self::Variant(layer) => Some((&mut layer.kernel, &mut layer.bias)),
-            Self::Conv1d(_) | Self::Bidirectional(_) | Self::Dense(_) | Self::Pooling(_) | Self::LayerNorm(_) => None,
+            Self::Conv1d(_)
+            | Self::Bidirectional(_)
+            | Self::Dense(_)
+            | Self::Pooling(_)
+            | Self::LayerNorm(_)
+            | Self::MaxPool(_) => None,
         }
     }
 
@@ -191,7 +207,12 @@ impl<T: Real> Layer<T> {
             Self::Gru(_) => Some(&tape.gru.line),
             Self::Rnn(_) => Some(&tape.rnn.line),
             Self::Variant(_) => Some(&tape.variant.line),
-            Self::Conv1d(_) | Self::Bidirectional(_) | Self::Dense(_) | Self::Pooling(_) | Self::LayerNorm(_) => None,
+            Self::Conv1d(_)
+            | Self::Bidirectional(_)
+            | Self::Dense(_)
+            | Self::Pooling(_)
+            | Self::LayerNorm(_)
+            | Self::MaxPool(_) => None,
         }
     }
 
@@ -202,7 +223,12 @@ impl<T: Real> Layer<T> {
             Self::Gru(_) => Some(&mut tape.gru.line),
             Self::Rnn(_) => Some(&mut tape.rnn.line),
             Self::Variant(_) => Some(&mut tape.variant.line),
-            Self::Conv1d(_) | Self::Bidirectional(_) | Self::Dense(_) | Self::Pooling(_) | Self::LayerNorm(_) => None,
+            Self::Conv1d(_)
+            | Self::Bidirectional(_)
+            | Self::Dense(_)
+            | Self::Pooling(_)
+            | Self::LayerNorm(_)
+            | Self::MaxPool(_) => None,
         }
     }
 
@@ -219,7 +245,7 @@ impl<T: Real> Layer<T> {
             Self::Rnn(layer) => kernels.forward(&layer.kernel, &layer.recurrent_kernel, layer.kernel.nrows()),
             Self::Bidirectional(layer) => layer.pack_forward(kernels),
             Self::Variant(layer) => kernels.forward(&layer.kernel, &layer.recurrent_kernel, layer.split()),
-            Self::Conv1d(_) | Self::Dense(_) | Self::Pooling(_) | Self::LayerNorm(_) => {}
+            Self::Conv1d(_) | Self::Dense(_) | Self::Pooling(_) | Self::LayerNorm(_) | Self::MaxPool(_) => {}
         }
     }
 
@@ -233,7 +259,7 @@ impl<T: Real> Layer<T> {
             Self::Bidirectional(layer) => layer.pack(kernels),
             Self::Dense(layer) => layer.update(&mut kernels.kernel_transpose),
             Self::Variant(layer) => kernels.update(&layer.kernel, &layer.recurrent_kernel, layer.split()),
-            Self::Pooling(_) | Self::LayerNorm(_) => {}
+            Self::Pooling(_) | Self::LayerNorm(_) | Self::MaxPool(_) => {}
         }
     }
 
@@ -246,6 +272,7 @@ impl<T: Real> Layer<T> {
     pub(crate) fn rhythm(&self) -> Rhythm {
         match self {
             Self::Conv1d(layer) => layer.rhythm(),
+            Self::MaxPool(layer) => layer.rhythm(),
             _ => Rhythm::EACH,
         }
     }
@@ -268,8 +295,8 @@ impl<T: Real> Layer<T> {
             Self::Rnn(layer) => layer.recurrent_kernel.ncols(),
             Self::Conv1d(layer) => layer.dense.kernel.ncols() / layer.frames * (layer.frames - 1),
             Self::Variant(layer) => layer.features() + layer.cells(),
-            // A sequence that goes on has no way back.
-            Self::Bidirectional(_) | Self::Dense(_) | Self::Pooling(_) | Self::LayerNorm(_) => 0,
+            // A sequence that goes on has no way back, and no window that must be full.
+            Self::Bidirectional(_) | Self::Dense(_) | Self::Pooling(_) | Self::LayerNorm(_) | Self::MaxPool(_) => 0,
         };
         vec![T::zero(); count]
     }
@@ -320,7 +347,9 @@ impl<T: Real> Layer<T> {
                 let hidden = of(&tape.variant.line.hidden, layer.features());
                 [hidden, of(&tape.variant.cells, layer.cells())].concat()
             }
-            Self::Bidirectional(_) | Self::Dense(_) | Self::Pooling(_) | Self::LayerNorm(_) => Vec::new(),
+            Self::Bidirectional(_) | Self::Dense(_) | Self::Pooling(_) | Self::LayerNorm(_) | Self::MaxPool(_) => {
+                Vec::new()
+            }
         }
     }
 
@@ -351,12 +380,20 @@ impl<T: Real> Layer<T> {
                 tape.slopes.clear();
                 layer.forward(input, columns, &mut tape.output);
             }
+            (Self::MaxPool(layer), Input::Tokens(input)) => {
+                layer.forward(features, between, input, (&mut tape.output, &mut tape.winners));
+            }
             (Self::Pooling(pooling), Input::Tokens(input)) => {
                 let Tape { pooling: memory, output, .. } = tape;
                 pooling.forward(features, steps, input, output, memory);
             }
             (
-                Self::Conv1d(_) | Self::Bidirectional(_) | Self::Dense(_) | Self::Pooling(_) | Self::LayerNorm(_),
+                Self::Conv1d(_)
+                | Self::Bidirectional(_)
+                | Self::Dense(_)
+                | Self::Pooling(_)
+                | Self::LayerNorm(_)
+                | Self::MaxPool(_),
                 Input::Gates(..),
             ) => {
                 debug_assert!(false, "only what has a projection is looked up");
@@ -398,6 +435,7 @@ impl<T: Real> Layer<T> {
                 let values = (tape.output.as_slice(), tape.slopes.as_slice());
                 layer.backward(&kernels.kernel_transpose, input, values, gradient, sums, below);
             }
+            (Self::MaxPool(layer), _) => layer.backward(features, between, gradient, &tape.winners, below),
             (Self::Pooling(pooling), _) => {
                 pooling.backward(features, steps, gradient, (input, &tape.pooling), below);
             }

@@ -163,6 +163,8 @@ fn renew(
                 }
             },
             Layer::Pooling(_) => IntegerLayer::Pooling,
+            // Its values are worth what they were.
+            Layer::MaxPool(_) => IntegerLayer::MaxPool,
             Layer::Variant(_) | Layer::LayerNorm(_) => {
                 let problem = "images have it in f32 and f16 only, so that there are no integers to learn with";
                 return Err(

@@ -11,6 +11,7 @@ use latch_engine::layers::embedding::{Embedding, Tiers};
 use latch_engine::layers::gru::Gru;
 use latch_engine::layers::layernorm::LayerNorm;
 use latch_engine::layers::lstm::Lstm;
+use latch_engine::layers::maxpool::MaxPool;
 use latch_engine::layers::pooling::Pooling;
 use latch_engine::layers::rnn::Rnn;
 use latch_engine::layers::variant::{self, Variant};
@@ -110,6 +111,7 @@ impl Chain {
                 LayerConfig::Pooling(pooling) => described.pooling(pooling.into()),
                 LayerConfig::Variant { cell, form } => described.variant(cell.units, &form),
                 LayerConfig::LayerNorm { .. } => described.layer_norm(),
+                LayerConfig::MaxPool { frames, stride } => described.max_pool(frames, stride),
             }
         }
         described
@@ -177,6 +179,12 @@ impl Chain {
             shift,
             form: Form::of(relu, valid, int4),
         }));
+    }
+
+    /// Adds a largest value over so many frames, with so many steps of stride.
+    pub fn max_pool(&mut self, frames: usize, stride: usize) {
+        let (width, frames, stride) = (self.inputs, frames as u8, stride as u8);
+        self.push_some(Layer::max_pool(MaxPool { width, frames, stride }));
     }
 
     /// Adds a dense layer.

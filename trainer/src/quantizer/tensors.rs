@@ -12,6 +12,7 @@ use super::variant::FloatLayer;
 use super::{Cell, CellWeights, ConvWeights, DenseWeights, Storage, Weights, conv1d, embedding, gru, lstm, rnn};
 use crate::config::chain::Activation;
 use crate::error::{Fault, fault};
+use crate::network::maxpool::MaxPool;
 use crate::samples::Scaling;
 
 /// The chain of an image, and the tensors of its layers and of its embedding.
@@ -28,6 +29,7 @@ enum Step<'w> {
     Conv1d(&'w ConvWeights),
     Dense(&'w DenseWeights),
     Floats(&'w FloatLayer),
+    MaxPool(MaxPool),
     Pooling,
 }
 
@@ -37,6 +39,7 @@ fn steps(weights: &Weights) -> Vec<Step<'_>> {
     let (mut cells, mut dense) = (weights.layers.iter(), weights.dense.iter().peekable());
     let mut convolutions = weights.convolutions.iter().peekable();
     let mut floats = weights.floats.iter().peekable();
+    let mut maxima = weights.maxima.iter().peekable();
     let (mut steps, mut is_pooled) = (Vec::new(), false);
     for place in 0.. {
         if let Some(layer) = dense.next_if(|layer| layer.place == place) {
@@ -45,6 +48,8 @@ fn steps(weights: &Weights) -> Vec<Step<'_>> {
             steps.push(Step::Conv1d(layer));
         } else if let Some((_, layer)) = floats.next_if(|(found, _)| *found == place) {
             steps.push(Step::Floats(layer));
+        } else if let Some((_, layer)) = maxima.next_if(|(found, _)| *found == place) {
+            steps.push(Step::MaxPool(*layer));
         } else if let Some(layer) = cells.next() {
             steps.push(Step::Cell(layer));
         } else if (dense.peek().is_some() || floats.peek().is_some()) && !is_pooled {
@@ -118,6 +123,8 @@ fn pack_integers<W: Weight>(weights: &Weights, scaling: Option<&Scaling>, storag
                 push_dense(&mut tensors, integers, layer);
                 worth = behind;
             }
+            // Its values are worth what they were.
+            Step::MaxPool(layer) => chain.max_pool(layer.frames, layer.stride),
             Step::Floats(found) => return Err(or_in_floats(in_floats_alone(found, place, storage).into(), weights)),
             Step::Pooling => chain.pooling(weights.pooling),
         }
@@ -278,6 +285,7 @@ fn pack_floats(weights: &Weights, embeds: bool, storage: Storage) -> Packed {
                     FloatLayer::LayerNorm(_) => chain.layer_norm(),
                 }
             }
+            Step::MaxPool(layer) => chain.max_pool(layer.frames, layer.stride),
             Step::Pooling => chain.pooling(weights.pooling),
         }
     }

@@ -83,6 +83,8 @@ impl Core {
                 LayerConfig::Dense { units: Some(_), .. } => (1, inputs),
                 // An estimate is that of an integer image, which has no such layer.
                 LayerConfig::Variant { .. } | LayerConfig::LayerNorm { .. } => continue,
+                // A comparison a value.
+                LayerConfig::MaxPool { .. } => continue,
                 LayerConfig::Bidirectional(_) | LayerConfig::Dense { units: None, .. } | LayerConfig::Pooling(_) => {
                     continue;
                 }

@@ -9,6 +9,7 @@
 //!            | "layernorm" [ "epsilon=" NUMBER ]
 //!            | ( "bilstm" | "bigru" | "birnn" ) UNITS { "average" | "product" | "aligned" | "steps=" STEPS | options of the cell but recurrent_dropout }
 //!            | "conv1d" UNITS { "k" FRAMES | "s" STRIDE | "valid" | "linear" | "relu" | "dropout=" SHARE }      a window of 3 frames and each step unless said
+//!            | "maxpool" FRAMES [ "s" STRIDE ]                       each window begins behind the one before unless said
 //!            | "dense" [ UNITS ] { "linear" | "relu" | "tanh" | "sigmoid" | "dropout=" SHARE }
 //!            | "last" | "mean" | "max" | "attention"              the poolings, at most one of them
 //! cell       = "clip=" NUMBER | activation | "activation=" activation | "gates=" activation | "output=" activation
@@ -86,6 +87,12 @@ impl fmt::Display for LayerConfig {
                 }
             }
             LayerConfig::Variant { form, .. } => write!(f, "{form}")?,
+            LayerConfig::MaxPool { frames, stride } => {
+                write!(f, " {frames}")?;
+                if stride != frames {
+                    write!(f, " s{stride}")?;
+                }
+            }
             LayerConfig::LayerNorm { epsilon } if *epsilon != EPSILON => write!(f, " epsilon={epsilon}")?,
             _ => {}
         }
@@ -318,6 +325,10 @@ impl Options<'_> {
                 activation: activation.unwrap_or_default(),
                 dropout,
             },
+            "maxpool" => {
+                let frames = size.unwrap_or_default();
+                LayerConfig::MaxPool { frames, stride: stride.unwrap_or(frames) }
+            }
             "dense" => LayerConfig::Dense { units: size, activation: activation.unwrap_or_default(), dropout },
             _ => LayerConfig::Pooling(Pooling::ALL.into_iter().find(|pooling| pooling.name() == name)?),
         })
@@ -403,11 +414,15 @@ impl<'t> Notation<'t> {
                 };
                 continue;
             }
-            if ["embedding", "lstm", "gru", "rnn", "bilstm", "bigru", "birnn", "conv1d"].contains(&name)
+            if ["embedding", "lstm", "gru", "rnn", "bilstm", "bigru", "birnn", "conv1d", "maxpool"].contains(&name)
                 && options.size.is_none()
             {
-                let unit = if name == "embedding" { "features" } else { "units" };
-                return Err(error(place, &format!("`{name}` needs its {unit}, as in `{name} 16`")));
+                let (unit, number) = match name {
+                    "embedding" => ("features", 16),
+                    "maxpool" => ("frames", 2),
+                    _ => ("units", 16),
+                };
+                return Err(error(place, &format!("`{name}` needs its {unit}, as in `{name} {number}`")));
             }
             match (&mut chain, options.layer(name)) {
                 (Some(chain), Some(layer)) => chain.layers.push(layer),
@@ -563,6 +578,7 @@ fn size(name: &str, word: &str, already: Option<usize>) -> Result<usize, String>
         "samples" => usize::from(MAX_CHANNELS),
         name if names::INPUTS.contains(&name) => MAX_ROWS as usize,
         "conv1d" => usize::from(MAX_UNITS),
+        "maxpool" => usize::from(MAX_FRAMES),
         _ => MAX_SIZE,
     };
     match word.parse() {

@@ -217,6 +217,7 @@ fn step() -> impl Strategy<Value = LayerConfig> {
                 LayerConfig::Conv1d { units, frames, stride, valid, activation, dropout }
             }
         ),
+        (1_usize..65, 1_usize..65).prop_map(|(frames, stride)| LayerConfig::MaxPool { frames, stride }),
         dense(),
     ]
 }

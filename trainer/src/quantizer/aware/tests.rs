@@ -99,7 +99,7 @@ fn chained(layers: &str, outputs: usize, scale: f32) -> Network<f32> {
 }
 
 /// The layers that remember something.
-const CELLS: [&str; 10] = [
+const CELLS: [&str; 12] = [
     "lstm #",
     "gru #",
     "gru # reset_before",
@@ -110,6 +110,8 @@ const CELLS: [&str; 10] = [
     "conv1d # k1 s3 relu",
     "conv1d # k3 valid relu",
     "conv1d # k2 s2 valid",
+    "maxpool 2",
+    "maxpool 3 s1",
 ];
 const DENSE: [&str; 4] = ["dense #", "dense # relu", "dense # tanh", "dense # sigmoid"];
 const POOLINGS: [&str; 4] = ["last", "mean", "max", "attention"];
@@ -123,10 +125,11 @@ fn layers() -> impl Strategy<Value = String> {
     (1_usize..20, before, pooling, behind).prop_map(|(embedding, before, pooling, behind)| {
         let recurrent = before.iter().any(|(kind, _)| !kind.starts_with("dense"));
         let bounded = before.last().is_some_and(|(kind, _)| {
-            !["dense #", "dense # relu", "rnn # relu"].contains(kind) && !kind.starts_with("conv1d")
+            !["dense #", "dense # relu", "rnn # relu"].contains(kind)
+                && !["conv1d", "maxpool"].iter().any(|name| kind.starts_with(name))
         });
         // Without a pooling each step has an answer.
-        let late = before.iter().any(|(kind, _)| kind.contains("valid"));
+        let late = before.iter().any(|(kind, _)| kind.contains("valid") || kind.starts_with("maxpool"));
         let pooling = match pooling {
             None if !recurrent || late => Some("mean"),
             Some("attention") if !bounded => Some("mean"),

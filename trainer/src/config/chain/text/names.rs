@@ -30,7 +30,7 @@ impl Kind {
 }
 
 /// The layers, behind the input of a model.
-pub const LAYERS: [Kind; 18] = [
+pub const LAYERS: [Kind; 19] = [
     Kind::sized("text", "WORDS", "the input: words of a text, by a vocabulary of so many"),
     Kind::sized("chars", "CHARACTERS", "the input: characters of a text, at most so many different ones"),
     Kind::sized(
@@ -50,6 +50,11 @@ pub const LAYERS: [Kind; 18] = [
     Kind::sized("bigru", "UNITS", "the same of GRU layers"),
     Kind::sized("birnn", "UNITS", "the same of simple recurrent layers"),
     Kind::sized("conv1d", "UNITS", "a convolution: reads a window of the last frames at each step"),
+    Kind::sized(
+        "maxpool",
+        "FRAMES",
+        "the largest value of each feature over so many steps, each time that they are full; the layers behind it step only then",
+    ),
     Kind::sized(
         "dense",
         "UNITS",
@@ -236,9 +241,9 @@ const OPTIONS: [Known; 42] = [
     of_layer("k", &["conv1d"], "k3", "frames of the window: this one and those before it", "conv1d 16 k5"),
     of_layer(
         "s",
-        &["conv1d"],
+        &["conv1d", "maxpool"],
         "s1",
-        "stride: an answer each so many steps, the first at the first step; the layers behind step only then",
+        "stride: an answer each so many steps, and the layers behind step only then; of `maxpool` its frames unless said",
         "conv1d 16 k5 s2",
     ),
     of_layer(

@@ -43,6 +43,11 @@ fn a_convolution_is_read_with_its_window_and_its_stride() {
     assert_eq!(chain.layers[0], of(16, (5, 2, true), Activation::Relu, 0.0));
     assert_eq!((chain.rhythm().first, chain.rhythm().stride), (8, 2));
     assert_eq!(chain.to_string(), text);
+    let text = "embedding 8 > conv1d 16 k5 valid > maxpool 2 > maxpool 3 s1 > mean > dense";
+    let pools: Chain = text.parse().unwrap();
+    assert_eq!(pools.layers[1], LayerConfig::MaxPool { frames: 2, stride: 2 });
+    assert_eq!((pools.rhythm().first, pools.rhythm().stride), (4 + 1 + 2 * 2, 2));
+    assert_eq!(pools.to_string(), text);
     let (layer, problem) = chain.each_step().unanswered().expect("the first window is full at the fifth step");
     assert_eq!(layer, 1);
     assert!(problem.contains("a valid convolution has no answer before its window is full"), "{problem}");
@@ -192,6 +197,10 @@ fn every_mistake_is_named_at_its_place_with_the_nearest_layer_or_option() {
         ("embedding 8 > conv1d 4 s0 > dense", "`s` is the steps from one answer to the next", "s0"),
         ("embedding 8 > conv1d 4 s-1 > dense", "a whole number from 1 to 64, as in `conv1d 16 k5 s2`", "s-1"),
         ("embedding 8 > conv1d 4 k3 k5 > dense", "`k` is said twice", "k5"),
+        ("embedding 8 > maxpool > dense", "`maxpool` needs its frames, as in `maxpool 2`", "maxpool"),
+        ("embedding 8 > maxpool 65 > dense", "a whole number from 1 to 64", "65"),
+        ("embedding 8 > maxpool 2 k3 > dense", "`k` is no option of `maxpool`: it belongs to `conv1d`", "k3"),
+        ("embedding 8 > last > maxpool 3 > dense", "before the pooling", "maxpool 3"),
         ("embedding 8 > conv1d 4 tanh > dense", "`tanh` is no option of `conv1d`", "tanh"),
         ("embedding 8 > conv1d 4 relu linear > dense", "one activation", "linear"),
         ("embedding 8 > last > conv1d 3 > dense", "before the pooling", "conv1d 3"),
