@@ -10,7 +10,7 @@ use latch_engine::image::Image;
 use latch_engine::{Model, State};
 use latch_tests::training::Silent;
 use latch_trainer::config::Storage;
-use latch_trainer::config::{ModelConfig, RunConfig, SeriesConfig, TrainConfig, Valid, default_config, model_of};
+use latch_trainer::config::{ModelConfig, QuantizeConfig, RunConfig, SeriesConfig, TrainConfig, Valid, default_config, model_of};
 use latch_trainer::dataset::{Columns, Part, Task};
 use latch_trainer::error::exit_code;
 use latch_trainer::evaluate::evaluate;
@@ -187,6 +187,38 @@ fn forecast(folder: &Path, chain: &str) -> Result<Trained> {
     let place = folder.join(chain.replace([' ', '>'], "_"));
     train(config, &place)?;
     Trained::read(&RunFolder::new(&place))
+}
+
+#[test]
+fn a_run_on_series_learns_with_the_integers_that_its_image_answers_with() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let data = data(folder.path())?;
+    let held_out = folder.path().join("valid.ts");
+    fs::write(&held_out, swings(40, 2_001))?;
+    let chains = ["samples 2 > gru 6 > last > dense", "samples 2 > conv1d 6 k3 relu > lstm 5 > mean > dense"];
+    for (number, (chain, storage)) in chains.into_iter().zip([Storage::Int8, Storage::Int4]).enumerate() {
+        let place = folder.path().join(number.to_string());
+        let mut config = config(&data, chain, 1);
+        config.valid = Valid::Path(held_out.clone());
+        config.train.quantize = Some(QuantizeConfig { storage, epochs: 3, learning_rate: 1e-3 });
+        let outcome = train(config, &place)?;
+        let quantized = outcome.quantized.expect("it learned with integers");
+        let run = Trained::read(&RunFolder::new(&place))?;
+        let source = run.source();
+        let RunConfig { train, series, classes, .. } = source.config;
+        let series = series.as_ref().expect("it reads series");
+        let examples = recordings::load_for(&held_out, Part::Valid, (train.task, series), classes, 2, None)?.examples;
+        // As it was trained, before its probabilities are fitted.
+        let export = Export::of(source, false)?;
+        let made = export.image(storage)?;
+        let evaluation = evaluate(&Model::new(&Image::open(&made.bytes)?), &examples)?;
+        // A value is rounded to counts before it is rounded to integers.
+        let accuracy = (evaluation.accuracy - quantized.valid_accuracy).abs();
+        assert!(accuracy <= 0.025, "{chain}: {} {}", evaluation.accuracy, quantized.valid_accuracy);
+        let loss = (evaluation.log_loss - quantized.valid_loss).abs();
+        assert!(loss < 0.02, "{chain}: {} {}", evaluation.log_loss, quantized.valid_loss);
+    }
+    Ok(())
 }
 
 #[test]

@@ -614,7 +614,6 @@ impl TrainConfig {
                 model.tiers.is_none() && model.ngrams.count == 0,
                 "without whole= and ngrams= of samples",
             )?;
-            check("--quantize", self.quantize.is_none(), "left out of series")?;
             check("--teacher", self.distill.is_none(), "left out of series")?;
             check("--leave-out", self.leave_out.is_none(), "left out of series")?;
         }

@@ -32,6 +32,7 @@ use crate::batches::generator;
 use crate::config::chain::{Chain, LayerConfig, Pooling};
 use crate::real::{Real, tensor};
 use embedding::Embedding;
+use integers::Integers;
 use layer::Layer;
 use nalgebra::DMatrix;
 use pass::Pass;
@@ -341,15 +342,24 @@ impl<T: Real> Network<T> {
     /// # Errors
     /// [`NetworkError::TokenOutOfRange`] if a token id is not below the vocabulary.
     pub fn forward(&self, sequences: &[&[u32]]) -> Result<DMatrix<T>, NetworkError> {
+        self.forward_by(sequences, None)
+    }
+
+    /// The same in floats, or with the integers of an image of the network.
+    pub(crate) fn forward_by(
+        &self,
+        sequences: &[&[u32]],
+        integers: Option<&Integers<T>>,
+    ) -> Result<DMatrix<T>, NetworkError> {
         for ids in sequences {
             self.check_ids(ids)?;
         }
         if self.start.is_none() || self.embedding.ids() == 0 {
-            return Ok(self.logits(sequences));
+            return Ok(self.logits(sequences, integers));
         }
         // A step in front of each sequence has the initial states; its answer is that before the first step.
         let led: Vec<Vec<u32>> = sequences.iter().map(|ids| self.led(ids)).collect();
-        let logits = self.logits(&led.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        let logits = self.logits(&led.iter().map(Vec::as_slice).collect::<Vec<_>>(), integers);
         if !self.config.answers_each_step() {
             return Ok(logits);
         }
@@ -363,7 +373,7 @@ impl<T: Real> Network<T> {
     }
 
     /// The logits of sequences whose ids are below the vocabulary, those of a step in front among them where there are initial states.
-    fn logits(&self, sequences: &[&[u32]]) -> DMatrix<T> {
+    fn logits(&self, sequences: &[&[u32]], integers: Option<&Integers<T>>) -> DMatrix<T> {
         let mut order: Vec<usize> = (0..sequences.len()).collect();
         order.sort_by_key(|&index| std::cmp::Reverse(sequences[index].len()));
         let outputs = self.config.outputs;
@@ -381,7 +391,10 @@ impl<T: Real> Network<T> {
                     if let Some(start) = &self.start {
                         pass.go_on(self, Some(&|_| start));
                     }
-                    pass.forward(self, &kernels, None, None);
+                    match integers {
+                        Some(integers) => pass.forward_integers(integers, None),
+                        None => pass.forward(self, &kernels, None, None),
+                    }
                     let place = |sequence: usize, step: usize| (pass.steps.order[sequence], step);
                     let steps = &pass.steps;
                     if !self.config.answers_each_step() {
@@ -427,7 +440,7 @@ impl<T: Real> Network<T> {
     /// None of a network that answers each step.
     pub fn before_the_first(&self) -> Result<Vec<T>, NetworkError> {
         if self.start.is_some() && self.embedding.ids() > 0 {
-            return Ok(self.logits(&[&[0]]).as_slice().to_vec());
+            return Ok(self.logits(&[&[0]], None).as_slice().to_vec());
         }
         let mut config = self.config.clone();
         let layers = &mut config.chain.layers;

@@ -102,12 +102,50 @@ fn what_contradicts_the_network_is_refused_by_name() {
     place.write("others.csv", "label,text\nspam,a good film\nham,a bad film\n".repeat(20));
     let others = ["train", "--resume-from", "imported", "--data", "others.csv", "--quantize", "int8", "--out", "new"];
     place.refuse(&mut place.latch(others), &["others.csv", "known classes"]);
-    // Samples are not learned with integers.
+    // Values have the scale of their own data.
     place.write(
         "gru.json",
         r#"{"gru.weight_ih_l0":[[0.5],[0.2],[0.1]],"gru.weight_hh_l0":[[0.1],[0.2],[0.3]],
         "gru.bias_ih_l0":[0,0.1,0.2],"gru.bias_hh_l0":[0.1,0,0.1],"dense.weight":[[1.5]],"dense.bias":[0.5]}"#,
     );
     succeed(&mut place.latch(["import", "gru.json", "--out", "sound"]));
-    refuse("sound", &[], &["--resume-from ", "sound: its network reads samples", "--calibrate"]);
+    refuse("sound", &[], &["--resume-from ", "sound: its answers are numbers"]);
+}
+
+#[test]
+fn a_network_of_series_learns_with_integers_from_its_own_data_or_other_series_of_its_classes() {
+    let place = Place::with_data(20);
+    let swing = |speed: f64, number: usize| {
+        let value = |step: usize| format!("{:.3}", (speed * step as f64 + number as f64).sin());
+        (0..20).map(value).collect::<Vec<_>>().join(",")
+    };
+    let series = |count: usize| {
+        let row = |number: usize| match number % 2 {
+            0 => swing(0.9, number) + ":fast\n",
+            _ => swing(0.3, number) + ":slow\n",
+        };
+        let head = "@univariate true\n@classLabel true fast slow\n@data\n";
+        head.to_owned() + &(0..count).map(row).collect::<String>()
+    };
+    place.write("swings.ts", series(60));
+    let model = ["--model", "samples 1 > gru 6 > last > dense", "--epochs", "30", "--lr", "0.02"];
+    succeed(place.latch(["train", "--data", "swings.ts", "--out", "floats"]).args(model));
+    let quantize = ["--quantize", "int4", "--quantize-epochs", "3", "--json"];
+    let onward = ["train", "--data", "swings.ts", "--resume-from", "floats", "--out", "aware"];
+    let line = succeed(place.latch(onward).args(quantize)).json();
+    assert_eq!(line["epochs"], 3, "{line}");
+    let accuracy = line["quantized_valid_accuracy"].as_f64().expect("a share");
+    assert!(accuracy > 0.9, "{line}");
+    let image = ["export", "--run", "aware", "--precision", "int4", "--no-calibrate", "--out", "aware.latch"];
+    succeed(&mut place.latch(image));
+    let eval = ["eval", "--image", "aware.latch", "--data", "swings.ts", "--json"];
+    let judged = succeed(&mut place.latch(eval)).json();
+    assert!(judged["accuracy"].as_f64().expect("a share") > 0.9, "{judged}");
+
+    place.write("texts.csv", "label,text\nfast,a good film\nslow,a bad film\n".repeat(20));
+    let texts = ["train", "--data", "texts.csv", "--resume-from", "floats", "--out", "new", "--quantize", "int8"];
+    place.refuse(&mut place.latch(texts), &["--data: these are texts, and the network reads samples"]);
+    place.write("others.ts", series(60).replace("fast", "quick"));
+    let others = ["train", "--data", "others.ts", "--resume-from", "floats", "--out", "new", "--quantize", "int8"];
+    place.refuse(&mut place.latch(others), &["others.ts", "quick"]);
 }

@@ -1,3 +1,5 @@
+use crate::config::Storage;
+use crate::quantizer::aware::{Aware, embedding_scales};
 use super::*;
 use rand::RngExt;
 
@@ -532,6 +534,29 @@ fn pieces_that_go_on_with_a_state_have_the_loss_of_the_whole_sequences() {
             assert!((sum - expected.loss_sum).abs() < 1e-10, "{layers}, {steps}: {sum} {}", expected.loss_sum);
             assert_eq!(losses.iter().map(|loss| loss.tokens).sum::<usize>(), expected.tokens);
             assert_eq!(losses.iter().map(|loss| loss.correct).sum::<usize>(), expected.correct);
+        }
+    }
+}
+
+#[test]
+fn in_integers_pieces_that_go_on_with_a_state_have_the_loss_of_the_whole_sequences() {
+    for layers in CARRIED {
+        let config = NetworkConfig { outputs: 3, ..dropping(layers) };
+        let mut network: Network<f32> = Network::new(&config, 7).unwrap();
+        network.embedding.table *= 20.0;
+        let scales = embedding_scales(&network, Vec::new(), Storage::Int8);
+        let integers = Aware::new(&network, Storage::Int8, scales, None).unwrap().integers;
+        let whole = tagged(20, 17, 3, 12);
+        let options = LossOptions::default();
+        let (expected, _) = quantized_gradients(&integers, &whole, &options).unwrap();
+        for steps in [2, 4, 18] {
+            let mut workspace = Workspace::new(&integers.real);
+            let losses = in_pieces(&whole, steps)
+                .iter()
+                .map(|piece| workspace.run(&integers.real, Some(&integers), piece, &options).unwrap().loss_sum)
+                .collect::<Vec<f64>>();
+            let sum: f64 = losses.iter().sum();
+            assert!((sum - expected.loss_sum).abs() < 1e-9, "{layers}, {steps}: {sum} {}", expected.loss_sum);
         }
     }
 }

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use latch_engine::Model;
 use latch_engine::image::Image;
+use nalgebra::DMatrix;
 use rand::RngExt;
 use rayon::prelude::*;
 
@@ -36,7 +37,7 @@ use crate::network::{Network, NetworkConfig};
 use crate::ngrams::Answers;
 use crate::ngrams::fusion::{Fusion, fuse};
 use crate::optimizer::{AdamConfig, Decay, LearningRate};
-use crate::quantizer::aware::{Aware, Scales, embedding_scales, train_step_quantized};
+use crate::quantizer::aware::{Aware, Scales, embedding_scales, sample_scales, train_step_quantized};
 use crate::quantizer::{Origin, Weights, to_image};
 use crate::real::Real;
 use crate::report::curves::{self, Curves};
@@ -147,10 +148,11 @@ pub fn train_until(
     let is_finished = at.is_finished(config.epochs, config.patience, config.select);
     if let (Some(quantize), Some(folder)) = (config.quantize.as_ref().filter(|_| is_finished), folder) {
         let network = folder.best()?.network;
-        let scales = Scales {
-            embedding: embedding_scales(&network, training.occurrences.clone(), quantize.storage),
-            ranges: peaks(&network, training)?,
+        let embedding = match &job.vocabulary.scaling {
+            Some(scaling) => sample_scales(scaling),
+            None => embedding_scales(&network, training.occurrences.clone(), quantize.storage),
         };
+        let scales = Scales { embedding, ranges: peaks(&network, training)? };
         let mut after = match folder.quantized_checkpoint()? {
             Some(checkpoint) => checkpoint,
             None => beginning(network, config),
@@ -351,6 +353,9 @@ impl<'a> Phase<'a> {
         let training = augmented.as_ref().unwrap_or(training);
         if augmented.is_some() {
             learner.trainer.network.embedding.read(&training.frames);
+            if let Some(integers) = &mut learner.integers {
+                integers.read(&training.frames);
+            }
         }
         let mut kept = Instant::now();
         for (number, piece) in plan.iter().enumerate().skip(at.batch as usize) {
@@ -473,6 +478,16 @@ impl<'a> Phase<'a> {
             return Ok(Judgement { loss: f64::NAN, accuracy: f64::NAN, macro_f1: None });
         }
         match &self.quantize {
+            // The image reads counts and not frames, so that the integers are run here.
+            Some(Quantize { storage, scales }) if vocabulary.scaling.is_some() => {
+                let mut aware = Aware::new(network, *storage, scales.clone(), None)?;
+                aware.read(&validation.frames);
+                let logits = aware.integers.forward(&ids_of(validation))?;
+                let Answered { logits, labels, .. } =
+                    answered(&aware.integers.real, logits, validation, config.objective())?;
+                let values = config.objective() == Objective::SquaredError;
+                Ok(Judgement::of((&logits, &labels, &validation.weights), network.config().outputs, values))
+            }
             Some(quantize) => {
                 let weights = quantize.weights(network, config, training);
                 judge_image(&weights, vocabulary, quantize.storage, validation, config)
@@ -564,9 +579,19 @@ pub fn peaks(network: &Network<f32>, sequences: &Sequences) -> Result<Vec<f32>> 
 /// # Errors
 /// Those of [`Network::forward`].
 pub fn fused(network: &Network<f32>, sequences: &Sequences, objective: Objective) -> Result<Answered> {
+    let logits = reading(network, sequences).forward(&ids_of(sequences))?;
+    answered(network, logits, sequences, objective)
+}
+
+/// What a network's logits to sequences are as answers.
+fn answered(
+    network: &Network<f32>,
+    logits: DMatrix<f32>,
+    sequences: &Sequences,
+    objective: Objective,
+) -> Result<Answered> {
     let outputs = network.config().outputs;
-    let ids = ids_of(sequences);
-    let mut logits = reading(network, sequences).forward(&ids)?.as_slice().to_vec();
+    let mut logits = logits.as_slice().to_vec();
     let skipped = sequences.skipped.iter().flatten();
     logits.iter_mut().zip(skipped).for_each(|(logit, skipped)| *logit += skipped);
     let first = if sequences.begins_unread() { network.before_the_first()? } else { Vec::new() };

@@ -5,7 +5,9 @@
 mod bidirectional;
 
 pub(crate) use self::bidirectional::IntegerDirections;
-use super::Network;
+use nalgebra::DMatrix;
+
+use super::{Network, NetworkError};
 use super::conv1d::Between;
 use super::conv1d::integers::IntegerConv1d;
 use super::dense::integers::IntegerDense;
@@ -13,13 +15,14 @@ use super::embedding::{Embedding, SparseColumns};
 use super::gru::integers::IntegerGru;
 use super::layer::{Layer, Tape};
 use super::lstm::integers::IntegerGates;
+use super::recurrent::HIDDEN_SCALE;
 use super::rnn::integers::IntegerRnn;
 use crate::real::Real;
 
 /// A network's integers, and the real values that they stand for.
 #[derive(Debug, Clone)]
 pub struct Integers<T: Real> {
-    /// What the embedding's columns are worth.
+    /// What the embedding's columns are worth; of samples, 2^-7 of each channel's range.
     pub(crate) scales: Vec<f32>,
     /// The lowest and the highest integer of a weight of the embedding, in a whole row and in one that is not.
     pub(crate) ranges: [[f32; 2]; 2],
@@ -107,6 +110,26 @@ impl<T: Real> IntegerLayer<T> {
             (Self::Dense(dense), Layer::Dense(sums)) => dense.scale_gradients(sums),
             _ => {}
         }
+    }
+}
+
+impl<T: Real> Integers<T> {
+    /// Rounds scaled samples (channels × frames) to Q0.15 of their channel's range, as numbers.
+    pub(crate) fn round(&self, samples: &mut [T]) {
+        for frame in samples.chunks_exact_mut(self.scales.len()) {
+            for (value, &scale) in frame.iter_mut().zip(&self.scales) {
+                let integer = (value.as_f64() / (f64::from(scale) / HIDDEN_SCALE) * 32_768.0).round() as i16;
+                *value = T::of_integer(i32::from(integer)) * T::of(2_f64.powi(-15));
+            }
+        }
+    }
+
+    /// The logits of sequences as [`Network::forward`] gives them, computed with the integers.
+    ///
+    /// # Errors
+    /// As [`Network::forward`].
+    pub(crate) fn forward(&self, sequences: &[&[u32]]) -> Result<DMatrix<T>, NetworkError> {
+        self.real.forward_by(sequences, Some(self))
     }
 }
 

@@ -184,6 +184,15 @@ impl<T: Real> Pass<T> {
         let features = network.config().chain.embedding;
         let by_bytes = network.layers.first().is_some_and(|layer| layer.reads_columns());
         self.embed(features, |ids, output| {
+            if network.config().reads_samples() {
+                // Samples come in Q0.15 of their range, as the values of a layer.
+                network.embedding.forward(ids, output);
+                integers.round(output);
+                if by_bytes {
+                    output.iter_mut().for_each(|value| *value = narrow(*value));
+                }
+                return;
+            }
             Embedding::gather(&integers.embedding, features, ids, output);
             if !by_bytes {
                 widen(output);

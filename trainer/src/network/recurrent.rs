@@ -16,6 +16,15 @@ use nalgebra::DMatrix;
 /// What a column of h is worth in the engine's integers: h = q / 128.
 pub(crate) const HIDDEN_SCALE: f64 = 1.0 / 128.0;
 
+/// The hidden states of sequences that go on, in Q0.15 as numbers and in Q0.7 as the next step reads them.
+pub(crate) fn take_up<T: Real>(start: &[T], hidden: &mut [T], narrowed: &mut [T]) {
+    for ((real, narrowed), start) in hidden.iter_mut().zip(narrowed).zip(start) {
+        let h = (start.as_f64() * 32_768.0).round() as i16;
+        *real = T::of_integer(i32::from(h)) * T::of(2_f64.powi(-15));
+        *narrowed = T::of_integer(i32::from(h.saturating_add(128) >> 8));
+    }
+}
+
 /// A layer's kernels in the order in which the products walk them, made once a batch for all its shards.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Kernels<T> {

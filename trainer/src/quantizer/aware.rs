@@ -36,16 +36,22 @@ use crate::network::rnn::Rnn;
 use crate::network::rnn::integers::IntegerRnn;
 use crate::network::tiers::Tiers;
 use crate::panels::Packed;
+use crate::samples::{Frames, Scaling};
 
 /// The scales that the quantizer chooses for the columns of a network's embedding.
 pub fn embedding_scales(network: &Network<f32>, occurrences: Vec<u32>, storage: Storage) -> Vec<f32> {
     embedding::column_scales(&Weights { occurrences, ..Weights::of(network) }, storage)
 }
 
+/// What samples are worth in integers, in place of an embedding's columns.
+pub fn sample_scales(scaling: &Scaling) -> Vec<f32> {
+    scaling.column_scales(HIDDEN)
+}
+
 /// What is chosen once, when learning with integers begins.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scales {
-    /// Of the embedding's columns.
+    /// Of the embedding's columns; of samples, 2^-7 of each channel's range.
     pub embedding: Vec<f32>,
     /// The ranges of the convolutions' values, the lowest first; where there is none, it follows from the weights.
     pub ranges: Vec<f32>,
@@ -93,6 +99,11 @@ impl Aware {
         let mut aware = Aware { storage, grids, ranges: convolutions, integers };
         aware.refresh(network)?;
         Ok(aware)
+    }
+
+    /// Has the ids of a network of samples mean these frames.
+    pub fn read(&mut self, frames: &Frames) {
+        self.integers.real.embedding.read(frames);
     }
 
     /// Takes up the weights of the network after a step.

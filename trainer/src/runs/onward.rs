@@ -16,6 +16,7 @@ use super::loaded::Loaded;
 use super::opened::{Opened, load};
 use crate::config::{RunConfig, StartConfig, Words};
 use crate::dataset::{Example, Label, hex};
+use crate::defaults::carry_of;
 use crate::error::{Fault, fault, read_file};
 use crate::learning::sequences::{Read, Texts, class_weights, read_known};
 use crate::learning::training::{Outcome, Progress, beginning, judge};
@@ -52,11 +53,18 @@ pub(super) fn begin(
     config.train.check("")?;
     let Loaded { training, validation, valid_sha256, summary, notes, facts } =
         load(&mut config, &mut |done, all| progress.preparing("reading the data", done, all))?;
+    if config.series.is_some() && config.train.carry.is_none() {
+        config.train.carry = carry_of(&config.train, &training);
+    }
     let Begun { best: Best { network, .. }, vocabulary, .. } = begun;
     check_network(&config, &network, &vocabulary)?;
     class_weights(&config, &training)?;
-    let ranked = rank(&vocabulary.tokenization, Words::Count, &training);
-    let (facts, of_test) = known(&config, facts, &ranked, &vocabulary, (&training, &validation));
+    let (facts, of_test) = if config.series.is_some() {
+        (facts, Vec::new())
+    } else {
+        let ranked = rank(&vocabulary.tokenization, Words::Count, &training);
+        known(&config, facts, &ranked, &vocabulary, (&training, &validation))
+    };
     let (metrics, occurrences) = judged(&config, &vocabulary, &network, (&training, &validation))?;
 
     // Reading the data took time, in which another run may have begun.
@@ -102,11 +110,6 @@ fn read(from: &Path) -> Result<Begun> {
     let model = &run.train.model;
     let refused =
         |problem: &str, remedy: &str| Err(fault(format!("--resume-from {}", from.display()), problem, remedy).into());
-    if model.samples.is_some() {
-        let remedy =
-            "calibrate it instead: latch export --calibrate DATA, with --precision int16 where int8 loses much";
-        return refused("its network reads samples, which are not learned with integers", remedy);
-    }
     if run.train.task.has_values() {
         let remedy = "train a run of its own on the data, with --model";
         return refused("its answers are numbers, whose scale is that of its own data", remedy);
@@ -129,8 +132,20 @@ fn read(from: &Path) -> Result<Begun> {
 /// Takes model and classes over, and refuses what contradicts them.
 fn agree(config: &mut RunConfig, begun: &Begun, tokens: Option<Tokens>) -> Result<(), Fault> {
     let (own, run) = (config.train.task, &begun.run);
-    if config.series.is_some() {
-        return Err(fault("--data", "this is series, and the network reads texts", "name labelled texts"));
+    match (config.series.is_some(), run.train.model.samples.is_some()) {
+        (true, false) => {
+            return Err(fault("--data", "this is series, and the network reads texts", "name labelled texts"));
+        }
+        (false, true) => {
+            return Err(fault("--data", "these are texts, and the network reads samples", "name labelled series"));
+        }
+        _ => {}
+    }
+    if let (Some(own), Some(series)) = (&mut config.series, &run.series)
+        && own.columns.channels.is_empty()
+    {
+        // The channels of a table, by the names that the network has learned.
+        own.columns.channels.clone_from(&series.columns.channels);
     }
     if own.name() != run.train.task.name() {
         let problem = format!("the network was made for {}", run.train.task.name());

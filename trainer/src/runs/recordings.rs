@@ -140,7 +140,9 @@ pub fn load_for(
 /// Reads the data of a run. Its digest, its classes and the number of its channels go into the configuration.
 pub(super) fn load(config: &mut RunConfig, series_config: &SeriesConfig) -> Result<Loaded> {
     let task = config.train.task;
-    let whole = series::load(&config.data, Part::Train, &reading(task, series_config, &[]))?;
+    // A network comes with its classes, where its file names them.
+    let classes = if config.train.start.is_some() { config.classes.clone() } else { Vec::new() };
+    let whole = series::load(&config.data, Part::Train, &reading(task, series_config, &classes))?;
     let said = config.train.model.chain.embedding;
     if said == 0 {
         config.train.model.chain.embedding = whole.channels.len();

@@ -12,7 +12,7 @@
 //! overflows. The tape gets the real values of all integers, as for an LSTM layer.
 
 use super::{Gru, Tape};
-use crate::network::recurrent::{HIDDEN_SCALE, Line};
+use crate::network::recurrent::{HIDDEN_SCALE, Line, take_up};
 use crate::network::steps::Steps;
 use crate::products::{Packed, product};
 use crate::real::{Real, multiply, sigmoid_q15, tanh_q15};
@@ -67,6 +67,14 @@ impl<T: Real> IntegerGru<T> {
         for step in 0..steps.len() {
             let columns = steps.columns(step);
             let range = units * columns.start..units * columns.end;
+            if step < steps.lead {
+                let Line { hidden, narrowed, start, .. } = &mut tape.line;
+                take_up(start, &mut hidden[range.clone()], &mut narrowed[range.clone()]);
+                for (state, &real) in states.iter_mut().zip(&hidden[range]) {
+                    *state = (real * T::of(2_f64.powi(15))).to_integer() as i16;
+                }
+                continue;
+            }
             let sums = &mut sums[..if after { 3 } else { 2 } * range.len()];
             sums.fill(T::zero());
             if step > 0 {

@@ -11,7 +11,7 @@
 //! of the activations there are zero or nearly so.
 
 use super::{Lstm, Tape};
-use crate::network::recurrent::{HIDDEN_SCALE, Line};
+use crate::network::recurrent::{HIDDEN_SCALE, Line, take_up};
 use crate::network::steps::Steps;
 use crate::products::{Packed, product};
 use crate::real::{Real, sigmoid_q15, tanh_q15};
@@ -43,7 +43,7 @@ impl<T: Real> IntegerGates<T> {
     pub(crate) fn forward(&self, steps: &Steps, input: &[T], tape: &mut Tape<T>) {
         let (units, inputs, tokens) = (self.units, self.input_scales.len(), steps.tokens());
         tape.line.make_room(units, 4 * units, steps);
-        let Line { gates, hidden, previous, narrowed, recurrent_mask, .. } = &mut tape.line;
+        let Line { gates, hidden, previous, narrowed, recurrent_mask, start, .. } = &mut tape.line;
         for buffer in [&mut tape.cells, &mut tape.squashed, &mut *narrowed] {
             buffer.resize(units * tokens, T::zero());
         }
@@ -54,6 +54,14 @@ impl<T: Real> IntegerGates<T> {
         for step in 0..steps.len() {
             let columns = steps.columns(step);
             let range = units * columns.start..units * columns.end;
+            if step < steps.lead {
+                take_up(start, &mut hidden[range.clone()], &mut narrowed[range.clone()]);
+                for ((real, integer), &before) in tape.cells[range].iter_mut().zip(&mut cells).zip(&tape.start_cells) {
+                    *integer = (before.as_f64() * 2_f64.powi(19)).round() as i32;
+                    *real = T::of_integer(*integer) * T::of(2_f64.powi(-19));
+                }
+                continue;
+            }
             let gates = &mut gates[4 * range.start..4 * range.end];
             if step > 0 {
                 let previous = &mut previous[range.clone()];

@@ -9,7 +9,7 @@
 //! real values of all integers, as for an LSTM layer. Where relu saturates at 1 its derivative is zero.
 
 use super::{Rnn, Tape};
-use crate::network::recurrent::{HIDDEN_SCALE, Line};
+use crate::network::recurrent::{HIDDEN_SCALE, Line, take_up};
 use crate::network::steps::Steps;
 use crate::products::{Packed, product};
 use crate::real::{Real, tanh_q15};
@@ -42,13 +42,17 @@ impl<T: Real> IntegerRnn<T> {
         let (units, inputs, tokens) = (self.units, self.input_scales.len(), steps.tokens());
         tape.integers = true;
         tape.line.make_room(units, units, steps);
-        let Line { gates, hidden, previous, narrowed, recurrent_mask, .. } = &mut tape.line;
+        let Line { gates, hidden, previous, narrowed, recurrent_mask, start, .. } = &mut tape.line;
         narrowed.resize(units * tokens, T::zero());
         product(gates, &self.kernel, |token| &input[token * inputs..][..inputs], false);
         let mut h = vec![0_i16; units];
         for step in 0..steps.len() {
             let columns = steps.columns(step);
             let range = units * columns.start..units * columns.end;
+            if step < steps.lead {
+                take_up(start, &mut hidden[range.clone()], &mut narrowed[range]);
+                continue;
+            }
             let gates = &mut gates[range.clone()];
             if step > 0 {
                 let previous = &mut previous[range.clone()];
