@@ -422,35 +422,47 @@ impl<'a, N: Steps> Opened<'a, N> {
         let steps = (*parts.count as usize).min(self.longest());
         let first = *parts.count as usize - steps;
         let each_step = self.shape.form.each_step();
-        let start = Start::NONE;
         parts.forward.all::<u32>().fill(0);
         parts.backward.all::<u32>().fill(0);
-        let mut last: &[N::Value] = &[];
-        let mut rest = parts.backward;
-        let Ok(direction) = self.direction(self.backward) else { return };
-        for step in (0..steps).rev() {
-            let (memory, scratch) = (rest.rest(), scratch.rest());
-            let mut place = Place { memory, scratch, steps: (steps - 1 - step) as u32, start };
-            let h = direction.step(backend, parts.read.at(self.row(first + step)), &mut place);
+        let (read, back) = (&mut parts.read, &mut parts.back);
+        let order = (0..steps).rev().map(|step| (step, self.row(first + step)));
+        self.walk(backend, self.backward, (&mut parts.backward, scratch), (order, read), |step, h, _| {
             if each_step {
-                crate::kernels::copy(h, parts.back.at(step));
+                crate::kernels::copy(h, back.at(step));
             }
-        }
-        if !each_step {
-            last = self.hidden(rest);
-        }
-        let Ok(direction) = self.direction(self.forward) else { return };
-        for step in 0..steps {
-            let (memory, scratch_of_step) = (parts.forward.rest(), scratch.rest());
-            let mut place = Place { memory, scratch: scratch_of_step, steps: step as u32, start };
-            let h = direction.step(backend, parts.read.at(self.row(first + step)), &mut place);
+        });
+        let last: &[N::Value] = if each_step { &[] } else { self.hidden(parts.backward) };
+        let order = (0..steps).map(|step| (step, self.row(first + step)));
+        self.walk(backend, self.forward, (&mut parts.forward, scratch), (order, read), |step, h, scratch| {
             if each_step {
-                self.merge(h, parts.back.at(step), parts.y);
+                self.merge(h, back.at(step), parts.y);
                 each(step as u32, parts.y, scratch);
             } else if step + 1 == steps {
                 self.merge(h, last, parts.y);
                 each(0, parts.y, scratch);
             }
+        });
+    }
+
+    /// Runs a direction, which is opened here, over rows in an order, and calls `each` with the step of each row and h. Never inlined, so that no direction takes stack while
+    /// the other one runs.
+    #[inline(never)]
+    fn walk<B: Backend>(
+        &self,
+        backend: B,
+        direction: Cursor<'a>,
+        (state, scratch): (&mut Memory<'_>, &mut Memory<'_>),
+        (order, read): (impl Iterator<Item = (usize, usize)>, &mut Rows<'_, N>),
+        mut each: impl FnMut(usize, &[N::Value], &mut Memory<'_>),
+    ) where
+        N: Arithmetic,
+    {
+        let Ok(direction) = self.direction(direction) else { return };
+        for (number, (step, row)) in order.enumerate() {
+            let mut place =
+                Place { memory: state.rest(), scratch: scratch.rest(), steps: number as u32, start: Start::NONE };
+            let h = direction.step(backend, read.at(row), &mut place);
+            each(step, h, scratch);
         }
     }
 
