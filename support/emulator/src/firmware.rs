@@ -76,6 +76,9 @@ pub const TEXT_FEATURES: [&str; 4] = ["text", "lstm", "pooling", "attention"];
 /// The same of a program that reads samples.
 pub const SERIES_FEATURES: [&str; 4] = ["samples", "gru", "pooling", "int16"];
 
+/// Those that most imported models of sounds need.
+pub const SOUND_FEATURES: [&str; 4] = ["samples", "start", "skip", "lstm"];
+
 impl Default for Options {
     fn default() -> Self {
         Options {

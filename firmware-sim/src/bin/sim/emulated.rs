@@ -10,7 +10,7 @@ use latch_emulator::boot::{self, Outcome, Plugin};
 use latch_emulator::counts::{self, Counts};
 use latch_emulator::cycles::{self, Estimate};
 use latch_emulator::elf::Elf;
-use latch_emulator::firmware::{self, Options, Port, Program, SERIES_FEATURES, TEXT_FEATURES};
+use latch_emulator::firmware::{self, Options, Port, Program, SERIES_FEATURES, SOUND_FEATURES, TEXT_FEATURES};
 use latch_engine::Precision;
 use latch_firmware_sim::link::host::batch::{Batch, Transcript};
 use latch_parts::boards::{self, Board};
@@ -41,13 +41,13 @@ pub(crate) fn build(board: &Board, image: &Loaded, scalar: bool, port: Port) -> 
 /// Builds the firmware of a board with the features that most images of integers need, where this one needs no other: many images share
 /// it. With others, or with floats, it would not fit every board, so that the image gets its own features.
 pub(crate) fn build_usual(board: &Board, image: &Loaded, scalar: bool) -> Result<PathBuf> {
-    let usual: &[&'static str] = match image.precision {
-        Precision::Int8 | Precision::Int16 if image.answers.channels > 0 => &SERIES_FEATURES,
-        Precision::Int8 => &TEXT_FEATURES,
+    let usual: &[[&'static str; 4]] = match image.precision {
+        Precision::Int8 | Precision::Int16 if image.answers.channels > 0 => &[SERIES_FEATURES, SOUND_FEATURES],
+        Precision::Int8 => &[TEXT_FEATURES],
         _ => &[],
     };
-    let is_usual = image.features.iter().all(|name| usual.contains(name));
-    let features = if is_usual { usual.to_vec() } else { image.features.clone() };
+    let usual = usual.iter().find(|usual| image.features.iter().all(|name| usual.contains(name)));
+    let features = usual.map_or_else(|| image.features.clone(), |usual| usual.to_vec());
     build_with(board, image, features, scalar, Port::Semihosting)
 }
 
