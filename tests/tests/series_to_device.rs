@@ -10,7 +10,9 @@ use latch_engine::image::Image;
 use latch_engine::{Model, State};
 use latch_tests::training::Silent;
 use latch_trainer::config::Storage;
-use latch_trainer::config::{ModelConfig, QuantizeConfig, RunConfig, SeriesConfig, TrainConfig, Valid, default_config, model_of};
+use latch_trainer::config::{
+    ModelConfig, QuantizeConfig, RunConfig, SeriesConfig, TrainConfig, Valid, default_config, model_of,
+};
 use latch_trainer::dataset::{Columns, Part, Task};
 use latch_trainer::error::exit_code;
 use latch_trainer::evaluate::evaluate;

@@ -1,6 +1,6 @@
+use super::*;
 use crate::config::Storage;
 use crate::quantizer::aware::{Aware, embedding_scales};
-use super::*;
 use rand::RngExt;
 
 const NOISE: Option<Noise> = Some(Noise { seed: 1, epoch: 2, batch: 3 });

@@ -7,7 +7,6 @@ mod bidirectional;
 pub(crate) use self::bidirectional::IntegerDirections;
 use nalgebra::DMatrix;
 
-use super::{Network, NetworkError};
 use super::conv1d::Between;
 use super::conv1d::integers::IntegerConv1d;
 use super::dense::integers::IntegerDense;
@@ -17,6 +16,7 @@ use super::layer::{Layer, Tape};
 use super::lstm::integers::IntegerGates;
 use super::recurrent::HIDDEN_SCALE;
 use super::rnn::integers::IntegerRnn;
+use super::{Network, NetworkError};
 use crate::real::Real;
 
 /// A network's integers, and the real values that they stand for.

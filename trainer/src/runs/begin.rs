@@ -132,6 +132,7 @@ impl Start {
         let began = writer.write_facts(&facts).and_then(|()| writer.write_config(&config, valid_sha256));
         let outcome = began.and_then(|()| {
             writer.write_vocabulary(&vocabulary)?;
+            writer.write_scaling(&vocabulary)?;
             if let Some(trials) = decided.and_then(|decided| decided.trials) {
                 writer.write_trials(trials)?;
             }
@@ -289,6 +290,7 @@ fn mend(folder: &RunWriter, opened: &mut Opened) -> Result<()> {
     }
     let Opened { config, vocabulary, ngrams, targets, training, validation, .. } = opened;
     folder.write_vocabulary(vocabulary)?;
+    folder.write_scaling(vocabulary)?;
     if targets.is_none() {
         *targets = teach(config, training, validation)?;
         if let Some(targets) = targets {

@@ -17,6 +17,7 @@
 //! | `checkpoint` | what `--resume` goes on from |
 //! | `quantized.network`, `quantized.checkpoint` | the same of the epochs that learned with integers, where there are any |
 //! | `held-out` | after a cross-validation: what the networks of the folds answer to the parts that they have not learned from |
+//! | `scaling` | of a model of samples that was trained: how its channels are scaled |
 //! | `probe` | of an imported model of samples: its scaling, and samples with the answers that it gives where it came from |
 //! | `calibration.json` | what `latch export` last found out about the answers: temperature, thresholds of an early one |
 //!
@@ -40,6 +41,7 @@ use crate::exchange::samples::Probe;
 use crate::files::{Staged, stage};
 use crate::learning::sequences::{HeldOut, Targets};
 use crate::ngrams::Fitted;
+use crate::samples::Scaling;
 use crate::tokenization::Tokenization;
 use crate::vocabulary::Vocabulary;
 
@@ -54,7 +56,7 @@ pub const SETTINGS_HEADING: &str =
     "`latch train --config latch.toml --out FOLDER` repeats this run into another folder.";
 
 /// The files of a run, besides `latch.toml`.
-const FILES: [&str; 18] = [
+const FILES: [&str; 19] = [
     "config.json",
     "vocabulary.txt",
     "characters",
@@ -71,6 +73,7 @@ const FILES: [&str; 18] = [
     "calibration.json",
     "held-out",
     "probe",
+    "scaling",
     "quantized.network",
     "quantized.checkpoint",
 ];
@@ -323,6 +326,14 @@ impl RunFolder {
     /// A fault when the file is damaged.
     pub fn probe(&self) -> Result<Option<Probe>> {
         self.read_coded("probe")
+    }
+
+    /// Reads how the channels of a trained model of samples are scaled; `None` of others.
+    ///
+    /// # Errors
+    /// A fault when the file is damaged.
+    pub fn scaling(&self) -> Result<Option<Scaling>> {
+        self.read_coded("scaling")
     }
 
     /// Reads the best network of those that learned with integers; `None` where none has.

@@ -18,6 +18,7 @@ use crate::config::{RunConfig, StartConfig, Words};
 use crate::dataset::{Example, Label, hex};
 use crate::defaults::carry_of;
 use crate::error::{Fault, fault, read_file};
+use crate::exchange::samples::Probe;
 use crate::learning::sequences::{Read, Texts, class_weights, read_known};
 use crate::learning::training::{Outcome, Progress, beginning, judge};
 use crate::metrics::{EpochMetrics, Judgement};
@@ -79,6 +80,7 @@ pub(super) fn begin(
     checkpoint.metrics.push(metrics);
     let written = writer.write_facts(&facts).and_then(|()| {
         writer.write_vocabulary(&vocabulary)?;
+        writer.write_scaling(&vocabulary)?;
         writer.write_occurrences(&vocabulary, &occurrences)?;
         // With these a run has learned something, which resuming goes on from.
         writer.write_config(&config, valid_sha256)?;
@@ -119,7 +121,15 @@ fn read(from: &Path) -> Result<Begun> {
         return refused(problem, "train a run of its own on the data, with --model");
     }
     let best = folder.best()?;
-    let vocabulary = folder.vocabulary(&run.train)?;
+    let vocabulary = match (model.samples.is_some(), folder.probe()?, folder.scaling()?) {
+        (false, ..) => folder.vocabulary(&run.train)?,
+        (true, Some(Probe { scaling, .. }), _) | (true, None, Some(scaling)) => Vocabulary::of_samples(scaling),
+        (true, None, None) => {
+            let remedy = "take the file from a copy, or train the run again";
+            let problem = "the scaling of the samples is missing";
+            return Err(fault(folder.file("scaling").display(), problem, remedy).into());
+        }
+    };
     if *best.network.config() != run.train.network(vocabulary.rows()) {
         let remedy = "take both files from one run";
         return Err(

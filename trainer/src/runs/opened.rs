@@ -141,6 +141,23 @@ fn sampled(folder: &RunFolder, config: RunConfig) -> Result<Opened> {
     })
 }
 
+/// How the channels of a run's samples are scaled. A run that was stopped before it had learned anything may not have it yet.
+fn known_scaling(folder: &RunFolder, config: &RunConfig, training: &[Example<Label>]) -> Result<Vocabulary> {
+    match folder.scaling()? {
+        Some(scaling) if scaling.channels.len() == config.train.model.chain.embedding => {
+            Ok(Vocabulary::of_samples(scaling))
+        }
+        Some(_) => {
+            let problem = "it has other channels than the model of config.json";
+            Err(fault(folder.file("scaling").display(), problem, "take both files from one run").into())
+        }
+        None if folder.has_learned() || config.train.start.is_some() => {
+            Err(fault(folder.file("scaling").display(), "the scaling of the samples is missing", FROM_A_COPY).into())
+        }
+        None => Ok(Vocabulary::of_run(&config.train, training)),
+    }
+}
+
 /// The words of a run and how often each id occurs. Where the run keeps the latter, with the digest of the words, no text is tokenized for them.
 fn words(
     folder: &RunFolder,
@@ -148,7 +165,7 @@ fn words(
     training: &[Example<Label>],
 ) -> Result<(Vocabulary, Option<Vec<u32>>)> {
     if config.train.model.samples.is_some() {
-        return Ok((Vocabulary::of_run(&config.train, training), Some(Vec::new())));
+        return Ok((known_scaling(folder, config, training)?, Some(Vec::new())));
     }
     let path = folder.file("vocabulary.txt");
     let others = || fault(path.display(), "the words are not those of the run's training texts", FROM_A_COPY);

@@ -88,6 +88,7 @@ impl RunWriter {
             "vocabulary.txt",
             "characters",
             "probe",
+            "scaling",
             "latch.toml",
             "config.json",
         ] {
@@ -132,6 +133,14 @@ impl RunWriter {
     pub fn write_vocabulary(&self, vocabulary: &Vocabulary) -> Result<()> {
         self.write_coded("characters", &vocabulary.tokenization.characters())?;
         stage_words(&self.folder.file("vocabulary.txt"), vocabulary)?.keep()
+    }
+
+    /// Writes how samples are scaled, of a model that reads some.
+    ///
+    /// # Errors
+    /// A fault when the folder cannot be written.
+    pub fn write_scaling(&self, vocabulary: &Vocabulary) -> Result<()> {
+        vocabulary.scaling.as_ref().map_or(Ok(()), |scaling| self.write_coded("scaling", scaling))
     }
 
     /// Writes what the data has, in numbers.

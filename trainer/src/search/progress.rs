@@ -230,6 +230,7 @@ impl<'f> Search<'f> {
             // Whatever of this a stopped search has left is the same.
             folder.write_config(&config, self.plan.valid_sha256.clone())?;
             folder.write_vocabulary(&vocabulary)?;
+            folder.write_scaling(&vocabulary)?;
         }
         let fitted = self.fitted(&config.train);
         if let Some(fitted) = fitted.as_deref().filter(|_| checkpoint.is_none()) {
