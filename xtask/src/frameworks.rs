@@ -14,7 +14,7 @@ use latch_emulator::command::{Command, root, target_folder};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::latch::line_of;
+use crate::latch::{checked as latch, line_of};
 use crate::peers::{python, show, text};
 
 /// Where the script and what it needs are.
@@ -34,11 +34,6 @@ const FORMATS: [(&str, &str, &str); 4] = [
 /// A model of texts, and one of series with what stands around a network.
 const TEXT: &str = "text 40 > embedding 4 > lstm 6 > attention > dense 5 tanh > dense";
 const SERIES: &str = "samples 2 > conv1d 4 k3 relu > gru 5 > dense > skip channel=1 lag=2";
-
-/// `latch` as the tests have it: nothing is measured here.
-fn latch(verb: &str) -> Command {
-    Command::new("cargo run --quiet --profile checked -p latch-trainer --bin latch --").arg(verb)
-}
 
 /// Installs, writes, runs.
 ///

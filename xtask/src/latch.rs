@@ -9,6 +9,11 @@ pub(crate) fn latch(verb: &str) -> Command {
     Command::new("cargo run --quiet --release -p latch-trainer --bin latch --").arg(verb)
 }
 
+/// `latch` as the tests have it, where nothing is timed.
+pub(crate) fn checked(verb: &str) -> Command {
+    Command::new("cargo run --quiet --profile checked -p latch-trainer --bin latch --").arg(verb)
+}
+
 /// Runs a verb with `--json`, and reads what of its line is wanted.
 ///
 /// # Errors

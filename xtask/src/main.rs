@@ -10,6 +10,7 @@
 //! - [`default_model`] records what the default model reaches, and [`results`] makes tables of all records.
 //! - [`peers`] compares one step with other engines.
 //! - [`frameworks`] runs what is exported in ONNX Runtime, Keras and PyTorch.
+//! - [`amp`] says what a sample of an imported amplifier costs.
 //! - [`elsewhere`] compares the verdicts of an imported network with those of Keras, which trained it.
 //! - [`keras`] compares the speed of training with Keras.
 //! - [`small_sets`] compares the defaults on small sets of texts with linear baselines.
@@ -20,6 +21,7 @@
 //! - [`whole`] writes files whole or not at all.
 //! - [`wrapper`] lets a backend be forced without compiling the dependencies again.
 
+mod amp;
 mod chips;
 mod default_model;
 mod device;
@@ -98,6 +100,8 @@ enum Verb {
     Peers(peers::Options),
     /// Runs what Latch exports in ONNX Runtime, Keras and PyTorch, and fails if one answers something else; installs 5 GB
     Frameworks,
+    /// Counts what a sample of imported amplifiers costs on a Cortex-M7, in f32, int16 and int8, and how far integers are from floats
+    Amp,
     /// Trains `examples/keras` on texts, imports the network, and fails if fewer than 99 % of the int8 image's verdicts are those of Keras; installs 1.4 GB
     #[command(after_help = "Example: cargo xtask elsewhere --train imdb_train.tsv.gz --test imdb_test.tsv.gz")]
     Elsewhere(elsewhere::Options),
@@ -138,6 +142,7 @@ fn main() -> ExitCode {
         Verb::Device { arguments } => return finish(device::run(&arguments)),
         Verb::Boot { elf } => return finish(device::boot(&elf)),
         Verb::Picture => return finish(picture()),
+        Verb::Amp => return finish(amp::run().map(|()| 0)),
         Verb::Frameworks => return finish(frameworks::run().map(|()| 0)),
         Verb::Elsewhere(options) => return finish(elsewhere::run(&options).map(|()| 0)),
         Verb::Keras(options) => return finish(keras::run(&options).map(|()| 0)),
