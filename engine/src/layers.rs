@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, problem};
 use crate::features::{
     BIDIRECTIONAL, Built, CONV1D, DENSE, FLOAT, Feature, GRU, HasBidirectional, HasConv1d, HasLayerNorm, HasVariant,
-    INT4, LAYERNORM, LSTM, NGRAMS, PROJECTION, Proof, RNN, SAMPLES, START, VARIANT,
+    INT4, LAYERNORM, LSTM, NGRAMS, PROJECTION, Part, Proof, RNN, SAMPLES, START, VARIANT,
 };
 use crate::image::reader::Fields;
 use crate::image::section::{Cursor, SectionShape};
@@ -576,7 +576,8 @@ pub(crate) enum Opened<'a, N: Arithmetic> {
     Dense(dense::Opened<'a, N>),
     Pooling(pooling::Opened),
     Conv1d(conv1d::Opened<'a, N>),
-    Bidirectional(bidirectional::Opened<'a, N>, HasBidirectional),
+    // Two cells: no build without the feature has room for them.
+    Bidirectional(Part<bidirectional::Opened<'a, N>, { BIDIRECTIONAL as usize }>, HasBidirectional),
     Variant(variant::Opened<'a, N>, HasVariant),
     LayerNorm(layernorm::Opened<'a, N>, HasLayerNorm),
     MaxPool(MaxPool, HasConv1d),
@@ -594,7 +595,7 @@ impl<'a, N: Arithmetic> Opened<'a, N> {
             Layer::Rnn(layer) if RNN => Opened::Rnn(rnn::Opened::open(layer, cursor)?),
             Layer::Conv1d(layer) if CONV1D => Opened::Conv1d(conv1d::Opened::open(layer, cursor)?),
             Layer::Bidirectional(layer, has) => {
-                Opened::Bidirectional(bidirectional::Opened::open(layer, cursor)?, *has)
+                Opened::Bidirectional(Part::of(bidirectional::Opened::open(layer, cursor)?), *has)
             }
             Layer::Variant(layer, has) => Opened::Variant(variant::Opened::open(layer, cursor)?, *has),
             Layer::LayerNorm(layer, has) => Opened::LayerNorm(layernorm::Opened::open(layer, cursor)?, *has),
@@ -615,7 +616,7 @@ impl<'a, N: Arithmetic> Opened<'a, N> {
             Opened::Gru(opened) if GRU => opened.check(limit, layer),
             Opened::Rnn(opened) if RNN => opened.check(limit, layer),
             Opened::Conv1d(opened) if CONV1D => opened.check(limit, layer),
-            Opened::Bidirectional(opened, _) => opened.check(limit, layer),
+            Opened::Bidirectional(opened, _) => opened.get().map_or(Ok(limit), |opened| opened.check(limit, layer)),
             Opened::Variant(opened, _) => opened.check(limit, layer),
             Opened::LayerNorm(opened, _) => opened.check(limit, layer),
             Opened::Dense(opened) => opened.check(limit, layer),
@@ -660,11 +661,20 @@ impl<'a, N: Arithmetic> Opened<'a, N> {
         if let Opened::MaxPool(layer, _) = self {
             return layer.step(backend, x, place);
         }
-        if let Opened::Bidirectional(layer, _) = self {
+        if let Some(layer) = self.bidirectional() {
             layer.keep(backend, x, place);
             return None;
         }
         Some(self.step(backend, x, place))
+    }
+
+    /// The layer with two directions that it is.
+    #[inline(always)]
+    pub(crate) fn bidirectional(&self) -> Option<&bidirectional::Opened<'a, N>> {
+        match self {
+            Opened::Bidirectional(layer, _) => layer.get(),
+            _ => None,
+        }
     }
 
     /// Bytes of its state.
@@ -678,7 +688,7 @@ impl<'a, N: Arithmetic> Opened<'a, N> {
             Opened::Variant(layer, _) => layer.state_bytes(),
             Opened::LayerNorm(layer, _) => N::PRECISION.values_bytes(usize::from(layer.width())),
             Opened::Conv1d(_) => 0,
-            Opened::Bidirectional(layer, _) => layer.state_bytes(),
+            Opened::Bidirectional(layer, _) => layer.get().map_or(0, |layer| layer.state_bytes()),
             Opened::MaxPool(layer, _) => {
                 let (before, values) = layer.state(N::PRECISION);
                 before + values

@@ -152,8 +152,8 @@ fn weights_stay_where_the_image_lies() {
             let section = image.section_bytes(&section).as_ptr_range();
             assert!(memory.start <= section.start && section.end <= memory.end, "{section:?} outside of {memory:?}");
         }
-        // What a model keeps besides is small, whatever the image's size: room for the slices of 16 layers.
-        assert!(size_of::<Model<'_>>() < 4096, "{}", size_of::<Model<'_>>());
+        // What a model keeps besides is small, whatever the image's size: room for the slices of 16 layers, each of which may have two directions.
+        assert!(size_of::<Model<'_>>() < 6144, "{}", size_of::<Model<'_>>());
     }
 }
 

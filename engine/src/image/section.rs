@@ -123,7 +123,7 @@ impl Section {
 }
 
 /// The sections of an image from some place on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Cursor<'a> {
     /// The whole image without its checksum.
     bytes: &'a [u8],

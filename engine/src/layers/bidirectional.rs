@@ -12,8 +12,6 @@
 //! State: steps so far (32 bits; less a multiple of the longest sequence), the state of each direction, y, then a row for each step of the longest sequence: what the layer has
 //! read, the newest in the place of the oldest; and as many rows of b where each step has a y.
 
-use core::marker::PhantomData;
-
 use serde::{Deserialize, Serialize};
 
 use super::gru::{self, Gru};
@@ -278,13 +276,12 @@ impl<'a, N: Arithmetic> Direction<'a, N> {
     }
 }
 
-/// A bidirectional layer of an opened model. It keeps where its directions lie, and opens each when a sequence runs: two cells would make every layer of every model twice as large.
+/// A bidirectional layer of an opened model.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Opened<'a, N> {
-    forward: Cursor<'a>,
-    backward: Cursor<'a>,
+pub(crate) struct Opened<'a, N: Numbers> {
+    forward: Direction<'a, N>,
+    backward: Direction<'a, N>,
     shape: Bidirectional,
-    numbers: PhantomData<N>,
 }
 
 /// The parts of a layer's state.
@@ -330,20 +327,11 @@ impl<'a, N: Steps> Opened<'a, N> {
         N: Arithmetic,
     {
         let direction = shape.direction();
-        let forward = *cursor;
-        Direction::<N>::open(&direction, cursor)?;
-        let backward = *cursor;
-        Direction::<N>::open(&direction, cursor)?;
-        Ok(Opened { forward, backward, shape: *shape, numbers: PhantomData })
-    }
-
-    /// A direction, whose sections were there when the layer was opened.
-    #[inline(never)]
-    fn direction(&self, mut cursor: Cursor<'a>) -> Result<Direction<'a, N>, Error>
-    where
-        N: Arithmetic,
-    {
-        Direction::open(&self.shape.direction(), &mut cursor)
+        Ok(Opened {
+            forward: Direction::open(&direction, cursor)?,
+            backward: Direction::open(&direction, cursor)?,
+            shape: *shape,
+        })
     }
 
     /// Checks every row's sum of both directions.
@@ -354,8 +342,8 @@ impl<'a, N: Steps> Opened<'a, N> {
     where
         N: Arithmetic,
     {
-        self.direction(self.forward)?.check(limit, layer)?;
-        self.direction(self.backward)?.check(limit, layer)
+        self.forward.check(limit, layer)?;
+        self.backward.check(limit, layer)
     }
 
     /// Bytes of its state.
@@ -422,47 +410,33 @@ impl<'a, N: Steps> Opened<'a, N> {
         let steps = (*parts.count as usize).min(self.longest());
         let first = *parts.count as usize - steps;
         let each_step = self.shape.form.each_step();
+        let start = Start::NONE;
         parts.forward.all::<u32>().fill(0);
         parts.backward.all::<u32>().fill(0);
-        let (read, back) = (&mut parts.read, &mut parts.back);
-        let order = (0..steps).rev().map(|step| (step, self.row(first + step)));
-        self.walk(backend, self.backward, (&mut parts.backward, scratch), (order, read), |step, h, _| {
+        let mut last: &[N::Value] = &[];
+        let mut rest = parts.backward;
+        for step in (0..steps).rev() {
+            let (memory, scratch) = (rest.rest(), scratch.rest());
+            let mut place = Place { memory, scratch, steps: (steps - 1 - step) as u32, start };
+            let h = self.backward.step(backend, parts.read.at(self.row(first + step)), &mut place);
             if each_step {
-                crate::kernels::copy(h, back.at(step));
+                crate::kernels::copy(h, parts.back.at(step));
             }
-        });
-        let last: &[N::Value] = if each_step { &[] } else { self.hidden(parts.backward) };
-        let order = (0..steps).map(|step| (step, self.row(first + step)));
-        self.walk(backend, self.forward, (&mut parts.forward, scratch), (order, read), |step, h, scratch| {
+        }
+        if !each_step {
+            last = self.hidden(rest);
+        }
+        for step in 0..steps {
+            let (memory, scratch_of_step) = (parts.forward.rest(), scratch.rest());
+            let mut place = Place { memory, scratch: scratch_of_step, steps: step as u32, start };
+            let h = self.forward.step(backend, parts.read.at(self.row(first + step)), &mut place);
             if each_step {
-                self.merge(h, back.at(step), parts.y);
+                self.merge(h, parts.back.at(step), parts.y);
                 each(step as u32, parts.y, scratch);
             } else if step + 1 == steps {
                 self.merge(h, last, parts.y);
                 each(0, parts.y, scratch);
             }
-        });
-    }
-
-    /// Runs a direction, which is opened here, over rows in an order, and calls `each` with the step of each row and h. Never inlined, so that no direction takes stack while
-    /// the other one runs.
-    #[inline(never)]
-    fn walk<B: Backend>(
-        &self,
-        backend: B,
-        direction: Cursor<'a>,
-        (state, scratch): (&mut Memory<'_>, &mut Memory<'_>),
-        (order, read): (impl Iterator<Item = (usize, usize)>, &mut Rows<'_, N>),
-        mut each: impl FnMut(usize, &[N::Value], &mut Memory<'_>),
-    ) where
-        N: Arithmetic,
-    {
-        let Ok(direction) = self.direction(direction) else { return };
-        for (number, (step, row)) in order.enumerate() {
-            let mut place =
-                Place { memory: state.rest(), scratch: scratch.rest(), steps: number as u32, start: Start::NONE };
-            let h = direction.step(backend, read.at(row), &mut place);
-            each(step, h, scratch);
         }
     }
 

@@ -132,7 +132,7 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
         let mut begin = layout.history + layout.kept;
         for (number, layer) in steps.iter().enumerate() {
             let end = begin + layer.state_bytes();
-            if let Opened::Bidirectional(layer, _) = layer {
+            if let Some(layer) = layer.bidirectional() {
                 let behind = steps.get(number + 1..).unwrap_or_default();
                 let (own, rest) = memory.rest().split(end);
                 let (mut own, bytes) = (own.split(begin).1, behind.iter().map(Opened::state_bytes).sum());
@@ -316,8 +316,7 @@ impl<N: Arithmetic> Chain<'_, N> {
             match layer {
                 Opened::Conv1d(layer) if CONV1D => layer.is_sound(state),
                 Opened::MaxPool(layer, _) => layer.is_sound(state),
-                Opened::Bidirectional(layer, _) => layer.is_sound(state),
-                _ => true,
+                layer => layer.bidirectional().is_none_or(|layer| layer.is_sound(state)),
             }
         })
     }
