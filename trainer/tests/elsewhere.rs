@@ -44,6 +44,32 @@ fn answers(place: &Place, run: &str) -> Vec<f64> {
 }
 
 #[test]
+fn integers_of_a_file_that_comes_back_read_samples_far_from_one() {
+    let place = Place::with_data(20);
+    let mut text = "@univariate true\n@classLabel true fast slow\n@data\n".to_owned();
+    for number in 0..60 {
+        let (speed, class) = if number % 2 == 0 { (0.9, "fast") } else { (0.3, "slow") };
+        let value = |step: i32| 40.0 + 6.0 * (speed * f64::from(step) + f64::from(number)).sin();
+        let values: Vec<String> = (0..20).map(|step| format!("{:.3}", value(step))).collect();
+        text += &format!("{}:{class}\n", values.join(","));
+    }
+    place.write("swings.ts", text);
+    let model = ["--model", "samples 1 > gru 6 > last > dense", "--epochs", "30", "--lr", "0.02", "--out", "own"];
+    succeed(place.latch(["train", "--data", "swings.ts"]).args(model));
+    export(&place, "own", "onnx", "net.onnx");
+    let said = succeed(&mut place.latch(["import", "net.onnx", "--task", "classify", "--out", "back"])).stdout;
+    // A count is worth as much as samples near 46 need.
+    assert!(said.contains("assumed: samples of magnitude 4") && said.contains("worth 0.00390625"), "{said}");
+    for precision in ["int8", "int16"] {
+        let image = ["export", "--run", "back", "--precision", precision, "--no-calibrate", "--out", "back.latch"];
+        succeed(&mut place.latch(image));
+        let eval = ["eval", "--image", "back.latch", "--data", "swings.ts", "--json"];
+        let judged = succeed(&mut place.latch(eval)).json();
+        assert!(judged["accuracy"].as_f64().expect("a share") > 0.9, "{precision}: {judged}");
+    }
+}
+
+#[test]
 fn a_run_of_series_answers_the_same_behind_another_frameworks_file() {
     let place = of_series();
     let own = answers(&place, "series");

@@ -144,7 +144,7 @@ fn a_network_of_series_learns_with_integers_from_its_own_data_or_other_series_of
 
     place.write("texts.csv", "label,text\nfast,a good film\nslow,a bad film\n".repeat(20));
     let texts = ["train", "--data", "texts.csv", "--resume-from", "floats", "--out", "new", "--quantize", "int8"];
-    place.refuse(&mut place.latch(texts), &["--data: these are texts, and the network reads samples"]);
+    place.refuse(&mut place.latch(texts), &["texts.csv: no series are in it, and the network reads samples"]);
     place.write("others.ts", series(60).replace("fast", "quick"));
     let others = ["train", "--data", "others.ts", "--resume-from", "floats", "--out", "new", "--quantize", "int8"];
     place.refuse(&mut place.latch(others), &["others.ts", "quick"]);

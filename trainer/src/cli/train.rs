@@ -163,8 +163,9 @@ fn report(outcome: &Outcome, folder: &RunFolder, json: bool) -> Result<()> {
         answer(json, format_args!("{hint}"))?;
     }
     if let Some(quantized) = &outcome.quantized {
+        let by = if config.series.is_some() { "in the image's integers" } else { "of the image, through the engine" };
         let text = format!(
-            "with integers: best epoch {}: validation {}, {} {:.4}, of the image, through the engine",
+            "with integers: best epoch {}: validation {}, {} {:.4}, {by}",
             quantized.epoch,
             figures(task, quantized),
             config.train.loss_name(),

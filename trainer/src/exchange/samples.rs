@@ -112,8 +112,14 @@ pub(super) fn scaling(model: &Described, samples: &Samples, largest: &[f32]) -> 
         let normalization = samples.normalization.get(number);
         let (offset, scale) = normalization.map_or((0.0, 1.0), |one| (one.mean, one.scale));
         let factor = gain(model, number) / scale;
-        let reached = range(factor, offset, largest);
-        Channel { offset, factor, range: samples.bounds.get(number).copied().unwrap_or(reached), unit: unit(largest) }
+        match samples.bounds.get(number) {
+            // Counts reach as far as the model does, and as far as the samples that are known.
+            Some(&bound) => {
+                let reached = largest.max(bound / factor.abs() + offset.abs());
+                Channel { offset, factor, range: bound, unit: unit(reached) }
+            }
+            None => Channel { offset, factor, range: range(factor, offset, largest), unit: unit(largest) },
+        }
     };
     let SamplesConfig { skip, difference, .. } = configured(model);
     let skip_factor = model.skip.map_or(1.0, |skip| gain(model, skip.channel) * model.gain.output);
@@ -254,8 +260,9 @@ impl Probe {
 
     /// What was taken for granted of the samples of a model of these layers, in words.
     pub fn assumed(&self, layers: &[LayerConfig]) -> String {
+        let open = self.scaling.open;
         let largest: Vec<String> =
-            self.scaling.channels.iter().map(|channel| largest_of(channel).to_string()).collect();
+            self.scaling.channels.iter().map(|channel| largest_of(channel, open).to_string()).collect();
         let unit = self.scaling.channels.first().map_or(0.0, |channel| channel.unit);
         let convolves = layers.iter().any(|layer| matches!(layer, LayerConfig::Conv1d { .. }));
         let ranges =
@@ -264,9 +271,10 @@ impl Probe {
     }
 }
 
-/// The largest sample that a channel takes in integers.
-fn largest_of(channel: &Channel) -> f32 {
-    channel.range / channel.factor.abs() - channel.offset.abs()
+/// The largest sample that a channel takes in integers. An open range was widened by the offset, another one lies around it.
+fn largest_of(channel: &Channel, open: bool) -> f32 {
+    let (reach, offset) = (channel.range / channel.factor.abs(), channel.offset.abs());
+    if open { reach - offset } else { reach + offset }
 }
 
 /// Steps of the longest sequence that a model with two directions will read: those that are given, else those of its probe.

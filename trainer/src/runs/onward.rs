@@ -144,10 +144,12 @@ fn agree(config: &mut RunConfig, begun: &Begun, tokens: Option<Tokens>) -> Resul
     let (own, run) = (config.train.task, &begun.run);
     match (config.series.is_some(), run.train.model.samples.is_some()) {
         (true, false) => {
-            return Err(fault("--data", "this is series, and the network reads texts", "name labelled texts"));
+            let problem = "it holds series, and the network reads texts";
+            return Err(fault(config.data.display(), problem, "name labelled texts"));
         }
         (false, true) => {
-            return Err(fault("--data", "these are texts, and the network reads samples", "name labelled series"));
+            let problem = "no series are in it, and the network reads samples";
+            return Err(fault(config.data.display(), problem, "name labelled series"));
         }
         _ => {}
     }

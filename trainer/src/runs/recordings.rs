@@ -210,6 +210,7 @@ pub(super) fn load(config: &mut RunConfig, series_config: &SeriesConfig) -> Resu
         ));
     }
     notes.extend(too_short(config.train.model.chain.rhythm().first, &training, &validation));
+    notes.extend(too_long(config.train.model.chain.longest(), &training, &validation));
     if !validation.is_empty() {
         notes.extend(summary::lacking((&config.classes, "series"), &training, &validation));
     }
@@ -230,6 +231,22 @@ fn too_short(before: usize, training: &[Example<Label>], validation: &[Example<L
         format!(
             "{short} of {all} series have fewer steps than the {} of the model's first answer: it tells nothing of them",
             before + 1
+        )
+    })
+}
+
+/// A remark on recordings of which a bidirectional layer reads the last steps alone on a device: what is learned reads all of them.
+fn too_long(longest: Option<usize>, training: &[Example<Label>], validation: &[Example<Label>]) -> Option<String> {
+    let longest = longest?;
+    let is_long = |example: &&Example<Label>| {
+        example.recording.as_ref().is_some_and(|recording| recording.frames.steps() > longest)
+    };
+    let all = training.len() + validation.len();
+    let long = training.iter().chain(validation).filter(is_long).count();
+    (long > 0).then(|| {
+        format!(
+            "warning: {long} of {all} series have more than the {longest} steps that an image reads in both directions: learned are all steps, and an image \
+             answers to the last ones; give the bidirectional layer steps=, or cut the series by --window"
         )
     })
 }
@@ -332,5 +349,9 @@ mod tests {
         );
         assert_eq!(too_short(0, &training, &validation), None);
         assert_eq!(too_short(4, &training[1..], &[]), None);
+        let remark = too_long(Some(5), &training, &validation).expect("one is long");
+        assert!(remark.starts_with("warning: 1 of 5 series have more than the 5 steps"), "{remark}");
+        assert_eq!(too_long(Some(9), &training, &validation), None);
+        assert_eq!(too_long(None, &training, &validation), None);
     }
 }

@@ -84,6 +84,9 @@ pub(super) fn write(args: &Args, run: &Trained) -> Result<()> {
     if config.train.warm_up.as_ref().and_then(WarmUp::prefix).is_some() {
         left_out.push("the warm-up: streams begin with zeros".to_owned());
     }
+    if let Some(steps) = best.network.config().chain.longest() {
+        left_out.push(format!("that an image reads the last {steps} steps in both directions: there all are read"));
+    }
     write_atomically(&args.out, |out| Ok(out.write_all(&bytes)?))?;
     let (weights, words) = (best.network.weights(), vocabulary.words().len());
     let layout = (args.format == Format::Safetensors).then(|| args.layout.unwrap_or(Layout::PyTorch).name());
