@@ -23,6 +23,8 @@ pub const GRU: bool = cfg!(feature = "gru");
 pub const RNN: bool = cfg!(feature = "rnn");
 /// Convolutions over time, and largest values over time.
 pub const CONV1D: bool = cfg!(feature = "conv1d");
+/// Layers that answer when their window is full: valid convolutions, and largest values over steps.
+pub const WINDOWS: bool = cfg!(feature = "windows");
 /// Two recurrent layers over a whole sequence, one of them from its end.
 pub const BIDIRECTIONAL: bool = cfg!(feature = "bidirectional");
 /// Variants of recurrent cells, which run in floats alone.
@@ -134,8 +136,8 @@ impl Proof for Built<false> {
 
 /// Shows that the build has [`BIDIRECTIONAL`].
 pub type HasBidirectional = <Built<BIDIRECTIONAL> as Proof>::Of;
-/// Shows that the build has [`CONV1D`].
-pub type HasConv1d = <Built<CONV1D> as Proof>::Of;
+/// Shows that the build has [`WINDOWS`].
+pub type HasWindows = <Built<WINDOWS> as Proof>::Of;
 /// Shows that the build has [`VARIANT`].
 pub type HasVariant = <Built<VARIANT> as Proof>::Of;
 /// Shows that the build has [`LAYERNORM`].
@@ -169,11 +171,12 @@ pub enum Feature {
     Bidirectional,
     Variant,
     LayerNorm,
+    Windows,
 }
 
 impl Feature {
     /// All of them, in the order of their numbers, which a firmware says over its link: new ones come at the end.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Feature::Float,
         Feature::Text,
         Feature::Samples,
@@ -196,6 +199,7 @@ impl Feature {
         Feature::Bidirectional,
         Feature::Variant,
         Feature::LayerNorm,
+        Feature::Windows,
     ];
 
     /// As Cargo.toml has it.
@@ -223,6 +227,7 @@ impl Feature {
             Feature::Bidirectional => "bidirectional",
             Feature::Variant => "variant",
             Feature::LayerNorm => "layernorm",
+            Feature::Windows => "windows",
         }
     }
 }

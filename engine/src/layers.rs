@@ -24,8 +24,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, problem};
 use crate::features::{
-    BIDIRECTIONAL, Built, CONV1D, DENSE, FLOAT, Feature, GRU, HasBidirectional, HasConv1d, HasLayerNorm, HasVariant,
-    INT4, LAYERNORM, LSTM, NGRAMS, PROJECTION, Part, Proof, RNN, SAMPLES, START, VARIANT,
+    BIDIRECTIONAL, Built, CONV1D, DENSE, FLOAT, Feature, GRU, HasBidirectional, HasLayerNorm, HasVariant, HasWindows,
+    INT4, LAYERNORM, LSTM, NGRAMS, PROJECTION, Part, Proof, RNN, SAMPLES, START, VARIANT, WINDOWS,
 };
 use crate::image::reader::Fields;
 use crate::image::section::{Cursor, SectionShape};
@@ -79,7 +79,7 @@ pub enum Layer {
     /// Normalization of the features of a step.
     LayerNorm(LayerNorm, HasLayerNorm),
     /// The largest values over a window of steps.
-    MaxPool(MaxPool, HasConv1d),
+    MaxPool(MaxPool, HasWindows),
 }
 
 impl Layer {
@@ -115,7 +115,7 @@ impl Layer {
 
     /// A largest value over steps; `None` in a build without it.
     pub const fn max_pool(shape: MaxPool) -> Option<Self> {
-        match <Built<CONV1D> as Proof>::OF {
+        match <Built<WINDOWS> as Proof>::OF {
             Some(has) => Some(Layer::MaxPool(shape, has)),
             None => None,
         }
@@ -178,9 +178,9 @@ impl Layer {
                 Some(has) => Layer::Bidirectional(Bidirectional::read(fields), has),
                 None => return Read::Missing(Feature::Bidirectional),
             },
-            0x19 => match <Built<CONV1D> as Proof>::OF {
+            0x19 => match <Built<WINDOWS> as Proof>::OF {
                 Some(has) => Layer::MaxPool(MaxPool::read(fields), has),
-                None => return Read::Missing(Feature::Conv1d),
+                None => return Read::Missing(Feature::Windows),
             },
             // These are no layers, but read in the same place, so that a firmware without them has one refusal for all.
             0x04 if !SAMPLES => return Read::Missing(Feature::Samples),
@@ -199,6 +199,7 @@ impl Layer {
             }
             Layer::Lstm(Lstm { projected: true, .. }) if !PROJECTION => Some(Feature::Projection),
             Layer::Pooling(pooling) => pooling.missing(),
+            Layer::Conv1d(layer) if !WINDOWS && layer.form.is_of_windows() => Some(Feature::Windows),
             Layer::Bidirectional(layer, _) => layer.direction_missing(),
             layer if !INT4 && layer.is_int4() => Some(Feature::Int4),
             _ => None,
@@ -349,6 +350,14 @@ impl Layer {
             Layer::LayerNorm(layer, _) => (0, precision.values_bytes(layer.width as usize)),
             Layer::Pooling(pooling) => (0, pooling.state(precision, inputs as usize)),
             _ => (0, 0),
+        }
+    }
+
+    /// True of a layer that answers when its window is full.
+    pub(crate) const fn answers_late(&self) -> bool {
+        match self {
+            Layer::Conv1d(layer) => layer.form.is_of_windows(),
+            layer => matches!(layer, Layer::MaxPool(..)),
         }
     }
 
@@ -580,7 +589,7 @@ pub(crate) enum Opened<'a, N: Arithmetic> {
     Bidirectional(Part<bidirectional::Opened<'a, N>, { BIDIRECTIONAL as usize }>, HasBidirectional),
     Variant(variant::Opened<'a, N>, HasVariant),
     LayerNorm(layernorm::Opened<'a, N>, HasLayerNorm),
-    MaxPool(MaxPool, HasConv1d),
+    MaxPool(MaxPool, HasWindows),
 }
 
 impl<'a, N: Arithmetic> Opened<'a, N> {

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Layer, MAX_WIDTH, Place, int4_room};
 use crate::error::{Error, problem};
-use crate::features::CONV1D;
+use crate::features::{CONV1D, WINDOWS};
 use crate::image::reader::Fields;
 use crate::image::role::Role;
 use crate::image::section::{Cursor, Element, SectionShape};
@@ -63,6 +63,11 @@ impl Form {
 
     /// The first answer comes when the window is full.
     pub const fn valid(self) -> bool {
+        WINDOWS && self.is_of_windows()
+    }
+
+    /// The same of an image whose layers this build may lack.
+    pub(crate) const fn is_of_windows(self) -> bool {
         self.0 & Self::VALID != 0
     }
 }

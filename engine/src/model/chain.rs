@@ -4,7 +4,7 @@ use bytemuck::Zeroable;
 use heapless::Vec;
 
 use crate::error::Error;
-use crate::features::{BIDIRECTIONAL, CONV1D, DENSE, LAYERNORM, POOLING, Part, SAMPLES, SKIP};
+use crate::features::{BIDIRECTIONAL, CONV1D, DENSE, LAYERNORM, POOLING, Part, SAMPLES, SKIP, WINDOWS};
 use crate::image::header::Description;
 use crate::image::section::Cursor;
 use crate::image::start::Start;
@@ -226,7 +226,7 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
     /// Steps in front of the first that comes through all valid convolutions and largest values.
     #[inline(always)]
     fn unanswered(&self, layout: &Layout) -> u32 {
-        if !CONV1D {
+        if !WINDOWS {
             return 0;
         }
         let steps = self.layers.iter().take(layout.steps);
@@ -292,7 +292,7 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
         if !N::are_finite(memory.rest().split(layout.tokenizer - Layout::HEADER).0.all()) {
             return false;
         }
-        if (CONV1D || BIDIRECTIONAL) && !self.are_places_sound(&mut memory, layout) {
+        if (CONV1D || WINDOWS || BIDIRECTIONAL) && !self.are_places_sound(&mut memory, layout) {
             return false;
         }
         // Cells and hidden states of integers may have any bits: the kernels are safe for all of them. Sums must be those of the steps.

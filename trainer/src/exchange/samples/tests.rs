@@ -30,7 +30,7 @@ fn a_normalized_channel_keeps_its_mean_and_the_range_of_its_samples() {
     let samples = of("aida.json", &model).expect("it reads samples");
     let scaling = scaling(&model, samples, &[5.0]);
     assert_eq!((scaling.channels[0].offset, scaling.channels[0].factor, scaling.channels[0].range), (-3.0, 0.5, 4.0));
-    assert_eq!(largest_of(&scaling.channels[0]), 5.0);
+    assert_eq!(largest_of(&scaling.channels[0], true), 5.0);
     assert_eq!(scaling.scaled(&[5.0, -5.0]), [4.0, -1.0]);
 }
 
@@ -43,7 +43,7 @@ fn a_probe_is_the_given_one_that_of_the_file_or_a_seeded_one() {
     let frames = vec![0.5, -7.5];
     let given = Some(GivenProbe { name: "x.wav".into(), channels: 1, frames });
     let given = probe(&model, &samples, &Given { probe: given, ..Given::default() }).expect("a probe");
-    assert_eq!((given.of.as_str(), largest_of(&given.scaling.channels[0])), ("x.wav", 7.5));
+    assert_eq!((given.of.as_str(), largest_of(&given.scaling.channels[0], true)), ("x.wav", 7.5));
     let assumed = given.assumed(&[]);
     assert!(assumed.contains("magnitude 7.5 at most") && !assumed.contains("convolutions"), "{assumed}");
     model.source.probe = None;
@@ -51,7 +51,7 @@ fn a_probe_is_the_given_one_that_of_the_file_or_a_seeded_one() {
     assert_eq!(seeded(None), seeded(None));
     assert_eq!(seeded(None).frames.len(), STEPS);
     assert!(seeded(None).frames.iter().all(|sample| sample.abs() <= FULL_SCALE));
-    assert_eq!(largest_of(&seeded(Some(4.0)).scaling.channels[0]), 4.0);
+    assert_eq!(largest_of(&seeded(Some(4.0)).scaling.channels[0], true), 4.0);
     assert!(matches!(seeded(None).example(Task::RegressEach).label, Label::Each(answers) if answers.len() == STEPS));
     // Of classes it is the one with the largest logit at each step.
     let mut logits = seeded(None);
