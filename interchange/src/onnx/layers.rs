@@ -18,6 +18,8 @@ struct Builder<'a> {
     /// Features of the last layer; none until something says those of the input.
     features: Option<usize>,
     channels: Option<usize>,
+    /// Features that the input declares.
+    declared: Option<usize>,
     normalization: Vec<Normalization>,
     /// What scaled samples are held to from below, until the same from above makes bounds of both.
     least: Option<Vec<f64>>,
@@ -37,6 +39,7 @@ pub(crate) fn described(flow: &Flow, source: Source, context: &Context<'_>) -> R
         layers: Vec::new(),
         features: None,
         channels: None,
+        declared: declared.filter(|_| !is_ids),
         normalization: Vec::new(),
         least: None,
         bounds: Vec::new(),
@@ -225,6 +228,10 @@ impl Builder<'_> {
         if !is_most {
             if self.least.is_some() {
                 return refuse("it holds samples from below twice");
+            }
+            // Of one channel no constant says how many there are.
+            if let (None, Some(declared)) = (self.features, self.declared) {
+                self.known(declared);
             }
             self.normalize();
             if self.pending.is_some() {
