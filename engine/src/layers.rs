@@ -199,7 +199,7 @@ impl Layer {
             }
             Layer::Lstm(Lstm { projected: true, .. }) if !PROJECTION => Some(Feature::Projection),
             Layer::Pooling(pooling) => pooling.missing(),
-            Layer::Conv1d(layer) if !WINDOWS && layer.form.is_of_windows() => Some(Feature::Windows),
+            Layer::Conv1d(layer) if CONV1D && !WINDOWS && layer.form.is_of_windows() => Some(Feature::Windows),
             Layer::Bidirectional(layer, _) => layer.direction_missing(),
             layer if !INT4 && layer.is_int4() => Some(Feature::Int4),
             _ => None,
