@@ -2,7 +2,7 @@
 
 use crate::described::{
     Activation, Bidirectional, Cell, Conv1d, Dense, Described, Input, Kind, LayerNorm, Matrix, MaxPool, Merge, Padding,
-    Pooling, Recurrent, Skip, Vector,
+    Pooling, Recurrent, Samples, Skip, Vector,
 };
 
 /// What a model computes of one sequence.
@@ -19,19 +19,7 @@ pub fn of_samples(model: &Described, frames: &[f32]) -> Computed {
     let Input::Samples(samples) = &model.input else { return of_ids(model, &[]) };
     let (channels, gain) = (samples.channels.max(1), model.gain);
     let frames = &frames[..frames.len() / channels * channels];
-    // x = gain.input · (sample − mean) / scale, held to its bound; of a difference its samples are x_t − x_{t−N}
-    let scaled = |(place, &sample): (usize, &f32)| {
-        let normalization = samples.normalization.get(place % channels);
-        let (mean, scale) = normalization.map_or((0.0, 1.0), |one| (f64::from(one.mean), f64::from(one.scale)));
-        let gain = if place % channels == 0 { f64::from(gain.input) } else { 1.0 };
-        let before = match samples.difference.saturating_mul(channels) {
-            0 => 0.0,
-            lag => frames.get(place.checked_sub(lag).unwrap_or(place % channels)).copied().unwrap_or(0.0),
-        };
-        let scaled = gain * (f64::from(sample) - f64::from(before) - mean) / scale;
-        samples.bounds.get(place % channels).map_or(scaled, |&bound| scaled.clamp(-f64::from(bound), f64::from(bound)))
-    };
-    let layers = run(model, frames.iter().enumerate().map(scaled).collect());
+    let layers = run(model, scaled(model, samples, frames));
     let outputs = model.outputs().max(1);
     let last = layers.last().cloned().unwrap_or_default();
     let steps = last.len() / outputs;
@@ -50,6 +38,41 @@ pub fn of_samples(model: &Described, frames: &[f32]) -> Computed {
     };
     let answers = last.into_iter().enumerate().map(answer).collect();
     Computed { layers, answers }
+}
+
+/// The frames, steps × channels, that the first layer of a model takes for steps: all of them where it masks none.
+pub fn without_padding(model: &Described, frames: &[f32]) -> Vec<f32> {
+    let (Input::Samples(samples), Some(Kind::Masking(value))) =
+        (&model.input, model.layers.first().map(|layer| &layer.kind))
+    else {
+        return frames.to_vec();
+    };
+    let (channels, value) = (samples.channels.max(1), f64::from(*value));
+    let frames = &frames[..frames.len() / channels * channels];
+    let scaled = scaled(model, samples, frames);
+    let steps = frames.chunks_exact(channels).zip(scaled.chunks_exact(channels));
+    steps.filter(|(_, scaled)| scaled.iter().any(|x| *x != value)).flat_map(|(frame, _)| frame).copied().collect()
+}
+
+/// What the first layer reads of whole frames.
+///
+/// ```text
+/// x = gain.input · (sample − mean) / scale, held to its bound; of a difference its samples are x_t − x_{t−N}
+/// ```
+fn scaled(model: &Described, samples: &Samples, frames: &[f32]) -> Vec<f64> {
+    let channels = samples.channels.max(1);
+    let scaled = |(place, &sample): (usize, &f32)| {
+        let normalization = samples.normalization.get(place % channels);
+        let (mean, scale) = normalization.map_or((0.0, 1.0), |one| (f64::from(one.mean), f64::from(one.scale)));
+        let gain = if place % channels == 0 { f64::from(model.gain.input) } else { 1.0 };
+        let before = match samples.difference.saturating_mul(channels) {
+            0 => 0.0,
+            lag => frames.get(place.checked_sub(lag).unwrap_or(place % channels)).copied().unwrap_or(0.0),
+        };
+        let scaled = gain * (f64::from(sample) - f64::from(before) - mean) / scale;
+        samples.bounds.get(place % channels).map_or(scaled, |&bound| scaled.clamp(-f64::from(bound), f64::from(bound)))
+    };
+    frames.iter().enumerate().map(scaled).collect()
 }
 
 /// Runs a model that reads ids over these, each a row of its embedding.

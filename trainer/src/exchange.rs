@@ -12,6 +12,7 @@ pub mod elsewhere;
 mod heads;
 pub mod inspected;
 pub mod network;
+mod order;
 pub mod parity;
 pub mod samples;
 mod text;
@@ -182,9 +183,9 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>> {
 /// pooling, vocabulary or the meaning of the outputs are unknown, contradictory or do not fit.
 pub fn from_bytes(bytes: &[u8], place: impl Display, given: &Given) -> Result<Received> {
     let place = place.to_string();
-    let model = heads::with_logits(opened(bytes, &place, &given.keras)?, given.task);
+    let mut model = heads::with_logits(opened(bytes, &place, &given.keras)?, given.task);
     if let Input::Ids(_) = model.input {
-        return of_texts(&model, bytes, &place, given);
+        return of_texts(&mut model, bytes, &place, given);
     }
     let (network, answers) = of_samples(&model, &place, given)?;
     let probe = samples::probe(&model, samples::of(&place, &model)?, given)?;
@@ -218,21 +219,22 @@ pub fn inspected(bytes: &[u8], place: impl Display, given: &Given) -> Result<Ins
             None => return Err(refused.into()),
         },
     };
-    let imported = heads::with_logits(model.clone(), given.task);
+    let mut imported = heads::with_logits(model.clone(), given.task);
     let stops = match imported.input {
-        Input::Ids(_) => of_texts(&imported, bytes, &place, given).err(),
+        Input::Ids(_) => of_texts(&mut imported, bytes, &place, given).err(),
         Input::Samples(_) => of_samples(&imported, &place, given).err(),
     };
     Ok(Inspected::of(&model, stops.map(|error| format!("{error:#}"))))
 }
 
-/// A model of texts.
-fn of_texts(model: &Described, bytes: &[u8], place: &str, given: &Given) -> Result<Received> {
+/// A model of texts; the rows of its embedding are left in the order of its words.
+fn of_texts(model: &mut Described, bytes: &[u8], place: &str, given: &Given) -> Result<Received> {
     let options = [("--probe", given.probe.is_some()), ("--full-scale", given.full_scale.is_some())];
     refuse_options(&options, "it is for models of samples, and this one reads texts")?;
     let answers = text::answers(place, model, given)?;
     let pooling = text::pooling(place, model.pooling().map(Into::into), answers.task, given)?;
-    let (vocabulary, strange) = text::words(place, model, given)?;
+    let listed = given.vocabulary.as_deref().map(|words| order::order("--vocabulary", model, words)).transpose()?;
+    let (vocabulary, strange) = text::words(place, model, given, listed.as_ref())?;
     let longest = given.longest.unwrap_or(LONGEST);
     let network = network::of_layers(place, model, pooling, longest)?;
     network::check_answers(place, model, &network)?;

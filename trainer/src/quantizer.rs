@@ -516,7 +516,10 @@ pub fn to_image(
         metadata: origin.metadata(),
         ..Notes::default()
     };
-    let mut image = AlignedBytes::new(&encode(&description, &notes, &packed.tensors)?);
+    let bytes = encode(&description, &notes, &packed.tensors)?;
+    drop(packed);
+    let mut image = AlignedBytes::new(&bytes);
+    drop(bytes);
     certify(&mut image)?; // opens the image, which checks it
     Ok(image)
 }

@@ -86,16 +86,59 @@ fn a_vocabulary_comes_with_the_model_and_what_is_cut_otherwise_is_shown() {
 }
 
 #[test]
+fn a_list_of_words_in_the_order_of_the_ids_is_sorted_with_the_rows_of_the_embedding() {
+    let name = "embedding-mask-zero.keras";
+    let (place, cases) = placed(ARCHIVE, &[name]);
+    let import = |words: &str, out: &str| {
+        place.write("words.txt", words);
+        place.latch(["import", name, "--task", "classify", "--vocabulary", "words.txt", "--out", out, "--json"])
+    };
+    // Ids 0, 3, 0, 2, 5, 0 were read, 0 being padding; id 1 is that of unknown words, and 6 of none.
+    succeed(&mut import("\n[UNK]\nsat\ncat\nmat\nbird\n", "run"));
+    assert_eq!(place.read("run/vocabulary.txt"), b"bird\ncat\nmat\nsat\n");
+    succeed(&mut place.latch(["export", "--run", "run", "--precision", "f32", "--out", "new.latch"]));
+    let line = succeed(&mut place.latch(["predict", "--image", "new.latch", "--json", "cat sat bird"])).json();
+    let (_, y) = golden(&cases, name);
+    // Of two logits the image has the second less the first.
+    let wanted = 1.0 / (1.0 + (y[0] - y[1]).exp());
+    let found = line["probabilities"]["1"].as_f64().unwrap_or_else(|| panic!("{line}"));
+    assert!((found - wanted).abs() < 1e-5, "{line} in place of {wanted}");
+
+    place.refuse(
+        &mut import("cat\nmat\n", "other"),
+        &["--vocabulary", "id 0 for padding", "line 1 has the word \"cat\""],
+    );
+    place.refuse(&mut import("\ncat\nmat\ncat\n", "other"), &["\"cat\" stands in line 2 and in line 4"]);
+    place.refuse(&mut import("\na\nb\nc\nd\ne\nf\ng\n", "other"), &["it has 8 lines", "has 7 rows"]);
+}
+
+#[test]
+fn frames_that_a_model_masks_are_padding_which_an_image_is_not_given() {
+    let name = "masking-lstm.keras";
+    let (place, cases) = placed(ARCHIVE, &[name]);
+    let said = succeed(&mut place.latch(["import", name, "--out", "run"])).stderr;
+    assert!(said.contains("a frame of -1 in every channel is padding to the layer masking"), "{said}");
+    let (x, y) = golden(&cases, name);
+    let steps: Vec<f64> = x.chunks(3).filter(|frame| frame.iter().any(|x| *x != -1.0)).flatten().copied().collect();
+    assert!(steps.len() < x.len());
+    let found = answers(&place, "run", &steps);
+    assert_eq!(found.len(), y.len());
+    found.iter().zip(&y).for_each(|(found, y)| assert!((found - y).abs() < 1e-5, "{found} {y}"));
+    // A probe with padding is compared without it, and one of nothing else is none.
+    let rows: Vec<String> = x.chunks(3).map(|row| format!("{},{},{}", row[0], row[1], row[2])).collect();
+    place.write("padded.csv", rows.join("\n") + "\n");
+    let line = succeed(&mut place.latch(["import", name, "--probe", "padded.csv", "--out", "probed", "--json"])).json();
+    assert!(line["parity"][1]["largest_difference"].as_f64().is_some_and(|most| most < 1e-5), "{line}");
+    place.write("none.csv", "-1,-1,-1\n-1,-1,-1\n");
+    let mut none = place.latch(["import", name, "--probe", "none.csv", "--out", "none", "--json"]);
+    place.refuse(&mut none, &["none.csv: every frame in it is padding to the model"]);
+}
+
+#[test]
 fn what_is_said_beside_a_file_is_used_or_refused() {
     let (place, _) = placed(
         ARCHIVE,
-        &[
-            "alone.weights.h5",
-            "two-of-a-kind-out-of-order.h5",
-            "embedding-lstm.h5",
-            "masking-lstm.keras",
-            "conv-valid.keras",
-        ],
+        &["alone.weights.h5", "two-of-a-kind-out-of-order.h5", "embedding-lstm.h5", "conv-valid.keras"],
     );
     let import = |file: &'static str, more: &[&'static str]| {
         place.latch(["import", file, "--out", "run", "--json"].iter().chain(more))
@@ -114,7 +157,6 @@ fn what_is_said_beside_a_file_is_used_or_refused() {
     assert!(said.contains("inside       layer second: ") && said.contains("stops: two-of-a-kind"), "{said}");
     let said = succeed(&mut place.latch(["import", "alone.weights.h5", "--inspect"])).stdout;
     assert!(said.starts_with("format       Keras .h5\n") && said.contains("it holds weights alone"), "{said}");
-    place.refuse(&mut import("masking-lstm.keras", &[]), &["layer masking: it is a layer of its own (masking)"]);
     place.refuse(
         &mut import("conv-valid.keras", &["--until", "conv1d"]),
         &["layer conv1d: it has no answer before its window is full, and the model answers each step"],

@@ -62,7 +62,9 @@ pub fn with_answer(image: &Image<'_>, answer: Answer, early: &[Early]) -> Result
         }
     }
     let notes = Notes { early: early.to_vec(), ..Notes::of(image) };
-    let mut bytes = AlignedBytes::new(&encode(&description, &notes, &tensors)?);
+    let encoded = encode(&description, &notes, &tensors)?;
+    drop(tensors);
+    let mut bytes = AlignedBytes::new(&encoded);
     certify(&mut bytes)?; // opens the image, which checks it
     Ok(bytes)
 }

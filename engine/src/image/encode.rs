@@ -83,10 +83,11 @@ impl<'a> Notes<'a> {
 /// [`Error::Shape`] when a tensor is missing or has another length or type than the description gives it, or when the description is inconsistent.
 pub fn encode(description: &Description, notes: &Notes<'_>, tensors: &[Tensor]) -> Result<Vec<u8>, Error> {
     description.check()?;
-    let (mut bytes, _) = header(description, notes)?;
+    let (mut bytes, whole) = header(description, notes)?;
+    bytes.reserve_exact(whole - bytes.len());
     for section in description.sections(bytes.len()) {
         bytes.resize(section.offset, 0);
-        bytes.extend(section_bytes(&section, tensors)?);
+        push_section(&mut bytes, &section, tensors)?;
     }
     let crc = super::crc32(&bytes);
     bytes.extend(crc.to_le_bytes());
@@ -186,29 +187,31 @@ fn precision(description: &Description) -> u32 {
     }
 }
 
-fn section_bytes(section: &Section, tensors: &[Tensor]) -> Result<Vec<u8>, Error> {
+/// Adds the bytes of a section's tensor.
+fn push_section(bytes: &mut Vec<u8>, section: &Section, tensors: &[Tensor]) -> Result<(), Error> {
     let tensor = tensors
         .iter()
         .find(|tensor| tensor.role == section.role && tensor.layer == section.layer)
         .ok_or(Error::Shape { problem: "a tensor that the description calls for was not given" })?;
-    fn little<const N: usize, T: Copy>(values: &[T], bytes: impl Fn(T) -> [u8; N]) -> Vec<u8> {
-        values.iter().flat_map(|&value| bytes(value)).collect()
+    fn little<const N: usize, T: Copy>(bytes: &mut Vec<u8>, values: &[T], coded: impl Fn(T) -> [u8; N]) {
+        bytes.extend(values.iter().flat_map(|&value| coded(value)));
     }
-    let bytes = match (&tensor.values, section.element) {
-        (Values::Bytes(values), _) => values.clone(),
-        (Values::I8(values), Element::I8) => little(values, i8::to_le_bytes),
-        (Values::I8(values), Element::I4) => four_bits(section, values)?,
-        (Values::I16(values), Element::I16) => little(values, i16::to_le_bytes),
-        (Values::U16(values), Element::U16) => little(values, u16::to_le_bytes),
-        (Values::I32(values), Element::I32) => little(values, i32::to_le_bytes),
-        (Values::F32(values), Element::F32) => little(values, f32::to_le_bytes),
-        (Values::F32(values), Element::F16) => little(values, |value| half::f16::from_f32(value).to_le_bytes()),
+    let before = bytes.len();
+    match (&tensor.values, section.element) {
+        (Values::Bytes(values), _) => bytes.extend_from_slice(values),
+        (Values::I8(values), Element::I8) => little(bytes, values, i8::to_le_bytes),
+        (Values::I8(values), Element::I4) => bytes.extend(four_bits(section, values)?),
+        (Values::I16(values), Element::I16) => little(bytes, values, i16::to_le_bytes),
+        (Values::U16(values), Element::U16) => little(bytes, values, u16::to_le_bytes),
+        (Values::I32(values), Element::I32) => little(bytes, values, i32::to_le_bytes),
+        (Values::F32(values), Element::F32) => little(bytes, values, f32::to_le_bytes),
+        (Values::F32(values), Element::F16) => little(bytes, values, |value| half::f16::from_f32(value).to_le_bytes()),
         _ => return Err(Error::Shape { problem: "a tensor has another type of elements than its section" }),
-    };
-    if bytes.len() != section.bytes() {
+    }
+    if bytes.len() - before != section.bytes() {
         return Err(Error::Shape { problem: "a tensor has another number of elements than its section" });
     }
-    Ok(bytes)
+    Ok(())
 }
 
 /// Two int8 weights a byte, in the order of [`crate::kernels::nibbles`].

@@ -39,7 +39,7 @@ pub struct Args {
     /// Print what is inside the file and what would stop its import, and write nothing
     #[arg(long)]
     inspect: bool,
-    /// File of its words, one per line in byte order; needed if the metadata has no vocabulary
+    /// File of its words, a line for each id from 0; needed if the file does not hold them. A line for padding is empty or <pad>, one for unknown words <unk> or [UNK]
     #[arg(long)]
     vocabulary: Option<PathBuf>,
     /// Pooling before the head; needed if the metadata does not name it

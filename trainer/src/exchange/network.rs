@@ -1,5 +1,7 @@
 //! The trainer's chain of layers from a description's, and back.
 
+use std::borrow::Cow;
+
 use anyhow::Result;
 use latch_interchange::{
     self as interchange, Bidirectional, Cell, Conv1d, Dense, Described, Embedding, Input, Kind,
@@ -229,7 +231,7 @@ pub(super) fn of_layers(
     pooling: Option<Pooling>,
     longest: usize,
 ) -> Result<Network<f32>> {
-    let model = &averaged(place, model)?;
+    let model = &*averaged(place, model)?;
     let (mut layers, mut tensors, mut states) = (Vec::new(), Vec::new(), Vec::new());
     let mut vocabulary = 0;
     let embedding = match &model.input {
@@ -248,10 +250,6 @@ pub(super) fn of_layers(
         }
         let refuse = |problem: &str, remedy: &str| lacking(place, layer, problem, remedy);
         match &layer.kind {
-            Kind::Embedding(Embedding { mask_zero: true, .. }) => {
-                let remedy = "train with ids from 0, and mask padding outside of the network";
-                return Err(refuse("its id 0 is padding, and Latch has none", remedy).into());
-            }
             Kind::Embedding(Embedding { table, .. }) => {
                 (vocabulary, chain.embedding) = (table.rows, table.columns);
                 tensors.push(DMatrix::from_column_slice(table.columns, table.rows, &table.values));
@@ -281,9 +279,15 @@ pub(super) fn of_layers(
             Kind::MaxPool(MaxPool { frames, stride }) => {
                 layers.push(LayerConfig::MaxPool { frames: *frames, stride: *stride });
             }
-            Kind::Masking(_) | Kind::Activation(_) => {
-                let problem = format!("it is a layer of its own ({}), and no image has it", layer.kind.name());
-                return Err(refuse(&problem, "train the network without it").into());
+            // What it masks is padding, which nobody pushes into a device.
+            Kind::Masking(_) if number == 0 => {}
+            Kind::Masking(_) => {
+                let problem = "it masks what is not the input, and an image reads every step";
+                return Err(refuse(problem, "mask the input").into());
+            }
+            Kind::Activation(_) => {
+                let problem = "it is an activation of its own, and no image has it";
+                return Err(refuse(problem, "train the network without it").into());
             }
         }
     }
@@ -468,7 +472,11 @@ fn of_directions(
 ///
 /// # Errors
 /// A fault where attention weighs the sums, or where no layer behind them has weights.
-fn averaged(place: &str, model: &Described) -> Result<Described, Fault> {
+fn averaged<'m>(place: &str, model: &'m Described) -> Result<Cow<'m, Described>, Fault> {
+    let adds = |layer: &DescribedLayer| matches!(&layer.kind, Kind::Bidirectional(both) if both.merge == interchange::Merge::Sum);
+    if !model.layers.iter().any(adds) {
+        return Ok(Cow::Borrowed(model));
+    }
     let mut model = model.clone();
     let mut added: Option<String> = None;
     for layer in &mut model.layers {
@@ -492,8 +500,8 @@ fn averaged(place: &str, model: &Described) -> Result<Described, Fault> {
         if !kernels.is_empty() && added.take().is_some() {
             kernels.into_iter().flat_map(|kernel| &mut kernel.values).for_each(|value| *value *= 2.0);
         }
-        if let Kind::Bidirectional(both) = &mut layer.kind
-            && both.merge == interchange::Merge::Sum
+        if adds(layer)
+            && let Kind::Bidirectional(both) = &mut layer.kind
         {
             both.merge = interchange::Merge::Mean;
             added = Some(layer.name.clone());
@@ -505,7 +513,7 @@ fn averaged(place: &str, model: &Described) -> Result<Described, Fault> {
             "it adds two directions as the answer",
             "put a dense layer behind it",
         )),
-        None => Ok(model),
+        None => Ok(Cow::Owned(model)),
     }
 }
 

@@ -314,6 +314,10 @@ pub(super) fn probe(model: &Described, samples: &Samples, given: &Given) -> Resu
             )
         }
     };
+    let frames = reference::without_padding(model, &frames);
+    if frames.is_empty() {
+        return Err(fault(of, "every frame in it is padding to the model", "name a series like those that it reads"));
+    }
     let both = model.layers.iter().any(|layer| matches!(layer.kind, Kind::Bidirectional(_)));
     let (of, frames) = match longest(model, given).saturating_mul(channels) {
         most if both && most < frames.len() => {
@@ -327,6 +331,16 @@ pub(super) fn probe(model: &Described, samples: &Samples, given: &Given) -> Resu
     };
     let answers = held(model, &frames, channels);
     Ok(Probe { of, frames, answers, scaling: scaling(model, samples, &largest) })
+}
+
+/// What a user must know of a model that masks padding.
+pub fn padding(model: &Described) -> Option<String> {
+    match model.layers.first() {
+        Some(Layer { name, kind: Kind::Masking(value) }) => Some(format!(
+            "a frame of {value} in every channel is padding to the layer {name}, and a step to an image: give it series without padding"
+        )),
+        _ => None,
+    }
 }
 
 /// Three tones that swell and fade with a little noise, and knobs that stand at a half, of this magnitude at most.

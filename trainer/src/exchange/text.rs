@@ -185,16 +185,22 @@ fn metadata_of(place: &str, entry: &str) -> String {
     format!("{place}: metadata latch.{entry}")
 }
 
-/// The vocabulary, held to the rows of the embedding and to what the tokenizer can give; and the words in it that the tokenizer never gives.
-pub(super) fn words(place: &str, model: &Described, given: &Given) -> Result<(Vocabulary, Vec<String>)> {
+/// The vocabulary, held to the rows of the embedding and to what the tokenizer can give; and the words in it that the tokenizer never gives. The user's words are `listed` in the order
+/// of their bytes.
+pub(super) fn words(
+    place: &str,
+    model: &Described,
+    given: &Given,
+    listed: Option<&Vec<String>>,
+) -> Result<(Vocabulary, Vec<String>)> {
     let (table, text) = read(place, model)?;
     let rows = table.rows;
-    let (words, at) = match (&given.vocabulary, &text.vocabulary) {
-        (Some(given), Some(stated)) if given != stated => {
+    let (words, at) = match (listed, &text.vocabulary) {
+        (Some(listed), Some(stated)) if listed != stated => {
             let problem = format!("{} has other words", metadata_of(place, "vocabulary"));
             return Err(fault("--vocabulary", problem, "leave the option out").into());
         }
-        (Some(given), _) => (given, "--vocabulary".to_owned()),
+        (Some(listed), _) => (listed, "--vocabulary".to_owned()),
         (None, Some(stated)) => (stated, metadata_of(place, "vocabulary")),
         (None, None) => {
             let remedy = "add --vocabulary, the file that `latch tokens` wrote";

@@ -19,6 +19,7 @@ use crate::dataset::{Columns, Part, Task, hex};
 use crate::error::{Fault, fault};
 use crate::exchange::inspected::Inspected;
 use crate::exchange::parity::{Difference, compare};
+use crate::exchange::samples::padding;
 use crate::exchange::{
     Answers, Format, Given, GivenKeras, GivenProbe, Received, from_bytes, inspected, read_file, remarks,
 };
@@ -200,10 +201,11 @@ pub fn import(folder: &RunFolder, request: &Request<'_>) -> Result<Arrived> {
     refuse_folder(folder)?;
     let bytes = read_file(request.file)?;
     let received = from_bytes(&bytes, request.file.display(), &request.given()?)?;
-    if received.samples.is_some() {
-        return import_samples(folder, request, received, &bytes);
-    }
     let mut config = configured(request, &received, &bytes);
+    drop(bytes);
+    if received.samples.is_some() {
+        return import_samples(folder, request, received, config);
+    }
     check(request, &config)?;
     let Received { network, vocabulary, format, unread, strange, cut_otherwise, .. } = received;
     let Loaded { training, validation, valid_sha256, .. } = load(&mut config, &mut |_, _| {})?;
@@ -256,14 +258,13 @@ pub fn import(folder: &RunFolder, request: &Request<'_>) -> Result<Arrived> {
 }
 
 /// The same of a model of samples: it is compared with what its file describes, and its run keeps the probe in place of data.
-fn import_samples(folder: &RunFolder, request: &Request<'_>, received: Received, bytes: &[u8]) -> Result<Arrived> {
+fn import_samples(folder: &RunFolder, request: &Request<'_>, received: Received, config: RunConfig) -> Result<Arrived> {
     if let Some(data) = &request.data {
         let problem = format!("{} is for models of texts, and this one reads samples", data.display());
         let remedy =
             "name a series like those that it will read with --probe, and labelled ones with `latch export --data`";
         return Err(fault("--data", problem, remedy).into());
     }
-    let config = configured(request, &received, bytes);
     check(request, &config)?;
     let Received { network, vocabulary, answers, format, unread, strange, cut_otherwise, samples } = received;
     let Some(samples) = samples else { anyhow::bail!("no samples came in") };
@@ -290,7 +291,8 @@ fn import_samples(folder: &RunFolder, request: &Request<'_>, received: Received,
     }
     written?;
     let (model, judged, warning) = (config.train.model, None, None);
-    let remarks = remarks(&samples.described);
+    let mut remarks = remarks(&samples.described);
+    remarks.extend(padding(&samples.described));
     Ok(Arrived { model, answers, format, weights, judged, unread, strange, cut_otherwise, warning, remarks, parity })
 }
 
