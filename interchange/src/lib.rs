@@ -33,7 +33,7 @@ pub mod onnx;
 mod open;
 mod pytorch;
 pub mod reference;
-mod remark;
+pub mod remark;
 mod rtneural;
 pub mod tflite;
 mod torch;

@@ -15,6 +15,7 @@ mod dense;
 mod glimpse;
 pub(crate) mod graph;
 pub(crate) mod layers;
+pub(crate) mod metadata;
 pub(crate) mod node;
 mod norms;
 pub(crate) mod proto;
@@ -84,7 +85,11 @@ pub fn read(bytes: &[u8], place: &str, until: Option<&str>, limits: &Limits) -> 
     let mut source = Source::of(Format::Onnx);
     let version = [model.producer_name.as_str(), model.producer_version.as_str()].join(" ");
     source.version = Some(version.trim().to_owned()).filter(|version| !version.is_empty());
-    let described = layers::described(&flow, source, &context)?;
+    let mut described = layers::described(&flow, source, &context)?;
+    // A value within the graph has another meaning than the answer.
+    if let Some(answer) = metadata::answer(&model, place)?.filter(|_| until.is_none()) {
+        described.answer = answer;
+    }
     described.check(place, limits)?;
     Ok(described)
 }

@@ -5,6 +5,11 @@ use crate::described::Described;
 /// The name of such a note.
 pub(crate) const REMARK: &str = "remark";
 
+/// Notes what was taken for granted of a model, in a sentence.
+pub fn note(model: &mut Described, remark: impl Into<String>) {
+    model.source.notes.push((REMARK.to_owned(), remark.into()));
+}
+
 /// What was taken for granted of a file, each in a sentence.
 pub fn remarks(model: &Described) -> Vec<String> {
     let notes = model.source.notes.iter();

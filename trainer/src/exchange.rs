@@ -28,7 +28,7 @@ use latch_engine::layers::MAX_WIDTH;
 use latch_engine::layers::embedding::MAX_ROWS;
 use latch_interchange::keras::Options;
 use latch_interchange::{self as interchange, Described, Input, Limits};
-pub use latch_interchange::{Format, Layout, remarks};
+pub use latch_interchange::{Format, Layout};
 use serde::{Deserialize, Serialize};
 
 use crate::config::SamplesConfig;
@@ -153,6 +153,8 @@ pub struct Received {
     pub strange: Vec<String>,
     /// A text that the tool that trained it cuts otherwise than Latch, in words.
     pub cut_otherwise: Option<String>,
+    /// What was taken for granted where the file leaves something open, each in a sentence.
+    pub remarks: Vec<String>,
     /// What a model of samples brings in place of words.
     pub samples: Option<ReceivedSamples>,
 }
@@ -188,11 +190,14 @@ pub fn from_bytes(bytes: &[u8], place: impl Display, given: &Given) -> Result<Re
         return of_texts(&mut model, bytes, &place, given);
     }
     let (network, answers) = of_samples(&model, &place, given)?;
-    let probe = samples::probe(&model, samples::of(&place, &model)?, given)?;
-    let (format, vocabulary) = (model.source.format, Vocabulary::of_samples(probe.scaling.clone()));
+    let probe = samples::probe(&place, &model, samples::of(&place, &model)?, given)?;
+    let (mut remarks, format) = (interchange::remarks(&model), model.source.format);
+    remarks.extend(samples::padding(&model));
+    let vocabulary = Vocabulary::of_samples(probe.scaling.clone());
+    parity::check_sums(&place, &model, &network, &vocabulary)?;
     let samples = Some(ReceivedSamples { config: samples::configured(&model), probe, described: model });
     let (unread, strange, cut_otherwise) = (Vec::new(), Vec::new(), None);
-    Ok(Received { network, vocabulary, answers, format, unread, strange, cut_otherwise, samples })
+    Ok(Received { network, vocabulary, answers, format, unread, strange, cut_otherwise, remarks, samples })
 }
 
 /// The description that a file holds, whether an image can have its layers or not.
@@ -232,15 +237,17 @@ fn of_texts(model: &mut Described, bytes: &[u8], place: &str, given: &Given) -> 
     let options = [("--probe", given.probe.is_some()), ("--full-scale", given.full_scale.is_some())];
     refuse_options(&options, "it is for models of samples, and this one reads texts")?;
     let answers = text::answers(place, model, given)?;
-    let pooling = text::pooling(place, model.pooling().map(Into::into), answers.task, given)?;
+    let pooling = text::pooling(place, model, answers.task, given)?;
     let listed = given.vocabulary.as_deref().map(|words| order::order("--vocabulary", model, words)).transpose()?;
     let (vocabulary, strange) = text::words(place, model, given, listed.as_ref())?;
     let longest = given.longest.unwrap_or(LONGEST);
     let network = network::of_layers(place, model, pooling, longest)?;
     network::check_answers(place, model, &network)?;
+    parity::check_sums(place, model, &network, &vocabulary)?;
     let (format, unread) = (model.source.format, interchange::other_metadata(bytes));
     let cut_otherwise = text::cut_otherwise(model, &vocabulary);
-    Ok(Received { network, vocabulary, answers, format, unread, strange, cut_otherwise, samples: None })
+    let (remarks, samples) = (interchange::remarks(model), None);
+    Ok(Received { network, vocabulary, answers, format, unread, strange, cut_otherwise, remarks, samples })
 }
 
 /// The network of a model of samples, and what its outputs mean.

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use crate::goldens::{answers, numbers, placed};
-use crate::support::succeed;
+use crate::support::{Place, succeed};
 
 const ARCHIVE: &str = "onnx/onnx.zip";
 
@@ -96,4 +96,65 @@ fn a_model_is_read_up_to_the_value_that_is_named() {
     place.refuse(&mut import(&[]), &["node strange (Erf): its operator \"Erf\" is not read"]);
     place.refuse(&mut import(&["--until", "nothing"]), &["no node of it gives \"nothing\""]);
     succeed(&mut import(&["--until", "y", "--task", "tag"]));
+}
+
+/// Files of a trained classifier of texts: as Latch exports it, and as if another program had written it, whose metadata mean nothing.
+fn exported() -> Place {
+    let place = Place::with_data(200);
+    // The attention of the usual run is spelled out in ONNX, and not read back.
+    place.train("run", &["--model", "text 80 > embedding 4 > lstm 8 > last > dense"]);
+    succeed(&mut place.latch(["export", "--run", "run", "--format", "onnx", "--out", "own.onnx"]));
+    let own = place.read("own.onnx");
+    let at = own.windows(6).position(|bytes| bytes == b"\x05latch").expect("the name of the program");
+    place.write("other.onnx", [&own[..at], b"\x05other", &own[at + 6..]].concat());
+    let classes = own.windows(9).position(|bytes| bytes == b"classify\x72").map(|at| at + 9).expect("the classes");
+    let list = classes + own[classes..].iter().position(|&byte| byte == b']').expect("a list");
+    place.write("odd.onnx", [&own[..list], b"}", &own[list + 1..]].concat());
+    place
+}
+
+#[test]
+fn a_classifier_of_texts_comes_back_with_its_classes_and_linear_logits_of_another_program_are_those_of_classes() {
+    let place = exported();
+    let import = |file: &str, out: &str, more: &[&str]| {
+        let mut command = place.latch(["import", file, "--vocabulary", "run/vocabulary.txt", "--out", out, "--json"]);
+        command.args(more);
+        command
+    };
+    let text = "text that the film is";
+    let probability = |run: &str| {
+        let image = format!("{run}.latch");
+        let export = ["export", "--run", run, "--precision", "f32", "--no-calibrate", "--out", &image];
+        succeed(&mut place.latch(export));
+        let said = succeed(&mut place.latch(["predict", "--image", &image, text, "--json"])).json();
+        (said["class"].clone(), said["probability"].as_f64().expect("a number"))
+    };
+    let trained = probability("run");
+    let own = succeed(&mut import("own.onnx", "own", &[])).json();
+    assert_eq!((own["task"].as_str(), own["classes"].as_array().map(Vec::len)), (Some("classify"), Some(2)), "{own}");
+    let back = probability("own");
+    assert!(back.0 == trained.0 && (back.1 - trained.1).abs() < 1e-5, "{back:?} {trained:?}");
+    // Another program's last layer without an activation may be anything: values, unless the user says it.
+    let values = succeed(&mut import("other.onnx", "values", &[]));
+    assert!(values.json()["task"] == "regress" && !values.stderr.contains("taken as"), "{values:?}");
+    let classes = succeed(&mut import("other.onnx", "classes", &["--task", "classify"]));
+    assert_eq!((classes.json()["task"].as_str(), classes.json()["classes"][0].as_str()), (Some("classify"), None));
+    let words = "its last layer gives one number, taken as the logit of the second of two classes (sigmoid)";
+    assert!(classes.stderr.contains(words), "{classes:?}");
+    assert!((probability("classes").1 - trained.1).abs() < 1e-5);
+    let told = succeed(&mut import("own.onnx", "told", &["--task", "regress"])).json();
+    assert_eq!((told["task"].as_str(), told["classes"].as_array().map(Vec::len)), (Some("regress"), Some(0)), "{told}");
+    place.refuse(&mut import("odd.onnx", "odd", &[]), &["odd.onnx: metadata classes: it is", "not a list of names"]);
+}
+
+#[test]
+fn two_directions_behind_strides_keep_the_steps_that_they_read_of_the_longest_sequence() {
+    let place = Place::with_data(200);
+    let model = "text 80 > embedding 4 > maxpool 3 s2 > bilstm 5 > last > dense";
+    place.train("run", &["--model", model, "--epochs", "1"]);
+    succeed(&mut place.latch(["export", "--run", "run", "--format", "onnx", "--out", "net.onnx"]));
+    let import = ["import", "net.onnx", "--vocabulary", "run/vocabulary.txt", "--longest", "40", "--out", "back"];
+    let said = succeed(&mut place.latch(import)).stdout;
+    // The windows end at the steps 2, 4 … 38.
+    assert!(said.contains("maxpool 3 s2 > bilstm 5 steps=19 > last"), "{said}");
 }

@@ -26,6 +26,7 @@ use self::graph::{FLOAT, Graph, INT64, Size, int, ints, value};
 use super::{check_skip, is_pooled, samples, scaling, stride};
 use crate::Error;
 use crate::described::{Described, Input, Kind, Skip, Task};
+use crate::onnx::metadata::PRODUCER;
 use crate::onnx::proto;
 
 /// The version of the format: that of the operators below.
@@ -87,7 +88,7 @@ pub fn write(model: &Described, version: &str, notes: &[(String, String)]) -> Re
     let sizes = if pooled { vec![batch(), outputs] } else { vec![batch(), Size::Named("answers"), outputs] };
     let file = proto::Model {
         ir_version: Some(IR),
-        producer_name: "latch".into(),
+        producer_name: PRODUCER.into(),
         producer_version: version.into(),
         graph: Some(proto::Graph {
             name: "latch".into(),

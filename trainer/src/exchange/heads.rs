@@ -4,25 +4,29 @@
 //! sigmoid of one output                 one logit, positive for the second class
 //! softmax of two outputs                one logit: the second less the first
 //! softmax of three or more              the logits of the classes
-//! two outputs without an activation     one logit, where the user says that they are classes
+//! outputs without an activation         logits, where the user says that they are classes; of two the second less the first
 //! ```
 
-use latch_interchange::{Activation, Dense, Described, Kind, Task};
+use latch_interchange::{Activation, Dense, Described, Kind, Task, remark};
 
 use crate::dataset;
 
-/// The same model with logits, where the file or the user says that it classifies and its last layer is one that gives probabilities, or the logits of two classes.
+/// The same model with logits, where the file or the user says that it classifies and its last layer is one that gives probabilities, or the logits of two classes; with a remark, where the user alone says it.
 pub(super) fn with_logits(mut model: Described, said: Option<dataset::Task>) -> Described {
     let is_said = matches!(said, Some(dataset::Task::Classify(_) | dataset::Task::Tag(_)));
-    if !is_said && !matches!(model.answer.task, Some(Task::Classify | Task::Tag)) {
+    let is_stated = matches!(model.answer.task, Some(Task::Classify | Task::Tag));
+    if !is_said && !is_stated {
         return model;
     }
     let Some(Kind::Dense(Dense { kernel, bias, activation })) = model.layers.last_mut().map(|layer| &mut layer.kind)
     else {
         return model;
     };
-    match (*activation, kernel.rows) {
-        (Activation::Sigmoid, 1) => {}
+    // A file that says no task has the head of its layout: one logit of two classes.
+    let is_taken = !is_stated && *activation == Activation::Linear && (model.answer.task.is_some() || kernel.rows == 2);
+    let rows = kernel.rows;
+    match (*activation, rows) {
+        (Activation::Linear, 1) | (Activation::Sigmoid, 1) => {}
         (Activation::Linear, 2) if !is_said => return model,
         (Activation::Softmax | Activation::Linear, 2) => {
             let (first, second) = kernel.values.split_at(kernel.columns);
@@ -30,11 +34,25 @@ pub(super) fn with_logits(mut model: Described, said: Option<dataset::Task>) -> 
             kernel.rows = 1;
             bias.values = vec![bias.values[1] - bias.values[0]];
         }
-        (Activation::Softmax, 3..) => {}
+        (Activation::Softmax | Activation::Linear, 3..) => {}
         _ => return model,
     }
     *activation = Activation::Linear;
+    if is_taken {
+        remark::note(&mut model, taken(rows));
+    }
     model
+}
+
+/// What the numbers of a last layer without an activation are taken as.
+fn taken(rows: usize) -> String {
+    match rows {
+        1 => "its last layer gives one number, taken as the logit of the second of two classes (sigmoid)".to_owned(),
+        2 => "its last layer gives two numbers, taken as the logits of two classes (softmax): the image has their \
+              difference, the second less the first"
+            .to_owned(),
+        _ => format!("its last layer gives {rows} numbers, taken as the logits of {rows} classes (softmax)"),
+    }
 }
 
 #[cfg(test)]
@@ -81,6 +99,14 @@ mod tests {
         let [first, second] = answers(&given)[..] else { panic!("two outputs") };
         let found = answers(&with_logits(given.clone(), Some(dataset::Task::Classify(0))));
         assert!(found.len() == 1 && (found[0] - (second - first)).abs() < 1e-6, "{found:?} {first} {second}");
+        let remarks = |rows, task| {
+            remark::remarks(&with_logits(model(rows, Activation::Linear, task), Some(dataset::Task::Classify(0))))
+        };
+        for (rows, words) in [(1, "(sigmoid)"), (2, "the second less the first"), (3, "of 3 classes (softmax)")] {
+            let said = remarks(rows, Task::Regress);
+            assert!(said.len() == 1 && said[0].contains(words), "{said:?}");
+        }
+        assert!(remarks(1, Task::Classify).is_empty());
         assert_eq!(with_logits(given.clone(), Some(dataset::Task::Regress)), given);
     }
 
@@ -88,6 +114,7 @@ mod tests {
     fn other_heads_stay_as_they_are() {
         for (rows, activation, task) in [
             (2, Activation::Sigmoid, Task::Classify),
+            (2, Activation::Linear, Task::Classify),
             (3, Activation::Linear, Task::Classify),
             (1, Activation::Sigmoid, Task::Regress),
             (3, Activation::Softmax, Task::RegressEach),

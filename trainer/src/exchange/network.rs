@@ -9,6 +9,7 @@ use latch_interchange::{
 };
 use nalgebra::DMatrix;
 
+use crate::config::chain::rhythm::Rhythm;
 use crate::config::chain::variant::{CellActivation, VariantConfig, VariantKind};
 use crate::config::chain::{self, Activation, CellConfig, Chain, Direction, LayerConfig, Merge, Pooling};
 use crate::error::{Fault, fault};
@@ -221,7 +222,7 @@ fn variant_of(layer: &Variant<f32>) -> Recurrent {
 }
 
 /// The trainer's network of a description. A `pooling` that the description does not have stands before its last layer. Of a model of samples whose last
-/// layer is no linear dense one, an identity follows it: an image ends with a linear layer.
+/// layer is no linear dense one, an identity follows it: an image ends with a linear layer. The longest sequence that two directions read has `longest` steps.
 ///
 /// # Errors
 /// A fault that names the layer that no image has a form for.
@@ -270,7 +271,10 @@ pub(super) fn of_layers(
             Kind::Bidirectional(both) => {
                 let behind = &model.layers[number + 1..];
                 let pools = model.pooling().is_some() || pooling.is_some();
-                layers.extend(of_both(place, layer, both, (behind, pools, longest), &mut tensors)?);
+                // What reads the answers of a stride has fewer steps than the sequence.
+                let below: Rhythm = layers.iter().map(LayerConfig::rhythm).collect();
+                let steps = below.answers(longest).max(1);
+                layers.extend(of_both(place, layer, both, (behind, pools, steps), &mut tensors)?);
             }
             Kind::LayerNorm(norm) => {
                 layers.push(LayerConfig::LayerNorm { epsilon: norm.epsilon });

@@ -6,18 +6,21 @@
 use std::borrow::Cow;
 
 use anyhow::Result;
-use latch_engine::Model;
 use latch_engine::image::Image;
 use latch_engine::image::header::{Answer, AnswerKind};
 use latch_engine::layers::dense::MAX_OUTPUTS;
 use latch_engine::with_answer;
+use latch_engine::{Error, Model};
 use latch_interchange::{Activation, Dense, Described, Gain, Kind, Layer, Matrix, Pooling, Source, Vector, reference};
 use serde::Serialize;
 
 use super::network::of_layers;
 use super::samples::{Probe, amplify, answering, rhythm};
 use crate::config::Storage;
-use crate::evaluate::state_for;
+use crate::config::chain::LayerConfig;
+use crate::error::{Fault, fault};
+use crate::evaluate::{image_fault, state_for};
+use crate::network::Network;
 use crate::outputs::outputs_of;
 use crate::quantizer::{Origin, Weights, to_image};
 use crate::vocabulary::Vocabulary;
@@ -75,6 +78,46 @@ pub fn compare(place: &str, model: &Described, probe: &Probe) -> Result<Vec<Diff
     );
     differences.push(difference);
     Ok(differences)
+}
+
+/// Checks that the sums of a network stay within f32, as an engine does that opens its image.
+///
+/// # Errors
+/// A fault that names the file and the layer whose weights are too large.
+pub fn check_sums(place: &str, model: &Described, network: &Network<f32>, vocabulary: &Vocabulary) -> Result<()> {
+    let weights = Weights::of(network);
+    let made = to_image(&weights, vocabulary, Storage::F32, &Origin::default());
+    let opened = made.and_then(|bytes| Ok(Image::open(&bytes).map(|_| ())?));
+    let Err(error) = opened else { return Ok(()) };
+    match error.downcast_ref::<Error>() {
+        Some(&Error::TooLarge { layer, .. }) => Err(too_large(place, model, network, layer).into()),
+        Some(&other) => Err(image_fault(place, other).into()),
+        None => Err(error),
+    }
+}
+
+/// A layer of an image whose weights are too large, by the names of the file.
+fn too_large(place: &str, model: &Described, network: &Network<f32>, layer: u8) -> Fault {
+    let has_weights = |layer: &&LayerConfig| !matches!(layer, LayerConfig::Pooling(_) | LayerConfig::MaxPool { .. });
+    let below = network.config().chain.layers.iter().take(layer.into()).filter(has_weights).count();
+    let is_of_image = |layer: &&Layer| {
+        let is_empty = layer.kind.matrices().is_empty() && layer.kind.vectors().is_empty();
+        !is_empty && !matches!(layer.kind, Kind::Embedding(_))
+    };
+    let of_file: Vec<&Layer> = model.layers.iter().filter(is_of_image).collect();
+    let remedy = "train it with a lower learning rate or with weight decay, or scale what it reads";
+    // Behind the last there may be an identity.
+    let Some(found) = of_file.get(below).or(of_file.last()) else {
+        return fault(place, "its weights are too large for sums in f32", remedy);
+    };
+    let largest = |matrix: &Matrix| matrix.values.iter().fold(0.0, |largest: f32, value| largest.max(value.abs()));
+    let matrices = found.kind.matrices();
+    let reached = matrices.into_iter().max_by(|a, b| largest(a).total_cmp(&largest(b)));
+    let tensor = reached.filter(|matrix| !matrix.source.is_empty());
+    let tensor = tensor.map_or_else(String::new, |matrix| format!(", tensor {}", matrix.source.escape_debug()));
+    let reach = reached.map_or(f32::INFINITY, largest);
+    let problem = format!("its weights reach {reach:.1e}, so that a sum in f32 may become an infinity");
+    fault(format!("{place}: layer {}{tensor}", found.name.escape_debug()), problem, remedy)
 }
 
 /// A difference beyond this part of the largest value is none of rounding: a hundred times what f32 loses in a recurrent layer.
@@ -156,4 +199,52 @@ fn run(place: &str, model: Cow<'_, Described>, probe: &Probe) -> Result<Vec<f32>
     let mut state = state_for(&model);
     let mut session = model.session_in(&mut state)?;
     Ok(outputs_of(&mut session, &probe.frames)?.values)
+}
+
+#[cfg(test)]
+mod tests {
+    use latch_interchange::{Answer, Cell, Format, Input, Recurrent, Samples};
+
+    use super::*;
+    use crate::samples::Scaling;
+
+    #[test]
+    fn weights_that_are_too_large_are_refused_by_the_layer_and_the_tensor() {
+        let matrix = |source: &str, rows, value: f32| Matrix {
+            source: source.to_owned(),
+            rows,
+            columns: 2,
+            values: vec![value; 2 * rows],
+        };
+        let vector = |units| Vector { source: String::new(), values: vec![0.0; units] };
+        let model = |below: f32, recurrent: f32, head: f32| {
+            let kernels = (matrix("W", 2, below), matrix("U", 2, recurrent));
+            let cell = Kind::Recurrent(Recurrent::new(Cell::Rnn, 2, kernels, vector(2)));
+            let kernel = matrix("V", 1, head);
+            let dense = Kind::Dense(Dense { kernel, bias: vector(1), activation: Activation::Linear });
+            Described {
+                source: Source::of(Format::Keras),
+                input: Input::Samples(Samples { channels: 2, ..Samples::default() }),
+                layers: vec![Layer { name: "cell".into(), kind: cell }, Layer { name: "head".into(), kind: dense }],
+                skip: None,
+                gain: Gain::default(),
+                answer: Answer::default(),
+            }
+        };
+        let check = |model: &Described| {
+            let network = of_layers("net", model, None, 1).expect("a network");
+            let Input::Samples(samples) = &model.input else { panic!("samples") };
+            let scaling: Scaling = super::super::samples::scaling(model, samples, &[1.0, 1.0]);
+            check_sums("net", model, &network, &Vocabulary::of_samples(scaling))
+        };
+        check(&model(0.5, 0.5, 0.5)).expect("usual weights");
+        for (model, words) in [
+            (model(3e38, 0.5, 0.5), "net: layer cell, tensor W: its weights reach 3.0e38"),
+            (model(0.5, 3e38, 0.5), "net: layer cell, tensor U: its weights reach 3.0e38"),
+            (model(0.5, 0.5, -3e38), "net: layer head, tensor V: its weights reach 3.0e38"),
+        ] {
+            let error = check(&model).expect_err(words);
+            assert!(error.downcast_ref::<Fault>().is_some() && error.to_string().starts_with(words), "{error}");
+        }
+    }
 }

@@ -13,11 +13,11 @@ use anyhow::Result;
 use latch_data::series::Frames;
 use latch_engine::input::samples::{MAX_CHANNELS, MAX_LAG, Skip};
 use latch_engine::layers::bidirectional::MAX_LONGEST;
-use latch_interchange::{self as interchange, Described, Format, Input, Kind, Layer, Padding, Samples, reference};
+use latch_interchange::{self as interchange, Described, Input, Kind, Layer, Padding, Samples, reference};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use super::text::{classes, refuse_contradiction, task_of};
+use super::text::{classes, refuse_contradiction, task_of, two_outputs};
 use super::{Answers, Given};
 use crate::batches::generator;
 use crate::config::chain::rhythm::Rhythm;
@@ -70,23 +70,25 @@ pub(super) fn answers(place: &str, model: &Described, given: &Given) -> Result<A
         (false, true) => Task::Tag(0),
     };
     let task = given.task.or(stated).unwrap_or(unsaid);
-    // Other formats take their task for granted.
-    if matches!(model.source.format, Format::Safetensors(_)) {
-        refuse_contradiction(place, stated, given)?;
-    }
+    refuse_contradiction(place, model, given)?;
     let task = task.with_classes(outputs.max(2) as u32);
     if task.each_step() == pools {
-        let problem =
-            if pools { "each step has an answer, and the model pools them" } else { "the model pools no steps" };
-        return Err(fault("--task", problem, "name another task, or leave it out"));
+        let problem = if pools {
+            "an answer each step, and the model pools them"
+        } else {
+            "one answer, and the model pools no steps"
+        };
+        return Err(fault(place, format!("{} has {problem}", task.name()), "name another --task, or leave it out"));
     }
     if task.outputs() != outputs {
-        let problem = format!("it has {outputs} outputs, but {} has {}", task.name(), task.outputs());
-        return Err(fault(
-            format!("{place}: the last layer"),
-            problem,
-            "name another --task: classify and tag have an output a class, of two classes one or two",
-        ));
+        let (problem, remedy) = if task.has_values() || outputs != 2 {
+            let (has, wanted) = (counted(outputs, "output"), task.outputs());
+            let remedy = "name another --task: classify and tag have an output a class, of two classes one or two";
+            (format!("it has {has}, but {} has {wanted}", task.name()), remedy)
+        } else {
+            two_outputs(model)
+        };
+        return Err(fault(format!("{place}: the last layer"), problem, remedy));
     }
     Ok(Answers { task, classes: classes(place, model, task)? })
 }
@@ -223,9 +225,13 @@ const STEPS: usize = 1_000;
 /// Weights times frames that a seeded probe has at most: a large model is compared on fewer frames, in a second.
 const PRODUCTS: usize = 1 << 27;
 
+/// Frames of a seeded probe at least, and so many behind the first answer.
+const LEAST: usize = 100;
+
 /// Frames of the seeded probe of a model.
 fn steps(model: &Described) -> usize {
-    (PRODUCTS / model.weights().max(1)).clamp(100, STEPS)
+    let answered = rhythm(&model.layers).first + LEAST;
+    (PRODUCTS / model.weights().max(1)).clamp(LEAST, STEPS).max(answered)
 }
 
 /// Samples that a model is compared and calibrated on, with what it answers where it came from.
@@ -296,8 +302,8 @@ fn channels_of(model: &Described) -> usize {
 /// The probe of a model: the given frames, else those that its file brings, else seeded ones.
 ///
 /// # Errors
-/// A fault where the given frames have other channels or a sample that is no number.
-pub(super) fn probe(model: &Described, samples: &Samples, given: &Given) -> Result<Probe, Fault> {
+/// A fault where the given frames have other channels or a sample that is no number, and where they end before the first answer.
+pub(super) fn probe(place: &str, model: &Described, samples: &Samples, given: &Given) -> Result<Probe, Fault> {
     let channels = samples.channels;
     let (of, frames) = match (&given.probe, &model.source.probe) {
         (Some(given), _) if given.channels != channels => {
@@ -325,6 +331,13 @@ pub(super) fn probe(model: &Described, samples: &Samples, given: &Given) -> Resu
         }
         _ => (of, frames),
     };
+    let (steps, first) = (frames.len() / channels.max(1), rhythm(&model.layers).first);
+    if steps <= first {
+        let at = given.probe.as_ref().map_or(place, |given| &given.name);
+        let problem = format!("the probe has {}, and the first answer needs {}", counted(steps, "step"), first + 1);
+        let remedy = if both && given.longest.is_some() { "give a larger --longest" } else { "name a longer --probe" };
+        return Err(fault(at, problem, remedy));
+    }
     let largest = match given.full_scale {
         Some(full_scale) => vec![full_scale; channels],
         None => largest(&frames, channels),

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use latch_data::composed::composed;
 use latch_engine::input::text::{Tokens, Unknown};
-use latch_interchange::{self as interchange, Described, Input, Kind, Matrix, Text};
+use latch_interchange::{self as interchange, Activation, Described, Format, Input, Kind, Matrix, Text};
 
 use super::{Answers, Given, UnknownRule};
 use crate::config::chain::Pooling;
@@ -104,9 +104,9 @@ fn head(model: &Described) -> &str {
 /// What the outputs mean, by the file or by the user; one or several classes a text where neither says it.
 pub(super) fn answers(place: &str, model: &Described, given: &Given) -> Result<Answers> {
     let stated = model.answer.task.map(task_of);
-    refuse_contradiction(place, stated, given)?;
+    refuse_contradiction(place, model, given)?;
     let outputs = model.outputs();
-    let task = stated.or(given.task).unwrap_or_default().with_classes(outputs.max(2) as u32);
+    let task = given.task.or(stated).unwrap_or_default().with_classes(outputs.max(2) as u32);
     let head = format!("{place}: tensor {}", head(model));
     if outputs > MAX_CLASSES as usize {
         let problem = format!("the head has {outputs} outputs, more than an image's {MAX_CLASSES}");
@@ -116,22 +116,40 @@ pub(super) fn answers(place: &str, model: &Described, given: &Given) -> Result<A
         let (problem, remedy) = if task.has_values() {
             (format!("the head has {outputs} outputs, but {} has one value", task.name()), "name another --task")
         } else {
-            (
-                "the head has 2 outputs, but two classes have one logit, positive for the second".to_owned(),
-                "train it with a head of one output; of two logits that is the second less the first",
-            )
+            two_outputs(model)
         };
         return Err(fault(head, problem, remedy).into());
     }
     Ok(Answers { task, classes: classes(place, model, task)? })
 }
 
-/// Refuses a task that is another than the one that the file says.
-pub(super) fn refuse_contradiction(place: &str, stated: Option<Task>, given: &Given) -> Result<(), Fault> {
+/// Why two outputs are no answer of two classes, and what to do.
+pub(super) fn two_outputs(model: &Described) -> (String, &'static str) {
+    let activation = match model.layers.last().map(|layer| &layer.kind) {
+        Some(Kind::Dense(dense)) => Some(dense.activation),
+        Some(Kind::Activation(activation)) => Some(*activation),
+        _ => None,
+    };
+    match activation {
+        None | Some(Activation::Linear | Activation::Softmax) => (
+            "the head has 2 outputs, but two classes have one logit, positive for the second".to_owned(),
+            "say --task classify or --task tag, if these are the logits of the two: the second less the first is taken",
+        ),
+        Some(activation) => (
+            format!("its 2 outputs go through {}, and are no logits of two classes", activation.name()),
+            "train it with softmax, or without an activation, or with one output and sigmoid",
+        ),
+    }
+}
+
+/// Refuses a task that is another than the one that the metadata says. Other formats take their task for granted, and the user knows better.
+pub(super) fn refuse_contradiction(place: &str, model: &Described, given: &Given) -> Result<(), Fault> {
+    let is_said = matches!(model.source.format, Format::Safetensors(_));
+    let stated = model.answer.task.map(task_of).filter(|_| is_said);
     if let (Some(stated), Some(given)) = (stated, given.task)
         && stated.name() != given.name()
     {
-        let problem = format!("{} says that the task is {}", metadata_of(place, "task"), stated.name());
+        let problem = format!("{} says that the task is {}", metadata_of(place, model, "task"), stated.name());
         return Err(fault("--task", problem, "leave the option out"));
     }
     Ok(())
@@ -143,7 +161,11 @@ pub(super) fn refuse_contradiction(place: &str, stated: Option<Task>, given: &Gi
 /// A fault where they are not as many as the task has, or are no names.
 pub(super) fn classes(place: &str, model: &Described, task: Task) -> Result<Vec<String>, Fault> {
     let classes = model.answer.classes.clone().unwrap_or_default();
-    let at = metadata_of(place, "classes");
+    // Where the user knows better than the file, its names are those of nothing.
+    if task.has_values() && !matches!(model.source.format, Format::Safetensors(_)) {
+        return Ok(Vec::new());
+    }
+    let at = metadata_of(place, model, "classes");
     if !classes.is_empty() && classes.len() != task.classes() as usize {
         let problem = format!("it names {}, but the task has {}", counted(classes.len(), "class"), task.classes());
         return Err(fault(at, problem, "correct it, or leave it out"));
@@ -158,19 +180,20 @@ pub(super) fn classes(place: &str, model: &Described, task: Task) -> Result<Vec<
 }
 
 /// What the head sees, by the file or by the user; nothing pools where each token has an answer.
-pub(super) fn pooling(place: &str, stated: Option<Pooling>, task: Task, given: &Given) -> Result<Option<Pooling>> {
+pub(super) fn pooling(place: &str, model: &Described, task: Task, given: &Given) -> Result<Option<Pooling>> {
+    let stated = model.pooling().map(Pooling::from);
     if task.each_step() {
         return match stated.or(given.pooling) {
             None => Ok(None),
             Some(_) => {
-                let at = if stated.is_some() { metadata_of(place, "pooling") } else { "--pooling".to_owned() };
+                let at = if stated.is_some() { metadata_of(place, model, "pooling") } else { "--pooling".to_owned() };
                 Err(fault(at, "each token has an answer, so that nothing is pooled", "leave it out").into())
             }
         };
     }
     match (stated, given.pooling) {
         (Some(stated), Some(given)) if stated != given => {
-            let problem = format!("{} names another pooling", metadata_of(place, "pooling"));
+            let problem = format!("{} names another pooling", metadata_of(place, model, "pooling"));
             Err(fault("--pooling", problem, "leave the option out").into())
         }
         (stated, given) => stated.or(given).map(Some).ok_or_else(|| {
@@ -181,8 +204,9 @@ pub(super) fn pooling(place: &str, stated: Option<Pooling>, task: Task, given: &
 }
 
 /// The place of an entry of the metadata.
-fn metadata_of(place: &str, entry: &str) -> String {
-    format!("{place}: metadata latch.{entry}")
+fn metadata_of(place: &str, model: &Described, entry: &str) -> String {
+    let within = if matches!(model.source.format, Format::Onnx) { "" } else { "latch." };
+    format!("{place}: metadata {within}{entry}")
 }
 
 /// The vocabulary, held to the rows of the embedding and to what the tokenizer can give; and the words in it that the tokenizer never gives. The user's words are `listed` in the order
@@ -197,11 +221,11 @@ pub(super) fn words(
     let rows = table.rows;
     let (words, at) = match (listed, &text.vocabulary) {
         (Some(listed), Some(stated)) if listed != stated => {
-            let problem = format!("{} has other words", metadata_of(place, "vocabulary"));
+            let problem = format!("{} has other words", metadata_of(place, model, "vocabulary"));
             return Err(fault("--vocabulary", problem, "leave the option out").into());
         }
         (Some(listed), _) => (listed, "--vocabulary".to_owned()),
-        (None, Some(stated)) => (stated, metadata_of(place, "vocabulary")),
+        (None, Some(stated)) => (stated, metadata_of(place, model, "vocabulary")),
         (None, None) => {
             let remedy = "add --vocabulary, the file that `latch tokens` wrote";
             return Err(fault(place, "it has no vocabulary", remedy).into());
@@ -228,9 +252,9 @@ pub(super) fn words(
     };
     if text.unknown.is_some_and(|stated| Unknown::from(UnknownRule::from(stated)) != unknown) {
         let problem = format!("the embedding has {rows} rows for {} words, which is the other rule", words.len());
-        return Err(fault(metadata_of(place, "unknown"), problem, "correct it, or leave it out").into());
+        return Err(fault(metadata_of(place, model, "unknown"), problem, "correct it, or leave it out").into());
     }
-    let vocabulary = Vocabulary::new(words.clone(), unknown, tokenization(place, text, given, words)?);
+    let vocabulary = Vocabulary::new(words.clone(), unknown, tokenization(place, model, text, given, words)?);
     let are_characters = vocabulary.tokenization.tokens.are_characters();
     // A word that was cut in the middle of `don't` may read differently; one in ten that do are another tokenizer's. A space is a token between two others alone.
     let never = |(id, word): &(u32, &String)| {
@@ -278,12 +302,18 @@ pub(super) fn cut_otherwise(model: &Described, vocabulary: &Vocabulary) -> Optio
 }
 
 /// How texts are cut into tokens: as the file says, else as the user does, else into words; by the file's table of characters, else by that of the words.
-fn tokenization(place: &str, text: &Text, given: &Given, words: &[String]) -> Result<Tokenization, Fault> {
+fn tokenization(
+    place: &str,
+    model: &Described,
+    text: &Text,
+    given: &Given,
+    words: &[String],
+) -> Result<Tokenization, Fault> {
     let stated = text.tokens.map(tokens_of);
     if let (Some(stated), Some(given)) = (stated, given.tokens)
         && stated != given
     {
-        let problem = format!("{} names another kind of token", metadata_of(place, "tokens"));
+        let problem = format!("{} names another kind of token", metadata_of(place, model, "tokens"));
         return Err(fault("--tokens", problem, "leave the option out"));
     }
     let tokens = stated.or(given.tokens).unwrap_or_default();

@@ -19,10 +19,7 @@ use crate::dataset::{Columns, Part, Task, hex};
 use crate::error::{Fault, fault};
 use crate::exchange::inspected::Inspected;
 use crate::exchange::parity::{Difference, compare};
-use crate::exchange::samples::padding;
-use crate::exchange::{
-    Answers, Format, Given, GivenKeras, GivenProbe, Received, from_bytes, inspected, read_file, remarks,
-};
+use crate::exchange::{Answers, Format, Given, GivenKeras, GivenProbe, Received, from_bytes, inspected, read_file};
 use crate::learning::sequences::Sequences;
 use crate::learning::training::{self, judge};
 use crate::learning::verdict::Verdict;
@@ -175,8 +172,11 @@ pub fn inspect(request: &Request<'_>) -> Result<Inspected> {
     let (bytes, given, place) = (read_file(request.file)?, request.given()?, request.file.display());
     let mut inspected = inspected(&bytes, &place, &given)?;
     if inspected.stops.is_none() {
-        let received = from_bytes(&bytes, &place, &given)?;
-        inspected.stops = check(request, &configured(request, &received, &bytes)).err().map(|fault| fault.to_string());
+        let stops = match from_bytes(&bytes, &place, &given) {
+            Ok(received) => check(request, &configured(request, &received, &bytes)).err().map(anyhow::Error::from),
+            Err(error) => Some(error),
+        };
+        inspected.stops = stops.map(|error| format!("{error:#}"));
     }
     Ok(inspected)
 }
@@ -207,7 +207,7 @@ pub fn import(folder: &RunFolder, request: &Request<'_>) -> Result<Arrived> {
         return import_samples(folder, request, received, config);
     }
     check(request, &config)?;
-    let Received { network, vocabulary, format, unread, strange, cut_otherwise, .. } = received;
+    let Received { network, vocabulary, format, unread, strange, cut_otherwise, remarks, .. } = received;
     let Loaded { training, validation, valid_sha256, .. } = load(&mut config, &mut |_, _| {})?;
     let (task, outputs) = (config.train.task, network.config().outputs);
     if task.outputs() != outputs {
@@ -253,7 +253,6 @@ pub fn import(folder: &RunFolder, request: &Request<'_>) -> Result<Arrived> {
     written?;
     let answers = Answers { task: config.train.task, classes: config.classes };
     let model = config.train.model;
-    let remarks = Vec::new();
     Ok(Arrived { model, answers, format, weights, judged, unread, strange, cut_otherwise, warning, remarks, parity })
 }
 
@@ -266,7 +265,7 @@ fn import_samples(folder: &RunFolder, request: &Request<'_>, received: Received,
         return Err(fault("--data", problem, remedy).into());
     }
     check(request, &config)?;
-    let Received { network, vocabulary, answers, format, unread, strange, cut_otherwise, samples } = received;
+    let Received { network, vocabulary, answers, format, unread, strange, cut_otherwise, remarks, samples } = received;
     let Some(samples) = samples else { anyhow::bail!("no samples came in") };
     let place = request.file.display().to_string();
     let differences = compare(&place, &samples.described, &samples.probe)?;
@@ -291,8 +290,6 @@ fn import_samples(folder: &RunFolder, request: &Request<'_>, received: Received,
     }
     written?;
     let (model, judged, warning) = (config.train.model, None, None);
-    let mut remarks = remarks(&samples.described);
-    remarks.extend(padding(&samples.described));
     Ok(Arrived { model, answers, format, weights, judged, unread, strange, cut_otherwise, warning, remarks, parity })
 }
 
