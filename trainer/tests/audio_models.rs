@@ -226,7 +226,10 @@ fn what_cannot_be_imported_is_refused_by_name_and_nothing_is_made() {
     let lstm = "lstm_1d.json";
     place.refuse(&mut import(lstm, &["--pooling", "mean"]), &["--pooling: it is for models of texts"]);
     place.refuse(&mut import(lstm, &["--data", "data"]), &["--data: ", "reads samples", "--probe"]);
-    place.refuse(&mut import(lstm, &["--task", "regress"]), &["--task: the model pools no steps"]);
+    place.refuse(
+        &mut import(lstm, &["--task", "regress"]),
+        &["lstm_1d.json: regress has one answer, and the model pools no steps"],
+    );
     place.refuse(&mut import(lstm, &["--probe", "nothing.wav"]), &["nothing.wav"]);
     place.write("two.csv", "1,2\n3,4\n");
     place.refuse(&mut import(lstm, &["--probe", "two.csv"]), &["two.csv: it has 2 channels, and the model reads 1"]);
@@ -235,11 +238,16 @@ fn what_cannot_be_imported_is_refused_by_name_and_nothing_is_made() {
     succeed(&mut import(lstm, &["--full-scale", "10"]));
     let tensors = ["export", "--run", "run", "--format", "safetensors", "--layout", "keras", "--out", "net", "--json"];
     place.refuse(&mut place.latch(tensors), &["the network's input: it reads samples", "export an image"]);
+    let probe = place.read("run/probe");
     place.write("run/probe", "no probe");
     let export = ["export", "--run", "run", "--out", "new.latch", "--json"];
-    place.refuse(&mut place.latch(export), &["run/probe: the file is damaged"]);
+    place.refuse(&mut place.latch(export), &["run/probe: the file is damaged", "import the model again"]);
     std::fs::remove_file(place.file("run/probe")).expect("a file");
     place.refuse(&mut place.latch(export), &["run/probe: the model's scaling and probe are missing"]);
+    place.write("run/probe", probe);
+    std::fs::remove_file(place.file("run/best.network")).expect("a file");
+    let words = ["run/best.network: the imported network is missing", "import the model again"];
+    place.refuse(&mut place.latch(export), &words);
 }
 
 /// An LSTM of one unit whose hidden state begins at `h0`.

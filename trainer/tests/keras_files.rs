@@ -166,3 +166,21 @@ fn what_is_said_beside_a_file_is_used_or_refused() {
     succeed(&mut import("embedding-lstm.h5", &["--tokenizer", "tokenizer.json"]));
     assert_eq!(place.read("run/vocabulary.txt"), b"cat\nthe\n");
 }
+
+#[test]
+fn a_probe_that_ends_before_the_first_answer_is_refused() {
+    let (place, _) = placed(ARCHIVE, &["conv-valid.keras"]);
+    place.write("short.csv", "1,2,3\n4,5,6\n");
+    let mut import = place.latch(["import", "conv-valid.keras", "--probe", "short.csv", "--out", "run"]);
+    let words = ["short.csv: the probe has 2 steps, and the first answer needs 3; name a longer --probe"];
+    place.refuse(&mut import, &words);
+    place.write("enough.csv", "1,2,3\n4,5,6\n7,8,9\n");
+    let task = ["--task", "classify", "--out", "run"];
+    succeed(place.latch(["import", "conv-valid.keras", "--probe", "enough.csv"]).args(task));
+    // What came with the model is gone: only an import has it again.
+    std::fs::remove_file(place.file("run/probe")).expect("a file");
+    let words = ["run/probe: the model's scaling and probe are missing", "import the model again"];
+    place.refuse(&mut place.latch(["export", "--run", "run", "--out", "new.latch"]), &words);
+    let onward = ["train", "--data", "data/train.tsv.gz", "--resume-from", "run", "--out", "new"];
+    place.refuse(&mut place.latch(onward), &words);
+}

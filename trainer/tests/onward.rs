@@ -149,3 +149,36 @@ fn a_network_of_series_learns_with_integers_from_its_own_data_or_other_series_of
     let others = ["train", "--data", "others.ts", "--resume-from", "floats", "--out", "new", "--quantize", "int8"];
     place.refuse(&mut place.latch(others), &["others.ts", "quick"]);
 }
+
+#[test]
+fn channels_in_another_order_words_of_another_run_and_missing_files_are_refused_by_name() {
+    let place = Place::with_run();
+    let words = String::from_utf8(place.read("run/vocabulary.txt")).expect("text");
+    let (first, _) = words.split_once('\n').expect("words");
+    let others = words.replacen(first, &format!("{first}a"), 1);
+    place.write("run/vocabulary.txt", &others);
+    place.refuse(
+        &mut onward(&place, "run", "new", &[]),
+        &["run/vocabulary.txt: the words are not those that the network has learned with"],
+    );
+    let row = |step: usize| format!("{},{},{},{}", step / 20, step % 7, step % 3, ["a", "b"][step / 20 % 2]);
+    let rows: Vec<String> = (0..800).map(row).collect();
+    place.write("series.csv", format!("number,x,y,label\n{}\n", rows.join("\n")));
+    let fixed = ["train", "--data", "series.csv", "--series-column", "number"];
+    let model =
+        ["--model", "samples 2 > gru 3 > last > dense", "--epochs", "1", "--channels", "x,y", "--out", "floats"];
+    succeed(place.latch(fixed).args(model));
+    let from = ["--resume-from", "floats", "--epochs", "1", "--json", "--out"];
+    let said = ["--channels: it says y,x, and the network reads x,y", "in the order of the network"];
+    place.refuse(place.latch(fixed).args(from).args(["new", "--channels", "y,x"]), &said);
+    succeed(place.latch(fixed).args(from).args(["same", "--channels", "x,y"]));
+    place.write("empty.csv", "");
+    let mut empty = place.latch(["train", "--data", "empty.csv", "--resume-from", "floats", "--out", "new"]);
+    place.refuse(&mut empty, &["empty.csv: the file is empty; name a file with labelled series"]);
+    // A run that was stopped before it had the network of the other one.
+    for name in ["checkpoint", "best.network", "metrics.jsonl"] {
+        std::fs::remove_file(place.file("same").join(name)).expect("a file");
+    }
+    let said = ["same: it was stopped before it had the network that it was to begin with", "remove this folder"];
+    place.refuse(&mut place.latch(["train", "--resume", "--out", "same", "--json"]), &said);
+}

@@ -233,6 +233,33 @@ fn a_run_that_was_stopped_between_its_first_two_files_resumes() {
 }
 
 #[test]
+fn a_run_that_was_stopped_before_its_configuration_begins_anew_and_files_of_others_are_kept() {
+    let place = Place::with_run();
+    fs::create_dir(place.file("stopped")).unwrap();
+    for (count, first) in ["data.json", "latch.toml"].iter().enumerate() {
+        fs::copy(place.file("run").join(first), place.file("stopped").join(first)).unwrap();
+        if count == 0 {
+            fs::create_dir(place.file("mine")).unwrap();
+            place.write("mine/data.json", "{\"texts\":3}");
+            place.refuse(&mut place.training("mine", &["--json"]), &["mine: this folder already holds a run"]);
+            assert_eq!(place.read("mine/data.json"), b"{\"texts\":3}");
+        }
+    }
+    place.train("stopped", &[]);
+    assert_same(&place, "stopped", "run");
+    // What a run that goes on from another one writes first; words alone may be anybody's.
+    for name in ["occurrences", "characters", "vocabulary.txt"] {
+        fs::create_dir_all(place.file("onward")).unwrap();
+        fs::copy(place.file("run").join(name), place.file("onward").join(name)).unwrap();
+    }
+    fs::create_dir(place.file("words")).unwrap();
+    fs::copy(place.file("run/vocabulary.txt"), place.file("words/vocabulary.txt")).unwrap();
+    place.refuse(&mut place.training("words", &["--json"]), &["words: this folder already holds a run"]);
+    place.train("onward", &[]);
+    assert_same(&place, "onward", "run");
+}
+
+#[test]
 fn resuming_a_finished_run_changes_nothing() {
     let place = Place::with_run();
     let before = tree(&place.file("run"));

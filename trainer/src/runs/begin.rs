@@ -274,6 +274,11 @@ pub fn resume(folder: &RunFolder, progress: &mut dyn Progress) -> Result<Outcome
     if let Some(checkpoint) = folder.quantized_checkpoint()? {
         opened.check_network(folder, "quantized.checkpoint", checkpoint.network())?;
     }
+    if checkpoint.is_none() && opened.config.train.start.is_some() {
+        let problem = "it was stopped before it had the network that it was to begin with";
+        let remedy = "remove this folder, and begin again with --resume-from";
+        return Err(fault(folder.path().display(), problem, remedy).into());
+    }
     if let Some(checkpoint) = &checkpoint {
         opened.check_network(folder, "checkpoint", checkpoint.network())?;
         if checkpoint.best(opened.config.train.select).is_some() {

@@ -78,6 +78,12 @@ const FILES: [&str; 19] = [
     "quantized.checkpoint",
 ];
 
+/// What to do about a file that belongs to another run, or to none.
+pub(super) const FROM_A_COPY: &str = "take the file from a copy, or train again into another folder";
+
+/// The same of a file that came with an imported model.
+pub(super) const IMPORT_AGAIN: &str = "take the file from a copy, or import the model again into another folder";
+
 /// How often each id occurs in a run's training texts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Occurrences {
@@ -142,7 +148,21 @@ impl RunFolder {
     }
 
     fn has_files(&self) -> bool {
-        FILES.iter().any(|name| self.file(name).exists())
+        let mut there = FILES.iter().filter(|name| self.file(name).exists());
+        there.any(|name| !self.is_of_a_beginning(name))
+    }
+
+    /// Whether a file is one that a run wrote before its `config.json`, and there was stopped: alone it is no run yet, and nobody else's.
+    fn is_of_a_beginning(&self, name: &str) -> bool {
+        match name {
+            "data.json" => self.facts().is_ok_and(|facts| facts.is_some()),
+            "scaling" => self.scaling().is_ok_and(|scaling| scaling.is_some()),
+            "occurrences" => self.occurrences().is_ok_and(|known| known.is_some()),
+            "characters" => self.read_coded::<Vec<u32>>(name).is_ok_and(|table| table.is_some()),
+            // Its words are plain text: what stands beside them says whose they are.
+            "vocabulary.txt" => ["characters", "occurrences"].iter().all(|name| self.is_of_a_beginning(name)),
+            _ => false,
+        }
     }
 
     /// True when a `latch.toml` lies here that no run wrote. One that a run wrote is the first of its files, and alone it is no run yet.
@@ -197,7 +217,7 @@ impl RunFolder {
         }
         serde_json::from_str(&read_text(&path)?).map_err(|error| {
             let problem = format!("this is no run's configuration: {error}");
-            fault(path.display(), problem, "take the file from a copy, or train again into another folder").into()
+            fault(path.display(), problem, FROM_A_COPY).into()
         })
     }
 
@@ -208,7 +228,7 @@ impl RunFolder {
     pub fn vocabulary(&self, config: &TrainConfig) -> Result<Vocabulary> {
         let words = read_words(&self.file("vocabulary.txt"))?;
         let Some(characters) = self.read_coded::<Vec<u32>>("characters")? else {
-            let remedy = "take the file from a copy, or train again into another folder";
+            let remedy = FROM_A_COPY;
             return Err(fault(self.file("characters").display(), "the run's character table is missing", remedy).into());
         };
         Ok(Vocabulary::new(words, config.unknown(), Tokenization::with(config.tokens(), &characters)))
@@ -261,7 +281,7 @@ impl RunFolder {
         }
         let ngrams: Option<Fitted> = self.read_coded("ngrams")?;
         if ngrams.is_none() {
-            let remedy = "take the file from a copy, or train again into another folder";
+            let remedy = FROM_A_COPY;
             return Err(fault(self.file("ngrams").display(), "the run's n-grams are missing", remedy).into());
         }
         Ok(ngrams)
@@ -277,12 +297,12 @@ impl RunFolder {
         }
         let targets: Option<Targets> = self.read_coded("teachers")?;
         if targets.is_none() {
-            let remedy = "take the file from a copy, or train again into another folder";
+            let remedy = FROM_A_COPY;
             return Err(fault(self.file("teachers").display(), "what the teachers say is missing", remedy).into());
         }
         if targets.as_ref().is_some_and(|targets| !targets.is_of(config.task)) {
             let problem = "what stands in it is no answer to this run's task";
-            let remedy = "take the file from a copy, or train again into another folder";
+            let remedy = FROM_A_COPY;
             return Err(fault(self.file("teachers").display(), problem, remedy).into());
         }
         Ok(targets)
@@ -303,6 +323,10 @@ impl RunFolder {
     pub fn best(&self) -> Result<Best> {
         if let Some(best) = self.read_coded("best.network")? {
             return Ok(best);
+        }
+        if self.config().is_ok_and(|config| config.imported.is_some()) {
+            let problem = "the imported network is missing";
+            return Err(fault(self.file("best.network").display(), problem, IMPORT_AGAIN).into());
         }
         if self.file("metrics.jsonl").exists() {
             return Err(fault(
@@ -367,9 +391,9 @@ impl RunFolder {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(reading(&path, error)),
         };
-        let damaged = |problem: &str| {
-            fault(path.display(), problem, "take the file from a copy, or train again into another folder")
-        };
+        // Only an import writes a probe.
+        let remedy = if name == "probe" { IMPORT_AGAIN } else { FROM_A_COPY };
+        let damaged = |problem: &str| fault(path.display(), problem, remedy);
         let (coded, stated) = bytes.split_last_chunk::<4>().ok_or_else(|| damaged("the file is cut off"))?;
         let mut crc = flate2::Crc::new();
         crc.update(coded);
@@ -401,12 +425,7 @@ pub fn read_words(path: &Path) -> Result<Vec<String>> {
 /// A text file of a run.
 fn read_text(path: &Path) -> Result<String> {
     read_string(path, LARGEST_FILE).map_err(|error| match error.kind() {
-        ErrorKind::InvalidData => fault(
-            path.display(),
-            "the file is damaged: it is no UTF-8",
-            "take the file from a copy, or train again into another folder",
-        )
-        .into(),
+        ErrorKind::InvalidData => fault(path.display(), "the file is damaged: it is no UTF-8", FROM_A_COPY).into(),
         _ => reading(path, error),
     })
 }

@@ -13,7 +13,7 @@ use super::begin::{go, known};
 use super::checkpoint::Best;
 use super::folder::RunFolder;
 use super::loaded::Loaded;
-use super::opened::{Opened, load};
+use super::opened::{Opened, load, without_probe};
 use crate::config::{RunConfig, StartConfig, Words};
 use crate::dataset::{Example, Label, hex};
 use crate::defaults::carry_of;
@@ -79,9 +79,9 @@ pub(super) fn begin(
     let mut checkpoint = beginning(network.clone(), &config.train);
     checkpoint.metrics.push(metrics);
     let written = writer.write_facts(&facts).and_then(|()| {
-        writer.write_vocabulary(&vocabulary)?;
         writer.write_scaling(&vocabulary)?;
         writer.write_occurrences(&vocabulary, &occurrences)?;
+        writer.write_vocabulary(&vocabulary)?;
         // With these a run has learned something, which resuming goes on from.
         writer.write_config(&config, valid_sha256)?;
         writer.write_best(&Best { metrics, network })?;
@@ -122,8 +122,9 @@ fn read(from: &Path) -> Result<Begun> {
     }
     let best = folder.best()?;
     let vocabulary = match (model.samples.is_some(), folder.probe()?, folder.scaling()?) {
-        (false, ..) => folder.vocabulary(&run.train)?,
+        (false, ..) => words(&folder, &run)?,
         (true, Some(Probe { scaling, .. }), _) | (true, None, Some(scaling)) => Vocabulary::of_samples(scaling),
+        (true, None, None) if run.imported.is_some() => return Err(without_probe(&folder).into()),
         (true, None, None) => {
             let remedy = "take the file from a copy, or train the run again";
             let problem = "the scaling of the samples is missing";
@@ -147,17 +148,22 @@ fn agree(config: &mut RunConfig, begun: &Begun, tokens: Option<Tokens>) -> Resul
             let problem = "it holds series, and the network reads texts";
             return Err(fault(config.data.display(), problem, "name labelled texts"));
         }
+        (false, true) if std::fs::metadata(&config.data).is_ok_and(|file| file.is_file() && file.len() == 0) => {
+            let (problem, remedy) = ("the file is empty", "name a file with labelled series");
+            return Err(fault(config.data.display(), problem, remedy));
+        }
         (false, true) => {
             let problem = "no series are in it, and the network reads samples";
             return Err(fault(config.data.display(), problem, "name labelled series"));
         }
         _ => {}
     }
-    if let (Some(own), Some(series)) = (&mut config.series, &run.series)
-        && own.columns.channels.is_empty()
-    {
-        // The channels of a table, by the names that the network has learned.
-        own.columns.channels.clone_from(&series.columns.channels);
+    if let (Some(own), Some(series)) = (&mut config.series, &run.series) {
+        if own.columns.channels.is_empty() {
+            // The channels of a table, by the names that the network has learned.
+            own.columns.channels.clone_from(&series.columns.channels);
+        }
+        refuse_other_order(&own.columns.channels, &series.columns.channels)?;
     }
     if own.name() != run.train.task.name() {
         let problem = format!("the network was made for {}", run.train.task.name());
@@ -170,6 +176,35 @@ fn agree(config: &mut RunConfig, begun: &Begun, tokens: Option<Tokens>) -> Resul
     config.train.task = own.with_classes(run.train.task.classes());
     config.classes.clone_from(&run.classes);
     Ok(())
+}
+
+/// Refuses the channels of the network in another order. Other names are those of another table.
+fn refuse_other_order(own: &[String], learned: &[String]) -> Result<(), Fault> {
+    let sorted = |names: &[String]| {
+        let mut names = names.to_vec();
+        names.sort();
+        names
+    };
+    if own == learned || sorted(own) != sorted(learned) {
+        return Ok(());
+    }
+    let problem = format!("it says {}, and the network reads {}", own.join(","), learned.join(","));
+    Err(fault("--channels", problem, "name them in the order of the network, or leave it out"))
+}
+
+/// The words that a network has learned with, where the digest that its run keeps beside them is theirs.
+fn words(folder: &RunFolder, run: &RunConfig) -> Result<Vocabulary> {
+    let vocabulary = folder.vocabulary(&run.train)?;
+    let learned = match &run.imported {
+        Some(imported) => Some(imported.vocabulary_sha256.clone()),
+        None => folder.occurrences()?.map(|known| known.vocabulary_sha256),
+    };
+    if learned.is_some_and(|learned| learned != vocabulary.sha256()) {
+        let place = folder.file("vocabulary.txt");
+        let problem = "the words are not those that the network has learned with";
+        return Err(fault(place.display(), problem, "take the file from a copy").into());
+    }
+    Ok(vocabulary)
 }
 
 /// Checks that a network answers with as many classes as the data has.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::folder::RunFolder;
+use super::folder::{FROM_A_COPY, IMPORT_AGAIN, RunFolder};
 use super::loaded::Loaded;
 use super::recordings;
 use super::summary::{self, Facts};
@@ -16,9 +16,6 @@ use crate::learning::sequences::Targets;
 use crate::network::Network;
 use crate::ngrams::Fitted;
 use crate::vocabulary::Vocabulary;
-
-/// What to do about a file that belongs to another run, or to none.
-pub(super) const FROM_A_COPY: &str = "take the file from a copy, or train again into another folder";
 
 /// What a run began with.
 pub struct Opened {
@@ -119,12 +116,14 @@ impl Opened {
     }
 }
 
+/// The fault of an imported model of samples that has lost what came with it.
+pub(super) fn without_probe(folder: &RunFolder) -> Fault {
+    fault(folder.file("probe").display(), "the model's scaling and probe are missing", IMPORT_AGAIN)
+}
+
 /// An imported model of samples: it has no data, and a probe in its place.
 fn sampled(folder: &RunFolder, config: RunConfig) -> Result<Opened> {
-    let Some(probe) = folder.probe()? else {
-        let remedy = "take the file from a copy, or import the model again into another folder";
-        return Err(fault(folder.file("probe").display(), "the model's scaling and probe are missing", remedy).into());
-    };
+    let Some(probe) = folder.probe()? else { return Err(without_probe(folder).into()) };
     if probe.scaling.channels.len() != config.train.model.chain.embedding {
         let problem = "its scaling has other channels than the model of config.json";
         return Err(fault(folder.file("probe").display(), problem, "take both files from one run").into());

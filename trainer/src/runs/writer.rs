@@ -55,6 +55,8 @@ impl RunFolder {
         let made = OutputFolder::create(self.path())?;
         let writer = RunWriter::new(self, Some(made))?;
         self.refuse_run()?;
+        // What a run left here that was stopped before it had a configuration.
+        writer.remove_beginning()?;
         Ok(writer)
     }
 
