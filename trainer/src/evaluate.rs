@@ -123,10 +123,11 @@ impl Evaluation {
     }
 
     /// How far values are from those of another evaluation of the same examples, in decibels: `10 log10` of the variance of the other's over the mean square
-    /// of the differences. `None` of classes, and where there is no difference.
+    /// of the differences. `None` of classes, where there is no difference, and where the other's values are all the same: these are no signal.
     pub fn signal_to_noise(&self, other: &Evaluation) -> Option<f64> {
         let noise = 1.0 - self.agreement(other);
-        (self.errors.is_some() && noise > 0.0).then(|| -10.0 * noise.log10())
+        let differ = other.logits.windows(2).any(|pair| pair[0] != pair[1]);
+        (self.errors.is_some() && noise > 0.0 && differ).then(|| -10.0 * noise.log10())
     }
 }
 
@@ -304,4 +305,22 @@ fn read<L: Labels>(session: &mut Session<'_, '_, '_>, example: &Example<L>) -> A
     let nanoseconds = began.elapsed().as_nanos() as u64;
     answer(session);
     (logits, session.tokens(), nanoseconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_that_are_all_the_same_have_no_signal_to_compare_noise_with() {
+        let of = |logits: &[f32]| Evaluation {
+            n: logits.len(),
+            logits: logits.to_vec(),
+            errors: Some(Errors { rmse: 0.0, mae: 0.0 }),
+            ..Evaluation::default()
+        };
+        assert_eq!(of(&[0.25]).signal_to_noise(&of(&[0.5])), None);
+        assert_eq!(of(&[0.25, 0.5]).signal_to_noise(&of(&[0.5, 0.5])), None);
+        assert!(of(&[0.25, 0.5]).signal_to_noise(&of(&[0.25, 0.75])).is_some());
+    }
 }

@@ -672,6 +672,14 @@ fn a_damaged_vocabulary_is_refused() {
 }
 
 #[test]
+fn a_damaged_report_of_the_data_is_refused_before_an_image_is_written() {
+    let place = Place::with_run();
+    place.write("run/data.json", "{");
+    let words = ["run/data.json: the file is damaged", "remove it: nothing but a report of these numbers needs it"];
+    place.refuse(&mut place.latch(["export", "--run", "run", "--out", "new.latch", "--json"]), &words);
+}
+
+#[test]
 fn a_damaged_checkpoint_is_refused() {
     let place = Place::with_run();
     let whole = place.read("run/checkpoint");

@@ -188,3 +188,41 @@ fn what_cannot_be_calibrated_on_is_refused_by_name() {
     let strange = succeed(&mut of_texts("strange.txt")).json();
     assert!(strange["calibrated_on"].as_str().is_some_and(|on| on.contains("1 of ")), "{strange}");
 }
+
+#[test]
+fn samples_beyond_the_range_are_counted_and_what_helps_is_a_range_that_reaches_as_far() {
+    let place = gru();
+    let warned = |more: &[&str]| {
+        let fixed = ["export", "--run", "run", "--out", "new.latch"];
+        let said = succeed(place.latch(fixed).args(more)).stderr;
+        said.lines().filter(|line| line.starts_with("warning: layer")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let place_of = |name: &str| place.file(name).display().to_string();
+    let import = ["import", "gru.json", "--probe", &place_of("large.csv"), "--full-scale", "1", "--out", "small"];
+    succeed(&mut place.latch(import));
+    let said = succeed(&mut place.latch(["export", "--run", "small", "--out", "small.latch"])).stderr;
+    let lines: Vec<&str> = said.lines().filter(|line| line.starts_with("warning: layer")).collect();
+    assert_eq!(lines.len(), 1, "{said}");
+    assert!(
+        lines[0].contains("layer samples: 9") && lines[0].contains("lie beyond the range of its integers"),
+        "{said}"
+    );
+    assert!(lines[0].contains("--calibrate") && lines[0].contains("--full-scale"), "{said}");
+    assert!(!lines[0].contains("--precision int16"), "{said}");
+    // A sample that equals the largest one is none that was cut.
+    place.write("edge.csv", (0..200).map(|step| if step % 2 == 0 { "1\n" } else { "-1\n" }).collect::<String>());
+    assert!(warned(&["--calibrate", "edge.csv"]).iter().all(|line| !line.contains("beyond")), "no value is cut");
+
+    // Nor is a value of a convolution that equals the largest one of its range, though its integer is the last one.
+    let conv = r#"{"type":"conv1d","activation":"relu","shape":[null,null,1],"kernel_size":[3],"dilation":[1],"groups":1,
+        "weights":[[[[0.5]],[[0.5]],[[0.5]]],[0.0]]}"#;
+    let head = r#"{"type":"dense","activation":"","shape":[null,null,1],"weights":[[[1.0]],[0.0]]}"#;
+    place.write("conv.json", format!(r#"{{"in_shape":[null,null,1],"layers":[{conv},{head}]}}"#));
+    place.write("half.csv", "0.5\n".repeat(200));
+    succeed(&mut place.latch(["import", "conv.json", "--probe", "half.csv", "--out", "conv"]));
+    let said = succeed(&mut place.latch(["export", "--run", "conv", "--out", "conv.latch", "--json"]));
+    let line = said.json();
+    let (_, row) = &rows(&line)[1];
+    assert!(row["saturated"].as_f64() > Some(0.9) && row["beyond"] == 0.0, "{row}");
+    assert!(!said.stderr.contains("warning: layer"), "{said:?}");
+}

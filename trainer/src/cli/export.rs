@@ -126,6 +126,8 @@ pub fn run(args: Args) -> Result<()> {
     if let Some(text) = warm_up.and_then(WarmUp::takes_long) {
         progress(format_args!("{text}"));
     }
+    // A damaged report is refused before anything is written.
+    let unknown = folder.facts()?.map(|facts| facts.unknown);
     let exported = export(&run, &options)?;
     write_atomically(&args.out, |out| Ok(out.write_all(&exported.chosen().made.bytes)?))?;
     if exported.findings.calibration.is_some() || exported.findings.early.is_some() {
@@ -134,7 +136,7 @@ pub fn run(args: Args) -> Result<()> {
             say(args.json, format_args!("calibration.json is not kept in the run: {error:#}"));
         }
     }
-    report(&args, &exported, folder.facts()?.map(|facts| facts.unknown).as_ref())
+    report(&args, &exported, unknown.as_ref())
 }
 
 /// Prints what came of an export; `parts` are the unknown tokens of the run's data.

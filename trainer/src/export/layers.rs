@@ -4,6 +4,7 @@
 //! ```text
 //! e = q·worth − v        v: the value of the f32 image;  q: that of the integer image in Q0.15, whose 1.0 stands for `worth`
 //! largest error = max |e|     RMS error = √(Σ e² / n)     SNR = 10 log10(Σ (v − v̄)² / Σ e²) dB     saturated: q at an end of its range
+//! beyond: |v| > worth, so that q is cut
 //! ```
 //!
 //! v̄ is the mean of each unit, because what never changes is no signal. A layer reads int8 values in Q0.7, so that a range ends at 127.5/128 there, and at 32767/32768 for int16 and for dense layers. The first row is the embedding or the
@@ -33,8 +34,14 @@ const STEPS: usize = 256;
 /// The signal-to-noise ratio in decibels below which a layer is warned of.
 pub const LOW_SNR: f64 = 20.0;
 
-/// The share of saturated values from which on a layer is warned of whose floats go beyond its range.
+/// The share of values beyond its range from which on a layer is warned of.
 pub const MUCH_SATURATION: f64 = 0.01;
+
+/// The row of the samples as the first layer reads them.
+pub const SAMPLES: &str = "samples";
+
+/// The part of a range by which its own largest value may lie beyond it, as it is rounded.
+const ROUNDED: f64 = 1e-6;
 
 /// What integers do to the values of a layer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -51,19 +58,25 @@ pub struct LayerError {
     pub snr_db: Option<f64>,
     /// The share of values at the end of their integers' range, 0 to 1.
     pub saturated: f64,
-    /// Floats do not go beyond the range of integers here, so that a value at its end is none that was cut.
-    #[serde(skip)]
-    pub is_bounded: bool,
+    /// The share of values that lie beyond that range, and are cut to its end.
+    pub beyond: f64,
 }
 
 impl LayerError {
+    /// Whether values lie beyond the range of the integers so often that finer ones do not help.
+    pub fn is_cut(&self) -> bool {
+        self.beyond >= MUCH_SATURATION
+    }
+
     /// Why the layer is worth a warning, in words.
     pub fn warning(&self) -> Option<String> {
+        if self.is_cut() {
+            return Some(format!("{:.2} % of its values lie beyond the range of its integers", 100.0 * self.beyond));
+        }
         if let Some(ratio) = self.snr_db.filter(|ratio| *ratio < LOW_SNR) {
             return Some(format!("its signal-to-noise ratio against f32 is {ratio:.1} dB, below {LOW_SNR:.0} dB"));
         }
-        let is_cut = !self.is_bounded && self.saturated >= MUCH_SATURATION;
-        is_cut.then(|| format!("{:.2} % of its values are cut at the end of their range", 100.0 * self.saturated))
+        None
     }
 }
 
@@ -92,12 +105,13 @@ struct Sums {
     errors: f64,
     squares: f64,
     saturated: u64,
+    beyond: u64,
     /// Σ v of each unit.
     units: Vec<f64>,
 }
 
 impl Sums {
-    fn take(&mut self, unit: usize, [float, integer]: [f64; 2], is_saturated: bool) {
+    fn take(&mut self, unit: usize, [float, integer]: [f64; 2], [is_saturated, is_beyond]: [bool; 2]) {
         let error = integer - float;
         if self.units.len() <= unit {
             self.units.resize(unit + 1, 0.0);
@@ -108,6 +122,7 @@ impl Sums {
         self.errors += error * error;
         self.squares += float * float;
         self.saturated += u64::from(is_saturated);
+        self.beyond += u64::from(is_beyond);
     }
 
     fn join(&mut self, other: &Sums) {
@@ -116,6 +131,7 @@ impl Sums {
         self.errors += other.errors;
         self.squares += other.squares;
         self.saturated += other.saturated;
+        self.beyond += other.beyond;
         self.units.resize(self.units.len().max(other.units.len()), 0.0);
         self.units.iter_mut().zip(&other.units).for_each(|(unit, other)| *unit += other);
     }
@@ -128,7 +144,7 @@ impl Sums {
         if signal > 1e-12 * self.squares { signal } else { 0.0 }
     }
 
-    fn row(&self, layer: String, is_bounded: bool) -> LayerError {
+    fn row(&self, layer: String) -> LayerError {
         let count = self.values.max(1) as f64;
         let signal = self.signal();
         let is_ratio = self.errors > 0.0 && signal > 0.0;
@@ -139,7 +155,7 @@ impl Sums {
             rms_error: (self.errors / count).sqrt(),
             snr_db: is_ratio.then(|| 10.0 * (signal / self.errors).log10()),
             saturated: self.saturated as f64 / count,
-            is_bounded,
+            beyond: self.beyond as f64 / count,
         }
     }
 }
@@ -207,13 +223,13 @@ pub(super) fn compare<L: Sync>(
     }
     let (first, last) = (&all[0], &all[all.len() - 1]);
     let mut rows = vec![match pair.read {
-        Read::Rows(..) => first.row("embedding".to_owned(), true),
-        Read::Samples(_) => first.row("samples".to_owned(), false),
+        Read::Rows(..) => first.row("embedding".to_owned()),
+        Read::Samples(_) => first.row(SAMPLES.to_owned()),
     }];
     for (layer, sums) in pair.layers.iter().zip(&all[1..]) {
-        rows.push(sums.row(format!("{} {}", layer.place + 1, layer.layer), layer.layer.is_bounded()));
+        rows.push(sums.row(format!("{} {}", layer.place + 1, layer.layer)));
     }
-    rows.push(last.row("answer".to_owned(), true));
+    rows.push(last.row("answer".to_owned()));
     Ok(Some(LayerErrors { rows, sequences: chosen.len(), of: of.to_owned() }))
 }
 
@@ -296,7 +312,8 @@ impl<'a> Pair<'a> {
         for (value, (number, channel)) in scaling.scaled(frames).into_iter().zip(channels) {
             let (value, range) = (f64::from(value), f64::from(channel.range));
             let integer = (value / range / step).round().clamp(-1.0 / step, 1.0 / step - 1.0) * step * range;
-            sums.take(number, [value, integer], value.abs() > range);
+            let is_beyond = value.abs() > range * (1.0 + ROUNDED);
+            sums.take(number, [value, integer], [is_beyond; 2]);
         }
     }
 }
@@ -310,7 +327,8 @@ fn read_row(rounded: &Rounded, weights: &Weights, id: u32, sums: &mut Sums) {
     };
     for (unit, ((&value, &integer), &saturated)) in values.iter().zip(integers).zip(&rounded.saturated[row]).enumerate()
     {
-        sums.take(unit, [f64::from(value), f64::from(integer)], saturated);
+        // Rows that are clipped have a report of their own.
+        sums.take(unit, [f64::from(value), f64::from(integer)], [saturated, false]);
     }
 }
 
@@ -318,7 +336,7 @@ fn read_row(rounded: &Rounded, weights: &Weights, id: u32, sums: &mut Sums) {
 fn answers(float: &mut Session<'_, '_, '_>, integer: &mut Session<'_, '_, '_>, sums: &mut Sums) {
     for output in 0..usize::from(integer.model().outputs()) {
         let pair = [float.logit(output), integer.logit(output)].map(|logit| f64::from(logit.to_f32()));
-        sums.take(output, pair, false);
+        sums.take(output, pair, [false; 2]);
     }
 }
 
@@ -330,9 +348,12 @@ impl Compared<'_> {
         let (Some(of_float), Some(of_integer)) = (last(float, of_float), last(integer, of_integer)) else { return };
         let floats = float[of_float..].as_chunks::<4>().0.iter().map(|&bytes| f32::from_ne_bytes(bytes));
         let integers = integer[of_integer..].as_chunks::<2>().0.iter().map(|&bytes| i16::from_ne_bytes(bytes));
-        for (unit, ((float, integer), worth)) in floats.zip(integers).zip(self.worth).take(self.width).enumerate() {
-            let value = f64::from(integer) / 32_768.0 * worth;
-            sums.take(unit, [f64::from(float), value], integer.unsigned_abs() >= self.end);
+        for (unit, ((float, integer), &worth)) in floats.zip(integers).zip(self.worth).take(self.width).enumerate() {
+            let (float, value) = (f64::from(float), f64::from(integer) / 32_768.0 * worth);
+            let is_saturated = integer.unsigned_abs() >= self.end;
+            // Floats of some layers do not go beyond the range of integers; a value at its end is none that was cut.
+            let is_beyond = is_saturated && !self.layer.is_bounded() && float.abs() > worth * (1.0 + ROUNDED);
+            sums.take(unit, [float, value], [is_saturated, is_beyond]);
         }
     }
 }

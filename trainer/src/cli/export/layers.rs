@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::cli::output::{answer, warn};
 use crate::config::Storage;
 use crate::export::judged::Exported;
-use crate::export::layers::{LayerError, LayerErrors};
+use crate::export::layers::{LayerError, LayerErrors, SAMPLES};
 use crate::report::table;
 
 /// The table as JSON.
@@ -31,14 +31,30 @@ pub(super) fn say(json: bool, exported: &Exported, run: &str) -> anyhow::Result<
     let made = &exported.images[exported.unfolded].made;
     let storage = made.storage;
     answer(json, format_args!("layers of {} against f32, on {errors}:\n\n{}", storage.name(), rows(&errors.rows)))?;
-    for (row, warning) in errors.rows.iter().filter_map(|row| Some((row, row.warning()?))) {
+    // What reads values that are cut is noisy by that, and finer integers do not help it.
+    let cuts = errors.rows.iter().any(LayerError::is_cut);
+    let warned = errors.rows.iter().filter(|row| row.is_cut() || !cuts);
+    for (row, warning) in warned.filter_map(|row| Some((row, row.warning()?))) {
         warn(format_args!(
             "layer {}: {warning}; {}",
             row.layer,
-            remedy(storage, Some(run).filter(|_| exported.learns_integers && !made.aware))
+            if row.is_cut() {
+                reaching(&row.layer).to_owned()
+            } else {
+                remedy(storage, Some(run).filter(|_| exported.learns_integers && !made.aware))
+            }
         ));
     }
     Ok(())
+}
+
+/// What helps a layer whose values lie beyond the range of its integers: finer ones have the same range.
+fn reaching(layer: &str) -> &'static str {
+    if layer == SAMPLES {
+        "calibrate on samples that reach as far with --calibrate, or import again with --full-scale, the largest magnitude of the samples"
+    } else {
+        "calibrate on data that reaches as far with --calibrate, or take --precision f16 or f32"
+    }
 }
 
 /// What helps a layer that loses much in these integers; another run can go on from `run`, where there is one.
