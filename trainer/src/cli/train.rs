@@ -159,7 +159,7 @@ fn report(outcome: &Outcome, folder: &RunFolder, json: bool) -> Result<()> {
     // Validation texts of one's own are what one wants to be judged by.
     let is_a_share = matches!(config.valid, Valid::Fraction(_));
     let few = facts.as_ref().filter(|_| is_a_share).map_or(0, |facts| facts.validation);
-    if let Some(hint) = too_few_to_judge(few, config.train.example()) {
+    if let Some(hint) = too_few_to_judge(few, &config.train) {
         answer(json, format_args!("{hint}"))?;
     }
     if let Some(quantized) = &outcome.quantized {

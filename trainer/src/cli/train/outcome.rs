@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::cli::output::{ClassScores, accuracy, warn};
-use crate::config::{ClassWeights, RunConfig};
+use crate::config::{ClassWeights, RunConfig, TrainConfig};
 use crate::counted::{counted, named};
 use crate::dataset::Task;
 use crate::learning::verdict::{Chosen, Verdict};
@@ -73,12 +73,16 @@ pub(super) fn still_improving<'a>(
 const ENOUGH_TO_JUDGE: usize = 50;
 
 /// A hint where few texts have judged a run.
-pub(super) fn too_few_to_judge(validation: usize, thing: &str) -> Option<String> {
+pub(super) fn too_few_to_judge(validation: usize, config: &TrainConfig) -> Option<String> {
+    let thing = config.example();
     // A single series cannot be divided among folds.
     let least = if thing == "series" { 2 } else { 1 };
     (least..ENOUGH_TO_JUDGE).contains(&validation).then(|| {
         let (few, others) = (counted(validation, thing), named(2, thing));
-        format!("note: {few} of validation say little about other {others}: --folds 5 judges by all of them")
+        // A network that is there has learned from some of what a fold would judge it by.
+        let remedy =
+            if config.start.is_some() { "name more of them with --valid" } else { "--folds 5 judges by all of them" };
+        format!("note: {few} of validation say little about other {others}: {remedy}")
     })
 }
 
@@ -113,6 +117,7 @@ pub(super) fn warn_of(verdict: &Verdict, scores: Option<&Scores>, config: &RunCo
 #[cfg(test)]
 mod tests {
     use super::{still_improving, too_few_to_judge};
+    use crate::config::{StartConfig, TrainConfig, default_config};
     use crate::metrics::EpochMetrics;
 
     #[test]
@@ -123,8 +128,11 @@ mod tests {
             still_improving(best.iter(), 10).is_some()
         };
         assert!(said(&[10], 0.9) && said(&[10, 10, 4], 0.9));
-        assert!(too_few_to_judge(4, "text").is_some_and(|hint| hint.contains("4 texts")));
-        assert_eq!((too_few_to_judge(0, "text"), too_few_to_judge(50, "series")), (None, None));
+        let own = default_config();
+        assert!(too_few_to_judge(4, &own).is_some_and(|hint| hint.contains("4 texts") && hint.contains("--folds 5")));
+        assert_eq!((too_few_to_judge(0, &own), too_few_to_judge(50, &own)), (None, None));
+        let onward = TrainConfig { start: Some(StartConfig { run: "run".into(), sha256: String::new() }), ..own };
+        assert!(too_few_to_judge(4, &onward).is_some_and(|hint| hint.contains("--valid") && !hint.contains("folds")));
         assert!(!said(&[9], 0.9) && !said(&[10, 4], 0.9) && !said(&[10], 1.0));
     }
 }
