@@ -155,6 +155,8 @@ pub struct Received {
     pub cut_otherwise: Option<String>,
     /// What was taken for granted where the file leaves something open, each in a sentence.
     pub remarks: Vec<String>,
+    /// What came in, to compare with; of texts the rows of its embedding are in the order of the words.
+    pub described: Described,
     /// What a model of samples brings in place of words.
     pub samples: Option<ReceivedSamples>,
 }
@@ -166,8 +168,6 @@ pub struct ReceivedSamples {
     pub config: SamplesConfig,
     /// What it is compared and calibrated on.
     pub probe: Probe,
-    /// What came in, to compare with.
-    pub described: Described,
 }
 
 /// Reads a file that may be a model.
@@ -185,19 +185,29 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>> {
 /// pooling, vocabulary or the meaning of the outputs are unknown, contradictory or do not fit.
 pub fn from_bytes(bytes: &[u8], place: impl Display, given: &Given) -> Result<Received> {
     let place = place.to_string();
-    let mut model = heads::with_logits(opened(bytes, &place, &given.keras)?, given.task);
+    let model = heads::with_logits(opened(bytes, &place, &given.keras)?, given.task);
     if let Input::Ids(_) = model.input {
-        return of_texts(&mut model, bytes, &place, given);
+        return of_texts(model, bytes, &place, given);
     }
     let (network, answers) = of_samples(&model, &place, given)?;
     let probe = samples::probe(&place, &model, samples::of(&place, &model)?, given)?;
     let (mut remarks, format) = (interchange::remarks(&model), model.source.format);
     remarks.extend(samples::padding(&model));
     let vocabulary = Vocabulary::of_samples(probe.scaling.clone());
-    parity::check_sums(&place, &model, &network, &vocabulary)?;
-    let samples = Some(ReceivedSamples { config: samples::configured(&model), probe, described: model });
+    let samples = Some(ReceivedSamples { config: samples::configured(&model), probe });
     let (unread, strange, cut_otherwise) = (Vec::new(), Vec::new(), None);
-    Ok(Received { network, vocabulary, answers, format, unread, strange, cut_otherwise, remarks, samples })
+    Ok(Received {
+        network,
+        vocabulary,
+        answers,
+        format,
+        unread,
+        strange,
+        cut_otherwise,
+        remarks,
+        described: model,
+        samples,
+    })
 }
 
 /// The description that a file holds, whether an image can have its layers or not.
@@ -224,30 +234,30 @@ pub fn inspected(bytes: &[u8], place: impl Display, given: &Given) -> Result<Ins
             None => return Err(refused.into()),
         },
     };
-    let mut imported = heads::with_logits(model.clone(), given.task);
+    let imported = heads::with_logits(model.clone(), given.task);
     let stops = match imported.input {
-        Input::Ids(_) => of_texts(&mut imported, bytes, &place, given).err(),
+        Input::Ids(_) => of_texts(imported, bytes, &place, given).err(),
         Input::Samples(_) => of_samples(&imported, &place, given).err(),
     };
     Ok(Inspected::of(&model, stops.map(|error| format!("{error:#}"))))
 }
 
-/// A model of texts; the rows of its embedding are left in the order of its words.
-fn of_texts(model: &mut Described, bytes: &[u8], place: &str, given: &Given) -> Result<Received> {
+/// A model of texts.
+fn of_texts(mut model: Described, bytes: &[u8], place: &str, given: &Given) -> Result<Received> {
     let options = [("--probe", given.probe.is_some()), ("--full-scale", given.full_scale.is_some())];
     refuse_options(&options, "it is for models of samples, and this one reads texts")?;
-    let answers = text::answers(place, model, given)?;
-    let pooling = text::pooling(place, model, answers.task, given)?;
-    let listed = given.vocabulary.as_deref().map(|words| order::order("--vocabulary", model, words)).transpose()?;
-    let (vocabulary, strange) = text::words(place, model, given, listed.as_ref())?;
+    let answers = text::answers(place, &model, given)?;
+    let pooling = text::pooling(place, &model, answers.task, given)?;
+    let given_words = given.vocabulary.as_deref();
+    let listed = given_words.map(|words| order::order("--vocabulary", &mut model, words)).transpose()?;
+    let (vocabulary, strange) = text::words(place, &model, given, listed.as_ref())?;
     let longest = given.longest.unwrap_or(LONGEST);
-    let network = network::of_layers(place, model, pooling, longest)?;
-    network::check_answers(place, model, &network)?;
-    parity::check_sums(place, model, &network, &vocabulary)?;
+    let network = network::of_layers(place, &model, pooling, longest)?;
+    network::check_answers(place, &model, &network)?;
     let (format, unread) = (model.source.format, interchange::other_metadata(bytes));
-    let cut_otherwise = text::cut_otherwise(model, &vocabulary);
-    let (remarks, samples) = (interchange::remarks(model), None);
-    Ok(Received { network, vocabulary, answers, format, unread, strange, cut_otherwise, remarks, samples })
+    let cut_otherwise = text::cut_otherwise(&model, &vocabulary);
+    let (remarks, described, samples) = (interchange::remarks(&model), model, None);
+    Ok(Received { network, vocabulary, answers, format, unread, strange, cut_otherwise, remarks, described, samples })
 }
 
 /// The network of a model of samples, and what its outputs mean.

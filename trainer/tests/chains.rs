@@ -270,8 +270,7 @@ fn what_does_not_go_with_a_chain_is_refused_by_its_name() {
         place.latch(["train", "--data", "data", "--out", "run", "--json", "--model", model].iter().chain(more))
     };
     place.refuse_usage(&mut train("embedding 8 > gru 2041", &[]), &["--model", "8 inputs and 2041 units"]);
-    let late =
-        "conv1d: a valid convolution has no answer before its window is full, and each step is to have an answer";
+    let late = "conv1d: a valid convolution has no answer before its window is full, and the task asks for an answer at each step";
     place.refuse(&mut train("embedding 8 > conv1d 4 k3 valid > gru 3 > dense", &["--task", "tag"]), &["--model", late]);
 }
 

@@ -439,7 +439,7 @@ impl Chain {
             LayerConfig::MaxPool { .. } => ("`maxpool` has no answer before its window is full", "leave it out"),
             _ => ("a valid convolution has no answer before its window is full", "leave `valid` out"),
         };
-        Some((found + 1, format!("{problem}, and by its task each step is to have an answer: {remedy}")))
+        Some((found + 1, format!("{problem}, and the task asks for an answer at each step: {remedy}")))
     }
 
     /// The first layer that images have in f32 and f16 alone, by its text: a variant of a recurrent cell, or a layer normalization.

@@ -85,8 +85,7 @@ pub fn compare(place: &str, model: &Described, probe: &Probe) -> Result<Vec<Diff
 /// # Errors
 /// A fault that names the file and the layer whose weights are too large.
 pub fn check_sums(place: &str, model: &Described, network: &Network<f32>, vocabulary: &Vocabulary) -> Result<()> {
-    let weights = Weights::of(network);
-    let made = to_image(&weights, vocabulary, Storage::F32, &Origin::default());
+    let made = to_image(&Weights::of(network), vocabulary, Storage::F32, &Origin::default());
     let opened = made.and_then(|bytes| Ok(Image::open(&bytes).map(|_| ())?));
     let Err(error) = opened else { return Ok(()) };
     match error.downcast_ref::<Error>() {

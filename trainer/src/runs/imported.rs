@@ -18,7 +18,7 @@ use crate::config::{
 use crate::dataset::{Columns, Part, Task, hex};
 use crate::error::{Fault, fault};
 use crate::exchange::inspected::Inspected;
-use crate::exchange::parity::{Difference, compare};
+use crate::exchange::parity::{Difference, check_sums, compare};
 use crate::exchange::{Answers, Format, Given, GivenKeras, GivenProbe, Received, from_bytes, inspected, read_file};
 use crate::learning::sequences::Sequences;
 use crate::learning::training::{self, judge};
@@ -173,7 +173,11 @@ pub fn inspect(request: &Request<'_>) -> Result<Inspected> {
     let mut inspected = inspected(&bytes, &place, &given)?;
     if inspected.stops.is_none() {
         let stops = match from_bytes(&bytes, &place, &given) {
-            Ok(received) => check(request, &configured(request, &received, &bytes)).err().map(anyhow::Error::from),
+            Ok(received) => {
+                let checked = check(request, &configured(request, &received, &bytes)).map_err(anyhow::Error::from);
+                let Received { described, network, vocabulary, .. } = &received;
+                checked.and_then(|()| check_sums(&place.to_string(), described, network, vocabulary)).err()
+            }
             Err(error) => Some(error),
         };
         inspected.stops = stops.map(|error| format!("{error:#}"));
@@ -203,10 +207,12 @@ pub fn import(folder: &RunFolder, request: &Request<'_>) -> Result<Arrived> {
     let received = from_bytes(&bytes, request.file.display(), &request.given()?)?;
     let mut config = configured(request, &received, &bytes);
     drop(bytes);
+    check(request, &config)?;
+    let place = request.file.display().to_string();
+    check_sums(&place, &received.described, &received.network, &received.vocabulary)?;
     if received.samples.is_some() {
         return import_samples(folder, request, received, config);
     }
-    check(request, &config)?;
     let Received { network, vocabulary, format, unread, strange, cut_otherwise, remarks, .. } = received;
     let Loaded { training, validation, valid_sha256, .. } = load(&mut config, &mut |_, _| {})?;
     let (task, outputs) = (config.train.task, network.config().outputs);
@@ -264,13 +270,13 @@ fn import_samples(folder: &RunFolder, request: &Request<'_>, received: Received,
             "name a series like those that it will read with --probe, and labelled ones with `latch export --data`";
         return Err(fault("--data", problem, remedy).into());
     }
-    check(request, &config)?;
-    let Received { network, vocabulary, answers, format, unread, strange, cut_otherwise, remarks, samples } = received;
-    let Some(samples) = samples else { anyhow::bail!("no samples came in") };
     let place = request.file.display().to_string();
-    let differences = compare(&place, &samples.described, &samples.probe)?;
+    let Received { network, vocabulary, answers, format, unread, strange, cut_otherwise, remarks, described, samples } =
+        received;
+    let Some(samples) = samples else { anyhow::bail!("no samples came in") };
+    let differences = compare(&place, &described, &samples.probe)?;
     check_finite(&place, &differences)?;
-    let own = samples.described.source.probe.as_ref().filter(|_| request.probe.is_none()).map(|own| {
+    let own = described.source.probe.as_ref().filter(|_| request.probe.is_none()).map(|own| {
         let pairs = own.output.iter().zip(&samples.probe.answers);
         pairs.map(|(own, answer)| f64::from(own - answer).abs()).fold(0.0, f64::max)
     });
