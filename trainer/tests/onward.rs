@@ -175,10 +175,35 @@ fn channels_in_another_order_words_of_another_run_and_missing_files_are_refused_
     place.write("empty.csv", "");
     let mut empty = place.latch(["train", "--data", "empty.csv", "--resume-from", "floats", "--out", "new"]);
     place.refuse(&mut empty, &["empty.csv: the file is empty; name a file with labelled series"]);
-    // A run that was stopped before it had the network of the other one.
-    for name in ["checkpoint", "best.network", "metrics.jsonl"] {
-        std::fs::remove_file(place.file("same").join(name)).expect("a file");
-    }
-    let said = ["same: it was stopped before it had the network that it was to begin with", "remove this folder"];
+    std::fs::remove_file(place.file("same/checkpoint")).expect("a file");
+    let said = ["same/checkpoint: the file is missing", "begin again with --resume-from"];
     place.refuse(&mut place.latch(["train", "--resume", "--out", "same", "--json"]), &said);
+}
+
+#[test]
+fn a_run_that_was_stopped_before_its_configuration_begins_anew_and_one_that_has_learned_is_kept() {
+    let place = Place::with_run();
+    let quantize = ["--quantize", "int8", "--quantize-epochs", "1"];
+    succeed(&mut onward(&place, "run", "aware", &quantize));
+    // In the order in which they are written.
+    let first =
+        ["data.json", "occurrences", "characters", "vocabulary.txt", "checkpoint", "best.network", "latch.toml"];
+    for count in 1..=first.len() {
+        let stopped = format!("stopped-{count}");
+        std::fs::create_dir(place.file(&stopped)).expect("a folder");
+        for name in &first[..count] {
+            std::fs::copy(place.file("aware").join(name), place.file(&stopped).join(name)).expect("a file");
+        }
+        succeed(&mut onward(&place, "run", &stopped, &quantize));
+        for file in ["quantized.network", "best.network", "metrics.jsonl", "vocabulary.txt"] {
+            assert!(place.read(&format!("{stopped}/{file}")) == place.read(&format!("aware/{file}")), "{count} {file}");
+        }
+    }
+    for (from, name) in [("run", "checkpoint"), ("run", "best.network"), ("aware", "quantized.network")] {
+        let kept = format!("kept-{name}");
+        std::fs::create_dir(place.file(&kept)).expect("a folder");
+        std::fs::copy(place.file(from).join(name), place.file(&kept).join(name)).expect("a file");
+        let words = format!("{kept}: this folder already holds a run");
+        place.refuse(&mut onward(&place, "run", &kept, &quantize), &[&words]);
+    }
 }

@@ -275,9 +275,9 @@ pub fn resume(folder: &RunFolder, progress: &mut dyn Progress) -> Result<Outcome
         opened.check_network(folder, "quantized.checkpoint", checkpoint.network())?;
     }
     if checkpoint.is_none() && opened.config.train.start.is_some() {
-        let problem = "it was stopped before it had the network that it was to begin with";
-        let remedy = "remove this folder, and begin again with --resume-from";
-        return Err(fault(folder.path().display(), problem, remedy).into());
+        let problem = "the file is missing, and with it the network that the run began with";
+        let remedy = "take the file from a copy, or begin again with --resume-from into another folder";
+        return Err(fault(folder.file("checkpoint").display(), problem, remedy).into());
     }
     if let Some(checkpoint) = &checkpoint {
         opened.check_network(folder, "checkpoint", checkpoint.network())?;

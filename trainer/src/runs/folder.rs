@@ -159,6 +159,13 @@ impl RunFolder {
             "scaling" => self.scaling().is_ok_and(|scaling| scaling.is_some()),
             "occurrences" => self.occurrences().is_ok_and(|known| known.is_some()),
             "characters" => self.read_coded::<Vec<u32>>(name).is_ok_and(|table| table.is_some()),
+            // The network of another run, from which nothing was learned here yet.
+            "checkpoint" => self.checkpoint().is_ok_and(|checkpoint| {
+                checkpoint.is_some_and(|Checkpoint { epoch, batch, metrics, .. }| {
+                    (epoch, batch) == (0, 0) && metrics.iter().all(|metrics| metrics.epoch == 0)
+                })
+            }),
+            "best.network" => self.is_of_a_beginning("checkpoint"),
             // Its words are plain text: what stands beside them says whose they are.
             "vocabulary.txt" => ["characters", "occurrences"].iter().all(|name| self.is_of_a_beginning(name)),
             _ => false,

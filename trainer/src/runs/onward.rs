@@ -82,10 +82,10 @@ pub(super) fn begin(
         writer.write_scaling(&vocabulary)?;
         writer.write_occurrences(&vocabulary, &occurrences)?;
         writer.write_vocabulary(&vocabulary)?;
-        // With these a run has learned something, which resuming goes on from.
-        writer.write_config(&config, valid_sha256)?;
+        // With these a run has learned something: what has a configuration is gone on with, and all else begun anew.
+        writer.write_checkpoint(&checkpoint, false)?;
         writer.write_best(&Best { metrics, network })?;
-        writer.write_checkpoint(&checkpoint, false)
+        writer.write_config(&config, valid_sha256)
     });
     if written.is_err() {
         // The first error is the one to report.

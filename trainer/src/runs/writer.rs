@@ -91,6 +91,8 @@ impl RunWriter {
             "characters",
             "probe",
             "scaling",
+            "checkpoint",
+            "best.network",
             "latch.toml",
             "config.json",
         ] {
