@@ -144,6 +144,8 @@ fn a_classifier_of_texts_comes_back_with_its_classes_and_linear_logits_of_anothe
     assert!((probability("classes").1 - trained.1).abs() < 1e-5);
     let told = succeed(&mut import("own.onnx", "told", &["--task", "regress"])).json();
     assert_eq!((told["task"].as_str(), told["classes"].as_array().map(Vec::len)), (Some("regress"), Some(0)), "{told}");
+    let words = "own.onnx: tag has an answer a token, and the network pools them; name another --task";
+    place.refuse(&mut import("own.onnx", "tags", &["--task", "tag"]), &[words]);
     place.refuse(&mut import("odd.onnx", "odd", &[]), &["odd.onnx: metadata classes: it is", "not a list of names"]);
 }
 

@@ -182,9 +182,14 @@ pub(super) fn classes(place: &str, model: &Described, task: Task) -> Result<Vec<
 /// What the head sees, by the file or by the user; nothing pools where each token has an answer.
 pub(super) fn pooling(place: &str, model: &Described, task: Task, given: &Given) -> Result<Option<Pooling>> {
     let stated = model.pooling().map(Pooling::from);
+    let is_said = matches!(model.source.format, Format::Safetensors(_));
     if task.each_step() {
         return match stated.or(given.pooling) {
             None => Ok(None),
+            Some(_) if stated.is_some() && !is_said => {
+                let problem = format!("{} has an answer a token, and the network pools them", task.name());
+                Err(fault(place, problem, "name another --task").into())
+            }
             Some(_) => {
                 let at = if stated.is_some() { metadata_of(place, model, "pooling") } else { "--pooling".to_owned() };
                 Err(fault(at, "each token has an answer, so that nothing is pooled", "leave it out").into())
@@ -193,7 +198,11 @@ pub(super) fn pooling(place: &str, model: &Described, task: Task, given: &Given)
     }
     match (stated, given.pooling) {
         (Some(stated), Some(given)) if stated != given => {
-            let problem = format!("{} names another pooling", metadata_of(place, model, "pooling"));
+            let problem = if is_said {
+                format!("{} names another pooling", metadata_of(place, model, "pooling"))
+            } else {
+                format!("the network in {place} has a pooling of its own")
+            };
             Err(fault("--pooling", problem, "leave the option out").into())
         }
         (stated, given) => stated.or(given).map(Some).ok_or_else(|| {

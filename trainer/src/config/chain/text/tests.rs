@@ -51,6 +51,7 @@ fn a_convolution_is_read_with_its_window_and_its_stride() {
     let (layer, problem) = chain.each_step().unanswered().expect("the first window is full at the fifth step");
     assert_eq!(layer, 1);
     assert!(problem.contains("a valid convolution has no answer before its window is full"), "{problem}");
+    assert!(problem.contains("leave `valid` out") && !problem.contains("put a pooling"), "{problem}");
     let chain: Chain = "embedding 8 > conv1d 16 > dense".parse().unwrap();
     assert_eq!(chain.to_string(), "embedding 8 > conv1d 16 k3 > dense");
     let wide: Chain = "embedding 300 > conv1d 16 k7 > dense".parse().unwrap();
