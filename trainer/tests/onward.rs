@@ -169,8 +169,10 @@ fn channels_in_another_order_words_of_another_run_and_missing_files_are_refused_
         ["--model", "samples 2 > gru 3 > last > dense", "--epochs", "1", "--channels", "x,y", "--out", "floats"];
     succeed(place.latch(fixed).args(model));
     let from = ["--resume-from", "floats", "--epochs", "1", "--json", "--out"];
-    let said = ["--channels: it says y,x, and the network reads x,y", "in the order of the network"];
-    place.refuse(place.latch(fixed).args(from).args(["new", "--channels", "y,x"]), &said);
+    let said = ["--channels: it names y,x, and the network reads x,y", "in the order of the network"];
+    for other in ["y,x", "Y,X", "3,2"] {
+        place.refuse(place.latch(fixed).args(from).args(["new", "--channels", other]), &said);
+    }
     succeed(place.latch(fixed).args(from).args(["same", "--channels", "x,y"]));
     place.write("empty.csv", "");
     let mut empty = place.latch(["train", "--data", "empty.csv", "--resume-from", "floats", "--out", "new"]);

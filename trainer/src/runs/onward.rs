@@ -54,6 +54,9 @@ pub(super) fn begin(
     config.train.check("")?;
     let Loaded { training, validation, valid_sha256, summary, notes, facts } =
         load(&mut config, &mut |done, all| progress.preparing("reading the data", done, all))?;
+    if let (Some(own), Some(series)) = (&config.series, &begun.run.series) {
+        refuse_other_order(&own.columns.channels, &series.columns.channels)?;
+    }
     if config.series.is_some() && config.train.carry.is_none() {
         config.train.carry = carry_of(&config.train, &training);
     }
@@ -158,12 +161,11 @@ fn agree(config: &mut RunConfig, begun: &Begun, tokens: Option<Tokens>) -> Resul
         }
         _ => {}
     }
-    if let (Some(own), Some(series)) = (&mut config.series, &run.series) {
-        if own.columns.channels.is_empty() {
-            // The channels of a table, by the names that the network has learned.
-            own.columns.channels.clone_from(&series.columns.channels);
-        }
-        refuse_other_order(&own.columns.channels, &series.columns.channels)?;
+    if let (Some(own), Some(series)) = (&mut config.series, &run.series)
+        && own.columns.channels.is_empty()
+    {
+        // The channels of a table, by the names that the network has learned.
+        own.columns.channels.clone_from(&series.columns.channels);
     }
     if own.name() != run.train.task.name() {
         let problem = format!("the network was made for {}", run.train.task.name());
@@ -178,8 +180,10 @@ fn agree(config: &mut RunConfig, begun: &Begun, tokens: Option<Tokens>) -> Resul
     Ok(())
 }
 
-/// Refuses the channels of the network in another order. Other names are those of another table.
+/// Refuses the channels of the network in another order. Other names are those of another table; a network that names none reads all in their order, by their numbers.
 fn refuse_other_order(own: &[String], learned: &[String]) -> Result<(), Fault> {
+    let all: Vec<String> = (1..=own.len()).map(|number| number.to_string()).collect();
+    let learned = if learned.is_empty() { &all } else { learned };
     let sorted = |names: &[String]| {
         let mut names = names.to_vec();
         names.sort();
@@ -188,7 +192,7 @@ fn refuse_other_order(own: &[String], learned: &[String]) -> Result<(), Fault> {
     if own == learned || sorted(own) != sorted(learned) {
         return Ok(());
     }
-    let problem = format!("it says {}, and the network reads {}", own.join(","), learned.join(","));
+    let problem = format!("it names {}, and the network reads {}", own.join(","), learned.join(","));
     Err(fault("--channels", problem, "name them in the order of the network, or leave it out"))
 }
 
@@ -237,4 +241,25 @@ fn judged(
         ..EpochMetrics::default()
     };
     Ok((metrics, training.occurrences))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::refuse_other_order;
+
+    #[test]
+    fn channels_are_in_another_order_where_they_are_the_same_ones() {
+        let of = |names: &str| names.split_terminator(',').map(str::to_owned).collect::<Vec<_>>();
+        for (own, learned, is_fine) in [
+            ("x,y", "x,y", true),
+            ("y,x", "x,y", false),
+            ("a,b", "x,y", true),
+            ("2,1", "", false),
+            ("1,2", "", true),
+            ("3,1", "", true),
+            ("", "", true),
+        ] {
+            assert_eq!(refuse_other_order(&of(own), &of(learned)).is_ok(), is_fine, "{own} {learned}");
+        }
+    }
 }

@@ -149,7 +149,6 @@ pub(super) fn load(config: &mut RunConfig, series_config: &SeriesConfig) -> Resu
     }
     check_channels(&config.data, &whole, config.train.model.chain.embedding)?;
     if let Some(series) = &mut config.series
-        && series.columns.channels.is_empty()
         && whole.layout.starts_with("a row a time step")
         && !whole.layout.contains("no header")
     {
