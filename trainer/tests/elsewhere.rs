@@ -58,7 +58,7 @@ fn integers_of_a_file_that_comes_back_read_samples_far_from_one() {
     succeed(place.latch(["train", "--data", "swings.ts"]).args(model));
     export(&place, "own", "onnx", "net.onnx");
     let said = succeed(&mut place.latch(["import", "net.onnx", "--task", "classify", "--out", "back"])).stdout;
-    // A count is worth as much as samples near 46 need.
+    // The classes come back by their names. A count is worth as much as samples near 46 need.
     assert!(said.contains("assumed: samples of magnitude 4") && said.contains("worth 0.001953125"), "{said}");
     for precision in ["int8", "int16"] {
         let image = ["export", "--run", "back", "--precision", precision, "--no-calibrate", "--out", "back.latch"];
