@@ -194,7 +194,7 @@ impl<'a> Export<'a> {
             let weights = Weights { tiers: shape, ..weights };
             let weights = match &calibration {
                 Some(calibration) => weights.at_temperature(calibration.temperature),
-                None if task.has_values() => weights.in_the_unit_of(Scale::of(&config.train, source.training)),
+                None if task.has_values() => weights.in_the_unit_of(Scale::of_run(config, source.training)),
                 None => weights,
             };
             let temperature = calibration.as_ref().map_or(1.0, |calibration| calibration.temperature);
@@ -315,7 +315,7 @@ impl Source<'_> {
         }
         let mut sequences = Sequences::read(self.validation, self.vocabulary, usize::MAX).weighted(weights);
         if self.config.train.task.has_values() {
-            sequences = sequences.normalised(Scale::of(&self.config.train, self.training));
+            sequences = sequences.normalised(Scale::of_run(self.config, self.training));
         }
         Ok(match self.ngrams {
             Some(ngrams) => sequences.beside(self.validation, &self.vocabulary.tokenization, &ngrams.table),

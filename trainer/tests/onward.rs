@@ -102,14 +102,6 @@ fn what_contradicts_the_network_is_refused_by_name() {
     place.write("others.csv", "label,text\nspam,a good film\nham,a bad film\n".repeat(20));
     let others = ["train", "--resume-from", "imported", "--data", "others.csv", "--quantize", "int8", "--out", "new"];
     place.refuse(&mut place.latch(others), &["others.csv", "known classes"]);
-    // Values have the scale of their own data.
-    place.write(
-        "gru.json",
-        r#"{"gru.weight_ih_l0":[[0.5],[0.2],[0.1]],"gru.weight_hh_l0":[[0.1],[0.2],[0.3]],
-        "gru.bias_ih_l0":[0,0.1,0.2],"gru.bias_hh_l0":[0.1,0,0.1],"dense.weight":[[1.5]],"dense.bias":[0.5]}"#,
-    );
-    succeed(&mut place.latch(["import", "gru.json", "--out", "sound"]));
-    refuse("sound", &[], &["--resume-from ", "sound: its answers are numbers"]);
 }
 
 #[test]
@@ -208,4 +200,63 @@ fn a_run_that_was_stopped_before_its_configuration_begins_anew_and_one_that_has_
         let words = format!("{kept}: this folder already holds a run");
         place.refuse(&mut onward(&place, "run", &kept, &quantize), &[&words]);
     }
+}
+
+#[test]
+fn a_network_of_values_goes_on_in_the_scale_of_the_data_and_learns_with_integers() {
+    let place = Place::with_data(20);
+    // An amplifier of one channel, whose answers are wanted twice as loud.
+    place.write(
+        "gru.json",
+        r#"{"gru.weight_ih_l0":[[0.5],[0.2],[0.1]],"gru.weight_hh_l0":[[0.1],[0.2],[0.3]],
+        "gru.bias_ih_l0":[0,0.1,0.2],"gru.bias_hh_l0":[0.1,0,0.1],"dense.weight":[[1.5]],"dense.bias":[0.5]}"#,
+    );
+    succeed(&mut place.latch(["import", "gru.json", "--out", "sound"]));
+    succeed(&mut place.latch(["export", "--run", "sound", "--precision", "f32", "--out", "sound.latch"]));
+    let inputs: Vec<f64> =
+        (0..600).map(|step| 0.8 * (0.3 * f64::from(step) + 0.001 * f64::from(step * step)).sin()).collect();
+    let rows: String = inputs.iter().map(|value| format!("{value:.5}\n")).collect();
+    place.write("x.csv", format!("x\n{rows}"));
+    succeed(&mut place.latch(["run", "--image", "sound.latch", "--data", "x.csv", "--out", "y.csv"]));
+    let table = String::from_utf8(place.read("y.csv")).expect("text");
+    let answers: Vec<f64> = table.split([',', '\n']).filter_map(|number| number.trim().parse().ok()).collect();
+    assert_eq!(answers.len(), inputs.len());
+    let labelled = |of: &dyn Fn(f64) -> f64| {
+        let rows = inputs.iter().zip(&answers).map(|(x, y)| format!("{x:.5},{:.5}\n", of(*y)));
+        "x,y\n".to_owned() + &rows.collect::<String>()
+    };
+    place.write("same.csv", labelled(&|y| y));
+    place.write("louder.csv", labelled(&|y| 2.0 * y + 0.1));
+    let onward = |data: &str, from: &str, out: &str, more: &[&str]| {
+        let fixed = ["train", "--data", data, "--label-column", "y", "--task", "regress-each", "--resume-from", from];
+        let mut command = place.latch(fixed);
+        command.args(["--out", out, "--json"]).args(more);
+        command
+    };
+    let first = |run: &str| {
+        let metrics = String::from_utf8(place.read(&format!("{run}/metrics.jsonl"))).expect("text");
+        let line: serde_json::Value = serde_json::from_str(metrics.lines().next().expect("a line")).expect("JSON");
+        assert_eq!(line["epoch"], 0);
+        line["valid_rmse"].as_f64().expect("a number")
+    };
+    // On what it says itself it has no error, whatever the scale of these labels is.
+    let quantize = ["--quantize", "int8", "--quantize-epochs", "2"];
+    succeed(&mut onward("same.csv", "sound", "same", &quantize));
+    assert!(first("same") < 1e-3, "{}", first("same"));
+    let image = ["export", "--run", "same", "--precision", "int8", "--no-calibrate", "--out", "same.latch"];
+    succeed(&mut place.latch(image));
+    let judged = |image: &str, data: &str| {
+        let eval = ["eval", "--image", image, "--data", data, "--label-column", "y", "--json"];
+        succeed(&mut place.latch(eval)).json()["rmse"].as_f64().expect("a number")
+    };
+    assert!(judged("same.latch", "same.csv") < 0.02, "{}", judged("same.latch", "same.csv"));
+
+    // Learned on from a run of Latch's own, whose scale is that of its data.
+    let line = succeed(&mut onward("louder.csv", "sound", "louder", &["--epochs", "60", "--lr", "0.03"])).json();
+    let (before, after) = (first("louder"), line["best_valid_rmse"].as_f64().expect("a number"));
+    assert!(before > 0.1 && after < 0.5 * before, "{before} {after}");
+    succeed(&mut onward("louder.csv", "louder", "again", &quantize));
+    assert!((first("again") - after).abs() < 1e-3 * after, "{} {after}", first("again"));
+    succeed(&mut onward("same.csv", "louder", "back", &quantize));
+    assert!(first("back") > 0.1, "its answers are in the unit of the louder labels: {}", first("back"));
 }

@@ -10,6 +10,8 @@ use crate::batches::Batch;
 use crate::config::{RunConfig, TrainConfig};
 use crate::dataset::{Example, Label, Labels, Recording, Task};
 use crate::error::Fault;
+use crate::network::Network;
+use crate::network::layer::Layer;
 use crate::ngrams::{Answers, Fitted, Labelled, Seen, Table, fit};
 use crate::samples::{Frames, Scaling, skipped};
 use crate::tokenization::Tokenization;
@@ -513,6 +515,28 @@ pub struct Scale {
 }
 
 impl Scale {
+    /// That of values which are learned as they are.
+    pub const UNIT: Scale = Scale { mean: 0.0, deviation: 1.0 };
+
+    /// That of the network of a run: an imported one answers in the labels' own unit.
+    pub fn of_run<L: Labels>(run: &RunConfig, training: &[Example<L>]) -> Self {
+        if run.imported.is_some() { Self::UNIT } else { Self::of(&run.train, training) }
+    }
+
+    /// Makes a network that answers in this scale answer in another one.
+    ///
+    /// ```text
+    /// y = n·deviation + mean = n'·deviation' + mean'        so n' = n·(deviation / deviation') + (mean - mean') / deviation'
+    /// ```
+    pub fn bring(self, network: &mut Network<f32>, to: Self) {
+        if let Some(Layer::Dense(head)) = network.layers.last_mut() {
+            let factor = self.deviation / to.deviation;
+            let shift = (self.mean - to.mean) / to.deviation;
+            head.kernel.iter_mut().for_each(|weight| *weight = (f64::from(*weight) * factor) as f32);
+            head.bias.iter_mut().for_each(|bias| *bias = (f64::from(*bias) * factor + shift) as f32);
+        }
+    }
+
     /// A label as the network learns it.
     pub fn normalised(self, label: f32) -> f32 {
         ((f64::from(label) - self.mean) / self.deviation) as f32

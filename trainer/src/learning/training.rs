@@ -414,10 +414,13 @@ impl<'a> Phase<'a> {
         let Judgement { loss: valid_loss, accuracy, macro_f1 } = self.validation(learner.trainer.best_network())?;
         let sums = std::mem::take(&mut at.sums);
         let losses = [("training", sums.mean_loss()), ("validation", valid_loss)];
+        // A network that goes on with other values may begin far from them.
+        let first = self.before.iter().chain(&at.metrics).next();
+        let begun = first.filter(|first| first.epoch == 0).map_or(0.0, |first| 2.0 * first.train_loss);
         // Without a validation part nothing is known of it.
         for (part, loss) in losses.into_iter().take(if self.job.validation.is_empty() { 1 } else { 2 }) {
             // A value far from all others may be in the validation part alone, and no weight has to do with it.
-            let most = if part == "validation" && config.task.has_values() { f64::MAX } else { DIVERGED };
+            let most = if part == "validation" && config.task.has_values() { f64::MAX } else { DIVERGED.max(begun) };
             if loss.is_nan() || loss > most {
                 let problem = format!("the {part} loss is {loss:.4e}: the weights have diverged");
                 return Err(diverged(format!("epoch {}", epoch + 1), problem, folder));

@@ -19,7 +19,7 @@ use crate::dataset::{Example, Label, hex};
 use crate::defaults::carry_of;
 use crate::error::{Fault, fault, read_file};
 use crate::exchange::samples::Probe;
-use crate::learning::sequences::{Read, Texts, class_weights, read_known};
+use crate::learning::sequences::{Read, Scale, Texts, class_weights, read_known};
 use crate::learning::training::{Outcome, Progress, beginning, judge};
 use crate::metrics::{EpochMetrics, Judgement};
 use crate::network::Network;
@@ -33,6 +33,8 @@ struct Begun {
     best: Best,
     vocabulary: Vocabulary,
     run: RunConfig,
+    /// In which the network answers, where it gives values.
+    scale: Option<Scale>,
 }
 
 /// Begins a run in a folder that has none with the best network of the run in `from`, and trains it.
@@ -60,8 +62,11 @@ pub(super) fn begin(
     if config.series.is_some() && config.train.carry.is_none() {
         config.train.carry = carry_of(&config.train, &training);
     }
-    let Begun { best: Best { network, .. }, vocabulary, .. } = begun;
+    let Begun { best: Best { mut network, .. }, vocabulary, scale, .. } = begun;
     check_network(&config, &network, &vocabulary)?;
+    if let Some(scale) = scale {
+        scale.bring(&mut network, Scale::of(&config.train, &training));
+    }
     class_weights(&config, &training)?;
     let (facts, of_test) = if config.series.is_some() {
         (facts, Vec::new())
@@ -115,10 +120,6 @@ fn read(from: &Path) -> Result<Begun> {
     let model = &run.train.model;
     let refused =
         |problem: &str, remedy: &str| Err(fault(format!("--resume-from {}", from.display()), problem, remedy).into());
-    if run.train.task.has_values() {
-        let remedy = "train a run of its own on the data, with --model";
-        return refused("its answers are numbers, whose scale is that of its own data", remedy);
-    }
     if model.ngrams.count > 0 || model.tiers.is_some() {
         let problem = "n-grams and rows that are not whole are those of its own texts";
         return refused(problem, "train a run of its own on the data, with --model");
@@ -140,7 +141,13 @@ fn read(from: &Path) -> Result<Begun> {
             fault(folder.file("best.network").display(), "its network is not the one of config.json", remedy).into()
         );
     }
-    Ok(Begun { best, vocabulary, run })
+    // Values are learned in a scale, which the labels of the run's own data give.
+    let scale = match run.train.task.has_values() {
+        true if run.imported.is_some() => Some(Scale::UNIT),
+        true => Some(Scale::of_run(&run, &Opened::read(&folder)?.training)),
+        false => None,
+    };
+    Ok(Begun { best, vocabulary, run, scale })
 }
 
 /// Takes model and classes over, and refuses what contradicts them.
@@ -238,6 +245,7 @@ fn judged(
         valid_loss: held_out.loss,
         valid_accuracy: held_out.accuracy,
         valid_macro_f1: held_out.macro_f1,
+        valid_rmse: validation.scale.map(|scale| held_out.loss.sqrt() * scale.deviation),
         ..EpochMetrics::default()
     };
     Ok((metrics, training.occurrences))

@@ -69,7 +69,7 @@ pub(super) fn write(args: &Args, run: &Trained) -> Result<()> {
     refuse_options(args, run)?;
     let (best, vocabulary, config) = (&run.best, &run.opened.vocabulary, &run.opened.config);
     let answers = Answers { task: config.train.task, classes: config.classes.clone() };
-    let unit = answers.task.has_values().then(|| Scale::of(&config.train, &run.opened.training));
+    let unit = answers.task.has_values().then(|| Scale::of_run(config, &run.opened.training));
     let model = || described(&best.network, vocabulary, &answers, unit);
     let name = args.out.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let File { bytes, reads, python, mut left_out } = match args.format {
