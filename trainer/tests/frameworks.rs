@@ -357,6 +357,29 @@ fn a_file_without_metadata_needs_vocabulary_and_pooling() {
 }
 
 #[test]
+fn values_of_texts_come_back_in_their_own_unit_with_data_and_without() {
+    let place = Place::with_data(20);
+    let rows: String =
+        (0..80).map(|row| format!("{},a {} film n{row}\n", 40 + row % 2 * 20, ["bad", "good"][row % 2])).collect();
+    place.write("stars.csv", format!("label,text\n{rows}"));
+    let model = ["--model", "text 20 > embedding 4 > lstm 4 > mean > dense", "--epochs", "6", "--lr", "0.02"];
+    succeed(place.latch(["train", "--data", "stars.csv", "--task", "regress", "--out", "own"]).args(model));
+    succeed(&mut place.latch(["export", "--run", "own", "--format", "safetensors", "--out", "net"]));
+    succeed(&mut place.latch(["import", "net", "--out", "alone"]));
+    succeed(&mut place.latch(["import", "net", "--data", "stars.csv", "--out", "beside"]));
+    let value = |run: &str| {
+        succeed(&mut place.latch(["export", "--run", run, "--precision", "f32", "--out", "new.latch"]));
+        let line = succeed(&mut place.latch(["predict", "--image", "new.latch", "--json", "a good film"])).json();
+        line["value"].as_f64().unwrap_or_else(|| panic!("{line}"))
+    };
+    let own = value("own");
+    assert!(own > 45.0, "{own}");
+    for run in ["alone", "beside"] {
+        assert!((value(run) - own).abs() < 1e-3, "{run}: {} {own}", value(run));
+    }
+}
+
+#[test]
 fn metadata_beside_latchs_own_is_named_and_not_read() {
     let place = Place::with_data(20);
     let file = Pieces::of(Layout::PyTorch);
