@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 use latch_interchange::writers::{self, keras::Naming};
-use latch_interchange::{Described, Input, is_plain};
+use latch_interchange::{self as interchange, Described, Input, is_plain};
 
-use super::{Answers, Layout, described::described, refused, to_bytes};
+use super::{Answers, Layout, described::described, refused};
 use crate::error::{Fault, fault};
 use crate::learning::sequences::Scale;
 use crate::network::Network;
@@ -96,7 +96,7 @@ pub fn safetensors(
 ) -> Result<File> {
     let model = described(network, vocabulary, answers, unit)?;
     if layout == Layout::Keras || is_plain(&model) {
-        let bytes = to_bytes(network, vocabulary, answers, layout)?;
+        let bytes = interchange::write(&model, layout, VERSION).map_err(refused)?;
         return Ok(File { bytes, reads: None, python: None, left_out: Vec::new() });
     }
     let writers::torch::Written { bytes, python } = writers::torch::write(&model, VERSION).map_err(refused)?;
