@@ -226,7 +226,13 @@ fn classes_values_and_tags_come_back_as_what_they_were_under_their_names() {
             let mut import = place.latch(["import", &file, "--out", &imported, "--json"]);
             let line = succeed(import.args(data.iter().flat_map(|data| ["--data", data]))).json();
             assert_eq!((&line["task"], &line["classes"]), (&json!(task), &json!(classes)), "{line}");
-            assert_eq!(bits(&best(&place, &imported).network), bits(&best(&place, task).network));
+            // The last layer of values has them in the unit of their labels.
+            let kept = |run: &str| {
+                let mut tensors = bits(&best(&place, run).network);
+                tensors.retain(|(name, _)| task != "regress" || !name.starts_with("dense"));
+                tensors
+            };
+            assert_eq!(kept(&imported), kept(task));
             let export = ["export", "--run", &imported, "--precision", "f32", "--out", "image"];
             succeed(place.latch(export).args(["--data", texts].iter().filter(|_| data.is_none())));
             let image = succeed(&mut place.latch(["inspect", "image", "--json"])).json();
