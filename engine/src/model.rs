@@ -201,6 +201,11 @@ impl<'a> Model<'a> {
         with_chain!(&self.weights, chain => chain.channels(), 0)
     }
 
+    /// Steps in front of the first that valid convolutions and largest values answer: a sequence of no more steps has no answer.
+    pub fn unanswered(&self) -> u32 {
+        with_chain!(&self.weights, chain => chain.unanswered(&self.layout), 0)
+    }
+
     /// The count that stands for a value of a channel, which is in the unit of the training data: what an ADC would
     /// give. 0 of a model that reads no such channel. An integer model gives the same bits for both. Computes with
     /// floats.

@@ -232,3 +232,22 @@ fn a_forecast_is_judged_beside_its_run_and_whoever_leaves_the_run_out_is_told_to
     place.refuse(&mut place.latch(eval), &told);
     assert!(succeed(place.latch(eval).args(["--run", "run"])).json()["rmse"].is_number());
 }
+
+#[test]
+fn series_that_end_before_the_first_answer_of_an_image_are_warned_of() {
+    let place = Place::with_data(20);
+    place.write("long.csv", table(|table| table));
+    let model = ["--model", "samples > conv1d 3 k4 valid > gru 2 > last > dense"];
+    succeed(&mut place.latch(training("long.csv", &model)));
+    succeed(&mut place.latch(["export", "--run", "run", "--out", "int8.latch"]));
+    let cut = |table: String| {
+        table.lines().filter(|line| !line.starts_with("3,3") && !line.starts_with("3,4")).collect::<Vec<_>>().join("\n")
+    };
+    place.write("short.csv", table(cut));
+    let warning = "1 of 12 series have fewer steps than the 4 of the image's first answer";
+    for (verb, more) in [("eval", &["--run", "run"][..]), ("run", &[])] {
+        let said = |data: &str| succeed(place.latch([verb, "--image", "int8.latch", "--data", data]).args(more)).stderr;
+        assert!(said("short.csv").contains(warning), "{verb}: {}", said("short.csv"));
+        assert!(!said("long.csv").contains("first answer"), "{verb}: {}", said("long.csv"));
+    }
+}

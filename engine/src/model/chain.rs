@@ -225,7 +225,7 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
 
     /// Steps in front of the first that comes through all valid convolutions and largest values.
     #[inline(always)]
-    fn unanswered(&self, layout: &Layout) -> u32 {
+    pub(crate) fn unanswered(&self, layout: &Layout) -> u32 {
         if !WINDOWS {
             return 0;
         }

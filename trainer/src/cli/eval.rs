@@ -25,7 +25,7 @@ use crate::error::{Fault, fault, find_fault};
 use crate::evaluate::{Evaluation, evaluate, evaluate_stream, open_image, read_image, reading_of};
 use crate::report::classes::never_answered;
 use crate::runs::folder::RunFolder;
-use crate::runs::recordings::{Judging, Naive, load_for, no_missing_texts};
+use crate::runs::recordings::{Judging, Naive, load_for, no_missing_texts, unanswered};
 
 /// Evaluate an image on labelled texts or series: accuracy, log loss, calibration, confusion and ROC AUC, or the errors of numbers; time per token or step.
 #[derive(Debug, clap::Args)]
@@ -151,6 +151,10 @@ fn judged(model: &Model<'_>, args: &Args, reading: &Reading, series: Option<&Ser
             load_for(&args.data, Part::Test, (reading.task, series), &reading.classes, channels, past.as_deref())?;
         if let Some(filled) = filled {
             answer(args.json, format_args!("{filled}"))?;
+        }
+        let lengths = examples.iter().filter_map(|example| Some(example.recording.as_ref()?.frames.steps()));
+        if let Some(warning) = unanswered(model, lengths) {
+            warn(format_args!("{warning}"));
         }
         if goes_on {
             waiting.say(args.json, "the held-out steps go on the run's recordings, which are read first as their past");

@@ -5,7 +5,7 @@ mod recordings;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use latch_data::series::{NumbersFormat, sound_of, write_numbers};
+use latch_data::series::{NumbersFormat, Series, sound_of, write_numbers};
 use latch_engine::Model;
 use latch_engine::image::header::AnswerKind;
 use latch_engine::kernels::AnyBackend;
@@ -20,6 +20,7 @@ use crate::error::{Fault, fault};
 use crate::evaluate::{classes_of, open_image, read_image, state_for};
 use crate::outputs::{Outputs, outputs_of};
 use crate::predict::Answered;
+use crate::runs::recordings::unanswered;
 
 /// Ask an image about series: print its answer to each, and write every output as a number, the values, or the logits of the classes, as
 /// the engine gives them. The outputs of an image that tags or forecasts are [steps, outputs], those of any other
@@ -104,6 +105,9 @@ pub fn run(args: Args) -> Result<()> {
             (Some((out, shape)), cut)
         }
     };
+    if let Some(warning) = unanswered(&model, set.series.iter().map(Series::steps)) {
+        warn(format_args!("{warning}"));
+    }
     for said in [filled, layout.map(|layout| format!("read with {layout}"))].into_iter().flatten() {
         answer(args.json, format_args!("{said}"))?;
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use latch_data::counted::counted;
 use latch_data::series::{self, Forecasting, Series, SeriesReading, SeriesSet, SeriesTask, Target};
+use latch_engine::Model;
 
 use serde::Serialize;
 
@@ -217,6 +218,20 @@ pub(super) fn load(config: &mut RunConfig, series_config: &SeriesConfig) -> Resu
     let facts =
         Facts { texts: whole.series.len(), training: training.len(), validation: validation.len(), ..Facts::default() };
     Ok(Loaded { training, validation, valid_sha256, summary, notes, facts })
+}
+
+/// A warning of series that end before the first answer of an image.
+pub fn unanswered(model: &Model<'_>, lengths: impl Iterator<Item = usize>) -> Option<String> {
+    let before = model.unanswered() as usize;
+    let (mut all, mut short) = (0, 0);
+    for steps in lengths {
+        all += 1;
+        short += usize::from(steps <= before);
+    }
+    (before > 0 && short > 0).then(|| {
+        let first = before + 1;
+        format!("{short} of {all} series have fewer steps than the {first} of the image's first answer: what is said of them says nothing")
+    })
 }
 
 /// A remark on recordings that end before the first answer of a valid convolution: so many steps come before it.
