@@ -38,3 +38,4 @@ mod tiers;
 mod train_to_device;
 mod unknown_words;
 mod warm_up;
+mod windows;

@@ -224,15 +224,26 @@ fn of_two(node: &Node<'_>) -> Given {
     }
     let values = numbers(node, &flow, slot)?;
     let source = source(node, slot);
-    let negative = || values.iter().map(|value| -value).collect::<Vec<_>>();
-    match (node.kind(), slot) {
-        ("Add", _) => affine(node, &flow, (vec![1.0], values), &source),
-        ("Sub", 1) => affine(node, &flow, (vec![1.0], negative()), &source),
-        ("Sub", _) => affine(node, &flow, (vec![-1.0], values), &source),
-        ("Mul", _) => affine(node, &flow, (values, vec![0.0]), ""),
-        ("Div", 1) => affine(node, &flow, (values.iter().map(|value| 1.0 / value).collect(), vec![0.0]), ""),
-        _ => node.refuse("it divides a constant by data", OTHERWISE),
-    }
+    let sums = matches!(node.kind(), "Add" | "Sub");
+    let Affine { scale, shift } = with_constant(node, slot, values)?;
+    affine(node, &flow, (scale, shift), if sums { &source } else { "" })
+}
+
+/// What Add, Sub, Mul and Div make of data and constants, these in a slot of the node.
+pub(crate) fn with_constant(node: &Node<'_>, slot: usize, values: Vec<f64>) -> Result<Affine, Error> {
+    let each = |of: &dyn Fn(f64) -> f64| values.iter().map(|value| of(*value)).collect::<Vec<f64>>();
+    let (scale, shift) = match (node.kind(), slot) {
+        ("Add", _) => (each(&|_| 1.0), values),
+        ("Sub", 1) => (each(&|_| 1.0), each(&|value| -value)),
+        ("Sub", _) => (each(&|_| -1.0), values),
+        ("Mul", _) => {
+            let none = each(&|_| 0.0);
+            (values, none)
+        }
+        ("Div", 1) => (each(&|value| 1.0 / value), each(&|_| 0.0)),
+        _ => return node.refuse("it divides a constant by data", OTHERWISE),
+    };
+    Ok(Affine { scale, shift })
 }
 
 fn of_flows(node: &Node<'_>, first: &Flow, second: &Flow) -> Given {

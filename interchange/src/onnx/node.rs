@@ -186,6 +186,21 @@ impl Node<'_> {
         Err(Error::new(self.tensor(tensor), problem, EXPORT_AGAIN))
     }
 
+    /// The order in which a Transpose puts so many axes.
+    pub(crate) fn perm(&self, count: usize) -> Result<Vec<usize>, Error> {
+        let order: Vec<usize> = match self.ints("perm") {
+            None => (0..count).rev().collect(),
+            Some(order) => order.iter().map(|axis| self.axis(*axis, count)).collect::<Result<_, _>>()?,
+        };
+        let mut sorted = order.clone();
+        sorted.sort_unstable();
+        if sorted.into_iter().eq(0..count) {
+            Ok(order)
+        } else {
+            self.refuse(format!("its perm is {order:?}, of {count} axes"), EXPORT_AGAIN)
+        }
+    }
+
     /// An axis by its number, from the end where that is negative.
     pub(crate) fn axis(&self, axis: i64, axes: usize) -> Result<usize, Error> {
         let from_front = if axis < 0 { axis.checked_add(axes as i64) } else { Some(axis) };

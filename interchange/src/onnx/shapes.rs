@@ -79,16 +79,7 @@ fn shape(node: &Node<'_>) -> Given {
 
 fn transpose(node: &Node<'_>) -> Given {
     let mut flow = node.flow(0)?.clone();
-    let count = flow.axes.len();
-    let order: Vec<usize> = match node.ints("perm") {
-        None => (0..count).rev().collect(),
-        Some(order) => order.iter().map(|axis| node.axis(*axis, count)).collect::<Result<_, _>>()?,
-    };
-    let mut sorted = order.clone();
-    sorted.sort_unstable();
-    if !sorted.into_iter().eq(0..count) {
-        return node.refuse(format!("its perm is {order:?}, of {count} axes"), EXPORT_AGAIN);
-    }
+    let order = node.perm(flow.axes.len())?;
     flow.axes = order.iter().map(|&axis| flow.axes[axis]).collect();
     Ok(Node::gives(flow))
 }

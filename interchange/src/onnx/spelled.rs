@@ -17,7 +17,7 @@ mod sums;
 
 use std::rc::Rc;
 
-use super::dense::{activation_of, matrix};
+use super::dense::{activation_of, matrix, with_constant};
 use super::node::{Context, EXPORT_AGAIN, Given, Node, OTHERWISE};
 use super::value::{Flow, Made, Root, Spelled, Value};
 use crate::Error;
@@ -183,16 +183,7 @@ fn of_two(node: &Node<'_>) -> Given {
     };
     let of = numbers(node, 1 - slot)?;
     let (values, source) = constants(node, slot, &of)?;
-    let each = |of: &dyn Fn(f64) -> f64| values.iter().map(|value| of(*value)).collect::<Vec<f64>>();
-    let (scale, shift) = match (node.kind(), slot) {
-        ("Add", _) => (each(&|_| 1.0), values),
-        ("Sub", 1) => (each(&|_| 1.0), each(&|value| -value)),
-        ("Sub", _) => (each(&|_| -1.0), values),
-        ("Mul", _) => (values.clone(), each(&|_| 0.0)),
-        ("Div", 1) => (each(&|value| 1.0 / value), each(&|_| 0.0)),
-        _ => return node.refuse("it divides a constant by data", OTHERWISE),
-    };
-    affinely(node, of, Affine { scale, shift }, source)
+    affinely(node, of, with_constant(node, slot, values)?, source)
 }
 
 fn of_both(node: &Node<'_>) -> Given {

@@ -92,16 +92,7 @@ fn flatten(node: &Node<'_>) -> Given {
 
 fn transpose(node: &Node<'_>) -> Given {
     let of = numbers(node, 0)?;
-    let count = of.dims.len();
-    let order: Vec<usize> = match node.ints("perm") {
-        None => (0..count).rev().collect(),
-        Some(order) => order.iter().map(|axis| node.axis(*axis, count)).collect::<Result<_, _>>()?,
-    };
-    let mut sorted = order.clone();
-    sorted.sort_unstable();
-    if !sorted.into_iter().eq(0..count) {
-        return node.refuse(format!("its perm is {order:?}, of {count} axes"), EXPORT_AGAIN);
-    }
+    let order = node.perm(of.dims.len())?;
     let axes = dense(&of.dims);
     let axes: Vec<Strided> = order.iter().map(|&axis| axes[axis]).collect();
     let dims = axes.iter().map(|(size, _)| *size).collect();
