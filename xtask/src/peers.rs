@@ -70,9 +70,8 @@ fn size(text: &str) -> Result<String> {
 pub(crate) fn run(options: &Options) -> Result<()> {
     let folder = target_folder().join("peers");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
-    if Command::new("taskset --version").capture().is_err() {
-        bail!("taskset is not installed, which keeps a program on one core: apt-get install util-linux");
-    }
+    let missing = missing(options, |command| Command::new(command).capture().is_ok());
+    ensure!(missing.is_empty(), "before anything is built: {}", missing.join("; "));
     let own = Command::new("cargo run --quiet --profile checked -p latch-benches --bin peers --");
     let cells = folder.join("cells");
     show(&with_sizes(own.clone().arg("prepare").arg(text(&cells)), options))?;
@@ -111,6 +110,30 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         }
     }
     show(&table(own, options, &rounds)?)
+}
+
+/// What is not installed and will be needed, each with what installs it; `runs` says whether a command ends well.
+fn missing(options: &Options, runs: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut needed =
+        vec![("taskset --version", "taskset, which keeps a program on one core", "apt-get install util-linux")];
+    if !options.no_python {
+        needed.push((
+            "python3 -m venv --help",
+            "python3 with venv",
+            "apt-get install python3-venv, or give --no-python",
+        ));
+    }
+    if !options.no_rtneural {
+        needed.extend([
+            ("g++ --version", "g++", "apt-get install g++, or give --no-rtneural"),
+            (EIGEN, "Eigen's headers", "apt-get install libeigen3-dev, or give --no-rtneural"),
+            ("apt-get --version", "apt-get, which fetches RTNeural's sources", "give --no-rtneural"),
+            ("tar --version", "tar", "apt-get install tar, or give --no-rtneural"),
+            ("xz --version", "xz", "apt-get install xz-utils, or give --no-rtneural"),
+        ]);
+    }
+    let absent = needed.into_iter().filter(|(command, ..)| !runs(command));
+    absent.map(|(_, what, remedy)| format!("{what}: missing; {remedy}")).collect()
 }
 
 /// The command that merges the rounds.
@@ -201,6 +224,9 @@ pub(crate) fn python(folder: &Path, requirements: &Path) -> Result<PathBuf> {
     write_whole(&stamp, &wanted)?;
     Ok(interpreter)
 }
+
+/// Ends well where the compiler finds Eigen.
+const EIGEN: &str = "g++ -isystem /usr/include/eigen3 -include Eigen/Core -x c++ -fsyntax-only /dev/null";
 
 /// Fetches RTNeural and compiles its program, where that has not been done, and gives the program.
 fn rtneural(folder: &Path) -> Result<PathBuf> {
@@ -295,6 +321,25 @@ pub(crate) fn show(command: &Command) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_missing_is_said_before_anything_is_built() {
+        let options = |no_python, no_rtneural| Options {
+            json: false,
+            rounds: 1,
+            size: Vec::new(),
+            core: None,
+            no_python,
+            no_rtneural,
+            out: None,
+        };
+        assert_eq!(missing(&options(false, false), |_| true), [""; 0]);
+        let all = missing(&options(false, false), |_| false);
+        assert_eq!(all.len(), 7);
+        assert_eq!(all[3], "Eigen's headers: missing; apt-get install libeigen3-dev, or give --no-rtneural");
+        assert_eq!(missing(&options(true, true), |_| false).len(), 1);
+        assert_eq!(missing(&options(true, false), |command| command != EIGEN).len(), 1);
+    }
 
     #[test]
     fn versions_are_read_from_the_files_that_pin_them() {
