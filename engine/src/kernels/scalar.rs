@@ -116,7 +116,7 @@ pub fn dot_i16(w: &[i16], v: &[i16]) -> i64 {
 pub(super) fn add_products<W: FloatWeight>(block: &[W], x: &[f32], mut z: [[f32; 8]; 4]) -> [[f32; 8]; 4] {
     for (w, &x) in block.as_chunks::<32>().0.iter().zip(x) {
         for (z, w) in z.iter_mut().zip(w.as_chunks::<8>().0) {
-            let w = w.map(FloatWeight::to_f32);
+            let w = w.map(FloatWeight::finite);
             *z = core::array::from_fn(|unit| z[unit] + w[unit] * x);
         }
     }
@@ -147,7 +147,7 @@ fn block_of_rows<W: FloatWeight, const N: usize>(block: &[W], x: &[f32], bias: &
     z.iter_mut().zip(bias.as_chunks::<8>().0).for_each(|(z, bias)| *z = *bias);
     for (w, &x) in block.chunks_exact(8 * N).zip(x) {
         for (z, w) in z.iter_mut().zip(w.as_chunks::<8>().0) {
-            let w = w.map(FloatWeight::to_f32);
+            let w = w.map(FloatWeight::finite);
             *z = core::array::from_fn(|row| z[row] + w[row] * x);
         }
     }
@@ -200,7 +200,7 @@ pub fn dot_f32<W: FloatWeight>(w: &[W], v: &[f32]) -> f32 {
     let mut sums = [0.0_f32; 4];
     for (w, v) in w.chunks(4).zip(v.chunks(4)) {
         for ((sum, &w), &v) in sums.iter_mut().zip(w).zip(v) {
-            *sum += w.to_f32() * v;
+            *sum += w.finite() * v;
         }
     }
     (sums[0] + sums[1]) + (sums[2] + sums[3])

@@ -699,6 +699,13 @@ fn small_float_kernels_agree_at_every_length() {
 }
 
 #[test]
+fn finite_numbers_of_half_precision_widen_exactly_in_fewer_steps() {
+    for half in (0..=u16::MAX).map(f16::from_bits).filter(|half| half.is_finite()) {
+        assert_eq!(FloatWeight::finite(half).to_bits(), half::f16::to_f32(half).to_bits(), "{half:?}");
+    }
+}
+
+#[test]
 fn every_half_precision_number_widens_exactly() {
     let all: Vec<f16> = (0..=u16::MAX).map(f16::from_bits).collect();
     for_every_backend!(backend => {
