@@ -450,6 +450,9 @@ pub struct Text {
     pub cutting: Option<Cutting>,
 }
 
+/// What stands for unknown words in most lists.
+pub const UNKNOWN_WORDS: [&str; 6] = ["[UNK]", "<unk>", "<UNK>", "<oov>", "<OOV>", "[OOV]"];
+
 /// How a program cuts texts into words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cutting {

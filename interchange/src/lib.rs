@@ -42,7 +42,7 @@ pub mod writers;
 pub use described::{
     Activation, Answer, Bidirectional, Cell, Conv1d, Cutting, Dense, Described, Embedding, Format, Gain, Input, Kind,
     Layer, LayerNorm, Limits, Matrix, MaxPool, Merge, Normalization, Padding, Pooling, Probe, Recurrent, Samples, Skip,
-    Source, Task, Text, Tokens, Unknown, Vector,
+    Source, Task, Text, Tokens, UNKNOWN_WORDS, Unknown, Vector,
 };
 pub use file::{is_plain, other_metadata, read, write};
 pub use glimpse::{Glimpse, glimpse};

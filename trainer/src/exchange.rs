@@ -248,8 +248,17 @@ fn of_texts(mut model: Described, bytes: &[u8], place: &str, given: &Given) -> R
     refuse_options(&options, "it is for models of samples, and this one reads texts")?;
     let answers = text::answers(place, &model, given)?;
     let pooling = text::pooling(place, &model, answers.task, given)?;
-    let given_words = given.vocabulary.as_deref();
-    let listed = given_words.map(|words| order::order("--vocabulary", &mut model, words)).transpose()?;
+    let own = if let Input::Ids(text) = &model.input { text.vocabulary.clone() } else { None };
+    // A file that has words has its rows in their order.
+    let mut listed = match (&given.vocabulary, &own) {
+        (Some(words), None) => Some(order::order("--vocabulary", &mut model, words)?),
+        (given, _) => given.clone(),
+    };
+    match (&mut listed, own) {
+        (Some(words), None) => order::held(&mut model, words),
+        (None, Some(mut own)) => order::held(&mut model, &mut own),
+        _ => {}
+    }
     let (vocabulary, strange) = text::words(place, &model, given, listed.as_ref())?;
     let longest = given.longest.unwrap_or(LONGEST);
     let network = network::of_layers(place, &model, pooling, longest)?;

@@ -32,6 +32,9 @@ pub struct Verdict {
     /// The network has read nothing, and the n-grams have answered.
     #[serde(skip)]
     pub by_ngrams: bool,
+    /// Tokens in front of the first that the network answers.
+    #[serde(skip)]
+    pub unanswered: u32,
 }
 
 /// What a model of several classes, of values, or with an answer each step says of a text.
@@ -48,6 +51,9 @@ pub struct Response {
     /// The network has read nothing, and the n-grams have answered.
     #[serde(skip)]
     by_ngrams: bool,
+    /// Tokens in front of the first that the network answers.
+    #[serde(skip)]
+    unanswered: u32,
 }
 
 /// An answer with all that is known of it.
@@ -134,15 +140,22 @@ impl Response {
             return trail;
         }
         let (answer, unknown) = (self.answer.words(), strange(&self.unknown));
-        let read = read(self.tokens, self.by_ngrams);
+        let read = read(self.tokens, self.unanswered, self.by_ngrams);
         let mark = if matches!(self.answer.said, Said::Value(_)) { "," } else { ";" };
         format!("{answer}{mark} {read}{unknown}\n{trail}")
     }
 }
 
 /// How many tokens the network read, in words: without any, and without n-grams that know the text, the answer says nothing of it.
-fn read(tokens: u32, by_ngrams: bool) -> String {
+fn read(tokens: u32, unanswered: u32, by_ngrams: bool) -> String {
     match tokens {
+        1.. if tokens <= unanswered && !by_ngrams => {
+            format!(
+                "{} of the {} of the network's first answer, so this is only the default answer",
+                counted(tokens, "token"),
+                unanswered + 1
+            )
+        }
         0 if by_ngrams => "the network knows no word of the text, so this is the answer of its n-grams".to_owned(),
         0 => "the text has no known word, so this is only the default answer".to_owned(),
         tokens => counted(tokens, "token"),
@@ -173,7 +186,8 @@ pub fn respond(session: &mut Session<'_, '_, '_>, classes: &[String], text: &str
     let tokens = session.tokens();
     let by_ngrams = tokens == 0 && last != default;
     let answer = Answered::of(kind, classes, &last);
-    Response { answer, tokens, unknown, trail, each_step, by_ngrams }
+    let unanswered = session.model().unanswered();
+    Response { answer, tokens, unknown, trail, each_step, by_ngrams, unanswered }
 }
 
 /// The answer alone.
@@ -216,6 +230,7 @@ pub fn judge(session: &mut Session<'_, '_, '_>, classes: &[String], text: &str) 
         trail,
         certain_after,
         by_ngrams: session.tokens() == 0 && session.probability() != default,
+        unanswered: session.model().unanswered(),
     }
 }
 
@@ -236,13 +251,14 @@ const MOST_UNKNOWN: usize = 10;
 
 /// The verdict in words.
 pub fn sentence(verdict: &Verdict) -> String {
-    let Verdict { class, probability, probabilities, tokens, unknown, certain_after, by_ngrams, .. } = verdict;
+    let Verdict { class, probability, probabilities, tokens, unknown, certain_after, by_ngrams, unanswered, .. } =
+        verdict;
     let (class, second) = (called(class), probabilities.0.last().map_or(String::new(), |(name, _)| called(name)));
     let certain = certain_after.map_or(String::new(), |tokens| format!(", certain after {tokens}"));
     format!(
         "{class}, probability {probability:.3} of {second}{} {}{certain}{}",
         if *tokens == 0 { ";" } else { "," },
-        read(*tokens, *by_ngrams),
+        read(*tokens, *unanswered, *by_ngrams),
         strange(unknown)
     )
 }

@@ -110,6 +110,22 @@ fn a_list_of_words_in_the_order_of_the_ids_is_sorted_with_the_rows_of_the_embedd
     );
     place.refuse(&mut import("\ncat\nmat\ncat\n", "other"), &["\"cat\" stands in line 2 and in line 4"]);
     place.refuse(&mut import("\na\nb\nc\nd\ne\nf\ng\n", "other"), &["it has 8 lines", "has 7 rows"]);
+    place.refuse(&mut import("\n", "other"), &["--vocabulary: there is no word in it"]);
+    let fewer = succeed(&mut import("\n[UNK]\nsat\ncat\n", "fewer")).stderr;
+    assert!(fewer.contains("it has 4 lines, and the embedding 3 rows more, which are left out"), "{fewer}");
+    let long = "a".repeat(33);
+    let said = succeed(&mut import(&format!("\u{feff}\n[UNK]\nsat\ncat\n{long}\nmat\nbird\n"), "long")).stderr;
+    assert!(said.contains("1 word of no use in an image") && said.contains(&long), "{said}");
+    assert_eq!(place.read("long/vocabulary.txt"), b"bird\ncat\nmat\nsat\n");
+}
+
+#[test]
+fn a_file_with_words_of_its_own_takes_no_other_list() {
+    let name = "text-vectorization.keras";
+    let (place, _) = placed(ARCHIVE, &[name]);
+    place.write("words.txt", "\n[UNK]\nthe\nsat\nmat\ndont\ncat\n");
+    let mut import = place.latch(["import", name, "--vocabulary", "words.txt", "--out", "run", "--json"]);
+    place.refuse(&mut import, &["--vocabulary: text-vectorization.keras: its own vocabulary has other words", "leave"]);
 }
 
 #[test]

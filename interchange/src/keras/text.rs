@@ -17,7 +17,8 @@ use super::config::parse;
 use super::entry::Entry;
 use crate::Error;
 use crate::budget::Budget;
-use crate::described::{Cutting, Described, Embedding, Input, Kind, Text, Unknown};
+use crate::described::{Cutting, Described, Embedding, Input, Kind, Text, Tokens, UNKNOWN_WORDS, Unknown};
+use crate::remark::note;
 
 /// What a tokenizer of Keras removes from texts unless it is told otherwise.
 const FILTERS: &str = "!\"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n";
@@ -67,6 +68,7 @@ pub(super) fn complete(
     let Some(Kind::Embedding(embedding)) = model.layers.first_mut().map(|layer| &mut layer.kind) else {
         return Err(Error::new(at, "the model reads no ids", "leave the tokenizer out"));
     };
+    let is_masked = embedding.mask_zero;
     let Embedding { table, mask_zero } = embedding;
     // Without a token for unknown words, what has no row is left out as they are.
     let row = |id: usize| (id < table.rows).then(|| &table.values[id * table.columns..(id + 1) * table.columns]);
@@ -94,7 +96,48 @@ pub(super) fn complete(
     table.rows = known.len() + usize::from(unknown.is_some());
     (table.values, *mask_zero) = (values, false);
     let unknown = Some(if unknown.is_some() { Unknown::Row } else { Unknown::Skip });
-    model.input = Input::Ids(Text { vocabulary: Some(known), unknown, cutting: Some(cutting), ..Text::default() });
+    let tokens = cutting.of_characters.then_some(if cutting.lower { Tokens::Chars } else { Tokens::CharsCased });
+    let text = Text { vocabulary: Some(known), tokens, unknown, cutting: Some(cutting), ..Text::default() };
+    model.input = Input::Ids(text);
+    match layer {
+        Some(layer) => of_length(model, layer, is_masked),
+        None if is_masked && !reads_padding(model) => Ok(()),
+        None => {
+            let what = "nothing masks padding all the way: where its texts were padded, an image, which reads them without padding, answers otherwise";
+            note(model, what);
+            Ok(())
+        }
+    }
+}
+
+/// Whether steps of padding reach an answer although they are masked: a convolution and a window of largest values drop the mask.
+fn reads_padding(model: &Described) -> bool {
+    let steps = model.layers.iter().take_while(|layer| !matches!(layer.kind, Kind::Pooling(_)));
+    steps.into_iter().any(|layer| matches!(layer.kind, Kind::Conv1d(_) | Kind::MaxPool(_)))
+}
+
+/// Refuses a model whose texts are padded to a length and whose answer depends on the padding; says so where texts are cut at that length.
+fn of_length(model: &mut Described, layer: &Entry, is_masked: bool) -> Result<(), Error> {
+    let Some(length) = layer.get("output_sequence_length").and_then(Value::as_u64) else {
+        return Ok(());
+    };
+    if !is_masked || reads_padding(model) {
+        let why = if is_masked { "a convolution reads it in spite of the mask" } else { "nothing masks it" };
+        let problem = format!(
+            "it pads texts to {length} words, and {why}: an image reads texts without padding, and would answer otherwise"
+        );
+        let remedy = if is_masked {
+            "train without output_sequence_length"
+        } else {
+            "train with mask_zero=True in the embedding, or without it"
+        };
+        return Err(layer.refuse("output_sequence_length", &problem, remedy));
+    }
+    let name = &layer.name;
+    let what = format!(
+        "the layer {name} reads the first {length} words of a text, and an image reads all: of longer texts the answers differ"
+    );
+    note(model, what);
     Ok(())
 }
 
@@ -165,7 +208,12 @@ fn of_tokenizer(bytes: &[u8], place: &str) -> Result<Vocabulary, Error> {
     if numbers.is_empty() || numbers.windows(2).any(|pair| pair[0] == pair[1]) {
         return Err(refuse("word_index", "two words have one id, or there is none"));
     }
-    let unknown = config.get("oov_token").and_then(Value::as_str).and_then(|token| ids.remove(token));
+    // The index alone does not say which of its words stands for unknown ones.
+    let said = config.get("oov_token").and_then(Value::as_str);
+    let unknown = match said {
+        None if config.is_null() => UNKNOWN_WORDS.iter().find_map(|token| ids.remove(*token)),
+        said => said.and_then(|token| ids.remove(token)),
+    };
     if let Some(most) = config.get("num_words").and_then(number) {
         ids.retain(|_, id| *id < most);
     }

@@ -22,7 +22,7 @@ pub(super) struct Words {
     pub(super) tensor: &'static str,
     /// Puts frames one behind the other along the time: `{}` stands for the two.
     pub(super) joined: &'static str,
-    /// Holds x to a tensor's numbers on both sides: `{}` stands for the tensor.
+    /// Holds each channel of x to a number on both sides: `{}` stands for the list.
     pub(super) held: &'static str,
 }
 
@@ -44,7 +44,7 @@ pub(super) fn scaled(model: &Described, words: &Words) -> Vec<String> {
         lines.push(format!("x = (x - {}) * {}", tensor(&means), tensor(&factors)));
     }
     if !samples.bounds.is_empty() {
-        lines.push(words.held.replace("{}", &tensor(&samples.bounds)));
+        lines.push(words.held.replace("{}", &list(&samples.bounds)));
     }
     lines
 }

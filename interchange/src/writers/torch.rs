@@ -21,7 +21,11 @@ use crate::names::{Family, Layout};
 use crate::pytorch::EPSILON;
 use crate::writers::AS_ONNX;
 
-const WORDS: Words = Words { tensor: "torch.tensor({})", joined: "torch.cat({}, 1)", held: "x = x.clamp(-{}, {})" };
+const WORDS: Words = Words {
+    tensor: "torch.tensor({})",
+    joined: "torch.cat({}, 1)",
+    held: "x = x.clamp(-torch.tensor({}), torch.tensor({}))",
+};
 
 /// The file of a model, and the module that it belongs to.
 #[derive(Debug, Clone, PartialEq)]

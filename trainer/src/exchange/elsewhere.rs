@@ -71,7 +71,13 @@ pub fn keras(model: &Described, path: &str, name: &str) -> Result<File, Fault> {
         return Err(fault(path, "Keras knows a file of weights by its name, and reads none of this one", remedy));
     };
     let writers::keras::Written { bytes, python } = writers::keras::write(model, naming).map_err(refused)?;
-    Ok(File { bytes, reads: None, python: Some(named(&python, name)), left_out: Vec::new() })
+    let mut left_out = Vec::new();
+    if let Input::Samples(samples) = &model.input
+        && (!samples.normalization.is_empty() || !samples.bounds.is_empty() || samples.difference > 0)
+    {
+        left_out.push("what scales the samples, which the lines of Python do; ONNX and safetensors hold it".to_owned());
+    }
+    Ok(File { bytes, reads: None, python: Some(named(&python, name)), left_out })
 }
 
 /// JSON of RTNeural.

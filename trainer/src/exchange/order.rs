@@ -2,15 +2,46 @@
 //!
 //! A list of another tool has a line an id. What stands there for padding has no row in an image, and what stands there for unknown words has the last one.
 
-use latch_interchange::{Described, Kind};
+use latch_engine::input::text::WORD_BYTES;
+use latch_interchange::remark::note;
+use latch_interchange::{Described, Input, Kind, UNKNOWN_WORDS};
 
+use crate::counted::counted;
 use crate::error::{Fault, fault};
 
 /// What lists have in the place of padding: Keras, then others.
 const PADDING: [&str; 4] = ["", "<pad>", "<PAD>", "[PAD]"];
 
-/// What lists have in the place of unknown words.
-const UNKNOWN: [&str; 6] = ["[UNK]", "<unk>", "<UNK>", "<oov>", "<OOV>", "[OOV]"];
+/// What a user must know of padding that is read as a word.
+const UNMASKED: &str = "its padding is not masked: where its texts were padded, an image, which reads them without padding, answers otherwise";
+
+/// Leaves out words that no image holds, and their rows: longer ones than the tokenizer's can be, and those with a zero byte. Words and rows are in one order.
+pub(super) fn held(model: &mut Described, words: &mut Vec<String>) {
+    let fits = |word: &String| !word.is_empty() && word.len() <= WORD_BYTES && !word.contains('\0');
+    let Some(Kind::Embedding(embedding)) = model.layers.first_mut().map(|layer| &mut layer.kind) else { return };
+    let table = &mut embedding.table;
+    let Some(first) = words.iter().find(|word| !fits(word)).filter(|_| words.len() <= table.rows).cloned() else {
+        return;
+    };
+    let rows = table.values.chunks_exact(table.columns.max(1));
+    let kept: Vec<&[f32]> =
+        rows.enumerate().filter(|(row, _)| words.get(*row).is_none_or(fits)).map(|(_, row)| row).collect();
+    (table.rows, table.values) = (kept.len(), kept.concat());
+    let before = words.len();
+    words.retain(fits);
+    let left_out = counted(before - words.len(), "word");
+    note(
+        model,
+        format!(
+            "{left_out} of no use in an image, which holds words of 1 to {WORD_BYTES} bytes, left out, such as {first:?}"
+        ),
+    );
+    if let Input::Ids(text) = &mut model.input
+        && text.vocabulary.is_some()
+    {
+        text.vocabulary = Some(words.clone());
+    }
+}
 
 /// The words of a list in the order of their bytes, and the rows of the model's embedding in the same order: those of the words, then that of unknown words. Where
 /// the list names padding or unknown words, rows behind the list's end go, since no id of the list reads them.
@@ -20,19 +51,30 @@ const UNKNOWN: [&str; 6] = ["[UNK]", "<unk>", "<UNK>", "<oov>", "<OOV>", "[OOV]"
 pub(super) fn order(at: &str, model: &mut Described, words: &[String]) -> Result<Vec<String>, Fault> {
     let layer = model.layers.first_mut().map(|layer| (&layer.name, &mut layer.kind));
     let Some((name, Kind::Embedding(embedding))) = layer else { return Ok(words.to_vec()) };
+    let mut remarks = Vec::new();
     let marks = |word: &String| PADDING.contains(&word.as_str());
+    if words.iter().all(marks) {
+        return Err(fault(at, "there is no word in it", "give a line to each id from 0"));
+    }
     if embedding.mask_zero && !words.first().is_some_and(marks) {
         let first = words.first().map_or("", String::as_str);
         let problem = format!("the layer {name} takes id 0 for padding, and line 1 has the word {first:?}");
         let remedy = "give a line to each id from 0, the first one empty, as get_vocabulary() of Keras does";
         return Err(fault(at, problem, remedy));
     }
-    let unknown = words.iter().position(|word| UNKNOWN.contains(&word.as_str()));
+    let unknown = words.iter().position(|word| UNKNOWN_WORDS.contains(&word.as_str()));
     let is_listed = unknown.is_some() || words.iter().any(marks);
     let table = &mut embedding.table;
-    if is_listed && words.len() > table.rows {
-        let problem = format!("it has {} lines, but the embedding {name} has {} rows", words.len(), table.rows);
-        return Err(fault(at, problem, "give the vocabulary that the network was trained with"));
+    if is_listed && (words.len() > table.rows || words.len() < table.rows && !words.first().is_some_and(marks)) {
+        let problem =
+            format!("it has {}, but the embedding {name} has {} rows", counted(words.len(), "line"), table.rows);
+        return Err(fault(at, problem, "give the vocabulary that the network was trained with, a line to each id"));
+    }
+    if is_listed && words.len() < table.rows {
+        let (lines, rows) = (counted(words.len(), "line"), table.rows - words.len());
+        remarks.push(format!(
+            "{at}: it has {lines}, and the embedding {rows} rows more, which are left out; if a line is missing, all words behind it are wrong"
+        ));
     }
     let is_word = |(id, word): &(usize, &String)| Some(*id) != unknown && !marks(word);
     let mut known: Vec<(usize, &String)> = words.iter().enumerate().filter(is_word).collect();
@@ -55,6 +97,10 @@ pub(super) fn order(at: &str, model: &mut Described, words: &[String]) -> Result
         let ordered: Vec<&[f32]> = ids.iter().filter_map(|&id| rows.get(id).copied()).collect();
         (table.rows, table.values) = (ordered.len(), ordered.concat());
     }
+    if is_listed && !embedding.mask_zero && words.iter().any(marks) {
+        remarks.push(UNMASKED.to_owned());
+    }
     embedding.mask_zero = false;
+    remarks.into_iter().for_each(|what| note(model, what));
     Ok(ordered)
 }

@@ -69,6 +69,8 @@ pub(super) fn answers(place: &str, model: &Described, given: &Given) -> Result<A
         (true, true) => Task::Classify(0),
         (false, true) => Task::Tag(0),
     };
+    // Files of other tools say values where nothing is said, and a model of values has one.
+    let stated = stated.filter(|task| !(task.has_values() && outputs > 2));
     let task = given.task.or(stated).unwrap_or(unsaid);
     refuse_contradiction(place, model, given)?;
     let task = task.with_classes(outputs.max(2) as u32);
@@ -348,12 +350,19 @@ pub(super) fn probe(place: &str, model: &Described, samples: &Samples, given: &G
 
 /// What a user must know of a model that masks padding.
 pub fn padding(model: &Described) -> Option<String> {
-    match model.layers.first() {
-        Some(Layer { name, kind: Kind::Masking(value) }) => Some(format!(
-            "a frame of {value} in every channel is padding to the layer {name}, and a step to an image: give it series without padding"
-        )),
-        _ => None,
-    }
+    let Some(Layer { name, kind: Kind::Masking(value) }) = model.layers.first() else { return None };
+    let steps = model.layers.iter().take_while(|layer| !matches!(layer.kind, Kind::Pooling(_)));
+    let window = steps.into_iter().find(|layer| matches!(layer.kind, Kind::Conv1d(_) | Kind::MaxPool(_)));
+    let frame = format!("a frame of {value} in every channel");
+    Some(match window {
+        None => {
+            format!("{frame} is padding to the layer {name}, and a step to an image: give it series without padding")
+        }
+        Some(window) => format!(
+            "{frame} is zeros to the layer {}, which reads the padding behind the mask of {name}: series that were padded were answered otherwise than an image answers them",
+            window.name
+        ),
+    })
 }
 
 /// Three tones that swell and fade with a little noise, and knobs that stand at a half, of this magnitude at most.

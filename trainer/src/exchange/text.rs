@@ -214,8 +214,11 @@ pub(super) fn pooling(place: &str, model: &Described, task: Task, given: &Given)
 
 /// The place of an entry of the metadata.
 fn metadata_of(place: &str, model: &Described, entry: &str) -> String {
-    let within = if matches!(model.source.format, Format::Onnx) { "" } else { "latch." };
-    format!("{place}: metadata {within}{entry}")
+    match model.source.format {
+        Format::Onnx => format!("{place}: metadata {entry}"),
+        Format::Safetensors(_) => format!("{place}: metadata latch.{entry}"),
+        _ => format!("{place}: its own {entry}"),
+    }
 }
 
 /// The vocabulary, held to the rows of the embedding and to what the tokenizer can give; and the words in it that the tokenizer never gives. The user's words are `listed` in the order

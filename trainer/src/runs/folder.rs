@@ -220,7 +220,8 @@ impl RunFolder {
         let path = self.file("config.json");
         if matches!(std::fs::metadata(&path), Err(error) if error.kind() == ErrorKind::NotFound) {
             let problem = "there is no run in this folder, because it has no config.json";
-            return Err(fault(self.path.display(), problem, "name the folder that `latch train --out` made").into());
+            let remedy = "name the folder that `latch train --out` made; if that was stopped at once, begin it again without --resume";
+            return Err(fault(self.path.display(), problem, remedy).into());
         }
         serde_json::from_str(&read_text(&path)?).map_err(|error| {
             let problem = format!("this is no run's configuration: {error}");
@@ -426,7 +427,11 @@ pub fn stage_words(path: &Path, vocabulary: &Vocabulary) -> Result<Staged> {
 /// # Errors
 /// A fault naming the file when it is missing or is no text.
 pub fn read_words(path: &Path) -> Result<Vec<String>> {
-    Ok(read_text(path)?.lines().map(str::to_owned).collect())
+    let text = read_string(path, LARGEST_FILE).map_err(|error| match error.kind() {
+        ErrorKind::InvalidData => fault(path.display(), "it is no UTF-8", "save it as a text in UTF-8").into(),
+        _ => reading(path, error),
+    })?;
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(&text).lines().map(str::to_owned).collect())
 }
 
 /// A text file of a run.

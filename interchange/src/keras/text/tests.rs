@@ -45,6 +45,9 @@ fn the_words_of_a_tokenizer_have_the_rows_of_their_ids_in_the_order_of_their_byt
     let rare =
         r#"{"config": {"num_words": 4, "oov_token": "<oov>", "word_index": {"<oov>": 1, "the": 2, "cat": 3, "a": 4}}}"#;
     assert_eq!(with(rare, 5).unwrap(), (words(&["cat", "the"]), vec![3.0, 2.0, 1.0], Some(Unknown::Row)));
+    // The index alone has the token of unknown words by its usual name.
+    let alone = r#"{"<OOV>": 1, "the": 2, "cat": 3}"#;
+    assert_eq!(with(alone, 5).unwrap(), (words(&["cat", "the"]), vec![3.0, 2.0, 1.0], Some(Unknown::Row)));
     let larger = r#"{"config": {"oov_token": "<oov>", "word_index": {"<oov>": 1, "the": 2, "cat": 3}}}"#;
     assert_eq!(with(larger, 3).unwrap(), (words(&["the"]), vec![2.0, 1.0], Some(Unknown::Row)));
 }
@@ -98,4 +101,32 @@ fn a_layer_for_texts_says_its_words_and_how_it_cuts() {
         let error = complete(&mut model(4), Some(&entry(&plain.replace(from, to))), None, None).unwrap_err();
         assert!(error.to_string().starts_with(&format!("net: layer words: {problem}")), "{error}");
     }
+}
+
+#[test]
+fn padding_that_reaches_the_answer_is_refused_and_texts_that_are_cut_are_said() {
+    let config = r#"{"standardize": "lower", "split": "character", "output_mode": "int", "vocabulary": ["b", "a"], "output_sequence_length": 25}"#;
+    let config = serde_json::from_str(config).unwrap();
+    let entry = Entry::made("TextVectorization", "words", "net", super::super::entry::Era::Three, config);
+    let made = |change: &dyn Fn(&mut Described)| {
+        let mut model = model(4);
+        change(&mut model);
+        complete(&mut model, Some(&entry), None, None).map(|()| model).map_err(|error| error.to_string())
+    };
+    let masked = made(&|_| {}).unwrap();
+    let Input::Ids(text) = &masked.input else { panic!("it reads ids") };
+    assert_eq!(text.tokens, Some(Tokens::Chars));
+    assert_eq!(crate::remarks(&masked).len(), 1);
+    assert!(crate::remarks(&masked)[0].contains("the layer words reads the first 25 words of a text"));
+    let unmasked = made(&|model| {
+        let Kind::Embedding(embedding) = &mut model.layers[0].kind else { panic!("an embedding") };
+        embedding.mask_zero = false;
+    });
+    let said = "net: layer words: output_sequence_length: it pads texts to 25 words, and nothing masks it";
+    assert!(unmasked.clone().unwrap_err().starts_with(said), "{unmasked:?}");
+    let windows = made(&|model| {
+        let kind = Kind::MaxPool(crate::described::MaxPool { frames: 2, stride: 2 });
+        model.layers.push(Layer { name: "max".into(), kind });
+    });
+    assert!(windows.clone().unwrap_err().contains("a convolution reads it in spite of the mask"), "{windows:?}");
 }

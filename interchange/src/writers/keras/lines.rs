@@ -7,8 +7,12 @@ use crate::described::{
 };
 use crate::writers::python::{Words, around, scaled};
 
-const WORDS: Words =
-    Words { tensor: "ops.array({}, \"float32\")", joined: "ops.concatenate({}, 1)", held: "x = ops.clip(x, -{}, {})" };
+const WORDS: Words = Words {
+    tensor: "ops.array({}, \"float32\")",
+    joined: "ops.concatenate({}, 1)",
+    // Numbers and no tensors: these could not be saved.
+    held: "x = ops.concatenate([ops.clip(x[:, :, k : k + 1], -b, b) for k, b in enumerate({})], 2)",
+};
 
 /// The program.
 pub(super) fn of(model: &Described) -> Result<String, Error> {
