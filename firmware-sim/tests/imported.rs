@@ -56,7 +56,7 @@ fn import(folder: &Path, name: &str, bytes: &[u8]) -> String {
     let join = |values: Vec<f64>| values.iter().map(|value| format!("{value:.4}")).collect::<Vec<_>>().join(",");
     let (file, text) = if task.has_values() {
         // A recording, whose next frames are asked for. Columns whose names count up would be the steps of a row.
-        let names: Vec<String> = ('a'..).take(usize::from(channels)).map(String::from).collect();
+        let names: Vec<String> = ('a'..).take(channels).map(String::from).collect();
         let rows = (0..STEPS).map(|step| join((0..channels).map(|channel| value(step, channel)).collect()) + "\n");
         (format!("{name}.csv"), names.join(",") + "\n" + &rows.collect::<String>())
     } else {

@@ -15,7 +15,7 @@ use crate::dataset::{Dataset, Part, Reading, list};
 use crate::error::fault;
 use crate::exchange::UnknownRule;
 use crate::files::stage;
-use crate::runs::folder::{RunFolder, read_words, stage_words};
+use crate::runs::folder::{RunFolder, read_list, stage_words};
 use crate::vocabulary::Vocabulary;
 
 /// Write labelled texts as ids, one line of JSON per text: {"ids":[7,1,42],"label":1}. A label is the number of its class.
@@ -98,7 +98,7 @@ pub fn run(args: Args) -> Result<()> {
             Vocabulary::from_words_of(tokens, chosen.words().to_vec(), unknown)
         }
         (None, Some(path), None) => {
-            let words = read_words(path)?;
+            let words = read_list(path)?;
             if let Some(pair) = words.windows(2).find(|pair| pair[0] >= pair[1]) {
                 let problem =
                     format!("{:?} stands before {:?}, but words have ids in their byte order", pair[0], pair[1]);

@@ -426,7 +426,15 @@ pub fn stage_words(path: &Path, vocabulary: &Vocabulary) -> Result<Staged> {
 ///
 /// # Errors
 /// A fault naming the file when it is missing or is no text.
-pub fn read_words(path: &Path) -> Result<Vec<String>> {
+fn read_words(path: &Path) -> Result<Vec<String>> {
+    Ok(read_text(path)?.lines().map(str::to_owned).collect())
+}
+
+/// The words of a user's list, one a line.
+///
+/// # Errors
+/// A fault when the file cannot be read.
+pub fn read_list(path: &Path) -> Result<Vec<String>> {
     let text = read_string(path, LARGEST_FILE).map_err(|error| match error.kind() {
         ErrorKind::InvalidData => fault(path.display(), "it is no UTF-8", "save it as a text in UTF-8").into(),
         _ => reading(path, error),

@@ -7,7 +7,7 @@ use latch_engine::input::text::Tokens;
 use sha2::{Digest, Sha256};
 
 use super::checkpoint::Best;
-use super::folder::{RunFolder, read_words};
+use super::folder::{RunFolder, read_list};
 use super::loaded::Loaded;
 use super::opened::load;
 use crate::config::chain::Pooling;
@@ -75,7 +75,7 @@ impl Request<'_> {
         };
         let tokenizer = |path: &Path| anyhow::Ok((path.display().to_string(), read_file(path)?));
         Ok(Given {
-            vocabulary: self.vocabulary.map(read_words).transpose()?,
+            vocabulary: self.vocabulary.map(read_list).transpose()?,
             pooling: self.pooling,
             task: self.task,
             tokens: self.tokens,
