@@ -4,7 +4,7 @@
 //! - `benches/` measures time with criterion.
 //! - [`keras`] compares the speed of training with Keras: `cargo xtask keras`.
 //! - [`peers`] compares a step with other engines: `cargo xtask peers`. `src/bin/text-rate.rs` measures the whole path, text in, verdict out, and
-//!   `src/bin/reading.rs` what `latch train` does before it learns.
+//!   `src/bin/reading.rs` what `latch train` does before it learns, `src/bin/streams.rs` what streams gain that step together.
 //! - [`picture`] draws README's picture: `cargo xtask picture`.
 //! - The program `images` (`support/images/`) writes the images to files, and `src/bin/steps.rs` runs one of them and nothing else, so that its
 //!   instructions can be counted. `cargo xtask instructions` does both.

@@ -8,6 +8,7 @@
 
 mod avx512;
 mod int16;
+mod many;
 mod vnni;
 
 use core::arch::x86_64::*;
@@ -19,7 +20,10 @@ use super::activation::{
     TANH_TOP,
 };
 use super::cell::{SMALL, gru, lstm};
-use super::{Backend, FloatView, FloatWeight, IntWeight, RowsFloat, RowsI8, RowsI16, RowsInt, scalar};
+use super::{
+    Backend, FloatView, FloatWeight, IntWeight, RowsFloat, RowsI8, RowsI16, RowsInt, StreamFloat, StreamInt,
+    one_tile_after_the_other, scalar,
+};
 
 pub use avx512::{Avx512, Avx512Vnni};
 pub use vnni::AvxVnni;
@@ -95,6 +99,12 @@ impl Backend for Avx2 {
         hand_over!(self, lstm_i8(gates, xh, h, c));
     }
 
+    fn lstm_i8_many(self, gates: &RowsI8<'_>, streams: &mut [StreamInt<'_>]) {
+        if !hand_over!(self, many::lstm_i8(gates, streams)) {
+            one_tile_after_the_other(self, gates, streams);
+        }
+    }
+
     fn lstm_i16(self, gates: &RowsI16<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
         hand_over!(self, int16::lstm(gates, xh, h, c));
     }
@@ -154,6 +164,13 @@ impl Backend for Avx2 {
         match W::view(gates.weights) {
             FloatView::F32(weights) => hand_over!(self, lstm_float(weights, gates.bias, xh, h, c)),
             FloatView::F16(weights) => hand_over!(self, lstm_float(weights, gates.bias, xh, h, c)),
+        }
+    }
+
+    fn lstm_float_many<W: FloatWeight>(self, gates: &RowsFloat<'_, W>, streams: &mut [StreamFloat<'_>]) {
+        match W::view(gates.weights) {
+            FloatView::F32(weights) => hand_over!(self, many::lstm_float(weights, gates.bias, streams)),
+            FloatView::F16(weights) => hand_over!(self, many::lstm_float(weights, gates.bias, streams)),
         }
     }
 
@@ -439,16 +456,22 @@ unsafe fn lstm_by<R: Rows>(rows: &R, gates: &RowsInt<'_, R::Weight>, xh: &[i16],
                 requantize::<R::Weight>(products, &padded.0, &padded.1, shift)
             };
         }
-        let sums = part_gates(sums);
-        if let (Ok(h), Ok(c)) = (<&mut [i16; 16]>::try_from(&mut *h), <&mut [i32; 16]>::try_from(&mut *c)) {
-            cell_q15(sums, h, c);
-        } else {
-            let mut padded = ([0; 16], [0; 16]);
-            padded.1[..c.len()].copy_from_slice(c);
-            cell_q15(sums, &mut padded.0, &mut padded.1);
-            h.copy_from_slice(&padded.0[..h.len()]);
-            c.copy_from_slice(&padded.1[..c.len()]);
-        }
+        cells_q15(part_gates(sums), h, c);
+    }
+}
+
+/// [`cell_q15`] of up to sixteen units.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn cells_q15(gates: [__m256i; 4], h: &mut [i16], c: &mut [i32]) {
+    if let (Ok(h), Ok(c)) = (<&mut [i16; 16]>::try_from(&mut *h), <&mut [i32; 16]>::try_from(&mut *c)) {
+        cell_q15(gates, h, c);
+    } else {
+        let mut padded = ([0; 16], [0; 16]);
+        padded.1[..c.len()].copy_from_slice(c);
+        cell_q15(gates, &mut padded.0, &mut padded.1);
+        h.copy_from_slice(&padded.0[..h.len()]);
+        c.copy_from_slice(&padded.1[..c.len()]);
     }
 }
 
@@ -829,12 +852,19 @@ fn units<const N: usize, W: Lanes>(
             }
         }
     }
-    for (([i, f, g, o], h), c) in z.into_iter().zip(h).zip(c) {
-        let ig = _mm256_mul_ps(sigmoid_f32_lanes(i), tanh_f32_lanes(g));
-        let next = without_subnormals(_mm256_fmadd_ps(sigmoid_f32_lanes(f), load_f32(c), ig));
-        store_f32(c, next);
-        store_f32(h, _mm256_mul_ps(sigmoid_f32_lanes(o), tanh_f32_lanes(next)));
+    for ((z, h), c) in z.into_iter().zip(h).zip(c) {
+        cell_f32(z, h, c);
     }
+}
+
+/// The second half of a step, of eight units: `z` is `[i, f, g, o]`.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn cell_f32([i, f, g, o]: [__m256; 4], h: &mut [f32; 8], c: &mut [f32; 8]) {
+    let ig = _mm256_mul_ps(sigmoid_f32_lanes(i), tanh_f32_lanes(g));
+    let next = without_subnormals(_mm256_fmadd_ps(sigmoid_f32_lanes(f), load_f32(c), ig));
+    store_f32(c, next);
+    store_f32(h, _mm256_mul_ps(sigmoid_f32_lanes(o), tanh_f32_lanes(next)));
 }
 
 #[target_feature(enable = "avx2,f16c")]

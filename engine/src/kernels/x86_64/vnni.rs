@@ -14,7 +14,7 @@
 use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
-use super::super::{Backend, FloatWeight, RowsFloat, RowsI8, RowsI16};
+use super::super::{Backend, FloatWeight, RowsFloat, RowsI8, RowsI16, StreamFloat};
 use super::{Avx2, Rows, lstm_by};
 
 #[cfg(feature = "std")]
@@ -77,6 +77,10 @@ impl Backend for AvxVnni {
 
     fn lstm_float<W: FloatWeight>(self, gates: &RowsFloat<'_, W>, xh: &[f32], h: &mut [f32], c: &mut [f32]) {
         self.0.lstm_float(gates, xh, h, c);
+    }
+
+    fn lstm_float_many<W: FloatWeight>(self, gates: &RowsFloat<'_, W>, streams: &mut [StreamFloat<'_>]) {
+        self.0.lstm_float_many(gates, streams);
     }
 
     fn rows_float<W: FloatWeight>(self, gates: &RowsFloat<'_, W>, x: &[f32], out: &mut [f32]) {

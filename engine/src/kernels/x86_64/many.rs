@@ -1,0 +1,164 @@
+//! Several streams that step together: what a weight costs before it is multiplied, its load and of bytes their widening, it costs a group of streams once.
+//!
+//! `unsafe` is open here as in the parent module, and for the same two things.
+
+#![allow(unsafe_code)]
+
+use core::arch::x86_64::*;
+
+use super::super::{RowsI8, StreamFloat, StreamInt};
+use super::{Lanes, cell_f32, cells_q15, load_f32, part_gates, requantize};
+
+/// Units of a tile, whose weights the streams read one group after the other while the nearest caches hold them.
+const TILE: usize = 16;
+
+/// Streams of integers whose sums of two units are in registers together.
+const GROUP: usize = 4;
+
+/// [`Backend::lstm_i8_many`](crate::kernels::Backend::lstm_i8_many). False where the units are no quads or the layer has no columns, and nothing is done.
+#[target_feature(enable = "avx2")]
+pub(super) fn lstm_i8(gates: &RowsI8<'_>, streams: &mut [StreamInt<'_>]) -> bool {
+    let Some(columns) = streams.first().map(|stream| stream.xh.len()) else { return true };
+    let units = gates.multiplier.len() / 4;
+    if columns == 0 || !units.is_multiple_of(4) {
+        return false;
+    }
+    assert!(
+        columns.is_multiple_of(4) && gates.weights.len() == 4 * units * columns,
+        "weights: [unit][K4 / 4][gate][4]"
+    );
+    assert!(gates.multiplier.len() == 4 * units && gates.bias.len() == 4 * units, "multiplier, bias: [unit][gate]");
+    for stream in &*streams {
+        assert!(stream.xh.len() == columns, "the same columns for all");
+        assert!(stream.h.len() == units && stream.c.len() == units, "h, c: [unit]");
+    }
+    for first in (0..units).step_by(TILE) {
+        for group in streams.chunks_mut(GROUP) {
+            match group.len() {
+                GROUP => tile_i8::<GROUP>(gates, first, group),
+                3 => tile_i8::<3>(gates, first, group),
+                2 => tile_i8::<2>(gates, first, group),
+                _ => tile_i8::<1>(gates, first, group),
+            }
+        }
+    }
+    true
+}
+
+/// One step of the tile that begins with a unit, in `S` streams.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn tile_i8<const S: usize>(gates: &RowsI8<'_>, first: usize, streams: &mut [StreamInt<'_>]) {
+    let [.., last] = streams else { return };
+    let (row, units) = (4 * last.xh.len(), first..last.h.len().min(first + TILE));
+    let shift = _mm_cvtsi32_si128((gates.shift & 31) as i32);
+    let mut sums = [[_mm256_setzero_si256(); 4]; S];
+    for (quad, unit) in units.clone().step_by(4).enumerate() {
+        let weights = &gates.weights[unit * row..(unit + 4) * row];
+        let rows = 4 * unit..4 * unit + 16;
+        let (Ok(multiplier), Ok(bias)) = (gates.multiplier[rows.clone()].try_into(), gates.bias[rows].try_into())
+        else {
+            return;
+        };
+        let (low, high) = weights.split_at(2 * row);
+        let (low, high) = (two_units::<S>(low, streams), two_units::<S>(high, streams));
+        for ((sums, low), high) in sums.iter_mut().zip(low).zip(high) {
+            sums[quad] = requantize::<i8>([low, high], multiplier, bias, shift);
+        }
+    }
+    for (sums, stream) in sums.into_iter().zip(streams) {
+        cells_q15(part_gates(sums), &mut stream.h[units.clone()], &mut stream.c[units.clone()]);
+    }
+}
+
+/// The sums of two units in `S` streams, as [`Rows::sums`](super::Rows::sums) has them.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn two_units<const S: usize>(weights: &[i8], streams: &[StreamInt<'_>]) -> [__m256i; S] {
+    let (one, other) = weights.split_at(weights.len() / 2);
+    let (one, other) = (one.as_chunks::<16>().0, other.as_chunks::<16>().0);
+    let columns = one.len();
+    assert!(
+        streams.len() >= S && other.len() == columns && streams.iter().all(|stream| stream.xh.len() >= 4 * columns)
+    );
+    let mut acc = [[_mm256_setzero_si256(); 2]; S];
+    for (k, (one, other)) in one.iter().zip(other).enumerate() {
+        let (one, other) = (widened(one), widened(other));
+        for (acc, stream) in acc.iter_mut().zip(streams) {
+            // SAFETY: 4 k + 4 <= 4 * columns, which no stream has less of by the assertion; the load needs no alignment.
+            let x = _mm256_set1_epi64x(unsafe { stream.xh.as_ptr().add(4 * k).cast::<i64>().read_unaligned() });
+            acc[0] = _mm256_add_epi32(acc[0], _mm256_madd_epi16(one, x));
+            acc[1] = _mm256_add_epi32(acc[1], _mm256_madd_epi16(other, x));
+        }
+    }
+    let mut joined = [_mm256_setzero_si256(); S];
+    for (joined, [one, other]) in joined.iter_mut().zip(acc) {
+        *joined = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(one, other));
+    }
+    joined
+}
+
+/// Sixteen bytes as 16 bits each, so that -128 needs no care.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn widened(weights: &[i8; 16]) -> __m256i {
+    // SAFETY: the array has the 16 bytes that are read; the load needs no alignment.
+    _mm256_cvtepi8_epi16(unsafe { _mm_loadu_si128(weights.as_ptr().cast()) })
+}
+
+/// [`Backend::lstm_float_many`](crate::kernels::Backend::lstm_float_many), a block of eight units at a time, two streams together.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn lstm_float<W: Lanes>(weights: &[W], bias: &[f32], streams: &mut [StreamFloat<'_>]) {
+    let Some(columns) = streams.first().map(|stream| stream.xh.len()) else { return };
+    if columns == 0 {
+        return; // no layer is without columns
+    }
+    let blocks = bias.len() / 32;
+    assert!(weights.len() == 32 * columns * blocks, "weights: [U8 / 8][K][gate][8]");
+    for stream in &*streams {
+        assert!(stream.xh.len() == columns, "the same columns for all");
+        assert!(stream.h.len() == 8 * blocks && stream.c.len() == 8 * blocks, "h, c: [U8]");
+    }
+    for (block, (weights, bias)) in weights.chunks_exact(32 * columns).zip(bias.as_chunks::<32>().0).enumerate() {
+        for pair in streams.chunks_mut(2) {
+            match pair.len() {
+                2 => block_f32::<2, W>(weights, bias, block, pair),
+                _ => block_f32::<1, W>(weights, bias, block, pair),
+            }
+        }
+    }
+}
+
+/// One step of one block in `S` streams. The sums of a stream are those of a step alone, to the bit.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn block_f32<const S: usize, W: Lanes>(weights: &[W], bias: &[f32; 32], block: usize, streams: &mut [StreamFloat<'_>]) {
+    let mut z = [[_mm256_setzero_ps(); 4]; S];
+    for z in &mut z {
+        for (z, bias) in z.iter_mut().zip(bias.as_chunks::<8>().0) {
+            *z = load_f32(bias);
+        }
+    }
+    let columns = weights.len() / 32;
+    assert!(streams.len() >= S && streams.iter().all(|stream| stream.xh.len() >= columns));
+    for (column, weights) in weights.as_chunks::<32>().0.iter().enumerate() {
+        let mut x = [_mm256_setzero_ps(); S];
+        for (x, stream) in x.iter_mut().zip(&*streams) {
+            *x = _mm256_set1_ps(stream.xh[column]);
+        }
+        for gate in 0..4 {
+            // SAFETY: the array has four times the eight weights that are read. This function was compiled for F16C too.
+            let w = unsafe { W::load8(weights.as_ptr().add(8 * gate)) };
+            for (z, x) in z.iter_mut().zip(x) {
+                z[gate] = _mm256_fmadd_ps(w, x, z[gate]);
+            }
+        }
+    }
+    let units = 8 * block..8 * block + 8;
+    for (z, stream) in z.into_iter().zip(streams) {
+        let (h, c) = (stream.h[units.clone()].first_chunk_mut(), stream.c[units.clone()].first_chunk_mut());
+        if let (Some(h), Some(c)) = (h, c) {
+            cell_f32(z, h, c);
+        }
+    }
+}
