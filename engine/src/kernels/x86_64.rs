@@ -174,8 +174,11 @@ impl Backend for Avx2 {
         }
     }
 
-    fn rows_float<W: FloatWeight>(self, gates: &RowsFloat<'_, W>, x: &[f32], out: &mut [f32]) {
-        hand_over!(self, rows_float(gates, x, out));
+    fn rows_float<W: FloatWeight>(self, rows: &RowsFloat<'_, W>, x: &[f32], out: &mut [f32]) {
+        match W::view(rows.weights) {
+            FloatView::F32(weights) => hand_over!(self, rows_float(weights, rows.bias, x, out)),
+            FloatView::F16(weights) => hand_over!(self, rows_float(weights, rows.bias, x, out)),
+        }
     }
 
     fn widen_float<W: FloatWeight>(self, x: &[W], out: &mut [f32]) {
@@ -674,11 +677,6 @@ fn dot_i16(w: &[i16], v: &[i16]) -> i64 {
 
 // The loops below are plain enough for the compiler: inlined here, the reference is compiled for AVX2.
 
-#[target_feature(enable = "avx2,fma,f16c")]
-fn rows_float<W: FloatWeight>(gates: &RowsFloat<'_, W>, x: &[f32], out: &mut [f32]) {
-    scalar::rows_float(gates, x, out);
-}
-
 #[target_feature(enable = "avx2")]
 fn shift_q12(sums: &[i32], shift: u32, out: &mut [i16]) {
     scalar::shift_q12(sums, shift, out);
@@ -865,6 +863,114 @@ fn cell_f32([i, f, g, o]: [__m256; 4], h: &mut [f32; 8], c: &mut [f32; 8]) {
     let next = without_subnormals(_mm256_fmadd_ps(sigmoid_f32_lanes(f), load_f32(c), ig));
     store_f32(c, next);
     store_f32(h, _mm256_mul_ps(sigmoid_f32_lanes(o), tanh_f32_lanes(next)));
+}
+
+/// As [`scalar::rows_float`], with fused multiply-adds, eight sums in flight.
+#[target_feature(enable = "avx2,fma,f16c")]
+fn rows_float<W: Lanes>(weights: &[W], bias: &[f32], x: &[f32], out: &mut [f32]) {
+    let mut weights = weights;
+    for (bias, out) in bias.chunks(64).zip(out.chunks_mut(64)) {
+        let Some((both, rest)) = weights.split_at_checked(out.len() * x.len()) else { return };
+        weights = rest;
+        let (bias, out) = (bias.as_chunks::<8>().0, out.as_chunks_mut::<8>().0);
+        let (first, second) = both.split_at(both.len().min(32 * x.len()));
+        match (bias.len(), out.len()) {
+            (8, 8) => two_blocks(both, bias, x, out),
+            (sums, 1..) if sums == out.len() => {
+                let (bias, bias_second) = bias.split_at(sums.min(4));
+                let (out, out_second) = out.split_at_mut(sums.min(4));
+                block_of_rows(first, bias, x, out);
+                block_of_rows(second, bias_second, x, out_second);
+            }
+            _ => return,
+        }
+    }
+}
+
+/// Two blocks of 32 rows.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn two_blocks<W: Lanes>(weights: &[W], bias: &[[f32; 8]], x: &[f32], out: &mut [[f32; 8]]) {
+    assert!(weights.len() >= 64 * x.len() && bias.len() >= 8);
+    let (first, second) = weights.split_at(32 * x.len());
+    let mut z = [_mm256_setzero_ps(); 8];
+    for (z, bias) in z.iter_mut().zip(bias) {
+        *z = load_f32(bias);
+    }
+    let (one, other) = z.split_at_mut(4);
+    let blocks = first.as_chunks::<32>().0.iter().zip(second.as_chunks::<32>().0);
+    for ((first, second), &x) in blocks.zip(x) {
+        let x = _mm256_set1_ps(x);
+        for (weights, z) in [(first, &mut *one), (second, &mut *other)] {
+            for (at, z) in z.iter_mut().enumerate() {
+                // SAFETY: the array has four times the eight weights that are read. The caller was compiled for F16C too.
+                *z = _mm256_fmadd_ps(unsafe { W::load8(weights.as_ptr().add(8 * at)) }, x, *z);
+            }
+        }
+    }
+    for (out, z) in out.iter_mut().zip(z) {
+        store_f32(out, z);
+    }
+}
+
+/// A block of up to 32 rows. Two sums of each row, side by side, do not wait for each other.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn block_of_rows<W: Lanes>(weights: &[W], bias: &[[f32; 8]], x: &[f32], out: &mut [[f32; 8]]) {
+    match bias.len() {
+        4 => rows_of::<4, 32, 2, W>(weights, bias, x, out),
+        3 => rows_of::<3, 24, 2, W>(weights, bias, x, out),
+        2 => rows_of::<2, 16, 4, W>(weights, bias, x, out),
+        1 => rows_of::<1, 8, 4, W>(weights, bias, x, out),
+        _ => {}
+    }
+}
+
+/// A block of `N` vectors of rows, `R` rows, over `C` columns at a time.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn rows_of<const N: usize, const R: usize, const C: usize, W: Lanes>(
+    weights: &[W],
+    bias: &[[f32; 8]],
+    x: &[f32],
+    out: &mut [[f32; 8]],
+) {
+    const { assert!(R == 8 * N) };
+    let mut z = [[_mm256_setzero_ps(); N]; C];
+    for (z, bias) in z[0].iter_mut().zip(bias) {
+        *z = load_f32(bias);
+    }
+    let (columns, last) = weights.as_chunks::<R>().0.as_chunks::<C>();
+    let (values, last_values) = x.as_chunks::<C>();
+    for (columns, values) in columns.iter().zip(values) {
+        for ((z, weights), x) in z.iter_mut().zip(columns).zip(values) {
+            column_of(z, weights, *x);
+        }
+    }
+    for (weights, x) in last.iter().zip(last_values) {
+        column_of(&mut z[0], weights, *x);
+    }
+    let [first, rest @ ..] = &mut z[..] else { return };
+    for others in rest {
+        for (sum, other) in first.iter_mut().zip(others) {
+            *sum = _mm256_add_ps(*sum, *other);
+        }
+    }
+    for (out, sum) in out.iter_mut().zip(first) {
+        store_f32(out, *sum);
+    }
+}
+
+/// Adds a column's products of `N` vectors of rows.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn column_of<const N: usize, const R: usize, W: Lanes>(z: &mut [__m256; N], weights: &[W; R], x: f32) {
+    const { assert!(R == 8 * N) };
+    let x = _mm256_set1_ps(x);
+    for (at, z) in z.iter_mut().enumerate() {
+        // SAFETY: the array has `N` times the eight weights that are read. The caller was compiled for F16C too.
+        *z = _mm256_fmadd_ps(unsafe { W::load8(weights.as_ptr().add(8 * at)) }, x, *z);
+    }
 }
 
 #[target_feature(enable = "avx2,f16c")]
