@@ -27,7 +27,7 @@ use latch_engine::layers::MAX_LAYERS;
 use latch_engine::layers::MAX_WIDTH;
 use latch_engine::layers::embedding::MAX_ROWS;
 use latch_interchange::keras::Options;
-use latch_interchange::{self as interchange, Described, Input, Limits};
+use latch_interchange::{self as interchange, Described, Input, Kind, Layer, Limits};
 pub use latch_interchange::{Format, Layout};
 use serde::{Deserialize, Serialize};
 
@@ -261,7 +261,11 @@ fn of_texts(mut model: Described, bytes: &[u8], place: &str, given: &Given) -> R
     }
     let (vocabulary, strange) = text::words(place, &model, given, listed.as_ref())?;
     let longest = given.longest.unwrap_or(LONGEST);
-    let network = network::of_layers(place, &model, pooling, longest)?;
+    if let Some(pooling) = pooling.filter(|_| model.pooling().is_none()) {
+        let (name, kind) = ("pooling".to_owned(), Kind::Pooling(pooling.into()));
+        model.layers.insert(model.layers.len().saturating_sub(1), Layer { name, kind });
+    }
+    let network = network::of_layers(place, &model, None, longest)?;
     network::check_answers(place, &model, &network)?;
     let (format, unread) = (model.source.format, interchange::other_metadata(bytes));
     let cut_otherwise = text::cut_otherwise(&model, &vocabulary);

@@ -226,6 +226,16 @@ fn classes_values_and_tags_come_back_as_what_they_were_under_their_names() {
             let mut import = place.latch(["import", &file, "--out", &imported, "--json"]);
             let line = succeed(import.args(data.iter().flat_map(|data| ["--data", data]))).json();
             assert_eq!((&line["task"], &line["classes"]), (&json!(task), &json!(classes)), "{line}");
+            // Every layer of the image computes what the file says.
+            let rows = line["parity"].as_array().unwrap_or_else(|| panic!("{line}"));
+            assert_eq!(rows.len(), if task == "tag" { 4 } else { 5 }, "{line}");
+            for row in rows {
+                let most = |key: &str| row[key].as_f64().unwrap_or_else(|| panic!("{row}"));
+                assert!(
+                    most("values") > 0.0 && most("largest_difference") < 1e-5 * most("largest_value").max(1.0),
+                    "{row}"
+                );
+            }
             // The last layer of values has them in the unit of their labels.
             let kept = |run: &str| {
                 let mut tensors = bits(&best(&place, run).network);

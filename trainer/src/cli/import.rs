@@ -22,7 +22,7 @@ use crate::runs::imported::{Request, import, inspect};
 /// GuitarML, or an LSTM of Neural Amp Modeler (.nam). docs/frameworks.md has the names of the tensors and what is read of each.
 ///
 /// A model reads texts or series. For one of texts, training data is optional: with it the int8 image is calibrated on frequent words, and its provenance names the data. One of series
-/// needs none: its f32 image is compared with the file's own arithmetic, layer by layer, and `latch export` judges images by the probe.
+/// needs none, and `latch export` judges its images by the probe. Of both the f32 image is compared with the file's own arithmetic, layer by layer.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     latch import net.safetensors --data imdb/train.tsv.gz --valid imdb/valid.tsv.gz --out runs/torch\n  \

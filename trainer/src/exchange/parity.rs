@@ -10,12 +10,15 @@ use latch_engine::image::Image;
 use latch_engine::image::header::{Answer, AnswerKind};
 use latch_engine::layers::dense::MAX_OUTPUTS;
 use latch_engine::with_answer;
-use latch_engine::{Error, Model};
-use latch_interchange::{Activation, Dense, Described, Gain, Kind, Layer, Matrix, Pooling, Source, Vector, reference};
+use latch_engine::{Error, Model, Session};
+use latch_interchange::reference::{self, Computed};
+use latch_interchange::{Activation, Dense, Described, Gain, Kind, Layer, Matrix, Pooling, Source, Vector};
+use rand::RngExt;
 use serde::Serialize;
 
 use super::network::of_layers;
 use super::samples::{Probe, amplify, answering, rhythm};
+use crate::batches::generator;
 use crate::config::Storage;
 use crate::config::chain::LayerConfig;
 use crate::error::{Fault, fault};
@@ -40,12 +43,47 @@ pub struct Difference {
     pub largest_difference: f64,
 }
 
+/// What a model and its image read.
+#[derive(Clone, Copy)]
+enum Fed<'a> {
+    /// Samples.
+    Samples(&'a Probe),
+    /// Ids of words.
+    Ids(&'a [u32], &'a Vocabulary),
+}
+
 /// Compares a model of samples with its f32 image on a probe.
 ///
 /// # Errors
 /// An internal failure where an image cannot be made or run.
 pub fn compare(place: &str, model: &Described, probe: &Probe) -> Result<Vec<Difference>> {
-    let computed = reference::of_samples(model, &probe.frames);
+    let layers = reference::of_samples(model, &probe.frames).layers;
+    let answers: Vec<f64> = probe.answers.iter().map(|&answer| f64::from(answer)).collect();
+    compared(place, model, Fed::Samples(probe), Computed { layers, answers })
+}
+
+/// Compares a model of texts with its f32 image on ids. Its pooling is one of its layers.
+///
+/// # Errors
+/// An internal failure where an image cannot be made or run.
+pub fn compare_ids(place: &str, model: &Described, vocabulary: &Vocabulary, ids: &[u32]) -> Result<Vec<Difference>> {
+    compared(place, model, Fed::Ids(ids, vocabulary), reference::of_ids(model, ids))
+}
+
+/// Seeded ids of the words of a model: as many as let every layer answer, and no more than a layer of two directions keeps.
+pub fn seeded_ids(model: &Described, rows: usize, longest: usize) -> Vec<u32> {
+    let mut random = generator([2, 0, 0, 0x7072_6f62]);
+    let both = model.layers.iter().any(|layer| matches!(layer.kind, Kind::Bidirectional(_)));
+    let steps = STEPS + rhythm(&model.layers).first;
+    let steps = if both { steps.min(longest) } else { steps };
+    (0..steps).map(|_| random.random_range(0..rows.max(1) as u32)).collect()
+}
+
+/// Words that a model of texts is compared on, behind those before its first answer.
+const STEPS: usize = 64;
+
+/// Compares what a model computes with its f32 image, layer by layer and in the end.
+fn compared(place: &str, model: &Described, fed: Fed<'_>, computed: Computed) -> Result<Vec<Difference>> {
     let mut differences = Vec::new();
     for (number, (layer, inputs)) in model.fed().enumerate() {
         // The probe has nothing that is masked.
@@ -59,7 +97,7 @@ pub fn compare(place: &str, model: &Described, probe: &Probe) -> Result<Vec<Diff
         for from in (0..features).step_by(MAX_OUTPUTS) {
             let shown = from..features.min(from + MAX_OUTPUTS);
             let part = Cow::Owned(up_to(model, number, features, shown.clone()));
-            let found = run(place, part, probe)?;
+            let found = run(place, part, fed)?;
             // An output of a stride holds until the next, and what stands before the first is none; the reference has each once.
             let (layers, rhythm) = (&model.layers[..=number], rhythm(&model.layers[..=number]));
             let before = if answers_once(layers) { 0 } else { rhythm.first };
@@ -72,10 +110,7 @@ pub fn compare(place: &str, model: &Described, probe: &Probe) -> Result<Vec<Diff
         differences.push(difference);
     }
     let mut difference = Difference::of("answer", "output");
-    difference.take(
-        run(place, Cow::Borrowed(model), probe)?.into_iter(),
-        probe.answers.iter().map(|&answer| f64::from(answer)),
-    );
+    difference.take(run(place, Cow::Borrowed(model), fed)?.into_iter(), computed.answers.into_iter());
     differences.push(difference);
     Ok(differences)
 }
@@ -179,12 +214,18 @@ fn reads_whole(layers: &[Layer]) -> bool {
     each_step.flatten().next_back().unwrap_or(false)
 }
 
-/// The outputs of a model's f32 image on a probe, step after step. Each form of the weights goes when the next one is made of it.
-fn run(place: &str, model: Cow<'_, Described>, probe: &Probe) -> Result<Vec<f32>> {
-    let longest = probe.frames.len() / probe.scaling.channels.len().max(1);
+/// The outputs of a model's f32 image, step after step. Each form of the weights goes when the next one is made of it.
+fn run(place: &str, model: Cow<'_, Described>, fed: Fed<'_>) -> Result<Vec<f32>> {
+    let (longest, vocabulary) = match fed {
+        Fed::Samples(probe) => {
+            let scaling = answering(&model, &probe.scaling);
+            let channels = probe.scaling.channels.len().max(1);
+            (probe.frames.len() / channels, Cow::Owned(Vocabulary::of_samples(scaling)))
+        }
+        Fed::Ids(ids, vocabulary) => (ids.len(), Cow::Borrowed(vocabulary)),
+    };
     let mut network = of_layers(place, &model, None, longest)?;
     amplify(&mut network, model.gain.output);
-    let vocabulary = Vocabulary::of_samples(answering(&model, &probe.scaling));
     let kind = if model.skip.is_some() { AnswerKind::Values } else { AnswerKind::Classes };
     let answer = Answer { kind, each_step: model.pooling().is_none() };
     drop(model);
@@ -197,7 +238,23 @@ fn run(place: &str, model: Cow<'_, Described>, probe: &Probe) -> Result<Vec<f32>
     let model = Model::new(&image);
     let mut state = state_for(&model);
     let mut session = model.session_in(&mut state)?;
-    Ok(outputs_of(&mut session, &probe.frames)?.values)
+    match fed {
+        Fed::Samples(probe) => Ok(outputs_of(&mut session, &probe.frames)?.values),
+        Fed::Ids(ids, _) => Ok(outputs_of_ids(&mut session, ids)),
+    }
+}
+
+/// The outputs after each id, or after the last where the answer is one.
+fn outputs_of_ids(session: &mut Session<'_, '_, '_>, ids: &[u32]) -> Vec<f32> {
+    let (outputs, each_step) = (session.model().outputs(), session.model().answer().each_step);
+    let mut values = Vec::new();
+    for (place, &id) in ids.iter().enumerate() {
+        session.push_token(id);
+        if each_step || place + 1 == ids.len() {
+            values.extend((0..usize::from(outputs)).map(|output| session.logit(output).to_f32()));
+        }
+    }
+    values
 }
 
 #[cfg(test)]

@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use latch_engine::input::text::Tokens;
+use latch_interchange::Described;
 use sha2::{Digest, Sha256};
 
 use super::checkpoint::Best;
 use super::folder::{RunFolder, read_list};
 use super::loaded::Loaded;
 use super::opened::load;
-use crate::config::chain::Pooling;
+use crate::config::chain::{LONGEST, Pooling};
 use crate::config::{
     Imported, ModelConfig, NgramConfig, RunConfig, SeriesConfig, TrainConfig, Valid, Words, default_config,
     default_model,
@@ -18,7 +19,7 @@ use crate::config::{
 use crate::dataset::{Columns, Part, Task, hex};
 use crate::error::{Fault, fault};
 use crate::exchange::inspected::Inspected;
-use crate::exchange::parity::{Difference, check_sums, compare};
+use crate::exchange::parity::{Difference, check_sums, compare, compare_ids, seeded_ids};
 use crate::exchange::{Answers, Format, Given, GivenKeras, GivenProbe, Received, from_bytes, inspected, read_file};
 use crate::learning::sequences::Sequences;
 use crate::learning::training::{self, judge};
@@ -148,15 +149,15 @@ pub struct Arrived {
     pub warning: Option<String>,
     /// What was taken for granted where the file leaves something open, each in a sentence.
     pub remarks: Vec<String>,
-    /// How far the f32 image of a model of samples is from its description.
+    /// How far the f32 image is from its description.
     pub parity: Option<Parity>,
 }
 
 /// A comparison of an image with what its file describes.
 pub struct Parity {
-    /// What was taken for granted of the samples, in words.
+    /// What was taken for granted of the samples, in words; empty of texts.
     pub assumed: String,
-    /// What the samples are that both computed, in words.
+    /// What both read, in words.
     pub probe: String,
     /// A row a layer, and one for the answer.
     pub differences: Vec<Difference>,
@@ -213,7 +214,9 @@ pub fn import(folder: &RunFolder, request: &Request<'_>) -> Result<Arrived> {
     if received.samples.is_some() {
         return import_samples(folder, request, received, config);
     }
-    let Received { network, vocabulary, format, unread, strange, cut_otherwise, remarks, .. } = received;
+    let Received { network, vocabulary, format, unread, strange, cut_otherwise, remarks, described, .. } = received;
+    let parity = Some(parity_of_ids(&place, &described, &vocabulary, request.longest.unwrap_or(LONGEST))?);
+    drop(described);
     let Loaded { training, validation, valid_sha256, .. } = load(&mut config, &mut |_, _| {})?;
     let (task, outputs) = (config.train.task, network.config().outputs);
     if task.outputs() != outputs {
@@ -244,7 +247,6 @@ pub fn import(folder: &RunFolder, request: &Request<'_>) -> Result<Arrived> {
 
     // Reading the data took time, in which a run may have begun.
     let writer = folder.claim()?;
-    let parity = None;
     let written = writer.write_config(&config, valid_sha256).and_then(|()| {
         writer.write_vocabulary(&vocabulary)?;
         if !training.is_empty() {
@@ -297,6 +299,15 @@ fn import_samples(folder: &RunFolder, request: &Request<'_>, received: Received,
     written?;
     let (model, judged, warning) = (config.train.model, None, None);
     Ok(Arrived { model, answers, format, weights, judged, unread, strange, cut_otherwise, warning, remarks, parity })
+}
+
+/// Compares a model of texts with its f32 image on seeded words.
+fn parity_of_ids(place: &str, described: &Described, vocabulary: &Vocabulary, longest: usize) -> Result<Parity> {
+    let ids = seeded_ids(described, vocabulary.rows(), longest);
+    let differences = compare_ids(place, described, vocabulary, &ids)?;
+    check_finite(place, &differences)?;
+    let probe = format!("{} seeded words", ids.len());
+    Ok(Parity { assumed: String::new(), probe, differences, own: None })
 }
 
 /// Refuses a model that computes no numbers on its probe.

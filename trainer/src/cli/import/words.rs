@@ -61,7 +61,7 @@ fn layout(format: Format) -> Option<&'static str> {
 pub(super) fn report(args: &Args, folder: &RunFolder, imported: &Arrived) -> Result<()> {
     let judged = match imported.judged {
         Some((loss, right)) => format!("validation {}, loss {loss:.4}", accuracy(imported.answers.task, right)),
-        None if imported.parity.is_some() => format!("from {}", imported.format.name()),
+        None if imported.model.samples.is_some() => format!("from {}", imported.format.name()),
         None => "not judged, as no data was given".to_owned(),
     };
     let (model, run) = (&imported.model, folder.path().display().to_string());
@@ -90,7 +90,7 @@ pub(super) fn report(args: &Args, folder: &RunFolder, imported: &Arrived) -> Res
         classes: &imported.answers.classes,
         unmade_words: &imported.strange,
         valid_accuracy: imported.judged.map(|(_, accuracy)| accuracy),
-        assumed: imported.parity.as_ref().map(|parity| parity.assumed.as_str()),
+        assumed: imported.parity.as_ref().map(|parity| parity.assumed.as_str()).filter(|assumed| !assumed.is_empty()),
         parity: imported.parity.as_ref().map(|parity| parity.differences.as_slice()),
         own_answers_difference: imported.parity.as_ref().and_then(|parity| parity.own),
     })
@@ -106,11 +106,13 @@ fn parity_words(parity: &Parity) -> String {
     let own = parity.own.map_or_else(String::new, |own| {
         format!("the answers that the file brings differ from these by {own:.1e} at most\n")
     });
-    let Parity { assumed, probe, .. } = parity;
-    format!(
-        "the f32 image against the arithmetic of the file in f64, on {probe}:\n\n{}\n{own}assumed: {assumed}",
+    let assumed = if parity.assumed.is_empty() { String::new() } else { format!("assumed: {}", parity.assumed) };
+    let said = format!(
+        "the f32 image against the arithmetic of the file in f64, on {}:\n\n{}\n{own}{assumed}",
+        parity.probe,
         table(&rows)
-    )
+    );
+    said.trim_end().to_owned()
 }
 
 /// Warns of what was not read, of words that are never used, and of a network that is of no use.
