@@ -6,7 +6,6 @@ use crate::error::Error;
 use crate::image::Image;
 use crate::image::encode::{AlignedBytes, Notes, Tensor, Values, encode, set_self_test};
 use crate::image::header::{Answer, Description, Early, Layers};
-use crate::image::role::Role;
 use crate::kernels::AnyBackend;
 use crate::layers::Layer;
 use crate::layers::pooling::Pooling;
@@ -56,7 +55,7 @@ pub fn with_answer(image: &Image<'_>, answer: Answer, early: &[Early]) -> Result
         let tail = &tail[usize::from(answer.each_step)..];
         description.layers = head.iter().copied().chain(pooling).chain(tail.iter().copied()).collect::<Layers>();
         for tensor in &mut tensors {
-            if usize::from(tensor.layer) >= place && !matches!(tensor.role, Role::Ngrams) && place > 0 {
+            if usize::from(tensor.layer) >= place && tensor.role.is_of_layer() {
                 tensor.layer = if answer.each_step { tensor.layer - 1 } else { tensor.layer + 1 };
             }
         }

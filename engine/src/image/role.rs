@@ -69,6 +69,28 @@ pub enum Role {
 }
 
 impl Role {
+    /// True of what belongs to a layer, and not to the input, to the n-grams or to the start.
+    #[cfg(feature = "std")]
+    pub(crate) const fn is_of_layer(self) -> bool {
+        !matches!(
+            self,
+            Role::VocabularyTables
+                | Role::VocabularyIndex
+                | Role::VocabularyText
+                | Role::Units
+                | Role::Scaling
+                | Role::Skip
+                | Role::Embedding
+                | Role::WholeRows
+                | Role::Quotients
+                | Role::Remainders
+                | Role::ProjectedIndex
+                | Role::ProjectedRows
+                | Role::Ngrams
+                | Role::Start
+        )
+    }
+
     /// True of rows of an embedding, whose four-bit weights are padded and in an order of their own.
     pub const fn has_rows(self) -> bool {
         matches!(self, Role::Embedding | Role::Quotients | Role::Remainders)

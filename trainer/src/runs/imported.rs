@@ -26,6 +26,7 @@ use crate::learning::training::{self, judge};
 use crate::learning::verdict::Verdict;
 use crate::metrics::{EpochMetrics, Judgement};
 use crate::series::{self, SeriesReading};
+use crate::vocabulary::Vocabulary;
 
 /// What is imported.
 pub struct Request<'a> {
