@@ -584,7 +584,7 @@ pub trait Backend: Copy + Send + Sync + 'static {
     }
 
     /// True where weights should start on a multiple of [`PACKED_ALIGNMENT`], because loads that straddle a line of the cache cost twice.
-    fn wants_aligned_floats(self) -> bool {
+    fn wants_aligned_weights(self) -> bool {
         false
     }
 

@@ -45,6 +45,12 @@ pub(crate) struct Options {
     /// The core on which everything runs; without it the last one
     #[arg(long)]
     core: Option<usize>,
+    /// Measures ours with one backend alone, as `avx2`; the processor's bounds and RTNeural then use no wider instructions
+    #[arg(long, value_name = "NAME", value_parser = ["avx2", "avxvnni", "avx512", "avx512vnni"])]
+    backend: Option<String>,
+    /// Leaves out tract, candle, rten and burn, whose building takes a quarter of an hour
+    #[arg(long)]
+    no_crates: bool,
     /// Leaves out ONNX Runtime, PyTorch and LiteRT, whose packages take 5.6 GB
     #[arg(long)]
     no_python: bool,
@@ -54,6 +60,17 @@ pub(crate) struct Options {
     /// Writes a dated page in Markdown, a plot and the figures as CSV into this folder
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
+}
+
+impl Options {
+    /// The processor that RTNeural is compiled for, as g++ names it.
+    fn processor(&self) -> &'static str {
+        match self.backend.as_deref() {
+            // AVX2 with FMA and F16C, and nothing wider.
+            Some("avx2" | "avxvnni") => "x86-64-v3",
+            _ => "native",
+        }
+    }
 }
 
 /// `64` is `64x64`.
@@ -78,6 +95,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let engines = Command::new("cargo bench --quiet --bench peers")
         .args("--manifest-path benches/peers/Cargo.toml --target-dir")
         .arg(text(&folder.join("cargo")));
+    let engines = if options.no_crates { engines.arg("--no-default-features") } else { engines };
     show(&engines.clone().arg("--no-run"))
         .context("the other engines' crates do not build; the first time takes a quarter of an hour")?;
     let mut programs = vec![("rust", engines.arg("--"))];
@@ -88,7 +106,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         programs.push(("python", Command::new(&text(&python)).arg("benches/peers/peers.py")));
     }
     if !options.no_rtneural {
-        let program = rtneural(&folder).context("without RTNeural: cargo xtask peers --no-rtneural")?;
+        let program =
+            rtneural(&folder, options.processor()).context("without RTNeural: cargo xtask peers --no-rtneural")?;
         programs.push(("rtneural", Command::new(&text(&program))));
     }
     let rounds = folder.join("rounds");
@@ -101,7 +120,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         eprintln!("round {round} of {}", options.rounds);
         for (name, program) in &programs {
             let file = rounds.join(format!("round-{round}-{name}.csv"));
-            let program = program.clone().arg(text(&cells)).arg(text(&file));
+            let mut program = program.clone().arg(text(&cells)).arg(text(&file));
+            if let (Some(backend), "rust") = (&options.backend, *name) {
+                program = program.arg("--backend").arg(backend);
+            }
             show(&on_one_core(&with_sizes(program, options), core))?;
             // A wrong answer shall not wait for the last round.
             if round == 1 {
@@ -160,8 +182,14 @@ fn notes(options: &Options) -> Result<Vec<String>> {
         let path = root().join("benches/peers").join(name);
         fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
     };
-    let mut versions = pinned_crates(&read("Cargo.toml")?);
     let mut notes = Vec::new();
+    let mut versions = if options.no_crates { Vec::new() } else { pinned_crates(&read("Cargo.toml")?) };
+    if options.no_crates {
+        notes.push("tract, candle, rten and burn were left out (`--no-crates`).".to_owned());
+    }
+    if let Some(backend) = &options.backend {
+        notes.push(format!("Ours and the bounds use the instructions of the backend `{backend}` alone (`--backend`)."));
+    }
     if options.no_python {
         notes.push("ONNX Runtime, PyTorch and LiteRT were left out (`--no-python`).".to_owned());
     } else {
@@ -176,13 +204,15 @@ fn notes(options: &Options) -> Result<Vec<String>> {
         notes.push("RTNeural was left out (`--no-rtneural`).".to_owned());
     } else {
         versions.push("RTNeural 1.0.0 with Eigen 3.4".to_owned());
-        notes.push(
-            "RTNeural's shape is fixed when it is compiled, here with `g++ -O3 -march=native -ffast-math`. The others get weights and shape at run time, \
-             and the crates are compiled for any x86-64, as cargo does unless told otherwise, and choose their kernels at run time."
-                .to_owned(),
-        );
+        notes.push(format!(
+            "RTNeural's shape is fixed when it is compiled, here with `g++ -O3 -march={} -ffast-math`. The others get weights and shape at run time, \
+             and the crates are compiled for any x86-64, as cargo does unless told otherwise, and choose their kernels at run time.",
+            options.processor()
+        ));
     }
-    notes.insert(0, format!("Versions: {}.", versions.join(", ")));
+    if !versions.is_empty() {
+        notes.insert(0, format!("Versions: {}.", versions.join(", ")));
+    }
     Ok(notes)
 }
 
@@ -229,7 +259,7 @@ pub(crate) fn python(folder: &Path, requirements: &Path) -> Result<PathBuf> {
 const EIGEN: &str = "g++ -isystem /usr/include/eigen3 -include Eigen/Core -x c++ -fsyntax-only /dev/null";
 
 /// Fetches RTNeural and compiles its program, where that has not been done, and gives the program.
-fn rtneural(folder: &Path) -> Result<PathBuf> {
+fn rtneural(folder: &Path, processor: &str) -> Result<PathBuf> {
     let own = folder.join("rtneural");
     let (package, release, archive, digest) = RTNEURAL;
     let sources = own.join("sources");
@@ -278,14 +308,15 @@ fn rtneural(folder: &Path) -> Result<PathBuf> {
             .context("tar and xz unpack it: apt-get install tar xz-utils")?;
         write_whole(&sources.join("done"), "")?;
     }
-    let program = own.join("rtneural");
+    let program = own.join(format!("rtneural-{processor}"));
     let source = root().join("benches/peers/rtneural.cpp");
     let changed = |path: &Path| fs::metadata(path).and_then(|file| file.modified());
     if changed(&program).is_ok_and(|built| changed(&source).is_ok_and(|written| written < built)) {
         return Ok(program);
     }
     let made = own.join("rtneural.new");
-    Command::new("g++ -std=c++17 -O3 -march=native -ffast-math -DNDEBUG -DRTNEURAL_USE_EIGEN=1")
+    Command::new("g++ -std=c++17 -O3 -ffast-math -DNDEBUG -DRTNEURAL_USE_EIGEN=1")
+        .arg(format!("-march={processor}"))
         .args("-DRTNEURAL_DEFAULT_ALIGNMENT=64 -DEIGEN_STACK_ALLOCATION_LIMIT=0 -isystem /usr/include/eigen3 -I")
         .arg(text(&sources))
         .arg(text(&source))
@@ -329,6 +360,8 @@ mod tests {
             rounds: 1,
             size: Vec::new(),
             core: None,
+            backend: None,
+            no_crates: false,
             no_python,
             no_rtneural,
             out: None,

@@ -19,6 +19,7 @@ use latch_benches::keras::report::{Row, Run, TOLERANCE, WANTED, agreement, rows,
 use latch_benches::keras::task;
 use latch_benches::peers::page::{machine, number, said};
 use latch_benches::peers::roofline::multiply_add_nanoseconds;
+use latch_engine::kernels::AnyBackend;
 use latch_trainer::files::write_atomically;
 
 #[derive(Parser)]
@@ -139,7 +140,7 @@ fn table(file: &Path, json: bool, out: Option<&Path>, command: &str, notes: &[St
 
 /// What no training by the same sums can exceed here: a paragraph a size of batch, from the peak of one core, measured now.
 fn peak(rows: &[Row]) -> Vec<String> {
-    let Some(nanoseconds) = multiply_add_nanoseconds("f32") else { return Vec::new() };
+    let Some(nanoseconds) = multiply_add_nanoseconds("f32", AnyBackend::detect()) else { return Vec::new() };
     let batches: BTreeSet<usize> = rows.iter().map(|row| row.batch).collect();
     let paragraph = |batch: usize| {
         let [own, all] = [false, true].map(|all| task::multiply_adds(batch, all));

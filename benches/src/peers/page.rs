@@ -138,7 +138,7 @@ fn ratios(rounds: &Rounds) -> Table {
 /// What our precisions, streams that step together, and the strictest peer are to each other.
 fn own_ratios(rounds: &Rounds) -> Table {
     type Pair = fn(&Rounds, Shape) -> Option<(&Key, &Key, f64)>;
-    let lines: [(&str, Pair); 4] = [
+    let lines: [(&str, Pair); 5] = [
         ("int8, times as fast as f32", |rounds, shape| {
             Some((rounds.fastest_of_ours("f32", shape)?, rounds.fastest_of_ours("int8", shape)?, 1.0))
         }),
@@ -148,6 +148,10 @@ fn own_ratios(rounds: &Rounds) -> Table {
         ("f32, times as fast as RTNeural", |rounds, shape| {
             let peer = rounds.keys().iter().find(|key| key.peer == "rtneural-eigen" && key.shape == shape)?;
             Some((peer, rounds.fastest_of_ours("f32", shape)?, 1.0))
+        }),
+        ("8 f32 streams together, part of 8 single steps", |rounds, shape| {
+            let together = rounds.fastest_of(TOGETHER, "f32", shape)?;
+            Some((together, rounds.fastest_of_ours("f32", shape)?, 1.0 / STREAMS as f64))
         }),
         ("8 int8 streams together, part of 8 single steps", |rounds, shape| {
             let together = rounds.fastest_of(TOGETHER, "int8", shape)?;

@@ -6,10 +6,10 @@
 //! | --- | --- |
 //! | `load` | reading as many bytes as a step's weights, biases and multipliers have, again and again, with the fastest loads; f16 through the conversion to f32 |
 //! | `multiply-add` | as many multiply-adds as a step has, on registers alone: f32 fused multiply-adds, or int8 products |
-//! | `activations` | three sigmoids and two hyperbolic tangents a unit, by our widest backend |
+//! | `activations` | three sigmoids and two hyperbolic tangents a unit, by that backend |
 //! | `load-L1`, `load-L2`, `load-L3` | reading 1 KiB of a block of half that cache's size |
 //!
-//! The instructions are those of x86-64, of 512 bits where the processor has them and of 256; other processors get no such rows but
+//! The instructions are those of x86-64 that a backend of ours has, the widest unless one is asked for; other processors get no such rows but
 //! `activations`.
 //!
 //! # Unsafe
@@ -56,33 +56,33 @@ pub fn bytes(precision: &str, shape: Shape) -> usize {
     }
 }
 
-/// The rows of a shape, at the precisions of [`PRECISIONS`].
-pub fn rows(shape: Shape) -> Vec<Row> {
+/// The rows of a shape, at the precisions of [`PRECISIONS`], by the instructions of a backend.
+pub fn rows(shape: Shape, backend: AnyBackend) -> Vec<Row> {
     let mut rows = Vec::new();
     for precision in PRECISIONS {
         let mut push = |peer: &str, ns: f64| {
             let key = Key { peer: peer.to_owned(), precision: precision.to_owned(), shape };
             rows.push(Row { key, ns, difference: None });
         };
-        if let Some(ns) = load_nanoseconds(precision, bytes(precision, shape)) {
+        if let Some(ns) = load_nanoseconds(precision, bytes(precision, shape), backend) {
             push(LOAD, ns);
         }
-        if let Some(peak) = multiply_add_nanoseconds(precision) {
+        if let Some(peak) = multiply_add_nanoseconds(precision, backend) {
             push(MULTIPLY_ADD, peak * shape.multiply_adds() as f64);
         }
-        push(ACTIVATIONS, AnyBackend::detect().run(Activations { units: shape.units, integers: precision == "int8" }));
+        push(ACTIVATIONS, backend.run(Activations { units: shape.units, integers: precision == "int8" }));
     }
     rows
 }
 
 /// Nanoseconds for 1 KiB out of each cache whose size the system tells.
-pub fn cache_rows() -> Vec<Row> {
+pub fn cache_rows(backend: AnyBackend) -> Vec<Row> {
     let row = |name: &str, level: u32| {
         // Half of it, and of the last, which others use too, 8 MiB at most.
         let bytes = (cache_bytes(level)? / 2).min(8 << 20);
         let shape = Shape { inputs: 0, units: 0 };
         let key = Key { peer: name.to_owned(), precision: "KiB".to_owned(), shape };
-        Some(Row { key, ns: load_nanoseconds("f32", bytes)? * 1024.0 / bytes as f64, difference: None })
+        Some(Row { key, ns: load_nanoseconds("f32", bytes, backend)? * 1024.0 / bytes as f64, difference: None })
     };
     CACHES.iter().filter_map(|&(name, level)| row(name, level)).collect()
 }
@@ -133,8 +133,14 @@ impl WithBackend for Activations {
 }
 
 /// Nanoseconds to read so many bytes of weights of a precision once: by the instructions that do it fastest, which need not be the widest.
-fn load_nanoseconds(precision: &str, bytes: usize) -> Option<f64> {
-    Reader::all(precision).into_iter().map(|reader| reader.nanoseconds(bytes)).min_by(f64::total_cmp)
+fn load_nanoseconds(precision: &str, bytes: usize, backend: AnyBackend) -> Option<f64> {
+    Reader::all(precision, backend).into_iter().map(|reader| reader.nanoseconds(bytes)).min_by(f64::total_cmp)
+}
+
+/// True for a backend with vectors of 512 bits, on a processor that has them.
+#[cfg(target_arch = "x86_64")]
+fn is_wide(backend: AnyBackend) -> bool {
+    matches!(backend, AnyBackend::Avx512(_) | AnyBackend::Avx512Vnni(_)) && is_x86_feature_detected!("avx512f")
 }
 
 /// A block of memory for loads of 64 bytes.
@@ -151,11 +157,11 @@ type Passes<'a> = (&'a [Line], usize);
 
 impl Reader {
     /// Those that this processor has for weights of a precision.
-    fn all(precision: &str) -> Vec<Self> {
+    fn all(precision: &str, backend: AnyBackend) -> Vec<Self> {
         #[cfg(target_arch = "x86_64")]
         {
             let halves = precision == "f16";
-            let wide = is_x86_feature_detected!("avx512f");
+            let wide = is_wide(backend);
             let narrow = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("f16c");
             [
                 wide.then_some(Reader(if halves { x86_64::halves_512 } else { x86_64::load_512 })),
@@ -167,7 +173,7 @@ impl Reader {
         }
         #[cfg(not(target_arch = "x86_64"))]
         {
-            let _ = precision;
+            let _ = (precision, backend);
             Vec::new()
         }
     }
@@ -188,10 +194,10 @@ impl Reader {
 }
 
 /// Nanoseconds of one multiply-add at the peak of one core: of f32, also for f16 storage, or of int8. Nothing where it is not measured.
-pub fn multiply_add_nanoseconds(precision: &str) -> Option<f64> {
+pub fn multiply_add_nanoseconds(precision: &str, backend: AnyBackend) -> Option<f64> {
     #[cfg(target_arch = "x86_64")]
     {
-        let (kernel, lanes) = x86_64::multiply_add(precision == "int8")?;
+        let (kernel, lanes) = x86_64::multiply_add(precision == "int8", backend)?;
         let rounds = 256;
         let time = nanoseconds(|_| {
             black_box(kernel(black_box(rounds)));
@@ -203,7 +209,7 @@ pub fn multiply_add_nanoseconds(precision: &str) -> Option<f64> {
     }
     #[cfg(not(target_arch = "x86_64"))]
     {
-        let _ = precision;
+        let _ = (precision, backend);
         None
     }
 }
@@ -214,7 +220,9 @@ mod x86_64 {
 
     use std::hint::black_box;
 
-    use super::{Line, Passes};
+    use latch_engine::kernels::AnyBackend;
+
+    use super::{Line, Passes, is_wide};
 
     /// Sums that do not wait for each other: more than a multiply-add's latency times the units that do it.
     pub(super) const CHAINS: usize = 12;
@@ -223,11 +231,11 @@ mod x86_64 {
     type Kernel = fn(usize) -> u64;
 
     /// A kernel, and the multiply-adds of one of its instructions.
-    pub(super) fn multiply_add(integers: bool) -> Option<(Kernel, usize)> {
-        let wide = is_x86_feature_detected!("avx512f");
+    pub(super) fn multiply_add(integers: bool, backend: AnyBackend) -> Option<(Kernel, usize)> {
+        let wide = is_wide(backend);
         match integers {
             true if wide && is_x86_feature_detected!("avx512vnni") => Some((products_512, 64)),
-            true if is_x86_feature_detected!("avxvnni") => Some((products_256, 32)),
+            true if matches!(backend, AnyBackend::AvxVnni(_)) => Some((products_256, 32)),
             true if is_x86_feature_detected!("avx2") => Some((products_16, 16)),
             false if wide => Some((floats_512, 16)),
             false if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") => Some((floats_256, 8)),
@@ -419,8 +427,9 @@ mod tests {
     #[test]
     fn a_reader_reads_every_byte() {
         for precision in PRECISIONS {
-            for (Reader(read), count) in
-                Reader::all(precision).into_iter().flat_map(|r| [1, 2, 3, 7, 8, 9, 17].map(|n| (r, n)))
+            for (Reader(read), count) in Reader::all(precision, AnyBackend::detect())
+                .into_iter()
+                .flat_map(|r| [1, 2, 3, 7, 8, 9, 17].map(|n| (r, n)))
             {
                 let mut lines = vec![Line([0; 64]); count];
                 assert_eq!(read((&lines, 1)), 0);
@@ -443,7 +452,7 @@ mod tests {
 
     #[test]
     fn every_limit_of_a_shape_is_a_time() {
-        let rows = rows(Shape { inputs: 16, units: 16 });
+        let rows = rows(Shape { inputs: 16, units: 16 }, AnyBackend::detect());
         assert!(rows.len() >= 3);
         for row in rows {
             assert!(row.ns.is_finite() && row.ns > 0.0 && is_limit(&row.key.peer), "{}", row.line());

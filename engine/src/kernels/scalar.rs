@@ -36,9 +36,27 @@ pub fn rows<W: IntWeight>(gates: &RowsInt<'_, W>, x: &[i16], out: &mut [i32]) {
     for ((multiplier, bias), out) in requantize.zip(out.as_chunks_mut::<4>().0) {
         let Some((row, rest)) = weights.split_at_checked(4 * x.len()) else { return };
         weights = rest;
-        for (((out, acc), &m), &b) in out.iter_mut().zip(W::products(row, x)).zip(multiplier).zip(bias) {
-            *out = W::scaled(acc, m).wrapping_add(b);
-        }
+        *out = *bias;
+        add_quad(row, multiplier, x, out);
+    }
+}
+
+/// See [`Backend::add_rows_i8`](super::Backend::add_rows_i8) and [`Backend::add_rows_i16`](super::Backend::add_rows_i16).
+#[cfg(target_arch = "x86_64")]
+pub fn add_rows<W: IntWeight>(rows: &RowsInt<'_, W>, x: &[i16], sums: &mut [i32]) {
+    let mut weights = rows.weights;
+    for (multiplier, sums) in rows.multiplier.as_chunks::<4>().0.iter().zip(sums.as_chunks_mut::<4>().0) {
+        let Some((row, rest)) = weights.split_at_checked(4 * x.len()) else { return };
+        weights = rest;
+        add_quad(row, multiplier, x, sums);
+    }
+}
+
+/// Adds a quad of rows to their sums.
+#[inline(always)]
+fn add_quad<W: IntWeight>(row: &[W], multiplier: &[u16; 4], x: &[i16], sums: &mut [i32; 4]) {
+    for ((sum, acc), &m) in sums.iter_mut().zip(W::products(row, x)).zip(multiplier) {
+        *sum = W::scaled(acc, m).wrapping_add(*sum);
     }
 }
 

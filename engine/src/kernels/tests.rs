@@ -400,6 +400,41 @@ fn every_number_of_inputs_up_to_300_gives_the_same_bits_in_every_backend() {
 }
 
 #[test]
+fn whole_groups_of_features_and_units_give_the_same_bits_in_every_backend() {
+    for units in [4, 8, 12, 16, 20, 32, 36, 64] {
+        for inputs in [8, 16, 24, 32, 72] {
+            for (seed, fill) in FILLS.into_iter().enumerate() {
+                all_agree_with_naive(seed as u64, units, inputs, fill, 14, false);
+                hidden_features_agree_with_scalar(seed as u64, units, inputs, fill);
+            }
+        }
+    }
+}
+
+/// Whole steps over the hidden state of a layer before, on every backend.
+fn hidden_features_agree_with_scalar(seed: u64, units: usize, inputs: usize, fill: Fill) {
+    let noise = &mut Noise(seed);
+    let layer = PlainI8::new(noise, units, inputs, fill, 14, false);
+    let packed = layer.packed();
+    let gates =
+        RowsI8 { weights: &packed, multiplier: &layer.multiplier, bias: &layer.bias, shift: 14, packed: Packed::NONE };
+    let before: Vec<Vec<i16>> =
+        (0..3).map(|_| (0..inputs).map(|_| noise.between(-32768, 32767) as i16).collect()).collect();
+    fn run<B: Backend>(backend: B, gates: &RowsI8<'_>, before: &[Vec<i16>]) -> (Vec<i16>, Vec<i32>) {
+        let units = gates.multiplier.len() / 4;
+        let (mut h, mut c, mut xh) = (vec![0; units], vec![0; units], vec![0; gates.weights.len() / (4 * units)]);
+        for (step, x) in before.iter().enumerate() {
+            backend.step_i8(gates, Features::Hidden(x), &mut xh, &mut h, &mut c, step % 2 == 1);
+        }
+        (h, c)
+    }
+    let expected = run(Scalar, &gates, &before);
+    for_every_backend!(backend => {
+        assert_eq!(run(backend, &gates, &before), expected, "{}, {units} units, {inputs} inputs", backend.name());
+    });
+}
+
+#[test]
 fn every_backend_has_the_reference_activations_for_all_65536_inputs() {
     let all: Vec<i16> = (i16::MIN..=i16::MAX).collect();
     for_every_backend!(backend => {

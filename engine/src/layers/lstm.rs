@@ -261,7 +261,7 @@ pub(crate) trait Steps: Numbers {
     /// [`Backend::lstm_i8_many`] or [`Backend::lstm_float_many`].
     fn lstm_many<B: Backend>(backend: B, rows: &Rows<'_, Self>, streams: &mut [Self::Stream<'_>]);
 
-    /// Bytes of memory for the layer's weights of four bits as int8, and for its weights in the backend's own order.
+    /// Bytes of memory for the layer's weights on whole lines of the cache, those of four bits as int8, and for its weights in the backend's own order.
     #[cfg(not(latch_backend))]
     fn packed_bytes<B: Backend>(backend: B, layer: &Opened<'_, Self>) -> [usize; 2];
 
@@ -317,19 +317,26 @@ impl Steps for i8 {
     #[cfg(not(latch_backend))]
     fn packed_bytes<B: Backend>(backend: B, layer: &Opened<'_, i8>) -> [usize; 2] {
         let rows = &layer.rows;
-        let widened = if layer.int4 { 2 * rows.weights.len() } else { 0 };
-        let columns = rows.weights.len().max(widened).checked_div(rows.multiplier.len()).unwrap_or(0);
         // The kernel of a projected layer stays as it lies.
-        let widened = if layer.projected { 0 } else { widened };
-        let packs = !layer.projected || !layer.int4;
-        [widened, if packs { backend.packed_i8_bytes(rows.multiplier.len() / 4, columns) } else { 0 }]
+        if layer.projected && layer.int4 {
+            return [0, 0];
+        }
+        let bytes = if layer.int4 { 2 * rows.weights.len() } else { rows.weights.len() };
+        let columns = bytes.checked_div(rows.multiplier.len()).unwrap_or(0);
+        let packed = backend.packed_i8_bytes(rows.multiplier.len() / 4, columns);
+        let own = layer.int4 || !layer.projected && packed == 0 && backend.wants_aligned_weights();
+        [if own { bytes } else { 0 }, packed]
     }
 
     #[cfg(not(latch_backend))]
     fn pack<'a, B: Backend>(backend: B, layer: &mut Opened<'a, i8>, widened: &'a mut [u8], packed: &'a mut [u8]) {
         if !widened.is_empty() {
             let weights: &mut [i8] = bytemuck::cast_slice_mut(widened);
-            nibbles::widen_gates(layer.rows.weights, weights);
+            if layer.int4 {
+                nibbles::widen_gates(layer.rows.weights, weights);
+            } else {
+                kernels::copy(layer.rows.weights, weights);
+            }
             layer.rows.weights = weights;
             layer.int4 = false;
         }
@@ -445,7 +452,7 @@ impl<W: FloatNumbers> Steps for W {
 
     #[cfg(not(latch_backend))]
     fn packed_bytes<B: Backend>(backend: B, layer: &Opened<'_, W>) -> [usize; 2] {
-        [if backend.wants_aligned_floats() { size_of_val(layer.rows.weights) } else { 0 }, 0]
+        [if backend.wants_aligned_weights() { size_of_val(layer.rows.weights) } else { 0 }, 0]
     }
 
     /// Copies the weights to where lines of the cache begin.

@@ -8,8 +8,8 @@ use latch_benches::peers::cell::{Cell, Shape, hidden_state, image_file};
 use latch_benches::peers::rounds::{Row, STREAMS, TOGETHER};
 use latch_engine::image::Image;
 use latch_engine::image::encode::AlignedBytes;
-use latch_engine::{Model, Precision, Session};
 use latch_engine::kernels::AnyBackend;
+use latch_engine::{Model, Precision, Session};
 use latch_peers::{Peer, measure};
 
 struct Latch<'s, 'm, 'a> {
@@ -51,15 +51,15 @@ impl Peer for Together<'_, '_, '_> {
     }
 }
 
-/// The rows of all backends and precisions at the cell's size.
-pub(crate) fn rows(folder: &Path, cell: &Cell) -> Result<Vec<Row>> {
+/// The rows of backends and all precisions at the cell's size.
+pub(crate) fn rows(folder: &Path, cell: &Cell, backends: &[AnyBackend]) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for precision in [Precision::F32, Precision::F16, Precision::Int8] {
         let path = folder.join(image_file(cell.shape, precision.name()));
         let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let bytes = AlignedBytes::new(&bytes);
         let image = Image::open(&bytes).with_context(|| path.display().to_string())?;
-        for backend in AnyBackend::all() {
+        for &backend in backends {
             let model = Model::new(&image).with_backend(backend);
             let mut memory = vec![0; model.packed_bytes()];
             let packed = model.clone().pack(&mut memory)?;

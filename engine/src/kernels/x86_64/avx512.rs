@@ -18,6 +18,7 @@ mod integers;
 
 use core::arch::x86_64::*;
 
+use super::super::cell::gru::GruFloat;
 use super::super::{
     Backend, Features, FeaturesFloat, FloatView, FloatWeight, MANY, RowsFloat, RowsI8, RowsI16, StreamFloat, StreamInt,
     one_tile_after_the_other, scalar,
@@ -144,7 +145,7 @@ macro_rules! methods_of_avx512 {
             }
         }
 
-        fn wants_aligned_floats(self) -> bool {
+        fn wants_aligned_weights(self) -> bool {
             true
         }
 
@@ -164,6 +165,20 @@ macro_rules! methods_of_avx512 {
             hand_over!(self, max_f32(max, h));
         }
 
+        fn add_rows_float<W: FloatWeight>(self, rows: &RowsFloat<'_, W>, x: &[f32], sums: &mut [f32]) {
+            self.avx2().add_rows_float(rows, x, sums);
+        }
+
+        fn gru_float<W: FloatWeight>(
+            self,
+            gru: &GruFloat<'_, W>,
+            x: FeaturesFloat<'_, W>,
+            scratch: &mut [f32],
+            h: &mut [f32],
+        ) {
+            self.avx2().gru_float(gru, x, scratch, h);
+        }
+
         fn widen_float<W: FloatWeight>(self, x: &[W], out: &mut [f32]) {
             self.avx2().widen_float(x, out);
         }
@@ -174,6 +189,10 @@ macro_rules! methods_of_avx512 {
 
         fn rows_i8(self, gates: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]) {
             self.avx2().rows_i8(gates, x, out);
+        }
+
+        fn add_rows_i8(self, rows: &RowsI8<'_>, x: &mut [i16], sums: &mut [i32]) {
+            self.avx2().add_rows_i8(rows, x, sums);
         }
 
         fn lstm_i16(self, gates: &RowsI16<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {

@@ -10,7 +10,7 @@
 use core::arch::x86_64::*;
 
 use super::super::{IntWeight, RowsI16};
-use super::{Rows, Scaled, lstm_by, rows_by};
+use super::integers::{Rows, Scaled, lstm_by, rows_by};
 
 /// Weights of a block: four rows of eight columns.
 const BLOCK: usize = 4 * <i16 as IntWeight>::COLUMNS;
@@ -18,25 +18,25 @@ const BLOCK: usize = 4 * <i16 as IntWeight>::COLUMNS;
 #[target_feature(enable = "avx2")]
 pub(super) fn lstm(gates: &RowsI16<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
     // SAFETY: this function was compiled for AVX2, which is all that `Words` needs.
-    unsafe { lstm_by(&Words { x: xh }, gates, xh, h, c) }
+    unsafe { lstm_by(&Words { x: xh }, gates, xh.len(), h, c, false) }
 }
 
 #[target_feature(enable = "avx2")]
 pub(super) fn rows(rows: &RowsI16<'_>, x: &[i16], out: &mut [i32]) {
     // SAFETY: this function was compiled for AVX2, which is all that `Words` needs.
-    unsafe { rows_by(&Words { x }, rows, x, out) }
+    unsafe { rows_by::<_, false>(&Words { x }, rows, x, out) }
 }
 
 #[target_feature(enable = "avx2,avx512f,avx512bw")]
 pub(super) fn lstm_wide(gates: &RowsI16<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
     // SAFETY: this function was compiled for AVX2, AVX-512 F and BW, which is all that `WideWords` needs.
-    unsafe { lstm_by(&WideWords { x: xh }, gates, xh, h, c) }
+    unsafe { lstm_by(&WideWords { x: xh }, gates, xh.len(), h, c, false) }
 }
 
 #[target_feature(enable = "avx2,avx512f,avx512bw")]
 pub(super) fn rows_wide(rows: &RowsI16<'_>, x: &[i16], out: &mut [i32]) {
     // SAFETY: this function was compiled for AVX2, AVX-512 F and BW, which is all that `WideWords` needs.
-    unsafe { rows_by(&WideWords { x }, rows, x, out) }
+    unsafe { rows_by::<_, false>(&WideWords { x }, rows, x, out) }
 }
 
 impl Scaled for i16 {

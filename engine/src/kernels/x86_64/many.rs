@@ -7,7 +7,9 @@
 use core::arch::x86_64::*;
 
 use super::super::{RowsI8, StreamFloat, StreamInt};
-use super::{Lanes, cell_f32, cells_q15, load_f32, part_gates, requantize};
+use super::floats::cell_f32;
+use super::integers::{cells_q15, next_q15_lanes, part_gates, requantize, sigmoid_q15_lanes, tanh_q15_lanes};
+use super::{Lanes, load_f32, load_i32, store_i16, store_i32};
 
 /// Units of a tile, whose weights the streams read one group after the other while the nearest caches hold them.
 const TILE: usize = 16;
@@ -67,11 +69,11 @@ fn tile_i8<const S: usize>(gates: &RowsI8<'_>, first: usize, streams: &mut [Stre
         }
     }
     for (sums, stream) in sums.into_iter().zip(streams) {
-        cells_q15(part_gates(sums), &mut stream.h[units.clone()], &mut stream.c[units.clone()]);
+        cells_q15!(part_gates(sums), &mut stream.h[units.clone()], &mut stream.c[units.clone()]);
     }
 }
 
-/// The sums of two units in `S` streams, as [`Rows::sums`](super::Rows::sums) has them.
+/// The sums of two units in `S` streams, as [`Rows::sums`](super::integers::Rows::sums) has them.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn two_units<const S: usize>(weights: &[i8], streams: &[StreamInt<'_>]) -> [__m256i; S] {

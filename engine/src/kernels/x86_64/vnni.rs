@@ -1,21 +1,17 @@
 //! AVX-VNNI: what AVX2 has, and 32 products of bytes in one instruction.
 //!
-//! An instruction adds four products of an unsigned and a signed byte to each of eight sums, exactly. Signed times signed comes of it by an
-//! offset that is taken away again:
-//!
-//! ```text
-//! sum of w x = sum of (w + 128) x - 128 sum of x
-//! ```
+//! The order and the signs are those of AVX2's [products of bytes](super::bytes), with one instruction in the place of three.
 //!
 //! `unsafe` is open here as in the parent module, and for the same two things.
 
 #![allow(unsafe_code)]
 
 use core::arch::x86_64::*;
-use core::mem::MaybeUninit;
 
-use super::super::{Backend, FloatWeight, RowsFloat, RowsI8, RowsI16, StreamFloat};
-use super::{Avx2, Rows, lstm_by};
+use super::super::cell::gru::GruFloat;
+use super::super::{Backend, Features, FeaturesFloat, FloatWeight, RowsFloat, RowsI8, RowsI16, StreamFloat};
+use super::Avx2;
+use super::bytes::{Dot, lstm_i8_with, rows_i8_with, step_i8_with};
 
 #[cfg(feature = "std")]
 extern crate std;
@@ -52,14 +48,39 @@ impl Backend for AvxVnni {
 
     fn lstm_i8(self, gates: &RowsI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
         // SAFETY: the function needs AVX2 and AVX-VNNI; `self` exists only where `AvxVnni::detect` found both.
-        unsafe { lstm_i8(gates, xh, h, c) };
+        unsafe { lstm_i8(gates, xh, h, c, false) };
+    }
+
+    fn step_i8(
+        self,
+        gates: &RowsI8<'_>,
+        x: Features<'_>,
+        xh: &mut [i16],
+        h: &mut [i16],
+        c: &mut [i32],
+        backwards: bool,
+    ) {
+        // SAFETY: as above.
+        if !unsafe { step_i8(gates, xh.len(), x, h, c, backwards) } && self.join(x, xh, h) {
+            // SAFETY: as above.
+            unsafe { lstm_i8(gates, xh, h, c, backwards) };
+        }
+    }
+
+    fn rows_i8(self, rows: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]) {
+        // SAFETY: as above.
+        unsafe { rows_i8::<false>(rows, x, out) };
+    }
+
+    fn add_rows_i8(self, rows: &RowsI8<'_>, x: &mut [i16], sums: &mut [i32]) {
+        // SAFETY: as above.
+        unsafe { rows_i8::<true>(rows, x, sums) };
     }
 
     as_avx2! {
         prefetch(soon: &[u8]);
         lstm_i16(gates: &RowsI16<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]);
         rows_i16(rows: &RowsI16<'_>, x: &[i16], out: &mut [i32]);
-        rows_i8(gates: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]);
         widen_i8(x: &[i8], out: &mut [i16]);
         narrow_q15(h: &[i16], out: &mut [i16]);
         shift_q12(sums: &[i32], shift: u32, out: &mut [i16]);
@@ -79,12 +100,38 @@ impl Backend for AvxVnni {
         self.0.lstm_float(gates, xh, h, c);
     }
 
+    fn step_float<W: FloatWeight>(
+        self,
+        gates: &RowsFloat<'_, W>,
+        x: FeaturesFloat<'_, W>,
+        xh: &mut [f32],
+        h: &mut [f32],
+        c: &mut [f32],
+        backwards: bool,
+    ) {
+        self.0.step_float(gates, x, xh, h, c, backwards);
+    }
+
     fn lstm_float_many<W: FloatWeight>(self, gates: &RowsFloat<'_, W>, streams: &mut [StreamFloat<'_>]) {
         self.0.lstm_float_many(gates, streams);
     }
 
     fn rows_float<W: FloatWeight>(self, gates: &RowsFloat<'_, W>, x: &[f32], out: &mut [f32]) {
         self.0.rows_float(gates, x, out);
+    }
+
+    fn add_rows_float<W: FloatWeight>(self, rows: &RowsFloat<'_, W>, x: &[f32], sums: &mut [f32]) {
+        self.0.add_rows_float(rows, x, sums);
+    }
+
+    fn gru_float<W: FloatWeight>(
+        self,
+        gru: &GruFloat<'_, W>,
+        x: FeaturesFloat<'_, W>,
+        scratch: &mut [f32],
+        h: &mut [f32],
+    ) {
+        self.0.gru_float(gru, x, scratch, h);
     }
 
     fn widen_float<W: FloatWeight>(self, x: &[W], out: &mut [f32]) {
@@ -96,16 +143,7 @@ impl Backend for AvxVnni {
     }
 }
 
-/// The instruction, which has one coding for AVX-VNNI and another for AVX-512.
-trait Dot {
-    /// `sum + products of four unsigned and four signed bytes`, in eight lanes.
-    ///
-    /// # Safety
-    /// The processor has the instruction.
-    unsafe fn dot(sum: __m256i, unsigned: __m256i, signed: __m256i) -> __m256i;
-}
-
-/// AVX-VNNI's coding.
+/// AVX-VNNI's coding of the instruction; AVX-512 has another.
 struct Vex;
 
 impl Dot for Vex {
@@ -117,96 +155,21 @@ impl Dot for Vex {
 }
 
 #[target_feature(enable = "avx2,avxvnni")]
-fn lstm_i8(gates: &RowsI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
+fn lstm_i8(gates: &RowsI8<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32], backwards: bool) {
     // SAFETY: this function was compiled for AVX2 and AVX-VNNI.
-    unsafe { lstm_i8_with::<Vex>(gates, xh, h, c) }
+    unsafe { lstm_i8_with::<Vex>(gates, xh, h, c, backwards) }
 }
 
-/// Columns of a block of bytes.
-const BLOCK: usize = 32;
-
-/// Blocks for which there is room: more than any image's layer has.
-const BLOCKS: usize = 2048 / BLOCK;
-
-/// [`lstm_by`] over columns brought to bytes.
-///
-/// # Safety
-/// The processor has AVX2 and the instruction of `D`.
-#[inline]
-#[target_feature(enable = "avx2")]
-unsafe fn lstm_i8_with<D: Dot>(gates: &RowsI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
-    let mut blocks = [const { MaybeUninit::<[i8; BLOCK]>::uninit() }; BLOCKS];
-    let count = xh.len().div_ceil(BLOCK);
-    let Some(blocks) = blocks.get_mut(..count) else {
-        return super::lstm_i8(gates, xh, h, c); // more columns than there is room for
-    };
-    let mut sum = 0_i32;
-    for (block, x) in blocks.iter_mut().zip(xh.chunks(BLOCK)) {
-        let mut bytes = [0_i8; BLOCK];
-        for (byte, &x) in bytes.iter_mut().zip(x) {
-            *byte = x as i8;
-            sum += i32::from(*byte);
-        }
-        block.write(bytes);
-    }
-    // SAFETY: the loop has written all of them.
-    let blocks = unsafe { blocks.assume_init_ref() };
-    let rows =
-        Bytes::<D> { columns: xh.len(), x: blocks.as_flattened(), offset: -128 * sum, dot: core::marker::PhantomData };
-    // SAFETY: the caller keeps the promise.
-    unsafe { lstm_by(&rows, gates, xh, h, c) }
+#[target_feature(enable = "avx2,avxvnni")]
+fn step_i8(gates: &RowsI8<'_>, columns: usize, x: Features<'_>, h: &mut [i16], c: &mut [i32], backwards: bool) -> bool {
+    // SAFETY: as above.
+    unsafe { step_i8_with::<Vex>(gates, columns, x, h, c, backwards) }
 }
 
-/// Products of bytes.
-struct Bytes<'a, D> {
-    columns: usize,
-    /// The columns, with zeros up to a multiple of [`BLOCK`].
-    x: &'a [i8],
-    /// `-128 * sum of x`.
-    offset: i32,
-    dot: core::marker::PhantomData<D>,
-}
-
-impl<D: Dot> Rows for Bytes<'_, D> {
-    type Weight = i8;
-
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    unsafe fn sums<const N: usize>(&self, weights: &[i8]) -> [__m256i; 2] {
-        let row = 4 * self.columns;
-        assert!(N <= 4 && weights.len() >= N * row && self.columns.is_multiple_of(4));
-        assert!(self.x.len() >= self.columns.next_multiple_of(8));
-        let spread = _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1);
-        let high = _mm256_set1_epi8(-128);
-        let mut acc = [_mm256_setzero_si256(); 4];
-        for column in (0..self.columns).step_by(8) {
-            // SAFETY: `x` has all columns up to the next multiple of 8, by the assertion.
-            let x = unsafe { _mm_loadl_epi64(self.x.as_ptr().add(column).cast()) };
-            let x = _mm256_permutevar8x32_epi32(_mm256_castsi128_si256(x), spread);
-            for (unit, acc) in acc.iter_mut().take(N).enumerate() {
-                // SAFETY: unit < N and column < columns, so that these bytes of the row begin inside `weights`.
-                let at = unsafe { weights.as_ptr().add(unit * row + 4 * column) };
-                let w = if column + 8 <= self.columns {
-                    // SAFETY: the 32 bytes of eight columns end by (unit + 1) * row, inside `weights` by the assertion.
-                    unsafe { _mm256_loadu_si256(at.cast()) }
-                } else {
-                    // SAFETY: four columns are left, and their 16 bytes are the row's last.
-                    _mm256_zextsi128_si256(unsafe { _mm_loadu_si128(at.cast()) })
-                };
-                // Turning the highest bit adds 128. Where there is no weight, x is zero.
-                // SAFETY: the caller keeps the promise.
-                *acc = unsafe { D::dot(*acc, _mm256_xor_si256(w, high), x) };
-            }
-        }
-        // [column group of 2][gate] of units a and b, to [a | b].
-        let offset = _mm256_set1_epi32(self.offset);
-        let join = |a, b| {
-            let sums =
-                _mm256_add_epi32(_mm256_permute2x128_si256::<0x20>(a, b), _mm256_permute2x128_si256::<0x31>(a, b));
-            _mm256_add_epi32(sums, offset)
-        };
-        [join(acc[0], acc[1]), join(acc[2], acc[3])]
-    }
+#[target_feature(enable = "avx2,avxvnni")]
+fn rows_i8<const ADD: bool>(rows: &RowsI8<'_>, x: &[i16], out: &mut [i32]) {
+    // SAFETY: as above.
+    unsafe { rows_i8_with::<Vex, ADD>(rows, x, out) }
 }
 
 #[cfg(test)]
@@ -244,10 +207,47 @@ pub(crate) mod tests {
             #[target_feature(enable = "avx2,avx512vnni,avx512vl")]
             fn step(gates: &RowsI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
                 // SAFETY: this function was compiled for AVX2 and the instruction's coding for AVX-512.
-                unsafe { lstm_i8_with::<Evex>(gates, xh, h, c) }
+                unsafe { lstm_i8_with::<Evex>(gates, xh, h, c, false) }
             }
             // SAFETY: `Avx512Vnni` proves all three extensions.
             unsafe { step(gates, xh, h, c) };
+        }
+
+        fn step_i8(
+            self,
+            gates: &RowsI8<'_>,
+            x: Features<'_>,
+            xh: &mut [i16],
+            h: &mut [i16],
+            c: &mut [i32],
+            backwards: bool,
+        ) {
+            #[target_feature(enable = "avx2,avx512vnni,avx512vl")]
+            fn step(
+                gates: &RowsI8<'_>,
+                columns: usize,
+                x: Features<'_>,
+                h: &mut [i16],
+                c: &mut [i32],
+                backwards: bool,
+            ) -> bool {
+                // SAFETY: as above.
+                unsafe { step_i8_with::<Evex>(gates, columns, x, h, c, backwards) }
+            }
+            // SAFETY: as above.
+            if !unsafe { step(gates, xh.len(), x, h, c, backwards) } && self.join(x, xh, h) {
+                self.lstm_i8(gates, xh, h, c);
+            }
+        }
+
+        fn rows_i8(self, rows: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]) {
+            #[target_feature(enable = "avx2,avx512vnni,avx512vl")]
+            fn of(rows: &RowsI8<'_>, x: &[i16], out: &mut [i32]) {
+                // SAFETY: as above.
+                unsafe { rows_i8_with::<Evex, false>(rows, x, out) }
+            }
+            // SAFETY: as above.
+            unsafe { of(rows, x, out) };
         }
     }
 }

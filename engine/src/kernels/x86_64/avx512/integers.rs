@@ -7,7 +7,7 @@ use core::ops::Range;
 use super::super::super::activation::{SIGMOID, TANH, TANH_KNEE_1, TANH_KNEE_2, TANH_TOP};
 use super::super::super::cell::lstm;
 use super::super::super::{Features, MANY, RowsI8, StreamInt};
-use super::super::next_q15_lanes;
+use super::super::integers::next_q15_lanes;
 use super::columns::{Columns, ROOM, narrow_lanes};
 use super::{
     load_i16, load_i16_16, load_i32, load_i32_8, mask_16, store_i16, store_i16_8, store_i16_16, store_i32, store_i32_8,
@@ -611,7 +611,7 @@ fn cell_16_lanes(gates: [__m512i; 2], c: [__m256i; 2]) -> (__m256i, [__m256i; 2]
     let high = _mm512_extracti64x4_epi64::<1>;
     let go = tanh_sigmoid_q15_lanes(gates[1]);
     let i_f = sigmoid_q15_lanes(gates[0]);
-    next_q15_lanes([low(i_f), high(i_f), low(go), high(go)], c)
+    next_q15_lanes!([low(i_f), high(i_f), low(go), high(go)], c)
 }
 
 /// [`cell::lstm::cell_q15`](crate::kernels::cell::lstm::cell_q15) of up to 32 units: `gates` is `[i, f, g, o]` in Q3.12.
@@ -661,7 +661,7 @@ fn cell_32_lanes<const CALLER: u8>(gates: [__m512i; 4], c: [__m512i; 2]) -> (__m
     (h, [_mm512_permutex2var_epi64(a, first, b), _mm512_permutex2var_epi64(a, last, b)])
 }
 
-/// AVX2's [`next_cell`](super::super::next_cell), of sixteen units.
+/// AVX2's [`next_cell`](super::super::integers::next_cell), of sixteen units.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
 fn next_cell(c: __m512i, f: __m512i, ig: __m512i) -> __m512i {
