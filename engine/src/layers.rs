@@ -497,8 +497,8 @@ const fn hidden_bytes(precision: Precision, units: u16) -> usize {
 
 /// A hidden state as the next layer reads it: without its padding.
 #[inline(always)]
-fn without_padding<N: Numbers>(h: &mut [N::Value], units: u16) -> Values<'_, N> {
-    Values::Hidden(if N::PRECISION.is_integer() { h } else { h.get(..usize::from(units)).unwrap_or(h) })
+fn without_padding<N: Numbers>(h: &mut [N::Value], units: u16) -> &[N::Value] {
+    if N::PRECISION.is_integer() { h } else { h.get(..usize::from(units)).unwrap_or(h) }
 }
 
 /// Bytes in which four rows of so many columns are widened from four bits.
@@ -633,15 +633,17 @@ impl<'a, N: Arithmetic> Opened<'a, N> {
         }
     }
 
-    /// One step: takes its state off the place's memory and gives what the next layer reads. Windows and two directions are run by [`Opened::step_or_wait`].
+    /// One step: takes its state off the place's memory and gives what the next layer reads, or nothing where the layers behind it do not step.
+    ///
+    /// Windows and two directions are run by [`Opened::step_or_wait`].
     #[inline(always)]
-    pub(crate) fn step<'x, 's: 'x, B: Backend>(
+    pub(crate) fn step<'s, B: Backend>(
         &self,
         backend: B,
-        x: Values<'x, N>,
+        x: Values<'_, N>,
         place: &mut Place<'s, '_>,
-    ) -> Values<'x, N> {
-        match self {
+    ) -> Option<&'s [N::Value]> {
+        Some(match self {
             Opened::Lstm(layer) if LSTM => layer.step(backend, x, place),
             Opened::Gru(layer) if GRU => layer.step(backend, x, place),
             Opened::Rnn(layer) if RNN => layer.step(backend, x, place),
@@ -650,20 +652,23 @@ impl<'a, N: Arithmetic> Opened<'a, N> {
             Opened::Dense(layer) if DENSE => layer.step(backend, x, place),
             Opened::Pooling(layer) => {
                 layer.step(backend, x, place);
-                x
+                return None;
             }
-            _ => x,
-        }
+            _ => return None,
+        })
     }
 
-    /// The same of any layer; `None` where the layers behind it do not step.
+    /// The same of any layer.
+    ///
+    /// What a layer gives are two words, which stay in registers. More would be written by the word and read by the vector, and a processor waits with such
+    /// a load until everything before it has ended: the step before as well.
     #[inline(always)]
-    pub(crate) fn step_or_wait<'x, 's: 'x, B: Backend>(
+    pub(crate) fn step_or_wait<'s, B: Backend>(
         &self,
         backend: B,
-        x: Values<'x, N>,
+        x: Values<'_, N>,
         place: &mut Place<'s, '_>,
-    ) -> Option<Values<'x, N>> {
+    ) -> Option<&'s [N::Value]> {
         if CONV1D && let Opened::Conv1d(layer) = self {
             return layer.step(backend, x, place);
         }
@@ -674,7 +679,7 @@ impl<'a, N: Arithmetic> Opened<'a, N> {
             layer.keep(backend, x, place);
             return None;
         }
-        Some(self.step(backend, x, place))
+        self.step(backend, x, place)
     }
 
     /// The layer with two directions that it is.

@@ -197,22 +197,17 @@ impl Backend for Avx2 {
             FeaturesFloat::Row(row) => W::view(row),
             FeaturesFloat::Hidden(hidden) => FloatView::F32(hidden),
         };
-        match (W::view(gates.weights), features) {
-            (FloatView::F32(weights), FloatView::F32(x)) => {
-                hand_over!(self, floats::step_float(weights, gates.bias, x, xh, (h, c), backwards));
+        let values = match features {
+            FloatView::F32(values) => (Some(values), values.len()),
+            FloatView::F16(row) => {
+                let Some(features) = xh.get_mut(..row.len()) else { return };
+                self.widen_float(row, features);
+                (None, row.len())
             }
-            (FloatView::F16(weights), FloatView::F32(x)) => {
-                hand_over!(self, floats::step_float(weights, gates.bias, x, xh, (h, c), backwards));
-            }
-            (weights, FloatView::F16(_)) => {
-                if !self.join_float(x, xh, h) {
-                    return;
-                }
-                match weights {
-                    FloatView::F32(w) => hand_over!(self, floats::lstm_float(w, gates.bias, xh, h, c, backwards)),
-                    FloatView::F16(w) => hand_over!(self, floats::lstm_float(w, gates.bias, xh, h, c, backwards)),
-                }
-            }
+        };
+        match W::view(gates.weights) {
+            FloatView::F32(w) => hand_over!(self, floats::step_float(w, gates.bias, values, xh, (h, c), backwards)),
+            FloatView::F16(w) => hand_over!(self, floats::step_float(w, gates.bias, values, xh, (h, c), backwards)),
         }
     }
 

@@ -263,14 +263,10 @@ impl<'a, N: Arithmetic> Direction<'a, N> {
     #[inline(never)]
     fn step<'s, B: Backend>(&self, backend: B, x: &[N::Value], place: &mut Place<'s, '_>) -> &'s [N::Value] {
         let x = Values::Hidden(x);
-        let values = match self {
+        match self {
             Direction::Lstm(layer) if LSTM => layer.step(backend, x, place),
             Direction::Gru(layer) if GRU => layer.step(backend, x, place),
             Direction::Rnn(layer) if RNN => layer.step(backend, x, place),
-            _ => return &[],
-        };
-        match values {
-            Values::Hidden(h) => h,
             _ => &[],
         }
     }

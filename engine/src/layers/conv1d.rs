@@ -251,7 +251,7 @@ impl<'a, N: Steps> Opened<'a, N> {
         backend: B,
         x: Values<'_, N>,
         place: &mut Place<'s, '_>,
-    ) -> Option<Values<'s, N>> {
+    ) -> Option<&'s [N::Value]> {
         let Conv1d { inputs, units, form, .. } = self.shape;
         let (inputs, columns) = (usize::from(inputs), self.shape.columns());
         let count: &mut [u32] = place.memory.take(usize::from(self.shape.counts()));
@@ -278,7 +278,7 @@ impl<'a, N: Steps> Opened<'a, N> {
         let sums: &mut [N::Sum] = scratch.take(N::PRECISION.rows(out.len()));
         N::product(backend, &self.rows, window, sums, room);
         N::hand_on(backend, sums, self.rows.shift, form.relu(), out);
-        Some(super::without_padding(out, units))
+        Some(super::without_padding::<N>(out, units))
     }
 }
 

@@ -134,12 +134,12 @@ impl<'a, N: Steps> Opened<'a, N> {
         backend: B,
         x: Values<'_, N>,
         place: &mut Place<'s, '_>,
-    ) -> Values<'s, N> {
+    ) -> &'s [N::Value] {
         let h: &mut [N::Value] = place.memory.take(N::PRECISION.lanes(usize::from(self.units)));
         let mut scratch = place.scratch.rest();
         let room = super::take_int4_room(&mut scratch, self.int4, self.inputs.max(self.units).into());
         N::gru(backend, &self.layer, x, scratch.all(), h, room);
-        super::without_padding(h, self.units)
+        super::without_padding::<N>(h, self.units)
     }
 }
 

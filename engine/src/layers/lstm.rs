@@ -154,7 +154,7 @@ impl<'a, N: Steps> Opened<'a, N> {
         backend: B,
         x: Values<'_, N>,
         place: &mut Place<'s, '_>,
-    ) -> Values<'s, N> {
+    ) -> &'s [N::Value] {
         let lanes = N::PRECISION.lanes(usize::from(self.units));
         let c: &mut [N::Sum] = place.memory.take(lanes);
         let h: &mut [N::Value] = place.memory.take(lanes);
@@ -167,7 +167,7 @@ impl<'a, N: Steps> Opened<'a, N> {
             let xh = scratch.take(N::PRECISION.columns(self.columns()));
             N::lstm(backend, &self.rows, x, xh, (h, c), room, place.steps % 2 == 1);
         }
-        super::without_padding(h, self.units)
+        super::without_padding::<N>(h, self.units)
     }
 
     /// True where several streams share its weights: each has a bias of its own where the input is projected, and widens four bits in its own room.

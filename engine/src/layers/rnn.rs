@@ -121,13 +121,13 @@ impl<'a, N: Steps> Opened<'a, N> {
         backend: B,
         x: Values<'_, N>,
         place: &mut Place<'s, '_>,
-    ) -> Values<'s, N> {
+    ) -> &'s [N::Value] {
         let units = usize::from(self.units);
         let h: &mut [N::Value] = place.memory.take(N::PRECISION.lanes(units));
         let mut scratch = place.scratch.rest();
         let room = super::take_int4_room(&mut scratch, self.int4, usize::from(self.inputs) + units);
         N::rnn(backend, &self.layer, x, scratch.all(), h, room);
-        super::without_padding(h, self.units)
+        super::without_padding::<N>(h, self.units)
     }
 }
 

@@ -289,13 +289,13 @@ impl<'a, N: Steps> Opened<'a, N> {
         backend: B,
         x: Values<'_, N>,
         place: &mut Place<'s, '_>,
-    ) -> Values<'s, N> {
+    ) -> &'s [N::Value] {
         let lanes = |units: u16| N::PRECISION.lanes(usize::from(units));
         let has_cell = self.shape.form.parts().cell == Cell::Lstm;
         let c: &mut [N::Sum] = place.memory.take(if has_cell { lanes(self.shape.units) } else { 0 });
         let h: &mut [N::Value] = place.memory.take(lanes(self.shape.features()));
         N::variant(backend, self, x, place.scratch.rest().all(), (h, c));
-        super::without_padding(h, self.shape.features())
+        super::without_padding::<N>(h, self.shape.features())
     }
 }
 

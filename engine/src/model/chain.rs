@@ -80,7 +80,7 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
         let Parts { header, memory, scratch } = parts;
         let mut place = Place { memory, scratch, steps: header.steps, start: layout.start };
         let Some(x) = self.embedding.read(backend, id, &mut place) else { return false };
-        self.run(backend, layout, x, place);
+        self.run(backend, layout, x, &mut place);
         header.steps = header.steps.saturating_add(1);
         true
     }
@@ -92,19 +92,25 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
         let mut place = Place { memory, scratch, steps: header.steps, start: layout.start };
         let Some(samples) = self.samples.get() else { return };
         let x = samples.read(frame, (&mut place.memory, &mut place.scratch), header.steps);
-        self.run(backend, layout, Values::Hidden(x), place);
+        self.run(backend, layout, Values::Hidden(x), &mut place);
         header.steps = header.steps.saturating_add(1);
     }
 
     /// What a step reads, through all layers that run at every step.
     #[inline(always)]
-    fn run<'x, 's: 'x, B: Backend>(&self, backend: B, layout: &Layout, mut x: Values<'x, N>, mut place: Place<'s, '_>) {
+    fn run<'x, 's: 'x, B: Backend>(
+        &self,
+        backend: B,
+        layout: &Layout,
+        mut x: Values<'x, N>,
+        place: &mut Place<'s, '_>,
+    ) {
         if POOLING && layout.kept > 0 {
-            self.keep(backend, x, layout.width, &mut place);
+            self.keep(backend, x, layout.width, place);
         }
         for layer in self.layers.iter().take(layout.steps) {
-            let Some(read) = layer.step_or_wait(backend, x, &mut place) else { return };
-            x = read;
+            let Some(read) = layer.step_or_wait(backend, x, place) else { return };
+            x = Values::Hidden(read);
         }
     }
 
@@ -144,7 +150,7 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
                     let mut x = Values::Hidden(y);
                     for layer in behind {
                         let Some(read) = layer.step_or_wait(backend, x, &mut place) else { return };
-                        x = read;
+                        x = Values::Hidden(read);
                     }
                 });
             }
@@ -273,7 +279,7 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
                 layer => {
                     together.retain_mut(|stream| match layer.step_or_wait(backend, stream.x, &mut stream.place) {
                         Some(read) => {
-                            stream.x = read;
+                            stream.x = Values::Hidden(read);
                             true
                         }
                         // Between two answers of a convolution.

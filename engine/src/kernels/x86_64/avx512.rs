@@ -133,8 +133,8 @@ macro_rules! methods_of_avx512 {
             };
             if let (FloatView::F32(weights), FloatView::F32(x)) = (W::view(gates.weights), features) {
                 hand_over!(self, step_f32(weights, gates.bias, x, xh, h, c, backwards));
-            } else if self.join_float(x, xh, h) {
-                self.lstm_float(gates, xh, h, c);
+            } else {
+                self.avx2().step_float(gates, x, xh, h, c, backwards);
             }
         }
 

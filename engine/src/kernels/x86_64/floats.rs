@@ -159,28 +159,30 @@ pub(super) fn cell_f32(z: [__m256; 4], h: &mut [f32; 8], c: &mut [f32; 8]) {
 /// Blocks of eight units of a layer whose step goes from h to h without a copy.
 const SMALL: usize = 4;
 
-/// The equations of [`cell::lstm::step_float`](crate::kernels::cell::lstm::step_float) over `[x; h]` from its parts. `xh` and `backwards` are those of
-/// [`Backend::step_float`](crate::kernels::Backend::step_float).
+/// The equations of [`cell::lstm::step_float`](crate::kernels::cell::lstm::step_float) over `[x; h]` from its parts; without `x`, so many inputs stand at the
+/// beginning of `xh` already. `xh` and `backwards` are those of [`Backend::step_float`](crate::kernels::Backend::step_float).
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn step_float<W: Lanes>(
     weights: &[W],
     bias: &[f32],
-    x: &[f32],
+    (x, inputs): (Option<&[f32]>, usize),
     xh: &mut [f32],
     (h, c): (&mut [f32], &mut [f32]),
     backwards: bool,
 ) {
-    let blocks = h.len() / 8;
+    let (blocks, columns) = (h.len() / 8, xh.len());
+    let Some((features, joined)) = xh.split_at_mut_checked(inputs) else { return };
+    let Some(previous) = h.get(..joined.len()) else { return };
     if blocks > SMALL {
-        let Some((features, previous)) = xh.split_at_mut_checked(x.len()) else { return };
-        let Some(last) = h.get(..previous.len()) else { return };
         // Some units are replaced while others still have to read them.
-        features.copy_from_slice(x);
-        previous.copy_from_slice(last);
+        if let Some(x) = x {
+            features.copy_from_slice(x);
+        }
+        joined.copy_from_slice(previous);
         return lstm_float(weights, bias, xh, h, c, backwards);
     }
-    let layer = Layer::new(weights, bias, xh.len(), h.len(), c.len());
-    let (Some(layer), Some(previous)) = (layer, h.get(..xh.len() - x.len().min(xh.len()))) else { return };
+    let x = x.unwrap_or(features);
+    let Some(layer) = Layer::new(weights, bias, columns, h.len(), c.len()) else { return };
     let (c, []) = c.as_chunks_mut::<8>() else { return };
     let mut next = [_mm256_setzero_ps(); SMALL];
     for pair in 0..blocks.div_ceil(2) {
