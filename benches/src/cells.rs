@@ -3,15 +3,18 @@
 use std::hint::black_box;
 
 use latch_engine::kernels::cell::{gru, rnn};
-use latch_engine::kernels::{Backend, Features, FeaturesFloat, Packed, RowsFloat, RowsI8, WithBackend};
+use latch_engine::kernels::{Backend, Features, FeaturesFloat, Packed, RowsFloat, RowsI8, WithBackend, nibbles};
 
 /// The cells that are counted.
 pub const CELLS: [&str; 3] = ["lstm", "gru", "rnn"];
 
+/// The LSTM with weights of four bits, which is counted besides.
+pub const INT4: &str = "lstm-int4";
+
 /// So many steps of an int8 cell with as many inputs as units.
 #[derive(Debug)]
 pub struct Steps<'a> {
-    /// One of [`CELLS`].
+    /// One of [`CELLS`], or [`INT4`].
     pub cell: &'a str,
     /// Inputs and units, a multiple of 4.
     pub size: usize,
@@ -69,6 +72,13 @@ impl WithBackend for Steps<'_> {
                 let (mut c, mut xh) = (vec![0; size], vec![0; 2 * size]);
                 let rows = layer.rows();
                 each(Box::new(|x, h, odd| backend.step_i8(&rows, x, &mut xh, h, &mut c, odd)));
+            }
+            INT4 => {
+                // Half as many bytes are as many nibbles.
+                let layer = Layer::new(4 * size, 2 * size);
+                let (mut c, mut xh) = (vec![0; size], vec![0; 2 * size]);
+                let rows = RowsI8 { weights: &layer.weights[..4 * size * size], ..layer.rows() };
+                each(Box::new(|x, h, odd| nibbles::step(backend, &rows, x, &mut xh, h, &mut c, odd)));
             }
             "gru" => {
                 let (kernel, recurrent) = (Layer::new(3 * size, size), Layer::new(3 * size, size));

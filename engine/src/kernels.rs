@@ -389,6 +389,22 @@ pub trait Backend: Copy + Send + Sync + 'static {
         add_by_parts(self, rows, x, sums);
     }
 
+    /// [`Backend::lstm_i8`] of weights of four bits, half as many bytes in the order of [`nibbles`]. `backwards` is that of [`Backend::step_i8`].
+    fn lstm_i4(self, gates: &RowsI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32], backwards: bool) {
+        let _ = backwards;
+        lstm::step_i4(gates, xh, h, c);
+    }
+
+    /// [`Backend::rows_i8`] of weights of four bits, over some columns.
+    fn rows_i4(self, rows: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]) {
+        scalar::rows_i4(rows, x, out);
+    }
+
+    /// [`Backend::add_rows_i8`] of weights of four bits, over some columns.
+    fn add_rows_i4(self, rows: &RowsI8<'_>, x: &mut [i16], sums: &mut [i32]) {
+        add_i4_by_parts(self, rows, x, sums);
+    }
+
     /// One step of an integer GRU layer with `U` units; `h` is replaced by its next value. The equations are at
     /// [`gru::step`].
     ///
@@ -673,6 +689,24 @@ const PART: usize = 32;
 /// [`Backend::add_rows_i8`] by [`Backend::rows_i8`], some rows at a time.
 #[inline(always)]
 fn add_by_parts<B: Backend>(backend: B, rows: &RowsI8<'_>, x: &mut [i16], sums: &mut [i32]) {
+    parts_of_rows(rows, 1, x, sums, |rows, x, sums| backend.rows_i8(rows, x, sums));
+}
+
+/// [`Backend::add_rows_i4`] by [`Backend::rows_i4`], some rows at a time.
+#[inline(always)]
+fn add_i4_by_parts<B: Backend>(backend: B, rows: &RowsI8<'_>, x: &mut [i16], sums: &mut [i32]) {
+    parts_of_rows(rows, 2, x, sums, |rows, x, sums| backend.rows_i4(rows, x, sums));
+}
+
+/// Adds rows to sums, some rows at a time, with so many weights in a byte, by what writes rows with their biases.
+#[inline(always)]
+fn parts_of_rows(
+    rows: &RowsI8<'_>,
+    per: usize,
+    x: &mut [i16],
+    sums: &mut [i32],
+    write: impl Fn(&RowsI8<'_>, &mut [i16], &mut [i32]),
+) {
     if x.is_empty() {
         return;
     }
@@ -682,10 +716,10 @@ fn add_by_parts<B: Backend>(backend: B, rows: &RowsI8<'_>, x: &mut [i16], sums: 
         begin = part.end;
         let mut bias = [0; PART];
         let Some(bias) = bias.get_mut(..part.len()) else { return };
-        let weights = piece(rows.weights, part.start * x.len(), PART * x.len());
+        let weights = piece(rows.weights, part.start * x.len() / per, PART * x.len() / per);
         let (multiplier, Some(sums)) = (piece(rows.multiplier, part.start, PART), sums.get_mut(part)) else { return };
         copy(sums, bias);
-        backend.rows_i8(&RowsI8 { weights, multiplier, bias, ..*rows }, x, sums);
+        write(&RowsI8 { weights, multiplier, bias, ..*rows }, x, sums);
     }
 }
 

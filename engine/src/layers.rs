@@ -501,17 +501,6 @@ fn without_padding<N: Numbers>(h: &mut [N::Value], units: u16) -> &[N::Value] {
     if N::PRECISION.is_integer() { h } else { h.get(..usize::from(units)).unwrap_or(h) }
 }
 
-/// Bytes in which four rows of so many columns are widened from four bits.
-const fn int4_room(int4: bool, columns: usize) -> usize {
-    if INT4 && int4 { 4 * columns.next_multiple_of(4) } else { 0 }
-}
-
-/// That room of a step, cut off its scratch.
-#[inline(always)]
-fn take_int4_room<'s>(scratch: &mut Memory<'s>, int4: bool, columns: usize) -> Option<&'s mut [i8]> {
-    if INT4 && int4 { Some(scratch.take(int4_room(true, columns))) } else { None }
-}
-
 /// Where a layer is at a step.
 #[derive(Debug)]
 pub(crate) struct Place<'s, 't> {

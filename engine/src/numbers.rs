@@ -140,14 +140,8 @@ pub(crate) trait Numbers: Pod + Debug {
     /// A row of the embedding as values: int8 as `q·256`, where −128 reads as −127; int16 as it is.
     fn widen<B: Backend>(backend: B, row: &[Self::Weight], out: &mut [Self::Value]);
 
-    /// Writes `rows` times `x` with their biases into `out`. `room` holds four rows as int8 where `int4` says that they have four bits.
-    fn product<B: Backend>(
-        backend: B,
-        rows: &Rows<'_, Self>,
-        x: &mut [Self::Value],
-        out: &mut [Self::Sum],
-        room: Option<&mut [i8]>,
-    );
+    /// Writes `rows` times `x` with their biases into `out`. `int4` says that the weights have four bits.
+    fn product<B: Backend>(backend: B, rows: &Rows<'_, Self>, x: &mut [Self::Value], out: &mut [Self::Sum], int4: bool);
 
     /// As columns of an integer product or of a float one: the values of `x` in the format that rows read.
     fn join<B: Backend>(backend: B, x: Values<'_, Self>, columns: &mut [Self::Value]) -> bool;
@@ -214,10 +208,11 @@ impl Numbers for i8 {
         out.iter_mut().zip(row).for_each(|(h, &x)| *h = i16::from(x.max(-127)) << 8);
     }
 
-    fn product<B: Backend>(backend: B, rows: &Rows<'_, i8>, x: &mut [i16], out: &mut [i32], room: Option<&mut [i8]>) {
-        match room {
-            Some(room) => nibbles::rows(backend, rows, x, out, room),
-            None => backend.rows_i8(rows, x, out),
+    fn product<B: Backend>(backend: B, rows: &Rows<'_, i8>, x: &mut [i16], out: &mut [i32], int4: bool) {
+        if INT4 && int4 {
+            backend.rows_i4(rows, x, out);
+        } else {
+            backend.rows_i8(rows, x, out);
         }
     }
 
@@ -248,7 +243,7 @@ impl Numbers for i16 {
         out.iter_mut().zip(row).for_each(|(h, x)| *h = *x);
     }
 
-    fn product<B: Backend>(backend: B, rows: &Rows<'_, i16>, x: &mut [i16], out: &mut [i32], _: Option<&mut [i8]>) {
+    fn product<B: Backend>(backend: B, rows: &Rows<'_, i16>, x: &mut [i16], out: &mut [i32], _: bool) {
         backend.rows_i16(rows, x, out);
     }
 
@@ -411,13 +406,7 @@ macro_rules! float_numbers {
                 backend.widen_float(row, out);
             }
 
-            fn product<B: Backend>(
-                backend: B,
-                rows: &Rows<'_, $weight>,
-                x: &mut [f32],
-                out: &mut [f32],
-                _: Option<&mut [i8]>,
-            ) {
+            fn product<B: Backend>(backend: B, rows: &Rows<'_, $weight>, x: &mut [f32], out: &mut [f32], _: bool) {
                 backend.rows_float(&floats::<$weight>(rows), x, out);
             }
 

@@ -170,11 +170,14 @@ pub(crate) fn run(update: bool, built: Built) -> Result<bool> {
 fn count_cells(folder: &Path, steps: &mut BTreeMap<String, Step>) -> Result<()> {
     for board in BOARDS {
         let has_fpu = board.target.ends_with("eabihf");
-        for (float, cells) in [(false, &cells::CELLS[..]), (true, &cells::FLOAT_CELLS)] {
+        for (float, cells) in [(false, &cells::CELLS[..]), (true, &cells::FLOAT_CELLS), (false, &[cells::INT4])] {
             if float && !has_fpu {
                 continue;
             }
-            let elf = firmware::build(board, Program::Cells, &firmware::Options { float, ..Default::default() })?;
+            let mut options = firmware::Options { float, ..Default::default() };
+            // A feature of its own: the other cells are compiled without it.
+            options.features.extend(cells.contains(&cells::INT4).then_some("int4"));
+            let elf = firmware::build(board, Program::Cells, &options)?;
             for name in cells {
                 for shape in cells::SHAPES {
                     let layer = cells::layer(folder, name, shape)?;

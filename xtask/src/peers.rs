@@ -170,6 +170,9 @@ fn table(own: Command, options: &Options, rounds: &Path) -> Result<Command> {
         let out = std::path::absolute(out).with_context(|| format!("{} is no path", out.display()))?;
         table = table.arg("--out").arg(text(&out));
     }
+    if let Some(backend) = &options.backend {
+        table = table.arg("--suffix").arg(backend);
+    }
     table = table
         .arg("--command")
         .arg(["cargo xtask peers"].into_iter().chain(typed.iter().map(String::as_str)).collect::<Vec<_>>().join(" "));

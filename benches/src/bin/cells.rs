@@ -4,14 +4,14 @@
 //! cells [BACKEND [ROUNDS]]
 //! ```
 //!
-//! A line each precision and size, with as many inputs as units: nanoseconds a step, the medians of all rounds, and of GRU and simple layer the median of the
-//! rounds' parts of the LSTM's time.
+//! A line each precision and size, with as many inputs as units: nanoseconds a step, the medians of all rounds, and of each other cell, and of the LSTM with
+//! weights of four bits, the median of the rounds' parts of the LSTM's time.
 
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use latch_benches::SIZES;
-use latch_benches::cells::{CELLS, FloatSteps, Steps};
+use latch_benches::cells::{CELLS, FloatSteps, INT4, Steps};
 use latch_benches::peers::clock::median;
 use latch_engine::kernels::AnyBackend;
 
@@ -32,22 +32,23 @@ fn main() -> Result<()> {
         Some(name) => AnyBackend::by_name(name).with_context(|| format!("this processor has no backend {name}"))?,
     };
     let rounds: u32 = rounds.parse().ok().filter(|rounds| *rounds > 0).context("ROUNDS is a number from 1")?;
-    let [lstm, gru, rnn] = CELLS;
-    println!("{:>9} {:>5} {lstm:>8} {gru:>8} {rnn:>8} {gru:>6} {rnn:>6}", backend.name(), "units");
+    let names: Vec<String> = CELLS.iter().chain([&INT4]).map(|name| format!("{name:>9}")).collect();
+    println!("{:>9} {:>5} {}   parts of the lstm: gru, rnn, {INT4}", backend.name(), "units", names.join(" "));
     for precision in ["f32", "int8"] {
+        let cells: Vec<&str> = CELLS.into_iter().chain((precision == "int8").then_some(INT4)).collect();
         for size in SIZES {
-            let mut found = [const { Vec::new() }; 5];
+            let mut times = vec![Vec::new(); cells.len()];
+            let mut parts = vec![Vec::new(); cells.len()];
             for _ in 0..rounds {
-                let mut times = [0.0; 3];
-                for (time, cell) in times.iter_mut().zip(CELLS) {
-                    *time = nanoseconds(backend, precision, cell, size)?;
+                for (times, cell) in times.iter_mut().zip(&cells) {
+                    times.push(nanoseconds(backend, precision, cell, size)?);
                 }
-                let [lstm, gru, rnn] = times;
-                let values = [lstm, gru, rnn, gru / lstm, rnn / lstm];
-                found.iter_mut().zip(values).for_each(|(found, value)| found.push(value));
+                let now: Vec<f64> = times.iter().filter_map(|times| times.last().copied()).collect();
+                parts.iter_mut().zip(&now).for_each(|(parts, time)| parts.push(time / now[0]));
             }
-            let [lstm, gru, rnn, gru_part, rnn_part] = found.map(|mut values| median(&mut values));
-            println!("{precision:>9} {size:>5} {lstm:>8.0} {gru:>8.0} {rnn:>8.0} {gru_part:>6.2} {rnn_part:>6.2}");
+            let times: Vec<String> = times.iter_mut().map(|times| format!("{:>9.0}", median(times))).collect();
+            let parts: Vec<String> = parts.iter_mut().skip(1).map(|parts| format!("{:.2}", median(parts))).collect();
+            println!("{precision:>9} {size:>5} {:<39}   {}", times.join(" "), parts.join("  "));
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 //! ```text
 //! peers prepare FOLDER [SIZE…]            writes weights, inputs and answers of each size as the engines read them
 //! peers check FILE…                       holds the answers in files of rows to their tolerances
-//! peers table FOLDER [--json] [--out FOLDER] [--command TEXT] [--note TEXT]…
+//! peers table FOLDER [--json] [--out FOLDER] [--suffix TEXT] [--command TEXT] [--note TEXT]…
 //!                                         merges round-N-*.csv of a folder into the tables
 //! ```
 
@@ -47,6 +47,9 @@ enum Verb {
         /// Writes page, plot and CSV there as well
         #[arg(long)]
         out: Option<PathBuf>,
+        /// What the files' names end with, as `avx2`
+        #[arg(long)]
+        suffix: Option<String>,
         /// The command that the page names
         #[arg(long, default_value = "cargo xtask peers")]
         command: String,
@@ -75,12 +78,12 @@ fn run() -> Result<()> {
             }
             Ok(())
         }
-        Verb::Table { folder, json: true, out, command, note } => {
+        Verb::Table { folder, json: true, out, suffix, command, note } => {
             let rounds = read_rounds(&folder)?;
             print!("{}", json(&rounds)?);
-            out.map_or(Ok(()), |out| write(&out, &rounds, command, note))
+            out.map_or(Ok(()), |out| write(&out, suffix.as_deref(), &rounds, command, note))
         }
-        Verb::Table { folder, json: false, out, command, note } => {
+        Verb::Table { folder, json: false, out, suffix, command, note } => {
             let rounds = read_rounds(&folder)?;
             for table in tables(&rounds) {
                 println!("{}", table.plain());
@@ -88,7 +91,7 @@ fn run() -> Result<()> {
             for paragraph in &note {
                 println!("{paragraph}");
             }
-            out.map_or(Ok(()), |out| write(&out, &rounds, command, note))
+            out.map_or(Ok(()), |out| write(&out, suffix.as_deref(), &rounds, command, note))
         }
     }
 }
@@ -122,22 +125,23 @@ fn read_rounds(folder: &Path) -> Result<Rounds> {
     Ok(rounds)
 }
 
-/// Writes `DATE-peers.md`, `.svg` and `.csv`.
-fn write(out: &Path, rounds: &Rounds, command: String, notes: Vec<String>) -> Result<()> {
+/// Writes `DATE-peers.md`, `.svg` and `.csv`, or with a suffix `DATE-peers-SUFFIX.md` and so on.
+fn write(out: &Path, suffix: Option<&str>, rounds: &Rounds, command: String, notes: Vec<String>) -> Result<()> {
     fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
     let date = said("date", &["-u", "+%Y-%m-%d"])?;
+    let name = suffix.map_or_else(|| format!("{date}-peers"), |suffix| format!("{date}-peers-{suffix}"));
     let about = About {
         machine: machine(),
         compiler: said("rustc", &["--version"])?,
         command,
         notes,
-        plot: format!("{date}-peers.svg"),
+        plot: format!("{name}.svg"),
         date: date.clone(),
     };
     for (name, text) in [
-        (format!("{date}-peers.csv"), csv(rounds)),
+        (format!("{name}.csv"), csv(rounds)),
         (about.plot.clone(), svg(rounds)?),
-        (format!("{date}-peers.md"), markdown(&about, rounds)),
+        (format!("{name}.md"), markdown(&about, rounds)),
     ] {
         let path = out.join(name);
         write_atomically(&path, |file| Ok(file.write_all(text.as_bytes())?))?;

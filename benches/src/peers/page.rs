@@ -129,7 +129,10 @@ fn ratios(rounds: &Rounds) -> Table {
         rows: by_shape(
             rounds,
             "engine",
-            |key| is_engine(key) && key.peer != AGAINST && !key.peer.starts_with(TOGETHER),
+            |key| {
+                let measured = rounds.ns(&against(key.shape)).is_some();
+                measured && is_engine(key) && key.peer != AGAINST && !key.peer.starts_with(TOGETHER)
+            },
             |key| figure(rounds.combine([&against(key.shape), key], |[against, own]| against / own)),
         ),
     }

@@ -69,11 +69,20 @@ macro_rules! backend {
             }
 
             fn lstm_i8(self, gates: &RowsI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
-                hand_over!(lstm_i8(self, gates, xh, h, c));
+                hand_over!(lstm_i8::<_, 1>(self, gates, xh, h, c));
             }
 
             fn rows_i8(self, gates: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]) {
-                hand_over!(rows_i8(self, gates, x, out));
+                hand_over!(rows_i8::<_, 1>(self, gates, x, out));
+            }
+
+            fn lstm_i4(self, gates: &RowsI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32], backwards: bool) {
+                let _ = backwards;
+                hand_over!(lstm_i8::<_, 2>(self, gates, xh, h, c));
+            }
+
+            fn rows_i4(self, rows: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]) {
+                hand_over!(rows_i8::<_, 2>(self, rows, x, out));
             }
 
             fn rows_i16(self, rows: &RowsI16<'_>, x: &[i16], out: &mut [i32]) {
@@ -305,13 +314,29 @@ impl Products for NeonDot {
     }
 }
 
-/// The sums of `N` units over all columns, `[unit][gate]`. Where `weights` has fewer units, the last one stands in for the rest.
+/// Four columns of a unit's weights, `PER` weights in a byte: sixteen bytes, or eight of nibbles, whose lower halves are gates i and f.
 ///
-/// `weights` has 1 unit or more of `4 * xh.len()` bytes, and `xh` has a multiple of 4 columns in the range of an int8.
+/// # Safety
+/// As many bytes are readable.
 #[inline]
 #[target_feature(enable = "neon")]
-fn rows<const N: usize, P: Products>(products: P, weights: &[i8], xh: &[i16]) -> [int32x4_t; N] {
-    let row = 4 * xh.len(); // bytes of weights of a unit
+unsafe fn load_weights<const PER: usize>(at: *const i8) -> int8x16_t {
+    if PER == 1 {
+        // SAFETY: the caller keeps the promise.
+        return unsafe { vld1q_s8(at) };
+    }
+    // SAFETY: as above.
+    let nibbles = unsafe { vld1_s8(at) };
+    vcombine_s8(vshl_n_s8::<4>(nibbles), vand_s8(nibbles, vdup_n_s8(!15)))
+}
+
+/// The sums of `N` units over all columns, `[unit][gate]`. Where `weights` has fewer units, the last one stands in for the rest.
+///
+/// `weights` has 1 unit or more of `4 * xh.len() / PER` bytes, and `xh` has a multiple of 4 columns in the range of an int8.
+#[inline]
+#[target_feature(enable = "neon")]
+fn rows<const N: usize, P: Products, const PER: usize>(products: P, weights: &[i8], xh: &[i16]) -> [int32x4_t; N] {
+    let row = 4 * xh.len() / PER; // bytes of weights of a unit
     let last = weights.len() - row;
     let rows: [&[i8]; N] = array::from_fn(|unit| &weights[last.min(unit * row)..][..row]);
     let (blocks, rest) = xh.as_chunks::<16>();
@@ -321,9 +346,10 @@ fn rows<const N: usize, P: Products>(products: P, weights: &[i8], xh: &[i16]) ->
         // The low bytes of the lanes: sixteen columns as int8.
         let x = vuzp1q_s8(vreinterpretq_s8_s16(load_i16(low)), vreinterpretq_s8_s16(load_i16(high)));
         for (sums, row) in sums.iter_mut().zip(&rows) {
-            // SAFETY: `row` has 4 * xh.len() bytes, and block k of 16 columns exists, so that 16 (k + 1) <= xh.len() and the
-            // 64 bytes from 64 k on are inside; the loads need no alignment.
-            let w: [int8x16_t; 4] = array::from_fn(|n| unsafe { vld1q_s8(row.as_ptr().add(64 * k + 16 * n)) });
+            // SAFETY: `row` has 4 * xh.len() / PER bytes, and block k of 16 columns exists, so that 16 (k + 1) <= xh.len() and the
+            // 64 / PER bytes from 64 / PER * k on are inside; the loads need no alignment.
+            let w: [int8x16_t; 4] =
+                array::from_fn(|n| unsafe { load_weights::<PER>(row.as_ptr().add((64 * k + 16 * n) / PER)) });
             *sums = products.add::<0>(*sums, w[0], x);
             *sums = products.add::<1>(*sums, w[1], x);
             *sums = products.add::<2>(*sums, w[2], x);
@@ -335,9 +361,9 @@ fn rows<const N: usize, P: Products>(products: P, weights: &[i8], xh: &[i16]) ->
         let x = vreinterpretq_s8_s16(vcombine_s16(x, x));
         let x = vuzp1q_s8(x, x);
         for (sums, row) in sums.iter_mut().zip(&rows) {
-            // SAFETY: `row` has 4 * xh.len() bytes, and behind all blocks 4 (k + 1) columns more exist, so that the 16 bytes
-            // behind the blocks' 64 each and 16 k more are inside; the load needs no alignment.
-            let w = unsafe { vld1q_s8(row.as_ptr().add(64 * blocks.len() + 16 * k)) };
+            // SAFETY: `row` has 4 * xh.len() / PER bytes, and behind all blocks 4 (k + 1) columns more exist, so that the 16 / PER bytes
+            // behind the blocks' 64 / PER each and 16 / PER * k more are inside; the load needs no alignment.
+            let w = unsafe { load_weights::<PER>(row.as_ptr().add((64 * blocks.len() + 16 * k) / PER)) };
             *sums = products.add::<0>(*sums, w, x);
         }
     }
@@ -347,11 +373,11 @@ fn rows<const N: usize, P: Products>(products: P, weights: &[i8], xh: &[i16]) ->
 /// The sums of the 1 to 8 units that `weights` has, as [`rows`] gives them.
 #[inline]
 #[target_feature(enable = "neon")]
-fn tile<P: Products>(products: P, weights: &[i8], xh: &[i16]) -> [int32x4_t; 8] {
-    if weights.len() > 4 * 4 * xh.len() {
-        return rows::<8, P>(products, weights, xh);
+fn tile<P: Products, const PER: usize>(products: P, weights: &[i8], xh: &[i16]) -> [int32x4_t; 8] {
+    if PER * weights.len() > 4 * 4 * xh.len() {
+        return rows::<8, P, PER>(products, weights, xh);
     }
-    let [a, b, c, d] = rows::<4, P>(products, weights, xh);
+    let [a, b, c, d] = rows::<4, P, PER>(products, weights, xh);
     [a, b, c, d, d, d, d, d]
 }
 
@@ -362,11 +388,11 @@ fn scale(sums: int32x4_t, multiplier: &[u16; 4], bias: &[i32; 4]) -> int32x4_t {
     vmlaq_s32(load_i32(bias), sums, vreinterpretq_s32_u32(vmovl_u16(load_half_u16(multiplier))))
 }
 
-/// Panics unless the lengths are those that [`RowsI8`] states.
+/// Panics unless the lengths are those that [`RowsI8`] states, with so many weights in a byte.
 #[inline]
-fn check(gates: &RowsI8<'_>, columns: usize, units: usize) {
+fn check(gates: &RowsI8<'_>, per: usize, columns: usize, units: usize) {
     assert!(
-        columns.is_multiple_of(4) && gates.weights.len() == units * 4 * columns,
+        columns.is_multiple_of(4) && per * gates.weights.len() == units * 4 * columns,
         "weights: [unit][K4 / 4][gate][4]"
     );
     assert!(gates.multiplier.len() == 4 * units && gates.bias.len() == 4 * units, "multiplier, bias: [unit][gate]");
@@ -375,17 +401,17 @@ fn check(gates: &RowsI8<'_>, columns: usize, units: usize) {
 /// The scalar equations of [`cell::lstm::step`](crate::kernels::cell::lstm::step), in tiles of eight units: their products run together, then their sums are brought to
 /// Q3.12 and parted by gate, then one vector a gate goes through the activations.
 #[target_feature(enable = "neon")]
-fn lstm_i8<P: Products>(products: P, gates: &RowsI8<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
+fn lstm_i8<P: Products, const PER: usize>(products: P, gates: &RowsI8<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
     assert!(c.len() == h.len(), "c: [unit]");
-    check(gates, xh.len(), h.len());
+    check(gates, PER, xh.len(), h.len());
     if xh.is_empty() {
         return lstm::step(gates, xh, h, c); // no weights to cut into tiles
     }
     let right = vdupq_n_s32(-((gates.shift & 31) as i32));
-    let weights = gates.weights.chunks(8 * 4 * xh.len());
+    let weights = gates.weights.chunks(8 * 4 * xh.len() / PER);
     let tiles = weights.zip(gates.multiplier.chunks(32)).zip(gates.bias.chunks(32));
     for (((weights, multiplier), bias), (h, c)) in tiles.zip(h.chunks_mut(8).zip(c.chunks_mut(8))) {
-        let sums = tile(products, weights, xh);
+        let sums = tile::<P, PER>(products, weights, xh);
         if let (Ok(multiplier), Ok(bias), Ok(h), Ok(c)) =
             (multiplier.try_into(), bias.try_into(), <&mut [i16; 8]>::try_from(&mut *h), (&mut *c).try_into())
         {
@@ -404,16 +430,16 @@ fn lstm_i8<P: Products>(products: P, gates: &RowsI8<'_>, xh: &[i16], h: &mut [i1
 }
 
 #[target_feature(enable = "neon")]
-fn rows_i8<P: Products>(products: P, gates: &RowsI8<'_>, x: &[i16], out: &mut [i32]) {
+fn rows_i8<P: Products, const PER: usize>(products: P, gates: &RowsI8<'_>, x: &[i16], out: &mut [i32]) {
     assert!(out.len().is_multiple_of(4), "out: [row], whole quads");
-    check(gates, x.len(), out.len() / 4);
+    check(gates, PER, x.len(), out.len() / 4);
     if x.is_empty() {
         return scalar::rows(gates, x, out); // no weights to cut into tiles
     }
-    let tiles = gates.weights.chunks(8 * 4 * x.len()).zip(out.as_chunks_mut::<4>().0.chunks_mut(8));
+    let tiles = gates.weights.chunks(8 * 4 * x.len() / PER).zip(out.as_chunks_mut::<4>().0.chunks_mut(8));
     let requantize = gates.multiplier.as_chunks::<4>().0.chunks(8).zip(gates.bias.as_chunks::<4>().0.chunks(8));
     for ((weights, out), (multiplier, bias)) in tiles.zip(requantize) {
-        let sums = tile(products, weights, x);
+        let sums = tile::<P, PER>(products, weights, x);
         for (((out, sums), multiplier), bias) in out.iter_mut().zip(sums).zip(multiplier).zip(bias) {
             store_i32(out, scale(sums, multiplier, bias));
         }

@@ -2,12 +2,12 @@
 
 use super::{IntWeight, RowsInt};
 
-/// A step's slices fit each other, and there is something to do.
+/// A step's slices fit each other, with so many weights in an element, and there is something to do.
 #[inline(always)]
-pub(super) fn step_fits<W: IntWeight>(gates: &RowsInt<'_, W>, xh: &[i16], h: &[i16], c: &[i32]) -> bool {
+pub(super) fn step_fits<W: IntWeight>(gates: &RowsInt<'_, W>, per: usize, xh: &[i16], h: &[i16], c: &[i32]) -> bool {
     let (units, blocks) = (h.len(), xh.len() / W::COLUMNS);
     let fits = xh.len().is_multiple_of(W::COLUMNS)
-        && gates.weights.len() == 4 * W::COLUMNS * blocks * units
+        && per * gates.weights.len() == 4 * W::COLUMNS * blocks * units
         && gates.multiplier.len() == 4 * units
         && gates.bias.len() == 4 * units
         && c.len() == units;
@@ -15,10 +15,12 @@ pub(super) fn step_fits<W: IntWeight>(gates: &RowsInt<'_, W>, xh: &[i16], h: &[i
     fits && blocks != 0 && units != 0
 }
 
-/// Columns in blocks, which are fours of int8 and eights of int16, and rows in fours, of a product whose slices fit each other and are not empty.
+/// Columns in blocks, which are fours of int8 and eights of int16, and rows in fours, of a product whose slices fit each other, with so many weights in an
+/// element, and are not empty.
 #[inline(always)]
 pub(super) fn quads_of_rows<W: IntWeight>(
     weights: &[W],
+    per: usize,
     multiplier: &[u16],
     columns: usize,
     out: &[i32],
@@ -26,7 +28,7 @@ pub(super) fn quads_of_rows<W: IntWeight>(
     let (rest, columns, quads) = (columns % W::COLUMNS, columns / W::COLUMNS, out.len() / 4);
     let fits = rest == 0
         && out.len().is_multiple_of(4)
-        && weights.len() == 4 * W::COLUMNS * columns * quads
+        && per * weights.len() == 4 * W::COLUMNS * columns * quads
         && multiplier.len() == out.len();
     debug_assert!(columns == 0 || quads == 0 || fits, "the slices of rows do not fit each other");
     (fits && columns != 0 && quads != 0).then_some((columns, quads))
@@ -40,26 +42,29 @@ pub(super) fn cell_fits(sums: &[i32], n: &[i16], h: &[i16]) -> bool {
     fits && !h.is_empty()
 }
 
-/// `Backend::rows_i8` and `Backend::add_rows_i8` by the assembly `rows_i8(&RowsStep)`.
+/// `Backend::rows_i8` and `Backend::add_rows_i8` by the assembly `rows_i8(&RowsStep)`, or those of four bits, two weights in a byte.
 macro_rules! rows_by_assembly {
     () => {
-        fn rows_i8(self, rows: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]) {
-            if let Some(product) = RowsStep::new(rows.weights, rows.multiplier, x, out) {
+        rows_by_assembly!(rows_i8, add_rows_i8, rows_i8, 1);
+    };
+    ($rows:ident, $add_rows:ident, $assembly:ident, $per:literal) => {
+        fn $rows(self, rows: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]) {
+            if let Some(product) = RowsStep::new(rows.weights, $per, rows.multiplier, x, out) {
                 if rows.bias.len() == out.len() {
                     // SAFETY: `RowsStep::new` held the lengths to each other and to not being 0, and the biases are as
                     // many; `out` is borrowed apart from them.
-                    unsafe { rows_i8(&RowsStep { bias: rows.bias.as_ptr(), ..product }) }
+                    unsafe { $assembly(&RowsStep { bias: rows.bias.as_ptr(), ..product }) }
                 }
             } else if x.is_empty() {
                 out.iter_mut().zip(rows.bias).for_each(|(out, bias)| *out = *bias);
             }
         }
 
-        fn add_rows_i8(self, rows: &RowsI8<'_>, x: &mut [i16], sums: &mut [i32]) {
-            if let Some(product) = RowsStep::new(rows.weights, rows.multiplier, x, sums) {
+        fn $add_rows(self, rows: &RowsI8<'_>, x: &mut [i16], sums: &mut [i32]) {
+            if let Some(product) = RowsStep::new(rows.weights, $per, rows.multiplier, x, sums) {
                 // SAFETY: `RowsStep::new` held the lengths to each other and to not being 0; a quad's biases are read
                 // before its sums are written over them.
-                unsafe { rows_i8(&product) }
+                unsafe { $assembly(&product) }
             }
         }
     };
@@ -71,7 +76,7 @@ pub(super) use rows_by_assembly;
 macro_rules! words_by_assembly {
     () => {
         fn rows_i16(self, rows: &RowsI16<'_>, x: &[i16], out: &mut [i32]) {
-            if let Some(product) = RowsStep::words(rows.weights, rows.multiplier, x, out) {
+            if let Some(product) = RowsStep::words(rows.weights, 1, rows.multiplier, x, out) {
                 if rows.bias.len() == out.len() {
                     // SAFETY: `RowsStep::words` held the lengths to each other and to not being 0, and the biases are as
                     // many; `out` is borrowed apart from them.
@@ -83,7 +88,7 @@ macro_rules! words_by_assembly {
         }
 
         fn add_rows_i16(self, rows: &RowsI16<'_>, x: &[i16], sums: &mut [i32]) {
-            if let Some(product) = RowsStep::words(rows.weights, rows.multiplier, x, sums) {
+            if let Some(product) = RowsStep::words(rows.weights, 1, rows.multiplier, x, sums) {
                 // SAFETY: `RowsStep::words` held the lengths to each other and to not being 0; a quad's biases are read
                 // before its sums are written over them.
                 unsafe { rows_i16(&product) }

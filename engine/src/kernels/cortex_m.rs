@@ -44,31 +44,24 @@ impl Backend for Dsp {
     }
 
     fn lstm_i8(self, gates: &RowsI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
-        let units = h.len();
-        let words = [gates.weights.as_ptr().addr(), gates.multiplier.as_ptr().addr(), xh.as_ptr().addr()];
-        if !step_fits(gates, xh, h, c) || words.iter().any(|address| address % 4 != 0) {
-            return;
+        if let Some(step) = Step::new(gates, 1, xh, h, c) {
+            // SAFETY: `Step::new` held the lengths to each other and to not being 0; h, c and xh are borrowed mutably and apart from each other.
+            unsafe { lstm_i8(&step) }
         }
-        let step = Step {
-            multiplier: gates.multiplier.as_ptr(),
-            bias: gates.bias.as_ptr(),
-            h: h.as_mut_ptr(),
-            c: c.as_mut_ptr(),
-            xh: xh.as_mut_ptr(),
-            quads: xh.len() as u32 / 4,
-            units: units as u32,
-            shift: gates.shift & 31,
-            weights: gates.weights.as_ptr(),
-        };
-        // SAFETY: all pointers come from slices whose lengths were just held to `units` and `quads`, which are not 0; what is read by
-        // words starts on a multiple of 4; h, c and xh are borrowed mutably and apart from each other.
-        unsafe { lstm_i8(&step) }
+    }
+
+    fn lstm_i4(self, gates: &RowsI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32], backwards: bool) {
+        let _ = backwards;
+        if let Some(step) = Step::new(gates, 2, xh, h, c) {
+            // SAFETY: as above, with two weights in a byte.
+            unsafe { lstm_i4(&step) }
+        }
     }
 
     fn lstm_i16(self, gates: &RowsI16<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
         let units = h.len();
         let words = [gates.weights.as_ptr().addr(), gates.multiplier.as_ptr().addr(), xh.as_ptr().addr()];
-        if !step_fits(gates, xh, h, c) || words.iter().any(|address| address % 4 != 0) {
+        if !step_fits(gates, 1, xh, h, c) || words.iter().any(|address| address % 4 != 0) {
             return;
         }
         let step = Step {
@@ -88,6 +81,7 @@ impl Backend for Dsp {
     }
 
     rows_by_assembly!();
+    rows_by_assembly!(rows_i4, add_rows_i4, rows_i4, 2);
     words_by_assembly!();
 
     fn gru_cell_i8(self, sums: &[i32], n: &[i16], shift: u32, h: &mut [i16]) {
@@ -144,74 +138,99 @@ struct Step {
     weights: *const i8,     // 32
 }
 
-/// One step; the equations are at [`step`](super::cell::lstm::step).
-///
-/// The sums of a unit keep their 32 bits where the reference saturates to 16: both activations give for a magnitude beyond 16 bits
-/// what they give at its end. Sums stay above `-2^31` by the contract of [`RowsI8`].
-///
-/// # Safety
-/// Every pointer of the step is good for what `units` and `quads` say, which are not 0; weights, multipliers and xh start on a
-/// multiple of 4; what is written is apart from everything else.
-#[unsafe(naked)]
-unsafe extern "C" fn lstm_i8(step: &Step) {
-    naked_asm!(
-        cpu!(),
-        "push.w {{r4, r5, r6, r7, r8, r9, r10, r11, lr}}",
-        // On the stack: 0 multiplier, 4 bias, 8 h, 12 c (they move on), 16 xh, 20 entry, 24 units, 28 shift, 32 rounds, 36 quads.
-        "sub sp, sp, #40",
-        "ldm.w r0!, {{r4, r5, r6, r7, r8, r9, r10, r11}}",
-        "ldr r0, [r0]",
-        "str r9, [sp, #36]",
-        // The columns change to the order 0, 2, 1, 3.
-        "mov r1, r8",
-        "mov r12, r9",
-        exchange!(),
-        // Rounds of four quads, the first of them entered where (-quads mod 4) quads are left out.
-        entry!("r9"),
-        "stm.w sp, {{r4, r5, r6, r7, r8, r9, r10, r11}}",
-        "str r3, [sp, #32]",
-        // A unit: i, f, g, o in r4-r7.
-        "3:",
-        "ldr r1, [sp, #16]",
-        "ldr.w lr, [sp, #32]",
-        "mov r4, #0",
-        "mov r5, #0",
-        "mov r6, #0",
-        "mov r7, #0",
-        "ldr.w pc, [sp, #20]",
-        ".p2align 2",
-        ".globl latch_matrix_begin",
-        "latch_matrix_begin:",
-        rounds!(),
-        ".globl latch_matrix_end",
-        "latch_matrix_end:",
-        // z = (acc * multiplier + bias) >> shift
-        "ldm.w sp, {{r8, r9, r10, r11}}",
-        scale!(first),
-        "add r10, r10, #2",
-        "add r11, r11, #4",
-        "stm.w sp, {{r8, r9, r10, r11}}",
-        scale!(second),
-        "ldr.w lr, [sp, #28]",
-        "asr r4, r4, lr",
-        "asr r5, r5, lr",
-        "asr r6, r6, lr",
-        "asr r7, r7, lr",
-        cell!(),
-        "ldr r3, [sp, #24]",
-        "subs r3, r3, #1",
-        "str r3, [sp, #24]",
-        "bne.w 3b",
-        // The columns change back: the exchange of the middle two is its own inverse.
-        "ldr r1, [sp, #16]",
-        "ldr.w r12, [sp, #36]",
-        exchange!(),
-        "add sp, sp, #40",
-        "pop.w {{r4, r5, r6, r7, r8, r9, r10, r11, pc}}",
-        rows = sym ROWS,
-        tanh = const SEGMENT_ROWS_BYTES,
-    )
+impl Step {
+    /// `None` for slices that do not fit each other, with so many weights in a byte, or are empty, or that are read by words and start between two.
+    fn new(gates: &RowsI8<'_>, per: usize, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) -> Option<Self> {
+        let words = [gates.weights.as_ptr().addr(), gates.multiplier.as_ptr().addr(), xh.as_ptr().addr()];
+        if !step_fits(gates, per, xh, h, c) || words.iter().any(|address| address % 4 != 0) {
+            return None;
+        }
+        Some(Step {
+            multiplier: gates.multiplier.as_ptr(),
+            bias: gates.bias.as_ptr(),
+            h: h.as_mut_ptr(),
+            c: c.as_mut_ptr(),
+            xh: xh.as_mut_ptr(),
+            quads: xh.len() as u32 / 4,
+            units: h.len() as u32,
+            shift: gates.shift & 31,
+            weights: gates.weights.as_ptr(),
+        })
+    }
 }
+
+/// One step of a kind of weights, as a function of that name.
+macro_rules! lstm {
+    ($name:ident, $kind:ident) => {
+        /// One step; the equations are at [`step`](super::cell::lstm::step).
+        ///
+        /// The sums of a unit keep their 32 bits where the reference saturates to 16: both activations give for a magnitude beyond 16 bits
+        /// what they give at its end. Sums stay above `-2^31` by the contract of [`RowsI8`].
+        ///
+        /// # Safety
+        /// Every pointer of the step is good for what `units` and `quads` say, which are not 0; weights, multipliers and xh start on a
+        /// multiple of 4; what is written is apart from everything else.
+        #[unsafe(naked)]
+        unsafe extern "C" fn $name(step: &Step) {
+            naked_asm!(
+                cpu!(),
+                "push.w {{r4, r5, r6, r7, r8, r9, r10, r11, lr}}",
+                // On the stack: 0 multiplier, 4 bias, 8 h, 12 c (they move on), 16 xh, 20 entry, 24 units, 28 shift, 32 rounds, 36 quads.
+                "sub sp, sp, #40",
+                "ldm.w r0!, {{r4, r5, r6, r7, r8, r9, r10, r11}}",
+                "ldr r0, [r0]",
+                "str r9, [sp, #36]",
+                // The columns change to the order 0, 2, 1, 3.
+                "mov r1, r8",
+                "mov r12, r9",
+                exchange!(),
+                // Rounds of four quads, the first of them entered where (-quads mod 4) quads are left out.
+                products!($kind entry "r9"),
+                "stm.w sp, {{r4, r5, r6, r7, r8, r9, r10, r11}}",
+                "str r3, [sp, #32]",
+                // A unit: i, f, g, o in r4-r7.
+                "3:",
+                "ldr r1, [sp, #16]",
+                "ldr.w lr, [sp, #32]",
+                "mov r4, #0",
+                "mov r5, #0",
+                "mov r6, #0",
+                "mov r7, #0",
+                products!($kind unit),
+                "ldr.w pc, [sp, #20]",
+                ".p2align 2",
+                products!($kind rounds),
+                // z = (acc * multiplier + bias) >> shift
+                "ldm.w sp, {{r8, r9, r10, r11}}",
+                scale!(first),
+                "add r10, r10, #2",
+                "add r11, r11, #4",
+                "stm.w sp, {{r8, r9, r10, r11}}",
+                scale!(second),
+                "ldr.w lr, [sp, #28]",
+                "asr r4, r4, lr",
+                "asr r5, r5, lr",
+                "asr r6, r6, lr",
+                "asr r7, r7, lr",
+                cell!(),
+                "ldr r3, [sp, #24]",
+                "subs r3, r3, #1",
+                "str r3, [sp, #24]",
+                "bne.w 3b",
+                // The columns change back: the exchange of the middle two is its own inverse.
+                "ldr r1, [sp, #16]",
+                "ldr.w r12, [sp, #36]",
+                exchange!(),
+                "add sp, sp, #40",
+                "pop.w {{r4, r5, r6, r7, r8, r9, r10, r11, pc}}",
+                rows = sym ROWS,
+                tanh = const SEGMENT_ROWS_BYTES,
+            )
+        }
+    };
+}
+lstm!(lstm_i8, i8);
+lstm!(lstm_i4, i4);
 
 /// What [`rows_i8`] reads: offsets are those of the fields.
 #[repr(C)]
@@ -227,15 +246,15 @@ struct RowsStep {
 
 impl RowsStep {
     /// Rows onto sums that are there: `out` is bias, too. `None` for slices that do not fit each other or are empty.
-    fn new(weights: &[i8], multiplier: &[u16], x: &mut [i16], out: &mut [i32]) -> Option<Self> {
-        let step = Self::words(weights, multiplier, x, out)?;
+    fn new(weights: &[i8], per: usize, multiplier: &[u16], x: &mut [i16], out: &mut [i32]) -> Option<Self> {
+        let step = Self::words(weights, per, multiplier, x, out)?;
         Some(RowsStep { x: x.as_mut_ptr(), ..step })
     }
 
     /// The same of any weights, over columns that are only read.
     #[inline(always)]
-    fn words<W: IntWeight>(weights: &[W], multiplier: &[u16], x: &[i16], out: &mut [i32]) -> Option<Self> {
-        let (columns, quads) = quads_of_rows(weights, multiplier, x.len(), out)?;
+    fn words<W: IntWeight>(weights: &[W], per: usize, multiplier: &[u16], x: &[i16], out: &mut [i32]) -> Option<Self> {
+        let (columns, quads) = quads_of_rows(weights, per, multiplier, x.len(), out)?;
         let words = [weights.as_ptr().addr(), multiplier.as_ptr().addr(), x.as_ptr().addr()];
         if words.iter().any(|address| address % 4 != 0) {
             return None;
@@ -252,54 +271,62 @@ impl RowsStep {
     }
 }
 
-/// [`rows_i8`](super::scalar::rows), a quad at a time, as [`lstm_i8`] does its products.
-///
-/// # Safety
-/// Every pointer is good for what `columns` and `quads` say, which are not 0; weights, multipliers and x start on a
-/// multiple of 4; what is written is apart from
-/// everything else, but that biases may lie where sums are written.
-#[unsafe(naked)]
-unsafe extern "C" fn rows_i8(step: &RowsStep) {
-    naked_asm!(
-        cpu!(),
-        "push.w {{r4, r5, r6, r7, r8, r9, r10, r11, lr}}",
-        // On the stack: 0 multiplier, 4 bias, 8 out (they move on), 12 x, 16 entry, 20 quads, 24 rounds, 28 columns.
-        "sub sp, sp, #36",
-        "ldm.w r0, {{r4, r5, r6, r7, r8, r9, r10}}",
-        "mov r0, r10",
-        "str r8, [sp, #28]",
-        "mov r1, r7",
-        "mov r12, r8",
-        exchange!(),
-        entry!("r8"),
-        "stm.w sp, {{r4, r5, r6, r7, r8, r9}}",
-        "str r3, [sp, #24]",
-        "3:",
-        "ldr r1, [sp, #12]",
-        "ldr.w lr, [sp, #24]",
-        "mov r4, #0",
-        "mov r5, #0",
-        "mov r6, #0",
-        "mov r7, #0",
-        "ldr.w pc, [sp, #16]",
-        ".p2align 2",
-        rounds!(),
-        "ldm.w sp, {{r8, r9, r10}}",
-        scale!(first),
-        scale!(second),
-        "stm.w r10!, {{r4, r5, r6, r7}}",
-        "ldr r3, [sp, #20]",
-        "stm.w sp, {{r8, r9, r10}}",
-        "subs r3, r3, #1",
-        "str r3, [sp, #20]",
-        "bne.w 3b",
-        "ldr r1, [sp, #12]",
-        "ldr.w r12, [sp, #28]",
-        exchange!(),
-        "add sp, sp, #36",
-        "pop.w {{r4, r5, r6, r7, r8, r9, r10, r11, pc}}",
-    )
+/// Rows of a kind of weights, as a function of that name.
+macro_rules! rows {
+    ($name:ident, $kind:ident) => {
+        /// [`rows_i8`](super::scalar::rows), a quad at a time, as [`lstm_i8`] does its products.
+        ///
+        /// # Safety
+        /// Every pointer is good for what `columns` and `quads` say, which are not 0; weights, multipliers and x start on a
+        /// multiple of 4; what is written is apart from
+        /// everything else, but that biases may lie where sums are written.
+        #[unsafe(naked)]
+        unsafe extern "C" fn $name(step: &RowsStep) {
+            naked_asm!(
+                cpu!(),
+                "push.w {{r4, r5, r6, r7, r8, r9, r10, r11, lr}}",
+                // On the stack: 0 multiplier, 4 bias, 8 out (they move on), 12 x, 16 entry, 20 quads, 24 rounds, 28 columns.
+                "sub sp, sp, #36",
+                "ldm.w r0, {{r4, r5, r6, r7, r8, r9, r10}}",
+                "mov r0, r10",
+                "str r8, [sp, #28]",
+                "mov r1, r7",
+                "mov r12, r8",
+                exchange!(),
+                products!($kind entry "r8"),
+                "stm.w sp, {{r4, r5, r6, r7, r8, r9}}",
+                "str r3, [sp, #24]",
+                "3:",
+                "ldr r1, [sp, #12]",
+                "ldr.w lr, [sp, #24]",
+                "mov r4, #0",
+                "mov r5, #0",
+                "mov r6, #0",
+                "mov r7, #0",
+                products!($kind unit),
+                "ldr.w pc, [sp, #16]",
+                ".p2align 2",
+                rounds!($kind),
+                "ldm.w sp, {{r8, r9, r10}}",
+                scale!(first),
+                scale!(second),
+                "stm.w r10!, {{r4, r5, r6, r7}}",
+                "ldr r3, [sp, #20]",
+                "stm.w sp, {{r8, r9, r10}}",
+                "subs r3, r3, #1",
+                "str r3, [sp, #20]",
+                "bne.w 3b",
+                "ldr r1, [sp, #12]",
+                "ldr.w r12, [sp, #28]",
+                exchange!(),
+                "add sp, sp, #36",
+                "pop.w {{r4, r5, r6, r7, r8, r9, r10, r11, pc}}",
+            )
+        }
+    };
 }
+rows!(rows_i8, i8);
+rows!(rows_i4, i4);
 
 /// What [`gru_cell_i8`] reads: offsets are those of the fields.
 #[repr(C)]

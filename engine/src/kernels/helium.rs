@@ -54,29 +54,23 @@ impl Backend for Helium {
     }
 
     fn lstm_i8(self, gates: &RowsI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
-        let units = h.len();
-        if !step_fits(gates, xh, h, c) || !gates.weights.as_ptr().addr().is_multiple_of(4) {
-            return;
+        if let Some(step) = Step::new(gates, 1, xh, h, c) {
+            // SAFETY: `Step::new` held the lengths to each other and to not being 0; h, c and xh are borrowed mutably and apart from each other.
+            unsafe { lstm_i8(&step) }
         }
-        let step = Step {
-            weights: gates.weights.as_ptr(),
-            multiplier: gates.multiplier.as_ptr(),
-            bias: gates.bias.as_ptr(),
-            xh: xh.as_mut_ptr(),
-            h: h.as_mut_ptr(),
-            c: c.as_mut_ptr(),
-            columns: xh.len() as u32,
-            units: units as u32,
-            minus_shift: -((gates.shift & 31) as i32),
-        };
-        // SAFETY: all pointers come from slices whose lengths were just held to `units` and `columns`, which are not 0; the weights
-        // start on a multiple of 4; h, c and xh are borrowed mutably and apart from each other.
-        unsafe { lstm_i8(&step) }
+    }
+
+    fn lstm_i4(self, gates: &RowsI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32], backwards: bool) {
+        let _ = backwards;
+        if let Some(step) = Step::new(gates, 2, xh, h, c) {
+            // SAFETY: as above, with two weights in a byte.
+            unsafe { lstm_i4(&step) }
+        }
     }
 
     fn lstm_i16(self, gates: &RowsI16<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
         let units = h.len();
-        if !step_fits(gates, xh, h, c) {
+        if !step_fits(gates, 1, xh, h, c) {
             return;
         }
         let step = Step {
@@ -96,6 +90,7 @@ impl Backend for Helium {
     }
 
     rows_by_assembly!();
+    rows_by_assembly!(rows_i4, add_rows_i4, rows_i4, 2);
     words_by_assembly!();
 
     fn gru_i8(self, gru: &cell::gru::GruI8<'_>, x: Features<'_>, scratch: &mut [i32], h: &mut [i16]) {
@@ -253,98 +248,134 @@ struct Step {
     minus_shift: i32,       // 32
 }
 
-/// One step; the equations are at [`cell::lstm::step`](crate::kernels::cell::lstm::step).
-///
-/// # Safety
-/// Every pointer of the step is good for what `units` and `columns` say, which are not 0; `columns` is a multiple of 4; the weights start on
-/// a multiple of 4; what is written is apart from everything else.
-#[unsafe(naked)]
-unsafe extern "C" fn lstm_i8(step: &Step) {
-    naked_asm!(
-        ".cpu cortex-m55",
-        save!(),
-        // On the stack: 0 the sums of a tile, [8 units][4 gates]; 64 c of an incomplete tile; 96 xh, 100 h, 104 c, 108 units of this tile, 112 units,
-        // 116 -shift, 120 multiplier, 124 bias, 128 blocks, 132 quads behind them, 136 columns,
-        // 140 how many units from the tile's end may not read ahead.
-        "sub sp, sp, #144",
-        "ldm.w r0!, {{r1, r7, r9}}",
-        "ldm.w r0, {{r2, r3, r4, r5, r6, r11}}",
-        "mov r0, r1",
-        "add r1, sp, #96",
-        "stm.w r1, {{r2, r3, r4, r5, r6, r11}}",
-        "str r5, [sp, #136]",
-        "str r7, [sp, #120]",
-        "str r9, [sp, #124]",
-        "lsr r3, r5, #4",
-        "str r3, [sp, #128]",
-        "ubfx r3, r5, #2, #2",
-        "str r3, [sp, #132]",
-        to_bytes!(),
-        // A tile of at most eight units.
-        "3:",
-        "ldr r12, [sp, #112]",
-        "cmp r12, #8",
-        "ite hi",
-        "movhi lr, #0",
-        "movls lr, #1",
-        "it hi",
-        "movhi r12, #8",
-        "str r12, [sp, #108]",
-        "mov r3, sp",
-        "ldr r7, [sp, #120]",
-        "ldr r9, [sp, #124]",
-        "ldr r10, [sp, #128]",
-        "cmp r10, #0",
-        "it eq",
-        "moveq lr, #8",
-        "str lr, [sp, #140]",
-        "ldr r11, [sp, #116]",
-        // A unit: i, f, g, o in r2, r4, r6, r8.
-        "4:",
-        "ldr r1, [sp, #96]",
-        "ldr r5, [sp, #132]",
-        "mov r2, #0",
-        "mov r4, #0",
-        "mov r6, #0",
-        "mov r8, #0",
-        ".globl latch_matrix_begin",
-        "latch_matrix_begin:",
-        "wls lr, r10, 6f",
-        "5:",
-        block!("vmladava"),
-        "le lr, 5b",
-        "6:",
-        "cbnz r5, 17f",
-        "8:",
-        ".globl latch_matrix_end",
-        "latch_matrix_end:",
-        // z = sat16((acc * multiplier + bias) >> shift)
-        scale!(),
-        "vshl.s32 q0, r11",
-        "vqmovnb.s32 q0, q0",
-        "vstrh.32 q0, [r3], #8",
-        "subs r12, r12, #1",
-        "bne.w 4b",
-        "b 19f",
-        "17:",
-        "ldr lr, [sp, #140]",
-        behind_blocks!(),
-        "19:",
-        "str r7, [sp, #120]",
-        "str r9, [sp, #124]",
-        tile!(),
-        "ldr r4, [sp, #112]",
-        "subs r4, r4, r12",
-        "str r4, [sp, #112]",
-        "bne.w 3b",
-        "ldr r1, [sp, #96]",
-        "ldr r2, [sp, #136]",
-        to_columns!(),
-        "add sp, sp, #144",
-        restore!(),
-        lists = sym LISTS,
-    )
+impl Step {
+    /// `None` for slices that do not fit each other, with so many weights in a byte, or are empty, or for weights that start between two words.
+    fn new(gates: &RowsI8<'_>, per: usize, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) -> Option<Self> {
+        if !step_fits(gates, per, xh, h, c) || !gates.weights.as_ptr().addr().is_multiple_of(4) {
+            return None;
+        }
+        Some(Step {
+            weights: gates.weights.as_ptr(),
+            multiplier: gates.multiplier.as_ptr(),
+            bias: gates.bias.as_ptr(),
+            xh: xh.as_mut_ptr(),
+            h: h.as_mut_ptr(),
+            c: c.as_mut_ptr(),
+            columns: xh.len() as u32,
+            units: h.len() as u32,
+            minus_shift: -((gates.shift & 31) as i32),
+        })
+    }
 }
+
+/// Marks where the products of int8 begin and end, for the emulator.
+macro_rules! matrix {
+    (i8 $end:literal) => {
+        concat!(".globl latch_matrix_", $end, "\n", "latch_matrix_", $end, ":\n")
+    };
+    (i4 $end:literal) => {
+        ""
+    };
+}
+
+/// One step of a kind of weights, as a function of that name.
+macro_rules! lstm {
+    ($name:ident, $kind:ident) => {
+        /// One step; the equations are at [`cell::lstm::step`](crate::kernels::cell::lstm::step).
+        ///
+        /// # Safety
+        /// Every pointer of the step is good for what `units` and `columns` say, which are not 0; `columns` is a multiple of 4; the weights start on
+        /// a multiple of 4; what is written is apart from everything else.
+        #[unsafe(naked)]
+        unsafe extern "C" fn $name(step: &Step) {
+            naked_asm!(
+                ".cpu cortex-m55",
+                save!(),
+                // On the stack: 0 the sums of a tile, [8 units][4 gates]; 64 c of an incomplete tile; 96 xh, 100 h, 104 c, 108 units of this tile, 112 units,
+                // 116 -shift, 120 multiplier, 124 bias, 128 blocks, 132 quads behind them, 136 columns,
+                // 140 how many units from the tile's end may not read ahead.
+                "sub sp, sp, #144",
+                "ldm.w r0!, {{r1, r7, r9}}",
+                "ldm.w r0, {{r2, r3, r4, r5, r6, r11}}",
+                "mov r0, r1",
+                "add r1, sp, #96",
+                "stm.w r1, {{r2, r3, r4, r5, r6, r11}}",
+                "str r5, [sp, #136]",
+                "str r7, [sp, #120]",
+                "str r9, [sp, #124]",
+                "lsr r3, r5, #4",
+                "str r3, [sp, #128]",
+                "ubfx r3, r5, #2, #2",
+                "str r3, [sp, #132]",
+                to_bytes!(),
+                // A tile of at most eight units.
+                "3:",
+                "ldr r12, [sp, #112]",
+                "cmp r12, #8",
+                "ite hi",
+                "movhi lr, #0",
+                "movls lr, #1",
+                "it hi",
+                "movhi r12, #8",
+                "str r12, [sp, #108]",
+                "mov r3, sp",
+                "ldr r7, [sp, #120]",
+                "ldr r9, [sp, #124]",
+                "ldr r10, [sp, #128]",
+                "cmp r10, #0",
+                "it eq",
+                "moveq lr, #8",
+                "str lr, [sp, #140]",
+                "ldr r11, [sp, #116]",
+                // A unit: i, f, g, o in r2, r4, r6, r8.
+                "4:",
+                "ldr r1, [sp, #96]",
+                "ldr r5, [sp, #132]",
+                "mov r2, #0",
+                "mov r4, #0",
+                "mov r6, #0",
+                "mov r8, #0",
+                matrix!($kind "begin"),
+                "wls lr, r10, 6f",
+                "5:",
+                block!($kind "vmladava"),
+                "le lr, 5b",
+                "6:",
+                "cbnz r5, 17f",
+                "8:",
+                matrix!($kind "end"),
+                rows_done!($kind),
+                // z = sat16((acc * multiplier + bias) >> shift)
+                scale!(),
+                "vshl.s32 q0, r11",
+                "vqmovnb.s32 q0, q0",
+                "vstrh.32 q0, [r3], #8",
+                "subs r12, r12, #1",
+                "bne.w 4b",
+                "b 19f",
+                "17:",
+                "ldr lr, [sp, #140]",
+                behind_blocks!($kind),
+                "19:",
+                "str r7, [sp, #120]",
+                "str r9, [sp, #124]",
+                tile!(),
+                "ldr r4, [sp, #112]",
+                "subs r4, r4, r12",
+                "str r4, [sp, #112]",
+                "bne.w 3b",
+                "ldr r1, [sp, #96]",
+                "ldr r2, [sp, #136]",
+                to_columns!(),
+                "add sp, sp, #144",
+                restore!(),
+                lists = sym LISTS,
+            )
+        }
+    };
+}
+lstm!(lstm_i8, i8);
+lstm!(lstm_i4, i4);
 
 /// What [`rows_i8`] reads: offsets are those of the fields.
 #[repr(C)]
@@ -360,27 +391,33 @@ struct RowsStep {
 
 impl RowsStep {
     /// Rows onto sums that are there: `out` is bias, too. `None` for slices that do not fit each other or are empty.
-    fn new(weights: &[i8], multiplier: &[u16], x: &mut [i16], out: &mut [i32]) -> Option<Self> {
-        let step = Self::over(weights, multiplier, x.len(), out)?;
+    fn new(weights: &[i8], per: usize, multiplier: &[u16], x: &mut [i16], out: &mut [i32]) -> Option<Self> {
+        let step = Self::over(weights, per, multiplier, x.len(), out)?;
         Some(RowsStep { x: x.as_mut_ptr(), ..step })
     }
 
     /// The same over columns that are bytes already, for [`rows_of_bytes`].
     fn of_bytes(rows: &RowsI8<'_>, x: &[i8], out: &mut [i32]) -> Option<Self> {
-        let step = Self::over(rows.weights, rows.multiplier, x.len(), out)?;
+        let step = Self::over(rows.weights, 1, rows.multiplier, x.len(), out)?;
         Some(RowsStep { x: x.as_ptr().cast_mut().cast(), ..step })
     }
 
     /// The same of int16, over columns that are only read.
-    fn words(weights: &[i16], multiplier: &[u16], x: &[i16], out: &mut [i32]) -> Option<Self> {
-        let step = Self::over(weights, multiplier, x.len(), out)?;
+    fn words(weights: &[i16], per: usize, multiplier: &[u16], x: &[i16], out: &mut [i32]) -> Option<Self> {
+        let step = Self::over(weights, per, multiplier, x.len(), out)?;
         Some(RowsStep { x: x.as_ptr().cast_mut(), ..step })
     }
 
     /// All but where the columns are.
     #[inline(always)]
-    fn over<W: IntWeight>(weights: &[W], multiplier: &[u16], columns: usize, out: &mut [i32]) -> Option<Self> {
-        let (_, quads) = quads_of_rows(weights, multiplier, columns, out)?;
+    fn over<W: IntWeight>(
+        weights: &[W],
+        per: usize,
+        multiplier: &[u16],
+        columns: usize,
+        out: &mut [i32],
+    ) -> Option<Self> {
+        let (_, quads) = quads_of_rows(weights, per, multiplier, columns, out)?;
         if !weights.as_ptr().addr().is_multiple_of(4) {
             return None;
         }
@@ -398,7 +435,7 @@ impl RowsStep {
 
 /// Rows a quad at a time, as [`lstm_i8`] does its products, between what makes the columns bytes and what makes them columns again.
 macro_rules! rows {
-    ($(#[$doc:meta])* $name:ident, $before:expr, $after:expr) => {
+    ($(#[$doc:meta])* $name:ident, $kind:ident, $before:expr, $after:expr) => {
         $(#[$doc])*
         ///
         /// # Safety
@@ -444,9 +481,10 @@ macro_rules! rows {
                 "sub r12, r12, r1",
                 "dls lr, r1",
                 "3:",
-                weights!(""),
-                "add r0, r0, r5, lsl #2",
+                weights!($kind ""),
+                past_rows!($kind "r5"),
                 products!("vmladav"),
+                rows_done!($kind),
                 scale!(),
                 "vstrw.32 q0, [r3], #16",
                 "le lr, 3b",
@@ -459,14 +497,15 @@ macro_rules! rows {
                 "cmp r10, #0",
                 "beq 9f",
                 // The first block begins the sums.
-                block!("vmladav"),
+                block!($kind "vmladav"),
                 "wls lr, r11, 6f",
                 "5:",
-                block!("vmladava"),
+                block!($kind "vmladava"),
                 "le lr, 5b",
                 "6:",
                 "cbnz r5, 17f",
                 "8:",
+                rows_done!($kind),
                 // acc * multiplier + bias
                 scale!(),
                 "vstrw.32 q0, [r3], #16",
@@ -480,7 +519,7 @@ macro_rules! rows {
                 "mov r8, #0",
                 "17:",
                 "ldr lr, [sp, #8]",
-                behind_blocks!(),
+                behind_blocks!($kind),
                 "19:",
                 $after,
                 "add sp, sp, #16",
@@ -493,12 +532,21 @@ macro_rules! rows {
 rows!(
     /// [`rows_i8`](super::scalar::rows).
     rows_i8,
+    i8,
+    to_bytes!(),
+    concat!("ldr r1, [sp]\n", "ldr r2, [sp, #4]\n", to_columns!())
+);
+rows!(
+    /// The same of weights of four bits.
+    rows_i4,
+    i4,
     to_bytes!(),
     concat!("ldr r1, [sp]\n", "ldr r2, [sp, #4]\n", to_columns!())
 );
 rows!(
     /// The same over columns that are bytes, which stay as they are.
     rows_of_bytes,
+    i8,
     "",
     ""
 );

@@ -1,8 +1,7 @@
 //! Weights of four bits: a nibble is the upper half of an int8 whose lower half is zero.
 //!
 //! So an int4 weight n, -8 to 7, stands for the int8 16 n, and everything else, multipliers, biases, bounds and bits, is that of the int8 layer with
-//! those weights. A step widens one unit's gates after the other into a small buffer and has the backend's own int8 kernel take that unit; the
-//! result is therefore the backend's for the widened layer, which is the reference's, bit for bit.
+//! those weights. A backend takes the nibbles apart in its registers ([`Backend::lstm_i4`]); the result is that of the widened layer, bit for bit.
 //!
 //! # The order of the nibbles
 //!
@@ -16,7 +15,7 @@
 use super::cell::RowProducts;
 use super::cell::gru::{self, GruI8};
 use super::cell::rnn::{self, RnnI8};
-use super::{Backend, Features, Packed, RowsI8};
+use super::{Backend, Features, RowsI8};
 
 /// The lower halves of four bytes as int8 weights.
 const UPPER: u32 = 0xF0F0_F0F0;
@@ -41,94 +40,62 @@ pub fn widen_gates(nibbles: &[i8], out: &mut [i8]) {
     }
 }
 
-/// [`Backend::step_i8`] of a layer whose `gates.weights` are nibbles, half as many bytes. `room`: `4 * K4` bytes that start on a multiple of 4.
+/// [`Backend::step_i8`] of a layer whose `gates.weights` are nibbles, half as many bytes.
 pub fn step<B: Backend>(
     backend: B,
     gates: &RowsI8<'_>,
     x: Features<'_>,
     xh: &mut [i16],
-    (h, c): (&mut [i16], &mut [i32]),
-    room: &mut [i8],
+    h: &mut [i16],
+    c: &mut [i32],
+    backwards: bool,
 ) {
-    if !backend.join(x, xh, h) {
-        return;
+    if backend.join(x, xh, h) {
+        backend.lstm_i4(gates, xh, h, c, backwards);
     }
-    let states = h.as_chunks_mut::<1>().0.iter_mut().zip(c.as_chunks_mut::<1>().0);
-    each_quad(gates, xh.len(), room, states, |gates, (h, c)| backend.lstm_i8(gates, xh, h, c));
 }
 
-/// [`Backend::rows_i8`] of rows whose weights are nibbles. `room` as in [`step`], with `K4` the columns of x.
-pub fn rows<B: Backend>(backend: B, rows: &RowsI8<'_>, x: &mut [i16], out: &mut [i32], room: &mut [i8]) {
-    each_quad(rows, x.len(), room, out.as_chunks_mut::<4>().0.iter_mut(), |rows, out| backend.rows_i8(rows, x, out));
+/// The products of a quad of rows, `sum over k of 16 n[k] * x[k]`.
+#[inline(always)]
+pub(crate) fn products(quad: &[i8], x: &[i16]) -> [i32; 4] {
+    let mut acc = [0_i32; 4];
+    for (bytes, x) in quad.as_chunks::<8>().0.iter().zip(x.as_chunks::<4>().0) {
+        let [a, b, c, d, e, f, g, h] = *bytes;
+        for ((low, high), &x) in [(a, e), (b, f), (c, g), (d, h)].into_iter().zip(x) {
+            for (acc, w) in acc.iter_mut().zip([low << 4, high << 4, low & !15, high & !15]) {
+                *acc = acc.wrapping_add(i32::from(w) * i32::from(x));
+            }
+        }
+    }
+    acc
 }
 
-/// [`Backend::gru_i8`] of a layer whose weights are nibbles. `room`: 4 bytes for every column of the wider kernel,
-/// which start on a multiple of 4.
-pub fn gru_step<B: Backend>(
-    backend: B,
-    gru: &GruI8<'_>,
-    x: Features<'_>,
-    scratch: &mut [i32],
-    h: &mut [i16],
-    room: &mut [i8],
-) {
-    gru::step_by(backend, &mut Widened { backend, room }, gru, x, scratch, h);
+/// [`Backend::gru_i8`] of a layer whose weights are nibbles.
+pub fn gru_step<B: Backend>(backend: B, gru: &GruI8<'_>, x: Features<'_>, scratch: &mut [i32], h: &mut [i16]) {
+    gru::step_by(backend, &mut Nibbles(backend), gru, x, scratch, h);
 }
 
-/// [`Backend::rnn_i8`] of a layer whose weights are nibbles. `room`: `4 * K4` bytes that start on a multiple of 4.
-pub fn rnn_step<B: Backend>(
-    backend: B,
-    rnn: &RnnI8<'_>,
-    x: Features<'_>,
-    scratch: &mut [i32],
-    h: &mut [i16],
-    room: &mut [i8],
-) {
-    rnn::step_by(backend, &mut Widened { backend, room }, rnn, x, scratch, h);
+/// [`Backend::rnn_i8`] of a layer whose weights are nibbles.
+pub fn rnn_step<B: Backend>(backend: B, rnn: &RnnI8<'_>, x: Features<'_>, scratch: &mut [i32], h: &mut [i16]) {
+    rnn::step_by(backend, &mut Nibbles(backend), rnn, x, scratch, h);
 }
 
-/// Rows of nibbles, a quad of which is widened at a time.
-struct Widened<'r, B> {
-    backend: B,
-    room: &'r mut [i8],
-}
+/// Rows of nibbles.
+struct Nibbles<B>(B);
 
-impl<B: Backend> RowProducts for Widened<'_, B> {
+impl<B: Backend> RowProducts for Nibbles<B> {
     type Weight = i8;
     const PER_ELEMENT: usize = 2;
 
     fn rows(&mut self, rows: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]) {
         if x.is_empty() {
-            return self.backend.rows_i8(rows, x, out);
+            return self.0.rows_i8(rows, x, out);
         }
-        self::rows(self.backend, rows, x, out, self.room);
+        self.0.rows_i4(rows, x, out);
     }
 
     fn add_rows(&mut self, rows: &RowsI8<'_>, x: &mut [i16], sums: &mut [i32]) {
-        each_quad(rows, x.len(), self.room, sums.as_chunks_mut::<4>().0.iter_mut(), |rows, sums| {
-            self.backend.add_rows_i8(rows, x, sums)
-        });
-    }
-}
-
-/// Widens one quad of rows after the other into `room`, and calls `run` with it and with what `outs` gives for it.
-#[inline]
-fn each_quad<U>(
-    rows: &RowsI8<'_>,
-    columns: usize,
-    room: &mut [i8],
-    outs: impl Iterator<Item = U>,
-    mut run: impl FnMut(&RowsI8<'_>, U),
-) {
-    let Some(room) = room.get_mut(..4 * columns) else { return };
-    let mut biases = rows.bias.as_chunks::<4>().0.iter();
-    let mut weights = rows.weights;
-    for (multiplier, out) in rows.multiplier.as_chunks::<4>().0.iter().zip(outs) {
-        let Some((nibbles, behind)) = weights.split_at_checked(2 * columns) else { return };
-        weights = behind;
-        widen_gates(nibbles, room);
-        let bias = biases.next().map_or(&[][..], |bias| bias);
-        run(&RowsI8 { weights: room, multiplier, bias, shift: rows.shift, packed: Packed::NONE }, out);
+        self.0.add_rows_i4(rows, x, sums);
     }
 }
 

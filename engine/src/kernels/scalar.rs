@@ -3,7 +3,7 @@
 //! Loops run over zipped slices, so nothing here can index out of bounds: with lengths that break the contract the extra
 //! elements are left alone.
 
-use super::{FloatWeight, IntWeight, RowsFloat, RowsInt, activation};
+use super::{FloatWeight, IntWeight, RowsFloat, RowsInt, activation, nibbles};
 
 /// The sums of a quad of rows, as of a unit's gates i, f, g, o: `sum over k of w[k] * x[k]`. A block has `COLUMNS` columns of four rows, `BLOCK` weights.
 #[inline(always)]
@@ -37,7 +37,23 @@ pub fn rows<W: IntWeight>(gates: &RowsInt<'_, W>, x: &[i16], out: &mut [i32]) {
         let Some((row, rest)) = weights.split_at_checked(4 * x.len()) else { return };
         weights = rest;
         *out = *bias;
-        add_quad(row, multiplier, x, out);
+        add_quad::<W>(W::products(row, x), multiplier, out);
+    }
+}
+
+/// See [`Backend::rows_i4`](super::Backend::rows_i4).
+pub fn rows_i4(rows: &RowsInt<'_, i8>, x: &[i16], out: &mut [i32]) {
+    out.iter_mut().zip(rows.bias).for_each(|(out, bias)| *out = *bias);
+    add_rows_i4(rows, x, out);
+}
+
+/// See [`Backend::add_rows_i4`](super::Backend::add_rows_i4).
+pub fn add_rows_i4(rows: &RowsInt<'_, i8>, x: &[i16], sums: &mut [i32]) {
+    let mut weights = rows.weights;
+    for (multiplier, sums) in rows.multiplier.as_chunks::<4>().0.iter().zip(sums.as_chunks_mut::<4>().0) {
+        let Some((row, rest)) = weights.split_at_checked(2 * x.len()) else { return };
+        weights = rest;
+        add_quad::<i8>(nibbles::products(row, x), multiplier, sums);
     }
 }
 
@@ -48,14 +64,14 @@ pub fn add_rows<W: IntWeight>(rows: &RowsInt<'_, W>, x: &[i16], sums: &mut [i32]
     for (multiplier, sums) in rows.multiplier.as_chunks::<4>().0.iter().zip(sums.as_chunks_mut::<4>().0) {
         let Some((row, rest)) = weights.split_at_checked(4 * x.len()) else { return };
         weights = rest;
-        add_quad(row, multiplier, x, sums);
+        add_quad::<W>(W::products(row, x), multiplier, sums);
     }
 }
 
-/// Adds a quad of rows to their sums.
+/// Adds the products of a quad of rows to their sums.
 #[inline(always)]
-fn add_quad<W: IntWeight>(row: &[W], multiplier: &[u16; 4], x: &[i16], sums: &mut [i32; 4]) {
-    for ((sum, acc), &m) in sums.iter_mut().zip(W::products(row, x)).zip(multiplier) {
+fn add_quad<W: IntWeight>(products: [i32; 4], multiplier: &[u16; 4], sums: &mut [i32; 4]) {
+    for ((sum, acc), &m) in sums.iter_mut().zip(products).zip(multiplier) {
         *sum = W::scaled(acc, m).wrapping_add(*sum);
     }
 }

@@ -32,26 +32,18 @@ impl Backend for Thumb {
     }
 
     fn lstm_i8(self, gates: &RowsI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
-        let units = h.len();
-        if !step_fits(gates, xh, h, c) {
-            return;
+        if let Some(step) = Step::new(gates, 1, xh, h, c) {
+            // SAFETY: `Step::new` held the lengths to each other and to not being 0; h and c are borrowed mutably and apart from each other.
+            unsafe { lstm_i8(&step) }
         }
-        let xh = xh.as_ptr_range();
-        let step = Step {
-            multiplier: gates.multiplier.as_ptr(),
-            bias: gates.bias.as_ptr(),
-            h: h.as_mut_ptr(),
-            c: c.as_mut_ptr(),
-            xh: xh.start,
-            xh_end: xh.end,
-            units: units as u32,
-            shift: gates.shift & 31,
-            weights: gates.weights.as_ptr(),
-            rows: &ROWS,
-        };
-        // SAFETY: all pointers come from slices whose lengths were just held to `units` and to four columns or more; each is aligned as
-        // its type asks, and more is read at once nowhere; h and c are borrowed mutably and apart from each other.
-        unsafe { lstm_i8(&step) }
+    }
+
+    fn lstm_i4(self, gates: &RowsI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32], backwards: bool) {
+        let _ = backwards;
+        if let Some(step) = Step::new(gates, 2, xh, h, c) {
+            // SAFETY: as above, with two weights in a byte.
+            unsafe { lstm_i4(&step) }
+        }
     }
 
     fn gru_cell_i8(self, sums: &[i32], n: &[i16], shift: u32, h: &mut [i16]) {
@@ -88,6 +80,7 @@ impl Backend for Thumb {
     }
 
     rows_by_assembly!();
+    rows_by_assembly!(rows_i4, add_rows_i4, rows_i4, 2);
 }
 
 /// What the assembly reads: offsets are those of the fields.
@@ -105,6 +98,28 @@ struct Step {
     rows: *const [[[i32; 6]; 8]; 2], // 36
 }
 
+impl Step {
+    /// `None` for slices that do not fit each other, with so many weights in a byte, or are empty.
+    fn new(gates: &RowsI8<'_>, per: usize, xh: &[i16], h: &mut [i16], c: &mut [i32]) -> Option<Self> {
+        if !step_fits(gates, per, xh, h, c) {
+            return None;
+        }
+        let xh = xh.as_ptr_range();
+        Some(Step {
+            multiplier: gates.multiplier.as_ptr(),
+            bias: gates.bias.as_ptr(),
+            h: h.as_mut_ptr(),
+            c: c.as_mut_ptr(),
+            xh: xh.start,
+            xh_end: xh.end,
+            units: h.len() as u32,
+            shift: gates.shift & 31,
+            weights: gates.weights.as_ptr(),
+            rows: &ROWS,
+        })
+    }
+}
+
 /// What [`rows_i8`] reads: offsets are those of the fields.
 #[repr(C)]
 struct RowsStep {
@@ -119,8 +134,8 @@ struct RowsStep {
 
 impl RowsStep {
     /// Rows onto sums that are there: `out` is bias, too. `None` for slices that do not fit each other or are empty.
-    fn new(weights: &[i8], multiplier: &[u16], x: &[i16], out: &mut [i32]) -> Option<Self> {
-        let (_, quads) = quads_of_rows(weights, multiplier, x.len(), out)?;
+    fn new(weights: &[i8], per: usize, multiplier: &[u16], x: &[i16], out: &mut [i32]) -> Option<Self> {
+        let (_, quads) = quads_of_rows(weights, per, multiplier, x.len(), out)?;
         let x = x.as_ptr_range();
         Some(RowsStep {
             multiplier: multiplier.as_ptr(),
@@ -134,51 +149,60 @@ impl RowsStep {
     }
 }
 
-/// [`rows_i8`](super::scalar::rows), a quad at a time, as [`lstm_i8`] does its products.
-///
-/// # Safety
-/// Every pointer is good for what `quads` and the columns say, which are some; what is written is apart from everything
-/// else, but that biases may lie where sums
-/// are written.
-#[unsafe(naked)]
-unsafe extern "C" fn rows_i8(step: &RowsStep) {
-    naked_asm!(
-        save!(),
-        // On the stack: 0 multiplier, 4 bias, 8 out, 12 quads (they move on), 16 x, 20 its end.
-        "sub sp, #24",
-        "mov r1, sp",
-        "ldm r0!, {{r2, r3, r4, r5, r6, r7}}",
-        "stm r1!, {{r2, r3, r4, r5, r6, r7}}",
-        "ldr r0, [r0]",
-        "mov r12, r7",
-        "movs r5, #4",
-        "movs r6, #8",
-        "movs r7, #12",
-        "3:",
-        "ldr r1, [sp, #16]",
-        zeros!(),
-        columns!(),
-        "ldr r1, [sp, #0]",
-        "ldr r2, [sp, #4]",
-        "ldr r3, [sp, #8]",
-        scale!("r8", "0", "0"),
-        scale!("r9", "2", "4"),
-        scale!("r10", "4", "8"),
-        scale!("r11", "6", "12"),
-        "adds r1, #8",
-        "adds r2, #16",
-        "adds r3, #16",
-        "mov r4, sp",
-        "stm r4!, {{r1, r2, r3}}",
-        "movs r5, #4",
-        "ldr r1, [r4]",
-        "subs r1, #1",
-        "str r1, [r4]",
-        "bne 3b",
-        "add sp, #24",
-        restore!(),
-    )
+/// Rows of a kind of weights, as a function of that name.
+macro_rules! rows {
+    ($name:ident, $kind:ident) => {
+        /// [`rows_i8`](super::scalar::rows), a quad at a time, as [`lstm_i8`] does its products.
+        ///
+        /// # Safety
+        /// Every pointer is good for what `quads` and the columns say, which are some; what is written is apart from everything
+        /// else, but that biases may lie where sums
+        /// are written.
+        #[unsafe(naked)]
+        unsafe extern "C" fn $name(step: &RowsStep) {
+            naked_asm!(
+                save!(),
+                // On the stack: 0 multiplier, 4 bias, 8 out, 12 quads (they move on), 16 x, 20 its end.
+                "sub sp, #24",
+                "mov r1, sp",
+                "ldm r0!, {{r2, r3, r4, r5, r6, r7}}",
+                "stm r1!, {{r2, r3, r4, r5, r6, r7}}",
+                "ldr r0, [r0]",
+                "mov r12, r7",
+                "movs r5, #4",
+                "movs r6, #8",
+                "movs r7, #12",
+                "3:",
+                "ldr r1, [sp, #16]",
+                zeros!(),
+                columns!($kind),
+                "ldr r1, [sp, #0]",
+                "ldr r2, [sp, #4]",
+                "ldr r3, [sp, #8]",
+                scale!("r8", "0", "0"),
+                scale!("r9", "2", "4"),
+                scale!("r10", "4", "8"),
+                scale!("r11", "6", "12"),
+                "adds r1, #8",
+                "adds r2, #16",
+                "adds r3, #16",
+                "mov r4, sp",
+                "stm r4!, {{r1, r2, r3}}",
+                "movs r5, #4",
+                "ldr r1, [r4]",
+                "subs r1, #1",
+                "str r1, [r4]",
+                "beq 5f",
+                "b 3b",
+                "5:",
+                "add sp, #24",
+                restore!(),
+            )
+        }
+    };
 }
+rows!(rows_i8, i8);
+rows!(rows_i4, i4);
 
 /// What [`gru_cell_i8`] reads: offsets are those of the fields.
 #[repr(C)]
@@ -320,75 +344,78 @@ unsafe extern "C" fn activate(x: *mut i16, count: usize, rows: *const [[i32; 6];
     )
 }
 
-/// One step; the equations are at [`step`](super::cell::lstm::step).
-///
-/// The sums of a unit keep their 32 bits where the reference saturates to 16: both activations give for a magnitude beyond 16 bits
-/// what they give at its end. Sums stay above `-2^31` by the contract of [`RowsI8`].
-///
-/// # Safety
-/// Every pointer of the step is good for what `units` and the columns say, of which there are some; what is written is apart from
-/// everything else.
-#[unsafe(naked)]
-unsafe extern "C" fn lstm_i8(step: &Step) {
-    naked_asm!(
-        save!(),
-        // On the stack: 0 multiplier, 4 bias, 8 h, 12 c (they move on), 16 xh, 20 its end, 24 units, 28 shift, 32 weights (move on), 36 rows.
-        "sub sp, #40",
-        "mov r1, sp",
-        "ldm r0!, {{r2, r3, r4, r5, r6}}",
-        "stm r1!, {{r2, r3, r4, r5, r6}}",
-        "ldm r0!, {{r2, r3, r4, r5, r6}}",
-        "stm r1!, {{r2, r3, r4, r5, r6}}",
-        // A unit: i, f, g, o in r8-r11.
-        "3:",
-        "ldr r0, [sp, #32]",
-        "ldr r1, [sp, #20]",
-        "mov r12, r1",
-        "ldr r1, [sp, #16]",
-        zeros!(),
-        "movs r5, #4",
-        "movs r6, #8",
-        "movs r7, #12",
-        ".globl latch_matrix_begin",
-        "latch_matrix_begin:",
-        columns!(),
-        ".globl latch_matrix_end",
-        "latch_matrix_end:",
-        "str r0, [sp, #32]",
-        "ldr r1, [sp, #0]",
-        "ldr r2, [sp, #4]",
-        "ldr r3, [sp, #28]",
-        requantize!("r8", "0", "0"),
-        requantize!("r9", "2", "4"),
-        requantize!("r10", "4", "8"),
-        requantize!("r11", "6", "12"),
-        "adds r1, #8",
-        "adds r2, #16",
-        "str r1, [sp, #0]",
-        "str r2, [sp, #4]",
-        "ldr r7, [sp, #36]",
-        "mov r0, r8",
-        "bl 20f",
-        "mov r8, r0",
-        "mov r0, r9",
-        "bl 20f",
-        "mov r9, r0",
-        "mov r0, r11",
-        "bl 20f",
-        "mov r11, r0",
-        "adds r7, #{rows}",
-        "mov r0, r10",
-        "bl 30f",
-        cell!(),
-        "ldr r1, [sp, #24]",
-        "subs r1, #1",
-        "str r1, [sp, #24]",
-        "beq 5f",
-        "b 3b",
-        "5:",
-        "add sp, #40",
-        restore!(),
-        activations!(),
-        rows = const SEGMENT_ROWS_BYTES,
-    )
+/// One step of a kind of weights, as a function of that name.
+macro_rules! lstm {
+    ($name:ident, $kind:ident) => {
+        /// One step; the equations are at [`step`](super::cell::lstm::step).
+        ///
+        /// The sums of a unit keep their 32 bits where the reference saturates to 16: both activations give for a magnitude beyond 16 bits
+        /// what they give at its end. Sums stay above `-2^31` by the contract of [`RowsI8`].
+        ///
+        /// # Safety
+        /// Every pointer of the step is good for what `units` and the columns say, of which there are some; what is written is apart from
+        /// everything else.
+        #[unsafe(naked)]
+        unsafe extern "C" fn $name(step: &Step) {
+            naked_asm!(
+                save!(),
+                // On the stack: 0 multiplier, 4 bias, 8 h, 12 c (they move on), 16 xh, 20 its end, 24 units, 28 shift, 32 weights (move on), 36 rows.
+                "sub sp, #40",
+                "mov r1, sp",
+                "ldm r0!, {{r2, r3, r4, r5, r6}}",
+                "stm r1!, {{r2, r3, r4, r5, r6}}",
+                "ldm r0!, {{r2, r3, r4, r5, r6}}",
+                "stm r1!, {{r2, r3, r4, r5, r6}}",
+                // A unit: i, f, g, o in r8-r11.
+                "3:",
+                "ldr r0, [sp, #32]",
+                "ldr r1, [sp, #20]",
+                "mov r12, r1",
+                "ldr r1, [sp, #16]",
+                zeros!(),
+                "movs r5, #4",
+                "movs r6, #8",
+                "movs r7, #12",
+                columns!($kind counted),
+                "str r0, [sp, #32]",
+                "ldr r1, [sp, #0]",
+                "ldr r2, [sp, #4]",
+                "ldr r3, [sp, #28]",
+                requantize!("r8", "0", "0"),
+                requantize!("r9", "2", "4"),
+                requantize!("r10", "4", "8"),
+                requantize!("r11", "6", "12"),
+                "adds r1, #8",
+                "adds r2, #16",
+                "str r1, [sp, #0]",
+                "str r2, [sp, #4]",
+                "ldr r7, [sp, #36]",
+                "mov r0, r8",
+                "bl 20f",
+                "mov r8, r0",
+                "mov r0, r9",
+                "bl 20f",
+                "mov r9, r0",
+                "mov r0, r11",
+                "bl 20f",
+                "mov r11, r0",
+                "adds r7, #{rows}",
+                "mov r0, r10",
+                "bl 30f",
+                cell!(),
+                "ldr r1, [sp, #24]",
+                "subs r1, #1",
+                "str r1, [sp, #24]",
+                "beq 5f",
+                "b 3b",
+                "5:",
+                "add sp, #40",
+                restore!(),
+                activations!(),
+                rows = const SEGMENT_ROWS_BYTES,
+            )
+        }
+    };
 }
+lstm!(lstm_i8, i8);
+lstm!(lstm_i4, i4);

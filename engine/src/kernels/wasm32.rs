@@ -35,11 +35,20 @@ impl Backend for Simd128 {
     }
 
     fn lstm_i8(self, gates: &RowsI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
-        lstm_i8(gates, xh, h, c);
+        lstm_i8::<1>(gates, xh, h, c);
     }
 
     fn rows_i8(self, gates: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]) {
-        rows_i8(gates, x, out);
+        rows_i8::<1>(gates, x, out);
+    }
+
+    fn lstm_i4(self, gates: &RowsI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32], backwards: bool) {
+        let _ = backwards;
+        lstm_i8::<2>(gates, xh, h, c);
+    }
+
+    fn rows_i4(self, rows: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]) {
+        rows_i8::<2>(rows, x, out);
     }
 
     fn sigmoid_q15(self, x: &mut [i16]) {
@@ -220,9 +229,9 @@ fn tanh_q15_lanes(x: v128) -> v128 {
 }
 
 /// The equations of [`cell::lstm::step`](crate::kernels::cell::lstm::step), in tiles of eight units: a vector of the activations.
-fn lstm_i8(gates: &RowsI8<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
+fn lstm_i8<const PER: usize>(gates: &RowsI8<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
     let units = h.len();
-    let row = 4 * xh.len(); // bytes of weights of a unit
+    let row = 4 * xh.len() / PER; // bytes of weights of a unit
     assert!(xh.len().is_multiple_of(4) && gates.weights.len() == units * row, "weights: [unit][K4 / 4][gate][4]");
     assert!(gates.multiplier.len() == 4 * units && gates.bias.len() == 4 * units, "multiplier, bias: [unit][gate]");
     assert!(c.len() == units, "c: [unit]");
@@ -237,11 +246,11 @@ fn lstm_i8(gates: &RowsI8<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
     let (weights, last_weights) = gates.weights.split_at(8 * row * h.len());
     let tiles = weights.chunks_exact(8 * row).zip(multipliers.iter().zip(biases));
     for ((weights, (multiplier, bias)), (h, c)) in tiles.zip(h.iter_mut().zip(c)) {
-        let scaled = scale(rows_of_eight(weights, xh), multiplier, bias);
+        let scaled = scale(rows_of_eight::<PER>(weights, xh), multiplier, bias);
         cell_q15(requantize(scaled, gates.shift), h, c);
     }
     if !last_h.is_empty() {
-        let scaled = scale(last_rows(last_weights, xh), &padded(last_multiplier), &padded(last_bias));
+        let scaled = scale(last_rows::<PER>(last_weights, xh), &padded(last_multiplier), &padded(last_bias));
         let (mut h, mut c) = ([0; 8], padded(last_c));
         cell_q15(requantize(scaled, gates.shift), &mut h, &mut c);
         last_h.copy_from_slice(&h[..last_h.len()]);
@@ -250,8 +259,8 @@ fn lstm_i8(gates: &RowsI8<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
 }
 
 /// See [`Backend::rows_i8`]: the first half of the step above.
-fn rows_i8(gates: &RowsI8<'_>, x: &[i16], out: &mut [i32]) {
-    let row = 4 * x.len();
+fn rows_i8<const PER: usize>(gates: &RowsI8<'_>, x: &[i16], out: &mut [i32]) {
+    let row = 4 * x.len() / PER;
     assert!(
         x.len().is_multiple_of(4) && 4 * gates.weights.len() == out.len() * row,
         "weights: [unit][K4 / 4][gate][4]"
@@ -272,11 +281,11 @@ fn rows_i8(gates: &RowsI8<'_>, x: &[i16], out: &mut [i32]) {
         }
     };
     for ((weights, (multiplier, bias)), out) in tiles.zip(out) {
-        put(out, scale(rows_of_eight(weights, x), multiplier, bias));
+        put(out, scale(rows_of_eight::<PER>(weights, x), multiplier, bias));
     }
     if !last_out.is_empty() {
         let mut sums = [0; 32];
-        put(&mut sums, scale(last_rows(last_weights, x), &padded(last_multiplier), &padded(last_bias)));
+        put(&mut sums, scale(last_rows::<PER>(last_weights, x), &padded(last_multiplier), &padded(last_bias)));
         last_out.copy_from_slice(&sums[..last_out.len()]);
     }
 }
@@ -291,39 +300,49 @@ fn padded<T: bytemuck::Pod, const N: usize>(x: &[T]) -> [T; N] {
 
 /// The sums of eight units, `[i, f, g, o]` of each: `sum over k of w[k] * xh[k]`.
 #[inline(always)]
-fn rows_of_eight(weights: &[i8], xh: &[i16]) -> [v128; 8] {
+fn rows_of_eight<const PER: usize>(weights: &[i8], xh: &[i16]) -> [v128; 8] {
     let (low, high) = weights.split_at(weights.len() / 2);
-    let ([a, b, c, d], [e, f, g, h]) = (rows(low, xh), rows(high, xh));
+    let ([a, b, c, d], [e, f, g, h]) = (rows::<4, PER>(low, xh), rows::<4, PER>(high, xh));
     [a, b, c, d, e, f, g, h]
 }
 
 /// The sums of fewer than eight units, with zeros behind them.
 #[inline(always)]
-fn last_rows(weights: &[i8], xh: &[i16]) -> [v128; 8] {
+fn last_rows<const PER: usize>(weights: &[i8], xh: &[i16]) -> [v128; 8] {
     let mut sums = [i32x4_splat(0); 8];
-    for (sum, weights) in sums.iter_mut().zip(weights.chunks_exact(4 * xh.len())) {
-        [*sum] = rows(weights, xh);
+    for (sum, weights) in sums.iter_mut().zip(weights.chunks_exact(4 * xh.len() / PER)) {
+        [*sum] = rows::<1, PER>(weights, xh);
     }
     sums
 }
 
-/// The sums of `N` units side by side, `[i, f, g, o]` of each; `weights` has their `N` rows.
+/// The sums of `N` units side by side, `[i, f, g, o]` of each; `weights` has their `N` rows, `PER` weights in a byte: of two, gates i and f are the lower
+/// halves.
 #[inline]
-fn rows<const N: usize>(weights: &[i8], xh: &[i16]) -> [v128; N] {
+fn rows<const N: usize, const PER: usize>(weights: &[i8], xh: &[i16]) -> [v128; N] {
     let columns = xh.as_chunks::<4>().0;
-    // `[gate pair][gate and column]` for every four columns; the slicing tells the compiler that k is inside every row.
-    let rows: [&[[[i8; 8]; 2]]; N] = core::array::from_fn(|unit| {
-        let row = &weights[unit * 16 * columns.len()..][..16 * columns.len()];
-        &row.as_chunks::<8>().0.as_chunks::<2>().0[..columns.len()]
+    let row = 16 / PER * columns.len();
+    // `[gate pair][gate and column]` for every four columns, or one pair of nibbles; the slicing tells the compiler that k is inside every row.
+    let rows: [&[[i8; 8]]; N] = core::array::from_fn(|unit| {
+        let row = &weights[unit * row..][..row];
+        &row.as_chunks::<8>().0[..2 / PER * columns.len()]
     });
     // Two 32-bit sums a gate, side by side: [i i f f] and [g g o o].
     let mut sums = [[i32x4_splat(0); 2]; N];
     for (k, x) in columns.iter().enumerate() {
         let x = i64x2_splat(bytemuck::cast(*x));
         for (sums, row) in sums.iter_mut().zip(rows) {
-            for (sum, w) in sums.iter_mut().zip(&row[k]) {
-                // Widened to 16 bits before they are multiplied, so that -128 needs no care.
-                *sum = i32x4_add(*sum, i32x4_dot_i16x8(load_extend_i8(w), x));
+            // Widened to 16 bits before they are multiplied, so that -128 needs no care.
+            let pairs = if PER == 1 {
+                [load_extend_i8(&row[2 * k]), load_extend_i8(&row[2 * k + 1])]
+            } else {
+                // 256 times a nibble and more; the shift takes the rest away, and leaves sixteen times the nibble.
+                let words = load_extend_i8(&row[k]);
+                let low = i16x8_shr(i16x8_shl(words, 12), 8);
+                [low, v128_and(words, i16x8_splat(!15))]
+            };
+            for (sum, w) in sums.iter_mut().zip(pairs) {
+                *sum = i32x4_add(*sum, i32x4_dot_i16x8(w, x));
             }
         }
     }

@@ -12,6 +12,7 @@ mod floats;
 mod int16;
 mod integers;
 mod many;
+mod nibbles;
 mod vnni;
 
 use core::arch::x86_64::*;
@@ -121,6 +122,18 @@ impl Backend for Avx2 {
 
     fn rows_i8(self, gates: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]) {
         hand_over!(self, bytes::rows_i8::<false>(gates, x, out));
+    }
+
+    fn lstm_i4(self, gates: &RowsI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32], backwards: bool) {
+        hand_over!(self, nibbles::lstm_i4(gates, xh, h, c, backwards));
+    }
+
+    fn rows_i4(self, rows: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]) {
+        hand_over!(self, nibbles::rows_i4(rows, x, out));
+    }
+
+    fn add_rows_i4(self, rows: &RowsI8<'_>, x: &mut [i16], sums: &mut [i32]) {
+        hand_over!(self, nibbles::add_rows_i4(rows, x, sums));
     }
 
     fn add_rows_i8(self, rows: &RowsI8<'_>, x: &mut [i16], sums: &mut [i32]) {

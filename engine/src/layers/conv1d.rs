@@ -14,7 +14,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Layer, MAX_WIDTH, Place, int4_room};
+use super::{Layer, MAX_WIDTH, Place};
 use crate::error::{Error, problem};
 use crate::features::{CONV1D, WINDOWS};
 use crate::image::reader::Fields;
@@ -187,12 +187,10 @@ impl Conv1d {
         self.counts() && state.first().is_none_or(|&count| waits(count))
     }
 
-    /// Bytes of scratch of a step: the columns, the sums, and room for weights of four bits.
+    /// Bytes of scratch of a step: the columns and the sums.
     pub(crate) const fn scratch(&self, precision: Precision) -> usize {
         let columns = precision.values_bytes(precision.columns(self.columns()));
-        columns
-            + 4 * precision.rows(precision.lanes(self.units as usize))
-            + int4_room(self.form.int4(), precision.columns(self.columns()))
+        columns + 4 * precision.rows(precision.lanes(self.units as usize))
     }
 }
 
@@ -259,7 +257,6 @@ impl<'a, N: Steps> Opened<'a, N> {
         let out: &mut [N::Value] = place.memory.take(N::PRECISION.lanes(usize::from(units)));
         let mut scratch = place.scratch.rest();
         let padded = N::PRECISION.columns(columns);
-        let room = super::take_int4_room(&mut scratch, form.int4(), padded);
         let window: &mut [N::Value] = scratch.take(padded);
         let (before, now) = window.split_at_mut_checked(history.len())?;
         before.copy_from_slice(history);
@@ -276,7 +273,7 @@ impl<'a, N: Steps> Opened<'a, N> {
             }
         }
         let sums: &mut [N::Sum] = scratch.take(N::PRECISION.rows(out.len()));
-        N::product(backend, &self.rows, window, sums, room);
+        N::product(backend, &self.rows, window, sums, form.int4());
         N::hand_on(backend, sums, self.rows.shift, form.relu(), out);
         Some(super::without_padding::<N>(out, units))
     }

@@ -10,7 +10,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Place, int4_room};
+use super::Place;
 use crate::error::Error;
 use crate::features::INT4;
 use crate::image::reader::Fields;
@@ -86,7 +86,7 @@ impl Gru {
             true => scratch_integers(precision.block(), inputs, units),
             false => scratch_float(inputs, units),
         };
-        4 * words + int4_room(self.int4, if inputs > units { inputs } else { units })
+        4 * words
     }
 }
 
@@ -97,7 +97,6 @@ type Matrices<'a, N> = gru::Gru<Rows<'a, N>>;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Opened<'a, N: Numbers> {
     layer: Matrices<'a, N>,
-    inputs: u16,
     pub(super) units: u16,
     int4: bool,
 }
@@ -115,7 +114,7 @@ impl<'a, N: Steps> Opened<'a, N> {
         let recurrent = rows::<N>(recurrent.0, recurrent.1, recurrent.2, shape.shift);
         let reset = if shape.reset_after { Reset::After } else { Reset::Before };
         let layer = gru::Gru { kernel, recurrent, reset };
-        Ok(Opened { layer, inputs: shape.inputs, units: shape.units, int4: shape.int4 })
+        Ok(Opened { layer, units: shape.units, int4: shape.int4 })
     }
 
     /// Checks every row's sum.
@@ -137,22 +136,21 @@ impl<'a, N: Steps> Opened<'a, N> {
     ) -> &'s [N::Value] {
         let h: &mut [N::Value] = place.memory.take(N::PRECISION.lanes(usize::from(self.units)));
         let mut scratch = place.scratch.rest();
-        let room = super::take_int4_room(&mut scratch, self.int4, self.inputs.max(self.units).into());
-        N::gru(backend, &self.layer, x, scratch.all(), h, room);
+        N::gru(backend, &self.layer, x, scratch.all(), h, self.int4);
         super::without_padding::<N>(h, self.units)
     }
 }
 
 /// What a GRU layer computes, by integers and by floats.
 pub(crate) trait Steps: Numbers {
-    /// [`Backend::gru_i8`] or [`Backend::gru_float`]; `room` is for weights of four bits.
+    /// [`Backend::gru_i8`] or [`Backend::gru_float`], of weights of four bits where `int4` says so.
     fn gru<B: Backend>(
         backend: B,
         layer: &Matrices<'_, Self>,
         x: Values<'_, Self>,
         scratch: &mut [Self::Sum],
         h: &mut [Self::Value],
-        room: Option<&mut [i8]>,
+        int4: bool,
     );
 
     /// Checks that no sum of the layer can overflow.
@@ -175,11 +173,12 @@ impl Steps for i8 {
         x: Values<'_, i8>,
         scratch: &mut [i32],
         h: &mut [i16],
-        room: Option<&mut [i8]>,
+        int4: bool,
     ) {
-        match room {
-            Some(room) if INT4 => nibbles::gru_step(backend, layer, features(x), scratch, h, room),
-            _ => backend.gru_i8(layer, features(x), scratch, h),
+        if INT4 && int4 {
+            nibbles::gru_step(backend, layer, features(x), scratch, h);
+        } else {
+            backend.gru_i8(layer, features(x), scratch, h);
         }
     }
 
@@ -196,7 +195,7 @@ impl Steps for i16 {
         x: Values<'_, i16>,
         scratch: &mut [i32],
         h: &mut [i16],
-        _: Option<&mut [i8]>,
+        _: bool,
     ) {
         gru::step(backend, layer, features(x), scratch, h);
     }
@@ -235,7 +234,7 @@ impl<W: FloatNumbers> Steps for W {
         x: Values<'_, W>,
         scratch: &mut [f32],
         h: &mut [f32],
-        _: Option<&mut [i8]>,
+        _: bool,
     ) {
         let gru::Gru { kernel, recurrent, reset } = *layer;
         let layer = &GruFloat { kernel: floats::<W>(&kernel), recurrent: floats::<W>(&recurrent), reset };

@@ -81,18 +81,14 @@ impl Lstm {
         (4 * lanes, precision.values_bytes(lanes))
     }
 
-    /// Bytes of scratch of a step: one unit's weights of four bits as int8, a projected row and its features, and `[x; h]`.
+    /// Bytes of scratch of a step: a projected row and its features, and `[x; h]`.
     pub(crate) const fn scratch(&self, precision: Precision) -> usize {
         let joined = precision.values_bytes(precision.columns(self.joined()));
-        let (mut columns, mut bytes) = (self.joined(), joined);
         if PROJECTION && self.projected {
             let features = precision.values_bytes(precision.columns(self.inputs as usize));
-            bytes = 4 * self.sums(precision) + if features > joined { features } else { joined };
-            if self.inputs as usize > columns {
-                columns = self.inputs as usize;
-            }
+            return 4 * self.sums(precision) + if features > joined { features } else { joined };
         }
-        bytes + super::int4_room(self.int4, columns)
+        joined
     }
 }
 
@@ -159,18 +155,16 @@ impl<'a, N: Steps> Opened<'a, N> {
         let c: &mut [N::Sum] = place.memory.take(lanes);
         let h: &mut [N::Value] = place.memory.take(lanes);
         let mut scratch = place.scratch.rest();
-        let columns = if self.projected { self.inputs.max(self.units).into() } else { self.columns() };
-        let room = super::take_int4_room(&mut scratch, self.int4, columns);
         if PROJECTION && self.projected {
-            self.step_projected(backend, x, (h, c), room, scratch, place.steps % 2 == 1);
+            self.step_projected(backend, x, (h, c), scratch, place.steps % 2 == 1);
         } else {
             let xh = scratch.take(N::PRECISION.columns(self.columns()));
-            N::lstm(backend, &self.rows, x, xh, (h, c), room, place.steps % 2 == 1);
+            N::lstm(backend, &self.rows, x, xh, (h, c), self.int4, place.steps % 2 == 1);
         }
         super::without_padding::<N>(h, self.units)
     }
 
-    /// True where several streams share its weights: each has a bias of its own where the input is projected, and widens four bits in its own room.
+    /// True where several streams share its weights: each has a bias of its own where the input is projected, and those of four bits have no kernel for several.
     pub(crate) fn steps_together(&self) -> bool {
         !self.int4 && !self.projected
     }
@@ -208,7 +202,6 @@ impl<'a, N: Steps> Opened<'a, N> {
         backend: B,
         x: Values<'_, N>,
         (h, c): (&mut [N::Value], &mut [N::Sum]),
-        mut room: Option<&mut [i8]>,
         mut scratch: super::Memory<'_>,
         odd: bool,
     ) {
@@ -223,13 +216,13 @@ impl<'a, N: Steps> Opened<'a, N> {
                     return;
                 }
                 let kernel = kernels::Rows { weights: self.kernel, packed: Packed::NONE, ..self.rows };
-                N::product(backend, &kernel, columns, computed, room.as_deref_mut());
+                N::product(backend, &kernel, columns, computed, self.int4);
                 &*computed
             }
         };
         let xh = scratch.take(N::PRECISION.columns(usize::from(self.units)));
         let rows = kernels::Rows { bias: projected, ..self.rows };
-        N::lstm(backend, &rows, Values::Row(&[]), xh, (h, c), room, odd);
+        N::lstm(backend, &rows, Values::Row(&[]), xh, (h, c), self.int4, odd);
     }
 }
 
@@ -238,14 +231,14 @@ pub(crate) trait Steps: Numbers {
     /// One of several streams that step together.
     type Stream<'s>;
 
-    /// [`Backend::step_i8`] or [`Backend::step_float`]; `room` is for weights of four bits.
+    /// [`Backend::step_i8`] or [`Backend::step_float`], of weights of four bits where `int4` says so.
     fn lstm<B: Backend>(
         backend: B,
         rows: &Rows<'_, Self>,
         x: Values<'_, Self>,
         xh: &mut [Self::Value],
         state: (&mut [Self::Value], &mut [Self::Sum]),
-        room: Option<&mut [i8]>,
+        int4: bool,
         odd: bool,
     );
 
@@ -290,12 +283,13 @@ impl Steps for i8 {
         x: Values<'_, i8>,
         xh: &mut [i16],
         (h, c): (&mut [i16], &mut [i32]),
-        room: Option<&mut [i8]>,
+        int4: bool,
         odd: bool,
     ) {
-        match room {
-            Some(room) if INT4 => nibbles::step(backend, rows, features(x), xh, (h, c), room),
-            _ => backend.step_i8(rows, features(x), xh, h, c, odd),
+        if INT4 && int4 {
+            nibbles::step(backend, rows, features(x), xh, h, c, odd);
+        } else {
+            backend.step_i8(rows, features(x), xh, h, c, odd);
         }
     }
 
@@ -380,7 +374,7 @@ impl Steps for i16 {
         x: Values<'_, i16>,
         xh: &mut [i16],
         (h, c): (&mut [i16], &mut [i32]),
-        _: Option<&mut [i8]>,
+        _: bool,
         _: bool,
     ) {
         if backend.join(features(x), xh, h) {
@@ -429,7 +423,7 @@ impl<W: FloatNumbers> Steps for W {
         x: Values<'_, W>,
         xh: &mut [f32],
         (h, c): (&mut [f32], &mut [f32]),
-        _: Option<&mut [i8]>,
+        _: bool,
         odd: bool,
     ) {
         backend.step_float(&floats::<W>(rows), float_features(x), xh, h, c, odd);

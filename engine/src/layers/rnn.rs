@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Place, int4_room};
+use super::Place;
 use crate::error::Error;
 use crate::features::INT4;
 use crate::image::reader::Fields;
@@ -72,7 +72,7 @@ impl Rnn {
             true => scratch_integers(precision.block(), inputs, units),
             false => scratch_float(inputs, units),
         };
-        4 * words + int4_room(self.int4, inputs + units)
+        4 * words
     }
 }
 
@@ -125,8 +125,7 @@ impl<'a, N: Steps> Opened<'a, N> {
         let units = usize::from(self.units);
         let h: &mut [N::Value] = place.memory.take(N::PRECISION.lanes(units));
         let mut scratch = place.scratch.rest();
-        let room = super::take_int4_room(&mut scratch, self.int4, usize::from(self.inputs) + units);
-        N::rnn(backend, &self.layer, x, scratch.all(), h, room);
+        N::rnn(backend, &self.layer, x, scratch.all(), h, self.int4);
         super::without_padding::<N>(h, self.units)
     }
 }
@@ -136,14 +135,14 @@ pub(crate) trait Steps: Numbers {
     /// How large the rectifier's values can become.
     const RECTIFIED: Self::Limit;
 
-    /// [`Backend::rnn_i8`] or [`Backend::rnn_float`]; `room` is for weights of four bits.
+    /// [`Backend::rnn_i8`] or [`Backend::rnn_float`], of weights of four bits where `int4` says so.
     fn rnn<B: Backend>(
         backend: B,
         layer: &rnn::Rnn<Rows<'_, Self>>,
         x: Values<'_, Self>,
         scratch: &mut [Self::Sum],
         h: &mut [Self::Value],
-        room: Option<&mut [i8]>,
+        int4: bool,
     );
 }
 
@@ -157,11 +156,12 @@ impl Steps for i8 {
         x: Values<'_, i8>,
         scratch: &mut [i32],
         h: &mut [i16],
-        room: Option<&mut [i8]>,
+        int4: bool,
     ) {
-        match room {
-            Some(room) if INT4 => nibbles::rnn_step(backend, layer, features(x), scratch, h, room),
-            _ => backend.rnn_i8(layer, features(x), scratch, h),
+        if INT4 && int4 {
+            nibbles::rnn_step(backend, layer, features(x), scratch, h);
+        } else {
+            backend.rnn_i8(layer, features(x), scratch, h);
         }
     }
 }
@@ -176,7 +176,7 @@ impl Steps for i16 {
         x: Values<'_, i16>,
         scratch: &mut [i32],
         h: &mut [i16],
-        _: Option<&mut [i8]>,
+        _: bool,
     ) {
         rnn::step(backend, layer, features(x), scratch, h);
     }
@@ -192,7 +192,7 @@ impl<W: FloatNumbers> Steps for W {
         x: Values<'_, W>,
         scratch: &mut [f32],
         h: &mut [f32],
-        _: Option<&mut [i8]>,
+        _: bool,
     ) {
         let layer = RnnFloat { rows: floats::<W>(&layer.rows), activation: layer.activation };
         backend.rnn_float(&layer, float_features(x), scratch, h);

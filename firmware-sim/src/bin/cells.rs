@@ -9,7 +9,7 @@
 //! weights, for a GRU those of the kernel and of the recurrent kernel · multipliers likewise · biases likewise
 //! ```
 //!
-//! 5 to 9 are the same cells of f32, whose layers have no multipliers.
+//! 5 to 9 are the same cells of f32, whose layers have no multipliers; 10 is the LSTM with weights of four bits.
 //!
 //! Afterwards the file `output` has the digest of all hidden states, u64. The exit status is 0, or says what failed: 2
 //! the slot has no layer, 3 the RAM set aside is
@@ -22,6 +22,8 @@ compile_error!("the feature `device` is for the chips' targets: leave it out on 
 
 use embedded_io::Write;
 use latch_engine::kernels::cell::{gru, rnn};
+#[cfg(feature = "int4")]
+use latch_engine::kernels::nibbles;
 use latch_engine::kernels::{AnyBackend, Backend, Features, Packed, RowsI8, WithBackend};
 #[cfg(feature = "float")]
 use latch_engine::kernels::{FeaturesFloat, RowsFloat};
@@ -114,11 +116,31 @@ impl WithBackend for Task<'_> {
                 let scratch: &mut [i32] = take_mut(&mut memory, rnn::scratch_i8(inputs, units))?;
                 Ok(steps(x, h, |_, x, h| backend.rnn_i8(&layer, Features::Row(x), scratch, h)))
             }
+            #[cfg(feature = "int4")]
+            10 => four_bits(backend, (inputs, units), shift, (x, h), rest, memory),
             #[cfg(feature = "float")]
             5..=9 => floats(backend, cell - 5, (inputs, units), rest, memory),
             _ => Err(2),
         }
     }
+}
+
+/// The LSTM with weights of four bits.
+#[cfg(feature = "int4")]
+fn four_bits<B: Backend>(
+    backend: B,
+    (inputs, units): (usize, usize),
+    shift: u32,
+    (x, h): (&mut [i8], &mut [i16]),
+    mut rest: &[u8],
+    mut memory: &mut [u8],
+) -> Result<u64, u32> {
+    let joined = (inputs + units).next_multiple_of(4);
+    let (weights, multiplier) = (take(&mut rest, 2 * units * joined)?, take(&mut rest, 4 * units)?);
+    let gates = RowsI8 { weights, multiplier, bias: take(&mut rest, 4 * units)?, shift, packed: Packed::NONE };
+    let c: &mut [i32] = take_mut(&mut memory, units)?;
+    let xh: &mut [i16] = take_mut(&mut memory, joined)?;
+    Ok(steps(x, h, |n, x, h| nibbles::step(backend, &gates, Features::Row(x), xh, h, c, n % 2 == 1)))
 }
 
 /// A cell of f32, by its number among them.

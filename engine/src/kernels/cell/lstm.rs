@@ -3,7 +3,7 @@
 //! A backend fuses the whole step where that was measured to gain (`docs/decisions/0021-cells-over-rows.md`); each equals [`step`] bit for bit.
 
 use super::super::scalar::{add_products, product_shifted, sat16};
-use super::super::{Backend, FloatWeight, IntWeight, RowsFloat, RowsI16, RowsInt, activation};
+use super::super::{Backend, FloatWeight, IntWeight, RowsFloat, RowsI16, RowsInt, activation, nibbles};
 use super::without_subnormals;
 
 /// One step of an integer LSTM layer; shapes at [`Backend::lstm_i8`](crate::kernels::Backend::lstm_i8).
@@ -22,13 +22,31 @@ use super::without_subnormals;
 /// int16: `(acc * multiplier) >> 16` in the place of `acc * multiplier`.
 #[inline(never)] // Once in a program, as long as it is.
 pub fn step<W: IntWeight>(gates: &RowsInt<'_, W>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
+    step_by(gates, 4 * xh.len(), |row| W::products(row, xh), h, c);
+}
+
+/// The same of weights of four bits, [`nibbles`].
+#[inline(never)]
+pub(crate) fn step_i4(gates: &RowsInt<'_, i8>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
+    step_by(gates, 2 * xh.len(), |row| nibbles::products(row, xh), h, c);
+}
+
+/// A step whose units have so many elements of weights, and whose products a function sums.
+#[inline(always)]
+fn step_by<W: IntWeight>(
+    gates: &RowsInt<'_, W>,
+    row: usize,
+    products: impl Fn(&[W]) -> [i32; 4],
+    h: &mut [i16],
+    c: &mut [i32],
+) {
     let mut weights = gates.weights;
     let requantize = gates.multiplier.as_chunks::<4>().0.iter().zip(gates.bias.as_chunks::<4>().0);
     for (((multiplier, bias), h), c) in requantize.zip(h).zip(c) {
-        let Some((row, rest)) = weights.split_at_checked(4 * xh.len()) else { return };
+        let Some((unit, rest)) = weights.split_at_checked(row) else { return };
         weights = rest;
         let mut z = [0_i16; 4];
-        for (((z, acc), &m), &b) in z.iter_mut().zip(W::products(row, xh)).zip(multiplier).zip(bias) {
+        for (((z, acc), &m), &b) in z.iter_mut().zip(products(unit)).zip(multiplier).zip(bias) {
             *z = sat16(W::scaled(acc, m).wrapping_add(b) >> (gates.shift & 31));
         }
         (*h, *c) = cell_q15(z, *c);

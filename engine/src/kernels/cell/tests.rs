@@ -260,8 +260,12 @@ fn four_bit_cells_have_the_bits_of_the_widened_ones() {
         let simple = PlainRows::new(noise, units, inputs + units, 1, weight);
         let (kernel_nibbles, recurrent_nibbles) = (nibbles_of(&kernel.packed), nibbles_of(&recurrent.packed));
         let simple_nibbles = nibbles_of(&simple.packed);
-        let x: Vec<i8> = (0..inputs).map(|_| noise.next() as i8).collect();
-        let mut room = vec![0; 4 * (inputs + units).next_multiple_of(4)];
+        // Every weight the lowest or the highest in some of the layers: the sums are the furthest from zero.
+        let end = |noise: &mut Noise| [-128, 112, weight(noise)][units % 3];
+        let lstm = PlainRows::new(noise, 4 * units, inputs + units, 1, end);
+        let lstm_nibbles = nibbles_of(&lstm.packed);
+        let first: Vec<i32> = (0..units).map(|_| noise.next() as i32).collect();
+        let x: Vec<i8> = (0..inputs).map(|_| if units % 3 < 2 { -128 } else { noise.next() as i8 }).collect();
         for_every_backend!(backend => {
             for reset in [Reset::After, Reset::Before] {
                 let wide = GruI8 {
@@ -277,15 +281,23 @@ fn four_bit_cells_have_the_bits_of_the_widened_ones() {
                 let (mut expected, mut found) = (vec![-9; units], vec![-9; units]);
                 let mut scratch = vec![0; gru::scratch_i8(inputs, units)];
                 backend.gru_i8(&wide, Features::Row(&x), &mut scratch, &mut expected);
-                nibbles::gru_step(backend, &gru, Features::Row(&x), &mut scratch, &mut found, &mut room);
+                nibbles::gru_step(backend, &gru, Features::Row(&x), &mut scratch, &mut found);
                 assert_eq!(found, expected, "{}", backend.name());
+            }
+            let (wide, mut columns) = (lstm.view(15), vec![0; (inputs + units).next_multiple_of(4)]);
+            let narrow = RowsI8 { weights: &lstm_nibbles, ..wide };
+            let ((mut h, mut c), (mut found_h, mut found_c)) = ((vec![-9; units], first.clone()), (vec![-9; units], first.clone()));
+            for odd in [false, true] {
+                Scalar.step_i8(&wide, Features::Row(&x), &mut columns, &mut h, &mut c, odd);
+                nibbles::step(backend, &narrow, Features::Row(&x), &mut columns, &mut found_h, &mut found_c, odd);
+                assert_eq!((&found_h, &found_c), (&h, &c), "{}", backend.name());
             }
             let wide = RnnI8 { rows: simple.view(15), activation: Activation::Tanh };
             let rnn = RnnI8 { rows: RowsI8 { weights: &simple_nibbles, ..wide.rows }, ..wide };
             let (mut expected, mut found) = (vec![-9; units], vec![-9; units]);
             let mut scratch = vec![0; rnn::scratch_i8(inputs, units)];
             backend.rnn_i8(&wide, Features::Row(&x), &mut scratch, &mut expected);
-            nibbles::rnn_step(backend, &rnn, Features::Row(&x), &mut scratch, &mut found, &mut room);
+            nibbles::rnn_step(backend, &rnn, Features::Row(&x), &mut scratch, &mut found);
             assert_eq!(found, expected, "{}", backend.name());
         });
     }

@@ -36,6 +36,25 @@ macro_rules! quad {
     };
 }
 
+/// The same of weights of four bits: gates i and f lie in the lower halves of the bytes, g and o in the upper ones; r11 has the mask of the upper halves. 88
+/// bytes of code.
+macro_rules! quad_i4 {
+    () => {
+        concat!(
+            "ldm.w r1!, {{r2, r3}}\n",
+            "ldm.w r0!, {{r8, r9}}\n",
+            "and.w r10, r8, r11\n",
+            "and.w r8, r11, r8, lsl #4\n",
+            quad!(gate "r4", "r8"),
+            quad!(gate "r6", "r10"),
+            "and.w r10, r9, r11\n",
+            "and.w r9, r11, r9, lsl #4\n",
+            quad!(gate "r5", "r9"),
+            quad!(gate "r7", "r10"),
+        )
+    };
+}
+
 /// The columns at r1, r12 quads of them, change to the order 0, 2, 1, 3 or back: the exchange of the middle two is its own inverse.
 macro_rules! exchange {
     () => {
@@ -50,8 +69,12 @@ macro_rules! exchange {
 }
 
 /// Rounds of four quads, into r3, and where the first of them is entered so that (-quads mod 4) quads are left out: from the quads in `$quads`, into it.
+/// `$eighths` multiplies r2 with the eighth part of a quad's bytes.
 macro_rules! entry {
     ($quads:literal) => {
+        entry!($quads, "add r2, r2, r2, lsl #3\n")
+    };
+    ($quads:literal, $eighths:literal) => {
         concat!(
             "rsb r2, ",
             $quads,
@@ -61,7 +84,7 @@ macro_rules! entry {
             $quads,
             ", r2\n",
             "lsr r3, r3, #2\n",
-            "add r2, r2, r2, lsl #3\n",
+            $eighths,
             "adr.w r1, 4f\n",
             "add ",
             $quads,
@@ -77,8 +100,39 @@ macro_rules! entry {
 
 /// The rounds of a quad of rows, lr of them.
 macro_rules! rounds {
-    () => {
+    (i8) => {
         concat!("4:\n", quad!(), quad!(), quad!(), quad!(), "subs.w lr, lr, #1\n", "bne.w 4b\n")
+    };
+    (i4) => {
+        concat!("4:\n", quad_i4!(), quad_i4!(), quad_i4!(), quad_i4!(), "subs.w lr, lr, #1\n", "bne.w 4b\n")
+    };
+}
+
+/// What the products of a kind of weights are made of: where the rounds are entered, what a unit needs besides, and the rounds.
+macro_rules! products {
+    (i8 entry $quads:literal) => {
+        entry!($quads)
+    };
+    (i8 unit) => {
+        ""
+    };
+    (i8 rounds) => {
+        concat!(
+            ".globl latch_matrix_begin\n",
+            "latch_matrix_begin:\n",
+            rounds!(i8),
+            ".globl latch_matrix_end\n",
+            "latch_matrix_end:\n",
+        )
+    };
+    (i4 entry $quads:literal) => {
+        entry!($quads, "add r12, r2, r2, lsl #3\nadd r2, r12, r2, lsl #1\n")
+    };
+    (i4 unit) => {
+        "mov.w r11, #0xf0f0f0f0\n"
+    };
+    (i4 rounds) => {
+        rounds!(i4)
     };
 }
 

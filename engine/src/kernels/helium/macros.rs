@@ -95,10 +95,10 @@ macro_rules! tanh {
     };
 }
 
-/// One gate of four columns: its four bytes of the products of q0 and q4.
+/// One gate of four columns: its four bytes of the products of weights and q4.
 macro_rules! four_bytes {
-    ($acc:literal, $mask:literal) => {
-        concat!("mov.w lr, #", $mask, "\n", "vmsr p0, lr\n", "vpst\n", "vmladavat.s8 ", $acc, ", q0, q4\n",)
+    ($acc:literal, $weights:literal, $mask:literal) => {
+        concat!("mov.w lr, #", $mask, "\n", "vmsr p0, lr\n", "vpst\n", "vmladavat.s8 ", $acc, ", ", $weights, ", q4\n")
     };
 }
 
@@ -126,8 +126,23 @@ macro_rules! constants {
 }
 
 /// The weights of sixteen columns at r0, a vector a row; `$next` is `!` where r0 moves on.
+///
+/// Of four bits, rows 0 and 1 lie in the lower halves of the bytes and come out as the weights, sixteen times the nibbles, rows 2 and 3 in the upper ones
+/// and come out as the nibbles: [`rows_done`] makes up for it.
 macro_rules! weights {
-    ($next:literal) => {
+    (i4 $next:literal) => {
+        concat!(
+            "vld20.32 {{q0, q1}}, [r0]\n",
+            "vld21.32 {{q0, q1}}, [r0]",
+            $next,
+            "\n",
+            "vshr.s8 q2, q0, #4\n",
+            "vshr.s8 q3, q1, #4\n",
+            "vshl.i8 q0, q0, #4\n",
+            "vshl.i8 q1, q1, #4\n",
+        )
+    };
+    (i8 $next:literal) => {
         concat!(
             "vld40.32 {{q0, q1, q2, q3}}, [r0]\n",
             "vld41.32 {{q0, q1, q2, q3}}, [r0]\n",
@@ -148,15 +163,66 @@ macro_rules! products {
 
 /// A block: sixteen columns at r1.
 macro_rules! block {
-    ($sum:literal) => {
-        concat!("vldrb.u8 q4, [r1], #16\n", weights!("!"), products!($sum))
+    ($kind:ident $sum:literal) => {
+        concat!("vldrb.u8 q4, [r1], #16\n", weights!($kind "!"), products!($sum))
+    };
+}
+
+/// Brings the sums of four rows to one scale.
+macro_rules! rows_done {
+    (i8) => {
+        ""
+    };
+    (i4) => {
+        "lsl r6, r6, #4\nlsl r8, r8, #4\n"
+    };
+}
+
+/// Moves r0 on by the weights of four rows, whose columns are in a register.
+macro_rules! past_rows {
+    (i8 $columns:literal) => {
+        concat!("add r0, r0, ", $columns, ", lsl #2\n")
+    };
+    (i4 $columns:literal) => {
+        concat!("add r0, r0, ", $columns, ", lsl #1\n")
+    };
+}
+
+/// The products of four columns at r1 and of the weights at r0, of which no more may be read.
+macro_rules! four_columns {
+    (i8) => {
+        concat!(
+            "ldr lr, [r1], #4\n",
+            "vldrb.u8 q0, [r0], #16\n",
+            "vdup.32 q4, lr\n",
+            four_bytes!("r2", "q0", "0xf"),
+            four_bytes!("r4", "q0", "0xf0"),
+            four_bytes!("r6", "q0", "0xf00"),
+            four_bytes!("r8", "q0", "0xf000"),
+        )
+    };
+    (i4) => {
+        concat!(
+            "ldr lr, [r1], #4\n",
+            "vdup.32 q4, lr\n",
+            "mov lr, #8\n",
+            "vctp.8 lr\n",
+            "vpst\n",
+            "vldrbt.u8 q0, [r0], #8\n",
+            "vshl.i8 q1, q0, #4\n",
+            "vshr.s8 q0, q0, #4\n",
+            four_bytes!("r2", "q1", "0xf"),
+            four_bytes!("r4", "q1", "0xf0"),
+            four_bytes!("r6", "q0", "0xf"),
+            four_bytes!("r8", "q0", "0xf0"),
+        )
     };
 }
 
 /// The columns behind the blocks, r5 times four of them; goes back to 8. Where weights of a next row lie behind, a block more, its columns beyond the row zero: that
-/// row has 64 bytes when this one has a block. The last row (as many as lr from the end of r12), and rows of less than a block, go on by four columns.
+/// row has a block's bytes when this one has a block. The last row (as many as lr from the end of r12), and rows of less than a block, go on by four columns.
 macro_rules! behind_blocks {
-    () => {
+    ($kind:ident) => {
         concat!(
             "cmp r12, lr\n",
             "bls 7f\n",
@@ -164,18 +230,12 @@ macro_rules! behind_blocks {
             "vctp.8 lr\n",
             "vpst\n",
             "vldrbt.u8 q4, [r1]\n",
-            weights!(""),
-            "add r0, r0, lr, lsl #2\n",
+            weights!($kind ""),
+            past_rows!($kind "lr"),
             products!("vmladava"),
             "b 8b\n",
             "7:\n",
-            "ldr lr, [r1], #4\n",
-            "vldrb.u8 q0, [r0], #16\n",
-            "vdup.32 q4, lr\n",
-            four_bytes!("r2", "0xf"),
-            four_bytes!("r4", "0xf0"),
-            four_bytes!("r6", "0xf00"),
-            four_bytes!("r8", "0xf000"),
+            four_columns!($kind),
             "subs r5, r5, #1\n",
             "bne 7b\n",
             "b 8b\n",

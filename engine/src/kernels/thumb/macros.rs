@@ -58,10 +58,82 @@ macro_rules! column {
     };
 }
 
-/// All columns of a quad of rows: x from r1 to r12, weights at r0, sums in r8-r11; 4, 8 and 12 in r5-r7.
+/// All columns of a quad of rows of a kind of weights: x from r1 to r12, weights at r0, sums in r8-r11; 4, 8 and 12 in r5-r7, of which four bits need the
+/// first. `counted` marks where it lies for the emulator.
 macro_rules! columns {
-    () => {
+    (i8) => {
         concat!("4:\n", column!("1"), column!("1"), column!("1"), column!("13"), "cmp r1, r12\n", "bne 4b\n")
+    };
+    (i4) => {
+        concat!(
+            "4:\n",
+            column_i4!("1"),
+            column_i4!("1"),
+            column_i4!("1"),
+            column_i4!("5"),
+            "cmp r1, r12\n",
+            "bne 4b\n",
+            sixteenfold!("r8"),
+            sixteenfold!("r9"),
+            sixteenfold!("r10"),
+            sixteenfold!("r11"),
+        )
+    };
+    (i8 counted) => {
+        concat!(
+            ".globl latch_matrix_begin\n",
+            "latch_matrix_begin:\n",
+            columns!(i8),
+            ".globl latch_matrix_end\n",
+            "latch_matrix_end:\n",
+        )
+    };
+    (i4 counted) => {
+        columns!(i4)
+    };
+}
+
+/// Two gates of a column of four bits: the byte at r0 plus an offset has one weight below and one above. Clobbers r3 and r6.
+macro_rules! products_i4 {
+    ($offset:literal, $below:literal, $above:literal) => {
+        concat!(
+            "ldrsb r3, [r0, ",
+            $offset,
+            "]\n",
+            "lsls r6, r3, #28\n",
+            "asrs r6, r6, #28\n",
+            "asrs r3, r3, #4\n",
+            "muls r6, r2, r6\n",
+            "muls r3, r2, r3\n",
+            "add ",
+            $below,
+            ", r6\n",
+            "add ",
+            $above,
+            ", r3\n",
+        )
+    };
+}
+
+/// A column of four bits; the weights' address then moves by `$next`.
+macro_rules! column_i4 {
+    ($next:literal) => {
+        concat!(
+            "ldrsh r2, [r1, r4]\n",
+            products_i4!("r4", "r8", "r10"),
+            products_i4!("r5", "r9", "r11"),
+            "adds r1, #2\n",
+            "adds r0, #",
+            $next,
+            "\n",
+        )
+    };
+}
+
+/// A sum of nibbles' products to that of the weights, which are sixteen times as large. Clobbers r4.
+macro_rules! sixteenfold {
+    ($acc:literal) => {
+        concat!("mov r4, ", $acc, "\n", "lsls r4, r4, #4\n", "mov ", $acc, ", r4\n")
     };
 }
 

@@ -191,6 +191,18 @@ macro_rules! methods_of_avx512 {
             self.avx2().rows_i8(gates, x, out);
         }
 
+        fn lstm_i4(self, gates: &RowsI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32], backwards: bool) {
+            self.avx2().lstm_i4(gates, xh, h, c, backwards);
+        }
+
+        fn rows_i4(self, rows: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]) {
+            self.avx2().rows_i4(rows, x, out);
+        }
+
+        fn add_rows_i4(self, rows: &RowsI8<'_>, x: &mut [i16], sums: &mut [i32]) {
+            self.avx2().add_rows_i4(rows, x, sums);
+        }
+
         fn add_rows_i8(self, rows: &RowsI8<'_>, x: &mut [i16], sums: &mut [i32]) {
             self.avx2().add_rows_i8(rows, x, sums);
         }

@@ -72,7 +72,7 @@ struct Columns<'a, D> {
 }
 
 /// Where columns come from; as many as a multiple of four.
-trait Source: Copy {
+pub(super) trait Source: Copy {
     fn len(self) -> usize;
 
     /// Of a group, the whole one or the last half, its columns as the lowest bytes; zeros behind.
@@ -84,7 +84,7 @@ trait Source: Copy {
 
 /// 16 bits each, in the range of an int8.
 #[derive(Clone, Copy)]
-struct Words<'s>(&'s [i16]);
+pub(super) struct Words<'s>(pub(super) &'s [i16]);
 
 impl Source for Words<'_> {
     fn len(self) -> usize {

@@ -89,10 +89,12 @@ pub(super) fn tanh_q15(x: &mut [i16]) {
 pub(super) trait Rows {
     /// Type of the weights.
     type Weight: Scaled;
+    /// Weights in an element of a slice.
+    const PER_ELEMENT: usize = 1;
 
     /// The sums of `N` units, up to four: `[unit of 2][gate]` in each vector, 32 bits each. Units beyond `N` come out as anything.
     ///
-    /// - `weights`: at least `N` units of `4 * columns` weights.
+    /// - `weights`: at least `N` units of `4 * columns` weights, [`Rows::PER_ELEMENT`] in an element.
     ///
     /// # Safety
     /// The processor has AVX2 and whatever else the implementation was compiled for.
@@ -197,7 +199,7 @@ pub(super) unsafe fn lstm_by<R: Rows>(
     backwards: bool,
 ) {
     let units = h.len();
-    let row = 4 * columns; // weights of a unit
+    let row = 4 * columns / R::PER_ELEMENT; // of a unit
     let is_whole = columns.is_multiple_of(R::Weight::COLUMNS);
     assert!(is_whole && gates.weights.len() == units * row, "weights: [unit][block of columns][gate][columns]");
     assert!(gates.multiplier.len() == 4 * units && gates.bias.len() == 4 * units, "multiplier, bias: [unit][gate]");
@@ -246,9 +248,12 @@ pub(super) unsafe fn rows_by<R: Rows, const ADD: bool>(
     x: &[i16],
     out: &mut [i32],
 ) {
-    let row = 4 * x.len(); // weights of a quad
+    let row = 4 * x.len() / R::PER_ELEMENT; // of a quad
     let is_whole = x.len().is_multiple_of(R::Weight::COLUMNS);
-    assert!(is_whole && gates.weights.len() >= out.len() * x.len(), "weights: [quad][block of columns][row][columns]");
+    assert!(
+        is_whole && R::PER_ELEMENT * gates.weights.len() >= out.len() * x.len(),
+        "weights: [quad][block of columns][row][columns]"
+    );
     assert!(gates.multiplier.len() >= out.len() && (ADD || gates.bias.len() >= out.len()), "multiplier, bias: [row]");
     if row == 0 {
         // No columns: only biases.

@@ -79,6 +79,9 @@ impl Backend for AvxVnni {
 
     as_avx2! {
         prefetch(soon: &[u8]);
+        lstm_i4(gates: &RowsI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32], backwards: bool);
+        rows_i4(rows: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]);
+        add_rows_i4(rows: &RowsI8<'_>, x: &mut [i16], sums: &mut [i32]);
         lstm_i16(gates: &RowsI16<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]);
         rows_i16(rows: &RowsI16<'_>, x: &[i16], out: &mut [i32]);
         widen_i8(x: &[i8], out: &mut [i16]);

@@ -62,7 +62,7 @@ impl WithBackend for Checks {
 /// f32 and with f16, 10 rows, 11 what they leave of their columns, 12 rows onto sums, 13 the GRU, 14 the GRU with its
 /// reset gate before the product, 15 the simple
 /// cell, 16 sigmoid, 17 tanh; in floats 18 rows, 19 rows onto sums, 20 the GRU, 21 the simple cell, 22 sigmoid, 23 tanh; of int16 24 the step, 25 rows,
-/// 26 rows onto sums, 27 the GRU, 28 the simple cell.
+/// 26 rows onto sums, 27 the GRU, 28 the simple cell; of four bits 29 the step, 30 rows and rows onto sums.
 ///
 /// A build with floats checks these, and one without them the integers: both together outgrow the firmware's part of the flash.
 fn run<B: Backend>(backend: B) -> u32 {
@@ -134,6 +134,15 @@ fn step<B: Backend>(backend: B, noise: &mut Noise, units: usize, inputs: usize, 
     if h != expected_h || c != expected_c {
         return 1;
     }
+    // The first half of the bytes as weights of four bits.
+    let Some(weights) = weights.get(..2 * units * columns) else { return 1 };
+    let gates = RowsI8 { weights, ..gates };
+    let (expected, found) = (cut(&mut expected_h, units), cut(&mut h, units));
+    Scalar.lstm_i4(&gates, cut(&mut xh.0, columns), expected, cut(&mut expected_c, units), false);
+    backend.lstm_i4(&gates, cut(&mut xh.0, columns), found, cut(&mut c, units), false);
+    if h != expected_h || c != expected_c {
+        return 29;
+    }
     if xh.0 == before { 0 } else { 2 }
 }
 
@@ -186,6 +195,16 @@ fn rows_and_cells<B: Backend>(
     backend.add_rows_i8(&kernel, cut(&mut x.0, of_x), cut(&mut out, all));
     if out != expected {
         return 12;
+    }
+
+    let Some(nibbles) = weights_x.get(..weights_x.len() / 2) else { return 30 };
+    let narrow = RowsI8 { weights: nibbles, ..kernel };
+    Scalar.rows_i4(&narrow, cut(&mut x.0, of_x), cut(&mut expected, all));
+    backend.rows_i4(&narrow, cut(&mut x.0, of_x), cut(&mut out, all));
+    Scalar.add_rows_i4(&narrow, cut(&mut x.0, of_x), cut(&mut expected, all));
+    backend.add_rows_i4(&narrow, cut(&mut x.0, of_x), cut(&mut out, all));
+    if out != expected {
+        return 30;
     }
 
     let (Some(x), Some(bias_n)) = (features.get(..inputs), bias.get(..units)) else { return 13 };
