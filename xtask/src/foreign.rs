@@ -1,5 +1,10 @@
 //! The engine's own tests on processors that this machine is not: compiled for them, and run by QEMU, a program at a time.
 
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+
+use anyhow::{Result, ensure};
 use latch_emulator::command::Command;
 use latch_emulator::toolchain::without_library;
 
@@ -46,6 +51,38 @@ impl Foreign {
         .env(&variable("LINKER"), "rust-lld")
         .env(&variable("RUNNER"), &format!("{} -cpu {}", self.emulator.0, self.processor))
         .env("LATCH_EXPECT_BACKENDS", self.backends)
+    }
+
+    /// A build for this processor.
+    pub(crate) fn build(&self, arguments: &str) -> Command {
+        let linker = format!("CARGO_TARGET_{}_LINKER", self.target.to_uppercase().replace('-', "_"));
+        Command::new(&format!("cargo build {arguments} --target {}", self.target))
+            .env(&linker, "rust-lld")
+            .env_remove("RUSTFLAGS")
+    }
+
+    /// The instructions that a whole run of the program `steps` executes, which [`Foreign::build`] has built in release. `folder` is the one in which it
+    /// runs, the release folder of this machine's own programs, beside that of the processor's target.
+    ///
+    /// # Errors
+    /// When the emulator fails, or writes nothing.
+    pub(crate) fn executed(&self, processor: &str, arguments: &str, folder: &Path) -> Result<u64> {
+        let trace = folder.join("executed.trace");
+        let program = format!("../{}/release/steps {arguments}", self.target);
+        // An instruction in a block, and a line a block; the option has had two names.
+        let run = |single: &str| {
+            Command::new(&format!("{} -cpu {processor} {single} -d exec,nochain -D", self.emulator.0))
+                .arg(trace.display().to_string())
+                .args(&program)
+                .in_folder(folder.to_owned())
+                .capture()
+        };
+        run("-one-insn-per-tb").or_else(|_| run("-singlestep"))?;
+        let lines = BufReader::new(File::open(&trace)?).lines();
+        let count = lines.map_while(Result::ok).filter(|line| line.starts_with("Trace")).count() as u64;
+        fs::remove_file(&trace)?;
+        ensure!(count > 0, "{} wrote no line for an instruction of `{program}`", self.emulator.0);
+        Ok(count)
     }
 
     /// True when the toolchain that runs this program can compile for it.

@@ -3,6 +3,8 @@
 //! Valgrind runs the program `steps` (package `latch-benches`) twice with different numbers of repetitions; the difference,
 //! divided by the difference of the numbers, is one repetition, without start and end of the program. The program draws no random numbers,
 //! and its environment, arguments and folder have the same length each time, so that the count is the same to the instruction.
+//!
+//! The steps of NEON are counted in QEMU, which writes a line for every instruction that it executes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -12,6 +14,7 @@ use anyhow::{Context, Result, bail};
 use latch_emulator::command::{Command, root, target_folder};
 use serde::{Deserialize, Serialize};
 
+use crate::foreign::FOREIGN;
 use crate::images::Built;
 use crate::setup;
 use crate::whole::write_record;
@@ -27,6 +30,11 @@ const SIZES: [usize; 5] = [16, 32, 64, 128, 256];
 /// The cells whose kernels are counted by themselves, as `latch_benches::cells::CELLS`, and their inputs and units.
 const CELLS: [&str; 3] = ["lstm", "gru", "rnn"];
 const CELL_SIZES: [usize; 2] = [16, 64];
+
+/// The backends of 64-bit Arm, by the processor that QEMU plays, and what is counted there.
+const ARM_BACKENDS: [(&str, &str); 2] = [("neon", "cortex-a53"), ("neon-dot", "neoverse-n1")];
+const ARM_PRECISIONS: [&str; 2] = ["f32", "int8"];
+const ARM_SIZES: [usize; 3] = [16, 64, 128];
 
 /// The committed counts, and what they were made with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -174,8 +182,38 @@ fn measure(built: Built) -> Result<Record> {
         (count_all(first), other.join())
     });
     let second = second.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-    let instructions = first?.into_iter().chain(second?).collect();
+    let instructions = first?.into_iter().chain(second?).chain(measure_arm(&release)?).collect();
     Ok(Record { arch: std::env::consts::ARCH.to_owned(), rustc: rustc.trim().to_owned(), valgrind, instructions })
+}
+
+/// The steps of 64-bit Arm; nothing where the emulator or the target is missing, which [`setup`] installs.
+fn measure_arm(release: &Path) -> Result<Vec<(String, u64)>> {
+    let neon = &FOREIGN[0];
+    if neon.absent_emulator().is_some() || !neon.has_target() {
+        println!("NEON is not counted: run `cargo xtask setup --tests`");
+        return Ok(Vec::new());
+    }
+    let build = neon.build("--quiet --release -p latch-benches --bin steps --no-default-features");
+    println!("$ {build}");
+    if !build.run(|_| ())? {
+        bail!("`{build}` failed");
+    }
+    let mut counts = Vec::new();
+    for (backend, processor) in ARM_BACKENDS {
+        for precision in ARM_PRECISIONS {
+            for size in ARM_SIZES {
+                let image = format!("instructions/step-{precision}-{size:03}.latch");
+                let total =
+                    |steps: u64| neon.executed(processor, &format!("step {image} {backend} {steps:02}"), release);
+                let (few, many) = (total(2)?, total(6)?);
+                let name = format!("step/{precision}/{backend}/{size:03}");
+                let difference =
+                    many.checked_sub(few).with_context(|| format!("{name}: six steps took fewer than two"))?;
+                counts.push((name, (difference + 2) / 4));
+            }
+        }
+    }
+    Ok(counts)
 }
 
 /// Everything that is counted here, without the lines of backends that this processor lacks.
