@@ -3,7 +3,9 @@
 use std::hint::black_box;
 
 use latch_engine::kernels::cell::{gru, rnn};
-use latch_engine::kernels::{Backend, Features, FeaturesFloat, Packed, RowsFloat, RowsI8, WithBackend, nibbles};
+use latch_engine::kernels::{
+    Backend, Features, FeaturesFloat, PACKED_ALIGNMENT, Packed, RowsFloat, RowsI8, WithBackend,
+};
 
 /// The cells that are counted.
 pub const CELLS: [&str; 3] = ["lstm", "gru", "rnn"];
@@ -22,9 +24,29 @@ pub struct Steps<'a> {
     pub count: u32,
 }
 
+/// Bytes that start on a line of the cache, as packed weights do.
+struct Lines {
+    memory: Vec<u8>,
+    start: usize,
+}
+
+impl Lines {
+    fn new(bytes: &[u8]) -> Self {
+        let mut memory = vec![0; bytes.len() + PACKED_ALIGNMENT];
+        let start = memory.as_ptr().align_offset(PACKED_ALIGNMENT);
+        memory.truncate(start + bytes.len());
+        memory[start..].copy_from_slice(bytes);
+        Lines { memory, start }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.memory[self.start..]
+    }
+}
+
 /// Rows of random weights.
 struct Layer {
-    weights: Vec<i8>,
+    weights: Lines,
     multiplier: Vec<u16>,
     bias: Vec<i32>,
 }
@@ -33,7 +55,7 @@ impl Layer {
     fn new(rows: usize, columns: usize) -> Self {
         let noise = |count: usize| (1..=count as u32).map(|n| n.wrapping_mul(0x9e37_79b9) >> 7);
         Layer {
-            weights: noise(rows * columns).map(|n| n as i8).collect(),
+            weights: Lines::new(&noise(rows * columns).map(|n| n as u8).collect::<Vec<u8>>()),
             multiplier: noise(rows).map(|n| n as u16 % 128).collect(),
             bias: noise(rows).map(|n| n as i32 - (1 << 24)).collect(),
         }
@@ -41,7 +63,7 @@ impl Layer {
 
     fn rows(&self) -> RowsI8<'_> {
         RowsI8 {
-            weights: &self.weights,
+            weights: bytemuck::cast_slice(self.weights.bytes()),
             multiplier: &self.multiplier,
             bias: &self.bias,
             shift: 14,
@@ -77,8 +99,9 @@ impl WithBackend for Steps<'_> {
                 // Half as many bytes are as many nibbles.
                 let layer = Layer::new(4 * size, 2 * size);
                 let (mut c, mut xh) = (vec![0; size], vec![0; 2 * size]);
-                let rows = RowsI8 { weights: &layer.weights[..4 * size * size], ..layer.rows() };
-                each(Box::new(|x, h, odd| nibbles::step(backend, &rows, x, &mut xh, h, &mut c, odd)));
+                let rows =
+                    RowsI8 { weights: bytemuck::cast_slice(&layer.weights.bytes()[..4 * size * size]), ..layer.rows() };
+                each(Box::new(|x, h, odd| backend.step_i4(&rows, x, &mut xh, h, &mut c, odd)));
             }
             "gru" => {
                 let (kernel, recurrent) = (Layer::new(3 * size, size), Layer::new(3 * size, size));
@@ -124,12 +147,14 @@ impl WithBackend for FloatSteps<'_> {
         let (x, mut h) = (small_numbers(size), vec![0.0; size]);
         let x = FeaturesFloat::Row(&x[..]);
         let (gates, wide) = (small_numbers(8 * size * size), small_numbers(4 * size));
+        let gates = Lines::new(bytemuck::cast_slice(&gates));
+        let gates: &[f32] = bytemuck::cast_slice(gates.bytes());
         fn rows<'a>(weights: &'a [f32], bias: &'a [f32]) -> RowsFloat<'a, f32> {
             RowsFloat { weights, bias }
         }
         match self.cell {
             "lstm" => {
-                let (layer, mut c, mut xh) = (rows(&gates, &wide), vec![0.0; size], vec![0.0; 2 * size]);
+                let (layer, mut c, mut xh) = (rows(gates, &wide), vec![0.0; size], vec![0.0; 2 * size]);
                 for n in 0..self.count {
                     backend.step_float(&layer, black_box(x), &mut xh, &mut h, &mut c, n % 2 == 1);
                 }

@@ -358,6 +358,13 @@ pub trait Backend: Copy + Send + Sync + 'static {
         one_tile_after_the_other(self, gates, streams);
     }
 
+    /// True where streams of a layer with so many units gain by [`Backend::lstm_i8_many`] or [`Backend::lstm_float_many`]; where not, they step one after the
+    /// other from h to h.
+    fn gains_together(self, units: usize, integers: bool) -> bool {
+        let _ = (units, integers);
+        true
+    }
+
     /// `out[row] = (sum over k of w[k] * x[k]) * multiplier + bias`, wrapping, for every row. As the biases of rows
     /// over other columns the result gives the sums over
     /// all columns, to the bit.
@@ -393,6 +400,23 @@ pub trait Backend: Copy + Send + Sync + 'static {
     fn lstm_i4(self, gates: &RowsI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32], backwards: bool) {
         let _ = backwards;
         lstm::step_i4(gates, xh, h, c);
+    }
+
+    /// [`Backend::step_i8`] of weights of four bits.
+    #[inline]
+    #[allow(clippy::too_many_arguments, reason = "what a step needs")]
+    fn step_i4(
+        self,
+        gates: &RowsI8<'_>,
+        x: Features<'_>,
+        xh: &mut [i16],
+        h: &mut [i16],
+        c: &mut [i32],
+        backwards: bool,
+    ) {
+        if self.join(x, xh, h) {
+            self.lstm_i4(gates, xh, h, c, backwards);
+        }
     }
 
     /// [`Backend::rows_i8`] of weights of four bits, over some columns.

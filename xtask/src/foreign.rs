@@ -77,10 +77,12 @@ impl Foreign {
                 .in_folder(folder.to_owned())
                 .capture()
         };
-        run("-one-insn-per-tb").or_else(|_| run("-singlestep"))?;
-        let lines = BufReader::new(File::open(&trace)?).lines();
-        let count = lines.map_while(Result::ok).filter(|line| line.starts_with("Trace")).count() as u64;
-        fs::remove_file(&trace)?;
+        let ran = run("-one-insn-per-tb").or_else(|_| run("-singlestep"));
+        let count = File::open(&trace).map_or(0, |file| {
+            BufReader::new(file).lines().map_while(Result::ok).filter(|line| line.starts_with("Trace")).count() as u64
+        });
+        let _ = fs::remove_file(&trace);
+        ran?;
         ensure!(count > 0, "{} wrote no line for an instruction of `{program}`", self.emulator.0);
         Ok(count)
     }

@@ -191,7 +191,9 @@ fn notes(options: &Options) -> Result<Vec<String>> {
         notes.push("tract, candle, rten and burn were left out (`--no-crates`).".to_owned());
     }
     if let Some(backend) = &options.backend {
-        notes.push(format!("Ours and the bounds use the instructions of the backend `{backend}` alone (`--backend`)."));
+        notes.push(format!(
+            "Ours, the bounds and RTNeural use the instructions of the backend `{backend}` alone (`--backend`); other engines choose their own."
+        ));
     }
     if options.no_python {
         notes.push("ONNX Runtime, PyTorch and LiteRT were left out (`--no-python`).".to_owned());

@@ -4,7 +4,7 @@
 //! cells [BACKEND [ROUNDS]]
 //! ```
 //!
-//! A line each precision and size, with as many inputs as units: nanoseconds a step, the medians of all rounds, and of each other cell, and of the LSTM with
+//! A line for each precision and size, with as many inputs as units: nanoseconds a step, the medians of all rounds, and of each other cell, and of the LSTM with
 //! weights of four bits, the median of the rounds' parts of the LSTM's time.
 
 use std::time::Instant;

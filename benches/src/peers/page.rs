@@ -249,7 +249,8 @@ fn limits(rounds: &Rounds) -> Option<Table> {
         title: "Roofline".to_owned(),
         note: "The bound is the larger of two times: loading the bytes that a step reads of weights, biases and multipliers, from where they lie \
                after the step before; and its multiply-adds at the processor's peak. Activations are three sigmoids and two hyperbolic tangents a unit, \
-               by themselves. All measured in the rounds above. Shares are of figures of the same round: median (smallest–largest)."
+               by themselves. All measured in the rounds above. Shares are of figures of the same round: median (smallest–largest). A share above 100 %: every \
+               second step reads the weights from the last to the first, and finds some in a nearer cache than the bound's reading, always in one direction, does."
             .to_owned(),
         rows,
     })

@@ -5,7 +5,7 @@
 //! | peer | what it takes |
 //! | --- | --- |
 //! | `load` | reading as many bytes as a step's weights, biases and multipliers have, again and again, with the fastest loads; f16 through the conversion to f32 |
-//! | `multiply-add` | as many multiply-adds as a step has, on registers alone: f32 fused multiply-adds, or int8 products |
+//! | `multiply-add` | as many multiply-adds as a step has, on registers alone: f32 fused multiply-adds, or int8 products; on AVX2, whose products of bytes are not exact by themselves, products of 16 bits added in pairs |
 //! | `activations` | three sigmoids and two hyperbolic tangents a unit, by that backend |
 //! | `load-L1`, `load-L2`, `load-L3` | reading 1 KiB of a block of half that cache's size |
 //!

@@ -18,16 +18,16 @@ use core::marker::PhantomData;
 
 use super::{Backend, IntWeight, RowsInt};
 
-/// How a step computes its rows: as they lie, or widened from four bits first.
+/// How a step computes its rows: of weights as they lie, or of four bits.
 pub(crate) trait RowProducts {
     /// Type of the weights.
     type Weight: IntWeight;
     /// Weights in an element of a slice.
     const PER_ELEMENT: usize;
     /// [`IntWeight::rows`].
-    fn rows(&mut self, rows: &RowsInt<'_, Self::Weight>, x: &mut [i16], out: &mut [i32]);
+    fn rows(&self, rows: &RowsInt<'_, Self::Weight>, x: &mut [i16], out: &mut [i32]);
     /// [`IntWeight::add_rows`].
-    fn add_rows(&mut self, rows: &RowsInt<'_, Self::Weight>, x: &mut [i16], sums: &mut [i32]);
+    fn add_rows(&self, rows: &RowsInt<'_, Self::Weight>, x: &mut [i16], sums: &mut [i32]);
 }
 
 /// Rows as they lie.
@@ -44,12 +44,12 @@ impl<B: Backend, W: IntWeight> RowProducts for AsTheyLie<B, W> {
     const PER_ELEMENT: usize = 1;
 
     #[inline(always)]
-    fn rows(&mut self, rows: &RowsInt<'_, W>, x: &mut [i16], out: &mut [i32]) {
+    fn rows(&self, rows: &RowsInt<'_, W>, x: &mut [i16], out: &mut [i32]) {
         W::rows(self.0, rows, x, out);
     }
 
     #[inline(always)]
-    fn add_rows(&mut self, rows: &RowsInt<'_, W>, x: &mut [i16], sums: &mut [i32]) {
+    fn add_rows(&self, rows: &RowsInt<'_, W>, x: &mut [i16], sums: &mut [i32]) {
         W::add_rows(self.0, rows, x, sums);
     }
 }

@@ -1,4 +1,4 @@
-//! The types of integer weights: int8, to which int4 is widened, and int16.
+//! The types of integer weights: int8, int4 among it, and int16.
 
 use super::{Backend, RowsI8, RowsI16, RowsInt, scalar, sealed};
 

@@ -40,21 +40,6 @@ pub fn widen_gates(nibbles: &[i8], out: &mut [i8]) {
     }
 }
 
-/// [`Backend::step_i8`] of a layer whose `gates.weights` are nibbles, half as many bytes.
-pub fn step<B: Backend>(
-    backend: B,
-    gates: &RowsI8<'_>,
-    x: Features<'_>,
-    xh: &mut [i16],
-    h: &mut [i16],
-    c: &mut [i32],
-    backwards: bool,
-) {
-    if backend.join(x, xh, h) {
-        backend.lstm_i4(gates, xh, h, c, backwards);
-    }
-}
-
 /// The products of a quad of rows, `sum over k of 16 n[k] * x[k]`.
 #[inline(always)]
 pub(crate) fn products(quad: &[i8], x: &[i16]) -> [i32; 4] {
@@ -72,12 +57,12 @@ pub(crate) fn products(quad: &[i8], x: &[i16]) -> [i32; 4] {
 
 /// [`Backend::gru_i8`] of a layer whose weights are nibbles.
 pub fn gru_step<B: Backend>(backend: B, gru: &GruI8<'_>, x: Features<'_>, scratch: &mut [i32], h: &mut [i16]) {
-    gru::step_by(backend, &mut Nibbles(backend), gru, x, scratch, h);
+    gru::step_by(backend, &Nibbles(backend), gru, x, scratch, h);
 }
 
 /// [`Backend::rnn_i8`] of a layer whose weights are nibbles.
 pub fn rnn_step<B: Backend>(backend: B, rnn: &RnnI8<'_>, x: Features<'_>, scratch: &mut [i32], h: &mut [i16]) {
-    rnn::step_by(backend, &mut Nibbles(backend), rnn, x, scratch, h);
+    rnn::step_by(backend, &Nibbles(backend), rnn, x, scratch, h);
 }
 
 /// Rows of nibbles.
@@ -87,14 +72,14 @@ impl<B: Backend> RowProducts for Nibbles<B> {
     type Weight = i8;
     const PER_ELEMENT: usize = 2;
 
-    fn rows(&mut self, rows: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]) {
+    fn rows(&self, rows: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]) {
         if x.is_empty() {
             return self.0.rows_i8(rows, x, out);
         }
         self.0.rows_i4(rows, x, out);
     }
 
-    fn add_rows(&mut self, rows: &RowsI8<'_>, x: &mut [i16], sums: &mut [i32]) {
+    fn add_rows(&self, rows: &RowsI8<'_>, x: &mut [i16], sums: &mut [i32]) {
         self.0.add_rows_i4(rows, x, sums);
     }
 }

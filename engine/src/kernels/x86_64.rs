@@ -105,6 +105,10 @@ impl Backend for Avx2 {
         }
     }
 
+    fn gains_together(self, units: usize, integers: bool) -> bool {
+        !integers || units > 32
+    }
+
     fn lstm_i16(self, gates: &RowsI16<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
         hand_over!(self, int16::lstm(gates, xh, h, c));
     }
@@ -128,12 +132,26 @@ impl Backend for Avx2 {
         hand_over!(self, nibbles::lstm_i4(gates, xh, h, c, backwards));
     }
 
+    fn step_i4(
+        self,
+        gates: &RowsI8<'_>,
+        x: Features<'_>,
+        xh: &mut [i16],
+        h: &mut [i16],
+        c: &mut [i32],
+        backwards: bool,
+    ) {
+        if !hand_over!(self, nibbles::step_i4(gates, xh.len(), x, h, c, backwards)) && self.join(x, xh, h) {
+            hand_over!(self, nibbles::lstm_i4(gates, xh, h, c, backwards));
+        }
+    }
+
     fn rows_i4(self, rows: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]) {
-        hand_over!(self, nibbles::rows_i4(rows, x, out));
+        hand_over!(self, nibbles::rows_i4::<false>(rows, x, out));
     }
 
     fn add_rows_i4(self, rows: &RowsI8<'_>, x: &mut [i16], sums: &mut [i32]) {
-        hand_over!(self, nibbles::add_rows_i4(rows, x, sums));
+        hand_over!(self, nibbles::rows_i4::<true>(rows, x, sums));
     }
 
     fn add_rows_i8(self, rows: &RowsI8<'_>, x: &mut [i16], sums: &mut [i32]) {

@@ -126,6 +126,18 @@ impl<'a, N: Steps> Opened<'a, N> {
         Ok(N::UNIT)
     }
 
+    /// Its two matrices, for [`pack`](crate::model::Model::pack).
+    #[cfg(not(latch_backend))]
+    pub(crate) fn matrices(&self) -> ([&Rows<'a, N>; 2], bool) {
+        ([&self.layer.kernel, &self.layer.recurrent], self.int4)
+    }
+
+    /// The same, to be moved; the flag says that weights have four bits.
+    #[cfg(not(latch_backend))]
+    pub(crate) fn matrices_mut(&mut self) -> ([&mut Rows<'a, N>; 2], &mut bool) {
+        ([&mut self.layer.kernel, &mut self.layer.recurrent], &mut self.int4)
+    }
+
     /// One step: `h` in the state is replaced by its next value. Gives h without its padding.
     #[inline(always)]
     pub(crate) fn step<'s, B: Backend>(

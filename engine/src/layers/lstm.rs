@@ -164,9 +164,10 @@ impl<'a, N: Steps> Opened<'a, N> {
         super::without_padding::<N>(h, self.units)
     }
 
-    /// True where several streams share its weights: each has a bias of its own where the input is projected, and those of four bits have no kernel for several.
-    pub(crate) fn steps_together(&self) -> bool {
-        !self.int4 && !self.projected
+    /// True where several streams share its weights: each has a bias of its own where the input is projected, four bits have no kernel for several, and small layers gain nothing on some backends.
+    pub(crate) fn steps_together<B: Backend>(&self, backend: B) -> bool {
+        let gains = backend.gains_together(self.units.into(), N::PRECISION.is_integer());
+        gains && !self.int4 && !self.projected
     }
 
     /// One step of several streams, with the weights read once.
@@ -287,7 +288,7 @@ impl Steps for i8 {
         odd: bool,
     ) {
         if INT4 && int4 {
-            nibbles::step(backend, rows, features(x), xh, h, c, odd);
+            backend.step_i4(rows, features(x), xh, h, c, odd);
         } else {
             backend.step_i8(rows, features(x), xh, h, c, odd);
         }
@@ -318,7 +319,7 @@ impl Steps for i8 {
         let bytes = if layer.int4 { 2 * rows.weights.len() } else { rows.weights.len() };
         let columns = bytes.checked_div(rows.multiplier.len()).unwrap_or(0);
         let packed = backend.packed_i8_bytes(rows.multiplier.len() / 4, columns);
-        let own = layer.int4 || !layer.projected && packed == 0 && backend.wants_aligned_weights();
+        let own = layer.int4 || packed == 0 && backend.wants_aligned_weights();
         [if own { bytes } else { 0 }, packed]
     }
 

@@ -114,6 +114,18 @@ impl<'a, N: Steps> Opened<'a, N> {
         Ok(others)
     }
 
+    /// Its matrix, for [`pack`](crate::model::Model::pack).
+    #[cfg(not(latch_backend))]
+    pub(crate) fn matrices(&self) -> ([&Rows<'a, N>; 1], bool) {
+        ([&self.layer.rows], self.int4)
+    }
+
+    /// The same, to be moved; the flag says that weights have four bits.
+    #[cfg(not(latch_backend))]
+    pub(crate) fn matrices_mut(&mut self) -> ([&mut Rows<'a, N>; 1], &mut bool) {
+        ([&mut self.layer.rows], &mut self.int4)
+    }
+
     /// One step: `h` in the state is replaced by its next value. Gives h without its padding.
     #[inline(always)]
     pub(crate) fn step<'s, B: Backend>(

@@ -273,7 +273,7 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
         let count = together.len();
         for layer in self.layers.iter().take(layout.steps) {
             match layer {
-                Opened::Lstm(layer) if layer.steps_together() && crate::features::LSTM => {
+                Opened::Lstm(layer) if layer.steps_together(backend) && crate::features::LSTM => {
                     layer.step_many(backend, &mut together);
                 }
                 layer => {

@@ -7,8 +7,9 @@
 use super::{Model, with_chain};
 use crate::error::Error;
 use crate::input::vocabulary::Vocabulary;
-use crate::kernels::{Backend, PACKED_ALIGNMENT, dispatch};
+use crate::kernels::{Backend, PACKED_ALIGNMENT, copy, dispatch, nibbles};
 use crate::layers::{Arithmetic, Opened};
+use crate::numbers::Rows;
 
 impl<'a> Model<'a> {
     /// Bytes of memory that [`Model::pack`] needs; 0 for a model without a vocabulary on a backend that reads the image's order as well as
@@ -64,8 +65,39 @@ impl<'a> Model<'a> {
 fn pieces<B: Backend, N: Arithmetic>(backend: B, layer: &Opened<'_, N>) -> [usize; 2] {
     match layer {
         Opened::Lstm(layer) => N::packed_bytes(backend, layer),
+        Opened::Gru(layer) => {
+            let ([kernel, recurrent], int4) = layer.matrices();
+            [kernel, recurrent].map(|rows| own_bytes::<B, N>(backend, rows, int4))
+        }
+        Opened::Rnn(layer) => {
+            let ([rows], int4) = layer.matrices();
+            [own_bytes::<B, N>(backend, rows, int4), 0]
+        }
         _ => [0, 0],
     }
+}
+
+/// Bytes of a matrix on whole lines of the cache, of four bits as int8; 0 where the backend reads it where it lies as well.
+fn own_bytes<B: Backend, N: Arithmetic>(backend: B, rows: &Rows<'_, N>, int4: bool) -> usize {
+    match int4 {
+        true => 2 * size_of_val(rows.weights),
+        false if backend.wants_aligned_weights() => size_of_val(rows.weights),
+        false => 0,
+    }
+}
+
+/// Moves a matrix into such bytes, if there are any.
+fn take_own<'a, N: Arithmetic>(rows: &mut Rows<'a, N>, int4: bool, own: &'a mut [u8]) {
+    if own.is_empty() {
+        return;
+    }
+    let weights = bytemuck::cast_slice(rows.weights);
+    if int4 {
+        nibbles::widen_gates(weights, bytemuck::cast_slice_mut(own));
+    } else {
+        copy(bytemuck::cast_slice(weights), own);
+    }
+    rows.weights = bytemuck::try_cast_slice(own).unwrap_or(rows.weights);
 }
 
 fn bytes<B: Backend, N: Arithmetic>(backend: B, layers: &[Opened<'_, N>]) -> usize {
@@ -82,8 +114,20 @@ fn pack<'a, B: Backend, N: Arithmetic>(
     for layer in layers {
         let [first, second] = pieces(backend, layer);
         let (first, second) = (take(&mut memory, first)?, take(&mut memory, second)?);
-        if let Opened::Lstm(layer) = layer {
-            N::pack(backend, layer, first, second);
+        match layer {
+            Opened::Lstm(layer) => N::pack(backend, layer, first, second),
+            Opened::Gru(layer) => {
+                let ([kernel, recurrent], int4) = layer.matrices_mut();
+                take_own::<N>(kernel, *int4, first);
+                take_own::<N>(recurrent, *int4, second);
+                *int4 = false;
+            }
+            Opened::Rnn(layer) => {
+                let ([rows], int4) = layer.matrices_mut();
+                take_own::<N>(rows, *int4, first);
+                *int4 = false;
+            }
+            _ => {}
         }
     }
     Some(())

@@ -22,8 +22,6 @@ compile_error!("the feature `device` is for the chips' targets: leave it out on 
 
 use embedded_io::Write;
 use latch_engine::kernels::cell::{gru, rnn};
-#[cfg(feature = "int4")]
-use latch_engine::kernels::nibbles;
 use latch_engine::kernels::{AnyBackend, Backend, Features, Packed, RowsI8, WithBackend};
 #[cfg(feature = "float")]
 use latch_engine::kernels::{FeaturesFloat, RowsFloat};
@@ -140,7 +138,7 @@ fn four_bits<B: Backend>(
     let gates = RowsI8 { weights, multiplier, bias: take(&mut rest, 4 * units)?, shift, packed: Packed::NONE };
     let c: &mut [i32] = take_mut(&mut memory, units)?;
     let xh: &mut [i16] = take_mut(&mut memory, joined)?;
-    Ok(steps(x, h, |n, x, h| nibbles::step(backend, &gates, Features::Row(x), xh, h, c, n % 2 == 1)))
+    Ok(steps(x, h, |n, x, h| backend.step_i4(&gates, Features::Row(x), xh, h, c, n % 2 == 1)))
 }
 
 /// A cell of f32, by its number among them.

@@ -96,13 +96,13 @@ pub fn step<B: Backend, W: IntWeight>(
     scratch: &mut [i32],
     h: &mut [i16],
 ) {
-    step_by(backend, &mut AsTheyLie::new(backend), gru, x, scratch, h);
+    step_by(backend, &AsTheyLie::new(backend), gru, x, scratch, h);
 }
 
 #[inline(always)]
 pub(crate) fn step_by<B: Backend, P: RowProducts>(
     backend: B,
-    products: &mut P,
+    products: &P,
     gru: &GruInt<'_, P::Weight>,
     x: Features<'_, P::Weight>,
     scratch: &mut [i32],
@@ -140,7 +140,7 @@ pub(crate) fn step_by<B: Backend, P: RowProducts>(
 #[inline(always)]
 fn before<B: Backend, P: RowProducts>(
     backend: B,
-    products: &mut P,
+    products: &P,
     gru: &GruInt<'_, P::Weight>,
     (sums, r, columns): (&mut [i32], &mut [i16], &mut [i16]),
     h: &mut [i16],

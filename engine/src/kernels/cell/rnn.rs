@@ -69,13 +69,13 @@ pub fn step<B: Backend, W: IntWeight>(
     scratch: &mut [i32],
     h: &mut [i16],
 ) {
-    step_by(backend, &mut AsTheyLie::new(backend), rnn, x, scratch, h);
+    step_by(backend, &AsTheyLie::new(backend), rnn, x, scratch, h);
 }
 
 #[inline(always)]
 pub(crate) fn step_by<B: Backend, P: RowProducts>(
     backend: B,
-    products: &mut P,
+    products: &P,
     rnn: &RnnInt<'_, P::Weight>,
     x: Features<'_, P::Weight>,
     scratch: &mut [i32],

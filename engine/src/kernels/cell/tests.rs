@@ -289,7 +289,7 @@ fn four_bit_cells_have_the_bits_of_the_widened_ones() {
             let ((mut h, mut c), (mut found_h, mut found_c)) = ((vec![-9; units], first.clone()), (vec![-9; units], first.clone()));
             for odd in [false, true] {
                 Scalar.step_i8(&wide, Features::Row(&x), &mut columns, &mut h, &mut c, odd);
-                nibbles::step(backend, &narrow, Features::Row(&x), &mut columns, &mut found_h, &mut found_c, odd);
+                backend.step_i4(&narrow, Features::Row(&x), &mut columns, &mut found_h, &mut found_c, odd);
                 assert_eq!((&found_h, &found_c), (&h, &c), "{}", backend.name());
             }
             let wide = RnnI8 { rows: simple.view(15), activation: Activation::Tanh };

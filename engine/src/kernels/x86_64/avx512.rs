@@ -195,6 +195,18 @@ macro_rules! methods_of_avx512 {
             self.avx2().lstm_i4(gates, xh, h, c, backwards);
         }
 
+        fn step_i4(
+            self,
+            gates: &RowsI8<'_>,
+            x: Features<'_>,
+            xh: &mut [i16],
+            h: &mut [i16],
+            c: &mut [i32],
+            backwards: bool,
+        ) {
+            self.avx2().step_i4(gates, x, xh, h, c, backwards);
+        }
+
         fn rows_i4(self, rows: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]) {
             self.avx2().rows_i4(rows, x, out);
         }
@@ -250,6 +262,26 @@ impl Backend for Avx512 {
         self.avx2().lstm_i8(gates, xh, h, c);
     }
 
+    fn step_i8(
+        self,
+        gates: &RowsI8<'_>,
+        x: Features<'_>,
+        xh: &mut [i16],
+        h: &mut [i16],
+        c: &mut [i32],
+        backwards: bool,
+    ) {
+        self.avx2().step_i8(gates, x, xh, h, c, backwards);
+    }
+
+    fn lstm_i8_many(self, gates: &RowsI8<'_>, streams: &mut [StreamInt<'_>]) {
+        self.avx2().lstm_i8_many(gates, streams);
+    }
+
+    fn gains_together(self, units: usize, _: bool) -> bool {
+        units > 32
+    }
+
     methods_of_avx512!();
 }
 
@@ -283,6 +315,10 @@ impl Backend for Avx512Vnni {
         if hand_over!(self, columns.join(x, h, xh.len())) {
             hand_over!(self, lstm_i8(gates, &columns, xh.len(), h, c, backwards));
         }
+    }
+
+    fn gains_together(self, units: usize, integers: bool) -> bool {
+        units > if integers { 64 } else { 32 }
     }
 
     fn lstm_i8_many(self, gates: &RowsI8<'_>, streams: &mut [StreamInt<'_>]) {

@@ -100,7 +100,7 @@ impl Source for Words<'_> {
 
 /// Bytes.
 #[derive(Clone, Copy)]
-struct Row<'s>(&'s [i8]);
+pub(super) struct Row<'s>(pub(super) &'s [i8]);
 
 impl Source for Row<'_> {
     fn len(self) -> usize {
@@ -124,7 +124,7 @@ impl Source for Row<'_> {
 /// A hidden state, Q0.15, which is narrowed. Every caller has a `CALLER` of its own, so that the compiler puts the code there: vectors would come and go
 /// through memory in a call.
 #[derive(Clone, Copy)]
-struct Hidden<'s, const CALLER: u8>(&'s [i16]);
+pub(super) struct Hidden<'s, const CALLER: u8>(pub(super) &'s [i16]);
 
 impl<const CALLER: u8> Source for Hidden<'_, CALLER> {
     fn len(self) -> usize {

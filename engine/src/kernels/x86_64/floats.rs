@@ -10,7 +10,7 @@ use half::f16;
 
 use super::super::activation::{EXPM1, LN2_HIGH, LN2_LOW, ROUND, SIGMOID_LOWEST, TANH_LOWEST};
 use super::super::cell::gru::Reset;
-use super::super::scalar;
+use super::super::{StreamFloat, scalar};
 use super::{Lanes, load_f32, load_half_i16, store_f32};
 
 /// `(s, p)` with `e^y = s + s p`, as `exp_parts` in `activation.rs`.
@@ -30,7 +30,7 @@ fn exp_parts(y: __m256) -> (__m256, __m256) {
     (s, _mm256_fmadd_ps(_mm256_mul_ps(r, r), q, r))
 }
 
-/// [`activation::sigmoid_f32`](super::activation::sigmoid_f32) of eight lanes.
+/// [`activation::sigmoid_f32`](super::super::activation::sigmoid_f32) of eight lanes.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 fn sigmoid_f32_lanes(x: __m256) -> __m256 {
@@ -43,7 +43,7 @@ fn sigmoid_f32_lanes(x: __m256) -> __m256 {
     _mm256_div_ps(_mm256_blendv_ps(one, e, x), _mm256_add_ps(one, e))
 }
 
-/// [`activation::tanh_f32`](super::activation::tanh_f32) of eight lanes.
+/// [`activation::tanh_f32`](super::super::activation::tanh_f32) of eight lanes.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 fn tanh_f32_lanes(x: __m256) -> __m256 {
@@ -109,11 +109,11 @@ fn exp_less_and_more<const K: i32, const TOP: i32>(x: __m256) -> (__m256, __m256
     (_mm256_fmadd_ps(s, p, _mm256_sub_ps(s, one)), _mm256_fmadd_ps(s, p, _mm256_add_ps(s, one)))
 }
 
-/// `1 / sigmoid(x)`, 1 / (1 + e^60) at least.
+/// `1 / sigmoid(x)`, 1 + e^30 at most.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 fn over_sigmoid(x: __m256) -> __m256 {
-    exp_less_and_more::<-1, 60>(x).1
+    exp_less_and_more::<-1, 30>(x).1
 }
 
 /// `(a, b)` with `tanh(x) = a / b`.
@@ -123,8 +123,9 @@ fn tanh_parts(x: __m256) -> (__m256, __m256) {
     exp_less_and_more::<2, 20>(x)
 }
 
-/// 2^-88: a state below it is set to zero, long before it would become subnormal.
-const TINY: f32 = f32::from_bits((127 - 88) << 23);
+/// 2^-80: a state below it is set to zero. No gate is below 1 / (1 + e^30), which is above 2^-44, so that an h that comes of such a state and a gate does not
+/// become subnormal either.
+const TINY: f32 = f32::from_bits((127 - 80) << 23);
 
 /// What is so small that it would become subnormal is zero; a NaN stays.
 #[inline]
@@ -307,6 +308,17 @@ impl<'a, W: Lanes> Layer<'a, W> {
             }
         }
         z
+    }
+}
+
+/// Panics where lengths break the contract of [`Backend::lstm_float_many`](crate::kernels::Backend::lstm_float_many).
+#[inline(always)]
+pub(super) fn check_streams<W>(weights: &[W], bias: &[f32], columns: usize, streams: &[StreamFloat<'_>]) {
+    let blocks = bias.len() / 32;
+    assert!(weights.len() == 32 * columns * blocks, "weights: [U8 / 8][K][gate][8]");
+    for stream in streams {
+        assert!(stream.xh.len() == columns, "the same columns for all");
+        assert!(stream.h.len() == 8 * blocks && stream.c.len() == 8 * blocks, "h, c: [U8]");
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) fn look_up(column: &[i16; 8], bytes: __m256i) -> __m256i {
     _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(load_half_i16(column)), bytes)
 }
 
-/// [`activation::sigmoid_q15`](super::activation::sigmoid_q15) of sixteen lanes.
+/// [`activation::sigmoid_q15`](super::super::activation::sigmoid_q15) of sixteen lanes.
 #[inline]
 #[target_feature(enable = "avx2")]
 pub(super) fn sigmoid_q15_lanes(x: __m256i) -> __m256i {
@@ -45,7 +45,7 @@ pub(super) fn sigmoid_q15_lanes(x: __m256i) -> __m256i {
     _mm256_add_epi16(_mm256_set1_epi16(16384), _mm256_sign_epi16(d, x))
 }
 
-/// [`activation::tanh_q15`](super::activation::tanh_q15) of sixteen lanes.
+/// [`activation::tanh_q15`](super::super::activation::tanh_q15) of sixteen lanes.
 #[inline]
 #[target_feature(enable = "avx2")]
 pub(super) fn tanh_q15_lanes(x: __m256i) -> __m256i {

@@ -7,7 +7,7 @@
 use core::arch::x86_64::*;
 
 use super::super::{RowsI8, StreamFloat, StreamInt};
-use super::floats::cell_f32;
+use super::floats::{cell_f32, check_streams};
 use super::integers::{cells_q15, next_q15_lanes, part_gates, requantize, sigmoid_q15_lanes, tanh_q15_lanes};
 use super::{Lanes, load_f32, load_i32, store_i16, store_i32};
 
@@ -115,12 +115,7 @@ pub(super) fn lstm_float<W: Lanes>(weights: &[W], bias: &[f32], streams: &mut [S
     if columns == 0 {
         return; // no layer is without columns
     }
-    let blocks = bias.len() / 32;
-    assert!(weights.len() == 32 * columns * blocks, "weights: [U8 / 8][K][gate][8]");
-    for stream in &*streams {
-        assert!(stream.xh.len() == columns, "the same columns for all");
-        assert!(stream.h.len() == 8 * blocks && stream.c.len() == 8 * blocks, "h, c: [U8]");
-    }
+    check_streams(weights, bias, columns, streams);
     for (block, (weights, bias)) in weights.chunks_exact(32 * columns).zip(bias.as_chunks::<32>().0).enumerate() {
         for pair in streams.chunks_mut(2) {
             match pair.len() {
@@ -131,7 +126,7 @@ pub(super) fn lstm_float<W: Lanes>(weights: &[W], bias: &[f32], streams: &mut [S
     }
 }
 
-/// One step of one block in `S` streams. The sums of a stream are those of a step alone, to the bit.
+/// One step of one block in `S` streams.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn block_f32<const S: usize, W: Lanes>(weights: &[W], bias: &[f32; 32], block: usize, streams: &mut [StreamFloat<'_>]) {

@@ -11,10 +11,11 @@
 #![allow(unsafe_code)]
 
 use core::arch::x86_64::*;
+use core::mem::MaybeUninit;
 
 use super::super::cell::lstm;
-use super::super::{RowsI8, scalar};
-use super::bytes::{Source, Words};
+use super::super::{Features, RowsI8, scalar};
+use super::bytes::{Hidden, Row, Source, Words};
 use super::integers::{Rows, lstm_by, rows_by};
 
 /// Columns for which there is room: more than any image's layer has.
@@ -37,64 +38,100 @@ struct Nibbles<'a> {
     row: usize,
 }
 
-/// Runs `$then` with the columns `$x` as `$rows`; or does `$otherwise`, where there are more than there is room for.
-macro_rules! with_columns {
-    ($x:expr, $rows:ident => $then:expr, $otherwise:expr) => {{
-        let x: &[i16] = $x;
-        if x.len() > ROOM {
-            return $otherwise;
-        }
-        let mut room = [const { core::mem::MaybeUninit::<Group>::uninit() }; ROOM / 16];
-        let mut sums = _mm_setzero_si128();
-        let groups = &mut room[..x.len().div_ceil(16)];
-        for (number, group) in groups.iter_mut().enumerate() {
-            let columns = Words(x);
-            let eights = x.len().div_ceil(8);
-            // SAFETY: this function was compiled for AVX2.
-            let eight = |place| if place < eights { unsafe { columns.group(place) } } else { _mm_setzero_si128() };
-            let (low, high) = (eight(2 * number), eight(2 * number + 1));
-            let bytes = _mm_unpacklo_epi64(low, high);
-            let pairs = _mm_maddubs_epi16(_mm_set1_epi8(1), bytes);
-            sums = _mm_add_epi32(sums, _mm_madd_epi16(pairs, _mm_set1_epi16(1)));
-            let spread = _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3);
-            let spread = _mm256_permutevar8x32_epi32(_mm256_castsi128_si256(bytes), spread);
-            // SAFETY: a group has the 32 bytes that are written, and starts on a multiple of 32.
-            unsafe { group.as_mut_ptr().cast::<__m256i>().write(spread) };
-        }
-        // SAFETY: the loop has written all of them.
-        let groups = unsafe { groups.assume_init_ref() };
-        let sums = _mm_add_epi32(sums, _mm_shuffle_epi32::<0b01_00_11_10>(sums));
-        let sum = _mm_cvtsi128_si32(sums) + _mm_extract_epi32::<1>(sums);
-        let $rows = Nibbles { groups, offset: -8 * sum, row: 2 * x.len() };
-        $then
-    }};
+/// Where the groups of a step lie; not cleared before they are filled.
+type Room = [MaybeUninit<Group>; ROOM / 16];
+
+/// Writes so many columns, whose eights a function gives as the lowest bytes of a vector with zeros behind.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn fill(room: &mut Room, columns: usize, eight: impl Fn(usize) -> __m128i) -> Nibbles<'_> {
+    let mut sums = _mm_setzero_si128();
+    let groups = &mut room[..columns.div_ceil(16)];
+    for (number, group) in groups.iter_mut().enumerate() {
+        let low = eight(2 * number);
+        let high = if 16 * number + 8 < columns { eight(2 * number + 1) } else { _mm_setzero_si128() };
+        let bytes = _mm_unpacklo_epi64(low, high);
+        let pairs = _mm_maddubs_epi16(_mm_set1_epi8(1), bytes);
+        sums = _mm_add_epi32(sums, _mm_madd_epi16(pairs, _mm_set1_epi16(1)));
+        let spread = _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3);
+        let spread = _mm256_permutevar8x32_epi32(_mm256_castsi128_si256(bytes), spread);
+        // SAFETY: a group has the 32 bytes that are written, and starts on a multiple of 32.
+        unsafe { group.as_mut_ptr().cast::<__m256i>().write(spread) };
+    }
+    // SAFETY: the loop has written all of them.
+    let groups = unsafe { groups.assume_init_ref() };
+    let sums = _mm_add_epi32(sums, _mm_shuffle_epi32::<0b01_00_11_10>(sums));
+    let sum = _mm_cvtsi128_si32(sums) + _mm_extract_epi32::<1>(sums);
+    Nibbles { groups, offset: -8 * sum, row: 2 * columns }
+}
+
+/// The columns of words in the range of an int8, where there is room for them.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn words<'a>(room: &'a mut Room, x: &[i16]) -> Option<Nibbles<'a>> {
+    if x.len() > ROOM {
+        return None;
+    }
+    // SAFETY: this function was compiled for AVX2.
+    Some(fill(room, x.len(), |eight| unsafe { Words(x).group(eight) }))
 }
 
 #[target_feature(enable = "avx2")]
 pub(super) fn lstm_i4(gates: &RowsI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32], backwards: bool) {
-    if xh.is_empty() {
-        return lstm::step(gates, xh, h, c); // only biases
+    let mut room: Room = [const { MaybeUninit::uninit() }; ROOM / 16];
+    match words(&mut room, xh) {
+        // SAFETY: this function was compiled for AVX2, which is all that `Nibbles` needs.
+        Some(rows) => unsafe { lstm_by(&rows, gates, xh.len(), h, c, backwards) },
+        None => lstm::step_i4(gates, xh, h, c),
     }
-    // SAFETY: this function was compiled for AVX2, which is all that `Nibbles` needs.
-    with_columns!(xh, rows => unsafe { lstm_by(&rows, gates, xh.len(), h, c, backwards) }, {
-        lstm::step_i4(gates, xh, h, c);
-    });
+}
+
+/// [`Backend::step_i4`](crate::kernels::Backend::step_i4) of so many columns, where features come in whole eights and units in fours. False for every other
+/// layer, and nothing is done.
+#[target_feature(enable = "avx2")]
+pub(super) fn step_i4(
+    gates: &RowsI8<'_>,
+    columns: usize,
+    x: Features<'_>,
+    h: &mut [i16],
+    c: &mut [i32],
+    backwards: bool,
+) -> bool {
+    let is_whole = x.len().is_multiple_of(8) && h.len().is_multiple_of(4) && x.len() + h.len() == columns;
+    if !is_whole || columns == 0 || columns > ROOM {
+        return false;
+    }
+    let mut room: Room = [const { MaybeUninit::uninit() }; ROOM / 16];
+    let before = x.len() / 8;
+    let rows = {
+        let last = Hidden::<2>(h);
+        // SAFETY: this function was compiled for AVX2, here and below.
+        let of_h = |eight: usize| unsafe { last.group(eight - before) };
+        match x {
+            Features::Row(row) => fill(&mut room, columns, |eight| {
+                // SAFETY: as above.
+                if eight < before { unsafe { Row(row).group(eight) } } else { of_h(eight) }
+            }),
+            Features::Hidden(hidden) => fill(&mut room, columns, |eight| {
+                // SAFETY: as above.
+                if eight < before { unsafe { Hidden::<3>(hidden).group(eight) } } else { of_h(eight) }
+            }),
+        }
+    };
+    // SAFETY: as above.
+    unsafe { lstm_by(&rows, gates, columns, h, c, backwards) };
+    true
 }
 
 #[target_feature(enable = "avx2")]
-pub(super) fn rows_i4(rows: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]) {
-    // SAFETY: as above.
-    with_columns!(x, columns => unsafe { rows_by::<_, false>(&columns, rows, x, out) }, {
-        scalar::rows_i4(rows, x, out);
-    });
-}
-
-#[target_feature(enable = "avx2")]
-pub(super) fn add_rows_i4(rows: &RowsI8<'_>, x: &mut [i16], sums: &mut [i32]) {
-    // SAFETY: as above.
-    with_columns!(x, columns => unsafe { rows_by::<_, true>(&columns, rows, x, sums) }, {
-        scalar::add_rows_i4(rows, x, sums);
-    });
+pub(super) fn rows_i4<const ADD: bool>(rows: &RowsI8<'_>, x: &[i16], out: &mut [i32]) {
+    let mut room: Room = [const { MaybeUninit::uninit() }; ROOM / 16];
+    match words(&mut room, x) {
+        // SAFETY: this function was compiled for AVX2, which is all that `Nibbles` needs.
+        Some(columns) => unsafe { rows_by::<_, ADD>(&columns, rows, x, out) },
+        None if ADD => scalar::add_rows_i4(rows, x, out),
+        None => scalar::rows_i4(rows, x, out),
+    }
 }
 
 impl Rows for Nibbles<'_> {

@@ -9,7 +9,7 @@
 use core::arch::x86_64::*;
 
 use super::super::cell::gru::GruFloat;
-use super::super::{Backend, Features, FeaturesFloat, FloatWeight, RowsFloat, RowsI8, RowsI16, StreamFloat};
+use super::super::{Backend, Features, FeaturesFloat, FloatWeight, RowsFloat, RowsI8, RowsI16, StreamFloat, StreamInt};
 use super::Avx2;
 use super::bytes::{Dot, lstm_i8_with, rows_i8_with, step_i8_with};
 
@@ -80,6 +80,7 @@ impl Backend for AvxVnni {
     as_avx2! {
         prefetch(soon: &[u8]);
         lstm_i4(gates: &RowsI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32], backwards: bool);
+        step_i4(gates: &RowsI8<'_>, x: Features<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32], backwards: bool);
         rows_i4(rows: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]);
         add_rows_i4(rows: &RowsI8<'_>, x: &mut [i16], sums: &mut [i32]);
         lstm_i16(gates: &RowsI16<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]);
@@ -97,6 +98,19 @@ impl Backend for AvxVnni {
         tanh_f32(x: &mut [f32]);
         add_f32(sum: &mut [f32], h: &[f32]);
         max_f32(max: &mut [f32], h: &[f32]);
+    }
+
+    fn lstm_i8_many(self, gates: &RowsI8<'_>, streams: &mut [StreamInt<'_>]) {
+        self.0.lstm_i8_many(gates, streams);
+    }
+
+    fn gains_together(self, units: usize, integers: bool) -> bool {
+        // What several share is not what this has: a step alone multiplies bytes in one instruction.
+        !integers && self.0.gains_together(units, integers)
+    }
+
+    fn wants_aligned_weights(self) -> bool {
+        self.0.wants_aligned_weights()
     }
 
     fn lstm_float<W: FloatWeight>(self, gates: &RowsFloat<'_, W>, xh: &[f32], h: &mut [f32], c: &mut [f32]) {

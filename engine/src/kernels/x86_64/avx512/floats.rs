@@ -6,6 +6,7 @@ use half::f16;
 
 use super::super::super::activation::{EXPM1, ROUND};
 use super::super::super::{FloatWeight, MANY, StreamFloat};
+use super::super::floats::check_streams;
 use super::super::{load_f32, store_f32};
 use super::{load_f32_16, store_f32_16};
 
@@ -44,11 +45,11 @@ fn exp_less_and_more<const K: i32, const TOP: i32>(x: __m512) -> (__m512, __m512
     (_mm512_fmadd_ps(s, p, _mm512_sub_ps(s, one)), _mm512_fmadd_ps(s, p, _mm512_add_ps(s, one)))
 }
 
-/// `1 / sigmoid(x)`, 1 / (1 + e^60) at least.
+/// `1 / sigmoid(x)`, 1 + e^30 at most.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn over_sigmoid(x: __m512) -> __m512 {
-    exp_less_and_more::<-1, 60>(x).1
+    exp_less_and_more::<-1, 30>(x).1
 }
 
 /// `(a, b)` with `tanh(x) = a / b`.
@@ -165,8 +166,9 @@ fn units<const N: usize>(
     }
 }
 
-/// 2^-88: a cell state below it is set to zero, long before it would become subnormal.
-const TINY: f32 = f32::from_bits((127 - 88) << 23);
+/// 2^-80: a state below it is set to zero. No gate is below 1 / (1 + e^30), which is above 2^-44, so that an h that comes of such a state and a gate does not
+/// become subnormal either.
+const TINY: f32 = f32::from_bits((127 - 80) << 23);
 
 /// `(h, c')` of twice eight units from their sums, `[i f]` and `[g o]` of the first eight and of the others. A product of two activations is one
 /// quotient.
@@ -232,12 +234,7 @@ pub(super) fn lstm_float_many<W: Lanes>(weights: &[W], bias: &[f32], streams: &m
     if columns == 0 {
         return; // no layer is without columns
     }
-    let blocks = bias.len() / 32;
-    assert!(weights.len() == 32 * columns * blocks, "weights: [U8 / 8][K][gate][8]");
-    for stream in &*streams {
-        assert!(stream.xh.len() == columns, "the same columns for all");
-        assert!(stream.h.len() == 8 * blocks && stream.c.len() == 8 * blocks, "h, c: [U8]");
-    }
+    check_streams(weights, bias, columns, streams);
     for (block, (weights, bias)) in weights.chunks_exact(32 * columns).zip(bias.chunks_exact(32)).enumerate() {
         let mut rest = &mut *streams;
         while !rest.is_empty() {
