@@ -21,8 +21,8 @@ use super::activation::{
     EXPM1, LN2_HIGH, LN2_LOW, ROUND, SIGMOID, SIGMOID_LOWEST, Segments, TANH, TANH_KNEE_1, TANH_KNEE_2, TANH_LOWEST,
     TANH_TOP,
 };
-use super::cell::{SMALL, lstm};
-use super::{Backend, FloatView, FloatWeight, RowsFloat, RowsI8, RowsI16, scalar};
+use super::cell::lstm;
+use super::{Backend, FeaturesFloat, FloatView, FloatWeight, RowsFloat, RowsI8, RowsI16, scalar};
 
 #[cfg(feature = "std")]
 extern crate std;
@@ -105,6 +105,38 @@ macro_rules! backend {
                 match W::view(gates.weights) {
                     FloatView::F32(weights) => hand_over!(lstm_float(weights, gates.bias, xh, h, c)),
                     FloatView::F16(weights) => hand_over!(lstm_float(weights, gates.bias, xh, h, c)),
+                }
+            }
+
+            fn step_float<W: FloatWeight>(
+                self,
+                gates: &RowsFloat<'_, W>,
+                x: FeaturesFloat<'_, W>,
+                xh: &mut [f32],
+                h: &mut [f32],
+                c: &mut [f32],
+                backwards: bool,
+            ) {
+                let _ = backwards;
+                let (columns, inputs) = (xh.len(), x.len());
+                let features = match x {
+                    FeaturesFloat::Row(row) => W::view(row),
+                    FeaturesFloat::Hidden(hidden) => FloatView::F32(hidden),
+                };
+                let values = match features {
+                    FloatView::F32(values) => values,
+                    FloatView::F16(row) => {
+                        let Some(features) = xh.get_mut(..inputs) else { return };
+                        self.widen_float(row, features);
+                        &*features
+                    }
+                };
+                let done = match W::view(gates.weights) {
+                    FloatView::F32(w) => hand_over!(small_step_float(w, gates.bias, values, columns, h, c)),
+                    FloatView::F16(w) => hand_over!(small_step_float(w, gates.bias, values, columns, h, c)),
+                };
+                if !done && self.join_float(x, xh, h) {
+                    self.lstm_float(gates, xh, h, c);
                 }
             }
 
@@ -660,8 +692,29 @@ fn tanh_f32(x: &mut [f32]) {
 #[target_feature(enable = "neon")]
 fn products<const N: usize, W: Lanes>(weights: &[W], bias: &[[[f32; 8]; 4]], x: &[f32]) -> [[Float8; 4]; N] {
     let block = 32 * x.len();
-    let blocks: [&[[W; 32]]; N] = array::from_fn(|n| weights[n * block..][..block].as_chunks().0);
-    let mut z: [[Float8; 4]; N] = array::from_fn(|n| bias[n].each_ref().map(f32::load8));
+    add(array::from_fn(|n| bias[n].each_ref().map(f32::load8)), array::from_fn(|n| &weights[n * block..][..block]), x)
+}
+
+/// The same over `[x; h]` from its parts. The columns of x come first: they can be summed while the step before still works on h.
+#[inline]
+#[target_feature(enable = "neon")]
+fn products_of_parts<const N: usize, W: Lanes>(
+    weights: &[W],
+    bias: &[[[f32; 8]; 4]],
+    x: &[f32],
+    h: &[f32],
+) -> [[Float8; 4]; N] {
+    let (block, of_x) = (32 * (x.len() + h.len()), 32 * x.len());
+    let z = array::from_fn(|n| bias[n].each_ref().map(f32::load8));
+    let z = add(z, array::from_fn(|n| &weights[n * block..][..of_x]), x);
+    add(z, array::from_fn(|n| &weights[n * block + of_x..(n + 1) * block]), h)
+}
+
+/// Adds the products of `N` blocks with columns; each block has 32 weights a column.
+#[inline]
+#[target_feature(enable = "neon")]
+fn add<const N: usize, W: Lanes>(mut z: [[Float8; 4]; N], blocks: [&[W]; N], x: &[f32]) -> [[Float8; 4]; N] {
+    let blocks = blocks.map(|block| block.as_chunks::<32>().0);
     for (k, &x) in x.iter().enumerate() {
         for (z, block) in z.iter_mut().zip(blocks) {
             let (w, []) = block[k].as_chunks::<8>() else { unreachable!() };
@@ -706,6 +759,87 @@ fn lstm_float<W: Lanes>(weights: &[W], bias: &[f32], xh: &[f32], h: &mut [f32], 
     }
 }
 
+/// Blocks of eight units of a layer whose step goes from h to h without a copy.
+const SMALL_BLOCKS: usize = 4;
+
+/// The same of a small layer over `[x; h]` from its parts. False for every other layer, and nothing is done.
+#[target_feature(enable = "neon")]
+fn small_step_float<W: Lanes>(
+    weights: &[W],
+    bias: &[f32],
+    x: &[f32],
+    columns: usize,
+    h: &mut [f32],
+    c: &mut [f32],
+) -> bool {
+    let blocks = h.len() / 8;
+    let Some(previous) = columns.checked_sub(x.len()).and_then(|units| h.get(..units)) else { return false };
+    if blocks > SMALL_BLOCKS || columns == 0 {
+        return false;
+    }
+    let bias = bias_blocks(weights, bias, columns);
+    let (c, c_rest) = c.as_chunks_mut::<8>();
+    assert!(h.len().is_multiple_of(8) && c_rest.is_empty() && blocks == bias.len() && c.len() == blocks, "h, c: [U8]");
+    // No unit is replaced before all have been read.
+    let mut next = [[0.0; 8]; SMALL_BLOCKS];
+    let pairs = weights.chunks(2 * 32 * columns).zip(bias.chunks(2)).zip(next.chunks_mut(2).zip(c.chunks_mut(2)));
+    for ((weights, bias), (next, c)) in pairs {
+        if c.len() == 2 {
+            cells(products_of_parts::<2, W>(weights, bias, x, previous), next, c);
+        } else {
+            cells(products_of_parts::<1, W>(weights, bias, x, previous), next, c);
+        }
+    }
+    h.copy_from_slice(&next.as_flattened()[..8 * blocks]);
+    true
+}
+
+/// `(e^(k x) - 1, e^(k x) + 1)` of four lanes, with `|k x|` held below `TOP`; `K` is -1 or 2. The arrangement is that of AVX-512's function of this name.
+#[inline]
+#[target_feature(enable = "neon")]
+fn exp_less_and_more<const K: i32, const TOP: i32>(x: float32x4_t) -> (float32x4_t, float32x4_t) {
+    const { assert!(K == -1 || K == 2) };
+    let set = |value: f32| vdupq_n_f32(value);
+    let k = K as f32;
+    // With the exponent's bias in the constant, the low bits are those of s.
+    let round = set(ROUND + 127.0);
+    let top = TOP as f32 / k.abs();
+    // The maximum and the minimum of a NaN and a number are NaN.
+    let x = vminq_f32(vmaxq_f32(x, set(-top)), set(top));
+    let shifted = vfmaq_f32(round, x, set(k * core::f32::consts::LOG2_E));
+    let n = vsubq_f32(shifted, round);
+    let r = vfmsq_f32(x, n, set(core::f32::consts::LN_2 / k));
+    let s = vreinterpretq_f32_s32(vshlq_n_s32::<23>(vreinterpretq_s32_f32(shifted)));
+    // p = k r + (k r)^2 (q0 + q1 k r + q2 (k r)^2 + (k r)^3 (q3 + q4 k r)), as a tree.
+    let [q0, q1, q2, q3, q4] = EXPM1;
+    let r2 = vmulq_f32(r, r);
+    let low = vfmaq_f32(set(k * k * q0), set(k * k * k * q1), r);
+    let high = vfmaq_f32(set(k * k * k * k * q2), set(k * k * k * k * k * q3), r);
+    let low = vfmaq_f32(vmulq_f32(r, set(k)), low, r2);
+    let high = vfmaq_f32(high, set(k * k * k * k * k * k * q4), r2);
+    let p = vfmaq_f32(low, high, vmulq_f32(r2, r2));
+    let one = set(1.0);
+    (vfmaq_f32(vsubq_f32(s, one), s, p), vfmaq_f32(vaddq_f32(s, one), s, p))
+}
+
+/// `1 / sigmoid(x)`, 1 + e^30 at most.
+#[inline]
+#[target_feature(enable = "neon")]
+fn over_sigmoid(x: float32x4_t) -> float32x4_t {
+    exp_less_and_more::<-1, 30>(x).1
+}
+
+/// `(a, b)` with `tanh(x) = a / b`.
+#[inline]
+#[target_feature(enable = "neon")]
+fn tanh_parts(x: float32x4_t) -> (float32x4_t, float32x4_t) {
+    exp_less_and_more::<2, 20>(x)
+}
+
+/// 2^-80: a state below it is set to zero. No gate is below 1 / (1 + e^30), which is above 2^-44, so that an h that comes of such a state and a gate does not
+/// become subnormal either.
+const TINY: f32 = f32::from_bits((127 - 80) << 23);
+
 /// The second half of the step: from the gates' sums to the next cell states and hidden states.
 #[inline]
 #[target_feature(enable = "neon")]
@@ -715,12 +849,16 @@ fn cells<const N: usize>(z: [[Float8; 4]; N], h: &mut [[f32; 8]], c: &mut [[f32;
         let mut next = previous;
         let mut hidden = previous;
         for half in 0..2 {
-            let ig = vmulq_f32(sigmoid_f32_lanes(i[half]), tanh_f32_lanes(g[half]));
-            let small = vdupq_n_f32(SMALL);
-            let sum = vfmaq_f32(ig, sigmoid_f32_lanes(f[half]), previous[half]);
-            // As `without_subnormals` of the reference.
-            next[half] = vsubq_f32(vaddq_f32(sum, small), small);
-            hidden[half] = vmulq_f32(sigmoid_f32_lanes(o[half]), tanh_f32_lanes(next[half]));
+            // In the order in which the next c waits for them. A product of two activations is one quotient.
+            let (over_i, (g, over_g)) = (over_sigmoid(i[half]), tanh_parts(g[half]));
+            let ig = vdivq_f32(g, vmulq_f32(over_i, over_g));
+            let f = vdivq_f32(vdupq_n_f32(1.0), over_sigmoid(f[half]));
+            let sum = vfmaq_f32(ig, f, previous[half]);
+            // What is so small that it would become subnormal is zero; a NaN stays.
+            let tiny = vcltq_f32(vabsq_f32(sum), vdupq_n_f32(TINY));
+            next[half] = vbslq_f32(tiny, vdupq_n_f32(0.0), sum);
+            let (over_o, (tanh, over_tanh)) = (over_sigmoid(o[half]), tanh_parts(next[half]));
+            hidden[half] = vdivq_f32(tanh, vmulq_f32(over_o, over_tanh));
         }
         store_f32(c, next);
         store_f32(h, hidden);

@@ -707,7 +707,7 @@ proptest! {
 }
 
 #[test]
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 fn gates_that_are_almost_shut_leave_no_subnormal_hidden_state() {
     let features = FeaturesFloat::Hidden(&[0.0_f32][..]);
     for gates in [-100.0_f32, -87.0, -60.0, -55.0, -40.0] {
