@@ -5,22 +5,20 @@
 //! C ← Σ a_l·b_lᵀ                                           the gradient of weights: outer products over the tokens l
 //! ```
 
-use crate::panels::LOT;
 pub(crate) use crate::panels::{Packed, vectorized};
+use crate::panels::{ROWS, Right};
 use crate::real::Real;
 
 /// Outer products that [`outer`] puts in order together: so many that a block of 512 rows stays in the second-level cache.
-const BLOCK: usize = 128;
+const BLOCK: usize = ROWS;
 
 /// `C ← A·B`, or `C ← C + A·B` with `keep`. `b(j)` is column j of B, `c` is column-major and says how many columns there are.
 pub(crate) fn product<'b, T: Real>(c: &mut [T], a: &Packed<T>, b: impl Fn(usize) -> &'b [T], keep: bool) {
+    any(c, a, Right::Columns(&b), keep);
+}
+
+fn any<T: Real>(c: &mut [T], a: &Packed<T>, b: Right<'_, '_, T>, keep: bool) {
     debug_assert!(a.rows > 0 && c.len().is_multiple_of(a.rows), "C has whole columns");
-    if a.depth == 0 {
-        if !keep {
-            c.fill(T::zero());
-        }
-        return;
-    }
     T::product(c, a, b, keep);
 }
 
@@ -28,7 +26,6 @@ pub(crate) fn product<'b, T: Real>(c: &mut [T], a: &Packed<T>, b: impl Fn(usize)
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Outer<T> {
     left: Packed<T>,
-    right: Vec<T>,
 }
 
 /// `C ← Σ a(l)·b(l)ᵀ` over `l` in `0..count`, with C `m × n` and `shape` `(m, n)`.
@@ -40,23 +37,14 @@ pub(crate) fn outer<'v, T: Real>(
     b: impl Fn(usize) -> &'v [T],
     memory: &mut Outer<T>,
 ) {
+    debug_assert_eq!(c.len(), m * n);
     if count == 0 {
         c.fill(T::zero());
     }
     for first in (0..count).step_by(BLOCK) {
-        let depth = BLOCK.min(count - first);
-        let Outer { left, right } = memory;
-        left.pack(m, depth, |l| a(first + l));
-        right.resize(n * BLOCK, T::zero());
-        // A few rows at a time, whose ends stay in the first-level cache.
-        for (lot, rows) in right.chunks_mut(LOT * BLOCK).enumerate() {
-            for l in 0..depth {
-                for (row, &value) in rows.chunks_exact_mut(BLOCK).zip(&b(first + l)[lot * LOT..]) {
-                    row[l] = value;
-                }
-            }
-        }
-        product(c, left, |j| &right[j * BLOCK..][..depth], first > 0);
+        let left = &mut memory.left;
+        left.pack(m, BLOCK.min(count - first), |l| a(first + l));
+        any(c, left, Right::Rows(&|l| b(first + l)), first > 0);
     }
 }
 

@@ -4,7 +4,7 @@
 //! judge a derivative. A matrix is a slice in column-major order, one column a token or a sequence. The products go to
 //! nalgebra's `gemm`, and through it to matrixmultiply.
 
-use crate::panels::{self, Packed};
+use crate::panels::{self, Packed, Right};
 use latch_engine::kernels::{AnyBackend, Backend, WithBackend};
 use latch_engine::layers::attention::attention_weight_f32;
 use nalgebra::{DMatrixView, DMatrixViewMut, Dyn, MatrixView, RealField};
@@ -36,9 +36,8 @@ pub trait Real: RealField + Copy + Default + Send + Sync + Serialize + Deseriali
     /// engine's.
     fn attention_weight(self) -> Self;
 
-    /// `C ← A·B`, or `C + A·B` with `keep`: `b(j)` is column j of B. C has whole columns of at least one row,
-    /// and A at least one column.
-    fn product<'b>(c: &mut [Self], a: &Packed<Self>, b: impl Fn(usize) -> &'b [Self], keep: bool);
+    /// `C ← A·B`, or `C + A·B` with `keep`. C has whole columns of at least one row.
+    fn product(c: &mut [Self], a: &Packed<Self>, b: Right<'_, '_, Self>, keep: bool);
 }
 
 /// The engine's kernels for this processor: training squashes its gates with the very functions that inference uses.
@@ -127,7 +126,7 @@ impl Real for f32 {
         attention_weight_f32(self)
     }
 
-    fn product<'b>(c: &mut [Self], a: &Packed<Self>, b: impl Fn(usize) -> &'b [Self], keep: bool) {
+    fn product(c: &mut [Self], a: &Packed<Self>, b: Right<'_, '_, Self>, keep: bool) {
         panels::vectors(c, a, b, keep);
     }
 }
@@ -165,7 +164,7 @@ impl Real for f64 {
         f64::exp(4.0 * (self.clamp(-1.0, 1.0) - 1.0))
     }
 
-    fn product<'b>(c: &mut [Self], a: &Packed<Self>, b: impl Fn(usize) -> &'b [Self], keep: bool) {
+    fn product(c: &mut [Self], a: &Packed<Self>, b: Right<'_, '_, Self>, keep: bool) {
         panels::plain(c, a, b, keep);
     }
 }

@@ -111,6 +111,7 @@ impl<T: Real> Gru<T> {
                 tape.line.hidden[range].copy_from_slice(&tape.line.start);
                 continue;
             }
+            input.look_up(3 * units, steps, step, &mut tape.line.gates);
             let before = step.checked_sub(1).map(|step| units * steps.columns(step).start);
             if let Some(before) = before {
                 let Line { hidden, previous, recurrent_mask, .. } = &mut tape.line;

@@ -94,6 +94,7 @@ impl<T: Real> Lstm<T> {
                 tape.cells[range].copy_from_slice(&tape.start_cells);
                 continue;
             }
+            input.look_up(4 * units, steps, step, gates);
             let gates = &mut gates[4 * range.start..4 * range.end];
             if step > 0 {
                 let previous = &mut previous[range.clone()];

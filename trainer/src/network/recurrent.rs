@@ -84,6 +84,19 @@ pub(crate) enum Input<'a, T> {
     Gates(&'a [T], &'a [u32]),
 }
 
+impl<T: Real> Input<'_, T> {
+    /// Writes a_t of the tokens of one step into their `gates` (rows × tokens) where it was computed by ids. Step by step, so that the step
+    /// finds it in a near cache.
+    pub(crate) fn look_up(self, rows: usize, steps: &Steps, step: usize, gates: &mut [T]) {
+        let Input::Gates(computed, places) = self else { return };
+        let columns = steps.columns(step);
+        let targets = gates[rows * columns.start..rows * columns.end].chunks_exact_mut(rows);
+        for (column, &id) in targets.zip(&steps.ids[columns]) {
+            column.copy_from_slice(&computed[rows * places[id as usize] as usize..][..rows]);
+        }
+    }
+}
+
 /// What the forward pass of any recurrent layer leaves for the backward pass. All matrices are column-major with one column a token, in
 /// the time-major order of [`Steps`].
 #[derive(Debug, Clone, Default)]
@@ -115,7 +128,8 @@ impl<T: Real> Line<T> {
         self.previous[..units * steps.count(0)].fill(T::zero());
     }
 
-    /// Begins a forward pass of a layer with `units` units: makes room, and writes a_t of every token into the gates.
+    /// Begins a forward pass of a layer with `units` units: makes room, and writes a_t of every token into the gates, but where it was computed by ids:
+    /// there each step begins with [`Input::look_up`].
     pub(crate) fn begin(
         &mut self,
         units: usize,
@@ -126,18 +140,10 @@ impl<T: Real> Line<T> {
     ) {
         let rows = bias.len();
         self.make_room(units, rows, steps);
-        let columns = self.gates.chunks_exact_mut(rows);
-        match input {
-            Input::Tokens(input) => {
-                columns.for_each(|column| column.copy_from_slice(bias.as_slice()));
-                let inputs = input.len() / steps.tokens().max(1);
-                product(&mut self.gates, &kernels.kernel, |token| &input[token * inputs..][..inputs], true);
-            }
-            Input::Gates(gates, places) => {
-                for (column, &id) in columns.zip(&steps.ids) {
-                    column.copy_from_slice(&gates[rows * places[id as usize] as usize..][..rows]);
-                }
-            }
+        if let Input::Tokens(input) = input {
+            self.gates.chunks_exact_mut(rows).for_each(|column| column.copy_from_slice(bias.as_slice()));
+            let inputs = input.len() / steps.tokens().max(1);
+            product(&mut self.gates, &kernels.kernel, |token| &input[token * inputs..][..inputs], true);
         }
     }
 

@@ -77,6 +77,7 @@ impl<T: Real> Rnn<T> {
                 hidden[range].copy_from_slice(start);
                 continue;
             }
+            input.look_up(units, steps, step, gates);
             let gates = &mut gates[range.clone()];
             if step > 0 {
                 let previous = &mut previous[range.clone()];

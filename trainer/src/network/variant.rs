@@ -178,6 +178,7 @@ impl<T: Real> Variant<T> {
                 }
                 continue;
             }
+            input.look_up(rows, steps, step, &mut tape.line.gates);
             let before = step.checked_sub(1).map(|step| steps.columns(step).start);
             if let Some(before) = before {
                 let Line { gates, hidden, previous, recurrent_mask, .. } = &mut tape.line;
