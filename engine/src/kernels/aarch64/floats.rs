@@ -5,8 +5,8 @@ use core::array;
 
 use half::f16;
 
-use super::super::activation::{EXPM1, LN2_HIGH, LN2_LOW, ROUND, SIGMOID_LOWEST, TANH_LOWEST};
-use super::super::cell::lstm;
+use super::super::activation::{EXPM1, FusedExp, LN2_HIGH, LN2_LOW, ROUND, SIGMOID_LOWEST, TANH_LOWEST};
+use super::super::cell::{TINY, lstm};
 use super::super::{RowsFloat, scalar};
 use super::{Float8, Lanes, store_f32};
 
@@ -182,29 +182,24 @@ pub(super) fn small_step_float<W: Lanes>(
     true
 }
 
-/// `(e^(k x) - 1, e^(k x) + 1)` of four lanes, with `|k x|` held below `TOP`; `K` is -1 or 2. The arrangement is that of AVX-512's function of this name.
+/// `(e^(k x) - 1, e^(k x) + 1)` of four lanes, by [`FusedExp`]; `K` is -1 or 2.
 #[inline]
 #[target_feature(enable = "neon")]
-fn exp_less_and_more<const K: i32, const TOP: i32>(x: float32x4_t) -> (float32x4_t, float32x4_t) {
-    const { assert!(K == -1 || K == 2) };
+fn exp_less_and_more<const K: i32>(x: float32x4_t) -> (float32x4_t, float32x4_t) {
+    let FusedExp { k, top, round, over_ln_2, ln_2, q: [q0, q1, q2, q3, q4] } = const { FusedExp::new(K) };
     let set = |value: f32| vdupq_n_f32(value);
-    let k = K as f32;
-    // With the exponent's bias in the constant, the low bits are those of s.
-    let round = set(ROUND + 127.0);
-    let top = TOP as f32 / k.abs();
+    let round = set(round);
     // The maximum and the minimum of a NaN and a number are NaN.
     let x = vminq_f32(vmaxq_f32(x, set(-top)), set(top));
-    let shifted = vfmaq_f32(round, x, set(k * core::f32::consts::LOG2_E));
+    let shifted = vfmaq_f32(round, x, set(over_ln_2));
     let n = vsubq_f32(shifted, round);
-    let r = vfmsq_f32(x, n, set(core::f32::consts::LN_2 / k));
+    let r = vfmsq_f32(x, n, set(ln_2));
     let s = vreinterpretq_f32_s32(vshlq_n_s32::<23>(vreinterpretq_s32_f32(shifted)));
-    // p = k r + (k r)^2 (q0 + q1 k r + q2 (k r)^2 + (k r)^3 (q3 + q4 k r)), as a tree.
-    let [q0, q1, q2, q3, q4] = EXPM1;
     let r2 = vmulq_f32(r, r);
-    let low = vfmaq_f32(set(k * k * q0), set(k * k * k * q1), r);
-    let high = vfmaq_f32(set(k * k * k * k * q2), set(k * k * k * k * k * q3), r);
+    let low = vfmaq_f32(set(q0), set(q1), r);
+    let high = vfmaq_f32(set(q2), set(q3), r);
     let low = vfmaq_f32(vmulq_f32(r, set(k)), low, r2);
-    let high = vfmaq_f32(high, set(k * k * k * k * k * k * q4), r2);
+    let high = vfmaq_f32(high, set(q4), r2);
     let p = vfmaq_f32(low, high, vmulq_f32(r2, r2));
     let one = set(1.0);
     (vfmaq_f32(vsubq_f32(s, one), s, p), vfmaq_f32(vaddq_f32(s, one), s, p))
@@ -214,19 +209,15 @@ fn exp_less_and_more<const K: i32, const TOP: i32>(x: float32x4_t) -> (float32x4
 #[inline]
 #[target_feature(enable = "neon")]
 fn over_sigmoid(x: float32x4_t) -> float32x4_t {
-    exp_less_and_more::<-1, 30>(x).1
+    exp_less_and_more::<-1>(x).1
 }
 
 /// `(a, b)` with `tanh(x) = a / b`.
 #[inline]
 #[target_feature(enable = "neon")]
 fn tanh_parts(x: float32x4_t) -> (float32x4_t, float32x4_t) {
-    exp_less_and_more::<2, 20>(x)
+    exp_less_and_more::<2>(x)
 }
-
-/// 2^-80: a state below it is set to zero. No gate is below 1 / (1 + e^30), which is above 2^-44, so that an h that comes of such a state and a gate does not
-/// become subnormal either.
-const TINY: f32 = f32::from_bits((127 - 80) << 23);
 
 /// The second half of the step: from the gates' sums to the next cell states and hidden states.
 #[inline]
