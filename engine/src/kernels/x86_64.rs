@@ -6,6 +6,7 @@
 
 #![allow(unsafe_code)]
 
+mod as_avx2;
 mod avx512;
 mod bytes;
 mod floats;
