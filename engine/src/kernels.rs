@@ -176,6 +176,18 @@ impl<W> FeaturesFloat<'_, W> {
     }
 }
 
+#[cfg(any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon")))]
+impl<'a, W: FloatWeight> FeaturesFloat<'a, W> {
+    /// The slice with its type made a value, as [`FloatWeight::view`].
+    #[inline(always)]
+    fn view(self) -> FloatView<'a> {
+        match self {
+            FeaturesFloat::Row(row) => W::view(row),
+            FeaturesFloat::Hidden(hidden) => FloatView::F32(hidden),
+        }
+    }
+}
+
 /// One of several streams that take a step together, see [`Backend::lstm_i8_many`]; the slices are those of [`Backend::lstm_i8`].
 #[derive(Debug)]
 pub struct StreamInt<'a> {
@@ -245,6 +257,27 @@ pub enum FloatView<'a> {
     /// 16-bit storage.
     F16(#[cfg_attr(latch_defmt, defmt(Debug2Format))] &'a [f16]),
 }
+
+/// Runs an expression with the slice inside a [`FloatView`], compiled once for each type.
+#[cfg(any(
+    target_arch = "x86_64",
+    all(target_arch = "aarch64", target_feature = "neon"),
+    all(target_arch = "wasm32", target_feature = "simd128")
+))]
+macro_rules! by_storage {
+    ($view:expr, $weights:ident => $run:expr) => {
+        match $view {
+            $crate::kernels::FloatView::F32($weights) => $run,
+            $crate::kernels::FloatView::F16($weights) => $run,
+        }
+    };
+}
+#[cfg(any(
+    target_arch = "x86_64",
+    all(target_arch = "aarch64", target_feature = "neon"),
+    all(target_arch = "wasm32", target_feature = "simd128")
+))]
+use by_storage;
 
 impl FloatWeight for f32 {
     #[inline(always)]

@@ -16,7 +16,7 @@ use core::arch::aarch64::*;
 
 use half::f16;
 
-use super::{Backend, FeaturesFloat, FloatView, FloatWeight, RowsFloat, RowsI8, RowsI16, scalar};
+use super::{Backend, FeaturesFloat, FloatView, FloatWeight, RowsFloat, RowsI8, RowsI16, by_storage, scalar};
 
 #[cfg(feature = "std")]
 extern crate std;
@@ -96,10 +96,9 @@ macro_rules! backend {
             }
 
             fn lstm_float<W: FloatWeight>(self, gates: &RowsFloat<'_, W>, xh: &[f32], h: &mut [f32], c: &mut [f32]) {
-                match W::view(gates.weights) {
-                    FloatView::F32(weights) => hand_over!(floats::lstm_float(weights, gates.bias, xh, h, c)),
-                    FloatView::F16(weights) => hand_over!(floats::lstm_float(weights, gates.bias, xh, h, c)),
-                }
+                by_storage!(W::view(gates.weights), weights => {
+                    hand_over!(floats::lstm_float(weights, gates.bias, xh, h, c))
+                })
             }
 
             fn step_float<W: FloatWeight>(
@@ -113,11 +112,7 @@ macro_rules! backend {
             ) {
                 let _ = backwards;
                 let (columns, inputs) = (xh.len(), x.len());
-                let features = match x {
-                    FeaturesFloat::Row(row) => W::view(row),
-                    FeaturesFloat::Hidden(hidden) => FloatView::F32(hidden),
-                };
-                let values = match features {
+                let values = match x.view() {
                     FloatView::F32(values) => values,
                     FloatView::F16(row) => {
                         let Some(features) = xh.get_mut(..inputs) else { return };
@@ -125,20 +120,18 @@ macro_rules! backend {
                         &*features
                     }
                 };
-                let done = match W::view(gates.weights) {
-                    FloatView::F32(w) => hand_over!(floats::small_step_float(w, gates.bias, values, columns, h, c)),
-                    FloatView::F16(w) => hand_over!(floats::small_step_float(w, gates.bias, values, columns, h, c)),
-                };
+                let done = by_storage!(W::view(gates.weights), w => {
+                    hand_over!(floats::small_step_float(w, gates.bias, values, columns, h, c))
+                });
                 if !done && self.join_float(x, xh, h) {
                     self.lstm_float(gates, xh, h, c);
                 }
             }
 
             fn rows_float<W: FloatWeight>(self, gates: &RowsFloat<'_, W>, x: &[f32], out: &mut [f32]) {
-                match W::view(gates.weights) {
-                    FloatView::F32(weights) => hand_over!(floats::rows_float(weights, gates.bias, x, out)),
-                    FloatView::F16(weights) => hand_over!(floats::rows_float(weights, gates.bias, x, out)),
-                }
+                by_storage!(W::view(gates.weights), weights => {
+                    hand_over!(floats::rows_float(weights, gates.bias, x, out))
+                })
             }
 
             fn widen_float<W: FloatWeight>(self, x: &[W], out: &mut [f32]) {
@@ -157,10 +150,7 @@ macro_rules! backend {
             }
 
             fn dot_f32<W: FloatWeight>(self, w: &[W], v: &[f32]) -> f32 {
-                match W::view(w) {
-                    FloatView::F32(w) => hand_over!(floats::dot_f32(w, v)),
-                    FloatView::F16(w) => hand_over!(floats::dot_f32(w, v)),
-                }
+                by_storage!(W::view(w), w => hand_over!(floats::dot_f32(w, v)))
             }
         }
     };

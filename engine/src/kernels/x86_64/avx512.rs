@@ -21,7 +21,7 @@ use core::arch::x86_64::*;
 use super::super::cell::gru::GruFloat;
 use super::super::{
     Backend, Features, FeaturesFloat, FloatView, FloatWeight, MANY, RowsFloat, RowsI8, RowsI16, StreamFloat, StreamInt,
-    one_tile_after_the_other, scalar,
+    by_storage, one_tile_after_the_other, scalar,
 };
 use super::as_avx2::as_avx2;
 use super::{Avx2, int16};
@@ -120,11 +120,7 @@ macro_rules! methods_of_avx512 {
             c: &mut [f32],
             backwards: bool,
         ) {
-            let features = match x {
-                FeaturesFloat::Row(row) => W::view(row),
-                FeaturesFloat::Hidden(hidden) => FloatView::F32(hidden),
-            };
-            if let (FloatView::F32(weights), FloatView::F32(x)) = (W::view(gates.weights), features) {
+            if let (FloatView::F32(weights), FloatView::F32(x)) = (W::view(gates.weights), x.view()) {
                 hand_over!(self, step_f32(weights, gates.bias, x, xh, h, c, backwards));
             } else {
                 self.avx2().step_float(gates, x, xh, h, c, backwards);
@@ -132,10 +128,9 @@ macro_rules! methods_of_avx512 {
         }
 
         fn lstm_float_many<W: FloatWeight>(self, gates: &RowsFloat<'_, W>, streams: &mut [StreamFloat<'_>]) {
-            match W::view(gates.weights) {
-                FloatView::F32(weights) => hand_over!(self, lstm_float_many(weights, gates.bias, streams)),
-                FloatView::F16(weights) => hand_over!(self, lstm_float_many(weights, gates.bias, streams)),
-            }
+            by_storage!(W::view(gates.weights), weights => {
+                hand_over!(self, lstm_float_many(weights, gates.bias, streams))
+            })
         }
 
         fn add_f32(self, sum: &mut [f32], h: &[f32]) {
