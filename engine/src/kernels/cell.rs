@@ -72,5 +72,10 @@ pub(crate) fn without_subnormals(x: f32) -> f32 {
     (x + SMALL) - SMALL
 }
 
+/// 2^-80: fused cells set a state below it to zero. Of their gates none is below 1 / (1 + e^30), which is above 2^-44, so
+/// that an h that comes of such a state and a gate does not become subnormal either.
+#[cfg(any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon")))]
+pub(crate) const TINY: f32 = f32::from_bits((127 - 80) << 23);
+
 #[cfg(test)]
 mod tests;

@@ -16,7 +16,7 @@ use super::activation::{
     TANH_TOP,
 };
 use super::cell::SMALL;
-use super::{Backend, FloatView, FloatWeight, RowsFloat, RowsI8, scalar};
+use super::{Backend, FloatView, FloatWeight, RowsFloat, RowsI8, by_storage, scalar};
 
 /// The vectors of WebAssembly. What this was compiled for has them, so that nothing needs detecting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,17 +64,11 @@ impl Backend for Simd128 {
     }
 
     fn lstm_float<W: FloatWeight>(self, gates: &RowsFloat<'_, W>, xh: &[f32], h: &mut [f32], c: &mut [f32]) {
-        match W::view(gates.weights) {
-            FloatView::F32(weights) => lstm_float(weights, gates.bias, xh, h, c),
-            FloatView::F16(weights) => lstm_float(weights, gates.bias, xh, h, c),
-        }
+        by_storage!(W::view(gates.weights), weights => lstm_float(weights, gates.bias, xh, h, c))
     }
 
     fn rows_float<W: FloatWeight>(self, gates: &RowsFloat<'_, W>, x: &[f32], out: &mut [f32]) {
-        match W::view(gates.weights) {
-            FloatView::F32(weights) => rows_float(weights, gates.bias, x, out),
-            FloatView::F16(weights) => rows_float(weights, gates.bias, x, out),
-        }
+        by_storage!(W::view(gates.weights), weights => rows_float(weights, gates.bias, x, out))
     }
 
     fn widen_float<W: FloatWeight>(self, x: &[W], out: &mut [f32]) {
@@ -93,10 +87,7 @@ impl Backend for Simd128 {
     }
 
     fn dot_f32<W: FloatWeight>(self, w: &[W], v: &[f32]) -> f32 {
-        match W::view(w) {
-            FloatView::F32(w) => dot_f32(w, v),
-            FloatView::F16(w) => dot_f32(w, v),
-        }
+        by_storage!(W::view(w), w => dot_f32(w, v))
     }
 }
 

@@ -6,6 +6,7 @@
 
 #![allow(unsafe_code)]
 
+mod as_avx2;
 mod avx512;
 mod bytes;
 mod floats;
@@ -22,7 +23,7 @@ use half::f16;
 use super::cell::gru::GruFloat;
 use super::{
     Backend, Features, FeaturesFloat, FloatView, FloatWeight, RowsFloat, RowsI8, RowsI16, StreamFloat, StreamInt,
-    one_tile_after_the_other, scalar,
+    by_storage, one_tile_after_the_other, scalar,
 };
 
 pub use avx512::{Avx512, Avx512Vnni};
@@ -209,10 +210,9 @@ impl Backend for Avx2 {
     }
 
     fn lstm_float<W: FloatWeight>(self, gates: &RowsFloat<'_, W>, xh: &[f32], h: &mut [f32], c: &mut [f32]) {
-        match W::view(gates.weights) {
-            FloatView::F32(weights) => hand_over!(self, floats::lstm_float(weights, gates.bias, xh, h, c, false)),
-            FloatView::F16(weights) => hand_over!(self, floats::lstm_float(weights, gates.bias, xh, h, c, false)),
-        }
+        by_storage!(W::view(gates.weights), weights => {
+            hand_over!(self, floats::lstm_float(weights, gates.bias, xh, h, c, false))
+        })
     }
 
     fn step_float<W: FloatWeight>(
@@ -224,11 +224,7 @@ impl Backend for Avx2 {
         c: &mut [f32],
         backwards: bool,
     ) {
-        let features = match x {
-            FeaturesFloat::Row(row) => W::view(row),
-            FeaturesFloat::Hidden(hidden) => FloatView::F32(hidden),
-        };
-        let values = match features {
+        let values = match x.view() {
             FloatView::F32(values) => (Some(values), values.len()),
             FloatView::F16(row) => {
                 let Some(features) = xh.get_mut(..row.len()) else { return };
@@ -236,17 +232,15 @@ impl Backend for Avx2 {
                 (None, row.len())
             }
         };
-        match W::view(gates.weights) {
-            FloatView::F32(w) => hand_over!(self, floats::step_float(w, gates.bias, values, xh, (h, c), backwards)),
-            FloatView::F16(w) => hand_over!(self, floats::step_float(w, gates.bias, values, xh, (h, c), backwards)),
-        }
+        by_storage!(W::view(gates.weights), w => {
+            hand_over!(self, floats::step_float(w, gates.bias, values, xh, (h, c), backwards))
+        })
     }
 
     fn lstm_float_many<W: FloatWeight>(self, gates: &RowsFloat<'_, W>, streams: &mut [StreamFloat<'_>]) {
-        match W::view(gates.weights) {
-            FloatView::F32(weights) => hand_over!(self, many::lstm_float(weights, gates.bias, streams)),
-            FloatView::F16(weights) => hand_over!(self, many::lstm_float(weights, gates.bias, streams)),
-        }
+        by_storage!(W::view(gates.weights), weights => {
+            hand_over!(self, many::lstm_float(weights, gates.bias, streams))
+        })
     }
 
     fn wants_aligned_weights(self) -> bool {
@@ -254,17 +248,15 @@ impl Backend for Avx2 {
     }
 
     fn rows_float<W: FloatWeight>(self, rows: &RowsFloat<'_, W>, x: &[f32], out: &mut [f32]) {
-        match W::view(rows.weights) {
-            FloatView::F32(weights) => hand_over!(self, floats::rows_float::<_, false>(weights, rows.bias, x, out)),
-            FloatView::F16(weights) => hand_over!(self, floats::rows_float::<_, false>(weights, rows.bias, x, out)),
-        }
+        by_storage!(W::view(rows.weights), weights => {
+            hand_over!(self, floats::rows_float::<_, false>(weights, rows.bias, x, out))
+        })
     }
 
     fn add_rows_float<W: FloatWeight>(self, rows: &RowsFloat<'_, W>, x: &[f32], sums: &mut [f32]) {
-        match W::view(rows.weights) {
-            FloatView::F32(weights) => hand_over!(self, floats::rows_float::<_, true>(weights, &[], x, sums)),
-            FloatView::F16(weights) => hand_over!(self, floats::rows_float::<_, true>(weights, &[], x, sums)),
-        }
+        by_storage!(W::view(rows.weights), weights => {
+            hand_over!(self, floats::rows_float::<_, true>(weights, &[], x, sums))
+        })
     }
 
     fn gru_float<W: FloatWeight>(
@@ -278,11 +270,7 @@ impl Backend for Avx2 {
         let (kernel, recurrent) = (&gru.kernel, &gru.recurrent);
         let Some((sums, rest)) = scratch.split_at_mut_checked(3 * lanes) else { return };
         let Some((room, rest)) = rest.split_at_mut_checked(lanes) else { return };
-        let features = match x {
-            FeaturesFloat::Row(row) => W::view(row),
-            FeaturesFloat::Hidden(hidden) => FloatView::F32(hidden),
-        };
-        let x = match features {
+        let x = match x.view() {
             FloatView::F32(x) => x,
             FloatView::F16(row) => {
                 let Some(columns) = rest.get_mut(..row.len()) else { return };
@@ -326,10 +314,7 @@ impl Backend for Avx2 {
     }
 
     fn dot_f32<W: FloatWeight>(self, w: &[W], v: &[f32]) -> f32 {
-        match W::view(w) {
-            FloatView::F32(w) => hand_over!(self, floats::dot_f32(w, v)),
-            FloatView::F16(w) => hand_over!(self, floats::dot_f32(w, v)),
-        }
+        by_storage!(W::view(w), w => hand_over!(self, floats::dot_f32(w, v)))
     }
 }
 

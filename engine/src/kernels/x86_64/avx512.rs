@@ -21,8 +21,9 @@ use core::arch::x86_64::*;
 use super::super::cell::gru::GruFloat;
 use super::super::{
     Backend, Features, FeaturesFloat, FloatView, FloatWeight, MANY, RowsFloat, RowsI8, RowsI16, StreamFloat, StreamInt,
-    one_tile_after_the_other, scalar,
+    by_storage, one_tile_after_the_other, scalar,
 };
+use super::as_avx2::as_avx2;
 use super::{Avx2, int16};
 use columns::{Columns, ROOM};
 use floats::{lstm_f32, lstm_float_many, step_f32};
@@ -66,7 +67,7 @@ impl Avx512Vnni {
     }
 }
 
-/// Methods of a trait that hand over to the functions of the same name in this file, or to another token's.
+/// A trait method that hands over to a function of this folder.
 macro_rules! hand_over {
     ($self:ident, $call:expr) => {{
         let _ = $self;
@@ -84,14 +85,6 @@ macro_rules! methods_of_avx512 {
 
         fn narrow_q15(self, h: &[i16], out: &mut [i16]) {
             hand_over!(self, narrow_q15(h, out));
-        }
-
-        fn shift_q12(self, sums: &[i32], shift: u32, out: &mut [i16]) {
-            self.avx2().shift_q12(sums, shift, out);
-        }
-
-        fn gru_cell_i8(self, sums: &[i32], n: &[i16], shift: u32, h: &mut [i16]) {
-            self.avx2().gru_cell_i8(sums, n, shift, h);
         }
 
         fn sigmoid_q15(self, x: &mut [i16]) {
@@ -127,11 +120,7 @@ macro_rules! methods_of_avx512 {
             c: &mut [f32],
             backwards: bool,
         ) {
-            let features = match x {
-                FeaturesFloat::Row(row) => W::view(row),
-                FeaturesFloat::Hidden(hidden) => FloatView::F32(hidden),
-            };
-            if let (FloatView::F32(weights), FloatView::F32(x)) = (W::view(gates.weights), features) {
+            if let (FloatView::F32(weights), FloatView::F32(x)) = (W::view(gates.weights), x.view()) {
                 hand_over!(self, step_f32(weights, gates.bias, x, xh, h, c, backwards));
             } else {
                 self.avx2().step_float(gates, x, xh, h, c, backwards);
@@ -139,22 +128,9 @@ macro_rules! methods_of_avx512 {
         }
 
         fn lstm_float_many<W: FloatWeight>(self, gates: &RowsFloat<'_, W>, streams: &mut [StreamFloat<'_>]) {
-            match W::view(gates.weights) {
-                FloatView::F32(weights) => hand_over!(self, lstm_float_many(weights, gates.bias, streams)),
-                FloatView::F16(weights) => hand_over!(self, lstm_float_many(weights, gates.bias, streams)),
-            }
-        }
-
-        fn wants_aligned_weights(self) -> bool {
-            true
-        }
-
-        fn sigmoid_f32(self, x: &mut [f32]) {
-            self.avx2().sigmoid_f32(x);
-        }
-
-        fn tanh_f32(self, x: &mut [f32]) {
-            self.avx2().tanh_f32(x);
+            by_storage!(W::view(gates.weights), weights => {
+                hand_over!(self, lstm_float_many(weights, gates.bias, streams))
+            })
         }
 
         fn add_f32(self, sum: &mut [f32], h: &[f32]) {
@@ -165,60 +141,6 @@ macro_rules! methods_of_avx512 {
             hand_over!(self, max_f32(max, h));
         }
 
-        fn add_rows_float<W: FloatWeight>(self, rows: &RowsFloat<'_, W>, x: &[f32], sums: &mut [f32]) {
-            self.avx2().add_rows_float(rows, x, sums);
-        }
-
-        fn gru_float<W: FloatWeight>(
-            self,
-            gru: &GruFloat<'_, W>,
-            x: FeaturesFloat<'_, W>,
-            scratch: &mut [f32],
-            h: &mut [f32],
-        ) {
-            self.avx2().gru_float(gru, x, scratch, h);
-        }
-
-        fn widen_float<W: FloatWeight>(self, x: &[W], out: &mut [f32]) {
-            self.avx2().widen_float(x, out);
-        }
-
-        fn prefetch(self, soon: &[u8]) {
-            self.avx2().prefetch(soon);
-        }
-
-        fn rows_i8(self, gates: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]) {
-            self.avx2().rows_i8(gates, x, out);
-        }
-
-        fn lstm_i4(self, gates: &RowsI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32], backwards: bool) {
-            self.avx2().lstm_i4(gates, xh, h, c, backwards);
-        }
-
-        fn step_i4(
-            self,
-            gates: &RowsI8<'_>,
-            x: Features<'_>,
-            xh: &mut [i16],
-            h: &mut [i16],
-            c: &mut [i32],
-            backwards: bool,
-        ) {
-            self.avx2().step_i4(gates, x, xh, h, c, backwards);
-        }
-
-        fn rows_i4(self, rows: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]) {
-            self.avx2().rows_i4(rows, x, out);
-        }
-
-        fn add_rows_i4(self, rows: &RowsI8<'_>, x: &mut [i16], sums: &mut [i32]) {
-            self.avx2().add_rows_i4(rows, x, sums);
-        }
-
-        fn add_rows_i8(self, rows: &RowsI8<'_>, x: &mut [i16], sums: &mut [i32]) {
-            self.avx2().add_rows_i8(rows, x, sums);
-        }
-
         fn lstm_i16(self, gates: &RowsI16<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]) {
             hand_over!(self, int16::lstm_wide(gates, xh, h, c));
         }
@@ -227,16 +149,10 @@ macro_rules! methods_of_avx512 {
             hand_over!(self, int16::rows_wide(rows, x, out));
         }
 
-        fn rows_float<W: FloatWeight>(self, gates: &RowsFloat<'_, W>, x: &[f32], out: &mut [f32]) {
-            self.avx2().rows_float(gates, x, out);
-        }
-
-        fn dot_i16(self, w: &[i16], v: &[i16]) -> i64 {
-            self.avx2().dot_i16(w, v)
-        }
-
-        fn dot_f32<W: FloatWeight>(self, w: &[W], v: &[f32]) -> f32 {
-            self.avx2().dot_f32(w, v)
+        as_avx2! {
+            prefetch wants_aligned_weights
+            rows_i8 add_rows_i8 lstm_i4 step_i4 rows_i4 add_rows_i4 gru_cell_i8 shift_q12 dot_i16
+            rows_float add_rows_float gru_float widen_float sigmoid_f32 tanh_f32 dot_f32
         }
     };
 }
@@ -258,30 +174,11 @@ impl Backend for Avx512 {
         "avx512"
     }
 
-    fn lstm_i8(self, gates: &RowsI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32]) {
-        self.avx2().lstm_i8(gates, xh, h, c);
-    }
-
-    fn step_i8(
-        self,
-        gates: &RowsI8<'_>,
-        x: Features<'_>,
-        xh: &mut [i16],
-        h: &mut [i16],
-        c: &mut [i32],
-        backwards: bool,
-    ) {
-        self.avx2().step_i8(gates, x, xh, h, c, backwards);
-    }
-
-    fn lstm_i8_many(self, gates: &RowsI8<'_>, streams: &mut [StreamInt<'_>]) {
-        self.avx2().lstm_i8_many(gates, streams);
-    }
-
     fn gains_together(self, units: usize, _: bool) -> bool {
         units > 32
     }
 
+    as_avx2! { lstm_i8 step_i8 lstm_i8_many }
     methods_of_avx512!();
 }
 

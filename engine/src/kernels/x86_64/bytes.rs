@@ -56,7 +56,7 @@ struct Group {
 }
 
 /// Columns for which there is room: more than any image's layer has.
-const ROOM: usize = 4096;
+pub(super) const ROOM: usize = 4096;
 
 /// Where the columns of a step lie; not cleared before it is filled, which would cost more than a small step.
 type Room = [MaybeUninit<Group>; ROOM / 8];
@@ -258,7 +258,7 @@ impl<D: Dot> Rows for Bytes<'_, D> {
 /// 32 bytes of an array.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn load_bytes(x: &[u8; 32]) -> __m256i {
+pub(super) fn load_bytes(x: &[u8; 32]) -> __m256i {
     // SAFETY: the array has the 32 bytes that are read; the load needs no alignment.
     unsafe { _mm256_loadu_si256(x.as_ptr().cast()) }
 }

@@ -8,7 +8,8 @@ use core::arch::x86_64::*;
 
 use half::f16;
 
-use super::super::activation::{EXPM1, LN2_HIGH, LN2_LOW, ROUND, SIGMOID_LOWEST, TANH_LOWEST};
+use super::super::activation::{EXPM1, FusedExp, LN2_HIGH, LN2_LOW, ROUND, SIGMOID_LOWEST, TANH_LOWEST};
+use super::super::cell::TINY;
 use super::super::cell::gru::Reset;
 use super::super::{StreamFloat, scalar};
 use super::{Lanes, load_f32, load_half_i16, store_f32};
@@ -81,29 +82,24 @@ pub(super) fn tanh_f32(x: &mut [f32]) {
     in_place_f32!(x, tanh_f32_lanes);
 }
 
-/// `(e^(k x) - 1, e^(k x) + 1)` of eight lanes, with `|k x|` held below `TOP`; `K` is -1 or 2. The arrangement is that of AVX-512's function of this name.
+/// `(e^(k x) - 1, e^(k x) + 1)` of eight lanes, by [`FusedExp`]; `K` is -1 or 2.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn exp_less_and_more<const K: i32, const TOP: i32>(x: __m256) -> (__m256, __m256) {
-    const { assert!(K == -1 || K == 2) };
+fn exp_less_and_more<const K: i32>(x: __m256) -> (__m256, __m256) {
+    let FusedExp { k, top, round, over_ln_2, ln_2, q: [q0, q1, q2, q3, q4] } = const { FusedExp::new(K) };
     let set = |value: f32| _mm256_set1_ps(value);
-    let k = K as f32;
-    // With the exponent's bias in the constant, the low bits are those of s.
-    let round = set(ROUND + 127.0);
-    let top = TOP as f32 / k.abs();
+    let round = set(round);
     // The second operand is what comes out when it is NaN.
     let x = _mm256_min_ps(set(top), _mm256_max_ps(set(-top), x));
-    let shifted = _mm256_fmadd_ps(x, set(k * core::f32::consts::LOG2_E), round);
+    let shifted = _mm256_fmadd_ps(x, set(over_ln_2), round);
     let n = _mm256_sub_ps(shifted, round);
-    let r = _mm256_fnmadd_ps(n, set(core::f32::consts::LN_2 / k), x);
+    let r = _mm256_fnmadd_ps(n, set(ln_2), x);
     let s = _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(shifted)));
-    // p = k r + (k r)^2 (q0 + q1 k r + q2 (k r)^2 + (k r)^3 (q3 + q4 k r)), as a tree.
-    let [q0, q1, q2, q3, q4] = EXPM1;
     let r2 = _mm256_mul_ps(r, r);
-    let low = _mm256_fmadd_ps(set(k * k * k * q1), r, set(k * k * q0));
-    let high = _mm256_fmadd_ps(set(k * k * k * k * k * q3), r, set(k * k * k * k * q2));
+    let low = _mm256_fmadd_ps(set(q1), r, set(q0));
+    let high = _mm256_fmadd_ps(set(q3), r, set(q2));
     let low = _mm256_fmadd_ps(low, r2, _mm256_mul_ps(r, set(k)));
-    let high = _mm256_fmadd_ps(set(k * k * k * k * k * k * q4), r2, high);
+    let high = _mm256_fmadd_ps(set(q4), r2, high);
     let p = _mm256_fmadd_ps(high, _mm256_mul_ps(r2, r2), low);
     let one = set(1.0);
     (_mm256_fmadd_ps(s, p, _mm256_sub_ps(s, one)), _mm256_fmadd_ps(s, p, _mm256_add_ps(s, one)))
@@ -113,19 +109,15 @@ fn exp_less_and_more<const K: i32, const TOP: i32>(x: __m256) -> (__m256, __m256
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 fn over_sigmoid(x: __m256) -> __m256 {
-    exp_less_and_more::<-1, 30>(x).1
+    exp_less_and_more::<-1>(x).1
 }
 
 /// `(a, b)` with `tanh(x) = a / b`.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 fn tanh_parts(x: __m256) -> (__m256, __m256) {
-    exp_less_and_more::<2, 20>(x)
+    exp_less_and_more::<2>(x)
 }
-
-/// 2^-80: a state below it is set to zero. No gate is below 1 / (1 + e^30), which is above 2^-44, so that an h that comes of such a state and a gate does not
-/// become subnormal either.
-const TINY: f32 = f32::from_bits((127 - 80) << 23);
 
 /// What is so small that it would become subnormal is zero; a NaN stays.
 #[inline]

@@ -15,11 +15,8 @@ use core::mem::MaybeUninit;
 
 use super::super::cell::lstm;
 use super::super::{Features, RowsI8, scalar};
-use super::bytes::{Hidden, Row, Source, Words};
+use super::bytes::{Hidden, ROOM, Row, Source, Words, load_bytes};
 use super::integers::{Rows, lstm_by, rows_by};
-
-/// Columns for which there is room: more than any image's layer has.
-const ROOM: usize = 4096;
 
 /// Groups of sixteen columns that are added in 16 bits.
 const ABREAST: usize = 8;
@@ -150,7 +147,7 @@ impl Rows for Nibbles<'_> {
             // Gates i and f, and gates g and o.
             let mut pairs = [[_mm256_setzero_si256(); 2]; N];
             for (k, group) in self.groups[first..whole.min(first + ABREAST)].iter().enumerate() {
-                let x = load(&group.0);
+                let x = load_bytes(&group.0);
                 for (unit, pairs) in pairs.iter_mut().enumerate() {
                     // SAFETY: unit < N and 32 (first + k) + 32 <= 32 * whole <= row, so that the 32 bytes end by N * row, which the assertion keeps
                     // inside `weights`; the load needs no alignment.
@@ -170,7 +167,7 @@ impl Rows for Nibbles<'_> {
                 let mut last = [0; 32];
                 let bytes = bytemuck::cast_slice(&weights[unit * self.row + 32 * whole..(unit + 1) * self.row]);
                 last[..bytes.len()].copy_from_slice(bytes);
-                let pairs = add([_mm256_setzero_si256(); 2], load(&last), load(&group.0));
+                let pairs = add([_mm256_setzero_si256(); 2], load_bytes(&last), load_bytes(&group.0));
                 low[unit] = _mm256_add_epi32(low[unit], _mm256_madd_epi16(pairs[0], one));
                 high[unit] = _mm256_add_epi32(high[unit], _mm256_madd_epi16(pairs[1], one));
             }
@@ -197,12 +194,4 @@ fn add([low, high]: [__m256i; 2], nibbles: __m256i, x: __m256i) -> [__m256i; 2] 
     let shifted = _mm256_xor_si256(nibbles, _mm256_set1_epi8(0x88_u8 as i8));
     let (lower, upper) = (_mm256_and_si256(shifted, half), _mm256_and_si256(_mm256_srli_epi16::<4>(shifted), half));
     [_mm256_add_epi16(low, _mm256_maddubs_epi16(lower, x)), _mm256_add_epi16(high, _mm256_maddubs_epi16(upper, x))]
-}
-
-/// 32 bytes of an array.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn load(x: &[u8; 32]) -> __m256i {
-    // SAFETY: the array has the 32 bytes that are read; the load needs no alignment.
-    unsafe { _mm256_loadu_si256(x.as_ptr().cast()) }
 }

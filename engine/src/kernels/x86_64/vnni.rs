@@ -11,6 +11,7 @@ use core::arch::x86_64::*;
 use super::super::cell::gru::GruFloat;
 use super::super::{Backend, Features, FeaturesFloat, FloatWeight, RowsFloat, RowsI8, RowsI16, StreamFloat, StreamInt};
 use super::Avx2;
+use super::as_avx2::as_avx2;
 use super::bytes::{Dot, lstm_i8_with, rows_i8_with, step_i8_with};
 
 #[cfg(feature = "std")]
@@ -30,15 +31,10 @@ impl AvxVnni {
         let found = false;
         Avx2::detect().filter(|_| found).map(Self)
     }
-}
 
-/// Methods that AVX2's backend has.
-macro_rules! as_avx2 {
-    ($($name:ident ( $($argument:ident : $type:ty),* ) $(-> $output:ty)?;)*) => {
-        $(fn $name(self, $($argument: $type),*) $(-> $output)? {
-            self.0.$name($($argument),*)
-        })*
-    };
+    fn avx2(self) -> Avx2 {
+        self.0
+    }
 }
 
 impl Backend for AvxVnni {
@@ -77,86 +73,17 @@ impl Backend for AvxVnni {
         unsafe { rows_i8::<true>(rows, x, sums) };
     }
 
-    as_avx2! {
-        prefetch(soon: &[u8]);
-        lstm_i4(gates: &RowsI8<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32], backwards: bool);
-        step_i4(gates: &RowsI8<'_>, x: Features<'_>, xh: &mut [i16], h: &mut [i16], c: &mut [i32], backwards: bool);
-        rows_i4(rows: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]);
-        add_rows_i4(rows: &RowsI8<'_>, x: &mut [i16], sums: &mut [i32]);
-        lstm_i16(gates: &RowsI16<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32]);
-        rows_i16(rows: &RowsI16<'_>, x: &[i16], out: &mut [i32]);
-        widen_i8(x: &[i8], out: &mut [i16]);
-        narrow_q15(h: &[i16], out: &mut [i16]);
-        shift_q12(sums: &[i32], shift: u32, out: &mut [i16]);
-        gru_cell_i8(sums: &[i32], n: &[i16], shift: u32, h: &mut [i16]);
-        sigmoid_q15(x: &mut [i16]);
-        tanh_q15(x: &mut [i16]);
-        add_i16(sum: &mut [i32], h: &[i16]);
-        max_i16(max: &mut [i16], h: &[i16]);
-        dot_i16(w: &[i16], v: &[i16]) -> i64;
-        sigmoid_f32(x: &mut [f32]);
-        tanh_f32(x: &mut [f32]);
-        add_f32(sum: &mut [f32], h: &[f32]);
-        max_f32(max: &mut [f32], h: &[f32]);
-    }
-
-    fn lstm_i8_many(self, gates: &RowsI8<'_>, streams: &mut [StreamInt<'_>]) {
-        self.0.lstm_i8_many(gates, streams);
-    }
-
     fn gains_together(self, units: usize, integers: bool) -> bool {
         // What several share is not what this has: a step alone multiplies bytes in one instruction.
-        !integers && self.0.gains_together(units, integers)
+        !integers && self.avx2().gains_together(units, integers)
     }
 
-    fn wants_aligned_weights(self) -> bool {
-        self.0.wants_aligned_weights()
-    }
-
-    fn lstm_float<W: FloatWeight>(self, gates: &RowsFloat<'_, W>, xh: &[f32], h: &mut [f32], c: &mut [f32]) {
-        self.0.lstm_float(gates, xh, h, c);
-    }
-
-    fn step_float<W: FloatWeight>(
-        self,
-        gates: &RowsFloat<'_, W>,
-        x: FeaturesFloat<'_, W>,
-        xh: &mut [f32],
-        h: &mut [f32],
-        c: &mut [f32],
-        backwards: bool,
-    ) {
-        self.0.step_float(gates, x, xh, h, c, backwards);
-    }
-
-    fn lstm_float_many<W: FloatWeight>(self, gates: &RowsFloat<'_, W>, streams: &mut [StreamFloat<'_>]) {
-        self.0.lstm_float_many(gates, streams);
-    }
-
-    fn rows_float<W: FloatWeight>(self, gates: &RowsFloat<'_, W>, x: &[f32], out: &mut [f32]) {
-        self.0.rows_float(gates, x, out);
-    }
-
-    fn add_rows_float<W: FloatWeight>(self, rows: &RowsFloat<'_, W>, x: &[f32], sums: &mut [f32]) {
-        self.0.add_rows_float(rows, x, sums);
-    }
-
-    fn gru_float<W: FloatWeight>(
-        self,
-        gru: &GruFloat<'_, W>,
-        x: FeaturesFloat<'_, W>,
-        scratch: &mut [f32],
-        h: &mut [f32],
-    ) {
-        self.0.gru_float(gru, x, scratch, h);
-    }
-
-    fn widen_float<W: FloatWeight>(self, x: &[W], out: &mut [f32]) {
-        self.0.widen_float(x, out);
-    }
-
-    fn dot_f32<W: FloatWeight>(self, w: &[W], v: &[f32]) -> f32 {
-        self.0.dot_f32(w, v)
+    as_avx2! {
+        prefetch wants_aligned_weights
+        lstm_i8_many lstm_i4 step_i4 rows_i4 add_rows_i4 lstm_i16 rows_i16 gru_cell_i8
+        widen_i8 narrow_q15 shift_q12 sigmoid_q15 tanh_q15 add_i16 max_i16 dot_i16
+        lstm_float step_float lstm_float_many rows_float add_rows_float gru_float
+        widen_float sigmoid_f32 tanh_f32 add_f32 max_f32 dot_f32
     }
 }
 

@@ -4,42 +4,31 @@ use core::arch::x86_64::*;
 
 use half::f16;
 
-use super::super::super::activation::{EXPM1, ROUND};
+use super::super::super::activation::FusedExp;
+use super::super::super::cell::TINY;
 use super::super::super::{FloatWeight, MANY, StreamFloat};
 use super::super::floats::check_streams;
 use super::super::{load_f32, store_f32};
 use super::{load_f32_16, store_f32_16};
 
-/// `(e^(k x) - 1, e^(k x) + 1)` of sixteen lanes, with `|k x|` held below `TOP`; `K` is -1 or 2.
-///
-/// ```text
-/// n = round(k x / ln 2),   r = x - n ln 2 / k,   s = 2^n,   p = e^(k r) - 1,   s p + (s - 1),   s p + (s + 1)
-/// ```
-///
-/// The steps of [`exp_parts`](super::super::super::activation), arranged for few in a row, with ln 2 in one piece: `n` times what that leaves off is
-/// below 3e-8 where the activations are not yet flat, and that is an error relative to `e^(k x)`.
+/// `(e^(k x) - 1, e^(k x) + 1)` of sixteen lanes, by [`FusedExp`]; `K` is -1 or 2.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn exp_less_and_more<const K: i32, const TOP: i32>(x: __m512) -> (__m512, __m512) {
-    const { assert!(K == -1 || K == 2) };
+fn exp_less_and_more<const K: i32>(x: __m512) -> (__m512, __m512) {
+    let FusedExp { k, top, round, over_ln_2, ln_2, q: [q0, q1, q2, q3, q4] } = const { FusedExp::new(K) };
     let set = |value: f32| _mm512_set1_ps(value);
-    let k = K as f32;
-    // With the exponent's bias in the constant, the low bits are those of s.
-    let round = set(ROUND + 127.0);
-    let top = TOP as f32 / k.abs();
+    let round = set(round);
     // The second operand is what comes out when it is NaN.
     let x = _mm512_min_ps(set(top), _mm512_max_ps(set(-top), x));
-    let shifted = _mm512_fmadd_ps(x, set(k * core::f32::consts::LOG2_E), round);
+    let shifted = _mm512_fmadd_ps(x, set(over_ln_2), round);
     let n = _mm512_sub_ps(shifted, round);
-    let r = _mm512_fnmadd_ps(n, set(core::f32::consts::LN_2 / k), x);
+    let r = _mm512_fnmadd_ps(n, set(ln_2), x);
     let s = _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_castps_si512(shifted)));
-    // p = k r + (k r)^2 (q0 + q1 k r + q2 (k r)^2 + (k r)^3 (q3 + q4 k r)), as a tree.
-    let [q0, q1, q2, q3, q4] = EXPM1;
     let r2 = _mm512_mul_ps(r, r);
-    let low = _mm512_fmadd_ps(set(k * k * k * q1), r, set(k * k * q0));
-    let high = _mm512_fmadd_ps(set(k * k * k * k * k * q3), r, set(k * k * k * k * q2));
+    let low = _mm512_fmadd_ps(set(q1), r, set(q0));
+    let high = _mm512_fmadd_ps(set(q3), r, set(q2));
     let low = _mm512_fmadd_ps(low, r2, _mm512_mul_ps(r, set(k)));
-    let high = _mm512_fmadd_ps(set(k * k * k * k * k * k * q4), r2, high);
+    let high = _mm512_fmadd_ps(set(q4), r2, high);
     let p = _mm512_fmadd_ps(high, _mm512_mul_ps(r2, r2), low);
     let one = set(1.0);
     (_mm512_fmadd_ps(s, p, _mm512_sub_ps(s, one)), _mm512_fmadd_ps(s, p, _mm512_add_ps(s, one)))
@@ -49,14 +38,14 @@ fn exp_less_and_more<const K: i32, const TOP: i32>(x: __m512) -> (__m512, __m512
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn over_sigmoid(x: __m512) -> __m512 {
-    exp_less_and_more::<-1, 30>(x).1
+    exp_less_and_more::<-1>(x).1
 }
 
 /// `(a, b)` with `tanh(x) = a / b`.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn tanh_parts(x: __m512) -> (__m512, __m512) {
-    exp_less_and_more::<2, 20>(x)
+    exp_less_and_more::<2>(x)
 }
 
 /// The equations of [`cell::lstm::step_float`](crate::kernels::cell::lstm::step_float), four blocks of eight units at a time: two vectors a block, `[i f]` and `[g o]`, and eight sums
@@ -165,10 +154,6 @@ fn units<const N: usize>(
         last_cell_f32(*z, h, c);
     }
 }
-
-/// 2^-80: a state below it is set to zero. No gate is below 1 / (1 + e^30), which is above 2^-44, so that an h that comes of such a state and a gate does not
-/// become subnormal either.
-const TINY: f32 = f32::from_bits((127 - 80) << 23);
 
 /// `(h, c')` of twice eight units from their sums, `[i f]` and `[g o]` of the first eight and of the others. A product of two activations is one
 /// quotient.
