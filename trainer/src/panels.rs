@@ -331,25 +331,26 @@ impl<B: Columns> Product<'_, B> {
 
     /// The rows of one panel, from `row`, in `N` columns from `j`.
     #[inline(always)]
+    #[allow(clippy::needless_range_loop, reason = "with iterators the compiler keeps the sums in memory")]
     fn tile<S: Simd, const V: usize, const N: usize>(&mut self, simd: S, weights: &[S::f32s], row: usize, j: usize) {
         let (rows, depth) = (self.a.rows, self.a.depth);
         let height = (V * S::F32_LANES).min(rows - row);
         let mut sums = [[simd.splat_f32s(0.0); V]; N];
-        for n in 0..if self.keep { N } else { 0 } {
-            let (whole, rest) = S::as_simd_f32s(&self.c[(j + n) * rows + row..][..height]);
-            let mut padded = [simd.splat_f32s(0.0); V];
-            let c = match whole.first_chunk::<V>() {
-                Some(whole) => whole,
-                None => {
-                    padded[..whole.len()].copy_from_slice(whole);
-                    if !rest.is_empty() {
-                        padded[whole.len()] = simd.partial_load_f32s(rest);
+        if self.keep {
+            for (n, sums) in sums.iter_mut().enumerate() {
+                let (whole, rest) = S::as_simd_f32s(&self.c[(j + n) * rows + row..][..height]);
+                let mut padded = [simd.splat_f32s(0.0); V];
+                let c = match whole.first_chunk::<V>() {
+                    Some(whole) => whole,
+                    None => {
+                        padded[..whole.len()].copy_from_slice(whole);
+                        if !rest.is_empty() {
+                            padded[whole.len()] = simd.partial_load_f32s(rest);
+                        }
+                        &padded
                     }
-                    &padded
-                }
-            };
-            for v in 0..V {
-                sums[n][v] = c[v];
+                };
+                *sums = *c;
             }
         }
         let some = self.right.some::<N>(j, depth);
@@ -362,19 +363,12 @@ impl<B: Columns> Product<'_, B> {
                 }
             }
         }
-        for n in 0..N {
+        for (n, sums) in sums.iter().enumerate() {
             let (whole, rest) = S::as_mut_simd_f32s(&mut self.c[(j + n) * rows + row..][..height]);
             match whole.first_chunk_mut::<V>() {
-                Some(whole) => {
-                    for v in 0..V {
-                        whole[v] = sums[n][v];
-                    }
-                }
+                Some(whole) => *whole = *sums,
                 None => {
-                    let mut padded = [simd.splat_f32s(0.0); V];
-                    for v in 0..V {
-                        padded[v] = sums[n][v];
-                    }
+                    let padded = *sums;
                     whole.copy_from_slice(&padded[..whole.len()]);
                     if !rest.is_empty() {
                         simd.partial_store_f32s(rest, padded[whole.len()]);
