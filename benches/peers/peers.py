@@ -2,7 +2,7 @@
 
     peers.py FOLDER FILE [SIZE...]    reads what `peers prepare` wrote into FOLDER, writes rows to FILE
 
-The rows are those of the Rust program: peer,precision,i,h,ns,difference. What is timed is one call of an engine with the state of the call
+The rows are those of the Rust program: peer,cell,precision,i,h,ns,difference. What is timed is one call of an engine with the state of the call
 before, so the cost of calling it from Python is in each figure; engines are called in the way that copies least.
 """
 
@@ -43,7 +43,7 @@ class Cell:
     """Weights, inputs and answer as `latch_benches::peers::cell` writes them: row gate*H + unit, gates i, f, g, o."""
 
     def __init__(self, folder, size):
-        data = (folder / f"{size}.cell").read_bytes()
+        data = (folder / f"lstm-{size}.cell").read_bytes()
         self.inputs, self.units = (int(n) for n in np.frombuffer(data, "<u4", 2))
         values = np.frombuffer(data, "<f4", offset=8)
         i, h = self.inputs, self.units
@@ -52,7 +52,7 @@ class Cell:
         self.rows, self.kernel, self.recurrent_kernel, self.bias, self.answer = (
             part.reshape(shape).copy() for part, shape in zip(parts, shapes)
         )
-        self.onnx = folder / f"{size}.onnx"
+        self.onnx = folder / f"lstm-{size}.onnx"
 
 
 class OnnxRuntime:
@@ -278,14 +278,14 @@ def measure(name, precision, engine, cell):
     hidden = np.array(peer.hidden(), np.float64)
     difference = np.abs(hidden - cell.answer).max() if hidden.shape == cell.answer.shape else np.inf
     ns = nanoseconds(peer.step)
-    return f"{name},{precision},{cell.inputs},{cell.units},{ns:.3f},{difference:.3e}"
+    return f"{name},lstm,{precision},{cell.inputs},{cell.units},{ns:.3f},{difference:.3e}"
 
 
 def main():
     if len(sys.argv) < 3:
         sys.exit(__doc__)
     folder, file, sizes = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:] or ALL_SIZES
-    lines = ["peer,precision,i,h,ns,difference"]
+    lines = ["peer,cell,precision,i,h,ns,difference"]
     with torch.inference_mode():
         for size in sizes:
             cell = Cell(folder, size)

@@ -1,8 +1,9 @@
-// One round of RTNeural's LSTM layer with its shape known to the compiler, on Eigen: checks and times one step at every size.
+// One round of RTNeural's LSTM and GRU layers with their shapes known to the compiler, on Eigen: checks and times one step at every size. It has no simple
+// recurrent layer.
 //
 //     rtneural FOLDER FILE [SIZE...]    reads what `peers prepare` wrote into FOLDER, writes rows to FILE
 //
-// The rows are those of the Rust program: peer,precision,i,h,ns,difference. So is the way of timing: see latch_benches::peers::clock.
+// The rows are those of the Rust program: peer,cell,precision,i,h,ns,difference. So is the way of timing: see latch_benches::peers::clock.
 
 #include <algorithm>
 #include <chrono>
@@ -17,6 +18,7 @@
 #include <vector>
 
 #include "config.h" // names the namespace of the next
+#include "gru/gru.h"
 #include "lstm/lstm.h"
 
 namespace {
@@ -32,12 +34,13 @@ constexpr int CHECKED_STEPS = 16;
 
 using Matrix = std::vector<std::vector<float>>;
 
-// The file of a cell: I and H, then inputs, kernel, recurrent kernel, bias and answer. Row gate * H + unit, gates i, f, g, o.
+// The file of a cell: I and H, then inputs, kernel, recurrent kernel, bias, with a GRU the recurrent product's bias, and the answer. Row gate * H + unit,
+// gates i, f, g, o or z, r, n.
 struct Cell {
-    std::vector<float> rows, bias, answer;
+    std::vector<float> rows, bias, recurrent_bias, answer;
     Matrix kernel, recurrent_kernel;
 
-    Cell(const std::string& path, uint32_t inputs, uint32_t units)
+    Cell(const std::string& path, uint32_t inputs, uint32_t units, uint32_t gates, bool has_recurrent_bias)
     {
         std::ifstream file(path, std::ios::binary);
         uint32_t shape[2] = {};
@@ -51,9 +54,9 @@ struct Cell {
         };
         // RTNeural wants a row an input, and the same order of gates.
         auto transposed = [&](size_t columns) {
-            const auto values = take(4 * units * columns);
-            Matrix matrix(columns, std::vector<float>(4 * units));
-            for(size_t row = 0; row < 4 * units; ++row)
+            const auto values = take(gates * units * columns);
+            Matrix matrix(columns, std::vector<float>(gates * units));
+            for(size_t row = 0; row < gates * units; ++row)
                 for(size_t column = 0; column < columns; ++column)
                     matrix[column][row] = values[row * columns + column];
             return matrix;
@@ -61,7 +64,9 @@ struct Cell {
         rows = take(ROWS * inputs);
         kernel = transposed(inputs);
         recurrent_kernel = transposed(units);
-        bias = take(4 * units);
+        bias = take(gates * units);
+        if(has_recurrent_bias)
+            recurrent_bias = take(gates * units);
         answer = take(units);
         if(!file)
             fail(path + " is too short");
@@ -93,29 +98,47 @@ double nanoseconds(Step&& step)
     return (times[(times.size() - 1) / 2] + times[times.size() / 2]) / 2;
 }
 
-template <int I, int H>
-std::string measure(const std::string& folder)
+// Checks a layer whose weights are set, then times it.
+template <int I, int H, typename Layer>
+std::string measure(Layer& layer, const Cell& cell, const char* name)
 {
-    const Cell cell(folder + "/" + std::to_string(I) + "x" + std::to_string(H) + ".cell", I, H);
-    // Its matrices are part of the object: too large for the stack.
-    auto layer = std::make_unique<RTNeural::LSTMLayerT<float, I, H>>();
-    layer->setWVals(cell.kernel);
-    layer->setUVals(cell.recurrent_kernel);
-    layer->setBVals(cell.bias);
-    layer->reset();
+    layer.reset();
     std::vector<Eigen::Matrix<float, I, 1>, Eigen::aligned_allocator<Eigen::Matrix<float, I, 1>>> rows(ROWS);
     for(int row = 0; row < ROWS; ++row)
         for(int column = 0; column < I; ++column)
             rows[row](column) = cell.rows[row * I + column];
     for(int step = 0; step < CHECKED_STEPS; ++step)
-        layer->forward(rows[step % ROWS]);
+        layer.forward(rows[step % ROWS]);
     double difference = 0;
     for(int unit = 0; unit < H; ++unit)
-        difference = std::max(difference, std::abs(static_cast<double>(layer->outs(unit)) - cell.answer[unit]));
-    const double ns = nanoseconds([&](size_t row) { layer->forward(rows[row]); });
+        difference = std::max(difference, std::abs(static_cast<double>(layer.outs(unit)) - cell.answer[unit]));
+    const double ns = nanoseconds([&](size_t row) { layer.forward(rows[row]); });
     char line[160];
-    std::snprintf(line, sizeof line, "rtneural-eigen,f32,%d,%d,%.3f,%.3e\n", I, H, ns, difference);
+    std::snprintf(line, sizeof line, "rtneural-eigen,%s,f32,%d,%d,%.3f,%.3e\n", name, I, H, ns, difference);
     return line;
+}
+
+// The rows of a size: an LSTM's, and where there are as many inputs as units a GRU's.
+template <int I, int H>
+std::string rows_of(const std::string& folder)
+{
+    const auto file = std::to_string(I) + "x" + std::to_string(H) + ".cell";
+    const Cell cell(folder + "/lstm-" + file, I, H, 4, false);
+    // Its matrices are part of the object: too large for the stack.
+    auto lstm = std::make_unique<RTNeural::LSTMLayerT<float, I, H>>();
+    lstm->setWVals(cell.kernel);
+    lstm->setUVals(cell.recurrent_kernel);
+    lstm->setBVals(cell.bias);
+    auto text = measure<I, H>(*lstm, cell, "lstm");
+    if constexpr(I == H) {
+        const Cell cell(folder + "/gru-" + file, I, H, 3, true);
+        auto gru = std::make_unique<RTNeural::GRULayerT<float, I, H>>();
+        gru->setWVals(cell.kernel);
+        gru->setUVals(cell.recurrent_kernel);
+        gru->setBVals({ cell.bias, cell.recurrent_bias });
+        text += measure<I, H>(*gru, cell, "gru");
+    }
+    return text;
 }
 
 } // namespace
@@ -128,20 +151,20 @@ int main(int count, char** arguments)
     std::vector<std::string> sizes(arguments + 3, arguments + count);
     if(sizes.empty())
         sizes = { "16x16", "32x32", "64x64", "128x128", "256x256", "1x40" };
-    std::string text = "peer,precision,i,h,ns,difference\n";
+    std::string text = "peer,cell,precision,i,h,ns,difference\n";
     for(const auto& size : sizes) {
         if(size == "16x16")
-            text += measure<16, 16>(folder);
+            text += rows_of<16, 16>(folder);
         else if(size == "32x32")
-            text += measure<32, 32>(folder);
+            text += rows_of<32, 32>(folder);
         else if(size == "64x64")
-            text += measure<64, 64>(folder);
+            text += rows_of<64, 64>(folder);
         else if(size == "128x128")
-            text += measure<128, 128>(folder);
+            text += rows_of<128, 128>(folder);
         else if(size == "256x256")
-            text += measure<256, 256>(folder);
+            text += rows_of<256, 256>(folder);
         else if(size == "1x40")
-            text += measure<1, 40>(folder);
+            text += rows_of<1, 40>(folder);
         else
             fail("no layer of the size " + size + " is compiled in");
     }

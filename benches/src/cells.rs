@@ -1,11 +1,9 @@
-//! Steps of one recurrent cell by the kernels alone, over random layers: for counting instructions, and for comparing the cells' times.
+//! Steps of one recurrent cell by the kernels alone, over random layers: for counting instructions.
 
 use std::hint::black_box;
 
 use latch_engine::kernels::cell::{gru, rnn};
-use latch_engine::kernels::{
-    Backend, Features, FeaturesFloat, PACKED_ALIGNMENT, Packed, RowsFloat, RowsI8, WithBackend,
-};
+use latch_engine::kernels::{Backend, Features, PACKED_ALIGNMENT, Packed, RowsI8, WithBackend};
 
 /// The cells that are counted.
 pub const CELLS: [&str; 3] = ["lstm", "gru", "rnn"];
@@ -118,67 +116,6 @@ impl WithBackend for Steps<'_> {
             }
             _ => return false,
         }
-        true
-    }
-}
-
-/// So many steps of an f32 cell with as many inputs as units, a multiple of 8.
-#[derive(Debug)]
-pub struct FloatSteps<'a> {
-    /// One of [`CELLS`].
-    pub cell: &'a str,
-    /// Inputs and units.
-    pub size: usize,
-    /// How many.
-    pub count: u32,
-}
-
-/// Numbers between -1/16 and 1/16.
-fn small_numbers(count: usize) -> Vec<f32> {
-    (1..=count as u32).map(|n| (n.wrapping_mul(0x9e37_79b9) as i32) as f32 / 2_f32.powi(35)).collect()
-}
-
-impl WithBackend for FloatSteps<'_> {
-    /// False for a cell that there is not.
-    type Output = bool;
-
-    fn run<B: Backend>(self, backend: B) -> bool {
-        let size = self.size;
-        let (x, mut h) = (small_numbers(size), vec![0.0; size]);
-        let x = FeaturesFloat::Row(&x[..]);
-        let (gates, wide) = (small_numbers(8 * size * size), small_numbers(4 * size));
-        let gates = Lines::new(bytemuck::cast_slice(&gates));
-        let gates: &[f32] = bytemuck::cast_slice(gates.bytes());
-        fn rows<'a>(weights: &'a [f32], bias: &'a [f32]) -> RowsFloat<'a, f32> {
-            RowsFloat { weights, bias }
-        }
-        match self.cell {
-            "lstm" => {
-                let (layer, mut c, mut xh) = (rows(gates, &wide), vec![0.0; size], vec![0.0; 2 * size]);
-                for n in 0..self.count {
-                    backend.step_float(&layer, black_box(x), &mut xh, &mut h, &mut c, n % 2 == 1);
-                }
-            }
-            "gru" => {
-                let (kernel, recurrent) = gates[..6 * size * size].split_at(3 * size * size);
-                let (kernel, recurrent) = (rows(kernel, &wide[..3 * size]), rows(recurrent, &wide[..size]));
-                let layer = gru::GruFloat { kernel, recurrent, reset: gru::Reset::After };
-                let mut scratch = vec![0.0; gru::scratch_float(size, size)];
-                for _ in 0..self.count {
-                    backend.gru_float(&layer, black_box(x), &mut scratch, &mut h);
-                }
-            }
-            "rnn" => {
-                let layer = rows(&gates[..2 * size * size], &wide[..size]);
-                let layer = rnn::RnnFloat { rows: layer, activation: rnn::Activation::Tanh };
-                let mut scratch = vec![0.0; rnn::scratch_float(size, size)];
-                for _ in 0..self.count {
-                    backend.rnn_float(&layer, black_box(x), &mut scratch, &mut h);
-                }
-            }
-            _ => return false,
-        }
-        black_box(&h);
         true
     }
 }

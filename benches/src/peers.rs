@@ -1,4 +1,4 @@
-//! The comparison with other engines: one LSTM step, batch 1, its state carried from step to step.
+//! The comparison with other engines: one LSTM step, batch 1, its state carried from step to step; and one of a GRU and a simple cell.
 //!
 //! `cargo xtask peers` does all of it:
 //!
@@ -9,7 +9,7 @@
 //! - [`cell`] is what all engines compute: the same weights, the same inputs, and the answer in f64.
 //! - [`onnx`] writes a cell as the model that most of them read.
 //! - [`clock`] times a step, and [`roofline`] what the processor can do at most.
-//! - [`rounds`] merges what the rounds measured into medians, ranges and paired ratios; `page` and `plot` show them.
+//! - [`rounds`] merges what the rounds measured into medians, ranges and paired ratios; `page`, with the tables of `cells`, and `plot` show them.
 //!
 //! The engines themselves are dependencies of the package in `benches/peers/` alone.
 
@@ -20,8 +20,12 @@ pub mod roofline;
 pub mod rounds;
 
 #[cfg(feature = "images")]
+pub mod cells;
+#[cfg(feature = "images")]
 pub mod page;
 #[cfg(feature = "images")]
 pub mod plot;
 #[cfg(feature = "images")]
 pub mod prepare;
+#[cfg(feature = "images")]
+pub mod table;

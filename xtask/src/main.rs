@@ -95,7 +95,7 @@ enum Verb {
     DefaultModel(default_model::Options),
     /// Writes docs/results/latest.md from the records in benches/results/
     Results,
-    /// Compares the time of one LSTM step with other engines, in one table; the first time takes half an hour and 6 GB
+    /// Compares the time of one LSTM step with other engines, and of a GRU step with RTNeural, in tables; the first time takes half an hour and 6 GB
     #[command(after_help = "Example: cargo xtask peers --rounds 5 --out docs/results")]
     Peers(peers::Options),
     /// Runs what Latch exports in ONNX Runtime, Keras and PyTorch, and fails if one answers something else; installs 5 GB

@@ -1,4 +1,4 @@
-//! Compares one LSTM step with other engines: `cargo xtask peers`.
+//! Compares one LSTM step with other engines, and one GRU step with RTNeural: `cargo xtask peers`.
 //!
 //! A round runs each program once: the engines in Rust and ours (`benches/peers/benches/`), those in Python (`benches/peers/peers.py`), and
 //! RTNeural (`benches/peers/rtneural.cpp`). So round follows round, A B A B, and a drift of the machine hits all of them alike. Everything
@@ -211,7 +211,7 @@ fn notes(options: &Options) -> Result<Vec<String>> {
         versions.push("RTNeural 1.0.0 with Eigen 3.4".to_owned());
         notes.push(format!(
             "RTNeural's shape is fixed when it is compiled, here with `g++ -O3 -march={} -ffast-math`. The others get weights and shape at run time, \
-             and the crates are compiled for any x86-64, as cargo does unless told otherwise, and choose their kernels at run time.",
+             and the crates are compiled for any x86-64, as cargo does unless told otherwise, and choose their kernels at run time. RTNeural has a GRU and no simple recurrent layer: ours is alone there.",
             options.processor()
         ));
     }

@@ -4,13 +4,13 @@
 //! peers FOLDER FILE [--backend NAME] [SIZE…]    reads what `prepare` wrote into FOLDER, writes the rows to FILE
 //! ```
 //!
-//! The order is by size, then by engine, so that engines at one size are measured within a second or two of each other.
+//! The order is by size, then by cell and engine, so that engines at one size are measured within a second or two of each other.
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use latch_benches::peers::cell::{Cell, SHAPES, Shape};
+use latch_benches::peers::cell::{Cell, Kind, SHAPES, Shape};
 use latch_benches::peers::{roofline, rounds};
 use latch_engine::kernels::AnyBackend;
 
@@ -56,10 +56,11 @@ fn round(folder: &Path, backend: Option<AnyBackend>, shapes: &[Shape]) -> Result
     let widest = backend.unwrap_or(AnyBackend::detect());
     let mut rows = Vec::new();
     for &shape in shapes {
-        let cell = Cell::read(folder, shape)?;
-        rows.extend(latch::rows(folder, &cell, &backends)?);
+        for kind in Kind::ALL.into_iter().filter(|kind| kind.has(shape)) {
+            rows.extend(latch::rows(folder, &Cell::read(folder, kind, shape)?, &backends)?);
+        }
         #[cfg(feature = "others")]
-        rows.extend(engines::others::rows(&cell)?);
+        rows.extend(engines::others::rows(&Cell::read(folder, Kind::Lstm, shape)?)?);
         rows.extend(roofline::rows(shape, widest));
     }
     rows.extend(roofline::cache_rows(widest));

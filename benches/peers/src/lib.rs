@@ -31,11 +31,12 @@ pub fn measure(name: &str, precision: &str, cell: &Cell, peer: Result<impl Peer>
             peer.step(step % ROWS)?;
         }
         let difference = cell.difference(&peer.hidden()?);
-        let key = Key { peer: name.to_owned(), precision: precision.to_owned(), shape: cell.shape };
+        let key =
+            Key { peer: name.to_owned(), cell: Some(cell.kind), precision: precision.to_owned(), shape: cell.shape };
         let row = Row { key, ns: f64::NAN, difference: Some(difference) };
         row.check()?;
         let ns = nanoseconds(|call| peer.step(call % ROWS))?;
         Ok(Row { ns, ..row })
     };
-    work().with_context(|| format!("{name} at {}", cell.shape))
+    work().with_context(|| format!("{name} on {} {}", cell.kind.name(), cell.shape))
 }

@@ -17,8 +17,9 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use latch_benches::keras::report::{Row, Run, TOLERANCE, WANTED, agreement, rows, tables};
 use latch_benches::keras::task;
-use latch_benches::peers::page::{machine, number, said};
+use latch_benches::peers::page::{machine, said};
 use latch_benches::peers::roofline::multiply_add_nanoseconds;
+use latch_benches::peers::table::number;
 use latch_engine::kernels::AnyBackend;
 use latch_trainer::files::write_atomically;
 

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::peers::clock::median;
-use crate::peers::page::{Table, number};
+use crate::peers::table::{Table, number};
 
 /// Steps whose mean loss is a point of the curve. The first lot, in which memory is taken and Keras compiles, is not timed.
 pub const LOT: usize = 8;

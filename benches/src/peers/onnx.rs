@@ -1,4 +1,4 @@
-//! Writes a cell as an ONNX model: one operator `LSTM` over a sequence of one step.
+//! Writes an LSTM cell as an ONNX model: one operator `LSTM` over a sequence of one step.
 //!
 //! ```text
 //! x [1, 1, I], h [1, 1, H], c [1, 1, H]  ->  LSTM  ->  h_next [1, 1, H], c_next [1, 1, H]
@@ -27,7 +27,7 @@ pub const OUTPUTS: [&str; 2] = ["h_next", "c_next"];
 /// ONNX wants the gates in the order i, o, f, c (the cell candidate, our g).
 const GATES: [usize; 4] = [0, 3, 1, 2];
 
-/// The model's bytes.
+/// The model's bytes, of an LSTM.
 pub fn model(cell: &Cell) -> Vec<u8> {
     let Shape { inputs, units } = cell.shape;
     // B is [Wb; Rb], and one bias is enough.
@@ -149,6 +149,7 @@ impl Message {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::peers::cell::Kind;
     use crate::peers::cell::tests::cell;
 
     #[test]
@@ -194,7 +195,7 @@ mod tests {
 
     #[test]
     fn the_weights_lie_in_the_model_with_their_gates_in_onnxs_order() {
-        let cell = cell(1, 2);
+        let cell = cell(Kind::Lstm, 1, 2);
         let model = fields(&model(&cell));
         let graph = &model.iter().find(|(field, _)| *field == 7).expect("the model has a graph").1;
         let tensors: Vec<_> = fields(graph).into_iter().filter(|(field, _)| *field == 5).collect();

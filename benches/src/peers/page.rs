@@ -6,43 +6,11 @@ use std::fs;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::cell::Shape;
+use super::cell::{Kind, Shape};
+use super::cells::{self, Against};
 use super::roofline::{self, ACTIVATIONS, CACHES, LOAD, MULTIPLY_ADD};
-use super::rounds::{AGAINST, Figure, Key, Rounds, STREAMS, TOGETHER};
-
-/// A table: the first row is its heading.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Table {
-    /// What it shows.
-    pub title: String,
-    /// What one must know to read it.
-    pub note: String,
-    /// Cells, row by row.
-    pub rows: Vec<Vec<String>>,
-}
-
-impl Table {
-    /// In Markdown, under a heading.
-    pub fn markdown(&self) -> String {
-        let mut text = format!("## {}\n\n", self.title);
-        if !self.note.is_empty() {
-            text.push_str(&format!("{}\n\n", self.note));
-        }
-        for (number, row) in self.rows.iter().enumerate() {
-            text.push_str(&format!("| {} |\n", row.join(" | ")));
-            if number == 0 {
-                text.push_str(&format!("|{}\n", " --- |".repeat(row.len())));
-            }
-        }
-        text
-    }
-
-    /// For a terminal.
-    pub fn plain(&self) -> String {
-        let note = if self.note.is_empty() { String::new() } else { format!("{}\n", self.note) };
-        format!("{}\n{note}\n{}", self.title, latch_trainer::report::table(&self.rows))
-    }
-}
+use super::rounds::{AGAINST, Figure, Key, OURS, PACKED, RTNEURAL, Rounds, STREAMS, TOGETHER};
+use super::table::{Table, difference, figure, heading, key, number};
 
 /// All tables, in the order of a page.
 pub fn tables(rounds: &Rounds) -> Vec<Table> {
@@ -50,88 +18,55 @@ pub fn tables(rounds: &Rounds) -> Vec<Table> {
     tables.extend(limits(rounds));
     tables.push(differences(rounds));
     tables.extend(caches(rounds));
+    tables.extend(cells::tables(rounds));
     tables.retain(|table| table.rows.len() > 1);
     tables
 }
 
-fn key(peer: &str, precision: &str, shape: Shape) -> Key {
-    Key { peer: peer.to_owned(), precision: precision.to_owned(), shape }
+/// The LSTM's key.
+fn lstm(peer: &str, precision: &str, shape: Shape) -> Key {
+    key(peer, Kind::Lstm, precision, shape)
 }
 
-/// Three digits, and thousands apart.
-pub fn number(value: f64) -> String {
-    let digits = if value < 10.0 {
-        format!("{value:.2}")
-    } else if value < 100.0 {
-        format!("{value:.1}")
-    } else {
-        format!("{value:.0}")
-    };
-    if value < 1000.0 {
-        return digits;
-    }
-    let mut apart = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            apart.push(',');
-        }
-        apart.push(digit);
-    }
-    apart
-}
-
-/// `median (smallest–largest; runs)`.
-fn figure(figure: Option<Figure>) -> String {
-    match figure {
-        Some(Figure { median, min, max, n }) => format!("{} ({}–{}; {n})", number(median), number(min), number(max)),
-        None => String::new(),
-    }
-}
-
-/// A table with a column for each shape and a row for each peer that `keep` keeps.
-fn by_shape(
-    rounds: &Rounds,
-    heading: &str,
-    keep: impl Fn(&Key) -> bool,
-    cell: impl Fn(&Key) -> String,
-) -> Vec<Vec<String>> {
+/// A table of the LSTM with a column for each shape and a row for each engine that `keep` keeps.
+fn by_shape(rounds: &Rounds, keep: impl Fn(&Key) -> bool, text: impl Fn(&Key) -> String) -> Vec<Vec<String>> {
     let shapes = rounds.shapes();
-    let heading = [heading.to_owned(), "precision".to_owned()].into_iter();
-    let mut rows = vec![heading.chain(shapes.iter().map(Shape::to_string)).collect::<Vec<_>>()];
-    for (peer, precision) in rounds.peers(keep) {
+    let mut rows = vec![heading(&["engine", "precision"], &shapes)];
+    for (peer, precision) in rounds.peers(|key| is_engine(key) && keep(key)) {
         let names = [peer.to_owned(), precision.to_owned()].into_iter();
-        rows.push(names.chain(shapes.iter().map(|&shape| cell(&key(peer, precision, shape)))).collect());
+        rows.push(names.chain(shapes.iter().map(|&shape| text(&lstm(peer, precision, shape)))).collect());
     }
     rows
 }
 
+/// True for an engine's LSTM.
 fn is_engine(key: &Key) -> bool {
-    !roofline::is_limit(&key.peer)
+    key.cell == Some(Kind::Lstm) && !roofline::is_limit(&key.peer)
 }
 
 fn times(rounds: &Rounds) -> Table {
     Table {
-        title: "Nanoseconds a step".to_owned(),
+        title: "LSTM: nanoseconds a step".to_owned(),
         note: format!(
             "Inputs x units. Median over the rounds (smallest–largest; rounds). `-packed`: weights in the backend's own order, in memory that was \
-             handed to it. `{TOGETHER}…`: {STREAMS} streams that step together, the time of all."
+             handed to it. `{TOGETHER}…`: {STREAMS} streams that step together, the time of all. \
+             `int4`: weights and inputs of four bits, which are taken apart in each step; packed they are as int8."
         ),
-        rows: by_shape(rounds, "engine", is_engine, |key| figure(rounds.ns(key))),
+        rows: by_shape(rounds, |_| true, |key| figure(rounds.ns(key))),
     }
 }
 
 fn ratios(rounds: &Rounds) -> Table {
-    let against = |shape| key(AGAINST, "f32", shape);
+    let against = |shape| lstm(AGAINST, "f32", shape);
     Table {
         title: format!("How many times as fast as {AGAINST} in f32"),
         note: "Each ratio is of two figures of the same round; median over the rounds (smallest–largest; rounds)."
             .to_owned(),
         rows: by_shape(
             rounds,
-            "engine",
             |key| {
                 let measured = rounds.ns(&against(key.shape)).is_some();
-                measured && is_engine(key) && key.peer != AGAINST && !key.peer.starts_with(TOGETHER)
+                measured && key.peer != AGAINST && !key.peer.starts_with(TOGETHER)
             },
             |key| figure(rounds.combine([&against(key.shape), key], |[against, own]| against / own)),
         ),
@@ -141,32 +76,32 @@ fn ratios(rounds: &Rounds) -> Table {
 /// What our precisions, streams that step together, and the strictest peer are to each other.
 fn own_ratios(rounds: &Rounds) -> Table {
     type Pair = fn(&Rounds, Shape) -> Option<(&Key, &Key, f64)>;
-    let lines: [(&str, Pair); 5] = [
+    let lines: [(&str, Pair); 6] = [
         ("int8, times as fast as f32", |rounds, shape| {
             Some((rounds.fastest_of_ours("f32", shape)?, rounds.fastest_of_ours("int8", shape)?, 1.0))
         }),
         ("f16, times as fast as f32", |rounds, shape| {
             Some((rounds.fastest_of_ours("f32", shape)?, rounds.fastest_of_ours("f16", shape)?, 1.0))
         }),
+        ("int4, times as fast as int8, neither packed", |rounds, shape| {
+            let as_it_lies = |peer: &str| peer.starts_with(OURS) && !peer.ends_with(PACKED);
+            let fastest = |precision| rounds.fastest(precision, shape, as_it_lies);
+            Some((fastest("int8")?, fastest("int4")?, 1.0))
+        }),
         ("f32, times as fast as RTNeural", |rounds, shape| {
-            let peer = rounds.keys().iter().find(|key| key.peer == "rtneural-eigen" && key.shape == shape)?;
-            Some((peer, rounds.fastest_of_ours("f32", shape)?, 1.0))
+            Some((rounds.fastest("f32", shape, |peer| peer == RTNEURAL)?, rounds.fastest_of_ours("f32", shape)?, 1.0))
         }),
         ("8 f32 streams together, part of 8 single steps", |rounds, shape| {
-            let together = rounds.fastest_of(TOGETHER, "f32", shape)?;
+            let together = rounds.fastest("f32", shape, |peer| peer.starts_with(TOGETHER))?;
             Some((together, rounds.fastest_of_ours("f32", shape)?, 1.0 / STREAMS as f64))
         }),
         ("8 int8 streams together, part of 8 single steps", |rounds, shape| {
-            let together = rounds.fastest_of(TOGETHER, "int8", shape)?;
+            let together = rounds.fastest("int8", shape, |peer| peer.starts_with(TOGETHER))?;
             Some((together, rounds.fastest_of_ours("int8", shape)?, 1.0 / STREAMS as f64))
         }),
     ];
     let shapes = rounds.shapes();
-    let mut rows = vec![
-        std::iter::once("our fastest backend".to_owned())
-            .chain(shapes.iter().map(Shape::to_string))
-            .collect::<Vec<_>>(),
-    ];
+    let mut rows = vec![heading(&["our fastest backend"], &shapes)];
     for (name, pair) in lines {
         let ratio = |&shape: &Shape| {
             let (one, other, factor) = pair(rounds, shape)?;
@@ -185,6 +120,7 @@ fn own_ratios(rounds: &Rounds) -> Table {
     }
 }
 
+/// Beside the bounds of a step, ours.
 fn limits(rounds: &Rounds) -> Option<Table> {
     let heading = [
         "size",
@@ -211,7 +147,7 @@ fn limits(rounds: &Rounds) -> Option<Table> {
     for precision in roofline::PRECISIONS {
         for shape in rounds.shapes() {
             let Some(own) = rounds.fastest_of_ours(precision, shape) else { continue };
-            let limit = |name| key(name, precision, shape);
+            let limit = |name| lstm(name, precision, shape);
             let (load, product, activations) = (limit(LOAD), limit(MULTIPLY_ADD), limit(ACTIVATIONS));
             let bound = |[load, product]: [f64; 2]| f64::max(load, product);
             let (Some(load_ns), Some(product_ns), Some(bound_ns), Some(activation_ns), Some(own_ns)) = (
@@ -257,18 +193,22 @@ fn limits(rounds: &Rounds) -> Option<Table> {
 }
 
 fn differences(rounds: &Rounds) -> Table {
-    let largest = |key: &Key| rounds.difference(key).map_or(String::new(), |difference| format!("{difference:.0e}"));
     Table {
-        title: "Agreement".to_owned(),
+        title: "LSTM: agreement".to_owned(),
         note: "The largest difference of the hidden state after 16 steps from the answer in f64.".to_owned(),
-        rows: by_shape(rounds, "engine", is_engine, largest),
+        rows: by_shape(rounds, |_| true, |key| difference(rounds, key)),
     }
+}
+
+/// The key of reading 1 KiB from a cache.
+fn cache(name: &str) -> Key {
+    Key { cell: None, ..lstm(name, "KiB", Shape { inputs: 0, units: 0 }) }
 }
 
 fn caches(rounds: &Rounds) -> Option<Table> {
     let mut rows = vec![["cache", "GB/s"].map(str::to_owned).to_vec()];
     for (name, level) in CACHES {
-        let key = key(name, "KiB", Shape { inputs: 0, units: 0 });
+        let key = cache(name);
         let speed = rounds.combine([&key], |[ns]| 1024.0 / ns);
         if speed.is_some() {
             rows.push(vec![format!("L{level}"), figure(speed)]);
@@ -281,29 +221,48 @@ fn caches(rounds: &Rounds) -> Option<Table> {
     })
 }
 
-/// One line of JSON a row.
+/// A line of JSON: a time, or with `ratio` what it is of.
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ratio: Option<&'static str>,
+    peer: &'a str,
+    cell: Option<&'static str>,
+    precision: &'a str,
+    i: usize,
+    h: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ns: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<f64>,
+    min: f64,
+    max: f64,
+    n: usize,
+}
+
+impl<'a> Line<'a> {
+    fn new(key: &'a Key, ratio: Option<&'static str>, figure: Figure) -> Self {
+        let Key { peer, cell, precision, shape: Shape { inputs: i, units: h } } = key;
+        // Picoseconds are enough, and thousandths of a ratio.
+        let [median, min, max] = [figure.median, figure.min, figure.max].map(|value| (value * 1e3).round() / 1e3);
+        let (ns, value) = if ratio.is_none() { (Some(median), None) } else { (None, Some(median)) };
+        let cell = cell.map(Kind::name);
+        Line { ratio, peer, cell, precision, i: *i, h: *h, ns, value, min, max, n: figure.n }
+    }
+}
+
+/// One line of JSON a row, and one a ratio of the other cells.
 ///
 /// # Errors
 /// None in practice.
 pub fn json(rounds: &Rounds) -> Result<String> {
-    #[derive(Serialize)]
-    struct Line<'a> {
-        peer: &'a str,
-        precision: &'a str,
-        i: usize,
-        h: usize,
-        ns: f64,
-        min: f64,
-        max: f64,
-        n: usize,
-    }
+    let times = rounds.keys().iter().filter_map(|key| Some(Line::new(key, None, rounds.ns(key)?)));
+    let others = || rounds.keys().iter().filter(|key| cells::is_shown(key));
+    let ratios = Against::ALL.into_iter().flat_map(|against| {
+        others().filter_map(move |key| Some(Line::new(key, Some(against.name()), against.ratio(rounds, key)?)))
+    });
     let mut text = String::new();
-    for key in rounds.keys() {
-        let Some(Figure { median, min, max, n }) = rounds.ns(key) else { continue };
-        let Shape { inputs: i, units: h } = key.shape;
-        // Picoseconds are enough.
-        let [ns, min, max] = [median, min, max].map(|ns| (ns * 1e3).round() / 1e3);
-        let line = Line { peer: &key.peer, precision: &key.precision, i, h, ns, min, max, n };
+    for line in times.chain(ratios) {
         writeln!(text, "{}", serde_json::to_string(&line)?)?;
     }
     Ok(text)
@@ -311,12 +270,13 @@ pub fn json(rounds: &Rounds) -> Result<String> {
 
 /// The same as CSV.
 pub fn csv(rounds: &Rounds) -> String {
-    let mut text = "peer,precision,i,h,ns,min,max,n\n".to_owned();
+    let mut text = "peer,cell,precision,i,h,ns,min,max,n\n".to_owned();
     for key in rounds.keys() {
         let Some(Figure { median, min, max, n }) = rounds.ns(key) else { continue };
-        let Key { peer, precision, shape } = key;
+        let Key { peer, cell, precision, shape } = key;
+        let cell = cell.map_or("", Kind::name);
         text.push_str(&format!(
-            "{peer},{precision},{},{},{median:.1},{min:.1},{max:.1},{n}\n",
+            "{peer},{cell},{precision},{},{},{median:.1},{min:.1},{max:.1},{n}\n",
             shape.inputs, shape.units
         ));
     }
@@ -344,17 +304,18 @@ pub struct About {
 pub fn markdown(about: &About, rounds: &Rounds) -> String {
     let About { date, machine, compiler, command, notes, plot } = about;
     let mut text = format!(
-        "# {date} · One LSTM step beside other engines\n\n{machine}. {compiler}.\n\n```sh\n{command}\n```\n\n\
+        "# {date} · One recurrent step beside other engines\n\n{machine}. {compiler}.\n\n```sh\n{command}\n```\n\n\
          One step, batch 1, its state carried from step to step, on one core, every engine held to one thread. The same random weights \
          and inputs for all, and before every measurement a check that the hidden state after 16 steps is the right one. {} rounds, each of which \
          measures every engine at every size; a figure of a round is the median over batches of at least 2,000 calls, or of 120 ms and 200 calls for the \
-         slowest. Ours goes through a session, from the token's id to the new state.\n\n",
+         slowest. Ours goes through a session, from the token's id to the new state. The last tables are of a GRU and a simple RNN, all others and the plot \
+         of an LSTM.\n\n",
         rounds.len()
     );
     for note in notes {
         text.push_str(&format!("{note}\n\n"));
     }
-    text.push_str(&format!("![Nanoseconds a step by size]({plot})\n"));
+    text.push_str(&format!("![Nanoseconds an LSTM step by size]({plot})\n"));
     for table in tables(rounds) {
         text.push_str(&format!("\n{}", table.markdown()));
     }
@@ -391,7 +352,7 @@ pub fn machine() -> String {
 mod tests {
     use super::*;
     use crate::peers::rounds::Row;
-    use crate::peers::rounds::tests::row;
+    use crate::peers::rounds::tests::{row, row_of};
 
     /// Two rounds, the second on a machine that is half as fast.
     fn rounds() -> Result<Rounds> {
@@ -399,7 +360,7 @@ mod tests {
         for drift in [1.0, 2.0] {
             let limit = |name, ns: f64| Row { difference: None, ..row(name, "f32", 64, ns * drift) };
             let mut cache = limit("load-L1", 4.0);
-            cache.key = key("load-L1", "KiB", Shape { inputs: 0, units: 0 });
+            cache.key = super::cache("load-L1");
             rounds.push([
                 row("latch-scalar", "f32", 64, 16_000.0 * drift),
                 row("latch-avx2", "f32", 64, 2_000.0 * drift),
@@ -407,6 +368,10 @@ mod tests {
                 limit("load", 1_000.0),
                 limit("multiply-add", 400.0),
                 limit("activations", 150.0),
+                row(RTNEURAL, "f32", 64, 2_500.0 * drift),
+                row_of(Kind::Gru, "latch-avx2", "f32", 64, 1_500.0 * drift),
+                row_of(Kind::Rnn, "latch-avx2", "f32", 64, 500.0 * drift),
+                row_of(Kind::Gru, RTNEURAL, "f32", 64, 3_000.0 * drift),
                 cache,
             ])?;
         }
@@ -430,17 +395,17 @@ mod tests {
     #[test]
     fn json_has_a_line_a_row() -> Result<()> {
         let json = json(&rounds()?)?;
-        assert_eq!(json.lines().count(), 7);
-        assert_eq!(
-            json.lines().nth(2),
-            Some(r#"{"peer":"tract","precision":"f32","i":64,"h":64,"ns":12000.0,"min":8000.0,"max":16000.0,"n":2}"#)
-        );
+        let lines: Vec<&str> = json.lines().collect();
+        assert_eq!(lines.len(), 11 + 4);
+        let time = r#"{"peer":"tract","cell":"lstm","precision":"f32","i":64,"h":64,"ns":12000.0,"min":8000.0,"max":16000.0,"n":2}"#;
+        assert_eq!(lines[2], time);
+        let cache =
+            r#"{"peer":"load-L1","cell":null,"precision":"KiB","i":0,"h":0,"ns":6.0,"min":4.0,"max":8.0,"n":2}"#;
+        assert!(lines.contains(&cache));
+        let ratios = &lines[11..];
+        let fast = r#"{"ratio":"times as fast as RTNeural","peer":"latch-avx2","cell":"gru","precision":"f32","i":64,"h":64,"value":2.0,"min":2.0,"max":2.0,"n":2}"#;
+        let part = r#"{"ratio":"part of the LSTM's time","peer":"latch-avx2","cell":"rnn","precision":"f32","i":64,"h":64,"value":0.25,"min":0.25,"max":0.25,"n":2}"#;
+        assert_eq!((ratios[0], ratios[2]), (fast, part));
         Ok(())
-    }
-
-    #[test]
-    fn numbers_have_three_digits_and_thousands_apart() {
-        let numbers = [0.5, 9.876, 54.321, 987.6, 1234.4, 1_234_567.0].map(number);
-        assert_eq!(numbers, ["0.50", "9.88", "54.3", "988", "1,234", "1,234,567"]);
     }
 }

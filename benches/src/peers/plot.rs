@@ -1,10 +1,10 @@
-//! Nanoseconds a step by size, all engines, as SVG.
+//! Nanoseconds an LSTM step by size, all engines, as SVG.
 
 use anyhow::{Result, anyhow};
 use latch_trainer::report::axis::{Frame, Key as Legend, Scale, legend};
 use latch_trainer::report::svg::{Marker, Picture};
 
-use super::cell::Shape;
+use super::cell::{Kind, Shape};
 use super::roofline::{PRECISIONS, is_limit};
 use super::rounds::{Key, Rounds};
 
@@ -74,8 +74,10 @@ fn lines(rounds: &Rounds) -> Vec<Line> {
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
         points
     };
-    let others = rounds.peers(|key| !is_limit(&key.peer) && !key.is_ours()).into_iter().map(|(peer, precision)| {
-        let key = |shape| Some(Key { peer: peer.to_owned(), precision: precision.to_owned(), shape });
+    let is_other = |key: &Key| key.cell == Some(Kind::Lstm) && !is_limit(&key.peer) && !key.is_ours();
+    let others = rounds.peers(is_other).into_iter().map(|(peer, precision)| {
+        let cell = Some(Kind::Lstm);
+        let key = |shape| Some(Key { peer: peer.to_owned(), cell, precision: precision.to_owned(), shape });
         (format!("{peer} {precision}"), points(&key))
     });
     let ours = PRECISIONS.into_iter().map(|precision| {

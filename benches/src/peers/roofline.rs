@@ -1,4 +1,4 @@
-//! What a step cannot be faster than on this processor: its weights must be loaded, and multiplied; and what its activations take alone.
+//! What an LSTM step cannot be faster than on this processor: its weights must be loaded, and multiplied; and what its activations take alone.
 //!
 //! All three are measured, in the same rounds as the engines and on the same core, and are rows like theirs:
 //!
@@ -23,7 +23,7 @@ use std::path::Path;
 
 use latch_engine::kernels::{AnyBackend, Backend, WithBackend};
 
-use super::cell::Shape;
+use super::cell::{Kind, Shape};
 use super::clock::nanoseconds;
 use super::rounds::{Key, Row};
 
@@ -61,7 +61,7 @@ pub fn rows(shape: Shape, backend: AnyBackend) -> Vec<Row> {
     let mut rows = Vec::new();
     for precision in PRECISIONS {
         let mut push = |peer: &str, ns: f64| {
-            let key = Key { peer: peer.to_owned(), precision: precision.to_owned(), shape };
+            let key = Key { peer: peer.to_owned(), cell: Some(Kind::Lstm), precision: precision.to_owned(), shape };
             rows.push(Row { key, ns, difference: None });
         };
         if let Some(ns) = load_nanoseconds(precision, bytes(precision, shape), backend) {
@@ -81,7 +81,7 @@ pub fn cache_rows(backend: AnyBackend) -> Vec<Row> {
         // Half of it, and of the last, which others use too, 8 MiB at most.
         let bytes = (cache_bytes(level)? / 2).min(8 << 20);
         let shape = Shape { inputs: 0, units: 0 };
-        let key = Key { peer: name.to_owned(), precision: "KiB".to_owned(), shape };
+        let key = Key { peer: name.to_owned(), cell: None, precision: "KiB".to_owned(), shape };
         Some(Row { key, ns: load_nanoseconds("f32", bytes, backend)? * 1024.0 / bytes as f64, difference: None })
     };
     CACHES.iter().filter_map(|&(name, level)| row(name, level)).collect()

@@ -3,8 +3,8 @@
 //! Every engine writes the same lines, whatever its language:
 //!
 //! ```text
-//! peer,precision,i,h,ns,difference
-//! tract,f32,64,64,7310.2,0.0000002
+//! peer,cell,precision,i,h,ns,difference
+//! tract,lstm,f32,64,64,7310.2,0.0000002
 //! ```
 //!
 //! `difference` is the largest one of the hidden state from the answer in f64 after 16 steps; it is empty for what computes no step.
@@ -14,17 +14,23 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::cell::Shape;
+use super::cell::{Kind, Shape};
 use super::clock::median;
 
 /// The first line of a file of rows.
-pub const HEADER: &str = "peer,precision,i,h,ns,difference";
+pub const HEADER: &str = "peer,cell,precision,i,h,ns,difference";
 
 /// The peer that ratios are against.
 pub const AGAINST: &str = "tract";
 
+/// The strictest peer, which has a GRU as well.
+pub const RTNEURAL: &str = "rtneural-eigen";
+
 /// What the names of our rows begin with; the backend's follows.
 pub const OURS: &str = "latch-";
+
+/// What the names of our rows end with where the weights are packed.
+pub const PACKED: &str = "-packed";
 
 /// What the rows of our streams that step together begin with; the backend's name follows. Their time is that of all streams.
 pub const TOGETHER: &str = "latch8-";
@@ -33,23 +39,27 @@ pub const TOGETHER: &str = "latch8-";
 pub const STREAMS: usize = 8;
 
 /// What an engine's hidden state may differ by from the answer in f64, by the precision of its weights, with the reason.
-pub const TOLERANCES: [(&str, f64); 4] = [
+pub const TOLERANCES: [(&str, f64); 5] = [
     // Some 500 products and 16 steps in f32.
     ("f32", 1e-5),
     // Weights rounded to 11 bits, about 5e-4 of each.
     ("f16", 2e-3),
     // Weights, inputs and hidden state rounded to 8 bits.
     ("int8", 3e-2),
-    // The same, with one scale for a whole matrix in place of one for a row.
+    // Weights and inputs rounded to 4 bits.
+    ("int4", 1.5e-1),
+    // As int8, with one scale for a whole matrix in place of one for a row.
     ("int8-dynamic", 6e-2),
 ];
 
-/// What is measured: the engine, the precision of its weights, and the shape.
+/// What is measured: the engine, the cell, the precision of its weights, and the shape.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
     /// The engine; ours is `latch-<backend>`, and what bounds a step is one of [`super::roofline`]'s names.
     pub peer: String,
-    /// `f32`, `f16`, `int8` or `int8-dynamic`.
+    /// None for what belongs to no cell.
+    pub cell: Option<Kind>,
+    /// `f32`, `f16`, `int8`, `int4` or `int8-dynamic`.
     pub precision: String,
     /// Inputs and units. 0x0 for what belongs to no size.
     pub shape: Shape,
@@ -76,18 +86,20 @@ pub struct Row {
 impl Row {
     /// A line without its end.
     pub fn line(&self) -> String {
-        let Key { peer, precision, shape } = &self.key;
+        let Key { peer, cell, precision, shape } = &self.key;
+        let cell = cell.map_or("", Kind::name);
         let difference = self.difference.map_or(String::new(), |difference| format!("{difference:.3e}"));
-        format!("{peer},{precision},{},{},{:.3},{difference}", shape.inputs, shape.units, self.ns)
+        format!("{peer},{cell},{precision},{},{},{:.3},{difference}", shape.inputs, shape.units, self.ns)
     }
 
     fn parse(line: &str) -> Result<Self> {
         let fields: Vec<&str> = line.split(',').collect();
-        let [peer, precision, inputs, units, ns, difference] = fields[..] else {
-            bail!("a row has six fields: {HEADER}")
+        let [peer, cell, precision, inputs, units, ns, difference] = fields[..] else {
+            bail!("a row has seven fields: {HEADER}")
         };
         let key = Key {
             peer: peer.to_owned(),
+            cell: if cell.is_empty() { None } else { Some(cell.parse()?) },
             precision: precision.to_owned(),
             shape: Shape { inputs: inputs.parse()?, units: units.parse()? },
         };
@@ -103,14 +115,17 @@ impl Row {
     /// Names the engine and the size that disagree.
     pub fn check(&self) -> Result<()> {
         let Some(difference) = self.difference else { return Ok(()) };
-        let Key { peer, precision, shape } = &self.key;
+        let Key { peer, cell, precision, shape } = &self.key;
+        let cell = cell.map_or("", Kind::name);
         let tolerance = TOLERANCES.iter().find(|(name, _)| name == precision);
         let &(_, allowed) = tolerance.with_context(|| format!("{peer}: no tolerance for {precision}"))?;
         // A NaN is not below anything.
         if difference <= allowed {
             return Ok(());
         }
-        bail!("{peer} disagrees at {shape} in {precision}: off by {difference:.1e}, and {allowed:.0e} are allowed");
+        bail!(
+            "{peer} disagrees on {cell} {shape} in {precision}: off by {difference:.1e}, and {allowed:.0e} are allowed"
+        );
     }
 }
 
@@ -185,9 +200,10 @@ impl Rounds {
             if !self.order.contains(&row.key) {
                 self.order.push(row.key.clone());
             }
-            let Key { peer, precision, shape } = row.key.clone();
+            let Key { peer, cell, precision, shape } = row.key.clone();
             let twice = round.insert(row.key.clone(), row).is_some();
-            ensure!(!twice, "{peer} {precision} {shape} is measured twice in one round");
+            let cell = cell.map_or("", Kind::name);
+            ensure!(!twice, "{peer} {cell} {precision} {shape} is measured twice in one round");
         }
         self.rounds.push(round);
         Ok(())
@@ -231,14 +247,14 @@ impl Rounds {
         peers
     }
 
-    /// Ours that is fastest at a shape and precision.
+    /// Ours that does an LSTM step fastest at a shape and precision.
     pub fn fastest_of_ours(&self, precision: &str, shape: Shape) -> Option<&Key> {
-        self.fastest_of(OURS, precision, shape)
+        self.fastest(precision, shape, |peer| peer.starts_with(OURS))
     }
 
-    /// The same among the peers whose names begin in a certain way.
-    pub fn fastest_of(&self, beginning: &str, precision: &str, shape: Shape) -> Option<&Key> {
-        let keys = self.order.iter().filter(|key| key.peer.starts_with(beginning));
+    /// The same among the peers that `keep` keeps by their names.
+    pub fn fastest(&self, precision: &str, shape: Shape, keep: impl Fn(&str) -> bool) -> Option<&Key> {
+        let keys = self.order.iter().filter(|key| key.cell == Some(Kind::Lstm) && keep(&key.peer));
         keys.filter(|key| key.precision == precision && key.shape == shape)
             .filter_map(|key| Some((key, self.ns(key)?.median)))
             .min_by(|(_, a), (_, b)| a.total_cmp(b))
@@ -273,23 +289,37 @@ impl Rounds {
 pub(crate) mod tests {
     use super::*;
 
+    /// A row of an LSTM.
     pub(crate) fn row(peer: &str, precision: &str, size: usize, ns: f64) -> Row {
+        row_of(Kind::Lstm, peer, precision, size, ns)
+    }
+
+    pub(crate) fn row_of(cell: Kind, peer: &str, precision: &str, size: usize, ns: f64) -> Row {
         let shape = Shape { inputs: size, units: size };
-        Row { key: Key { peer: peer.to_owned(), precision: precision.to_owned(), shape }, ns, difference: Some(0.0) }
+        let key = Key { peer: peer.to_owned(), cell: Some(cell), precision: precision.to_owned(), shape };
+        Row { key, ns, difference: Some(0.0) }
     }
 
     #[test]
     fn rows_come_back_from_their_text() -> Result<()> {
-        let mut rows = vec![row("tract", "f32", 64, 7310.25), row("load", "bytes", 64, 12.5)];
-        rows[1].difference = None;
+        let gru = row_of(Kind::Gru, "rtneural-eigen", "f32", 16, 80.5);
+        let mut rows = vec![row("tract", "f32", 64, 7310.25), gru, row("load-L1", "KiB", 0, 12.5)];
+        (rows[2].key.cell, rows[2].difference) = (None, None);
         assert_eq!(parse(&text(&rows))?, rows);
         Ok(())
     }
 
     #[test]
     fn a_line_that_is_no_row_is_named() {
-        for line in ["tract,f32,64,64,12", "tract,f32,64,64,0,0", "tract,f32,64,64,NaN,0", "tract,f32,a,64,1,0", ""] {
-            let error = parse(&format!("{HEADER}\ntract,f32,16,16,1,0\n{line}\n")).expect_err(line);
+        for line in [
+            "tract,lstm,f32,64,64,12",
+            "tract,lstm,f32,64,64,0,0",
+            "tract,lstm,f32,64,64,NaN,0",
+            "tract,lstm,f32,a,64,1,0",
+            "tract,dense,f32,64,64,1,0",
+            "",
+        ] {
+            let error = parse(&format!("{HEADER}\ntract,lstm,f32,16,16,1,0\n{line}\n")).expect_err(line);
             assert!(error.to_string().starts_with("line 3"), "{error}");
         }
         assert!(parse("ns\n").is_err());
@@ -323,7 +353,9 @@ pub(crate) mod tests {
         let slow = [row("latch-scalar", "f32", 16, 50.0), row("latch-avx2", "f32", 16, 60.0)];
         let fast =
             [row("latch-scalar", "f32", 64, 900.0), row("latch-avx2", "f32", 64, 800.0), row("tract", "f32", 64, 1.0)];
-        rounds.push(slow.into_iter().chain(fast))?;
+        // Another cell's steps are not compared with those of an LSTM.
+        let gru = row_of(Kind::Gru, "latch-avx512", "f32", 64, 1.0);
+        rounds.push(slow.into_iter().chain(fast).chain([gru]))?;
         let fastest = |precision, size| {
             let key = rounds.fastest_of_ours(precision, Shape { inputs: size, units: size });
             key.map(|key| key.peer.as_str())
@@ -338,7 +370,7 @@ pub(crate) mod tests {
     #[test]
     fn one_round_measures_nothing_twice() {
         let error = Rounds::default().push([row("rten", "f32", 16, 1.0), row("rten", "f32", 16, 2.0)]);
-        assert!(error.is_err_and(|error| error.to_string().contains("rten f32 16x16")));
+        assert!(error.is_err_and(|error| error.to_string().contains("rten lstm f32 16x16")));
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod candle;
 mod rten;
 mod tract;
 
-/// The rows of all of them at the cell's size.
+/// The rows of all of them at the size of an LSTM cell.
 pub(crate) fn rows(cell: &Cell) -> Result<Vec<Row>> {
     Ok(vec![
         measure("tract", "f32", cell, tract::Tract::new(cell))?,
