@@ -48,6 +48,7 @@ pub mod wasm32;
 pub mod x86_64;
 
 use half::f16;
+use heapless::Vec;
 
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 pub use aarch64::{Neon, NeonDot};
@@ -211,6 +212,15 @@ pub struct StreamFloat<'a> {
     pub h: &'a mut [f32],
     /// Cell state.
     pub c: &'a mut [f32],
+}
+
+/// The product of one of several streams over the same rows, see [`Backend::rows_float_many`]; the slices are those of [`Backend::rows_float`].
+#[derive(Debug)]
+pub struct ProductFloat<'a> {
+    /// `K` columns.
+    pub x: &'a [f32],
+    /// Length `R`.
+    pub out: &'a mut [f32],
 }
 
 /// The most streams that a caller gives to one call of [`Backend::lstm_i8_many`] or [`Backend::lstm_float_many`] with profit.
@@ -391,7 +401,12 @@ pub trait Backend: Copy + Send + Sync + 'static {
     /// One step of several streams over the same weights, each of which is read from beyond the first-level cache only once. The
     /// result is that of [`Backend::lstm_i8`] for one stream after the other.
     fn lstm_i8_many(self, gates: &RowsI8<'_>, streams: &mut [StreamInt<'_>]) {
-        one_tile_after_the_other(self, gates, streams);
+        one_tile_after_the_other(gates, streams, |gates, xh, h, c| self.lstm_i8(gates, xh, h, c));
+    }
+
+    /// The same of int16, as [`Backend::lstm_i16`].
+    fn lstm_i16_many(self, gates: &RowsI16<'_>, streams: &mut [StreamInt<'_>]) {
+        one_tile_after_the_other(gates, streams, |gates, xh, h, c| self.lstm_i16(gates, xh, h, c));
     }
 
     /// True where streams of a layer with so many units gain by [`Backend::lstm_i8_many`] or [`Backend::lstm_float_many`]; where not, they step one after the
@@ -626,6 +641,18 @@ pub trait Backend: Copy + Send + Sync + 'static {
         add_float_by_parts(self, rows, x, sums);
     }
 
+    /// `out = W x + b` of several streams, or `out += W x` with `add`: [`Backend::rows_float`] and [`Backend::add_rows_float`] with weights that each come
+    /// from beyond the first-level cache once. The order of the sums is the backend's own.
+    fn rows_float_many<W: FloatWeight>(self, rows: &RowsFloat<'_, W>, products: &mut [ProductFloat<'_>], add: bool) {
+        float_rows_tile_by_tile(self, rows, products, add);
+    }
+
+    /// True where streams of a float layer with so many units gain by [`Backend::rows_float_many`]: GRU and simple layers step together there.
+    fn rows_gain_together(self, units: usize) -> bool {
+        let _ = units;
+        false
+    }
+
     /// One step of a float GRU layer with `U` units, padded to `U8`; `h` is replaced by its next value. The equations
     /// are at [`gru`].
     ///
@@ -695,22 +722,26 @@ pub trait Backend: Copy + Send + Sync + 'static {
     }
 }
 
-/// One step of several streams by [`Backend::lstm_i8`], a tile of units at a time, so that its weights stay in the first-level cache.
-fn one_tile_after_the_other<B: Backend>(backend: B, gates: &RowsI8<'_>, streams: &mut [StreamInt<'_>]) {
+/// One step of several streams by `step`, a tile of units at a time, so that its weights stay in the first-level cache.
+fn one_tile_after_the_other<W>(
+    gates: &RowsInt<'_, W>,
+    streams: &mut [StreamInt<'_>],
+    step: impl Fn(&RowsInt<'_, W>, &mut [i16], &mut [i16], &mut [i32]),
+) {
     let Some(columns) = streams.first().map(|stream| stream.xh.len()) else { return };
     let tiles = gates.weights.chunks(MANY_TILE * 4 * columns.max(1));
     let rows = gates.multiplier.chunks(MANY_TILE * 4).zip(gates.bias.chunks(MANY_TILE * 4));
     for (tile, (weights, (multiplier, bias))) in tiles.zip(rows).enumerate() {
-        let gates = RowsI8 { weights, multiplier, bias, shift: gates.shift, packed: Packed::NONE };
+        let gates = RowsInt { weights, multiplier, bias, shift: gates.shift, packed: Packed::NONE };
         let units = tile * MANY_TILE..tile * MANY_TILE + multiplier.len() / 4;
         for stream in &mut *streams {
             let (Some(h), Some(c)) = (stream.h.get_mut(units.clone()), stream.c.get_mut(units.clone())) else { return };
-            backend.lstm_i8(&gates, stream.xh, h, c);
+            step(&gates, stream.xh, h, c);
         }
     }
 }
 
-/// The same by [`Backend::lstm_float`].
+/// The same of floats, by [`Backend::lstm_float`].
 fn one_float_tile_after_the_other<B: Backend, W: FloatWeight>(
     backend: B,
     gates: &RowsFloat<'_, W>,
@@ -724,6 +755,41 @@ fn one_float_tile_after_the_other<B: Backend, W: FloatWeight>(
         for stream in &mut *streams {
             let (Some(h), Some(c)) = (stream.h.get_mut(units.clone()), stream.c.get_mut(units.clone())) else { return };
             backend.lstm_float(&gates, stream.xh, h, c);
+        }
+    }
+}
+
+/// [`Backend::rows_float_many`] of at most [`MANY`] streams, which no caller has more of.
+#[inline(always)]
+fn rows_together<'a, B: Backend, W: FloatWeight>(
+    backend: B,
+    rows: &RowsFloat<'_, W>,
+    products: impl Iterator<Item = ProductFloat<'a>>,
+    add: bool,
+) {
+    let mut all: Vec<_, MANY> = Vec::new();
+    for product in products {
+        let _ = all.push(product);
+    }
+    backend.rows_float_many(rows, &mut all, add);
+}
+
+/// [`Backend::rows_float_many`] by [`Backend::rows_float`], a block of rows at a time.
+fn float_rows_tile_by_tile<B: Backend, W: FloatWeight>(
+    backend: B,
+    rows: &RowsFloat<'_, W>,
+    products: &mut [ProductFloat<'_>],
+    add: bool,
+) {
+    let Some((columns, height)) = products.first().map(|product| (product.x.len(), product.out.len())) else { return };
+    for begin in (0..height).step_by(PART) {
+        let tile = begin..height.min(begin + PART);
+        let weights = piece(rows.weights, begin * columns, PART * columns);
+        let bias = rows.bias.get(tile.clone()).unwrap_or(&[]);
+        for ProductFloat { x, out } in &mut *products {
+            let Some(out) = out.get_mut(tile.clone()) else { return };
+            let rows = RowsFloat { weights, bias };
+            if add { backend.add_rows_float(&rows, x, out) } else { backend.rows_float(&rows, x, out) }
         }
     }
 }

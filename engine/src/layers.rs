@@ -20,6 +20,7 @@ pub mod rnn;
 pub mod variant;
 
 use half::f16;
+use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, problem};
@@ -31,7 +32,7 @@ use crate::image::reader::Fields;
 use crate::image::section::{Cursor, SectionShape};
 use crate::image::start::Start;
 use crate::input::samples::Scaling;
-use crate::kernels::Backend;
+use crate::kernels::{Backend, MANY};
 use crate::logit::Logit;
 use crate::memory::Memory;
 use crate::numbers::{Numbers, Precision, Values};
@@ -528,6 +529,35 @@ pub(crate) struct Stream<'s, 'x, N: Numbers> {
 impl<'s, 'x, N: Numbers> Stream<'s, 'x, N> {
     pub(crate) fn new(place: Place<'s, 's>, x: Values<'x, N>) -> Self {
         Stream { place, x, h: &mut [], c: &mut [] }
+    }
+}
+
+/// What one of several streams brings to a layer that multiplies them product by product.
+#[derive(Debug)]
+pub(crate) struct Together<'a, N: Numbers> {
+    x: Values<'a, N>,
+    scratch: &'a mut [N::Sum],
+    h: &'a mut [N::Value],
+}
+
+/// One step of several streams in a layer whose state is h: `step` takes them side by side.
+#[inline]
+fn step_together<'s: 'x, 'x, N: Numbers>(
+    streams: &mut [Stream<'s, 'x, N>],
+    units: u16,
+    step: impl FnOnce(&mut [Together<'_, N>]),
+) {
+    let lanes = N::PRECISION.lanes(usize::from(units));
+    let mut together: Vec<Together<'_, N>, MANY> = Vec::new();
+    for Stream { place, x, h, .. } in streams.iter_mut() {
+        *h = place.memory.take(lanes);
+        let _ = together.push(Together { x: *x, scratch: place.scratch.all(), h });
+    }
+    step(&mut together);
+    drop(together);
+    for stream in streams {
+        let h: &'s mut [N::Value] = core::mem::take(&mut stream.h);
+        stream.x = Values::Hidden(without_padding::<N>(h, units));
     }
 }
 

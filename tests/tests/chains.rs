@@ -166,6 +166,47 @@ fn assert_close(found: &[Vec<Logit>], expected: &[Vec<Logit>], what: &str) {
     }
 }
 
+/// Holds streams that step together to each alone, on every backend and in every kind of weights.
+fn check_together(width: u16, kinds: &[Kind], seed: u64, streams: usize, steps: &[u32]) {
+    for &weights in Weights::of(kinds) {
+        let bytes = chains::image(weights, width, kinds, seed);
+        let image = Image::open(&bytes).expect("it was just made");
+        for backend in AnyBackend::all() {
+            let model = Model::new(&image).with_backend(backend);
+            let id = |step: u32, stream: usize| step.wrapping_add(7 * stream as u32) % (ROWS + 1);
+            let mut states = vec![State::<ROOM>::new(); streams];
+            let mut sessions: Vec<Session> =
+                states.iter_mut().map(|state| model.session(state).expect("there is room")).collect();
+            for &step in steps {
+                let ids: Vec<u32> = (0..streams).map(|stream| id(step, stream)).collect();
+                Session::step_many(&mut sessions, &ids);
+            }
+            for (stream, session) in sessions.iter_mut().enumerate() {
+                let ids: Vec<u32> = steps.iter().map(|&step| id(step, stream)).collect();
+                let (answers, remembered) = run(&model, &ids);
+                assert_close(&[logits(session)], &answers[answers.len() - 1..], "together");
+                if weights.precision().is_integer() {
+                    assert_eq!(session.remembered(), &remembered[..]);
+                }
+            }
+        }
+    }
+}
+
+/// Chains of cells with more units than the small steps of any backend take.
+fn larger_chain() -> impl Strategy<Value = (u16, Vec<Kind>)> {
+    let units = 33_u16..75;
+    let cell = prop_oneof![
+        units.clone().prop_map(Kind::Lstm),
+        (units.clone(), any::<bool>()).prop_map(|(units, after)| Kind::Gru(units, after)),
+        (units, any::<bool>()).prop_map(|(units, relu)| Kind::Rnn(units, relu)),
+    ];
+    (1_u16..40, prop::collection::vec(cell, 1..3)).prop_map(|(width, mut kinds)| {
+        kinds.push(Kind::Dense(2, Activation::Linear));
+        (width, kinds)
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(160))]
 
@@ -229,29 +270,17 @@ proptest! {
         streams in 1_usize..9,
         steps in prop::collection::vec(any::<u32>(), 1..5),
     ) {
-        for &weights in Weights::of(&kinds) {
-            let bytes = chains::image(weights, width, &kinds, seed);
-            let image = Image::open(&bytes).expect("it was just made");
-            for backend in AnyBackend::all() {
-                let model = Model::new(&image).with_backend(backend);
-                let id = |step: u32, stream: usize| step.wrapping_add(7 * stream as u32) % (ROWS + 1);
-                let mut states = vec![State::<ROOM>::new(); streams];
-                let mut sessions: Vec<Session> =
-                    states.iter_mut().map(|state| model.session(state).expect("there is room")).collect();
-                for &step in &steps {
-                    let ids: Vec<u32> = (0..streams).map(|stream| id(step, stream)).collect();
-                    Session::step_many(&mut sessions, &ids);
-                }
-                for (stream, session) in sessions.iter_mut().enumerate() {
-                    let ids: Vec<u32> = steps.iter().map(|&step| id(step, stream)).collect();
-                    let (answers, remembered) = run(&model, &ids);
-                    assert_close(&[logits(session)], &answers[answers.len() - 1..], "together");
-                    if weights.precision().is_integer() {
-                        prop_assert_eq!(session.remembered(), &remembered[..]);
-                    }
-                }
-            }
-        }
+        check_together(width, &kinds, seed, streams, &steps);
+    }
+
+    #[test]
+    fn streams_of_larger_cells_step_together_as_each_would_alone(
+        (width, kinds) in larger_chain(),
+        seed: u64,
+        streams in 1_usize..12,
+        steps in prop::collection::vec(any::<u32>(), 1..5),
+    ) {
+        check_together(width, &kinds, seed, streams, &steps);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use half::f16;
 use proptest::prelude::*;
 
 mod int16;
+mod together;
 
 use super::activation::{SIGMOID_Q15_MAX, TANH_Q15_MAX};
 use super::*;

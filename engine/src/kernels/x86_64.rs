@@ -10,6 +10,7 @@ mod as_avx2;
 mod avx512;
 mod bytes;
 mod floats;
+mod gru;
 mod int16;
 mod integers;
 mod many;
@@ -20,10 +21,10 @@ use core::arch::x86_64::*;
 
 use half::f16;
 
-use super::cell::gru::GruFloat;
+use super::cell::gru::{GruFloat, GruI8, step as step_gru};
 use super::{
-    Backend, Features, FeaturesFloat, FloatView, FloatWeight, RowsFloat, RowsI8, RowsI16, StreamFloat, StreamInt,
-    by_storage, one_tile_after_the_other, scalar,
+    Backend, Features, FeaturesFloat, FloatView, FloatWeight, ProductFloat, RowsFloat, RowsI8, RowsI16, StreamFloat,
+    StreamInt, by_storage, one_tile_after_the_other, scalar,
 };
 
 pub use avx512::{Avx512, Avx512Vnni};
@@ -102,7 +103,7 @@ impl Backend for Avx2 {
 
     fn lstm_i8_many(self, gates: &RowsI8<'_>, streams: &mut [StreamInt<'_>]) {
         if !hand_over!(self, many::lstm_i8(gates, streams)) {
-            one_tile_after_the_other(self, gates, streams);
+            one_tile_after_the_other(gates, streams, |gates, xh, h, c| self.lstm_i8(gates, xh, h, c));
         }
     }
 
@@ -185,6 +186,12 @@ impl Backend for Avx2 {
         hand_over!(self, integers::shift_q12(sums, shift, out));
     }
 
+    fn gru_i8(self, gru: &GruI8<'_>, x: Features<'_>, scratch: &mut [i32], h: &mut [i16]) {
+        if !hand_over!(self, gru::step_i8(gru, x, h)) {
+            step_gru(self, gru, x, scratch, h);
+        }
+    }
+
     fn gru_cell_i8(self, sums: &[i32], n: &[i16], shift: u32, h: &mut [i16]) {
         hand_over!(self, integers::gru_cell_i8(self, sums, n, shift, h));
     }
@@ -257,6 +264,20 @@ impl Backend for Avx2 {
         by_storage!(W::view(rows.weights), weights => {
             hand_over!(self, floats::rows_float::<_, true>(weights, &[], x, sums))
         })
+    }
+
+    fn rows_float_many<W: FloatWeight>(self, rows: &RowsFloat<'_, W>, products: &mut [ProductFloat<'_>], add: bool) {
+        by_storage!(W::view(rows.weights), weights => {
+            if add {
+                hand_over!(self, many::rows_float::<_, true>(weights, &[], products))
+            } else {
+                hand_over!(self, many::rows_float::<_, false>(weights, rows.bias, products))
+            }
+        })
+    }
+
+    fn rows_gain_together(self, units: usize) -> bool {
+        units > 32
     }
 
     fn gru_float<W: FloatWeight>(

@@ -8,16 +8,17 @@
 //!
 //! State: the hidden state h, a value a unit (Q0.15, or f32).
 
+use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
-use super::Place;
+use super::{Place, Stream, Together, step_together};
 use crate::error::Error;
 use crate::features::INT4;
 use crate::image::reader::Fields;
 use crate::image::role::Role;
 use crate::image::section::{Cursor, Element, SectionShape};
 use crate::kernels::cell::gru::{self, GruFloat, Reset, scratch_float, scratch_integers};
-use crate::kernels::{self, Backend, nibbles};
+use crate::kernels::{self, Backend, MANY, nibbles};
 use crate::numbers::{
     FloatNumbers, IntNumbers, Matrix, Numbers, Precision, Rows, Values, features, float_features, floats, rows,
 };
@@ -153,6 +154,19 @@ impl<'a, N: Steps> Opened<'a, N> {
     }
 }
 
+impl<N: Steps> Opened<'_, N> {
+    /// True where several streams share its weights.
+    pub(crate) fn steps_together<B: Backend>(&self, backend: B) -> bool {
+        !N::PRECISION.is_integer() && backend.rows_gain_together(self.units.into())
+    }
+
+    /// One step of several streams, with the weights read once.
+    #[inline]
+    pub(crate) fn step_many<'s: 'x, 'x, B: Backend>(&self, backend: B, streams: &mut [Stream<'s, 'x, N>]) {
+        step_together(streams, self.units, |together| N::gru_many(backend, &self.layer, together));
+    }
+}
+
 /// What a GRU layer computes, by integers and by floats.
 pub(crate) trait Steps: Numbers {
     /// [`Backend::gru_i8`] or [`Backend::gru_float`], of weights of four bits where `int4` says so.
@@ -164,6 +178,14 @@ pub(crate) trait Steps: Numbers {
         h: &mut [Self::Value],
         int4: bool,
     );
+
+    /// The same of several streams that share the weights. Integers step one after the other.
+    #[inline(always)]
+    fn gru_many<B: Backend>(backend: B, layer: &Matrices<'_, Self>, streams: &mut [Together<'_, Self>]) {
+        for Together { x, scratch, h } in streams {
+            Self::gru(backend, layer, *x, scratch, h, false);
+        }
+    }
 
     /// Checks that no sum of the layer can overflow.
     ///
@@ -251,6 +273,23 @@ impl<W: FloatNumbers> Steps for W {
         let gru::Gru { kernel, recurrent, reset } = *layer;
         let layer = &GruFloat { kernel: floats::<W>(&kernel), recurrent: floats::<W>(&recurrent), reset };
         backend.gru_float(layer, float_features(x), scratch, h);
+    }
+
+    #[inline(always)]
+    fn gru_many<B: Backend>(backend: B, layer: &Matrices<'_, W>, streams: &mut [Together<'_, W>]) {
+        let gru::Gru { kernel, recurrent, reset } = *layer;
+        let layer = &GruFloat { kernel: floats::<W>(&kernel), recurrent: floats::<W>(&recurrent), reset };
+        let mut all: Vec<gru::StreamFloat<'_>, MANY> = Vec::new();
+        for Together { x, scratch, h } in streams {
+            let lanes = h.len();
+            let Some((sums, scratch)) = scratch.split_at_mut_checked(3 * lanes) else { return };
+            let Some((n, scratch)) = scratch.split_at_mut_checked(lanes) else { return };
+            let x = float_features(*x);
+            let Some(features) = scratch.get_mut(..x.len()) else { return };
+            backend.join_float(x, features, &[]);
+            let _ = all.push(gru::StreamFloat { x: features, sums, n, h });
+        }
+        gru::step_float_many(backend, layer, &mut all);
     }
 
     /// Both kernels by themselves: the sum of two of their rows is still far from an infinity.

@@ -15,7 +15,7 @@ use crate::features::{INT4, PROJECTION};
 use crate::image::reader::Fields;
 use crate::image::role::Role;
 use crate::image::section::{Cursor, Element, SectionShape};
-use crate::kernels::{self, Backend, MANY, Packed, StreamFloat, StreamInt, nibbles};
+use crate::kernels::{self, Backend, MANY, Packed, StreamFloat, StreamInt};
 use crate::numbers::{
     FloatNumbers, Matrix, Numbers, Precision, Rows, Values, features, float_features, floats, magnitude, rows,
 };
@@ -328,7 +328,7 @@ impl Steps for i8 {
         if !widened.is_empty() {
             let weights: &mut [i8] = bytemuck::cast_slice_mut(widened);
             if layer.int4 {
-                nibbles::widen_gates(layer.rows.weights, weights);
+                kernels::nibbles::widen_gates(layer.rows.weights, weights);
             } else {
                 kernels::copy(layer.rows.weights, weights);
             }
@@ -395,9 +395,7 @@ impl Steps for i16 {
     }
 
     fn lstm_many<B: Backend>(backend: B, rows: &Rows<'_, Self>, streams: &mut [StreamInt<'_>]) {
-        for StreamInt { xh, h, c } in streams {
-            backend.lstm_i16(rows, xh, h, c);
-        }
+        backend.lstm_i16_many(rows, streams);
     }
 
     #[cfg(not(latch_backend))]

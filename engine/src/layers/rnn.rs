@@ -6,16 +6,17 @@
 //!
 //! State: the hidden state h, a value a unit (Q0.15, or f32). Of integers the rectifier saturates at 1 − 2^-15; of floats at [`MOST_RECTIFIED`].
 
+use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
-use super::Place;
+use super::{Place, Stream, Together, step_together};
 use crate::error::Error;
 use crate::features::INT4;
 use crate::image::reader::Fields;
 use crate::image::role::Role;
 use crate::image::section::{Cursor, Element, SectionShape};
 use crate::kernels::cell::rnn::{self, Activation, MOST_RECTIFIED, RnnFloat, scratch_float, scratch_integers};
-use crate::kernels::{self, Backend, nibbles};
+use crate::kernels::{self, Backend, MANY, nibbles};
 use crate::numbers::{FloatNumbers, Matrix, Numbers, Precision, Rows, Values, features, float_features, floats, rows};
 
 /// Shape of a simple recurrent layer.
@@ -142,6 +143,19 @@ impl<'a, N: Steps> Opened<'a, N> {
     }
 }
 
+impl<N: Steps> Opened<'_, N> {
+    /// True where several streams share its weights.
+    pub(crate) fn steps_together<B: Backend>(&self, backend: B) -> bool {
+        !N::PRECISION.is_integer() && backend.rows_gain_together(self.units.into())
+    }
+
+    /// One step of several streams, with the weights read once.
+    #[inline]
+    pub(crate) fn step_many<'s: 'x, 'x, B: Backend>(&self, backend: B, streams: &mut [Stream<'s, 'x, N>]) {
+        step_together(streams, self.units, |together| N::rnn_many(backend, &self.layer, together));
+    }
+}
+
 /// What a simple recurrent layer computes, by integers and by floats.
 pub(crate) trait Steps: Numbers {
     /// How large the rectifier's values can become.
@@ -156,6 +170,14 @@ pub(crate) trait Steps: Numbers {
         h: &mut [Self::Value],
         int4: bool,
     );
+
+    /// The same of several streams that share the weights. Integers step one after the other.
+    #[inline(always)]
+    fn rnn_many<B: Backend>(backend: B, layer: &rnn::Rnn<Rows<'_, Self>>, streams: &mut [Together<'_, Self>]) {
+        for Together { x, scratch, h } in streams {
+            Self::rnn(backend, layer, *x, scratch, h, false);
+        }
+    }
 }
 
 impl Steps for i8 {
@@ -208,5 +230,18 @@ impl<W: FloatNumbers> Steps for W {
     ) {
         let layer = RnnFloat { rows: floats::<W>(&layer.rows), activation: layer.activation };
         backend.rnn_float(&layer, float_features(x), scratch, h);
+    }
+
+    #[inline(always)]
+    fn rnn_many<B: Backend>(backend: B, layer: &rnn::Rnn<Rows<'_, Self>>, streams: &mut [Together<'_, W>]) {
+        let layer = &RnnFloat { rows: floats::<W>(&layer.rows), activation: layer.activation };
+        let mut all: Vec<rnn::StreamFloat<'_>, MANY> = Vec::new();
+        for Together { x, scratch, h } in streams {
+            let Some(columns) = layer.rows.weights.len().checked_div(h.len()) else { return };
+            let Some(xh) = scratch.get_mut(..columns) else { return };
+            backend.join_float(float_features(*x), xh, h);
+            let _ = all.push(rnn::StreamFloat { xh, h });
+        }
+        rnn::step_float_many(backend, layer, &mut all);
     }
 }

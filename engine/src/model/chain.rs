@@ -248,7 +248,7 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
         steps.map(rhythm).fold((0, 1), joined).0
     }
 
-    /// One step of several streams; as [`Chain::step`] for one after the other, but that LSTM layers step together. Returns how many ids were inside the
+    /// One step of several streams; as [`Chain::step`] for one after the other, but that recurrent layers step together. Returns how many ids were inside the
     /// embedding.
     #[inline(never)]
     pub(crate) fn step_many<'s, B: Backend>(
@@ -274,6 +274,12 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
         for layer in self.layers.iter().take(layout.steps) {
             match layer {
                 Opened::Lstm(layer) if layer.steps_together(backend) && crate::features::LSTM => {
+                    layer.step_many(backend, &mut together);
+                }
+                Opened::Gru(layer) if layer.steps_together(backend) && crate::features::GRU => {
+                    layer.step_many(backend, &mut together);
+                }
+                Opened::Rnn(layer) if layer.steps_together(backend) && crate::features::RNN => {
                     layer.step_many(backend, &mut together);
                 }
                 layer => {

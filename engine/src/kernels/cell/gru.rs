@@ -11,7 +11,9 @@
 
 use core::ops::Range;
 
-use super::super::{Backend, Features, FeaturesFloat, FloatWeight, IntWeight, RowsFloat, RowsInt, copy};
+use super::super::{
+    Backend, Features, FeaturesFloat, FloatWeight, IntWeight, ProductFloat, RowsFloat, RowsInt, copy, rows_together,
+};
 use super::{AsTheyLie, RowProducts, product_q15, without_subnormals};
 
 /// Where the reset gate stands.
@@ -234,6 +236,83 @@ pub fn cell_i8<B: Backend>(backend: B, sums: &[i32], n: &[i16], shift: u32, h: &
     }
 }
 
+/// One of several streams that take a float step together, see [`step_float_many`].
+#[derive(Debug)]
+pub(crate) struct StreamFloat<'a> {
+    /// The features.
+    pub(crate) x: &'a [f32],
+    /// Scratch, length `3 * U8`.
+    pub(crate) sums: &'a mut [f32],
+    /// Scratch, length `U8`.
+    pub(crate) n: &'a mut [f32],
+    /// Hidden state in and out, length `U8`.
+    pub(crate) h: &'a mut [f32],
+}
+
+impl StreamFloat<'_> {
+    /// The sums of z and r, those of n, the other scratch, and the first so many of h.
+    #[inline(always)]
+    fn parts(&mut self, units: usize) -> Option<(&mut [f32], &mut [f32], &mut [f32], &[f32])> {
+        let (gates, candidate) = self.sums.split_at_mut_checked(2 * self.h.len())?;
+        Some((gates, candidate, self.n, self.h.get(..units)?))
+    }
+}
+
+/// The steps of several streams, product by product, so that each weight comes from beyond the first-level cache once. What [`step_float`] computes,
+/// but that a backend may sum in another order.
+#[inline(always)]
+pub(crate) fn step_float_many<B: Backend, W: FloatWeight>(
+    backend: B,
+    gru: &GruFloat<'_, W>,
+    streams: &mut [StreamFloat<'_>],
+) {
+    let Some(lanes) = streams.first().map(|stream| stream.h.len()) else { return };
+    let Some(units) = gru.recurrent.weights.len().checked_div(3 * lanes) else { return };
+    let Some((gate_weights, candidate_weights)) = gru.recurrent.weights.split_at_checked(2 * lanes * units) else {
+        return;
+    };
+    let gates = RowsFloat { weights: gate_weights, bias: &[] };
+    let candidate = RowsFloat { weights: candidate_weights, bias: gru.recurrent.bias };
+
+    let all = streams.iter_mut().map(|stream| ProductFloat { x: stream.x, out: &mut *stream.sums });
+    rows_together(backend, &gru.kernel, all, false);
+    let all = streams.iter_mut().filter_map(|stream| {
+        let (gates, _, _, previous) = stream.parts(units)?;
+        Some(ProductFloat { x: previous, out: gates })
+    });
+    rows_together(backend, &gates, all, true);
+    for (gates, _, n, previous) in streams.iter_mut().filter_map(|stream| stream.parts(units)) {
+        backend.sigmoid_f32(gates);
+        if gru.reset == Reset::Before {
+            let r = gates.get(lanes..).unwrap_or(&[]);
+            n.iter_mut().zip(r).zip(previous).for_each(|((n, r), h)| *n = r * h);
+        }
+    }
+    let after = gru.reset == Reset::After;
+    let all = streams.iter_mut().filter_map(|stream| {
+        let (_, sums, n, previous) = stream.parts(units)?;
+        Some(if after { ProductFloat { x: previous, out: n } } else { ProductFloat { x: n.get(..units)?, out: sums } })
+    });
+    rows_together(backend, &candidate, all, !after);
+    for StreamFloat { sums, n, h, .. } in streams {
+        let Some((gates, candidate)) = sums.split_at_mut_checked(2 * lanes) else { return };
+        let Some((z, r)) = gates.split_at_checked(lanes) else { return };
+        if after {
+            candidate.iter_mut().zip(r).zip(&**n).for_each(|((sum, r), n)| *sum += r * n);
+        }
+        backend.tanh_f32(candidate);
+        mix_float(z, candidate, h);
+    }
+}
+
+/// `h' = n + z (h - n)`.
+#[inline(always)]
+fn mix_float(z: &[f32], n: &[f32], h: &mut [f32]) {
+    for ((h, z), n) in h.iter_mut().zip(z).zip(n) {
+        *h = without_subnormals(*n + z * (*h - *n));
+    }
+}
+
 /// One step; see [`Backend::gru_float`].
 #[inline(always)]
 pub fn step_float<B: Backend, W: FloatWeight>(
@@ -278,7 +357,5 @@ pub fn step_float<B: Backend, W: FloatWeight>(
         }
     }
     backend.tanh_f32(candidate_sums);
-    for ((h, z), n) in h.iter_mut().zip(z).zip(candidate_sums) {
-        *h = without_subnormals(*n + z * (*h - *n));
-    }
+    mix_float(z, candidate_sums, h);
 }

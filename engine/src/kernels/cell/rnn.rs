@@ -1,6 +1,8 @@
 //! The simple recurrent unit (Elman 1990): `h' = f(W [x; h] + b)` with f the hyperbolic tangent or the rectifier.
 
-use super::super::{Backend, Features, FeaturesFloat, FloatWeight, IntWeight, RowsFloat, RowsInt};
+use super::super::{
+    Backend, Features, FeaturesFloat, FloatWeight, IntWeight, ProductFloat, RowsFloat, RowsInt, rows_together,
+};
 use super::{AsTheyLie, RowProducts, without_subnormals};
 
 /// What follows the sums.
@@ -95,6 +97,38 @@ pub(crate) fn step_by<B: Backend, P: RowProducts>(
     }
 }
 
+/// One of several streams that take a float step together, see [`step_float_many`].
+#[derive(Debug)]
+pub(crate) struct StreamFloat<'a> {
+    /// `[x; h]`.
+    pub(crate) xh: &'a [f32],
+    /// Hidden state out, length `U8`.
+    pub(crate) h: &'a mut [f32],
+}
+
+/// The steps of several streams: what [`step_float`] computes, but that a backend may sum in another order.
+#[inline(always)]
+pub(crate) fn step_float_many<B: Backend, W: FloatWeight>(
+    backend: B,
+    rnn: &RnnFloat<'_, W>,
+    streams: &mut [StreamFloat<'_>],
+) {
+    let all = streams.iter_mut().map(|stream| ProductFloat { x: stream.xh, out: &mut *stream.h });
+    rows_together(backend, &rnn.rows, all, false);
+    streams.iter_mut().for_each(|stream| finish_float(backend, rnn.activation, stream.h));
+}
+
+/// What follows the sums.
+#[inline(always)]
+fn finish_float<B: Backend>(backend: B, activation: Activation, h: &mut [f32]) {
+    match activation {
+        Activation::Tanh => backend.tanh_f32(h),
+        // Not `f32::max`, which would turn NaN into a number.
+        Activation::Relu => h.iter_mut().for_each(|h| *h = h.clamp(0.0, MOST_RECTIFIED)),
+    }
+    h.iter_mut().for_each(|h| *h = without_subnormals(*h));
+}
+
 /// One step; see [`Backend::rnn_float`].
 #[inline(always)]
 pub fn step_float<B: Backend, W: FloatWeight>(
@@ -110,10 +144,5 @@ pub fn step_float<B: Backend, W: FloatWeight>(
         return;
     }
     backend.rows_float(&rnn.rows, columns, h);
-    match rnn.activation {
-        Activation::Tanh => backend.tanh_f32(h),
-        // Not `f32::max`, which would turn NaN into a number.
-        Activation::Relu => h.iter_mut().for_each(|h| *h = h.clamp(0.0, MOST_RECTIFIED)),
-    }
-    h.iter_mut().for_each(|h| *h = without_subnormals(*h));
+    finish_float(backend, rnn.activation, h);
 }

@@ -209,6 +209,29 @@ fn every_backend_computes_the_naive_integer_gru_bit_for_bit() {
 }
 
 #[test]
+fn every_backend_reads_hidden_features_into_the_integer_gru_as_the_reference_does() {
+    let noise = &mut Noise(9);
+    for units in [16, 32, 48, 112] {
+        for inputs in [4, 8, 12, 36] {
+            let kernel = PlainRows::new(noise, 3 * units, inputs, 2, |noise| noise.next() as i8);
+            let recurrent = PlainRows::new(noise, 3 * units, units, 2, |noise| noise.next() as i8);
+            let recurrent_rows = recurrent_view(&recurrent, units, Reset::After, 15);
+            let gru = GruI8 { kernel: kernel.view(15), recurrent: recurrent_rows, reset: Reset::After };
+            let x: Vec<i16> = (0..inputs).map(|_| noise.next() as i16).collect();
+            let first: Vec<i16> = (0..units).map(|_| noise.next() as i16).collect();
+            let mut scratch = vec![0; gru::scratch_i8(inputs, units)];
+            let mut expected = first.clone();
+            Scalar.gru_i8(&gru, Features::Hidden(&x), &mut scratch, &mut expected);
+            for_every_backend!(backend => {
+                let mut h = first.clone();
+                backend.gru_i8(&gru, Features::Hidden(&x), &mut scratch, &mut h);
+                assert_eq!(h, expected, "{}, {units} units, {inputs} inputs", backend.name());
+            });
+        }
+    }
+}
+
+#[test]
 fn every_backend_computes_the_naive_simple_integer_cell_bit_for_bit() {
     let noise = &mut Noise(2);
     for (inputs, units) in shapes() {

@@ -29,6 +29,7 @@ macro_rules! as_avx2 {
     (@add_rows_i4) => { as_avx2!(@of add_rows_i4(rows: &RowsI8<'_>, x: &mut [i16], sums: &mut [i32])); };
     (@lstm_i16) => { as_avx2!(@of lstm_i16(gates: &RowsI16<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32])); };
     (@rows_i16) => { as_avx2!(@of rows_i16(rows: &RowsI16<'_>, x: &[i16], out: &mut [i32])); };
+    (@gru_i8) => { as_avx2!(@of gru_i8(gru: &GruI8<'_>, x: Features<'_>, scratch: &mut [i32], h: &mut [i16])); };
     (@gru_cell_i8) => { as_avx2!(@of gru_cell_i8(sums: &[i32], n: &[i16], shift: u32, h: &mut [i16])); };
     (@widen_i8) => { as_avx2!(@of widen_i8(x: &[i8], out: &mut [i16])); };
     (@narrow_q15) => { as_avx2!(@of narrow_q15(h: &[i16], out: &mut [i16])); };
@@ -54,6 +55,10 @@ macro_rules! as_avx2 {
     };
     (@rows_float) => { as_avx2!(@of rows_float<W>(rows: &RowsFloat<'_, W>, x: &[f32], out: &mut [f32])); };
     (@add_rows_float) => { as_avx2!(@of add_rows_float<W>(rows: &RowsFloat<'_, W>, x: &[f32], sums: &mut [f32])); };
+    (@rows_float_many) => {
+        as_avx2!(@of rows_float_many<W>(rows: &RowsFloat<'_, W>, products: &mut [ProductFloat<'_>], add: bool));
+    };
+    (@rows_gain_together) => { as_avx2!(@of rows_gain_together(units: usize) -> bool); };
     (@gru_float) => {
         as_avx2!(@of gru_float<W>(
             gru: &GruFloat<'_, W>, x: FeaturesFloat<'_, W>, scratch: &mut [f32], h: &mut [f32]

@@ -18,12 +18,14 @@ mod integers;
 
 use core::arch::x86_64::*;
 
-use super::super::cell::gru::GruFloat;
+use super::super::cell::gru::{self, GruFloat, GruI8};
 use super::super::{
-    Backend, Features, FeaturesFloat, FloatView, FloatWeight, MANY, RowsFloat, RowsI8, RowsI16, StreamFloat, StreamInt,
-    by_storage, one_tile_after_the_other, scalar,
+    Backend, Features, FeaturesFloat, FloatView, FloatWeight, MANY, ProductFloat, RowsFloat, RowsI8, RowsI16,
+    StreamFloat, StreamInt, by_storage, one_tile_after_the_other, scalar,
 };
 use super::as_avx2::as_avx2;
+use super::bytes::{Dot, rows_i8_with};
+use super::gru::step_i8_with as gru_i8_with;
 use super::{Avx2, int16};
 use columns::{Columns, ROOM};
 use floats::{lstm_f32, lstm_float_many, step_f32};
@@ -151,10 +153,33 @@ macro_rules! methods_of_avx512 {
 
         as_avx2! {
             prefetch wants_aligned_weights
-            rows_i8 add_rows_i8 lstm_i4 step_i4 rows_i4 add_rows_i4 gru_cell_i8 shift_q12 dot_i16
-            rows_float add_rows_float gru_float widen_float sigmoid_f32 tanh_f32 dot_f32
+            lstm_i4 step_i4 rows_i4 add_rows_i4 gru_cell_i8 shift_q12 dot_i16
+            rows_float add_rows_float rows_float_many rows_gain_together gru_float widen_float sigmoid_f32 tanh_f32 dot_f32
         }
     };
+}
+
+/// The coding of VNNI's product of 32 bytes that processors with AVX-512 have.
+pub(super) struct Evex;
+
+impl Dot for Evex {
+    #[inline]
+    #[target_feature(enable = "avx2,avx512vnni,avx512vl")]
+    unsafe fn dot(sum: __m256i, unsigned: __m256i, signed: __m256i) -> __m256i {
+        _mm256_dpbusd_epi32(sum, unsigned, signed)
+    }
+}
+
+#[target_feature(enable = "avx2,avx512vnni,avx512vl")]
+fn rows_i8<const ADD: bool>(rows: &RowsI8<'_>, x: &[i16], out: &mut [i32]) {
+    // SAFETY: this function was compiled for AVX2 and the instruction.
+    unsafe { rows_i8_with::<Evex, ADD>(rows, x, out) }
+}
+
+#[target_feature(enable = "avx2,avx512vnni,avx512vl")]
+fn gru_i8(gru: &GruI8<'_>, x: Features<'_>, h: &mut [i16]) -> bool {
+    // SAFETY: as above.
+    unsafe { gru_i8_with::<Evex>(gru, x, h) }
 }
 
 impl Avx512 {
@@ -178,7 +203,7 @@ impl Backend for Avx512 {
         units > 32
     }
 
-    as_avx2! { lstm_i8 step_i8 lstm_i8_many }
+    as_avx2! { lstm_i8 step_i8 lstm_i8_many rows_i8 add_rows_i8 gru_i8 }
     methods_of_avx512!();
 }
 
@@ -214,6 +239,20 @@ impl Backend for Avx512Vnni {
         }
     }
 
+    fn rows_i8(self, rows: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]) {
+        hand_over!(self, rows_i8::<false>(rows, x, out));
+    }
+
+    fn add_rows_i8(self, rows: &RowsI8<'_>, x: &mut [i16], sums: &mut [i32]) {
+        hand_over!(self, rows_i8::<true>(rows, x, sums));
+    }
+
+    fn gru_i8(self, gru: &GruI8<'_>, x: Features<'_>, scratch: &mut [i32], h: &mut [i16]) {
+        if !hand_over!(self, gru_i8(gru, x, h)) {
+            gru::step(self, gru, x, scratch, h);
+        }
+    }
+
     fn gains_together(self, units: usize, integers: bool) -> bool {
         units > if integers { 64 } else { 32 }
     }
@@ -221,7 +260,7 @@ impl Backend for Avx512Vnni {
     fn lstm_i8_many(self, gates: &RowsI8<'_>, streams: &mut [StreamInt<'_>]) {
         let Some(columns) = streams.first().map(|stream| stream.xh.len()) else { return };
         let Some(packed) = Packed::new(gates, columns).filter(|_| columns <= ROOM) else {
-            return one_tile_after_the_other(self, gates, streams);
+            return one_tile_after_the_other(gates, streams, |gates, xh, h, c| self.lstm_i8(gates, xh, h, c));
         };
         for streams in streams.chunks_mut(MANY) {
             let mut xh = [const { Columns::new() }; MANY];

@@ -49,7 +49,7 @@ impl Dot for Pairs {
 /// Eight columns, each four of them four times: once for every gate.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-struct Group {
+pub(super) struct Group {
     magnitudes: [u8; 32],
     /// All bits where a column is negative.
     signs: [u8; 32],
@@ -59,10 +59,10 @@ struct Group {
 pub(super) const ROOM: usize = 4096;
 
 /// Where the columns of a step lie; not cleared before it is filled, which would cost more than a small step.
-type Room = [MaybeUninit<Group>; ROOM / 8];
+pub(super) type Room = [MaybeUninit<Group>; ROOM / 8];
 
 /// Columns as the products take them.
-struct Columns<'a, D> {
+pub(super) struct Columns<'a, D> {
     groups: &'a [Group],
     /// Four columns are the last group's only ones.
     half: bool,
@@ -164,7 +164,7 @@ fn narrow(words: __m128i) -> __m128i {
 /// That of [`Dot::dot`].
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn fill<D: Dot, S: Source>(room: &mut [MaybeUninit<Group>], x: S) -> __m256i {
+pub(super) unsafe fn fill<D: Dot, S: Source>(room: &mut [MaybeUninit<Group>], x: S) -> __m256i {
     assert!(x.len().is_multiple_of(4) && x.len() <= 8 * room.len(), "columns: a multiple of 4");
     let mut negative = _mm256_setzero_si256();
     for (number, group) in room.iter_mut().take(x.len().div_ceil(8)).enumerate() {
@@ -192,7 +192,7 @@ impl<'a, D: Dot> Columns<'a, D> {
     /// They are written.
     #[inline]
     #[target_feature(enable = "avx2")]
-    unsafe fn new(room: &'a [MaybeUninit<Group>], columns: usize, negative: __m256i) -> Self {
+    pub(super) unsafe fn new(room: &'a [MaybeUninit<Group>], columns: usize, negative: __m256i) -> Self {
         // SAFETY: the caller keeps the promise.
         let groups = unsafe { room[..columns.div_ceil(8)].assume_init_ref() };
         Columns { groups, half: !columns.is_multiple_of(8), negative, dot: PhantomData }
@@ -204,7 +204,7 @@ impl<'a, D: Dot> Columns<'a, D> {
     /// That of [`Dot::dot`].
     #[inline]
     #[target_feature(enable = "avx2")]
-    unsafe fn sums<const N: usize>(&self, weights: &[i8], row: usize) -> [__m256i; 2] {
+    pub(super) unsafe fn sums<const N: usize>(&self, weights: &[i8], row: usize) -> [__m256i; 2] {
         let whole = self.groups.len() - usize::from(self.half);
         let length = 32 * whole + if self.half { 16 } else { 0 };
         assert!(N <= 4 && length <= row && weights.len() >= N * row);

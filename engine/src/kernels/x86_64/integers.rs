@@ -268,15 +268,18 @@ pub(super) unsafe fn rows_by<R: Rows, const ADD: bool>(
         if let (Ok(multiplier), Ok(out)) = (multiplier.try_into(), <&mut [i32; 16]>::try_from(&mut *out)) {
             // SAFETY: the caller keeps the promise.
             let sums = unsafe { rows.sums::<4>(weights) };
-            let bias = bias.and_then(|bias| bias.first_chunk()).copied().unwrap_or(*out);
-            store_scaled::<R::Weight>(sums, multiplier, &bias, out);
+            let sums = match bias.and_then(|bias| bias.first_chunk()) {
+                Some(bias) => scaled::<R::Weight>(sums, multiplier, bias),
+                None => scaled::<R::Weight>(sums, multiplier, out),
+            };
+            store_sums(sums, out);
         } else {
             let mut padded = ([0; 16], [0; 16], [0; 16]);
             padded.0[..out.len()].copy_from_slice(&multiplier[..out.len()]);
             padded.1[..out.len()].copy_from_slice(bias.unwrap_or(out));
             // SAFETY: as above.
             let sums = unsafe { up_to_three(rows, weights, row) };
-            store_scaled::<R::Weight>(sums, &padded.0, &padded.1, &mut padded.2);
+            store_sums(scaled::<R::Weight>(sums, &padded.0, &padded.1), &mut padded.2);
             out.copy_from_slice(&padded.2[..out.len()]);
         }
     }
@@ -299,12 +302,11 @@ unsafe fn up_to_three<R: Rows>(rows: &R, weights: &[R::Weight], row: usize) -> [
     }
 }
 
-/// Writes [`scaled`] sums of four quads.
+/// Writes the sums of four quads.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn store_scaled<W: Scaled>(sums: [__m256i; 2], multiplier: &[u16; 16], bias: &[i32; 16], out: &mut [i32; 16]) {
+fn store_sums([sums_01, sums_23]: [__m256i; 2], out: &mut [i32; 16]) {
     let ([out_01, out_23], []) = out.as_chunks_mut::<8>() else { unreachable!() };
-    let [sums_01, sums_23] = scaled::<W>(sums, multiplier, bias);
     store_i32(out_01, sums_01);
     store_i32(out_23, sums_23);
 }
@@ -318,15 +320,22 @@ pub(super) fn requantize<W: Scaled>(
     bias: &[i32; 16],
     shift: __m128i,
 ) -> __m256i {
-    let [sums_01, sums_23] = scaled::<W>(acc, multiplier, bias).map(|sums| _mm256_sra_epi32(sums, shift));
+    shifted(scaled::<W>(acc, multiplier, bias), shift)
+}
+
+/// `sat16(sums >> shift)` of sixteen rows.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn shifted(sums: [__m256i; 2], shift: __m128i) -> __m256i {
+    let [low, high] = sums.map(|sums| _mm256_sra_epi32(sums, shift));
     // [unit 0, unit 2 | unit 1, unit 3], to their order.
-    _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(sums_01, sums_23))
+    _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(low, high))
 }
 
 /// `acc * multiplier + bias` for units 0 and 1, and for units 2 and 3, `[unit][gate]`; `acc` as [`Rows::sums`] leaves it.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn scaled<W: Scaled>(acc: [__m256i; 2], multiplier: &[u16; 16], bias: &[i32; 16]) -> [__m256i; 2] {
+pub(super) fn scaled<W: Scaled>(acc: [__m256i; 2], multiplier: &[u16; 16], bias: &[i32; 16]) -> [__m256i; 2] {
     let ([multiplier_01, multiplier_23], []) = multiplier.as_chunks::<8>() else { unreachable!() };
     let ([bias_01, bias_23], []) = bias.as_chunks::<8>() else { unreachable!() };
     let scale = |sums, multiplier: &[u16; 8], bias: &[i32; 8]| {

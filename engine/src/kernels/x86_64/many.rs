@@ -6,10 +6,10 @@
 
 use core::arch::x86_64::*;
 
-use super::super::{RowsI8, StreamFloat, StreamInt};
+use super::super::{ProductFloat, RowsI8, StreamFloat, StreamInt};
 use super::floats::{cell_f32, check_streams};
 use super::integers::{cells_q15, next_q15_lanes, part_gates, requantize, sigmoid_q15_lanes, tanh_q15_lanes};
-use super::{Lanes, load_f32, load_i32, store_i16, store_i32};
+use super::{Lanes, load_f32, load_i32, store_f32, store_i16, store_i32};
 
 /// Units of a tile, whose weights the streams read one group after the other while the nearest caches hold them.
 const TILE: usize = 16;
@@ -156,6 +156,83 @@ fn block_f32<const S: usize, W: Lanes>(weights: &[W], bias: &[f32; 32], block: u
         let (h, c) = (stream.h[units.clone()].first_chunk_mut(), stream.c[units.clone()].first_chunk_mut());
         if let (Some(h), Some(c)) = (h, c) {
             cell_f32(z, h, c);
+        }
+    }
+}
+
+/// [`Backend::rows_float_many`](crate::kernels::Backend::rows_float_many), a block of 32 rows at a time, two streams together.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn rows_float<W: Lanes, const ADD: bool>(weights: &[W], bias: &[f32], products: &mut [ProductFloat<'_>]) {
+    let Some((columns, rows)) = products.first().map(|product| (product.x.len(), product.out.len())) else { return };
+    assert!(rows.is_multiple_of(8) && weights.len() == rows * columns, "weights: [R / 32][K][32 rows]");
+    assert!(ADD || bias.len() == rows, "biases: [R]");
+    for product in &*products {
+        assert!(product.x.len() == columns && product.out.len() == rows, "the same columns and rows for all");
+    }
+    for first in (0..rows).step_by(32) {
+        let height = (rows - first).min(32);
+        let weights = &weights[first * columns..][..height * columns];
+        let bias = if ADD { bias } else { &bias[first..][..height] };
+        for pair in products.chunks_mut(2) {
+            match (height, pair.len()) {
+                (32, 2) => block_of_rows::<2, 4, W, ADD>(weights, bias, first, pair),
+                (32, _) => block_of_rows::<1, 4, W, ADD>(weights, bias, first, pair),
+                (24, _) => each_of_rows::<3, W, ADD>(weights, bias, first, pair),
+                (16, _) => each_of_rows::<2, W, ADD>(weights, bias, first, pair),
+                _ => each_of_rows::<1, W, ADD>(weights, bias, first, pair),
+            }
+        }
+    }
+}
+
+/// The last block, of fewer rows.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn each_of_rows<const N: usize, W: Lanes, const ADD: bool>(
+    weights: &[W],
+    bias: &[f32],
+    first: usize,
+    products: &mut [ProductFloat<'_>],
+) {
+    for product in products.chunks_mut(1) {
+        block_of_rows::<1, N, W, ADD>(weights, bias, first, product);
+    }
+}
+
+/// `8 * N` rows, from one of `out` on, in `S` streams.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn block_of_rows<const S: usize, const N: usize, W: Lanes, const ADD: bool>(
+    weights: &[W],
+    bias: &[f32],
+    first: usize,
+    products: &mut [ProductFloat<'_>],
+) {
+    let columns = weights.len() / (8 * N);
+    assert!(products.len() >= S && products.iter().all(|product| product.x.len() >= columns));
+    let mut z = [[_mm256_setzero_ps(); N]; S];
+    for (z, product) in z.iter_mut().zip(&*products) {
+        let from = if ADD { &product.out[first..][..8 * N] } else { bias };
+        for (z, from) in z.iter_mut().zip(from.as_chunks::<8>().0) {
+            *z = load_f32(from);
+        }
+    }
+    for (column, weights) in weights.chunks_exact(8 * N).enumerate() {
+        let mut x = [_mm256_setzero_ps(); S];
+        for (x, product) in x.iter_mut().zip(&*products) {
+            *x = _mm256_set1_ps(product.x[column]);
+        }
+        for at in 0..N {
+            // SAFETY: the piece has `N` times the eight weights that are read. This function was compiled for F16C too.
+            let w = unsafe { W::load8(weights.as_ptr().add(8 * at)) };
+            for (z, x) in z.iter_mut().zip(x) {
+                z[at] = _mm256_fmadd_ps(w, x, z[at]);
+            }
+        }
+    }
+    for (z, product) in z.into_iter().zip(products) {
+        for (z, out) in z.into_iter().zip(product.out[first..].as_chunks_mut::<8>().0) {
+            store_f32(out, z);
         }
     }
 }

@@ -8,11 +8,14 @@
 
 use core::arch::x86_64::*;
 
-use super::super::cell::gru::GruFloat;
-use super::super::{Backend, Features, FeaturesFloat, FloatWeight, RowsFloat, RowsI8, RowsI16, StreamFloat, StreamInt};
+use super::super::cell::gru::{self, GruFloat, GruI8};
+use super::super::{
+    Backend, Features, FeaturesFloat, FloatWeight, ProductFloat, RowsFloat, RowsI8, RowsI16, StreamFloat, StreamInt,
+};
 use super::Avx2;
 use super::as_avx2::as_avx2;
 use super::bytes::{Dot, lstm_i8_with, rows_i8_with, step_i8_with};
+use super::gru::step_i8_with as gru_i8_with;
 
 #[cfg(feature = "std")]
 extern crate std;
@@ -73,6 +76,13 @@ impl Backend for AvxVnni {
         unsafe { rows_i8::<true>(rows, x, sums) };
     }
 
+    fn gru_i8(self, gru: &GruI8<'_>, x: Features<'_>, scratch: &mut [i32], h: &mut [i16]) {
+        // SAFETY: as above.
+        if !unsafe { gru_i8(gru, x, h) } {
+            gru::step(self, gru, x, scratch, h);
+        }
+    }
+
     fn gains_together(self, units: usize, integers: bool) -> bool {
         // What several share is not what this has: a step alone multiplies bytes in one instruction.
         !integers && self.avx2().gains_together(units, integers)
@@ -82,7 +92,8 @@ impl Backend for AvxVnni {
         prefetch wants_aligned_weights
         lstm_i8_many lstm_i4 step_i4 rows_i4 add_rows_i4 lstm_i16 rows_i16 gru_cell_i8
         widen_i8 narrow_q15 shift_q12 sigmoid_q15 tanh_q15 add_i16 max_i16 dot_i16
-        lstm_float step_float lstm_float_many rows_float add_rows_float gru_float
+        lstm_float step_float lstm_float_many rows_float add_rows_float
+        rows_float_many rows_gain_together gru_float
         widen_float sigmoid_f32 tanh_f32 add_f32 max_f32 dot_f32
     }
 }
@@ -116,21 +127,17 @@ fn rows_i8<const ADD: bool>(rows: &RowsI8<'_>, x: &[i16], out: &mut [i32]) {
     unsafe { rows_i8_with::<Vex, ADD>(rows, x, out) }
 }
 
+#[target_feature(enable = "avx2,avxvnni")]
+fn gru_i8(gru: &GruI8<'_>, x: Features<'_>, h: &mut [i16]) -> bool {
+    // SAFETY: as above.
+    unsafe { gru_i8_with::<Vex>(gru, x, h) }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
     use crate::kernels::Avx512Vnni;
-
-    /// AVX-512's coding of the same instruction, so that processors which have only that one test everything else here.
-    struct Evex;
-
-    impl Dot for Evex {
-        #[inline]
-        #[target_feature(enable = "avx2,avx512vnni,avx512vl")]
-        unsafe fn dot(sum: __m256i, unsigned: __m256i, signed: __m256i) -> __m256i {
-            _mm256_dpbusd_epi32(sum, unsigned, signed)
-        }
-    }
+    use crate::kernels::x86_64::avx512::Evex;
 
     /// A backend whose integer step is this file's, with AVX-512's coding.
     #[derive(Clone, Copy)]
@@ -184,14 +191,12 @@ pub(crate) mod tests {
             }
         }
 
+        fn gru_i8(self, gru: &GruI8<'_>, x: Features<'_>, scratch: &mut [i32], h: &mut [i16]) {
+            self.0.gru_i8(gru, x, scratch, h);
+        }
+
         fn rows_i8(self, rows: &RowsI8<'_>, x: &mut [i16], out: &mut [i32]) {
-            #[target_feature(enable = "avx2,avx512vnni,avx512vl")]
-            fn of(rows: &RowsI8<'_>, x: &[i16], out: &mut [i32]) {
-                // SAFETY: as above.
-                unsafe { rows_i8_with::<Evex, false>(rows, x, out) }
-            }
-            // SAFETY: as above.
-            unsafe { of(rows, x, out) };
+            self.0.rows_i8(rows, x, out);
         }
     }
 }
