@@ -647,9 +647,9 @@ pub trait Backend: Copy + Send + Sync + 'static {
         float_rows_tile_by_tile(self, rows, products, add);
     }
 
-    /// True where streams of a float layer with so many units gain by [`Backend::rows_float_many`]: GRU and simple layers step together there.
-    fn rows_gain_together(self, units: usize) -> bool {
-        let _ = units;
+    /// True where streams of a float layer with so many weights gain by [`Backend::rows_float_many`]: GRU and simple layers step together there.
+    fn rows_gain_together(self, weights: usize) -> bool {
+        let _ = weights;
         false
     }
 

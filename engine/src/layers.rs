@@ -701,6 +701,28 @@ impl<'a, N: Arithmetic> Opened<'a, N> {
         self.step(backend, x, place)
     }
 
+    /// True where several streams gain by [`Opened::step_many`].
+    pub(crate) fn gains_together<B: Backend>(&self, backend: B) -> bool {
+        match self {
+            Opened::Lstm(layer) => LSTM && layer.gains_together(backend),
+            Opened::Gru(layer) => GRU && layer.gains_together(backend),
+            Opened::Rnn(layer) => RNN && layer.gains_together(backend),
+            _ => false,
+        }
+    }
+
+    /// One step of several streams, with the weights read once, where they gain by that. False where they do not, and nothing is done.
+    pub(crate) fn step_many<'s: 'x, 'x, B: Backend>(&self, backend: B, streams: &mut [Stream<'s, 'x, N>]) -> bool {
+        let gains = self.gains_together(backend);
+        match self {
+            Opened::Lstm(layer) if gains => layer.step_many(backend, streams),
+            Opened::Gru(layer) if gains => layer.step_many(backend, streams),
+            Opened::Rnn(layer) if gains => layer.step_many(backend, streams),
+            _ => {}
+        }
+        gains
+    }
+
     /// The layer with two directions that it is.
     #[inline(always)]
     pub(crate) fn bidirectional(&self) -> Option<&bidirectional::Opened<'a, N>> {

@@ -210,6 +210,14 @@ impl<'s, 'm, 'a> Session<'s, 'm, 'a> {
             {
                 let _ = together.push((&mut next.0, id));
             }
+            let gains = with_chain!(&model.weights,
+                chain => dispatch!(model.backend, backend => chain.gains_together(backend, &model.layout)), false);
+            if !gains {
+                count += dispatch!(model.backend, backend => {
+                    together.iter_mut().map(|(view, id)| usize::from(view.step(backend, *id))).sum::<usize>()
+                });
+                continue;
+            }
             let streams = together.iter_mut().filter_map(|(view, id)| {
                 view.answered = false;
                 Some((view.state.parts(&model.layout)?, *id))

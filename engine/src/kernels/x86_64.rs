@@ -276,8 +276,9 @@ impl Backend for Avx2 {
         })
     }
 
-    fn rows_gain_together(self, units: usize) -> bool {
-        units > 32
+    fn rows_gain_together(self, weights: usize) -> bool {
+        // More than the nearest cache keeps beside all else.
+        weights > 8192
     }
 
     fn gru_float<W: FloatWeight>(

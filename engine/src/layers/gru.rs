@@ -156,8 +156,9 @@ impl<'a, N: Steps> Opened<'a, N> {
 
 impl<N: Steps> Opened<'_, N> {
     /// True where several streams share its weights.
-    pub(crate) fn steps_together<B: Backend>(&self, backend: B) -> bool {
-        !N::PRECISION.is_integer() && backend.rows_gain_together(self.units.into())
+    pub(crate) fn gains_together<B: Backend>(&self, backend: B) -> bool {
+        !N::PRECISION.is_integer()
+            && backend.rows_gain_together(self.layer.kernel.weights.len() + self.layer.recurrent.weights.len())
     }
 
     /// One step of several streams, with the weights read once.

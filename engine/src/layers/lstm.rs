@@ -165,7 +165,7 @@ impl<'a, N: Steps> Opened<'a, N> {
     }
 
     /// True where several streams share its weights: each has a bias of its own where the input is projected, four bits have no kernel for several, and small layers gain nothing on some backends.
-    pub(crate) fn steps_together<B: Backend>(&self, backend: B) -> bool {
+    pub(crate) fn gains_together<B: Backend>(&self, backend: B) -> bool {
         let gains = backend.gains_together(self.units.into(), N::PRECISION.is_integer());
         gains && !self.int4 && !self.projected
     }

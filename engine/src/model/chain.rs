@@ -248,6 +248,11 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
         steps.map(rhythm).fold((0, 1), joined).0
     }
 
+    /// True where streams gain by [`Chain::step_many`]; where not, each steps by itself.
+    pub(crate) fn gains_together<B: Backend>(&self, backend: B, layout: &Layout) -> bool {
+        self.layers.iter().take(layout.steps).any(|layer| layer.gains_together(backend))
+    }
+
     /// One step of several streams; as [`Chain::step`] for one after the other, but that recurrent layers step together. Returns how many ids were inside the
     /// embedding.
     #[inline(never)]
@@ -272,27 +277,17 @@ impl<'a, N: Arithmetic> Chain<'a, N> {
         }
         let count = together.len();
         for layer in self.layers.iter().take(layout.steps) {
-            match layer {
-                Opened::Lstm(layer) if layer.steps_together(backend) && crate::features::LSTM => {
-                    layer.step_many(backend, &mut together);
-                }
-                Opened::Gru(layer) if layer.steps_together(backend) && crate::features::GRU => {
-                    layer.step_many(backend, &mut together);
-                }
-                Opened::Rnn(layer) if layer.steps_together(backend) && crate::features::RNN => {
-                    layer.step_many(backend, &mut together);
-                }
-                layer => {
-                    together.retain_mut(|stream| match layer.step_or_wait(backend, stream.x, &mut stream.place) {
-                        Some(read) => {
-                            stream.x = Values::Hidden(read);
-                            true
-                        }
-                        // Between two answers of a convolution.
-                        None => false,
-                    });
-                }
+            if layer.step_many(backend, &mut together) {
+                continue;
             }
+            together.retain_mut(|stream| match layer.step_or_wait(backend, stream.x, &mut stream.place) {
+                Some(read) => {
+                    stream.x = Values::Hidden(read);
+                    true
+                }
+                // Between two answers of a convolution.
+                None => false,
+            });
         }
         count
     }

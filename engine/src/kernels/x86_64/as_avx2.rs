@@ -58,7 +58,7 @@ macro_rules! as_avx2 {
     (@rows_float_many) => {
         as_avx2!(@of rows_float_many<W>(rows: &RowsFloat<'_, W>, products: &mut [ProductFloat<'_>], add: bool));
     };
-    (@rows_gain_together) => { as_avx2!(@of rows_gain_together(units: usize) -> bool); };
+    (@rows_gain_together) => { as_avx2!(@of rows_gain_together(weights: usize) -> bool); };
     (@gru_float) => {
         as_avx2!(@of gru_float<W>(
             gru: &GruFloat<'_, W>, x: FeaturesFloat<'_, W>, scratch: &mut [f32], h: &mut [f32]
