@@ -252,9 +252,9 @@ pub(crate) struct StreamFloat<'a> {
 impl StreamFloat<'_> {
     /// The sums of z and r, those of n, the other scratch, and the first so many of h.
     #[inline(always)]
-    fn parts(&mut self, units: usize) -> Option<(&mut [f32], &mut [f32], &mut [f32], &[f32])> {
+    fn parts(&mut self, units: usize) -> Option<([&mut [f32]; 3], &[f32])> {
         let (gates, candidate) = self.sums.split_at_mut_checked(2 * self.h.len())?;
-        Some((gates, candidate, self.n, self.h.get(..units)?))
+        Some(([gates, candidate, self.n], self.h.get(..units)?))
     }
 }
 
@@ -277,11 +277,11 @@ pub(crate) fn step_float_many<B: Backend, W: FloatWeight>(
     let all = streams.iter_mut().map(|stream| ProductFloat { x: stream.x, out: &mut *stream.sums });
     rows_together(backend, &gru.kernel, all, false);
     let all = streams.iter_mut().filter_map(|stream| {
-        let (gates, _, _, previous) = stream.parts(units)?;
+        let ([gates, ..], previous) = stream.parts(units)?;
         Some(ProductFloat { x: previous, out: gates })
     });
     rows_together(backend, &gates, all, true);
-    for (gates, _, n, previous) in streams.iter_mut().filter_map(|stream| stream.parts(units)) {
+    for ([gates, _, n], previous) in streams.iter_mut().filter_map(|stream| stream.parts(units)) {
         backend.sigmoid_f32(gates);
         if gru.reset == Reset::Before {
             let r = gates.get(lanes..).unwrap_or(&[]);
@@ -290,7 +290,7 @@ pub(crate) fn step_float_many<B: Backend, W: FloatWeight>(
     }
     let after = gru.reset == Reset::After;
     let all = streams.iter_mut().filter_map(|stream| {
-        let (_, sums, n, previous) = stream.parts(units)?;
+        let ([_, sums, n], previous) = stream.parts(units)?;
         Some(if after { ProductFloat { x: previous, out: n } } else { ProductFloat { x: n.get(..units)?, out: sums } })
     });
     rows_together(backend, &candidate, all, !after);
