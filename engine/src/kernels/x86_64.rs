@@ -402,6 +402,9 @@ fn store_f32(x: &mut [f32; 8], value: __m256) {
 
 /// A stored weight of which eight become one vector of floats.
 trait Lanes: FloatWeight {
+    /// Streams that step together: as many as leave registers for four vectors of sums each, the weights and what it takes to widen them.
+    const TOGETHER: usize;
+
     /// Eight weights as floats.
     ///
     /// # Safety
@@ -411,6 +414,8 @@ trait Lanes: FloatWeight {
 }
 
 impl Lanes for f32 {
+    const TOGETHER: usize = 3;
+
     #[inline]
     #[target_feature(enable = "avx2,f16c")]
     unsafe fn load8(at: *const Self) -> __m256 {
@@ -420,6 +425,8 @@ impl Lanes for f32 {
 }
 
 impl Lanes for f16 {
+    const TOGETHER: usize = 2;
+
     #[inline]
     #[target_feature(enable = "avx2,f16c")]
     unsafe fn load8(at: *const Self) -> __m256 {

@@ -108,7 +108,7 @@ fn widened(weights: &[i8; 16]) -> __m256i {
     _mm256_cvtepi8_epi16(unsafe { _mm_loadu_si128(weights.as_ptr().cast()) })
 }
 
-/// [`Backend::lstm_float_many`](crate::kernels::Backend::lstm_float_many), a block of eight units at a time, two streams together.
+/// [`Backend::lstm_float_many`](crate::kernels::Backend::lstm_float_many), a block of eight units at a time, two or three streams together.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn lstm_float<W: Lanes>(weights: &[W], bias: &[f32], streams: &mut [StreamFloat<'_>]) {
     let Some(columns) = streams.first().map(|stream| stream.xh.len()) else { return };
@@ -117,10 +117,11 @@ pub(super) fn lstm_float<W: Lanes>(weights: &[W], bias: &[f32], streams: &mut [S
     }
     check_streams(weights, bias, columns, streams);
     for (block, (weights, bias)) in weights.chunks_exact(32 * columns).zip(bias.as_chunks::<32>().0).enumerate() {
-        for pair in streams.chunks_mut(2) {
-            match pair.len() {
-                2 => block_f32::<2, W>(weights, bias, block, pair),
-                _ => block_f32::<1, W>(weights, bias, block, pair),
+        for some in streams.chunks_mut(W::TOGETHER) {
+            match some.len() {
+                3 => block_f32::<3, W>(weights, bias, block, some),
+                2 => block_f32::<2, W>(weights, bias, block, some),
+                _ => block_f32::<1, W>(weights, bias, block, some),
             }
         }
     }
@@ -160,7 +161,7 @@ fn block_f32<const S: usize, W: Lanes>(weights: &[W], bias: &[f32; 32], block: u
     }
 }
 
-/// [`Backend::rows_float_many`](crate::kernels::Backend::rows_float_many), a block of 32 rows at a time, two streams together.
+/// [`Backend::rows_float_many`](crate::kernels::Backend::rows_float_many), a block of 32 rows at a time, two or three streams together.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn rows_float<W: Lanes, const ADD: bool>(weights: &[W], bias: &[f32], products: &mut [ProductFloat<'_>]) {
     let Some((columns, rows)) = products.first().map(|product| (product.x.len(), product.out.len())) else { return };
@@ -173,13 +174,14 @@ pub(super) fn rows_float<W: Lanes, const ADD: bool>(weights: &[W], bias: &[f32],
         let height = (rows - first).min(32);
         let weights = &weights[first * columns..][..height * columns];
         let bias = if ADD { bias } else { &bias[first..][..height] };
-        for pair in products.chunks_mut(2) {
-            match (height, pair.len()) {
-                (32, 2) => block_of_rows::<2, 4, W, ADD>(weights, bias, first, pair),
-                (32, _) => block_of_rows::<1, 4, W, ADD>(weights, bias, first, pair),
-                (24, _) => each_of_rows::<3, W, ADD>(weights, bias, first, pair),
-                (16, _) => each_of_rows::<2, W, ADD>(weights, bias, first, pair),
-                _ => each_of_rows::<1, W, ADD>(weights, bias, first, pair),
+        for some in products.chunks_mut(W::TOGETHER) {
+            match (height, some.len()) {
+                (32, 3) => block_of_rows::<3, 4, W, ADD>(weights, bias, first, some),
+                (32, 2) => block_of_rows::<2, 4, W, ADD>(weights, bias, first, some),
+                (32, _) => block_of_rows::<1, 4, W, ADD>(weights, bias, first, some),
+                (24, _) => each_of_rows::<3, W, ADD>(weights, bias, first, some),
+                (16, _) => each_of_rows::<2, W, ADD>(weights, bias, first, some),
+                _ => each_of_rows::<1, W, ADD>(weights, bias, first, some),
             }
         }
     }
