@@ -98,7 +98,7 @@ fn run_of(line: &str) -> Result<Run> {
             let source = page("xtask/src/main.rs");
             return exists("such verb of xtask", source.lines().any(|line| line.starts_with(&variant)));
         }
-        ["cargo", "install", "--path", folder] => {
+        ["cargo", "install", "--locked", "--path", folder] => {
             return exists("such folder of a crate", root().join(folder).join("Cargo.toml").is_file());
         }
         ["rustup", "target", "add", target] => return exists("such target", TARGETS.contains(&target)),
@@ -355,8 +355,8 @@ fn a_command_that_nobody_can_run_is_told_from_one_that_is_run() {
     assert_eq!(run_of("latch inspect 'a.latch'").expect("known"), shell("latch inspect 'a.latch'"));
     let board = Run::Board("latch-sim device mps2-an386 --image a.latch".to_owned());
     assert_eq!(run_of("cargo xtask device mps2-an386 --image a.latch").expect("known"), board);
-    assert_eq!(run_of("cargo install --path trainer   # the command").expect("known"), Run::Named);
-    assert!(run_of("cargo install --path trainers").is_err());
+    assert_eq!(run_of("cargo install --locked --path trainer   # the command").expect("known"), Run::Named);
+    assert!(run_of("cargo install --locked --path trainers").is_err());
     assert!(run_of("rustup target add thumbv9").is_err());
     assert!(run_of("lacth train").is_err());
 }

@@ -568,6 +568,13 @@ fn predict_judges_its_argument() {
 }
 
 #[test]
+fn predict_says_that_a_text_is_the_name_of_a_file() {
+    let place = Place::with_images();
+    let answer = succeed(&mut place.latch(["predict", "--image", "int8.latch", "int8.latch"]));
+    assert!(answer.stderr.contains("int8.latch is a file too"), "{}", answer.stderr);
+}
+
+#[test]
 fn predict_judges_several_arguments_and_the_lines_of_standard_input_among_them() {
     let place = Place::with_images();
     let alone = |text: &str| succeed(&mut place.latch(["predict", "--image", "int8.latch", "--json", text])).json();

@@ -8,7 +8,7 @@ use latch_engine::Model;
 use latch_engine::Session;
 use latch_engine::image::header::AnswerKind;
 
-use super::output::{printing, say};
+use super::output::{printing, say, warn};
 use crate::dataset::MAX_LINE;
 use crate::error::{fault, reading};
 use crate::evaluate::{classes_of, open_image, read_image, state_for};
@@ -52,7 +52,14 @@ pub fn run(args: Args) -> Result<()> {
     for text in [&args.text].into_iter().chain(&args.more) {
         match text.as_str() {
             "-" => answer_lines(&mut session, &classes, args.json)?,
-            text => answer(&mut session, &classes, text, args.json)?,
+            text => {
+                if Path::new(text).is_file() {
+                    warn(format_args!(
+                        "{text} is a file too: it was taken as the text; its lines are answered by - < {text}"
+                    ));
+                }
+                answer(&mut session, &classes, text, args.json)?;
+            }
         }
     }
     Ok(())

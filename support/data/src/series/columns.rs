@@ -330,10 +330,12 @@ impl<'r> Look<'r> {
                 self.unclear("whether the label stands in the first or in the last column", "--label-column")
             })?];
         }
+        let beside = if labels.is_empty() { self.beside_the_count(series, named) } else { None };
         let is_value = |at: &usize| {
             !labels.contains(at)
                 && Some(*at) != series
                 && Some(*at) != named
+                && Some(*at) != beside
                 && !(self.header && is_one_of(&self.first[*at], &NUMBERING))
                 && self.numeric[*at]
         };
@@ -342,6 +344,18 @@ impl<'r> Look<'r> {
             return Err(self.unclear("which columns have the values", "--label-column"));
         }
         Ok(Shape::Wide { series, labels, values })
+    }
+
+    /// The last column, where all others are counted and it is not: it is no step of a series, also where no label is asked for.
+    fn beside_the_count(&self, series: Option<usize>, named: Option<usize>) -> Option<usize> {
+        let last = self.first.len() - 1;
+        let is_counted = |at: usize| {
+            is_counted(self.first, at)
+                || Some(at) == series
+                || Some(at) == named
+                || is_one_of(&self.first[at], &NUMBERING)
+        };
+        (self.header && !is_counted(last) && (0..last).all(is_counted)).then_some(last)
     }
 
     /// The column of classes, where the first or the last one has words, or alone has a few whole numbers that come again.

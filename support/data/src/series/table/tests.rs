@@ -116,6 +116,23 @@ fn a_series_to_forecast_needs_no_label_and_its_months_are_no_channel() {
 }
 
 #[test]
+fn a_label_behind_the_counted_columns_is_no_step_of_a_series_that_is_to_be_answered() {
+    let answer = SeriesReading::to_answer(1);
+    for (text, expected) in [
+        ("t0,t1,t2,power\n0.5,1.5,2.5,7.5\n3.5,4.5,5,8\n", "a row a series, values in columns t0 to t2"),
+        ("id,t0,t1,t2,power\n1,0.5,1.5,2.5,7.5\n2,3.5,4.5,5,8\n", "a row a series, values in columns t0 to t2"),
+        ("t0,t1,t2\n0.5,1.5,2.5\n3.5,4.5,5\n", "a row a series, values in columns t0 to t2"),
+        // A first column that is not counted may be read as in the training.
+        ("age,t0,t1,t2\n3,0.5,1.5,2.5\n4,3.5,4.5,5\n", "a row a series, values in columns age to t2"),
+    ] {
+        let set = load_bytes("a.csv", text.as_bytes(), &answer).unwrap();
+        assert!(set.layout.contains("values in columns") && set.layout.ends_with(&expected[16..]), "{}", set.layout);
+        let steps = if text.starts_with("age") { 4 } else { 3 };
+        assert!(set.series.iter().all(|series| series.steps() == steps), "{text}");
+    }
+}
+
+#[test]
 fn a_row_a_series_has_its_label_in_the_first_or_the_last_column_with_a_header_or_none() {
     let expected = [
         (vec![0.5, 1.5, 2.5], Target::Class(0)),
