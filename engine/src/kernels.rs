@@ -769,7 +769,8 @@ fn rows_together<'a, B: Backend, W: FloatWeight>(
 ) {
     let mut all: Vec<_, MANY> = Vec::new();
     for product in products {
-        let _ = all.push(product);
+        let pushed = all.push(product);
+        debug_assert!(pushed.is_ok(), "more streams than step together");
     }
     backend.rows_float_many(rows, &mut all, add);
 }

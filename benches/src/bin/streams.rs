@@ -14,7 +14,7 @@ use std::hint::black_box;
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use latch_benches::peers::clock::median;
 use latch_benches::{SIZES, STEP_STATE_BYTES, step_file};
 use latch_engine::image::Image;
@@ -66,6 +66,9 @@ fn measured(bytes: &[u8], backend: AnyBackend, rounds: u32) -> Result<[f64; 3]> 
     let mut states: Vec<_> = (0..MANY).map(|_| Box::new(State::<STEP_STATE_BYTES>::new())).collect();
     let sessions: Result<Vec<_>, _> = states.iter_mut().map(|state| model.session(state)).collect();
     let mut sessions = sessions?;
+    for id in 0..8 {
+        ensure!(Session::step_many(&mut sessions, &[id; MANY]) == MANY, "it does not read the ids 0 to 7");
+    }
     let once = time(16, |id| {
         black_box(Session::step_many(&mut sessions, &[id; MANY]));
     });

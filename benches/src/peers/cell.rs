@@ -116,7 +116,7 @@ impl FromStr for Shape {
 
     fn from_str(text: &str) -> Result<Self> {
         let (inputs, units) = text.split_once('x').unwrap_or((text, text));
-        let number = |text: &str| text.parse().with_context(|| format!("{text} in the size {text} is no number"));
+        let number = |part: &str| part.parse().with_context(|| format!("{part:?} in the size {text} is no number"));
         let shape = Shape { inputs: number(inputs)?, units: number(units)? };
         ensure!(
             SHAPES.contains(&shape),

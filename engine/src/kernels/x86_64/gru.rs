@@ -37,6 +37,10 @@ pub(super) unsafe fn step_i8_with<D: Dot>(gru: &GruI8<'_>, x: Features<'_>, h: &
         return false;
     }
     let (kernel, recurrent) = (&gru.kernel, &gru.recurrent);
+    assert!(kernel.weights.len() >= 3 * units * inputs, "the kernel's weights: [quad][K4 / 4][row][4]");
+    assert!(recurrent.weights.len() >= 3 * units * units, "the recurrent kernel's weights: [quad][U / 4][row][4]");
+    assert!(kernel.multiplier.len().min(kernel.bias.len()) >= 3 * units, "the kernel's multipliers and biases: [row]");
+    assert!(recurrent.multiplier.len() >= 3 * units && recurrent.bias.len() >= units, "multipliers, biases of n");
     let mut room: Room = [const { MaybeUninit::uninit() }; ROOM / 8];
     let (room_x, room_h) = room.split_at_mut(inputs.div_ceil(8));
     // SAFETY: the caller keeps the promise, and `fill` has written what the columns read.
@@ -66,7 +70,7 @@ pub(super) unsafe fn step_i8_with<D: Dot>(gru: &GruI8<'_>, x: Features<'_>, h: &
                 recurrent.multiplier[row..].first_chunk(),
                 kernel.bias[row..].first_chunk(),
             ) else {
-                return true; // there are as many as rows
+                unreachable!("there are as many as rows")
             };
             if gate < 2 {
                 let of_x = scaled::<i8>(of_x, by_x, bias);
