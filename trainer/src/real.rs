@@ -1,8 +1,8 @@
 //! The number type of a network, and the products every layer is made of.
 //!
 //! Training runs in `f32`; the gradient tests run the same lines in `f64`, where a difference quotient is sharp enough to
-//! judge a derivative. A matrix is a slice in column-major order, one column a token or a sequence. The products go to
-//! nalgebra's `gemm`, and through it to matrixmultiply.
+//! judge a derivative. A matrix is a slice in column-major order, one column a token or a sequence. The products of
+//! weights that meet many columns go through [`crate::panels`], those of dense layers to nalgebra's `gemm`, and through it to matrixmultiply.
 
 use crate::panels::{self, Packed, Right};
 use latch_engine::kernels::{AnyBackend, Backend, WithBackend};

@@ -24,7 +24,7 @@ use super::super::{
     StreamFloat, StreamInt, by_storage, one_tile_after_the_other, scalar,
 };
 use super::as_avx2::as_avx2;
-use super::bytes::{Dot, rows_i8_with};
+use super::bytes::{dot, rows_i8_with};
 use super::gru::step_i8_with as gru_i8_with;
 use super::{Avx2, int16};
 use columns::{Columns, ROOM};
@@ -162,13 +162,7 @@ macro_rules! methods_of_avx512 {
 /// The coding of VNNI's product of 32 bytes that processors with AVX-512 have.
 pub(super) struct Evex;
 
-impl Dot for Evex {
-    #[inline]
-    #[target_feature(enable = "avx2,avx512vnni,avx512vl")]
-    unsafe fn dot(sum: __m256i, unsigned: __m256i, signed: __m256i) -> __m256i {
-        _mm256_dpbusd_epi32(sum, unsigned, signed)
-    }
-}
+dot!(Evex, "avx2,avx512vnni,avx512vl", |sum, unsigned, signed| _mm256_dpbusd_epi32(sum, unsigned, signed));
 
 #[target_feature(enable = "avx2,avx512vnni,avx512vl")]
 fn rows_i8<const ADD: bool>(rows: &RowsI8<'_>, x: &[i16], out: &mut [i32]) {

@@ -26,25 +26,77 @@ use super::integers::{
 use super::{load_half_i16, load_i32, store_i16, store_i32};
 
 /// How 32 products are added to eight sums.
-pub(super) trait Dot {
+pub(super) trait Dot: Sized {
     /// `sum + products of four unsigned and four signed bytes`, in eight lanes. The unsigned are at most 128.
     ///
     /// # Safety
     /// The processor has AVX2 and the instruction.
     unsafe fn dot(sum: __m256i, unsigned: __m256i, signed: __m256i) -> __m256i;
+
+    /// [`Columns::sums`], written by [`dot!`] in each implementation: a function that is compiled for AVX2 alone would call [`Dot::dot`] for every 32 products.
+    ///
+    /// # Safety
+    /// As above.
+    unsafe fn sums<const N: usize>(columns: &Columns<'_, Self>, weights: &[i8], row: usize) -> [__m256i; 2];
 }
+
+/// Implements [`Dot`] for a type, by the features that the product needs.
+macro_rules! dot {
+    ($name:ty, $features:literal, |$sum:ident, $unsigned:ident, $signed:ident| $dot:expr) => {
+        impl $crate::kernels::x86_64::bytes::Dot for $name {
+            #[inline]
+            #[target_feature(enable = $features)]
+            unsafe fn dot($sum: __m256i, $unsigned: __m256i, $signed: __m256i) -> __m256i {
+                $dot
+            }
+
+            #[inline]
+            #[target_feature(enable = $features)]
+            unsafe fn sums<const N: usize>(
+                columns: &$crate::kernels::x86_64::bytes::Columns<'_, Self>,
+                weights: &[i8],
+                row: usize,
+            ) -> [__m256i; 2] {
+                let (groups, half) = columns.parts();
+                let length = 32 * groups.len() + if half.is_some() { 16 } else { 0 };
+                assert!(N <= 4 && length <= row && weights.len() >= N * row);
+                let mut acc = [_mm256_setzero_si256(); 4];
+                for (k, group) in groups.iter().enumerate() {
+                    let (magnitudes, signs) = group.load();
+                    for unit in 0..N {
+                        // SAFETY: unit < N and 32 k + 32 <= length <= row, so that the 32 bytes end by N * row, which the assertion keeps inside
+                        // `weights`; the load needs no alignment. The caller keeps the promise of `dot`.
+                        unsafe {
+                            let w = _mm256_loadu_si256(weights.as_ptr().add(unit * row + 32 * k).cast());
+                            acc[unit] = Self::dot(acc[unit], magnitudes, _mm256_xor_si256(w, signs));
+                        }
+                    }
+                }
+                if let Some(group) = half {
+                    let (magnitudes, signs) = group.load();
+                    for unit in 0..N {
+                        // SAFETY: as above, with the last 16 bytes. The upper four columns are zeros.
+                        unsafe {
+                            let w = _mm_loadu_si128(weights.as_ptr().add(unit * row + 32 * groups.len()).cast());
+                            let w = _mm256_xor_si256(_mm256_zextsi128_si256(w), signs);
+                            acc[unit] = Self::dot(acc[unit], magnitudes, w);
+                        }
+                    }
+                }
+                columns.joined(acc)
+            }
+        }
+    };
+}
+pub(super) use dot;
 
 /// By AVX2's instructions: pairs in 16 bits, then two pairs in 32.
 pub(super) struct Pairs;
 
-impl Dot for Pairs {
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    unsafe fn dot(sum: __m256i, unsigned: __m256i, signed: __m256i) -> __m256i {
-        let pairs = _mm256_maddubs_epi16(unsigned, signed);
-        _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
-    }
-}
+dot!(Pairs, "avx2", |sum, unsigned, signed| {
+    let pairs = _mm256_maddubs_epi16(unsigned, signed);
+    _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+});
 
 /// Eight columns, each four of them four times: once for every gate.
 #[derive(Clone, Copy)]
@@ -53,6 +105,15 @@ pub(super) struct Group {
     magnitudes: [u8; 32],
     /// All bits where a column is negative.
     signs: [u8; 32],
+}
+
+impl Group {
+    /// Its magnitudes and its signs.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub(super) fn load(&self) -> (__m256i, __m256i) {
+        (load_bytes(&self.magnitudes), load_bytes(&self.signs))
+    }
 }
 
 /// Columns for which there is room: more than any image's layer has.
@@ -161,10 +222,10 @@ fn narrow(words: __m128i) -> __m128i {
 /// Writes columns as groups, as many as there is room for, and gives minus the magnitudes of the negative ones.
 ///
 /// # Safety
-/// That of [`Dot::dot`].
+/// The processor has AVX2.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) unsafe fn fill<D: Dot, S: Source>(room: &mut [MaybeUninit<Group>], x: S) -> __m256i {
+pub(super) unsafe fn fill<S: Source>(room: &mut [MaybeUninit<Group>], x: S) -> __m256i {
     assert!(x.len().is_multiple_of(4) && x.len() <= 8 * room.len(), "columns: a multiple of 4");
     let mut negative = _mm256_setzero_si256();
     for (number, group) in room.iter_mut().take(x.len().div_ceil(8)).enumerate() {
@@ -179,8 +240,8 @@ pub(super) unsafe fn fill<D: Dot, S: Source>(room: &mut [MaybeUninit<Group>], x:
             group.write(magnitudes);
             group.add(1).write(signs);
         }
-        // SAFETY: the caller keeps the promise. A sign is the byte -1.
-        negative = unsafe { D::dot(negative, magnitudes, signs) };
+        // SAFETY: this function was compiled for AVX2. A sign is the byte -1.
+        negative = unsafe { Pairs::dot(negative, magnitudes, signs) };
     }
     negative
 }
@@ -198,6 +259,27 @@ impl<'a, D: Dot> Columns<'a, D> {
         Columns { groups, half: !columns.is_multiple_of(8), negative, dot: PhantomData }
     }
 
+    /// The whole groups, and the last one where four columns are its only ones.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub(super) fn parts(&self) -> (&[Group], Option<&Group>) {
+        match self.groups.split_last() {
+            Some((last, whole)) if self.half => (whole, Some(last)),
+            _ => (self.groups, None),
+        }
+    }
+
+    /// From `[lower four | upper four columns][gate]` of four units to `[gate]` of two units a vector, with the signs' part.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub(super) fn joined(&self, acc: [__m256i; 4]) -> [__m256i; 2] {
+        let join = |a, b| {
+            let (a, b) = (_mm256_sub_epi32(a, self.negative), _mm256_sub_epi32(b, self.negative));
+            _mm256_add_epi32(_mm256_permute2x128_si256::<0x20>(a, b), _mm256_permute2x128_si256::<0x31>(a, b))
+        };
+        [join(acc[0], acc[1]), join(acc[2], acc[3])]
+    }
+
     /// The sums of `N` units, as [`Rows::sums`], over these columns, where a unit's weights have `row` bytes.
     ///
     /// # Safety
@@ -205,35 +287,8 @@ impl<'a, D: Dot> Columns<'a, D> {
     #[inline]
     #[target_feature(enable = "avx2")]
     pub(super) unsafe fn sums<const N: usize>(&self, weights: &[i8], row: usize) -> [__m256i; 2] {
-        let whole = self.groups.len() - usize::from(self.half);
-        let length = 32 * whole + if self.half { 16 } else { 0 };
-        assert!(N <= 4 && length <= row && weights.len() >= N * row);
-        let mut acc = [_mm256_setzero_si256(); 4];
-        let mut add = |group: &Group, unit: usize, w: __m256i| {
-            let (magnitudes, signs) = (load_bytes(&group.magnitudes), load_bytes(&group.signs));
-            // SAFETY: the caller keeps the promise.
-            acc[unit] = unsafe { D::dot(acc[unit], magnitudes, _mm256_xor_si256(w, signs)) };
-        };
-        for (k, group) in self.groups[..whole].iter().enumerate() {
-            for unit in 0..N {
-                // SAFETY: unit < N and 32 k + 32 <= length <= row, so that the 32 bytes end by N * row, which the assertion keeps inside
-                // `weights`; the load needs no alignment.
-                add(group, unit, unsafe { _mm256_loadu_si256(weights.as_ptr().add(unit * row + 32 * k).cast()) });
-            }
-        }
-        if self.half {
-            for unit in 0..N {
-                // SAFETY: as above, with the last 16 bytes. The upper four columns are zeros.
-                let w = unsafe { _mm_loadu_si128(weights.as_ptr().add(unit * row + 32 * whole).cast()) };
-                add(&self.groups[whole], unit, _mm256_zextsi128_si256(w));
-            }
-        }
-        // [lower four | upper four columns][gate] of units a and b, to [a | b].
-        let join = |a, b| {
-            let (a, b) = (_mm256_sub_epi32(a, self.negative), _mm256_sub_epi32(b, self.negative));
-            _mm256_add_epi32(_mm256_permute2x128_si256::<0x20>(a, b), _mm256_permute2x128_si256::<0x31>(a, b))
-        };
-        [join(acc[0], acc[1]), join(acc[2], acc[3])]
+        // SAFETY: the caller keeps the promise.
+        unsafe { D::sums::<N>(self, weights, row) }
     }
 }
 
@@ -374,10 +429,10 @@ pub(super) unsafe fn step_i8_with<D: Dot>(
     // SAFETY: the caller keeps the promise, and `fill` has written what `Columns` read.
     unsafe {
         let negative = match x {
-            Features::Row(row) => fill::<D, _>(room_x, Row(row)),
-            Features::Hidden(hidden) => fill::<D, _>(room_x, Hidden::<0>(hidden)),
+            Features::Row(row) => fill(room_x, Row(row)),
+            Features::Hidden(hidden) => fill(room_x, Hidden::<0>(hidden)),
         };
-        let negative = _mm256_add_epi32(negative, fill::<D, _>(room_h, Hidden::<1>(h)));
+        let negative = _mm256_add_epi32(negative, fill(room_h, Hidden::<1>(h)));
         if matches!(units, 16 | 32) {
             let features = Columns::<D>::new(room_x, x.len(), negative);
             let hidden = Columns::<D>::new(room_h, units, negative);
@@ -412,7 +467,7 @@ pub(super) unsafe fn lstm_i8_with<D: Dot>(
     let mut room: Room = [const { MaybeUninit::uninit() }; ROOM / 8];
     // SAFETY: the caller keeps the promise, and `fill` has written what `Columns` read.
     unsafe {
-        let negative = fill::<D, _>(&mut room, Words(xh));
+        let negative = fill(&mut room, Words(xh));
         let columns = Columns::<D>::new(&room, xh.len(), negative);
         lstm_by(&Bytes { columns, row: 4 * xh.len() }, gates, xh.len(), h, c, backwards);
     }
@@ -431,7 +486,7 @@ pub(super) unsafe fn rows_i8_with<D: Dot, const ADD: bool>(rows: &RowsI8<'_>, x:
     let mut room: Room = [const { MaybeUninit::uninit() }; ROOM / 8];
     // SAFETY: the caller keeps the promise, and `fill` has written what `Columns` read.
     unsafe {
-        let negative = fill::<D, _>(&mut room, Words(x));
+        let negative = fill(&mut room, Words(x));
         let columns = Columns::<D>::new(&room, x.len(), negative);
         rows_by::<_, ADD>(&Bytes { columns, row: 4 * x.len() }, rows, x, out);
     }

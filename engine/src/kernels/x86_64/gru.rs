@@ -46,10 +46,10 @@ pub(super) unsafe fn step_i8_with<D: Dot>(gru: &GruI8<'_>, x: Features<'_>, h: &
     // SAFETY: the caller keeps the promise, and `fill` has written what the columns read.
     let (features, hidden) = unsafe {
         let of_x = match x {
-            Features::Row(row) => fill::<D, _>(room_x, Row(row)),
-            Features::Hidden(hidden) => fill::<D, _>(room_x, Hidden::<2>(hidden)),
+            Features::Row(row) => fill(room_x, Row(row)),
+            Features::Hidden(hidden) => fill(room_x, Hidden::<2>(hidden)),
         };
-        let of_h = fill::<D, _>(room_h, Hidden::<3>(h));
+        let of_h = fill(room_h, Hidden::<3>(h));
         (Columns::<D>::new(room_x, inputs, of_x), Columns::<D>::new(room_h, units, of_h))
     };
     let shift = _mm_cvtsi32_si128((kernel.shift & 31) as i32);

@@ -14,7 +14,7 @@ use super::super::{
 };
 use super::Avx2;
 use super::as_avx2::as_avx2;
-use super::bytes::{Dot, lstm_i8_with, rows_i8_with, step_i8_with};
+use super::bytes::{dot, lstm_i8_with, rows_i8_with, step_i8_with};
 use super::gru::step_i8_with as gru_i8_with;
 
 #[cfg(feature = "std")]
@@ -101,13 +101,7 @@ impl Backend for AvxVnni {
 /// AVX-VNNI's coding of the instruction; AVX-512 has another.
 struct Vex;
 
-impl Dot for Vex {
-    #[inline]
-    #[target_feature(enable = "avx2,avxvnni")]
-    unsafe fn dot(sum: __m256i, unsigned: __m256i, signed: __m256i) -> __m256i {
-        _mm256_dpbusd_avx_epi32(sum, unsigned, signed)
-    }
-}
+dot!(Vex, "avx2,avxvnni", |sum, unsigned, signed| _mm256_dpbusd_avx_epi32(sum, unsigned, signed));
 
 #[target_feature(enable = "avx2,avxvnni")]
 fn lstm_i8(gates: &RowsI8<'_>, xh: &[i16], h: &mut [i16], c: &mut [i32], backwards: bool) {
